@@ -1,0 +1,57 @@
+/**
+ * Makes a fresh clone ready: installs the locked dependencies and compiles, each only when something changed.
+ * `npm run demo` and `npm test` call it first, so that each works as the very first command.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+process.chdir(root);
+
+const major = Number(process.versions.node.split('.')[0]);
+if (major < 20) {
+  console.error(`Weighbridge needs Node 20 or newer; this is ${process.versions.node}.`);
+  process.exit(2);
+}
+
+const installed = 'node_modules/.package-lock.json';
+if (newest(['package.json', 'package-lock.json']) > modified(installed)) {
+  console.error('setup: installing dependencies (npm ci)');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  const now = new Date();
+  if (existsSync(installed)) utimesSync(installed, now, now);
+}
+
+const stamp = 'dist/.built';
+if (newest(['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) > modified(stamp)) {
+  console.error('setup: compiling');
+  rmSync('dist', { recursive: true, force: true });
+  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
+  writeFileSync(stamp, '');
+}
+
+/** @param {string[]} paths files and folders; @returns the newest modification time among them, in ms */
+function newest(paths) {
+  return Math.max(
+    ...paths.map((path) => {
+      if (!existsSync(path)) return 0;
+      if (!statSync(path).isDirectory()) return modified(path);
+      return Math.max(modified(path), ...readdirSync(path, { recursive: true }).map((name) => modified(join(path, String(name)))));
+    }),
+  );
+}
+
+function modified(path) {
+  return existsSync(path) ? statSync(path).mtimeMs : 0;
+}
+
+function run(command, args) {
+  // npm is a script on Windows, which only a shell can start.
+  const result = spawnSync(command, args, { stdio: ['ignore', 2, 2], shell: process.platform === 'win32' && command === 'npm' });
+  if (result.status !== 0) {
+    console.error(`setup: ${command} ${args.join(' ')} failed`);
+    process.exit(result.status ?? 1);
+  }
+}

@@ -1,0 +1,78 @@
+/** Random access to bytes: a file, a window of another source, memory. No format is known here. */
+import { ModelError } from '../errors.js';
+
+/** Bytes that can be read at any position. Reads may overlap in time. */
+export interface ByteSource {
+  /** A name for messages, usually the path as the user gave it. */
+  readonly name: string;
+  readonly byteLength: number;
+  /**
+   * Gives exactly the bytes [start, end), in a buffer that the caller may keep but must not change.
+   *
+   * @throws ModelError 'malformed' when the range leaves the source or the source has shrunk
+   */
+  read(start: number, end: number): Promise<Uint8Array>;
+  /**
+   * Fills the whole of `target` with the bytes from `start` on; spares an allocation where buffers are reused.
+   *
+   * @throws ModelError 'malformed' as `read`
+   */
+  readInto(start: number, target: Uint8Array): Promise<void>;
+  /** Releases what the source holds (a file handle). Reading afterwards is an error; closing twice is not. */
+  close(): Promise<void>;
+}
+
+/**
+ * Checks a range against a source.
+ *
+ * @throws ModelError 'malformed' with the offset when the range is not within [0, byteLength]
+ */
+export function checkRange(source: { name: string; byteLength: number }, start: number, end: number): void {
+  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end < start || end > source.byteLength) {
+    throw new ModelError('malformed', `bytes ${start} to ${end} were asked for, but the file ends at byte ${source.byteLength}. Is it truncated?`, {
+      file: source.name,
+      offset: Math.max(0, Math.min(start, source.byteLength)),
+    });
+  }
+}
+
+/** A source over bytes in memory; the bytes are not copied, reads are views. */
+export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
+  const source = {
+    name,
+    byteLength: bytes.byteLength,
+    async read(start: number, end: number) {
+      checkRange(source, start, end);
+      return bytes.subarray(start, end);
+    },
+    async readInto(start: number, target: Uint8Array) {
+      checkRange(source, start, start + target.byteLength);
+      target.set(bytes.subarray(start, start + target.byteLength));
+    },
+    async close() {},
+  };
+  return source;
+}
+
+/**
+ * The window [start, end) of another source; offset 0 of the window is `start`. Closing it leaves the other open.
+ *
+ * @throws ModelError 'malformed' when the window leaves the source
+ */
+export function sliceSource(source: ByteSource, start: number, end: number, name = source.name): ByteSource {
+  checkRange(source, start, end);
+  const window = {
+    name,
+    byteLength: end - start,
+    async read(from: number, to: number) {
+      checkRange(window, from, to);
+      return source.read(start + from, start + to);
+    },
+    async readInto(from: number, target: Uint8Array) {
+      checkRange(window, from, from + target.byteLength);
+      return source.readInto(start + from, target);
+    },
+    async close() {},
+  };
+  return window;
+}

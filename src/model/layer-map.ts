@@ -1,0 +1,99 @@
+/**
+ * The canonical layer map: a directed graph of layers in running order, with ONNX operator semantics.
+ *
+ * Activations are channels-first inside the map. A port whose layout is channels-last says so: readers have permuted the
+ * weights, and a writer that keeps the source's layout puts a Transpose beside the port. `docs/layer-map.md` describes it.
+ */
+import type { DType } from './dtype.js';
+import type { Tensor } from './tensor.js';
+
+/** A size is a number, or the name of a free dimension ('batch'). */
+export type Dim = number | string;
+
+/** Order of a port's axes as its users see them. 'other': no channels to speak of, used as it is. */
+export type Layout = 'nchw' | 'nhwc' | 'ncw' | 'nwc' | 'ncdhw' | 'ndhwc' | 'other';
+
+/** An input or output of the whole model. */
+export interface Port {
+  readonly name: string;
+  /** The value inside the graph that it feeds or shows. */
+  readonly value: string;
+  readonly dtype: DType;
+  /** In the port's own layout. */
+  readonly shape: readonly Dim[];
+  readonly layout: Layout;
+}
+
+export type AttributeValue = number | string | readonly number[] | readonly string[];
+
+export interface Layer {
+  /** The source's name, unique within the map. */
+  readonly name: string;
+  /** Where the architecture is recognised: the name its paper or first release gives ('conv1_1'). */
+  readonly canonicalName?: string;
+  /** ONNX operator; see `ops.ts`. */
+  readonly op: string;
+  /** Values read, without weights. */
+  readonly inputs: readonly string[];
+  /** Values made. */
+  readonly outputs: readonly string[];
+  /** Every attribute of the operator is present; `makeLayer` fills in the defaults. */
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  /** By role, laid out as ONNX wants them: Conv kernel [out, in/groups, kH, kW], Gemm kernel [out, in]. */
+  readonly weights: Readonly<Record<string, Tensor>>;
+}
+
+/** Something that a user should know about a file or a conversion; not an error. */
+export interface Notice {
+  /** A stable word for machines: 'training-layer-removed', 'assumed', 'overflow', ... */
+  readonly code: string;
+  readonly message: string;
+  readonly layer?: string;
+}
+
+export interface Architecture {
+  /** 'VGG-16', 'VGG-16 with batch normalisation', ... */
+  readonly name: string;
+  /** What was assumed because the file does not say, each a sentence. */
+  readonly assumed: readonly string[];
+}
+
+export interface LayerMap {
+  /** Name of the network, as the file has it. */
+  readonly name: string;
+  /** Name of the reader's format. */
+  readonly format: string;
+  /** What wrote the file, as far as it says: 'keras 2.2.4-tf (tensorflow)'. */
+  readonly producer: string | null;
+  readonly architecture: Architecture | null;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly layers: readonly Layer[];
+  readonly warnings: readonly Notice[];
+}
+
+/** What a reader gives: the tensors of the file as stored, and the layer map or the reasons why there is none. */
+export interface ModelFile {
+  readonly format: string;
+  readonly producer: string | null;
+  /** Every tensor as stored, with the file's own names, shapes and dtypes; optimiser state left out. */
+  readonly tensors: readonly StoredWeight[];
+  /** Facts for `inspect` that belong to the format: container, dialect, opset. */
+  readonly details: Readonly<Record<string, string>>;
+  readonly warnings: readonly Notice[];
+  /** All files that the model is made of, relative to its folder. */
+  readonly files: readonly string[];
+  /**
+   * Builds the layer map.
+   *
+   * @throws ModelError 'unsupported' listing every obstacle (unknown layers, weights without wiring), 'malformed' where wiring
+   *   and weights disagree
+   */
+  map(): Promise<LayerMap>;
+}
+
+/** A tensor of the file and the layer of the source that it belongs to. */
+export interface StoredWeight {
+  readonly tensor: Tensor;
+  readonly layer: string | null;
+}

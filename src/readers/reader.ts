@@ -1,0 +1,50 @@
+/** What a reader is: it recognises one model format and translates it into the layer map. */
+
+import type { ByteSource } from '../bytes/byte-source.js';
+import type { FileSet } from '../bytes/file-set.js';
+import type { Dim, ModelFile } from '../model/layer-map.js';
+
+/** The first look at a model's main file, shared by all readers. */
+export interface Probe {
+  readonly files: FileSet;
+  /** Main file's name; null where the model is a folder. */
+  readonly name: string | null;
+  /** The main file, or null for a folder. */
+  readonly source: ByteSource | null;
+  /** Its first bytes, at most `PROBE_BYTES`. */
+  readonly head: Uint8Array;
+  /** Its last bytes, at most `PROBE_BYTES`. */
+  readonly tail: Uint8Array;
+}
+
+/** A Keras user block of 512 or 1024 bytes and a zip's end record fit. */
+export const PROBE_BYTES = 4096;
+
+/** What the caller knows and the file may not say. */
+export interface ReadOptions {
+  /** Companion prototxt, a name in the file set. */
+  readonly prototxt?: string;
+  /** Keras config JSON or the like, a name in the file set. */
+  readonly config?: string;
+  /** Architecture name that settles what weights leave open ('vgg16'). */
+  readonly arch?: string;
+  /** Input shape in the source's layout, batch first. */
+  readonly inputShape?: readonly Dim[];
+}
+
+export interface Reader {
+  /** Short name for `--from` and reports: 'keras-h5', 'pytorch', 'caffe'. */
+  readonly name: string;
+  /** One line for `formats`. */
+  readonly title: string;
+  /** Usual extensions, with the dot, for help texts; recognition is by content. */
+  readonly extensions: readonly string[];
+  /** Whether the content is of this format; the most specific sign first, no weight is read. */
+  match(probe: Probe): Promise<boolean>;
+  /**
+   * Reads headers and wiring; no weight.
+   *
+   * @throws ModelError
+   */
+  read(files: FileSet, options: ReadOptions): Promise<ModelFile>;
+}

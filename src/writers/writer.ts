@@ -1,0 +1,36 @@
+/** What a writer is: it expresses the layer map in one target format. */
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ModelError } from '../errors.js';
+import type { DType } from '../model/dtype.js';
+import type { LayerMap, Notice } from '../model/layer-map.js';
+
+export interface WriteOptions {
+  /** dtype of stored weights; 'source' keeps each tensor's own. */
+  readonly dtype: DType | 'source';
+  /** 'source' keeps the ports' layouts. */
+  readonly layout: 'source' | 'nchw' | 'nhwc';
+  readonly opset?: number;
+  readonly externalData?: boolean;
+  /** Provenance, recorded in the file where the format has a place for it; the same input gives the same bytes. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Called as bytes are written, for a progress line. */
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+export interface WriteResult {
+  /** Counts of overflow, underflow and the like. */
+  readonly warnings: readonly Notice[];
+}
+
+export interface Writer {
+  /** Short name for `--to`: 'onnx'. */
+  readonly name: string;
+  readonly title: string;
+  /** Extensions of `-o` that choose it. */
+  readonly extensions: readonly string[];
+  readonly dtypes: readonly DType[];
+  /** Every obstacle at once; empty when `write` can express the map. */
+  check(map: LayerMap, options: WriteOptions): readonly ModelError[];
+  /** Streams the model as `name` into the sink; neither commits nor aborts. */
+  write(map: LayerMap, sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult>;
+}

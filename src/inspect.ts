@@ -1,0 +1,126 @@
+/** `inspect`: a model as a document. */
+import type { FileSet } from './bytes/file-set.js';
+import { isModelError } from './errors.js';
+import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
+import { inferShapes } from './model/ops.js';
+import { portValueShape } from './model/ports.js';
+import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';
+import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
+import { type OpenOptions, openModel } from './readers/open.js';
+
+export interface TensorDocument extends Partial<TensorStatistics> {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  readonly layer: string | null;
+  /** Of the little-endian row-major bytes, hexadecimal. */
+  readonly sha256?: string;
+}
+
+export interface LayerDocument extends Omit<Layer, 'weights'> {
+  /** Channels-first, as the layer map has it; absent where sizes are not known. */
+  readonly outputShapes?: readonly (readonly Dim[])[];
+  readonly weights: Readonly<Record<string, { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }>>;
+  readonly parameterCount: number;
+  readonly byteLength: number;
+}
+
+/** What `inspect --json` prints; `schemas/layer-map.schema.json` describes it. */
+export interface ModelDocument {
+  readonly schema: 'weighbridge/layer-map@1';
+  readonly format: string;
+  readonly producer: string | null;
+  readonly details: Readonly<Record<string, string>>;
+  readonly architecture: LayerMap['architecture'];
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly layers: readonly LayerDocument[];
+  readonly tensors: readonly TensorDocument[];
+  readonly parameterCount: number;
+  readonly byteLength: number;
+  readonly warnings: readonly Notice[];
+}
+
+export interface InspectOptions extends OpenOptions {
+  /** Read every weight: statistics and sha256. */
+  readonly weights?: boolean;
+  /** Makes an incremental SHA-256; without it no hashes are given. */
+  readonly createHasher?: () => Hasher;
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/**
+ * Describes a model: format, producer, architecture, layers, tensors, and what is odd about the file.
+ *
+ * Where the wiring is not in the file, or has layers without a translation, `layers` is empty and a warning says why.
+ *
+ * @throws ModelError for a file that cannot be read, or whose wiring and weights disagree
+ */
+export async function inspect(files: FileSet, options: InspectOptions = {}): Promise<ModelDocument> {
+  return describeModel(await openModel(files, options), options);
+}
+
+export async function describeModel(model: ModelFile, options: InspectOptions = {}): Promise<ModelDocument> {
+  const warnings = [...model.warnings];
+  const map = await tryMap(model, warnings);
+  const byteLength = model.tensors.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
+  const tensors: TensorDocument[] = [];
+  let bytesDone = 0;
+  for (const { tensor, layer } of model.tensors) {
+    const document = { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, byteLength: tensorByteLength(tensor), layer };
+    if (!options.weights) {
+      tensors.push(document);
+      continue;
+    }
+    const hasher = options.createHasher?.();
+    const statistics = await floatStatistics(tensor, hasher);
+    tensors.push({ ...document, ...statistics, ...(hasher ? { sha256: hasher.digest() } : {}) });
+    if (statistics.nonFinite > 0) {
+      warnings.push({ code: 'non-finite', message: `${tensor.name} holds ${statistics.nonFinite} values that are NaN or infinite`, layer: layer ?? undefined });
+    }
+    bytesDone += document.byteLength;
+    options.onProgress?.(bytesDone, byteLength);
+  }
+  return {
+    schema: 'weighbridge/layer-map@1',
+    format: model.format,
+    producer: model.producer,
+    details: model.details,
+    architecture: map?.architecture ?? null,
+    inputs: map?.inputs ?? [],
+    outputs: map?.outputs ?? [],
+    layers: map ? describeLayers(map) : [],
+    tensors,
+    parameterCount: model.tensors.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0),
+    byteLength,
+    warnings,
+  };
+}
+
+async function tryMap(model: ModelFile, warnings: Notice[]): Promise<LayerMap | null> {
+  try {
+    const map = await model.map();
+    warnings.push(...map.warnings);
+    return map;
+  } catch (error) {
+    if (!isModelError(error, 'unsupported')) throw error;
+    warnings.push({ code: 'no-layer-map', message: error.message });
+    return null;
+  }
+}
+
+function describeLayers(map: LayerMap): LayerDocument[] {
+  const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+  return map.layers.map(({ weights, ...layer }) => ({
+    ...layer,
+    outputShapes: layer.outputs.map((value) => shapes.get(value)!),
+    weights: Object.fromEntries(Object.entries(weights).map(([role, { name, dtype, shape }]) => [role, { name, dtype, shape }])),
+    parameterCount: sumWeights(weights, (tensor) => elementCount(tensor.shape)),
+    byteLength: sumWeights(weights, tensorByteLength),
+  }));
+}
+
+function sumWeights(weights: Layer['weights'], measure: (tensor: Tensor) => number): number {
+  return Object.values(weights).reduce((sum, tensor) => sum + measure(tensor), 0);
+}

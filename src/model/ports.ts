@@ -1,0 +1,24 @@
+/** Layouts of ports: how the axes that a user sees relate to the channels-first values inside the map. */
+import type { Dim, Layout, Port } from './layer-map.js';
+
+const CHANNELS_LAST: ReadonlySet<Layout> = new Set(['nwc', 'nhwc', 'ndhwc']);
+
+export function isChannelsLast(layout: Layout): boolean {
+  return CHANNELS_LAST.has(layout);
+}
+
+/** The permutation from channels-last to channels-first axes: result axis i is input axis `order[i]`. */
+export function toChannelsFirst(rank: number): number[] {
+  return [0, rank - 1, ...Array.from({ length: rank - 2 }, (_, i) => i + 1)];
+}
+
+/** The permutation from channels-first to channels-last axes. */
+export function toChannelsLast(rank: number): number[] {
+  return [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
+}
+
+/** Shape of the value behind a port, channels-first. */
+export function portValueShape(port: Pick<Port, 'shape' | 'layout'>): readonly Dim[] {
+  if (!isChannelsLast(port.layout)) return port.shape;
+  return toChannelsFirst(port.shape.length).map((axis) => port.shape[axis]!);
+}

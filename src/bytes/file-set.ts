@@ -54,3 +54,17 @@ export function memoryFileSet(files: Readonly<Record<string, Uint8Array>>, main:
   };
   return set;
 }
+
+/** The set with one more file, which may lie elsewhere because the user named it on purpose. */
+export function withFile(files: FileSet, name: string, source: ByteSource): FileSet {
+  return {
+    ...files,
+    list: async () => [...new Set([...(await files.list()), name])].sort(),
+    has: async (wanted) => wanted === name || files.has(wanted),
+    open: async (wanted) => (wanted === name ? source : files.open(wanted)),
+    close: async () => {
+      await source.close();
+      await files.close();
+    },
+  };
+}

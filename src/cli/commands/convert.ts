@@ -1,0 +1,150 @@
+/** `weighbridge convert`: one model in, one out, verified. */
+import { basename, join, relative } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { WrittenFile } from '../../bytes/byte-sink.js';
+import { type ConvertResult, chooseWriter, convert } from '../../convert.js';
+import { ModelError } from '../../errors.js';
+import { elementCount } from '../../model/tensor.js';
+import { fileSink, sha256File } from '../../node/index.js';
+import type { Report } from '../../verify/report.js';
+import { addSourceOptions, type CommonFlags, openFiles, parseWhole, type SourceFlags } from '../options.js';
+import { colour, errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, table, type Voice } from '../print.js';
+import { type Progress, startProgress } from '../progress.js';
+import { printReport } from '../print-report.js';
+import { addVerifyOptions, type VerifyFlags, verifyWritten } from './verify.js';
+
+interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
+  readonly output: string;
+  readonly to?: string;
+  readonly dtype?: string;
+  readonly layout?: 'source' | 'nchw' | 'nhwc';
+  readonly opset?: number;
+  readonly externalData?: boolean;
+  readonly float16Compute?: boolean;
+  readonly force?: boolean;
+  /** False with --no-verify. */
+  readonly verify: boolean;
+}
+
+/** What `convert --json` prints. */
+export interface ConvertDocument {
+  readonly schema: 'weighbridge/convert@1';
+  readonly source: { readonly path: string; readonly format: string; readonly producer: string | null; readonly architecture: string | null; readonly parameterCount: number };
+  readonly target: { readonly format: string; readonly dtype: string };
+  readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
+  readonly warnings: ConvertResult['warnings'];
+  readonly report: Report | null;
+}
+
+export function registerConvert(program: Command): Command {
+  const command = program
+    .command('convert <model>')
+    .description('convert a model, then prove that the result predicts the same')
+    .requiredOption('-o, --output <path>', "output; its extension chooses the format; '-' for stdout")
+    .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
+    .addOption(new Option('--dtype <dtype>', 'dtype of the stored weights; the source keeps its own when left out'))
+    .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
+    .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
+    .option('--external-data', 'ONNX: weights in a file of their own beside the model')
+    .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
+    .option('--force', 'overwrite existing output')
+    .option('--no-verify', 'do not run both sides afterwards');
+  addSourceOptions(command);
+  addVerifyOptions(command);
+  return command.action(async (path: string, flags: ConvertFlags) => {
+    const voice = makeVoice(flags);
+    const document = await runConvert(voice, path, flags);
+    if (voice.asJson) voice.json(document);
+    if (document.report && document.report.verdict !== 'match') process.exitCode = 1;
+  });
+}
+
+/** Converts, prints as it goes (unless JSON is asked for) and gives what happened. */
+export async function runConvert(voice: Voice, path: string, flags: ConvertFlags): Promise<ConvertDocument> {
+  const toStdout = flags.output === '-';
+  if (toStdout && flags.to === undefined) throw new ModelError('usage', 'writing to stdout needs --to, because no extension says which format is meant.');
+  // stdout carries the model itself, so everything else goes to stderr.
+  const say = toStdout ? voice.tell : voice.asJson ? () => {} : voice.say;
+  const name = toStdout ? 'model' : basename(flags.output);
+  const writer = chooseWriter(name, flags.to);
+  const { files, options } = await openFiles(path, flags);
+  const progress = startProgress(voice);
+  try {
+    const sink = await fileSink(flags.output, { force: flags.force });
+    let hashes: Promise<Record<string, string>> | undefined;
+    const startedAt = performance.now();
+    const result = await convert(files, sink, name, {
+      ...options,
+      to: writer.name,
+      dtype: flags.dtype,
+      layout: flags.layout,
+      opset: flags.opset,
+      externalData: flags.externalData,
+      float16Compute: flags.float16Compute,
+      sourceHashes: () => hashes!,
+      onRead: (model) => {
+        hashes = hashFiles(files.folder ?? '.', model.files);
+        hashes.catch(() => {}); // Awaited when the last weight is written; until then a failure is not unhandled.
+      },
+      onProgress: (done, total) => progress.bytes('writing', done, total),
+    });
+    const elapsedMs = performance.now() - startedAt;
+    const { model, map } = result;
+    const parameterCount = model.tensors.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
+    const dtypes = [...new Set(model.tensors.map(({ tensor }) => tensor.dtype))];
+    const targetDType = result.dtype === 'source' ? dtypes.join(' ') : result.dtype;
+    say(
+      table(
+        [{ title: '' }, { title: '' }, { title: '' }, { title: '' }, { title: '' }, { title: '' }],
+        [
+          ['read', path, `${model.format}${model.producer ? ` (${model.producer})` : ''}`, `${map.layers.length} layers`, `${formatCount(parameterCount)} parameters`, dtypes.join(' ')],
+          ['wrote', flags.output, writer.name, formatBytes(totalBytes(result.files)), formatTime(elapsedMs), targetDType],
+        ],
+      ).trimStart(),
+    );
+    if (map.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
+    for (const sentence of map.architecture?.assumed ?? []) voice.warn(`assumed: ${sentence}`);
+    for (const { message } of result.warnings) voice.warn(message);
+    const report = flags.verify && !toStdout ? await verifyAfter(voice, path, flags, result, progress, say) : null;
+    progress.stop();
+    return {
+      schema: 'weighbridge/convert@1',
+      source: { path, format: model.format, producer: model.producer, architecture: map.architecture?.name ?? null, parameterCount },
+      target: { format: writer.name, dtype: targetDType },
+      files: voice.asJson && !toStdout ? await describeFiles(flags.output, result.files) : [],
+      warnings: result.warnings,
+      report,
+    };
+  } finally {
+    progress.stop();
+    await files.close();
+  }
+}
+
+async function verifyAfter(voice: Voice, path: string, flags: ConvertFlags, result: ConvertResult, progress: Progress, say: (text: string) => void): Promise<Report> {
+  const report = await verifyWritten(path, flags, result, progress);
+  progress.stop();
+  if (!voice.asJson) printReport(say, report);
+  return report;
+}
+
+async function hashFiles(folder: string, names: readonly string[]): Promise<Record<string, string>> {
+  const entries = await Promise.all(names.map(async (name) => [name, await sha256File(join(folder, name))] as const));
+  return Object.fromEntries(entries);
+}
+
+async function describeFiles(output: string, files: readonly WrittenFile[]) {
+  const folder = files.length === 1 && files[0]!.name === basename(output) ? join(output, '..') : join(output, '..');
+  return Promise.all(
+    files.map(async ({ name, byteLength }) => {
+      const path = join(folder, name);
+      return { path: relative('.', path), byteLength, sha256: await sha256File(path) };
+    }),
+  );
+}
+
+function totalBytes(files: readonly WrittenFile[]): number {
+  return files.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+export { colour, safeText };

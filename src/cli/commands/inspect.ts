@@ -1,0 +1,116 @@
+/** `weighbridge inspect`: what a model file holds. */
+import { createHash } from 'node:crypto';
+import type { Command } from 'commander';
+import { inspect, type ModelDocument } from '../../inspect.js';
+import type { Dim, Port } from '../../model/layer-map.js';
+import { addSourceOptions, type CommonFlags, openFiles, type SourceFlags } from '../options.js';
+import { colour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
+import { startProgress } from '../progress.js';
+
+interface InspectFlags extends CommonFlags, SourceFlags {
+  readonly weights?: boolean;
+}
+
+export function registerInspect(program: Command): Command {
+  const command = program
+    .command('inspect <model>')
+    .description('show format, producer, architecture, layers and weights')
+    .option('--weights', 'read every weight: minimum, maximum, mean, deviation, zeros, sha256');
+  return addSourceOptions(command).action(async (path: string, flags: InspectFlags) => {
+    const voice = makeVoice(flags);
+    const { files, options } = await openFiles(path, flags);
+    const progress = startProgress(voice);
+    try {
+      const document = await inspect(files, {
+        ...options,
+        weights: flags.weights,
+        createHasher: sha256Hasher,
+        onProgress: (done, total) => progress.bytes('reading weights', done, total),
+      });
+      progress.stop();
+      if (voice.asJson) voice.json(document);
+      else printModel(voice, path, document, flags.weights === true);
+    } finally {
+      progress.stop();
+      await files.close();
+    }
+  });
+}
+
+function sha256Hasher() {
+  const hash = createHash('sha256');
+  return { update: (bytes: Uint8Array) => void hash.update(bytes), digest: () => hash.digest('hex') };
+}
+
+function printModel(voice: Voice, path: string, document: ModelDocument, withWeights: boolean): void {
+  const facts = [
+    ['file', path],
+    ['format', document.format],
+    ['producer', document.producer ?? 'not said'],
+    ['architecture', document.architecture?.name ?? 'not recognised'],
+    ...Object.entries(document.details),
+    ...document.inputs.map((port) => ['input', describePort(port)]),
+    ...document.outputs.map((port) => ['output', describePort(port)]),
+    ['parameters', formatCount(document.parameterCount)],
+    ['weights', `${document.tensors.length} tensors, ${formatBytes(document.byteLength)}`],
+  ] as const;
+  for (const [name, value] of facts) voice.say(`${colour.dim(name.padEnd(13))} ${safeText(value)}`);
+  if (document.layers.length > 0) {
+    voice.say('');
+    printLayers(voice, document);
+  }
+  if (withWeights || document.layers.length === 0) {
+    voice.say('');
+    printTensors(voice, document);
+  }
+  for (const assumed of document.architecture?.assumed ?? []) voice.warn(`assumed: ${assumed}`);
+  for (const { message } of document.warnings) voice.warn(message);
+}
+
+function printLayers(voice: Voice, { layers }: ModelDocument): void {
+  const columns = [
+    { title: 'layer' },
+    { title: 'canonical' },
+    { title: 'operator' },
+    { title: 'output shape' },
+    { title: 'weights' },
+    { title: 'parameters', align: 'right' },
+    { title: 'bytes', align: 'right' },
+  ] as const;
+  const rows = layers.map((layer) => [
+    layer.name,
+    layer.canonicalName ?? '',
+    layer.op,
+    (layer.outputShapes ?? []).map(describeShape).join(' '),
+    Object.entries(layer.weights)
+      .map(([role, { shape }]) => `${role} ${describeShape(shape)}`)
+      .join('  '),
+    layer.parameterCount === 0 ? '' : formatCount(layer.parameterCount),
+    layer.byteLength === 0 ? '' : formatBytes(layer.byteLength),
+  ]);
+  voice.say(table(columns, rows));
+}
+
+function printTensors(voice: Voice, { tensors }: ModelDocument): void {
+  const number = (title: string) => ({ title, align: 'right' as const });
+  const columns = [{ title: 'tensor' }, { title: 'dtype' }, { title: 'shape' }, ...['bytes', 'min', 'max', 'mean', 'std', 'zeros', 'non-finite'].map(number), { title: 'sha256' }];
+  const rows = tensors.map((tensor) => [
+    tensor.name,
+    tensor.dtype,
+    describeShape(tensor.shape),
+    formatBytes(tensor.byteLength),
+    ...[tensor.min, tensor.max, tensor.mean, tensor.std].map((value) => (value === undefined || value === null ? '' : formatNumber(value))),
+    tensor.zeros === undefined ? '' : formatCount(tensor.zeros),
+    tensor.nonFinite === undefined ? '' : formatCount(tensor.nonFinite),
+    tensor.sha256?.slice(0, 12) ?? '',
+  ]);
+  voice.say(table(columns, rows));
+}
+
+function describePort(port: Port): string {
+  return `${port.name}  ${port.dtype}  ${describeShape(port.shape)}${port.layout === 'other' ? '' : `  ${port.layout}`}`;
+}
+
+export function describeShape(shape: readonly Dim[]): string {
+  return `[${shape.join(', ')}]`;
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+/** The `weighbridge` command: arguments in, exit code out. 0 done or equal, 1 compared and different, 2 could not, 130 interrupted. */
+import { Command, CommanderError, Option } from 'commander';
+import { isModelError } from '../errors.js';
+import { VERSION } from '../version.js';
+import { commands } from './commands/index.js';
+import { errColour, makeVoice, safeText } from './print.js';
+
+const COULD_NOT = 2;
+const INTERRUPTED = 130;
+
+const program = new Command('weighbridge')
+  .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
+  .version(VERSION)
+  .addHelpText('after', '\nExit codes: 0 done, or equal; 1 compared and different; 2 could not; 130 interrupted.')
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
+
+for (const { register } of commands) {
+  const command = register(program);
+  command
+    .addOption(new Option('--json', 'print one JSON document on stdout'))
+    .addOption(new Option('-q, --quiet', 'no narration on stderr'))
+    .addOption(new Option('-v, --verbose', 'more narration; stack traces'))
+    .exitOverride();
+}
+
+process.on('SIGINT', async () => {
+  const { abortAll } = await import('../node/index.js');
+  await abortAll();
+  process.exit(INTERRUPTED);
+});
+
+// A reader of our output that went away (`weighbridge inspect x | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+// Runtimes leave worker threads behind that would keep the process alive.
+await flushed(process.stdout);
+await flushed(process.stderr);
+process.exit(process.exitCode ?? 0);
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : COULD_NOT;
+  const verbose = process.argv.includes('--verbose') || process.argv.includes('-v');
+  if (isModelError(error)) {
+    if (process.argv.includes('--json')) {
+      makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind: error.kind, message: error.message, place: error.place } });
+    }
+    process.stderr.write(`${errColour.red('error')}  ${safeText(error.message)}\n`);
+    if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
+    return COULD_NOT;
+  }
+  process.stderr.write(`${errColour.red('bug')}  Weighbridge failed in a way it should not. Please report this, with the file if you can:\n`);
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  return COULD_NOT;
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}

@@ -1,0 +1,65 @@
+/** Options that several commands share, and how their texts become values. */
+import { basename } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type FileSet, withFile } from '../bytes/file-set.js';
+import type { Dim } from '../model/layer-map.js';
+import { fileSource, nodeFileSet } from '../node/index.js';
+import type { OpenOptions } from '../readers/open.js';
+
+export interface CommonFlags {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}
+
+export interface SourceFlags {
+  readonly from?: string;
+  readonly prototxt?: string;
+  readonly config?: string;
+  readonly arch?: string;
+  readonly inputShape?: readonly Dim[];
+}
+
+/** What the file may not say about itself. */
+export function addSourceOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--from <format>', 'format of the model, where recognition by content is to be overridden'))
+    .addOption(new Option('--prototxt <file>', 'Caffe net description, where it does not lie beside the weights'))
+    .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))
+    .addOption(new Option('--arch <name>', 'architecture of bare weights, where they leave it open (vgg16, vgg11-lrn, ...)'))
+    .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
+}
+
+/** Opens the model's files, with companions that the user named and that may lie elsewhere. */
+export async function openFiles(path: string, flags: SourceFlags): Promise<{ files: FileSet; options: OpenOptions }> {
+  let files = await nodeFileSet(path);
+  const names: { prototxt?: string; config?: string } = {};
+  for (const kind of ['prototxt', 'config'] as const) {
+    const given = flags[kind];
+    if (given === undefined) continue;
+    names[kind] = basename(given);
+    files = withFile(files, basename(given), await fileSource(given));
+  }
+  return { files, options: { from: flags.from, arch: flags.arch, inputShape: flags.inputShape, ...names } };
+}
+
+function parseShape(text: string): Dim[] {
+  return text.split(/[,x]/).map((part) => {
+    const size = Number(part);
+    if (part === 'N' || part === 'None' || part === '-1') return 'N';
+    if (!Number.isInteger(size) || size < 1) throw new InvalidArgumentError('sizes are whole numbers with commas between them, such as 1,3,224,224.');
+    return size;
+  });
+}
+
+export function parseWhole(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('a whole number is expected.');
+  return value;
+}
+
+export function parsePositive(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError('a number of zero or more is expected.');
+  return value;
+}

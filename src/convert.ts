@@ -1,0 +1,103 @@
+/** `convert`: a model file in, a model file of another format out. */
+import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
+import type { FileSet } from './bytes/file-set.js';
+import { ModelError, throwAll } from './errors.js';
+import type { DType } from './model/dtype.js';
+import { isDType } from './model/dtype.js';
+import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
+import { type OpenOptions, openModel } from './readers/open.js';
+import { VERSION } from './version.js';
+import { writers } from './writers/index.js';
+import type { Writer, WriteOptions } from './writers/writer.js';
+
+export interface ConvertOptions extends OpenOptions {
+  /** Name of a writer; else the output's extension decides. */
+  readonly to?: string;
+  /** dtype of stored weights; each tensor keeps its own when left out. */
+  readonly dtype?: string;
+  readonly layout?: WriteOptions['layout'];
+  readonly opset?: number;
+  readonly externalData?: boolean;
+  readonly float16Compute?: boolean;
+  /** Hashes of the source files by name, awaited when the last weight is written; recorded in the target. */
+  readonly sourceHashes?: () => Promise<Readonly<Record<string, string>>>;
+  readonly onProgress?: WriteOptions['onProgress'];
+  /** Called once the source is understood and before anything is written. */
+  readonly onRead?: (model: ModelFile, map: LayerMap) => void;
+}
+
+export interface ConvertResult {
+  readonly model: ModelFile;
+  readonly map: LayerMap;
+  readonly writer: Writer;
+  readonly dtype: DType | 'source';
+  readonly files: readonly WrittenFile[];
+  /** Of the reader, the layer map and the writer, in this order. */
+  readonly warnings: readonly Notice[];
+}
+
+/**
+ * Converts a model into `sink`, as `name`. Nothing appears under its final name unless everything was written.
+ *
+ * @throws ModelError; several obstacles are listed in one error
+ */
+export async function convert(files: FileSet, sink: ByteSink, name: string, options: ConvertOptions = {}): Promise<ConvertResult> {
+  const writer = chooseWriter(name, options.to);
+  const dtype = chooseDType(writer, options.dtype);
+  const model = await openModel(files, options);
+  const map = await model.map();
+  options.onRead?.(model, map);
+  const writeOptions: WriteOptions = {
+    dtype,
+    layout: options.layout ?? 'source',
+    opset: options.opset,
+    externalData: options.externalData,
+    float16Compute: options.float16Compute,
+    metadata: async () => provenance(model, map, await options.sourceHashes?.()),
+    onProgress: options.onProgress,
+  };
+  const obstacles = writer.check(map, writeOptions);
+  if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
+  try {
+    const { warnings } = await writer.write(map, sink, name, writeOptions);
+    const written = await sink.commit();
+    return { model, map, writer, dtype, files: written, warnings: [...model.warnings, ...map.warnings, ...warnings] };
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
+/** @throws ModelError 'usage' naming what is known */
+export function chooseWriter(name: string, to?: string): Writer {
+  if (to !== undefined) {
+    const writer = writers.find((candidate) => candidate.name === to);
+    if (!writer) throw new ModelError('usage', `there is no target format "${to}". Known: ${writers.map((candidate) => candidate.name).join(', ')}.`);
+    return writer;
+  }
+  const lower = name.toLowerCase();
+  const writer = writers.find(({ extensions }) => extensions.some((extension) => lower.endsWith(extension)));
+  if (writer) return writer;
+  const known = writers.flatMap((candidate) => candidate.extensions.map((extension) => `${extension} (${candidate.name})`)).join(', ');
+  throw new ModelError('usage', `the extension of "${name}" does not say which format to write. Known: ${known}; or name one with --to.`);
+}
+
+/** @throws ModelError 'usage' naming the dtypes of the target */
+function chooseDType(writer: Writer, dtype: string | undefined): DType | 'source' {
+  if (dtype === undefined) return 'source';
+  if (isDType(dtype) && writer.dtypes.includes(dtype)) return dtype;
+  throw new ModelError('usage', `${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+}
+
+/** What the target records about where it came from; no dates, so that the same input gives the same bytes. */
+function provenance(model: ModelFile, map: LayerMap, hashes: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const facts: Record<string, string> = {
+    'weighbridge.version': VERSION,
+    'weighbridge.source.format': model.format,
+    'weighbridge.source.files': model.files.join(' '),
+  };
+  if (model.producer !== null) facts['weighbridge.source.producer'] = model.producer;
+  if (map.architecture !== null) facts['weighbridge.architecture'] = map.architecture.name;
+  for (const [file, hash] of Object.entries(hashes)) facts[`weighbridge.source.sha256.${file}`] = hash;
+  return facts;
+}

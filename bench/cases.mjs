@@ -1,0 +1,23 @@
+/** What the benchmark runs: one row each, with the most that it may cost. */
+const convert = (...extra) => (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
+const inspect = (from) => ['inspect', from, '--quiet'];
+const SOURCES = [
+  { label: 'PyTorch zip', file: 'vgg16.pth' },
+  { label: 'Caffe', file: 'vgg16.caffemodel' },
+];
+
+export const CASES = [
+  ...SOURCES.flatMap(({ label, file }) => [
+    { title: `${label} → ONNX float32`, source: file, output: 'out.onnx', args: convert(), ratioLimit: 2.5, peakLimitMB: 120 },
+    { title: `${label} → ONNX float16`, source: file, output: 'out.onnx', args: convert('--dtype', 'float16'), ratioLimit: 3, peakLimitMB: 120 },
+  ]),
+  { title: 'Keras HDF5 → ONNX float32', source: 'vgg16.h5', output: 'out.onnx', args: convert(), ratioLimit: 5, peakLimitMB: 160 },
+  { title: 'Keras HDF5 → ONNX float16', source: 'vgg16.h5', output: 'out.onnx', args: convert('--dtype', 'float16'), ratioLimit: 5, peakLimitMB: 160 },
+  ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
+    title: `inspect ${label}`,
+    source: file,
+    args: inspect,
+    wallLimitS: 0.5,
+    peakLimitMB: 100,
+  })),
+];

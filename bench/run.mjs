@@ -1,0 +1,102 @@
+/**
+ * The benchmark: full VGG16 through the built command, each figure a ratio to `cp` of the same source in the same run, with
+ * the peak memory of the whole process. `npm run bench -- --runs 5 --only 'onnx'`.
+ *
+ * Sources are made once and cached (1.6 GB). Output goes to new files; the page cache is warm.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, rmSync, statSync } from 'node:fs';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { CASES } from './cases.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const main = join(root, 'dist/cli/main.js');
+const { values: flags } = parseArgs({
+  options: { runs: { type: 'string', default: '5' }, only: { type: 'string' }, folder: { type: 'string', default: join(root, '.cache/bench') } },
+});
+const runs = Number(flags.runs);
+const cases = CASES.filter(({ title }) => !flags.only || title.includes(flags.only));
+
+/** Prints the process's peak resident set, in KiB, on file descriptor 3 when it ends. */
+const REPORT_PEAK = `data:text/javascript,${encodeURIComponent(
+  "import {writeSync} from 'node:fs'; process.on('exit', () => writeSync(3, String(process.resourceUsage().maxRSS)));",
+)}`;
+
+await mkdir(flags.folder, { recursive: true });
+if (!existsSync(join(flags.folder, 'vgg16.h5'))) {
+  console.error('bench: making the seeded VGG16 in three dialects');
+  const { makeVgg16 } = await import(new URL('../dist/cli/demo/make-vgg16.js', import.meta.url));
+  await makeVgg16(flags.folder);
+}
+
+console.log(`${cpus()[0].model}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform}, Node ${process.versions.node}, median of ${runs}`);
+console.log('| conversion | cp | wall | ratio to cp | limit | peak memory | limit |');
+console.log('|---|---:|---:|---:|---:|---:|---:|');
+let failed = false;
+for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS } of cases) {
+  const from = join(flags.folder, source);
+  const to = join(flags.folder, output ?? 'none');
+  const copies = [];
+  const walls = [];
+  const peaks = [];
+  for (let run = 0; run <= runs; run++) {
+    const copied = await timedCopy(from);
+    if (output) rmSync(to, { recursive: true, force: true });
+    const { wallMs, peakKiB } = await timedCommand(args(from, to));
+    // The first run warms the page cache and the disk's write-back.
+    if (run === 0) continue;
+    copies.push(copied);
+    walls.push(wallMs);
+    peaks.push(peakKiB * 1024);
+  }
+  if (output) rmSync(to, { recursive: true, force: true });
+  const [copy, wall, peak] = [median(copies), median(walls), Math.max(...peaks)];
+  const peakMB = peak / 1e6;
+  const over = (ratioLimit && wall / copy > ratioLimit) || (wallLimitS && wall / 1000 > wallLimitS) || (peakLimitMB && peakMB > peakLimitMB);
+  failed ||= Boolean(over);
+  const limit = ratioLimit ? `${ratioLimit} ×` : wallLimitS ? `${wallLimitS} s` : '';
+  console.log(
+    `| ${title}${over ? ' **over**' : ''} | ${(copy / 1000).toFixed(2)} s | ${(wall / 1000).toFixed(2)} s | ${(wall / copy).toFixed(2)} × | ${limit} | ${peakMB.toFixed(0)} MB | ${peakLimitMB ?? ''} MB |`,
+  );
+}
+process.exitCode = failed ? 1 : 0;
+
+/** Copies with `cp` where there is one, because that is the yardstick; the copy is removed afterwards. */
+async function timedCopy(from) {
+  const to = join(flags.folder, 'copy.tmp');
+  rmSync(to, { force: true });
+  const startedAt = performance.now();
+  if (process.platform === 'win32') await copyFile(from, to);
+  else await finished(spawn('cp', ['--reflink=never', from, to], { stdio: 'inherit' }));
+  const elapsedMs = performance.now() - startedAt;
+  if (statSync(to).size !== statSync(from).size) throw new Error('cp failed');
+  rmSync(to);
+  return elapsedMs;
+}
+
+async function timedCommand(args) {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, ['--import', REPORT_PEAK, main, ...args], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+  let peak = '';
+  child.stdio[3].on('data', (text) => {
+    peak += text;
+  });
+  await finished(child);
+  return { wallMs: performance.now() - startedAt, peakKiB: Number(peak) };
+}
+
+function finished(child) {
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`exit code ${code}`))));
+  });
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}

@@ -1,0 +1,109 @@
+/**
+ * Encodes protobuf messages whose big byte fields are streamed.
+ *
+ * A message is a list of pieces whose length is known before any big field's bytes are: protobuf wants every length up front.
+ *
+ * @see https://protobuf.dev/programming-guides/encoding/
+ */
+import type { FileSink } from '../bytes/byte-sink.js';
+import { concatBytes } from '../bytes/byte-sink.js';
+
+/** Bytes that are made when they are written: exactly `byteLength` of them. */
+export interface Span {
+  readonly byteLength: number;
+  /** Yields the bytes in order; a yielded chunk need only be valid until the next is asked for. */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+export type Piece = Uint8Array | Span;
+
+const VARINT = 0;
+const LENGTH_DELIMITED = 2;
+const FIXED32 = 5;
+
+/** A message under construction. Fields are encoded in the order of the calls. */
+export class MessageBuilder {
+  readonly pieces: Piece[] = [];
+  /** Of the encoded message. */
+  byteLength = 0;
+
+  /** int64, int32, enum, bool. */
+  int(field: number, value: number | bigint): this {
+    return this.#add(encodeTag(field, VARINT)).#add(encodeVarint(value));
+  }
+
+  float(field: number, value: number): this {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setFloat32(0, value, true);
+    return this.#add(encodeTag(field, FIXED32)).#add(bytes);
+  }
+
+  string(field: number, text: string): this {
+    return this.bytes(field, new TextEncoder().encode(text));
+  }
+
+  /** A bytes field; a span is streamed later. */
+  bytes(field: number, bytes: Piece): this {
+    return this.#add(encodeTag(field, LENGTH_DELIMITED)).#add(encodeVarint(bytes.byteLength)).#add(bytes);
+  }
+
+  message(field: number, message: MessageBuilder): this {
+    this.#add(encodeTag(field, LENGTH_DELIMITED)).#add(encodeVarint(message.byteLength));
+    for (const piece of message.pieces) this.#add(piece);
+    return this;
+  }
+
+  #add(piece: Piece): this {
+    this.pieces.push(piece);
+    this.byteLength += piece.byteLength;
+    return this;
+  }
+}
+
+/**
+ * Streams pieces into a file; the small ones between two spans are joined into one write.
+ *
+ * @param onBytes called with the length of every write
+ * @throws Error when a span yields another number of bytes than it promised (a bug: the file would be broken)
+ */
+export async function writePieces(pieces: readonly Piece[], out: FileSink, onBytes: (byteLength: number) => void = () => {}): Promise<void> {
+  let small: Uint8Array[] = [];
+  const flush = async () => {
+    if (small.length === 0) return;
+    const joined = concatBytes(small);
+    small = [];
+    await out.write(joined);
+    onBytes(joined.byteLength);
+  };
+  for (const piece of pieces) {
+    if (piece instanceof Uint8Array) {
+      small.push(piece);
+      continue;
+    }
+    await flush();
+    let written = 0;
+    for await (const chunk of piece.chunks()) {
+      await out.write(chunk);
+      written += chunk.byteLength;
+      onBytes(chunk.byteLength);
+    }
+    if (written !== piece.byteLength) throw new Error(`a span of ${piece.byteLength} bytes yielded ${written}`);
+  }
+  await flush();
+}
+
+function encodeTag(field: number, wireType: number): Uint8Array {
+  return encodeVarint(field * 8 + wireType);
+}
+
+/** Base-128 little-endian; negative numbers as 64-bit two's complement, as int32 and int64 fields have them. */
+export function encodeVarint(value: number | bigint): Uint8Array {
+  let rest = BigInt.asUintN(64, BigInt(value));
+  const bytes: number[] = [];
+  while (rest > 127n) {
+    bytes.push(Number(rest & 127n) | 128);
+    rest >>= 7n;
+  }
+  bytes.push(Number(rest));
+  return Uint8Array.from(bytes);
+}

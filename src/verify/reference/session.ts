@@ -1,0 +1,100 @@
+/**
+ * The reference evaluator: runs a layer map in float64, layer by layer, reading each weight when its layer runs.
+ *
+ * It follows ONNX's operator definitions to the letter and shares no code with any runtime, so it tells a writer's mistake
+ * from a runtime's. What it cannot see is a reader's mistake, which is in the map already.
+ */
+import { isModelError, ModelError, throwAll } from '../../errors.js';
+import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
+import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
+import type { NdArray, Session, SessionPort } from '../engine.js';
+import { OPERATORS } from './operators.js';
+import { toValue, transposeValue, type Value } from './value.js';
+
+export interface ReferenceOptions {
+  /** Called after each layer. */
+  readonly onProgress?: (layersDone: number, layersTotal: number) => void;
+}
+
+/** Sees a value right after its layer has made it, channels-first; the value may be freed afterwards. */
+export type LayerVisitor = (layer: Layer, value: NdArray) => void | Promise<void>;
+
+/**
+ * A session over a layer map. Ports have the map's names, shapes and layouts.
+ *
+ * @throws ModelError 'engine' naming every operator that the evaluator lacks
+ */
+export async function referenceSession(map: LayerMap, options: ReferenceOptions = {}): Promise<Session> {
+  const missing = map.layers.filter((layer) => !Object.hasOwn(OPERATORS, layer.op) || layer.outputs.length !== 1);
+  if (missing.length > 0) {
+    const errors = missing.map(({ op, name }) => new ModelError('engine', `the reference evaluator has no operator ${op}`, { layer: name }));
+    throwAll(errors, 'The reference evaluator cannot run this model:');
+  }
+  let done = 0;
+  return {
+    inputs: map.inputs.map(sessionPort),
+    outputs: map.outputs.map(sessionPort),
+    async run(feeds) {
+      done = 0;
+      return runLayers(map, feeds, () => options.onProgress?.(++done, map.layers.length));
+    },
+    async close() {},
+  };
+}
+
+/**
+ * Runs the map and shows every layer's output.
+ *
+ * @param feeds by input port name, in the port's own layout
+ * @returns by output port name, in the port's own layout, float64
+ * @throws ModelError 'engine' naming the layer
+ */
+export async function runLayers(map: LayerMap, feeds: ReadonlyMap<string, NdArray>, visit: LayerVisitor): Promise<Map<string, NdArray>> {
+  const values = new Map(map.inputs.map((port) => [port.value, feedValue(port, feeds)]));
+  const lastUse = lastUses(map);
+  for (const [index, layer] of map.layers.entries()) {
+    const inputs = layer.inputs.map((name) => {
+      const value = values.get(name);
+      if (!value) throw new ModelError('engine', `reads "${name}", which no earlier layer makes`, { layer: layer.name });
+      return value;
+    });
+    const operator = Object.hasOwn(OPERATORS, layer.op) ? OPERATORS[layer.op] : undefined;
+    if (!operator) throw new ModelError('engine', `the reference evaluator has no operator ${layer.op}`, { layer: layer.name });
+    const made = await operator(layer, inputs).catch((error: unknown) => {
+      throw isModelError(error) ? error.at({ layer: layer.name }) : error;
+    });
+    values.set(layer.outputs[0]!, made);
+    await visit(layer, made);
+    for (const name of [...layer.inputs, ...layer.outputs]) {
+      if ((lastUse.get(name) ?? -1) <= index) values.delete(name);
+    }
+  }
+  return new Map(map.outputs.map((port) => [port.name, portValue(port, values)]));
+}
+
+/** Index of the last layer that reads each value; past the end for outputs. A value that nothing reads is not in it. */
+function lastUses(map: LayerMap): Map<string, number> {
+  const uses = new Map<string, number>();
+  for (const [index, layer] of map.layers.entries()) for (const name of layer.inputs) uses.set(name, index);
+  for (const port of map.outputs) uses.set(port.value, map.layers.length);
+  return uses;
+}
+
+function feedValue(port: Port, feeds: ReadonlyMap<string, NdArray>): Value {
+  const feed = feeds.get(port.name);
+  if (!feed) throw new ModelError('engine', `nothing was fed to the input "${port.name}"`);
+  const fits = feed.shape.length === port.shape.length && feed.shape.every((size, axis) => typeof port.shape[axis] === 'string' || port.shape[axis] === size);
+  if (!fits) throw new ModelError('engine', `the input "${port.name}" has the shape [${port.shape}], but [${feed.shape}] was fed`);
+  const value = toValue(feed);
+  return isChannelsLast(port.layout) ? transposeValue(value, toChannelsFirst(value.shape.length)) : value;
+}
+
+function portValue(port: Port, values: ReadonlyMap<string, Value>): Value {
+  const value = values.get(port.value);
+  if (!value) throw new ModelError('engine', `no layer makes the output "${port.name}"`);
+  return isChannelsLast(port.layout) ? transposeValue(value, toChannelsLast(value.shape.length)) : value;
+}
+
+function sessionPort({ name, shape, layout }: Port): SessionPort {
+  return { name, shape: shape.map((size) => (typeof size === 'number' ? size : null)), layout };
+}

@@ -1,0 +1,66 @@
+/** Weights as float64, read when a layer runs: whole for small ones, row by row for those that must not be held. */
+import { ModelError } from '../../errors.js';
+import type { DType } from '../../model/dtype.js';
+import type { Layer } from '../../model/layer-map.js';
+import { elementCount, type Tensor, tensorBytes, tensorChunks } from '../../model/tensor.js';
+import { newValue, type Value } from './value.js';
+
+/** Elements per block of rows: 16 MiB of float64, so that a 411 MB matrix is never held. */
+const BLOCK_ELEMENTS = 2 ** 21;
+
+/** A small weight, whole. */
+export async function readWeight(layer: Layer, role: string): Promise<Value> {
+  const tensor = layer.weights[role];
+  if (!tensor) throw new ModelError('engine', `the ${layer.op} layer has no ${role}`);
+  return { shape: tensor.shape, data: toFloat64Array(await tensorBytes(tensor), tensor.dtype) };
+}
+
+/** A bias of `count` elements; zeros where the layer has none. */
+export async function readBias(layer: Layer, count: number): Promise<Float64Array> {
+  if (!layer.weights.bias) return new Float64Array(count);
+  const { data } = await readWeight(layer, 'bias');
+  if (data.length !== count) throw new ModelError('engine', `the bias has ${data.length} elements, expected ${count}`);
+  return data;
+}
+
+export interface RowBlock {
+  /** Index of the first row. */
+  readonly start: number;
+  /** Rows in the block. */
+  readonly count: number;
+  /** [count, elements of a row]; valid until the next block is asked for. */
+  readonly data: Float64Array;
+}
+
+/** Walks a weight once, in blocks of rows; a row is everything behind the first axis. */
+export async function* readRows(tensor: Tensor): AsyncGenerator<RowBlock> {
+  const rows = tensor.shape[0]!;
+  const rowLength = elementCount(tensor.shape.slice(1));
+  if (rows * rowLength === 0) return;
+  const perBlock = Math.min(rows, Math.max(1, Math.floor(BLOCK_ELEMENTS / rowLength)));
+  const block = newValue([perBlock, rowLength]).data;
+  let start = 0;
+  let filled = 0;
+  for await (const chunk of tensorChunks(tensor)) {
+    const values = toFloat64Array(chunk, tensor.dtype);
+    let taken = 0;
+    while (taken < values.length) {
+      const size = Math.min(values.length - taken, block.length - filled);
+      block.set(values.subarray(taken, taken + size), filled);
+      taken += size;
+      filled += size;
+      if (filled < block.length) continue;
+      yield { start, count: perBlock, data: block };
+      start += perBlock;
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield { start, count: filled / rowLength, data: block };
+}
+
+function toFloat64Array(bytes: Uint8Array, dtype: DType): Float64Array {
+  const whole = bytes.slice().buffer;
+  if (dtype === 'float64') return new Float64Array(whole);
+  if (dtype === 'float32') return Float64Array.from(new Float32Array(whole));
+  throw new ModelError('engine', `the reference evaluator does not read ${dtype} weights`);
+}

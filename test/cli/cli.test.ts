@@ -1,0 +1,152 @@
+/** The built command: exit codes, JSON against the schemas, nothing left behind after a failure. */
+import { createHash } from 'node:crypto';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
+
+const ajv = new Ajv2020({ strict: false, allErrors: true });
+const validateMap = ajv.compile(JSON.parse(readFileSync(join(ROOT, 'schemas/layer-map.schema.json'), 'utf8')));
+const validateReport = ajv.compile(JSON.parse(readFileSync(join(ROOT, 'schemas/report.schema.json'), 'utf8')));
+
+const DIALECTS = [
+  { model: 'digits.h5', golden: 'keras.npz', format: 'keras-h5' },
+  { model: 'digits.pth', golden: 'torch.npz', format: 'pytorch' },
+  { model: 'digits.caffemodel', golden: 'caffe.npz', format: 'caffe' },
+];
+
+describe.each(DIALECTS)('$model', ({ model, golden, format }) => {
+  const path = join(DIGITS, model);
+
+  it('is inspected as a document that fits the schema, with canonical names', () => {
+    const { status, stdout } = weighbridge(['inspect', path, '--weights', '--json']);
+    expect(status).toBe(0);
+    const document = JSON.parse(stdout);
+    expect(validateMap(document), JSON.stringify(validateMap.errors)).toBe(true);
+    expect(document.format).toBe(format);
+    expect(document.parameterCount).toBe(53_366);
+    const canonical = document.layers.map((layer: { canonicalName?: string }) => layer.canonicalName).filter(Boolean);
+    expect(canonical).toEqual(expect.arrayContaining(['conv1_1', 'conv3_2', 'fc6', 'fc8']));
+    expect(document.tensors[0].sha256).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it.each(['float32', 'float16'])('becomes %s ONNX that gives the recorded predictions', (dtype) => {
+    const output = join(temporaryFolder(), 'digits.onnx');
+    const { status, stdout } = weighbridge(['convert', path, '-o', output, '--dtype', dtype, '--golden', join(DIGITS, golden), '--json']);
+    expect(status).toBe(0);
+    const document = JSON.parse(stdout);
+    expect(validateReport(document.report), JSON.stringify(validateReport.errors)).toBe(true);
+    expect(document.report.verdict).toBe('match');
+    expect(document.report.witness.kind).toBe('recorded');
+    expect(document.files).toHaveLength(1);
+    expect(document.files[0].sha256).toBe(createHash('sha256').update(readFileSync(output)).digest('hex'));
+  });
+
+  it('is verified by default, and names its witness', () => {
+    const output = join(temporaryFolder(), 'digits.onnx');
+    const { status, stdout } = weighbridge(['convert', path, '-o', output]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^match: /m);
+    expect(stdout).toMatch(/^witness /m);
+  });
+
+  it('gives the same bytes twice, also through stdout', () => {
+    const folder = temporaryFolder();
+    weighbridge(['convert', path, '-o', join(folder, 'a.onnx'), '--no-verify']);
+    const { status, bytes } = weighbridge(['convert', path, '-o', '-', '--to', 'onnx', '--no-verify']);
+    expect(status).toBe(0);
+    expect(bytes.equals(readFileSync(join(folder, 'a.onnx')))).toBe(true);
+  });
+
+  it('cut short, is refused with exit code 2 and leaves nothing behind', () => {
+    const folder = temporaryFolder();
+    const cut = join(folder, model);
+    const whole = readFileSync(path);
+    writeFileSync(cut, whole.subarray(0, whole.length - 1000));
+    if (model.endsWith('.caffemodel')) copyFileSync(join(DIGITS, 'digits.prototxt'), join(folder, 'digits.prototxt'));
+    const before = readdirSync(folder);
+    const { status, stdout, stderr } = weighbridge(['convert', cut, '-o', join(folder, 'out.onnx')]);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^error {2}/);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(readdirSync(folder)).toEqual(before);
+  });
+});
+
+describe('convert', () => {
+  it('does not overwrite without --force', () => {
+    const output = join(temporaryFolder(), 'x.onnx');
+    writeFileSync(output, 'precious');
+    const source = join(DIGITS, 'digits.h5');
+    const refused = weighbridge(['convert', source, '-o', output, '--no-verify']);
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toContain('--force');
+    expect(readFileSync(output, 'utf8')).toBe('precious');
+    expect(weighbridge(['convert', source, '-o', output, '--no-verify', '--force']).status).toBe(0);
+    expect(readFileSync(output).length).toBeGreaterThan(200_000);
+  });
+
+  it('says which extensions it knows', () => {
+    const { status, stderr } = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(temporaryFolder(), 'x.xyz')]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('.onnx');
+  });
+
+  it('answers a missing file, an unknown flag and an unknown command with exit code 2', () => {
+    for (const args of [['inspect', 'no-such-file.h5'], ['inspect', '--frobnicate'], ['frobnicate']]) {
+      const { status, stderr } = weighbridge(args);
+      expect(status).toBe(2);
+      expect(stderr).toMatch(/^error/);
+    }
+  });
+
+  it('prints an error as JSON where JSON is asked for', () => {
+    const { status, stdout } = weighbridge(['inspect', 'no-such-file.h5', '--json']);
+    expect(status).toBe(2);
+    expect(JSON.parse(stdout).error.message).toContain('no-such-file.h5');
+  });
+});
+
+describe('verify', () => {
+  const folder = temporaryFolder();
+  const output = join(folder, 'digits.onnx');
+  weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', output, '--no-verify']);
+
+  it('finds a file equal to its source', () => {
+    const { status, stdout } = weighbridge(['verify', join(DIGITS, 'digits.h5'), output, '--json']);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout).verdict).toBe('match');
+  });
+
+  it('exits with 1 when one weight is off', () => {
+    const bytes = readFileSync(output);
+    // A value inside the first convolution's kernel: any finite nonzero float in the last third of the file is a weight.
+    const at = Math.floor(bytes.length / 2 / 4) * 4;
+    bytes.writeFloatLE(bytes.readFloatLE(at) + 1, at);
+    const broken = join(folder, 'broken.onnx');
+    writeFileSync(broken, bytes);
+    const { status, stdout } = weighbridge(['verify', join(DIGITS, 'digits.h5'), broken, '--json']);
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout).verdict).toBe('mismatch');
+  });
+});
+
+it('formats lists every reader and writer', () => {
+  const { status, stdout } = weighbridge(['formats', '--json']);
+  expect(status).toBe(0);
+  const names = JSON.parse(stdout).formats.map((format: { name: string }) => format.name);
+  expect(names).toEqual(expect.arrayContaining(['keras-h5', 'pytorch', 'caffe', 'onnx']));
+});
+
+it('the demo converts all three dialects in both precisions, and everything matches', () => {
+  const folder = temporaryFolder();
+  const { status, stdout } = weighbridge(['demo', '--folder', join(folder, 'out'), '--json']);
+  expect(status).toBe(0);
+  const document = JSON.parse(stdout);
+  expect(document.verdicts).toEqual(Array(6).fill('match'));
+  for (const list of document.predictions) {
+    expect(list.map(({ digit }: { digit: number }) => digit)).toEqual(document.labels);
+  }
+});

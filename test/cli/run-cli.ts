@@ -1,0 +1,28 @@
+/** Runs the built command as a process, as users do. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+export const DIGITS = join(ROOT, 'demo/digits');
+const MAIN = join(ROOT, 'dist/cli/main.js');
+
+export interface Run {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** stdout as it came, for `-o -`. */
+  readonly bytes: Buffer;
+}
+
+export function weighbridge(args: readonly string[], cwd?: string): Run {
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], { cwd, maxBuffer: 2 ** 28, env: { ...process.env, NO_COLOR: '1' } });
+  if (error) throw error;
+  return { status, stdout: stdout.toString(), stderr: stderr.toString(), bytes: stdout };
+}
+
+export function temporaryFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'weighbridge-'));
+}

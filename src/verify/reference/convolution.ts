@@ -1,11 +1,11 @@
 /** Conv and ConvTranspose. */
 import { ModelError } from '../../errors.js';
 import { elementCount } from '../../model/tensor.js';
-import type { Operator } from './operator.js';
+import { number, type Operator } from './operator.js';
 import { addProducts } from './products.js';
 import { newValue } from './value.js';
 import { readBias, readRows } from './weights.js';
-import { groupCount, inputPositions, layerWindow, spatialShape, transposedWindow, type Window } from './window.js';
+import { inputPositions, layerWindow, spatialShape, transposedWindow, type Window } from './window.js';
 
 /** Elements of a packed tile: 512 KiB of float64 stay in a core's cache while all rows of weights pass over them. */
 const TILE_ELEMENTS = 2 ** 16;
@@ -14,7 +14,7 @@ const TILE_ELEMENTS = 2 ** 16;
 export const conv: Operator = async (layer, [x]) => {
   const kernel = layer.weights.kernel!;
   const [batch, channels] = x!.shape as [number, number];
-  const group = groupCount(layer);
+  const group = number(layer, 'group');
   const [outChannels, groupIn] = kernel.shape as [number, number];
   if (groupIn * group !== channels || outChannels % group !== 0) {
     throw new ModelError('engine', `${channels} channels flow in, but the kernel [${kernel.shape}] in ${group} groups takes ${groupIn * group}`);
@@ -98,7 +98,7 @@ function packer(window: Window, channels: number) {
 export const convTranspose: Operator = async (layer, [x]) => {
   const kernel = layer.weights.kernel!;
   const [batch, channels] = x!.shape as [number, number];
-  const group = groupCount(layer);
+  const group = number(layer, 'group');
   const groupOut = kernel.shape[1]!;
   const outChannels = groupOut * group;
   if (kernel.shape[0] !== channels || channels % group !== 0) {

@@ -2,7 +2,7 @@
 import { ModelError } from '../../errors.js';
 import type { Layer } from '../../model/layer-map.js';
 import { windowedSize } from '../../model/ops.js';
-import { number, numbers, word } from './operator.js';
+import { numbers, word } from './operator.js';
 
 /** One spatial axis. */
 export interface WindowAxis {
@@ -71,10 +71,6 @@ export function inputPositions({ inSize, outSize, kernel, stride, dilation, begi
 /** Sizes of the spatial output axes as the layer has them, without the leading ones. */
 export function spatialShape(window: Window, rank: number): number[] {
   return window.slice(5 - rank).map((axis) => axis.outSize);
-}
-
-export function groupCount(layer: Layer): number {
-  return number(layer, 'group');
 }
 
 function threeAxes(layer: Layer, axes: readonly WindowAxis[]): Window {

@@ -3,6 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
 import type { LayerMap, Notice } from '../model/layer-map.js';
+import type { Tensor } from '../model/tensor.js';
 
 export interface WriteOptions {
   /** dtype of stored weights; 'source' keeps each tensor's own. */
@@ -11,8 +12,15 @@ export interface WriteOptions {
   readonly layout: 'source' | 'nchw' | 'nhwc';
   readonly opset?: number;
   readonly externalData?: boolean;
-  /** Provenance, recorded in the file where the format has a place for it; the same input gives the same bytes. */
-  readonly metadata: Readonly<Record<string, string>>;
+  /** float16: compute in float16 too, instead of only storing weights so. */
+  readonly float16Compute?: boolean;
+  /** Largest file of a format that can be split. */
+  readonly shardBytes?: number;
+  /**
+   * Provenance, recorded in the file where the format has a place for it; the same input gives the same bytes. Asked for as
+   * late as the format allows, because a source's hash is known only when all of it has been read.
+   */
+  readonly metadata: () => Promise<Readonly<Record<string, string>>>;
   /** Called as bytes are written, for a progress line. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 }
@@ -22,15 +30,29 @@ export interface WriteResult {
   readonly warnings: readonly Notice[];
 }
 
-export interface Writer {
+interface Target {
   /** Short name for `--to`: 'onnx'. */
   readonly name: string;
   readonly title: string;
   /** Extensions of `-o` that choose it. */
   readonly extensions: readonly string[];
   readonly dtypes: readonly DType[];
+}
+
+/** Writes whole models: wiring and weights. */
+export interface Writer extends Target {
+  readonly carries: 'model';
   /** Every obstacle at once; empty when `write` can express the map. */
   check(map: LayerMap, options: WriteOptions): readonly ModelError[];
   /** Streams the model as `name` into the sink; neither commits nor aborts. */
   write(map: LayerMap, sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult>;
+}
+
+/** Writes named tensors only, for formats that have no wiring. */
+export interface WeightsWriter extends Target {
+  readonly carries: 'weights';
+  /** Every obstacle at once; empty when `write` can express the tensors. */
+  check(weights: readonly Tensor[], options: WriteOptions): readonly ModelError[];
+  /** Streams the tensors, under their names, as `name` into the sink; neither commits nor aborts. */
+  write(weights: readonly Tensor[], sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult>;
 }

@@ -5,10 +5,11 @@ import { ModelError, throwAll } from './errors.js';
 import type { DType } from './model/dtype.js';
 import { isDType } from './model/dtype.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
+import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 import { VERSION } from './version.js';
-import { writers } from './writers/index.js';
-import type { Writer, WriteOptions } from './writers/writer.js';
+import { type AnyWriter, writers } from './writers/index.js';
+import type { WriteOptions } from './writers/writer.js';
 
 export interface ConvertOptions extends OpenOptions {
   /** Name of a writer; else the output's extension decides. */
@@ -21,15 +22,21 @@ export interface ConvertOptions extends OpenOptions {
   readonly float16Compute?: boolean;
   /** Hashes of the source files by name, awaited when the last weight is written; recorded in the target. */
   readonly sourceHashes?: () => Promise<Readonly<Record<string, string>>>;
+  /** Weights-only targets: names, shapes and layouts as the source has them, or canonical ones in the layer map's layout. */
+  readonly names?: 'source' | 'canonical';
+  readonly shardBytes?: number;
   readonly onProgress?: WriteOptions['onProgress'];
   /** Called once the source is understood and before anything is written. */
-  readonly onRead?: (model: ModelFile, map: LayerMap) => void;
+  readonly onRead?: (model: ModelFile) => void;
 }
 
 export interface ConvertResult {
   readonly model: ModelFile;
-  readonly map: LayerMap;
-  readonly writer: Writer;
+  /** Null where weights were moved without looking at their wiring. */
+  readonly map: LayerMap | null;
+  /** The tensors that a weights-only target was given, before any cast. */
+  readonly weights: readonly Tensor[] | null;
+  readonly writer: AnyWriter;
   readonly dtype: DType | 'source';
   readonly files: readonly WrittenFile[];
   /** Of the reader, the layer map and the writer, in this order. */
@@ -45,31 +52,40 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const writer = chooseWriter(name, options.to);
   const dtype = chooseDType(writer, options.dtype);
   const model = await openModel(files, options);
-  const map = await model.map();
-  options.onRead?.(model, map);
+  const map = writer.carries === 'model' || options.names === 'canonical' ? await model.map() : null;
+  const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.map(({ tensor }) => tensor);
+  options.onRead?.(model);
   const writeOptions: WriteOptions = {
     dtype,
     layout: options.layout ?? 'source',
     opset: options.opset,
     externalData: options.externalData,
     float16Compute: options.float16Compute,
-    metadata: async () => provenance(model, map, await options.sourceHashes?.()),
+    shardBytes: options.shardBytes,
+    // A weights-only format has its metadata before its weights, when the hashes are not yet known.
+    metadata: async () => provenance(model, map, writer.carries === 'model' ? await options.sourceHashes?.() : {}),
     onProgress: options.onProgress,
   };
-  const obstacles = writer.check(map, writeOptions);
+  const obstacles = writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions);
   if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
   try {
-    const { warnings } = await writer.write(map, sink, name, writeOptions);
+    const write = writer.carries === 'model' ? writer.write(map!, sink, name, writeOptions) : writer.write(weights!, sink, name, writeOptions);
+    const { warnings } = await write;
     const written = await sink.commit();
-    return { model, map, writer, dtype, files: written, warnings: [...model.warnings, ...map.warnings, ...warnings] };
+    return { model, map, weights, writer, dtype, files: written, warnings: [...model.warnings, ...(map?.warnings ?? []), ...warnings] };
   } catch (error) {
     await sink.abort();
     throw error;
   }
 }
 
+/** The layer map's weights as 'conv1_1.kernel', in ONNX's layouts. */
+export function canonicalWeights(map: LayerMap): Tensor[] {
+  return map.layers.flatMap((layer) => Object.entries(layer.weights).map(([role, tensor]) => ({ ...tensor, name: `${layer.canonicalName ?? layer.name}.${role}` })));
+}
+
 /** @throws ModelError 'usage' naming what is known */
-export function chooseWriter(name: string, to?: string): Writer {
+export function chooseWriter(name: string, to?: string): AnyWriter {
   if (to !== undefined) {
     const writer = writers.find((candidate) => candidate.name === to);
     if (!writer) throw new ModelError('usage', `there is no target format "${to}". Known: ${writers.map((candidate) => candidate.name).join(', ')}.`);
@@ -83,21 +99,21 @@ export function chooseWriter(name: string, to?: string): Writer {
 }
 
 /** @throws ModelError 'usage' naming the dtypes of the target */
-function chooseDType(writer: Writer, dtype: string | undefined): DType | 'source' {
+function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'source' {
   if (dtype === undefined) return 'source';
   if (isDType(dtype) && writer.dtypes.includes(dtype)) return dtype;
   throw new ModelError('usage', `${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
 }
 
 /** What the target records about where it came from; no dates, so that the same input gives the same bytes. */
-function provenance(model: ModelFile, map: LayerMap, hashes: Readonly<Record<string, string>> = {}): Record<string, string> {
+function provenance(model: ModelFile, map: LayerMap | null, hashes: Readonly<Record<string, string>> = {}): Record<string, string> {
   const facts: Record<string, string> = {
     'weighbridge.version': VERSION,
     'weighbridge.source.format': model.format,
     'weighbridge.source.files': model.files.join(' '),
   };
   if (model.producer !== null) facts['weighbridge.source.producer'] = model.producer;
-  if (map.architecture !== null) facts['weighbridge.architecture'] = map.architecture.name;
+  if (map?.architecture) facts['weighbridge.architecture'] = map.architecture.name;
   for (const [file, hash] of Object.entries(hashes)) facts[`weighbridge.source.sha256.${file}`] = hash;
   return facts;
 }

@@ -1,0 +1,55 @@
+/** Reads tar archives (ustar), as far as PyTorch's first format needs them: regular files by name. */
+import { type ByteSource, sliceSource } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
+
+const BLOCK = 512;
+const MAX_MEMBERS = 10_000;
+
+/** Whether the first block is a tar header: its checksum holds. */
+export function looksLikeTar(head: Uint8Array): boolean {
+  return head.byteLength >= BLOCK && head[0] !== 0 && checksumHolds(head);
+}
+
+/**
+ * @returns the regular members by name
+ * @throws ModelError 'malformed' when a header fails its checksum or a member runs past the file
+ */
+export async function openTar(source: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
+  const members = new Map<string, ByteSource>();
+  let at = 0;
+  while (at + BLOCK <= source.byteLength) {
+    const header = await source.read(at, at + BLOCK);
+    if (header.every((byte) => byte === 0)) break;
+    const place = { file: source.name, offset: at };
+    if (!checksumHolds(header)) throw new ModelError('malformed', 'the tar header fails its checksum', place);
+    const size = octal(header, 124, 12);
+    if (size === null) throw new ModelError('malformed', 'the tar header has no size', place);
+    const start = at + BLOCK;
+    if (start + size > source.byteLength) throw new ModelError('malformed', `the tar member of ${size} bytes runs past the end of the file. Is it truncated?`, place);
+    const type = String.fromCharCode(header[156]!);
+    if (type === '0' || type === '\0') {
+      const name = text(header, 0, 100);
+      if (members.has(name)) throw new ModelError('malformed', `the tar archive has two members named ${JSON.stringify(name)}`, place);
+      members.set(name, sliceSource(source, start, start + size, source.name));
+    }
+    if (members.size > MAX_MEMBERS) throw new ModelError('unsafe', `the tar archive has more than ${MAX_MEMBERS} members`, place);
+    at = start + Math.ceil(size / BLOCK) * BLOCK;
+  }
+  return members;
+}
+
+function checksumHolds(header: Uint8Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : header[i]!;
+  return octal(header, 148, 8) === sum;
+}
+
+function octal(header: Uint8Array, at: number, length: number): number | null {
+  const digits = text(header, at, length).trim();
+  return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : null;
+}
+
+function text(header: Uint8Array, at: number, length: number): string {
+  const end = header.indexOf(0, at);
+  return new TextDecoder('latin1').decode(header.subarray(at, end < 0 ? at + length : Math.min(end, at + length)));
+}

@@ -1,0 +1,299 @@
+/**
+ * Reads zip archives (PyTorch, npz, Keras 3): the central directory decides, and every local header must agree with it.
+ *
+ * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+ */
+import { Inflate } from 'fflate';
+import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
+
+const LOCAL_HEADER = 0x04034b50;
+const CENTRAL_HEADER = 0x02014b50;
+const END_RECORD = 0x06054b50;
+const ZIP64_LOCATOR = 0x07064b50;
+const ZIP64_END_RECORD = 0x06064b50;
+/** End record of 22 bytes and a comment of at most 65,535. */
+const MAX_END_BYTES = 22 + 0xffff;
+/** PyTorch writes one member a tensor; the largest real checkpoints have some ten thousand. */
+const MAX_ENTRIES = 200_000;
+/** A deflated member is inflated into memory. Models store their weights; npz files of this size are not seen. */
+const MAX_INFLATED_BYTES = 2 ** 30;
+/** Deflate cannot do better than about 1032 to 1. */
+const MAX_DEFLATE_RATIO = 1100;
+const STORED = 0;
+const DEFLATED = 8;
+
+export interface ZipEntry {
+  readonly name: string;
+  readonly method: 'stored' | 'deflated';
+  readonly compressedLength: number;
+  readonly byteLength: number;
+  readonly crc32: number;
+  /**
+   * The member's bytes: a window of the archive where they are stored, memory where they are deflated.
+   *
+   * @throws ModelError 'malformed' when local and central header disagree, the data leaves the archive, or does not inflate to
+   *   the declared size and checksum; 'unsafe' when it would take more memory than a model's member has reason to
+   */
+  source(): Promise<ByteSource>;
+}
+
+export interface ZipArchive {
+  /** In the order of the central directory. */
+  readonly entries: readonly ZipEntry[];
+  get(name: string): ZipEntry | undefined;
+}
+
+/** Whether the first bytes are those of a zip archive. */
+export function looksLikeZip(head: Uint8Array): boolean {
+  return head.byteLength >= 4 && head[0] === 0x50 && head[1] === 0x4b && ((head[2] === 3 && head[3] === 4) || (head[2] === 5 && head[3] === 6));
+}
+
+/**
+ * Reads the central directory.
+ *
+ * @throws ModelError 'malformed' for a truncated or inconsistent archive, 'unsupported' for encryption, several disks and
+ *   methods other than stored and deflated
+ */
+export async function openZip(source: ByteSource): Promise<ZipArchive> {
+  const file = source.name;
+  const { count, start, end } = await readEnd(source);
+  const directory = await source.read(start, end);
+  const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
+  const entries: (ZipEntry & Header)[] = [];
+  const byName = new Map<string, ZipEntry>();
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    const place = { file, offset: start + at };
+    if (at + 46 > directory.byteLength || view.getUint32(at, true) !== CENTRAL_HEADER) {
+      throw new ModelError('malformed', `the zip directory has no entry ${i + 1} of ${count} here`, place);
+    }
+    const nameLength = view.getUint16(at + 28, true);
+    const extraLength = view.getUint16(at + 30, true);
+    const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
+    if (next > directory.byteLength) throw new ModelError('malformed', 'a zip directory entry runs past the directory', place);
+    const nameBytes = directory.subarray(at + 46, at + 46 + nameLength);
+    const header = centralEntry(view, at, nameBytes, at + 46 + nameLength, extraLength, place);
+    if (byName.has(header.name)) throw new ModelError('malformed', `the zip archive has two members named ${JSON.stringify(header.name)}`, place);
+    if (header.offset + 30 + nameLength + header.compressedLength > start) {
+      throw new ModelError('malformed', `the zip member ${JSON.stringify(header.name)} would run into the directory at byte ${start}`, { file, offset: header.offset });
+    }
+    const entry = { ...header, source: () => openMember(source, header, nameBytes, start) };
+    entries.push(entry);
+    byName.set(header.name, entry);
+    at = next;
+  }
+  if (at !== directory.byteLength) throw new ModelError('malformed', `the zip directory has ${directory.byteLength - at} bytes too many`, { file, offset: start + at });
+  checkOverlap(entries, file);
+  return { entries, get: (name) => byName.get(name) };
+}
+
+interface Header {
+  readonly name: string;
+  readonly method: 'stored' | 'deflated';
+  readonly compressedLength: number;
+  readonly byteLength: number;
+  readonly crc32: number;
+  readonly offset: number;
+  readonly hasDescriptor: boolean;
+}
+
+async function readEnd(source: ByteSource): Promise<{ count: number; start: number; end: number }> {
+  const file = source.name;
+  const tailStart = Math.max(0, source.byteLength - MAX_END_BYTES);
+  const tail = await source.read(tailStart, source.byteLength);
+  const view = new DataView(tail.buffer, tail.byteOffset, tail.byteLength);
+  let at = tail.byteLength - 22;
+  // The comment's length must lead exactly to the end of the file; anything else is a signature inside a comment.
+  while (at >= 0 && !(view.getUint32(at, true) === END_RECORD && at + 22 + view.getUint16(at + 20, true) === tail.byteLength)) at--;
+  if (at < 0) throw new ModelError('malformed', 'the zip archive has no end record. Is it truncated?', { file, offset: source.byteLength });
+  const endAt = tailStart + at;
+  let record = {
+    disks: view.getUint16(at + 4, true) + view.getUint16(at + 6, true),
+    onDisk: view.getUint16(at + 8, true),
+    count: view.getUint16(at + 10, true),
+    size: view.getUint32(at + 12, true),
+    start: view.getUint32(at + 16, true),
+    end: endAt,
+  };
+  // PyTorch writes the 64-bit record even where the plain one has room.
+  record = await readZip64End(source, endAt, record);
+  const { disks, onDisk, count, size, start, end } = record;
+  if (disks !== 0 || onDisk !== count) throw new ModelError('unsupported', 'the zip archive spans several disks', { file, offset: endAt });
+  if (count > MAX_ENTRIES) throw new ModelError('unsafe', `the zip archive claims ${count} members; at most ${MAX_ENTRIES} are read`, { file, offset: endAt });
+  if (start + size !== end) {
+    throw new ModelError('malformed', `the zip directory is said to span bytes ${start} to ${start + size}, but its end record is at ${end}`, { file, offset: endAt });
+  }
+  return { count, start, end: start + size };
+}
+
+async function readZip64End(source: ByteSource, endAt: number, record: { disks: number; onDisk: number; count: number; size: number; start: number; end: number }) {
+  const file = source.name;
+  if (endAt < 20) return record;
+  const locator = await source.read(endAt - 20, endAt);
+  const locatorView = new DataView(locator.buffer, locator.byteOffset);
+  if (locatorView.getUint32(0, true) !== ZIP64_LOCATOR) return record;
+  const at = safeInteger(locatorView.getBigUint64(8, true), file, endAt - 12);
+  const bytes = await source.read(at, at + 56);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  if (view.getUint32(0, true) !== ZIP64_END_RECORD) throw new ModelError('malformed', 'the zip64 end record is not where its locator says', { file, offset: at });
+  const wide = {
+    disks: view.getUint32(16, true) + view.getUint32(20, true),
+    onDisk: safeInteger(view.getBigUint64(24, true), file, at),
+    count: safeInteger(view.getBigUint64(32, true), file, at),
+    size: safeInteger(view.getBigUint64(40, true), file, at),
+    start: safeInteger(view.getBigUint64(48, true), file, at),
+    end: at,
+  };
+  const agree = (plain: number, full: number, maximum: number) => plain === maximum || plain === full;
+  if (!agree(record.count, wide.count, 0xffff) || !agree(record.size, wide.size, 0xffffffff) || !agree(record.start, wide.start, 0xffffffff)) {
+    throw new ModelError('malformed', 'the zip archive has two end records that disagree', { file, offset: at });
+  }
+  return wide;
+}
+
+function centralEntry(view: DataView, at: number, nameBytes: Uint8Array, extraAt: number, extraLength: number, place: { file: string; offset: number }): Header {
+  const flags = view.getUint16(at + 8, true);
+  const methodNumber = view.getUint16(at + 10, true);
+  const name = decodeName(nameBytes, flags);
+  if (name.includes('\0')) throw new ModelError('malformed', 'a zip member has a NUL in its name', place);
+  if (flags & 0x41) throw new ModelError('unsupported', `the zip member ${JSON.stringify(name)} is encrypted`, place);
+  if (methodNumber !== STORED && methodNumber !== DEFLATED) {
+    throw new ModelError('unsupported', `the zip member ${JSON.stringify(name)} is compressed by method ${methodNumber}; only stored (0) and deflated (8) are read`, place);
+  }
+  let compressedLength = view.getUint32(at + 20, true);
+  let byteLength = view.getUint32(at + 24, true);
+  let offset = view.getUint32(at + 42, true);
+  const wide = findExtra(view, extraAt, extraLength, 0x0001, place);
+  let wideAt = wide?.start ?? 0;
+  const widen = (value: number): number => {
+    if (value !== 0xffffffff) return value;
+    if (!wide || wideAt + 8 > wide.end) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} lacks a 64-bit size`, place);
+    wideAt += 8;
+    return safeInteger(view.getBigUint64(wideAt - 8, true), place.file, place.offset);
+  };
+  byteLength = widen(byteLength);
+  compressedLength = widen(compressedLength);
+  offset = widen(offset);
+  if (methodNumber === STORED && compressedLength !== byteLength) {
+    throw new ModelError('malformed', `the stored zip member ${JSON.stringify(name)} has two sizes: ${compressedLength} and ${byteLength}`, place);
+  }
+  const method = methodNumber === STORED ? 'stored' : 'deflated';
+  return { name, method, compressedLength, byteLength, crc32: view.getUint32(at + 16, true), offset, hasDescriptor: (flags & 8) !== 0 };
+}
+
+async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Array, directoryStart: number): Promise<ByteSource> {
+  const { name, offset, compressedLength, byteLength } = header;
+  const place = { file: source.name, offset };
+  const fixed = await source.read(offset, offset + 30);
+  const view = new DataView(fixed.buffer, fixed.byteOffset);
+  if (view.getUint32(0, true) !== LOCAL_HEADER) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} has no header here`, place);
+  const nameLength = view.getUint16(26, true);
+  const start = offset + 30 + nameLength + view.getUint16(28, true);
+  const localName = await source.read(offset + 30, offset + 30 + nameLength);
+  const localMethod = view.getUint16(8, true);
+  const sameName = nameLength === nameBytes.byteLength && localName.every((byte, i) => byte === nameBytes[i]);
+  const sameMethod = localMethod === (header.method === 'stored' ? STORED : DEFLATED);
+  const localSizes = [view.getUint32(18, true), view.getUint32(22, true)];
+  const sizesAgree = [compressedLength, byteLength].every((size, i) => localSizes[i] === size || localSizes[i] === 0xffffffff || (header.hasDescriptor && localSizes[i] === 0));
+  if (!sameName || !sameMethod || !sizesAgree) {
+    throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} has a header that disagrees with the directory`, place);
+  }
+  if (start + compressedLength > directoryStart) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} runs into the directory`, place);
+  const stored = sliceSource(source, start, start + compressedLength);
+  if (header.method === 'stored') return stored;
+  return memorySource(await inflateMember(stored, header, place), `${source.name}/${name}`);
+}
+
+async function inflateMember(stored: ByteSource, { name, byteLength, compressedLength, crc32: expected }: Header, place: { file: string; offset: number }): Promise<Uint8Array> {
+  if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * MAX_DEFLATE_RATIO + 64) {
+    throw new ModelError('unsafe', `the zip member ${JSON.stringify(name)} claims to inflate from ${compressedLength} to ${byteLength} bytes`, place);
+  }
+  const inflated = new Uint8Array(byteLength);
+  let position = 0;
+  let overflow = false;
+  const inflate = new Inflate((chunk) => {
+    if (position + chunk.byteLength > byteLength) overflow = true;
+    else inflated.set(chunk, position);
+    position += chunk.byteLength;
+  });
+  try {
+    const step = 2 ** 16;
+    for (let at = 0; at < stored.byteLength && !overflow; at += step) {
+      const end = Math.min(at + step, stored.byteLength);
+      inflate.push(await stored.read(at, end), end === stored.byteLength);
+    }
+  } catch (error) {
+    throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} does not inflate: ${(error as Error).message}`, place, error);
+  }
+  if (overflow || position !== byteLength) {
+    throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} inflates to ${overflow ? 'more than' : position} bytes, its header says ${byteLength}`, place);
+  }
+  if (crc32(inflated) !== expected) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} fails its checksum`, place);
+  return inflated;
+}
+
+function checkOverlap(entries: readonly Header[], file: string): void {
+  let end = 0;
+  for (const { name, offset, compressedLength } of [...entries].sort((a, b) => a.offset - b.offset)) {
+    if (offset < end) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} overlaps the one before it`, { file, offset });
+    end = offset + 30 + compressedLength;
+  }
+}
+
+function findExtra(view: DataView, start: number, length: number, id: number, place: { file: string; offset: number }): { start: number; end: number } | null {
+  let at = start;
+  const end = start + length;
+  while (at + 4 <= end) {
+    const size = view.getUint16(at + 2, true);
+    if (at + 4 + size > end) throw new ModelError('malformed', 'an extra field of a zip member runs past its header', place);
+    if (view.getUint16(at, true) === id) return { start: at + 4, end: at + 4 + size };
+    at += 4 + size;
+  }
+  return null;
+}
+
+/** UTF-8 where the flag says so; otherwise bytes as Latin-1, which keeps ASCII and never fails. */
+function decodeName(bytes: Uint8Array, flags: number): string {
+  return new TextDecoder(flags & 0x800 ? 'utf-8' : 'latin1').decode(bytes);
+}
+
+function safeInteger(value: bigint, file: string, offset: number): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ModelError('malformed', `a 64-bit size of ${value} is beyond any file`, { file, offset });
+  return Number(value);
+}
+
+let crcTables: Int32Array[] | null = null;
+
+/** CRC-32 of zip and gzip, eight bytes a step; `crc` continues an earlier one. */
+export function crc32(bytes: Uint8Array, crc = 0): number {
+  crcTables ??= makeCrcTables();
+  const [t0, t1, t2, t3, t4, t5, t6, t7] = crcTables as [Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array];
+  let value = ~crc;
+  let i = 0;
+  for (const end = bytes.length - 7; i < end; i += 8) {
+    value ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    value =
+      t7[value & 255]! ^
+      t6[(value >>> 8) & 255]! ^
+      t5[(value >>> 16) & 255]! ^
+      t4[value >>> 24]! ^
+      t3[bytes[i + 4]!]! ^
+      t2[bytes[i + 5]!]! ^
+      t1[bytes[i + 6]!]! ^
+      t0[bytes[i + 7]!]!;
+  }
+  for (; i < bytes.length; i++) value = t0[(value ^ bytes[i]!) & 255]! ^ (value >>> 8);
+  return ~value >>> 0;
+}
+
+function makeCrcTables(): Int32Array[] {
+  const first = Int32Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+    return crc;
+  });
+  const tables = [first];
+  for (let t = 1; t < 8; t++) tables.push(tables[t - 1]!.map((crc) => first[crc & 255]! ^ (crc >>> 8)));
+  return tables;
+}

@@ -1,0 +1,6 @@
+/** The list of readers. Adding a format is one line here; see CONTRIBUTING.md. */
+import { pytorch } from './pytorch/index.js';
+import type { Reader } from './reader.js';
+import { safetensors } from './safetensors.js';
+
+export const readers: readonly Reader[] = [pytorch, safetensors];

@@ -1,0 +1,79 @@
+/** Finds the model's weights in what a PyTorch file holds: a state dict, a checkpoint around one, or a pickled module. */
+import { PickleObject } from '../../containers/pickle.js';
+import { ModelError } from '../../errors.js';
+import type { Notice } from '../../model/layer-map.js';
+import { StoredView } from './rebuild.js';
+
+export interface NamedView {
+  /** Keys and module names joined by dots, below the model's own dictionary. */
+  readonly name: string;
+  readonly view: StoredView;
+}
+
+export interface StateDict {
+  readonly views: readonly NamedView[];
+  /** Keys that lead to the model's dictionary in a checkpoint. */
+  readonly path: readonly string[];
+  readonly warnings: readonly Notice[];
+}
+
+/** Keys under which checkpoints keep the model, the likeliest first. */
+const MODEL_KEYS = ['state_dict', 'model_state_dict', 'model_state', 'model', 'net', 'params', 'weights'];
+/** Entries of a checkpoint that hold tensors which are not the model's. */
+const NOT_THE_MODEL = /optim|sched|scaler|ema|rng|amp|loss|meter|momentum|history/i;
+const MAX_DEPTH = 100;
+
+/** @throws ModelError 'malformed' when there is no tensor at all */
+export function findStateDict(value: unknown, file: string): StateDict {
+  const path: string[] = [];
+  const warnings: Notice[] = [];
+  let dictionary = value;
+  while (dictionary instanceof Map && path.length < MAX_DEPTH) {
+    const entries = [...dictionary].filter(([, item]) => holdsTensors(item));
+    if (entries.some(([, item]) => item instanceof StoredView)) break;
+    const candidates = entries.filter(([key]) => !NOT_THE_MODEL.test(String(key)));
+    const chosen = MODEL_KEYS.map((key) => candidates.find(([candidate]) => candidate === key)).find(Boolean);
+    if (!chosen) break;
+    const left = entries.filter((entry) => entry !== chosen).map(([key]) => String(key));
+    if (left.length > 0) warnings.push({ code: 'checkpoint-part-ignored', message: `the model is under ${JSON.stringify(String(chosen[0]))}; ${left.map((key) => JSON.stringify(key)).join(', ')} also hold tensors and were left out` });
+    path.push(String(chosen[0]));
+    dictionary = chosen[1];
+  }
+  const views: NamedView[] = [];
+  collect(dictionary, '', views, new Set());
+  if (views.length === 0) throw new ModelError('malformed', 'there is no tensor in this file. Was it saved with torch.save(model.state_dict(), ...)?', { file });
+  return { views, path, warnings };
+}
+
+/** Whether a value leads to a tensor; shared values are looked at once. */
+function holdsTensors(value: unknown, seen = new Set<unknown>()): boolean {
+  if (value instanceof StoredView) return true;
+  if (typeof value !== 'object' || value === null || seen.has(value)) return false;
+  seen.add(value);
+  return children(value).some(([, child]) => holdsTensors(child, seen));
+}
+
+function collect(value: unknown, prefix: string, views: NamedView[], above: Set<unknown>): void {
+  if (value instanceof StoredView) {
+    views.push({ name: prefix, view: value });
+    return;
+  }
+  if (typeof value !== 'object' || value === null || above.has(value) || above.size > MAX_DEPTH) return;
+  above.add(value);
+  for (const [key, child] of children(value)) collect(child, prefix === '' ? key : key === '' ? prefix : `${prefix}.${key}`, views, above);
+  above.delete(value);
+}
+
+/** Names and values inside a container; a module's parameters, buffers and submodules stand for the module. */
+function children(value: object): [string, unknown][] {
+  if (value instanceof Map) return [...value].map(([key, child]) => [String(key), child]);
+  if (Array.isArray(value)) return value.map((child, i) => [String(i), child]);
+  if (!(value instanceof PickleObject)) return [];
+  const state = value.state instanceof Map ? value.state : null;
+  const isModule = state?.get('_modules') instanceof Map || state?.get('_parameters') instanceof Map;
+  if (!state || !isModule) return [...value.items, ...(state ?? [])].map(([key, child]) => [String(key), child]);
+  return ['_parameters', '_buffers', '_modules'].flatMap((part) => {
+    const members = state.get(part);
+    return members instanceof Map ? [...members].map(([key, child]): [string, unknown] => [String(key), child]) : [];
+  });
+}

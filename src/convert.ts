@@ -53,7 +53,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const dtype = chooseDType(writer, options.dtype);
   const model = await openModel(files, options);
   const map = writer.carries === 'model' || options.names === 'canonical' ? await model.map() : null;
-  const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.map(({ tensor }) => tensor);
+  const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   options.onRead?.(model);
   const writeOptions: WriteOptions = {
     dtype,

@@ -14,6 +14,8 @@ export interface TensorDocument extends Partial<TensorStatistics> {
   readonly shape: readonly number[];
   readonly byteLength: number;
   readonly layer: string | null;
+  /** Kept beside the model in a checkpoint (optimiser state); not counted as a parameter. */
+  readonly beside?: true;
   /** Of the little-endian row-major bytes, hexadecimal. */
   readonly sha256?: string;
 }
@@ -64,11 +66,12 @@ export async function inspect(files: FileSet, options: InspectOptions = {}): Pro
 export async function describeModel(model: ModelFile, options: InspectOptions = {}): Promise<ModelDocument> {
   const warnings = [...model.warnings];
   const map = await tryMap(model, warnings);
-  const byteLength = model.tensors.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
+  const own = model.tensors.filter(({ beside }) => !beside);
+  const byteLength = own.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
   const tensors: TensorDocument[] = [];
   let bytesDone = 0;
-  for (const { tensor, layer } of model.tensors) {
-    const document = { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, byteLength: tensorByteLength(tensor), layer };
+  for (const { tensor, layer, beside } of model.tensors) {
+    const document = { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, byteLength: tensorByteLength(tensor), layer, ...(beside ? { beside } : {}) };
     if (!options.weights) {
       tensors.push(document);
       continue;
@@ -92,7 +95,7 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
     outputs: map?.outputs ?? [],
     layers: map ? describeLayers(map) : [],
     tensors,
-    parameterCount: model.tensors.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0),
+    parameterCount: own.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0),
     byteLength,
     warnings,
   };

@@ -76,7 +76,7 @@ export interface LayerMap {
 export interface ModelFile {
   readonly format: string;
   readonly producer: string | null;
-  /** Every tensor as stored, with the file's own names, shapes and dtypes; optimiser state left out. */
+  /** Every tensor as stored, with the file's own names, shapes and dtypes; what is not the model's is marked. */
   readonly tensors: readonly StoredWeight[];
   /** Facts for `inspect` that belong to the format: container, dialect, opset. */
   readonly details: Readonly<Record<string, string>>;
@@ -96,4 +96,6 @@ export interface ModelFile {
 export interface StoredWeight {
   readonly tensor: Tensor;
   readonly layer: string | null;
+  /** Set for what a checkpoint keeps beside the model, such as an optimiser's state: listed, but neither counted nor converted. */
+  readonly beside?: true;
 }

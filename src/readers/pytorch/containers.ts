@@ -89,8 +89,8 @@ export async function readTarContent(source: ByteSource): Promise<PyTorchContent
   await readTarStorages(member('storages'), objects);
   await readTarTensors(member('tensors'), objects);
   const hooks = tensorHooks((id) => {
-    // ['module', class, file, source]: a class with its source text, which is only named here.
-    if (Array.isArray(id)) return id[1];
+    // [class, file, source]: a class with its source text, of which only the name is taken.
+    if (Array.isArray(id)) return id[0];
     const found = objects.get(String(id));
     if (found === undefined) throw new ModelError('malformed', `object ${String(id)} is not in the archive`);
     return found;

@@ -34,7 +34,7 @@ export const pytorch: Reader = {
     const source = await files.open(file);
     const head = await source.read(0, Math.min(1024, source.byteLength));
     const content = looksLikeZip(head) ? await readZipContent(source) : looksLikeTar(head) ? await readTarContent(source) : await readLegacyContent(source);
-    const { views, path, warnings } = findStateDict(content.value, file);
+    const { views, beside, path, warnings } = findStateDict(content.value, file);
     const tensors = views.map((named) => toTensor(named, file));
     const isScript = content.container === 'TorchScript zip';
     const notices: Notice[] = [...warnings];
@@ -46,7 +46,10 @@ export const pytorch: Reader = {
     return {
       format: 'pytorch',
       producer: isScript ? 'PyTorch (TorchScript)' : 'PyTorch',
-      tensors: tensors.map((tensor) => ({ tensor, layer: tensor.name.includes('.') ? tensor.name.slice(0, tensor.name.lastIndexOf('.')) : null })),
+      tensors: [
+        ...tensors.map((tensor) => ({ tensor, layer: tensor.name.includes('.') ? tensor.name.slice(0, tensor.name.lastIndexOf('.')) : null })),
+        ...beside.map((named) => ({ tensor: toTensor(named, file), layer: null, beside: true as const })),
+      ],
       details: { container: content.container, ...(path.length > 0 ? { checkpoint: path.join('.') } : {}) },
       warnings: notices,
       files: [file],

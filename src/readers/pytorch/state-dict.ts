@@ -12,6 +12,8 @@ export interface NamedView {
 
 export interface StateDict {
   readonly views: readonly NamedView[];
+  /** Tensors of the checkpoint outside the model's dictionary, with their full names. */
+  readonly beside: readonly NamedView[];
   /** Keys that lead to the model's dictionary in a checkpoint. */
   readonly path: readonly string[];
   readonly warnings: readonly Notice[];
@@ -27,6 +29,7 @@ const MAX_DEPTH = 100;
 export function findStateDict(value: unknown, file: string): StateDict {
   const path: string[] = [];
   const warnings: Notice[] = [];
+  const beside: NamedView[] = [];
   let dictionary = value;
   while (dictionary instanceof Map && path.length < MAX_DEPTH) {
     const entries = [...dictionary].filter(([, item]) => holdsTensors(item));
@@ -34,15 +37,17 @@ export function findStateDict(value: unknown, file: string): StateDict {
     const candidates = entries.filter(([key]) => !NOT_THE_MODEL.test(String(key)));
     const chosen = MODEL_KEYS.map((key) => candidates.find(([candidate]) => candidate === key)).find(Boolean);
     if (!chosen) break;
-    const left = entries.filter((entry) => entry !== chosen).map(([key]) => String(key));
-    if (left.length > 0) warnings.push({ code: 'checkpoint-part-ignored', message: `the model is under ${JSON.stringify(String(chosen[0]))}; ${left.map((key) => JSON.stringify(key)).join(', ')} also hold tensors and were left out` });
+    const others = entries.filter((entry) => entry !== chosen);
+    for (const [key, item] of others) collect(item, [...path, String(key)].join('.'), beside, new Set());
+    const left = others.map(([key]) => String(key));
+    if (left.length > 0) warnings.push({ code: 'checkpoint-part-ignored', message: `the model is under ${JSON.stringify(String(chosen[0]))}; ${left.map((key) => JSON.stringify(key)).join(', ')} also hold tensors and are no part of it` });
     path.push(String(chosen[0]));
     dictionary = chosen[1];
   }
   const views: NamedView[] = [];
   collect(dictionary, '', views, new Set());
   if (views.length === 0) throw new ModelError('malformed', 'there is no tensor in this file. Was it saved with torch.save(model.state_dict(), ...)?', { file });
-  return { views, path, warnings };
+  return { views, beside, path, warnings };
 }
 
 /** Whether a value leads to a tensor; shared values are looked at once. */

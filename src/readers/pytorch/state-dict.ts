@@ -74,6 +74,11 @@ function children(value: object): [string, unknown][] {
   if (value instanceof Map) return [...value].map(([key, child]) => [String(key), child]);
   if (Array.isArray(value)) return value.map((child, i) => [String(i), child]);
   if (!(value instanceof PickleObject)) return [];
+  // PyTorch 0.1 kept a Parameter as an object around its tensor.
+  if (value.type.name === 'Parameter' || value.type.name === 'Variable') {
+    const inside = [...value.args, ...(Array.isArray(value.state) ? value.state : [])].find((item) => item instanceof StoredView);
+    return inside ? [['', inside]] : [];
+  }
   const state = value.state instanceof Map ? value.state : null;
   const isModule = state?.get('_modules') instanceof Map || state?.get('_parameters') instanceof Map;
   if (!state || !isModule) return [...value.items, ...(state ?? [])].map(([key, child]) => [String(key), child]);

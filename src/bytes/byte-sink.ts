@@ -21,7 +21,11 @@ export interface WrittenFile {
 export interface ByteSink {
   /** Starts a file. Names are relative to the output's folder. */
   create(name: string): Promise<FileSink>;
-  /** Gives all files their final names, in the order in which they were created. */
+  /**
+   * Gives all files their final names, the first that was created last, so that a model's main file appears when all is there.
+   *
+   * @returns the files in the order in which they were created
+   */
   commit(): Promise<readonly WrittenFile[]>;
   /** Removes everything written; safe to call after a failure at any point, and after `commit` (then it does nothing). */
   abort(): Promise<void>;

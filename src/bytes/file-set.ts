@@ -8,6 +8,8 @@ export interface FileSet {
   readonly main: string | null;
   /** What the user typed, for messages. */
   readonly label: string;
+  /** Path of the folder, where it is one on disk. */
+  readonly folder?: string;
   /** Names of the files in the folder (not below it), sorted. */
   list(): Promise<readonly string[]>;
   /** Whether a file of that name can be opened. */

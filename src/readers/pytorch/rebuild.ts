@@ -135,6 +135,7 @@ export function tensorHooks(persistentLoad: (id: unknown) => unknown): PickleHoo
       'torch._utils._rebuild_parameter': ([data]) => data,
       'torch._utils._rebuild_parameter_with_state': ([data]) => data,
       'torch._tensor._rebuild_from_type_v2': ([rebuild, , args]) => rebuildSubclass(rebuild, args),
+      'torch.nn.parameter.Parameter': (args) => (args[0] instanceof StoredView ? args[0] : new PickleObject(new PickleGlobal('torch.nn.parameter', 'Parameter'), args)),
       'torch.storage._load_from_bytes': () => {
         throw new ModelError('unsafe', 'the pickle holds another PyTorch file inside (torch.storage._load_from_bytes), which is not opened. Save it again with torch.save(model.state_dict(), ...).');
       },

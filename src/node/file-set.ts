@@ -1,0 +1,85 @@
+/** The files of a model on disk. */
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import type { ByteSource } from '../bytes/byte-source.js';
+import { checkRelativeName, type FileSet } from '../bytes/file-set.js';
+import { ModelError } from '../errors.js';
+import { errorCode, errorText, fileSource } from './file-source.js';
+
+/** A file set in a folder on disk. */
+export interface NodeFileSet extends FileSet {
+  readonly folder: string;
+}
+
+/**
+ * The model at `path`: a file and its companions, or a folder.
+ *
+ * The file that the user named may be a symbolic link to anywhere; a companion, whose name comes from the model, may not
+ * lead out of the folder.
+ *
+ * @throws ModelError 'usage' when there is nothing at `path` or it may not be read
+ */
+export async function nodeFileSet(path: string): Promise<NodeFileSet> {
+  const isFolder = await isFolderPath(path);
+  const folder = isFolder ? path : dirname(path);
+  const main = isFolder ? null : basename(path);
+  const opened: ByteSource[] = [];
+
+  async function keep(source: Promise<ByteSource>): Promise<ByteSource> {
+    opened.push(await source);
+    return source;
+  }
+
+  return {
+    main,
+    label: path,
+    folder,
+    async list() {
+      const names = await readdir(folder).catch((error: unknown) => {
+        throw new ModelError('usage', `the folder cannot be listed: ${errorText(error)}`, { file: folder }, error);
+      });
+      const kept = await Promise.all(names.map(async (name) => ((await isFile(join(folder, name))) ? [name] : [])));
+      return kept.flat().sort();
+    },
+    has: async (name) => isFile(join(folder, checkRelativeName(name, path))),
+    async open(name) {
+      const relative = checkRelativeName(name, path);
+      if (relative === main) return keep(fileSource(path));
+      const companion = join(folder, relative);
+      if (!(await isFile(companion))) {
+        throw new ModelError('malformed', `there is no file ${JSON.stringify(name)} beside the model, in ${resolve(folder)}`, { file: path });
+      }
+      const target = await realpath(companion);
+      const inside = (await realpath(folder)).replace(/[\\/]$/, '') + sep;
+      if (!target.startsWith(inside)) {
+        throw new ModelError('unsafe', `${JSON.stringify(name)} is a link that leads out of the model's folder. Put a copy of the file there instead.`, {
+          file: path,
+        });
+      }
+      return keep(fileSource(target, companion));
+    },
+    async close() {
+      await Promise.all(opened.splice(0).map((source) => source.close()));
+    },
+  };
+}
+
+async function isFolderPath(path: string): Promise<boolean> {
+  try {
+    const stats = await stat(path);
+    if (!stats.isFile() && !stats.isDirectory()) throw new ModelError('usage', 'is neither a file nor a folder', { file: path });
+    return stats.isDirectory();
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    const missing = errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
+    throw new ModelError('usage', missing ? 'there is no such file or folder' : `cannot be opened: ${errorText(error)}`, { file: path }, error);
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * Output files on disk, which appear under their names complete or not at all.
+ *
+ * Bytes go to temporary names in the folder of the final ones, because only within a file system is a rename atomic.
+ */
+import { randomBytes } from 'node:crypto';
+import { accessSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { ByteSink, FileSink, WrittenFile } from '../bytes/byte-sink.js';
+import { checkRelativeName } from '../bytes/file-set.js';
+import { ModelError } from '../errors.js';
+import { errorText } from './file-source.js';
+import { stdoutSink } from './stdout-sink.js';
+
+export interface FileSinkOptions {
+  /** Replace existing files; else they are an error. */
+  readonly force?: boolean;
+}
+
+/** Smaller writes are gathered up to this size; larger ones go out as they come. */
+const GATHER_BYTES = 2 ** 16;
+
+const live = new Set<ByteSink>();
+
+/** Removes what every uncommitted sink has written; for an interrupted process. */
+export async function abortAll(): Promise<void> {
+  await Promise.all([...live].map((sink) => sink.abort()));
+}
+
+/**
+ * A sink for the model at `outputPath`: a file, with companions beside it, or a folder. Names given to `create` are relative to
+ * the folder that `outputPath` lies in; a format that is a folder puts the folder's name before each of its files. `-` is stdout,
+ * which takes one file.
+ *
+ * Writes are synchronous: while the page cache takes them, the next read runs in Node's thread pool. That measured faster than any
+ * other pairing of the two.
+ *
+ * @throws ModelError 'usage' when the output exists (without `force`), is no file or folder, or its folder is missing or read-only
+ */
+export async function fileSink(outputPath: string, { force = false }: FileSinkOptions = {}): Promise<ByteSink> {
+  if (outputPath === '-') return stdoutSink();
+  const path = resolve(outputPath);
+  const folder = dirname(path);
+  checkFolder(folder, outputPath);
+  const kind = kindOf(path);
+  if (kind === 'other') throw new ModelError('usage', 'is neither a file nor a folder, and will not be replaced', { file: outputPath });
+  if (!force && (kind === 'file' || (kind === 'folder' && readdirSync(path).length > 0))) throw existsError(outputPath);
+  const sink = new NodeSink(folder, force);
+  live.add(sink);
+  return sink;
+}
+
+class NodeSink implements ByteSink {
+  readonly #files: NodeFile[] = [];
+  readonly #madeFolders: string[] = [];
+  #ended = false;
+
+  constructor(
+    readonly folder: string,
+    readonly force: boolean,
+  ) {}
+
+  async create(name: string): Promise<FileSink> {
+    if (this.#ended) throw new Error(`${name} was created after the output had ended`);
+    const relative = checkRelativeName(name);
+    const path = join(this.folder, relative);
+    this.#makeFolder(dirname(path));
+    const kind = kindOf(path);
+    if (kind === 'folder') throw new ModelError('usage', `is a folder; name a file, such as ${join(path, relative)}`, { file: path });
+    if (kind === 'other') throw new ModelError('usage', 'is no regular file, and will not be replaced', { file: path });
+    if (kind === 'file' && !this.force) throw existsError(path);
+    if (this.#files.some((file) => file.path === path)) throw new Error(`${relative} was created twice`);
+    const file = new NodeFile(relative, path);
+    this.#files.push(file);
+    return file;
+  }
+
+  async commit(): Promise<readonly WrittenFile[]> {
+    if (this.#ended) throw new Error('the output was committed after it had ended');
+    const open = this.#files.find((file) => !file.isClosed);
+    if (open) throw new Error(`${open.name} was committed before it was closed`);
+    for (const file of [...this.#files].reverse()) file.rename();
+    this.#end();
+    return this.#files.map(({ name, position }) => ({ name, byteLength: position }));
+  }
+
+  async abort(): Promise<void> {
+    if (this.#ended) return;
+    this.#end();
+    for (const file of this.#files) file.remove();
+    for (const made of this.#madeFolders.reverse()) {
+      try {
+        rmdirSync(made);
+      } catch {
+        // Somebody else has put files there: theirs to keep.
+      }
+    }
+  }
+
+  #end(): void {
+    this.#ended = true;
+    live.delete(this);
+  }
+
+  #makeFolder(path: string): void {
+    const kind = kindOf(path);
+    if (kind === 'folder') return;
+    if (kind !== 'nothing') throw new ModelError('usage', 'is a file, but this format is a folder of files. Choose another name or remove it.', { file: path });
+    this.#makeFolder(dirname(path));
+    mkdirSync(path);
+    this.#madeFolders.push(path);
+  }
+}
+
+class NodeFile implements FileSink {
+  readonly #temporary: string;
+  readonly #gathered = new Uint8Array(GATHER_BYTES);
+  #gatheredLength = 0;
+  #descriptor: number | null;
+  #renamed = false;
+  position = 0;
+
+  constructor(
+    readonly name: string,
+    readonly path: string,
+  ) {
+    // A long name would become too long with the suffix.
+    this.#temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${randomBytes(6).toString('hex')}.part`);
+    this.#descriptor = openSync(this.#temporary, 'wx');
+  }
+
+  get isClosed(): boolean {
+    return this.#descriptor === null;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#gatheredLength + bytes.byteLength > GATHER_BYTES) this.#flush();
+    if (bytes.byteLength > GATHER_BYTES) {
+      this.#writeOut(bytes);
+    } else {
+      this.#gathered.set(bytes, this.#gatheredLength);
+      this.#gatheredLength += bytes.byteLength;
+    }
+    this.position += bytes.byteLength;
+  }
+
+  async close(): Promise<void> {
+    if (this.#descriptor === null) return;
+    this.#flush();
+    closeSync(this.#descriptor);
+    this.#descriptor = null;
+  }
+
+  rename(): void {
+    renameSync(this.#temporary, this.path);
+    this.#renamed = true;
+  }
+
+  remove(): void {
+    if (this.#descriptor !== null) closeSync(this.#descriptor);
+    this.#descriptor = null;
+    rmSync(this.#renamed ? this.path : this.#temporary, { force: true });
+  }
+
+  #flush(): void {
+    this.#writeOut(this.#gathered.subarray(0, this.#gatheredLength));
+    this.#gatheredLength = 0;
+  }
+
+  #writeOut(bytes: Uint8Array): void {
+    if (this.#descriptor === null) throw new Error(`${this.name} was written after it was closed`);
+    try {
+      for (let done = 0; done < bytes.byteLength; ) done += writeSync(this.#descriptor, bytes, done, bytes.byteLength - done);
+    } catch (error) {
+      throw new ModelError('usage', `could not be written: ${errorText(error)}`, { file: this.path, offset: this.position }, error);
+    }
+  }
+}
+
+function checkFolder(folder: string, outputPath: string): void {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new ModelError('usage', `the folder ${folder} does not exist. Create it first, or choose another output.`, { file: outputPath });
+  }
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new ModelError('usage', `the folder ${folder} cannot be written to: ${errorText(error)}`, { file: outputPath }, error);
+  }
+}
+
+/** What is at `path`; a link counts as what it points to, and as a file when it points nowhere. */
+function kindOf(path: string): 'nothing' | 'file' | 'folder' | 'other' {
+  const stats = statSync(path, { throwIfNoEntry: false }) ?? lstatSync(path, { throwIfNoEntry: false });
+  if (!stats) return 'nothing';
+  if (stats.isDirectory()) return 'folder';
+  return stats.isFile() || stats.isSymbolicLink() ? 'file' : 'other';
+}
+
+function existsError(path: string): ModelError {
+  return new ModelError('usage', 'exists already. Choose another output, or overwrite it with --force.', { file: path });
+}

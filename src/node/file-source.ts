@@ -1,0 +1,89 @@
+/** Files on disk as byte sources. */
+import { readSync } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type ByteSource, checkRange } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
+
+/** Below this a read is done in place: handing it to Node's thread pool would take longer than copying the bytes. */
+const SMALL_READ_BYTES = 2 ** 16;
+
+/**
+ * Opens a file that the user named. Reads are positional, so they may overlap.
+ *
+ * @param name how messages call the file
+ * @throws ModelError 'usage' when there is no such file, it is no regular file, or it may not be read
+ */
+export async function fileSource(path: string, name = path): Promise<ByteSource> {
+  let handle: FileHandle;
+  let byteLength: number;
+  try {
+    // Asked before opening, because opening a named pipe would wait for its writer.
+    const stats = await stat(path);
+    if (!stats.isFile()) throw new ModelError('usage', `is ${stats.isDirectory() ? 'a folder' : 'no regular file'}; a file was expected`, { file: name });
+    handle = await open(path, 'r');
+    byteLength = (await handle.stat()).size;
+  } catch (error) {
+    throw openError(error, name);
+  }
+  let closed = false;
+
+  async function readInto(start: number, target: Uint8Array): Promise<void> {
+    if (closed) throw new Error(`${name} was read after it was closed`);
+    checkRange({ name, byteLength }, start, start + target.byteLength);
+    let done = 0;
+    while (done < target.byteLength) {
+      const length = target.byteLength - done;
+      const count = await readSome(target, done, length, start + done);
+      if (count === 0) {
+        throw new ModelError('malformed', `the file ends here; it had ${byteLength} bytes when it was opened. Something changed it while it was read.`, {
+          file: name,
+          offset: start + done,
+        });
+      }
+      done += count;
+    }
+  }
+
+  async function readSome(target: Uint8Array, at: number, length: number, position: number): Promise<number> {
+    try {
+      if (length <= SMALL_READ_BYTES) return readSync(handle.fd, target, at, length, position);
+      return (await handle.read(target, at, length, position)).bytesRead;
+    } catch (error) {
+      throw new ModelError('malformed', `could not be read: ${errorText(error)}`, { file: name, offset: position }, error);
+    }
+  }
+
+  return {
+    name,
+    byteLength,
+    async read(start, end) {
+      // Checked first: the size of the allocation comes from the caller.
+      checkRange({ name, byteLength }, start, end);
+      const bytes = new Uint8Array(end - start);
+      await readInto(start, bytes);
+      return bytes;
+    },
+    readInto,
+    async close() {
+      if (closed) return;
+      closed = true;
+      await handle.close();
+    },
+  };
+}
+
+function openError(error: unknown, name: string): unknown {
+  if (error instanceof ModelError) return error;
+  const missing = errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
+  return new ModelError('usage', missing ? 'there is no such file' : `cannot be opened: ${errorText(error)}`, { file: name }, error);
+}
+
+/** Node's code of a system error ('ENOENT'). */
+export function errorCode(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | null)?.code;
+}
+
+/** The first part of a system error's message: 'EACCES: permission denied'. */
+export function errorText(error: unknown): string {
+  return String((error as Error)?.message ?? error).split(',')[0]!;
+}

@@ -1,0 +1,34 @@
+/** SHA-256 of files, beside the main thread. */
+import { Worker } from 'node:worker_threads';
+import { ModelError } from '../errors.js';
+
+/**
+ * Reads and hashes in the worker. As text, because a worker's file would have another name in the sources (.ts) than in the package
+ * (.js).
+ */
+const WORKER = `
+const { workerData, parentPort } = require('node:worker_threads');
+const { createHash } = require('node:crypto');
+const { openSync, readSync } = require('node:fs');
+const hash = createHash('sha256');
+const buffer = new Uint8Array(2 ** 20);
+const file = openSync(workerData, 'r');
+for (let count; (count = readSync(file, buffer)) > 0; ) hash.update(buffer.subarray(0, count));
+parentPort.postMessage(hash.digest('hex'));
+`;
+
+/** A hash needs a few kilobytes of JavaScript heap; Node's defaults would let a worker's garbage grow by tens of megabytes. */
+const HEAP_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
+
+/**
+ * SHA-256 of a whole file, in lower-case hexadecimal. Runs in a worker thread, so that conversion goes on meanwhile.
+ *
+ * @throws ModelError 'usage' when the file cannot be read
+ */
+export function sha256File(path: string): Promise<string> {
+  return new Promise((fulfil, reject) => {
+    const worker = new Worker(WORKER, { eval: true, workerData: path, resourceLimits: HEAP_LIMITS });
+    worker.once('message', fulfil);
+    worker.once('error', (error) => reject(new ModelError('usage', `cannot be hashed: ${error.message}`, { file: path }, error)));
+  });
+}

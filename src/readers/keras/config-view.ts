@@ -1,0 +1,162 @@
+/**
+ * Reads one layer's configuration and keeps account: a key that was not read, or a value that is not understood, is an
+ * obstacle, so nothing in a configuration is ever passed over.
+ */
+import { ModelError } from '../../errors.js';
+import type { KerasLayer } from './config.js';
+
+/** What is known of the file as a whole and changes what layers mean. */
+export interface Dialect {
+  /** Version of Keras that wrote the model, [major, minor]; null where the file does not say. */
+  readonly version: readonly [number, number] | null;
+  /** Saved under Theano, whose convolutions turn their kernels by 180 degrees. */
+  readonly theano: boolean;
+}
+
+/** Keys that play no part in a prediction. */
+const AT_REST: readonly RegExp[] = [
+  /^(name|trainable|seed|input_dtype|input_shape|batch_input_shape|batch_size|input_dim|input_length|implementation|consume_less)$/,
+  /^(init|inner_init|weights|momentum|lora_alpha|registered_name|build_config|build_input_shape)$/,
+  /_(initializer|regularizer|constraint)$/,
+];
+
+/** Data formats, as Keras 1 (`dim_ordering`) and later versions spell them. */
+const DATA_FORMATS: Readonly<Record<string, DataFormat>> = {
+  channels_last: 'channels_last',
+  channels_first: 'channels_first',
+  tf: 'channels_last',
+  th: 'channels_first',
+};
+
+export type DataFormat = 'channels_last' | 'channels_first';
+
+export class ConfigView {
+  readonly #read = new Set<string>();
+
+  constructor(
+    readonly layer: KerasLayer,
+    readonly dialect: Dialect,
+    readonly file: string,
+    readonly obstacles: ModelError[],
+  ) {}
+
+  /** Notes an obstacle of this layer; reading goes on, so that all of them are found. */
+  decline(problem: string): void {
+    this.obstacles.push(new ModelError('unsupported', problem, { file: this.file, layer: this.layer.path }));
+  }
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.layer.config, key);
+  }
+
+  /** The value of the first of `keys` that is there; they are spellings of one setting in different versions. */
+  value(keys: readonly string[]): unknown {
+    let found: unknown;
+    for (const key of keys) {
+      this.#read.add(key);
+      if (found === undefined) found = this.layer.config[key];
+    }
+    return found;
+  }
+
+  integer(keys: readonly string[], fallback?: number): number {
+    const value = this.value(keys) ?? fallback;
+    if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
+    return this.#refuse(keys, value, 'a positive integer', 1);
+  }
+
+  number(keys: readonly string[], fallback?: number): number {
+    const value = this.value(keys) ?? fallback;
+    // Keras 2.1 and 2.2 wrote some numbers as NumPy scalars: {"type": "ndarray", "value": 0.3}.
+    const number = typeof value === 'object' ? (value as { value?: unknown }).value : value;
+    return typeof number === 'number' ? number : this.#refuse(keys, value, 'a number', 0);
+  }
+
+  boolean(keys: readonly string[], fallback: boolean): boolean {
+    const value = this.value(keys) ?? fallback;
+    return typeof value === 'boolean' ? value : this.#refuse(keys, value, 'true or false', fallback);
+  }
+
+  oneOf<T extends string>(keys: readonly string[], known: readonly T[], fallback?: T): T {
+    const value = this.value(keys) ?? fallback;
+    return known.find((name) => name === value) ?? this.#refuse(keys, value, known.join(' or '), known[0]!);
+  }
+
+  /** One size per axis, or one for all of them; each at least `least`. */
+  sizes(keys: readonly string[], rank: number, fallback?: readonly number[], least = 1): readonly number[] {
+    const value = this.value(keys) ?? fallback;
+    const sizes = typeof value === 'number' ? new Array<number>(rank).fill(value) : value;
+    if (isIntegers(sizes) && sizes.length === rank && sizes.every((size) => size >= least)) return sizes;
+    return this.#refuse(keys, value, `${rank} integers from ${least}`, new Array<number>(rank).fill(Math.max(1, least)));
+  }
+
+  /** Begin and end per axis: [[b, e], ...], one amount per axis, or one for all; `rank` 1 may also be [b, e]. */
+  margins(keys: readonly string[], rank: number, fallback: readonly (readonly [number, number])[]): readonly (readonly [number, number])[] {
+    const value = this.value(keys) ?? fallback;
+    if (typeof value === 'number' && isIntegers([value])) return new Array(rank).fill([value, value]);
+    const whole = rank === 1 && isIntegers(value) && value.length === 2 ? [value] : value;
+    if (Array.isArray(whole) && whole.length === rank) {
+      const pairs = whole.map((entry: unknown) => (typeof entry === 'number' ? [entry, entry] : entry));
+      if (pairs.every((pair) => isIntegers(pair) && pair.length === 2 && pair.every((amount) => amount >= 0))) return pairs as [number, number][];
+    }
+    return this.#refuse(keys, value, `begin and end of ${rank} axes`, fallback);
+  }
+
+  /** Where channels are. Keras 1 layers always say; later ones mean channels last when they do not. */
+  dataFormat(): DataFormat {
+    const value = this.value(['data_format', 'dim_ordering']) ?? (this.#isKeras1() ? undefined : 'channels_last');
+    const format = typeof value === 'string' ? DATA_FORMATS[value] : undefined;
+    return format ?? this.#refuse([this.has('dim_ordering') ? 'dim_ordering' : 'data_format'], value, 'channels_last or channels_first', 'channels_last');
+  }
+
+  /** Accepts the key only where its value is one of those that change nothing. */
+  expect(keys: readonly string[], harmless: readonly unknown[], because: string): void {
+    const value = this.value(keys);
+    if (value === undefined || harmless.some((known) => JSON.stringify(known) === JSON.stringify(value))) return;
+    const key = keys.find((name) => this.has(name)) ?? keys[0];
+    this.decline(`"${key}" is ${brief(value)}: ${because}`);
+  }
+
+  /** Leaves every key unread on purpose: the layer does nothing in a prediction. */
+  ignoreAll(): void {
+    for (const key of Object.keys(this.layer.config)) this.#read.add(key);
+  }
+
+  /** Ends the reading: notes every key that nobody asked for. */
+  finish(): void {
+    this.#checkDType();
+    this.expect(['quantization_config', 'lora_rank'], [null], 'quantised and LoRA layers are not translated');
+    for (const [key, value] of Object.entries(this.layer.config)) {
+      if (this.#read.has(key) || AT_REST.some((pattern) => pattern.test(key))) continue;
+      this.decline(`the ${this.layer.className} has a setting that is not known: "${key}" is ${brief(value)}`);
+    }
+  }
+
+  /** `dtype` is a name or, since Keras 2.4, a policy. */
+  #checkDType(): void {
+    const value = this.value(['dtype']);
+    const name = typeof value === 'object' && value !== null ? (value as { config?: { name?: unknown } }).config?.name : value;
+    if (name === undefined || name === null || name === 'float32' || name === 'mixed_float16' || name === 'mixed_bfloat16') return;
+    this.decline(`"dtype" is ${brief(name)}. Layers that compute in float32 are translated; cast the model to float32 first.`);
+  }
+
+  #isKeras1(): boolean {
+    return this.dialect.version?.[0] === 1 || this.has('dim_ordering') || this.has('border_mode');
+  }
+
+  #refuse<T>(keys: readonly string[], value: unknown, expected: string, instead: T): T {
+    const key = keys.find((name) => this.has(name)) ?? keys[0];
+    this.decline(`"${key}" of the ${this.layer.className} is ${brief(value)}, expected ${expected}`);
+    return instead;
+  }
+}
+
+function isIntegers(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every(Number.isSafeInteger);
+}
+
+/** A value as a message shows it. */
+export function brief(value: unknown): string {
+  const json = value === undefined ? 'missing' : JSON.stringify(value);
+  return json.length > 80 ? `${json.slice(0, 77)}...` : json;
+}

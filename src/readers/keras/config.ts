@@ -1,0 +1,321 @@
+/**
+ * Keras model configurations: the JSON under the `model_config` attribute, or beside a weights file, made one shape.
+ *
+ * Sequential and functional models of Keras 1 to 3 become a `KerasModel`: layers, and calls of them in running order. The
+ * spellings differ between versions: a Sequential is a bare list before 2.2.3; a call's inputs are nested lists before Keras 3
+ * and `keras_history` entries since; a single output may lack its outer list.
+ */
+import { ModelError } from '../../errors.js';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+export interface KerasLayer {
+  /** Unique within its model. */
+  readonly name: string;
+  /** With the names of the enclosing models, '/' between them. */
+  readonly path: string;
+  readonly className: string;
+  readonly config: Json;
+  /** Of a model used as a layer. */
+  readonly model: KerasModel | null;
+}
+
+/** An output of one call of a layer. */
+export interface TensorRef {
+  readonly layer: string;
+  /** Which call of the layer, from 0. */
+  readonly call: number;
+  /** Which of the call's outputs. */
+  readonly tensor: number;
+}
+
+/** One use of a layer; a shared layer has several. */
+export interface LayerCall {
+  readonly layer: KerasLayer;
+  readonly index: number;
+  readonly inputs: readonly TensorRef[];
+  /** Arguments besides the inputs that change what is computed. */
+  readonly extras: readonly string[];
+}
+
+export interface KerasModel {
+  readonly name: string;
+  readonly layers: readonly KerasLayer[];
+  /** In running order; input layers are called once, without inputs. */
+  readonly calls: readonly LayerCall[];
+  readonly inputs: readonly TensorRef[];
+  readonly outputs: readonly TensorRef[];
+}
+
+/** Models within models, deeper than any that people build; recursion stops here. */
+const MAX_NESTING = 32;
+
+/** Classes that hold layers of their own, by every name that Keras has given them. */
+const MODEL_CLASSES: ReadonlySet<string> = new Set(['Sequential', 'Model', 'Functional', 'Graph']);
+
+/**
+ * Parses a model configuration.
+ *
+ * @param text JSON of `model_config`, or what `model.to_json()` gave
+ * @param file for messages
+ * @throws ModelError 'malformed' where the JSON is broken or contradicts itself; 'unsupported' for a subclassed model
+ */
+export function parseModelConfig(text: string, file: string): KerasModel {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ModelError('malformed', 'the model configuration is no valid JSON', { file }, error);
+  }
+  return parseModel(object(json, 'model configuration', file), '', 0, file);
+}
+
+function parseModel(entry: Json, prefix: string, depth: number, file: string): KerasModel {
+  if (depth > MAX_NESTING) throw new ModelError('unsupported', `models are nested more than ${MAX_NESTING} deep`, { file });
+  const className = text(entry.class_name, 'class_name of the model', file);
+  const { config } = entry;
+  if (className === 'Sequential') {
+    const layers = Array.isArray(config) ? config : list(object(config, 'config of a Sequential', file).layers, 'layers of a Sequential', file);
+    const name = Array.isArray(config) ? undefined : (config as Json).name;
+    return sequential(
+      typeof name === 'string' ? name : 'sequential',
+      layers.map((layer) => parseLayer(layer, prefix, depth, file)),
+      Array.isArray(config) ? {} : (config as Json),
+      prefix,
+      file,
+    );
+  }
+  const layers = (config as Json | undefined)?.layers;
+  if (!MODEL_CLASSES.has(className) || !Array.isArray(layers)) {
+    throw new ModelError(
+      'unsupported',
+      `the model is of class "${className}", whose wiring is Python code. Only Sequential and functional models say how their layers are wired.`,
+      { file },
+    );
+  }
+  return functional(config as Json, layers, prefix, depth, file);
+}
+
+function parseLayer(value: unknown, prefix: string, depth: number, file: string): KerasLayer {
+  const entry = object(value, 'layer', file);
+  const className = text(entry.class_name, 'class_name of a layer', file);
+  // A Sequential of Keras 1 used as a layer has a bare list for its config.
+  const config = Array.isArray(entry.config) ? {} : object(entry.config, `config of a ${className}`, file);
+  const name = text(entry.name ?? config.name ?? className.toLowerCase(), `name of a ${className}`, file);
+  const path = prefix + name;
+  const isModel = MODEL_CLASSES.has(className);
+  return { name, path, className, config, model: isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null };
+}
+
+function sequential(name: string, given: readonly KerasLayer[], config: Json, prefix: string, file: string): KerasModel {
+  const [first] = given;
+  if (!first) throw new ModelError('malformed', `the Sequential model "${name}" has no layers`, { file });
+  const layers = first.className === 'InputLayer' ? given : [impliedInput(first, config, prefix), ...given];
+  const names = new Set<string>();
+  for (const layer of layers) {
+    if (names.has(layer.name)) throw new ModelError('malformed', 'two layers have this name', { file, layer: layer.path });
+    names.add(layer.name);
+  }
+  const calls = layers.map((layer, i): LayerCall => {
+    const inputs = i === 0 ? [] : [{ layer: layers[i - 1]!.name, call: 0, tensor: 0 }];
+    return { layer, index: 0, inputs, extras: [] };
+  });
+  return {
+    name,
+    layers,
+    calls,
+    inputs: [{ layer: layers[0]!.name, call: 0, tensor: 0 }],
+    outputs: [{ layer: layers.at(-1)!.name, call: 0, tensor: 0 }],
+  };
+}
+
+/** The input layer that Keras makes for a Sequential without one. */
+function impliedInput(first: KerasLayer, sequentialConfig: Json, prefix: string): KerasLayer {
+  const name = `${first.name}_input`;
+  const source = first.model ? inputLayers(first.model)[0]!.config : first.config;
+  const shape = source.batch_input_shape ?? source.batch_shape ?? sequentialConfig.build_input_shape;
+  const dtype = source.input_dtype ?? (first.model || typeof source.dtype === 'string' ? source.dtype : undefined);
+  return { name, path: prefix + name, className: 'InputLayer', config: { name, batch_input_shape: shape, dtype: dtype ?? 'float32' }, model: null };
+}
+
+/** The input layers of a model, in the order of its inputs. */
+export function inputLayers(model: KerasModel): readonly KerasLayer[] {
+  return model.inputs.map((ref) => model.layers.find((layer) => layer.name === ref.layer)!);
+}
+
+function functional(config: Json, entries: readonly unknown[], prefix: string, depth: number, file: string): KerasModel {
+  const name = typeof config.name === 'string' ? config.name : 'model';
+  const layers: KerasLayer[] = [];
+  const byName = new Map<string, { layer: KerasLayer; calls: Omit<LayerCall, 'layer' | 'index'>[] }>();
+  for (const entry of entries) {
+    const layer = parseLayer(entry, prefix, depth, file);
+    if (byName.has(layer.name)) throw new ModelError('malformed', 'two layers have this name', { file, layer: layer.path });
+    const nodes = list((entry as Json).inbound_nodes ?? [], `inbound_nodes of "${layer.path}"`, file);
+    const calls = nodes.map((node) => parseCall(node, layer, file));
+    // An input layer is in no call's outputs unless it counts as called once.
+    byName.set(layer.name, { layer, calls: calls.length === 0 ? [{ inputs: [], extras: [] }] : calls });
+    layers.push(layer);
+  }
+  const inputs = parseRefs(config.input_layers, `input_layers of "${name}"`, file);
+  const outputs = parseRefs(config.output_layers, `output_layers of "${name}"`, file);
+  const resolve = callResolver(byName, [...outputs, ...[...byName.values()].flatMap(({ calls }) => calls.flatMap((call) => call.inputs))], file);
+  const calls = [...byName.values()].flatMap(({ layer, calls: made }) =>
+    made.map((call, index): LayerCall => ({ layer, index, inputs: call.inputs.map(resolve), extras: call.extras })),
+  );
+  for (const { layer, inputs: read } of calls) {
+    const isInput = layer.className === 'InputLayer';
+    if (isInput !== (read.length === 0)) {
+      throw new ModelError('malformed', isInput ? 'an InputLayer reads other layers' : 'the layer reads no other layer, and is no InputLayer', {
+        file,
+        layer: layer.path,
+      });
+    }
+  }
+  for (const { layer } of inputs) {
+    if (byName.get(layer)?.layer.className !== 'InputLayer') throw new ModelError('malformed', `the input "${layer}" is no InputLayer`, { file });
+  }
+  return { name, layers, calls: runningOrder(calls, file), inputs: inputs.map(resolve), outputs: outputs.map(resolve) };
+}
+
+/**
+ * Turns node indices of the file into call indices, and checks that each refers to a call.
+ *
+ * A model used as a layer counts its own making as node 0 in Keras 1 and 2 (and tf.keras), so that its calls begin at 1; in
+ * Keras 3 they begin at 0. Every saved call is referred to, which shows where the count began.
+ */
+function callResolver(
+  layers: ReadonlyMap<string, { layer: KerasLayer; calls: readonly unknown[] }>,
+  refs: readonly TensorRef[],
+  file: string,
+): (ref: TensorRef) => TensorRef {
+  const highest = new Map<string, number>();
+  for (const { layer, call } of refs) highest.set(layer, Math.max(call, highest.get(layer) ?? 0));
+  return (ref) => {
+    const target = layers.get(ref.layer);
+    if (!target) throw new ModelError('malformed', `a layer reads "${ref.layer}", but there is no such layer`, { file });
+    const offset = target.layer.model && (highest.get(ref.layer) ?? 0) >= target.calls.length ? 1 : 0;
+    const call = ref.call - offset;
+    const outputs = target.layer.model?.outputs.length ?? 1;
+    if (!(call >= 0 && call < target.calls.length) || ref.tensor >= outputs) {
+      throw new ModelError('malformed', `call ${ref.call}, output ${ref.tensor} is read, but the layer has ${target.calls.length} calls`, {
+        file,
+        layer: target.layer.path,
+      });
+    }
+    return { ...ref, call };
+  };
+}
+
+/** One entry of `inbound_nodes`. */
+function parseCall(node: unknown, layer: KerasLayer, file: string): Omit<LayerCall, 'layer' | 'index'> {
+  const where = `inbound_nodes of "${layer.path}"`;
+  if (Array.isArray(node)) {
+    // tf.keras writes a call with one input either as [[name, node, tensor, kwargs]] or without the outer list.
+    const entries = typeof node[0] === 'string' ? [node] : node;
+    const inputs: TensorRef[] = [];
+    const extras: string[] = [];
+    for (const entry of entries) {
+      const parts = list(entry, where, file);
+      inputs.push(parseRef(parts, where, file));
+      extras.push(...extraArguments(parts[3]));
+    }
+    return { inputs, extras };
+  }
+  const { args, kwargs } = object(node, where, file);
+  const inputs: TensorRef[] = [];
+  const extras = extraArguments(kwargs);
+  const pending = [...list(args, where, file)];
+  while (pending.length > 0) {
+    const value = pending.shift();
+    const history = kerasHistory(value);
+    if (history) inputs.push(parseRef(history, where, file));
+    else if (Array.isArray(value)) pending.unshift(...value);
+    else if (value !== null) extras.push(JSON.stringify(value));
+  }
+  return { inputs, extras };
+}
+
+function kerasHistory(value: unknown): readonly unknown[] | null {
+  const entry = value as { class_name?: unknown; config?: { keras_history?: unknown } } | null;
+  if (typeof entry !== 'object' || entry?.class_name !== '__keras_tensor__') return null;
+  return Array.isArray(entry.config?.keras_history) ? entry.config.keras_history : null;
+}
+
+/** Call arguments that are not at rest: neither null nor `training: false`. */
+function extraArguments(kwargs: unknown): string[] {
+  return Object.entries((kwargs ?? {}) as Json)
+    .filter(([name, value]) => value !== null && !(name === 'training' && value === false))
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+}
+
+/** `input_layers` or `output_layers`: [[name, node, tensor], ...], one such triple alone, or a dictionary of them. */
+function parseRefs(value: unknown, what: string, file: string): TensorRef[] {
+  if (Array.isArray(value) && typeof value[0] === 'string') return [parseRef(value, what, file)];
+  const entries = Array.isArray(value) ? value : Object.values(object(value, what, file));
+  if (entries.length === 0) throw new ModelError('malformed', `${what} is empty`, { file });
+  return entries.map((entry) => parseRef(list(entry, what, file), what, file));
+}
+
+function parseRef([layer, call, tensor]: readonly unknown[], what: string, file: string): TensorRef {
+  if (typeof layer !== 'string' || !isIndex(call) || !isIndex(tensor)) {
+    throw new ModelError('malformed', `${what} holds ${JSON.stringify([layer, call, tensor])?.slice(0, 80)}, expected [layer name, node, tensor]`, { file });
+  }
+  return { layer, call, tensor };
+}
+
+function isIndex(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/**
+ * Orders calls so that each comes after those it reads; otherwise the file's order is kept.
+ *
+ * @throws ModelError 'malformed' for a circle
+ */
+function runningOrder(calls: readonly LayerCall[], file: string): LayerCall[] {
+  const key = (layer: string, index: number) => `${index} ${layer}`;
+  const byKey = new Map(calls.map((call) => [key(call.layer.name, call.index), call]));
+  const ordered: LayerCall[] = [];
+  const done = new Set<LayerCall>();
+  const open = new Set<LayerCall>();
+  for (const root of calls) {
+    const stack = done.has(root) ? [] : [{ call: root, next: 0 }];
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      open.add(top.call);
+      const ref = top.call.inputs[top.next++];
+      if (!ref) {
+        stack.pop();
+        open.delete(top.call);
+        done.add(top.call);
+        ordered.push(top.call);
+        continue;
+      }
+      const source = byKey.get(key(ref.layer, ref.call))!;
+      if (open.has(source)) throw new ModelError('malformed', 'the layer reads its own output', { file, layer: source.layer.path });
+      if (!done.has(source)) stack.push({ call: source, next: 0 });
+    }
+  }
+  return ordered;
+}
+
+function object(value: unknown, what: string, file: string): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ModelError('malformed', `${what}: found ${describe(value)}, expected an object`, { file });
+  }
+  return value as Json;
+}
+
+function list(value: unknown, what: string, file: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a list`, { file });
+  return value;
+}
+
+function text(value: unknown, what: string, file: string): string {
+  if (typeof value !== 'string' || value === '') throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a name`, { file });
+  return value;
+}
+
+function describe(value: unknown): string {
+  return value === undefined ? 'nothing' : (JSON.stringify(value)?.slice(0, 60) ?? typeof value);
+}

@@ -1,0 +1,219 @@
+/**
+ * Convolutions: plain, depthwise, separable and transposed, in one to three dimensions, of Keras 1 to 3.
+ *
+ * Kernels as files hold them: [...spatial, in/groups, out] since Keras 2 whatever the data format; Keras 1 with `dim_ordering`
+ * "th" holds [out, in, ...spatial], and its Convolution1D keeps an axis of one beside the length. Depthwise kernels are
+ * [...spatial, in, multiplier], transposed ones [...spatial, out, in].
+ */
+import type { Dim } from '../../model/layer-map.js';
+import { flip, permute, reshape, type Tensor } from '../../model/tensor.js';
+import { type Activation, activation } from './activations.js';
+import type { ConfigView, DataFormat } from './config-view.js';
+import type { Rule } from './rules.js';
+import type { Scope } from './scope.js';
+import type { Value } from './value.js';
+
+export type Padding = 'valid' | 'same' | 'causal';
+
+interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly padding: Padding;
+  readonly format: DataFormat;
+}
+
+interface Convolution extends Window {
+  readonly bias: boolean;
+  readonly activation: Activation;
+  /** Keras 1 wrote it; its kernels lie differently. */
+  readonly keras1: boolean;
+}
+
+/** Spellings of the kernel size in Keras 1, by rank. */
+const KERNEL_KEYS: readonly (readonly string[])[] = [[], ['filter_length'], ['nb_row', 'nb_col'], ['kernel_dim1', 'kernel_dim2', 'kernel_dim3']];
+
+function readConvolution(config: ConfigView, rank: number): Convolution {
+  const keras1 = config.has('nb_filter');
+  const kernel = keras1 ? KERNEL_KEYS[rank]!.map((key) => config.integer([key])) : config.sizes(['kernel_size'], rank);
+  const ones = kernel.map(() => 1);
+  const padding = config.oneOf<Padding>(['padding', 'border_mode'], rank === 1 ? ['valid', 'same', 'causal'] : ['valid', 'same'], 'valid');
+  const strides = config.sizes(['strides', 'subsample', 'subsample_length'], rank, ones);
+  const dilations = config.sizes(['dilation_rate', 'atrous_rate'], rank, ones);
+  // Keras 1 has no data format for sequences: channels are last.
+  const format = keras1 && rank === 1 ? 'channels_last' : config.dataFormat();
+  if (strides.some((stride) => stride > 1) && dilations.some((rate) => rate > 1)) config.decline('strides and dilation together, which Keras refuses too');
+  return { kernel, strides, dilations, padding, format, keras1, bias: config.boolean(['use_bias', 'bias'], true), activation: activation(config) };
+}
+
+export const convolution =
+  (rank: number): Rule =>
+  (config) => {
+    const read = readConvolution(config, rank);
+    const filters = config.integer(['filters', 'nb_filter']);
+    const groups = config.integer(['groups'], 1);
+    return ([input], scope) => {
+      const value = scope.inFormat(input!, read.format);
+      const channels = knownChannels(value, rank, scope);
+      if (channels % groups !== 0 || filters % groups !== 0)
+        throw scope.malformed(`${groups} groups do not divide ${channels} channels into ${filters} filters`);
+      const stored = read.keras1 ? keras1Kernel(read, channels, filters, scope) : scope.weight('kernel', [...read.kernel, channels / groups, filters]);
+      const kernel = turned(permute(stored, [rank + 1, rank, ...range(rank)]), scope);
+      return convolve(value, { kernel, ...bias(read, filters, scope) }, read, groups, scope, read.activation);
+    };
+  };
+
+/** The kernel of a Keras 1 convolution as Keras 2 would hold it: [...spatial, in, out]. */
+function keras1Kernel({ kernel, format }: Convolution, channels: number, filters: number, scope: Scope): Tensor {
+  if (kernel.length === 1) {
+    const stored = scope.nextWeight('kernel');
+    const [length] = kernel as [number];
+    // Until 1.1 the kernel was [out, in, length, 1] under both backends.
+    if (`${stored.shape}` === `${[filters, channels, length, 1]}`) return permute(reshape(stored, [filters, channels, length]), [2, 1, 0]);
+    if (`${stored.shape}` === `${[length, 1, channels, filters]}`) return reshape(stored, [length, channels, filters]);
+    throw scope.malformed(`the kernel has the shape [${stored.shape}], but the configuration asks for [${[length, 1, channels, filters]}]`);
+  }
+  if (format === 'channels_last') return scope.weight('kernel', [...kernel, channels, filters]);
+  return permute(scope.weight('kernel', [filters, channels, ...kernel]), [...range(kernel.length).map((axis) => axis + 2), 1, 0]);
+}
+
+export const depthwiseConvolution =
+  (rank: number): Rule =>
+  (config) => {
+    const read = readConvolution(config, rank);
+    const multiplier = config.integer(['depth_multiplier'], 1);
+    declineTheano(config);
+    return ([input], scope) => {
+      const value = scope.inFormat(input!, read.format);
+      const channels = knownChannels(value, rank, scope);
+      const kernel = depthwiseKernel(read.kernel, channels, multiplier, scope);
+      return convolve(value, { kernel, ...bias(read, channels * multiplier, scope) }, read, channels, scope, read.activation);
+    };
+  };
+
+export const separableConvolution =
+  (rank: number): Rule =>
+  (config) => {
+    const read = readConvolution(config, rank);
+    const filters = config.integer(['filters']);
+    const multiplier = config.integer(['depth_multiplier'], 1);
+    declineTheano(config);
+    return ([input], scope) => {
+      const value = scope.inFormat(input!, read.format);
+      const channels = knownChannels(value, rank, scope);
+      const depthwise = depthwiseKernel(read.kernel, channels, multiplier, scope);
+      const ones = read.kernel.map(() => 1);
+      const stored = scope.weight('pointwise kernel', [...ones, channels * multiplier, filters]);
+      const pointwise = permute(stored, [rank + 1, rank, ...range(rank)]);
+      const spread = convolve(value, { kernel: depthwise }, read, channels, scope);
+      const point: Window = { kernel: ones, strides: ones, dilations: ones, padding: 'valid', format: read.format };
+      return convolve(spread, { kernel: pointwise, ...bias(read, filters, scope) }, point, 1, scope, read.activation);
+    };
+  };
+
+/**
+ * Conv2DTranspose and its kin: the gradient of a convolution that would have made its input from its output.
+ *
+ * The output is stride · size long ("same"), or stride · size + max(kernel - stride, 0) ("valid"). What a convolution would
+ * have padded is cut off, the odd one at the end; where the stride exceeds the kernel, zeros follow at the end.
+ */
+export const transposedConvolution =
+  (rank: number): Rule =>
+  (config) => {
+    const read = readConvolution(config, rank);
+    const filters = config.integer(['filters']);
+    config.expect(['output_padding'], [null], 'only the output size that Keras chooses by itself is translated');
+    if (read.dilations.some((rate) => rate > 1)) config.decline('a dilated transposed convolution is not translated');
+    if (config.has('nb_filter')) config.decline('a Deconvolution2D of Keras 1 is not translated');
+    if (read.padding === 'causal') config.decline('a causal transposed convolution is not translated');
+    return ([input], scope) => {
+      const value = scope.inFormat(input!, read.format);
+      const channels = knownChannels(value, rank, scope);
+      const kernel = turned(permute(scope.weight('kernel', [...read.kernel, filters, channels]), [rank + 1, rank, ...range(rank)]), scope);
+      const excess = read.kernel.map((size, axis) => size - read.strides[axis]!);
+      const cut = excess.map((amount) => (read.padding === 'same' ? Math.max(amount, 0) : 0));
+      const begin = cut.map((amount) => Math.floor(amount / 2));
+      const pads = [...begin, ...cut.map((amount, axis) => amount - begin[axis]!)];
+      const output_padding = excess.map((amount) => Math.max(-amount, 0));
+      const attributes = { kernel_shape: read.kernel, strides: read.strides, pads, output_padding };
+      return read.activation(scope.add('ConvTranspose', [value], { attributes, weights: { kernel, ...bias(read, filters, scope) } }), scope);
+    };
+  };
+
+function convolve(
+  value: Value,
+  weights: Readonly<Record<string, Tensor>>,
+  window: Window,
+  group: number,
+  scope: Scope,
+  then: Activation = (made) => made,
+): Value {
+  const attributes = { ...windowAttributes(window, value.shape, scope), dilations: window.dilations, group };
+  return then(scope.add('Conv', [value], { attributes, weights }), scope);
+}
+
+/**
+ * Attributes of a window that moves over an activation.
+ *
+ * "same" is TensorFlow's: as many outputs as strides fit, the padding that this takes, the odd one at the end. Theano pads half
+ * a kernel on both sides and drops the surplus output of an even kernel.
+ *
+ * @param shape of the activation, channels first
+ */
+export function windowAttributes({ kernel, strides, dilations, padding }: Omit<Window, 'format'>, shape: readonly Dim[], scope: Scope) {
+  const extents = kernel.map((size, axis) => (size - 1) * dilations[axis]! + 1);
+  const none = kernel.map(() => 0);
+  const fixed = { kernel_shape: kernel, strides };
+  if (padding === 'valid') return { ...fixed, pads: [...none, ...none] };
+  if (padding === 'causal') return { ...fixed, pads: [...extents.map((extent) => extent - 1), ...none] };
+  if (scope.dialect.theano) {
+    return { ...fixed, pads: [...extents.map((extent) => Math.floor(extent / 2)), ...extents.map((extent) => Math.floor((extent - 1) / 2))] };
+  }
+  const totals = extents.map((extent, axis) => samePadding(shape[axis + 2]!, extent, strides[axis]!));
+  if (totals.includes(null)) return { ...fixed, pads: [...none, ...none], auto_pad: 'SAME_UPPER' };
+  const begin = totals.map((total) => Math.floor(total! / 2));
+  return { ...fixed, pads: [...begin, ...totals.map((total, axis) => total! - begin[axis]!)] };
+}
+
+/** Padding of one axis in all; null where it depends on a size that is not known before the run. */
+function samePadding(size: Dim, extent: number, stride: number): number | null {
+  if (stride === 1) return extent - 1;
+  if (typeof size === 'string') return null;
+  return Math.max((Math.ceil(size / stride) - 1) * stride + extent - size, 0);
+}
+
+/** [...spatial, in, multiplier] as a grouped kernel [in · multiplier, 1, ...spatial]. */
+function depthwiseKernel(kernel: readonly number[], channels: number, multiplier: number, scope: Scope): Tensor {
+  const rank = kernel.length;
+  const stored = scope.weight('depthwise kernel', [...kernel, channels, multiplier]);
+  return reshape(permute(stored, [rank, rank + 1, ...range(rank)]), [channels * multiplier, 1, ...kernel]);
+}
+
+function bias(read: Convolution, filters: number, scope: Scope): Readonly<Record<string, Tensor>> {
+  return read.bias ? { bias: scope.weight('bias', [filters]) } : {};
+}
+
+/** Theano convolves in the mathematical sense: its kernels are turned by 180 degrees against everyone else's. */
+function turned(kernel: Tensor, { dialect }: Scope): Tensor {
+  return dialect.theano
+    ? flip(
+        kernel,
+        range(kernel.shape.length - 2).map((axis) => axis + 2),
+      )
+    : kernel;
+}
+
+function declineTheano(config: ConfigView): void {
+  if (config.dialect.theano) config.decline('a depthwise kernel saved under Theano: whether it is turned by 180 degrees is not known');
+}
+
+function knownChannels(value: Value, rank: number, scope: Scope): number {
+  if (value.shape.length !== rank + 2) throw scope.malformed(`a value of ${value.shape.length} axes flows in, expected ${rank + 2}`);
+  const channels = value.shape[1]!;
+  if (typeof channels === 'number') return channels;
+  throw scope.unsupported('an input whose number of channels is not given');
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}

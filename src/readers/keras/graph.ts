@@ -1,0 +1,198 @@
+/**
+ * From a Keras model and its weights to layers, inputs and outputs of the layer map.
+ *
+ * Two passes. The first reads every layer's configuration and collects all obstacles; the second makes the layers in running
+ * order, once per call, models within models included.
+ */
+import { ModelError, throwAll } from '../../errors.js';
+import { type DType, isDType } from '../../model/dtype.js';
+import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js';
+import { toChannelsFirst } from '../../model/ports.js';
+import type { Tensor } from '../../model/tensor.js';
+import { inputLayers, type KerasLayer, type KerasModel } from './config.js';
+import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
+import { type Build, declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
+import { Scope } from './scope.js';
+import { GraphBuilder, kerasShape, type Value } from './value.js';
+
+export interface GraphOptions {
+  readonly file: string;
+  readonly dialect: Dialect;
+  /** Overrides the only input's shape, in Keras's order, batch first. */
+  readonly inputShape?: readonly Dim[];
+}
+
+export interface Graph {
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly layers: readonly Layer[];
+  readonly warnings: readonly Notice[];
+}
+
+/**
+ * Translates a model.
+ *
+ * @param weights of each layer that has any, in Keras's order
+ * @throws ModelError 'unsupported' listing everything that has no translation; 'malformed' where configuration and weights disagree
+ */
+export function buildGraph(model: KerasModel, weights: ReadonlyMap<KerasLayer, readonly Tensor[]>, options: GraphOptions): Graph {
+  const obstacles: ModelError[] = [];
+  const plan: Plan = { builds: new Map(), formats: new Map() };
+  planModel(model, plan, options, obstacles);
+  if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
+  const builder = new GraphBuilder(options.file);
+  const ports: Port[] = [];
+  const values = inputLayers(model).map((layer) => {
+    const { port, value } = makeInput(layer, plan, builder, options);
+    ports.push(port);
+    return value;
+  });
+  const made = buildModel(model, values, '', plan, weights, builder, options);
+  const outputNames = model.outputs.map((ref) => ref.layer);
+  const outputs = made.map((value, i) => makeOutput(outputNames[i]!, value, ports, plan, builder));
+  return { inputs: ports, outputs, layers: builder.layers, warnings: removedLayers(model) };
+}
+
+interface Plan {
+  readonly builds: Map<KerasLayer, Build>;
+  /** Data format of the first layer over each number of axes, batch and channels included. */
+  readonly formats: Map<number, DataFormat>;
+}
+
+function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacles: ModelError[]): void {
+  for (const layer of model.layers) {
+    if (layer.model) {
+      planModel(layer.model, plan, options, obstacles);
+      continue;
+    }
+    const view = new ConfigView(layer, options.dialect, options.file, obstacles);
+    if (layer.className === 'InputLayer') {
+      view.expect(['sparse', 'ragged'], [false, null], 'sparse and ragged inputs are not translated');
+      view.expect(['ragged'], [false, null], 'ragged inputs are not translated');
+      view.expect(['optional'], [false], 'optional inputs are not translated');
+      view.value(['batch_shape', 'dtype']);
+      view.finish();
+      continue;
+    }
+    const known = LAYER_CLASSES.get(layer.className);
+    if (!known) {
+      view.decline(declineClass(layer.className));
+      continue;
+    }
+    plan.builds.set(layer, known.rule(view));
+    view.finish();
+    if (known.spatial !== undefined && !plan.formats.has(known.spatial + 2)) {
+      const silent = new ConfigView(layer, options.dialect, options.file, []);
+      plan.formats.set(known.spatial + 2, silent.dataFormat());
+    }
+  }
+  for (const { layer, inputs, extras } of model.calls) {
+    const place = { file: options.file, layer: layer.path };
+    for (const extra of extras) obstacles.push(new ModelError('unsupported', `the layer is called with ${extra.slice(0, 80)}, which is not translated`, place));
+    const wanted = layer.model ? layer.model.inputs.length : LAYER_CLASSES.get(layer.className)?.inputs;
+    const fits =
+      wanted === undefined || wanted === inputs.length || (wanted === 'several' && inputs.length > 1) || wanted === (['', 'one', 'two'][inputs.length] ?? '');
+    if (!fits && layer.className !== 'InputLayer')
+      obstacles.push(new ModelError('unsupported', `the ${layer.className} is called with ${inputs.length} inputs`, place));
+  }
+}
+
+/** Layouts of values with their channels last and first, by their number of axes. */
+const LAYOUTS: Readonly<Record<number, Readonly<Record<DataFormat, Layout>>>> = {
+  3: { channels_last: 'nwc', channels_first: 'ncw' },
+  4: { channels_last: 'nhwc', channels_first: 'nchw' },
+  5: { channels_last: 'ndhwc', channels_first: 'ncdhw' },
+};
+
+function makeInput(layer: KerasLayer, plan: Plan, builder: GraphBuilder, options: GraphOptions): { port: Port; value: Value } {
+  const shape = inputShape(layer, options);
+  const format = plan.formats.get(shape.length);
+  const layout = format ? LAYOUTS[shape.length]![format] : 'other';
+  const name = builder.unique(layer.name);
+  const port: Port = { name, value: name, dtype: inputDType(layer, options.file), shape, layout };
+  if (format !== 'channels_last') return { port, value: { name, shape, order: 'keras' } };
+  return { port, value: { name, shape: toChannelsFirst(shape.length).map((axis) => shape[axis]!), order: 'moved' } };
+}
+
+function inputShape(layer: KerasLayer, { file, inputShape: given }: GraphOptions): readonly Dim[] {
+  const stored = layer.config.batch_input_shape ?? layer.config.batch_shape;
+  if (stored === undefined || stored === null) {
+    if (given) return given;
+    throw new ModelError('unsupported', 'the model does not say what shape its input has. Give it with --input-shape, batch first.', {
+      file,
+      layer: layer.path,
+    });
+  }
+  const sizes = Array.isArray(stored) ? (stored as unknown[]) : [];
+  const valid = sizes.length > 0 && sizes.every((size) => size === null || (Number.isSafeInteger(size) && (size as number) > 0));
+  if (!valid) throw new ModelError('malformed', `the input shape is ${JSON.stringify(stored)?.slice(0, 80)}`, { file, layer: layer.path });
+  const shape = sizes.map((size, axis): Dim => (size as number | null) ?? (axis === 0 ? 'N' : `${layer.name}_${axis}`));
+  if (!given) return shape;
+  if (given.length !== shape.length || shape.some((size, axis) => typeof size === 'number' && axis > 0 && size !== given[axis])) {
+    throw new ModelError('usage', `the input shape [${given}] does not fit the model's own, [${shape}]`, { file, layer: layer.path });
+  }
+  return given;
+}
+
+function inputDType(layer: KerasLayer, file: string): DType {
+  const dtype = layer.config.input_dtype ?? layer.config.dtype ?? 'float32';
+  if (typeof dtype === 'string' && isDType(dtype) && (dtype === 'float32' || dtype === 'float16' || /^u?int\d+$/.test(dtype))) return dtype;
+  throw new ModelError('unsupported', `an input of dtype ${JSON.stringify(dtype)?.slice(0, 80)} is not translated`, { file, layer: layer.path });
+}
+
+/** Makes the layers of a model and gives the values of its outputs. */
+function buildModel(
+  model: KerasModel,
+  inputs: readonly Value[],
+  prefix: string,
+  plan: Plan,
+  weights: ReadonlyMap<KerasLayer, readonly Tensor[]>,
+  builder: GraphBuilder,
+  options: GraphOptions,
+): readonly Value[] {
+  const made = new Map<string, readonly Value[]>();
+  model.inputs.forEach((ref, i) => {
+    made.set(`0 ${ref.layer}`, [inputs[i]!]);
+  });
+  for (const call of model.calls) {
+    const { layer } = call;
+    const key = `${call.index} ${layer.name}`;
+    if (layer.className === 'InputLayer') {
+      if (!made.has(key)) throw new ModelError('malformed', "an InputLayer is none of the model's inputs", { file: options.file, layer: layer.path });
+      continue;
+    }
+    const read = call.inputs.map((ref) => made.get(`${ref.call} ${ref.layer}`)![ref.tensor]!);
+    const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
+    if (layer.model) {
+      made.set(key, buildModel(layer.model, read, `${name}/`, plan, weights, builder, options));
+      continue;
+    }
+    const scope = new Scope(builder, layer, name, options.dialect, weights.get(layer) ?? []);
+    try {
+      made.set(key, [plan.builds.get(layer)!(read, scope)]);
+    } catch (error) {
+      throw error instanceof ModelError ? error.at({ file: options.file, layer: layer.path }) : error;
+    }
+    scope.finish();
+  }
+  return model.outputs.map((ref) => made.get(`${ref.call} ${ref.layer}`)![ref.tensor]!);
+}
+
+function makeOutput(wanted: string, made: Value, ports: readonly Port[], plan: Plan, builder: GraphBuilder): Port {
+  const plain = made.order === 'flattened' ? builder.toKeras(made) : made;
+  const isInput = ports.some((port) => port.value === plain.name);
+  const value = isInput ? builder.add(`${wanted}/Identity`, { op: 'Identity', inputs: [plain] }) : plain;
+  // Free sizes behind layers are not those that they were, so only the batch keeps its name.
+  const shape = kerasShape(value).map((size, axis) => (typeof size === 'number' || axis === 0 ? size : `${wanted}_${axis}`));
+  const layouts = LAYOUTS[shape.length];
+  const format = value.order === 'moved' ? 'channels_last' : plan.formats.get(shape.length) === 'channels_first' ? 'channels_first' : undefined;
+  return { name: wanted, value: value.name, dtype: 'float32', shape, layout: layouts && format ? layouts[format] : 'other' };
+}
+
+function removedLayers(model: KerasModel): Notice[] {
+  return model.layers.flatMap((layer): Notice[] => {
+    if (layer.model) return removedLayers(layer.model);
+    if (!TRAINING_ONLY.has(layer.className)) return [];
+    return [{ code: 'training-layer-removed', message: `${layer.className} acts in training only and was left out`, layer: layer.path }];
+  });
+}

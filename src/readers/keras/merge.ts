@@ -1,0 +1,55 @@
+/** Layers that join several values into one. */
+import type { Rule } from './rules.js';
+import type { Scope } from './scope.js';
+import { mapAxis, type Value } from './value.js';
+
+type MergeOp = 'Add' | 'Mul' | 'Max' | 'Min' | 'Average';
+
+export const merge =
+  (op: MergeOp): Rule =>
+  () =>
+  (inputs, scope) =>
+    join(op, inputs, scope);
+
+export const subtract: Rule = () => (inputs, scope) => scope.add('Sub', aligned(inputs, scope));
+
+export const concatenate: Rule = (config) => {
+  const axis = config.number(['axis'], -1);
+  return (inputs, scope) => concat(axis, inputs, scope);
+};
+
+/** The one joining layer of Keras 1, whose mode says what it does. */
+export const legacyMerge: Rule = (config) => {
+  const mode = config.oneOf(['mode'], ['sum', 'mul', 'ave', 'max', 'concat']);
+  const axis = config.number(['concat_axis'], -1);
+  config.expect(['layers'], [null], 'branches inside a Merge layer are not translated; save the model in functional form');
+  config.expect(['mode_type'], ['raw'], 'Python code is never run');
+  config.value(['dot_axes', 'output_shape', 'output_shape_type', 'output_mask', 'output_mask_type', 'arguments']);
+  const ops = { sum: 'Add', mul: 'Mul', ave: 'Average', max: 'Max' } as const;
+  return (inputs, scope) => (mode === 'concat' ? concat(axis, inputs, scope) : join(ops[mode], inputs, scope));
+};
+
+function join(op: MergeOp, inputs: readonly Value[], scope: Scope): Value {
+  const values = aligned(inputs, scope);
+  if (op === 'Max' || op === 'Min') return scope.add(op, values);
+  const step = op === 'Average' ? 'Add' : op;
+  const joined = values.slice(1).reduce((sum, value) => scope.add(step, [sum, value]), values[0]!);
+  return op === 'Average' ? scope.withScalar('Div', joined, values.length) : joined;
+}
+
+function concat(kerasAxis: number, inputs: readonly Value[], scope: Scope): Value {
+  // Joined feature by feature, a flattened value is no longer the picture it came from.
+  const values = aligned(inputs, scope).map((value) => (value.order === 'flattened' ? scope.builder.toKeras(value) : value));
+  const axis = mapAxis(values[0]!, kerasAxis);
+  if (axis < 0) throw scope.malformed(`axis ${kerasAxis} of values of ${values[0]!.shape.length} axes`);
+  return scope.add('Concat', values, { attributes: { axis } });
+}
+
+/** The values in one order. Keras aligns values of different ranks at their first axes, unlike everyone else. */
+function aligned(inputs: readonly Value[], scope: Scope): readonly Value[] {
+  const [first] = inputs;
+  if (inputs.some((value) => value.shape.length !== first!.shape.length)) {
+    throw scope.unsupported(`a ${scope.layer.className} of values with different numbers of axes`);
+  }
+  return scope.builder.toSameOrder(inputs);
+}

@@ -1,0 +1,92 @@
+/** Pooling, and layers that move or repeat pixels: padding, cropping, upsampling. */
+import type { Dim } from '../../model/layer-map.js';
+import type { DataFormat } from './config-view.js';
+import { type Padding, windowAttributes } from './convolutions.js';
+import type { Rule } from './rules.js';
+import type { Scope } from './scope.js';
+import type { Value } from './value.js';
+
+export const pooling =
+  (op: 'MaxPool' | 'AveragePool', rank: number): Rule =>
+  (config) => {
+    const kernel = config.sizes(['pool_size', 'pool_length'], rank, new Array(rank).fill(2));
+    const given = config.value(['strides', 'stride']);
+    const strides = given === null || given === undefined ? kernel : config.sizes(['strides', 'stride'], rank);
+    const padding = config.oneOf<Padding>(['padding', 'border_mode'], ['valid', 'same'], 'valid');
+    const format = poolingFormat(config, rank);
+    if (padding === 'same' && config.dialect.theano) config.decline('"same" pooling saved under Theano, which pads in a way of its own, is not translated');
+    return ([input], scope) => {
+      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      const dilations = kernel.map(() => 1);
+      // TensorFlow's average leaves padding out of the count, which is ONNX's default.
+      return scope.add(op, [value], { attributes: windowAttributes({ kernel, strides, dilations, padding }, value.shape, scope) });
+    };
+  };
+
+export const globalPooling =
+  (op: 'GlobalMaxPool' | 'GlobalAveragePool', rank: number): Rule =>
+  (config) => {
+    const format = poolingFormat(config, rank);
+    const keep = config.boolean(['keepdims'], false);
+    return ([input], scope) => {
+      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      const pooled = scope.add(op, [value]);
+      return keep ? pooled : scope.add('Flatten', [pooled], { order: 'keras' });
+    };
+  };
+
+/** Layers over sequences had no data format before Keras 2.2: channels are last. */
+function poolingFormat(config: Parameters<Rule>[0], rank: number): DataFormat {
+  return rank === 1 && !config.has('data_format') ? 'channels_last' : config.dataFormat();
+}
+
+export const zeroPadding =
+  (rank: number): Rule =>
+  (config) => {
+    const margins = config.margins(['padding'], rank, new Array(rank).fill([1, 1]));
+    const format = poolingFormat(config, rank);
+    return ([input], scope) => {
+      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      const pads = [0, 0, ...margins.map(([begin]) => begin), 0, 0, ...margins.map(([, end]) => end)];
+      return scope.add('Pad', [value], { attributes: { pads } });
+    };
+  };
+
+/** ONNX takes an end beyond the axis for its end; this one is beyond every axis and fits an int32. */
+const TO_THE_END = 2 ** 31 - 1;
+
+export const cropping =
+  (rank: number): Rule =>
+  (config) => {
+    const margins = config.margins(['cropping'], rank, new Array(rank).fill([1, 1]));
+    const format = poolingFormat(config, rank);
+    return ([input], scope) => {
+      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      const starts = margins.map(([begin]) => begin);
+      const ends = margins.map(([, end]) => (end === 0 ? TO_THE_END : -end));
+      return scope.add('Slice', [value], { attributes: { starts, ends, axes: margins.map((_, axis) => axis + 2) } });
+    };
+  };
+
+export const upSampling =
+  (rank: number): Rule =>
+  (config) => {
+    const sizes = config.sizes(['size', 'length'], rank, new Array(rank).fill(2));
+    const format = poolingFormat(config, rank);
+    const interpolation = config.oneOf(['interpolation'], ['nearest', 'bilinear'], 'nearest');
+    // TensorFlow 1 samples at other points than TensorFlow 2, and "2.2.4-tf" was written by both.
+    const [major = 0, minor = 0] = config.dialect.version ?? [];
+    if (interpolation === 'bilinear' && (major < 2 || (major === 2 && minor < 4))) {
+      config.decline('bilinear upsampling of a Keras before 2.4, whose sampling points depend on the TensorFlow version, is not translated');
+    }
+    const sampling: Readonly<Record<string, string>> = interpolation === 'nearest' ? {} : { mode: 'linear', coordinate_transformation_mode: 'half_pixel' };
+    return ([input], scope) => {
+      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      return scope.add('Resize', [value], { attributes: { scales: [1, 1, ...sizes], ...sampling } });
+    };
+  };
+
+function ranked(value: Value, rank: number, scope: Scope): Value {
+  if (value.shape.length !== rank) throw scope.unsupported(`an input of shape [${value.shape as readonly Dim[]}], where ${rank} axes are expected,`);
+  return value;
+}

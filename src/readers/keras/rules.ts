@@ -1,0 +1,137 @@
+/**
+ * Keras's layer classes, each with its rule: what its configuration means, in ONNX operators.
+ *
+ * A rule first reads the configuration, noting every obstacle, and gives a function that makes the layer once its inputs are
+ * known. A class that is not here is an obstacle; nothing is skipped but what is at rest in a prediction.
+ */
+
+import { activationLayer, elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
+import type { ConfigView } from './config-view.js';
+import { convolution, depthwiseConvolution, separableConvolution, transposedConvolution } from './convolutions.js';
+import { batchNormalization, dense, embedding, rescaling } from './dense.js';
+import { concatenate, legacyMerge, merge, subtract } from './merge.js';
+import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
+import type { Scope } from './scope.js';
+import { flatten, permuteLayer, reshapeLayer } from './shapes.js';
+import type { Value } from './value.js';
+
+/** Makes the layer's steps. @throws ModelError where its weights or inputs do not fit */
+export type Build = (inputs: readonly Value[], scope: Scope) => Value;
+
+/** Reads a configuration; obstacles go to the view. */
+export type Rule = (config: ConfigView) => Build;
+
+/** How many inputs a rule's layers take. */
+export interface LayerClass {
+  readonly rule: Rule;
+  readonly inputs: 'one' | 'several' | 'two';
+  /** Spatial axes of a layer that works on pixels; its data format tells how the model's inputs are laid out. */
+  readonly spatial?: number;
+}
+
+const one = (rule: Rule): LayerClass => ({ rule, inputs: 'one' });
+const several = (rule: Rule): LayerClass => ({ rule, inputs: 'several' });
+const spatial = (axes: number, rule: Rule): LayerClass => ({ rule, inputs: 'one', spatial: axes });
+
+/** Layers that pass their input on in a prediction; whatever their settings. */
+export const TRAINING_ONLY: ReadonlySet<string> = new Set([
+  'Dropout',
+  'SpatialDropout1D',
+  'SpatialDropout2D',
+  'SpatialDropout3D',
+  'AlphaDropout',
+  'GaussianDropout',
+  'GaussianNoise',
+  'ActivityRegularization',
+  'RandomFlip',
+  'RandomRotation',
+  'RandomZoom',
+  'RandomTranslation',
+  'RandomContrast',
+]);
+
+const passOn: Rule = (config) => {
+  config.ignoreAll();
+  return ([input]) => input!;
+};
+
+export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
+  Object.entries({
+    Conv1D: spatial(1, convolution(1)),
+    Convolution1D: spatial(1, convolution(1)),
+    AtrousConvolution1D: spatial(1, convolution(1)),
+    Conv2D: spatial(2, convolution(2)),
+    Convolution2D: spatial(2, convolution(2)),
+    AtrousConvolution2D: spatial(2, convolution(2)),
+    Conv3D: spatial(3, convolution(3)),
+    Convolution3D: spatial(3, convolution(3)),
+    DepthwiseConv1D: spatial(1, depthwiseConvolution(1)),
+    DepthwiseConv2D: spatial(2, depthwiseConvolution(2)),
+    SeparableConv1D: spatial(1, separableConvolution(1)),
+    SeparableConv2D: spatial(2, separableConvolution(2)),
+    Conv1DTranspose: spatial(1, transposedConvolution(1)),
+    Conv2DTranspose: spatial(2, transposedConvolution(2)),
+    Conv3DTranspose: spatial(3, transposedConvolution(3)),
+    MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
+    MaxPooling2D: spatial(2, pooling('MaxPool', 2)),
+    MaxPooling3D: spatial(3, pooling('MaxPool', 3)),
+    AveragePooling1D: spatial(1, pooling('AveragePool', 1)),
+    AveragePooling2D: spatial(2, pooling('AveragePool', 2)),
+    AveragePooling3D: spatial(3, pooling('AveragePool', 3)),
+    GlobalMaxPooling1D: spatial(1, globalPooling('GlobalMaxPool', 1)),
+    GlobalMaxPooling2D: spatial(2, globalPooling('GlobalMaxPool', 2)),
+    GlobalMaxPooling3D: spatial(3, globalPooling('GlobalMaxPool', 3)),
+    GlobalAveragePooling1D: spatial(1, globalPooling('GlobalAveragePool', 1)),
+    GlobalAveragePooling2D: spatial(2, globalPooling('GlobalAveragePool', 2)),
+    GlobalAveragePooling3D: spatial(3, globalPooling('GlobalAveragePool', 3)),
+    ZeroPadding1D: spatial(1, zeroPadding(1)),
+    ZeroPadding2D: spatial(2, zeroPadding(2)),
+    ZeroPadding3D: spatial(3, zeroPadding(3)),
+    Cropping1D: spatial(1, cropping(1)),
+    Cropping2D: spatial(2, cropping(2)),
+    Cropping3D: spatial(3, cropping(3)),
+    UpSampling1D: spatial(1, upSampling(1)),
+    UpSampling2D: spatial(2, upSampling(2)),
+    UpSampling3D: spatial(3, upSampling(3)),
+    Dense: one(dense),
+    Embedding: one(embedding),
+    BatchNormalization: one(batchNormalization),
+    BatchNormalizationV1: one(batchNormalization),
+    Rescaling: one(rescaling),
+    Activation: one(activationLayer),
+    ReLU: one(reluLayer),
+    LeakyReLU: one(leakyRelu),
+    PReLU: one(prelu),
+    ELU: one(elu),
+    ThresholdedReLU: one(thresholdedRelu),
+    Softmax: one(softmaxLayer),
+    Flatten: one(flatten),
+    Reshape: one(reshapeLayer),
+    Permute: one(permuteLayer),
+    Add: several(merge('Add')),
+    Multiply: several(merge('Mul')),
+    Average: several(merge('Average')),
+    Maximum: several(merge('Max')),
+    Minimum: several(merge('Min')),
+    Concatenate: several(concatenate),
+    Merge: several(legacyMerge),
+    Subtract: { rule: subtract, inputs: 'two' },
+    ...Object.fromEntries([...TRAINING_ONLY].map((name) => [name, one(passOn)])),
+  } satisfies Record<string, LayerClass>),
+);
+
+/** Why a class that people do use has no rule; other unknown classes are called unknown. */
+const WHY_NOT: Readonly<Record<string, string>> = {
+  Lambda: 'it holds Python code, which is never run. Replace it by the layers that it stands for and save again.',
+  TFOpLambda: 'it calls a TensorFlow function by name.',
+  TensorFlowOpLayer: 'it holds a serialised TensorFlow operation.',
+  Masking: 'masks are not followed through the network.',
+};
+
+const RECURRENT = /^(CuDNN)?(LSTM|GRU|SimpleRNN|RNN|ConvLSTM\dD|Bidirectional)$/;
+
+/** Says why a class cannot be translated. */
+export function declineClass(className: string): string {
+  const why = WHY_NOT[className] ?? (RECURRENT.test(className) ? 'recurrent layers are not translated.' : 'the class is not known here.');
+  return `a ${className} layer cannot be translated: ${why}`;
+}

@@ -1,0 +1,124 @@
+/**
+ * Values between layers, and the graph as it grows.
+ *
+ * Keras names axes of what it sees; inside the layer map channels come first. A `Value` knows how the one lies in the other, so
+ * that a layer can ask for the order it needs; a Transpose appears only where two layers disagree.
+ */
+import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
+import { inferShapes, makeLayer } from '../../model/ops.js';
+import { toChannelsFirst, toChannelsLast } from '../../model/ports.js';
+import { float32Tensor, type Tensor } from '../../model/tensor.js';
+
+export interface Value {
+  /** In the layer map. */
+  readonly name: string;
+  /** As the value lies in the layer map. */
+  readonly shape: readonly Dim[];
+  /**
+   * - `keras`: axes lie as Keras has them.
+   * - `moved`: Keras has [N, ...spatial, C], the map has [N, C, ...spatial].
+   * - `flattened`: both have [N, size], but Keras counts the elements as [...spatial, C] and the map as [C, ...spatial].
+   */
+  readonly order: 'keras' | 'moved' | 'flattened';
+  /** Of a flattened value: [C, ...spatial]. */
+  readonly unflattened?: readonly number[];
+}
+
+/** The value's shape as Keras sees it. */
+export function kerasShape({ shape, order }: Pick<Value, 'shape' | 'order'>): readonly Dim[] {
+  return order === 'moved' ? toChannelsLast(shape.length).map((axis) => shape[axis]!) : shape;
+}
+
+/** The axis of the map's value that is Keras's `axis` (negative: from the end); -1 where there is none. */
+export function mapAxis(value: Value, axis: number): number {
+  const rank = value.shape.length;
+  const positive = axis < 0 ? axis + rank : axis;
+  if (!(positive >= 0 && positive < rank)) return -1;
+  return value.order === 'moved' ? toChannelsLast(rank)[positive]! : positive;
+}
+
+export interface Step {
+  readonly op: string;
+  readonly inputs: readonly Value[];
+  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+  readonly weights?: Readonly<Record<string, Tensor>>;
+  /** Order of the result; the first input's when left out. */
+  readonly order?: Value['order'];
+  readonly unflattened?: readonly number[];
+}
+
+/** The layers made so far. */
+export class GraphBuilder {
+  readonly layers: Layer[] = [];
+  readonly #names = new Set<string>();
+
+  constructor(readonly file: string) {}
+
+  /** The name, or the name with a number where it is taken; from now on it is taken. */
+  unique(name: string): string {
+    let free = name;
+    for (let i = 2; this.#names.has(free); i++) free = `${name}_${i}`;
+    this.#names.add(free);
+    return free;
+  }
+
+  /**
+   * Appends a layer and gives its output, which bears the layer's name.
+   *
+   * @throws ModelError 'malformed' when weights or shapes do not fit
+   */
+  add(wanted: string, step: Step): Value {
+    const name = this.unique(wanted);
+    const [first] = step.inputs;
+    const layer = makeLayer({
+      name,
+      op: step.op,
+      inputs: step.inputs.map((value) => value.name),
+      outputs: [name],
+      attributes: step.attributes,
+      weights: step.weights,
+    });
+    const shapes = inferShapes([layer], new Map(step.inputs.map((value) => [value.name, value.shape])));
+    this.layers.push(layer);
+    const order = step.order ?? first!.order;
+    const unflattened = order === 'flattened' ? (step.unflattened ?? first!.unflattened) : undefined;
+    return { name, shape: shapes.get(name)!, order, unflattened };
+  }
+
+  /** The value with its axes and elements as Keras has them. */
+  toKeras(value: Value): Value {
+    if (value.order === 'keras') return value;
+    const restored = value.order === 'flattened' ? this.#unflatten(value) : value;
+    const perm = toChannelsLast(restored.shape.length);
+    const transposed = this.add(`${value.name}/channels_last`, { op: 'Transpose', inputs: [restored], attributes: { perm }, order: 'keras' });
+    return value.order === 'flattened' ? this.add(`${value.name}/flatten`, { op: 'Flatten', inputs: [transposed] }) : transposed;
+  }
+
+  /** A value whose last Keras axis holds the channels, with the channels first. */
+  toMoved(value: Value): Value {
+    if (value.order === 'moved') return value;
+    const plain = this.toKeras(value);
+    const perm = toChannelsFirst(plain.shape.length);
+    return this.add(`${value.name}/channels_first`, { op: 'Transpose', inputs: [plain], attributes: { perm }, order: 'moved' });
+  }
+
+  /** Several values in one order: that of the first where all can have it without a Transpose, else Keras's. */
+  toSameOrder(values: readonly Value[]): readonly Value[] {
+    const [first] = values;
+    const same = values.every(
+      (value) => value.order === first!.order && value.shape.length === first!.shape.length && `${value.unflattened}` === `${first!.unflattened}`,
+    );
+    if (same) return values;
+    const movable = values.some((value) => value.order === 'moved') && values.every((value) => value.shape.length === first!.shape.length);
+    return values.map((value) => (movable ? this.toMoved(value) : this.toKeras(value)));
+  }
+
+  #unflatten(value: Value): Value {
+    return this.add(`${value.name}/unflatten`, { op: 'Reshape', inputs: [value], attributes: { shape: [0, ...value.unflattened!] }, order: 'moved' });
+  }
+}
+
+/** A float32 scalar for the second place of a binary operator. */
+export function scalar(name: string, value: number, file: string): Tensor {
+  return float32Tensor(name, [1], [value], { file });
+}

@@ -1,0 +1,8 @@
+/** The list of writers. Adding a format is one line here. */
+import { onnx } from './onnx/index.js';
+import { safetensors } from './safetensors.js';
+import type { WeightsWriter, Writer } from './writer.js';
+
+export type AnyWriter = Writer | WeightsWriter;
+
+export const writers: readonly AnyWriter[] = [onnx, safetensors];

@@ -1,0 +1,95 @@
+/** Encodes an ONNX graph as a ModelProto, weights as spans. */
+import { ATTRIBUTE, ATTRIBUTE_TYPE, DATA_TYPE, DIMENSION, ENTRY, EXTERNAL, GRAPH, MODEL, NODE, OPSET_ID, SHAPE, TENSOR, TENSOR_TYPE, TYPE, VALUE_INFO } from '../../containers/onnx-schema.js';
+import { MessageBuilder, type Piece, type Span } from '../../containers/protobuf-writer.js';
+import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
+import type { OnnxAttribute, OnnxGraph, OnnxInitializer, OnnxNode, OnnxPort } from './graph.js';
+
+/** Where an initializer's bytes lie in the file beside the model. */
+export interface ExternalPlace {
+  readonly file: string;
+  readonly offset: number;
+}
+
+/** Oldest IR version that knows the opset, as onnx's own helper pairs them. */
+const IR_VERSION: Readonly<Record<number, number>> = { 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10 };
+
+export const OPSETS = Object.keys(IR_VERSION).map(Number);
+
+/** The model up to its metadata. */
+export function encodeModel(graph: OnnxGraph, external: ReadonlyMap<string, ExternalPlace>): MessageBuilder {
+  return new MessageBuilder()
+    .int(MODEL.irVersion, IR_VERSION[graph.opset]!)
+    .string(MODEL.producerName, 'weighbridge')
+    .message(MODEL.graph, encodeGraph(graph, external))
+    .message(MODEL.opsetImport, new MessageBuilder().string(OPSET_ID.domain, '').int(OPSET_ID.version, graph.opset));
+}
+
+/** What is only known when the weights are written; protobuf fields may come in any order, so it follows the graph. */
+export function encodeMetadata(metadata: Readonly<Record<string, string>>): MessageBuilder {
+  const message = new MessageBuilder();
+  const version = metadata['weighbridge.version'];
+  if (version !== undefined) message.string(MODEL.producerVersion, version);
+  for (const key of Object.keys(metadata).sort()) message.message(MODEL.metadata, encodeEntry(key, metadata[key]!));
+  return message;
+}
+
+/** The bytes of a tensor, made when they are written. */
+export function tensorSpan(tensor: Tensor): Span {
+  return { byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) };
+}
+
+function encodeGraph(graph: OnnxGraph, external: ReadonlyMap<string, ExternalPlace>): MessageBuilder {
+  const message = new MessageBuilder();
+  for (const node of graph.nodes) message.message(GRAPH.node, encodeNode(node));
+  message.string(GRAPH.name, graph.name);
+  for (const initializer of graph.initializers) message.message(GRAPH.initializer, encodeInitializer(initializer, external.get(initializer.name)));
+  for (const port of graph.inputs) message.message(GRAPH.input, encodePort(port));
+  for (const port of graph.outputs) message.message(GRAPH.output, encodePort(port));
+  return message;
+}
+
+function encodeNode(node: OnnxNode): MessageBuilder {
+  const message = new MessageBuilder();
+  for (const name of node.inputs) message.string(NODE.input, name);
+  for (const name of node.outputs) message.string(NODE.output, name);
+  message.string(NODE.name, node.name).string(NODE.opType, node.op);
+  for (const name of Object.keys(node.attributes).sort()) message.message(NODE.attribute, encodeAttribute(name, node.attributes[name]!));
+  return message;
+}
+
+function encodeAttribute(name: string, { type, value }: OnnxAttribute): MessageBuilder {
+  const message = new MessageBuilder().string(ATTRIBUTE.name, name);
+  if (type === 'int') message.int(ATTRIBUTE.int, value as number);
+  else if (type === 'float') message.float(ATTRIBUTE.float, value as number);
+  else if (type === 'string') message.string(ATTRIBUTE.string, value as string);
+  else if (type === 'ints') for (const item of value as readonly number[]) message.int(ATTRIBUTE.ints, item);
+  else for (const item of value as readonly number[]) message.float(ATTRIBUTE.floats, item);
+  return message.int(ATTRIBUTE.type, ATTRIBUTE_TYPE[type]);
+}
+
+function encodeInitializer({ name, tensor }: OnnxInitializer, place: ExternalPlace | undefined): MessageBuilder {
+  const message = new MessageBuilder();
+  for (const size of tensor.shape) message.int(TENSOR.dims, size);
+  message.int(TENSOR.dataType, DATA_TYPE[tensor.dtype]).string(TENSOR.name, name);
+  const bytes: Piece = tensorSpan(tensor);
+  if (!place) return message.bytes(TENSOR.rawData, bytes);
+  return message
+    .message(TENSOR.externalData, encodeEntry('location', place.file))
+    .message(TENSOR.externalData, encodeEntry('offset', String(place.offset)))
+    .message(TENSOR.externalData, encodeEntry('length', String(bytes.byteLength)))
+    .int(TENSOR.dataLocation, EXTERNAL);
+}
+
+function encodePort({ name, dtype, shape }: OnnxPort): MessageBuilder {
+  const dims = new MessageBuilder();
+  for (const size of shape) {
+    const dim = new MessageBuilder();
+    dims.message(SHAPE.dim, typeof size === 'number' ? dim.int(DIMENSION.value, size) : dim.string(DIMENSION.param, size));
+  }
+  const tensorType = new MessageBuilder().int(TENSOR_TYPE.elemType, DATA_TYPE[dtype]).message(TENSOR_TYPE.shape, dims);
+  return new MessageBuilder().string(VALUE_INFO.name, name).message(VALUE_INFO.type, new MessageBuilder().message(TYPE.tensorType, tensorType));
+}
+
+function encodeEntry(key: string, value: string): MessageBuilder {
+  return new MessageBuilder().string(ENTRY.key, key).string(ENTRY.value, value);
+}

@@ -1,0 +1,43 @@
+/** An ONNX graph before it is encoded: names are final, weights are lazy. */
+import type { DType } from '../../model/dtype.js';
+import type { AttributeType } from '../../model/ops.js';
+import type { AttributeValue, Dim } from '../../model/layer-map.js';
+import type { Tensor } from '../../model/tensor.js';
+
+export interface OnnxAttribute {
+  readonly type: AttributeType;
+  readonly value: AttributeValue;
+}
+
+export interface OnnxNode {
+  readonly name: string;
+  readonly op: string;
+  /** '' stands for an optional input that is left out. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+}
+
+export interface OnnxInitializer {
+  readonly name: string;
+  /** As it is to be stored. */
+  readonly tensor: Tensor;
+}
+
+export interface OnnxPort {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
+}
+
+export interface OnnxGraph {
+  readonly name: string;
+  readonly opset: number;
+  readonly nodes: readonly OnnxNode[];
+  readonly initializers: readonly OnnxInitializer[];
+  readonly inputs: readonly OnnxPort[];
+  readonly outputs: readonly OnnxPort[];
+}
+
+export const intAttribute = (value: number): OnnxAttribute => ({ type: 'int', value });
+export const intsAttribute = (value: readonly number[]): OnnxAttribute => ({ type: 'ints', value });

@@ -1,0 +1,212 @@
+/** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
+import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
+import type { DType } from '../../model/dtype.js';
+import type { Dim, Layer, LayerMap, Layout, Port } from '../../model/layer-map.js';
+import { inferShapes, OPS } from '../../model/ops.js';
+import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
+import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
+import type { WriteOptions } from '../writer.js';
+import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
+import { Names } from './names.js';
+import { isStoredTransposed, nodeForm } from './node-forms.js';
+import { computeDType, storageDType } from './storage.js';
+import { DATA_TYPE } from '../../containers/onnx-schema.js';
+
+/** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
+export interface NarrowedWeight {
+  readonly layer: string;
+  readonly tensor: Tensor;
+  readonly dtype: DType;
+  readonly tally: CastTally;
+}
+
+export interface Plan {
+  readonly graph: OnnxGraph;
+  readonly narrowed: readonly NarrowedWeight[];
+}
+
+const ORIGIN: Origin = { file: 'weighbridge' };
+
+/**
+ * @param map one without obstacles
+ * @throws ModelError 'malformed' where a layer's weights do not fit what flows into it
+ */
+export function planGraph(map: LayerMap, options: WriteOptions, opset: number): Plan {
+  const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+  const builder = new GraphBuilder(options, opset, shapes);
+  builder.namePorts(map);
+  for (const port of map.inputs) builder.addInput(port);
+  for (const layer of map.layers) builder.addLayer(layer);
+  for (const port of map.outputs) builder.addOutput(port);
+  return builder.finish(map.name || 'model');
+}
+
+/** The layout that a port is to have in the file. */
+export function portLayout(port: Port, options: WriteOptions): Layout {
+  const pairs: readonly (readonly [Layout, Layout])[] = [
+    ['nchw', 'nhwc'],
+    ['ncw', 'nwc'],
+    ['ncdhw', 'ndhwc'],
+  ];
+  const pair = pairs.find((both) => both.includes(port.layout));
+  if (!pair || options.layout === 'source') return port.layout;
+  return options.layout === 'nchw' ? pair[0] : pair[1];
+}
+
+class GraphBuilder {
+  readonly #nodes: OnnxNode[] = [];
+  readonly #initializers: OnnxInitializer[] = [];
+  readonly #inputs: OnnxPort[] = [];
+  readonly #outputs: OnnxPort[] = [];
+  readonly #narrowed: NarrowedWeight[] = [];
+  /** Values, ports and initializers share one space of names. */
+  readonly #names = new Names();
+  readonly #nodeNames = new Names();
+  /** Names in the file of the map's values. */
+  readonly #values = new Map<string, string>();
+  readonly #portNames = new Map<Port, string>();
+  /** Names of weights that are already there, as they are computed with; shared layers share them. */
+  readonly #weights = new Map<Tensor, string>();
+  readonly #compute: DType;
+
+  constructor(
+    readonly options: WriteOptions,
+    readonly opset: number,
+    readonly shapes: ReadonlyMap<string, readonly Dim[]>,
+  ) {
+    this.#compute = computeDType(options);
+  }
+
+  /**
+   * Ports keep their names, so they choose first. Where nothing stands between a port and its value, the value has the port's name.
+   */
+  namePorts({ inputs, outputs }: LayerMap): void {
+    for (const port of [...inputs, ...outputs]) {
+      const name = this.#names.take(port.name);
+      this.#portNames.set(port, name);
+      if (this.#isDirect(port) && !this.#values.has(port.value)) this.#values.set(port.value, name);
+    }
+  }
+
+  addInput(port: Port): void {
+    const dtype = this.#portDType(port);
+    const layout = portLayout(port, this.options);
+    const shape = portValueShape(port);
+    const name = this.#portNames.get(port)!;
+    this.#inputs.push({ name, dtype, shape: inLayout(shape, layout) });
+    const steps: Step[] = [];
+    if (dtype !== this.#compute) steps.push(castStep(this.#compute));
+    if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsFirst(shape.length)) } });
+    this.#addSteps(name, steps, () => this.#value(port.value));
+  }
+
+  addLayer(layer: Layer): void {
+    const constant = (role: string, tensor: Tensor) => this.#addInitializer(`${layer.name}/${role}`, castTensor(tensor, tensor.dtype === 'float32' ? this.#compute : tensor.dtype));
+    const form = nodeForm(layer, {
+      opset: this.opset,
+      shapeOf: (value) => this.shapes.get(value)!,
+      ints: (role, values) =>
+        this.#addInitializer(`${layer.name}/${role}`, constantTensor(role, 'int64', [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer), ORIGIN)),
+      floats: (role, values) => this.#addInitializer(`${layer.name}/${role}`, float32Tensor(role, [values.length], values, ORIGIN)),
+      scalar: (role, value) => constant(role, float32Tensor(role, [], [value], ORIGIN)),
+    });
+    const roles = OPS[layer.op]!.roles.map((role) => role.replace('?', ''));
+    const weights = roles.map((role) => (layer.weights[role] ? this.#addWeight(layer, role, layer.weights[role]) : ''));
+    const inputs = [...layer.inputs.map((value) => this.#value(value)), ...weights, ...(form.inputs ?? [])];
+    while (inputs.at(-1) === '') inputs.pop();
+    this.#nodes.push({
+      name: this.#nodeNames.take(layer.name),
+      op: layer.op,
+      inputs,
+      outputs: layer.outputs.map((value) => this.#value(value)),
+      attributes: form.attributes,
+    });
+  }
+
+  addOutput(port: Port): void {
+    const dtype = this.#portDType(port);
+    const layout = portLayout(port, this.options);
+    const shape = portValueShape(port);
+    const name = this.#portNames.get(port)!;
+    this.#outputs.push({ name, dtype, shape: inLayout(shape, layout) });
+    const steps: Step[] = [];
+    if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsLast(shape.length)) } });
+    if (dtype !== this.#compute) steps.push(castStep(dtype));
+    const value = this.#value(port.value);
+    if (value === name) return;
+    this.#addSteps(value, steps.length > 0 ? steps : [{ op: 'Identity', attributes: {} }], () => name);
+  }
+
+  finish(name: string): Plan {
+    const graph = { name, opset: this.opset, nodes: this.#nodes, initializers: this.#initializers, inputs: this.#inputs, outputs: this.#outputs };
+    return { graph, narrowed: this.#narrowed };
+  }
+
+  /** A chain of one-input nodes from a value to another. */
+  #addSteps(from: string, steps: readonly Step[], to: () => string): void {
+    let current = from;
+    steps.forEach(({ op, attributes }, i) => {
+      const next = i === steps.length - 1 ? to() : this.#names.take(`${from}/${op.toLowerCase()}`);
+      this.#nodes.push({ name: this.#nodeNames.take(`${from}/${op.toLowerCase()}`), op, inputs: [current], outputs: [next], attributes });
+      current = next;
+    });
+  }
+
+  /** @returns the name of the weight as it is computed with */
+  #addWeight(layer: Layer, role: string, weight: Tensor): string {
+    const known = this.#weights.get(weight);
+    if (known !== undefined) return known;
+    const dtype = storageDType(layer, weight, this.options);
+    const tally: CastTally = newCastTally();
+    let tensor = weight;
+    if (layer.op === 'Gemm' && role === 'kernel' && isStoredTransposed(layer)) tensor = permute(tensor, [1, 0]);
+    if (dtype !== weight.dtype) {
+      tensor = castTensor(tensor, dtype, tally);
+      this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally });
+    }
+    let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
+    if (dtype !== this.#compute) {
+      const cast = this.#names.take(`${name}/${this.#compute}`);
+      this.#nodes.push({ name: this.#nodeNames.take(`${name}/cast`), op: 'Cast', inputs: [name], outputs: [cast], attributes: castStep(this.#compute).attributes });
+      name = cast;
+    }
+    this.#weights.set(weight, name);
+    return name;
+  }
+
+  #addInitializer(wanted: string, tensor: Tensor): string {
+    const name = this.#names.take(wanted);
+    this.#initializers.push({ name, tensor });
+    return name;
+  }
+
+  #value(value: string): string {
+    const known = this.#values.get(value);
+    if (known !== undefined) return known;
+    const name = this.#names.take(value);
+    this.#values.set(value, name);
+    return name;
+  }
+
+  #isDirect(port: Port): boolean {
+    return this.#portDType(port) === this.#compute && !isChannelsLast(portLayout(port, this.options));
+  }
+
+  /** A model that computes in float16 still takes and gives what its users have. */
+  #portDType(port: Port): DType {
+    return port.dtype;
+  }
+}
+
+interface Step {
+  readonly op: string;
+  readonly attributes: OnnxNode['attributes'];
+}
+
+function castStep(dtype: DType): Step {
+  return { op: 'Cast', attributes: { to: intAttribute(DATA_TYPE[dtype]) } };
+}
+
+function inLayout(shape: readonly Dim[], layout: Layout): readonly Dim[] {
+  return isChannelsLast(layout) ? toChannelsLast(shape.length).map((axis) => shape[axis]!) : shape;
+}

@@ -1,0 +1,52 @@
+/**
+ * Which dtype each weight is stored in, and which one the graph computes in.
+ *
+ * ONNX operators want all their operands of one dtype. So the graph computes in float32, whatever the weights are stored in, and
+ * narrower weights pass a `Cast` (which runtimes fold when they load the file); `float16Compute` makes the whole graph float16.
+ *
+ * What `--dtype float16` and `bfloat16` narrow are the kernels and biases of convolutions and dense layers, where the bytes are.
+ * Normalisation statistics, slopes and constant operands stay float32: they are small, and a variance easily leaves float16's range.
+ */
+import { ModelError } from '../../errors.js';
+import type { DType } from '../../model/dtype.js';
+import type { Layer } from '../../model/layer-map.js';
+import type { Tensor } from '../../model/tensor.js';
+import type { WriteOptions } from '../writer.js';
+
+export const ONNX_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
+
+const SOURCE_DTYPES: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16', 'float64']);
+
+const DENSE_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+
+export function computeDType(options: WriteOptions): DType {
+  return options.float16Compute ? 'float16' : 'float32';
+}
+
+/** dtype of a weight in the file; float64 is stored as float32, because nothing computes in it. */
+export function storageDType(layer: Layer, tensor: Tensor, options: WriteOptions): DType {
+  if (options.float16Compute) return 'float16';
+  if (options.dtype === 'source') return tensor.dtype === 'float64' ? 'float32' : tensor.dtype;
+  return DENSE_OPS.has(layer.op) ? options.dtype : 'float32';
+}
+
+/** Why a weight cannot be stored, or null. */
+export function storageObstacle(layer: Layer, role: string, tensor: Tensor): ModelError | null {
+  if (SOURCE_DTYPES.has(tensor.dtype)) return null;
+  return new ModelError('unsupported', `${role} is ${tensor.dtype}; ONNX files are written from ${[...SOURCE_DTYPES].join(', ')}`, {
+    layer: layer.name,
+    tensor: tensor.name,
+    file: tensor.origin.file,
+  });
+}
+
+/** What is wrong with the options, or null. */
+export function optionsObstacle(options: WriteOptions): ModelError | null {
+  if (options.dtype !== 'source' && !ONNX_DTYPES.includes(options.dtype)) {
+    return new ModelError('usage', `ONNX files are not written in ${options.dtype}. Possible: ${ONNX_DTYPES.join(', ')}.`);
+  }
+  if (options.float16Compute && options.dtype !== 'source' && options.dtype !== 'float16') {
+    return new ModelError('usage', `a model that computes in float16 is stored in float16, not ${options.dtype}`);
+  }
+  return null;
+}

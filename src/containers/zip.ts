@@ -3,9 +3,9 @@
  *
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
-import { Inflate } from 'fflate';
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
+import { inflateExactly } from './inflate.js';
 
 const LOCAL_HEADER = 0x04034b50;
 const CENTRAL_HEADER = 0x02014b50;
@@ -209,26 +209,8 @@ async function inflateMember(stored: ByteSource, { name, byteLength, compressedL
   if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * MAX_DEFLATE_RATIO + 64) {
     throw new ModelError('unsafe', `the zip member ${JSON.stringify(name)} claims to inflate from ${compressedLength} to ${byteLength} bytes`, place);
   }
-  const inflated = new Uint8Array(byteLength);
-  let position = 0;
-  let overflow = false;
-  const inflate = new Inflate((chunk) => {
-    if (position + chunk.byteLength > byteLength) overflow = true;
-    else inflated.set(chunk, position);
-    position += chunk.byteLength;
-  });
-  try {
-    const step = 2 ** 16;
-    for (let at = 0; at < stored.byteLength && !overflow; at += step) {
-      const end = Math.min(at + step, stored.byteLength);
-      inflate.push(await stored.read(at, end), end === stored.byteLength);
-    }
-  } catch (error) {
-    throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} does not inflate: ${(error as Error).message}`, place, error);
-  }
-  if (overflow || position !== byteLength) {
-    throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} inflates to ${overflow ? 'more than' : position} bytes, its header says ${byteLength}`, place);
-  }
+  const inflated = await inflateExactly(stored, 'deflate', byteLength);
+  if (typeof inflated === 'string') throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} ${inflated}`, place);
   if (crc32(inflated) !== expected) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} fails its checksum`, place);
   return inflated;
 }

@@ -79,6 +79,8 @@ class NodeSink implements ByteSink {
     if (this.#ended) throw new Error('the output was committed after it had ended');
     const open = this.#files.find((file) => !file.isClosed);
     if (open) throw new Error(`${open.name} was committed before it was closed`);
+    const intruder = this.force ? undefined : this.#files.find((file) => kindOf(file.path) !== 'nothing');
+    if (intruder) throw existsError(intruder.path);
     for (const file of [...this.#files].reverse()) file.rename();
     this.#end();
     return this.#files.map(({ name, position }) => ({ name, byteLength: position }));
@@ -107,7 +109,7 @@ class NodeSink implements ByteSink {
     if (kind === 'folder') return;
     if (kind !== 'nothing') throw new ModelError('usage', 'is a file, but this format is a folder of files. Choose another name or remove it.', { file: path });
     this.#makeFolder(dirname(path));
-    mkdirSync(path);
+    asUsage(path, () => mkdirSync(path));
     this.#madeFolders.push(path);
   }
 }
@@ -126,7 +128,7 @@ class NodeFile implements FileSink {
   ) {
     // A long name would become too long with the suffix.
     this.#temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${randomBytes(6).toString('hex')}.part`);
-    this.#descriptor = openSync(this.#temporary, 'wx');
+    this.#descriptor = asUsage(path, () => openSync(this.#temporary, 'wx'));
   }
 
   get isClosed(): boolean {
@@ -134,6 +136,7 @@ class NodeFile implements FileSink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    if (this.#descriptor === null) throw new Error(`${this.name} was written after it was closed`);
     if (this.#gatheredLength + bytes.byteLength > GATHER_BYTES) this.#flush();
     if (bytes.byteLength > GATHER_BYTES) {
       this.#writeOut(bytes);
@@ -152,7 +155,7 @@ class NodeFile implements FileSink {
   }
 
   rename(): void {
-    renameSync(this.#temporary, this.path);
+    asUsage(this.path, () => renameSync(this.#temporary, this.path));
     this.#renamed = true;
   }
 
@@ -168,12 +171,19 @@ class NodeFile implements FileSink {
   }
 
   #writeOut(bytes: Uint8Array): void {
-    if (this.#descriptor === null) throw new Error(`${this.name} was written after it was closed`);
-    try {
-      for (let done = 0; done < bytes.byteLength; ) done += writeSync(this.#descriptor, bytes, done, bytes.byteLength - done);
-    } catch (error) {
-      throw new ModelError('usage', `could not be written: ${errorText(error)}`, { file: this.path, offset: this.position }, error);
-    }
+    const descriptor = this.#descriptor!;
+    asUsage(this.path, () => {
+      for (let done = 0; done < bytes.byteLength; ) done += writeSync(descriptor, bytes, done, bytes.byteLength - done);
+    });
+  }
+}
+
+/** Runs a file operation; a full disk or a missing permission is the user's to mend, not a bug. */
+function asUsage<T>(path: string, operation: () => T): T {
+  try {
+    return operation();
+  } catch (error) {
+    throw new ModelError('usage', `could not be written: ${errorText(error)}`, { file: path }, error);
   }
 }
 

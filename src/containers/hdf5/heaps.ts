@@ -1,4 +1,5 @@
 /** Local, global and fractal heaps: where names, variable-length strings and dense attributes live. */
+import { walkBTree2 } from './btree.js';
 import { Cursor, type Hdf5File } from './cursor.js';
 
 /** @returns the bytes of a local heap, in which names of symbol-table groups stand */
@@ -45,7 +46,9 @@ export async function openFractalHeap(file: Hdf5File, address: number): Promise<
   const filterLength = head.u16();
   const flags = head.u8();
   const maxManaged = head.u32();
-  head.skip(L + O + L + O + 8 * L);
+  head.skip(L);
+  const hugeTree = head.offset();
+  head.skip(L + O + 8 * L);
   const width = head.u16();
   const startSize = head.length();
   const maxDirect = head.length();
@@ -86,6 +89,22 @@ export async function openFractalHeap(file: Hdf5File, address: number): Promise<
     return { address: block, start };
   }
 
+  /** An object too large for the heap's blocks: its address stands in the id, or in a B-tree under the number that the id holds. */
+  async function readHuge(id: Cursor): Promise<Cursor> {
+    if (idLength - 1 >= O + L) return file.block(id.definedOffset(), id.length());
+    const wanted = id.uint(Math.min(L, idLength - 1));
+    let found: { address: number; length: number } | null = null;
+    if (hugeTree !== null) {
+      await walkBTree2(file, hugeTree, (record) => {
+        const place = { address: record.definedOffset(), length: record.length() };
+        if (record.length() === wanted) found = place;
+      });
+    }
+    if (!found) throw file.error(address, `the fractal heap has no huge object ${wanted}`);
+    const { address: at, length } = found as { address: number; length: number };
+    return file.block(at, length);
+  }
+
   return {
     idLength,
     async read(id) {
@@ -93,7 +112,7 @@ export async function openFractalHeap(file: Hdf5File, address: number): Promise<
       const cursor = new Cursor(file, id, address);
       cursor.skip(1);
       if (kind === 2) return cursor.sub(idLength <= 18 ? (id[0]! & 15) + 1 : 0);
-      if (kind !== 0) throw file.error(address, 'huge objects of a fractal heap are not read', 'unsupported');
+      if (kind === 1) return readHuge(cursor);
       const offset = cursor.uint(offsetBytes);
       const length = cursor.uint(lengthBytes);
       const block = await findBlock(offset);

@@ -1,0 +1,172 @@
+/**
+ * Reads HDF5: superblocks 0 to 3, groups old and new, contiguous, compact and chunked datasets.
+ *
+ * Metadata is read when it is asked for, elements when they are streamed. What model files do not use is named and declined:
+ * virtual datasets, shared-message heaps, filters other than deflate, shuffle and fletcher32.
+ *
+ * @see https://docs.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
+ */
+import { type ByteSource, memorySource } from '../../bytes/byte-source.js';
+import { ModelError } from '../../errors.js';
+import { readAttributes } from './attributes.js';
+import { readChunkTable } from './chunk-index.js';
+import { chunkedSource } from './chunked-source.js';
+import { Hdf5File } from './cursor.js';
+import { type Dataspace, type Datatype, parseDataspace, parseDatatype, readValues } from './datatype.js';
+import { FILTER_NAMES, parseFillValue, parseFilters, parseLayout } from './layout.js';
+import { type Link, readLinks } from './links.js';
+import { MESSAGE, type Message, readObjectHeader, resolveShared } from './object-header.js';
+import type { Hdf5Dataset, Hdf5Group } from './types.js';
+
+export type { Hdf5Dataset, Hdf5Group, Hdf5Value } from './types.js';
+
+const SIGNATURE = '\x89HDF\r\n\x1a\n';
+/** The superblock stands at 0, 512, 1024, 2048, ... behind a user block; nobody makes larger ones. */
+const MAX_USER_BLOCK = 2 ** 20;
+const MAX_SOFT_LINKS = 32;
+/** A shape beyond this overflows any dtype's byte length. */
+const MAX_ELEMENTS = Number.MAX_SAFE_INTEGER / 16;
+
+/** Whether the file has an HDF5 signature, at its start or behind a user block. */
+export async function isHdf5(source: ByteSource): Promise<boolean> {
+  return (await findSuperblock(source)) !== null;
+}
+
+/**
+ * Opens the root group.
+ *
+ * @throws ModelError 'malformed' for a file that is truncated or contradicts itself
+ */
+export async function openHdf5(source: ByteSource): Promise<Hdf5Group> {
+  const base = await findSuperblock(source);
+  if (base === null) throw new ModelError('malformed', 'there is no HDF5 signature', { file: source.name, offset: 0 });
+  const { file, root } = await readSuperblock(source, base);
+  return openGroup(file, '', await readObjectHeader(file, root), root);
+}
+
+async function findSuperblock(source: ByteSource): Promise<number | null> {
+  for (let at = 0; at + 8 <= source.byteLength && at <= MAX_USER_BLOCK; at = at === 0 ? 512 : at * 2) {
+    if (new TextDecoder('latin1').decode(await source.read(at, at + 8)) === SIGNATURE) return at;
+  }
+  return null;
+}
+
+async function readSuperblock(source: ByteSource, base: number): Promise<{ file: Hdf5File; root: number }> {
+  const head = await new Hdf5File(source, base, 8, 8).block(0, Math.min(24, source.byteLength - base));
+  const version = head.skip(8).u8();
+  if (version > 3) throw head.error(`superblock version ${version} is not known`, 'unsupported');
+  const [offsetSize, lengthSize] = version < 2 ? [head.skip(4).u8(), head.u8()] : [head.u8(), head.u8()];
+  if (![2, 4, 8].includes(offsetSize) || ![2, 4, 8].includes(lengthSize)) throw head.error(`addresses of ${offsetSize} and lengths of ${lengthSize} bytes make no sense`);
+  const file = new Hdf5File(source, base, offsetSize, lengthSize);
+  const addressesAt = version === 0 ? 24 : version === 1 ? 28 : 12;
+  const addresses = await file.block(addressesAt, (version < 2 ? 6 : 4) * offsetSize);
+  addresses.skip(2 * offsetSize);
+  const end = addresses.definedOffset();
+  if (end > source.byteLength) throw file.error(addressesAt, `the file should be ${end} bytes long, but ${source.byteLength} are there. Is it truncated?`);
+  if (version < 2) addresses.skip(2 * offsetSize);
+  return { file, root: addresses.definedOffset() };
+}
+
+function openGroup(file: Hdf5File, path: string, messages: readonly Message[], address: number): Hdf5Group {
+  let links: Promise<Map<string, Link>> | null = null;
+  const loadLinks = () => (links ??= readLinks(file, messages));
+  const group: Hdf5Group = {
+    kind: 'group',
+    path: path === '' ? '/' : path,
+    attributes: () => readAttributes(file, messages),
+    keys: async () => [...(await loadLinks()).keys()].sort(),
+    get: async (wanted) => follow(wanted, 0),
+  };
+
+  async function follow(wanted: string, softLinks: number): Promise<Hdf5Group | Hdf5Dataset | null> {
+    let at: Hdf5Group | Hdf5Dataset = group;
+    const parts = wanted.split('/').filter((part) => part !== '' && part !== '.');
+    for (const [i, part] of parts.entries()) {
+      if (at.kind !== 'group') return null;
+      if (at !== group) return at.get(parts.slice(i).join('/'));
+      const link: Link | undefined = (await loadLinks()).get(part);
+      if (!link) return null;
+      if (link.kind === 'external') throw file.error(address, `"${part}" is a link to another file, which is not followed`, 'unsafe');
+      if (link.kind === 'soft') {
+        if (softLinks > MAX_SOFT_LINKS) throw file.error(address, `the soft link "${part}" leads in a circle`);
+        // An absolute target counts from the root, which only the root group can resolve.
+        if (link.path.startsWith('/') && path !== '') throw file.error(address, `the soft link "${part}" leads out of its group`, 'unsupported');
+        const target = await follow(link.path, softLinks + 1);
+        if (!target) return null;
+        at = target;
+      } else at = await openObject(file, `${path}/${part}`, link.address);
+    }
+    return at;
+  }
+
+  return group;
+}
+
+async function openObject(file: Hdf5File, path: string, address: number): Promise<Hdf5Group | Hdf5Dataset> {
+  const messages = await readObjectHeader(file, address);
+  const find = (type: number) => messages.find((message) => message.type === type);
+  const layout = find(MESSAGE.layout);
+  if (!layout) return openGroup(file, path, messages, address);
+  const typeMessage = find(MESSAGE.datatype);
+  const spaceMessage = find(MESSAGE.dataspace);
+  if (!typeMessage || !spaceMessage) throw file.error(address, `the dataset ${path} has no type or no shape`);
+  const type = parseDatatype(await resolveShared(file, typeMessage));
+  const space = parseDataspace(await resolveShared(file, spaceMessage));
+  return openDataset(file, path, messages, type, space, address);
+}
+
+function openDataset(file: Hdf5File, path: string, messages: readonly Message[], type: Datatype, space: Dataspace, address: number): Hdf5Dataset {
+  const shape = space.shape ?? [0];
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (count > MAX_ELEMENTS) throw file.error(address, `the shape [${shape}] of ${path} overflows`);
+  const layout = parseLayout(file, messages.find((message) => message.type === MESSAGE.layout)!.body());
+  const filterMessage = messages.find((message) => message.type === MESSAGE.filters);
+  const filters = filterMessage ? parseFilters(filterMessage.body()) : [];
+  const byteLength = count * type.size;
+  const fill = () => parseFillValue(messages, type.size);
+
+  function makeSource(): ByteSource {
+    if (layout.kind === 'compact') {
+      if (layout.bytes.byteLength < byteLength) throw file.error(address, `${path} needs ${byteLength} bytes, ${layout.bytes.byteLength} are stored`);
+      return memorySource(layout.bytes.subarray(0, byteLength), file.source.name);
+    }
+    if (layout.kind === 'contiguous') {
+      if (count === 0) return memorySource(new Uint8Array(), file.source.name);
+      return layout.address === null ? neverWritten(file, shape, type.size, fill(), path) : file.window(layout.address, byteLength);
+    }
+    if (layout.chunk.length !== shape.length || layout.chunk.includes(0)) throw file.error(address, `chunks of [${layout.chunk}] do not fit the shape [${shape}] of ${path}`);
+    if (count === 0) return memorySource(new Uint8Array(), file.source.name);
+    const chunkBytes = layout.chunk.reduce((product, size) => product * size, type.size);
+    const table = () => readChunkTable(file, layout, shape, space.maximum, chunkBytes, filters.length > 0);
+    return chunkedSource({ file, name: path, shape, chunk: layout.chunk, unit: type.size, filters, fill: fill(), table });
+  }
+
+  let source: ByteSource | null = null;
+  return {
+    kind: 'dataset',
+    path,
+    shape,
+    dtype: type.dtype,
+    typeName: type.typeName,
+    bigEndian: type.bigEndian,
+    layout: layout.kind,
+    filters: filters.map(({ id }) => FILTER_NAMES[id] ?? `number ${id}`),
+    fileOffset: layout.kind === 'contiguous' && layout.address !== null ? file.base + layout.address : null,
+    get source() {
+      return (source ??= makeSource());
+    },
+    attributes: () => readAttributes(file, messages),
+    async strings() {
+      if (type.string === null) throw file.error(address, `${path} holds ${type.typeName} values, not strings`, 'unsupported');
+      const values = await readValues(file, await makeSource().read(0, byteLength), type, count);
+      return (values ?? []) as string[];
+    },
+  };
+}
+
+/** A dataset whose storage was never allocated: one chunk of fill values after another. */
+function neverWritten(file: Hdf5File, shape: readonly number[], unit: number, fill: Uint8Array, name: string): ByteSource {
+  const sizes = shape.length > 0 ? shape : [1];
+  const chunk = sizes.map((size, axis) => (axis === 0 ? 1 : size));
+  return chunkedSource({ file, name, shape: sizes, chunk, unit, filters: [], fill, table: async () => new Map() });
+}

@@ -229,7 +229,14 @@ function halfTable(words: Uint16Array): Float32Array {
   halves ??= Float32Array.from({ length: 0x10000 }, (_, word) => {
     const exponent = (word >>> 10) & 31;
     const mantissa = word & 0x3ff;
-    const magnitude = exponent === 0 ? mantissa * 2 ** -24 : exponent === 31 ? (mantissa === 0 ? Number.POSITIVE_INFINITY : Number.NaN) : (1024 + mantissa) * 2 ** (exponent - 25);
+    const magnitude =
+      exponent === 0
+        ? mantissa * 2 ** -24
+        : exponent === 31
+          ? mantissa === 0
+            ? Number.POSITIVE_INFINITY
+            : Number.NaN
+          : (1024 + mantissa) * 2 ** (exponent - 25);
     return word & 0x8000 ? -magnitude : magnitude;
   });
   const table = halves;

@@ -107,7 +107,13 @@ export function vggFromWeights(weights: VggWeights): LayerMap {
   const inputShape = layout === 'nhwc' ? [free, height, width, channels] : [free, channels, height, width];
   const input: Port = { name: weights.inputName, value: weights.inputName, dtype: 'float32', shape: inputShape, layout };
   const spatial = dense.length === 0 || fullyConvolutional;
-  const output: Port = { name: weights.outputName, value, dtype: 'float32', shape: outputShape(weights, [height, width], features, free), layout: spatial ? layout : 'other' };
+  const output: Port = {
+    name: weights.outputName,
+    value,
+    dtype: 'float32',
+    shape: outputShape(weights, [height, width], features, free),
+    layout: spatial ? layout : 'other',
+  };
   const map = nameVgg({
     name: 'vgg',
     format: weights.format,
@@ -127,7 +133,11 @@ export function vggFromWeights(weights: VggWeights): LayerMap {
 function sideOf({ name, kernel }: VggLayerWeights, features: number, file: string): number {
   const side = Math.sqrt(kernel.shape[1]! / features);
   if (!Number.isInteger(side) || side < 1) {
-    throw new ModelError('malformed', `takes ${kernel.shape[1]} features, which is no square picture of the ${features} channels before it`, { file, layer: name, tensor: kernel.name });
+    throw new ModelError('malformed', `takes ${kernel.shape[1]} features, which is no square picture of the ${features} channels before it`, {
+      file,
+      layer: name,
+      tensor: kernel.name,
+    });
   }
   return side;
 }
@@ -138,15 +148,26 @@ function inputSize({ inputShape, layout, blocks, file }: VggWeights, side: numbe
   const [, channels, height, width] = shape;
   const expected = blocks[0]![0]!.kernel.shape[1];
   if (inputShape.length !== 4 || channels !== expected || typeof height !== 'number' || typeof width !== 'number') {
-    throw new ModelError('usage', `the input shape [${inputShape}] does not fit: four sizes in ${layout} order with ${expected} channels are expected`, { file });
+    throw new ModelError('usage', `the input shape [${inputShape}] does not fit: four sizes in ${layout} order with ${expected} channels are expected`, {
+      file,
+    });
   }
   return [height, width];
 }
 
 /** torchvision's AdaptiveAvgPool2d; a plain average pooling where the sizes divide, the only case that ONNX can state exactly. */
-function addAdaptivePool({ adaptivePool, file }: VggWeights, [height, width]: readonly [number, number], side: number, add: (name: string, op: string, extra: object) => void): void {
+function addAdaptivePool(
+  { adaptivePool, file }: VggWeights,
+  [height, width]: readonly [number, number],
+  side: number,
+  add: (name: string, op: string, extra: object) => void,
+): void {
   if (!adaptivePool || height % side !== 0 || width % side !== 0) {
-    throw new ModelError('unsupported', `an input of this size gives ${height} x ${width} features, but fc6 takes ${side} x ${side}. Choose --input-shape so that they agree${adaptivePool ? ', or are a multiple' : ''}.`, { file });
+    throw new ModelError(
+      'unsupported',
+      `an input of this size gives ${height} x ${width} features, but fc6 takes ${side} x ${side}. Choose --input-shape so that they agree${adaptivePool ? ', or are a multiple' : ''}.`,
+      { file },
+    );
   }
   const window = [height / side, width / side];
   add('avgpool', 'AveragePool', { attributes: { kernel_shape: window, strides: window } });

@@ -64,6 +64,13 @@ export async function fileSource(path: string, name = path): Promise<ByteSource>
       return bytes;
     },
     readInto,
+    async readRuns(start, stride, runLength, target) {
+      for (let at = 0; at < target.byteLength; at += runLength, start += stride) {
+        // A promise for each of a hundred thousand small reads would cost more than the reads.
+        const done = runLength <= SMALL_READ_BYTES && !closed && start >= 0 ? readSync(handle.fd, target, at, runLength, start) : 0;
+        if (done < runLength) await readInto(start + done, target.subarray(at + done, at + runLength));
+      }
+    },
     async close() {
       if (closed) return;
       closed = true;

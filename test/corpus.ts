@@ -3,6 +3,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { memorySource } from '../src/bytes/byte-source.js';
+import { readNpy } from '../src/containers/npy.js';
+import { toFloat64Array } from '../src/model/cast.js';
 import type { ModelFile } from '../src/model/layer-map.js';
 import { tensorBytes } from '../src/model/tensor.js';
 
@@ -63,4 +66,10 @@ export async function listedTensors(model: ModelFile): Promise<Map<string, strin
 
 export function describe({ dtype, shape, sha256 }: Omit<RecordedTensor, 'name'>): string {
   return `${dtype} [${shape}] ${sha256}`;
+}
+
+/** A recorded array as float32. */
+export async function readNpyFile(path: string): Promise<{ shape: readonly number[]; data: Float32Array }> {
+  const tensor = await readNpy(memorySource(new Uint8Array(readFileSync(path)), path), 'array');
+  return { shape: tensor.shape, data: Float32Array.from(toFloat64Array(await tensorBytes(tensor), tensor.dtype)) };
 }

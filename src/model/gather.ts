@@ -9,6 +9,9 @@ export type Words = Uint8Array | Uint16Array | Uint32Array;
 /** Words of a cache line of 64 bytes, for the common word of 4. */
 const TILE = 16;
 
+/** Steps of the inner axis in one go, so that a tile's lines stay in the first-level cache. */
+const BLOCK = 64;
+
 /** From this run length on, `TypedArray.set` is faster than a loop. */
 const LONG_RUN = 64;
 
@@ -36,7 +39,10 @@ export function gather(target: Words, source: Words, { at, loops }: Box): void {
     const targets = positions(steps);
     for (const from of positions(starts)) {
       const to = targets.next().value as number;
-      copyTile(target, to + first * lines.step, source, at + from + first * lines.stride, tile, inner, run);
+      for (let start = 0; start < inner.size; start += BLOCK) {
+        const block = { ...inner, size: Math.min(BLOCK, inner.size - start) };
+        copyTile(target, to + first * lines.step + start * inner.step, source, at + from + first * lines.stride + start * inner.stride, tile, block, run);
+      }
     }
   }
 }

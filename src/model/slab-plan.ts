@@ -100,7 +100,7 @@ export interface Staging {
 
 /** Works out how a box is staged when its `joined` smallest strides are covered by one run. */
 export function stage({ at, loops }: Box, joined: number): Staging {
-  const moving = loops.map((_, axis) => axis).filter((axis) => loops[axis]!.stride !== 0 && loops[axis]!.size > 1);
+  const moving = loops.map((_, axis) => axis).filter((axis) => loops[axis]!.stride !== 0);
   moving.sort((a, b) => Math.abs(loops[a]!.stride) - Math.abs(loops[b]!.stride));
   const steps = loops.map(() => 0);
   let start = at;
@@ -123,8 +123,9 @@ export function stage({ at, loops }: Box, joined: number): Staging {
     start += (size - 1) * stride;
     stagedAt -= (size - 1) * steps[axis]!;
   }
-  const runs = moving.slice(joined).map((axis) => ({ size: loops[axis]!.size, stride: Math.abs(loops[axis]!.stride) }));
-  return { start, runLength, runs: runs.reverse(), staged: { at: stagedAt, loops: loops.map(({ size }, axis) => ({ size, stride: steps[axis]! })) } };
+  const apart = moving.slice(joined).filter((axis) => loops[axis]!.size > 1);
+  const runs = apart.reverse().map((axis) => ({ size: loops[axis]!.size, stride: Math.abs(loops[axis]!.stride) }));
+  return { start, runLength, runs, staged: { at: stagedAt, loops: loops.map(({ size }, axis) => ({ size, stride: steps[axis]! })) } };
 }
 
 function firstSlab(loops: readonly Loop[], { depth, block, joined }: SlabPlan): Staging {

@@ -63,7 +63,7 @@ async function* streamInOrder({ source, unit, at, loops }: WordWalk): AsyncGener
     }
   } finally {
     await next.pending.catch(() => {});
-    if (buffers.length > 1) buffers.forEach((buffer) => chunkPool.giveBack(buffer));
+    if (buffers.length > 1) for (const buffer of buffers) chunkPool.giveBack(buffer);
   }
 }
 

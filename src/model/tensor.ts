@@ -119,13 +119,18 @@ export function float32Tensor(name: string, shape: readonly number[], values: Ar
 
 /**
  * A tensor whose bytes are worked out from other tensors when they are read, for small ones (a batch normalisation's
- * rescaled statistics). The bytes are made anew at each reading and not kept.
+ * rescaled statistics). The bytes are made when they are read; nothing holds on to them.
  */
 export function computedTensor(name: string, dtype: DType, shape: readonly number[], origin: Origin, compute: () => Promise<Uint8Array>): Tensor {
   const byteLength = elementCount(shape) * DTYPE_BYTES[dtype];
+  // A large tensor is read in several pieces; what was computed for one serves the next, unless memory is short.
+  let kept: WeakRef<Uint8Array> | null = null;
   const load = async () => {
+    const known = kept?.deref();
+    if (known) return known;
     const bytes = await compute();
     if (bytes.byteLength !== byteLength) throw new Error(`${name}: computed ${bytes.byteLength} bytes, expected ${byteLength}`);
+    kept = new WeakRef(bytes);
     return bytes;
   };
   const source: ByteSource = {

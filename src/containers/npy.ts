@@ -1,0 +1,120 @@
+/**
+ * NumPy's .npy and .npz: one array, and a zip of arrays.
+ *
+ * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ */
+import type { ByteSource } from '../bytes/byte-source.js';
+import { concatBytes } from '../bytes/byte-sink.js';
+import { ModelError } from '../errors.js';
+import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import { permute, rowMajorStrides, storedTensor, type Tensor } from '../model/tensor.js';
+import { sliceSource } from '../bytes/byte-source.js';
+import { openZip } from './zip.js';
+
+const MAGIC = '\x93NUMPY';
+/** NumPy itself refuses headers above 10,000 bytes. */
+const MAX_HEADER_BYTES = 65_536;
+
+const TYPES: Readonly<Record<string, DType>> = {
+  f8: 'float64',
+  f4: 'float32',
+  f2: 'float16',
+  i8: 'int64',
+  i4: 'int32',
+  i2: 'int16',
+  i1: 'int8',
+  u8: 'uint64',
+  u4: 'uint32',
+  u2: 'uint16',
+  u1: 'uint8',
+  b1: 'bool',
+  c8: 'complex64',
+  c16: 'complex128',
+};
+
+export function looksLikeNpy(head: Uint8Array): boolean {
+  return new TextDecoder('latin1').decode(head.subarray(0, 6)) === MAGIC;
+}
+
+/**
+ * Reads the header of an .npy file; the values stay where they are.
+ *
+ * @throws ModelError 'unsafe' for an array of Python objects, 'malformed' for a header that does not fit the file
+ */
+export async function readNpy(source: ByteSource, name: string): Promise<Tensor> {
+  const place = { file: source.name, tensor: name };
+  const start = await source.read(0, Math.min(12, source.byteLength));
+  if (start.byteLength < 10 || !looksLikeNpy(start)) throw new ModelError('malformed', 'this is no .npy array: the signature is missing', place);
+  const major = start[6]!;
+  if (major < 1 || major > 3) throw new ModelError('unsupported', `.npy version ${major} is not known`, place);
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
+  const headerAt = major === 1 ? 10 : 12;
+  const headerLength = major === 1 ? view.getUint16(8, true) : start.byteLength < 12 ? 0 : view.getUint32(8, true);
+  if (headerLength > MAX_HEADER_BYTES) throw new ModelError('unsafe', `a header of ${headerLength} bytes describes no array`, place);
+  const header = new TextDecoder('latin1').decode(await source.read(headerAt, headerAt + headerLength));
+  const { descr, fortran, shape } = parseHeader(header, place);
+  const order = descr[0];
+  const kind = descr.slice(1);
+  if (kind === 'O') throw new ModelError('unsafe', 'the array holds pickled Python objects, which are not opened', place);
+  const dtype = Object.hasOwn(TYPES, kind) ? TYPES[kind] : undefined;
+  if (!dtype || !'<>|='.includes(order!)) throw new ModelError('unsupported', `arrays of type ${JSON.stringify(descr)} are not read`, place);
+  const data = sliceSource(source, headerAt + headerLength, source.byteLength);
+  const expected = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+  if (data.byteLength !== expected) throw new ModelError('malformed', `shape [${shape}] of ${dtype} takes ${expected} bytes, but ${data.byteLength} follow. Is it truncated?`, place);
+  const common = { name, dtype, source: data, bigEndian: order === '>', origin: { file: source.name, name } };
+  if (!fortran) return storedTensor({ ...common, shape });
+  const reversed = [...shape].reverse();
+  return permute(storedTensor({ ...common, shape: reversed, strides: rowMajorStrides(reversed) }), reversed.map((_, axis) => reversed.length - 1 - axis));
+}
+
+/**
+ * Reads the headers of all arrays of an .npz file.
+ *
+ * @returns arrays by name, without '.npy'
+ * @throws ModelError
+ */
+export async function readNpz(source: ByteSource): Promise<Map<string, Tensor>> {
+  const arrays = new Map<string, Tensor>();
+  for (const entry of (await openZip(source)).entries) {
+    if (!entry.name.endsWith('.npy')) throw new ModelError('malformed', `the archive holds "${entry.name}", which is no .npy array`, { file: source.name });
+    const name = entry.name.slice(0, -'.npy'.length);
+    const tensor = await readNpy(await entry.source(), name);
+    arrays.set(name, { ...tensor, origin: { file: source.name, name } });
+  }
+  return arrays;
+}
+
+/** An .npy file of version 1, the data at a multiple of 64 bytes. */
+export function encodeNpyHeader(dtype: DType, shape: readonly number[]): Uint8Array {
+  const type = Object.entries(TYPES).find(([, known]) => known === dtype)?.[0];
+  if (!type) throw new ModelError('unsupported', `NumPy has no dtype ${dtype}`);
+  const descr = DTYPE_BYTES[dtype] === 1 ? `|${type}` : `<${type}`;
+  const list = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${list}), }`;
+  const padding = ' '.repeat((64 - ((10 + text.length + 1) % 64)) % 64);
+  const header = new TextEncoder().encode(`${text}${padding}\n`);
+  const prefix = Uint8Array.from([...MAGIC].map((c) => c.charCodeAt(0)).concat(1, 0, header.byteLength & 255, header.byteLength >> 8));
+  return concatBytes([prefix, header]);
+}
+
+/** Whether NumPy can hold the dtype. */
+export function isNumpyDType(dtype: DType): boolean {
+  return Object.values(TYPES).includes(dtype);
+}
+
+/** A Python dict literal of exactly three keys; nothing is evaluated. */
+function parseHeader(text: string, place: { file: string; tensor: string }): { descr: string; fortran: boolean; shape: number[] } {
+  const descr = /'descr'\s*:\s*'([<>|=][a-zA-Z]\d*)'/.exec(text)?.[1];
+  const fortran = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];
+  const sizes = /'shape'\s*:\s*\(([\d\s,L]*)\)/.exec(text)?.[1];
+  if (/'descr'\s*:\s*\[/.test(text)) throw new ModelError('unsupported', 'structured arrays are not read', place);
+  if (descr === undefined || fortran === undefined || sizes === undefined) {
+    throw new ModelError('malformed', `the header ${JSON.stringify(text.slice(0, 80))} does not say type, order and shape`, place);
+  }
+  const shape = sizes
+    .split(',')
+    .map((part) => part.trim().replace(/L$/, ''))
+    .filter((part) => part !== '')
+    .map(Number);
+  return { descr, fortran: fortran === 'True', shape };
+}

@@ -126,6 +126,13 @@ export const OPS: Readonly<Record<string, OpSpec>> = {
     inputs: [1, 1],
     shape: same,
   },
+  /** Rows of a table [count, width] by number; the input holds whole numbers, of whatever dtype. */
+  Gather: {
+    roles: ['table'],
+    attributes: {},
+    inputs: [1, 1],
+    shape: ([ids], layer) => [[...ids!, layer.weights.table!.shape[1]!]],
+  },
   Relu: unary(),
   LeakyRelu: unary({ alpha: float(0.01) }),
   PRelu: unary({}, ['slope']),

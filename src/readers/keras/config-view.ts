@@ -134,6 +134,7 @@ export class ConfigView {
 
   /** `dtype` is a name or, since Keras 2.4, a policy. */
   #checkDType(): void {
+    if (this.layer.className === 'InputLayer') return; // Of the port, which may well be integers.
     const value = this.value(['dtype']);
     const name = typeof value === 'object' && value !== null ? (value as { config?: { name?: unknown } }).config?.name : value;
     if (name === undefined || name === null || name === 'float32' || name === 'mixed_float16' || name === 'mixed_bfloat16') return;

@@ -130,6 +130,7 @@ const NODE_FORMS: Readonly<Record<string, Form>> = {
     attributes: { ...attributesOf(layer), momentum: { type: 'float', value: 0.9 }, ...(opset < 14 ? {} : { training_mode: intAttribute(0) }) },
   }),
   Clip: clip,
+  Gather: () => ({ attributes: { axis: intAttribute(0) } }),
   Reshape: (layer, context) => ({
     inputs: [context.ints('shape', ints(layer, 'shape'))],
     attributes: (context.opset < 14 ? {} : { allowzero: intAttribute(0) }) as Record<string, OnnxAttribute>,

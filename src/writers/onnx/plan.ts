@@ -112,7 +112,8 @@ class GraphBuilder {
     });
     const roles = OPS[layer.op]!.roles.map((role) => role.replace('?', ''));
     const weights = roles.map((role) => (layer.weights[role] ? this.#addWeight(layer, role, layer.weights[role]) : ''));
-    const inputs = [...layer.inputs.map((value) => this.#value(value)), ...weights, ...(form.inputs ?? [])];
+    const values = layer.inputs.map((value) => this.#value(value));
+    const inputs = layer.op === 'Gather' ? [...weights, this.#asIndices(layer, values[0]!)] : [...values, ...weights, ...(form.inputs ?? [])];
     while (inputs.at(-1) === '') inputs.pop();
     this.#nodes.push({
       name: this.#nodeNames.take(layer.name),
@@ -121,6 +122,13 @@ class GraphBuilder {
       outputs: layer.outputs.map((value) => this.#value(value)),
       attributes: form.attributes,
     });
+  }
+
+  /** ONNX picks rows by integers; the map's values are floats. */
+  #asIndices(layer: Layer, value: string): string {
+    const indices = this.#names.take(`${layer.name}/indices`);
+    this.#nodes.push({ name: this.#nodeNames.take(`${layer.name}/cast`), op: 'Cast', inputs: [value], outputs: [indices], attributes: castStep('int64').attributes });
+    return indices;
   }
 
   addOutput(port: Port): void {

@@ -63,7 +63,7 @@ export function throwAll(errors: readonly ModelError[], summary: string): never 
   if (!first) throw new Error('throwAll without errors');
   if (errors.length === 1) throw first;
   const lines = errors.map((e) => `  - ${e.message}`).join('\n');
-  throw new ModelError(first.kind, `${summary}\n${lines}`, { file: first.place.file });
+  throw new ModelError(first.kind, `${summary}\n${lines}`);
 }
 
 function describePlace({ file, offset, layer, tensor }: ErrorPlace): string {

@@ -1,8 +1,8 @@
 /** Streams a tensor's elements in row-major order, whatever order they are stored in, with bounded memory. */
 import { type ByteSource, readRuns } from '../bytes/byte-source.js';
-import { BufferPool } from './buffer-pool.js';
 import { DTYPE_BYTES } from './dtype.js';
-import { gather, type Words } from './gather.js';
+import { gather, makeWorkbench, type WordBytes } from './gather.js';
+import { Pool } from './pool.js';
 import { type Box, boxes, type Cut, planSlabs, positions, stage } from './slab-plan.js';
 import type { Loop, Tensor, Walk } from './tensor.js';
 
@@ -12,8 +12,8 @@ export const CHUNK_BYTES = 2 ** 21;
 /** For walks that do not follow the stored order; with more, large transpositions need fewer reads. */
 const STAGING_BYTES = 2 ** 25;
 
-const chunkPool = new BufferPool(CHUNK_BYTES);
-const stagingPool = new BufferPool(STAGING_BYTES);
+const buffers = new Pool(() => new ArrayBuffer(CHUNK_BYTES));
+const workbenches = new Pool(() => makeWorkbench(STAGING_BYTES, CHUNK_BYTES));
 
 /** See `tensorChunks`. */
 export async function* streamChunks(tensor: Tensor): AsyncGenerator<Uint8Array> {
@@ -27,12 +27,12 @@ export async function* streamChunks(tensor: Tensor): AsyncGenerator<Uint8Array> 
 /** A walk over words of 1, 2 or 4 bytes; longer elements are runs of words. */
 interface WordWalk extends Box {
   readonly source: ByteSource;
-  readonly unit: 1 | 2 | 4;
+  readonly unit: WordBytes;
 }
 
 function walkInWords({ source, dtype, offset, axes }: Walk): WordWalk {
   const bytes = DTYPE_BYTES[dtype];
-  const unit = Math.min(bytes, 4) as 1 | 2 | 4;
+  const unit = Math.min(bytes, 4) as WordBytes;
   const words = bytes / unit;
   const loops = axes.flat().map(({ size, stride }) => ({ size, stride: stride * words }));
   return { source, unit, at: offset * words, loops: mergeLoops([...loops, { size: words, stride: 1 }]) };
@@ -46,58 +46,66 @@ function isContiguous(loops: readonly Loop[]): boolean {
 async function* streamInOrder({ source, unit, at, loops }: WordWalk): AsyncGenerator<Uint8Array> {
   const start = at * unit;
   const end = start + (loops[0]?.size ?? 1) * unit;
-  const buffers = end - start > CHUNK_BYTES ? [chunkPool.borrow(), chunkPool.borrow()] : [new ArrayBuffer(end - start)];
-  const readAhead = (position: number, buffer: ArrayBuffer) => {
+  if (end - start <= CHUNK_BYTES) {
+    const chunk = new Uint8Array(end - start);
+    await source.readInto(start, chunk);
+    yield chunk;
+    return;
+  }
+  const pair = [buffers.borrow(), buffers.borrow()] as const;
+  const readAhead = (position: number) => {
+    const buffer = pair[((position - start) / CHUNK_BYTES) % 2]!;
     const chunk = new Uint8Array(buffer, 0, Math.min(CHUNK_BYTES, end - position));
-    const pending = source.readInto(position, chunk);
-    pending.catch(() => {}); // It is awaited later; until then a failure is not unhandled.
-    return { chunk, pending };
+    const done = source.readInto(position, chunk);
+    done.catch(() => {}); // It is awaited later; until then a failure is not unhandled.
+    return { chunk, done };
   };
-  let next = readAhead(start, buffers[0]!);
+  let next = readAhead(start);
   try {
-    for (let position = start, turn = 1; position < end; position += CHUNK_BYTES, turn++) {
-      const { chunk, pending } = next;
-      await pending;
-      if (position + CHUNK_BYTES < end) next = readAhead(position + CHUNK_BYTES, buffers[turn % 2]!);
+    for (let position = start; position < end; position += CHUNK_BYTES) {
+      const { chunk, done } = next;
+      await done;
+      if (position + CHUNK_BYTES < end) next = readAhead(position + CHUNK_BYTES);
       yield chunk;
     }
   } finally {
-    await next.pending.catch(() => {});
-    if (buffers.length > 1) for (const buffer of buffers) chunkPool.giveBack(buffer);
+    await next.done.catch(() => {});
+    for (const buffer of pair) buffers.giveBack(buffer);
   }
 }
 
-/** Slab by slab: reads the slab's runs into the staging buffer and gathers chunks from there. */
+/** Slab by slab: loads the slab's runs and gathers chunks from them. */
 async function* streamStaged(walk: WordWalk): AsyncGenerator<Uint8Array> {
   const { source, unit, loops } = walk;
   const plan = planSlabs(loops, unit, STAGING_BYTES);
-  const staging = stagingPool.borrow();
-  const chunkBuffer = chunkPool.borrow();
+  const bench = workbenches.borrow();
   try {
     for (const slab of boxes(walk, plan)) {
       const { start, runLength, runs, staged } = stage(slab, plan.joined);
-      await loadRuns(source, start * unit, runLength * unit, scaled(runs, unit), staging);
-      const stored = wordsOver(staging, unit);
+      await loadRuns(source, start * unit, runLength * unit, scaled(runs, unit), bench.source);
       for (const box of boxes(staged, chunkCut(staged.loops, CHUNK_BYTES / unit))) {
-        const count = box.loops.reduce((product, { size }) => product * size, 1);
-        gather(wordsOver(chunkBuffer, unit), stored, { at: box.at, loops: mergeLoops(box.loops) });
-        yield new Uint8Array(chunkBuffer, 0, count * unit);
+        gather(bench, unit, { at: box.at, loops: mergeLoops(box.loops) });
+        yield bench.target.subarray(0, byteLengthOf(box, unit));
       }
     }
   } finally {
-    stagingPool.giveBack(staging);
-    chunkPool.giveBack(chunkBuffer);
+    workbenches.giveBack(bench);
   }
 }
 
 /** @param runs in bytes, outer first */
-async function loadRuns(source: ByteSource, start: number, runLength: number, runs: readonly Loop[], staging: ArrayBuffer): Promise<void> {
+async function loadRuns(source: ByteSource, start: number, runLength: number, runs: readonly Loop[], target: Uint8Array): Promise<void> {
   const { size, stride } = runs.at(-1) ?? { size: 1, stride: 0 };
   let at = 0;
   for (const position of positions(runs.slice(0, -1))) {
-    await readRuns(source, start + position, stride, runLength, new Uint8Array(staging, at, size * runLength));
-    at += size * runLength;
+    const end = at + size * runLength;
+    await readRuns(source, start + position, stride, runLength, target.subarray(at, end));
+    at = end;
   }
+}
+
+function byteLengthOf({ loops }: Box, unit: number): number {
+  return loops.reduce((product, { size }) => product * size, unit);
 }
 
 /** The largest boxes of at most `limit` elements. */
@@ -110,11 +118,6 @@ function chunkCut(loops: readonly Loop[], limit: number): Cut {
 
 function scaled(loops: readonly Loop[], factor: number): Loop[] {
   return loops.map(({ size, stride }) => ({ size, stride: stride * factor }));
-}
-
-function wordsOver(buffer: ArrayBuffer, unit: 1 | 2 | 4): Words {
-  if (unit === 4) return new Uint32Array(buffer);
-  return unit === 2 ? new Uint16Array(buffer) : new Uint8Array(buffer);
 }
 
 /** Drops loops of one step and joins neighbours that walk on where the inner one ends. */

@@ -1,7 +1,8 @@
 /** The list of readers. Adding a format is one line here; see CONTRIBUTING.md. */
-import { kerasH5 } from './keras/index.js';
+import { caffe } from './caffe/index.js';
+import { kerasArchive, kerasH5 } from './keras/index.js';
 import { pytorch } from './pytorch/index.js';
 import type { Reader } from './reader.js';
 import { safetensors } from './safetensors.js';
 
-export const readers: readonly Reader[] = [kerasH5, pytorch, safetensors];
+export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, pytorch, safetensors];

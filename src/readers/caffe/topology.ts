@@ -45,7 +45,7 @@ function readLayer(message: TextMessage, isOld: boolean, file: string, line: num
   return { name, type, bottoms: textsOf(message, 'bottom'), tops: textsOf(message, 'top'), message };
 }
 
-/** Caffe's rule: with include rules, one of them must hold; with exclude rules, none may. */
+/** Caffe's rule (a layer's own `phase` field, which snapshots carry, plays no part): with include rules, one of them must hold; with exclude rules, none may. */
 function isIncluded(message: TextMessage, stages: readonly string[]): boolean {
   const holds = (rule: TextMessage) => {
     const phase = textsOf(rule, 'phase')[0];
@@ -55,10 +55,5 @@ function isIncluded(message: TextMessage, stages: readonly string[]): boolean {
   };
   const include = messagesOf(message, 'include');
   const exclude = messagesOf(message, 'exclude');
-  const phase = textsOf(message, 'phase')[0];
-  // A trained snapshot notes the phase that it ran in; it says nothing about layers without rules.
-  if (phase === 'TRAIN' && include.length === 0 && DATA_ONLY.has(textsOf(message, 'type')[0] ?? '')) return true;
   return include.length > 0 ? include.some(holds) : !exclude.some(holds);
 }
-
-const DATA_ONLY: ReadonlySet<string> = new Set(['Data', 'ImageData', 'DATA', 'IMAGE_DATA']);

@@ -32,6 +32,7 @@ export type DataFormat = 'channels_last' | 'channels_first';
 
 export class ConfigView {
   readonly #read = new Set<string>();
+  #halfPrecision = false;
 
   constructor(
     readonly layer: KerasLayer,
@@ -43,6 +44,11 @@ export class ConfigView {
   /** Notes an obstacle of this layer; reading goes on, so that all of them are found. */
   decline(problem: string): void {
     this.obstacles.push(new ModelError('unsupported', problem, { file: this.file, layer: this.layer.path }));
+  }
+
+  /** Whether the layer computes in half precision over float32 weights; known once reading has ended. */
+  get halfPrecision(): boolean {
+    return this.#halfPrecision;
   }
 
   has(key: string): boolean {
@@ -137,7 +143,8 @@ export class ConfigView {
     if (this.layer.className === 'InputLayer') return; // Of the port, which may well be integers.
     const value = this.value(['dtype']);
     const name = typeof value === 'object' && value !== null ? (value as { config?: { name?: unknown } }).config?.name : value;
-    if (name === undefined || name === null || name === 'float32' || name === 'mixed_float16' || name === 'mixed_bfloat16') return;
+    this.#halfPrecision = name === 'mixed_float16' || name === 'mixed_bfloat16';
+    if (name === undefined || name === null || name === 'float32' || this.#halfPrecision) return;
     this.decline(`"dtype" is ${brief(name)}. Layers that compute in float32 are translated; cast the model to float32 first.`);
   }
 

@@ -50,6 +50,9 @@ export interface KerasModel {
 /** Models within models, deeper than any that people build; recursion stops here. */
 const MAX_NESTING = 32;
 
+/** Brackets within brackets; a model nested MAX_NESTING deep needs some 200. */
+const MAX_JSON_DEPTH = 512;
+
 /** Classes that hold layers of their own, by every name that Keras has given them. */
 const MODEL_CLASSES: ReadonlySet<string> = new Set(['Sequential', 'Model', 'Functional', 'Graph']);
 
@@ -61,6 +64,7 @@ const MODEL_CLASSES: ReadonlySet<string> = new Set(['Sequential', 'Model', 'Func
  * @throws ModelError 'malformed' where the JSON is broken or contradicts itself; 'unsupported' for a subclassed model
  */
 export function parseModelConfig(text: string, file: string): KerasModel {
+  checkDepth(text, file);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -68,6 +72,16 @@ export function parseModelConfig(text: string, file: string): KerasModel {
     throw new ModelError('malformed', 'the model configuration is no valid JSON', { file }, error);
   }
   return parseModel(object(json, 'model configuration', file), '', 0, file);
+}
+
+/** Refuses JSON that is nested deeper than any configuration, before anything recursive walks over it. */
+function checkDepth(text: string, file: string): void {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{]|[\]}]/gs)) {
+    if (token === '[' || token === '{') depth++;
+    else if (token === ']' || token === '}') depth--;
+    if (depth > MAX_JSON_DEPTH) throw new ModelError('malformed', `the model configuration is nested more than ${MAX_JSON_DEPTH} deep`, { file });
+  }
 }
 
 function parseModel(entry: Json, prefix: string, depth: number, file: string): KerasModel {
@@ -98,13 +112,21 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
 
 function parseLayer(value: unknown, prefix: string, depth: number, file: string): KerasLayer {
   const entry = object(value, 'layer', file);
-  const className = text(entry.class_name, 'class_name of a layer', file);
+  const className = layerClass(entry, file);
   // A Sequential of Keras 1 used as a layer has a bare list for its config.
   const config = Array.isArray(entry.config) ? {} : object(entry.config, `config of a ${className}`, file);
   const name = text(entry.name ?? config.name ?? className.toLowerCase(), `name of a ${className}`, file);
   const path = prefix + name;
   const isModel = MODEL_CLASSES.has(className);
   return { name, path, className, config, model: isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null };
+}
+
+/** The class's name; a class of someone else's that bears a name of Keras's keeps its package before it. */
+function layerClass({ class_name, module, registered_name }: Json, file: string): string {
+  const name = text(class_name, 'class_name of a layer', file);
+  if (typeof registered_name === 'string' && registered_name !== name) return registered_name;
+  if (typeof module === 'string' && !/^(keras|tf_keras)(\.|$)/.test(module)) return `${module}.${name}`;
+  return name;
 }
 
 function sequential(name: string, given: readonly KerasLayer[], config: Json, prefix: string, file: string): KerasModel {

@@ -9,7 +9,7 @@ import { type DType, isDType } from '../../model/dtype.js';
 import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js';
 import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
-import { inputLayers, type KerasLayer, type KerasModel } from './config.js';
+import { inputLayers, type KerasLayer, type KerasModel, type TensorRef } from './config.js';
 import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
 import { type Build, declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
 import { Scope } from './scope.js';
@@ -22,6 +22,8 @@ export interface GraphOptions {
   readonly inputShape?: readonly Dim[];
 }
 
+type Weights = ReadonlyMap<KerasLayer, readonly Tensor[]>;
+
 export interface Graph {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
@@ -32,12 +34,12 @@ export interface Graph {
 /**
  * Translates a model.
  *
- * @param weights of each layer that has any, in Keras's order
+ * @param assign gives the weights of each layer that has any, in Keras's order; asked once all layers are known to be translatable
  * @throws ModelError 'unsupported' listing everything that has no translation; 'malformed' where configuration and weights disagree
  */
-export function buildGraph(model: KerasModel, weights: ReadonlyMap<KerasLayer, readonly Tensor[]>, options: GraphOptions): Graph {
+export function buildGraph(model: KerasModel, assign: () => Weights, options: GraphOptions): Graph {
   const obstacles: ModelError[] = [];
-  const plan: Plan = { builds: new Map(), formats: new Map() };
+  const plan: Plan = { builds: new Map(), formats: new Map(), halfPrecision: [] };
   planModel(model, plan, options, obstacles);
   if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
   const builder = new GraphBuilder(options.file);
@@ -47,16 +49,18 @@ export function buildGraph(model: KerasModel, weights: ReadonlyMap<KerasLayer, r
     ports.push(port);
     return value;
   });
-  const made = buildModel(model, values, '', plan, weights, builder, options);
+  const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const outputNames = model.outputs.map((ref) => ref.layer);
   const outputs = made.map((value, i) => makeOutput(outputNames[i]!, value, ports, plan, builder));
-  return { inputs: ports, outputs, layers: builder.layers, warnings: removedLayers(model) };
+  return { inputs: ports, outputs, layers: builder.layers, warnings: [...removedLayers(model), ...assumptions(plan)] };
 }
 
 interface Plan {
   readonly builds: Map<KerasLayer, Build>;
   /** Data format of the first layer over each number of axes, batch and channels included. */
   readonly formats: Map<number, DataFormat>;
+  /** Layers that Keras would compute in half precision. */
+  readonly halfPrecision: string[];
 }
 
 function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacles: ModelError[]): void {
@@ -67,7 +71,7 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
     }
     const view = new ConfigView(layer, options.dialect, options.file, obstacles);
     if (layer.className === 'InputLayer') {
-      view.expect(['sparse', 'ragged'], [false, null], 'sparse and ragged inputs are not translated');
+      view.expect(['sparse'], [false, null], 'sparse inputs are not translated');
       view.expect(['ragged'], [false, null], 'ragged inputs are not translated');
       view.expect(['optional'], [false], 'optional inputs are not translated');
       view.value(['batch_shape', 'dtype']);
@@ -81,6 +85,7 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
     }
     plan.builds.set(layer, known.rule(view));
     view.finish();
+    if (view.halfPrecision) plan.halfPrecision.push(layer.path);
     if (known.spatial !== undefined && !plan.formats.has(known.spatial + 2)) {
       const silent = new ConfigView(layer, options.dialect, options.file, []);
       plan.formats.set(known.spatial + 2, silent.dataFormat());
@@ -140,42 +145,51 @@ function inputDType(layer: KerasLayer, file: string): DType {
   throw new ModelError('unsupported', `an input of dtype ${JSON.stringify(dtype)?.slice(0, 80)} is not translated`, { file, layer: layer.path });
 }
 
-/** Makes the layers of a model and gives the values of its outputs. */
-function buildModel(
-  model: KerasModel,
-  inputs: readonly Value[],
-  prefix: string,
-  plan: Plan,
-  weights: ReadonlyMap<KerasLayer, readonly Tensor[]>,
-  builder: GraphBuilder,
-  options: GraphOptions,
-): readonly Value[] {
-  const made = new Map<string, readonly Value[]>();
-  model.inputs.forEach((ref, i) => {
-    made.set(`0 ${ref.layer}`, [inputs[i]!]);
-  });
-  for (const call of model.calls) {
-    const { layer } = call;
-    const key = `${call.index} ${layer.name}`;
-    if (layer.className === 'InputLayer') {
-      if (!made.has(key)) throw new ModelError('malformed', "an InputLayer is none of the model's inputs", { file: options.file, layer: layer.path });
-      continue;
+/** Far more calls than any real net makes; models within models can multiply without end. */
+const MAX_CALLS = 100_000;
+
+/** Makes the layers of a model and of the models inside it. */
+class ModelBuilder {
+  #calls = 0;
+
+  constructor(
+    readonly plan: Plan,
+    readonly weights: Weights,
+    readonly builder: GraphBuilder,
+    readonly options: GraphOptions,
+  ) {}
+
+  /** Makes the layers of one use of a model and gives the values of its outputs. */
+  build(model: KerasModel, inputs: readonly Value[], prefix: string): readonly Value[] {
+    const { file } = this.options;
+    const key = (layer: string, call: number) => `${call} ${layer}`;
+    const made = new Map(model.inputs.map((ref, i) => [key(ref.layer, ref.call), [inputs[i]!] as readonly Value[]]));
+    const read = (ref: TensorRef) => made.get(key(ref.layer, ref.call))![ref.tensor]!;
+    for (const call of model.calls) {
+      const { layer } = call;
+      if (++this.#calls > MAX_CALLS) throw new ModelError('unsafe', `the model calls layers more than ${MAX_CALLS} times`, { file });
+      if (layer.className === 'InputLayer') {
+        if (made.has(key(layer.name, call.index))) continue;
+        throw new ModelError('malformed', "an InputLayer is none of the model's inputs", { file, layer: layer.path });
+      }
+      const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
+      const values = call.inputs.map(read);
+      made.set(key(layer.name, call.index), layer.model ? this.build(layer.model, values, `${name}/`) : [this.#call(layer, values, name)]);
     }
-    const read = call.inputs.map((ref) => made.get(`${ref.call} ${ref.layer}`)![ref.tensor]!);
-    const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
-    if (layer.model) {
-      made.set(key, buildModel(layer.model, read, `${name}/`, plan, weights, builder, options));
-      continue;
-    }
-    const scope = new Scope(builder, layer, name, options.dialect, weights.get(layer) ?? []);
-    try {
-      made.set(key, [plan.builds.get(layer)!(read, scope)]);
-    } catch (error) {
-      throw error instanceof ModelError ? error.at({ file: options.file, layer: layer.path }) : error;
-    }
-    scope.finish();
+    return model.outputs.map(read);
   }
-  return model.outputs.map((ref) => made.get(`${ref.call} ${ref.layer}`)![ref.tensor]!);
+
+  #call(layer: KerasLayer, inputs: readonly Value[], name: string): Value {
+    const { file, dialect } = this.options;
+    const scope = new Scope(this.builder, layer, name, dialect, this.weights.get(layer) ?? []);
+    try {
+      const made = this.plan.builds.get(layer)!(inputs, scope);
+      scope.finish();
+      return made;
+    } catch (error) {
+      throw error instanceof ModelError ? error.at({ file, layer: layer.path }) : error;
+    }
+  }
 }
 
 function makeOutput(wanted: string, made: Value, ports: readonly Port[], plan: Plan, builder: GraphBuilder): Port {
@@ -195,4 +209,10 @@ function removedLayers(model: KerasModel): Notice[] {
     if (!TRAINING_ONLY.has(layer.className)) return [];
     return [{ code: 'training-layer-removed', message: `${layer.className} acts in training only and was left out`, layer: layer.path }];
   });
+}
+
+function assumptions({ halfPrecision }: Plan): Notice[] {
+  if (halfPrecision.length === 0) return [];
+  const message = `${halfPrecision.length} layers have a mixed-precision policy; their float32 weights are kept, and results are more exact than Keras's own`;
+  return [{ code: 'assumed', message, layer: halfPrecision[0]! }];
 }

@@ -1,4 +1,7 @@
-/** Keras weights in HDF5: which datasets belong to which layer, in which order. */
+/**
+ * Keras weights as Keras 0 to 2, tf.keras and Keras 3's legacy HDF5 save them: lists of names in attributes, which say which
+ * datasets belong to which layer, in which order.
+ */
 import type { Hdf5Group, Hdf5Value } from '../../containers/hdf5/index.js';
 import { ModelError } from '../../errors.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
@@ -15,6 +18,8 @@ export interface LayerWeights {
 const MAX_ATTRIBUTE_CHUNKS = 10_000;
 /** Keras 0 numbered layers; real nets have some hundred. */
 const MAX_NUMBERED = 100_000;
+/** Variables of a Keras 3 model that belong to none of its layers; in no list of layers. */
+const TOP_LEVEL = 'top_level_model_weights';
 
 /**
  * Reads the names of all weights; no weight.
@@ -29,32 +34,47 @@ export async function readLayerWeights(root: Hdf5Group, file: string): Promise<L
   for (const layer of listAttribute(attributes, 'layer_names', file)) {
     const group = await root.get(layer);
     if (group?.kind !== 'group') throw new ModelError('malformed', `layer_names lists "${layer}", but there is no such group`, { file, layer });
-    const tensors: Tensor[] = [];
-    for (const name of listAttribute(await group.attributes(), 'weight_names', file)) tensors.push(await openWeight(group, name, `${layer}/${name}`, file));
-    layers.push({ layer, tensors });
+    layers.push(await readNamedLayer(group, layer, file));
   }
+  const topLevel = await root.get(TOP_LEVEL);
+  if (topLevel?.kind === 'group') layers.push(await readNamedLayer(topLevel, TOP_LEVEL, file));
   return layers;
+}
+
+async function readNamedLayer(group: Hdf5Group, layer: string, file: string): Promise<LayerWeights> {
+  const tensors: Tensor[] = [];
+  for (const name of listAttribute(await group.attributes(), 'weight_names', file)) {
+    const dataset = await group.get(name);
+    if (dataset === null) throw new ModelError('malformed', 'weight_names lists it, but there is no such dataset', { file, tensor: `${layer}/${name}` });
+    tensors.push(openWeight(dataset, `${layer}/${name}`, file));
+  }
+  return { layer, tensors };
 }
 
 /** Keras 0: attribute nb_layers, groups layer_0, layer_1, ..., each with nb_params datasets param_0, param_1, ... */
 async function readNumberedLayers(root: Hdf5Group, attributes: ReadonlyMap<string, Hdf5Value>, file: string): Promise<LayerWeights[]> {
   const layers: LayerWeights[] = [];
-  for (let i = 0; i < toCount(attributes.get('nb_layers'), file); i++) {
+  const layerCount = toCount(attributes.get('nb_layers'), file);
+  for (let i = 0; i < layerCount; i++) {
     const layer = `layer_${i}`;
     const group = await root.get(layer);
     if (group?.kind !== 'group') throw new ModelError('malformed', `nb_layers counts a group "${layer}" that is not there`, { file, layer });
     const count = toCount((await group.attributes()).get('nb_params') ?? 0, file);
     const tensors: Tensor[] = [];
-    for (let p = 0; p < count; p++) tensors.push(await openWeight(group, `param_${p}`, `${layer}/param_${p}`, file));
+    for (let p = 0; p < count; p++) {
+      const dataset = await group.get(`param_${p}`);
+      if (dataset === null) throw new ModelError('malformed', `nb_params counts ${count} datasets, but param_${p} is not there`, { file, layer });
+      tensors.push(openWeight(dataset, `${layer}/param_${p}`, file));
+    }
     layers.push({ layer, tensors });
   }
   return layers;
 }
 
-async function openWeight(group: Hdf5Group, path: string, name: string, file: string): Promise<Tensor> {
-  const dataset = await group.get(path);
+/** @throws ModelError 'malformed' for a group, 'unsupported' for elements that are no numbers */
+export function openWeight(dataset: NonNullable<Awaited<ReturnType<Hdf5Group['get']>>>, name: string, file: string): Tensor {
   const place = { file, tensor: name };
-  if (dataset?.kind !== 'dataset') throw new ModelError('malformed', 'weight_names lists it, but there is no such dataset', place);
+  if (dataset.kind !== 'dataset') throw new ModelError('malformed', 'a group stands where a dataset should be', place);
   if (dataset.dtype === null) throw new ModelError('unsupported', `holds ${dataset.typeName} values, which are no weights`, place);
   const { dtype, shape, source, bigEndian, fileOffset } = dataset;
   return storedTensor({ name, dtype, shape, source, bigEndian, origin: { file, name, ...(fileOffset === null ? {} : { offset: fileOffset }) } });
@@ -62,33 +82,32 @@ async function openWeight(group: Hdf5Group, path: string, name: string, file: st
 
 /** An attribute that is a list of names, in one piece or in numbered ones. */
 function listAttribute(attributes: ReadonlyMap<string, Hdf5Value>, name: string, file: string): readonly string[] {
-  const pieces: string[] = [];
+  const names: string[] = [];
   const add = (value: Hdf5Value | undefined) => {
     if (value === null || value === undefined) return;
     const list = Array.isArray(value) ? value : [value];
-    // An empty list has no type of its own: h5py writes it as numbers.
-    if (!list.every((item) => typeof item === 'string')) {
-      if (list.length === 0) return;
-      throw new ModelError('malformed', `the attribute ${name} is no list of names`, { file });
+    // An empty list has no type of its own, so h5py writes it as one of numbers; that is the only list that is no list of strings.
+    for (const item of list) {
+      if (typeof item !== 'string') throw new ModelError('malformed', `the attribute ${name} is no list of names`, { file });
+      names.push(item);
     }
-    pieces.push(...list);
   };
   if (attributes.has(name)) add(attributes.get(name));
   else for (let i = 0; i < MAX_ATTRIBUTE_CHUNKS && attributes.has(`${name}${i}`); i++) add(attributes.get(`${name}${i}`));
-  return pieces;
+  return names;
 }
 
 function toCount(value: Hdf5Value | undefined, file: string): number {
   const count = Number(value);
-  if (!Number.isSafeInteger(count) || count < 0 || count > MAX_NUMBERED) throw new ModelError('malformed', `${String(value)} is no count of layers or weights`, { file });
-  return count;
+  if (Number.isSafeInteger(count) && count >= 0 && count <= MAX_NUMBERED) return count;
+  throw new ModelError('malformed', `${String(value)} is no count of layers or weights`, { file });
 }
 
 /**
- * Gives each layer of a model its weights. A model used as a layer keeps all its layers' weights in one list, told apart by the
- * part of their names before the last slash.
+ * Gives each layer of a model its weights. A model used as a layer keeps the weights of all its layers in one list (what is
+ * trained first, statistics after), so there it is the names that tell whose they are.
  *
- * @throws ModelError 'malformed' listing layers of the file that the model does not have
+ * @throws ModelError 'malformed' where the file has weights of layers that the model does not have
  */
 export function assignWeights(model: KerasModel, saved: readonly LayerWeights[], file: string): Map<KerasLayer, readonly Tensor[]> {
   const assigned = new Map<KerasLayer, readonly Tensor[]>();
@@ -96,7 +115,12 @@ export function assignWeights(model: KerasModel, saved: readonly LayerWeights[],
   for (const { layer: name, tensors } of saved) {
     const layer = layers.get(name);
     if (tensors.length === 0) continue;
-    if (!layer) throw new ModelError('malformed', `the file has weights for a layer that its configuration does not have. Do they belong together?`, { file, layer: name });
+    if (!layer) {
+      throw new ModelError('malformed', 'the file has weights for a layer that the configuration does not have. Do they belong together?', {
+        file,
+        layer: name,
+      });
+    }
     if (layer.model) assignNested(layer.model, tensors, assigned, file);
     else assigned.set(layer, tensors);
   }
@@ -104,14 +128,27 @@ export function assignWeights(model: KerasModel, saved: readonly LayerWeights[],
 }
 
 function assignNested(model: KerasModel, tensors: readonly Tensor[], assigned: Map<KerasLayer, readonly Tensor[]>, file: string): void {
-  const leaves = leafLayers(model);
+  const leaves = new Map<string, KerasLayer[]>();
+  for (const leaf of leafLayers(model)) leaves.set(leaf.name, [...(leaves.get(leaf.name) ?? []), leaf]);
+  const byLayer = new Map<KerasLayer, Tensor[]>();
   for (const tensor of tensors) {
-    const parts = tensor.name.split('/').slice(0, -1);
-    const found = leaves.filter(({ name }) => parts.at(-1) === name || parts.includes(name));
-    const [layer] = found.length > 1 ? found.filter(({ name }) => parts.at(-1) === name) : found;
-    if (!layer) throw new ModelError('malformed', `belongs to no layer of the model "${model.name}" inside the model`, { file, tensor: tensor.name });
-    assigned.set(layer, [...(assigned.get(layer) ?? []), tensor]);
+    const layer = owner(tensor, leaves, file, model.name);
+    const own = byLayer.get(layer);
+    if (own) own.push(tensor);
+    else byLayer.set(layer, [tensor]);
   }
+  for (const [layer, own] of byLayer) assigned.set(layer, own);
+}
+
+/** The layer whose name stands last among the parts of the weight's own name ('vgg16/block1_conv1/kernel:0'). */
+function owner(tensor: Tensor, leaves: ReadonlyMap<string, readonly KerasLayer[]>, file: string, model: string): KerasLayer {
+  const parts = tensor.name.split('/').slice(0, -1).reverse();
+  // A name scope that TensorFlow had seen before got a number: 'conv0_5/kernel:0' is of the layer "conv0".
+  const name = parts.find((part) => leaves.has(part)) ?? parts.map((part) => part.replace(/_\d+$/, '')).find((part) => leaves.has(part));
+  const found = name === undefined ? [] : leaves.get(name)!;
+  if (found.length === 1) return found[0]!;
+  const problem = found.length === 0 ? 'belongs to no layer' : `may belong to several layers (${found.map(({ path }) => path).join(', ')})`;
+  throw new ModelError('malformed', `${problem} of the model "${model}" inside the model`, { file, tensor: tensor.name });
 }
 
 function leafLayers(model: KerasModel): KerasLayer[] {

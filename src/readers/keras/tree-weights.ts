@@ -1,0 +1,99 @@
+/**
+ * Keras weights as Keras 3 saves them (`.weights.h5`, and `model.weights.h5` in a `.keras` archive; tf.keras from 2.12 on):
+ * a tree of groups, layers/<class>[_<n>]/vars/<i>, without any list of names.
+ */
+import type { Hdf5Group } from '../../containers/hdf5/index.js';
+import { ModelError } from '../../errors.js';
+import type { Tensor } from '../../model/tensor.js';
+import type { KerasLayer, KerasModel } from './config.js';
+import { openWeight } from './weights.js';
+
+/** The variables of one layer. */
+export interface TreeLayer {
+  /** Of the group that holds `vars`: 'layers/conv2d_1'. */
+  readonly path: string;
+  /** The layer's own name, which newer versions note. */
+  readonly name: string | null;
+  /** Named by their path in the file. */
+  readonly tensors: readonly Tensor[];
+}
+
+/** What a model calls the group of its layers. */
+const CONTAINER = 'layers';
+/** What tf.keras 2.12 called it. */
+const OLD_CONTAINER = '_layer_checkpoint_dependencies';
+/** Hard links can lead in circles. */
+const MAX_DEPTH = 64;
+/** More than the groups of any real model, of which each layer has two or three. */
+const MAX_GROUPS = 200_000;
+
+/** Whether the file is such a tree. */
+export async function isWeightTree(root: Hdf5Group): Promise<boolean> {
+  if ((await root.get('vars'))?.kind !== 'group') return false;
+  for (const container of [CONTAINER, OLD_CONTAINER]) if ((await root.get(container))?.kind === 'group') return true;
+  return false;
+}
+
+/**
+ * Lists all layers that have variables; the optimiser's are left out.
+ *
+ * @throws ModelError 'malformed' for a tree that is none
+ */
+export async function readTreeLayers(root: Hdf5Group, file: string): Promise<TreeLayer[]> {
+  const layers: TreeLayer[] = [];
+  let groups = 0;
+  const visit = async (group: Hdf5Group, path: string, depth: number): Promise<void> => {
+    if (depth > MAX_DEPTH || ++groups > MAX_GROUPS) throw new ModelError('malformed', 'the groups are nested without an end', { file });
+    for (const key of await group.keys()) {
+      if (depth === 0 && key === 'optimizer') continue;
+      const child = await group.get(key);
+      if (child?.kind !== 'group') continue;
+      if (key === 'vars') await readVars(child, path);
+      else await visit(child, path === '' ? key : `${path}/${key}`, depth + 1);
+    }
+  };
+  const readVars = async (vars: Hdf5Group, path: string): Promise<void> => {
+    const keys = (await vars.keys()).toSorted((a, b) => Number(a) - Number(b));
+    const tensors: Tensor[] = [];
+    for (const key of keys) tensors.push(openWeight((await vars.get(key))!, path === '' ? `vars/${key}` : `${path}/vars/${key}`, file));
+    const name = (await vars.attributes()).get('name');
+    if (tensors.length > 0) layers.push({ path, name: typeof name === 'string' ? name : null, tensors });
+  };
+  await visit(root, '', 0);
+  return layers;
+}
+
+/**
+ * Gives each layer of a model its weights, as Keras does: by class and count, in the order of the configuration.
+ *
+ * @throws ModelError 'malformed' for weights that no layer of the model claims
+ */
+export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[], file: string): Map<KerasLayer, readonly Tensor[]> {
+  const byPath = new Map(saved.map((layer) => [layer.path.replaceAll(OLD_CONTAINER, CONTAINER), layer]));
+  const assigned = new Map<KerasLayer, readonly Tensor[]>();
+  const claim = (inner: KerasModel, prefix: string): void => {
+    const counts = new Map<string, number>();
+    for (const layer of inner.layers) {
+      const stem = snakeCase(layer.className);
+      const count = counts.get(stem) ?? 0;
+      counts.set(stem, count + 1);
+      const path = `${prefix}${CONTAINER}/${stem}${count === 0 ? '' : `_${count}`}`;
+      if (layer.model) claim(layer.model, `${path}/`);
+      else if (byPath.has(path)) assigned.set(layer, byPath.get(path)!.tensors);
+      byPath.delete(path);
+    }
+  };
+  claim(model, '');
+  const [left] = byPath.values();
+  if (!left) return assigned;
+  throw new ModelError('malformed', 'no layer of the configuration has these weights. Do they belong together?', { file, tensor: left.tensors[0]!.name });
+}
+
+/** 'MaxPooling2D' to 'max_pooling2d', 'PReLU' to 'p_re_lu'. */
+function snakeCase(className: string): string {
+  return className
+    .replace(/\W+/g, '')
+    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .toLowerCase();
+}

@@ -1,6 +1,7 @@
 /** The list of readers. Adding a format is one line here; see CONTRIBUTING.md. */
 import { caffe } from './caffe/index.js';
 import { kerasArchive, kerasH5 } from './keras/index.js';
+import { onnx } from './onnx/index.js';
 import { pytorch } from './pytorch/index.js';
 import type { Reader } from './reader.js';
 import { safetensors } from './safetensors.js';

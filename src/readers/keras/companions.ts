@@ -33,14 +33,14 @@ export async function findConfigBeside(files: FileSet, options: ReadOptions): Pr
 
 /** Version and backend, which `model.to_json()` has noted since Keras 1.2; Keras 3 can be told by its policies. */
 export function configOrigin(text: string): { readonly version: string | null; readonly backend: string | null } {
-  let json: { keras_version?: unknown; backend?: unknown } | null = null;
+  let json: Readonly<Record<string, unknown>> | null;
   try {
-    json = JSON.parse(text) as typeof json;
+    json = JSON.parse(text) as Readonly<Record<string, unknown>> | null;
   } catch {
     return { version: null, backend: null }; // Told when the configuration is parsed.
   }
-  const version = json?.keras_version ?? (text.includes('"DTypePolicy"') ? '3.0' : null);
-  return { version: typeof version === 'string' ? version : null, backend: typeof json?.backend === 'string' ? json.backend : null };
+  const word = (value: unknown) => (typeof value === 'string' ? value : null);
+  return { version: word(json?.keras_version) ?? (text.includes('"DTypePolicy"') ? '3.0' : null), backend: word(json?.backend) };
 }
 
 async function readText(files: FileSet, name: string): Promise<string> {

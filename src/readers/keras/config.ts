@@ -77,9 +77,15 @@ export function parseModelConfig(text: string, file: string): KerasModel {
 /** Refuses JSON that is nested deeper than any configuration, before anything recursive walks over it. */
 function checkDepth(text: string, file: string): void {
   let depth = 0;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{]|[\]}]/gs)) {
-    if (token === '[' || token === '{') depth++;
-    else if (token === ']' || token === '}') depth--;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (inString) {
+      if (character === '\\') i++;
+      else if (character === '"') inString = false;
+    } else if (character === '"') inString = true;
+    else if (character === '[' || character === '{') depth++;
+    else if (character === ']' || character === '}') depth--;
     if (depth > MAX_JSON_DEPTH) throw new ModelError('malformed', `the model configuration is nested more than ${MAX_JSON_DEPTH} deep`, { file });
   }
 }

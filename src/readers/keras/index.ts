@@ -3,7 +3,6 @@
  * configuration), and the zip archive of Keras 3.
  */
 import { sliceSource } from '../../bytes/byte-source.js';
-import type { FileSet } from '../../bytes/file-set.js';
 import { type Hdf5Group, isHdf5, openHdf5 } from '../../containers/hdf5/index.js';
 import { looksLikeZip, openZip, type ZipArchive } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';

@@ -35,7 +35,7 @@ export async function isWeightTree(root: Hdf5Group): Promise<boolean> {
 }
 
 /**
- * Lists all layers that have variables; the optimiser's are left out.
+ * Lists all layers that have variables, those of one class in the order of the model; the optimiser's are left out.
  *
  * @throws ModelError 'malformed' for a tree that is none
  */
@@ -44,7 +44,7 @@ export async function readTreeLayers(root: Hdf5Group, file: string): Promise<Tre
   let groups = 0;
   const visit = async (group: Hdf5Group, path: string, depth: number): Promise<void> => {
     if (depth > MAX_DEPTH || ++groups > MAX_GROUPS) throw new ModelError('malformed', 'the groups are nested without an end', { file });
-    for (const key of await group.keys()) {
+    for (const key of (await group.keys()).toSorted(byNumber)) {
       if (depth === 0 && key === 'optimizer') continue;
       const child = await group.get(key);
       if (child?.kind !== 'group') continue;
@@ -53,14 +53,22 @@ export async function readTreeLayers(root: Hdf5Group, file: string): Promise<Tre
     }
   };
   const readVars = async (vars: Hdf5Group, path: string): Promise<void> => {
-    const keys = (await vars.keys()).toSorted((a, b) => Number(a) - Number(b));
     const tensors: Tensor[] = [];
-    for (const key of keys) tensors.push(openWeight((await vars.get(key))!, path === '' ? `vars/${key}` : `${path}/vars/${key}`, file));
+    for (const key of (await vars.keys()).toSorted(byNumber))
+      tensors.push(openWeight((await vars.get(key))!, path === '' ? `vars/${key}` : `${path}/vars/${key}`, file));
     const name = (await vars.attributes()).get('name');
     if (tensors.length > 0) layers.push({ path, name: typeof name === 'string' ? name : null, tensors });
   };
   await visit(root, '', 0);
   return layers;
+}
+
+/** conv2d, conv2d_1, conv2d_2, ..., conv2d_10: within a class the order of the model. */
+function byNumber(a: string, b: string): number {
+  const [, stemA = '', numberA = '-1'] = /^(.*?)_?(\d+)?$/.exec(a) ?? [];
+  const [, stemB = '', numberB = '-1'] = /^(.*?)_?(\d+)?$/.exec(b) ?? [];
+  if (stemA !== stemB) return stemA < stemB ? -1 : 1;
+  return Number(numberA) - Number(numberB);
 }
 
 /**

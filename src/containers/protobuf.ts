@@ -75,6 +75,24 @@ export class WireReader {
     return new TextDecoder().decode(await this.bytes(field));
   }
 
+  /** Integers packed into one length-delimited field. */
+  async varints(field: Field): Promise<bigint[]> {
+    const values: bigint[] = [];
+    let value = 0n;
+    let shift = 0n;
+    for (const byte of await this.bytes(field)) {
+      value |= BigInt(byte & 127) << shift;
+      shift += 7n;
+      if (shift > 70n) throw this.error(field.start, 'a number has more than ten bytes');
+      if (byte < 128) {
+        values.push(BigInt.asUintN(64, value));
+        [value, shift] = [0n, 0n];
+      }
+    }
+    if (shift > 0n) throw this.error(field.start, 'the bytes end inside a number');
+    return values;
+  }
+
   error(offset: number, problem: string): ModelError {
     return new ModelError('malformed', problem, { file: this.source.name, offset });
   }

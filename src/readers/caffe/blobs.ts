@@ -3,7 +3,7 @@ import { sliceSource } from '../../bytes/byte-source.js';
 import type { Field, WireReader } from '../../containers/protobuf.js';
 import type { TextField, TextMessage } from '../../containers/prototext.js';
 import { computedTensor, storedTensor, type Tensor } from '../../model/tensor.js';
-import { decodeMessage, packedVarints, textsOf } from './message.js';
+import { decodeMessage, textsOf } from './message.js';
 import { BLOB, BLOBS_FIELD, SCHEMA } from './schema.js';
 
 export interface Caffemodel {
@@ -75,7 +75,7 @@ async function readBlob(wire: WireReader, span: Field, name: string): Promise<Te
     } else if (field.number === BLOB.shape) {
       shape = [];
       for await (const dim of wire.fields(field.start, field.end)) {
-        const sizes = dim.wireType === 0 ? [dim.varint] : await packedVarints(wire, dim);
+        const sizes = dim.wireType === 0 ? [dim.varint] : await wire.varints(dim);
         shape.push(...sizes.map((size) => Number(BigInt.asIntN(64, size))));
       }
     } else if (field.number === BLOB.data || field.number === BLOB.doubleData) {

@@ -27,26 +27,8 @@ async function decodeField(wire: WireReader, field: Field, type: string): Promis
   }
   if (type === 'Any') return [{ kind: 'message', fields: [] }];
   if (type !== 'int' && !ENUMS[type]) return [await decodeMessage(wire, field.start, field.end, type)];
-  const numbers = field.wireType === 0 ? [field.varint] : await packedVarints(wire, field);
+  const numbers = field.wireType === 0 ? [field.varint] : await wire.varints(field);
   return numbers.map((value) => word(ENUMS[type]?.[Number(value)] ?? String(BigInt.asIntN(64, value))));
-}
-
-/** Repeated integers may be packed into one field. */
-export async function packedVarints(wire: WireReader, field: Field): Promise<bigint[]> {
-  const bytes = await wire.bytes(field);
-  const values: bigint[] = [];
-  let value = 0n;
-  let shift = 0n;
-  for (const byte of bytes) {
-    value |= BigInt(byte & 127) << shift;
-    shift += 7n;
-    if (shift > 70n) throw wire.error(field.start, 'a number has more than ten bytes');
-    if (byte < 128) {
-      values.push(BigInt.asUintN(64, value));
-      [value, shift] = [0n, 0n];
-    }
-  }
-  return values;
 }
 
 /** Messages of a field. */

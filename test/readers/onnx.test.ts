@@ -1,0 +1,43 @@
+/** ONNX files of other people: every initializer with its content, and refusals. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { isModelError } from '../../src/errors.js';
+import { nodeFileSet } from '../../src/node/index.js';
+import { openModel } from '../../src/readers/open.js';
+import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
+import { DIGITS } from '../cli/run-cli.js';
+import { convertInMemory } from '../run-onnx.js';
+
+const cases = corpusCases(({ format }) => format === 'onnx');
+
+describe.skipIf(!hasCorpus)(`real ONNX files${corpusTitle}`, () => {
+  it('are all there', () => {
+    expect(cases.length).toBe(47);
+  });
+
+  it.each(cases.filter(({ kind }) => kind !== 'refuse'))('$case: every initializer is listed with its content', async ({ folder, model }) => {
+    const files = await nodeFileSet(join(folder, model));
+    const listed = await listedTensors(await openModel(files));
+    await files.close();
+    const recorded = recordedTensors(folder).map((tensor) => [tensor.name, describeTensor(tensor)] as const);
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(recorded));
+  });
+
+  it.each(cases.filter(({ expect: answer }) => answer === 'refuse'))('$case is refused', async ({ folder, model }) => {
+    const files = await nodeFileSet(join(folder, model));
+    const outcome = await openModel(files).catch((error: unknown) => error);
+    await files.close();
+    expect(isModelError(outcome)).toBe(true);
+  });
+});
+
+it('a file that was cut anywhere is refused', async () => {
+  const files = await nodeFileSet(join(DIGITS, 'digits.pth'));
+  const { bytes } = await convertInMemory(files);
+  await files.close();
+  for (let cut = 0; cut < bytes.length - 700; cut += cut < 2000 ? 1 : 499) {
+    const outcome = await openModel(memoryFileSet({ 'x.onnx': bytes.subarray(0, cut) }, 'x.onnx')).catch((error: unknown) => error);
+    expect(isModelError(outcome), `cut at ${cut}`).toBe(true);
+  }
+});

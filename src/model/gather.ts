@@ -41,7 +41,7 @@ export function gather(bench: Workbench, unit: WordBytes, { at, loops }: Box): v
   const last = loops.at(-1);
   const run = last?.stride === 1 ? last.size : 1;
   const rest = withSteps(last?.stride === 1 ? loops.slice(0, -1) : loops, run);
-  const inner = rest.pop() ?? { size: 1, stride: 0, step: 0 };
+  const inner = rest.pop() ?? { size: 1, stride: 0, step: run };
   const across = takeLineAxis(rest, inner.stride);
   const steps = rest.map(({ size, step }) => ({ size, stride: step }));
   const copyTile = unit === 4 && run === 1 && across.stride === 1 ? transposer(bench) : copier(bench, unit, run);

@@ -15,11 +15,19 @@ const STAGING_BYTES = 2 ** 25;
 const buffers = new Pool(() => new ArrayBuffer(CHUNK_BYTES));
 const workbenches = new Pool(() => makeWorkbench(STAGING_BYTES, CHUNK_BYTES));
 
+/** How much memory a stream uses; smaller than the buffers in tests. */
+export interface StreamLimits {
+  readonly chunkBytes: number;
+  readonly stagingBytes: number;
+}
+
+const LIMITS: StreamLimits = { chunkBytes: CHUNK_BYTES, stagingBytes: STAGING_BYTES };
+
 /** See `tensorChunks`. */
-export async function* streamChunks(tensor: Tensor): AsyncGenerator<Uint8Array> {
+export async function* streamChunks(tensor: Tensor, limits = LIMITS): AsyncGenerator<Uint8Array> {
   const walk = walkInWords(tensor.walk);
   if (walk.loops.some(({ size }) => size === 0)) return;
-  for await (const chunk of isContiguous(walk.loops) ? streamInOrder(walk) : streamStaged(walk)) {
+  for await (const chunk of isContiguous(walk.loops) ? streamInOrder(walk, limits) : streamStaged(walk, limits)) {
     yield tensor.stages.reduce((bytes, step) => step.apply(bytes), chunk);
   }
 }
@@ -43,10 +51,10 @@ function isContiguous(loops: readonly Loop[]): boolean {
 }
 
 /** Reads one chunk ahead, so that reading overlaps with what the consumer does. */
-async function* streamInOrder({ source, unit, at, loops }: WordWalk): AsyncGenerator<Uint8Array> {
+async function* streamInOrder({ source, unit, at, loops }: WordWalk, { chunkBytes }: StreamLimits): AsyncGenerator<Uint8Array> {
   const start = at * unit;
   const end = start + (loops[0]?.size ?? 1) * unit;
-  if (end - start <= CHUNK_BYTES) {
+  if (end - start <= chunkBytes) {
     const chunk = new Uint8Array(end - start);
     await source.readInto(start, chunk);
     yield chunk;
@@ -54,18 +62,18 @@ async function* streamInOrder({ source, unit, at, loops }: WordWalk): AsyncGener
   }
   const pair = [buffers.borrow(), buffers.borrow()] as const;
   const readAhead = (position: number) => {
-    const buffer = pair[((position - start) / CHUNK_BYTES) % 2]!;
-    const chunk = new Uint8Array(buffer, 0, Math.min(CHUNK_BYTES, end - position));
+    const buffer = pair[((position - start) / chunkBytes) % 2]!;
+    const chunk = new Uint8Array(buffer, 0, Math.min(chunkBytes, end - position));
     const done = source.readInto(position, chunk);
     done.catch(() => {}); // It is awaited later; until then a failure is not unhandled.
     return { chunk, done };
   };
   let next = readAhead(start);
   try {
-    for (let position = start; position < end; position += CHUNK_BYTES) {
+    for (let position = start; position < end; position += chunkBytes) {
       const { chunk, done } = next;
       await done;
-      if (position + CHUNK_BYTES < end) next = readAhead(position + CHUNK_BYTES);
+      if (position + chunkBytes < end) next = readAhead(position + chunkBytes);
       yield chunk;
     }
   } finally {
@@ -75,15 +83,15 @@ async function* streamInOrder({ source, unit, at, loops }: WordWalk): AsyncGener
 }
 
 /** Slab by slab: loads the slab's runs and gathers chunks from them. */
-async function* streamStaged(walk: WordWalk): AsyncGenerator<Uint8Array> {
+async function* streamStaged(walk: WordWalk, { chunkBytes, stagingBytes }: StreamLimits): AsyncGenerator<Uint8Array> {
   const { source, unit, loops } = walk;
-  const plan = planSlabs(loops, unit, STAGING_BYTES);
+  const plan = planSlabs(loops, unit, stagingBytes);
   const bench = workbenches.borrow();
   try {
     for (const slab of boxes(walk, plan)) {
       const { start, runLength, runs, staged } = stage(slab, plan.joined);
       await loadRuns(source, start * unit, runLength * unit, scaled(runs, unit), bench.source);
-      for (const box of boxes(staged, chunkCut(staged.loops, CHUNK_BYTES / unit))) {
+      for (const box of boxes(staged, chunkCut(staged.loops, chunkBytes / unit))) {
         gather(bench, unit, { at: box.at, loops: mergeLoops(box.loops) });
         yield bench.target.subarray(0, byteLengthOf(box, unit));
       }

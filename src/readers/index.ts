@@ -6,4 +6,4 @@ import { pytorch } from './pytorch/index.js';
 import type { Reader } from './reader.js';
 import { safetensors } from './safetensors.js';
 
-export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, pytorch, safetensors];
+export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, pytorch, safetensors];

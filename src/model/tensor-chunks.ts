@@ -9,7 +9,10 @@ import type { Loop, Tensor, Walk } from './tensor.js';
 /** Bytes per chunk; reads and writes of 1 to 4 MB run at the speed of `cp`. */
 export const CHUNK_BYTES = 2 ** 21;
 
-/** For walks that do not follow the stored order; with more, large transpositions need fewer reads. */
+/**
+ * For walks that do not follow the stored order; with more, large transpositions need fewer reads. Like the chunk's size a power
+ * of two, so that both hold whole elements of any dtype, also when they are halved.
+ */
 const STAGING_BYTES = 2 ** 25;
 
 const buffers = new Pool(() => new ArrayBuffer(CHUNK_BYTES));

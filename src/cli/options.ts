@@ -32,7 +32,7 @@ export function addSourceOptions(command: Command): Command {
 
 /** Opens the model's files, with companions that the user named and that may lie elsewhere. */
 export async function openFiles(path: string, flags: SourceFlags): Promise<{ files: FileSet; options: OpenOptions }> {
-  let files = await nodeFileSet(path);
+  let files: FileSet = await nodeFileSet(path);
   const names: { prototxt?: string; config?: string } = {};
   for (const kind of ['prototxt', 'config'] as const) {
     const given = flags[kind];

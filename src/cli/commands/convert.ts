@@ -1,5 +1,5 @@
 /** `weighbridge convert`: one model in, one out, verified. */
-import { basename, join, relative } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { WrittenFile } from '../../bytes/byte-sink.js';
 import { type ConvertResult, chooseWriter, convert } from '../../convert.js';
@@ -8,12 +8,12 @@ import { elementCount } from '../../model/tensor.js';
 import { fileSink, sha256File } from '../../node/index.js';
 import type { Report } from '../../verify/report.js';
 import { addSourceOptions, type CommonFlags, openFiles, parseWhole, type SourceFlags } from '../options.js';
-import { colour, errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, table, type Voice } from '../print.js';
+import { errColour, formatBytes, formatCount, formatTime, makeVoice, type Voice } from '../print.js';
 import { type Progress, startProgress } from '../progress.js';
 import { printReport } from '../print-report.js';
 import { addVerifyOptions, type VerifyFlags, verifyWritten } from './verify.js';
 
-interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
+export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
   readonly output: string;
   readonly to?: string;
   readonly dtype?: string;
@@ -21,6 +21,7 @@ interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
   readonly opset?: number;
   readonly externalData?: boolean;
   readonly float16Compute?: boolean;
+  readonly names?: 'source' | 'canonical';
   readonly force?: boolean;
   /** False with --no-verify. */
   readonly verify: boolean;
@@ -33,6 +34,8 @@ export interface ConvertDocument {
   readonly target: { readonly format: string; readonly dtype: string };
   readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
   readonly warnings: ConvertResult['warnings'];
+  /** Of the conversion, without verification. */
+  readonly elapsedMs: number;
   readonly report: Report | null;
 }
 
@@ -47,6 +50,7 @@ export function registerConvert(program: Command): Command {
     .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
     .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
+    .addOption(new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones').choices(['source', 'canonical']).default('source'))
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'do not run both sides afterwards');
   addSourceOptions(command);
@@ -81,6 +85,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       opset: flags.opset,
       externalData: flags.externalData,
       float16Compute: flags.float16Compute,
+      names: flags.names,
       sourceHashes: () => hashes!,
       onRead: (model) => {
         hashes = hashFiles(files.folder ?? '.', model.files);
@@ -90,29 +95,25 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     });
     const elapsedMs = performance.now() - startedAt;
     const { model, map } = result;
-    const parameterCount = model.tensors.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
-    const dtypes = [...new Set(model.tensors.map(({ tensor }) => tensor.dtype))];
+    const own = model.tensors.filter(({ beside }) => !beside);
+    const parameterCount = own.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
+    const dtypes = [...new Set(own.map(({ tensor }) => tensor.dtype))];
     const targetDType = result.dtype === 'source' ? dtypes.join(' ') : result.dtype;
-    say(
-      table(
-        [{ title: '' }, { title: '' }, { title: '' }, { title: '' }, { title: '' }, { title: '' }],
-        [
-          ['read', path, `${model.format}${model.producer ? ` (${model.producer})` : ''}`, `${map.layers.length} layers`, `${formatCount(parameterCount)} parameters`, dtypes.join(' ')],
-          ['wrote', flags.output, writer.name, formatBytes(totalBytes(result.files)), formatTime(elapsedMs), targetDType],
-        ],
-      ).trimStart(),
-    );
-    if (map.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
-    for (const sentence of map.architecture?.assumed ?? []) voice.warn(`assumed: ${sentence}`);
-    for (const { message } of result.warnings) voice.warn(message);
-    const report = flags.verify && !toStdout ? await verifyAfter(voice, path, flags, result, progress, say) : null;
+    const layers = map ? `${map.layers.length} layers   ` : '';
+    say(`read     ${path}   ${model.format}${model.producer ? ` (${model.producer})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`);
+    say(`wrote    ${flags.output}   ${writer.title}   ${formatBytes(totalBytes(result.files))}   ${targetDType}   ${formatTime(elapsedMs)}`);
+    if (map?.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
+    for (const sentence of map?.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${sentence}`));
+    for (const message of summarise(result.warnings)) voice.warn(message);
+    const report = flags.verify && !toStdout && map ? await verifyAfter(voice, path, flags, result, progress, say) : null;
     progress.stop();
     return {
       schema: 'weighbridge/convert@1',
-      source: { path, format: model.format, producer: model.producer, architecture: map.architecture?.name ?? null, parameterCount },
+      source: { path, format: model.format, producer: model.producer, architecture: map?.architecture?.name ?? null, parameterCount },
       target: { format: writer.name, dtype: targetDType },
       files: voice.asJson && !toStdout ? await describeFiles(flags.output, result.files) : [],
       warnings: result.warnings,
+      elapsedMs,
       report,
     };
   } finally {
@@ -133,12 +134,24 @@ async function hashFiles(folder: string, names: readonly string[]): Promise<Reco
   return Object.fromEntries(entries);
 }
 
+/** One line for each kind of thing that happened, however many layers it happened to. */
+function summarise(warnings: ConvertResult['warnings']): string[] {
+  const groups = new Map<string, { message: string; layers: string[] }>();
+  for (const { code, message, layer } of warnings) {
+    const key = `${code} ${message}`;
+    const group = groups.get(key) ?? { message, layers: [] };
+    if (layer !== undefined) group.layers.push(layer);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ message, layers }) => (layers.length > 0 ? `${message} (${layers.join(', ')})` : message));
+}
+
 async function describeFiles(output: string, files: readonly WrittenFile[]) {
-  const folder = files.length === 1 && files[0]!.name === basename(output) ? join(output, '..') : join(output, '..');
+  const folder = dirname(output);
   return Promise.all(
     files.map(async ({ name, byteLength }) => {
       const path = join(folder, name);
-      return { path: relative('.', path), byteLength, sha256: await sha256File(path) };
+      return { path, byteLength, sha256: await sha256File(path) };
     }),
   );
 }
@@ -146,5 +159,3 @@ async function describeFiles(output: string, files: readonly WrittenFile[]) {
 function totalBytes(files: readonly WrittenFile[]): number {
   return files.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
-
-export { colour, safeText };

@@ -8,6 +8,7 @@ import { memorySource } from '../../bytes/byte-source.js';
 import { readNpz } from '../../containers/npy.js';
 import { ModelError } from '../../errors.js';
 import { nodeFileSet } from '../../node/index.js';
+import { toArray } from '../../verify/array.js';
 import type { NdArray } from '../../verify/engine.js';
 import { firstAvailableEngine } from '../../verify/engines/index.js';
 import { makeVgg16 } from '../demo/make-vgg16.js';
@@ -47,6 +48,11 @@ export function registerDemo(program: Command): Command {
     });
 }
 
+interface Prediction {
+  readonly digit: number;
+  readonly probability: number;
+}
+
 async function demoDigits(voice: Voice, folder: string) {
   const say = voice.asJson ? () => {} : voice.say;
   const converted: { title: string; dtype: string; path: string; byteLength: number; verdict: string }[] = [];
@@ -62,7 +68,7 @@ async function demoDigits(voice: Voice, folder: string) {
   }
   const { labels } = JSON.parse(await readFile(join(DIGITS, 'labels.json'), 'utf8')) as { labels: number[] };
   const pictures = await loadInput('keras.npz');
-  const predictions = [];
+  const predictions: Prediction[][] = [];
   for (const { path } of converted) {
     const nhwc = path.includes('keras');
     predictions.push(await predict(path, nhwc ? pictures : await loadInput('torch.npz')));
@@ -86,11 +92,11 @@ async function demoDigits(voice: Voice, folder: string) {
 
 async function loadInput(name: string): Promise<NdArray> {
   const arrays = await readNpz(memorySource(new Uint8Array(await readFile(join(DIGITS, name))), name));
-  return arrays.get('input')!;
+  return toArray(arrays.get('input')!);
 }
 
 /** Class and probability of each picture, by the converted file in its consumer's runtime. */
-async function predict(path: string, input: NdArray): Promise<{ digit: number; probability: number }[]> {
+async function predict(path: string, input: NdArray): Promise<Prediction[]> {
   const engine = await firstAvailableEngine('onnx');
   const session = await engine.open({ files: await nodeFileSet(path), path });
   try {

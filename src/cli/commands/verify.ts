@@ -1,0 +1,118 @@
+/** `weighbridge verify`: a converted file against its source, or against recorded outputs. */
+import { basename } from 'node:path';
+import { type Command, Option } from 'commander';
+import { readNpy, readNpz } from '../../containers/npy.js';
+import { looksLikeZip } from '../../containers/zip.js';
+import type { ConvertResult } from '../../convert.js';
+import { ModelError } from '../../errors.js';
+import type { DType } from '../../model/dtype.js';
+import type { Tensor } from '../../model/tensor.js';
+import { fileSource, nodeFileSet } from '../../node/index.js';
+import { readOnnxModel } from '../../readers/onnx/graph.js';
+import { openModel } from '../../readers/open.js';
+import type { Report } from '../../verify/report.js';
+import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
+import { makeVoice } from '../print.js';
+import { printReport } from '../print-report.js';
+import { type Progress, startProgress } from '../progress.js';
+
+export interface VerifyFlags {
+  readonly golden?: string;
+  readonly inputs?: string;
+  readonly samples?: number;
+  readonly seed?: number;
+  readonly engine?: string;
+  readonly atol?: number;
+  readonly rtol?: number;
+}
+
+/** How both sides are run and compared; shared with `convert`. */
+export function addVerifyOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'))
+    .addOption(new Option('--inputs <file>', 'inputs to use (.npy, or .npz by input name) instead of generated ones'))
+    .addOption(new Option('--samples <count>', 'how many inputs to generate').argParser(parseWhole))
+    .addOption(new Option('--seed <number>', 'seed of the generated inputs').argParser(parseWhole))
+    .addOption(new Option('--engine <name>', 'engine that runs the written file (ort-cpu, ort-wasm)'))
+    .addOption(new Option('--atol <number>', 'absolute tolerance').argParser(parsePositive))
+    .addOption(new Option('--rtol <number>', "tolerance relative to an output's largest value").argParser(parsePositive));
+}
+
+export function registerVerify(program: Command): Command {
+  const command = program
+    .command('verify <expected> <actual>')
+    .description('run a model and its conversion to ONNX, and compare what they predict');
+  addSourceOptions(command);
+  addVerifyOptions(command);
+  return command.action(async (expected: string, actual: string, flags: CommonFlags & SourceFlags & VerifyFlags) => {
+    const voice = makeVoice(flags);
+    const progress = startProgress(voice);
+    const { files, options } = await openFiles(expected, flags);
+    try {
+      const model = await openModel(files, options);
+      const map = await model.map();
+      const target = await nodeFileSet(actual);
+      const dtype = await storedDType(actual);
+      const { verifyConversion } = await import('../../verify/verify.js');
+      const source = { files, path: expected, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
+      const report = await verifyConversion({ source, model, map, target: { files: target, path: actual }, dtype }, await verifyOptions(flags, progress));
+      progress.stop();
+      if (voice.asJson) voice.json(report);
+      else printReport(voice.say, report);
+      if (report.verdict !== 'match') process.exitCode = 1;
+      await target.close();
+    } finally {
+      progress.stop();
+      await files.close();
+    }
+  });
+}
+
+/** Verifies what `convert` has just written. */
+export async function verifyWritten(path: string, flags: SourceFlags & VerifyFlags & { readonly output: string }, result: ConvertResult, progress: Progress): Promise<Report> {
+  const { files } = await openFiles(path, flags);
+  const target = await nodeFileSet(flags.output);
+  try {
+    const { model, map, dtype } = result;
+    const { verifyConversion } = await import('../../verify/verify.js');
+    const source = { files, path, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
+    return await verifyConversion({ source, model, map: map!, target: { files: target, path: flags.output }, dtype }, await verifyOptions(flags, progress));
+  } finally {
+    await files.close();
+    await target.close();
+  }
+}
+
+async function verifyOptions(flags: VerifyFlags, progress: Progress) {
+  return {
+    golden: flags.golden === undefined ? undefined : await readArrays(flags.golden),
+    inputs: flags.inputs === undefined ? undefined : await readArrays(flags.inputs),
+    samples: flags.samples,
+    seed: flags.seed,
+    engine: flags.engine,
+    atol: flags.atol,
+    rtol: flags.rtol,
+    onProgress: (phase: string, done: number, total: number) => progress.step(phase, done, total),
+  };
+}
+
+/** Arrays of an .npz file, or the one of an .npy file. */
+async function readArrays(path: string): Promise<Map<string, Tensor>> {
+  const source = await fileSource(path);
+  const head = await source.read(0, Math.min(4, source.byteLength));
+  if (looksLikeZip(head)) return readNpz(source);
+  return new Map([['input', await readNpy(source, basename(path))]]);
+}
+
+/** The narrowest floating-point dtype that a written file stores weights in, which decides the tolerance. */
+async function storedDType(path: string): Promise<DType | 'source'> {
+  const files = await nodeFileSet(path);
+  try {
+    if (files.main === null) throw new ModelError('usage', 'an ONNX file is expected as the second argument', { file: path });
+    const { initializers } = await readOnnxModel(files, files.main);
+    const dtypes = new Set([...initializers.values()].map(({ dtype }) => dtype));
+    return dtypes.has('bfloat16') ? 'bfloat16' : dtypes.has('float16') ? 'float16' : 'source';
+  } finally {
+    await files.close();
+  }
+}

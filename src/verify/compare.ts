@@ -1,0 +1,108 @@
+/** Compares outputs value by value, and adds up what was found over all samples. */
+import type { NdArray } from './engine.js';
+import type { OutputReport } from './report.js';
+
+export interface Tolerance {
+  readonly atol: number;
+  readonly rtol: number;
+  readonly why: string;
+}
+
+/** Below this part of an output's scale a relative error says nothing. */
+const TINY = 1e-3;
+/** Up to this many values along the last axis may be classes. */
+const MIN_CLASSES = 2;
+
+export interface OutputComparison {
+  /** One sample's output; a difference in shape is a mismatch. */
+  add(expected: NdArray, actual: NdArray): void;
+  report(): OutputReport;
+  /** The smallest rtol, with the same atol, under which everything would have passed. */
+  smallestRtol(): number;
+  readonly problem: string | null;
+}
+
+/** A value passes when |expected - actual| <= atol + rtol * max|expected|, the maximum over the sample's whole output. */
+export function compareOutput(name: string, { atol, rtol }: Tolerance): OutputComparison {
+  let [compared, maxAbsolute, maxRelative, relativeToScale, smallest] = [0, 0, 0, 0, 0];
+  let [dot, normExpected, normActual] = [0, 0, 0];
+  let [same, of] = [0, 0];
+  let worst: OutputReport['worst'] = null;
+  let worstRatio = -1;
+  let passed = true;
+  let problem: string | null = null;
+  const fail = (message: string) => {
+    passed = false;
+    problem ??= message;
+  };
+
+  return {
+    get problem() {
+      return problem;
+    },
+    add(expected, actual) {
+      const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join(' x ');
+      if (expected.data.length !== actual.data.length || trim(expected.shape) !== trim(actual.shape)) {
+        fail(`output "${name}" has the shape [${actual.shape}], expected [${expected.shape}]`);
+        return;
+      }
+      let scale = 0;
+      for (const value of expected.data as Float32Array) if (Number.isFinite(value)) scale = Math.max(scale, Math.abs(value));
+      const bound = atol + rtol * scale;
+      for (let i = 0; i < expected.data.length; i++) {
+        const [a, b] = [Number(expected.data[i]), Number(actual.data[i])];
+        compared++;
+        if (!Number.isFinite(a) || !Number.isFinite(b)) {
+          if (!Object.is(a, b)) {
+            worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
+            worstRatio = Number.POSITIVE_INFINITY;
+            smallest = Number.POSITIVE_INFINITY;
+            fail(`output "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
+          }
+          continue;
+        }
+        const difference = Math.abs(a - b);
+        dot += a * b;
+        normExpected += a * a;
+        normActual += b * b;
+        maxAbsolute = Math.max(maxAbsolute, difference);
+        if (Math.abs(a) > TINY * scale) maxRelative = Math.max(maxRelative, difference / Math.abs(a));
+        if (scale > 0) relativeToScale = Math.max(relativeToScale, difference / scale);
+        if (difference > atol) smallest = Math.max(smallest, scale > 0 ? (difference - atol) / scale : Number.POSITIVE_INFINITY);
+        if (difference > worstRatio * bound) {
+          worstRatio = bound > 0 ? difference / bound : difference > 0 ? Number.POSITIVE_INFINITY : 0;
+          worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
+        }
+        if (difference > bound) fail(`output "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
+      }
+      const classes = expected.shape.at(-1) ?? 1;
+      if (expected.shape.length === 2 && classes >= MIN_CLASSES) {
+        for (let row = 0; row < expected.data.length; row += classes) {
+          of++;
+          if (argmax(expected.data, row, classes) === argmax(actual.data, row, classes)) same++;
+        }
+      }
+    },
+    report() {
+      const cosine = normExpected > 0 && normActual > 0 ? dot / Math.sqrt(normExpected * normActual) : null;
+      return { name, compared, maxAbsolute, maxRelative, relativeToScale, cosine, top1: of > 0 ? { same, of } : null, worst, passed };
+    },
+    smallestRtol: () => smallest,
+  };
+}
+
+function argmax(data: NdArray['data'], start: number, count: number): number {
+  let best = 0;
+  for (let i = 1; i < count; i++) if (Number(data[start + i]) > Number(data[start + best])) best = i;
+  return best;
+}
+
+function indexOf(position: number, shape: readonly number[]): number[] {
+  const index: number[] = [];
+  let rest = position;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    index.unshift(rest % shape[axis]!);
+    rest = Math.floor(rest / shape[axis]!);
+  }
+  return index;
+}

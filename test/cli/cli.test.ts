@@ -25,7 +25,7 @@ describe.each(DIALECTS)('$model', ({ model, golden, format }) => {
     const document = JSON.parse(stdout);
     expect(validateMap(document), JSON.stringify(validateMap.errors)).toBe(true);
     expect(document.format).toBe(format);
-    expect(document.parameterCount).toBe(53_366);
+    expect(document.parameterCount).toBe(53_126);
     const canonical = document.layers.map((layer: { canonicalName?: string }) => layer.canonicalName).filter(Boolean);
     expect(canonical).toEqual(expect.arrayContaining(['conv1_1', 'conv3_2', 'fc6', 'fc8']));
     expect(document.tensors[0].sha256).toMatch(/^[0-9a-f]{64}$/);

@@ -1,6 +1,7 @@
 /** `weighbridge verify`: a converted file against its source, or against recorded outputs. */
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
+import { memorySource } from '../../bytes/byte-source.js';
 import { readNpy, readNpz } from '../../containers/npy.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import type { ConvertResult } from '../../convert.js';
@@ -98,7 +99,9 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress) {
 
 /** Arrays of an .npz file, or the one of an .npy file. */
 async function readArrays(path: string): Promise<Map<string, Tensor>> {
-  const source = await fileSource(path);
+  const file = await fileSource(path);
+  const source = memorySource(await file.read(0, file.byteLength), path);
+  await file.close();
   const head = await source.read(0, Math.min(4, source.byteLength));
   if (looksLikeZip(head)) return readNpz(source);
   return new Map([['input', await readNpy(source, basename(path))]]);

@@ -80,7 +80,7 @@ async function timedCopy(from) {
 
 async function timedCommand(args) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--import', REPORT_PEAK, main, ...args], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', REPORT_PEAK, main, ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
   let peak = '';
   child.stdio[3].on('data', (text) => {
     peak += text;

@@ -52,7 +52,7 @@ export function registerConvert(program: Command): Command {
     .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
     .addOption(new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones').choices(['source', 'canonical']).default('source'))
     .option('--force', 'overwrite existing output')
-    .option('--no-verify', 'do not run both sides afterwards');
+    .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');
   addSourceOptions(command);
   addVerifyOptions(command);
   return command.action(async (path: string, flags: ConvertFlags) => {
@@ -75,7 +75,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const progress = startProgress(voice);
   try {
     const sink = await fileSink(flags.output, { force: flags.force });
-    let hashes: Promise<Record<string, string>> | undefined;
+    let hashes: Promise<Record<string, string>> = Promise.resolve({});
     const startedAt = performance.now();
     const result = await convert(files, sink, name, {
       ...options,
@@ -86,8 +86,10 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       externalData: flags.externalData,
       float16Compute: flags.float16Compute,
       names: flags.names,
-      sourceHashes: () => hashes!,
+      sourceHashes: () => hashes,
       onRead: (model) => {
+        // Hashing costs more than converting; whoever wants speed alone goes without.
+        if (!flags.verify) return;
         hashes = hashFiles(files.folder ?? '.', model.files);
         hashes.catch(() => {}); // Awaited when the last weight is written; until then a failure is not unhandled.
       },

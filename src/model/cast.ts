@@ -4,6 +4,7 @@
  * Every conversion goes through float32 or, where the source has more precision, float64.
  */
 import type { DType } from './dtype.js';
+import { instantiateKernels, type KernelInstance } from './kernel-instance.js';
 import { type Stage, type Tensor, withStage } from './tensor.js';
 
 /** What a cast did to values, counted while the tensor is streamed. */
@@ -161,8 +162,37 @@ function roundToOdd(values: Float64Array): Float32Array {
   return narrowed;
 }
 
-/** Rounds to IEEE binary16. */
+/** Values that the kernel's memory holds at a time. */
+const KERNEL_VALUES = 2 ** 18;
+/** The kernel takes whole groups; the few values that are left over go the plain way. */
+const KERNEL_GROUP = 8;
+const TALLY_AT = KERNEL_VALUES * 4;
+
+let halfKernel: KernelInstance | null = null;
+
+/** Rounds to IEEE binary16, in WebAssembly where there is enough to do. */
 function float32ToHalf(values: Float32Array, tally: CastTally): Uint16Array {
+  const whole = values.length - (values.length % KERNEL_GROUP);
+  if (whole < 64) return float32ToHalfPlain(values, tally);
+  halfKernel ??= instantiateKernels(TALLY_AT + 16);
+  const { buffer, kernels } = halfKernel;
+  const halves = new Uint16Array(values.length);
+  for (let start = 0; start < whole; start += KERNEL_VALUES) {
+    const count = Math.min(KERNEL_VALUES, whole - start);
+    new Float32Array(buffer, 0, count).set(values.subarray(start, start + count));
+    kernels.narrowToHalf(0, count, TALLY_AT);
+    halves.set(new Uint16Array(buffer, 0, count), start);
+    const [overflow, underflow, nan] = new Uint32Array(buffer, TALLY_AT, 3);
+    tally.overflow += overflow!;
+    tally.underflow += underflow!;
+    tally.nan += nan!;
+  }
+  halves.set(float32ToHalfPlain(values.subarray(whole), tally), whole);
+  return halves;
+}
+
+/** The same in JavaScript; tests hold the kernel to it. */
+export function float32ToHalfPlain(values: Float32Array, tally: CastTally): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(bits.length);
   let overflow = 0;

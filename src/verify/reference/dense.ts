@@ -41,3 +41,16 @@ export const matMul: Operator = async (layer, [a, second]) => {
   }
   return y;
 };
+
+/** Rows of a table [count, width], picked by the whole numbers that flow in. */
+export const gather: Operator = async (layer, [ids]) => {
+  const table = await readWeight(layer, 'table');
+  const [count, width] = table.shape as [number, number];
+  const y = newValue([...ids!.shape, width]);
+  for (let i = 0; i < ids!.data.length; i++) {
+    const row = ids!.data[i]!;
+    if (!Number.isInteger(row) || row < 0 || row >= count) throw new ModelError('engine', `row ${row} of a table of ${count}`);
+    y.data.set(table.data.subarray(row * width, (row + 1) * width), i * width);
+  }
+  return y;
+};

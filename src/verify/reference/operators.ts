@@ -1,7 +1,7 @@
 /** The reference evaluator's table: one function for each operator of `model/ops.ts`. */
 import { concat, flatten, pad, reshape, resize, slice, transpose } from './arrangement.js';
 import { conv, convTranspose } from './convolution.js';
-import { gemm, matMul } from './dense.js';
+import { gather, gemm, matMul } from './dense.js';
 import { activations, arithmetic, pRelu, variadic } from './elementwise.js';
 import { batchNormalization, logSoftmax, lrn, softmax } from './normalisation.js';
 import type { Operator } from './operator.js';
@@ -13,6 +13,7 @@ export const OPERATORS: Readonly<Record<string, Operator>> = {
   ConvTranspose: convTranspose,
   Gemm: gemm,
   MatMul: matMul,
+  Gather: gather,
   BatchNormalization: batchNormalization,
   ...activations,
   PRelu: pRelu,

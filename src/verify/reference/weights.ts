@@ -1,6 +1,6 @@
 /** Weights as float64, read when a layer runs: whole for small ones, row by row for those that must not be held. */
 import { ModelError } from '../../errors.js';
-import type { DType } from '../../model/dtype.js';
+import { toFloat64Array } from '../../model/cast.js';
 import type { Layer } from '../../model/layer-map.js';
 import { elementCount, type Tensor, tensorBytes, tensorChunks } from '../../model/tensor.js';
 import { newValue, type Value } from './value.js';
@@ -56,11 +56,4 @@ export async function* readRows(tensor: Tensor): AsyncGenerator<RowBlock> {
     }
   }
   if (filled > 0) yield { start, count: filled / rowLength, data: block };
-}
-
-function toFloat64Array(bytes: Uint8Array, dtype: DType): Float64Array {
-  const whole = bytes.slice().buffer;
-  if (dtype === 'float64') return new Float64Array(whole);
-  if (dtype === 'float32') return Float64Array.from(new Float32Array(whole));
-  throw new ModelError('engine', `the reference evaluator does not read ${dtype} weights`);
 }

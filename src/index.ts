@@ -1,0 +1,21 @@
+/** The public face of the library; it runs in a browser. What needs Node is in 'weighbridge/node'. */
+export { type ByteSink, type FileSink, type MemorySink, memorySink, type WrittenFile } from './bytes/byte-sink.js';
+export { type ByteSource, memorySource, sliceSource } from './bytes/byte-source.js';
+export { type FileSet, memoryFileSet, withFile } from './bytes/file-set.js';
+export { readNpy, readNpz } from './containers/npy.js';
+export { type ConvertOptions, type ConvertResult, canonicalWeights, convert } from './convert.js';
+export { type ErrorPlace, isModelError, ModelError, type ModelErrorKind } from './errors.js';
+export { describeModel, type InspectOptions, inspect, type LayerDocument, type ModelDocument, type TensorDocument } from './inspect.js';
+export { castTensor } from './model/cast.js';
+export type { DType } from './model/dtype.js';
+export type { Architecture, Dim, Layer, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from './model/layer-map.js';
+export { makeLayer, OPS } from './model/ops.js';
+export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorBytes, tensorChunks } from './model/tensor.js';
+export { readers } from './readers/index.js';
+export { type OpenOptions, openModel } from './readers/open.js';
+export type { Reader } from './readers/reader.js';
+export { VERSION } from './version.js';
+export type { Report, Verdict, Witness } from './verify/report.js';
+export { type ConversionToVerify, type VerifyOptions, verifyConversion } from './verify/verify.js';
+export { type AnyWriter, writers } from './writers/index.js';
+export type { WeightsWriter, Writer, WriteOptions, WriteResult } from './writers/writer.js';

@@ -76,6 +76,19 @@
               (i32x4.sub (local.get $magnitude) (v128.const i32x4 0x37fff001 0x37fff001 0x37fff001 0x37fff001))
               (v128.and (i32x4.shr_u (local.get $magnitude) (i32.const 13)) (v128.const i32x4 1 1 1 1)))
             (i32.const 13)))
+        ;; Four normal values, nearly always: their distances to both ends of the range have no sign bit.
+        (if (i32.eqz
+              (i32x4.bitmask
+                (v128.or
+                  (i32x4.sub (local.get $magnitude) (v128.const i32x4 0x38800000 0x38800000 0x38800000 0x38800000))
+                  (i32x4.sub (v128.const i32x4 0x477fe000 0x477fe000 0x477fe000 0x477fe000) (local.get $magnitude)))))
+          (then
+            (local.set $half
+              (v128.or (local.get $half) (v128.and (i32x4.shr_u (local.get $word) (i32.const 16)) (v128.const i32x4 0x8000 0x8000 0x8000 0x8000))))
+            (v128.store64_lane 0 (local.get $write) (i16x8.narrow_i32x4_u (local.get $half) (local.get $half)))
+            (local.set $read (i32.add (local.get $read) (i32.const 16)))
+            (local.set $write (i32.add (local.get $write) (i32.const 8)))
+            (br $next)))
         ;; Below 2^-14: added to 0.5, whose last bit is worth 2^-24, the sum is rounded to a count of half's smallest steps.
         (local.set $half
           (v128.bitselect

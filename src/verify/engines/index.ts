@@ -3,9 +3,10 @@ import { ModelError } from '../../errors.js';
 import type { Engine } from '../engine.js';
 import { opencv } from './opencv.js';
 import { ortCpu, ortWasm } from './ort.js';
+import { tfjsCpu, tfjsWasm } from './tfjs.js';
 
 /** In order of preference: the first that runs a format and is available is taken. */
-export const engines: readonly Engine[] = [ortCpu, ortWasm, opencv];
+export const engines: readonly Engine[] = [ortCpu, ortWasm, tfjsWasm, tfjsCpu, opencv];
 
 /**
  * The engine to run a format with.

@@ -36,7 +36,7 @@ async function recordedArrays(folder: string): Promise<Map<string, Run>> {
 }
 
 describe('Keras fixtures', () => {
-  it('are eleven files', () => {
+  it('are nine files', () => {
     expect(models.length).toBe(9);
   });
 

@@ -57,7 +57,7 @@ export function seededVgg16(seed: number): readonly SeededLayer[] {
 }
 
 /** Values uniform in (-limit, limit). */
-function seededTensor(shape: readonly number[], seed: number, stream: number, limit: number): SeededTensor {
+export function seededTensor(shape: readonly number[], seed: number, stream: number, limit: number): SeededTensor {
   const key = mix(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca77));
   const scale = limit / 2 ** 31;
   return {

@@ -156,10 +156,11 @@ async function chooseWitness({ source, model, map }: ConversionToVerify, options
     try {
       const session = await engine.open(source);
       const run = portRunner(session, map, (port) => port.layout);
-      // A first run tells whether it can, before its answers are relied on.
-      await run(generateSample(map.inputs, 0, DEFAULT_SEED));
+      // A first run tells whether it can, before its answers are relied on; generated inputs need not be run twice.
+      const first = await run(generateSample(map.inputs, 0, options.seed ?? DEFAULT_SEED));
+      const answer: Side['run'] = async (feeds, sample) => (sample === 0 && !options.inputs ? first : run(feeds));
       const witness: Witness = { kind: 'runtime', independent: true, detail: `${detail}, on the original file; it shares no code with our reader` };
-      return { engine: engine.name, witness, run, maxSamples: samples ?? Number.POSITIVE_INFINITY, close: () => session.close() };
+      return { engine: engine.name, witness, run: answer, maxSamples: samples ?? Number.POSITIVE_INFINITY, close: () => session.close() };
     } catch (error) {
       if (!isModelError(error)) throw error;
       notes.push(`the independent witness ${engine.name} cannot run this model: ${error.message}`);

@@ -88,7 +88,7 @@ function numberedVgg(modules: readonly Module[]): Found | null {
   const dense = numbered.length > 0 ? numbered : single;
   const covered = list.length + dense.length;
   // A module that is not part of the pattern would be left out of the net in silence.
-  if (covered !== modules.length || !dense.every(isDense)) return null;
+  if (covered !== modules.length || !dense.every((module) => isDense(module) || isConvolution(module, false))) return null;
   // 2: Linear, ReLU; 3: and Dropout. Neighbours would have no activation between them.
   if (numbered.some(({ index }, i) => i > 0 && ![2, 3].includes(index - numbered[i - 1]!.index))) return null;
   return { blocks, dense: dense.map(asWeights), guessedPools: false };

@@ -1,5 +1,7 @@
 /** What the benchmark runs: one row each, with the most that it may cost. */
-const convert = (...extra) => (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
+const convert =
+  (...extra) =>
+  (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
 const inspect = (from) => ['inspect', from, '--quiet'];
 const SOURCES = [
   { label: 'PyTorch zip', file: 'vgg16.pth' },

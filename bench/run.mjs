@@ -33,7 +33,9 @@ if (!existsSync(join(flags.folder, 'vgg16.h5'))) {
   await makeVgg16(flags.folder);
 }
 
-console.log(`${cpus()[0].model}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform}, Node ${process.versions.node}, median of ${runs}`);
+console.log(
+  `${cpus()[0].model}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform}, Node ${process.versions.node}, median of ${runs}`,
+);
 console.log('| conversion | cp | wall | ratio to cp | limit | peak memory | limit |');
 console.log('|---|---:|---:|---:|---:|---:|---:|');
 let failed = false;

@@ -81,7 +81,9 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
 
 /** The layer map's weights as 'conv1_1.kernel', in ONNX's layouts. */
 export function canonicalWeights(map: LayerMap): Tensor[] {
-  return map.layers.flatMap((layer) => Object.entries(layer.weights).map(([role, tensor]) => ({ ...tensor, name: `${layer.canonicalName ?? layer.name}.${role}` })));
+  return map.layers.flatMap((layer) =>
+    Object.entries(layer.weights).map(([role, tensor]) => ({ ...tensor, name: `${layer.canonicalName ?? layer.name}.${role}` })),
+  );
 }
 
 /** @throws ModelError 'usage' naming what is known */

@@ -14,8 +14,8 @@ export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorByt
 export { readers } from './readers/index.js';
 export { type OpenOptions, openModel } from './readers/open.js';
 export type { Reader } from './readers/reader.js';
-export { VERSION } from './version.js';
 export type { Report, Verdict, Witness } from './verify/report.js';
 export { type ConversionToVerify, type VerifyOptions, verifyConversion } from './verify/verify.js';
+export { VERSION } from './version.js';
 export { type AnyWriter, writers } from './writers/index.js';
-export type { WeightsWriter, Writer, WriteOptions, WriteResult } from './writers/writer.js';
+export type { WeightsWriter, WriteOptions, WriteResult, Writer } from './writers/writer.js';

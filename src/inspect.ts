@@ -4,8 +4,8 @@ import { isModelError } from './errors.js';
 import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
 import { inferShapes } from './model/ops.js';
 import { portValueShape } from './model/ports.js';
-import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';
 import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
+import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 
 export interface TensorDocument extends Partial<TensorStatistics> {
@@ -71,7 +71,14 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
   const tensors: TensorDocument[] = [];
   let bytesDone = 0;
   for (const { tensor, layer, beside } of model.tensors) {
-    const document = { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, byteLength: tensorByteLength(tensor), layer, ...(beside ? { beside } : {}) };
+    const document = {
+      name: tensor.name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      byteLength: tensorByteLength(tensor),
+      layer,
+      ...(beside ? { beside } : {}),
+    };
     if (!options.weights) {
       tensors.push(document);
       continue;

@@ -60,4 +60,3 @@ export async function corpusExcess(entry: CorpusCase, bytes: Uint8Array): Promis
   }
   return { excess, shapes: shapes.join(' ') };
 }
-

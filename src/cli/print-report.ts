@@ -5,7 +5,9 @@ import { colour, formatCount, formatNumber, formatTime, safeText, table } from '
 /** Prints what was compared with what, each output's distance, and the verdict with its reason. */
 export function printReport(say: (text: string) => void, report: Report): void {
   const { witness, engines, inputs, tolerance } = report;
-  say(`verify   ${safeText(engines.expected)} -> ${safeText(engines.actual)}   ${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}   ${formatTime(report.elapsedMs)}`);
+  say(
+    `verify   ${safeText(engines.expected)} -> ${safeText(engines.actual)}   ${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}   ${formatTime(report.elapsedMs)}`,
+  );
   say(`witness  ${safeText(witness.detail)}`);
   if (report.outputs.length > 0) {
     say('');

@@ -3,6 +3,7 @@ import pc from 'picocolors';
 
 const colour = pc.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
 const errColour = pc.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
+
 export { colour, errColour };
 
 export interface Column {
@@ -28,7 +29,13 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
       })
       .join('  ')
       .trimEnd();
-  return [line(columns.map(({ title }) => title), colour.dim), ...rows.map((row) => line(row, (text) => text))].join('\n');
+  return [
+    line(
+      columns.map(({ title }) => title),
+      colour.dim,
+    ),
+    ...rows.map((row) => line(row, (text) => text)),
+  ].join('\n');
 }
 
 /** 553430176 as '527.8 MiB'. */

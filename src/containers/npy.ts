@@ -3,12 +3,13 @@
  *
  * @see https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
-import type { ByteSource } from '../bytes/byte-source.js';
+
 import { concatBytes } from '../bytes/byte-sink.js';
+import type { ByteSource } from '../bytes/byte-source.js';
+import { sliceSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { permute, rowMajorStrides, storedTensor, type Tensor } from '../model/tensor.js';
-import { sliceSource } from '../bytes/byte-source.js';
 import { openZip } from './zip.js';
 
 const MAGIC = '\x93NUMPY';
@@ -60,11 +61,15 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
   if (!dtype || !'<>|='.includes(order!)) throw new ModelError('unsupported', `arrays of type ${JSON.stringify(descr)} are not read`, place);
   const data = sliceSource(source, headerAt + headerLength, source.byteLength);
   const expected = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
-  if (data.byteLength !== expected) throw new ModelError('malformed', `shape [${shape}] of ${dtype} takes ${expected} bytes, but ${data.byteLength} follow. Is it truncated?`, place);
+  if (data.byteLength !== expected)
+    throw new ModelError('malformed', `shape [${shape}] of ${dtype} takes ${expected} bytes, but ${data.byteLength} follow. Is it truncated?`, place);
   const common = { name, dtype, source: data, bigEndian: order === '>', origin: { file: source.name, name } };
   if (!fortran) return storedTensor({ ...common, shape });
   const reversed = [...shape].reverse();
-  return permute(storedTensor({ ...common, shape: reversed, strides: rowMajorStrides(reversed) }), reversed.map((_, axis) => reversed.length - 1 - axis));
+  return permute(
+    storedTensor({ ...common, shape: reversed, strides: rowMajorStrides(reversed) }),
+    reversed.map((_, axis) => reversed.length - 1 - axis),
+  );
 }
 
 /**

@@ -4,7 +4,17 @@
  * @see https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
  */
 
-export const MODEL = { irVersion: 1, producerName: 2, producerVersion: 3, domain: 4, modelVersion: 5, graph: 7, opsetImport: 8, metadata: 14, functions: 25 } as const;
+export const MODEL = {
+  irVersion: 1,
+  producerName: 2,
+  producerVersion: 3,
+  domain: 4,
+  modelVersion: 5,
+  graph: 7,
+  opsetImport: 8,
+  metadata: 14,
+  functions: 25,
+} as const;
 
 export const OPSET_ID = { domain: 1, version: 2 } as const;
 

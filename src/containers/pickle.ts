@@ -51,7 +51,26 @@ const DANGEROUS_MODULES = new Set(
   ),
 );
 /** Names of the builtins that are plain data types. */
-const HARMLESS_BUILTINS = new Set(['set', 'frozenset', 'list', 'dict', 'tuple', 'int', 'long', 'float', 'bool', 'str', 'unicode', 'bytes', 'bytearray', 'complex', 'object', 'slice', 'range', 'xrange']);
+const HARMLESS_BUILTINS = new Set([
+  'set',
+  'frozenset',
+  'list',
+  'dict',
+  'tuple',
+  'int',
+  'long',
+  'float',
+  'bool',
+  'str',
+  'unicode',
+  'bytes',
+  'bytearray',
+  'complex',
+  'object',
+  'slice',
+  'range',
+  'xrange',
+]);
 const HARMLESS = new Set(['operator.attrgetter', 'functools.partial', 'io.BytesIO', 'types.SimpleNamespace']);
 
 /** Deepest stack of marks and values that real files come near is some thousand. */

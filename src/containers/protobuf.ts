@@ -52,7 +52,8 @@ export class WireReader {
       else if (wireType === 2) {
         const length = await this.#varint(at, end);
         contentStart = length.next;
-        if (length.value > BigInt(end - contentStart)) throw this.error(fieldAt, `field ${number} claims ${length.value} bytes, ${end - contentStart} are left. Is the file truncated?`);
+        if (length.value > BigInt(end - contentStart))
+          throw this.error(fieldAt, `field ${number} claims ${length.value} bytes, ${end - contentStart} are left. Is the file truncated?`);
         contentEnd = contentStart + Number(length.value);
       } else throw this.error(fieldAt, `wire type ${wireType} of field ${number} is not known`);
       if (contentEnd > end) throw this.error(fieldAt, `field ${number} runs past its message. Is the file truncated?`);
@@ -102,7 +103,8 @@ export class WireReader {
     let value = 0n;
     let position = at - this.#windowStart;
     for (let shift = 0n; shift < 70n; shift += 7n, position++) {
-      if (this.#windowStart + position >= end || position >= this.#window.byteLength) throw this.error(at, 'the bytes end inside a number. Is the file truncated?');
+      if (this.#windowStart + position >= end || position >= this.#window.byteLength)
+        throw this.error(at, 'the bytes end inside a number. Is the file truncated?');
       const byte = this.#window[position]!;
       value |= BigInt(byte & 127) << shift;
       if (byte < 128) return { value: BigInt.asUintN(64, value), next: this.#windowStart + position + 1 };

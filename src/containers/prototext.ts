@@ -38,7 +38,11 @@ export function parsePrototext(text: string, file: string): TextMessage {
   let at = 0;
   let count = 0;
   const fail = (token: Token, expected: string): never => {
-    throw new ModelError('malformed', `line ${token.line}: ${token.kind === 'end' ? 'the file ends' : `${JSON.stringify(token.text)} stands`} where ${expected} was expected`, { file });
+    throw new ModelError(
+      'malformed',
+      `line ${token.line}: ${token.kind === 'end' ? 'the file ends' : `${JSON.stringify(token.text)} stands`} where ${expected} was expected`,
+      { file },
+    );
   };
   const is = (mark: string) => tokens[at]!.kind === 'mark' && tokens[at]!.text === mark;
 

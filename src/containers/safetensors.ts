@@ -133,12 +133,18 @@ function checkCoverage(entries: readonly SafetensorsEntry[], dataStart: number, 
   let position = dataStart;
   for (const { name, start, end } of [...entries].sort((a, b) => a.start - b.start || a.end - b.end)) {
     if (start !== position) {
-      throw new ModelError('malformed', `its bytes start at ${start}, expected ${position}: tensors must follow each other without gap or overlap`, { file: source.name, tensor: name });
+      throw new ModelError('malformed', `its bytes start at ${start}, expected ${position}: tensors must follow each other without gap or overlap`, {
+        file: source.name,
+        tensor: name,
+      });
     }
     position = end;
   }
   if (position !== source.byteLength) {
-    throw new ModelError('malformed', `the tensors end at byte ${position}, the file at ${source.byteLength}. Is it truncated?`, { file: source.name, offset: Math.min(position, source.byteLength) });
+    throw new ModelError('malformed', `the tensors end at byte ${position}, the file at ${source.byteLength}. Is it truncated?`, {
+      file: source.name,
+      offset: Math.min(position, source.byteLength),
+    });
   }
 }
 

@@ -25,7 +25,8 @@ export async function openTar(source: ByteSource): Promise<ReadonlyMap<string, B
     const size = octal(header, 124, 12);
     if (size === null) throw new ModelError('malformed', 'the tar header has no size', place);
     const start = at + BLOCK;
-    if (start + size > source.byteLength) throw new ModelError('malformed', `the tar member of ${size} bytes runs past the end of the file. Is it truncated?`, place);
+    if (start + size > source.byteLength)
+      throw new ModelError('malformed', `the tar member of ${size} bytes runs past the end of the file. Is it truncated?`, place);
     const type = String.fromCharCode(header[156]!);
     if (type === '0' || type === '\0') {
       const name = text(header, 0, 100);

@@ -76,14 +76,18 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
     const header = centralEntry(view, at, nameBytes, at + 46 + nameLength, extraLength, place);
     if (byName.has(header.name)) throw new ModelError('malformed', `the zip archive has two members named ${JSON.stringify(header.name)}`, place);
     if (header.offset + 30 + nameLength + header.compressedLength > start) {
-      throw new ModelError('malformed', `the zip member ${JSON.stringify(header.name)} would run into the directory at byte ${start}`, { file, offset: header.offset });
+      throw new ModelError('malformed', `the zip member ${JSON.stringify(header.name)} would run into the directory at byte ${start}`, {
+        file,
+        offset: header.offset,
+      });
     }
     const entry = { ...header, source: () => openMember(source, header, nameBytes, start) };
     entries.push(entry);
     byName.set(header.name, entry);
     at = next;
   }
-  if (at !== directory.byteLength) throw new ModelError('malformed', `the zip directory has ${directory.byteLength - at} bytes too many`, { file, offset: start + at });
+  if (at !== directory.byteLength)
+    throw new ModelError('malformed', `the zip directory has ${directory.byteLength - at} bytes too many`, { file, offset: start + at });
   checkOverlap(entries, file);
   return { entries, get: (name) => byName.get(name) };
 }
@@ -122,12 +126,19 @@ async function readEnd(source: ByteSource): Promise<{ count: number; start: numb
   if (disks !== 0 || onDisk !== count) throw new ModelError('unsupported', 'the zip archive spans several disks', { file, offset: endAt });
   if (count > MAX_ENTRIES) throw new ModelError('unsafe', `the zip archive claims ${count} members; at most ${MAX_ENTRIES} are read`, { file, offset: endAt });
   if (start + size !== end) {
-    throw new ModelError('malformed', `the zip directory is said to span bytes ${start} to ${start + size}, but its end record is at ${end}`, { file, offset: endAt });
+    throw new ModelError('malformed', `the zip directory is said to span bytes ${start} to ${start + size}, but its end record is at ${end}`, {
+      file,
+      offset: endAt,
+    });
   }
   return { count, start, end: start + size };
 }
 
-async function readZip64End(source: ByteSource, endAt: number, record: { disks: number; onDisk: number; count: number; size: number; start: number; end: number }) {
+async function readZip64End(
+  source: ByteSource,
+  endAt: number,
+  record: { disks: number; onDisk: number; count: number; size: number; start: number; end: number },
+) {
   const file = source.name;
   if (endAt < 20) return record;
   const locator = await source.read(endAt - 20, endAt);
@@ -136,7 +147,8 @@ async function readZip64End(source: ByteSource, endAt: number, record: { disks: 
   const at = safeInteger(locatorView.getBigUint64(8, true), file, endAt - 12);
   const bytes = await source.read(at, at + 56);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  if (view.getUint32(0, true) !== ZIP64_END_RECORD) throw new ModelError('malformed', 'the zip64 end record is not where its locator says', { file, offset: at });
+  if (view.getUint32(0, true) !== ZIP64_END_RECORD)
+    throw new ModelError('malformed', 'the zip64 end record is not where its locator says', { file, offset: at });
   const wide = {
     disks: view.getUint32(16, true) + view.getUint32(20, true),
     onDisk: safeInteger(view.getBigUint64(24, true), file, at),
@@ -152,14 +164,25 @@ async function readZip64End(source: ByteSource, endAt: number, record: { disks: 
   return wide;
 }
 
-function centralEntry(view: DataView, at: number, nameBytes: Uint8Array, extraAt: number, extraLength: number, place: { file: string; offset: number }): Header {
+function centralEntry(
+  view: DataView,
+  at: number,
+  nameBytes: Uint8Array,
+  extraAt: number,
+  extraLength: number,
+  place: { file: string; offset: number },
+): Header {
   const flags = view.getUint16(at + 8, true);
   const methodNumber = view.getUint16(at + 10, true);
   const name = decodeName(nameBytes, flags);
   if (name.includes('\0')) throw new ModelError('malformed', 'a zip member has a NUL in its name', place);
   if (flags & 0x41) throw new ModelError('unsupported', `the zip member ${JSON.stringify(name)} is encrypted`, place);
   if (methodNumber !== STORED && methodNumber !== DEFLATED) {
-    throw new ModelError('unsupported', `the zip member ${JSON.stringify(name)} is compressed by method ${methodNumber}; only stored (0) and deflated (8) are read`, place);
+    throw new ModelError(
+      'unsupported',
+      `the zip member ${JSON.stringify(name)} is compressed by method ${methodNumber}; only stored (0) and deflated (8) are read`,
+      place,
+    );
   }
   let compressedLength = view.getUint32(at + 20, true);
   let byteLength = view.getUint32(at + 24, true);
@@ -195,7 +218,9 @@ async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Ar
   const sameName = nameLength === nameBytes.byteLength && localName.every((byte, i) => byte === nameBytes[i]);
   const sameMethod = localMethod === (header.method === 'stored' ? STORED : DEFLATED);
   const localSizes = [view.getUint32(18, true), view.getUint32(22, true)];
-  const sizesAgree = [compressedLength, byteLength].every((size, i) => localSizes[i] === size || localSizes[i] === 0xffffffff || (header.hasDescriptor && localSizes[i] === 0));
+  const sizesAgree = [compressedLength, byteLength].every(
+    (size, i) => localSizes[i] === size || localSizes[i] === 0xffffffff || (header.hasDescriptor && localSizes[i] === 0),
+  );
   if (!sameName || !sameMethod || !sizesAgree) {
     throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} has a header that disagrees with the directory`, place);
   }
@@ -205,7 +230,11 @@ async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Ar
   return memorySource(await inflateMember(stored, header, place), `${source.name}/${name}`);
 }
 
-async function inflateMember(stored: ByteSource, { name, byteLength, compressedLength, crc32: expected }: Header, place: { file: string; offset: number }): Promise<Uint8Array> {
+async function inflateMember(
+  stored: ByteSource,
+  { name, byteLength, compressedLength, crc32: expected }: Header,
+  place: { file: string; offset: number },
+): Promise<Uint8Array> {
   if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * MAX_DEFLATE_RATIO + 64) {
     throw new ModelError('unsafe', `the zip member ${JSON.stringify(name)} claims to inflate from ${compressedLength} to ${byteLength} bytes`, place);
   }

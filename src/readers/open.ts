@@ -26,7 +26,9 @@ export async function recognise(files: FileSet): Promise<Reader> {
   for (const reader of readers) {
     if (await reader.match(probe)) return reader;
   }
-  throw new ModelError('unknown-format', `${describeContent(probe)}. Known formats: ${readers.map((reader) => reader.title).join(', ')}.`, { file: files.label });
+  throw new ModelError('unknown-format', `${describeContent(probe)}. Known formats: ${readers.map((reader) => reader.title).join(', ')}.`, {
+    file: files.label,
+  });
 }
 
 /** @throws ModelError 'usage' when there is no reader of that name */

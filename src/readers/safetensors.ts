@@ -43,9 +43,13 @@ export const safetensors: Reader = {
       warnings: [],
       files: index === null ? shards : [index, ...shards],
       map: async () => {
-        throw new ModelError('unsupported', 'a safetensors file holds weights without wiring, so there is no net to build. It can be inspected, and written as weights (safetensors, npz).', {
-          file: files.label,
-        });
+        throw new ModelError(
+          'unsupported',
+          'a safetensors file holds weights without wiring, so there is no net to build. It can be inspected, and written as weights (safetensors, npz).',
+          {
+            file: files.label,
+          },
+        );
       },
     };
   },

@@ -83,11 +83,17 @@ export async function verifyConversion({ source, model, map, target, dtype }: Co
         if (count > 1 && !varies) notes.push(`output "${name}" is the same for all ${count} inputs, so comparing it proves little`);
       }
       const outputs = comparisons.map(({ comparison }) => comparison.report());
-      const problems = [...weights.mismatches.map(({ message }) => message), ...comparisons.map(({ comparison }) => comparison.problem).filter((problem) => problem !== null)];
+      const problems = [
+        ...weights.mismatches.map(({ message }) => message),
+        ...comparisons.map(({ comparison }) => comparison.problem).filter((problem) => problem !== null),
+      ];
       const smallest = Math.max(...comparisons.map(({ comparison }) => comparison.smallestRtol()));
       return {
         schema: 'weighbridge/report@1',
-        verdict: verdictOf(outputs.map(({ compared, passed }) => ({ compared, passed })), weights.mismatches.length),
+        verdict: verdictOf(
+          outputs.map(({ compared, passed }) => ({ compared, passed })),
+          weights.mismatches.length,
+        ),
         witness: expected.witness,
         engines: { expected: expected.engine, actual: actual.engine },
         device: 'cpu',
@@ -132,12 +138,23 @@ function portRunner(session: Session, map: LayerMap, layoutOf: (port: Port) => L
   const pair = (ports: readonly Port[], names: readonly string[], what: string) => {
     const byName = ports.every(({ name }) => names.includes(name));
     if (!byName && ports.length !== names.length) {
-      throw new ModelError('engine', `the runtime sees ${names.length} ${what} (${names.join(', ')}), the model has ${ports.length} (${ports.map(({ name }) => name).join(', ')})`);
+      throw new ModelError(
+        'engine',
+        `the runtime sees ${names.length} ${what} (${names.join(', ')}), the model has ${ports.length} (${ports.map(({ name }) => name).join(', ')})`,
+      );
     }
     return ports.map((port, i) => ({ port, name: byName ? port.name : names[i]! }));
   };
-  const inputs = pair(map.inputs, session.inputs.map(({ name }) => name), 'inputs');
-  const outputs = pair(map.outputs, session.outputs.map(({ name }) => name), 'outputs');
+  const inputs = pair(
+    map.inputs,
+    session.inputs.map(({ name }) => name),
+    'inputs',
+  );
+  const outputs = pair(
+    map.outputs,
+    session.outputs.map(({ name }) => name),
+    'outputs',
+  );
   return async (feeds) => {
     const fed = new Map(inputs.map(({ port, name }) => [name, toLayout(feeds.get(port.name)!, port.layout, layoutOf(port))]));
     const results = await session.run(fed);
@@ -169,7 +186,13 @@ async function chooseWitness({ source, model, map }: ConversionToVerify, options
   const session = await referenceSession(map, { onProgress: (done: number, total: number) => options.onProgress?.('reference', done, total) });
   const detail = 'our own float64 evaluator on the layer map; it sees a mistake of the writer, but not one of the reader. Recorded outputs (--golden) would.';
   const maxSamples = multiplications(map) > SMALL_NET ? SAMPLES.largeReference : Number.POSITIVE_INFINITY;
-  return { engine: 'reference', witness: { kind: 'reference', independent: false, detail }, run: portRunner(session, map, (port) => port.layout), maxSamples, close: () => session.close() };
+  return {
+    engine: 'reference',
+    witness: { kind: 'reference', independent: false, detail },
+    run: portRunner(session, map, (port) => port.layout),
+    maxSamples,
+    close: () => session.close(),
+  };
 }
 
 async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: LayerMap): Promise<Expected> {
@@ -178,7 +201,11 @@ async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: LayerMa
     const tensor = pick(golden, 'output', port, i, map.outputs.length);
     if (tensor) outputs.set(port.name, await toArray(tensor));
   }
-  if (outputs.size === 0) throw new ModelError('malformed', `the recorded file has no outputs: arrays named output, or output:<name>, are expected; it has ${[...golden.keys()].join(', ')}`);
+  if (outputs.size === 0)
+    throw new ModelError(
+      'malformed',
+      `the recorded file has no outputs: arrays named output, or output:<name>, are expected; it has ${[...golden.keys()].join(', ')}`,
+    );
   return {
     engine: 'recorded',
     witness: { kind: 'recorded', independent: true, detail: 'outputs that were recorded in the original framework; they share no code with this tool' },
@@ -196,7 +223,11 @@ interface GivenInputs {
 function recordedInputs(golden: ReadonlyMap<string, Tensor>, map: LayerMap): Promise<GivenInputs> {
   const found = map.inputs.map((port, i) => {
     const tensor = pick(golden, 'input', port, i, map.inputs.length);
-    if (!tensor) throw new ModelError('malformed', `the recorded file has no input for "${port.name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`);
+    if (!tensor)
+      throw new ModelError(
+        'malformed',
+        `the recorded file has no input for "${port.name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`,
+      );
     return { port, tensor };
   });
   return sampled(found);
@@ -214,8 +245,13 @@ function givenInputs(inputs: ReadonlyMap<string, Tensor>, map: LayerMap): Promis
 
 async function sampled(found: readonly { port: Port; tensor: Tensor }[]): Promise<GivenInputs> {
   for (const { port, tensor } of found) {
-    const fits = tensor.shape.length === port.shape.length && port.shape.every((size, axis) => axis === 0 || typeof size === 'string' || size === tensor.shape[axis]);
-    if (!fits) throw new ModelError('malformed', `the input for "${port.name}" has the shape [${tensor.shape}], but the model takes [${port.shape}] (${port.layout})`, { file: tensor.origin.file, tensor: tensor.name });
+    const fits =
+      tensor.shape.length === port.shape.length && port.shape.every((size, axis) => axis === 0 || typeof size === 'string' || size === tensor.shape[axis]);
+    if (!fits)
+      throw new ModelError('malformed', `the input for "${port.name}" has the shape [${tensor.shape}], but the model takes [${port.shape}] (${port.layout})`, {
+        file: tensor.origin.file,
+        tensor: tensor.name,
+      });
   }
   const arrays = new Map<string, NdArray>();
   const count = found[0]!.tensor.shape[0]!;
@@ -225,7 +261,11 @@ async function sampled(found: readonly { port: Port; tensor: Tensor }[]): Promis
 
 /** An array for a port: 'output:<name>', 'output_<i>', or plain 'output' where there is one. */
 function pick(arrays: ReadonlyMap<string, Tensor>, word: string, port: Port, i: number, count: number): Tensor | undefined {
-  return arrays.get(`${word}:${port.name}`) ?? arrays.get(`${word}_${i}`) ?? (count === 1 ? (arrays.get(word) ?? [...arrays].find(([name]) => name.startsWith(`${word}:`))?.[1]) : undefined);
+  return (
+    arrays.get(`${word}:${port.name}`) ??
+    arrays.get(`${word}_${i}`) ??
+    (count === 1 ? (arrays.get(word) ?? [...arrays].find(([name]) => name.startsWith(`${word}:`))?.[1]) : undefined)
+  );
 }
 
 /**
@@ -235,8 +275,18 @@ function pick(arrays: ReadonlyMap<string, Tensor>, word: string, port: Port, i: 
  */
 function chooseTolerance(expected: Expected, dtype: DType | 'source', { atol, rtol }: VerifyOptions): Tolerance {
   if (atol !== undefined || rtol !== undefined) return { atol: atol ?? 0, rtol: rtol ?? 0, why: 'as given' };
-  if (dtype === 'float16') return { atol: 1e-6, rtol: 5e-3, why: 'rounding weights to float16 moves outputs by about 6e-4 of their scale; that the rounding itself is right is checked weight by weight' };
-  if (dtype === 'bfloat16') return { atol: 1e-6, rtol: 3e-2, why: 'rounding weights to bfloat16 moves outputs by about 5e-3 of their scale; that the rounding itself is right is checked weight by weight' };
+  if (dtype === 'float16')
+    return {
+      atol: 1e-6,
+      rtol: 5e-3,
+      why: 'rounding weights to float16 moves outputs by about 6e-4 of their scale; that the rounding itself is right is checked weight by weight',
+    };
+  if (dtype === 'bfloat16')
+    return {
+      atol: 1e-6,
+      rtol: 3e-2,
+      why: 'rounding weights to bfloat16 moves outputs by about 5e-3 of their scale; that the rounding itself is right is checked weight by weight',
+    };
   const who = expected.witness.kind === 'reference' ? 'float32 against float64' : 'two float32 runtimes, which add in another order';
   return { atol: 1e-6, rtol: 2e-5, why: `${who}: up to 5e-6 of an output's scale was measured on VGG16; real faults are a thousand times larger` };
 }

@@ -9,7 +9,11 @@ import type { Report, WeightMismatch } from './report.js';
  * Every weight of every layer must be in the file, under the node of the layer's name, with the values that rounding to the
  * stored dtype gives. A net whose biases are all zero would hide a dropped bias from any comparison of outputs.
  */
-export async function compareWeights(map: LayerMap, written: ReadModel, onProgress?: (done: number, total: number) => void): Promise<NonNullable<Report['weights']>> {
+export async function compareWeights(
+  map: LayerMap,
+  written: ReadModel,
+  onProgress?: (done: number, total: number) => void,
+): Promise<NonNullable<Report['weights']>> {
   const nodes = new Map(written.nodes.map((node) => [node.name, node]));
   const casts = new Map(written.nodes.filter(({ op }) => op === 'Cast').map((node) => [node.outputs[0]!, node.inputs[0]!]));
   const pairs = map.layers.flatMap((layer) => Object.entries(layer.weights).map(([role, tensor]) => ({ layer, role, tensor })));

@@ -25,8 +25,10 @@ export function castWeights(weights: readonly Tensor[], dtype: DType | 'source')
 /** Sentences for what does not survive a cast: finite values that become infinite, nonzero values that become zero. */
 export function castNotices(name: string, tally: CastTally, dtype: DType | 'source'): Notice[] {
   const notices: Notice[] = [];
-  if (tally.overflow > 0) notices.push({ code: 'overflow', message: `${name}: ${tally.overflow} finite values are too large for ${dtype} and became infinite` });
-  if (tally.underflow > 0) notices.push({ code: 'underflow', message: `${name}: ${tally.underflow} nonzero values are too small for ${dtype} and became zero` });
+  if (tally.overflow > 0)
+    notices.push({ code: 'overflow', message: `${name}: ${tally.overflow} finite values are too large for ${dtype} and became infinite` });
+  if (tally.underflow > 0)
+    notices.push({ code: 'underflow', message: `${name}: ${tally.underflow} nonzero values are too small for ${dtype} and became zero` });
   if (tally.nan > 0) notices.push({ code: 'nan', message: `${name}: ${tally.nan} values are NaN` });
   return notices;
 }

@@ -21,7 +21,8 @@ export const safetensors: WeightsWriter = {
     const errors: ModelError[] = [];
     for (const { name, dtype, origin } of weights) {
       const place = { file: origin.file, tensor: name };
-      if (safetensorsDType(dtype) === undefined) errors.push(new ModelError('unsupported', `safetensors has no dtype ${dtype}. Known: ${Object.values(SAFETENSORS_DTYPES).join(', ')}.`, place));
+      if (safetensorsDType(dtype) === undefined)
+        errors.push(new ModelError('unsupported', `safetensors has no dtype ${dtype}. Known: ${Object.values(SAFETENSORS_DTYPES).join(', ')}.`, place));
       if (name === '__metadata__') errors.push(new ModelError('unsupported', 'safetensors reserves this name', place));
       if (names.has(name)) errors.push(new ModelError('unsupported', 'the name is taken twice, and a safetensors file has each name once', place));
       names.add(name);
@@ -41,7 +42,12 @@ export const safetensors: WeightsWriter = {
     let done = 0;
     for (const [i, shard] of shards.entries()) {
       const file = await sink.create(shardNames[i]!);
-      await file.write(encodeSafetensorsHeader(shard.map((tensor) => ({ ...tensor, byteLength: tensorByteLength(tensor) })), facts));
+      await file.write(
+        encodeSafetensorsHeader(
+          shard.map((tensor) => ({ ...tensor, byteLength: tensorByteLength(tensor) })),
+          facts,
+        ),
+      );
       for (const tensor of shard) {
         for await (const chunk of tensorChunks(tensor)) {
           await file.write(chunk);

@@ -12,7 +12,13 @@ import { CORPUS, corpusCases, corpusTitle, describe as describeTensor, hasCorpus
 
 describe.skipIf(!hasCorpus)(`low-level HDF5 files${corpusTitle}`, () => {
   const folder = join(CORPUS, 'hdf5-lowlevel');
-  const index = hasCorpus ? (JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as { file: string; expect: string; tensors?: (RecordedTensor & { optional?: boolean })[] }[]) : [];
+  const index = hasCorpus
+    ? (JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as {
+        file: string;
+        expect: string;
+        tensors?: (RecordedTensor & { optional?: boolean })[];
+      }[])
+    : [];
 
   it.each(index)('$file', async ({ file, expect: answer, tensors = [] }) => {
     let found: Map<string, string>;
@@ -82,5 +88,11 @@ async function listDatasets(bytes: Uint8Array): Promise<Map<string, string>> {
 
 async function describeDataset({ path, dtype, shape, source, bigEndian }: Hdf5Dataset): Promise<string> {
   const tensor = storedTensor({ name: path, dtype: dtype!, shape, source, bigEndian, origin: { file: 'x.h5' } });
-  return describeTensor({ dtype: dtype!, shape, sha256: createHash('sha256').update(await tensorBytes(tensor)).digest('hex') });
+  return describeTensor({
+    dtype: dtype!,
+    shape,
+    sha256: createHash('sha256')
+      .update(await tensorBytes(tensor))
+      .digest('hex'),
+  });
 }

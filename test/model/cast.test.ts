@@ -84,5 +84,12 @@ it('float32 to bfloat16 rounds to nearest, ties to even', () => {
 
 it('8-bit floats widen as their formats say', () => {
   expect([...toFloat64Array(Uint8Array.of(0x00, 0x01, 0x38, 0x7e, 0xff), 'float8_e4m3fn')]).toEqual([0, 2 ** -9, 1, 448, Number.NaN]);
-  expect([...toFloat64Array(Uint8Array.of(0x00, 0x01, 0x3c, 0x7b, 0x7c, 0xfd), 'float8_e5m2')]).toEqual([0, 2 ** -16, 1, 57344, Number.POSITIVE_INFINITY, Number.NaN]);
+  expect([...toFloat64Array(Uint8Array.of(0x00, 0x01, 0x3c, 0x7b, 0x7c, 0xfd), 'float8_e5m2')]).toEqual([
+    0,
+    2 ** -16,
+    1,
+    57344,
+    Number.POSITIVE_INFINITY,
+    Number.NaN,
+  ]);
 });

@@ -44,7 +44,9 @@ describe.skipIf(!hasCorpus)(`real Caffe files${corpusTitle}`, () => {
   });
 
   const folder = join(CORPUS, 'caffe-prototxts');
-  const index = existsSync(folder) ? (JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as { file: string; layers: number; inputs: string[] }[]) : [];
+  const index = existsSync(folder)
+    ? (JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as { file: string; layers: number; inputs: string[] }[])
+    : [];
   it.each(index)('$file: its layers of the TEST phase are counted', ({ file, layers }) => {
     const net = parseCaffeNet(readFileSync(join(folder, file), 'utf8'), file);
     expect(net.layers.length).toBe(layers);

@@ -38,12 +38,15 @@ describe.skipIf(!hasCorpus)(`real Keras files${corpusTitle}`, () => {
     expect(isModelError(outcome), String(outcome)).toBe(true);
   });
 
-  it.each(cases.filter(({ expect: answer, kind }) => answer === 'inspect' && kind === 'net'))('$case: converting gives the recorded predictions, or is declined', async (entry) => {
-    const files = await nodeFileSet(join(entry.folder, entry.model));
-    const outcome = await convertInMemory(files).catch((error: unknown) => error);
-    await files.close();
-    if (isModelError(outcome)) return;
-    if (outcome instanceof Error) throw outcome;
-    expect((await corpusExcess(entry, (outcome as { bytes: Uint8Array }).bytes)).excess).toBeLessThanOrEqual(0);
-  });
+  it.each(cases.filter(({ expect: answer, kind }) => answer === 'inspect' && kind === 'net'))(
+    '$case: converting gives the recorded predictions, or is declined',
+    async (entry) => {
+      const files = await nodeFileSet(join(entry.folder, entry.model));
+      const outcome = await convertInMemory(files).catch((error: unknown) => error);
+      await files.close();
+      if (isModelError(outcome)) return;
+      if (outcome instanceof Error) throw outcome;
+      expect((await corpusExcess(entry, (outcome as { bytes: Uint8Array }).bytes)).excess).toBeLessThanOrEqual(0);
+    },
+  );
 });

@@ -5,8 +5,8 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
-import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
 import { DIGITS } from '../cli/run-cli.js';
+import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
 import { convertInMemory } from '../run-onnx.js';
 
 const cases = corpusCases(({ format }) => format === 'onnx');

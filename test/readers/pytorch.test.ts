@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { isModelError } from '../../src/errors.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { isModelError } from '../../src/errors.js';
 import { tensorBytes } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
-import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, type RecordedTensor, recordedTensors } from '../corpus.js';
 import { DIGITS } from '../cli/run-cli.js';
+import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, type RecordedTensor, recordedTensors } from '../corpus.js';
 
 const cases = corpusCases(({ format }) => format === 'pytorch' || format === 'torchscript');
 
@@ -28,7 +28,11 @@ describe.skipIf(!hasCorpus)(`real PyTorch files${corpusTitle}`, () => {
   });
 
   for (const { folder } of cases.filter(({ kind }) => kind === 'container')) {
-    const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as { file: string; expect: string; tensors: (RecordedTensor & { optional?: boolean })[] }[];
+    const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as {
+      file: string;
+      expect: string;
+      tensors: (RecordedTensor & { optional?: boolean })[];
+    }[];
     it.each(index)('$file: listed rightly, or refused where that is right too', async ({ file, expect: answer, tensors }) => {
       let listed: Map<string, string>;
       try {

@@ -2,11 +2,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { convert } from '../../src/convert.js';
 import { type SeededLayer, seededTensor } from '../../src/cli/demo/vgg16.js';
 import { writeCaffe } from '../../src/cli/demo/write-caffe.js';
 import { writeH5 } from '../../src/cli/demo/write-h5.js';
 import { writePth } from '../../src/cli/demo/write-pth.js';
+import { convert } from '../../src/convert.js';
 import { isModelError } from '../../src/errors.js';
 import { tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';

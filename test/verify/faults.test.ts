@@ -36,7 +36,13 @@ async function verifyChanged(change: (graph: Graph) => void): Promise<Report> {
   try {
     const opened = await openModel(files);
     return await verifyConversion(
-      { source: { files, path: source, prototxt: 'digits.prototxt' }, model: opened, map: await opened.map(), target: { files: changed, path }, dtype: 'source' },
+      {
+        source: { files, path: source, prototxt: 'digits.prototxt' },
+        model: opened,
+        map: await opened.map(),
+        target: { files: changed, path },
+        dtype: 'source',
+      },
       { samples: 3 },
     );
   } finally {

@@ -44,7 +44,15 @@ describe.each(['digits.h5', 'digits.pth', 'digits.caffemodel'])('%s', (model) =>
     expect(producerName).toBe('weighbridge');
     const facts = Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
     expect(facts['weighbridge.source.files']).toContain(model);
-    const names = (op: string) => graph!.node!.filter(({ opType }) => opType === op).map((node) => node.attribute!.map(({ name }) => name).sort().join());
+    const names = (op: string) =>
+      graph!
+        .node!.filter(({ opType }) => opType === op)
+        .map((node) =>
+          node
+            .attribute!.map(({ name }) => name)
+            .sort()
+            .join(),
+        );
     expect(new Set(names('Conv'))).toEqual(new Set(['auto_pad,dilations,group,kernel_shape,pads,strides']));
     expect(names('MaxPool').every((list) => list.includes('ceil_mode') && list.includes('storage_order'))).toBe(true);
   });
@@ -69,7 +77,11 @@ describe.each(['digits.h5', 'digits.pth', 'digits.caffemodel'])('%s', (model) =>
 it('keeps the layout of a channels-last source, or gives the other one when asked', async () => {
   const { input, output } = await readGolden(join(DIGITS, 'keras.npz'));
   const nchw = (await readGolden(join(DIGITS, 'torch.npz'))).input;
-  for (const [layout, feed] of [['source', input], ['nhwc', input], ['nchw', nchw]] as const) {
+  for (const [layout, feed] of [
+    ['source', input],
+    ['nhwc', input],
+    ['nchw', nchw],
+  ] as const) {
     const { bytes } = await digits('digits.h5', { layout });
     const [actual] = [...(await runOnnx(bytes, [feed])).values()];
     expect(largestDifference(actual!, output)).toBeLessThan(1e-5);

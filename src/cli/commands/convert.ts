@@ -9,8 +9,8 @@ import { fileSink, sha256File } from '../../node/index.js';
 import type { Report } from '../../verify/report.js';
 import { addSourceOptions, type CommonFlags, openFiles, parseWhole, type SourceFlags } from '../options.js';
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, type Voice } from '../print.js';
-import { type Progress, startProgress } from '../progress.js';
 import { printReport } from '../print-report.js';
+import { type Progress, startProgress } from '../progress.js';
 import { addVerifyOptions, type VerifyFlags, verifyWritten } from './verify.js';
 
 export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
@@ -30,7 +30,13 @@ export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
 /** What `convert --json` prints. */
 export interface ConvertDocument {
   readonly schema: 'weighbridge/convert@1';
-  readonly source: { readonly path: string; readonly format: string; readonly producer: string | null; readonly architecture: string | null; readonly parameterCount: number };
+  readonly source: {
+    readonly path: string;
+    readonly format: string;
+    readonly producer: string | null;
+    readonly architecture: string | null;
+    readonly parameterCount: number;
+  };
   readonly target: { readonly format: string; readonly dtype: string };
   readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
   readonly warnings: ConvertResult['warnings'];
@@ -50,7 +56,11 @@ export function registerConvert(program: Command): Command {
     .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
     .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
-    .addOption(new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones').choices(['source', 'canonical']).default('source'))
+    .addOption(
+      new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones')
+        .choices(['source', 'canonical'])
+        .default('source'),
+    )
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');
   addSourceOptions(command);
@@ -102,7 +112,9 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const dtypes = [...new Set(own.map(({ tensor }) => tensor.dtype))];
     const targetDType = result.dtype === 'source' ? dtypes.join(' ') : result.dtype;
     const layers = map ? `${map.layers.length} layers   ` : '';
-    say(`read     ${path}   ${model.format}${model.producer ? ` (${model.producer})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`);
+    say(
+      `read     ${path}   ${model.format}${model.producer ? ` (${model.producer})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`,
+    );
     say(`wrote    ${flags.output}   ${writer.title}   ${formatBytes(totalBytes(result.files))}   ${targetDType}   ${formatTime(elapsedMs)}`);
     if (map?.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
     for (const sentence of map?.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${sentence}`));
@@ -124,7 +136,14 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   }
 }
 
-async function verifyAfter(voice: Voice, path: string, flags: ConvertFlags, result: ConvertResult, progress: Progress, say: (text: string) => void): Promise<Report> {
+async function verifyAfter(
+  voice: Voice,
+  path: string,
+  flags: ConvertFlags,
+  result: ConvertResult,
+  progress: Progress,
+  say: (text: string) => void,
+): Promise<Report> {
   const report = await verifyWritten(path, flags, result, progress);
   progress.stop();
   if (!voice.asJson) printReport(say, report);

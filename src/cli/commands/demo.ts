@@ -86,7 +86,9 @@ async function demoDigits(voice: Voice, folder: string) {
   say(table(columns, rows));
   say('');
   const right = predictions.map((list) => list.filter(({ digit }, i) => digit === labels[i]).length);
-  say(`${right.map((count) => `${count} of ${labels.length}`).join(', ')} right. The files are in ${folder}; the pictures in ${relative('.', join(DIGITS, 'images'))}.`);
+  say(
+    `${right.map((count) => `${count} of ${labels.length}`).join(', ')} right. The files are in ${folder}; the pictures in ${relative('.', join(DIGITS, 'images'))}.`,
+  );
   return { schema: 'weighbridge/demo@1', converted, predictions, labels, verdicts: converted.map(({ verdict }) => verdict) };
 }
 
@@ -123,7 +125,11 @@ async function demoVgg16(voice: Voice, folder: string) {
   const missing = ['vgg16.pth', 'vgg16.h5', 'vgg16.caffemodel', 'vgg16.prototxt'].some((name) => !existsSync(join(sources, name)));
   const { bavail, bsize } = await statfs(folder);
   if (missing && bavail * bsize < VGG16_DISK_BYTES) {
-    throw new ModelError('usage', `the full-size demo needs ${formatBytes(VGG16_DISK_BYTES)} of disk, ${formatBytes(bavail * bsize)} are free. Choose another place with --folder.`, { file: folder });
+    throw new ModelError(
+      'usage',
+      `the full-size demo needs ${formatBytes(VGG16_DISK_BYTES)} of disk, ${formatBytes(bavail * bsize)} are free. Choose another place with --folder.`,
+      { file: folder },
+    );
   }
   if (missing) {
     const startedAt = performance.now();
@@ -132,7 +138,11 @@ async function demoVgg16(voice: Voice, folder: string) {
   }
   const rows: string[][] = [];
   const verdicts: string[] = [];
-  for (const [title, model] of [['Keras', 'vgg16.h5'], ['PyTorch', 'vgg16.pth'], ['Caffe', 'vgg16.caffemodel']] as const) {
+  for (const [title, model] of [
+    ['Keras', 'vgg16.h5'],
+    ['PyTorch', 'vgg16.pth'],
+    ['Caffe', 'vgg16.caffemodel'],
+  ] as const) {
     for (const dtype of DTYPES) {
       say(colour.bold(`${title} → ONNX ${dtype}`));
       const path = join(folder, `vgg16-${title.toLowerCase()}-${dtype}.onnx`);
@@ -140,7 +150,14 @@ async function demoVgg16(voice: Voice, folder: string) {
       const document = await runConvert(voice, join(sources, model), { output: path, dtype, force: true, verify: true });
       const elapsedMs = performance.now() - startedAt;
       verdicts.push(document.report!.verdict);
-      rows.push([title, dtype, formatBytes((await stat(path)).size), formatTime(document.elapsedMs), formatTime(elapsedMs - document.elapsedMs), document.report!.verdict]);
+      rows.push([
+        title,
+        dtype,
+        formatBytes((await stat(path)).size),
+        formatTime(document.elapsedMs),
+        formatTime(elapsedMs - document.elapsedMs),
+        document.report!.verdict,
+      ]);
       say('');
     }
   }

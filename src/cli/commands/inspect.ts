@@ -93,7 +93,13 @@ function printLayers(voice: Voice, { layers }: ModelDocument): void {
 
 function printTensors(voice: Voice, { tensors }: ModelDocument): void {
   const number = (title: string) => ({ title, align: 'right' as const });
-  const columns = [{ title: 'tensor' }, { title: 'dtype' }, { title: 'shape' }, ...['bytes', 'min', 'max', 'mean', 'std', 'zeros', 'non-finite'].map(number), { title: 'sha256' }];
+  const columns = [
+    { title: 'tensor' },
+    { title: 'dtype' },
+    { title: 'shape' },
+    ...['bytes', 'min', 'max', 'mean', 'std', 'zeros', 'non-finite'].map(number),
+    { title: 'sha256' },
+  ];
   const rows = tensors.map((tensor) => [
     tensor.name,
     tensor.dtype,

@@ -30,7 +30,9 @@ export interface VerifyFlags {
 /** How both sides are run and compared; shared with `convert`. */
 export function addVerifyOptions(command: Command): Command {
   return command
-    .addOption(new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'))
+    .addOption(
+      new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'),
+    )
     .addOption(new Option('--inputs <file>', 'inputs to use (.npy, or .npz by input name) instead of generated ones'))
     .addOption(new Option('--samples <count>', 'how many inputs to generate').argParser(parseWhole))
     .addOption(new Option('--seed <number>', 'seed of the generated inputs').argParser(parseWhole))
@@ -40,9 +42,7 @@ export function addVerifyOptions(command: Command): Command {
 }
 
 export function registerVerify(program: Command): Command {
-  const command = program
-    .command('verify <expected> <actual>')
-    .description('run a model and its conversion to ONNX, and compare what they predict');
+  const command = program.command('verify <expected> <actual>').description('run a model and its conversion to ONNX, and compare what they predict');
   addSourceOptions(command);
   addVerifyOptions(command);
   return command.action(async (expected: string, actual: string, flags: CommonFlags & SourceFlags & VerifyFlags) => {
@@ -70,7 +70,12 @@ export function registerVerify(program: Command): Command {
 }
 
 /** Verifies what `convert` has just written. */
-export async function verifyWritten(path: string, flags: SourceFlags & VerifyFlags & { readonly output: string }, result: ConvertResult, progress: Progress): Promise<Report> {
+export async function verifyWritten(
+  path: string,
+  flags: SourceFlags & VerifyFlags & { readonly output: string },
+  result: ConvertResult,
+  progress: Progress,
+): Promise<Report> {
   const { files } = await openFiles(path, flags);
   const target = await nodeFileSet(flags.output);
   try {

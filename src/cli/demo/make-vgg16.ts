@@ -24,7 +24,12 @@ export async function makeVgg16(folder: string, onFile: (name: string) => void =
 
 type Sink = Awaited<ReturnType<typeof fileSink>>;
 
-async function writeOne(sink: Sink, name: string, layers: readonly SeededLayer[], write: (layers: readonly SeededLayer[], file: Awaited<ReturnType<Sink['create']>>) => Promise<void>): Promise<void> {
+async function writeOne(
+  sink: Sink,
+  name: string,
+  layers: readonly SeededLayer[],
+  write: (layers: readonly SeededLayer[], file: Awaited<ReturnType<Sink['create']>>) => Promise<void>,
+): Promise<void> {
   const file = await sink.create(name);
   await write(layers, file);
   await file.close();

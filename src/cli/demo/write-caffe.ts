@@ -4,7 +4,10 @@ import { INPUT_SIDE, type SeededLayer, type SeededTensor } from './vgg16.js';
 import { writeValues } from './write-values.js';
 
 export async function writeCaffe(layers: readonly SeededLayer[], model: FileSink, prototxt: FileSink): Promise<void> {
-  const text = ['name: "VGG_ILSVRC_16_layers"', `layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: ${INPUT_SIDE} dim: ${INPUT_SIDE} } } }`];
+  const text = [
+    'name: "VGG_ILSVRC_16_layers"',
+    `layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: ${INPUT_SIDE} dim: ${INPUT_SIDE} } } }`,
+  ];
   await model.write(field(1, ascii('VGG_ILSVRC_16_layers')));
   let bottom = 'data';
   for (const [i, layer] of layers.entries()) {
@@ -12,10 +15,13 @@ export async function writeCaffe(layers: readonly SeededLayer[], model: FileSink
     const number = name.replace(/^\D+/, '');
     const dense = block === null;
     const type = dense ? 'InnerProduct' : 'Convolution';
-    const params = dense ? `inner_product_param { num_output: ${weight.shape[0]} }` : `convolution_param { num_output: ${weight.shape[0]} pad: 1 kernel_size: 3 }`;
+    const params = dense
+      ? `inner_product_param { num_output: ${weight.shape[0]} }`
+      : `convolution_param { num_output: ${weight.shape[0]} pad: 1 kernel_size: 3 }`;
     text.push(`layer { name: "${name}" type: "${type}" bottom: "${bottom}" top: "${name}" ${params} }`);
     if (i < layers.length - 1) text.push(`layer { name: "relu${number}" type: "ReLU" bottom: "${name}" top: "${name}" }`);
-    if (dense && i < layers.length - 1) text.push(`layer { name: "drop${number}" type: "Dropout" bottom: "${name}" top: "${name}" dropout_param { dropout_ratio: 0.5 } }`);
+    if (dense && i < layers.length - 1)
+      text.push(`layer { name: "drop${number}" type: "Dropout" bottom: "${name}" top: "${name}" dropout_param { dropout_ratio: 0.5 } }`);
     await writeLayer(model, layer, type, bottom);
     bottom = name;
     if (!dense && layers[i + 1]!.block !== block) {

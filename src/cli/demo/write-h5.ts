@@ -116,7 +116,9 @@ function kerasFile(layers: readonly SeededLayer[]): Group {
 
 function kerasLayers(layers: readonly SeededLayer[]) {
   const input = { batch_input_shape: [null, INPUT_SIDE, INPUT_SIDE, 3], dtype: 'float32', sparse: false };
-  const rows: { name: string; className: string; config: object; datasets: Record<string, Dataset> }[] = [{ name: 'input_1', className: 'InputLayer', config: input, datasets: {} }];
+  const rows: { name: string; className: string; config: object; datasets: Record<string, Dataset> }[] = [
+    { name: 'input_1', className: 'InputLayer', config: input, datasets: {} },
+  ];
   layers.forEach((layer, i) => {
     const datasets = { 'kernel:0': kerasKernel(layer), 'bias:0': { shape: layer.bias.shape, tensor: layer.bias } };
     const [units] = layer.weight.shape;
@@ -125,7 +127,16 @@ function kerasLayers(layers: readonly SeededLayer[]) {
       rows.push({ name, className: 'Dense', config: { units, activation: name === 'predictions' ? 'softmax' : 'relu', use_bias: true }, datasets });
       return;
     }
-    const conv = { filters: units, kernel_size: [3, 3], strides: [1, 1], padding: 'same', data_format: 'channels_last', dilation_rate: [1, 1], activation: 'relu', use_bias: true };
+    const conv = {
+      filters: units,
+      kernel_size: [3, 3],
+      strides: [1, 1],
+      padding: 'same',
+      data_format: 'channels_last',
+      dilation_rate: [1, 1],
+      activation: 'relu',
+      use_bias: true,
+    };
     rows.push({ name: layer.name.replace('conv', 'block').replace('_', '_conv'), className: 'Conv2D', config: conv, datasets });
     const next = layers[i + 1]!;
     if (next.block === layer.block) return;

@@ -1,6 +1,7 @@
 /** Attributes of an object: messages in its header, or entries of a fractal heap where there are many. */
-import type { Cursor, Hdf5File } from './cursor.js';
+
 import { walkBTree2 } from './btree.js';
+import type { Cursor, Hdf5File } from './cursor.js';
 import { parseDataspace, parseDatatype, readAttributeValue } from './datatype.js';
 import { openFractalHeap } from './heaps.js';
 import { MESSAGE, type Message, readShared, resolveShared } from './object-header.js';

@@ -11,7 +11,13 @@ const MAX_RECORDS = 10_000_000;
  * @param keyLength bytes of a key
  * @param visit gets the key before each child of a leaf node, and the child's address
  */
-export async function walkBTree1(file: Hdf5File, root: number, type: 0 | 1, keyLength: number, visit: (key: Cursor, child: number) => Promise<void>): Promise<void> {
+export async function walkBTree1(
+  file: Hdf5File,
+  root: number,
+  type: 0 | 1,
+  keyLength: number,
+  visit: (key: Cursor, child: number) => Promise<void>,
+): Promise<void> {
   const seen = new Set<number>();
   const walk = async (address: number, depth: number): Promise<void> => {
     if (depth > MAX_DEPTH || seen.has(address)) throw file.error(address, 'a B-tree runs in a circle');

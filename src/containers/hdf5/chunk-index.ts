@@ -1,6 +1,7 @@
 /** Finds the chunks of a dataset through any of HDF5's six chunk indexes. */
-import type { Hdf5File } from './cursor.js';
+
 import { walkBTree1, walkBTree2 } from './btree.js';
+import type { Hdf5File } from './cursor.js';
 import type { Layout } from './layout.js';
 
 export interface StoredChunk {
@@ -18,7 +19,14 @@ type Chunked = Extract<Layout, { kind: 'chunked' }>;
 
 const MAX_CHUNKS = 5_000_000;
 
-export async function readChunkTable(file: Hdf5File, layout: Chunked, shape: readonly number[], maximum: readonly number[], chunkBytes: number, filtered: boolean): Promise<ChunkTable> {
+export async function readChunkTable(
+  file: Hdf5File,
+  layout: Chunked,
+  shape: readonly number[],
+  maximum: readonly number[],
+  chunkBytes: number,
+  filtered: boolean,
+): Promise<ChunkTable> {
   const grid = shape.map((size, axis) => Math.ceil(size / layout.chunk[axis]!));
   const total = grid.reduce((product, count) => product * count, 1);
   if (total > MAX_CHUNKS) throw file.error(layout.address ?? 0, `${total} chunks are more than are read`, 'unsafe');
@@ -52,7 +60,10 @@ export async function readChunkTable(file: Hdf5File, layout: Chunked, shape: rea
         const sizeWidth = filtered ? record.bytes.byteLength - file.offsetSize - 4 - 8 * shape.length : 0;
         const byteLength = filtered ? record.uint(sizeWidth) : chunkBytes;
         const mask = filtered ? record.u32() : 0;
-        put(shape.map(() => record.uint(8)), { address: at, byteLength, mask });
+        put(
+          shape.map(() => record.uint(8)),
+          { address: at, byteLength, mask },
+        );
       });
       break;
     case 'fixed-array':
@@ -97,7 +108,15 @@ function arrayOrder(maximum: readonly number[], chunk: readonly number[]): { toS
 type Visit = (entry: StoredChunk | null) => void;
 
 /** Reads entries of an array: an address, and with filters the stored size and the mask. */
-async function readEntries(file: Hdf5File, address: number, count: number, entrySize: number, filtered: boolean, chunkBytes: number, visit: Visit): Promise<void> {
+async function readEntries(
+  file: Hdf5File,
+  address: number,
+  count: number,
+  entrySize: number,
+  filtered: boolean,
+  chunkBytes: number,
+  visit: Visit,
+): Promise<void> {
   const cursor = await file.block(address, count * entrySize);
   for (let i = 0; i < count; i++) {
     const entry = cursor.sub(entrySize);

@@ -27,12 +27,17 @@ export interface ChunkedOptions {
 export function chunkedSource(options: ChunkedOptions): ByteSource {
   const { file, name, shape, chunk, unit, filters } = options;
   const unknown = filters.filter(({ id }) => id < 1 || id > 3).map(({ id }) => FILTER_NAMES[id] ?? `number ${id}`);
-  if (unknown.length > 0) throw file.error(0, `the dataset ${name} is compressed with ${unknown.join(', ')}; gzip (deflate), shuffle and fletcher32 are read`, 'unsupported');
+  if (unknown.length > 0)
+    throw file.error(0, `the dataset ${name} is compressed with ${unknown.join(', ')}; gzip (deflate), shuffle and fletcher32 are read`, 'unsupported');
   const chunkBytes = product(chunk) * unit;
   const slabRows = chunk[0] ?? 1;
   const rowBytes = product(shape.slice(1)) * unit;
   if (chunkBytes > MAX_CHUNK_BYTES || slabRows * rowBytes > MAX_SLAB_BYTES || chunkBytes === 0) {
-    throw file.error(0, `the dataset ${name} has chunks of ${chunkBytes} bytes, in slabs of ${slabRows * rowBytes}; that is more than is held in memory`, 'unsafe');
+    throw file.error(
+      0,
+      `the dataset ${name} has chunks of ${chunkBytes} bytes, in slabs of ${slabRows * rowBytes}; that is more than is held in memory`,
+      'unsafe',
+    );
   }
   let table: Promise<ChunkTable> | null = null;
   let cached: { slab: number; bytes: Promise<Uint8Array> } | null = null;
@@ -92,7 +97,8 @@ export function chunkedSource(options: ChunkedOptions): ByteSource {
       else {
         // fletcher32 before deflate adds its four bytes to what is inflated.
         const expected = chunkBytes + 4 * filters.slice(0, i).filter((filter, j) => filter.id === 3 && !(mask & (1 << j))).length;
-        if (expected > bytes.byteLength * MAX_DEFLATE_RATIO + 64) throw file.error(address, `a chunk claims to inflate from ${bytes.byteLength} to ${expected} bytes`, 'unsafe');
+        if (expected > bytes.byteLength * MAX_DEFLATE_RATIO + 64)
+          throw file.error(address, `a chunk claims to inflate from ${bytes.byteLength} to ${expected} bytes`, 'unsafe');
         const inflated = await inflateExactly(memorySource(bytes), 'zlib', expected);
         if (typeof inflated === 'string') throw file.error(address, `a chunk of ${name} ${inflated}`);
         bytes = inflated;

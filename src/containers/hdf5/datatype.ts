@@ -76,7 +76,14 @@ function parseFloat_(cursor: Cursor, bits: number, size: number): Partial<Dataty
   const vax = (bits & 0x41) === 0x41;
   const found = FLOATS.find(
     ([, bytes, at, exponent, mantissa, expectedBias]) =>
-      bytes === size && at === exponentAt && exponent === exponentBits && mantissa === mantissaBits && bias === expectedBias && bitOffset === 0 && precision === size * 8 && !vax,
+      bytes === size &&
+      at === exponentAt &&
+      exponent === exponentBits &&
+      mantissa === mantissaBits &&
+      bias === expectedBias &&
+      bitOffset === 0 &&
+      precision === size * 8 &&
+      !vax,
   );
   return { typeName: found?.[0] ?? `float${precision}`, dtype: found?.[0] ?? null, bigEndian: (bits & 1) !== 0 };
 }

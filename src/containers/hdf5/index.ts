@@ -56,7 +56,8 @@ async function readSuperblock(source: ByteSource, base: number): Promise<{ file:
   const version = head.skip(8).u8();
   if (version > 3) throw head.error(`superblock version ${version} is not known`, 'unsupported');
   const [offsetSize, lengthSize] = version < 2 ? [head.skip(4).u8(), head.u8()] : [head.u8(), head.u8()];
-  if (![2, 4, 8].includes(offsetSize) || ![2, 4, 8].includes(lengthSize)) throw head.error(`addresses of ${offsetSize} and lengths of ${lengthSize} bytes make no sense`);
+  if (![2, 4, 8].includes(offsetSize) || ![2, 4, 8].includes(lengthSize))
+    throw head.error(`addresses of ${offsetSize} and lengths of ${lengthSize} bytes make no sense`);
   const file = new Hdf5File(source, base, offsetSize, lengthSize);
   const addressesAt = version === 0 ? 24 : version === 1 ? 28 : 12;
   const addresses = await file.block(addressesAt, (version < 2 ? 6 : 4) * offsetSize);
@@ -134,7 +135,8 @@ function openDataset(file: Hdf5File, path: string, messages: readonly Message[],
       if (count === 0) return memorySource(new Uint8Array(), file.source.name);
       return layout.address === null ? neverWritten(file, shape, type.size, fill(), path) : file.window(layout.address, byteLength);
     }
-    if (layout.chunk.length !== shape.length || layout.chunk.includes(0)) throw file.error(address, `chunks of [${layout.chunk}] do not fit the shape [${shape}] of ${path}`);
+    if (layout.chunk.length !== shape.length || layout.chunk.includes(0))
+      throw file.error(address, `chunks of [${layout.chunk}] do not fit the shape [${shape}] of ${path}`);
     if (count === 0) return memorySource(new Uint8Array(), file.source.name);
     const chunkBytes = layout.chunk.reduce((product, size) => product * size, type.size);
     const table = () => readChunkTable(file, layout, shape, space.maximum, chunkBytes, filters.length > 0);

@@ -21,7 +21,17 @@ export type Layout =
   | { readonly kind: 'contiguous'; readonly address: number | null }
   | { readonly kind: 'chunked'; readonly address: number | null; readonly chunk: readonly number[]; readonly index: ChunkIndex };
 
-export const FILTER_NAMES: Readonly<Record<number, string>> = { 1: 'deflate', 2: 'shuffle', 3: 'fletcher32', 4: 'szip', 5: 'nbit', 6: 'scaleoffset', 32000: 'lzf', 32001: 'blosc', 32015: 'zstd' };
+export const FILTER_NAMES: Readonly<Record<number, string>> = {
+  1: 'deflate',
+  2: 'shuffle',
+  3: 'fletcher32',
+  4: 'szip',
+  5: 'nbit',
+  6: 'scaleoffset',
+  32000: 'lzf',
+  32001: 'blosc',
+  32015: 'zstd',
+};
 const MAX_FILTERS = 32;
 
 /** @throws ModelError 'malformed' */

@@ -1,6 +1,7 @@
 /** The links of a group, wherever they are kept: symbol table, messages, or a fractal heap. */
-import type { Cursor, Hdf5File } from './cursor.js';
+
 import { walkBTree1, walkBTree2 } from './btree.js';
+import type { Cursor, Hdf5File } from './cursor.js';
 import { openFractalHeap, readLocalHeap } from './heaps.js';
 import { MESSAGE, type Message } from './object-header.js';
 

@@ -50,9 +50,15 @@ export class CaffeBuilder {
   add(layer: CaffeLayer, name: string, op: string, inputs: readonly string[], step: Step = {}): string {
     const unique = this.#unique(name);
     const made = makeLayer({ name: unique, op, inputs, outputs: [unique], ...step });
-    const [shape] = OPS[op]!.shape(inputs.map((value) => this.shapeOf(value)), made);
+    const [shape] = OPS[op]!.shape(
+      inputs.map((value) => this.shapeOf(value)),
+      made,
+    );
     if (shape!.some((size) => typeof size === 'number' && (!Number.isInteger(size) || size < 1))) {
-      throw this.malformed(layer, `${layer.type} makes the shape [${shape}] from [${inputs.map((value) => `[${this.shapeOf(value)}]`)}]. Is the input too small?`);
+      throw this.malformed(
+        layer,
+        `${layer.type} makes the shape [${shape}] from [${inputs.map((value) => `[${this.shapeOf(value)}]`)}]. Is the input too small?`,
+      );
     }
     this.shapes.set(unique, shape!);
     this.layers.push(made);
@@ -80,13 +86,18 @@ export class CaffeBuilder {
     this.#used.add(layer.name);
     const tensor = this.blobs.get(layer.name)?.[i];
     if (!tensor) throw this.malformed(layer, `the weights have no ${what} for this ${layer.type} (blob ${i}). Do prototxt and caffemodel belong together?`);
-    const stripped = (sizes: readonly number[]) => sizes.slice(sizes.findIndex((size) => size !== 1) < 0 ? sizes.length : sizes.findIndex((size) => size !== 1));
+    const stripped = (sizes: readonly number[]) =>
+      sizes.slice(sizes.findIndex((size) => size !== 1) < 0 ? sizes.length : sizes.findIndex((size) => size !== 1));
     if (elementCount(tensor.shape) !== elementCount(shape) || stripped(tensor.shape).join() !== stripped(shape).join()) {
-      throw new ModelError('malformed', `the ${what} has the shape [${tensor.shape}], but the net asks for [${shape}]. Do prototxt and caffemodel belong together?`, {
-        file: this.file,
-        layer: layer.name,
-        tensor: tensor.name,
-      });
+      throw new ModelError(
+        'malformed',
+        `the ${what} has the shape [${tensor.shape}], but the net asks for [${shape}]. Do prototxt and caffemodel belong together?`,
+        {
+          file: this.file,
+          layer: layer.name,
+          tensor: tensor.name,
+        },
+      );
     }
     return reshape(tensor, shape);
   }

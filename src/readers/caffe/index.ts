@@ -34,10 +34,12 @@ export const caffe: Reader = {
     const weights = await readWeights(files, weightsName);
     const text = textName === null ? null : parsePrototext(await readText(files, textName), textName);
     const description = text ?? weights.net;
-    if (weights.blobs.size === 0) throw new ModelError('malformed', 'the file describes a net but holds no weights. Was the caffemodel meant?', { file: weightsName });
+    if (weights.blobs.size === 0)
+      throw new ModelError('malformed', 'the file describes a net but holds no weights. Was the caffemodel meant?', { file: weightsName });
     const tensors = [...weights.blobs].flatMap(([layer, list]) => list.map((tensor) => ({ tensor, layer })));
     const warnings: Notice[] = [];
-    if (textName !== null && textName !== main && options.prototxt === undefined) warnings.push({ code: 'companion', message: `the net's wiring was read from ${textName}` });
+    if (textName !== null && textName !== main && options.prototxt === undefined)
+      warnings.push({ code: 'companion', message: `the net's wiring was read from ${textName}` });
     return {
       format: 'caffe',
       producer: 'Caffe',
@@ -100,7 +102,10 @@ function looksLikeCaffemodel(head: Uint8Array): boolean {
 function looksLikePrototxt(head: Uint8Array): boolean {
   const text = new TextDecoder().decode(head);
   if (text.includes('\0')) return false;
-  return /^\s*(layers?\s*\{|input\s*:|input_dim\s*:|input_shape\s*\{|name\s*:\s*["'])/m.test(text) && /\b(layers?\s*\{|(input_dim|input_shape|bottom|top)\b)/.test(text);
+  return (
+    /^\s*(layers?\s*\{|input\s*:|input_dim\s*:|input_shape\s*\{|name\s*:\s*["'])/m.test(text) &&
+    /\b(layers?\s*\{|(input_dim|input_shape|bottom|top)\b)/.test(text)
+  );
 }
 
 function syntaxOf(description: TextMessage | null): string {
@@ -130,10 +135,20 @@ async function readWeights(files: FileSet, name: string): Promise<{ net: TextMes
     const tensors: Tensor[] = [];
     for (const key of [...(await group.keys())].sort((a, b) => Number(a) - Number(b))) {
       const dataset = await group.get(key);
-      if (dataset?.kind !== 'dataset' || dataset.dtype === null) throw new ModelError('malformed', `data/${layer}/${key} holds no numbers`, { file: name, layer });
+      if (dataset?.kind !== 'dataset' || dataset.dtype === null)
+        throw new ModelError('malformed', `data/${layer}/${key} holds no numbers`, { file: name, layer });
       const { dtype, shape, source: bytes, bigEndian, fileOffset } = dataset;
       const label = `${layer}/${key}`;
-      tensors.push(storedTensor({ name: label, dtype, shape, source: bytes, bigEndian, origin: { file: name, name: label, ...(fileOffset === null ? {} : { offset: fileOffset }) } }));
+      tensors.push(
+        storedTensor({
+          name: label,
+          dtype,
+          shape,
+          source: bytes,
+          bigEndian,
+          origin: { file: name, name: label, ...(fileOffset === null ? {} : { offset: fileOffset }) },
+        }),
+      );
     }
     if (tensors.length > 0) blobs.set(layer, tensors);
   }
@@ -170,7 +185,11 @@ async function findWeights(files: FileSet, prototxt: string): Promise<string> {
   if (same) return same;
   if (names.length === 1) return names[0]!;
   const problem = names.length === 0 ? 'there is no .caffemodel beside it' : `there are several caffemodels beside it (${names.join(', ')})`;
-  throw new ModelError('malformed', `this is a net's description without weights, and ${problem}. Name the caffemodel instead, and the prototxt with --prototxt.`, { file: prototxt });
+  throw new ModelError(
+    'malformed',
+    `this is a net's description without weights, and ${problem}. Name the caffemodel instead, and the prototxt with --prototxt.`,
+    { file: prototxt },
+  );
 }
 
 function stemOf(name: string): string {

@@ -4,7 +4,13 @@ import type { TextField, TextMessage, TextValue } from '../../containers/protote
 import { ENUMS, SCHEMA } from './schema.js';
 
 /** Decodes a small binary message into the form that prototxt gives; `skip` keeps out what is not description (blobs). */
-export async function decodeMessage(wire: WireReader, start: number, end: number, type: string, skip: (field: Field) => boolean = () => false): Promise<TextMessage> {
+export async function decodeMessage(
+  wire: WireReader,
+  start: number,
+  end: number,
+  type: string,
+  skip: (field: Field) => boolean = () => false,
+): Promise<TextMessage> {
   const fields: TextField[] = [];
   const specs = SCHEMA[type];
   if (!specs) return { kind: 'message', fields };

@@ -37,7 +37,8 @@ export function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, readonly
   }
   if (builder.obstacles.length > 0) throwAll(builder.obstacles, `${file}: this Caffe net cannot be translated faithfully:`);
   const unused = builder.unusedBlobs();
-  if (unused.length > 0) builder.warnings.push({ code: 'unused-weights', message: `the weights of ${unused.join(', ')} belong to no layer of the net and were left out` });
+  if (unused.length > 0)
+    builder.warnings.push({ code: 'unused-weights', message: `the weights of ${unused.join(', ')} belong to no layer of the net and were left out` });
   if (label) builder.warnings.push({ code: 'training-net', message: 'this is a training net: its loss became a Softmax that gives the predictions' });
   return nameVgg({
     name: net.name,
@@ -89,19 +90,30 @@ function makeInputs(net: CaffeNet, builder: CaffeBuilder, options: ReadOptions):
   for (const layer of net.layers) {
     if (layer.type === 'Input') {
       const shapes = messagesOf(layer.message, 'input_param').flatMap((input) => messagesOf(input, 'shape'));
-      layer.tops.forEach((name, i) => void found.push({ name, shape: (shapes[i] ?? shapes[0]) ? textsOf((shapes[i] ?? shapes[0])!, 'dim').map(Number) : null, layer }));
+      layer.tops.forEach(
+        (name, i) => void found.push({ name, shape: (shapes[i] ?? shapes[0]) ? textsOf((shapes[i] ?? shapes[0])!, 'dim').map(Number) : null, layer }),
+      );
     } else if (DATA_TYPES.has(layer.type)) {
       const [name, ...labels] = layer.tops;
       if (name !== undefined) found.push({ name, shape: dataShape(layer, net, builder), layer });
       for (const label of labels) builder.trainingBlobs.add(label);
-      builder.warnings.push({ code: 'training-layer-removed', message: `${layer.type} feeds a training net; it became the input "${name}"`, layer: layer.name });
+      builder.warnings.push({
+        code: 'training-layer-removed',
+        message: `${layer.type} feeds a training net; it became the input "${name}"`,
+        layer: layer.name,
+      });
     }
   }
   const fixed = fixesBatch(net);
   if (found.length === 0) throw new ModelError('malformed', 'the net has no input', { file: builder.file });
   return found.map(({ name, shape, layer }, i) => {
     const sizes = (i === 0 ? options.inputShape : undefined) ?? shape?.map((size, axis): Dim => (axis === 0 && !fixed ? 'N' : size));
-    if (!sizes) throw new ModelError('unsupported', `the net does not say what shape its input "${name}" has. Give it with --input-shape, batch first, such as N,3,224,224.`, { file: builder.file, ...(layer ? { layer: layer.name } : {}) });
+    if (!sizes)
+      throw new ModelError(
+        'unsupported',
+        `the net does not say what shape its input "${name}" has. Give it with --input-shape, batch first, such as N,3,224,224.`,
+        { file: builder.file, ...(layer ? { layer: layer.name } : {}) },
+      );
     if (sizes.some((size) => typeof size === 'number' && (!Number.isSafeInteger(size) || size < 1))) {
       throw new ModelError('malformed', `the input "${name}" has the shape [${sizes}]`, { file: builder.file });
     }
@@ -134,7 +146,9 @@ function dataShape(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder): num
 function makeOutputs(net: CaffeNet, builder: CaffeBuilder, inputs: readonly Port[]): Port[] {
   const kept = net.layers.filter((layer) => (!LOSS_TYPES.has(layer.type) || layer.type === 'SoftmaxWithLoss') && !DATA_TYPES.has(layer.type));
   const read = new Set(kept.flatMap(({ bottoms, tops }) => bottoms.filter((bottom) => !tops.includes(bottom))));
-  const made = [...new Set(kept.flatMap(({ tops }) => tops))].filter((top) => !read.has(top) && builder.values.has(top) && !inputs.some(({ name }) => name === top));
+  const made = [...new Set(kept.flatMap(({ tops }) => tops))].filter(
+    (top) => !read.has(top) && builder.values.has(top) && !inputs.some(({ name }) => name === top),
+  );
   if (made.length === 0) throw new ModelError('malformed', 'the net has no output', { file: builder.file });
   return made.map((name) => {
     const value = builder.values.get(name)!;

@@ -4,8 +4,30 @@ import { messagesOf, textsOf } from './message.js';
 
 /** Fields that play no part in a prediction. */
 const AT_REST: ReadonlySet<string> = new Set([
-  'name', 'type', 'bottom', 'top', 'include', 'exclude', 'phase', 'param', 'blobs_lr', 'weight_decay', 'loss_weight', 'propagate_down', 'transform_param', 'loss_param',
-  'weight_filler', 'bias_filler', 'filler', 'engine', 'force_nd_im2col', 'stable_prod_grad', 'moving_average_fraction', 'blobs', 'dropout_param', 'accuracy_param',
+  'name',
+  'type',
+  'bottom',
+  'top',
+  'include',
+  'exclude',
+  'phase',
+  'param',
+  'blobs_lr',
+  'weight_decay',
+  'loss_weight',
+  'propagate_down',
+  'transform_param',
+  'loss_param',
+  'weight_filler',
+  'bias_filler',
+  'filler',
+  'engine',
+  'force_nd_im2col',
+  'stable_prod_grad',
+  'moving_average_fraction',
+  'blobs',
+  'dropout_param',
+  'accuracy_param',
 ]);
 
 export class Params {

@@ -8,7 +8,7 @@ import type { Dim } from '../../model/layer-map.js';
 import { computedTensor, elementCount, float32Tensor, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { CaffeBuilder, Step } from './builder.js';
 import { textsOf } from './message.js';
-import { Params } from './params.js';
+import type { Params } from './params.js';
 import type { CaffeLayer } from './topology.js';
 
 export interface Rule {
@@ -69,7 +69,8 @@ const convolution: Rule = {
     const out = params.number('num_output', 0);
     if (params.number('axis', 1) !== 1) throw builder.unsupported(layer, 'a convolution along another axis than the channels');
     const channels = rank4(builder, layer)[1] as number;
-    if (channels % group !== 0 || out % group !== 0) throw builder.malformed(layer, `${channels} channels and ${out} outputs do not divide into ${group} groups`);
+    if (channels % group !== 0 || out % group !== 0)
+      throw builder.malformed(layer, `${channels} channels and ${out} outputs do not divide into ${group} groups`);
     const shape = transposed ? [channels, out / group, ...kernel] : [out, channels / group, ...kernel];
     const weights: Record<string, Tensor> = { kernel: builder.blob(layer, 0, 'kernel', shape) };
     if (params.flag('bias_term', true)) weights.bias = builder.blob(layer, 1, 'bias', [out]);
@@ -86,7 +87,8 @@ const innerProduct: Rule = {
     if (builder.shapeOf(input).length !== 2) input = builder.add(layer, `${layer.name}/flatten`, 'Flatten', [input]);
     const features = builder.shapeOf(input)[1]!;
     const out = params.number('num_output', 0);
-    if (typeof features !== 'number') throw builder.unsupported(layer, 'an inner product over features whose number is not known. Give the input size with --input-shape.');
+    if (typeof features !== 'number')
+      throw builder.unsupported(layer, 'an inner product over features whose number is not known. Give the input size with --input-shape.');
     const transposed = params.flag('transpose', false);
     const stored = builder.blob(layer, 0, 'kernel', transposed ? [features, out] : [out, features]);
     const weights: Record<string, Tensor> = { kernel: transposed ? permute(stored, [1, 0]) : stored };
@@ -117,7 +119,8 @@ const pooling: Rule = {
     const roundUp = params.word('round_mode', 'CEIL') === 'CEIL';
     const end = [0, 1].map((i) => {
       const size = shape[i + 2]!;
-      if (typeof size === 'string') throw builder.unsupported(layer, 'pooling over a picture whose size is not known, because Caffe rounds up. Give the input size with --input-shape.');
+      if (typeof size === 'string')
+        throw builder.unsupported(layer, 'pooling over a picture whose size is not known, because Caffe rounds up. Give the input size with --input-shape.');
       const steps = (size + 2 * pad[i]! - kernel[i]!) / stride[i]!;
       let count = (roundUp ? Math.ceil(steps) : Math.floor(steps)) + 1;
       if ((pad[0] > 0 || pad[1] > 0) && (count - 1) * stride[i]! >= size + pad[i]!) count--;
@@ -175,7 +178,8 @@ const batchNorm: Rule = {
     if (!params.flag('use_global_stats', true)) throw builder.unsupported(layer, 'batch normalisation with the statistics of each batch');
     const channels = builder.shapeOf(builder.input(layer))[1] as number;
     const factor = builder.blob(layer, 2, 'scale factor', [1]);
-    const filled = (role: string, value: number) => float32Tensor(`${layer.name}/${role}`, [channels], new Array<number>(channels).fill(value), { file: builder.file });
+    const filled = (role: string, value: number) =>
+      float32Tensor(`${layer.name}/${role}`, [channels], new Array<number>(channels).fill(value), { file: builder.file });
     const weights = {
       scale: filled('scale', 1),
       bias: filled('bias', 0),
@@ -224,12 +228,17 @@ const eltwise: Rule = {
     const operation = params.word('operation', 'SUM');
     const coefficients = params.numbers('coeff');
     let inputs = layer.bottoms.map((_, i) => builder.input(layer, i));
-    if (coefficients.length > 0 && (operation !== 'SUM' || coefficients.length !== inputs.length)) throw builder.malformed(layer, 'the number of coefficients does not fit');
-    inputs = inputs.map((value, i) => ((coefficients[i] ?? 1) === 1 ? value : builder.withScalar(layer, `${layer.name}/coeff${i}`, 'Mul', value, coefficients[i]!)));
+    if (coefficients.length > 0 && (operation !== 'SUM' || coefficients.length !== inputs.length))
+      throw builder.malformed(layer, 'the number of coefficients does not fit');
+    inputs = inputs.map((value, i) =>
+      (coefficients[i] ?? 1) === 1 ? value : builder.withScalar(layer, `${layer.name}/coeff${i}`, 'Mul', value, coefficients[i]!),
+    );
     const ops: Readonly<Record<string, string>> = { SUM: 'Add', PROD: 'Mul', MAX: 'Max' };
     const op = ops[operation];
     if (!op || inputs.length < 2) throw builder.unsupported(layer, `Eltwise ${operation} of ${inputs.length} inputs`);
-    const result = inputs.slice(1).reduce((left, right, i) => builder.add(layer, i === inputs.length - 2 ? layer.name : `${layer.name}/${i}`, op, [left, right]), inputs[0]!);
+    const result = inputs
+      .slice(1)
+      .reduce((left, right, i) => builder.add(layer, i === inputs.length - 2 ? layer.name : `${layer.name}/${i}`, op, [left, right]), inputs[0]!);
     builder.output(layer, result);
   },
 };
@@ -238,10 +247,13 @@ const eltwise: Rule = {
 const power: Rule = {
   block: 'power_param',
   build(builder, layer, params) {
-    builder.output(layer, affine(builder, layer, params, (value) => {
-      const exponent = params.number('power', 1);
-      return exponent === 1 ? value : builder.withScalar(layer, `${layer.name}/power`, 'Pow', value, exponent);
-    }));
+    builder.output(
+      layer,
+      affine(builder, layer, params, (value) => {
+        const exponent = params.number('power', 1);
+        return exponent === 1 ? value : builder.withScalar(layer, `${layer.name}/power`, 'Pow', value, exponent);
+      }),
+    );
   },
 };
 
@@ -250,10 +262,13 @@ const exponential: Rule = {
   block: 'exp_param',
   build(builder, layer, params) {
     const base = params.number('base', -1);
-    builder.output(layer, affine(builder, layer, params, (value) => {
-      const scaled = base === -1 ? value : builder.withScalar(layer, `${layer.name}/base`, 'Mul', value, Math.log(base));
-      return builder.add(layer, layer.name, 'Exp', [scaled]);
-    }));
+    builder.output(
+      layer,
+      affine(builder, layer, params, (value) => {
+        const scaled = base === -1 ? value : builder.withScalar(layer, `${layer.name}/base`, 'Mul', value, Math.log(base));
+        return builder.add(layer, layer.name, 'Exp', [scaled]);
+      }),
+    );
   },
 };
 
@@ -261,10 +276,13 @@ const logarithm: Rule = {
   block: 'log_param',
   build(builder, layer, params) {
     const base = params.number('base', -1);
-    builder.output(layer, affine(builder, layer, params, (value) => {
-      const result = builder.add(layer, layer.name, 'Log', [value]);
-      return base === -1 ? result : builder.withScalar(layer, `${layer.name}/base`, 'Div', result, Math.log(base));
-    }));
+    builder.output(
+      layer,
+      affine(builder, layer, params, (value) => {
+        const result = builder.add(layer, layer.name, 'Log', [value]);
+        return base === -1 ? result : builder.withScalar(layer, `${layer.name}/base`, 'Div', result, Math.log(base));
+      }),
+    );
   },
 };
 
@@ -306,7 +324,8 @@ const slice: Rule = {
     const points = params.numbers('slice_point');
     const pieces = layer.tops.length;
     const cuts = points.length > 0 ? points : Array.from({ length: pieces - 1 }, (_, i) => (size / pieces) * (i + 1));
-    if (cuts.length !== pieces - 1 || !cuts.every(Number.isInteger)) throw builder.malformed(layer, `${size} does not divide into ${pieces} pieces at [${cuts}]`);
+    if (cuts.length !== pieces - 1 || !cuts.every(Number.isInteger))
+      throw builder.malformed(layer, `${size} does not divide into ${pieces} pieces at [${cuts}]`);
     layer.tops.forEach((top, i) => {
       const attributes = { starts: [cuts[i - 1] ?? 0], ends: [cuts[i] ?? size], axes: [axis] };
       builder.output(layer, builder.add(layer, `${layer.name}/${top}`, 'Slice', [input], { attributes }), i);
@@ -339,13 +358,17 @@ const reshapeRule: Rule = {
 const alias: Rule = {
   block: null,
   build(builder, layer) {
-    if (layer.type === 'Dropout') builder.warnings.push({ code: 'training-layer-removed', message: 'Dropout acts in training only and was left out', layer: layer.name });
+    if (layer.type === 'Dropout')
+      builder.warnings.push({ code: 'training-layer-removed', message: 'Dropout acts in training only and was left out', layer: layer.name });
     const value = builder.input(layer);
     for (const i of layer.tops.keys()) builder.output(layer, value, i);
   },
 };
 
-const softmax = simple('softmax_param', (params, builder, layer) => ({ op: 'Softmax', attributes: { axis: positiveAxis(builder, layer, params.number('axis', 1)) } }));
+const softmax = simple('softmax_param', (params, builder, layer) => ({
+  op: 'Softmax',
+  attributes: { axis: positiveAxis(builder, layer, params.number('axis', 1)) },
+}));
 
 /** Rules by type; what is not here has no translation. */
 export const RULES: Readonly<Record<string, Rule>> = {
@@ -397,5 +420,14 @@ export const RULES: Readonly<Record<string, Rule>> = {
 export const DATA_TYPES: ReadonlySet<string> = new Set(['Data', 'ImageData', 'HDF5Data', 'MemoryData', 'WindowData', 'DummyData']);
 /** Losses and measurements, which inference has no use for. */
 export const LOSS_TYPES: ReadonlySet<string> = new Set([
-  'SoftmaxWithLoss', 'SigmoidCrossEntropyLoss', 'EuclideanLoss', 'HingeLoss', 'InfogainLoss', 'MultinomialLogisticLoss', 'ContrastiveLoss', 'Accuracy', 'Silence', 'HDF5Output',
+  'SoftmaxWithLoss',
+  'SigmoidCrossEntropyLoss',
+  'EuclideanLoss',
+  'HingeLoss',
+  'InfogainLoss',
+  'MultinomialLogisticLoss',
+  'ContrastiveLoss',
+  'Accuracy',
+  'Silence',
+  'HDF5Output',
 ]);

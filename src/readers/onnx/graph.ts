@@ -5,7 +5,22 @@
  */
 import { type ByteSource, memorySource, sliceSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
-import { ATTRIBUTE, DATA_TYPE, DIMENSION, ENTRY, EXTERNAL, GRAPH, MODEL, NODE, OPSET_ID, SHAPE, TENSOR, TENSOR_TYPE, TYPE, VALUE_INFO } from '../../containers/onnx-schema.js';
+import {
+  ATTRIBUTE,
+  DATA_TYPE,
+  DIMENSION,
+  ENTRY,
+  EXTERNAL,
+  GRAPH,
+  MODEL,
+  NODE,
+  OPSET_ID,
+  SHAPE,
+  TENSOR,
+  TENSOR_TYPE,
+  TYPE,
+  VALUE_INFO,
+} from '../../containers/onnx-schema.js';
 import { type Field, WireReader } from '../../containers/protobuf.js';
 import { ModelError } from '../../errors.js';
 import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
@@ -176,7 +191,8 @@ class OnnxFile {
     const [raw] = fields.get(TENSOR.rawData) ?? [];
     const make = (source: ByteSource, file: string, offset?: number) => {
       const expected = elementCount(shape) * DTYPE_BYTES[dtype];
-      if (source.byteLength !== expected) throw new ModelError('malformed', `shape [${shape}] of ${dtype} takes ${expected} bytes, but ${source.byteLength} are stored`, place);
+      if (source.byteLength !== expected)
+        throw new ModelError('malformed', `shape [${shape}] of ${dtype} takes ${expected} bytes, but ${source.byteLength} are stored`, place);
       return storedTensor({ name, dtype, shape, source, origin: { file, name, ...(offset === undefined ? {} : { offset }) } });
     };
     if (Number(fields.get(TENSOR.dataLocation)?.[0]?.varint ?? 0n) === EXTERNAL) {
@@ -187,7 +203,11 @@ class OnnxFile {
     return make(memorySource(await this.typedValues(fields, dtype), this.source.name), this.source.name);
   }
 
-  async openExternal(entries: readonly Field[], expected: number, place: { file: string; tensor: string }): Promise<{ source: ByteSource; file: string; offset: number }> {
+  async openExternal(
+    entries: readonly Field[],
+    expected: number,
+    place: { file: string; tensor: string },
+  ): Promise<{ source: ByteSource; file: string; offset: number }> {
     const facts = new Map<string, string>();
     for (const entry of entries) {
       const fields = await this.collect(entry);

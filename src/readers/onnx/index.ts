@@ -38,7 +38,9 @@ export const onnx: Reader = {
       warnings: [],
       files: [name, ...model.externalFiles],
       map: async () => {
-        throw new ModelError('unsupported', 'ONNX files are inspected and verified, but not yet converted: their nodes are not translated into the layer map', { file: name });
+        throw new ModelError('unsupported', 'ONNX files are inspected and verified, but not yet converted: their nodes are not translated into the layer map', {
+          file: name,
+        });
       },
     };
   },

@@ -56,9 +56,14 @@ export async function readLegacyContent(source: ByteSource): Promise<PyTorchCont
   const storages = new Map<string, Storage>();
   const hooks = tensorHooks((id) => knownStorage(storages, id));
   const magic = await readPickle(source, 0, hooks);
-  if (magic.value !== LEGACY_MAGIC_NUMBER) throw new ModelError('malformed', 'the file does not start with the magic number of PyTorch', { file: source.name, offset: 0 });
+  if (magic.value !== LEGACY_MAGIC_NUMBER)
+    throw new ModelError('malformed', 'the file does not start with the magic number of PyTorch', { file: source.name, offset: 0 });
   const protocol = await readPickle(source, magic.end, hooks);
-  if (protocol.value !== LEGACY_PROTOCOL) throw new ModelError('unsupported', `protocol ${String(protocol.value)} is not known; ${LEGACY_PROTOCOL} was expected`, { file: source.name, offset: magic.end });
+  if (protocol.value !== LEGACY_PROTOCOL)
+    throw new ModelError('unsupported', `protocol ${String(protocol.value)} is not known; ${LEGACY_PROTOCOL} was expected`, {
+      file: source.name,
+      offset: magic.end,
+    });
   const systemInfo = await readPickle(source, protocol.end, hooks);
   const bigEndian = systemInfo.value instanceof Map && systemInfo.value.get('little_endian') === false;
   const main = await readPickle(source, systemInfo.end, hooks);
@@ -111,7 +116,8 @@ async function readTarStorages(file: ByteSource, objects: Map<string, unknown>):
     objects.set(String(key), storage);
   }
   const views = await readPickle(file, at, hooks);
-  if (asArray(views.value, file, at).length > 0) throw new ModelError('unsupported', 'storages that are views of other storages are not read', { file: file.name, offset: at });
+  if (asArray(views.value, file, at).length > 0)
+    throw new ModelError('unsupported', 'storages that are views of other storages are not read', { file: file.name, offset: at });
 }
 
 async function readTarTensors(file: ByteSource, objects: Map<string, unknown>): Promise<void> {
@@ -122,7 +128,8 @@ async function readTarTensors(file: ByteSource, objects: Map<string, unknown>): 
     const head = await readPickle(file, at, hooks);
     const [key, storageKey] = asArray(head.value, file, at);
     const storage = objects.get(String(storageKey));
-    if (!(storage instanceof Storage)) throw new ModelError('malformed', `tensor ${String(key)} refers to storage ${String(storageKey)}, which is not there`, { file: file.name, offset: at });
+    if (!(storage instanceof Storage))
+      throw new ModelError('malformed', `tensor ${String(key)} refers to storage ${String(storageKey)}, which is not there`, { file: file.name, offset: at });
     const rank = new DataView((await file.read(head.end, head.end + 4)).slice().buffer).getInt32(0, true);
     if (rank < 0 || rank > 64) throw new ModelError('malformed', `tensor ${String(key)} has ${rank} dimensions`, { file: file.name, offset: head.end });
     // Four bytes after the rank are padding and hold garbage: the rank was written as eight bytes once.
@@ -139,15 +146,18 @@ async function readPickle(source: ByteSource, start: number, hooks: PickleHooks)
     const end = Math.min(source.byteLength, start + length);
     const done = unpickle(await source.read(start, end), 0, hooks, { file: source.name, offset: start });
     if (done) return { value: done.value, end: start + done.end };
-    if (end === source.byteLength) throw new ModelError('malformed', 'the file ends in the middle of a pickle. Is it truncated?', { file: source.name, offset: end });
-    if (length >= MAX_PICKLE_BYTES) throw new ModelError('unsafe', `a pickle of more than ${MAX_PICKLE_BYTES} bytes describes no model`, { file: source.name, offset: start });
+    if (end === source.byteLength)
+      throw new ModelError('malformed', 'the file ends in the middle of a pickle. Is it truncated?', { file: source.name, offset: end });
+    if (length >= MAX_PICKLE_BYTES)
+      throw new ModelError('unsafe', `a pickle of more than ${MAX_PICKLE_BYTES} bytes describes no model`, { file: source.name, offset: start });
   }
 }
 
 /** A storage in a run of pickles: its element count as int64, then the elements. @returns the position behind it */
 async function placeStorage(source: ByteSource, at: number, storage: Storage): Promise<number> {
   const count = await readInt64(source, at);
-  if (count !== storage.count) throw new ModelError('malformed', `storage ${storage.key} holds ${count} elements; its tensors say ${storage.count}`, { file: source.name, offset: at });
+  if (count !== storage.count)
+    throw new ModelError('malformed', `storage ${storage.key} holds ${count} elements; its tensors say ${storage.count}`, { file: source.name, offset: at });
   const end = at + 8 + count * (storage.dtype ? DTYPE_BYTES[storage.dtype] : 1);
   storage.source = sliceSource(source, at + 8, end);
   return end;
@@ -188,12 +198,14 @@ function checkLength(storage: Storage, byteLength: number, file: string): void {
 async function readByteOrder(entry: { byteLength: number; source(): Promise<ByteSource> } | undefined, file: string): Promise<boolean> {
   if (!entry) return false;
   const word = entry.byteLength <= 16 ? new TextDecoder().decode(await (await entry.source()).read(0, entry.byteLength)) : '';
-  if (word !== 'little' && word !== 'big') throw new ModelError('malformed', `the byte order is ${JSON.stringify(word)}; "little" or "big" was expected`, { file });
+  if (word !== 'little' && word !== 'big')
+    throw new ModelError('malformed', `the byte order is ${JSON.stringify(word)}; "little" or "big" was expected`, { file });
   return word === 'big';
 }
 
 function toCount(value: unknown, { name }: ByteSource): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new ModelError('malformed', 'the archive does not begin with a count', { file: name, offset: 0 });
+  if (!Number.isSafeInteger(value) || (value as number) < 0)
+    throw new ModelError('malformed', 'the archive does not begin with a count', { file: name, offset: 0 });
   return value as number;
 }
 
@@ -201,4 +213,3 @@ function asArray(value: unknown, { name }: ByteSource, offset: number): readonly
   if (!Array.isArray(value)) throw new ModelError('malformed', 'a tuple was expected here', { file: name, offset });
   return value;
 }
-

@@ -54,7 +54,10 @@ export const pytorch: Reader = {
       warnings: notices,
       files: [file],
       map: async () => {
-        if (isScript) throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', { file });
+        if (isScript)
+          throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', {
+            file,
+          });
         return wireStateDict(tensors, { file, format: 'pytorch', producer: 'PyTorch', warnings: [], options });
       },
     };

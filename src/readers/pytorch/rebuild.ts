@@ -83,7 +83,15 @@ export function storageDType(type: unknown): DType | null {
   return dtype;
 }
 
-const UNSUPPORTED_REBUILDS = ['_rebuild_sparse_tensor', '_rebuild_sparse_csr_tensor', '_rebuild_nested_tensor', '_rebuild_qtensor', '_rebuild_meta_tensor_no_storage', '_rebuild_wrapper_subclass', '_rebuild_device_tensor_from_numpy'];
+const UNSUPPORTED_REBUILDS = [
+  '_rebuild_sparse_tensor',
+  '_rebuild_sparse_csr_tensor',
+  '_rebuild_nested_tensor',
+  '_rebuild_qtensor',
+  '_rebuild_meta_tensor_no_storage',
+  '_rebuild_wrapper_subclass',
+  '_rebuild_device_tensor_from_numpy',
+];
 
 /** Classes that checkpoints keep beside weights; they become inert records. */
 const INERT = [
@@ -135,9 +143,13 @@ export function tensorHooks(persistentLoad: (id: unknown) => unknown): PickleHoo
       'torch._utils._rebuild_parameter': ([data]) => data,
       'torch._utils._rebuild_parameter_with_state': ([data]) => data,
       'torch._tensor._rebuild_from_type_v2': ([rebuild, , args]) => rebuildSubclass(rebuild, args),
-      'torch.nn.parameter.Parameter': (args) => (args[0] instanceof StoredView ? args[0] : new PickleObject(new PickleGlobal('torch.nn.parameter', 'Parameter'), args)),
+      'torch.nn.parameter.Parameter': (args) =>
+        args[0] instanceof StoredView ? args[0] : new PickleObject(new PickleGlobal('torch.nn.parameter', 'Parameter'), args),
       'torch.storage._load_from_bytes': () => {
-        throw new ModelError('unsafe', 'the pickle holds another PyTorch file inside (torch.storage._load_from_bytes), which is not opened. Save it again with torch.save(model.state_dict(), ...).');
+        throw new ModelError(
+          'unsafe',
+          'the pickle holds another PyTorch file inside (torch.storage._load_from_bytes), which is not opened. Save it again with torch.save(model.state_dict(), ...).',
+        );
       },
     },
   };
@@ -155,7 +167,8 @@ function view(storage: unknown, offset: unknown, shape: unknown, strides: unknow
   const dtype = storage.dtype ?? torchDType(type);
   const counts = (value: unknown): number[] => {
     const list = value instanceof PickleObject ? value.args[0] : value;
-    if (!Array.isArray(list) || !list.every((size) => Number.isSafeInteger(size) && size >= 0)) throw new ModelError('malformed', 'a tensor has a shape or strides that are no counts');
+    if (!Array.isArray(list) || !list.every((size) => Number.isSafeInteger(size) && size >= 0))
+      throw new ModelError('malformed', 'a tensor has a shape or strides that are no counts');
     return [...list];
   };
   const [start] = counts([offset]);

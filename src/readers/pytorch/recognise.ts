@@ -34,7 +34,9 @@ export interface RecogniseContext {
 export function wireStateDict(tensors: readonly Tensor[], context: RecogniseContext): LayerMap {
   const { options, file } = context;
   if (options.arch !== undefined && !KNOWN_ARCHS.test(options.arch)) {
-    throw new ModelError('usage', `the architecture "${options.arch}" is not known. Known: vgg11, vgg11-lrn, vgg13, vgg16, vgg19, each also with _bn.`, { file });
+    throw new ModelError('usage', `the architecture "${options.arch}" is not known. Known: vgg11, vgg11-lrn, vgg13, vgg16, vgg19, each also with _bn.`, {
+      file,
+    });
   }
   const modules = groupModules(tensors);
   const found = numberedVgg(modules) ?? namedVgg(modules);

@@ -40,13 +40,18 @@ export function findStateDict(value: unknown, file: string): StateDict {
     const others = entries.filter((entry) => entry !== chosen);
     for (const [key, item] of others) collect(item, [...path, String(key)].join('.'), beside, new Set());
     const left = others.map(([key]) => String(key));
-    if (left.length > 0) warnings.push({ code: 'checkpoint-part-ignored', message: `the model is under ${JSON.stringify(String(chosen[0]))}; ${left.map((key) => JSON.stringify(key)).join(', ')} also hold tensors and are no part of it` });
+    if (left.length > 0)
+      warnings.push({
+        code: 'checkpoint-part-ignored',
+        message: `the model is under ${JSON.stringify(String(chosen[0]))}; ${left.map((key) => JSON.stringify(key)).join(', ')} also hold tensors and are no part of it`,
+      });
     path.push(String(chosen[0]));
     dictionary = chosen[1];
   }
   const views: NamedView[] = [];
   collect(dictionary, '', views, new Set());
-  if (views.length === 0) throw new ModelError('malformed', 'there is no tensor in this file. Was it saved with torch.save(model.state_dict(), ...)?', { file });
+  if (views.length === 0)
+    throw new ModelError('malformed', 'there is no tensor in this file. Was it saved with torch.save(model.state_dict(), ...)?', { file });
   return { views, beside, path, warnings };
 }
 

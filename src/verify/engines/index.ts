@@ -18,7 +18,10 @@ export async function firstAvailableEngine(format: string, wanted?: string): Pro
   const candidates = engines.filter((engine) => engine.formats.includes(format) && (wanted === undefined || engine.name === wanted));
   if (candidates.length === 0) {
     const known = engines.filter((engine) => engine.formats.includes(format)).map(({ name }) => name);
-    throw new ModelError(wanted === undefined ? 'engine' : 'usage', `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files. Known: ${known.join(', ') || 'none'}.`);
+    throw new ModelError(
+      wanted === undefined ? 'engine' : 'usage',
+      `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files. Known: ${known.join(', ') || 'none'}.`,
+    );
   }
   const reasons: string[] = [];
   for (const engine of candidates) {

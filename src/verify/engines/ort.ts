@@ -7,7 +7,11 @@ import type { Engine, EngineModel, NdArray, Session, SessionPort } from '../engi
 interface Ort {
   readonly InferenceSession: { create(model: string | Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
   readonly Tensor: new (type: never, data: never, dims: readonly number[]) => OrtTensor;
-  readonly env: { readonly versions?: { readonly node?: string; readonly web?: string; readonly common?: string }; readonly wasm?: { numThreads?: number }; logLevel?: string };
+  readonly env: {
+    readonly versions?: { readonly node?: string; readonly web?: string; readonly common?: string };
+    readonly wasm?: { numThreads?: number };
+    logLevel?: string;
+  };
 }
 
 /** Errors only: warnings about unused initializers are no news to a user. */
@@ -50,7 +54,9 @@ function makeEngine(name: string, install: string, load: () => Promise<Loaded>):
         if (!readsPaths) options.externalData = await externalData(model);
         return makeSession(name, ort, await ort.InferenceSession.create(input, options));
       } catch (error) {
-        throw error instanceof ModelError ? error : new ModelError('engine', `${name} does not load it: ${firstLine(error)}`, { file: model.files.label }, error);
+        throw error instanceof ModelError
+          ? error
+          : new ModelError('engine', `${name} does not load it: ${firstLine(error)}`, { file: model.files.label }, error);
       }
     },
   };
@@ -92,7 +98,9 @@ function fromOrt(tensor: OrtTensor): NdArray {
   // Node 20 has no Float16Array: half-precision results come as their bits.
   const isHalf = (type as string) === 'float16' && (data as unknown) instanceof Uint16Array;
   const bits = data as unknown as Uint16Array;
-  const values = isHalf ? toFloat32Array(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength), 'float16') : Float32Array.from(data as ArrayLike<number>, Number);
+  const values = isHalf
+    ? toFloat32Array(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength), 'float16')
+    : Float32Array.from(data as ArrayLike<number>, Number);
   return { shape: dims, data: values };
 }
 

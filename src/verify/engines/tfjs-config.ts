@@ -8,9 +8,38 @@ type Json = { [key: string]: unknown };
 
 /** Classes whose settings TensorFlow.js reads as Keras does, apart from the exceptions below. */
 const KNOWN: ReadonlySet<string> = new Set([
-  'InputLayer', 'Conv1D', 'Conv2D', 'SeparableConv2D', 'DepthwiseConv2D', 'Dense', 'Flatten', 'Dropout', 'SpatialDropout2D', 'Activation', 'BatchNormalization', 'MaxPooling1D',
-  'MaxPooling2D', 'AveragePooling1D', 'AveragePooling2D', 'GlobalAveragePooling1D', 'GlobalAveragePooling2D', 'GlobalMaxPooling1D', 'GlobalMaxPooling2D', 'ZeroPadding2D', 'Add', 'Multiply',
-  'Average', 'Maximum', 'Concatenate', 'ReLU', 'LeakyReLU', 'ELU', 'Softmax', 'Reshape', 'Permute', 'UpSampling2D',
+  'InputLayer',
+  'Conv1D',
+  'Conv2D',
+  'SeparableConv2D',
+  'DepthwiseConv2D',
+  'Dense',
+  'Flatten',
+  'Dropout',
+  'SpatialDropout2D',
+  'Activation',
+  'BatchNormalization',
+  'MaxPooling1D',
+  'MaxPooling2D',
+  'AveragePooling1D',
+  'AveragePooling2D',
+  'GlobalAveragePooling1D',
+  'GlobalAveragePooling2D',
+  'GlobalMaxPooling1D',
+  'GlobalMaxPooling2D',
+  'ZeroPadding2D',
+  'Add',
+  'Multiply',
+  'Average',
+  'Maximum',
+  'Concatenate',
+  'ReLU',
+  'LeakyReLU',
+  'ELU',
+  'Softmax',
+  'Reshape',
+  'Permute',
+  'UpSampling2D',
 ]);
 /** Keys of Keras 3 that say nothing about a prediction. */
 const DROPPED = ['build_config', 'module', 'registered_name', 'optional', 'lora_rank', 'quantization_config', 'synchronized', 'sparse', 'ragged'];
@@ -48,10 +77,12 @@ function toTfjsLayer(layer: Json): Json {
 /** Settings that Keras has and TensorFlow.js passes over. */
 function check(name: string, className: string, config: Json): void {
   if (config.data_format === 'channels_first') throw declined(name, 'is channels-first, which the WebAssembly and CPU backends do not compute');
-  if (config.border_mode !== undefined || config.dim_ordering !== undefined || config.nb_filter !== undefined) throw declined(name, 'is configured as in Keras 1');
+  if (config.border_mode !== undefined || config.dim_ordering !== undefined || config.nb_filter !== undefined)
+    throw declined(name, 'is configured as in Keras 1');
   if (config.groups !== undefined && config.groups !== 1) throw declined(name, `has ${String(config.groups)} groups, which TensorFlow.js ignores`);
   if (config.padding === 'causal') throw declined(name, 'has causal padding');
-  if (className === 'ReLU' && (Number(config.negative_slope ?? 0) !== 0 || Number(config.threshold ?? 0) !== 0)) throw declined(name, 'is a ReLU with slope or threshold, which TensorFlow.js ignores');
+  if (className === 'ReLU' && (Number(config.negative_slope ?? 0) !== 0 || Number(config.threshold ?? 0) !== 0))
+    throw declined(name, 'is a ReLU with slope or threshold, which TensorFlow.js ignores');
   if (className === 'UpSampling2D' && config.interpolation !== undefined && config.interpolation !== 'nearest') throw declined(name, 'interpolates');
   const dilation = config.dilation_rate;
   if (className !== 'Conv2D' && className !== 'Conv1D' && Array.isArray(dilation) && dilation.some((rate) => rate !== 1)) throw declined(name, 'is dilated');

@@ -41,7 +41,10 @@ function makeEngine(name: string, useBackend: (tf: Tf) => Promise<void>): Engine
         const { tf } = await load();
         return { available: true, detail: `TensorFlow.js ${tf.version_core} (${tf.getBackend()})` };
       } catch (error) {
-        return { available: false, detail: `${firstLine(error)}; npm install @tensorflow/tfjs-core @tensorflow/tfjs-layers @tensorflow/tfjs-backend-wasm h5wasm` };
+        return {
+          available: false,
+          detail: `${firstLine(error)}; npm install @tensorflow/tfjs-core @tensorflow/tfjs-layers @tensorflow/tfjs-backend-wasm h5wasm`,
+        };
       }
     },
     async open(model) {
@@ -58,7 +61,11 @@ function makeEngine(name: string, useBackend: (tf: Tf) => Promise<void>): Engine
 async function openModel(tf: Tf, layers: Layers, model: EngineModel): Promise<Session> {
   const { config, specs, data } = await readOriginal(model);
   const net = await layers.loadLayersModel({
-    load: async () => ({ modelTopology: { model_config: toTfjsConfig(config), keras_version: '2.2.4', backend: 'tensorflow' } as never, weightSpecs: specs, weightData: data }),
+    load: async () => ({
+      modelTopology: { model_config: toTfjsConfig(config), keras_version: '2.2.4', backend: 'tensorflow' } as never,
+      weightSpecs: specs,
+      weightData: data,
+    }),
   });
   const port = (tensor: { name: string; shape: (number | null)[] }) => ({ name: tensor.name.split('/')[0]!, shape: tensor.shape });
   return {
@@ -69,7 +76,8 @@ async function openModel(tf: Tf, layers: Layers, model: EngineModel): Promise<Se
       const made = net.predict(inputs.length === 1 ? inputs[0]! : inputs);
       const outputs = Array.isArray(made) ? made : [made];
       const results = new Map<string, NdArray>();
-      for (const [i, output] of outputs.entries()) results.set(port(net.outputs[i]!).name, { shape: output.shape, data: Float32Array.from(await output.data()) });
+      for (const [i, output] of outputs.entries())
+        results.set(port(net.outputs[i]!).name, { shape: output.shape, data: Float32Array.from(await output.data()) });
       for (const tensor of [...inputs, ...outputs]) tensor.dispose();
       return results;
     },
@@ -99,7 +107,8 @@ async function readOriginal({ files, path }: EngineModel): Promise<{ config: str
   try {
     const config = file.attrs.model_config?.value;
     if (typeof config !== 'string') throw new ModelError('engine', 'the file holds weights without a configuration');
-    if (file.attrs.backend?.value === 'theano') throw new ModelError('engine', 'the file was saved under Theano, whose convolutions TensorFlow.js does not compute');
+    if (file.attrs.backend?.value === 'theano')
+      throw new ModelError('engine', 'the file was saved under Theano, whose convolutions TensorFlow.js does not compute');
     const holder = file.get('model_weights') as InstanceType<typeof h5wasm.Group>;
     const weights: { spec: WeightSpec; values: Float32Array }[] = [];
     for (const layer of namesOf(holder, 'layer_names')) {
@@ -107,7 +116,10 @@ async function readOriginal({ files, path }: EngineModel): Promise<{ config: str
       for (const weight of namesOf(group, 'weight_names')) {
         const dataset = group.get(weight) as InstanceType<typeof h5wasm.Dataset>;
         const last = weight.replace(/:\d+$/, '').split('/').at(-1);
-        weights.push({ spec: { name: `${layer}/${last}`, shape: dataset.shape as number[], dtype: 'float32' }, values: Float32Array.from(dataset.value as Float32Array) });
+        weights.push({
+          spec: { name: `${layer}/${last}`, shape: dataset.shape as number[], dtype: 'float32' },
+          values: Float32Array.from(dataset.value as Float32Array),
+        });
       }
     }
     const data = new Float32Array(weights.reduce((sum, { values }) => sum + values.length, 0));

@@ -1,5 +1,21 @@
 /** Encodes an ONNX graph as a ModelProto, weights as spans. */
-import { ATTRIBUTE, ATTRIBUTE_TYPE, DATA_TYPE, DIMENSION, ENTRY, EXTERNAL, GRAPH, MODEL, NODE, OPSET_ID, SHAPE, TENSOR, TENSOR_TYPE, TYPE, VALUE_INFO } from '../../containers/onnx-schema.js';
+import {
+  ATTRIBUTE,
+  ATTRIBUTE_TYPE,
+  DATA_TYPE,
+  DIMENSION,
+  ENTRY,
+  EXTERNAL,
+  GRAPH,
+  MODEL,
+  NODE,
+  OPSET_ID,
+  SHAPE,
+  TENSOR,
+  TENSOR_TYPE,
+  TYPE,
+  VALUE_INFO,
+} from '../../containers/onnx-schema.js';
 import { MessageBuilder, type Piece, type Span } from '../../containers/protobuf-writer.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
 import type { OnnxAttribute, OnnxGraph, OnnxInitializer, OnnxNode, OnnxPort } from './graph.js';

@@ -1,13 +1,14 @@
 /** Writes ONNX: one ModelProto, its weights inline or in a file beside it. */
-import { encodeMetadata, encodeModel, type ExternalPlace, OPSETS, tensorSpan } from './encode.js';
-import { castNotices } from '../cast-weights.js';
+
 import type { ByteSink } from '../../bytes/byte-sink.js';
 import { writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import { OPS } from '../../model/ops.js';
 import { tensorByteLength } from '../../model/tensor.js';
-import type { Writer, WriteOptions } from '../writer.js';
+import { castNotices } from '../cast-weights.js';
+import type { WriteOptions, Writer } from '../writer.js';
+import { type ExternalPlace, encodeMetadata, encodeModel, OPSETS, tensorSpan } from './encode.js';
 import type { OnnxGraph } from './graph.js';
 import { planGraph, portLayout } from './plan.js';
 import { ONNX_DTYPES, optionsObstacle, storageObstacle } from './storage.js';

@@ -1,4 +1,6 @@
 /** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
+
+import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import type { DType } from '../../model/dtype.js';
 import type { Dim, Layer, LayerMap, Layout, Port } from '../../model/layer-map.js';
@@ -10,7 +12,6 @@ import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type
 import { Names } from './names.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';
 import { computeDType, storageDType } from './storage.js';
-import { DATA_TYPE } from '../../containers/onnx-schema.js';
 
 /** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
 export interface NarrowedWeight {
@@ -101,12 +102,16 @@ class GraphBuilder {
   }
 
   addLayer(layer: Layer): void {
-    const constant = (role: string, tensor: Tensor) => this.#addInitializer(`${layer.name}/${role}`, castTensor(tensor, tensor.dtype === 'float32' ? this.#compute : tensor.dtype));
+    const constant = (role: string, tensor: Tensor) =>
+      this.#addInitializer(`${layer.name}/${role}`, castTensor(tensor, tensor.dtype === 'float32' ? this.#compute : tensor.dtype));
     const form = nodeForm(layer, {
       opset: this.opset,
       shapeOf: (value) => this.shapes.get(value)!,
       ints: (role, values) =>
-        this.#addInitializer(`${layer.name}/${role}`, constantTensor(role, 'int64', [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer), ORIGIN)),
+        this.#addInitializer(
+          `${layer.name}/${role}`,
+          constantTensor(role, 'int64', [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer), ORIGIN),
+        ),
       floats: (role, values) => this.#addInitializer(`${layer.name}/${role}`, float32Tensor(role, [values.length], values, ORIGIN)),
       scalar: (role, value) => constant(role, float32Tensor(role, [], [value], ORIGIN)),
     });
@@ -127,7 +132,13 @@ class GraphBuilder {
   /** ONNX picks rows by integers; the map's values are floats. */
   #asIndices(layer: Layer, value: string): string {
     const indices = this.#names.take(`${layer.name}/indices`);
-    this.#nodes.push({ name: this.#nodeNames.take(`${layer.name}/cast`), op: 'Cast', inputs: [value], outputs: [indices], attributes: castStep('int64').attributes });
+    this.#nodes.push({
+      name: this.#nodeNames.take(`${layer.name}/cast`),
+      op: 'Cast',
+      inputs: [value],
+      outputs: [indices],
+      attributes: castStep('int64').attributes,
+    });
     return indices;
   }
 
@@ -175,7 +186,13 @@ class GraphBuilder {
     let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
     if (dtype !== this.#compute) {
       const cast = this.#names.take(`${name}/${this.#compute}`);
-      this.#nodes.push({ name: this.#nodeNames.take(`${name}/cast`), op: 'Cast', inputs: [name], outputs: [cast], attributes: castStep(this.#compute).attributes });
+      this.#nodes.push({
+        name: this.#nodeNames.take(`${name}/cast`),
+        op: 'Cast',
+        inputs: [name],
+        outputs: [cast],
+        attributes: castStep(this.#compute).attributes,
+      });
       name = cast;
     }
     this.#weights.set(weight, name);

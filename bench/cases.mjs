@@ -3,8 +3,11 @@ const convert =
   (...extra) =>
   (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
 const inspect = (from) => ['inspect', from, '--quiet'];
+/** The container that PyTorch wrote until 1.5. */
+export const LEGACY = 'vgg16.legacy.pth';
 const SOURCES = [
   { label: 'PyTorch zip', file: 'vgg16.pth' },
+  { label: 'PyTorch legacy', file: LEGACY },
   { label: 'Caffe', file: 'vgg16.caffemodel' },
 ];
 

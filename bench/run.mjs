@@ -11,7 +11,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { CASES } from './cases.mjs';
+import { CASES, LEGACY } from './cases.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const main = join(root, 'dist/cli/main.js');
@@ -31,6 +31,10 @@ if (!existsSync(join(flags.folder, 'vgg16.h5'))) {
   console.error('bench: making the seeded VGG16 in three dialects');
   const { makeVgg16 } = await import(new URL('../dist/cli/demo/make-vgg16.js', import.meta.url));
   await makeVgg16(flags.folder);
+}
+if (cases.some(({ source }) => source === LEGACY) && !existsSync(join(flags.folder, LEGACY))) {
+  const { makeLegacyVgg16 } = await import(new URL('../dist/cli/demo/make-vgg16.js', import.meta.url));
+  await makeLegacyVgg16(flags.folder);
 }
 
 console.log(

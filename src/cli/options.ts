@@ -26,7 +26,7 @@ export function addSourceOptions(command: Command): Command {
     .addOption(new Option('--from <format>', 'format of the model, where recognition by content is to be overridden'))
     .addOption(new Option('--prototxt <file>', 'Caffe net description, where it does not lie beside the weights'))
     .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))
-    .addOption(new Option('--arch <name>', 'architecture of bare weights, where they leave it open (vgg16, vgg11-lrn, ...)'))
+    .addOption(new Option('--arch <name|file.json>', 'architecture of bare weights, where they leave it open: vgg16, vgg11-lrn, ..., or a Keras configuration'))
     .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
 }
 
@@ -34,13 +34,16 @@ export function addSourceOptions(command: Command): Command {
 export async function openFiles(path: string, flags: SourceFlags): Promise<{ files: FileSet; options: OpenOptions }> {
   let files: FileSet = await nodeFileSet(path);
   const names: { prototxt?: string; config?: string } = {};
+  // An architecture may be given as a file: the configuration that Keras writes.
+  const isFile = flags.arch?.endsWith('.json') === true;
+  const companions = { prototxt: flags.prototxt, config: flags.config ?? (isFile ? flags.arch : undefined) };
   for (const kind of ['prototxt', 'config'] as const) {
-    const given = flags[kind];
+    const given = companions[kind];
     if (given === undefined) continue;
     names[kind] = basename(given);
     files = withFile(files, basename(given), await fileSource(given));
   }
-  return { files, options: { from: flags.from, arch: flags.arch, inputShape: flags.inputShape, ...names } };
+  return { files, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, ...names } };
 }
 
 function parseShape(text: string): Dim[] {

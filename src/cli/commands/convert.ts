@@ -118,7 +118,9 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     say(`wrote    ${flags.output}   ${writer.title}   ${formatBytes(totalBytes(result.files))}   ${targetDType}   ${formatTime(elapsedMs)}`);
     if (map?.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
     for (const sentence of map?.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${sentence}`));
-    for (const message of summarise(result.warnings)) voice.warn(message);
+    const [companions, warnings] = [result.warnings.filter(isCompanion), result.warnings.filter((warning) => !isCompanion(warning))];
+    for (const { message } of companions) voice.tell(errColour.dim(message));
+    for (const message of summarise(warnings)) voice.warn(message);
     const report = flags.verify && !toStdout && map ? await verifyAfter(voice, path, flags, result, progress, say) : null;
     progress.stop();
     return {
@@ -153,6 +155,11 @@ async function verifyAfter(
 async function hashFiles(folder: string, names: readonly string[]): Promise<Record<string, string>> {
   const entries = await Promise.all(names.map(async (name) => [name, await sha256File(join(folder, name))] as const));
   return Object.fromEntries(entries);
+}
+
+/** Which file beside the model was read is narration, not a warning. */
+function isCompanion({ code }: ConvertResult['warnings'][number]): boolean {
+  return code === 'companion';
 }
 
 /** One line for each kind of thing that happened, however many layers it happened to. */

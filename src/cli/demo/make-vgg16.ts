@@ -4,7 +4,7 @@ import { fileSink } from '../../node/index.js';
 import { type SeededLayer, seededVgg16 } from './vgg16.js';
 import { writeCaffe } from './write-caffe.js';
 import { writeH5 } from './write-h5.js';
-import { writePth } from './write-pth.js';
+import { writeLegacyPth, writePth } from './write-pth.js';
 
 const SEED = 0;
 
@@ -20,6 +20,12 @@ export async function makeVgg16(folder: string, onFile: (name: string) => void =
     await model.close();
     await prototxt.close();
   });
+}
+
+/** Writes vgg16.legacy.pth: the same state dict in PyTorch's older container. */
+export async function makeLegacyVgg16(folder: string): Promise<void> {
+  const layers = seededVgg16(SEED);
+  await makeFile(join(folder, 'vgg16.legacy.pth'), () => {}, (sink, name) => writeOne(sink, name, layers, writeLegacyPth));
 }
 
 type Sink = Awaited<ReturnType<typeof fileSink>>;

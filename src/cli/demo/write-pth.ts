@@ -14,20 +14,14 @@ interface Member {
 }
 
 export async function writePth(layers: readonly SeededLayer[], file: FileSink): Promise<void> {
-  const entries = layers.flatMap(({ name, weight, bias }) => {
-    const prefix = torchvisionName(name, layers);
-    return [
-      { key: `${prefix}.weight`, tensor: weight },
-      { key: `${prefix}.bias`, tensor: bias },
-    ];
-  });
+  const entries = stateDict(layers);
   const members: Member[] = [];
   const bytesMember = async (name: string, bytes: Uint8Array) => {
     const crc = crc32(bytes, 0);
     members.push({ name, byteLength: bytes.byteLength, crc, offset: await writeLocalHeader(file, name, bytes.byteLength, crc) });
     await file.write(bytes);
   };
-  await bytesMember(`${FOLDER}/data.pkl`, pickle(entries));
+  await bytesMember(`${FOLDER}/data.pkl`, pickle(entries, false));
   await bytesMember(`${FOLDER}/byteorder`, Buffer.from('little'));
   for (const [i, { tensor }] of entries.entries()) {
     const name = `${FOLDER}/data/${i}`;
@@ -44,6 +38,39 @@ export async function writePth(layers: readonly SeededLayer[], file: FileSink): 
   await writeDirectory(file, members);
 }
 
+/** The same in the container that PyTorch wrote until 1.5: pickles one after another, then the storages. */
+export async function writeLegacyPth(layers: readonly SeededLayer[], file: FileSink): Promise<void> {
+  const entries = stateDict(layers);
+  const keys = entries.map((_, i) => String(i));
+  await file.write(MAGIC_NUMBER);
+  await file.write(PROTOCOL_1001);
+  await file.write(SYSTEM_INFO);
+  await file.write(pickle(entries, true));
+  await file.write(Buffer.concat([Buffer.from([0x80, 2, 0x5d, 0x28]), ...keys.map(pickledText), Buffer.from([0x65, 0x2e])])); // a list of strings
+  for (const { tensor } of entries) {
+    const head = Buffer.alloc(8);
+    head.writeBigInt64LE(BigInt(count(tensor)));
+    await file.write(head);
+    await writeValues(file, tensor);
+  }
+}
+
+/** torch.serialization.MAGIC_NUMBER as LONG1. */
+const MAGIC_NUMBER = Buffer.from([0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]);
+const PROTOCOL_1001 = Buffer.from([0x80, 2, 0x4d, 0xe9, 0x03, 0x2e]);
+/** {'little_endian': True} */
+const SYSTEM_INFO = Buffer.concat([Buffer.from([0x80, 2, 0x7d]), pickledText('little_endian'), Buffer.from([0x88, 0x73, 0x2e])]);
+
+function stateDict(layers: readonly SeededLayer[]): { key: string; tensor: SeededTensor }[] {
+  return layers.flatMap(({ name, weight, bias }) => {
+    const prefix = torchvisionName(name, layers);
+    return [
+      { key: `${prefix}.weight`, tensor: weight },
+      { key: `${prefix}.bias`, tensor: bias },
+    ];
+  });
+}
+
 /** 'conv1_1' to 'features.0', 'fc6' to 'classifier.0': indices count ReLU and pooling modules too. */
 function torchvisionName(name: string, layers: readonly SeededLayer[]): string {
   let index = 0;
@@ -56,17 +83,11 @@ function torchvisionName(name: string, layers: readonly SeededLayer[]): string {
 }
 
 /** Protocol 2: an OrderedDict of tensors whose storages are members of the zip, as torch.save writes it. */
-function pickle(entries: readonly { key: string; tensor: SeededTensor }[]): Uint8Array {
+function pickle(entries: readonly { key: string; tensor: SeededTensor }[], legacy: boolean): Uint8Array {
   const pieces: Uint8Array[] = [];
   const put = (...bytes: number[]) => void pieces.push(Uint8Array.from(bytes));
   const global = (module: string, name: string) => void pieces.push(Buffer.from(`c${module}\n${name}\n`));
-  const text = (value: string) => {
-    const bytes = Buffer.from(value);
-    const head = Buffer.alloc(5);
-    head[0] = 0x58; // BINUNICODE
-    head.writeUInt32LE(bytes.byteLength, 1);
-    pieces.push(head, bytes);
-  };
+  const text = (value: string) => void pieces.push(pickledText(value));
   const int = (value: number) => {
     const bytes = Buffer.alloc(5);
     bytes[0] = 0x4a; // BININT
@@ -91,6 +112,7 @@ function pickle(entries: readonly { key: string; tensor: SeededTensor }[]): Uint
     text(String(i));
     text('cpu');
     int(count(tensor));
+    if (legacy) put(0x4e); // NONE: the storage is no view of another
     put(0x74, 0x51); // TUPLE BINPERSID
     int(0);
     tuple(tensor.shape);
@@ -101,6 +123,15 @@ function pickle(entries: readonly { key: string; tensor: SeededTensor }[]): Uint
   });
   put(0x75, 0x2e); // SETITEMS STOP
   return Buffer.concat(pieces);
+}
+
+/** BINUNICODE. */
+function pickledText(value: string): Uint8Array {
+  const bytes = Buffer.from(value);
+  const head = Buffer.alloc(5);
+  head[0] = 0x58;
+  head.writeUInt32LE(bytes.byteLength, 1);
+  return Buffer.concat([head, bytes]);
 }
 
 /** @returns the header's offset; the data that follows starts at a multiple of 64, as PyTorch's memory mapping wants it */

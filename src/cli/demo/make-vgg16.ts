@@ -25,7 +25,11 @@ export async function makeVgg16(folder: string, onFile: (name: string) => void =
 /** Writes vgg16.legacy.pth: the same state dict in PyTorch's older container. */
 export async function makeLegacyVgg16(folder: string): Promise<void> {
   const layers = seededVgg16(SEED);
-  await makeFile(join(folder, 'vgg16.legacy.pth'), () => {}, (sink, name) => writeOne(sink, name, layers, writeLegacyPth));
+  await makeFile(
+    join(folder, 'vgg16.legacy.pth'),
+    () => {},
+    (sink, name) => writeOne(sink, name, layers, writeLegacyPth),
+  );
 }
 
 type Sink = Awaited<ReturnType<typeof fileSink>>;

@@ -3,21 +3,23 @@
 import type { ByteSink } from '../../bytes/byte-sink.js';
 import { writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
-import type { LayerMap } from '../../model/layer-map.js';
-import { OPS } from '../../model/ops.js';
+import type { LayerMap, Notice } from '../../model/layer-map.js';
 import { tensorByteLength } from '../../model/tensor.js';
 import { castNotices } from '../cast-weights.js';
 import type { WriteOptions, Writer } from '../writer.js';
 import { type ExternalPlace, encodeMetadata, encodeModel, OPSETS, tensorSpan } from './encode.js';
 import type { OnnxGraph } from './graph.js';
-import { planGraph, portLayout } from './plan.js';
+import { layerObstacle } from './node-forms.js';
+import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
 import { ONNX_DTYPES, optionsObstacle, storageObstacle } from './storage.js';
 
 const DEFAULT_OPSET = 17;
 /** protobuf parsers stop at 2 GiB; the graph itself and its names need some room too. */
 const MAX_INLINE_BYTES = 2 ** 31 - 2 ** 24;
-/** Offsets of external tensors are multiples of a page, so that runtimes can map them. */
-const EXTERNAL_ALIGNMENT = 4096;
+/** Smaller ones stay inline, as onnx's own tools keep them: shape inference reads shapes and axes there only. */
+const MIN_EXTERNAL_BYTES = 1024;
+/** Offsets of external tensors are multiples of what Windows maps files at, so that runtimes can map them. */
+const EXTERNAL_ALIGNMENT = 65536;
 
 export const onnx: Writer = {
   carries: 'model',
@@ -30,15 +32,16 @@ export const onnx: Writer = {
     const opset = options.opset ?? DEFAULT_OPSET;
     const errors: (ModelError | null)[] = [optionsObstacle(options)];
     if (!OPSETS.includes(opset)) errors.push(new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`));
+    for (const port of [...map.inputs, ...map.outputs]) errors.push(portObstacle(port));
     for (const layer of map.layers) {
-      if (!OPS[layer.op]) errors.push(new ModelError('unsupported', `the operator ${layer.op} has no translation`, { layer: layer.name }));
+      errors.push(layerObstacle(layer, opset));
       for (const [role, tensor] of Object.entries(layer.weights)) errors.push(storageObstacle(layer, role, tensor));
     }
     return errors.filter((error) => error !== null);
   },
 
   async write(map, sink, name, options) {
-    const { graph, narrowed } = planGraph(map, options, options.opset ?? DEFAULT_OPSET);
+    const { graph, narrowed, warnings } = planGraph(map, options, options.opset ?? DEFAULT_OPSET);
     const total = graph.initializers.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
     const file = await sink.create(name);
     let done = 0;
@@ -52,21 +55,34 @@ export const onnx: Writer = {
     const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
     await writePieces(encodeMetadata(metadata).pieces, file);
     await file.close();
-    return { warnings: narrowed.flatMap(({ layer, tensor, dtype, tally }) => castNotices(tensor.name, tally, dtype).map((notice) => ({ ...notice, layer }))) };
+    return { warnings: [...warnings, ...narrowingNotices(narrowed, options)] };
   },
 };
 
-/** Streams every weight into the file beside the model. @returns where each one is */
+/**
+ * Streams the weights into the file beside the model.
+ *
+ * @returns where each one is
+ */
 async function writeExternal(graph: OnnxGraph, sink: ByteSink, name: string, onBytes: (byteLength: number) => void): Promise<Map<string, ExternalPlace>> {
   const file = await sink.create(name);
   const places = new Map<string, ExternalPlace>();
   for (const { name: initializer, tensor } of graph.initializers) {
+    if (tensorByteLength(tensor) < MIN_EXTERNAL_BYTES) continue;
     await file.write(new Uint8Array((EXTERNAL_ALIGNMENT - (file.position % EXTERNAL_ALIGNMENT)) % EXTERNAL_ALIGNMENT));
     places.set(initializer, { file: name, offset: file.position });
     await writePieces([tensorSpan(tensor)], file, onBytes);
   }
   await file.close();
   return places;
+}
+
+/** What was lost when dtypes changed; complete once all weights were streamed. */
+function narrowingNotices(narrowed: readonly NarrowedWeight[], { dtype: wanted }: WriteOptions): Notice[] {
+  const notices = narrowed.flatMap(({ layer, tensor, dtype, tally }) => castNotices(tensor.name, tally, dtype).map((notice) => ({ ...notice, layer })));
+  const wide = narrowed.filter(({ tensor, dtype }) => tensor.dtype === 'float64' && dtype === 'float32');
+  if (wanted !== 'source' || wide.length === 0) return notices;
+  return [{ code: 'narrowed', message: `${wide.length} weights are float64 and were stored as float32, in which ONNX files compute here` }, ...notices];
 }
 
 /** Shapes alone do not tell NHWC from NCHW, so the file says which each port is. */

@@ -1,9 +1,10 @@
 /** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
 
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
+import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import type { DType } from '../../model/dtype.js';
-import type { Dim, Layer, LayerMap, Layout, Port } from '../../model/layer-map.js';
+import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
 import { inferShapes, OPS } from '../../model/ops.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
@@ -24,6 +25,7 @@ export interface NarrowedWeight {
 export interface Plan {
   readonly graph: OnnxGraph;
   readonly narrowed: readonly NarrowedWeight[];
+  readonly warnings: readonly Notice[];
 }
 
 const ORIGIN: Origin = { file: 'weighbridge' };
@@ -40,6 +42,18 @@ export function planGraph(map: LayerMap, options: WriteOptions, opset: number): 
   for (const layer of map.layers) builder.addLayer(layer);
   for (const port of map.outputs) builder.addOutput(port);
   return builder.finish(map.name || 'model');
+}
+
+const LAYOUT_RANK: Readonly<Record<Layout, number | null>> = { nchw: 4, nhwc: 4, ncw: 3, nwc: 3, ncdhw: 5, ndhwc: 5, other: null };
+
+/** Why a port cannot be written, or null. */
+export function portObstacle({ name, dtype, shape, layout }: Port): ModelError | null {
+  const rank = LAYOUT_RANK[layout];
+  if (rank !== null && shape.length !== rank) {
+    return new ModelError('unsupported', `the port "${name}" is said to be ${layout}, which has ${rank} axes, but its shape is [${shape}]`);
+  }
+  if (dtype.startsWith('complex')) return new ModelError('unsupported', `the port "${name}" is ${dtype}, which ONNX operators do not take`);
+  return null;
 }
 
 /** The layout that a port is to have in the file. */
@@ -66,8 +80,10 @@ class GraphBuilder {
   /** Names in the file of the map's values. */
   readonly #values = new Map<string, string>();
   readonly #portNames = new Map<Port, string>();
-  /** Names of weights that are already there, as they are computed with; shared layers share them. */
-  readonly #weights = new Map<Tensor, string>();
+  readonly #inputPorts: Port[] = [];
+  /** Names of the weights that are already there, by the form they are in; shared layers share them. */
+  readonly #weights = new Map<Tensor, Map<string, string>>();
+  readonly #renamed: Notice[] = [];
   readonly #compute: DType;
 
   constructor(
@@ -82,43 +98,39 @@ class GraphBuilder {
    * Ports keep their names, so they choose first. Where nothing stands between a port and its value, the value has the port's name.
    */
   namePorts({ inputs, outputs }: LayerMap): void {
+    this.#inputPorts.push(...inputs);
     for (const port of [...inputs, ...outputs]) {
       const name = this.#names.take(port.name);
+      if (name !== port.name) this.#renamed.push({ code: 'renamed', message: `two ports are called "${port.name}"; in the ONNX file one is "${name}"` });
       this.#portNames.set(port, name);
       if (this.#isDirect(port) && !this.#values.has(port.value)) this.#values.set(port.value, name);
     }
   }
 
   addInput(port: Port): void {
-    const dtype = this.#portDType(port);
     const layout = portLayout(port, this.options);
     const shape = portValueShape(port);
     const name = this.#portNames.get(port)!;
-    this.#inputs.push({ name, dtype, shape: inLayout(shape, layout) });
+    this.#inputs.push({ name, dtype: port.dtype, shape: inLayout(shape, layout) });
     const steps: Step[] = [];
-    if (dtype !== this.#compute) steps.push(castStep(this.#compute));
+    if (port.dtype !== this.#compute) steps.push(castStep(this.#compute));
     if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsFirst(shape.length)) } });
     this.#addSteps(name, steps, () => this.#value(port.value));
   }
 
   addLayer(layer: Layer): void {
-    const constant = (role: string, tensor: Tensor) =>
-      this.#addInitializer(`${layer.name}/${role}`, castTensor(tensor, tensor.dtype === 'float32' ? this.#compute : tensor.dtype));
+    const constant = (role: string, tensor: Tensor) => this.#addInitializer(`${layer.name}/${role}`, tensor);
     const form = nodeForm(layer, {
       opset: this.opset,
       shapeOf: (value) => this.shapes.get(value)!,
-      ints: (role, values) =>
-        this.#addInitializer(
-          `${layer.name}/${role}`,
-          constantTensor(role, 'int64', [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer), ORIGIN),
-        ),
-      floats: (role, values) => this.#addInitializer(`${layer.name}/${role}`, float32Tensor(role, [values.length], values, ORIGIN)),
-      scalar: (role, value) => constant(role, float32Tensor(role, [], [value], ORIGIN)),
+      ints: (role, values) => constant(role, int64Tensor(role, values)),
+      floats: (role, values) => constant(role, float32Tensor(role, [values.length], values, ORIGIN)),
+      scalar: (role, value) => constant(role, castTensor(float32Tensor(role, [], [value], ORIGIN), this.#compute)),
     });
     const roles = OPS[layer.op]!.roles.map((role) => role.replace('?', ''));
     const weights = roles.map((role) => (layer.weights[role] ? this.#addWeight(layer, role, layer.weights[role]) : ''));
     const values = layer.inputs.map((value) => this.#value(value));
-    const inputs = layer.op === 'Gather' ? [...weights, this.#asIndices(layer, values[0]!)] : [...values, ...weights, ...(form.inputs ?? [])];
+    const inputs = layer.op === 'Gather' ? [...weights, this.#indices(layer)] : [...values, ...weights, ...(form.inputs ?? [])];
     while (inputs.at(-1) === '') inputs.pop();
     this.#nodes.push({
       name: this.#nodeNames.take(layer.name),
@@ -129,13 +141,15 @@ class GraphBuilder {
     });
   }
 
-  /** ONNX picks rows by integers; the map's values are floats. */
-  #asIndices(layer: Layer, value: string): string {
+  /** ONNX picks rows by integers. They come straight from the port where it has them: float16 counts exactly only to 2048. */
+  #indices(layer: Layer): string {
+    const [value] = layer.inputs;
+    const port = this.#inputPorts.find((input) => input.value === value && !isChannelsLast(portLayout(input, this.options)));
     const indices = this.#names.take(`${layer.name}/indices`);
     this.#nodes.push({
       name: this.#nodeNames.take(`${layer.name}/cast`),
       op: 'Cast',
-      inputs: [value],
+      inputs: [port ? this.#portNames.get(port)! : this.#value(value!)],
       outputs: [indices],
       attributes: castStep('int64').attributes,
     });
@@ -143,22 +157,22 @@ class GraphBuilder {
   }
 
   addOutput(port: Port): void {
-    const dtype = this.#portDType(port);
     const layout = portLayout(port, this.options);
     const shape = portValueShape(port);
     const name = this.#portNames.get(port)!;
-    this.#outputs.push({ name, dtype, shape: inLayout(shape, layout) });
+    this.#outputs.push({ name, dtype: port.dtype, shape: inLayout(shape, layout) });
     const steps: Step[] = [];
     if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsLast(shape.length)) } });
-    if (dtype !== this.#compute) steps.push(castStep(dtype));
+    if (port.dtype !== this.#compute) steps.push(castStep(port.dtype));
     const value = this.#value(port.value);
     if (value === name) return;
     this.#addSteps(value, steps.length > 0 ? steps : [{ op: 'Identity', attributes: {} }], () => name);
   }
 
+  /** The graph, once everything was added. */
   finish(name: string): Plan {
     const graph = { name, opset: this.opset, nodes: this.#nodes, initializers: this.#initializers, inputs: this.#inputs, outputs: this.#outputs };
-    return { graph, narrowed: this.#narrowed };
+    return { graph, narrowed: this.#narrowed, warnings: this.#renamed };
   }
 
   /** A chain of one-input nodes from a value to another. */
@@ -173,13 +187,15 @@ class GraphBuilder {
 
   /** @returns the name of the weight as it is computed with */
   #addWeight(layer: Layer, role: string, weight: Tensor): string {
-    const known = this.#weights.get(weight);
-    if (known !== undefined) return known;
     const dtype = storageDType(layer, weight, this.options);
-    const tally: CastTally = newCastTally();
-    let tensor = weight;
-    if (layer.op === 'Gemm' && role === 'kernel' && isStoredTransposed(layer)) tensor = permute(tensor, [1, 0]);
+    const transposed = layer.op === 'Gemm' && role === 'kernel' && isStoredTransposed(layer);
+    const form = `${dtype} ${transposed}`;
+    const forms = this.#weights.get(weight) ?? new Map<string, string>();
+    const known = forms.get(form);
+    if (known !== undefined) return known;
+    let tensor = transposed ? permute(weight, [1, 0]) : weight;
     if (dtype !== weight.dtype) {
+      const tally = newCastTally();
       tensor = castTensor(tensor, dtype, tally);
       this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally });
     }
@@ -195,7 +211,7 @@ class GraphBuilder {
       });
       name = cast;
     }
-    this.#weights.set(weight, name);
+    this.#weights.set(weight, forms.set(form, name));
     return name;
   }
 
@@ -214,18 +230,17 @@ class GraphBuilder {
   }
 
   #isDirect(port: Port): boolean {
-    return this.#portDType(port) === this.#compute && !isChannelsLast(portLayout(port, this.options));
-  }
-
-  /** A model that computes in float16 still takes and gives what its users have. */
-  #portDType(port: Port): DType {
-    return port.dtype;
+    return port.dtype === this.#compute && !isChannelsLast(portLayout(port, this.options));
   }
 }
 
 interface Step {
   readonly op: string;
   readonly attributes: OnnxNode['attributes'];
+}
+
+function int64Tensor(name: string, values: readonly number[]): Tensor {
+  return constantTensor(name, 'int64', [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer), ORIGIN);
 }
 
 function castStep(dtype: DType): Step {

@@ -4,7 +4,7 @@
  * ONNX operators want all their operands of one dtype. So the graph computes in float32, whatever the weights are stored in, and
  * narrower weights pass a `Cast` (which runtimes fold when they load the file); `float16Compute` makes the whole graph float16.
  *
- * What `--dtype float16` and `bfloat16` narrow are the kernels and biases of convolutions and dense layers, where the bytes are.
+ * What `--dtype float16` and `bfloat16` narrow are the kernels and biases of convolutions and dense layers and the tables of embeddings, where the bytes are.
  * Normalisation statistics, slopes and constant operands stay float32: they are small, and a variance easily leaves float16's range.
  */
 import { ModelError } from '../../errors.js';
@@ -17,7 +17,7 @@ export const ONNX_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
 
 const SOURCE_DTYPES: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16', 'float64']);
 
-const DENSE_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+const LARGE_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Gather']);
 
 export function computeDType(options: WriteOptions): DType {
   return options.float16Compute ? 'float16' : 'float32';
@@ -27,7 +27,7 @@ export function computeDType(options: WriteOptions): DType {
 export function storageDType(layer: Layer, tensor: Tensor, options: WriteOptions): DType {
   if (options.float16Compute) return 'float16';
   if (options.dtype === 'source') return tensor.dtype === 'float64' ? 'float32' : tensor.dtype;
-  return DENSE_OPS.has(layer.op) ? options.dtype : 'float32';
+  return LARGE_OPS.has(layer.op) ? options.dtype : 'float32';
 }
 
 /** Why a weight cannot be stored, or null. */

@@ -7,10 +7,8 @@ import { memorySource } from '../../src/bytes/byte-source.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { readNpy } from '../../src/containers/npy.js';
 import { openZip } from '../../src/containers/zip.js';
-import { isModelError } from '../../src/errors.js';
 import { toFloat64Array } from '../../src/model/cast.js';
 import { tensorBytes } from '../../src/model/tensor.js';
-import { openModel } from '../../src/readers/open.js';
 import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/keras-h5', import.meta.url));

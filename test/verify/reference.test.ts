@@ -215,7 +215,7 @@ describe('normalisations', () => {
 describe('elements', () => {
   const x = array([5], [-2, -0.5, 0, 0.5, 2]);
   const cases: [string, Record<string, AttributeValue>, (x: number) => number][] = [
-    ['Relu', {}, (v) => (v > 0 ? v : 0)],
+    ['Relu', {}, (v) => Math.max(v, 0)],
     ['LeakyRelu', { alpha: 0.3 }, (v) => (v > 0 ? v : 0.3 * v)],
     ['ThresholdedRelu', { alpha: 0.5 }, (v) => (v > 0.5 ? v : 0)],
     ['Elu', { alpha: 2 }, (v) => (v > 0 ? v : 2 * (Math.exp(v) - 1))],

@@ -1,0 +1,133 @@
+/** One small case or more for every operator of the table, shared by the tests of the ONNX writer and reader. */
+import type { AttributeValue, LayerMap, Layout } from '../../src/model/layer-map.js';
+import { makeLayer, OPS } from '../../src/model/ops.js';
+import { portValueShape } from '../../src/model/ports.js';
+import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
+
+export interface OpCase {
+  readonly title: string;
+  readonly op: string;
+  readonly inputs: readonly (readonly number[])[];
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  readonly weights: Readonly<Record<string, Tensor>>;
+  /** Values of the first input, where any will not do. */
+  readonly values?: readonly number[];
+}
+
+/** Seeded values between -2 and 2 without a pattern that a swapped axis would keep. */
+export function noise(count: number, seed = 1): number[] {
+  return Array.from({ length: count }, (_, i) => Math.fround((((i + 1) * 7919 * (seed + 1)) % 4001) / 1000 - 2));
+}
+
+export function weight(name: string, shape: readonly number[], values?: readonly number[]): Tensor {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return float32Tensor(name, shape, values ?? noise(count, name.length), { file: 'made.h5', name });
+}
+
+function entry(op: string, inputs: OpCase['inputs'], attributes: OpCase['attributes'] = {}, weights: OpCase['weights'] = {}, title = op): OpCase {
+  return { title, op, inputs, attributes, weights };
+}
+
+const IMAGE = [2, 3, 5, 6];
+const positive = (case_: OpCase): OpCase => ({ ...case_, values: noise(case_.inputs[0]!.reduce((a, b) => a * b, 1)).map((value) => Math.abs(value) + 0.1) });
+const kernel = weight('kernel', [4, 3, 3, 2]);
+const bias = weight('bias', [4]);
+const pool = { kernel_shape: [3, 2], strides: [2, 2], pads: [1, 0, 0, 1] };
+
+export const OP_CASES: readonly OpCase[] = [
+  entry('Conv', [IMAGE], { pads: [1, 0, 0, 1], strides: [2, 1] }, { kernel, bias }),
+  entry('Conv', [IMAGE], { auto_pad: 'SAME_UPPER', strides: [2, 2] }, { kernel }, 'Conv, SAME_UPPER, no bias'),
+  entry('Conv', [IMAGE], { auto_pad: 'SAME_LOWER', dilations: [2, 1] }, { kernel, bias }, 'Conv, SAME_LOWER, dilated'),
+  entry('Conv', [IMAGE], { auto_pad: 'VALID' }, { kernel, bias }, 'Conv, VALID'),
+  entry('Conv', [IMAGE], { group: 3 }, { kernel: weight('depthwise', [6, 1, 2, 2]) }, 'Conv, grouped'),
+  entry('Conv', [[2, 3, 7]], {}, { kernel: weight('kernel1d', [4, 3, 3]), bias }, 'Conv, one spatial axis'),
+  entry(
+    'ConvTranspose',
+    [IMAGE],
+    { strides: [2, 2], pads: [1, 0, 0, 1], output_padding: [1, 0] },
+    { kernel: weight('up', [3, 2, 3, 2]), bias: weight('b', [2]) },
+  ),
+  entry('Gemm', [[2, 5]], {}, { kernel: weight('dense', [4, 5]), bias }),
+  entry('Gemm', [[2, 5]], {}, { kernel: weight('dense', [4, 5]) }, 'Gemm, no bias'),
+  entry('MatMul', [[2, 3, 5]], {}, { kernel: weight('rows', [5, 4]) }),
+  entry('MatMul', [[2, 3, 5], [2, 5, 4]], {}, {}, 'MatMul of two values'), // biome-ignore format: one case, one line
+  entry(
+    'BatchNormalization',
+    [IMAGE],
+    { epsilon: 1e-3 },
+    { scale: weight('scale', [3]), bias: weight('shift', [3]), mean: weight('mean', [3]), variance: weight('variance', [3], [0.5, 1, 2]) },
+  ),
+  { ...entry('Gather', [[2, 4]], {}, { table: weight('table', [5, 3]) }), values: [0, 4, 1, 3, 2, 2, 0, 1] },
+  ...['Relu', 'Sigmoid', 'HardSigmoid', 'Tanh', 'Softplus', 'Softsign', 'Erf', 'Exp', 'Abs', 'Neg', 'Identity', 'Selu'].map((op) => entry(op, [IMAGE])),
+  ...['LeakyRelu', 'ThresholdedRelu', 'Elu'].map((op) => entry(op, [IMAGE], { alpha: 0.3 })),
+  positive(entry('Log', [IMAGE])),
+  positive(entry('Sqrt', [IMAGE])),
+  entry('PRelu', [IMAGE], {}, { slope: weight('slope', [3, 1, 1]) }),
+  entry('Clip', [IMAGE], { min: 0, max: 1 }),
+  entry('Clip', [IMAGE], { max: 0.5 }, {}, 'Clip, upper bound only'),
+  entry('Clip', [IMAGE], { min: -0.5 }, {}, 'Clip, lower bound only'),
+  entry('Softmax', [IMAGE], { axis: 1 }),
+  entry('LogSoftmax', [[3, 7]]),
+  entry('LRN', [[2, 7, 3, 3]], { size: 5, alpha: 0.2, beta: 0.6, bias: 2 }),
+  entry('MaxPool', [IMAGE], { ...pool, dilations: [1, 1] }),
+  entry('MaxPool', [IMAGE], { ...pool, ceil_mode: 1 }, {}, 'MaxPool, rounded up'),
+  entry('MaxPool', [IMAGE], { ...pool, pads: [0, 0, 0, 0], auto_pad: 'SAME_UPPER' }, {}, 'MaxPool, SAME_UPPER'),
+  entry('AveragePool', [IMAGE], pool),
+  entry('AveragePool', [IMAGE], { ...pool, count_include_pad: 1 }, {}, 'AveragePool, padding counted'),
+  entry('AveragePool', [IMAGE], { ...pool, auto_pad: 'SAME_LOWER' }, {}, 'AveragePool, SAME_LOWER'),
+  entry('GlobalAveragePool', [IMAGE]),
+  entry('GlobalMaxPool', [IMAGE]),
+  entry('Flatten', [IMAGE]),
+  entry('Reshape', [IMAGE], { shape: [0, -1, 5] }),
+  entry('Transpose', [IMAGE], { perm: [0, 2, 3, 1] }),
+  entry('Concat', [IMAGE, [2, 1, 5, 6]], { axis: 1 }),
+  ...['Add', 'Sub', 'Mul', 'Div'].flatMap((op) => [
+    entry(op, [IMAGE, IMAGE], {}, {}, `${op} of two values`),
+    entry(op, [IMAGE], {}, { operand: weight('operand', [3, 1, 1], [0.5, -2, 3]) }),
+  ]),
+  positive(entry('Pow', [IMAGE], {}, { operand: weight('power', [], [1.5]) })),
+  ...['Max', 'Min', 'Sum'].map((op) => entry(op, [IMAGE, [1, 3, 1, 1], IMAGE])),
+  ...['ReduceMean', 'ReduceMax', 'ReduceSum'].flatMap((op) => [
+    entry(op, [IMAGE], { axes: [2, 3] }),
+    entry(op, [IMAGE], { axes: [1], keepdims: 0 }, {}, `${op}, axis dropped`),
+  ]),
+  entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], value: 0.5 }),
+  entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], mode: 'reflect' }, {}, 'Pad, reflected'),
+  entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], mode: 'edge' }, {}, 'Pad, edge'),
+  entry('Slice', [IMAGE], { starts: [1, -3], ends: [3, 100], axes: [1, 3] }),
+  entry('Resize', [IMAGE], { scales: [1, 1, 2, 3] }),
+  entry('Resize', [IMAGE], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize, linear'),
+];
+
+export interface MapOptions {
+  readonly layout?: Layout;
+  readonly weights?: OpCase['weights'];
+}
+
+/** A layer map of the one layer of a case. */
+export function caseMap(case_: OpCase): LayerMap {
+  const names = case_.inputs.map((_, i) => `x${i}`);
+  const layer = makeLayer({ name: 'one', op: case_.op, inputs: names, outputs: ['made'], attributes: case_.attributes, weights: case_.weights });
+  const inputs = names.map((name, i) => ({ name, value: name, dtype: 'float32' as const, shape: case_.inputs[i]!, layout: 'other' as const }));
+  const [shape] = OPS[case_.op]!.shape(inputs.map(portValueShape), layer);
+  return { ...emptyMap, inputs, outputs: [{ name: 'y', value: 'made', dtype: 'float32', shape: shape!, layout: 'other' }], layers: [layer] };
+}
+
+/** Arrays for the inputs of a case. */
+export function caseInputs(case_: OpCase): { shape: readonly number[]; data: Float32Array }[] {
+  return case_.inputs.map((shape, i) => {
+    const count = shape.reduce((product, size) => product * size, 1);
+    return { shape, data: Float32Array.from((i === 0 && case_.values) || noise(count, 40 + i)) };
+  });
+}
+
+export const emptyMap: LayerMap = {
+  name: 'net',
+  format: 'test',
+  producer: null,
+  architecture: null,
+  inputs: [],
+  outputs: [],
+  layers: [],
+  warnings: [],
+};

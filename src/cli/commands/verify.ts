@@ -9,7 +9,6 @@ import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
-import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { openModel } from '../../readers/open.js';
 import type { Report } from '../../verify/report.js';
 import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
@@ -117,6 +116,7 @@ async function storedDType(path: string): Promise<DType | 'source'> {
   const files = await nodeFileSet(path);
   try {
     if (files.main === null) throw new ModelError('usage', 'an ONNX file is expected as the second argument', { file: path });
+    const { readOnnxModel } = await import('../../readers/onnx/graph.js');
     const { initializers } = await readOnnxModel(files, files.main);
     const dtypes = new Set([...initializers.values()].map(({ dtype }) => dtype));
     return dtypes.has('bfloat16') ? 'bfloat16' : dtypes.has('float16') ? 'float16' : 'source';

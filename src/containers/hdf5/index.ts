@@ -16,21 +16,14 @@ import { type Dataspace, type Datatype, parseDataspace, parseDatatype, readValue
 import { FILTER_NAMES, parseFillValue, parseFilters, parseLayout } from './layout.js';
 import { type Link, readLinks } from './links.js';
 import { MESSAGE, type Message, readObjectHeader, resolveShared } from './object-header.js';
+import { findSuperblock } from './signature.js';
 import type { Hdf5Dataset, Hdf5Group } from './types.js';
 
 export type { Hdf5Dataset, Hdf5Group, Hdf5Value } from './types.js';
 
-const SIGNATURE = '\x89HDF\r\n\x1a\n';
-/** The superblock stands at 0, 512, 1024, 2048, ... behind a user block; nobody makes larger ones. */
-const MAX_USER_BLOCK = 2 ** 20;
 const MAX_SOFT_LINKS = 32;
 /** A shape beyond this overflows any dtype's byte length. */
 const MAX_ELEMENTS = Number.MAX_SAFE_INTEGER / 16;
-
-/** Whether the file has an HDF5 signature, at its start or behind a user block. */
-export async function isHdf5(source: ByteSource): Promise<boolean> {
-  return (await findSuperblock(source)) !== null;
-}
 
 /**
  * Opens the root group.
@@ -42,13 +35,6 @@ export async function openHdf5(source: ByteSource): Promise<Hdf5Group> {
   if (base === null) throw new ModelError('malformed', 'there is no HDF5 signature', { file: source.name, offset: 0 });
   const { file, root } = await readSuperblock(source, base);
   return openGroup(file, '', await readObjectHeader(file, root), root);
-}
-
-async function findSuperblock(source: ByteSource): Promise<number | null> {
-  for (let at = 0; at + 8 <= source.byteLength && at <= MAX_USER_BLOCK; at = at === 0 ? 512 : at * 2) {
-    if (new TextDecoder('latin1').decode(await source.read(at, at + 8)) === SIGNATURE) return at;
-  }
-  return null;
 }
 
 async function readSuperblock(source: ByteSource, base: number): Promise<{ file: Hdf5File; root: number }> {

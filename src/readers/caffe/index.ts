@@ -1,6 +1,8 @@
 /** Reads Caffe: prototxt and caffemodel, a caffemodel alone (it carries its own net), and HDF5 snapshots. */
+import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
-import { type Hdf5Group, isHdf5, openHdf5 } from '../../containers/hdf5/index.js';
+import type { Hdf5Group } from '../../containers/hdf5/index.js';
+import { isHdf5 } from '../../containers/hdf5/signature.js';
 import { WireReader } from '../../containers/protobuf.js';
 import { parsePrototext, type TextMessage } from '../../containers/prototext.js';
 import { ModelError } from '../../errors.js';
@@ -8,7 +10,6 @@ import type { Notice } from '../../model/layer-map.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
 import type { Reader, ReadOptions } from '../reader.js';
 import { readCaffemodel } from './blobs.js';
-import { buildCaffeMap } from './net.js';
 import { type CaffeNet, readTopology } from './topology.js';
 
 /** The longest published prototxt has some hundred kilobytes. */
@@ -22,7 +23,7 @@ export const caffe: Reader = {
   async match({ source, head }) {
     if (!source) return false;
     if (looksLikeCaffemodel(head) || looksLikePrototxt(head)) return true;
-    return (await isHdf5(source)) && (await snapshotGroup(await openHdf5(source))) !== null;
+    return (await isHdf5(source)) && (await snapshotGroup(source)) !== null;
   },
 
   async read(files, options) {
@@ -49,6 +50,7 @@ export const caffe: Reader = {
       files: [...new Set([main, weightsName, ...(textName === null ? [] : [textName])])],
       map: async () => {
         if (!description) throw noWiring(weightsName);
+        const { buildCaffeMap } = await import('./net.js');
         return buildCaffeMap(readNet(description, textName ?? weightsName), weights.blobs, textName ?? weightsName, options);
       },
     };
@@ -126,7 +128,7 @@ async function readText(files: FileSet, name: string): Promise<string> {
 async function readWeights(files: FileSet, name: string): Promise<{ net: TextMessage | null; blobs: ReadonlyMap<string, readonly Tensor[]> }> {
   const source = await files.open(name);
   if (!(await isHdf5(source))) return readCaffemodel(new WireReader(source));
-  const data = await snapshotGroup(await openHdf5(source));
+  const data = await snapshotGroup(source);
   if (!data) throw new ModelError('malformed', 'this HDF5 file is no Caffe snapshot: it has no data/<layer>/<number>', { file: name });
   const blobs = new Map<string, readonly Tensor[]>();
   for (const layer of await data.keys()) {
@@ -156,8 +158,9 @@ async function readWeights(files: FileSet, name: string): Promise<{ net: TextMes
 }
 
 /** The `data` group of a snapshot: groups by layer, datasets by number. */
-async function snapshotGroup(root: Hdf5Group): Promise<Hdf5Group | null> {
-  const data = await root.get('data');
+async function snapshotGroup(source: ByteSource): Promise<Hdf5Group | null> {
+  const { openHdf5 } = await import('../../containers/hdf5/index.js');
+  const data = await (await openHdf5(source)).get('data');
   if (data?.kind !== 'group') return null;
   for (const layer of await data.keys()) {
     const group = await data.get(layer);

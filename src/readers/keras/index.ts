@@ -1,26 +1,8 @@
-/**
- * Reads Keras models: HDF5 of Keras 0 to 2, tf.keras and Keras 3 (full models, and weights with or without their
- * configuration), and the zip archive of Keras 3.
- */
-import { sliceSource } from '../../bytes/byte-source.js';
-import { type Hdf5Group, isHdf5, openHdf5 } from '../../containers/hdf5/index.js';
-import { looksLikeZip, openZip, type ZipArchive } from '../../containers/zip.js';
-import { ModelError } from '../../errors.js';
-import type { LayerMap, ModelFile, Notice } from '../../model/layer-map.js';
-import type { Tensor } from '../../model/tensor.js';
-import { nameVgg } from '../../model/vgg.js';
-import type { Reader, ReadOptions } from '../reader.js';
-import { type ConfigText, checkedLength, configOrigin, decodeConfig, findConfigBeside } from './companions.js';
-import { type KerasLayer, type KerasModel, parseModelConfig } from './config.js';
-import type { Dialect } from './config-view.js';
-import { buildGraph } from './graph.js';
-import { assignTreeWeights, isWeightTree, readTreeLayers } from './tree-weights.js';
-import { wireVggWeights } from './vgg-weights.js';
-import { assignWeights, type LayerWeights, readLayerWeights } from './weights.js';
-
-const ARCHIVE_CONFIG = 'config.json';
-const ARCHIVE_WEIGHTS = 'model.weights.h5';
-const ARCHIVE_METADATA = 'metadata.json';
+/** The Keras readers; what they do is loaded when a file is theirs. */
+import { isHdf5 } from '../../containers/hdf5/signature.js';
+import { looksLikeZip, openZip } from '../../containers/zip.js';
+import type { Reader } from '../reader.js';
+import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS } from './archive.js';
 
 export const kerasH5: Reader = {
   name: 'keras-h5',
@@ -29,27 +11,11 @@ export const kerasH5: Reader = {
 
   async match({ source }) {
     if (!source || !(await isHdf5(source))) return false;
-    return isKeras(await openHdf5(source));
+    return (await import('./model.js')).isKerasHdf5(source);
   },
 
   async read(files, options) {
-    const file = files.main!;
-    const root = await openHdf5(await files.open(file));
-    if (!(await isKeras(root))) throw new ModelError('malformed', 'this HDF5 file is no Keras model: it has neither a model_config nor layer_names', { file });
-    if (await isWeightTree(root)) {
-      return describeModel(await readTree(root, file), await findConfigBeside(files, options), {}, { file, format: kerasH5.name, container: 'HDF5', options });
-    }
-    const nested = await root.get('model_weights');
-    const holder = nested?.kind === 'group' ? nested : root;
-    const attributes = new Map([...(await root.attributes()), ...(await holder.attributes())]);
-    const text = (name: string) => (typeof attributes.get(name) === 'string' ? (attributes.get(name) as string) : null);
-    const layers = await readLayerWeights(holder, file);
-    const saved: Saved = { layers, assign: (model) => assignWeights(model, layers, file) };
-    const stored = text('model_config');
-    const named = options.config !== undefined || stored === null ? await findConfigBeside(files, options) : null;
-    const config = named ?? (stored === null ? null : { text: stored, name: null });
-    const version = text('keras_version') ?? (attributes.has('nb_layers') ? '0' : null);
-    return describeModel(saved, config, { version, backend: text('backend') }, { file, format: kerasH5.name, container: 'HDF5', options });
+    return (await import('./model.js')).readHdf5(files, options);
   },
 };
 
@@ -65,101 +31,6 @@ export const kerasArchive: Reader = {
   },
 
   async read(files, options) {
-    const file = files.main!;
-    const archive = await openZip(await files.open(file));
-    const weights = archive.get(ARCHIVE_WEIGHTS);
-    if (!weights) throw new ModelError('malformed', `there is no ${ARCHIVE_WEIGHTS} in the archive`, { file });
-    const source = await weights.source();
-    const root = await openHdf5(sliceSource(source, 0, source.byteLength, `${file}:${ARCHIVE_WEIGHTS}`));
-    const config = await readMember(archive, ARCHIVE_CONFIG, file);
-    if (config === null) throw new ModelError('malformed', `there is no ${ARCHIVE_CONFIG} in the archive`, { file });
-    const { version } = configOrigin((await readMember(archive, ARCHIVE_METADATA, file)) ?? '{}');
-    return describeModel(await readTree(root, file), { text: config, name: null }, { version }, { file, format: kerasArchive.name, container: 'zip', options });
+    return (await import('./model.js')).readArchive(files, options);
   },
 };
-
-/** Weights as a file keeps them, and how they go to a model's layers. */
-interface Saved {
-  readonly layers: readonly LayerWeights[];
-  assign(model: KerasModel): Map<KerasLayer, readonly Tensor[]>;
-}
-
-async function readTree(root: Hdf5Group, file: string): Promise<Saved> {
-  const tree = await readTreeLayers(root, file);
-  return {
-    layers: tree.map(({ path, name, tensors }) => ({ layer: name ?? path, tensors })),
-    assign: (model) => assignTreeWeights(model, tree, file),
-  };
-}
-
-interface Origin {
-  readonly version?: string | null;
-  readonly backend?: string | null;
-}
-
-interface Context {
-  readonly file: string;
-  readonly format: string;
-  readonly container: string;
-  readonly options: ReadOptions;
-}
-
-/** What is known once all names and the configuration have been read. */
-function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, { file, format, container, options }: Context): ModelFile {
-  const said = config ? configOrigin(config.text) : null;
-  const version = stored.version ?? said?.version ?? null;
-  const backend = stored.backend ?? said?.backend ?? null;
-  const dialect = readDialect(version, backend, saved.layers);
-  const producer = `Keras ${version ?? '(version not said)'}${backend === null ? '' : ` (${backend})`}`;
-  const beside: Notice[] =
-    config?.name && config.name !== options.config
-      ? [{ code: 'assumed', message: `the wiring was read from ${config.name}, which lies beside the weights` }]
-      : [];
-  return {
-    format,
-    producer,
-    tensors: saved.layers.flatMap(({ layer, tensors }) => tensors.map((tensor) => ({ tensor, layer }))),
-    details: { container, content: config === null ? 'weights only' : config.name === null ? 'full model' : `weights, with ${config.name}` },
-    warnings: [...beside, ...theanoNotices(dialect, backend, saved.layers)],
-    files: config?.name ? [file, config.name] : [file],
-    map: async (): Promise<LayerMap> => {
-      if (config === null) return wireVggWeights(saved.layers, { file, format, producer, dialect, options });
-      const model = parseModelConfig(config.text, config.name ?? file);
-      const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape });
-      return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });
-    },
-  };
-}
-
-async function isKeras(root: Hdf5Group): Promise<boolean> {
-  const attributes = await root.attributes();
-  const marks = ['model_config', 'layer_names', 'layer_names0', 'nb_layers'];
-  if (marks.some((mark) => attributes.has(mark)) || (await isWeightTree(root))) return true;
-  const weights = await root.get('model_weights');
-  return weights?.kind === 'group' && (await weights.attributes()).has('layer_names');
-}
-
-async function readMember(archive: ZipArchive, name: string, file: string): Promise<string | null> {
-  const entry = archive.get(name);
-  if (!entry) return null;
-  const length = checkedLength(entry.byteLength, file);
-  return decodeConfig(await (await entry.source()).read(0, length));
-}
-
-/** Keras 1 does not name its backend, but only TensorFlow gives weights a ":0". */
-function readDialect(version: string | null, backend: string | null, layers: readonly LayerWeights[]): Dialect {
-  const match = /^(\d+)\.(\d+)/.exec(version ?? '');
-  const numbers = match ? ([Number(match[1]), Number(match[2])] as const) : null;
-  const names = layers.flatMap(({ tensors }) => tensors.map(({ name }) => name));
-  const unmarked = names.length > 0 && !names.some((name) => /:\d+$|(^|\/)vars\/\d+$/.test(name));
-  const mayBeOld = numbers === null || numbers[0] < 2;
-  return { version: numbers, theano: backend === null ? mayBeOld && unmarked : backend === 'theano' };
-}
-
-function theanoNotices({ theano }: Dialect, backend: string | null, layers: readonly LayerWeights[]): Notice[] {
-  const hasKernel = layers.some(({ tensors }) => tensors.some(({ shape }) => shape.length >= 3));
-  if (!theano || !hasKernel) return [];
-  const reason = backend === null ? 'weight names without ":0" tell so, the file does not say' : 'the file says so';
-  const message = `saved under the Theano backend (${reason}), whose convolutions turn their kernels by 180 degrees; they are turned back`;
-  return [{ code: backend === null ? 'assumed' : 'theano-kernels', message }];
-}

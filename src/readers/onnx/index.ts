@@ -1,7 +1,6 @@
 /** Reads ONNX files for `inspect` and for the comparison of weights after a conversion. */
 import { ModelError } from '../../errors.js';
 import type { Reader } from '../reader.js';
-import { readOnnxModel } from './graph.js';
 
 /** Field 1 (ir_version) as a varint is how every writer begins; 8 (opset_import) or 7 (graph) where the version is left out. */
 const FIRST_TAGS: ReadonlySet<number> = new Set([0x08, 0x42, 0x3a]);
@@ -20,6 +19,7 @@ export const onnx: Reader = {
 
   async read(files) {
     const name = files.main!;
+    const { readOnnxModel } = await import('./graph.js');
     const model = await readOnnxModel(files, name);
     const opsets = [...model.opsets].map(([domain, version]) => `${domain || 'ai.onnx'} ${version}`).join(', ');
     const consumers = new Map(model.nodes.flatMap((node) => node.inputs.map((input) => [input, node.name || node.op] as const)));

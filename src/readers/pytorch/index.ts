@@ -6,7 +6,6 @@ import type { Notice } from '../../model/layer-map.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
 import type { Reader } from '../reader.js';
 import { LEGACY_MAGIC, readLegacyContent, readTarContent, readZipContent } from './containers.js';
-import { wireStateDict } from './recognise.js';
 import { findStateDict, type NamedView } from './state-dict.js';
 
 export const pytorch: Reader = {
@@ -58,6 +57,7 @@ export const pytorch: Reader = {
           throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', {
             file,
           });
+        const { wireStateDict } = await import('./recognise.js');
         return wireStateDict(tensors, { file, format: 'pytorch', producer: 'PyTorch', warnings: [], options });
       },
     };

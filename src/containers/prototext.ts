@@ -85,7 +85,7 @@ export function parsePrototext(text: string, file: string): TextMessage {
     if (!scalarAllowed) fail(token, '":" or "{"');
     if (token.kind === 'string') {
       let joined = '';
-      while (tokens[at]!.kind === 'string') joined += unescape(tokens[at++]!.text);
+      while (tokens[at]!.kind === 'string') joined += unescapeText(tokens[at++]!.text);
       return { kind: 'string', text: joined };
     }
     if (token.kind !== 'word') fail(token, 'a value');
@@ -117,7 +117,7 @@ function tokenize(text: string, file: string): Token[] {
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '"': '"', "'": "'", '\\': '\\' };
 
-function unescape(quoted: string): string {
+function unescapeText(quoted: string): string {
   return quoted.slice(1, -1).replace(/\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)/g, (_, code: string) => {
     if (code[0] === 'x' && code.length > 1) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
     if (/^[0-7]/.test(code)) return String.fromCharCode(Number.parseInt(code, 8));

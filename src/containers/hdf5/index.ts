@@ -141,7 +141,8 @@ function openDataset(file: Hdf5File, path: string, messages: readonly Message[],
     filters: filters.map(({ id }) => FILTER_NAMES[id] ?? `number ${id}`),
     fileOffset: layout.kind === 'contiguous' && layout.address !== null ? file.base + layout.address : null,
     get source() {
-      return (source ??= makeSource());
+      source ??= makeSource();
+      return source;
     },
     attributes: () => readAttributes(file, messages),
     async strings() {

@@ -20,15 +20,31 @@ export interface SessionPort {
 export interface Session {
   readonly inputs: readonly SessionPort[];
   readonly outputs: readonly SessionPort[];
-  /** @throws ModelError 'engine' when the runtime fails */
-  run(feeds: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>>;
+  /** Names of values inside the net that `run` can give, where the model was opened with `layers`; the outputs are not among them. */
+  readonly intermediates?: readonly string[];
+  /**
+   * @param feeds by input name
+   * @param wanted names of outputs or intermediates; all outputs where left out. Asking for a part at a time bounds the memory.
+   * @throws ModelError 'engine' when the runtime fails or has no value of that name
+   */
+  run(feeds: ReadonlyMap<string, NdArray>, wanted?: readonly string[]): Promise<Map<string, NdArray>>;
   close(): Promise<void>;
+}
+
+/** A GPU as its driver names it. */
+export interface Adapter {
+  /** Vendor, architecture and description, as far as the driver tells. */
+  readonly name: string;
+  /** Whether it is no GPU but a program that computes like one (lavapipe, SwiftShader). */
+  readonly software: boolean;
 }
 
 export interface Availability {
   readonly available: boolean;
   /** Version and device where it is available ('onnxruntime-node 1.30.0, CPU'); else why not and the line that installs it. */
   readonly detail: string;
+  /** Where the engine runs on a GPU. */
+  readonly adapter?: Adapter;
 }
 
 export interface EngineModel {
@@ -37,6 +53,8 @@ export interface EngineModel {
   readonly path?: string;
   /** Companion prototxt's name in the file set (Caffe). */
   readonly prototxt?: string;
+  /** Also show values inside the net (`Session.intermediates`), which costs the runtime some of its fusions. */
+  readonly layers?: boolean;
 }
 
 export interface Engine {
@@ -44,6 +62,16 @@ export interface Engine {
   readonly name: string;
   /** Formats (reader and writer names) that it runs. */
   readonly formats: readonly string[];
+  /** What it computes on: the whole net, or it fails. */
+  readonly device: 'cpu' | 'gpu';
   availability(): Promise<Availability>;
   open(model: EngineModel): Promise<Session>;
+}
+
+/** What to run a file with; see `selectEngine`. */
+export interface EngineChoice {
+  /** Name of an engine, to be used or to fail. */
+  readonly engine?: string;
+  /** `gpu`: on a GPU or not at all. `auto`: a hardware GPU where there is one. `cpu` where left out. */
+  readonly device?: 'auto' | 'cpu' | 'gpu';
 }

@@ -11,22 +11,20 @@ import { elementCount, type Tensor } from '../model/tensor.js';
 import { readOnnxModel } from '../readers/onnx/graph.js';
 import { rows, toArray, toLayout } from './array.js';
 import { compareOutput, type Tolerance } from './compare.js';
-import type { EngineModel, NdArray, Session } from './engine.js';
-import { engines, firstAvailableEngine } from './engines/index.js';
+import type { EngineChoice, EngineModel, NdArray, Session } from './engine.js';
+import { engines, selectEngine } from './engines/index.js';
 import { generateSample } from './inputs.js';
 import { referenceSession } from './reference/session.js';
 import type { Report, Verdict, Witness } from './report.js';
 import { compareWeights } from './weights.js';
 
-export interface VerifyOptions {
+export interface VerifyOptions extends EngineChoice {
   /** Recorded arrays by name: input or input:<name>, output or output:<name>, in the source's layout. */
   readonly golden?: ReadonlyMap<string, Tensor>;
   /** Inputs to use instead of generated ones, by port name. */
   readonly inputs?: ReadonlyMap<string, Tensor>;
   readonly samples?: number;
   readonly seed?: number;
-  /** Engine for the written file. */
-  readonly engine?: string;
   readonly atol?: number;
   readonly rtol?: number;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
@@ -126,8 +124,8 @@ interface Expected extends Side {
 }
 
 async function openActual(target: EngineModel, map: LayerMap, metadata: ReadonlyMap<string, string>, options: VerifyOptions): Promise<Side> {
-  const engine = await firstAvailableEngine('onnx', options.engine);
-  const { detail } = await engine.availability();
+  const { engine, availability } = await selectEngine('onnx', options);
+  const { detail } = availability;
   const session = await engine.open(target);
   const layoutOf = (port: Port) => (metadata.get(`weighbridge.layout.${port.name}`) as Layout | undefined) ?? port.layout;
   return { engine: `${engine.name} (${detail})`, run: portRunner(session, map, layoutOf), close: () => session.close() };

@@ -9,7 +9,7 @@ import { ModelError } from '../../errors.js';
 import { nodeFileSet } from '../../node/index.js';
 import { toArray } from '../../verify/array.js';
 import type { NdArray } from '../../verify/engine.js';
-import { firstAvailableEngine } from '../../verify/engines/index.js';
+import { selectEngine } from '../../verify/engines/index.js';
 import { runConvert } from '../commands/convert.js';
 import type { CommonFlags } from '../options.js';
 import { colour, formatBytes, formatTime, makeVoice, table, type Voice } from '../print.js';
@@ -91,7 +91,7 @@ async function loadInput(name: string): Promise<NdArray> {
 
 /** Class and probability of each picture, by the converted file in its consumer's runtime. */
 async function predict(path: string, input: NdArray): Promise<Prediction[]> {
-  const engine = await firstAvailableEngine('onnx');
+  const { engine } = await selectEngine('onnx');
   const session = await engine.open({ files: await nodeFileSet(path), path });
   try {
     const results = await session.run(new Map([[session.inputs[0]!.name, input]]));

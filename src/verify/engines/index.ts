@@ -1,33 +1,41 @@
 /** The list of engines. Adding one is one line here. */
 import { ModelError } from '../../errors.js';
-import type { Engine } from '../engine.js';
+import type { Availability, Engine, EngineChoice } from '../engine.js';
 import { opencv } from './opencv.js';
-import { ortCpu, ortWasm } from './ort.js';
+import { ortCpu } from './ort-cpu.js';
+import { ortWasm } from './ort-wasm.js';
 import { tfjsCpu, tfjsWasm } from './tfjs.js';
 
 /** In order of preference: the first that runs a format and is available is taken. */
 export const engines: readonly Engine[] = [ortCpu, ortWasm, tfjsWasm, tfjsCpu, opencv];
 
+export interface SelectedEngine {
+  readonly engine: Engine;
+  readonly availability: Availability;
+}
+
 /**
- * The engine to run a format with.
+ * The engine to run a format with, by name or by device.
  *
- * @param wanted name of an engine, to be used or to fail
- * @throws ModelError 'engine' when there is none, saying for each why
+ * @throws ModelError 'usage' when no engine of that name runs the format, 'engine' when none can run here, saying for each why
  */
-export async function firstAvailableEngine(format: string, wanted?: string): Promise<Engine> {
-  const candidates = engines.filter((engine) => engine.formats.includes(format) && (wanted === undefined || engine.name === wanted));
-  if (candidates.length === 0) {
-    const known = engines.filter((engine) => engine.formats.includes(format)).map(({ name }) => name);
+export async function selectEngine(format: string, { engine: wanted, device = 'cpu' }: EngineChoice = {}): Promise<SelectedEngine> {
+  const known = engines.filter((engine) => engine.formats.includes(format));
+  const named = wanted === undefined ? known : known.filter(({ name }) => name === wanted);
+  if (named.length === 0) {
     throw new ModelError(
       wanted === undefined ? 'engine' : 'usage',
-      `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files. Known: ${known.join(', ') || 'none'}.`,
+      `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files. Known: ${known.map(({ name }) => name).join(', ') || 'none'}.`,
     );
   }
+  const devices = wanted !== undefined && device !== 'gpu' ? (['cpu', 'gpu'] as const) : device === 'auto' ? (['gpu', 'cpu'] as const) : ([device] as const);
   const reasons: string[] = [];
-  for (const engine of candidates) {
-    const { available, detail } = await engine.availability();
-    if (available) return engine;
-    reasons.push(`${engine.name}: ${detail}`);
+  for (const place of devices) {
+    for (const engine of named.filter((candidate) => candidate.device === place)) {
+      const availability = await engine.availability();
+      if (availability.available) return { engine, availability };
+      reasons.push(`${engine.name}: ${availability.detail}`);
+    }
   }
-  throw new ModelError('engine', `no engine for ${format} files can run here. ${reasons.join('. ')}`);
+  throw new ModelError('engine', `no engine for ${format} files can run here${device === 'gpu' ? ' on a GPU' : ''}. ${reasons.join('. ')}`);
 }

@@ -25,6 +25,8 @@ export interface CaffeWiring {
   readonly text: string;
   readonly inputs: readonly CaffeInput[];
   readonly outputs: readonly CaffeOutput[];
+  /** Names of the layers that compute something, in the order of the text. */
+  readonly layers: readonly string[];
 }
 
 /** A message of the text format, and where it stands, from its field's name to its closing brace. */
@@ -85,6 +87,7 @@ export function caffeWiring(text: string, file: string): CaffeWiring {
     ),
     inputs,
     outputs,
+    layers: [...names],
   };
 }
 

@@ -51,6 +51,7 @@ let filesMade = 0;
 export const opencv: Engine = {
   name: 'opencv',
   formats: ['caffe'],
+  device: 'cpu',
 
   async availability(): Promise<Availability> {
     try {
@@ -85,12 +86,21 @@ export const opencv: Engine = {
     const weights = new Uint8Array(caffemodel.byteLength);
     await caffemodel.readInto(0, weights);
     const net = guard(cv, file, () => readNet(cv, wiring.text, weights));
-    return openSession(cv, net, wiring, file);
+    return openSession(cv, net, wiring, file, model.layers === true);
   },
 };
 
-function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string): Session {
+/** @param inner whether every layer's first output is shown, by the layer's name */
+function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string, inner: boolean): Session {
   const reshaper = new Reshaper(cv);
+  const outputs = new Map(wiring.outputs.map(({ name, layer }) => [name, layer]));
+  const intermediates = inner ? wiring.layers.filter((name) => !outputs.has(name)) : undefined;
+  const shown = new Set(intermediates);
+  const layerOf = (name: string): string => {
+    const layer = outputs.get(name) ?? (shown.has(name) ? name : undefined);
+    if (layer === undefined) throw new ModelError('engine', `OpenCV has no output and no layer "${name}"`, { file });
+    return layer;
+  };
   return {
     inputs: wiring.inputs.map(({ name, shape }) => ({
       name,
@@ -98,8 +108,10 @@ function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string): S
       layout: shape.length === 4 ? 'nchw' : 'other',
     })),
     outputs: wiring.outputs.map(({ name }) => ({ name, shape: [] })),
+    intermediates,
     /** One sample at a time: the batch of the prototxt is often another one, and memory stays small. */
-    async run(feeds) {
+    async run(feeds, wanted = [...outputs.keys()]) {
+      const layers = wanted.map(layerOf);
       const batch = batchSize(wiring, feeds, file);
       const samples = Array.from({ length: batch }, (_, n) =>
         guard(cv, file, () => {
@@ -112,14 +124,14 @@ function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string): S
             );
             net.setInput(blob, name);
           }
-          return wiring.outputs.map(({ layer }) => readMat(net.forward(layer)));
+          return layers.map((layer) => readMat(net.forward(layer)));
         }),
       );
       return new Map(
-        wiring.outputs.map(({ name }, i) => [
+        wanted.map((name, i) => [
           name,
           stack(
-            samples.map((outputs) => outputs[i]!),
+            samples.map((values) => values[i]!),
             name,
             file,
           ),

@@ -1,10 +1,12 @@
-/** ONNX Runtime, native (`ort-cpu`) and as WebAssembly (`ort-wasm`): the runtimes that consume what is written. */
+/** ONNX Runtime in all its builds: how a model is loaded, fed, and its values fetched. Each engine of its own file says which build. */
 import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
-import { ModelError } from '../../errors.js';
+import { concatBytes } from '../../bytes/byte-sink.js';
+import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
-import type { Engine, EngineModel, NdArray, Session, SessionPort } from '../engine.js';
+import type { Availability, Engine, EngineModel, NdArray, Session, SessionPort } from '../engine.js';
+import { furtherOutputs, innerValues } from './onnx-values.js';
 
-interface Ort {
+export interface Ort {
   readonly InferenceSession: { create(model: string | Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
   readonly Tensor: new (type: never, data: never, dims: readonly number[]) => OrtTensor;
   readonly env: {
@@ -14,73 +16,101 @@ interface Ort {
   };
 }
 
+/** What distinguishes one build of ONNX Runtime from another. */
+export interface OrtBuild {
+  readonly name: string;
+  readonly device: Engine['device'];
+  /** The line that installs it. */
+  readonly install: string;
+  /** Imports the package. */
+  load(): Promise<Ort>;
+  /** Version and device, once it is loaded. */
+  describe(ort: Ort): Promise<Availability>;
+  /** Options on top of the common ones. */
+  readonly options: InferenceSession.SessionOptions;
+  /** Whether it opens files by path itself, and with them external data and files beyond 2 GiB. */
+  readonly readsPaths: boolean;
+  /** A better sentence for a message of the runtime's; undefined where there is none. */
+  explain?(message: string): string | undefined;
+}
+
 /** Errors only: warnings about unused initializers are no news to a user. */
 const LOG_SEVERITY = 3;
 
-export const ortCpu: Engine = makeEngine('ort-cpu', 'npm install onnxruntime-node', async () => {
-  const ort = (await import('onnxruntime-node')) as unknown as Ort;
-  return { ort, detail: `onnxruntime-node ${ort.env.versions?.node ?? ort.env.versions?.common ?? ''}, CPU`, readsPaths: true };
-});
-
-export const ortWasm: Engine = makeEngine('ort-wasm', 'npm install onnxruntime-web', async () => {
-  const ort = (await import('onnxruntime-web')) as unknown as Ort;
-  if (ort.env.wasm) ort.env.wasm.numThreads = 1;
-  return { ort, detail: `onnxruntime-web ${ort.env.versions?.web ?? ort.env.versions?.common ?? ''}, WebAssembly`, readsPaths: false };
-});
-
-interface Loaded {
-  readonly ort: Ort;
-  readonly detail: string;
-  /** Whether it opens files by path itself, and with them external data and files beyond 2 GiB. */
-  readonly readsPaths: boolean;
-}
-
-function makeEngine(name: string, install: string, load: () => Promise<Loaded>): Engine {
+export function ortEngine(build: OrtBuild): Engine {
+  const { name, device, install } = build;
   return {
     name,
     formats: ['onnx'],
+    device,
     async availability() {
+      let ort: Ort;
       try {
-        return { available: true, detail: (await load()).detail };
+        ort = await build.load();
       } catch (error) {
         return { available: false, detail: `not installed (${firstLine(error)}); ${install}` };
       }
+      return build.describe(ort);
     },
     async open(model) {
-      const { ort, readsPaths } = await load();
-      const options: InferenceSession.SessionOptions = { logSeverityLevel: LOG_SEVERITY, executionProviders: [name === 'ort-wasm' ? 'wasm' : 'cpu'] };
       try {
-        const input = readsPaths && model.path !== undefined ? model.path : await readAll(model);
-        if (!readsPaths) options.externalData = await externalData(model);
-        return makeSession(name, ort, await ort.InferenceSession.create(input, options));
+        const ort = await build.load();
+        const intermediates = model.layers ? await innerValues(model.files) : undefined;
+        return makeSession(build, ort, await createSession(build, ort, model, intermediates ?? []), intermediates);
       } catch (error) {
-        throw error instanceof ModelError
-          ? error
-          : new ModelError('engine', `${name} does not load it: ${firstLine(error)}`, { file: model.files.label }, error);
+        throw isModelError(error) ? error : failure(build, 'does not load it', error, model.files.label);
       }
     },
   };
 }
 
-function makeSession(name: string, ort: Ort, session: InferenceSession): Session {
-  const ports = (metadata: readonly InferenceSession.ValueMetadata[]): SessionPort[] =>
-    metadata.map((port) => ({ name: port.name, shape: port.isTensor ? port.shape.map((size) => (typeof size === 'number' && size > 0 ? size : null)) : [] }));
-  const types = new Map(session.inputMetadata.map((port) => [port.name, port.isTensor ? port.type : 'float32']));
+async function createSession({ options, readsPaths }: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
+  const common: InferenceSession.SessionOptions = { logSeverityLevel: LOG_SEVERITY, ...options };
+  const byPath = readsPaths && model.path !== undefined;
+  if (byPath && intermediates.length === 0) return ort.InferenceSession.create(model.path!, common);
+  const bytes = await readAll(model);
+  const input = intermediates.length === 0 ? bytes : concatBytes([bytes, furtherOutputs(intermediates)]);
+  if (byPath) {
+    // Bytes have no folder in which their external data could be found, unless they are told one.
+    const folder = model.path!.replace(/[^\\/]*$/, '') || '.';
+    const session = { ...(common.extra?.session as object | undefined), model_external_initializers_file_folder_path: folder };
+    return ort.InferenceSession.create(input, { ...common, extra: { ...common.extra, session } });
+  }
+  return ort.InferenceSession.create(input, { ...common, externalData: await externalData(model) });
+}
+
+function makeSession(build: OrtBuild, ort: Ort, session: InferenceSession, intermediates?: readonly string[]): Session {
+  const inner = new Set(intermediates);
+  const port = (metadata: InferenceSession.ValueMetadata): SessionPort => ({
+    name: metadata.name,
+    shape: metadata.isTensor ? metadata.shape.map((size) => (typeof size === 'number' && size > 0 ? size : null)) : [],
+  });
+  const types = new Map(session.inputMetadata.map((metadata) => [metadata.name, metadata.isTensor ? metadata.type : 'float32']));
+  const outputs = session.outputMetadata.filter(({ name }) => !inner.has(name)).map(port);
+  const known = new Set(session.outputNames);
   return {
-    inputs: ports(session.inputMetadata),
-    outputs: ports(session.outputMetadata),
-    async run(feeds) {
+    inputs: session.inputMetadata.map(port),
+    outputs,
+    intermediates,
+    async run(feeds, wanted = outputs.map(({ name }) => name)) {
       const inputs: Record<string, OrtTensor> = {};
       for (const [input, array] of feeds) inputs[input] = toOrt(ort, types.get(input) ?? 'float32', array);
+      const missing = wanted.find((name) => !known.has(name));
+      if (missing !== undefined) throw new ModelError('engine', `${build.name} has no value named "${missing}"`);
       try {
-        const results = await session.run(inputs);
-        return new Map(session.outputNames.map((output) => [output, fromOrt(results[output]!)]));
+        const results = await session.run(inputs, wanted);
+        return new Map(wanted.map((name) => [name, fromOrt(results[name]!)]));
       } catch (error) {
-        throw new ModelError('engine', `${name} fails to run it: ${firstLine(error)}`, {}, error);
+        throw failure(build, 'fails to run it', error);
       }
     },
     close: async () => session.release(),
   };
+}
+
+function failure(build: OrtBuild, what: string, error: unknown, file?: string): ModelError {
+  const message = firstLine(error);
+  return new ModelError('engine', `${build.name} ${what}: ${build.explain?.(message) ?? message}`, { file }, error);
 }
 
 function toOrt(ort: Ort, type: string, { data, shape }: NdArray): OrtTensor {
@@ -117,6 +147,6 @@ async function externalData({ files }: EngineModel): Promise<{ path: string; dat
   return [{ path: name, data: await source.read(0, source.byteLength) }];
 }
 
-function firstLine(error: unknown): string {
+export function firstLine(error: unknown): string {
   return String(error instanceof Error ? error.message : error).split('\n')[0]!;
 }

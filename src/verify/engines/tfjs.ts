@@ -9,6 +9,8 @@ import { toTfjsConfig } from './tfjs-config.js';
 
 type Tf = typeof import('@tensorflow/tfjs-core');
 type Layers = typeof import('@tensorflow/tfjs-layers');
+type LayersModel = import('@tensorflow/tfjs-layers').LayersModel;
+type SymbolicTensor = import('@tensorflow/tfjs-layers').SymbolicTensor;
 
 export const tfjsWasm: Engine = makeEngine('tfjs-wasm', async (tf) => {
   const wasm = await import('@tensorflow/tfjs-backend-wasm');
@@ -36,6 +38,7 @@ function makeEngine(name: string, useBackend: (tf: Tf) => Promise<void>): Engine
   return {
     name,
     formats: ['keras-h5'],
+    device: 'cpu',
     async availability() {
       try {
         const { tf } = await load();
@@ -67,24 +70,52 @@ async function openModel(tf: Tf, layers: Layers, model: EngineModel): Promise<Se
       weightData: data,
     }),
   });
-  const port = (tensor: { name: string; shape: (number | null)[] }) => ({ name: tensor.name.split('/')[0]!, shape: tensor.shape });
+  return layersSession(tf, layers, net, model.layers === true);
+}
+
+/** @param inner whether the outputs of all layers are shown, by the layers' names */
+function layersSession(tf: Tf, layers: Layers, net: LayersModel, inner: boolean): Session {
+  const port = ({ name, shape }: SymbolicTensor) => ({ name: name.split('/')[0]!, shape });
+  const outputs = new Map(net.outputs.map((tensor) => [port(tensor).name, tensor]));
+  const values = new Map(inner ? innerTensors(net).filter(([name]) => !outputs.has(name)) : []);
   return {
     inputs: net.inputs.map(port),
     outputs: net.outputs.map(port),
-    async run(feeds) {
-      const inputs = [...feeds.values()].map(({ data: values, shape }) => tf.tensor(Float32Array.from(values as Float32Array), shape as number[]));
-      const made = net.predict(inputs.length === 1 ? inputs[0]! : inputs);
-      const outputs = Array.isArray(made) ? made : [made];
+    intermediates: inner ? [...values.keys()] : undefined,
+    async run(feeds, wanted = [...outputs.keys()]) {
+      const symbols = wanted.map((name) => outputs.get(name) ?? values.get(name) ?? fail(`there is no layer "${name}"`));
+      // A model over the same layers: it shares their weights, so it must not be disposed of.
+      const part = layers.model({ inputs: net.inputs, outputs: symbols });
+      const inputs = net.inputs.map((symbol) => {
+        const feed =
+          feeds.get(port(symbol).name) ?? (feeds.size === 1 ? [...feeds.values()][0] : undefined) ?? fail(`nothing was fed to "${port(symbol).name}"`);
+        return tf.tensor(Float32Array.from(feed.data as Float32Array), feed.shape as number[]);
+      });
+      const made = part.predict(inputs.length === 1 ? inputs[0]! : inputs);
+      const tensors = Array.isArray(made) ? made : [made];
       const results = new Map<string, NdArray>();
-      for (const [i, output] of outputs.entries())
-        results.set(port(net.outputs[i]!).name, { shape: output.shape, data: Float32Array.from(await output.data()) });
-      for (const tensor of [...inputs, ...outputs]) tensor.dispose();
+      for (const [i, tensor] of tensors.entries()) results.set(wanted[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
+      for (const tensor of [...inputs, ...tensors]) tensor.dispose();
       return results;
     },
     async close() {
       net.dispose();
     },
   };
+}
+
+/** What each layer makes where it is called first, by the layer's name. */
+function innerTensors(net: LayersModel): [string, SymbolicTensor][] {
+  return net.layers
+    .filter((layer) => layer.getClassName() !== 'InputLayer' && layer.inboundNodes.length > 0)
+    .flatMap((layer) => {
+      const made = layer.inboundNodes[0]!.outputTensors;
+      return made.length === 1 ? [[layer.name, made[0]!] as [string, SymbolicTensor]] : [];
+    });
+}
+
+function fail(message: string): never {
+  throw new ModelError('engine', `TensorFlow.js: ${message}`);
 }
 
 interface WeightSpec {

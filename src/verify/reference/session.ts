@@ -14,6 +14,8 @@ import { toValue, transposeValue, type Value } from './value.js';
 export interface ReferenceOptions {
   /** Called after each layer. */
   readonly onProgress?: (layersDone: number, layersTotal: number) => void;
+  /** Also show what each layer makes, by the layer's name and channels-first (`Session.intermediates`). */
+  readonly layers?: boolean;
 }
 
 /** Sees a value right after its layer has made it, channels-first; the value may be freed afterwards. */
@@ -34,12 +36,23 @@ export async function referenceSession(map: LayerMap, options: ReferenceOptions 
   return {
     inputs: map.inputs.map(sessionPort),
     outputs: map.outputs.map(sessionPort),
-    async run(feeds) {
+    intermediates: options.layers ? map.layers.map(({ name }) => name) : undefined,
+    async run(feeds, wanted) {
       done = 0;
-      return runLayers(map, feeds, () => options.onProgress?.(++done, map.layers.length));
+      const asked = new Set(wanted);
+      const seen = new Map<string, NdArray>();
+      const outputs = await runLayers(map, feeds, (layer, value) => {
+        options.onProgress?.(++done, map.layers.length);
+        if (asked.has(layer.name)) seen.set(layer.name, value);
+      });
+      return wanted === undefined ? outputs : new Map(wanted.map((name) => [name, outputs.get(name) ?? seen.get(name) ?? noValue(name)]));
     },
     async close() {},
   };
+}
+
+function noValue(name: string): never {
+  throw new ModelError('engine', `the reference evaluator has no value named "${name}"`);
 }
 
 /**

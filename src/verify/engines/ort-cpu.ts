@@ -1,0 +1,13 @@
+/** ONNX Runtime, native: the runtime that consumes what is written, and the fastest on a CPU. */
+import type { Engine } from '../engine.js';
+import { type Ort, ortEngine } from './ort.js';
+
+export const ortCpu: Engine = ortEngine({
+  name: 'ort-cpu',
+  device: 'cpu',
+  install: 'npm install onnxruntime-node',
+  load: async () => (await import('onnxruntime-node')) as unknown as Ort,
+  describe: async ({ env }) => ({ available: true, detail: `onnxruntime-node ${env.versions?.node ?? env.versions?.common ?? ''}, CPU` }),
+  options: { executionProviders: ['cpu'] },
+  readsPaths: true,
+});

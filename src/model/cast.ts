@@ -4,7 +4,7 @@
  * Every conversion goes through float32 or, where the source has more precision, float64.
  */
 import type { DType } from './dtype.js';
-import { instantiateKernels, type KernelInstance } from './kernel-instance.js';
+import { type KernelInstance, kernelMemory, kernelsOver } from './kernel-instance.js';
 import { type Stage, type Tensor, withStage } from './tensor.js';
 
 /** What a cast did to values, counted while the tensor is streamed. */
@@ -162,33 +162,44 @@ function roundToOdd(values: Float64Array): Float32Array {
   return narrowed;
 }
 
-/** Values that the kernel's memory holds at a time. */
-const KERNEL_VALUES = 2 ** 18;
+/** Values that are copied to the kernel at a time, where they do not lie in its memory. */
+const COPIED_VALUES = 2 ** 18;
 /** The kernel takes whole groups; the few values that are left over go the plain way. */
 const KERNEL_GROUP = 8;
-const TALLY_AT = KERNEL_VALUES * 4;
 
-let halfKernel: KernelInstance | null = null;
+let ownMemory: ArrayBuffer | null = null;
 
-/** Rounds to IEEE binary16, in WebAssembly where there is enough to do. */
+/** Rounds to IEEE binary16, in WebAssembly where there is enough to do: in place where the values lie in a kernel's memory. */
 function float32ToHalf(values: Float32Array, tally: CastTally): Uint16Array {
   const whole = values.length - (values.length % KERNEL_GROUP);
   if (whole < 64) return float32ToHalfPlain(values, tally);
-  halfKernel ??= instantiateKernels(TALLY_AT + 16);
-  const { buffer, kernels } = halfKernel;
-  const halves = new Uint16Array(values.length);
-  for (let start = 0; start < whole; start += KERNEL_VALUES) {
-    const count = Math.min(KERNEL_VALUES, whole - start);
-    new Float32Array(buffer, 0, count).set(values.subarray(start, start + count));
-    kernels.narrowToHalf(0, count, TALLY_AT);
-    halves.set(new Uint16Array(buffer, 0, count), start);
-    const [overflow, underflow, nan] = new Uint32Array(buffer, TALLY_AT, 3);
-    tally.overflow += overflow!;
-    tally.underflow += underflow!;
-    tally.nan += nan!;
+  const rest = float32ToHalfPlain(values.subarray(whole), tally);
+  const { buffer, byteOffset } = values;
+  const here = kernelsOver(buffer);
+  const halves = here ? new Uint16Array(buffer, byteOffset, values.length) : new Uint16Array(values.length);
+  if (here) {
+    narrowToHalf(here, buffer, byteOffset, whole, tally);
+  } else {
+    ownMemory ??= kernelMemory(COPIED_VALUES * 4);
+    const own = kernelsOver(ownMemory)!;
+    for (let start = 0; start < whole; start += COPIED_VALUES) {
+      const count = Math.min(COPIED_VALUES, whole - start);
+      new Float32Array(ownMemory, 0, count).set(values.subarray(start, start + count));
+      narrowToHalf(own, ownMemory, 0, count, tally);
+      halves.set(new Uint16Array(ownMemory, 0, count), start);
+    }
   }
-  halves.set(float32ToHalfPlain(values.subarray(whole), tally), whole);
+  halves.set(rest, whole);
   return halves;
+}
+
+/** @param count a multiple of `KERNEL_GROUP` */
+function narrowToHalf({ kernels, scratch }: KernelInstance, buffer: ArrayBufferLike, at: number, count: number, tally: CastTally): void {
+  kernels.narrowToHalf(at, count, scratch);
+  const [overflow, underflow, nan] = new Uint32Array(buffer, scratch, 3);
+  tally.overflow += overflow!;
+  tally.underflow += underflow!;
+  tally.nan += nan!;
 }
 
 /** The same in JavaScript; tests hold the kernel to it. */

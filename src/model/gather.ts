@@ -1,5 +1,5 @@
 /** Copies elements from strided places into row-major order, with the processor's caches in mind. */
-import { instantiateKernels, type Kernels } from './kernel-instance.js';
+import { type Kernels, kernelMemory, kernelsOver } from './kernel-instance.js';
 import { type Box, positions } from './slab-plan.js';
 import type { Loop } from './tensor.js';
 
@@ -27,8 +27,8 @@ const BLOCK = 64;
 const LONG_RUN = 64;
 
 export function makeWorkbench(sourceBytes: number, targetBytes: number): Workbench {
-  const { buffer, kernels } = instantiateKernels(sourceBytes + targetBytes);
-  return { source: new Uint8Array(buffer, 0, sourceBytes), target: new Uint8Array(buffer, sourceBytes, targetBytes), kernels };
+  const buffer = kernelMemory(sourceBytes + targetBytes);
+  return { source: new Uint8Array(buffer, 0, sourceBytes), target: new Uint8Array(buffer, sourceBytes, targetBytes), kernels: kernelsOver(buffer)!.kernels };
 }
 
 /**

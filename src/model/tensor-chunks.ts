@@ -2,6 +2,7 @@
 import { type ByteSource, readRuns } from '../bytes/byte-source.js';
 import { DTYPE_BYTES } from './dtype.js';
 import { gather, makeWorkbench, type WordBytes } from './gather.js';
+import { kernelMemory } from './kernel-instance.js';
 import { Pool } from './pool.js';
 import { type Box, boxes, type Cut, planSlabs, positions, stage } from './slab-plan.js';
 import type { Loop, Tensor, Walk } from './tensor.js';
@@ -15,7 +16,8 @@ export const CHUNK_BYTES = 2 ** 21;
  */
 const STAGING_BYTES = 2 ** 25;
 
-const buffers = new Pool(() => new ArrayBuffer(CHUNK_BYTES));
+/** Each holds two chunks, in the memory of a kernel, where element-wise stages can work in place. */
+const chunkPairs = new Pool(() => kernelMemory(2 * CHUNK_BYTES));
 const workbenches = new Pool(() => makeWorkbench(STAGING_BYTES, CHUNK_BYTES));
 
 /** How much memory a stream uses; smaller than the buffers in tests. */
@@ -63,10 +65,10 @@ async function* streamInOrder({ source, unit, at, loops }: WordWalk, { chunkByte
     yield chunk;
     return;
   }
-  const pair = [buffers.borrow(), buffers.borrow()] as const;
+  const pair = chunkPairs.borrow();
   const readAhead = (position: number) => {
-    const buffer = pair[((position - start) / chunkBytes) % 2]!;
-    const chunk = new Uint8Array(buffer, 0, Math.min(chunkBytes, end - position));
+    const half = ((position - start) / chunkBytes) % 2;
+    const chunk = new Uint8Array(pair, half * CHUNK_BYTES, Math.min(chunkBytes, end - position));
     const done = source.readInto(position, chunk);
     done.catch(() => {}); // It is awaited later; until then a failure is not unhandled.
     return { chunk, done };
@@ -81,7 +83,7 @@ async function* streamInOrder({ source, unit, at, loops }: WordWalk, { chunkByte
     }
   } finally {
     await next.done.catch(() => {});
-    for (const buffer of pair) buffers.giveBack(buffer);
+    chunkPairs.giveBack(pair);
   }
 }
 

@@ -31,7 +31,8 @@ export interface Stage {
   /** dtype of what comes out. */
   readonly dtype: DType;
   /**
-   * Maps whole elements. `input` is aligned to its element size and may be changed and returned when sizes agree.
+   * Maps whole elements. `input` is aligned to its element size and may be changed; what comes out may lie where it lay. Large
+   * chunks lie in the memory of WebAssembly kernels (`kernelsOver`).
    */
   apply(input: Uint8Array): Uint8Array;
 }

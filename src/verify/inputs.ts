@@ -9,7 +9,7 @@ import { elementCount } from '../model/tensor.js';
 import type { NdArray } from './engine.js';
 
 /** Size that a free dimension other than the batch is given. */
-const FREE_SIZE = 32;
+export const FREE_SIZE = 32;
 
 /** One sample (batch of one, or of the fixed batch) for each input port, in the port's layout. */
 export function generateSample(ports: readonly Port[], sample: number, seed: number): Map<string, NdArray> {

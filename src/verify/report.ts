@@ -3,8 +3,11 @@
 export type Verdict = 'match' | 'mismatch' | 'nothing-compared';
 
 export interface Witness {
-  /** `recorded`: outputs of the original framework; `runtime`: another runtime on the original file; `reference`: our evaluator on the layer map. */
-  readonly kind: 'recorded' | 'runtime' | 'reference';
+  /**
+   * `recorded`: outputs of the original framework; `runtime`: another runtime on the original file; `reference`: our evaluator on
+   * the layer map; `weights`: the source's weights alone, for a target that has no wiring.
+   */
+  readonly kind: 'recorded' | 'runtime' | 'reference' | 'weights';
   /** Whether it shares no code with our reader, and so can see the reader's mistakes. */
   readonly independent: boolean;
   /** A sentence on what it is, and what it cannot see. */
@@ -27,9 +30,84 @@ export interface OutputReport {
   readonly passed: boolean;
 }
 
+/** What one layer makes, compared with what the witness's layer makes. */
+export interface LayerReport {
+  readonly layer: string;
+  readonly canonicalName: string | null;
+  readonly op: string;
+  /** Of the value compared, channels-first, one sample. */
+  readonly shape: readonly number[];
+  readonly compared: number;
+  readonly maxAbsolute: number;
+  /** max|a - b| / max|expected| over the layer's whole value; the worst sample. */
+  readonly relativeToScale: number;
+  readonly passed: boolean;
+}
+
+/** One weight of the written file beside the one that it was made from. */
+export interface WeightReport {
+  readonly layer: string;
+  readonly role: string;
+  /** Name of the tensor in the written file. */
+  readonly name: string;
+  /** As stored. */
+  readonly dtype: string;
+  /** 'as is', 'rounded', 'int8 per channel', 'uint8 per tensor', ... */
+  readonly method: string;
+  readonly byteLengthBefore: number;
+  readonly byteLengthAfter: number;
+  /** Largest |source - what the stored values stand for|; null where that was not worked out. */
+  readonly maxAbsolute: number | null;
+  /** Root mean square of the difference over that of the source. */
+  readonly relativeError: number | null;
+  /** Whether every stored value is the source's, or what rounding to the stored dtype makes of it. */
+  readonly equal: boolean;
+}
+
 export interface WeightMismatch {
   readonly layer: string;
   readonly role: string;
+  readonly message: string;
+}
+
+export interface WeightsReport {
+  readonly compared: number;
+  /** Tensors without a mismatch. */
+  readonly equal: number;
+  readonly mismatches: readonly WeightMismatch[];
+  readonly tensors: readonly WeightReport[];
+}
+
+export interface ToleranceReport {
+  readonly atol: number;
+  readonly rtol: number;
+  readonly why: string;
+  /** The smallest rtol, with the same atol, that would have passed; null where none would. */
+  readonly smallestPassing: number | null;
+}
+
+/** One of the two questions about a file whose weights were narrowed. */
+export interface NarrowingReport {
+  /** What the written file is compared with. */
+  readonly expected: string;
+  readonly tolerance: ToleranceReport;
+  readonly outputs: readonly OutputReport[];
+  readonly passed: boolean;
+}
+
+/** For files with narrower weights than their source: is it what it says, and what did that cost. */
+export interface QuantisationReport {
+  /** 'int8 per channel', 'float16', ... */
+  readonly methods: readonly string[];
+  /** Against the file's own weights, widened: null where that could not be run. */
+  readonly correctness: NarrowingReport | null;
+  /** Against the original. */
+  readonly loss: NarrowingReport | null;
+}
+
+export interface FirstDifference {
+  /** The first layer, in running order, that is out of tolerance, or whose weight is wrong. */
+  readonly layer?: string;
   readonly message: string;
 }
 
@@ -39,12 +117,17 @@ export interface Report {
   readonly witness: Witness;
   readonly engines: { readonly expected: string; readonly actual: string };
   readonly device: string;
-  readonly tolerance: { readonly atol: number; readonly rtol: number; readonly why: string; readonly smallestPassing: number | null };
-  readonly inputs: { readonly samples: number; readonly seed: number | null; readonly kind: 'generated' | 'recorded' };
+  readonly tolerance: ToleranceReport;
+  readonly inputs: { readonly samples: number; readonly seed: number | null; readonly kind: 'generated' | 'recorded' | 'none' };
+  /** Empty where the target has weights only. */
   readonly outputs: readonly OutputReport[];
+  /** In running order; null where layers were not compared. */
+  readonly layers: readonly LayerReport[] | null;
   /** Null where weights were not compared one by one. */
-  readonly weights: { readonly compared: number; readonly equal: number; readonly mismatches: readonly WeightMismatch[] } | null;
-  readonly firstDifference: { readonly message: string } | null;
+  readonly weights: WeightsReport | null;
+  /** Null where no weight is narrower than in the source. */
+  readonly quantisation: QuantisationReport | null;
+  readonly firstDifference: FirstDifference | null;
   readonly notes: readonly string[];
   readonly elapsedMs: number;
 }

@@ -121,7 +121,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const [companions, warnings] = [result.warnings.filter(isCompanion), result.warnings.filter((warning) => !isCompanion(warning))];
     for (const { message } of companions) voice.tell(errColour.dim(message));
     for (const message of summarise(warnings)) voice.warn(message);
-    const report = flags.verify && !toStdout && map ? await verifyAfter(voice, path, flags, result, progress, say) : null;
+    const report = flags.verify && !toStdout ? await verifyAfter(voice, path, flags, result, progress, say) : null;
     progress.stop();
     return {
       schema: 'weighbridge/convert@1',
@@ -145,7 +145,12 @@ async function verifyAfter(
   result: ConvertResult,
   progress: Progress,
   say: (text: string) => void,
-): Promise<Report> {
+): Promise<Report | null> {
+  const { findWrittenFormat } = await import('../../verify/written/index.js');
+  if (!findWrittenFormat(result.writer.name)) {
+    voice.warn(`${result.writer.title} files cannot be verified yet, so this one was not`);
+    return null;
+  }
   const report = await verifyWritten(path, flags, result, progress);
   progress.stop();
   if (!voice.asJson) printReport(say, report);

@@ -5,11 +5,9 @@ import { memorySource } from '../../bytes/byte-source.js';
 import { readNpy, readNpz } from '../../containers/npy.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import type { ConvertResult } from '../../convert.js';
-import { ModelError } from '../../errors.js';
-import type { DType } from '../../model/dtype.js';
 import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
-import { openModel } from '../../readers/open.js';
+import { openModel, recognise } from '../../readers/open.js';
 import type { Report } from '../../verify/report.js';
 import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
@@ -52,10 +50,10 @@ export function registerVerify(program: Command): Command {
       const model = await openModel(files, options);
       const map = await model.map();
       const target = await nodeFileSet(actual);
-      const dtype = await storedDType(actual);
+      const { name: format } = await recognise(target);
       const { verifyConversion } = await import('../../verify/verify.js');
       const source = { files, path: expected, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
-      const report = await verifyConversion({ source, model, map, target: { files: target, path: actual }, dtype }, await verifyOptions(flags, progress));
+      const report = await verifyConversion({ source, model, map, target: { files: target, path: actual, format } }, await verifyOptions(flags, progress));
       progress.stop();
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report);
@@ -78,10 +76,13 @@ export async function verifyWritten(
   const { files } = await openFiles(path, flags);
   const target = await nodeFileSet(flags.output);
   try {
-    const { model, map, dtype } = result;
+    const { model, map, writer } = result;
     const { verifyConversion } = await import('../../verify/verify.js');
     const source = { files, path, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
-    return await verifyConversion({ source, model, map: map!, target: { files: target, path: flags.output }, dtype }, await verifyOptions(flags, progress));
+    return await verifyConversion(
+      { source, model, map, target: { files: target, path: flags.output, format: writer.name } },
+      await verifyOptions(flags, progress),
+    );
   } finally {
     await files.close();
     await target.close();
@@ -109,18 +110,4 @@ async function readArrays(path: string): Promise<Map<string, Tensor>> {
   const head = await source.read(0, Math.min(4, source.byteLength));
   if (looksLikeZip(head)) return readNpz(source);
   return new Map([['input', await readNpy(source, basename(path))]]);
-}
-
-/** The narrowest floating-point dtype that a written file stores weights in, which decides the tolerance. */
-async function storedDType(path: string): Promise<DType | 'source'> {
-  const files = await nodeFileSet(path);
-  try {
-    if (files.main === null) throw new ModelError('usage', 'an ONNX file is expected as the second argument', { file: path });
-    const { readOnnxModel } = await import('../../readers/onnx/graph.js');
-    const { initializers } = await readOnnxModel(files, files.main);
-    const dtypes = new Set([...initializers.values()].map(({ dtype }) => dtype));
-    return dtypes.has('bfloat16') ? 'bfloat16' : dtypes.has('float16') ? 'float16' : 'source';
-  } finally {
-    await files.close();
-  }
 }

@@ -1,0 +1,32 @@
+/** How much work one sample is, which decides how many are run. */
+import type { Dim, LayerMap } from '../model/layer-map.js';
+import { inferShapes } from '../model/ops.js';
+import { portValueShape } from '../model/ports.js';
+import { elementCount } from '../model/tensor.js';
+import { FREE_SIZE } from './inputs.js';
+
+/** Multiplications of one sample beyond which fewer samples are run: eight of VGG16's 15.5 billion would take minutes on a CPU. */
+const SMALL_NET = 5e8;
+const SAMPLES = { small: 8, large: 4 } as const;
+
+export function isLarge(map: LayerMap): boolean {
+  return multiplications(map) > SMALL_NET;
+}
+
+/** How many inputs are generated where nobody says. */
+export function defaultSamples(map: LayerMap): number {
+  return isLarge(map) ? SAMPLES.large : SAMPLES.small;
+}
+
+/** For one sample: every kernel once for each place of its layer's output. */
+function multiplications(map: LayerMap): number {
+  const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+  const size = (dim: Dim) => (typeof dim === 'number' ? dim : FREE_SIZE);
+  return map.layers.reduce((sum, { op, inputs, outputs, weights }) => {
+    if (!weights.kernel) return sum;
+    // A transposed convolution uses its kernel once for each place of its input.
+    const value = op === 'ConvTranspose' ? inputs[0] : outputs[0];
+    const places = op === 'Conv' || op === 'ConvTranspose' ? elementCount((shapes.get(value!) ?? []).slice(2).map(size)) : 1;
+    return sum + elementCount(weights.kernel.shape) * places;
+  }, 0);
+}

@@ -1,0 +1,205 @@
+/**
+ * One weight beside the one that it was made from: bit for bit where it was copied or rounded, within half a step where it was quantised.
+ *
+ * The rule for quantised weights asks nothing of the code that quantised them: whatever the scale is, each value must lie
+ * within half of it, and the scale must be no larger than the range of the weights needs, or half of it would excuse anything.
+ */
+import { castStage, newCastTally, toFloat32Array, toFloat64Array } from '../model/cast.js';
+import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
+import { elementCount, permute, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
+import type { WeightReport } from './report.js';
+import type { WeightQuantisation, WrittenWeight } from './written/written.js';
+
+export interface ComparedWeight {
+  /** What is wrong, or null. */
+  readonly problem: string | null;
+  readonly facts: Omit<WeightReport, 'layer' | 'role'>;
+}
+
+/** How much larger than necessary a scale may be: quantisers nudge ranges so that zero is met exactly. */
+const SCALE_SLACK = 1.01;
+/** Roundings of float32 on the way back: the scale, the product, the sum. */
+const FLOAT32_SLACK = 4e-7;
+
+/** Compares one weight; both are read once, in chunks. */
+export async function compareWeight(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<ComparedWeight> {
+  const facts = {
+    name: stored.name,
+    dtype: stored.dtype,
+    method: methodOf(source, stored, quantisation),
+    byteLengthBefore: tensorByteLength(source),
+    byteLengthAfter: tensorByteLength(stored) + quantisationBytes(stored, quantisation),
+  };
+  if (source.shape.join() !== stored.shape.join()) {
+    const problem = `has the shape [${stored.shape}], expected [${source.shape}]`;
+    return { problem, facts: { ...facts, maxAbsolute: null, relativeError: null, equal: false } };
+  }
+  // Reading both in the stored order keeps a large transposed kernel from being turned twice.
+  const turn = stored.shape.length === 2 && isTransposed(stored);
+  const [first, second] = turn ? [permute(source, [1, 0]), permute(stored, [1, 0])] : [source, stored];
+  const turned = turn && quantisation?.kind === 'channels' ? { ...quantisation, axis: 1 - quantisation.axis } : quantisation;
+  const found = turned ? await compareQuantised(first, second, turned) : await compareExact(first, second);
+  return { problem: found.problem, facts: { ...facts, maxAbsolute: found.maxAbsolute, relativeError: found.relativeError, equal: found.problem === null } };
+}
+
+interface Found {
+  readonly problem: string | null;
+  readonly maxAbsolute: number | null;
+  readonly relativeError: number | null;
+}
+
+/** Bit for bit with what rounding to the stored dtype gives. */
+async function compareExact(source: Tensor, stored: Tensor): Promise<Found> {
+  const isSame = source.dtype === stored.dtype;
+  if (!isSame && !(isFloatDType(source.dtype) && isFloatDType(stored.dtype))) {
+    return { problem: `is ${stored.dtype} without a scale, and the source is ${source.dtype}`, maxAbsolute: null, relativeError: null };
+  }
+  const cast = isSame ? null : castStage(source.dtype, stored.dtype, newCastTally());
+  const mayCastInPlace = DTYPE_BYTES[source.dtype] === DTYPE_BYTES[stored.dtype];
+  let problem: string | null = null;
+  let position = 0;
+  for await (const [a, b] of alignedPieces(source, stored)) {
+    const differs = firstDifference(cast ? cast.apply(mayCastInPlace ? a.slice() : a) : a, b);
+    if (differs >= 0) {
+      problem = `differs from the source at byte ${position + differs} of its ${stored.dtype} values`;
+      break;
+    }
+    position += b.byteLength;
+  }
+  if (problem === null && isSame) return { problem, maxAbsolute: 0, relativeError: 0 };
+  return { problem, ...(await errorOf(source, stored)) };
+}
+
+/** How far stored values are from the source's, whatever is right. */
+async function errorOf(source: Tensor, stored: Tensor): Promise<Omit<Found, 'problem'>> {
+  const error = newError();
+  for await (const [a, b] of alignedPieces(source, stored)) error.add(valuesOf(a, source.dtype), valuesOf(b, stored.dtype));
+  return error.found();
+}
+
+/** Each value within half a step of its stored one. */
+async function compareQuantised(source: Tensor, stored: Tensor, quantisation: WeightQuantisation): Promise<Found> {
+  const error = newError();
+  const { shape } = stored;
+  const isChannels = quantisation.kind === 'channels';
+  const channels = isChannels ? shape[quantisation.axis]! : 1;
+  const inner = isChannels ? elementCount(shape.slice(quantisation.axis + 1)) : elementCount(shape);
+  const scales = isChannels ? quantisation.scales : Float64Array.of(quantisation.scale);
+  const offsets = isChannels ? Float64Array.from(scales, (scale, c) => -scale * (quantisation.zeroPoints?.[c] ?? 0)) : Float64Array.of(quantisation.min);
+  const bad = scales.findIndex((scale) => !(scale > 0) || !Number.isFinite(scale));
+  if (bad >= 0 || scales.length !== channels) {
+    const problem = bad >= 0 ? `the scale ${scales[bad]} (channel ${bad}) is no positive number` : `${scales.length} scales for ${channels} channels`;
+    return { problem, maxAbsolute: null, relativeError: null };
+  }
+  const ranges = { low: new Float64Array(channels), high: new Float64Array(channels) };
+  let problem: string | null = null;
+  let position = 0;
+  for await (const [a, b] of alignedPieces(source, stored)) {
+    const wanted = valuesOf(a, source.dtype);
+    const steps = valuesOf(b, stored.dtype);
+    const values = new Float64Array(steps.length);
+    for (let i = 0; i < steps.length; i++) {
+      const channel = isChannels ? Math.floor((position + i) / inner) % channels : 0;
+      const [w, scale] = [wanted[i]!, scales[channel]!];
+      const value = steps[i]! * scale + offsets[channel]!;
+      values[i] = value;
+      if (w < ranges.low[channel]!) ranges.low[channel] = w;
+      if (w > ranges.high[channel]!) ranges.high[channel] = w;
+      const bound = scale / 2 + FLOAT32_SLACK * (Math.abs(w) + Math.abs(offsets[channel]!) + scale);
+      if (!(Math.abs(w - value) <= bound))
+        problem ??= `stands for ${value} at element ${position + i}, which is more than half a step (${scale / 2}) from ${w}`;
+    }
+    error.add(wanted, values);
+    position += steps.length;
+  }
+  for (let c = 0; c < channels && problem === null; c++) {
+    const needed = neededScale(ranges.low[c]!, ranges.high[c]!, stored.dtype, isChannels);
+    if (needed > 0 && scales[c]! > needed * SCALE_SLACK) problem = `the scale ${scales[c]} (channel ${c}) is larger than the ${needed} that its range needs`;
+  }
+  return { problem, ...error.found() };
+}
+
+/** Steps must reach the range from end to end, and symmetric ones (ONNX) the larger side. */
+function neededScale(low: number, high: number, dtype: DType, isSymmetric: boolean): number {
+  const levels = 2 ** (8 * DTYPE_BYTES[dtype]) - 1;
+  return isSymmetric ? Math.max(-low, high) / Math.floor(levels / 2) : (high - low) / levels;
+}
+
+/** Adds up differences; null where they are not finite. */
+function newError() {
+  let [squares, scale, maxAbsolute] = [0, 0, 0];
+  const finite = (value: number) => (Number.isFinite(value) ? value : null);
+  return {
+    add(source: Values, stored: Values) {
+      for (let i = 0; i < source.length; i++) {
+        const difference = Math.abs(source[i]! - stored[i]!);
+        squares += difference * difference;
+        scale += source[i]! * source[i]!;
+        if (!(difference <= maxAbsolute)) maxAbsolute = difference;
+      }
+    },
+    found: () => ({ maxAbsolute: finite(maxAbsolute), relativeError: squares === 0 ? 0 : finite(Math.sqrt(squares / scale)) }),
+  };
+}
+
+type Values = Float32Array | Float64Array;
+
+function valuesOf(bytes: Uint8Array, dtype: DType): Values {
+  if (isFloatDType(dtype) && dtype !== 'float64') return toFloat32Array(bytes, dtype);
+  if (dtype === 'int8') return Float32Array.from(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  if (dtype === 'uint8') return Float32Array.from(bytes);
+  return toFloat64Array(bytes, dtype);
+}
+
+/** Chunks of both, cut to the same elements. */
+async function* alignedPieces(source: Tensor, stored: Tensor): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+  const [left, right] = [tensorChunks(source)[Symbol.asyncIterator](), tensorChunks(stored)[Symbol.asyncIterator]()];
+  const units = [DTYPE_BYTES[source.dtype], DTYPE_BYTES[stored.dtype]] as const;
+  let [a, b] = [new Uint8Array() as Uint8Array, new Uint8Array() as Uint8Array];
+  try {
+    for (;;) {
+      if (a.byteLength === 0) a = ((await left.next()).value as Uint8Array | undefined) ?? a;
+      if (b.byteLength === 0) b = ((await right.next()).value as Uint8Array | undefined) ?? b;
+      const count = Math.min(a.byteLength / units[0], b.byteLength / units[1]);
+      if (count === 0) return;
+      yield [a.subarray(0, count * units[0]), b.subarray(0, count * units[1])];
+      a = a.subarray(count * units[0]);
+      b = b.subarray(count * units[1]);
+    }
+  } finally {
+    await left.return?.(undefined);
+    await right.return?.(undefined);
+  }
+}
+
+/** Index of the first byte that differs, or -1. Whole words are compared where both lie on word borders. */
+export function firstDifference(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.byteLength, b.byteLength);
+  let start = 0;
+  if (a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0) {
+    const words = Math.floor(length / 4);
+    const [left, right] = [new Uint32Array(a.buffer, a.byteOffset, words), new Uint32Array(b.buffer, b.byteOffset, words)];
+    let i = 0;
+    while (i < words && left[i] === right[i]) i++;
+    start = 4 * i;
+  }
+  for (let i = start; i < length; i++) if (a[i] !== b[i]) return i;
+  return a.byteLength === b.byteLength ? -1 : length;
+}
+
+/** What a stored weight's form is called in reports. */
+function methodOf(source: Tensor, stored: Tensor, quantisation: WeightQuantisation | undefined): string {
+  if (quantisation) return `${stored.dtype} per ${quantisation.kind === 'channels' ? 'channel' : 'tensor'}`;
+  if (source.dtype === stored.dtype) return 'as is';
+  return DTYPE_BYTES[stored.dtype] < DTYPE_BYTES[source.dtype] ? 'rounded' : 'converted';
+}
+
+/** Bytes of scales and zero points beside the stored values. */
+function quantisationBytes(stored: Tensor, quantisation: WeightQuantisation | undefined): number {
+  if (quantisation?.kind !== 'channels') return 0;
+  return quantisation.scales.byteLength + (quantisation.zeroPoints?.length ?? 0) * DTYPE_BYTES[stored.dtype];
+}
+
+function isTransposed({ walk }: Tensor): boolean {
+  return (walk.axes[0]?.[0]?.stride ?? 0) === 1 && (walk.axes[1]?.[0]?.stride ?? 0) !== 1;
+}

@@ -1,0 +1,47 @@
+/**
+ * A written file as verification sees it: read back from disk by a reader, never taken from the writer, and lined up with the
+ * layer map that it was made from.
+ */
+import type { FileSet } from '../../bytes/file-set.js';
+import type { DType } from '../../model/dtype.js';
+import type { Layer, Layout, Port } from '../../model/layer-map.js';
+import type { Tensor } from '../../model/tensor.js';
+
+/** How the values of a stored integer weight are to be read. */
+export type WeightQuantisation =
+  /** value = min + scale * stored, one pair for the tensor, as TensorFlow.js has it. */
+  | { readonly kind: 'affine'; readonly scale: number; readonly min: number }
+  /** value = scale * (stored - zero point), one pair for each place along `axis` (of the map's orientation), as ONNX has it. */
+  | { readonly kind: 'channels'; readonly axis: number; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> };
+
+export interface WrittenWeight {
+  /** In the stored dtype and the layer map's orientation; its name and origin are the file's. */
+  readonly tensor: Tensor;
+  readonly quantisation?: WeightQuantisation;
+}
+
+export interface WrittenModel {
+  readonly format: string;
+  /** dtype in which the file has its layers computed; float32 where left out. */
+  readonly computeDType?: DType;
+  /** Whether values inside the net have their channels last when a runtime shows them; first where left out. */
+  readonly channelsLast?: boolean;
+  /** The layout that a port (of the layer map) has in the file. */
+  layoutOf(port: Port): Layout;
+  /** A layer's weight as stored, turned into the layer map's orientation; undefined where the file has none. */
+  weight(layer: Layer, role: string): WrittenWeight | undefined;
+  /** Name under which a runtime shows what the layer makes; undefined where the file does not keep that value apart. */
+  valueOf(layer: Layer): string | undefined;
+  /** Formats without wiring: the tensor that is stored under a name. */
+  tensor?(name: string): Tensor | undefined;
+}
+
+/** How the files of one target format are read back. */
+export interface WrittenFormat {
+  /** A writer's name. */
+  readonly format: string;
+  /** False where the format has weights only, so that there is nothing to run. */
+  readonly runs: boolean;
+  /** @throws ModelError when the file cannot be read */
+  open(files: FileSet): Promise<WrittenModel>;
+}

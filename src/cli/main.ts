@@ -17,9 +17,11 @@ const program = new Command('weighbridge')
   .exitOverride()
   .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
 
-for (const { register } of commands) {
-  const command = register(program);
-  command
+// The named command alone where there is one, because loading them all takes longer than looking into a file.
+const named = commands.filter(({ name }) => name === process.argv[2]);
+for (const { load } of named.length > 0 ? named : commands) {
+  const register = await load();
+  register(program)
     .addOption(new Option('--json', 'print one JSON document on stdout'))
     .addOption(new Option('-q, --quiet', 'no narration on stderr'))
     .addOption(new Option('-v, --verbose', 'more narration; stack traces'))

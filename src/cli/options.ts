@@ -3,7 +3,8 @@ import { basename } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type FileSet, withFile } from '../bytes/file-set.js';
 import type { Dim } from '../model/layer-map.js';
-import { fileSource, nodeFileSet } from '../node/index.js';
+import { nodeFileSet } from '../node/file-set.js';
+import { fileSource } from '../node/file-source.js';
 import type { OpenOptions } from '../readers/open.js';
 
 export interface CommonFlags {

@@ -1,5 +1,4 @@
 /** Inflates deflate streams into a buffer of known size, never beyond it. */
-import { Inflate, Unzlib } from 'fflate';
 import type { ByteSource } from '../bytes/byte-source.js';
 
 const STEP_BYTES = 2 ** 16;
@@ -10,6 +9,7 @@ const STEP_BYTES = 2 ** 16;
  * @returns the bytes, or a sentence about what is wrong with the stream
  */
 export async function inflateExactly(stored: ByteSource, format: 'deflate' | 'zlib', byteLength: number): Promise<Uint8Array | string> {
+  const { Inflate, Unzlib } = await import('fflate');
   const inflated = new Uint8Array(byteLength);
   let position = 0;
   const take = (chunk: Uint8Array) => {

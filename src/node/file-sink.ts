@@ -3,7 +3,6 @@
  *
  * Bytes go to temporary names in the folder of the final ones, because only within a file system is a rename atomic.
  */
-import { randomBytes } from 'node:crypto';
 import { accessSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { ByteSink, FileSink, WrittenFile } from '../bytes/byte-sink.js';
@@ -127,7 +126,7 @@ class NodeFile implements FileSink {
     readonly path: string,
   ) {
     // A long name would become too long with the suffix.
-    this.#temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${randomBytes(6).toString('hex')}.part`);
+    this.#temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${Math.random().toString(36).slice(2, 12)}.part`);
     this.#descriptor = asUsage(path, () => openSync(this.#temporary, 'wx'));
   }
 

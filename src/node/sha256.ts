@@ -1,5 +1,4 @@
 /** SHA-256 of files, beside the main thread. */
-import { Worker } from 'node:worker_threads';
 import { ModelError } from '../errors.js';
 
 /**
@@ -25,7 +24,8 @@ const HEAP_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
  *
  * @throws ModelError 'usage' when the file cannot be read
  */
-export function sha256File(path: string): Promise<string> {
+export async function sha256File(path: string): Promise<string> {
+  const { Worker } = await import('node:worker_threads');
   return new Promise((fulfil, reject) => {
     const worker = new Worker(WORKER, { eval: true, workerData: path, resourceLimits: HEAP_LIMITS });
     worker.once('message', fulfil);

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
 import { nodeFileSet } from '../../src/node/index.js';
-import { parseCaffeNet } from '../../src/readers/caffe/index.js';
+import { parseCaffeNet } from '../../src/readers/caffe/model.js';
 import { openModel } from '../../src/readers/open.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { CORPUS, corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';

@@ -1,20 +1,16 @@
 /** The list of commands, in the order of the help text. */
 import type { Command } from 'commander';
-import { registerConvert } from './convert.js';
-import { registerDemo } from './demo.js';
-import { registerFormats } from './formats.js';
-import { registerInspect } from './inspect.js';
-import { registerVerify } from './verify.js';
 
 export interface CommandEntry {
-  /** Adds the command and its own options to the program. */
-  readonly register: (program: Command) => Command;
+  readonly name: string;
+  /** Loads the command; the function adds it and its own options to the program. */
+  readonly load: () => Promise<(program: Command) => Command>;
 }
 
 export const commands: readonly CommandEntry[] = [
-  { register: registerInspect },
-  { register: registerConvert },
-  { register: registerVerify },
-  { register: registerFormats },
-  { register: registerDemo },
+  { name: 'inspect', load: async () => (await import('./inspect.js')).registerInspect },
+  { name: 'convert', load: async () => (await import('./convert.js')).registerConvert },
+  { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
+  { name: 'formats', load: async () => (await import('./formats.js')).registerFormats },
+  { name: 'demo', load: async () => (await import('./demo.js')).registerDemo },
 ];

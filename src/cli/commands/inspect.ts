@@ -1,5 +1,4 @@
 /** `weighbridge inspect`: what a model file holds. */
-import { createHash } from 'node:crypto';
 import type { Command } from 'commander';
 import { inspect, type ModelDocument } from '../../inspect.js';
 import type { Dim, Port } from '../../model/layer-map.js';
@@ -24,7 +23,7 @@ export function registerInspect(program: Command): Command {
       const document = await inspect(files, {
         ...options,
         weights: flags.weights,
-        createHasher: sha256Hasher,
+        createHasher: flags.weights ? await sha256Hasher() : undefined,
         onProgress: (done, total) => progress.bytes('reading weights', done, total),
       });
       progress.stop();
@@ -37,9 +36,13 @@ export function registerInspect(program: Command): Command {
   });
 }
 
-function sha256Hasher() {
-  const hash = createHash('sha256');
-  return { update: (bytes: Uint8Array) => void hash.update(bytes), digest: () => hash.digest('hex') };
+/** Node's cryptography takes longer to load than a file's headers take to read. */
+async function sha256Hasher() {
+  const { createHash } = await import('node:crypto');
+  return () => {
+    const hash = createHash('sha256');
+    return { update: (bytes: Uint8Array) => void hash.update(bytes), digest: () => hash.digest('hex') };
+  };
 }
 
 function printModel(voice: Voice, path: string, document: ModelDocument, withWeights: boolean): void {

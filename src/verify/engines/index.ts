@@ -4,7 +4,8 @@ import type { Availability, Engine, EngineChoice } from '../engine.js';
 import { opencv } from './opencv.js';
 import { ortCpu } from './ort-cpu.js';
 import { ortWasm } from './ort-wasm.js';
-import { tfjsCpu, tfjsWasm } from './tfjs.js';
+import { tfjsCpu } from './tfjs-cpu.js';
+import { tfjsWasm } from './tfjs-wasm.js';
 
 /** In order of preference: the first that runs a format and is available is taken. */
 export const engines: readonly Engine[] = [ortCpu, ortWasm, tfjsWasm, tfjsCpu, opencv];

@@ -1,67 +1,95 @@
 /**
- * TensorFlow.js layers as a witness for Keras models: an implementation of Keras that shares no code with our readers.
- *
- * The original file is opened with h5wasm, the HDF Group's own library, so that a mistake of our HDF5 reader shows too.
+ * TensorFlow.js in all its builds: the consumer of what is written for it, and a witness for Keras models, as an implementation of
+ * Keras that shares no code with our readers. Each engine of its own file says which backend computes.
  */
 import { isModelError, ModelError } from '../../errors.js';
-import type { Engine, EngineModel, NdArray, Session } from '../engine.js';
+import type { Availability, Engine, EngineModel, Session } from '../engine.js';
 import { toTfjsConfig } from './tfjs-config.js';
+import { tfjsFiles } from './tfjs-files.js';
+import { readOriginal } from './tfjs-original.js';
+import { type ConverterApi, type Core, graphSession, type LayersApi, layersSession } from './tfjs-sessions.js';
 
-type Tf = typeof import('@tensorflow/tfjs-core');
-type Layers = typeof import('@tensorflow/tfjs-layers');
-type LayersModel = import('@tensorflow/tfjs-layers').LayersModel;
-type SymbolicTensor = import('@tensorflow/tfjs-layers').SymbolicTensor;
+export interface Tfjs {
+  readonly core: Core;
+  readonly layers: LayersApi;
+  readonly converter: ConverterApi;
+}
 
-export const tfjsWasm: Engine = makeEngine('tfjs-wasm', async (tf) => {
-  const wasm = await import('@tensorflow/tfjs-backend-wasm');
-  // Only Node gets here with a path; a browser finds the files beside the page.
-  const folder = typeof process === 'undefined' ? null : await wasmFolder();
-  if (folder) wasm.setWasmPaths(folder);
-  await tf.setBackend('wasm');
-});
+/** What distinguishes one backend of TensorFlow.js from another. */
+export interface TfjsBuild {
+  readonly name: string;
+  readonly device: Engine['device'];
+  /** Its name within TensorFlow.js. */
+  readonly backend: string;
+  /** The line that installs it. */
+  readonly install: string;
+  /** Imports the packages and makes the backend known; it need not be the current one afterwards. */
+  load(): Promise<Tfjs>;
+  /** Version and device, once the backend is the current one. */
+  describe(tfjs: Tfjs): Promise<Availability>;
+  /** What went wrong on the device without an exception, since it was last asked. */
+  silentFailure?(): string | undefined;
+}
 
-export const tfjsCpu: Engine = makeEngine('tfjs-cpu', async (tf) => {
-  await import('@tensorflow/tfjs-backend-cpu');
-  await tf.setBackend('cpu');
-});
-
-function makeEngine(name: string, useBackend: (tf: Tf) => Promise<void>): Engine {
-  const load = async (): Promise<{ tf: Tf; layers: Layers }> => {
-    const tf = await import('@tensorflow/tfjs-core');
-    const layers = await import('@tensorflow/tfjs-layers');
-    // Its advice to use a faster backend is no news to a user of this tool.
-    tf.env().set('IS_TEST', true);
-    await useBackend(tf);
-    await tf.ready();
-    return { tf, layers };
-  };
+export function tfjsEngine(build: TfjsBuild): Engine {
   return {
-    name,
-    formats: ['keras-h5'],
-    device: 'cpu',
+    name: build.name,
+    formats: ['keras-h5', 'tfjs', 'tfjs-graph'],
+    device: build.device,
     async availability() {
       try {
-        const { tf } = await load();
-        return { available: true, detail: `TensorFlow.js ${tf.version_core} (${tf.getBackend()})` };
+        return await build.describe(await ready(build));
       } catch (error) {
-        return {
-          available: false,
-          detail: `${firstLine(error)}; npm install @tensorflow/tfjs-core @tensorflow/tfjs-layers @tensorflow/tfjs-backend-wasm h5wasm`,
-        };
+        return { available: false, detail: isModelError(error) ? error.problem : `not installed (${firstLine(error)}); ${build.install}` };
       }
     },
     async open(model) {
-      try {
-        const { tf, layers } = await load();
-        return await openModel(tf, layers, model);
-      } catch (error) {
-        throw isModelError(error) ? error : new ModelError('engine', `TensorFlow.js does not load it: ${firstLine(error)}`, { file: model.files.label }, error);
-      }
+      return guarded(build, `does not load it`, model.files.label, async () => {
+        const tfjs = await ready(build);
+        const session = await openModel(tfjs, model);
+        return {
+          ...session,
+          run: (feeds, wanted) =>
+            guarded(build, 'fails to run it', model.files.label, async () => {
+              // Another engine may have made its backend the current one since.
+              await useBackend(tfjs.core, build);
+              return session.run(feeds, wanted);
+            }),
+        };
+      });
     },
   };
 }
 
-async function openModel(tf: Tf, layers: Layers, model: EngineModel): Promise<Session> {
+/** The packages that all backends share. */
+export async function importTfjs(): Promise<Tfjs> {
+  const core = await import('@tensorflow/tfjs-core');
+  // Its advice to use a faster backend is no news to a user of this tool.
+  core.env().set('IS_TEST', true);
+  return { core, layers: await import('@tensorflow/tfjs-layers'), converter: await import('@tensorflow/tfjs-converter') };
+}
+
+export function describeTfjs({ core }: Tfjs): Availability {
+  return { available: true, detail: `TensorFlow.js ${core.version_core} (${core.getBackend()})` };
+}
+
+async function ready(build: TfjsBuild): Promise<Tfjs> {
+  const tfjs = await build.load();
+  await useBackend(tfjs.core, build);
+  return tfjs;
+}
+
+async function useBackend(core: Core, { backend }: TfjsBuild): Promise<void> {
+  if (core.getBackend() === backend) return;
+  if (!(await core.setBackend(backend))) throw new ModelError('engine', `TensorFlow.js cannot start its backend "${backend}" here`);
+  await core.ready();
+}
+
+async function openModel({ core, layers, converter }: Tfjs, model: EngineModel): Promise<Session> {
+  const inner = model.layers === true;
+  const files = await tfjsFiles(model.files);
+  if (files.kind === 'graph') return graphSession(core, await converter.loadGraphModel(files.handler(core)), files.nodes, inner);
+  if (files.kind === 'layers') return layersSession(core, layers, await layers.loadLayersModel(files.handler(core)), inner);
   const { config, specs, data } = await readOriginal(model);
   const net = await layers.loadLayersModel({
     load: async () => ({
@@ -70,115 +98,26 @@ async function openModel(tf: Tf, layers: Layers, model: EngineModel): Promise<Se
       weightData: data,
     }),
   });
-  return layersSession(tf, layers, net, model.layers === true);
+  return layersSession(core, layers, net, inner);
 }
 
-/** @param inner whether the outputs of all layers are shown, by the layers' names */
-function layersSession(tf: Tf, layers: Layers, net: LayersModel, inner: boolean): Session {
-  const port = ({ name, shape }: SymbolicTensor) => ({ name: name.split('/')[0]!, shape });
-  const outputs = new Map(net.outputs.map((tensor) => [port(tensor).name, tensor]));
-  const values = new Map(inner ? innerTensors(net).filter(([name]) => !outputs.has(name)) : []);
-  return {
-    inputs: net.inputs.map(port),
-    outputs: net.outputs.map(port),
-    intermediates: inner ? [...values.keys()] : undefined,
-    async run(feeds, wanted = [...outputs.keys()]) {
-      const symbols = wanted.map((name) => outputs.get(name) ?? values.get(name) ?? fail(`there is no layer "${name}"`));
-      // A model over the same layers: it shares their weights, so it must not be disposed of.
-      const part = layers.model({ inputs: net.inputs, outputs: symbols });
-      const inputs = net.inputs.map((symbol) => {
-        const feed =
-          feeds.get(port(symbol).name) ?? (feeds.size === 1 ? [...feeds.values()][0] : undefined) ?? fail(`nothing was fed to "${port(symbol).name}"`);
-        return tf.tensor(Float32Array.from(feed.data as Float32Array), feed.shape as number[]);
-      });
-      const made = part.predict(inputs.length === 1 ? inputs[0]! : inputs);
-      const tensors = Array.isArray(made) ? made : [made];
-      const results = new Map<string, NdArray>();
-      for (const [i, tensor] of tensors.entries()) results.set(wanted[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
-      for (const tensor of [...inputs, ...tensors]) tensor.dispose();
-      return results;
-    },
-    async close() {
-      net.dispose();
-    },
-  };
-}
-
-/** What each layer makes where it is called first, by the layer's name. */
-function innerTensors(net: LayersModel): [string, SymbolicTensor][] {
-  return net.layers
-    .filter((layer) => layer.getClassName() !== 'InputLayer' && layer.inboundNodes.length > 0)
-    .flatMap((layer) => {
-      const made = layer.inboundNodes[0]!.outputTensors;
-      return made.length === 1 ? [[layer.name, made[0]!] as [string, SymbolicTensor]] : [];
-    });
-}
-
-function fail(message: string): never {
-  throw new ModelError('engine', `TensorFlow.js: ${message}`);
-}
-
-interface WeightSpec {
-  readonly name: string;
-  readonly shape: number[];
-  readonly dtype: 'float32';
-}
-
-/** Configuration and weights of the original file, through h5wasm. */
-async function readOriginal({ files, path }: EngineModel): Promise<{ config: string; specs: WeightSpec[]; data: ArrayBuffer }> {
-  const h5wasm = typeof process !== 'undefined' && path !== undefined ? await import('h5wasm/node') : await import('h5wasm');
-  const { FS } = await h5wasm.ready;
-  let name = path;
-  if (name === undefined) {
-    const source = await files.open(files.main!);
-    name = 'model.h5';
-    FS.writeFile(name, await source.read(0, source.byteLength));
-  }
-  const file = new h5wasm.File(name, 'r');
+/** Runs TensorFlow.js code: whatever it throws, or the device reports beside it, is an 'engine' error. */
+async function guarded<T>(build: TfjsBuild, what: string, file: string, work: () => Promise<T>): Promise<T> {
+  const fail = (message: string, cause?: unknown) => new ModelError('engine', `${build.name} ${what}: ${message}`, { file }, cause);
+  build.silentFailure?.();
+  let result: T;
   try {
-    const config = file.attrs.model_config?.value;
-    if (typeof config !== 'string') throw new ModelError('engine', 'the file holds weights without a configuration');
-    if (file.attrs.backend?.value === 'theano')
-      throw new ModelError('engine', 'the file was saved under Theano, whose convolutions TensorFlow.js does not compute');
-    const holder = file.get('model_weights') as InstanceType<typeof h5wasm.Group>;
-    const weights: { spec: WeightSpec; values: Float32Array }[] = [];
-    for (const layer of namesOf(holder, 'layer_names')) {
-      const group = holder.get(layer) as InstanceType<typeof h5wasm.Group>;
-      for (const weight of namesOf(group, 'weight_names')) {
-        const dataset = group.get(weight) as InstanceType<typeof h5wasm.Dataset>;
-        const last = weight.replace(/:\d+$/, '').split('/').at(-1);
-        weights.push({
-          spec: { name: `${layer}/${last}`, shape: dataset.shape as number[], dtype: 'float32' },
-          values: Float32Array.from(dataset.value as Float32Array),
-        });
-      }
-    }
-    const data = new Float32Array(weights.reduce((sum, { values }) => sum + values.length, 0));
-    let at = 0;
-    for (const { values } of weights) {
-      data.set(values, at);
-      at += values.length;
-    }
-    return { config, specs: weights.map(({ spec }) => spec), data: data.buffer };
-  } finally {
-    file.close();
+    result = await work();
+  } catch (error) {
+    const silent = build.silentFailure?.();
+    if (silent !== undefined) throw fail(silent, error);
+    throw isModelError(error) ? error : fail(firstLine(error), error);
   }
+  const silent = build.silentFailure?.();
+  if (silent !== undefined) throw fail(silent);
+  return result;
 }
 
-function namesOf(group: { attrs: Record<string, { value: unknown }> }, attribute: string): string[] {
-  const value = group.attrs[attribute]?.value;
-  if (Array.isArray(value)) return value.map(String);
-  if (value !== undefined && value !== null && !(ArrayBuffer.isView(value) && value.byteLength === 0)) return [String(value)];
-  const pieces: string[] = [];
-  for (let i = 0; group.attrs[`${attribute}${i}`]; i++) pieces.push(...(group.attrs[`${attribute}${i}`]!.value as unknown[]).map(String));
-  return pieces;
-}
-
-async function wasmFolder(): Promise<string> {
-  const url = import.meta.resolve('@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm');
-  return decodeURIComponent(new URL('.', url).pathname).replace(/^\/([A-Za-z]:)/, '$1');
-}
-
-function firstLine(error: unknown): string {
+export function firstLine(error: unknown): string {
   return String(error instanceof Error ? error.message : error).split('\n')[0]!;
 }

@@ -1,0 +1,129 @@
+/** Loaded TensorFlow.js models as sessions: layers models and graph models, with the values inside them. */
+import { ModelError } from '../../errors.js';
+import type { NdArray, Session, SessionPort } from '../engine.js';
+import type { TopologyNode } from './tfjs-files.js';
+
+export type Core = typeof import('@tensorflow/tfjs-core');
+export type LayersApi = typeof import('@tensorflow/tfjs-layers');
+export type ConverterApi = typeof import('@tensorflow/tfjs-converter');
+type LayersModel = import('@tensorflow/tfjs-layers').LayersModel;
+type GraphModel = import('@tensorflow/tfjs-converter').GraphModel;
+type SymbolicTensor = import('@tensorflow/tfjs-layers').SymbolicTensor;
+type Tensor = import('@tensorflow/tfjs-core').Tensor;
+
+/** @param inner whether the outputs of all layers are shown, by the layers' names */
+export function layersSession(core: Core, layers: LayersApi, net: LayersModel, inner: boolean): Session {
+  const port = ({ name, shape }: SymbolicTensor): SessionPort => ({ name: name.split('/')[0]!, shape });
+  const outputs = new Map(net.outputs.map((tensor) => [port(tensor).name, tensor]));
+  const values = new Map(inner ? innerTensors(net).filter(([name]) => !outputs.has(name)) : []);
+  return {
+    inputs: net.inputs.map(port),
+    outputs: net.outputs.map(port),
+    intermediates: inner ? [...values.keys()] : undefined,
+    async run(feeds, wanted = [...outputs.keys()]) {
+      const symbols = wanted.map((name) => outputs.get(name) ?? values.get(name) ?? noValue(name));
+      // A model over the same layers: it shares their weights, so it must not be disposed of.
+      const part = layers.model({ inputs: net.inputs, outputs: symbols });
+      const inputs = net.inputs.map((symbol) => toTensor(core, feedFor(feeds, port(symbol).name), symbol.dtype));
+      return fetchAll(core, wanted, inputs, () => part.predict(inputs.length === 1 ? inputs[0]! : inputs) as Tensor | Tensor[]);
+    },
+    async close() {
+      net.dispose();
+    },
+  };
+}
+
+/** What each layer makes where it is called first, by the layer's name. */
+function innerTensors(net: LayersModel): [string, SymbolicTensor][] {
+  return net.layers
+    .filter((layer) => layer.getClassName() !== 'InputLayer' && layer.inboundNodes.length > 0)
+    .flatMap((layer) => {
+      const made = layer.inboundNodes[0]!.outputTensors;
+      return made.length === 1 ? [[layer.name, made[0]!] as [string, SymbolicTensor]] : [];
+    });
+}
+
+/** @param inner whether every node's output that depends on an input is shown, by the nodes' names */
+export function graphSession(core: Core, net: GraphModel, nodes: readonly TopologyNode[], inner: boolean): Session {
+  const signature = net.modelSignature as { inputs?: Signature; outputs?: Signature } | undefined;
+  const inputs = ports(net.inputs, signature?.inputs);
+  const outputs = ports(net.outputs, signature?.outputs);
+  const byName = new Map(outputs.map(({ name, node }) => [name, node]));
+  const taken = new Set([...byName.keys(), ...byName.values()]);
+  const values = inner ? innerNodes(nodes).filter((name) => !taken.has(name)) : [];
+  for (const name of values) byName.set(name, name);
+  return {
+    inputs: inputs.map(({ name, shape }) => ({ name, shape })),
+    outputs: outputs.map(({ name, shape }) => ({ name, shape })),
+    intermediates: inner ? values : undefined,
+    async run(feeds, wanted = outputs.map(({ name }) => name)) {
+      const asked = wanted.map((name) => byName.get(name) ?? noValue(name));
+      const fed = Object.fromEntries(inputs.map(({ name, node, dtype }) => [node, toTensor(core, feedFor(feeds, name), dtype)]));
+      return fetchAll(core, wanted, Object.values(fed), () => net.execute(fed, asked));
+    },
+    async close() {
+      net.dispose();
+    },
+  };
+}
+
+type Signature = Readonly<Record<string, { readonly name?: string }>>;
+
+interface GraphPort extends SessionPort {
+  /** The tensor's name in the graph. */
+  readonly node: string;
+  readonly dtype: string;
+}
+
+/** A port's name is its key in the signature, where there is one; older converters wrote keys with an output index. */
+function ports(tensors: readonly { name: string; shape?: number[]; dtype: string }[], signature: Signature = {}): GraphPort[] {
+  const bare = (name: string) => name.replace(/:0$/, '');
+  const keys = new Map(Object.entries(signature).map(([key, tensor]) => [bare(tensor.name ?? key), bare(key)]));
+  return tensors.map(({ name, shape, dtype }) => ({
+    name: keys.get(bare(name)) ?? bare(name),
+    node: name,
+    dtype,
+    shape: (shape ?? []).map((size) => (size > 0 ? size : null)),
+  }));
+}
+
+/** Nodes that depend on a placeholder, in the order of the file; weights and what is made of weights alone are none. */
+function innerNodes(nodes: readonly TopologyNode[]): string[] {
+  const alive = new Set(nodes.filter(({ op }) => op === 'Placeholder').map(({ name }) => name));
+  const inner = new Set<string>();
+  // The file need not be in running order.
+  for (let before = -1; before !== inner.size; ) {
+    before = inner.size;
+    for (const { name, input } of nodes) {
+      if (inner.has(name) || !input?.some((from) => alive.has(from.replace(/:\d+$/, '')))) continue;
+      alive.add(name);
+      inner.add(name);
+    }
+  }
+  return nodes.map(({ name }) => name).filter((name) => inner.has(name));
+}
+
+function feedFor(feeds: ReadonlyMap<string, NdArray>, name: string): NdArray {
+  const feed = feeds.get(name) ?? (feeds.size === 1 ? [...feeds.values()][0] : undefined);
+  if (!feed) throw new ModelError('engine', `TensorFlow.js: nothing was fed to "${name}"`);
+  return feed;
+}
+
+function toTensor(core: Core, { data, shape }: NdArray, dtype: string | undefined): Tensor {
+  const numbers = data as ArrayLike<number | bigint>;
+  if (dtype === 'int32' || dtype === 'bool') return core.tensor(Int32Array.from(numbers, Number), shape as number[], dtype);
+  return core.tensor(Float32Array.from(numbers, Number), shape as number[]);
+}
+
+async function fetchAll(core: Core, names: readonly string[], inputs: readonly Tensor[], work: () => Tensor | Tensor[]): Promise<Map<string, NdArray>> {
+  const made = core.tidy(work);
+  const tensors = Array.isArray(made) ? made : [made];
+  const results = new Map<string, NdArray>();
+  for (const [i, tensor] of tensors.entries()) results.set(names[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
+  for (const tensor of new Set([...inputs, ...tensors])) tensor.dispose();
+  return results;
+}
+
+function noValue(name: string): never {
+  throw new ModelError('engine', `TensorFlow.js has no output and no value named "${name}" in this model`);
+}

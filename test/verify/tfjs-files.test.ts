@@ -1,0 +1,115 @@
+/** TensorFlow.js models on disk run through TensorFlow.js's own loader. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { nodeFileSet } from '../../src/node/index.js';
+import type { NdArray } from '../../src/verify/engine.js';
+import { engines } from '../../src/verify/engines/index.js';
+import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
+import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
+import { CORPUS, corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'weighbridge-tfjs-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function copyOf(name: string): string {
+  const copy = join(folder, `${name}-${Math.random().toString(36).slice(2)}`);
+  cpSync(join(CORPUS, name), copy, { recursive: true });
+  return copy;
+}
+
+function excess(found: NdArray, expected: NdArray, { atol, rtol }: { atol: number; rtol: number }): number {
+  expect(found.data.length).toBe(expected.data.length);
+  const values = [...(expected.data as Float32Array)];
+  const scale = Math.max(...values.map(Math.abs));
+  return Math.max(...values.map((value, i) => Math.abs(value - Number(found.data[i])))) - (atol + rtol * scale);
+}
+
+test('every TensorFlow.js engine takes the three kinds of file', () => {
+  const tfjs = engines.filter(({ name }) => name.startsWith('tfjs-'));
+  expect(tfjs.map(({ name }) => name)).toEqual(expect.arrayContaining(['tfjs-wasm', 'tfjs-cpu']));
+  for (const engine of tfjs) expect(engine.formats).toEqual(['keras-h5', 'tfjs', 'tfjs-graph']);
+});
+
+describe(`models that others published${corpusTitle}`, () => {
+  const cases = corpusCases(({ format, kind }) => format.startsWith('tfjs') && kind === 'net');
+
+  test.skipIf(!hasCorpus)('there are five', () => {
+    expect(cases.map((entry) => entry.case)).toEqual([
+      'tfjs-abalone',
+      'tfjs-graph-prefetch',
+      'tfjs-mobilenetv2-uint8',
+      'tfjs-tinyvgg-ntang',
+      'tfjs-tinyvgg-poloclub',
+    ]);
+  });
+
+  test.each(cases.flatMap((entry) => [tfjsWasm, tfjsCpu].map((engine) => ({ name: entry.case, engine, entry }))))(
+    '$name gives what was recorded, on $engine.name',
+    async ({ engine, entry }) => {
+      // As a folder and as the file in it.
+      const path = engine === tfjsWasm ? entry.folder : join(entry.folder, 'model.json');
+      const session = await engine.open({ files: await nodeFileSet(path), path, layers: true });
+      const feeds = new Map<string, NdArray>();
+      for (const [i, { name, file }] of entry.inputs.entries()) feeds.set(name ?? session.inputs[i]!.name, await readNpyFile(join(entry.folder, file)));
+      const results = await session.run(feeds);
+      for (const [i, { file }] of entry.outputs.entries()) {
+        expect(excess([...results.values()][i]!, await readNpyFile(join(entry.folder, file)), entry.tolerance!)).toBeLessThanOrEqual(0);
+      }
+      expect(session.intermediates!.length).toBeGreaterThan(0);
+      const inner = session.intermediates!.slice(0, 2);
+      expect([...(await session.run(feeds, inner)).keys()]).toEqual(inner);
+      await session.close();
+    },
+  );
+
+  test.skipIf(!hasCorpus)('the inputs and the output of a graph model go by their names in the signature', async () => {
+    const session = await tfjsCpu.open({ files: await nodeFileSet(join(CORPUS, 'tfjs-graph-prefetch')), layers: true });
+    expect(session.inputs.map(({ name }) => name).sort()).toEqual(['cur_page', 'session_index']);
+    expect(session.outputs).toHaveLength(1);
+    // Weights are nodes too, but no values of the net.
+    const { modelTopology } = JSON.parse(readFileSync(join(CORPUS, 'tfjs-graph-prefetch/model.json'), 'utf8'));
+    const constants = modelTopology.node.filter(({ op }: { op: string }) => op === 'Const').map(({ name }: { name: string }) => name);
+    expect(session.intermediates!.filter((name) => constants.includes(name))).toEqual([]);
+    await session.close();
+  });
+
+  test.skipIf(!hasCorpus)('a session stays on its own backend when another engine is used in between', async () => {
+    const files = await nodeFileSet(join(CORPUS, 'tfjs-abalone'));
+    const session = await tfjsCpu.open({ files });
+    const feeds = new Map([[session.inputs[0]!.name, await readNpyFile(join(CORPUS, 'tfjs-abalone/input.npy'))]]);
+    await tfjsWasm.availability();
+    const { getBackend } = await import('@tensorflow/tfjs-core');
+    expect(getBackend()).toBe('wasm');
+    await session.run(feeds);
+    expect(getBackend()).toBe('cpu');
+    await session.close();
+  });
+
+  test.skipIf(!hasCorpus)('a shard that is missing, one that is short, and weights without a topology are engine errors', async () => {
+    const missing = copyOf('tfjs-abalone');
+    rmSync(join(missing, 'weights.bin'));
+    await expect(tfjsCpu.open({ files: await nodeFileSet(missing) })).rejects.toMatchObject({ message: expect.stringContaining('weights.bin') });
+    const short = copyOf('tfjs-abalone');
+    writeFileSync(join(short, 'weights.bin'), readFileSync(join(short, 'weights.bin')).subarray(0, 1000));
+    await expect(tfjsCpu.open({ files: await nodeFileSet(short) })).rejects.toMatchObject({ kind: 'engine' });
+    const bare = join(CORPUS, 'tfjs-faceapi-tiny-face-detector/tiny_face_detector_model-weights_manifest.json');
+    await expect(tfjsCpu.open({ files: await nodeFileSet(bare) })).rejects.toMatchObject({ kind: 'engine' });
+  });
+});
+
+test('a manifest cannot reach beyond the folder', async () => {
+  const model = {
+    modelTopology: { class_name: 'Sequential', config: { name: 's', layers: [] } },
+    weightsManifest: [{ paths: ['../../etc/passwd'], weights: [{ name: 'a/kernel', shape: [1], dtype: 'float32' }] }],
+  };
+  const files = memoryFileSet({ 'model.json': new TextEncoder().encode(JSON.stringify(model)) }, 'model.json');
+  await expect(tfjsCpu.open({ files })).rejects.toMatchObject({ kind: 'unsafe' });
+});
+
+test('a model.json that is no JSON is an engine error', async () => {
+  const files = memoryFileSet({ 'model.json': new TextEncoder().encode('{"modelTopology": ') }, 'model.json');
+  await expect(tfjsCpu.open({ files })).rejects.toMatchObject({ kind: 'engine' });
+});

@@ -5,6 +5,11 @@ import { KERNELS } from './kernels.js';
 export interface Kernels {
   transpose(target: number, targetStep: number, source: number, sourceStep: number, rows: number, columns: number): void;
   narrowToHalf(at: number, count: number, tally: number): void;
+  range(source: number, count: number, result: number): void;
+  largestMagnitude(source: number, count: number): number;
+  largestMagnitudes(largest: number, source: number, count: number): void;
+  encodeAffine(target: number, isWord: number, source: number, count: number, min: number, scale: number, limit: number): void;
+  encodeSymmetric(target: number, source: number, count: number, scales: number, scaleStep: number): void;
 }
 
 export interface KernelInstance {

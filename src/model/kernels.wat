@@ -157,6 +157,172 @@
       (v128.or (local.get $half) (v128.and (i32x4.shr_u (local.get $word) (i32.const 16)) (v128.const i32x4 0x8000 0x8000 0x8000 0x8000))))
     (i16x8.narrow_i32x4_u (local.get $half) (local.get $half)))
 
+  ;; Of $count float32 at $source: at $result the smallest and the largest of the finite ones, as float32 (infinite where there are
+  ;; none), and how many are infinite or NaN, as i32.
+  (func (export "range") (param $source i32) (param $count i32) (param $result i32)
+    (local $end i32) (local $wholeEnd i32) (local $word v128) (local $min v128) (local $max v128) (local $odd v128) (local $isOdd v128)
+    (local $value f32) (local $low f32) (local $high f32) (local $odds i32)
+    (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $wholeEnd (i32.add (local.get $source) (i32.shl (i32.and (local.get $count) (i32.const -4)) (i32.const 2))))
+    (local.set $min (v128.const f32x4 inf inf inf inf))
+    (local.set $max (v128.const f32x4 -inf -inf -inf -inf))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $source) (local.get $wholeEnd)))
+        (local.set $word (v128.load (local.get $source)))
+        (local.set $isOdd
+          (i32x4.ge_u
+            (v128.and (local.get $word) (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))
+            (v128.const i32x4 0x7f800000 0x7f800000 0x7f800000 0x7f800000)))
+        (local.set $odd (i32x4.sub (local.get $odd) (local.get $isOdd)))
+        ;; What is not finite becomes NaN, which is neither smaller nor larger: pmin and pmax keep their first operand.
+        (local.set $word (v128.or (local.get $word) (local.get $isOdd)))
+        (local.set $min (f32x4.pmin (local.get $min) (local.get $word)))
+        (local.set $max (f32x4.pmax (local.get $max) (local.get $word)))
+        (local.set $source (i32.add (local.get $source) (i32.const 16)))
+        (br $next)))
+    (local.set $low (call $smaller
+      (call $smaller (f32x4.extract_lane 0 (local.get $min)) (f32x4.extract_lane 1 (local.get $min)))
+      (call $smaller (f32x4.extract_lane 2 (local.get $min)) (f32x4.extract_lane 3 (local.get $min)))))
+    (local.set $high (f32.neg (call $smaller
+      (call $smaller (f32.neg (f32x4.extract_lane 0 (local.get $max))) (f32.neg (f32x4.extract_lane 1 (local.get $max))))
+      (call $smaller (f32.neg (f32x4.extract_lane 2 (local.get $max))) (f32.neg (f32x4.extract_lane 3 (local.get $max)))))))
+    (local.set $odds (call $sumLanes (local.get $odd)))
+    (block $tailDone
+      (loop $tail
+        (br_if $tailDone (i32.ge_u (local.get $source) (local.get $end)))
+        (local.set $value (f32.load (local.get $source)))
+        (local.set $source (i32.add (local.get $source) (i32.const 4)))
+        (if (i32.ge_u (i32.and (i32.reinterpret_f32 (local.get $value)) (i32.const 0x7fffffff)) (i32.const 0x7f800000))
+          (then
+            (local.set $odds (i32.add (local.get $odds) (i32.const 1)))
+            (br $tail)))
+        (local.set $low (call $smaller (local.get $low) (local.get $value)))
+        (local.set $high (f32.neg (call $smaller (f32.neg (local.get $high)) (f32.neg (local.get $value)))))
+        (br $tail)))
+    (f32.store (local.get $result) (local.get $low))
+    (f32.store offset=4 (local.get $result) (local.get $high))
+    (i32.store offset=8 (local.get $result) (local.get $odds)))
+
+  (func $smaller (param $a f32) (param $b f32) (result f32)
+    (select (local.get $b) (local.get $a) (f32.lt (local.get $b) (local.get $a))))
+
+  ;; The largest magnitude of $count float32 at $source, as bits: NaN counts as larger than infinity, and that as larger than the rest.
+  (func (export "largestMagnitude") (param $source i32) (param $count i32) (result i32)
+    (local $end i32) (local $wholeEnd i32) (local $largest v128) (local $bits i32)
+    (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $wholeEnd (i32.add (local.get $source) (i32.shl (i32.and (local.get $count) (i32.const -4)) (i32.const 2))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $source) (local.get $wholeEnd)))
+        (local.set $largest
+          (i32x4.max_u (local.get $largest)
+            (v128.and (v128.load (local.get $source)) (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))))
+        (local.set $source (i32.add (local.get $source) (i32.const 16)))
+        (br $next)))
+    (local.set $bits (call $larger
+      (call $larger (i32x4.extract_lane 0 (local.get $largest)) (i32x4.extract_lane 1 (local.get $largest)))
+      (call $larger (i32x4.extract_lane 2 (local.get $largest)) (i32x4.extract_lane 3 (local.get $largest)))))
+    (block $tailDone
+      (loop $tail
+        (br_if $tailDone (i32.ge_u (local.get $source) (local.get $end)))
+        (local.set $bits (call $larger (local.get $bits) (i32.and (i32.load (local.get $source)) (i32.const 0x7fffffff))))
+        (local.set $source (i32.add (local.get $source) (i32.const 4)))
+        (br $tail)))
+    (local.get $bits))
+
+  (func $larger (param $a i32) (param $b i32) (result i32)
+    (select (local.get $a) (local.get $b) (i32.gt_u (local.get $a) (local.get $b))))
+
+  ;; For each of $count places: the magnitude at $source is kept at $largest, as bits, where it is larger than what is there.
+  (func (export "largestMagnitudes") (param $largest i32) (param $source i32) (param $count i32)
+    (local $end i32) (local $wholeEnd i32)
+    (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $wholeEnd (i32.add (local.get $source) (i32.shl (i32.and (local.get $count) (i32.const -4)) (i32.const 2))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $source) (local.get $wholeEnd)))
+        (v128.store (local.get $largest)
+          (i32x4.max_u (v128.load (local.get $largest))
+            (v128.and (v128.load (local.get $source)) (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))))
+        (local.set $source (i32.add (local.get $source) (i32.const 16)))
+        (local.set $largest (i32.add (local.get $largest) (i32.const 16)))
+        (br $next)))
+    (block $tailDone
+      (loop $tail
+        (br_if $tailDone (i32.ge_u (local.get $source) (local.get $end)))
+        (i32.store (local.get $largest)
+          (call $larger (i32.load (local.get $largest)) (i32.and (i32.load (local.get $source)) (i32.const 0x7fffffff))))
+        (local.set $source (i32.add (local.get $source) (i32.const 4)))
+        (local.set $largest (i32.add (local.get $largest) (i32.const 4)))
+        (br $tail))))
+
+  ;; Writes $count float32 as round((value - $min) / $scale), ties to even, held within 0 and $limit: as uint8, or as uint16 where
+  ;; $isWord. Works in float64 and in groups of 8: it reads and writes up to 7 elements more, whose content does not matter.
+  (func (export "encodeAffine")
+    (param $target i32) (param $isWord i32) (param $source i32) (param $count i32) (param $min f64) (param $scale f64) (param $limit f64)
+    (local $end i32) (local $a v128) (local $b v128) (local $mins v128) (local $scales v128) (local $limits v128) (local $zero v128) (local $words v128)
+    (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $mins (f64x2.splat (local.get $min)))
+    (local.set $scales (f64x2.splat (local.get $scale)))
+    (local.set $limits (f64x2.splat (local.get $limit)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $source) (local.get $end)))
+        (local.set $a (v128.load (local.get $source)))
+        (local.set $b (v128.load offset=16 (local.get $source)))
+        (local.set $words
+          (i16x8.narrow_i32x4_u
+            (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+              (i32x4.trunc_sat_f64x2_u_zero (f64x2.min (local.get $limits) (f64x2.max (local.get $zero) (f64x2.nearest
+                (f64x2.div (f64x2.sub (f64x2.promote_low_f32x4 (local.get $a)) (local.get $mins)) (local.get $scales))))))
+              (i32x4.trunc_sat_f64x2_u_zero (f64x2.min (local.get $limits) (f64x2.max (local.get $zero) (f64x2.nearest
+                (f64x2.div (f64x2.sub (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $a) (local.get $a))) (local.get $mins)) (local.get $scales)))))))
+            (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+              (i32x4.trunc_sat_f64x2_u_zero (f64x2.min (local.get $limits) (f64x2.max (local.get $zero) (f64x2.nearest
+                (f64x2.div (f64x2.sub (f64x2.promote_low_f32x4 (local.get $b)) (local.get $mins)) (local.get $scales))))))
+              (i32x4.trunc_sat_f64x2_u_zero (f64x2.min (local.get $limits) (f64x2.max (local.get $zero) (f64x2.nearest
+                (f64x2.div (f64x2.sub (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $b) (local.get $b))) (local.get $mins)) (local.get $scales)))))))))
+        (local.set $source (i32.add (local.get $source) (i32.const 32)))
+        (if (local.get $isWord)
+          (then
+            (v128.store (local.get $target) (local.get $words))
+            (local.set $target (i32.add (local.get $target) (i32.const 16)))
+            (br $next)))
+        (v128.store64_lane 0 (local.get $target) (i8x16.narrow_i16x8_u (local.get $words) (local.get $words)))
+        (local.set $target (i32.add (local.get $target) (i32.const 8)))
+        (br $next))))
+
+  ;; Writes $count float32 as int8: round(value / scale), ties to even, held within -127 and 127. The scales, float32, go along with the
+  ;; values; where $scaleStep is 0 instead of 32 the first 8 serve again. Works in float64 and in groups of 8, as encodeAffine.
+  (func (export "encodeSymmetric") (param $target i32) (param $source i32) (param $count i32) (param $scales i32) (param $scaleStep i32)
+    (local $end i32) (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $words v128)
+    (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $source) (local.get $end)))
+        (local.set $a (v128.load (local.get $source)))
+        (local.set $b (v128.load offset=16 (local.get $source)))
+        (local.set $c (v128.load (local.get $scales)))
+        (local.set $d (v128.load offset=16 (local.get $scales)))
+        (local.set $words
+          (i16x8.narrow_i32x4_s
+            (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
+                (f64x2.div (f64x2.promote_low_f32x4 (local.get $a)) (f64x2.promote_low_f32x4 (local.get $c)))))))
+              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
+                (f64x2.div (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $a) (local.get $a))) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $c) (local.get $c)))))))))
+            (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
+                (f64x2.div (f64x2.promote_low_f32x4 (local.get $b)) (f64x2.promote_low_f32x4 (local.get $d)))))))
+              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
+                (f64x2.div (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $b) (local.get $b))) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $d) (local.get $d)))))))))))
+        (v128.store64_lane 0 (local.get $target) (i8x16.narrow_i16x8_s (local.get $words) (local.get $words)))
+        (local.set $source (i32.add (local.get $source) (i32.const 32)))
+        (local.set $target (i32.add (local.get $target) (i32.const 8)))
+        (local.set $scales (i32.add (local.get $scales) (local.get $scaleStep)))
+        (br $next))))
+
   (func $sumLanes (param $lanes v128) (result i32)
     (i32.add
       (i32.add (i32x4.extract_lane 0 (local.get $lanes)) (i32x4.extract_lane 1 (local.get $lanes)))

@@ -5,7 +5,7 @@ import { gather, makeWorkbench, type WordBytes } from './gather.js';
 import { kernelMemory } from './kernel-instance.js';
 import { Pool } from './pool.js';
 import { type Box, boxes, type Cut, planSlabs, positions, stage } from './slab-plan.js';
-import type { Loop, Tensor, Walk } from './tensor.js';
+import { isPlaced, type Loop, type Tensor, type Walk } from './tensor.js';
 
 /** Bytes per chunk; reads and writes of 1 to 4 MB run at the speed of `cp`. */
 export const CHUNK_BYTES = 2 ** 21;
@@ -32,8 +32,9 @@ const LIMITS: StreamLimits = { chunkBytes: CHUNK_BYTES, stagingBytes: STAGING_BY
 export async function* streamChunks(tensor: Tensor, limits = LIMITS): AsyncGenerator<Uint8Array> {
   const walk = walkInWords(tensor.walk);
   if (walk.loops.some(({ size }) => size === 0)) return;
+  const steps = tensor.stages.map((stage) => (isPlaced(stage) ? stage.begin(stage) : (bytes: Uint8Array) => stage.apply(bytes)));
   for await (const chunk of isContiguous(walk.loops) ? streamInOrder(walk, limits) : streamStaged(walk, limits)) {
-    yield tensor.stages.reduce((bytes, step) => step.apply(bytes), chunk);
+    yield steps.reduce((bytes, step) => step(bytes), chunk);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Lazy tensors: dtype, shape and origin now, bytes later, in chunks.
  *
- * A tensor is a strided walk over stored elements, followed by element-wise stages (byte order, casts). Layout changes
+ * A tensor is a strided walk over stored elements, followed by stages (byte order, casts, quantisation). Layout changes
  * (HWIO to OIHW, the HWC-to-CHW reorder of a dense layer's rows, a 180 degree kernel flip, a slice) only change the walk,
  * so they compose, cost nothing until the bytes are streamed, and happen once. `tensor-chunks.ts` does the walking.
  */
@@ -37,15 +37,29 @@ export interface Stage {
   apply(input: Uint8Array): Uint8Array;
 }
 
-/** The stored elements under a tensor and the order in which to visit them. */
-export interface Walk {
-  /** Holds elements of `dtype`, little-endian, the first at byte 0. */
-  readonly source: ByteSource;
-  readonly dtype: DType;
-  /** Element index of the first element visited. */
+/** An order in which to visit things of a list, one for each element of a tensor. */
+export interface Path {
+  /** Index of the first thing visited. */
   readonly offset: number;
   /** For each axis of the tensor its loops, outer first; an axis made by merging axes has several. */
   readonly axes: readonly (readonly Loop[])[];
+}
+
+/** The stored elements under a tensor and the order in which to visit them. */
+export interface Walk extends Path {
+  /** Holds elements of `dtype`, little-endian, the first at byte 0. */
+  readonly source: ByteSource;
+  readonly dtype: DType;
+}
+
+/**
+ * A step that treats each element with a parameter that belongs to its place (the scale of its channel). Its path goes over the
+ * parameters, and takes part in every change of layout.
+ */
+export interface PlacedStage extends Path {
+  readonly dtype: DType;
+  /** Begins one stream; what it gives maps all elements on the path, in order and in pieces, as `Stage.apply` maps one piece. */
+  begin(path: Path): Stage['apply'];
 }
 
 export interface Tensor {
@@ -56,7 +70,7 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly origin: Origin;
   readonly walk: Walk;
-  readonly stages: readonly Stage[];
+  readonly stages: readonly (Stage | PlacedStage)[];
 }
 
 export interface StoredTensorOptions {
@@ -179,24 +193,23 @@ export function permute(tensor: Tensor, order: readonly number[]): Tensor {
   if (order.length !== tensor.shape.length || new Set(order).size !== order.length || !order.every((axis) => axis in tensor.shape)) {
     throw new Error(`permute: [${order}] is no order of the ${tensor.shape.length} axes of ${tensor.name}`);
   }
-  return {
-    ...tensor,
-    shape: order.map((axis) => tensor.shape[axis]!),
-    walk: { ...tensor.walk, axes: order.map((axis) => tensor.walk.axes[axis]!) },
-  };
+  const shape = order.map((axis) => tensor.shape[axis]!);
+  return { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: order.map((axis) => axes[axis]!) })), shape };
 }
 
 /** Reverses the order of elements along the given axes, as NumPy's flip. */
 export function flip(tensor: Tensor, flipped: readonly number[]): Tensor {
-  let { offset } = tensor.walk;
-  const axes = tensor.walk.axes.map((loops, axis) => {
-    if (!flipped.includes(axis)) return loops;
-    return loops.map(({ size, stride }) => {
-      offset += (size - 1) * stride;
-      return { size, stride: -stride };
+  return onPaths(tensor, (path) => {
+    let { offset } = path;
+    const axes = path.axes.map((loops, axis) => {
+      if (!flipped.includes(axis)) return loops;
+      return loops.map(({ size, stride }) => {
+        offset += (size - 1) * stride;
+        return { size, stride: -stride };
+      });
     });
+    return { offset, axes };
   });
-  return { ...tensor, walk: { ...tensor.walk, offset, axes } };
 }
 
 /**
@@ -215,8 +228,10 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
       },
     );
   }
-  const axes = regroup(tensor.walk.axes.flat(), shape);
-  if (axes) return { ...tensor, shape: [...shape], walk: { ...tensor.walk, axes } };
+  const regrouped = new Map(pathsOf(tensor).map((path) => [path.axes, regroup(path.axes.flat(), shape)]));
+  if ([...regrouped.values()].every((axes) => axes !== null)) {
+    return { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: regrouped.get(axes)! })), shape: [...shape] };
+  }
   // The walk crosses the new axes' borders: read it out first. No layout change of a known framework comes here.
   return computedTensor(tensor.name, tensor.dtype, shape, tensor.origin, () => tensorBytes(tensor));
 }
@@ -226,20 +241,43 @@ export function sliceAxis(tensor: Tensor, axis: number, start: number, end: numb
   const size = tensor.shape[axis] ?? 0;
   if (start < 0 || end < start || end > size) throw new Error(`sliceAxis: [${start}, ${end}) of ${size}`);
   const shape = tensor.shape.with(axis, end - start);
-  const loops = tensor.walk.axes[axis]!;
-  if (loops.length !== 1) {
+  if (pathsOf(tensor).some(({ axes }) => axes[axis]!.length !== 1)) {
     return computedTensor(tensor.name, tensor.dtype, shape, tensor.origin, async () => {
       const read = constantTensor(tensor.name, tensor.dtype, tensor.shape, await tensorBytes(tensor), tensor.origin);
       return tensorBytes(sliceAxis(read, axis, start, end));
     });
   }
-  const { stride } = loops[0]!;
-  const walk = { ...tensor.walk, offset: tensor.walk.offset + start * stride, axes: tensor.walk.axes.with(axis, [{ size: end - start, stride }]) };
-  return { ...tensor, shape, walk };
+  const sliced = onPaths(tensor, ({ offset, axes }) => {
+    const { stride } = axes[axis]![0]!;
+    return { offset: offset + start * stride, axes: axes.with(axis, [{ size: end - start, stride }]) };
+  });
+  return { ...sliced, shape };
 }
 
-/** The tensor with one more element-wise stage. */
-export function withStage(tensor: Tensor, stage: Stage): Tensor {
+/** Whether the stage treats elements by their place. */
+export function isPlaced(stage: Stage | PlacedStage): stage is PlacedStage {
+  return 'begin' in stage;
+}
+
+function pathsOf(tensor: Tensor): Path[] {
+  return [tensor.walk, ...tensor.stages.filter(isPlaced)];
+}
+
+/** Changes the walk, and the paths of stages in step with it. */
+function onPaths(tensor: Tensor, change: (path: Path) => Path): Tensor {
+  return {
+    ...tensor,
+    walk: { ...tensor.walk, ...change(tensor.walk) },
+    stages: tensor.stages.map((stage) => (isPlaced(stage) ? { ...stage, ...change(stage) } : stage)),
+  };
+}
+
+/**
+ * The tensor with one more stage.
+ *
+ * @param stage the path of a placed one has the tensor's axes
+ */
+export function withStage(tensor: Tensor, stage: Stage | PlacedStage): Tensor {
   return { ...tensor, dtype: stage.dtype, stages: [...tensor.stages, stage] };
 }
 

@@ -69,34 +69,40 @@ export function countingSource(bytes: Uint8Array): { source: ByteSource; counts:
 const DTYPES: readonly DType[] = ['uint8', 'float16', 'float32', 'float64', 'complex128'];
 
 /** Tensors of random strides (also zero, negative, overlapping) under random permutations, flips, slices and reshapes. */
-export const arbitrarySample: fc.Arbitrary<Sample> = fc
-  .record({
-    dtype: fc.constantFrom(...DTYPES),
-    shape: fc.array(
-      fc.integer({ min: 0, max: 7 }).map((size) => (size === 0 ? 8 : size)),
-      { maxLength: 4 },
-    ),
-    strides: fc.option(fc.array(fc.integer({ min: -6, max: 40 }), { minLength: 4, maxLength: 4 })),
-    choices: fc.array(fc.nat(), { minLength: 24, maxLength: 24 }),
-    steps: fc.array(fc.constantFrom('permute', 'flip', 'slice', 'reshape'), { maxLength: 5 }),
-  })
-  .map(({ dtype, shape, strides, choices, steps }) => {
-    const sample = storedSample(dtype, shape, strides?.slice(0, shape.length));
-    const choose = (limit: number) => (choices.shift() ?? 0) % limit;
-    return steps.reduce((current, step) => change(current, step, choose), sample);
-  });
+export const arbitrarySample = samplesOf(DTYPES, pattern);
 
-function storedSample(dtype: DType, shape: readonly number[], strides?: readonly number[]): Sample {
+/** @param fill makes the stored bytes */
+export function samplesOf(dtypes: readonly DType[], fill: (byteLength: number) => Uint8Array): fc.Arbitrary<Sample> {
+  return fc
+    .record({
+      dtype: fc.constantFrom(...dtypes),
+      shape: fc.array(
+        fc.integer({ min: 0, max: 7 }).map((size) => (size === 0 ? 8 : size)),
+        { maxLength: 4 },
+      ),
+      strides: fc.option(fc.array(fc.integer({ min: -6, max: 40 }), { minLength: 4, maxLength: 4 })),
+      choices: fc.array(fc.nat(), { minLength: 24, maxLength: 24 }),
+      steps: fc.array(fc.constantFrom('permute', 'flip', 'slice', 'reshape'), { maxLength: 5 }),
+    })
+    .map(({ dtype, shape, strides, choices, steps }) => {
+      const sample = storedSample(dtype, shape, fill, strides?.slice(0, shape.length));
+      const choose = (limit: number) => (choices.shift() ?? 0) % limit;
+      return steps.reduce((current, step) => change(current, step, choose), sample);
+    });
+}
+
+function storedSample(dtype: DType, shape: readonly number[], fill: (byteLength: number) => Uint8Array, strides?: readonly number[]): Sample {
   const rowMajor = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
   const used = strides ?? rowMajor;
   const offset = shape.reduce((low, size, axis) => low - Math.min(0, (size - 1) * used[axis]!), 0) + 3;
   const elements = coordinates(shape).map((at) => at.reduce((index, step, axis) => index + step * used[axis]!, offset));
-  const stored = pattern((Math.max(0, ...elements) + 4) * DTYPE_BYTES[dtype]);
+  const stored = fill((Math.max(0, ...elements) + 4) * DTYPE_BYTES[dtype]);
   const tensor = storedTensor({ name: 't', dtype, shape, strides: used, offset, source: memorySource(stored), origin: ORIGIN });
   return { tensor, elements, stored, log: [`${dtype} [${shape}] strides [${used}]`] };
 }
 
-function change(sample: Sample, step: string, choose: (limit: number) => number): Sample {
+/** The sample after a random change of its layout: 'permute', 'flip', 'slice' or 'reshape'. */
+export function change(sample: Sample, step: string, choose: (limit: number) => number): Sample {
   const { shape } = sample.tensor;
   const axes = shape.map((_, axis) => axis);
   const pick = (tensor: Tensor, from: (at: number[]) => number[], note: string): Sample => ({

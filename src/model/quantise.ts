@@ -1,0 +1,310 @@
+/**
+ * Weights in 8 or 16 bit integers, and back: lazy stages like casts, and the streaming passes that measure their scales.
+ *
+ * Two forms, as the targets have them. Affine, one for the whole tensor, is TensorFlow.js's: value = min + scale * q, with min and
+ * scale in float64, nudged so that zero is exact where it lies in the range. Symmetric per channel is what ONNX files carry behind
+ * `DequantizeLinear`: value = scale[channel] * q, in float32, q from -127 to 127. Both round to nearest, ties to even, and are worked
+ * out in float64, in which the quotient of two float32 falls on the side of a tie on which it lies.
+ *
+ * @see https://github.com/tensorflow/tfjs, tfjs-converter/python/tensorflowjs/quantization.py
+ * @see https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
+ */
+import { ModelError } from '../errors.js';
+import { castTensor } from './cast.js';
+import { ChannelCursor } from './channel-cursor.js';
+import { DTYPE_BYTES } from './dtype.js';
+import { PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
+import { type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
+
+/** value ≈ min + scale * q, q in 0..255 or 0..65535 */
+export interface AffineQuantisation {
+  readonly dtype: 'uint8' | 'uint16';
+  readonly scale: number;
+  readonly min: number;
+}
+
+export interface TensorRange {
+  /** Of the finite values; Infinity where there are none. */
+  readonly min: number;
+  /** Of the finite values; -Infinity where there are none. */
+  readonly max: number;
+  /** NaN and infinities. */
+  readonly nonFinite: number;
+  /** The tensor, for messages. */
+  readonly place?: { readonly file: string; readonly tensor: string };
+}
+
+const INT8_MAX = 127;
+const INFINITY_BITS = 0x7f800000;
+const SMALLEST_FLOAT32 = 2 ** -149;
+
+/** Smallest and largest value, in float32, in one streaming pass over the stored order. */
+export async function tensorRange(tensor: Tensor): Promise<TensorRange> {
+  let [min, max, nonFinite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
+  const bench = new QuantiseBench();
+  for await (const values of floatPieces(inStoredOrder(tensor))) {
+    bench.load(values);
+    const piece = bench.range(values.length);
+    min = Math.min(min, piece.min);
+    max = Math.max(max, piece.max);
+    nonFinite += piece.nonFinite;
+  }
+  return { min, max, nonFinite, place: placeOf(tensor) };
+}
+
+/**
+ * The form that covers a range as TensorFlow.js's own converter would choose it.
+ *
+ * @throws ModelError 'unsupported' where values are not finite
+ */
+export function affineFor({ min, max, nonFinite, place }: TensorRange, dtype: AffineQuantisation['dtype']): AffineQuantisation {
+  if (nonFinite > 0) throw notFinite(`${nonFinite} values are`, place);
+  if (!(min < max)) return { dtype, scale: 1, min: min === max ? min : 0 };
+  const scale = (max - min) / largestCode(dtype);
+  if (min > 0 || max < 0) return { dtype, scale, min };
+  // Zero gets a whole number, so that what is padded with zeros or pruned stays exact.
+  return { dtype, scale, min: 0 - roundToEven(-min / scale) * scale };
+}
+
+/** @param quantisation of a range that covers the tensor; values outside of it are held at its ends */
+export function quantiseAffine(tensor: Tensor, quantisation: AffineQuantisation): Tensor {
+  const { dtype, scale, min } = quantisation;
+  const unit = DTYPE_BYTES[dtype];
+  return withStage(castTensor(tensor, 'float32'), {
+    dtype,
+    apply(input) {
+      const bench = new QuantiseBench();
+      const values = asFloats(input);
+      const codes = new Uint8Array(values.length * unit);
+      for (let start = 0; start < values.length; start += PIECE_VALUES) {
+        const piece = values.subarray(start, start + PIECE_VALUES);
+        bench.load(piece);
+        codes.set(bench.encodeAffine(unit, piece.length, min, scale), start * unit);
+      }
+      return codes;
+    },
+  });
+}
+
+/** The values that TensorFlow.js has after loading: float32. */
+export function dequantiseAffine(tensor: Tensor, quantisation: AffineQuantisation): Tensor {
+  const { dtype, scale, min } = quantisation;
+  // All codes' values are worked out once, when the first are asked for.
+  let table: Float32Array | null = null;
+  return withStage(tensor, {
+    dtype: 'float32',
+    apply(input) {
+      table ??= Float32Array.from({ length: largestCode(dtype) + 1 }, (_, code) => code * scale + min);
+      const codes = dtype === 'uint8' ? input : new Uint16Array(input.buffer, input.byteOffset, input.byteLength / 2);
+      const values = new Float32Array(codes.length);
+      for (let i = 0; i < codes.length; i++) values[i] = table[codes[i]!]!;
+      return new Uint8Array(values.buffer);
+    },
+  });
+}
+
+/**
+ * Scales for `quantiseChannels`, in one streaming pass over the stored order: max|w| / 127, as float32. A channel of zeros has 1, so
+ * that no scale is zero; where max|w| is so small that the quotient would lose its value, the next float32 that covers it is taken.
+ *
+ * @throws ModelError 'unsupported' where values are not finite
+ */
+export async function channelScales(tensor: Tensor, axis: number): Promise<Float32Array> {
+  const channels = tensor.shape[axis]!;
+  const largest = new Uint32Array(channels);
+  const raise = (channel: number, bits: number) => {
+    if (bits > largest[channel]!) largest[channel] = bits;
+  };
+  const ordered = inStoredOrder(tensor, axis);
+  const cursor = new ChannelCursor(ordered.path);
+  const { offsets, length } = cursor;
+  const bench = new QuantiseBench();
+  for await (const values of floatPieces(ordered.tensor)) {
+    bench.load(values);
+    // Repetitions from one base are taken together, before their magnitudes are dealt out to the channels.
+    let [base, from, to] = [-1, 0, 0];
+    const dealOut = () => {
+      const magnitudes = bench.magnitudes(to - from);
+      for (let i = from; i < to; i++) raise(base + offsets![i]!, magnitudes[i - from]!);
+    };
+    for (let start = 0; start < values.length; ) {
+      const visit = cursor.next(values.length - start);
+      const { at, count } = visit;
+      if (!offsets) raise(visit.base, bench.largestMagnitude(start, count));
+      else {
+        if (visit.base !== base || length > PIECE_VALUES) {
+          dealOut();
+          [base, from, to] = length > PIECE_VALUES ? [visit.base, at, at + count] : [visit.base, 0, length];
+          bench.clearMagnitudes(to - from);
+        }
+        bench.raiseMagnitudes(at - from, start, count);
+      }
+      start += count;
+    }
+    dealOut();
+  }
+  const channel = largest.findIndex((bits) => bits >= INFINITY_BITS);
+  if (channel >= 0) throw notFinite(`channel ${channel} of axis ${axis} holds values that are`, placeOf(tensor));
+  return new Float32Array(largest.buffer).map(scaleFor);
+}
+
+/**
+ * int8, symmetric, a scale for each index of `axis`.
+ *
+ * @param scales positive; values beyond 127.5 of them are held at 127
+ */
+export function quantiseChannels(tensor: Tensor, axis: number, scales: Float32Array): Tensor {
+  const begin = (path: Path): Stage['apply'] => {
+    const cursor = new ChannelCursor(path);
+    const scalesOf = patternScales(cursor, scales);
+    return (input) => {
+      const bench = new QuantiseBench();
+      const values = asFloats(input);
+      const codes = new Uint8Array(values.length);
+      for (let first = 0; first < values.length; first += PIECE_VALUES) {
+        const piece = values.subarray(first, first + PIECE_VALUES);
+        bench.load(piece);
+        for (let start = 0; start < piece.length; ) {
+          const { base, at, count } = cursor.next(piece.length - start);
+          if (cursor.offsets) bench.encodeEach(start, count, scalesOf(base).subarray(at, at + count));
+          else bench.encodeRun(start, count, scales[base]!);
+          start += count;
+        }
+        codes.set(bench.encoded(piece.length), first);
+      }
+      return codes;
+    };
+  };
+  return withStage(castTensor(tensor, 'float32'), { dtype: 'int8', ...channelPath(tensor.shape, axis), begin });
+}
+
+/**
+ * The values that `DequantizeLinear` gives: float32, (q - zero point) * scale.
+ *
+ * @param tensor int8, uint8, int16, uint16 or int32
+ * @param zeroPoints one for each channel; all zero when left out
+ */
+export function dequantiseChannels(tensor: Tensor, axis: number, scales: Float32Array, zeroPoints?: ArrayLike<number>): Tensor {
+  const codesOf = CODES[tensor.dtype as keyof typeof CODES];
+  if (!codesOf) throw new Error(`dequantiseChannels: ${tensor.name} is ${tensor.dtype}`);
+  const zeros = zeroPoints ?? new Int32Array(scales.length);
+  const begin = (path: Path): Stage['apply'] => {
+    const cursor = new ChannelCursor(path);
+    const { offsets } = cursor;
+    return (input) => {
+      const codes = codesOf(input);
+      const values = new Float32Array(codes.length);
+      for (let start = 0; start < codes.length; ) {
+        const { base, at, count } = cursor.next(codes.length - start);
+        if (offsets) {
+          for (let i = 0; i < count; i++) {
+            const channel = base + offsets[at + i]!;
+            values[start + i] = (codes[start + i]! - zeros[channel]!) * scales[channel]!;
+          }
+        } else {
+          const [scale, zero] = [scales[base]!, zeros[base]!];
+          for (let i = start; i < start + count; i++) values[i] = (codes[i]! - zero) * scale;
+        }
+        start += count;
+      }
+      return new Uint8Array(values.buffer);
+    };
+  };
+  return withStage(tensor, { dtype: 'float32', ...channelPath(tensor.shape, axis), begin });
+}
+
+const CODES = {
+  int8: (bytes: Uint8Array) => new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  uint8: (bytes: Uint8Array) => bytes,
+  int16: (bytes: Uint8Array) => new Int16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2),
+  uint16: (bytes: Uint8Array) => new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2),
+  int32: (bytes: Uint8Array) => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4),
+};
+
+/** The path over channels of a row-major tensor: only its axis moves. */
+function channelPath(shape: readonly number[], axis: number): Path {
+  if (!(axis in shape)) throw new Error(`the shape [${shape}] has no axis ${axis}`);
+  return { offset: 0, axes: shape.map((size, i) => [{ size, stride: i === axis ? 1 : 0 }]) };
+}
+
+/** Scales of one repetition by its base; worked out when the base changes. */
+function patternScales({ offsets, length }: ChannelCursor, scales: Float32Array): (base: number) => Float32Array {
+  const table = new Float32Array(offsets ? length : 0);
+  let known = -1;
+  return (base) => {
+    if (base !== known && offsets) for (let i = 0; i < length; i++) table[i] = scales[base + offsets[i]!]!;
+    known = base;
+    return table;
+  };
+}
+
+/**
+ * The same elements in the order in which they are stored, for passes that do not care: a transposed kernel of 411 MB is read
+ * straight through. The path over the axis's channels goes along.
+ */
+function inStoredOrder(tensor: Tensor): Tensor;
+function inStoredOrder(tensor: Tensor, axis: number): { tensor: Tensor; path: Path };
+function inStoredOrder(tensor: Tensor, axis?: number): Tensor | { tensor: Tensor; path: Path } {
+  const { walk } = tensor;
+  let { offset } = walk;
+  let channel = 0;
+  const loops: { stored: Loop; channel: Loop }[] = [];
+  for (const [i, own] of walk.axes.entries()) {
+    const steps = rowMajorStrides(own.map(({ size }) => size));
+    for (const [j, { size, stride }] of own.entries()) {
+      const step = i === axis ? steps[j]! : 0;
+      const back = stride < 0 ? -1 : 1;
+      if (back < 0) {
+        offset += (size - 1) * stride;
+        channel += (size - 1) * step;
+      }
+      loops.push({ stored: { size, stride: stride * back }, channel: { size, stride: step * back } });
+    }
+  }
+  loops.sort((a, b) => b.stored.stride - a.stored.stride);
+  const shape = loops.map(({ stored }) => stored.size);
+  // A stage that goes by places has its own path, which is not turned here.
+  const turn = !tensor.stages.some((stage) => 'begin' in stage);
+  const ordered = turn ? { ...tensor, shape, walk: { ...walk, offset, axes: loops.map(({ stored }) => [stored]) } } : tensor;
+  if (axis === undefined) return ordered;
+  return { tensor: ordered, path: turn ? { offset: channel, axes: loops.map((loop) => [loop.channel]) } : channelPath(tensor.shape, axis) };
+}
+
+/** The tensor's values as float32, at most `PIECE_VALUES` at a time. */
+async function* floatPieces(tensor: Tensor): AsyncGenerator<Float32Array> {
+  for await (const chunk of tensorChunks(castTensor(tensor, 'float32'))) {
+    const values = asFloats(chunk);
+    for (let start = 0; start < values.length; start += PIECE_VALUES) yield values.subarray(start, start + PIECE_VALUES);
+  }
+}
+
+/** @param bytes aligned, as stages get and give them */
+function asFloats(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+function scaleFor(largest: number): number {
+  if (largest === 0) return 1;
+  let scale = Math.fround(largest / INT8_MAX);
+  // Only among the subnormals, where the step from one float32 to the next is large beside the scale.
+  while (largest / scale > INT8_MAX + 0.5) scale += SMALLEST_FLOAT32;
+  return scale;
+}
+
+function largestCode(dtype: AffineQuantisation['dtype']): number {
+  return 2 ** (8 * DTYPE_BYTES[dtype]) - 1;
+}
+
+function roundToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}
+
+function placeOf(tensor: Tensor): { file: string; tensor: string } {
+  return { file: tensor.origin.file, tensor: tensor.name };
+}
+
+function notFinite(what: string, place: TensorRange['place']): ModelError {
+  return new ModelError('unsupported', `${what} NaN or infinite, which integers cannot hold. Choose --dtype float32 or float16.`, place);
+}

@@ -2,7 +2,9 @@
  * The benchmark: full VGG16 through the built command, each figure a ratio to `cp` of the same source in the same run, with
  * the peak memory of the whole process. `npm run bench -- --runs 5 --only 'onnx'`.
  *
- * Sources are made once and cached (1.6 GB). Output goes to new files; the page cache is warm.
+ * Sources are made once and cached (1.6 GB). Output goes to new files; the page cache is warm. A disk that writes back what another
+ * process wrote makes both slower for a while, so each command runs right after its own `cp`, and what counts is the median of the
+ * ratios of such pairs, not the ratio of medians.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, rmSync, statSync } from 'node:fs';
@@ -49,6 +51,7 @@ for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS } 
   const copies = [];
   const walls = [];
   const peaks = [];
+  const ratios = [];
   for (let run = 0; run <= runs; run++) {
     const copied = await timedCopy(from);
     if (output) rmSync(to, { recursive: true, force: true });
@@ -57,16 +60,17 @@ for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS } 
     if (run === 0) continue;
     copies.push(copied);
     walls.push(wallMs);
+    ratios.push(wallMs / copied);
     peaks.push(peakKiB * 1024);
   }
   if (output) rmSync(to, { recursive: true, force: true });
-  const [copy, wall, peak] = [median(copies), median(walls), Math.max(...peaks)];
+  const [copy, wall, ratio, peak] = [median(copies), median(walls), median(ratios), Math.max(...peaks)];
   const peakMB = peak / 1e6;
-  const over = (ratioLimit && wall / copy > ratioLimit) || (wallLimitS && wall / 1000 > wallLimitS) || (peakLimitMB && peakMB > peakLimitMB);
+  const over = (ratioLimit && ratio > ratioLimit) || (wallLimitS && wall / 1000 > wallLimitS) || (peakLimitMB && peakMB > peakLimitMB);
   failed ||= Boolean(over);
   const limit = ratioLimit ? `${ratioLimit} ×` : wallLimitS ? `${wallLimitS} s` : '';
   console.log(
-    `| ${title}${over ? ' **over**' : ''} | ${(copy / 1000).toFixed(2)} s | ${(wall / 1000).toFixed(2)} s | ${(wall / copy).toFixed(2)} × | ${limit} | ${peakMB.toFixed(0)} MB | ${peakLimitMB ?? ''} MB |`,
+    `| ${title}${over ? ' **over**' : ''} | ${(copy / 1000).toFixed(2)} s | ${(wall / 1000).toFixed(2)} s | ${ratio.toFixed(2)} × | ${limit} | ${peakMB.toFixed(0)} MB | ${peakLimitMB ?? ''} MB |`,
   );
 }
 process.exitCode = failed ? 1 : 0;

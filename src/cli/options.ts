@@ -1,5 +1,5 @@
 /** Options that several commands share, and how their texts become values. */
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type FileSet, withFile } from '../bytes/file-set.js';
 import type { Dim } from '../model/layer-map.js';
@@ -31,20 +31,30 @@ export function addSourceOptions(command: Command): Command {
     .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
 }
 
+export interface OpenedFiles {
+  readonly files: FileSet;
+  readonly options: OpenOptions;
+  /** Where a file of the set lies on disk. */
+  readonly pathOf: (name: string) => string;
+}
+
 /** Opens the model's files, with companions that the user named and that may lie elsewhere. */
-export async function openFiles(path: string, flags: SourceFlags): Promise<{ files: FileSet; options: OpenOptions }> {
+export async function openFiles(path: string, flags: SourceFlags): Promise<OpenedFiles> {
   let files: FileSet = await nodeFileSet(path);
   const names: { prototxt?: string; config?: string } = {};
   // An architecture may be given as a file: the configuration that Keras writes.
   const isFile = flags.arch?.endsWith('.json') === true;
+  const paths = new Map<string, string>();
   const companions = { prototxt: flags.prototxt, config: flags.config ?? (isFile ? flags.arch : undefined) };
   for (const kind of ['prototxt', 'config'] as const) {
     const given = companions[kind];
     if (given === undefined) continue;
     names[kind] = basename(given);
+    paths.set(basename(given), given);
     files = withFile(files, basename(given), await fileSource(given));
   }
-  return { files, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, ...names } };
+  const pathOf = (name: string) => paths.get(name) ?? join(files.folder ?? '.', name);
+  return { files, pathOf, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, ...names } };
 }
 
 function parseShape(text: string): Dim[] {

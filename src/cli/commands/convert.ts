@@ -81,7 +81,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const say = toStdout ? voice.tell : voice.asJson ? () => {} : voice.say;
   const name = toStdout ? 'model' : basename(flags.output);
   const writer = chooseWriter(name, flags.to);
-  const { files, options } = await openFiles(path, flags);
+  const { files, options, pathOf } = await openFiles(path, flags);
   const progress = startProgress(voice);
   try {
     const sink = await fileSink(flags.output, { force: flags.force });
@@ -100,7 +100,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       onRead: (model) => {
         // Hashing costs more than converting; whoever wants speed alone goes without.
         if (!flags.verify) return;
-        hashes = hashFiles(files.folder ?? '.', model.files);
+        hashes = hashFiles(model.files, pathOf);
         hashes.catch(() => {}); // Awaited when the last weight is written; until then a failure is not unhandled.
       },
       onProgress: (done, total) => progress.bytes('writing', done, total),
@@ -157,8 +157,8 @@ async function verifyAfter(
   return report;
 }
 
-async function hashFiles(folder: string, names: readonly string[]): Promise<Record<string, string>> {
-  const entries = await Promise.all(names.map(async (name) => [name, await sha256File(join(folder, name))] as const));
+async function hashFiles(names: readonly string[], pathOf: (name: string) => string): Promise<Record<string, string>> {
+  const entries = await Promise.all(names.map(async (name) => [name, await sha256File(pathOf(name))] as const));
   return Object.fromEntries(entries);
 }
 

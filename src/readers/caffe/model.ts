@@ -40,7 +40,9 @@ export async function readCaffe(files: FileSet, options: ReadOptions): Promise<M
     map: async () => {
       if (!description) throw noWiring(weightsName);
       const { buildCaffeMap } = await import('./net.js');
-      return buildCaffeMap(readNet(description, textName ?? weightsName), weights.blobs, textName ?? weightsName, options);
+      const net = readNet(description, textName ?? weightsName);
+      const bare = text ? null : (await import('./bare-vgg.js')).wireBareVgg(net, weights.blobs, weightsName, options);
+      return bare ?? buildCaffeMap(net, weights.blobs, textName ?? weightsName, options);
     },
   };
 }

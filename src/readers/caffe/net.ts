@@ -105,13 +105,14 @@ function makeInputs(net: CaffeNet, builder: CaffeBuilder, options: ReadOptions):
     }
   }
   const fixed = fixesBatch(net);
+  if (found.length === 0) found.push(...impliedInputs(net));
   if (found.length === 0) throw new ModelError('malformed', 'the net has no input', { file: builder.file });
   return found.map(({ name, shape, layer }, i) => {
     const sizes = (i === 0 ? options.inputShape : undefined) ?? shape?.map((size, axis): Dim => (axis === 0 && !fixed ? 'N' : size));
     if (!sizes)
       throw new ModelError(
         'unsupported',
-        `the net does not say what shape its input "${name}" has. Give it with --input-shape, batch first, such as N,3,224,224.`,
+        `the net does not say what shape its input "${name}" has. Give it with --input-shape, batch first, such as N,3,224,224, or give the net's prototxt with --prototxt.`,
         { file: builder.file, ...(layer ? { layer: layer.name } : {}) },
       );
     if (sizes.some((size) => typeof size === 'number' && (!Number.isSafeInteger(size) || size < 1))) {
@@ -121,6 +122,12 @@ function makeInputs(net: CaffeNet, builder: CaffeBuilder, options: ReadOptions):
     builder.shapes.set(name, sizes);
     return { name, value: name, dtype: 'float32', shape: sizes, layout: sizes.length === 4 ? 'nchw' : 'other' };
   });
+}
+
+/** What is read and never made: snapshots of nets whose inputs were declared outside any layer have lost the declaration. */
+function impliedInputs({ layers }: CaffeNet): { name: string; shape: null }[] {
+  const made = new Set(layers.flatMap(({ tops, bottoms }) => tops.filter((top) => !bottoms.includes(top))));
+  return [...new Set(layers.flatMap(({ bottoms }) => bottoms))].filter((name) => !made.has(name)).map((name) => ({ name, shape: null }));
 }
 
 /** The declared batch is only an example, unless a Reshape writes it down. */

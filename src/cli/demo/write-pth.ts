@@ -1,4 +1,4 @@
-/** Writes the seeded VGG16 as torchvision's state dict in PyTorch's zip container: stored members, data aligned to 64 bytes. */
+/** Writes the seeded VGG16 as torchvision's state dict in PyTorch's zip container, or any other state dict: stored members, data aligned to 64 bytes. */
 import type { FileSink } from '../../bytes/byte-sink.js';
 import type { SeededLayer, SeededTensor } from './vgg16.js';
 import { writeValues } from './write-values.js';
@@ -14,7 +14,17 @@ interface Member {
 }
 
 export async function writePth(layers: readonly SeededLayer[], file: FileSink): Promise<void> {
-  const entries = stateDict(layers);
+  await writeStateDict(stateDict(layers), file);
+}
+
+/** A tensor under its name in a state dict. */
+export interface StateEntry {
+  readonly key: string;
+  readonly tensor: SeededTensor;
+}
+
+/** Any state dict of float32 tensors. */
+export async function writeStateDict(entries: readonly StateEntry[], file: FileSink): Promise<void> {
   const members: Member[] = [];
   const bytesMember = async (name: string, bytes: Uint8Array) => {
     const crc = crc32(bytes, 0);
@@ -61,7 +71,7 @@ const PROTOCOL_1001 = Buffer.from([0x80, 2, 0x4d, 0xe9, 0x03, 0x2e]);
 /** {'little_endian': True} */
 const SYSTEM_INFO = Buffer.concat([Buffer.from([0x80, 2, 0x7d]), pickledText('little_endian'), Buffer.from([0x88, 0x73, 0x2e])]);
 
-function stateDict(layers: readonly SeededLayer[]): { key: string; tensor: SeededTensor }[] {
+function stateDict(layers: readonly SeededLayer[]): StateEntry[] {
   return layers.flatMap(({ name, weight, bias }) => {
     const prefix = torchvisionName(name, layers);
     return [
@@ -83,7 +93,7 @@ function torchvisionName(name: string, layers: readonly SeededLayer[]): string {
 }
 
 /** Protocol 2: an OrderedDict of tensors whose storages are members of the zip, as torch.save writes it. */
-function pickle(entries: readonly { key: string; tensor: SeededTensor }[], legacy: boolean): Uint8Array {
+function pickle(entries: readonly StateEntry[], legacy: boolean): Uint8Array {
   const pieces: Uint8Array[] = [];
   const put = (...bytes: number[]) => void pieces.push(Uint8Array.from(bytes));
   const global = (module: string, name: string) => void pieces.push(Buffer.from(`c${module}\n${name}\n`));

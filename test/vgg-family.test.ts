@@ -1,0 +1,47 @@
+/** Every VGG configuration becomes every target, and is verified by default. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runConvert } from '../src/cli/commands/convert.js';
+import { writeStateDict } from '../src/cli/demo/write-pth.js';
+import { makeVoice } from '../src/cli/print.js';
+import { fileSink } from '../src/node/index.js';
+import { writers } from '../src/writers/index.js';
+import { temporaryFolder } from './cli/run-cli.js';
+import { VGG_NETS, type VggNet, vggStateDict } from './vgg-nets.js';
+
+const folder = temporaryFolder();
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** TensorFlow.js has no layer for local response normalisation. */
+const REFUSED = new Set(['A-LRN to tfjs']);
+
+describe.each(VGG_NETS.map((net) => [net.title, net] as const))('configuration %s', (title, net) => {
+  const source = join(folder, `${title.replaceAll(' ', '-')}.pth`);
+  beforeAll(async () => {
+    const sink = await fileSink(source);
+    const file = await sink.create(source.slice(folder.length + 1));
+    await writeStateDict(vggStateDict(net), file);
+    await file.close();
+    await sink.commit();
+  });
+
+  it.each(writers.flatMap(({ name, dtypes }) => dtypes.map((dtype) => [name, dtype] as const)))('becomes %s in %s, which matches', async (to, dtype) => {
+    const output = join(folder, `${title.replaceAll(' ', '-')}-${dtype}-${to}`);
+    const run = convert(net, source, output, to, dtype);
+    if (REFUSED.has(`${title} to ${to}`)) {
+      await expect(run).rejects.toMatchObject({ kind: 'unsupported' });
+      return;
+    }
+    const { report } = await run;
+    expect(report?.firstDifference ?? null).toBeNull();
+    expect(report?.verdict).toBe('match');
+    expect(report?.weights?.compared).toBeGreaterThan(0);
+    expect(report?.weights?.equal).toBe(report?.weights?.compared);
+  });
+});
+
+function convert(net: VggNet, source: string, output: string, to: string, dtype: string) {
+  const inputShape = net.top === 'none' || net.top === 'convolutions' ? ['N', 3, 64, 64] : undefined;
+  return runConvert(makeVoice({ json: true, quiet: true }), source, { output, to, dtype, arch: net.arch, inputShape, verify: true, samples: 2 });
+}

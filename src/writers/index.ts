@@ -1,8 +1,9 @@
 /** The list of writers. Adding a format is one line here. */
 import { onnx } from './onnx/index.js';
 import { safetensors } from './safetensors.js';
+import { tfjs, tfjsGraph } from './tfjs/index.js';
 import type { WeightsWriter, Writer } from './writer.js';
 
 export type AnyWriter = Writer | WeightsWriter;
 
-export const writers: readonly AnyWriter[] = [onnx, safetensors];
+export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, safetensors];

@@ -8,9 +8,9 @@ import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/lay
 import { inferShapes, OPS } from '../../model/ops.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
+import { Names } from '../names.js';
 import type { WriteOptions } from '../writer.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
-import { Names } from './names.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';
 import { computeDType, storageDType } from './storage.js';
 

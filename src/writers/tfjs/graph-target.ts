@@ -1,0 +1,526 @@
+/**
+ * Builds a TensorFlow.js graph model: a TensorFlow GraphDef as JSON, whose constants lie in the weights' files.
+ *
+ * Held to what the executor of @tensorflow/tfjs-converter 4.22 does: NHWC only; strings in base64, integers as text; `dilations` must be
+ * there; poolings have SAME and VALID; softmax runs along the last axis.
+ */
+import type { DType } from '../../model/dtype.js';
+import type { Dim, Port } from '../../model/layer-map.js';
+import { constantTensor, float32Tensor, type Origin, reshape, type Tensor } from '../../model/tensor.js';
+import { Names } from '../names.js';
+import { type NamedWeight, transposedShape, windowedShape } from './layers-target.js';
+import {
+  type ConvolutionForm,
+  type FileNode,
+  type FileValue,
+  type FileWeight,
+  inexpressible,
+  knownSize,
+  type Margins,
+  type PoolForm,
+  product,
+  type Target,
+} from './target.js';
+import { validName } from './valid-name.js';
+
+type Attribute = Readonly<Record<string, unknown>>;
+
+interface GraphNode extends FileNode {
+  readonly op: string;
+  readonly inputs: readonly GraphNode[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Of a Const. */
+  readonly weight: FileWeight | null;
+}
+
+interface GraphPort {
+  readonly port: Port;
+  readonly value: FileValue;
+  readonly dtype: string;
+}
+
+const ORIGIN: Origin = { file: 'weighbridge' };
+const FLOAT: Attribute = { type: 'DT_FLOAT' };
+const INT: Attribute = { type: 'DT_INT32' };
+
+/** Operators that take values and nothing else. */
+const UNARY: ReadonlySet<string> = new Set(['Relu', 'Sigmoid', 'Tanh', 'Softplus', 'Erf', 'Exp', 'Log', 'Abs', 'Neg', 'Sqrt']);
+
+const BINARY: Readonly<Record<string, string>> = { Add: 'AddV2', Sub: 'Sub', Mul: 'Mul', Div: 'RealDiv', Pow: 'Pow', Max: 'Maximum', Min: 'Minimum' };
+
+const SELU = { alpha: 1.6732632423543772, gamma: 1.0507009873554805 };
+
+const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(b);
+
+const ints = (values: readonly number[]): Attribute => ({ list: { i: values.map(String) } });
+const text = (value: string): Attribute => ({ s: btoa(value) });
+
+export class GraphTarget implements Target {
+  readonly reducesInPlace = true;
+  readonly #nodes: GraphNode[] = [];
+  readonly #names = new Names();
+  readonly #inputs: GraphPort[] = [];
+  readonly #outputs: GraphPort[] = [];
+  /** Constants that are there already; layers that share a weight share it. */
+  readonly #constants = new Map<Tensor, GraphNode>();
+  #unnamed: GraphNode[] = [];
+
+  /** The GraphDef. */
+  topology(): unknown {
+    const node = this.#nodes.map(({ name, op, inputs, attributes }) => ({
+      name,
+      op,
+      ...(inputs.length > 0 ? { input: inputs.map((input) => input.name) } : {}),
+      attr: attributes,
+    }));
+    // The version says which GraphDefs a reader must understand; TensorFlow 2.11 wrote this one.
+    return { node, library: {}, versions: { producer: 1286, minConsumer: 12 } };
+  }
+
+  signature(): unknown {
+    const entries = (ports: readonly GraphPort[]) =>
+      Object.fromEntries(ports.map(({ port, value, dtype }) => [port.name, { name: `${value.node.name}:0`, dtype, tensorShape: tensorShape(value.shape) }]));
+    return { inputs: entries(this.#inputs), outputs: entries(this.#outputs) };
+  }
+
+  weights(): NamedWeight[] {
+    return this.#nodes.flatMap(({ name, weight }) => (weight ? [{ name, weight }] : []));
+  }
+
+  nameNodes(name: string, result: FileValue): void {
+    const named = this.#unnamed;
+    this.#unnamed = [];
+    const valid = validName(name);
+    for (const node of named) if (node === result.node) node.name = this.#names.take(valid);
+    for (const node of named) if (node !== result.node) node.name = this.#names.take(`${valid}/${node.suffix}`);
+  }
+
+  input(port: Port, shape: readonly Dim[]): FileValue {
+    const isInteger = /^u?int|^bool/.test(port.dtype);
+    const dtype = isInteger ? 'DT_INT32' : 'DT_FLOAT';
+    const attributes = { dtype: { type: dtype }, shape: { shape: tensorShape(shape) } };
+    const value = this.#made(this.#add('Placeholder', 'input', [], attributes), shape);
+    this.nameNodes(port.name, value);
+    this.#inputs.push({ port, value, dtype });
+    if (!isInteger) return value;
+    // Everything but the numbers of an embedding's rows is computed in float32.
+    const cast = this.#made(this.#add('Cast', 'float32', [value], { SrcT: INT, DstT: FLOAT, Truncate: { b: false } }), shape);
+    this.nameNodes(`${port.name}/float32`, cast);
+    return cast;
+  }
+
+  output(port: Port, value: FileValue): void {
+    const isTaken = [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
+    const own = isTaken ? this.#made(this.#add('Identity', 'identity', [value], { T: FLOAT }), value.shape) : value;
+    this.nameNodes(port.name, own);
+    this.#outputs.push({ port, value: own, dtype: 'DT_FLOAT' });
+  }
+
+  transpose(x: FileValue, perm: readonly number[]): FileValue {
+    const node = this.#add('Transpose', 'transpose', [x, this.#ints('perm', perm)], { T: FLOAT, Tperm: INT });
+    return this.#made(
+      node,
+      perm.map((axis) => x.shape[axis]!),
+    );
+  }
+
+  reshape(x: FileValue, shape: readonly Dim[]): FileValue {
+    const sizes = shape.map((size) => knownSize(size) ?? -1);
+    if (sizes.filter((size) => size === -1).length > 1) throw inexpressible(`a reshape to [${shape}], of which several sizes are free`);
+    return this.#made(this.#add('Reshape', 'reshape', [x, this.#ints('shape', sizes)], { T: FLOAT, Tshape: INT }), shape);
+  }
+
+  flatten(x: FileValue): FileValue {
+    const sizes = x.shape.slice(1).map(knownSize);
+    if (sizes.every((size) => size !== null)) return this.reshape(x, [x.shape[0]!, product(sizes)]);
+    throw inexpressible('flattening axes of free size; give them with --input-shape');
+  }
+
+  pad(x: FileValue, margins: Margins, mode: string, value: number): FileValue {
+    const cut = this.#crop(x, margins);
+    const adds = margins.map(([before, after]) => [Math.max(before, 0), Math.max(after, 0)] as const);
+    if (adds.every(([before, after]) => before === 0 && after === 0)) return cut;
+    if (mode === 'constant') return this.#padConstant(cut, adds, value);
+    if (mode === 'reflect') return this.#mirror(cut, adds, 'REFLECT');
+    if (mode !== 'edge') throw inexpressible(`padding with mode ${mode}`);
+    // A mirror that repeats the edge gives the edge, one element at a time.
+    let made = cut;
+    let left = adds;
+    while (left.some(([before, after]) => before > 0 || after > 0)) {
+      made = this.#mirror(
+        made,
+        left.map(([before, after]) => [Math.min(before, 1), Math.min(after, 1)] as const),
+        'SYMMETRIC',
+      );
+      left = left.map(([before, after]) => [Math.max(before - 1, 0), Math.max(after - 1, 0)] as const);
+    }
+    return made;
+  }
+
+  #padConstant(x: FileValue, margins: Margins, value: number): FileValue {
+    const amounts = this.#matrix('paddings', margins);
+    const node =
+      value === 0
+        ? this.#add('Pad', 'pad', [x, amounts], { T: FLOAT, Tpaddings: INT })
+        : this.#add('PadV2', 'pad', [x, amounts, this.#scalar('pad_value', value)], { T: FLOAT, Tpaddings: INT });
+    return this.#made(node, grown(x.shape, margins));
+  }
+
+  #mirror(x: FileValue, margins: Margins, mode: string): FileValue {
+    const node = this.#add('MirrorPad', 'pad', [x, this.#matrix('paddings', margins)], { T: FLOAT, Tpaddings: INT, mode: text(mode) });
+    return this.#made(node, grown(x.shape, margins));
+  }
+
+  #crop(x: FileValue, margins: Margins): FileValue {
+    return margins.reduce((value, [before, after], axis) => {
+      if (before >= 0 && after >= 0) return value;
+      const size = knownSize(value.shape[axis]);
+      if (size === null) throw inexpressible('cutting an axis of free size');
+      return this.slice(value, axis, Math.max(-before, 0), size - Math.max(-after, 0));
+    }, x);
+  }
+
+  slice(x: FileValue, axis: number, start: number, end: number): FileValue {
+    const begin = x.shape.map((_, other) => (other === axis ? start : 0));
+    const size = x.shape.map((_, other) => (other === axis ? end - start : -1));
+    const node = this.#add('Slice', 'slice', [x, this.#ints('begin', begin), this.#ints('size', size)], { T: FLOAT, Index: INT });
+    return this.#made(node, x.shape.with(axis, end - start));
+  }
+
+  subsample(x: FileValue, strides: readonly number[]): FileValue {
+    const all = [1, ...strides, 1];
+    const zeros = all.map(() => 0);
+    const whole = { i: String(2 ** all.length - 1) };
+    const attributes = {
+      T: FLOAT,
+      Index: INT,
+      begin_mask: whole,
+      end_mask: whole,
+      ellipsis_mask: { i: '0' },
+      new_axis_mask: { i: '0' },
+      shrink_axis_mask: { i: '0' },
+    };
+    const inputs = [x, this.#ints('begin', zeros), this.#ints('end', zeros), this.#ints('strides', all)];
+    const node = this.#add('StridedSlice', 'subsample', inputs, attributes);
+    return this.#made(
+      node,
+      x.shape.map((size, axis) => (typeof size === 'number' ? Math.ceil(size / all[axis]!) : size)),
+    );
+  }
+
+  concat(xs: readonly FileValue[], axis: number): FileValue {
+    const sizes = xs.map(({ shape }) => knownSize(shape[axis]));
+    const total = sizes.every((size) => size !== null) ? sizes.reduce((a, b) => a + b, 0) : '?';
+    const node = this.#add('ConcatV2', 'concat', [...xs, this.#int('axis', axis)], { T: FLOAT, Tidx: INT, N: { i: String(xs.length) } });
+    return this.#made(node, xs[0]!.shape.with(axis, total));
+  }
+
+  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: string): FileValue {
+    if (factors.length === 1) {
+      const [batch, length, channels] = x.shape;
+      const made = this.resize(this.reshape(x, [batch!, 1, length!, channels!]), [1, factors[0]!], mode, sampling);
+      return this.reshape(made, made.shape.toSpliced(1, 1));
+    }
+    if (factors.length !== 2) throw inexpressible(`a resize over ${factors.length} axes; TensorFlow.js resizes pictures`);
+    const sizes = x.shape.slice(1, 3).map((size, axis) => {
+      if (typeof size === 'number') return size * factors[axis]!;
+      throw inexpressible('a resize of axes of free size; give them with --input-shape');
+    });
+    const op = mode === 'nearest' ? 'ResizeNearestNeighbor' : 'ResizeBilinear';
+    const attributes = { T: FLOAT, align_corners: { b: sampling === 'corners' }, half_pixel_centers: { b: sampling === 'half-pixel' } };
+    return this.#made(this.#add(op, 'resize', [x, this.#ints('size', sizes)], attributes), [x.shape[0]!, ...sizes, x.shape[3]!]);
+  }
+
+  convolution(x: FileValue, form: ConvolutionForm): FileValue {
+    if (form.strides.length === 1) return this.#onLine(x, form, (own, square) => this.convolution(own, square));
+    const window = form.kernel.tensor.shape.slice(0, -2);
+    const spatial = windowedShape(x.shape.slice(1, -1), { ...form, window });
+    return this.#windowed(window.length === 3 ? 'Conv3D' : 'Conv2D', x, form, [...spatial, form.kernel.tensor.shape.at(-1)!]);
+  }
+
+  hasDepthwise(): boolean {
+    return true;
+  }
+
+  depthwise(x: FileValue, form: ConvolutionForm): FileValue {
+    const [height, width, channels, multiplier] = form.kernel.tensor.shape as [number, number, number, number];
+    const spatial = windowedShape(x.shape.slice(1, -1), { ...form, window: [height, width] });
+    return this.#windowed('DepthwiseConv2dNative', x, form, [...spatial, channels * multiplier]);
+  }
+
+  #windowed(op: string, x: FileValue, { kernel, bias, strides, dilations, padding }: ConvolutionForm, shape: readonly Dim[]): FileValue {
+    const attributes = {
+      T: FLOAT,
+      strides: ints([1, ...strides, 1]),
+      dilations: ints([1, ...dilations, 1]),
+      padding: text(padding.toUpperCase()),
+      data_format: text(strides.length === 3 ? 'NDHWC' : 'NHWC'),
+      ...(op === 'Conv2D' ? { use_cudnn_on_gpu: { b: true } } : {}),
+      ...(op === 'Conv3D' ? {} : { explicit_paddings: ints([]) }),
+    };
+    const made = this.#made(this.#add(op, op, [x, this.#constant('kernel', kernel)], attributes), [x.shape[0]!, ...shape]);
+    return this.#withBias(made, bias);
+  }
+
+  /** What is there for pictures, for a line: a picture of one row. */
+  #onLine(x: FileValue, form: ConvolutionForm, compute: (x: FileValue, form: ConvolutionForm) => FileValue): FileValue {
+    const [batch, length, channels] = x.shape;
+    const { tensor } = form.kernel;
+    const kernel = { ...form.kernel, tensor: this.#squareKernel(tensor) };
+    const square = { ...form, kernel, strides: [1, ...form.strides], dilations: [1, ...form.dilations] };
+    const made = compute(this.reshape(x, [batch!, 1, length!, channels!]), square);
+    return this.reshape(made, made.shape.toSpliced(1, 1));
+  }
+
+  readonly #squares = new Map<Tensor, Tensor>();
+
+  #squareKernel(tensor: Tensor): Tensor {
+    const square = this.#squares.get(tensor) ?? reshape(tensor, [1, ...tensor.shape]);
+    this.#squares.set(tensor, square);
+    return square;
+  }
+
+  transposedConvolution(x: FileValue, { kernel, bias, strides }: Pick<ConvolutionForm, 'kernel' | 'bias' | 'strides'>): FileValue {
+    const spatial = transposedShape(x.shape.slice(1, -1), kernel.tensor.shape.slice(0, 2), strides);
+    const filters = kernel.tensor.shape[2]!;
+    const sizes = [...spatial, filters].map((size) => {
+      if (typeof size === 'number') return size;
+      throw inexpressible('a transposed convolution over axes of free size; give them with --input-shape');
+    });
+    const shape: readonly Dim[] = [x.shape[0]!, ...sizes];
+    const attributes = {
+      T: FLOAT,
+      strides: ints([1, ...strides, 1]),
+      dilations: ints([1, 1, 1, 1]),
+      padding: text('VALID'),
+      data_format: text('NHWC'),
+      use_cudnn_on_gpu: { b: true },
+      explicit_paddings: ints([]),
+    };
+    const node = this.#add('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.#batched(x, sizes), this.#constant('kernel', kernel), x], attributes);
+    return this.#withBias(this.#made(node, shape), bias);
+  }
+
+  /** [batch, ...sizes] as a value; the batch is asked for when the graph runs, where it is free. */
+  #batched(x: FileValue, sizes: readonly number[]): FileValue {
+    const batch = knownSize(x.shape[0]);
+    if (batch !== null) return this.#ints('output_shape', [batch, ...sizes]);
+    const shape = this.#made(this.#add('Shape', 'input_shape', [x], { T: FLOAT, out_type: INT }), [x.shape.length]);
+    const first = this.#add('Slice', 'batch', [shape, this.#ints('begin', [0]), this.#ints('size', [1])], { T: INT, Index: INT });
+    const inputs = [this.#made(first, [1]), this.#ints('sizes', sizes), this.#int('axis', 0)];
+    return this.#made(this.#add('ConcatV2', 'output_shape', inputs, { T: INT, Tidx: INT, N: { i: '2' } }), [x.shape.length]);
+  }
+
+  dense(x: FileValue, kernel: FileWeight, bias: FileWeight | null): FileValue {
+    if (x.shape.length !== 2) {
+      const [inputs, units] = kernel.tensor.shape as [number, number];
+      const made = this.dense(this.reshape(x, ['rows', inputs]), kernel, bias);
+      return this.reshape(made, x.shape.with(-1, units));
+    }
+    const attributes = { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } };
+    const node = this.#add('MatMul', 'MatMul', [x, this.#constant('kernel', kernel)], attributes);
+    return this.#withBias(this.#made(node, [x.shape[0]!, kernel.tensor.shape[1]!]), bias);
+  }
+
+  #withBias(x: FileValue, bias: FileWeight | null): FileValue {
+    if (!bias) return x;
+    return this.#made(this.#add('BiasAdd', 'BiasAdd', [x, this.#constant('bias', bias)], { T: FLOAT, data_format: text('NHWC') }), x.shape);
+  }
+
+  matMul(a: FileValue, b: FileValue): FileValue {
+    const rank = Math.max(a.shape.length, b.shape.length);
+    if (a.shape.length < 2 || b.shape.length < 2) throw inexpressible(`a product of values of the shapes [${a.shape}] and [${b.shape}]`);
+    const batch = (shape: readonly Dim[]) => [...new Array<Dim>(rank - shape.length).fill(1), ...shape.slice(0, -2)];
+    const [left, right] = [batch(a.shape), batch(b.shape)];
+    const shape = [...left.map((size, axis) => (size === 1 ? right[axis]! : size)), a.shape.at(-2)!, b.shape.at(-1)!];
+    if (rank === 2) return this.#made(this.#add('MatMul', 'MatMul', [a, b], { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } }), shape);
+    return this.#made(this.#add('BatchMatMulV2', 'BatchMatMulV2', [a, b], { T: FLOAT, adj_x: { b: false }, adj_y: { b: false } }), shape);
+  }
+
+  gather(x: FileValue, table: FileWeight): FileValue {
+    const numbers = this.#made(this.#add('Cast', 'indices', [x], { SrcT: FLOAT, DstT: INT, Truncate: { b: false } }), x.shape);
+    const inputs = [this.#constant('table', table), numbers, this.#int('axis', 0)];
+    const node = this.#add('GatherV2', 'GatherV2', inputs, { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } });
+    return this.#made(node, [...x.shape, table.tensor.shape[1]!]);
+  }
+
+  normalise(x: FileValue, { scale, bias, mean, variance }: Readonly<Record<'scale' | 'bias' | 'mean' | 'variance', FileWeight>>, epsilon: number): FileValue {
+    if (x.shape.length > 4) {
+      const rows = this.reshape(x, ['rows', 1, 1, x.shape.at(-1)!]);
+      return this.reshape(this.normalise(rows, { scale, bias, mean, variance }, epsilon), x.shape);
+    }
+    const inputs = [x, this.#constant('scale', scale), this.#constant('bias', bias), this.#constant('mean', mean), this.#constant('variance', variance)];
+    const attributes = { T: FLOAT, U: FLOAT, epsilon: { f: Math.fround(epsilon) }, data_format: text('NHWC'), is_training: { b: false } };
+    return this.#made(this.#add('FusedBatchNormV3', 'FusedBatchNormV3', inputs, attributes), x.shape);
+  }
+
+  localResponse(x: FileValue, { radius, bias, alpha, beta }: { radius: number; bias: number; alpha: number; beta: number }): FileValue {
+    if (x.shape.length !== 4) {
+      const [batch, ...rest] = x.shape;
+      const picture = rest.length === 2 ? [batch!, 1, ...rest] : ['rows', 1, 1, x.shape.at(-1)!];
+      return this.reshape(this.localResponse(this.reshape(x, picture), { radius, bias, alpha, beta }), x.shape);
+    }
+    const attributes = { T: FLOAT, depth_radius: { i: String(radius) }, bias: { f: bias }, alpha: { f: alpha }, beta: { f: beta } };
+    return this.#made(this.#add('LRN', 'LRN', [x], attributes), x.shape);
+  }
+
+  pool(x: FileValue, form: PoolForm): FileValue {
+    const { kind, size, strides, padding } = form;
+    if (size.length === 1) {
+      const [batch, length, channels] = x.shape;
+      const made = this.pool(this.reshape(x, [batch!, 1, length!, channels!]), { ...form, size: [1, ...size], strides: [1, ...strides] });
+      return this.reshape(made, made.shape.toSpliced(1, 1));
+    }
+    const attributes = {
+      T: FLOAT,
+      ksize: ints([1, ...size, 1]),
+      strides: ints([1, ...strides, 1]),
+      padding: text(padding.toUpperCase()),
+      data_format: text(size.length === 3 ? 'NDHWC' : 'NHWC'),
+    };
+    const op = `${kind === 'max' ? 'MaxPool' : 'AvgPool'}${size.length === 3 ? '3D' : ''}`;
+    const spatial = windowedShape(x.shape.slice(1, -1), { window: size, strides, dilations: size.map(() => 1), padding });
+    return this.#made(this.#add(op, op, [x], attributes), [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
+  }
+
+  weightedAverage(x: FileValue, margins: Margins, form: PoolForm, factors: Tensor): FileValue {
+    const pooled = this.pool(this.pad(x, margins, 'constant', 0), form);
+    return this.#made(this.#add('Mul', 'Mul', [pooled, this.#tensor('factors', factors)], { T: FLOAT }), pooled.shape);
+  }
+
+  padForMaximum(x: FileValue, margins: Margins, isNonNegative: boolean): FileValue {
+    return this.pad(x, margins, 'constant', isNonNegative ? 0 : Number.NEGATIVE_INFINITY);
+  }
+
+  reduce(x: FileValue, kind: 'mean' | 'max' | 'sum', axes: readonly number[], keep: boolean): FileValue {
+    const op = { mean: 'Mean', max: 'Max', sum: 'Sum' }[kind];
+    const node = this.#add(op, op, [x, this.#ints('axes', axes)], { T: FLOAT, Tidx: INT, keep_dims: { b: keep } });
+    const shape = keep ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !axes.includes(axis));
+    return this.#made(node, shape);
+  }
+
+  softmax(x: FileValue, isLog: boolean): FileValue {
+    const op = isLog ? 'LogSoftmax' : 'Softmax';
+    return this.#made(this.#add(op, op, [x], { T: FLOAT }), x.shape);
+  }
+
+  unary(x: FileValue, op: string, attributes: Readonly<Record<string, number>>): FileValue {
+    const { alpha = 1, beta = 0, gamma = 1, min, max } = attributes;
+    const plain = (name: string, own = x) => this.#made(this.#add(name, name, [own], { T: FLOAT }), x.shape);
+    switch (op) {
+      case 'LeakyRelu':
+        return this.#made(this.#add('LeakyRelu', 'LeakyRelu', [x], { T: FLOAT, alpha: { f: alpha } }), x.shape);
+      case 'ThresholdedRelu': {
+        const isAbove = this.#made(this.#add('Greater', 'Greater', [x, this.#scalar('threshold', alpha)], { T: FLOAT }), x.shape);
+        const zeros = plain('ZerosLike');
+        return this.#made(this.#add('SelectV2', 'SelectV2', [isAbove, x, zeros], { T: FLOAT }), x.shape);
+      }
+      case 'Elu':
+        return alpha === 1 ? plain('Elu') : this.#elu(x, alpha, 1);
+      case 'Selu':
+        return close(alpha, SELU.alpha) && close(gamma, SELU.gamma) ? plain('Selu') : this.#elu(x, alpha, gamma);
+      case 'Softsign':
+        return this.binary('Div', x, this.#withScalar('Add', plain('Abs'), 1), x.shape);
+      case 'HardSigmoid':
+        return this.#clip(this.#withScalar('Add', this.#withScalar('Mul', x, alpha), beta), 0, 1);
+      case 'Clip':
+        return this.#clip(x, min!, max!);
+      default:
+        if (!UNARY.has(op)) throw inexpressible(`${op}; TensorFlow.js graph models have no such operator`);
+        return plain(op);
+    }
+  }
+
+  /** gamma · (x above zero, alpha · (e^x - 1) below); Elu itself has alpha 1. */
+  #elu(x: FileValue, alpha: number, gamma: number): FileValue {
+    const above = this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
+    const negative = this.#made(this.#add('Minimum', 'Minimum', [x, this.#scalar('zero', 0)], { T: FLOAT }), x.shape);
+    const below = this.#withScalar('Mul', this.#made(this.#add('Elu', 'Elu', [negative], { T: FLOAT }), x.shape), alpha);
+    const made = this.binary('Add', above, below, x.shape);
+    return gamma === 1 ? made : this.#withScalar('Mul', made, gamma);
+  }
+
+  #clip(x: FileValue, min: number, max: number): FileValue {
+    if (min === 0 && max === Number.POSITIVE_INFINITY) return this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
+    if (min === 0 && max === 6) return this.#made(this.#add('Relu6', 'Relu6', [x], { T: FLOAT }), x.shape);
+    let made = x;
+    if (max !== Number.POSITIVE_INFINITY) made = this.#withScalar('Min', made, max);
+    return min === Number.NEGATIVE_INFINITY ? made : this.#withScalar('Max', made, min);
+  }
+
+  slope(x: FileValue, slope: FileWeight): FileValue {
+    return this.#made(this.#add('Prelu', 'Prelu', [x, this.#constant('slope', slope)], { T: FLOAT }), x.shape);
+  }
+
+  binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
+    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, b], { T: FLOAT }), shape);
+  }
+
+  withOperand(op: string, a: FileValue, operand: FileWeight, shape: readonly Dim[]): FileValue {
+    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.#constant('operand', operand)], { T: FLOAT }), shape);
+  }
+
+  #withScalar(op: string, a: FileValue, value: number): FileValue {
+    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.#scalar(op.toLowerCase(), value)], { T: FLOAT }), a.shape);
+  }
+
+  #constant(suffix: string, weight: FileWeight): FileValue {
+    const { tensor } = weight;
+    const node = this.#constants.get(tensor) ?? this.#addConstant(suffix, weight);
+    this.#constants.set(tensor, node);
+    return this.#made(node, tensor.shape);
+  }
+
+  #tensor(suffix: string, tensor: Tensor): FileValue {
+    return this.#made(this.#addConstant(suffix, { tensor, kind: 'other', layer: '' }), tensor.shape);
+  }
+
+  #scalar(suffix: string, value: number): FileValue {
+    return this.#tensor(suffix, float32Tensor(suffix, [], [value], ORIGIN));
+  }
+
+  #int(suffix: string, value: number): FileValue {
+    return this.#tensor(suffix, int32Tensor(suffix, [], [value]));
+  }
+
+  #ints(suffix: string, values: readonly number[]): FileValue {
+    return this.#tensor(suffix, int32Tensor(suffix, [values.length], values));
+  }
+
+  #matrix(suffix: string, pairs: Margins): FileValue {
+    return this.#tensor(suffix, int32Tensor(suffix, [pairs.length, 2], pairs.flat()));
+  }
+
+  #addConstant(suffix: string, weight: FileWeight): GraphNode {
+    const { tensor } = weight;
+    const dtype = constantDType(tensor.dtype);
+    return this.#add('Const', suffix, [], { dtype: { type: dtype }, value: { tensor: { dtype, tensorShape: tensorShape(tensor.shape) } } }, weight);
+  }
+
+  #add(op: string, suffix: string, inputs: readonly FileValue[], attributes: GraphNode['attributes'], weight: FileWeight | null = null): GraphNode {
+    const node: GraphNode = { name: '', suffix, op, inputs: inputs.map((input) => input.node as GraphNode), attributes, weight };
+    this.#nodes.push(node);
+    this.#unnamed.push(node);
+    return node;
+  }
+
+  #made(node: GraphNode, shape: readonly Dim[]): FileValue {
+    return { node, call: 0, shape };
+  }
+}
+
+function constantDType(dtype: DType): string {
+  return dtype === 'int32' ? 'DT_INT32' : 'DT_FLOAT';
+}
+
+function int32Tensor(name: string, shape: readonly number[], values: readonly number[]): Tensor {
+  return constantTensor(name, 'int32', shape, new Uint8Array(Int32Array.from(values).buffer), ORIGIN);
+}
+
+function tensorShape(shape: readonly Dim[]): unknown {
+  return shape.length === 0 ? {} : { dim: shape.map((size) => ({ size: typeof size === 'number' ? String(size) : '-1' })) };
+}
+
+function grown(shape: readonly Dim[], margins: Margins): Dim[] {
+  return shape.map((size, axis) => (typeof size === 'number' ? size + margins[axis]![0] + margins[axis]![1] : size));
+}

@@ -1,0 +1,100 @@
+/**
+ * Writes TensorFlow.js models, as a layers model (`tf.loadLayersModel`) or as a graph model (`tf.loadGraphModel`): a folder with
+ * model.json and the shards of the weights beside it.
+ *
+ * @see https://github.com/tensorflow/tfjs/tree/master/tfjs-converter, whose conventions are followed
+ */
+import type { ByteSink } from '../../bytes/byte-sink.js';
+import { ModelError } from '../../errors.js';
+import type { LayerMap } from '../../model/layer-map.js';
+import { VERSION } from '../../version.js';
+import type { WriteOptions, WriteResult, Writer } from '../writer.js';
+import { GraphTarget } from './graph-target.js';
+import { LayersTarget, type NamedWeight } from './layers-target.js';
+import { layoutMetadata, lower } from './lowering.js';
+import { SHARD_BYTES, writeShards } from './shards.js';
+import type { Target } from './target.js';
+import { storeWeights, TFJS_DTYPES, weightObstacles } from './weights.js';
+
+/** What the configurations follow. */
+const KERAS_VERSION = '2.15.0';
+
+export const tfjs: Writer = {
+  carries: 'model',
+  name: 'tfjs',
+  title: 'TensorFlow.js layers model',
+  extensions: ['model.json'],
+  dtypes: TFJS_DTYPES,
+  check: (map, options) => check(map, new LayersTarget(), options),
+  async write(map, sink, name, options) {
+    const target = new LayersTarget();
+    build(map, target, options);
+    return writeModel(map, target.weights(), sink, name, options, () => ({
+      format: 'layers-model',
+      modelTopology: { keras_version: KERAS_VERSION, backend: 'tensorflow', model_config: target.config(map.name || 'model') },
+    }));
+  },
+};
+
+export const tfjsGraph: Writer = {
+  carries: 'model',
+  name: 'tfjs-graph',
+  title: 'TensorFlow.js graph model',
+  extensions: [],
+  dtypes: TFJS_DTYPES,
+  check: (map, options) => check(map, new GraphTarget(), options),
+  async write(map, sink, name, options) {
+    const target = new GraphTarget();
+    build(map, target, options);
+    return writeModel(map, target.weights(), sink, name, options, () => ({
+      format: 'graph-model',
+      signature: target.signature(),
+      modelTopology: target.topology(),
+    }));
+  },
+};
+
+function check(map: LayerMap, target: Target, options: WriteOptions): ModelError[] {
+  const errors = [...weightObstacles(map), ...lower(map, target, options)];
+  if (options.dtype !== 'source' && !TFJS_DTYPES.includes(options.dtype))
+    errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS_DTYPES.join(', ')}.`));
+  return errors;
+}
+
+/** @throws ModelError the first obstacle; `check` lists them all */
+function build(map: LayerMap, target: Target, options: WriteOptions): void {
+  const [obstacle] = lower(map, target, options);
+  if (obstacle) throw obstacle;
+}
+
+/**
+ * @param name of the folder, or of the JSON file itself
+ * @param topology what the two forms have apart
+ */
+async function writeModel(
+  map: LayerMap,
+  named: readonly NamedWeight[],
+  sink: ByteSink,
+  name: string,
+  options: WriteOptions,
+  topology: () => { readonly format: string },
+): Promise<WriteResult> {
+  const isFile = name.toLowerCase().endsWith('.json');
+  const folder = isFile ? '' : `${name}/`;
+  const { weights, notices } = await storeWeights(named, options);
+  // Created first, so that it gets its final name last: whoever sees it finds all shards.
+  const json = await sink.create(isFile ? name : `${folder}model.json`);
+  const paths = await writeShards(weights, sink, folder, options.shardBytes ?? SHARD_BYTES, options.onProgress);
+  const { format, ...rest } = topology();
+  const document = {
+    format,
+    generatedBy: map.producer ?? map.format,
+    convertedBy: `weighbridge ${VERSION}`,
+    ...rest,
+    weightsManifest: [{ paths, weights: weights.map(({ entry }) => entry) }],
+    userDefinedMetadata: { ...(await options.metadata()), ...layoutMetadata(map, options) },
+  };
+  await json.write(new TextEncoder().encode(JSON.stringify(document)));
+  await json.close();
+  return { warnings: notices() };
+}

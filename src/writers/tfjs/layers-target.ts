@@ -1,0 +1,486 @@
+/**
+ * Builds a TensorFlow.js layers model: a Keras 2 configuration and weights named `layer/kernel`.
+ *
+ * TensorFlow.js passes over keys that it does not know without a word, and computes some layers for one setting only, so everything
+ * here is held to what its layers really do (version 4.22). What they lack is put together from what they have where that gives the
+ * same numbers: padding and slices along any axis through a reshape to a picture, group convolutions from slices.
+ */
+import type { Dim, Port } from '../../model/layer-map.js';
+import { elementCount, float32Tensor, reshape, type Tensor, withStage } from '../../model/tensor.js';
+import { Names } from '../names.js';
+import {
+  type ConvolutionForm,
+  type FileNode,
+  type FileValue,
+  type FileWeight,
+  inexpressible,
+  knownSize,
+  knownSizes,
+  type Margins,
+  type PoolForm,
+  product,
+  type Target,
+} from './target.js';
+import { validName } from './valid-name.js';
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface KerasNode extends FileNode {
+  readonly className: string;
+  readonly config: Json;
+  /** Of each call. */
+  readonly calls: (readonly FileValue[])[];
+  /** In Keras's order. */
+  readonly weights: readonly (readonly [role: string, weight: FileWeight])[];
+}
+
+/** A weight and its name in the manifest. */
+export interface NamedWeight {
+  readonly name: string;
+  readonly weight: FileWeight;
+}
+
+/** Kernels of a convolution, by the number of its spatial axes. */
+const CONVOLUTIONS = ['', 'Conv1D', 'Conv2D', 'Conv3D'];
+
+const UNARY: Readonly<Record<string, string>> = {
+  Relu: 'relu',
+  Sigmoid: 'sigmoid',
+  Tanh: 'tanh',
+  Softplus: 'softplus',
+  Softsign: 'softsign',
+};
+
+const MERGES: Readonly<Record<string, string>> = { Add: 'Add', Mul: 'Multiply', Max: 'Maximum', Min: 'Minimum' };
+
+const SELU = { alpha: 1.6732632423543772, gamma: 1.0507009873554805 };
+/** What Keras 2 calls hard_sigmoid. */
+const HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
+
+const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(b);
+
+export class LayersTarget implements Target {
+  readonly reducesInPlace = false;
+  readonly #nodes: KerasNode[] = [];
+  readonly #names = new Names();
+  readonly #inputs: FileValue[] = [];
+  readonly #outputs: FileValue[] = [];
+  /** Layers with weights, by class, configuration and weights, so that a shared layer stays one. */
+  readonly #shared = new Map<string, KerasNode>();
+  readonly #tensorNumbers = new Map<Tensor, number>();
+  #unnamed: KerasNode[] = [];
+
+  /** The configuration as Keras 2 writes it. */
+  config(name: string): Json {
+    const ref = ({ node, call }: FileValue) => [node.name, call, 0];
+    const layers = this.#nodes.map(({ name: own, className, config, calls }) => ({
+      class_name: className,
+      name: own,
+      config: { name: own, trainable: true, dtype: 'float32', ...config },
+      inbound_nodes: calls.filter((inputs) => inputs.length > 0).map((inputs) => inputs.map((input) => [...ref(input), {}])),
+    }));
+    return { class_name: 'Model', config: { name, layers, input_layers: this.#inputs.map(ref), output_layers: this.#outputs.map(ref) } };
+  }
+
+  weights(): NamedWeight[] {
+    return this.#nodes.flatMap(({ name, weights }) => weights.map(([role, weight]) => ({ name: `${name}/${role}`, weight })));
+  }
+
+  nameNodes(name: string, result: FileValue): void {
+    const named = this.#unnamed;
+    this.#unnamed = [];
+    const valid = validName(name);
+    for (const node of named) if (node === result.node) node.name = this.#names.take(valid);
+    for (const node of named) if (node !== result.node) node.name = this.#names.take(`${valid}/${node.suffix}`);
+  }
+
+  input(port: Port, shape: readonly Dim[]): FileValue {
+    const dtype = /^u?int|^bool/.test(port.dtype) ? 'int32' : 'float32';
+    const sizes = shape.map((size, axis) => (axis === 0 && typeof size === 'string' ? null : knownSize(size)));
+    const value = this.#add('InputLayer', 'input', { batch_input_shape: sizes, dtype, sparse: false }, [], shape);
+    this.#inputs.push(value);
+    this.nameNodes(port.name, value);
+    return value;
+  }
+
+  output(port: Port, value: FileValue): void {
+    const isTaken = [...this.#inputs, ...this.#outputs].some(({ node, call }) => node === value.node && call === value.call);
+    const own = isTaken ? this.#activation(value, 'linear') : value;
+    this.nameNodes(port.name, own);
+    this.#outputs.push(own);
+  }
+
+  transpose(x: FileValue, perm: readonly number[]): FileValue {
+    if (perm[0] !== 0) throw inexpressible('the batch would have to become another axis, and layers leave it where it is');
+    return this.#add(
+      'Permute',
+      'permute',
+      { dims: perm.slice(1) },
+      [x],
+      perm.map((axis) => x.shape[axis]!),
+    );
+  }
+
+  reshape(x: FileValue, shape: readonly Dim[]): FileValue {
+    if (shape[0] !== x.shape[0]) throw inexpressible(`a reshape from [${x.shape}] to [${shape}], which does not keep the batch`);
+    const sizes = shape.slice(1).map((size) => knownSize(size) ?? -1);
+    if (sizes.filter((size) => size === -1).length > 1) throw inexpressible(`a reshape to [${shape}], of which several sizes are free`);
+    return this.#add('Reshape', 'reshape', { target_shape: sizes }, [x], shape);
+  }
+
+  flatten(x: FileValue): FileValue {
+    const sizes = x.shape.slice(1).map(knownSize);
+    const features = sizes.every((size) => size !== null) ? product(sizes) : '?';
+    return this.#add('Flatten', 'flatten', { data_format: 'channels_last' }, [x], [x.shape[0]!, features]);
+  }
+
+  pad(x: FileValue, margins: Margins, mode: string, value: number): FileValue {
+    const grows = margins.some((margin) => margin.some((amount) => amount > 0));
+    if (grows && mode !== 'constant') throw inexpressible(`padding with mode ${mode}; layers pad with zeros`);
+    if (grows && value !== 0) throw inexpressible(`padding with ${value}; layers pad with zeros`);
+    if (margins[0]!.some((amount) => amount !== 0)) throw inexpressible('padding of the batch');
+    const cuts = margins.map(([before, after]) => [Math.max(-before, 0), Math.max(-after, 0)] as const);
+    const adds = margins.map(([before, after]) => [Math.max(before, 0), Math.max(after, 0)] as const);
+    const cut = this.#alongPicture(x, cuts, 'Cropping2D', 'crop', 'cropping', -1);
+    return this.#alongPicture(cut, adds, 'ZeroPadding2D', 'pad', 'padding', 1);
+  }
+
+  slice(x: FileValue, axis: number, start: number, end: number): FileValue {
+    if (axis === 0) throw inexpressible('a slice of the batch');
+    const size = knownSize(x.shape[axis]);
+    if (size === null) throw inexpressible('a slice of an axis of free size');
+    const cuts = x.shape.map((_, other) => (other === axis ? ([start, size - end] as const) : ([0, 0] as const)));
+    return this.#alongPicture(x, cuts, 'Cropping2D', 'crop', 'cropping', -1);
+  }
+
+  /** Padding and cropping exist for pictures; other axes are taken to the place of a picture's width. */
+  #alongPicture(x: FileValue, amounts: Margins, className: string, suffix: string, key: string, sign: 1 | -1): FileValue {
+    const changed = amounts.flatMap((amount, axis) => (amount[0] !== 0 || amount[1] !== 0 ? [axis] : []));
+    const grown = (shape: readonly Dim[], axes: readonly number[]) =>
+      shape.map((size, axis) => (axes.includes(axis) && typeof size === 'number' ? size + sign * (amounts[axis]![0] + amounts[axis]![1]) : size));
+    if (changed.length === 0) return x;
+    if (x.shape.length === 4 && changed.every((axis) => axis === 1 || axis === 2)) {
+      return this.#add(className, suffix, { [key]: [amounts[1], amounts[2]], data_format: 'channels_last' }, [x], grown(x.shape, changed));
+    }
+    const what = className === 'Cropping2D' ? 'cutting' : 'padding';
+    return changed.reduce((value, axis) => {
+      const sizes = [1, ...knownSizes(value, `${what} other axes than a picture's`)];
+      const batch = value.shape[0]!;
+      const picture = [batch, product(sizes.slice(1, axis)), sizes[axis]!, product(sizes.slice(axis + 1))];
+      const changedPicture = picture.with(2, sizes[axis]! + sign * (amounts[axis]![0] + amounts[axis]![1]));
+      const config = { [key]: [[0, 0], amounts[axis]], data_format: 'channels_last' };
+      const made = this.#add(className, suffix, config, [this.reshape(value, picture)], changedPicture);
+      return this.reshape(made, grown(value.shape, [axis]));
+    }, x);
+  }
+
+  subsample(x: FileValue, strides: readonly number[]): FileValue {
+    // The largest of one element is that element.
+    return this.pool(x, { kind: 'max', size: strides.map(() => 1), strides, padding: 'valid' });
+  }
+
+  concat(xs: readonly FileValue[], axis: number): FileValue {
+    if (axis === 0) throw inexpressible('a concatenation along the batch');
+    const sizes = xs.map(({ shape }) => knownSize(shape[axis]));
+    const total = sizes.every((size) => size !== null) ? sizes.reduce((a, b) => a + b, 0) : '?';
+    return this.#add('Concatenate', 'concat', { axis: axis === xs[0]!.shape.length - 1 ? -1 : axis }, xs, xs[0]!.shape.with(axis, total));
+  }
+
+  resize(x: FileValue, factors: readonly number[], mode: string, sampling: string): FileValue {
+    if (mode !== 'nearest')
+      throw inexpressible(`interpolation (${sampling}), for which UpSampling2D of Keras and of TensorFlow.js differ. A graph model has it.`);
+    if (factors.length === 2) return this.#enlarge(x, factors);
+    const [batch, ...sizes] = [x.shape[0]!, ...knownSizes(x, 'enlarging other axes than those of a picture')] as [Dim, ...number[]];
+    return factors.reduce((value, factor, i) => {
+      if (factor === 1) return value;
+      const [before, after] = [product(sizes.slice(0, i)), product(sizes.slice(i + 1))];
+      const made = this.#enlarge(this.reshape(value, [batch, before, sizes[i]!, after]), [1, factor]);
+      sizes[i] = sizes[i]! * factor;
+      return this.reshape(made, [batch, ...sizes]);
+    }, x);
+  }
+
+  #enlarge(x: FileValue, factors: readonly number[]): FileValue {
+    const shape = x.shape.map((size, axis) => (typeof size === 'number' ? size * (axis === 1 || axis === 2 ? factors[axis - 1]! : 1) : size));
+    return this.#add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation: 'nearest' }, [x], shape);
+  }
+
+  convolution(x: FileValue, { kernel, bias, strides, dilations, padding }: ConvolutionForm): FileValue {
+    const window = kernel.tensor.shape.slice(0, -2);
+    const filters = kernel.tensor.shape.at(-1)!;
+    const config = {
+      filters,
+      kernel_size: window,
+      strides,
+      padding,
+      data_format: 'channels_last',
+      dilation_rate: dilations,
+      activation: 'linear',
+      use_bias: bias !== null,
+    };
+    const spatial = windowedShape(x.shape.slice(1, -1), { window, strides, dilations, padding });
+    return this.#add(CONVOLUTIONS[window.length]!, 'conv', config, [x], [x.shape[0]!, ...spatial, filters], weightsOf({ kernel, bias }));
+  }
+
+  hasDepthwise({ dilations }: Pick<ConvolutionForm, 'dilations'>): boolean {
+    // DepthwiseConv2D of TensorFlow.js takes a dilation and does not use it.
+    return dilations.every((dilation) => dilation === 1);
+  }
+
+  depthwise(x: FileValue, { kernel, bias, strides, dilations, padding }: ConvolutionForm): FileValue {
+    const [height, width, channels, multiplier] = kernel.tensor.shape as [number, number, number, number];
+    const window = [height, width];
+    const config = {
+      kernel_size: window,
+      strides,
+      padding,
+      depth_multiplier: multiplier,
+      data_format: 'channels_last',
+      dilation_rate: dilations,
+      activation: 'linear',
+      use_bias: bias !== null,
+    };
+    const spatial = windowedShape(x.shape.slice(1, -1), { window, strides, dilations, padding });
+    const weights = weightsOf({ depthwise_kernel: kernel, bias });
+    return this.#add('DepthwiseConv2D', 'depthwise', config, [x], [x.shape[0]!, ...spatial, channels * multiplier], weights);
+  }
+
+  transposedConvolution(x: FileValue, { kernel, bias, strides }: Pick<ConvolutionForm, 'kernel' | 'bias' | 'strides'>): FileValue {
+    const window = kernel.tensor.shape.slice(0, 2);
+    const filters = kernel.tensor.shape[2]!;
+    const config = {
+      filters,
+      kernel_size: window,
+      strides,
+      padding: 'valid',
+      data_format: 'channels_last',
+      dilation_rate: [1, 1],
+      activation: 'linear',
+      use_bias: bias !== null,
+    };
+    const spatial = transposedShape(x.shape.slice(1, -1), window, strides);
+    return this.#add('Conv2DTranspose', 'conv', config, [x], [x.shape[0]!, ...spatial, filters], weightsOf({ kernel, bias }));
+  }
+
+  dense(x: FileValue, kernel: FileWeight, bias: FileWeight | null): FileValue {
+    if (x.shape.length < 2) throw inexpressible('a dense layer without a batch');
+    const units = kernel.tensor.shape[1]!;
+    const config = { units, activation: 'linear', use_bias: bias !== null };
+    return this.#add('Dense', 'dense', config, [x], x.shape.with(-1, units), weightsOf({ kernel, bias }));
+  }
+
+  matMul(a: FileValue, b: FileValue): FileValue {
+    if (a.shape.length !== 3 || b.shape.length !== 3 || a.shape[0] !== b.shape[0])
+      throw inexpressible(`a product of two values of the shapes [${a.shape}] and [${b.shape}]; the Dot layer takes batches of matrices`);
+    return this.#add('Dot', 'dot', { axes: [2, 1], normalize: false }, [a, b], [...a.shape.slice(0, 2), b.shape[2]!]);
+  }
+
+  gather(x: FileValue, table: FileWeight): FileValue {
+    const [rows, width] = table.tensor.shape as [number, number];
+    const config = { input_dim: rows, output_dim: width, mask_zero: false, input_length: null };
+    return this.#add('Embedding', 'embedding', config, [x], [...x.shape, width], [['embeddings', table]]);
+  }
+
+  normalise(x: FileValue, { scale, bias, mean, variance }: Readonly<Record<'scale' | 'bias' | 'mean' | 'variance', FileWeight>>, epsilon: number): FileValue {
+    const weights = weightsOf({ gamma: scale, beta: bias, moving_mean: mean, moving_variance: variance });
+    return this.#normalise(x, { epsilon, center: true, scale: true }, weights);
+  }
+
+  #normalise(x: FileValue, config: Json, weights: KerasNode['weights']): FileValue {
+    const rank = x.shape.length;
+    const whole = { axis: -1, momentum: 0.99, ...config };
+    if (rank <= 4) return this.#add('BatchNormalization', 'normalise', whole, [x], x.shape, weights);
+    const sizes = knownSizes(x, `a normalisation over ${rank} axes`);
+    const picture = [x.shape[0]!, product(sizes.slice(0, -2)), ...sizes.slice(-2)];
+    return this.reshape(this.#add('BatchNormalization', 'normalise', whole, [this.reshape(x, picture)], picture, weights), x.shape);
+  }
+
+  localResponse(): FileValue {
+    throw inexpressible('LRN (local response normalisation); TensorFlow.js has no such layer, but a graph model (--to tfjs-graph) has it');
+  }
+
+  pool(x: FileValue, { kind, size, strides, padding }: PoolForm): FileValue {
+    const className = `${kind === 'max' ? 'Max' : 'Average'}Pooling${size.length}D`;
+    const spatial = windowedShape(x.shape.slice(1, -1), { window: size, strides, dilations: size.map(() => 1), padding });
+    const config = { pool_size: size, strides, padding, data_format: 'channels_last' };
+    return this.#add(className, 'pool', config, [x], [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
+  }
+
+  weightedAverage(): FileValue {
+    throw inexpressible('an average that leaves out padding which is not that of SAME; a graph model (--to tfjs-graph) has it');
+  }
+
+  padForMaximum(x: FileValue, margins: Margins, isNonNegative: boolean): FileValue {
+    // A zero is never larger than what is not negative; elsewhere it would be seen.
+    if (isNonNegative) return this.pad(x, margins, 'constant', 0);
+    throw inexpressible('a maximum with padding that is not that of SAME, over values that may be negative; a graph model (--to tfjs-graph) has it');
+  }
+
+  reduce(x: FileValue, kind: 'mean' | 'max' | 'sum', axes: readonly number[]): FileValue {
+    const kept = x.shape.slice(axes.length + 1);
+    if (axes.length === 0) return x;
+    const word = kind === 'max' ? 'GlobalMaxPooling' : 'GlobalAveragePooling';
+    let made: FileValue;
+    if (kept.length === 1 && axes.length <= 2) {
+      made = this.#add(`${word}${axes.length}D`, 'pool', axes.length === 2 ? { data_format: 'channels_last' } : {}, [x], [x.shape[0]!, ...kept]);
+    } else {
+      const sizes = knownSizes(x, 'a reduction over these axes');
+      const rows = [x.shape[0]!, product(sizes.slice(0, axes.length)), product(sizes.slice(axes.length))];
+      const pooled = this.#add(`${word}1D`, 'pool', {}, [this.reshape(x, rows)], [rows[0]!, rows[2]!]);
+      made = kept.length === 1 ? pooled : this.reshape(pooled, [x.shape[0]!, ...kept]);
+    }
+    return kind === 'sum' ? this.#rescale(made, product(knownSizes(x, 'a sum').slice(0, axes.length)), 0) : made;
+  }
+
+  softmax(x: FileValue, isLog: boolean): FileValue {
+    if (x.shape.length < 2) throw inexpressible('a softmax without a batch');
+    return this.#activation(x, isLog ? 'log_softmax' : 'softmax');
+  }
+
+  unary(x: FileValue, op: string, attributes: Readonly<Record<string, number>>): FileValue {
+    const name = UNARY[op];
+    if (name !== undefined) return this.#activation(x, name);
+    const { alpha = 1, beta = 0, gamma = 1, min, max } = attributes;
+    switch (op) {
+      case 'LeakyRelu':
+        return this.#add('LeakyReLU', 'leaky-relu', { alpha }, [x], x.shape);
+      case 'ThresholdedRelu':
+        return this.#add('ThresholdedReLU', 'thresholded-relu', { theta: alpha }, [x], x.shape);
+      case 'Elu':
+        return this.#elu(x, alpha, 1);
+      case 'Selu':
+        return close(alpha, SELU.alpha) && close(gamma, SELU.gamma) ? this.#activation(x, 'selu') : this.#elu(x, alpha, gamma);
+      case 'HardSigmoid':
+        if (close(alpha, HARD_SIGMOID.alpha) && close(beta, HARD_SIGMOID.beta)) return this.#activation(x, 'hard_sigmoid');
+        return this.#add('ReLU', 'relu', { max_value: 1 }, [this.#rescale(x, alpha, beta)], x.shape);
+      case 'Neg':
+        return this.#rescale(x, -1, 0);
+      case 'Abs':
+        return this.binary('Add', this.#activation(x, 'relu'), this.#activation(this.#rescale(x, -1, 0), 'relu'), x.shape);
+      case 'Clip':
+        if (min === 0 && max === Number.POSITIVE_INFINITY) return this.#activation(x, 'relu');
+        if (min === 0 && max! > 0) return this.#add('ReLU', 'relu', { max_value: max }, [x], x.shape);
+        throw inexpressible(`a Clip from ${min} to ${max}; layers have it from 0 only. A graph model (--to tfjs-graph) has it.`);
+      default:
+        throw inexpressible(`${op}; TensorFlow.js has no such layer, but a graph model (--to tfjs-graph) has it`);
+    }
+  }
+
+  /** gamma · (x above zero, alpha · (e^x - 1) below); the ELU layer of TensorFlow.js has alpha 1 only. */
+  #elu(x: FileValue, alpha: number, gamma: number): FileValue {
+    if (alpha === 1 && gamma === 1) return this.#activation(x, 'elu');
+    const below = this.#rescale(this.#activation(this.#rescale(x, -1, 0), 'relu'), -1, 0);
+    const made = this.binary('Add', this.#activation(x, 'relu'), this.#rescale(this.#activation(below, 'elu'), alpha, 0), x.shape);
+    return gamma === 1 ? made : this.#rescale(made, gamma, 0);
+  }
+
+  slope(x: FileValue, slope: FileWeight): FileValue {
+    const shared = slope.tensor.shape.flatMap((size, axis) => (size === 1 ? [axis + 1] : []));
+    const free = slope.tensor.shape.some((size, axis) => size !== 1 && x.shape[axis + 1] !== size);
+    if (free) throw inexpressible(`a slope of the shape [${slope.tensor.shape}] for values of the shape [${x.shape}]`);
+    return this.#add('PReLU', 'prelu', { shared_axes: shared.length > 0 ? shared : null }, [x], x.shape, [['alpha', slope]]);
+  }
+
+  binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
+    if (a.shape[0] !== b.shape[0]) throw inexpressible(`${op} of values whose batches differ ([${a.shape}] and [${b.shape}])`);
+    if (op === 'Sub') return this.binary('Add', a, this.#rescale(b, -1, 0), shape);
+    const className = MERGES[op];
+    if (className === undefined) throw inexpressible(`${op} of two values; a graph model (--to tfjs-graph) has it`);
+    return this.#add(className, op.toLowerCase(), {}, [a, b], shape);
+  }
+
+  /** As a normalisation with mean 0 and variance 1, which multiplies and adds exactly. */
+  withOperand(op: string, a: FileValue, { tensor, layer }: FileWeight, shape: readonly Dim[]): FileValue {
+    const channels = knownSize(shape.at(-1));
+    const isPerChannel = tensor.shape.slice(0, -1).every((size) => size === 1) && channels !== null && a.shape.length >= 2;
+    const keepsShape = shape.length === a.shape.length && shape.every((size, axis) => size === a.shape[axis]);
+    if (!['Add', 'Sub', 'Mul'].includes(op) || !isPerChannel || !keepsShape)
+      throw inexpressible(`${op} with a constant of the shape [${tensor.shape}]; layers add and multiply per channel. A graph model (--to tfjs-graph) has it.`);
+    const row = repeatTo(tensor, channels);
+    const constant = (value: number): FileWeight => ({ tensor: filled(channels, value), kind: 'other', layer });
+    const own = (changed: Tensor): FileWeight => ({ tensor: changed, kind: 'other', layer });
+    const statistics = { moving_mean: constant(0), moving_variance: constant(1) };
+    if (op === 'Mul') return this.#normalise(a, { epsilon: 0, center: false, scale: true }, weightsOf({ gamma: own(row), ...statistics }));
+    const beta = own(op === 'Sub' ? negated(row) : row);
+    return this.#normalise(a, { epsilon: 0, center: true, scale: false }, weightsOf({ beta, ...statistics }));
+  }
+
+  #rescale(x: FileValue, scale: number, offset: number): FileValue {
+    return this.#add('Rescaling', 'rescale', { scale, offset }, [x], x.shape);
+  }
+
+  #activation(x: FileValue, activation: string): FileValue {
+    return this.#add('Activation', activation.replace('_', '-'), { activation }, [x], x.shape);
+  }
+
+  #add(className: string, suffix: string, config: Json, inputs: readonly FileValue[], shape: readonly Dim[], weights: KerasNode['weights'] = []): FileValue {
+    const key = weights.length > 0 ? JSON.stringify([className, config, weights.map(([role, { tensor }]) => [role, this.#numberOf(tensor)])]) : null;
+    const known = key === null ? undefined : this.#shared.get(key);
+    if (known) {
+      known.calls.push(inputs);
+      return { node: known, call: known.calls.length - 1, shape };
+    }
+    const node: KerasNode = { name: '', suffix, className, config, calls: [inputs], weights };
+    this.#nodes.push(node);
+    this.#unnamed.push(node);
+    if (key !== null) this.#shared.set(key, node);
+    return { node, call: 0, shape };
+  }
+
+  #numberOf(tensor: Tensor): number {
+    const known = this.#tensorNumbers.get(tensor);
+    if (known !== undefined) return known;
+    this.#tensorNumbers.set(tensor, this.#tensorNumbers.size);
+    return this.#tensorNumbers.size - 1;
+  }
+}
+
+function weightsOf(weights: Readonly<Record<string, FileWeight | null>>): [string, FileWeight][] {
+  return Object.entries(weights).filter((entry): entry is [string, FileWeight] => entry[1] !== null);
+}
+
+interface Window {
+  readonly window: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly padding: 'same' | 'valid';
+}
+
+/** Spatial sizes behind a convolution or pooling. */
+export function windowedShape(spatial: readonly Dim[], { window, strides, dilations, padding }: Window): Dim[] {
+  return spatial.map((size, axis) => {
+    if (typeof size === 'string') return size;
+    const extent = (window[axis]! - 1) * dilations[axis]! + 1;
+    return padding === 'same' ? Math.ceil(size / strides[axis]!) : Math.floor((size - extent) / strides[axis]!) + 1;
+  });
+}
+
+/** Spatial sizes behind a transposed convolution without padding. */
+export function transposedShape(spatial: readonly Dim[], window: readonly number[], strides: readonly number[]): Dim[] {
+  return spatial.map((size, axis) => (typeof size === 'string' ? size : (size - 1) * strides[axis]! + Math.max(window[axis]!, strides[axis]!)));
+}
+
+/** One value for each channel; a single one serves them all. */
+function repeatTo(tensor: Tensor, channels: number): Tensor {
+  const row = reshape(tensor, [elementCount(tensor.shape)]);
+  if (row.shape[0] === channels) return row;
+  return { ...row, shape: [channels], walk: { ...row.walk, axes: [[{ size: channels, stride: 0 }]] } };
+}
+
+function filled(count: number, value: number): Tensor {
+  const one = float32Tensor('constant', [1], [value], { file: 'weighbridge' });
+  return repeatTo(one, count);
+}
+
+/** Flips the sign bit of little-endian floats, whatever their width. */
+function negated(tensor: Tensor): Tensor {
+  const bytes = { float64: 8, float32: 4, float16: 2, bfloat16: 2 }[tensor.dtype as string];
+  if (bytes === undefined) throw inexpressible(`subtracting a constant of ${tensor.dtype}`);
+  return withStage(tensor, {
+    dtype: tensor.dtype,
+    apply(input) {
+      for (let at = bytes - 1; at < input.byteLength; at += bytes) input[at]! ^= 0x80;
+      return input;
+    },
+  });
+}

@@ -1,0 +1,362 @@
+/** How each operator of the layer map is made from a target's operations, and in which order its values lie. */
+import type { Dim, Layer } from '../../model/layer-map.js';
+import { permute, reshape, type Tensor } from '../../model/tensor.js';
+import type { Lowering } from './lowering.js';
+import { channelsLast, type Flattening, identity, type Placement, sameOrder, toFileOrder } from './placement.js';
+import { type FileValue, type FileWeight, knownSize, type Margins } from './target.js';
+import { averagePool, conv, convTranspose, maxPool, placedLast } from './windows.js';
+
+export type Rule = (layer: Layer, lowering: Lowering) => Placement;
+
+const numbers = (layer: Layer, name: string): readonly number[] => layer.attributes[name] as readonly number[];
+
+const plain = (value: FileValue): Placement => ({ kind: 'axes', value, order: identity(value.shape.length) });
+
+/** The placement of something that leaves every element where it is. */
+const inPlace = (place: Placement, value: FileValue): Placement => ({ ...place, value });
+
+const front = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+/** A value whose axes are where they are, whatever their order. */
+function withAxes(value: string, lowering: Lowering): { value: FileValue; order: readonly number[] } {
+  const place = lowering.place(value);
+  if (place.kind === 'axes') return place;
+  const order = place.kind === 'squeezed' ? channelsLast(place.rank) : identity(2);
+  return { value: lowering.inOrder(value, order), order };
+}
+
+const unary: Rule = (layer, lowering) => {
+  const place = lowering.place(layer.inputs[0]!);
+  return inPlace(place, lowering.target.unary(place.value, layer.op, layer.attributes as Readonly<Record<string, number>>));
+};
+
+const alias: Rule = (layer, lowering) => lowering.place(layer.inputs[0]!);
+
+/** A dense layer's input, and its kernel [out, in] with the columns in the order that the input has in the file. */
+function features(layer: Layer, lowering: Lowering): { x: FileValue; flattening: Flattening | null } {
+  const place = lowering.place(layer.inputs[0]!);
+  if (place.kind === 'flattened') return { x: place.value, flattening: place };
+  return { x: lowering.plain(layer.inputs[0]!), flattening: null };
+}
+
+const formName = (word: string, flattening: Flattening | null): string =>
+  flattening ? `${word} after [${flattening.sizes}] in order [${flattening.order}]` : word;
+
+const gemm: Rule = (layer, lowering) => {
+  const { x, flattening } = features(layer, lowering);
+  const kernel = lowering.weight(layer, 'kernel', 'kernel', formName('in out', flattening), (tensor) =>
+    permute(flattening ? toFileOrder(tensor, 1, flattening) : tensor, [1, 0]),
+  );
+  const bias = layer.weights.bias ? lowering.weight(layer, 'bias', 'bias', 'plain') : null;
+  return plain(lowering.target.dense(x, kernel, bias));
+};
+
+const matMul: Rule = (layer, lowering) => {
+  const [a, b] = layer.inputs;
+  const rank = lowering.shape(a!).length;
+  if (!layer.weights.kernel) return plain(lowering.target.matMul(lowering.plain(a!), lowering.plain(b!)));
+  if (lowering.place(a!).kind === 'flattened') {
+    const { x, flattening } = features(layer, lowering);
+    const kernel = lowering.weight(layer, 'kernel', 'kernel', formName('plain', flattening), (tensor) => toFileOrder(tensor, 0, flattening!));
+    return plain(lowering.target.dense(x, kernel, null));
+  }
+  const found = withAxes(a!, lowering);
+  const order = found.order.at(-1) === rank - 1 ? found.order : identity(rank);
+  const value = lowering.target.dense(lowering.inOrder(a!, order), lowering.weight(layer, 'kernel', 'kernel', 'plain'), null);
+  return { kind: 'axes', value, order };
+};
+
+const gather: Rule = (layer, lowering) => plain(lowering.target.gather(lowering.plain(layer.inputs[0]!), lowering.weight(layer, 'table', 'kernel', 'plain')));
+
+const batchNormalization: Rule = (layer, lowering) => {
+  const place = lowering.place(layer.inputs[0]!);
+  const flattening = place.kind === 'flattened' ? place : null;
+  const weight = (role: string) =>
+    lowering.weight(layer, role, 'other', formName('plain', flattening), (tensor) => (flattening ? toFileOrder(tensor, 0, flattening) : tensor));
+  const weights = { scale: weight('scale'), bias: weight('bias'), mean: weight('mean'), variance: weight('variance') };
+  const epsilon = layer.attributes.epsilon as number;
+  if (flattening) return inPlace(place, lowering.target.normalise(place.value, weights, epsilon));
+  return placedLast(lowering.target.normalise(lowering.last(layer.inputs[0]!), weights, epsilon));
+};
+
+const lrn: Rule = (layer, lowering) => {
+  const { size, alpha, beta, bias } = layer.attributes as Readonly<Record<string, number>>;
+  if (size! % 2 === 0) lowering.decline(`an LRN over ${size} channels; TensorFlow.js has as many neighbours on both sides`);
+  const x = lowering.last(layer.inputs[0]!);
+  return placedLast(lowering.target.localResponse(x, { radius: (size! - 1) / 2, bias: bias!, alpha: alpha! / size!, beta: beta! }));
+};
+
+/** A tensor that broadcasts to a value of `rank` axes, with as many axes, in the file's order. */
+function broadcast(tensor: Tensor, rank: number, order: readonly number[]): Tensor {
+  const full = reshape(tensor, [...new Array(rank - tensor.shape.length).fill(1), ...tensor.shape]);
+  return permute(full, order);
+}
+
+/** A weight that broadcasts to the value, and the value in an order in which it can. */
+function operand(layer: Layer, role: string, lowering: Lowering): { place: Placement; weight: FileWeight } {
+  const [input] = layer.inputs;
+  const tensor = layer.weights[role]!;
+  const rank = Math.max(lowering.shape(input!).length, tensor.shape.length);
+  const place = lowering.place(input!);
+  if (place.kind === 'flattened' && rank === 2) {
+    const isOne = tensor.shape.every((size) => size === 1);
+    const change = (own: Tensor) => broadcast(isOne ? own : toFileOrder(own, own.shape.length - 1, place), 2, [0, 1]);
+    if (isOne || tensor.shape.slice(0, -1).every((size) => size === 1))
+      return { place, weight: lowering.weight(layer, role, 'other', formName('operand', place), change) };
+  }
+  const { order } = rank > lowering.shape(input!).length ? { order: identity(lowering.shape(input!).length) } : withAxes(input!, lowering);
+  const value = lowering.inOrder(input!, order);
+  const full = rank > order.length ? identity(rank) : order;
+  const weight = lowering.weight(layer, role, 'other', `operand [${full}]`, (own) => broadcast(own, rank, full));
+  return { place: { kind: 'axes', value, order: full }, weight };
+}
+
+const pRelu: Rule = (layer, lowering) => {
+  const { place, weight } = operand(layer, 'slope', lowering);
+  if (weight.tensor.shape.length !== place.value.shape.length || weight.tensor.shape[0] !== 1)
+    lowering.decline(`a slope of the shape [${layer.weights.slope!.shape}], which reaches into the batch`);
+  const slope = {
+    ...weight,
+    tensor: lowering.weight(layer, 'slope', 'other', `slope ${weight.tensor.shape}`, () => reshape(weight.tensor, weight.tensor.shape.slice(1))).tensor,
+  };
+  return inPlace(place, lowering.target.slope(place.value, slope));
+};
+
+/** Values with as many axes, in one order: that of the first one that has the most. */
+function common(values: readonly string[], lowering: Lowering): { values: FileValue[]; place: Placement } {
+  const places = values.map((value) => lowering.place(value));
+  const [first] = places;
+  const isAlike = places.every(
+    (place) => place.kind === 'flattened' && first!.kind === 'flattened' && sameOrder(place.order, first!.order) && sameOrder(place.sizes, first!.sizes),
+  );
+  if (isAlike) return { values: places.map(({ value }) => value), place: first! };
+  const ranks = values.map((value) => lowering.shape(value).length);
+  const rank = Math.max(...ranks);
+  const widest = values[ranks.indexOf(rank)]!;
+  const order = ranks.every((other) => other === rank) ? withAxes(widest, lowering).order : identity(rank);
+  const turned = values.map((value, i) => {
+    if (ranks[i] === rank) return lowering.inOrder(value, order);
+    const shape: readonly Dim[] = [...new Array<Dim>(rank - ranks[i]!).fill(1), ...lowering.shape(value)];
+    return lowering.target.reshape(lowering.plain(value), shape);
+  });
+  return { values: turned, place: { kind: 'axes', value: turned[0]!, order } };
+}
+
+/** The map's shape of what a layer makes, in the file's order. */
+function madeShape(layer: Layer, place: Placement, lowering: Lowering): readonly Dim[] {
+  const shape = lowering.shape(layer.outputs[0]!);
+  return place.kind === 'axes' ? place.order.map((axis) => shape[axis]!) : shape;
+}
+
+const binary: Rule = (layer, lowering) => {
+  if (layer.weights.operand) {
+    const { place, weight } = operand(layer, 'operand', lowering);
+    return inPlace(place, lowering.target.withOperand(layer.op, place.value, weight, madeShape(layer, place, lowering)));
+  }
+  const { values, place } = common(layer.inputs, lowering);
+  return inPlace(place, lowering.target.binary(layer.op, values[0]!, values[1]!, madeShape(layer, place, lowering)));
+};
+
+const variadic: Rule = (layer, lowering) => {
+  if (layer.inputs.length === 1) return alias(layer, lowering);
+  const { values, place } = common(layer.inputs, lowering);
+  const op = layer.op === 'Sum' ? 'Add' : layer.op;
+  const made = values.reduce((a, b) => lowering.target.binary(op, a, b, broadcastShape(a.shape, b.shape)));
+  return inPlace(place, made);
+};
+
+function broadcastShape(a: readonly Dim[], b: readonly Dim[]): Dim[] {
+  return a.map((size, axis) => (size === 1 ? b[axis]! : size));
+}
+
+function softmax(isLog: boolean): Rule {
+  return (layer, lowering) => {
+    const [input] = layer.inputs;
+    const rank = lowering.shape(input!).length;
+    const axis = front(layer.attributes.axis as number, rank);
+    const { order } = withAxes(input!, lowering);
+    const wanted = order.at(-1) === axis ? order : [...order.filter((other) => other !== axis), axis];
+    return { kind: 'axes', value: lowering.target.softmax(lowering.inOrder(input!, wanted), isLog), order: wanted };
+  };
+}
+
+/** Means and maxima over some axes. */
+function reduceOver(layer: Layer, lowering: Lowering, kind: 'mean' | 'max' | 'sum', axes: readonly number[], keep: boolean): Placement {
+  const [input] = layer.inputs;
+  const shape = lowering.shape(input!);
+  const { target } = lowering;
+  const kept = identity(shape.length).filter((axis) => !axes.includes(axis));
+  if (target.reducesInPlace) {
+    const { value, order } = withAxes(input!, lowering);
+    const inFile = order.flatMap((axis, i) => (axes.includes(axis) ? [i] : []));
+    const made = target.reduce(value, kind, inFile, keep);
+    return { kind: 'axes', value: made, order: keep ? order : order.filter((axis) => !axes.includes(axis)).map((axis) => kept.indexOf(axis)) };
+  }
+  if (axes.includes(0)) lowering.decline('a reduction over the batch');
+  const order = [0, ...axes.toSorted((a, b) => a - b), ...kept.slice(1)];
+  const inFile = axes.map((_, i) => i + 1);
+  const made = target.reduce(lowering.inOrder(input!, order), kind, inFile, false);
+  if (!keep) return plain(made);
+  if (kept.length === 2 && kept[1] === 1) return { kind: 'squeezed', value: made, rank: shape.length };
+  return plain(target.reshape(made, lowering.shape(layer.outputs[0]!)));
+}
+
+function reduction(kind: 'mean' | 'max' | 'sum'): Rule {
+  return (layer, lowering) => {
+    const rank = lowering.shape(layer.inputs[0]!).length;
+    const axes = [...new Set(numbers(layer, 'axes').map((axis) => front(axis, rank)))];
+    return reduceOver(layer, lowering, kind, axes, layer.attributes.keepdims === 1);
+  };
+}
+
+function globalPool(kind: 'mean' | 'max'): Rule {
+  return (layer, lowering) => reduceOver(layer, lowering, kind, identity(lowering.shape(layer.inputs[0]!).length).slice(2), true);
+}
+
+const flatten: Rule = (layer, lowering) => {
+  const [input] = layer.inputs;
+  const rank = lowering.shape(input!).length;
+  const axis = front(layer.attributes.axis as number, rank);
+  if (axis !== 1) return plain(lowering.target.reshape(lowering.plain(input!), lowering.shape(layer.outputs[0]!)));
+  return flattened(input!, lowering);
+};
+
+/** [batch, features] of a value. */
+function flattened(input: string, lowering: Lowering): Placement {
+  const place = lowering.place(input);
+  const shape = lowering.shape(input);
+  if (shape.length === 2) return place;
+  if (place.kind === 'squeezed') return plain(place.value);
+  const { value, order } = withAxes(input, lowering);
+  const sizes = value.shape.slice(1).map(knownSize);
+  const moving = order.filter((axis) => axis !== 0 && shape[axis] !== 1);
+  const isSorted = moving.every((axis, i) => i === 0 || axis > moving[i - 1]!);
+  if (order[0] !== 0 || sizes.includes(null)) return plain(lowering.target.flatten(lowering.plain(input)));
+  const made = lowering.target.flatten(value);
+  if (isSorted) return plain(made);
+  return { kind: 'flattened', value: made, sizes: sizes as number[], order: order.slice(1).map((axis) => axis - 1) };
+}
+
+const reshapeRule: Rule = (layer, lowering) => {
+  const [input] = layer.inputs;
+  const from = lowering.shape(input!);
+  const to = lowering.shape(layer.outputs[0]!);
+  if (from.length === to.length && from.every((size, axis) => size === to[axis])) return alias(layer, lowering);
+  if (to.length === 2 && from.length > 2 && to[0] === from[0]) return flattened(input!, lowering);
+  return plain(lowering.target.reshape(lowering.plain(input!), to));
+};
+
+const transpose: Rule = (layer, lowering) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const perm = numbers(layer, 'perm');
+  return { kind: 'axes', value, order: order.map((axis) => perm.indexOf(axis)) };
+};
+
+const concat: Rule = (layer, lowering) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  if (layer.inputs.length === 1) return { kind: 'axes', value, order };
+  const axis = front(layer.attributes.axis as number, order.length);
+  const values = layer.inputs.map((input) => lowering.inOrder(input, order));
+  return { kind: 'axes', value: lowering.target.concat(values, order.indexOf(axis)), order };
+};
+
+const pad: Rule = (layer, lowering) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const pads = numbers(layer, 'pads');
+  const margins: Margins = order.map((axis) => [pads[axis]!, pads[axis + order.length]!]);
+  if (margins.every(([before, after]) => before === 0 && after === 0)) return { kind: 'axes', value, order };
+  const made = lowering.target.pad(value, margins, layer.attributes.mode as string, layer.attributes.value as number);
+  return { kind: 'axes', value: made, order };
+};
+
+const slice: Rule = (layer, lowering) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const axes = numbers(layer, 'axes').map((axis) => front(axis, order.length));
+  const made = axes.reduce((x, axis, i) => {
+    const inFile = order.indexOf(axis);
+    const size = knownSize(x.shape[inFile]);
+    if (size === null) return lowering.decline(`a slice of an axis of free size ("${x.shape[inFile]}")`);
+    const clamp = (at: number) => Math.max(0, Math.min(size, at < 0 ? at + size : at));
+    const [start, end] = [clamp(numbers(layer, 'starts')[i]!), clamp(numbers(layer, 'ends')[i]!)];
+    return start === 0 && end === size ? x : lowering.target.slice(x, inFile, start, end);
+  }, value);
+  return { kind: 'axes', value: made, order };
+};
+
+const resize: Rule = (layer, lowering) => {
+  const { mode, coordinate_transformation_mode: coordinates, nearest_mode: rounding } = layer.attributes as Readonly<Record<string, string>>;
+  const scales = numbers(layer, 'scales');
+  const x = lowering.last(layer.inputs[0]!);
+  const factors = channelsLast(scales.length)
+    .slice(1, -1)
+    .map((axis) => scales[axis]!);
+  if (scales[0] !== 1 || scales[1] !== 1) lowering.decline('a resize of the batch or the channels');
+  if (!factors.every((factor) => Number.isInteger(factor) && factor >= 1)) lowering.decline(`a resize by [${factors}], which are no whole factors`);
+  const halfPixel = coordinates === 'half_pixel' || coordinates === 'pytorch_half_pixel';
+  if (mode === 'nearest') {
+    // For whole factors the centre of each new pixel lies within the old one, whichever way it is rounded.
+    if (!(halfPixel && rounding!.startsWith('round')) && !(coordinates === 'asymmetric' && rounding === 'floor'))
+      lowering.decline(`nearest neighbours by ${coordinates} and ${rounding}`);
+    return placedLast(lowering.target.resize(x, factors, 'nearest', 'asymmetric'));
+  }
+  if (mode !== 'linear') lowering.decline(`interpolation ${mode}`);
+  // PyTorch's half pixels differ from ONNX's only where one pixel is made.
+  const sampling = halfPixel ? 'half-pixel' : coordinates === 'align_corners' ? 'corners' : coordinates === 'asymmetric' ? 'asymmetric' : null;
+  if (sampling === null) return lowering.decline(`interpolation by ${coordinates}`);
+  return placedLast(lowering.target.resize(x, factors, 'bilinear', sampling));
+};
+
+export const RULES: Readonly<Record<string, Rule>> = {
+  Conv: conv,
+  ConvTranspose: convTranspose,
+  Gemm: gemm,
+  MatMul: matMul,
+  BatchNormalization: batchNormalization,
+  Gather: gather,
+  ...Object.fromEntries(
+    [
+      ...['Relu', 'LeakyRelu', 'ThresholdedRelu', 'Elu', 'Selu', 'Sigmoid', 'HardSigmoid', 'Tanh', 'Softplus', 'Softsign'],
+      ...['Erf', 'Exp', 'Log', 'Abs', 'Neg', 'Sqrt', 'Clip'],
+    ].map((op) => [op, unary]),
+  ),
+  PRelu: pRelu,
+  Identity: alias,
+  Softmax: softmax(false),
+  LogSoftmax: softmax(true),
+  LRN: lrn,
+  MaxPool: maxPool,
+  AveragePool: averagePool,
+  GlobalAveragePool: globalPool('mean'),
+  GlobalMaxPool: globalPool('max'),
+  Flatten: flatten,
+  Reshape: reshapeRule,
+  Transpose: transpose,
+  Concat: concat,
+  ...Object.fromEntries(['Add', 'Sub', 'Mul', 'Div', 'Pow'].map((op) => [op, binary])),
+  ...Object.fromEntries(['Max', 'Min', 'Sum'].map((op) => [op, variadic])),
+  ReduceMean: reduction('mean'),
+  ReduceMax: reduction('max'),
+  ReduceSum: reduction('sum'),
+  Pad: pad,
+  Slice: slice,
+  Resize: resize,
+};
+
+/** Never below zero, so that a zero beside it cannot be a maximum. */
+const NON_NEGATIVE: ReadonlySet<string> = new Set(['Relu', 'Sigmoid', 'HardSigmoid', 'Softplus', 'Exp', 'Abs', 'Sqrt', 'Softmax']);
+/** Not below zero where what they take is not. */
+const KEEPS_SIGN: ReadonlySet<string> = new Set([
+  ...['Identity', 'LeakyRelu', 'Elu', 'Selu', 'Tanh', 'Softsign', 'Erf', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool'],
+  ...['Flatten', 'Reshape', 'Transpose', 'Concat', 'Max', 'Min', 'Sum', 'ReduceMean', 'ReduceMax', 'ReduceSum', 'Slice', 'Resize', 'LRN'],
+]);
+
+export function isNonNegative(layer: Layer, isInput: (value: string) => boolean): boolean {
+  const { op, attributes, inputs, weights } = layer;
+  if (NON_NEGATIVE.has(op)) return true;
+  const all = inputs.every(isInput);
+  if (KEEPS_SIGN.has(op)) return all;
+  if (op === 'Clip') return (attributes.min as number) >= 0 || (all && (attributes.max as number) >= 0);
+  if (op === 'ThresholdedRelu') return all || (attributes.alpha as number) >= 0;
+  if (op === 'Pad') return all && (attributes.mode !== 'constant' || (attributes.value as number) >= 0);
+  return ['Add', 'Mul', 'Div'].includes(op) && all && !weights.operand;
+}

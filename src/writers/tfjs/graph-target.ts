@@ -56,7 +56,7 @@ const ints = (values: readonly number[]): Attribute => ({ list: { i: values.map(
 const text = (value: string): Attribute => ({ s: btoa(value) });
 
 export class GraphTarget implements Target {
-  readonly reducesInPlace = true;
+  readonly anyOrder = true;
   readonly #nodes: GraphNode[] = [];
   readonly #names = new Names();
   readonly #inputs: GraphPort[] = [];
@@ -78,8 +78,12 @@ export class GraphTarget implements Target {
   }
 
   signature(): unknown {
-    const entries = (ports: readonly GraphPort[]) =>
-      Object.fromEntries(ports.map(({ port, value, dtype }) => [port.name, { name: `${value.node.name}:0`, dtype, tensorShape: tensorShape(value.shape) }]));
+    const entries = (ports: readonly GraphPort[]) => {
+      const keys = new Names();
+      return Object.fromEntries(
+        ports.map(({ port, value, dtype }) => [keys.take(port.name), { name: `${value.node.name}:0`, dtype, tensorShape: tensorShape(value.shape) }]),
+      );
+    };
     return { inputs: entries(this.#inputs), outputs: entries(this.#outputs) };
   }
 

@@ -60,7 +60,7 @@ const HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
 const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(b);
 
 export class LayersTarget implements Target {
-  readonly reducesInPlace = false;
+  readonly anyOrder = false;
   readonly #nodes: KerasNode[] = [];
   readonly #names = new Names();
   readonly #inputs: FileValue[] = [];

@@ -104,11 +104,20 @@ function operand(layer: Layer, role: string, lowering: Lowering): { place: Place
     if (isOne || tensor.shape.slice(0, -1).every((size) => size === 1))
       return { place, weight: lowering.weight(layer, role, 'other', formName('operand', place), change) };
   }
-  const { order } = rank > lowering.shape(input!).length ? { order: identity(lowering.shape(input!).length) } : withAxes(input!, lowering);
+  const order = operandOrder(input!, tensor, rank, lowering);
   const value = lowering.inOrder(input!, order);
   const full = rank > order.length ? identity(rank) : order;
   const weight = lowering.weight(layer, role, 'other', `operand [${full}]`, (own) => broadcast(own, rank, full));
   return { place: { kind: 'axes', value, order: full }, weight };
+}
+
+function operandOrder(input: string, { shape }: Tensor, rank: number, lowering: Lowering): readonly number[] {
+  const own = lowering.shape(input).length;
+  if (rank > own) return identity(own);
+  const { order } = withAxes(input, lowering);
+  const moving = shape.flatMap((size, axis) => (size === 1 ? [] : [axis + rank - shape.length]));
+  if (lowering.target.anyOrder || moving.length !== 1 || order.at(-1) === moving[0]) return order;
+  return [...order.filter((axis) => axis !== moving[0]), moving[0]!];
 }
 
 const pRelu: Rule = (layer, lowering) => {
@@ -186,7 +195,7 @@ function reduceOver(layer: Layer, lowering: Lowering, kind: 'mean' | 'max' | 'su
   const shape = lowering.shape(input!);
   const { target } = lowering;
   const kept = identity(shape.length).filter((axis) => !axes.includes(axis));
-  if (target.reducesInPlace) {
+  if (target.anyOrder) {
     const { value, order } = withAxes(input!, lowering);
     const inFile = order.flatMap((axis, i) => (axes.includes(axis) ? [i] : []));
     const made = target.reduce(value, kind, inFile, keep);

@@ -102,8 +102,8 @@ export interface Target {
   /** What fills the margin around a maximum's windows: it must never win. */
   padForMaximum(x: FileValue, margins: Margins, isNonNegative: boolean): FileValue;
   reduce(x: FileValue, kind: 'mean' | 'max' | 'sum', axes: readonly number[], keep: boolean): FileValue;
-  /** Whether `reduce` keeps axes where they are, so that any order will do. */
-  readonly reducesInPlace: boolean;
+  /** Whether reductions and constants work along any axis; else reduced axes come behind the batch, and a constant's axis last. */
+  readonly anyOrder: boolean;
   softmax(x: FileValue, isLog: boolean): FileValue;
   unary(x: FileValue, op: string, attributes: Readonly<Record<string, number>>): FileValue;
   /** @param slope broadcasts to x without its batch */

@@ -174,9 +174,12 @@ export function convTranspose(layer: Layer, lowering: Lowering): Placement {
   const pads = numbers(layer, 'pads');
   const begin = square(pads.slice(0, rank), 0);
   const end = square(pads.slice(rank), 0);
-  // TensorFlow fills up to a whole stride; what is too much is cut off.
-  const cut = window.map((size, axis) => [begin[axis]!, Math.max(strides[axis]! - size, 0) + end[axis]! - extra[axis]!] as const);
-  if (cut.some(([, after]) => after < 0)) lowering.decline('its output_padding is larger than its padding');
+  // TensorFlow fills up to a whole stride. What is too much is cut off; what is missing comes from a row of zeros more.
+  const surplus = window.map((size, axis) => Math.max(strides[axis]! - size, 0) + end[axis]! - extra[axis]!);
+  const rows = surplus.map((amount, axis) => Math.ceil(Math.max(-amount, 0) / strides[axis]!));
+  const cut = surplus.map((amount, axis) => [begin[axis]!, amount + rows[axis]! * strides[axis]!] as const);
+  const zeros = rows.map((count) => [0, count] as const);
+  if (rows.some((count) => count > 0)) x = target.pad(x, withChannels(zeros), 'constant', 0);
   const group = layer.attributes.group as number;
   const [inAll, out] = kernel.shape as [number, number];
   const inGroup = inAll / group;

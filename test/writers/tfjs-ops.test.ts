@@ -1,0 +1,258 @@
+/** Every operator that a TensorFlow.js form can express gives there what the reference evaluator computes; the others are declined. */
+import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import type { Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
+import { inferShapes, makeLayer, OPS } from '../../src/model/ops.js';
+import { toChannelsLast } from '../../src/model/ports.js';
+import { permuteArray } from '../../src/verify/array.js';
+import type { NdArray } from '../../src/verify/engine.js';
+import { referenceSession } from '../../src/verify/reference/session.js';
+import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';
+import type { Run } from '../run-onnx.js';
+import { runTfjs } from '../run-tfjs.js';
+import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase, weight } from './onnx-cases.js';
+
+const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
+
+/** What layers cannot say, by title; graphs can say all of it. */
+const NOT_AS_LAYERS = new Set([
+  ...['Erf', 'Exp', 'Log', 'Sqrt', 'Pow', 'LRN', 'Div', 'Div of two values', 'Clip, upper bound only', 'Clip, lower bound only'],
+  // Padding with other than zeros; maxima and means whose padding is not that of SAME; values whose batches differ.
+  ...['Pad', 'Pad, reflected', 'Pad, edge', 'Resize, linear', 'MaxPool', 'AveragePool', 'Max', 'Min', 'Sum'],
+]);
+
+const MORE_CASES: readonly OpCase[] = [
+  entry(
+    'Conv',
+    [[2, 4, 9, 8]],
+    { strides: [2, 2], dilations: [2, 1], pads: [1, 1, 1, 1] },
+    { kernel: weight('k', [3, 4, 3, 3]) },
+    'Conv, strides and dilations',
+  ),
+  entry('Conv', [[2, 4, 9, 8]], { group: 2, pads: [1, 1, 1, 1] }, { kernel: weight('k', [6, 2, 3, 3]), bias: weight('b', [6]) }, 'Conv, two groups'),
+  entry(
+    'Conv',
+    [[2, 4, 9, 8]],
+    { group: 4, strides: [2, 2], auto_pad: 'SAME_UPPER' },
+    { kernel: weight('k', [8, 1, 3, 3]), bias: weight('b', [8]) },
+    'Conv, depthwise',
+  ),
+  entry('Conv', [[2, 4, 9, 8]], { group: 4, dilations: [2, 2] }, { kernel: weight('k', [4, 1, 3, 3]) }, 'Conv, depthwise and dilated'),
+  entry('Conv', [[2, 4, 9]], { group: 4, strides: [2], pads: [2, 1] }, { kernel: weight('k', [4, 1, 3]) }, 'Conv, depthwise over a line'),
+  entry(
+    'Conv',
+    [[2, 4, 9]],
+    { dilations: [2], auto_pad: 'SAME_LOWER' },
+    { kernel: weight('k', [5, 4, 2]), bias: weight('b', [5]) },
+    'Conv over a line, SAME_LOWER',
+  ),
+  entry('Conv', [[1, 2, 5, 6, 4]], { pads: [1, 0, 2, 0, 1, 1] }, { kernel: weight('k', [3, 2, 2, 3, 3]), bias: weight('b', [3]) }, 'Conv over a volume'),
+  entry('Conv', [[1, 2, 6, 6, 4]], { strides: [2, 2, 2], auto_pad: 'SAME_UPPER' }, { kernel: weight('k', [3, 2, 3, 3, 3]) }, 'Conv over a volume, SAME_UPPER'),
+  entry(
+    'ConvTranspose',
+    [[2, 4, 3, 4]],
+    { strides: [3, 2], group: 2 },
+    { kernel: weight('k', [4, 2, 2, 3]), bias: weight('b', [4]) },
+    'ConvTranspose, groups, stride beyond the kernel',
+  ),
+  entry(
+    'ConvTranspose',
+    [[2, 3, 4]],
+    { strides: [2], pads: [1, 1], output_padding: [1] },
+    { kernel: weight('k', [3, 2, 4]), bias: weight('b', [2]) },
+    'ConvTranspose over a line',
+  ),
+  entry('BatchNormalization', [[2, 3]], {}, statistics(3), 'BatchNormalization of features'),
+  entry('BatchNormalization', [[2, 3, 4]], {}, statistics(3), 'BatchNormalization of a line'),
+  entry('BatchNormalization', [[2, 3, 2, 3, 2]], {}, statistics(3), 'BatchNormalization of a volume'),
+  entry('MaxPool', [[2, 3, 7]], { kernel_shape: [3], strides: [2], pads: [0, 0], dilations: [1] }, {}, 'MaxPool over a line'),
+  entry(
+    'MaxPool',
+    [[1, 2, 5, 4, 6]],
+    { kernel_shape: [2, 2, 2], strides: [2, 2, 2], pads: [0, 0, 0, 0, 0, 0], dilations: [1, 1, 1] },
+    {},
+    'MaxPool over a volume',
+  ),
+  entry('AveragePool', [[1, 2, 5, 4, 6]], { kernel_shape: [2, 2, 3], strides: [2, 2, 2], auto_pad: 'SAME_UPPER' }, {}, 'AveragePool over a volume, SAME_UPPER'),
+  entry('GlobalAveragePool', [[2, 3, 4]], {}, {}, 'GlobalAveragePool of a line'),
+  entry('GlobalMaxPool', [[2, 3, 2, 4, 3]], {}, {}, 'GlobalMaxPool of a volume'),
+  entry('Elu', [[2, 3, 4, 5]], { alpha: 1 }, {}, 'Elu, alpha 1'),
+  entry('Selu', [[2, 3, 4, 5]], { alpha: 1.2, gamma: 0.7 }, {}, 'Selu, other constants'),
+  entry('HardSigmoid', [[2, 3, 4, 5]], { alpha: 1 / 6, beta: 0.5 }, {}, 'HardSigmoid, slope of 1/6'),
+  entry('Clip', [[2, 3, 4, 5]], { min: 0, max: 1.5 }, {}, 'Clip from zero'),
+  entry('PRelu', [[2, 3, 4, 5]], {}, { slope: weight('slope', [3, 4, 5]) }, 'PRelu, a slope for each element'),
+  entry('Softmax', [[2, 3, 4, 5]], { axis: 2 }, {}, 'Softmax along a line'),
+  entry('Softmax', [[2, 3]], { axis: -1 }, {}, 'Softmax of features'),
+  entry('LogSoftmax', [[2, 3, 4, 5]], { axis: 1 }, {}, 'LogSoftmax along channels'),
+  entry('Add', [[2, 3, 4, 5]], {}, { operand: weight('one', [1], [0.7]) }, 'Add, one constant'),
+  entry('Mul', [[2, 6]], {}, { operand: weight('row', [6]) }, 'Mul of features'),
+  entry('Concat', [[2, 3, 4, 5], [2, 3, 4, 2], [2, 3, 4, 1]], { axis: 3 }, {}, 'Concat along a line'), // biome-ignore format: one case, one line
+  entry('Slice', [[2, 6, 4, 5]], { starts: [1, 1], ends: [-1, 4], axes: [1, 2] }, {}, 'Slice of channels and rows'),
+  entry('Pad', [[2, 3, 4, 5]], { pads: [0, 1, 2, 0, 0, 1, 0, -1] }, {}, 'Pad of channels, cut of columns'),
+  entry('Reshape', [[2, 3, 4, 5]], { shape: [0, 5, 12] }, {}, 'Reshape of a picture'),
+  entry('Transpose', [[2, 3, 4, 5]], { perm: [0, 3, 1, 2] }, {}, 'Transpose to another picture'),
+  entry('MatMul', [[2, 3, 4, 5]], {}, { kernel: weight('rows', [5, 2]) }, 'MatMul of a picture'),
+  entry('Resize', [[2, 3, 4]], { scales: [1, 1, 2] }, {}, 'Resize of a line'),
+  entry('ReduceMean', [[2, 3, 4, 5]], { axes: [1, 3] }, {}, 'ReduceMean over channels and columns'),
+];
+
+function entry(op: string, inputs: OpCase['inputs'], attributes: OpCase['attributes'], weights: OpCase['weights'], title: string): OpCase {
+  return { title, op, inputs, attributes, weights };
+}
+
+function statistics(channels: number): OpCase['weights'] {
+  const positive = noise(channels, 3).map((value) => Math.abs(value) + 0.5);
+  return { scale: weight('s', [channels]), bias: weight('b', [channels]), mean: weight('m', [channels]), variance: weight('v', [channels], positive) };
+}
+
+const LAYOUTS: Readonly<Record<number, Layout>> = { 3: 'ncw', 4: 'nchw', 5: 'ncdhw' };
+
+/** Ports with channels, which the files have last. */
+function withChannels(map: LayerMap): LayerMap {
+  const port = <T extends LayerMap['inputs'][number]>(own: T): T => ({ ...own, layout: LAYOUTS[own.shape.length] ?? 'other' });
+  return { ...map, inputs: map.inputs.map(port), outputs: map.outputs.map(port) };
+}
+
+function channelsLast(array: NdArray, layout: Layout): NdArray {
+  return layout === 'other' ? array : permuteArray(array, toChannelsLast(array.shape.length));
+}
+
+/** The largest difference of any value from what the reference evaluator gives, relative to the output's scale. */
+async function difference(writer: typeof tfjs, map: LayerMap, inputs: readonly Run[]): Promise<number> {
+  const sink = memorySink();
+  await writer.write(map, sink, 'model.json', OPTIONS);
+  await sink.commit();
+  const feeds = inputs.map((input, i) => channelsLast(input, map.inputs[i]!.layout) as Run);
+  const actual = await runTfjs(writer.name as 'tfjs', sink.files, feeds);
+  const session = await referenceSession(map);
+  const made = await session.run(new Map(inputs.map((input, i) => [map.inputs[i]!.name, input])));
+  const expected = map.outputs.map(({ name, layout }) => channelsLast(made.get(name)!, layout));
+  expect(actual.map(({ shape }) => shape)).toEqual(expected.map(({ shape }) => shape));
+  return Math.max(
+    ...expected.map(({ data }, i) => {
+      const scale = Math.max(...Array.from(data as Float64Array, Math.abs), 1e-3);
+      return Math.max(...actual[i]!.data.map((value, k) => Math.abs(value - Number(data[k])) / scale));
+    }),
+  );
+}
+
+const CASES = [...OP_CASES, ...MORE_CASES];
+
+it('has a case for every operator', () => {
+  const covered = new Set(CASES.map(({ op }) => op));
+  expect(Object.keys(OPS).filter((op) => !covered.has(op))).toEqual([]);
+});
+
+it('knows titles of cases only', () => {
+  expect([...NOT_AS_LAYERS].filter((title) => !CASES.some((case_) => case_.title === title))).toEqual([]);
+});
+
+describe.each([tfjs, tfjsGraph])('$name', (writer) => {
+  describe.each(['as it is', 'with channels'])('%s', (kind) => {
+    it.each(CASES)('$title', async (case_) => {
+      const map = kind === 'with channels' ? withChannels(caseMap(case_)) : caseMap(case_);
+      const obstacles = writer.check(map, OPTIONS);
+      if (writer === tfjs && NOT_AS_LAYERS.has(case_.title)) {
+        expect(obstacles).toMatchObject([{ kind: 'unsupported', place: { layer: 'one' } }]);
+        await expect(writer.write(map, memorySink(), 'model.json', OPTIONS)).rejects.toMatchObject({ kind: 'unsupported' });
+        return;
+      }
+      expect(obstacles.map(({ message }) => message)).toEqual([]);
+      expect(await difference(writer, map, caseInputs(case_))).toBeLessThan(1e-5);
+    });
+  });
+});
+
+type Draft = readonly [op: string, inputs: readonly string[], attributes?: OpCase['attributes'], weights?: OpCase['weights']];
+
+/** Layers called a, b, c, ... which make values of their own names; the last one is the output, and so are those named. */
+function chain(drafts: readonly Draft[], outputs: readonly string[] = []): LayerMap {
+  const layers: Layer[] = drafts.map(([op, inputs, attributes = {}, weights = {}], i) => {
+    const name = 'abcdefghijklmnop'[i]!;
+    return makeLayer({ name, op, inputs, outputs: [name], attributes, weights });
+  });
+  const shapes = inferShapes(layers, new Map([['x', ['N', 3, 6, 5]]]));
+  const port = (value: string) => {
+    const shape = shapes.get(value)!;
+    return { name: `${value}-out`, value, dtype: 'float32' as const, shape, layout: 'other' as const };
+  };
+  return withChannels({
+    ...emptyMap,
+    inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 6, 5], layout: 'nchw' }],
+    outputs: [...outputs, layers.at(-1)!.name].map(port),
+    layers,
+  });
+}
+
+const conv3: Draft = ['Conv', ['x'], { pads: [1, 1, 1, 1] }, { kernel: weight('kernel', [4, 3, 3, 3]), bias: weight('bias', [4]) }];
+const dense = (features: number): Draft[3] => ({ kernel: weight('dense', [5, features]), bias: weight('b', [5]) });
+
+const CHAINS: Readonly<Record<string, LayerMap>> = {
+  'a dense layer behind a picture': chain([conv3, ['Flatten', ['a']], ['Gemm', ['b'], {}, dense(120)]]),
+  'what is done to features between picture and dense layer': chain([
+    conv3,
+    ['Flatten', ['a']],
+    ['Relu', ['b']],
+    ['BatchNormalization', ['c'], {}, statistics(120)],
+    ['Mul', ['d'], {}, { operand: weight('row', [120]) }],
+    ['PRelu', ['e'], {}, { slope: weight('slope', [120]) }],
+    ['Add', ['f', 'b']],
+    ['Gemm', ['g'], {}, dense(120)],
+  ]),
+  'features that are shown, and a softmax of them': chain([conv3, ['Flatten', ['a']], ['Softmax', ['b']]], ['b']),
+  'a matrix behind a picture': chain([conv3, ['Reshape', ['a'], { shape: [0, -1] }], ['MatMul', ['b'], {}, { kernel: weight('m', [120, 4]) }]]),
+  'two dense layers that share a picture and a weight': chain([
+    conv3,
+    ['Flatten', ['a']],
+    ['Gemm', ['b'], {}, { kernel: weight('shared', [5, 120]) }],
+    ['Relu', ['b']],
+    ['Gemm', ['d'], {}, { kernel: weight('other', [5, 120]) }],
+    ['Add', ['c', 'e']],
+  ]),
+  'a reshape of channels': chain([conv3, ['Reshape', ['a'], { shape: [0, 2, 60] }], ['Transpose', ['b'], { perm: [0, 2, 1] }]]),
+  'features in parts': chain([conv3, ['Flatten', ['a']], ['Slice', ['b'], { starts: [10], ends: [70], axes: [1] }], ['Gemm', ['c'], {}, dense(60)]]),
+  'features joined': chain([conv3, ['Flatten', ['a']], ['Flatten', ['x']], ['Concat', ['b', 'c'], { axis: 1 }]]),
+  'a transposed picture that goes on as a picture': chain([
+    conv3,
+    ['Transpose', ['a'], { perm: [0, 3, 2, 1] }],
+    ['Conv', ['b'], {}, { kernel: weight('k', [2, 5, 2, 2]) }],
+  ]),
+  'a gate over channels': chain([
+    conv3,
+    ['GlobalAveragePool', ['a']],
+    ['Conv', ['b'], {}, { kernel: weight('k', [4, 4, 1, 1]) }],
+    ['Sigmoid', ['c']],
+    ['Mul', ['a', 'd']],
+    ['GlobalMaxPool', ['e']],
+    ['Flatten', ['f']],
+    ['Gemm', ['g'], {}, dense(4)],
+  ]),
+  'means that are flattened and shown': chain([conv3, ['GlobalAveragePool', ['a']], ['Flatten', ['b']]], ['b']),
+  'a maximum with padding over what is not negative': chain([
+    conv3,
+    ['Relu', ['a']],
+    ['MaxPool', ['b'], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1], dilations: [1, 1] }],
+  ]),
+  branches: chain([
+    conv3,
+    ['MaxPool', ['x'], { kernel_shape: [3, 3], strides: [1, 1], auto_pad: 'SAME_UPPER', pads: [0, 0, 0, 0], dilations: [1, 1] }],
+    ['Concat', ['a', 'b', 'x'], { axis: 1 }],
+    ['Softmax', ['c'], { axis: 1 }],
+  ]),
+  'an output that is an input, and one that is shown twice': chain([conv3, ['Identity', ['x']]], ['a', 'a', 'x']),
+};
+
+describe.each([tfjs, tfjsGraph])('$name keeps order in', (writer) => {
+  it.each(Object.keys(CHAINS))('%s', async (title) => {
+    const map = CHAINS[title]!;
+    expect(writer.check(map, OPTIONS).map(({ message }) => message)).toEqual([]);
+    const shape = [2, 3, 6, 5];
+    expect(await difference(writer, map, [{ shape, data: Float32Array.from(noise(180, 7)) }])).toBeLessThan(1e-5);
+  });
+});
+
+it('lists all obstacles at once', () => {
+  const map = chain([conv3, ['Exp', ['a']], ['LRN', ['b'], { size: 5 }], ['Erf', ['c']], ['Flatten', ['d']], ['Gemm', ['e'], {}, dense(120)]]);
+  expect(tfjs.check(map, OPTIONS).map(({ place }) => place.layer)).toEqual(['b', 'c', 'd']);
+  expect(tfjsGraph.check(map, OPTIONS)).toEqual([]);
+});

@@ -62,16 +62,42 @@ export interface Engine {
   readonly name: string;
   /** Formats (reader and writer names) that it runs. */
   readonly formats: readonly string[];
-  /** What it computes on: the whole net, or it fails. */
+  /** What it computes on: the whole net, or it fails. Those on a GPU run in a process of their own (`EngineHost`). */
   readonly device: 'cpu' | 'gpu';
+  /** Taken only when it is named. */
+  readonly onRequest?: boolean;
   availability(): Promise<Availability>;
   open(model: EngineModel): Promise<Session>;
+}
+
+/**
+ * Runs engines where their crash, or their hanging, is an error and not the end. `weighbridge/node` has one, which starts a process
+ * for each engine.
+ */
+export interface EngineHost {
+  availability(engine: Engine): Promise<Availability>;
+  /** @throws ModelError 'engine' also when the engine's process crashes, hangs or ends, with what it said last */
+  open(engine: Engine, model: EngineModel): Promise<Session>;
+  /** Ends the processes. */
+  close(): Promise<void>;
 }
 
 /** What to run a file with; see `selectEngine`. */
 export interface EngineChoice {
   /** Name of an engine, to be used or to fail. */
   readonly engine?: string;
-  /** `gpu`: on a GPU or not at all. `auto`: a hardware GPU where there is one. `cpu` where left out. */
+  /**
+   * `gpu`: on a GPU or not at all; a software adapter will do, and is named as one. `auto`: on a hardware GPU where there is one, else
+   * on the CPU. The CPU where left out.
+   */
   readonly device?: 'auto' | 'cpu' | 'gpu';
+  /** Where engines on a GPU run; without one they are not used, for a driver's crash would take the program along. */
+  readonly host?: EngineHost;
+}
+
+/** Why an engine cannot run here whose packages did not load: 'not installed; npm install x', or what else it was. */
+export function missingPackage(error: unknown, install: string): string {
+  const [problem] = String(error instanceof Error ? error.message : error).split('\n');
+  const absent = (error as { code?: string } | null)?.code === 'ERR_MODULE_NOT_FOUND';
+  return `${absent ? 'not installed' : `does not load (${problem})`}; ${install}`;
 }

@@ -69,7 +69,7 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
   const { map, target } = conversion;
   const notes: string[] = [];
   const seed = options.golden || options.inputs ? null : (options.seed ?? DEFAULT_SEED);
-  const actual = await openActual(target, map, written, options);
+  const actual = await openActual(target, map, written, options, notes);
   try {
     const expected = await chooseWitness(conversion, { ...options, seed }, notes);
     try {
@@ -150,8 +150,9 @@ interface Actual extends Side {
   readonly device: string;
 }
 
-async function openActual(target: WrittenTarget, map: LayerMap, written: WrittenModel, options: VerifyOptions): Promise<Actual> {
-  const { engine, availability } = await selectEngine(target.format, options);
+async function openActual(target: WrittenTarget, map: LayerMap, written: WrittenModel, options: VerifyOptions, notes: string[]): Promise<Actual> {
+  const { engine, availability, passedOver } = await selectEngine(target.format, options);
+  notes.push(...passedOver.map((reason) => `not run with ${reason}`));
   const session = await engine.open(target);
   const run = portRunner(session, map, (port) => written.layoutOf(port));
   const device = availability.adapter?.name ?? engine.device;

@@ -10,7 +10,7 @@ import type { Tensor } from '../model/tensor.js';
 import { rows, toArray } from './array.js';
 import { isLarge } from './effort.js';
 import type { EngineModel, NdArray } from './engine.js';
-import { engines } from './engines/index.js';
+import { witnessEngines } from './engines/index.js';
 import { pickArray } from './feeds.js';
 import { generateSample } from './inputs.js';
 import { referenceSession } from './reference/session.js';
@@ -35,7 +35,7 @@ export async function chooseWitness(
   notes: string[],
 ): Promise<Expected> {
   if (options.golden) return recordedWitness(options.golden, map);
-  for (const engine of engines.filter(({ formats }) => formats.includes(model.format))) {
+  for (const engine of witnessEngines(model.format)) {
     const { available, detail } = await engine.availability();
     if (!available) {
       notes.push(`the independent witness ${engine.name} is not available: ${detail}`);

@@ -11,6 +11,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'inspect', load: async () => (await import('./inspect.js')).registerInspect },
   { name: 'convert', load: async () => (await import('./convert.js')).registerConvert },
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
+  { name: 'engines', load: async () => (await import('./engines.js')).registerEngines },
   { name: 'formats', load: async () => (await import('./formats.js')).registerFormats },
   { name: 'demo', load: async () => (await import('./demo.js')).registerDemo },
 ];

@@ -9,6 +9,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
 import type { Report } from '../../verify/report.js';
+import { commandHost } from '../engine-host.js';
 import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printReport } from '../print-report.js';
@@ -20,6 +21,7 @@ export interface VerifyFlags {
   readonly samples?: number;
   readonly seed?: number;
   readonly engine?: string;
+  readonly device?: 'auto' | 'cpu' | 'gpu';
   readonly atol?: number;
   readonly rtol?: number;
 }
@@ -33,7 +35,13 @@ export function addVerifyOptions(command: Command): Command {
     .addOption(new Option('--inputs <file>', 'inputs to use (.npy, or .npz by input name) instead of generated ones'))
     .addOption(new Option('--samples <count>', 'how many inputs to generate').argParser(parseWhole))
     .addOption(new Option('--seed <number>', 'seed of the generated inputs').argParser(parseWhole))
-    .addOption(new Option('--engine <name>', 'engine that runs the written file (ort-cpu, ort-wasm)'))
+    .addOption(new Option('--engine <name>', 'engine that runs the written file (see: weighbridge engines)'))
+    .addOption(
+      new Option(
+        '--device <device>',
+        'what the written file runs on; gpu: the whole net on a GPU, or failure; auto: a hardware GPU where there is one',
+      ).choices(['auto', 'cpu', 'gpu']),
+    )
     .addOption(new Option('--atol <number>', 'absolute tolerance').argParser(parsePositive))
     .addOption(new Option('--rtol <number>', "tolerance relative to an output's largest value").argParser(parsePositive));
 }
@@ -96,6 +104,8 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress) {
     samples: flags.samples,
     seed: flags.seed,
     engine: flags.engine,
+    device: flags.device,
+    host: commandHost(),
     atol: flags.atol,
     rtol: flags.rtol,
     onProgress: (phase: string, done: number, total: number) => progress.step(phase, done, total),

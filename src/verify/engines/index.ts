@@ -1,42 +1,99 @@
-/** The list of engines. Adding one is one line here. */
+/** The list of engines, and how one is chosen. Adding one is one line here. */
 import { ModelError } from '../../errors.js';
-import type { Availability, Engine, EngineChoice } from '../engine.js';
+import type { Availability, Engine, EngineChoice, EngineHost } from '../engine.js';
 import { opencv } from './opencv.js';
 import { ortCpu } from './ort-cpu.js';
+import { ortCuda } from './ort-cuda.js';
 import { ortWasm } from './ort-wasm.js';
+import { ortWebgpu } from './ort-webgpu.js';
+import { recorded } from './recorded.js';
+import { reference } from './reference.js';
 import { tfjsCpu } from './tfjs-cpu.js';
+import { tfjsNode } from './tfjs-node.js';
+import { tfjsNodeGpu } from './tfjs-node-gpu.js';
 import { tfjsWasm } from './tfjs-wasm.js';
+import { tfjsWebgpu } from './tfjs-webgpu.js';
 
-/** In order of preference: the first that runs a format and is available is taken. */
-export const engines: readonly Engine[] = [ortCpu, ortWasm, tfjsWasm, tfjsCpu, opencv];
+/** In order of preference: the first that runs a format, on the device that is meant, and is available is taken. */
+export const engines: readonly Engine[] = [
+  ortCpu,
+  ortWasm,
+  ortWebgpu,
+  ortCuda,
+  tfjsWasm,
+  tfjsCpu,
+  tfjsWebgpu,
+  tfjsNode,
+  tfjsNodeGpu,
+  opencv,
+  reference,
+  recorded,
+];
 
 export interface SelectedEngine {
   readonly engine: Engine;
   readonly availability: Availability;
+  /** Engines that would have been preferred, each with why it was not taken. */
+  readonly passedOver: readonly string[];
 }
 
 /**
  * The engine to run a format with, by name or by device.
  *
- * @throws ModelError 'usage' when no engine of that name runs the format, 'engine' when none can run here, saying for each why
+ * @throws ModelError 'usage' when no engine of that name runs the format on that device, 'engine' when none can run here, saying for each why
  */
-export async function selectEngine(format: string, { engine: wanted, device = 'cpu' }: EngineChoice = {}): Promise<SelectedEngine> {
+export async function selectEngine(format: string, { engine: wanted, device, host }: EngineChoice = {}): Promise<SelectedEngine> {
   const known = engines.filter((engine) => engine.formats.includes(format));
-  const named = wanted === undefined ? known : known.filter(({ name }) => name === wanted);
+  const named = known.filter(({ name, onRequest }) => (wanted === undefined ? !onRequest : name === wanted));
   if (named.length === 0) {
     throw new ModelError(
       wanted === undefined ? 'engine' : 'usage',
       `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files. Known: ${known.map(({ name }) => name).join(', ') || 'none'}.`,
     );
   }
-  const devices = wanted !== undefined && device !== 'gpu' ? (['cpu', 'gpu'] as const) : device === 'auto' ? (['gpu', 'cpu'] as const) : ([device] as const);
-  const reasons: string[] = [];
-  for (const place of devices) {
-    for (const engine of named.filter((candidate) => candidate.device === place)) {
-      const availability = await engine.availability();
-      if (availability.available) return { engine, availability };
-      reasons.push(`${engine.name}: ${availability.detail}`);
-    }
+  const places = wanted !== undefined && device !== 'gpu' ? placesOf(named[0]!, device) : device === 'auto' ? ['gpu', 'cpu'] : [device ?? 'cpu'];
+  const candidates = places.flatMap((place) => named.filter((engine) => engine.device === place));
+  if (candidates.length === 0) {
+    throw new ModelError(
+      wanted === undefined ? 'engine' : 'usage',
+      wanted === undefined
+        ? `no engine runs ${format} files on a ${device === 'gpu' ? 'GPU' : 'CPU'}`
+        : `the engine "${wanted}" computes on the CPU, not on a GPU`,
+    );
   }
-  throw new ModelError('engine', `no engine for ${format} files can run here${device === 'gpu' ? ' on a GPU' : ''}. ${reasons.join('. ')}`);
+  const reasons: string[] = [];
+  for (const candidate of candidates) {
+    const engine = placed(candidate, host);
+    const availability = await engine.availability();
+    const tooSoft = wanted === undefined && device === 'auto' && availability.adapter?.software === true;
+    if (availability.available && !tooSoft) return { engine, availability, passedOver: reasons };
+    reasons.push(`${engine.name}: ${availability.detail}`);
+  }
+  throw new ModelError('engine', `no engine for ${format} files can run here${device === 'gpu' ? ' on a GPU' : ''}. ${reasons.join('. ')}.`);
+}
+
+/** An engine that was named runs where it runs, unless the other device was asked for too. */
+function placesOf(engine: Engine, device: EngineChoice['device']): readonly Engine['device'][] {
+  if (device !== 'cpu' || engine.device === 'cpu') return [engine.device];
+  throw new ModelError('usage', `the engine "${engine.name}" computes on a GPU, but --device cpu was asked for`);
+}
+
+/** Engines that may be taken as a witness without being asked for: on the CPU, and of another origin than our readers. */
+export function witnessEngines(format: string): readonly Engine[] {
+  return engines.filter((engine) => engine.formats.includes(format) && engine.device === 'cpu' && !engine.onRequest);
+}
+
+/** The engine as it is run: one on a GPU in the host's process. In a browser a page's GPU process does the same. */
+export function placed(engine: Engine, host: EngineHost | undefined): Engine {
+  if (engine.device === 'cpu') return engine;
+  if (host) return { ...engine, availability: () => host.availability(engine), open: (model) => host.open(engine, model) };
+  if (typeof process === 'undefined' || !process.versions?.node) return engine;
+  const detail = 'engines on a GPU run in a process of their own: give a host (engineHost of weighbridge/node)';
+  return {
+    ...engine,
+    availability: async () => ({ available: false, detail }),
+    async open({ files }) {
+      throw new ModelError('engine', detail, { file: files.label });
+    },
+  };
 }

@@ -6,7 +6,7 @@
  * bindings make no matrices of more than two axes and show no names, hence `Reshaper` and `caffeWiring`.
  */
 import { isModelError, ModelError } from '../../errors.js';
-import type { Availability, Engine, EngineModel, NdArray, Session } from '../engine.js';
+import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session } from '../engine.js';
 import { type CaffeWiring, caffeWiring } from './opencv-prototxt.js';
 
 /** The part of opencv-wasm that is used; its own type files call all of it `any`. */
@@ -60,7 +60,7 @@ export const opencv: Engine = {
       const version = /OpenCV ([\d.]+)/.exec(cv.getBuildInformation())?.[1] ?? 'of unknown version';
       return { available: true, detail: `OpenCV ${version} (opencv-wasm), CPU` };
     } catch (error) {
-      return { available: false, detail: `${error instanceof Error ? error.message : error}; install it with: npm install opencv-wasm` };
+      return { available: false, detail: missingPackage(error, 'npm install opencv-wasm') };
     }
   },
 

@@ -3,7 +3,7 @@ import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxrun
 import { concatBytes } from '../../bytes/byte-sink.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
-import type { Availability, Engine, EngineModel, NdArray, Session, SessionPort } from '../engine.js';
+import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
 
 export interface Ort {
@@ -48,7 +48,7 @@ export function ortEngine(build: OrtBuild): Engine {
       try {
         ort = await build.load();
       } catch (error) {
-        return { available: false, detail: `not installed (${firstLine(error)}); ${install}` };
+        return { available: false, detail: missingPackage(error, install) };
       }
       return build.describe(ort);
     },

@@ -3,7 +3,7 @@
  * Keras that shares no code with our readers. Each engine of its own file says which backend computes.
  */
 import { isModelError, ModelError } from '../../errors.js';
-import type { Availability, Engine, EngineModel, Session } from '../engine.js';
+import { type Availability, type Engine, type EngineModel, missingPackage, type Session } from '../engine.js';
 import { toTfjsConfig } from './tfjs-config.js';
 import { tfjsFiles } from './tfjs-files.js';
 import { readOriginal } from './tfjs-original.js';
@@ -27,6 +27,8 @@ export interface TfjsBuild {
   load(): Promise<Tfjs>;
   /** Version and device, once the backend is the current one. */
   describe(tfjs: Tfjs): Promise<Availability>;
+  /** Waits until the device has had time to report what went wrong. */
+  settled?(): Promise<void>;
   /** What went wrong on the device without an exception, since it was last asked. */
   silentFailure?(): string | undefined;
 }
@@ -40,7 +42,7 @@ export function tfjsEngine(build: TfjsBuild): Engine {
       try {
         return await build.describe(await ready(build));
       } catch (error) {
-        return { available: false, detail: isModelError(error) ? error.problem : `not installed (${firstLine(error)}); ${build.install}` };
+        return { available: false, detail: isModelError(error) ? error.problem : missingPackage(error, build.install) };
       }
     },
     async open(model) {
@@ -109,15 +111,17 @@ async function guarded<T>(build: TfjsBuild, what: string, file: string, work: ()
   try {
     result = await work();
   } catch (error) {
+    await build.settled?.();
     const silent = build.silentFailure?.();
     if (silent !== undefined) throw fail(silent, error);
     throw isModelError(error) ? error : fail(firstLine(error), error);
   }
+  await build.settled?.();
   const silent = build.silentFailure?.();
   if (silent !== undefined) throw fail(silent);
   return result;
 }
 
-export function firstLine(error: unknown): string {
+function firstLine(error: unknown): string {
   return String(error instanceof Error ? error.message : error).split('\n')[0]!;
 }

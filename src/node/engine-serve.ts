@@ -1,0 +1,52 @@
+/** The inner side of an engine's process: runs engines for the program that started it, one request after the other. */
+import { isModelError, ModelError } from '../errors.js';
+import type { Engine, Session } from '../verify/engine.js';
+import type { Answer, Answers, Numbered, Request } from './engine-protocol.js';
+import { nodeFileSet } from './file-set.js';
+
+/** Answers requests until the other side goes away, and then ends the process: whatever a driver still does is of no use to anyone. */
+export function serveEngines(engines: readonly Engine[]): void {
+  const sessions = new Map<number, { session: Session; release: () => Promise<void> }>();
+  let opened = 0;
+
+  const engineNamed = (name: string): Engine => {
+    const engine = engines.find((candidate) => candidate.name === name);
+    if (!engine) throw new ModelError('engine', `there is no engine "${name}"`);
+    return engine;
+  };
+
+  async function answer(request: Request): Promise<Answers[keyof Answers]> {
+    if (request.what === 'availability') return engineNamed(request.engine).availability();
+    if (request.what === 'open') {
+      const { engine, path, prototxt, layers } = request;
+      const files = await nodeFileSet(path);
+      const session = await engineNamed(engine).open({ files, path, prototxt, layers });
+      sessions.set(++opened, { session, release: () => files.close() });
+      const { inputs, outputs, intermediates } = session;
+      return { session: opened, inputs, outputs, intermediates };
+    }
+    const held = sessions.get(request.session);
+    if (!held) throw new ModelError('engine', 'the session is closed');
+    if (request.what === 'run') return held.session.run(request.feeds, request.wanted);
+    sessions.delete(request.session);
+    await held.session.close();
+    await held.release();
+    return null;
+  }
+
+  let last: Promise<void> = Promise.resolve();
+  process.on('message', (message: Numbered) => {
+    last = last.then(async () => {
+      const { id } = message;
+      const reply: Answer = await answer(message).then(
+        (result) => ({ id, result }),
+        (error: unknown) => {
+          if (isModelError(error)) return { id, error: { kind: error.kind, problem: error.problem, place: error.place } };
+          return { id, bug: error instanceof Error ? String(error.stack) : String(error) };
+        },
+      );
+      process.send!(reply);
+    });
+  });
+  process.on('disconnect', () => process.exit(0));
+}

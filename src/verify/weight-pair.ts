@@ -18,6 +18,8 @@ export interface ComparedWeight {
 
 /** How much larger than necessary a scale may be: quantisers nudge ranges so that zero is met exactly. */
 const SCALE_SLACK = 1.01;
+/** The step between the smallest float32, which is all the choice that a scale has there. */
+const SMALLEST_FLOAT32 = 2 ** -149;
 /** Roundings of float32 on the way back: the scale, the product, the sum. */
 const FLOAT32_SLACK = 4e-7;
 
@@ -114,7 +116,7 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
   }
   for (let c = 0; c < channels && problem === null; c++) {
     const needed = neededScale(ranges.low[c]!, ranges.high[c]!, stored.dtype, isChannels);
-    if (needed > 0 && scales[c]! > needed * SCALE_SLACK) problem = `the scale ${scales[c]} (channel ${c}) is larger than the ${needed} that its range needs`;
+    if (needed > 0 && scales[c]! > needed * SCALE_SLACK + SMALLEST_FLOAT32) problem = `the scale ${scales[c]} (channel ${c}) is larger than the ${needed} that its range needs`;
   }
   return { problem, ...error.found() };
 }

@@ -111,7 +111,13 @@ it('writes external data at multiples of 64 KiB, keeps small weights inline, and
 });
 
 it('refuses an opset or dtype that it does not write', async () => {
-  for (const options of [{ opset: 12 }, { opset: 99 }, { dtype: 'int8' }, { dtype: 'bfloat16', float16Compute: true }]) {
+  for (const options of [
+    { opset: 12 },
+    { opset: 99 },
+    { dtype: 'uint8' },
+    { dtype: 'bfloat16', float16Compute: true },
+    { dtype: 'int8', float16Compute: true },
+  ]) {
     const outcome = await digits('digits.pth', options).catch((error: unknown) => error);
     expect(isModelError(outcome, 'usage'), JSON.stringify(options)).toBe(true);
   }

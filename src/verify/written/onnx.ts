@@ -40,7 +40,11 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
 async function shownWeights({ nodes, initializers }: ReadModel): Promise<Map<string, WrittenWeight>> {
   const shown = new Map<string, WrittenWeight>([...initializers].map(([name, tensor]) => [name, { tensor }]));
   for (const node of nodes) {
-    const tensor = initializers.get(node.inputs[0] ?? '');
+    const [first = ''] = node.inputs;
+    const tensor = initializers.get(first);
+    // One of two axes stays as it is: our own writer keeps kernels apart from a MatMul with it.
+    const known = shown.get(first);
+    if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
     if (!tensor) continue;
     if (node.op === 'Cast') shown.set(node.outputs[0]!, { tensor });
     if (node.op === 'DequantizeLinear') shown.set(node.outputs[0]!, { tensor, quantisation: await channelsOf(node, tensor, initializers) });

@@ -11,6 +11,7 @@ import { type ExternalPlace, encodeMetadata, encodeModel, OPSETS, tensorSpan } f
 import type { OnnxGraph } from './graph.js';
 import { layerObstacle } from './node-forms.js';
 import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
+import { measureScales } from './scales.js';
 import { ONNX_DTYPES, optionsObstacle, storageObstacle } from './storage.js';
 
 const DEFAULT_OPSET = 17;
@@ -41,7 +42,8 @@ export const onnx: Writer = {
   },
 
   async write(map, sink, name, options) {
-    const { graph, narrowed, warnings } = planGraph(map, options, options.opset ?? DEFAULT_OPSET);
+    const scales = await measureScales(map, options);
+    const { graph, narrowed, warnings } = planGraph(map, options, options.opset ?? DEFAULT_OPSET, scales);
     const total = graph.initializers.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
     const file = await sink.create(name);
     let done = 0;

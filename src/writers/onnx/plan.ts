@@ -7,11 +7,13 @@ import type { DType } from '../../model/dtype.js';
 import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
 import { inferShapes, OPS } from '../../model/ops.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
+import { quantiseChannels } from '../../model/quantise.js';
 import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
 import { Names } from '../names.js';
 import type { WriteOptions } from '../writer.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';
+import type { ChannelScales, MeasuredScales } from './scales.js';
 import { computeDType, storageDType } from './storage.js';
 
 /** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
@@ -32,11 +34,12 @@ const ORIGIN: Origin = { file: 'weighbridge' };
 
 /**
  * @param map one without obstacles
+ * @param measured scales of all weights that are to be int8
  * @throws ModelError 'malformed' where a layer's weights do not fit what flows into it
  */
-export function planGraph(map: LayerMap, options: WriteOptions, opset: number): Plan {
+export function planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Plan {
   const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
-  const builder = new GraphBuilder(options, opset, shapes);
+  const builder = new GraphBuilder(options, opset, shapes, measured);
   builder.namePorts(map);
   for (const port of map.inputs) builder.addInput(port);
   for (const layer of map.layers) builder.addLayer(layer);
@@ -90,6 +93,7 @@ class GraphBuilder {
     readonly options: WriteOptions,
     readonly opset: number,
     readonly shapes: ReadonlyMap<string, readonly Dim[]>,
+    readonly measured: MeasuredScales,
   ) {
     this.#compute = computeDType(options);
   }
@@ -187,32 +191,47 @@ class GraphBuilder {
 
   /** @returns the name of the weight as it is computed with */
   #addWeight(layer: Layer, role: string, weight: Tensor): string {
-    const dtype = storageDType(layer, weight, this.options);
+    const dtype = storageDType(layer, role, this.options);
+    const quantised = dtype === 'int8' ? this.measured.of(layer, role) : undefined;
     const transposed = layer.op === 'Gemm' && role === 'kernel' && isStoredTransposed(layer);
-    const form = `${dtype} ${transposed}`;
+    const form = `${dtype} ${transposed} ${quantised?.axis}`;
     const forms = this.#weights.get(weight) ?? new Map<string, string>();
     const known = forms.get(form);
     if (known !== undefined) return known;
-    let tensor = transposed ? permute(weight, [1, 0]) : weight;
-    if (dtype !== weight.dtype) {
-      const tally = newCastTally();
-      tensor = castTensor(tensor, dtype, tally);
-      this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally });
-    }
+    const stored = quantised ? quantiseChannels(weight, quantised.axis, quantised.scales) : this.#narrow(layer, weight, dtype);
+    const tensor = transposed ? permute(stored, [1, 0]) : stored;
     let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
-    if (dtype !== this.#compute) {
-      const cast = this.#names.take(`${name}/${this.#compute}`);
-      this.#nodes.push({
-        name: this.#nodeNames.take(`${name}/cast`),
-        op: 'Cast',
-        inputs: [name],
-        outputs: [cast],
-        attributes: castStep(this.#compute).attributes,
-      });
-      name = cast;
-    }
+    if (quantised) {
+      name = this.#dequantised(name, transposed ? { ...quantised, axis: 1 - quantised.axis } : quantised);
+      if (layer.op === 'MatMul' && weight.shape.length === 2) name = this.#derived(name, 'Flatten', [], { axis: intAttribute(1) });
+    } else if (dtype !== this.#compute) name = this.#derived(name, 'Cast', [], castStep(this.#compute).attributes);
     this.#weights.set(weight, forms.set(form, name));
     return name;
+  }
+
+  #narrow(layer: Layer, weight: Tensor, dtype: DType): Tensor {
+    if (dtype === weight.dtype) return weight;
+    const tally = newCastTally();
+    this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally });
+    return castTensor(weight, dtype, tally);
+  }
+
+  /**
+   * The zero points are left out: they are zero. A Flatten that leaves the kernel as it is keeps it apart from a MatMul, because ONNX
+   * Runtime (1.30) takes a DequantizeLinear and a MatMul together for a MatMulNBits, which rounds the activations to 8 bits too.
+   */
+  #dequantised(name: string, { axis, scales }: ChannelScales): string {
+    const scale = this.#addInitializer(`${name}/scale`, float32Tensor('scale', [scales.length], scales, ORIGIN));
+    const attributes = { axis: intAttribute(axis) };
+    return this.#derived(name, 'DequantizeLinear', [scale], this.opset < 21 ? attributes : { ...attributes, block_size: intAttribute(0) });
+  }
+
+  /** A node that turns a stored weight into the one computed with; gives that one's name. */
+  #derived(name: string, op: 'Cast' | 'DequantizeLinear' | 'Flatten', others: readonly string[], attributes: OnnxNode['attributes']): string {
+    const output = this.#names.take(op === 'Flatten' ? `${name}/apart` : `${name}/${this.#compute}`);
+    const node = this.#nodeNames.take(`${name}/${{ Cast: 'cast', DequantizeLinear: 'dequantize', Flatten: 'flatten' }[op]}`);
+    this.#nodes.push({ name: node, op, inputs: [name, ...others], outputs: [output], attributes });
+    return output;
   }
 
   #addInitializer(wanted: string, tensor: Tensor): string {

@@ -6,28 +6,30 @@
  *
  * What `--dtype float16` and `bfloat16` narrow are the kernels and biases of convolutions and dense layers and the tables of embeddings, where the bytes are.
  * Normalisation statistics, slopes and constant operands stay float32: they are small, and a variance easily leaves float16's range.
+ * `--dtype int8` takes the kernels and tables alone; each output channel has a scale, and a `DequantizeLinear` stands behind it.
  */
 import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
+import { channelAxis, isLargeLayer } from '../large-weights.js';
 import type { WriteOptions } from '../writer.js';
 
-export const ONNX_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
+export const ONNX_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'int8'];
 
 const SOURCE_DTYPES: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16', 'float64']);
-
-const LARGE_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Gather']);
 
 export function computeDType(options: WriteOptions): DType {
   return options.float16Compute ? 'float16' : 'float32';
 }
 
 /** dtype of a weight in the file; float64 is stored as float32, because nothing computes in it. */
-export function storageDType(layer: Layer, tensor: Tensor, options: WriteOptions): DType {
+export function storageDType(layer: Layer, role: string, options: WriteOptions): DType {
   if (options.float16Compute) return 'float16';
-  if (options.dtype === 'source') return tensor.dtype === 'float64' ? 'float32' : tensor.dtype;
-  return LARGE_OPS.has(layer.op) ? options.dtype : 'float32';
+  const own = layer.weights[role]!.dtype;
+  if (options.dtype === 'source') return own === 'float64' ? 'float32' : own;
+  if (options.dtype === 'int8') return channelAxis(layer, role) === null ? 'float32' : 'int8';
+  return isLargeLayer(layer) ? options.dtype : 'float32';
 }
 
 /** Why a weight cannot be stored, or null. */

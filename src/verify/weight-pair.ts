@@ -116,7 +116,8 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
   }
   for (let c = 0; c < channels && problem === null; c++) {
     const needed = neededScale(ranges.low[c]!, ranges.high[c]!, stored.dtype, isChannels);
-    if (needed > 0 && scales[c]! > needed * SCALE_SLACK + SMALLEST_FLOAT32) problem = `the scale ${scales[c]} (channel ${c}) is larger than the ${needed} that its range needs`;
+    if (needed > 0 && scales[c]! > needed * SCALE_SLACK + SMALLEST_FLOAT32)
+      problem = `the scale ${scales[c]} (channel ${c}) is larger than the ${needed} that its range needs`;
   }
   return { problem, ...error.found() };
 }

@@ -20,6 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   transforms: ['model', 'bytes', 'errors.ts'],
   writers: ['containers', 'bytes', 'model', 'transforms', 'errors.ts', 'version.ts'],
   verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'errors.ts', 'version.ts'],
+  report: ['model', 'bytes', 'containers', 'verify', 'errors.ts', 'version.ts'],
   node: ['bytes', 'verify', 'errors.ts'],
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],
   'convert.ts': ['bytes', 'model', 'readers', 'writers', 'errors.ts', 'version.ts'],

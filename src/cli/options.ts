@@ -57,7 +57,7 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
   return { files, pathOf, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, ...names } };
 }
 
-function parseShape(text: string): Dim[] {
+export function parseShape(text: string): Dim[] {
   return text.split(/[,x]/).map((part) => {
     const size = Number(part);
     if (part === 'N' || part === 'None' || part === '-1') return 'N';

@@ -1,5 +1,10 @@
 /** Printing: results on stdout, narration on stderr; colour where a person reads. */
 import pc from 'picocolors';
+import { encodeJson } from '../report/json.js';
+import { safeText } from '../report/text.js';
+
+export { formatBound, formatBytes, formatCount, formatNumber, formatTime } from '../report/numbers.js';
+export { safeText };
 
 const colour = pc.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
 const errColour = pc.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
@@ -38,42 +43,6 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
   ].join('\n');
 }
 
-/** 553430176 as '527.8 MiB'. */
-export function formatBytes(count: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let value = count;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}
-
-/** 138357544 as '138,357,544'. */
-export function formatCount(count: number): string {
-  // toLocaleString does the same, and takes 12 ms to load its tables.
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
-}
-
-/** Milliseconds as '0.42 s'. */
-export function formatTime(elapsedMs: number): string {
-  return `${(elapsedMs / 1000).toFixed(2)} s`;
-}
-
-/** Four significant digits, exponents for the very small and large. */
-export function formatNumber(value: number): string {
-  if (value === 0) return '0';
-  const magnitude = Math.abs(value);
-  return magnitude >= 1e-3 && magnitude < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
-}
-
-/** Marks control characters visibly: names come from untrusted files and must not drive the terminal. */
-export function safeText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones that terminals obey
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
-}
-
 export interface Voice {
   /** A result line, on stdout; names from files go through `safeText` first. */
   say(text: string): void;
@@ -94,16 +63,10 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
     verbose,
     asJson: json,
     say: (text) => void process.stdout.write(`${text}\n`),
-    json: (document) => void process.stdout.write(`${JSON.stringify(document, jsonValue, 2)}\n`),
+    json: (document) => void process.stdout.write(`${encodeJson(document)}\n`),
     tell: (text) => {
       if (!quiet) process.stderr.write(`${text}\n`);
     },
     warn: (text) => void process.stderr.write(`${errColour.yellow('warning')}  ${safeText(text)}\n`),
   };
-}
-
-/** JSON has no infinities; Clip's open bounds and hostile weights do. */
-function jsonValue(_key: string, value: unknown): unknown {
-  if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
-  return typeof value === 'bigint' ? String(value) : value;
 }

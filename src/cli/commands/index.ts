@@ -12,6 +12,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'convert', load: async () => (await import('./convert.js')).registerConvert },
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
   { name: 'engines', load: async () => (await import('./engines.js')).registerEngines },
+  { name: 'golden', load: async () => (await import('./golden.js')).registerGolden },
   { name: 'formats', load: async () => (await import('./formats.js')).registerFormats },
   { name: 'demo', load: async () => (await import('./demo.js')).registerDemo },
 ];

@@ -1,0 +1,80 @@
+/** Records in Keras, of its own or inside TensorFlow. */
+import { type GoldenScript, MADE_BY, MAKE_INPUT, SAVE, settings } from './script.js';
+
+export const keras: GoldenScript = {
+  framework: 'keras',
+  needsShape: false,
+  write: (options) => `#!/usr/bin/env python3
+"""Records what a Keras model predicts, for Weighbridge's verify --golden.
+
+  python record.py model.h5 recorded.npz
+  python record.py weights.h5 recorded.npz --config model.json
+
+--config is the JSON of model.to_json(), for a file that holds weights only.
+${MADE_BY}
+"""
+import argparse
+
+import numpy as np
+
+try:
+    import keras
+except ImportError:
+    from tensorflow import keras
+
+${settings(options, 'as the model states it')}
+
+
+${MAKE_INPUT}
+
+
+def load(path, config):
+    if config is None:
+        return keras.models.load_model(path, compile=False)
+    with open(config) as file:
+        model = keras.models.model_from_json(file.read())
+    model.load_weights(path)
+    return model
+
+
+def name_all(word, tensors):
+    """One array is 'input'; of several, each has its layer's name behind it."""
+    names = [tensor.name.split("/")[0].split(":")[0] for tensor in tensors]
+    return [word] if len(names) == 1 else [f"{word}:{name}" for name in names]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("out")
+    parser.add_argument("--config")
+    args = parser.parse_args()
+    model = load(args.model, args.config)
+    channels_last = keras.backend.image_data_format() == "channels_last"
+    arrays = {}
+    for i, (name, tensor) in enumerate(zip(name_all("input", model.inputs), model.inputs)):
+        shape = SHAPE or tuple(size or 32 for size in tensor.shape[1:])
+        arrays[name] = make_input(shape, -1 if channels_last else 1, SEED + i)
+    inputs = list(arrays.values())
+
+    def run(network, names):
+        found = network.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+        found = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]
+        arrays.update({name: np.asarray(array, dtype=np.float32) for name, array in zip(names, found)})
+
+    outputs = getattr(model, "output_names", None) or []
+    run(model, ["output"] if len(model.outputs) == 1 else [f"output:{name}" for name in outputs])
+${
+  options.layers
+    ? `    # A layer that is a model itself is recorded as a whole; one that is used several times, where it is first.
+    inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    values = [layer.output if len(layer._inbound_nodes) == 1 else layer.get_output_at(0) for layer in inner]
+    run(keras.Model(model.inputs, values), ["layer:" + layer.name for layer in inner])
+`
+    : ''
+}    ${SAVE}
+
+
+main()
+`,
+};

@@ -1,0 +1,70 @@
+/** The report as a list of single checks that passed or failed, for formats that are made of such. */
+import type { OutputReport, Report } from '../verify/report.js';
+import { formatBound, formatCount, formatNumber } from './numbers.js';
+
+export interface Check {
+  readonly group: 'output' | 'layer' | 'weight' | 'quantisation' | 'verdict';
+  readonly name: string;
+  /** What was found, in a line. */
+  readonly found: string;
+  /** Null where it passed. */
+  readonly failure: string | null;
+}
+
+/** One check for each output, layer and weight. At least one has failed exactly where the verdict is not `match`. */
+export function checksOf(report: Report): Check[] {
+  const checks = [...outputChecks(report), ...quantisationChecks(report), ...layerChecks(report), ...weightChecks(report)];
+  const failed = checks.some(({ failure }) => failure !== null);
+  // A verdict may rest on more than the single checks show; a reader that only counts failures must still be told.
+  if (report.verdict !== 'match' && !failed) {
+    const why = report.firstDifference?.message ?? (report.verdict === 'mismatch' ? 'the two differ' : 'no value of any output could be compared');
+    return [{ group: 'verdict', name: 'verdict', found: report.verdict, failure: why }, ...checks];
+  }
+  return checks;
+}
+
+/** Worst value, its place and the bound that it broke. */
+export function describeWorst({ worst, relativeToScale }: OutputReport, report: Report): string {
+  if (!worst) return `not every value is within ${formatBound(report.tolerance)}`;
+  return (
+    `worst at [${worst.index.join(', ')}]: ${formatNumber(worst.actual)}, expected ${formatNumber(worst.expected)}; ` +
+    `${formatNumber(relativeToScale)} of the output's scale, allowed: ${formatBound(report.tolerance)}`
+  );
+}
+
+function outputChecks(report: Report): Check[] {
+  return report.outputs.map((output) => {
+    const found = `${formatCount(output.compared)} values, max abs ${formatNumber(output.maxAbsolute)}, ${formatNumber(output.relativeToScale)} of scale`;
+    const failure = !output.passed ? describeWorst(output, report) : output.compared === 0 ? 'no value could be compared' : null;
+    return { group: 'output', name: output.name, found, failure };
+  });
+}
+
+function quantisationChecks({ quantisation }: Report): Check[] {
+  if (!quantisation?.correctness) return [];
+  const { passed, expected, outputs, tolerance } = quantisation.correctness;
+  const worst = Math.max(0, ...outputs.map(({ relativeToScale }) => relativeToScale));
+  const found = `against ${expected}: ${formatNumber(worst)} of scale`;
+  return [{ group: 'quantisation', name: 'correctness', found, failure: passed ? null : `${found}, allowed: ${formatBound(tolerance)}` }];
+}
+
+function layerChecks({ layers, tolerance, verdict }: Report): Check[] {
+  return (layers ?? []).map(({ layer, op, compared, maxAbsolute, relativeToScale, passed }) => {
+    const found = `${op}, ${formatCount(compared)} values, max abs ${formatNumber(maxAbsolute)}, ${formatNumber(relativeToScale)} of scale`;
+    // Where the outputs are right, the verdict is that they match, whatever a layer inside does.
+    return { group: 'layer', name: layer, found, failure: passed || verdict === 'match' ? null : `${found}, allowed: ${formatBound(tolerance)}` };
+  });
+}
+
+function weightChecks({ weights }: Report): Check[] {
+  if (!weights) return [];
+  const name = (layer: string, role: string) => `${layer}, ${role}`;
+  const wrong = new Map(weights.mismatches.map(({ layer, role, message }) => [name(layer, role), message]));
+  const listed = weights.tensors.map(({ layer, role, dtype, method }): Check => {
+    const failure = wrong.get(name(layer, role)) ?? null;
+    return { group: 'weight', name: name(layer, role), found: `${dtype}, ${method}`, failure };
+  });
+  const known = new Set(listed.map((check) => check.name));
+  const missing = [...wrong].filter(([key]) => !known.has(key));
+  return [...listed, ...missing.map(([key, failure]): Check => ({ group: 'weight', name: key, found: 'not found', failure }))];
+}

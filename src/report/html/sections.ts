@@ -1,0 +1,144 @@
+/** The parts of the page that are made of the report alone. */
+import type { LayerReport, NarrowingReport, OutputReport, Report } from '../../verify/report.js';
+import { describeWorst } from '../checks.js';
+import type { ReportDocument } from '../format.js';
+import { nextStep } from '../next-step.js';
+import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from '../numbers.js';
+import { worstLayers } from '../ranking.js';
+import { errorPlot } from './error-plot.js';
+import { html, type Markup } from './markup.js';
+
+const SENTENCES = {
+  match: 'The two predict the same, within the tolerance.',
+  mismatch: 'The two do not predict the same.',
+  'nothing-compared': 'No value could be compared, so nothing is proved.',
+} as const;
+const WORST_LAYERS = 8;
+
+export function head({ report, subject }: ReportDocument): Markup {
+  const { witness, engines, device, tolerance, inputs, verdict, firstDifference } = report;
+  const smallest =
+    tolerance.smallestPassing === null ? 'no rtol would have passed' : `the smallest rtol that passes is ${formatNumber(tolerance.smallestPassing)}`;
+  return html`
+<header class="${verdict === 'match' ? 'good' : 'bad'}">
+  <p class="verdict">${verdict.replace('-', ' ')}</p>
+  <h1><span class="name">${subject.expected}</span> <span class="arrow">→</span> <span class="name">${subject.actual}</span></h1>
+  <p>${SENTENCES[verdict]}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
+</header>
+${
+  verdict === 'match'
+    ? null
+    : html`<section class="trouble">
+  ${firstDifference ? html`<p><b>First difference${firstDifference.layer === undefined ? null : html`, in layer <code>${firstDifference.layer}</code>`}:</b> ${firstDifference.message}</p>` : null}
+  <p><b>Next:</b> ${nextStep(report)}</p>
+</section>`
+}
+<section>
+  <dl class="facts">
+    <div><dt>witness</dt><dd>${witness.kind}${witness.independent ? null : ' (not independent of the reader)'}<small>${witness.detail}</small></dd></div>
+    <div><dt>expected by</dt><dd>${engines.expected}</dd></div>
+    <div><dt>actual by</dt><dd>${engines.actual}<small>on ${device}</small></dd></div>
+    <div><dt>inputs</dt><dd>${inputs.samples} ${inputs.kind}${inputs.seed === null ? null : `, seed ${inputs.seed}`}<small>in ${formatTime(report.elapsedMs)}</small></dd></div>
+    <div class="wide"><dt>tolerance</dt><dd><code>${formatBound(tolerance)}</code><small>${tolerance.why}; ${smallest}</small></dd></div>
+  </dl>
+  ${report.notes.map((note) => html`<p class="note">${note}</p>`)}
+</section>`;
+}
+
+export function outputs(report: Report): Markup | null {
+  if (report.outputs.length === 0) return null;
+  const failed = report.outputs.filter(({ passed }) => !passed);
+  return html`
+<section>
+  <h2>Outputs</h2>
+  ${outputTable(report.outputs)}
+  ${failed.map((output) => html`<p class="note bad"><b>${output.name}</b>: ${describeWorst(output, report)}</p>`)}
+</section>`;
+}
+
+function outputTable(rows: readonly OutputReport[]): Markup {
+  return html`<div class="scroll"><table>
+    <thead><tr><th>output</th><th class="n">compared</th><th class="n">max abs</th><th class="n">max rel</th><th class="n">of scale</th><th class="n">cosine</th><th class="n">top-1</th><th></th></tr></thead>
+    <tbody>${rows.map(
+      ({ name, compared, maxAbsolute, maxRelative, relativeToScale, cosine, top1, passed }) => html`
+      <tr><td>${name}</td><td class="n">${formatCount(compared)}</td><td class="n">${formatNumber(maxAbsolute)}</td><td class="n">${formatNumber(maxRelative)}</td>
+      <td class="n">${formatNumber(relativeToScale)}</td><td class="n">${cosine === null ? '' : cosine.toFixed(6)}</td><td class="n">${top1 ? `${top1.same} of ${top1.of}` : ''}</td>
+      <td>${badge(passed && compared > 0)}</td></tr>`,
+    )}</tbody></table></div>`;
+}
+
+export function quantisation({ quantisation: found }: Report): Markup | null {
+  if (!found) return null;
+  const part = (title: string, narrowing: NarrowingReport | null) =>
+    narrowing &&
+    html`
+  <h3>${title} ${badge(narrowing.passed)}</h3>
+  <p>Against ${narrowing.expected}; allowed: <code>${formatBound(narrowing.tolerance)}</code> (${narrowing.tolerance.why}).</p>
+  ${outputTable(narrowing.outputs)}`;
+  return html`
+<section>
+  <h2>Narrower weights: ${found.methods.join(', ')}</h2>
+  ${part('Correctness: does the file compute what its own weights say?', found.correctness)}
+  ${part('Loss: what did the narrower weights cost?', found.loss)}
+</section>`;
+}
+
+export function layers({ layers: found, tolerance, firstDifference, outputs: compared }: Report): Markup | null {
+  if (compared.length === 0) return null;
+  if (found === null) {
+    return html`<section><h2>Layers</h2><p class="note">Layers were not compared one by one; <code>--layers</code> does so, and shows where differences grow.</p></section>`;
+  }
+  const failed = found.filter(({ passed }) => !passed).length;
+  const sentence =
+    failed === 0
+      ? `All ${found.length} that could be lined up are within tolerance.`
+      : `${failed} of ${found.length} that could be lined up are out of tolerance.`;
+  const worst = worstLayers(found, WORST_LAYERS);
+  return html`
+<section>
+  <h2>Layers</h2>
+  <p>${sentence} ${firstDifference?.layer !== undefined && failed > 0 ? html`The first, in running order: <code>${firstDifference.layer}</code>.` : null}</p>
+  ${found.length > 0 ? errorPlot(found, tolerance.rtol) : null}
+  ${worst.length > 0 ? html`<h3>Worst</h3>${layerTable(worst)}` : null}
+  ${found.length > worst.length ? html`<details><summary>all ${found.length} in running order</summary>${layerTable(found)}</details>` : null}
+</section>`;
+}
+
+function layerTable(rows: readonly LayerReport[]): Markup {
+  return html`<div class="scroll"><table>
+    <thead><tr><th>layer</th><th>canonical</th><th>operator</th><th>shape</th><th class="n">max abs</th><th class="n">of scale</th><th></th></tr></thead>
+    <tbody>${rows.map(
+      ({ layer, canonicalName, op, shape, maxAbsolute, relativeToScale, passed }) => html`
+      <tr><td>${layer}</td><td>${canonicalName ?? ''}</td><td>${op}</td><td class="shape">${shape.join(' × ')}</td><td class="n">${formatNumber(maxAbsolute)}</td>
+      <td class="n">${formatNumber(relativeToScale)}</td><td>${badge(passed)}</td></tr>`,
+    )}</tbody></table></div>`;
+}
+
+export function weights({ weights: found }: Report): Markup | null {
+  if (!found) return null;
+  const before = found.tensors.reduce((sum, { byteLengthBefore }) => sum + byteLengthBefore, 0);
+  const after = found.tensors.reduce((sum, { byteLengthAfter }) => sum + byteLengthAfter, 0);
+  const size = before === 0 ? null : html` ${formatBytes(before)} in the source, ${formatBytes(after)} as written.`;
+  const number = (value: number | null) => (value === null ? '' : formatNumber(value));
+  return html`
+<section>
+  <h2>Weights</h2>
+  <p>${found.equal} of ${found.compared} tensors hold what the source's values come to in the stored dtype.${size}</p>
+  ${found.mismatches.map(({ message }) => html`<p class="note bad">${message}</p>`)}
+  ${
+    found.tensors.length === 0
+      ? null
+      : html`<details><summary>all ${found.tensors.length} tensors</summary><div class="scroll"><table>
+    <thead><tr><th>layer</th><th>role</th><th>tensor</th><th>stored</th><th class="n">before</th><th class="n">after</th><th class="n">max abs</th><th class="n">error</th><th></th></tr></thead>
+    <tbody>${found.tensors.map(
+      ({ layer, role, name, method, dtype, byteLengthBefore, byteLengthAfter, maxAbsolute, relativeError, equal }) => html`
+      <tr><td>${layer}</td><td>${role}</td><td>${name}</td><td>${dtype}${method === 'as is' ? '' : `, ${method}`}</td><td class="n">${formatBytes(byteLengthBefore)}</td><td class="n">${formatBytes(byteLengthAfter)}</td>
+      <td class="n">${number(maxAbsolute)}</td><td class="n">${number(relativeError)}</td><td>${badge(equal)}</td></tr>`,
+    )}</tbody></table></div></details>`
+  }
+</section>`;
+}
+
+export function badge(passed: boolean): Markup {
+  return passed ? html`<span class="badge good">passed</span>` : html`<span class="badge bad">failed</span>`;
+}

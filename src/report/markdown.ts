@@ -1,0 +1,116 @@
+/** Markdown for a pull request or a job's summary: the verdict first, then short tables. */
+import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
+import { describeWorst } from './checks.js';
+import type { ReportDocument, ReportFormat } from './format.js';
+import { nextStep } from './next-step.js';
+import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from './numbers.js';
+import { worstLayers } from './ranking.js';
+import { codeSpan, escapeMarkdown } from './text.js';
+
+const MARKS = { match: '✅', mismatch: '❌', 'nothing-compared': '❌' } as const;
+const LAYERS_SHOWN = 5;
+const MISMATCHES_SHOWN = 5;
+const OUTPUTS_SHOWN = 20;
+
+export const markdown: ReportFormat = {
+  extension: '.md',
+  title: 'Markdown summary for a pull request',
+  exhibits: false,
+  render: async (document) => renderMarkdown(document),
+};
+
+function renderMarkdown({ report, subject }: ReportDocument): string {
+  const parts = [
+    `### ${MARKS[report.verdict]} ${report.verdict.replace('-', ' ')}: ${codeSpan(subject.expected)} → ${codeSpan(subject.actual)}`,
+    report.firstDifference ? `**First difference:** ${escapeMarkdown(report.firstDifference.message)}` : '',
+    report.outputs.length > 0 ? outputTable(report.outputs.slice(0, OUTPUTS_SHOWN)) : '',
+    report.outputs.length > OUTPUTS_SHOWN ? `${report.outputs.length - OUTPUTS_SHOWN} more outputs are in the full report.` : '',
+    ...report.outputs
+      .filter(({ passed }) => !passed)
+      .slice(0, 3)
+      .map((output) => `${codeSpan(output.name)}: ${escapeMarkdown(describeWorst(output, report))}`),
+    toleranceLine(report),
+    report.quantisation ? quantisationTable(report.quantisation) : '',
+    report.layers ? layerPart(report.layers) : '',
+    report.weights ? weightPart(report.weights) : '',
+    ...report.notes.map((note) => `Note: ${escapeMarkdown(note)}`),
+    report.verdict === 'match' ? '' : `**Next:** ${escapeMarkdown(nextStep(report))}`,
+    `<sub>${escapeMarkdown(footer(report))}</sub>`,
+  ];
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
+}
+
+function outputTable(outputs: readonly OutputReport[]): string {
+  return table(
+    ['output', 'compared', 'max abs', 'of scale', 'cosine', 'top-1', ''],
+    '-rrrrr-',
+    outputs.map(({ name, compared, maxAbsolute, relativeToScale, cosine, top1, passed }) => [
+      codeSpan(name),
+      formatCount(compared),
+      formatNumber(maxAbsolute),
+      formatNumber(relativeToScale),
+      cosine === null ? '' : cosine.toFixed(6),
+      top1 ? `${top1.same} of ${top1.of}` : '',
+      passed && compared > 0 ? 'passed' : '**failed**',
+    ]),
+  );
+}
+
+function toleranceLine({ outputs, tolerance, verdict }: Report): string {
+  if (outputs.length === 0) return '';
+  const smallest =
+    tolerance.smallestPassing === null ? 'none would have passed' : `the smallest rtol that passes is ${formatNumber(tolerance.smallestPassing)}`;
+  const why = verdict === 'match' ? '' : ` (${escapeMarkdown(tolerance.why)})`;
+  return `Allowed: ${codeSpan(formatBound(tolerance))}${why}; ${smallest}.`;
+}
+
+function quantisationTable({ methods, correctness, loss }: NonNullable<Report['quantisation']>): string {
+  const row = (name: string, part: NarrowingReport | null) => {
+    if (!part) return [];
+    const worst = Math.max(0, ...part.outputs.map(({ relativeToScale }) => relativeToScale));
+    const top1 = part.outputs.find((output) => output.top1)?.top1;
+    return [[name, escapeMarkdown(part.expected), formatNumber(worst), top1 ? `${top1.same} of ${top1.of}` : '', part.passed ? 'passed' : '**failed**']];
+  };
+  const rows = [...row('correctness', correctness), ...row('loss', loss)];
+  return `Weights: ${escapeMarkdown(methods.join(', '))}\n\n${table(['', 'against', 'of scale', 'top-1', ''], '--rr-', rows)}`;
+}
+
+function layerPart(layers: readonly LayerReport[]): string {
+  const failed = layers.filter(({ passed }) => !passed).length;
+  const sentence =
+    failed === 0 ? `All ${layers.length} layers compared are within tolerance.` : `${failed} of ${layers.length} layers compared are out of tolerance.`;
+  const rows = worstLayers(layers, LAYERS_SHOWN).map(({ layer, canonicalName, op, maxAbsolute, relativeToScale, passed }) => [
+    codeSpan(layer),
+    canonicalName === null || canonicalName === layer ? '' : codeSpan(canonicalName),
+    codeSpan(op),
+    formatNumber(maxAbsolute),
+    formatNumber(relativeToScale),
+    passed ? 'passed' : '**failed**',
+  ]);
+  return `${sentence}${rows.length > 0 ? ` The worst:\n\n${table(['layer', 'canonical', 'operator', 'max abs', 'of scale', ''], '---rr-', rows)}` : ''}`;
+}
+
+function weightPart({ compared, equal, mismatches, tensors }: WeightsReport): string {
+  const [before, after] = [sum(tensors.map(({ byteLengthBefore }) => byteLengthBefore)), sum(tensors.map(({ byteLengthAfter }) => byteLengthAfter))];
+  const size = tensors.length > 0 && before !== after ? `, ${formatBytes(before)} → ${formatBytes(after)}` : '';
+  const lines = mismatches.slice(0, MISMATCHES_SHOWN).map(({ message }) => `- ${escapeMarkdown(message)}`);
+  const more = mismatches.length > MISMATCHES_SHOWN ? [`- ${mismatches.length - MISMATCHES_SHOWN} more`] : [];
+  return [`Weights: ${equal} of ${compared} tensors equal${size}.`, ...(lines.length > 0 ? ['', ...lines, ...more] : [])].join('\n');
+}
+
+function footer({ witness, engines, device, inputs, elapsedMs }: Report): string {
+  const independence = witness.independent ? '' : ', not independent of the reader';
+  const seed = inputs.seed === null ? '' : `, seed ${inputs.seed}`;
+  return `${engines.expected} → ${engines.actual} on ${device}; witness: ${witness.kind}${independence}; ${inputs.samples} ${inputs.kind} inputs${seed}; ${formatTime(elapsedMs)}; Weighbridge`;
+}
+
+/** @param align 'r' for a column of numbers */
+function table(titles: readonly string[], align: string, rows: readonly (readonly string[])[]): string {
+  const used = titles.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
+  const line = (cells: readonly string[]) => `| ${used.map((i) => cells[i]).join(' | ')} |`;
+  return [line(titles), `|${used.map((i) => (align[i] === 'r' ? '---:' : '---')).join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,87 @@
+/** Keeps, while a verification runs, what a report shows of single inputs: pictures and the classes that both sides put first. */
+import type { Port } from '../model/layer-map.js';
+import { elementCount } from '../model/tensor.js';
+import { rows } from '../verify/array.js';
+import type { NdArray } from '../verify/engine.js';
+import type { RankedClass, Ranking, SampleExhibit } from './exhibits.js';
+import { pictureOf } from './picture.js';
+
+/** Inputs shown, and inputs beyond these that are shown because the two sides put different classes first. */
+const MAX_SHOWN = 8;
+const MAX_DISAGREEING = 8;
+const CLASSES_SHOWN = 5;
+
+export interface SampleCollector {
+  /** One run of both sides, arrays by port name in the ports' layouts; see `VerifyOptions.onSample`. */
+  add(feeds: ReadonlyMap<string, NdArray>, expected: ReadonlyMap<string, NdArray>, actual: ReadonlyMap<string, NdArray>): void;
+  readonly samples: readonly SampleExhibit[];
+}
+
+/** @param labels names of classes, by their numbers */
+export function collectSamples(inputs: readonly Port[], outputs: readonly Port[], labels: readonly string[] = []): SampleCollector {
+  const samples: SampleExhibit[] = [];
+  let [seen, agreeing, disagreeing] = [0, 0, 0];
+  return {
+    samples,
+    add(feeds, expected, actual) {
+      const batch = Math.max(1, ...inputs.map(({ name }) => feeds.get(name)?.shape[0] ?? 1));
+      for (let row = 0; row < batch; row++) {
+        const sample = seen++;
+        const rankings = outputs.flatMap(({ name }) => {
+          const [a, b] = [rowOf(expected.get(name), row, batch), rowOf(actual.get(name), row, batch)];
+          return a && b && isClassList(a) && a.data.length === b.data.length ? [rankBoth(name, a, b, labels)] : [];
+        });
+        const differs = rankings.some((ranking) => ranking.expected[0]!.index !== ranking.actual[0]!.index);
+        if (differs ? disagreeing >= MAX_DISAGREEING : agreeing >= MAX_SHOWN) continue;
+        if (differs) disagreeing++;
+        else agreeing++;
+        const pictures = inputs.flatMap((port) => {
+          const array = feeds.get(port.name);
+          const picture = array && pictureOf(array, port.layout, row);
+          return picture ? [{ port: port.name, picture }] : [];
+        });
+        if (pictures.length > 0 || rankings.length > 0) samples.push({ sample, pictures, rankings });
+      }
+    },
+  };
+}
+
+/** One row of a batch; null where the array has no row for each input. */
+function rowOf(array: NdArray | undefined, row: number, batch: number): NdArray | null {
+  if (!array || array.shape[0] !== batch) return null;
+  return batch === 1 ? array : rows(array, row, row + 1);
+}
+
+/** [1, classes], perhaps with further axes of one. */
+function isClassList({ shape }: NdArray): boolean {
+  const sizes = shape.slice(1).filter((size) => size !== 1);
+  return sizes.length === 1 && elementCount(sizes) >= 2;
+}
+
+function rankBoth(output: string, expected: NdArray, actual: NdArray, labels: readonly string[]): Ranking {
+  return { output, expected: rank(expected, labels), actual: rank(actual, labels), isDistribution: isDistribution(expected) && isDistribution(actual) };
+}
+
+/** Of equal values the one with the smaller number is first, on both sides. */
+function rank({ data }: NdArray, labels: readonly string[]): RankedClass[] {
+  const best: { index: number; value: number }[] = [];
+  for (let index = 0; index < data.length; index++) {
+    const value = Number(data[index]);
+    const last = best.at(-1);
+    if (best.length === CLASSES_SHOWN && !(value > last!.value)) continue;
+    const before = best.findIndex((other) => value > other.value || (Number.isNaN(other.value) && !Number.isNaN(value)));
+    best.splice(before < 0 ? best.length : before, 0, { index, value });
+    if (best.length > CLASSES_SHOWN) best.pop();
+  }
+  return best.map(({ index, value }) => ({ index, label: labels[index] ?? null, value }));
+}
+
+function isDistribution({ data }: NdArray): boolean {
+  let sum = 0;
+  for (const item of data) {
+    const value = Number(item);
+    if (!(value >= 0)) return false;
+    sum += value;
+  }
+  return Math.abs(sum - 1) < 1e-2;
+}

@@ -11,7 +11,8 @@ import { addSourceOptions, type CommonFlags, openFiles, parseWhole, type SourceF
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, type Voice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
-import { addVerifyOptions, type VerifyFlags, verifyWritten } from './verify.js';
+import { planReports, type ReportPlan } from '../report-files.js';
+import { addVerifyOptions, companionsOf, type VerifyFlags, verifyWritten } from './verify.js';
 
 export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
   readonly output: string;
@@ -81,6 +82,10 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const say = toStdout ? voice.tell : voice.asJson ? () => {} : voice.say;
   const name = toStdout ? 'model' : basename(flags.output);
   const writer = chooseWriter(name, flags.to);
+  if (flags.report && (toStdout || !flags.verify)) {
+    throw new ModelError('usage', `--report is about the verification, and ${toStdout ? 'a model on stdout is not read back' : '--no-verify leaves it out'}.`);
+  }
+  const reports = await planReports(flags, [path, flags.output, ...companionsOf(flags)]);
   const { files, options, pathOf } = await openFiles(path, flags);
   const progress = startProgress(voice);
   try {
@@ -121,7 +126,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const [companions, warnings] = [result.warnings.filter(isCompanion), result.warnings.filter((warning) => !isCompanion(warning))];
     for (const { message } of companions) voice.tell(errColour.dim(message));
     for (const message of summarise(warnings)) voice.warn(message);
-    const report = flags.verify && !toStdout ? await verifyAfter(voice, path, flags, result, progress, say) : null;
+    const report = flags.verify && !toStdout ? await verifyAfter(voice, path, flags, result, progress, say, reports) : null;
     progress.stop();
     return {
       schema: 'weighbridge/convert@1',
@@ -145,15 +150,20 @@ async function verifyAfter(
   result: ConvertResult,
   progress: Progress,
   say: (text: string) => void,
+  reports: ReportPlan,
 ): Promise<Report | null> {
   const { findWrittenFormat } = await import('../../verify/written/index.js');
   if (!findWrittenFormat(result.writer.name)) {
     voice.warn(`${result.writer.title} files cannot be verified yet, so this one was not`);
     return null;
   }
-  const report = await verifyWritten(path, flags, result, progress);
+  const { model, map, writer } = result;
+  const report = await verifyWritten(path, flags, result, progress, reports);
+  const subject = { expected: path, actual: flags.output, architecture: map?.architecture?.name ?? null };
+  const written = await reports.write(report, { subject, model, map, target: { path: flags.output, format: writer.name } }, progress);
   progress.stop();
   if (!voice.asJson) printReport(say, report);
+  for (const file of written) voice.tell(`report   ${file}`);
   return report;
 }
 

@@ -9,13 +9,15 @@ import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
 import type { Report } from '../../verify/report.js';
+import type { VerifyOptions } from '../../verify/verify.js';
 import { commandHost } from '../engine-host.js';
 import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
+import { addReportOptions, planReports, type ReportFlags, type ReportPlan } from '../report-files.js';
 
-export interface VerifyFlags {
+export interface VerifyFlags extends ReportFlags {
   readonly golden?: string;
   readonly inputs?: string;
   readonly samples?: number;
@@ -28,7 +30,7 @@ export interface VerifyFlags {
 
 /** How both sides are run and compared; shared with `convert`. */
 export function addVerifyOptions(command: Command): Command {
-  return command
+  command
     .addOption(
       new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'),
     )
@@ -44,6 +46,7 @@ export function addVerifyOptions(command: Command): Command {
     )
     .addOption(new Option('--atol <number>', 'absolute tolerance').argParser(parsePositive))
     .addOption(new Option('--rtol <number>', "tolerance relative to an output's largest value").argParser(parsePositive));
+  return addReportOptions(command);
 }
 
 export function registerVerify(program: Command): Command {
@@ -52,6 +55,7 @@ export function registerVerify(program: Command): Command {
   addVerifyOptions(command);
   return command.action(async (expected: string, actual: string, flags: CommonFlags & SourceFlags & VerifyFlags) => {
     const voice = makeVoice(flags);
+    const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
     const { files, options } = await openFiles(expected, flags);
     try {
@@ -61,10 +65,16 @@ export function registerVerify(program: Command): Command {
       const { name: format } = await recognise(target);
       const { verifyConversion } = await import('../../verify/verify.js');
       const source = { files, path: expected, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
-      const report = await verifyConversion({ source, model, map, target: { files: target, path: actual, format } }, await verifyOptions(flags, progress));
+      const report = await verifyConversion(
+        { source, model, map, target: { files: target, path: actual, format } },
+        await verifyOptions(flags, progress, reports.onSample(map)),
+      );
+      const subject = { expected, actual, architecture: map.architecture?.name ?? null };
+      const written = await reports.write(report, { subject, model, map, target: { path: actual, format } }, progress);
       progress.stop();
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report);
+      for (const path of written) voice.tell(`report   ${path}`);
       if (report.verdict !== 'match') process.exitCode = 1;
       await target.close();
     } finally {
@@ -80,6 +90,7 @@ export async function verifyWritten(
   flags: SourceFlags & VerifyFlags & { readonly output: string },
   result: ConvertResult,
   progress: Progress,
+  reports: ReportPlan,
 ): Promise<Report> {
   const { files } = await openFiles(path, flags);
   const target = await nodeFileSet(flags.output);
@@ -89,7 +100,7 @@ export async function verifyWritten(
     const source = { files, path, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
     return await verifyConversion(
       { source, model, map, target: { files: target, path: flags.output, format: writer.name } },
-      await verifyOptions(flags, progress),
+      await verifyOptions(flags, progress, reports.onSample(map)),
     );
   } finally {
     await files.close();
@@ -97,7 +108,12 @@ export async function verifyWritten(
   }
 }
 
-async function verifyOptions(flags: VerifyFlags, progress: Progress) {
+/** Files that the command reads beside the models. */
+export function companionsOf({ prototxt, config, golden, inputs, labels }: SourceFlags & VerifyFlags): (string | undefined)[] {
+  return [prototxt, config, golden, inputs, labels];
+}
+
+async function verifyOptions(flags: VerifyFlags, progress: Progress, onSample: VerifyOptions['onSample']) {
   return {
     golden: flags.golden === undefined ? undefined : await readArrays(flags.golden),
     inputs: flags.inputs === undefined ? undefined : await readArrays(flags.inputs),
@@ -108,6 +124,7 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress) {
     host: commandHost(),
     atol: flags.atol,
     rtol: flags.rtol,
+    onSample,
     onProgress: (phase: string, done: number, total: number) => progress.step(phase, done, total),
   };
 }

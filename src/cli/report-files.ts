@@ -1,0 +1,140 @@
+/** `--report`: which files are asked for, checked before any work, and written when the verification is done. */
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { basename, extname, resolve, sep } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import { ModelError } from '../errors.js';
+import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { fileSink, nodeFileSet } from '../node/index.js';
+import type { ReportFormat, Subject } from '../report/format.js';
+import type { SampleCollector } from '../report/samples.js';
+import type { Report } from '../verify/report.js';
+import type { VerifyOptions, WrittenTarget } from '../verify/verify.js';
+import type { Progress } from './progress.js';
+
+export interface ReportFlags {
+  readonly report?: readonly string[];
+  readonly labels?: string;
+}
+
+/** What was verified, for a report to look at again. */
+export interface Verified {
+  readonly subject: Subject;
+  readonly model: ModelFile;
+  readonly map: LayerMap | null;
+  /** Path and format of the written file. */
+  readonly target: { readonly path: string; readonly format: string };
+}
+
+/** The reports that were asked for. */
+export interface ReportPlan {
+  /** To be called with every sample, once the layer map is known; undefined where no report shows samples. */
+  onSample(map: LayerMap | null): VerifyOptions['onSample'];
+  /** Renders and writes all of them, or none. @returns their paths */
+  write(report: Report, verified: Verified, progress: Progress): Promise<readonly string[]>;
+}
+
+const MAX_LABELS_BYTES = 2 ** 24;
+
+export function addReportOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--report <file>',
+        'also write a report: .html (page with plots and pictures), .md, .xml (JUnit) or .json; may be given several times',
+      ).argParser((path: string, earlier: readonly string[] = []) => [...earlier, path]),
+    )
+    .addOption(new Option('--labels <file.txt>', 'names of the classes for the HTML report, one a line'));
+}
+
+/**
+ * Checks everything that can be checked before any work is done.
+ *
+ * @param others paths of the command that a report must not replace
+ * @throws ModelError 'usage' for an extension that no format has, a missing folder, or a report in the place of a model
+ */
+export async function planReports({ report: paths = [], labels }: ReportFlags, others: readonly (string | undefined)[]): Promise<ReportPlan> {
+  if (paths.length === 0) {
+    if (labels !== undefined) throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
+    return { onSample: () => undefined, write: async () => [] };
+  }
+  const { reportFormats } = await import('../report/index.js');
+  const files = paths.map((path) => ({ path, format: chooseFormat(path, reportFormats) }));
+  const known = new Set<string>();
+  for (const { path } of files) {
+    if (known.has(resolve(path))) throw new ModelError('usage', 'is asked for twice', { file: path });
+    known.add(resolve(path));
+    for (const other of others) if (other !== undefined) await refuseToReplace(path, other);
+  }
+  const names = labels === undefined ? [] : await readLabels(labels);
+  const sinks: ByteSink[] = [];
+  // Opened once before any work, only to find out whether it can be.
+  for (const { path } of files) await (await fileSink(path, { force: true })).abort();
+  const wantsExhibits = files.some(({ format }) => format.exhibits);
+  let collector: SampleCollector | null = null;
+  const { collectSamples } = await import('../report/samples.js');
+  return {
+    onSample(map) {
+      if (!wantsExhibits || !map) return undefined;
+      const kept = collectSamples(map.inputs, map.outputs, names);
+      collector = kept;
+      return kept.add;
+    },
+    async write(report, { subject, model, map, target }, progress) {
+      const exhibits = wantsExhibits ? await readBack({ model, map, target }, collector, progress) : null;
+      try {
+        for (const { path, format } of files) {
+          const sink = await fileSink(path, { force: true });
+          sinks.push(sink);
+          const file = await sink.create(basename(path));
+          await file.write(new TextEncoder().encode(await format.render({ report, subject, exhibits })));
+          await file.close();
+        }
+        for (const sink of sinks) await sink.commit();
+      } catch (error) {
+        for (const sink of sinks) await sink.abort();
+        throw error;
+      }
+      return paths;
+    },
+  };
+}
+
+async function readBack({ model, map, target }: Omit<Verified, 'subject'>, collector: SampleCollector | null, progress: Progress) {
+  const [{ collectExhibits }, { findWrittenFormat }] = await Promise.all([import('../report/collect.js'), import('../verify/written/index.js')]);
+  const files = await nodeFileSet(target.path);
+  try {
+    const written = (await findWrittenFormat(target.format)?.open(files)) ?? null;
+    return await collectExhibits({ model, map, written }, collector?.samples ?? [], (done, total) => progress.step('weights for the report', done, total));
+  } finally {
+    await files.close();
+  }
+}
+
+function chooseFormat(path: string, formats: readonly ReportFormat[]): ReportFormat {
+  const format = formats.find(({ extension }) => extension === extname(path).toLowerCase());
+  if (format) return format;
+  const known = formats.map(({ extension, title }) => `${extension} (${title})`).join(', ');
+  throw new ModelError('usage', `the extension does not say which kind of report to write. Known: ${known}.`, { file: path });
+}
+
+/** A report may replace an older one, but neither a file that the command reads or writes nor one inside a model's folder. */
+async function refuseToReplace(path: string, other: string): Promise<void> {
+  const [report, model] = await Promise.all([truePath(path), truePath(other)]);
+  const isFolder = (await stat(other).catch(() => null))?.isDirectory() === true;
+  if (report === model || (isFolder && report.startsWith(model + sep))) {
+    throw new ModelError('usage', `a report would replace or lie inside ${other}. Choose another place.`, { file: path });
+  }
+}
+
+async function truePath(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
+}
+
+/** @throws ModelError 'usage' when the file cannot be read or is no list of names */
+async function readLabels(path: string): Promise<string[]> {
+  const size = (await stat(path).catch(() => null))?.size;
+  if (size === undefined) throw new ModelError('usage', 'there is no such file', { file: path });
+  if (size > MAX_LABELS_BYTES) throw new ModelError('usage', `${size} bytes are no list of class names`, { file: path });
+  return (await readFile(path, 'utf8')).replace(/\r?\n$/, '').split(/\r?\n/);
+}

@@ -1,45 +1,119 @@
 /** A verification report as text. */
-import type { Report } from '../verify/report.js';
-import { colour, formatCount, formatNumber, formatTime, safeText, table } from './print.js';
+import { nextStep } from '../report/next-step.js';
+import { worstLayers } from '../report/ranking.js';
+import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
+import { type Column, colour, formatBound, formatBytes, formatCount, formatNumber, formatTime, safeText, table } from './print.js';
 
-/** Prints what was compared with what, each output's distance, and the verdict with its reason. */
+const LAYERS_SHOWN = 6;
+const MISMATCHES_SHOWN = 8;
+
+/** Prints what was compared with what, each output's distance, layers and weights where they were compared, and the verdict with its reason. */
 export function printReport(say: (text: string) => void, report: Report): void {
-  const { witness, engines, inputs, tolerance } = report;
-  say(
-    `verify   ${safeText(engines.expected)} -> ${safeText(engines.actual)}   ${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}   ${formatTime(report.elapsedMs)}`,
-  );
+  const { witness, engines, inputs, tolerance, verdict, firstDifference } = report;
+  const facts = [
+    `${engines.expected} -> ${engines.actual}${report.device === 'cpu' ? '' : ` on ${report.device}`}`,
+    inputs.kind === 'none' ? '' : `${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}`,
+    formatTime(report.elapsedMs),
+  ];
+  say(`verify   ${safeText(facts.filter((fact) => fact !== '').join('   '))}`);
   say(`witness  ${safeText(witness.detail)}`);
-  if (report.outputs.length > 0) {
-    say('');
-    const right = (title: string) => ({ title, align: 'right' as const });
-    const rows = report.outputs.map((output) => [
-      output.name,
-      formatCount(output.compared),
-      formatNumber(output.maxAbsolute),
-      formatNumber(output.maxRelative),
-      formatNumber(output.relativeToScale),
-      output.cosine === null ? '' : output.cosine.toFixed(6),
-      output.top1 ? `${output.top1.same} of ${output.top1.of}` : '',
-    ]);
-    say(table([{ title: 'output' }, right('compared'), right('max abs'), right('max rel'), right('of scale'), right('cosine'), right('top-1')], rows));
-  }
+  if (report.outputs.length > 0) say(`\n${outputTable(report.outputs)}`);
+  if (report.layers) printLayers(say, report.layers);
   say('');
-  if (report.weights) {
-    const { compared, equal, mismatches } = report.weights;
-    say(`weights  ${equal} of ${compared} tensors equal`);
-    for (const mismatch of mismatches) say(`         ${safeText(mismatch.message)}`);
+  if (report.quantisation) {
+    say(`stored   ${safeText(report.quantisation.methods.join(', '))}`);
+    printNarrowing(say, 'correct', report.quantisation.correctness);
+    printNarrowing(say, 'loss', report.quantisation.loss);
   }
+  if (report.weights) printWeights(say, report.weights);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
-  if (report.firstDifference) say(`first difference: ${safeText(describeDifference(report.firstDifference))}`);
-  const bound = `|difference| <= ${formatNumber(tolerance.atol)} + ${formatNumber(tolerance.rtol)} x max|expected|`;
-  if (report.verdict === 'match') say(`${colour.green('match')}: every value within ${bound} (${safeText(tolerance.why)})`);
-  else if (report.verdict === 'nothing-compared') say(`${colour.red('nothing compared')}: no value of any output could be compared`);
+  if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
+  const bound = formatBound(tolerance);
+  if (verdict === 'match') say(`${colour.green('match')}: every value within ${bound} (${safeText(tolerance.why)})`);
+  else if (verdict === 'nothing-compared') say(`${colour.red('nothing compared')}: no value of any output could be compared`);
   else {
     say(`${colour.red('mismatch')}: not every value within ${bound} (${safeText(tolerance.why)})`);
     if (tolerance.smallestPassing !== null) say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
+  if (verdict !== 'match') say(`next     ${safeText(nextStep(report))}`);
 }
 
-function describeDifference(difference: NonNullable<Report['firstDifference']>): string {
-  return difference.message;
+function outputTable(outputs: readonly OutputReport[]): string {
+  const rows = outputs.map((output) => [
+    output.name,
+    formatCount(output.compared),
+    formatNumber(output.maxAbsolute),
+    formatNumber(output.maxRelative),
+    formatNumber(output.relativeToScale),
+    output.cosine === null ? '' : output.cosine.toFixed(6),
+    output.top1 ? `${output.top1.same} of ${output.top1.of}` : '',
+  ]);
+  const columns = [
+    { title: 'output' },
+    right('compared', true),
+    right('max abs'),
+    right('max rel', true),
+    right('of scale'),
+    right('cosine', true),
+    right('top-1'),
+  ];
+  return table(columns, rows);
+}
+
+/** The worst ones, those that failed first; where each one is exact, a line says so. */
+function printLayers(say: (text: string) => void, layers: readonly LayerReport[]): void {
+  const failed = layers.filter(({ passed }) => !passed);
+  const where = failed[0] ? `${failed.length} out of tolerance, the first is "${failed[0].layer}"` : 'all within tolerance';
+  say(`\nlayers   ${layers.length} compared, ${safeText(where)}`);
+  const rows = worstLayers(layers, LAYERS_SHOWN).map(({ layer, canonicalName, op, shape, maxAbsolute, relativeToScale, passed }) => [
+    layer,
+    canonicalName === layer ? '' : (canonicalName ?? ''),
+    op,
+    shape.join(' x '),
+    formatNumber(maxAbsolute),
+    formatNumber(relativeToScale),
+    passed ? '' : 'out',
+  ]);
+  if (rows.length === 0) return;
+  const columns: Column[] = [
+    { title: 'worst layers' },
+    { title: 'canonical', optional: true },
+    { title: 'operator', optional: true },
+    { title: 'shape', optional: true },
+  ];
+  say(`\n${table([...columns, right('max abs'), right('of scale'), { title: '' }], rows)}`);
+}
+
+function printNarrowing(say: (text: string) => void, name: string, found: NarrowingReport | null): void {
+  if (!found) return;
+  const worst = Math.max(0, ...found.outputs.map(({ relativeToScale }) => relativeToScale));
+  const top1 = found.outputs.find((output) => output.top1)?.top1;
+  const agreement = top1 ? `, top-1 ${top1.same} of ${top1.of}` : '';
+  const verdict = found.passed ? colour.green('passed') : colour.red('failed');
+  say(
+    `${name.padEnd(9)}against ${safeText(found.expected)}: ${formatNumber(worst)} of scale${agreement}, allowed ${formatNumber(found.tolerance.rtol)}: ${verdict}`,
+  );
+}
+
+function printWeights(say: (text: string) => void, { compared, equal, mismatches, tensors }: WeightsReport): void {
+  const methods = new Map<string, number>();
+  for (const { method, dtype } of tensors) {
+    const form = method === 'rounded' ? `rounded to ${dtype}` : method;
+    methods.set(form, (methods.get(form) ?? 0) + 1);
+  }
+  const isPlain = [...methods.keys()].every((method) => method === 'as is');
+  const [before, after] = [total(tensors.map((tensor) => tensor.byteLengthBefore)), total(tensors.map((tensor) => tensor.byteLengthAfter))];
+  const list = [...methods].map(([method, count]) => `${count} ${method}`).join(', ');
+  const how = isPlain ? ' equal' : ` as they should be: ${list}; ${formatBytes(before)} -> ${formatBytes(after)}`;
+  say(`weights  ${equal} of ${compared} tensors${safeText(how)}`);
+  for (const mismatch of mismatches.slice(0, MISMATCHES_SHOWN)) say(`         ${safeText(mismatch.message)}`);
+  if (mismatches.length > MISMATCHES_SHOWN) say(`         and ${mismatches.length - MISMATCHES_SHOWN} more`);
+}
+
+function right(title: string, optional = false): Column {
+  return { title, align: 'right', optional };
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }

@@ -14,21 +14,38 @@ export { colour, errColour };
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
+  /** Left out first where the terminal is too narrow. */
+  readonly optional?: boolean;
 }
+
+/** Narrower than this a name says nothing. */
+const LEAST_WIDTH = 10;
 
 /**
  * Lays out rows under titles, two spaces between columns. Columns in which no row has anything are left out.
  *
  * Cells are plain text; control characters in them are made visible.
+ *
+ * @param width of the terminal: optional columns go first, then long texts lose their middle. In a pipe nothing is cut.
  */
-export function table(columns: readonly Column[], cells: readonly (readonly string[])[]): string {
+export function table(columns: readonly Column[], cells: readonly (readonly string[])[], width = terminalWidth()): string {
   const rows = cells.map((row) => row.map(safeText));
-  const used = columns.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
-  const widths = columns.map(({ title }, i) => rows.reduce((width, row) => Math.max(width, row[i]!.length), title.length));
-  const line = (cells: readonly string[], paint: (text: string) => string) =>
+  const widths = columns.map(({ title }, i) => rows.reduce((widest, row) => Math.max(widest, row[i]!.length), title.length));
+  let used = columns.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
+  const total = () => used.reduce((sum, i) => sum + widths[i]! + 2, -2);
+  while (total() > width && used.some((i) => columns[i]!.optional)) {
+    const dropped = used.findLast((i) => columns[i]!.optional);
+    used = used.filter((i) => i !== dropped);
+  }
+  while (total() > width) {
+    const widest = used.filter((i) => columns[i]!.align !== 'right').sort((a, b) => widths[b]! - widths[a]!)[0];
+    if (widest === undefined || widths[widest]! <= LEAST_WIDTH) break;
+    widths[widest]!--;
+  }
+  const line = (row: readonly string[], paint: (text: string) => string) =>
     used
       .map((i, at) => {
-        const text = cells[i]!;
+        const text = cutMiddle(row[i]!, widths[i]!);
         if (columns[i]!.align === 'right') return paint(text.padStart(widths[i]!));
         return paint(at === used.length - 1 ? text : text.padEnd(widths[i]!));
       })
@@ -41,6 +58,17 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
     ),
     ...rows.map((row) => line(row, (text) => text)),
   ].join('\n');
+}
+
+function terminalWidth(): number {
+  return process.stdout.isTTY ? process.stdout.columns || Number.POSITIVE_INFINITY : Number.POSITIVE_INFINITY;
+}
+
+/** Both ends of a layer's name tell it from others. */
+function cutMiddle(text: string, width: number): string {
+  if (text.length <= width) return text;
+  const start = Math.ceil((width - 1) / 2);
+  return `${text.slice(0, start)}…${text.slice(text.length - (width - 1 - start))}`;
 }
 
 export interface Voice {

@@ -9,7 +9,7 @@ import { fileSink, nodeFileSet } from '../node/index.js';
 import type { ReportFormat, Subject } from '../report/format.js';
 import type { SampleCollector } from '../report/samples.js';
 import type { Report } from '../verify/report.js';
-import type { VerifyOptions, WrittenTarget } from '../verify/verify.js';
+import type { VerifyOptions } from '../verify/verify.js';
 import type { Progress } from './progress.js';
 
 export interface ReportFlags {

@@ -23,19 +23,21 @@ export function checksOf(report: Report): Check[] {
   return checks;
 }
 
-/** Worst value, its place and the bound that it broke. */
-export function describeWorst({ worst, relativeToScale }: OutputReport, report: Report): string {
-  if (!worst) return `not every value is within ${formatBound(report.tolerance)}`;
-  return (
-    `worst at [${worst.index.join(', ')}]: ${formatNumber(worst.actual)}, expected ${formatNumber(worst.expected)}; ` +
-    `${formatNumber(relativeToScale)} of the output's scale, allowed: ${formatBound(report.tolerance)}`
-  );
+/** The worst value and its place. */
+export function describeWorst({ worst, relativeToScale }: OutputReport): string {
+  if (!worst) return 'not every value is within the tolerance';
+  const place = `worst at [${worst.index.join(', ')}]: ${formatNumber(worst.actual)}, expected ${formatNumber(worst.expected)}`;
+  return `${place}; ${formatNumber(relativeToScale)} of the output's scale`;
 }
 
 function outputChecks(report: Report): Check[] {
   return report.outputs.map((output) => {
     const found = `${formatCount(output.compared)} values, max abs ${formatNumber(output.maxAbsolute)}, ${formatNumber(output.relativeToScale)} of scale`;
-    const failure = !output.passed ? describeWorst(output, report) : output.compared === 0 ? 'no value could be compared' : null;
+    const failure = !output.passed
+      ? `${describeWorst(output)}, allowed: ${formatBound(report.tolerance)}`
+      : output.compared === 0
+        ? 'no value could be compared'
+        : null;
     return { group: 'output', name: output.name, found, failure };
   });
 }

@@ -1,6 +1,7 @@
 /** Collects what a report shows of weights: streamed, one at a time, from the source and from the file as it was read back. */
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
+import { widenWeight } from '../verify/written/widen.js';
 import type { WrittenModel, WrittenWeight } from '../verify/written/written.js';
 import type { Exhibits, HistogramPair, SampleExhibit } from './exhibits.js';
 import { firstFilters } from './filters.js';
@@ -32,7 +33,7 @@ export async function collectExhibits(
     histograms.push(await histogramPair(pair));
   }
   const { map, written } = sides;
-  const filters = map && (await firstFilters(map, async (layer) => widen(written?.weight(layer, 'kernel'))));
+  const filters = await (map && firstFilters(map, (layer) => written?.weight(layer, 'kernel')));
   return { samples, histograms, histogramsLeftOut: pairs.length - shown.length, filters };
 }
 
@@ -51,11 +52,5 @@ function weightPairs({ model, map, written }: WeightSides): WeightPair[] {
 }
 
 function pairOf(layer: string, role: string, source: Tensor, written: WrittenWeight | undefined): WeightPair {
-  return { layer, role, source, written: widen(written), writtenDType: written?.tensor.dtype ?? null };
-}
-
-/** The values that stored ones stand for. */
-function widen(written: WrittenWeight | undefined): Tensor | null {
-  if (!written) return null;
-  return written.quantisation ? null : written.tensor;
+  return { layer, role, source, written: written ? widenWeight(written) : null, writtenDType: written?.tensor.dtype ?? null };
 }

@@ -1,10 +1,11 @@
 /** How weights are distributed, in streaming passes: memory holds one chunk and the counts. */
 import { toFloat32Array, toFloat64Array } from '../model/cast.js';
 import { floatStatistics } from '../model/statistics.js';
-import { type Tensor, tensorChunks } from '../model/tensor.js';
+import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
 import type { Histogram, HistogramPair } from './exhibits.js';
 
-const BINS = 48;
+/** Few values in many bins make a comb, which shows nothing. */
+const BINS = { most: 48, least: 8 } as const;
 
 export interface WeightPair {
   readonly layer: string;
@@ -31,9 +32,10 @@ export async function histogramPair({ layer, role, source, written, writtenDType
 
 /** @param range of the bins; a range of one value has that value in its first bin */
 export async function countValues(tensor: Tensor, { min, max }: { min: number; max: number }): Promise<Omit<Histogram, 'dtype'>> {
-  const counts = new Float64Array(BINS);
+  const bins = Math.min(BINS.most, Math.max(BINS.least, Math.ceil(2 * Math.sqrt(elementCount(tensor.shape)))));
+  const counts = new Float64Array(bins);
   let [outside, nonFinite] = [0, 0];
-  const factor = max > min ? BINS / (max - min) : 0;
+  const factor = max > min ? bins / (max - min) : 0;
   const narrow = ['float32', 'float16', 'bfloat16'].includes(tensor.dtype);
   for await (const chunk of tensorChunks(tensor)) {
     const values = narrow ? toFloat32Array(chunk, tensor.dtype) : toFloat64Array(chunk, tensor.dtype);
@@ -41,7 +43,7 @@ export async function countValues(tensor: Tensor, { min, max }: { min: number; m
       const value = values[i]!;
       if (value >= min && value <= max) {
         const bin = Math.floor((value - min) * factor);
-        counts[bin < BINS ? bin : BINS - 1]!++;
+        counts[bin < bins ? bin : bins - 1]!++;
       } else if (Number.isFinite(value)) outside++;
       else nonFinite++;
     }

@@ -5,7 +5,7 @@ import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from './numbers.js';
 import { worstLayers } from './ranking.js';
-import { codeSpan, escapeMarkdown } from './text.js';
+import { codeCell, codeSpan, escapeMarkdown } from './text.js';
 
 const MARKS = { match: '✅', mismatch: '❌', 'nothing-compared': '❌' } as const;
 const LAYERS_SHOWN = 5;
@@ -28,7 +28,7 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
     ...report.outputs
       .filter(({ passed }) => !passed)
       .slice(0, 3)
-      .map((output) => `${codeSpan(output.name)}: ${escapeMarkdown(describeWorst(output, report))}`),
+      .map((output) => `${codeSpan(output.name)}: ${escapeMarkdown(describeWorst(output))}`),
     toleranceLine(report),
     report.quantisation ? quantisationTable(report.quantisation) : '',
     report.layers ? layerPart(report.layers) : '',
@@ -45,7 +45,7 @@ function outputTable(outputs: readonly OutputReport[]): string {
     ['output', 'compared', 'max abs', 'of scale', 'cosine', 'top-1', ''],
     '-rrrrr-',
     outputs.map(({ name, compared, maxAbsolute, relativeToScale, cosine, top1, passed }) => [
-      codeSpan(name),
+      codeCell(name),
       formatCount(compared),
       formatNumber(maxAbsolute),
       formatNumber(relativeToScale),
@@ -80,9 +80,9 @@ function layerPart(layers: readonly LayerReport[]): string {
   const sentence =
     failed === 0 ? `All ${layers.length} layers compared are within tolerance.` : `${failed} of ${layers.length} layers compared are out of tolerance.`;
   const rows = worstLayers(layers, LAYERS_SHOWN).map(({ layer, canonicalName, op, maxAbsolute, relativeToScale, passed }) => [
-    codeSpan(layer),
-    canonicalName === null || canonicalName === layer ? '' : codeSpan(canonicalName),
-    codeSpan(op),
+    codeCell(layer),
+    canonicalName === null || canonicalName === layer ? '' : codeCell(canonicalName),
+    codeCell(op),
     formatNumber(maxAbsolute),
     formatNumber(relativeToScale),
     passed ? 'passed' : '**failed**',

@@ -67,13 +67,17 @@ function rank({ data }: NdArray, labels: readonly string[]): RankedClass[] {
   const best: { index: number; value: number }[] = [];
   for (let index = 0; index < data.length; index++) {
     const value = Number(data[index]);
-    const last = best.at(-1);
-    if (best.length === CLASSES_SHOWN && !(value > last!.value)) continue;
-    const before = best.findIndex((other) => value > other.value || (Number.isNaN(other.value) && !Number.isNaN(value)));
+    if (best.length === CLASSES_SHOWN && !isAbove(value, best.at(-1)!.value)) continue;
+    const before = best.findIndex((other) => isAbove(value, other.value));
     best.splice(before < 0 ? best.length : before, 0, { index, value });
     if (best.length > CLASSES_SHOWN) best.pop();
   }
   return best.map(({ index, value }) => ({ index, label: labels[index] ?? null, value }));
+}
+
+/** NaN is below everything. */
+function isAbove(a: number, b: number): boolean {
+  return a > b || (Number.isNaN(b) && !Number.isNaN(a));
 }
 
 function isDistribution({ data }: NdArray): boolean {

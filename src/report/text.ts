@@ -19,7 +19,7 @@ export function escapeMarkup(text: string): string {
 }
 
 /**
- * A code span of GitHub's Markdown, where nothing inside is markup, a link or a mention; also for cells of tables.
+ * A code span of GitHub's Markdown, where nothing inside is markup, a link or a mention. In a table a `|` still ends the cell.
  *
  * @see https://github.github.com/gfm/#code-spans
  */
@@ -29,7 +29,12 @@ export function codeSpan(text: string): string {
   const longest = Math.max(0, ...[...line.matchAll(/`+/g)].map(([run]) => run.length));
   const fence = '`'.repeat(longest + 1);
   const padding = longest > 0 ? ' ' : '';
-  return `${fence}${padding}${line.replaceAll('|', '\\|')}${padding}${fence}`;
+  return `${fence}${padding}${line}${padding}${fence}`;
+}
+
+/** The same for a cell of a table. */
+export function codeCell(text: string): string {
+  return codeSpan(text).replaceAll('|', '\\|');
 }
 
 /** A sentence as plain text in Markdown: what could be markup, HTML or a mention is escaped. */

@@ -65,7 +65,7 @@ export const MISMATCH: Report = {
       passed: false,
     },
   ],
-  layers: vggLayers(11),
+  layers: vggLayers(10),
   firstDifference: { layer: 'net/conv3_1', message: 'layer "net/conv3_1" is 0.12 at [0, 3, 0, 55], expected 0.41' },
   notes: ['output "prob" is the same for all 4 inputs, so comparing it proves little'],
 };
@@ -77,7 +77,9 @@ export const QUANTISED: Report = {
     compared: 2,
     equal: 2,
     mismatches: [],
-    tensors: [{ ...weight('conv1_1', 'kernel', 6912), dtype: 'int8', method: 'int8 per channel', byteLengthAfter: 1984, maxAbsolute: 0.0031, relativeError: 0.0062 }],
+    tensors: [
+      { ...weight('conv1_1', 'kernel', 6912), dtype: 'int8', method: 'int8 per channel', byteLengthAfter: 1984, maxAbsolute: 0.0031, relativeError: 0.0062 },
+    ],
   },
   quantisation: {
     methods: ['int8 per channel'],
@@ -124,7 +126,11 @@ export function hostileDocument(): ReportDocument {
       mismatches: [{ layer: HOSTILE, role: HOSTILE, message: HOSTILE }],
       tensors: [{ ...weight(HOSTILE, HOSTILE, 4), name: HOSTILE, dtype: HOSTILE, method: HOSTILE }],
     },
-    quantisation: { methods: [HOSTILE], correctness: { expected: HOSTILE, tolerance: { ...MISMATCH.tolerance, why: HOSTILE }, outputs: [], passed: false }, loss: null },
+    quantisation: {
+      methods: [HOSTILE],
+      correctness: { expected: HOSTILE, tolerance: { ...MISMATCH.tolerance, why: HOSTILE }, outputs: [], passed: false },
+      loss: null,
+    },
     firstDifference: { layer: HOSTILE, message: HOSTILE },
     notes: [HOSTILE],
   };

@@ -52,7 +52,7 @@ export function outputs(report: Report): Markup | null {
 <section>
   <h2>Outputs</h2>
   ${outputTable(report.outputs)}
-  ${failed.map((output) => html`<p class="note bad"><b>${output.name}</b>: ${describeWorst(output, report)}</p>`)}
+  ${failed.map((output) => html`<p class="note bad"><b>${output.name}</b>: ${describeWorst(output)}</p>`)}
 </section>`;
 }
 
@@ -100,7 +100,7 @@ export function layers({ layers: found, tolerance, firstDifference, outputs: com
   <p>${sentence} ${firstDifference?.layer !== undefined && failed > 0 ? html`The first, in running order: <code>${firstDifference.layer}</code>.` : null}</p>
   ${found.length > 0 ? errorPlot(found, tolerance.rtol) : null}
   ${worst.length > 0 ? html`<h3>Worst</h3>${layerTable(worst)}` : null}
-  ${found.length > worst.length ? html`<details><summary>all ${found.length} in running order</summary>${layerTable(found)}</details>` : null}
+  ${found.length > worst.length ? html`<details><summary>all layers in running order</summary>${layerTable(found)}</details>` : null}
 </section>`;
 }
 
@@ -128,7 +128,7 @@ export function weights({ weights: found }: Report): Markup | null {
   ${
     found.tensors.length === 0
       ? null
-      : html`<details><summary>all ${found.tensors.length} tensors</summary><div class="scroll"><table>
+      : html`<details><summary>tensor by tensor</summary><div class="scroll"><table>
     <thead><tr><th>layer</th><th>role</th><th>tensor</th><th>stored</th><th class="n">before</th><th class="n">after</th><th class="n">max abs</th><th class="n">error</th><th></th></tr></thead>
     <tbody>${found.tensors.map(
       ({ layer, role, name, method, dtype, byteLengthBefore, byteLengthAfter, maxAbsolute, relativeError, equal }) => html`

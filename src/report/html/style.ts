@@ -75,8 +75,8 @@ figcaption { color: var(--soft); font-size: 12.5px; }
 .samples img { border-radius: 4px; margin-bottom: 6px; }
 .rankings { flex: 1; min-width: 0; }
 .rankings table { width: 100%; table-layout: fixed; font-size: 13px; }
-.rankings th, .rankings td { padding: 2px 8px 2px 0; border-bottom: 0; }
-.rankings td.n { padding-right: 12px; }
+.rankings th, .rankings td { padding: 2px 8px 3px 0; border-bottom: 0; }
+.rankings td.n:not(:last-child) { padding-right: 22px; }
 .rankings caption { text-align: left; color: var(--soft); font-size: 12.5px; overflow: hidden; text-overflow: ellipsis; }
 td.class { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 td.class.bad { color: var(--bad); font-weight: 600; }

@@ -1,0 +1,11 @@
+/** The values that a stored weight stands for. */
+import { dequantiseAffine, dequantiseChannels } from '../../model/quantise.js';
+import type { Tensor } from '../../model/tensor.js';
+import type { WrittenWeight } from './written.js';
+
+/** Quantised integers turned back, lazily, to the float32 that a runtime computes with; floats as they are. */
+export function widenWeight({ tensor, quantisation }: WrittenWeight): Tensor {
+  if (!quantisation) return tensor;
+  if (quantisation.kind === 'channels') return dequantiseChannels(tensor, quantisation.axis, quantisation.scales, quantisation.zeroPoints);
+  return dequantiseAffine(tensor, { dtype: tensor.dtype as 'uint8' | 'uint16', scale: quantisation.scale, min: quantisation.min });
+}

@@ -1,0 +1,149 @@
+/** The HTML report: everything in one file, nothing from a model that could act, and a real browser that agrees. */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ReportDocument } from '../../src/report/format.js';
+import { html } from '../../src/report/html/index.js';
+import type { LayerReport } from '../../src/verify/report.js';
+import { CHROMIUM, openPage, type Page } from '../chromium.js';
+import { documentOf, HOSTILE, hostileDocument, MATCH, MISMATCH, QUANTISED, vggLayers } from './examples.js';
+
+describe('the page as text', () => {
+  it('says verdict, witness, engines, device, tolerance and the smallest that passes', async () => {
+    const page = await html.render(documentOf(MISMATCH));
+    for (const text of [
+      'mismatch',
+      'reference',
+      'not independent of the reader',
+      'ort-cpu',
+      'on cpu',
+      '1.00e-6 + 2.00e-5',
+      'the smallest rtol that passes is 0.31',
+    ]) {
+      expect(page).toContain(text);
+    }
+  });
+
+  it('names the first difference and what to try next where two models differ, and only there', async () => {
+    expect(await html.render(documentOf(MISMATCH))).toMatch(/First difference, in layer <code>net\/conv3_1<\/code>/);
+    expect(await html.render(documentOf(MISMATCH))).toContain('Next:');
+    expect(await html.render(documentOf(MATCH))).not.toContain('Next:');
+  });
+
+  it('plots one stem for each layer, those out of tolerance marked, and the tolerance', async () => {
+    const page = await html.render(documentOf(MISMATCH));
+    const layers = MISMATCH.layers!;
+    expect(page.match(/<g class="stem/g)).toHaveLength(layers.length);
+    expect(page.match(/<g class="stem bad"/g)).toHaveLength(layers.filter(({ passed }) => !passed).length);
+    expect(page).toContain('tolerance 2.00e-5');
+  });
+
+  it('shows correctness and loss of a quantised file apart', async () => {
+    const page = await html.render(documentOf(QUANTISED));
+    expect(page).toMatch(/Correctness: [\s\S]*widened to float32[\s\S]*Loss: [\s\S]*the original/);
+  });
+
+  it('carries a policy that forbids everything but its own style and pictures', async () => {
+    const page = await html.render(documentOf(MATCH));
+    const [, style] = /<style>([\s\S]*?)<\/style>/.exec(page)!;
+    const hash = createHash('sha256').update(style!).digest('base64');
+    expect(page).toContain(`default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-${hash}&#39;`);
+  });
+
+  it.each(['match', 'hostile'])('has no script, no inline style, no handler and no address outside itself (%s)', async (which) => {
+    const page = await html.render(which === 'match' ? documentOf(MATCH) : hostileDocument());
+    expect(page).not.toMatch(/<(script|iframe|object|embed|link|base|form)\b/i);
+    const tags = page.match(/<[a-z][^>]*>/gi)!;
+    for (const tag of tags) {
+      expect(tag).not.toMatch(/\s(on\w+|style|href|action|srcset)=/i);
+      const [, source] = /\ssrc="([^"]*)"/.exec(tag) ?? [];
+      if (source !== undefined) expect(source).toMatch(/^data:image\/png;base64,[A-Za-z0-9+/=]+$/);
+    }
+    expect(page).not.toMatch(/url\(|@import/);
+  });
+
+  it('escapes every text that comes from a file', async () => {
+    const page = await html.render(hostileDocument());
+    expect(page).not.toContain('<script>');
+    expect(page).not.toContain('</td><script');
+    expect(page).not.toContain('\u202e');
+    expect(page).not.toContain('\u0007');
+  });
+
+  it('closes what it opens', async () => {
+    for (const document of [documentOf(MISMATCH), documentOf(QUANTISED), hostileDocument()]) {
+      const page = (await html.render(document)).replace(/<style>[\s\S]*<\/style>/, '');
+      const open: string[] = [];
+      for (const [, end, name, alone] of page.matchAll(/<(\/?)([a-z][a-z0-9]*)[^>]*?(\/?)>/g)) {
+        if (['meta', 'img'].includes(name!) || alone === '/') continue;
+        if (end === '') open.push(name!);
+        else expect(open.pop()).toBe(name);
+      }
+      expect(open).toEqual([]);
+    }
+  });
+});
+
+describe.skipIf(CHROMIUM === null)('the page in Chromium (skipped where none is installed)', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weighbridge-html-'));
+  let page: Page;
+  beforeAll(async () => {
+    page = await openPage();
+  });
+  afterAll(async () => {
+    await page.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function show(name: string, document: ReportDocument): Promise<void> {
+    const path = join(folder, `${name}.html`);
+    writeFileSync(path, await html.render(document));
+    await page.goto(pathToFileURL(path).href);
+  }
+
+  const many = Array.from({ length: 300 }, (_, i): LayerReport => ({ ...vggLayers()[i % 20]!, layer: `block/${i}/${'deep/'.repeat(i % 9)}conv` }));
+  const CASES = {
+    match: documentOf(MATCH),
+    mismatch: documentOf(MISMATCH),
+    quantised: documentOf(QUANTISED),
+    hostile: hostileDocument(),
+    many: documentOf({ ...MATCH, layers: many }),
+  };
+
+  it.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s: asks for nothing, complains of nothing, and applies its style', async (name) => {
+    await show(name, CASES[name]);
+    expect(page.console).toEqual([]);
+    expect(page.complaints).toEqual([]);
+    expect(page.requests.filter((url) => !url.startsWith('data:') && !url.startsWith(pathToFileURL(folder).href))).toEqual([]);
+    expect(await page.evaluate<string>("getComputedStyle(document.querySelector('section')).borderRadius")).toBe('10px');
+    expect(await page.evaluate<boolean>('[...document.images].every((image) => image.naturalWidth > 0)')).toBe(true);
+  });
+
+  it.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s: fits a telephone without scrolling sideways', async (name) => {
+    await page.emulate({ width: 380 });
+    await show(name, CASES[name]);
+    expect(await page.evaluate<number>('document.documentElement.scrollWidth')).toBeLessThanOrEqual(380);
+    await page.emulate({});
+  });
+
+  it('shows a hostile name as text', async () => {
+    await show('hostile', CASES.hostile);
+    const heading = await page.evaluate<string>("document.querySelector('h1').textContent");
+    expect(heading).toContain(HOSTILE.slice(0, 30));
+    expect(await page.evaluate<number>("document.querySelectorAll('script').length")).toBe(0);
+  });
+
+  it('is dark where the reader prefers it', async () => {
+    const brightness = async (colours: 'light' | 'dark') => {
+      await page.emulate({ colours });
+      await show('match', CASES.match);
+      const colour = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
+      return /\d+/.exec(colour)!.map(Number)[0]!;
+    };
+    expect(await brightness('dark')).toBeLessThan(60);
+    expect(await brightness('light')).toBeGreaterThan(200);
+  });
+});

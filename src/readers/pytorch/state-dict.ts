@@ -33,8 +33,8 @@ export function findStateDict(value: unknown, file: string): StateDict {
   let dictionary = value;
   while (dictionary instanceof Map && path.length < MAX_DEPTH) {
     const entries = [...dictionary].filter(([, item]) => holdsTensors(item));
-    if (entries.some(([, item]) => item instanceof StoredView)) break;
-    const candidates = entries.filter(([key]) => !NOT_THE_MODEL.test(String(key)));
+    // A state dict is flat; what a checkpoint keeps beside one may be a bare tensor, such as the best accuracy so far.
+    const candidates = entries.filter(([key, item]) => !(item instanceof StoredView) && !NOT_THE_MODEL.test(String(key)));
     const chosen = MODEL_KEYS.map((key) => candidates.find(([candidate]) => candidate === key)).find(Boolean);
     if (!chosen) break;
     const others = entries.filter((entry) => entry !== chosen);

@@ -230,6 +230,8 @@ function canonicalNames(map: LayerMap): { byLayer: Map<Layer, string>; architect
     } else if (layer.op === 'BatchNormalization' && dense.length === 0) {
       norm = true;
       byLayer.set(layer, `bn${last}`);
+    } else if ((layer.op === 'Mul' || layer.op === 'Add') && dense.length === 0 && norm) {
+      // Caffe's Scale: what its BatchNorm leaves out.
     } else if (layer.op === 'Relu') {
       if (dense.length === 0) byLayer.set(layer, `relu${last}`);
     } else if (!['Flatten', 'Softmax', 'LRN', 'AveragePool', 'GlobalAveragePool', 'Identity', 'Reshape'].includes(layer.op)) return null;

@@ -19,6 +19,8 @@ export interface SourceFlags {
   readonly config?: string;
   readonly arch?: string;
   readonly inputShape?: readonly Dim[];
+  /** Recorded inputs and outputs; the inputs may tell how large the model's are. */
+  readonly golden?: string;
 }
 
 /** What the file may not say about itself. */
@@ -54,7 +56,20 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
     files = withFile(files, basename(given), await fileSource(given));
   }
   const pathOf = (name: string) => paths.get(name) ?? join(files.folder ?? '.', name);
-  return { files, pathOf, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, ...names } };
+  const recordedShape = flags.golden === undefined ? undefined : await readRecordedShape(flags.golden);
+  return { files, pathOf, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, recordedShape, ...names } };
+}
+
+/** Shape of the only recorded input, with a free batch; undefined where there are several. */
+async function readRecordedShape(path: string): Promise<Dim[] | undefined> {
+  const { readNpz } = await import('../containers/npy.js');
+  const source = await fileSource(path);
+  try {
+    const inputs = [...(await readNpz(source))].filter(([name]) => /^input(:|$)/.test(name));
+    return inputs.length === 1 ? inputs[0]![1].shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : undefined;
+  } finally {
+    await source.close();
+  }
 }
 
 export function parseShape(text: string): Dim[] {

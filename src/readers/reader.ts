@@ -30,6 +30,8 @@ export interface ReadOptions {
   readonly arch?: string;
   /** Input shape in the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
+  /** Shape of recorded inputs; taken where neither the file nor `inputShape` says how large the input is. */
+  readonly recordedShape?: readonly Dim[];
 }
 
 export interface Reader {

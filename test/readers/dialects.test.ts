@@ -28,9 +28,7 @@ function openCase(folder: string): { files: ReturnType<typeof memoryFileSet>; op
 
 describe('fixtures of dialects', () => {
   it('are all there', () => {
-    expect(Object.fromEntries(Object.keys(EXPECTED_CASES).map((name) => [name, cases.filter(({ format }) => format === name).length]))).toEqual(
-      EXPECTED_CASES,
-    );
+    expect(Object.fromEntries(Object.keys(EXPECTED_CASES).map((name) => [name, cases.filter(({ format }) => format === name).length]))).toEqual(EXPECTED_CASES);
   });
 
   // Of the output's largest value: float32 differs by the order of additions, float16 by rounding each weight.

@@ -45,7 +45,7 @@ export function wireBareVgg(net: CaffeNet, blobs: ReadonlyMap<string, readonly T
     softmax,
     inputName: net.layers[0]!.bottoms[0]!,
     outputName: net.layers.at(-1)!.tops[0]!,
-    inputShape: options.inputShape,
+    inputShape: options.inputShape ?? options.recordedShape,
     assumed: [
       'the layers have no settings in the file; those of the VGG family were taken: 3 x 3 and 1 x 1 convolutions keep the size',
       '2 x 2 max pooling of stride 2 ends every block',

@@ -108,7 +108,10 @@ function makeInputs(net: CaffeNet, builder: CaffeBuilder, options: ReadOptions):
   if (found.length === 0) found.push(...impliedInputs(net));
   if (found.length === 0) throw new ModelError('malformed', 'the net has no input', { file: builder.file });
   return found.map(({ name, shape, layer }, i) => {
-    const sizes = (i === 0 ? options.inputShape : undefined) ?? shape?.map((size, axis): Dim => (axis === 0 && !fixed ? 'N' : size));
+    const sizes =
+      (i === 0 ? options.inputShape : undefined) ??
+      shape?.map((size, axis): Dim => (axis === 0 && !fixed ? 'N' : size)) ??
+      (i === 0 ? options.recordedShape : undefined);
     if (!sizes)
       throw new ModelError(
         'unsupported',

@@ -20,6 +20,7 @@ export interface GraphOptions {
   readonly dialect: Dialect;
   /** Overrides the only input's shape, in Keras's order, batch first. */
   readonly inputShape?: readonly Dim[];
+  readonly recordedShape?: readonly Dim[];
 }
 
 type Weights = ReadonlyMap<KerasLayer, readonly Tensor[]>;
@@ -119,10 +120,11 @@ function makeInput(layer: KerasLayer, plan: Plan, builder: GraphBuilder, options
   return { port, value: { name, shape: toChannelsFirst(shape.length).map((axis) => shape[axis]!), order: 'moved' } };
 }
 
-function inputShape(layer: KerasLayer, { file, inputShape: given }: GraphOptions): readonly Dim[] {
+function inputShape(layer: KerasLayer, { file, inputShape: given, recordedShape }: GraphOptions): readonly Dim[] {
   const stored = layer.config.batch_input_shape ?? layer.config.batch_shape;
   if (stored === undefined || stored === null) {
-    if (given) return given;
+    const known = given ?? recordedShape;
+    if (known) return known;
     throw new ModelError('unsupported', 'the model does not say what shape its input has. Give it with --input-shape, batch first.', {
       file,
       layer: layer.path,

@@ -106,7 +106,7 @@ function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, 
     map: async (): Promise<LayerMap> => {
       if (config === null) return wireVggWeights(saved.layers, { file, format, producer, dialect, options });
       const model = parseModelConfig(config.text, config.name ?? file);
-      const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape });
+      const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape });
       return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });
     },
   };

@@ -59,7 +59,7 @@ export function wireVggWeights(saved: readonly LayerWeights[], { file, format, p
     softmax: true,
     inputName: 'input_1',
     outputName: dense.at(-1)?.name ?? 'features',
-    inputShape: options.inputShape,
+    inputShape: options.inputShape ?? options.recordedShape,
     assumed: [
       'the wiring is that of keras.applications: ReLU after every layer but the last, 2 x 2 max pooling after every block',
       ...(byName ? [] : [`the names do not say where blocks end; those of the paper's net of ${layers.length} convolutions are taken`]),

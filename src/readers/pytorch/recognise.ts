@@ -57,7 +57,7 @@ export function wireStateDict(tensors: readonly Tensor[], context: RecogniseCont
     inputName: 'input',
     outputName: found.dense.length > 0 ? 'logits' : 'features',
     localResponse: /-lrn/i.test(options.arch ?? '') && names > 0,
-    inputShape: options.inputShape,
+    inputShape: options.inputShape ?? options.recordedShape,
     adaptivePool: true,
     assumed,
   });

@@ -97,7 +97,13 @@ class EngineProcess {
     { timeoutMs = DEFAULT_TIMEOUT_MS, env = {}, entry = fileURLToPath(new URL('engine-child.js', import.meta.url)) }: EngineHostOptions,
   ) {
     this.#timeoutMs = timeoutMs;
-    this.#child = fork(entry, { serialization: 'advanced', stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...process.env, ...ENVIRONMENT, ...env } });
+    // This process's own flags are not the other's: one started with -e would run the same script again.
+    this.#child = fork(entry, {
+      execArgv: [],
+      serialization: 'advanced',
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, ...ENVIRONMENT, ...env },
+    });
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.#tail = (this.#tail + text).slice(-TAIL_CHARACTERS);

@@ -55,6 +55,8 @@ export function ortEngine(build: OrtBuild): Engine {
     async open(model) {
       try {
         const ort = await build.load();
+        const { available, detail } = await build.describe(ort);
+        if (!available) throw new ModelError('engine', detail, { file: model.files.label });
         const intermediates = model.layers ? await innerValues(model.files) : undefined;
         return makeSession(build, ort, await createSession(build, ort, model, intermediates ?? []), intermediates);
       } catch (error) {

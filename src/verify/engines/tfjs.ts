@@ -48,6 +48,8 @@ export function tfjsEngine(build: TfjsBuild): Engine {
     async open(model) {
       return guarded(build, `does not load it`, model.files.label, async () => {
         const tfjs = await ready(build);
+        const { available, detail } = await build.describe(tfjs);
+        if (!available) throw new ModelError('engine', detail, { file: model.files.label });
         const session = await openModel(tfjs, model);
         return {
           ...session,

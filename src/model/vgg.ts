@@ -214,10 +214,12 @@ function canonicalNames(map: LayerMap): { byLayer: Map<Layer, string>; architect
   let hasSmallKernel = false;
   const dense: Layer[] = [];
   let last = '';
+  let padded = 0;
   for (const layer of map.layers) {
     const kernel = layer.weights.kernel;
     const block = depths.length;
-    if (layer.op === 'Conv' && kernel?.shape.length === 4 && dense.length === 0 && isBlockConvolution(layer)) {
+    if (layer.op === 'Conv' && kernel?.shape.length === 4 && dense.length === 0 && isBlockConvolution(layer, padded)) {
+      padded = 0;
       depths[block - 1]!++;
       hasSmallKernel ||= kernel.shape[2] === 1;
       last = `${block}_${depths[block - 1]}`;
@@ -230,6 +232,11 @@ function canonicalNames(map: LayerMap): { byLayer: Map<Layer, string>; architect
     } else if (layer.op === 'BatchNormalization' && dense.length === 0) {
       norm = true;
       byLayer.set(layer, `bn${last}`);
+    } else if (layer.op === 'Pad' && padded === 0) {
+      // The first ports to Keras pad in layers of their own.
+      const pads = layer.attributes.pads as readonly number[];
+      padded = pads[2]!;
+      if (`${pads}` !== `${[0, 0, padded, padded, 0, 0, padded, padded]}`) return null;
     } else if ((layer.op === 'Mul' || layer.op === 'Add') && dense.length === 0 && norm) {
       // Caffe's Scale: what its BatchNorm leaves out.
     } else if (layer.op === 'Relu') {
@@ -258,11 +265,11 @@ function nameDenseActivations(layers: readonly Layer[], dense: readonly Layer[],
   }
 }
 
-/** 3x3 or 1x1, stride 1, the size kept. */
-function isBlockConvolution({ attributes, weights }: Layer): boolean {
+/** 3x3 or 1x1, stride 1, the size kept, counting the padding by a layer before it. */
+function isBlockConvolution({ attributes, weights }: Layer, padded: number): boolean {
   const [, , kernelH, kernelW] = weights.kernel!.shape;
   const pads = attributes.pads as readonly number[];
-  const keepsSize = attributes.auto_pad !== 'NOTSET' || pads.every((pad) => pad === (kernelH! - 1) / 2);
+  const keepsSize = (attributes.auto_pad !== 'NOTSET' && padded === 0) || pads.every((pad) => pad + padded === (kernelH! - 1) / 2);
   const plain = (attributes.strides as readonly number[]).every((stride) => stride === 1) && attributes.group === 1;
   return kernelH === kernelW && (kernelH === 3 || kernelH === 1) && plain && keepsSize;
 }

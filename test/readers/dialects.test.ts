@@ -9,7 +9,7 @@ import { readNpyFile } from '../corpus.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
-const EXPECTED_CASES = { caffe: 15, pytorch: 19 };
+const EXPECTED_CASES = { caffe: 15, 'keras-dialects': 22, pytorch: 19 };
 
 const cases = Object.keys(EXPECTED_CASES).flatMap((format) =>
   readdirSync(join(FIXTURES, format), { withFileTypes: true })

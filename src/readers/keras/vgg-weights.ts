@@ -26,6 +26,9 @@ const BLOCKS_BY_COUNT: Readonly<Record<number, readonly number[]>> = {
   16: [2, 2, 4, 4, 4],
 };
 
+/** fc6 and what follows as convolutions: windows of 1 do not tell them from those of a block. */
+const HEAD_NAMES = /^(fc\d|predictions$)/;
+
 /** A kernel's axes: channels-first files of Keras 0 and 1 keep [out, in, height, width]. */
 type KernelOrder = 'hwio' | 'oihw';
 
@@ -36,11 +39,13 @@ type KernelOrder = 'hwio' | 'oihw';
  */
 export function wireVggWeights(saved: readonly LayerWeights[], { file, format, producer, dialect, options }: VggContext): LayerMap {
   const weighted = saved.filter(({ tensors }) => tensors.length > 0);
-  const convolutions = weighted.filter(({ tensors }) => tensors[0]!.shape.length === 4);
+  const head = weighted.findIndex(({ layer, tensors }) => tensors[0]!.shape.length !== 4 || HEAD_NAMES.test(layer) || !hasSmallWindow(tensors[0]!));
+  const convolutions = weighted.slice(0, head < 0 ? undefined : head);
   const rest = weighted.slice(convolutions.length);
   const order = kernelOrder(convolutions.map(({ tensors }) => tensors[0]!));
   const isPlain = weighted.every(({ tensors: [, bias, ...others] }) => others.length === 0 && (bias === undefined || bias.shape.length === 1));
-  const isHead = rest.length <= 3 && rest.every(({ tensors }) => tensors[0]!.shape.length === 2);
+  const rank = rest[0]?.tensors[0]?.shape.length;
+  const isHead = rest.length <= 3 && (rank === undefined || rank === 2 || rank === 4) && rest.every(({ tensors }) => tensors[0]!.shape.length === rank);
   if (order === null || !isPlain || !isHead) throw notRecognised(weighted, file);
   const layers = convolutions.map(
     ({ layer, tensors: [kernel, bias] }): VggLayerWeights => ({ name: layer, kernel: toOihw(kernel!, order, dialect.theano), bias }),
@@ -48,7 +53,13 @@ export function wireVggWeights(saved: readonly LayerWeights[], { file, format, p
   const byName = blocksByName(layers);
   const blocks = byName ?? blocksByCount(layers);
   if (!blocks || !isChain(layers)) throw notRecognised(weighted, file);
-  const dense = rest.map(({ layer, tensors: [kernel, bias] }): VggLayerWeights => ({ name: layer, kernel: permute(kernel!, [1, 0]), bias }));
+  const dense = rest.map(
+    ({ layer, tensors: [kernel, bias] }): VggLayerWeights => ({
+      name: layer,
+      kernel: rank === 4 ? toOihw(kernel!, order, dialect.theano) : permute(kernel!, [1, 0]),
+      bias,
+    }),
+  );
   return vggFromWeights({
     file,
     format,
@@ -101,6 +112,11 @@ function blocksByCount(layers: readonly VggLayerWeights[]): VggLayerWeights[][] 
 /** Whether each convolution takes what the one before it makes. */
 function isChain(layers: readonly VggLayerWeights[]): boolean {
   return layers.every(({ kernel }, i) => i === 0 || kernel.shape[1] === layers[i - 1]!.kernel.shape[0]);
+}
+
+function hasSmallWindow({ shape }: Tensor): boolean {
+  const isWindow = (a: number, b: number) => a === b && (a === 3 || a === 1);
+  return isWindow(shape[0]!, shape[1]!) || isWindow(shape[2]!, shape[3]!);
 }
 
 /** The order that all kernels share: square windows of 3 or 1 at the front, or at the back. */

@@ -55,11 +55,11 @@ def run_opencv(args, x):
     net = cv2.dnn.readNetFromCaffe(args.prototxt, args.model)
     net.enableFusion(False)
     outputs, layers = list(net.getUnconnectedOutLayersNames()), ${options.layers ? 'list(net.getLayerNames())' : '[]'}
-    found = {}
+    found = {name: [] for name in outputs + layers}
     for i in range(len(x)):
         net.setInput(x[i : i + 1])
-        for name, array in zip(outputs + layers, net.forward(outputs + layers)):
-            found.setdefault(name, []).append(array.copy())
+        for name, array in zip(found, net.forward(list(found))):
+            found[name].append(array.copy())
     joined = {name: np.concatenate(arrays) for name, arrays in found.items()}
     return {name: joined[name] for name in outputs}, {name: joined[name] for name in layers}
 

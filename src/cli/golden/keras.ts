@@ -42,7 +42,22 @@ def name_all(word, tensors):
     names = [tensor.name.split("/")[0].split(":")[0] for tensor in tensors]
     return [word] if len(names) == 1 else [f"{word}:{name}" for name in names]
 
+${
+  options.layers
+    ? `
+def value_of(model, layer):
+    """What the layer makes where the model uses it first; it may be part of other models, too."""
+    for i, node in enumerate(layer._inbound_nodes):
+        value = layer.get_output_at(i) if hasattr(layer, "get_output_at") else node.output_tensors[0]
+        try:
+            keras.Model(model.inputs, value)
+            return value
+        except ValueError:
+            continue
 
+`
+    : ''
+}
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
@@ -66,10 +81,11 @@ def main():
     run(model, ["output"] if len(model.outputs) == 1 else [f"output:{name}" for name in outputs])
 ${
   options.layers
-    ? `    # A layer that is a model itself is recorded as a whole; one that is used several times, where it is first.
+    ? `    # A layer that is a model itself is recorded as a whole.
     inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    values = [layer.output if len(layer._inbound_nodes) == 1 else layer.get_output_at(0) for layer in inner]
-    run(keras.Model(model.inputs, values), ["layer:" + layer.name for layer in inner])
+    values = {"layer:" + layer.name: value_of(model, layer) for layer in inner}
+    values = {name: value for name, value in values.items() if value is not None}
+    run(keras.Model(model.inputs, list(values.values())), values)
 `
     : ''
 }    ${SAVE}

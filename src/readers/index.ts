@@ -5,5 +5,6 @@ import { onnx } from './onnx/index.js';
 import { pytorch } from './pytorch/index.js';
 import type { Reader } from './reader.js';
 import { safetensors } from './safetensors.js';
+import { tfjs, tfjsGraph } from './tfjs/index.js';
 
-export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, pytorch, safetensors];
+export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, tfjs, tfjsGraph, pytorch, safetensors];

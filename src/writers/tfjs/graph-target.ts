@@ -476,7 +476,7 @@ export class GraphTarget implements Target {
   }
 
   #tensor(suffix: string, tensor: Tensor): FileValue {
-    return this.#made(this.#addConstant(suffix, { tensor, kind: 'other', layer: '' }), tensor.shape);
+    return this.#made(this.#addConstant(suffix, { tensor, source: null, kind: 'other', layer: '' }), tensor.shape);
   }
 
   #scalar(suffix: string, value: number): FileValue {

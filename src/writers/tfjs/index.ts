@@ -11,7 +11,7 @@ import { VERSION } from '../../version.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { GraphTarget } from './graph-target.js';
 import { LayersTarget, type NamedWeight } from './layers-target.js';
-import { layoutMetadata, lower } from './lowering.js';
+import { type LayerNote, layoutMetadata, lower } from './lowering.js';
 import { SHARD_BYTES, writeShards } from './shards.js';
 import type { Target } from './target.js';
 import { storeWeights, TFJS_DTYPES, weightObstacles } from './weights.js';
@@ -28,11 +28,11 @@ export const tfjs: Writer = {
   check: (map, options) => check(map, new LayersTarget(), options),
   async write(map, sink, name, options) {
     const target = new LayersTarget();
-    build(map, target, options);
-    return writeModel(map, target.weights(), sink, name, options, () => ({
+    const notes = build(map, target, options);
+    return writeModel(map, target.weights(), notes, sink, name, options, {
       format: 'layers-model',
       modelTopology: { keras_version: KERAS_VERSION, backend: 'tensorflow', model_config: target.config(map.name || 'model') },
-    }));
+    });
   },
 };
 
@@ -45,26 +45,27 @@ export const tfjsGraph: Writer = {
   check: (map, options) => check(map, new GraphTarget(), options),
   async write(map, sink, name, options) {
     const target = new GraphTarget();
-    build(map, target, options);
-    return writeModel(map, target.weights(), sink, name, options, () => ({
+    const notes = build(map, target, options);
+    return writeModel(map, target.weights(), notes, sink, name, options, {
       format: 'graph-model',
       signature: target.signature(),
       modelTopology: target.topology(),
-    }));
+    });
   },
 };
 
 function check(map: LayerMap, target: Target, options: WriteOptions): ModelError[] {
-  const errors = [...weightObstacles(map), ...lower(map, target, options)];
+  const errors = [...weightObstacles(map), ...lower(map, target, options).obstacles];
   if (options.dtype !== 'source' && !TFJS_DTYPES.includes(options.dtype))
     errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS_DTYPES.join(', ')}.`));
   return errors;
 }
 
 /** @throws ModelError the first obstacle; `check` lists them all */
-function build(map: LayerMap, target: Target, options: WriteOptions): void {
-  const [obstacle] = lower(map, target, options);
-  if (obstacle) throw obstacle;
+function build(map: LayerMap, target: Target, options: WriteOptions): Readonly<Record<string, LayerNote>> {
+  const { obstacles, notes } = lower(map, target, options);
+  if (obstacles[0]) throw obstacles[0];
+  return notes;
 }
 
 /**
@@ -74,10 +75,11 @@ function build(map: LayerMap, target: Target, options: WriteOptions): void {
 async function writeModel(
   map: LayerMap,
   named: readonly NamedWeight[],
+  notes: Readonly<Record<string, LayerNote>>,
   sink: ByteSink,
   name: string,
   options: WriteOptions,
-  topology: () => { readonly format: string },
+  { format, ...topology }: { readonly format: string; readonly modelTopology: unknown; readonly signature?: unknown },
 ): Promise<WriteResult> {
   const isFile = name.toLowerCase().endsWith('.json');
   const folder = isFile ? '' : `${name}/`;
@@ -85,14 +87,13 @@ async function writeModel(
   // Created first, so that it gets its final name last: whoever sees it finds all shards.
   const json = await sink.create(isFile ? name : `${folder}model.json`);
   const paths = await writeShards(weights, sink, folder, options.shardBytes ?? SHARD_BYTES, options.onProgress);
-  const { format, ...rest } = topology();
   const document = {
     format,
     generatedBy: map.producer ?? map.format,
     convertedBy: `weighbridge ${VERSION}`,
-    ...rest,
+    ...topology,
     weightsManifest: [{ paths, weights: weights.map(({ entry }) => entry) }],
-    userDefinedMetadata: { ...(await options.metadata()), ...layoutMetadata(map, options) },
+    userDefinedMetadata: { ...(await options.metadata()), ...layoutMetadata(map, options), 'weighbridge.layers': notes },
   };
   await json.write(new TextEncoder().encode(JSON.stringify(document)));
   await json.close();

@@ -6,7 +6,7 @@
  * same numbers: padding and slices along any axis through a reshape to a picture, group convolutions from slices.
  */
 import type { Dim, Port } from '../../model/layer-map.js';
-import { elementCount, float32Tensor, reshape, type Tensor, withStage } from '../../model/tensor.js';
+import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes, withStage } from '../../model/tensor.js';
 import { Names } from '../names.js';
 import {
   type ConvolutionForm,
@@ -397,8 +397,8 @@ export class LayersTarget implements Target {
     if (!['Add', 'Sub', 'Mul'].includes(op) || !isPerChannel || !keepsShape)
       throw inexpressible(`${op} with a constant of the shape [${tensor.shape}]; layers add and multiply per channel. A graph model (--to tfjs-graph) has it.`);
     const row = repeatTo(tensor, channels);
-    const constant = (value: number): FileWeight => ({ tensor: filled(channels, value), kind: 'other', layer });
-    const own = (changed: Tensor): FileWeight => ({ tensor: changed, kind: 'other', layer });
+    const constant = (value: number): FileWeight => ({ tensor: filled(channels, value), source: null, kind: 'other', layer });
+    const own = (changed: Tensor): FileWeight => ({ tensor: changed, source: null, kind: 'other', layer });
     const statistics = { moving_mean: constant(0), moving_variance: constant(1) };
     if (op === 'Mul') return this.#normalise(a, { epsilon: 0, center: false, scale: true }, weightsOf({ gamma: own(row), ...statistics }));
     const beta = own(op === 'Sub' ? negated(row) : row);
@@ -464,12 +464,16 @@ export function transposedShape(spatial: readonly Dim[], window: readonly number
 function repeatTo(tensor: Tensor, channels: number): Tensor {
   const row = reshape(tensor, [elementCount(tensor.shape)]);
   if (row.shape[0] === channels) return row;
-  return { ...row, shape: [channels], walk: { ...row.walk, axes: [[{ size: channels, stride: 0 }]] } };
+  return computedTensor(row.name, row.dtype, [channels], row.origin, async () => {
+    const bytes = await tensorBytes(row);
+    const repeated = new Uint8Array(bytes.byteLength * channels);
+    for (let i = 0; i < channels; i++) repeated.set(bytes, i * bytes.byteLength);
+    return repeated;
+  });
 }
 
 function filled(count: number, value: number): Tensor {
-  const one = float32Tensor('constant', [1], [value], { file: 'weighbridge' });
-  return repeatTo(one, count);
+  return float32Tensor('constant', [count], new Float32Array(count).fill(value), { file: 'weighbridge' });
 }
 
 /** Flips the sign bit of little-endian floats, whatever their width. */

@@ -5,7 +5,7 @@ import { inferShapes } from '../../model/ops.js';
 import { portValueShape } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { WriteOptions } from '../writer.js';
-import { channelsLast, filePortLayout, identity, type Placement, portOrder, sameOrder } from './placement.js';
+import { channelsLast, type Flattening, filePortLayout, identity, type Placement, portOrder, sameOrder } from './placement.js';
 import { isNonNegative, RULES } from './rules.js';
 import { type FileValue, type FileWeight, inexpressible, type Target, type WeightKind } from './target.js';
 
@@ -13,11 +13,29 @@ import { type FileValue, type FileWeight, inexpressible, type Target, type Weigh
 const LAYOUT_RANK: Readonly<Record<string, number>> = { nchw: 4, nhwc: 4, ncw: 3, nwc: 3, ncdhw: 5, ndhwc: 5 };
 
 /**
- * Builds the whole model in `target`.
- *
- * @returns every obstacle; where there are any, what was built is of no use
+ * How a layer of the map is found again in the file, where that is not plain: what it makes has the layer's own name and its channels
+ * last, and so have its weights.
  */
-export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions, 'layout'>): ModelError[] {
+export interface LayerNote {
+  /** The name in the file, where it is another one. */
+  readonly node?: string;
+  /** The order in which the file has the axes of what the layer makes. */
+  readonly order?: readonly number[];
+  /** False where the file does not show the value with the map's axes. */
+  readonly shown?: false;
+  /** The order of the features that the layer's weights belong to. */
+  readonly features?: Flattening;
+}
+
+export interface Lowered {
+  /** Where there are any, what was built is of no use. */
+  readonly obstacles: readonly ModelError[];
+  /** By the layer's name, where there is something to say. */
+  readonly notes: Readonly<Record<string, LayerNote>>;
+}
+
+/** Builds the whole model in `target`; finds every obstacle. */
+export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions, 'layout'>): Lowered {
   const obstacles: ModelError[] = [];
   for (const port of [...map.inputs, ...map.outputs]) {
     const rank = LAYOUT_RANK[port.layout];
@@ -27,12 +45,12 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
   }
   const unknown = map.layers.filter(({ op, outputs }) => !Object.hasOwn(RULES, op) || outputs.length !== 1);
   for (const { name, op } of unknown) obstacles.push(new ModelError('unsupported', `the operator ${op} has no translation to TensorFlow.js`, { layer: name }));
-  if (obstacles.length > 0) return obstacles;
+  if (obstacles.length > 0) return { obstacles, notes: {} };
   let shapes: ReadonlyMap<string, readonly Dim[]>;
   try {
     shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
   } catch (error) {
-    if (isModelError(error)) return [error];
+    if (isModelError(error)) return { obstacles: [error], notes: {} };
     throw error;
   }
   const lowering = new Lowering(target, shapes);
@@ -54,7 +72,7 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
       obstacles.push(new ModelError(error.kind, `the output "${port.name}": ${error.problem}`));
     }
   }
-  return obstacles;
+  return { obstacles, notes: lowering.notes() };
 }
 
 /** Each port's layout in the file, for its metadata: shapes alone do not tell. */
@@ -68,6 +86,7 @@ export class Lowering {
   /** What values were turned into for one layer serves the next. */
   readonly #turned = new Map<string, FileValue>();
   readonly #nonNegative = new Set<string>();
+  readonly #lowered: { layer: Layer; place: Placement; features: Flattening | null }[] = [];
   /** Weights in the forms that they were given, so that layers that share a weight share its form. */
   readonly #forms = new Map<Tensor, Map<string, Tensor>>();
 
@@ -91,7 +110,27 @@ export class Lowering {
     this.target.nameNodes(layer.name, place.value);
     const [output] = layer.outputs;
     this.#places.set(output!, place);
+    const [input] = layer.inputs.map((name) => this.place(name));
+    this.#lowered.push({ layer, place, features: input?.kind === 'flattened' ? input : null });
     if (isNonNegative(layer, (value) => this.#nonNegative.has(value))) this.#nonNegative.add(output!);
+  }
+
+  /** What is to be said of layers, once all nodes have their names. */
+  notes(): Record<string, LayerNote> {
+    const notes: Record<string, LayerNote> = Object.create(null);
+    for (const { layer, place, features } of this.#lowered) {
+      const { value } = place;
+      const order = place.kind === 'axes' && !sameOrder(place.order, channelsLast(place.order.length)) ? place.order : undefined;
+      const isShown = place.kind !== 'flattened' && order === undefined && value.call === 0;
+      const note: LayerNote = {
+        ...(value.node.name === layer.name ? {} : { node: value.node.name }),
+        ...(order ? { order } : {}),
+        ...(isShown ? {} : { shown: false }),
+        ...(features && Object.keys(layer.weights).length > 0 ? { features: { sizes: features.sizes, order: features.order } } : {}),
+      };
+      if (Object.keys(note).length > 0) notes[layer.name] = note;
+    }
+    return notes;
   }
 
   /** Goes on after an obstacle as if it were none, so that the next ones are found too. */
@@ -171,7 +210,7 @@ export class Lowering {
     const forms = this.#forms.get(source) ?? new Map<string, Tensor>();
     const tensor = forms.get(form) ?? change(source);
     this.#forms.set(source, forms.set(form, tensor));
-    return { tensor, kind, layer: layer.name };
+    return { tensor, source, kind, layer: layer.name };
   }
 
   /** @throws ModelError 'unsupported' */

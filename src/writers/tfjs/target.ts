@@ -32,6 +32,8 @@ export type WeightKind = 'kernel' | 'bias' | 'other';
 /** A weight laid out as the target wants it, not yet in the dtype that is stored. */
 export interface FileWeight {
   readonly tensor: Tensor;
+  /** The weight of the map, of which `tensor` may be a part; null for what the map does not have. */
+  readonly source: Tensor | null;
   readonly kind: WeightKind;
   /** Layer of the map, for messages. */
   readonly layer: string;

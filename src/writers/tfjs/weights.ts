@@ -1,17 +1,22 @@
 /** How weights are stored in the files of a TensorFlow.js model, and what its manifest says of each. */
-import { ModelError } from '../../errors.js';
+import { isModelError, ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer, LayerMap, Notice } from '../../model/layer-map.js';
+import { type AffineQuantisation, affineFor, quantiseAffine, tensorRange } from '../../model/quantise.js';
 import type { Tensor } from '../../model/tensor.js';
 import { castNotices } from '../cast-weights.js';
 import type { WriteOptions } from '../writer.js';
 import type { NamedWeight } from './layers-target.js';
+import { type LossTally, measuringLoss, newLossTally } from './loss.js';
 import type { FileWeight } from './target.js';
 
-export const TFJS_DTYPES: readonly DType[] = ['float32', 'float16'];
+export const TFJS_DTYPES: readonly DType[] = ['float32', 'float16', 'uint8', 'uint16'];
 
 const SOURCE_DTYPES: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16', 'float64']);
+
+/** From this loss on (root mean square, relative to the weight's own) the finer form is recommended. */
+const COARSE = 0.02;
 
 /** An entry of `weights` in the manifest. */
 export interface ManifestEntry {
@@ -20,7 +25,7 @@ export interface ManifestEntry {
   /** As TensorFlow.js computes with it. */
   readonly dtype: 'float32' | 'int32';
   /** How it is stored, where that is another dtype. */
-  readonly quantization?: { readonly dtype: string; readonly min?: number; readonly scale?: number; readonly original_dtype: string };
+  readonly quantization?: { readonly dtype: string; readonly min?: number; readonly scale?: number; readonly original_dtype: 'float32' };
 }
 
 export interface StoredWeight {
@@ -53,32 +58,75 @@ function dtypeObstacle(layer: Layer, role: string, tensor: Tensor): ModelError {
 /** The dtype in which a weight is stored. TensorFlow.js computes in float32, so wider floats are narrowed, and it has no bfloat16. */
 function storageDType({ tensor, kind }: FileWeight, wanted: WriteOptions['dtype']): DType {
   if (tensor.dtype === 'int32') return 'int32';
+  if (wanted === 'uint8' || wanted === 'uint16') return kind === 'kernel' ? wanted : 'float32';
   if (wanted === 'float16') return kind === 'other' ? 'float32' : 'float16';
   return wanted === 'source' && tensor.dtype === 'float16' ? 'float16' : 'float32';
 }
 
-/** Puts the weights into the dtypes that are stored; nothing is read yet. */
+/**
+ * Puts the weights into the dtypes that are stored. Nothing is read yet but the ranges of those that become whole numbers.
+ *
+ * @throws ModelError 'unsupported' naming every weight with values that whole numbers cannot hold
+ */
 export async function storeWeights(named: readonly NamedWeight[], { dtype: wanted }: Pick<WriteOptions, 'dtype'>): Promise<StoredWeights> {
-  const tallies: { weight: FileWeight; dtype: DType; tally: CastTally }[] = [];
-  const weights = named.map(({ name, weight }): StoredWeight => {
+  const casts: { weight: FileWeight; dtype: DType; tally: CastTally }[] = [];
+  const losses: { weight: FileWeight; tally: LossTally }[] = [];
+  const ranges = new Map<Tensor, AffineQuantisation>();
+  const weights: StoredWeight[] = [];
+  for (const { name, weight } of named) {
     const dtype = storageDType(weight, wanted);
-    const tally = newCastTally();
-    const tensor = castTensor(weight.tensor, dtype, tally);
-    if (dtype !== weight.tensor.dtype) tallies.push({ weight, dtype, tally });
     const entry = { name, shape: weight.tensor.shape, dtype: dtype === 'int32' ? ('int32' as const) : ('float32' as const) };
-    return { tensor, entry: dtype === 'float16' ? { ...entry, quantization: { dtype: 'float16', original_dtype: 'float32' } } : entry };
-  });
+    if (dtype === 'uint8' || dtype === 'uint16') {
+      // Parts of one weight share its range, so that it can be put together again.
+      const whole = weight.source ?? weight.tensor;
+      const quantisation = ranges.get(whole) ?? (await affineOf(whole, dtype, weight.layer));
+      ranges.set(whole, quantisation);
+      const tally = newLossTally();
+      losses.push({ weight, tally });
+      const { min, scale } = quantisation;
+      weights.push({
+        tensor: measuringLoss(quantiseAffine(weight.tensor, quantisation), quantisation, tally),
+        entry: { ...entry, quantization: { dtype, min, scale, original_dtype: 'float32' } },
+      });
+      continue;
+    }
+    const tally = newCastTally();
+    if (dtype !== weight.tensor.dtype) casts.push({ weight, dtype, tally });
+    const tensor = castTensor(weight.tensor, dtype, tally);
+    weights.push({ tensor, entry: dtype === 'float16' ? { ...entry, quantization: { dtype: 'float16', original_dtype: 'float32' } } : entry });
+  }
   return {
     weights,
     notices: () => [
-      ...narrowedNotice(tallies, wanted),
-      ...tallies.flatMap(({ weight, dtype, tally }) => castNotices(weight.tensor.name, tally, dtype).map((notice) => ({ ...notice, layer: weight.layer }))),
+      ...narrowedNotice(casts, wanted),
+      ...casts.flatMap(({ weight, dtype, tally }) => castNotices(weight.tensor.name, tally, dtype).map((notice) => ({ ...notice, layer: weight.layer }))),
+      ...(wanted === 'uint8' ? coarseNotice(losses) : []),
     ],
   };
 }
 
-function narrowedNotice(tallies: readonly { weight: FileWeight; dtype: DType }[], wanted: WriteOptions['dtype']): Notice[] {
-  const wide = tallies.filter(({ weight, dtype }) => weight.tensor.dtype === 'float64' && dtype === 'float32');
+async function affineOf(tensor: Tensor, dtype: AffineQuantisation['dtype'], layer: string): Promise<AffineQuantisation> {
+  try {
+    return affineFor(await tensorRange(tensor), dtype);
+  } catch (error) {
+    throw isModelError(error) ? error.at({ layer }) : error;
+  }
+}
+
+function narrowedNotice(casts: readonly { weight: FileWeight; dtype: DType }[], wanted: WriteOptions['dtype']): Notice[] {
+  const wide = casts.filter(({ weight, dtype }) => weight.tensor.dtype === 'float64' && dtype === 'float32');
   if (wanted !== 'source' || wide.length === 0) return [];
   return [{ code: 'narrowed', message: `${wide.length} weights are float64 and were stored as float32, in which TensorFlow.js computes` }];
+}
+
+function coarseNotice(losses: readonly { weight: FileWeight; tally: LossTally }[]): Notice[] {
+  const relative = ({ tally }: { tally: LossTally }) => (tally.energy > 0 ? Math.sqrt(tally.loss / tally.energy) : 0);
+  const coarse = losses.filter((loss) => relative(loss) > COARSE);
+  if (coarse.length === 0) return [];
+  const worst = coarse.reduce((a, b) => (relative(b) > relative(a) ? b : a));
+  const percent = (value: number) => `${(100 * value).toPrecision(2)} %`;
+  const message =
+    `${coarse.length} of ${losses.length} weights lose more than ${percent(COARSE)} of their size in uint8, which has one scale for a whole weight here ` +
+    `(the most: ${worst.weight.tensor.name}, ${percent(relative(worst))}); --dtype uint16 loses a 257th of that`;
+  return [{ code: 'coarse-quantisation', message, layer: worst.weight.layer }];
 }

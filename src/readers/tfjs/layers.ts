@@ -1,0 +1,52 @@
+/** The layer map of a TensorFlow.js layers model: its topology is a Keras configuration, read as Keras's own is. */
+import { ModelError } from '../../errors.js';
+import type { LayerMap } from '../../model/layer-map.js';
+import type { Tensor } from '../../model/tensor.js';
+import { nameVgg } from '../../model/vgg.js';
+import { type KerasLayer, type KerasModel, parseModelConfig } from '../keras/config.js';
+import { buildGraph } from '../keras/graph.js';
+import type { ReadOptions } from '../reader.js';
+import type { Json } from './model-json.js';
+
+/** Keras's order of a layer's weights. */
+const ROLES: readonly string[] = [
+  ...['depthwise_kernel', 'pointwise_kernel', 'kernel', 'recurrent_kernel', 'bias', 'embeddings'],
+  ...['gamma', 'beta', 'moving_mean', 'moving_variance', 'alpha'],
+];
+
+export interface LayersContext {
+  readonly file: string;
+  readonly producer: string | null;
+  readonly options: ReadOptions;
+}
+
+/** @throws ModelError 'unsupported' listing every layer without a translation, 'malformed' where weights do not fit */
+export function buildLayersMap(topology: Json, weights: readonly Tensor[], { file, producer, options }: LayersContext): LayerMap {
+  const model = parseModelConfig(JSON.stringify(topology.model_config ?? topology), file);
+  const version = /^(\d+)\.(\d+)/.exec(typeof topology.keras_version === 'string' ? topology.keras_version : '');
+  const dialect = { version: version ? ([Number(version[1]), Number(version[2])] as const) : null, theano: false };
+  const graph = buildGraph(model, () => assignByName(model, weights, file), { file, dialect, inputShape: options.inputShape });
+  return nameVgg({ name: model.name, format: 'tfjs', producer, architecture: null, ...graph });
+}
+
+/** Weights are named `layer/kernel`, whatever models the layer is inside of; TensorFlow 2.2 put a cell's name between the two. */
+function assignByName(model: KerasModel, weights: readonly Tensor[], file: string): Map<KerasLayer, readonly Tensor[]> {
+  const layers = new Map<string, KerasLayer>();
+  for (const layer of leafLayers(model)) if (!layers.has(layer.name)) layers.set(layer.name, layer);
+  const byLayer = new Map<KerasLayer, Tensor[]>();
+  for (const tensor of weights) {
+    const parts = tensor.name.split('/');
+    const layer = layers.get(parts.slice(0, -1).join('/')) ?? layers.get(parts.slice(0, -2).join('/'));
+    if (!layer) throw new ModelError('malformed', 'belongs to no layer of the topology. Do they belong together?', { file, tensor: tensor.name });
+    byLayer.set(layer, [...(byLayer.get(layer) ?? []), tensor]);
+  }
+  const rank = ({ name }: Tensor) => {
+    const role = ROLES.indexOf(name.slice(name.lastIndexOf('/') + 1));
+    return role < 0 ? ROLES.length : role;
+  };
+  return new Map([...byLayer].map(([layer, tensors]) => [layer, tensors.toSorted((a, b) => rank(a) - rank(b))]));
+}
+
+function leafLayers(model: KerasModel): KerasLayer[] {
+  return model.layers.flatMap((layer) => (layer.model ? leafLayers(layer.model) : [layer]));
+}

@@ -1,0 +1,117 @@
+/**
+ * The JSON of a TensorFlow.js model, made one shape: `model.json` of a layers model or a graph model, or a manifest of weights alone.
+ *
+ * @see https://github.com/tensorflow/tfjs/blob/master/tfjs-core/src/io/types.ts, ModelJSON and WeightsManifestConfig
+ */
+import type { ByteSource } from '../../bytes/byte-source.js';
+import type { FileSet } from '../../bytes/file-set.js';
+import { ModelError } from '../../errors.js';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+export type TfjsKind = 'layers' | 'graph' | 'weights';
+
+export interface ModelJson {
+  readonly kind: TfjsKind;
+  /** The file that it was read from. */
+  readonly file: string;
+  /** Null for a manifest alone. */
+  readonly topology: Json | null;
+  readonly manifest: readonly unknown[];
+  /** Everything else at the top, such as `generatedBy`; null for a manifest alone. */
+  readonly top: Json;
+}
+
+/** The topology of a graph of a hundred thousand nodes takes 50 MB. */
+const MAX_JSON_BYTES = 2 ** 28;
+/** Brackets within brackets; no topology that people write comes near it, and what walks over it recursively stays safe. */
+const MAX_JSON_DEPTH = 512;
+
+const FOLDER_FILE = 'model.json';
+const MANIFEST_SUFFIX = 'weights_manifest.json';
+
+/** The JSON file of a model, which may be given as its folder; null where there is none. */
+export async function findModelJson(files: FileSet): Promise<string | null> {
+  if (files.main !== null) return files.main;
+  if (await files.has(FOLDER_FILE)) return FOLDER_FILE;
+  const manifests = (await files.list()).filter((name) => name.endsWith(MANIFEST_SUFFIX));
+  return manifests.length === 1 ? manifests[0]! : null;
+}
+
+/** What kind of TensorFlow.js model a file is; null where it is none. */
+export async function recogniseModelJson(files: FileSet, name: string): Promise<TfjsKind | null> {
+  const source = await files.open(name);
+  if (source.byteLength > MAX_JSON_BYTES) return null;
+  const head = new TextDecoder('latin1').decode(await source.read(0, Math.min(16, source.byteLength)));
+  if (!/^\s*[{[]/.test(head.replace(/^\xef\xbb\xbf/, ''))) return null;
+  const text = await readText(source);
+  try {
+    return kindOf(JSON.parse(text));
+  } catch {
+    // Cut short, say: reading it will tell.
+    return /"(weightsManifest|modelTopology)"\s*:/.test(text) ? 'layers' : null;
+  }
+}
+
+/** @throws ModelError 'malformed' where it is no JSON or none of a TensorFlow.js model */
+export async function readModelJson(files: FileSet): Promise<ModelJson> {
+  const file = await findModelJson(files);
+  if (file === null) throw new ModelError('malformed', 'the folder holds no model.json', { file: files.label });
+  const source = await files.open(file);
+  if (source.byteLength > MAX_JSON_BYTES) throw new ModelError('unsafe', `a topology of ${source.byteLength} bytes is larger than any model's`, { file });
+  const text = await readText(source);
+  checkDepth(text, file);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ModelError('malformed', `is no valid JSON: ${(error as Error).message}. Is it truncated?`, { file }, error);
+  }
+  const kind = kindOf(json);
+  if (kind === null) {
+    const found = "this JSON is no TensorFlow.js model: it has neither a weightsManifest nor a topology, and is no list of weights' groups";
+    throw new ModelError('malformed', found, { file });
+  }
+  const top = Array.isArray(json) ? {} : (json as Json);
+  const manifest = Array.isArray(json) ? json : (top.weightsManifest ?? []);
+  if (!Array.isArray(manifest)) throw new ModelError('malformed', 'the weightsManifest is no list', { file });
+  return { kind, file, topology: kind === 'weights' ? null : (top.modelTopology as Json), manifest, top };
+}
+
+function kindOf(json: unknown): TfjsKind | null {
+  if (Array.isArray(json)) return json.length > 0 && json.every(isGroup) ? 'weights' : null;
+  if (!isObject(json)) return null;
+  const { modelTopology: topology, weightsManifest: manifest } = json;
+  if (isObject(topology)) {
+    if (Array.isArray(topology.node)) return 'graph';
+    return isObject(topology.model_config) || typeof topology.class_name === 'string' ? 'layers' : null;
+  }
+  return Array.isArray(manifest) && manifest.every(isGroup) ? 'weights' : null;
+}
+
+function isGroup(value: unknown): boolean {
+  return isObject(value) && Array.isArray(value.weights) && Array.isArray(value.paths);
+}
+
+export function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+async function readText(source: ByteSource): Promise<string> {
+  return new TextDecoder().decode(await source.read(0, source.byteLength));
+}
+
+function checkDepth(text: string, file: string): void {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === 0x5c) i++;
+      else if (code === 0x22) inString = false;
+    } else if (code === 0x22) inString = true;
+    else if (code === 0x5b || code === 0x7b) depth++;
+    else if (code === 0x5d || code === 0x7d) depth--;
+    if (depth > MAX_JSON_DEPTH) throw new ModelError('malformed', `the JSON is nested more than ${MAX_JSON_DEPTH} deep`, { file });
+  }
+}

@@ -1,0 +1,147 @@
+/** Reads TensorFlow.js models: what they are made of, their tensors, and a layers model's wiring. */
+import type { FileSet } from '../../bytes/file-set.js';
+import { ModelError } from '../../errors.js';
+import type { ModelFile, StoredWeight } from '../../model/layer-map.js';
+import type { ReadOptions } from '../reader.js';
+import { buildLayersMap } from './layers.js';
+import { isObject, type Json, type ModelJson, readModelJson } from './model-json.js';
+import { type ManifestWeights, readManifest } from './weights.js';
+
+/** Nodes of a GraphDef, as far as they are looked at. */
+export interface GraphNode {
+  readonly name: string;
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly attributes: Json;
+}
+
+export async function readTfjs(files: FileSet, options: ReadOptions): Promise<ModelFile> {
+  const json = await readModelJson(files);
+  if (json.kind === 'graph') throw wrongForm(json, 'graph', 'tfjs-graph');
+  const manifest = await readManifest(files, json);
+  const producer = producerOf(json);
+  const tensors = manifest.weights.map(({ tensor }) => ({ tensor, layer: layerOf(tensor.name) }));
+  return {
+    ...describe('tfjs', json, manifest, tensors),
+    map: async () => {
+      if (json.topology)
+        return buildLayersMap(
+          json.topology,
+          tensors.map(({ tensor }) => tensor),
+          { file: json.file, producer, options },
+        );
+      throw new ModelError(
+        'unsupported',
+        'this is a manifest of weights without a topology, so there is no net to build. The weights can be inspected and moved.',
+        {
+          file: json.file,
+        },
+      );
+    },
+  };
+}
+
+export async function readTfjsGraph(files: FileSet): Promise<ModelFile> {
+  const json = await readModelJson(files);
+  if (json.kind !== 'graph') throw wrongForm(json, json.kind === 'layers' ? 'layers' : 'weights', 'tfjs');
+  const manifest = await readManifest(files, json);
+  const nodes = graphNodes(json);
+  const consumers = new Map(nodes.flatMap(({ name, inputs }) => inputs.map((input) => [input, name] as const)));
+  const file = describe(
+    'tfjs-graph',
+    json,
+    manifest,
+    manifest.weights.map(({ tensor }) => ({ tensor, layer: consumers.get(tensor.name) ?? null })),
+  );
+  const { inputs, outputs } = signaturePorts(json);
+  return {
+    ...file,
+    details: { ...file.details, nodes: String(nodes.length), operators: operatorCounts(nodes), inputs, outputs },
+    map: async () => {
+      throw new ModelError(
+        'unsupported',
+        'TensorFlow.js graph models are inspected and verified, but not converted: their nodes are not translated into the layer map',
+        {
+          file: json.file,
+        },
+      );
+    },
+  };
+}
+
+/** The nodes of a graph model. @throws ModelError 'malformed' where one has no name or operator, or reads what is not there */
+export function graphNodes({ topology, file }: ModelJson): GraphNode[] {
+  const nodes = (topology!.node as readonly unknown[]).map((node, i): GraphNode => {
+    const { name, op, input = [], attr = {} } = isObject(node) ? node : ({} as Json);
+    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input) || !isObject(attr))
+      throw new ModelError('malformed', `node ${i} of the topology has no name and operator`, { file });
+    return { name, op, inputs: input.map((entry) => nodeName(String(entry))), attributes: attr };
+  });
+  const names = new Set(nodes.map(({ name }) => name));
+  for (const { name, inputs } of nodes) {
+    const missing = inputs.find((input) => !names.has(input));
+    if (missing !== undefined) throw new ModelError('malformed', `reads "${missing}", but there is no such node`, { file, layer: name });
+  }
+  return nodes;
+}
+
+/** '^name' is a control input, 'name:1' the second output. */
+function nodeName(input: string): string {
+  return input.replace(/^\^/, '').replace(/:\d+$/, '');
+}
+
+function describe(format: string, json: ModelJson, manifest: ManifestWeights, tensors: readonly StoredWeight[]): Omit<ModelFile, 'map'> {
+  const { file, top, kind } = json;
+  const text = (key: string, label: string) => (typeof top[key] === 'string' ? { [label]: top[key] as string } : {});
+  const quantised = new Set(manifest.weights.flatMap(({ stored }) => (stored.dtype === 'float32' || stored.dtype === 'int32' ? [] : [stored.dtype])));
+  const metadata = isObject(top.userDefinedMetadata) ? top.userDefinedMetadata : {};
+  return {
+    format,
+    producer: producerOf(json),
+    tensors,
+    details: {
+      content: kind === 'weights' ? 'weights only' : `${kind} model`,
+      ...text('convertedBy', 'converted by'),
+      shards: String(manifest.files.length),
+      ...(quantised.size > 0 ? { stored: [...quantised].join(', ') } : {}),
+      ...Object.fromEntries(Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === 'string')),
+    },
+    warnings: manifest.warnings,
+    files: [file, ...manifest.files],
+  };
+}
+
+function producerOf({ top, topology }: ModelJson): string | null {
+  const version = topology?.keras_version;
+  return typeof top.generatedBy === 'string' ? top.generatedBy : typeof version === 'string' ? `keras ${version}` : null;
+}
+
+/** 'conv1/kernel' belongs to the layer 'conv1'. */
+function layerOf(name: string): string | null {
+  return name.includes('/') ? name.slice(0, name.lastIndexOf('/')) : null;
+}
+
+function signaturePorts({ top }: ModelJson): { inputs: string; outputs: string } {
+  const signature = isObject(top.signature) ? top.signature : {};
+  const ports = (value: unknown) =>
+    Object.entries(isObject(value) ? value : {})
+      .map(([name, port]) => `${name} [${sizesOf(port)}]`)
+      .join(', ');
+  return { inputs: ports(signature.inputs), outputs: ports(signature.outputs) };
+}
+
+function sizesOf(port: unknown): string {
+  const shape = isObject(port) && isObject(port.tensorShape) ? port.tensorShape : {};
+  const sizes = Array.isArray(shape.dim) ? shape.dim : [];
+  return sizes.map((dim) => (isObject(dim) && dim.size !== '-1' ? String(dim.size) : '?')).join(',');
+}
+
+function operatorCounts(nodes: readonly GraphNode[]): string {
+  const counts = new Map<string, number>();
+  for (const { op } of nodes) if (op !== 'Const') counts.set(op, (counts.get(op) ?? 0) + 1);
+  return [...counts].map(([op, count]) => (count === 1 ? op : `${op} (${count})`)).join(', ');
+}
+
+function wrongForm({ file }: ModelJson, found: string, reader: string): ModelError {
+  return new ModelError('malformed', `is a TensorFlow.js ${found === 'weights' ? 'manifest of weights' : `${found} model`}; read it as ${reader}`, { file });
+}

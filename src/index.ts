@@ -14,6 +14,11 @@ export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorByt
 export { readers } from './readers/index.js';
 export { type OpenOptions, openModel } from './readers/open.js';
 export type { Reader } from './readers/reader.js';
+export { collectExhibits } from './report/collect.js';
+export type { Exhibits } from './report/exhibits.js';
+export type { ReportDocument, ReportFormat, Subject } from './report/format.js';
+export { reportFormats } from './report/index.js';
+export { collectSamples, type SampleCollector } from './report/samples.js';
 export type { Report, Verdict, Witness } from './verify/report.js';
 export { type ConversionToVerify, type VerifyOptions, verifyConversion } from './verify/verify.js';
 export { VERSION } from './version.js';

@@ -7,6 +7,7 @@ import { html, type Markup } from './markup.js';
 
 const WIDTH = 192;
 const HEIGHT = 56;
+const HEADROOM = 6;
 /** Width that two mosaics share on a wide page. */
 const MOSAIC_WIDTH = 460;
 const MAX_PIXEL = 12;
@@ -41,7 +42,7 @@ export function histograms({ histograms: pairs, histogramsLeftOut }: Exhibits, {
 
 function histogram({ layer, role, min, max, source, written }: HistogramPair, maxAbsolute: number | null): Markup {
   const largest = Math.log1p(Math.max(1, ...source.counts, ...(written?.counts ?? [])));
-  const heights = (counts: readonly number[]) => counts.map((count) => Math.round((10 * (HEIGHT - 2) * Math.log1p(count)) / largest) / 10);
+  const heights = (counts: readonly number[]) => counts.map((count) => Math.round((10 * (HEIGHT - HEADROOM) * Math.log1p(count)) / largest) / 10);
   const bin = WIDTH / source.counts.length;
   const outline = (counts: readonly number[]) =>
     heights(counts)

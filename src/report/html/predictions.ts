@@ -10,11 +10,12 @@ const BAR_WIDTH = 56;
 
 export function predictions(samples: readonly SampleExhibit[], { inputs }: Report): Markup | null {
   if (samples.length === 0) return null;
-  const shown = samples.length < inputs.samples ? `${samples.length} of ${inputs.samples} inputs` : `All ${samples.length} inputs`;
+  const some = samples.length < inputs.samples;
+  const shown = some ? `${samples.length} of ${inputs.samples} inputs` : samples.length === 1 ? 'The input' : `All ${samples.length} inputs`;
   return html`
 <section>
   <h2>Predictions</h2>
-  <p>${shown}, each stretched from black to white, and the classes that both sides put first${samples.length < inputs.samples ? '; inputs on which they disagree come before others' : ''}.</p>
+  <p>${shown}, stretched from black to white, and the classes that both sides put first${some ? '; inputs on which they disagree come before others' : ''}.</p>
   <div class="samples">${[...samples].sort((a, b) => Number(disagrees(b)) - Number(disagrees(a)) || a.sample - b.sample).map(card)}</div>
 </section>`;
 }

@@ -3,7 +3,7 @@
  *
  * A constant picture hides swapped channels, flips and padding; noise alone averages much of it out.
  */
-import type { Dim, Port } from '../model/layer-map.js';
+import type { Dim, LayerMap, Port } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
 import { elementCount } from '../model/tensor.js';
 import type { NdArray } from './engine.js';
@@ -11,16 +11,40 @@ import type { NdArray } from './engine.js';
 /** Size that a free dimension other than the batch is given. */
 export const FREE_SIZE = 32;
 
-/** One sample (batch of one, or of the fixed batch) for each input port, in the port's layout. */
-export function generateSample(ports: readonly Port[], sample: number, seed: number): Map<string, NdArray> {
-  return new Map(ports.map((port, i) => [port.name, generateInput(port, mix(seed * 7919 + sample * 104729 + i * 1299709))]));
+/**
+ * One sample (batch of one, or of the fixed batch) for each input port, in the port's layout.
+ *
+ * @param layers that read the ports; they tell where an input counts the rows of a table
+ */
+export function generateSample(ports: readonly Port[], sample: number, seed: number, layers: LayerMap['layers'] = []): Map<string, NdArray> {
+  const rows = tableRows(layers);
+  return new Map(ports.map((port, i) => [port.name, generateInput(port, mix(seed * 7919 + sample * 104729 + i * 1299709), rows.get(port.value))]));
 }
 
-function generateInput(port: Port, seed: number): NdArray {
+/** Operators that move elements and leave their values alone. */
+const MOVES: ReadonlySet<string> = new Set(['Transpose', 'Reshape', 'Flatten', 'Identity', 'Slice', 'Squeeze', 'Unsqueeze']);
+
+/** For values that count the rows of an embedding's table, how many rows there are; their port may well be of a float dtype. */
+function tableRows(layers: LayerMap['layers']): Map<string, number> {
+  const rows = new Map<string, number>();
+  for (const layer of layers.toReversed()) {
+    const count = layer.op === 'Gather' ? layer.weights.table?.shape[0] : MOVES.has(layer.op) ? rows.get(layer.outputs[0]!) : undefined;
+    const [value] = layer.inputs;
+    if (count !== undefined && value !== undefined) rows.set(value, Math.min(count, rows.get(value) ?? count));
+  }
+  return rows;
+}
+
+/** @param rows of the table that the values are indices of; undefined where they are numbers */
+function generateInput(port: Port, seed: number, rows: number | undefined): NdArray {
   const shape = port.shape.map((size: Dim, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : FREE_SIZE));
   const random = generator(seed);
   const count = elementCount(shape);
   const data = new Float32Array(count);
+  if (rows !== undefined) {
+    for (let i = 0; i < count; i++) data[i] = Math.floor(random() * rows);
+    return { shape, data };
+  }
   if (port.dtype !== 'float32' && port.dtype !== 'float16' && port.dtype !== 'float64') {
     for (let i = 0; i < count; i++) data[i] = Math.floor(random() * 2);
     return { shape, data };

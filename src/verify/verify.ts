@@ -78,7 +78,7 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
       const comparison = compareOutputs(map, chooseTolerance(expected, actual, map, written, options));
       for (let sample = 0; sample < samples; sample++) {
         options.onProgress?.('running', sample, samples);
-        const feeds = inputs ? inputs.sample(sample) : generateSample(map.inputs, sample, seed!);
+        const feeds = inputs ? inputs.sample(sample) : generateSample(map.inputs, sample, seed!, map.layers);
         const wanted = await expected.run(feeds, sample);
         const found = await actual.run(feeds);
         comparison.add(wanted, found);

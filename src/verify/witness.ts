@@ -45,7 +45,7 @@ export async function chooseWitness(
       const session = await engine.open(source);
       const run = portRunner(session, map, (port) => port.layout);
       // A first run tells whether it can, before its answers are relied on; generated inputs need not be run twice.
-      const first = await run(generateSample(map.inputs, 0, options.seed ?? 0));
+      const first = await run(generateSample(map.inputs, 0, options.seed ?? 0, map.layers));
       const answer: Side['run'] = async (feeds, sample) => (sample === 0 && options.seed !== null ? first : run(feeds));
       const witness: Witness = { kind: 'runtime', independent: true, detail: `${detail}, on the original file; it shares no code with our reader` };
       return { name: engine.name, engine: engine.name, witness, run: answer, maxSamples: Number.POSITIVE_INFINITY, close: () => session.close() };

@@ -1,12 +1,15 @@
 /** Every operator that a TensorFlow.js form can express gives there what the reference evaluator computes; the others are declined. */
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
 import { inferShapes, makeLayer, OPS } from '../../src/model/ops.js';
 import { toChannelsLast } from '../../src/model/ports.js';
 import { permuteArray } from '../../src/verify/array.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
+import { compareWeights } from '../../src/verify/weights.js';
+import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';
 import type { Run } from '../run-onnx.js';
 import { runTfjs } from '../run-tfjs.js';
@@ -117,11 +120,23 @@ function channelsLast(array: NdArray, layout: Layout): NdArray {
   return layout === 'other' ? array : permuteArray(array, toChannelsLast(array.shape.length));
 }
 
+/** What is wrong with the weights of a written model, read back as verification reads them. */
+async function weightProblems(writer: typeof tfjs, map: LayerMap, files: ReadonlyMap<string, Uint8Array>): Promise<string[]> {
+  const format = findWrittenFormat(writer.name)!;
+  const written = await format.open(memoryFileSet(Object.fromEntries(files), 'model.json'));
+  const report = await compareWeights(map, written);
+  return (
+    report?.mismatches.map(({ message }) => message) ??
+    map.layers.flatMap(({ name, weights }) => Object.keys(weights).map((role) => `${name} ${role} not found`))
+  );
+}
+
 /** The largest difference of any value from what the reference evaluator gives, relative to the output's scale. */
 async function difference(writer: typeof tfjs, map: LayerMap, inputs: readonly Run[]): Promise<number> {
   const sink = memorySink();
   await writer.write(map, sink, 'model.json', OPTIONS);
   await sink.commit();
+  expect(await weightProblems(writer, map, sink.files)).toEqual([]);
   const feeds = inputs.map((input, i) => channelsLast(input, map.inputs[i]!.layout) as Run);
   const actual = await runTfjs(writer.name as 'tfjs', sink.files, feeds);
   const session = await referenceSession(map);

@@ -1,0 +1,59 @@
+/** Written TensorFlow.js graph models: weights are the constants that the nodes of a layer read. */
+import type { FileSet } from '../../bytes/file-set.js';
+import { ModelError } from '../../errors.js';
+import type { Layer } from '../../model/layer-map.js';
+import { type GraphNode, graphNodes } from '../../readers/tfjs/model.js';
+import { readModelJson } from '../../readers/tfjs/model-json.js';
+import { readManifest } from '../../readers/tfjs/weights.js';
+import { readNotes } from './tfjs-notes.js';
+import { type FoundWeight, orientWeight } from './tfjs-orient.js';
+import type { WrittenModel } from './written.js';
+
+/** Which input of which operator holds a role's weight. */
+const PLACES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  kernel: { Conv2D: 1, Conv3D: 1, DepthwiseConv2dNative: 1, Conv2DBackpropInput: 1, MatMul: 1 },
+  bias: { BiasAdd: 1, FusedBatchNormV3: 2 },
+  scale: { FusedBatchNormV3: 1 },
+  mean: { FusedBatchNormV3: 3 },
+  variance: { FusedBatchNormV3: 4 },
+  table: { GatherV2: 0 },
+  slope: { Prelu: 1 },
+  operand: { AddV2: 1, Sub: 1, Mul: 1, RealDiv: 1, Pow: 1 },
+};
+
+export async function openWrittenTfjsGraph(files: FileSet): Promise<WrittenModel> {
+  const json = await readModelJson(files);
+  if (json.kind !== 'graph') throw new ModelError('malformed', 'is no TensorFlow.js graph model', { file: json.file });
+  const { weights } = await readManifest(files, json);
+  const notes = readNotes(json);
+  const nodes = graphNodes(json);
+  const constants = new Map(weights.map((weight) => [weight.stored.name, weight]));
+  const find = (layer: Layer, role: string): FoundWeight[] => {
+    const { node } = notes.layer(layer.name);
+    const places = PLACES[role] ?? {};
+    return nodes.flatMap((candidate): FoundWeight[] => {
+      const place = Object.hasOwn(places, candidate.op) ? places[candidate.op]! : null;
+      if (place === null || !belongs(candidate, node)) return [];
+      const weight = constants.get(candidate.inputs[place] ?? '');
+      return weight ? [{ weight, depthwise: candidate.op === 'DepthwiseConv2dNative' }] : [];
+    });
+  };
+  return {
+    format: 'tfjs-graph',
+    channelsLast: true,
+    layoutOf: (port) => notes.layoutOf(port),
+    weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),
+    valueOf(layer) {
+      const { node, shown } = notes.layer(layer.name);
+      return shown ? node : undefined;
+    },
+  };
+}
+
+/** What a layer needs besides its last node is named after it and its operator: 'conv/Conv2D', 'conv/Conv2D_1'. */
+function belongs({ name, op }: GraphNode, layer: string): boolean {
+  if (name === layer) return true;
+  if (!name.startsWith(`${layer}/`)) return false;
+  const suffix = name.slice(layer.length + 1);
+  return suffix === op || (suffix.startsWith(`${op}_`) && /^\d+$/.test(suffix.slice(op.length + 1)));
+}

@@ -10,6 +10,8 @@ import { pictureOf } from './picture.js';
 const MAX_SHOWN = 8;
 const MAX_DISAGREEING = 8;
 const CLASSES_SHOWN = 5;
+/** Of a net with many inputs or outputs, the first of them. */
+const PORTS_SHOWN = 4;
 
 export interface SampleCollector {
   /** One run of both sides, arrays by port name in the ports' layouts; see `VerifyOptions.onSample`. */
@@ -27,7 +29,7 @@ export function collectSamples(inputs: readonly Port[], outputs: readonly Port[]
       const batch = Math.max(1, ...inputs.map(({ name }) => feeds.get(name)?.shape[0] ?? 1));
       for (let row = 0; row < batch; row++) {
         const sample = seen++;
-        const rankings = outputs.flatMap(({ name }) => {
+        const rankings = outputs.slice(0, PORTS_SHOWN).flatMap(({ name }) => {
           const [a, b] = [rowOf(expected.get(name), row, batch), rowOf(actual.get(name), row, batch)];
           return a && b && isClassList(a) && a.data.length === b.data.length ? [rankBoth(name, a, b, labels)] : [];
         });
@@ -35,7 +37,7 @@ export function collectSamples(inputs: readonly Port[], outputs: readonly Port[]
         if (differs ? disagreeing >= MAX_DISAGREEING : agreeing >= MAX_SHOWN) continue;
         if (differs) disagreeing++;
         else agreeing++;
-        const pictures = inputs.flatMap((port) => {
+        const pictures = inputs.slice(0, PORTS_SHOWN).flatMap((port) => {
           const array = feeds.get(port.name);
           const picture = array && pictureOf(array, port.layout, row);
           return picture ? [{ port: port.name, picture }] : [];

@@ -53,7 +53,8 @@ async function demoDigits(voice: Voice, folder: string) {
       say(colour.bold(`${title} → ONNX ${dtype}`));
       const path = join(folder, `digits-${title.toLowerCase()}-${dtype}.onnx`);
       const source = relative('.', join(DIGITS, model));
-      const { report } = await runConvert(voice, source, { output: path, dtype, golden: join(DIGITS, golden), force: true, verify: true });
+      const page = path.replace(/\.onnx$/, '.html');
+      const { report } = await runConvert(voice, source, { output: path, dtype, golden: join(DIGITS, golden), report: [page], force: true, verify: true });
       converted.push({ title, dtype, path, byteLength: (await stat(path)).size, verdict: report!.verdict });
       say('');
     }
@@ -79,7 +80,7 @@ async function demoDigits(voice: Voice, folder: string) {
   say('');
   const right = predictions.map((list) => list.filter(({ digit }, i) => digit === labels[i]).length);
   say(
-    `${right.map((count) => `${count} of ${labels.length}`).join(', ')} right. The files are in ${folder}; the pictures in ${relative('.', join(DIGITS, 'images'))}.`,
+    `${right.map((count) => `${count} of ${labels.length}`).join(', ')} right. The files are in ${folder}, each with its report as a page (.html); the pictures in ${relative('.', join(DIGITS, 'images'))}.`,
   );
   return { schema: 'weighbridge/demo@1', converted, predictions, labels, verdicts: converted.map(({ verdict }) => verdict) };
 }

@@ -100,6 +100,7 @@ footer { color: var(--soft); font-size: 12.5px; text-align: center; }
   main { padding: 10px 8px 32px; }
   header, section { padding: 14px; }
   .samples article { flex-direction: column; gap: 8px; }
+  .histograms { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); gap: 14px; }
   h1 { font-size: 19px; }
 }
 @media print { body { background: none; } header, section { break-inside: avoid-page; } }

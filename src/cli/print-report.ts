@@ -28,11 +28,11 @@ export function printReport(say: (text: string) => void, report: Report): void {
   if (report.weights) printWeights(say, report.weights);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
   if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
-  const bound = formatBound(tolerance);
-  if (verdict === 'match') say(`${colour.green('match')}: every value within ${bound} (${safeText(tolerance.why)})`);
+  const within = inputs.kind === 'none' ? 'as in the source' : `within ${formatBound(tolerance)}`;
+  if (verdict === 'match') say(`${colour.green('match')}: every value ${within} (${safeText(tolerance.why)})`);
   else if (verdict === 'nothing-compared') say(`${colour.red('nothing compared')}: no value of any output could be compared`);
   else {
-    say(`${colour.red('mismatch')}: not every value within ${bound} (${safeText(tolerance.why)})`);
+    say(`${colour.red('mismatch')}: not every value ${within} (${safeText(tolerance.why)})`);
     if (tolerance.smallestPassing !== null) say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
   if (verdict !== 'match') say(`next     ${safeText(nextStep(report))}`);

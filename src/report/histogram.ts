@@ -30,20 +30,24 @@ export async function histogramPair({ layer, role, source, written, writtenDType
   };
 }
 
-/** @param range of the bins; a range of one value has that value in its first bin */
+/**
+ * @param range of the bins; a range of one value has that value in its first bin. Values up to a bin beyond it are counted in the
+ *   outer bins: rounding moves the extremes a little outwards.
+ */
 export async function countValues(tensor: Tensor, { min, max }: { min: number; max: number }): Promise<Omit<Histogram, 'dtype'>> {
   const bins = Math.min(BINS.most, Math.max(BINS.least, Math.ceil(2 * Math.sqrt(elementCount(tensor.shape)))));
   const counts = new Float64Array(bins);
   let [outside, nonFinite] = [0, 0];
   const factor = max > min ? bins / (max - min) : 0;
+  const [lowest, highest] = [min - (max - min) / bins, max + (max - min) / bins];
   const narrow = ['float32', 'float16', 'bfloat16'].includes(tensor.dtype);
   for await (const chunk of tensorChunks(tensor)) {
     const values = narrow ? toFloat32Array(chunk, tensor.dtype) : toFloat64Array(chunk, tensor.dtype);
     for (let i = 0; i < values.length; i++) {
       const value = values[i]!;
-      if (value >= min && value <= max) {
+      if (value >= lowest && value <= highest) {
         const bin = Math.floor((value - min) * factor);
-        counts[bin < bins ? bin : bins - 1]!++;
+        counts[bin < 0 ? 0 : bin < bins ? bin : bins - 1]!++;
       } else if (Number.isFinite(value)) outside++;
       else nonFinite++;
     }

@@ -68,9 +68,9 @@ function properties(report: Report): [string, string][] {
     ['engine.expected', report.engines.expected],
     ['engine.actual', report.engines.actual],
     ['device', report.device],
-    ['tolerance', `${formatBound(tolerance)} (${tolerance.why})`],
+    ['tolerance', inputs.kind === 'none' ? `none (${tolerance.why})` : `${formatBound(tolerance)} (${tolerance.why})`],
     ['tolerance.smallestPassing', tolerance.smallestPassing === null ? 'none' : formatNumber(tolerance.smallestPassing)],
-    ['inputs', `${inputs.samples} ${inputs.kind}${inputs.seed === null ? '' : `, seed ${inputs.seed}`}`],
+    ['inputs', inputs.kind === 'none' ? 'none' : `${inputs.samples} ${inputs.kind}${inputs.seed === null ? '' : `, seed ${inputs.seed}`}`],
     ['weighbridge', VERSION],
   ];
 }

@@ -101,7 +101,8 @@ function weightPart({ compared, equal, mismatches, tensors }: WeightsReport): st
 function footer({ witness, engines, device, inputs, elapsedMs }: Report): string {
   const independence = witness.independent ? '' : ', not independent of the reader';
   const seed = inputs.seed === null ? '' : `, seed ${inputs.seed}`;
-  return `${engines.expected} → ${engines.actual} on ${device}; witness: ${witness.kind}${independence}; ${inputs.samples} ${inputs.kind} inputs${seed}; ${formatTime(elapsedMs)}; Weighbridge`;
+  const samples = inputs.kind === 'none' ? 'nothing was run' : `${inputs.samples} ${inputs.kind} inputs${seed}`;
+  return `${engines.expected} → ${engines.actual} on ${device}; witness: ${witness.kind}${independence}; ${samples}; ${formatTime(elapsedMs)}; Weighbridge`;
 }
 
 /** @param align 'r' for a column of numbers */

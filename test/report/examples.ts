@@ -93,6 +93,15 @@ export const QUANTISED: Report = {
   },
 };
 
+/** A target without wiring: nothing was run. */
+export const WEIGHTS: Report = {
+  ...MATCH,
+  witness: { kind: 'weights', independent: false, detail: 'the weights of the source, as our own reader gives them' },
+  tolerance: { atol: 0, rtol: 0, why: 'tensors that were moved are compared bit for bit', smallestPassing: null },
+  inputs: { samples: 0, seed: null, kind: 'none' },
+  outputs: [],
+};
+
 function weight(layer: string, role: string, byteLength: number): WeightReport {
   const stored = { name: `${layer}.${role}`, dtype: 'float32', method: 'as is', byteLengthBefore: byteLength, byteLengthAfter: byteLength };
   return { layer, role, ...stored, maxAbsolute: 0, relativeError: 0, equal: true };

@@ -9,7 +9,7 @@ import type { ReportDocument } from '../../src/report/format.js';
 import { html } from '../../src/report/html/index.js';
 import type { LayerReport } from '../../src/verify/report.js';
 import { CHROMIUM, openPage, type Page } from '../chromium.js';
-import { documentOf, HOSTILE, hostileDocument, MATCH, MISMATCH, QUANTISED, vggLayers } from './examples.js';
+import { documentOf, HOSTILE, hostileDocument, MATCH, MISMATCH, QUANTISED, vggLayers, WEIGHTS } from './examples.js';
 
 describe('the page as text', () => {
   it('says verdict, witness, engines, device, tolerance and the smallest that passes', async () => {
@@ -44,6 +44,12 @@ describe('the page as text', () => {
   it('shows correctness and loss of a quantised file apart', async () => {
     const page = await html.render(documentOf(QUANTISED));
     expect(page).toMatch(/Correctness: [\s\S]*widened to float32[\s\S]*Loss: [\s\S]*the original/);
+  });
+
+  it('does not speak of predictions where nothing was run', async () => {
+    const page = await html.render(documentOf(WEIGHTS));
+    expect(page).toContain('The weights are those of the source');
+    expect(page).not.toMatch(/predict the same|smallest rtol|no rtol|0 none/);
   });
 
   it('carries a policy that forbids everything but its own style and pictures', async () => {

@@ -5,7 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, it } from 'vitest';
 import { json } from '../../src/report/json.js';
 import { ROOT } from '../cli/run-cli.js';
-import { documentOf, hostileDocument, MATCH, MISMATCH, QUANTISED } from './examples.js';
+import { documentOf, hostileDocument, MATCH, MISMATCH, QUANTISED, WEIGHTS } from './examples.js';
 
 const validate = new Ajv2020({ strict: false, allErrors: true }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/report.schema.json'), 'utf8')));
 
@@ -13,6 +13,7 @@ it.each([
   ['match', documentOf(MATCH)],
   ['mismatch', documentOf(MISMATCH)],
   ['quantised', documentOf(QUANTISED)],
+  ['weights alone', documentOf(WEIGHTS)],
   ['hostile', hostileDocument()],
 ])('%s', async (_name, document) => {
   const read = JSON.parse(await json.render(document));

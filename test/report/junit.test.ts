@@ -3,7 +3,7 @@ import { SaxesParser } from 'saxes';
 import { describe, expect, it } from 'vitest';
 import type { ReportDocument } from '../../src/report/format.js';
 import { junit } from '../../src/report/junit.js';
-import { documentOf, HOSTILE, hostileDocument, MATCH, MISMATCH, QUANTISED } from './examples.js';
+import { documentOf, HOSTILE, hostileDocument, MATCH, MISMATCH, QUANTISED, WEIGHTS } from './examples.js';
 
 interface Element {
   readonly name: string;
@@ -37,7 +37,13 @@ async function suites(document: ReportDocument): Promise<Element> {
   return parse(await junit.render(document));
 }
 
-const CASES = { match: documentOf(MATCH), mismatch: documentOf(MISMATCH), quantised: documentOf(QUANTISED), hostile: hostileDocument() };
+const CASES = {
+  match: documentOf(MATCH),
+  mismatch: documentOf(MISMATCH),
+  quantised: documentOf(QUANTISED),
+  weights: documentOf(WEIGHTS),
+  hostile: hostileDocument(),
+};
 
 describe.each(Object.entries(CASES))('%s', (_name, document) => {
   it('is made of testsuites, testsuite and testcase as the schema has them', async () => {

@@ -13,17 +13,23 @@ const SENTENCES = {
   mismatch: 'The two do not predict the same.',
   'nothing-compared': 'No value could be compared, so nothing is proved.',
 } as const;
+const WEIGHTS_ONLY = {
+  match: 'The weights are those of the source; there was nothing to run.',
+  mismatch: 'The weights are not those of the source.',
+  'nothing-compared': SENTENCES['nothing-compared'],
+} as const;
 const WORST_LAYERS = 8;
 
 export function head({ report, subject }: ReportDocument): Markup {
   const { witness, engines, device, tolerance, inputs, verdict, firstDifference } = report;
+  const ran = inputs.kind !== 'none';
   const smallest =
     tolerance.smallestPassing === null ? 'no rtol would have passed' : `the smallest rtol that passes is ${formatNumber(tolerance.smallestPassing)}`;
   return html`
 <header class="${verdict === 'match' ? 'good' : 'bad'}">
   <p class="verdict">${verdict.replace('-', ' ')}</p>
   <h1><span class="name">${subject.expected}</span> <span class="arrow">→</span> <span class="name">${subject.actual}</span></h1>
-  <p>${SENTENCES[verdict]}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
+  <p>${(ran ? SENTENCES : WEIGHTS_ONLY)[verdict]}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
 </header>
 ${
   verdict === 'match'
@@ -38,8 +44,12 @@ ${
     <div><dt>witness</dt><dd>${witness.kind}${witness.independent ? null : ' (not independent of the reader)'}<small>${witness.detail}</small></dd></div>
     <div><dt>expected by</dt><dd>${engines.expected}</dd></div>
     <div><dt>actual by</dt><dd>${engines.actual}<small>on ${device}</small></dd></div>
-    <div><dt>inputs</dt><dd>${inputs.samples} ${inputs.kind}${inputs.seed === null ? null : `, seed ${inputs.seed}`}<small>in ${formatTime(report.elapsedMs)}</small></dd></div>
-    <div class="wide"><dt>tolerance</dt><dd><code>${formatBound(tolerance)}</code><small>${tolerance.why}; ${smallest}</small></dd></div>
+    ${
+      ran
+        ? html`<div><dt>inputs</dt><dd>${inputs.samples} ${inputs.kind}${inputs.seed === null ? null : `, seed ${inputs.seed}`}<small>in ${formatTime(report.elapsedMs)}</small></dd></div>
+    <div class="wide"><dt>tolerance</dt><dd><code>${formatBound(tolerance)}</code><small>${tolerance.why}; ${smallest}</small></dd></div>`
+        : html`<div class="wide"><dt>tolerance</dt><dd>none<small>${tolerance.why}</small></dd></div>`
+    }
   </dl>
   ${report.notes.map((note) => html`<p class="note">${note}</p>`)}
 </section>`;

@@ -22,8 +22,12 @@ export interface OutputComparison {
   readonly problem: string | null;
 }
 
-/** A value passes when |expected - actual| <= atol + rtol * max|expected|, the maximum over the sample's whole output. */
-export function compareOutput(name: string, { atol, rtol }: Tolerance): OutputComparison {
+/**
+ * A value passes when |expected - actual| <= atol + rtol * max|expected|, the maximum over the sample's whole output.
+ *
+ * @param what what it is, for messages
+ */
+export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'output' | 'layer' = 'output'): OutputComparison {
   let [compared, maxAbsolute, maxRelative, relativeToScale, smallest] = [0, 0, 0, 0, 0];
   let [dot, normExpected, normActual] = [0, 0, 0];
   let [same, of] = [0, 0];
@@ -43,7 +47,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance): OutputCo
     add(expected, actual) {
       const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join(' x ');
       if (expected.data.length !== actual.data.length || trim(expected.shape) !== trim(actual.shape)) {
-        fail(`output "${name}" has the shape [${actual.shape}], expected [${expected.shape}]`);
+        fail(`${what} "${name}" has the shape [${actual.shape}], expected [${expected.shape}]`);
         return;
       }
       let scale = 0;
@@ -57,7 +61,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance): OutputCo
             worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
             worstRatio = Number.POSITIVE_INFINITY;
             smallest = Number.POSITIVE_INFINITY;
-            fail(`output "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
+            fail(`${what} "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
           }
           continue;
         }
@@ -73,7 +77,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance): OutputCo
           worstRatio = bound > 0 ? difference / bound : difference > 0 ? Number.POSITIVE_INFINITY : 0;
           worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
         }
-        if (difference > bound) fail(`output "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
+        if (difference > bound) fail(`${what} "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
       }
       const classes = expected.shape.at(-1) ?? 1;
       if (expected.shape.length === 2 && classes >= MIN_CLASSES) {

@@ -35,6 +35,8 @@ export interface LayerReport {
   readonly layer: string;
   readonly canonicalName: string | null;
   readonly op: string;
+  /** What its value was compared with: 'recorded', the name of an engine, or 'reference'. */
+  readonly witness: string;
   /** Of the value compared, channels-first, one sample. */
   readonly shape: readonly number[];
   readonly compared: number;

@@ -2,7 +2,7 @@
 import { ModelError } from '../errors.js';
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
-import type { NdArray, Session } from './engine.js';
+import type { NdArray, Session, SessionPort } from './engine.js';
 
 export type Arrays = ReadonlyMap<string, NdArray>;
 
@@ -15,31 +15,41 @@ export interface Side {
   close(): Promise<void>;
 }
 
-/** Runs a session by the map's ports: by name, else by position where the numbers agree. */
-export function portRunner(session: Session, map: LayerMap, layoutOf: (port: Port) => Layout): Side['run'] {
-  const pair = (ports: readonly Port[], names: readonly string[], what: string) => {
-    const byName = ports.every(({ name }) => names.includes(name));
-    if (!byName && ports.length !== names.length) {
-      throw new ModelError(
-        'engine',
-        `the runtime sees ${names.length} ${what} (${names.join(', ')}), the model has ${ports.length} (${ports.map(({ name }) => name).join(', ')})`,
-      );
-    }
-    return ports.map((port, i) => ({ port, name: byName ? port.name : names[i]! }));
+/** Turns arrays of the map's ports into those of a session, and back. */
+export interface PortAdapter {
+  feed(feeds: Arrays): Map<string, NdArray>;
+  show(results: Arrays): Map<string, NdArray>;
+}
+
+/**
+ * Pairs ports by name, else by position where the numbers agree.
+ *
+ * @param layoutOf the layout that a port of the map has in the session
+ * @throws ModelError 'engine' where they cannot be paired
+ */
+export function adaptPorts(session: Session, map: Pick<LayerMap, 'inputs' | 'outputs'>, layoutOf: (port: Port) => Layout): PortAdapter {
+  const inputs = pairPorts(map.inputs, session.inputs, 'inputs');
+  const outputs = pairPorts(map.outputs, session.outputs, 'outputs');
+  return {
+    feed: (feeds) => new Map(inputs.map(({ port, name }) => [name, toLayout(feeds.get(port.name)!, port.layout, layoutOf(port))])),
+    show: (results) => new Map(outputs.map(({ port, name }) => [port.name, toLayout(results.get(name)!, layoutOf(port), port.layout)])),
   };
-  const inputs = pair(
-    map.inputs,
-    session.inputs.map(({ name }) => name),
-    'inputs',
-  );
-  const outputs = pair(
-    map.outputs,
-    session.outputs.map(({ name }) => name),
-    'outputs',
-  );
-  return async (feeds) => {
-    const fed = new Map(inputs.map(({ port, name }) => [name, toLayout(feeds.get(port.name)!, port.layout, layoutOf(port))]));
-    const results = await session.run(fed);
-    return new Map(outputs.map(({ port, name }) => [port.name, toLayout(results.get(name)!, layoutOf(port), port.layout)]));
-  };
+}
+
+function pairPorts(ports: readonly Port[], shown: readonly SessionPort[], what: string): { readonly port: Port; readonly name: string }[] {
+  const names = shown.map(({ name }) => name);
+  const byName = ports.every(({ name }) => names.includes(name));
+  if (!byName && ports.length !== names.length) {
+    throw new ModelError(
+      'engine',
+      `the runtime sees ${names.length} ${what} (${names.join(', ')}), the model has ${ports.length} (${ports.map(({ name }) => name).join(', ')})`,
+    );
+  }
+  return ports.map((port, i) => ({ port, name: byName ? port.name : names[i]! }));
+}
+
+/** Runs a session by the map's ports. */
+export function portRunner(session: Session, map: Pick<LayerMap, 'inputs' | 'outputs'>, layoutOf: (port: Port) => Layout): Side['run'] {
+  const ports = adaptPorts(session, map, layoutOf);
+  return async (feeds) => ports.show(await session.run(ports.feed(feeds)));
 }

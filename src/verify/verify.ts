@@ -2,28 +2,31 @@
 import { ModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
-import type { Tolerance } from './compare.js';
-import { defaultSamples } from './effort.js';
+import { defaultSamples, isLarge } from './effort.js';
 import type { EngineChoice, EngineModel } from './engine.js';
 import { selectEngine } from './engines/index.js';
 import { givenInputs, recordedInputs } from './feeds.js';
 import { generateSample } from './inputs.js';
+import { verifyLayers } from './layer-witness.js';
+import { checkCorrectness, findNarrowing, type RunSample, widenedMap } from './narrowing.js';
 import { compareOutputs } from './outputs.js';
 import type { FirstDifference, OutputReport, Report, Verdict, WeightsReport } from './report.js';
 import { type Arrays, portRunner, type Side } from './side.js';
-import { lossTolerance, narrowestOf, runtimeTolerance } from './tolerance.js';
+import { tolerances } from './tolerance.js';
 import { compareStored, compareWeights } from './weights.js';
-import { chooseWitness, type Expected } from './witness.js';
+import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
 import type { WrittenModel } from './written/written.js';
 
 export interface VerifyOptions extends EngineChoice {
-  /** Recorded arrays by name: input or input:<name>, output or output:<name>, in the source's layout. */
+  /** Recorded arrays by name: input or input:<name>, output or output:<name>, layer:<name>, in the source's layout. */
   readonly golden?: ReadonlyMap<string, Tensor>;
   /** Inputs to use instead of generated ones, by port name. */
   readonly inputs?: ReadonlyMap<string, Tensor>;
   readonly samples?: number;
   readonly seed?: number;
+  /** Also compare what each layer makes. */
+  readonly layers?: boolean;
   readonly atol?: number;
   readonly rtol?: number;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
@@ -66,6 +69,44 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
 
 async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMap }, written: WrittenModel, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
+  const { map } = conversion;
+  const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
+  const ran = await runBoth(conversion, written, options);
+  const { narrowing, notes, outputs, tolerance, kept } = ran;
+  const widened = narrowing && widenedMap(map, written);
+  const correctness = widened && (await checkCorrectness(widened, kept.slice(0, fewSamples(map)), ran.tolerances, notes, progress('reference')));
+  const feeds = kept.slice(0, fewSamples(map)).map((sample) => sample.feeds);
+  const layers = options.layers ? await verifyLayers({ ...conversion, written, feeds, widened, tolerances: ran.tolerances }, options) : null;
+  notes.push(...(layers?.notes ?? []));
+  const weights = await compareWeights(map, written, progress('comparing weights'));
+  if (!weights) notes.push('the weights of the file could not be lined up with layers by name, so its predictions alone were compared');
+  const verdict = verdictOf(outputs, weights, correctness?.report.passed ?? true, layers?.firstDifference == null);
+  const isOff = outputs.some(({ passed }) => !passed) || correctness?.report.passed === false;
+  if (isOff && !options.layers) notes.push('--layers compares what each layer makes, and names the first one that differs');
+  return {
+    schema: 'weighbridge/report@1',
+    verdict,
+    witness: ran.witness,
+    engines: ran.engines,
+    device: ran.device,
+    tolerance,
+    inputs: ran.inputs,
+    outputs,
+    layers: layers?.layers ?? null,
+    weights,
+    quantisation: narrowing && {
+      methods: narrowing.methods,
+      correctness: correctness?.report ?? null,
+      loss: { expected: ran.engines.expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) },
+    },
+    firstDifference: firstDifference(map, weights, layers?.firstDifference ?? null, correctness?.problem ?? ran.problem),
+    notes,
+    elapsedMs: performance.now() - startedAt,
+  };
+}
+
+/** Runs witness and written file on the same inputs, and compares outputs. */
+async function runBoth(conversion: ConversionToVerify & { map: LayerMap }, written: WrittenModel, options: VerifyOptions) {
   const { map, target } = conversion;
   const notes: string[] = [];
   const seed = options.golden || options.inputs ? null : (options.seed ?? DEFAULT_SEED);
@@ -75,36 +116,38 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
     try {
       const inputs = options.golden ? await recordedInputs(options.golden, map) : options.inputs ? await givenInputs(options.inputs, map) : null;
       const samples = inputs ? inputs.count : Math.min(options.samples ?? defaultSamples(map), expected.maxSamples);
-      const comparison = compareOutputs(map, chooseTolerance(expected, actual, map, written, options));
+      const narrowing = findNarrowing(map, written, expected.witness.kind !== 'reference');
+      const allowed = tolerances({
+        ...options,
+        expected: expected.name,
+        actual: actual.name,
+        narrowest: narrowing?.narrowest,
+        computeDType: written.computeDType,
+      });
+      const comparison = compareOutputs(map, allowed.outputs);
+      const kept: RunSample[] = [];
       for (let sample = 0; sample < samples; sample++) {
         options.onProgress?.('running', sample, samples);
         const feeds = inputs ? inputs.sample(sample) : generateSample(map.inputs, sample, seed!, map.layers);
         const wanted = await expected.run(feeds, sample);
         const found = await actual.run(feeds);
         comparison.add(wanted, found);
+        if (kept.length < fewSamples(map)) kept.push({ feeds, found });
         options.onSample?.(feeds, wanted, found, sample);
       }
-      const weights = await compareWeights(map, written, (done, total) => options.onProgress?.('comparing weights', done, total));
-      if (!weights) notes.push('the weights of the file could not be lined up with layers by name, so its predictions alone were compared');
       for (const name of comparison.constantOutputs()) {
         notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       }
-      const { outputs, tolerance, problem } = comparison.report();
       return {
-        schema: 'weighbridge/report@1',
-        verdict: verdictOf(outputs, weights),
+        ...comparison.report(),
         witness: expected.witness,
         engines: { expected: expected.engine, actual: actual.engine },
         device: actual.device,
-        tolerance,
-        inputs: { samples, seed, kind: inputs ? 'recorded' : 'generated' },
-        outputs,
-        layers: null,
-        weights,
-        quantisation: null,
-        firstDifference: firstDifference(weights, problem),
+        inputs: { samples, seed, kind: inputs ? ('recorded' as const) : ('generated' as const) },
+        narrowing,
+        tolerances: allowed,
+        kept,
         notes,
-        elapsedMs: performance.now() - startedAt,
       };
     } finally {
       await expected.close();
@@ -112,6 +155,11 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
   } finally {
     await actual.close();
   }
+}
+
+/** How many samples are looked at layer by layer, or run by our evaluator beside another witness. */
+function fewSamples(map: LayerMap): number {
+  return isLarge(map) ? 1 : 2;
 }
 
 /** For formats that hold weights and no wiring: there is nothing to run. */
@@ -139,7 +187,7 @@ async function verifyWeights({ model, map, target }: ConversionToVerify, written
     layers: null,
     weights,
     quantisation: null,
-    firstDifference: firstDifference(weights, null),
+    firstDifference: weights?.mismatches[0] ? { layer: weights.mismatches[0].layer, message: weights.mismatches[0].message } : null,
     notes,
     elapsedMs: performance.now() - startedAt,
   };
@@ -159,34 +207,16 @@ async function openActual(target: WrittenTarget, map: LayerMap, written: Written
   return { name: engine.name, engine: `${engine.name} (${availability.detail})`, device, run, close: () => session.close() };
 }
 
-function chooseTolerance(expected: Expected, actual: Side, map: LayerMap, written: WrittenModel, { atol, rtol }: VerifyOptions): Tolerance {
-  if (atol !== undefined || rtol !== undefined) return { atol: atol ?? 0, rtol: rtol ?? 0, why: 'as given' };
-  const narrowest = narrowestOf(narrowedDTypes(map, written, expected.witness.kind !== 'reference'));
-  return narrowest === undefined ? runtimeTolerance(expected.name, actual.name) : lossTolerance(narrowest);
-}
-
-/**
- * Stored dtypes of weights that are narrower than in the source.
- *
- * @param mayComputeNarrow whether the witness may have computed in the source's own narrow dtype, as frameworks do
- */
-function narrowedDTypes(map: LayerMap, written: WrittenModel, mayComputeNarrow: boolean): Set<string> {
-  const dtypes = map.layers.flatMap((layer) =>
-    Object.entries(layer.weights).flatMap(([role, source]) => {
-      const stored = written.weight(layer, role);
-      return stored && (mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype) ? [stored.tensor.dtype] : [];
-    }),
-  );
-  return new Set(dtypes);
-}
-
-function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null): Verdict {
-  if ((weights?.mismatches.length ?? 0) > 0 || outputs.some(({ passed }) => !passed)) return 'mismatch';
+function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
+  if ((weights?.mismatches.length ?? 0) > 0 || !isCorrect || !layersPassed || outputs.some(({ passed }) => !passed)) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
 }
 
-function firstDifference(weights: WeightsReport | null, problem: string | null): FirstDifference | null {
+/** The earliest in running order of what layers and weights show; of two for one layer the weight, which is the cause. */
+function firstDifference(map: LayerMap, weights: WeightsReport | null, layer: FirstDifference | null, problem: string | null): FirstDifference | null {
   const [mismatch] = weights?.mismatches ?? [];
-  if (mismatch) return { layer: mismatch.layer, message: mismatch.message };
-  return problem === null ? null : { message: problem };
+  const weight = mismatch ? { layer: mismatch.layer, message: mismatch.message } : null;
+  const place = (difference: FirstDifference) => map.layers.findIndex(({ name }) => name === difference.layer);
+  if (weight && layer) return place(layer) < place(weight) ? layer : weight;
+  return weight ?? layer ?? (problem === null ? null : { message: problem });
 }

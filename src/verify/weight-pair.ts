@@ -2,7 +2,8 @@
  * One weight beside the one that it was made from: bit for bit where it was copied or rounded, within half a step where it was quantised.
  *
  * The rule for quantised weights asks nothing of the code that quantised them: whatever the scale is, each value must lie
- * within half of it, and the scale must be no larger than the range of the weights needs, or half of it would excuse anything.
+ * within half of it, and unless the values are met exactly the scale must be no larger than their range needs, or half of it
+ * would excuse anything.
  */
 import { castStage, newCastTally, toFloat32Array, toFloat64Array } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
@@ -22,6 +23,8 @@ const SCALE_SLACK = 1.01;
 const SMALLEST_FLOAT32 = 2 ** -149;
 /** Roundings of float32 on the way back: the scale, the product, the sum. */
 const FLOAT32_SLACK = 4e-7;
+/** Half, and the rounding of the quotient that decides which way a value goes. */
+const HALF_STEP = 0.5 * (1 + 1e-5);
 
 /** Compares one weight; both are read once, in chunks. */
 export async function compareWeight(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<ComparedWeight> {
@@ -93,7 +96,10 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
     const problem = bad >= 0 ? `the scale ${scales[bad]} (channel ${bad}) is no positive number` : `${scales.length} scales for ${channels} channels`;
     return { problem, maxAbsolute: null, relativeError: null };
   }
-  const ranges = { low: new Float64Array(channels), high: new Float64Array(channels) };
+  const low = new Float64Array(channels).fill(Number.POSITIVE_INFINITY);
+  const high = new Float64Array(channels).fill(Number.NEGATIVE_INFINITY);
+  /** How far values are beyond what rounding in float32 explains. */
+  const inexact = new Float64Array(channels);
   let problem: string | null = null;
   let position = 0;
   for await (const [a, b] of alignedPieces(source, stored)) {
@@ -102,23 +108,23 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
     const values = new Float64Array(steps.length);
     for (let i = 0; i < steps.length; i++) {
       const channel = isChannels ? Math.floor((position + i) / inner) % channels : 0;
-      const [w, scale] = [wanted[i]!, scales[channel]!];
-      const value = steps[i]! * scale + offsets[channel]!;
+      const [w, scale, offset] = [wanted[i]!, scales[channel]!, offsets[channel]!];
+      const value = steps[i]! * scale + offset;
       values[i] = value;
-      if (w < ranges.low[channel]!) ranges.low[channel] = w;
-      if (w > ranges.high[channel]!) ranges.high[channel] = w;
-      const bound = scale / 2 + FLOAT32_SLACK * (Math.abs(w) + Math.abs(offsets[channel]!) + scale);
-      if (!(Math.abs(w - value) <= bound))
-        problem ??= `stands for ${value} at element ${position + i}, which is more than half a step (${scale / 2}) from ${w}`;
+      if (w < low[channel]!) low[channel] = w;
+      if (w > high[channel]!) high[channel] = w;
+      const beyond = Math.abs(w - value) - FLOAT32_SLACK * (Math.abs(w) + Math.abs(offset));
+      if (beyond > inexact[channel]!) inexact[channel] = beyond;
+      if (!(beyond <= scale * HALF_STEP)) problem ??= `stands for ${value} at element ${position + i}, which is more than half a step (${scale / 2}) from ${w}`;
     }
     error.add(wanted, values);
     position += steps.length;
   }
-  for (let c = 0; c < channels && problem === null; c++) {
-    const needed = neededScale(ranges.low[c]!, ranges.high[c]!, stored.dtype, isChannels);
-    if (needed > 0 && scales[c]! > needed * SCALE_SLACK + SMALLEST_FLOAT32)
-      problem = `the scale ${scales[c]} (channel ${c}) is larger than the ${needed} that its range needs`;
-  }
+  const excessive = scales.findIndex(
+    (scale, c) => inexact[c]! > 0 && scale > SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), stored.dtype, isChannels),
+  );
+  if (excessive >= 0)
+    problem ??= `the scale ${scales[excessive]} (channel ${excessive}) is larger than its values, ${low[excessive]} to ${high[excessive]}, need`;
   return { problem, ...error.found() };
 }
 

@@ -24,6 +24,7 @@ export interface VerifyFlags extends ReportFlags {
   readonly seed?: number;
   readonly engine?: string;
   readonly device?: 'auto' | 'cpu' | 'gpu';
+  readonly layers?: boolean;
   readonly atol?: number;
   readonly rtol?: number;
 }
@@ -44,6 +45,7 @@ export function addVerifyOptions(command: Command): Command {
         'what the written file runs on; gpu: the whole net on a GPU, or failure; auto: a hardware GPU where there is one',
       ).choices(['auto', 'cpu', 'gpu']),
     )
+    .addOption(new Option('--layers', 'also compare what each layer makes, and name the first that differs'))
     .addOption(new Option('--atol <number>', 'absolute tolerance').argParser(parsePositive))
     .addOption(new Option('--rtol <number>', "tolerance relative to an output's largest value").argParser(parsePositive));
   return addReportOptions(command);
@@ -122,6 +124,7 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress, onSample: V
     engine: flags.engine,
     device: flags.device,
     host: commandHost(),
+    layers: flags.layers,
     atol: flags.atol,
     rtol: flags.rtol,
     onSample,

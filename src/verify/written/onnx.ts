@@ -21,6 +21,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   const weights = await shownWeights(model);
   return {
     format: 'onnx',
+    keepsEveryLayer: true,
     computeDType: model.nodes.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16')
       ? 'float16'
       : 'float32',

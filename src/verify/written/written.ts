@@ -26,6 +26,8 @@ export interface WrittenModel {
   readonly computeDType?: DType;
   /** Whether values inside the net have their channels last when a runtime shows them; first where left out. */
   readonly channelsLast?: boolean;
+  /** Whether the format keeps what every layer makes, so that a layer without a value is missing; not where it fuses activations. */
+  readonly keepsEveryLayer?: boolean;
   /** The layout that a port (of the layer map) has in the file. */
   layoutOf(port: Port): Layout;
   /** A layer's weight as stored, turned into the layer map's orientation; undefined where the file has none. */

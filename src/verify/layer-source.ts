@@ -1,0 +1,155 @@
+/** Where the values inside a net come from: a runtime that shows them, recorded arrays, or our evaluator. */
+import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
+import { inferShapes } from '../model/ops.js';
+import { isChannelsLast, portValueShape, toChannelsFirst } from '../model/ports.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
+import { permuteArray, rows, toArray } from './array.js';
+import type { NdArray, Session } from './engine.js';
+import { FREE_SIZE } from './inputs.js';
+import { runLayers } from './reference/session.js';
+import type { Arrays } from './side.js';
+import type { WrittenModel } from './written/written.js';
+
+/** Values inside a net, channels-first. */
+export interface LayerSource {
+  /** 'recorded', the name of an engine, or 'reference'. */
+  readonly name: string;
+  /** The layers that it shows. */
+  readonly layers: ReadonlySet<Layer>;
+  /**
+   * Shows what each of the layers makes, in running order and a few at a time, so that memory stays bounded.
+   *
+   * @param layers some of those it has, in running order
+   */
+  visit(feeds: Arrays, sample: number, layers: readonly Layer[], see: (layer: Layer, value: NdArray) => Promise<void>): Promise<void>;
+}
+
+/** Bytes of float32 that one run may bring out. */
+const BATCH_BYTES = 2 ** 26;
+
+/** Operators that compute nothing and depend on the order of axes, which differs inside a channels-last net. */
+const ARRANGING: ReadonlySet<string> = new Set(['Flatten', 'Reshape', 'Transpose']);
+
+export interface SessionLayers {
+  readonly name: string;
+  readonly map: LayerMap;
+  readonly session: Session;
+  /** Turns arrays of the map's ports into those of the session. */
+  readonly feed: (feeds: Arrays) => Map<string, NdArray>;
+  /** The session's names of the layers' values. */
+  readonly names: ReadonlyMap<Layer, string>;
+  /** Whether values have their channels last, where their shape leaves it open. */
+  readonly channelsLast: boolean;
+}
+
+/** A runtime that was opened with `layers`. */
+export function sessionLayers({ name, map, session, feed, names, channelsLast }: SessionLayers): LayerSource {
+  const shapes = mapShapes(map);
+  const layers = new Set([...names.keys()].filter(({ op }) => !channelsLast || !ARRANGING.has(op)));
+  return {
+    name,
+    layers,
+    async visit(feeds, _sample, wanted, see) {
+      const fed = feed(feeds);
+      for (const batch of batches(wanted, shapes)) {
+        const values = await session.run(fed, [...new Set(batch.map((layer) => names.get(layer)!))]);
+        for (const layer of batch) await see(layer, channelsFirst(values.get(names.get(layer)!)!, shapes.get(layer.outputs[0]!), channelsLast));
+      }
+    },
+  };
+}
+
+/** The names of a written file's values that a session shows. */
+export function writtenNames(map: LayerMap, written: WrittenModel, session: Session): Map<Layer, string> {
+  const shown = new Set([...(session.intermediates ?? []), ...session.outputs.map(({ name }) => name)]);
+  return new Map(map.layers.map((layer) => [layer, written.valueOf(layer)] as const).filter((pair): pair is [Layer, string] => shown.has(pair[1] ?? '')));
+}
+
+/**
+ * Lines a runtime's names on the original file up with layers. A layer of the source that became several of the map ('fc6' and
+ * 'fc6/Relu') shows what the last of them makes.
+ */
+export function sourceNames(map: LayerMap, shown: readonly string[]): Map<Layer, string> {
+  const names = new Map<Layer, string>();
+  for (const name of shown) {
+    const group = map.layers.filter((layer) => layer.name === name || layer.name.startsWith(`${name}/`));
+    const last = group.at(-1);
+    if (last && isClosed(group, last, map)) names.set(last, name);
+  }
+  return names;
+}
+
+/** Whether nothing outside of the group reads what its other layers make, so that the last one's value stands for all. */
+function isClosed(group: readonly Layer[], last: Layer, map: LayerMap): boolean {
+  const inner = new Set(group.filter((layer) => layer !== last).flatMap(({ outputs }) => outputs));
+  const members = new Set(group);
+  return last.outputs.length === 1 && !map.layers.some((layer) => !members.has(layer) && layer.inputs.some((value) => inner.has(value)));
+}
+
+/** Arrays 'layer:<name>' of a golden file, by the source's names or canonical ones. */
+export function recordedLayers(map: LayerMap, golden: ReadonlyMap<string, Tensor>): LayerSource | null {
+  const shapes = mapShapes(map);
+  const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
+  const recorded = new Map([...golden].filter(([name]) => name.startsWith('layer:')).map(([name, tensor]) => [name.slice('layer:'.length), tensor]));
+  const found = new Map([...sourceNames(map, [...recorded.keys()])].map(([layer, name]) => [layer, recorded.get(name)!]));
+  for (const layer of map.layers) {
+    const tensor = recorded.get(layer.canonicalName ?? '');
+    if (tensor && !found.has(layer)) found.set(layer, tensor);
+  }
+  if (found.size === 0) return null;
+  return {
+    name: 'recorded',
+    layers: new Set([...found.keys()].filter(({ op }) => !channelsLast || !ARRANGING.has(op))),
+    async visit(_feeds, sample, layers, see) {
+      for (const layer of layers) {
+        const all = await toArray(found.get(layer)!);
+        if (sample >= all.shape[0]!) continue;
+        await see(layer, channelsFirst(rows(all, sample, sample + 1), shapes.get(layer.outputs[0]!), channelsLast));
+      }
+    },
+  };
+}
+
+/** Our evaluator: every layer, in float64, each seen as it is made. */
+export function referenceLayers(map: LayerMap, onProgress?: (done: number, total: number) => void): LayerSource {
+  return {
+    name: 'reference',
+    layers: new Set(map.layers),
+    async visit(feeds, _sample, layers, see) {
+      const wanted = new Set(layers);
+      let done = 0;
+      await runLayers(map, feeds, async (layer, value) => {
+        onProgress?.(++done, map.layers.length);
+        if (wanted.has(layer)) await see(layer, value);
+      });
+    },
+  };
+}
+
+function* batches(layers: readonly Layer[], shapes: ReadonlyMap<string, readonly Dim[]>): Generator<Layer[]> {
+  let batch: Layer[] = [];
+  let bytes = 0;
+  for (const layer of layers) {
+    const size = 4 * elementCount((shapes.get(layer.outputs[0]!) ?? []).map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : FREE_SIZE)));
+    if (batch.length > 0 && bytes + size > BATCH_BYTES) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(layer);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Turns a value that has its channels last; its shape tells where it can. */
+function channelsFirst(value: NdArray, shape: readonly Dim[] | undefined, channelsLast: boolean): NdArray {
+  if (value.shape.length < 3 || !shape || shape.length !== value.shape.length) return value;
+  const fits = (sizes: readonly number[]) => sizes.every((size, axis) => typeof shape[axis] === 'string' || shape[axis] === size);
+  const order = toChannelsFirst(value.shape.length);
+  const turned = fits(order.map((axis) => value.shape[axis]!));
+  return turned && (channelsLast || !fits(value.shape)) ? permuteArray(value, order) : value;
+}
+
+function mapShapes(map: LayerMap): Map<string, readonly Dim[]> {
+  return inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+}

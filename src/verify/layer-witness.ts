@@ -1,0 +1,90 @@
+/** Chooses who shows what layers make, on both sides, and has them compared. */
+import { isModelError } from '../errors.js';
+import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { isChannelsLast } from '../model/ports.js';
+import type { EngineModel, Session } from './engine.js';
+import { engines, selectEngine } from './engines/index.js';
+import { type LayerSource, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
+import { type ComparedLayers, compareLayers } from './layers.js';
+import { type Arrays, adaptPorts } from './side.js';
+import type { Tolerances } from './tolerance.js';
+import type { VerifyOptions, WrittenTarget } from './verify.js';
+import type { WrittenModel } from './written/written.js';
+
+export interface LayersToVerify {
+  readonly source: EngineModel;
+  readonly model: ModelFile;
+  readonly map: LayerMap;
+  readonly target: WrittenTarget;
+  readonly written: WrittenModel;
+  readonly feeds: readonly Arrays[];
+  /** The map with the file's own weights, where they are narrower: the original's layers would differ by the loss. */
+  readonly widened: LayerMap | null;
+  readonly tolerances: Tolerances;
+}
+
+/** @throws ModelError 'engine' when the file's runtime does not show values inside it */
+export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOptions): Promise<ComparedLayers> {
+  const { map, target, written, widened, feeds, tolerances } = toVerify;
+  const { engine } = await selectEngine(target.format, options);
+  const session = await engine.open({ ...target, layers: true });
+  const notes: string[] = [];
+  try {
+    const { feed } = adaptPorts(session, map, (port) => written.layoutOf(port));
+    const names = writtenNames(map, written, session);
+    const actual = sessionLayers({ name: engine.name, map, session, feed, names, channelsLast: written.channelsLast ?? false });
+    const reference = referenceOf(map, widened, options);
+    const witness = widened ? null : await openRuntime(toVerify, notes);
+    try {
+      const recorded = options.golden && !widened ? recordedLayers(map, options.golden) : null;
+      const expected = [recorded, witness?.source, reference].filter((source) => source != null);
+      const missing = new Set(written.keepsEveryLayer ? map.layers.filter((layer) => written.valueOf(layer) === undefined) : []);
+      const compared = await compareLayers({ map, expected, actual, feeds, toleranceFor: (name) => tolerances.correctness(name), missing });
+      const hidden = map.layers.length - compared.layers.length;
+      if (compared.layers.length === 0) notes.push('no layer could be compared: the runtime shows none of them by name');
+      else if (hidden > 0) notes.push(`${hidden} of ${map.layers.length} layers are not kept apart by the file, and were compared with the next one that is`);
+      return { ...compared, notes: [...notes, ...compared.notes] };
+    } finally {
+      await witness?.session.close();
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+/** Our evaluator; with the file's own weights its layers stand in for those of the map. */
+function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: VerifyOptions): LayerSource {
+  const source = referenceLayers(widened ?? map, (done, total) => onProgress?.('reference', done, total));
+  if (!widened) return source;
+  const own = new Map(map.layers.map((layer, i) => [widened.layers[i]!, layer]));
+  const wide = new Map(map.layers.map((layer, i) => [layer, widened.layers[i]!]));
+  return {
+    name: source.name,
+    layers: new Set(map.layers),
+    visit: (feeds, sample, layers, see) =>
+      source.visit(
+        feeds,
+        sample,
+        layers.map((layer) => wide.get(layer)!),
+        (layer, value) => see(own.get(layer)!, value),
+      ),
+  };
+}
+
+/** Another runtime on the original file; null where there is none or it cannot show layers. */
+async function openRuntime({ source, model, map }: LayersToVerify, notes: string[]): Promise<{ session: Session; source: LayerSource } | null> {
+  for (const engine of engines.filter(({ formats }) => formats.includes(model.format))) {
+    if (!(await engine.availability()).available) continue;
+    try {
+      const session = await engine.open({ ...source, layers: true });
+      const { feed } = adaptPorts(session, map, (port) => port.layout);
+      const names = sourceNames(map, [...(session.intermediates ?? []), ...session.outputs.map(({ name }) => name)]);
+      const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
+      return { session, source: sessionLayers({ name: engine.name, map, session, feed, names, channelsLast }) };
+    } catch (error) {
+      if (!isModelError(error)) throw error;
+      notes.push(`${engine.name} cannot show the layers of the original: ${error.message}`);
+    }
+  }
+  return null;
+}

@@ -1,0 +1,151 @@
+/** Compares what each layer makes, and names the first one that is out of tolerance. */
+import { isModelError } from '../errors.js';
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import { compareOutput, type OutputComparison, type Tolerance } from './compare.js';
+import type { NdArray } from './engine.js';
+import type { LayerSource } from './layer-source.js';
+import type { FirstDifference, LayerReport } from './report.js';
+import type { Arrays } from './side.js';
+
+export interface LayersToCompare {
+  readonly map: LayerMap;
+  /** Best first; a layer is compared with the first witness that shows it. */
+  readonly expected: readonly LayerSource[];
+  readonly actual: LayerSource;
+  readonly feeds: readonly Arrays[];
+  toleranceFor(witness: string): Tolerance;
+  /** Layers that the file should keep apart and does not. */
+  readonly missing: ReadonlySet<Layer>;
+}
+
+export interface ComparedLayers {
+  readonly layers: readonly LayerReport[];
+  readonly firstDifference: FirstDifference | null;
+  readonly notes: readonly string[];
+}
+
+export async function compareLayers({ map, expected, actual, feeds, toleranceFor, missing }: LayersToCompare): Promise<ComparedLayers> {
+  const compared = new Map<Layer, { witness: string; comparison: OutputComparison; shape: readonly number[] }>();
+  const notes: string[] = [];
+  let open = map.layers.filter((layer) => actual.layers.has(layer));
+  for (const source of expected) {
+    const layers = open.filter((layer) => source.layers.has(layer));
+    if (layers.length === 0) continue;
+    try {
+      for (const [sample, feed] of feeds.entries()) {
+        const found = pull(actual, feed, sample, layers);
+        try {
+          await source.visit(feed, sample, layers, async (layer, wanted) => {
+            const entry = compared.get(layer) ?? {
+              witness: source.name,
+              comparison: compareOutput(layer.name, toleranceFor(source.name), 'layer'),
+              shape: wanted.shape,
+            };
+            compared.set(layer, entry);
+            entry.comparison.add(wanted, await found.next(layer));
+          });
+        } finally {
+          found.stop();
+        }
+      }
+    } catch (error) {
+      if (!isModelError(error)) throw error;
+      notes.push(`${source.name} does not show what layers make: ${error.message}`);
+      for (const layer of layers) compared.delete(layer);
+    }
+    open = open.filter((layer) => !compared.has(layer));
+  }
+  const layers = map.layers.flatMap((layer): LayerReport[] => {
+    const entry = compared.get(layer);
+    if (!entry) return [];
+    const { compared: count, maxAbsolute, relativeToScale, passed } = entry.comparison.report();
+    const { name, canonicalName = null, op } = layer;
+    return [{ layer: name, canonicalName, op, witness: entry.witness, shape: entry.shape, compared: count, maxAbsolute, relativeToScale, passed }];
+  });
+  return { layers, firstDifference: findFirst(map, (layer) => compared.get(layer)?.comparison, missing), notes };
+}
+
+/**
+ * The first layer out of tolerance, or the one before it that the file has lost. Layers in between that nobody shows apart
+ * (a convolution whose activation is fused into it) may be to blame as well, and the message says so.
+ */
+function findFirst(map: LayerMap, comparisonOf: (layer: Layer) => OutputComparison | undefined, missing: ReadonlySet<Layer>): FirstDifference | null {
+  const makers = new Map(map.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  for (const layer of map.layers) {
+    const comparison = comparisonOf(layer);
+    if (comparison?.problem == null) continue;
+    const hidden = hiddenBefore(layer, makers, comparisonOf);
+    const lost = hidden.find((candidate) => missing.has(candidate));
+    if (lost) return { layer: lost.name, message: `layer "${lost.name}" (${lost.op}) is not in the file; ${comparison.problem}` };
+    const others = hidden.length > 0 ? ` (or ${hidden.map(({ name }) => `"${name}"`).join(', ')}, which nothing shows apart)` : '';
+    return { layer: layer.name, message: `${comparison.problem}${others}` };
+  }
+  return null;
+}
+
+/** Layers between this one and the last ones that were compared. */
+function hiddenBefore(layer: Layer, makers: ReadonlyMap<string, Layer>, comparisonOf: (layer: Layer) => OutputComparison | undefined): Layer[] {
+  const hidden: Layer[] = [];
+  const seen = new Set<Layer>();
+  const visit = ({ inputs }: Layer) => {
+    for (const value of inputs) {
+      const maker = makers.get(value);
+      if (!maker || seen.has(maker) || comparisonOf(maker)) continue;
+      seen.add(maker);
+      visit(maker);
+      hidden.push(maker);
+    }
+  };
+  visit(layer);
+  return hidden;
+}
+
+/** Turns a source that shows values in order into one that is asked for them, one value ahead at most. */
+function pull(source: LayerSource, feeds: Arrays, sample: number, layers: readonly Layer[]) {
+  const waiting = new Map<Layer, NdArray>();
+  let wake = () => {};
+  let resume = () => {};
+  let failure: unknown;
+  let stopped = false;
+  let isDone = false;
+  const running = source
+    .visit(feeds, sample, layers, async (layer, value) => {
+      if (stopped) throw STOPPED;
+      waiting.set(layer, value);
+      wake();
+      await new Promise<void>((resolve) => {
+        resume = resolve;
+      });
+      if (stopped) throw STOPPED;
+    })
+    .catch((error: unknown) => {
+      if (error !== STOPPED) failure = error;
+    })
+    .finally(() => {
+      isDone = true;
+      wake();
+    });
+  return {
+    /** @param layer the next one in running order, or one further on */
+    async next(layer: Layer): Promise<NdArray> {
+      for (;;) {
+        const value = waiting.get(layer);
+        waiting.clear();
+        if (value) return value;
+        if (failure !== undefined) throw failure;
+        if (isDone) throw new Error(`layer ${layer.name} was asked for out of order`);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          resume();
+        });
+      }
+    },
+    stop() {
+      stopped = true;
+      resume();
+      return running;
+    },
+  };
+}
+
+const STOPPED = Symbol('stopped');

@@ -1,0 +1,98 @@
+/**
+ * Files whose weights are narrower than their source's: what was done to them, and whether the file is what it says.
+ *
+ * Quantisation moves outputs as much as a real fault does, so a comparison with the original proves little. Such a file is
+ * therefore also compared with its own weights, widened to float32 and run by our float64 evaluator: there the tight tolerance holds.
+ */
+import { isModelError } from '../errors.js';
+import { castTensor } from '../model/cast.js';
+import type { DType } from '../model/dtype.js';
+import type { LayerMap } from '../model/layer-map.js';
+import { dequantiseAffine, dequantiseChannels } from '../model/quantise.js';
+import type { Tensor } from '../model/tensor.js';
+import { compareOutputs } from './outputs.js';
+import { referenceSession } from './reference/session.js';
+import type { NarrowingReport } from './report.js';
+import { type Arrays, portRunner } from './side.js';
+import { narrowestOf, type Tolerances } from './tolerance.js';
+import type { WrittenModel, WrittenWeight } from './written/written.js';
+
+export interface Narrowing {
+  /** 'int8 per channel', 'float16', ... */
+  readonly methods: readonly string[];
+  /** The stored dtype that loses most. */
+  readonly narrowest: string;
+}
+
+/**
+ * Null where no weight lost anything.
+ *
+ * @param mayComputeNarrow whether the witness may have computed in the source's own narrow dtype, as frameworks do
+ */
+export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNarrow: boolean): Narrowing | null {
+  const dtypes = new Set<DType>();
+  const methods = new Set<string>();
+  for (const layer of map.layers) {
+    for (const [role, source] of Object.entries(layer.weights)) {
+      const stored = written.weight(layer, role);
+      if (!stored || !(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
+      if (narrowestOf([stored.tensor.dtype]) === undefined) continue;
+      dtypes.add(stored.tensor.dtype);
+      methods.add(methodName(stored));
+    }
+  }
+  const narrowest = narrowestOf(dtypes);
+  return narrowest === undefined ? null : { methods: [...methods], narrowest };
+}
+
+function methodName({ tensor, quantisation }: WrittenWeight): string {
+  if (!quantisation) return tensor.dtype;
+  return `${tensor.dtype} per ${quantisation.kind === 'channels' ? 'channel' : 'tensor'}`;
+}
+
+/** The map with the weights of the written file, widened to float32; a weight that the file lacks stays the source's. */
+export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
+  const layers = map.layers.map((layer) => {
+    const weights = Object.entries(layer.weights).map(([role, source]) => {
+      const stored = written.weight(layer, role);
+      return [role, stored && stored.tensor.shape.join() === source.shape.join() ? widen(stored) : source] as const;
+    });
+    return { ...layer, weights: Object.fromEntries(weights) };
+  });
+  return { ...map, layers };
+}
+
+function widen({ tensor, quantisation }: WrittenWeight): Tensor {
+  if (!quantisation) return castTensor(tensor, 'float32');
+  if (quantisation.kind === 'channels') return dequantiseChannels(tensor, quantisation.axis, quantisation.scales, quantisation.zeroPoints);
+  return dequantiseAffine(tensor, { dtype: tensor.dtype as 'uint8' | 'uint16', scale: quantisation.scale, min: quantisation.min });
+}
+
+export interface RunSample {
+  readonly feeds: Arrays;
+  /** What the written file's runtime gave. */
+  readonly found: Arrays;
+}
+
+/** @returns null, and a note, where our evaluator lacks an operator */
+export async function checkCorrectness(
+  widened: LayerMap,
+  samples: readonly RunSample[],
+  tolerances: Tolerances,
+  notes: string[],
+  onProgress?: (done: number, total: number) => void,
+): Promise<{ readonly report: NarrowingReport; readonly problem: string | null } | null> {
+  try {
+    const session = await referenceSession(widened, { onProgress });
+    const run = portRunner(session, widened, (port) => port.layout);
+    const comparison = compareOutputs(widened, tolerances.correctness('reference'));
+    for (const { feeds, found } of samples) comparison.add(await run(feeds), found);
+    const { outputs, tolerance, problem } = comparison.report();
+    const expected = "the file's own weights, widened to float32 and run by our float64 evaluator";
+    return { report: { expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) }, problem };
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    notes.push(`that the file computes what its narrower weights say was not checked: ${error.message}`);
+    return null;
+  }
+}

@@ -10,7 +10,7 @@ import { generateSample } from './inputs.js';
 import { verifyLayers } from './layer-witness.js';
 import { checkCorrectness, findNarrowing, type RunSample, widenedMap } from './narrowing.js';
 import { compareOutputs } from './outputs.js';
-import type { FirstDifference, OutputReport, Report, Verdict, WeightsReport } from './report.js';
+import type { FirstDifference, LayerReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
 import { type Arrays, portRunner, type Side } from './side.js';
 import { tolerances } from './tolerance.js';
 import { compareStored, compareWeights } from './weights.js';
@@ -99,7 +99,12 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
       correctness: correctness?.report ?? null,
       loss: { expected: ran.engines.expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) },
     },
-    firstDifference: firstDifference(map, weights, layers?.firstDifference ?? null, correctness?.problem ?? ran.problem),
+    firstDifference: firstDifference(
+      map,
+      weights,
+      layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs)),
+      correctness?.problem ?? ran.problem,
+    ),
     notes,
     elapsedMs: performance.now() - startedAt,
   };
@@ -210,6 +215,20 @@ async function openActual(target: WrittenTarget, map: LayerMap, written: Written
 function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
   if ((weights?.mismatches.length ?? 0) > 0 || !isCorrect || !layersPassed || outputs.some(({ passed }) => !passed)) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
+}
+
+/** An output that differs though the layer that makes it agrees: something stands between the two in the file. */
+function behindLayers(map: LayerMap, layers: readonly LayerReport[], outputs: readonly OutputReport[]): FirstDifference | null {
+  for (const { name } of outputs.filter(({ passed }) => !passed)) {
+    const port = map.outputs.find((candidate) => candidate.name === name);
+    const maker = map.layers.find((layer) => layer.outputs.includes(port!.value));
+    if (!layers.some(({ layer, passed }) => layer === maker?.name && passed)) continue;
+    return {
+      layer: maker!.name,
+      message: `output "${name}" differs although layer "${maker!.name}", which makes it, agrees: the file does something more to it`,
+    };
+  }
+  return null;
 }
 
 /** The earliest in running order of what layers and weights show; of two for one layer the weight, which is the cause. */

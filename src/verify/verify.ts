@@ -81,8 +81,6 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
   const weights = await compareWeights(map, written, progress('comparing weights'));
   if (!weights) notes.push('the weights of the file could not be lined up with layers by name, so its predictions alone were compared');
   const verdict = verdictOf(outputs, weights, correctness?.report.passed ?? true, layers?.firstDifference == null);
-  const isOff = outputs.some(({ passed }) => !passed) || correctness?.report.passed === false;
-  if (isOff && !options.layers) notes.push('--layers compares what each layer makes, and names the first one that differs');
   return {
     schema: 'weighbridge/report@1',
     verdict,

@@ -121,7 +121,8 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
     position += steps.length;
   }
   const excessive = scales.findIndex(
-    (scale, c) => inexact[c]! > 0 && scale > SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), stored.dtype, isChannels),
+    (scale, c) =>
+      inexact[c]! > 0 && scale > SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), stored.dtype, isChannels),
   );
   if (excessive >= 0)
     problem ??= `the scale ${scales[excessive]} (channel ${excessive}) is larger than its values, ${low[excessive]} to ${high[excessive]}, need`;

@@ -41,7 +41,15 @@ export function vggLayers(faultAt = Number.POSITIVE_INFINITY): LayerReport[] {
   return [...names, 'flatten', 'fc6', 'relu6', 'fc7', 'relu7', 'fc8', 'prob'].map((name, i) => {
     const relativeToScale = i >= faultAt ? 0.3 / (1 + (i - faultAt) / 8) : name === 'flatten' ? 0 : 1e-7 * (1 + i / 4);
     const op = name.startsWith('conv') ? 'Conv' : name.startsWith('relu') ? 'Relu' : name.startsWith('pool') ? 'MaxPool' : name === 'prob' ? 'Softmax' : 'Gemm';
-    const layer = { layer: `net/${name}`, canonicalName: name, op, shape: [1, 64, 224, 224], compared: 3_211_264, maxAbsolute: relativeToScale * 12 };
+    const layer = {
+      layer: `net/${name}`,
+      canonicalName: name,
+      op,
+      witness: 'reference',
+      shape: [1, 64, 224, 224],
+      compared: 3_211_264,
+      maxAbsolute: relativeToScale * 12,
+    };
     return { ...layer, relativeToScale, passed: relativeToScale < 2e-5 };
   });
 }

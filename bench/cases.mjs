@@ -18,6 +18,14 @@ export const CASES = [
   ]),
   { title: 'Keras HDF5 → ONNX float32', source: 'vgg16.h5', output: 'out.onnx', args: convert(), ratioLimit: 5, peakLimitMB: 160 },
   { title: 'Keras HDF5 → ONNX float16', source: 'vgg16.h5', output: 'out.onnx', args: convert('--dtype', 'float16'), ratioLimit: 5, peakLimitMB: 160 },
+  ...[SOURCES[0], SOURCES[2], { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
+    title: `${label} → TensorFlow.js float32`,
+    source: file,
+    output: 'out.tfjs',
+    args: convert('--to', 'tfjs'),
+    ratioLimit: 5,
+    peakLimitMB: 160,
+  })),
   ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
     title: `inspect ${label}`,
     source: file,

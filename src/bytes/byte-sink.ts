@@ -3,10 +3,12 @@
 /** One file being written. Writes are in order unless `writeAt` is used. */
 export interface FileSink {
   readonly name: string;
-  /** Bytes written in order so far; where the next `write` goes. */
+  /** End of what was written so far; where the next `write` goes. */
   readonly position: number;
   /** Appends. The buffer may be reused by the caller once the promise resolves. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Writes at a place of its own; what is left out before it must be written too before the file is closed. Not there for a stream. */
+  writeAt?(position: number, bytes: Uint8Array): Promise<void>;
   /** Ends this file; later writes are errors. */
   close(): Promise<void>;
 }
@@ -38,28 +40,34 @@ export interface MemorySink extends ByteSink {
 }
 
 export function memorySink(): MemorySink {
-  const open = new Map<string, Uint8Array[]>();
+  const open = new Map<string, { readonly at: number; readonly bytes: Uint8Array }[]>();
   const files = new Map<string, Uint8Array>();
   return {
     files,
     async create(name) {
-      const chunks: Uint8Array[] = [];
+      const chunks: { at: number; bytes: Uint8Array }[] = [];
       open.set(name, chunks);
       let position = 0;
+      const put = (at: number, bytes: Uint8Array) => {
+        chunks.push({ at, bytes: bytes.slice() });
+        position = Math.max(position, at + bytes.byteLength);
+      };
       return {
         name,
         get position() {
           return position;
         },
-        async write(bytes) {
-          chunks.push(bytes.slice());
-          position += bytes.byteLength;
-        },
+        write: async (bytes) => put(position, bytes),
+        writeAt: async (at, bytes) => put(at, bytes),
         async close() {},
       };
     },
     async commit() {
-      for (const [name, chunks] of open) files.set(name, concatBytes(chunks));
+      for (const [name, chunks] of open) {
+        const whole = new Uint8Array(chunks.reduce((end, { at, bytes }) => Math.max(end, at + bytes.byteLength), 0));
+        for (const { at, bytes } of chunks) whole.set(bytes, at);
+        files.set(name, whole);
+      }
       open.clear();
       return [...files].map(([name, bytes]) => ({ name, byteLength: bytes.byteLength }));
     },

@@ -37,16 +37,18 @@ export function makeWorkbench(sourceBytes: number, targetBytes: number): Workben
  * A transposition reads along one axis and writes along another, so one of the two jumps from line to line. The axis with the
  * smallest stride in the source is therefore cut into tiles of one cache line: each line is read once, and all of it is used.
  */
-export function gather(bench: Workbench, unit: WordBytes, { at, loops }: Box): void {
+export function gather(bench: Workbench, unit: WordBytes, { at, loops }: Box, apart: Apart = TOGETHER): void {
   const last = loops.at(-1);
   const run = last?.stride === 1 ? last.size : 1;
-  const rest = withSteps(last?.stride === 1 ? loops.slice(0, -1) : loops, run);
+  const rest = withSteps(last?.stride === 1 ? loops.slice(0, -1) : loops, run, apart);
   const inner = rest.pop() ?? { size: 1, stride: 0, step: run };
   const across = takeLineAxis(rest, inner.stride);
   const steps = rest.map(({ size, step }) => ({ size, stride: step }));
   const copyTile = unit === 4 && run === 1 && across.stride === 1 ? transposer(bench) : copier(bench, unit, run);
-  for (let first = 0; first < across.size; first += TILE) {
-    const lines = { ...across, size: Math.min(TILE, across.size - first) };
+  for (let first = 0, size = 0; first < across.size; first += size) {
+    // A few that are left over go with the last tile: a tile of their own would fetch all lines again.
+    size = across.size - first < TILE * 1.25 ? across.size - first : TILE;
+    const lines = { ...across, size };
     const targets = positions(steps);
     for (const from of positions(rest)) {
       const to: number = targets.next().value!;
@@ -54,6 +56,14 @@ export function gather(bench: Workbench, unit: WordBytes, { at, loops }: Box): v
     }
   }
 }
+
+/** Places in the target that lie apart: what one step of the last of so many outer loops fills is followed by a gap, in words. */
+export interface Apart {
+  readonly loops: number;
+  readonly gap: number;
+}
+
+const TOGETHER: Apart = { loops: 0, gap: 0 };
 
 /** A loop with its step in the target, in words. */
 interface Axis extends Loop {
@@ -63,11 +73,12 @@ interface Axis extends Loop {
 /** Copies `lines` by `inner` elements (or runs of them) between two places. */
 type CopyTile = (to: number, from: number, lines: Axis, inner: Axis) => void;
 
-function withSteps(loops: readonly Loop[], run: number): Axis[] {
+function withSteps(loops: readonly Loop[], run: number, { loops: outer, gap }: Apart): Axis[] {
   let step = run;
   return loops
     .toReversed()
-    .map((loop) => {
+    .map((loop, i) => {
+      if (loops.length - i === outer) step += gap;
       const axis = { ...loop, step };
       step *= loop.size;
       return axis;

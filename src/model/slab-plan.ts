@@ -57,6 +57,51 @@ export function planSlabs(loops: readonly Loop[], unit: number, stagingBytes: nu
   }
 }
 
+/** A plan and its cost, in bytes copied in the same time. */
+export interface CostedPlan extends SlabPlan {
+  readonly cost: number;
+}
+
+/** Between the pieces that are gathered together, in words. */
+export const PIECE_GAP = 16;
+
+/** What planSlabs' plan costs. */
+export function slabCost(loops: readonly Loop[], plan: SlabPlan, unit: number): number {
+  return costOf(loops, plan, unit);
+}
+
+/**
+ * Chooses slabs for output in pieces, which need not come in order: a slab takes `block` steps of the loop at `depth` and all of the
+ * other loops, so that its output is one piece for each step of the outer ones. Where the innermost loops of the file are outermost in
+ * the output (the columns of a dense matrix whose rows are turned from channels-first to channels-last), reading in any order that
+ * follows the output goes over the whole file again and again.
+ *
+ * @param chunkBytes what is gathered at a time; it must hold one step of the loop at `depth`, with gaps between the pieces
+ * @returns null where nothing fits
+ */
+export function planPieces(loops: readonly Loop[], unit: number, stagingBytes: number, chunkBytes: number): CostedPlan | null {
+  let best: CostedPlan | null = null;
+  for (let depth = 1; depth < loops.length; depth++) {
+    const outer = countOf(loops.slice(0, depth));
+    const room = Math.floor((chunkBytes / (outer * unit) - PIECE_GAP) / countOf(loops.slice(depth + 1)));
+    if (room < 1) continue;
+    for (let joined = 0; joined <= loops.length; joined++) {
+      const staging = (block: number) => stage({ at: 0, loops: loops.with(depth, { ...loops[depth]!, size: block }) }, joined);
+      const block = largest(loops[depth]!.size, (size) => {
+        const { runLength, runs } = staging(size);
+        return runLength * countOf(runs) * unit <= stagingBytes;
+      });
+      if (block === 0) continue;
+      const { runLength, runs } = staging(block);
+      const slabs = Math.ceil(loops[depth]!.size / block);
+      const pieces = Math.ceil(loops[depth]!.size / room) * outer;
+      const cost = slabs * countOf(runs) * (READ_COST_BYTES + runLength * unit) + pieces * READ_COST_BYTES;
+      if (!best || cost < best.cost) best = { depth, block, joined, cost };
+    }
+  }
+  return best;
+}
+
 /** The boxes of a cut, in the order of the output. */
 export function* boxes({ at, loops }: Box, { depth, block }: Cut): Generator<Box> {
   const { size, stride } = loops[depth]!;

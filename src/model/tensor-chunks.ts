@@ -4,7 +4,7 @@ import { DTYPE_BYTES } from './dtype.js';
 import { gather, makeWorkbench, type WordBytes } from './gather.js';
 import { kernelMemory } from './kernel-instance.js';
 import { Pool } from './pool.js';
-import { type Box, boxes, type Cut, planSlabs, positions, stage } from './slab-plan.js';
+import { type Box, boxes, type Cut, PIECE_GAP, planPieces, planSlabs, positions, type SlabPlan, slabCost, stage } from './slab-plan.js';
 import { isPlaced, type Loop, type Tensor, type Walk } from './tensor.js';
 
 /** Bytes per chunk; reads and writes of 1 to 4 MB run at the speed of `cp`. */
@@ -16,17 +16,23 @@ export const CHUNK_BYTES = 2 ** 21;
  */
 const STAGING_BYTES = 2 ** 25;
 
+/** What is gathered at a time when it comes in pieces: many small ones, so more at a time means larger ones. */
+const PIECES_BYTES = 2 * CHUNK_BYTES;
+
 /** Each holds two chunks, in the memory of a kernel, where element-wise stages can work in place. */
 const chunkPairs = new Pool(() => kernelMemory(2 * CHUNK_BYTES));
-const workbenches = new Pool(() => makeWorkbench(STAGING_BYTES, CHUNK_BYTES));
+const workbenches = new Pool(() => makeWorkbench(STAGING_BYTES, PIECES_BYTES));
 
 /** How much memory a stream uses; smaller than the buffers in tests. */
 export interface StreamLimits {
   readonly chunkBytes: number;
   readonly stagingBytes: number;
+  /** Pieces come where they save so many times the cost; large chunks in order are friendlier to what takes them. */
+  readonly worth?: number;
 }
 
 const LIMITS: StreamLimits = { chunkBytes: CHUNK_BYTES, stagingBytes: STAGING_BYTES };
+const PIECES_LIMITS: StreamLimits = { chunkBytes: PIECES_BYTES, stagingBytes: STAGING_BYTES, worth: 2 };
 
 /** See `tensorChunks`. */
 export async function* streamChunks(tensor: Tensor, limits = LIMITS): AsyncGenerator<Uint8Array> {
@@ -36,6 +42,41 @@ export async function* streamChunks(tensor: Tensor, limits = LIMITS): AsyncGener
   for await (const chunk of isContiguous(walk.loops) ? streamInOrder(walk, limits) : streamStaged(walk, limits)) {
     yield steps.reduce((bytes, step) => step(bytes), chunk);
   }
+}
+
+/** Some of a tensor's bytes, and where among them they belong. */
+export interface Piece {
+  readonly offset: number;
+  /** Whole elements. */
+  readonly bytes: Uint8Array;
+}
+
+/** See `tensorPieces`. */
+export async function* streamPieces(tensor: Tensor, limits = PIECES_LIMITS): AsyncGenerator<Piece> {
+  const plan = piecesPlan(tensor, limits);
+  if (!plan) {
+    let offset = 0;
+    const inOrder = { ...limits, chunkBytes: Math.min(limits.chunkBytes, CHUNK_BYTES) };
+    for await (const bytes of streamChunks(tensor, inOrder)) {
+      yield { offset, bytes };
+      offset += bytes.byteLength;
+    }
+    return;
+  }
+  const unit = DTYPE_BYTES[tensor.dtype];
+  const steps = tensor.stages.map((stage) => (bytes: Uint8Array) => (isPlaced(stage) ? bytes : stage.apply(bytes)));
+  for await (const { start, bytes } of streamScattered(walkInWords(tensor.walk), plan, limits)) {
+    yield { offset: start * unit, bytes: steps.reduce((made, step) => step(made), bytes) };
+  }
+}
+
+/** Null where the tensor's chunks may as well come in order, or must. */
+function piecesPlan({ walk, stages }: Tensor, { chunkBytes, stagingBytes, worth = 1 }: StreamLimits): SlabPlan | null {
+  const { loops, unit } = walkInWords(walk);
+  // Elements of several words could be torn apart, and steps that go by places follow the order.
+  if (unit !== DTYPE_BYTES[walk.dtype] || stages.some(isPlaced) || isContiguous(loops) || loops.some(({ size }) => size === 0)) return null;
+  const pieces = planPieces(loops, unit, stagingBytes, chunkBytes);
+  return pieces && pieces.cost * worth < slabCost(loops, planSlabs(loops, unit, stagingBytes), unit) ? pieces : null;
 }
 
 /** A walk over words of 1, 2 or 4 bytes; longer elements are runs of words. */
@@ -100,6 +141,43 @@ async function* streamStaged(walk: WordWalk, { chunkBytes, stagingBytes }: Strea
       for (const box of boxes(staged, chunkCut(staged.loops, chunkBytes / unit))) {
         gather(bench, unit, { at: box.at, loops: mergeLoops(box.loops) });
         yield bench.target.subarray(0, byteLengthOf(box, unit));
+      }
+    }
+  } finally {
+    workbenches.giveBack(bench);
+  }
+}
+
+/** Slab by slab, of which each has a part of many places of the output. `start` counts elements. */
+async function* streamScattered(
+  { source, unit, at, loops }: WordWalk,
+  { depth, block, joined }: SlabPlan,
+  { chunkBytes }: StreamLimits,
+): AsyncGenerator<{ start: number; bytes: Uint8Array }> {
+  const count = (some: readonly Loop[]) => some.reduce((product, { size }) => product * size, 1);
+  const { size, stride } = loops[depth]!;
+  const outer = count(loops.slice(0, depth));
+  const inner = count(loops.slice(depth + 1));
+  const rows = Math.floor((chunkBytes / (outer * unit) - PIECE_GAP) / inner);
+  const bench = workbenches.borrow();
+  try {
+    for (let first = 0; first < size; first += block) {
+      const slab = { at: at + first * stride, loops: loops.with(depth, { size: Math.min(block, size - first), stride }) };
+      const { start, runLength, runs, staged } = stage(slab, joined);
+      await loadRuns(source, start * unit, runLength * unit, scaled(runs, unit), bench.source);
+      const own = staged.loops[depth]!;
+      for (let row = 0; row < own.size; row += rows) {
+        const taken = Math.min(rows, own.size - row);
+        const places = mergeLoops(staged.loops.slice(0, depth));
+        const each = mergeLoops([{ size: taken, stride: own.stride }, ...staged.loops.slice(depth + 1)]);
+        // Lengths of a power of two would put all places into the same few lines of the processor's cache.
+        const gap = { loops: places.length, gap: PIECE_GAP };
+        gather(bench, unit, { at: staged.at + row * own.stride, loops: [...places, ...each] }, gap);
+        const length = taken * inner;
+        for (let place = 0; place < outer; place++) {
+          const from = place * (length + PIECE_GAP) * unit;
+          yield { start: (place * size + first + row) * inner, bytes: bench.target.subarray(from, from + length * unit) };
+        }
       }
     }
   } finally {

@@ -9,7 +9,7 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import { checkRange, memorySource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
-import { streamChunks } from './tensor-chunks.js';
+import { type Piece, streamChunks, streamPieces } from './tensor-chunks.js';
 
 /** Where a tensor's bytes come from, for messages and for `inspect`. */
 export interface Origin {
@@ -284,6 +284,14 @@ export function withStage(tensor: Tensor, stage: Stage | PlacedStage): Tensor {
 /** Yields the tensor's bytes, little-endian and row-major, in order; a yielded chunk is valid until the next is asked for. */
 export function tensorChunks(tensor: Tensor): AsyncIterable<Uint8Array> {
   return streamChunks(tensor);
+}
+
+/**
+ * The same bytes in pieces that say where they belong, and that come in whatever order reads the source fastest. They cover everything,
+ * once. A piece is valid until the next is asked for.
+ */
+export function tensorPieces(tensor: Tensor): AsyncIterable<Piece> {
+  return streamPieces(tensor);
 }
 
 /** All bytes of a tensor; for small ones. */

@@ -115,7 +115,8 @@ class NodeSink implements ByteSink {
 
 class NodeFile implements FileSink {
   readonly #temporary: string;
-  readonly #gathered = new Uint8Array(GATHER_BYTES);
+  /** Given up when the file is closed: a model may have a thousand files. */
+  #gathered: Uint8Array | null = new Uint8Array(GATHER_BYTES);
   #gatheredLength = 0;
   #descriptor: number | null;
   #renamed = false;
@@ -138,12 +139,19 @@ class NodeFile implements FileSink {
     if (this.#descriptor === null) throw new Error(`${this.name} was written after it was closed`);
     if (this.#gatheredLength + bytes.byteLength > GATHER_BYTES) this.#flush();
     if (bytes.byteLength > GATHER_BYTES) {
-      this.#writeOut(bytes);
+      this.#writeOut(bytes, this.position);
     } else {
-      this.#gathered.set(bytes, this.#gatheredLength);
+      this.#gathered!.set(bytes, this.#gatheredLength);
       this.#gatheredLength += bytes.byteLength;
     }
     this.position += bytes.byteLength;
+  }
+
+  async writeAt(position: number, bytes: Uint8Array): Promise<void> {
+    if (this.#descriptor === null) throw new Error(`${this.name} was written after it was closed`);
+    this.#flush();
+    this.#writeOut(bytes, position);
+    this.position = Math.max(this.position, position + bytes.byteLength);
   }
 
   async close(): Promise<void> {
@@ -151,6 +159,7 @@ class NodeFile implements FileSink {
     this.#flush();
     closeSync(this.#descriptor);
     this.#descriptor = null;
+    this.#gathered = null;
   }
 
   rename(): void {
@@ -165,14 +174,15 @@ class NodeFile implements FileSink {
   }
 
   #flush(): void {
-    this.#writeOut(this.#gathered.subarray(0, this.#gatheredLength));
+    if (this.#gatheredLength === 0) return;
+    this.#writeOut(this.#gathered!.subarray(0, this.#gatheredLength), this.position - this.#gatheredLength);
     this.#gatheredLength = 0;
   }
 
-  #writeOut(bytes: Uint8Array): void {
+  #writeOut(bytes: Uint8Array, position: number): void {
     const descriptor = this.#descriptor!;
     asUsage(this.path, () => {
-      for (let done = 0; done < bytes.byteLength; ) done += writeSync(descriptor, bytes, done, bytes.byteLength - done);
+      for (let done = 0; done < bytes.byteLength; ) done += writeSync(descriptor, bytes, done, bytes.byteLength - done, position + done);
     });
   }
 }

@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { concatBytes } from '../../src/bytes/byte-sink.js';
 import { type ByteSource, memorySource, sliceSource } from '../../src/bytes/byte-source.js';
 import { ModelError } from '../../src/errors.js';
+import { castTensor } from '../../src/model/cast.js';
 import { DTYPE_BYTES, type DType } from '../../src/model/dtype.js';
-import { elementCount, flip, permute, reshape, storedTensor, tensorByteLength, tensorBytes, tensorChunks } from '../../src/model/tensor.js';
-import { CHUNK_BYTES, streamChunks } from '../../src/model/tensor-chunks.js';
+import { elementCount, flip, permute, reshape, storedTensor, type Tensor, tensorByteLength, tensorBytes, tensorChunks } from '../../src/model/tensor.js';
+import { CHUNK_BYTES, type StreamLimits, streamChunks, streamPieces } from '../../src/model/tensor-chunks.js';
 import { arbitrarySample, coordinates, countingSource, expectedBytes, flatIndex, ORIGIN, pattern } from './tensor-reference.js';
 
 /** Small enough that little tensors are cut into many chunks and slabs. */
@@ -157,6 +158,53 @@ describe('what is read for a tensor', () => {
     const { source, counts } = countingSource(new Uint8Array(0));
     expect((await tensorBytes(stored([3, 0, 5], source))).byteLength).toBe(0);
     expect(counts.reads).toBe(0);
+  });
+});
+
+describe('the pieces of a tensor', () => {
+  async function assemble(tensor: Tensor, limits?: StreamLimits): Promise<{ bytes: Uint8Array; count: number; inOrder: boolean }> {
+    const bytes = new Uint8Array(tensorByteLength(tensor));
+    const seen = new Uint8Array(bytes.byteLength);
+    let [count, inOrder, end] = [0, true, 0];
+    for await (const piece of streamPieces(tensor, limits)) {
+      bytes.set(piece.bytes, piece.offset);
+      for (let i = piece.offset; i < piece.offset + piece.bytes.byteLength; i++) seen[i]!++;
+      inOrder &&= piece.offset === end;
+      end = piece.offset + piece.bytes.byteLength;
+      count++;
+    }
+    expect(seen.every((times) => times === 1)).toBe(true);
+    return { bytes, count, inOrder };
+  }
+
+  it('cover it once, in whatever order they come', async () => {
+    let scattered = 0;
+    const anyPlan = fc.record({ chunkBytes: fc.constantFrom(256, 2048, 2 ** 16), stagingBytes: fc.constantFrom(16, 64, 512, 2 ** 20), worth: fc.constant(0) });
+    await fc.assert(
+      fc.asyncProperty(arbitrarySample, anyPlan, async (sample, limits) => {
+        const { bytes, inOrder } = await assemble(sample.tensor, limits);
+        if (!inOrder) scattered++;
+        expect(same(bytes, expectedBytes(sample)), sample.log.join(', ')).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(scattered).toBeGreaterThan(200);
+  });
+
+  it('read a dense matrix once whose columns go from channels-first to channels-last', async () => {
+    const [out, channels, height, width] = [600, 128, 7, 7];
+    const bytes = pattern(out * channels * height * width * 4);
+    const { source, counts } = countingSource(bytes);
+    const kernel = stored([out, channels * height * width], source);
+    const turned = permute(reshape(permute(reshape(kernel, [out, channels, height, width]), [0, 2, 3, 1]), [out, height * width * channels]), [1, 0]);
+    const limits = { chunkBytes: 2 ** 18, stagingBytes: 2 ** 20 };
+    const made = await assemble(turned, limits);
+    expect(made.inOrder).toBe(false);
+    expect(counts.bytes).toBe(bytes.byteLength);
+    expect(same(made.bytes, await tensorBytes(turned))).toBe(true);
+    const half = await assemble(castTensor(turned, 'float16'), limits);
+    expect(half.inOrder).toBe(false);
+    expect(same(half.bytes, await tensorBytes(castTensor(turned, 'float16')))).toBe(true);
   });
 });
 

@@ -46,6 +46,25 @@ describe('a file sink', () => {
     expect(readFileSync(join(folder, 'x')).equals(Buffer.concat(pieces))).toBe(true);
   });
 
+  it('takes bytes for places of their own, between those that are appended', async () => {
+    const folder = temporaryFolder();
+    const sink = await fileSink(join(folder, 'x'));
+    const file = await sink.create('x');
+    const piece = (length: number, value: number) => new Uint8Array(length).fill(value);
+    await file.write(piece(10, 1));
+    await file.writeAt!(100_000, piece(5, 2));
+    expect(file.position).toBe(100_005);
+    await file.write(piece(70_000, 3));
+    await file.writeAt!(10, piece(99_990, 4));
+    await file.write(piece(3, 5));
+    expect(file.position).toBe(170_008);
+    await file.close();
+    await expect(file.writeAt!(0, piece(1, 1))).rejects.toThrow(/closed/);
+    await sink.commit();
+    const expected = Buffer.concat([piece(10, 1), piece(99_990, 4), piece(5, 2), piece(70_000, 3), piece(3, 5)]);
+    expect(readFileSync(join(folder, 'x')).equals(expected)).toBe(true);
+  });
+
   it('makes a folder, gives it the first file last, and removes it on abort', async () => {
     const folder = temporaryFolder();
     const output = join(folder, 'net');

@@ -17,8 +17,10 @@ export interface Run {
   readonly bytes: Buffer;
 }
 
-export function weighbridge(args: readonly string[], cwd?: string): Run {
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], { cwd, maxBuffer: 2 ** 28, env: { ...process.env, NO_COLOR: '1' } });
+/** @param env variables on top of this process's own */
+export function weighbridge(args: readonly string[], cwd?: string, env: Readonly<Record<string, string>> = {}): Run {
+  const variables = { ...process.env, NO_COLOR: '1', ...env };
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], { cwd, maxBuffer: 2 ** 28, env: variables });
   if (error) throw error;
   return { status, stdout: stdout.toString(), stderr: stderr.toString(), bytes: stdout };
 }

@@ -5,15 +5,12 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { type ConvertOptions, convert } from '../../src/convert.js';
-import type { LayerMap } from '../../src/model/layer-map.js';
 import { nodeFileSet } from '../../src/node/index.js';
-import { openModel } from '../../src/readers/open.js';
-import { toLayout } from '../../src/verify/array.js';
-import type { EngineModel, NdArray, Session } from '../../src/verify/engine.js';
-import { engines, selectEngine } from '../../src/verify/engines/index.js';
+import type { Adapter, Engine, EngineHost, EngineModel } from '../../src/verify/engine.js';
+import { engines, placed, selectEngine, witnessEngines } from '../../src/verify/engines/index.js';
 import { generateSample } from '../../src/verify/inputs.js';
-import { runLayers } from '../../src/verify/reference/session.js';
 import { DIGITS } from '../cli/run-cli.js';
+import { compareLayers, demoNet, distance, kerasLayerOf } from './engine-layers.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'weighbridge-engines-'));
 
@@ -32,56 +29,6 @@ async function written(source: string, name: string, options: ConvertOptions = {
   return { files: await nodeFileSet(path), path };
 }
 
-async function original(source: string): Promise<{ map: LayerMap; model: EngineModel }> {
-  const path = join(DIGITS, source);
-  const files = await nodeFileSet(path);
-  const map = await (await openModel(files)).map();
-  return { map, model: { files, path, ...(source.endsWith('.caffemodel') ? { prototxt: 'digits.prototxt' } : {}) } };
-}
-
-/** max|a - b| / max|b|. */
-function distance(found: NdArray, expected: NdArray): number {
-  expect(found.data.length).toBe(expected.data.length);
-  let [difference, scale] = [0, 0];
-  for (let i = 0; i < expected.data.length; i++) {
-    difference = Math.max(difference, Math.abs(Number(found.data[i]) - Number(expected.data[i])));
-    scale = Math.max(scale, Math.abs(Number(expected.data[i])));
-  }
-  return difference / scale;
-}
-
-/** Every layer's output by the reference evaluator, channels-first, for two samples of one batch. */
-async function referenceValues(map: LayerMap) {
-  const [port] = map.inputs;
-  const [one, two] = [generateSample(map.inputs, 0, 1), generateSample(map.inputs, 1, 1)].map((feeds) => feeds.get(port!.name)!);
-  const data = new Float32Array([...(one!.data as Float32Array), ...(two!.data as Float32Array)]);
-  const feed: NdArray = { shape: [2, ...one!.shape.slice(1)], data };
-  const values = new Map<string, NdArray>();
-  await runLayers(map, new Map([[port!.name, feed]]), (layer, value) => void values.set(layer.name, value));
-  return { feed, port: port!, values };
-}
-
-/** @param layerOf the layer of the map that makes a value of the session's */
-async function compareLayers(session: Session, map: LayerMap, layerOf: (name: string) => string | undefined, channelsLast: boolean): Promise<number> {
-  const { feed, port, values } = await referenceValues(map);
-  const input = session.inputs[0]!;
-  const feeds = new Map([[input.name, toLayout(feed, port.layout, channelsLast ? 'nhwc' : input.layout === 'nchw' ? 'nchw' : port.layout)]]);
-  let compared = 0;
-  for (const name of session.intermediates!) {
-    const expected = values.get(layerOf(name) ?? '');
-    if (!expected) continue;
-    // One at a time, as a comparison in bounded memory does it.
-    const found = (await session.run(feeds, [name])).get(name)!;
-    expect(distance(channelsLast ? toLayout(found, 'nhwc', 'nchw') : found, expected), name).toBeLessThan(5e-6);
-    compared++;
-  }
-  const outputs = await session.run(feeds);
-  expect([...outputs.keys()]).toEqual(session.outputs.map(({ name }) => name));
-  await expect(session.run(feeds, ['no such value'])).rejects.toMatchObject({ kind: 'engine', problem: expect.stringContaining('no such value') });
-  await session.close();
-  return compared;
-}
-
 describe.each(['ort-cpu', 'ort-wasm'])('%s', (name) => {
   test.each([
     ['one file', {}],
@@ -89,7 +36,7 @@ describe.each(['ort-cpu', 'ort-wasm'])('%s', (name) => {
     ['float16 weights behind a Cast', { dtype: 'float16' }],
   ] as const)('shows the values inside the net: %s', async (title, options) => {
     const model = await written('digits.pth', `${name}-${title.split(' ')[0]}.onnx`, options);
-    const { map } = await original('digits.pth');
+    const { map } = await demoNet('digits.pth');
     const session = await engineNamed(name).open({ ...model, layers: true });
     // Weights behind a Cast are values too, but not of the net.
     expect(session.intermediates).toHaveLength(map.layers.length - 1);
@@ -108,28 +55,99 @@ describe.each(['ort-cpu', 'ort-wasm'])('%s', (name) => {
   });
 });
 
+test('int8 weights are multiplied in float32 by every build: none rounds the other operand as well', async () => {
+  const model = await written('digits.h5', 'int8.onnx', { dtype: 'int8' });
+  const { map } = await demoNet('digits.h5');
+  const [feed] = generateSample(map.inputs, 0, 0).values();
+  const [native, wasm] = await Promise.all(
+    ['ort-cpu', 'ort-wasm'].map(async (name) => {
+      const session = await engineNamed(name).open(model);
+      const [found] = (await session.run(new Map([[session.inputs[0]!.name, feed!]]))).values();
+      await session.close();
+      return found!;
+    }),
+  );
+  expect(distance(native!, wasm!)).toBeLessThan(2e-6);
+});
+
 test.each(['tfjs-wasm', 'tfjs-cpu'])('%s shows the values inside the original Keras net', async (name) => {
-  const { map, model } = await original('digits.h5');
+  const { map, model } = await demoNet('digits.h5');
   const session = await engineNamed(name).open({ ...model, layers: true });
-  // A layer's activation is a layer of its own in the map; the session shows what comes after it.
-  // Flattening puts the values in another order where channels are last.
-  const layerOf = (name: string) =>
-    map.layers.findLast(({ name: candidate, op }) => op !== 'Flatten' && (candidate === name || candidate.startsWith(`${name}/`)))?.name;
-  expect(await compareLayers(session, map, layerOf, true)).toBeGreaterThan(8);
+  expect(await compareLayers(session, map, kerasLayerOf(map), true)).toBeGreaterThan(8);
 });
 
 test('opencv shows the values inside the original Caffe net', async () => {
-  const { map, model } = await original('digits.caffemodel');
+  const { map, model } = await demoNet('digits.caffemodel');
   const session = await engineNamed('opencv').open({ ...model, layers: true });
   expect(await compareLayers(session, map, (layer) => layer, false)).toBeGreaterThan(15);
 });
 
 describe('choosing an engine', () => {
+  /** A host on a machine with the given adapter; the engines themselves are not touched. */
+  function hostWith(adapter: Adapter | null): EngineHost & { readonly asked: string[] } {
+    const asked: string[] = [];
+    return {
+      asked,
+      async availability(engine: Engine) {
+        asked.push(engine.name);
+        return adapter ? { available: true, detail: `on ${adapter.name}`, adapter } : { available: false, detail: 'no adapter' };
+      },
+      open: async () => Promise.reject(new Error('nothing is opened here')),
+      close: async () => {},
+    };
+  }
+  const hardware: Adapter = { name: 'nvidia lovelace', software: false };
+  const software: Adapter = { name: 'llvmpipe (software, no GPU)', software: true };
+
   test('an engine that does not run the format is a usage error that names those that do', async () => {
     await expect(selectEngine('onnx', { engine: 'opencv' })).rejects.toMatchObject({ kind: 'usage', problem: expect.stringContaining('ort-cpu') });
   });
 
-  test('without a wish it is one on the CPU', async () => {
-    expect((await selectEngine('onnx')).engine.device).toBe('cpu');
+  test('without a wish it is one on the CPU, and no GPU is looked for', async () => {
+    const host = hostWith(hardware);
+    expect((await selectEngine('onnx', { host })).engine.device).toBe('cpu');
+    expect(host.asked).toEqual([]);
+  });
+
+  test.each([
+    ['onnx', 'gpu', hardware, 'ort-webgpu'],
+    ['onnx', 'gpu', software, 'ort-webgpu'],
+    ['tfjs', 'gpu', hardware, 'tfjs-webgpu'],
+    ['tfjs-graph', 'gpu', software, 'tfjs-webgpu'],
+    ['onnx', 'auto', hardware, 'ort-webgpu'],
+    ['onnx', 'auto', software, 'ort-cpu'],
+    ['onnx', 'auto', null, 'ort-cpu'],
+    ['onnx', 'cpu', hardware, 'ort-cpu'],
+  ] as const)('%s with --device %s and %o is run by %4$s', async (format, device, adapter, name) => {
+    const { engine, availability } = await selectEngine(format, { device, host: hostWith(adapter) });
+    expect(engine.name).toBe(name);
+    expect(availability.adapter).toEqual(engine.device === 'gpu' ? adapter : undefined);
+  });
+
+  test('--device gpu without an adapter is an error that says for each engine why, never the CPU', async () => {
+    const error = selectEngine('onnx', { device: 'gpu', host: hostWith(null) });
+    await expect(error).rejects.toMatchObject({ kind: 'engine', problem: expect.stringMatching(/on a GPU\. ort-webgpu: no adapter\. ort-cuda: no adapter/) });
+  });
+
+  test('an engine on the CPU that is named with --device gpu is a usage error, and the other way round', async () => {
+    await expect(selectEngine('onnx', { engine: 'ort-cpu', device: 'gpu', host: hostWith(hardware) })).rejects.toMatchObject({ kind: 'usage' });
+    await expect(selectEngine('onnx', { engine: 'ort-webgpu', device: 'cpu', host: hostWith(hardware) })).rejects.toMatchObject({ kind: 'usage' });
+    expect((await selectEngine('onnx', { engine: 'ort-webgpu', device: 'auto', host: hostWith(software) })).engine.name).toBe('ort-webgpu');
+  });
+
+  test('without a host no GPU engine is used, for its crash would take the program along', async () => {
+    const found = await placed(engineNamed('ort-webgpu'), undefined).availability();
+    expect(found).toMatchObject({ available: false, detail: expect.stringContaining('engineHost') });
+    await expect(selectEngine('onnx', { device: 'gpu' })).rejects.toMatchObject({ kind: 'engine' });
+  });
+
+  test('what was passed over is told with its reason', async () => {
+    const { passedOver } = await selectEngine('onnx', { device: 'auto', host: hostWith(null) });
+    expect(passedOver).toEqual(['ort-webgpu: no adapter', 'ort-cuda: no adapter']);
+  });
+
+  test('a witness is on the CPU and of another origin than our readers', () => {
+    const names = ['keras-h5', 'caffe', 'pytorch', 'tfjs', 'tfjs-graph'].map((format) => witnessEngines(format).map(({ name }) => name));
+    expect(names).toEqual([['tfjs-wasm', 'tfjs-cpu'], ['opencv'], [], ['tfjs-wasm', 'tfjs-cpu'], ['tfjs-wasm', 'tfjs-cpu']]);
   });
 });

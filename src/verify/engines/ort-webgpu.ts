@@ -1,7 +1,7 @@
 /**
  * ONNX Runtime's WebGPU execution provider, which is inside onnxruntime-node (Linux x64, Windows, macOS on arm64).
  *
- * Left to itself it runs nodes that it has no kernel for (LRN, Selu, DequantizeLinear, ...) on the CPU and says nothing; with
+ * Left to itself it runs nodes that it has no kernel for (LRN, Selu, ...) on the CPU and says nothing; with
  * `disable_cpu_ep_fallback` the session is refused instead. Outputs are fetched as CPU tensors: `getData()` on one that is
  * still a GPU buffer aborts the process.
  */
@@ -32,8 +32,8 @@ export const ortWebgpu: Engine = ortEngine({
   readsPaths: true,
   explain(message) {
     if (/fallback to CPU EP has been explicitly disabled|disable_cpu_ep_fallback/i.test(message))
-      return 'the model has operators that ONNX Runtime does not compute on a GPU (LRN, Selu and quantised weights are such), and nothing is computed on the CPU in silence. Verify it with --device cpu';
-    if (/shader-f16|ShaderF16/.test(message)) return 'the adapter does not compute in float16 (shader-f16). Verify it with --device cpu';
+      return 'the model has operators that ONNX Runtime does not compute on a GPU (LRN and Selu are such), and nothing is computed on the CPU in silence. Verify it with --device cpu';
+    if (/shader-f16|requires f16/.test(message)) return 'the adapter does not compute in float16 (shader-f16). Verify it with --device cpu';
     if (/Failed to get a WebGPU adapter/.test(message)) return NO_ADAPTER;
     return undefined;
   },

@@ -38,11 +38,11 @@ export function splitLargeProducts(core: Core, limit: number): void {
     const blocks = new WeakMap<object, TensorInfo[]>();
     const split: KernelFunc = (call) => {
       const { b } = call.inputs;
-      const columnAxis = call.attrs.transposeB ? 1 : 2;
-      if (4 * core.util.sizeFromShape(b.shape) <= limit || b.shape[0] !== 1) return whole(call);
-      const parts = blocks.get(b.dataId) ?? columnBlocks(call.backend, b, columnAxis, limit);
+      const batch = core.util.sizeFromShape(b.shape.slice(0, -2));
+      if (4 * core.util.sizeFromShape(b.shape) <= limit || batch !== 1) return whole(call);
+      const parts = blocks.get(b.dataId) ?? columnBlocks(call.backend, b, call.attrs.transposeB, limit);
       blocks.set(b.dataId, parts);
-      return joined(core, whole, call, parts, columnAxis);
+      return joined(core, whole, call, parts);
     };
     core.unregisterKernel(name, 'webgpu');
     core.registerKernel({ ...original, kernelFunc: split as never });
@@ -50,39 +50,40 @@ export function splitLargeProducts(core: Core, limit: number): void {
 }
 
 /** Copies of a matrix's columns (rows where it is transposed), each small enough to be bound; they go to the GPU when they are used. */
-function columnBlocks(backend: Backend, matrix: TensorInfo, columnAxis: number, limit: number): TensorInfo[] {
-  const [, rows, columns] = matrix.shape as [number, number, number];
+function columnBlocks(backend: Backend, matrix: TensorInfo, transposed: boolean, limit: number): TensorInfo[] {
+  const [rows, columns] = matrix.shape.slice(-2) as [number, number];
+  const batch = matrix.shape.slice(0, -2);
   const values = backend.readSync(matrix.dataId);
-  const [count, length] = columnAxis === 2 ? [columns, rows] : [rows, columns];
+  const [count, length] = transposed ? [rows, columns] : [columns, rows];
   const width = Math.max(1, Math.floor(limit / (4 * length)));
   const blocks: TensorInfo[] = [];
   for (let start = 0; start < count; start += width) {
     const end = Math.min(count, start + width);
-    if (columnAxis === 1) {
-      blocks.push(backend.makeTensorInfo([1, end - start, columns], 'float32', values.slice(start * columns, end * columns)));
+    if (transposed) {
+      blocks.push(backend.makeTensorInfo([...batch, end - start, columns], 'float32', values.slice(start * columns, end * columns)));
       continue;
     }
     const block = new Float32Array(rows * (end - start));
     for (let row = 0; row < rows; row++) block.set(values.subarray(row * columns + start, row * columns + end), row * (end - start));
-    blocks.push(backend.makeTensorInfo([1, rows, end - start], 'float32', block));
+    blocks.push(backend.makeTensorInfo([...batch, rows, end - start], 'float32', block));
   }
   return blocks;
 }
 
 /** The product with each block, side by side. A bias and an activation's slopes, one value for a column, are cut alike. */
-function joined(core: Core, whole: KernelFunc, call: Call, blocks: readonly TensorInfo[], columnAxis: number): TensorInfo {
+function joined(core: Core, whole: KernelFunc, call: Call, blocks: readonly TensorInfo[]): TensorInfo {
   const { inputs, backend } = call;
   const concat = core.getKernel('Concat', 'webgpu').kernelFunc as unknown as (call: object) => TensorInfo;
   let start = 0;
   const products = blocks.map((b) => {
-    const width = b.shape[columnAxis]!;
+    const width = b.shape.at(call.attrs.transposeB ? -2 : -1)!;
     const [bias, preluActivationWeights] = [inputs.bias, inputs.preluActivationWeights].map(
       (perColumn) => perColumn && columnsOf(core, backend, perColumn, start, width),
     );
     start += width;
     return whole({ ...call, inputs: { a: inputs.a, b, ...(bias && { bias }), ...(preluActivationWeights && { preluActivationWeights }) } });
   });
-  const result = concat({ inputs: products, attrs: { axis: 2 }, backend });
+  const result = concat({ inputs: products, attrs: { axis: products[0]!.shape.length - 1 }, backend });
   for (const { dataId } of products) backend.disposeData(dataId);
   return result;
 }

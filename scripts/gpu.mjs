@@ -135,8 +135,8 @@ async function measure(engine, model, dtype) {
 
 /** The layer that makes a value of a written ONNX file. */
 async function onnxLayers(written, session) {
-  const { valueOf } = await openWrittenOnnx(written);
-  const layers = new Map(map.layers.map((layer) => [valueOf(layer), layer]));
+  const model = await openWrittenOnnx(written);
+  const layers = new Map(map.layers.map((layer) => [model.valueOf(layer), layer]));
   layers.set(
     session.outputs[0].name,
     map.layers.find(({ outputs }) => outputs.includes(map.outputs[0].value)),

@@ -169,7 +169,9 @@ async function* streamScattered(
       for (let row = 0; row < own.size; row += rows) {
         const taken = Math.min(rows, own.size - row);
         const places = mergeLoops(staged.loops.slice(0, depth));
-        const each = mergeLoops([{ size: taken, stride: own.stride }, ...staged.loops.slice(depth + 1)]);
+        const merged = mergeLoops([{ size: taken, stride: own.stride }, ...staged.loops.slice(depth + 1)]);
+        // A piece of one element is a loop too, or the places themselves would be taken for one run.
+        const each = merged.length > 0 ? merged : [{ size: 1, stride: 0 }];
         // Lengths of a power of two would put all places into the same few lines of the processor's cache.
         const gap = { loops: places.length, gap: PIECE_GAP };
         gather(bench, unit, { at: staged.at + row * own.stride, loops: [...places, ...each] }, gap);

@@ -1,5 +1,5 @@
 /** Where the values inside a net come from: a runtime that shows them, recorded arrays, or our evaluator. */
-import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
+import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
 import { inferShapes } from '../model/ops.js';
 import { isChannelsLast, portValueShape, toChannelsFirst } from '../model/ports.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
@@ -59,10 +59,24 @@ export function sessionLayers({ name, map, session, feed, names, channelsLast }:
   };
 }
 
-/** The names of a written file's values that a session shows. */
-export function writtenNames(map: LayerMap, written: WrittenModel, session: Session): Map<Layer, string> {
-  const shown = new Set([...(session.intermediates ?? []), ...session.outputs.map(({ name }) => name)]);
-  return new Map(map.layers.map((layer) => [layer, written.valueOf(layer)] as const).filter((pair): pair is [Layer, string] => shown.has(pair[1] ?? '')));
+/**
+ * The names under which a session shows what layers make.
+ *
+ * An output's name may also be that of another layer inside (Keras names an output after the layer whose activation follows), so
+ * outputs stand for the layers that make them, and for no other.
+ *
+ * @param outputOf the session's name of an output of the map
+ */
+export function writtenNames(map: LayerMap, written: WrittenModel, session: Session, outputOf: (port: Port) => string): Map<Layer, string> {
+  const inner = new Set(session.intermediates);
+  const names = new Map<Layer, string>();
+  for (const layer of map.layers) {
+    const name = written.valueOf(layer);
+    const port = map.outputs.find(({ value }) => layer.outputs[0] === value);
+    if (name !== undefined && inner.has(name)) names.set(layer, name);
+    else if (name !== undefined && port) names.set(layer, outputOf(port));
+  }
+  return names;
 }
 
 /**

@@ -30,8 +30,8 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
   const session = await engine.open({ ...target, layers: true });
   const notes: string[] = [];
   try {
-    const { feed } = adaptPorts(session, map, (port) => written.layoutOf(port));
-    const names = writtenNames(map, written, session);
+    const { feed, outputOf } = adaptPorts(session, map, (port) => written.layoutOf(port));
+    const names = writtenNames(map, written, session, outputOf);
     const actual = sessionLayers({ name: engine.name, map, session, feed, names, channelsLast: written.channelsLast ?? false });
     const reference = referenceOf(map, widened, options);
     const witness = widened ? null : await openRuntime(toVerify, notes);

@@ -19,6 +19,8 @@ export interface Side {
 export interface PortAdapter {
   feed(feeds: Arrays): Map<string, NdArray>;
   show(results: Arrays): Map<string, NdArray>;
+  /** The session's name of an output of the map. */
+  outputOf(port: Port): string;
 }
 
 /**
@@ -33,6 +35,7 @@ export function adaptPorts(session: Session, map: Pick<LayerMap, 'inputs' | 'out
   return {
     feed: (feeds) => new Map(inputs.map(({ port, name }) => [name, toLayout(feeds.get(port.name)!, port.layout, layoutOf(port))])),
     show: (results) => new Map(outputs.map(({ port, name }) => [port.name, toLayout(results.get(name)!, layoutOf(port), port.layout)])),
+    outputOf: (wanted) => outputs.find(({ port }) => port === wanted)!.name,
   };
 }
 

@@ -188,7 +188,7 @@ describe('the pieces of a tensor', () => {
       }),
       { numRuns: 2_000 },
     );
-    expect(scattered).toBeGreaterThan(200);
+    expect(scattered).toBeGreaterThan(50);
   });
 
   it('read a dense matrix once whose columns go from channels-first to channels-last', async () => {

@@ -1,4 +1,5 @@
 /** The list of writers. Adding a format is one line here. */
+import { npz } from './npz.js';
 import { onnx } from './onnx/index.js';
 import { safetensors } from './safetensors.js';
 import { tfjs, tfjsGraph } from './tfjs/index.js';
@@ -6,4 +7,4 @@ import type { WeightsWriter, Writer } from './writer.js';
 
 export type AnyWriter = Writer | WeightsWriter;
 
-export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, safetensors];
+export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, safetensors, npz];

@@ -30,7 +30,8 @@ export const safetensors: WeightsWriter = {
     return errors;
   },
 
-  async write(weights, sink, name, { dtype, shardBytes = DEFAULT_SHARD_BYTES, metadata, onProgress }) {
+  async write(weights, sink, output, { dtype, shardBytes = DEFAULT_SHARD_BYTES, metadata, onProgress }) {
+    const name = mainName(output);
     const { tensors, notices } = castWeights(weights, dtype);
     const total = tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0);
     // The header comes first, so the provenance must be known before the weights are read.
@@ -58,13 +59,20 @@ export const safetensors: WeightsWriter = {
       await file.close();
     }
     if (index) {
-      const map = Object.assign(Object.create(null), Object.fromEntries(shards.flatMap((shard, i) => shard.map((tensor) => [tensor.name, shardNames[i]!]))));
+      // Names in the index are relative to it.
+      const local = shardNames.map((shardName) => shardName.slice(shardName.lastIndexOf('/') + 1));
+      const map = Object.assign(Object.create(null), Object.fromEntries(shards.flatMap((shard, i) => shard.map((tensor) => [tensor.name, local[i]!]))));
       await index.write(new TextEncoder().encode(`${JSON.stringify({ metadata: { total_size: total }, weight_map: map }, null, 2)}\n`));
       await index.close();
     }
     return { warnings: notices() };
   },
 };
+
+/** A name without extension is a folder, in which files are called as Hugging Face calls them. */
+function mainName(output: string): string {
+  return /\.[^./]+$/.test(output) ? output : `${output}/model.safetensors`;
+}
 
 /** Fills shards in order; within each the widest elements come first, so that every tensor is aligned to its element size. */
 function split(tensors: readonly Tensor[], shardBytes: number): Tensor[][] {

@@ -47,6 +47,8 @@ beforeAll(async () => {
   const source = memoryFileSet({ 'x.pth': pth.get('x.pth')! }, 'x.pth');
   const safetensors = await written(async (sink) => void (await convert(source, sink, 'x.safetensors')));
   smalls.push({ name: 'x.safetensors', bytes: safetensors.get('x.safetensors')!, companions: {} });
+  const npz = await written(async (sink) => void (await convert(source, sink, 'x.npz')));
+  smalls.push({ name: 'x.npz', bytes: npz.get('x.npz')!, companions: {} });
 });
 
 async function readAll(files: ReturnType<typeof memoryFileSet>): Promise<number> {
@@ -56,7 +58,7 @@ async function readAll(files: ReturnType<typeof memoryFileSet>): Promise<number>
 }
 
 describe('a small file', () => {
-  it.each([0, 1, 2, 3])('number %i is whole, and cut at any byte it is refused', async (i) => {
+  it.each([0, 1, 2, 3, 4])('number %i is whole, and cut at any byte it is refused', async (i) => {
     const { name, bytes, companions } = smalls[i]!;
     expect(bytes.length).toBeLessThan(40_000);
     expect(await readAll(memoryFileSet({ [name]: bytes, ...companions }, name))).toBe(4);

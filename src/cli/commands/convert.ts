@@ -7,7 +7,7 @@ import { ModelError } from '../../errors.js';
 import { elementCount } from '../../model/tensor.js';
 import { fileSink, sha256File } from '../../node/index.js';
 import type { Report } from '../../verify/report.js';
-import { addSourceOptions, type CommonFlags, openFiles, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseWhole, type SourceFlags } from '../options.js';
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, type Voice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -23,6 +23,7 @@ export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
   readonly externalData?: boolean;
   readonly float16Compute?: boolean;
   readonly names?: 'source' | 'canonical';
+  readonly shardSize?: number;
   readonly force?: boolean;
   /** False with --no-verify. */
   readonly verify: boolean;
@@ -62,6 +63,7 @@ export function registerConvert(program: Command): Command {
         .choices(['source', 'canonical'])
         .default('source'),
     )
+    .addOption(new Option('--shard-size <size>', 'safetensors: largest file, such as 500MB; larger models become shards with an index').argParser(parseBytes))
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');
   addSourceOptions(command);
@@ -101,6 +103,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       externalData: flags.externalData,
       float16Compute: flags.float16Compute,
       names: flags.names,
+      shardBytes: flags.shardSize,
       sourceHashes: () => hashes,
       onRead: (model) => {
         // Hashing costs more than converting; whoever wants speed alone goes without.

@@ -1,5 +1,5 @@
 /** `weighbridge verify`: a converted file against its source, or against recorded outputs. */
-import { basename } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { memorySource } from '../../bytes/byte-source.js';
 import { readNpy, readNpz } from '../../containers/npy.js';
@@ -95,13 +95,15 @@ export async function verifyWritten(
   reports: ReportPlan,
 ): Promise<Report> {
   const { files } = await openFiles(path, flags);
-  const target = await nodeFileSet(flags.output);
+  // What was created first is the main file: it has another name than the output where that is a folder, or was cut into shards.
+  const main = join(dirname(flags.output), result.files[0]!.name);
+  const target = await nodeFileSet(main);
   try {
     const { model, map, writer } = result;
     const { verifyConversion } = await import('../../verify/verify.js');
     const source = { files, path, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) };
     return await verifyConversion(
-      { source, model, map, target: { files: target, path: flags.output, format: writer.name } },
+      { source, model, map, target: { files: target, path: main, format: writer.name } },
       await verifyOptions(flags, progress, reports.onSample(map)),
     );
   } finally {

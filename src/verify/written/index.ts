@@ -6,6 +6,7 @@ export const writtenFormats: readonly WrittenFormat[] = [
   { format: 'tfjs', runs: true, open: async (files) => (await import('./tfjs.js')).openWrittenTfjs(files) },
   { format: 'tfjs-graph', runs: true, open: async (files) => (await import('./tfjs-graph.js')).openWrittenTfjsGraph(files) },
   { format: 'safetensors', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'safetensors') },
+  { format: 'npz', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'npz') },
 ];
 
 /** Undefined where files of the format cannot be verified. */

@@ -1,0 +1,48 @@
+/** Reads npz: NumPy arrays by name, without wiring. A bare .npy array is read as well, under its file's name. */
+import { looksLikeNpy } from '../containers/npy.js';
+import { looksLikeZip, openZip } from '../containers/zip.js';
+import { ModelError } from '../errors.js';
+import type { Reader } from './reader.js';
+
+export const npz: Reader = {
+  name: 'npz',
+  title: 'NumPy npz',
+  extensions: ['.npz', '.npy'],
+
+  async match({ source, head }) {
+    if (!source) return false;
+    if (looksLikeNpy(head)) return true;
+    if (!looksLikeZip(head)) return false;
+    const { entries } = await openZip(source);
+    return entries.length > 0 && entries.every(({ name }) => name.endsWith('.npy'));
+  },
+
+  async read(files) {
+    const name = files.main!;
+    const source = await files.open(name);
+    const { readNpy, readNpz } = await import('../containers/npy.js');
+    const isArray = looksLikeNpy(await source.read(0, Math.min(8, source.byteLength)));
+    const arrays = isArray ? [await readNpy(source, name.replace(/\.np[yz]$/i, ''))] : [...(await readNpz(source)).values()];
+    return {
+      format: 'npz',
+      producer: null,
+      tensors: arrays.map((tensor) => ({ tensor, layer: layerOf(tensor.name) })),
+      details: { arrays: String(arrays.length) },
+      warnings: [],
+      files: [name],
+      map: async () => {
+        throw new ModelError(
+          'unsupported',
+          'an npz file holds arrays without wiring, so there is no net to build. It can be inspected, and written as weights (safetensors, npz).',
+          { file: files.label },
+        );
+      },
+    };
+  },
+};
+
+/** 'conv1/W' and 'features.0.weight' say to which layer they belong. */
+function layerOf(name: string): string | null {
+  const end = Math.max(name.lastIndexOf('.'), name.lastIndexOf('/'));
+  return end > 0 ? name.slice(0, end) : null;
+}

@@ -48,21 +48,33 @@ async function probeFiles(files: FileSet): Promise<Probe> {
   return { files, name, source, head, tail };
 }
 
+const A_WEB_PAGE = 'this is a web page, not a model: the download link probably needs a login';
+const A_MEAN_IMAGE = 'this is a Caffe mean image (a BlobProto), not a net: the weights are in the .caffemodel';
+
 /** Names well-known content that is no model, so that the user sees at once what went wrong. */
 function describeContent({ name, source, head }: Probe): string {
   if (name === null) return 'no model was recognised in this folder';
   if (source?.byteLength === 0) return 'the file is empty. Was a download interrupted?';
-  const text = new TextDecoder('latin1').decode(head.subarray(0, 256));
-  if (text.startsWith('version https://git-lfs')) return 'this is a Git LFS pointer, not the file itself: run "git lfs pull"';
-  if (/^\s*<(!doctype|html)/i.test(text)) return 'this is a web page, not a model: the download link probably needs a login';
-  const signatures: readonly (readonly [string, string])[] = [
-    ['\x1f\x8b', 'a gzip archive: unpack it first'],
-    ['PK', 'a zip archive that holds no model known here'],
-    ['7z\xbc\xaf', 'a 7-Zip archive: unpack it first'],
-    ['\x89HDF', 'an HDF5 file, but it holds neither Keras nor Caffe weights'],
-    ['\x80', 'perhaps a pickle, but not one that PyTorch writes'],
-    ['{', 'JSON text, which holds no weights'],
-  ];
-  const known = signatures.find(([signature]) => text.startsWith(signature));
-  return known ? `this is ${known[1]}` : 'the content is of no format known here';
+  const text = new TextDecoder('latin1').decode(head);
+  const signature = CONTENTS.find(([start, inside]) => text.trimStart().startsWith(start) && text.includes(inside));
+  return signature?.[2] ?? 'the content is of no format known here';
 }
+
+/** How well-known content begins, what else is in its first bytes, and what it is; the more telling signs first. */
+const CONTENTS: readonly (readonly [string, string, string])[] = [
+  ['version https://git-lfs', '', 'this is a Git LFS pointer, not the file itself: run "git lfs pull"'],
+  ['<!doctype', '', A_WEB_PAGE],
+  ['<!DOCTYPE', '', A_WEB_PAGE],
+  ['<html', '', A_WEB_PAGE],
+  ['\x1f\x8b', '', 'this is a gzip archive: unpack it first'],
+  ['PK', '', 'this is a zip archive that holds no model known here'],
+  ['7z\xbc\xaf', '', 'this is a 7-Zip archive: unpack it first'],
+  ['\x89HDF', 'learned_net', 'this is a Caffe solver state, the history of an optimiser: the weights are in the .caffemodel that was saved with it'],
+  ['\x89HDF', '', 'this is an HDF5 file, but it holds neither Keras nor Caffe weights'],
+  // num: 1, channels: 3 or 1, height, ...; a BlobProto.
+  ['\x08\x01\x10\x03\x18', '', A_MEAN_IMAGE],
+  ['\x08\x01\x10\x01\x18', '', A_MEAN_IMAGE],
+  ['\x80', '', 'this is perhaps a pickle, but not one that PyTorch writes'],
+  ['{', '"class_name"', 'this is a Keras configuration, which holds no weights: name the file with the weights (.h5), and this one with --config'],
+  ['{', '', 'this is JSON text, which holds no weights'],
+];

@@ -20,6 +20,9 @@ const MAX_ENTRIES = 200_000;
 const MAX_INFLATED_BYTES = 2 ** 30;
 /** Deflate cannot do better than about 1032 to 1. */
 const MAX_DEFLATE_RATIO = 1100;
+/** Weights shrink by a tenth, descriptions to a tenth; what is large and shrinks further is empty, or meant to fill the memory. */
+const LARGE_BYTES = 2 ** 25;
+const MAX_LARGE_RATIO = 50;
 const STORED = 0;
 const DEFLATED = 8;
 
@@ -235,7 +238,8 @@ async function inflateMember(
   { name, byteLength, compressedLength, crc32: expected }: Header,
   place: { file: string; offset: number },
 ): Promise<Uint8Array> {
-  if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * MAX_DEFLATE_RATIO + 64) {
+  const maxRatio = byteLength > LARGE_BYTES ? MAX_LARGE_RATIO : MAX_DEFLATE_RATIO;
+  if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * maxRatio + 64) {
     throw new ModelError('unsafe', `the zip member ${JSON.stringify(name)} claims to inflate from ${compressedLength} to ${byteLength} bytes`, place);
   }
   const inflated = await inflateExactly(stored, 'deflate', byteLength);

@@ -4,7 +4,7 @@ import { looksLikeTar } from '../../containers/tar.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { ModelFile, Notice } from '../../model/layer-map.js';
-import { storedTensor, type Tensor } from '../../model/tensor.js';
+import { storedTensor, type Tensor, tensorByteLength } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
 import { readLegacyContent, readTarContent, readZipContent } from './containers.js';
 import { findStateDict, type NamedView } from './state-dict.js';
@@ -45,10 +45,20 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   };
 }
 
+/** Expanded views repeat what is stored; a tensor this large that is hardly stored at all would fill the disk. */
+const LARGE_BYTES = 2 ** 30;
+const MAX_EXPANSION = 64;
+
 function toTensor({ name, view }: NamedView, file: string): Tensor {
   const { storage, dtype, shape, strides, offset } = view;
   if (!storage.source) throw new ModelError('malformed', `storage ${storage.key} has no bytes in the file`, { file, tensor: name });
-  return storedTensor({ name, dtype, shape, strides, offset, source: storage.source, bigEndian: storage.bigEndian, origin: { file, name } });
+  const tensor = storedTensor({ name, dtype, shape, strides, offset, source: storage.source, bigEndian: storage.bigEndian, origin: { file, name } });
+  const byteLength = tensorByteLength(tensor);
+  if (byteLength > LARGE_BYTES && byteLength > MAX_EXPANSION * storage.source.byteLength) {
+    const message = `the view of shape [${shape}] makes ${byteLength} bytes of ${storage.source.byteLength} that are stored`;
+    throw new ModelError('unsafe', message, { file, tensor: name });
+  }
+  return tensor;
 }
 
 function countShared(views: readonly NamedView[]): number {

@@ -24,9 +24,13 @@ const MODEL_KEYS = ['state_dict', 'model_state_dict', 'model_state', 'model', 'n
 /** Entries of a checkpoint that hold tensors which are not the model's. */
 const NOT_THE_MODEL = /optim|sched|scaler|ema|rng|amp|loss|meter|momentum|history/i;
 const MAX_DEPTH = 100;
+/** A pickle that refers to the same dictionary again and again can name more tensors than memory holds. */
+const MAX_TENSORS = 200_000;
 
 /** @throws ModelError 'malformed' when there is no tensor at all */
 export function findStateDict(value: unknown, file: string): StateDict {
+  const holding = holdersOfTensors(value);
+  const holdsTensors = (item: unknown) => holding.has(item as object);
   const path: string[] = [];
   const warnings: Notice[] = [];
   const beside: NamedView[] = [];
@@ -38,7 +42,7 @@ export function findStateDict(value: unknown, file: string): StateDict {
     const chosen = MODEL_KEYS.map((key) => candidates.find(([candidate]) => candidate === key)).find(Boolean);
     if (!chosen) break;
     const others = entries.filter((entry) => entry !== chosen);
-    for (const [key, item] of others) collect(item, [...path, String(key)].join('.'), beside, new Set());
+    for (const [key, item] of others) collect(item, [...path, String(key)].join('.'), { views: beside, holding, file });
     const left = others.map(([key]) => String(key));
     if (left.length > 0)
       warnings.push({
@@ -49,28 +53,57 @@ export function findStateDict(value: unknown, file: string): StateDict {
     dictionary = chosen[1];
   }
   const views: NamedView[] = [];
-  collect(dictionary, '', views, new Set());
+  collect(dictionary, '', { views, holding, file });
   if (views.length === 0)
     throw new ModelError('malformed', 'there is no tensor in this file. Was it saved with torch.save(model.state_dict(), ...)?', { file });
   return { views, beside, path, warnings };
 }
 
-/** Whether a value leads to a tensor; shared values are looked at once. */
-function holdsTensors(value: unknown, seen = new Set<unknown>()): boolean {
-  if (value instanceof StoredView) return true;
-  if (typeof value !== 'object' || value === null || seen.has(value)) return false;
-  seen.add(value);
-  return children(value).some(([, child]) => holdsTensors(child, seen));
+/** The tensors, and every container that leads to one; each is looked at once, however often and deep it is referred to. */
+function holdersOfTensors(root: unknown): ReadonlySet<object> {
+  const parents = new Map<object, object[]>();
+  const holding = new Set<object>();
+  const pending: object[] = [];
+  const visit = (value: unknown, parent: object | null) => {
+    if (typeof value !== 'object' || value === null) return;
+    const known = parents.get(value);
+    if (known) known.push(...(parent ? [parent] : []));
+    else {
+      parents.set(value, parent ? [parent] : []);
+      pending.push(value);
+    }
+  };
+  visit(root, null);
+  const views: object[] = [];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (value instanceof StoredView) views.push(value);
+    else for (const [, child] of children(value)) visit(child, value);
+  }
+  for (let value = views.pop(); value !== undefined; value = views.pop()) {
+    if (holding.has(value)) continue;
+    holding.add(value);
+    views.push(...parents.get(value)!);
+  }
+  return holding;
 }
 
-function collect(value: unknown, prefix: string, views: NamedView[], above: Set<unknown>): void {
+interface Collection {
+  readonly views: NamedView[];
+  readonly holding: ReadonlySet<object>;
+  readonly file: string;
+}
+
+function collect(value: unknown, prefix: string, collection: Collection, above = new Set<object>()): void {
+  const { views, holding, file } = collection;
   if (value instanceof StoredView) {
     views.push({ name: prefix, view: value });
+    if (views.length > MAX_TENSORS) throw new ModelError('unsafe', `the file names more than ${MAX_TENSORS} tensors, which no model has`, { file });
     return;
   }
-  if (typeof value !== 'object' || value === null || above.has(value) || above.size > MAX_DEPTH) return;
+  if (typeof value !== 'object' || value === null || !holding.has(value) || above.has(value)) return;
+  if (above.size > MAX_DEPTH) throw new ModelError('unsafe', `dictionaries nest deeper than ${MAX_DEPTH} levels`, { file });
   above.add(value);
-  for (const [key, child] of children(value)) collect(child, prefix === '' ? key : key === '' ? prefix : `${prefix}.${key}`, views, above);
+  for (const [key, child] of children(value)) collect(child, prefix === '' ? key : key === '' ? prefix : `${prefix}.${key}`, collection, above);
   above.delete(value);
 }
 

@@ -22,9 +22,11 @@ export interface TextMessage {
 
 /** The deepest real prototxt nests four levels. */
 const MAX_DEPTH = 64;
-const MAX_FIELDS = 1_000_000;
+/** Values of lists are counted, too. */
+const MAX_FIELDS = 500_000;
 
-const TOKEN = /\s+|#[^\n]*|("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|([A-Za-z_][\w.-]*|\[[\w./-]+\]|[-+]?[\w.][\w.+-]*)|([{}<>:;,[\]])/gy;
+/** Everything but strings, whose alternatives would take a stack as long as they are. */
+const TOKEN = /\s+|#[^\n]*|([A-Za-z_][\w.-]*|\[[\w./-]+\]|[-+]?[\w.][\w.+-]*)|([{}<>:;,[\]])/gy;
 
 interface Token {
   readonly kind: 'string' | 'word' | 'mark' | 'end';
@@ -61,7 +63,6 @@ export function parsePrototext(text: string, file: string): TextMessage {
       }
       if (token.kind !== 'word') fail(token, 'the name of a field');
       at++;
-      if (++count > MAX_FIELDS) throw new ModelError('unsafe', `more than ${MAX_FIELDS} fields`, { file });
       const colon = is(':');
       if (colon) at++;
       if (is('[')) {
@@ -77,6 +78,7 @@ export function parsePrototext(text: string, file: string): TextMessage {
   }
 
   function value(depth: number, scalarAllowed: boolean): TextValue {
+    if (++count > MAX_FIELDS) throw new ModelError('unsafe', `more than ${MAX_FIELDS} fields`, { file });
     const token = tokens[at]!;
     if (is('{') || is('<')) {
       at++;
@@ -101,18 +103,33 @@ function tokenize(text: string, file: string): Token[] {
   let line = 1;
   let at = text.startsWith('\ufeff') ? 1 : 0;
   while (at < text.length) {
+    const stringEnd = text[at] === '"' || text[at] === "'" ? endOfString(text, at) : null;
+    if (stringEnd !== null) {
+      tokens.push({ kind: 'string', text: text.slice(at, stringEnd), line });
+      at = stringEnd;
+      continue;
+    }
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
     if (!match) throw new ModelError('malformed', `line ${line}: ${JSON.stringify(text.slice(at, at + 20))} is no part of a prototxt`, { file });
-    const [all, quoted, word, mark] = match;
-    if (quoted !== undefined) tokens.push({ kind: 'string', text: quoted, line });
-    else if (word !== undefined) tokens.push({ kind: 'word', text: word, line });
+    const [all, word, mark] = match;
+    if (word !== undefined) tokens.push({ kind: 'word', text: word, line });
     else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark, line });
     else line += all.split('\n').length - 1;
     at += all.length;
   }
   tokens.push({ kind: 'end', text: '', line });
   return tokens;
+}
+
+/** Behind the closing quote; null where the line or the file ends before it. */
+function endOfString(text: string, start: number): number | null {
+  const quote = text[start];
+  for (let at = start + 1; at < text.length && text[at] !== '\n'; at++) {
+    if (text[at] === '\\') at++;
+    else if (text[at] === quote) return at + 1;
+  }
+  return null;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '"': '"', "'": "'", '\\': '\\' };

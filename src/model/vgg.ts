@@ -57,6 +57,11 @@ const PAPER_SIDE = 224;
 const MIN_BLOCKS = 3;
 const MAX_CONVOLUTIONS_PER_BLOCK = 4;
 
+/** Whether blocks have as many convolutions as in one of the paper's nets. */
+export function isPaperVgg(blocks: readonly (readonly unknown[])[]): boolean {
+  return Object.hasOwn(DEPTHS, blocks.map(({ length }) => length).join(','));
+}
+
 /**
  * Builds the layer map of a VGG net from its weights.
  *

@@ -26,7 +26,8 @@ export async function recognise(files: FileSet): Promise<Reader> {
   for (const reader of readers) {
     if (await reader.match(probe)) return reader;
   }
-  throw new ModelError('unknown-format', `${describeContent(probe)}. Known formats: ${readers.map((reader) => reader.title).join(', ')}.`, {
+  const known = describeContent(probe);
+  throw new ModelError('unknown-format', known ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`, {
     file: files.label,
   });
 }
@@ -51,13 +52,13 @@ async function probeFiles(files: FileSet): Promise<Probe> {
 const A_WEB_PAGE = 'this is a web page, not a model: the download link probably needs a login';
 const A_MEAN_IMAGE = 'this is a Caffe mean image (a BlobProto), not a net: the weights are in the .caffemodel';
 
-/** Names well-known content that is no model, so that the user sees at once what went wrong. */
-function describeContent({ name, source, head }: Probe): string {
-  if (name === null) return 'no model was recognised in this folder';
+/** Names well-known content that is no model, so that the user sees at once what went wrong; null for anything else. */
+function describeContent({ name, source, head }: Probe): string | null {
+  if (name === null) return 'no model was recognised in this folder. Name the model file itself.';
   if (source?.byteLength === 0) return 'the file is empty. Was a download interrupted?';
   const text = new TextDecoder('latin1').decode(head);
   const signature = CONTENTS.find(([start, inside]) => text.trimStart().startsWith(start) && text.includes(inside));
-  return signature?.[2] ?? 'the content is of no format known here';
+  return signature ? `${signature[2]}.` : null;
 }
 
 /** How well-known content begins, what else is in its first bytes, and what it is; the more telling signs first. */

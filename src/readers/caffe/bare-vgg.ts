@@ -4,16 +4,15 @@
  */
 import type { LayerMap } from '../../model/layer-map.js';
 import { reshape, type Tensor } from '../../model/tensor.js';
-import { type VggLayerWeights, vggFromWeights } from '../../model/vgg.js';
+import { isPaperVgg, type VggLayerWeights, vggFromWeights } from '../../model/vgg.js';
 import type { ReadOptions } from '../reader.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 
-const MIN_BLOCKS = 3;
 /** What a layer's message may hold, when it holds no setting. */
 const WIRING_FIELDS: ReadonlySet<string> = new Set(['name', 'type', 'bottom', 'top', 'phase', 'blobs_lr', 'weight_decay', 'param']);
 const WITHOUT_WEIGHTS: ReadonlySet<string> = new Set(['ReLU', 'Pooling', 'Dropout', 'Softmax']);
 
-/** The layer map, or null where the net has settings of its own or is no such net. */
+/** The layer map, or null where the net has settings of its own or is none of the paper's nets. */
 export function wireBareVgg(net: CaffeNet, blobs: ReadonlyMap<string, readonly Tensor[]>, file: string, options: ReadOptions): LayerMap | null {
   if (net.inputs.length > 0 || !isBareChain(net.layers)) return null;
   const blocks: VggLayerWeights[][] = [[]];
@@ -33,7 +32,7 @@ export function wireBareVgg(net: CaffeNet, blobs: ReadonlyMap<string, readonly T
       blocks.push([]);
     }
   }
-  if (blocks.pop()!.length > 0 || blocks.length < MIN_BLOCKS) return null;
+  if (blocks.pop()!.length > 0 || !isPaperVgg(blocks)) return null;
   const softmax = net.layers.at(-1)!.type === 'Softmax';
   return vggFromWeights({
     file,

@@ -12,7 +12,7 @@ import { looksLikeCaffemodel, looksLikePrototxt, snapshotGroup } from './recogni
 import { type CaffeNet, readTopology } from './topology.js';
 
 /** The longest published prototxt has some hundred kilobytes. */
-const MAX_PROTOTXT_BYTES = 2 ** 24;
+const MAX_PROTOTXT_BYTES = 2 ** 22;
 
 /** Headers and wiring; see `Reader.read`. */
 export async function readCaffe(files: FileSet, options: ReadOptions): Promise<ModelFile> {

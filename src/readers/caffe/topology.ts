@@ -22,18 +22,22 @@ export interface CaffeNet {
   readonly trainOnly: readonly CaffeLayer[];
 }
 
-/** @throws ModelError 'malformed' where a layer has no name or type */
+/** The deepest published nets have about two thousand. */
+const MAX_LAYERS = 20_000;
+
+/** @throws ModelError 'malformed' where a layer has no name or type, 'unsafe' where there are more than any net has */
 export function readTopology(net: TextMessage, file: string): CaffeNet {
   const all = net.fields.flatMap((field): CaffeLayer[] => {
     if (field.value.kind !== 'message' || (field.name !== 'layer' && field.name !== 'layers')) return [];
     return [readLayer(field.value, field.name === 'layers', file, field.line)];
   });
+  if (all.length > MAX_LAYERS) throw new ModelError('unsafe', `${all.length} layers are more than any net has`, { file });
   const stages = messagesOf(net, 'state').flatMap((state) => textsOf(state, 'stage'));
-  const included = all.filter((layer) => isIncluded(layer.message, stages));
+  const included = new Set(all.filter((layer) => isIncluded(layer.message, stages)));
   const dims = textsOf(net, 'input_dim').map(Number);
   const shapes = messagesOf(net, 'input_shape').map((shape) => textsOf(shape, 'dim').map(Number));
   const inputs = textsOf(net, 'input').map((name, i) => ({ name, shape: shapes[i] ?? (dims.length >= 4 * (i + 1) ? dims.slice(4 * i, 4 * i + 4) : null) }));
-  return { name: textsOf(net, 'name')[0] ?? '', inputs, layers: included, trainOnly: all.filter((layer) => !included.includes(layer)) };
+  return { name: textsOf(net, 'name')[0] ?? '', inputs, layers: [...included], trainOnly: all.filter((layer) => !included.has(layer)) };
 }
 
 function readLayer(message: TextMessage, isOld: boolean, file: string, line: number): CaffeLayer {

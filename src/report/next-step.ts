@@ -22,8 +22,9 @@ export function nextStep(report: Report): string {
   if (failed) {
     return `the layers before "${firstDifference?.layer ?? failed.layer}" (${failed.op}) agree, so look at its padding, stride, axis order and attributes in both files.`;
   }
+  const isIncorrect = quantisation?.correctness?.passed === false;
   const worst = Math.max(0, ...outputs.map(({ relativeToScale }) => relativeToScale));
-  if (tolerance.smallestPassing !== null && worst < ROUNDING) {
+  if (tolerance.smallestPassing !== null && worst < ROUNDING && !isIncorrect) {
     return `the difference is of the size of rounding; --rtol ${formatNumber(tolerance.smallestPassing * 1.1)} would accept it. If the dtype does not explain it, --layers shows where it grows.`;
   }
   if (layers === null) return 'run it again with --layers, which names the first layer that differs.';

@@ -1,6 +1,6 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
-import { worstLayers } from '../report/ranking.js';
+import { layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
 import { type Column, colour, formatBound, formatBytes, formatCount, formatNumber, formatTime, safeText, table } from './print.js';
 
@@ -18,7 +18,7 @@ export function printReport(say: (text: string) => void, report: Report): void {
   say(`verify   ${safeText(facts.filter((fact) => fact !== '').join('   '))}`);
   say(`witness  ${safeText(witness.detail)}`);
   if (report.outputs.length > 0) say(`\n${outputTable(report.outputs)}`);
-  if (report.layers) printLayers(say, report.layers);
+  if (report.layers) printLayers(say, report, report.layers);
   say('');
   if (report.quantisation) {
     say(`stored   ${safeText(report.quantisation.methods.join(', '))}`);
@@ -61,10 +61,11 @@ function outputTable(outputs: readonly OutputReport[]): string {
 }
 
 /** The worst ones, those that failed first; where each one is exact, a line says so. */
-function printLayers(say: (text: string) => void, layers: readonly LayerReport[]): void {
+function printLayers(say: (text: string) => void, report: Report, layers: readonly LayerReport[]): void {
   const failed = layers.filter(({ passed }) => !passed);
-  const where = failed[0] ? `${failed.length} out of tolerance, the first is "${failed[0].layer}"` : 'all within tolerance';
-  say(`\nlayers   ${layers.length} compared, ${safeText(where)}`);
+  const allowed = formatNumber(layerTolerance(report).rtol);
+  const where = failed[0] ? `${failed.length} further than ${allowed} of scale, the first is "${failed[0].layer}"` : `all within ${allowed} of scale`;
+  say(`\nlayers   ${layers.length} compared with ${safeText(layerWitnesses(report))}: ${safeText(where)}`);
   const rows = worstLayers(layers, LAYERS_SHOWN).map(({ layer, canonicalName, op, shape, maxAbsolute, relativeToScale, passed }) => [
     layer,
     canonicalName === layer ? '' : (canonicalName ?? ''),

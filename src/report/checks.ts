@@ -1,6 +1,7 @@
 /** The report as a list of single checks that passed or failed, for formats that are made of such. */
 import type { OutputReport, Report } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber } from './numbers.js';
+import { layerTolerance } from './ranking.js';
 
 export interface Check {
   readonly group: 'output' | 'layer' | 'weight' | 'quantisation' | 'verdict';
@@ -50,11 +51,13 @@ function quantisationChecks({ quantisation }: Report): Check[] {
   return [{ group: 'quantisation', name: 'correctness', found, failure: passed ? null : `${found}, allowed: ${formatBound(tolerance)}` }];
 }
 
-function layerChecks({ layers, tolerance, verdict }: Report): Check[] {
+function layerChecks(report: Report): Check[] {
+  const { layers, verdict } = report;
+  const bound = formatBound(layerTolerance(report));
   return (layers ?? []).map(({ layer, op, compared, maxAbsolute, relativeToScale, passed }) => {
     const found = `${op}, ${formatCount(compared)} values, max abs ${formatNumber(maxAbsolute)}, ${formatNumber(relativeToScale)} of scale`;
     // Where the outputs are right, the verdict is that they match, whatever a layer inside does.
-    return { group: 'layer', name: layer, found, failure: passed || verdict === 'match' ? null : `${found}, allowed: ${formatBound(tolerance)}` };
+    return { group: 'layer', name: layer, found, failure: passed || verdict === 'match' ? null : `${found}, allowed: ${bound}` };
   });
 }
 

@@ -4,7 +4,7 @@ import { describeWorst } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from './numbers.js';
-import { worstLayers } from './ranking.js';
+import { layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
 import { codeCell, codeSpan, escapeMarkdown } from './text.js';
 
 const MARKS = { match: '✅', mismatch: '❌', 'nothing-compared': '❌' } as const;
@@ -31,7 +31,7 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
       .map((output) => `${codeSpan(output.name)}: ${escapeMarkdown(describeWorst(output))}`),
     toleranceLine(report),
     report.quantisation ? quantisationTable(report.quantisation) : '',
-    report.layers ? layerPart(report.layers) : '',
+    report.layers ? layerPart(report, report.layers) : '',
     report.weights ? weightPart(report.weights) : '',
     ...report.notes.map((note) => `Note: ${escapeMarkdown(note)}`),
     report.verdict === 'match' ? '' : `**Next:** ${escapeMarkdown(nextStep(report))}`,
@@ -75,10 +75,11 @@ function quantisationTable({ methods, correctness, loss }: NonNullable<Report['q
   return `Weights: ${escapeMarkdown(methods.join(', '))}\n\n${table(['', 'against', 'of scale', 'top-1', ''], '--rr-', rows)}`;
 }
 
-function layerPart(layers: readonly LayerReport[]): string {
+function layerPart(report: Report, layers: readonly LayerReport[]): string {
+  const allowed = codeSpan(formatNumber(layerTolerance(report).rtol));
   const failed = layers.filter(({ passed }) => !passed).length;
-  const sentence =
-    failed === 0 ? `All ${layers.length} layers compared are within tolerance.` : `${failed} of ${layers.length} layers compared are out of tolerance.`;
+  const found = failed === 0 ? `all are within ${allowed} of their scale` : `${failed} are further than ${allowed} of their scale`;
+  const sentence = `${layers.length} layers were compared with ${escapeMarkdown(layerWitnesses(report))}: ${found}.`;
   const rows = worstLayers(layers, LAYERS_SHOWN).map(({ layer, canonicalName, op, maxAbsolute, relativeToScale, passed }) => [
     codeCell(layer),
     canonicalName === null || canonicalName === layer ? '' : codeCell(canonicalName),

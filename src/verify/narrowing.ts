@@ -5,16 +5,14 @@
  * therefore also compared with its own weights, widened to float32 and run by our float64 evaluator: there the tight tolerance holds.
  */
 import { isModelError } from '../errors.js';
-import { castTensor } from '../model/cast.js';
 import type { DType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { dequantiseAffine, dequantiseChannels } from '../model/quantise.js';
-import type { Tensor } from '../model/tensor.js';
 import { compareOutputs } from './outputs.js';
 import { referenceSession } from './reference/session.js';
 import type { NarrowingReport } from './report.js';
 import { type Arrays, portRunner } from './side.js';
 import { narrowestOf, type Tolerances } from './tolerance.js';
+import { widenWeight } from './written/widen.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
 
 export interface Narrowing {
@@ -55,17 +53,11 @@ export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
   const layers = map.layers.map((layer) => {
     const weights = Object.entries(layer.weights).map(([role, source]) => {
       const stored = written.weight(layer, role);
-      return [role, stored && stored.tensor.shape.join() === source.shape.join() ? widen(stored) : source] as const;
+      return [role, stored && stored.tensor.shape.join() === source.shape.join() ? widenWeight(stored) : source] as const;
     });
     return { ...layer, weights: Object.fromEntries(weights) };
   });
   return { ...map, layers };
-}
-
-function widen({ tensor, quantisation }: WrittenWeight): Tensor {
-  if (!quantisation) return castTensor(tensor, 'float32');
-  if (quantisation.kind === 'channels') return dequantiseChannels(tensor, quantisation.axis, quantisation.scales, quantisation.zeroPoints);
-  return dequantiseAffine(tensor, { dtype: tensor.dtype as 'uint8' | 'uint16', scale: quantisation.scale, min: quantisation.min });
 }
 
 export interface RunSample {

@@ -13,7 +13,7 @@ import { nodeFileSet } from '../../src/node/index.js';
 import { ortWasm } from '../../src/verify/engines/ort-wasm.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { onnx } from '../../src/writers/onnx/index.js';
-import { DIGITS } from '../cli/run-cli.js';
+import { DIGITS, temporaryFolder, weighbridge } from '../cli/run-cli.js';
 import { readGolden } from '../golden.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
 import { caseInputs, caseMap, emptyMap, OP_CASES, weight } from './onnx-cases.js';
@@ -103,15 +103,25 @@ describe.each(['digits.h5', 'digits.pth', 'digits.caffemodel'])('%s', (model) =>
     const { graph } = schema.ModelProto.decode(bytes);
     const types = new Map(graph!.initializer!.map(({ name, dataType }) => [name!, dataType]));
     const turned = new Map(graph!.node!.filter(({ opType }) => opType === 'DequantizeLinear').map((node) => [node.output![0]!, node.input!]));
+    const apart = new Map(graph!.node!.filter(({ opType }) => opType === 'Flatten').map((node) => [node.output![0]!, node.input![0]!]));
     const layers = graph!.node!.filter(({ opType }) => opType === 'Conv' || opType === 'Gemm');
     expect(layers).toHaveLength(9);
     for (const { input } of layers) {
-      expect(turned.get(input![1]!)!.map((name) => types.get(name))).toEqual([INT8, FLOAT]);
+      expect(turned.get(apart.get(input![1]!) ?? input![1]!)!.map((name) => types.get(name))).toEqual([INT8, FLOAT]);
       expect(types.get(input![2]!)).toBe(FLOAT);
     }
     expect([graph!.input![0]!, graph!.output![0]!].map(({ type }) => type!.tensorType!.elemType)).toEqual([FLOAT, FLOAT]);
     expect(result.warnings.filter(({ code }) => code === 'overflow' || code === 'underflow')).toEqual([]);
     expect(Buffer.compare((await load()).bytes, bytes)).toBe(0);
+  });
+
+  it('computes each layer from its own weights in float32: ONNX Runtime rounds no activation', () => {
+    const output = join(temporaryFolder(), 'q.onnx');
+    const { status, stdout } = weighbridge(['convert', join(DIGITS, model), '-o', output, '--dtype', 'int8', '--layers', '--json']);
+    expect(status).toBe(0);
+    const { layers } = JSON.parse(stdout).report;
+    expect(layers.length).toBeGreaterThan(20);
+    for (const { layer, relativeToScale } of layers) expect(relativeToScale, layer).toBeLessThan(1e-5);
   });
 
   it('predicts what was recorded, in both builds of ONNX Runtime and with external data', async () => {

@@ -4,7 +4,7 @@ import { describeWorst } from '../checks.js';
 import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from '../numbers.js';
-import { worstLayers } from '../ranking.js';
+import { layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
 
@@ -93,7 +93,8 @@ export function quantisation({ quantisation: found }: Report): Markup | null {
 </section>`;
 }
 
-export function layers({ layers: found, tolerance, firstDifference, outputs: compared }: Report): Markup | null {
+export function layers(report: Report): Markup | null {
+  const { layers: found, firstDifference, outputs: compared } = report;
   if (compared.length === 0) return null;
   if (found === null) {
     return html`<section><h2>Layers</h2><p class="note">Layers were not compared one by one; <code>--layers</code> does so, and shows where differences grow.</p></section>`;
@@ -107,8 +108,8 @@ export function layers({ layers: found, tolerance, firstDifference, outputs: com
   return html`
 <section>
   <h2>Layers</h2>
-  <p>${sentence} ${firstDifference?.layer !== undefined && failed > 0 ? html`The first, in running order: <code>${firstDifference.layer}</code>.` : null}</p>
-  ${found.length > 0 ? errorPlot(found, tolerance.rtol) : null}
+  <p>Compared with ${layerWitnesses(report)}. ${sentence} ${firstDifference?.layer !== undefined && failed > 0 ? html`The first, in running order: <code>${firstDifference.layer}</code>.` : null}</p>
+  ${found.length > 0 ? errorPlot(found, layerTolerance(report).rtol) : null}
   ${worst.length > 0 ? html`<h3>Worst</h3>${layerTable(worst)}` : null}
   ${found.length > worst.length ? html`<details><summary>all layers in running order</summary>${layerTable(found)}</details>` : null}
 </section>`;

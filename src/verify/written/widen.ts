@@ -1,11 +1,13 @@
 /** The values that a stored weight stands for. */
+import { castTensor } from '../../model/cast.js';
+import { DTYPE_BYTES, isFloatDType } from '../../model/dtype.js';
 import { dequantiseAffine, dequantiseChannels } from '../../model/quantise.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { WrittenWeight } from './written.js';
 
-/** Quantised integers turned back, lazily, to the float32 that a runtime computes with; floats as they are. */
+/** Quantised integers turned back, and narrower floats widened, lazily, to the float32 that a runtime computes with; others as they are. */
 export function widenWeight({ tensor, quantisation }: WrittenWeight): Tensor {
-  if (!quantisation) return tensor;
+  if (!quantisation) return isFloatDType(tensor.dtype) && DTYPE_BYTES[tensor.dtype] < 4 ? castTensor(tensor, 'float32') : tensor;
   if (quantisation.kind === 'channels') return dequantiseChannels(tensor, quantisation.axis, quantisation.scales, quantisation.zeroPoints);
   return dequantiseAffine(tensor, { dtype: tensor.dtype as 'uint8' | 'uint16', scale: quantisation.scale, min: quantisation.min });
 }

@@ -203,7 +203,7 @@ class GraphBuilder {
     let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
     if (quantised) {
       name = this.#dequantised(name, transposed ? { ...quantised, axis: 1 - quantised.axis } : quantised);
-      if (layer.op === 'MatMul' && weight.shape.length === 2) name = this.#derived(name, 'Flatten', [], { axis: intAttribute(1) });
+      if (weight.shape.length === 2 && (layer.op === 'MatMul' || transposed)) name = this.#derived(name, 'Flatten', [], { axis: intAttribute(1) });
     } else if (dtype !== this.#compute) name = this.#derived(name, 'Cast', [], castStep(this.#compute).attributes);
     this.#weights.set(weight, forms.set(form, name));
     return name;
@@ -217,8 +217,9 @@ class GraphBuilder {
   }
 
   /**
-   * The zero points are left out: they are zero. A Flatten that leaves the kernel as it is keeps it apart from a MatMul, because ONNX
-   * Runtime (1.30) takes a DequantizeLinear and a MatMul together for a MatMulNBits, which rounds the activations to 8 bits too.
+   * The zero points are left out: they are zero. A Flatten that leaves the kernel as it is keeps it apart from a MatMul, and from a
+   * Gemm without transB, which is one to ONNX Runtime: it (1.30) takes a DequantizeLinear and a MatMul together for a MatMulNBits,
+   * which rounds the activations to 8 bits too.
    */
   #dequantised(name: string, { axis, scales }: ChannelScales): string {
     const scale = this.#addInitializer(`${name}/scale`, float32Tensor('scale', [scales.length], scales, ORIGIN));

@@ -7,6 +7,7 @@
 import { concatBytes } from '../bytes/byte-sink.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { sliceSource } from '../bytes/byte-source.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { permute, rowMajorStrides, storedTensor, type Tensor } from '../model/tensor.js';
@@ -34,7 +35,7 @@ const TYPES: Readonly<Record<string, DType>> = {
 };
 
 export function looksLikeNpy(head: Uint8Array): boolean {
-  return new TextDecoder('latin1').decode(head.subarray(0, 6)) === MAGIC;
+  return decodeLatin1(head.subarray(0, 6)) === MAGIC;
 }
 
 /**
@@ -52,7 +53,7 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
   const headerAt = major === 1 ? 10 : 12;
   const headerLength = major === 1 ? view.getUint16(8, true) : start.byteLength < 12 ? 0 : view.getUint32(8, true);
   if (headerLength > MAX_HEADER_BYTES) throw new ModelError('unsafe', `a header of ${headerLength} bytes describes no array`, place);
-  const header = new TextDecoder('latin1').decode(await source.read(headerAt, headerAt + headerLength));
+  const header = decodeLatin1(await source.read(headerAt, headerAt + headerLength));
   const { descr, fortran, shape } = parseHeader(header, place);
   const order = descr[0];
   const kind = descr.slice(1);

@@ -6,6 +6,7 @@
  *
  * @see https://github.com/python/cpython/blob/main/Lib/pickletools.py, which documents every opcode
  */
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 
 /** A class or function that the pickle names. */
@@ -437,7 +438,8 @@ class PickleMachine {
   }
 
   #text(count: number, encoding: 'latin1' | 'utf-8'): string {
-    return new TextDecoder(encoding).decode(this.#slice(count));
+    const bytes = this.#slice(count);
+    return encoding === 'latin1' ? decodeLatin1(bytes) : new TextDecoder().decode(bytes);
   }
 
   #line(): string {

@@ -1,5 +1,7 @@
 /** Reads tar archives (ustar), as far as PyTorch's first format needs them: regular files by name. */
+
 import { type ByteSource, sliceSource } from '../bytes/byte-source.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 
 const BLOCK = 512;
@@ -52,5 +54,5 @@ function octal(header: Uint8Array, at: number, length: number): number | null {
 
 function text(header: Uint8Array, at: number, length: number): string {
   const end = header.indexOf(0, at);
-  return new TextDecoder('latin1').decode(header.subarray(at, end < 0 ? at + length : Math.min(end, at + length)));
+  return decodeLatin1(header.subarray(at, end < 0 ? at + length : Math.min(end, at + length)));
 }

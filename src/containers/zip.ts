@@ -3,7 +3,9 @@
  *
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
+
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 import { inflateExactly } from './inflate.js';
 
@@ -270,7 +272,7 @@ function findExtra(view: DataView, start: number, length: number, id: number, pl
 
 /** UTF-8 where the flag says so; otherwise bytes as Latin-1, which keeps ASCII and never fails. */
 function decodeName(bytes: Uint8Array, flags: number): string {
-  return new TextDecoder(flags & 0x800 ? 'utf-8' : 'latin1').decode(bytes);
+  return flags & 0x800 ? new TextDecoder().decode(bytes) : decodeLatin1(bytes);
 }
 
 function safeInteger(value: bigint, file: string, offset: number): number {

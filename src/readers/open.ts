@@ -1,5 +1,7 @@
 /** Opens a model: finds the one reader that recognises it. */
+
 import type { FileSet } from '../bytes/file-set.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
 import { readers } from './index.js';
@@ -56,7 +58,7 @@ const A_MEAN_IMAGE = 'this is a Caffe mean image (a BlobProto), not a net: the w
 function describeContent({ name, source, head }: Probe): string | null {
   if (name === null) return 'no model was recognised in this folder. Name the model file itself.';
   if (source?.byteLength === 0) return 'the file is empty. Was a download interrupted?';
-  const text = new TextDecoder('latin1').decode(head);
+  const text = decodeLatin1(head);
   const signature = CONTENTS.find(([start, inside]) => text.trimStart().startsWith(start) && text.includes(inside));
   return signature ? `${signature[2]}.` : null;
 }

@@ -1,5 +1,7 @@
 /** Reads HDF5's structures: little-endian, with offsets and lengths whose width the superblock states. */
+
 import { type ByteSource, sliceSource } from '../../bytes/byte-source.js';
+import { decodeLatin1 } from '../../bytes/latin1.js';
 import { ModelError } from '../../errors.js';
 
 /** No structure of metadata is larger; dense heaps and symbol tables stay far below. */
@@ -115,7 +117,7 @@ export class Cursor {
   }
 
   text(count: number): string {
-    return new TextDecoder('latin1').decode(this.take(count));
+    return decodeLatin1(this.take(count));
   }
 
   /** A NUL-terminated UTF-8 string. */

@@ -1,5 +1,7 @@
 /** The first look at an HDF5 file, on its own so that recognising a format does not load the whole container. */
+
 import type { ByteSource } from '../../bytes/byte-source.js';
+import { decodeLatin1 } from '../../bytes/latin1.js';
 
 const SIGNATURE = '\x89HDF\r\n\x1a\n';
 /** The superblock stands at 0, 512, 1024, 2048, ... behind a user block; nobody makes larger ones. */
@@ -13,7 +15,7 @@ export async function isHdf5(source: ByteSource): Promise<boolean> {
 /** @returns the offset of the superblock, or null */
 export async function findSuperblock(source: ByteSource): Promise<number | null> {
   for (let at = 0; at + 8 <= source.byteLength && at <= MAX_USER_BLOCK; at = at === 0 ? 512 : at * 2) {
-    if (new TextDecoder('latin1').decode(await source.read(at, at + 8)) === SIGNATURE) return at;
+    if (decodeLatin1(await source.read(at, at + 8)) === SIGNATURE) return at;
   }
   return null;
 }

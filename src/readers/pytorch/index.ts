@@ -1,4 +1,5 @@
 /** The PyTorch reader: zip, legacy pickle and tar containers; state dicts, checkpoints and pickled modules as inert data. */
+import { decodeLatin1 } from '../../bytes/latin1.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
@@ -20,7 +21,7 @@ export const pytorch: Reader = {
     }
     if (!looksLikeZip(head)) return false;
     // A cut archive has no directory, but its first member already says whose it is.
-    const firstName = new TextDecoder('latin1').decode(head.subarray(30, 30 + Math.min(300, head[26]! | (head[27]! << 8))));
+    const firstName = decodeLatin1(head.subarray(30, 30 + Math.min(300, head[26]! | (head[27]! << 8))));
     if (/(^|\/)(data\.pkl|version|byteorder|constants\.pkl|\.format_version|data\/\d+)$|\/code\//.test(firstName)) return true;
     const { entries } = await openZip(source);
     return entries.some(({ name }) => /(^|\/)data\.pkl$/.test(name));

@@ -3,8 +3,10 @@
  *
  * @see https://github.com/tensorflow/tfjs/blob/master/tfjs-core/src/io/types.ts, ModelJSON and WeightsManifestConfig
  */
+
 import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
+import { decodeLatin1 } from '../../bytes/latin1.js';
 import { ModelError } from '../../errors.js';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -42,7 +44,7 @@ export async function findModelJson(files: FileSet): Promise<string | null> {
 export async function recogniseModelJson(files: FileSet, name: string): Promise<TfjsKind | null> {
   const source = await files.open(name);
   if (source.byteLength > MAX_JSON_BYTES) return null;
-  const head = new TextDecoder('latin1').decode(await source.read(0, Math.min(16, source.byteLength)));
+  const head = decodeLatin1(await source.read(0, Math.min(16, source.byteLength)));
   if (!/^\s*[{[]/.test(head.replace(/^\xef\xbb\xbf/, ''))) return null;
   const text = await readText(source);
   try {

@@ -5,6 +5,7 @@
  * It runs as WebAssembly (opencv-wasm 4.3.0; the newer builds of others crash on VGG16's fc6 or have no Caffe importer). Its
  * bindings make no matrices of more than two axes and show no names, hence `Reshaper` and `caffeWiring`.
  */
+import { decodeLatin1 } from '../../bytes/latin1.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session } from '../engine.js';
 import { type CaffeWiring, caffeWiring } from './opencv-prototxt.js';
@@ -75,7 +76,7 @@ export const opencv: Engine = {
       throw new ModelError('engine', `OpenCV is no witness here: it reads models of at most ${MAX_MODEL_BYTES / 1e6} MB`, { file });
     }
     const head = await caffemodel.read(0, Math.min(8, caffemodel.byteLength));
-    if (new TextDecoder('latin1').decode(head).startsWith('\x89HDF')) {
+    if (decodeLatin1(head).startsWith('\x89HDF')) {
       throw new ModelError('engine', 'OpenCV is no witness here: it does not read a caffemodel stored as HDF5', { file });
     }
     const text = new TextDecoder().decode(await prototxt.read(0, prototxt.byteLength));

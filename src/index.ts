@@ -20,6 +20,7 @@ export type { ReportDocument, ReportFormat, Subject } from './report/format.js';
 export { reportFormats } from './report/index.js';
 export { collectSamples, type SampleCollector } from './report/samples.js';
 export type { Report, Verdict, Witness } from './verify/report.js';
+export { type Agreement, type ShrinkTotals, totalsOf, worstAgreement } from './verify/savings.js';
 export { type ConversionToVerify, type VerifyOptions, verifyConversion } from './verify/verify.js';
 export { VERSION } from './version.js';
 export { type AnyWriter, writers } from './writers/index.js';

@@ -23,7 +23,11 @@ const SHOWN = [...readme.matchAll(/```\n(\$ [\s\S]*?)```/g)].flatMap(([, block])
 );
 
 it('the commands that are shown say, one after the other in one folder, what is shown; times and the last digits of errors aside', () => {
-  expect(SHOWN.filter(({ command }) => command.startsWith('weighbridge ')).map(({ command }) => command.split(' ')[1])).toEqual(['convert', 'verify']);
+  expect(SHOWN.filter(({ command }) => command.startsWith('weighbridge ')).map(({ command }) => command.split(' ')[1])).toEqual([
+    'convert',
+    'shrink',
+    'verify',
+  ]);
   const folder = temporaryFolder();
   symlinkSync(join(ROOT, 'demo'), join(folder, 'demo'));
   for (const { command, says } of SHOWN) {
@@ -49,7 +53,7 @@ function steady(text: string): string {
 }
 
 it('every flag that the README names exists', () => {
-  const help = ['convert', 'inspect', 'verify', 'golden', 'demo'].map((command) => weighbridge([command, '--help']).stdout).join('\n');
+  const help = ['convert', 'shrink', 'inspect', 'verify', 'golden', 'demo'].map((command) => weighbridge([command, '--help']).stdout).join('\n');
   const flags = new Set([...readme.matchAll(/`(--[a-z0-9-]+)/g)].map((match) => match[1]!));
   for (const flag of flags) expect(help).toContain(flag);
 });

@@ -56,6 +56,8 @@ export interface WeightReport {
   readonly dtype: string;
   /** 'as is', 'rounded', 'int8 per channel', 'uint8 per tensor', ... */
   readonly method: string;
+  /** Values of the weight. */
+  readonly count: number;
   readonly byteLengthBefore: number;
   readonly byteLengthAfter: number;
   /** Largest |source - what the stored values stand for|; null where that was not worked out. */

@@ -32,6 +32,7 @@ export async function compareWeight(source: Tensor, { tensor: stored, quantisati
     name: stored.name,
     dtype: stored.dtype,
     method: methodOf(source, stored, quantisation),
+    count: elementCount(source.shape),
     byteLengthBefore: tensorByteLength(source),
     byteLengthAfter: tensorByteLength(stored) + quantisationBytes(stored, quantisation),
   };

@@ -112,7 +112,7 @@ export const WEIGHTS: Report = {
 
 function weight(layer: string, role: string, byteLength: number): WeightReport {
   const stored = { name: `${layer}.${role}`, dtype: 'float32', method: 'as is', byteLengthBefore: byteLength, byteLengthAfter: byteLength };
-  return { layer, role, ...stored, maxAbsolute: 0, relativeError: 0, equal: true };
+  return { layer, role, ...stored, count: byteLength / 4, maxAbsolute: 0, relativeError: 0, equal: true };
 }
 
 export function documentOf(report: Report, exhibits: ReportDocument['exhibits'] = null): ReportDocument {

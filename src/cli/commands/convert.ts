@@ -1,4 +1,5 @@
 /** `weighbridge convert`: one model in, one out, verified. */
+import { statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { WrittenFile } from '../../bytes/byte-sink.js';
@@ -38,8 +39,10 @@ export interface ConvertDocument {
     readonly producer: string | null;
     readonly architecture: string | null;
     readonly parameterCount: number;
+    /** Of all its files. */
+    readonly byteLength: number;
   };
-  readonly target: { readonly format: string; readonly dtype: string };
+  readonly target: { readonly format: string; readonly dtype: string; readonly byteLength: number };
   readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
   readonly warnings: ConvertResult['warnings'];
   /** Of the conversion, without verification. */
@@ -133,8 +136,15 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     progress.stop();
     return {
       schema: 'weighbridge/convert@1',
-      source: { path, format: model.format, producer: model.producer, architecture: map?.architecture?.name ?? null, parameterCount },
-      target: { format: writer.name, dtype: targetDType },
+      source: {
+        path,
+        format: model.format,
+        producer: model.producer,
+        architecture: map?.architecture?.name ?? null,
+        parameterCount,
+        byteLength: model.files.reduce((sum, file) => sum + statSync(pathOf(file)).size, 0),
+      },
+      target: { format: writer.name, dtype: targetDType, byteLength: totalBytes(result.files) },
       files: voice.asJson && !toStdout ? await describeFiles(flags.output, result.files) : [],
       warnings: result.warnings,
       elapsedMs,

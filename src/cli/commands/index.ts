@@ -10,6 +10,7 @@ export interface CommandEntry {
 export const commands: readonly CommandEntry[] = [
   { name: 'inspect', load: async () => (await import('./inspect.js')).registerInspect },
   { name: 'convert', load: async () => (await import('./convert.js')).registerConvert },
+  { name: 'shrink', load: async () => (await import('./shrink.js')).registerShrink },
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
   { name: 'engines', load: async () => (await import('./engines.js')).registerEngines },
   { name: 'golden', load: async () => (await import('./golden.js')).registerGolden },

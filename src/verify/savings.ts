@@ -1,0 +1,52 @@
+/** What `shrink` adds up: bytes on disk and after loading, and how often the top class stayed the same. */
+import type { Report, WeightReport } from './report.js';
+
+export interface BeforeAfter {
+  readonly before: number;
+  readonly after: number;
+}
+
+export interface ShrinkTotals {
+  /** Bytes of all files. */
+  readonly onDisk: BeforeAfter;
+  /** Bytes of weights as they are computed with; null where no weight was compared. */
+  readonly loaded: BeforeAfter | null;
+}
+
+/** The output whose top class moved most often. */
+export interface Agreement {
+  readonly output: string;
+  readonly same: number;
+  readonly of: number;
+  readonly share: number;
+}
+
+/** Targets whose runtimes compute in float32 and widen whatever is narrower. */
+const WIDENING: Readonly<Record<string, string>> = {
+  onnx: 'the file is smaller, what runs is not: behind Cast or DequantizeLinear weights are float32 again when the runtime loads or runs them',
+  tfjs: 'the file is smaller, what runs is not: TensorFlow.js widens weights to float32 when it loads them',
+  'tfjs-graph': 'the file is smaller, what runs is not: TensorFlow.js widens weights to float32 when it loads them',
+};
+
+/** A sentence on what becomes of narrow weights of a target when it is loaded. */
+export function loadedForm(format: string): string {
+  return WIDENING[format] ?? 'the format holds weights only, and whoever loads it decides what they become; counted as stored';
+}
+
+/** @param weights of the report, as read back from the file */
+export function totalsOf(
+  { source, target }: { readonly source: { readonly byteLength: number }; readonly target: { readonly byteLength: number; readonly format: string } },
+  weights: readonly WeightReport[],
+): ShrinkTotals {
+  const onDisk = { before: source.byteLength, after: target.byteLength };
+  if (weights.length === 0) return { onDisk, loaded: null };
+  const before = weights.reduce((sum, { byteLengthBefore }) => sum + byteLengthBefore, 0);
+  const after = weights.reduce((sum, weight) => sum + (target.format in WIDENING ? weight.count * 4 : weight.byteLengthAfter), 0);
+  return { onDisk, loaded: { before, after } };
+}
+
+/** Null where no output is a list of classes. */
+export function worstAgreement({ outputs }: Report): Agreement | null {
+  const found = outputs.flatMap(({ name, top1 }) => (top1 && top1.of > 0 ? [{ output: name, ...top1, share: top1.same / top1.of }] : []));
+  return found.sort((a, b) => a.share - b.share)[0] ?? null;
+}

@@ -6,8 +6,10 @@ import type { Adapter, EngineHost } from '../src/verify/engine.js';
 import { ortWebgpu } from '../src/verify/engines/ort-webgpu.js';
 import { ROOT } from './cli/run-cli.js';
 
-/** SwiftShader of the package chromium compiles small nets in half the time that lavapipe takes. */
-const SOFTWARE_DRIVERS = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/share/vulkan/icd.d/lvp_icd.json'];
+const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
+const LAVAPIPE = '/usr/share/vulkan/icd.d/lvp_icd.json';
+/** SwiftShader compiles shaders in half the time that lavapipe takes, and computes several times as slowly. */
+const SOFTWARE_DRIVERS = { small: [SWIFTSHADER, LAVAPIPE], large: [LAVAPIPE, SWIFTSHADER] } as const;
 const CHILD = join(ROOT, 'dist/node/engine-child.js');
 
 export interface TestGpu {
@@ -23,10 +25,11 @@ export function hostWith(env: Readonly<Record<string, string>>, timeoutMs?: numb
   return engineHost({ entry: CHILD, env, timeoutMs });
 }
 
-export async function findGpu(): Promise<TestGpu | null> {
+/** @param net size of the nets that will run on it */
+export async function findGpu(net: keyof typeof SOFTWARE_DRIVERS = 'small'): Promise<TestGpu | null> {
   // A GPU first; else the quickest of the software adapters. Whoever names drivers means those.
   const named = process.env.VK_DRIVER_FILES !== undefined;
-  const drivers = named ? [] : SOFTWARE_DRIVERS.filter((path) => existsSync(path));
+  const drivers = named ? [] : SOFTWARE_DRIVERS[net].filter((path) => existsSync(path));
   let last: TestGpu | null = null;
   for (const env of [{}, ...drivers.map((path) => ({ VK_DRIVER_FILES: path }))]) {
     const host = hostWith(env, 60_000);

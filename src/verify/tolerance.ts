@@ -10,10 +10,11 @@ import type { Tolerance } from './compare.js';
 const FLOAT32_ERRORS: Readonly<Record<string, number>> = {
   'ort-cpu': 8e-7,
   'ort-wasm': 8e-7,
-  'ort-webgpu': 3.4e-6,
+  // On the GPU engines the worst layer is the softmax, which amplifies an error of the logits; before it they have 4.5e-6.
+  'ort-webgpu': 1.2e-5,
   'tfjs-cpu': 5e-6,
   'tfjs-wasm': 5e-6,
-  'tfjs-webgpu': 5e-6,
+  'tfjs-webgpu': 1.4e-5,
   'tfjs-node': 1.5e-6,
   opencv: 2.8e-6,
   /** float64 itself. */

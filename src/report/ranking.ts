@@ -18,5 +18,5 @@ export function layerTolerance({ quantisation, tolerance }: Report): ToleranceRe
 export function layerWitnesses({ layers, quantisation }: Report): string {
   const known: Readonly<Record<string, string>> = { recorded: 'the recording', reference: 'our float64 evaluator' };
   const names = [...new Set((layers ?? []).map(({ witness }) => (Object.hasOwn(known, witness) ? known[witness]! : witness)))];
-  return `${names.join(', ')}${quantisation?.correctness ? " with the file's own weights" : ''}`;
+  return `${names.join(' and ')}${quantisation?.correctness ? " with the file's own weights" : ''}`;
 }

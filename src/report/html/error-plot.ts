@@ -6,14 +6,14 @@ import { html, type Markup } from './markup.js';
 const MARGIN = { left: 58, right: 16, top: 14 } as const;
 const PLOT_HEIGHT = 220;
 /** The width that a page has for a plot; more layers than fit make it wider, and it scrolls. */
-const FULL_WIDTH = 980;
+const FULL_WIDTH = 960;
 const MIN_SLOT = 11;
 const MAX_SLOT = 64;
 /** Layers beyond this number have no room for each one's name. */
 const LABELLED = 90;
 const LABEL_CHARACTERS = 22;
-/** Decades shown at most, downwards from the largest; float32 has seven digits. */
-const DECADES = 12;
+/** Errors far below float32's resolution (6e-8) are as good as none, and would press all others together. */
+const LOWEST_DECADE = -9;
 
 /** @param tolerance relative to a layer's largest value */
 export function errorPlot(layers: readonly LayerReport[], tolerance: number): Markup {
@@ -43,7 +43,7 @@ export function errorPlot(layers: readonly LayerReport[], tolerance: number): Ma
       : null,
   )}
 </svg></div>
-<figcaption>max |expected − actual| / max |expected| of each layer, the worst of all inputs. Layers on the axis are exact.</figcaption></figure>`;
+<figcaption>max |expected − actual| / max |expected| of each layer, the worst of all inputs. Layers on the axis are exact, or as good as exact.</figcaption></figure>`;
 }
 
 function stem({ layer, op, relativeToScale, maxAbsolute, passed }: LayerReport, x: number, y: number, bottom: number): Markup {
@@ -56,7 +56,7 @@ function decades(values: readonly number[]): { low: number; high: number } {
   const logs = values.filter((value) => value > 0 && Number.isFinite(value)).map(Math.log10);
   if (logs.length === 0) return { low: -8, high: 0 };
   const high = Math.ceil(Math.max(...logs) + 0.3);
-  return { low: Math.max(high - DECADES, Math.floor(Math.min(...logs) - 0.3)), high };
+  return { low: Math.min(high - 1, Math.max(LOWEST_DECADE, Math.floor(Math.min(...logs) - 0.3))), high };
 }
 
 function shorten(text: string): string {

@@ -24,6 +24,9 @@ export interface ErrorPlace {
   readonly tensor?: string;
 }
 
+/** Of a layer or weight, as a message gives it. */
+const MAX_NAME_LENGTH = 300;
+
 export class ModelError extends Error {
   override readonly name = 'ModelError';
 
@@ -70,9 +73,14 @@ function describePlace({ file, offset, layer, tensor }: ErrorPlace): string {
   const parts: string[] = [];
   if (file !== undefined) parts.push(file);
   if (offset !== undefined) parts.push(`byte ${offset}`);
-  if (layer !== undefined) parts.push(`layer "${layer}"`);
-  if (tensor !== undefined) parts.push(`weight "${tensor}"`);
+  if (layer !== undefined) parts.push(`layer "${shortened(layer)}"`);
+  if (tensor !== undefined) parts.push(`weight "${shortened(tensor)}"`);
   return parts.length === 0 ? '' : `${parts.join(', ')}: `;
+}
+
+/** A name in a hostile file may have millions of characters. */
+function shortened(name: string): string {
+  return name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}...` : name;
 }
 
 function definedOnly(place: ErrorPlace): ErrorPlace {

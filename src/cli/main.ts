@@ -8,6 +8,8 @@ import { errColour, makeVoice, safeText } from './print.js';
 
 const COULD_NOT = 2;
 const INTERRUPTED = 130;
+/** A name in a hostile file may have millions of characters. */
+const MAX_MESSAGE_LENGTH = 10_000;
 
 const program = new Command('weighbridge')
   .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
@@ -57,13 +59,18 @@ function report(error: unknown): number {
     if (process.argv.includes('--json')) {
       makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind: error.kind, message: error.message, place: error.place } });
     }
-    process.stderr.write(`${errColour.red('error')}  ${safeText(error.message)}\n`);
+    process.stderr.write(`${errColour.red('error')}  ${safeText(clipped(error.message))}\n`);
     if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
     return COULD_NOT;
   }
   process.stderr.write(`${errColour.red('bug')}  Weighbridge failed in a way it should not. Please report this, with the file if you can:\n`);
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   return COULD_NOT;
+}
+
+function clipped(message: string): string {
+  const more = message.length - MAX_MESSAGE_LENGTH;
+  return more > 0 ? `${message.slice(0, MAX_MESSAGE_LENGTH)} ... (${more} more characters)` : message;
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

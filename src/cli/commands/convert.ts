@@ -1,5 +1,6 @@
 /** `weighbridge convert`: one model in, one out, verified. */
 import { statSync } from 'node:fs';
+import { rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { WrittenFile } from '../../bytes/byte-sink.js';
@@ -132,7 +133,15 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const [companions, warnings] = [result.warnings.filter(isCompanion), result.warnings.filter((warning) => !isCompanion(warning))];
     for (const { message } of companions) voice.tell(errColour.dim(message));
     for (const message of summarise(warnings)) voice.warn(message);
-    const report = flags.verify && !toStdout ? await verifyAfter(voice, path, flags, result, progress, say, reports) : null;
+    let report: Report | null = null;
+    try {
+      if (flags.verify && !toStdout) report = await verifyAfter(voice, path, flags, result, progress, say, reports);
+    } catch (error) {
+      progress.stop();
+      await removeWritten(flags.output, result.files);
+      voice.tell(errColour.dim(`${flags.output} was removed, because it could not be verified; --no-verify keeps such files`));
+      throw error;
+    }
     progress.stop();
     return {
       schema: 'weighbridge/convert@1',
@@ -178,6 +187,13 @@ async function verifyAfter(
   if (!voice.asJson) printReport(say, report);
   for (const file of written) voice.tell(`report   ${file}`);
   return report;
+}
+
+/** What could not be done leaves nothing behind. */
+async function removeWritten(output: string, files: readonly WrittenFile[]): Promise<void> {
+  for (const { name } of files) await rm(join(dirname(output), name), { force: true });
+  // The folder, where the format is one; it stays where there is something else in it.
+  await rmdir(output).catch(() => {});
 }
 
 async function hashFiles(names: readonly string[], pathOf: (name: string) => string): Promise<Record<string, string>> {

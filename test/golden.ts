@@ -14,3 +14,8 @@ export async function readGolden(path: string): Promise<{ input: Run; output: Ru
   };
   return { input: await load('input'), output: await load('output') };
 }
+
+/** All arrays of a golden file, by name. */
+export function readGoldenArrays(path: string): ReturnType<typeof readNpz> {
+  return readNpz(memorySource(new Uint8Array(readFileSync(path)), path));
+}

@@ -26,13 +26,16 @@ export interface LayerSource {
 
 /** Bytes of float32 that one run may bring out. */
 const BATCH_BYTES = 2 ** 26;
+/** What a value of unknown shape is taken for. */
+const UNKNOWN_BYTES = 2 ** 22;
 
 /** Operators that compute nothing and depend on the order of axes, which differs inside a channels-last net. */
 const ARRANGING: ReadonlySet<string> = new Set(['Flatten', 'Reshape', 'Transpose']);
 
 export interface SessionLayers {
   readonly name: string;
-  readonly map: LayerMap;
+  /** Shapes of the layers' values, channels-first; empty where nothing tells them. */
+  readonly shapes: ReadonlyMap<string, readonly Dim[]>;
   readonly session: Session;
   /** Turns arrays of the map's ports into those of the session. */
   readonly feed: (feeds: Arrays) => Map<string, NdArray>;
@@ -43,8 +46,7 @@ export interface SessionLayers {
 }
 
 /** A runtime that was opened with `layers`. */
-export function sessionLayers({ name, map, session, feed, names, channelsLast }: SessionLayers): LayerSource {
-  const shapes = mapShapes(map);
+export function sessionLayers({ name, shapes, session, feed, names, channelsLast }: SessionLayers): LayerSource {
   const layers = new Set([...names.keys()].filter(({ op }) => !channelsLast || !ARRANGING.has(op)));
   return {
     name,
@@ -144,7 +146,8 @@ function* batches(layers: readonly Layer[], shapes: ReadonlyMap<string, readonly
   let batch: Layer[] = [];
   let bytes = 0;
   for (const layer of layers) {
-    const size = 4 * elementCount((shapes.get(layer.outputs[0]!) ?? []).map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : FREE_SIZE)));
+    const shape = shapes.get(layer.outputs[0]!);
+    const size = shape ? 4 * elementCount(shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : FREE_SIZE))) : UNKNOWN_BYTES;
     if (batch.length > 0 && bytes + size > BATCH_BYTES) {
       yield batch;
       [batch, bytes] = [[], 0];
@@ -164,6 +167,6 @@ function channelsFirst(value: NdArray, shape: readonly Dim[] | undefined, channe
   return turned && (channelsLast || !fits(value.shape)) ? permuteArray(value, order) : value;
 }
 
-function mapShapes(map: LayerMap): Map<string, readonly Dim[]> {
+export function mapShapes(map: LayerMap): Map<string, readonly Dim[]> {
   return inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
 }

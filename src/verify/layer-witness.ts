@@ -3,8 +3,8 @@ import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
 import type { EngineModel, Session } from './engine.js';
-import { engines, selectEngine } from './engines/index.js';
-import { type LayerSource, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
+import { selectEngine, witnessEngines } from './engines/index.js';
+import { type LayerSource, mapShapes, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
 import { type ComparedLayers, compareLayers } from './layers.js';
 import { type Arrays, adaptPorts } from './side.js';
 import type { Tolerances } from './tolerance.js';
@@ -31,8 +31,9 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
   const notes: string[] = [];
   try {
     const { feed, outputOf } = adaptPorts(session, map, (port) => written.layoutOf(port));
+    const shapes = mapShapes(map);
     const names = writtenNames(map, written, session, outputOf);
-    const actual = sessionLayers({ name: engine.name, map, session, feed, names, channelsLast: written.channelsLast ?? false });
+    const actual = sessionLayers({ name: engine.name, shapes, session, feed, names, channelsLast: written.channelsLast ?? false });
     const reference = referenceOf(map, widened, options);
     const witness = widened ? null : await openRuntime(toVerify, notes);
     try {
@@ -73,14 +74,14 @@ function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: Ve
 
 /** Another runtime on the original file; null where there is none or it cannot show layers. */
 async function openRuntime({ source, model, map }: LayersToVerify, notes: string[]): Promise<{ session: Session; source: LayerSource } | null> {
-  for (const engine of engines.filter(({ formats }) => formats.includes(model.format))) {
+  for (const engine of witnessEngines(model.format)) {
     if (!(await engine.availability()).available) continue;
     try {
       const session = await engine.open({ ...source, layers: true });
       const { feed } = adaptPorts(session, map, (port) => port.layout);
       const names = sourceNames(map, [...(session.intermediates ?? []), ...session.outputs.map(({ name }) => name)]);
       const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
-      return { session, source: sessionLayers({ name: engine.name, map, session, feed, names, channelsLast }) };
+      return { session, source: sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast }) };
     } catch (error) {
       if (!isModelError(error)) throw error;
       notes.push(`${engine.name} cannot show the layers of the original: ${error.message}`);

@@ -30,14 +30,21 @@ export interface Narrowing {
 export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNarrow: boolean): Narrowing | null {
   const dtypes = new Set<DType>();
   const methods = new Set<string>();
+  let isLinedUp = false;
   for (const layer of map.layers) {
     for (const [role, source] of Object.entries(layer.weights)) {
       const stored = written.weight(layer, role);
+      isLinedUp ||= stored !== undefined;
       if (!stored || !(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
       if (narrowestOf([stored.tensor.dtype]) === undefined) continue;
       dtypes.add(stored.tensor.dtype);
       methods.add(methodName(stored));
     }
+  }
+  for (const dtype of isLinedUp ? [] : (written.storedDTypes ?? [])) {
+    if (narrowestOf([dtype]) === undefined) continue;
+    dtypes.add(dtype);
+    methods.add(dtype);
   }
   const narrowest = narrowestOf(dtypes);
   return narrowest === undefined ? null : { methods: [...methods], narrowest };

@@ -2,7 +2,8 @@
 import { ModelError } from '../errors.js';
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
-import type { NdArray, Session, SessionPort } from './engine.js';
+import type { EngineChoice, EngineModel, NdArray, Session, SessionPort } from './engine.js';
+import { selectEngine } from './engines/index.js';
 
 export type Arrays = ReadonlyMap<string, NdArray>;
 
@@ -55,4 +56,38 @@ function pairPorts(ports: readonly Port[], shown: readonly SessionPort[], what: 
 export function portRunner(session: Session, map: Pick<LayerMap, 'inputs' | 'outputs'>, layoutOf: (port: Port) => Layout): Side['run'] {
   const ports = adaptPorts(session, map, layoutOf);
   return async (feeds) => ports.show(await session.run(ports.feed(feeds)));
+}
+
+export interface Actual extends Side {
+  /** As the runtime states them. */
+  readonly inputs: Session['inputs'];
+  /** The adapter's name on a GPU, else 'cpu'. */
+  readonly device: string;
+}
+
+/**
+ * Opens the written file in a runtime of its format.
+ *
+ * @param layoutOf the layout that a port has in the file
+ * @throws ModelError 'engine' when none can run it
+ */
+export async function openActual(
+  target: EngineModel & { readonly format: string },
+  ports: Pick<LayerMap, 'inputs' | 'outputs'>,
+  layoutOf: (port: Port) => Layout,
+  choice: EngineChoice,
+  notes: string[],
+): Promise<Actual> {
+  const { engine, availability, passedOver } = await selectEngine(target.format, choice);
+  if (choice.device === 'auto' && engine.device === 'cpu') notes.push(...passedOver.map((reason) => `no GPU was used: ${reason}`));
+  const session = await engine.open(target);
+  const device = availability.adapter?.name ?? engine.device;
+  return {
+    name: engine.name,
+    engine: `${engine.name} (${availability.detail})`,
+    device,
+    inputs: session.inputs,
+    run: portRunner(session, ports, layoutOf),
+    close: () => session.close(),
+  };
 }

@@ -4,16 +4,16 @@ import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { defaultSamples, isLarge } from './effort.js';
 import type { EngineChoice, EngineModel } from './engine.js';
-import { selectEngine } from './engines/index.js';
 import { givenInputs, recordedInputs } from './feeds.js';
 import { generateSample } from './inputs.js';
 import { verifyLayers } from './layer-witness.js';
 import { checkCorrectness, findNarrowing, type RunSample, widenedMap } from './narrowing.js';
 import { compareOutputs } from './outputs.js';
 import type { FirstDifference, LayerReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
-import { type Arrays, portRunner, type Side } from './side.js';
+import { type Arrays, openActual } from './side.js';
 import { tolerances } from './tolerance.js';
-import { compareStored, compareWeights } from './weights.js';
+import { compareWeights } from './weights.js';
+import { verifyWeights } from './weights-alone.js';
 import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
 import type { WrittenModel } from './written/written.js';
@@ -113,7 +113,7 @@ async function runBoth(conversion: ConversionToVerify & { map: LayerMap }, writt
   const { map, target } = conversion;
   const notes: string[] = [];
   const seed = options.golden || options.inputs ? null : (options.seed ?? DEFAULT_SEED);
-  const actual = await openActual(target, map, written, options, notes);
+  const actual = await openActual(target, map, (port) => written.layoutOf(port), options, notes);
   try {
     const expected = await chooseWitness(conversion, { ...options, seed }, notes);
     try {
@@ -165,52 +165,7 @@ function fewSamples(map: LayerMap): number {
   return isLarge(map) ? 1 : 2;
 }
 
-/** For formats that hold weights and no wiring: there is nothing to run. */
-async function verifyWeights({ model, map, target }: ConversionToVerify, written: WrittenModel, options: VerifyOptions): Promise<Report> {
-  const startedAt = performance.now();
-  const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
-  const stored = await compareStored(model, written, onProgress);
-  const weights = stored ?? (map && (await compareWeights(map, written, onProgress)));
-  const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
-  if (!weights) notes.push('no tensor of the file has the name of one of the source');
-  const why = stored ? 'tensors that were moved are compared bit for bit' : 'weights are compared bit for bit with what rounding to the stored dtype gives';
-  return {
-    schema: 'weighbridge/report@1',
-    verdict: !weights || weights.compared === 0 ? 'nothing-compared' : weights.mismatches.length > 0 ? 'mismatch' : 'match',
-    witness: {
-      kind: 'weights',
-      independent: false,
-      detail: 'the weights of the source, as our own reader gives them; a mistake of that reader would not show',
-    },
-    engines: { expected: `${model.format} reader`, actual: `${target.format} reader` },
-    device: 'cpu',
-    tolerance: { atol: 0, rtol: 0, why, smallestPassing: null },
-    inputs: { samples: 0, seed: null, kind: 'none' },
-    outputs: [],
-    layers: null,
-    weights,
-    quantisation: null,
-    firstDifference: weights?.mismatches[0] ? { layer: weights.mismatches[0].layer, message: weights.mismatches[0].message } : null,
-    notes,
-    elapsedMs: performance.now() - startedAt,
-  };
-}
-
-interface Actual extends Side {
-  /** The adapter's name on a GPU, else 'cpu'. */
-  readonly device: string;
-}
-
-async function openActual(target: WrittenTarget, map: LayerMap, written: WrittenModel, options: VerifyOptions, notes: string[]): Promise<Actual> {
-  const { engine, availability, passedOver } = await selectEngine(target.format, options);
-  notes.push(...passedOver.map((reason) => `not run with ${reason}`));
-  const session = await engine.open(target);
-  const run = portRunner(session, map, (port) => written.layoutOf(port));
-  const device = availability.adapter?.name ?? engine.device;
-  return { name: engine.name, engine: `${engine.name} (${availability.detail})`, device, run, close: () => session.close() };
-}
-
-function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
+export function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
   if ((weights?.mismatches.length ?? 0) > 0 || !isCorrect || !layersPassed || outputs.some(({ passed }) => !passed)) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
 }
@@ -230,7 +185,7 @@ function behindLayers(map: LayerMap, layers: readonly LayerReport[], outputs: re
 }
 
 /** The earliest in running order of what layers and weights show; of two for one layer the weight, which is the cause. */
-function firstDifference(map: LayerMap, weights: WeightsReport | null, layer: FirstDifference | null, problem: string | null): FirstDifference | null {
+export function firstDifference(map: LayerMap, weights: WeightsReport | null, layer: FirstDifference | null, problem: string | null): FirstDifference | null {
   const [mismatch] = weights?.mismatches ?? [];
   const weight = mismatch ? { layer: mismatch.layer, message: mismatch.message } : null;
   const place = (difference: FirstDifference) => map.layers.findIndex(({ name }) => name === difference.layer);

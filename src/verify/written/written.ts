@@ -28,6 +28,8 @@ export interface WrittenModel {
   readonly channelsLast?: boolean;
   /** Whether the format keeps what every layer makes, so that a layer without a value is missing; not where it fuses activations. */
   readonly keepsEveryLayer?: boolean;
+  /** dtypes of all weights in the file, for files whose weights cannot be lined up with layers. */
+  readonly storedDTypes?: ReadonlySet<DType>;
   /** The layout that a port (of the layer map) has in the file. */
   layoutOf(port: Port): Layout;
   /** A layer's weight as stored, turned into the layer map's orientation; undefined where the file has none. */

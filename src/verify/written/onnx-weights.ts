@@ -1,0 +1,76 @@
+/** The weights of an ONNX graph as its nodes read them, whatever dtype they are stored in. */
+import { ModelError } from '../../errors.js';
+import { toFloat32Array, toFloat64Array } from '../../model/cast.js';
+import type { Layer } from '../../model/layer-map.js';
+import { OPS } from '../../model/ops.js';
+import { permute, type Tensor, tensorBytes } from '../../model/tensor.js';
+import type { ReadModel, ReadNode } from '../../readers/onnx/graph.js';
+import type { WeightQuantisation, WrittenWeight } from './written.js';
+
+/** Operators whose weights have roles, and how many inputs stand before them. */
+const WEIGHTED: Readonly<Record<string, number>> = { Conv: 1, ConvTranspose: 1, Gemm: 1, MatMul: 1, BatchNormalization: 1, PRelu: 1, Gather: 0 };
+
+/**
+ * The nodes of a graph as layers, to be lined up by name with those of another file: their weights by role, in the layer map's
+ * orientation, and no attributes. Quantised weights are left out.
+ */
+export async function nodesAsLayers(model: ReadModel): Promise<Layer[]> {
+  const shown = await shownWeights(model);
+  return model.nodes
+    .filter(({ op }) => Object.hasOwn(OPS, op))
+    .map((node) => {
+      const first = WEIGHTED[node.op];
+      const roles = OPS[node.op]!.roles.map((role) => role.replace('?', ''));
+      const found = roles.map((role, i) => [role, first === undefined ? undefined : shown.get(node.inputs[first + i] ?? '')] as const);
+      const weights = found.flatMap(([role, weight]) => (weight && !weight.quantisation ? [[role, orient(weight, node, role).tensor] as const] : []));
+      const inputs = node.op === 'Gather' ? node.inputs.slice(1) : node.inputs.slice(0, first ?? node.inputs.length);
+      return { name: node.name, op: node.op, inputs, outputs: node.outputs, attributes: {}, weights: Object.fromEntries(weights) };
+    });
+}
+
+/** Weights by the name of the value that a layer reads: initializers, and what turns a stored dtype into the one computed with. */
+export async function shownWeights({ nodes, initializers }: ReadModel): Promise<Map<string, WrittenWeight>> {
+  const shown = new Map<string, WrittenWeight>([...initializers].map(([name, tensor]) => [name, { tensor }]));
+  for (const node of nodes) {
+    const [first = ''] = node.inputs;
+    const tensor = initializers.get(first);
+    // One of two axes stays as it is: our own writer keeps kernels apart from a MatMul with it.
+    const known = shown.get(first);
+    if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
+    if (!tensor) continue;
+    if (node.op === 'Cast') shown.set(node.outputs[0]!, { tensor });
+    if (node.op === 'DequantizeLinear') shown.set(node.outputs[0]!, { tensor, quantisation: await channelsOf(node, tensor, initializers) });
+  }
+  return shown;
+}
+
+/** @throws ModelError 'malformed' where scales do not fit the tensor */
+async function channelsOf(node: ReadNode, tensor: Tensor, initializers: ReadonlyMap<string, Tensor>): Promise<WeightQuantisation> {
+  const [, scaleName = '', zeroName = ''] = node.inputs;
+  const [scale, zeroPoint] = [initializers.get(scaleName), initializers.get(zeroName)];
+  const axis = Number(node.attributes.get('axis') ?? 1);
+  const place = { layer: node.name, tensor: tensor.name, file: tensor.origin.file };
+  if (!scale) throw new ModelError('unsupported', 'the scale of a DequantizeLinear is worked out in the graph', place);
+  const front = axis < 0 ? axis + tensor.shape.length : axis;
+  const count = tensor.shape[scale.shape.length === 0 ? 0 : front] ?? 1;
+  const values = toFloat32Array(await tensorBytes(scale), scale.dtype);
+  const zeroPoints = zeroPoint && toFloat64Array(await tensorBytes(zeroPoint), zeroPoint.dtype);
+  const fits = (length: number) => length === (scale.shape.length === 0 ? 1 : count);
+  if (!fits(values.length) || (zeroPoints && !fits(zeroPoints.length))) {
+    throw new ModelError('malformed', `${values.length} scales along axis ${axis} do not fit the shape [${tensor.shape}]`, place);
+  }
+  const perTensor = scale.shape.length === 0;
+  return {
+    kind: 'channels',
+    axis: perTensor ? 0 : front,
+    scales: perTensor ? new Float32Array(count).fill(values[0]!) : values,
+    ...(zeroPoints ? { zeroPoints: perTensor ? new Float64Array(count).fill(zeroPoints[0]!) : zeroPoints } : {}),
+  };
+}
+
+/** A Gemm without transB holds its kernel as [in, out]. */
+export function orient({ tensor, quantisation }: WrittenWeight, node: ReadNode, role: string): WrittenWeight {
+  if (node.op !== 'Gemm' || role !== 'kernel' || node.attributes.get('transB') === 1) return { tensor, ...(quantisation ? { quantisation } : {}) };
+  const turned = quantisation?.kind === 'channels' ? { ...quantisation, axis: 1 - quantisation.axis } : quantisation;
+  return { tensor: permute(tensor, [1, 0]), ...(turned ? { quantisation: turned } : {}) };
+}

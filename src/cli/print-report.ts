@@ -11,7 +11,7 @@ const MISMATCHES_SHOWN = 8;
 export function printReport(say: (text: string) => void, report: Report): void {
   const { witness, engines, inputs, tolerance, verdict, firstDifference } = report;
   const facts = [
-    `${engines.expected} -> ${engines.actual}${report.device === 'cpu' ? '' : ` on ${report.device}`}`,
+    `${engines.expected} -> ${engines.actual}${report.device === 'cpu' || engines.actual.includes(report.device) ? '' : ` on ${report.device}`}`,
     inputs.kind === 'none' ? '' : `${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}`,
     formatTime(report.elapsedMs),
   ];

@@ -19,6 +19,8 @@ export interface EngineHostOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 600_000;
+/** Looking for an adapter takes a second; a driver that hangs at it is found out sooner than one that computes. */
+const LOOK_MS = 60_000;
 /** What an engine's process said last is kept for the error message. */
 const TAIL_CHARACTERS = 2000;
 
@@ -48,7 +50,7 @@ export function engineHost(options: EngineHostOptions = {}): EngineHost {
     async availability(engine): Promise<Availability> {
       try {
         const child = await processFor(engine);
-        return await child.ask({ what: 'availability', engine: engine.name });
+        return await child.ask({ what: 'availability', engine: engine.name }, LOOK_MS);
       } catch (error) {
         // That it crashes as soon as it is looked at is a reason like any other.
         if (error instanceof ModelError) return { available: false, detail: error.problem };
@@ -117,14 +119,16 @@ class EngineProcess {
     this.#hold();
   }
 
-  ask<R extends Request>(request: R): Promise<AnswerTo<R>> {
+  /** @param mostMs shortens the time that an answer may take */
+  ask<R extends Request>(request: R, mostMs = Number.POSITIVE_INFINITY): Promise<AnswerTo<R>> {
+    const timeoutMs = Math.min(mostMs, this.#timeoutMs);
     if (this.ended !== undefined) return Promise.reject(this.#error(this.ended));
     return new Promise((resolve, reject) => {
       const id = ++this.#asked;
       const timer = setTimeout(() => {
-        this.#fail(`gave no answer within ${this.#timeoutMs / 1000} s and was ended`);
+        this.#fail(`gave no answer within ${timeoutMs / 1000} s and was ended`);
         this.end();
-      }, this.#timeoutMs);
+      }, timeoutMs);
       this.#waiting.set(id, { resolve, reject, timer });
       this.#hold();
       this.#child.send({ ...request, id } satisfies Numbered, (error) => error && this.#fail(`could not be reached (${error.message})`));

@@ -1,6 +1,6 @@
 /** The GPU path on a real adapter, mostly a software one: whole nets on it or an error, and a guard for every known pitfall. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,9 +8,11 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { type ConvertOptions, convert } from '../../src/convert.js';
 import { nodeFileSet } from '../../src/node/index.js';
+import type { NdArray } from '../../src/verify/engine.js';
 import { nameAdapter } from '../../src/verify/engines/gpu.js';
 import { ortCpu } from '../../src/verify/engines/ort-cpu.js';
 import { ortWebgpu } from '../../src/verify/engines/ort-webgpu.js';
+import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
 import { tfjsWebgpu } from '../../src/verify/engines/tfjs-webgpu.js';
 import { generateSample } from '../../src/verify/inputs.js';
 import { onnx } from '../../src/writers/onnx/index.js';
@@ -62,6 +64,26 @@ describe.skipIf(gpu === null)(gpuTitle(gpu), () => {
     const { map, model } = await demoNet('digits.h5');
     const session = await open(tfjsWebgpu, model.path!, true);
     expect(await compareLayers(session, map, kerasLayerOf(map), true)).toBeGreaterThan(8);
+  });
+
+  test.each(['tfjs', 'tfjs-graph'])('tfjs-webgpu predicts from a written %s model what tfjs-wasm does', async (to) => {
+    const sink = memorySink();
+    const files = await nodeFileSet(join(DIGITS, 'digits.caffemodel'));
+    await convert(files, sink, 'model.json', { to });
+    await files.close();
+    const place = join(folder, to);
+    mkdirSync(place);
+    for (const [name, bytes] of sink.files) writeFileSync(join(place, name), bytes);
+    const sessions = [await open(tfjsWebgpu, place), await tfjsWasm.open({ files: await nodeFileSet(place), path: place })];
+    const [input] = sessions[1]!.inputs;
+    const shape = input!.shape.map((size) => size ?? 1);
+    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i));
+    const results: NdArray[] = [];
+    for (const session of sessions) {
+      results.push([...(await session.run(new Map([[input!.name, { shape, data }]]))).values()][0]!);
+      await session.close();
+    }
+    expect(distance(results[0]!, results[1]!)).toBeLessThan(5e-6);
   });
 
   test.each(['LRN', 'Selu'])('ort-webgpu refuses a net with %s, which it would compute on the CPU, and says what to do', async (op) => {

@@ -3,6 +3,7 @@ import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxrun
 import { concatBytes } from '../../bytes/byte-sink.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
+import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
 
@@ -88,7 +89,7 @@ async function createSession({ options, readsPaths }: OrtBuild, ort: Ort, model:
     const session = { ...(common.extra?.session as object | undefined), model_external_initializers_file_folder_path: folder };
     return ort.InferenceSession.create(input, { ...common, extra: { ...common.extra, session } });
   }
-  return ort.InferenceSession.create(input, { ...common, externalData: await externalData(model) });
+  return ort.InferenceSession.create(input, readsPaths ? common : { ...common, externalData: await externalData(model) });
 }
 
 function makeSession(build: OrtBuild, ort: Ort, session: InferenceSession, intermediates?: readonly string[]): Session {
@@ -136,6 +137,8 @@ function toOrt(ort: Ort, type: string, { data, shape }: NdArray): OrtTensor {
 }
 
 function fromOrt(tensor: OrtTensor): NdArray {
+  // Asking ONNX Runtime's native build for such a tensor's values aborts the process.
+  if (tensor.location?.startsWith('gpu')) throw new ModelError('engine', `an output stayed on the GPU (${tensor.location}) instead of being fetched`);
   const { data, type, dims } = tensor as TypedTensor<'float32'>;
   // Node 20 has no Float16Array: half-precision results come as their bits.
   const isHalf = (type as string) === 'float16' && (data as unknown) instanceof Uint16Array;
@@ -153,10 +156,12 @@ async function readAll({ files }: EngineModel): Promise<Uint8Array> {
 
 /** WebAssembly has no files: the data beside the model is handed over with it. */
 async function externalData({ files }: EngineModel): Promise<{ path: string; data: Uint8Array }[]> {
-  const name = `${files.main}.data`;
-  if (!(await files.has(name))) return [];
-  const source = await files.open(name);
-  return [{ path: name, data: await source.read(0, source.byteLength) }];
+  const { externalFiles } = await readOnnxModel(files, files.main!);
+  const read = async (path: string) => {
+    const source = await files.open(path);
+    return { path, data: await source.read(0, source.byteLength) };
+  };
+  return Promise.all(externalFiles.map(read));
 }
 
 export function firstLine(error: unknown): string {

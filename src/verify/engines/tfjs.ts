@@ -108,7 +108,6 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
 /** Runs TensorFlow.js code: whatever it throws, or the device reports beside it, is an 'engine' error. */
 async function guarded<T>(build: TfjsBuild, what: string, file: string, work: () => Promise<T>): Promise<T> {
   const fail = (message: string, cause?: unknown) => new ModelError('engine', `${build.name} ${what}: ${message}`, { file }, cause);
-  build.silentFailure?.();
   let result: T;
   try {
     result = await work();

@@ -19,6 +19,27 @@ export const CASES = [
   { title: 'Keras HDF5 → ONNX float32', source: 'vgg16.h5', output: 'out.onnx', args: convert(), ratioLimit: 5, peakLimitMB: 160 },
   { title: 'Keras HDF5 → ONNX float16', source: 'vgg16.h5', output: 'out.onnx', args: convert('--dtype', 'float16'), ratioLimit: 5, peakLimitMB: 160 },
   ...[SOURCES[0], SOURCES[2], { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
+    title: `${label} → ONNX int8`,
+    source: file,
+    output: 'out.onnx',
+    args: convert('--dtype', 'int8'),
+    ratioLimit: 6,
+    peakLimitMB: 200,
+  })),
+  ...[SOURCES[0], SOURCES[2]].flatMap(({ label, file }) => [
+    { title: `${label} → safetensors float32`, source: file, output: 'out.safetensors', args: convert(), ratioLimit: 2, peakLimitMB: 120 },
+    {
+      title: `${label} → safetensors float16`,
+      source: file,
+      output: 'out.safetensors',
+      args: convert('--dtype', 'float16'),
+      ratioLimit: 2.5,
+      peakLimitMB: 120,
+    },
+  ]),
+  { title: 'PyTorch zip → npz float32', source: 'vgg16.pth', output: 'out.npz', args: convert(), peakLimitMB: 120 },
+  { title: 'PyTorch zip → npz float16', source: 'vgg16.pth', output: 'out.npz', args: convert('--dtype', 'float16'), peakLimitMB: 120 },
+  ...[SOURCES[0], SOURCES[2], { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
     title: `${label} → TensorFlow.js float32`,
     source: file,
     output: 'out.tfjs',

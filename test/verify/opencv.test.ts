@@ -39,6 +39,12 @@ describe('what the prototxt says', () => {
     ]);
   });
 
+  test('a local response normalisation whose k OpenCV would take for 1 is declined', () => {
+    const net = (k: string) => `input: "x" layer { name: "n" type: "LRN" bottom: "x" top: "y" lrn_param { local_size: 5 ${k} } }`;
+    expect(() => caffeWiring(net('k: 2.0'), 'net.prototxt')).toThrow(/k of local response/);
+    for (const k of ['', 'k: 1']) expect(caffeWiring(net(k), 'net.prototxt').outputs).toHaveLength(1);
+  });
+
   test('an in-place layer at the end makes the output', () => {
     const wiring = caffeWiring(
       `layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 5 } } }

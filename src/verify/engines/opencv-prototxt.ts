@@ -63,6 +63,11 @@ export function caffeWiring(text: string, file: string): CaffeWiring {
       for (const [i, top] of tops.entries()) inputs.push({ name: top, shape: words(shapes[i] ?? shapes[0], 'dim').map(Number) });
       continue;
     }
+    if (type === 'lrn') {
+      // The importer (4.3) looks for a field "bias" instead, and takes 1 where there is none.
+      const k = Number(word(messages(layer, 'lrn_param')[0], 'k') ?? 1);
+      if (k !== 1) throw decline(`it takes the k of local response normalisation for 1, and layer "${name}" has ${k}`);
+    }
     // OpenCV renames a second layer of the same name, and its outputs could then not be asked for.
     if (names.has(name)) throw decline(`two layers are named "${name}"`);
     names.add(name);

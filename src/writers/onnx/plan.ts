@@ -129,7 +129,7 @@ class GraphBuilder {
       shapeOf: (value) => this.shapes.get(value)!,
       ints: (role, values) => constant(role, int64Tensor(role, values)),
       floats: (role, values) => constant(role, float32Tensor(role, [values.length], values, ORIGIN)),
-      scalar: (role, value) => constant(role, castTensor(float32Tensor(role, [], [value], ORIGIN), this.#compute)),
+      scalar: (role, value) => constant(role, this.#narrow(layer, float32Tensor(role, [], [value], ORIGIN), this.#compute)),
     });
     const roles = OPS[layer.op]!.roles.map((role) => role.replace('?', ''));
     const weights = roles.map((role) => (layer.weights[role] ? this.#addWeight(layer, role, layer.weights[role]) : ''));

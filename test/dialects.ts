@@ -1,0 +1,24 @@
+/** Small VGG nets in every dialect of their source, with what was recorded in the original framework. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { memoryFileSet } from '../src/bytes/file-set.js';
+import type { ReadOptions } from '../src/readers/reader.js';
+
+const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
+export const DIALECT_COUNTS = { caffe: 15, 'keras-dialects': 22, pytorch: 19 };
+
+export const DIALECT_CASES = Object.keys(DIALECT_COUNTS).flatMap((format) =>
+  readdirSync(join(FIXTURES, format), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== '__pycache__')
+    .map(({ name }) => ({ title: `${format}/${name}`, format, folder: join(FIXTURES, format, name) })),
+);
+
+/** The model's own files, and what the caller must say about them. */
+export function openDialect(folder: string): { files: ReturnType<typeof memoryFileSet>; options: ReadOptions } {
+  const names = readdirSync(folder).filter((name) => !/\.npy$|^options\.json$/.test(name));
+  const main = names.find((name) => name.startsWith('model.') && !/\.(prototxt|json)$/.test(name))!;
+  const files = memoryFileSet(Object.fromEntries(names.map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))])), main);
+  const optionsPath = join(folder, 'options.json');
+  return { files, options: existsSync(optionsPath) ? JSON.parse(readFileSync(optionsPath, 'utf8')) : {} };
+}

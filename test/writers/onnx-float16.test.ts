@@ -1,0 +1,70 @@
+/** ONNX files that are float16 throughout (`--float16-compute`): every VGG fixture, what the file holds, and what it predicts. */
+import { join } from 'node:path';
+import { onnx as schema } from 'onnx-proto';
+import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { makeLayer } from '../../src/model/ops.js';
+import { onnx } from '../../src/writers/onnx/index.js';
+import { readNpyFile } from '../corpus.js';
+import { DIALECT_CASES, openDialect } from '../dialects.js';
+import { convertInMemory, runOnnx } from '../run-onnx.js';
+import { caseInputs, caseMap, emptyMap, OP_CASES, weight } from './onnx-cases.js';
+
+const { FLOAT, FLOAT16, INT64 } = schema.TensorProto.DataType;
+const OPTIONS = { dtype: 'source', layout: 'source', float16Compute: true, metadata: async () => ({}) } as const;
+
+/** Where a float32 value may be: beside a port, and the scales of a Resize, which ONNX wants so. */
+function expectFloat16Throughout(bytes: Uint8Array) {
+  const graph = schema.ModelProto.decode(bytes).graph!;
+  const scales = new Set(graph.node!.filter(({ opType }) => opType === 'Resize').map(({ input }) => input![2]));
+  for (const { name, dataType } of graph.initializer!) expect([FLOAT16, INT64, ...(scales.has(name!) ? [FLOAT] : [])], name!).toContain(dataType);
+  for (const { type } of [...graph.input!, ...graph.output!]) expect(type!.tensorType!.elemType).toBe(FLOAT);
+  const ports = new Set([...graph.input!, ...graph.output!].map(({ name }) => name!));
+  const casts = graph.node!.filter(({ opType }) => opType === 'Cast').filter(({ attribute }) => Number(attribute![0]!.i) !== INT64);
+  expect(casts).toHaveLength(ports.size);
+  const reached = (name: string): boolean =>
+    ports.has(name) ||
+    graph.node!.some(
+      ({ opType, input, output }) =>
+        opType === 'Transpose' && ((output![0] === name && ports.has(input![0]!)) || (input![0] === name && ports.has(output![0]!))),
+    );
+  for (const { input, output } of casts) expect(reached(input![0]!) || reached(output![0]!)).toBe(true);
+}
+
+describe('a VGG net in float16 throughout', () => {
+  it.each(DIALECT_CASES)('$title has no float32 but its ports, and predicts what was recorded', async ({ folder }) => {
+    const { files, options } = openDialect(folder);
+    const { bytes, result } = await convertInMemory(files, { ...options, float16Compute: true });
+    expectFloat16Throughout(bytes);
+    expect(result.warnings.filter(({ code }) => code === 'overflow' || code === 'nan')).toEqual([]);
+    const [actual] = (await runOnnx(bytes, [await readNpyFile(join(folder, 'input.npy'))])).values();
+    const expected = await readNpyFile(join(folder, 'output.npy'));
+    expect(actual!.shape).toEqual(expected.shape);
+    const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    const worst = expected.data.reduce((max, value, i) => Math.max(max, Math.abs(value - actual!.data[i]!)), 0);
+    expect(worst / scale).toBeLessThan(2e-2);
+  });
+});
+
+it.each(OP_CASES)('$title is written in float16, and runs', async (case_) => {
+  const map = caseMap(case_);
+  expect(onnx.check(map, OPTIONS)).toEqual([]);
+  const sink = memorySink();
+  await onnx.write(map, sink, 'model.onnx', OPTIONS);
+  await sink.commit();
+  const bytes = sink.files.get('model.onnx')!;
+  const { graph } = schema.ModelProto.decode(bytes);
+  for (const { type } of [...graph!.input!, ...graph!.output!]) expect(type!.tensorType!.elemType).toBe(FLOAT);
+  const [actual] = [...(await runOnnx(bytes, caseInputs(case_))).values()];
+  expect(actual!.data.every(Number.isFinite)).toBe(true);
+});
+
+it('counts what float16 cannot hold, of weights and of constants', async () => {
+  const kernel = weight('w', [1, 3], [1e6, 1e-9, Number.NaN]);
+  const gemm = makeLayer({ name: 'one', op: 'Gemm', inputs: ['x'], outputs: ['a'], attributes: {}, weights: { kernel } });
+  const clip = makeLayer({ name: 'two', op: 'Clip', inputs: ['a'], outputs: ['b'], attributes: { min: 0, max: 1e5 } });
+  const port = (name: string, value: string, shape: readonly number[]) => ({ name, value, dtype: 'float32' as const, shape, layout: 'other' as const });
+  const map = { ...emptyMap, inputs: [port('x', 'x', [1, 3])], outputs: [port('y', 'b', [1, 1])], layers: [gemm, clip] };
+  const { warnings } = await onnx.write(map, memorySink(), 'model.onnx', OPTIONS);
+  expect(warnings.map(({ code, layer }) => `${code} ${layer}`)).toEqual(['overflow one', 'underflow one', 'nan one', 'overflow two']);
+});

@@ -1,7 +1,11 @@
 /** What the benchmark runs: one row each, with the most that it may cost. */
+import { dirname, join } from 'node:path';
+import { GOLDEN } from './record.mjs';
+
 const convert =
   (...extra) =>
   (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
+const convertVerified = (from, to) => ['convert', from, '-o', to, '--golden', join(dirname(from), GOLDEN), '--quiet'];
 const inspect = (from) => ['inspect', from, '--quiet'];
 /** The container that PyTorch wrote until 1.5. */
 export const LEGACY = 'vgg16.legacy.pth';
@@ -47,6 +51,15 @@ export const CASES = [
     ratioLimit: 5,
     peakLimitMB: 160,
   })),
+  {
+    title: 'Caffe → ONNX float32, verified on 4 recorded inputs',
+    source: 'vgg16.caffemodel',
+    output: 'out.onnx',
+    args: convertVerified,
+    isRecorded: true,
+    wallLimitS: 8,
+    peakLimitMB: 2000,
+  },
   ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
     title: `inspect ${label}`,
     source: file,

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CASES, LEGACY } from './cases.mjs';
+import { GOLDEN, recordVgg16 } from './record.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const main = join(root, 'dist/cli/main.js');
@@ -37,6 +38,10 @@ if (!existsSync(join(flags.folder, 'vgg16.h5'))) {
 if (cases.some(({ source }) => source === LEGACY) && !existsSync(join(flags.folder, LEGACY))) {
   const { makeLegacyVgg16 } = await import(new URL('../dist/cli/demo/make-vgg16.js', import.meta.url));
   await makeLegacyVgg16(flags.folder);
+}
+if (cases.some(({ isRecorded }) => isRecorded) && !existsSync(join(flags.folder, GOLDEN))) {
+  console.error('bench: recording what OpenCV predicts from the original');
+  await recordVgg16(flags.folder);
 }
 
 console.log(

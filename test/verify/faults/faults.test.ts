@@ -15,17 +15,25 @@ import { ROOT } from '../../cli/run-cli.js';
 import { branchedNet, DIGITS_SOURCE, modelOf } from './nets.js';
 import { type Edit, editOnnx } from './onnx-edit.js';
 import { BRANCHED_FAULTS, DIGITS_FAULTS, type Fault } from './onnx-faults.js';
+import { editTfjs, type Shards, type TfjsEdit } from './tfjs-edit.js';
+import { TFJS_FAULTS, type TfjsFault } from './tfjs-faults.js';
 
 const SAMPLES = 3;
 const folder = mkdtempSync(join(tmpdir(), 'weighbridge-faults-'));
 let digits: Uint8Array;
 let branched: Uint8Array;
+const tfjs = new Map<string, Shards>();
 const map = branchedNet();
 
 beforeAll(async () => {
   const files = await nodeFileSet(DIGITS_SOURCE);
   const sink = memorySink();
   await convert(files, sink, 'digits.onnx');
+  for (const format of ['tfjs', 'tfjs-graph']) {
+    const shards = memorySink();
+    await convert(files, shards, 'model.json', { to: format });
+    tfjs.set(format, Object.fromEntries(shards.files));
+  }
   await files.close();
   digits = sink.files.get('digits.onnx')!;
   const second = memorySink();
@@ -59,7 +67,21 @@ async function verifyBranched(edit: Edit): Promise<Report> {
   return verifyConversion({ source: { files }, model: modelOf(map), map, target: { files, format: 'onnx' } }, { samples: SAMPLES, layers: true });
 }
 
+/** OpenCV on the original, and TensorFlow.js on what was written for it. */
+async function verifyTfjs(format: string, edit: TfjsEdit): Promise<Report> {
+  const files = await nodeFileSet(DIGITS_SOURCE);
+  try {
+    const model = await openModel(files);
+    const source = { files, path: DIGITS_SOURCE, prototxt: 'digits.prototxt' };
+    const target = { files: memoryFileSet(editTfjs(tfjs.get(format)!, edit), 'model.json'), format };
+    return await verifyConversion({ source, model, map: await model.map(), target }, { samples: SAMPLES, layers: true });
+  } finally {
+    await files.close();
+  }
+}
+
 interface Score {
+  readonly target: string;
   readonly kind: string;
   /** Seen by comparing outputs alone. */
   readonly outputs: boolean;
@@ -73,9 +95,13 @@ interface Score {
 
 const scores: Score[] = [];
 
-function judge({ kind, layer }: Fault, report: Report): void {
+function judge(
+  { kind, layer, format = 'onnx' }: Pick<Fault, 'kind' | 'layer'> & Partial<Pick<TfjsFault, 'format'> | { format: 'onnx' }>,
+  report: Report,
+): void {
   const top1 = report.outputs[0]!.top1;
   scores.push({
+    target: format,
     kind,
     outputs: report.outputs.some(({ passed }) => !passed),
     sameTop1: top1 !== null && top1.same === top1.of,
@@ -102,8 +128,13 @@ describe('verification', () => {
   it.each(DIGITS_FAULTS)('sees in the digits net: $kind', async (fault) => judge(fault, await verifyDigits(fault.edit)));
   it.each(BRANCHED_FAULTS)('sees in the branched net: $kind', async (fault) => judge(fault, await verifyBranched(fault.edit)));
 
+  it.each(['tfjs', 'tfjs-graph'])('finds the untouched %s model equal', async (format) => {
+    expect(await verifyTfjs(format, () => {})).toMatchObject({ verdict: 'match', firstDifference: null });
+  });
+  it.each(TFJS_FAULTS)('sees in a $format model: $kind', async (fault) => judge(fault, await verifyTfjs(fault.format, fault.edit)));
+
   it('scores as the documentation says', () => {
-    expect(scores.length).toBe(DIGITS_FAULTS.length + BRANCHED_FAULTS.length);
+    expect(scores.length).toBe(DIGITS_FAULTS.length + BRANCHED_FAULTS.length + TFJS_FAULTS.length);
     const page = join(ROOT, 'docs/verify.md');
     const text = readFileSync(page, 'utf8');
     const block = /(<!-- faults:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;
@@ -116,9 +147,11 @@ describe('verification', () => {
 function scoreTable(): string {
   const tick = (seen: boolean) => (seen ? 'yes' : 'no');
   const rows = scores.map(
-    ({ kind, outputs, sameTop1, weights, named }) => `| ${kind} | ${tick(outputs)} | ${tick(sameTop1)} | ${tick(weights)} | ${tick(named)} |`,
+    ({ target, kind, outputs, sameTop1, weights, named }) =>
+      `| ${kind} | ${target} | ${tick(outputs)} | ${tick(sameTop1)} | ${tick(weights)} | ${tick(named)} |`,
   );
   const count = (key: keyof Score) => scores.filter((score) => score[key]).length;
-  const total = `| **${scores.length} kinds** | **${count('outputs')}** | **${count('sameTop1')}** | **${count('weights')}** | **${count('named')}** |`;
-  return `| fault | outputs alone | top-1 all the same | weights alone | \`--layers\` names the layer |\n|---|---|---|---|---|\n${[...rows, total].join('\n')}\n`;
+  const kinds = new Set(scores.map(({ kind }) => kind)).size;
+  const total = `| **${scores.length} faults of ${kinds} kinds** | | **${count('outputs')}** | **${count('sameTop1')}** | **${count('weights')}** | **${count('named')}** |`;
+  return `| fault | in | outputs alone | top-1 all the same | weights alone | \`--layers\` names the layer |\n|---|---|---|---|---|---|\n${[...rows, total].join('\n')}\n`;
 }

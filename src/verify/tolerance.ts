@@ -92,7 +92,7 @@ function runtimeTolerance(expected: string, actual: string): Tolerance {
 function halfTolerance(actual: string): Tolerance {
   const error = HALF_ERRORS[actual] ?? HALF_UNMEASURED;
   const why = `the file has its layers computed in float16; ${error.toExponential()} of a layer's scale was measured on VGG16`;
-  return { atol: 1e-3, rtol: Number((HALF_MARGIN * error).toPrecision(2)), why };
+  return { atol: 1e-4, rtol: Number((HALF_MARGIN * error).toPrecision(2)), why };
 }
 
 /** For a file whose weights are narrower than the source's, against the source. */

@@ -1,0 +1,4 @@
+/** The larger real nets as TensorFlow.js models. */
+import { testCorpus } from './tfjs-corpus.js';
+
+testCorpus('large');

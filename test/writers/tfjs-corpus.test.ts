@@ -1,0 +1,4 @@
+/** The small real nets as TensorFlow.js models. */
+import { testCorpus } from './tfjs-corpus.js';
+
+testCorpus('small');

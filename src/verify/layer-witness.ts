@@ -2,6 +2,7 @@
 import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
+import { isLarge } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
 import { selectEngine, witnessEngines } from './engines/index.js';
 import { type LayerSource, mapShapes, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
@@ -10,6 +11,9 @@ import { type Arrays, adaptPorts } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import type { VerifyOptions, WrittenTarget } from './verify.js';
 import type { WrittenModel } from './written/written.js';
+
+/** Engines whose interface gives one value at a time. */
+const RERUNS: ReadonlySet<string> = new Set(['opencv']);
 
 export interface LayersToVerify {
   readonly source: EngineModel;
@@ -76,6 +80,10 @@ function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: Ve
 async function openRuntime({ source, model, map }: LayersToVerify, notes: string[]): Promise<{ session: Session; source: LayerSource } | null> {
   for (const engine of witnessEngines(model.format)) {
     if (!(await engine.availability()).available) continue;
+    if (RERUNS.has(engine.name) && isLarge(map)) {
+      notes.push(`${engine.name} runs the net anew for each layer, which takes minutes on a net of this size; our evaluator shows its layers instead`);
+      continue;
+    }
     try {
       const session = await engine.open({ ...source, layers: true });
       const { feed } = adaptPorts(session, map, (port) => port.layout);

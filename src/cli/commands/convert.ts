@@ -9,8 +9,9 @@ import { ModelError } from '../../errors.js';
 import { elementCount } from '../../model/tensor.js';
 import { fileSink, sha256File } from '../../node/index.js';
 import type { Report } from '../../verify/report.js';
+import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseWhole, type SourceFlags } from '../options.js';
-import { errColour, formatBytes, formatCount, formatTime, makeVoice, type Voice } from '../print.js';
+import { errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, type Voice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
 import { planReports, type ReportPlan } from '../report-files.js';
@@ -125,14 +126,12 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const targetDType = result.dtype === 'source' ? dtypes.join(' ') : result.dtype;
     const layers = map ? `${map.layers.length} layers   ` : '';
     say(
-      `read     ${path}   ${model.format}${model.producer ? ` (${model.producer})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`,
+      `read     ${path}   ${model.format}${model.producer ? ` (${safeText(model.producer)})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`,
     );
     say(`wrote    ${flags.output}   ${writer.title}   ${formatBytes(totalBytes(result.files))}   ${targetDType}   ${formatTime(elapsedMs)}`);
     if (map?.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
     for (const sentence of map?.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${sentence}`));
-    const [companions, warnings] = [result.warnings.filter(isCompanion), result.warnings.filter((warning) => !isCompanion(warning))];
-    for (const { message } of companions) voice.tell(errColour.dim(message));
-    for (const message of summarise(warnings)) voice.warn(message);
+    printNotices(voice, result.warnings);
     let report: Report | null = null;
     try {
       if (flags.verify && !toStdout) report = await verifyAfter(voice, path, flags, result, progress, say, reports);
@@ -199,23 +198,6 @@ async function removeWritten(output: string, files: readonly WrittenFile[]): Pro
 async function hashFiles(names: readonly string[], pathOf: (name: string) => string): Promise<Record<string, string>> {
   const entries = await Promise.all(names.map(async (name) => [name, await sha256File(pathOf(name))] as const));
   return Object.fromEntries(entries);
-}
-
-/** Which file beside the model was read is narration, not a warning. */
-function isCompanion({ code }: ConvertResult['warnings'][number]): boolean {
-  return code === 'companion';
-}
-
-/** One line for each kind of thing that happened, however many layers it happened to. */
-function summarise(warnings: ConvertResult['warnings']): string[] {
-  const groups = new Map<string, { message: string; layers: string[] }>();
-  for (const { code, message, layer } of warnings) {
-    const key = `${code} ${message}`;
-    const group = groups.get(key) ?? { message, layers: [] };
-    if (layer !== undefined) group.layers.push(layer);
-    groups.set(key, group);
-  }
-  return [...groups.values()].map(({ message, layers }) => (layers.length > 0 ? `${message} (${layers.join(', ')})` : message));
 }
 
 async function describeFiles(output: string, files: readonly WrittenFile[]) {

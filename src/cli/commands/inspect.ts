@@ -2,8 +2,9 @@
 import type { Command } from 'commander';
 import { inspect, type ModelDocument } from '../../inspect.js';
 import type { Dim, Port } from '../../model/layer-map.js';
+import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, type SourceFlags } from '../options.js';
-import { colour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
+import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
 
 interface InspectFlags extends CommonFlags, SourceFlags {
@@ -66,8 +67,8 @@ function printModel(voice: Voice, path: string, document: ModelDocument, withWei
     voice.say('');
     printTensors(voice, document);
   }
-  for (const assumed of document.architecture?.assumed ?? []) voice.warn(`assumed: ${assumed}`);
-  for (const { message } of document.warnings) voice.warn(message);
+  for (const assumed of document.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${safeText(assumed)}`));
+  printNotices(voice, document.warnings);
 }
 
 function printLayers(voice: Voice, { layers }: ModelDocument): void {

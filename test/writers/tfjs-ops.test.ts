@@ -271,3 +271,38 @@ it('lists all obstacles at once', () => {
   expect(tfjs.check(map, OPTIONS).map(({ place }) => place.layer)).toEqual(['b', 'c', 'd']);
   expect(tfjsGraph.check(map, OPTIONS)).toEqual([]);
 });
+
+describe.each([tfjs, tfjsGraph])('$name', (writer) => {
+  const manifest = async (map: LayerMap): Promise<{ name: string }[]> => {
+    const sink = memorySink();
+    await writer.write(map, sink, 'model.json', OPTIONS);
+    await sink.commit();
+    return JSON.parse(new TextDecoder().decode(sink.files.get('model.json'))).weightsManifest[0].weights;
+  };
+  const inputs = [{ shape: [2, 3, 6, 5], data: Float32Array.from(noise(180, 7)) }];
+
+  it('writes a weight once that several layers share', async () => {
+    const kernel = weight('kernel', [3, 3, 3, 3]);
+    const map = chain([
+      ['Conv', ['x'], { pads: [1, 1, 1, 1] }, { kernel }],
+      ['Relu', ['a']],
+      ['Conv', ['b'], { pads: [1, 1, 1, 1] }, { kernel }],
+    ]);
+    expect(await difference(writer, map, inputs)).toBeLessThan(1e-5);
+    expect((await manifest(map)).map(({ name }) => name).filter((name) => name.endsWith('kernel'))).toEqual(['a/kernel']);
+  });
+
+  it('finds names that TensorFlow.js takes, and layers by their own again', async () => {
+    const names: Readonly<Record<string, string>> = { a: 'conv 1:0', b: 'conv_1_0', c: '/été', d: '__proto__', e: '' };
+    const map = chain([
+      conv3,
+      ['Conv', ['a'], {}, { kernel: weight('k', [4, 4, 1, 1]) }],
+      ['Flatten', ['b']],
+      ['Mul', ['c'], {}, { operand: weight('row', [120]) }],
+      ['Gemm', ['d'], {}, dense(120)],
+    ]);
+    const renamed: LayerMap = { ...map, layers: map.layers.map((layer) => ({ ...layer, name: names[layer.name]! })) };
+    expect(await difference(writer, renamed, inputs)).toBeLessThan(1e-5);
+    for (const { name } of await manifest(renamed)) expect(name).toMatch(/^[A-Za-z0-9][-A-Za-z0-9._/]*$/);
+  });
+});

@@ -3,9 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type ByteSink, memorySink } from '../../src/bytes/byte-sink.js';
+import type { ByteSource } from '../../src/bytes/byte-source.js';
 import { type ConvertOptions, type ConvertResult, convert } from '../../src/convert.js';
 import { makeLayer } from '../../src/model/ops.js';
-import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
+import { float32Tensor, storedTensor, type Tensor } from '../../src/model/tensor.js';
 import { fileSink, nodeFileSet } from '../../src/node/index.js';
 import { permuteArray, rows } from '../../src/verify/array.js';
 import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';
@@ -213,6 +214,48 @@ describe('weights that do not go over unharmed', () => {
     expect(await write(values, 'uint16')).toEqual([]);
     expect(await write(values.slice(1), 'uint8')).toEqual([]);
   });
+});
+
+it('holds no tensor: the 411 MB of fc6 pass through, turned around, in a fraction of that', async () => {
+  const [out, channels, side] = [4096, 512, 7];
+  const byteLength = out * channels * side * side * 4;
+  let bytesRead = 0;
+  const source: ByteSource = {
+    name: 'endless',
+    byteLength,
+    read: async (start, end) => new Uint8Array(end - start),
+    async readInto(_start, target) {
+      bytesRead += target.byteLength;
+      target.fill(1);
+    },
+    async close() {},
+  };
+  const kernel = storedTensor({ name: 'fc6', dtype: 'float32', shape: [out, channels * side * side], source, origin: { file: 'made' } });
+  const map = {
+    ...emptyMap,
+    inputs: [{ name: 'x', value: 'x', dtype: 'float32' as const, shape: ['N', channels, side, side], layout: 'nchw' as const }],
+    outputs: [{ name: 'y', value: 'y', dtype: 'float32' as const, shape: ['N', out], layout: 'other' as const }],
+    layers: [
+      makeLayer({ name: 'flat', op: 'Flatten', inputs: ['x'], outputs: ['f'] }),
+      makeLayer({ name: 'fc6', op: 'Gemm', inputs: ['f'], outputs: ['y'], weights: { kernel } }),
+    ],
+  };
+  const before = process.memoryUsage().rss;
+  let [peak, written] = [0, 0];
+  const take = async (bytes: Uint8Array) => {
+    written += bytes.byteLength;
+    if (written % 2 ** 20 < bytes.byteLength) peak = Math.max(peak, process.memoryUsage().rss - before);
+  };
+  const sink: ByteSink = {
+    create: async (name) => ({ name, position: 0, write: take, writeAt: async (_at, bytes) => take(bytes), close: async () => {} }),
+    commit: async () => [],
+    abort: async () => {},
+  };
+  await tfjs.write(map, sink, 'model.json', { dtype: 'source', layout: 'source', metadata: async () => ({}) });
+  expect(written).toBeGreaterThan(byteLength);
+  expect(bytesRead).toBe(byteLength);
+  expect(peak).toBeGreaterThan(0);
+  expect(peak).toBeLessThan(byteLength / 3);
 });
 
 it('a wrong dtype is refused with those that there are', () => {

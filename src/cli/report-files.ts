@@ -28,8 +28,8 @@ export interface Verified {
 
 /** The reports that were asked for. */
 export interface ReportPlan {
-  /** To be called with every sample, once the layer map is known; undefined where no report shows samples. */
-  onSample(map: LayerMap | null): VerifyOptions['onSample'];
+  /** Listens to the verification where a report shows more than its findings. */
+  readonly hooks: Pick<VerifyOptions, 'onMap' | 'onSample'>;
   /** Renders and writes all of them, or none. @returns their paths */
   write(report: Report, verified: Verified, progress: Progress): Promise<readonly string[]>;
 }
@@ -56,7 +56,7 @@ export function addReportOptions(command: Command): Command {
 export async function planReports({ report: paths = [], labels }: ReportFlags, others: readonly (string | undefined)[]): Promise<ReportPlan> {
   if (paths.length === 0) {
     if (labels !== undefined) throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
-    return { onSample: () => undefined, write: async () => [] };
+    return { hooks: {}, write: async () => [] };
   }
   const { reportFormats } = await import('../report/index.js');
   const files = paths.map((path) => ({ path, format: chooseFormat(path, reportFormats) }));
@@ -72,16 +72,20 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
   for (const { path } of files) await (await fileSink(path, { force: true })).abort();
   const wantsExhibits = files.some(({ format }) => format.exhibits);
   let collector: SampleCollector | null = null;
+  let compared: LayerMap | null = null;
   const { collectSamples } = await import('../report/samples.js');
   return {
-    onSample(map) {
-      if (!wantsExhibits || !map) return undefined;
-      const kept = collectSamples(map.inputs, map.outputs, names);
-      collector = kept;
-      return kept.add;
-    },
+    hooks: wantsExhibits
+      ? {
+          onMap(map) {
+            compared = map;
+            collector = collectSamples(map.inputs, map.outputs, names);
+          },
+          onSample: (feeds, expected, actual) => collector?.add(feeds, expected, actual),
+        }
+      : {},
     async write(report, { subject, model, map, target }, progress) {
-      const exhibits = wantsExhibits ? await readBack({ model, map, target }, collector, progress) : null;
+      const exhibits = wantsExhibits ? await readBack({ model, map: compared ?? map, target }, collector, progress) : null;
       try {
         for (const { path, format } of files) {
           const sink = await fileSink(path, { force: true });

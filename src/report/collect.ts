@@ -37,18 +37,19 @@ export async function collectExhibits(
   return { samples, histograms, histogramsLeftOut: pairs.length - shown.length, filters };
 }
 
-/** By the layer map where the written file knows its layers; else, for files of named tensors, by the source's own names. */
+/** By the layer map where the written file knows its layers; else, for files of named tensors, by the source's own names; else none. */
 function weightPairs({ model, map, written }: WeightSides): WeightPair[] {
   const byLayer = (map?.layers ?? []).flatMap((layer) =>
     Object.entries(layer.weights).map(([role, source]) => pairOf(layer.name, role, source, written?.weight(layer, role))),
   );
-  if (byLayer.length > 0 && (!written?.tensor || byLayer.some((pair) => pair.written))) return byLayer;
-  return model.tensors
+  if (byLayer.some((pair) => pair.written)) return byLayer;
+  const byName = model.tensors
     .filter(({ beside }) => !beside)
     .map(({ layer, tensor }) => {
       const found = written?.tensor?.(tensor.name);
       return pairOf(layer ?? '', tensor.name, tensor, found && { tensor: found });
     });
+  return byName.some((pair) => pair.written) ? byName : [];
 }
 
 function pairOf(layer: string, role: string, source: Tensor, written: WrittenWeight | undefined): WeightPair {

@@ -45,6 +45,7 @@ export async function verifyRuns({ expected, target }: RunsToVerify, options: Ve
   const shown = written ? null : await describePorts(target, options);
   const layoutOf = (port: Port) => written?.layoutOf(port) ?? layoutByShape(port, shapeShown(port, map, shown!));
   const narrowing = written && findNarrowing(map, written, false);
+  options.onMap?.(map);
   const ran = await runBoth({ expected, target }, map, layoutOf, narrowing?.narrowest, written, options, notes);
   const layers = options.layers ? await verifyRunLayers({ expected, target }, map, written, layoutOf, ran, options, notes) : null;
   const weights =

@@ -30,6 +30,8 @@ export interface VerifyOptions extends EngineChoice {
   readonly atol?: number;
   readonly rtol?: number;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
+  /** Told once, before anything runs, which ports and layers are compared. */
+  readonly onMap?: (map: LayerMap) => void;
   /** Sees every sample as it was compared, by port name and in the source's layouts: for pictures and top-5 lists in reports. */
   readonly onSample?: (feeds: Arrays, expected: Arrays, actual: Arrays, sample: number) => void;
 }
@@ -71,6 +73,7 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
   const startedAt = performance.now();
   const { map } = conversion;
   const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
+  options.onMap?.(map);
   const ran = await runBoth(conversion, written, options);
   const { narrowing, notes, outputs, tolerance, kept } = ran;
   const widened = narrowing && widenedMap(map, written);

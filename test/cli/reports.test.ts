@@ -60,6 +60,14 @@ describe('verify --report', () => {
     expect(JSON.parse(readFileSync(join(folder, 'b.json'), 'utf8')).verdict).toBe('mismatch');
   });
 
+  it("shows pictures and both sides' weights of two files that are only run", () => {
+    const report = join(folder, 'two.html');
+    expect(weighbridge(['verify', output, output, '--samples', '2', '--report', report]).status).toBe(0);
+    const page = readFileSync(report, 'utf8');
+    expect(page.match(/<img /g)).toHaveLength(2 + 2);
+    expect(page.match(/class="written" d=/g)).toHaveLength(18);
+  });
+
   it('replaces an older report', () => {
     const report = join(folder, 'old.json');
     writeFileSync(report, 'old');

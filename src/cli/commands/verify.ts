@@ -11,7 +11,6 @@ import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
 import type { Report } from '../../verify/report.js';
-import type { VerifyOptions } from '../../verify/verify.js';
 import { commandHost } from '../engine-host.js';
 import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
@@ -73,7 +72,7 @@ export function registerVerify(program: Command): Command {
       const known = findWrittenFormat(format);
       const written = { files: target, path: actual, format, ...(known ? {} : prototxtOf(await openModel(target))) };
       const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
-      const asked = await verifyOptions(flags, progress, reports.onSample(map));
+      const asked = await verifyOptions(flags, progress, reports.hooks);
       const report =
         known && (map || !known.runs)
           ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
@@ -131,7 +130,7 @@ export async function verifyWritten(
     const source = { files, path, ...prototxtOf(model) };
     return await verifyConversion(
       { source, model, map, target: { files: target, path: main, format: writer.name } },
-      await verifyOptions(flags, progress, reports.onSample(map)),
+      await verifyOptions(flags, progress, reports.hooks),
     );
   } finally {
     await files.close();
@@ -144,7 +143,7 @@ export function companionsOf({ prototxt, config, golden, inputs, labels }: Sourc
   return [prototxt, config, golden, inputs, labels];
 }
 
-async function verifyOptions(flags: VerifyFlags, progress: Progress, onSample: VerifyOptions['onSample']) {
+async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {
   return {
     golden: flags.golden === undefined ? undefined : await readArrays(flags.golden),
     inputs: flags.inputs === undefined ? undefined : await readArrays(flags.inputs),
@@ -156,7 +155,7 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress, onSample: V
     layers: flags.layers,
     atol: flags.atol,
     rtol: flags.rtol,
-    onSample,
+    ...hooks,
     onProgress: (phase: string, done: number, total: number) => progress.step(phase, done, total),
   };
 }

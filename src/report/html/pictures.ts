@@ -19,7 +19,7 @@ export function filters({ layer, count, shown, channels, source, written }: Filt
   <p>${shown === count ? `The ${count} filters` : `${shown} of ${count} filters`} of <code>${layer}</code>; grey is zero, and each filter's largest weight, on either side of zero, reaches black or white${channels === 3 ? '. Its three input channels are shown as red, green and blue' : ''}.</p>
   <div class="mosaics">
     ${mosaic(source, 'source')}
-    ${written ? mosaic(written, 'as written') : html`<p class="note">The written file has no kernel of its own for this layer.</p>`}
+    ${written ? mosaic(written, 'as written') : html`<p class="note">No kernel of the written file could be lined up with it.</p>`}
   </div>
 </section>`;
 }

@@ -79,7 +79,8 @@ export async function openActual(
   notes: string[],
 ): Promise<Actual> {
   const { engine, availability, passedOver } = await selectEngine(target.format, choice);
-  if (choice.device === 'auto' && engine.device === 'cpu') notes.push(...passedOver.map((reason) => `no GPU was used: ${reason}`));
+  const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
+  notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const session = await engine.open(target);
   const device = availability.adapter?.name ?? engine.device;
   return {

@@ -136,6 +136,7 @@ const LIES: Readonly<Record<string, readonly [(model: Small) => unknown, ModelEr
   'a weight without a name': [(model) => void delete kernel(model).name, 'malformed'],
   'a weight of no layer': [(model) => void Object.assign(kernel(model), { name: 'e/kernel' }), 'malformed'],
   'strings that reach beyond the file': [(model) => void Object.assign(kernel(model), { dtype: 'string' }), 'malformed'],
+  'more strings than anybody has': [(model) => void Object.assign(kernel(model), { dtype: 'string', shape: [2 ** 30] }), 'unsafe'],
   'a group without paths': [(model) => void Object.assign(group(model), { paths: 7 }), 'malformed'],
   'a manifest that is no list': [(model) => void Object.assign(model, { weightsManifest: 'none' }), 'malformed'],
   'a topology nested without end': [

@@ -38,7 +38,9 @@ function assignByName(model: KerasModel, weights: readonly Tensor[], file: strin
     const parts = tensor.name.split('/');
     const layer = layers.get(parts.slice(0, -1).join('/')) ?? layers.get(parts.slice(0, -2).join('/'));
     if (!layer) throw new ModelError('malformed', 'belongs to no layer of the topology. Do they belong together?', { file, tensor: tensor.name });
-    byLayer.set(layer, [...(byLayer.get(layer) ?? []), tensor]);
+    const own = byLayer.get(layer);
+    if (own) own.push(tensor);
+    else byLayer.set(layer, [tensor]);
   }
   const rank = ({ name }: Tensor) => {
     const role = ROLES.indexOf(name.slice(name.lastIndexOf('/') + 1));

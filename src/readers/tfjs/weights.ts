@@ -35,6 +35,8 @@ const CODES = ['uint8', 'uint16', 'float16'] as const;
 type Code = (typeof CODES)[number];
 /** A string tensor's elements have their length before them. */
 const STRING_LENGTH_BYTES = 4;
+/** Strings are found by walking over them; the vocabularies that graphs carry have some ten thousand. */
+const MAX_STRINGS = 2 ** 20;
 /** Far more axes than TensorFlow.js computes with. */
 const MAX_RANK = 32;
 
@@ -127,6 +129,7 @@ function byteLengthOf({ name, shape, dtype, code }: WeightSpec, file: string): n
 /** Bytes of a tensor of strings, each with its length before it. */
 async function stringBytes(source: ByteSource, start: number, { name, shape }: WeightSpec, file: string): Promise<number> {
   const count = elementCount(shape);
+  if (count > MAX_STRINGS) throw new ModelError('unsafe', `it has ${count} strings; up to ${MAX_STRINGS} are walked over`, { file, tensor: name });
   let at = start;
   for (let i = 0; i < count; i++) {
     if (at + STRING_LENGTH_BYTES > source.byteLength) throw new ModelError('malformed', 'its strings reach beyond the end of the file', { file, tensor: name });

@@ -1,4 +1,5 @@
 /** Verification of formats that hold weights and no wiring: there is nothing to run. */
+import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Report } from './report.js';
 import type { ConversionToVerify, VerifyOptions } from './verify.js';
 import { compareStored, compareWeights } from './weights.js';
@@ -8,11 +9,11 @@ import type { WrittenModel } from './written/written.js';
 export async function verifyWeights({ model, map, target }: ConversionToVerify, written: WrittenModel, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
   const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
-  const stored = await compareStored(model, written, onProgress);
-  const weights = stored ?? (map && (await compareWeights(map, written, onProgress)));
+  const isCanonical = map !== null && countRoles(map, written) > countNames(model, written);
+  const weights = isCanonical ? await compareWeights(map, written, onProgress) : await compareStored(model, written, onProgress);
   const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
-  const why = stored ? 'tensors that were moved are compared bit for bit' : 'weights are compared bit for bit with what rounding to the stored dtype gives';
+  const why = 'tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives';
   return {
     schema: 'weighbridge/report@1',
     verdict: !weights || weights.compared === 0 ? 'nothing-compared' : weights.mismatches.length > 0 ? 'mismatch' : 'match',
@@ -33,4 +34,14 @@ export async function verifyWeights({ model, map, target }: ConversionToVerify, 
     notes,
     elapsedMs: performance.now() - startedAt,
   };
+}
+
+/** Weights of the layer map that the file has under their canonical names. */
+function countRoles(map: LayerMap, written: WrittenModel): number {
+  return map.layers.flatMap((layer) => Object.keys(layer.weights).filter((role) => written.weight(layer, role))).length;
+}
+
+/** Tensors of the source that the file has under their own names; a few may be called as in the layer map. */
+function countNames({ tensors }: ModelFile, written: WrittenModel): number {
+  return tensors.filter(({ beside, tensor }) => !beside && written.tensor?.(tensor.name)).length;
 }

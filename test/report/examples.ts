@@ -105,7 +105,7 @@ export const QUANTISED: Report = {
 export const WEIGHTS: Report = {
   ...MATCH,
   witness: { kind: 'weights', independent: false, detail: 'the weights of the source, as our own reader gives them' },
-  tolerance: { atol: 0, rtol: 0, why: 'tensors that were moved are compared bit for bit', smallestPassing: null },
+  tolerance: { atol: 0, rtol: 0, why: 'tensors are compared bit for bit', smallestPassing: null },
   inputs: { samples: 0, seed: null, kind: 'none' },
   outputs: [],
 };

@@ -17,6 +17,7 @@ import type { DType } from '../../src/model/dtype.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
+import { verifyConversion } from '../../src/verify/verify.js';
 import { npz } from '../../src/writers/npz.js';
 import { safetensors } from '../../src/writers/safetensors.js';
 import { DIGITS, temporaryFolder, weighbridge } from '../cli/run-cli.js';
@@ -235,4 +236,25 @@ describe('a folder of safetensors', () => {
     const error = await openModel(files).catch((caught) => caught);
     expect(['malformed', 'unsafe']).toContain(error.kind);
   });
+});
+
+it.each(['safetensors', 'npz'])('weights under canonical names are compared with the layer map, a wrong one is found: %s', async (to) => {
+  const files = await write('digits.h5', to, { names: 'canonical' });
+  const name = `out.${to}`;
+  const source = await nodeFileSet(join(DIGITS, 'digits.h5'));
+  const model = await openModel(source);
+  const map = await model.map();
+  const verify = (bytes: Uint8Array) =>
+    verifyConversion({ source: { files: source }, model, map, target: { files: memoryFileSet({ [name]: bytes }, name), format: to } });
+  const right = await verify(files.get(name)!);
+  expect([right.verdict, right.weights?.equal, right.witness.kind, right.inputs.samples]).toEqual(['match', 18, 'weights', 0]);
+  expect(right.notes.join()).toContain('predictions were not');
+  const wrong = files.get(name)!.slice();
+  // The last quarter holds values of the first dense layer or of one after it, whatever the format puts around them.
+  wrong[Math.floor(wrong.length * 0.8)]! ^= 0x10;
+  const report = await verify(wrong);
+  await source.close();
+  expect(report.verdict).toBe('mismatch');
+  expect(report.weights!.mismatches).toHaveLength(1);
+  expect(report.firstDifference!.layer).toMatch(/fc|predictions/);
 });

@@ -27,10 +27,10 @@ const { values: flags } = parseArgs({
 });
 
 /**
- * Bounds on max|a - b| / max|b| of a layer. On VGG16 the worst layer of any float32 engine had 5e-6; the smallest fault of a conversion
- * that was measured 5e-2. Arithmetic in float16 adds up to 2.7e-2.
+ * Bounds on max|a - b| / max|b| of a layer, and of a softmax, which amplifies an error of the logits. On VGG16 the worst layer of any
+ * float32 engine had 5e-6, the softmax 1.7e-5; a GPU that adds in float16 too had 3.3e-2 and 8.2e-2 (docs/gpu.md).
  */
-const BOUND = { float32: 2e-5, float16: 6e-2 };
+const BOUND = { float32: { layer: 2e-5, softmax: 5e-5 }, float16: { layer: 6e-2, softmax: 0.15 } };
 const RUNS = 3;
 const say = flags.json ? console.error : console.log;
 
@@ -121,11 +121,11 @@ async function measure(engine, model, dtype) {
     for (const [name, value] of await session.run(feeds, names)) {
       const layer = layerOf(name);
       const found = onnx ? value : toLayout(value, 'nhwc', 'nchw');
-      layers.push({ layer: layer.canonicalName ?? layer.name, error: distance(found, expected.get(layer.name)) });
+      layers.push({ layer: layer.canonicalName ?? layer.name, op: layer.op, error: distance(found, expected.get(layer.name)) });
     }
     await session.close();
     const worst = layers.reduce((a, b) => (b.error > a.error ? b : a));
-    const passed = layers.length > 0 && layers.every(({ error }) => error <= BOUND[dtype]);
+    const passed = layers.length > 0 && layers.every(({ op, error }) => error <= (op === 'Softmax' ? BOUND[dtype].softmax : BOUND[dtype].layer));
     return { loadMs: plain.loadMs, firstMs, imageMs: Math.min(...times), final: layers.at(-1).error, worst, compared: layers.length, passed, layers };
   } catch (error) {
     if (error.name !== 'ModelError') throw error;

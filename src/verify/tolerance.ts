@@ -17,7 +17,7 @@ const FLOAT32_ERRORS: Readonly<Record<string, number>> = {
   'tfjs-cpu': 2.2e-5,
   'tfjs-wasm': 2.2e-5,
   'tfjs-webgpu': 1.4e-5,
-  'tfjs-node': 1.5e-6,
+  'tfjs-node': 3.8e-6,
   opencv: 2.8e-6,
   /** float64 itself. */
   reference: 0,
@@ -31,10 +31,10 @@ const ATOL = 1e-6;
 
 /**
  * Layers that are computed in float16. On VGG16's worst layer ONNX Runtime is off by 4.3e-4 on the CPU, where it rounds what a layer
- * makes and adds in float32, and by 2.7e-2 on a GPU, where it adds in float16 as well.
+ * makes and adds in float32, and by 3.3e-2 on a GPU, where it adds in float16 as well; by 8.2e-2 in the softmax, which the margin covers.
  */
 const HALF_ERRORS: Readonly<Record<string, number>> = { 'ort-cpu': 4.3e-4, 'ort-wasm': 4.3e-4 };
-const HALF_UNMEASURED = 2.7e-2;
+const HALF_UNMEASURED = 3.3e-2;
 const HALF_MARGIN = 3;
 
 /** What narrower weights alone do to outputs, and how much is let pass before it counts as a mismatch. */

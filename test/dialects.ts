@@ -1,4 +1,7 @@
-/** Small VGG nets in every dialect of their source, with what was recorded in the original framework. */
+/**
+ * Small nets in every dialect of their source, with what was recorded: each folder test/fixtures/<format>/<case> that holds a model.*,
+ * an input.npy and an output.npy.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,13 +9,18 @@ import { memoryFileSet } from '../src/bytes/file-set.js';
 import type { ReadOptions } from '../src/readers/reader.js';
 
 const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
-export const DIALECT_COUNTS = { caffe: 15, 'keras-dialects': 22, pytorch: 19 };
 
-export const DIALECT_CASES = Object.keys(DIALECT_COUNTS).flatMap((format) =>
-  readdirSync(join(FIXTURES, format), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name !== '__pycache__')
-    .map(({ name }) => ({ title: `${format}/${name}`, format, folder: join(FIXTURES, format, name) })),
+export const DIALECT_CASES = foldersIn(FIXTURES).flatMap((format) =>
+  foldersIn(join(FIXTURES, format))
+    .map((name) => ({ title: `${format}/${name}`, format, folder: join(FIXTURES, format, name) }))
+    .filter(({ folder }) => readdirSync(folder).some((file) => file.startsWith('model.')) && existsSync(join(folder, 'output.npy'))),
 );
+
+function foldersIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+}
 
 /** The model's own files, and what the caller must say about them. */
 export function openDialect(folder: string): { files: ReturnType<typeof memoryFileSet>; options: ReadOptions } {

@@ -1,15 +1,18 @@
-/** Small VGG nets in every dialect of their source: recognised, and predicting through the converted file what was recorded. */
+/** Small nets in every dialect of their source: they predict through the converted file what was recorded. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readNpyFile } from '../corpus.js';
-import { DIALECT_CASES, DIALECT_COUNTS, openDialect } from '../dialects.js';
+import { DIALECT_CASES, openDialect } from '../dialects.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
+
+/** All of whose nets are of the VGG family, whatever they are called in the file. */
+const VGG_FORMATS: ReadonlySet<string> = new Set(['caffe', 'keras-dialects', 'pytorch']);
 
 describe('fixtures of dialects', () => {
   it('are all there', () => {
-    expect(Object.fromEntries(Object.keys(DIALECT_COUNTS).map((name) => [name, DIALECT_CASES.filter(({ format }) => format === name).length]))).toEqual(
-      DIALECT_COUNTS,
-    );
+    const counts: Record<string, number> = {};
+    for (const { format } of DIALECT_CASES) counts[format] = (counts[format] ?? 0) + 1;
+    expect(counts).toEqual({ caffe: 15, 'keras-dialects': 22, pytorch: 19 });
   });
 
   // Of the output's largest value: float32 differs by the order of additions, float16 by rounding each weight.
@@ -18,11 +21,13 @@ describe('fixtures of dialects', () => {
     ['float16', 5e-3],
   ] as const;
   for (const [dtype, limit] of limits) {
-    it.each(DIALECT_CASES)(`$title predicts in ${dtype} what was recorded`, async ({ folder }) => {
+    it.each(DIALECT_CASES)(`$title predicts in ${dtype} what was recorded`, async ({ folder, format }) => {
       const { files, options } = openDialect(folder);
       const { bytes, result } = await convertInMemory(files, { ...options, dtype });
-      expect(result.map!.architecture?.name).toMatch(/VGG/);
-      expect(result.map!.layers.find(({ op }) => op === 'Conv')!.canonicalName).toBe('conv1_1');
+      if (VGG_FORMATS.has(format)) {
+        expect(result.map!.architecture?.name).toMatch(/VGG/);
+        expect(result.map!.layers.find(({ op }) => op === 'Conv')!.canonicalName).toBe('conv1_1');
+      }
       const [actual] = (await runOnnx(bytes, [await readNpyFile(join(folder, 'input.npy'))])).values();
       const expected = await readNpyFile(join(folder, 'output.npy'));
       expect(actual!.shape).toEqual(expected.shape);

@@ -10,7 +10,8 @@ import type { ReportFormat, Subject } from '../report/format.js';
 import type { SampleCollector } from '../report/samples.js';
 import type { Report } from '../verify/report.js';
 import type { VerifyOptions } from '../verify/verify.js';
-import type { Progress } from './progress.js';
+import type { Voice } from './print.js';
+import { type Progress, startProgress } from './progress.js';
 
 export interface ReportFlags {
   readonly report?: readonly string[];
@@ -30,8 +31,8 @@ export interface Verified {
 export interface ReportPlan {
   /** Listens to the verification where a report shows more than its findings. */
   readonly hooks: Pick<VerifyOptions, 'onMap' | 'onSample'>;
-  /** Renders and writes all of them, or none. @returns their paths */
-  write(report: Report, verified: Verified, progress: Progress): Promise<readonly string[]>;
+  /** Renders and writes all of them, or none, and tells where they are. */
+  write(voice: Voice, report: Report, verified: Verified): Promise<void>;
 }
 
 const MAX_LABELS_BYTES = 2 ** 24;
@@ -56,7 +57,7 @@ export function addReportOptions(command: Command): Command {
 export async function planReports({ report: paths = [], labels }: ReportFlags, others: readonly (string | undefined)[]): Promise<ReportPlan> {
   if (paths.length === 0) {
     if (labels !== undefined) throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
-    return { hooks: {}, write: async () => [] };
+    return { hooks: {}, write: async () => {} };
   }
   const { reportFormats } = await import('../report/index.js');
   const files = paths.map((path) => ({ path, format: chooseFormat(path, reportFormats) }));
@@ -84,9 +85,10 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
           onSample: (feeds, expected, actual) => collector?.add(feeds, expected, actual),
         }
       : {},
-    async write(report, { subject, model, map, target }, progress) {
-      const exhibits = wantsExhibits ? await readBack({ model, map: compared ?? map, target }, collector, progress) : null;
+    async write(voice, report, { subject, model, map, target }) {
+      const progress = startProgress(voice);
       try {
+        const exhibits = wantsExhibits ? await readBack({ model, map: compared ?? map, target }, collector, progress) : null;
         for (const { path, format } of files) {
           const sink = await fileSink(path, { force: true });
           sinks.push(sink);
@@ -98,8 +100,10 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
       } catch (error) {
         for (const sink of sinks) await sink.abort();
         throw error;
+      } finally {
+        progress.stop();
       }
-      return paths;
+      for (const path of paths) voice.tell(`report   ${path}`);
     },
   };
 }

@@ -197,7 +197,7 @@ function asUsage<T>(path: string, operation: () => T): T {
 }
 
 function checkFolder(folder: string, outputPath: string): void {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+  if (kindOf(folder) !== 'folder') {
     throw new ModelError('usage', `the folder ${folder} does not exist. Create it first, or choose another output.`, { file: outputPath });
   }
   try {
@@ -209,7 +209,7 @@ function checkFolder(folder: string, outputPath: string): void {
 
 /** What is at `path`; a link counts as what it points to, and as a file when it points nowhere. */
 function kindOf(path: string): 'nothing' | 'file' | 'folder' | 'other' {
-  const stats = statSync(path, { throwIfNoEntry: false }) ?? lstatSync(path, { throwIfNoEntry: false });
+  const stats = asUsage(path, () => statSync(path, { throwIfNoEntry: false }) ?? lstatSync(path, { throwIfNoEntry: false }));
   if (!stats) return 'nothing';
   if (stats.isDirectory()) return 'folder';
   return stats.isFile() || stats.isSymbolicLink() ? 'file' : 'other';

@@ -1,8 +1,12 @@
 /** `--report` of the built command: written as asked, or an error before any work. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { makeVoice } from '../../src/cli/print.js';
+import { planReports } from '../../src/cli/report-files.js';
+import type { ModelFile } from '../../src/model/layer-map.js';
+import { MATCH } from '../report/examples.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 const validate = new Ajv2020({ strict: false, allErrors: true }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/report.schema.json'), 'utf8')));
@@ -77,6 +81,7 @@ describe('verify --report', () => {
 
   it.each([
     ['an unknown extension', () => ['--report', join(folder, 'r.pdf')]],
+    ['a name that is too long', () => ['--report', join(folder, `${'x'.repeat(300)}.md`)]],
     ['a folder that is not there', () => ['--report', join(folder, 'no/r.html')]],
     ['one file twice', () => ['--report', join(folder, 'r.md'), '--report', join(folder, './r.md')]],
     ['labels that are not there', () => ['--report', join(folder, 'r.html'), '--labels', join(folder, 'no.txt')]],
@@ -86,6 +91,7 @@ describe('verify --report', () => {
     const { status, stderr } = weighbridge(['verify', join(folder, 'missing.h5'), output, ...args()]);
     expect(status).toBe(2);
     expect(stderr).not.toContain('missing.h5');
+    expect(stderr).toMatch(/^error/);
     expect(existsSync(join(folder, 'r.md'))).toBe(false);
   });
 
@@ -103,6 +109,23 @@ describe('verify --report', () => {
     }
     expect(readFileSync(join(inside, 'model.json')).equals(readFileSync(output))).toBe(true);
   });
+});
+
+it('shrink writes reports too', () => {
+  const folder = temporaryFolder();
+  const report = join(folder, 'r.md');
+  const { status } = weighbridge(['shrink', SOURCE, '-o', join(folder, 'd.onnx'), '--golden', join(DIGITS, 'keras.npz'), '--report', report]);
+  expect(status).toBe(0);
+  expect(readFileSync(report, 'utf8')).toMatch(/^\| correctness \| .* passed \|$/m);
+});
+
+it('a report whose folder vanished meanwhile is an error of the usual kind', async () => {
+  const folder = join(temporaryFolder(), 'gone');
+  mkdirSync(folder);
+  const plan = await planReports({ report: [join(folder, 'r.json')] }, []);
+  rmdirSync(folder);
+  const verified = { subject: { expected: 'a', actual: 'b', architecture: null }, model: {} as ModelFile, map: null, target: { path: 'b', format: 'onnx' } };
+  await expect(plan.write(makeVoice({ quiet: true }), MATCH, verified)).rejects.toMatchObject({ kind: 'usage' });
 });
 
 it('a report is refused where nothing is verified', () => {

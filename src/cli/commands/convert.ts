@@ -141,6 +141,11 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       voice.tell(errColour.dim(`${flags.output} was removed, because it could not be verified; --no-verify keeps such files`));
       throw error;
     }
+    // The model is written and judged by now; a report that cannot be written is an error, but takes neither back.
+    if (report) {
+      const subject = { expected: path, actual: flags.output, architecture: map?.architecture?.name ?? null };
+      await reports.write(voice, report, { subject, model, map, target: { path: flags.output, format: writer.name } });
+    }
     progress.stop();
     return {
       schema: 'weighbridge/convert@1',
@@ -178,13 +183,9 @@ async function verifyAfter(
     voice.warn(`${result.writer.title} files cannot be verified yet, so this one was not`);
     return null;
   }
-  const { model, map, writer } = result;
   const report = await verifyWritten(path, flags, result, progress, reports);
-  const subject = { expected: path, actual: flags.output, architecture: map?.architecture?.name ?? null };
-  const written = await reports.write(report, { subject, model, map, target: { path: flags.output, format: writer.name } }, progress);
   progress.stop();
   if (!voice.asJson) printReport(say, report);
-  for (const file of written) voice.tell(`report   ${file}`);
   return report;
 }
 

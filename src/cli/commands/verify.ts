@@ -77,13 +77,12 @@ export function registerVerify(program: Command): Command {
         known && (map || !known.runs)
           ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
           : await (await import('../../verify/runs.js')).verifyRuns({ expected: { ...source, format: model.format }, target: written }, asked);
-      const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
-      const pages = await reports.write(report, { subject, model, map, target: { path: actual, format } }, progress);
       progress.stop();
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report);
-      for (const path of pages) voice.tell(`report   ${path}`);
       if (report.verdict !== 'match') process.exitCode = 1;
+      const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
+      await reports.write(voice, report, { subject, model, map, target: { path: actual, format } });
       await target.close();
     } finally {
       progress.stop();

@@ -16,6 +16,8 @@ import { openZip } from './zip.js';
 const MAGIC = '\x93NUMPY';
 /** NumPy itself refuses headers above 10,000 bytes. */
 const MAX_HEADER_BYTES = 65_536;
+/** Deflated arrays are kept in memory all at once; `numpy.savez` stores them, and then nothing is kept. */
+const MAX_DEFLATED_BYTES = 2 ** 31;
 
 const TYPES: Readonly<Record<string, DType>> = {
   f8: 'float64',
@@ -79,9 +81,20 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
  * @returns arrays by name, without '.npy'
  * @throws ModelError
  */
-export async function readNpz(source: ByteSource): Promise<Map<string, Tensor>> {
+export async function readNpz(source: ByteSource, maxDeflatedBytes = MAX_DEFLATED_BYTES): Promise<Map<string, Tensor>> {
   const arrays = new Map<string, Tensor>();
-  for (const entry of (await openZip(source)).entries) {
+  const { entries } = await openZip(source);
+  const deflated = entries.filter(({ method }) => method === 'deflated').reduce((sum, { byteLength }) => sum + byteLength, 0);
+  if (deflated > maxDeflatedBytes) {
+    throw new ModelError(
+      'unsafe',
+      `its deflated arrays claim ${deflated} bytes; at most ${maxDeflatedBytes} are unpacked. Save it with numpy.savez, which stores them.`,
+      {
+        file: source.name,
+      },
+    );
+  }
+  for (const entry of entries) {
     if (!entry.name.endsWith('.npy')) throw new ModelError('malformed', `the archive holds "${entry.name}", which is no .npy array`, { file: source.name });
     const name = entry.name.slice(0, -'.npy'.length);
     const tensor = await readNpy(await entry.source(), name);

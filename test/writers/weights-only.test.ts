@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseSafetensorsMetadata } from '@huggingface/hub';
-import { unzipSync } from 'fflate';
+import { unzipSync, zipSync } from 'fflate';
 import { fromArrayBuffer } from 'numpy-parser';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memorySource } from '../../src/bytes/byte-source.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { readNpz as readOwnNpz } from '../../src/containers/npy.js';
 import { crc32, openZip } from '../../src/containers/zip.js';
 import { crc32Of, writeZip } from '../../src/containers/zip-writer.js';
 import { type ConvertOptions, canonicalWeights, convert } from '../../src/convert.js';
@@ -168,6 +169,14 @@ it('has no bfloat16 in npz, says so for every tensor, and takes it when it is wi
   const sink = memorySink();
   await convert(set(), sink, 'out.npz', { dtype: 'float32' });
   expect(readNpz(sink.files.get('out.npz')!).size).toBe(18);
+});
+
+it('reads deflated npz members up to a limit on all of them', async () => {
+  const stored = (await write('digits.pth', 'npz')).get('out.npz')!;
+  const deflated = memorySource(zipSync(unzipSync(stored)));
+  expect((await readOwnNpz(deflated)).size).toBe(18);
+  await expect(readOwnNpz(deflated, 100_000)).rejects.toMatchObject({ kind: 'unsafe' });
+  expect((await readOwnNpz(memorySource(stored), 100_000)).size).toBe(18);
 });
 
 describe('a zip archive', () => {

@@ -1,9 +1,10 @@
 /** Runs the built command as a process, as users do. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const DIGITS = join(ROOT, 'demo/digits');
@@ -25,6 +26,15 @@ export function weighbridge(args: readonly string[], cwd?: string, env: Readonly
   return { status, stdout: stdout.toString(), stderr: stderr.toString(), bytes: stdout };
 }
 
+const folders: string[] = [];
+
+/** A new empty folder, removed after the file's tests. */
 export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'weighbridge-'));
+  const folder = mkdtempSync(join(tmpdir(), 'weighbridge-'));
+  folders.push(folder);
+  return folder;
 }
+
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});

@@ -1,6 +1,5 @@
 /** One suite for all engines that run on the CPU: outputs and inner values of the digits net against the reference evaluator. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
@@ -9,10 +8,10 @@ import { nodeFileSet } from '../../src/node/index.js';
 import type { Adapter, Engine, EngineHost, EngineModel } from '../../src/verify/engine.js';
 import { engines, placed, selectEngine, witnessEngines } from '../../src/verify/engines/index.js';
 import { generateSample } from '../../src/verify/inputs.js';
-import { DIGITS } from '../cli/run-cli.js';
+import { DIGITS, temporaryFolder } from '../cli/run-cli.js';
 import { compareLayers, demoNet, distance, kerasLayerOf } from './engine-layers.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'weighbridge-engines-'));
+const folder = temporaryFolder();
 
 function engineNamed(name: string) {
   return engines.find((engine) => engine.name === name)!;

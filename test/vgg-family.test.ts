@@ -8,7 +8,7 @@ import { makeVoice } from '../src/cli/print.js';
 import { fileSink } from '../src/node/index.js';
 import { writers } from '../src/writers/index.js';
 import { temporaryFolder } from './cli/run-cli.js';
-import { VGG_NETS, type VggNet, vggStateDict } from './vgg-nets.js';
+import { VGG_NETS, type VggNet, vggInputShape, vggStateDict } from './vgg-nets.js';
 
 const folder = temporaryFolder();
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -42,6 +42,13 @@ describe.each(VGG_NETS.map((net) => [net.title, net] as const))('configuration %
 });
 
 function convert(net: VggNet, source: string, output: string, to: string, dtype: string) {
-  const inputShape = net.top === 'none' || net.top === 'convolutions' ? ['N', 3, 64, 64] : undefined;
-  return runConvert(makeVoice({ json: true, quiet: true }), source, { output, to, dtype, arch: net.arch, inputShape, verify: true, samples: 2 });
+  return runConvert(makeVoice({ json: true, quiet: true }), source, {
+    output,
+    to,
+    dtype,
+    arch: net.arch,
+    inputShape: vggInputShape(net),
+    verify: true,
+    samples: 2,
+  });
 }

@@ -62,6 +62,11 @@ const POOLED_SIDE = 2;
 const HIDDEN = 20;
 const CLASSES = 7;
 
+/** What the weights do not say: they fit pictures of any size where no matrix follows them. */
+export function vggInputShape({ top }: VggNet): readonly (number | string)[] | undefined {
+  return top === 'none' || top === 'convolutions' ? ['N', 3, 64, 64] : undefined;
+}
+
 /** Weights whose biases and statistics are not trivial. */
 export function vggStateDict({ blocks, norm = false, top = 'dense' }: VggNet, seed = 3): StateEntry[] {
   const entries: StateEntry[] = [];

@@ -2,11 +2,18 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { writeStateDict } from '../../src/cli/demo/write-pth.js';
 import { convert } from '../../src/convert.js';
 import { nodeFileSet } from '../../src/node/index.js';
+import { openModel } from '../../src/readers/open.js';
+import type { NdArray } from '../../src/verify/engine.js';
+import { generateSample } from '../../src/verify/inputs.js';
+import { referenceSession } from '../../src/verify/reference/session.js';
 import { CHROMIUM, openPage, type Page } from '../chromium.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { readGolden } from '../golden.js';
+import { VGG_NETS, type VggNet, vggInputShape, vggStateDict } from '../vgg-nets.js';
 import { serve, type WebServer } from '../web-server.js';
 
 /** Set where CI has installed a browser: there nothing is skipped. */
@@ -35,7 +42,8 @@ ${SCRIPTS.map((path) => `<script src="/node_modules/@tensorflow/${path}.min.js">
     const sizes = [shape[0], ...input.shape.slice(1)];
     const nhwc = tf.tensor(values, shape);
     const fed = sizes.join() === shape.join() ? nhwc : tf.transpose(nhwc, [0, 2, 3, 1]);
-    const output = model.predict(fed);
+    const predicted = model.predict(fed);
+    const output = predicted.rank === 4 ? tf.transpose(predicted, [0, 3, 1, 2]) : predicted;
     const result = { shape: output.shape, values: [...await output.data()], backend: tf.getBackend() };
     model.dispose();
     return result;
@@ -76,6 +84,13 @@ describe.skipIf(isSkipped)(`in a browser${why}`, () => {
         }
       }
     }
+    for (const [i, net] of VGG_NETS.entries()) {
+      for (const form of formsOf(net)) {
+        const sink = memorySink();
+        await convert(await vggFiles(net), sink, `vgg${i}-${form}`, { to: form, arch: net.arch, inputShape: vggInputShape(net) });
+        for (const [name, bytes] of sink.files) files.set(`model/${name}`, bytes);
+      }
+    }
     server = await serve(files);
     page = await openPage();
     await page.goto(`${server.origin}/page.html`);
@@ -108,8 +123,39 @@ describe.skipIf(isSkipped)(`in a browser${why}`, () => {
     expect(await difference(`convertAndPredict('${form}', 'digits.h5')`, 'keras.npz')).toBeLessThan(1e-4);
   });
 
+  const NETS = VGG_NETS.flatMap((net, i) => formsOf(net).map((form) => ({ title: net.title, form, i, net })));
+
+  it.each(NETS)('VGG configuration $title as $form predicts what the reference evaluator does', async ({ net, form, i }) => {
+    const map = await (await openModel(await vggFiles(net), { arch: net.arch, inputShape: vggInputShape(net) })).map();
+    const feeds = generateSample(map.inputs, 0, 5);
+    const session = await referenceSession(map);
+    const [expected] = (await session.run(feeds)).values() as Iterable<NdArray>;
+    const [input] = feeds.values();
+    const found = await page.evaluate<Prediction>(
+      `predict('${form}', '/model/vgg${i}-${form}/model.json', ${JSON.stringify(input!.shape)}, ${JSON.stringify([...input!.data].map(Number))})`,
+    );
+    expect(found.shape).toEqual(expected!.shape);
+    const scale = Math.max(...Array.from(expected!.data as Float64Array, Math.abs));
+    expect(scale).toBeGreaterThan(0);
+    expect(Math.max(...found.values.map((value, at) => Math.abs(value - Number(expected!.data[at])))) / scale).toBeLessThan(2e-5);
+  });
+
   it('nothing in the page fails, and nothing is fetched from elsewhere', () => {
     expect(page.console.filter((line) => /^(error|exception)/.test(line))).toEqual([]);
     expect(page.requests.filter((url) => !url.startsWith(server.origin) && !url.startsWith('data:'))).toEqual([]);
   });
 });
+
+/** TensorFlow.js has no layer for local response normalisation. */
+function formsOf({ arch }: VggNet): readonly (typeof FORMS)[number][] {
+  return arch?.endsWith('-lrn') ? ['tfjs-graph'] : FORMS;
+}
+
+async function vggFiles(net: VggNet) {
+  const sink = memorySink();
+  const file = await sink.create('net.pth');
+  await writeStateDict(vggStateDict(net), file);
+  await file.close();
+  await sink.commit();
+  return memoryFileSet({ 'net.pth': sink.files.get('net.pth')! }, 'net.pth');
+}

@@ -1,6 +1,8 @@
 /** Small nets of every VGG configuration, as torchvision's state dicts. */
+import { memorySink } from '../src/bytes/byte-sink.js';
+import { type FileSet, memoryFileSet } from '../src/bytes/file-set.js';
 import { type SeededTensor, seededTensor } from '../src/cli/demo/vgg16.js';
-import type { StateEntry } from '../src/cli/demo/write-pth.js';
+import { type StateEntry, writeStateDict } from '../src/cli/demo/write-pth.js';
 
 export interface VggNet {
   readonly title: string;
@@ -110,4 +112,14 @@ function positive(tensor: SeededTensor): SeededTensor {
       for (let i = 0; i < target.length; i++) target[i]! += 1;
     },
   };
+}
+
+/** The net as a PyTorch file in memory. */
+export async function vggFiles(net: VggNet): Promise<FileSet> {
+  const sink = memorySink();
+  const file = await sink.create('net.pth');
+  await writeStateDict(vggStateDict(net), file);
+  await file.close();
+  await sink.commit();
+  return memoryFileSet({ 'net.pth': sink.files.get('net.pth')! }, 'net.pth');
 }

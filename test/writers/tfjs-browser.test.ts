@@ -2,8 +2,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
-import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { writeStateDict } from '../../src/cli/demo/write-pth.js';
 import { convert } from '../../src/convert.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
@@ -13,7 +11,7 @@ import { referenceSession } from '../../src/verify/reference/session.js';
 import { CHROMIUM, openPage, type Page } from '../chromium.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { readGolden } from '../golden.js';
-import { VGG_NETS, type VggNet, vggInputShape, vggStateDict } from '../vgg-nets.js';
+import { VGG_NETS, type VggNet, vggFiles, vggInputShape } from '../vgg-nets.js';
 import { serve, type WebServer } from '../web-server.js';
 
 /** Set where CI has installed a browser: there nothing is skipped. */
@@ -149,13 +147,4 @@ describe.skipIf(isSkipped)(`in a browser${why}`, () => {
 /** TensorFlow.js has no layer for local response normalisation. */
 function formsOf({ arch }: VggNet): readonly (typeof FORMS)[number][] {
   return arch?.endsWith('-lrn') ? ['tfjs-graph'] : FORMS;
-}
-
-async function vggFiles(net: VggNet) {
-  const sink = memorySink();
-  const file = await sink.create('net.pth');
-  await writeStateDict(vggStateDict(net), file);
-  await file.close();
-  await sink.commit();
-  return memoryFileSet({ 'net.pth': sink.files.get('net.pth')! }, 'net.pth');
 }

@@ -22,6 +22,7 @@ import { verifyConversion } from '../../src/verify/verify.js';
 import { npz } from '../../src/writers/npz.js';
 import { safetensors } from '../../src/writers/safetensors.js';
 import { DIGITS, temporaryFolder, weighbridge } from '../cli/run-cli.js';
+import { VGG_NETS, vggFiles, vggStateDict } from '../vgg-nets.js';
 
 const MODELS = ['digits.h5', 'digits.pth', 'digits.caffemodel'];
 
@@ -266,4 +267,17 @@ it.each(['safetensors', 'npz'])('weights under canonical names are compared with
   expect(report.verdict).toBe('mismatch');
   expect(report.weights!.mismatches).toHaveLength(1);
   expect(report.firstDifference!.layer).toMatch(/fc|predictions/);
+});
+
+it.each(VGG_NETS)('VGG configuration $title as safetensors holds, for a parser of other origin, the values that were seeded', async (net) => {
+  const sink = memorySink();
+  await convert(await vggFiles(net), sink, 'net.safetensors');
+  const found = await readSafetensors(sink.files, 'net.safetensors');
+  const seeded = vggStateDict(net);
+  expect([...found.keys()].sort()).toEqual(seeded.map(({ key }) => key).sort());
+  for (const { key, tensor } of seeded) {
+    const values = new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
+    tensor.fill(values, 0);
+    expect(found.get(key)).toEqual({ dtype: 'float32', shape: tensor.shape, bytes: Buffer.from(values.buffer) });
+  }
 });

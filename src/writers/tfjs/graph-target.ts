@@ -21,7 +21,7 @@ import {
   product,
   type Target,
 } from './target.js';
-import { validName } from './valid-name.js';
+import { nameNodes } from './valid-name.js';
 
 type Attribute = Readonly<Record<string, unknown>>;
 
@@ -63,7 +63,7 @@ export class GraphTarget implements Target {
   readonly #outputs: GraphPort[] = [];
   /** Constants that are there already; layers that share a weight share it. */
   readonly #constants = new Map<Tensor, GraphNode>();
-  #unnamed: GraphNode[] = [];
+  readonly #unnamed: GraphNode[] = [];
 
   /** The GraphDef. */
   topology(): unknown {
@@ -92,11 +92,7 @@ export class GraphTarget implements Target {
   }
 
   nameNodes(name: string, result: FileValue): void {
-    const named = this.#unnamed;
-    this.#unnamed = [];
-    const valid = validName(name);
-    for (const node of named) if (node === result.node) node.name = this.#names.take(valid);
-    for (const node of named) if (node !== result.node) node.name = this.#names.take(`${valid}/${node.suffix}`);
+    nameNodes(this.#unnamed.splice(0), name, result, this.#names);
   }
 
   input(port: Port, shape: readonly Dim[]): FileValue {

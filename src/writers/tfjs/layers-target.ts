@@ -21,7 +21,7 @@ import {
   product,
   type Target,
 } from './target.js';
-import { validName } from './valid-name.js';
+import { nameNodes } from './valid-name.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -68,7 +68,7 @@ export class LayersTarget implements Target {
   /** Layers with weights, by class, configuration and weights, so that a shared layer stays one. */
   readonly #shared = new Map<string, KerasNode>();
   readonly #tensorNumbers = new Map<Tensor, number>();
-  #unnamed: KerasNode[] = [];
+  readonly #unnamed: KerasNode[] = [];
 
   /** The configuration as Keras 2 writes it. */
   config(name: string): Json {
@@ -87,11 +87,7 @@ export class LayersTarget implements Target {
   }
 
   nameNodes(name: string, result: FileValue): void {
-    const named = this.#unnamed;
-    this.#unnamed = [];
-    const valid = validName(name);
-    for (const node of named) if (node === result.node) node.name = this.#names.take(valid);
-    for (const node of named) if (node !== result.node) node.name = this.#names.take(`${valid}/${node.suffix}`);
+    nameNodes(this.#unnamed.splice(0), name, result, this.#names);
   }
 
   input(port: Port, shape: readonly Dim[]): FileValue {

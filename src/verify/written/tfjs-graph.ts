@@ -6,7 +6,7 @@ import { type GraphNode, graphNodes } from '../../readers/tfjs/model.js';
 import { readModelJson } from '../../readers/tfjs/model-json.js';
 import { readManifest } from '../../readers/tfjs/weights.js';
 import { readNotes } from './tfjs-notes.js';
-import { type FoundWeight, orientWeight } from './tfjs-orient.js';
+import { type FoundWeight, notedModel } from './tfjs-orient.js';
 import type { WrittenModel } from './written.js';
 
 /** Which input of which operator holds a role's weight. */
@@ -38,16 +38,7 @@ export async function openWrittenTfjsGraph(files: FileSet): Promise<WrittenModel
       return weight ? [{ weight, depthwise: candidate.op === 'DepthwiseConv2dNative' }] : [];
     });
   };
-  return {
-    format: 'tfjs-graph',
-    channelsLast: true,
-    layoutOf: (port) => notes.layoutOf(port),
-    weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),
-    valueOf(layer) {
-      const { node, shown } = notes.layer(layer.name);
-      return shown ? node : undefined;
-    },
-  };
+  return notedModel('tfjs-graph', notes, find);
 }
 
 /** What a layer needs besides its last node is named after it and its operator: 'conv/Conv2D', 'conv/Conv2D_1'. */

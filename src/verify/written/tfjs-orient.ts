@@ -4,8 +4,8 @@ import { DTYPE_BYTES } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { computedTensor, elementCount, permute, reshape, sliceAxis, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { ManifestWeight } from '../../readers/tfjs/weights.js';
-import type { FeatureOrder, LayerFacts } from './tfjs-notes.js';
-import type { WrittenWeight } from './written.js';
+import type { FeatureOrder, LayerFacts, TfjsNotes } from './tfjs-notes.js';
+import type { WrittenModel, WrittenWeight } from './written.js';
 
 /** A weight of the file, or one of the parts of a grouped one. */
 export interface FoundWeight {
@@ -16,8 +16,22 @@ export interface FoundWeight {
   readonly negated?: boolean;
 }
 
+/** A file as its notes describe it. @param find the parts of a layer's weight, in order */
+export function notedModel(format: string, notes: TfjsNotes, find: (layer: Layer, role: string) => FoundWeight[]): WrittenModel {
+  return {
+    format,
+    channelsLast: true,
+    layoutOf: (port) => notes.layoutOf(port),
+    weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),
+    valueOf(layer) {
+      const { node, shown } = notes.layer(layer.name);
+      return shown ? node : undefined;
+    },
+  };
+}
+
 /** @param parts in order; several where groups have kernels of their own */
-export function orientWeight(layer: Layer, role: string, parts: readonly FoundWeight[], facts: LayerFacts): WrittenWeight | undefined {
+function orientWeight(layer: Layer, role: string, parts: readonly FoundWeight[], facts: LayerFacts): WrittenWeight | undefined {
   const [first] = parts;
   if (!first) return undefined;
   const wanted = layer.weights[role]!.shape;

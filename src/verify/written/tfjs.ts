@@ -5,7 +5,7 @@ import type { Layer } from '../../model/layer-map.js';
 import { readModelJson } from '../../readers/tfjs/model-json.js';
 import { readManifest } from '../../readers/tfjs/weights.js';
 import { readNotes } from './tfjs-notes.js';
-import { type FoundWeight, orientWeight } from './tfjs-orient.js';
+import { type FoundWeight, notedModel } from './tfjs-orient.js';
 import type { WrittenModel } from './written.js';
 
 /** Keras's names of a layer's weights, by the map's. */
@@ -40,16 +40,7 @@ export async function openWrittenTfjs(files: FileSet): Promise<WrittenModel> {
     const plain = own.filter(({ owner }) => owner === node);
     return plain.length > 0 ? plain : own.filter(({ owner }) => isPart(owner, node));
   };
-  return {
-    format: 'tfjs',
-    channelsLast: true,
-    layoutOf: (port) => notes.layoutOf(port),
-    weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),
-    valueOf(layer) {
-      const { node, shown } = notes.layer(layer.name);
-      return shown ? node : undefined;
-    },
-  };
+  return notedModel('tfjs', notes, find);
 }
 
 /** What a layer needs besides its last one is named after it: 'conv/conv', 'conv/conv_1' are the parts of a grouped convolution. */

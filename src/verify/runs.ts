@@ -16,6 +16,7 @@ import { layoutByShape } from './layout.js';
 import { findNarrowing } from './narrowing.js';
 import { compareOutputs } from './outputs.js';
 import type { Report } from './report.js';
+import { predictionReport, runSamples } from './samples.js';
 import { type Arrays, adaptPorts, openActual, portRunner } from './side.js';
 import { tolerances } from './tolerance.js';
 import { firstDifference, type VerifyOptions, verdictOf, type WrittenTarget } from './verify.js';
@@ -52,27 +53,16 @@ export async function verifyRuns({ expected, target }: RunsToVerify, options: Ve
     written && map.layers.length > 0 ? await compareWeights(map, written, (done, total) => options.onProgress?.('comparing weights', done, total)) : null;
   if (!weights) notes.push('weights were not compared one by one: the files do not name them alike');
   if (narrowing) notes.push('whether the file computes what its narrower weights say was not checked: that takes a source whose wiring is read');
-  const { outputs, tolerance } = ran;
-  return {
-    schema: 'weighbridge/report@1',
-    verdict: verdictOf(outputs, weights, true, layers?.firstDifference == null),
-    witness: ran.witness,
-    engines: ran.engines,
-    device: ran.device,
-    tolerance,
-    inputs: ran.inputs,
-    outputs,
+  return predictionReport(ran, {
+    verdict: verdictOf(ran.outputs, weights, true, layers?.firstDifference == null),
     layers: layers?.layers ?? null,
     weights,
-    quantisation: narrowing && {
-      methods: narrowing.methods,
-      correctness: null,
-      loss: { expected: ran.engines.expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) },
-    },
+    narrowing,
+    correctness: null,
     firstDifference: firstDifference(map, weights, layers?.firstDifference ?? null, ran.problem),
     notes,
-    elapsedMs: performance.now() - startedAt,
-  };
+    startedAt,
+  });
 }
 
 type Ran = Awaited<ReturnType<typeof runBoth>>;
@@ -97,14 +87,10 @@ async function runBoth(
       const inputs = options.golden ? await recordedInputs(options.golden, map) : options.inputs ? await givenInputs(options.inputs, map) : null;
       const samples = inputs?.count ?? options.samples ?? SAMPLES;
       const feeds: Arrays[] = [];
-      for (let sample = 0; sample < samples; sample++) {
-        options.onProgress?.('running', sample, samples);
-        const fed = inputs?.sample(sample) ?? generateSample(map.inputs, sample, seed!, map.layers);
-        if (sample === 0) feeds.push(fed);
-        const [wanted, found] = [await witness.run(fed, sample), await actual.run(fed)];
-        comparison.add(wanted, found);
-        options.onSample?.(fed, wanted, found, sample);
-      }
+      const sampleOf = (sample: number) => inputs?.sample(sample) ?? generateSample(map.inputs, sample, seed!, map.layers);
+      await runSamples({ expected: witness, actual, samples, sampleOf, comparison }, options, (run) => {
+        if (feeds.length === 0) feeds.push(run.feeds);
+      });
       return {
         ...comparison.report(),
         witness: witness.witness,

@@ -10,6 +10,7 @@ import { verifyLayers } from './layer-witness.js';
 import { checkCorrectness, findNarrowing, type RunSample, widenedMap } from './narrowing.js';
 import { compareOutputs } from './outputs.js';
 import type { FirstDifference, LayerReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
+import { predictionReport, runSamples } from './samples.js';
 import { type Arrays, openActual } from './side.js';
 import { tolerances } from './tolerance.js';
 import { compareWeights } from './weights.js';
@@ -75,7 +76,7 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
   const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
   options.onMap?.(map);
   const ran = await runBoth(conversion, written, options);
-  const { narrowing, notes, outputs, tolerance, kept } = ran;
+  const { narrowing, notes, outputs, kept } = ran;
   const widened = narrowing && widenedMap(map, written);
   const correctness = widened && (await checkCorrectness(widened, kept.slice(0, fewSamples(map)), ran.tolerances, notes, progress('reference')));
   const feeds = kept.slice(0, fewSamples(map)).map((sample) => sample.feeds);
@@ -84,22 +85,12 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
   const weights = await compareWeights(map, written, progress('comparing weights'));
   if (!weights) notes.push('the weights of the file could not be lined up with layers by name, so its predictions alone were compared');
   const verdict = verdictOf(outputs, weights, correctness?.report.passed ?? true, layers?.firstDifference == null);
-  return {
-    schema: 'weighbridge/report@1',
+  return predictionReport(ran, {
     verdict,
-    witness: ran.witness,
-    engines: ran.engines,
-    device: ran.device,
-    tolerance,
-    inputs: ran.inputs,
-    outputs,
     layers: layers?.layers ?? null,
     weights,
-    quantisation: narrowing && {
-      methods: narrowing.methods,
-      correctness: correctness?.report ?? null,
-      loss: { expected: ran.engines.expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) },
-    },
+    narrowing,
+    correctness: correctness?.report ?? null,
     firstDifference: firstDifference(
       map,
       weights,
@@ -107,8 +98,8 @@ async function verifyPredictions(conversion: ConversionToVerify & { map: LayerMa
       correctness?.problem ?? ran.problem,
     ),
     notes,
-    elapsedMs: performance.now() - startedAt,
-  };
+    startedAt,
+  });
 }
 
 /** Runs witness and written file on the same inputs, and compares outputs. */
@@ -132,15 +123,10 @@ async function runBoth(conversion: ConversionToVerify & { map: LayerMap }, writt
       });
       const comparison = compareOutputs(map, allowed.outputs);
       const kept: RunSample[] = [];
-      for (let sample = 0; sample < samples; sample++) {
-        options.onProgress?.('running', sample, samples);
-        const feeds = inputs ? inputs.sample(sample) : generateSample(map.inputs, sample, seed!, map.layers);
-        const wanted = await expected.run(feeds, sample);
-        const found = await actual.run(feeds);
-        comparison.add(wanted, found);
-        if (kept.length < fewSamples(map)) kept.push({ feeds, found });
-        options.onSample?.(feeds, wanted, found, sample);
-      }
+      const sampleOf = (sample: number) => inputs?.sample(sample) ?? generateSample(map.inputs, sample, seed!, map.layers);
+      await runSamples({ expected, actual, samples, sampleOf, comparison }, options, (run) => {
+        if (kept.length < fewSamples(map)) kept.push(run);
+      });
       for (const name of comparison.constantOutputs()) {
         notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       }

@@ -1,8 +1,8 @@
 /** Reads npz: NumPy arrays by name, without wiring. A bare .npy array is read as well, under its file's name. */
 import { looksLikeNpy } from '../containers/npy.js';
 import { looksLikeZip, openZip } from '../containers/zip.js';
-import { ModelError } from '../errors.js';
 import type { Reader } from './reader.js';
+import { wireWeights } from './wire.js';
 
 export const npz: Reader = {
   name: 'npz',
@@ -17,7 +17,7 @@ export const npz: Reader = {
     return entries.length > 0 && entries.every(({ name }) => name.endsWith('.npy'));
   },
 
-  async read(files) {
+  async read(files, options) {
     const name = files.main!;
     const source = await files.open(name);
     const { readNpy, readNpz } = await import('../containers/npy.js');
@@ -30,13 +30,7 @@ export const npz: Reader = {
       details: { arrays: String(arrays.length) },
       warnings: [],
       files: [name],
-      map: async () => {
-        throw new ModelError(
-          'unsupported',
-          'an npz file holds arrays without wiring, so there is no net to build. It can be inspected, and written as weights (safetensors, npz).',
-          { file: files.label },
-        );
-      },
+      map: () => wireWeights(arrays, { file: files.label, format: 'npz', producer: null, options }),
     };
   },
 };

@@ -6,6 +6,7 @@ import { ModelError } from '../errors.js';
 import type { Notice, StoredWeight } from '../model/layer-map.js';
 import { storedTensor } from '../model/tensor.js';
 import type { Reader } from './reader.js';
+import { wireWeights } from './wire.js';
 
 const EXTENSION = '.safetensors';
 export const INDEX_SUFFIX = '.safetensors.index.json';
@@ -25,7 +26,7 @@ export const safetensors: Reader = {
     return looksLikeSafetensors(head, source!.byteLength);
   },
 
-  async read(files) {
+  async read(files, options) {
     const index = files.main === null ? await findIndex(files) : files.main.endsWith(INDEX_SUFFIX) ? files.main : null;
     const places = index === null ? null : await readIndex(files, index);
     const shards = places ? [...new Set(places.values())].sort() : files.main === null ? await findShards(files) : [files.main];
@@ -42,22 +43,19 @@ export const safetensors: Reader = {
     }
     checkUnique(tensors, files.label);
     const notices = places ? checkIndex(places, tensors, index!) : partNotices(shards);
+    const producer = metadata['weighbridge.version'] === undefined ? (metadata.format ?? null) : `weighbridge ${metadata['weighbridge.version']}`;
     return {
       format: 'safetensors',
-      producer: metadata['weighbridge.version'] === undefined ? (metadata.format ?? null) : `weighbridge ${metadata['weighbridge.version']}`,
+      producer,
       tensors,
       details: { ...(shards.length === 1 && index === null ? {} : { shards: String(shards.length) }), ...metadata },
       warnings: notices,
       files: index === null ? shards : [index, ...shards],
-      map: async () => {
-        throw new ModelError(
-          'unsupported',
-          'a safetensors file holds weights without wiring, so there is no net to build. It can be inspected, and written as weights (safetensors, npz).',
-          {
-            file: files.label,
-          },
-        );
-      },
+      map: () =>
+        wireWeights(
+          tensors.map(({ tensor }) => tensor),
+          { file: files.label, format: 'safetensors', producer, options },
+        ),
     };
   },
 };

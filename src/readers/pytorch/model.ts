@@ -6,6 +6,7 @@ import { ModelError } from '../../errors.js';
 import type { ModelFile, Notice } from '../../model/layer-map.js';
 import { storedTensor, type Tensor, tensorByteLength } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
+import { wireWeights } from '../wire.js';
 import { readLegacyContent, readTarContent, readZipContent } from './containers.js';
 import { findStateDict, type NamedView } from './state-dict.js';
 
@@ -19,9 +20,6 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   const tensors = views.map((named) => toTensor(named, file));
   const isScript = content.container === 'TorchScript zip';
   const notices: Notice[] = [...warnings];
-  if (tensors.length > 0 && tensors.every(({ name }) => name.startsWith('module.'))) {
-    notices.push({ code: 'prefix', message: 'every name starts with "module." (saved from DataParallel); the prefix is ignored when layers are recognised' });
-  }
   const shared = countShared(views);
   if (shared > 0) notices.push({ code: 'shared-storage', message: `${shared} tensors share their storage with another one; each is written out on its own` });
   return {
@@ -39,8 +37,7 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
         throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', {
           file,
         });
-      const { wireStateDict } = await import('./recognise.js');
-      return wireStateDict(tensors, { file, format: 'pytorch', producer: 'PyTorch', warnings: [], options });
+      return wireWeights(tensors, { file, format: 'pytorch', producer: 'PyTorch', options });
     },
   };
 }

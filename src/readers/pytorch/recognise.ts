@@ -1,9 +1,10 @@
 /** Recognises VGG nets in the names and shapes of a state dict: torchvision's numbered modules, or the authors' names. */
 import { ModelError } from '../../errors.js';
-import type { LayerMap, Notice } from '../../model/layer-map.js';
+import type { LayerMap } from '../../model/layer-map.js';
+import type { StateDict } from '../../model/state-dict.js';
 import { float32Tensor, type Tensor } from '../../model/tensor.js';
 import { type VggLayerWeights, vggFromWeights } from '../../model/vgg.js';
-import type { ReadOptions } from '../reader.js';
+import type { WiringContext } from '../wire.js';
 
 /** A module's tensors by their last name: weight, bias, running_mean, ... */
 interface Module {
@@ -18,29 +19,21 @@ interface NumberedModule extends Module {
 const MODULE_TENSORS = new Set(['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']);
 const KNOWN_ARCHS = /^vgg(11|13|16|19)?(-lrn|-c)?(_bn)?$/i;
 
-export interface RecogniseContext {
-  readonly file: string;
-  readonly format: string;
-  readonly producer: string | null;
-  readonly warnings: readonly Notice[];
-  readonly options: ReadOptions;
-}
-
 /**
- * Builds the layer map of a state dict.
+ * Builds the layer map of a VGG net; null where the weights are of no such net.
  *
- * @throws ModelError 'unsupported' when the weights are of no family that is recognised: the wiring is not in the file
+ * @throws ModelError 'usage' when the caller names an architecture that is not known
  */
-export function wireStateDict(tensors: readonly Tensor[], context: RecogniseContext): LayerMap {
+export function recogniseVgg(dict: StateDict, context: WiringContext): LayerMap | null {
   const { options, file } = context;
   if (options.arch !== undefined && !KNOWN_ARCHS.test(options.arch)) {
     throw new ModelError('usage', `the architecture "${options.arch}" is not known. Known: vgg11, vgg11-lrn, vgg13, vgg16, vgg19, each also with _bn.`, {
       file,
     });
   }
-  const modules = groupModules(tensors);
+  const modules = groupModules(dict);
   const found = numberedVgg(modules) ?? namedVgg(modules);
-  if (!found) throw notRecognised(modules, file);
+  if (!found) return null;
   const names = found.blocks.flat().length;
   const assumed = [
     'a ReLU follows every convolution and every fully connected layer but the last',
@@ -133,11 +126,9 @@ function namedVgg(modules: readonly Module[]): Found | null {
   return blocks.length >= 3 ? { blocks, dense, guessedPools: true } : null;
 }
 
-function groupModules(tensors: readonly Tensor[]): Module[] {
-  const stripped = tensors.every(({ name }) => name.startsWith('module.'));
+function groupModules({ tensors }: StateDict): Module[] {
   const modules = new Map<string, Map<string, Tensor>>();
-  for (const tensor of tensors) {
-    const name = stripped ? tensor.name.slice('module.'.length) : tensor.name;
+  for (const [name, tensor] of tensors) {
     const dot = name.lastIndexOf('.');
     const module = modules.get(name.slice(0, Math.max(0, dot))) ?? new Map<string, Tensor>();
     module.set(name.slice(dot + 1), tensor);
@@ -169,15 +160,4 @@ function asNorm({ name, tensors }: Module) {
   const mean = tensors.get('running_mean')!;
   const filled = (value: number) => float32Tensor(`${name}.default`, mean.shape, new Array<number>(mean.shape[0]!).fill(value), mean.origin);
   return { name, scale: tensors.get('weight') ?? filled(1), bias: tensors.get('bias') ?? filled(0), mean, variance: tensors.get('running_var')! };
-}
-
-function notRecognised(modules: readonly Module[], file: string): ModelError {
-  const names = modules.map(({ name }) => name);
-  const shown = names.length > 8 ? `${names.slice(0, 6).join(', ')}, ... ${names.at(-1)}` : names.join(', ');
-  return new ModelError(
-    'unsupported',
-    `a PyTorch state dict holds weights without wiring, and these are of no family that is recognised (VGG 11, 13, 16, 19, with and without batch normalisation). ` +
-      `Its ${names.length} modules: ${shown}. The weights can be inspected, and written as safetensors or npz.`,
-    { file },
-  );
 }

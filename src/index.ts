@@ -9,7 +9,7 @@ export { describeModel, type InspectOptions, inspect, type LayerDocument, type M
 export { castTensor } from './model/cast.js';
 export type { DType } from './model/dtype.js';
 export type { Architecture, Dim, Layer, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from './model/layer-map.js';
-export { makeLayer, OPS } from './model/ops.js';
+export { makeLayer, OPS } from './model/ops/index.js';
 export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorBytes, tensorChunks } from './model/tensor.js';
 export { readers } from './readers/index.js';
 export { type OpenOptions, openModel } from './readers/open.js';

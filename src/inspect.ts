@@ -2,7 +2,7 @@
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError } from './errors.js';
 import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
-import { inferShapes } from './model/ops.js';
+import { inferShapes } from './model/ops/index.js';
 import { portValueShape } from './model/ports.js';
 import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
 import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';

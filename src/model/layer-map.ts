@@ -31,7 +31,7 @@ export interface Layer {
   readonly name: string;
   /** Where the architecture is recognised: the name its paper or first release gives ('conv1_1'). */
   readonly canonicalName?: string;
-  /** ONNX operator; see `ops.ts`. */
+  /** ONNX operator; see `ops/`. */
   readonly op: string;
   /** Values read, without weights. */
   readonly inputs: readonly string[];

@@ -7,7 +7,7 @@
  */
 import { ModelError } from '../errors.js';
 import type { Architecture, Dim, Layer, LayerMap, Notice, Port } from './layer-map.js';
-import { makeLayer } from './ops.js';
+import { makeLayer } from './ops/index.js';
 import { toChannelsFirst } from './ports.js';
 import { permute, reshape, type Tensor } from './tensor.js';
 

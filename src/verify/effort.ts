@@ -1,6 +1,6 @@
 /** How much work one sample is, which decides how many are run. */
 import type { Dim, LayerMap } from '../model/layer-map.js';
-import { inferShapes } from '../model/ops.js';
+import { inferShapes } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import { elementCount } from '../model/tensor.js';
 import { FREE_SIZE } from './inputs.js';

@@ -1,12 +1,9 @@
 /** What an engine is: a runtime that loads a model file and runs it. */
 import type { FileSet } from '../bytes/file-set.js';
 import type { Layout } from '../model/layer-map.js';
+import type { NdArray } from '../model/nd-array.js';
 
-/** A dense array of values; float16 results are widened to float32 by their engine. */
-export interface NdArray {
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
-}
+export type { NdArray };
 
 export interface SessionPort {
   readonly name: string;

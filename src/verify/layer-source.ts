@@ -1,6 +1,6 @@
 /** Where the values inside a net come from: a runtime that shows them, recorded arrays, or our evaluator. */
 import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
-import { inferShapes } from '../model/ops.js';
+import { inferShapes } from '../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst } from '../model/ports.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { permuteArray, rows, toArray } from './array.js';

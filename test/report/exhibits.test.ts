@@ -2,7 +2,7 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { LayerMap, Port } from '../../src/model/layer-map.js';
-import { makeLayer } from '../../src/model/ops.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, permute } from '../../src/model/tensor.js';
 import { firstFilters } from '../../src/report/filters.js';
 import { countValues, histogramPair } from '../../src/report/histogram.js';

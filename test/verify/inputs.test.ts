@@ -1,7 +1,7 @@
 /** Generated inputs: seeded, different in every channel, and fit for what reads them. */
 import { expect, test } from 'vitest';
 import type { Port } from '../../src/model/layer-map.js';
-import { makeLayer } from '../../src/model/ops.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { generateSample } from '../../src/verify/inputs.js';
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { ModelError } from '../../src/errors.js';
 import type { AttributeValue, Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
-import { makeLayer, OPS } from '../../src/model/ops.js';
+import { makeLayer, OPS } from '../../src/model/ops/index.js';
+import { OPERATORS } from '../../src/model/ops/kernels.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import type { NdArray } from '../../src/verify/engine.js';
-import { OPERATORS } from '../../src/verify/reference/operators.js';
 import { referenceSession, runLayers } from '../../src/verify/reference/session.js';
 
 const weight = (shape: readonly number[], values: readonly number[]): Tensor => float32Tensor('w', shape, values, { file: 'test' });

@@ -1,6 +1,6 @@
 /** One small case or more for every operator of the table, shared by the tests of the ONNX writer and reader. */
 import type { AttributeValue, LayerMap, Layout } from '../../src/model/layer-map.js';
-import { makeLayer, OPS } from '../../src/model/ops.js';
+import { makeLayer, OPS } from '../../src/model/ops/index.js';
 import { portValueShape } from '../../src/model/ports.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { onnx as schema } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
-import { makeLayer } from '../../src/model/ops.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { readNpyFile } from '../corpus.js';
 import { DIALECT_CASES, openDialect } from '../dialects.js';

@@ -7,7 +7,7 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
 import { inspect } from '../../src/inspect.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
-import { makeLayer } from '../../src/model/ops.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { elementCount, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { ortWasm } from '../../src/verify/engines/ort-wasm.js';

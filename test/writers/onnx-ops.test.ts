@@ -1,7 +1,7 @@
 /** Every operator of the table, written at the oldest and the newest opset, gives in ONNX Runtime what the reference evaluator computes. */
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
-import { OPS } from '../../src/model/ops.js';
+import { OPS } from '../../src/model/ops/index.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { runOnnx } from '../run-onnx.js';

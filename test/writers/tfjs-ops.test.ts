@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
-import { inferShapes, makeLayer, OPS } from '../../src/model/ops.js';
+import { inferShapes, makeLayer, OPS } from '../../src/model/ops/index.js';
 import { toChannelsLast } from '../../src/model/ports.js';
 import { permuteArray } from '../../src/verify/array.js';
 import type { NdArray } from '../../src/verify/engine.js';

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { type ByteSink, memorySink } from '../../src/bytes/byte-sink.js';
 import type { ByteSource } from '../../src/bytes/byte-source.js';
 import { type ConvertOptions, type ConvertResult, convert } from '../../src/convert.js';
-import { makeLayer } from '../../src/model/ops.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, storedTensor, type Tensor } from '../../src/model/tensor.js';
 import { fileSink, nodeFileSet } from '../../src/node/index.js';
 import { permuteArray, rows } from '../../src/verify/array.js';

@@ -1,7 +1,7 @@
 /** Builds the layer map of a Caffe net, layer by layer: values, shapes, weights and obstacles. */
 import { ModelError } from '../../errors.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
-import { makeLayer, OPS } from '../../model/ops.js';
+import { makeLayer, OPS } from '../../model/ops/index.js';
 import { elementCount, float32Tensor, reshape, type Tensor } from '../../model/tensor.js';
 import type { CaffeLayer } from './topology.js';
 

@@ -5,7 +5,7 @@
  * that a layer can ask for the order it needs; a Transpose appears only where two layers disagree.
  */
 import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
-import { inferShapes, makeLayer } from '../../model/ops.js';
+import { inferShapes, makeLayer } from '../../model/ops/index.js';
 import { toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { float32Tensor, type Tensor } from '../../model/tensor.js';
 

@@ -6,10 +6,10 @@
  */
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
+import { toValue, transposeValue, type Value } from '../../model/ops/array.js';
+import { OPERATORS } from '../../model/ops/kernels.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
-import { OPERATORS } from './operators.js';
-import { toValue, transposeValue, type Value } from './value.js';
 
 export interface ReferenceOptions {
   /** Called after each layer. */

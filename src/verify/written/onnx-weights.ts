@@ -2,7 +2,7 @@
 import { ModelError } from '../../errors.js';
 import { toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import type { Layer } from '../../model/layer-map.js';
-import { OPS } from '../../model/ops.js';
+import { OPS } from '../../model/ops/index.js';
 import { permute, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { ReadModel, ReadNode } from '../../readers/onnx/graph.js';
 import type { WeightQuantisation, WrittenWeight } from './written.js';

@@ -1,7 +1,7 @@
 /** An ONNX graph before it is encoded: names are final, weights are lazy. */
 import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim } from '../../model/layer-map.js';
-import type { AttributeType } from '../../model/ops.js';
+import type { AttributeType } from '../../model/ops/index.js';
 import type { Tensor } from '../../model/tensor.js';
 
 export interface OnnxAttribute {

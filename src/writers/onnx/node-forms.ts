@@ -9,7 +9,7 @@
  */
 import { ModelError } from '../../errors.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
-import { OPS } from '../../model/ops.js';
+import { OPS } from '../../model/ops/index.js';
 import { intAttribute, intsAttribute, type OnnxAttribute } from './graph.js';
 
 /** What a form may ask of the graph around it. */

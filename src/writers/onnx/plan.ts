@@ -5,7 +5,7 @@ import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import type { DType } from '../../model/dtype.js';
 import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
-import { inferShapes, OPS } from '../../model/ops.js';
+import { inferShapes, OPS } from '../../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { quantiseChannels } from '../../model/quantise.js';
 import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';

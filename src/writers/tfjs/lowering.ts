@@ -1,7 +1,7 @@
 /** Takes a layer map layer by layer to a TensorFlow.js target, and keeps account of where each value lies. */
 import { isModelError, ModelError } from '../../errors.js';
 import type { Dim, Layer, LayerMap, Port } from '../../model/layer-map.js';
-import { inferShapes } from '../../model/ops.js';
+import { inferShapes } from '../../model/ops/index.js';
 import { portValueShape } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { WriteOptions } from '../writer.js';

@@ -1,6 +1,6 @@
 /** Convolutions and poolings: padding in TensorFlow's words, or as margins that are added before. */
 import type { Dim, Layer } from '../../model/layer-map.js';
-import { windowedSize } from '../../model/ops.js';
+import { windowedSize } from '../../model/ops/index.js';
 import { float32Tensor, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
 import type { Lowering } from './lowering.js';
 import { channelsLast, type Placement } from './placement.js';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { memorySource } from '../../../src/bytes/byte-source.js';
 import type { Layer, LayerMap, ModelFile } from '../../../src/model/layer-map.js';
-import { makeLayer } from '../../../src/model/ops.js';
+import { makeLayer } from '../../../src/model/ops/index.js';
 import { storedTensor, type Tensor } from '../../../src/model/tensor.js';
 import { DIGITS } from '../../cli/run-cli.js';
 

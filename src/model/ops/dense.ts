@@ -1,10 +1,10 @@
 /** Gemm and MatMul. */
 import { ModelError } from '../../errors.js';
-import { elementCount } from '../../model/tensor.js';
+import { elementCount } from '../tensor.js';
+import { broadcastShape, broadcastValue, newValue, transposeValue } from './array.js';
+import { readBias, readRows, readWeight } from './operands.js';
 import type { Operator } from './operator.js';
 import { addProducts } from './products.js';
-import { broadcastShape, broadcastValue, newValue, transposeValue } from './value.js';
-import { readBias, readRows, readWeight } from './weights.js';
 
 /** y = x kernelᵀ + bias, kernel [out, in]. */
 export const gemm: Operator = async (layer, [x]) => {

@@ -1,9 +1,9 @@
 /** BatchNormalization, LRN, Softmax and LogSoftmax. */
 import { ModelError } from '../../errors.js';
-import { elementCount } from '../../model/tensor.js';
+import { elementCount } from '../tensor.js';
+import { aroundAxis, newValue, type Value } from './array.js';
+import { readWeight } from './operands.js';
 import { number, type Operator } from './operator.js';
-import { aroundAxis, newValue, type Value } from './value.js';
-import { readWeight } from './weights.js';
 
 /** y = scale (x - mean) / √(variance + epsilon) + bias, for each channel (axis 1). */
 export const batchNormalization: Operator = async (layer, [x]) => {

@@ -1,9 +1,9 @@
 /** Operators that only move elements: Flatten, Reshape, Transpose, Concat, Pad, Slice, and Resize, which also blends them. */
 import { ModelError } from '../../errors.js';
-import type { Layer } from '../../model/layer-map.js';
-import { elementCount } from '../../model/tensor.js';
+import type { Layer } from '../layer-map.js';
+import { elementCount } from '../tensor.js';
+import { aroundAxis, frontAxis, newValue, pickElements, transposeValue, type Value } from './array.js';
 import { number, numbers, type Operator, word } from './operator.js';
-import { aroundAxis, frontAxis, newValue, pickElements, transposeValue, type Value } from './value.js';
 
 export const flatten: Operator = async (layer, [x]) => {
   const axis = frontAxis(number(layer, 'axis'), x!.shape.length);

@@ -8,9 +8,9 @@
  *
  * @see https://onnx.ai/onnx/operators/
  */
-import { ModelError } from '../errors.js';
-import type { AttributeValue, Dim, Layer } from './layer-map.js';
-import type { Tensor } from './tensor.js';
+import { ModelError } from '../../errors.js';
+import type { AttributeValue, Dim, Layer } from '../layer-map.js';
+import type { Tensor } from '../tensor.js';
 
 export type AttributeType = 'int' | 'float' | 'string' | 'ints' | 'floats';
 

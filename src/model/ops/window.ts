@@ -1,7 +1,7 @@
 /** The geometry of convolutions and poolings, in three spatial axes; nets with fewer have leading axes of size one. */
 import { ModelError } from '../../errors.js';
-import type { Layer } from '../../model/layer-map.js';
-import { windowedSize } from '../../model/ops.js';
+import type { Layer } from '../layer-map.js';
+import { windowedSize } from './index.js';
 import { numbers, word } from './operator.js';
 
 /** One spatial axis. */

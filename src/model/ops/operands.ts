@@ -1,9 +1,9 @@
 /** Weights as float64, read when a layer runs: whole for small ones, row by row for those that must not be held. */
 import { ModelError } from '../../errors.js';
-import { toFloat64Array } from '../../model/cast.js';
-import type { Layer } from '../../model/layer-map.js';
-import { elementCount, type Tensor, tensorBytes, tensorChunks } from '../../model/tensor.js';
-import { newValue, type Value } from './value.js';
+import { toFloat64Array } from '../cast.js';
+import type { Layer } from '../layer-map.js';
+import { elementCount, type Tensor, tensorBytes, tensorChunks } from '../tensor.js';
+import { newValue, type Value } from './array.js';
 
 /** Elements per block of rows: 16 MiB of float64, so that a 411 MB matrix is never held. */
 const BLOCK_ELEMENTS = 2 ** 21;

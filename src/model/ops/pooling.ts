@@ -1,7 +1,7 @@
 /** MaxPool, AveragePool and the global poolings. */
-import { elementCount } from '../../model/tensor.js';
+import { elementCount } from '../tensor.js';
+import { newValue, type Value } from './array.js';
 import { number, type Operator } from './operator.js';
-import { newValue, type Value } from './value.js';
 import { inputPositions, layerWindow, spatialShape, type Window } from './window.js';
 
 /** The largest element of each window; padding never wins. A NaN in the window is the result, as in ONNX Runtime. */

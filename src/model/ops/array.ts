@@ -1,7 +1,7 @@
 /** Values of the reference evaluator: dense float64 arrays, row-major, channels-first. */
 import { ModelError } from '../../errors.js';
-import { rowMajorStrides } from '../../model/tensor.js';
-import type { NdArray } from '../engine.js';
+import type { NdArray } from '../nd-array.js';
+import { rowMajorStrides } from '../tensor.js';
 
 export interface Value extends NdArray {
   readonly shape: readonly number[];

@@ -1,10 +1,10 @@
 /** Conv and ConvTranspose. */
 import { ModelError } from '../../errors.js';
-import { elementCount } from '../../model/tensor.js';
+import { elementCount } from '../tensor.js';
+import { newValue } from './array.js';
+import { readBias, readRows } from './operands.js';
 import { number, type Operator } from './operator.js';
 import { addProducts } from './products.js';
-import { newValue } from './value.js';
-import { readBias, readRows } from './weights.js';
 import { inputPositions, layerWindow, spatialShape, transposedWindow, type Window } from './window.js';
 
 /** Elements of a packed tile: 512 KiB of float64 stay in a core's cache while all rows of weights pass over them. */

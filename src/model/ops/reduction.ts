@@ -1,7 +1,7 @@
 /** ReduceMean, ReduceMax and ReduceSum. */
-import { rowMajorStrides } from '../../model/tensor.js';
+import { rowMajorStrides } from '../tensor.js';
+import { frontAxis, newValue } from './array.js';
 import { number, numbers, type Operator } from './operator.js';
-import { frontAxis, newValue } from './value.js';
 
 function reduction(start: number, combine: (total: number, element: number) => number, finish = (total: number, _count: number) => total): Operator {
   return async (layer, [x]) => {

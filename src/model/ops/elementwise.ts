@@ -1,8 +1,8 @@
 /** Operators that treat every element alike: activations, arithmetic with broadcasting. */
-import type { Layer } from '../../model/layer-map.js';
+import type { Layer } from '../layer-map.js';
+import { broadcastShape, broadcastValue, mapValue, type Value } from './array.js';
+import { readWeight } from './operands.js';
 import { number, type Operator } from './operator.js';
-import { broadcastShape, broadcastValue, mapValue, type Value } from './value.js';
-import { readWeight } from './weights.js';
 
 /** An operator of one input from its function; `make` reads the layer's attributes once. */
 function unary(make: (layer: Layer) => (x: number) => number): Operator {

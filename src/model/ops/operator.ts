@@ -1,7 +1,7 @@
 /** What an operator of the reference evaluator is, and how it reads its layer's attributes. */
 import { ModelError } from '../../errors.js';
-import type { Layer } from '../../model/layer-map.js';
-import type { Value } from './value.js';
+import type { Layer } from '../layer-map.js';
+import type { Value } from './array.js';
 
 /**
  * Evaluates one layer in float64.

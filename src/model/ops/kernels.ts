@@ -1,4 +1,4 @@
-/** The reference evaluator's table: one function for each operator of `model/ops.ts`. */
+/** The reference evaluator's table: one function for each operator of the table. */
 import { concat, flatten, pad, reshape, resize, slice, transpose } from './arrangement.js';
 import { conv, convTranspose } from './convolution.js';
 import { gather, gemm, matMul } from './dense.js';

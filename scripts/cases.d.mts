@@ -1,0 +1,14 @@
+export interface CaseRun {
+  readonly name: string;
+  readonly folder: string;
+  readonly run: object;
+}
+export interface CaseResult {
+  readonly isRight: boolean;
+  readonly command: string;
+  readonly expected: string;
+  readonly happened: string;
+}
+export function listRuns(folder: string): CaseRun[];
+export function titleOf(entry: CaseRun): string;
+export function runCase(entry: CaseRun): Promise<CaseResult>;

@@ -1,0 +1,20 @@
+/** Situations that people reported in public, where they lie beside the project: each ends right, or is refused by its name. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { listRuns, runCase, titleOf } from '../scripts/cases.mjs';
+
+const CASES = fileURLToPath(new URL('../../shared/cases', import.meta.url));
+const hasCases = existsSync(CASES);
+const runs = hasCases ? listRuns(CASES) : [];
+
+describe.skipIf(!hasCases)(`reported cases${hasCases ? '' : ' (skipped: no cases beside the project)'}`, () => {
+  it.each(runs.map((entry) => [titleOf(entry), entry] as const))('%s', async (_, entry) => {
+    const { isRight, expected, happened } = await runCase(entry);
+    expect(isRight, `expected: ${expected}; happened: ${happened}`).toBe(true);
+  });
+});
+
+it.skipIf(!hasCases)('every case is run', () => {
+  expect(new Set(runs.map(({ name }) => name)).size).toBeGreaterThan(50);
+});

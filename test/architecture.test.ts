@@ -17,8 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   model: ['bytes', 'errors.ts'],
   containers: ['bytes', 'model', 'errors.ts'],
   readers: ['containers', 'bytes', 'model', 'errors.ts'],
-  transforms: ['model', 'bytes', 'errors.ts'],
-  writers: ['containers', 'bytes', 'model', 'transforms', 'errors.ts', 'version.ts'],
+  writers: ['containers', 'bytes', 'model', 'errors.ts', 'version.ts'],
   verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'errors.ts', 'version.ts'],
   report: ['model', 'bytes', 'containers', 'verify', 'errors.ts', 'version.ts'],
   node: ['bytes', 'verify', 'errors.ts'],
@@ -28,15 +27,48 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   cli: 'everything',
 };
 
-/** Engines that run only in Node ask for its modules when they are used. */
-const IMPORT = /(?:^|\n)\s*(?:import|export)[^;'"]*?from\s+['"]([^'"]+)['"]|(?:^|\n)\s*import\s+['"]([^'"]+)['"]/g;
+/** Files outside `node` and `cli` that ask for Node's modules, when they are used and nowhere but in Node. */
+const ASKS_FOR_NODE: readonly string[] = ['verify/engines/ort-cuda.ts', 'verify/engines/tfjs-node.ts'];
 
-function importsOf(file: string): string[] {
-  return [...readFileSync(join(src, file), 'utf8').matchAll(IMPORT)].map((match) => match[1] ?? match[2]!);
+const STATIC = /(?:^|\n)\s*(?:import|export)[^;'"]*?from\s+['"]([^'"]+)['"]|(?:^|\n)\s*import\s+['"]([^'"]+)['"]/g;
+/** `import('...')`, of a module when it is used or of a type; a name that is worked out cannot be checked and is not allowed. */
+const DYNAMIC = /\bimport\(\s*(?:['"]([^'"]+)['"]\s*\)|([^)]*)\))/g;
+
+interface Imports {
+  readonly atStart: readonly string[];
+  readonly whenUsed: readonly string[];
+}
+
+function importsOf(file: string): Imports {
+  const text = readFileSync(join(src, file), 'utf8');
+  return {
+    atStart: [...text.matchAll(STATIC)].map((match) => match[1] ?? match[2]!),
+    whenUsed: [...text.matchAll(DYNAMIC)].map((match) => match[1] ?? match[2]!),
+  };
+}
+
+/** The files of the project among what a file imports. */
+function ownFiles(file: string, names: readonly string[]): string[] {
+  return names.filter((name) => name.startsWith('.')).map((name) => relative(src, resolve(dirname(join(src, file)), name.replace(/\.js$/, '.ts'))));
 }
 
 function roomOf(file: string): string {
   return file.split(sep)[0]!;
+}
+
+/** The files that a file reaches, itself only where a circle leads back to it. */
+function reachable(graph: ReadonlyMap<string, readonly string[]>, start: string): Set<string> {
+  const seen = new Set<string>();
+  const queue = [start];
+  for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
+    for (const next of graph.get(file) ?? []) {
+      if (!seen.has(next)) {
+        seen.add(next);
+        queue.push(next);
+      }
+    }
+  }
+  return seen;
 }
 
 describe('rooms', () => {
@@ -49,15 +81,28 @@ describe('rooms', () => {
     const allowed = MAY_IMPORT[room];
     expect(allowed, `room ${room} is not in the table`).toBeDefined();
     if (allowed === 'everything') return;
-    const strangers = importsOf(file)
-      .filter((name) => name.startsWith('.'))
-      .map((name) => roomOf(relative(src, resolve(dirname(join(src, file)), name.replace(/\.js$/, '.ts')))))
+    const { atStart, whenUsed } = importsOf(file);
+    const strangers = ownFiles(file, [...atStart, ...whenUsed])
+      .map(roomOf)
       .filter((other) => other !== room && !allowed!.includes(other));
     expect(strangers).toEqual([]);
   });
 
+  it('every room of the table is there', () => {
+    const rooms = new Set(files.map(roomOf));
+    expect(Object.keys(MAY_IMPORT).filter((room) => !rooms.has(room))).toEqual([]);
+  });
+
   it.each(files.filter((file) => !['cli', 'node'].includes(roomOf(file))))('%s does not need Node to load', (file) => {
-    expect(importsOf(file).filter((name) => name.startsWith('node:'))).toEqual([]);
+    const { atStart, whenUsed } = importsOf(file);
+    const wanted = [...atStart, ...(ASKS_FOR_NODE.includes(file.split(sep).join('/')) ? [] : whenUsed)];
+    expect(wanted.filter((name) => name.startsWith('node:'))).toEqual([]);
+  });
+
+  // What is loaded when it is used may know who loads it.
+  it('no files import each other in a circle', () => {
+    const graph = new Map(files.map((file) => [file, ownFiles(file, importsOf(file).atStart)]));
+    expect(files.filter((file) => reachable(graph, file).has(file))).toEqual([]);
   });
 });
 

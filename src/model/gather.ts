@@ -1,7 +1,7 @@
 /** Copies elements from strided places into row-major order, with the processor's caches in mind. */
 import { type Kernels, kernelMemory, kernelsOver } from './kernel-instance.js';
 import { type Box, positions } from './slab-plan.js';
-import type { Loop } from './tensor.js';
+import type { Loop } from './walk.js';
 
 /** Elements as unsigned words, because floats that pass through a JavaScript number may lose the payload of a NaN. */
 type Words = Uint8Array | Uint16Array | Uint32Array;

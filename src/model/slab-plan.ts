@@ -6,7 +6,7 @@
  * many reads where the walk crosses the stored order (the transposition of a 411 MB matrix), so the plan weighs the number of reads
  * against the bytes that are read but not wanted.
  */
-import type { Loop } from './tensor.js';
+import type { Loop } from './walk.js';
 
 /** A box of a walk: the element where it begins and its loops, outer first. */
 export interface Box {

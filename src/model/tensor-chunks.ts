@@ -5,7 +5,7 @@ import { gather, makeWorkbench, type WordBytes } from './gather.js';
 import { kernelMemory } from './kernel-instance.js';
 import { Pool } from './pool.js';
 import { type Box, boxes, type Cut, PIECE_GAP, planPieces, planSlabs, positions, type SlabPlan, slabCost, stage } from './slab-plan.js';
-import { isPlaced, type Loop, type Tensor, type Walk } from './tensor.js';
+import { isPlaced, type Loop, type Tensor, type Walk } from './walk.js';
 
 /** Bytes per chunk; reads and writes of 1 to 4 MB run at the speed of `cp`. */
 export const CHUNK_BYTES = 2 ** 21;

@@ -7,9 +7,9 @@ import type { EngineModel, Session } from './engine.js';
 import { selectEngine, witnessEngines } from './engines/index.js';
 import { type LayerSource, mapShapes, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
 import { type ComparedLayers, compareLayers } from './layers.js';
+import type { VerifyOptions, WrittenTarget } from './options.js';
 import { type Arrays, adaptPorts } from './side.js';
 import type { Tolerances } from './tolerance.js';
-import type { VerifyOptions, WrittenTarget } from './verify.js';
 import type { WrittenModel } from './written/written.js';
 
 /** Engines whose interface gives one value at a time. */

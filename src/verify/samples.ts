@@ -1,9 +1,9 @@
 /** What every comparison of predictions has in common: both sides run sample by sample, and the report on it. */
 import type { Narrowing, RunSample } from './narrowing.js';
+import type { VerifyOptions } from './options.js';
 import type { OutputsComparison } from './outputs.js';
 import type { NarrowingReport, Report } from './report.js';
 import type { Arrays, Side } from './side.js';
-import type { VerifyOptions } from './verify.js';
 
 export interface SamplesToRun {
   readonly expected: Pick<Side, 'run'>;

@@ -1,17 +1,16 @@
 /** Verification: the written file, read back by its consumer's own runtime, against the best witness there is. */
 import { ModelError } from '../errors.js';
-import type { LayerMap, ModelFile } from '../model/layer-map.js';
-import type { Tensor } from '../model/tensor.js';
+import type { LayerMap } from '../model/layer-map.js';
 import { defaultSamples, isLarge } from './effort.js';
-import type { EngineChoice, EngineModel } from './engine.js';
 import { givenInputs, recordedInputs } from './feeds.js';
 import { generateSample } from './inputs.js';
 import { verifyLayers } from './layer-witness.js';
 import { checkCorrectness, findNarrowing, type RunSample, widenedMap } from './narrowing.js';
+import type { ConversionToVerify, VerifyOptions } from './options.js';
 import { compareOutputs } from './outputs.js';
 import type { FirstDifference, LayerReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
 import { predictionReport, runSamples } from './samples.js';
-import { type Arrays, openActual } from './side.js';
+import { openActual } from './side.js';
 import { tolerances } from './tolerance.js';
 import { compareWeights } from './weights.js';
 import { verifyWeights } from './weights-alone.js';
@@ -19,36 +18,7 @@ import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
 import type { WrittenModel } from './written/written.js';
 
-export interface VerifyOptions extends EngineChoice {
-  /** Recorded arrays by name: input or input:<name>, output or output:<name>, layer:<name>, in the source's layout. */
-  readonly golden?: ReadonlyMap<string, Tensor>;
-  /** Inputs to use instead of generated ones, by port name. */
-  readonly inputs?: ReadonlyMap<string, Tensor>;
-  readonly samples?: number;
-  readonly seed?: number;
-  /** Also compare what each layer makes. */
-  readonly layers?: boolean;
-  readonly atol?: number;
-  readonly rtol?: number;
-  readonly onProgress?: (phase: string, done: number, total: number) => void;
-  /** Told once, before anything runs, which ports and layers are compared. */
-  readonly onMap?: (map: LayerMap) => void;
-  /** Sees every sample as it was compared, by port name and in the source's layouts: for pictures and top-5 lists in reports. */
-  readonly onSample?: (feeds: Arrays, expected: Arrays, actual: Arrays, sample: number) => void;
-}
-
-export interface WrittenTarget extends EngineModel {
-  /** Name of the writer or reader whose format it is. */
-  readonly format: string;
-}
-
-export interface ConversionToVerify {
-  readonly source: EngineModel;
-  readonly model: ModelFile;
-  /** Null where weights were moved without looking at their wiring. */
-  readonly map: LayerMap | null;
-  readonly target: WrittenTarget;
-}
+export type { ConversionToVerify, VerifyOptions, WrittenTarget } from './options.js';
 
 const DEFAULT_SEED = 0;
 

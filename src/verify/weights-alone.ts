@@ -1,7 +1,7 @@
 /** Verification of formats that hold weights and no wiring: there is nothing to run. */
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import type { ConversionToVerify, VerifyOptions } from './options.js';
 import type { Report } from './report.js';
-import type { ConversionToVerify, VerifyOptions } from './verify.js';
 import { compareStored, compareWeights } from './weights.js';
 import type { WrittenModel } from './written/written.js';
 

@@ -4,7 +4,7 @@ import { toChannelsFirst } from '../../model/ports.js';
 import { permute } from '../../model/tensor.js';
 import { activation, generalRelu, softmax } from './activations.js';
 import { brief } from './config-view.js';
-import type { Rule } from './rules.js';
+import type { Rule } from './rule.js';
 import { kerasShape } from './value.js';
 
 export const activationLayer: Rule = (config) => {

@@ -9,7 +9,7 @@ import type { Dim } from '../../model/layer-map.js';
 import { flip, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { type Activation, activation } from './activations.js';
 import type { ConfigView, DataFormat } from './config-view.js';
-import type { Rule } from './rules.js';
+import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
 

@@ -1,7 +1,7 @@
 /** Layers whose weights meet every value: dense, embedding, normalisation, rescaling. */
 import { float32Tensor, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { activation } from './activations.js';
-import type { Rule } from './rules.js';
+import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
 

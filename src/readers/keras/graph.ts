@@ -11,7 +11,8 @@ import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import { inputLayers, type KerasLayer, type KerasModel, type TensorRef } from './config.js';
 import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
-import { type Build, declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
+import type { Build } from './rule.js';
+import { declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
 import { Scope } from './scope.js';
 import { GraphBuilder, kerasShape, type Value } from './value.js';
 

@@ -1,5 +1,5 @@
 /** Layers that join several values into one. */
-import type { Rule } from './rules.js';
+import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import { mapAxis, type Value } from './value.js';
 

@@ -2,7 +2,7 @@
 import type { Dim } from '../../model/layer-map.js';
 import type { DataFormat } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
-import type { Rule } from './rules.js';
+import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
 

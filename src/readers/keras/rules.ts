@@ -6,28 +6,12 @@
  */
 
 import { activationLayer, elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
-import type { ConfigView } from './config-view.js';
 import { convolution, depthwiseConvolution, separableConvolution, transposedConvolution } from './convolutions.js';
 import { batchNormalization, dense, embedding, rescaling } from './dense.js';
 import { concatenate, legacyMerge, merge, subtract } from './merge.js';
 import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
-import type { Scope } from './scope.js';
+import type { LayerClass, Rule } from './rule.js';
 import { flatten, permuteLayer, reshapeLayer } from './shapes.js';
-import type { Value } from './value.js';
-
-/** Makes the layer's steps. @throws ModelError where its weights or inputs do not fit */
-export type Build = (inputs: readonly Value[], scope: Scope) => Value;
-
-/** Reads a configuration; obstacles go to the view. */
-export type Rule = (config: ConfigView) => Build;
-
-/** How many inputs a rule's layers take. */
-export interface LayerClass {
-  readonly rule: Rule;
-  readonly inputs: 'one' | 'several' | 'two';
-  /** Spatial axes of a layer that works on pixels; its data format tells how the model's inputs are laid out. */
-  readonly spatial?: number;
-}
 
 const one = (rule: Rule): LayerClass => ({ rule, inputs: 'one' });
 const several = (rule: Rule): LayerClass => ({ rule, inputs: 'several' });

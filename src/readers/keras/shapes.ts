@@ -1,7 +1,7 @@
 /** Layers that only rearrange: Flatten, Reshape, Permute. */
 import type { Dim } from '../../model/layer-map.js';
 import { brief } from './config-view.js';
-import type { Rule } from './rules.js';
+import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 
 /**

@@ -1,0 +1,70 @@
+/** What a lazy tensor is: the stored elements, the order in which they are visited, and what is done to each. `tensor.ts` makes them. */
+import type { ByteSource } from '../bytes/byte-source.js';
+import type { DType } from './dtype.js';
+
+/** Where a tensor's bytes come from, for messages and for `inspect`. */
+export interface Origin {
+  readonly file: string;
+  /** Byte offset in that file, where the bytes lie there in one piece. */
+  readonly offset?: number;
+  /** The tensor's own name in that file. */
+  readonly name?: string;
+}
+
+/** One loop of the walk: `size` steps of `stride` elements (may be negative or zero). */
+export interface Loop {
+  readonly size: number;
+  readonly stride: number;
+}
+
+/** An element-wise step over a chunk. */
+export interface Stage {
+  /** dtype of what comes out. */
+  readonly dtype: DType;
+  /**
+   * Maps whole elements. `input` is aligned to its element size and may be changed; what comes out may lie where it lay. Large
+   * chunks lie in the memory of WebAssembly kernels (`kernelsOver`).
+   */
+  apply(input: Uint8Array): Uint8Array;
+}
+
+/** An order in which to visit things of a list, one for each element of a tensor. */
+export interface Path {
+  /** Index of the first thing visited. */
+  readonly offset: number;
+  /** For each axis of the tensor its loops, outer first; an axis made by merging axes has several. */
+  readonly axes: readonly (readonly Loop[])[];
+}
+
+/** The stored elements under a tensor and the order in which to visit them. */
+export interface Walk extends Path {
+  /** Holds elements of `dtype`, little-endian, the first at byte 0. */
+  readonly source: ByteSource;
+  readonly dtype: DType;
+}
+
+/**
+ * A step that treats each element with a parameter that belongs to its place (the scale of its channel). Its path goes over the
+ * parameters, and takes part in every change of layout.
+ */
+export interface PlacedStage extends Path {
+  readonly dtype: DType;
+  /** Begins one stream; what it gives maps all elements on the path, in order and in pieces, as `Stage.apply` maps one piece. */
+  begin(path: Path): Stage['apply'];
+}
+
+export interface Tensor {
+  /** Name in the source file. */
+  readonly name: string;
+  /** Of the elements that `chunks` yields. */
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly origin: Origin;
+  readonly walk: Walk;
+  readonly stages: readonly (Stage | PlacedStage)[];
+}
+
+/** Whether the stage treats elements by their place. */
+export function isPlaced(stage: Stage | PlacedStage): stage is PlacedStage {
+  return 'begin' in stage;
+}

@@ -1,0 +1,18 @@
+/** What a rule for a layer class is. */
+import type { ConfigView } from './config-view.js';
+import type { Scope } from './scope.js';
+import type { Value } from './value.js';
+
+/** Makes the layer's steps. @throws ModelError where its weights or inputs do not fit */
+export type Build = (inputs: readonly Value[], scope: Scope) => Value;
+
+/** Reads a configuration; obstacles go to the view. */
+export type Rule = (config: ConfigView) => Build;
+
+/** How many inputs a rule's layers take. */
+export interface LayerClass {
+  readonly rule: Rule;
+  readonly inputs: 'one' | 'several' | 'two';
+  /** Spatial axes of a layer that works on pixels; its data format tells how the model's inputs are laid out. */
+  readonly spatial?: number;
+}

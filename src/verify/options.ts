@@ -1,0 +1,36 @@
+/** What is verified, and how. */
+import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import type { Tensor } from '../model/tensor.js';
+import type { EngineChoice, EngineModel } from './engine.js';
+import type { Arrays } from './side.js';
+
+export interface VerifyOptions extends EngineChoice {
+  /** Recorded arrays by name: input or input:<name>, output or output:<name>, layer:<name>, in the source's layout. */
+  readonly golden?: ReadonlyMap<string, Tensor>;
+  /** Inputs to use instead of generated ones, by port name. */
+  readonly inputs?: ReadonlyMap<string, Tensor>;
+  readonly samples?: number;
+  readonly seed?: number;
+  /** Also compare what each layer makes. */
+  readonly layers?: boolean;
+  readonly atol?: number;
+  readonly rtol?: number;
+  readonly onProgress?: (phase: string, done: number, total: number) => void;
+  /** Told once, before anything runs, which ports and layers are compared. */
+  readonly onMap?: (map: LayerMap) => void;
+  /** Sees every sample as it was compared, by port name and in the source's layouts: for pictures and top-5 lists in reports. */
+  readonly onSample?: (feeds: Arrays, expected: Arrays, actual: Arrays, sample: number) => void;
+}
+
+export interface WrittenTarget extends EngineModel {
+  /** Name of the writer or reader whose format it is. */
+  readonly format: string;
+}
+
+export interface ConversionToVerify {
+  readonly source: EngineModel;
+  readonly model: ModelFile;
+  /** Null where weights were moved without looking at their wiring. */
+  readonly map: LayerMap | null;
+  readonly target: WrittenTarget;
+}

@@ -1,0 +1,66 @@
+/** Takes a layer map layer by layer to a TensorFlow.js target. */
+import { isModelError, ModelError } from '../../errors.js';
+import type { Dim, LayerMap } from '../../model/layer-map.js';
+import { inferShapes } from '../../model/ops/index.js';
+import { portValueShape } from '../../model/ports.js';
+import type { WriteOptions } from '../writer.js';
+import { type LayerNote, Lowering } from './lowering.js';
+import { filePortLayout } from './placement.js';
+import { isNonNegative, RULES } from './rules.js';
+import type { Target } from './target.js';
+
+/** Axes of what a layout is said of. */
+const LAYOUT_RANK: Readonly<Record<string, number>> = { nchw: 4, nhwc: 4, ncw: 3, nwc: 3, ncdhw: 5, ndhwc: 5 };
+
+export interface Lowered {
+  /** Where there are any, what was built is of no use. */
+  readonly obstacles: readonly ModelError[];
+  /** By the layer's name, where there is something to say. */
+  readonly notes: Readonly<Record<string, LayerNote>>;
+}
+
+/** Builds the whole model in `target`; finds every obstacle. */
+export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions, 'layout'>): Lowered {
+  const obstacles: ModelError[] = [];
+  for (const port of [...map.inputs, ...map.outputs]) {
+    const rank = LAYOUT_RANK[port.layout];
+    if (rank !== undefined && rank !== port.shape.length)
+      obstacles.push(new ModelError('unsupported', `the port "${port.name}" is said to be ${port.layout}, but its shape is [${port.shape}]`));
+    if (port.dtype.startsWith('complex')) obstacles.push(new ModelError('unsupported', `the port "${port.name}" is ${port.dtype}`));
+  }
+  const unknown = map.layers.filter(({ op, outputs }) => !Object.hasOwn(RULES, op) || outputs.length !== 1);
+  for (const { name, op } of unknown) obstacles.push(new ModelError('unsupported', `the operator ${op} has no translation to TensorFlow.js`, { layer: name }));
+  if (obstacles.length > 0) return { obstacles, notes: {} };
+  let shapes: ReadonlyMap<string, readonly Dim[]>;
+  try {
+    shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+  } catch (error) {
+    if (isModelError(error)) return { obstacles: [error], notes: {} };
+    throw error;
+  }
+  const lowering = new Lowering(target, shapes);
+  for (const port of map.inputs) lowering.addInput(port, options);
+  for (const layer of map.layers) {
+    try {
+      lowering.addLayer(layer, RULES[layer.op]!(layer, lowering), isNonNegative);
+    } catch (error) {
+      if (!isModelError(error)) throw error;
+      obstacles.push(error.at({ layer: layer.name }));
+      lowering.pretend(layer);
+    }
+  }
+  for (const port of map.outputs) {
+    try {
+      lowering.addOutput(port, options);
+    } catch (error) {
+      if (!isModelError(error)) throw error;
+      obstacles.push(new ModelError(error.kind, `the output "${port.name}": ${error.problem}`));
+    }
+  }
+  return { obstacles, notes: lowering.notes() };
+}
+
+/** Each port's layout in the file, for its metadata: shapes alone do not tell. */
+export function layoutMetadata({ inputs, outputs }: LayerMap, options: Pick<WriteOptions, 'layout'>): Record<string, string> {
+  return Object.fromEntries([...inputs, ...outputs].map((port) => [`weighbridge.layout.${port.name}`, filePortLayout(port, options)]));
+}

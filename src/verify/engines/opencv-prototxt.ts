@@ -6,6 +6,7 @@
  * @see https://protobuf.dev/reference/protobuf/textformat-spec/ and Caffe's src/caffe/util/upgrade_proto.cpp
  */
 import { ModelError } from '../../errors.js';
+import { KINDS, LAYER_FIELDS } from './opencv-layers.js';
 
 export interface CaffeInput {
   readonly name: string;
@@ -21,7 +22,7 @@ export interface CaffeOutput {
 }
 
 export interface CaffeWiring {
-  /** The prototxt without the layers that Caffe leaves out when it tests. */
+  /** The prototxt without the layers that Caffe leaves out when it tests, in the spelling that OpenCV knows. */
   readonly text: string;
   readonly inputs: readonly CaffeInput[];
   readonly outputs: readonly CaffeOutput[];
@@ -32,6 +33,8 @@ export interface CaffeWiring {
 /** A message of the text format, and where it stands, from its field's name to its closing brace. */
 interface Message {
   readonly fields: Map<string, (string | Message)[]>;
+  /** Where each field stands: from its name to the end of its value. */
+  readonly places: Map<string, { readonly start: number; readonly nameEnd: number; readonly end: number }[]>;
   start: number;
   end: number;
 }
@@ -53,6 +56,7 @@ export function caffeWiring(text: string, file: string): CaffeWiring {
   const inputs: CaffeInput[] = declaredInputs(net);
   const producers = new Map<string, { layer: string; index: number; used: boolean }>();
   const names = new Set<string>();
+  const changes: Change[] = [];
   for (const layer of layers) {
     const name = word(layer, 'name') ?? '';
     const type = (word(layer, 'type') ?? '').toLowerCase().replaceAll('_', '');
@@ -63,11 +67,7 @@ export function caffeWiring(text: string, file: string): CaffeWiring {
       for (const [i, top] of tops.entries()) inputs.push({ name: top, shape: words(shapes[i] ?? shapes[0], 'dim').map(Number) });
       continue;
     }
-    if (type === 'lrn') {
-      // The importer (4.3) looks for a field "bias" instead, and takes 1 where there is none.
-      const k = Number(word(messages(layer, 'lrn_param')[0], 'k') ?? 1);
-      if (k !== 1) throw decline(`it takes the k of local response normalisation for 1, and layer "${name}" has ${k}`);
-    }
+    changes.push(...respell(layer, name, type, decline));
     // OpenCV renames a second layer of the same name, and its outputs could then not be asked for.
     if (names.has(name)) throw decline(`two layers are named "${name}"`);
     names.add(name);
@@ -86,14 +86,58 @@ export function caffeWiring(text: string, file: string): CaffeWiring {
   if (inputs.length === 0 || open.length === 0) throw decline('the prototxt declares no inputs or no outputs');
   const outputs = open.map(([name, { layer }]) => ({ name, layer }));
   return {
-    text: without(
-      text,
-      all.filter((layer) => !isTested(layer)),
-    ),
+    text: rewritten(text, [
+      ...changes,
+      ...all.filter((layer) => !isTested(layer)).map(({ start, end }) => ({ start, end, text: '' })),
+      ...layers.map((layer) => ({ start: layer.end, end: layer.end, text: watchers(layer, messages(net, 'layers').includes(layer)) })),
+    ]),
     inputs,
     outputs,
     layers: [...names],
   };
+}
+
+/**
+ * Checks what a layer is set to, and what to change so that OpenCV reads it as Caffe does.
+ *
+ * @throws ModelError 'engine' naming the layer that OpenCV would compute differently
+ */
+function respell(layer: Message, name: string, type: string, decline: (problem: string) => ModelError): Change[] {
+  const kind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined;
+  if (!kind) throw decline(`that it computes layers of type ${word(layer, 'type')} as Caffe does ("${name}") is not known`);
+  const stray = [...layer.fields.keys()].find((field) => field !== kind.block && !LAYER_FIELDS.has(field));
+  if (stray !== undefined) throw decline(`layer "${name}" has "${stray}", which is not known to be without effect`);
+  if (kind.tops !== undefined && words(layer, 'top').length > kind.tops) throw decline(`layer "${name}" makes more than OpenCV shows`);
+  const changes: Change[] = [];
+  if (kind.type !== undefined) {
+    const { start, end } = layer.places.get('type')!.at(-1)!;
+    changes.push({ start, end, text: kind.type });
+  }
+  const blocks = kind.block === null ? [] : messages(layer, kind.block);
+  if (blocks.length > 1) throw decline(`layer "${name}" has two blocks "${kind.block}"`);
+  const [block] = blocks;
+  const settings = new Map([...(block?.fields ?? [])].map(([field, values]) => [field, values.filter((value) => typeof value === 'string')]));
+  for (const [field, values] of settings) {
+    const known = Object.keys(kind.fields).find((key) => key.split(' -> ')[0] === field);
+    if (known === undefined) throw decline(`layer "${name}" has "${field}", which is not known to mean the same to it`);
+    const check = kind.fields[known]!;
+    const problem = check === true ? null : values.map(check).find((found) => found !== null);
+    if (problem) throw decline(`layer "${name}" ${problem}`);
+    const spelling = known.split(' -> ')[1];
+    for (const { start, nameEnd } of spelling === undefined ? [] : block!.places.get(field)!) changes.push({ start, end: nameEnd, text: spelling! });
+  }
+  const problem = kind.check?.(settings);
+  if (problem) throw decline(`layer "${name}" ${problem}`);
+  if (type === 'pooling') changes.push(...roundMode(block));
+  return changes;
+}
+
+/** Caffe's `round_mode` is newer than OpenCV's importer, which has a fork's `ceil_mode` instead. */
+function roundMode(block: Message | undefined): Change[] {
+  return (block?.places.get('round_mode') ?? []).map(({ start, end }, i) => {
+    const value = words(block, 'round_mode')[i];
+    return { start, end, text: `ceil_mode: ${value === 'CEIL' || value === '0'}` };
+  });
 }
 
 /** `input` with `input_dim` (four each) or `input_shape` at the top of the network. */
@@ -114,14 +158,31 @@ function isTested(layer: Message): boolean {
   return include.length > 0 ? include.some(met) : !messages(layer, 'exclude').some(met);
 }
 
-function without(text: string, messagesOut: readonly Message[]): string {
-  let kept = '';
+/**
+ * A layer without effect that reads each of a layer's blobs. OpenCV (4.3) joins a layer with the only one that reads it, and does so again
+ * whenever another output is asked for; what is joined twice is wrong, and so are a Power behind a power and a Concat of in-place layers.
+ */
+function watchers(layer: Message, isOld: boolean): string {
+  const name = word(layer, 'name') ?? '';
+  return words(layer, 'top')
+    .map((top, i) => ` ${isOld ? 'layers' : 'layer'} { name: "${name}/watch${i}" type: ${isOld ? 'SILENCE' : '"Silence"'} bottom: "${top}" }`)
+    .join('');
+}
+
+interface Change {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+function rewritten(text: string, changes: readonly Change[]): string {
+  let changed = '';
   let position = 0;
-  for (const { start, end } of [...messagesOut].sort((a, b) => a.start - b.start)) {
-    kept += text.slice(position, start);
-    position = end;
+  for (const change of [...changes].sort((a, b) => a.start - b.start)) {
+    changed += text.slice(position, change.start) + change.text;
+    position = change.end;
   }
-  return kept + text.slice(position);
+  return changed + text.slice(position);
 }
 
 function words(message: Message | undefined, field: string): string[] {
@@ -159,7 +220,7 @@ function parseMessage(tokens: readonly Token[], decline: (problem: string) => Mo
   const sign = (text: string) => tokens[at]?.text === text && !tokens[at]!.quoted && ++at > 0;
   const body = (closing: string | null, depth: number): Message => {
     if (depth > MAX_DEPTH) throw decline('the prototxt nests too deep');
-    const message: Message = { fields: new Map(), start: 0, end: 0 };
+    const message: Message = { fields: new Map(), places: new Map(), start: 0, end: 0 };
     while (closing === null ? at < tokens.length : !sign(closing)) {
       const name = tokens[at++];
       if (!name || name.quoted || !/^\w/.test(name.text)) throw decline(`the prototxt cannot be parsed at ${JSON.stringify(name?.text ?? 'its end')}`);
@@ -171,6 +232,8 @@ function parseMessage(tokens: readonly Token[], decline: (problem: string) => Mo
         if (list && sign(']')) break;
         values.push(value(name, colon, depth));
       } while (list && (sign(',') || !sign(']')));
+      const places = message.places.get(name.text) ?? [];
+      message.places.set(name.text, [...places, { start: name.start, nameEnd: name.end, end: tokens[at - 1]!.end }]);
       while (sign(',') || sign(';'));
     }
     return message;

@@ -110,34 +110,17 @@ function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string, in
     })),
     outputs: wiring.outputs.map(({ name }) => ({ name, shape: [] })),
     intermediates,
-    /** One sample at a time: the batch of the prototxt is often another one, and memory stays small. */
+    /** The batch as it is fed: the prototxt's is often another one, and OpenCV takes any. */
     async run(feeds, wanted = [...outputs.keys()]) {
       const layers = wanted.map(layerOf);
-      const batch = batchSize(wiring, feeds, file);
-      const samples = Array.from({ length: batch }, (_, n) =>
-        guard(cv, file, () => {
-          for (const { name } of wiring.inputs) {
-            const { shape, data } = feeds.get(name)!;
-            const each = data.length / batch;
-            const blob = reshaper.blob(
-              [1, ...shape.slice(1)],
-              Float32Array.from(data.subarray(n * each, (n + 1) * each) as ArrayLike<number | bigint>, Number),
-            );
-            net.setInput(blob, name);
-          }
-          return layers.map((layer) => readMat(net.forward(layer)));
-        }),
-      );
-      return new Map(
-        wanted.map((name, i) => [
-          name,
-          stack(
-            samples.map((values) => values[i]!),
-            name,
-            file,
-          ),
-        ]),
-      );
+      const values = guard(cv, file, () => {
+        for (const { name } of wiring.inputs) {
+          const { shape, data } = fed(feeds, name, file);
+          net.setInput(reshaper.blob(shape, Float32Array.from(data as ArrayLike<number | bigint>, Number)), name);
+        }
+        return layers.map((layer) => readMat(net.forward(layer)));
+      });
+      return new Map(wanted.map((name, i) => [name, values[i]!]));
     },
     async close() {
       reshaper.close();
@@ -146,25 +129,10 @@ function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string, in
   };
 }
 
-function batchSize(wiring: CaffeWiring, feeds: ReadonlyMap<string, NdArray>, file: string): number {
-  const sizes = wiring.inputs.map(({ name }) => {
-    const feed = feeds.get(name);
-    if (!feed) throw new ModelError('engine', `nothing was fed to the input "${name}"`, { file });
-    return feed.shape[0] ?? 1;
-  });
-  if (sizes.some((size) => size !== sizes[0])) throw new ModelError('engine', `the inputs have different batch sizes: ${sizes}`, { file });
-  return sizes[0]!;
-}
-
-/** Joins the results of single samples along the batch axis. */
-function stack(samples: readonly NdArray[], name: string, file: string): NdArray {
-  const [first] = samples;
-  if (samples.length === 1) return first!;
-  if (first!.shape[0] !== 1)
-    throw new ModelError('engine', `OpenCV's output "${name}" has the shape [${first!.shape}] for one sample, so samples cannot be joined`, { file });
-  const data = new Float32Array(samples.length * first!.data.length);
-  for (const [n, sample] of samples.entries()) data.set(sample.data as Float32Array, n * first!.data.length);
-  return { shape: [samples.length, ...first!.shape.slice(1)], data };
+function fed(feeds: ReadonlyMap<string, NdArray>, name: string, file: string): NdArray {
+  const feed = feeds.get(name);
+  if (!feed) throw new ModelError('engine', `nothing was fed to the input "${name}"`, { file });
+  return feed;
 }
 
 /** Makes blobs of any shape: a two-axis matrix goes through a network of one Reshape layer. */

@@ -11,7 +11,7 @@ const cases = corpusCases(({ format }) => format === 'keras-h5');
 
 describe.skipIf(!hasCorpus)(`real Keras files${corpusTitle}`, () => {
   it('are all there', () => {
-    expect(cases.length).toBe(73);
+    expect(cases.length).toBe(75);
   });
 
   it.each(cases.filter(({ kind }) => kind !== 'refuse'))('$case: every tensor is listed with its content', async ({ folder, model }) => {

@@ -17,7 +17,7 @@ const cases = corpusCases(({ format }) => format.startsWith('tfjs-'));
 
 describe.skipIf(!hasCorpus)(`real TensorFlow.js models${corpusTitle}`, () => {
   it('are all there', () => {
-    expect(cases.length).toBe(8);
+    expect(cases.length).toBe(11);
   });
 
   it.each(cases.filter(({ kind }) => kind !== 'refuse'))('$case: every tensor is listed with its content', async ({ folder, model }) => {

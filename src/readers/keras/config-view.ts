@@ -4,6 +4,9 @@
  */
 import { ModelError } from '../../errors.js';
 import type { KerasLayer } from './config.js';
+import { type Constant, parseConstant } from './constant.js';
+import { type Arithmetic, arithmeticOf } from './precision.js';
+import { isAtRest, isSame } from './settings.js';
 
 /** What is known of the file as a whole and changes what layers mean. */
 export interface Dialect {
@@ -12,13 +15,6 @@ export interface Dialect {
   /** Saved under Theano, whose convolutions turn their kernels by 180 degrees. */
   readonly theano: boolean;
 }
-
-/** Keys that play no part in a prediction. */
-const AT_REST: readonly RegExp[] = [
-  /^(name|trainable|seed|input_dtype|input_shape|batch_input_shape|batch_size|input_dim|input_length|implementation|consume_less)$/,
-  /^(init|inner_init|weights|momentum|lora_alpha|registered_name|build_config|build_input_shape)$/,
-  /_(initializer|regularizer|constraint)$/,
-];
 
 /** Data formats, as Keras 1 (`dim_ordering`) and later versions spell them. */
 const DATA_FORMATS: Readonly<Record<string, DataFormat>> = {
@@ -32,7 +28,7 @@ export type DataFormat = 'channels_last' | 'channels_first';
 
 export class ConfigView {
   readonly #read = new Set<string>();
-  #halfPrecision = false;
+  #arithmetic: Arithmetic = 'float32';
 
   constructor(
     readonly layer: KerasLayer,
@@ -46,9 +42,9 @@ export class ConfigView {
     this.obstacles.push(new ModelError('unsupported', problem, { file: this.file, layer: this.layer.path }));
   }
 
-  /** Whether the layer computes in half precision over float32 weights; known once reading has ended. */
-  get halfPrecision(): boolean {
-    return this.#halfPrecision;
+  /** In what Keras computes the layer; known once reading has ended. */
+  get arithmetic(): Arithmetic {
+    return this.#arithmetic;
   }
 
   has(key: string): boolean {
@@ -74,12 +70,20 @@ export class ConfigView {
   number(keys: readonly string[], fallback?: number): number {
     const value = this.value(keys) ?? fallback;
     // Keras 2.1 and 2.2 wrote some numbers as NumPy scalars: {"type": "ndarray", "value": 0.3}.
-    const number = typeof value === 'object' ? (value as { value?: unknown }).value : value;
-    return typeof number === 'number' ? number : this.#refuse(keys, value, 'a number', 0);
+    const constant = typeof value === 'boolean' ? null : parseConstant(value);
+    return constant?.values.length === 1 ? constant.values[0]! : this.#refuse(keys, value, 'a number', 0);
+  }
+
+  /** A number or an array of numbers. */
+  constant(keys: readonly string[], fallback?: number): Constant {
+    const value = this.value(keys) ?? fallback;
+    return parseConstant(value) ?? this.#refuse(keys, value, 'numbers', { shape: [], values: [0] });
   }
 
   boolean(keys: readonly string[], fallback: boolean): boolean {
     const value = this.value(keys) ?? fallback;
+    // NumPy's truth values were written as numbers.
+    if (value === 0 || value === 1) return value === 1;
     return typeof value === 'boolean' ? value : this.#refuse(keys, value, 'true or false', fallback);
   }
 
@@ -118,7 +122,7 @@ export class ConfigView {
   /** Accepts the key only where its value is one of those that change nothing. */
   expect(keys: readonly string[], harmless: readonly unknown[], because: string): void {
     const value = this.value(keys);
-    if (value === undefined || harmless.some((known) => JSON.stringify(known) === JSON.stringify(value))) return;
+    if (value === undefined || harmless.some((known) => isSame(known, value))) return;
     const key = keys.find((name) => this.has(name)) ?? keys[0];
     this.decline(`"${key}" is ${brief(value)}: ${because}`);
   }
@@ -131,21 +135,20 @@ export class ConfigView {
   /** Ends the reading: notes every key that nobody asked for. */
   finish(): void {
     this.#checkDType();
-    this.expect(['quantization_config', 'lora_rank'], [null], 'quantised and LoRA layers are not translated');
-    for (const [key, value] of Object.entries(this.layer.config)) {
-      if (this.#read.has(key) || AT_REST.some((pattern) => pattern.test(key))) continue;
-      this.decline(`the ${this.layer.className} has a setting that is not known: "${key}" is ${brief(value)}`);
+    const { className, config, unknown } = this.layer;
+    for (const [key, value] of Object.entries(config)) {
+      if (this.#read.has(key) || isAtRest(className, key, value)) continue;
+      this.decline(`the ${className} has a setting that is not known: "${key}" is ${brief(value)}`);
     }
+    for (const key of unknown) this.decline(`beside the configuration of the ${className} stands "${key}", which is not known`);
   }
 
-  /** `dtype` is a name or, since Keras 2.4, a policy. */
   #checkDType(): void {
     if (this.layer.className === 'InputLayer') return; // Of the port, which may well be integers.
     const value = this.value(['dtype']);
-    const name = typeof value === 'object' && value !== null ? (value as { config?: { name?: unknown } }).config?.name : value;
-    this.#halfPrecision = name === 'mixed_float16' || name === 'mixed_bfloat16';
-    if (name === undefined || name === null || name === 'float32' || this.#halfPrecision) return;
-    this.decline(`"dtype" is ${brief(name)}. Layers that compute in float32 are translated; cast the model to float32 first.`);
+    const arithmetic = arithmeticOf(value);
+    if (arithmetic === null) this.decline(`"dtype" is ${brief(value)}. Layers that compute in floating point are translated; cast the model to float32 first.`);
+    else this.#arithmetic = arithmetic;
   }
 
   #isKeras1(): boolean {

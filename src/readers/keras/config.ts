@@ -6,36 +6,27 @@
  * and `keras_history` entries since; a single output may lack its outer list.
  */
 import { ModelError } from '../../errors.js';
-
-export type Json = Readonly<Record<string, unknown>>;
+import { type CallArguments, NO_ARGUMENTS, parseCall, parseRef, type TensorRef } from './call.js';
+import { isObject, type Json, list, object, parseJson, text } from './json.js';
 
 export interface KerasLayer {
   /** Unique within its model. */
   readonly name: string;
   /** With the names of the enclosing models, '/' between them. */
   readonly path: string;
+  /** An operation of Keras 3 called as a function has 'ops.' before its name: its `Add` is not the layer `Add`. */
   readonly className: string;
   readonly config: Json;
   /** Of a model used as a layer. */
   readonly model: KerasModel | null;
-}
-
-/** An output of one call of a layer. */
-export interface TensorRef {
-  readonly layer: string;
-  /** Which call of the layer, from 0. */
-  readonly call: number;
-  /** Which of the call's outputs. */
-  readonly tensor: number;
+  /** Facts beside the configuration that no version of Keras is known to write. */
+  readonly unknown: readonly string[];
 }
 
 /** One use of a layer; a shared layer has several. */
-export interface LayerCall {
+export interface LayerCall extends CallArguments {
   readonly layer: KerasLayer;
   readonly index: number;
-  readonly inputs: readonly TensorRef[];
-  /** Arguments besides the inputs that change what is computed. */
-  readonly extras: readonly string[];
 }
 
 export interface KerasModel {
@@ -45,6 +36,8 @@ export interface KerasModel {
   readonly calls: readonly LayerCall[];
   readonly inputs: readonly TensorRef[];
   readonly outputs: readonly TensorRef[];
+  /** Facts of the model's configuration that no version of Keras is known to write. */
+  readonly unknown: readonly string[];
 }
 
 /** Models within models, deeper than any that people build; recursion stops here. */
@@ -56,6 +49,18 @@ const MAX_JSON_DEPTH = 512;
 /** Classes that hold layers of their own, by every name that Keras has given them. */
 const MODEL_CLASSES: ReadonlySet<string> = new Set(['Sequential', 'Model', 'Functional', 'Graph']);
 
+/** What Keras writes beside a layer's class and configuration; the rest says how it was made and trained. */
+const ENTRY_KEYS: ReadonlySet<string> = new Set([
+  ...['class_name', 'config', 'name', 'inbound_nodes'],
+  ...['module', 'registered_name', 'build_config', 'compile_config', 'shared_object_id', 'keras_version', 'backend'],
+]);
+
+/** What Keras writes about a model as a whole. */
+const MODEL_KEYS: ReadonlySet<string> = new Set([
+  ...['name', 'layers', 'input_layers', 'output_layers', 'trainable', 'dtype', 'build_input_shape', 'batch_input_shape'],
+  ...['registered_name', 'module', 'build_config', 'is_graph_network', 'dynamic'],
+]);
+
 /**
  * Parses a model configuration.
  *
@@ -65,12 +70,7 @@ const MODEL_CLASSES: ReadonlySet<string> = new Set(['Sequential', 'Model', 'Func
  */
 export function parseModelConfig(text: string, file: string): KerasModel {
   checkDepth(text, file);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new ModelError('malformed', 'the model configuration is no valid JSON', { file }, error);
-  }
+  const json = parseJson(text, 'the model configuration', file);
   return parseModel(object(json, 'model configuration', file), '', 0, file);
 }
 
@@ -121,18 +121,29 @@ function parseLayer(value: unknown, prefix: string, depth: number, file: string)
   const className = layerClass(entry, file);
   // A Sequential of Keras 1 used as a layer has a bare list for its config.
   const config = Array.isArray(entry.config) ? {} : object(entry.config, `config of a ${className}`, file);
-  const name = text(entry.name ?? config.name ?? className.toLowerCase(), `name of a ${className}`, file);
+  const name = text(layerName(entry) ?? className.toLowerCase(), `name of a ${className}`, file);
   const path = prefix + name;
   const isModel = MODEL_CLASSES.has(className);
-  return { name, path, className, config, model: isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null };
+  const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;
+  return { name, path, className, config, model, unknown: unknownKeys(entry, ENTRY_KEYS) };
+}
+
+function layerName(entry: unknown): unknown {
+  if (!isObject(entry)) return undefined;
+  return entry.name ?? (isObject(entry.config) ? entry.config.name : undefined);
+}
+
+function unknownKeys(entry: Json, known: ReadonlySet<string>): string[] {
+  return Object.keys(entry).filter((key) => !known.has(key));
 }
 
 /** The class's name; a class of someone else's that bears a name of Keras's keeps its package before it. */
 function layerClass({ class_name, module, registered_name }: Json, file: string): string {
   const name = text(class_name, 'class_name of a layer', file);
   if (typeof registered_name === 'string' && registered_name !== name) return registered_name;
-  if (typeof module === 'string' && !/^(keras|tf_keras)(\.|$)/.test(module)) return `${module}.${name}`;
-  return name;
+  if (typeof module !== 'string') return name;
+  if (/^(tf_)?keras\.(src\.)?(ops|activations)(\.|$)/.test(module)) return `ops.${name}`;
+  return /^(tf_keras|keras|tensorflow\.(python\.)?keras)(\.|$)/.test(module) ? name : `${module}.${name}`;
 }
 
 function sequential(name: string, given: readonly KerasLayer[], config: Json, prefix: string, file: string): KerasModel {
@@ -146,7 +157,7 @@ function sequential(name: string, given: readonly KerasLayer[], config: Json, pr
   }
   const calls = layers.map((layer, i): LayerCall => {
     const inputs = i === 0 ? [] : [{ layer: layers[i - 1]!.name, call: 0, tensor: 0 }];
-    return { layer, index: 0, inputs, extras: [] };
+    return { layer, index: 0, inputs, positional: inputs.map((_, input) => ({ input })), named: {} };
   });
   return {
     name,
@@ -154,6 +165,7 @@ function sequential(name: string, given: readonly KerasLayer[], config: Json, pr
     calls,
     inputs: [{ layer: layers[0]!.name, call: 0, tensor: 0 }],
     outputs: [{ layer: layers.at(-1)!.name, call: 0, tensor: 0 }],
+    unknown: unknownKeys(config, MODEL_KEYS),
   };
 }
 
@@ -163,7 +175,14 @@ function impliedInput(first: KerasLayer, sequentialConfig: Json, prefix: string)
   const source = first.model ? inputLayers(first.model)[0]!.config : first.config;
   const shape = source.batch_input_shape ?? source.batch_shape ?? sequentialConfig.build_input_shape;
   const dtype = source.input_dtype ?? (first.model || typeof source.dtype === 'string' ? source.dtype : undefined);
-  return { name, path: prefix + name, className: 'InputLayer', config: { name, batch_input_shape: shape, dtype: dtype ?? 'float32' }, model: null };
+  return {
+    name,
+    path: prefix + name,
+    className: 'InputLayer',
+    config: { name, batch_input_shape: shape, dtype: dtype ?? 'float32' },
+    model: null,
+    unknown: [],
+  };
 }
 
 /** The input layers of a model, in the order of its inputs. */
@@ -174,21 +193,22 @@ export function inputLayers(model: KerasModel): readonly KerasLayer[] {
 function functional(config: Json, entries: readonly unknown[], prefix: string, depth: number, file: string): KerasModel {
   const name = typeof config.name === 'string' ? config.name : 'model';
   const layers: KerasLayer[] = [];
-  const byName = new Map<string, { layer: KerasLayer; calls: Omit<LayerCall, 'layer' | 'index'>[] }>();
+  const byName = new Map<string, { layer: KerasLayer; calls: CallArguments[] }>();
+  const names = new Set(entries.map(layerName));
   for (const entry of entries) {
     const layer = parseLayer(entry, prefix, depth, file);
     if (byName.has(layer.name)) throw new ModelError('malformed', 'two layers have this name', { file, layer: layer.path });
     const nodes = list((entry as Json).inbound_nodes ?? [], `inbound_nodes of "${layer.path}"`, file);
-    const calls = nodes.map((node) => parseCall(node, layer, file));
+    const calls = nodes.map((node) => parseCall(node, layer.path, (other) => names.has(other), file));
     // An input layer is in no call's outputs unless it counts as called once.
-    byName.set(layer.name, { layer, calls: calls.length === 0 ? [{ inputs: [], extras: [] }] : calls });
+    byName.set(layer.name, { layer, calls: calls.length === 0 ? [NO_ARGUMENTS] : calls });
     layers.push(layer);
   }
   const inputs = parseRefs(config.input_layers, `input_layers of "${name}"`, file);
   const outputs = parseRefs(config.output_layers, `output_layers of "${name}"`, file);
   const resolve = callResolver(byName, [...outputs, ...[...byName.values()].flatMap(({ calls }) => calls.flatMap((call) => call.inputs))], file);
   const calls = [...byName.values()].flatMap(({ layer, calls: made }) =>
-    made.map((call, index): LayerCall => ({ layer, index, inputs: call.inputs.map(resolve), extras: call.extras })),
+    made.map((call, index): LayerCall => ({ ...call, layer, index, inputs: call.inputs.map(resolve) })),
   );
   for (const { layer, inputs: read } of calls) {
     const isInput = layer.className === 'InputLayer';
@@ -202,7 +222,14 @@ function functional(config: Json, entries: readonly unknown[], prefix: string, d
   for (const { layer } of inputs) {
     if (byName.get(layer)?.layer.className !== 'InputLayer') throw new ModelError('malformed', `the input "${layer}" is no InputLayer`, { file });
   }
-  return { name, layers, calls: runningOrder(calls, file), inputs: inputs.map(resolve), outputs: outputs.map(resolve) };
+  return {
+    name,
+    layers,
+    calls: runningOrder(calls, file),
+    inputs: inputs.map(resolve),
+    outputs: outputs.map(resolve),
+    unknown: unknownKeys(config, MODEL_KEYS),
+  };
 }
 
 /**
@@ -234,65 +261,18 @@ function callResolver(
   };
 }
 
-/** One entry of `inbound_nodes`. */
-function parseCall(node: unknown, layer: KerasLayer, file: string): Omit<LayerCall, 'layer' | 'index'> {
-  const where = `inbound_nodes of "${layer.path}"`;
-  if (Array.isArray(node)) {
-    // tf.keras writes a call with one input either as [[name, node, tensor, kwargs]] or without the outer list.
-    const entries = typeof node[0] === 'string' ? [node] : node;
-    const inputs: TensorRef[] = [];
-    const extras: string[] = [];
-    for (const entry of entries) {
-      const parts = list(entry, where, file);
-      inputs.push(parseRef(parts, where, file));
-      extras.push(...extraArguments(parts[3]));
-    }
-    return { inputs, extras };
-  }
-  const { args, kwargs } = object(node, where, file);
-  const inputs: TensorRef[] = [];
-  const extras = extraArguments(kwargs);
-  const pending = [...list(args, where, file)];
-  while (pending.length > 0) {
-    const value = pending.shift();
-    const history = kerasHistory(value);
-    if (history) inputs.push(parseRef(history, where, file));
-    else if (Array.isArray(value)) pending.unshift(...value);
-    else if (value !== null) extras.push(JSON.stringify(value));
-  }
-  return { inputs, extras };
-}
-
-function kerasHistory(value: unknown): readonly unknown[] | null {
-  const entry = value as { class_name?: unknown; config?: { keras_history?: unknown } } | null;
-  if (typeof entry !== 'object' || entry?.class_name !== '__keras_tensor__') return null;
-  return Array.isArray(entry.config?.keras_history) ? entry.config.keras_history : null;
-}
-
-/** Call arguments that are not at rest: neither null nor `training: false`. */
-function extraArguments(kwargs: unknown): string[] {
-  return Object.entries((kwargs ?? {}) as Json)
-    .filter(([name, value]) => value !== null && !(name === 'training' && value === false))
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-}
-
-/** `input_layers` or `output_layers`: [[name, node, tensor], ...], one such triple alone, or a dictionary of them. */
+/** `input_layers` or `output_layers`: [[name, node, tensor], ...], one such triple alone, or any structure of lists and dictionaries of them. */
 function parseRefs(value: unknown, what: string, file: string): TensorRef[] {
-  if (Array.isArray(value) && typeof value[0] === 'string') return [parseRef(value, what, file)];
-  const entries = Array.isArray(value) ? value : Object.values(object(value, what, file));
-  if (entries.length === 0) throw new ModelError('malformed', `${what} is empty`, { file });
-  return entries.map((entry) => parseRef(list(entry, what, file), what, file));
+  const refs = flattenRefs(value, what, file);
+  if (refs.length === 0) throw new ModelError('malformed', `${what} is empty`, { file });
+  return refs;
 }
 
-function parseRef([layer, call, tensor]: readonly unknown[], what: string, file: string): TensorRef {
-  if (typeof layer !== 'string' || !isIndex(call) || !isIndex(tensor)) {
-    throw new ModelError('malformed', `${what} holds ${JSON.stringify([layer, call, tensor])?.slice(0, 80)}, expected [layer name, node, tensor]`, { file });
-  }
-  return { layer, call, tensor };
-}
-
-function isIndex(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+/** Keras numbers the values of a nested structure in its order; one that is missing (null) has no number. */
+function flattenRefs(value: unknown, what: string, file: string): TensorRef[] {
+  if (value === null) return [];
+  if (Array.isArray(value)) return typeof value[0] === 'string' ? [parseRef(value, what, file)] : value.flatMap((entry) => flattenRefs(entry, what, file));
+  return Object.values(object(value, what, file)).flatMap((entry) => flattenRefs(entry, what, file));
 }
 
 /**
@@ -325,25 +305,4 @@ function runningOrder(calls: readonly LayerCall[], file: string): LayerCall[] {
     }
   }
   return ordered;
-}
-
-function object(value: unknown, what: string, file: string): Json {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ModelError('malformed', `${what}: found ${describe(value)}, expected an object`, { file });
-  }
-  return value as Json;
-}
-
-function list(value: unknown, what: string, file: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a list`, { file });
-  return value;
-}
-
-function text(value: unknown, what: string, file: string): string {
-  if (typeof value !== 'string' || value === '') throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a name`, { file });
-  return value;
-}
-
-function describe(value: unknown): string {
-  return value === undefined ? 'nothing' : (JSON.stringify(value)?.slice(0, 60) ?? typeof value);
 }

@@ -46,8 +46,6 @@ export const embedding: Rule = (config) => {
   const count = config.integer(['input_dim']);
   const width = config.integer(['output_dim']);
   config.expect(['mask_zero'], [false, null], 'masks are not followed through the network');
-  config.expect(['sparse'], [false], 'sparse results are not translated');
-  config.value(['dropout']);
   return ([input], scope) => {
     const ids = scope.builder.toKeras(input!);
     return scope.add('Gather', [ids], { weights: { table: scope.weight('embeddings', [count, width]) } });
@@ -61,11 +59,9 @@ export const batchNormalization: Rule = (config) => {
   if (!Number.isSafeInteger(axis)) config.decline(`"axis" is ${JSON.stringify(given)}: normalisation over one axis is translated`);
   const scaled = config.boolean(['scale'], true);
   const centred = config.boolean(['center'], true);
+  // Batch renormalisation counts two statistics more, which only training reads.
+  const renorm = config.boolean(['renorm'], false);
   config.expect(['mode'], [0], 'only mode 0 normalises by stored statistics, axis by axis');
-  config.expect(['renorm'], [false], 'batch renormalisation is not translated');
-  config.expect(['virtual_batch_size', 'adjustment'], [null], 'virtual batches are not translated');
-  // How statistics were gathered in training, and with which code.
-  config.value(['fused', 'synchronized', 'renorm_clipping', 'renorm_momentum']);
   return ([input], scope) => {
     const value = channelsAtOne(input!, axis as number, scope);
     const channels = value.shape[1]!;
@@ -76,6 +72,7 @@ export const batchNormalization: Rule = (config) => {
     const bias = centred ? scope.weight('beta', [channels]) : constant('beta', 0);
     // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
     const weights = { scale, bias, mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
+    if (renorm) for (const role of ['renormalised mean', 'renormalised deviation']) scope.weight(role, [channels]);
     return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
   };
 };

@@ -9,9 +9,11 @@ import { type DType, isDType } from '../../model/dtype.js';
 import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js';
 import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
-import { inputLayers, type KerasLayer, type KerasModel, type TensorRef } from './config.js';
+import { extraArguments, plainInputs, type TensorRef } from './call.js';
+import { inputLayers, type KerasLayer, type KerasModel } from './config.js';
 import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
-import type { Build } from './rule.js';
+import type { Arithmetic } from './precision.js';
+import type { Build, LayerClass } from './rule.js';
 import { declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
 import { Scope } from './scope.js';
 import { GraphBuilder, kerasShape, type Value } from './value.js';
@@ -41,7 +43,7 @@ export interface Graph {
  */
 export function buildGraph(model: KerasModel, assign: () => Weights, options: GraphOptions): Graph {
   const obstacles: ModelError[] = [];
-  const plan: Plan = { builds: new Map(), formats: new Map(), halfPrecision: [] };
+  const plan: Plan = { builds: new Map(), formats: new Map(), arithmetic: new Map() };
   planModel(model, plan, options, obstacles);
   if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
   const builder = new GraphBuilder(options.file);
@@ -52,31 +54,48 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
     return value;
   });
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
-  const outputNames = model.outputs.map((ref) => ref.layer);
-  const outputs = made.map((value, i) => makeOutput(outputNames[i]!, value, ports, plan, builder));
-  return { inputs: ports, outputs, layers: builder.layers, warnings: [...removedLayers(model), ...assumptions(plan)] };
+  const named = outputNames(model.outputs.map(({ layer }) => layer));
+  const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
+  return { inputs: ports, outputs, layers: builder.layers, warnings: [...removedLayers(model), ...named.notices, ...precisionNotices(plan)] };
+}
+
+/** Outputs bear the names of their layers; those of one layer are numbered, as Keras's own `output_names` are. */
+function outputNames(layers: readonly string[]): { readonly names: readonly string[]; readonly notices: readonly Notice[] } {
+  const taken = new Set<string>();
+  const notices: Notice[] = [];
+  const names = layers.map((layer) => {
+    let name = layer;
+    for (let i = 1; taken.has(name); i++) name = `${layer}_${i}`;
+    taken.add(name);
+    if (name !== layer)
+      notices.push({ code: 'renamed', message: `the layer makes several outputs of the model; one of them is called "${name}", as Keras does`, layer });
+    return name;
+  });
+  return { names, notices };
 }
 
 interface Plan {
   readonly builds: Map<KerasLayer, Build>;
   /** Data format of the first layer over each number of axes, batch and channels included. */
   readonly formats: Map<number, DataFormat>;
-  /** Layers that Keras would compute in half precision. */
-  readonly halfPrecision: string[];
+  /** Layers that Keras does not compute in float32, by the arithmetic that it uses. */
+  readonly arithmetic: Map<Arithmetic, string[]>;
 }
 
 function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacles: ModelError[]): void {
+  const { file } = options;
+  for (const key of model.unknown)
+    obstacles.push(new ModelError('unsupported', `the configuration of the model "${model.name}" has "${key}", which is not known`, { file }));
   for (const layer of model.layers) {
     if (layer.model) {
+      for (const key of layer.unknown)
+        obstacles.push(new ModelError('unsupported', `beside the model stands "${key}", which is not known`, { file, layer: layer.path }));
       planModel(layer.model, plan, options, obstacles);
       continue;
     }
-    const view = new ConfigView(layer, options.dialect, options.file, obstacles);
+    const view = new ConfigView(layer, options.dialect, file, obstacles);
     if (layer.className === 'InputLayer') {
-      view.expect(['sparse'], [false, null], 'sparse inputs are not translated');
-      view.expect(['ragged'], [false, null], 'ragged inputs are not translated');
-      view.expect(['optional'], [false], 'optional inputs are not translated');
-      view.value(['batch_shape', 'dtype']);
+      view.value(['dtype']);
       view.finish();
       continue;
     }
@@ -87,21 +106,28 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
     }
     plan.builds.set(layer, known.rule(view));
     view.finish();
-    if (view.halfPrecision) plan.halfPrecision.push(layer.path);
+    if (view.arithmetic !== 'float32') plan.arithmetic.set(view.arithmetic, [...(plan.arithmetic.get(view.arithmetic) ?? []), layer.path]);
     if (known.spatial !== undefined && !plan.formats.has(known.spatial + 2)) {
       const silent = new ConfigView(layer, options.dialect, options.file, []);
       plan.formats.set(known.spatial + 2, silent.dataFormat());
     }
   }
-  for (const { layer, inputs, extras } of model.calls) {
-    const place = { file: options.file, layer: layer.path };
-    for (const extra of extras) obstacles.push(new ModelError('unsupported', `the layer is called with ${extra.slice(0, 80)}, which is not translated`, place));
-    const wanted = layer.model ? layer.model.inputs.length : LAYER_CLASSES.get(layer.className)?.inputs;
-    const fits =
-      wanted === undefined || wanted === inputs.length || (wanted === 'several' && inputs.length > 1) || wanted === (['', 'one', 'two'][inputs.length] ?? '');
-    if (!fits && layer.className !== 'InputLayer')
-      obstacles.push(new ModelError('unsupported', `the ${layer.className} is called with ${inputs.length} inputs`, place));
+  for (const call of model.calls) {
+    const { layer } = call;
+    const place = { file, layer: layer.path };
+    const known = layer.model ? undefined : LAYER_CLASSES.get(layer.className);
+    if (!layer.model && !known) continue;
+    for (const extra of extraArguments(call))
+      obstacles.push(new ModelError('unsupported', `the layer is called with ${extra.slice(0, 80)}, which is not translated`, place));
+    const count = plainInputs(call).length;
+    const wanted = layer.model ? layer.model.inputs.length : known!.inputs;
+    if (!fits(count, wanted)) obstacles.push(new ModelError('unsupported', `the ${layer.className} is called with ${count} inputs`, place));
   }
+}
+
+function fits(count: number, wanted: LayerClass['inputs'] | number): boolean {
+  if (wanted === 'several') return count > 1;
+  return count === (wanted === 'one' ? 1 : wanted === 'two' ? 2 : wanted);
 }
 
 /** Layouts of values with their channels last and first, by their number of axes. */
@@ -176,7 +202,7 @@ class ModelBuilder {
         throw new ModelError('malformed', "an InputLayer is none of the model's inputs", { file, layer: layer.path });
       }
       const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
-      const values = call.inputs.map(read);
+      const values = plainInputs(call).map((input) => read(call.inputs[input]!));
       made.set(key(layer.name, call.index), layer.model ? this.build(layer.model, values, `${name}/`) : [this.#call(layer, values, name)]);
     }
     return model.outputs.map(read);
@@ -214,8 +240,11 @@ function removedLayers(model: KerasModel): Notice[] {
   });
 }
 
-function assumptions({ halfPrecision }: Plan): Notice[] {
-  if (halfPrecision.length === 0) return [];
-  const message = `${halfPrecision.length} layers have a mixed-precision policy; their float32 weights are kept, and results are more exact than Keras's own`;
-  return [{ code: 'assumed', message, layer: halfPrecision[0]! }];
+function precisionNotices({ arithmetic }: Plan): Notice[] {
+  return [...arithmetic].map(([dtype, layers]): Notice => {
+    const those = `${layers.length} ${layers.length === 1 ? 'layer has' : 'layers have'} a policy by which Keras computes in ${dtype}`;
+    const then =
+      dtype === 'float64' ? 'they are computed in float32, which is less exact' : "their weights are kept, and results are more exact than Keras's own";
+    return { code: 'assumed', message: `${those}; ${then}`, layer: layers[0]! };
+  });
 }

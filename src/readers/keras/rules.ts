@@ -17,26 +17,31 @@ const one = (rule: Rule): LayerClass => ({ rule, inputs: 'one' });
 const several = (rule: Rule): LayerClass => ({ rule, inputs: 'several' });
 const spatial = (axes: number, rule: Rule): LayerClass => ({ rule, inputs: 'one', spatial: axes });
 
-/** Layers that pass their input on in a prediction; whatever their settings. */
-export const TRAINING_ONLY: ReadonlySet<string> = new Set([
-  'Dropout',
-  'SpatialDropout1D',
-  'SpatialDropout2D',
-  'SpatialDropout3D',
-  'AlphaDropout',
-  'GaussianDropout',
-  'GaussianNoise',
+/** Layers that pass their input on in a prediction. */
+const NOISE: readonly string[] = [
+  ...['Dropout', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D', 'AlphaDropout', 'GaussianDropout', 'GaussianNoise'],
   'ActivityRegularization',
-  'RandomFlip',
-  'RandomRotation',
-  'RandomZoom',
-  'RandomTranslation',
-  'RandomContrast',
-]);
+];
 
-const passOn: Rule = (config) => {
+/** Layers that change pictures in training and pass them on in a prediction, whatever their settings. */
+const AUGMENTATION: readonly string[] = [
+  ...['RandomFlip', 'RandomRotation', 'RandomZoom', 'RandomTranslation', 'RandomHeight', 'RandomWidth', 'RandomShear', 'RandomPerspective'],
+  ...['RandomContrast', 'RandomBrightness', 'RandomHue', 'RandomSaturation', 'RandomSharpness', 'RandomColorJitter', 'RandomColorDegeneration'],
+  ...['RandomGrayscale', 'RandomInvert', 'RandomPosterization', 'RandomGaussianBlur', 'RandomErasing', 'RandomElasticTransform'],
+  ...['AugMix', 'CutMix', 'MixUp', 'RandAugment'],
+];
+
+/** Layers that are left out, and told. */
+export const TRAINING_ONLY: ReadonlySet<string> = new Set([...NOISE, ...AUGMENTATION]);
+
+const passOn: Rule =
+  () =>
+  ([input]) =>
+    input!;
+
+const augment: Rule = (config) => {
   config.ignoreAll();
-  return ([input]) => input!;
+  return passOn(config);
 };
 
 export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
@@ -52,10 +57,15 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     DepthwiseConv1D: spatial(1, depthwiseConvolution(1)),
     DepthwiseConv2D: spatial(2, depthwiseConvolution(2)),
     SeparableConv1D: spatial(1, separableConvolution(1)),
+    SeparableConvolution1D: spatial(1, separableConvolution(1)),
     SeparableConv2D: spatial(2, separableConvolution(2)),
+    SeparableConvolution2D: spatial(2, separableConvolution(2)),
     Conv1DTranspose: spatial(1, transposedConvolution(1)),
+    Convolution1DTranspose: spatial(1, transposedConvolution(1)),
     Conv2DTranspose: spatial(2, transposedConvolution(2)),
+    Convolution2DTranspose: spatial(2, transposedConvolution(2)),
     Conv3DTranspose: spatial(3, transposedConvolution(3)),
+    Convolution3DTranspose: spatial(3, transposedConvolution(3)),
     MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
     MaxPooling2D: spatial(2, pooling('MaxPool', 2)),
     MaxPooling3D: spatial(3, pooling('MaxPool', 3)),
@@ -81,6 +91,8 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     Embedding: one(embedding),
     BatchNormalization: one(batchNormalization),
     BatchNormalizationV1: one(batchNormalization),
+    BatchNormalizationV2: one(batchNormalization),
+    SyncBatchNormalization: one(batchNormalization),
     Rescaling: one(rescaling),
     Activation: one(activationLayer),
     ReLU: one(reluLayer),
@@ -100,7 +112,9 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     Concatenate: several(concatenate),
     Merge: several(legacyMerge),
     Subtract: { rule: subtract, inputs: 'two' },
-    ...Object.fromEntries([...TRAINING_ONLY].map((name) => [name, one(passOn)])),
+    Identity: one(passOn),
+    ...Object.fromEntries(NOISE.map((name) => [name, one(passOn)])),
+    ...Object.fromEntries(AUGMENTATION.map((name) => [name, one(augment)])),
   } satisfies Record<string, LayerClass>),
 );
 

@@ -6,6 +6,7 @@ import type { Hdf5Group } from '../../containers/hdf5/index.js';
 import { ModelError } from '../../errors.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { KerasLayer, KerasModel } from './config.js';
+import { leafLayers, weightRoles } from './weight-roles.js';
 import { openWeight } from './weights.js';
 
 /** The variables of one layer. */
@@ -27,11 +28,18 @@ const MAX_DEPTH = 64;
 /** More than the groups of any real model, of which each layer has two or three. */
 const MAX_GROUPS = 200_000;
 
+/** States of random generators; no weights of the model. */
+const RANDOM_STATE = /(^|\/)(seed_generator|_?random_generator)$/;
+
 /** Whether the file is such a tree. */
 export async function isWeightTree(root: Hdf5Group): Promise<boolean> {
-  if ((await root.get('vars'))?.kind !== 'group') return false;
-  for (const container of [CONTAINER, OLD_CONTAINER]) if ((await root.get(container))?.kind === 'group') return true;
-  return false;
+  const keys = (await root.keys()).map(withSlashes);
+  return keys.includes('vars') && keys.some((key) => [CONTAINER, OLD_CONTAINER].includes(key.split('/')[0]!));
+}
+
+/** On Windows, Keras up to 3.0 joined the names of groups by backslashes. */
+function withSlashes(path: string): string {
+  return path.replaceAll('\\', '/');
 }
 
 /**
@@ -45,7 +53,7 @@ export async function readTreeLayers(root: Hdf5Group, file: string): Promise<Tre
   const visit = async (group: Hdf5Group, path: string, depth: number): Promise<void> => {
     if (depth > MAX_DEPTH || ++groups > MAX_GROUPS) throw new ModelError('malformed', 'the groups are nested without an end', { file });
     for (const key of (await group.keys()).toSorted(byNumber)) {
-      if (depth === 0 && key === 'optimizer') continue;
+      if (depth === 0 && /^optimizer([/\\]|$)/.test(key)) continue;
       const child = await group.get(key);
       if (child?.kind !== 'group') continue;
       if (key === 'vars') await readVars(child, path);
@@ -77,7 +85,9 @@ function byNumber(a: string, b: string): number {
  * @throws ModelError 'malformed' for weights that no layer of the model claims
  */
 export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[], file: string): Map<KerasLayer, readonly Tensor[]> {
-  const byPath = new Map(saved.map((layer) => [layer.path.replaceAll(OLD_CONTAINER, CONTAINER), layer]));
+  const byPath = new Map(
+    saved.filter(({ path }) => !RANDOM_STATE.test(withSlashes(path))).map((layer) => [withSlashes(layer.path).replaceAll(OLD_CONTAINER, CONTAINER), layer]),
+  );
   const assigned = new Map<KerasLayer, readonly Tensor[]>();
   const claim = (inner: KerasModel, prefix: string): void => {
     const counts = new Map<string, number>();
@@ -93,8 +103,22 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
   };
   claim(model, '');
   const [left] = byPath.values();
-  if (!left) return assigned;
+  if (!left) {
+    checkShared(leafLayers(model), assigned, file);
+    return assigned;
+  }
   throw new ModelError('malformed', 'no layer of the configuration has these weights. Do they belong together?', { file, tensor: left.tensors[0]!.name });
+}
+
+/** A layer that several models share is one layer for Keras, which saves its weights under the first of its places only. */
+function checkShared(layers: readonly KerasLayer[], assigned: ReadonlyMap<KerasLayer, readonly Tensor[]>, file: string): void {
+  const filled = new Map([...assigned.keys()].map((layer) => [`${layer.className} ${layer.name}`, layer]));
+  for (const layer of layers) {
+    const twin = filled.get(`${layer.className} ${layer.name}`);
+    if (!twin || assigned.has(layer) || weightRoles(layer).trained.length === 0) continue;
+    const problem = `shared between models: Keras saved its weights once, as those of "${twin.path}", and cannot load the archive itself. Save the model as HDF5 (model.h5), or without the sharing`;
+    throw new ModelError('malformed', problem, { file, layer: layer.path });
+  }
 }
 
 /** 'MaxPooling2D' to 'max_pooling2d', 'PReLU' to 'p_re_lu'. */

@@ -6,6 +6,7 @@ import type { Hdf5Group, Hdf5Value } from '../../containers/hdf5/index.js';
 import { ModelError } from '../../errors.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
 import type { KerasLayer, KerasModel } from './config.js';
+import { bearsRole, nestedOrders, weightRoles } from './weight-roles.js';
 
 /** The weights saved under one top-level layer, in Keras's order. */
 export interface LayerWeights {
@@ -104,53 +105,57 @@ function toCount(value: Hdf5Value | undefined, file: string): number {
 }
 
 /**
- * Gives each layer of a model its weights. A model used as a layer keeps the weights of all its layers in one list (what is
- * trained first, statistics after), so there it is the names that tell whose they are.
+ * Gives each layer of a model its weights, by the layers' names; where they are not those of the file, by their order, as Keras does.
  *
  * @throws ModelError 'malformed' where the file has weights of layers that the model does not have
  */
 export function assignWeights(model: KerasModel, saved: readonly LayerWeights[], file: string): Map<KerasLayer, readonly Tensor[]> {
   const assigned = new Map<KerasLayer, readonly Tensor[]>();
-  const layers = new Map(model.layers.map((layer) => [layer.name, layer]));
-  for (const { layer: name, tensors } of saved) {
-    const layer = layers.get(name);
-    if (tensors.length === 0) continue;
-    if (!layer) {
-      throw new ModelError('malformed', 'the file has weights for a layer that the configuration does not have. Do they belong together?', {
-        file,
-        layer: name,
-      });
-    }
+  const filled = saved.filter(({ tensors }) => tensors.length > 0);
+  for (const [layer, tensors] of pairLayers(model, filled, file)) {
     if (layer.model) assignNested(layer.model, tensors, assigned, file);
     else assigned.set(layer, tensors);
   }
   return assigned;
 }
 
+function pairLayers(model: KerasModel, saved: readonly LayerWeights[], file: string): [KerasLayer, readonly Tensor[]][] {
+  const byName = new Map(model.layers.map((layer) => [layer.name, layer]));
+  const stranger = saved.find(({ layer }) => !byName.has(layer));
+  if (!stranger) return saved.map(({ layer, tensors }) => [byName.get(layer)!, tensors]);
+  const weighty = model.layers.map((layer) => [layer, countOf(layer)] as const).filter(([, count]) => count > 0);
+  const fits = weighty.length === saved.length && weighty.every(([, count], i) => count === saved[i]!.tensors.length);
+  if (fits) return weighty.map(([layer], i) => [layer, saved[i]!.tensors]);
+  throw new ModelError('malformed', 'the file has weights for a layer that the configuration does not have. Do they belong together?', {
+    file,
+    layer: stranger.layer,
+  });
+}
+
+function countOf(layer: KerasLayer): number {
+  if (layer.model) return nestedOrders(layer.model)[0]!.length;
+  const { trained, fixed } = weightRoles(layer);
+  return trained.length + fixed.length;
+}
+
+/**
+ * A model used as a layer keeps the weights of all its layers in one list. Keras goes by the order of the list, and so do we: names may
+ * be those of another session ('dense' for "dense_1"), or start with the names of enclosing models. They only tell which of Keras's
+ * orders it is.
+ */
 function assignNested(model: KerasModel, tensors: readonly Tensor[], assigned: Map<KerasLayer, readonly Tensor[]>, file: string): void {
-  const leaves = new Map<string, KerasLayer[]>();
-  for (const leaf of leafLayers(model)) leaves.set(leaf.name, [...(leaves.get(leaf.name) ?? []), leaf]);
-  const byLayer = new Map<KerasLayer, Tensor[]>();
-  for (const tensor of tensors) {
-    const layer = owner(tensor, leaves, file, model.name);
-    const own = byLayer.get(layer);
-    if (own) own.push(tensor);
-    else byLayer.set(layer, [tensor]);
+  const orders = nestedOrders(model);
+  const fitting = orders.filter((order) => order.length === tensors.length);
+  const order = fitting.find((places) => places.every(({ role }, i) => bearsRole(tensors[i]!.name, role))) ?? fitting[0];
+  if (!order) {
+    throw new ModelError(
+      'malformed',
+      `the file has ${tensors.length} weights for the model "${model.name}" inside the model, whose layers have ${orders[0]!.length}`,
+      {
+        file,
+        tensor: tensors[0]!.name,
+      },
+    );
   }
-  for (const [layer, own] of byLayer) assigned.set(layer, own);
-}
-
-/** The layer whose name stands last among the parts of the weight's own name ('vgg16/block1_conv1/kernel:0'). */
-function owner(tensor: Tensor, leaves: ReadonlyMap<string, readonly KerasLayer[]>, file: string, model: string): KerasLayer {
-  const parts = tensor.name.split('/').slice(0, -1).reverse();
-  // A name scope that TensorFlow had seen before got a number: 'conv0_5/kernel:0' is of the layer "conv0".
-  const name = parts.find((part) => leaves.has(part)) ?? parts.map((part) => part.replace(/_\d+$/, '')).find((part) => leaves.has(part));
-  const found = name === undefined ? [] : leaves.get(name)!;
-  if (found.length === 1) return found[0]!;
-  const problem = found.length === 0 ? 'belongs to no layer' : `may belong to several layers (${found.map(({ path }) => path).join(', ')})`;
-  throw new ModelError('malformed', `${problem} of the model "${model}" inside the model`, { file, tensor: tensor.name });
-}
-
-function leafLayers(model: KerasModel): KerasLayer[] {
-  return model.layers.flatMap((layer) => (layer.model ? leafLayers(layer.model) : [layer]));
+  for (const [i, { layer }] of order.entries()) assigned.set(layer, [...(assigned.get(layer) ?? []), tensors[i]!]);
 }

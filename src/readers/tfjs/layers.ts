@@ -5,6 +5,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { nameVgg } from '../../model/vgg.js';
 import { type KerasLayer, type KerasModel, parseModelConfig } from '../keras/config.js';
 import { buildGraph } from '../keras/graph.js';
+import { leafLayers } from '../keras/weight-roles.js';
 import type { ReadOptions } from '../reader.js';
 import type { Json } from './model-json.js';
 
@@ -29,14 +30,15 @@ export function buildLayersMap(topology: Json, weights: readonly Tensor[], { fil
   return nameVgg({ name: model.name, format: 'tfjs', producer, architecture: null, ...graph });
 }
 
-/** Weights are named `layer/kernel`, whatever models the layer is inside of; TensorFlow 2.2 put a cell's name between the two. */
+/**
+ * Weights are named `layer/kernel`; converters of Keras 3 put the names of the enclosing models before it.
+ */
 function assignByName(model: KerasModel, weights: readonly Tensor[], file: string): Map<KerasLayer, readonly Tensor[]> {
   const layers = new Map<string, KerasLayer>();
-  for (const layer of leafLayers(model)) if (!layers.has(layer.name)) layers.set(layer.name, layer);
+  for (const layer of leafLayers(model)) for (const name of [layer.path, layer.name]) if (!layers.has(name)) layers.set(name, layer);
   const byLayer = new Map<KerasLayer, Tensor[]>();
   for (const tensor of weights) {
-    const parts = tensor.name.split('/');
-    const layer = layers.get(parts.slice(0, -1).join('/')) ?? layers.get(parts.slice(0, -2).join('/'));
+    const layer = ownerOf(tensor.name.split('/').slice(0, -1), layers);
     if (!layer) throw new ModelError('malformed', 'belongs to no layer of the topology. Do they belong together?', { file, tensor: tensor.name });
     const own = byLayer.get(layer);
     if (own) own.push(tensor);
@@ -49,6 +51,13 @@ function assignByName(model: KerasModel, weights: readonly Tensor[], file: strin
   return new Map([...byLayer].map(([layer, tensors]) => [layer, tensors.toSorted((a, b) => rank(a) - rank(b))]));
 }
 
-function leafLayers(model: KerasModel): KerasLayer[] {
-  return model.layers.flatMap((layer) => (layer.model ? leafLayers(layer.model) : [layer]));
+/** The layer that most of the scope names; its own name may have slashes, and a cell's may follow. */
+function ownerOf(scope: readonly string[], layers: ReadonlyMap<string, KerasLayer>): KerasLayer | undefined {
+  for (const parts of [scope, scope.slice(0, -1)]) {
+    for (let first = 0; first < parts.length; first++) {
+      const found = layers.get(parts.slice(first).join('/'));
+      if (found) return found;
+    }
+  }
+  return undefined;
 }

@@ -1,0 +1,49 @@
+/** What a configuration's JSON must be at a place; anything else is 'malformed'. */
+import { ModelError } from '../../errors.js';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * Parses JSON as Python writes it: infinities stand there as words.
+ *
+ * @throws ModelError 'malformed' naming what it should have been
+ */
+export function parseJson(text: string, what: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    try {
+      // Numbers beyond a double's range are read as infinite.
+      return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|Infinity\b/g, (found) => (found === 'Infinity' ? '1e999' : found)));
+    } catch {
+      throw new ModelError('malformed', `${what} is no valid JSON`, { file }, error);
+    }
+  }
+}
+
+export function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function object(value: unknown, what: string, file: string): Json {
+  if (isObject(value)) return value;
+  throw new ModelError('malformed', `${what}: found ${describe(value)}, expected an object`, { file });
+}
+
+export function list(value: unknown, what: string, file: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a list`, { file });
+  return value;
+}
+
+export function text(value: unknown, what: string, file: string): string {
+  if (typeof value !== 'string' || value === '') throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a name`, { file });
+  return value;
+}
+
+export function isIndex(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+export function describe(value: unknown): string {
+  return value === undefined ? 'nothing' : (JSON.stringify(value)?.slice(0, 60) ?? typeof value);
+}

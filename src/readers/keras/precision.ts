@@ -1,0 +1,35 @@
+/**
+ * The arithmetic in which Keras computes a layer: its `dtype`, which is a name or, since Keras 2.4, a policy, as a name or an object.
+ */
+import { isObject } from './json.js';
+
+export type Arithmetic = 'float32' | 'float16' | 'bfloat16' | 'float64';
+
+/** Policies by name; a mixed one computes in half precision over weights of float32. */
+const POLICIES: Readonly<Record<string, Arithmetic>> = {
+  float32: 'float32',
+  float16: 'float16',
+  bfloat16: 'bfloat16',
+  float64: 'float64',
+  mixed_float16: 'float16',
+  mixed_bfloat16: 'bfloat16',
+  // The policy of Keras 2.4's first layers, which took their dtype from the first input.
+  _infer: 'float32',
+  infer: 'float32',
+};
+
+/** Nothing else in these objects speaks of arithmetic: the scale of losses, what the map was made from. */
+const POLICY_CLASSES = /^(DTypePolicy|FloatDTypePolicy|Policy|PolicyV1)$/;
+
+/** @returns null for what is none of Keras's float policies, quantised ones included */
+export function arithmeticOf(dtype: unknown): Arithmetic | null {
+  if (dtype === undefined || dtype === null) return 'float32';
+  if (typeof dtype === 'string') return Object.hasOwn(POLICIES, dtype) ? POLICIES[dtype]! : null;
+  if (!isObject(dtype) || !isObject(dtype.config) || typeof dtype.class_name !== 'string') return null;
+  if (dtype.class_name === 'DTypePolicyMap') {
+    const rest = isObject(dtype.config.policy_map) ? Object.values(dtype.config.policy_map) : [];
+    const first = arithmeticOf(dtype.config.default_policy);
+    return rest.every((policy) => arithmeticOf(policy) === first) ? first : null;
+  }
+  return POLICY_CLASSES.test(dtype.class_name) && typeof dtype.config.name === 'string' ? arithmeticOf(dtype.config.name) : null;
+}

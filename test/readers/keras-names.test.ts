@@ -1,0 +1,314 @@
+/** Weights find their layers as in Keras, and outputs their names, however models are nested, shared and saved. */
+import { describe, expect, test } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { isModelError } from '../../src/errors.js';
+import { functional, kerasArchive, legacyH5, noise, sequential, type Weight, weight } from '../keras-files.js';
+import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
+
+const X: Run = { shape: [2, 3], data: noise(6, 5) };
+const KERNEL_A = weight([3, 4], 11);
+const BIAS_A = weight([4], 12);
+const KERNEL_B = weight([4, 4], 13);
+const BIAS_B = weight([4], 14);
+const KERNEL_C = weight([4, 2], 15);
+const BIAS_C = weight([2], 16);
+
+/** tanh(x W + b), row by row. */
+function dense(x: readonly number[][], kernel: Weight, bias: Weight): number[][] {
+  const [depth, units] = kernel.shape as [number, number];
+  return x.map((row) =>
+    Array.from({ length: units }, (_, u) => {
+      let sum = bias.values[u]!;
+      for (let d = 0; d < depth; d++) sum += row[d]! * kernel.values[d * units + u]!;
+      return Math.tanh(sum);
+    }),
+  );
+}
+
+function rowsOf({ shape, data }: Run): number[][] {
+  return Array.from({ length: shape[0]! }, (_, n) => [...data.subarray(n * shape[1]!, (n + 1) * shape[1]!)]);
+}
+
+async function predict(name: string, files: Record<string, Uint8Array>, inputs: readonly Run[] = [X]) {
+  const { bytes, result } = await convertInMemory(memoryFileSet(files, name));
+  return { results: await runOnnx(bytes, inputs), warnings: result.warnings.map(({ message }) => message).join('\n'), map: result.map! };
+}
+
+function expectRows(actual: Run | undefined, expected: number[][]) {
+  expect(actual?.shape).toEqual([expected.length, expected[0]!.length]);
+  expected.flat().forEach((value, i) => {
+    expect(Math.abs(actual!.data[i]! - value)).toBeLessThan(1e-5);
+  });
+}
+
+const denseLayer = (name: string, units: number, from: unknown, config: object = {}) => ({
+  class_name: 'Dense',
+  name,
+  config: { units, activation: 'tanh', use_bias: true, ...config },
+  inbound: [[from]],
+});
+const input = (name: string, size = 3) => ({ class_name: 'InputLayer', name, config: { batch_input_shape: [null, size], dtype: 'float32' } });
+const at = (name: string, call = 0, tensor = 0) => [name, call, tensor, {}];
+
+const expected = () => dense(dense(dense(rowsOf(X), KERNEL_A, BIAS_A), KERNEL_B, BIAS_B), KERNEL_C, BIAS_C);
+
+describe('weights of a model inside a model', () => {
+  const inner = (names: readonly [string, string], trainable = true) =>
+    functional(
+      [input('inner_in'), denseLayer(names[0], 4, at('inner_in'), { trainable }), denseLayer(names[1], 4, at(names[0]), { trainable })],
+      [['inner_in', 0, 0]],
+      [[names[1], 0, 0]],
+      'inner',
+    );
+  const outer = (names: readonly [string, string], trainable = true) => ({
+    class_name: 'Functional',
+    config: {
+      name: 'outer',
+      layers: [
+        { class_name: 'InputLayer', name: 'x', config: { name: 'x', batch_input_shape: [null, 3], dtype: 'float32' }, inbound_nodes: [] },
+        { ...inner(names, trainable), name: 'inner', inbound_nodes: [[at('x')]] },
+        { class_name: 'Dense', name: 'last', config: { name: 'last', units: 2, activation: 'tanh' }, inbound_nodes: [[at('inner', 1)]] },
+      ],
+      input_layers: [['x', 0, 0]],
+      output_layers: [['last', 0, 0]],
+    },
+  });
+  const last = { 'last/kernel:0': KERNEL_C, 'last/bias:0': BIAS_C };
+
+  test.each<[string, readonly [string, string], Record<string, Weight>]>([
+    ["named after the model's layers", ['a', 'b'], { 'a/kernel:0': KERNEL_A, 'a/bias:0': BIAS_A, 'b/kernel:0': KERNEL_B, 'b/bias:0': BIAS_B }],
+    [
+      "named by another session, each after its neighbour's layer",
+      ['dense_1', 'dense_2'],
+      { 'dense/kernel:0': KERNEL_A, 'dense/bias:0': BIAS_A, 'dense_1/kernel:0': KERNEL_B, 'dense_1/bias:0': BIAS_B },
+    ],
+    [
+      'with slashes in the names of layers',
+      ['block/a', 'block/b'],
+      { 'block/a/kernel:0': KERNEL_A, 'block/a/bias:0': BIAS_A, 'block/b/kernel:0': KERNEL_B, 'block/b/bias:0': BIAS_B },
+    ],
+    [
+      'behind the name of the enclosing model',
+      ['a', 'b'],
+      { 'inner/a/kernel:0': KERNEL_A, 'inner/a/bias:0': BIAS_A, 'inner/b/kernel:0': KERNEL_B, 'inner/b/bias:0': BIAS_B },
+    ],
+  ])('%s', async (_, names, own) => {
+    const { results } = await predict('model.h5', { 'model.h5': await legacyH5(outer(names), { x: {}, inner: own, last }) });
+    expectRows(results.get('last'), expected());
+  });
+
+  test('that are more than its layers have are refused', async () => {
+    const own = { 'a/kernel:0': KERNEL_A, 'a/bias:0': BIAS_A, 'b/kernel:0': KERNEL_B };
+    const file = await legacyH5(outer(['a', 'b']), { x: {}, inner: own, last });
+    const error = await predict('model.h5', { 'model.h5': file }).catch((thrown: unknown) => thrown);
+    expect(isModelError(error) && error.kind).toBe('malformed');
+  });
+
+  /** Normalisation of each feature: gamma and beta are trained, mean and variance are not. */
+  test.each([true, false])('which counts statistics: trained weights come first, unless they are frozen (trainable %s)', async (trainable) => {
+    const [gamma, beta, mean, variance] = [weight([4], 21), weight([4], 22), weight([4], 23), { shape: [4], values: [0.5, 1, 2, 0.25] }];
+    const config = outer(['a', 'b'], trainable);
+    const innerLayers = (config.config.layers[1] as unknown as { config: { layers: object[]; output_layers: unknown } }).config;
+    innerLayers.layers.splice(2, 0, {
+      class_name: 'BatchNormalization',
+      name: 'norm',
+      config: { name: 'norm', axis: [1], epsilon: 0.001, trainable },
+      inbound_nodes: [[at('a')]],
+    });
+    (innerLayers.layers[3] as { inbound_nodes: unknown }).inbound_nodes = [[at('norm')]];
+    const trained = { 'norm/gamma:0': gamma, 'norm/beta:0': beta };
+    const fixed = { 'norm/moving_mean:0': mean, 'norm/moving_variance:0': variance };
+    const a = { 'a/kernel:0': KERNEL_A, 'a/bias:0': BIAS_A };
+    const b = { 'b/kernel:0': KERNEL_B, 'b/bias:0': BIAS_B };
+    const own = trainable ? { ...a, ...trained, ...b, ...fixed } : { ...a, ...trained, ...fixed, ...b };
+    const { results } = await predict('model.h5', { 'model.h5': await legacyH5(config, { x: {}, inner: own, last }) });
+    const normalised = dense(rowsOf(X), KERNEL_A, BIAS_A).map((row) =>
+      row.map((value, i) => ((value - mean.values[i]!) / Math.sqrt(variance.values[i]! + 0.001)) * gamma.values[i]! + beta.values[i]!),
+    );
+    expectRows(results.get('last'), dense(dense(normalised, KERNEL_B, BIAS_B), KERNEL_C, BIAS_C));
+  });
+});
+
+const chain = () =>
+  functional([input('x'), denseLayer('a', 4, at('x')), denseLayer('b', 4, at('a')), denseLayer('c', 2, at('b'))], [['x', 0, 0]], [['c', 0, 0]]);
+
+test('layers that bear other names in the file are taken in its order', async () => {
+  const weights = {
+    x1: {},
+    dense_7: { 'dense_7/kernel:0': KERNEL_A, 'dense_7/bias:0': BIAS_A },
+    dense_8: { 'dense_8/kernel:0': KERNEL_B, 'dense_8/bias:0': BIAS_B },
+    dense_9: { 'dense_9/kernel:0': KERNEL_C, 'dense_9/bias:0': BIAS_C },
+  };
+  const { results } = await predict('model.h5', { 'model.h5': await legacyH5(chain(), weights) });
+  expectRows(results.get('c'), expected());
+});
+
+describe('an archive', () => {
+  const variables = [
+    [KERNEL_A, BIAS_A],
+    [KERNEL_B, BIAS_B],
+    [KERNEL_C, BIAS_C],
+  ];
+
+  test.each([
+    ['as Keras saves it', (i: number) => `layers/dense${i === 0 ? '' : `_${i}`}`],
+    ['saved on Windows', (i: number) => `layers\\dense${i === 0 ? '' : `_${i}`}`],
+    ['of tf.keras 2.12', (i: number) => `_layer_checkpoint_dependencies/dense${i === 0 ? '' : `_${i}`}`],
+  ])('%s', async (_, path) => {
+    const tree = Object.fromEntries(variables.map((own, i) => [path(i), own]));
+    const { results } = await predict('model.keras', { 'model.keras': await kerasArchive(chain(), tree) });
+    expectRows(results.get('c'), expected());
+  });
+
+  test('keeps states of random generators, which are no weights', async () => {
+    const config = sequential(
+      [null, 3],
+      [
+        ['Dense', { units: 4, activation: 'tanh' }],
+        ['Dropout', { rate: 0.5 }],
+      ],
+    );
+    const tree = { 'layers/dense': [KERNEL_A, BIAS_A], 'layers/dropout/seed_generator': [{ shape: [2], values: [1, 2] }] };
+    const { results, warnings } = await predict('model.keras', { 'model.keras': await kerasArchive(config, tree) });
+    expectRows([...results.values()][0], dense(rowsOf(X), KERNEL_A, BIAS_A));
+    expect(warnings).toContain('Dropout acts in training only');
+  });
+
+  test('with a layer that two models share and whose weights are saved once, as Keras cannot load it, says so', async () => {
+    const part = (name: string) => functional([input('i'), denseLayer('tower', 4, at('i'))], [['i', 0, 0]], [['tower', 0, 0]], name);
+    const config = {
+      class_name: 'Functional',
+      config: {
+        name: 'both',
+        layers: [
+          { class_name: 'InputLayer', name: 'x', config: { name: 'x', batch_input_shape: [null, 3], dtype: 'float32' }, inbound_nodes: [] },
+          { ...part('one'), name: 'one', inbound_nodes: [[at('x')]] },
+          { ...part('two'), name: 'two', inbound_nodes: [[at('x')]] },
+        ],
+        input_layers: [['x', 0, 0]],
+        output_layers: [
+          ['one', 1, 0],
+          ['two', 1, 0],
+        ],
+      },
+    };
+    const file = await kerasArchive(config, { 'layers/functional/layers/dense': [KERNEL_A, BIAS_A] });
+    const error = await predict('model.keras', { 'model.keras': file }).catch((thrown: unknown) => thrown);
+    expect(isModelError(error) && [error.kind, error.message]).toEqual(['malformed', expect.stringContaining('shared between models')]);
+  });
+});
+
+describe('outputs', () => {
+  const weights = { x: {}, y: {}, head: { 'head/kernel:0': KERNEL_A, 'head/bias:0': BIAS_A } };
+  const config = (outputs: unknown) =>
+    functional(
+      [input('x'), input('y'), { ...denseLayer('head', 4, null), inbound: [[at('x')], [at('y')]] }],
+      [
+        ['x', 0, 0],
+        ['y', 0, 0],
+      ],
+      outputs as unknown[],
+    );
+  const Y: Run = { shape: [2, 3], data: noise(6, 6) };
+
+  test('of a layer that is called twice have names of their own, in order, and it is told', async () => {
+    const outputs = [
+      ['head', 0, 0],
+      ['head', 1, 0],
+    ];
+    const { results, warnings, map } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), weights) }, [X, Y]);
+    expect(map.outputs.map(({ name }) => name)).toEqual(['head', 'head_1']);
+    expectRows(results.get('head'), dense(rowsOf(X), KERNEL_A, BIAS_A));
+    expectRows(results.get('head_1'), dense(rowsOf(Y), KERNEL_A, BIAS_A));
+    expect(warnings).toContain('"head_1"');
+  });
+
+  test.each([
+    [
+      'lists within lists, of which one is missing',
+      [
+        ['head', 1, 0],
+        [[['head', 0, 0]], null],
+      ],
+    ],
+    ['a dictionary', { b: ['head', 1, 0], a: [['head', 0, 0]] }],
+  ])('in %s are taken in order', async (_, outputs) => {
+    const { results } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), weights) }, [X, Y]);
+    expectRows(results.get('head'), dense(rowsOf(Y), KERNEL_A, BIAS_A));
+    expectRows(results.get('head_1'), dense(rowsOf(X), KERNEL_A, BIAS_A));
+  });
+});
+
+describe('arguments of a call', () => {
+  const keras3 = (kwargs: object) => ({
+    class_name: 'Functional',
+    config: {
+      name: 'f',
+      layers: [
+        { class_name: 'InputLayer', name: 'x', config: { name: 'x', batch_shape: [null, 3], dtype: 'float32' }, inbound_nodes: [] },
+        {
+          class_name: 'Dense',
+          name: 'a',
+          config: { name: 'a', units: 4, activation: 'tanh' },
+          inbound_nodes: [{ args: [{ class_name: '__keras_tensor__', config: { shape: [null, 3], keras_history: ['x', 0, 0] } }], kwargs }],
+        },
+      ],
+      input_layers: ['x', 0, 0],
+      output_layers: ['a', 0, 0],
+    },
+  });
+  const tree = { 'layers/dense': [KERNEL_A, BIAS_A] };
+
+  test.each([{ mask: [null, null] }, { mask: null, training: false }, { training: null }])('%j change nothing', async (kwargs) => {
+    const { results } = await predict('model.keras', { 'model.keras': await kerasArchive(keras3(kwargs), tree) });
+    expectRows(results.get('a'), dense(rowsOf(X), KERNEL_A, BIAS_A));
+  });
+
+  test.each([
+    [{ training: true }, 'training=true'],
+    [{ planted: 3 }, 'planted=3'],
+    [{ mask: { class_name: '__keras_tensor__', config: { keras_history: ['x', 0, 0] } } }, 'mask='],
+  ])('%j are declined', async (kwargs, said) => {
+    const error = await predict('model.keras', { 'model.keras': await kerasArchive(keras3(kwargs), tree) }).catch((thrown: unknown) => thrown);
+    expect(isModelError(error) && [error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
+  });
+});
+
+test('infinities stand in the configuration as Python writes them', async () => {
+  const config = JSON.stringify(
+    sequential(
+      [null, 3],
+      [
+        ['Dense', { units: 4, activation: 'tanh' }],
+        ['ReLU', { max_value: 'HERE' }],
+      ],
+    ),
+  ).replace('"HERE"', 'Infinity');
+  const file = await legacyH5({}, { input_1: {}, dense: { 'dense/kernel:0': KERNEL_A, 'dense/bias:0': BIAS_A } }, { model_config: config });
+  const { results } = await predict('model.h5', { 'model.h5': file });
+  expectRows(
+    [...results.values()][0],
+    dense(rowsOf(X), KERNEL_A, BIAS_A).map((row) => row.map((value) => Math.max(value, 0))),
+  );
+});
+
+test('a model under a mixed policy is translated, and told to be more exact than Keras', async () => {
+  const config = sequential([null, 3], [['Dense', { units: 4, activation: 'tanh', dtype: { class_name: 'Policy', config: { name: 'mixed_float16' } } }]]);
+  const file = await legacyH5(config, { input_1: {}, dense: { 'dense/kernel:0': KERNEL_A, 'dense/bias:0': BIAS_A } });
+  const { results, warnings } = await predict('model.h5', { 'model.h5': file });
+  expectRows([...results.values()][0], dense(rowsOf(X), KERNEL_A, BIAS_A));
+  expect(warnings).toContain('1 layer has a policy by which Keras computes in float16');
+});
+
+test('weights of a TensorFlow.js model may bear the names of enclosing models', async () => {
+  const weights = { 'sequential/dense/kernel': KERNEL_A, 'sequential/dense/bias': BIAS_A };
+  const specs = Object.entries(weights).map(([name, { shape }]) => ({ name, shape, dtype: 'float32' }));
+  const manifest = [{ paths: ['shard.bin'], weights: specs }];
+  const topology = { model_config: sequential([null, 3], [['Dense', { units: 4, activation: 'tanh' }]]), keras_version: '3.5.0' };
+  const shard = Float32Array.from(Object.values(weights).flatMap(({ values }) => [...(values as Float32Array)]));
+  const { results } = await predict('model.json', {
+    'model.json': new TextEncoder().encode(JSON.stringify({ format: 'layers-model', modelTopology: topology, weightsManifest: manifest })),
+    'shard.bin': new Uint8Array(shard.buffer),
+  });
+  expectRows([...results.values()][0], dense(rowsOf(X), KERNEL_A, BIAS_A));
+});

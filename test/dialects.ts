@@ -10,11 +10,18 @@ import type { ReadOptions } from '../src/readers/reader.js';
 
 const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
 
-export const DIALECT_CASES = foldersIn(FIXTURES).flatMap((format) =>
-  foldersIn(join(FIXTURES, format))
+/** Small nets of every family that is recognised from weights alone. */
+export const ARCHITECTURE_CASES = casesOf('architectures');
+
+export const DIALECT_CASES = foldersIn(FIXTURES)
+  .filter((format) => format !== 'architectures')
+  .flatMap(casesOf);
+
+function casesOf(format: string) {
+  return foldersIn(join(FIXTURES, format))
     .map((name) => ({ title: `${format}/${name}`, format, folder: join(FIXTURES, format, name) }))
-    .filter(({ folder }) => readdirSync(folder).some((file) => file.startsWith('model.')) && existsSync(join(folder, 'output.npy'))),
-);
+    .filter(({ folder }) => readdirSync(folder).some((file) => file.startsWith('model.')) && existsSync(join(folder, 'output.npy')));
+}
 
 function foldersIn(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true })

@@ -18,6 +18,7 @@ export interface SourceFlags {
   readonly prototxt?: string;
   readonly config?: string;
   readonly arch?: string;
+  readonly assume?: Readonly<Record<string, string>>;
   readonly inputShape?: readonly Dim[];
   /** Recorded inputs and outputs; the inputs may tell how large the model's are. */
   readonly golden?: string;
@@ -30,6 +31,7 @@ export function addSourceOptions(command: Command): Command {
     .addOption(new Option('--prototxt <file>', 'Caffe net description, where it does not lie beside the weights'))
     .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))
     .addOption(new Option('--arch <name|file.json>', 'architecture of bare weights, where they leave it open: vgg16, vgg11-lrn, ..., or a Keras configuration'))
+    .addOption(new Option('--assume <name=value...>', 'what weights leave open, instead of what is usual, such as epsilon=1e-3').argParser(collectAssumption))
     .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
 }
 
@@ -57,7 +59,11 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
   }
   const pathOf = (name: string) => paths.get(name) ?? join(files.folder ?? '.', name);
   const recordedShape = flags.golden === undefined ? undefined : await readRecordedShape(flags.golden);
-  return { files, pathOf, options: { from: flags.from, arch: isFile ? undefined : flags.arch, inputShape: flags.inputShape, recordedShape, ...names } };
+  return {
+    files,
+    pathOf,
+    options: { from: flags.from, arch: isFile ? undefined : flags.arch, assume: flags.assume, inputShape: flags.inputShape, recordedShape, ...names },
+  };
 }
 
 /** Shape of the only recorded input, with a free batch; undefined where there are several. */
@@ -79,6 +85,12 @@ export function parseShape(text: string): Dim[] {
     if (!Number.isInteger(size) || size < 1) throw new InvalidArgumentError('sizes are whole numbers with commas between them, such as 1,3,224,224.');
     return size;
   });
+}
+
+export function collectAssumption(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^(\w+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('a name and a value are expected, such as epsilon=1e-3.');
+  return { ...before, [name]: value };
 }
 
 export function parseWhole(text: string): number {

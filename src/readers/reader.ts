@@ -28,6 +28,8 @@ export interface ReadOptions {
   readonly config?: string;
   /** Architecture name that settles what weights leave open ('vgg16'). */
   readonly arch?: string;
+  /** What weights leave open, by the name of the assumption ('epsilon'), instead of what is usual. */
+  readonly assume?: Readonly<Record<string, string>>;
   /** Input shape in the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
   /** Shape of recorded inputs; taken where neither the file nor `inputShape` says how large the input is. */

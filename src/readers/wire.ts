@@ -25,7 +25,13 @@ export async function wireWeights(tensors: readonly Tensor[], context: WiringCon
     const map = recogniseVgg(dict, context);
     if (map) return { ...map, warnings: [...map.warnings, ...prefixNotices(dict.prefix)] };
   }
-  throw notRecognised(plain, context.file);
+  const { recogniseStateDict } = await import('../architectures/recognise.js');
+  const { arch, assume, inputShape, recordedShape } = context.options;
+  const { map, ...unknown } = recogniseStateDict(plain.tensors, { ...context, arch, assume, inputShape: inputShape ?? recordedShape });
+  if (map) return { ...map, warnings: [...map.warnings, ...prefixNotices(plain.prefix)] };
+  const { families } = await import('../architectures/index.js');
+  const known = ['VGG', ...families.map(({ title }) => title)];
+  throw notRecognised(plain, context.file, known, (unknown as { resembles: string | null }).resembles);
 }
 
 function prefixNotices(prefix: string): Notice[] {
@@ -33,13 +39,13 @@ function prefixNotices(prefix: string): Notice[] {
   return [{ code: 'prefix', message: `every name starts with ${JSON.stringify(prefix)}, which is left out of the names of layers` }];
 }
 
-function notRecognised({ tensors, prefix }: StateDict, file: string): ModelError {
+function notRecognised({ tensors, prefix }: StateDict, file: string, known: readonly string[], resembles: string | null): ModelError {
   const modules = [...new Set([...tensors.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
   const shown = modules.length > 8 ? `${modules.slice(0, 6).join(', ')}, ... ${modules.at(-1)}` : modules.join(', ');
   return new ModelError(
     'unsupported',
-    `the file holds weights without wiring, and these are of no family that is recognised (VGG 11, 13, 16, 19, with and without batch normalisation). ` +
-      `The ${modules.length} modules${prefix === '' ? '' : `, all under ${JSON.stringify(prefix)}`}: ${shown}. The weights can be inspected, and written as safetensors or npz.`,
+    `the file holds weights without wiring, and these are of no family that is recognised (${known.join(', ')}). ` +
+      `The ${modules.length} modules${prefix === '' ? '' : `, all under ${JSON.stringify(prefix)}`}: ${shown}. ${resembles === null ? '' : `${resembles}. `}The weights can be inspected, and written as safetensors or npz.`,
     { file },
   );
 }

@@ -1,5 +1,4 @@
 /** Recognises VGG nets in the names and shapes of a state dict: torchvision's numbered modules, or the authors' names. */
-import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { StateDict } from '../../model/state-dict.js';
 import { float32Tensor, type Tensor } from '../../model/tensor.js';
@@ -19,18 +18,10 @@ interface NumberedModule extends Module {
 const MODULE_TENSORS = new Set(['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']);
 const KNOWN_ARCHS = /^vgg(11|13|16|19)?(-lrn|-c)?(_bn)?$/i;
 
-/**
- * Builds the layer map of a VGG net; null where the weights are of no such net.
- *
- * @throws ModelError 'usage' when the caller names an architecture that is not known
- */
+/** Builds the layer map of a VGG net; null where the weights are of no such net, or another one was asked for. */
 export function recogniseVgg(dict: StateDict, context: WiringContext): LayerMap | null {
-  const { options, file } = context;
-  if (options.arch !== undefined && !KNOWN_ARCHS.test(options.arch)) {
-    throw new ModelError('usage', `the architecture "${options.arch}" is not known. Known: vgg11, vgg11-lrn, vgg13, vgg16, vgg19, each also with _bn.`, {
-      file,
-    });
-  }
+  const { options } = context;
+  if (options.arch !== undefined && !KNOWN_ARCHS.test(options.arch)) return null;
   const modules = groupModules(dict);
   const found = numberedVgg(modules) ?? namedVgg(modules);
   if (!found) return null;

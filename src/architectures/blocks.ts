@@ -1,0 +1,52 @@
+/** Combinators: what the tables of papers are made of. */
+import { type Activation, type ConvOptions, type Net, sizeOf, type Value } from './net.js';
+
+export interface ConvNormOptions extends ConvOptions {
+  readonly epsilon?: number;
+}
+
+/** Convolution, batch normalisation, activation. */
+export function convNormAct(net: Net, x: Value, conv: string, norm: string, act: Activation, options: ConvNormOptions = {}): Value {
+  const y = net.norm(net.conv(x, conv, options), norm, options.epsilon);
+  return net.activation(y, act);
+}
+
+/** torchvision's Conv2dNormActivation: the modules `<path>.0` and `<path>.1`. */
+export function convBlock(net: Net, x: Value, path: string, act: Activation, options: ConvNormOptions = {}): Value {
+  return convNormAct(net, x, `${path}.0`, `${path}.1`, act, options);
+}
+
+/** The sum of a branch and of what goes around it. */
+export function residual(net: Net, x: Value, branch: (x: Value) => Value, around: (x: Value) => Value = (same) => same): Value {
+  const shortcut = around(x);
+  return net.add(branch(x), shortcut);
+}
+
+/** The branches side by side, as channels. */
+export function branches(net: Net, x: Value, ...list: readonly ((x: Value) => Value)[]): Value {
+  return net.concat(list.map((branch) => branch(x)));
+}
+
+export interface SqueezeOptions {
+  readonly reduce: string;
+  readonly expand: string;
+  /** Channels in between, for a net without weights. */
+  readonly width: number;
+  readonly act: Activation;
+  readonly gate: Activation;
+}
+
+/** Squeeze and excitation (Hu et al., 2017): each channel scaled by what all of them say about the whole picture. */
+export function squeezeExcite(net: Net, x: Value, { reduce, expand, width, act, gate }: SqueezeOptions): Value {
+  const squeezed = net.op('GlobalAveragePool', [x]);
+  const between = net.activation(net.conv(squeezed, reduce, { out: width, bias: true, pad: 0 }), act);
+  const scale = net.activation(net.conv(between, expand, { out: sizeOf(x, 1), bias: true, pad: 0 }), gate);
+  return net.multiply(x, scale);
+}
+
+/** Mixes the channels of groups (ShuffleNet): those of place i in each group come to stand together. */
+export function channelShuffle(net: Net, x: Value, groups: number): Value {
+  const [, channels, height, width] = x.shape as readonly [unknown, number, number, number];
+  const apart = net.reshape(x, [0, groups, channels / groups, height * width]);
+  return { ...net.reshape(net.transpose(apart, [0, 2, 1, 3]), [0, channels, height, width]), shape: x.shape };
+}

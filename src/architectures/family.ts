@@ -1,0 +1,80 @@
+/** What a family of architectures is: how it is built, how its sources name their modules, and what comes before and after it. */
+import type { Net, Value } from './net.js';
+import type { Ecosystem, Spell, WeightStore } from './store.js';
+
+/** What the net expects of a picture, in the order of the channels that it reads. */
+export interface Preprocessing {
+  readonly order: 'RGB' | 'BGR';
+  /** Values of a picture before mean and std. */
+  readonly range: readonly [number, number];
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** How one ecosystem spells the modules of a family. */
+export interface Spelling {
+  readonly ecosystem: Ecosystem;
+  /** Its module for one of the family's own; null where it has none. */
+  readonly spell: Spell;
+}
+
+/** The names and shapes of a source, as a family asks for them. */
+export interface Names {
+  readonly ecosystem: Ecosystem;
+  has(path: string): boolean;
+  /** Of a kernel, or of another role; empty where there is none. */
+  shape(path: string, role?: string): readonly number[];
+  /** How many there are of a module with a running number in its name, `{n}`, counted from `first`. */
+  count(path: string, first?: number): number;
+}
+
+/** @typeParam Size what tells one member of the family from another; what weights tell (`measure`), or a published net (`sizes`). */
+export interface Family<Size = unknown> {
+  readonly name: string;
+  /** As its paper calls it. */
+  readonly title: string;
+  /** Who described it, and where. */
+  readonly source: string;
+  /** Published nets by the names under which they are known. */
+  readonly sizes: Readonly<Record<string, Size>>;
+  /** The first convolution: its kernel tells the channels of the input, its name where in a larger file the net lies. */
+  readonly stem: string;
+  /** Side of the pictures that it was made for. */
+  readonly side: number | ((size: Size, ecosystem: Ecosystem) => number);
+  readonly spellings: readonly Spelling[];
+  /** The name that the paper or the first release gives to a module. */
+  readonly canonical?: Spell;
+  /** Modules that only matter in training: names of the source. */
+  readonly training?: RegExp;
+  readonly preprocessing: (ecosystem: Ecosystem) => Preprocessing;
+  /** Reads the size off the weights; null where they are of no such net. */
+  measure(names: Names): Size | null;
+  build(net: Net, x: Value, size: Size): Value;
+}
+
+/** Forgets the type of the size, which only the family itself needs. */
+export function family<Size>(description: Family<Size>): Family {
+  return description as unknown as Family;
+}
+
+export const TORCHVISION = { order: 'RGB', range: [0, 1], mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const satisfies Preprocessing;
+/** Keras's 'caffe' mode: pictures of 0 to 255, blue first, the mean taken off. */
+export const CAFFE = { order: 'BGR', range: [0, 255], mean: [103.939, 116.779, 123.68], std: [1, 1, 1] } as const satisfies Preprocessing;
+/** Keras's 'tf' mode: -1 to 1. */
+export const SYMMETRIC = { order: 'RGB', range: [0, 1], mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const satisfies Preprocessing;
+/** For nets that rescale the picture themselves. */
+export const RAW = { order: 'RGB', range: [0, 255], mean: [0, 0, 0], std: [1, 1, 1] } as const satisfies Preprocessing;
+
+export function namesOf(store: WeightStore): Names {
+  const has = (path: string) => store.has(path) === true;
+  return {
+    ecosystem: store.ecosystem,
+    has,
+    shape: (path, role) => store.shape(path, role) ?? [],
+    count: (path, first = 0) => {
+      let count = 0;
+      while (has(path.replace('{n}', String(first + count)))) count++;
+      return count;
+    },
+  };
+}

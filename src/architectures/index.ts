@@ -1,0 +1,29 @@
+/** The list of families: one file each, one line here. */
+import { alexnet } from './alexnet.js';
+import { densenet } from './densenet.js';
+import { efficientnet } from './efficientnet.js';
+import type { Family } from './family.js';
+import { googlenet } from './googlenet.js';
+import { inception } from './inception.js';
+import { mnasnet } from './mnasnet.js';
+import { mobilenetV2 } from './mobilenet-v2.js';
+import { mobilenetV3 } from './mobilenet-v3.js';
+import { regnet } from './regnet.js';
+import { resnet } from './resnet.js';
+import { shufflenet } from './shufflenet.js';
+import { squeezenet } from './squeezenet.js';
+
+export const families: readonly Family[] = [
+  alexnet,
+  squeezenet,
+  googlenet,
+  inception,
+  resnet,
+  densenet,
+  mobilenetV2,
+  mobilenetV3,
+  mnasnet,
+  shufflenet,
+  efficientnet,
+  regnet,
+];

@@ -1,0 +1,309 @@
+/**
+ * A net under construction: the words in which families describe themselves.
+ *
+ * Where there are weights they win: kernels, widths and groups are theirs, and what a family says about sizes counts only for a net
+ * without weights. Everything else (strides, padding, activations) is the family's.
+ */
+import { ModelError } from '../errors.js';
+import type { AttributeValue, Dim, Layer } from '../model/layer-map.js';
+import { makeLayer, OPS } from '../model/ops.js';
+import { float32Tensor, permute, reshape, type Tensor } from '../model/tensor.js';
+import type { Ecosystem, ModuleKind, Shapes, WeightStore, Weights } from './store.js';
+
+/** What flows: a value's name, and its shape, channels-first. */
+export interface Value {
+  readonly name: string;
+  readonly shape: readonly Dim[];
+  /** Of a flattened picture: [channels, height, width]. */
+  readonly picture?: readonly Dim[];
+}
+
+/** Where a file stops being of a family: the first tensor that is not there, or does not fit. */
+export class Departure extends Error {
+  constructor(
+    readonly path: string,
+    readonly problem: string,
+  ) {
+    super(`${path}: ${problem}`);
+  }
+}
+
+export interface ConvOptions {
+  /** For a net without weights; with weights, theirs. */
+  readonly out?: number;
+  readonly kernel?: number | readonly [height: number, width: number];
+  readonly stride?: number;
+  /** Zeros on each side; as many as keep the size where left out, at the end first in Keras, whose 'same' is TensorFlow's. */
+  readonly pad?: number | readonly [height: number, width: number];
+  readonly dilation?: number;
+  /** For a net without weights; with weights, as many as they are made for. */
+  readonly groups?: number;
+  readonly depthwise?: boolean;
+  readonly bias?: boolean;
+}
+
+export interface PoolOptions {
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly pad?: number;
+  readonly ceil?: boolean;
+  /** Keras's 'same'. */
+  readonly same?: boolean;
+  readonly countPadding?: boolean;
+}
+
+export type Activation = 'relu' | 'relu6' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'none';
+
+export interface NetOptions {
+  /** Paper's name of a module, where it has one. */
+  readonly canonical?: (path: string) => string | null;
+  /** What the user said about things that leave no trace in weights, by name. */
+  readonly assume?: Readonly<Record<string, string>>;
+}
+
+export class Net {
+  readonly layers: Layer[] = [];
+  /** By name of the setting: what was taken, as a sentence. */
+  readonly assumed = new Map<string, string>();
+  /** Names of all that `setting` was asked for. */
+  readonly settings = new Set<string>();
+  readonly #names = new Set<string>();
+  /** Of the module built last: layers without weights are named after it. */
+  #last = 'net';
+
+  constructor(
+    readonly store: WeightStore,
+    readonly options: NetOptions = {},
+  ) {}
+
+  /** Whether the last value is one of classes. */
+  endsInClasses = false;
+
+  get ecosystem(): Ecosystem {
+    return this.store.ecosystem;
+  }
+
+  /** Whether the weights have this module; `otherwise` without weights. */
+  has(path: string, otherwise: boolean): boolean {
+    return this.store.has(path) ?? otherwise;
+  }
+
+  /**
+   * Something that weights do not show: the user's word for it, else the family's.
+   *
+   * @param meaning a sentence; `{}` stands for the value
+   */
+  setting<T extends string | number>(name: string, usual: T, meaning: string): T {
+    this.settings.add(name);
+    const given = this.options.assume?.[name];
+    if (given !== undefined && typeof usual === 'number' && !Number.isFinite(Number(given))) {
+      throw new ModelError('usage', `--assume ${name}=${given}: a number is expected`);
+    }
+    const value = (given === undefined ? usual : typeof usual === 'number' ? Number(given) : given) as T;
+    const told = given === undefined ? `; --assume ${name}=... says otherwise` : ', as --assume says';
+    if (!this.assumed.has(name)) this.assumed.set(name, `${meaning.replace('{}', String(value))}${told}`);
+    return value;
+  }
+
+  /** Something that was taken for granted and cannot be set. */
+  assume(name: string, sentence: string): void {
+    if (!this.assumed.has(name)) this.assumed.set(name, sentence);
+  }
+
+  /** Adds an operator. */
+  op(op: string, inputs: readonly Value[], attributes: Readonly<Record<string, AttributeValue>> = {}, extra: Partial<Layer> = {}): Value {
+    const name = this.#freeName(extra.name ?? `${this.#last}.${op.toLowerCase()}`);
+    const layer = makeLayer({ ...extra, name, op, inputs: inputs.map((value) => value.name), outputs: [name], attributes });
+    this.layers.push(layer);
+    const [shape] = OPS[op]!.shape(
+      inputs.map((value) => value.shape),
+      layer,
+    );
+    return { name, shape: shape! };
+  }
+
+  /** Adds an operator with the weights of a module. */
+  module(
+    path: string,
+    op: string,
+    x: Value,
+    weights: Weights,
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    canonical = this.options.canonical?.(path),
+  ): Value {
+    this.#last = this.store.sourceName(path);
+    return this.op(op, [x], attributes, { name: this.#last, weights, ...(canonical ? { canonicalName: canonical } : {}) });
+  }
+
+  /** @throws Departure where the source has no such module */
+  weights(path: string, kind: ModuleKind, expected: Shapes): Weights {
+    const weights = this.store.take(path, kind, expected);
+    if (!weights) throw new Departure(this.store.sourceName(path), this.has(path, false) ? `is no ${kind} layer` : 'is missing');
+    return weights;
+  }
+
+  conv(x: Value, path: string, options: ConvOptions = {}): Value {
+    const { stride = 1, dilation = 1 } = options;
+    const channels = sizeOf(x, 1);
+    const depthwise = options.depthwise === true;
+    const [kernelH, kernelW] = pairOf(options.kernel ?? 1);
+    const groups = depthwise ? channels : (options.groups ?? 1);
+    const out = options.out ?? channels;
+    const expected: Shapes = { kernel: [out, channels / groups, kernelH, kernelW], ...(options.bias ? { bias: [out] } : {}) };
+    const weights = this.weights(path, depthwise ? 'depthwise' : 'conv', expected);
+    const shape = weights.kernel!.shape;
+    const group = channels / shape[1]!;
+    if (shape.length !== 4 || !Number.isInteger(group) || shape[0]! % group !== 0) {
+      throw new Departure(this.store.sourceName(path), `has a kernel of shape [${shape}], but ${channels} channels flow in`);
+    }
+    if (depthwise && group !== channels) throw new Departure(this.store.sourceName(path), `is no depthwise convolution of ${channels} channels`);
+    const keeps = shape.slice(2).map((size) => ((size - 1) * dilation) / 2);
+    const pads = options.pad === undefined ? keeps : pairOf(options.pad);
+    const asTensorFlow = this.ecosystem === 'keras' && options.pad === undefined;
+    return this.module(path, 'Conv', x, weights, {
+      strides: [stride, stride],
+      dilations: [dilation, dilation],
+      group,
+      ...(asTensorFlow ? { auto_pad: 'SAME_UPPER' } : { pads: [...pads, ...pads] }),
+    });
+  }
+
+  /** Batch normalisation; its epsilon is in no weight. */
+  norm(x: Value, path: string, epsilon = 1e-5): Value {
+    const channels = sizeOf(x, 1);
+    const shape = [channels];
+    const weights = this.weights(path, 'norm', { scale: shape, bias: shape, mean: shape, variance: shape });
+    this.#checkLength(path, weights.mean!, channels);
+    const taken = this.setting('epsilon', epsilon, 'batch normalisation adds {} to the variance');
+    return this.module(path, 'BatchNormalization', x, weights, { epsilon: taken });
+  }
+
+  dense(x: Value, path: string, options: { out?: number; bias?: boolean } = {}): Value {
+    const features = sizeOf(x, x.shape.length - 1);
+    const out = options.out ?? features;
+    const weights = this.weights(path, 'dense', { kernel: [out, features], ...((options.bias ?? true) ? { bias: [out] } : {}) });
+    const kernel = weights.kernel!;
+    if (kernel.shape.length !== 2 || kernel.shape[1] !== features) {
+      throw new Departure(this.store.sourceName(path), `has a matrix of shape [${kernel.shape}], but ${features} features flow in`);
+    }
+    if (x.shape.length === 2) return this.module(path, 'Gemm', x, { ...weights, kernel: this.#inPictureOrder(kernel, x) });
+    const product = this.module(path, 'MatMul', x, { kernel: permute(kernel, [1, 0]) });
+    return weights.bias ? this.constantOp('Add', product, weights.bias, `${this.store.sourceName(path)}.bias`) : product;
+  }
+
+  /** An operator whose second operand is a constant. */
+  constantOp(op: 'Add' | 'Sub' | 'Mul' | 'Div', x: Value, operand: Tensor | number, name?: string): Value {
+    const tensor = typeof operand === 'number' ? float32Tensor(`${op.toLowerCase()}.operand`, [], [operand], { file: '' }) : operand;
+    return this.op(op, [x], {}, { ...(name === undefined ? {} : { name }), weights: { operand: tensor } });
+  }
+
+  activation(x: Value, kind: Activation, name?: string): Value {
+    const named = name === undefined ? {} : { name };
+    switch (kind) {
+      case 'none':
+        return x;
+      case 'relu':
+        return this.op('Relu', [x], {}, named);
+      case 'relu6':
+        return this.op('Clip', [x], { min: 0, max: 6 }, named);
+      case 'sigmoid':
+        return this.op('Sigmoid', [x], {}, named);
+      case 'tanh':
+        return this.op('Tanh', [x], {}, named);
+      case 'hard-sigmoid':
+        return this.op('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 }, named);
+      case 'silu':
+        return this.op('Mul', [x, this.op('Sigmoid', [x])], {}, named);
+      case 'hard-swish':
+        return this.op('Mul', [x, this.op('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 })], {}, named);
+      case 'gelu': {
+        const half = this.constantOp('Mul', x, 0.5);
+        const erf = this.op('Erf', [this.constantOp('Mul', x, Math.SQRT1_2)]);
+        return this.op('Mul', [half, this.constantOp('Add', erf, 1)], {}, named);
+      }
+    }
+  }
+
+  maxPool(x: Value, options: PoolOptions): Value {
+    return this.#pool('MaxPool', x, options);
+  }
+
+  averagePool(x: Value, options: PoolOptions): Value {
+    return this.#pool('AveragePool', x, options);
+  }
+
+  /** The mean of each channel, as [batch, channels]. */
+  globalPool(x: Value): Value {
+    return this.flatten(this.op('GlobalAveragePool', [x]));
+  }
+
+  flatten(x: Value): Value {
+    return { ...this.op('Flatten', [x]), picture: x.shape.slice(1) };
+  }
+
+  add(a: Value, b: Value): Value {
+    return this.op('Add', [a, b]);
+  }
+
+  multiply(a: Value, b: Value): Value {
+    return this.op('Mul', [a, b]);
+  }
+
+  concat(values: readonly Value[], axis = 1): Value {
+    return values.length === 1 ? values[0]! : this.op('Concat', values, { axis });
+  }
+
+  slice(x: Value, axis: number, start: number, end: number): Value {
+    return this.op('Slice', [x], { starts: [start], ends: [end], axes: [axis] });
+  }
+
+  /** Sizes of 0 are kept, -1 is worked out. */
+  reshape(x: Value, shape: readonly number[]): Value {
+    return this.op('Reshape', [x], { shape });
+  }
+
+  transpose(x: Value, perm: readonly number[]): Value {
+    return this.op('Transpose', [x], { perm });
+  }
+
+  #pool(op: 'MaxPool' | 'AveragePool', x: Value, { kernel, stride = kernel, pad = 0, ceil, same, countPadding }: PoolOptions): Value {
+    return this.op(op, [x], {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      ...(same ? { auto_pad: 'SAME_UPPER' } : { pads: [pad, pad, pad, pad] }),
+      ceil_mode: ceil ? 1 : 0,
+      ...(op === 'AveragePool' ? { count_include_pad: countPadding ? 1 : 0 } : {}),
+    });
+  }
+
+  /** A source whose pictures are channels-last counts the inputs of a dense layer after Flatten in that order. */
+  #inPictureOrder(kernel: Tensor, { picture }: Value): Tensor {
+    if (this.store.layout === 'nchw' || picture === undefined || picture.length < 3) return kernel;
+    const [channels, height, width] = picture as readonly [number, number, number];
+    const [out, features] = kernel.shape as readonly [number, number];
+    return reshape(permute(reshape(kernel, [out, height, width, channels]), [0, 3, 1, 2]), [out, features]);
+  }
+
+  #checkLength(path: string, tensor: Tensor, channels: number): void {
+    if (tensor.shape.length === 1 && tensor.shape[0] === channels) return;
+    throw new Departure(this.store.sourceName(path), `is of shape [${tensor.shape}], but ${channels} channels flow in`);
+  }
+
+  #freeName(wanted: string): string {
+    let name = wanted;
+    for (let i = 2; this.#names.has(name); i++) name = `${wanted}_${i}`;
+    this.#names.add(name);
+    return name;
+  }
+}
+
+/** @throws Departure for a size that is not known */
+export function sizeOf({ shape, name }: Value, axis: number): number {
+  const size = shape[axis];
+  if (typeof size !== 'number') throw new Departure(name, `the size of axis ${axis} is not known ([${shape}])`);
+  return size;
+}
+
+export function pairOf(size: number | readonly [number, number]): readonly [number, number] {
+  return typeof size === 'number' ? [size, size] : size;
+}

@@ -1,0 +1,212 @@
+/** Finds the family of bare weights by trying: what every family would ask for is looked up, and the one that leaves nothing over fits. */
+import { ModelError } from '../errors.js';
+import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
+import type { Tensor } from '../model/tensor.js';
+import { type Family, namesOf, type Spelling } from './family.js';
+import { families } from './index.js';
+import { Departure, Net, type Value } from './net.js';
+import { kerasStore, type OrderedLayer, stateDictStore, type WeightStore } from './store.js';
+
+export interface RecogniseOptions {
+  readonly file: string;
+  readonly format: string;
+  readonly producer: string | null;
+  /** The name of a family, or of one of its published nets. */
+  readonly arch?: string;
+  /** In the source's layout, batch first. */
+  readonly inputShape?: readonly Dim[];
+  readonly assume?: Readonly<Record<string, string>>;
+}
+
+/** How far a family goes with a file. */
+interface Attempt {
+  readonly family: Family;
+  readonly map: LayerMap | null;
+  /** Tensors that it understood. */
+  readonly used: number;
+  /** Where it first departs; null where it fits. */
+  readonly departure: string | null;
+}
+
+/** Either the net, or what can be said about a file that is none of the known ones. */
+export type Recognition = { readonly map: LayerMap } | { readonly map: null; readonly resembles: string | null };
+
+/** A state dict, in whatever container it came. */
+export function recogniseStateDict(tensors: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
+  const stores = (family: Family, { ecosystem, spell }: Spelling) =>
+    prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
+  return recognise(['torchvision', 'timm'], stores, tensors.size, options);
+}
+
+/** A Keras file without a configuration. */
+export function recogniseKeras(layers: readonly OrderedLayer[], options: RecogniseOptions): Recognition {
+  const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
+  return recognise(['keras'], (_, { spell }) => [kerasStore(layers, spell)], total, options);
+}
+
+function recognise(
+  ecosystems: readonly string[],
+  storesOf: (family: Family, spelling: Spelling) => readonly WeightStore[],
+  total: number,
+  options: RecogniseOptions,
+): Recognition {
+  const attempts: Attempt[] = [];
+  for (const family of chosenFamilies(options)) {
+    for (const spelling of family.spellings.filter(({ ecosystem }) => ecosystems.includes(ecosystem))) {
+      for (const store of storesOf(family, spelling)) {
+        const size = family.measure(namesOf(store));
+        if (size !== null) attempts.push(attempt(family, size, store, total, options));
+      }
+    }
+  }
+  const fits = attempts.filter(({ departure }) => departure === null);
+  const [best, ...others] = fits;
+  if (best) {
+    const also = [...new Set(others.map(({ family }) => family.name))].filter((name) => name !== best.family.name);
+    const assumed = also.map((name) => `the weights fit a ${name} as well; --arch ${name} takes it`);
+    const { architecture } = best.map!;
+    return { map: { ...best.map!, architecture: { ...architecture!, assumed: [...architecture!.assumed, ...assumed] } } };
+  }
+  const nearest = attempts.toSorted((a, b) => b.used - a.used)[0];
+  return { map: null, resembles: nearest ? `It is most like a ${nearest.family.title} (${nearest.family.name}), but ${nearest.departure}` : null };
+}
+
+function chosenFamilies({ arch, file }: RecogniseOptions): readonly Family[] {
+  if (arch === undefined) return families;
+  const found = familyNamed(arch);
+  if (!found)
+    throw new ModelError(
+      'usage',
+      `the architecture "${arch}" is not known. Known: ${families.map(({ name }) => name).join(', ')}, and their published nets (weighbridge arch lists them).`,
+      { file },
+    );
+  return [found.family];
+}
+
+/** A family, and the size of the published net where one is named: 'resnet', 'resnet50', 'ResNet-50'. */
+export function familyNamed(name: string): { family: Family; size: unknown } | null {
+  const plain = (text: string) => text.toLowerCase().replace(/[-_. ]/g, '');
+  for (const family of families) {
+    const size = Object.keys(family.sizes).find((key) => plain(key) === plain(name));
+    if (size !== undefined) return { family, size: family.sizes[size] };
+    if (plain(family.name) === plain(name)) return { family, size: Object.values(family.sizes)[0] };
+  }
+  return null;
+}
+
+function attempt(family: Family, size: unknown, store: WeightStore, total: number, options: RecogniseOptions): Attempt {
+  const net = new Net(store, { canonical: family.canonical, assume: options.assume });
+  const used = () => total - store.leftOver().length;
+  try {
+    const built = buildNet(family, size, net, options);
+    const left = store.leftOver().filter(({ name }) => !(family.training?.test(name) ?? false));
+    if (left.length > 0)
+      return { family, map: null, used: used(), departure: `${left.length} tensors are none of its own, first "${left[0]!.name}" [${left[0]!.shape}]` };
+    checkAssumptions(net, options);
+    const dropped = store.leftOver();
+    const notices: Notice[] =
+      dropped.length === 0
+        ? []
+        : [
+            {
+              code: 'training-layer-removed',
+              message: `${dropped.length} tensors of auxiliary heads, which only training uses, are left out ("${dropped[0]!.name}", ...)`,
+            },
+          ];
+    return { family, used: total, departure: null, map: { ...built, warnings: notices } };
+  } catch (error) {
+    if (!(error instanceof Departure)) throw error;
+    return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}` };
+  }
+}
+
+/** @throws ModelError 'usage' for a word on something that the net does not leave open */
+function checkAssumptions(net: Net, { assume = {}, file }: RecogniseOptions): void {
+  const unknown = Object.keys(assume).find((name) => !net.settings.has(name));
+  if (unknown === undefined) return;
+  throw new ModelError('usage', `--assume ${unknown}=... says nothing about this net; it leaves open: ${[...net.settings].join(', ') || 'nothing'}`, { file });
+}
+
+/** The layer map of a family's net; with a store of weights the net that they make. */
+export function buildNet(family: Family, size: unknown, net: Net, options: RecogniseOptions): LayerMap {
+  const { store } = net;
+  const side = typeof family.side === 'number' ? family.side : family.side(size, store.ecosystem);
+  const channels = store.shape(family.stem)?.[1] ?? 3;
+  const [batch, height, width] = inputSizes(options, store, channels, side);
+  const x: Value = { name: inputName(store), shape: [batch, channels, height, width] };
+  if (!options.inputShape) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
+  let y = family.build(net, x, size);
+  const isPicture = y.shape.length === 4;
+  const last = net.layers.at(-1)!;
+  const isHead = (last.op === 'Gemm' || last.op === 'Add' || net.endsInClasses) && !isPicture;
+  if (store.ecosystem === 'keras' && isHead) {
+    net.assume('softmax', 'the net ends in a softmax');
+    y = net.op('Softmax', [y], { axis: -1 }, { name: 'softmax' });
+  }
+  const nhwc = store.layout === 'nhwc';
+  const shape = (dims: readonly Dim[]) => (nhwc && dims.length === 4 ? [dims[0]!, dims[2]!, dims[3]!, dims[1]!] : dims);
+  const layout = nhwc ? 'nhwc' : 'nchw';
+  const input: Port = { name: x.name, value: x.name, dtype: 'float32', shape: shape(x.shape), layout };
+  const output: Port = {
+    name: isHead ? (store.ecosystem === 'keras' ? store.sourceName('fc') : 'logits') : 'features',
+    value: y.name,
+    dtype: 'float32',
+    shape: shape([batch, ...y.shape.slice(1)]),
+    layout: isPicture ? layout : 'other',
+  };
+  return {
+    name: family.name,
+    format: options.format,
+    producer: options.producer,
+    architecture: architectureOf(family, size, net),
+    inputs: [input],
+    outputs: [output],
+    layers: net.layers,
+    warnings: [],
+  };
+}
+
+/** What weights say nothing of; a family says all of it. */
+const UNSEEN = 'activations, pooling, strides and padding are those of the family: weights leave no trace of them';
+
+function architectureOf(family: Family, size: unknown, net: Net): Architecture {
+  const published = Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
+  return {
+    name: published === undefined ? `${family.title} of no published size` : `${family.title} (${published})`,
+    assumed: [UNSEEN, ...net.assumed.values()],
+  };
+}
+
+function inputName({ ecosystem }: WeightStore): string {
+  return ecosystem === 'keras' ? 'input_1' : ecosystem === 'caffe' ? 'data' : 'input';
+}
+
+function inputSizes({ inputShape, file }: RecogniseOptions, { layout }: WeightStore, channels: number, side: number): readonly [Dim, number, number] {
+  if (!inputShape) return ['N', side, side];
+  const [batch, ...rest] = inputShape;
+  const [c, height, width] = layout === 'nhwc' ? [rest[2], rest[0], rest[1]] : rest;
+  if (inputShape.length !== 4 || c !== channels || typeof height !== 'number' || typeof width !== 'number') {
+    throw new ModelError('usage', `the input shape [${inputShape}] does not fit: four sizes in ${layout} order with ${channels} channels are expected`, {
+      file,
+    });
+  }
+  return [batch!, height, width];
+}
+
+/** Where in the state dict the net may lie: what stands before its first convolution. */
+function prefixesOf(tensors: ReadonlyMap<string, Tensor>, { stem }: Family, spell: (path: string) => string | null): string[] {
+  const spelt = spell(stem);
+  if (spelt === null) return [];
+  const prefixes = new Set<string>();
+  for (const name of tensors.keys()) {
+    for (const one of spelt.split('|')) {
+      const anchor = `${one}.weight`;
+      if (name === anchor) prefixes.add('');
+      else if (name.endsWith(`.${anchor}`)) prefixes.add(name.slice(0, -anchor.length));
+    }
+  }
+  return [...prefixes].slice(0, MAX_PREFIXES);
+}
+
+/** A net of many nets has as many first convolutions; the first few tell. */
+const MAX_PREFIXES = 8;

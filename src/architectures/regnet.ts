@@ -1,0 +1,86 @@
+/** RegNet X and Y: Radosavovic et al., "Designing Network Design Spaces", 2020, figures 15 and 16. */
+import { convBlock, residual, squeezeExcite } from './blocks.js';
+import { family, TORCHVISION } from './family.js';
+import { head } from './head.js';
+import type { Value } from './net.js';
+
+interface Size {
+  readonly depths: readonly number[];
+  readonly widths: readonly number[];
+  /** Channels of one group. */
+  readonly group: readonly number[];
+  /** Y: squeeze and excitation. */
+  readonly squeeze: boolean;
+}
+
+const regnetOf =
+  (squeeze: boolean) =>
+  (depths: number[], widths: number[], ...group: number[]): Size => ({
+    depths,
+    widths,
+    group: group.length === 1 ? depths.map(() => group[0]!) : group,
+    squeeze,
+  });
+const x = regnetOf(false);
+const y = regnetOf(true);
+
+export const regnet = family<Size>({
+  name: 'regnet',
+  title: 'RegNet',
+  source: 'Radosavovic et al., 2020, https://arxiv.org/abs/2003.13678, figures 15 and 16',
+  sizes: {
+    regnet_x_400mf: x([1, 2, 7, 12], [32, 64, 160, 400], 16),
+    regnet_x_800mf: x([1, 3, 7, 5], [64, 128, 288, 672], 16),
+    regnet_x_1_6gf: x([2, 4, 10, 2], [72, 168, 408, 912], 24),
+    regnet_x_3_2gf: x([2, 6, 15, 2], [96, 192, 432, 1008], 48),
+    regnet_x_8gf: x([2, 5, 15, 1], [80, 240, 720, 1920], 80, 120, 120, 120),
+    regnet_x_16gf: x([2, 6, 13, 1], [256, 512, 896, 2048], 128),
+    regnet_x_32gf: x([2, 7, 13, 1], [336, 672, 1344, 2520], 168),
+    regnet_y_400mf: y([1, 3, 6, 6], [48, 104, 208, 440], 8),
+    regnet_y_800mf: y([1, 3, 8, 2], [64, 144, 320, 784], 16),
+    regnet_y_1_6gf: y([2, 6, 17, 2], [48, 120, 336, 888], 24),
+    regnet_y_3_2gf: y([2, 5, 13, 1], [72, 216, 576, 1512], 24),
+    regnet_y_8gf: y([2, 4, 10, 1], [224, 448, 896, 2016], 56),
+    regnet_y_16gf: y([2, 4, 11, 1], [224, 448, 1232, 3024], 112),
+    regnet_y_32gf: y([2, 5, 12, 1], [232, 696, 1392, 3712], 232),
+    regnet_y_128gf: y([2, 7, 17, 1], [528, 1056, 2904, 7392], 264),
+  },
+  stem: 'stem.0',
+  side: 224,
+  preprocessing: () => TORCHVISION,
+  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+
+  measure(names) {
+    if (!names.has('stem.0') || !names.has('trunk_output.block1.block1-0.f.a.0')) return null;
+    const stages = Array.from({ length: names.count('trunk_output.block{n}', 1) }, (_, i) => i + 1);
+    const first = (s: number) => names.shape(`trunk_output.block${s}.block${s}-0.f.b.0`);
+    return {
+      depths: stages.map((s) => names.count(`trunk_output.block${s}.block${s}-{n}.f.a.0`)),
+      widths: stages.map((s) => first(s)[0]!),
+      group: stages.map((s) => first(s)[1]!),
+      squeeze: names.has('trunk_output.block1.block1-0.f.se'),
+    };
+  },
+
+  build(net, input, { depths, widths, group, squeeze }) {
+    let out = convBlock(net, input, 'stem', 'relu', { out: 32, kernel: 3, stride: 2 });
+    depths.forEach((depth, i) => {
+      for (let b = 0; b < depth; b++) {
+        const at = `trunk_output.block${i + 1}.block${i + 1}-${b}`;
+        const width = widths[i]!;
+        const stride = b === 0 ? 2 : 1;
+        const squeezed = Math.round((out.shape[1] as number) / 4);
+        const branch = (input: Value) => {
+          let z = convBlock(net, input, `${at}.f.a`, 'relu', { out: width, kernel: 1 });
+          z = convBlock(net, z, `${at}.f.b`, 'relu', { out: width, kernel: 3, stride, groups: width / group[i]! });
+          const { act, gate } = { act: 'relu', gate: 'sigmoid' } as const;
+          if (squeeze) z = squeezeExcite(net, z, { reduce: `${at}.f.se.fc1`, expand: `${at}.f.se.fc2`, width: squeezed, act, gate });
+          return convBlock(net, z, `${at}.f.c`, 'none', { out: width, kernel: 1 });
+        };
+        const around = (input: Value) => (b === 0 ? convBlock(net, input, `${at}.proj`, 'none', { out: width, kernel: 1, stride }) : input);
+        out = net.activation(residual(net, out, branch, around), 'relu');
+      }
+    });
+    return head(net, net.globalPool(out), 'fc');
+  },
+});

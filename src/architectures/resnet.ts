@@ -1,0 +1,137 @@
+/**
+ * ResNet, ResNeXt, Wide ResNet.
+ *
+ * He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; Xie et al., 2016; Zagoruyko & Komodakis, 2016. Names are
+ * torchvision's, canonical names those of the authors' release for Caffe.
+ */
+import { convNormAct, residual } from './blocks.js';
+import { CAFFE, family, TORCHVISION } from './family.js';
+import { head } from './head.js';
+import type { Activation, ConvOptions, Value } from './net.js';
+import { spelling } from './spelling.js';
+
+interface Size {
+  readonly block: 'basic' | 'bottleneck';
+  /** Blocks of each stage. */
+  readonly depths: readonly number[];
+  /** Channels of the 3 x 3 convolutions in each stage. */
+  readonly widths: readonly number[];
+  /** Of the 3 x 3 convolutions. */
+  readonly groups: number;
+}
+
+const basic = (...depths: number[]): Size => ({ block: 'basic', depths, widths: [64, 128, 256, 512], groups: 1 });
+const bottleneck = (depths: number[], width = 64, groups = 1): Size => ({
+  block: 'bottleneck',
+  depths,
+  widths: [1, 2, 4, 8].map((factor) => factor * width * groups),
+  groups,
+});
+
+export const resnet = family<Size>({
+  name: 'resnet',
+  title: 'ResNet',
+  source: 'He et al., 2015, https://arxiv.org/abs/1512.03385, table 1',
+  sizes: {
+    resnet18: basic(2, 2, 2, 2),
+    resnet34: basic(3, 4, 6, 3),
+    resnet50: bottleneck([3, 4, 6, 3]),
+    resnet101: bottleneck([3, 4, 23, 3]),
+    resnet152: bottleneck([3, 8, 36, 3]),
+    resnext50_32x4d: bottleneck([3, 4, 6, 3], 4, 32),
+    resnext101_32x8d: bottleneck([3, 4, 23, 3], 8, 32),
+    resnext101_64x4d: bottleneck([3, 4, 23, 3], 4, 64),
+    wide_resnet50_2: bottleneck([3, 4, 6, 3], 128),
+    wide_resnet101_2: bottleneck([3, 4, 23, 3], 128),
+  },
+  stem: 'conv1',
+  side: 224,
+  preprocessing: (ecosystem) => (ecosystem === 'keras' || ecosystem === 'caffe' ? CAFFE : TORCHVISION),
+  canonical: spelling({
+    conv1: 'conv1',
+    bn1: 'bn_conv1',
+    'layer{s}.{b}.conv{i}': 'res{s+1}{b:a}_branch2{i:A}',
+    'layer{s}.{b}.bn{i}': 'bn{s+1}{b:a}_branch2{i:A}',
+    'layer{s}.{b}.downsample.0': 'res{s+1}{b:a}_branch1',
+    'layer{s}.{b}.downsample.1': 'bn{s+1}{b:a}_branch1',
+    fc: 'fc1000',
+  }),
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    // A Sequential of the children, as `nn.Sequential(*list(net.children())[:-1])` saves it.
+    {
+      ecosystem: 'torchvision',
+      spell: spelling({ conv1: '0', bn1: '1', 'layer{s}.{*}': '{s+3}.{*}', fc: '9' }),
+    },
+    {
+      ecosystem: 'keras',
+      spell: spelling({
+        conv1: 'conv1_conv',
+        bn1: 'conv1_bn',
+        'layer{s}.{b}.conv{i}': 'conv{s+1}_block{b+1}_{i}_conv',
+        'layer{s}.{b}.bn{i}': 'conv{s+1}_block{b+1}_{i}_bn',
+        'layer{s}.{b}.downsample.0': 'conv{s+1}_block{b+1}_0_conv',
+        'layer{s}.{b}.downsample.1': 'conv{s+1}_block{b+1}_0_bn',
+        fc: 'predictions|probs|fc1000',
+      }),
+    },
+    // Until 2018 Keras had the authors' names.
+    {
+      ecosystem: 'keras',
+      spell: spelling({
+        conv1: 'conv1',
+        bn1: 'bn_conv1',
+        'layer{s}.{b}.conv{i}': 'res{s+1}{b:a}_branch2{i:A}',
+        'layer{s}.{b}.bn{i}': 'bn{s+1}{b:a}_branch2{i:A}',
+        'layer{s}.{b}.downsample.0': 'res{s+1}{b:a}_branch1',
+        'layer{s}.{b}.downsample.1': 'bn{s+1}{b:a}_branch1',
+        fc: 'fc1000|predictions|fc',
+      }),
+    },
+  ],
+
+  measure(names) {
+    if (!names.has('conv1') || !names.has('layer1.0.conv1') || !names.has('layer1.0.conv2')) return null;
+    const block = names.has('layer1.0.conv3') ? 'bottleneck' : 'basic';
+    const stages = Array.from({ length: names.count('layer{n}.0.conv1', 1) }, (_, s) => s + 1);
+    const [width = 1, fanIn = 1] = names.shape('layer1.0.conv2');
+    const inner = names.shape('layer1.0.conv1')[0] ?? width;
+    return {
+      block,
+      depths: stages.map((s) => names.count(`layer${s}.{n}.conv1`)),
+      widths: stages.map((s) => names.shape(`layer${s}.0.conv2`)[0]!),
+      groups: inner / fanIn,
+    };
+  },
+
+  build(net, input, { block, depths, widths, groups }) {
+    const keras = net.ecosystem === 'keras';
+    // With the authors' names came Keras's own epsilon.
+    const epsilon = !keras ? 1e-5 : net.store.sourceName('bn1') === 'bn_conv1' ? 1e-3 : 1.001e-5;
+    // The authors stride in the first convolution of a bottleneck; torchvision in the 3 x 3 one, which is called version 1.5.
+    const strideIn = block === 'bottleneck' ? net.setting('stride_in', keras || net.ecosystem === 'caffe' ? 1 : 2, STRIDE) : 1;
+    let x = convNormAct(net, input, 'conv1', 'bn1', 'relu', { out: 64, kernel: 7, stride: 2, pad: 3, epsilon, bias: keras });
+    x = net.maxPool(x, { kernel: 3, stride: 2, pad: 1 });
+    depths.forEach((depth, s) => {
+      const [inner, out] = [widths[s]!, block === 'basic' ? widths[s]! : 256 * 2 ** s];
+      for (let b = 0; b < depth; b++) {
+        const at = `layer${s + 1}.${b}`;
+        const stride = s > 0 && b === 0 ? 2 : 1;
+        const conv = (y: Value, i: number, act: Activation, options: ConvOptions) =>
+          convNormAct(net, y, `${at}.conv${i}`, `${at}.bn${i}`, act, { ...options, epsilon, bias: keras });
+        const branch = (y: Value) => {
+          if (block === 'basic') return conv(conv(y, 1, 'relu', { out, kernel: 3, stride }), 2, 'none', { out, kernel: 3 });
+          const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
+          return conv(conv(reduced, 2, 'relu', { out: inner, kernel: 3, groups, stride: strideIn === 1 ? 1 : stride }), 3, 'none', { out });
+        };
+        const project = net.has(`${at}.downsample.0`, b === 0 && (s > 0 || block === 'bottleneck'));
+        const around = (y: Value) =>
+          project ? convNormAct(net, y, `${at}.downsample.0`, `${at}.downsample.1`, 'none', { out, stride, pad: 0, epsilon, bias: keras }) : y;
+        x = net.activation(residual(net, x, branch, around), 'relu');
+      }
+    });
+    return head(net, net.globalPool(x), 'fc');
+  },
+});
+
+const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';

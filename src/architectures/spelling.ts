@@ -1,0 +1,51 @@
+/** Tables that translate one ecosystem's module names into another's. */
+
+/**
+ * A translation by patterns, the first that fits.
+ *
+ * `{s}` in a pattern stands for a number, `{s+1}` in the result for one more, `{s:a}` for a letter (0 is a; `{s:A}`: 1 is a); `{*}` stands
+ * for the rest of a name. `'layer{s}.{b}.conv{i}': 'conv{s+1}_block{b+1}_{i}_conv'`.
+ */
+export function spelling(table: Readonly<Record<string, string>>): (path: string) => string | null {
+  const rules = Object.entries(table).map(([pattern, result]) => ({ regex: toRegex(pattern), result }));
+  const known = new Map<string, string | null>();
+  return (path) => {
+    let spelt = known.get(path);
+    if (spelt === undefined) {
+      spelt = null;
+      for (const { regex, result } of rules) {
+        const match = regex.exec(path);
+        if (!match) continue;
+        const groups = match.groups;
+        spelt = result.replace(/\{(\w+|\*)([+-]\d+|:[aA])?\}/g, (_, name: string, change?: string) =>
+          changed(groups?.[name === '*' ? 'rest' : name] ?? '', change),
+        );
+        break;
+      }
+      known.set(path, spelt);
+    }
+    return spelt;
+  };
+}
+
+export const asItIs = (path: string): string => path;
+
+function toRegex(pattern: string): RegExp {
+  const source = pattern
+    .split(/(\{(?:\w+|\*)\})/)
+    .map((part) => {
+      const name = /^\{(\w+|\*)\}$/.exec(part)?.[1];
+      if (name === undefined) return part.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
+      return name === '*' ? '(?<rest>.*)' : `(?<${name}>\\d+)`;
+    })
+    .join('');
+  return new RegExp(`^${source}$`);
+}
+
+function changed(value: string, change: string | undefined): string {
+  if (change === undefined) return value;
+  const letter = Number(value) - (change === ':A' ? 1 : 0);
+  // More blocks than letters: the authors of ResNet go on with numbers.
+  if (change.startsWith(':')) return letter < 26 ? String.fromCharCode(97 + letter) : `b${letter}`;
+  return String(Number(value) + Number(change));
+}

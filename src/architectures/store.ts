@@ -1,0 +1,196 @@
+/**
+ * Weights without wiring, asked for by module and role.
+ *
+ * A family names modules as torchvision does (or as its paper does); a store knows how its source spells them, which tensors belong
+ * to a module, and how they are laid out. What a family asks for is marked as used; what is left over was not understood.
+ */
+import type { ByteSource } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
+import { elementCount, float32Tensor, permute, reshape, storedTensor, type Tensor } from '../model/tensor.js';
+
+/** What a module computes, which tells its tensors. */
+export type ModuleKind = 'conv' | 'depthwise' | 'dense' | 'norm' | 'layer-norm';
+
+/** Who made the net: the same weights mean different paddings, strides and epsilons in different houses. */
+export type Ecosystem = 'torchvision' | 'timm' | 'keras' | 'caffe';
+
+export type Weights = Readonly<Record<string, Tensor>>;
+/** Shapes by role, in the layer map's layouts. */
+export type Shapes = Readonly<Record<string, readonly number[]>>;
+
+export interface WeightStore {
+  readonly ecosystem: Ecosystem;
+  /** In which order a dense layer counts the places of a flattened picture. */
+  readonly layout: 'nchw' | 'nhwc';
+  /** Whether there is something of this name, or below it; undefined where there are no weights to look at. */
+  has(path: string): boolean | undefined;
+  /** The module's tensors by role, laid out as the layer map wants them; null where the source lacks it. `expected` counts where there are no weights. */
+  take(path: string, kind: ModuleKind, expected: Shapes): Weights | null;
+  /** A parameter that is no part of a layer. */
+  takeParameter(path: string, expected: readonly number[]): Tensor | null;
+  /** Shape of what `take` gives, without using it up. */
+  shape(path: string, role?: string): readonly number[] | undefined;
+  /** The source's own name of a module. */
+  sourceName(path: string): string;
+  /** What nobody asked for. */
+  leftOver(): readonly Tensor[];
+}
+
+/** How a source spells a module, several spellings with | between them; null where it has none of that name. */
+export type Spell = (path: string) => string | null;
+
+/** Roles of the last part of a state dict's names, by kind. */
+const TORCH_ROLES: Readonly<Record<ModuleKind, Readonly<Record<string, string>>>> = {
+  conv: { kernel: 'weight', bias: 'bias' },
+  depthwise: { kernel: 'weight', bias: 'bias' },
+  dense: { kernel: 'weight', bias: 'bias' },
+  norm: { scale: 'weight', bias: 'bias', mean: 'running_mean', variance: 'running_var' },
+  'layer-norm': { scale: 'weight', bias: 'bias' },
+};
+/** Kept beside a module, and without effect on what it predicts. */
+const COUNTER = 'num_batches_tracked';
+
+/** A state dict: `<module>.weight`, `<module>.running_mean`, ... */
+export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spell, ecosystem: Ecosystem, prefix = ''): WeightStore {
+  const used = new Set<string>();
+  const names = [...tensors.keys()];
+  const modules = new Set(names.flatMap(ancestors));
+  const sourceName = (path: string) => chosen(spell(path) ?? path, (name) => modules.has(prefix + name), prefix);
+  const keyOf = (path: string, suffix: string) => `${sourceName(path)}.${suffix}`;
+  const find = (path: string, suffix: string) => (spell(path) === null ? undefined : tensors.get(keyOf(path, suffix)));
+  return {
+    ecosystem,
+    layout: 'nchw',
+    has: (path) => spell(path) !== null && modules.has(sourceName(path)),
+    sourceName,
+    shape: (path, role = 'kernel') => {
+      for (const roles of Object.values(TORCH_ROLES)) {
+        const tensor = roles[role] === undefined ? undefined : find(path, roles[role]!);
+        if (tensor) return tensor.shape;
+      }
+      return tensors.get(sourceName(path))?.shape;
+    },
+    take(path, kind) {
+      const weights: Record<string, Tensor> = {};
+      for (const [role, suffix] of Object.entries(TORCH_ROLES[kind])) {
+        const tensor = find(path, suffix);
+        if (!tensor) continue;
+        weights[role] = tensor;
+        used.add(keyOf(path, suffix));
+      }
+      if (kind === 'norm') used.add(keyOf(path, COUNTER));
+      return complete(weights, kind);
+    },
+    takeParameter(path) {
+      const tensor = tensors.get(sourceName(path));
+      if (tensor) used.add(sourceName(path));
+      return tensor ?? null;
+    },
+    leftOver: () => names.filter((name) => !used.has(name)).map((name) => tensors.get(name)!),
+  };
+}
+
+/** The tensors of one Keras layer, in Keras's order. */
+export interface OrderedLayer {
+  readonly name: string;
+  readonly tensors: readonly Tensor[];
+}
+
+/** Keras weights: each layer a list of tensors in a fixed order, kernels [height, width, in, out]. */
+export function kerasStore(layers: readonly OrderedLayer[], spell: Spell): WeightStore {
+  const byName = new Map(layers.filter(({ tensors }) => tensors.length > 0).map((layer) => [layer.name, layer]));
+  const used = new Set<string>();
+  const sourceName = (path: string) => chosen(spell(path) ?? path, (name) => byName.has(name));
+  const find = (path: string) => (spell(path) === null ? undefined : byName.get(sourceName(path)));
+  return {
+    ecosystem: 'keras',
+    layout: 'nhwc',
+    has: (path) => find(path) !== undefined,
+    sourceName,
+    shape: (path, role = 'kernel') => {
+      const layer = find(path);
+      const kind = layer && (layer.tensors[0]!.shape.length === 4 ? 'conv' : layer.tensors[0]!.shape.length === 2 ? 'dense' : 'norm');
+      return layer && kind ? fromKeras(layer.tensors, kind)?.[role]?.shape : undefined;
+    },
+    take(path, kind) {
+      const layer = find(path);
+      if (!layer) return null;
+      used.add(layer.name);
+      return complete(fromKeras(layer.tensors, kind) ?? {}, kind);
+    },
+    takeParameter(path) {
+      const layer = find(path);
+      if (layer) used.add(layer.name);
+      return layer?.tensors[0] ?? null;
+    },
+    leftOver: () => [...byName.values()].filter(({ name }) => !used.has(name)).flatMap(({ tensors }) => tensors),
+  };
+}
+
+/** The layer's list by role, in the layer map's layouts; null where it is no such list. */
+function fromKeras(tensors: readonly Tensor[], kind: ModuleKind): Record<string, Tensor> | null {
+  const [first, second, third, fourth] = tensors as readonly [Tensor, ...Tensor[]];
+  if (kind === 'norm') {
+    // Without `scale` there is no gamma, which is first; a net without `center` has no beta, and is not known to exist.
+    const [scale, bias, mean, variance] = tensors.length === 3 ? [undefined, first, second, third] : [first, second, third, fourth];
+    if (tensors.length < 3 || tensors.length > 4 || tensors.some(({ shape }) => shape.length !== 1)) return null;
+    return { ...(scale ? { scale } : {}), bias: bias!, mean: mean!, variance: variance! };
+  }
+  if (kind === 'layer-norm') return tensors.length === 2 ? { scale: first, bias: second! } : null;
+  if (tensors.length > 2 || (second && second.shape.length !== 1)) return null;
+  const bias: Record<string, Tensor> = second ? { bias: second } : {};
+  if (kind === 'dense') return first.shape.length === 2 ? { kernel: permute(first, [1, 0]), ...bias } : null;
+  if (first.shape.length !== 4) return null;
+  if (kind === 'conv') return { kernel: permute(first, [3, 2, 0, 1]), ...bias };
+  // [height, width, channels, multiplier]
+  const [height, width, channels, multiplier] = first.shape as readonly [number, number, number, number];
+  return { kernel: reshape(permute(first, [2, 3, 0, 1]), [channels * multiplier, 1, height, width]), ...bias };
+}
+
+/** No weights at all: every module has the shapes that the family expects. */
+export function blankStore(ecosystem: Ecosystem = 'torchvision'): WeightStore {
+  const place = (name: string, shape: readonly number[]) => storedTensor({ name, dtype: 'float32', shape, source: nothing(shape), origin: { file: '' } });
+  return {
+    ecosystem,
+    layout: 'nchw',
+    has: () => undefined,
+    sourceName: (path) => path,
+    shape: () => undefined,
+    take: (path, kind, expected) => {
+      const names = TORCH_ROLES[kind];
+      return Object.fromEntries(Object.entries(expected).map(([role, shape]) => [role, place(`${path}.${names[role] ?? role}`, shape)]));
+    },
+    takeParameter: (path, shape) => place(path, shape),
+    leftOver: () => [],
+  };
+}
+
+/** The bytes of a weight that is described but not there. */
+function nothing(shape: readonly number[]): ByteSource {
+  const missing = async (): Promise<never> => {
+    throw new ModelError('usage', 'an architecture without weights has no bytes to read');
+  };
+  return { name: '', byteLength: elementCount(shape) * 4, read: missing, readInto: missing, close: async () => {} };
+}
+
+/** Fills in what a normalisation without scale or shift does not store; null where something that is needed is not there. */
+function complete(weights: Record<string, Tensor>, kind: ModuleKind): Weights | null {
+  if (kind === 'layer-norm') return weights.scale && weights.bias ? weights : null;
+  if (kind !== 'norm') return weights.kernel ? weights : null;
+  const { mean, variance } = weights;
+  if (!mean || !variance) return null;
+  const filled = (value: number) => float32Tensor(`${mean.name}.default`, mean.shape, new Array<number>(mean.shape[0]!).fill(value), mean.origin);
+  return { scale: weights.scale ?? filled(1), bias: weights.bias ?? filled(0), mean, variance };
+}
+
+/** The first of several spellings that the source has. */
+function chosen(spelt: string, has: (name: string) => boolean, prefix = ''): string {
+  const [first, ...others] = spelt.split('|') as [string, ...string[]];
+  return prefix + (others.length === 0 || has(first) ? first : (others.find(has) ?? first));
+}
+
+/** 'a.b.weight' stands in 'a.b.weight', 'a.b' and 'a'. */
+function ancestors(name: string): string[] {
+  const parts = name.split('.');
+  return parts.map((_, i) => parts.slice(0, i + 1).join('.'));
+}

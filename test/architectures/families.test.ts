@@ -1,0 +1,33 @@
+/** Small nets of every family: recognised from their weights alone, they predict what the original framework recorded. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { families } from '../../src/architectures/index.js';
+import { readNpyFile } from '../corpus.js';
+import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
+import { convertInMemory, runOnnx } from '../run-onnx.js';
+
+/** Of the output's largest value; recorded in float64, so that only our own float32 is in it. */
+const LIMIT = 5e-5;
+
+describe('nets from weights alone', () => {
+  it.each(ARCHITECTURE_CASES)('$title predicts what was recorded', async ({ folder }) => {
+    const { files, options } = openDialect(folder);
+    const { bytes, result } = await convertInMemory(files, options);
+    const [actual] = (await runOnnx(bytes, [await readNpyFile(join(folder, 'input.npy'))])).values();
+    const expected = await readNpyFile(join(folder, 'output.npy'));
+    expect(actual!.shape).toEqual(expected.shape);
+    const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    const worst = expected.data.reduce((max, value, i) => Math.max(max, Math.abs(value - actual!.data[i]!)), 0);
+    expect(worst / scale).toBeLessThan(LIMIT);
+    expect(result.map!.architecture!.assumed.length).toBeGreaterThan(0);
+  });
+
+  it('has a net of every family', async () => {
+    const titles = new Set<string>();
+    for (const { folder } of ARCHITECTURE_CASES) {
+      const { files, options } = openDialect(folder);
+      titles.add((await convertInMemory(files, options)).result.map!.name);
+    }
+    expect([...titles].sort()).toEqual(families.map(({ name }) => name).sort());
+  });
+});

@@ -6,7 +6,7 @@
  */
 import { ModelError } from '../errors.js';
 import type { AttributeValue, Dim, Layer } from '../model/layer-map.js';
-import { makeLayer, OPS } from '../model/ops.js';
+import { makeLayer, OPS } from '../model/ops/index.js';
 import { float32Tensor, permute, reshape, type Tensor } from '../model/tensor.js';
 import type { Ecosystem, ModuleKind, Shapes, WeightStore, Weights } from './store.js';
 

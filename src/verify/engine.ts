@@ -52,6 +52,8 @@ export interface EngineModel {
   readonly prototxt?: string;
   /** Also show values inside the net (`Session.intermediates`), which costs the runtime some of its fusions. */
   readonly layers?: boolean;
+  /** Compute the graph as it is written, where the runtime would rewrite it first: tells a runtime's fault from the file's. */
+  readonly asWritten?: boolean;
 }
 
 export interface Engine {
@@ -63,6 +65,8 @@ export interface Engine {
   readonly device: 'cpu' | 'gpu';
   /** Taken only when it is named. */
   readonly onRequest?: boolean;
+  /** Whether it rewrites graphs before it runs them, and can be told not to (`EngineModel.asWritten`). */
+  readonly optimises?: boolean;
   availability(): Promise<Availability>;
   open(model: EngineModel): Promise<Session>;
 }

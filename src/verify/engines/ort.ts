@@ -44,6 +44,7 @@ export function ortEngine(build: OrtBuild): Engine {
     name,
     formats: ['onnx'],
     device,
+    optimises: true,
     async availability() {
       let ort: Ort;
       try {
@@ -77,6 +78,7 @@ async function createSession({ options, readsPaths }: OrtBuild, ort: Ort, model:
   const common: InferenceSession.SessionOptions = {
     logSeverityLevel: LOG_SEVERITY,
     ...options,
+    ...(model.asWritten ? { graphOptimizationLevel: 'disabled' as const } : {}),
     extra: { ...options.extra, session: { ...FLOAT32_PRODUCTS, ...(options.extra?.session as object | undefined) } },
   };
   const byPath = readsPaths && model.path !== undefined;

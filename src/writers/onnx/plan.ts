@@ -39,12 +39,31 @@ const ORIGIN: Origin = { file: 'weighbridge' };
  */
 export function planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Plan {
   const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
-  const builder = new GraphBuilder(options, opset, shapes, measured);
+  const builder = new GraphBuilder(options, opset, shapes, measured, keptApart(map));
   builder.namePorts(map);
   for (const port of map.inputs) builder.addInput(port);
   for (const layer of map.layers) builder.addLayer(layer);
   for (const port of map.outputs) builder.addOutput(port);
   return builder.finish(map.name || 'model');
+}
+
+/** Operators that optimisers look through, because they are none themselves or cancel each other. */
+const TRANSPARENT: ReadonlySet<string> = new Set(['Identity', 'Transpose']);
+
+/**
+ * What ONNX Runtime (1.30) takes together wrongly, by the later operator: a Pad and the pooling behind it for one pooling with more
+ * padding. Maxima and some means come out wrong, and padding as wide as the window is refused.
+ */
+const KEPT_APART: Readonly<Record<string, string>> = { MaxPool: 'Pad', AveragePool: 'Pad' };
+
+/** Which values a layer must not be taken together with the maker of. */
+function keptApart({ layers }: LayerMap): (layer: Layer, value: string) => boolean {
+  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  return ({ op }, value) => {
+    let maker = makers.get(value);
+    while (maker && maker.op !== KEPT_APART[op] && TRANSPARENT.has(maker.op)) maker = makers.get(maker.inputs[0]!);
+    return maker !== undefined && maker.op === KEPT_APART[op];
+  };
 }
 
 const LAYOUT_RANK: Readonly<Record<Layout, number | null>> = { nchw: 4, nhwc: 4, ncw: 3, nwc: 3, ncdhw: 5, ndhwc: 5, other: null };
@@ -94,6 +113,7 @@ class GraphBuilder {
     readonly opset: number,
     readonly shapes: ReadonlyMap<string, readonly Dim[]>,
     readonly measured: MeasuredScales,
+    readonly keptApart: (layer: Layer, value: string) => boolean,
   ) {
     this.#compute = computeDType(options);
   }
@@ -133,7 +153,7 @@ class GraphBuilder {
     });
     const roles = OPS[layer.op]!.roles.map((role) => role.replace('?', ''));
     const weights = roles.map((role) => (layer.weights[role] ? this.#addWeight(layer, role, layer.weights[role]) : ''));
-    const values = layer.inputs.map((value) => this.#value(value));
+    const values = layer.inputs.map((value) => (this.keptApart(layer, value) ? this.#apart(layer, value) : this.#value(value)));
     const inputs = layer.op === 'Gather' ? [...weights, this.#indices(layer)] : [...values, ...weights, ...(form.inputs ?? [])];
     while (inputs.at(-1) === '') inputs.pop();
     this.#nodes.push({
@@ -158,6 +178,14 @@ class GraphBuilder {
       attributes: castStep('int64').attributes,
     });
     return indices;
+  }
+
+  /** The same value behind a Concat of one, which no optimiser removes. */
+  #apart(layer: Layer, value: string): string {
+    const output = this.#names.take(`${layer.name}/input`);
+    const node = this.#nodeNames.take(`${layer.name}/apart`);
+    this.#nodes.push({ name: node, op: 'Concat', inputs: [this.#value(value)], outputs: [output], attributes: { axis: intAttribute(1) } });
+    return output;
   }
 
   addOutput(port: Port): void {

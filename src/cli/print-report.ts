@@ -2,7 +2,19 @@
 import { nextStep } from '../report/next-step.js';
 import { layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
-import { type Column, colour, formatBound, formatBytes, formatCount, formatNumber, formatTime, safeText, table } from './print.js';
+import {
+  type Column,
+  colour,
+  formatBound,
+  formatBytes,
+  formatCount,
+  formatDistance,
+  formatNonFinite,
+  formatNumber,
+  formatTime,
+  safeText,
+  table,
+} from './print.js';
 
 const LAYERS_SHOWN = 6;
 const MISMATCHES_SHOWN = 8;
@@ -42,15 +54,17 @@ function outputTable(outputs: readonly OutputReport[]): string {
   const rows = outputs.map((output) => [
     output.name,
     formatCount(output.compared),
-    formatNumber(output.maxAbsolute),
-    formatNumber(output.maxRelative),
-    formatNumber(output.relativeToScale),
+    formatNonFinite(output.nonFinite),
+    formatDistance(output, output.maxAbsolute),
+    formatDistance(output, output.maxRelative),
+    formatDistance(output, output.relativeToScale),
     output.cosine === null ? '' : output.cosine.toFixed(6),
     output.top1 ? `${output.top1.same} of ${output.top1.of}` : '',
   ]);
   const columns = [
     { title: 'output' },
     right('compared', true),
+    right('not finite'),
     right('max abs'),
     right('max rel', true),
     right('of scale'),

@@ -1,4 +1,5 @@
 /** The report as a list of single checks that passed or failed, for formats that are made of such. */
+import { describeNonFinite } from '../verify/compare.js';
 import type { OutputReport, Report } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber } from './numbers.js';
 import { layerTolerance } from './ranking.js';
@@ -25,7 +26,8 @@ export function checksOf(report: Report): Check[] {
 }
 
 /** The worst value and its place. */
-export function describeWorst({ worst, relativeToScale }: OutputReport): string {
+export function describeWorst({ worst, relativeToScale, nonFinite, passed }: OutputReport): string {
+  if (!passed && nonFinite.expected + nonFinite.actual > 0) return describeNonFinite(nonFinite);
   if (!worst) return 'not every value is within the tolerance';
   const place = `worst at [${worst.index.join(', ')}]: ${formatNumber(worst.actual)}, expected ${formatNumber(worst.expected)}`;
   return `${place}; ${formatNumber(relativeToScale)} of the output's scale`;

@@ -3,7 +3,7 @@ import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport 
 import { describeWorst } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
-import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from './numbers.js';
+import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from './numbers.js';
 import { layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
 import { codeCell, codeSpan, escapeMarkdown } from './text.js';
 
@@ -42,13 +42,14 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
 
 function outputTable(outputs: readonly OutputReport[]): string {
   return table(
-    ['output', 'compared', 'max abs', 'of scale', 'cosine', 'top-1', ''],
-    '-rrrrr-',
-    outputs.map(({ name, compared, maxAbsolute, relativeToScale, cosine, top1, passed }) => [
+    ['output', 'compared', 'not finite', 'max abs', 'of scale', 'cosine', 'top-1', ''],
+    '-rrrrrr-',
+    outputs.map(({ name, compared, nonFinite, maxAbsolute, relativeToScale, cosine, top1, passed }) => [
       codeCell(name),
       formatCount(compared),
-      formatNumber(maxAbsolute),
-      formatNumber(relativeToScale),
+      formatNonFinite(nonFinite),
+      formatDistance({ compared }, maxAbsolute),
+      formatDistance({ compared }, relativeToScale),
       cosine === null ? '' : cosine.toFixed(6),
       top1 ? `${top1.same} of ${top1.of}` : '',
       passed && compared > 0 ? 'passed' : '**failed**',

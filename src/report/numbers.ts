@@ -26,8 +26,20 @@ export function formatTime(elapsedMs: number): string {
 /** Four significant digits, exponents for the very small and large. */
 export function formatNumber(value: number): string {
   if (value === 0) return '0';
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? 'inf' : '-inf';
   const magnitude = Math.abs(value);
   return magnitude >= 1e-3 && magnitude < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+}
+
+/** How far apart two sides are; nothing where nothing was compared. */
+export function formatDistance({ compared }: { readonly compared: number }, value: number): string {
+  return compared === 0 ? '-' : formatNumber(value);
+}
+
+/** How many values are NaN or infinite: of both sides where they agree, else expected and found; nothing where there are none. */
+export function formatNonFinite({ expected, actual }: { readonly expected: number; readonly actual: number }): string {
+  if (expected === 0 && actual === 0) return '';
+  return expected === actual ? formatCount(actual) : `${formatCount(expected)} -> ${formatCount(actual)}`;
 }
 
 /** 'Every value within ...': how far apart a value and its expectation may be. */

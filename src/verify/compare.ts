@@ -1,6 +1,10 @@
-/** Compares outputs value by value, and adds up what was found over all samples. */
+/**
+ * Compares outputs value by value, and adds up what was found over all samples.
+ *
+ * NaN and infinities are counted and never compared: two NaN are no agreement, for whatever computes nonsense computes the same nonsense.
+ */
 import type { NdArray } from './engine.js';
-import type { OutputReport } from './report.js';
+import type { NonFinite, OutputReport } from './report.js';
 
 export interface Tolerance {
   readonly atol: number;
@@ -29,6 +33,7 @@ export interface OutputComparison {
  */
 export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'output' | 'layer' = 'output'): OutputComparison {
   let [compared, maxAbsolute, maxRelative, relativeToScale, smallest] = [0, 0, 0, 0, 0];
+  const nonFinite = { expected: 0, actual: 0 };
   let [dot, normExpected, normActual] = [0, 0, 0];
   let [same, of] = [0, 0];
   let worst: OutputReport['worst'] = null;
@@ -40,9 +45,11 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
     problem ??= message;
   };
 
+  const isNonsense = () => nonFinite.expected + nonFinite.actual > 0;
+
   return {
     get problem() {
-      return problem;
+      return problem ?? (what === 'output' && isNonsense() ? `output "${name}" ${describeNonFinite(nonFinite)}` : null);
     },
     add(expected, actual) {
       const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join(' x ');
@@ -55,16 +62,18 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
       const bound = atol + rtol * scale;
       for (let i = 0; i < expected.data.length; i++) {
         const [a, b] = [Number(expected.data[i]), Number(actual.data[i])];
-        compared++;
         if (!Number.isFinite(a) || !Number.isFinite(b)) {
-          if (!Object.is(a, b)) {
-            worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
-            worstRatio = Number.POSITIVE_INFINITY;
-            smallest = Number.POSITIVE_INFINITY;
-            fail(`${what} "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
-          }
+          if (!Number.isFinite(a)) nonFinite.expected++;
+          if (!Number.isFinite(b)) nonFinite.actual++;
+          if (Object.is(a, b)) continue;
+          compared++;
+          worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
+          [worstRatio, smallest] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+          [maxAbsolute, maxRelative, relativeToScale] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+          fail(`${what} "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
           continue;
         }
+        compared++;
         const difference = Math.abs(a - b);
         dot += a * b;
         normExpected += a * a;
@@ -83,21 +92,44 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
       if (expected.shape.length === 2 && classes >= MIN_CLASSES) {
         for (let row = 0; row < expected.data.length; row += classes) {
           of++;
-          if (argmax(expected.data, row, classes) === argmax(actual.data, row, classes)) same++;
+          const first = argmax(expected.data, row, classes);
+          if (first !== null && first === argmax(actual.data, row, classes)) same++;
         }
       }
     },
     report() {
-      const cosine = normExpected > 0 && normActual > 0 ? dot / Math.sqrt(normExpected * normActual) : null;
-      return { name, compared, maxAbsolute, maxRelative, relativeToScale, cosine, top1: of > 0 ? { same, of } : null, worst, passed };
+      const cosine = !isNonsense() && normExpected > 0 && normActual > 0 ? dot / Math.sqrt(normExpected * normActual) : null;
+      return {
+        name,
+        compared,
+        nonFinite: { ...nonFinite },
+        maxAbsolute,
+        maxRelative,
+        relativeToScale,
+        cosine,
+        top1: of > 0 ? { same, of } : null,
+        worst,
+        passed: passed && (what === 'layer' || !isNonsense()),
+      };
     },
     smallestRtol: () => smallest,
   };
 }
 
-function argmax(data: NdArray['data'], start: number, count: number): number {
+/** What is said of values that are not finite: they are no match by themselves, though both sides have them. */
+export function describeNonFinite({ expected, actual }: NonFinite): string {
+  if (expected === actual) return `has ${actual} values that are NaN or infinite, on both sides: that two nets fail alike is no match`;
+  return `has ${actual} values that are NaN or infinite, where ${expected} are expected`;
+}
+
+/** Null where a NaN is among them: then nothing is the largest. */
+function argmax(data: NdArray['data'], start: number, count: number): number | null {
   let best = 0;
-  for (let i = 1; i < count; i++) if (Number(data[start + i]) > Number(data[start + best])) best = i;
+  for (let i = 0; i < count; i++) {
+    const value = Number(data[start + i]);
+    if (Number.isNaN(value)) return null;
+    if (value > Number(data[start + best])) best = i;
+  }
   return best;
 }
 

@@ -58,9 +58,9 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
   const layers = map.layers.flatMap((layer): LayerReport[] => {
     const entry = compared.get(layer);
     if (!entry) return [];
-    const { compared: count, maxAbsolute, relativeToScale, passed } = entry.comparison.report();
+    const { compared: count, nonFinite, maxAbsolute, relativeToScale, passed } = entry.comparison.report();
     const { name, canonicalName = null, op } = layer;
-    return [{ layer: name, canonicalName, op, witness: entry.witness, shape: entry.shape, compared: count, maxAbsolute, relativeToScale, passed }];
+    return [{ layer: name, canonicalName, op, witness: entry.witness, shape: entry.shape, compared: count, nonFinite, maxAbsolute, relativeToScale, passed }];
   });
   return { layers, firstDifference: findFirst(map, (layer) => compared.get(layer)?.comparison, missing), notes };
 }

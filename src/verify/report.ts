@@ -14,10 +14,19 @@ export interface Witness {
   readonly detail: string;
 }
 
+/** How many values of each side are NaN or infinite. */
+export interface NonFinite {
+  readonly expected: number;
+  readonly actual: number;
+}
+
 export interface OutputReport {
   readonly name: string;
-  /** Values compared. */
+  /** Values compared; where both sides have the same NaN or infinity there is nothing to compare. */
   readonly compared: number;
+  /** NaN and infinities among the values; where there are any, the output does not match. */
+  readonly nonFinite: NonFinite;
+  /** Infinite where one side is not finite, or not in the same way. So are the two that follow. */
   readonly maxAbsolute: number;
   /** Of values that are not tiny beside the output's scale. */
   readonly maxRelative: number;
@@ -40,6 +49,7 @@ export interface LayerReport {
   /** Of the value compared, channels-first, one sample. */
   readonly shape: readonly number[];
   readonly compared: number;
+  readonly nonFinite: NonFinite;
   readonly maxAbsolute: number;
   /** max|a - b| / max|expected| over the layer's whole value; the worst sample. */
   readonly relativeToScale: number;

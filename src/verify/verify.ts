@@ -125,7 +125,8 @@ function fewSamples(map: LayerMap): number {
 }
 
 export function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
-  if ((weights?.mismatches.length ?? 0) > 0 || !isCorrect || !layersPassed || outputs.some(({ passed }) => !passed)) return 'mismatch';
+  const differs = outputs.some(({ passed, compared, nonFinite }) => !passed && (compared > 0 || nonFinite.expected === 0));
+  if ((weights?.mismatches.length ?? 0) > 0 || !isCorrect || !layersPassed || differs) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
 }
 

@@ -6,6 +6,7 @@ import type { LayerReport, OutputReport, Report, WeightReport } from '../../src/
 const OUTPUT: OutputReport = {
   name: 'prob',
   compared: 4000,
+  nonFinite: { expected: 0, actual: 0 },
   maxAbsolute: 4.2e-8,
   maxRelative: 3.1e-6,
   relativeToScale: 1.4e-6,
@@ -48,6 +49,7 @@ export function vggLayers(faultAt = Number.POSITIVE_INFINITY): LayerReport[] {
       witness: 'reference',
       shape: [1, 64, 224, 224],
       compared: 3_211_264,
+      nonFinite: { expected: 0, actual: 0 },
       maxAbsolute: relativeToScale * 12,
     };
     return { ...layer, relativeToScale, passed: relativeToScale < 2e-5 };

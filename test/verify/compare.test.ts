@@ -57,10 +57,27 @@ describe('compareOutput', () => {
   it.each([
     ['NaN', Number.NaN],
     ['an infinity', Number.POSITIVE_INFINITY],
-  ])('takes %s for a difference, but not where it is expected', (_, value) => {
-    expect(compare([1, 2], [1, value])).toMatchObject({ passed: false, smallest: Number.POSITIVE_INFINITY });
-    expect(compare([1, value], [1, 2])).toMatchObject({ passed: false });
-    expect(compare([1, value], [1, value])).toMatchObject({ passed: true });
+    ['the other infinity', Number.NEGATIVE_INFINITY],
+  ])('takes %s for no match: neither where the other side is finite nor where it is the same', (_, value) => {
+    const far = { smallest: Number.POSITIVE_INFINITY, maxAbsolute: Number.POSITIVE_INFINITY, relativeToScale: Number.POSITIVE_INFINITY };
+    expect(compare([1, 2], [1, value])).toMatchObject({ ...far, passed: false, compared: 2, cosine: null, nonFinite: { expected: 0, actual: 1 } });
+    expect(compare([1, value], [1, 2])).toMatchObject({ ...far, passed: false, compared: 2, nonFinite: { expected: 1, actual: 0 } });
+    const alike = compare([1, value], [1, value]);
+    expect(alike).toMatchObject({ passed: false, compared: 1, nonFinite: { expected: 1, actual: 1 } });
+    expect(alike.problem).toContain('1 values that are NaN or infinite, on both sides');
+  });
+
+  it('says which class is first of no row that has a NaN', () => {
+    expect(compare([3, 1], [3, 1]).top1).toEqual({ same: 1, of: 1 });
+    expect(compare([Number.NaN, Number.NaN], [Number.NaN, Number.NaN]).top1).toEqual({ same: 0, of: 1 });
+    expect(compare([3, 1], [3, Number.NaN]).top1).toEqual({ same: 0, of: 1 });
+    expect(compare([3, Number.NEGATIVE_INFINITY], [3, Number.NEGATIVE_INFINITY]).top1).toEqual({ same: 1, of: 1 });
+  });
+
+  it('lets layers have the same infinity, as a mask does, and counts it', () => {
+    const comparison = compareOutput('mask', TOLERANCE, 'layer');
+    comparison.add(array([0, Number.NEGATIVE_INFINITY]), array([0, Number.NEGATIVE_INFINITY]));
+    expect(comparison.report()).toMatchObject({ passed: true, nonFinite: { expected: 1, actual: 1 } });
   });
 
   it('takes another shape for a difference, axes of size 1 aside', () => {

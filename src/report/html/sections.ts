@@ -3,7 +3,7 @@ import type { LayerReport, NarrowingReport, OutputReport, Report } from '../../v
 import { describeWorst } from '../checks.js';
 import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
-import { formatBound, formatBytes, formatCount, formatNumber, formatTime } from '../numbers.js';
+import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
 import { layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
@@ -67,12 +67,14 @@ export function outputs(report: Report): Markup | null {
 }
 
 function outputTable(rows: readonly OutputReport[]): Markup {
+  const isMarred = rows.some(({ nonFinite }) => nonFinite.expected + nonFinite.actual > 0);
   return html`<div class="scroll"><table>
-    <thead><tr><th>output</th><th class="n">compared</th><th class="n">max abs</th><th class="n">max rel</th><th class="n">of scale</th><th class="n">cosine</th><th class="n">top-1</th><th></th></tr></thead>
+    <thead><tr><th>output</th><th class="n">compared</th>${isMarred ? html`<th class="n">not finite</th>` : null}<th class="n">max abs</th><th class="n">max rel</th><th class="n">of scale</th><th class="n">cosine</th><th class="n">top-1</th><th></th></tr></thead>
     <tbody>${rows.map(
-      ({ name, compared, maxAbsolute, maxRelative, relativeToScale, cosine, top1, passed }) => html`
-      <tr><td>${name}</td><td class="n">${formatCount(compared)}</td><td class="n">${formatNumber(maxAbsolute)}</td><td class="n">${formatNumber(maxRelative)}</td>
-      <td class="n">${formatNumber(relativeToScale)}</td><td class="n">${cosine === null ? '' : cosine.toFixed(6)}</td><td class="n">${top1 ? `${top1.same} of ${top1.of}` : ''}</td>
+      ({ name, compared, nonFinite, maxAbsolute, maxRelative, relativeToScale, cosine, top1, passed }) => html`
+      <tr><td>${name}</td><td class="n">${formatCount(compared)}</td>${isMarred ? html`<td class="n">${formatNonFinite(nonFinite)}</td>` : null}
+      <td class="n">${formatDistance({ compared }, maxAbsolute)}</td><td class="n">${formatDistance({ compared }, maxRelative)}</td>
+      <td class="n">${formatDistance({ compared }, relativeToScale)}</td><td class="n">${cosine === null ? '' : cosine.toFixed(6)}</td><td class="n">${top1 ? `${top1.same} of ${top1.of}` : ''}</td>
       <td>${badge(passed && compared > 0)}</td></tr>`,
     )}</tbody></table></div>`;
 }

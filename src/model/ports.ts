@@ -17,6 +17,18 @@ export function toChannelsLast(rank: number): number[] {
   return [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
 }
 
+/** The names, each made unlike those before it as Keras does: 'encoder', 'encoder_1'. What is unique stays as it is. */
+export function uniqueNames(names: readonly string[]): string[] {
+  const given = new Set(names);
+  const taken = new Set<string>();
+  return names.map((name) => {
+    let own = name;
+    for (let i = 1; taken.has(own) || (own !== name && given.has(own)); i++) own = `${name}_${i}`;
+    taken.add(own);
+    return own;
+  });
+}
+
 /** Shape of the value behind a port, channels-first. */
 export function portValueShape(port: Pick<Port, 'shape' | 'layout'>): readonly Dim[] {
   if (!isChannelsLast(port.layout)) return port.shape;

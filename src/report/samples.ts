@@ -3,6 +3,7 @@ import type { Port } from '../model/layer-map.js';
 import { elementCount } from '../model/tensor.js';
 import { rows } from '../verify/array.js';
 import type { NdArray } from '../verify/engine.js';
+import type { Arrays, Feeds } from '../verify/side.js';
 import type { RankedClass, Ranking, SampleExhibit } from './exhibits.js';
 import { pictureOf } from './picture.js';
 
@@ -14,8 +15,8 @@ const CLASSES_SHOWN = 5;
 const PORTS_SHOWN = 4;
 
 export interface SampleCollector {
-  /** One run of both sides, arrays by port name in the ports' layouts; see `VerifyOptions.onSample`. */
-  add(feeds: ReadonlyMap<string, NdArray>, expected: ReadonlyMap<string, NdArray>, actual: ReadonlyMap<string, NdArray>): void;
+  /** One run of both sides, an array for each port in its layout; see `VerifyOptions.onSample`. */
+  add(feeds: Feeds, expected: Arrays, actual: Arrays): void;
   readonly samples: readonly SampleExhibit[];
 }
 
@@ -26,19 +27,19 @@ export function collectSamples(inputs: readonly Port[], outputs: readonly Port[]
   return {
     samples,
     add(feeds, expected, actual) {
-      const batch = Math.max(1, ...inputs.map(({ name }) => feeds.get(name)?.shape[0] ?? 1));
+      const batch = Math.max(1, ...inputs.map((_, port) => feeds[port]?.shape[0] ?? 1));
       for (let row = 0; row < batch; row++) {
         const sample = seen++;
-        const rankings = outputs.slice(0, PORTS_SHOWN).flatMap(({ name }) => {
-          const [a, b] = [rowOf(expected.get(name), row, batch), rowOf(actual.get(name), row, batch)];
+        const rankings = outputs.slice(0, PORTS_SHOWN).flatMap(({ name }, port) => {
+          const [a, b] = [rowOf(expected[port], row, batch), rowOf(actual[port], row, batch)];
           return a && b && isClassList(a) && a.data.length === b.data.length ? [rankBoth(name, a, b, labels)] : [];
         });
         const differs = rankings.some((ranking) => ranking.expected[0]!.index !== ranking.actual[0]!.index);
         if (differs ? disagreeing >= MAX_DISAGREEING : agreeing >= MAX_SHOWN) continue;
         if (differs) disagreeing++;
         else agreeing++;
-        const pictures = inputs.slice(0, PORTS_SHOWN).flatMap((port) => {
-          const array = feeds.get(port.name);
+        const pictures = inputs.slice(0, PORTS_SHOWN).flatMap((port, place) => {
+          const array = feeds[place];
           const picture = array && pictureOf(array, port.layout, row);
           return picture ? [{ port: port.name, picture }] : [];
         });

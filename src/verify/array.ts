@@ -1,5 +1,5 @@
 /** Dense arrays on their way in and out of runtimes: layouts, slices along the batch, values from recorded files. */
-import { toFloat32Array } from '../model/cast.js';
+import { toFloat32Array, toFloat64Array } from '../model/cast.js';
 import type { Layout } from '../model/layer-map.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../model/ports.js';
 import { elementCount, rowMajorStrides, type Tensor, tensorBytes } from '../model/tensor.js';
@@ -15,7 +15,7 @@ export function permuteArray({ shape, data }: NdArray, order: readonly number[])
   const strides = rowMajorStrides(shape);
   const sizes = order.map((axis) => shape[axis]!);
   const steps = order.map((axis) => strides[axis]!);
-  const moved = new Float32Array(data.length);
+  const moved = data instanceof Float64Array ? new Float64Array(data.length) : new Float32Array(data.length);
   const position = sizes.map(() => 0);
   let at = 0;
   for (let i = 0; i < moved.length; i++) {
@@ -36,7 +36,8 @@ export function rows({ shape, data }: NdArray, start: number, end: number): NdAr
   return { shape: [end - start, ...shape.slice(1)], data: data.slice(start * length, end * length) as NdArray['data'] };
 }
 
-/** A recorded tensor's values as float32. */
+/** A recorded tensor's values as float32, or as float64 where float32 would not hold them. */
 export async function toArray(tensor: Tensor): Promise<NdArray> {
-  return { shape: tensor.shape, data: toFloat32Array(await tensorBytes(tensor), tensor.dtype) };
+  const isWide = ['float64', 'int32', 'uint32', 'int64', 'uint64'].includes(tensor.dtype);
+  return { shape: tensor.shape, data: (isWide ? toFloat64Array : toFloat32Array)(await tensorBytes(tensor), tensor.dtype) };
 }

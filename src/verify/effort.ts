@@ -13,9 +13,16 @@ export function isLarge(map: LayerMap): boolean {
   return multiplications(map) > SMALL_NET;
 }
 
-/** How many inputs are generated where nobody says. */
-export function defaultSamples(map: LayerMap): number {
-  return isLarge(map) ? SAMPLES.large : SAMPLES.small;
+/** How much of a net is run. */
+export interface Effort {
+  /** How many inputs are generated where nobody says. */
+  readonly samples: number;
+  /** How many of them are looked at layer by layer, or run by our evaluator beside another witness. */
+  readonly few: number;
+}
+
+export function effortFor(isLargeNet: boolean): Effort {
+  return isLargeNet ? { samples: SAMPLES.large, few: 1 } : { samples: SAMPLES.small, few: 2 };
 }
 
 /** For one sample: every kernel once for each place of its layer's output. */

@@ -1,16 +1,20 @@
 /** What an engine is: a runtime that loads a model file and runs it. */
 import type { FileSet } from '../bytes/file-set.js';
+import type { DType } from '../model/dtype.js';
 import type { Layout } from '../model/layer-map.js';
 import type { NdArray } from '../model/nd-array.js';
 
 export type { NdArray };
 
 export interface SessionPort {
+  /** Unlike any other of the session's inputs, or outputs. */
   readonly name: string;
   /** Sizes as the runtime states them; null where free or not stated. */
   readonly shape: readonly (number | null)[];
   /** Layout if the engine's format fixes it. */
   readonly layout?: Layout;
+  /** As the runtime states it. */
+  readonly dtype?: DType;
 }
 
 /** A loaded model. */

@@ -1,63 +1,148 @@
-/** Recorded and given arrays, lined up with the ports of a layer map, sample by sample. */
+/** Recorded and given arrays, lined up with the ports of a layer map, and cut into the batches that the net takes. */
 import { ModelError } from '../errors.js';
 import type { LayerMap, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { rows, toArray } from './array.js';
 import type { NdArray } from './engine.js';
+import { alignPorts } from './ports.js';
+import type { Arrays, Feeds } from './side.js';
 
-export interface GivenInputs {
-  readonly count: number;
-  sample(i: number): Map<string, NdArray>;
+type Named = ReadonlyMap<string, Tensor>;
+
+/** The class of each row, beside inputs: no input itself. */
+export const LABELS = 'labels';
+
+/** Rows of arrays, and the runs that they are fed in: one row each, or as many as the net's batch is fixed to. */
+export interface GivenRows {
+  readonly rows: number;
+  /** Rows of one run. */
+  readonly batch: number;
+  readonly runs: number;
 }
 
-type Arrays = ReadonlyMap<string, Tensor>;
+export interface GivenInputs extends GivenRows {
+  /** A last run that lacks rows has the last one again. */
+  sample(run: number): Feeds;
+  /** All rows at once. */
+  whole(): Feeds;
+}
 
 /** The inputs of a golden file. */
-export function recordedInputs(golden: Arrays, map: LayerMap): Promise<GivenInputs> {
-  const found = map.inputs.map((port, i) => {
-    const tensor = pickArray(golden, 'input', port, i, map.inputs.length);
-    if (!tensor)
-      throw new ModelError(
-        'malformed',
-        `the recorded file has no input for "${port.name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`,
-      );
-    return { port, tensor };
-  });
-  return sampled(found);
-}
-
-/** Inputs that a user gives: by port name, or the only one there is. */
-export function givenInputs(inputs: Arrays, map: LayerMap): Promise<GivenInputs> {
+export function recordedInputs(golden: Named, map: LayerMap): Promise<GivenInputs> {
+  const tensors = pickArrays(golden, 'input', map.inputs);
   return sampled(
-    map.inputs.map((port, i) => {
-      const tensor = inputs.get(port.name) ?? (map.inputs.length === 1 ? [...inputs.values()][0] : pickArray(inputs, 'input', port, i, map.inputs.length));
-      if (!tensor) throw new ModelError('usage', `there is no input for "${port.name}"`);
-      return { port, tensor };
+    map.inputs,
+    map.inputs.map(({ name }, i) => {
+      if (tensors[i]) return tensors[i];
+      const problem = `the recorded file has no input for "${name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`;
+      throw new ModelError('malformed', problem);
     }),
   );
 }
 
-async function sampled(found: readonly { port: Port; tensor: Tensor }[]): Promise<GivenInputs> {
-  for (const { port, tensor } of found) {
-    const fits =
-      tensor.shape.length === port.shape.length && port.shape.every((size, axis) => axis === 0 || typeof size === 'string' || size === tensor.shape[axis]);
-    if (!fits)
-      throw new ModelError('malformed', `the input for "${port.name}" has the shape [${tensor.shape}], but the model takes [${port.shape}] (${port.layout})`, {
-        file: tensor.origin.file,
-        tensor: tensor.name,
-      });
-  }
-  const arrays = new Map<string, NdArray>();
-  const count = found[0]!.tensor.shape[0]!;
-  for (const { port, tensor } of found) arrays.set(port.name, await toArray(tensor));
-  return { count, sample: (i) => new Map([...arrays].map(([name, array]) => [name, rows(array, i, i + 1)])) };
+/** Inputs that a user gives: by port name, or the only one there is. */
+export function givenInputs(inputs: Named, map: LayerMap): Promise<GivenInputs> {
+  const arrays = new Map([...inputs].filter(([name]) => name !== LABELS));
+  const only = map.inputs.length === 1 && arrays.size === 1 ? [...arrays.values()][0] : undefined;
+  const picked = pickArrays(arrays, 'input', map.inputs);
+  return sampled(
+    map.inputs,
+    map.inputs.map(({ name }, i) => {
+      const tensor = arrays.get(name) ?? picked[i] ?? only;
+      if (!tensor) throw new ModelError('usage', `there is no input for "${name}"; the file has ${[...inputs.keys()].join(', ')}`);
+      return tensor;
+    }),
+  );
 }
 
-/** An array for a port: 'output:<name>', 'output_<i>', or plain 'output' where there is one. */
-export function pickArray(arrays: Arrays, word: 'input' | 'output', port: Port, i: number, count: number): Tensor | undefined {
-  return (
-    arrays.get(`${word}:${port.name}`) ??
-    arrays.get(`${word}_${i}`) ??
-    (count === 1 ? (arrays.get(word) ?? [...arrays].find(([name]) => name.startsWith(`${word}:`))?.[1]) : undefined)
-  );
+async function sampled(ports: readonly Port[], tensors: readonly Tensor[]): Promise<GivenInputs> {
+  const arrays: NdArray[] = [];
+  for (const [i, port] of ports.entries()) {
+    const array = await toArray(tensors[i]!);
+    const shape = shapeFor(port, array.shape);
+    if (!shape) {
+      const problem = `the input for "${port.name}" has the shape [${array.shape}], but the model takes [${port.shape}] (${port.layout})`;
+      throw new ModelError('malformed', problem, { file: tensors[i]!.origin.file, tensor: tensors[i]!.name });
+    }
+    arrays.push({ ...array, shape });
+  }
+  const count = arrays[0]?.shape[0] ?? 1;
+  const other = arrays.find(({ shape }) => (shape[0] ?? 1) !== count);
+  if (other) throw new ModelError('malformed', `the inputs have ${count} and ${other.shape[0]} rows`);
+  const fixed = ports.find(({ shape }) => typeof shape[0] === 'number')?.shape[0];
+  const batch = typeof fixed === 'number' && fixed > 0 ? fixed : 1;
+  return {
+    rows: count,
+    batch,
+    runs: Math.ceil(count / batch),
+    sample: (run) => arrays.map((array) => batchOf(array, run * batch, batch, count)),
+    whole: () => arrays,
+  };
+}
+
+/** Rows [start, start + batch) of an array whose first axis has so many for each of `count` rows; the last one fills what is lacking. */
+export function batchOf(array: NdArray, start: number, batch: number, count: number): NdArray {
+  const each = (array.shape[0] ?? 1) / count;
+  const found = rows(array, start * each, Math.min(start + batch, count) * each);
+  const lacking = start + batch - count;
+  if (lacking <= 0) return found;
+  const last = rows(array, (count - 1) * each, count * each);
+  return joinRows([found, ...Array.from({ length: lacking }, () => last)]);
+}
+
+/** Arrays one after the other along their first axis. */
+export function joinRows(parts: readonly NdArray[]): NdArray {
+  const [first] = parts;
+  const data = new Float64Array(parts.reduce((sum, part) => sum + part.data.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(Float64Array.from(part.data as ArrayLike<number>, Number), at);
+    at += part.data.length;
+  }
+  const isFloat = parts.every((part) => part.data instanceof Float32Array);
+  const shape = [parts.reduce((sum, part) => sum + part.shape[0]!, 0), ...first!.shape.slice(1)];
+  return { shape, data: isFloat ? Float32Array.from(data) : data };
+}
+
+/** The array's shape as the port has it, which may have further axes of one; null where it does not fit. */
+function shapeFor({ shape }: Port, found: readonly number[]): readonly number[] | null {
+  const fits = (sizes: readonly number[]) =>
+    sizes.length === shape.length && shape.every((size, axis) => axis === 0 || typeof size === 'string' || size === sizes[axis]);
+  if (fits(found)) return found;
+  const missing = shape.findLastIndex((size, axis) => axis > 0 && size === 1);
+  const grown = missing > 0 ? found.toSpliced(missing, 0, 1) : found;
+  return fits(grown) ? grown : null;
+}
+
+/**
+ * The arrays of ports: 'output:<name>', 'output_<i>', or plain 'output' where there is one. Names are compared as those of ports are,
+ * so that those which TensorFlow gives in two spellings find each other.
+ */
+export function pickArrays(arrays: Named, word: 'input' | 'output', ports: readonly Port[]): (Tensor | undefined)[] {
+  const prefix = `${word}:`;
+  const named = [...arrays]
+    .filter(([name]) => name.startsWith(prefix))
+    .map(([name, tensor]) => ({ name: name.slice(prefix.length), shape: tensor.shape, tensor }));
+  const { places, by } = alignPorts(ports, named);
+  const isNamed = by === 'name' || by === 'convention' || named.length === ports.length;
+  return ports.map(({ name }, i) => {
+    const place = places[i] ?? null;
+    const own = place === null || !(isNamed || named[place]!.name === name) ? undefined : named[place]!.tensor;
+    return own ?? arrays.get(`${word}_${i}`) ?? (ports.length === 1 ? arrays.get(word) : undefined);
+  });
+}
+
+/** Whether an array has some rows for each of `count`, so that it can be cut. */
+export function isCut(array: NdArray, count: number): boolean {
+  return array.shape.length > 0 && array.shape[0]! % count === 0;
+}
+
+/** Feeds of several runs, one after the other along the batch. */
+export function joinFeeds(feeds: readonly Feeds[]): Feeds {
+  return feeds[0]!.map((_, port) => joinRows(feeds.map((feed) => feed[port]!)));
+}
+
+/** One run's part of what a batch of runs gave; undefined where an output has no rows for each. */
+export function partOf(results: Arrays, run: number, runs: number): Arrays {
+  return results.map((array) => array && (isCut(array, runs) ? batchOf(array, run, 1, runs) : undefined));
 }

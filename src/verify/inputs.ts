@@ -16,9 +16,9 @@ export const FREE_SIZE = 32;
  *
  * @param layers that read the ports; they tell where an input counts the rows of a table
  */
-export function generateSample(ports: readonly Port[], sample: number, seed: number, layers: LayerMap['layers'] = []): Map<string, NdArray> {
+export function generateSample(ports: readonly Port[], sample: number, seed: number, layers: LayerMap['layers'] = []): NdArray[] {
   const rows = tableRows(layers);
-  return new Map(ports.map((port, i) => [port.name, generateInput(port, mix(seed * 7919 + sample * 104729 + i * 1299709), rows.get(port.value))]));
+  return ports.map((port, i) => generateInput(port, mix(seed * 7919 + sample * 104729 + i * 1299709), rows.get(port.value)));
 }
 
 /** Operators that move elements and leave their values alone. */

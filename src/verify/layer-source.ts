@@ -7,7 +7,7 @@ import { permuteArray, rows, toArray } from './array.js';
 import type { NdArray, Session } from './engine.js';
 import { FREE_SIZE } from './inputs.js';
 import { runLayers } from './reference/session.js';
-import type { Arrays } from './side.js';
+import type { Feeds } from './side.js';
 import type { WrittenModel } from './written/written.js';
 
 /** Values inside a net, channels-first. */
@@ -21,7 +21,7 @@ export interface LayerSource {
    *
    * @param layers some of those it has, in running order
    */
-  visit(feeds: Arrays, sample: number, layers: readonly Layer[], see: (layer: Layer, value: NdArray) => Promise<void>): Promise<void>;
+  visit(feeds: Feeds, sample: number, layers: readonly Layer[], see: (layer: Layer, value: NdArray) => Promise<void>): Promise<void>;
 }
 
 /** Bytes of float32 that one run may bring out. */
@@ -38,7 +38,7 @@ export interface SessionLayers {
   readonly shapes: ReadonlyMap<string, readonly Dim[]>;
   readonly session: Session;
   /** Turns arrays of the map's ports into those of the session. */
-  readonly feed: (feeds: Arrays) => Map<string, NdArray>;
+  readonly feed: (feeds: Feeds) => Map<string, NdArray>;
   /** The session's names of the layers' values. */
   readonly names: ReadonlyMap<Layer, string>;
   /** Whether values have their channels last, where their shape leaves it open. */
@@ -116,11 +116,12 @@ export function recordedLayers(map: LayerMap, golden: ReadonlyMap<string, Tensor
   return {
     name: 'recorded',
     layers: new Set([...found.keys()].filter(({ op }) => !channelsLast || !ARRANGING.has(op))),
-    async visit(_feeds, sample, layers, see) {
+    async visit(feeds, sample, layers, see) {
+      const batch = feeds[0]?.shape[0] ?? 1;
       for (const layer of layers) {
         const all = await toArray(found.get(layer)!);
-        if (sample >= all.shape[0]!) continue;
-        await see(layer, channelsFirst(rows(all, sample, sample + 1), shapes.get(layer.outputs[0]!), channelsLast));
+        if ((sample + 1) * batch > all.shape[0]!) continue;
+        await see(layer, channelsFirst(rows(all, sample * batch, (sample + 1) * batch), shapes.get(layer.outputs[0]!), channelsLast));
       }
     },
   };

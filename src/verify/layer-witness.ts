@@ -8,7 +8,7 @@ import { selectEngine, witnessEngines } from './engines/index.js';
 import { type LayerSource, mapShapes, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
 import { type ComparedLayers, compareLayers } from './layers.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
-import { type Arrays, adaptPorts } from './side.js';
+import { adaptPorts, type Feeds } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import type { WrittenModel } from './written/written.js';
 
@@ -21,7 +21,7 @@ export interface LayersToVerify {
   readonly map: LayerMap;
   readonly target: WrittenTarget;
   readonly written: WrittenModel;
-  readonly feeds: readonly Arrays[];
+  readonly feeds: readonly Feeds[];
   /** The map with the file's own weights, where they are narrower: the original's layers would differ by the loss. */
   readonly widened: LayerMap | null;
   readonly tolerances: Tolerances;
@@ -34,7 +34,7 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
   const session = await engine.open({ ...target, layers: true });
   const notes: string[] = [];
   try {
-    const { feed, outputOf } = adaptPorts(session, map, (port) => written.layoutOf(port));
+    const { feed, outputOf } = adaptPorts(session, map, written.layoutOf);
     const shapes = mapShapes(map);
     const names = writtenNames(map, written, session, outputOf);
     const actual = sessionLayers({ name: engine.name, shapes, session, feed, names, channelsLast: written.channelsLast ?? false });

@@ -5,14 +5,14 @@ import { compareOutput, type OutputComparison, type Tolerance } from './compare.
 import type { NdArray } from './engine.js';
 import type { LayerSource } from './layer-source.js';
 import type { FirstDifference, LayerReport } from './report.js';
-import type { Arrays } from './side.js';
+import type { Feeds } from './side.js';
 
 export interface LayersToCompare {
   readonly map: LayerMap;
   /** Best first; a layer is compared with the first witness that shows it. */
   readonly expected: readonly LayerSource[];
   readonly actual: LayerSource;
-  readonly feeds: readonly Arrays[];
+  readonly feeds: readonly Feeds[];
   toleranceFor(witness: string): Tolerance;
   /** Layers that the file should keep apart and does not. */
   readonly missing: ReadonlySet<Layer>;
@@ -101,7 +101,7 @@ function hiddenBefore(layer: Layer, makers: ReadonlyMap<string, Layer>, comparis
 }
 
 /** Turns a source that shows values in order into one that is asked for them, one value ahead at most. */
-function pull(source: LayerSource, feeds: Arrays, sample: number, layers: readonly Layer[]) {
+function pull(source: LayerSource, feeds: Feeds, sample: number, layers: readonly Layer[]) {
   const waiting = new Map<Layer, NdArray>();
   let wake = () => {};
   let resume = () => {};

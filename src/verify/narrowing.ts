@@ -10,7 +10,8 @@ import type { LayerMap } from '../model/layer-map.js';
 import { compareOutputs } from './outputs.js';
 import { referenceSession } from './reference/session.js';
 import type { NarrowingReport } from './report.js';
-import { type Arrays, portRunner } from './side.js';
+import type { RunSample } from './samples.js';
+import { portRunner } from './side.js';
 import { narrowestOf, type Tolerances } from './tolerance.js';
 import { widenWeight } from './written/widen.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
@@ -67,16 +68,10 @@ export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
   return { ...map, layers };
 }
 
-export interface RunSample {
-  readonly feeds: Arrays;
-  /** What the written file's runtime gave. */
-  readonly found: Arrays;
-}
-
 /** @returns null, and a note, where our evaluator lacks an operator */
 export async function checkCorrectness(
   widened: LayerMap,
-  samples: readonly RunSample[],
+  samples: readonly Pick<RunSample, 'feeds' | 'found'>[],
   tolerances: Tolerances,
   notes: string[],
   onProgress?: (done: number, total: number) => void,

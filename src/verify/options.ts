@@ -2,7 +2,7 @@
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { EngineChoice, EngineModel } from './engine.js';
-import type { Arrays } from './side.js';
+import type { Arrays, Feeds } from './side.js';
 
 export interface VerifyOptions extends EngineChoice {
   /** Recorded arrays by name: input or input:<name>, output or output:<name>, layer:<name>, in the source's layout. */
@@ -18,8 +18,8 @@ export interface VerifyOptions extends EngineChoice {
   readonly onProgress?: (phase: string, done: number, total: number) => void;
   /** Told once, before anything runs, which ports and layers are compared. */
   readonly onMap?: (map: LayerMap) => void;
-  /** Sees every sample as it was compared, by port name and in the source's layouts: for pictures and top-5 lists in reports. */
-  readonly onSample?: (feeds: Arrays, expected: Arrays, actual: Arrays, sample: number) => void;
+  /** Sees every sample as it was compared, an array for each port in the source's layouts: for pictures and top-5 lists in reports. */
+  readonly onSample?: (feeds: Feeds, expected: Arrays, actual: Arrays, sample: number) => void;
 }
 
 export interface WrittenTarget extends EngineModel {

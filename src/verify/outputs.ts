@@ -1,5 +1,6 @@
 /** Compares the outputs of a model over all samples. */
 import type { LayerMap } from '../model/layer-map.js';
+import { uniqueNames } from '../model/ports.js';
 import { compareOutput, type Tolerance } from './compare.js';
 import type { NdArray } from './engine.js';
 import type { OutputReport, ToleranceReport } from './report.js';
@@ -12,33 +13,39 @@ export interface OutputsComparison {
   constantOutputs(): readonly string[];
 }
 
-export function compareOutputs(map: LayerMap, tolerance: Tolerance): OutputsComparison {
-  const comparisons = map.outputs.map((port) => ({ port, comparison: compareOutput(port.name, tolerance) }));
-  const spread = new Map<string, { first: NdArray | null; varies: boolean }>(map.outputs.map(({ name }) => [name, { first: null, varies: false }]));
+/** Outputs are known by their places, and told by names that are made unlike each other. */
+export function compareOutputs(map: Pick<LayerMap, 'outputs'>, tolerance: Tolerance): OutputsComparison {
+  const names = uniqueNames(map.outputs.map(({ name }) => name));
+  const outputs = names.map((name) => ({ name, comparison: compareOutput(name, tolerance), spread: { first: null, varies: false } as Spread }));
   let samples = 0;
   return {
     add(expected, actual) {
       samples++;
-      for (const { port, comparison } of comparisons) {
-        const [a, b] = [expected.get(port.name), actual.get(port.name)];
+      for (const [place, { comparison, spread }] of outputs.entries()) {
+        const [a, b] = [expected[place], actual[place]];
         if (!a || !b) continue;
         comparison.add(a, b);
-        noteSpread(spread.get(port.name)!, a);
+        noteSpread(spread, a);
       }
     },
     report() {
-      const smallest = Math.max(0, ...comparisons.map(({ comparison }) => comparison.smallestRtol()));
+      const smallest = Math.max(0, ...outputs.map(({ comparison }) => comparison.smallestRtol()));
       return {
-        outputs: comparisons.map(({ comparison }) => comparison.report()),
+        outputs: outputs.map(({ comparison }) => comparison.report()),
         tolerance: { ...tolerance, smallestPassing: Number.isFinite(smallest) ? smallest : null },
-        problem: comparisons.map(({ comparison }) => comparison.problem).find((problem) => problem !== null) ?? null,
+        problem: outputs.map(({ comparison }) => comparison.problem).find((problem) => problem !== null) ?? null,
       };
     },
-    constantOutputs: () => (samples < 2 ? [] : [...spread].filter(([, { varies, first }]) => first && !varies).map(([name]) => name)),
+    constantOutputs: () => (samples < 2 ? [] : outputs.filter(({ spread }) => spread.first && !spread.varies).map(({ name }) => name)),
   };
 }
 
-function noteSpread(spread: { first: NdArray | null; varies: boolean }, array: NdArray): void {
+interface Spread {
+  first: NdArray | null;
+  varies: boolean;
+}
+
+function noteSpread(spread: Spread, array: NdArray): void {
   const { first } = spread;
   if (first) spread.varies ||= first.data.some((value, i) => value !== array.data[i]);
   else spread.first = array;

@@ -1,66 +1,74 @@
-/** A side of the comparison, whatever runs it: arrays in the source's layouts, by the layer map's port names. */
-import { ModelError } from '../errors.js';
+/** A side of the comparison, whatever runs it: arrays in the source's layouts, one for each port of the layer map. */
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
 import type { EngineChoice, EngineModel, NdArray, Session, SessionPort } from './engine.js';
 import { selectEngine } from './engines/index.js';
+import { type Alignment, alignPorts, requirePlaces } from './ports.js';
 
-export type Arrays = ReadonlyMap<string, NdArray>;
+/** One for each port, in the order of the map's ports: names may repeat, places do not. Undefined where a side has none. */
+export type Arrays = readonly (NdArray | undefined)[];
+/** What is fed: nothing is left out. */
+export type Feeds = readonly NdArray[];
 
 export interface Side {
   /** Name of the engine, for reports and for its tolerance. */
   readonly name: string;
   /** Name, version and device. */
   readonly engine: string;
-  run(feeds: Arrays, sample?: number): Promise<Arrays>;
+  run(feeds: Feeds, sample?: number): Promise<Arrays>;
   close(): Promise<void>;
 }
 
+type Ports = Pick<LayerMap, 'inputs' | 'outputs'>;
+
 /** Turns arrays of the map's ports into those of a session, and back. */
 export interface PortAdapter {
-  feed(feeds: Arrays): Map<string, NdArray>;
-  show(results: Arrays): Map<string, NdArray>;
+  /** How the session's ports were found to be the map's. */
+  readonly aligned: { readonly inputs: Alignment; readonly outputs: Alignment };
+  feed(feeds: Feeds): Map<string, NdArray>;
+  show(results: ReadonlyMap<string, NdArray>): NdArray[];
   /** The session's name of an output of the map. */
   outputOf(port: Port): string;
 }
 
-/**
- * Pairs ports by name, else by position where the numbers agree.
- *
- * @param layoutOf the layout that a port of the map has in the session
- * @throws ModelError 'engine' where they cannot be paired
- */
-export function adaptPorts(session: Session, map: Pick<LayerMap, 'inputs' | 'outputs'>, layoutOf: (port: Port) => Layout): PortAdapter {
-  const inputs = pairPorts(map.inputs, session.inputs, 'inputs');
-  const outputs = pairPorts(map.outputs, session.outputs, 'outputs');
+/** The layout that a port of the map has in a session, which shows it so. */
+export type LayoutOf = (port: Port, shown: SessionPort) => Layout;
+
+/** @throws ModelError 'engine' where a port of the map has no counterpart */
+export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Ports, layoutOf: LayoutOf): PortAdapter {
+  const aligned = { inputs: alignPorts(map.inputs, session.inputs), outputs: alignPorts(map.outputs, session.outputs) };
+  const shown = (what: 'inputs' | 'outputs') => requirePlaces(aligned[what], map[what], session[what], what).map((place) => session[what][place]!);
+  const [inputs, outputs] = [shown('inputs'), shown('outputs')];
   return {
-    feed: (feeds) => new Map(inputs.map(({ port, name }) => [name, toLayout(feeds.get(port.name)!, port.layout, layoutOf(port))])),
-    show: (results) => new Map(outputs.map(({ port, name }) => [port.name, toLayout(results.get(name)!, layoutOf(port), port.layout)])),
-    outputOf: (wanted) => outputs.find(({ port }) => port === wanted)!.name,
+    aligned,
+    feed: (feeds) => new Map(map.inputs.map((port, i) => [inputs[i]!.name, toLayout(feeds[i]!, port.layout, layoutOf(port, inputs[i]!))])),
+    show: (results) => map.outputs.map((port, i) => toLayout(results.get(outputs[i]!.name)!, layoutOf(port, outputs[i]!), port.layout)),
+    outputOf: (wanted) => outputs[map.outputs.indexOf(wanted)]!.name,
   };
 }
 
-function pairPorts(ports: readonly Port[], shown: readonly SessionPort[], what: string): { readonly port: Port; readonly name: string }[] {
-  const names = shown.map(({ name }) => name);
-  const byName = ports.every(({ name }) => names.includes(name));
-  if (!byName && ports.length !== names.length) {
-    throw new ModelError(
-      'engine',
-      `the runtime sees ${names.length} ${what} (${names.join(', ')}), the model has ${ports.length} (${ports.map(({ name }) => name).join(', ')})`,
-    );
-  }
-  return ports.map((port, i) => ({ port, name: byName ? port.name : names[i]! }));
-}
-
 /** Runs a session by the map's ports. */
-export function portRunner(session: Session, map: Pick<LayerMap, 'inputs' | 'outputs'>, layoutOf: (port: Port) => Layout): Side['run'] {
+export function portRunner(session: Session, map: Ports, layoutOf: LayoutOf): Side['run'] {
   const ports = adaptPorts(session, map, layoutOf);
   return async (feeds) => ports.show(await session.run(ports.feed(feeds)));
+}
+
+/** What is made of a session that was opened; where that fails the session is closed. */
+export async function closingOnError<T>(session: Session, make: () => T | Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
 }
 
 export interface Actual extends Side {
   /** As the runtime states them. */
   readonly inputs: Session['inputs'];
+  readonly outputs: Session['outputs'];
+  /** How the session's ports were found to be the map's. */
+  readonly aligned: PortAdapter['aligned'];
   /** The adapter's name on a GPU, else 'cpu'. */
   readonly device: string;
 }
@@ -68,13 +76,12 @@ export interface Actual extends Side {
 /**
  * Opens the written file in a runtime of its format.
  *
- * @param layoutOf the layout that a port has in the file
  * @throws ModelError 'engine' when none can run it
  */
 export async function openActual(
   target: EngineModel & { readonly format: string },
-  ports: Pick<LayerMap, 'inputs' | 'outputs'>,
-  layoutOf: (port: Port) => Layout,
+  ports: Ports,
+  layoutOf: LayoutOf,
   choice: EngineChoice,
   notes: string[],
 ): Promise<Actual> {
@@ -82,13 +89,15 @@ export async function openActual(
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const session = await engine.open(target);
-  const device = availability.adapter?.name ?? engine.device;
+  const adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf));
   return {
     name: engine.name,
     engine: `${engine.name} (${availability.detail})`,
-    device,
+    device: availability.adapter?.name ?? engine.device,
     inputs: session.inputs,
-    run: portRunner(session, ports, layoutOf),
+    outputs: session.outputs,
+    aligned: adapter.aligned,
+    run: async (feeds) => adapter.show(await session.run(adapter.feed(feeds))),
     close: () => session.close(),
   };
 }

@@ -7,15 +7,14 @@
 import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
-import { rows, toArray } from './array.js';
+import { toArray } from './array.js';
 import { isLarge } from './effort.js';
-import type { EngineModel, NdArray } from './engine.js';
+import type { EngineModel, Session } from './engine.js';
 import { witnessEngines } from './engines/index.js';
-import { pickArray } from './feeds.js';
-import { generateSample } from './inputs.js';
+import { batchOf, type GivenRows, pickArrays } from './feeds.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
-import { portRunner, type Side } from './side.js';
+import { closingOnError, type Feeds, portRunner, type Side } from './side.js';
 
 export interface Expected extends Side {
   readonly witness: Witness;
@@ -23,9 +22,8 @@ export interface Expected extends Side {
 }
 
 export interface WitnessOptions {
-  readonly golden?: ReadonlyMap<string, Tensor>;
-  /** Seed of the generated inputs; null where inputs are given. */
-  readonly seed: number | null;
+  /** The first input. */
+  readonly first: Feeds;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
 }
 
@@ -34,7 +32,6 @@ export async function chooseWitness(
   options: WitnessOptions,
   notes: string[],
 ): Promise<Expected> {
-  if (options.golden) return recordedWitness(options.golden, map);
   for (const engine of witnessEngines(model.format)) {
     const { available, detail } = await engine.availability();
     if (!available) {
@@ -42,19 +39,24 @@ export async function chooseWitness(
       continue;
     }
     try {
-      const session = await engine.open(source);
-      const run = portRunner(session, map, (port) => port.layout);
-      // A first run tells whether it can, before its answers are relied on; generated inputs need not be run twice.
-      const first = await run(generateSample(map.inputs, 0, options.seed ?? 0, map.layers));
-      const answer: Side['run'] = async (feeds, sample) => (sample === 0 && options.seed !== null ? first : run(feeds));
       const witness: Witness = { kind: 'runtime', independent: true, detail: `${detail}, on the original file; it shares no code with our reader` };
-      return { name: engine.name, engine: engine.name, witness, run: answer, maxSamples: Number.POSITIVE_INFINITY, close: () => session.close() };
+      const side = await openSide(await engine.open(source), map, options.first);
+      return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
       notes.push(`the independent witness ${engine.name} cannot run this model: ${error.message}`);
     }
   }
   return referenceWitness(map, options);
+}
+
+/** A first run tells whether a runtime can, before its answers are relied on; its answer is kept, so that nothing is run twice. */
+async function openSide(session: Session, map: LayerMap, first: Feeds): Promise<Pick<Side, 'run' | 'close'>> {
+  return closingOnError(session, async () => {
+    const run = portRunner(session, map, (port) => port.layout);
+    const answer = await run(first);
+    return { run: async (feeds) => (feeds === first ? answer : run(feeds)), close: () => session.close() };
+  });
 }
 
 /** Our own evaluator; slow on large nets, so it runs one sample of them. */
@@ -71,13 +73,11 @@ export async function referenceWitness(map: LayerMap, { onProgress }: Pick<Witne
   };
 }
 
-export async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>): Promise<Expected> {
-  const outputs = new Map<string, NdArray>();
-  for (const [i, port] of map.outputs.entries()) {
-    const tensor = pickArray(golden, 'output', port, i, map.outputs.length);
-    if (tensor) outputs.set(port.name, await toArray(tensor));
-  }
-  if (outputs.size === 0)
+/** @param given the recording's inputs, which its outputs are cut like */
+export async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>, given: GivenRows): Promise<Expected> {
+  const tensors = pickArrays(golden, 'output', map.outputs);
+  const outputs = await Promise.all(tensors.map((tensor) => tensor && toArray(tensor)));
+  if (outputs.every((output) => !output))
     throw new ModelError(
       'malformed',
       `the recorded file has no outputs: arrays named output, or output:<name>, are expected; it has ${[...golden.keys()].join(', ')}`,
@@ -87,7 +87,7 @@ export async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: 
     engine: 'recorded',
     witness: { kind: 'recorded', independent: true, detail: 'outputs that were recorded in the original framework; they share no code with this tool' },
     maxSamples: Number.POSITIVE_INFINITY,
-    run: async (_feeds, sample = 0) => new Map([...outputs].map(([name, array]) => [name, rows(array, sample, sample + 1)])),
+    run: async (_feeds, sample = 0) => outputs.map((array) => array && batchOf(array, sample * given.batch, given.batch, given.rows)),
     close: async () => {},
   };
 }

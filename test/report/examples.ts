@@ -127,8 +127,8 @@ export const HOSTILE = '</td><script>alert(1)</script>"\' | `x` @everyone ]]> \u
 export function hostileDocument(): ReportDocument {
   const port = { name: HOSTILE, value: 'x', dtype: 'float32', shape: ['N', 1, 2, 2], layout: 'nchw' } as const;
   const collector = collectSamples([port], [{ ...port, shape: ['N', 3] }], [HOSTILE, HOSTILE, HOSTILE]);
-  const feeds = new Map([[HOSTILE, { shape: [1, 1, 2, 2], data: Float32Array.of(0, 1, 2, 3) }]]);
-  const results = new Map([[HOSTILE, { shape: [1, 3], data: Float32Array.of(0.2, 0.3, 0.5) }]]);
+  const feeds = [{ shape: [1, 1, 2, 2], data: Float32Array.of(0, 1, 2, 3) }];
+  const results = [{ shape: [1, 3], data: Float32Array.of(0.2, 0.3, 0.5) }];
   collector.add(feeds, results, results);
   const histogram = { dtype: HOSTILE, counts: [1, 2, 3], outside: 1, nonFinite: 1 };
   const report: Report = {

@@ -73,8 +73,8 @@ describe('pictureOf', () => {
 describe('collectSamples', () => {
   const input: Port = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 1, 2, 2], layout: 'nchw' };
   const output: Port = { name: 'y', value: 'y', dtype: 'float32', shape: ['N', 6], layout: 'other' };
-  const feeds = (batch = 1) => new Map<string, NdArray>([['x', { shape: [batch, 1, 2, 2], data: new Float32Array(batch * 4) }]]);
-  const says = (...values: number[]) => new Map<string, NdArray>([['y', { shape: [values.length / 6, 6], data: Float32Array.from(values) }]]);
+  const feeds = (batch = 1): NdArray[] => [{ shape: [batch, 1, 2, 2], data: new Float32Array(batch * 4) }];
+  const says = (...values: number[]): NdArray[] => [{ shape: [values.length / 6, 6], data: Float32Array.from(values) }];
 
   it('ranks five classes, the smaller number first among equals, NaN last', () => {
     const collector = collectSamples([input], [output], ['ant', 'bee']);

@@ -38,11 +38,11 @@ export function distance(found: NdArray, expected: NdArray): number {
 /** Every layer's output by the reference evaluator, channels-first, for two samples in one batch. */
 async function referenceValues(map: LayerMap) {
   const [port] = map.inputs;
-  const [one, two] = [generateSample(map.inputs, 0, 1), generateSample(map.inputs, 1, 1)].map((feeds) => feeds.get(port!.name)!);
+  const [one, two] = [generateSample(map.inputs, 0, 1), generateSample(map.inputs, 1, 1)].map(([feed]) => feed!);
   const data = new Float32Array([...(one!.data as Float32Array), ...(two!.data as Float32Array)]);
   const feed: NdArray = { shape: [2, ...one!.shape.slice(1)], data };
   const values = new Map<string, NdArray>();
-  await runLayers(map, new Map([[port!.name, feed]]), (layer, value) => void values.set(layer.name, value));
+  await runLayers(map, [feed], (layer, value) => void values.set(layer.name, value));
   return { feed, port: port!, values };
 }
 

@@ -77,7 +77,7 @@ describe('layers', () => {
     const golden = new Map<string, Tensor>(await readGoldenArrays(join(DIGITS, 'torch.npz')));
     const input = golden.get('input')!;
     const { toArray } = await import('../../src/verify/array.js');
-    const feeds = new Map([[map.inputs[0]!.name, await toArray(input)]]);
+    const feeds = [await toArray(input)];
     await runLayers(map, feeds, ({ name, canonicalName }, { shape, data }) => {
       if (name === 'features.0' || canonicalName === 'relu2_1')
         golden.set(

@@ -325,7 +325,7 @@ describe('sessions', () => {
   test('runLayers shows each value once, channels-first, in running order', async () => {
     const map = mapOf([conv, relu], [{ name: 'x', shape: ['N', 2, 1, 1], layout: 'nchw' }]);
     const seen: [string, number[]][] = [];
-    await runLayers(map, new Map([['x', array([1, 2, 1, 1], [1, -5])]]), (layer, value) => {
+    await runLayers(map, [array([1, 2, 1, 1], [1, -5])], (layer, value) => {
       seen.push([layer.name, [...(value.data as Float64Array)]]);
     });
     expect(seen).toEqual([

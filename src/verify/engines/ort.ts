@@ -3,6 +3,7 @@ import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxrun
 import { concatBytes } from '../../bytes/byte-sink.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
+import { isDType } from '../../model/dtype.js';
 import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
@@ -98,6 +99,7 @@ function makeSession(build: OrtBuild, ort: Ort, session: InferenceSession, inter
   const inner = new Set(intermediates);
   const port = (metadata: InferenceSession.ValueMetadata): SessionPort => ({
     name: metadata.name,
+    dtype: metadata.isTensor && isDType(metadata.type) ? metadata.type : undefined,
     shape: metadata.isTensor ? metadata.shape.map((size) => (typeof size === 'number' && size > 0 ? size : null)) : [],
   });
   const types = new Map(session.inputMetadata.map((metadata) => [metadata.name, metadata.isTensor ? metadata.type : 'float32']));

@@ -1,5 +1,7 @@
 /** Loaded TensorFlow.js models as sessions: layers models and graph models, with the values inside them. */
 import { ModelError } from '../../errors.js';
+import { isDType } from '../../model/dtype.js';
+import { uniqueNames } from '../../model/ports.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
 import type { TopologyNode } from './tfjs-files.js';
 
@@ -13,24 +15,30 @@ type Tensor = import('@tensorflow/tfjs-core').Tensor;
 
 /** @param inner whether the outputs of all layers are shown, by the layers' names */
 export function layersSession(core: Core, layers: LayersApi, net: LayersModel, inner: boolean): Session {
-  const port = ({ name, shape }: SymbolicTensor): SessionPort => ({ name: name.split('/')[0]!, shape });
-  const outputs = new Map(net.outputs.map((tensor) => [port(tensor).name, tensor]));
+  const [inputs, outputPorts] = [layersPorts(net.inputs), layersPorts(net.outputs)];
+  const outputs = new Map(net.outputs.map((tensor, i) => [outputPorts[i]!.name, tensor]));
   const values = new Map(inner ? innerTensors(net).filter(([name]) => !outputs.has(name)) : []);
   return {
-    inputs: net.inputs.map(port),
-    outputs: net.outputs.map(port),
+    inputs,
+    outputs: outputPorts,
     intermediates: inner ? [...values.keys()] : undefined,
     async run(feeds, wanted = [...outputs.keys()]) {
       const symbols = wanted.map((name) => outputs.get(name) ?? values.get(name) ?? noValue(name));
       // A model over the same layers: it shares their weights, so it must not be disposed of.
       const part = layers.model({ inputs: net.inputs, outputs: symbols });
-      const inputs = net.inputs.map((symbol) => toTensor(core, feedFor(feeds, port(symbol).name), symbol.dtype));
-      return fetchAll(core, wanted, inputs, () => part.predict(inputs.length === 1 ? inputs[0]! : inputs) as Tensor | Tensor[]);
+      const fed = net.inputs.map(({ dtype }, i) => toTensor(core, feedFor(feeds, inputs[i]!.name), dtype));
+      return fetchAll(core, wanted, fed, () => part.predict(fed.length === 1 ? fed[0]! : fed) as Tensor | Tensor[]);
     },
     async close() {
       net.dispose();
     },
   };
+}
+
+/** A port is named after the layer that makes it; a layer that is called several times makes several. */
+function layersPorts(tensors: readonly SymbolicTensor[]): SessionPort[] {
+  const names = uniqueNames(tensors.map(({ name }) => name.split('/')[0]!));
+  return tensors.map(({ shape, dtype }, i) => ({ name: names[i]!, dtype: isDType(dtype) ? dtype : undefined, shape }));
 }
 
 /** What each layer makes where it is called first, by the layer's name. */
@@ -53,8 +61,8 @@ export function graphSession(core: Core, net: GraphModel, nodes: readonly Topolo
   const values = inner ? innerNodes(nodes).filter((name) => !taken.has(name)) : [];
   for (const name of values) byName.set(name, name);
   return {
-    inputs: inputs.map(({ name, shape }) => ({ name, shape })),
-    outputs: outputs.map(({ name, shape }) => ({ name, shape })),
+    inputs: inputs.map(sessionPort),
+    outputs: outputs.map(sessionPort),
     intermediates: inner ? values : undefined,
     async run(feeds, wanted = outputs.map(({ name }) => name)) {
       const asked = wanted.map((name) => byName.get(name) ?? noValue(name));
@@ -67,9 +75,13 @@ export function graphSession(core: Core, net: GraphModel, nodes: readonly Topolo
   };
 }
 
+function sessionPort({ name, dtype, shape }: GraphPort): SessionPort {
+  return { name, dtype: isDType(dtype) ? dtype : undefined, shape };
+}
+
 type Signature = Readonly<Record<string, { readonly name?: string }>>;
 
-interface GraphPort extends SessionPort {
+interface GraphPort extends Omit<SessionPort, 'dtype'> {
   /** The tensor's name in the graph. */
   readonly node: string;
   readonly dtype: string;
@@ -79,8 +91,9 @@ interface GraphPort extends SessionPort {
 function ports(tensors: readonly { name: string; shape?: number[]; dtype: string }[], signature: Signature = {}): GraphPort[] {
   const bare = (name: string) => name.replace(/:0$/, '');
   const keys = new Map(Object.entries(signature).map(([key, tensor]) => [bare(tensor.name ?? key), bare(key)]));
-  return tensors.map(({ name, shape, dtype }) => ({
-    name: keys.get(bare(name)) ?? bare(name),
+  const names = uniqueNames(tensors.map(({ name }) => keys.get(bare(name)) ?? bare(name)));
+  return tensors.map(({ name, shape, dtype }, i) => ({
+    name: names[i]!,
     node: name,
     dtype,
     shape: (shape ?? []).map((size) => (size > 0 ? size : null)),

@@ -8,7 +8,7 @@ import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
 import { toValue, transposeValue, type Value } from '../../model/ops/array.js';
 import { OPERATORS } from '../../model/ops/kernels.js';
-import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
+import { isChannelsLast, toChannelsFirst, toChannelsLast, uniqueNames } from '../../model/ports.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
 
 export interface ReferenceOptions {
@@ -33,19 +33,22 @@ export async function referenceSession(map: LayerMap, options: ReferenceOptions 
     throwAll(errors, 'The reference evaluator cannot run this model:');
   }
   let done = 0;
+  const [inputs, outputs] = [sessionPorts(map.inputs), sessionPorts(map.outputs)];
   return {
-    inputs: map.inputs.map(sessionPort),
-    outputs: map.outputs.map(sessionPort),
+    inputs,
+    outputs,
     intermediates: options.layers ? map.layers.map(({ name }) => name) : undefined,
     async run(feeds, wanted) {
       done = 0;
       const asked = new Set(wanted);
       const seen = new Map<string, NdArray>();
-      const outputs = await runLayers(map, feeds, (layer, value) => {
+      const fed = inputs.map(({ name }) => feeds.get(name) ?? nothingFed(name));
+      const made = await runLayers(map, fed, (layer, value) => {
         options.onProgress?.(++done, map.layers.length);
         if (asked.has(layer.name)) seen.set(layer.name, value);
       });
-      return wanted === undefined ? outputs : new Map(wanted.map((name) => [name, outputs.get(name) ?? seen.get(name) ?? noValue(name)]));
+      const shown = new Map(outputs.map(({ name }, i) => [name, made[i]!]));
+      return wanted === undefined ? shown : new Map(wanted.map((name) => [name, shown.get(name) ?? seen.get(name) ?? noValue(name)]));
     },
     async close() {},
   };
@@ -55,15 +58,19 @@ function noValue(name: string): never {
   throw new ModelError('engine', `the reference evaluator has no value named "${name}"`);
 }
 
+function nothingFed(name: string): never {
+  throw new ModelError('engine', `nothing was fed to the input "${name}"`);
+}
+
 /**
  * Runs the map and shows every layer's output.
  *
- * @param feeds by input port name, in the port's own layout
- * @returns by output port name, in the port's own layout, float64
+ * @param feeds one for each input port, in the port's own layout
+ * @returns one for each output port, in the port's own layout, float64
  * @throws ModelError 'engine' naming the layer
  */
-export async function runLayers(map: LayerMap, feeds: ReadonlyMap<string, NdArray>, visit: LayerVisitor): Promise<Map<string, NdArray>> {
-  const values = new Map(map.inputs.map((port) => [port.value, feedValue(port, feeds)]));
+export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit: LayerVisitor): Promise<NdArray[]> {
+  const values = new Map(map.inputs.map((port, i) => [port.value, feedValue(port, feeds[i] ?? nothingFed(port.name))]));
   const lastUse = lastUses(map);
   for (const [index, layer] of map.layers.entries()) {
     const inputs = layer.inputs.map((name) => {
@@ -82,7 +89,7 @@ export async function runLayers(map: LayerMap, feeds: ReadonlyMap<string, NdArra
       if ((lastUse.get(name) ?? -1) <= index) values.delete(name);
     }
   }
-  return new Map(map.outputs.map((port) => [port.name, portValue(port, values)]));
+  return map.outputs.map((port) => portValue(port, values));
 }
 
 /** Index of the last layer that reads each value; past the end for outputs. A value that nothing reads is not in it. */
@@ -93,9 +100,7 @@ function lastUses(map: LayerMap): Map<string, number> {
   return uses;
 }
 
-function feedValue(port: Port, feeds: ReadonlyMap<string, NdArray>): Value {
-  const feed = feeds.get(port.name);
-  if (!feed) throw new ModelError('engine', `nothing was fed to the input "${port.name}"`);
+function feedValue(port: Port, feed: NdArray): Value {
   const fits = feed.shape.length === port.shape.length && feed.shape.every((size, axis) => typeof port.shape[axis] === 'string' || port.shape[axis] === size);
   if (!fits) throw new ModelError('engine', `the input "${port.name}" has the shape [${port.shape}], but [${feed.shape}] was fed`);
   const value = toValue(feed);
@@ -108,6 +113,7 @@ function portValue(port: Port, values: ReadonlyMap<string, Value>): Value {
   return isChannelsLast(port.layout) ? transposeValue(value, toChannelsLast(value.shape.length)) : value;
 }
 
-function sessionPort({ name, shape, layout }: Port): SessionPort {
-  return { name, shape: shape.map((size) => (typeof size === 'number' ? size : null)), layout };
+function sessionPorts(ports: readonly Port[]): SessionPort[] {
+  const names = uniqueNames(ports.map(({ name }) => name));
+  return ports.map(({ dtype, shape, layout }, i) => ({ name: names[i]!, dtype, shape: shape.map((size) => (typeof size === 'number' ? size : null)), layout }));
 }

@@ -4,8 +4,8 @@
  */
 import type { FileSet } from '../../bytes/file-set.js';
 import { ModelError } from '../../errors.js';
-import type { Dim, Layout, Port } from '../../model/layer-map.js';
-import { type ReadModel, type ReadPort, readOnnxModel } from '../../readers/onnx/graph.js';
+import type { Layout } from '../../model/layer-map.js';
+import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { layoutByShape } from '../layout.js';
 import { orient, shownWeights } from './onnx-weights.js';
 import type { WrittenModel } from './written.js';
@@ -25,9 +25,9 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     computeDType: model.nodes.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16')
       ? 'float16'
       : 'float32',
-    layoutOf(port) {
-      const own = portOf(model, port);
-      return (model.metadata.get(`weighbridge.layout.${own?.name ?? port.name}`) as Layout | undefined) ?? layoutByShape(port, own?.shape ?? null);
+    layoutOf(port, shown) {
+      const said = model.metadata.get(`weighbridge.layout.${shown.name}`) ?? model.metadata.get(`weighbridge.layout.${port.name}`);
+      return (said as Layout | undefined) ?? layoutByShape(port, shown.shape);
     },
     weight(layer, role) {
       const node = nodes.get(layer.name);
@@ -38,15 +38,4 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     },
     valueOf: (layer) => nodes.get(layer.name)?.outputs[0],
   };
-}
-
-/** The file's port of that name, or under another name the first one of its sizes, in whatever order of axes. */
-function portOf({ inputs, outputs }: ReadModel, port: Port): ReadPort | undefined {
-  const ports = [...inputs, ...outputs];
-  const sizes = (shape: readonly Dim[]) =>
-    shape
-      .map((size) => (typeof size === 'number' ? size : '?'))
-      .sort()
-      .join(' ');
-  return ports.find(({ name }) => name === port.name) ?? ports.find(({ shape }) => shape !== null && sizes(shape) === sizes(port.shape));
 }

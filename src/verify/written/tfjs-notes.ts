@@ -2,6 +2,8 @@
 import { ModelError } from '../../errors.js';
 import type { Layout, Port } from '../../model/layer-map.js';
 import { isObject, type Json, type ModelJson } from '../../readers/tfjs/model-json.js';
+import type { SessionPort } from '../engine.js';
+import { layoutByShape } from '../layout.js';
 
 /** The order of the features that a layer's weights belong to: those of a picture, in the file's order of its axes. */
 export interface FeatureOrder {
@@ -22,7 +24,7 @@ export interface LayerFacts {
 
 export interface TfjsNotes {
   layer(name: string): LayerFacts;
-  layoutOf(port: Port): Layout;
+  layoutOf(port: Port, shown: SessionPort): Layout;
 }
 
 const CHANNELS_LAST: Readonly<Partial<Record<Layout, Layout>>> = { nchw: 'nhwc', ncw: 'nwc', ncdhw: 'ndhwc' };
@@ -38,8 +40,9 @@ export function readNotes({ top, file }: ModelJson): TfjsNotes {
       const features = isObject(note.features) ? featureOrder(note.features, name, file) : null;
       return { node: typeof note.node === 'string' ? note.node : name, shown: note.shown !== false, order, features };
     },
-    // Files of other tools do not say; TensorFlow.js has channels last.
-    layoutOf: (port) => (metadata[`weighbridge.layout.${port.name}`] as Layout | undefined) ?? CHANNELS_LAST[port.layout] ?? port.layout,
+    // Files of other tools do not say; TensorFlow.js has channels last, unless sizes speak against it.
+    layoutOf: (port, { shape }) =>
+      (metadata[`weighbridge.layout.${port.name}`] as Layout | undefined) ?? layoutByShape(port, shape, CHANNELS_LAST[port.layout] ?? port.layout),
   };
 }
 

@@ -21,7 +21,7 @@ export function notedModel(format: string, notes: TfjsNotes, find: (layer: Layer
   return {
     format,
     channelsLast: true,
-    layoutOf: (port) => notes.layoutOf(port),
+    layoutOf: (port, shown) => notes.layoutOf(port, shown),
     weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),
     valueOf(layer) {
       const { node, shown } = notes.layer(layer.name);

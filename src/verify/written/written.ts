@@ -6,6 +6,7 @@ import type { FileSet } from '../../bytes/file-set.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer, Layout, Port } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
+import type { SessionPort } from '../engine.js';
 
 /** How the values of a stored integer weight are to be read. */
 export type WeightQuantisation =
@@ -30,8 +31,8 @@ export interface WrittenModel {
   readonly keepsEveryLayer?: boolean;
   /** dtypes of all weights in the file, for files whose weights cannot be lined up with layers. */
   readonly storedDTypes?: ReadonlySet<DType>;
-  /** The layout that a port (of the layer map) has in the file. */
-  layoutOf(port: Port): Layout;
+  /** The layout that a port of the layer map has in the file, which shows it so. */
+  layoutOf(port: Port, shown: SessionPort): Layout;
   /** A layer's weight as stored, turned into the layer map's orientation; undefined where the file has none. */
   weight(layer: Layer, role: string): WrittenWeight | undefined;
   /** Name under which a runtime shows what the layer makes; undefined where the file does not keep that value apart. */

@@ -1,0 +1,142 @@
+/**
+ * Lines the ports of one model up with those of another description of it: a runtime's session, or another file.
+ *
+ * A port is known by its place in the list. Names are the first hint of which place is which, TensorFlow's habits the second, order
+ * and shape the third; where several assignments are left, the caller may try which of them agrees.
+ */
+import { ModelError } from '../errors.js';
+import type { Dim } from '../model/layer-map.js';
+import { uniqueNames } from '../model/ports.js';
+
+/** A port as far as it is looked at here. */
+export interface NamedPort {
+  readonly name: string;
+  /** In whatever layout; null or a name where a size is free. Undefined where the shape is not known. */
+  readonly shape?: readonly (Dim | null)[];
+}
+
+export interface Alignment {
+  /** For each of the ports the place of the one shown that it is, or null where none is left for it. */
+  readonly places: readonly (number | null)[];
+  /** What the assignment rests on. */
+  readonly by: 'name' | 'convention' | 'order' | 'shape';
+  /** Other assignments that names and shapes allow as well; empty where names decide. */
+  readonly others: readonly (readonly number[])[];
+}
+
+/** More ports than this that could be any of each other are taken in order: 24 assignments can be tried, 3,628,800 cannot. */
+const MOST_TRIED = 4;
+
+/** @returns an assignment in which no two ports have the same place */
+export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly NamedPort[]): Alignment {
+  const [ports, shown] = [distinct(ownPorts), distinct(shownPorts)];
+  const exact = byName(ports, shown, (name) => name);
+  if (exact) return { places: exact, by: 'name', others: [] };
+  const conventional = byName(ports, shown, bareName);
+  if (conventional) return { places: conventional, by: 'convention', others: [] };
+  const places: (number | null)[] = [];
+  for (const { name } of ports) {
+    const place = uniquePlace(shown, name);
+    places.push(place === null || places.includes(place) ? null : place);
+  }
+  const left = shown.map((_, i) => i).filter((i) => !places.includes(i));
+  const open = ports.map((_, i) => i).filter((i) => places[i] === null);
+  const ordered = inOrderOfIndex(left, shown);
+  const wanted = inOrderOfIndex(open, ports);
+  const fitting = assignments(wanted, ordered, (port, place) => canBe(ports[port]!, shown[place]!));
+  const inOrder = wanted.every((port, i) => i >= ordered.length || canBe(ports[port]!, shown[ordered[i]!]!));
+  const [first] = fitting;
+  const chosen = inOrder || !first ? ordered : first;
+  const assigned = (some: readonly number[]) => {
+    const all = [...places];
+    for (const [i, port] of wanted.entries()) all[port] = some[i] ?? null;
+    return all;
+  };
+  const others = ports.length === shown.length ? fitting.filter((other) => other.join() !== chosen.join()).map((other) => assigned(other) as number[]) : [];
+  return { places: assigned(chosen), by: inOrder ? 'order' : 'shape', others };
+}
+
+/** @throws ModelError 'engine' where a port has no counterpart */
+export function requirePlaces({ places }: Alignment, ports: readonly NamedPort[], shown: readonly NamedPort[], what: string): readonly number[] {
+  if (places.every((place) => place !== null)) return places;
+  const names = (list: readonly NamedPort[]) => `${list.length} (${list.map(({ name }) => name).join(', ')})`;
+  throw new ModelError('engine', `the runtime sees ${names(shown)} ${what}, the model has ${names(ports)}`);
+}
+
+/** Null unless every port finds exactly one of its name. */
+function byName(ports: readonly NamedPort[], shown: readonly NamedPort[], form: (name: string) => string): number[] | null {
+  const places = new Map<string, number>();
+  for (const [i, { name }] of shown.entries()) {
+    if (places.has(form(name))) return null;
+    places.set(form(name), i);
+  }
+  const found = ports.map(({ name }) => places.get(form(name)));
+  return found.every((place) => place !== undefined) && new Set(found).size === ports.length ? (found as number[]) : null;
+}
+
+function distinct(ports: readonly NamedPort[]): NamedPort[] {
+  const names = uniqueNames(ports.map(({ name }) => name));
+  return ports.map(({ shape }, i) => ({ name: names[i]!, shape }));
+}
+
+function uniquePlace(shown: readonly NamedPort[], name: string): number | null {
+  const found = shown.flatMap((port, i) => (bareName(port.name) === bareName(name) ? [i] : []));
+  return found.length === 1 ? found[0]! : null;
+}
+
+/** TensorFlow's tensor 0 of a node is the node, and a serving signature puts its own name before an input's. */
+function bareName(name: string): string {
+  return name.replace(/:0$/, '').replace(/^serving_default_/, '');
+}
+
+/**
+ * The places in the order that TensorFlow numbers them in: `Identity`, `Identity_1`; `StatefulPartitionedCall:0`, `:1`; `output_0`.
+ * As they come where not all of them are of one such family.
+ */
+function inOrderOfIndex(places: readonly number[], ports: readonly NamedPort[]): readonly number[] {
+  const numbered = places.map((place) => {
+    const [, family, index] = /^(.*?)(?:[_:](\d+))?$/.exec(ports[place]!.name.replace(/^((?:Identity|output|input)(?:_\d+)?):0$/, '$1')) ?? [];
+    return { place, family, index: index === undefined ? 0 : Number(index) };
+  });
+  const isFamily =
+    new Set(numbered.map(({ family }) => family)).size === 1 && /^(Identity|(Stateful)?PartitionedCall|output|input)$/.test(numbered[0]?.family ?? '');
+  const isNumbered = new Set(numbered.map(({ index }) => index)).size === numbered.length;
+  return isFamily && isNumbered ? numbered.sort((a, b) => a.index - b.index).map(({ place }) => place) : places;
+}
+
+/** Whether two ports can be one: axes of the same sizes, in whatever order and with free ones anywhere, axes of one size aside. */
+function canBe(port: NamedPort, other: NamedPort): boolean {
+  if (!port.shape || !other.shape || other.shape.length === 0 || port.shape.length === 0) return true;
+  const sizes = (shape: readonly (Dim | null)[]) => shape.filter((size): size is number => typeof size === 'number' && size !== 1).sort((a, b) => a - b);
+  const [a, b] = [sizes(port.shape), sizes(other.shape)];
+  const [fewer, more] = a.length < b.length ? [a, [...b]] : [b, [...a]];
+  for (const size of fewer) {
+    const at = more.indexOf(size);
+    if (at < 0) return false;
+    more.splice(at, 1);
+  }
+  const isFree = (shape: readonly (Dim | null)[]) => shape.filter((size) => typeof size !== 'number').length;
+  return more.length <= isFree(a.length < b.length ? port.shape : other.shape);
+}
+
+/** All ways to give each port a place of its own that fits it; none where there are too many to try, or no full one. */
+function assignments(ports: readonly number[], places: readonly number[], fits: (port: number, place: number) => boolean): number[][] {
+  const found: number[][] = [];
+  const extend = (taken: number[]) => {
+    if (taken.length === ports.length) {
+      found.push([...taken]);
+      return;
+    }
+    for (const place of places) {
+      if (taken.includes(place) || !fits(ports[taken.length]!, place)) continue;
+      extend([...taken, place]);
+      if (found.length > LIMIT) return;
+    }
+  };
+  if (ports.length > places.length) return [];
+  extend([]);
+  return found.length > LIMIT ? found.slice(0, 1) : found;
+}
+
+/** Assignments of as many ports as are tried. */
+const LIMIT = Array.from({ length: MOST_TRIED }, (_, i) => i + 1).reduce((product, n) => product * n, 1);

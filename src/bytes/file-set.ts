@@ -1,6 +1,6 @@
 /** The files that make up one model: the one the user named and its companions in the same folder. */
 import { ModelError } from '../errors.js';
-import { type ByteSource, memorySource } from './byte-source.js';
+import { type ByteSource, memorySource, sliceSource } from './byte-source.js';
 
 /** A model's folder, seen from the model's main file. Nothing outside the folder can be opened through it. */
 export interface FileSet {
@@ -63,7 +63,8 @@ export function withFile(files: FileSet, name: string, source: ByteSource): File
     ...files,
     list: async () => [...new Set([...(await files.list()), name])].sort(),
     has: async (wanted) => wanted === name || files.has(wanted),
-    open: async (wanted) => (wanted === name ? source : files.open(wanted)),
+    // A window, so that who closes it leaves the file open for the next.
+    open: async (wanted) => (wanted === name ? sliceSource(source, 0, source.byteLength) : files.open(wanted)),
     close: async () => {
       await source.close();
       await files.close();

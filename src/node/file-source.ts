@@ -14,7 +14,7 @@ const SMALL_READ_BYTES = 2 ** 16;
  * @throws ModelError 'usage' when there is no such file, it is no regular file, or it may not be read
  */
 export async function fileSource(path: string, name = path): Promise<ByteSource> {
-  let handle: FileHandle;
+  let handle: FileHandle | undefined;
   let byteLength: number;
   try {
     // Asked before opening, because opening a named pipe would wait for its writer.
@@ -23,8 +23,10 @@ export async function fileSource(path: string, name = path): Promise<ByteSource>
     handle = await open(path, 'r');
     byteLength = (await handle.stat()).size;
   } catch (error) {
+    await handle?.close();
     throw openError(error, name);
   }
+  const opened = handle;
   let closed = false;
 
   async function readInto(start: number, target: Uint8Array): Promise<void> {
@@ -46,8 +48,8 @@ export async function fileSource(path: string, name = path): Promise<ByteSource>
 
   async function readSome(target: Uint8Array, at: number, length: number, position: number): Promise<number> {
     try {
-      if (length <= SMALL_READ_BYTES) return readSync(handle.fd, target, at, length, position);
-      return (await handle.read(target, at, length, position)).bytesRead;
+      if (length <= SMALL_READ_BYTES) return readSync(opened.fd, target, at, length, position);
+      return (await opened.read(target, at, length, position)).bytesRead;
     } catch (error) {
       throw new ModelError('malformed', `could not be read: ${errorText(error)}`, { file: name, offset: position }, error);
     }
@@ -67,14 +69,14 @@ export async function fileSource(path: string, name = path): Promise<ByteSource>
     async readRuns(start, stride, runLength, target) {
       for (let at = 0; at < target.byteLength; at += runLength, start += stride) {
         // A promise for each of a hundred thousand small reads would cost more than the reads.
-        const done = runLength <= SMALL_READ_BYTES && !closed && start >= 0 ? readSync(handle.fd, target, at, runLength, start) : 0;
+        const done = runLength <= SMALL_READ_BYTES && !closed && start >= 0 ? readSync(opened.fd, target, at, runLength, start) : 0;
         if (done < runLength) await readInto(start + done, target.subarray(at + done, at + runLength));
       }
     },
     async close() {
       if (closed) return;
       closed = true;
-      await handle.close();
+      await opened.close();
     },
   };
 }

@@ -4,6 +4,7 @@ import type { FileSet } from '../bytes/file-set.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
+import { tensorByteLength } from '../model/tensor.js';
 import { readers } from './index.js';
 import { PROBE_BYTES, type Probe, type Reader, type ReadOptions } from './reader.js';
 
@@ -19,7 +20,33 @@ export interface OpenOptions extends ReadOptions {
  */
 export async function openModel(files: FileSet, options: OpenOptions = {}): Promise<ModelFile> {
   const reader = options.from === undefined ? await recognise(files) : namedReader(options.from);
-  return reader.read(files, options);
+  const model = await reader.read(files, options);
+  await checkClaims(files, model);
+  return model;
+}
+
+/** What any file may claim, and how many times its size: weights shrink little, and few are shared. */
+const CLAIM_BYTES = 2 ** 26;
+const MAX_CLAIM_RATIO = 50;
+
+/**
+ * A few stored bytes can stand for tensors without end: views that share them, chunks that point to one place, values that were never written.
+ *
+ * @throws ModelError 'unsafe' when the tensors are out of all proportion to the files
+ */
+async function checkClaims(files: FileSet, model: ModelFile): Promise<void> {
+  const claimed = model.tensors.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
+  if (claimed <= CLAIM_BYTES) return;
+  let stored = 0;
+  for (const name of model.files) {
+    const source = await files.open(name);
+    stored += source.byteLength;
+    await source.close();
+  }
+  if (claimed <= CLAIM_BYTES + MAX_CLAIM_RATIO * stored) return;
+  throw new ModelError('unsafe', `its tensors claim ${claimed} bytes, and all of its files have ${stored}: most of them would be the same bytes again`, {
+    file: files.label,
+  });
 }
 
 /** @throws ModelError 'unknown-format' saying what the content looks like and which formats are known */

@@ -18,6 +18,9 @@ export type ChunkTable = ReadonlyMap<number, StoredChunk>;
 type Chunked = Extract<Layout, { kind: 'chunked' }>;
 
 const MAX_CHUNKS = 5_000_000;
+/** Chunks that were never written take no bytes, so a file may claim many; those that were take an address each and some data. */
+const MAX_UNWRITTEN = 10_000;
+const MIN_CHUNK_BYTES = 32;
 
 export async function readChunkTable(
   file: Hdf5File,
@@ -29,7 +32,9 @@ export async function readChunkTable(
 ): Promise<ChunkTable> {
   const grid = shape.map((size, axis) => Math.ceil(size / layout.chunk[axis]!));
   const total = grid.reduce((product, count) => product * count, 1);
-  if (total > MAX_CHUNKS) throw file.error(layout.address ?? 0, `${total} chunks are more than are read`, 'unsafe');
+  if (total > Math.min(MAX_CHUNKS, Math.max(MAX_UNWRITTEN, file.source.byteLength / MIN_CHUNK_BYTES))) {
+    throw file.error(layout.address ?? 0, `${total} chunks are more than a file of ${file.source.byteLength} bytes holds`, 'unsafe');
+  }
   const table = new Map<number, StoredChunk>();
   if (layout.address === null || total === 0) return table;
   const number = (scaled: readonly number[]) => scaled.reduce((index, position, axis) => index * grid[axis]! + position, 0);

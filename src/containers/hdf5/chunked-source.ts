@@ -8,6 +8,9 @@ import { FILTER_NAMES, type Filter } from './layout.js';
 /** A chunk, and a slab of chunks, is held in memory while its rows are read. */
 const MAX_CHUNK_BYTES = 2 ** 28;
 const MAX_SLAB_BYTES = 2 ** 30;
+/** Weights shrink by a tenth; what is large and many times larger than its file is empty, or meant to fill the memory. */
+const LARGE_BYTES = 2 ** 25;
+const MAX_LARGE_RATIO = 50;
 /** Deflate cannot do better than about 1032 to 1. */
 const MAX_DEFLATE_RATIO = 1100;
 
@@ -32,7 +35,9 @@ export function chunkedSource(options: ChunkedOptions): ByteSource {
   const chunkBytes = product(chunk) * unit;
   const slabRows = chunk[0] ?? 1;
   const rowBytes = product(shape.slice(1)) * unit;
-  if (chunkBytes > MAX_CHUNK_BYTES || slabRows * rowBytes > MAX_SLAB_BYTES || chunkBytes === 0) {
+  const held = Math.max(chunkBytes, slabRows * rowBytes);
+  const isHollow = held > LARGE_BYTES && held > MAX_LARGE_RATIO * file.source.byteLength;
+  if (chunkBytes > MAX_CHUNK_BYTES || slabRows * rowBytes > MAX_SLAB_BYTES || chunkBytes === 0 || isHollow) {
     throw file.error(
       0,
       `the dataset ${name} has chunks of ${chunkBytes} bytes, in slabs of ${slabRows * rowBytes}; that is more than is held in memory`,
@@ -167,8 +172,39 @@ function checkFletcher32(bytes: Uint8Array, file: Hdf5File, address: number): Ui
 
 function filled(fill: Uint8Array, byteLength: number): Uint8Array {
   const bytes = new Uint8Array(byteLength);
-  if (fill.some((byte) => byte !== 0)) for (let at = 0; at < byteLength; at += fill.byteLength) bytes.set(fill, at);
+  repeatInto(bytes, fill);
   return bytes;
+}
+
+/** Fills with copies of a pattern. */
+function repeatInto(target: Uint8Array, pattern: Uint8Array): void {
+  if (pattern.every((byte) => byte === 0)) {
+    target.fill(0);
+    return;
+  }
+  target.set(pattern.subarray(0, target.byteLength));
+  for (let done = pattern.byteLength; done < target.byteLength; done *= 2) target.copyWithin(done, 0, done);
+}
+
+/** A dataset whose storage was never allocated: one fill value after another. */
+export function unwrittenSource(name: string, fill: Uint8Array, byteLength: number): ByteSource {
+  const source: ByteSource = {
+    name,
+    byteLength,
+    async read(start, end) {
+      checkRange(source, start, end);
+      const target = new Uint8Array(end - start);
+      await source.readInto(start, target);
+      return target;
+    },
+    async readInto(start, target) {
+      checkRange(source, start, start + target.byteLength);
+      const turned = start % fill.byteLength;
+      repeatInto(target, turned === 0 ? fill : Uint8Array.from([...fill.subarray(turned), ...fill.subarray(0, turned)]));
+    },
+    async close() {},
+  };
+  return source;
 }
 
 function product(sizes: readonly number[]): number {

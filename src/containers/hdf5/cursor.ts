@@ -1,5 +1,6 @@
 /** Reads HDF5's structures: little-endian, with offsets and lengths whose width the superblock states. */
 
+import { Budget, breathe } from '../../bytes/budget.js';
 import { type ByteSource, sliceSource } from '../../bytes/byte-source.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { ModelError } from '../../errors.js';
@@ -7,19 +8,32 @@ import { ModelError } from '../../errors.js';
 /** No structure of metadata is larger; dense heaps and symbol tables stay far below. */
 const MAX_BLOCK_BYTES = 2 ** 26;
 
+/** Metadata is read a few times over at most; what is counted for a file of any size is enough for some ten thousand objects. */
+const BUDGET_PER_BYTE = 8;
+const BUDGET_BYTES = 2 ** 23;
+/** A read costs more than its bytes. */
+const READ_BYTES = 256;
+
 /** The file, its base address and the widths of addresses and lengths. */
 export class Hdf5File {
+  /** Counts bytes of metadata that are read, and of values that are decoded from them. */
+  readonly budget: Budget;
+
   constructor(
     readonly source: ByteSource,
     /** Of the superblock; all addresses count from it. */
     readonly base: number,
     readonly offsetSize: number,
     readonly lengthSize: number,
-  ) {}
+  ) {
+    this.budget = new Budget(BUDGET_PER_BYTE * source.byteLength + BUDGET_BYTES, 'the metadata of this HDF5 file', source.name);
+  }
 
   /** A cursor over metadata bytes at an address. */
   async block(address: number, byteLength: number): Promise<Cursor> {
     if (byteLength > MAX_BLOCK_BYTES) throw this.error(address, `a structure of ${byteLength} bytes is larger than any that HDF5 writes`);
+    this.budget.spend(READ_BYTES + byteLength);
+    await breathe();
     const start = this.base + address;
     return new Cursor(this, await this.source.read(start, start + byteLength), address);
   }

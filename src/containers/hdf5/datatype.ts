@@ -1,7 +1,7 @@
 /** Datatypes and dataspaces, and the values of attributes. */
 import { toFloat64Array } from '../../model/cast.js';
 import type { DType } from '../../model/dtype.js';
-import type { Cursor, Hdf5File } from './cursor.js';
+import { Cursor, type Hdf5File } from './cursor.js';
 import { readGlobalHeapObject } from './heaps.js';
 import type { Hdf5Value } from './types.js';
 
@@ -90,6 +90,7 @@ function parseFloat_(cursor: Cursor, bits: number, size: number): Partial<Dataty
 
 /** h5py stores booleans as an enum of FALSE = 0 and TRUE = 1 over int8. */
 function parseEnum(cursor: Cursor, count: number, version: number): Partial<Datatype> {
+  if ((cursor.bytes[cursor.at]! & 15) === 8) throw cursor.error('an enum of enums');
   const base = parseDatatype(cursor);
   const names: string[] = [];
   for (let i = 0; i < count; i++) {
@@ -119,9 +120,14 @@ export function parseDataspace(cursor: Cursor): Dataspace {
 /** Values of `count` elements, as attributes and string datasets hold them. */
 export async function readValues(file: Hdf5File, bytes: Uint8Array, type: Datatype, count: number): Promise<readonly (string | number | boolean)[] | null> {
   if (count > MAX_ATTRIBUTE_ELEMENTS) throw file.error(0, `${count} values are more than any attribute holds`, 'unsafe');
-  const items = Array.from({ length: count }, (_, i) => bytes.subarray(i * type.size, (i + 1) * type.size));
-  if (type.string === 'fixed') return items.map(fixedString);
-  if (type.string === 'variable') return Promise.all(items.map((item) => variableString(file, item)));
+  if (type.string !== null) {
+    const strings: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const item = bytes.subarray(i * type.size, (i + 1) * type.size);
+      strings.push(type.string === 'fixed' ? fixedString(item) : await variableString(file, item));
+    }
+    return strings;
+  }
   if (type.dtype === null) return null;
   const ordered = bytes.slice(0, count * type.size);
   if (type.bigEndian) for (let i = 0; i < count; i++) ordered.subarray(i * type.size, (i + 1) * type.size).reverse();
@@ -134,6 +140,7 @@ export async function readAttributeValue(file: Hdf5File, data: Cursor, type: Dat
   if (shape === null) return null;
   const count = shape.reduce((product, size) => product * size, 1);
   if (count * type.size > data.left) throw data.error(`an attribute of ${count} elements of ${type.size} bytes does not fit into ${data.left} bytes`);
+  file.budget.spend(count * type.size);
   const values = await readValues(file, data.take(count * type.size), type, count);
   return values === null ? null : shape.length === 0 ? values[0]! : (values as Hdf5Value);
 }
@@ -145,12 +152,13 @@ function fixedString(bytes: Uint8Array): string {
 
 /** Length, address of a global heap collection and index in it. */
 async function variableString(file: Hdf5File, reference: Uint8Array): Promise<string> {
-  const view = new DataView(reference.buffer, reference.byteOffset, reference.byteLength);
-  const length = view.getUint32(0, true);
+  const cursor = new Cursor(file, reference, 0);
+  const length = cursor.u32();
   if (length === 0) return '';
-  const address = Number(file.offsetSize === 8 ? view.getBigUint64(4, true) : view.getUint32(4, true));
-  const index = view.getUint32(4 + file.offsetSize, true);
+  const address = cursor.definedOffset();
+  const index = cursor.u32();
   const object = await readGlobalHeapObject(file, address, index);
+  file.budget.spend(length);
   if (object.byteLength < length) throw file.error(address, `a string of ${length} bytes has only ${object.byteLength} in its heap`);
   return fixedString(object.subarray(0, length));
 }

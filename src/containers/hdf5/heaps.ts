@@ -10,22 +10,43 @@ export async function readLocalHeap(file: Hdf5File, address: number): Promise<Cu
   return file.block(head.definedOffset(), size);
 }
 
+/** Strings of one attribute lie in one collection or in neighbours, so a few collections at hand spare reading them for each string. */
+const KEPT_COLLECTIONS = 4;
+const keptCollections = new WeakMap<Hdf5File, Map<number, ReadonlyMap<number, Uint8Array>>>();
+
 /** @throws ModelError 'malformed' when the collection has no such object */
 export async function readGlobalHeapObject(file: Hdf5File, address: number, wanted: number): Promise<Uint8Array> {
+  const kept = keptCollections.get(file) ?? new Map<number, ReadonlyMap<number, Uint8Array>>();
+  keptCollections.set(file, kept);
+  let collection = kept.get(address);
+  if (!collection) {
+    collection = await readCollection(file, address);
+    const [oldest] = kept.keys();
+    if (kept.size >= KEPT_COLLECTIONS) kept.delete(oldest!);
+    kept.set(address, collection);
+  }
+  const object = collection.get(wanted);
+  if (!object) throw file.error(address, `the global heap has no object ${wanted}`);
+  return object;
+}
+
+/** The objects of a global heap collection, by index. */
+async function readCollection(file: Hdf5File, address: number): Promise<Map<number, Uint8Array>> {
   const headLength = 8 + file.lengthSize;
   const size = (await file.signed(address, 'GCOL', headLength)).skip(4).length();
   const cursor = await file.block(address, size);
   cursor.skip(headLength);
+  const objects = new Map<number, Uint8Array>();
   while (cursor.left >= headLength) {
     const index = cursor.u16();
     cursor.skip(6);
     const length = cursor.length();
     if (index === 0) break;
     const object = cursor.take(length);
-    if (index === wanted) return object;
+    if (!objects.has(index)) objects.set(index, object);
     cursor.skip(Math.min(cursor.left, (8 - (length % 8)) % 8));
   }
-  throw file.error(address, `the global heap has no object ${wanted}`);
+  return objects;
 }
 
 /** Most doublings of a block that 64-bit addresses allow. */

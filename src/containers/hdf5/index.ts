@@ -10,7 +10,7 @@ import { type ByteSource, memorySource } from '../../bytes/byte-source.js';
 import { ModelError } from '../../errors.js';
 import { readAttributes } from './attributes.js';
 import { readChunkTable } from './chunk-index.js';
-import { chunkedSource } from './chunked-source.js';
+import { chunkedSource, unwrittenSource } from './chunked-source.js';
 import { Hdf5File } from './cursor.js';
 import { type Dataspace, type Datatype, parseDataspace, parseDatatype, readValues } from './datatype.js';
 import { FILTER_NAMES, parseFillValue, parseFilters, parseLayout } from './layout.js';
@@ -22,6 +22,8 @@ import type { Hdf5Dataset, Hdf5Group } from './types.js';
 export type { Hdf5Dataset, Hdf5Group, Hdf5Value } from './types.js';
 
 const MAX_SOFT_LINKS = 32;
+/** What opening an object costs where its header is at hand, in bytes of metadata: links can multiply objects without end. */
+const OPEN_BYTES = 128;
 /** A shape beyond this overflows any dtype's byte length. */
 const MAX_ELEMENTS = Number.MAX_SAFE_INTEGER / 16;
 
@@ -54,9 +56,15 @@ async function readSuperblock(source: ByteSource, base: number): Promise<{ file:
   return { file, root: addresses.definedOffset() };
 }
 
+/** The links of groups that were looked into, by the messages of their headers: a group is opened anew for each path through it. */
+const keptLinks = new WeakMap<readonly Message[], Promise<ReadonlyMap<string, Link>>>();
+
 function openGroup(file: Hdf5File, path: string, messages: readonly Message[], address: number): Hdf5Group {
-  let links: Promise<Map<string, Link>> | null = null;
-  const loadLinks = () => (links ??= readLinks(file, messages));
+  const loadLinks = () => {
+    const links = keptLinks.get(messages) ?? readLinks(file, messages);
+    keptLinks.set(messages, links);
+    return links;
+  };
   const group: Hdf5Group = {
     kind: 'group',
     path: path === '' ? '/' : path,
@@ -90,6 +98,7 @@ function openGroup(file: Hdf5File, path: string, messages: readonly Message[], a
 }
 
 async function openObject(file: Hdf5File, path: string, address: number): Promise<Hdf5Group | Hdf5Dataset> {
+  file.budget.spend(OPEN_BYTES);
   const messages = await readObjectHeader(file, address);
   const find = (type: number) => messages.find((message) => message.type === type);
   const layout = find(MESSAGE.layout);
@@ -119,7 +128,7 @@ function openDataset(file: Hdf5File, path: string, messages: readonly Message[],
     }
     if (layout.kind === 'contiguous') {
       if (count === 0) return memorySource(new Uint8Array(), file.source.name);
-      return layout.address === null ? neverWritten(file, shape, type.size, fill(), path) : file.window(layout.address, byteLength);
+      return layout.address === null ? unwrittenSource(file.source.name, fill(), byteLength) : file.window(layout.address, byteLength);
     }
     if (layout.chunk.length !== shape.length || layout.chunk.includes(0))
       throw file.error(address, `chunks of [${layout.chunk}] do not fit the shape [${shape}] of ${path}`);
@@ -147,15 +156,9 @@ function openDataset(file: Hdf5File, path: string, messages: readonly Message[],
     attributes: () => readAttributes(file, messages),
     async strings() {
       if (type.string === null) throw file.error(address, `${path} holds ${type.typeName} values, not strings`, 'unsupported');
+      file.budget.spend(byteLength);
       const values = await readValues(file, await makeSource().read(0, byteLength), type, count);
       return (values ?? []) as string[];
     },
   };
-}
-
-/** A dataset whose storage was never allocated: one chunk of fill values after another. */
-function neverWritten(file: Hdf5File, shape: readonly number[], unit: number, fill: Uint8Array, name: string): ByteSource {
-  const sizes = shape.length > 0 ? shape : [1];
-  const chunk = sizes.map((size, axis) => (axis === 0 ? 1 : size));
-  return chunkedSource({ file, name, shape: sizes, chunk, unit, filters: [], fill, table: async () => new Map() });
 }

@@ -24,12 +24,39 @@ export interface Message {
   body(): Cursor;
 }
 
-/** No object of a real file has as many; headers that loop would. */
-const MAX_MESSAGES = 200_000;
+/** The most that the count of a version 1 header can say; no object of a real file comes near. */
+const MAX_MESSAGES = 65_535;
 const MAX_CONTINUATIONS = 10_000;
+/** Messages at hand spare reading the headers along a path for each object below it. */
+const KEPT_MESSAGES = 200_000;
 
-/** @throws ModelError 'malformed' */
-export async function readObjectHeader(file: Hdf5File, address: number): Promise<Message[]> {
+interface KeptHeaders {
+  readonly byAddress: Map<number, readonly Message[]>;
+  messages: number;
+}
+const keptHeaders = new WeakMap<Hdf5File, KeptHeaders>();
+
+/**
+ * The messages of an object.
+ *
+ * @throws ModelError 'malformed'
+ */
+export async function readObjectHeader(file: Hdf5File, address: number): Promise<readonly Message[]> {
+  const kept = keptHeaders.get(file) ?? { byAddress: new Map(), messages: 0 };
+  keptHeaders.set(file, kept);
+  const known = kept.byAddress.get(address);
+  if (known) return known;
+  const messages = await parseObjectHeader(file, address);
+  if (kept.messages + messages.length > KEPT_MESSAGES) {
+    kept.byAddress.clear();
+    kept.messages = 0;
+  }
+  kept.byAddress.set(address, messages);
+  kept.messages += messages.length;
+  return messages;
+}
+
+async function parseObjectHeader(file: Hdf5File, address: number): Promise<Message[]> {
   const start = await file.block(address, Math.min(16, Math.max(0, file.bytesFrom(address))));
   return start.bytes[0] === 0x4f ? readVersion2(file, address) : readVersion1(file, start);
 }

@@ -1,0 +1,36 @@
+/**
+ * Small files that ask for much. Whatever they say, the command answers with one clear error (or what it read), within 5 s of CPU time and 300 MB: what
+ * is counted is the work, not the time, so that a busy machine changes nothing.
+ */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { runMeasured } from '../../scripts/run-measured.mjs';
+import { type CostlyFile, HDF5_FILES } from './cost-hdf5.js';
+import { temporaryFolder } from './run-cli.js';
+
+const MAX_CPU_SECONDS = 5;
+const MAX_MEMORY_MB = 300;
+const folder = temporaryFolder();
+
+const FILES: Readonly<Record<string, Readonly<Record<string, CostlyFile>>>> = { HDF5: HDF5_FILES };
+
+describe.each(Object.entries(FILES))('%s', (format, files) => {
+  it.each(Object.entries(files))('%s', async (title, { name, bytes, says, flags = [] }) => {
+    const inside = join(folder, `${format} ${title}`.replaceAll(/\W+/g, '-'));
+    mkdirSync(inside);
+    const path = join(inside, name);
+    writeFileSync(path, bytes());
+    const { status, words, cpuSeconds, rssBytes } = await runMeasured(['inspect', path, ...flags], { cpuSeconds: MAX_CPU_SECONDS });
+    if (process.env.SHOW_COST) console.log(`${title}: ${cpuSeconds.toFixed(2)} s, ${(rssBytes / 1e6).toFixed(0)} MB, exit ${status}, ${words.slice(0, 300)}`);
+    expect(words).not.toMatch(/^bug {2}|^\s+at /m);
+    if (says) {
+      expect(words).toMatch(/^error {2}/m);
+      expect(words).toMatch(says);
+      expect(words.length).toBeLessThan(12_000);
+    }
+    expect({ status, left: readdirSync(inside) }).toEqual({ status: says ? 2 : 0, left: [name] });
+    expect(cpuSeconds).toBeLessThan(MAX_CPU_SECONDS);
+    expect(rssBytes / 1e6).toBeLessThan(MAX_MEMORY_MB);
+  });
+});

@@ -19,6 +19,8 @@ export interface Port {
   /** The value inside the graph that it feeds or shows. */
   readonly value: string;
   readonly dtype: DType;
+  /** dtype of the value inside the graph, where a cast stands between it and the port; float32 where left out. */
+  readonly valueDType?: DType;
   /** In the port's own layout. */
   readonly shape: readonly Dim[];
   readonly layout: Layout;
@@ -33,14 +35,37 @@ export interface Layer {
   readonly canonicalName?: string;
   /** ONNX operator; see `ops/`. */
   readonly op: string;
-  /** Values read, without weights. */
+  /**
+   * Values read, for the operator's slots in order; those that a weight fills are left out of the count, and '' leaves out an optional
+   * one.
+   */
   readonly inputs: readonly string[];
-  /** Values made. */
+  /** Values made; '' for one that nothing reads. */
   readonly outputs: readonly string[];
-  /** Every attribute of the operator is present; `makeLayer` fills in the defaults. */
+  /** Every attribute of the operator is present, but for optional ones; `makeLayer` fills in the defaults. */
   readonly attributes: Readonly<Record<string, AttributeValue>>;
-  /** By role, laid out as ONNX wants them: Conv kernel [out, in/groups, kH, kW], Gemm kernel [out, in]. */
+  /**
+   * By slot, laid out as ONNX wants them: Conv kernel [out, in/groups, kH, kW], Gemm kernel [out, in]. Whatever float dtype they are
+   * stored in, they are computed with in that of what flows in; a Constant's value is of its own dtype.
+   */
   readonly weights: Readonly<Record<string, Tensor>>;
+  /** Set where the operator is outside of the vocabulary: kept as it came. */
+  readonly foreign?: Foreign;
+}
+
+/** A node that is not understood. A writer of the format that it came from can write it back; every other one declines. */
+export interface Foreign {
+  /** The format that it belongs to. */
+  readonly format: string;
+  /** 'com.microsoft', 'ai.onnx', ... */
+  readonly domain: string;
+  readonly op: string;
+  /** As the file has them, graphs included; only the format's own writer knows what they are. */
+  readonly attributes: readonly Uint8Array[];
+  /** Values of this graph that graphs inside of the attributes read. */
+  readonly captures: readonly string[];
+  /** What the file says of its outputs, in order. */
+  readonly types: readonly { readonly dtype: DType | null; readonly shape: readonly Dim[] | null }[];
 }
 
 /** Something that a user should know about a file or a conversion; not an error. */

@@ -200,7 +200,7 @@ function pathsOf(tensor: Tensor): Path[] {
 }
 
 /** Changes the walk, and the paths of stages in step with it. */
-function onPaths(tensor: Tensor, change: (path: Path) => Path): Tensor {
+function onPaths({ known: _, ...tensor }: Tensor, change: (path: Path) => Path): Tensor {
   return {
     ...tensor,
     walk: { ...tensor.walk, ...change(tensor.walk) },
@@ -213,7 +213,7 @@ function onPaths(tensor: Tensor, change: (path: Path) => Path): Tensor {
  *
  * @param stage the path of a placed one has the tensor's axes
  */
-export function withStage(tensor: Tensor, stage: Stage | PlacedStage): Tensor {
+export function withStage({ known: _, ...tensor }: Tensor, stage: Stage | PlacedStage): Tensor {
   return { ...tensor, dtype: stage.dtype, stages: [...tensor.stages, stage] };
 }
 

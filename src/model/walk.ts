@@ -62,6 +62,8 @@ export interface Tensor {
   readonly origin: Origin;
   readonly walk: Walk;
   readonly stages: readonly (Stage | PlacedStage)[];
+  /** Its elements, row-major, where they are few and at hand: shapes and axes that a graph holds as constants. */
+  readonly known?: readonly number[];
 }
 
 /** Whether the stage treats elements by their place. */

@@ -1,13 +1,11 @@
 /** Which weights hold nearly all bytes of a net: those are narrowed and quantised, the others are small and keep their precision. */
 import type { Layer } from '../model/layer-map.js';
+import { operatorOf } from '../model/ops/index.js';
 import { elementCount } from '../model/tensor.js';
-
-/** Axis of the output channel of each operator's kernel, counted from the back where negative; a table's rows stand for themselves. */
-const CHANNEL_AXIS: Readonly<Record<string, number>> = { Conv: 0, ConvTranspose: 1, Gemm: 0, MatMul: -1, Gather: 0 };
 
 /** Whether the layer's weights are multiplied with what flows through, or looked up, rather than added or normalised with. */
 export function isLargeLayer({ op }: Layer): boolean {
-  return Object.hasOwn(CHANNEL_AXIS, op);
+  return operatorOf(op)?.narrow !== undefined;
 }
 
 /**
@@ -17,7 +15,7 @@ export function isLargeLayer({ op }: Layer): boolean {
  */
 export function channelAxis(layer: Layer, role: string): number | null {
   const weight = layer.weights[role];
-  if (!weight || !isLargeLayer(layer) || !['kernel', 'table'].includes(role) || elementCount(weight.shape) === 0) return null;
-  const axis = CHANNEL_AXIS[layer.op]!;
+  const axis = operatorOf(layer.op)?.narrow?.[role];
+  if (!weight || axis === undefined || elementCount(weight.shape) === 0) return null;
   return axis < 0 ? weight.shape.length + axis : axis;
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { ModelError } from '../../src/errors.js';
 import type { AttributeValue, Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
+import { canEvaluate } from '../../src/model/ops/evaluate.js';
 import { makeLayer, OPS } from '../../src/model/ops/index.js';
-import { OPERATORS } from '../../src/model/ops/kernels.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { referenceSession, runLayers } from '../../src/verify/reference/session.js';
@@ -50,8 +50,9 @@ function expectValues(found: NdArray, shape: readonly number[], values: readonly
   });
 }
 
-test('every operator of the table has an evaluator, and no other', () => {
-  expect(Object.keys(OPERATORS).sort()).toEqual(Object.keys(OPS).sort());
+test('every operator of the table has an evaluator', () => {
+  const lacking = Object.keys(OPS).filter((op) => !canEvaluate({ name: op, op, inputs: [], outputs: [], attributes: {}, weights: {} }));
+  expect(lacking).toEqual([]);
 });
 
 describe('convolutions, worked out by hand', () => {
@@ -300,7 +301,7 @@ describe('arrangement', () => {
     expectValues(await evaluate('Resize', [line], linear), [1, 1, 4], [1, 2, 3, 3]);
     expectValues(await evaluate('Resize', [line], { ...linear, coordinate_transformation_mode: 'half_pixel' }), [1, 1, 4], [1, 1.5, 2.5, 3]);
     expectValues(await evaluate('Resize', [line], { ...linear, coordinate_transformation_mode: 'align_corners' }), [1, 1, 4], [1, 5 / 3, 7 / 3, 3]);
-    await expect(evaluate('Resize', [line], { scales: [1, 1, 2], mode: 'cubic' })).rejects.toMatchObject({ kind: 'engine' });
+    await expect(evaluate('Resize', [line], { scales: [1, 1, 2], mode: 'sinc' })).rejects.toThrow('no mode "sinc"');
   });
 
   test('reductions drop their axes or keep ones', async () => {

@@ -1,6 +1,6 @@
 /** One small case or more for every operator of the table, shared by the tests of the ONNX writer and reader. */
 import type { AttributeValue, LayerMap, Layout } from '../../src/model/layer-map.js';
-import { makeLayer, OPS } from '../../src/model/ops/index.js';
+import { inferLayer, makeLayer } from '../../src/model/ops/index.js';
 import { portValueShape } from '../../src/model/ports.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 
@@ -75,6 +75,7 @@ export const OP_CASES: readonly OpCase[] = [
   entry('AveragePool', [IMAGE], pool),
   entry('AveragePool', [IMAGE], { ...pool, count_include_pad: 1 }, {}, 'AveragePool, padding counted'),
   entry('AveragePool', [IMAGE], { ...pool, auto_pad: 'SAME_LOWER' }, {}, 'AveragePool, SAME_LOWER'),
+  entry('Constant', [], {}, { value: weight('value', [2, 3]) }),
   entry('GlobalAveragePool', [IMAGE]),
   entry('GlobalMaxPool', [IMAGE]),
   entry('Flatten', [IMAGE]),
@@ -109,8 +110,11 @@ export function caseMap(case_: OpCase): LayerMap {
   const names = case_.inputs.map((_, i) => `x${i}`);
   const layer = makeLayer({ name: 'one', op: case_.op, inputs: names, outputs: ['made'], attributes: case_.attributes, weights: case_.weights });
   const inputs = names.map((name, i) => ({ name, value: name, dtype: 'float32' as const, shape: case_.inputs[i]!, layout: 'other' as const }));
-  const [shape] = OPS[case_.op]!.shape(inputs.map(portValueShape), layer);
-  return { ...emptyMap, inputs, outputs: [{ name: 'y', value: 'made', dtype: 'float32', shape: shape!, layout: 'other' }], layers: [layer] };
+  const [made] = inferLayer(
+    layer,
+    inputs.map((port) => ({ dtype: port.dtype, shape: portValueShape(port) })),
+  );
+  return { ...emptyMap, inputs, outputs: [{ name: 'y', value: 'made', dtype: 'float32', shape: made!.shape!, layout: 'other' }], layers: [layer] };
 }
 
 /** Arrays for the inputs of a case. */

@@ -1,131 +1,232 @@
-/** Operators that only move elements: Flatten, Reshape, Transpose, Concat, Pad, Slice, and Resize, which also blends them. */
+/** Operators that only move elements: Flatten, Reshape, Transpose, Concat, Pad and Slice. */
 import { ModelError } from '../../errors.js';
-import type { Layer } from '../layer-map.js';
+import { addDims, productOf, quotientOf } from '../dims.js';
+import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
-import { aroundAxis, frontAxis, newValue, pickElements, transposeValue, type Value } from './array.js';
-import { number, numbers, type Operator, word } from './operator.js';
+import { aroundAxis, newValue, pickElements, transposeValue, type Value } from './array.js';
+import { float, int, ints, operator, optional, type Shaped, word } from './operator.js';
+import { agreeingDims, checkedAxis, movedAxes } from './rules.js';
 
-export const flatten: Operator = async (layer, [x]) => {
-  const axis = frontAxis(number(layer, 'axis'), x!.shape.length);
-  return { shape: [elementCount(x!.shape.slice(0, axis)), elementCount(x!.shape.slice(axis))], data: x!.data };
-};
+export const flatten = operator({
+  op: 'Flatten',
+  slots: ['x'],
+  attributes: { axis: int(1) },
+  shape({ x }, { axis }) {
+    const at = flattenAxis(axis, x.shape.length);
+    return [[productOf(x.shape.slice(0, at)), productOf(x.shape.slice(at))]];
+  },
+  moves: true,
+  sign: ({ x }) => x,
+  onnx: {},
+  compute({ x }, { axis }) {
+    const at = flattenAxis(axis, x.shape.length);
+    return [{ shape: [elementCount(x.shape.slice(0, at)), elementCount(x.shape.slice(at))], data: x.data }];
+  },
+});
 
-export const reshape: Operator = async (layer, [x]) => {
-  const wanted = numbers(layer, 'shape').map((size, axis) => (size === 0 ? x!.shape[axis]! : size));
-  const known = elementCount(wanted.filter((size) => size >= 0));
-  const shape = wanted.map((size) => (size === -1 ? x!.data.length / known : size));
-  if (elementCount(shape) !== x!.data.length) throw new ModelError('engine', `the shape [${x!.shape}] cannot become [${numbers(layer, 'shape')}]`);
-  return { shape, data: x!.data };
-};
+/** The axis may also be one past the last. */
+function flattenAxis(axis: number, rank: number): number {
+  return axis === rank ? rank : checkedAxis(axis, rank);
+}
 
-export const transpose: Operator = async (layer, [x]) => transposeValue(x!, numbers(layer, 'perm'));
+/** shape: 0 copies the input's size (unless allowzero says that it is one), -1 is worked out. */
+export const reshape = operator({
+  op: 'Reshape',
+  slots: ['x', 'shape?'],
+  attributes: { shape: optional(ints()), allowzero: int(0) },
+  plain: { attributes: { allowzero: 0 } },
+  shape({ x, shape: given }, { shape, allowzero }, { fresh }) {
+    const elements = shape ?? given?.elements ?? freshElements(given, fresh);
+    const wanted = elements.map((size, axis) => (size === 0 && !allowzero ? (x.shape[axis] ?? unknownAxis(axis, x)) : (size ?? fresh(0, axis))));
+    const hole = wanted.indexOf(-1);
+    const total = productOf(x.shape);
+    if (hole >= 0) {
+      const rest = quotientOf(total, productOf(wanted.toSpliced(hole, 1)));
+      if (rest === null && wanted.every((size) => typeof size === 'number') && typeof total === 'number') throw unfit(x, wanted);
+      return [wanted.with(hole, rest ?? fresh(0, hole))];
+    }
+    const made = productOf(wanted);
+    if (typeof total === 'number' && typeof made === 'number' && total !== made) throw unfit(x, wanted);
+    return [wanted];
+  },
+  moves: true,
+  sign: ({ x }) => x,
+  onnx: { since: 1, inputs: { shape: { since: 5 } }, newer: { allowzero: 14 } },
+  compute({ x, shape: given }, { shape, allowzero }) {
+    const wanted = (shape ?? [...given!.data]).map((size, axis) => (size === 0 && !allowzero ? x.shape[axis]! : size));
+    const known = elementCount(wanted.filter((size) => size >= 0));
+    const made = wanted.map((size) => (size === -1 ? x.data.length / known : size));
+    if (elementCount(made) !== x.data.length) throw new ModelError('engine', `the shape [${x.shape}] cannot become [${wanted}]`);
+    return [{ shape: made, data: x.data }];
+  },
+});
 
-export const concat: Operator = async (layer, inputs) => {
-  const [first] = inputs;
-  const axis = frontAxis(number(layer, 'axis'), first!.shape.length);
-  const agree = inputs.every(({ shape }) => shape.length === first!.shape.length && shape.every((size, i) => i === axis || size === first!.shape[i]));
-  if (!agree) throw new ModelError('engine', `the shapes ${inputs.map(({ shape }) => `[${shape}]`).join(', ')} cannot be joined along axis ${axis}`);
+const unfit = (x: Shaped, wanted: readonly Dim[]) => new ModelError('malformed', `the shape [${x.shape}] cannot become [${wanted}]`);
+
+function unknownAxis(axis: number, x: Shaped): never {
+  throw new ModelError('malformed', `axis ${axis} is to be copied, which the shape [${x.shape}] lacks`);
+}
+
+/** Sizes that nothing tells, as many as the shape has elements. */
+export function freshElements(shape: Shaped | undefined, fresh: (output: number, axis: number) => Dim): readonly Dim[] {
+  const [rank] = shape?.shape ?? [];
+  if (typeof rank !== 'number') throw new ModelError('unsupported', 'how many axes it makes is known only when the model runs');
+  return Array.from({ length: rank }, (_, axis) => fresh(0, axis));
+}
+
+export const transpose = operator({
+  op: 'Transpose',
+  slots: ['x'],
+  attributes: { perm: ints() },
+  shape({ x }, { perm }) {
+    const fits = perm.length === x.shape.length && perm.every((axis) => axis in x.shape) && new Set(perm).size === perm.length;
+    if (!fits) throw new ModelError('malformed', `[${perm}] is no order of the axes of [${x.shape}]`);
+    return [perm.map((axis) => x.shape[axis]!)];
+  },
+  moves: true,
+  sign: ({ x }) => x,
+  onnx: {},
+  compute: ({ x }, { perm }) => [transposeValue(x, perm)],
+});
+
+export const concat = operator({
+  op: 'Concat',
+  slots: ['parts...'],
+  attributes: { axis: int() },
+  shape({ parts }, { axis }) {
+    const shapes = parts.map(({ shape }) => shape);
+    const at = checkedAxis(axis, shapes[0]!.length);
+    const sizes = agreeingDims(shapes, at);
+    return [sizes.with(at, shapes.map((shape) => shape[at]!).reduce(addDims))];
+  },
+  moves: true,
+  sign: ({ parts }) => parts.every((part) => part),
+  axes: ({ axis }, order) => ({ axis: movedAxes([axis], order)[0]! }),
+  onnx: { since: 4 },
+  compute: ({ parts }, { axis }) => [joinValues(parts, axis)],
+});
+
+export function joinValues(parts: readonly Value[], axis: number): Value {
+  const shapes = parts.map(({ shape }) => shape);
+  const at = checkedAxis(axis, shapes[0]!.length);
+  const sizes = agreeingDims(shapes, at) as readonly number[];
   const y = newValue(
-    first!.shape.with(
-      axis,
-      inputs.reduce((sum, { shape }) => sum + shape[axis]!, 0),
+    sizes.with(
+      at,
+      shapes.reduce((sum, shape) => sum + shape[at]!, 0),
     ),
   );
-  const { outer } = aroundAxis(y.shape, axis);
+  const { outer } = aroundAxis(y.shape, at);
   let position = 0;
   for (let o = 0; o < outer; o++) {
-    for (const { data } of inputs) {
+    for (const { data } of parts) {
       const run = data.length / outer;
       y.data.set(data.subarray(o * run, (o + 1) * run), position);
       position += run;
     }
   }
   return y;
-};
+}
 
-/** Negative pads cut off. 'reflect' mirrors about the edge element, which is not repeated. */
-export const pad: Operator = async (layer, [x]) => {
-  const mode = word(layer, 'mode', ['constant', 'reflect', 'edge']);
-  const pads = numbers(layer, 'pads');
-  const places = x!.shape.map((size, axis) => {
-    const begin = pads[axis]!;
-    const length = Math.max(0, size + begin + pads[axis + x!.shape.length]!);
-    return Array.from({ length }, (_, i) => {
-      const at = i - begin;
-      if (at >= 0 && at < size) return at;
-      if (mode === 'constant') return -1;
-      if (mode === 'edge') return Math.max(0, Math.min(size - 1, at));
-      const period = 2 * (size - 1);
-      const wrapped = period === 0 ? 0 : ((at % period) + period) % period;
-      return Math.min(wrapped, period - wrapped);
+/** pads: [begin of each axis ..., end of each], batch and channels included; negative ones cut off. */
+export const pad = operator({
+  op: 'Pad',
+  slots: ['x', 'pads?', 'value?'],
+  // 'reflect' mirrors about the edge element, which is not repeated; 'wrap' goes on at the other end.
+  attributes: { pads: optional(ints()), mode: word('constant', 'reflect', 'edge', 'wrap'), value: float(0) },
+  shape({ x, pads: given }, { pads }, { fresh }) {
+    const rank = x.shape.length;
+    const elements = pads ?? given?.elements;
+    if (elements && elements.length !== 2 * rank) throw new ModelError('malformed', `${elements.length} pads for [${x.shape}]`);
+    return [
+      x.shape.map((size, axis) => {
+        const [begin, end] = [elements?.[axis], elements?.[axis + rank]];
+        return begin == null || end == null ? fresh(0, axis) : addDims(size, addDims(begin, end));
+      }),
+    ];
+  },
+  axes: ({ pads }, order) => (pads ? { pads: [...order.map((axis) => pads[axis]!), ...order.map((axis) => pads[axis + order.length]!)] } : null),
+  onnx: { since: 2, inputs: { pads: { since: 11 }, value: { since: 11, scalar: true } }, newerWords: { mode: { wrap: 19 } } },
+  compute({ x, pads: given, value: flowing }, { pads: fixed, mode, value }) {
+    const pads = fixed ?? [...given!.data];
+    const places = x.shape.map((size, axis) => {
+      const begin = pads[axis]!;
+      const length = Math.max(0, size + begin + pads[axis + x.shape.length]!);
+      return Array.from({ length }, (_, i) => {
+        const at = i - begin;
+        if (at >= 0 && at < size) return at;
+        if (mode === 'constant') return -1;
+        if (mode === 'edge') return Math.max(0, Math.min(size - 1, at));
+        if (mode === 'wrap') return ((at % size) + size) % size;
+        const period = 2 * (size - 1);
+        const wrapped = period === 0 ? 0 : ((at % period) + period) % period;
+        return Math.min(wrapped, period - wrapped);
+      });
     });
-  });
-  return pickElements(x!, places, number(layer, 'value'));
-};
+    return [pickElements(x, places, flowing?.data[0] ?? value)];
+  },
+});
 
-export const slice: Operator = async (layer, [x]) => {
-  const [starts, ends, axes] = ['starts', 'ends', 'axes'].map((name) => numbers(layer, name)) as [readonly number[], readonly number[], readonly number[]];
-  const sliced = axes.map((axis) => frontAxis(axis, x!.shape.length));
-  const places = x!.shape.map((size, axis) => {
-    const i = sliced.indexOf(axis);
-    const clamp = (at: number) => Math.max(0, Math.min(size, at < 0 ? at + size : at));
-    const start = i < 0 ? 0 : clamp(starts[i]!);
-    const end = i < 0 ? size : clamp(ends[i]!);
-    return Array.from({ length: Math.max(0, end - start) }, (_, k) => start + k);
-  });
-  return pickElements(x!, places);
-};
+/** starts, ends, axes and steps as NumPy's slices; axes are the leading ones and steps 1 where left out. */
+export const slice = operator({
+  op: 'Slice',
+  slots: ['x', 'starts?', 'ends?', 'axes?', 'steps?'],
+  attributes: { starts: optional(ints()), ends: optional(ints()), axes: optional(ints()), steps: optional(ints()) },
+  plain: { attributes: { steps: undefined } },
+  shape({ x, starts: givenStarts, ends: givenEnds, axes: givenAxes, steps: givenSteps }, { starts, ends, axes, steps }, { fresh }) {
+    const from = starts ?? givenStarts?.elements ?? [];
+    const to = ends ?? givenEnds?.elements ?? [];
+    const along = axes ?? givenAxes?.elements ?? (givenAxes ? undefined : from.map((_, axis) => axis));
+    // Which axes are cut is known only when the model runs: any of them may be.
+    if (!along?.every((axis) => typeof axis === 'number')) return [x.shape.map((_, axis) => fresh(0, axis))];
+    const by = steps ?? givenSteps?.elements;
+    const cut = (along as readonly number[]).map((axis) => checkedAxis(axis, x.shape.length));
+    return [
+      x.shape.map((size, axis) => {
+        const i = cut.indexOf(axis);
+        if (i < 0) return size;
+        return slicedSize(size, from[i] ?? null, to[i] ?? null, givenSteps && by === undefined ? null : (by?.[i] ?? 1)) ?? fresh(0, axis);
+      }),
+    ];
+  },
+  moves: true,
+  sign: ({ x }) => x,
+  axes: ({ axes }, order) => (axes ? { axes: movedAxes(axes, order) } : null),
+  onnx: { inputs: { starts: { since: 10 }, ends: { since: 10 }, axes: { since: 10 }, steps: { since: 10 } } },
+  compute({ x, starts, ends, axes, steps }, given) {
+    const from = given.starts ?? [...starts!.data];
+    const to = given.ends ?? [...ends!.data];
+    const along = given.axes ?? (axes ? [...axes.data] : from.map((_, axis) => axis));
+    const by = given.steps ?? (steps ? [...steps.data] : from.map(() => 1));
+    const cut = along.map((axis) => checkedAxis(axis, x.shape.length));
+    return [
+      pickElements(
+        x,
+        x.shape.map((size, axis) => {
+          const i = cut.indexOf(axis);
+          if (i < 0) return Array.from({ length: size }, (_, at) => at);
+          const { start, count } = sliceRange(size, from[i]!, to[i]!, by[i]!);
+          return Array.from({ length: count }, (_, k) => start + k * by[i]!);
+        }),
+      ),
+    ];
+  },
+});
 
-/** One axis after another, which nearest and (multi)linear interpolation allow. */
-export const resize: Operator = async (layer, [x]) => {
-  const scales = numbers(layer, 'scales');
-  return scales.reduce((y, scale, axis) => (scale === 1 ? y : resizeAxis(layer, y, axis, scale)), x!);
-};
-
-/** @see https://onnx.ai/onnx/operators/onnx__Resize.html, where the coordinate formulas stand */
-function resizeAxis(layer: Layer, x: Value, axis: number, scale: number): Value {
-  const mode = word(layer, 'mode', ['nearest', 'linear']);
-  const { outer, size, inner } = aroundAxis(x.shape, axis);
-  const outSize = Math.floor(size * scale);
-  const y = newValue(x.shape.with(axis, outSize));
-  const round = mode === 'nearest' ? nearestRule(layer) : Math.floor;
-  const clamp = (at: number) => Math.max(0, Math.min(size - 1, at));
-  for (let i = 0; i < outSize; i++) {
-    const at = sourceCoordinate(layer, i, scale, size, outSize);
-    const lower = round(at);
-    const share = mode === 'nearest' ? 0 : at - lower;
-    for (let o = 0; o < outer; o++) {
-      const low = (o * size + clamp(lower)) * inner;
-      const high = (o * size + clamp(lower + 1)) * inner;
-      const target = (o * outSize + i) * inner;
-      for (let n = 0; n < inner; n++) y.data[target + n] = (1 - share) * x.data[low + n]! + share * x.data[high + n]!;
-    }
-  }
-  return y;
+/** The elements that a slice takes of an axis, its ends clamped to the axis as NumPy clamps them. */
+function sliceRange(size: number, start: number, end: number, step: number): { start: number; count: number } {
+  if (step === 0) throw new ModelError('malformed', 'a slice with steps of 0');
+  const clamp = (at: number, low: number, high: number) => Math.max(low, Math.min(high, at < 0 ? at + size : at));
+  const [first, last] = step > 0 ? [clamp(start, 0, size), clamp(end, 0, size)] : [clamp(start, 0, size - 1), clamp(end, -1, size - 1)];
+  return { start: first, count: Math.max(0, Math.ceil((last - first) / step)) };
 }
 
-function sourceCoordinate(layer: Layer, i: number, scale: number, size: number, outSize: number): number {
-  switch (word(layer, 'coordinate_transformation_mode', ['asymmetric', 'half_pixel', 'pytorch_half_pixel', 'align_corners'])) {
-    case 'asymmetric':
-      return i / scale;
-    case 'half_pixel':
-      return (i + 0.5) / scale - 0.5;
-    case 'pytorch_half_pixel':
-      return outSize > 1 ? (i + 0.5) / scale - 0.5 : 0;
-    case 'align_corners':
-      return outSize > 1 ? (i * (size - 1)) / (outSize - 1) : 0;
-  }
-}
-
-function nearestRule(layer: Layer): (at: number) => number {
-  switch (word(layer, 'nearest_mode', ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'])) {
-    case 'floor':
-      return Math.floor;
-    case 'ceil':
-      return Math.ceil;
-    case 'round_prefer_floor':
-      return (at) => Math.ceil(at - 0.5);
-    case 'round_prefer_ceil':
-      return (at) => Math.floor(at + 0.5);
-  }
+/** Size of a slice; null where it depends on what is known only when the model runs. */
+function slicedSize(size: Dim, start: Dim | null, end: Dim | null, step: Dim | null): Dim | null {
+  if (typeof size === 'number' && typeof start === 'number' && typeof end === 'number' && typeof step === 'number')
+    return sliceRange(size, start, end, step).count;
+  // From the beginning to whatever end: ends beyond any size are how exporters say "all".
+  if (step === 1 && start === 0 && typeof end === 'number' && end >= 2 ** 31 - 1) return size;
+  if (step === 1 && start === 0 && end === size) return size;
+  return null;
 }

@@ -1,11 +1,14 @@
-/** Values of the reference evaluator: dense float64 arrays, row-major, channels-first. */
+/** Values as operators are evaluated on: dense float64 arrays, row-major, channels-first. */
 import { ModelError } from '../../errors.js';
+import type { DType } from '../dtype.js';
 import type { NdArray } from '../nd-array.js';
 import { rowMajorStrides } from '../tensor.js';
 
 export interface Value extends NdArray {
   readonly shape: readonly number[];
   readonly data: Float64Array;
+  /** What the elements are to a runtime; a float where left out. */
+  readonly dtype?: DType;
 }
 
 /** 2 GiB of float64; no activation of a network that a CPU evaluates in reasonable time comes near. */
@@ -56,6 +59,14 @@ export function broadcastValue(x: Value, shape: readonly number[]): Value {
     shape,
     shape.map((_, axis) => (axis < lead || x.shape[axis - lead] === 1 ? 0 : strides[axis - lead]!)),
   );
+}
+
+/** Combines two values element by element, each broadcast to the other. */
+export function combineValues(a: Value, b: Value, combine: (a: number, b: number) => number): Value {
+  const shape = broadcastShape(a.shape, b.shape);
+  const left = broadcastValue(a, shape).data;
+  const right = broadcastValue(b, shape).data;
+  return { shape, data: left.map((element, i) => combine(element, right[i]!)) };
 }
 
 /** The shape that both broadcast to. */

@@ -1,54 +1,88 @@
 /** Conv and ConvTranspose. */
 import { ModelError } from '../../errors.js';
+import { multiplyDims } from '../dims.js';
+import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
 import { newValue } from './array.js';
-import { readBias, readRows } from './operands.js';
-import { number, type Operator } from './operator.js';
+import { readBias, readOperand, readRows } from './operands.js';
+import { int, ints, operator, type Shaped } from './operator.js';
 import { addProducts } from './products.js';
-import { inputPositions, layerWindow, spatialShape, transposedWindow, type Window } from './window.js';
+import {
+  checkedSizes,
+  completeWindow,
+  inputPositions,
+  spatialShape,
+  threeAxes,
+  transposedSize,
+  WINDOW,
+  type Window,
+  type WindowAxis,
+  windowedShape,
+  windowOver,
+} from './window.js';
 
 /** Elements of a packed tile: 512 KiB of float64 stay in a core's cache while all rows of weights pass over them. */
 const TILE_ELEMENTS = 2 ** 16;
 
-/** @see https://onnx.ai/onnx/operators/onnx__Conv.html */
-export const conv: Operator = async (layer, [x]) => {
-  const kernel = layer.weights.kernel!;
-  const [batch, channels] = x!.shape as [number, number];
-  const group = number(layer, 'group');
-  const [outChannels, groupIn] = kernel.shape as [number, number];
-  if (groupIn * group !== channels || outChannels % group !== 0) {
-    throw new ModelError('engine', `${channels} channels flow in, but the kernel [${kernel.shape}] in ${group} groups takes ${groupIn * group}`);
-  }
-  const window = layerWindow(layer, x!.shape);
-  const bias = await readBias(layer, outChannels);
-  const y = newValue([batch, outChannels, ...spatialShape(window, x!.shape.length)]);
-  const positions = elementCount(window.map((axis) => axis.outSize));
-  const depth = elementCount(kernel.shape.slice(1));
-  for (let i = 0; i < batch * outChannels; i++) y.data.fill(bias[i % outChannels]!, i * positions, (i + 1) * positions);
+/** Channels that flow in against those that a kernel takes. @throws ModelError 'malformed' */
+function checkChannels(op: string, x: Shaped, expected: Dim): void {
+  const found = x.shape[1]!;
+  if (typeof found === 'string' || typeof expected === 'string' || found === expected) return;
+  throw new ModelError('malformed', `${op} takes ${expected} channels, but ${found} flow in (shape [${x.shape}])`);
+}
 
-  const tile = new Float64Array(depth * Math.max(2, Math.min(positions, Math.floor(TILE_ELEMENTS / depth))));
-  const perTile = tile.length / depth;
-  const inSize = elementCount(window.map((axis) => axis.inSize));
-  const pack = packer(window, groupIn);
-  const perGroup = outChannels / group;
-  for await (const { start, count, data } of readRows(kernel)) {
-    for (let row = start; row < start + count; ) {
-      const g = Math.floor(row / perGroup);
-      const rows = Math.min(start + count, (g + 1) * perGroup) - row;
-      for (let n = 0; n < batch; n++) {
-        const plane = x!.data.subarray((n * channels + g * groupIn) * inSize, (n * channels + (g + 1) * groupIn) * inSize);
-        for (let position = 0; position < positions; position += perTile) {
-          const packed = Math.min(perTile, positions - position);
-          pack(plane, position, packed, tile);
-          const target = { data: y.data, start: (n * outChannels + row) * positions + position, strideA: positions, strideB: 1 };
-          addProducts(data, (row - start) * depth, rows, tile, packed, depth, target);
-        }
-      }
-      row += rows;
+/** kernel [out, in/group, ...window]. @see https://onnx.ai/onnx/operators/onnx__Conv.html */
+export const conv = operator({
+  op: 'Conv',
+  slots: ['x', 'kernel', 'bias?'],
+  weights: ['kernel', 'bias'],
+  attributes: { ...WINDOW, dilations: ints(), group: int(1) },
+  complete: completeWindow,
+  shape({ x, kernel }, attributes) {
+    checkChannels('Conv', x, multiplyDims(kernel.shape[1]!, attributes.group));
+    return [windowedShape(x.shape, kernel.shape[0]!, attributes)];
+  },
+  narrow: { kernel: 0 },
+  onnx: {},
+  async run({ x, kernel, bias: stored }, attributes) {
+    const input = await readOperand(x);
+    const [batch, channels] = input.shape as [number, number];
+    const { group } = attributes;
+    const [outChannels, groupIn] = kernel.shape as [number, number];
+    if (groupIn * group !== channels || outChannels % group !== 0) {
+      throw new ModelError('engine', `${channels} channels flow in, but the kernel [${kernel.shape}] in ${group} groups takes ${groupIn * group}`);
     }
-  }
-  return y;
-};
+    const window = windowOver(attributes, input.shape);
+    const bias = await readBias(stored, outChannels);
+    const y = newValue([batch, outChannels, ...spatialShape(window, input.shape.length)]);
+    const positions = elementCount(window.map((axis) => axis.outSize));
+    const depth = elementCount(kernel.shape.slice(1));
+    for (let i = 0; i < batch * outChannels; i++) y.data.fill(bias[i % outChannels]!, i * positions, (i + 1) * positions);
+
+    const tile = new Float64Array(depth * Math.max(2, Math.min(positions, Math.floor(TILE_ELEMENTS / depth))));
+    const perTile = tile.length / depth;
+    const inSize = elementCount(window.map((axis) => axis.inSize));
+    const pack = packer(window, groupIn);
+    const perGroup = outChannels / group;
+    for await (const { start, count, data } of readRows(kernel)) {
+      for (let row = start; row < start + count; ) {
+        const g = Math.floor(row / perGroup);
+        const rows = Math.min(start + count, (g + 1) * perGroup) - row;
+        for (let n = 0; n < batch; n++) {
+          const plane = input.data.subarray((n * channels + g * groupIn) * inSize, (n * channels + (g + 1) * groupIn) * inSize);
+          for (let position = 0; position < positions; position += perTile) {
+            const packed = Math.min(perTile, positions - position);
+            pack(plane, position, packed, tile);
+            const target = { data: y.data, start: (n * outChannels + row) * positions + position, strideA: positions, strideB: 1 };
+            addProducts(data, (row - start) * depth, rows, tile, packed, depth, target);
+          }
+        }
+        row += rows;
+      }
+    }
+    return [y];
+  },
+});
 
 /**
  * Makes the function that lays what the kernel sees at output positions [position, position + count) out as rows of
@@ -91,38 +125,67 @@ function packer(window: Window, channels: number) {
 }
 
 /**
- * Every input element adds its multiple of the kernel to the output.
+ * Every input element adds its multiple of the kernel to the output; kernel [in, out/group, ...window].
  *
- * @see https://onnx.ai/onnx/operators/onnx__ConvTranspose.html, kernel [in, out/group, ...]
+ * @see https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
  */
-export const convTranspose: Operator = async (layer, [x]) => {
-  const kernel = layer.weights.kernel!;
-  const [batch, channels] = x!.shape as [number, number];
-  const group = number(layer, 'group');
-  const groupOut = kernel.shape[1]!;
-  const outChannels = groupOut * group;
-  if (kernel.shape[0] !== channels || channels % group !== 0) {
-    throw new ModelError('engine', `${channels} channels flow in, but the kernel [${kernel.shape}] in ${group} groups does not take them`);
-  }
-  const window = transposedWindow(layer, x!.shape);
-  const bias = await readBias(layer, outChannels);
-  const y = newValue([batch, outChannels, ...spatialShape(window, x!.shape.length)]);
-  const outSize = elementCount(window.map((axis) => axis.outSize));
-  const inSize = elementCount(window.map((axis) => axis.inSize));
-  const depth = elementCount(kernel.shape.slice(1));
-  for (let i = 0; i < batch * outChannels; i++) y.data.fill(bias[i % outChannels]!, i * outSize, (i + 1) * outSize);
-  for await (const { start, count, data } of readRows(kernel)) {
-    for (let c = start; c < start + count; c++) {
-      const firstOut = Math.floor(c / (channels / group)) * groupOut;
-      for (let n = 0; n < batch; n++) {
-        const plane = x!.data.subarray((n * channels + c) * inSize, (n * channels + c + 1) * inSize);
-        const target = y.data.subarray((n * outChannels + firstOut) * outSize, (n * outChannels + firstOut + groupOut) * outSize);
-        scatter(window, plane, data.subarray((c - start) * depth, (c - start + 1) * depth), target);
+export const convTranspose = operator({
+  op: 'ConvTranspose',
+  slots: ['x', 'kernel', 'bias?'],
+  weights: ['kernel', 'bias'],
+  // Padding in numbers: what auto_pad and output_shape say is worked out by readers.
+  attributes: { ...WINDOW, dilations: ints(), group: int(1), output_padding: ints() },
+  complete: completeWindow,
+  shape({ x, kernel }, { group, ...window }) {
+    const [batch, , ...spatial] = x.shape;
+    checkChannels('ConvTranspose', x, kernel.shape[0]!);
+    const sizes = spatial.map((size, i) => {
+      const extent = (window.kernel_shape[i]! - 1) * window.dilations[i]! + 1;
+      return transposedSize(size, window.strides[i]!, extent, window.output_padding[i]!, window.pads[i]! + window.pads[i + spatial.length]!);
+    });
+    return [[batch!, multiplyDims(kernel.shape[1]!, group), ...checkedSizes(spatial, sizes)]];
+  },
+  narrow: { kernel: 1 },
+  onnx: {},
+  async run({ x, kernel, bias: stored }, attributes) {
+    const input = await readOperand(x);
+    const [batch, channels] = input.shape as [number, number];
+    const { group } = attributes;
+    const groupOut = kernel.shape[1]!;
+    const outChannels = groupOut * group;
+    if (kernel.shape[0] !== channels || channels % group !== 0) {
+      throw new ModelError('engine', `${channels} channels flow in, but the kernel [${kernel.shape}] in ${group} groups does not take them`);
+    }
+    if (attributes.auto_pad !== 'NOTSET')
+      throw new ModelError('engine', `the reference evaluator knows ConvTranspose with auto_pad NOTSET, not ${attributes.auto_pad}`);
+    const window = threeAxes(
+      input.shape.slice(2).map((inSize, axis): WindowAxis => {
+        const { strides, dilations, pads, output_padding, kernel_shape } = attributes;
+        const [begin, end] = [pads[axis]!, pads[axis + kernel_shape.length]!];
+        const extent = (kernel_shape[axis]! - 1) * dilations[axis]! + 1;
+        const outSize = transposedSize(inSize, strides[axis]!, extent, output_padding[axis]!, begin + end) as number;
+        return { inSize, outSize, kernel: kernel_shape[axis]!, stride: strides[axis]!, dilation: dilations[axis]!, begin, end };
+      }),
+    );
+    const bias = await readBias(stored, outChannels);
+    const y = newValue([batch, outChannels, ...spatialShape(window, input.shape.length)]);
+    const outSize = elementCount(window.map((axis) => axis.outSize));
+    const inSize = elementCount(window.map((axis) => axis.inSize));
+    const depth = elementCount(kernel.shape.slice(1));
+    for (let i = 0; i < batch * outChannels; i++) y.data.fill(bias[i % outChannels]!, i * outSize, (i + 1) * outSize);
+    for await (const { start, count, data } of readRows(kernel)) {
+      for (let c = start; c < start + count; c++) {
+        const firstOut = Math.floor(c / (channels / group)) * groupOut;
+        for (let n = 0; n < batch; n++) {
+          const plane = input.data.subarray((n * channels + c) * inSize, (n * channels + c + 1) * inSize);
+          const target = y.data.subarray((n * outChannels + firstOut) * outSize, (n * outChannels + firstOut + groupOut) * outSize);
+          scatter(window, plane, data.subarray((c - start) * depth, (c - start + 1) * depth), target);
+        }
       }
     }
-  }
-  return y;
-};
+    return [y];
+  },
+});
 
 /** Adds one input channel, [...in sizes], times its kernel, [out channels, ...kernel sizes], to the output channels. */
 function scatter([d, h, w]: Window, plane: Float64Array, kernel: Float64Array, target: Float64Array): void {

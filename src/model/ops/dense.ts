@@ -1,56 +1,131 @@
-/** Gemm and MatMul. */
+/** Gemm, MatMul and Gather: products with matrices, and rows of tables. */
 import { ModelError } from '../../errors.js';
+import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
-import { broadcastShape, broadcastValue, newValue, transposeValue } from './array.js';
-import { readBias, readRows, readWeight } from './operands.js';
-import type { Operator } from './operator.js';
+import { broadcastShape, broadcastValue, frontAxis, newValue, type Value } from './array.js';
+import { readOperand, readRows } from './operands.js';
+import { int, operator, type Shaped } from './operator.js';
 import { addProducts } from './products.js';
+import { broadcastDims, checkedAxis } from './rules.js';
 
-/** y = x kernelᵀ + bias, kernel [out, in]. */
-export const gemm: Operator = async (layer, [x]) => {
-  const kernel = layer.weights.kernel!;
-  const [batch, features] = x!.shape as [number, number];
-  const [out, depth] = kernel.shape as [number, number];
-  if (features !== depth) throw new ModelError('engine', `${features} features flow in, but the kernel [${kernel.shape}] takes ${depth}`);
-  const bias = await readBias(layer, out);
-  const y = newValue([batch, out]);
-  for (let n = 0; n < batch; n++) y.data.set(bias, n * out);
-  for await (const { start, count, data } of readRows(kernel)) {
-    addProducts(data, 0, count, x!.data, batch, depth, { data: y.data, start, strideA: 1, strideB: out });
-  }
-  return y;
-};
+/** What flows in against what a kernel takes. @throws ModelError 'malformed' */
+function checkFeatures(op: string, x: Shaped, found: Dim, expected: Dim): void {
+  if (typeof found === 'string' || typeof expected === 'string' || found === expected) return;
+  throw new ModelError('malformed', `${op} takes ${expected} features, but ${found} flow in (shape [${x.shape}])`);
+}
 
-/** Matrix products over the last two axes, the leading ones broadcast, as NumPy's matmul with operands of two axes or more. */
-export const matMul: Operator = async (layer, [a, second]) => {
-  const b = second ?? (await readWeight(layer, 'kernel'));
-  const [rows, depth] = a!.shape.slice(-2) as [number, number];
+/** y = x kernelᵀ + bias, kernel [out, in]; alpha and beta are 1. */
+export const gemm = operator({
+  op: 'Gemm',
+  slots: ['x', 'kernel', 'bias?'],
+  weights: ['kernel', 'bias'],
+  attributes: {},
+  shape({ x, kernel }) {
+    if (x.shape.length !== 2 || kernel.shape.length !== 2) throw new ModelError('malformed', `Gemm takes two axes, not [${x.shape}] and [${kernel.shape}]`);
+    checkFeatures('Gemm', x, x.shape[1]!, kernel.shape[1]!);
+    return [[x.shape[0]!, kernel.shape[0]!]];
+  },
+  narrow: { kernel: 0 },
+  // transB is 1, or 0 where the kernel is stored as [in, out]: the writer decides.
+  onnx: { rest: { alpha: { type: 'float', value: 1 }, beta: { type: 'float', value: 1 }, transA: { type: 'int', value: 0 } } },
+  async run({ x, kernel, bias }) {
+    const input = await readOperand(x);
+    const [batch, features] = input.shape as [number, number];
+    const [out, depth] = kernel.shape as [number, number];
+    if (features !== depth) throw new ModelError('engine', `${features} features flow in, but the kernel [${kernel.shape}] takes ${depth}`);
+    const y = newValue([batch, out]);
+    if (bias) y.data.set(broadcastValue(await readOperand(bias), [batch, out]).data);
+    for await (const { start, count, data } of readRows(kernel)) {
+      addProducts(data, 0, count, input.data, batch, depth, { data: y.data, start, strideA: 1, strideB: out });
+    }
+    return [y];
+  },
+});
+
+/**
+ * Matrix products over the last two axes, the leading ones broadcast, as NumPy's matmul: an operand of one axis is a row on the left, a
+ * column on the right, and its axis is not in the result. A kernel is [in, out].
+ */
+export const matMul = operator({
+  op: 'MatMul',
+  slots: ['x', 'kernel'],
+  weights: ['kernel'],
+  attributes: {},
+  plain: { weights: [] },
+  shape({ x, kernel }) {
+    const [a, b] = [x.shape, kernel.shape];
+    if (a.length === 0 || b.length === 0) throw new ModelError('malformed', 'MatMul takes no scalars');
+    checkFeatures('MatMul', x, a.at(-1)!, b.at(b.length === 1 ? 0 : -2)!);
+    const lead = broadcastDims([a.slice(0, -2), b.slice(0, -2)]);
+    return [[...lead, ...(a.length === 1 ? [] : [a.at(-2)!]), ...(b.length === 1 ? [] : [b.at(-1)!])]];
+  },
+  narrow: { kernel: -1 },
+  onnx: {},
+  async run({ x, kernel }) {
+    const [left, right] = [await readOperand(x), await readOperand(kernel)];
+    return [multiply(left, right)];
+  },
+});
+
+export function multiply(left: Value, right: Value): Value {
+  const a = left.shape.length === 1 ? { ...left, shape: [1, left.shape[0]!] } : left;
+  const b = right.shape.length === 1 ? { ...right, shape: [right.shape[0]!, 1] } : right;
+  const [rows, depth] = a.shape.slice(-2) as [number, number];
   const columns = b.shape.at(-1)!;
-  if (a!.shape.length < 2 || b.shape.length < 2 || b.shape.at(-2) !== depth) {
-    throw new ModelError('engine', `a product of [${a!.shape}] and [${b.shape}] is not defined here`);
-  }
-  const lead = broadcastShape(a!.shape.slice(0, -2), b.shape.slice(0, -2));
-  const left = broadcastValue(a!, [...lead, rows, depth]);
-  const axes = b.shape.map((_, axis) => axis);
-  const turned = transposeValue(b, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
-  const right = broadcastValue(turned, [...lead, columns, depth]);
+  if (b.shape.at(-2) !== depth) throw new ModelError('engine', `a product of [${left.shape}] and [${right.shape}] is not defined`);
+  const lead = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const every = broadcastValue(a, [...lead, rows, depth]);
+  const turned = turnedColumns(broadcastValue(b, [...lead, depth, columns]), depth, columns);
   const y = newValue([...lead, rows, columns]);
   for (let i = 0; i < elementCount(lead); i++) {
     const target = { data: y.data, start: i * rows * columns, strideA: columns, strideB: 1 };
-    addProducts(left.data, i * rows * depth, rows, right.data.subarray(i * columns * depth), columns, depth, target);
+    addProducts(every.data, i * rows * depth, rows, turned.subarray(i * columns * depth), columns, depth, target);
   }
-  return y;
-};
+  const shape = [...lead, ...(left.shape.length === 1 ? [] : [rows]), ...(right.shape.length === 1 ? [] : [columns])];
+  return { shape, data: y.data };
+}
 
-/** Rows of a table [count, width], picked by the whole numbers that flow in. */
-export const gather: Operator = async (layer, [ids]) => {
-  const table = await readWeight(layer, 'table');
-  const [count, width] = table.shape as [number, number];
-  const y = newValue([...ids!.shape, width]);
-  for (let i = 0; i < ids!.data.length; i++) {
-    const row = ids!.data[i]!;
-    if (!Number.isInteger(row) || row < 0 || row >= count) throw new ModelError('engine', `row ${row} of a table of ${count}`);
-    y.data.set(table.data.subarray(row * width, (row + 1) * width), i * width);
+/** Each matrix [depth, columns] as [columns, depth]. */
+function turnedColumns({ data }: Value, depth: number, columns: number): Float64Array {
+  const turned = new Float64Array(data.length);
+  const size = depth * columns;
+  for (let start = 0; start < data.length; start += size) {
+    for (let k = 0; k < depth; k++) for (let c = 0; c < columns; c++) turned[start + c * depth + k] = data[start + k * columns + c]!;
   }
-  return y;
-};
+  return turned;
+}
+
+/** Slices of a table along an axis, picked by the whole numbers that flow in; a weight is a table [count, width] of rows. */
+export const gather = operator({
+  op: 'Gather',
+  slots: ['table', 'indices'],
+  weights: ['table'],
+  attributes: { axis: int(0) },
+  plain: { attributes: { axis: 0 } },
+  shape({ table, indices }, { axis }) {
+    const at = checkedAxis(axis, table.shape.length);
+    return [[...table.shape.slice(0, at), ...indices.shape, ...table.shape.slice(at + 1)]];
+  },
+  narrow: { table: 0 },
+  onnx: {},
+  elements({ table, indices }, { axis }) {
+    if (!table.elements || !indices.elements || table.shape.length !== 1 || axis > 0) return undefined;
+    const known = table.elements;
+    return indices.elements.map((index) => (typeof index === 'number' ? (known[index < 0 ? index + known.length : index] ?? null) : null));
+  },
+  async run({ table, indices }, { axis }) {
+    const [data, { shape: picked, data: places }] = [await readOperand(table), await readOperand(indices)];
+    const at = frontAxis(axis, data.shape.length);
+    const [outer, count, inner] = [elementCount(data.shape.slice(0, at)), data.shape[at]!, elementCount(data.shape.slice(at + 1))];
+    const y = newValue([...data.shape.slice(0, at), ...picked, ...data.shape.slice(at + 1)]);
+    for (let o = 0; o < outer; o++) {
+      for (let i = 0; i < places.length; i++) {
+        const place = places[i]!;
+        const row = place < 0 ? place + count : place;
+        if (!Number.isInteger(place) || row < 0 || row >= count) throw new ModelError('engine', `row ${place} of a table of ${count}`);
+        y.data.set(data.data.subarray((o * count + row) * inner, (o * count + row + 1) * inner), (o * places.length + i) * inner);
+      }
+    }
+    return [y];
+  },
+});

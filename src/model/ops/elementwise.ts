@@ -1,92 +1,158 @@
 /** Operators that treat every element alike: activations, arithmetic with broadcasting. */
-import type { Layer } from '../layer-map.js';
-import { broadcastShape, broadcastValue, mapValue, type Value } from './array.js';
-import { readWeight } from './operands.js';
-import { number, type Operator } from './operator.js';
+import type { Dim } from '../layer-map.js';
+import { broadcastValue, combineValues, mapValue, type Value } from './array.js';
+import { float, type Operator, type OperatorDefinition, operator, type Shaped, type ValuesOf } from './operator.js';
+import { broadcastDims } from './rules.js';
 
-/** An operator of one input from its function; `make` reads the layer's attributes once. */
-function unary(make: (layer: Layer) => (x: number) => number): Operator {
-  return async (layer, [x]) => mapValue(x!, make(layer));
+/** An operator of one input from its function; `make` reads the attributes once. */
+function unary<const A extends Readonly<Record<string, ReturnType<typeof float>>>>(
+  op: string,
+  attributes: A,
+  make: (attributes: ValuesOf<A>) => (x: number) => number,
+  more: Partial<OperatorDefinition<A, readonly ['x']>> = {},
+): Operator {
+  return operator<A, readonly ['x']>({
+    op,
+    slots: ['x'],
+    attributes,
+    shape: ({ x }) => [x.shape],
+    axes: 'any',
+    onnx: {},
+    compute: ({ x }, given) => [mapValue(x, make(given))],
+    ...more,
+  });
 }
 
-export const activations: Readonly<Record<string, Operator>> = {
-  Relu: unary(() => (x) => Math.max(x, 0)),
-  LeakyRelu: unary((layer) => {
-    const alpha = number(layer, 'alpha');
-    return (x) => (x < 0 ? alpha * x : x);
-  }),
-  ThresholdedRelu: unary((layer) => {
-    const alpha = number(layer, 'alpha');
-    return (x) => (x > alpha ? x : 0);
-  }),
-  Elu: unary((layer) => {
-    const alpha = number(layer, 'alpha');
-    return (x) => (x < 0 ? alpha * Math.expm1(x) : x);
-  }),
-  Selu: unary((layer) => {
-    const alpha = number(layer, 'alpha');
-    const gamma = number(layer, 'gamma');
-    return (x) => gamma * (x > 0 ? x : alpha * Math.expm1(x));
-  }),
-  Sigmoid: unary(() => (x) => 1 / (1 + Math.exp(-x))),
-  HardSigmoid: unary((layer) => {
-    const alpha = number(layer, 'alpha');
-    const beta = number(layer, 'beta');
-    return (x) => Math.max(0, Math.min(1, alpha * x + beta));
-  }),
-  Tanh: unary(() => Math.tanh),
+const never = { sign: () => true };
+const kept = { sign: ({ x }: { x: boolean }) => x };
+
+export const activations: readonly Operator[] = [
+  unary('Relu', {}, () => (x) => Math.max(x, 0), never),
+  unary(
+    'LeakyRelu',
+    { alpha: float(0.01) },
+    ({ alpha }) =>
+      (x) =>
+        x < 0 ? alpha * x : x,
+    kept,
+  ),
+  unary(
+    'ThresholdedRelu',
+    { alpha: float(1) },
+    ({ alpha }) =>
+      (x) =>
+        x > alpha ? x : 0,
+    { ...kept, onnx: { since: 10 } },
+  ),
+  unary(
+    'Elu',
+    { alpha: float(1) },
+    ({ alpha }) =>
+      (x) =>
+        x < 0 ? alpha * Math.expm1(x) : x,
+    kept,
+  ),
+  unary(
+    'Selu',
+    { alpha: float(1.6732632423543772), gamma: float(1.0507009873554805) },
+    ({ alpha, gamma }) =>
+      (x) =>
+        gamma * (x > 0 ? x : alpha * Math.expm1(x)),
+    kept,
+  ),
+  unary('Sigmoid', {}, () => (x) => 1 / (1 + Math.exp(-x)), never),
+  unary(
+    'HardSigmoid',
+    { alpha: float(0.2), beta: float(0.5) },
+    ({ alpha, beta }) =>
+      (x) =>
+        Math.max(0, Math.min(1, alpha * x + beta)),
+    never,
+  ),
+  unary('Tanh', {}, () => Math.tanh, kept),
   // log(1 + e^x), arranged so that neither end overflows.
-  Softplus: unary(() => (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
-  Softsign: unary(() => (x) => x / (1 + Math.abs(x))),
-  Erf: unary(() => erf),
-  Exp: unary(() => Math.exp),
-  Log: unary(() => Math.log),
-  Abs: unary(() => Math.abs),
-  Neg: unary(() => (x) => -x),
-  Sqrt: unary(() => Math.sqrt),
-  Identity: async (_, [x]) => x!,
-  Clip: unary((layer) => {
-    const min = number(layer, 'min');
-    const max = number(layer, 'max');
-    return (x) => Math.min(max, Math.max(min, x));
-  }),
-};
+  unary('Softplus', {}, () => (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), never),
+  unary('Softsign', {}, () => (x) => x / (1 + Math.abs(x)), kept),
+  unary('Erf', {}, () => erf, { ...kept, onnx: { since: 9 } }),
+  unary('Exp', {}, () => Math.exp, never),
+  unary('Log', {}, () => Math.log),
+  unary('Abs', {}, () => Math.abs, never),
+  unary('Neg', {}, () => (x) => -x, { elements: ({ x }) => x.elements?.map((size) => (typeof size === 'number' ? -size : null)) }),
+  unary('Sqrt', {}, () => Math.sqrt, never),
+  unary('Identity', {}, () => (x) => x, { ...kept, compute: ({ x }) => [x], elements: ({ x }) => x.elements }),
+];
+
+/** Either bound may be infinite, or flow in. */
+export const clip = operator({
+  op: 'Clip',
+  slots: ['x', 'min?', 'max?'],
+  attributes: { min: float(Number.NEGATIVE_INFINITY), max: float(Number.POSITIVE_INFINITY) },
+  shape: ({ x }) => [x.shape],
+  axes: 'any',
+  onnx: { since: 6, inputs: { min: { since: 11, scalar: true }, max: { since: 11, scalar: true } } },
+  compute({ x, min, max }, given) {
+    const [lowest, highest] = [min?.data[0] ?? given.min, max?.data[0] ?? given.max];
+    return [mapValue(x, (element) => Math.min(highest, Math.max(lowest, element)))];
+  },
+});
 
 /** The slope broadcasts to the input: [channels, 1, 1] is one for each channel. */
-export const pRelu: Operator = async (layer, [x]) => {
-  const slope = broadcastValue(await readWeight(layer, 'slope'), x!.shape);
-  return { shape: x!.shape, data: x!.data.map((element, i) => (element < 0 ? slope.data[i]! * element : element)) };
-};
+export const pRelu = operator({
+  op: 'PRelu',
+  slots: ['x', 'slope'],
+  weights: ['slope'],
+  attributes: {},
+  shape: ({ x }) => [x.shape],
+  onnx: { since: 7 },
+  compute({ x, slope }) {
+    const factors = broadcastValue(slope, x.shape).data;
+    return [{ shape: x.shape, data: x.data.map((element, i) => (element < 0 ? factors[i]! * element : element)) }];
+  },
+});
 
-const ARITHMETIC = {
-  Add: (a: number, b: number) => a + b,
-  Sub: (a: number, b: number) => a - b,
-  Mul: (a: number, b: number) => a * b,
-  Div: (a: number, b: number) => a / b,
-  Pow: (a: number, b: number) => a ** b,
-};
+type Combine = (a: number, b: number) => number;
 
-/** Two operands, of which the second may be a weight. */
-export const arithmetic: Readonly<Record<string, Operator>> = Object.fromEntries(
-  Object.entries(ARITHMETIC).map(([op, combine]): [string, Operator] => [
+/** Two operands, each broadcast to the other. */
+function binary(op: string, combine: Combine, more: Partial<OperatorDefinition<Record<never, never>, readonly ['x', 'operand']>> = {}): Operator {
+  return operator<Record<never, never>, readonly ['x', 'operand']>({
     op,
-    async (layer, [a, b]) => combineValues(a!, b ?? (await readWeight(layer, 'operand')), combine),
-  ]),
-);
+    slots: ['x', 'operand'],
+    weights: ['operand'],
+    attributes: {},
+    plain: { weights: [] },
+    shape: ({ x, operand }) => [broadcastDims([x.shape, operand.shape])],
+    axes: 'any',
+    onnx: { since: 7 },
+    compute: ({ x, operand }) => [combineValues(x, operand, combine)],
+    ...more,
+  });
+}
+
+const both = { sign: ({ x, operand }: { x: boolean; operand: boolean }) => x && operand };
+
+export const arithmetic: readonly Operator[] = [
+  binary('Add', (a, b) => a + b, { ...both }),
+  binary('Sub', (a, b) => a - b),
+  binary('Mul', (a, b) => a * b, { ...both }),
+  binary('Div', (a, b) => a / b, { ...both }),
+  binary('Pow', (a, b) => a ** b, { sign: ({ x }) => x }),
+];
 
 /** Any number of inputs, combined from the left. */
-export const variadic: Readonly<Record<string, Operator>> = {
-  Max: async (_, inputs) => inputs.reduce((a, b) => combineValues(a, b, Math.max)),
-  Min: async (_, inputs) => inputs.reduce((a, b) => combineValues(a, b, Math.min)),
-  Sum: async (_, inputs) => inputs.reduce((a, b) => combineValues(a, b, ARITHMETIC.Add)),
-};
-
-function combineValues(a: Value, b: Value, combine: (a: number, b: number) => number): Value {
-  const shape = broadcastShape(a.shape, b.shape);
-  const left = broadcastValue(a, shape).data;
-  const right = broadcastValue(b, shape).data;
-  return { shape, data: left.map((element, i) => combine(element, right[i]!)) };
+function variadic(op: string, combine: Combine): Operator {
+  return operator({
+    op,
+    slots: ['parts...'],
+    attributes: {},
+    shape: ({ parts }: { parts: readonly Shaped[] }): readonly (readonly Dim[])[] => [broadcastDims(parts.map(({ shape }) => shape))],
+    sign: ({ parts }) => parts.every((part) => part),
+    axes: 'any',
+    onnx: { since: 8 },
+    compute: ({ parts }: { parts: readonly Value[] }) => [parts.reduce((a, b) => combineValues(a, b, combine))],
+  });
 }
+
+export const variadics: readonly Operator[] = [variadic('Max', Math.max), variadic('Min', Math.min), variadic('Sum', (a, b) => a + b)];
 
 /**
  * The error function to about 1e-15: its Taylor series near zero, the continued fraction of erfc beyond.

@@ -1,24 +1,27 @@
-/** Weights as float64, read when a layer runs: whole for small ones, row by row for those that must not be held. */
+/** Inputs that may be stored weights, as float64: read when a layer runs, whole where they are small, row by row where they must not be held. */
 import { ModelError } from '../../errors.js';
 import { toFloat64Array } from '../cast.js';
-import type { Layer } from '../layer-map.js';
 import { elementCount, type Tensor, tensorBytes, tensorChunks } from '../tensor.js';
 import { newValue, type Value } from './array.js';
+import type { Operand } from './operator.js';
 
 /** Elements per block of rows: 16 MiB of float64, so that a 411 MB matrix is never held. */
 const BLOCK_ELEMENTS = 2 ** 21;
 
-/** A small weight, whole. */
-export async function readWeight(layer: Layer, role: string): Promise<Value> {
-  const tensor = layer.weights[role];
-  if (!tensor) throw new ModelError('engine', `the ${layer.op} layer has no ${role}`);
-  return { shape: tensor.shape, data: toFloat64Array(await tensorBytes(tensor), tensor.dtype) };
+export function isStored(operand: Operand): operand is Tensor {
+  return 'walk' in operand;
+}
+
+/** An input, whole. */
+export async function readOperand(operand: Operand): Promise<Value> {
+  if (!isStored(operand)) return operand;
+  return { shape: operand.shape, data: toFloat64Array(await tensorBytes(operand), operand.dtype), dtype: operand.dtype };
 }
 
 /** A bias of `count` elements; zeros where the layer has none. */
-export async function readBias(layer: Layer, count: number): Promise<Float64Array> {
-  if (!layer.weights.bias) return new Float64Array(count);
-  const { data } = await readWeight(layer, 'bias');
+export async function readBias(bias: Operand | undefined, count: number): Promise<Float64Array> {
+  if (!bias) return new Float64Array(count);
+  const { data } = await readOperand(bias);
   if (data.length !== count) throw new ModelError('engine', `the bias has ${data.length} elements, expected ${count}`);
   return data;
 }
@@ -33,7 +36,12 @@ export interface RowBlock {
 }
 
 /** Walks a weight once, in blocks of rows; a row is everything behind the first axis. */
-export async function* readRows(tensor: Tensor): AsyncGenerator<RowBlock> {
+export async function* readRows(operand: Operand): AsyncGenerator<RowBlock> {
+  if (!isStored(operand)) {
+    if (operand.data.length > 0) yield { start: 0, count: operand.shape[0]!, data: operand.data };
+    return;
+  }
+  const tensor = operand;
   const rows = tensor.shape[0]!;
   const rowLength = elementCount(tensor.shape.slice(1));
   if (rows * rowLength === 0) return;

@@ -1,18 +1,28 @@
 /** MaxPool, AveragePool and the global poolings. */
+import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
 import { newValue, type Value } from './array.js';
-import { number, type Operator } from './operator.js';
-import { inputPositions, layerWindow, spatialShape, type Window } from './window.js';
+import { int, ints, type OperatorDefinition, operator, type Shaped } from './operator.js';
+import { completeWindow, inputPositions, spatialShape, WINDOW, type Window, windowedShape, windowOver } from './window.js';
 
 /** The largest element of each window; padding never wins. A NaN in the window is the result, as in ONNX Runtime. */
-export const maxPool: Operator = async (layer, [x]) => {
-  const pool = (plane: Float64Array, elements: Int32Array, count: number) => {
-    let largest = Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < count; i++) largest = Math.max(largest, plane[elements[i]!]!);
-    return largest;
-  };
-  return poolWindows(x!, layerWindow(layer, x!.shape), pool);
-};
+export const maxPool = operator({
+  op: 'MaxPool',
+  slots: ['x'],
+  attributes: { ...WINDOW, dilations: ints(), ceil_mode: int(0) },
+  complete: completeWindow,
+  shape: ({ x }, attributes) => [windowedShape(x.shape, x.shape[1]!, attributes)],
+  sign: ({ x }) => x,
+  onnx: { newer: { dilations: 10, ceil_mode: 10 }, rest: { storage_order: { type: 'int', value: 0, since: 8 } } },
+  compute({ x }, attributes) {
+    const pool = (plane: Float64Array, elements: Int32Array, count: number) => {
+      let largest = Number.NEGATIVE_INFINITY;
+      for (let i = 0; i < count; i++) largest = Math.max(largest, plane[elements[i]!]!);
+      return largest;
+    };
+    return [poolWindows(x, windowOver(attributes, x.shape), pool)];
+  },
+});
 
 /**
  * The mean of each window. With count_include_pad the divisor counts padding, but not what `ceil_mode` lets a window reach
@@ -20,20 +30,47 @@ export const maxPool: Operator = async (layer, [x]) => {
  *
  * @see https://onnx.ai/onnx/operators/onnx__AveragePool.html
  */
-export const averagePool: Operator = async (layer, [x]) => {
-  const window = layerWindow(layer, x!.shape);
-  const includePad = number(layer, 'count_include_pad') !== 0;
-  const pool = (plane: Float64Array, elements: Int32Array, count: number, padded: number) => {
-    let sum = 0;
-    for (let i = 0; i < count; i++) sum += plane[elements[i]!]!;
-    return sum / (includePad ? padded : count);
-  };
-  return poolWindows(x!, window, pool);
+export const averagePool = operator({
+  op: 'AveragePool',
+  slots: ['x'],
+  attributes: { ...WINDOW, ceil_mode: int(0), count_include_pad: int(0) },
+  complete: completeWindow,
+  shape: ({ x }, attributes) => [windowedShape(x.shape, x.shape[1]!, attributes)],
+  sign: ({ x }) => x,
+  onnx: {
+    newer: { ceil_mode: 10, count_include_pad: 7 },
+    rest: { dilations: { type: 'ints', value: ({ attributes }) => (attributes.kernel_shape as readonly number[]).map(() => 1), since: 19 } },
+  },
+  compute({ x }, attributes) {
+    const includePad = attributes.count_include_pad !== 0;
+    const pool = (plane: Float64Array, elements: Int32Array, count: number, padded: number) => {
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += plane[elements[i]!]!;
+      return sum / (includePad ? padded : count);
+    };
+    return [poolWindows(x, windowOver(attributes, x.shape), pool)];
+  },
+});
+
+const globalPool: Pick<OperatorDefinition<Record<never, never>, readonly ['x']>, 'slots' | 'attributes' | 'shape' | 'sign' | 'onnx'> = {
+  slots: ['x'],
+  attributes: {},
+  shape: ({ x }: { x: Shaped }): readonly (readonly Dim[])[] => [[x.shape[0]!, x.shape[1]!, ...x.shape.slice(2).map(() => 1)]],
+  sign: ({ x }) => x,
+  onnx: {},
 };
 
-export const globalMaxPool: Operator = async (_, [x]) => overPlanes(x!, (plane) => plane.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY));
+export const globalMaxPool = operator({
+  ...globalPool,
+  op: 'GlobalMaxPool',
+  compute: ({ x }) => [overPlanes(x, (plane) => plane.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY))],
+});
 
-export const globalAveragePool: Operator = async (_, [x]) => overPlanes(x!, (plane) => plane.reduce((a, b) => a + b, 0) / plane.length);
+export const globalAveragePool = operator({
+  ...globalPool,
+  op: 'GlobalAveragePool',
+  compute: ({ x }) => [overPlanes(x, (plane) => plane.reduce((a, b) => a + b, 0) / plane.length)],
+});
 
 function overPlanes(x: Value, pool: (plane: Float64Array) => number): Value {
   const y = newValue([...x.shape.slice(0, 2), ...x.shape.slice(2).map(() => 1)]);

@@ -1,33 +1,59 @@
-/** ReduceMean, ReduceMax and ReduceSum. */
+/** Operators that fold axes into one element each: ReduceMean, ReduceMax and ReduceSum. */
 import { rowMajorStrides } from '../tensor.js';
-import { frontAxis, newValue } from './array.js';
-import { number, numbers, type Operator } from './operator.js';
+import { newValue, type Value } from './array.js';
+import { int, ints, type Operator, operator, optional } from './operator.js';
+import { checkedAxes, movedAxes } from './rules.js';
 
-function reduction(start: number, combine: (total: number, element: number) => number, finish = (total: number, _count: number) => total): Operator {
-  return async (layer, [x]) => {
-    const axes = numbers(layer, 'axes').map((axis) => frontAxis(axis, x!.shape.length));
-    const kept = x!.shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
-    const y = newValue(kept, start);
-    const strides = rowMajorStrides(kept).map((stride, axis) => (axes.includes(axis) ? 0 : stride));
-    let at = 0;
-    const visit = (axis: number, target: number) => {
-      if (axis === kept.length) {
-        y.data[target] = combine(y.data[target]!, x!.data[at++]!);
-        return;
-      }
-      for (let i = 0; i < x!.shape[axis]!; i++) visit(axis + 1, target + i * strides[axis]!);
-    };
-    visit(0, 0);
-    const count = x!.data.length / y.data.length;
-    const shape = number(layer, 'keepdims') ? kept : kept.filter((_, axis) => !axes.includes(axis));
-    return { shape, data: y.data.map((total) => finish(total, count)) };
+/** Folds all elements along some axes together. */
+function fold(x: Value, axes: readonly number[], start: number, combine: (total: number, element: number) => number): Value {
+  const kept = x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
+  const y = newValue(kept, start);
+  const strides = rowMajorStrides(kept).map((stride, axis) => (axes.includes(axis) ? 0 : stride));
+  let at = 0;
+  const visit = (axis: number, target: number) => {
+    if (axis === kept.length) {
+      y.data[target] = combine(y.data[target]!, x.data[at++]!);
+      return;
+    }
+    for (let i = 0; i < x.shape[axis]!; i++) visit(axis + 1, target + i * strides[axis]!);
   };
+  visit(0, 0);
+  return y;
 }
 
-export const reduceSum = reduction(0, (total, element) => total + element);
-export const reduceMax = reduction(Number.NEGATIVE_INFINITY, Math.max);
-export const reduceMean = reduction(
-  0,
-  (total, element) => total + element,
-  (total, count) => total / count,
-);
+interface Fold {
+  readonly start: number;
+  readonly combine: (total: number, element: number) => number;
+  readonly finish?: (total: number, count: number) => number;
+  /** From which opset the axes are an input. */
+  readonly axesInput: number;
+  readonly isPositive?: (x: boolean) => boolean;
+}
+
+/** axes: all where there are none. */
+function reduction(op: string, { start, combine, finish = (total) => total, axesInput, isPositive = (x) => x }: Fold): Operator {
+  return operator({
+    op,
+    slots: ['x', 'axes?'],
+    attributes: { axes: optional(ints()), keepdims: int(1) },
+    shape({ x }, { axes, keepdims }) {
+      const folded = checkedAxes(axes, x.shape.length);
+      return [keepdims ? x.shape.map((size, axis) => (folded.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !folded.includes(axis))];
+    },
+    sign: ({ x }) => isPositive(x),
+    axes: ({ axes, keepdims }, order) => (keepdims && axes ? { axes: movedAxes(axes, order) } : null),
+    onnx: { inputs: { axes: { since: axesInput } }, rest: { noop_with_empty_axes: { type: 'int', value: 0, since: axesInput } } },
+    compute({ x }, { axes, keepdims }) {
+      const folded = checkedAxes(axes, x.shape.length);
+      const y = fold(x, folded, start, combine);
+      const count = x.data.length / y.data.length;
+      return [{ shape: keepdims ? y.shape : y.shape.filter((_, axis) => !folded.includes(axis)), data: y.data.map((total) => finish(total, count)) }];
+    },
+  });
+}
+
+export const reductions: readonly Operator[] = [
+  reduction('ReduceMean', { start: 0, combine: (a, b) => a + b, finish: (total, count) => total / count, axesInput: 18 }),
+  reduction('ReduceMax', { start: Number.NEGATIVE_INFINITY, combine: Math.max, axesInput: 18 }),
+  reduction('ReduceSum', { start: 0, combine: (a, b) => a + b, axesInput: 13 }),
+];

@@ -1,8 +1,82 @@
-/** The geometry of convolutions and poolings, in three spatial axes; nets with fewer have leading axes of size one. */
+/**
+ * The geometry of convolutions and poolings: their attributes, the sizes that they make, and where each window lies.
+ *
+ * Windows are evaluated in three spatial axes; nets with fewer have leading axes of size one.
+ */
 import { ModelError } from '../../errors.js';
-import type { Layer } from '../layer-map.js';
-import { windowedSize } from './index.js';
-import { numbers, word } from './operator.js';
+import { addDims, divideDim, multiplyDims, subtractDims } from '../dims.js';
+import type { AttributeValue, Dim } from '../layer-map.js';
+import { ints, word } from './operator.js';
+
+/** Attributes of everything that slides. Their neutral values follow the rank of the window: see `completeWindow`. */
+export const WINDOW = {
+  strides: ints(),
+  /** [begin of each spatial axis ..., end of each]; all zero when auto_pad says otherwise. */
+  pads: ints(),
+  auto_pad: word('NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'),
+  kernel_shape: ints(),
+} as const;
+
+export interface WindowAttributes {
+  readonly strides: readonly number[];
+  readonly pads: readonly number[];
+  readonly auto_pad: string;
+  readonly kernel_shape: readonly number[];
+  readonly dilations?: readonly number[];
+  readonly ceil_mode?: number;
+}
+
+type Given = Partial<WindowAttributes> & { readonly output_padding?: readonly number[] };
+
+/** Neutral strides, pads, dilations and the like, whose length follows the window's rank. */
+export function completeWindow({ kernel }: { readonly kernel?: { readonly shape: readonly Dim[] }; readonly x?: unknown }, given: Given) {
+  const size = given.kernel_shape ?? (kernel?.shape.slice(2) as readonly number[] | undefined);
+  if (!size) return {};
+  const filled = (value: number) => size.map(() => value);
+  return { kernel_shape: size, strides: filled(1), dilations: filled(1), output_padding: filled(0), pads: [...filled(0), ...filled(0)] };
+}
+
+/** Shape of what slides over x: its own spatial sizes, with `channels`. */
+export function windowedShape([batch, , ...spatial]: readonly Dim[], channels: Dim, attributes: WindowAttributes): readonly Dim[] {
+  if (spatial.length !== attributes.kernel_shape.length) {
+    throw new ModelError('malformed', `the window [${attributes.kernel_shape}] does not fit an input with ${spatial.length} spatial axes`);
+  }
+  return [
+    batch!,
+    channels,
+    ...checkedSizes(
+      spatial,
+      spatial.map((size, axis) => windowedSize(size, axis, { attributes })),
+    ),
+  ];
+}
+
+/** @throws ModelError 'malformed' where a window does not fit into its input at all */
+export function checkedSizes(from: readonly Dim[], made: readonly Dim[]): readonly Dim[] {
+  if (made.every((size) => typeof size === 'string' || size >= 1)) return made;
+  throw new ModelError('malformed', `makes the sizes [${made}] from [${from}]. Is the input too small?`);
+}
+
+/** Output size of a convolution or pooling along one spatial axis; see ONNX Conv and MaxPool, auto_pad and ceil_mode. */
+export function windowedSize(size: Dim, axis: number, layer: { readonly attributes: Readonly<Record<string, AttributeValue>> | WindowAttributes }): Dim {
+  const { kernel_shape, strides, pads, dilations, auto_pad, ceil_mode } = layer.attributes as WindowAttributes;
+  const stride = strides[axis]!;
+  const extent = (kernel_shape[axis]! - 1) * (dilations?.[axis] ?? 1) + 1;
+  if (auto_pad === 'SAME_UPPER' || auto_pad === 'SAME_LOWER') return divideDim(addDims(size, stride - 1), stride);
+  const begin = auto_pad === 'VALID' ? 0 : pads[axis]!;
+  const end = auto_pad === 'VALID' ? 0 : pads[axis + pads.length / 2]!;
+  const room = addDims(size, begin + end - extent);
+  if (!ceil_mode) return addDims(divideDim(room, stride), 1);
+  const count = addDims(divideDim(addDims(room, stride - 1), stride), 1);
+  // A window that would start in the end padding is left out.
+  if (typeof count === 'number' && typeof size === 'number') return (count - 1) * stride >= size + begin ? count - 1 : count;
+  return stride + end <= extent ? count : `${count}, windows within ${addDims(size, begin)}`;
+}
+
+/** Size that a transposed convolution makes along one axis. */
+export function transposedSize(size: Dim, stride: number, extent: number, outputPadding: number, pads: number): Dim {
+  return addDims(multiplyDims(subtractDims(size, 1), stride), outputPadding + extent - pads);
+}
 
 /** One spatial axis. */
 export interface WindowAxis {
@@ -21,43 +95,26 @@ export type Window = readonly [WindowAxis, WindowAxis, WindowAxis];
 const ONE: WindowAxis = { inSize: 1, outSize: 1, kernel: 1, stride: 1, dilation: 1, begin: 0, end: 0 };
 
 /**
- * The window of a Conv, MaxPool or AveragePool over an input [batch, channels, ...spatial].
+ * The window of a Conv or a pooling over an input [batch, channels, ...spatial].
  *
  * @throws ModelError 'engine' for more than three spatial axes
  */
-export function layerWindow(layer: Layer, shape: readonly number[]): Window {
-  const autoPad = word(layer, 'auto_pad', ['NOTSET', 'VALID', 'SAME_UPPER', 'SAME_LOWER']);
-  const kernel = numbers(layer, 'kernel_shape');
-  const strides = numbers(layer, 'strides');
-  const pads = numbers(layer, 'pads');
-  const dilations = layer.attributes.dilations === undefined ? kernel.map(() => 1) : numbers(layer, 'dilations');
-  const axes = shape.slice(2).map((inSize, axis): WindowAxis => {
-    const outSize = windowedSize(inSize, axis, layer) as number;
-    const stride = strides[axis]!;
-    const dilation = dilations[axis]!;
-    const common = { inSize, outSize, kernel: kernel[axis]!, stride, dilation };
-    if (autoPad === 'VALID') return { ...common, begin: 0, end: 0 };
-    if (autoPad === 'NOTSET') return { ...common, begin: pads[axis]!, end: pads[axis + kernel.length]! };
-    const total = Math.max(0, (outSize - 1) * stride + (kernel[axis]! - 1) * dilation + 1 - inSize);
-    const less = Math.floor(total / 2);
-    return autoPad === 'SAME_UPPER' ? { ...common, begin: less, end: total - less } : { ...common, begin: total - less, end: less };
-  });
-  return threeAxes(layer, axes);
-}
-
-/** The window of a ConvTranspose: what it reads is `inSize`, what it makes `outSize`. */
-export function transposedWindow(layer: Layer, shape: readonly number[]): Window {
-  word(layer, 'auto_pad', ['NOTSET']);
-  const kernel = numbers(layer, 'kernel_shape');
-  const axes = shape.slice(2).map((inSize, axis): WindowAxis => {
-    const stride = numbers(layer, 'strides')[axis]!;
-    const dilation = numbers(layer, 'dilations')[axis]!;
-    const begin = numbers(layer, 'pads')[axis]!;
-    const end = numbers(layer, 'pads')[axis + kernel.length]!;
-    const outSize = stride * (inSize - 1) + numbers(layer, 'output_padding')[axis]! + (kernel[axis]! - 1) * dilation + 1 - begin - end;
-    return { inSize, outSize, kernel: kernel[axis]!, stride, dilation, begin, end };
-  });
-  return threeAxes(layer, axes);
+export function windowOver(attributes: WindowAttributes, shape: readonly number[]): Window {
+  const { kernel_shape, strides, pads, auto_pad } = attributes;
+  return threeAxes(
+    shape.slice(2).map((inSize, axis): WindowAxis => {
+      const kernel = kernel_shape[axis]!;
+      const stride = strides[axis]!;
+      const dilation = attributes.dilations?.[axis] ?? 1;
+      const outSize = windowedSize(inSize, axis, { attributes }) as number;
+      const common = { inSize, outSize, kernel, stride, dilation };
+      if (auto_pad === 'VALID') return { ...common, begin: 0, end: 0 };
+      if (auto_pad === 'NOTSET') return { ...common, begin: pads[axis]!, end: pads[axis + kernel_shape.length]! };
+      const total = Math.max(0, (outSize - 1) * stride + (kernel - 1) * dilation + 1 - inSize);
+      const less = Math.floor(total / 2);
+      return auto_pad === 'SAME_UPPER' ? { ...common, begin: less, end: total - less } : { ...common, begin: total - less, end: less };
+    }),
+  );
 }
 
 /** For output position o and kernel position k, at [o * kernel + k]: the input position, or -1 in the padding. */
@@ -73,9 +130,9 @@ export function spatialShape(window: Window, rank: number): number[] {
   return window.slice(5 - rank).map((axis) => axis.outSize);
 }
 
-function threeAxes(layer: Layer, axes: readonly WindowAxis[]): Window {
+export function threeAxes(axes: readonly WindowAxis[]): Window {
   if (axes.length === 0 || axes.length > 3) {
-    throw new ModelError('engine', `the reference evaluator does ${layer.op} over one to three spatial axes, not ${axes.length}`);
+    throw new ModelError('engine', `the reference evaluator slides over one to three spatial axes, not ${axes.length}`);
   }
   return [...Array.from({ length: 3 - axes.length }, () => ONE), ...axes] as unknown as Window;
 }

@@ -1,7 +1,7 @@
 /** Builds the layer map of a Caffe net, layer by layer: values, shapes, weights and obstacles. */
 import { ModelError } from '../../errors.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
-import { makeLayer, OPS } from '../../model/ops/index.js';
+import { inferLayer, makeLayer } from '../../model/ops/index.js';
 import { elementCount, float32Tensor, reshape, type Tensor } from '../../model/tensor.js';
 import type { CaffeLayer } from './topology.js';
 
@@ -50,17 +50,13 @@ export class CaffeBuilder {
   add(layer: CaffeLayer, name: string, op: string, inputs: readonly string[], step: Step = {}): string {
     const unique = this.#unique(name);
     const made = makeLayer({ name: unique, op, inputs, outputs: [unique], ...step });
-    const [shape] = OPS[op]!.shape(
-      inputs.map((value) => this.shapeOf(value)),
+    const [type] = inferLayer(
       made,
+      inputs.map((value) => ({ dtype: 'float32' as const, shape: this.shapeOf(value) })),
     );
-    if (shape!.some((size) => typeof size === 'number' && (!Number.isInteger(size) || size < 1))) {
-      throw this.malformed(
-        layer,
-        `${layer.type} makes the shape [${shape}] from [${inputs.map((value) => `[${this.shapeOf(value)}]`)}]. Is the input too small?`,
-      );
-    }
-    this.shapes.set(unique, shape!);
+    const shape = type!.shape!;
+    if (shape.includes(0)) throw this.malformed(layer, `${layer.type} makes the shape [${shape}]. Is the input too small?`);
+    this.shapes.set(unique, shape);
     this.layers.push(made);
     return unique;
   }

@@ -4,10 +4,11 @@
  * It follows ONNX's operator definitions to the letter and shares no code with any runtime, so it tells a writer's mistake
  * from a runtime's. What it cannot see is a reader's mistake, which is in the map already.
  */
-import { isModelError, ModelError, throwAll } from '../../errors.js';
+import { ModelError, throwAll } from '../../errors.js';
 import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
 import { toValue, transposeValue, type Value } from '../../model/ops/array.js';
-import { OPERATORS } from '../../model/ops/kernels.js';
+import { canEvaluate, evaluateLayer } from '../../model/ops/evaluate.js';
+import { valuesRead } from '../../model/ops/index.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast, uniqueNames } from '../../model/ports.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
 
@@ -27,7 +28,7 @@ export type LayerVisitor = (layer: Layer, value: NdArray) => void | Promise<void
  * @throws ModelError 'engine' naming every operator that the evaluator lacks
  */
 export async function referenceSession(map: LayerMap, options: ReferenceOptions = {}): Promise<Session> {
-  const missing = map.layers.filter((layer) => !Object.hasOwn(OPERATORS, layer.op) || layer.outputs.length !== 1);
+  const missing = map.layers.filter((layer) => !canEvaluate(layer));
   if (missing.length > 0) {
     const errors = missing.map(({ op, name }) => new ModelError('engine', `the reference evaluator has no operator ${op}`, { layer: name }));
     throwAll(errors, 'The reference evaluator cannot run this model:');
@@ -75,16 +76,12 @@ export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit:
   for (const [index, layer] of map.layers.entries()) {
     const inputs = layer.inputs.map((name) => {
       const value = values.get(name);
-      if (!value) throw new ModelError('engine', `reads "${name}", which no earlier layer makes`, { layer: layer.name });
+      if (!value && name !== '') throw new ModelError('engine', `reads "${name}", which no earlier layer makes`, { layer: layer.name });
       return value;
     });
-    const operator = Object.hasOwn(OPERATORS, layer.op) ? OPERATORS[layer.op] : undefined;
-    if (!operator) throw new ModelError('engine', `the reference evaluator has no operator ${layer.op}`, { layer: layer.name });
-    const made = await operator(layer, inputs).catch((error: unknown) => {
-      throw isModelError(error) ? error.at({ layer: layer.name }) : error;
-    });
-    values.set(layer.outputs[0]!, made);
-    await visit(layer, made);
+    const made = await evaluateLayer(layer, inputs);
+    for (const [i, name] of layer.outputs.entries()) if (made[i]) values.set(name, made[i]);
+    await visit(layer, made[0]!);
     for (const name of [...layer.inputs, ...layer.outputs]) {
       if ((lastUse.get(name) ?? -1) <= index) values.delete(name);
     }
@@ -95,7 +92,7 @@ export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit:
 /** Index of the last layer that reads each value; past the end for outputs. A value that nothing reads is not in it. */
 function lastUses(map: LayerMap): Map<string, number> {
   const uses = new Map<string, number>();
-  for (const [index, layer] of map.layers.entries()) for (const name of layer.inputs) uses.set(name, index);
+  for (const [index, layer] of map.layers.entries()) for (const name of valuesRead(layer)) uses.set(name, index);
   for (const port of map.outputs) uses.set(port.value, map.layers.length);
   return uses;
 }
@@ -103,7 +100,7 @@ function lastUses(map: LayerMap): Map<string, number> {
 function feedValue(port: Port, feed: NdArray): Value {
   const fits = feed.shape.length === port.shape.length && feed.shape.every((size, axis) => typeof port.shape[axis] === 'string' || port.shape[axis] === size);
   if (!fits) throw new ModelError('engine', `the input "${port.name}" has the shape [${port.shape}], but [${feed.shape}] was fed`);
-  const value = toValue(feed);
+  const value: Value = { ...toValue(feed), dtype: port.valueDType ?? 'float32' };
   return isChannelsLast(port.layout) ? transposeValue(value, toChannelsFirst(value.shape.length)) : value;
 }
 

@@ -2,13 +2,10 @@
 import { ModelError } from '../../errors.js';
 import { toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import type { Layer } from '../../model/layer-map.js';
-import { OPS } from '../../model/ops/index.js';
+import { OPS, slotName } from '../../model/ops/index.js';
 import { permute, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { ReadModel, ReadNode } from '../../readers/onnx/graph.js';
 import type { WeightQuantisation, WrittenWeight } from './written.js';
-
-/** Operators whose weights have roles, and how many inputs stand before them. */
-const WEIGHTED: Readonly<Record<string, number>> = { Conv: 1, ConvTranspose: 1, Gemm: 1, MatMul: 1, BatchNormalization: 1, PRelu: 1, Gather: 0 };
 
 /**
  * The nodes of a graph as layers, to be lined up by name with those of another file: their weights by role, in the layer map's
@@ -19,11 +16,18 @@ export async function nodesAsLayers(model: ReadModel): Promise<Layer[]> {
   return model.nodes
     .filter(({ op }) => Object.hasOwn(OPS, op))
     .map((node) => {
-      const first = WEIGHTED[node.op];
-      const roles = OPS[node.op]!.roles.map((role) => role.replace('?', ''));
-      const found = roles.map((role, i) => [role, first === undefined ? undefined : shown.get(node.inputs[first + i] ?? '')] as const);
-      const weights = found.flatMap(([role, weight]) => (weight && !weight.quantisation ? [[role, orient(weight, node, role).tensor] as const] : []));
-      const inputs = node.op === 'Gather' ? node.inputs.slice(1) : node.inputs.slice(0, first ?? node.inputs.length);
+      const { slots, weights: roles } = OPS[node.op]!;
+      // A constant operand is no weight that other files have under the layer's name.
+      const places = slots
+        .map(slotName)
+        .map((slot, i) => [slot, node.inputs[i] ?? ''] as const)
+        .filter(([slot]) => slot !== 'operand' && roles?.includes(slot));
+      const weights = places.flatMap(([role, input]) => {
+        const weight = shown.get(input);
+        return weight && !weight.quantisation ? [[role, orient(weight, node, role).tensor] as const] : [];
+      });
+      const held = new Set(places.map(([, input]) => input));
+      const inputs = node.inputs.filter((input) => !held.has(input));
       return { name: node.name, op: node.op, inputs, outputs: node.outputs, attributes: {}, weights: Object.fromEntries(weights) };
     });
 }

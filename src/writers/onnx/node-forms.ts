@@ -1,5 +1,5 @@
 /**
- * How each operator of the layer map is spelt as an ONNX node, per opset.
+ * How a layer is spelt as an ONNX node of a given opset, from what its operator's definition says of it.
  *
  * Nearly all attributes and inputs carry over as they are. What differs: attributes that an opset takes as inputs (Reshape's
  * shape, Clip's bounds), attributes that ONNX has and the map has not (Gemm's alpha), and padding words that are turned into numbers.
@@ -8,48 +8,75 @@
  * @see https://onnx.ai/onnx/operators/ for the opset in which each form begins
  */
 import { ModelError } from '../../errors.js';
-import type { Dim, Layer } from '../../model/layer-map.js';
-import { OPS } from '../../model/ops/index.js';
+import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
+import { type Operator, operatorOf } from '../../model/ops/index.js';
 import { intAttribute, intsAttribute, type OnnxAttribute } from './graph.js';
 
 /** What a form may ask of the graph around it. */
 export interface FormContext {
   readonly opset: number;
-  /** Shape of a value, channels-first. */
-  shapeOf(value: string): readonly Dim[];
+  /** Shape of a value, channels-first; undefined where it is not known. */
+  shapeOf(value: string): readonly Dim[] | undefined;
   /** Adds a one-dimensional int64 constant of this layer; gives its name. */
-  ints(role: string, values: readonly number[]): string;
+  ints(slot: string, values: readonly number[]): string;
   /** Adds a one-dimensional float32 constant. */
-  floats(role: string, values: readonly number[]): string;
-  /** Adds a scalar of the dtype in which the graph computes. */
-  scalar(role: string, value: number): string;
+  floats(slot: string, values: readonly number[]): string;
+  /** Adds a scalar of the dtype of what flows in. */
+  scalar(slot: string, value: number): string;
+  /** Adds an int64 scalar. */
+  int(slot: string, value: number): string;
 }
 
 export interface NodeForm {
-  /** Inputs after the activations and weights; '' for one that is left out. */
-  readonly inputs?: readonly string[];
+  /** Names of the constants for slots whose attribute is an input in this opset. */
+  readonly constants: Readonly<Record<string, string>>;
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
 }
 
-type Form = (layer: Layer, context: FormContext) => NodeForm;
+/** @param layer one without an obstacle */
+export function nodeForm(layer: Layer, context: FormContext): NodeForm {
+  const operator = operatorOf(layer.op)!;
+  const spelling = operator.onnx!;
+  const attributes: Record<string, OnnxAttribute> = {};
+  const constants: Record<string, string> = {};
+  for (const [name, { type }] of Object.entries(operator.attributes)) {
+    const value = layer.attributes[name];
+    const input = spelling.inputs?.[name];
+    if (value === undefined || (spelling.newer?.[name] ?? 0) > context.opset) continue;
+    if (!input || context.opset < input.since) attributes[name] = { type, value };
+    else if (!fillsSlot(operator, layer, name)) constants[name] = constantOf(name, type, value, input.scalar === true, context);
+  }
+  for (const [name, { type, value, since = 1, until = Number.POSITIVE_INFINITY }] of Object.entries(spelling.rest ?? {})) {
+    if (context.opset >= since && context.opset < until) attributes[name] = { type, value: typeof value === 'function' ? value(layer) : value };
+  }
+  if (layer.op === 'Gemm') attributes.transB = intAttribute(isStoredTransposed(layer) ? 0 : 1);
+  if (operator.attributes.auto_pad) settlePads(layer, context, attributes);
+  return { constants, attributes };
+}
 
-/** The layer's attributes, as they are, without those named. */
-function attributesOf(layer: Layer, ...without: readonly string[]): Record<string, OnnxAttribute> {
-  const specs = Object.entries(OPS[layer.op]!.attributes).filter(([name]) => !without.includes(name));
-  return Object.fromEntries(specs.map(([name, { type }]) => [name, { type, value: layer.attributes[name]! }]));
+/** Whether an attribute flows in rather than being fixed. */
+function fillsSlot(operator: Operator, layer: Layer, name: string): boolean {
+  const free = operator.slots.filter((slot) => !layer.weights[slot.replace('?', '')]);
+  const input = layer.inputs[free.indexOf(`${name}?`)];
+  return input !== undefined && input !== '';
+}
+
+function constantOf(slot: string, type: string, value: AttributeValue, isScalar: boolean, context: FormContext): string {
+  if (type === 'ints') return context.ints(slot, value as readonly number[]);
+  if (type === 'floats') return context.floats(slot, value as readonly number[]);
+  if (type === 'int') return isScalar ? context.int(slot, value as number) : context.ints(slot, [value as number]);
+  // A bound that is infinite is none.
+  return Number.isFinite(value as number) ? context.scalar(slot, value as number) : '';
+}
+
+function settlePads(layer: Layer, context: FormContext, attributes: Record<string, OnnxAttribute>): void {
+  const pads = explicitPads(layer, context);
+  // Where auto_pad decides, shape inference of the onnx package obeys pads if there are any.
+  if (!pads) delete attributes.pads;
+  else Object.assign(attributes, { pads: intsAttribute(pads), auto_pad: { type: 'string', value: 'NOTSET' } });
 }
 
 const ints = (layer: Layer, name: string) => layer.attributes[name] as readonly number[];
-
-const plain: Form = (layer) => ({ attributes: attributesOf(layer) });
-
-const windowed: Form = (layer, context) => {
-  const attributes = attributesOf(layer);
-  const pads = explicitPads(layer, context);
-  if (pads) return { attributes: { ...attributes, pads: intsAttribute(pads), auto_pad: { type: 'string', value: 'NOTSET' } } };
-  // Where auto_pad decides, shape inference of the onnx package obeys pads if there are any.
-  return { attributes: attributesOf(layer, 'pads') };
-};
 
 /** Pads in numbers; null where they depend on a size that is free. */
 function explicitPads(layer: Layer, context: FormContext): readonly number[] | null {
@@ -57,12 +84,12 @@ function explicitPads(layer: Layer, context: FormContext): readonly number[] | n
   if (mode === 'NOTSET') return ints(layer, 'pads');
   const kernel = ints(layer, 'kernel_shape');
   if (mode === 'VALID') return [...kernel, ...kernel].map(() => 0);
-  const spatial = context.shapeOf(layer.inputs[0]!).slice(2);
+  const spatial = context.shapeOf(layer.inputs[0]!)?.slice(2) ?? [];
   const totals: number[] = [];
   for (const [axis, size] of kernel.entries()) {
     const extent = (size - 1) * (ints(layer, 'dilations')?.[axis] ?? 1) + 1;
     const stride = ints(layer, 'strides')[axis]!;
-    const length = spatial[axis]!;
+    const length = spatial[axis];
     if (typeof length === 'number') totals.push(Math.max((Math.ceil(length / stride) - 1) * stride + extent - length, 0));
     else if (stride === 1) totals.push(extent - 1);
     else return null;
@@ -72,80 +99,6 @@ function explicitPads(layer: Layer, context: FormContext): readonly number[] | n
   return mode === 'SAME_UPPER' ? [...smaller, ...larger] : [...larger, ...smaller];
 }
 
-/** ReduceSum takes its axes as an input from opset 13, the others from 18. */
-function reduce(inputSince: number): Form {
-  return (layer, context) => {
-    if (context.opset < inputSince) return plain(layer, context);
-    return { inputs: [context.ints('axes', ints(layer, 'axes'))], attributes: { ...attributesOf(layer, 'axes'), noop_with_empty_axes: intAttribute(0) } };
-  };
-}
-
-const clip: Form = (layer, context) => {
-  const { min, max } = layer.attributes as Record<'min' | 'max', number>;
-  return {
-    inputs: [min === Number.NEGATIVE_INFINITY ? '' : context.scalar('min', min), max === Number.POSITIVE_INFINITY ? '' : context.scalar('max', max)],
-    attributes: {},
-  };
-};
-
-const resize: Form = (layer, context) => ({
-  inputs: ['', context.floats('scales', layer.attributes.scales as readonly number[])],
-  attributes: {
-    ...attributesOf(layer, 'scales'),
-    cubic_coeff_a: { type: 'float', value: -0.75 },
-    exclude_outside: intAttribute(0),
-    extrapolation_value: { type: 'float', value: 0 },
-    ...(context.opset < 18 ? {} : { antialias: intAttribute(0), keep_aspect_ratio_policy: { type: 'string', value: 'stretch' } }),
-  },
-});
-
-const NODE_FORMS: Readonly<Record<string, Form>> = {
-  ...Object.fromEntries(
-    [
-      ...['Relu', 'LeakyRelu', 'PRelu', 'ThresholdedRelu', 'Elu', 'Selu', 'Sigmoid', 'HardSigmoid', 'Tanh', 'Softplus', 'Softsign'],
-      ...['Erf', 'Exp', 'Log', 'Abs', 'Neg', 'Sqrt', 'Identity', 'Softmax', 'LogSoftmax', 'LRN', 'GlobalAveragePool', 'GlobalMaxPool'],
-      ...['MatMul', 'Flatten', 'Transpose', 'Concat', 'Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'Sum'],
-    ].map((op) => [op, plain]),
-  ),
-  Conv: windowed,
-  ConvTranspose: windowed,
-  MaxPool: (layer, context) => {
-    const form = windowed(layer, context);
-    return { attributes: { ...form.attributes, storage_order: intAttribute(0) } };
-  },
-  AveragePool: (layer, context) => {
-    const { attributes } = windowed(layer, context);
-    if (context.opset < 19) return { attributes };
-    return { attributes: { ...attributes, dilations: intsAttribute(ints(layer, 'kernel_shape').map(() => 1)) } };
-  },
-  Gemm: (layer) => ({
-    attributes: {
-      alpha: { type: 'float', value: 1 },
-      beta: { type: 'float', value: 1 },
-      transA: intAttribute(0),
-      transB: intAttribute(isStoredTransposed(layer) ? 0 : 1),
-    },
-  }),
-  BatchNormalization: (layer, { opset }) => ({
-    attributes: { ...attributesOf(layer), momentum: { type: 'float', value: 0.9 }, ...(opset < 14 ? {} : { training_mode: intAttribute(0) }) },
-  }),
-  Clip: clip,
-  Gather: () => ({ attributes: { axis: intAttribute(0) } }),
-  Reshape: (layer, context) => ({
-    inputs: [context.ints('shape', ints(layer, 'shape'))],
-    attributes: (context.opset < 14 ? {} : { allowzero: intAttribute(0) }) as Record<string, OnnxAttribute>,
-  }),
-  ReduceMean: reduce(18),
-  ReduceMax: reduce(18),
-  ReduceSum: reduce(13),
-  Pad: (layer, context) => ({
-    inputs: [context.ints('pads', ints(layer, 'pads')), context.scalar('value', layer.attributes.value as number)],
-    attributes: attributesOf(layer, 'pads', 'value'),
-  }),
-  Slice: (layer, context) => ({ inputs: ['starts', 'ends', 'axes'].map((name) => context.ints(name, ints(layer, name))), attributes: {} }),
-  Resize: resize,
-};
-
 /**
  * Why a layer has no ONNX node of the given opset.
  *
@@ -153,17 +106,30 @@ const NODE_FORMS: Readonly<Record<string, Form>> = {
  */
 export function layerObstacle(layer: Layer, opset: number): ModelError | null {
   const unsupported = (problem: string) => new ModelError('unsupported', problem, { layer: layer.name });
-  if (!NODE_FORMS[layer.op]) return unsupported(`the operator ${layer.op} has no translation to ONNX`);
+  const operator = operatorOf(layer.op);
+  const spelling = operator?.onnx;
+  if (!operator || !spelling) return unsupported(`the operator ${layer.op} has no translation to ONNX`);
+  const { since = 1, inputs = {}, newer = {}, newerWords = {} } = spelling;
+  const needs = (what: string, version: number) => unsupported(`${what} needs opset ${version}; choose --opset ${version} or newer`);
+  if (opset < since) return needs(layer.op, since);
+  for (const [name, spec] of Object.entries(operator.attributes)) {
+    const value = layer.attributes[name];
+    const version = newerWords[name]?.[value as string] ?? 0;
+    if (opset < version) return needs(`${layer.op} with ${name} ${value}`, version);
+    if (opset < (newer[name] ?? 0) && value !== undefined && `${value}` !== `${spec.default ?? ''}` && !isNeutral(value))
+      return needs(`${layer.op} with ${name}`, newer[name]!);
+    const from = inputs[name]?.since ?? 0;
+    if (opset < from && fillsSlot(operator, layer, name)) return needs(`${layer.op} whose ${name} flows in`, from);
+  }
   if (layer.op === 'ConvTranspose' && String(layer.attributes.auto_pad).startsWith('SAME')) {
     return unsupported(`ConvTranspose with auto_pad ${layer.attributes.auto_pad}: its padding must be given in numbers`);
   }
-  if (layer.op === 'Pad' && layer.attributes.mode === 'wrap' && opset < 19) return unsupported('Pad with mode wrap needs opset 19; choose --opset 19 or newer');
   return null;
 }
 
-/** @param layer one without an obstacle */
-export function nodeForm(layer: Layer, context: FormContext): NodeForm {
-  return NODE_FORMS[layer.op]!(layer, context);
+/** Dilations of one, which windows without any have. */
+function isNeutral(value: AttributeValue): boolean {
+  return Array.isArray(value) && value.every((size) => size === 1);
 }
 
 /**
@@ -171,7 +137,8 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
  * first dense layer is 411 MB. Holds for Keras kernels, also where the rows are reordered after a Flatten.
  */
 export function isStoredTransposed(layer: Layer): boolean {
-  const [outAxis, inAxis] = layer.weights.kernel!.walk.axes;
+  if (!layer.weights.kernel) return false;
+  const [outAxis, inAxis] = layer.weights.kernel.walk.axes;
   const innermost = (axis: typeof outAxis) => axis!.findLast(({ size }) => size > 1)?.stride;
   return innermost(inAxis) !== 1 && innermost(outAxis) === 1;
 }

@@ -3,9 +3,9 @@
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
-import type { DType } from '../../model/dtype.js';
+import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
-import { inferShapes, OPS } from '../../model/ops/index.js';
+import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { quantiseChannels } from '../../model/quantise.js';
 import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
@@ -38,8 +38,7 @@ const ORIGIN: Origin = { file: 'weighbridge' };
  * @throws ModelError 'malformed' where a layer's weights do not fit what flows into it
  */
 export function planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Plan {
-  const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
-  const builder = new GraphBuilder(options, opset, shapes, measured, keptApart(map));
+  const builder = new GraphBuilder(options, opset, inferMap(map), measured, keptApart(map));
   builder.namePorts(map);
   for (const port of map.inputs) builder.addInput(port);
   for (const layer of map.layers) builder.addLayer(layer);
@@ -103,6 +102,7 @@ class GraphBuilder {
   readonly #values = new Map<string, string>();
   readonly #portNames = new Map<Port, string>();
   readonly #inputPorts: Port[] = [];
+  readonly #outputPorts = new Set<string>();
   /** Names of the weights that are already there, by the form they are in; shared layers share them. */
   readonly #weights = new Map<Tensor, Map<string, string>>();
   readonly #renamed: Notice[] = [];
@@ -111,7 +111,7 @@ class GraphBuilder {
   constructor(
     readonly options: WriteOptions,
     readonly opset: number,
-    readonly shapes: ReadonlyMap<string, readonly Dim[]>,
+    readonly types: ReadonlyMap<string, ValueType>,
     readonly measured: MeasuredScales,
     readonly keptApart: (layer: Layer, value: string) => boolean,
   ) {
@@ -123,6 +123,7 @@ class GraphBuilder {
    */
   namePorts({ inputs, outputs }: LayerMap): void {
     this.#inputPorts.push(...inputs);
+    for (const { value } of outputs) this.#outputPorts.add(value);
     for (const port of [...inputs, ...outputs]) {
       const name = this.#names.take(port.name);
       if (name !== port.name) this.#renamed.push({ code: 'renamed', message: `two ports are called "${port.name}"; in the ONNX file one is "${name}"` });
@@ -143,37 +144,64 @@ class GraphBuilder {
   }
 
   addLayer(layer: Layer): void {
-    const constant = (role: string, tensor: Tensor) => this.#addInitializer(`${layer.name}/${role}`, tensor);
+    if (layer.op === 'Constant') return this.#addConstant(layer);
+    const constant = (slot: string, tensor: Tensor) => this.#addInitializer(`${layer.name}/${slot}`, tensor);
     const form = nodeForm(layer, {
       opset: this.opset,
-      shapeOf: (value) => this.shapes.get(value)!,
-      ints: (role, values) => constant(role, int64Tensor(role, values)),
-      floats: (role, values) => constant(role, float32Tensor(role, [values.length], values, ORIGIN)),
-      scalar: (role, value) => constant(role, this.#narrow(layer, float32Tensor(role, [], [value], ORIGIN), this.#compute)),
+      shapeOf: (value) => this.types.get(value)?.shape ?? undefined,
+      ints: (slot, values) => constant(slot, int64Tensor(slot, [values.length], values)),
+      int: (slot, value) => constant(slot, int64Tensor(slot, [], [value])),
+      floats: (slot, values) => constant(slot, float32Tensor(slot, [values.length], values, ORIGIN)),
+      scalar: (slot, value) => constant(slot, this.#scalar(layer, slot, value)),
     });
-    const roles = OPS[layer.op]!.roles.map((role) => role.replace('?', ''));
-    const weights = roles.map((role) => (layer.weights[role] ? this.#addWeight(layer, role, layer.weights[role]) : ''));
-    const values = layer.inputs.map((value) => (this.keptApart(layer, value) ? this.#apart(layer, value) : this.#value(value)));
-    const inputs = layer.op === 'Gather' ? [...weights, this.#indices(layer)] : [...values, ...weights, ...(form.inputs ?? [])];
+    const given = [...layer.inputs];
+    const flowing = (value: string) => (this.keptApart(layer, value) ? this.#apart(layer, value) : this.#value(value));
+    const inputs = operatorOf(layer.op)!.slots.flatMap((slot) => {
+      const name = slotName(slot);
+      const weight = layer.weights[name];
+      if (slot.endsWith('...')) return given.splice(0).map(flowing);
+      if (weight) return this.#addWeight(layer, name, weight);
+      const value = given.shift() ?? '';
+      if (value === '') return form.constants[name] ?? '';
+      return layer.op === 'Gather' && name === 'indices' ? this.#indices(layer, value) : flowing(value);
+    });
     while (inputs.at(-1) === '') inputs.pop();
     this.#nodes.push({
       name: this.#nodeNames.take(layer.name),
       op: layer.op,
       inputs,
-      outputs: layer.outputs.map((value) => this.#value(value)),
+      outputs: layer.outputs.map((value) => (value === '' ? '' : this.#value(value))),
       attributes: form.attributes,
     });
   }
 
+  #addConstant(layer: Layer): void {
+    const [output] = layer.outputs as [string];
+    const name = this.#value(output);
+    // An initializer is no output of a graph.
+    if (!this.#outputPorts.has(output)) this.#initializers.push({ name, tensor: layer.weights.value! });
+    else {
+      const stored = this.#addInitializer(`${layer.name}/value`, layer.weights.value!);
+      this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [stored], outputs: [name], attributes: {} });
+    }
+  }
+
+  #scalar(layer: Layer, slot: string, value: number): Tensor {
+    const dtype = this.types.get(layer.inputs[0] ?? '')?.dtype ?? 'float32';
+    if (isFloatDType(dtype)) return this.#narrow(layer, float32Tensor(slot, [], [value], ORIGIN), this.#compute);
+    return castTensor(float32Tensor(slot, [], [value], ORIGIN), dtype, newCastTally());
+  }
+
   /** ONNX picks rows by integers. They come straight from the port where it has them: float16 counts exactly only to 2048. */
-  #indices(layer: Layer): string {
-    const [value] = layer.inputs;
+  #indices(layer: Layer, value: string): string {
+    const dtype = this.types.get(value)?.dtype;
+    if (dtype === 'int64' || dtype === 'int32') return this.#value(value);
     const port = this.#inputPorts.find((input) => input.value === value && !isChannelsLast(portLayout(input, this.options)));
     const indices = this.#names.take(`${layer.name}/indices`);
     this.#nodes.push({
       name: this.#nodeNames.take(`${layer.name}/cast`),
       op: 'Cast',
-      inputs: [port ? this.#portNames.get(port)! : this.#value(value!)],
+      inputs: [port ? this.#portNames.get(port)! : this.#value(value)],
       outputs: [indices],
       attributes: castStep('int64').attributes,
     });
@@ -287,8 +315,13 @@ interface Step {
   readonly attributes: OnnxNode['attributes'];
 }
 
-function int64Tensor(name: string, values: readonly number[]): Tensor {
-  return constantTensor(name, 'int64', [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer), ORIGIN);
+function int64Tensor(name: string, shape: readonly number[], values: readonly number[]): Tensor {
+  return constantTensor(name, 'int64', shape, new Uint8Array(BigInt64Array.from(values, toInt64).buffer), ORIGIN);
+}
+
+/** Exporters say "to the end" with the largest int64, which no double holds. */
+function toInt64(value: number): bigint {
+  return value >= 2 ** 63 ? 2n ** 63n - 1n : BigInt(value);
 }
 
 function castStep(dtype: DType): Step {

@@ -1,7 +1,7 @@
 /** Takes a layer map layer by layer to a TensorFlow.js target. */
 import { isModelError, ModelError } from '../../errors.js';
 import type { Dim, LayerMap } from '../../model/layer-map.js';
-import { inferShapes } from '../../model/ops/index.js';
+import { beyondPlain, inferShapes } from '../../model/ops/index.js';
 import { portValueShape } from '../../model/ports.js';
 import type { WriteOptions } from '../writer.js';
 import { type LayerNote, Lowering } from './lowering.js';
@@ -28,8 +28,11 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
       obstacles.push(new ModelError('unsupported', `the port "${port.name}" is said to be ${port.layout}, but its shape is [${port.shape}]`));
     if (port.dtype.startsWith('complex')) obstacles.push(new ModelError('unsupported', `the port "${port.name}" is ${port.dtype}`));
   }
-  const unknown = map.layers.filter(({ op, outputs }) => !Object.hasOwn(RULES, op) || outputs.length !== 1);
-  for (const { name, op } of unknown) obstacles.push(new ModelError('unsupported', `the operator ${op} has no translation to TensorFlow.js`, { layer: name }));
+  for (const layer of map.layers) {
+    const beyond = beyondPlain(layer);
+    const problem = Object.hasOwn(RULES, layer.op) ? beyond && `${layer.op} ${beyond}, which has` : `the operator ${layer.op} has`;
+    if (problem) obstacles.push(new ModelError('unsupported', `${problem} no translation to TensorFlow.js`, { layer: layer.name }));
+  }
   if (obstacles.length > 0) return { obstacles, notes: {} };
   let shapes: ReadonlyMap<string, readonly Dim[]>;
   try {

@@ -6,7 +6,7 @@
  */
 import { ModelError } from '../errors.js';
 import type { AttributeValue, Dim, Layer } from '../model/layer-map.js';
-import { makeLayer, OPS } from '../model/ops/index.js';
+import { inferLayer, makeLayer } from '../model/ops/index.js';
 import { float32Tensor, permute, reshape, type Tensor } from '../model/tensor.js';
 import type { Ecosystem, ModuleKind, Shapes, WeightStore, Weights } from './store.js';
 
@@ -115,11 +115,11 @@ export class Net {
     const name = this.#freeName(extra.name ?? `${this.#last}.${op.toLowerCase()}`);
     const layer = makeLayer({ ...extra, name, op, inputs: inputs.map((value) => value.name), outputs: [name], attributes });
     this.layers.push(layer);
-    const [shape] = OPS[op]!.shape(
-      inputs.map((value) => value.shape),
+    const [made] = inferLayer(
       layer,
+      inputs.map(({ shape }) => ({ dtype: 'float32' as const, shape })),
     );
-    return { name, shape: shape! };
+    return { name, shape: made!.shape! };
   }
 
   /** Adds an operator with the weights of a module. */

@@ -1,4 +1,5 @@
 /** What a family of architectures is: how it is built, how its sources name their modules, and what comes before and after it. */
+import type { LayerMap } from '../model/layer-map.js';
 import type { Net, Value } from './net.js';
 import type { Ecosystem, Spell, WeightStore } from './store.js';
 
@@ -21,6 +22,8 @@ export interface Spelling {
 /** The names and shapes of a source, as a family asks for them. */
 export interface Names {
   readonly ecosystem: Ecosystem;
+  /** The source's own names of all modules with weights, in its order. */
+  readonly modules: readonly string[];
   has(path: string): boolean;
   /** Of a kernel, or of another role; empty where there is none. */
   shape(path: string, role?: string): readonly number[];
@@ -37,6 +40,8 @@ export interface Family<Size = unknown> {
   readonly source: string;
   /** Published nets by the names under which they are known. */
   readonly sizes: Readonly<Record<string, Size>>;
+  /** Names that `--arch` knows beside those of published nets. */
+  readonly otherNames?: RegExp;
   /** The first convolution: its kernel tells the channels of the input, its name where in a larger file the net lies. */
   readonly stem: string;
   /** Side of the pictures that it was made for. */
@@ -50,6 +55,8 @@ export interface Family<Size = unknown> {
   /** Reads the size off the weights; null where they are of no such net. */
   measure(names: Names): Size | null;
   build(net: Net, x: Value, size: Size): Value;
+  /** Names the finished net, where its size alone does not. */
+  finish?(map: LayerMap): LayerMap;
 }
 
 /** Forgets the type of the size, which only the family itself needs. */
@@ -69,6 +76,7 @@ export function namesOf(store: WeightStore): Names {
   const has = (path: string) => store.has(path) === true;
   return {
     ecosystem: store.ecosystem,
+    modules: store.modules,
     has,
     shape: (path, role) => store.shape(path, role) ?? [],
     count: (path, first = 0) => {

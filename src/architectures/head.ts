@@ -24,6 +24,7 @@ export function head(net: Net, x: Value, path: string, { act = 'relu', layers = 
   if (net.store.has(path) === undefined) return published(net, x, path, act, layers);
   const at = [path, ...also].find((candidate) => net.has(candidate, false));
   if (at === undefined) return x;
+  net.endsInClasses = true;
   if (isDense(net, at)) return net.dense(x, at);
   const children = Array.from({ length: MAX_CHILDREN }, (_, i) => i).filter((i) => net.has(`${at}.${i}`, false));
   let y = x;
@@ -41,6 +42,7 @@ export function head(net: Net, x: Value, path: string, { act = 'relu', layers = 
 }
 
 function published(net: Net, x: Value, path: string, act: Activation, layers: NonNullable<HeadOptions['layers']>): Value {
+  net.endsInClasses = true;
   return layers.reduce((y, [suffix, out], i) => {
     const dense = net.dense(y, suffix === '' ? path : `${path}.${suffix}`, { out });
     return i < layers.length - 1 ? net.activation(dense, act) : dense;

@@ -12,9 +12,11 @@ import { regnet } from './regnet.js';
 import { resnet } from './resnet.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
+import { vgg } from './vgg.js';
 
 export const families: readonly Family[] = [
   alexnet,
+  vgg,
   squeezenet,
   googlenet,
   inception,

@@ -50,6 +50,7 @@ export interface PoolOptions {
   /** Keras's 'same'. */
   readonly same?: boolean;
   readonly countPadding?: boolean;
+  readonly name?: string;
 }
 
 export type Activation = 'relu' | 'relu6' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'none';
@@ -59,6 +60,8 @@ export interface NetOptions {
   readonly canonical?: (path: string) => string | null;
   /** What the user said about things that leave no trace in weights, by name. */
   readonly assume?: Readonly<Record<string, string>>;
+  /** What the user calls the net. */
+  readonly arch?: string;
 }
 
 export class Net {
@@ -68,8 +71,8 @@ export class Net {
   /** Names of all that `setting` was asked for. */
   readonly settings = new Set<string>();
   readonly #names = new Set<string>();
-  /** Of the module built last: layers without weights are named after it. */
-  #last = 'net';
+  /** The module built last: layers without weights are named after it. */
+  lastModule = 'net';
 
   constructor(
     readonly store: WeightStore,
@@ -101,7 +104,7 @@ export class Net {
     }
     const value = (given === undefined ? usual : typeof usual === 'number' ? Number(given) : given) as T;
     const told = given === undefined ? `; --assume ${name}=... says otherwise` : ', as --assume says';
-    if (!this.assumed.has(name)) this.assumed.set(name, `${meaning.replace('{}', String(value))}${told}`);
+    if (!this.assumed.has(name)) this.assumed.set(name, `${meaning.replace('{}', spelt(value))}${told}`);
     return value;
   }
 
@@ -112,7 +115,7 @@ export class Net {
 
   /** Adds an operator. */
   op(op: string, inputs: readonly Value[], attributes: Readonly<Record<string, AttributeValue>> = {}, extra: Partial<Layer> = {}): Value {
-    const name = this.#freeName(extra.name ?? `${this.#last}.${op.toLowerCase()}`);
+    const name = this.#freeName(extra.name ?? `${this.lastModule}.${op.toLowerCase()}`);
     const layer = makeLayer({ ...extra, name, op, inputs: inputs.map((value) => value.name), outputs: [name], attributes });
     this.layers.push(layer);
     const [made] = inferLayer(
@@ -131,8 +134,8 @@ export class Net {
     attributes: Readonly<Record<string, AttributeValue>> = {},
     canonical = this.options.canonical?.(path),
   ): Value {
-    this.#last = this.store.sourceName(path);
-    return this.op(op, [x], attributes, { name: this.#last, weights, ...(canonical ? { canonicalName: canonical } : {}) });
+    this.lastModule = this.store.sourceName(path);
+    return this.op(op, [x], attributes, { name: this.lastModule, weights, ...(canonical ? { canonicalName: canonical } : {}) });
   }
 
   /** @throws Departure where the source has no such module */
@@ -153,7 +156,8 @@ export class Net {
     const weights = this.weights(path, depthwise ? 'depthwise' : 'conv', expected);
     const shape = weights.kernel!.shape;
     const group = channels / shape[1]!;
-    if (shape.length !== 4 || !Number.isInteger(group) || shape[0]! % group !== 0) {
+    if (shape.length !== 4) throw new Departure(this.store.sourceName(path), `has a kernel of shape [${shape}], which is of no picture`);
+    if (!Number.isInteger(group) || shape[0]! % group !== 0) {
       throw new Departure(this.store.sourceName(path), `has a kernel of shape [${shape}], but ${channels} channels flow in`);
     }
     if (depthwise && group !== channels) throw new Departure(this.store.sourceName(path), `is no depthwise convolution of ${channels} channels`);
@@ -237,8 +241,8 @@ export class Net {
     return this.flatten(this.op('GlobalAveragePool', [x]));
   }
 
-  flatten(x: Value): Value {
-    return { ...this.op('Flatten', [x]), picture: x.shape.slice(1) };
+  flatten(x: Value, name?: string): Value {
+    return { ...this.op('Flatten', [x], {}, name === undefined ? {} : { name }), picture: x.shape.slice(1) };
   }
 
   add(a: Value, b: Value): Value {
@@ -266,14 +270,15 @@ export class Net {
     return this.op('Transpose', [x], { perm });
   }
 
-  #pool(op: 'MaxPool' | 'AveragePool', x: Value, { kernel, stride = kernel, pad = 0, ceil, same, countPadding }: PoolOptions): Value {
-    return this.op(op, [x], {
+  #pool(op: 'MaxPool' | 'AveragePool', x: Value, { kernel, stride = kernel, pad = 0, ceil, same, countPadding, name }: PoolOptions): Value {
+    const attributes = {
       kernel_shape: [kernel, kernel],
       strides: [stride, stride],
       ...(same ? { auto_pad: 'SAME_UPPER' } : { pads: [pad, pad, pad, pad] }),
       ceil_mode: ceil ? 1 : 0,
       ...(op === 'AveragePool' ? { count_include_pad: countPadding ? 1 : 0 } : {}),
-    });
+    };
+    return this.op(op, [x], attributes, name === undefined ? {} : { name });
   }
 
   /** A source whose pictures are channels-last counts the inputs of a dense layer after Flatten in that order. */
@@ -306,4 +311,9 @@ export function sizeOf({ shape, name }: Value, axis: number): number {
 
 export function pairOf(size: number | readonly [number, number]): readonly [number, number] {
   return typeof size === 'number' ? [size, size] : size;
+}
+
+/** Small numbers as people write them: 1e-5. */
+function spelt(value: string | number): string {
+  return typeof value === 'number' && value !== 0 && Math.abs(value) < 1e-2 ? value.toExponential() : String(value);
 }

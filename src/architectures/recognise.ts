@@ -16,6 +16,10 @@ export interface RecogniseOptions {
   /** In the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
   readonly assume?: Readonly<Record<string, string>>;
+  /** What the source says about the ends of the net. */
+  readonly inputName?: string;
+  readonly outputName?: string;
+  readonly softmax?: boolean;
 }
 
 /** How far a family goes with a file. */
@@ -29,7 +33,7 @@ interface Attempt {
 }
 
 /** Either the net, or what can be said about a file that is none of the known ones. */
-export type Recognition = { readonly map: LayerMap } | { readonly map: null; readonly resembles: string | null };
+export type Recognition = { readonly map: LayerMap; readonly unknown?: never } | { readonly map: null; readonly unknown: string };
 
 /** A state dict, in whatever container it came. */
 export function recogniseStateDict(tensors: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
@@ -39,9 +43,9 @@ export function recogniseStateDict(tensors: ReadonlyMap<string, Tensor>, options
 }
 
 /** A Keras file without a configuration. */
-export function recogniseKeras(layers: readonly OrderedLayer[], options: RecogniseOptions): Recognition {
+export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean, options: RecogniseOptions): Recognition {
   const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
-  return recognise(['keras'], (_, { spell }) => [kerasStore(layers, spell)], total, options);
+  return recognise(['keras'], (_, { spell }) => [kerasStore(layers, spell, theano)], total, options);
 }
 
 function recognise(
@@ -68,7 +72,9 @@ function recognise(
     return { map: { ...best.map!, architecture: { ...architecture!, assumed: [...architecture!.assumed, ...assumed] } } };
   }
   const nearest = attempts.toSorted((a, b) => b.used - a.used)[0];
-  return { map: null, resembles: nearest ? `It is most like a ${nearest.family.title} (${nearest.family.name}), but ${nearest.departure}` : null };
+  const known = families.map(({ title }) => title).join(', ');
+  const resembles = nearest ? ` They are most like those of a ${nearest.family.title} (${nearest.family.name}), but ${nearest.departure}.` : '';
+  return { map: null, unknown: `they are of no family that is recognised (${known}).${resembles}` };
 }
 
 function chosenFamilies({ arch, file }: RecogniseOptions): readonly Family[] {
@@ -89,13 +95,13 @@ export function familyNamed(name: string): { family: Family; size: unknown } | n
   for (const family of families) {
     const size = Object.keys(family.sizes).find((key) => plain(key) === plain(name));
     if (size !== undefined) return { family, size: family.sizes[size] };
-    if (plain(family.name) === plain(name)) return { family, size: Object.values(family.sizes)[0] };
+    if (plain(family.name) === plain(name) || family.otherNames?.test(name)) return { family, size: Object.values(family.sizes)[0] };
   }
   return null;
 }
 
 function attempt(family: Family, size: unknown, store: WeightStore, total: number, options: RecogniseOptions): Attempt {
-  const net = new Net(store, { canonical: family.canonical, assume: options.assume });
+  const net = new Net(store, { canonical: family.canonical, assume: options.assume, arch: options.arch });
   const used = () => total - store.leftOver().length;
   try {
     const built = buildNet(family, size, net, options);
@@ -133,28 +139,28 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const side = typeof family.side === 'number' ? family.side : family.side(size, store.ecosystem);
   const channels = store.shape(family.stem)?.[1] ?? 3;
   const [batch, height, width] = inputSizes(options, store, channels, side);
-  const x: Value = { name: inputName(store), shape: [batch, channels, height, width] };
+  const x: Value = { name: options.inputName ?? inputName(store), shape: [batch, channels, height, width] };
   if (!options.inputShape) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
   let y = family.build(net, x, size);
   const isPicture = y.shape.length === 4;
-  const last = net.layers.at(-1)!;
-  const isHead = (last.op === 'Gemm' || last.op === 'Add' || net.endsInClasses) && !isPicture;
-  if (store.ecosystem === 'keras' && isHead) {
-    net.assume('softmax', 'the net ends in a softmax');
-    y = net.op('Softmax', [y], { axis: -1 }, { name: 'softmax' });
+  const { lastModule } = net;
+  const softmax = options.softmax ?? (store.ecosystem === 'keras' && net.endsInClasses);
+  if (softmax) {
+    if (options.softmax === undefined) net.assume('softmax', 'the net ends in a softmax');
+    y = net.op('Softmax', [y], { axis: isPicture ? 1 : -1 }, { name: 'prob' });
   }
   const nhwc = store.layout === 'nhwc';
   const shape = (dims: readonly Dim[]) => (nhwc && dims.length === 4 ? [dims[0]!, dims[2]!, dims[3]!, dims[1]!] : dims);
   const layout = nhwc ? 'nhwc' : 'nchw';
   const input: Port = { name: x.name, value: x.name, dtype: 'float32', shape: shape(x.shape), layout };
   const output: Port = {
-    name: isHead ? (store.ecosystem === 'keras' ? store.sourceName('fc') : 'logits') : 'features',
+    name: options.outputName ? options.outputName : !net.endsInClasses ? 'features' : softmax ? lastModule : 'logits',
     value: y.name,
     dtype: 'float32',
     shape: shape([batch, ...y.shape.slice(1)]),
     layout: isPicture ? layout : 'other',
   };
-  return {
+  const map: LayerMap = {
     name: family.name,
     format: options.format,
     producer: options.producer,
@@ -164,6 +170,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     layers: net.layers,
     warnings: [],
   };
+  return family.finish?.(map) ?? map;
 }
 
 /** What weights say nothing of; a family says all of it. */

@@ -6,7 +6,7 @@
  */
 import type { ByteSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
-import { elementCount, float32Tensor, permute, reshape, storedTensor, type Tensor } from '../model/tensor.js';
+import { elementCount, flip, float32Tensor, permute, reshape, storedTensor, type Tensor } from '../model/tensor.js';
 
 /** What a module computes, which tells its tensors. */
 export type ModuleKind = 'conv' | 'depthwise' | 'dense' | 'norm' | 'layer-norm';
@@ -20,6 +20,8 @@ export type Shapes = Readonly<Record<string, readonly number[]>>;
 
 export interface WeightStore {
   readonly ecosystem: Ecosystem;
+  /** The source's own names of all modules, in its order. */
+  readonly modules: readonly string[];
   /** In which order a dense layer counts the places of a flattened picture. */
   readonly layout: 'nchw' | 'nhwc';
   /** Whether there is something of this name, or below it; undefined where there are no weights to look at. */
@@ -60,6 +62,7 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
   const find = (path: string, suffix: string) => (spell(path) === null ? undefined : tensors.get(keyOf(path, suffix)));
   return {
     ecosystem,
+    modules: [...new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length, name.lastIndexOf('.'))))],
     layout: 'nchw',
     has: (path) => spell(path) !== null && modules.has(sourceName(path)),
     sourceName,
@@ -96,27 +99,34 @@ export interface OrderedLayer {
   readonly tensors: readonly Tensor[];
 }
 
-/** Keras weights: each layer a list of tensors in a fixed order, kernels [height, width, in, out]. */
-export function kerasStore(layers: readonly OrderedLayer[], spell: Spell): WeightStore {
+/**
+ * Keras weights: each layer a list of tensors in a fixed order, kernels [height, width, in, out], or [out, in, height, width] in
+ * channels-first files of Keras 0 and 1.
+ *
+ * @param theano kernels are turned by 180 degrees
+ */
+export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano = false): WeightStore {
+  const order = kernelOrder(layers);
   const byName = new Map(layers.filter(({ tensors }) => tensors.length > 0).map((layer) => [layer.name, layer]));
   const used = new Set<string>();
   const sourceName = (path: string) => chosen(spell(path) ?? path, (name) => byName.has(name));
   const find = (path: string) => (spell(path) === null ? undefined : byName.get(sourceName(path)));
   return {
     ecosystem: 'keras',
-    layout: 'nhwc',
+    modules: [...byName.keys()],
+    layout: order === 'oihw' ? 'nchw' : 'nhwc',
     has: (path) => find(path) !== undefined,
     sourceName,
     shape: (path, role = 'kernel') => {
       const layer = find(path);
       const kind = layer && (layer.tensors[0]!.shape.length === 4 ? 'conv' : layer.tensors[0]!.shape.length === 2 ? 'dense' : 'norm');
-      return layer && kind ? fromKeras(layer.tensors, kind)?.[role]?.shape : undefined;
+      return layer && kind ? fromKeras(layer.tensors, kind, order, theano)?.[role]?.shape : undefined;
     },
     take(path, kind) {
       const layer = find(path);
       if (!layer) return null;
       used.add(layer.name);
-      return complete(fromKeras(layer.tensors, kind) ?? {}, kind);
+      return complete(fromKeras(layer.tensors, kind, order, theano) ?? {}, kind);
     },
     takeParameter(path) {
       const layer = find(path);
@@ -127,8 +137,20 @@ export function kerasStore(layers: readonly OrderedLayer[], spell: Spell): Weigh
   };
 }
 
+/** A kernel's axes. */
+type KernelOrder = 'hwio' | 'oihw';
+
+/** The order that all kernels share: square windows at the front, or only at the back. */
+function kernelOrder(layers: readonly OrderedLayer[]): KernelOrder {
+  const kernels = layers.map(({ tensors }) => tensors[0]?.shape ?? []).filter(({ length }) => length === 4);
+  const isWindow = (a: number, b: number) => a === b && a <= 11;
+  const front = kernels.every(([a, b]) => isWindow(a!, b!));
+  const back = kernels.length > 0 && kernels.every(([, , a, b]) => isWindow(a!, b!));
+  return !front && back ? 'oihw' : 'hwio';
+}
+
 /** The layer's list by role, in the layer map's layouts; null where it is no such list. */
-function fromKeras(tensors: readonly Tensor[], kind: ModuleKind): Record<string, Tensor> | null {
+function fromKeras(tensors: readonly Tensor[], kind: ModuleKind, order: KernelOrder, theano: boolean): Record<string, Tensor> | null {
   const [first, second, third, fourth] = tensors as readonly [Tensor, ...Tensor[]];
   if (kind === 'norm') {
     // Without `scale` there is no gamma, which is first; a net without `center` has no beta, and is not known to exist.
@@ -141,10 +163,38 @@ function fromKeras(tensors: readonly Tensor[], kind: ModuleKind): Record<string,
   const bias: Record<string, Tensor> = second ? { bias: second } : {};
   if (kind === 'dense') return first.shape.length === 2 ? { kernel: permute(first, [1, 0]), ...bias } : null;
   if (first.shape.length !== 4) return null;
-  if (kind === 'conv') return { kernel: permute(first, [3, 2, 0, 1]), ...bias };
+  if (kind === 'conv') {
+    const kernel = order === 'hwio' ? permute(first, [3, 2, 0, 1]) : first;
+    return { kernel: theano ? flip(kernel, [2, 3]) : kernel, ...bias };
+  }
   // [height, width, channels, multiplier]
   const [height, width, channels, multiplier] = first.shape as readonly [number, number, number, number];
   return { kernel: reshape(permute(first, [2, 3, 0, 1]), [channels * multiplier, 1, height, width]), ...bias };
+}
+
+/** Caffe's blobs: each layer a kernel [out, in, height, width] and a bias; InnerProduct has a matrix, once of four axes. */
+export function caffeStore(blobs: ReadonlyMap<string, readonly Tensor[]>): WeightStore {
+  const used = new Set<string>();
+  const take = (path: string, kind: ModuleKind): Weights | null => {
+    const [kernel, bias, ...more] = blobs.get(path) ?? [];
+    if (!kernel || more.length > 0 || (kind !== 'conv' && kind !== 'dense')) return null;
+    const matrix = kind === 'dense' ? reshape(kernel, kernel.shape.slice(-2)) : kernel;
+    return { kernel: matrix, ...(bias ? { bias: reshape(bias, [bias.shape.at(-1)!]) } : {}) };
+  };
+  return {
+    ecosystem: 'caffe',
+    modules: [...blobs.keys()],
+    layout: 'nchw',
+    has: (path) => blobs.has(path),
+    sourceName: (path) => path,
+    shape: (path) => blobs.get(path)?.[0]?.shape,
+    take(path, kind) {
+      used.add(path);
+      return take(path, kind);
+    },
+    takeParameter: () => null,
+    leftOver: () => [...blobs].filter(([name]) => !used.has(name)).flatMap(([, tensors]) => tensors),
+  };
 }
 
 /** No weights at all: every module has the shapes that the family expects. */
@@ -152,6 +202,7 @@ export function blankStore(ecosystem: Ecosystem = 'torchvision'): WeightStore {
   const place = (name: string, shape: readonly number[]) => storedTensor({ name, dtype: 'float32', shape, source: nothing(shape), origin: { file: '' } });
   return {
     ecosystem,
+    modules: [],
     layout: 'nchw',
     has: () => undefined,
     sourceName: (path) => path,

@@ -2,9 +2,13 @@
  * VGG nets in caffemodels that carry the order and types of their layers, but none of their settings and no input: converters
  * leave such files, and count on the prototxt beside them. What is missing follows from the family, as for other bare weights.
  */
+import { Net } from '../../architectures/net.js';
+import { buildNet } from '../../architectures/recognise.js';
+import { caffeStore } from '../../architectures/store.js';
+import { vgg } from '../../architectures/vgg.js';
+import { isPaperVgg } from '../../architectures/vgg-names.js';
 import type { LayerMap } from '../../model/layer-map.js';
-import { reshape, type Tensor } from '../../model/tensor.js';
-import { isPaperVgg, type VggLayerWeights, vggFromWeights } from '../../model/vgg.js';
+import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 
@@ -15,41 +19,37 @@ const WITHOUT_WEIGHTS: ReadonlySet<string> = new Set(['ReLU', 'Pooling', 'Dropou
 /** The layer map, or null where the net has settings of its own or is none of the paper's nets. */
 export function wireBareVgg(net: CaffeNet, blobs: ReadonlyMap<string, readonly Tensor[]>, file: string, options: ReadOptions): LayerMap | null {
   if (net.inputs.length > 0 || !isBareChain(net.layers)) return null;
-  const blocks: VggLayerWeights[][] = [[]];
-  const dense: VggLayerWeights[] = [];
+  const blocks: { name: string }[][] = [[]];
+  const dense: [string][] = [];
   for (const { name, type } of net.layers) {
-    const weights = weightsOf(name, blobs.get(name));
+    const kernel = blobs.get(name)?.[0];
     if (type === 'Convolution') {
-      const [, , height, width] = weights?.kernel.shape ?? [];
-      if (!weights || dense.length > 0 || height !== width || (height !== 3 && height !== 1)) return null;
-      blocks.at(-1)!.push(weights);
+      const [, , height, width] = kernel?.shape ?? [];
+      if (dense.length > 0 || height === undefined || height !== width || (height !== 3 && height !== 1)) return null;
+      blocks.at(-1)!.push({ name });
     } else if (type === 'InnerProduct') {
-      if (!weights || blocks.at(-1)!.length > 0) return null;
-      dense.push({ ...weights, kernel: reshape(weights.kernel, weights.kernel.shape.slice(-2)) });
-    } else if (!WITHOUT_WEIGHTS.has(type) || weights) return null;
+      if (!kernel || blocks.at(-1)!.length > 0) return null;
+      dense.push([name]);
+    } else if (!WITHOUT_WEIGHTS.has(type) || kernel) return null;
     else if (type === 'Pooling') {
       if (blocks.at(-1)!.length === 0) return null;
       blocks.push([]);
     }
   }
   if (blocks.pop()!.length > 0 || !isPaperVgg(blocks)) return null;
-  const softmax = net.layers.at(-1)!.type === 'Softmax';
-  return vggFromWeights({
+  const store = caffeStore(blobs);
+  const features = store.shape(blocks.at(-1)!.at(-1)!.name)![0]!;
+  const first = dense[0] && blobs.get(dense[0][0])![0]!.shape.at(-1)!;
+  const size = { blocks, dense, side: first === undefined ? null : Math.sqrt(first / features) };
+  const last = net.layers.at(-1)!;
+  return buildNet(vgg, size, new Net(store), {
     file,
     format: 'caffe',
     producer: 'Caffe',
-    blocks,
-    dense,
-    layout: 'nchw',
-    softmax,
-    inputName: net.layers[0]!.bottoms[0]!,
-    outputName: net.layers.at(-1)!.tops[0]!,
     inputShape: options.inputShape ?? options.recordedShape,
-    assumed: [
-      'the layers have no settings in the file; those of the VGG family were taken: 3 x 3 and 1 x 1 convolutions keep the size',
-      '2 x 2 max pooling of stride 2 ends every block',
-      'a ReLU follows every convolution and every fully connected layer but the last',
-    ],
+    inputName: net.layers[0]!.bottoms[0]!,
+    outputName: last.tops[0]!,
+    softmax: last.type === 'Softmax',
   });
 }
 
@@ -66,10 +66,4 @@ function isBareChain(layers: readonly CaffeLayer[]): boolean {
       (i === 0 || bottoms[0] === layers[i - 1]!.tops[0]) &&
       message.fields.every(({ name }) => WIRING_FIELDS.has(name)),
   );
-}
-
-function weightsOf(name: string, blobs: readonly Tensor[] | undefined): VggLayerWeights | null {
-  const [kernel, bias, ...more] = blobs ?? [];
-  if (!kernel || more.length > 0) return null;
-  return { name, kernel, ...(bias ? { bias: reshape(bias, [bias.shape.at(-1)!]) } : {}) };
 }

@@ -1,8 +1,9 @@
 /** From a Caffe net and its blobs to the layer map: training parts removed, blobs' names followed through in-place layers. */
+
+import { nameVgg } from '../../architectures/vgg-names.js';
 import { ModelError, throwAll } from '../../errors.js';
 import type { Dim, LayerMap, Port } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
-import { nameVgg } from '../../model/vgg.js';
 import type { ReadOptions } from '../reader.js';
 import { CaffeBuilder } from './builder.js';
 import { messagesOf, textsOf } from './message.js';

@@ -3,6 +3,7 @@
  * configuration), and the zip archive of Keras 3.
  */
 
+import { nameVgg } from '../../architectures/vgg-names.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { sliceSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
@@ -11,7 +12,6 @@ import { openZip, type ZipArchive } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap, ModelFile, Notice } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
-import { nameVgg } from '../../model/vgg.js';
 import type { ReadOptions } from '../reader.js';
 import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS } from './archive.js';
 import { type ConfigText, checkedLength, configOrigin, decodeConfig, findConfigBeside } from './companions.js';
@@ -19,8 +19,8 @@ import { type KerasLayer, type KerasModel, parseModelConfig } from './config.js'
 import type { Dialect } from './config-view.js';
 import { buildGraph } from './graph.js';
 import { assignTreeWeights, isWeightTree, readTreeLayers } from './tree-weights.js';
-import { wireVggWeights } from './vgg-weights.js';
 import { assignWeights, type LayerWeights, readLayerWeights } from './weights.js';
+import { wireKerasWeights } from './wire.js';
 
 const ARCHIVE_METADATA = 'metadata.json';
 
@@ -104,7 +104,7 @@ function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, 
     warnings: [...beside, ...theanoNotices(dialect, backend, saved.layers)],
     files: config?.name ? [file, config.name] : [file],
     map: async (): Promise<LayerMap> => {
-      if (config === null) return wireVggWeights(saved.layers, { file, format, producer, dialect, options });
+      if (config === null) return wireKerasWeights(saved.layers, dialect.theano, { file, format, producer, options });
       const model = parseModelConfig(config.text, config.name ?? file);
       const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape });
       return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });

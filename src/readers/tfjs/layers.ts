@@ -1,8 +1,9 @@
 /** The layer map of a TensorFlow.js layers model: its topology is a Keras configuration, read as Keras's own is. */
+
+import { nameVgg } from '../../architectures/vgg-names.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
-import { nameVgg } from '../../model/vgg.js';
 import { type KerasLayer, type KerasModel, parseModelConfig } from '../keras/config.js';
 import { buildGraph } from '../keras/graph.js';
 import { leafLayers } from '../keras/weight-roles.js';

@@ -1,12 +1,20 @@
 /**
  * Parses protobuf's text format (prototxt) without a schema: every field is kept, so that a reader can tell what it does not know.
  *
+ * Scalars stay as they are written; what `t`, `0x1F` or `1.5f` mean depends on the field's type, which only a schema knows.
+ *
  * @see https://protobuf.dev/reference/protobuf/textformat-spec/
  */
+import { concatBytes } from '../bytes/byte-sink.js';
 import { ModelError } from '../errors.js';
 
-/** A scalar as it was written, or a message. */
-export type TextValue = { readonly kind: 'word' | 'string'; readonly text: string } | TextMessage;
+/** A name or number as it was written (a minus sign comes first), or a string without its quotes, escapes and seams. */
+export interface TextScalar {
+  readonly kind: 'word' | 'string';
+  readonly text: string;
+}
+
+export type TextValue = TextScalar | TextMessage;
 
 export interface TextField {
   readonly name: string;
@@ -22,104 +30,172 @@ export interface TextMessage {
 
 /** The deepest real prototxt nests four levels. */
 const MAX_DEPTH = 64;
-/** Values of lists are counted, too. */
-const MAX_FIELDS = 500_000;
+/** A thousand layers of thirty fields are a tenth of it. Values of lists are counted, too. */
+const MAX_FIELDS = 250_000;
 
-/** Everything but strings, whose alternatives would take a stack as long as they are. */
-const TOKEN = /\s+|#[^\n]*|([A-Za-z_][\w.-]*|\[[\w./-]+\]|[-+]?[\w.][\w.+-]*)|([{}<>:;,[\]])/gy;
+/** White space, or a comment, which ends with its line. */
+const BLANK = /[ \t\n\v\f\r]+|#[^\n]*/y;
+/** A name; a decimal, octal or hexadecimal integer; a float, with or without its f; any other sign. Nothing sticks to a number. */
+const TOKEN = /([A-Za-z_]\w*)|(0[xX][0-9A-Fa-f]+(?![\w.])|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?[fF]?(?![\w.]))|([-{}<>:;,[\]])/y;
+/** The name of an extension, or of the type that an Any holds, between brackets. */
+const EXTENSION = /[\w./-]+/y;
 
 interface Token {
-  readonly kind: 'string' | 'word' | 'mark' | 'end';
+  readonly kind: 'name' | 'number' | 'string' | 'mark' | 'end';
   readonly text: string;
   readonly line: number;
 }
 
-/** @throws ModelError 'malformed' with the line */
+/** @throws ModelError 'malformed' with the line, 'unsafe' where fields are more or deeper than any net has */
 export function parsePrototext(text: string, file: string): TextMessage {
-  const tokens = tokenize(text, file);
-  let at = 0;
+  const scanner = new Scanner(text, file);
   let count = 0;
-  const fail = (token: Token, expected: string): never => {
-    throw new ModelError(
-      'malformed',
-      `line ${token.line}: ${token.kind === 'end' ? 'the file ends' : `${JSON.stringify(token.text)} stands`} where ${expected} was expected`,
-      { file },
-    );
-  };
-  const is = (mark: string) => tokens[at]!.kind === 'mark' && tokens[at]!.text === mark;
 
   function message(close: string | null, depth: number): TextMessage {
-    if (depth > MAX_DEPTH) throw new ModelError('unsafe', `line ${tokens[at]!.line}: messages nest deeper than ${MAX_DEPTH} levels`, { file });
+    if (depth > MAX_DEPTH) throw new ModelError('unsafe', `line ${scanner.token.line}: messages nest deeper than ${MAX_DEPTH} levels`, { file });
     const fields: TextField[] = [];
-    for (;;) {
-      const token = tokens[at]!;
-      if (token.kind === 'end') {
-        if (close !== null) fail(token, `"${close}"`);
-        return { kind: 'message', fields };
-      }
-      if (close !== null && is(close)) {
-        at++;
-        return { kind: 'message', fields };
-      }
-      if (token.kind !== 'word') fail(token, 'the name of a field');
-      at++;
-      const colon = is(':');
-      if (colon) at++;
-      if (is('[')) {
-        at++;
-        while (!is(']')) {
-          fields.push({ name: token.text, value: value(depth, true), line: token.line });
-          if (is(',')) at++;
-        }
-        at++;
-      } else fields.push({ name: token.text, value: value(depth, colon), line: token.line });
-      if (is(';') || is(',')) at++;
+    while (close === null ? scanner.token.kind !== 'end' : !scanner.take(close)) {
+      const { line } = scanner.token;
+      const name = fieldName(close);
+      const colon = scanner.take(':');
+      if (scanner.take('[')) {
+        if (scanner.take(']')) continue;
+        do fields.push({ name, value: value(depth, colon), line });
+        while (scanner.take(','));
+        if (!scanner.take(']')) throw scanner.fail('"," or "]"');
+      } else fields.push({ name, value: value(depth, colon), line });
+      if (!scanner.take(';')) scanner.take(',');
     }
+    return { kind: 'message', fields };
+  }
+
+  function fieldName(close: string | null): string {
+    if (scanner.token.kind === 'name') return scanner.next().text;
+    if (scanner.token.text === '[' && scanner.token.kind === 'mark') {
+      const name = scanner.extension();
+      if (!scanner.take(']')) throw scanner.fail('"]"');
+      return `[${name}]`;
+    }
+    throw scanner.fail(scanner.token.kind === 'end' ? JSON.stringify(close) : 'the name of a field');
   }
 
   function value(depth: number, scalarAllowed: boolean): TextValue {
-    if (++count > MAX_FIELDS) throw new ModelError('unsafe', `more than ${MAX_FIELDS} fields`, { file });
-    const token = tokens[at]!;
-    if (is('{') || is('<')) {
-      at++;
-      return message(token.text === '{' ? '}' : '>', depth + 1);
+    if (++count > MAX_FIELDS) throw new ModelError('unsafe', `${MAX_FIELDS} fields and more are more than any net has`, { file });
+    if (scanner.take('{')) return message('}', depth + 1);
+    if (scanner.take('<')) return message('>', depth + 1);
+    if (!scalarAllowed) throw scanner.fail('":" or "{"');
+    if (scanner.token.kind === 'string') {
+      const parts: Uint8Array[] = [];
+      // Neighbouring strings are one string.
+      while (scanner.token.kind === 'string') parts.push(scanner.bytesOf(scanner.next()));
+      return { kind: 'string', text: new TextDecoder().decode(concatBytes(parts)) };
     }
-    if (!scalarAllowed) fail(token, '":" or "{"');
-    if (token.kind === 'string') {
-      let joined = '';
-      while (tokens[at]!.kind === 'string') joined += unescapeText(tokens[at++]!.text);
-      return { kind: 'string', text: joined };
-    }
-    if (token.kind !== 'word') fail(token, 'a value');
-    at++;
-    return { kind: 'word', text: token.text };
+    const minus = scanner.take('-') ? '-' : '';
+    if (scanner.token.kind !== 'number' && scanner.token.kind !== 'name') throw scanner.fail('a value');
+    return { kind: 'word', text: minus + scanner.next().text };
   }
 
   return message(null, 0);
 }
 
-function tokenize(text: string, file: string): Token[] {
-  const tokens: Token[] = [];
-  let line = 1;
-  let at = text.startsWith('\ufeff') ? 1 : 0;
-  while (at < text.length) {
-    const stringEnd = text[at] === '"' || text[at] === "'" ? endOfString(text, at) : null;
-    if (stringEnd !== null) {
-      tokens.push({ kind: 'string', text: text.slice(at, stringEnd), line });
-      at = stringEnd;
-      continue;
-    }
-    TOKEN.lastIndex = at;
-    const match = TOKEN.exec(text);
-    if (!match) throw new ModelError('malformed', `line ${line}: ${JSON.stringify(text.slice(at, at + 20))} is no part of a prototxt`, { file });
-    const [all, word, mark] = match;
-    if (word !== undefined) tokens.push({ kind: 'word', text: word, line });
-    else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark, line });
-    else line += all.split('\n').length - 1;
-    at += all.length;
+/** One token at a time: a hostile file has millions of them. */
+class Scanner {
+  token: Token;
+  #at: number;
+  #line = 1;
+
+  constructor(
+    readonly text: string,
+    readonly file: string,
+  ) {
+    this.#at = text.startsWith('\ufeff') ? 1 : 0;
+    this.token = this.#scan();
   }
-  tokens.push({ kind: 'end', text: '', line });
-  return tokens;
+
+  /** The token that was looked at; the one behind it becomes the next to look at. */
+  next(): Token {
+    const { token } = this;
+    this.token = this.#scan();
+    return token;
+  }
+
+  /** Steps over a sign, if it is there. */
+  take(mark: string): boolean {
+    if (this.token.kind !== 'mark' || this.token.text !== mark) return false;
+    this.token = this.#scan();
+    return true;
+  }
+
+  /** The name behind an opening bracket. */
+  extension(): string {
+    this.#skipBlank();
+    EXTENSION.lastIndex = this.#at;
+    const name = EXTENSION.exec(this.text)?.[0];
+    if (name === undefined) throw this.fail('the name of a field');
+    this.#at += name.length;
+    this.token = this.#scan();
+    return name;
+  }
+
+  fail(expected: string): ModelError {
+    const { kind, text, line } = this.token;
+    const found = kind === 'end' ? 'the file ends' : `${JSON.stringify(text.slice(0, 40))} stands`;
+    return this.#malformed(`${found} where ${expected} was expected`, line);
+  }
+
+  /** A string's bytes, escapes resolved: octal and hexadecimal ones are bytes of UTF-8. */
+  bytesOf({ text, line }: Token): Uint8Array {
+    const body = text.slice(1, -1);
+    if (!body.includes('\\')) return new TextEncoder().encode(body);
+    const bytes: number[] = [];
+    for (const [all, code] of body.matchAll(/\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])|[^\\]+/g)) {
+      if (code === undefined) for (const byte of new TextEncoder().encode(all)) bytes.push(byte);
+      else if (/^[0-7]/.test(code)) bytes.push(Number.parseInt(code, 8) & 255);
+      else if (code[0] === 'x' && code.length > 1) bytes.push(Number.parseInt(code.slice(1), 16));
+      else if (code.length > 1 && Number.parseInt(code.slice(1), 16) <= 0x10ffff) {
+        for (const byte of new TextEncoder().encode(String.fromCodePoint(Number.parseInt(code.slice(1), 16)))) bytes.push(byte);
+      } else {
+        const byte = ESCAPES[code];
+        if (byte === undefined) throw this.#malformed(`${JSON.stringify(all)} is no escape of the text format`, line);
+        bytes.push(byte);
+      }
+    }
+    return Uint8Array.from(bytes);
+  }
+
+  #scan(): Token {
+    this.#skipBlank();
+    const { text } = this;
+    const line = this.#line;
+    const first = text[this.#at];
+    if (first === undefined) return { kind: 'end', text: '', line };
+    if (first === '"' || first === "'") {
+      const end = endOfString(text, this.#at);
+      if (end === null) throw this.#malformed('a string does not end on its line', line);
+      const quoted = text.slice(this.#at, end);
+      this.#at = end;
+      return { kind: 'string', text: quoted, line };
+    }
+    TOKEN.lastIndex = this.#at;
+    const match = TOKEN.exec(text);
+    if (!match) throw this.#malformed(`${JSON.stringify(text.slice(this.#at, this.#at + 20))} is no part of a prototxt`, line);
+    this.#at += match[0].length;
+    return { kind: match[1] !== undefined ? 'name' : match[2] !== undefined ? 'number' : 'mark', text: match[0], line };
+  }
+
+  #skipBlank(): void {
+    for (;;) {
+      BLANK.lastIndex = this.#at;
+      const blank = BLANK.exec(this.text)?.[0];
+      if (blank === undefined) return;
+      this.#at += blank.length;
+      for (let at = blank.indexOf('\n'); at >= 0; at = blank.indexOf('\n', at + 1)) this.#line++;
+    }
+  }
+
+  #malformed(problem: string, line: number): ModelError {
+    return new ModelError('malformed', `line ${line}: ${problem}`, { file: this.file });
+  }
 }
 
 /** Behind the closing quote; null where the line or the file ends before it. */
@@ -132,12 +208,4 @@ function endOfString(text: string, start: number): number | null {
   return null;
 }
 
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '"': '"', "'": "'", '\\': '\\' };
-
-function unescapeText(quoted: string): string {
-  return quoted.slice(1, -1).replace(/\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)/g, (_, code: string) => {
-    if (code[0] === 'x' && code.length > 1) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
-    if (/^[0-7]/.test(code)) return String.fromCharCode(Number.parseInt(code, 8));
-    return ESCAPES[code] ?? code;
-  });
-}
+const ESCAPES: Readonly<Record<string, number>> = { a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, '"': 34, "'": 39, '?': 63, '\\': 92 };

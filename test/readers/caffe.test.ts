@@ -15,7 +15,7 @@ const cases = corpusCases(({ format, kind }) => format === 'caffe' && kind !== '
 
 describe.skipIf(!hasCorpus)(`real Caffe files${corpusTitle}`, () => {
   it('are all there', () => {
-    expect(cases.length).toBe(12);
+    expect(cases.length).toBe(13);
   });
 
   it.each(cases.filter(({ kind }) => kind !== 'refuse'))('$case: every blob is listed with its content', async ({ folder, model, prototxt }) => {

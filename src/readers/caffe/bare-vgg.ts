@@ -8,8 +8,8 @@ import { caffeStore } from '../../architectures/store.js';
 import { vgg } from '../../architectures/vgg.js';
 import { isPaperVgg } from '../../architectures/vgg-names.js';
 import type { LayerMap } from '../../model/layer-map.js';
-import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
+import type { Blobs } from './blobs.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 
 /** What a layer's message may hold, when it holds no setting. */
@@ -17,8 +17,9 @@ const WIRING_FIELDS: ReadonlySet<string> = new Set(['name', 'type', 'bottom', 't
 const WITHOUT_WEIGHTS: ReadonlySet<string> = new Set(['ReLU', 'Pooling', 'Dropout', 'Softmax']);
 
 /** The layer map, or null where the net has settings of its own or is none of the paper's nets. */
-export function wireBareVgg(net: CaffeNet, blobs: ReadonlyMap<string, readonly Tensor[]>, file: string, options: ReadOptions): LayerMap | null {
+export function wireBareVgg(net: CaffeNet, stored: ReadonlyMap<string, Blobs>, file: string, options: ReadOptions): LayerMap | null {
   if (net.inputs.length > 0 || !isBareChain(net.layers)) return null;
+  const blobs = new Map([...stored].map(([name, layer]) => [name, [...layer.values()]]));
   const blocks: { name: string }[][] = [[]];
   const dense: [string][] = [];
   for (const { name, type } of net.layers) {

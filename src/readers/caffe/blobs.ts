@@ -1,55 +1,75 @@
 /** The blobs of a caffemodel as lazy tensors: the file is scanned for where they lie, and not one value is read. */
 import { sliceSource } from '../../bytes/byte-source.js';
 import type { Field, WireReader } from '../../containers/protobuf.js';
-import type { TextField, TextMessage } from '../../containers/prototext.js';
+import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
 import { computedTensor, storedTensor, type Tensor } from '../../model/tensor.js';
-import { decodeMessage, textsOf } from './message.js';
-import { BLOB, BLOBS_FIELD, SCHEMA } from './schema.js';
+import { ENUMS } from './enums.js';
+import { decodeMessage, descriptionBudget, type Message, type MessageField, messagesOf, textsOf } from './message.js';
+import { SCHEMA } from './schema.js';
+
+/** A layer's blobs by their numbers. Snapshots of HDF5 leave out those that another layer has, too. */
+export type Blobs = ReadonlyMap<number, Tensor>;
 
 export interface Caffemodel {
   /** The net as the binary describes it, without blobs. */
-  readonly net: TextMessage;
-  /** Blobs by layer name, in order. */
-  readonly blobs: ReadonlyMap<string, readonly Tensor[]>;
+  readonly net: Message;
+  /** Blobs by layer name, in the order of the file. */
+  readonly blobs: ReadonlyMap<string, Blobs>;
 }
 
 /** NetParameter's fields that hold layers. */
 const LAYER_FIELDS: Readonly<Record<number, 'Layer' | 'V1Layer'>> = { 100: 'Layer', 2: 'V1Layer' };
 const MAX_LAYERS = 100_000;
-/** Values without a packed field come with a tag each; nothing large was ever written so. */
-const MAX_UNPACKED_VALUES = 50_000_000;
+/** A layer has a handful; recurrent ones a dozen. */
+const MAX_BLOBS = 200_000;
+/** Values without a packed field come with a tag each; nothing large was ever written so, and each takes memory. */
+const MAX_UNPACKED_VALUES = 1_000_000;
+/** Caffe's own limit. */
+const MAX_AXES = 32;
 
-/** @throws ModelError 'malformed' where the bytes are no NetParameter */
+/** BlobProto; the last four are NVIDIA's, and OpenCV's for halved weights. */
+const BLOB = { num: 1, width: 4, data: 5, diff: 6, shape: 7, doubleData: 8, doubleDiff: 9, rawType: 10, rawDiffType: 11, raw: 12, rawDiff: 13 } as const;
+/** Gradients of the last step of training. */
+const AT_REST: ReadonlySet<number> = new Set([BLOB.diff, BLOB.doubleDiff, BLOB.rawDiffType, BLOB.rawDiff]);
+const RAW_DTYPES: Readonly<Record<string, DType>> = { DOUBLE: 'float64', FLOAT: 'float32', FLOAT16: 'float16' };
+
+/** @throws ModelError 'malformed' where the bytes are no NetParameter, 'unsupported' where a blob has values of another kind */
 export async function readCaffemodel(wire: WireReader): Promise<Caffemodel> {
-  const fields: TextField[] = [];
-  const blobs = new Map<string, readonly Tensor[]>();
+  const fields: MessageField[] = [];
+  const blobs = new Map<string, Blobs>();
+  const budget = descriptionBudget();
+  let layers = 0;
+  let blobCount = 0;
   for await (const field of wire.fields(0, wire.source.byteLength)) {
     const layerType = LAYER_FIELDS[field.number];
     if (!layerType) {
-      const spec = SCHEMA.Net!.get(field.number);
-      if (!spec) throw wire.error(field.start, `a NetParameter has no field ${field.number}: is this a Caffe model?`);
-      const part = await decodeMessage(wire, tagStart(field, wire), field.end, 'Net');
-      fields.push(...part.fields.filter(({ name }) => name === spec.name));
+      if (!SCHEMA.get('Net')!.byNumber.has(field.number)) throw wire.error(field.start, `a NetParameter has no field ${field.number}: is this a Caffe model?`);
+      fields.push(...(await decodeMessage(wire, tagStart(field, wire), field.end, 'Net', budget)).fields);
       continue;
     }
     if (field.wireType !== 2) throw wire.error(field.start, 'a layer is no message');
+    if (++layers > MAX_LAYERS) throw wire.error(field.start, `more than ${MAX_LAYERS} layers`);
     const spans: Field[] = [];
-    const message = await decodeMessage(wire, field.start, field.end, layerType, (inner) => {
-      if (inner.number !== BLOBS_FIELD[layerType]) return false;
-      spans.push(inner);
-      return true;
+    const message = await decodeMessage(wire, field.start, field.end, layerType, budget, (span) => {
+      if (++blobCount > MAX_BLOBS) throw wire.error(span.start, `more than ${MAX_BLOBS} blobs`);
+      spans.push(span);
     });
-    fields.push({ name: layerType === 'Layer' ? 'layer' : 'layers', value: message, line: 0 });
-    if (fields.length > MAX_LAYERS) throw wire.error(field.start, `more than ${MAX_LAYERS} layers`);
-    const name = textsOf(message, 'name')[0] ?? '';
-    const tensors: Tensor[] = [];
-    for (const [i, span] of spans.entries()) tensors.push(await readBlob(wire, span, `${name}/${i}`));
-    if (tensors.length > 0) {
-      if (blobs.has(name)) throw wire.error(field.start, `two layers named "${name}" have weights`);
-      blobs.set(name, tensors);
+    const name = layerType === 'Layer' ? 'layer' : 'layers';
+    fields.push({ name, spec: SCHEMA.get('Net')!.byName.get(name)!, value: message, line: 0 });
+    const layer = nameOf(message);
+    const tensors = new Map<number, Tensor>();
+    for (const [i, span] of spans.entries()) tensors.set(i, await readBlob(wire, span, `${layer}/${i}`));
+    if (tensors.size > 0) {
+      if (blobs.has(layer)) throw wire.error(field.start, `two layers named "${layer}" have weights`);
+      blobs.set(layer, tensors);
     }
   }
-  return { net: { kind: 'message', fields }, blobs };
+  return { net: { kind: 'message', type: 'Net', fields }, blobs };
+}
+
+/** In the syntax of 2013 the name stands in the layer within the layer. */
+function nameOf(message: Message): string {
+  return [message, ...messagesOf(message, 'layer')].flatMap((part) => textsOf(part, 'name'))[0] ?? '';
 }
 
 /** Where a top-level field begins, tag included, so that it can be decoded as a message of one field. */
@@ -67,39 +87,55 @@ async function readBlob(wire: WireReader, span: Field, name: string): Promise<Te
   const legacy = [0, 0, 0, 0];
   let isLegacy = false;
   let shape: number[] | null = null;
-  const values: Field[] = [];
+  let rawType: string | null = null;
+  /** Spans of values by the field that holds them. */
+  const values = new Map<number, Field[]>();
+  let count = 0;
   for await (const field of wire.fields(span.start, span.end)) {
     if (field.number >= BLOB.num && field.number <= BLOB.width && field.wireType === 0) {
       legacy[field.number - 1] = Number(BigInt.asIntN(64, field.varint));
       isLegacy = true;
     } else if (field.number === BLOB.shape) {
       shape = [];
+      if (field.end - field.start > 10 * MAX_AXES) throw wire.error(field.start, `the blob ${name} has more axes than the ${MAX_AXES} that Caffe allows`);
       for await (const dim of wire.fields(field.start, field.end)) {
         const sizes = dim.wireType === 0 ? [dim.varint] : await wire.varints(dim);
         shape.push(...sizes.map((size) => Number(BigInt.asIntN(64, size))));
       }
-    } else if (field.number === BLOB.data || field.number === BLOB.doubleData) {
-      values.push(field);
-      if (values.length > MAX_UNPACKED_VALUES) throw wire.error(field.start, `${name} has more single values than are read`);
+    } else if (field.number === BLOB.rawType && field.wireType === 0) rawType = ENUMS.Type![Number(field.varint)] ?? String(field.varint);
+    else if (field.number === BLOB.data || field.number === BLOB.doubleData || (field.number === BLOB.raw && field.wireType === 2)) {
+      if (field.end === field.start) continue;
+      if (++count > MAX_UNPACKED_VALUES) throw wire.error(field.start, `${name} has more single values than are read`);
+      const spans = values.get(field.number) ?? [];
+      spans.push(field);
+      values.set(field.number, spans);
+    } else if (!AT_REST.has(field.number)) {
+      throw wire.error(field.start, `the blob ${name} has a field ${field.number}, which is not known. How its values are to be read cannot be told.`);
     }
   }
+  if (values.size > 1) throw wire.error(span.start, `the blob ${name} has its values twice, as fields ${[...values.keys()].join(' and ')}`);
+  const [[number, spans] = [BLOB.data, []]] = values;
+  const dtype = number === BLOB.raw ? RAW_DTYPES[rawType ?? ''] : number === BLOB.doubleData ? 'float64' : 'float32';
+  if (!dtype)
+    throw wire.error(
+      span.start,
+      `the blob ${name} has raw values of ${rawType === null ? 'no stated type' : `the type ${rawType}`}; known: ${Object.keys(RAW_DTYPES).join(', ')}`,
+    );
   const sizes = shape ?? (isLegacy ? legacy : []);
-  const isDouble = values[0]?.number === BLOB.doubleData;
-  const dtype = isDouble ? 'float64' : 'float32';
-  const origin = { file: wire.source.name, name, ...(values[0] ? { offset: values[0].start } : {}) };
-  const [first] = values;
-  if (first && values.length === 1 && first.wireType === 2) {
+  const [first] = spans;
+  const origin = { file: wire.source.name, name, ...(first ? { offset: first.start } : {}) };
+  const unit = DTYPE_BYTES[dtype];
+  const stored = spans.reduce((sum, field) => sum + (field.end - field.start) / unit, 0);
+  if (sizes.reduce((product, size) => product * size, 1) !== stored || sizes.some((size) => size < 0)) {
+    throw wire.error(span.start, `the blob ${name} has the shape [${sizes}], but ${stored} values`);
+  }
+  if (first && spans.length === 1 && first.wireType === 2) {
     return storedTensor({ name, dtype, shape: sizes, source: sliceSource(wire.source, first.start, first.end), origin });
   }
-  const unit = isDouble ? 8 : 4;
-  const count = values.reduce((sum, field) => sum + (field.end - field.start) / unit, 0);
-  if (sizes.reduce((product, size) => product * size, 1) !== count || sizes.some((size) => size < 0)) {
-    throw wire.error(span.start, `the blob ${name} has the shape [${sizes}], but ${count} values`);
-  }
   return computedTensor(name, dtype, sizes, origin, async () => {
-    const bytes = new Uint8Array(count * unit);
+    const bytes = new Uint8Array(stored * unit);
     let at = 0;
-    for (const field of values) {
+    for (const field of spans) {
       bytes.set(await wire.source.read(field.start, field.end), at);
       at += field.end - field.start;
     }

@@ -1,9 +1,11 @@
-/** Builds the layer map of a Caffe net, layer by layer: values, shapes, weights and obstacles. */
+/** Builds the layer map of a Caffe net, layer by layer: values, shapes, and obstacles. */
 import { ModelError } from '../../errors.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
 import { inferLayer, makeLayer } from '../../model/ops/index.js';
-import { elementCount, float32Tensor, reshape, type Tensor } from '../../model/tensor.js';
+import { float32Tensor, type Tensor } from '../../model/tensor.js';
+import type { Blobs } from './blobs.js';
 import type { CaffeLayer } from './topology.js';
+import { NetWeights } from './weights.js';
 
 export interface Step {
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
@@ -17,17 +19,34 @@ export class CaffeBuilder {
   readonly shapes = new Map<string, readonly Dim[]>();
   /** What a blob's name stands for now; in-place layers change it. */
   readonly values = new Map<string, string>();
-  /** Blobs of labels and other inputs that only training layers read. */
-  readonly trainingBlobs = new Set<string>();
-  readonly #used = new Set<string>();
+  readonly weights: NetWeights;
+  /** Looks at values of weights, once the net is understood. */
+  readonly checks: (() => Promise<readonly Notice[]>)[] = [];
+  /** Names of layers that cannot be translated without the input's size. */
+  readonly sizeNeeded: string[] = [];
   readonly #names = new Set<string>();
+  /** Blobs that a layer should have made which could not be translated. */
+  readonly #givenUp = new Set<string>();
 
   constructor(
     readonly file: string,
-    readonly blobs: ReadonlyMap<string, readonly Tensor[]>,
-  ) {}
+    stored: ReadonlyMap<string, Blobs>,
+    layers: readonly CaffeLayer[],
+  ) {
+    this.weights = new NetWeights(file, stored, layers);
+  }
 
-  /** The shape behind a blob. */
+  /** What follows a layer without translation is looked at as far as it can be, so that more obstacles are found. */
+  giveUpOn(blob: string): void {
+    this.#givenUp.add(blob);
+    this.values.delete(blob);
+  }
+
+  isGivenUp(blob: string): boolean {
+    return this.#givenUp.has(blob);
+  }
+
+  /** The shape behind a value. */
   shapeOf(value: string): readonly Dim[] {
     return this.shapes.get(value)!;
   }
@@ -39,6 +58,28 @@ export class CaffeBuilder {
     const value = this.values.get(blob);
     if (value === undefined) throw this.malformed(layer, `reads "${blob}", which no earlier layer makes`);
     return value;
+  }
+
+  inputs(layer: CaffeLayer): string[] {
+    return layer.bottoms.map((_, i) => this.input(layer, i));
+  }
+
+  /** The shape of what a layer reads. */
+  inputShape(layer: CaffeLayer, i = 0): readonly Dim[] {
+    return this.shapeOf(this.input(layer, i));
+  }
+
+  /** An axis of the layer's first input from 0 on; Caffe counts negative ones from the end. */
+  axis(layer: CaffeLayer, axis: number, rank = this.inputShape(layer).length): number {
+    const positive = axis < 0 ? axis + rank : axis;
+    if (!Number.isInteger(positive) || positive < 0 || positive >= rank) throw this.malformed(layer, `axis ${axis} of ${rank} axes`);
+    return positive;
+  }
+
+  /** A size that must be known. */
+  size(layer: CaffeLayer, size: Dim | undefined, what: string): number {
+    if (typeof size === 'number') return size;
+    throw this.needsSize(layer, what);
   }
 
   /**
@@ -65,52 +106,34 @@ export class CaffeBuilder {
   output(layer: CaffeLayer, value: string, i = 0): void {
     const blob = layer.tops[i];
     if (blob === undefined) throw this.malformed(layer, `${layer.type} has no top ${i}`);
+    this.#givenUp.delete(blob);
     this.values.set(blob, value);
   }
 
   /** A binary operator whose second operand is a number. */
   withScalar(layer: CaffeLayer, name: string, op: string, input: string, value: number): string {
-    return this.add(layer, name, op, [input], { weights: { operand: float32Tensor(`${name}/operand`, [], [value], { file: this.file }) } });
+    return this.add(layer, name, op, [input], { weights: { operand: this.constant(`${name}/operand`, [], [value]) } });
+  }
+
+  /** Weights that are no blob's, but follow from settings. */
+  constant(name: string, shape: readonly number[], values: ArrayLike<number>): Tensor {
+    return float32Tensor(name, shape, values, { file: this.file });
   }
 
   /**
-   * A layer's blob, which must hold what the layer's shape asks for. Old files write leading ones, which Caffe ignores too.
+   * Appends a Reshape to known sizes; free ones of the input stay where they are.
    *
-   * @throws ModelError 'malformed' naming both sides
+   * @throws ModelError 'unsupported' where a size that is not known would have to move
    */
-  blob(layer: CaffeLayer, i: number, what: string, shape: readonly number[]): Tensor {
-    this.#used.add(layer.name);
-    const tensor = this.blobs.get(layer.name)?.[i];
-    if (!tensor) throw this.malformed(layer, `the weights have no ${what} for this ${layer.type} (blob ${i}). Do prototxt and caffemodel belong together?`);
-    const stripped = (sizes: readonly number[]) =>
-      sizes.slice(sizes.findIndex((size) => size !== 1) < 0 ? sizes.length : sizes.findIndex((size) => size !== 1));
-    if (elementCount(tensor.shape) !== elementCount(shape) || stripped(tensor.shape).join() !== stripped(shape).join()) {
-      throw new ModelError(
-        'malformed',
-        `the ${what} has the shape [${tensor.shape}], but the net asks for [${shape}]. Do prototxt and caffemodel belong together?`,
-        {
-          file: this.file,
-          layer: layer.name,
-          tensor: tensor.name,
-        },
-      );
-    }
-    return reshape(tensor, shape);
-  }
-
-  /** A layer's blob of whatever shape. */
-  anyBlob(layer: CaffeLayer, i: number): Tensor | undefined {
-    this.#used.add(layer.name);
-    return this.blobs.get(layer.name)?.[i];
-  }
-
-  blobCount(layer: CaffeLayer): number {
-    return this.blobs.get(layer.name)?.length ?? 0;
-  }
-
-  /** Layers whose weights nothing asked for. */
-  unusedBlobs(): string[] {
-    return [...this.blobs.keys()].filter((name) => !this.#used.has(name));
+  reshape(layer: CaffeLayer, name: string, input: string, target: readonly Dim[]): string {
+    const from = this.shapeOf(input);
+    if (from.join() === target.join()) return this.add(layer, name, 'Identity', [input]);
+    const shape = target.map((size, axis) => (typeof size === 'number' ? size : from[axis] === size ? 0 : -1));
+    if (shape.filter((size) => size === -1).length > 1)
+      throw this.needsSize(layer, `${layer.type} from [${from}] to [${target}], which moves sizes that are not known`);
+    const value = this.add(layer, name, 'Reshape', [input], { attributes: { shape } });
+    this.shapes.set(value, target);
+    return value;
   }
 
   unsupported(layer: CaffeLayer, problem: string): ModelError {
@@ -119,6 +142,12 @@ export class CaffeBuilder {
 
   malformed(layer: CaffeLayer, problem: string): ModelError {
     return new ModelError('malformed', problem, { file: this.file, layer: layer.name });
+  }
+
+  /** @param what cannot be done without knowing the size */
+  needsSize(layer: CaffeLayer, what: string): ModelError {
+    this.sizeNeeded.push(layer.name);
+    return this.unsupported(layer, `${what}. Give the input's size with --input-shape.`);
   }
 
   #unique(name: string): string {

@@ -1,7 +1,7 @@
 /** The Caffe reader: prototxt and caffemodel, a caffemodel alone (it carries its own net), and HDF5 snapshots. */
 import { isHdf5 } from '../../containers/hdf5/signature.js';
 import type { Reader } from '../reader.js';
-import { looksLikeCaffemodel, looksLikePrototxt, snapshotGroup } from './recognise.js';
+import { looksLikeCaffemodel, looksLikePrototxt, snapshotLayers } from './recognise.js';
 
 export const caffe: Reader = {
   name: 'caffe',
@@ -11,7 +11,7 @@ export const caffe: Reader = {
   async match({ source, head }) {
     if (!source) return false;
     if (looksLikeCaffemodel(head) || looksLikePrototxt(head)) return true;
-    return (await isHdf5(source)) && (await snapshotGroup(source)) !== null;
+    return (await isHdf5(source)) && (await snapshotLayers(source)) !== null;
   },
 
   async read(files, options) {

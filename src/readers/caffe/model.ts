@@ -2,14 +2,16 @@
 import type { FileSet } from '../../bytes/file-set.js';
 import { isHdf5 } from '../../containers/hdf5/signature.js';
 import { WireReader } from '../../containers/protobuf.js';
-import { parsePrototext, type TextMessage } from '../../containers/prototext.js';
+import { parsePrototext } from '../../containers/prototext.js';
 import { ModelError } from '../../errors.js';
 import type { ModelFile, Notice } from '../../model/layer-map.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
-import { readCaffemodel } from './blobs.js';
-import { looksLikeCaffemodel, looksLikePrototxt, snapshotGroup } from './recognise.js';
-import { type CaffeNet, readTopology } from './topology.js';
+import { type Blobs, readCaffemodel } from './blobs.js';
+import { describedFeeds, preparationNotices } from './feeds.js';
+import { type Message, typedMessage } from './message.js';
+import { looksLikeCaffemodel, looksLikePrototxt, snapshotLayers } from './recognise.js';
+import { type CaffeNet, readTopology, syntaxOf } from './topology.js';
 
 /** The longest published prototxt has some hundred kilobytes. */
 const MAX_PROTOTXT_BYTES = 2 ** 22;
@@ -22,11 +24,11 @@ export async function readCaffe(files: FileSet, options: ReadOptions): Promise<M
   const weightsName = mainIsText ? await findWeights(files, main) : main;
   const textName = mainIsText ? main : await findPrototxt(files, weightsName, options);
   const weights = await readWeights(files, weightsName);
-  const text = textName === null ? null : parsePrototext(await readText(files, textName), textName);
+  const text = textName === null ? null : await readDescription(files, textName);
   const description = text ?? weights.net;
   if (weights.blobs.size === 0)
     throw new ModelError('malformed', 'the file describes a net but holds no weights. Was the caffemodel meant?', { file: weightsName });
-  const tensors = [...weights.blobs].flatMap(([layer, list]) => list.map((tensor) => ({ tensor, layer })));
+  const tensors = [...weights.blobs].flatMap(([layer, blobs]) => [...blobs.values()].map((tensor) => ({ tensor, layer })));
   const warnings: Notice[] = [];
   if (textName !== null && textName !== main && options.prototxt === undefined)
     warnings.push({ code: 'companion', message: `the net's wiring was read from ${textName}` });
@@ -42,17 +44,20 @@ export async function readCaffe(files: FileSet, options: ReadOptions): Promise<M
       const { buildCaffeMap } = await import('./net.js');
       const net = readNet(description, textName ?? weightsName);
       const bare = text ? null : (await import('./bare-vgg.js')).wireBareVgg(net, weights.blobs, weightsName, options);
-      return bare ?? buildCaffeMap(net, weights.blobs, textName ?? weightsName, options);
+      const map = bare ?? (await buildCaffeMap(net, weights.blobs, textName ?? weightsName, options));
+      // The net that was trained is in the caffemodel, with what its pictures went through.
+      const trained = weights.net && !map.warnings.some(({ code }) => code === 'preprocessing') ? describedFeeds(weights.net) : [];
+      return { ...map, warnings: [...map.warnings, ...preparationNotices(trained, `the net that ${weightsName} was trained in`)] };
     },
   };
 }
 
 /** The net that a prototxt describes, without weights. */
 export function parseCaffeNet(text: string, file: string): CaffeNet {
-  return readTopology(parsePrototext(text, file), file);
+  return readTopology(typedMessage(parsePrototext(text, file), 'Net', file), file);
 }
 
-function readNet(description: TextMessage, file: string): CaffeNet {
+function readNet(description: Message, file: string): CaffeNet {
   const net = readTopology(description, file);
   if (net.layers.length === 0) throw noWiring(file);
   return net;
@@ -62,49 +67,37 @@ function noWiring(file: string): ModelError {
   return new ModelError('unsupported', 'the wiring of the net is not in this file. Give the prototxt with --prototxt, or put it beside the weights.', { file });
 }
 
-function syntaxOf(description: TextMessage | null): string {
-  return description?.fields.some(({ name }) => name === 'layers') ? 'V1 (layers)' : 'layer';
-}
-
 async function readHead(files: FileSet, name: string): Promise<Uint8Array> {
   const source = await files.open(name);
   return source.read(0, Math.min(4096, source.byteLength));
 }
 
-async function readText(files: FileSet, name: string): Promise<string> {
+/** A prototxt, or the same in binary. */
+async function readDescription(files: FileSet, name: string): Promise<Message> {
   const source = await files.open(name);
+  if (looksLikeCaffemodel(await readHead(files, name))) return (await readCaffemodel(new WireReader(source))).net;
   if (source.byteLength > MAX_PROTOTXT_BYTES) throw new ModelError('unsafe', `a prototxt of ${source.byteLength} bytes describes no net`, { file: name });
-  return new TextDecoder().decode(await source.read(0, source.byteLength));
+  return typedMessage(parsePrototext(new TextDecoder().decode(await source.read(0, source.byteLength)), name), 'Net', name);
 }
 
-async function readWeights(files: FileSet, name: string): Promise<{ net: TextMessage | null; blobs: ReadonlyMap<string, readonly Tensor[]> }> {
+async function readWeights(files: FileSet, name: string): Promise<{ net: Message | null; blobs: ReadonlyMap<string, Blobs> }> {
   const source = await files.open(name);
   if (!(await isHdf5(source))) return readCaffemodel(new WireReader(source));
-  const data = await snapshotGroup(source);
-  if (!data) throw new ModelError('malformed', 'this HDF5 file is no Caffe snapshot: it has no data/<layer>/<number>', { file: name });
-  const blobs = new Map<string, readonly Tensor[]>();
-  for (const layer of await data.keys()) {
-    const group = await data.get(layer);
-    if (group?.kind !== 'group') continue;
-    const tensors: Tensor[] = [];
+  const layers = await snapshotLayers(source);
+  if (!layers) throw new ModelError('malformed', 'this HDF5 file is no Caffe snapshot: it has no data/<layer>/<number>', { file: name });
+  const blobs = new Map<string, Blobs>();
+  for (const [layer, group] of layers) {
+    const tensors = new Map<number, Tensor>();
     for (const key of [...(await group.keys())].sort((a, b) => Number(a) - Number(b))) {
       const dataset = await group.get(key);
       if (dataset?.kind !== 'dataset' || dataset.dtype === null)
         throw new ModelError('malformed', `data/${layer}/${key} holds no numbers`, { file: name, layer });
       const { dtype, shape, source: bytes, bigEndian, fileOffset } = dataset;
       const label = `${layer}/${key}`;
-      tensors.push(
-        storedTensor({
-          name: label,
-          dtype,
-          shape,
-          source: bytes,
-          bigEndian,
-          origin: { file: name, name: label, ...(fileOffset === null ? {} : { offset: fileOffset }) },
-        }),
-      );
+      const origin = { file: name, name: label, ...(fileOffset === null ? {} : { offset: fileOffset }) };
+      tensors.set(Number(key), storedTensor({ name: label, dtype, shape, source: bytes, bigEndian, origin }));
     }
-    if (tensors.length > 0) blobs.set(layer, tensors);
+    if (tensors.size > 0) blobs.set(layer, tensors);
   }
   return { net: null, blobs };
 }

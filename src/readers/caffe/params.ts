@@ -1,51 +1,30 @@
-/** Reads a layer's parameters and keeps account: a field that nobody asked for is an obstacle, never passed over. */
-import type { TextMessage, TextValue } from '../../containers/prototext.js';
-import { messagesOf, textsOf } from './message.js';
-
-/** Fields that play no part in a prediction. */
-const AT_REST: ReadonlySet<string> = new Set([
-  'name',
-  'type',
-  'bottom',
-  'top',
-  'include',
-  'exclude',
-  'phase',
-  'param',
-  'blobs_lr',
-  'weight_decay',
-  'loss_weight',
-  'propagate_down',
-  'transform_param',
-  'loss_param',
-  'weight_filler',
-  'bias_filler',
-  'filler',
-  'engine',
-  'force_nd_im2col',
-  'stable_prod_grad',
-  'moving_average_fraction',
-  'blobs',
-  'dropout_param',
-  'accuracy_param',
-]);
+/** Reads a message and keeps account: a field that nobody asked for must be known to be without effect, or it is told. */
+import { type Message, messagesOf, type Scalar } from './message.js';
+import { isIdle } from './schema.js';
 
 export class Params {
   readonly #asked = new Set<string>();
-  readonly #message: TextMessage;
+  readonly #children = new Map<string, readonly Params[]>();
+  readonly #message: Message | null;
 
-  /** @param block name of the layer's parameter message ('convolution_param'), or null for a layer without one */
-  constructor(
-    readonly layer: TextMessage,
-    readonly block: string | null,
-  ) {
-    const fields = block === null ? [] : messagesOf(layer, block).flatMap((message) => message.fields);
-    this.#message = { kind: 'message', fields };
+  /** Several messages of one field are one, as protobuf merges them. */
+  constructor(...messages: readonly Message[]) {
+    const [first] = messages;
+    this.#message = first ? { ...first, fields: messages.flatMap(({ fields }) => fields) } : null;
+  }
+
+  /** Whether the message is there at all. */
+  get exists(): boolean {
+    return this.#message !== null;
+  }
+
+  has(name: string): boolean {
+    this.#asked.add(name);
+    return this.#message?.fields.some((field) => field.name === name && field.spec !== null) ?? false;
   }
 
   numbers(name: string): number[] {
-    this.#asked.add(name);
-    return textsOf(this.#message, name).map(toNumber);
+    return this.#values(name).filter((value) => typeof value === 'number');
   }
 
   number(name: string, fallback: number): number {
@@ -53,34 +32,67 @@ export class Params {
   }
 
   flag(name: string, fallback: boolean): boolean {
-    this.#asked.add(name);
-    const text = textsOf(this.#message, name).at(-1);
-    return text === undefined ? fallback : text === 'true' || text === '1' || text === 't';
+    return this.#values(name).findLast((value) => typeof value === 'boolean') ?? fallback;
   }
 
+  /** A string, or the name of an enumeration's value. */
   word(name: string, fallback: string): string {
-    this.#asked.add(name);
-    return textsOf(this.#message, name).at(-1) ?? fallback;
+    return this.words(name).at(-1) ?? fallback;
   }
 
-  messages(name: string): TextMessage[] {
-    this.#asked.add(name);
-    return messagesOf(this.#message, name);
+  words(name: string): string[] {
+    return this.#values(name).filter((value) => typeof value === 'string');
   }
 
-  /** Fields that nobody asked for, with what they hold. */
-  unread(): string[] {
-    const own = this.#message.fields.filter(({ name }) => !this.#asked.has(name) && !AT_REST.has(name));
-    const outer = this.layer.fields.filter(({ name }) => name !== this.block && !AT_REST.has(name));
-    return [...own, ...outer].map(({ name, value }) => `${name} ${describe(value)}`);
+  /** The message of a field that holds one; what is read of it counts here, too. */
+  child(name: string): Params {
+    const known = this.#children.get(name)?.[0];
+    if (known) return known;
+    const params = new Params(...this.#messages(name));
+    this.#children.set(name, [params]);
+    return params;
+  }
+
+  /** The messages of a repeated field. */
+  children(name: string): readonly Params[] {
+    const known = this.#children.get(name);
+    if (known) return known;
+    const params = this.#messages(name).map((message) => new Params(message));
+    this.#children.set(name, params);
+    return params;
+  }
+
+  /** Fields without a known meaning, and those that nobody asked for although they have one, with what they hold: 'pad_h 3'. */
+  unaccounted(): string[] {
+    const own = (this.#message?.fields ?? []).flatMap(({ name, spec, value }) => {
+      if (spec === null) return [`${name}${shown(value)}`];
+      if (this.#asked.has(name)) return [];
+      if (typeof value === 'object') return spec.idle === true ? unknownIn(value, name) : [name];
+      return isIdle(spec, value) ? [] : [`${name}${shown(value)}`];
+    });
+    return [...own, ...[...this.#children].flatMap(([name, children]) => children.flatMap((child) => child.unaccounted().map((text) => `${name}.${text}`)))];
+  }
+
+  #values(name: string): readonly unknown[] {
+    this.#asked.add(name);
+    return (this.#message?.fields ?? []).filter((field) => field.name === name && field.spec !== null).map(({ value }) => value);
+  }
+
+  #messages(name: string): Message[] {
+    this.#asked.add(name);
+    return this.#message ? messagesOf(this.#message, name) : [];
   }
 }
 
-function toNumber(text: string): number {
-  const value = Number(text.replace(/f$/i, ''));
-  return Number.isNaN(value) && !/^nan$/i.test(text) ? Number.NaN : value;
+/** Fields that a message, or a message in it, is not known to have. */
+export function unknownIn(message: Message, path = ''): string[] {
+  return message.fields.flatMap(({ name, spec, value }) => {
+    const full = path === '' ? name : `${path}.${name}`;
+    if (spec === null) return [`${full}${shown(value)}`];
+    return typeof value === 'object' ? unknownIn(value, full) : [];
+  });
 }
 
-function describe(value: TextValue): string {
-  return value.kind === 'message' ? '{ ... }' : value.text.slice(0, 40);
+function shown(value: Scalar | Message): string {
+  return typeof value === 'object' ? '' : ` ${String(value).slice(0, 40)}`;
 }

@@ -2,7 +2,7 @@
 import type { ByteSource } from '../../bytes/byte-source.js';
 import type { Hdf5Group } from '../../containers/hdf5/index.js';
 
-/** NetParameter: a name, then layers that begin with one of their own first fields. */
+/** NetParameter: a name, then layers that begin with one of their own first fields; for 2013's that is a layer within the layer. */
 export function looksLikeCaffemodel(head: Uint8Array): boolean {
   let at = 0;
   const varint = (): number => {
@@ -22,10 +22,10 @@ export function looksLikeCaffemodel(head: Uint8Array): boolean {
     const length = varint();
     if (length < 0) return false;
     if (wireType === 0) {
-      if (![4, 5, 7].includes(number)) return false;
+      if (![4, 5, 7, 11, 12, 13, 14, 18, 19].includes(number)) return false;
     } else if (number === 100) return head[at] === 0x0a;
-    else if (number === 2) return [0x12, 0x1a, 0x22, 0x28].includes(head[at] ?? -1);
-    else if (![1, 3, 6, 8].includes(number)) return false;
+    else if (number === 2) return [0x0a, 0x12, 0x1a, 0x22, 0x28].includes(head[at] ?? -1);
+    else if (![1, 3, 6, 8, 17].includes(number)) return false;
     else at += length;
   }
   return false;
@@ -40,16 +40,35 @@ export function looksLikePrototxt(head: Uint8Array): boolean {
   );
 }
 
-/** The `data` group of a snapshot: groups by layer, datasets by number. */
-export async function snapshotGroup(source: ByteSource): Promise<Hdf5Group | null> {
+/** The deepest names of layers have three parts. */
+const MAX_NAME_PARTS = 8;
+
+/**
+ * The groups of a snapshot's layers under `data`, by name: each holds datasets by number, or nothing where all its weights are another
+ * layer's, too. A name with slashes is several groups deep.
+ *
+ * @returns null where the file is something else
+ */
+export async function snapshotLayers(source: ByteSource): Promise<Map<string, Hdf5Group> | null> {
   const { openHdf5 } = await import('../../containers/hdf5/index.js');
   const data = await (await openHdf5(source)).get('data');
   if (data?.kind !== 'group') return null;
-  for (const layer of await data.keys()) {
-    const group = await data.get(layer);
-    if (group?.kind !== 'group') return null;
+  const layers = new Map<string, Hdf5Group>();
+  let hasBlobs = false;
+  /** @returns whether everything below is layers */
+  const collect = async (group: Hdf5Group, path: readonly string[]): Promise<boolean> => {
+    if (path.length > MAX_NAME_PARTS) return false;
     const keys = await group.keys();
-    if (keys.length > 0) return keys.every((key) => /^\d+$/.test(key)) ? data : null;
-  }
-  return null;
+    if (path.length > 0 && (keys.length === 0 || (keys.every((key) => /^\d+$/.test(key)) && (await group.get(keys[0]!))?.kind === 'dataset'))) {
+      layers.set(path.join('/'), group);
+      hasBlobs ||= keys.length > 0;
+      return true;
+    }
+    for (const key of keys) {
+      const inner = await group.get(key);
+      if (inner?.kind !== 'group' || !(await collect(inner, [...path, key]))) return false;
+    }
+    return true;
+  };
+  return (await collect(data, [])) && hasBlobs ? layers : null;
 }

@@ -1,8 +1,9 @@
-/** A Caffe net's wiring: old and new syntax made one, layers of the TEST phase only. */
-import type { TextMessage } from '../../containers/prototext.js';
-import { ModelError } from '../../errors.js';
-import { messagesOf, textsOf } from './message.js';
-import { V1_TYPES } from './schema.js';
+/** A Caffe net's wiring: the syntaxes of all years made one, layers of the TEST phase only. */
+import { ModelError, throwAll } from '../../errors.js';
+import { V1_TYPES } from './enums.js';
+import { type Message, messagesOf, numbersOf, textsOf } from './message.js';
+import { Params, unknownIn } from './params.js';
+import { isV0, upgradeV0 } from './v0.js';
 
 export interface CaffeLayer {
   readonly name: string;
@@ -10,7 +11,9 @@ export interface CaffeLayer {
   readonly type: string;
   readonly bottoms: readonly string[];
   readonly tops: readonly string[];
-  readonly message: TextMessage;
+  /** Names that its weights, in order, are shared under; empty strings where they are not. */
+  readonly sharedNames: readonly string[];
+  readonly message: Message;
 }
 
 export interface CaffeNet {
@@ -18,46 +21,87 @@ export interface CaffeNet {
   /** Inputs declared by the net itself, outside any layer. */
   readonly inputs: readonly { readonly name: string; readonly shape: readonly number[] | null }[];
   readonly layers: readonly CaffeLayer[];
-  /** Layers that exist in training only. */
-  readonly trainOnly: readonly CaffeLayer[];
+  /** Layers that exist in training only, or in a stage that is not looked at. */
+  readonly leftOut: readonly CaffeLayer[];
+  /** The stage that was taken although the net does not state it. */
+  readonly assumedStage: string | null;
 }
 
 /** The deepest published nets have about two thousand. */
 const MAX_LAYERS = 20_000;
+/** Nets that are described for training, testing and deployment at once call the last of them so. */
+const DEPLOY_STAGE = 'deploy';
 
-/** @throws ModelError 'malformed' where a layer has no name or type, 'unsafe' where there are more than any net has */
-export function readTopology(net: TextMessage, file: string): CaffeNet {
-  const all = net.fields.flatMap((field): CaffeLayer[] => {
-    if (field.value.kind !== 'message' || (field.name !== 'layer' && field.name !== 'layers')) return [];
-    return [readLayer(field.value, field.name === 'layers', file, field.line)];
-  });
-  if (all.length > MAX_LAYERS) throw new ModelError('unsafe', `${all.length} layers are more than any net has`, { file });
-  const stages = messagesOf(net, 'state').flatMap((state) => textsOf(state, 'stage'));
-  const included = new Set(all.filter((layer) => isIncluded(layer.message, stages)));
-  const dims = textsOf(net, 'input_dim').map(Number);
-  const shapes = messagesOf(net, 'input_shape').map((shape) => textsOf(shape, 'dim').map(Number));
-  const inputs = textsOf(net, 'input').map((name, i) => ({ name, shape: shapes[i] ?? (dims.length >= 4 * (i + 1) ? dims.slice(4 * i, 4 * i + 4) : null) }));
-  return { name: textsOf(net, 'name')[0] ?? '', inputs, layers: [...included], trainOnly: all.filter((layer) => !included.has(layer)) };
+/** @throws ModelError 'malformed' where a layer has no type or contradicts itself, 'unsupported' where the net has fields of unknown meaning */
+export function readTopology(net: Message, file: string): CaffeNet {
+  const written = upgradeV0(net, file).fields.filter(({ name, value }) => typeof value === 'object' && (name === 'layer' || name === 'layers'));
+  if (written.length > MAX_LAYERS) throw new ModelError('unsafe', `${written.length} layers are more than any net has`, { file });
+  if (new Set(written.map(({ name }) => name)).size > 1)
+    throw new ModelError('malformed', 'the net has "layer" and the older "layers" side by side, of which Caffe would drop the first', { file });
+  const errors: ModelError[] = [];
+  const all = written.map(({ value, line }) => readLayer(value as Message, file, line, errors));
+  const params = new Params(net);
+  const inputs = readInputs(params);
+  const state = params.child('state');
+  const stated = { level: state.number('level', 0), stages: state.words('stage') };
+  ['name', 'layer', 'layers'].forEach((name) => void params.has(name));
+  const unknown = params.unaccounted();
+  if (unknown.length > 0) errors.push(new ModelError('unsupported', `the net has settings that are not known: ${unknown.join(', ')}`, { file }));
+  for (const layer of all) {
+    const rules = ['include', 'exclude'].filter((name) => messagesOf(layer.message, name).length > 0);
+    const place = { file, layer: layer.name };
+    if (rules.length > 1)
+      errors.push(new ModelError('malformed', 'the layer has rules to include and rules to exclude it; Caffe takes one or the other', place));
+    const odd = rules.flatMap((name) => messagesOf(layer.message, name).flatMap((rule) => unknownIn(rule, name)));
+    if (odd.length > 0) errors.push(new ModelError('unsupported', `the rules of the layer have fields that are not known: ${odd.join(', ')}`, place));
+  }
+  if (errors.length > 0) throwAll(errors, `${file}: this net cannot be read:`);
+  const layersAt = (stages: readonly string[]) => all.filter(({ message }) => isIncluded(message, { ...stated, stages }));
+  let layers = layersAt(stated.stages);
+  let assumedStage: string | null = null;
+  if (stated.stages.length === 0 && inputs.length === 0 && !layers.some(({ bottoms }) => bottoms.length === 0)) {
+    const deployed = layersAt([DEPLOY_STAGE]);
+    if (deployed.length > layers.length) [layers, assumedStage] = [deployed, DEPLOY_STAGE];
+  }
+  const included = new Set(layers);
+  return { name: textsOf(net, 'name')[0] ?? '', inputs, layers, leftOut: all.filter((layer) => !included.has(layer)), assumedStage };
 }
 
-function readLayer(message: TextMessage, isOld: boolean, file: string, line: number): CaffeLayer {
+/** Whether the net is written in a syntax of before 2014, and in which. */
+export function syntaxOf(net: Message | null): string {
+  if (!net?.fields.some(({ name }) => name === 'layers')) return 'layer';
+  return isV0(net) ? 'V0 (layers { layer })' : 'V1 (layers)';
+}
+
+function readLayer(message: Message, file: string, line: number, errors: ModelError[]): CaffeLayer {
   const name = textsOf(message, 'name')[0] ?? '';
   const written = textsOf(message, 'type')[0];
   const place = { file, ...(name === '' ? {} : { layer: name }) };
-  if (written === undefined) throw new ModelError('malformed', `${line > 0 ? `line ${line}: ` : ''}the layer has no type`, place);
-  const type = isOld ? (V1_TYPES[written] ?? written) : written;
-  return { name, type, bottoms: textsOf(message, 'bottom'), tops: textsOf(message, 'top'), message };
+  if (written === undefined) errors.push(new ModelError('malformed', `${line > 0 ? `line ${line}: ` : ''}the layer has no type`, place));
+  const isOld = message.type === 'V1Layer';
+  const type = isOld ? (V1_TYPES[written ?? ''] ?? written) : written;
+  const sharedNames = isOld ? textsOf(message, 'param') : messagesOf(message, 'param').map((param) => textsOf(param, 'name')[0] ?? '');
+  return { name, type: type ?? '', bottoms: textsOf(message, 'bottom'), tops: textsOf(message, 'top'), sharedNames, message };
 }
 
-/** Caffe's rule (a layer's own `phase` field, which snapshots carry, plays no part): with include rules, one of them must hold; with exclude rules, none may. */
-function isIncluded(message: TextMessage, stages: readonly string[]): boolean {
-  const holds = (rule: TextMessage) => {
+function readInputs(params: Params): CaffeNet['inputs'] {
+  const dims = params.numbers('input_dim');
+  const shapes = params.children('input_shape').map((shape) => shape.numbers('dim'));
+  return params.words('input').map((name, i) => ({ name, shape: shapes[i] ?? (dims.length >= 4 * (i + 1) ? dims.slice(4 * i, 4 * i + 4) : null) }));
+}
+
+/** Caffe's rule for the TEST phase (a layer's own `phase` field, which snapshots carry, plays no part): one of the include rules must hold, or no exclude rule. */
+function isIncluded(message: Message, { level, stages }: { readonly level: number; readonly stages: readonly string[] }): boolean {
+  const holds = (rule: Message) => {
     const phase = textsOf(rule, 'phase')[0];
-    const wanted = textsOf(rule, 'stage');
-    const unwanted = textsOf(rule, 'not_stage');
-    return (phase === undefined || phase === 'TEST') && wanted.every((stage) => stages.includes(stage)) && !unwanted.some((stage) => stages.includes(stage));
+    return (
+      (phase === undefined || phase === 'TEST') &&
+      numbersOf(rule, 'min_level').every((least) => level >= least) &&
+      numbersOf(rule, 'max_level').every((most) => level <= most) &&
+      textsOf(rule, 'stage').every((stage) => stages.includes(stage)) &&
+      !textsOf(rule, 'not_stage').some((stage) => stages.includes(stage))
+    );
   };
   const include = messagesOf(message, 'include');
-  const exclude = messagesOf(message, 'exclude');
-  return include.length > 0 ? include.some(holds) : !exclude.some(holds);
+  return include.length > 0 ? include.some(holds) : !messagesOf(message, 'exclude').some(holds);
 }

@@ -26,12 +26,21 @@ export async function runOnnx(bytes: Uint8Array, inputs: readonly Run[]): Promis
       session.inputNames.map((name, i) => {
         const type = (types[i] as { type?: string }).type ?? 'float32';
         const { data, shape } = inputs[i]!;
-        const values = type === 'float32' ? data : type === 'int64' ? BigInt64Array.from(data, (value) => BigInt(Math.round(value))) : Int32Array.from(data);
+        const values =
+          type === 'float32'
+            ? data
+            : type === 'bool'
+              ? Uint8Array.from(data)
+              : type === 'int64'
+                ? BigInt64Array.from(data, (value) => BigInt(Math.round(value)))
+                : Int32Array.from(data);
         return [name, new ort.Tensor(type as 'float32', values as Float32Array, shape)];
       }),
     );
     const results = await session.run(feeds);
-    return new Map(session.outputNames.map((name) => [name, { shape: results[name]!.dims, data: Float32Array.from(results[name]!.data as Float32Array) }]));
+    return new Map(
+      session.outputNames.map((name) => [name, { shape: results[name]!.dims, data: Float32Array.from(results[name]!.data as Float32Array, Number) }]),
+    );
   } finally {
     await session.release();
   }

@@ -1,4 +1,5 @@
 /** One small case or more for every operator of the table, shared by the tests of the ONNX writer and reader. */
+import type { DType } from '../../src/model/dtype.js';
 import type { AttributeValue, LayerMap, Layout } from '../../src/model/layer-map.js';
 import { inferLayer, makeLayer } from '../../src/model/ops/index.js';
 import { portValueShape } from '../../src/model/ports.js';
@@ -12,6 +13,10 @@ export interface OpCase {
   readonly weights: Readonly<Record<string, Tensor>>;
   /** Values of the first input, where any will not do. */
   readonly values?: readonly number[];
+  /** The same for the others, by place. */
+  readonly others?: Readonly<Record<number, readonly number[]>>;
+  /** Of the inputs; float32 where left out. */
+  readonly dtypes?: readonly DType[];
 }
 
 /** Seeded values between -2 and 2 without a pattern that a swapped axis would keep. */
@@ -95,6 +100,27 @@ export const OP_CASES: readonly OpCase[] = [
   entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], value: 0.5 }),
   entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], mode: 'reflect' }, {}, 'Pad, reflected'),
   entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], mode: 'edge' }, {}, 'Pad, edge'),
+  entry('Slice', [IMAGE], { starts: [-1], ends: [-100], axes: [3], steps: [-2] }, {}, 'Slice, backwards'),
+  entry('Shape', [IMAGE]),
+  entry('Size', [IMAGE]),
+  entry('Unsqueeze', [IMAGE], { axes: [1, -1] }),
+  entry('Squeeze', [[2, 1, 5, 1]], { axes: [1] }),
+  entry('Squeeze', [[2, 1, 5, 1]], {}, {}, 'Squeeze, all axes of one'),
+  entry('Expand', [[3, 1, 6]], { shape: [2, 1, 5, 1] }),
+  { ...entry('Range', [[], [], []]), values: [2], others: { 1: [9], 2: [2] } },
+  { ...entry('ConstantOfShape', [[3]], { value: 2.5 }), values: [2, 1, 3], dtypes: ['int64'] },
+  { ...entry('ConstantOfShape', [[1]], { value: 7, dtype: 'int64' }, {}, 'ConstantOfShape of int64'), values: [4], dtypes: ['int64'] },
+  ...['And', 'Or', 'Xor'].map((op): OpCase => ({ ...entry(op, [[2, 2], [2]]), values: [0, 0, 1, 1], others: { 1: [0, 1] }, dtypes: ['bool', 'bool'] })),
+  { ...entry('Not', [[2]]), values: [0, 1], dtypes: ['bool'] },
+  { ...entry('Where', [[2, 1], [2, 3], [3]]), values: [0, 1], dtypes: ['bool'] },
+  { ...entry('Div', [[4], [4]], {}, {}, 'Div of integers'), values: [7, -7, 8, -1], others: { 1: [2, 2, 3, 5] }, dtypes: ['int64', 'int64'] },
+  { ...entry('Cast', [[4]], { to: 'bool' }, {}, 'Cast to bool'), values: [0, 0.5, -2, 0] },
+  ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'].map((op) => entry(op, [IMAGE, [3, 1, 6]])),
+  ...['Floor', 'Ceil'].map((op) => entry(op, [IMAGE])),
+  entry('ReduceProd', [IMAGE], { axes: [3] }),
+  entry('ReduceMean', [IMAGE], {}, {}, 'ReduceMean, all axes'),
+  entry('Cast', [IMAGE], { to: 'int32' }),
+  { ...entry('Gather', [[5, 4], [2]], { axis: 1 }, {}, 'Gather of a value'), others: { 1: [3, 0] } },
   entry('Slice', [IMAGE], { starts: [1, -3], ends: [3, 100], axes: [1, 3] }),
   entry('Resize', [IMAGE], { scales: [1, 1, 2, 3] }),
   entry('Resize', [IMAGE], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize, linear'),
@@ -109,19 +135,31 @@ export interface MapOptions {
 export function caseMap(case_: OpCase): LayerMap {
   const names = case_.inputs.map((_, i) => `x${i}`);
   const layer = makeLayer({ name: 'one', op: case_.op, inputs: names, outputs: ['made'], attributes: case_.attributes, weights: case_.weights });
-  const inputs = names.map((name, i) => ({ name, value: name, dtype: 'float32' as const, shape: case_.inputs[i]!, layout: 'other' as const }));
+  const inputs = names.map((name, i) => ({
+    name,
+    value: name,
+    dtype: case_.dtypes?.[i] ?? ('float32' as const),
+    valueDType: case_.dtypes?.[i] ?? 'float32',
+    shape: case_.inputs[i]!,
+    layout: 'other' as const,
+  }));
   const [made] = inferLayer(
     layer,
     inputs.map((port) => ({ dtype: port.dtype, shape: portValueShape(port) })),
   );
-  return { ...emptyMap, inputs, outputs: [{ name: 'y', value: 'made', dtype: 'float32', shape: made!.shape!, layout: 'other' }], layers: [layer] };
+  return {
+    ...emptyMap,
+    inputs,
+    outputs: [{ name: 'y', value: 'made', dtype: made!.dtype ?? 'float32', shape: made!.shape!, layout: 'other' }],
+    layers: [layer],
+  };
 }
 
 /** Arrays for the inputs of a case. */
 export function caseInputs(case_: OpCase): { shape: readonly number[]; data: Float32Array }[] {
   return case_.inputs.map((shape, i) => {
     const count = shape.reduce((product, size) => product * size, 1);
-    return { shape, data: Float32Array.from((i === 0 && case_.values) || noise(count, 40 + i)) };
+    return { shape, data: Float32Array.from((i === 0 ? case_.values : case_.others?.[i]) ?? noise(count, 40 + i)) };
   });
 }
 

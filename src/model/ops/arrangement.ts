@@ -50,6 +50,14 @@ export const reshape = operator({
     return [wanted];
   },
   moves: true,
+  settle({ x, shape }, { allowzero = 0 }) {
+    const sizes = shape?.elements?.map((size, axis) => (typeof size === 'number' ? size : size !== null && x?.shape?.[axis] === size && !allowzero ? 0 : null));
+    if (!sizes) return undefined;
+    // One size that is known only when the model runs can be left to be worked out.
+    const hole = sizes.includes(-1) ? -1 : sizes.indexOf(null);
+    const wanted = hole < 0 ? sizes : sizes.with(hole, -1);
+    return wanted.every((size) => size !== null) ? { shape: wanted } : undefined;
+  },
   sign: ({ x }) => x,
   onnx: { since: 1, inputs: { shape: { since: 5 } }, newer: { allowzero: 14 } },
   compute({ x, shape: given }, { shape, allowzero }) {

@@ -52,6 +52,7 @@ export const matMul = operator({
   weights: ['kernel'],
   attributes: {},
   plain: { weights: [] },
+  holds: (_, { length }) => length === 2,
   shape({ x, kernel }) {
     const [a, b] = [x.shape, kernel.shape];
     if (a.length === 0 || b.length === 0) throw new ModelError('malformed', 'MatMul takes no scalars');
@@ -102,6 +103,7 @@ export const gather = operator({
   weights: ['table'],
   attributes: { axis: int(0) },
   plain: { attributes: { axis: 0 } },
+  holds: (_, { length }, _x, { axis = 0 }) => length === 2 && axis === 0,
   shape({ table, indices }, { axis }) {
     const at = checkedAxis(axis, table.shape.length);
     return [[...table.shape.slice(0, at), ...indices.shape, ...table.shape.slice(at + 1)]];

@@ -1,6 +1,9 @@
 /** Operators that treat every element alike: activations, arithmetic with broadcasting. */
+import { addDims, divideDim, isSumOfSizes, multiplyDims, quotientOf, subtractDims } from '../dims.js';
+import { type DType, isFloatDType } from '../dtype.js';
 import type { Dim } from '../layer-map.js';
 import { broadcastValue, combineValues, mapValue, type Value } from './array.js';
+import { combineElements, sizes } from './elements.js';
 import { float, type Operator, type OperatorDefinition, operator, type Shaped, type ValuesOf } from './operator.js';
 import { broadcastDims } from './rules.js';
 
@@ -23,6 +26,8 @@ function unary<const A extends Readonly<Record<string, ReturnType<typeof float>>
   });
 }
 
+/** A free size is whole already. */
+const whole = { elements: ({ x }: { x: Shaped }) => x.elements?.map((element) => (typeof element === 'string' ? element : null)) };
 const never = { sign: () => true };
 const kept = { sign: ({ x }: { x: boolean }) => x };
 
@@ -79,6 +84,8 @@ export const activations: readonly Operator[] = [
   unary('Abs', {}, () => Math.abs, never),
   unary('Neg', {}, () => (x) => -x, { elements: ({ x }) => x.elements?.map((size) => (typeof size === 'number' ? -size : null)) }),
   unary('Sqrt', {}, () => Math.sqrt, never),
+  unary('Floor', {}, () => Math.floor, { ...kept, ...whole }),
+  unary('Ceil', {}, () => Math.ceil, { ...kept, ...whole }),
   unary('Identity', {}, () => (x) => x, { ...kept, compute: ({ x }) => [x], elements: ({ x }) => x.elements }),
 ];
 
@@ -120,6 +127,8 @@ function binary(op: string, combine: Combine, more: Partial<OperatorDefinition<R
     weights: ['operand'],
     attributes: {},
     plain: { weights: [] },
+    // Not where the operand is what decides the shape.
+    holds: (_, shape, x) => x !== null && shape.length <= x.length && shape.every((size, i) => size === 1 || size === x[x.length - shape.length + i]),
     shape: ({ x, operand }) => [broadcastDims([x.shape, operand.shape])],
     axes: 'any',
     onnx: { since: 7 },
@@ -128,13 +137,25 @@ function binary(op: string, combine: Combine, more: Partial<OperatorDefinition<R
   });
 }
 
+const isInteger = (dtype: DType | null | undefined) => dtype != null && !isFloatDType(dtype);
+
+/** Divides sizes as integers are divided, which is rounding down where neither is negative. */
+function quotient(a: Dim, b: Dim): Dim | null {
+  return quotientOf(a, b) ?? (typeof b === 'number' && b > 0 && isSumOfSizes(a) ? divideDim(a, b) : null);
+}
+
 const both = { sign: ({ x, operand }: { x: boolean; operand: boolean }) => x && operand };
 
 export const arithmetic: readonly Operator[] = [
-  binary('Add', (a, b) => a + b, { ...both }),
-  binary('Sub', (a, b) => a - b),
-  binary('Mul', (a, b) => a * b, { ...both }),
-  binary('Div', (a, b) => a / b, { ...both }),
+  binary('Add', (a, b) => a + b, { ...both, commutes: true, elements: ({ x, operand }) => combineElements(x, operand, sizes(addDims)) }),
+  binary('Sub', (a, b) => a - b, { elements: ({ x, operand }) => combineElements(x, operand, sizes(subtractDims)) }),
+  binary('Mul', (a, b) => a * b, { ...both, commutes: true, elements: ({ x, operand }) => combineElements(x, operand, sizes(multiplyDims)) }),
+  binary('Div', (a, b) => a / b, {
+    ...both,
+    elements: ({ x, operand }) => combineElements(x, operand, sizes(isInteger(x.dtype) ? quotient : quotientOf)),
+    // Integers are rounded towards zero.
+    compute: ({ x, operand }) => [combineValues(x, operand, isInteger(x.dtype) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)],
+  }),
   binary('Pow', (a, b) => a ** b, { sign: ({ x }) => x }),
 ];
 

@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor.js';
 import type { Value } from './array.js';
 import { type Bound, bindSlots } from './layers.js';
 import type { Elements, Operator, Shaped, ValueType } from './operator.js';
+import { roundTo } from './rounding.js';
 import { operatorOf } from './table.js';
 
 /** Values with more elements are not followed: what makes shapes is small. */
@@ -58,7 +59,7 @@ function inferBound(operator: Operator, layer: Layer, bound: Bound<ValueType>): 
       throw new ModelError('malformed', `${layer.op} makes the shape [${shape}] from ${from}. Is the input too small?`);
     }
   }
-  const elements = inferElements(operator, layer, bound as Bound<Shaped>, all as readonly Shaped[], shapes);
+  const elements = inferElements(operator, layer, bound as Bound<Shaped>, all as readonly Shaped[], shapes, dtypes);
   return layer.outputs.map((_, i) => ({ dtype: dtypes[i] ?? null, shape: shapes[i] ?? null, ...(elements?.[i] ? { elements: elements[i] } : {}) }));
 }
 
@@ -69,6 +70,7 @@ function inferElements(
   bound: Bound<Shaped>,
   all: readonly Shaped[],
   shapes: readonly (readonly Dim[])[],
+  dtypes: readonly (DType | null)[],
 ): readonly Elements[] | undefined {
   const few = shapes.every((shape) => countOf(shape) <= MAX_KNOWN_ELEMENTS);
   if (!few) return undefined;
@@ -76,7 +78,7 @@ function inferElements(
   const known = all.length > 0 && all.every(({ elements, shape }) => elements && countOf(shape) === elements.length);
   const numeric = known && all.every(({ elements }) => elements!.every((element) => typeof element === 'number'));
   if (operator.compute && numeric) {
-    return evaluated(operator, layer, bound, attributes, (element) => element as number)?.map(({ data }) => [...data]);
+    return evaluated(operator, layer, bound, attributes, (element) => element as number)?.map(({ data }, i) => [...roundTo(data, dtypes[i] ?? 'float64')]);
   }
   const own = operator.elements?.(bound as never, attributes);
   if (own) return [own];

@@ -41,6 +41,8 @@ export interface AttributeSpec<T extends AttributeValue = AttributeValue, Option
   readonly default?: T;
   /** May be absent, which has a meaning of its own: all axes, or a value in the slot of the same name. */
   readonly optional: Optional;
+  /** A string that names a dtype, which ONNX has as a number. */
+  readonly isDType?: true;
   /** The words that a string may be. */
   readonly words?: readonly string[];
 }
@@ -88,6 +90,8 @@ export interface OnnxSpelling {
   readonly rest?: Readonly<Record<string, RestingAttribute>>;
   /** Attributes that ONNX has from this opset on only; before it they must be at their default. */
   readonly newer?: Readonly<Record<string, number>>;
+  /** An attribute that ONNX has as a tensor of one element, by the attribute that names the tensor's dtype. */
+  readonly oneElement?: Readonly<Record<string, string>>;
   /** Words of a string attribute that ONNX has from an opset on only. */
   readonly newerWords?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Attributes whose default was another one before an opset. */
@@ -130,6 +134,12 @@ export interface OperatorDefinition<A extends Attributes, S extends Slots> {
    */
   elements?(inputs: SlotsOf<S, Shaped>, attributes: ValuesOf<A>): Elements | undefined;
   readonly moves?: true;
+  /** The attributes that an input stands for, where it is known well enough although not each of its elements is a number. */
+  settle?(inputs: Partial<SlotsOf<S, ValueType>>, attributes: Partial<ValuesOf<A>>): Partial<ValuesOf<A>> | undefined;
+  /** Whether a constant of a shape is held as the weight of a slot, rather than as a layer; it is where left out. */
+  holds?(slot: string, shape: readonly number[], x: readonly Dim[] | null, attributes: Partial<ValuesOf<A>>): boolean;
+  /** Whether its first two inputs may trade places. */
+  readonly commutes?: true;
   /** Evaluates it in float64. What comes out may share data with what goes in, which is never changed. */
   compute?(inputs: SlotsOf<S, Value>, attributes: ValuesOf<A>, context: { readonly outputs: number }): readonly Value[];
   /** The same, for operators that read large weights in pieces. */
@@ -171,6 +181,8 @@ export const word = <const W extends readonly [string, ...string[]]>(...words: W
   default: words[0],
   words,
 });
+/** The name of a dtype. */
+export const dtypeName = (value?: string): Spec<string> => ({ ...text(value), isDType: true });
 export const optional = <T extends AttributeValue>({ type, words }: AttributeSpec<T, boolean>): AttributeSpec<T, true> => ({
   type,
   optional: true,

@@ -1,6 +1,10 @@
 /** Operators that fold axes into one element each: ReduceMean, ReduceMax and ReduceSum. */
+
+import { addDims, multiplyDims } from '../dims.js';
+import type { Dim } from '../layer-map.js';
 import { rowMajorStrides } from '../tensor.js';
 import { newValue, type Value } from './array.js';
+import type { Elements, Shaped } from './operator.js';
 import { int, ints, type Operator, operator, optional } from './operator.js';
 import { checkedAxes, movedAxes } from './rules.js';
 
@@ -27,11 +31,13 @@ interface Fold {
   readonly finish?: (total: number, count: number) => number;
   /** From which opset the axes are an input. */
   readonly axesInput: number;
+  /** All elements of a list of sizes as one. */
+  readonly ofSizes?: (elements: Elements) => Dim | null;
   readonly isPositive?: (x: boolean) => boolean;
 }
 
 /** axes: all where there are none. */
-function reduction(op: string, { start, combine, finish = (total) => total, axesInput, isPositive = (x) => x }: Fold): Operator {
+function reduction(op: string, { start, combine, finish = (total) => total, axesInput, ofSizes, isPositive = (x) => x }: Fold): Operator {
   return operator({
     op,
     slots: ['x', 'axes?'],
@@ -43,6 +49,7 @@ function reduction(op: string, { start, combine, finish = (total) => total, axes
     sign: ({ x }) => isPositive(x),
     axes: ({ axes, keepdims }, order) => (keepdims && axes ? { axes: movedAxes(axes, order) } : null),
     onnx: { inputs: { axes: { since: axesInput } }, rest: { noop_with_empty_axes: { type: 'int', value: 0, since: axesInput } } },
+    ...(ofSizes ? { elements: ({ x }: { x: Shaped }) => (x.elements && x.shape.length === 1 ? [ofSizes(x.elements)] : undefined) } : {}),
     compute({ x }, { axes, keepdims }) {
       const folded = checkedAxes(axes, x.shape.length);
       const y = fold(x, folded, start, combine);
@@ -52,8 +59,16 @@ function reduction(op: string, { start, combine, finish = (total) => total, axes
   });
 }
 
+/** A product or sum of sizes. */
+const foldedSizes = (combine: (a: Dim, b: Dim) => Dim, start: Dim) => (elements: Elements) =>
+  elements.reduce<Dim | null>(
+    (total, size) => (total === null || size === null || (typeof size === 'number' && !Number.isInteger(size)) ? null : combine(total, size)),
+    start,
+  );
+
 export const reductions: readonly Operator[] = [
+  reduction('ReduceProd', { start: 1, combine: (a, b) => a * b, axesInput: 18, ofSizes: foldedSizes(multiplyDims, 1) }),
   reduction('ReduceMean', { start: 0, combine: (a, b) => a + b, finish: (total, count) => total / count, axesInput: 18 }),
   reduction('ReduceMax', { start: Number.NEGATIVE_INFINITY, combine: Math.max, axesInput: 18 }),
-  reduction('ReduceSum', { start: 0, combine: (a, b) => a + b, axesInput: 13 }),
+  reduction('ReduceSum', { start: 0, combine: (a, b) => a + b, axesInput: 13, ofSizes: foldedSizes(addDims, 0) }),
 ];

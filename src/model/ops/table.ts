@@ -4,11 +4,13 @@ import { constant } from './constant.js';
 import { conv, convTranspose } from './convolution.js';
 import { gather, gemm, matMul } from './dense.js';
 import { activations, arithmetic, clip, pRelu, variadics } from './elementwise.js';
+import { cast, comparisons, not, where } from './logic.js';
 import { batchNormalization, logSoftmax, lrn, softmax } from './normalisation.js';
 import type { Operator } from './operator.js';
 import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pooling.js';
 import { reductions } from './reduction.js';
 import { resize } from './resize.js';
+import { constantOfShape, expand, range, shape, size, squeeze, unsqueeze } from './sizes.js';
 
 const LIST: readonly Operator[] = [
   conv,
@@ -38,6 +40,17 @@ const LIST: readonly Operator[] = [
   ...variadics,
   ...reductions,
   constant,
+  shape,
+  size,
+  unsqueeze,
+  squeeze,
+  expand,
+  range,
+  constantOfShape,
+  ...comparisons,
+  not,
+  where,
+  cast,
 ];
 
 export const OPS: Readonly<Record<string, Operator>> = Object.fromEntries(LIST.map((operator) => [operator.op, operator]));

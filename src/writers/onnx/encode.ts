@@ -79,6 +79,8 @@ function encodeAttribute(name: string, { type, value }: OnnxAttribute): MessageB
   else if (type === 'float') message.float(ATTRIBUTE.float, value as number);
   else if (type === 'string') message.string(ATTRIBUTE.string, value as string);
   else if (type === 'ints') for (const item of value as readonly number[]) message.int(ATTRIBUTE.ints, item);
+  else if (type === 'strings') for (const item of value as readonly string[]) message.string(ATTRIBUTE.strings, item);
+  else if (type === 'tensor') message.message(ATTRIBUTE.tensor, encodeInitializer({ name: '', tensor: value as Tensor }, undefined));
   else for (const item of value as readonly number[]) message.float(ATTRIBUTE.floats, item);
   return message.int(ATTRIBUTE.type, ATTRIBUTE_TYPE[type]);
 }

@@ -5,8 +5,8 @@ import type { AttributeType } from '../../model/ops/index.js';
 import type { Tensor } from '../../model/tensor.js';
 
 export interface OnnxAttribute {
-  readonly type: AttributeType;
-  readonly value: AttributeValue;
+  readonly type: AttributeType | 'tensor';
+  readonly value: AttributeValue | Tensor;
 }
 
 export interface OnnxNode {

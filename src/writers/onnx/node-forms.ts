@@ -7,9 +7,13 @@
  *
  * @see https://onnx.ai/onnx/operators/ for the opset in which each form begins
  */
+import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
+import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
+import { numbersTensor } from '../../model/numbers.js';
 import { type Operator, operatorOf } from '../../model/ops/index.js';
+import type { Tensor } from '../../model/tensor.js';
 import { intAttribute, intsAttribute, type OnnxAttribute } from './graph.js';
 
 /** What a form may ask of the graph around it. */
@@ -23,6 +27,8 @@ export interface FormContext {
   floats(slot: string, values: readonly number[]): string;
   /** Adds a scalar of the dtype of what flows in. */
   scalar(slot: string, value: number): string;
+  /** dtype in the file of what the map computes in a dtype. */
+  computed(dtype: DType): DType;
   /** Adds an int64 scalar. */
   int(slot: string, value: number): string;
 }
@@ -39,11 +45,15 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
   const spelling = operator.onnx!;
   const attributes: Record<string, OnnxAttribute> = {};
   const constants: Record<string, string> = {};
-  for (const [name, { type }] of Object.entries(operator.attributes)) {
+  for (const [name, { type, isDType }] of Object.entries(operator.attributes)) {
     const value = layer.attributes[name];
     const input = spelling.inputs?.[name];
     if (value === undefined || (spelling.newer?.[name] ?? 0) > context.opset) continue;
-    if (!input || context.opset < input.since) attributes[name] = { type, value };
+    const element = spelling.oneElement?.[name];
+    if (element) attributes[name] = { type: 'tensor', value: oneElement(value as number, context.computed(layer.attributes[element] as DType)) };
+    else if (Object.values(spelling.oneElement ?? {}).includes(name)) continue;
+    else if (isDType) attributes[name] = intAttribute(DATA_TYPE[context.computed(value as DType)]);
+    else if (!input || context.opset < input.since) attributes[name] = { type, value };
     else if (!fillsSlot(operator, layer, name)) constants[name] = constantOf(name, type, value, input.scalar === true, context);
   }
   for (const [name, { type, value, since = 1, until = Number.POSITIVE_INFINITY }] of Object.entries(spelling.rest ?? {})) {
@@ -52,6 +62,10 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
   if (layer.op === 'Gemm') attributes.transB = intAttribute(isStoredTransposed(layer) ? 0 : 1);
   if (operator.attributes.auto_pad) settlePads(layer, context, attributes);
   return { constants, attributes };
+}
+
+function oneElement(value: number, dtype: DType): Tensor {
+  return numbersTensor('value', dtype, [1], [value], { file: 'weighbridge' });
 }
 
 /** Whether an attribute flows in rather than being fixed. */

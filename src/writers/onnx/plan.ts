@@ -5,6 +5,7 @@ import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
+import { numbersTensor } from '../../model/numbers.js';
 import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { quantiseChannels } from '../../model/quantise.js';
@@ -138,7 +139,8 @@ class GraphBuilder {
     const name = this.#portNames.get(port)!;
     this.#inputs.push({ name, dtype: port.dtype, shape: inLayout(shape, layout) });
     const steps: Step[] = [];
-    if (port.dtype !== this.#compute) steps.push(castStep(this.#compute));
+    const dtype = this.#dtypeOf(port.value);
+    if (port.dtype !== dtype) steps.push(castStep(dtype));
     if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsFirst(shape.length)) } });
     this.#addSteps(name, steps, () => this.#value(port.value));
   }
@@ -149,10 +151,11 @@ class GraphBuilder {
     const form = nodeForm(layer, {
       opset: this.opset,
       shapeOf: (value) => this.types.get(value)?.shape ?? undefined,
-      ints: (slot, values) => constant(slot, int64Tensor(slot, [values.length], values)),
-      int: (slot, value) => constant(slot, int64Tensor(slot, [], [value])),
+      ints: (slot, values) => constant(slot, numbersTensor(slot, 'int64', [values.length], values, ORIGIN)),
+      int: (slot, value) => constant(slot, numbersTensor(slot, 'int64', [], [value], ORIGIN)),
       floats: (slot, values) => constant(slot, float32Tensor(slot, [values.length], values, ORIGIN)),
       scalar: (slot, value) => constant(slot, this.#scalar(layer, slot, value)),
+      computed: (dtype) => this.#computed(dtype),
     });
     const given = [...layer.inputs];
     const flowing = (value: string) => (this.keptApart(layer, value) ? this.#apart(layer, value) : this.#value(value));
@@ -177,19 +180,21 @@ class GraphBuilder {
 
   #addConstant(layer: Layer): void {
     const [output] = layer.outputs as [string];
+    const value = layer.weights.value!;
+    const tensor = this.#narrow(layer, value, this.#computed(value.dtype));
     const name = this.#value(output);
     // An initializer is no output of a graph.
-    if (!this.#outputPorts.has(output)) this.#initializers.push({ name, tensor: layer.weights.value! });
+    if (!this.#outputPorts.has(output)) this.#initializers.push({ name, tensor });
     else {
-      const stored = this.#addInitializer(`${layer.name}/value`, layer.weights.value!);
+      const stored = this.#addInitializer(`${layer.name}/value`, tensor);
       this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [stored], outputs: [name], attributes: {} });
     }
   }
 
   #scalar(layer: Layer, slot: string, value: number): Tensor {
     const dtype = this.types.get(layer.inputs[0] ?? '')?.dtype ?? 'float32';
-    if (isFloatDType(dtype)) return this.#narrow(layer, float32Tensor(slot, [], [value], ORIGIN), this.#compute);
-    return castTensor(float32Tensor(slot, [], [value], ORIGIN), dtype, newCastTally());
+    if (isFloatDType(dtype)) return this.#narrow(layer, float32Tensor(slot, [], [value], ORIGIN), this.#computed(dtype));
+    return numbersTensor(slot, dtype, [], [value], ORIGIN);
   }
 
   /** ONNX picks rows by integers. They come straight from the port where it has them: float16 counts exactly only to 2048. */
@@ -223,7 +228,7 @@ class GraphBuilder {
     this.#outputs.push({ name, dtype: port.dtype, shape: inLayout(shape, layout) });
     const steps: Step[] = [];
     if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsLast(shape.length)) } });
-    if (port.dtype !== this.#compute) steps.push(castStep(port.dtype));
+    if (port.dtype !== this.#dtypeOf(port.value)) steps.push(castStep(port.dtype));
     const value = this.#value(port.value);
     if (value === name) return;
     this.#addSteps(value, steps.length > 0 ? steps : [{ op: 'Identity', attributes: {} }], () => name);
@@ -247,10 +252,11 @@ class GraphBuilder {
 
   /** @returns the name of the weight as it is computed with */
   #addWeight(layer: Layer, role: string, weight: Tensor): string {
-    const dtype = storageDType(layer, role, this.options);
+    const compute = this.#computeOf(layer);
+    const dtype = storageDType(layer, role, this.options, compute);
     const quantised = dtype === 'int8' ? this.measured.of(layer, role) : undefined;
     const transposed = layer.op === 'Gemm' && role === 'kernel' && isStoredTransposed(layer);
-    const form = `${dtype} ${transposed} ${quantised?.axis}`;
+    const form = `${dtype} ${transposed} ${quantised?.axis} ${compute}`;
     const forms = this.#weights.get(weight) ?? new Map<string, string>();
     const known = forms.get(form);
     if (known !== undefined) return known;
@@ -260,7 +266,7 @@ class GraphBuilder {
     if (quantised) {
       name = this.#dequantised(name, transposed ? { ...quantised, axis: 1 - quantised.axis } : quantised);
       if (weight.shape.length === 2 && (layer.op === 'MatMul' || transposed)) name = this.#derived(name, 'Flatten', [], { axis: intAttribute(1) });
-    } else if (dtype !== this.#compute) name = this.#derived(name, 'Cast', [], castStep(this.#compute).attributes);
+    } else if (dtype !== compute) name = this.#derived(name, 'Cast', [], castStep(compute).attributes, compute);
     this.#weights.set(weight, forms.set(form, name));
     return name;
   }
@@ -284,8 +290,14 @@ class GraphBuilder {
   }
 
   /** A node that turns a stored weight into the one computed with; gives that one's name. */
-  #derived(name: string, op: 'Cast' | 'DequantizeLinear' | 'Flatten', others: readonly string[], attributes: OnnxNode['attributes']): string {
-    const output = this.#names.take(op === 'Flatten' ? `${name}/apart` : `${name}/${this.#compute}`);
+  #derived(
+    name: string,
+    op: 'Cast' | 'DequantizeLinear' | 'Flatten',
+    others: readonly string[],
+    attributes: OnnxNode['attributes'],
+    compute = this.#compute,
+  ): string {
+    const output = this.#names.take(op === 'Flatten' ? `${name}/apart` : `${name}/${compute}`);
     const node = this.#nodeNames.take(`${name}/${{ Cast: 'cast', DequantizeLinear: 'dequantize', Flatten: 'flatten' }[op]}`);
     this.#nodes.push({ name: node, op, inputs: [name, ...others], outputs: [output], attributes });
     return output;
@@ -305,23 +317,28 @@ class GraphBuilder {
     return name;
   }
 
+  /** dtype in the file of a value: float32 becomes what the file is to compute in. */
+  #dtypeOf(value: string): DType {
+    return this.#computed(this.types.get(value)?.dtype ?? 'float32');
+  }
+
+  #computed(dtype: DType): DType {
+    return dtype === 'float32' ? this.#compute : dtype;
+  }
+
+  /** What a layer's weights are computed with in: the float dtype that flows in. */
+  #computeOf(layer: Layer): DType {
+    return layer.inputs.map((value) => this.#dtypeOf(value)).find(isFloatDType) ?? this.#compute;
+  }
+
   #isDirect(port: Port): boolean {
-    return port.dtype === this.#compute && !isChannelsLast(portLayout(port, this.options));
+    return port.dtype === this.#dtypeOf(port.value) && !isChannelsLast(portLayout(port, this.options));
   }
 }
 
 interface Step {
   readonly op: string;
   readonly attributes: OnnxNode['attributes'];
-}
-
-function int64Tensor(name: string, shape: readonly number[], values: readonly number[]): Tensor {
-  return constantTensor(name, 'int64', shape, new Uint8Array(BigInt64Array.from(values, toInt64).buffer), ORIGIN);
-}
-
-/** Exporters say "to the end" with the largest int64, which no double holds. */
-function toInt64(value: number): bigint {
-  return value >= 2 ** 63 ? 2n ** 63n - 1n : BigInt(value);
 }
 
 function castStep(dtype: DType): Step {

@@ -23,18 +23,22 @@ export function computeDType(options: WriteOptions): DType {
   return options.float16Compute ? 'float16' : 'float32';
 }
 
-/** dtype of a weight in the file; float64 is stored as float32, because nothing computes in it. */
-export function storageDType(layer: Layer, role: string, options: WriteOptions): DType {
+/**
+ * dtype of a weight in the file; float64 is stored as float32 where nothing computes in it.
+ *
+ * @param computed what the layer computes in
+ */
+export function storageDType(layer: Layer, role: string, options: WriteOptions, computed: DType = 'float32'): DType {
   if (options.float16Compute) return 'float16';
   const own = layer.weights[role]!.dtype;
-  if (options.dtype === 'source') return own === 'float64' ? 'float32' : own;
-  if (options.dtype === 'int8') return channelAxis(layer, role) === null ? 'float32' : 'int8';
-  return isLargeLayer(layer) ? options.dtype : 'float32';
+  if (options.dtype === 'source') return own === 'float64' ? computed : own;
+  if (options.dtype === 'int8') return channelAxis(layer, role) === null ? computed : 'int8';
+  return isLargeLayer(layer) ? options.dtype : computed;
 }
 
 /** Why a weight cannot be stored, or null. */
 export function storageObstacle(layer: Layer, role: string, tensor: Tensor): ModelError | null {
-  if (SOURCE_DTYPES.has(tensor.dtype)) return null;
+  if (layer.op === 'Constant' ? !tensor.dtype.startsWith('complex') : SOURCE_DTYPES.has(tensor.dtype)) return null;
   return new ModelError('unsupported', `${role} is ${tensor.dtype}; ONNX files are written from ${[...SOURCE_DTYPES].join(', ')}`, {
     layer: layer.name,
     tensor: tensor.name,

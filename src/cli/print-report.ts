@@ -1,6 +1,6 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
-import { layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
+import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
 import {
   type Column,
@@ -110,7 +110,8 @@ function printNarrowing(say: (text: string) => void, name: string, found: Narrow
   );
 }
 
-function printWeights(say: (text: string) => void, { compared, equal, mismatches, tensors }: WeightsReport): void {
+function printWeights(say: (text: string) => void, weights: WeightsReport): void {
+  const { compared, equal, mismatches, tensors } = weights;
   const methods = new Map<string, number>();
   for (const { method, dtype } of tensors) {
     const form = method === 'rounded' ? `rounded to ${dtype}` : method;
@@ -123,6 +124,8 @@ function printWeights(say: (text: string) => void, { compared, equal, mismatches
   say(`weights  ${equal} of ${compared} tensors${safeText(how)}`);
   for (const mismatch of mismatches.slice(0, MISMATCHES_SHOWN)) say(`         ${safeText(mismatch.message)}`);
   if (mismatches.length > MISMATCHES_SHOWN) say(`         and ${mismatches.length - MISMATCHES_SHOWN} more`);
+  const untold = describeUnjudged(weights);
+  if (untold !== null) say(`         ${safeText(untold)}`);
 }
 
 function right(title: string, optional = false): Column {

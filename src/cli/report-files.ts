@@ -112,7 +112,7 @@ async function readBack({ model, map, target }: Omit<Verified, 'subject'>, colle
   const [{ collectExhibits }, { findWrittenFormat }] = await Promise.all([import('../report/collect.js'), import('../verify/written/index.js')]);
   const files = await nodeFileSet(target.path);
   try {
-    const written = (await findWrittenFormat(target.format)?.open(files)) ?? null;
+    const written = (await findWrittenFormat(target.format)?.open(files, map?.layers ?? [])) ?? null;
     return await collectExhibits({ model, map, written }, collector?.samples ?? [], (done, total) => progress.step('weights for the report', done, total));
   } finally {
     await files.close();

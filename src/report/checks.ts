@@ -66,7 +66,7 @@ function layerChecks(report: Report): Check[] {
 function weightChecks({ weights }: Report): Check[] {
   if (!weights) return [];
   const name = (layer: string, role: string) => `${layer}, ${role}`;
-  const wrong = new Map(weights.mismatches.map(({ layer, role, message }) => [name(layer, role), message]));
+  const wrong = new Map((weights.judged ? weights.mismatches : []).map(({ layer, role, message }) => [name(layer, role), message]));
   const listed = weights.tensors.map(({ layer, role, dtype, method }): Check => {
     const failure = wrong.get(name(layer, role)) ?? null;
     return { group: 'weight', name: name(layer, role), found: `${dtype}, ${method}`, failure };

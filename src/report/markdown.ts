@@ -4,7 +4,7 @@ import { describeWorst } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from './numbers.js';
-import { layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
+import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
 import { codeCell, codeSpan, escapeMarkdown } from './text.js';
 
 const MARKS = { match: '✅', mismatch: '❌', 'nothing-compared': '❌' } as const;
@@ -92,12 +92,15 @@ function layerPart(report: Report, layers: readonly LayerReport[]): string {
   return `${sentence}${rows.length > 0 ? ` The worst:\n\n${table(['layer', 'canonical', 'operator', 'max abs', 'of scale', ''], '---rr-', rows)}` : ''}`;
 }
 
-function weightPart({ compared, equal, mismatches, tensors }: WeightsReport): string {
+function weightPart(weights: WeightsReport): string {
+  const { compared, equal, mismatches, tensors } = weights;
+  const unjudged = describeUnjudged(weights);
   const [before, after] = [sum(tensors.map(({ byteLengthBefore }) => byteLengthBefore)), sum(tensors.map(({ byteLengthAfter }) => byteLengthAfter))];
   const size = tensors.length > 0 && before !== after ? `, ${formatBytes(before)} → ${formatBytes(after)}` : '';
   const lines = mismatches.slice(0, MISMATCHES_SHOWN).map(({ message }) => `- ${escapeMarkdown(message)}`);
   const more = mismatches.length > MISMATCHES_SHOWN ? [`- ${mismatches.length - MISMATCHES_SHOWN} more`] : [];
-  return [`Weights: ${equal} of ${compared} tensors equal${size}.`, ...(lines.length > 0 ? ['', ...lines, ...more] : [])].join('\n');
+  const why = unjudged === null ? [] : ['', escapeMarkdown(`${unjudged}.`)];
+  return [`Weights: ${equal} of ${compared} tensors equal${size}.`, ...why, ...(lines.length > 0 ? ['', ...lines, ...more] : [])].join('\n');
 }
 
 function footer({ witness, engines, device, inputs, elapsedMs }: Report): string {

@@ -11,7 +11,7 @@ export function nextStep(report: Report): string {
   if (report.verdict === 'nothing-compared') {
     return 'no output of one side could be paired with one of the other: compare the names and shapes that `weighbridge inspect` shows for both files.';
   }
-  if (weights && weights.mismatches.length > 0) {
+  if (weights?.judged && weights.mismatches.length > 0) {
     const [first] = weights.mismatches;
     return `look at ${first!.role} of layer "${first!.layer}" first: its stored values are not the source's, so every output behind it is off. Convert again, and see whether the file was changed since.`;
   }

@@ -1,5 +1,7 @@
 /** Which layers to look at first, and what they are held to. */
-import type { LayerReport, Report, ToleranceReport } from '../verify/report.js';
+import type { LayerReport, Report, ToleranceReport, WeightsReport } from '../verify/report.js';
+
+const NAMES_SHOWN = 3;
 
 /** The worst layers, those that failed first; layers that are exact are left out. */
 export function worstLayers(layers: readonly LayerReport[], count: number): LayerReport[] {
@@ -12,6 +14,19 @@ export function worstLayers(layers: readonly LayerReport[], count: number): Laye
 /** Layers of a narrower file are compared with its own weights, widened, and so more strictly than its outputs with the original's. */
 export function layerTolerance({ quantisation, tolerance }: Report): ToleranceReport {
   return quantisation?.correctness?.tolerance ?? tolerance;
+}
+
+/** Why weights that differ do not decide the verdict, and which layers the file has no weights of; null where there is nothing to say. */
+export function describeUnjudged({ judged, mismatches, unpaired }: WeightsReport): string | null {
+  if (judged || (mismatches.length === 0 && unpaired.length === 0)) return null;
+  const layers = new Set(mismatches.map(({ layer }) => layer)).size;
+  const differ = layers > 0 ? `weights of ${layers} layers differ` : '';
+  const lacking =
+    unpaired.length > 0
+      ? `${unpaired.length} layers have none in the other file (${unpaired.slice(0, NAMES_SHOWN).join(', ')}${unpaired.length > NAMES_SHOWN ? ', ...' : ''})`
+      : '';
+  const what = [differ, lacking].filter((part) => part !== '').join(', and ');
+  return `${what}: told, not judged, for a normalisation may be folded into the weights before it; what the nets predict decides`;
 }
 
 /** What layers were compared with, in words; several where one does not show them all. */

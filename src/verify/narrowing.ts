@@ -21,7 +21,12 @@ export interface Narrowing {
   readonly methods: readonly string[];
   /** The stored dtype that loses most. */
   readonly narrowest: string;
+  /** Whether the narrower weights were found where layers use them, so that the file can be compared with them. */
+  readonly isLinedUp: boolean;
 }
+
+/** Part of all weights that must be of a dtype, in a file whose weights are not lined up, before the file is excused by it. */
+const LEAST_SHARE = 0.1;
 
 /**
  * Null where no weight lost anything.
@@ -42,13 +47,15 @@ export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNa
       methods.add(methodName(stored));
     }
   }
-  for (const dtype of isLinedUp ? [] : (written.storedDTypes ?? [])) {
-    if (narrowestOf([dtype]) === undefined) continue;
+  const stored = isLinedUp ? [] : [...(written.storedDTypes ?? [])];
+  const total = stored.reduce((sum, [, count]) => sum + count, 0);
+  for (const [dtype, count] of stored) {
+    if (narrowestOf([dtype]) === undefined || count < LEAST_SHARE * total) continue;
     dtypes.add(dtype);
     methods.add(dtype);
   }
   const narrowest = narrowestOf(dtypes);
-  return narrowest === undefined ? null : { methods: [...methods], narrowest };
+  return narrowest === undefined ? null : { methods: [...methods], narrowest, isLinedUp };
 }
 
 function methodName({ tensor, quantisation }: WrittenWeight): string {

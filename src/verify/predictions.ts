@@ -54,22 +54,32 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const ran = await runBoth(subject, options, notes);
   const { narrowing, outputs } = ran;
   const kept = ran.kept;
-  const widened = narrowing && written && isRead ? widenedMap(map, written) : null;
+  const mayWiden = isRead && narrowing?.isLinedUp === true;
+  const widened = mayWiden && written ? widenedMap(map, written) : null;
   const correctness = widened && (await checkCorrectness(widened, kept, ran.tolerances, notes, progress('reference')));
-  if (narrowing && !isRead) notes.push('whether the file computes what its narrower weights say was not checked: that takes a source whose wiring is read');
+  if (narrowing && !mayWiden) {
+    const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
+    notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
+  }
   const feeds = kept.map((sample) => sample.feeds);
   const layers = options.layers ? await subject.compareLayers({ feeds, widened, tolerances: ran.tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
   const weights = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
   if (!weights) notes.push('weights were not compared one by one: the files do not name them alike');
   const inLayers = layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs));
+  // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
+  const isLineage = written?.isOurs === true && weights?.judged !== false;
+  const layersPassed = layers?.firstDifference == null || !isLineage;
+  const verdict = verdictOf(outputs, weights, correctness?.report.passed ?? true, layersPassed);
+  const first = firstDifference(map, weights, inLayers, correctness?.problem ?? ran.problem);
+  if (verdict === 'match' && first) notes.push(`${first.message}; the outputs agree, so the two arrange this part in different ways`);
   return reportOn(ran, {
-    verdict: verdictOf(outputs, weights, correctness?.report.passed ?? true, layers?.firstDifference == null),
+    verdict,
     layers: layers?.layers ?? null,
     weights,
     narrowing,
     correctness: correctness?.report ?? null,
-    firstDifference: firstDifference(map, weights, inLayers, correctness?.problem ?? ran.problem),
+    firstDifference: verdict === 'match' ? null : first,
     notes,
     elapsedMs: performance.now() - startedAt,
   });
@@ -155,7 +165,7 @@ function reportOn({ witness, engines, device, tolerance, inputs, outputs }: Ran,
 
 function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
   const differs = outputs.some(({ passed, compared, nonFinite }) => !passed && (compared > 0 || nonFinite.expected === 0));
-  if ((weights?.mismatches.length ?? 0) > 0 || !isCorrect || !layersPassed || differs) return 'mismatch';
+  if ((weights?.judged && weights.mismatches.length > 0) || !isCorrect || !layersPassed || differs) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
 }
 
@@ -175,7 +185,7 @@ function behindLayers(map: LayerMap, layers: readonly LayerReport[], outputs: re
 
 /** The earliest in running order of what layers and weights show; of two for one layer the weight, which is the cause. */
 function firstDifference(map: LayerMap, weights: WeightsReport | null, layer: FirstDifference | null, problem: string | null): FirstDifference | null {
-  const [mismatch] = weights?.mismatches ?? [];
+  const [mismatch] = weights?.judged ? weights.mismatches : [];
   const weight = mismatch ? { layer: mismatch.layer, message: mismatch.message } : null;
   const place = (difference: FirstDifference) => map.layers.findIndex(({ name }) => name === difference.layer);
   if (weight && layer) return place(layer) < place(weight) ? layer : weight;

@@ -88,6 +88,10 @@ export interface WeightsReport {
   readonly compared: number;
   /** Tensors without a mismatch. */
   readonly equal: number;
+  /** Whether a mismatch decides the verdict: not where weights were folded into each other, or where equal names are a coincidence. */
+  readonly judged: boolean;
+  /** Layers of which the file has no weight: folded into others, or called otherwise. */
+  readonly unpaired: readonly string[];
   readonly mismatches: readonly WeightMismatch[];
   readonly tensors: readonly WeightReport[];
 }

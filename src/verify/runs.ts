@@ -32,8 +32,10 @@ export interface RunsToVerify {
  * @throws ModelError 'engine' when one cannot be run, 'malformed' when their ports do not fit each other
  */
 export async function verifyRuns({ expected, target }: RunsToVerify, options: VerifyOptions = {}): Promise<Report> {
-  const written = (await findWrittenFormat(target.format)?.open(target.files)) ?? null;
   const map = await describePorts(options.golden ? target : expected, options);
+  const opened = await findWrittenFormat(target.format)?.open(target.files, map.layers);
+  // Names that two files have in common need not mean that one was made from the other.
+  const written = opened ? { ...opened, isOurs: false } : null;
   const layoutOf: LayoutOf = written?.layoutOf ?? ((port, shown) => shown.layout ?? layoutByShape(port, shown.shape));
   const subject: Subject = {
     map,

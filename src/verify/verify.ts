@@ -23,7 +23,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     const known = writtenFormats.map((candidate) => candidate.format).join(', ');
     throw new ModelError('unsupported', `written ${target.format} files cannot be verified. Possible: ${known}.`, { file: target.files.label });
   }
-  const written = await format.open(target.files);
+  const written = await format.open(target.files, map?.layers ?? []);
   if (!format.runs) return verifyWeights(conversion, written, options);
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   const subject: Subject = {

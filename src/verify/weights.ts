@@ -14,6 +14,8 @@ type OnProgress = (done: number, total: number) => void;
 
 /** A weight of the source, and what the file has in its place. */
 interface Pair {
+  /** Whether the file has a layer of that identity, and so should have the weight. */
+  readonly isPaired: boolean;
   readonly layer: string;
   readonly role: string;
   readonly source: Tensor;
@@ -22,15 +24,18 @@ interface Pair {
 
 /**
  * Every weight of every layer must be in the file, with the values that rounding to the stored dtype gives, or within half a step
- * where it is quantised.
+ * where it is quantised: in a file that was written from the layer map and has all of its layers. In others equal names are a
+ * coincidence, or a normalisation was folded into the weights before it, and what differs is told and not judged.
  *
  * @returns null where none of the map's layers is found in the file, as in files of other tools, which name them otherwise
  */
 export async function compareWeights(map: LayerMap, written: WrittenModel, onProgress?: OnProgress): Promise<WeightsReport | null> {
-  const pairs = map.layers.flatMap((layer) =>
-    Object.entries(layer.weights).map(([role, source]) => ({ layer: layer.name, role, source, written: written.weight(layer, role) })),
-  );
-  return comparePairs(pairs, onProgress);
+  const pairs = map.layers.flatMap((layer): Pair[] => {
+    const found = Object.entries(layer.weights).map(([role, source]) => ({ layer: layer.name, role, source, written: written.weight(layer, role) }));
+    const isPaired = found.some((pair) => pair.written !== undefined);
+    return found.map((pair) => ({ ...pair, isPaired }));
+  });
+  return comparePairs(pairs, written.isOurs && pairs.every(({ isPaired }) => isPaired), onProgress);
 }
 
 /** The same for a file of named tensors that were moved as they are. */
@@ -39,12 +44,14 @@ export async function compareStored(model: ModelFile, written: WrittenModel, onP
     .filter(({ beside }) => !beside)
     .map(({ layer, tensor }) => {
       const found = written.tensor?.(tensor.name);
-      return { layer: layer ?? tensor.name, role: tensor.name, source: tensor, written: found && { tensor: found } };
+      return { layer: layer ?? tensor.name, role: tensor.name, source: tensor, written: found && { tensor: found }, isPaired: true };
     });
-  return comparePairs(pairs, onProgress);
+  return comparePairs(pairs, true, onProgress);
 }
 
-async function comparePairs(pairs: readonly Pair[], onProgress?: OnProgress): Promise<WeightsReport | null> {
+async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: OnProgress): Promise<WeightsReport | null> {
+  const pairs = all.filter(({ isPaired }) => isPaired);
+  const unpaired = [...new Set(all.filter(({ isPaired }) => !isPaired).map(({ layer }) => layer))];
   if (pairs.every(({ written }) => written === undefined)) return null;
   const mismatches: WeightMismatch[] = [];
   const tensors: WeightReport[] = [];
@@ -57,5 +64,5 @@ async function comparePairs(pairs: readonly Pair[], onProgress?: OnProgress): Pr
     } else mismatch(`the file has no ${role} for it`);
     onProgress?.(i + 1, pairs.length);
   }
-  return { compared: pairs.length, equal: pairs.length - mismatches.length, mismatches, tensors };
+  return { compared: pairs.length, equal: pairs.length - mismatches.length, judged, unpaired, mismatches, tensors };
 }

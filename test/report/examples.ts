@@ -26,7 +26,7 @@ export const MATCH: Report = {
   inputs: { samples: 4, seed: null, kind: 'recorded' },
   outputs: [OUTPUT],
   layers: null,
-  weights: { compared: 2, equal: 2, mismatches: [], tensors: [weight('conv1_1', 'kernel', 6912), weight('conv1_1', 'bias', 256)] },
+  weights: { compared: 2, equal: 2, judged: true, unpaired: [], mismatches: [], tensors: [weight('conv1_1', 'kernel', 6912), weight('conv1_1', 'bias', 256)] },
   quantisation: null,
   firstDifference: null,
   notes: [],
@@ -86,6 +86,8 @@ export const QUANTISED: Report = {
   weights: {
     compared: 2,
     equal: 2,
+    judged: true,
+    unpaired: [],
     mismatches: [],
     tensors: [
       { ...weight('conv1_1', 'kernel', 6912), dtype: 'int8', method: 'int8 per channel', byteLengthAfter: 1984, maxAbsolute: 0.0031, relativeError: 0.0062 },
@@ -142,6 +144,8 @@ export function hostileDocument(): ReportDocument {
     weights: {
       compared: 1,
       equal: 0,
+      judged: true,
+      unpaired: [],
       mismatches: [{ layer: HOSTILE, role: HOSTILE, message: HOSTILE }],
       tensors: [{ ...weight(HOSTILE, HOSTILE, 4), name: HOSTILE, dtype: HOSTILE, method: HOSTILE }],
     },

@@ -124,7 +124,7 @@ function channelsLast(array: NdArray, layout: Layout): NdArray {
 /** What is wrong with the weights of a written model, read back as verification reads them. */
 async function weightProblems(writer: typeof tfjs, map: LayerMap, files: ReadonlyMap<string, Uint8Array>): Promise<string[]> {
   const format = findWrittenFormat(writer.name)!;
-  const written = await format.open(memoryFileSet(Object.fromEntries(files), 'model.json'));
+  const written = await format.open(memoryFileSet(Object.fromEntries(files), 'model.json'), map.layers);
   const report = await compareWeights(map, written);
   return (
     report?.mismatches.map(({ message }) => message) ??

@@ -4,7 +4,7 @@ import { describeWorst } from '../checks.js';
 import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
-import { layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
+import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
 
@@ -129,6 +129,7 @@ function layerTable(rows: readonly LayerReport[]): Markup {
 
 export function weights({ weights: found }: Report): Markup | null {
   if (!found) return null;
+  const unjudged = describeUnjudged(found);
   const before = found.tensors.reduce((sum, { byteLengthBefore }) => sum + byteLengthBefore, 0);
   const after = found.tensors.reduce((sum, { byteLengthAfter }) => sum + byteLengthAfter, 0);
   const size = before === 0 ? null : html` ${formatBytes(before)} in the source, ${formatBytes(after)} as written.`;
@@ -137,7 +138,8 @@ export function weights({ weights: found }: Report): Markup | null {
 <section>
   <h2>Weights</h2>
   <p>${found.equal} of ${found.compared} tensors hold what the source's values come to in the stored dtype.${size}</p>
-  ${found.mismatches.map(({ message }) => html`<p class="note bad">${message}</p>`)}
+  ${found.mismatches.map(({ message }) => html`<p class="${found.judged ? 'note bad' : 'note'}">${message}</p>`)}
+  ${unjudged === null ? null : html`<p class="note">${unjudged}.</p>`}
   ${
     found.tensors.length === 0
       ? null
@@ -146,7 +148,7 @@ export function weights({ weights: found }: Report): Markup | null {
     <tbody>${found.tensors.map(
       ({ layer, role, name, method, dtype, byteLengthBefore, byteLengthAfter, maxAbsolute, relativeError, equal }) => html`
       <tr><td>${layer}</td><td>${role}</td><td>${name}</td><td>${dtype}${method === 'as is' ? '' : `, ${method}`}</td><td class="n">${formatBytes(byteLengthBefore)}</td><td class="n">${formatBytes(byteLengthAfter)}</td>
-      <td class="n">${number(maxAbsolute)}</td><td class="n">${number(relativeError)}</td><td>${badge(equal)}</td></tr>`,
+      <td class="n">${number(maxAbsolute)}</td><td class="n">${number(relativeError)}</td><td>${equal || found.judged ? badge(equal) : 'differs'}</td></tr>`,
     )}</tbody></table></div></details>`
   }
 </section>`;

@@ -3,8 +3,8 @@ import type { WrittenFormat } from './written.js';
 
 export const writtenFormats: readonly WrittenFormat[] = [
   { format: 'onnx', runs: true, open: async (files) => (await import('./onnx.js')).openWrittenOnnx(files) },
-  { format: 'tfjs', runs: true, open: async (files) => (await import('./tfjs.js')).openWrittenTfjs(files) },
-  { format: 'tfjs-graph', runs: true, open: async (files) => (await import('./tfjs-graph.js')).openWrittenTfjsGraph(files) },
+  { format: 'tfjs', runs: true, open: async (files, layers) => (await import('./tfjs.js')).openWrittenTfjs(files, layers) },
+  { format: 'tfjs-graph', runs: true, open: async (files, layers) => (await import('./tfjs-graph.js')).openWrittenTfjsGraph(files, layers) },
   { format: 'safetensors', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'safetensors') },
   { format: 'npz', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'npz') },
 ];

@@ -9,6 +9,7 @@ export async function openNamedWeights(files: FileSet, format: string): Promise<
   const byName = new Map(tensors.map(({ tensor }) => [tensor.name, tensor]));
   return {
     format,
+    isOurs: true,
     layoutOf: ({ layout }) => layout,
     weight({ name, canonicalName }, role) {
       const tensor = byName.get(`${canonicalName ?? name}.${role}`);

@@ -1,9 +1,10 @@
 /** The weights of an ONNX graph as its nodes read them, whatever dtype they are stored in. */
 import { ModelError } from '../../errors.js';
 import { toFloat32Array, toFloat64Array } from '../../model/cast.js';
+import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
-import { OPS, slotName } from '../../model/ops/index.js';
-import { permute, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { OPS, operatorOf, slotName } from '../../model/ops/index.js';
+import { elementCount, permute, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { ReadModel, ReadNode } from '../../readers/onnx/graph.js';
 import type { WeightQuantisation, WrittenWeight } from './written.js';
 
@@ -13,7 +14,7 @@ import type { WeightQuantisation, WrittenWeight } from './written.js';
  */
 export async function nodesAsLayers(model: ReadModel): Promise<Layer[]> {
   const shown = await shownWeights(model);
-  return model.nodes
+  return reachable(model)
     .filter(({ op }) => Object.hasOwn(OPS, op))
     .map((node) => {
       const { slots, weights: roles } = OPS[node.op]!;
@@ -28,8 +29,55 @@ export async function nodesAsLayers(model: ReadModel): Promise<Layer[]> {
       });
       const held = new Set(places.map(([, input]) => input));
       const inputs = node.inputs.filter((input) => !held.has(input));
-      return { name: node.name, op: node.op, inputs, outputs: node.outputs, attributes: {}, weights: Object.fromEntries(weights) };
+      return { name: nodeName(node), op: node.op, inputs, outputs: node.outputs, attributes: {}, weights: Object.fromEntries(weights) };
     });
+}
+
+/** A node that has no name is known by the value that it makes. */
+export function nodeName({ name, outputs }: ReadNode): string {
+  return name || (outputs[0] ?? '');
+}
+
+/** Which input of its node holds a weight; -1 where the operator has none of that name. */
+export function placeOf(op: string, role: string): number {
+  return operatorOf(op)?.slots.findIndex((slot) => slotName(slot) === role) ?? -1;
+}
+
+/** The nodes that an output depends on, in the order of the file; what nothing reads may hold anything. */
+export function reachable({ nodes, outputs }: Pick<ReadModel, 'nodes' | 'outputs'>): ReadNode[] {
+  const makers = new Map(nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
+  const used = new Set<ReadNode>();
+  const open = outputs.map(({ name }) => makers.get(name));
+  while (open.length > 0) {
+    const node = open.pop();
+    if (!node || used.has(node)) continue;
+    used.add(node);
+    for (const value of node.inputs) open.push(makers.get(value));
+  }
+  return nodes.filter((node) => used.has(node));
+}
+
+/** Operators that compute with an integer kernel as it is stored, and which of their inputs are such kernels. */
+const INTEGER_KERNELS: Readonly<Record<string, readonly number[]>> = {
+  DequantizeLinear: [0],
+  QLinearConv: [3],
+  QLinearMatMul: [0, 3],
+  ConvInteger: [1],
+  MatMulInteger: [0, 1],
+};
+
+/** How many values of each dtype nodes compute with. An integer is a weight where it is dequantised, and else a shape, an index or a scale's zero. */
+export function weightDTypes({ initializers }: Pick<ReadModel, 'initializers'>, used: readonly ReadNode[]): ReadonlyMap<DType, number> {
+  const weights = new Set<Tensor>();
+  for (const { op, inputs } of used) {
+    for (const [place, name] of inputs.entries()) {
+      const tensor = initializers.get(name);
+      if (tensor && (isFloatDType(tensor.dtype) || INTEGER_KERNELS[op]?.includes(place))) weights.add(tensor);
+    }
+  }
+  const counts = new Map<DType, number>();
+  for (const { dtype, shape } of weights) counts.set(dtype, (counts.get(dtype) ?? 0) + elementCount(shape));
+  return counts;
 }
 
 /** Weights by the name of the value that a layer reads: initializers, and what turns a stored dtype into the one computed with. */

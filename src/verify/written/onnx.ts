@@ -7,7 +7,7 @@ import { ModelError } from '../../errors.js';
 import type { Layout } from '../../model/layer-map.js';
 import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { layoutByShape } from '../layout.js';
-import { orient, shownWeights } from './onnx-weights.js';
+import { nodeName, orient, placeOf, reachable, shownWeights, weightDTypes } from './onnx-weights.js';
 import type { WrittenModel } from './written.js';
 
 /** Operators whose kernel decides what the file computes in. */
@@ -16,15 +16,15 @@ const KERNEL_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm'
 export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   if (files.main === null) throw new ModelError('usage', 'an ONNX model is one file; a folder was given', { file: files.label });
   const model = await readOnnxModel(files, files.main);
-  const nodes = new Map(model.nodes.map((node) => [node.name, node]));
+  const used = reachable(model);
+  const nodes = new Map(used.map((node) => [nodeName(node), node]));
   const weights = await shownWeights(model);
   return {
     format: 'onnx',
     keepsEveryLayer: true,
-    storedDTypes: new Set([...model.initializers.values()].map(({ dtype }) => dtype)),
-    computeDType: model.nodes.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16')
-      ? 'float16'
-      : 'float32',
+    isOurs: model.metadata.has('weighbridge.version'),
+    storedDTypes: weightDTypes(model, used),
+    computeDType: used.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16') ? 'float16' : 'float32',
     layoutOf(port, shown) {
       const said = model.metadata.get(`weighbridge.layout.${shown.name}`) ?? model.metadata.get(`weighbridge.layout.${port.name}`);
       return (said as Layout | undefined) ?? layoutByShape(port, shown.shape);
@@ -32,8 +32,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     weight(layer, role) {
       const node = nodes.get(layer.name);
       if (!node || node.op !== layer.op) return undefined;
-      const name = node.inputs[node.op === 'Gather' ? 0 : layer.inputs.length + Object.keys(layer.weights).indexOf(role)];
-      const stored = weights.get(name ?? '');
+      const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '');
       return stored && orient(stored, node, role);
     },
     valueOf: (layer) => nodes.get(layer.name)?.outputs[0],

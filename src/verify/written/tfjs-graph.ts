@@ -3,7 +3,7 @@ import type { FileSet } from '../../bytes/file-set.js';
 import { ModelError } from '../../errors.js';
 import type { Layer } from '../../model/layer-map.js';
 import { type GraphNode, graphNodes } from '../../readers/tfjs/model.js';
-import { readModelJson } from '../../readers/tfjs/model-json.js';
+import { isObject, type ModelJson, readModelJson } from '../../readers/tfjs/model-json.js';
 import { readManifest } from '../../readers/tfjs/weights.js';
 import { readNotes } from './tfjs-notes.js';
 import { type FoundWeight, notedModel } from './tfjs-orient.js';
@@ -21,19 +21,21 @@ const PLACES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   operand: { AddV2: 1, Sub: 1, Mul: 1, RealDiv: 1, Pow: 1 },
 };
 
-export async function openWrittenTfjsGraph(files: FileSet): Promise<WrittenModel> {
+export async function openWrittenTfjsGraph(files: FileSet, layers: readonly Layer[]): Promise<WrittenModel> {
   const json = await readModelJson(files);
   if (json.kind !== 'graph') throw new ModelError('malformed', 'is no TensorFlow.js graph model', { file: json.file });
   const { weights } = await readManifest(files, json);
   const notes = readNotes(json);
   const nodes = graphNodes(json);
   const constants = new Map(weights.map((weight) => [weight.stored.name, weight]));
+  const owners = notes.owners(layers);
+  const used = reachable(nodes, outputsOf(json));
   const find = (layer: Layer, role: string): FoundWeight[] => {
     const { node } = notes.layer(layer.name);
     const places = PLACES[role] ?? {};
     return nodes.flatMap((candidate): FoundWeight[] => {
       const place = Object.hasOwn(places, candidate.op) ? places[candidate.op]! : null;
-      if (place === null || !belongs(candidate, node)) return [];
+      if (place === null || !belongs(candidate, node, owners) || !used.has(candidate.name)) return [];
       const weight = constants.get(candidate.inputs[place] ?? '');
       return weight ? [{ weight, depthwise: candidate.op === 'DepthwiseConv2dNative' }] : [];
     });
@@ -41,10 +43,35 @@ export async function openWrittenTfjsGraph(files: FileSet): Promise<WrittenModel
   return notedModel('tfjs-graph', notes, find);
 }
 
-/** What a layer needs besides its last node is named after it and its operator: 'conv/Conv2D', 'conv/Conv2D_1'. */
-function belongs({ name, op }: GraphNode, layer: string): boolean {
+/** Nodes that the signature shows; undefined where there is no signature. */
+function outputsOf({ top }: ModelJson): string[] | undefined {
+  const outputs = isObject(top.signature) ? top.signature.outputs : undefined;
+  if (!isObject(outputs)) return undefined;
+  return Object.values(outputs).flatMap((port) => (isObject(port) && typeof port.name === 'string' ? [port.name.replace(/:\d+$/, '')] : []));
+}
+
+/** Names of the nodes that an output depends on; what nothing reads may hold anything. */
+function reachable(nodes: readonly GraphNode[], outputs?: readonly string[]): ReadonlySet<string> {
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs));
+  const used = new Set<string>();
+  const open = [...(outputs ?? nodes.map(({ name }) => name).filter((name) => !read.has(name)))];
+  while (open.length > 0) {
+    const name = open.pop()!;
+    if (used.has(name)) continue;
+    used.add(name);
+    open.push(...(byName.get(name)?.inputs ?? []));
+  }
+  return used;
+}
+
+/**
+ * What a layer needs besides its last node is named after it and its operator: 'conv/Conv2D', 'conv/Conv2D_1'. A step of several may have such
+ * a name too ('gelu/Mul_2'), and is a layer of its own.
+ */
+function belongs({ name, op }: GraphNode, layer: string, owners: ReadonlySet<string>): boolean {
   if (name === layer) return true;
-  if (!name.startsWith(`${layer}/`)) return false;
+  if (!name.startsWith(`${layer}/`) || owners.has(name)) return false;
   const suffix = name.slice(layer.length + 1);
   return suffix === op || (suffix.startsWith(`${op}_`) && /^\d+$/.test(suffix.slice(op.length + 1)));
 }

@@ -1,6 +1,6 @@
 /** What a TensorFlow.js file says of how it relates to the layer map that it was made from (`userDefinedMetadata`). */
 import { ModelError } from '../../errors.js';
-import type { Layout, Port } from '../../model/layer-map.js';
+import type { Layer, Layout, Port } from '../../model/layer-map.js';
 import { isObject, type Json, type ModelJson } from '../../readers/tfjs/model-json.js';
 import type { SessionPort } from '../engine.js';
 import { layoutByShape } from '../layout.js';
@@ -23,6 +23,9 @@ export interface LayerFacts {
 }
 
 export interface TfjsNotes {
+  readonly isOurs: boolean;
+  /** The file's names of layers, by the map's. */
+  owners(layers: readonly Layer[]): ReadonlySet<string>;
   layer(name: string): LayerFacts;
   layoutOf(port: Port, shown: SessionPort): Layout;
 }
@@ -33,13 +36,16 @@ const CHANNELS_LAST: Readonly<Partial<Record<Layout, Layout>>> = { nchw: 'nhwc',
 export function readNotes({ top, file }: ModelJson): TfjsNotes {
   const metadata = isObject(top.userDefinedMetadata) ? top.userDefinedMetadata : {};
   const layers = isObject(metadata['weighbridge.layers']) ? metadata['weighbridge.layers'] : {};
+  const layer = (name: string): LayerFacts => {
+    const note = Object.hasOwn(layers, name) && isObject(layers[name]) ? layers[name] : {};
+    const order = note.order === undefined ? null : permutation(note.order, name, file);
+    const features = isObject(note.features) ? featureOrder(note.features, name, file) : null;
+    return { node: typeof note.node === 'string' ? note.node : name, shown: note.shown !== false, order, features };
+  };
   return {
-    layer(name) {
-      const note = Object.hasOwn(layers, name) && isObject(layers[name]) ? layers[name] : {};
-      const order = note.order === undefined ? null : permutation(note.order, name, file);
-      const features = isObject(note.features) ? featureOrder(note.features, name, file) : null;
-      return { node: typeof note.node === 'string' ? note.node : name, shown: note.shown !== false, order, features };
-    },
+    isOurs: metadata['weighbridge.version'] !== undefined,
+    layer,
+    owners: (layers) => new Set(layers.map(({ name }) => layer(name).node)),
     // Files of other tools do not say; TensorFlow.js has channels last, unless sizes speak against it.
     layoutOf: (port, { shape }) =>
       (metadata[`weighbridge.layout.${port.name}`] as Layout | undefined) ?? layoutByShape(port, shape, CHANNELS_LAST[port.layout] ?? port.layout),

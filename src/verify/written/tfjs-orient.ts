@@ -20,6 +20,7 @@ export interface FoundWeight {
 export function notedModel(format: string, notes: TfjsNotes, find: (layer: Layer, role: string) => FoundWeight[]): WrittenModel {
   return {
     format,
+    isOurs: notes.isOurs,
     channelsLast: true,
     layoutOf: (port, shown) => notes.layoutOf(port, shown),
     weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),

@@ -22,11 +22,12 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
 /** A constant is written as a normalisation that only multiplies or only adds. */
 const OPERAND_ROLES: Readonly<Record<string, string>> = { Mul: 'gamma', Add: 'beta', Sub: 'beta' };
 
-export async function openWrittenTfjs(files: FileSet): Promise<WrittenModel> {
+export async function openWrittenTfjs(files: FileSet, layers: readonly Layer[]): Promise<WrittenModel> {
   const json = await readModelJson(files);
   if (json.kind !== 'layers') throw new ModelError('malformed', 'is no TensorFlow.js layers model', { file: json.file });
   const { weights } = await readManifest(files, json);
   const notes = readNotes(json);
+  const owners = notes.owners(layers);
   const find = (layer: Layer, role: string): FoundWeight[] => {
     const names = role === 'operand' ? [OPERAND_ROLES[layer.op] ?? ''] : (ROLES[role] ?? []);
     const own = weights.flatMap((weight): (FoundWeight & { owner: string })[] => {
@@ -38,7 +39,7 @@ export async function openWrittenTfjs(files: FileSet): Promise<WrittenModel> {
     });
     const { node } = notes.layer(layer.name);
     const plain = own.filter(({ owner }) => owner === node);
-    return plain.length > 0 ? plain : own.filter(({ owner }) => isPart(owner, node));
+    return plain.length > 0 ? plain : own.filter(({ owner }) => isPart(owner, node) && !owners.has(owner));
   };
   return notedModel('tfjs', notes, find);
 }

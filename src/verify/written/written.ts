@@ -23,17 +23,19 @@ export interface WrittenWeight {
 
 export interface WrittenModel {
   readonly format: string;
+  /** Whether the file says that it was written from a layer map, so that its names are the map's and no coincidence. */
+  readonly isOurs: boolean;
   /** dtype in which the file has its layers computed; float32 where left out. */
   readonly computeDType?: DType;
   /** Whether values inside the net have their channels last when a runtime shows them; first where left out. */
   readonly channelsLast?: boolean;
   /** Whether the format keeps what every layer makes, so that a layer without a value is missing; not where it fuses activations. */
   readonly keepsEveryLayer?: boolean;
-  /** dtypes of all weights in the file, for files whose weights cannot be lined up with layers. */
-  readonly storedDTypes?: ReadonlySet<DType>;
+  /** How many values of each dtype the weights have that the file computes with, for files whose weights cannot be lined up with layers. */
+  readonly storedDTypes?: ReadonlyMap<DType, number>;
   /** The layout that a port of the layer map has in the file, which shows it so. */
   layoutOf(port: Port, shown: SessionPort): Layout;
-  /** A layer's weight as stored, turned into the layer map's orientation; undefined where the file has none. */
+  /** A layer's weight as stored, as the part of the file that computes the layer reads it, in the layer map's orientation; undefined where it reads none. */
   weight(layer: Layer, role: string): WrittenWeight | undefined;
   /** Name under which a runtime shows what the layer makes; undefined where the file does not keep that value apart. */
   valueOf(layer: Layer): string | undefined;
@@ -47,6 +49,9 @@ export interface WrittenFormat {
   readonly format: string;
   /** False where the format has weights only, so that there is nothing to run. */
   readonly runs: boolean;
-  /** @throws ModelError when the file cannot be read */
-  open(files: FileSet): Promise<WrittenModel>;
+  /**
+   * @param layers of the map that the file is lined up with; they tell which of the file's names belong to which
+   * @throws ModelError when the file cannot be read
+   */
+  open(files: FileSet, layers: readonly Layer[]): Promise<WrittenModel>;
 }

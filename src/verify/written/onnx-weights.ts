@@ -46,6 +46,8 @@ export function placeOf(op: string, role: string): number {
 /** The nodes that an output depends on, in the order of the file; what nothing reads may hold anything. */
 export function reachable({ nodes, outputs }: Pick<ReadModel, 'nodes' | 'outputs'>): ReadNode[] {
   const makers = new Map(nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
+  // What graphs inside of these read from outside is not looked at, so that all may be read.
+  if (nodes.some(({ op }) => HOLDS_GRAPHS.has(op))) return [...nodes];
   const used = new Set<ReadNode>();
   const open = outputs.map(({ name }) => makers.get(name));
   while (open.length > 0) {
@@ -56,6 +58,8 @@ export function reachable({ nodes, outputs }: Pick<ReadModel, 'nodes' | 'outputs
   }
   return nodes.filter((node) => used.has(node));
 }
+
+const HOLDS_GRAPHS: ReadonlySet<string> = new Set(['If', 'Loop', 'Scan', 'SequenceMap']);
 
 /** Operators that compute with an integer kernel as it is stored, and which of their inputs are such kernels. */
 const INTEGER_KERNELS: Readonly<Record<string, readonly number[]>> = {

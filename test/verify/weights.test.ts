@@ -1,0 +1,99 @@
+/** Weights are paired by the part of the file that computes with them, and judged where names are no coincidence. */
+import { describe, expect, it } from 'vitest';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { editOnnx, nodeOf } from './faults/onnx-edit.js';
+import { type Graph, mapOf, node, port, spread, tensor, verifyFiles, verifyWrittenMap, written } from './small-files.js';
+
+const X: LayerMap['inputs'][0] = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 4], layout: 'other' };
+const output = (value: string, size: number): LayerMap['outputs'][0] => ({ name: 'y', value, dtype: 'float32', shape: ['N', size], layout: 'other' });
+
+describe('a conversion', () => {
+  const [kernel, bias] = [tensor('k', [3, 4]), tensor('b', [3])];
+  const dense = { name: 'dense', op: 'Gemm', inputs: ['x'], outputs: ['dense'] };
+
+  it('pairs weights by their roles, whatever order a map has them in', async () => {
+    const map = mapOf([{ ...dense, weights: { bias, kernel } }], [X], [output('dense', 3)]);
+    expect(await verifyWrittenMap(map, await written(map))).toMatchObject({ verdict: 'match', weights: { compared: 2, equal: 2, judged: true } });
+  });
+
+  it('does not take the weights of an unused node for those that are computed with', async () => {
+    const map = mapOf([{ ...dense, weights: { kernel, bias } }], [X], [output('dense', 3)]);
+    const files = await written(map);
+    const attacked = editOnnx(files['net.onnx']!, (graph) => {
+      const right = nodeOf(graph, 'dense');
+      const copy = graph.initializer!.find(({ name }) => name === right.input![2])!;
+      graph.initializer!.push({ ...copy, name: 'wrong', rawData: new Uint8Array(Float32Array.from([1, 2, 3]).buffer) } as typeof copy);
+      graph.node!.push({ ...right, name: 'other', input: [right.input![0]!, right.input![1]!, 'wrong'], output: [...right.output!] } as typeof right);
+      right.output = ['unused'];
+    });
+    const report = await verifyWrittenMap(map, { 'net.onnx': attacked });
+    expect(report.verdict).toBe('mismatch');
+    expect(report.weights).toBeNull();
+  });
+
+  it.each(['onnx', 'tfjs-graph'])('keeps the constants of an activation of several steps apart (%s)', async (to) => {
+    const scalar = (name: string, value: number) => ({ operand: tensor(name, [1], [value]) });
+    const map = mapOf(
+      [
+        { name: 'act/Div', op: 'Div', inputs: ['x'], outputs: ['a'], weights: scalar('a', Math.SQRT2) },
+        { name: 'act/Erf', op: 'Erf', inputs: ['a'], outputs: ['b'] },
+        { name: 'act/Add', op: 'Add', inputs: ['b'], outputs: ['c'], weights: scalar('c', 1) },
+        { name: 'act/Mul_2', op: 'Mul', inputs: ['x', 'c'], outputs: ['d'] },
+        { name: 'act/Mul', op: 'Mul', inputs: ['d'], outputs: ['e'], weights: scalar('e', 0.5) },
+        { name: 'act', op: 'Mul', inputs: ['e'], outputs: ['f'], weights: scalar('f', 3) },
+      ],
+      [X],
+      [output('f', 4)],
+    );
+    const report = await verifyWrittenMap(map, await written(map, to), {}, to);
+    expect(report).toMatchObject({ verdict: 'match', weights: { compared: 4, equal: 4, mismatches: [] } });
+  });
+
+  it('says of a file whose normalisation was folded that its weights differ, and judges what it predicts', async () => {
+    const norm = { scale: [1.5, 0.5, 2], bias: [0.1, -0.2, 0.3], mean: [0.2, 0.1, -0.3], variance: [0.9, 1.1, 0.4] };
+    const weights = Object.fromEntries(Object.entries(norm).map(([role, values]) => [role, tensor(role, [3], values)]));
+    const map = mapOf(
+      [
+        { ...dense, weights: { kernel, bias } },
+        { name: 'bn', op: 'BatchNormalization', inputs: ['dense'], outputs: ['bn'], attributes: { epsilon: 0 }, weights },
+      ],
+      [X],
+      [output('bn', 3)],
+    );
+    const factors = norm.scale.map((scale, c) => scale / Math.sqrt(norm.variance[c]!));
+    const folded = (shift: number) => ({
+      kernel: tensor(
+        'k',
+        [3, 4],
+        spread(12).map((value, i) => value * factors[Math.floor(i / 4)]!),
+      ),
+      bias: tensor(
+        'b',
+        [3],
+        spread(3).map((value, c) => (value - norm.mean[c]!) * factors[c]! + norm.bias[c]! + shift),
+      ),
+    });
+    const file = (shift: number) => written(mapOf([{ ...dense, weights: folded(shift) }], [X], [output('dense', 3)]));
+    const right = await verifyWrittenMap(map, await file(0));
+    expect(right).toMatchObject({ verdict: 'match', firstDifference: null, weights: { judged: false, compared: 2, equal: 0, unpaired: ['bn'] } });
+    expect((await verifyWrittenMap(map, await file(1e-3))).verdict).toBe('mismatch');
+  });
+});
+
+describe('two files', () => {
+  const graph = (bias: readonly number[], names: readonly [string, string]): Graph => ({
+    nodes: [node('Gemm', ['x', 'k', 'b'], ['h'], {}, names[0]), node('Relu', ['h'], ['y'], {}, names[1])],
+    inputs: [port('x', ['N', 4])],
+    outputs: [port('y', ['N', 3])],
+    weights: [tensor('k', [4, 3]), tensor('b', [3], bias)],
+  });
+
+  it('whose weights differ below what outputs show are told so', async () => {
+    const report = await verifyFiles(graph([1, 1, 1], ['gemm', 'relu']), graph([1, 1, 1 + 2 ** -23], ['gemm', 'relu']));
+    expect(report).toMatchObject({ verdict: 'match', weights: { judged: false, compared: 2, equal: 1 } });
+  });
+
+  it('with nodes that have no names are lined up by the values that they make', async () => {
+    expect(await verifyFiles(graph([1, 1, 1], ['', '']), graph([1, 1, 1], ['', '']))).toMatchObject({ verdict: 'match', weights: { compared: 2, equal: 2 } });
+  });
+});

@@ -1,4 +1,5 @@
 /** The list of writers. Adding a format is one line here. */
+import { kerasH5, kerasV3 } from './keras.js';
 import { npz } from './npz.js';
 import { onnx } from './onnx/index.js';
 import { safetensors } from './safetensors.js';
@@ -7,4 +8,4 @@ import type { WeightsWriter, Writer } from './writer.js';
 
 export type AnyWriter = Writer | WeightsWriter;
 
-export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, safetensors, npz];
+export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, kerasH5, kerasV3, safetensors, npz];

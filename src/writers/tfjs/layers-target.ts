@@ -25,13 +25,17 @@ import { nameNodes } from './valid-name.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
-interface KerasNode extends FileNode {
+/** A layer of the configuration. */
+export interface KerasLayer extends FileNode {
   readonly className: string;
+  /** In Keras's order. */
+  readonly weights: readonly (readonly [role: string, weight: FileWeight])[];
+}
+
+interface KerasNode extends KerasLayer {
   readonly config: Json;
   /** Of each call. */
   readonly calls: (readonly FileValue[])[];
-  /** In Keras's order. */
-  readonly weights: readonly (readonly [role: string, weight: FileWeight])[];
 }
 
 /** A weight and its name in the manifest. */
@@ -61,6 +65,8 @@ const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(
 
 export class LayersTarget implements Target {
   readonly anyOrder = false;
+  /** Between the parts of a layer's name. */
+  protected readonly separator: string = '/';
   readonly #nodes: KerasNode[] = [];
   readonly #names = new Names();
   readonly #inputs: FileValue[] = [];
@@ -82,12 +88,17 @@ export class LayersTarget implements Target {
     return { class_name: 'Model', config: { name, layers, input_layers: this.#inputs.map(ref), output_layers: this.#outputs.map(ref) } };
   }
 
+  /** Its layers in running order, each once however often it is called. */
+  layers(): readonly KerasLayer[] {
+    return this.#nodes;
+  }
+
   weights(): NamedWeight[] {
     return this.#nodes.flatMap(({ name, weights }) => weights.map(([role, weight]) => ({ name: `${name}/${role}`, weight })));
   }
 
   nameNodes(name: string, result: FileValue): void {
-    nameNodes(this.#unnamed.splice(0), name, result, this.#names);
+    nameNodes(this.#unnamed.splice(0), name, result, this.#names, this.separator);
   }
 
   input(port: Port, shape: readonly Dim[]): FileValue {
@@ -185,20 +196,20 @@ export class LayersTarget implements Target {
   resize(x: FileValue, factors: readonly number[], mode: string, sampling: string): FileValue {
     if (mode !== 'nearest')
       throw inexpressible(`interpolation (${sampling}), for which UpSampling2D of Keras and of TensorFlow.js differ. A graph model has it.`);
-    if (factors.length === 2) return this.#enlarge(x, factors);
+    if (factors.length === 2) return this.enlarge(x, factors, 'nearest');
     const [batch, ...sizes] = [x.shape[0]!, ...knownSizes(x, 'enlarging other axes than those of a picture')] as [Dim, ...number[]];
     return factors.reduce((value, factor, i) => {
       if (factor === 1) return value;
       const [before, after] = [product(sizes.slice(0, i)), product(sizes.slice(i + 1))];
-      const made = this.#enlarge(this.reshape(value, [batch, before, sizes[i]!, after]), [1, factor]);
+      const made = this.enlarge(this.reshape(value, [batch, before, sizes[i]!, after]), [1, factor], 'nearest');
       sizes[i] = sizes[i]! * factor;
       return this.reshape(made, [batch, ...sizes]);
     }, x);
   }
 
-  #enlarge(x: FileValue, factors: readonly number[]): FileValue {
+  protected enlarge(x: FileValue, factors: readonly number[], interpolation: 'nearest' | 'bilinear'): FileValue {
     const shape = x.shape.map((size, axis) => (typeof size === 'number' ? size * (axis === 1 || axis === 2 ? factors[axis - 1]! : 1) : size));
-    return this.#add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation: 'nearest' }, [x], shape);
+    return this.#add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation }, [x], shape);
   }
 
   convolution(x: FileValue, { kernel, bias, strides, dilations, padding }: ConvolutionForm): FileValue {
@@ -348,7 +359,7 @@ export class LayersTarget implements Target {
         return close(alpha, SELU.alpha) && close(gamma, SELU.gamma) ? this.#activation(x, 'selu') : this.#elu(x, alpha, gamma);
       case 'HardSigmoid':
         if (close(alpha, HARD_SIGMOID.alpha) && close(beta, HARD_SIGMOID.beta)) return this.#activation(x, 'hard_sigmoid');
-        return this.#add('ReLU', 'relu', { max_value: 1 }, [this.#rescale(x, alpha, beta)], x.shape);
+        return this.hardSigmoid(x, alpha, beta);
       case 'Neg':
         return this.#rescale(x, -1, 0);
       case 'Abs':
@@ -360,6 +371,10 @@ export class LayersTarget implements Target {
       default:
         throw inexpressible(`${op}; TensorFlow.js has no such layer, but a graph model (--to tfjs-graph) has it`);
     }
+  }
+
+  protected hardSigmoid(x: FileValue, alpha: number, beta: number): FileValue {
+    return this.#add('ReLU', 'relu', { max_value: 1 }, [this.#rescale(x, alpha, beta)], x.shape);
   }
 
   /** gamma · (x above zero, alpha · (e^x - 1) below); the ELU layer of TensorFlow.js has alpha 1 only. */

@@ -8,9 +8,13 @@ export function validName(name: string): string {
   return /^[A-Za-z0-9]/.test(safe) ? safe : `n${safe}`;
 }
 
-/** Names nodes after the layer or port `name`; the one that made `result`, if among them, gets the name itself and chooses first. */
-export function nameNodes(nodes: readonly FileNode[], name: string, result: FileValue, names: Names): void {
-  const valid = validName(name);
+/**
+ * Names nodes after the layer or port `name`; the one that made `result`, if among them, gets the name itself and chooses first.
+ *
+ * @param separator what stands for the slashes of names, where a format has none
+ */
+export function nameNodes(nodes: readonly FileNode[], name: string, result: FileValue, names: Names, separator = '/'): void {
+  const valid = validName(name).replaceAll('/', separator);
   for (const node of nodes) if (node === result.node) node.name = names.take(valid);
-  for (const node of nodes) if (node !== result.node) node.name = names.take(`${valid}/${node.suffix}`);
+  for (const node of nodes) if (node !== result.node) node.name = names.take(`${valid}${separator}${node.suffix}`);
 }

@@ -1,7 +1,7 @@
 /** `convert`: a model file in, a model file of another format out. */
 import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
-import { ModelError, throwAll } from './errors.js';
+import { isModelError, ModelError, throwAll } from './errors.js';
 import type { DType } from './model/dtype.js';
 import { isDType } from './model/dtype.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
@@ -49,11 +49,14 @@ export interface ConvertResult {
  * @throws ModelError; several obstacles are listed in one error
  */
 export async function convert(files: FileSet, sink: ByteSink, name: string, options: ConvertOptions = {}): Promise<ConvertResult> {
-  const writer = chooseWriter(name, options.to);
-  const dtype = chooseDType(writer, options.dtype);
+  const chosen = chooseWriter(name, options.to);
+  const dtype = chooseDType(chosen, options.dtype);
   const model = await openModel(files, options);
-  const map = writer.carries === 'model' || options.names === 'canonical' ? await model.map() : null;
+  const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen) : null;
+  const map = isModelError(read) ? null : read;
+  const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
+  const withoutWiring: Notice[] = isModelError(read) ? [{ code: 'weights-only', message: `the weights alone were written: ${read.problem}` }] : [];
   options.onRead?.(model);
   const writeOptions: WriteOptions = {
     dtype,
@@ -72,9 +75,19 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     const write = writer.carries === 'model' ? writer.write(map!, sink, name, writeOptions) : writer.write(weights!, sink, name, writeOptions);
     const { warnings } = await write;
     const written = await sink.commit();
-    return { model, map, weights, writer, dtype, files: written, warnings: [...model.warnings, ...(map?.warnings ?? []), ...warnings] };
+    return { model, map, weights, writer, dtype, files: written, warnings: [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...warnings] };
   } catch (error) {
     await sink.abort();
+    throw error;
+  }
+}
+
+/** The layer map, or why there is none, where the format can do without. @throws ModelError where it cannot */
+async function readMap(model: ModelFile, writer: AnyWriter): Promise<LayerMap | ModelError> {
+  try {
+    return await model.map();
+  } catch (error) {
+    if (writer.carries === 'model' && writer.weightsOnly && isModelError(error) && error.kind === 'unsupported') return error;
     throw error;
   }
 }

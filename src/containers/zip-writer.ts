@@ -15,6 +15,8 @@ export interface StoredMember {
   readonly pieces: readonly Piece[];
   /** Of all pieces, as `crc32Of` works it out. */
   crc32(): Promise<number>;
+  /** The contents begin at a multiple of this many bytes, so that they can be mapped. */
+  readonly alignment?: number;
 }
 
 /** From these on a field holds all ones and the 64-bit one counts. */
@@ -46,7 +48,7 @@ export async function writeZip(
     const { name, pieces } = member;
     const byteLength = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
     const entry: Entry = { name: new TextEncoder().encode(name), byteLength, offset: file.position - start, crc: await member.crc32() };
-    await file.write(localHeader(entry, limits));
+    await file.write(localHeader(entry, limits, member.alignment));
     for await (const chunk of chunksOf(pieces)) {
       await file.write(chunk);
       onBytes(chunk.byteLength);
@@ -80,13 +82,20 @@ async function* chunksOf(pieces: readonly Piece[]): AsyncGenerator<Uint8Array> {
   }
 }
 
-function localHeader({ name, byteLength, crc }: Entry, limits: Zip64Limits): Uint8Array {
+function localHeader({ name, byteLength, offset, crc }: Entry, limits: Zip64Limits, alignment = 1): Uint8Array {
   const isWide = byteLength >= limits.bytes;
   // The local field must have both sizes.
   const wide = isWide ? wideExtra([byteLength, byteLength]) : new Uint8Array();
   const size = isWide ? 0xffffffff : byteLength;
-  const fields = [u32(0x04034b50), ...commonFields(name, isWide), u32(crc), u32(size), u32(size), u16(name.byteLength), u16(wide.byteLength)];
-  return concatBytes([...fields, name, wide]);
+  const end = offset + 30 + name.byteLength + wide.byteLength;
+  const gap = alignment === 1 ? new Uint8Array() : paddingExtra((alignment - ((end + 4) % alignment)) % alignment);
+  const lengths = [u16(name.byteLength), u16(wide.byteLength + gap.byteLength)];
+  return concatBytes([u32(0x04034b50), ...commonFields(name, isWide), u32(crc), u32(size), u32(size), ...lengths, name, wide, gap]);
+}
+
+/** The field of padding that PyTorch writes, 'FB'. */
+function paddingExtra(byteLength: number): Uint8Array {
+  return concatBytes([u16(0x4246), u16(byteLength), new Uint8Array(byteLength)]);
 }
 
 function centralHeader({ name, byteLength, offset, crc }: Entry, limits: Zip64Limits): Uint8Array {

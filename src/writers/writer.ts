@@ -42,6 +42,8 @@ interface Target {
 /** Writes whole models: wiring and weights. */
 export interface Writer extends Target {
   readonly carries: 'model';
+  /** Writes the same format from a source that has weights and no wiring, where that makes sense. */
+  readonly weightsOnly?: WeightsWriter;
   /** Every obstacle at once; empty when `write` can express the map. */
   check(map: LayerMap, options: WriteOptions): readonly ModelError[];
   /** Streams the model as `name` into the sink; neither commits nor aborts. */

@@ -1,0 +1,109 @@
+/**
+ * Writes PyTorch: a state dict in the zip container, which `torch.load(..., weights_only=True)` reads, and beside it the net as a Python
+ * module. A source without wiring gives the state dict alone.
+ */
+import type { ByteSink } from '../../bytes/byte-sink.js';
+import { encodeStateDict, STORAGE_CLASSES } from '../../containers/pickle-writer.js';
+import type { Piece } from '../../containers/protobuf-writer.js';
+import { crc32Of, writeZip } from '../../containers/zip-writer.js';
+import { ModelError } from '../../errors.js';
+import type { DType } from '../../model/dtype.js';
+import type { LayerMap, Port } from '../../model/layer-map.js';
+import { isChannelsLast, portValueShape } from '../../model/ports.js';
+import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
+import { castWeights } from '../cast-weights.js';
+import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
+import { moduleObstacles, writeModule } from './module.js';
+
+const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
+/** Where PyTorch starts the elements of a storage, so that a file can be mapped. */
+const ALIGNMENT = 64;
+
+const weightsOnly: WeightsWriter = {
+  carries: 'weights',
+  name: 'pytorch',
+  title: 'PyTorch',
+  extensions: ['.pth', '.pt'],
+  dtypes: DTYPES,
+
+  check(weights) {
+    const names = new Set<string>();
+    const errors: ModelError[] = [];
+    for (const { name, dtype, origin } of weights) {
+      const place = { file: origin.file, tensor: name };
+      if (!STORAGE_CLASSES[dtype]) errors.push(new ModelError('unsupported', `PyTorch has no storage of ${dtype}`, place));
+      if (names.has(name)) errors.push(new ModelError('unsupported', 'the name is taken twice, and a state dict has each name once', place));
+      names.add(name);
+    }
+    return errors;
+  },
+
+  write: writeStateDict,
+};
+
+export const pytorch: Writer = {
+  carries: 'model',
+  name: weightsOnly.name,
+  title: weightsOnly.title,
+  extensions: weightsOnly.extensions,
+  dtypes: DTYPES,
+  weightsOnly,
+
+  check: (map, options) => [...moduleObstacles(map), ...weightsOnly.check(namedWeights(map), options)],
+
+  async write(map, sink, name, options) {
+    // Written first, so that the state dict, which is the model, gets its name last.
+    const { warnings } = await writeStateDict(namedWeights(map), sink, name, options);
+    const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}.py`);
+    await file.write(new TextEncoder().encode(writeModule(channelsFirst(map)).source));
+    await file.close();
+    return { warnings };
+  },
+};
+
+/** The weights under their names in the state dict, each once. */
+function namedWeights(map: LayerMap): Tensor[] {
+  const named = new Map(writeModule(map).state.map(({ layer, role, name }) => [name, { ...layer.weights[role]!, name }]));
+  return [...named.values()];
+}
+
+/** Modules take and give what the map has inside: channels first. */
+function channelsFirst(map: LayerMap): LayerMap {
+  const turned = (port: Port): Port => (isChannelsLast(port.layout) ? { ...port, shape: portValueShape(port), layout: FIRST[port.layout]! } : port);
+  return { ...map, inputs: map.inputs.map(turned), outputs: map.outputs.map(turned) };
+}
+
+const FIRST: Readonly<Partial<Record<Port['layout'], Port['layout']>>> = { nhwc: 'nchw', nwc: 'ncw', ndhwc: 'ncdhw' };
+
+async function writeStateDict(weights: readonly Tensor[], sink: ByteSink, name: string, { dtype, onProgress }: WriteOptions): Promise<WriteResult> {
+  const { tensors, notices } = castWeights(weights, dtype);
+  // The pass for the checksums must not count losses too.
+  const uncounted = castWeights(weights, dtype).tensors;
+  const total = tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0);
+  const folder = name.replace(/^.*\//, '').replace(/\.[^.]+$/, '') || 'archive';
+  const member = (path: string, pieces: readonly Piece[], again = pieces) => ({
+    name: `${folder}/${path}`,
+    pieces,
+    crc32: () => crc32Of(again),
+    alignment: ALIGNMENT,
+  });
+  const elements = (tensor: Tensor): Piece[] => [{ byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) }];
+  const pickle = encodeStateDict(tensors.map((tensor, i) => ({ name: tensor.name, tensor, storage: String(i) })));
+  const file = await sink.create(name);
+  let done = 0;
+  await writeZip(
+    [
+      member('data.pkl', [pickle]),
+      member('byteorder', [new TextEncoder().encode('little')]),
+      ...tensors.map((tensor, i) => member(`data/${i}`, elements(tensor), elements(uncounted[i]!))),
+      member('version', [new TextEncoder().encode('3\n')]),
+    ],
+    file,
+    (byteLength) => {
+      done += byteLength;
+      onProgress?.(Math.min(done, total), total);
+    },
+  );
+  await file.close();
+  return { warnings: notices() };
+}

@@ -1,4 +1,5 @@
 /** The list of writers. Adding a format is one line here. */
+import { caffe } from './caffe.js';
 import { kerasH5, kerasV3 } from './keras.js';
 import { npz } from './npz.js';
 import { onnx } from './onnx/index.js';
@@ -9,4 +10,4 @@ import type { WeightsWriter, Writer } from './writer.js';
 
 export type AnyWriter = Writer | WeightsWriter;
 
-export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, kerasH5, kerasV3, pytorch, safetensors, npz];
+export const writers: readonly AnyWriter[] = [onnx, tfjs, tfjsGraph, kerasH5, kerasV3, pytorch, caffe, safetensors, npz];

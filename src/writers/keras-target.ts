@@ -6,6 +6,8 @@ export class KerasTarget extends LayersTarget {
   /** Keras 3 takes no slash in the name of a layer. */
   protected override readonly separator = '_';
 
+  readonly hasGroups = true;
+
   override hasDepthwise({ strides, dilations }: Pick<ConvolutionForm, 'strides' | 'dilations'>): boolean {
     // TensorFlow's depthwise convolution takes one stride for both axes, and none beside a dilation.
     const isDilated = dilations.some((dilation) => dilation !== 1);

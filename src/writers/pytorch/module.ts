@@ -143,7 +143,7 @@ class ModuleBuilder {
       Object.entries(layer.weights).map(([role, { name }]) => (name.endsWith(`.${roles[role]}`) ? name.slice(0, -roles[role]!.length - 1) : '')),
     );
     const [path] = paths;
-    return paths.size === 1 && path && /^[A-Za-z_]\w*(\.\w+)*$/.test(path) ? path : null;
+    return paths.size === 1 && path && path.split('.').every((part) => part !== '') ? path : null;
   }
 
   #parameter(layer: Layer, role: string): string {

@@ -212,7 +212,7 @@ export class LayersTarget implements Target {
     return this.#add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation }, [x], shape);
   }
 
-  convolution(x: FileValue, { kernel, bias, strides, dilations, padding }: ConvolutionForm): FileValue {
+  convolution(x: FileValue, { kernel, bias, strides, dilations, padding, groups = 1 }: ConvolutionForm): FileValue {
     const window = kernel.tensor.shape.slice(0, -2);
     const filters = kernel.tensor.shape.at(-1)!;
     const config = {
@@ -222,6 +222,7 @@ export class LayersTarget implements Target {
       padding,
       data_format: 'channels_last',
       dilation_rate: dilations,
+      ...(groups === 1 ? {} : { groups }),
       activation: 'linear',
       use_bias: bias !== null,
     };

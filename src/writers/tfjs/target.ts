@@ -49,6 +49,8 @@ export interface ConvolutionForm {
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   readonly padding: WindowPadding;
+  /** Where the target has groups: how many, of which each sees its own part of the channels. */
+  readonly groups?: number;
 }
 
 export interface PoolForm {
@@ -82,6 +84,8 @@ export interface Target {
   resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: 'asymmetric' | 'half-pixel' | 'corners'): FileValue;
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue;
+  /** Whether `convolution` does groups; if not, one for each group does. */
+  readonly hasGroups?: boolean;
   /** Whether `depthwise` can do it; if not, a convolution for each channel can. */
   hasDepthwise(form: Pick<ConvolutionForm, 'strides' | 'dilations'>): boolean;
   /** Over two spatial axes. */

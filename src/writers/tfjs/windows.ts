@@ -137,6 +137,10 @@ function grouped(layer: Layer, lowering: Lowering, x: FileValue, steps: Steps): 
       return target.reshape(made, made.shape.toSpliced(1, 1));
     }
   }
+  if (target.hasGroups) {
+    const form = { ...steps, kernel: lowering.weight(layer, 'kernel', 'kernel', 'window in out', windowInOut), bias };
+    return target.convolution(x, { ...form, groups: group });
+  }
   const channels = kernel.shape[1]!;
   const made = Array.from({ length: group }, (_, g) => {
     const part = (role: string, kind: 'kernel' | 'bias', change: (tensor: Tensor) => Tensor): FileWeight =>

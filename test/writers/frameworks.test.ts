@@ -1,0 +1,213 @@
+/**
+ * Keras, PyTorch and Caffe as targets: what is written has the weights of its source bit for bit, is read back as the same net, and
+ * predicts in its own ecosystem's runtime, where JavaScript has one, what was recorded.
+ */
+import { join } from 'node:path';
+import { Group, File as H5File, ready } from 'h5wasm/node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { type ConvertOptions, convert } from '../../src/convert.js';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { tensorBytes } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
+import type { NdArray } from '../../src/verify/engine.js';
+import { opencv } from '../../src/verify/engines/opencv.js';
+import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
+import { readNpyFile } from '../corpus.js';
+import { ARCHITECTURE_CASES, DIALECT_CASES, openDialect } from '../dialects.js';
+import { convertInMemory, runOnnx } from '../run-onnx.js';
+
+/** Nets of every kind: each dialect's own, and one of each family. */
+const CASES = [...DIALECT_CASES.filter(({ format }) => format !== 'keras-dialects'), ...ARCHITECTURE_CASES];
+
+/** What a target declines, by the words that say so; a case that is not here is written. */
+const DECLINED: Readonly<Record<string, RegExp>> = {
+  'keras-h5': /LRN|Reshape|reshape|average that leaves out|maximum with padding|Clip from|HardSwish|Slice|free|Split|product/,
+  'keras-v3': /LRN|Reshape|reshape|average that leaves out|maximum with padding|Clip from|HardSwish|Slice|free|Split|product/,
+  caffe: /rounds up|both sides|no translation|free size|different shapes|constant|Slice|merges/,
+  // What the OpenCV that ships is known to compute otherwise.
+  opencv: /OpenCV is no witness here: .*(local response)/,
+  pytorch: /no translation|given in numbers|leaves out padding/,
+};
+
+async function write(folder: string, to: string, name: string, more: ConvertOptions = {}) {
+  const { files, options } = openDialect(folder);
+  const sink = memorySink();
+  const result = await convert(files, sink, name, { ...options, to, ...more });
+  return { result, sink, files: memoryFileSet(Object.fromEntries(sink.files), name) };
+}
+
+/** The weights of a map by their values, for the counts of equal ones. */
+async function weightBytes(map: LayerMap): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  for (const tensor of new Set(map.layers.flatMap(({ weights }) => Object.values(weights)))) {
+    const key = `${tensor.dtype} ${Buffer.from(await tensorBytes(tensor)).toString('base64')}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}
+
+async function declinedOr<T>(to: string, work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    expect(String(error)).toMatch(DECLINED[to]!);
+    return null;
+  }
+}
+
+function expectClose(actual: { shape: readonly number[]; data: ArrayLike<number> }, expected: NdArray, limit: number): void {
+  expect(actual.shape.reduce((a, b) => a * b, 1)).toBe(expected.data.length);
+  const values = expected.data as Float32Array;
+  const scale = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  const worst = values.reduce((max, value, i) => Math.max(max, Math.abs(value - Number(actual.data[i]!))), 0);
+  expect(worst / scale).toBeLessThan(limit);
+}
+
+const TARGETS = [
+  ['keras-h5', 'model.h5'],
+  ['keras-v3', 'model.keras'],
+  ['caffe', 'model.caffemodel'],
+] as const;
+
+describe.each(TARGETS)('%s as a target', (to, name) => {
+  let written = 0;
+  afterAll(() => expect(written).toBeGreaterThan(CASES.length / 3));
+
+  it.each(CASES)('$title comes back as the same net', async ({ folder }) => {
+    const made = await declinedOr(to, () => write(folder, to, name));
+    if (!made) return;
+    written++;
+    const back = await openModel(made.files);
+    expect(back.format).toBe(to);
+    const map = await back.map();
+    const before = await weightBytes(made.result.map!);
+    const after = await weightBytes(map);
+    for (const [key, count] of before) if (key.startsWith('float32')) expect(after.get(key) ?? 0, key.slice(0, 40)).toBeGreaterThanOrEqual(count);
+    const again = memorySink();
+    const { files, options } = openDialect(folder);
+    await convert(files, again, name, { ...options, to });
+    for (const [file, bytes] of again.files) expect(Buffer.from(bytes).equals(made.sink.files.get(file)!), file).toBe(true);
+    const { bytes } = await convertInMemory(made.files);
+    const input = await readNpyFile(join(folder, 'input.npy'));
+    const port = map.inputs[0]!;
+    const isLast = made.result.map!.inputs[0]!.layout === 'nhwc';
+    const fed = isLast && port.layout === 'nchw' ? channelsFirst(input) : !isLast && port.layout === 'nhwc' ? channelsLast(input) : input;
+    const inputs = splitBatch(fed, port.shape[0]);
+    const expected = await readNpyFile(join(folder, 'output.npy'));
+    const outputs: number[] = [];
+    for (const one of inputs) outputs.push(...(await runOnnx(bytes, [one])).values().next().value!.data);
+    if (map.outputs[0]!.shape.length === 2) expectClose({ shape: [outputs.length], data: outputs }, expected, 5e-5);
+  });
+});
+
+type Picture = Awaited<ReturnType<typeof readNpyFile>>;
+
+function channelsFirst({ shape, data }: Picture): Picture {
+  return turned({ shape, data }, [0, 3, 1, 2]);
+}
+
+function channelsLast({ shape, data }: Picture): Picture {
+  return turned({ shape, data }, [0, 2, 3, 1]);
+}
+
+function turned({ shape, data }: Picture, order: readonly number[]): Picture {
+  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  const sizes = order.map((axis) => shape[axis]!);
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < out.length; i++) {
+    let rest = i;
+    let at = 0;
+    for (let axis = sizes.length - 1; axis >= 0; axis--) {
+      at += (rest % sizes[axis]!) * strides[order[axis]!]!;
+      rest = Math.floor(rest / sizes[axis]!);
+    }
+    out[i] = data[at]!;
+  }
+  return { shape: sizes, data: out };
+}
+
+/** Caffe's nets take one picture where the source's batch is free. */
+function splitBatch({ shape, data }: Picture, batch: number | string | undefined): Picture[] {
+  if (batch !== 1) return [{ shape, data }];
+  const size = data.length / shape[0]!;
+  return Array.from({ length: shape[0]! }, (_, i) => ({ shape: [1, ...shape.slice(1)], data: data.slice(i * size, (i + 1) * size) }));
+}
+
+describe('Keras HDF5', () => {
+  beforeAll(async () => {
+    await ready;
+  });
+
+  it.each(CASES.filter(({ format }) => format === 'pytorch'))('$title predicts in TensorFlow.js what was recorded', async ({ folder }) => {
+    // The HDF5 library for JavaScript reads no half precision.
+    const made = await declinedOr('keras-h5', () => write(folder, 'keras-h5', 'model.h5', { dtype: 'float32' }));
+    if (!made) return;
+    const session = await tfjsCpu.open({ files: made.files });
+    try {
+      const input = await readNpyFile(join(folder, 'input.npy'));
+      const isLast = session.inputs[0]!.shape?.at(-1) === input.shape[1];
+      const [output] = (await session.run(new Map([[session.inputs[0]!.name, isLast ? channelsLast(input) : input]]))).values();
+      const expected = await readNpyFile(join(folder, 'output.npy'));
+      if (expected.shape.length === 2) expectClose({ shape: output!.shape, data: output!.data as Float32Array }, expected, 5e-5);
+    } finally {
+      await session.close();
+    }
+  });
+
+  it('is read by the HDF5 library, long configurations and many layers included', async () => {
+    const { sink } = await write(ARCHITECTURE_CASES.find(({ title }) => /densenet$/.test(title))!.folder, 'keras-h5', 'model.h5');
+    const { FS } = await ready;
+    FS.writeFile('/written.h5', sink.files.get('model.h5')!);
+    const file = new H5File('/written.h5', 'r');
+    try {
+      const config = JSON.parse(file.attrs.model_config!.value as string);
+      const weights = file.get('model_weights') as Group;
+      const names = weights.attrs.layer_names!.value as string[];
+      expect(names).toEqual(config.config.layers.map(({ name }: { name: string }) => name));
+      expect(weights.keys().sort()).toEqual([...names].sort());
+      for (const name of names) expect(weights.get(name)).toBeInstanceOf(Group);
+    } finally {
+      file.close();
+    }
+  });
+});
+
+describe('Caffe', () => {
+  it.each(CASES.filter(({ format }) => format === 'pytorch'))('$title predicts in OpenCV what was recorded', async ({ folder }) => {
+    // OpenCV reads no double blobs.
+    const made = await declinedOr('caffe', () => write(folder, 'caffe', 'model.caffemodel', { dtype: 'float32' }));
+    if (!made) return;
+    const session = await declinedOr('opencv', () => opencv.open({ files: made.files, prototxt: 'model.prototxt' }));
+    if (!session) return;
+    try {
+      const expected = await readNpyFile(join(folder, 'output.npy'));
+      const outputs: number[] = [];
+      for (const one of splitBatch(await readNpyFile(join(folder, 'input.npy')), 1)) {
+        const [output] = (await session.run(new Map([[session.inputs[0]!.name, one]]))).values();
+        outputs.push(...(output!.data as Float32Array));
+      }
+      expectClose({ shape: [outputs.length], data: outputs }, expected, 5e-5);
+    } finally {
+      await session.close();
+    }
+  });
+});
+
+describe('PyTorch', () => {
+  it.each(CASES)('$title keeps its weights bit for bit, and names of state dicts', async ({ folder, format }) => {
+    const made = await declinedOr('pytorch', () => write(folder, 'pytorch', 'model.pth'));
+    if (!made) return;
+    const back = await openModel(made.files, { from: 'pytorch' });
+    const stored = new Map<string, string>();
+    for (const { tensor } of back.tensors) stored.set(tensor.name, Buffer.from(await tensorBytes(tensor)).toString('base64'));
+    const source = new Map(made.result.map!.layers.flatMap(({ weights }) => Object.values(weights).map((tensor) => [tensor.name, tensor] as const)));
+    const bytes = new Set(await Promise.all([...source.values()].map(async (tensor) => Buffer.from(await tensorBytes(tensor)).toString('base64'))));
+    expect(new Set(stored.values())).toEqual(bytes);
+    if (format === 'architectures') for (const name of source.keys()) if (!/transform_input/.test(name)) expect(stored.has(name), name).toBe(true);
+    const python = new TextDecoder().decode(made.sink.files.get('model.py')!);
+    expect(python).toContain('class Model(nn.Module):');
+    for (const name of stored.keys()) expect(python).toContain(`"${name.replace(/\.(weight|bias|running_mean|running_var)$/, '')}"`);
+  });
+});

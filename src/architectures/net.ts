@@ -182,10 +182,12 @@ export class Net {
     return this.module(path, 'BatchNormalization', x, weights, { epsilon: taken });
   }
 
-  dense(x: Value, path: string, options: { out?: number; bias?: boolean } = {}): Value {
+  /** @param options `change`: what to make of weights by role before they are used */
+  dense(x: Value, path: string, options: { out?: number; bias?: boolean; change?: Readonly<Record<string, (tensor: Tensor) => Tensor>> } = {}): Value {
     const features = sizeOf(x, x.shape.length - 1);
     const out = options.out ?? features;
-    const weights = this.weights(path, 'dense', { kernel: [out, features], ...((options.bias ?? true) ? { bias: [out] } : {}) });
+    const stored = this.weights(path, 'dense', { kernel: [out, features], ...((options.bias ?? true) ? { bias: [out] } : {}) });
+    const weights = Object.fromEntries(Object.entries(stored).map(([role, tensor]) => [role, options.change?.[role]?.(tensor) ?? tensor]));
     const kernel = weights.kernel!;
     if (kernel.shape.length !== 2 || kernel.shape[1] !== features) {
       throw new Departure(this.store.sourceName(path), `has a matrix of shape [${kernel.shape}], but ${features} features flow in`);

@@ -58,7 +58,11 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
   const names = [...tensors.keys()];
   const modules = new Set(names.flatMap(ancestors));
   const sourceName = (path: string) => chosen(spell(path) ?? path, (name) => modules.has(prefix + name), prefix);
-  const keyOf = (path: string, suffix: string) => `${sourceName(path)}.${suffix}`;
+  // PyTorch's attention has its matrices as parameters of its own: in_proj_weight.
+  const keyOf = (path: string, suffix: string) => {
+    const name = sourceName(path);
+    return tensors.has(`${name}.${suffix}`) ? `${name}.${suffix}` : `${name}_${suffix}`;
+  };
   const find = (path: string, suffix: string) => (spell(path) === null ? undefined : tensors.get(keyOf(path, suffix)));
   return {
     ecosystem,
@@ -81,7 +85,7 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
         weights[role] = tensor;
         used.add(keyOf(path, suffix));
       }
-      if (kind === 'norm') used.add(keyOf(path, COUNTER));
+      if (kind === 'norm') used.add(`${sourceName(path)}.${COUNTER}`);
       return complete(weights, kind);
     },
     takeParameter(path) {

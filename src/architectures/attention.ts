@@ -1,0 +1,58 @@
+/** Combinators of transformers, over tokens [batch, ..., tokens, features]. */
+import { reshape, type Tensor } from '../model/tensor.js';
+import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
+
+/** Layer normalisation over one axis, the last where none is named: written out, for runtimes of any age. */
+export function layerNorm(net: Net, x: Value, path: string, epsilon: number, axis = x.shape.length - 1): Value {
+  const size = sizeOf(x, axis);
+  const { scale, bias } = net.weights(path, 'layer-norm', { scale: [size], bias: [size] });
+  const name = net.store.sourceName(path);
+  if (scale!.shape.length !== 1 || scale!.shape[0] !== size) throw new Departure(name, `is of shape [${scale!.shape}], but ${size} features flow in`);
+  const taken = net.setting('layer_norm_epsilon', epsilon, 'layer normalisation adds {} to the variance');
+  const along = (tensor: Tensor) => reshape(tensor, [size, ...x.shape.slice(axis + 1).map(() => 1)]);
+  const mean = net.op('ReduceMean', [x], { axes: [axis], keepdims: 1 }, { name: `${name}.mean` });
+  const centred = net.op('Sub', [x, mean], {}, { name: `${name}.centred` });
+  const squares = net.op('Mul', [centred, centred], {}, { name: `${name}.squares` });
+  const variance = net.op('ReduceMean', [squares], { axes: [axis], keepdims: 1 }, { name: `${name}.variance` });
+  const deviation = net.op('Sqrt', [net.constantOp('Add', variance, taken, `${name}.epsilon`)], {}, { name: `${name}.deviation` });
+  const normal = net.op('Div', [centred, deviation], {}, { name: `${name}.normal` });
+  return net.constantOp('Add', net.constantOp('Mul', normal, along(scale!), name), along(bias!), `${name}.bias`);
+}
+
+/** Two dense layers with an activation between them. */
+export function mlp(net: Net, x: Value, first: string, second: string, width: number, act: Activation = 'gelu'): Value {
+  const features = sizeOf(x, x.shape.length - 1);
+  return net.dense(net.activation(net.dense(x, first, { out: width }), act), second, { out: features });
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** Of the dot products; 1/sqrt(features of a head) where left out. */
+  readonly scale?: number;
+  /** From queries and keys to similarities, where it is not their scaled dot product. */
+  readonly similarity?: (q: Value, k: Value) => Value;
+  /** What is added to the similarities: [..., heads, tokens, tokens]. */
+  readonly biases?: readonly { readonly name: string; readonly tensor: Tensor }[];
+}
+
+/** Self-attention from queries, keys and values side by side, [..., tokens, 3 * features], to [..., tokens, features]. */
+export function selfAttention(net: Net, qkv: Value, { heads, scale, similarity, biases = [] }: AttentionOptions): Value {
+  const last = qkv.shape.length - 1;
+  const features = sizeOf(qkv, last) / 3;
+  const each = features / heads;
+  if (!Number.isInteger(each)) throw new Departure(qkv.name, `${features} features cannot be shared by ${heads} heads`);
+  const kept = qkv.shape.slice(0, last).map((size, axis) => (axis === 0 ? 0 : (size as number)));
+  // [..., tokens, heads, each] and back: the two axes before the last change places.
+  const swap = (rank: number) => [...Array.from({ length: rank - 3 }, (_, axis) => axis), rank - 2, rank - 3, rank - 1];
+  const part = (i: number) => {
+    const split = net.reshape(net.slice(qkv, last, i * features, (i + 1) * features), [...kept, heads, each]);
+    return net.transpose(split, swap(last + 2));
+  };
+  const [q, k, v] = [part(0), part(1), part(2)];
+  const turned = (y: Value) => net.transpose(y, [...y.shape.slice(0, -2).map((_, axis) => axis), y.shape.length - 1, y.shape.length - 2]);
+  const dot = (a: Value, b: Value) => net.op('MatMul', [a, turned(b)]);
+  let weights = similarity ? similarity(q, turned(k)) : dot(net.constantOp('Mul', q, scale ?? each ** -0.5), k);
+  for (const { name, tensor } of biases) weights = net.constantOp('Add', weights, tensor, name);
+  const mixed = net.op('MatMul', [net.op('Softmax', [weights], { axis: -1 }), v]);
+  return net.reshape(net.transpose(mixed, swap(last + 2)), [...kept, features]);
+}

@@ -1,0 +1,200 @@
+/** Swin Transformer: Liu et al., 2021, table 7; version 2: Liu et al., 2022 (cosine attention, positions from a small net, norms after). */
+import { toFloat64Array } from '../model/cast.js';
+import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
+import { layerNorm, mlp, selfAttention } from './attention.js';
+import { residual } from './blocks.js';
+import { family, TORCHVISION } from './family.js';
+import { head } from './head.js';
+import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { fromWindows, intoWindows, pairBias, relativeIndex, rolled, rollMask } from './windows.js';
+
+interface Size {
+  readonly version: 1 | 2;
+  readonly patch: number;
+  readonly features: number;
+  readonly depths: readonly number[];
+  readonly heads: readonly number[];
+  readonly window: number;
+}
+
+const of = (version: 1 | 2, features: number, third: number, heads: number): Size => ({
+  version,
+  patch: 4,
+  features,
+  depths: [2, 2, third, 2],
+  heads: [1, 2, 4, 8].map((factor) => factor * heads),
+  window: version === 1 ? 7 : 8,
+});
+
+const EPSILON = 1e-5;
+
+export const swin = family<Size>({
+  name: 'swin',
+  title: 'Swin Transformer',
+  source: 'Liu et al., 2021, https://arxiv.org/abs/2103.14030, table 7; 2022, https://arxiv.org/abs/2111.09883',
+  sizes: {
+    swin_t: of(1, 96, 6, 3),
+    swin_s: of(1, 96, 18, 3),
+    swin_b: of(1, 128, 18, 4),
+    swin_v2_t: of(2, 96, 6, 3),
+    swin_v2_s: of(2, 96, 18, 3),
+    swin_v2_b: of(2, 128, 18, 4),
+  },
+  stem: 'features.0.0',
+  side: ({ version }) => (version === 1 ? 224 : 256),
+  preprocessing: () => TORCHVISION,
+  // Worked out from the size of the windows.
+  training: /\.relative_(position_index|coords_table)$/,
+  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+
+  measure(names) {
+    const [features, , patch] = names.shape('features.0.0');
+    if (!features || !patch || !names.has('features.1.0.attn.qkv')) return null;
+    const version = names.has('features.1.0.attn.logit_scale') ? 2 : 1;
+    const stages = Array.from({ length: MAX_STAGES }, (_, i) => 2 * i + 1).filter((i) => names.has(`features.${i}.0.attn.qkv`));
+    const headsOf = (i: number) =>
+      version === 2 ? names.shape(`features.${i}.0.attn.logit_scale`)[0]! : names.shape(`features.${i}.0.attn.relative_position_bias_table`)[1]!;
+    const differences = names.shape('features.1.0.attn.relative_position_bias_table')[0] ?? 0;
+    const pairs = names.shape('features.1.0.attn.relative_position_index')[0] ?? 0;
+    // (2 window - 1)^2 differences of places, window^4 pairs of them.
+    const window = version === 1 ? (Math.sqrt(differences) + 1) / 2 : pairs > 0 ? Math.round(pairs ** 0.25) : 8;
+    return { version, patch, features, depths: stages.map((i) => names.count(`features.${i}.{n}.attn.qkv`)), heads: stages.map(headsOf), window };
+  },
+
+  build(net, input, { version, patch, features, depths, heads, window }) {
+    let x = net.conv(input, 'features.0.0', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
+    x = layerNorm(net, net.transpose(x, [0, 2, 3, 1]), 'features.0.2', EPSILON);
+    depths.forEach((depth, s) => {
+      for (let b = 0; b < depth; b++) {
+        const at = `features.${2 * s + 1}.${b}`;
+        const attention = { heads: heads[s]!, window, shift: b % 2 === 0 ? 0 : Math.floor(window / 2), version };
+        const attend = (y: Value) => windowAttention(net, y, `${at}.attn`, attention);
+        const blend = (y: Value) => mlp(net, y, `${at}.mlp.0`, `${at}.mlp.3`, 4 * features * 2 ** s);
+        const norm = (y: Value, i: number) => layerNorm(net, y, `${at}.norm${i}`, EPSILON);
+        x = residual(net, x, (y) => (version === 1 ? attend(norm(y, 1)) : norm(attend(y), 1)));
+        x = residual(net, x, (y) => (version === 1 ? blend(norm(y, 2)) : norm(blend(y), 2)));
+      }
+      if (s < depths.length - 1) x = merge(net, x, `features.${2 * s + 2}`, version);
+    });
+    x = layerNorm(net, x, 'norm', EPSILON);
+    return head(net, net.op('ReduceMean', [x], { axes: [1, 2], keepdims: 0 }), 'head');
+  },
+});
+
+/** More than any net has. */
+const MAX_STAGES = 8;
+
+/** Four neighbours become one place of twice the features. */
+function merge(net: Net, picture: Value, path: string, version: 1 | 2): Value {
+  const [height, width, features] = [sizeOf(picture, 1), sizeOf(picture, 2), sizeOf(picture, 3)];
+  const odd = [height % 2, width % 2];
+  const x = odd.some((more) => more > 0) ? net.op('Pad', [picture], { pads: [0, 0, 0, 0, 0, ...odd, 0] }) : picture;
+  const [rows, columns] = [(height + odd[0]!) / 2, (width + odd[1]!) / 2];
+  const apart = net.reshape(x, [0, rows, 2, columns, 2, features]);
+  // Column by column: below each other first.
+  const joined = net.reshape(net.transpose(apart, [0, 1, 3, 4, 2, 5]), [0, rows, columns, 4 * features]);
+  const reduce = (y: Value) => net.dense(y, `${path}.reduction`, { out: 2 * features, bias: false });
+  const norm = (y: Value) => layerNorm(net, y, `${path}.norm`, EPSILON);
+  return version === 1 ? reduce(norm(joined)) : norm(reduce(joined));
+}
+
+interface WindowOptions {
+  readonly heads: number;
+  readonly window: number;
+  readonly shift: number;
+  readonly version: 1 | 2;
+}
+
+/** Attention within windows; every other block has them shifted, and what the shift wraps around masked. */
+function windowAttention(net: Net, x: Value, path: string, { heads, window, shift, version }: WindowOptions): Value {
+  const [height, width, features] = [sizeOf(x, 1), sizeOf(x, 2), sizeOf(x, 3)];
+  const more = [height, width].map((size) => (window - (size % window)) % window) as [number, number];
+  const sizes = [height + more[0], width + more[1]] as const;
+  const shifts = sizes.map((size) => (window >= size ? 0 : shift)) as [number, number];
+  const padded = more.some((size) => size > 0) ? net.op('Pad', [x], { pads: [0, 0, 0, 0, 0, ...more, 0] }) : x;
+  const moved = rolled(net, rolled(net, padded, 1, shifts[0]), 2, shifts[1]);
+  const name = net.store.sourceName(path);
+  const qkv = queries(net, intoWindows(net, moved, window), `${path}.qkv`, features, version);
+  const positions = { name: `${name}.relative_position_bias`, tensor: positionBias(net, path, heads, window, version) };
+  const mask = shifts.some((by) => by > 0) ? [{ name: `${name}.mask`, tensor: rollMask(window, sizes, shifts) }] : [];
+  const similarity = version === 2 ? (q: Value, k: Value) => cosine(net, q, k, path, heads) : undefined;
+  const attended = selfAttention(net, qkv, { heads, biases: [positions, ...mask], ...(similarity ? { similarity } : {}) });
+  const mixed = fromWindows(net, net.dense(attended, `${path}.proj`, { out: features }), window, ...sizes);
+  const back = rolled(net, rolled(net, mixed, 1, -shifts[0]), 2, -shifts[1]);
+  const rows = more[0] > 0 ? net.slice(back, 1, 0, height) : back;
+  return more[1] > 0 ? net.slice(rows, 2, 0, width) : rows;
+}
+
+/** Queries, keys and values; version 2 takes the keys without their biases, whatever the file has there. */
+function queries(net: Net, x: Value, path: string, features: number, version: 1 | 2): Value {
+  if (version === 1) return net.dense(x, path, { out: 3 * features });
+  return net.dense(x, path, { out: 3 * features, change: { bias: (bias) => withoutMiddle(bias) } });
+}
+
+function withoutMiddle(bias: Tensor): Tensor {
+  return computedTensor(bias.name, bias.dtype, bias.shape, bias.origin, async () => {
+    const bytes = (await tensorBytes(bias)).slice();
+    return bytes.fill(0, bytes.byteLength / 3, (2 * bytes.byteLength) / 3);
+  });
+}
+
+/** Version 2: cosines, scaled by a learned factor of at most 100 for each head. */
+function cosine(net: Net, q: Value, k: Value, path: string, heads: number): Value {
+  const normal = (y: Value, axis: number) => {
+    const rank = y.shape.length;
+    const squares = net.op('ReduceSum', [net.op('Mul', [y, y])], { axes: [rank + axis], keepdims: 1 });
+    // PyTorch's normalize divides by 1e-12 at least.
+    return net.op('Div', [y, net.op('Clip', [net.op('Sqrt', [squares])], { min: 1e-12 })]);
+  };
+  const logits = net.store.takeParameter(`${path}.logit_scale`, [heads, 1, 1]);
+  if (!logits) throw new Departure(`${net.store.sourceName(path)}.logit_scale`, 'is missing');
+  const scale = computed(logits, [heads, 1, 1], async () => (await numbersOf(logits)).map((logit) => Math.exp(Math.min(logit, Math.log(100)))));
+  const product = net.op('MatMul', [normal(q, -1), normal(k, -2)]);
+  return net.constantOp('Mul', product, scale, `${net.store.sourceName(path)}.logit_scale`);
+}
+
+/** What each pair of tokens of a window adds, by head: from a table, in version 2 from a small net over the differences of places. */
+function positionBias(net: Net, path: string, heads: number, window: number, version: 1 | 2): Tensor {
+  const tokens = window * window;
+  if (version === 1) {
+    const table = net.store.takeParameter(`${path}.relative_position_bias_table`, [(2 * window - 1) ** 2, heads]);
+    if (!table) throw new Departure(`${net.store.sourceName(path)}.relative_position_bias_table`, 'is missing');
+    return pairBias(table, window);
+  }
+  const wide = 512;
+  const { kernel: first, bias } = net.weights(`${path}.cpb_mlp.0`, 'dense', { kernel: [wide, 2], bias: [wide] });
+  const { kernel: second } = net.weights(`${path}.cpb_mlp.2`, 'dense', { kernel: [heads, wide] });
+  if (!bias) throw new Departure(`${net.store.sourceName(path)}.cpb_mlp.0`, 'has no bias');
+  return computed(second!, [heads, tokens, tokens], async () => {
+    const [a, b, c] = await Promise.all([first!, bias, second!].map(numbersOf));
+    const hidden = b!.length;
+    const side = 2 * window - 1;
+    // Logarithms of the differences, scaled so that the farthest is log2(9) / 3.
+    const spread = (i: number) => {
+      const far = window === 1 ? 0 : ((i - (window - 1)) / (window - 1)) * 8;
+      return (Math.sign(far) * Math.log2(Math.abs(far) + 1)) / 3;
+    };
+    const table = Array.from({ length: side * side }, (_, row) => {
+      const [y, x] = [spread(Math.floor(row / side)), spread(row % side)];
+      const between = Array.from({ length: hidden }, (_, h) => Math.max(0, a![2 * h]! * y + a![2 * h + 1]! * x + b![h]!));
+      return Array.from({ length: heads }, (_, head) => {
+        const sum = between.reduce((total, value, h) => total + value * c![head * hidden + h]!, 0);
+        return 16 / (1 + Math.exp(-sum));
+      });
+    });
+    const index = relativeIndex(window);
+    return Float64Array.from({ length: heads * index.length }, (_, i) => table[index[i % index.length]!]![Math.floor(i / index.length)]!);
+  });
+}
+
+async function numbersOf(tensor: Tensor): Promise<Float64Array> {
+  return toFloat64Array(await tensorBytes(tensor), tensor.dtype);
+}
+
+/** float32 numbers worked out from a weight. */
+function computed(source: Tensor, shape: readonly number[], compute: () => Promise<Float64Array>): Tensor {
+  return reshape(
+    computedTensor(source.name, 'float32', shape, source.origin, async () => new Uint8Array(Float32Array.from(await compute()).buffer)),
+    shape,
+  );
+}

@@ -2,10 +2,11 @@
  * Two files that runtimes run themselves, such as a quantised ONNX file and the one that it was made from. No wiring is read:
  * ports are lined up by name or position, their layouts by what the files say of themselves or by shape.
  */
+
+import type { ReadPort } from '../containers/onnx.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { Dim, Layer, LayerMap, Layout, Port } from '../model/layer-map.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../model/ports.js';
-import type { ReadPort } from '../readers/onnx/graph.js';
 import { effortFor } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
 import { selectEngine } from './engines/index.js';
@@ -123,7 +124,7 @@ async function compareRunLayers(
 async function describePorts(model: WrittenTarget, { host }: VerifyOptions): Promise<LayerMap> {
   const made = { name: model.format, format: model.format, producer: null, architecture: null, warnings: [] };
   if (model.format === 'onnx') {
-    const [{ readOnnxModel }, { nodesAsLayers }] = await Promise.all([import('../readers/onnx/graph.js'), import('./written/onnx-weights.js')]);
+    const [{ readOnnxModel }, { nodesAsLayers }] = await Promise.all([import('../containers/onnx.js'), import('./written/onnx-weights.js')]);
     const read = await readOnnxModel(model.files, model.files.main!);
     const port = ({ name, dtype, shape }: ReadPort): Port => {
       if (!shape) throw new ModelError('unsupported', `the file does not say which shape its port "${name}" has`, { file: model.files.label });

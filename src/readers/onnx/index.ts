@@ -19,7 +19,7 @@ export const onnx: Reader = {
 
   async read(files) {
     const name = files.main!;
-    const { readOnnxModel } = await import('./graph.js');
+    const { readOnnxModel } = await import('../../containers/onnx.js');
     const model = await readOnnxModel(files, name);
     const opsets = [...model.opsets].map(([domain, version]) => `${domain || 'ai.onnx'} ${version}`).join(', ');
     const consumers = new Map(model.nodes.flatMap((node) => node.inputs.map((input) => [input, node.name || node.op] as const)));

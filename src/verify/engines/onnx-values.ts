@@ -6,9 +6,9 @@
  */
 import { concatBytes } from '../../bytes/byte-sink.js';
 import type { FileSet } from '../../bytes/file-set.js';
+import { readOnnxModel } from '../../containers/onnx.js';
 import { GRAPH, MODEL, VALUE_INFO } from '../../containers/onnx-schema.js';
 import { MessageBuilder } from '../../containers/protobuf-writer.js';
-import { readOnnxModel } from '../../readers/onnx/graph.js';
 
 /** Names of the values that depend on an input and are no outputs yet, in running order. Weights behind a Cast are not among them. */
 export async function innerValues(files: FileSet): Promise<string[]> {

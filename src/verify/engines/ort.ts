@@ -1,10 +1,10 @@
 /** ONNX Runtime in all its builds: how a model is loaded, fed, and its values fetched. Each engine of its own file says which build. */
 import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
 import { concatBytes } from '../../bytes/byte-sink.js';
+import { readOnnxModel } from '../../containers/onnx.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
 import { isDType } from '../../model/dtype.js';
-import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
 

@@ -1,11 +1,12 @@
 /** The weights of an ONNX graph as its nodes read them, whatever dtype they are stored in. */
+
+import type { ReadModel, ReadNode } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import { toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { OPS, operatorOf, slotName } from '../../model/ops/index.js';
 import { elementCount, permute, type Tensor, tensorBytes } from '../../model/tensor.js';
-import type { ReadModel, ReadNode } from '../../readers/onnx/graph.js';
 import type { WeightQuantisation, WrittenWeight } from './written.js';
 
 /**

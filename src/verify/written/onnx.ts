@@ -3,9 +3,9 @@
  * DequantizeLinear.
  */
 import type { FileSet } from '../../bytes/file-set.js';
+import { readOnnxModel } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import type { Layout } from '../../model/layer-map.js';
-import { readOnnxModel } from '../../readers/onnx/graph.js';
 import { layoutByShape } from '../layout.js';
 import { nodeName, orient, placeOf, reachable, shownWeights, weightDTypes } from './onnx-weights.js';
 import type { WrittenModel } from './written.js';

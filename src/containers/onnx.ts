@@ -3,29 +3,14 @@
  *
  * @see https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
  */
-import { type ByteSource, memorySource, sliceSource } from '../../bytes/byte-source.js';
-import type { FileSet } from '../../bytes/file-set.js';
-import {
-  ATTRIBUTE,
-  DATA_TYPE,
-  DIMENSION,
-  ENTRY,
-  EXTERNAL,
-  GRAPH,
-  MODEL,
-  NODE,
-  OPSET_ID,
-  SHAPE,
-  TENSOR,
-  TENSOR_TYPE,
-  TYPE,
-  VALUE_INFO,
-} from '../../containers/onnx-schema.js';
-import { type Field, WireReader } from '../../containers/protobuf.js';
-import { ModelError } from '../../errors.js';
-import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
-import type { Dim } from '../../model/layer-map.js';
-import { elementCount, storedTensor, type Tensor } from '../../model/tensor.js';
+import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import type { FileSet } from '../bytes/file-set.js';
+import { ModelError } from '../errors.js';
+import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import type { Dim } from '../model/layer-map.js';
+import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
+import { ATTRIBUTE, DATA_TYPE, DIMENSION, ENTRY, EXTERNAL, GRAPH, MODEL, NODE, OPSET_ID, SHAPE, TENSOR, TENSOR_TYPE, TYPE, VALUE_INFO } from './onnx-schema.js';
+import { type Field, WireReader } from './protobuf.js';
 
 export type OnnxValue = number | string | readonly number[] | readonly string[] | Tensor;
 

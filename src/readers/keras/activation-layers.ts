@@ -2,51 +2,46 @@
 
 import { toChannelsFirst } from '../../model/ports.js';
 import { permute } from '../../model/tensor.js';
-import { activation, generalRelu, softmax } from './activations.js';
+import { generalRelu, softmax } from './activations.js';
 import { brief } from './config-view.js';
-import type { Rule } from './rule.js';
+import type { OneRule } from './rule.js';
 import { kerasShape } from './value.js';
 
-export const activationLayer: Rule = (config) => {
-  const apply = activation(config);
-  return ([input], scope) => apply(input!, scope);
-};
-
-export const reluLayer: Rule = (config) => {
+export const reluLayer: OneRule = (config) => {
   const slope = config.number(['negative_slope'], 0);
   const threshold = config.number(['threshold'], 0);
   const maxValue = config.value(['max_value']) === null ? null : config.number(['max_value'], Number.POSITIVE_INFINITY);
   return ([input], scope) => generalRelu(input!, scope, slope, threshold, maxValue === Number.POSITIVE_INFINITY ? null : maxValue);
 };
 
-export const leakyRelu: Rule = (config) => {
+export const leakyRelu: OneRule = (config) => {
   const alpha = config.number(['alpha', 'negative_slope'], 0.3);
   return ([input], scope) => scope.add('LeakyRelu', [input!], { attributes: { alpha } });
 };
 
-export const elu: Rule = (config) => {
+export const elu: OneRule = (config) => {
   const alpha = config.number(['alpha'], 1);
   return ([input], scope) => scope.add('Elu', [input!], { attributes: { alpha } });
 };
 
-export const thresholdedRelu: Rule = (config) => {
+export const thresholdedRelu: OneRule = (config) => {
   const alpha = config.number(['theta'], 1);
   return ([input], scope) => scope.add('ThresholdedRelu', [input!], { attributes: { alpha } });
 };
 
-export const softmaxLayer: Rule = (config) => {
+export const softmaxLayer: OneRule = (config) => {
   const axis = config.number(['axis'], -1);
   return ([input], scope) => softmax(input!, scope, axis);
 };
 
 /** Keras's slopes have the input's shape without the batch, with ones for shared axes (counted from 1). */
-export const prelu: Rule = (config) => {
+export const prelu: OneRule = (config) => {
   const shared = config.value(['shared_axes']) ?? [];
   const axes = Array.isArray(shared) ? (shared as readonly number[]) : [];
   if (axes !== shared || !axes.every((axis) => Number.isSafeInteger(axis) && axis > 0))
     config.decline(`"shared_axes" is ${brief(shared)}, expected axes from 1`);
   return ([input], scope) => {
-    const value = input!.order === 'flattened' ? scope.builder.toKeras(input!) : input!;
+    const value = scope.builder.unflattened(input!);
     const shape = kerasShape(value)
       .map((size, axis) => (axes.includes(axis) ? 1 : size))
       .slice(1);

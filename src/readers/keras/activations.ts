@@ -1,6 +1,9 @@
-/** Activations: the functions that Keras names, and the layers that are nothing else. */
-
-import { brief, type ConfigView } from './config-view.js';
+/**
+ * The functions that Keras names as activations, in ONNX operators.
+ *
+ * @see https://keras.io/api/layers/activations/
+ */
+import type { Dialect } from './config-view.js';
 import type { Scope } from './scope.js';
 import { mapAxis, type Value } from './value.js';
 
@@ -11,7 +14,7 @@ const simple =
   (input, scope) =>
     scope.add(op, [input], { attributes });
 
-const identity: Activation = (input) => input;
+export const identity: Activation = (input) => input;
 
 /** x · gate(x) */
 const gated =
@@ -25,48 +28,136 @@ const gelu: Activation = (input, scope) => {
   return scope.withScalar('Mul', scope.add('Mul', [input, scope.withScalar('Add', erf, 1)]), 0.5);
 };
 
+/** x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2 */
+const geluTanh: Activation = (input, scope) => {
+  const cube = scope.withScalar('Mul', scope.add('Mul', [scope.add('Mul', [input, input]), input]), 0.044715);
+  const tanh = scope.add('Tanh', [scope.withScalar('Mul', scope.add('Add', [input, cube]), Math.sqrt(2 / Math.PI))]);
+  return scope.withScalar('Mul', scope.add('Mul', [input, scope.withScalar('Add', tanh, 1)]), 0.5);
+};
+
+export const geluOf = (approximate: boolean): Activation => (approximate ? geluTanh : gelu);
+
+export const leakyReluOf = (alpha: number): Activation => simple('LeakyRelu', { alpha });
+
+export const eluOf = (alpha: number): Activation => simple('Elu', { alpha });
+
+/** max(x, 0) + min(α (e^(x/α) - 1), 0) */
+export const celuOf =
+  (alpha: number): Activation =>
+  (input, scope) =>
+    alpha === 1 ? eluOf(1)(input, scope) : scope.withScalar('Mul', eluOf(1)(scope.withScalar('Mul', input, 1 / alpha), scope), alpha);
+
+/** The first half along the axis, gated by the second. */
+export const gluOf =
+  (axis: number): Activation =>
+  (input, scope) => {
+    const [half, gate] = halves(input, axis, scope);
+    return scope.add('Mul', [half, scope.add('Sigmoid', [gate])]);
+  };
+
+function halves(input: Value, kerasAxis: number, scope: Scope): readonly [Value, Value] {
+  const value = scope.builder.unflattened(input);
+  const axis = mapAxis(value, kerasAxis);
+  const size = value.shape[axis];
+  if (typeof size !== 'number' || size % 2 !== 0) throw scope.unsupported(`halving axis ${kerasAxis} of a value of the shape [${value.shape}]`);
+  const slice = (start: number) => scope.add('Slice', [value], { attributes: { starts: [start], ends: [start + size / 2], axes: [axis] } });
+  return [slice(0), slice(size / 2)];
+}
+
+/** x where |x| is above the threshold, else 0. */
+export const hardShrinkOf =
+  (alpha: number): Activation =>
+  (input, scope) =>
+    scope.add('Sub', [
+      scope.add('ThresholdedRelu', [input], { attributes: { alpha } }),
+      scope.add('ThresholdedRelu', [negative(input, scope)], { attributes: { alpha } }),
+    ]);
+
+/** x drawn towards zero by the threshold. */
+export const softShrinkOf =
+  (threshold: number): Activation =>
+  (input, scope) => {
+    const drawn = (value: Value) => scope.add('Relu', [scope.withScalar('Add', value, -threshold)]);
+    return scope.add('Sub', [drawn(input), drawn(negative(input, scope))]);
+  };
+
+/** (x + √(x² + b)) / 2 */
+export const squarePlusOf =
+  (b: number): Activation =>
+  (input, scope) => {
+    const root = scope.add('Sqrt', [scope.withScalar('Add', scope.add('Mul', [input, input]), b)]);
+    return scope.withScalar('Mul', scope.add('Add', [input, root]), 0.5);
+  };
+
+/** ((x + 1) / 2)² between -1 and 1, 0 below, x above. */
+const sparsePlus: Activation = (input, scope) => {
+  const between = scope.withScalar('Add', scope.add('Clip', [input], { attributes: { min: -1, max: 1 } }), 1);
+  const parabola = scope.withScalar('Mul', scope.add('Mul', [between, between]), 0.25);
+  return scope.add('Add', [parabola, scope.add('Relu', [scope.withScalar('Add', input, -1)])]);
+};
+
+const logSigmoid: Activation = (input, scope) => negative(scope.add('Softplus', [negative(input, scope)]), scope);
+
+const tanhShrink: Activation = (input, scope) => scope.add('Sub', [input, scope.add('Tanh', [input])]);
+
+function negative(input: Value, scope: Scope): Value {
+  return scope.add('Neg', [input]);
+}
+
+/** Since Keras 3 a slope of 1/6, as other frameworks have it. */
+const NEW_HARD_SIGMOID = { alpha: 1 / 6, beta: 0.5 };
+
+/** Until Keras 3 a slope of 0.2 and a shift of 0.5. */
+const OLD_HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
+
+export const hardSigmoidOf = ({ version }: Dialect): Activation => simple('HardSigmoid', (version?.[0] ?? 2) >= 3 ? NEW_HARD_SIGMOID : OLD_HARD_SIGMOID);
+
+const hardSilu = gated(simple('HardSigmoid', NEW_HARD_SIGMOID));
+const silu = gated(simple('Sigmoid'));
+
+/** By name, with the settings that the function has by itself. */
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   linear: identity,
   relu: simple('Relu'),
   relu6: simple('Clip', { min: 0, max: 6 }),
-  sigmoid: simple('Sigmoid'),
-  tanh: simple('Tanh'),
-  elu: simple('Elu', { alpha: 1 }),
+  leaky_relu: leakyReluOf(0.2),
+  elu: eluOf(1),
+  celu: celuOf(1),
   selu: simple('Selu'),
+  gelu,
+  glu: gluOf(-1),
+  sigmoid: simple('Sigmoid'),
+  hard_sigmoid: (input, scope) => hardSigmoidOf(scope.dialect)(input, scope),
+  log_sigmoid: logSigmoid,
+  sparse_sigmoid: simple('HardSigmoid', { alpha: 0.5, beta: 0.5 }),
+  tanh: simple('Tanh'),
+  hard_tanh: simple('Clip', { min: -1, max: 1 }),
+  tanh_shrink: tanhShrink,
+  hard_shrink: hardShrinkOf(0.5),
+  soft_shrink: softShrinkOf(0.5),
   softplus: simple('Softplus'),
   softsign: simple('Softsign'),
+  soft_sign: simple('Softsign'),
+  squareplus: squarePlusOf(4),
+  sparse_plus: sparsePlus,
   exponential: simple('Exp'),
+  swish: silu,
+  silu,
+  hard_swish: hardSilu,
+  hard_silu: hardSilu,
+  mish: gated(simple('Softplus'), simple('Tanh')),
   softmax: (input, scope) => softmax(input, scope, -1, 'Softmax'),
   log_softmax: (input, scope) => softmax(input, scope, -1, 'LogSoftmax'),
-  swish: gated(simple('Sigmoid')),
-  silu: gated(simple('Sigmoid')),
-  mish: gated(simple('Softplus'), simple('Tanh')),
-  gelu,
-  // Kept as a slope of 0.2 and a shift of 0.5 until Keras 3, which took over the slope of 1/6 of other frameworks.
-  hard_sigmoid: (input, scope) => scope.add('HardSigmoid', [input], { attributes: { alpha: (scope.dialect.version?.[0] ?? 2) >= 3 ? 1 / 6 : 0.2, beta: 0.5 } }),
-  hard_silu: gated(simple('HardSigmoid', { alpha: 1 / 6, beta: 0.5 })),
-  hard_swish: gated(simple('HardSigmoid', { alpha: 1 / 6, beta: 0.5 })),
 };
 
-/** Reads a setting that names an activation; `linear` where it is null or missing. */
-export function activation(config: ConfigView, key = 'activation'): Activation {
-  const value = config.value([key]) ?? 'linear';
-  const name = typeof value === 'string' ? value : builtinName(value);
-  const found = name !== null && Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
-  if (found) return found;
-  config.decline(`the activation ${brief(value)} is not known. Known: ${Object.keys(ACTIVATIONS).join(', ')}.`);
-  return identity;
-}
+export const ACTIVATION_NAMES: readonly string[] = Object.keys(ACTIVATIONS);
 
-/** A serialised function that is Keras's own. */
-function builtinName(value: unknown): string | null {
-  const entry = value as { class_name?: unknown; module?: unknown; config?: unknown; registered_name?: unknown };
-  const own = entry.class_name === 'function' && typeof entry.config === 'string' && (entry.registered_name ?? entry.config) === entry.config;
-  return own ? (entry.config as string) : null;
+export function namedActivation(name: string): Activation | undefined {
+  return Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
 }
 
 export function softmax(input: Value, scope: Scope, kerasAxis: number, op = 'Softmax'): Value {
-  const value = input.order === 'flattened' ? scope.builder.toKeras(input) : input;
+  const value = scope.builder.unflattened(input);
   const axis = mapAxis(value, kerasAxis);
   if (axis < 0) throw scope.unsupported(`axis ${kerasAxis} of a value of ${value.shape.length} axes`);
   return scope.add(op, [value], { attributes: { axis } });

@@ -3,8 +3,9 @@
  * obstacle, so nothing in a configuration is ever passed over.
  */
 import { ModelError } from '../../errors.js';
-import type { KerasLayer } from './config.js';
+import { type KerasLayer, parseLayer } from './config.js';
 import { type Constant, parseConstant } from './constant.js';
+import { isObject } from './json.js';
 import { type Arithmetic, arithmeticOf } from './precision.js';
 import { isAtRest, isSame } from './settings.js';
 
@@ -125,6 +126,12 @@ export class ConfigView {
     if (value === undefined || harmless.some((known) => isSame(known, value))) return;
     const key = keys.find((name) => this.has(name)) ?? keys[0];
     this.decline(`"${key}" is ${brief(value)}: ${because}`);
+  }
+
+  /** A layer that a setting of this one holds as an object; null for anything else. */
+  inner(value: unknown): ConfigView | null {
+    if (!isObject(value) || typeof value.class_name !== 'string' || !isObject(value.config)) return null;
+    return new ConfigView(parseLayer(value, `${this.layer.path}/`, 0, this.file), this.dialect, this.file, this.obstacles);
   }
 
   /** Leaves every key unread on purpose: the layer does nothing in a prediction. */

@@ -116,7 +116,8 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
   return functional(config as Json, layers, prefix, depth, file);
 }
 
-function parseLayer(value: unknown, prefix: string, depth: number, file: string): KerasLayer {
+/** @param prefix names of the enclosing models, each with a '/' behind it */
+export function parseLayer(value: unknown, prefix: string, depth: number, file: string): KerasLayer {
   const entry = object(value, 'layer', file);
   const className = layerClass(entry, file);
   // A Sequential of Keras 1 used as a layer has a bare list for its config.
@@ -250,9 +251,8 @@ function callResolver(
     if (!target) throw new ModelError('malformed', `a layer reads "${ref.layer}", but there is no such layer`, { file });
     const offset = target.layer.model && (highest.get(ref.layer) ?? 0) >= target.calls.length ? 1 : 0;
     const call = ref.call - offset;
-    const outputs = target.layer.model?.outputs.length ?? 1;
-    if (!(call >= 0 && call < target.calls.length) || ref.tensor >= outputs) {
-      throw new ModelError('malformed', `call ${ref.call}, output ${ref.tensor} is read, but the layer has ${target.calls.length} calls`, {
+    if (!(call >= 0 && call < target.calls.length)) {
+      throw new ModelError('malformed', `call ${ref.call} is read, but the layer has ${target.calls.length} calls`, {
         file,
         layer: target.layer.path,
       });

@@ -7,7 +7,8 @@
  */
 import type { Dim } from '../../model/layer-map.js';
 import { flip, permute, reshape, type Tensor } from '../../model/tensor.js';
-import { type Activation, activation } from './activations.js';
+import { activation } from './activation-setting.js';
+import type { Activation } from './activations.js';
 import type { ConfigView, DataFormat } from './config-view.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
@@ -114,28 +115,35 @@ export const separableConvolution =
 /**
  * Conv2DTranspose and its kin: the gradient of a convolution that would have made its input from its output.
  *
- * The output is stride · size long ("same"), or stride · size + max(kernel - stride, 0) ("valid"). What a convolution would
- * have padded is cut off, the odd one at the end; where the stride exceeds the kernel, zeros follow at the end.
+ * Keras chooses how long the output is: stride · size ("same"), stride · size + max(kernel - stride, 0) ("valid"), or, where
+ * `output_padding` is given, stride · (size - 1) + kernel - 2 · (kernel // 2 if "same") + output_padding. What the convolution would have
+ * padded is cut off, the odd one at the end; where that falls short of the length, zeros follow at the end.
  */
 export const transposedConvolution =
   (rank: number): Rule =>
   (config) => {
     const read = readConvolution(config, rank);
     const filters = config.integer(['filters']);
-    config.expect(['output_padding'], [null], 'only the output size that Keras chooses by itself is translated');
-    if (read.dilations.some((rate) => rate > 1)) config.decline('a dilated transposed convolution is not translated');
+    const given = config.value(['output_padding']);
+    const padded = given === null || given === undefined ? null : config.sizes(['output_padding'], rank, undefined, 0);
+    if (read.dilations.some((rate) => rate > 1) && read.strides.some((stride) => stride > 1))
+      config.decline('a transposed convolution with strides and dilation is not translated');
     if (config.has('nb_filter')) config.decline('a Deconvolution2D of Keras 1 is not translated');
     if (read.padding === 'causal') config.decline('a causal transposed convolution is not translated');
     return ([input], scope) => {
       const value = scope.inFormat(input!, read.format);
       const channels = knownChannels(value, rank, scope);
       const kernel = turned(permute(scope.weight('kernel', [...read.kernel, filters, channels]), [rank + 1, rank, ...range(rank)]), scope);
-      const excess = read.kernel.map((size, axis) => size - read.strides[axis]!);
-      const cut = excess.map((amount) => (read.padding === 'same' ? Math.max(amount, 0) : 0));
-      const begin = cut.map((amount) => Math.floor(amount / 2));
-      const pads = [...begin, ...cut.map((amount, axis) => amount - begin[axis]!)];
-      const output_padding = excess.map((amount) => Math.max(-amount, 0));
-      const attributes = { kernel_shape: read.kernel, strides: read.strides, pads, output_padding };
+      // By how much the whole overlap of all kernels is longer than the output.
+      const surplus = read.kernel.map((size, axis) => {
+        const extent = (size - 1) * read.dilations[axis]! + 1;
+        if (padded) return (read.padding === 'same' ? 2 * Math.floor(extent / 2) : 0) - padded[axis]!;
+        return read.padding === 'same' ? extent - read.strides[axis]! : Math.min(extent - read.strides[axis]!, 0);
+      });
+      const begin = surplus.map((amount) => Math.max(Math.floor(amount / 2), 0));
+      const pads = [...begin, ...surplus.map((amount, axis) => Math.max(amount, 0) - begin[axis]!)];
+      const output_padding = surplus.map((amount) => Math.max(-amount, 0));
+      const attributes = { kernel_shape: read.kernel, strides: read.strides, dilations: read.dilations, pads, output_padding };
       return read.activation(scope.add('ConvTranspose', [value], { attributes, weights: { kernel, ...bias(read, filters, scope) } }), scope);
     };
   };

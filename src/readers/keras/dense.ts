@@ -1,9 +1,8 @@
-/** Layers whose weights meet every value: dense, embedding, normalisation, rescaling. */
-import { float32Tensor, permute, reshape, type Tensor } from '../../model/tensor.js';
-import { activation } from './activations.js';
+/** Layers whose weights meet every value: dense, embedding, rescaling. */
+import { permute, reshape, type Tensor } from '../../model/tensor.js';
+import { activation } from './activation-setting.js';
+import { combineWith } from './arithmetic.js';
 import type { Rule } from './rule.js';
-import type { Scope } from './scope.js';
-import type { Value } from './value.js';
 
 /** Works on the last axis of whatever flows in; on [N, features] that is a Gemm. */
 export const dense: Rule = (config) => {
@@ -45,53 +44,21 @@ function reorderedRows(kernel: Tensor, sizes: readonly number[]): Tensor {
 export const embedding: Rule = (config) => {
   const count = config.integer(['input_dim']);
   const width = config.integer(['output_dim']);
-  config.expect(['mask_zero'], [false, null], 'masks are not followed through the network');
+  const masked = config.boolean(['mask_zero'], false);
   return ([input], scope) => {
     const ids = scope.builder.toKeras(input!);
-    return scope.add('Gather', [ids], { weights: { table: scope.weight('embeddings', [count, width]) } });
+    const rows = scope.add('Gather', [ids], { weights: { table: scope.weight('embeddings', [count, width]) } });
+    // Number 0 fills a sequence up; numbers are whole and not negative.
+    return masked ? { ...rows, mask: scope.add('Clip', [ids], { attributes: { min: 0, max: 1 } }) } : rows;
   };
 };
 
-export const batchNormalization: Rule = (config) => {
-  const epsilon = config.number(['epsilon'], 1e-3);
-  const given = config.value(['axis']) ?? -1;
-  const axis = Array.isArray(given) && given.length === 1 ? given[0] : given;
-  if (!Number.isSafeInteger(axis)) config.decline(`"axis" is ${JSON.stringify(given)}: normalisation over one axis is translated`);
-  const scaled = config.boolean(['scale'], true);
-  const centred = config.boolean(['center'], true);
-  // Batch renormalisation counts two statistics more, which only training reads.
-  const renorm = config.boolean(['renorm'], false);
-  config.expect(['mode'], [0], 'only mode 0 normalises by stored statistics, axis by axis');
-  return ([input], scope) => {
-    const value = channelsAtOne(input!, axis as number, scope);
-    const channels = value.shape[1]!;
-    if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
-    const constant = (role: string, filling: number) =>
-      float32Tensor(`${scope.name}/${role}`, [channels], new Float32Array(channels).fill(filling), { file: scope.builder.file });
-    const scale = scaled ? scope.weight('gamma', [channels]) : constant('gamma', 1);
-    const bias = centred ? scope.weight('beta', [channels]) : constant('beta', 0);
-    // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
-    const weights = { scale, bias, mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
-    if (renorm) for (const role of ['renormalised mean', 'renormalised deviation']) scope.weight(role, [channels]);
-    return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
-  };
-};
-
-/** The value with the normalised axis second. */
-function channelsAtOne(input: Value, axis: number, scope: Scope): Value {
-  const rank = input.shape.length;
-  const positive = axis < 0 ? axis + rank : axis;
-  if (positive === rank - 1 && rank > 2) return scope.builder.toMoved(input);
-  if (positive === 1) return scope.builder.toKeras(input);
-  throw scope.unsupported(`normalisation over axis ${axis} of ${rank}`);
-}
-
-/** x · scale + offset */
+/** x · scale + offset, each a number or one for each channel. */
 export const rescaling: Rule = (config) => {
-  const scale = config.number(['scale']);
-  const offset = config.number(['offset'], 0);
+  const scale = config.constant(['scale']);
+  const offset = config.constant(['offset'], 0);
   return ([input], scope) => {
-    const scaled = scope.withScalar('Mul', input!, scale);
-    return offset === 0 ? scaled : scope.withScalar('Add', scaled, offset);
+    const scaled = combineWith('Mul', { ...input!, integer: false }, scale, scope);
+    return offset.values.every((value) => value === 0) ? scaled : combineWith('Add', scaled, offset, scope);
   };
 };

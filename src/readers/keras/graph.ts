@@ -10,8 +10,9 @@ import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js'
 import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import { extraArguments, plainInputs, type TensorRef } from './call.js';
-import { inputLayers, type KerasLayer, type KerasModel } from './config.js';
+import { inputLayers, type KerasLayer, type KerasModel, type LayerCall } from './config.js';
 import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
+import { isOperation, readOperation } from './operations/index.js';
 import type { Arithmetic } from './precision.js';
 import type { Build, LayerClass } from './rule.js';
 import { declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
@@ -43,7 +44,7 @@ export interface Graph {
  */
 export function buildGraph(model: KerasModel, assign: () => Weights, options: GraphOptions): Graph {
   const obstacles: ModelError[] = [];
-  const plan: Plan = { builds: new Map(), formats: new Map(), arithmetic: new Map() };
+  const plan: Plan = { builds: new Map(), calls: new Map(), formats: new Map(), arithmetic: new Map() };
   planModel(model, plan, options, obstacles);
   if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
   const builder = new GraphBuilder(options.file);
@@ -76,6 +77,8 @@ function outputNames(layers: readonly string[]): { readonly names: readonly stri
 
 interface Plan {
   readonly builds: Map<KerasLayer, Build>;
+  /** Of operations, whose calls differ. */
+  readonly calls: Map<LayerCall, Build>;
   /** Data format of the first layer over each number of axes, batch and channels included. */
   readonly formats: Map<number, DataFormat>;
   /** Layers that Keras does not compute in float32, by the arithmetic that it uses. */
@@ -96,6 +99,12 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
     const view = new ConfigView(layer, options.dialect, file, obstacles);
     if (layer.className === 'InputLayer') {
       view.value(['dtype']);
+      view.finish();
+      continue;
+    }
+    if (isOperation(layer.className)) {
+      // Each call says for itself what is computed.
+      for (const call of model.calls) if (call.layer === layer) plan.calls.set(call, readOperation(view, call));
       view.finish();
       continue;
     }
@@ -143,8 +152,9 @@ function makeInput(layer: KerasLayer, plan: Plan, builder: GraphBuilder, options
   const layout = format ? LAYOUTS[shape.length]![format] : 'other';
   const name = builder.unique(layer.name);
   const port: Port = { name, value: name, dtype: inputDType(layer, options.file), shape, layout };
-  if (format !== 'channels_last') return { port, value: { name, shape, order: 'keras' } };
-  return { port, value: { name, shape: toChannelsFirst(shape.length).map((axis) => shape[axis]!), order: 'moved' } };
+  const integer = !port.dtype.startsWith('float');
+  if (format !== 'channels_last') return { port, value: { name, shape, order: 'keras', integer } };
+  return { port, value: { name, shape: toChannelsFirst(shape.length).map((axis) => shape[axis]!), order: 'moved', integer } };
 }
 
 function inputShape(layer: KerasLayer, { file, inputShape: given, recordedShape }: GraphOptions): readonly Dim[] {
@@ -193,7 +203,11 @@ class ModelBuilder {
     const { file } = this.options;
     const key = (layer: string, call: number) => `${call} ${layer}`;
     const made = new Map(model.inputs.map((ref, i) => [key(ref.layer, ref.call), [inputs[i]!] as readonly Value[]]));
-    const read = (ref: TensorRef) => made.get(key(ref.layer, ref.call))![ref.tensor]!;
+    const read = (ref: TensorRef) => {
+      const found = made.get(key(ref.layer, ref.call))![ref.tensor];
+      if (found) return found;
+      throw new ModelError('malformed', `output ${ref.tensor} of the layer is read, but it does not make so many`, { file, layer: prefix + ref.layer });
+    };
     for (const call of model.calls) {
       const { layer } = call;
       if (++this.#calls > MAX_CALLS) throw new ModelError('unsafe', `the model calls layers more than ${MAX_CALLS} times`, { file });
@@ -202,27 +216,41 @@ class ModelBuilder {
         throw new ModelError('malformed', "an InputLayer is none of the model's inputs", { file, layer: layer.path });
       }
       const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
-      const values = plainInputs(call).map((input) => read(call.inputs[input]!));
-      made.set(key(layer.name, call.index), layer.model ? this.build(layer.model, values, `${name}/`) : [this.#call(layer, values, name)]);
+      const operation = this.plan.calls.get(call);
+      const inputs = call.inputs.map(read);
+      const values = operation ? inputs : plainInputs(call).map((input) => inputs[input]!);
+      const outputs = layer.model ? this.build(layer.model, values, `${name}/`) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
+      made.set(key(layer.name, call.index), outputs);
     }
     return model.outputs.map(read);
   }
 
-  #call(layer: KerasLayer, inputs: readonly Value[], name: string): Value {
+  #call(layer: KerasLayer, build: Build, inputs: readonly Value[], name: string): readonly Value[] {
     const { file, dialect } = this.options;
     const scope = new Scope(this.builder, layer, name, dialect, this.weights.get(layer) ?? []);
+    const mask = joinMasks(inputs, layer.className);
+    const fate = mask ? LAYER_CLASSES.get(layer.className)?.mask : undefined;
     try {
-      const made = this.plan.builds.get(layer)!(inputs, scope);
+      if (fate === 'declined' || (fate === 'read' && mask === 'unknown')) throw scope.unsupported(`a ${layer.className} that follows a mask`);
+      const made = build(inputs, scope);
       scope.finish();
-      return made;
+      const outputs: readonly Value[] = Array.isArray(made) ? made : [made as Value];
+      if (fate === 'passes') return outputs.map((output) => ({ ...output, mask }));
+      return outputs.map((output) => (inputs.includes(output) ? { ...output, mask: undefined } : output));
     } catch (error) {
       throw error instanceof ModelError ? error.at({ file, layer: layer.path }) : error;
     }
   }
 }
 
+/** The mask of a layer's inputs. Keras combines several, and joins those of a Concatenate. */
+function joinMasks(inputs: readonly Value[], className: string): Value['mask'] {
+  const [mask, ...further] = new Set(inputs.flatMap((input) => (input.mask ? [input.mask] : [])));
+  return mask && (further.length > 0 || className === 'Concatenate') ? 'unknown' : mask;
+}
+
 function makeOutput(wanted: string, made: Value, ports: readonly Port[], plan: Plan, builder: GraphBuilder): Port {
-  const plain = made.order === 'flattened' ? builder.toKeras(made) : made;
+  const plain = builder.unflattened(made);
   const isInput = ports.some((port) => port.value === plain.name);
   const value = isInput ? builder.add(`${wanted}/Identity`, { op: 'Identity', inputs: [plain] }) : plain;
   // Free sizes behind layers are not those that they were, so only the batch keeps its name.

@@ -37,9 +37,10 @@ function join(op: MergeOp, inputs: readonly Value[], scope: Scope): Value {
   return op === 'Average' ? scope.withScalar('Div', joined, values.length) : joined;
 }
 
-function concat(kerasAxis: number, inputs: readonly Value[], scope: Scope): Value {
+/** Joins values along one of Keras's axes. */
+export function concat(kerasAxis: number, inputs: readonly Value[], scope: Scope): Value {
   // Joined feature by feature, a flattened value is no longer the picture it came from.
-  const values = aligned(inputs, scope).map((value) => (value.order === 'flattened' ? scope.builder.toKeras(value) : value));
+  const values = aligned(inputs, scope).map((value) => scope.builder.unflattened(value));
   const axis = mapAxis(values[0]!, kerasAxis);
   if (axis < 0) throw scope.malformed(`axis ${kerasAxis} of values of ${values[0]!.shape.length} axes`);
   return scope.add('Concat', values, { attributes: { axis } });

@@ -1,5 +1,6 @@
 /** Pooling, and layers that move or repeat pixels: padding, cropping, upsampling. */
 import type { Dim } from '../../model/layer-map.js';
+import { reshapeTo } from './axes.js';
 import type { DataFormat } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
 import type { Rule } from './rule.js';
@@ -30,10 +31,21 @@ export const globalPooling =
     const keep = config.boolean(['keepdims'], false);
     return ([input], scope) => {
       const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      const { mask } = input!;
+      if (mask && mask !== 'unknown' && op === 'GlobalAveragePool') return maskedAverage(value, mask, keep, scope);
       const pooled = scope.add(op, [value]);
       return keep ? pooled : scope.add('Flatten', [pooled], { order: 'keras' });
     };
   };
+
+/** The mean over the steps that count. @param value [N, channels, steps] in the map */
+function maskedAverage(value: Value, mask: Value, keep: boolean, scope: Scope): Value {
+  const weights = reshapeTo(mask, [mask.shape[0]!, 1, mask.shape[1]!], value.order, scope);
+  const axes = { attributes: { axes: [2], keepdims: 1 } };
+  const sum = scope.add('ReduceSum', [scope.add('Mul', [value, weights])], axes);
+  const mean = scope.add('Div', [sum, scope.add('ReduceSum', [weights], axes)]);
+  return keep ? mean : scope.add('Flatten', [mean], { order: 'keras' });
+}
 
 /** Layers over sequences had no data format before Keras 2.2: channels are last. */
 function poolingFormat(config: Parameters<Rule>[0], rank: number): DataFormat {
@@ -67,6 +79,21 @@ export const cropping =
       return scope.add('Slice', [value], { attributes: { starts, ends, axes: margins.map((_, axis) => axis + 2) } });
     };
   };
+
+/** The middle of a picture, a pixel nearer to the start where it is not the middle. */
+export const centerCrop: Rule = (config) => {
+  const wanted = [config.integer(['height']), config.integer(['width'])];
+  const format = config.dataFormat();
+  return ([input], scope) => {
+    const value = ranked(scope.inFormat({ ...input!, integer: false }, format), 4, scope);
+    const starts = wanted.map((size, i) => {
+      const given = value.shape[i + 2]!;
+      if (typeof given === 'number' && given >= size) return Math.floor((given - size) / 2);
+      throw scope.unsupported(`a crop of ${wanted.join(' x ')} from [${value.shape.slice(2)}], which enlarges the picture or depends on its size,`);
+    });
+    return scope.add('Slice', [value], { attributes: { starts, ends: starts.map((start, i) => start + wanted[i]!), axes: [2, 3] } });
+  };
+};
 
 export const upSampling =
   (rank: number): Rule =>

@@ -5,13 +5,16 @@
  * known. A class that is not here is an obstacle; nothing is skipped but what is at rest in a prediction.
  */
 
-import { activationLayer, elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
+import { elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
+import { activationLayer } from './activation-setting.js';
 import { convolution, depthwiseConvolution, separableConvolution, transposedConvolution } from './convolutions.js';
-import { batchNormalization, dense, embedding, rescaling } from './dense.js';
+import { dense, embedding, rescaling } from './dense.js';
+import { dot } from './dot.js';
 import { concatenate, legacyMerge, merge, subtract } from './merge.js';
-import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
+import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
+import { centerCrop, cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
 import type { LayerClass, Rule } from './rule.js';
-import { flatten, permuteLayer, reshapeLayer } from './shapes.js';
+import { flatten, permuteLayer, repeatVector, reshapeLayer } from './shapes.js';
 
 const one = (rule: Rule): LayerClass => ({ rule, inputs: 'one' });
 const several = (rule: Rule): LayerClass => ({ rule, inputs: 'several' });
@@ -44,79 +47,99 @@ const augment: Rule = (config) => {
   return passOn(config);
 };
 
-export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
-  Object.entries({
-    Conv1D: spatial(1, convolution(1)),
-    Convolution1D: spatial(1, convolution(1)),
-    AtrousConvolution1D: spatial(1, convolution(1)),
-    Conv2D: spatial(2, convolution(2)),
-    Convolution2D: spatial(2, convolution(2)),
-    AtrousConvolution2D: spatial(2, convolution(2)),
-    Conv3D: spatial(3, convolution(3)),
-    Convolution3D: spatial(3, convolution(3)),
-    DepthwiseConv1D: spatial(1, depthwiseConvolution(1)),
-    DepthwiseConv2D: spatial(2, depthwiseConvolution(2)),
-    SeparableConv1D: spatial(1, separableConvolution(1)),
-    SeparableConvolution1D: spatial(1, separableConvolution(1)),
-    SeparableConv2D: spatial(2, separableConvolution(2)),
-    SeparableConvolution2D: spatial(2, separableConvolution(2)),
-    Conv1DTranspose: spatial(1, transposedConvolution(1)),
-    Convolution1DTranspose: spatial(1, transposedConvolution(1)),
-    Conv2DTranspose: spatial(2, transposedConvolution(2)),
-    Convolution2DTranspose: spatial(2, transposedConvolution(2)),
-    Conv3DTranspose: spatial(3, transposedConvolution(3)),
-    Convolution3DTranspose: spatial(3, transposedConvolution(3)),
-    MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
-    MaxPooling2D: spatial(2, pooling('MaxPool', 2)),
-    MaxPooling3D: spatial(3, pooling('MaxPool', 3)),
-    AveragePooling1D: spatial(1, pooling('AveragePool', 1)),
-    AveragePooling2D: spatial(2, pooling('AveragePool', 2)),
-    AveragePooling3D: spatial(3, pooling('AveragePool', 3)),
-    GlobalMaxPooling1D: spatial(1, globalPooling('GlobalMaxPool', 1)),
-    GlobalMaxPooling2D: spatial(2, globalPooling('GlobalMaxPool', 2)),
-    GlobalMaxPooling3D: spatial(3, globalPooling('GlobalMaxPool', 3)),
-    GlobalAveragePooling1D: spatial(1, globalPooling('GlobalAveragePool', 1)),
-    GlobalAveragePooling2D: spatial(2, globalPooling('GlobalAveragePool', 2)),
-    GlobalAveragePooling3D: spatial(3, globalPooling('GlobalAveragePool', 3)),
-    ZeroPadding1D: spatial(1, zeroPadding(1)),
-    ZeroPadding2D: spatial(2, zeroPadding(2)),
-    ZeroPadding3D: spatial(3, zeroPadding(3)),
-    Cropping1D: spatial(1, cropping(1)),
-    Cropping2D: spatial(2, cropping(2)),
-    Cropping3D: spatial(3, cropping(3)),
-    UpSampling1D: spatial(1, upSampling(1)),
-    UpSampling2D: spatial(2, upSampling(2)),
-    UpSampling3D: spatial(3, upSampling(3)),
-    Dense: one(dense),
-    Embedding: one(embedding),
-    BatchNormalization: one(batchNormalization),
-    BatchNormalizationV1: one(batchNormalization),
-    BatchNormalizationV2: one(batchNormalization),
-    SyncBatchNormalization: one(batchNormalization),
-    Rescaling: one(rescaling),
-    Activation: one(activationLayer),
-    ReLU: one(reluLayer),
-    LeakyReLU: one(leakyRelu),
-    PReLU: one(prelu),
-    ELU: one(elu),
-    ThresholdedReLU: one(thresholdedRelu),
-    Softmax: one(softmaxLayer),
-    Flatten: one(flatten),
-    Reshape: one(reshapeLayer),
-    Permute: one(permuteLayer),
-    Add: several(merge('Add')),
-    Multiply: several(merge('Mul')),
-    Average: several(merge('Average')),
-    Maximum: several(merge('Max')),
-    Minimum: several(merge('Min')),
-    Concatenate: several(concatenate),
-    Merge: several(legacyMerge),
-    Subtract: { rule: subtract, inputs: 'two' },
-    Identity: one(passOn),
-    ...Object.fromEntries(NOISE.map((name) => [name, one(passOn)])),
-    ...Object.fromEntries(AUGMENTATION.map((name) => [name, one(augment)])),
-  } satisfies Record<string, LayerClass>),
+/** Layers that treat the steps of a sequence alike and leave them where they are, so that a mask goes on. */
+const PASS_MASKS = new RegExp(
+  `^(Dense|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Identity|(Sync)?BatchNormalization(V[12])?|(Layer|Unit|RMS|Group)Normalization|Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|${NOISE.join('|')})$`,
 );
+
+/** What becomes of masks in layers of the class. */
+function maskOf(className: string): Pick<LayerClass, 'mask'> {
+  if (className === 'GlobalAveragePooling1D') return { mask: 'read' };
+  if (className === 'Softmax') return { mask: 'declined' };
+  return PASS_MASKS.test(className) ? { mask: 'passes' } : {};
+}
+
+const RULES: Readonly<Record<string, LayerClass>> = {
+  Conv1D: spatial(1, convolution(1)),
+  Convolution1D: spatial(1, convolution(1)),
+  AtrousConvolution1D: spatial(1, convolution(1)),
+  Conv2D: spatial(2, convolution(2)),
+  Convolution2D: spatial(2, convolution(2)),
+  AtrousConvolution2D: spatial(2, convolution(2)),
+  Conv3D: spatial(3, convolution(3)),
+  Convolution3D: spatial(3, convolution(3)),
+  DepthwiseConv1D: spatial(1, depthwiseConvolution(1)),
+  DepthwiseConv2D: spatial(2, depthwiseConvolution(2)),
+  SeparableConv1D: spatial(1, separableConvolution(1)),
+  SeparableConvolution1D: spatial(1, separableConvolution(1)),
+  SeparableConv2D: spatial(2, separableConvolution(2)),
+  SeparableConvolution2D: spatial(2, separableConvolution(2)),
+  Conv1DTranspose: spatial(1, transposedConvolution(1)),
+  Convolution1DTranspose: spatial(1, transposedConvolution(1)),
+  Conv2DTranspose: spatial(2, transposedConvolution(2)),
+  Convolution2DTranspose: spatial(2, transposedConvolution(2)),
+  Conv3DTranspose: spatial(3, transposedConvolution(3)),
+  Convolution3DTranspose: spatial(3, transposedConvolution(3)),
+  MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
+  MaxPooling2D: spatial(2, pooling('MaxPool', 2)),
+  MaxPooling3D: spatial(3, pooling('MaxPool', 3)),
+  AveragePooling1D: spatial(1, pooling('AveragePool', 1)),
+  AveragePooling2D: spatial(2, pooling('AveragePool', 2)),
+  AveragePooling3D: spatial(3, pooling('AveragePool', 3)),
+  GlobalMaxPooling1D: spatial(1, globalPooling('GlobalMaxPool', 1)),
+  GlobalMaxPooling2D: spatial(2, globalPooling('GlobalMaxPool', 2)),
+  GlobalMaxPooling3D: spatial(3, globalPooling('GlobalMaxPool', 3)),
+  GlobalAveragePooling1D: spatial(1, globalPooling('GlobalAveragePool', 1)),
+  GlobalAveragePooling2D: spatial(2, globalPooling('GlobalAveragePool', 2)),
+  GlobalAveragePooling3D: spatial(3, globalPooling('GlobalAveragePool', 3)),
+  ZeroPadding1D: spatial(1, zeroPadding(1)),
+  ZeroPadding2D: spatial(2, zeroPadding(2)),
+  ZeroPadding3D: spatial(3, zeroPadding(3)),
+  Cropping1D: spatial(1, cropping(1)),
+  Cropping2D: spatial(2, cropping(2)),
+  Cropping3D: spatial(3, cropping(3)),
+  UpSampling1D: spatial(1, upSampling(1)),
+  UpSampling2D: spatial(2, upSampling(2)),
+  UpSampling3D: spatial(3, upSampling(3)),
+  CenterCrop: spatial(2, centerCrop),
+  Dense: one(dense),
+  Embedding: one(embedding),
+  BatchNormalization: one(batchNormalization),
+  BatchNormalizationV1: one(batchNormalization),
+  BatchNormalizationV2: one(batchNormalization),
+  SyncBatchNormalization: one(batchNormalization),
+  LayerNormalization: one(layerNormalization),
+  GroupNormalization: one(groupNormalization),
+  RMSNormalization: one(rmsNormalization),
+  UnitNormalization: one(unitNormalization),
+  Normalization: one(normalization),
+  Rescaling: one(rescaling),
+  RepeatVector: one(repeatVector),
+  Activation: one(activationLayer),
+  ReLU: one(reluLayer),
+  LeakyReLU: one(leakyRelu),
+  PReLU: one(prelu),
+  ELU: one(elu),
+  ThresholdedReLU: one(thresholdedRelu),
+  Softmax: one(softmaxLayer),
+  Flatten: one(flatten),
+  Reshape: one(reshapeLayer),
+  Permute: one(permuteLayer),
+  Add: several(merge('Add')),
+  Multiply: several(merge('Mul')),
+  Average: several(merge('Average')),
+  Maximum: several(merge('Max')),
+  Minimum: several(merge('Min')),
+  Concatenate: several(concatenate),
+  Merge: several(legacyMerge),
+  Subtract: { rule: subtract, inputs: 'two' },
+  Dot: { rule: dot, inputs: 'two' },
+  Identity: one(passOn),
+  ...Object.fromEntries(NOISE.map((name) => [name, one(passOn)])),
+  ...Object.fromEntries(AUGMENTATION.map((name) => [name, one(augment)])),
+};
+
+export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(Object.entries(RULES).map(([name, own]) => [name, { ...own, ...maskOf(name) }]));
 
 /** Why a class that people do use has no rule; other unknown classes are called unknown. */
 const WHY_NOT: Readonly<Record<string, string>> = {

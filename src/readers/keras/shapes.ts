@@ -1,5 +1,6 @@
 /** Layers that only rearrange: Flatten, Reshape, Permute. */
 import type { Dim } from '../../model/layer-map.js';
+import { reshapeTo } from './axes.js';
 import { brief } from './config-view.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
@@ -61,5 +62,16 @@ export const permuteLayer: Rule = (config) => {
     const value = scope.builder.toKeras(input!);
     if (value.shape.length !== dims.length + 1) throw scope.malformed(`${dims.length} axes are permuted, but ${value.shape.length - 1} flow in`);
     return scope.add('Transpose', [value], { attributes: { perm: [0, ...dims] } });
+  };
+};
+
+/** [N, features] to [N, n, features], each row the same: a picture of one place, enlarged. */
+export const repeatVector: Rule = (config) => {
+  const count = config.integer(['n']);
+  return ([input], scope) => {
+    const value = scope.builder.unflattened(input!);
+    if (value.shape.length !== 2) throw scope.malformed(`a value of ${value.shape.length} axes flows in, expected [batch, features]`);
+    const place = reshapeTo(value, [...value.shape, 1], 'moved', scope);
+    return count === 1 ? place : scope.add('Resize', [place], { attributes: { scales: [1, 1, count] } });
   };
 };

@@ -22,7 +22,14 @@ export interface Value {
   readonly order: 'keras' | 'moved' | 'flattened';
   /** Of a flattened value: [C, ...spatial]. */
   readonly unflattened?: readonly number[];
+  /** Whole numbers, as they came in: the map computes in floating point, but Keras may not. */
+  readonly integer?: boolean;
+  /** [N, steps], 1 for each step of a sequence that counts and 0 for one that fills it up; 'unknown' where several masks met. */
+  readonly mask?: Value | 'unknown';
 }
+
+/** Operators that leave numbers as they are. */
+const MOVES: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'Flatten', 'Transpose', 'Slice', 'Concat', 'Pad', 'Squeeze', 'Unsqueeze']);
 
 /** The value's shape as Keras sees it. */
 export function kerasShape({ shape, order }: Pick<Value, 'shape' | 'order'>): readonly Dim[] {
@@ -82,7 +89,7 @@ export class GraphBuilder {
     this.layers.push(layer);
     const order = step.order ?? first!.order;
     const unflattened = order === 'flattened' ? (step.unflattened ?? first!.unflattened) : undefined;
-    return { name, shape: shapes.get(name)!, order, unflattened };
+    return { name, shape: shapes.get(name)!, order, unflattened, ...(first!.integer && MOVES.has(step.op) ? { integer: true } : {}) };
   }
 
   /** The value with its axes and elements as Keras has them. */
@@ -92,6 +99,11 @@ export class GraphBuilder {
     const perm = toChannelsLast(restored.shape.length);
     const transposed = this.add(`${value.name}/channels_last`, { op: 'Transpose', inputs: [restored], attributes: { perm }, order: 'keras' });
     return value.order === 'flattened' ? this.add(`${value.name}/flatten`, { op: 'Flatten', inputs: [transposed] }) : transposed;
+  }
+
+  /** The value with its elements as Keras counts them, its axes wherever they are. */
+  unflattened(value: Value): Value {
+    return value.order === 'flattened' ? this.toKeras(value) : value;
   }
 
   /** A value whose last Keras axis holds the channels, with the channels first. */

@@ -1,0 +1,45 @@
+/** A setting that says which activation follows: a name, a function of Keras's own, or a layer as an object. */
+import { elu, leakyRelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
+import { ACTIVATION_NAMES, type Activation, identity, namedActivation } from './activations.js';
+import { brief, type ConfigView } from './config-view.js';
+import { isObject } from './json.js';
+import type { OneRule, Rule } from './rule.js';
+
+/** Layers that have no weights and are used as activations. */
+const LAYERS: Readonly<Record<string, OneRule>> = {
+  ReLU: reluLayer,
+  LeakyReLU: leakyRelu,
+  ELU: elu,
+  ThresholdedReLU: thresholdedRelu,
+  Softmax: softmaxLayer,
+};
+
+/** Reads a setting that names an activation; `linear` where it is null or missing. */
+export function activation(config: ConfigView, key = 'activation'): Activation {
+  const value = config.value([key]) ?? 'linear';
+  const name = typeof value === 'string' ? value : functionName(value);
+  const found = name === null ? layerActivation(config, value) : namedActivation(name);
+  if (found) return found;
+  config.decline(`the activation ${brief(value)} is not known. Known: ${ACTIVATION_NAMES.join(', ')}.`);
+  return identity;
+}
+
+export const activationLayer: Rule = (config) => {
+  const apply = activation(config);
+  return ([input], scope) => apply(input!, scope);
+};
+
+/** A serialised function that is Keras's own. */
+function functionName(value: unknown): string | null {
+  if (!isObject(value) || value.class_name !== 'function' || typeof value.config !== 'string') return null;
+  return (value.registered_name ?? value.config) === value.config ? value.config : null;
+}
+
+function layerActivation(config: ConfigView, value: unknown): Activation | undefined {
+  const inner = config.inner(value);
+  const rule = inner && Object.hasOwn(LAYERS, inner.layer.className) ? LAYERS[inner.layer.className] : undefined;
+  if (!inner || !rule) return undefined;
+  const build = rule(inner);
+  inner.finish();
+  return (input, scope) => build([input], scope);
+}

@@ -1,0 +1,186 @@
+/** Layers that bring values to a common scale: by stored statistics, or by those of the sample itself. */
+import { toFloat64Array } from '../../model/cast.js';
+import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { combineTensor, combineValues } from './arithmetic.js';
+import { kerasAxes, knownSize, reduce, reshapeTo } from './axes.js';
+import { brief, type ConfigView } from './config-view.js';
+import type { Constant } from './constant.js';
+import { unit } from './operations/arrangement.js';
+import type { Rule } from './rule.js';
+import type { Scope } from './scope.js';
+import type { Value } from './value.js';
+
+export const batchNormalization: Rule = (config) => {
+  const epsilon = config.number(['epsilon'], 1e-3);
+  const given = config.value(['axis']) ?? -1;
+  const axis = Array.isArray(given) && given.length === 1 ? given[0] : given;
+  if (!Number.isSafeInteger(axis)) config.decline(`"axis" is ${JSON.stringify(given)}: normalisation over one axis is translated`);
+  const scaled = config.boolean(['scale'], true);
+  const centred = config.boolean(['center'], true);
+  // Batch renormalisation counts two statistics more, which only training reads.
+  const renorm = config.boolean(['renorm'], false);
+  config.expect(['mode'], [0], 'only mode 0 normalises by stored statistics, axis by axis');
+  return ([input], scope) => {
+    const value = channelsAtOne(input!, axis as number, scope);
+    const channels = value.shape[1]!;
+    if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
+    const constant = (role: string, filling: number) =>
+      float32Tensor(`${scope.name}/${role}`, [channels], new Float32Array(channels).fill(filling), { file: scope.builder.file });
+    const scale = scaled ? scope.weight('gamma', [channels]) : constant('gamma', 1);
+    const bias = centred ? scope.weight('beta', [channels]) : constant('beta', 0);
+    // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
+    const weights = { scale, bias, mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
+    if (renorm) for (const role of ['renormalised mean', 'renormalised deviation']) scope.weight(role, [channels]);
+    return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
+  };
+};
+
+/** The value with the normalised axis second. */
+function channelsAtOne(input: Value, axis: number, scope: Scope): Value {
+  const rank = input.shape.length;
+  const positive = axis < 0 ? axis + rank : axis;
+  if (positive === rank - 1 && rank > 2) return scope.builder.toMoved(input);
+  if (positive === 1) return scope.builder.toKeras(input);
+  throw scope.unsupported(`normalisation over axis ${axis} of ${rank}`);
+}
+
+/** One or several axes. */
+function readAxes(config: ConfigView, fallback: readonly number[]): readonly number[] {
+  const given = config.value(['axis']) ?? fallback;
+  const axes = Array.isArray(given) ? (given as unknown[]) : [given];
+  if (axes.every((axis) => Number.isSafeInteger(axis))) return axes as number[];
+  config.decline(`"axis" is ${brief(given)}, expected axes`);
+  return fallback;
+}
+
+/** Weights that lie along some of Keras's axes, so that they broadcast to the value. */
+function spread(tensor: Tensor, value: Value, axes: readonly number[]): Tensor {
+  const sizes = tensor.shape;
+  const shape = value.shape.map((_, axis) => (axes.includes(axis) ? sizes[axes.indexOf(axis)]! : 1));
+  return reshape(tensor, shape);
+}
+
+interface Affine {
+  readonly scaled: boolean;
+  readonly centred: boolean;
+  readonly epsilon: number;
+}
+
+function readAffine(config: ConfigView, epsilon: number): Affine {
+  return { scaled: config.boolean(['scale'], true), centred: config.boolean(['center'], true), epsilon: config.number(['epsilon'], epsilon) };
+}
+
+/** x · gamma + beta, weights along these of Keras's axes, which are in order. */
+function affine(value: Value, axes: readonly number[], { scaled, centred }: Affine, scope: Scope): Value {
+  const sizes = axes.map((axis) => knownSize(value, axis, 'a normalisation', scope));
+  let made = value;
+  if (scaled) made = combineTensor('Mul', made, spread(scope.weight('gamma', sizes), value, axes), scope);
+  if (centred) made = combineTensor('Add', made, spread(scope.weight('beta', sizes), value, axes), scope);
+  return made;
+}
+
+/** (x - mean) / √(variance + epsilon), both of the sample itself, over these of Keras's axes. */
+function standardised(value: Value, axes: readonly number[], epsilon: number, scope: Scope): Value {
+  const centred = combineValues('Sub', value, reduce('ReduceMean', value, axes, true, scope), scope);
+  const variance = reduce('ReduceMean', scope.add('Mul', [centred, centred]), axes, true, scope);
+  return combineValues('Div', centred, scope.add('Sqrt', [scope.withScalar('Add', variance, epsilon)]), scope);
+}
+
+export const layerNormalization: Rule = (config) => {
+  const given = readAxes(config, [-1]);
+  const read = readAffine(config, 1e-3);
+  config.expect(['rms_scaling'], [false], 'only normalisation by mean and variance is translated');
+  return ([input], scope) => {
+    const value = scope.builder.unflattened(input!);
+    const axes = kerasAxes(value, given, scope).toSorted((a, b) => a - b);
+    if (axes.includes(0)) throw scope.unsupported('a normalisation over the batch');
+    return affine(standardised(value, axes, read.epsilon, scope), axes, read, scope);
+  };
+};
+
+/** x / √(mean of x² + epsilon) · scale */
+export const rmsNormalization: Rule = (config) => {
+  const given = readAxes(config, [-1]);
+  const epsilon = config.number(['epsilon'], 1e-6);
+  return ([input], scope) => {
+    const value = scope.builder.unflattened(input!);
+    const axes = kerasAxes(value, given, scope).toSorted((a, b) => a - b);
+    if (axes.includes(0)) throw scope.unsupported('a normalisation over the batch');
+    const square = reduce('ReduceMean', scope.add('Mul', [value, value]), axes, true, scope);
+    const made = combineValues('Div', value, scope.add('Sqrt', [scope.withScalar('Add', square, epsilon)]), scope);
+    const sizes = axes.map((axis) => knownSize(value, axis, 'a normalisation', scope));
+    return combineTensor('Mul', made, spread(scope.weight('scale', sizes), value, axes), scope);
+  };
+};
+
+/** By mean and variance of each group of channels, over all places. */
+export const groupNormalization: Rule = (config) => {
+  const given = config.number(['groups'], 32);
+  const [axis, ...others] = readAxes(config, [-1]);
+  const read = readAffine(config, 1e-3);
+  if (others.length > 0) config.decline('"axis" has several axes; groups of the channels of one are translated');
+  return ([input], scope) => {
+    const value = channelsAtOne(input!, axis!, scope);
+    const channels = value.shape[1];
+    if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
+    const groups = given === -1 ? channels : given;
+    if (!Number.isInteger(channels / groups)) throw scope.malformed(`${groups} groups do not divide ${channels} channels`);
+    const rows = scope.add('Reshape', [value], { attributes: { shape: [0, groups, -1] }, order: 'keras' });
+    const made = reshapeTo(standardised(rows, [2], read.epsilon, scope), value.shape, value.order, scope);
+    return affine(made, [value.order === 'moved' ? value.shape.length - 1 : 1], read, scope);
+  };
+};
+
+export const unitNormalization: Rule = (config) => {
+  const axes = readAxes(config, [-1]);
+  // Keras 3 keeps the length from zero, tf.keras its square.
+  const least = (config.dialect.version?.[0] ?? 2) >= 3 ? 1e-24 : 1e-12;
+  return ([input], scope) => unit(input!, axes, least, scope);
+};
+
+/** What a deviation is kept from being below. */
+const KERAS_EPSILON = 1e-7;
+
+/** (x - mean) / max(√variance, epsilon) by statistics that were given, or gathered from data; `invert` undoes it. */
+export const normalization: Rule = (config) => {
+  const stored = config.value(['axis']);
+  const given = stored === null ? [] : readAxes(config, [-1]);
+  const [mean, variance] = [readStatistic(config, 'mean'), readStatistic(config, 'variance')];
+  if ((mean === null) !== (variance === null)) config.decline('only one of "mean" and "variance" is given');
+  const invert = config.boolean(['invert'], false);
+  return ([input], scope) => {
+    const value = { ...scope.builder.unflattened(input!), integer: false };
+    const axes = kerasAxes(value, given, scope);
+    if (axes.includes(0)) throw scope.unsupported('a normalisation of each sample by statistics of its own');
+    const sizes = axes.map((axis) => knownSize(value, axis, 'a normalisation', scope));
+    const statistic = (role: string, given: Constant | null) => spread(given ? filledTo(given, sizes, role, scope) : scope.weight(role, sizes), value, axes);
+    const [shift, square] = [statistic('mean', mean), statistic('variance', variance)];
+    if (!mean) scope.nextWeight('count');
+    const deviation = (number: number) => Math.max(Math.sqrt(number), KERAS_EPSILON);
+    if (invert) return combineTensor('Add', combineTensor('Mul', value, mapped(square, 'deviation', deviation), scope), shift, scope);
+    const factor = mapped(square, '1 / deviation', (number) => 1 / deviation(number));
+    return combineTensor('Mul', combineTensor('Sub', value, shift, scope), factor, scope);
+  };
+};
+
+/** A statistic that was given; null where it was gathered, and is among the weights. */
+function readStatistic(config: ConfigView, role: string): Constant | null {
+  const keys = [role, `input_${role}`];
+  return config.value(keys) === null || config.value(keys) === undefined ? null : config.constant(keys);
+}
+
+/** Statistics of the configuration, one for all or one for each. */
+function filledTo({ shape, values }: Constant, sizes: readonly number[], role: string, scope: Scope): Tensor {
+  const count = elementCount(sizes);
+  if (values.length !== 1 && values.length !== count) throw scope.malformed(`the ${role} has the shape [${shape}], but the input asks for [${sizes}]`);
+  const filled = values.length === 1 ? new Array<number>(count).fill(values[0]!) : values;
+  return float32Tensor(`${scope.name}/${role}`, sizes, filled, { file: scope.builder.file });
+}
+
+/** A small tensor whose numbers are a function of another's, worked out when they are read. */
+function mapped(tensor: Tensor, name: string, change: (value: number) => number): Tensor {
+  return computedTensor(`${tensor.name} (${name})`, 'float32', tensor.shape, tensor.origin, async () => {
+    const values = Float32Array.from(toFloat64Array(await tensorBytes(tensor), tensor.dtype), change);
+    return new Uint8Array(values.buffer);
+  });
+}

@@ -1,0 +1,227 @@
+/** Operations that move elements, reduce axes, or multiply matrices. */
+import type { Dim } from '../../../model/layer-map.js';
+import { combineValues } from '../arithmetic.js';
+import { kerasAxes, knownSize, reduce, slice, squeeze, unsqueeze } from '../axes.js';
+import { concat } from '../merge.js';
+import type { Scope } from '../scope.js';
+import { kerasShape, mapAxis, type Value } from '../value.js';
+import { type Arguments, isConstant, type Operand, valueAt } from './arguments.js';
+import type { Operation } from './operation.js';
+import { flip } from './slicing.js';
+
+/** Operations of one value. */
+const ofValue =
+  (x: string, read: (args: Arguments) => (value: Value, scope: Scope) => Value | readonly Value[]): Operation =>
+  (args) => {
+    const operand = args.operand(x);
+    if (isConstant(operand)) args.decline('it is called on numbers alone, which is not translated');
+    const apply = read(args);
+    return (inputs, scope) => apply(valueAt(operand, inputs), scope);
+  };
+
+/** @param axis name of the parameter, by which Keras means all axes but the batch where it is missing */
+export const reduction = (op: 'ReduceMean' | 'ReduceMax' | 'ReduceSum', x: string, axis = 'axis', keep = 'keepdims'): Operation =>
+  ofValue(x, (args) => {
+    const axes = args.integers(axis);
+    const keeps = args.boolean(keep, false);
+    if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
+    return (value, scope) => reduce(op, value, axes, keeps, scope);
+  });
+
+/** x / √max(Σx², epsilon) */
+export const l2Normalize = (x: string, epsilon = 1e-12): Operation =>
+  ofValue(x, (args) => {
+    const axes = args.integers('axis') ?? args.integers('dim');
+    const least = args.number('epsilon', epsilon);
+    if (axes === undefined) args.decline('it normalises over all axes, the batch included, which is not translated');
+    return (value, scope) => unit(value, axes ?? [], least, scope);
+  });
+
+export function unit(input: Value, axes: readonly number[], least: number, scope: Scope): Value {
+  const value = scope.builder.unflattened(input);
+  const sum = reduce('ReduceSum', scope.add('Mul', [value, value]), axes, true, scope);
+  const norm = scope.add('Sqrt', [scope.add('Clip', [sum], { attributes: { min: least } })]);
+  return combine('Div', value, norm, scope);
+}
+
+const combine = (op: 'Div', a: Value, b: Value, scope: Scope): Value => combineValues(op, a, b, scope);
+
+function lists(args: Arguments, name: string): readonly Operand[] {
+  const operands = args.operands(name);
+  if (operands.some(isConstant)) args.decline('it joins numbers with values, which is not translated');
+  return operands;
+}
+
+export const concatenate =
+  (xs: string): Operation =>
+  (args) => {
+    const operands = lists(args, xs);
+    const axis = args.integer('axis', -1);
+    return (inputs, scope) =>
+      concat(
+        axis,
+        operands.map((operand) => valueAt(operand, inputs)),
+        scope,
+      );
+  };
+
+export const stack =
+  (xs: string): Operation =>
+  (args) => {
+    const operands = lists(args, xs);
+    const axis = args.integer('axis', 0);
+    return (inputs, scope) =>
+      concat(
+        axis,
+        operands.map((operand) => unsqueeze(valueAt(operand, inputs), axis, scope)),
+        scope,
+      );
+  };
+
+/** Parts of an axis: so many alike, or of these sizes, or up to these places. */
+export const split = (x: string, parts: string, are: 'sizes' | 'places'): Operation =>
+  ofValue(x, (args) => {
+    const given = args.integers(parts) ?? [];
+    const isCount = !Array.isArray(args.json(parts));
+    const axis = args.integer('axis', 0);
+    return (input, scope) => {
+      const value = scope.builder.unflattened(input);
+      const size = knownSize(value, axis, 'a split', scope);
+      const ends = isCount
+        ? Array.from({ length: given[0] ?? 1 }, (_, i) => ((i + 1) * size) / given[0]!)
+        : are === 'sizes'
+          ? runningSums(given, size)
+          : [...given, size];
+      if (ends.some((end, i) => !Number.isInteger(end) || end <= (ends[i - 1] ?? 0) || end > size) || ends.at(-1) !== size)
+        throw scope.malformed(`an axis of ${size} elements cannot be split into ${JSON.stringify(isCount ? given[0] : given)}`);
+      const [place] = kerasAxes(value, [axis], scope);
+      if (place === 0) throw scope.unsupported('a split of the batch');
+      return ends.map((end, i) => slice(value, place!, ends[i - 1] ?? 0, end, scope));
+    };
+  });
+
+function runningSums(sizes: readonly number[], whole: number): number[] {
+  const known = sizes.filter((size) => size >= 0).reduce((a, b) => a + b, 0);
+  let end = 0;
+  return sizes.map((size) => {
+    end += size === -1 ? whole - known : size;
+    return end;
+  });
+}
+
+/** @param shape name of the parameter, which has the batch's size first */
+export const reshape = (x: string, shape: string): Operation =>
+  ofValue(x, (args) => {
+    const target = args.integers(shape);
+    if (!target) args.decline('its shape is not known before the run, which is not translated');
+    return (input, scope) => {
+      const value = scope.builder.toKeras(input);
+      return scope.add('Reshape', [value], { attributes: { shape: batchKept(target!, value.shape) } });
+    };
+  });
+
+/** A size of -1 in the first place stands for the batch, where the others hold all elements of a sample. */
+function batchKept(target: readonly number[], from: readonly Dim[]): readonly number[] {
+  const [first, ...rest] = target;
+  const product = (sizes: readonly Dim[]) => (sizes.every((size) => typeof size === 'number') ? (sizes as readonly number[]).reduce((a, b) => a * b, 1) : null);
+  const known = product(from.slice(1));
+  if (first === -1 && known !== null && product(rest) === known) return [0, ...rest];
+  return first === from[0] && rest.filter((size) => size === -1).length <= 1 ? [0, ...rest] : target;
+}
+
+export const transpose = (x: string, axes: string): Operation =>
+  ofValue(x, (args) => {
+    const perm = args.integers(axes);
+    return (input, scope) => {
+      const value = scope.builder.toKeras(input);
+      const order = perm ?? value.shape.map((_, axis) => value.shape.length - 1 - axis);
+      const whole = kerasAxes(value, order, scope);
+      if (whole.length !== value.shape.length || new Set(whole).size !== whole.length)
+        throw scope.malformed(`[${order}] is no order of ${value.shape.length} axes`);
+      if (whole[0] !== 0) throw scope.unsupported('moving the batch to another axis');
+      return scope.add('Transpose', [value], { attributes: { perm: whole } });
+    };
+  });
+
+export const expandDims = (x: string): Operation =>
+  ofValue(x, (args) => {
+    const axes = args.integers('axis') ?? [];
+    if (axes.length !== 1) args.decline('it puts in several axes, which is not translated');
+    return (value, scope) => unsqueeze(value, axes[0]!, scope);
+  });
+
+export const squeezeOf = (x: string, axis = 'axis'): Operation =>
+  ofValue(x, (args) => {
+    const given = args.integers(axis);
+    return (input, scope) => {
+      const value = scope.builder.unflattened(input);
+      const sizes = kerasShape(value);
+      const axes = given && given.length > 0 ? kerasAxes(value, given, scope) : sizes.flatMap((size, at) => (size === 1 && at > 0 ? [at] : []));
+      const wrong = axes.find((at) => sizes[at] !== 1);
+      if (wrong !== undefined) throw scope.malformed(`axis ${wrong}, which is to be removed, has ${sizes[wrong]} elements`);
+      return squeeze(value, axes, scope);
+    };
+  });
+
+export const flipOf = (x: string): Operation =>
+  ofValue(x, (args) => {
+    const given = args.integers('axis');
+    if (!given) args.decline('it reverses all axes, which is not translated');
+    return (input, scope) => {
+      const value = scope.builder.unflattened(input);
+      return kerasAxes(value, given!, scope).reduce((made, axis) => flip(made, axis, kerasShape(made)[axis], scope), value);
+    };
+  });
+
+const PAD_MODES: Readonly<Record<string, string>> = { constant: 'constant', reflect: 'reflect', edge: 'edge' };
+
+export const pad = (x: string, amounts: string, mode: string, value: string): Operation =>
+  ofValue(x, (args) => {
+    const flat = args.json(amounts);
+    const pairs = Array.isArray(flat) ? (flat as readonly (readonly number[])[]) : [];
+    const word = String(args.json(mode) ?? 'constant').toLowerCase();
+    const filling = args.number(value, 0);
+    const isPairs =
+      pairs.length > 0 &&
+      pairs.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every((amount) => Number.isSafeInteger(amount) && amount >= 0));
+    if (!isPairs || !Object.hasOwn(PAD_MODES, word)) args.decline(`a padding by ${JSON.stringify(flat)?.slice(0, 80)} with mode ${word} is not translated`);
+    return (input, scope) => {
+      const padded = scope.builder.unflattened(input);
+      if (pairs.length !== padded.shape.length) throw scope.malformed(`${pairs.length} axes are padded, but ${padded.shape.length} flow in`);
+      if (pairs[0]!.some((amount) => amount !== 0)) throw scope.unsupported('padding of the batch');
+      const begin = padded.shape.map(() => 0);
+      const end = [...begin];
+      pairs.forEach(([before, after], axis) => {
+        begin[mapAxis(padded, axis)] = before!;
+        end[mapAxis(padded, axis)] = after!;
+      });
+      return scope.add('Pad', [padded], { attributes: { pads: [...begin, ...end], mode: PAD_MODES[word]!, value: filling } });
+    };
+  });
+
+/** The product of two values over their last axes; their batches go along. */
+export const matMul =
+  (a: string, b: string): Operation =>
+  (args) => {
+    const [left, right] = [args.operand(a), args.operand(b)];
+    const turned = [
+      ['transpose_a', 'adjoint_a'],
+      ['transpose_b', 'adjoint_b'],
+    ].map((names) => names.map((name) => args.boolean(name, false)).includes(true));
+    for (const name of ['a_is_sparse', 'b_is_sparse']) if (args.boolean(name, false)) args.decline('a sparse product is not translated');
+    if (isConstant(left) || isConstant(right)) args.decline('a product with numbers is not translated');
+    return (inputs, scope) => {
+      const values = [left, right].map((operand, i) => {
+        const value = scope.builder.toKeras(valueAt(operand, inputs));
+        if (value.shape.length < 3) throw scope.unsupported('a product of values without a batch of matrices');
+        return turned[i] ? lastTwoSwapped(value, scope) : value;
+      });
+      return scope.add('MatMul', values);
+    };
+  };
+
+export function lastTwoSwapped(value: Value, scope: Scope): Value {
+  const perm = value.shape.map((_, axis) => axis);
+  const rank = perm.length;
+  return scope.add('Transpose', [value], { attributes: { perm: [...perm.slice(0, -2), rank - 1, rank - 2] } });
+}

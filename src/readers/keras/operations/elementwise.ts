@@ -1,0 +1,132 @@
+/** Operations that treat every element alike: arithmetic and activations called as functions. */
+import {
+  type Activation,
+  celuOf,
+  eluOf,
+  geluOf,
+  gluOf,
+  hardShrinkOf,
+  leakyReluOf,
+  namedActivation,
+  softmax,
+  softShrinkOf,
+  squarePlusOf,
+} from '../activations.js';
+import { type BinaryOp, combineBefore, combineValues, combineWith } from '../arithmetic.js';
+import type { Constant } from '../constant.js';
+import type { Scope } from '../scope.js';
+import type { Value } from '../value.js';
+import { isConstant, type Operand, valueAt } from './arguments.js';
+import type { Operation } from './operation.js';
+
+export const binary =
+  (op: BinaryOp, a: string, b: string): Operation =>
+  (args) => {
+    const left = args.operand(a);
+    const right = args.operand(b);
+    return (inputs, scope) => combine(op, left, right, inputs, scope);
+  };
+
+export function combine(op: BinaryOp, left: Operand, right: Operand, inputs: readonly Value[], scope: Scope): Value {
+  const constants = [left, right].filter(isConstant);
+  for (const value of inputs) {
+    // Integers of a narrow dtype would wrap around; they are computed with as the real numbers that they are.
+    if (value.integer && op !== 'Div' && constants.every(({ constant }) => constant.values.every(Number.isInteger)))
+      throw scope.unsupported('arithmetic between integers, which may wrap around; cast the input to float32 in the model first. As it stands this');
+  }
+  if (!isConstant(left) && !isConstant(right)) return combineValues(op, valueAt(left, inputs), valueAt(right, inputs), scope);
+  if (isConstant(left) && isConstant(right)) throw scope.unsupported(`an ${op} of numbers alone`);
+  if (op === 'Max' || op === 'Min') return bounded(op, isConstant(left) ? right : left, constants[0]!.constant, inputs, scope);
+  return isConstant(left)
+    ? combineBefore(op, left.constant, valueAt(right, inputs), scope)
+    : combineWith(op, valueAt(left, inputs), (right as { constant: Constant }).constant, scope);
+}
+
+function bounded(op: 'Max' | 'Min', value: Operand, { values }: Constant, inputs: readonly Value[], scope: Scope): Value {
+  if (values.length !== 1) throw scope.unsupported('a maximum or minimum with an array of numbers');
+  return scope.add('Clip', [valueAt(value, inputs)], { attributes: op === 'Max' ? { min: values[0]! } : { max: values[0]! } });
+}
+
+/** The sum of a list. */
+export const addAll =
+  (list: string): Operation =>
+  (args) => {
+    const operands = args.operands(list);
+    return (inputs, scope) => operands.map((operand) => valueAt(operand, inputs)).reduce((sum, value) => combineValues('Add', sum, value, scope));
+  };
+
+const applied =
+  (x: string, make: Activation): Operation =>
+  (args) => {
+    const operand = args.operand(x);
+    if (isConstant(operand)) args.decline('it is called on numbers alone, which is not translated');
+    return (inputs, scope) => make(valueAt(operand, inputs), scope);
+  };
+
+export const unary = (op: string, x: string): Operation => applied(x, (value, scope) => scope.add(op, [value]));
+
+export const named = (name: string, x: string): Operation => applied(x, namedActivation(name)!);
+
+export const identityOf = (x: string): Operation => applied(x, (value) => value);
+
+export const square = (x: string): Operation => applied(x, (value, scope) => scope.add('Mul', [value, value]));
+
+export const reciprocalRoot = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Pow', value, -0.5));
+
+export const reciprocal = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Pow', value, -1));
+
+/** An activation with one setting. */
+const withNumber =
+  (make: (setting: number) => Activation, x: string, setting: string, fallback: number): Operation =>
+  (args) => {
+    const value = args.number(setting, fallback);
+    return applied(x, make(value))(args);
+  };
+
+export const leakyRelu = (x: string, setting: string): Operation => withNumber(leakyReluOf, x, setting, 0.2);
+export const elu = (x: string): Operation => withNumber(eluOf, x, 'alpha', 1);
+export const celu = (x: string): Operation => withNumber(celuOf, x, 'alpha', 1);
+export const glu = (x: string): Operation => withNumber(gluOf, x, 'axis', -1);
+export const hardShrink = (x: string): Operation => withNumber(hardShrinkOf, x, 'threshold', 0.5);
+export const softShrink = (x: string): Operation => withNumber(softShrinkOf, x, 'threshold', 0.5);
+export const squarePlus = (x: string): Operation => withNumber(squarePlusOf, x, 'b', 4);
+
+export const gelu =
+  (x: string, fallback: boolean): Operation =>
+  (args) => {
+    const approximate = args.boolean('approximate', fallback);
+    return applied(x, geluOf(approximate))(args);
+  };
+
+export const softmaxOf =
+  (op: 'Softmax' | 'LogSoftmax', x: string): Operation =>
+  (args) => {
+    const axis = args.integer('axis', -1);
+    return applied(x, (value, scope) => softmax(value, scope, axis, op))(args);
+  };
+
+export const clip =
+  (x: string, min: string, max: string): Operation =>
+  (args) => {
+    const attributes = { min: args.number(min, Number.NEGATIVE_INFINITY), max: args.number(max, Number.POSITIVE_INFINITY) };
+    return applied(x, (value, scope) => scope.add('Clip', [value], { attributes }))(args);
+  };
+
+/** TensorFlow's bias_add: one number for each channel. */
+export const biasAdd: Operation = (args) => {
+  const value = args.operand('value');
+  const bias = args.operand('bias');
+  const format = args.json('data_format') ?? 'NHWC';
+  if (format !== 'NHWC' && format !== 'N...C') args.decline(`its data format is ${String(format)}; channels are expected to be last`);
+  return (inputs, scope) => combine('Add', value, bias, inputs, scope);
+};
+
+/** To a floating-point dtype; what follows is computed in one anyway. */
+export const cast =
+  (x: string): Operation =>
+  (args) => {
+    const dtype = args.json('dtype') ?? args.json('DstT');
+    const isFloat = typeof dtype === 'string' && /^(DT_)?(float|half|bfloat16|double)/i.test(dtype);
+    if (!isFloat) args.decline(`a cast to ${JSON.stringify(dtype)} is not translated; casts to floating point are`);
+    return applied(x, (value) => ({ ...value, integer: false }))(args);
+  };

@@ -1,0 +1,254 @@
+/**
+ * The operations that models call as functions, by every name under which files have them: TensorFlow functions (tf.keras's `TFOpLambda`
+ * and `SlicingOpLambda`), operations of Keras 3 (`keras.ops`), and nodes of TensorFlow graphs (`TensorFlowOpLayer` of TensorFlow 2.0 to 2.3).
+ */
+
+import type { LayerCall } from '../config.js';
+import type { ConfigView } from '../config-view.js';
+import { parseConstant } from '../constant.js';
+import { isObject } from '../json.js';
+import type { Build } from '../rule.js';
+import { Arguments, type Signature } from './arguments.js';
+import * as arrange from './arrangement.js';
+import * as each from './elementwise.js';
+import type { Operation } from './operation.js';
+import { getItem } from './slicing.js';
+
+/** An operation and the names of its parameters in order; those of one tensor called `x` need no list. */
+interface Known extends Signature {
+  readonly operation: Operation;
+}
+
+const known = (names: readonly string[], operation: Operation): Known => ({ names, operation, idle: ['name'] });
+
+const of = (x: string, ...rest: readonly string[]) => ({
+  unary: (op: string) => known([x, ...rest], each.unary(op, x)),
+  named: (name: string) => known([x, ...rest], each.named(name, x)),
+});
+
+/** Functions of one tensor whose name, in every spelling, is all that there is to say. */
+function unaries(x: string, spell: (tensorflow: string, keras: string) => string): Record<string, Known> {
+  const entries: [string, Known][] = [
+    [spell('math.negative', 'Negative'), of(x).unary('Neg')],
+    [spell('math.abs', 'Absolute'), of(x).unary('Abs')],
+    [spell('math.exp', 'Exp'), of(x).unary('Exp')],
+    [spell('math.log', 'Log'), of(x).unary('Log')],
+    [spell('math.sqrt', 'Sqrt'), of(x).unary('Sqrt')],
+    [spell('math.tanh', 'Tanh'), of(x).unary('Tanh')],
+    [spell('math.sigmoid', 'Sigmoid'), of(x).unary('Sigmoid')],
+    [spell('math.erf', 'Erf'), of(x).unary('Erf')],
+    [spell('math.square', 'Square'), known([x], each.square(x))],
+    [spell('math.rsqrt', 'Rsqrt'), known([x], each.reciprocalRoot(x))],
+    [spell('math.reciprocal', 'Reciprocal'), known([x], each.reciprocal(x))],
+  ];
+  return Object.fromEntries(entries);
+}
+
+/** By TensorFlow's name, without `tf.`. */
+const TENSORFLOW: Readonly<Record<string, Known>> = {
+  ...unaries('x', (name) => name),
+  'math.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
+  '__operators__.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
+  'math.subtract': known(['x', 'y'], each.binary('Sub', 'x', 'y')),
+  'math.multiply': known(['x', 'y'], each.binary('Mul', 'x', 'y')),
+  'math.divide': known(['x', 'y'], each.binary('Div', 'x', 'y')),
+  'math.truediv': known(['x', 'y'], each.binary('Div', 'x', 'y')),
+  'math.pow': known(['x', 'y'], each.binary('Pow', 'x', 'y')),
+  'math.maximum': known(['x', 'y'], each.binary('Max', 'x', 'y')),
+  'math.minimum': known(['x', 'y'], each.binary('Min', 'x', 'y')),
+  'math.add_n': known(['inputs'], each.addAll('inputs')),
+  'math.softplus': of('features').named('softplus'),
+  'nn.softplus': of('features').named('softplus'),
+  'nn.softsign': of('features').named('softsign'),
+  'nn.relu': of('features').named('relu'),
+  'nn.relu6': of('features').named('relu6'),
+  'nn.selu': of('features').named('selu'),
+  'nn.elu': of('features').named('elu'),
+  'nn.tanh': of('x').named('tanh'),
+  'nn.sigmoid': of('x').named('sigmoid'),
+  'nn.silu': known(['features', 'beta'], withBeta),
+  'nn.swish': known(['features', 'beta'], withBeta),
+  'nn.leaky_relu': known(['features', 'alpha'], each.leakyRelu('features', 'alpha')),
+  'nn.gelu': known(['features', 'approximate'], each.gelu('features', false)),
+  'nn.softmax': known(['logits', 'axis'], each.softmaxOf('Softmax', 'logits')),
+  'nn.log_softmax': known(['logits', 'axis'], each.softmaxOf('LogSoftmax', 'logits')),
+  'nn.bias_add': known(['value', 'bias', 'data_format'], each.biasAdd),
+  clip_by_value: known(['t', 'clip_value_min', 'clip_value_max'], each.clip('t', 'clip_value_min', 'clip_value_max')),
+  cast: known(['x', 'dtype'], each.cast('x')),
+  identity: known(['input'], each.identityOf('input')),
+  stop_gradient: known(['input'], each.identityOf('input')),
+  'math.reduce_mean': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceMean', 'input_tensor')),
+  'math.reduce_sum': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceSum', 'input_tensor')),
+  'math.reduce_max': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceMax', 'input_tensor')),
+  'math.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
+  'nn.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
+  concat: known(['values', 'axis'], arrange.concatenate('values')),
+  stack: known(['values', 'axis'], arrange.stack('values')),
+  split: known(['value', 'num_or_size_splits', 'axis', 'num'], arrange.split('value', 'num_or_size_splits', 'sizes')),
+  reshape: known(['tensor', 'shape'], arrange.reshape('tensor', 'shape')),
+  transpose: { ...known(['a', 'perm', 'conjugate'], arrange.transpose('a', 'perm')), idle: ['name', 'conjugate'] },
+  expand_dims: known(['input', 'axis'], arrange.expandDims('input')),
+  squeeze: known(['input', 'axis'], arrange.squeezeOf('input')),
+  reverse: known(['tensor', 'axis'], arrange.flipOf('tensor')),
+  pad: known(['tensor', 'paddings', 'mode', 'constant_values'], arrange.pad('tensor', 'paddings', 'mode', 'constant_values')),
+  'linalg.matmul': {
+    ...known(['a', 'b', 'transpose_a', 'transpose_b', 'adjoint_a', 'adjoint_b'], arrange.matMul('a', 'b')),
+    idle: ['name', 'output_type', 'grad_a', 'grad_b'],
+  },
+};
+
+/** swish(x) = x · sigmoid(beta · x) */
+function withBeta(args: Arguments): Build {
+  const beta = args.number('beta', 1);
+  if (beta !== 1) args.decline(`its beta is ${beta}; 1 is translated`);
+  return each.named('silu', 'features')(args);
+}
+
+/** By the class of Keras 3's operation. */
+const KERAS: Readonly<Record<string, Known>> = {
+  ...unaries('x', (_, name) => name),
+  Abs: of('x').unary('Abs'),
+  Add: known(['x1', 'x2'], each.binary('Add', 'x1', 'x2')),
+  Subtract: known(['x1', 'x2'], each.binary('Sub', 'x1', 'x2')),
+  Multiply: known(['x1', 'x2'], each.binary('Mul', 'x1', 'x2')),
+  Divide: known(['x1', 'x2'], each.binary('Div', 'x1', 'x2')),
+  TrueDivide: known(['x1', 'x2'], each.binary('Div', 'x1', 'x2')),
+  Power: known(['x1', 'x2'], each.binary('Pow', 'x1', 'x2')),
+  Maximum: known(['x1', 'x2'], each.binary('Max', 'x1', 'x2')),
+  Minimum: known(['x1', 'x2'], each.binary('Min', 'x1', 'x2')),
+  ...Object.fromEntries(
+    [
+      ...[
+        ['Relu', 'relu'],
+        ['Relu6', 'relu6'],
+        ['Silu', 'silu'],
+        ['Selu', 'selu'],
+        ['Softplus', 'softplus'],
+        ['Softsign', 'softsign'],
+      ],
+      ...[
+        ['SoftSign', 'softsign'],
+        ['HardSilu', 'hard_silu'],
+        ['LogSigmoid', 'log_sigmoid'],
+        ['Mish', 'mish'],
+        ['HardTanh', 'hard_tanh'],
+      ],
+      ...[
+        ['TanhShrink', 'tanh_shrink'],
+        ['SparsePlus', 'sparse_plus'],
+        ['SparseSigmoid', 'sparse_sigmoid'],
+        ['HardSigmoid', 'hard_sigmoid'],
+      ],
+    ].map(([operation, name]) => [operation, of('x').named(name!)]),
+  ),
+  LeakyRelu: known(['x', 'negative_slope'], each.leakyRelu('x', 'negative_slope')),
+  Elu: known(['x', 'alpha'], each.elu('x')),
+  Celu: known(['x', 'alpha'], each.celu('x')),
+  Glu: known(['x', 'axis'], each.glu('x')),
+  HardShrink: known(['x', 'threshold'], each.hardShrink('x')),
+  SoftShrink: known(['x', 'threshold'], each.softShrink('x')),
+  Squareplus: known(['x', 'b'], each.squarePlus('x')),
+  Gelu: known(['x', 'approximate'], each.gelu('x', true)),
+  Softmax: known(['x', 'axis'], each.softmaxOf('Softmax', 'x')),
+  LogSoftmax: known(['x', 'axis'], each.softmaxOf('LogSoftmax', 'x')),
+  Clip: known(['x', 'x_min', 'x_max'], each.clip('x', 'x_min', 'x_max')),
+  Cast: known(['x', 'dtype'], each.cast('x')),
+  Mean: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceMean', 'x')),
+  Sum: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceSum', 'x')),
+  Max: known(['x', 'axis', 'keepdims', 'initial'], arrange.reduction('ReduceMax', 'x')),
+  GetItem: known(['x', 'key'], getItem('x', 'key')),
+  Stack: known(['x', 'axis'], arrange.stack('x')),
+  Concatenate: known(['xs', 'axis'], arrange.concatenate('xs')),
+  Split: known(['x', 'indices_or_sections', 'axis'], arrange.split('x', 'indices_or_sections', 'places')),
+  Reshape: known(['x', 'newshape'], arrange.reshape('x', 'newshape')),
+  Transpose: known(['x', 'axes'], arrange.transpose('x', 'axes')),
+  ExpandDims: known(['x', 'axis'], arrange.expandDims('x')),
+  Squeeze: known(['x', 'axis'], arrange.squeezeOf('x')),
+  Flip: known(['x', 'axis'], arrange.flipOf('x')),
+  Pad: known(['x', 'pad_width', 'mode', 'constant_values'], arrange.pad('x', 'pad_width', 'mode', 'constant_values')),
+  Matmul: known(['x1', 'x2'], arrange.matMul('x1', 'x2')),
+};
+
+/** By a node's operator; inputs come in order, numbers among them by their place. */
+const NODES: Readonly<Record<string, Known>> = {
+  ...Object.fromEntries(
+    Object.entries({
+      ...{ Neg: 'math.negative', Abs: 'math.abs', Exp: 'math.exp', Log: 'math.log', Sqrt: 'math.sqrt', Rsqrt: 'math.rsqrt', Square: 'math.square' },
+      ...{ Tanh: 'math.tanh', Sigmoid: 'math.sigmoid', Erf: 'math.erf', Reciprocal: 'math.reciprocal', Inv: 'math.reciprocal' },
+      ...{ Add: 'math.add', AddV2: 'math.add', Sub: 'math.subtract', Mul: 'math.multiply', RealDiv: 'math.truediv', Div: 'math.truediv', Pow: 'math.pow' },
+      ...{ Maximum: 'math.maximum', Minimum: 'math.minimum', Relu: 'nn.relu', Relu6: 'nn.relu6', Selu: 'nn.selu', Elu: 'nn.elu', Softplus: 'nn.softplus' },
+      ...{ Softsign: 'nn.softsign', LeakyRelu: 'nn.leaky_relu', Softmax: 'nn.softmax', LogSoftmax: 'nn.log_softmax', BiasAdd: 'nn.bias_add' },
+      ...{ Identity: 'identity', StopGradient: 'stop_gradient', Reshape: 'reshape', Transpose: 'transpose', ExpandDims: 'expand_dims', Cast: 'cast' },
+    }).map(([node, name]) => [node, TENSORFLOW[name]!]),
+  ),
+  Mean: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMean', 'input_tensor', 'axis', 'keep_dims')),
+  Sum: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceSum', 'input_tensor', 'axis', 'keep_dims')),
+  Max: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMax', 'input_tensor', 'axis', 'keep_dims')),
+  Squeeze: known(['input', 'squeeze_dims'], arrange.squeezeOf('input', 'squeeze_dims')),
+  Pad: known(['tensor', 'paddings'], arrange.pad('tensor', 'paddings', 'mode', 'constant_values')),
+  BatchMatMulV2: { ...known(['a', 'b', 'transpose_a', 'transpose_b', 'adjoint_a', 'adjoint_b'], arrange.matMul('a', 'b')), idle: ['name'] },
+};
+
+/** Whether layers of the class are calls of operations, whose arguments count and not only their inputs. */
+export function isOperation(className: string): boolean {
+  return className === 'TFOpLambda' || className === 'SlicingOpLambda' || className === 'TensorFlowOpLayer' || className.startsWith('ops.');
+}
+
+/** Reads one call of an operation; obstacles go to the view. */
+export function readOperation(view: ConfigView, call: LayerCall): Build {
+  const { className } = view.layer;
+  if (className === 'TensorFlowOpLayer') return readNode(view, call);
+  const name = className.startsWith('ops.') ? className.slice('ops.'.length) : view.value(['function']);
+  const table = className.startsWith('ops.') ? KERAS : TENSORFLOW;
+  const found = name === '__operators__.getitem' ? known(['tensor', 'slice_spec'], getItem('tensor', 'slice_spec')) : lookUp(table, name);
+  return read(view, call, found, className.startsWith('ops.') ? `keras.ops.${String(name)}` : `tf.${String(name)}`);
+}
+
+function lookUp(table: Readonly<Record<string, Known>>, name: unknown): Known | undefined {
+  return typeof name === 'string' && Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
+function read(view: ConfigView, call: LayerCall, found: Known | undefined, what: string): Build {
+  if (!found) {
+    view.ignoreAll();
+    view.decline(`the operation ${what} is not translated. A layer of Keras that does the same (Rescaling, Reshape, Add, ...) would be.`);
+    return () => [];
+  }
+  const args = new Arguments(view, call, found);
+  const build = found.operation(args);
+  args.finish();
+  return build;
+}
+
+/** A node of a TensorFlow graph: operator and attributes in JSON, numbers among its inputs by their place. */
+function readNode(view: ConfigView, call: LayerCall): Build {
+  const node = view.value(['node_def']);
+  const constants = view.value(['constants']);
+  const { op, attr } = isObject(node) ? node : {};
+  const found = lookUp(NODES, op);
+  const places = new Map(Object.entries(isObject(constants) ? constants : {}).map(([place, value]) => [Number(place), value]));
+  const count = call.inputs.length + places.size;
+  let next = 0;
+  const positional = Array.from({ length: count }, (_, place) => (places.has(place) ? { constant: places.get(place) } : { input: next++ }));
+  const named = Object.fromEntries(Object.entries(isObject(attr) ? attr : {}).flatMap(([name, value]) => attribute(name, value)));
+  return read(view, { ...call, positional, named }, found, `TensorFlow's ${String(op)}`);
+}
+
+/** Attributes that say which dtypes flow, or how a node is run. */
+const IDLE_ATTRIBUTES = /^(T|Tidx|Tshape|Tdim|Tperm|Tpaddings|SrcT|Truncate|Index|_.*)$/;
+
+function attribute(name: string, value: unknown): [string, { constant: unknown }][] {
+  if (IDLE_ATTRIBUTES.test(name) || !isObject(value)) return [];
+  const { f, i, b, s, type, list } = value;
+  const items = isObject(list) && Array.isArray(list.i) ? list.i.map(Number) : undefined;
+  const text = typeof s === 'string' && /^[\w+/=]*$/.test(s) ? decodeBase64(s) : undefined;
+  return [[name, { constant: f ?? (i === undefined ? undefined : Number(i)) ?? b ?? text ?? type ?? items ?? parseConstant(value) }]];
+}
+
+function decodeBase64(text: string): string | undefined {
+  try {
+    return atob(text);
+  } catch {
+    return undefined; // What needs it says that it is missing.
+  }
+}

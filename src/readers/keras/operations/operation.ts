@@ -1,0 +1,6 @@
+/** What an operation is: a function that the model calls, whose arguments say what is computed. */
+import type { Build } from '../rule.js';
+import type { Arguments } from './arguments.js';
+
+/** Reads the arguments of one call; obstacles go to its configuration's view. */
+export type Operation = (args: Arguments) => Build;

@@ -20,7 +20,7 @@ export function activation(config: ConfigView, key = 'activation'): Activation {
   const name = typeof value === 'string' ? value : functionName(value);
   const found = name === null ? layerActivation(config, value) : namedActivation(name);
   if (found) return found;
-  config.decline(`the activation ${brief(value)} is not known. Known: ${ACTIVATION_NAMES.join(', ')}.`);
+  config.decline(`the activation ${nameOf(value)} is not known. Known: ${ACTIVATION_NAMES.join(', ')}.`);
   return identity;
 }
 
@@ -28,6 +28,12 @@ export const activationLayer: Rule = (config) => {
   const apply = activation(config);
   return ([input], scope) => apply(input!, scope);
 };
+
+/** What to call an activation in a message. */
+function nameOf(value: unknown): string {
+  if (!isObject(value)) return brief(value);
+  return brief(value.registered_name ?? (value.class_name === 'function' ? value.config : value.class_name) ?? value);
+}
 
 /** A serialised function that is Keras's own. */
 function functionName(value: unknown): string | null {

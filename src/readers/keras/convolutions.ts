@@ -128,6 +128,12 @@ export const transposedConvolution =
     const padded = given === null || given === undefined ? null : config.sizes(['output_padding'], rank, undefined, 0);
     if (read.dilations.some((rate) => rate > 1) && read.strides.some((stride) => stride > 1))
       config.decline('a transposed convolution with strides and dilation is not translated');
+    // TensorFlow refuses an output whose convolution would not give the input's length back.
+    const fits = (amount: number, axis: number) => {
+      const least = read.padding === 'same' ? 1 - (extentOf(read, axis) % 2) : 0;
+      return amount >= least && amount < read.strides[axis]! + least;
+    };
+    if (padded && !padded.every(fits)) config.decline(`"output_padding" is [${padded}], which TensorFlow refuses for strides of [${read.strides}]`);
     if (config.has('nb_filter')) config.decline('a Deconvolution2D of Keras 1 is not translated');
     if (read.padding === 'causal') config.decline('a causal transposed convolution is not translated');
     return ([input], scope) => {
@@ -135,8 +141,8 @@ export const transposedConvolution =
       const channels = knownChannels(value, rank, scope);
       const kernel = turned(permute(scope.weight('kernel', [...read.kernel, filters, channels]), [rank + 1, rank, ...range(rank)]), scope);
       // By how much the whole overlap of all kernels is longer than the output.
-      const surplus = read.kernel.map((size, axis) => {
-        const extent = (size - 1) * read.dilations[axis]! + 1;
+      const surplus = read.kernel.map((_, axis) => {
+        const extent = extentOf(read, axis);
         if (padded) return (read.padding === 'same' ? 2 * Math.floor(extent / 2) : 0) - padded[axis]!;
         return read.padding === 'same' ? extent - read.strides[axis]! : Math.min(extent - read.strides[axis]!, 0);
       });
@@ -147,6 +153,11 @@ export const transposedConvolution =
       return read.activation(scope.add('ConvTranspose', [value], { attributes, weights: { kernel, ...bias(read, filters, scope) } }), scope);
     };
   };
+
+/** How far a kernel reaches, its holes included. */
+function extentOf({ kernel, dilations }: Pick<Window, 'kernel' | 'dilations'>, axis: number): number {
+  return (kernel[axis]! - 1) * dilations[axis]! + 1;
+}
 
 function convolve(
   value: Value,
@@ -169,7 +180,7 @@ function convolve(
  * @param shape of the activation, channels first
  */
 export function windowAttributes({ kernel, strides, dilations, padding }: Omit<Window, 'format'>, shape: readonly Dim[], scope: Scope) {
-  const extents = kernel.map((size, axis) => (size - 1) * dilations[axis]! + 1);
+  const extents = kernel.map((_, axis) => extentOf({ kernel, dilations }, axis));
   const none = kernel.map(() => 0);
   const fixed = { kernel_shape: kernel, strides };
   if (padding === 'valid') return { ...fixed, pads: [...none, ...none] };

@@ -1,0 +1,330 @@
+/** Layers against their formulas, worked out here in another way than the product's. */
+import { describe, expect, test } from 'vitest';
+import { functional, legacyH5, weight } from '../keras-files.js';
+import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
+import type { Run } from '../run-onnx.js';
+
+const PICTURE = random([2, 5, 4, 6]);
+const VECTORS = random([3, 5]);
+
+function expectClose(actual: Run, expected: Run, tolerance = 3e-6) {
+  const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+  expect(difference(actual, expected) / scale).toBeLessThan(tolerance);
+}
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+const variance = (values: readonly number[]) => mean(values.map((value) => (value - mean(values)) ** 2));
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+describe('normalisation', () => {
+  const gamma = weight([6], 7);
+  const beta = weight([6], 8);
+  const affine = { 'gamma:0': gamma, 'beta:0': beta };
+
+  test.each([[-1], [3], [[3]]])('LayerNormalization over axis %j', async (axis) => {
+    const actual = await predictSequence(PICTURE, [['LayerNormalization', { axis, epsilon: 0.01 }]], { weights: { layernormalization: affine } });
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const row = range(6).map((k) => at(PICTURE, n, h, w, k));
+      return ((at(PICTURE, n, h, w, c) - mean(row)) / Math.sqrt(variance(row) + 0.01)) * gamma.values[c]! + beta.values[c]!;
+    });
+    expectClose(actual, expected);
+  });
+
+  test('LayerNormalization over several axes, without centre', async () => {
+    const own = weight([5, 6], 9);
+    const actual = await predictSequence(PICTURE, [['LayerNormalization', { axis: [1, 3], epsilon: 1e-3, center: false }]], {
+      weights: { layernormalization: { 'gamma:0': own } },
+    });
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const values = range(5).flatMap((i) => range(6).map((k) => at(PICTURE, n, i, w, k)));
+      return ((at(PICTURE, n, h, w, c) - mean(values)) / Math.sqrt(variance(values) + 1e-3)) * own.values[h * 6 + c]!;
+    });
+    expectClose(actual, expected);
+  });
+
+  test('behind a convolution, whose channels are first in the map', async () => {
+    const kernel = { shape: [1, 1, 6, 6], values: range(36).map((i) => (i % 7 === 0 ? 1 : 0)) };
+    const actual = await predictSequence(
+      PICTURE,
+      [
+        ['Conv2D', { filters: 6, kernel_size: [1, 1], use_bias: false }],
+        ['LayerNormalization', { scale: false, center: false }],
+      ],
+      {
+        weights: { conv2d: { 'kernel:0': kernel } },
+      },
+    );
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const row = range(6).map((k) => at(PICTURE, n, h, w, k));
+      return (at(PICTURE, n, h, w, c) - mean(row)) / Math.sqrt(variance(row) + 1e-3);
+    });
+    expectClose(actual, expected);
+  });
+
+  test.each([1, 2, 3, -1])('GroupNormalization in %i groups', async (groups) => {
+    const actual = await predictSequence(PICTURE, [['GroupNormalization', { groups, axis: -1, epsilon: 0.01 }]], { weights: { groupnormalization: affine } });
+    const size = groups === -1 ? 1 : 6 / groups;
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const first = Math.floor(c / size) * size;
+      const values = range(5).flatMap((i) => range(4).flatMap((j) => range(size).map((k) => at(PICTURE, n, i, j, first + k))));
+      return ((at(PICTURE, n, h, w, c) - mean(values)) / Math.sqrt(variance(values) + 0.01)) * gamma.values[c]! + beta.values[c]!;
+    });
+    expectClose(actual, expected);
+  });
+
+  test('UnitNormalization, and RMSNormalization of Keras 3', async () => {
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const length = Math.hypot(...range(6).map((k) => at(PICTURE, n, h, w, k)));
+      return at(PICTURE, n, h, w, c) / length;
+    });
+    expectClose(await predictSequence(PICTURE, [['UnitNormalization', { axis: -1 }]]), expected);
+    const rms = await predictSequence(PICTURE, [['RMSNormalization', { axis: -1, epsilon: 0 }]], {
+      version: '3.9.0',
+      weights: { rmsnormalization: { 'scale:0': { shape: [6], values: new Array(6).fill(1 / Math.sqrt(6)) } } },
+    });
+    expectClose(rms, expected);
+  });
+
+  const means = [0.1, -0.2, 0.3, 0.5, 0, 1];
+  const variances = [0.5, 1, 2, 0.04, 9, 0];
+  const normalised = (invert: boolean) =>
+    arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const deviation = Math.max(Math.sqrt(variances[c]!), 1e-7);
+      const x = at(PICTURE, n, h, w, c);
+      return invert ? x * deviation + means[c]! : (x - means[c]!) / deviation;
+    });
+
+  test.each([
+    [
+      'gathered from data',
+      { axis: [3], mean: null, variance: null },
+      { 'mean:0': { shape: [6], values: means }, 'variance:0': { shape: [6], values: variances }, 'count:0': { shape: [], values: [9] } },
+    ],
+    ['given as lists', { axis: -1, mean: means, variance: variances }, {}],
+    [
+      'given as arrays of Keras 3',
+      {
+        axis: -1,
+        mean: { class_name: '__numpy__', config: { value: means, dtype: 'float32' } },
+        variance: { class_name: '__numpy__', config: { value: [[[variances]]], dtype: 'float32' } },
+      },
+      {},
+    ],
+  ])('Normalization by statistics that were %s', async (_, config, own) => {
+    expectClose(await predictSequence(PICTURE, [['Normalization', { invert: false, ...config }]], { weights: { normalization: own } }), normalised(false));
+  });
+
+  test('Normalization, inverted', async () => {
+    expectClose(await predictSequence(PICTURE, [['Normalization', { axis: -1, mean: means, variance: variances, invert: true }]]), normalised(true));
+  });
+
+  test('Normalization by one mean for all', async () => {
+    const expected = arrayOf(PICTURE.shape, (...i) => (at(PICTURE, ...i) - 2) / 3);
+    expectClose(await predictSequence(PICTURE, [['Normalization', { axis: null, mean: 2, variance: 9 }]]), expected);
+  });
+
+  test('Rescaling by a number or a list', async () => {
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => at(PICTURE, n, h, w, c) * means[c]! - 1);
+    expectClose(await predictSequence(PICTURE, [['Rescaling', { scale: means, offset: -1 }]]), expected);
+    expectClose(
+      await predictSequence(PICTURE, [
+        ['Rescaling', { scale: { class_name: '__numpy__', config: { value: means, dtype: 'float32' } }, offset: [-1, -1, -1, -1, -1, -1] }],
+      ]),
+      expected,
+    );
+  });
+});
+
+describe('transposed convolution', () => {
+  /** The gradient of TensorFlow's convolution over an output of the given length. */
+  function gradient(
+    x: Run,
+    kernel: ReturnType<typeof weight>,
+    [kh, kw]: readonly [number, number],
+    stride: number,
+    sizes: readonly [number, number],
+    same: boolean,
+  ): Run {
+    const begin = (length: number, size: number) => (same ? Math.floor(Math.max((Math.ceil(length / stride) - 1) * stride + size - length, 0) / 2) : 0);
+    const [top, left] = [begin(sizes[0], kh), begin(sizes[1], kw)];
+    const [, height, width, channels] = x.shape as [number, number, number, number];
+    return arrayOf([x.shape[0]!, ...sizes, kernel.shape[2]!], (n, h, w, f) => {
+      let sum = 0;
+      for (let i = 0; i < height; i++)
+        for (let j = 0; j < width; j++) {
+          const [y, z] = [h - i * stride + top, w - j * stride + left];
+          if (y < 0 || y >= kh || z < 0 || z >= kw) continue;
+          for (let c = 0; c < channels; c++) sum += at(x, n, i, j, c) * at({ shape: kernel.shape, data: kernel.values }, y, z, f, c);
+        }
+      return sum;
+    });
+  }
+
+  test.each([
+    ['same', 3, 2, [1, 1], [10, 8]],
+    ['same', 3, 2, [0, 1], [9, 8]],
+    ['same', 4, 3, [2, 1], [14, 10]],
+    ['same', 2, 2, [1, 1], [9, 7]],
+    ['valid', 3, 2, [1, 0], [12, 9]],
+    ['valid', 2, 3, [1, 2], [15, 13]],
+    ['same', 3, 2, null, [10, 8]],
+    ['valid', 2, 3, null, [15, 12]],
+  ] as const)('padded %s, kernel %i, stride %i, with output_padding %j', async (padding, size, stride, output_padding, sizes) => {
+    const kernel = weight([size, size, 3, 6], 4);
+    const layer = { filters: 3, kernel_size: [size, size], strides: [stride, stride], padding, output_padding, use_bias: false, groups: 1 };
+    const actual = await predictSequence(PICTURE, [['Conv2DTranspose', layer]], { weights: { conv2dtranspose: { 'kernel:0': kernel } } });
+    expectClose(actual, gradient(PICTURE, kernel, [size, size], stride, sizes, padding === 'same'));
+  });
+
+  test.each([
+    ['same', 4, 3, [0, 1]],
+    ['valid', 3, 2, [2, 0]],
+  ])('padded %s, kernel %i, stride %i, is declined with output_padding %j, which TensorFlow refuses', async (padding, size, stride, output_padding) => {
+    const layer = { filters: 3, kernel_size: [size, size], strides: [stride, stride], padding, output_padding };
+    const error = await conversionError(predictSequence(PICTURE, [['Conv2DTranspose', layer]]));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining('output_padding')]);
+  });
+
+  test('with dilation', async () => {
+    const kernel = weight([2, 2, 3, 6], 4);
+    // A kernel with holes, written out.
+    const spread = arrayOf([3, 3, 3, 6], (y, z, f, c) =>
+      y % 2 === 0 && z % 2 === 0 ? at({ shape: kernel.shape, data: kernel.values }, y / 2, z / 2, f, c) : 0,
+    );
+    const layer = { filters: 3, kernel_size: [2, 2], strides: [1, 1], padding: 'same', dilation_rate: [2, 2], use_bias: false };
+    const actual = await predictSequence(PICTURE, [['Conv2DTranspose', layer]], { weights: { conv2dtranspose: { 'kernel:0': kernel } } });
+    expectClose(actual, gradient(PICTURE, { shape: spread.shape, values: spread.data }, [3, 3], 1, [5, 4], true));
+  });
+});
+
+describe('arrangement', () => {
+  test('RepeatVector', async () => {
+    expectClose(
+      await predictSequence(VECTORS, [['RepeatVector', { n: 4 }]]),
+      arrayOf([3, 4, 5], (n, _, f) => at(VECTORS, n, f)),
+    );
+  });
+
+  test.each([
+    [3, 2],
+    [5, 4],
+    [2, 3],
+  ])('CenterCrop to %i x %i', async (height, width) => {
+    const [top, left] = [Math.floor((5 - height) / 2), Math.floor((4 - width) / 2)];
+    const expected = arrayOf([2, height, width, 6], (n, h, w, c) => at(PICTURE, n, h + top, w + left, c));
+    expectClose(await predictSequence(PICTURE, [['CenterCrop', { height, width }]]), expected);
+  });
+
+  test('CenterCrop that enlarges is declined', async () => {
+    expect((await conversionError(predictSequence(PICTURE, [['CenterCrop', { height: 6, width: 2 }]]))).kind).toBe('unsupported');
+  });
+});
+
+describe('Dot', () => {
+  const two = async (a: Run, b: Run, config: object) => {
+    const input = (name: string, { shape }: Run) => ({ class_name: 'InputLayer', name, config: { batch_input_shape: [null, ...shape.slice(1)] } });
+    const inbound = [
+      [
+        ['a', 0, 0, {}],
+        ['b', 0, 0, {}],
+      ],
+    ];
+    const model = functional(
+      [input('a', a), input('b', b), { class_name: 'Dot', name: 'dot', config, inbound }],
+      [
+        ['a', 0, 0],
+        ['b', 0, 0],
+      ],
+      [['dot', 0, 0]],
+    );
+    return (await predictFile('model.h5', await legacyH5(model), [a, b])).results.get('dot')!;
+  };
+  const [v, w] = [random([2, 5], 1), random([2, 5], 2)];
+  const [m, l] = [random([2, 3, 5], 3), random([2, 5, 4], 4)];
+  const sum = (count: number, term: (k: number) => number) => range(count).reduce((total, k) => total + term(k), 0);
+
+  test('of vectors', async () => {
+    expectClose(
+      await two(v, w, { axes: 1, normalize: false }),
+      arrayOf([2, 1], (n) => sum(5, (k) => at(v, n, k) * at(w, n, k))),
+    );
+  });
+
+  test('of vectors of length one', async () => {
+    const length = (x: Run, n: number) => Math.hypot(...range(5).map((k) => at(x, n, k)));
+    expectClose(
+      await two(v, w, { axes: -1, normalize: true }),
+      arrayOf([2, 1], (n) => sum(5, (k) => at(v, n, k) * at(w, n, k)) / length(v, n) / length(w, n)),
+    );
+  });
+
+  test('of matrices', async () => {
+    expectClose(
+      await two(m, l, { axes: [2, 1] }),
+      arrayOf([2, 3, 4], (n, i, j) => sum(5, (k) => at(m, n, i, k) * at(l, n, k, j))),
+    );
+    expectClose(
+      await two(l, m, { axes: [1, 2] }),
+      arrayOf([2, 4, 3], (n, i, j) => sum(5, (k) => at(l, n, k, i) * at(m, n, j, k))),
+    );
+  });
+
+  test('of a matrix and a vector', async () => {
+    expectClose(
+      await two(m, v, { axes: [2, 1] }),
+      arrayOf([2, 3], (n, i) => sum(5, (k) => at(m, n, i, k) * at(v, n, k))),
+    );
+    expectClose(
+      await two(v, l, { axes: 1 }),
+      arrayOf([2, 4], (n, j) => sum(5, (k) => at(v, n, k) * at(l, n, k, j))),
+    );
+  });
+});
+
+describe('masks', () => {
+  const ids: Run = { shape: [3, 5], data: Float32Array.from([1, 2, 0, 0, 0, 7, 0, 3, 0, 2, 4, 4, 1, 5, 6]) };
+  const table = weight([8, 4], 5);
+  const weights = { embedding: { 'embeddings:0': table } };
+  const embedding = ['Embedding', { input_dim: 8, output_dim: 4, mask_zero: true }] as const;
+  const row = (id: number, f: number) => table.values[id * 4 + f]!;
+
+  test('leave steps out of an average', async () => {
+    const actual = await predictSequence(ids, [embedding, ['GlobalAveragePooling1D', {}]], { weights });
+    const expected = arrayOf([3, 4], (n, f) =>
+      mean(
+        range(5)
+          .map((t) => at(ids, n, t))
+          .filter((id) => id !== 0)
+          .map((id) => row(id, f)),
+      ),
+    );
+    expectClose(actual, expected);
+  });
+
+  test('go on behind layers that work step by step, and end at those that do not', async () => {
+    const half = arrayOf([3, 4], (n, f) =>
+      mean(
+        range(5)
+          .map((t) => at(ids, n, t))
+          .filter((id) => id !== 0)
+          .map((id) => Math.tanh(row(id, f))),
+      ),
+    );
+    expectClose(
+      await predictSequence(ids, [embedding, ['Activation', { activation: 'tanh' }], ['Dropout', { rate: 0.5 }], ['GlobalAveragePooling1D', {}]], { weights }),
+      half,
+    );
+    const whole = arrayOf([3, 4], (n, f) => mean(range(5).map((t) => row(at(ids, n, t), f))));
+    expectClose(await predictSequence(ids, [embedding, ['Reshape', { target_shape: [5, 4] }], ['GlobalAveragePooling1D', {}]], { weights }), whole);
+  });
+
+  test('that a Softmax would follow are declined', async () => {
+    const error = await conversionError(predictSequence(ids, [embedding, ['Softmax', {}]], { weights }));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining('mask')]);
+  });
+
+  test('that nothing reads change nothing', async () => {
+    const expected = arrayOf([3, 5, 4], (n, t, f) => row(at(ids, n, t), f));
+    expectClose(await predictSequence(ids, [embedding], { weights }), expected);
+  });
+});

@@ -1,0 +1,357 @@
+/** Operations that models call as functions, in every spelling, against what they compute. */
+import { describe, expect, test } from 'vitest';
+import { functional, kerasArchive, legacyH5, weight } from '../keras-files.js';
+import { arrayOf, at, conversionError, difference, predictFile, random } from '../keras-run.js';
+import type { Run } from '../run-onnx.js';
+
+const X = random([2, 3, 4, 5], 1);
+const Y = random([2, 3, 4, 5], 2);
+const V = random([2, 5], 4);
+
+const inputLayer = (name: string, { shape }: Run, dtype = 'float32') => ({
+  class_name: 'InputLayer',
+  name,
+  config: { batch_input_shape: [null, ...shape.slice(1)], dtype, sparse: false, ragged: false, name },
+});
+
+const named = (inputs: readonly Run[]) => inputs.map((run, i) => ['xyz'[i]!, run] as const);
+
+/** A call of a TensorFlow function on x, as tf.keras writes it; `kwargs` may hold ["y", 0, 0]. */
+async function tensorflow(fn: string, kwargs: object, inputs: readonly Run[], { className = 'TFOpLambda', first = ['x', 0, 0] as readonly unknown[] } = {}) {
+  const layers = [
+    ...named(inputs).map(([name, run]) => inputLayer(name, run)),
+    { class_name: className, name: 'op', config: { trainable: true, dtype: 'float32', function: fn }, inbound: [[...first, kwargs]] },
+  ];
+  const bytes = await legacyH5(
+    functional(
+      layers,
+      named(inputs).map(([name]) => [name, 0, 0]),
+      [['op', 0, 0]],
+    ),
+  );
+  return (await predictFile('model.h5', bytes, inputs)).results.get('op')!;
+}
+
+const tensor = (name: string, output = 0) => ({
+  class_name: '__keras_tensor__',
+  config: { shape: [null], dtype: 'float32', keras_history: [name, 0, output] },
+});
+const array = (value: unknown) => ({ class_name: '__tensor__', config: { value, dtype: 'float32' } });
+
+/** An operation of Keras 3; its outputs, if they are several, are all of the model's. */
+async function keras(className: string, args: readonly unknown[], inputs: readonly Run[], { config = {}, kwargs = {}, outputs = 1 } = {}): Promise<Run[]> {
+  const model = {
+    class_name: 'Functional',
+    config: {
+      name: 'f',
+      layers: [
+        ...named(inputs).map(([name, run]) => ({
+          module: 'keras.layers',
+          class_name: 'InputLayer',
+          config: { batch_shape: [null, ...run.shape.slice(1)], dtype: 'float32', sparse: false, ragged: false, optional: false, name },
+          registered_name: null,
+          name,
+          inbound_nodes: [],
+        })),
+        {
+          module: 'keras.src.ops.numpy',
+          class_name: className,
+          config: { name: 'op', ...config },
+          registered_name: className,
+          name: 'op',
+          inbound_nodes: [{ args, kwargs }],
+        },
+      ],
+      input_layers: named(inputs).map(([name]) => [name, 0, 0]),
+      output_layers: Array.from({ length: outputs }, (_, i) => ['op', 0, i]),
+    },
+  };
+  const { results } = await predictFile('model.keras', await kerasArchive(model), inputs);
+  return [...results.values()];
+}
+
+function expectClose(actual: Run, expected: Run, tolerance = 3e-6) {
+  const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+  expect(difference(actual, expected) / scale).toBeLessThan(tolerance);
+}
+
+const each = (change: (x: number, y: number, channel: number) => number): Run => arrayOf(X.shape, (...i) => change(at(X, ...i), at(Y, ...i), i[3]!));
+const channels = [0.5, -1, 2, 3, -0.25];
+
+describe('arithmetic', () => {
+  const cases: readonly [string, string, unknown, (x: number, y: number, c: number) => number][] = [
+    ['math.add', 'Add', 2.5, (x) => x + 2.5],
+    ['math.subtract', 'Subtract', 2.5, (x) => x - 2.5],
+    ['math.multiply', 'Multiply', channels, (x, _, c) => x * channels[c]!],
+    ['math.truediv', 'TrueDivide', channels, (x, _, c) => x / channels[c]!],
+    ['math.divide', 'Divide', [[[channels]]], (x, _, c) => x / channels[c]!],
+    ['math.pow', 'Power', 2, (x) => x * x],
+    ['math.maximum', 'Maximum', 0.25, (x) => Math.max(x, 0.25)],
+    ['math.minimum', 'Minimum', 0.25, (x) => Math.min(x, 0.25)],
+  ];
+
+  test.each(cases)('tf.%s and keras %s with numbers', async (tf, k3, numbers, formula) => {
+    expectClose(await tensorflow(tf, { y: numbers, name: null }, [X]), each(formula));
+    expectClose((await keras(k3, [tensor('x'), Array.isArray(numbers) ? array(numbers) : numbers], [X]))[0]!, each(formula));
+  });
+
+  test.each<[string, string, (x: number, y: number) => number]>([
+    ['__operators__.add', 'Add', (x, y) => x + y],
+    ['math.subtract', 'Subtract', (x, y) => x - y],
+    ['math.multiply', 'Multiply', (x, y) => x * y],
+    ['math.maximum', 'Maximum', (x, y) => Math.max(x, y)],
+  ])('tf.%s and keras %s of two values', async (tf, k3, formula) => {
+    expectClose(await tensorflow(tf, { y: ['y', 0, 0] }, [X, Y]), each(formula));
+    expectClose((await keras(k3, [tensor('x'), tensor('y')], [X, Y]))[0]!, each(formula));
+  });
+
+  test('aligns values of different ranks at their last axes, which the layer Add does not', async () => {
+    const [made] = await keras('Add', [tensor('x'), tensor('y')], [random([2, 2, 5], 3), V]);
+    const expected = arrayOf([2, 2, 5], (n, i, c) => at(random([2, 2, 5], 3), n, i, c) + at(V, i, c));
+    expectClose(made!, expected);
+  });
+
+  test('takes numbers before the value', async () => {
+    expectClose(
+      await tensorflow('math.subtract', { y: ['x', 0, 0], name: null }, [X], { first: ['_CONSTANT_VALUE', -1, 1] }),
+      each((x) => 1 - x),
+    );
+    expectClose(
+      (await keras('TrueDivide', [2, tensor('x')], [X]))[0]!,
+      each((x) => 2 / x),
+      1e-5,
+    );
+    expectClose(
+      (await keras('Subtract', [array(channels), tensor('x')], [X]))[0]!,
+      each((x, _, c) => channels[c]! - x),
+    );
+  });
+
+  test('on integers, which may wrap around, is declined', async () => {
+    const layers = [inputLayer('x', V, 'uint8'), { class_name: 'TFOpLambda', name: 'op', config: { function: 'math.add' }, inbound: [['x', 0, 0, { y: 3 }]] }];
+    const error = await conversionError(predictFile('model.h5', await legacyH5(functional(layers, [['x', 0, 0]], [['op', 0, 0]])), [V]));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining('integers')]);
+  });
+});
+
+test.each<[string, string, (x: number) => number, object?]>([
+  ['math.negative', 'Negative', (x) => -x],
+  ['math.abs', 'Absolute', Math.abs],
+  ['math.exp', 'Exp', Math.exp],
+  ['math.tanh', 'Tanh', Math.tanh],
+  ['math.sigmoid', 'Sigmoid', (x) => 1 / (1 + Math.exp(-x))],
+  ['math.square', 'Square', (x) => x * x],
+])('tf.%s and keras %s', async (tf, k3, formula) => {
+  expectClose(await tensorflow(tf, { name: null }, [X]), each(formula));
+  expectClose((await keras(k3, [tensor('x')], [X]))[0]!, each(formula));
+});
+
+test.each<[string, object, (x: number) => number]>([
+  ['nn.relu', {}, (x) => Math.max(x, 0)],
+  ['nn.relu6', {}, (x) => Math.min(Math.max(x, 0), 6)],
+  ['nn.leaky_relu', { alpha: 0.3 }, (x) => (x < 0 ? 0.3 * x : x)],
+  ['nn.silu', { beta: 1.0 }, (x) => x / (1 + Math.exp(-x))],
+  ['clip_by_value', { clip_value_min: -0.5, clip_value_max: 1 }, (x) => Math.min(1, Math.max(-0.5, x))],
+  ['cast', { dtype: 'float32' }, (x) => x],
+  ['identity', {}, (x) => x],
+])('tf.%s', async (fn, kwargs, formula) => {
+  expectClose(await tensorflow(fn, kwargs, [X]), each(formula));
+});
+
+test('gelu by its tangent is the default of the operation, not of the activation', async () => {
+  const approximate = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+  expectClose((await keras('Gelu', [tensor('x')], [X]))[0]!, each(approximate));
+});
+
+describe('indices', () => {
+  const all = { start: null, stop: null, step: null };
+  const rest = { class_name: '__ellipsis__' };
+  const slice = (start: number | null, stop: number | null, step: number | null = null) => ({ class_name: '__slice__', config: { start, stop, step } });
+
+  test.each<[string, unknown[], Run]>([
+    ['one of an axis', [all, 1], arrayOf([2, 4, 5], (n, w, c) => at(X, n, 1, w, c))],
+    ['the last channel', [rest, -1], arrayOf([2, 3, 4], (n, h, w) => at(X, n, h, w, 4))],
+    ['a range', [all, all, { start: 1, stop: 3, step: null }], arrayOf([2, 3, 2, 5], (n, h, w, c) => at(X, n, h, w + 1, c))],
+    ['a range from the end', [all, { start: -2, stop: null, step: 1 }], arrayOf([2, 2, 4, 5], (n, h, w, c) => at(X, n, h + 1, w, c))],
+    ['channels reversed', [rest, { start: null, stop: null, step: -1 }], arrayOf(X.shape, (n, h, w, c) => at(X, n, h, w, 4 - c))],
+    ['a new axis', [all, null, all], arrayOf([2, 1, 3, 4, 5], (n, _, h, w, c) => at(X, n, h, w, c))],
+    ['one, and a new axis', [all, 0, null, rest], arrayOf([2, 1, 4, 5], (n, _, w, c) => at(X, n, 0, w, c))],
+  ])('%s', async (_, slice_spec, expected) => {
+    expectClose(await tensorflow('__operators__.getitem', { slice_spec }, [X], { className: 'SlicingOpLambda' }), expected);
+  });
+
+  test('of Keras 3', async () => {
+    const [made] = await keras('GetItem', [tensor('x'), [slice(null, null), slice(1, 3), { class_name: '__ellipsis__', config: {} }, 2]], [X]);
+    expectClose(
+      made!,
+      arrayOf([2, 2, 4], (n, h, w) => at(X, n, h + 1, w, 2)),
+    );
+  });
+
+  test.each([
+    [[all, { start: null, stop: null, step: 2 }], 'steps of 2'],
+    [[0], 'batch'],
+    [['planted'], 'planted'],
+  ])('%j are declined', async (slice_spec, said) => {
+    const error = await conversionError(tensorflow('__operators__.getitem', { slice_spec }, [X], { className: 'SlicingOpLambda' }));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
+  });
+});
+
+describe('arrangement', () => {
+  test('reductions, along channels and pictures, which go or stay', async () => {
+    expectClose(
+      await tensorflow('math.reduce_mean', { axis: [1, 2], keepdims: true }, [X]),
+      arrayOf([2, 1, 1, 5], (n, _, __, c) => [0, 1, 2].flatMap((h) => [0, 1, 2, 3].map((w) => at(X, n, h, w, c))).reduce((a, b) => a + b) / 12),
+    );
+    expectClose(
+      await tensorflow('math.reduce_max', { axis: -1 }, [X]),
+      arrayOf([2, 3, 4], (n, h, w) => Math.max(...[0, 1, 2, 3, 4].map((c) => at(X, n, h, w, c)))),
+    );
+    expectClose(
+      (await keras('Sum', [tensor('x')], [X], { config: { axis: [2], keepdims: false } }))[0]!,
+      arrayOf([2, 3, 5], (n, h, c) => [0, 1, 2, 3].reduce((sum, w) => sum + at(X, n, h, w, c), 0)),
+    );
+  });
+
+  test('a reduction over all axes, the batch included, is declined', async () => {
+    expect((await conversionError(tensorflow('math.reduce_mean', {}, [X]))).kind).toBe('unsupported');
+  });
+
+  test('l2_normalize', async () => {
+    const expected = arrayOf(X.shape, (n, h, w, c) => at(X, n, h, w, c) / Math.hypot(...[0, 1, 2, 3, 4].map((k) => at(X, n, h, w, k))));
+    expectClose(await tensorflow('math.l2_normalize', { axis: -1 }, [X]), expected);
+  });
+
+  test('concat and stack of lists', async () => {
+    const joined = arrayOf([2, 6, 4, 5], (n, h, w, c) => at(h < 3 ? X : Y, n, h % 3, w, c));
+    const layers = [
+      inputLayer('x', X),
+      inputLayer('y', Y),
+      {
+        class_name: 'TFOpLambda',
+        name: 'op',
+        config: { function: 'concat' },
+        inbound: [
+          [
+            ['x', 0, 0, { axis: 1 }],
+            ['y', 0, 0, { axis: 1 }],
+          ],
+        ],
+      },
+    ];
+    const bytes = await legacyH5(
+      functional(
+        layers,
+        [
+          ['x', 0, 0],
+          ['y', 0, 0],
+        ],
+        [['op', 0, 0]],
+      ),
+    );
+    expectClose((await predictFile('model.h5', bytes, [X, Y])).results.get('op')!, joined);
+    expectClose((await keras('Concatenate', [[tensor('x'), tensor('y')]], [X, Y], { config: { axis: 1 } }))[0]!, joined);
+    const stacked = await keras('Stack', [[tensor('x'), tensor('y')]], [X, Y], { config: { axis: 2 } });
+    expectClose(
+      stacked[0]!,
+      arrayOf([2, 3, 2, 4, 5], (n, h, i, w, c) => at(i === 0 ? X : Y, n, h, w, c)),
+    );
+  });
+
+  test('split gives all its parts', async () => {
+    const parts = await keras('Split', [tensor('x'), [1, 3]], [X], { config: { axis: -1 }, outputs: 3 });
+    expect(parts.map(({ shape }) => shape[3])).toEqual([1, 2, 2]);
+    expectClose(
+      parts[1]!,
+      arrayOf([2, 3, 4, 2], (n, h, w, c) => at(X, n, h, w, c + 1)),
+    );
+  });
+
+  test('reshape, transpose, expand_dims, squeeze, pad, flip', async () => {
+    const flat = (n: number, i: number) => X.data[n * 60 + i]!;
+    expectClose(
+      await tensorflow('reshape', { shape: [-1, 12, 5] }, [X]),
+      arrayOf([2, 12, 5], (n, i, c) => flat(n, i * 5 + c)),
+    );
+    expectClose(
+      await tensorflow('transpose', { perm: [0, 3, 1, 2] }, [X]),
+      arrayOf([2, 5, 3, 4], (n, c, h, w) => at(X, n, h, w, c)),
+    );
+    expectClose(
+      await tensorflow('expand_dims', { axis: 1 }, [V]),
+      arrayOf([2, 1, 5], (n, _, c) => at(V, n, c)),
+    );
+    const one = random([2, 1, 4, 1], 9);
+    expectClose(
+      await tensorflow('squeeze', { axis: [1] }, [one]),
+      arrayOf([2, 4, 1], (n, w) => at(one, n, 0, w, 0)),
+    );
+    expectClose(
+      (await keras('Squeeze', [tensor('x')], [one]))[0]!,
+      arrayOf([2, 4], (n, w) => at(one, n, 0, w, 0)),
+    );
+    const padded = arrayOf([2, 5, 5, 5], (n, h, w, c) => (h < 2 || w >= 4 ? 7 : at(X, n, h - 2, w, c)));
+    const paddings = [
+      [0, 0],
+      [2, 0],
+      [0, 1],
+      [0, 0],
+    ];
+    expectClose(await tensorflow('pad', { paddings, mode: 'CONSTANT', constant_values: 7 }, [X]), padded);
+    expectClose(
+      (await keras('Flip', [tensor('x')], [X], { config: { axis: 2 } }))[0]!,
+      arrayOf(X.shape, (n, h, w, c) => at(X, n, h, 3 - w, c)),
+    );
+  });
+
+  test('matmul', async () => {
+    const [a, b] = [random([2, 3, 4], 5), random([2, 5, 4], 6)];
+    const expected = arrayOf([2, 3, 5], (n, i, j) => [0, 1, 2, 3].reduce((sum, k) => sum + at(a, n, i, k) * at(b, n, j, k), 0));
+    expectClose(await tensorflow('linalg.matmul', { b: ['y', 0, 0], transpose_b: true }, [a, b]), expected);
+  });
+});
+
+test('a layer behind an operation works on what it made', async () => {
+  const kernel = weight([1, 1, 5, 2], 8);
+  const layers = [
+    inputLayer('x', X),
+    { class_name: 'TFOpLambda', name: 'op', config: { function: 'math.subtract' }, inbound: [['x', 0, 0, { y: channels, name: null }]] },
+    { class_name: 'Conv2D', name: 'conv', config: { filters: 2, kernel_size: [1, 1], use_bias: false }, inbound: [[['op', 0, 0, {}]]] },
+  ];
+  const bytes = await legacyH5(functional(layers, [['x', 0, 0]], [['conv', 0, 0]]), { x: {}, op: {}, conv: { 'conv/kernel:0': kernel } });
+  const expected = arrayOf([2, 3, 4, 2], (n, h, w, f) => channels.reduce((sum, shift, c) => sum + (at(X, n, h, w, c) - shift) * kernel.values[c * 2 + f]!, 0));
+  expectClose((await predictFile('model.h5', bytes, [X])).results.get('conv')!, expected);
+});
+
+test('a node of a TensorFlow graph', async () => {
+  const node = (op: string, constants: object, attr: object = {}) => ({
+    class_name: 'TensorFlowOpLayer',
+    name: `tf_op_layer_${op}`,
+    config: { name: op, trainable: true, dtype: null, node_def: { name: op, op, input: ['x', 'c'], attr: { T: { type: 'DT_FLOAT' }, ...attr } }, constants },
+  });
+  const layers = [
+    inputLayer('x', X),
+    { ...node('Mul', { 1: channels }), inbound: [[['x', 0, 0, {}]]] },
+    { ...node('Mean', { 1: [1, 2] }, { keep_dims: { b: true }, Tidx: { type: 'DT_INT32' } }), inbound: [[['tf_op_layer_Mul', 0, 0, {}]]] },
+    { ...node('Reshape', { 1: [-1, 5] }, { Tshape: { type: 'DT_INT32' } }), inbound: [[['tf_op_layer_Mean', 0, 0, {}]]] },
+  ];
+  const bytes = await legacyH5(functional(layers, [['x', 0, 0]], [['tf_op_layer_Reshape', 0, 0]]));
+  const expected = arrayOf(
+    [2, 5],
+    (n, c) => ([0, 1, 2].flatMap((h) => [0, 1, 2, 3].map((w) => at(X, n, h, w, c))).reduce((a, b) => a + b) / 12) * channels[c]!,
+  );
+  expectClose((await predictFile('model.h5', bytes, [X])).results.get('tf_op_layer_Reshape')!, expected);
+});
+
+test.each<[string, () => Promise<unknown>, string]>([
+  ['an operation that is not known', () => tensorflow('math.cumsum', { axis: 1 }, [X]), 'tf.math.cumsum'],
+  ['an argument that is not known', () => tensorflow('nn.relu', { planted: 3 }, [X]), 'planted=3'],
+  ['an argument that would come from another layer', () => tensorflow('reshape', { shape: [['y', 0, 0], 5] }, [X, V]), 'shape'],
+  ['an operation of someone else', () => keras('Gizmo', [tensor('x')], [X]), 'keras.ops.Gizmo'],
+  ['a setting that is not known', () => keras('Relu', [tensor('x')], [X], { config: { planted: 3 } }), 'planted'],
+  ['a cast to integers', () => tensorflow('cast', { dtype: 'int32' }, [X]), 'int32'],
+])('%s is declined by its name', async (_, convert, said) => {
+  const error = await conversionError(convert());
+  expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
+});

@@ -192,7 +192,7 @@ export function chain(makers: readonly Neighbour[], seed: number, { layout = 'nc
     const shape = shapes.get(name)!;
     const turned = layout === 'nhwc' && shape.length === 4;
     return {
-      name: `out/${name}`,
+      name: `out_${name}`,
       value: name,
       dtype: 'float32' as const,
       shape: turned ? toChannelsLast(4).map((axis) => shape[axis]!) : shape,

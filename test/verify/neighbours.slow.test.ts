@@ -12,8 +12,8 @@ import { ortWasm } from '../../src/verify/engines/ort-wasm.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
 import { generateSample } from '../../src/verify/inputs.js';
-import { referenceSession } from '../../src/verify/reference/session.js';
-import { adaptPorts } from '../../src/verify/side.js';
+import { runLayers } from '../../src/verify/reference/session.js';
+import { portRunner } from '../../src/verify/side.js';
 import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';
@@ -24,6 +24,9 @@ import { type Chain, chain, NEIGHBOURS } from './neighbours.js';
 const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
 const ROUNDING = 3e-5;
 const ROWS = 1500;
+
+/** ONNX Runtime (1.30) moves two Transposes in a row behind a Resize that interpolates, which then has axes that it refuses. Nothing is wrong in silence. */
+const REFUSED = ['Transpose channels first > Resize linear'];
 
 interface Stock {
   readonly writer: Writer;
@@ -41,7 +44,7 @@ const STOCK: readonly Stock[] = [
 ];
 
 /** Of the outputs' scales; null where the target has no form for the net. A message where it does not run. */
-async function apart({ writer, file, engine }: Stock, map: LayerMap, feeds: Map<string, NdArray>, expected: ReadonlyMap<string, NdArray>) {
+async function apart({ writer, file, engine }: Stock, map: LayerMap, feeds: readonly NdArray[], expected: readonly NdArray[]) {
   if (writer.check(map, OPTIONS).length > 0) return null;
   try {
     const sink = memorySink();
@@ -50,15 +53,14 @@ async function apart({ writer, file, engine }: Stock, map: LayerMap, feeds: Map<
     const files = memoryFileSet(Object.fromEntries(sink.files), sink.files.has(file) ? file : null);
     const written = await findWrittenFormat(writer.name)!.open(files);
     const session = await engine.open({ files });
-    const { feed, show } = adaptPorts(session, map, (port) => written.layoutOf(port));
-    const found = show(await session.run(feed(feeds)));
+    const found = await portRunner(session, map, written.layoutOf)(feeds);
     await session.close();
     let worst = 0;
-    for (const [name, { data }] of expected) {
+    for (const [place, { data }] of expected.entries()) {
       const values = Array.from(data as Float64Array);
       const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
       for (const [i, value] of values.entries()) {
-        const difference = Math.abs(value - Number(found.get(name)!.data[i])) / scale;
+        const difference = Math.abs(value - Number(found[place]!.data[i])) / scale;
         if (!(difference <= worst)) worst = difference;
       }
     }
@@ -73,8 +75,8 @@ async function findings(stock: Stock, chains: Iterable<Chain>): Promise<{ tried:
   const found: string[] = [];
   for (const { title, map } of chains) {
     const feeds = generateSample(map.inputs, 0, 1, map.layers);
-    const expected = await (await referenceSession(map)).run(feeds);
-    if ([...expected.values()].some(({ data }) => (data as Float64Array).some((value) => !(Math.abs(value) < 1e30)))) continue;
+    const expected = await runLayers(map, feeds, () => {});
+    if (expected.some(({ data }) => (data as Float64Array).some((value) => !(Math.abs(value) < 1e30)))) continue;
     const worst = await apart(stock, map, feeds, expected);
     if (worst === null) continue;
     tried++;
@@ -104,15 +106,15 @@ function* rows(layout: 'nchw' | 'nhwc', count: number): Generator<Chain> {
 }
 
 describe.each(STOCK.map((stock) => [stock.writer.name, stock.engine.name, stock] as const))('%s in %s', (format, _, stock) => {
-  const layouts = format === 'onnx' ? (['nchw', 'nhwc'] as const) : (['nhwc'] as const);
+  const layouts = stock.engine === ortCpu ? (['nchw', 'nhwc'] as const) : ([format === 'onnx' ? 'nchw' : 'nhwc'] as const);
   it.each(layouts)('every pair of neighbours is computed as it is meant, %s', async (layout) => {
     const { tried, found } = await findings(stock, pairs(layout));
-    console.log(tried);
-    expect(found).toEqual([]);
+    expect(tried).toBeGreaterThan(1000);
+    expect(found.filter((finding) => !(format === 'onnx' && REFUSED.some((title) => finding.startsWith(`${title}: ${stock.file}: `))))).toEqual([]);
   });
   it.each(layouts)('rows of four are computed as they are meant, %s', async (layout) => {
     const { tried, found } = await findings(stock, rows(layout, ROWS));
-    console.log(tried);
+    expect(tried).toBeGreaterThan(1000);
     expect(found).toEqual([]);
   });
 });

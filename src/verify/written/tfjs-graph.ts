@@ -17,7 +17,7 @@ const PLACES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   mean: { FusedBatchNormV3: 3 },
   variance: { FusedBatchNormV3: 4 },
   table: { GatherV2: 0 },
-  slope: { Prelu: 1 },
+  slope: { Prelu: 1, Mul: 1 },
   operand: { AddV2: 1, Sub: 1, Mul: 1, RealDiv: 1, Pow: 1 },
 };
 

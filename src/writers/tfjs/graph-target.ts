@@ -448,7 +448,15 @@ export class GraphTarget implements Target {
     return min === Number.NEGATIVE_INFINITY ? made : this.#withScalar('Max', made, min);
   }
 
+  /**
+   * TensorFlow.js's WebAssembly kernel (4.22) repeats the slopes from the last axis on, wherever their shape puts them. Where that is
+   * another place, the slope multiplies what is below zero.
+   */
   slope(x: FileValue, slope: FileWeight): FileValue {
+    if (!isTrailing(slope.tensor.shape, x.shape)) {
+      const above = this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
+      return this.binary('Add', above, this.withOperand('Mul', this.binary('Sub', x, above, x.shape), slope, x.shape), x.shape);
+    }
     return this.#made(this.#add('Prelu', 'Prelu', [x, this.#constant('slope', slope)], { T: FLOAT }), x.shape);
   }
 
@@ -523,4 +531,11 @@ function tensorShape(shape: readonly Dim[]): unknown {
 
 function grown(shape: readonly Dim[], margins: Margins): Dim[] {
   return shape.map((size, axis) => (typeof size === 'number' ? size + margins[axis]![0] + margins[axis]![1] : size));
+}
+
+/** Whether a shape without the batch, padded in front, ends as the values' shape does and is one before that. */
+function isTrailing(shape: readonly number[], values: readonly Dim[]): boolean {
+  const last = values.slice(values.length - shape.length);
+  const first = shape.findIndex((size) => size !== 1);
+  return first < 0 || shape.slice(first).every((size, axis) => size === last[first + axis]);
 }

@@ -51,7 +51,7 @@ async function apart({ writer, file, engine }: Stock, map: LayerMap, feeds: read
     await writer.write(map, sink, file, OPTIONS);
     await sink.commit();
     const files = memoryFileSet(Object.fromEntries(sink.files), sink.files.has(file) ? file : null);
-    const written = await findWrittenFormat(writer.name)!.open(files);
+    const written = await findWrittenFormat(writer.name)!.open(files, map.layers);
     const session = await engine.open({ files });
     const found = await portRunner(session, map, written.layoutOf)(feeds);
     await session.close();

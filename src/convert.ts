@@ -7,6 +7,7 @@ import { isDType } from './model/dtype.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
+import { NO_WEIGHTS } from './readers/wire.js';
 import { VERSION } from './version.js';
 import { type AnyWriter, writers } from './writers/index.js';
 import type { WriteOptions } from './writers/writer.js';
@@ -57,6 +58,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   const withoutWiring: Notice[] = isModelError(read) ? [{ code: 'weights-only', message: `the weights alone were written: ${read.problem}` }] : [];
+  if (weights?.length === 0 && model.tensors.length > 0) throw new ModelError('unsupported', NO_WEIGHTS, { file: files.label });
   options.onRead?.(model);
   const writeOptions: WriteOptions = {
     dtype,

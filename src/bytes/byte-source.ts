@@ -72,6 +72,38 @@ export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
 }
 
 /**
+ * A source whose bytes are worked out when they are read, all at once. A large one is read in several pieces; what was worked out for
+ * one serves the next, unless memory is short.
+ *
+ * @throws Error when `compute` gives another number of bytes than was said (a bug; where a file decides, `compute` checks)
+ */
+export function computedSource(name: string, byteLength: number, compute: () => Promise<Uint8Array>): ByteSource {
+  let kept: WeakRef<Uint8Array> | null = null;
+  const load = async () => {
+    const known = kept?.deref();
+    if (known) return known;
+    const bytes = await compute();
+    if (bytes.byteLength !== byteLength) throw new Error(`${name}: computed ${bytes.byteLength} bytes, expected ${byteLength}`);
+    kept = new WeakRef(bytes);
+    return bytes;
+  };
+  const source: ByteSource = {
+    name,
+    byteLength,
+    async read(start, end) {
+      checkRange(source, start, end);
+      return (await load()).subarray(start, end);
+    },
+    async readInto(start, target) {
+      checkRange(source, start, start + target.byteLength);
+      target.set((await load()).subarray(start, start + target.byteLength));
+    },
+    async close() {},
+  };
+  return source;
+}
+
+/**
  * The window [start, end) of another source; offset 0 of the window is `start`. Closing it leaves the other open.
  *
  * @throws ModelError 'malformed' when the window leaves the source

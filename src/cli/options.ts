@@ -19,6 +19,7 @@ export interface SourceFlags {
   readonly config?: string;
   readonly arch?: string;
   readonly assume?: Readonly<Record<string, string>>;
+  readonly weightsKey?: string;
   readonly inputShape?: readonly Dim[];
   /** Recorded inputs and outputs; the inputs may tell how large the model's are. */
   readonly golden?: string;
@@ -32,6 +33,9 @@ export function addSourceOptions(command: Command): Command {
     .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))
     .addOption(new Option('--arch <name|file.json>', 'architecture of bare weights, where they leave it open: vgg16, vgg11-lrn, ..., or a Keras configuration'))
     .addOption(new Option('--assume <name=value...>', 'what weights leave open, instead of what is usual, such as epsilon=1e-3').argParser(collectAssumption))
+    .addOption(
+      new Option('--weights-key <path.to.dict>', 'which dictionary of a checkpoint is the model (params_ema, model.state_dict), where another was chosen'),
+    )
     .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
 }
 
@@ -62,7 +66,15 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
   return {
     files,
     pathOf,
-    options: { from: flags.from, arch: isFile ? undefined : flags.arch, assume: flags.assume, inputShape: flags.inputShape, recordedShape, ...names },
+    options: {
+      from: flags.from,
+      arch: isFile ? undefined : flags.arch,
+      assume: flags.assume,
+      weightsKey: flags.weightsKey,
+      inputShape: flags.inputShape,
+      recordedShape,
+      ...names,
+    },
   };
 }
 

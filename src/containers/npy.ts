@@ -36,6 +36,11 @@ const TYPES: Readonly<Record<string, DType>> = {
   c16: 'complex128',
 };
 
+/** NumPy's word for a dtype ('f4'), without byte order; null for what is no number. */
+export function numpyDType(word: string): DType | null {
+  return Object.hasOwn(TYPES, word) ? TYPES[word]! : null;
+}
+
 export function looksLikeNpy(head: Uint8Array): boolean {
   return decodeLatin1(head.subarray(0, 6)) === MAGIC;
 }
@@ -60,7 +65,7 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
   const order = descr[0];
   const kind = descr.slice(1);
   if (kind === 'O') throw new ModelError('unsafe', 'the array holds pickled Python objects, which are not opened', place);
-  const dtype = Object.hasOwn(TYPES, kind) ? TYPES[kind] : undefined;
+  const dtype = numpyDType(kind);
   if (!dtype || !'<>|='.includes(order!)) throw new ModelError('unsupported', `arrays of type ${JSON.stringify(descr)} are not read`, place);
   const data = sliceSource(source, headerAt + headerLength, source.byteLength);
   const expected = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);

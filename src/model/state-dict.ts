@@ -29,7 +29,7 @@ export function stateDict(tensors: readonly Tensor[]): StateDict {
 }
 
 /** The same without the module that all tensors lie in; null where they lie in several, or one of them directly in it. */
-export function unwrap(dict: StateDict): StateDict | null {
+function unwrap(dict: StateDict): StateDict | null {
   const module = outermost(dict);
   if (module === null || dict.prefix.split('.').length > MAX_WRAPPERS) return null;
   const tensors = new Map([...dict.tensors].map(([name, tensor]) => [name.slice(module.length + 1), tensor]));

@@ -5,8 +5,7 @@
  * (HWIO to OIHW, the HWC-to-CHW reorder of a dense layer's rows, a 180 degree kernel flip, a slice) only change the walk,
  * so they compose, cost nothing until the bytes are streamed, and happen once. `tensor-chunks.ts` does the walking.
  */
-import type { ByteSource } from '../bytes/byte-source.js';
-import { checkRange, memorySource } from '../bytes/byte-source.js';
+import { type ByteSource, computedSource, memorySource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type Piece, streamChunks, streamPieces } from './tensor-chunks.js';
@@ -79,30 +78,7 @@ export function float32Tensor(name: string, shape: readonly number[], values: Ar
  */
 export function computedTensor(name: string, dtype: DType, shape: readonly number[], origin: Origin, compute: () => Promise<Uint8Array>): Tensor {
   const byteLength = elementCount(shape) * DTYPE_BYTES[dtype];
-  // A large tensor is read in several pieces; what was computed for one serves the next, unless memory is short.
-  let kept: WeakRef<Uint8Array> | null = null;
-  const load = async () => {
-    const known = kept?.deref();
-    if (known) return known;
-    const bytes = await compute();
-    if (bytes.byteLength !== byteLength) throw new Error(`${name}: computed ${bytes.byteLength} bytes, expected ${byteLength}`);
-    kept = new WeakRef(bytes);
-    return bytes;
-  };
-  const source: ByteSource = {
-    name: origin.file,
-    byteLength,
-    async read(start, end) {
-      checkRange(source, start, end);
-      return (await load()).subarray(start, end);
-    },
-    async readInto(start, target) {
-      checkRange(source, start, start + target.byteLength);
-      target.set((await load()).subarray(start, start + target.byteLength));
-    },
-    async close() {},
-  };
-  return storedTensor({ name, dtype, shape, source, origin });
+  return storedTensor({ name, dtype, shape, source: computedSource(origin.file, byteLength, compute), origin });
 }
 
 /** Number of elements of a shape; 1 for a scalar. */

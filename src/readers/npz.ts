@@ -1,6 +1,7 @@
 /** Reads npz: NumPy arrays by name, without wiring. A bare .npy array is read as well, under its file's name. */
 import { looksLikeNpy } from '../containers/npy.js';
 import { looksLikeZip, openZip } from '../containers/zip.js';
+import { underKey } from './keyed.js';
 import type { Reader } from './reader.js';
 import { wireWeights } from './wire.js';
 
@@ -8,6 +9,7 @@ export const npz: Reader = {
   name: 'npz',
   title: 'NumPy npz',
   extensions: ['.npz', '.npy'],
+  hasKeys: true,
 
   async match({ source, head }) {
     if (!source) return false;
@@ -23,14 +25,19 @@ export const npz: Reader = {
     const { readNpy, readNpz } = await import('../containers/npy.js');
     const isArray = looksLikeNpy(await source.read(0, Math.min(8, source.byteLength)));
     const arrays = isArray ? [await readNpy(source, name.replace(/\.np[yz]$/i, ''))] : [...(await readNpz(source)).values()];
+    const weights = underKey(
+      arrays.map((tensor) => ({ tensor, layer: layerOf(tensor.name) })),
+      options.weightsKey,
+      files.label,
+    );
     return {
       format: 'npz',
       producer: null,
-      tensors: arrays.map((tensor) => ({ tensor, layer: layerOf(tensor.name) })),
+      tensors: weights,
       details: { arrays: String(arrays.length) },
       warnings: [],
       files: [name],
-      map: () => wireWeights(arrays, { file: files.label, format: 'npz', producer: null, options }),
+      map: () => wireWeights(weights, { file: files.label, format: 'npz', producer: null, options }),
     };
   },
 };

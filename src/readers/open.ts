@@ -20,6 +20,16 @@ export interface OpenOptions extends ReadOptions {
  */
 export async function openModel(files: FileSet, options: OpenOptions = {}): Promise<ModelFile> {
   const reader = options.from === undefined ? await recognise(files) : namedReader(options.from);
+  if (options.weightsKey !== undefined && !reader.hasKeys) {
+    const those = readers.filter(({ hasKeys }) => hasKeys).map(({ title }) => title);
+    throw new ModelError(
+      'usage',
+      `a weights key chooses among several sets of weights in one file, which ${reader.title} files have not; ${those.join(', ')} files may.`,
+      {
+        file: files.label,
+      },
+    );
+  }
   const model = await reader.read(files, options);
   await checkClaims(files, model);
   return model;

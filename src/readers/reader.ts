@@ -30,6 +30,8 @@ export interface ReadOptions {
   readonly arch?: string;
   /** What weights leave open, by the name of the assumption ('epsilon'), instead of what is usual. */
   readonly assume?: Readonly<Record<string, string>>;
+  /** Path of the dictionary in a checkpoint whose weights are meant, its keys joined by dots: 'params_ema', 'model.state_dict'. */
+  readonly weightsKey?: string;
   /** Input shape in the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
   /** Shape of recorded inputs; taken where neither the file nor `inputShape` says how large the input is. */
@@ -43,6 +45,8 @@ export interface Reader {
   readonly title: string;
   /** Usual extensions, with the dot, for help texts; recognition is by content. */
   readonly extensions: readonly string[];
+  /** Whether `ReadOptions.weightsKey` means something here: the file may hold several sets of weights. */
+  readonly hasKeys?: true;
   /** Whether the content is of this format; the most specific sign first, no weight is read. */
   match(probe: Probe): Promise<boolean>;
   /**

@@ -5,6 +5,7 @@ import { looksLikeSafetensors, readSafetensorsHeader } from '../containers/safet
 import { ModelError } from '../errors.js';
 import type { Notice, StoredWeight } from '../model/layer-map.js';
 import { storedTensor } from '../model/tensor.js';
+import { underKey } from './keyed.js';
 import type { Reader } from './reader.js';
 import { wireWeights } from './wire.js';
 
@@ -19,6 +20,7 @@ export const safetensors: Reader = {
   name: 'safetensors',
   title: 'safetensors',
   extensions: ['.safetensors', INDEX_SUFFIX],
+  hasKeys: true,
 
   async match({ files, name, source, head }) {
     if (name === null) return (await files.list()).some((entry) => entry.endsWith(EXTENSION) || entry.endsWith(INDEX_SUFFIX));
@@ -44,18 +46,15 @@ export const safetensors: Reader = {
     checkUnique(tensors, files.label);
     const notices = places ? checkIndex(places, tensors, index!) : partNotices(shards);
     const producer = metadata['weighbridge.version'] === undefined ? (metadata.format ?? null) : `weighbridge ${metadata['weighbridge.version']}`;
+    const weights = underKey(tensors, options.weightsKey, files.label);
     return {
       format: 'safetensors',
       producer,
-      tensors,
+      tensors: weights,
       details: { ...(shards.length === 1 && index === null ? {} : { shards: String(shards.length) }), ...metadata },
       warnings: notices,
       files: index === null ? shards : [index, ...shards],
-      map: () =>
-        wireWeights(
-          tensors.map(({ tensor }) => tensor),
-          { file: files.label, format: 'safetensors', producer, options },
-        ),
+      map: () => wireWeights(weights, { file: files.label, format: 'safetensors', producer, options }),
     };
   },
 };

@@ -1,9 +1,11 @@
 /** Bare weights become a net, where they are recognised as one; for every container that holds named tensors and no wiring. */
 import { ModelError } from '../errors.js';
-import type { LayerMap, Notice } from '../model/layer-map.js';
+import type { LayerMap, Notice, StoredWeight } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
-import type { Tensor } from '../model/tensor.js';
 import type { ReadOptions } from './reader.js';
+
+/** Of an optimiser's file, and of a checkpoint without its model. */
+export const NO_WEIGHTS = 'the file holds no weights of a model, only what is kept beside one in training';
 
 export interface WiringContext {
   readonly file: string;
@@ -17,7 +19,9 @@ export interface WiringContext {
  *
  * @throws ModelError 'unsupported' when the weights are of no family that is recognised: the wiring is not in the file
  */
-export async function wireWeights(tensors: readonly Tensor[], context: WiringContext): Promise<LayerMap> {
+export async function wireWeights(weights: readonly StoredWeight[], context: WiringContext): Promise<LayerMap> {
+  const tensors = weights.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
+  if (tensors.length === 0) throw new ModelError('unsupported', NO_WEIGHTS, { file: context.file });
   const { recogniseStateDict } = await import('../architectures/recognise.js');
   const { tensors: plain, prefix } = stateDict(tensors);
   const recognition = recogniseStateDict(plain, recogniseOptions(context));

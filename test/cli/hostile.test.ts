@@ -3,20 +3,15 @@
  * nothing executed and nothing left behind.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { zipSync } from 'fflate';
 import { expect, it } from 'vitest';
 import { DIGITS, ROOT, temporaryFolder } from './run-cli.js';
+import { type Hostile, MAX_MEMORY_MB, MAX_SECONDS, runHostile } from './run-hostile.js';
 
 const folder = temporaryFolder();
-const MAX_SECONDS = 20; // On a busy machine; alone each takes well below one.
-const MAX_MEMORY_MB = 300;
-
-/** Prints the peak resident memory, in KiB, on file descriptor 3 when the process ends. */
-const REPORT_PEAK = `data:text/javascript,${encodeURIComponent(
-  "import {writeSync} from 'node:fs'; process.on('exit', () => writeSync(3, String(process.resourceUsage().maxRSS)));",
-)}`;
+const run = (name: string, hostile: Hostile) => runHostile(folder, name, hostile);
 
 const text = (characters: string) => new TextEncoder().encode(characters);
 const latin1 = (characters: string) => Uint8Array.from(characters, (character) => character.charCodeAt(0));
@@ -64,13 +59,6 @@ const safetensors = (header: string) => Uint8Array.from([...new Uint8Array(BigUi
 const marker = join(folder, 'EXECUTED');
 const command = `touch ${marker}`;
 const shell = `cposix\nsystem\n${unicode(command)}\x85R.`;
-
-interface Hostile {
-  readonly files: Readonly<Record<string, Uint8Array>>;
-  /** What the error must mention. */
-  readonly says: RegExp;
-  readonly flags?: readonly string[];
-}
 
 /** By what is wrong; the first file is the model. */
 const CASES: Readonly<Record<string, Hostile>> = {
@@ -145,23 +133,6 @@ const CASES: Readonly<Record<string, Hostile>> = {
     says: /data_offsets/,
   },
 };
-
-function run(name: string, { files, flags = [] }: Hostile) {
-  const inside = join(folder, name.replaceAll(/\W+/g, '-'));
-  mkdirSync(inside);
-  for (const [file, bytes] of Object.entries(files)) writeFileSync(join(inside, file), bytes);
-  const [model] = Object.keys(files);
-  const main = join(ROOT, 'dist/cli/main.js');
-  const startedAt = performance.now();
-  const args = ['--import', REPORT_PEAK, main, 'convert', join(inside, model!), '-o', join(inside, 'out.onnx'), ...flags];
-  const { status, stderr, output } = spawnSync(process.execPath, args, {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    timeout: 1000 * 2 * MAX_SECONDS,
-    encoding: 'utf8',
-  });
-  const left = readdirSync(inside).filter((file) => !Object.hasOwn(files, file));
-  return { status, stderr, left, seconds: (performance.now() - startedAt) / 1000, memoryMB: Number(output[3]) / 1000 };
-}
 
 it.each(Object.entries(CASES))('%s is refused', (name, hostile) => {
   const { status, stderr, left, seconds, memoryMB } = run(name, hostile);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { stateDict, unwrap } from '../../src/model/state-dict.js';
+import { stateDict } from '../../src/model/state-dict.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 
 const dictOf = (...names: string[]) => stateDict(names.map((name) => float32Tensor(name, [1], [1], { file: 'x' })));
@@ -25,9 +25,6 @@ it.each([
   expect(namesOf(...names)).toEqual({ prefix: '', names });
 });
 
-it('any module that holds all tensors can be opened, but not without end', () => {
-  expect([...unwrap(dictOf('vgg.features.0.weight', 'vgg.classifier.0.weight'))!.tensors.keys()]).toEqual(['features.0.weight', 'classifier.0.weight']);
-  let levels = 0;
-  for (let dict: ReturnType<typeof unwrap> = dictOf(`${'model.'.repeat(100_000)}conv.weight`); dict; dict = unwrap(dict)) levels++;
-  expect(levels).toBeLessThan(20);
+it('wrappers are taken off, but not without end', () => {
+  expect(namesOf(`${'model.'.repeat(100_000)}conv.weight`).prefix.length).toBeLessThan(100);
 });

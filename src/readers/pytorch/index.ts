@@ -3,18 +3,17 @@ import { decodeLatin1 } from '../../bytes/latin1.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
-
-/** torch.serialization.MAGIC_NUMBER, 0x1950a86a20f9469cfc6c, as protocol 2 pickles it. */
-const LEGACY_MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19] as const;
+import { isPlainPickle } from './recognise-content.js';
 
 export const pytorch: Reader = {
   name: 'pytorch',
   title: 'PyTorch',
-  extensions: ['.pth', '.pt', '.bin', '.ckpt', '.tar'],
+  extensions: ['.pth', '.pt', '.bin', '.ckpt', '.tar', '.pkl'],
+  hasKeys: true,
 
   async match({ source, head }) {
     if (!source) return false;
-    if (isLegacy(head)) return true;
+    if (isPlainPickle(head)) return true;
     if (looksLikeTar(head)) {
       const members = await openTar(source);
       return members.has('pickle') && members.has('storages');
@@ -31,12 +30,3 @@ export const pytorch: Reader = {
     return (await import('./model.js')).readPytorch(files, options);
   },
 };
-
-/** Protocol 2, then the magic number; pickle protocols 3 and up put a frame or another long opcode around the same bytes. */
-function isLegacy(head: Uint8Array): boolean {
-  if (head[0] !== 0x80) return false;
-  for (let at = 2; at < 16; at++) {
-    if (LEGACY_MAGIC.every((byte, i) => head[at + i] === byte)) return true;
-  }
-  return false;
-}

@@ -1,99 +1,20 @@
-/** Rebuilds PyTorch's tensors from what its pickles say about them: which storage, where in it, shape and strides. */
-import type { ByteSource } from '../../bytes/byte-source.js';
-import { PickleGlobal, type PickleHooks, PickleObject } from '../../containers/pickle.js';
+/** What PyTorch's and NumPy's pickles may call: the functions that rebuild tensors and arrays, and classes that checkpoints keep beside them. */
+import { PickleGlobal, type PickleHooks, PickleObject } from '../../containers/pickle/index.js';
 import { ModelError } from '../../errors.js';
-import type { DType } from '../../model/dtype.js';
+import { arrayFromBuffer, NumpyArray, NumpyDType } from './numpy.js';
+import { Storage, StoredView, storageDType, toCounts, torchDType } from './stored-view.js';
 
-/** A block of elements that tensors share; its bytes are found once the container has been read. */
-export class Storage {
-  source: ByteSource | null = null;
-  bigEndian = false;
-
-  constructor(
-    readonly key: string,
-    /** Null for an untyped storage, whose tensors say what they hold. */
-    readonly dtype: DType | null,
-    /** In elements; in bytes where untyped. */
-    readonly count: number,
-    /** 'cpu', 'cuda:0': where it lay when it was saved, which changes nothing. */
-    readonly location: string,
-  ) {}
-}
-
-/** A view of a storage. */
-export class StoredView {
-  constructor(
-    readonly storage: Storage,
-    readonly dtype: DType,
-    /** In elements. */
-    readonly offset: number,
-    readonly shape: readonly number[],
-    readonly strides: readonly number[],
-  ) {}
-}
-
-const STORAGE_DTYPES: Readonly<Record<string, DType>> = {
-  DoubleStorage: 'float64',
-  FloatStorage: 'float32',
-  HalfStorage: 'float16',
-  BFloat16Storage: 'bfloat16',
-  LongStorage: 'int64',
-  IntStorage: 'int32',
-  ShortStorage: 'int16',
-  CharStorage: 'int8',
-  ByteStorage: 'uint8',
-  BoolStorage: 'bool',
-  ComplexFloatStorage: 'complex64',
-  ComplexDoubleStorage: 'complex128',
+/** Tensors that are not read, by the function that makes them, and what they are. */
+const OTHER_TENSORS: Readonly<Record<string, string>> = {
+  _rebuild_sparse_tensor: 'a sparse tensor',
+  _rebuild_sparse_csr_tensor: 'a sparse tensor',
+  _rebuild_nested_tensor: 'a nested tensor',
+  _rebuild_qtensor: 'a quantised tensor',
+  _rebuild_meta_tensor_no_storage: 'a tensor without values (on the device "meta")',
+  _rebuild_wrapper_subclass: 'a tensor subclass',
 };
 
-/** torch.dtype names that NumPy spells otherwise or that need no translation. */
-const TORCH_DTYPES: Readonly<Record<string, DType>> = {
-  float64: 'float64',
-  double: 'float64',
-  float32: 'float32',
-  float: 'float32',
-  float16: 'float16',
-  half: 'float16',
-  bfloat16: 'bfloat16',
-  float8_e4m3fn: 'float8_e4m3fn',
-  float8_e5m2: 'float8_e5m2',
-  int64: 'int64',
-  long: 'int64',
-  int32: 'int32',
-  int: 'int32',
-  int16: 'int16',
-  short: 'int16',
-  int8: 'int8',
-  uint8: 'uint8',
-  uint16: 'uint16',
-  uint32: 'uint32',
-  uint64: 'uint64',
-  bool: 'bool',
-  complex64: 'complex64',
-  complex128: 'complex128',
-};
-
-/** A storage type as the pickle names it, torch.FloatStorage or torch.cuda.FloatStorage; null for untyped. */
-export function storageDType(type: unknown): DType | null {
-  if (!(type instanceof PickleGlobal) || !type.module.startsWith('torch')) throw new ModelError('malformed', 'a storage has no storage type');
-  if (type.name === 'UntypedStorage') return null;
-  const dtype = Object.hasOwn(STORAGE_DTYPES, type.name) ? STORAGE_DTYPES[type.name] : undefined;
-  if (!dtype) throw new ModelError('unsupported', `storages of type ${type.path} are not read. Known: ${Object.keys(STORAGE_DTYPES).join(', ')}.`);
-  return dtype;
-}
-
-const UNSUPPORTED_REBUILDS = [
-  '_rebuild_sparse_tensor',
-  '_rebuild_sparse_csr_tensor',
-  '_rebuild_nested_tensor',
-  '_rebuild_qtensor',
-  '_rebuild_meta_tensor_no_storage',
-  '_rebuild_wrapper_subclass',
-  '_rebuild_device_tensor_from_numpy',
-];
-
-/** Classes that checkpoints keep beside weights; they become inert records. */
+/** Known classes and functions of which inert records are made. */
 const INERT = [
   'torch.Size',
   'torch.device',
@@ -101,83 +22,106 @@ const INERT = [
   'torch.torch_version.TorchVersion',
   'torch.serialization._get_layout',
   'torch.nn.backends.thnn._get_thnn_function_backend',
-  'numpy.dtype',
   'numpy.core.multiarray.scalar',
   'numpy._core.multiarray.scalar',
-  'numpy.core.multiarray._reconstruct',
-  'numpy._core.multiarray._reconstruct',
   'numpy.ndarray',
-  'collections.defaultdict',
   'collections.Counter',
   'collections.deque',
   'datetime.datetime',
   'datetime.date',
   'datetime.timedelta',
+  'pathlib.Path',
   'pathlib.PosixPath',
   'pathlib.WindowsPath',
   'argparse.Namespace',
 ];
 
-/** @param persistentLoad resolves the container's references to storages */
-export function tensorHooks(persistentLoad: (id: unknown) => unknown): PickleHooks {
-  const unsupported = Object.fromEntries(
-    UNSUPPORTED_REBUILDS.map((name) => [
-      `torch._utils.${name}`,
-      () => {
-        throw new ModelError('unsupported', `tensors made by torch._utils.${name} (sparse, quantised, nested or without storage) are not read`);
-      },
-    ]),
-  );
-  return {
-    inert: new Set(INERT),
-    persistentLoad,
-    callables: {
-      ...unsupported,
-      'collections.OrderedDict': (args) => {
-        const pairs = Array.isArray(args[0]) ? args[0] : [];
-        return new Map(pairs.filter(Array.isArray).map(([key, value]: readonly unknown[]) => [key, value]));
-      },
-      'torch._utils._rebuild_tensor': ([storage, offset, shape, strides]) => view(storage, offset, shape, strides),
-      'torch._utils._rebuild_tensor_v2': ([storage, offset, shape, strides]) => view(storage, offset, shape, strides),
-      'torch._utils._rebuild_tensor_v3': ([storage, offset, shape, strides, , , dtype]) => view(storage, offset, shape, strides, dtype),
-      'torch._utils._rebuild_parameter': ([data]) => data,
-      'torch._utils._rebuild_parameter_with_state': ([data]) => data,
-      'torch._tensor._rebuild_from_type_v2': ([rebuild, , args]) => rebuildSubclass(rebuild, args),
-      'torch.nn.parameter.Parameter': (args) =>
-        args[0] instanceof StoredView ? args[0] : new PickleObject(new PickleGlobal('torch.nn.parameter', 'Parameter'), args),
-      'torch.storage._load_from_bytes': () => {
-        throw new ModelError(
-          'unsafe',
-          'the pickle holds another PyTorch file inside (torch.storage._load_from_bytes), which is not opened. Save it again with torch.save(model.state_dict(), ...).',
-        );
-      },
+/**
+ * @param persistentLoad resolves the container's references to storages
+ * @param openInner takes a PyTorch file that the pickle holds as bytes, which is how a plain pickle has each storage
+ */
+export function tensorHooks(persistentLoad: ((id: unknown) => unknown) | undefined, openInner?: (bytes: unknown) => Storage): PickleHooks {
+  const callables: Record<string, (args: readonly unknown[]) => unknown> = {
+    'collections.OrderedDict': toMap,
+    'collections.defaultdict': () => new Map(),
+    'torch._utils._rebuild_parameter': ([data]) => data,
+    'torch._utils._rebuild_parameter_with_state': ([data]) => data,
+    'torch.nn.parameter.Parameter': (args) => (args[0] instanceof StoredView ? args[0] : new PickleObject(PARAMETER, args)),
+    'torch.nn.parameter.Buffer': (args) => (args[0] instanceof StoredView ? args[0] : new PickleObject(PARAMETER, args)),
+    'torch.storage._load_from_bytes': ([bytes]) => {
+      if (openInner) return openInner(bytes);
+      throw new ModelError('unsupported', 'a PyTorch file inside of another is not opened');
     },
+    'numpy.dtype': ([word]) => new NumpyDType(word),
   };
+  for (const name of ['_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3']) callables[`torch._utils.${name}`] = toView;
+  for (const name of ['_rebuild_device_tensor_from_numpy', '_rebuild_xla_tensor', '_rebuild_mlc_tensor']) callables[`torch._utils.${name}`] = ([data]) => data;
+  for (const [name, what] of Object.entries(OTHER_TENSORS)) callables[`torch._utils.${name}`] = () => unsupported(what);
+  // A tensor subclass: the tensor inside is what counts.
+  for (const path of ['torch._tensor._rebuild_from_type_v2', 'torch._tensor._rebuild_from_type', 'torch.tensor._rebuild_from_type']) {
+    callables[path] = ([rebuild, , args]) => {
+      const known = rebuild instanceof PickleGlobal && Object.hasOwn(callables, rebuild.path) ? callables[rebuild.path] : undefined;
+      return known && Array.isArray(args) ? known(args) : unsupported('a tensor subclass');
+    };
+  }
+  for (const module of ['numpy.core', 'numpy._core']) {
+    callables[`${module}.multiarray._reconstruct`] = () => new NumpyArray();
+    callables[`${module}.numeric._frombuffer`] = arrayFromBuffer;
+  }
+  return { inert: new Set(INERT), persistentLoad, callables };
 }
 
-/** A tensor subclass: the tensor inside is what counts. */
-function rebuildSubclass(rebuild: unknown, args: unknown): unknown {
-  const path = rebuild instanceof PickleGlobal ? rebuild.path : '';
-  if (/^torch\._utils\._rebuild_tensor(_v2)?$/.test(path) && Array.isArray(args)) return view(args[0], args[1], args[2], args[3]);
-  throw new ModelError('unsupported', `a tensor subclass made by ${path || 'an unnamed function'} is not read`);
+/** What a record stands for that was made in a tensor's place; null for any other. */
+export function otherTensor(value: unknown): string | null {
+  if (value instanceof NumpyArray) return value.view ? null : 'a NumPy array of objects, records or texts';
+  if (!(value instanceof PickleObject)) return null;
+  const { module, name, path } = value.type;
+  if (module === 'torch._utils' && /^_rebuild_.*tensor/.test(name)) return OTHER_TENSORS[name] ?? 'a tensor of a kind that is not known';
+  return /^torch\.(_tensor|tensor)\._rebuild_from_type/.test(path) ? 'a tensor subclass' : null;
 }
 
-function view(storage: unknown, offset: unknown, shape: unknown, strides: unknown, type?: unknown): StoredView {
+const PARAMETER = new PickleGlobal('torch.nn.parameter', 'Parameter');
+
+function toMap([pairs]: readonly unknown[]): Map<unknown, unknown> {
+  if (pairs instanceof Map) return new Map(pairs);
+  const list = Array.isArray(pairs) ? pairs.filter(Array.isArray) : [];
+  return new Map(list.map(([key, value]: readonly unknown[]) => [key, value]));
+}
+
+/** (storage, offset, shape, strides, ...), and the dtype as the seventh where the storage has none. */
+function toView([storage, offset, shape, strides, , , type]: readonly unknown[]): StoredView {
+  if (storage instanceof PickleObject) unsupported('a tensor over a storage of a kind that is not known');
   if (!(storage instanceof Storage)) throw new ModelError('malformed', 'a tensor refers to something that is no storage');
-  const dtype = storage.dtype ?? torchDType(type);
-  const counts = (value: unknown): number[] => {
-    const list = value instanceof PickleObject ? value.args[0] : value;
-    if (!Array.isArray(list) || !list.every((size) => Number.isSafeInteger(size) && size >= 0))
-      throw new ModelError('malformed', 'a tensor has a shape or strides that are no counts');
-    return [...list];
-  };
-  const [start] = counts([offset]);
-  return new StoredView(storage, dtype, start!, counts(shape), counts(strides));
+  const [start] = toCounts([offset]);
+  const ownDType = storage.dtype ?? (type === undefined || type === null ? null : torchDType(type));
+  return new StoredView(storage, ownDType, start!, toCounts(shape), toCounts(strides));
 }
 
-function torchDType(type: unknown): DType {
-  const name = type instanceof PickleGlobal ? type.name : '';
-  const dtype = Object.hasOwn(TORCH_DTYPES, name) ? TORCH_DTYPES[name] : undefined;
-  if (!dtype) throw new ModelError('unsupported', `tensors of dtype ${type instanceof PickleGlobal ? type.path : 'unknown'} are not read`);
-  return dtype;
+function unsupported(what: string): never {
+  throw new ModelError('unsupported', `${what} is not read`);
+}
+
+/**
+ * A storage by its persistent id: ['storage', type, key, location, count] with, in legacy files, a view that newer ones leave out.
+ *
+ * @throws ModelError 'unsupported' for ids of another kind
+ */
+export function knownStorage(storages: Map<string, Storage>, id: unknown): unknown {
+  if (!Array.isArray(id)) throw new ModelError('unsupported', 'a persistent id that is no tuple is not read');
+  if (id[0] === 'module') return id[1];
+  const [word, type, key, location, count, viewMetadata] = id;
+  if (word !== 'storage') throw new ModelError('unsupported', 'a persistent id that describes no storage is not read');
+  if (typeof key !== 'string' || !Number.isSafeInteger(count) || (count as number) < 0) {
+    throw new ModelError('malformed', 'a persistent id does not describe a storage');
+  }
+  if (Array.isArray(viewMetadata)) throw new ModelError('unsupported', `storage ${key} is a view of another storage, which is not read`);
+  const dtype = storageDType(type);
+  const known = storages.get(key);
+  if (known) {
+    if (known.dtype !== dtype || known.count !== count) throw new ModelError('malformed', `storage ${key} is described twice, differently`);
+    return known;
+  }
+  const storage = new Storage(key, dtype, count as number, String(location));
+  storages.set(key, storage);
+  return storage;
 }

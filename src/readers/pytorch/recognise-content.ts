@@ -1,0 +1,27 @@
+/** Tells PyTorch's pickles, and pickles at all, by their first bytes. */
+import { decodeLatin1 } from '../../bytes/latin1.js';
+
+/** torch.serialization.MAGIC_NUMBER, 0x1950a86a20f9469cfc6c, as protocol 2 pickles it. */
+const LEGACY_MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19] as const;
+
+/** Protocol 2, then the magic number; pickle protocols 3 and up put a frame or another long opcode around the same bytes. */
+export function isLegacyPickle(head: Uint8Array): boolean {
+  if (head[0] !== 0x80) return false;
+  for (let at = 2; at < 16; at++) {
+    if (LEGACY_MAGIC.every((byte, i) => head[at + i] === byte)) return true;
+  }
+  return false;
+}
+
+/**
+ * Whether it may be what `pickle.dump` wrote of a dictionary, a list or an object, in protocol 0 to 5. From 2 on a pickle says so; before,
+ * it begins with the text of a global, or with an empty container and where it is remembered.
+ */
+export function isPlainPickle(head: Uint8Array): boolean {
+  if (head[0] === 0x80) return head[1]! >= 2 && head[1]! <= 5 && head.byteLength > 2;
+  const text = decodeLatin1(head.subarray(0, 512));
+  return STARTS.some((start) => start.test(text));
+}
+
+/** Two lines that name something, or where a mark or an empty container is put away. */
+const STARTS = [/^\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n[pq(]/, /^\([dlt]p\d/, /^\((?:[dlt]p?|S'|V|[dlt]?[(}\]])/, /^[}\]][q(]/] as const;

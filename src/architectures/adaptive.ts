@@ -1,4 +1,4 @@
-/** torchvision's AdaptiveAvgPool2d over a known size, exactly: each output is the mean of its own window. */
+/** Resampling over known sizes, exactly: torchvision's AdaptiveAvgPool2d, where each output is the mean of its own window, and interpolation. */
 import { float32Tensor } from '../model/tensor.js';
 import type { Net, Value } from './net.js';
 import { sizeOf } from './net.js';
@@ -29,16 +29,47 @@ export function adaptivePool(net: Net, x: Value, outH: number, outW: number): Va
   if (sizes.every((size, axis) => outs[axis]! % size === 0)) {
     return net.op('Resize', [x], { scales: [1, 1, outH / sizes[0], outW / sizes[1]] }, { name: 'avgpool' });
   }
-  const rows = net.transpose(averaged(net, x, sizes[1], outW, 'columns'), [0, 1, 3, 2]);
-  return net.transpose(averaged(net, rows, sizes[0], outH, 'rows'), [0, 1, 3, 2]);
+  const rows = net.transpose(mapped(net, x, means(sizes[1], outW), 'avgpool.columns'), [0, 1, 3, 2]);
+  return net.transpose(mapped(net, rows, means(sizes[0], outH), 'avgpool.rows'), [0, 1, 3, 2]);
 }
 
-/** The last axis as means of its windows: a product with a matrix that has one column for each. */
-function averaged(net: Net, x: Value, size: number, out: number, name: string): Value {
-  const values = new Float32Array(size * out);
-  adaptiveWindows(size, out).forEach(([start, end], column) => {
-    for (let row = start; row < end; row++) values[row * out + column] = 1 / (end - start);
-  });
-  const kernel = float32Tensor(`avgpool.${name}`, [size, out], values, { file: '' });
-  return net.op('MatMul', [x], {}, { name: `avgpool.${name}`, weights: { kernel } });
+/** Bilinear interpolation to a known size, as PyTorch's interpolate without aligned corners. */
+export function bilinear(net: Net, x: Value, outH: number, outW: number): Value {
+  const sizes = [sizeOf(x, 2), sizeOf(x, 3)] as const;
+  const outs = [outH, outW] as const;
+  if (sizes[0] === outH && sizes[1] === outW) return x;
+  const scales = sizes.map((size, axis) => outs[axis]! / size);
+  if (scales.every(Number.isInteger)) {
+    const isOne = sizes.every((size) => size === 1);
+    const attributes: Record<string, string> = isOne ? {} : { mode: 'linear', coordinate_transformation_mode: 'pytorch_half_pixel' };
+    return net.op('Resize', [x], { scales: [1, 1, ...scales], ...attributes });
+  }
+  const rows = net.transpose(mapped(net, x, interpolation(sizes[1], outW), `${net.lastModule}.columns`), [0, 1, 3, 2]);
+  return net.transpose(mapped(net, rows, interpolation(sizes[0], outH), `${net.lastModule}.rows`), [0, 1, 3, 2]);
+}
+
+/** [size, out]: what each place of the new axis takes of each place of the old one. */
+type Matrix = readonly (readonly number[])[];
+
+function means(size: number, out: number): Matrix {
+  const windows = adaptiveWindows(size, out);
+  return Array.from({ length: size }, (_, i) => windows.map(([start, end]) => (i >= start && i < end ? 1 / (end - start) : 0)));
+}
+
+function interpolation(size: number, out: number): Matrix {
+  const matrix = Array.from({ length: size }, () => new Array<number>(out).fill(0));
+  for (let column = 0; column < out; column++) {
+    const at = Math.max(0, ((column + 0.5) * size) / out - 0.5);
+    const low = Math.floor(at);
+    const share = at - low;
+    matrix[low]![column]! += 1 - share;
+    matrix[Math.min(low + 1, size - 1)]![column]! += share;
+  }
+  return matrix;
+}
+
+/** The last axis as sums of its places: a product with a matrix. */
+function mapped(net: Net, x: Value, matrix: Matrix, name: string): Value {
+  const kernel = float32Tensor(name, [matrix.length, matrix[0]!.length], matrix.flat(), { file: '' });
+  return net.op('MatMul', [x], {}, { name, weights: { kernel } });
 }

@@ -12,6 +12,7 @@ import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { regnet } from './regnet.js';
 import { resnet } from './resnet.js';
+import { segmentation } from './segmentation.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
 import { swin } from './swin.js';
@@ -36,4 +37,5 @@ export const families: readonly Family[] = [
   vit,
   swin,
   maxvit,
+  segmentation,
 ];

@@ -1,6 +1,6 @@
 /** MobileNet v3: Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2. */
 import { convBlock, residual, squeezeExcite } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
+import { family, type Names, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import type { Activation, Net, Value } from './net.js';
 
@@ -61,22 +61,7 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   preprocessing: () => TORCHVISION,
   spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
 
-  measure(names) {
-    const [stem] = names.shape('features.0.0');
-    const count = names.count('features.{n}.block.0', 1);
-    const known = [LARGE, SMALL].find(({ length }) => length === count);
-    if (!stem || !known || names.has('features.1.0')) return null;
-    const blocks = known.map(([, , , , swish, stride], i): Block => {
-      const at = `features.${i + 1}.block`;
-      const squeeze = [1, 2].some((place) => names.has(`${at}.${place}.fc1`));
-      const expands = names.has(`${at}.${squeeze ? 3 : 2}`);
-      const { deep, project } = places(expands, squeeze);
-      const [expanded = 0, , kernel = 0] = names.shape(`${at}.${deep}.0`);
-      const [out = 0] = names.shape(`${at}.${project}.0`);
-      return [kernel, expanded, out, squeeze, swish, stride];
-    });
-    return { stem, blocks, last: names.shape('classifier.0')[0] ?? 0 };
-  },
+  measure: measureMobileNetV3,
 
   build(net, input, size) {
     const x = mobilenetV3Features(net, input, size);
@@ -90,10 +75,43 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   },
 });
 
-/** @param dilate the last stride is replaced by dilation, as segmentation wants it */
-export function mobilenetV3Features(net: Net, input: Value, { stem, blocks }: MobileNetV3Size, at = 'features', dilate = false): Value {
+export function measureMobileNetV3(names: Names): MobileNetV3Size | null {
+  const [stem] = names.shape('features.0.0');
+  const count = names.count('features.{n}.block.0', 1);
+  const known = [LARGE, SMALL].find(({ length }) => length === count);
+  if (!stem || !known || names.has('features.1.0')) return null;
+  const blocks = known.map(([, , , , swish, stride], i): Block => {
+    const at = `features.${i + 1}.block`;
+    const squeeze = [1, 2].some((place) => names.has(`${at}.${place}.fc1`));
+    const expands = names.has(`${at}.${squeeze ? 3 : 2}`);
+    const { deep, project } = places(expands, squeeze);
+    const [expanded = 0, , kernel = 0] = names.shape(`${at}.${deep}.0`);
+    const [out = 0] = names.shape(`${at}.${project}.0`);
+    return [kernel, expanded, out, squeeze, swish, stride];
+  });
+  return { stem, blocks, last: names.shape('classifier.0')[0] ?? 0 };
+}
+
+export interface FeatureOptions {
+  /** Before the number of a block. */
+  readonly at?: string;
+  /** The last stride is replaced by dilation, as segmentation wants it. */
+  readonly dilate?: boolean;
+  /** Sees the features of an eighth of the picture's side. */
+  readonly onLow?: (value: Value) => void;
+}
+
+export function mobilenetV3Features(
+  net: Net,
+  input: Value,
+  { stem, blocks }: MobileNetV3Size,
+  { at = 'features', dilate = false, onLow }: FeatureOptions = {},
+): Value {
   const epsilon = 1e-3;
   let x = convBlock(net, input, `${at}.0`, 'hard-swish', { out: stem, kernel: 3, stride: 2, epsilon });
+  const strided = blocks.flatMap(([, , , , , stride], i) => (stride === 2 ? [i] : []));
+  // torchvision reads the fourth place from the end of: first, strided ones, last.
+  const lowBlock = strided.at(-3);
   const lastStride = blocks.findLastIndex(([, , , , , stride]) => stride === 2);
   blocks.forEach(([kernel, expanded, out, squeeze, swish, strideOfBlock], i) => {
     const path = `${at}.${i + 1}.block`;
@@ -111,6 +129,7 @@ export function mobilenetV3Features(net: Net, input: Value, { stem, blocks }: Mo
       return convBlock(net, z, `${path}.${place.project}`, 'none', { out, kernel: 1, epsilon });
     };
     x = strideOfBlock === 1 && channels === out ? residual(net, x, branch) : branch(x);
+    if (i === lowBlock) onLow?.(x);
   });
   return convBlock(net, x, `${at}.${blocks.length + 1}`, 'hard-swish', { out: 6 * (x.shape[1] as number), kernel: 1, epsilon });
 }

@@ -5,12 +5,12 @@
  * torchvision's, canonical names those of the authors' release for Caffe.
  */
 import { convNormAct, residual } from './blocks.js';
-import { CAFFE, family, TORCHVISION } from './family.js';
+import { CAFFE, family, type Names, TORCHVISION } from './family.js';
 import { head } from './head.js';
-import type { Activation, ConvOptions, Value } from './net.js';
+import type { Activation, ConvOptions, Net, Value } from './net.js';
 import { spelling } from './spelling.js';
 
-interface Size {
+export interface ResNetSize {
   readonly block: 'basic' | 'bottleneck';
   /** Blocks of each stage. */
   readonly depths: readonly number[];
@@ -20,15 +20,15 @@ interface Size {
   readonly groups: number;
 }
 
-const basic = (...depths: number[]): Size => ({ block: 'basic', depths, widths: [64, 128, 256, 512], groups: 1 });
-const bottleneck = (depths: number[], width = 64, groups = 1): Size => ({
+const basic = (...depths: number[]): ResNetSize => ({ block: 'basic', depths, widths: [64, 128, 256, 512], groups: 1 });
+const bottleneck = (depths: number[], width = 64, groups = 1): ResNetSize => ({
   block: 'bottleneck',
   depths,
   widths: [1, 2, 4, 8].map((factor) => factor * width * groups),
   groups,
 });
 
-export const resnet = family<Size>({
+export const resnet = family<ResNetSize>({
   name: 'resnet',
   title: 'ResNet',
   source: 'He et al., 2015, https://arxiv.org/abs/1512.03385, table 1',
@@ -90,48 +90,62 @@ export const resnet = family<Size>({
     },
   ],
 
-  measure(names) {
-    if (!names.has('conv1') || !names.has('layer1.0.conv1') || !names.has('layer1.0.conv2')) return null;
-    const block = names.has('layer1.0.conv3') ? 'bottleneck' : 'basic';
-    const stages = Array.from({ length: names.count('layer{n}.0.conv1', 1) }, (_, s) => s + 1);
-    const [width = 1, fanIn = 1] = names.shape('layer1.0.conv2');
-    const inner = names.shape('layer1.0.conv1')[0] ?? width;
-    return {
-      block,
-      depths: stages.map((s) => names.count(`layer${s}.{n}.conv1`)),
-      widths: stages.map((s) => names.shape(`layer${s}.0.conv2`)[0]!),
-      groups: inner / fanIn,
-    };
-  },
-
-  build(net, input, { block, depths, widths, groups }) {
-    const keras = net.ecosystem === 'keras';
-    // With the authors' names came Keras's own epsilon.
-    const epsilon = !keras ? 1e-5 : net.store.sourceName('bn1') === 'bn_conv1' ? 1e-3 : 1.001e-5;
-    // The authors stride in the first convolution of a bottleneck; torchvision in the 3 x 3 one, which is called version 1.5.
-    const strideIn = block === 'bottleneck' ? net.setting('stride_in', keras || net.ecosystem === 'caffe' ? 1 : 2, STRIDE) : 1;
-    let x = convNormAct(net, input, 'conv1', 'bn1', 'relu', { out: 64, kernel: 7, stride: 2, pad: 3, epsilon, bias: keras });
-    x = net.maxPool(x, { kernel: 3, stride: 2, pad: 1 });
-    depths.forEach((depth, s) => {
-      const [inner, out] = [widths[s]!, block === 'basic' ? widths[s]! : 256 * 2 ** s];
-      for (let b = 0; b < depth; b++) {
-        const at = `layer${s + 1}.${b}`;
-        const stride = s > 0 && b === 0 ? 2 : 1;
-        const conv = (y: Value, i: number, act: Activation, options: ConvOptions) =>
-          convNormAct(net, y, `${at}.conv${i}`, `${at}.bn${i}`, act, { ...options, epsilon, bias: keras });
-        const branch = (y: Value) => {
-          if (block === 'basic') return conv(conv(y, 1, 'relu', { out, kernel: 3, stride }), 2, 'none', { out, kernel: 3 });
-          const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
-          return conv(conv(reduced, 2, 'relu', { out: inner, kernel: 3, groups, stride: strideIn === 1 ? 1 : stride }), 3, 'none', { out });
-        };
-        const project = net.has(`${at}.downsample.0`, b === 0 && (s > 0 || block === 'bottleneck'));
-        const around = (y: Value) =>
-          project ? convNormAct(net, y, `${at}.downsample.0`, `${at}.downsample.1`, 'none', { out, stride, pad: 0, epsilon, bias: keras }) : y;
-        x = net.activation(residual(net, x, branch, around), 'relu');
-      }
-    });
-    return head(net, net.globalPool(x), 'fc');
-  },
+  measure: measureResNet,
+  build: (net, input, size) => head(net, net.globalPool(resnetFeatures(net, input, size)), 'fc'),
 });
 
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
+
+export function measureResNet(names: Names): ResNetSize | null {
+  if (!names.has('conv1') || !names.has('layer1.0.conv1') || !names.has('layer1.0.conv2')) return null;
+  const block = names.has('layer1.0.conv3') ? 'bottleneck' : 'basic';
+  const stages = Array.from({ length: names.count('layer{n}.0.conv1', 1) }, (_, s) => s + 1);
+  const [width = 1, fanIn = 1] = names.shape('layer1.0.conv2');
+  const inner = names.shape('layer1.0.conv1')[0] ?? width;
+  return {
+    block,
+    depths: stages.map((s) => names.count(`layer${s}.{n}.conv1`)),
+    widths: stages.map((s) => names.shape(`layer${s}.0.conv2`)[0]!),
+    groups: inner / fanIn,
+  };
+}
+
+/** @param options `at`: before all names; `dilate`: stages whose stride is replaced by dilation, as segmentation wants them */
+export function resnetFeatures(
+  net: Net,
+  input: Value,
+  { block, depths, widths, groups }: ResNetSize,
+  { at: root = '', dilate = [] }: { at?: string; dilate?: readonly boolean[] } = {},
+): Value {
+  const keras = net.ecosystem === 'keras';
+  // With the authors' names came Keras's own epsilon.
+  const epsilon = !keras ? 1e-5 : net.store.sourceName('bn1') === 'bn_conv1' ? 1e-3 : 1.001e-5;
+  // The authors stride in the first convolution of a bottleneck; torchvision in the 3 x 3 one, which is called version 1.5.
+  const strideIn = block === 'bottleneck' ? net.setting('stride_in', keras || net.ecosystem === 'caffe' ? 1 : 2, STRIDE) : 1;
+  let x = convNormAct(net, input, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, kernel: 7, stride: 2, pad: 3, epsilon, bias: keras });
+  x = net.maxPool(x, { kernel: 3, stride: 2, pad: 1 });
+  let dilation = 1;
+  depths.forEach((depth, s) => {
+    // A dilated stage starts with the dilation of the one before it.
+    const before = dilation;
+    if (dilate[s]) dilation *= 2;
+    const [inner, out] = [widths[s]!, block === 'basic' ? widths[s]! : 256 * 2 ** s];
+    for (let b = 0; b < depth; b++) {
+      const at = `${root}layer${s + 1}.${b}`;
+      const stride = s > 0 && b === 0 && !dilate[s] ? 2 : 1;
+      const spread = b === 0 ? before : dilation;
+      const conv = (y: Value, i: number, act: Activation, options: ConvOptions) =>
+        convNormAct(net, y, `${at}.conv${i}`, `${at}.bn${i}`, act, { ...options, epsilon, bias: keras });
+      const branch = (y: Value) => {
+        if (block === 'basic') return conv(conv(y, 1, 'relu', { out, kernel: 3, stride }), 2, 'none', { out, kernel: 3 });
+        const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
+        return conv(conv(reduced, 2, 'relu', { out: inner, kernel: 3, groups, stride: strideIn === 1 ? 1 : stride, dilation: spread }), 3, 'none', { out });
+      };
+      const project = net.has(`${at}.downsample.0`, b === 0 && (s > 0 || block === 'bottleneck'));
+      const around = (y: Value) =>
+        project ? convNormAct(net, y, `${at}.downsample.0`, `${at}.downsample.1`, 'none', { out, stride, pad: 0, epsilon, bias: keras }) : y;
+      x = net.activation(residual(net, x, branch, around), 'relu');
+    }
+  });
+  return x;
+}

@@ -32,6 +32,12 @@ export class Feed {
     return this.#declared(top) ?? this.#pictures();
   }
 
+  /** What feeds the net: 'Data', 'Python (module.layer)'. */
+  kind(): string {
+    const python = this.#params.child('python_param');
+    return python.exists ? `${this.layer.type} (${python.word('module', '?')}.${python.word('layer', '?')})` : this.layer.type;
+  }
+
   /** Fields whose meaning is not known, and which may change what the net is given. */
   unaccounted(): string[] {
     this.size(0);
@@ -39,8 +45,7 @@ export class Feed {
     this.#params.child('dummy_data_param').children('data_filler');
     this.#params.child('hdf5_data_param');
     this.#params.child('annotated_data_param');
-    const python = this.#params.child('python_param');
-    ['module', 'layer', 'param_str'].forEach((name) => void python.has(name));
+    this.kind();
     return this.#params.unaccounted();
   }
 
@@ -59,7 +64,6 @@ export class Feed {
     const random = ['noise_param', 'distort_param', 'expand_param'].filter((name) => this.#transform.has(name));
     const context = windows.number('context_pad', 0);
     const mode = windows.word('crop_mode', 'warp');
-    resize.number('prob', 1);
     return [
       ...(isGrey ? ['makes it grey'] : isColour ? ['makes it coloured'] : []),
       ...(height > 0 && width > 0 ? [`resizes it to ${height} x ${width}`] : []),
@@ -81,12 +85,12 @@ export class Feed {
     const dims = memory.numbers('dim').slice(1);
     const dummy = this.#params.child('dummy_data_param');
     const shapes = dummy.children('shape').map((shape) => shape.numbers('dim'));
-    const older = ['num', 'channels', 'height', 'width'].map((name) => dummy.numbers(name));
-    if (channels > 0 && height > 0 && width > 0) return { channels, height, width };
+    const older = ['channels', 'height', 'width'].map((name) => dummy.numbers(name));
     if (dims.length > 0) return dims;
+    if (channels > 0 && height > 0 && width > 0) return { channels, height, width };
     const shape = shapes[top] ?? shapes[0];
     if (shape) return shape.slice(1);
-    return older.every((sizes) => sizes.length > 0) ? older.slice(1).map((sizes) => sizes[top] ?? sizes[0]!) : null;
+    return older.every((sizes) => sizes.length > 0) ? older.map((sizes) => sizes[top] ?? sizes[0]!) : null;
   }
 
   #pictures(): FeedSize | null {

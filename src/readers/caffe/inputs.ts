@@ -57,7 +57,7 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
 function asksForShape({ file }: CaffeBuilder, name: string, layer: CaffeLayer | undefined, guess: readonly Dim[] | null): ModelError {
   const [, channels] = guess ?? [];
   const who = layer
-    ? `the layer "${layer.name}" (${layer.type}) feeds the net with "${name}", and does not say of what shape it is`
+    ? `the layer "${layer.name}", ${new Feed(layer).kind()}, feeds the net with "${name}", and does not say of what shape it is`
     : `the net does not say what shape its input "${name}" has`;
   const known = typeof channels === 'number' && guess!.length === 4 ? ` Its channels are ${channels}, as the weights have them.` : '';
   const example = `N,${typeof channels === 'number' ? channels : 3},224,224`;
@@ -89,7 +89,7 @@ function feedInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, lab
   const feed = new Feed(layer);
   const names = layer.tops.filter((top) => !labels.has(top));
   if (names.length > 0) {
-    const message = `${layer.type} feeds a training net; it became the input ${names.map((name) => `"${name}"`).join(' and ')}`;
+    const message = `${feed.kind()} feeds a training net; it became the input ${names.map((name) => `"${name}"`).join(' and ')}`;
     builder.warnings.push({ code: 'training-layer-removed', message, layer: layer.name });
   }
   builder.warnings.push(...preparationNotices([layer], `the layer "${layer.name}"`));

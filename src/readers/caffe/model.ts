@@ -26,8 +26,6 @@ export async function readCaffe(files: FileSet, options: ReadOptions): Promise<M
   const weights = await readWeights(files, weightsName);
   const text = textName === null ? null : await readDescription(files, textName);
   const description = text ?? weights.net;
-  if (weights.blobs.size === 0)
-    throw new ModelError('malformed', 'the file describes a net but holds no weights. Was the caffemodel meant?', { file: weightsName });
   const tensors = [...weights.blobs].flatMap(([layer, blobs]) => [...blobs.values()].map((tensor) => ({ tensor, layer })));
   const warnings: Notice[] = [];
   if (textName !== null && textName !== main && options.prototxt === undefined)

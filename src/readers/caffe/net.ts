@@ -56,6 +56,8 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
 
 /** Everything that stands in the way, at once; that sizes are missing is said once. */
 function refuse(builder: CaffeBuilder, open: ModelError | null): void {
+  if (builder.weights.stored.size === 0 && builder.weights.isMissing)
+    throw new ModelError('malformed', 'the net has layers with weights, but no weights are stored. Was the caffemodel meant?', { file: builder.file });
   const sized = new Set(builder.sizeNeeded);
   const rest = open ? builder.obstacles.filter(({ problem }) => !problem.endsWith(NEEDS_SIZE)) : builder.obstacles;
   const missing = open && sized.size > 0 ? [open] : [];

@@ -393,7 +393,7 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     num_labels: idle(null, 'int'),
   },
   Resize: {
-    prob: one(1, 'float'),
+    prob: idle(1, 'float'),
     resize_mode: one(2, 'word'),
     height: one(3, 'uint'),
     width: one(4, 'uint'),
@@ -451,7 +451,8 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   MemoryData: { batch_size: idle(1, 'uint'), channels: one(2, 'uint'), height: one(3, 'uint'), width: one(4, 'uint'), dim: many(5, 'uint') },
   DummyData: {
     data_filler: many(1, 'Filler'),
-    num: many(2, 'uint'),
+    // How many samples come at once is up to whoever feeds the net.
+    num: idles(2, 'uint'),
     channels: many(3, 'uint'),
     height: many(4, 'uint'),
     width: many(5, 'uint'),
@@ -459,7 +460,7 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   },
   HDF5Data: { source: idle(1, 'string'), batch_size: idle(2, 'uint'), shuffle: idle(3, 'bool') },
   AnnotatedData: { batch_sampler: idles(1, 'Opaque'), label_map_file: idle(2, 'string'), anno_type: idle(3, 'word') },
-  Python: { module: one(1, 'string'), layer: one(2, 'string'), param_str: one(3, 'string'), share_in_parallel: idle(4, 'bool') },
+  Python: { module: one(1, 'string'), layer: one(2, 'string'), param_str: idle(3, 'string'), share_in_parallel: idle(4, 'bool') },
 
   // What losses and measurements are told has no effect on what they are given.
   Loss: { ignore_label: idle(1, 'int'), normalize: idle(2, 'bool'), normalization: idle(3, 'word') },

@@ -13,6 +13,8 @@ const MAX_FILLED = 2 ** 24;
 
 export class NetWeights {
   readonly notices: Notice[] = [];
+  /** Whether some layer found none of what it needs. */
+  isMissing = false;
   /** By the name under which layers share them. */
   readonly #shared = new Map<string, Tensor>();
   readonly #used = new Map<string, Set<number>>();
@@ -112,20 +114,19 @@ export class NetWeights {
   }
 
   #fill(layer: CaffeLayer, i: number, what: string, shape: readonly number[], filler: Params | undefined): Tensor {
-    const missing = `the weights have no ${what} for this ${layer.type} (blob ${i}).`;
+    const missing = (why: string) => {
+      this.isMissing = true;
+      return this.#malformed(layer, `the weights have no ${what} for this ${layer.type} (blob ${i}). ${why}`);
+    };
     const alreadyFilled = this.#filled.some((filled) => filled.layer === layer);
-    if (this.count(layer) > 0 || !filler || !(filler.exists || alreadyFilled)) {
-      throw this.#malformed(layer, `${missing} Do prototxt and caffemodel belong together?`);
-    }
+    if (this.count(layer) > 0 || !filler || !(filler.exists || alreadyFilled)) throw missing('Do prototxt and caffemodel belong together?');
     const type = filler.word('type', 'constant');
     const value = filler.number('value', 0);
-    if (type !== 'constant' && type !== 'bilinear')
-      throw this.#malformed(layer, `${missing} Its filler "${type}" is a random one. Do prototxt and caffemodel belong together?`);
+    if (type !== 'constant' && type !== 'bilinear') throw missing(`Its filler "${type}" is a random one. Do prototxt and caffemodel belong together?`);
     const [side] = shape.slice(-1);
     if (type === 'bilinear' && (shape.length !== 4 || shape[2] !== side))
-      throw this.#malformed(layer, `${missing} Its filler "bilinear" is for square kernels of four axes, and this one has the shape [${shape}].`);
-    if (elementCount(shape) > MAX_FILLED)
-      throw new ModelError('unsafe', `${missing} Filling [${shape}] makes more than ${MAX_FILLED} values.`, { file: this.file, layer: layer.name });
+      throw missing(`Its filler "bilinear" is for square kernels of four axes, and this one has the shape [${shape}].`);
+    if (elementCount(shape) > MAX_FILLED) throw missing(`Filling [${shape}] would make more than ${MAX_FILLED} values.`);
     this.#filled.push({ layer, shape });
     const how = type === 'bilinear' ? 'bilinear interpolation' : `the constant ${value}`;
     this.notices.push({ code: 'filled-weights', message: `no ${what} is stored; it was filled with ${how}, as the net's filler says`, layer: layer.name });

@@ -6,6 +6,7 @@
  */
 import { ModelError } from '../errors.js';
 import type { AttributeValue, Dim, Layer } from '../model/layer-map.js';
+import { Names } from '../model/names.js';
 import { inferLayer, makeLayer } from '../model/ops/index.js';
 import { float32Tensor, permute, reshape, type Tensor } from '../model/tensor.js';
 import type { Ecosystem, ModuleKind, Shapes, WeightStore, Weights } from './store.js';
@@ -70,7 +71,7 @@ export class Net {
   readonly assumed = new Map<string, string>();
   /** Names of all that `setting` was asked for. */
   readonly settings = new Set<string>();
-  readonly #names = new Set<string>();
+  readonly #names = new Names(2);
   /** The module built last: layers without weights are named after it. */
   lastModule = 'net';
 
@@ -115,7 +116,7 @@ export class Net {
 
   /** Adds an operator. */
   op(op: string, inputs: readonly Value[], attributes: Readonly<Record<string, AttributeValue>> = {}, extra: Partial<Layer> = {}): Value {
-    const name = this.#freeName(extra.name ?? `${this.lastModule}.${op.toLowerCase()}`);
+    const name = this.#names.take(extra.name ?? `${this.lastModule}.${op.toLowerCase()}`);
     const layer = makeLayer({ ...extra, name, op, inputs: inputs.map((value) => value.name), outputs: [name], attributes });
     this.layers.push(layer);
     const [made] = inferLayer(
@@ -294,13 +295,6 @@ export class Net {
   #checkLength(path: string, tensor: Tensor, channels: number): void {
     if (tensor.shape.length === 1 && tensor.shape[0] === channels) return;
     throw new Departure(this.store.sourceName(path), `is of shape [${tensor.shape}], but ${channels} channels flow in`);
-  }
-
-  #freeName(wanted: string): string {
-    let name = wanted;
-    for (let i = 2; this.#names.has(name); i++) name = `${wanted}_${i}`;
-    this.#names.add(name);
-    return name;
   }
 }
 

@@ -110,23 +110,33 @@ export function computedSource(name: string, byteLength: number, compute: () => 
  */
 export function sliceSource(source: ByteSource, start: number, end: number, name = source.name): ByteSource {
   checkRange(source, start, end);
-  const window = {
-    name,
-    byteLength: end - start,
-    async read(from: number, to: number) {
-      checkRange(window, from, to);
-      return source.read(start + from, start + to);
-    },
-    async readInto(from: number, target: Uint8Array) {
-      checkRange(window, from, from + target.byteLength);
-      return source.readInto(start + from, target);
-    },
-    async readRuns(from: number, stride: number, runLength: number, target: Uint8Array) {
-      const count = target.byteLength / runLength;
-      checkRange(window, from, from + (count - 1) * stride + runLength);
-      return readRuns(source, start + from, stride, runLength, target);
-    },
-    async close() {},
-  };
-  return window;
+  return new Slice(source, start, end - start, name);
+}
+
+/** A class, because a file may have a hundred thousand tensors, and closures for each of them would fill the memory. */
+class Slice implements ByteSource {
+  constructor(
+    readonly source: ByteSource,
+    readonly start: number,
+    readonly byteLength: number,
+    readonly name: string,
+  ) {}
+
+  async read(from: number, to: number): Promise<Uint8Array> {
+    checkRange(this, from, to);
+    return this.source.read(this.start + from, this.start + to);
+  }
+
+  async readInto(from: number, target: Uint8Array): Promise<void> {
+    checkRange(this, from, from + target.byteLength);
+    return this.source.readInto(this.start + from, target);
+  }
+
+  async readRuns(from: number, stride: number, runLength: number, target: Uint8Array): Promise<void> {
+    const count = target.byteLength / runLength;
+    checkRange(this, from, from + (count - 1) * stride + runLength);
+    return readRuns(this.source, this.start + from, stride, runLength, target);
+  }
+
+  async close(): Promise<void> {}
 }

@@ -20,6 +20,8 @@ export interface Column {
 
 /** Narrower than this a name says nothing. */
 const LEAST_WIDTH = 10;
+/** A text beyond this makes its own row longer and no other: padding a hundred thousand rows to a name of a million letters would never end. */
+const MAX_WIDTH = 200;
 
 /**
  * Lays out rows under titles, two spaces between columns. Columns in which no row has anything are left out.
@@ -30,7 +32,7 @@ const LEAST_WIDTH = 10;
  */
 export function table(columns: readonly Column[], cells: readonly (readonly string[])[], width = terminalWidth()): string {
   const rows = cells.map((row) => row.map(safeText));
-  const widths = columns.map(({ title }, i) => rows.reduce((widest, row) => Math.max(widest, row[i]!.length), title.length));
+  const widths = columns.map(({ title }, i) => rows.reduce((widest, row) => Math.max(widest, Math.min(row[i]!.length, MAX_WIDTH)), title.length));
   let used = columns.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
   const total = () => used.reduce((sum, i) => sum + widths[i]! + 2, -2);
   while (total() > width && used.some((i) => columns[i]!.optional)) {
@@ -45,7 +47,7 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
   const line = (row: readonly string[], paint: (text: string) => string) =>
     used
       .map((i, at) => {
-        const text = cutMiddle(row[i]!, widths[i]!);
+        const text = widths[i] === MAX_WIDTH ? row[i]! : cutMiddle(row[i]!, widths[i]!);
         if (columns[i]!.align === 'right') return paint(text.padStart(widths[i]!));
         return paint(at === used.length - 1 ? text : text.padEnd(widths[i]!));
       })

@@ -4,12 +4,15 @@
  * @see https://github.com/huggingface/safetensors#format
  */
 import type { ByteSource } from '../bytes/byte-source.js';
-import { ModelError } from '../errors.js';
+import { isModelError, ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import { checkJson } from './json.js';
 
 /** The reference implementation's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
+/** The largest models have some ten thousand tensors in all of their files together. */
+const MAX_TENSORS = 65_536;
 
 export const SAFETENSORS_DTYPES: Readonly<Record<string, DType>> = {
   F64: 'float64',
@@ -71,6 +74,8 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
   if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
     throw new ModelError('malformed', '__metadata__ is not a map of texts', { file });
   }
+  const count = Object.keys(header).length;
+  if (count > MAX_TENSORS) throw new ModelError('unsafe', `the header lists ${count} tensors; at most ${MAX_TENSORS} are read`, { file });
   const entries = Object.entries(header)
     .filter(([name]) => name !== '__metadata__')
     .map(([name, entry]) => parseEntry(name, entry, dataStart, file));
@@ -104,9 +109,12 @@ export function safetensorsDType(dtype: DType): string | undefined {
 
 function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
   try {
-    const header: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    checkJson(text, file);
+    const header: unknown = JSON.parse(text);
     if (isRecord(header)) return header;
   } catch (error) {
+    if (isModelError(error)) throw error;
     throw new ModelError('malformed', `the header is no JSON: ${(error as Error).message}`, { file, offset: PREFIX_BYTES }, error);
   }
   throw new ModelError('malformed', 'the header is not a JSON object', { file, offset: PREFIX_BYTES });

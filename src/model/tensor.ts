@@ -30,6 +30,9 @@ export interface StoredTensorOptions {
 /** Upper bound on a tensor's elements: the largest count whose byte length stays an exact integer for any dtype. */
 const MAX_ELEMENTS = Number.MAX_SAFE_INTEGER / 16;
 
+/** NumPy's own limit, and the largest of any framework's. */
+const MAX_RANK = 64;
+
 /**
  * A tensor over stored bytes.
  *
@@ -229,6 +232,7 @@ function byteSwapStage(dtype: DType): Stage {
 }
 
 function checkShape(shape: readonly number[], place: { file: string; tensor: string }): void {
+  if (shape.length > MAX_RANK) throw new ModelError('malformed', `a shape of ${shape.length} axes; no framework has more than ${MAX_RANK}`, place);
   let count = 1;
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) throw new ModelError('malformed', `shape [${shape}] has a size that is no count`, place);

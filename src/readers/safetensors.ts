@@ -1,8 +1,9 @@
 /** Reads safetensors: one file, shards with an index, or a folder of either. */
 import { sliceSource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
+import { checkJson } from '../containers/json.js';
 import { looksLikeSafetensors, readSafetensorsHeader } from '../containers/safetensors.js';
-import { ModelError } from '../errors.js';
+import { isModelError, ModelError } from '../errors.js';
 import type { Notice, StoredWeight } from '../model/layer-map.js';
 import { storedTensor } from '../model/tensor.js';
 import { underKey } from './keyed.js';
@@ -96,8 +97,11 @@ async function readIndex(files: FileSet, name: string): Promise<Map<string, stri
   if (source.byteLength > MAX_INDEX_BYTES) throw new ModelError('unsafe', `an index of ${source.byteLength} bytes describes no model`, { file: name });
   let index: unknown;
   try {
-    index = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.byteLength)));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.byteLength));
+    checkJson(text, name);
+    index = JSON.parse(text);
   } catch (error) {
+    if (isModelError(error)) throw error;
     throw new ModelError('malformed', `the index is no JSON: ${(error as Error).message}`, { file: name }, error);
   }
   const map = (index as { weight_map?: unknown } | null)?.weight_map;

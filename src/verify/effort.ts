@@ -1,4 +1,5 @@
 /** How much work one sample is, which decides how many are run. */
+import { ModelError } from '../errors.js';
 import type { Dim, LayerMap } from '../model/layer-map.js';
 import { inferShapes } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
@@ -8,6 +9,33 @@ import { FREE_SIZE } from './inputs.js';
 /** Multiplications of one sample beyond which fewer samples are run: eight of VGG16's 15.5 billion would take minutes on a CPU. */
 const SMALL_NET = 5e8;
 const SAMPLES = { small: 8, large: 4 } as const;
+
+/** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
+const MAX_VALUE_ELEMENTS = 2 ** 26;
+
+/**
+ * Refuses to run what no machine holds: a small file may ask for a padding of two thousand million.
+ *
+ * @throws ModelError 'engine' naming the layer or input
+ */
+export function checkSizes(map: LayerMap): void {
+  const shapes = shapesOf(map);
+  const makers = [...map.inputs.map(({ name, value }) => ({ name, outputs: [value] })), ...map.layers];
+  for (const { name, outputs } of makers) {
+    const shape = outputs.map((output) => shapes.get(output) ?? []).find((sizes) => elementCount(sizes.map(sizeOf)) > MAX_VALUE_ELEMENTS);
+    if (!shape) continue;
+    const problem = `its values have the shape [${shape}], and at most ${MAX_VALUE_ELEMENTS} elements are run. --no-verify converts without running.`;
+    throw new ModelError('engine', problem, { layer: name });
+  }
+}
+
+function shapesOf(map: LayerMap): ReadonlyMap<string, readonly Dim[]> {
+  return inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+}
+
+function sizeOf(dim: Dim): number {
+  return typeof dim === 'number' ? dim : FREE_SIZE;
+}
 
 export function isLarge(map: LayerMap): boolean {
   return multiplications(map) > SMALL_NET;
@@ -27,13 +55,12 @@ export function effortFor(isLargeNet: boolean): Effort {
 
 /** For one sample: every kernel once for each place of its layer's output. */
 function multiplications(map: LayerMap): number {
-  const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
-  const size = (dim: Dim) => (typeof dim === 'number' ? dim : FREE_SIZE);
+  const shapes = shapesOf(map);
   return map.layers.reduce((sum, { op, inputs, outputs, weights }) => {
     if (!weights.kernel) return sum;
     // A transposed convolution uses its kernel once for each place of its input.
     const value = op === 'ConvTranspose' ? inputs[0] : outputs[0];
-    const places = op === 'Conv' || op === 'ConvTranspose' ? elementCount((shapes.get(value!) ?? []).slice(2).map(size)) : 1;
+    const places = op === 'Conv' || op === 'ConvTranspose' ? elementCount((shapes.get(value!) ?? []).slice(2).map(sizeOf)) : 1;
     return sum + elementCount(weights.kernel.shape) * places;
   }, 0);
 }

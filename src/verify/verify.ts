@@ -1,6 +1,6 @@
 /** Verification of a conversion: the written file, read back by its consumer's own runtime, against the best witness there is. */
 import { ModelError } from '../errors.js';
-import { effortFor, isLarge } from './effort.js';
+import { checkSizes, effortFor, isLarge } from './effort.js';
 import { verifyLayers } from './layer-witness.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import { comparePredictions, type Subject } from './predictions.js';
@@ -26,6 +26,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
   const written = await format.open(target.files, map?.layers ?? []);
   if (!format.runs) return verifyWeights(conversion, written, options);
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
+  checkSizes(map);
   const subject: Subject = {
     map,
     target,

@@ -7,11 +7,11 @@ import { MessageBuilder, type Piece, writePieces } from '../containers/protobuf-
 import { isModelError, ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
 import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
+import { Names } from '../model/names.js';
 import { inferShapes, windowedSize } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import { elementCount, float32Tensor, reshape, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
-import { Names } from './names.js';
 import type { WriteOptions, Writer } from './writer.js';
 
 const DTYPES: readonly DType[] = ['float32', 'float64'];

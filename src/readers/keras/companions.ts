@@ -1,5 +1,6 @@
 /** The configuration of a Keras model that lies beside its weights, and what the JSON says of its origin. */
 import type { FileSet } from '../../bytes/file-set.js';
+import { checkJson } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
 import type { ReadOptions } from '../reader.js';
 
@@ -35,6 +36,7 @@ export async function findConfigBeside(files: FileSet, options: ReadOptions): Pr
 export function configOrigin(text: string): { readonly version: string | null; readonly backend: string | null } {
   let json: Readonly<Record<string, unknown>> | null;
   try {
+    checkJson(text, '');
     json = JSON.parse(text) as Readonly<Record<string, unknown>> | null;
   } catch {
     return { version: null, backend: null }; // Told when the configuration is parsed.

@@ -43,9 +43,6 @@ export interface KerasModel {
 /** Models within models, deeper than any that people build; recursion stops here. */
 const MAX_NESTING = 32;
 
-/** Brackets within brackets; a model nested MAX_NESTING deep needs some 200. */
-const MAX_JSON_DEPTH = 512;
-
 /** Classes that hold layers of their own, by every name that Keras has given them. */
 const MODEL_CLASSES: ReadonlySet<string> = new Set(['Sequential', 'Model', 'Functional', 'Graph']);
 
@@ -69,25 +66,8 @@ const MODEL_KEYS: ReadonlySet<string> = new Set([
  * @throws ModelError 'malformed' where the JSON is broken or contradicts itself; 'unsupported' for a subclassed model
  */
 export function parseModelConfig(text: string, file: string): KerasModel {
-  checkDepth(text, file);
   const json = parseJson(text, 'the model configuration', file);
   return parseModel(object(json, 'model configuration', file), '', 0, file);
-}
-
-/** Refuses JSON that is nested deeper than any configuration, before anything recursive walks over it. */
-function checkDepth(text: string, file: string): void {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i];
-    if (inString) {
-      if (character === '\\') i++;
-      else if (character === '"') inString = false;
-    } else if (character === '"') inString = true;
-    else if (character === '[' || character === '{') depth++;
-    else if (character === ']' || character === '}') depth--;
-    if (depth > MAX_JSON_DEPTH) throw new ModelError('malformed', `the model configuration is nested more than ${MAX_JSON_DEPTH} deep`, { file });
-  }
 }
 
 function parseModel(entry: Json, prefix: string, depth: number, file: string): KerasModel {

@@ -1,4 +1,5 @@
 /** What a configuration's JSON must be at a place; anything else is 'malformed'. */
+import { checkJson } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -6,15 +7,16 @@ export type Json = Readonly<Record<string, unknown>>;
 /**
  * Parses JSON as Python writes it: infinities stand there as words.
  *
- * @throws ModelError 'malformed' naming what it should have been
+ * @throws ModelError 'malformed' naming what it should have been, or that it is larger or nested deeper than any model's
  */
 export function parseJson(text: string, what: string, file: string): unknown {
+  checkJson(text, file);
   try {
     return JSON.parse(text);
   } catch (error) {
     try {
-      // Numbers beyond a double's range are read as infinite.
-      return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|Infinity\b/g, (found) => (found === 'Infinity' ? '1e999' : found)));
+      // A text without an end is taken to the end of all, so that none is looked at twice. Numbers beyond a double's range are read as infinite.
+      return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*(?:"|\\?$)|Infinity\b/gs, (found) => (found === 'Infinity' ? '1e999' : found)));
     } catch {
       throw new ModelError('malformed', `${what} is no valid JSON`, { file }, error);
     }

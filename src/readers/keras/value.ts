@@ -5,6 +5,7 @@
  * that a layer can ask for the order it needs; a Transpose appears only where two layers disagree.
  */
 import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
+import { Names } from '../../model/names.js';
 import { inferShapes, makeLayer } from '../../model/ops/index.js';
 import { toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { float32Tensor, type Tensor } from '../../model/tensor.js';
@@ -57,16 +58,13 @@ export interface Step {
 /** The layers made so far. */
 export class GraphBuilder {
   readonly layers: Layer[] = [];
-  readonly #names = new Set<string>();
+  readonly #names = new Names(2);
 
   constructor(readonly file: string) {}
 
   /** The name, or the name with a number where it is taken; from now on it is taken. */
   unique(name: string): string {
-    let free = name;
-    for (let i = 2; this.#names.has(free); i++) free = `${name}_${i}`;
-    this.#names.add(free);
-    return free;
+    return this.#names.take(name);
   }
 
   /**

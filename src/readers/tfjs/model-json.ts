@@ -7,6 +7,7 @@
 import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
+import { checkJson } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -26,8 +27,6 @@ export interface ModelJson {
 
 /** The topology of a graph of a hundred thousand nodes takes 50 MB. */
 const MAX_JSON_BYTES = 2 ** 28;
-/** Brackets within brackets; no topology that people write comes near it, and what walks over it recursively stays safe. */
-const MAX_JSON_DEPTH = 512;
 
 const FOLDER_FILE = 'model.json';
 const MANIFEST_SUFFIX = 'weights_manifest.json';
@@ -48,6 +47,7 @@ export async function recogniseModelJson(files: FileSet, name: string): Promise<
   if (!/^\s*[{[]/.test(head.replace(/^\xef\xbb\xbf/, ''))) return null;
   const text = await readText(source);
   try {
+    checkJson(text, name);
     return kindOf(JSON.parse(text));
   } catch {
     // Cut short, say: reading it will tell.
@@ -62,7 +62,7 @@ export async function readModelJson(files: FileSet): Promise<ModelJson> {
   const source = await files.open(file);
   if (source.byteLength > MAX_JSON_BYTES) throw new ModelError('unsafe', `a topology of ${source.byteLength} bytes is larger than any model's`, { file });
   const text = await readText(source);
-  checkDepth(text, file);
+  checkJson(text, file);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -101,19 +101,4 @@ export function isObject(value: unknown): value is Json {
 
 async function readText(source: ByteSource): Promise<string> {
   return new TextDecoder().decode(await source.read(0, source.byteLength));
-}
-
-function checkDepth(text: string, file: string): void {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === 0x5c) i++;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x5b || code === 0x7b) depth++;
-    else if (code === 0x5d || code === 0x7d) depth--;
-    if (depth > MAX_JSON_DEPTH) throw new ModelError('malformed', `the JSON is nested more than ${MAX_JSON_DEPTH} deep`, { file });
-  }
 }

@@ -54,7 +54,10 @@ export async function readManifest(files: FileSet, { file, manifest }: ModelJson
     const { paths, weights: entries } = isObject(group) ? group : ({} as Json);
     if (!Array.isArray(paths) || !paths.every((path) => typeof path === 'string') || !Array.isArray(entries))
       throw new ModelError('malformed', `group ${i} of the weightsManifest has no lists of paths and weights`, { file });
-    for (const path of paths) shards.add(path);
+    for (const path of paths) {
+      if (shards.has(path)) throw new ModelError('malformed', `the file ${JSON.stringify(path)} stands in the weightsManifest twice`, { file });
+      shards.add(path);
+    }
     const source = await joinShards(files, paths, paths.length === 1 ? paths[0]! : `${paths[0] ?? file} and ${paths.length - 1} more`);
     let at = 0;
     for (const entry of entries) {

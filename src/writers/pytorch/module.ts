@@ -5,7 +5,7 @@
  */
 import { ModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
-import { Names } from '../names.js';
+import { Names } from '../../model/names.js';
 import { EXPRESSIONS, type Expression } from './expressions.js';
 import { docText, pythonText, pythonTuple } from './python.js';
 

@@ -6,8 +6,8 @@
  */
 import type { DType } from '../../model/dtype.js';
 import type { Dim, Port } from '../../model/layer-map.js';
+import { Names } from '../../model/names.js';
 import { constantTensor, float32Tensor, type Origin, reshape, type Tensor } from '../../model/tensor.js';
-import { Names } from '../names.js';
 import { type NamedWeight, transposedShape, windowedShape } from './layers-target.js';
 import {
   type ConvolutionForm,

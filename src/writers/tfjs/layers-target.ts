@@ -6,8 +6,8 @@
  * same numbers: padding and slices along any axis through a reshape to a picture, group convolutions from slices.
  */
 import type { Dim, Port } from '../../model/layer-map.js';
+import { Names } from '../../model/names.js';
 import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes, withStage } from '../../model/tensor.js';
-import { Names } from '../names.js';
 import {
   type ConvolutionForm,
   type FileNode,

@@ -1,5 +1,5 @@
 /** Names that TensorFlow.js takes for layers, nodes and weights. */
-import type { Names } from '../names.js';
+import type { Names } from '../../model/names.js';
 import type { FileNode, FileValue } from './target.js';
 
 /** `tensorNameRegex` of tfjs-layers is /^[A-Za-z0-9][-A-Za-z0-9._/]*$/; TensorFlow's own rule for nodes allows all of these too. */

@@ -1,0 +1,19 @@
+/** Unique names: the first to ask for a name gets it, the next ones get it with a number. */
+export class Names {
+  readonly #taken = new Set<string>();
+  /** Where the search for a name's number left off: names are never given back, so it need not begin anew. */
+  readonly #next = new Map<string, number>();
+
+  /** @param first number of the second to ask: writers count from 1, readers from 2 */
+  constructor(readonly first: 1 | 2 = 1) {}
+
+  /** @returns `wanted`, or `wanted_<n>` */
+  take(wanted: string): string {
+    let name = wanted;
+    let next = this.#next.get(wanted) ?? this.first;
+    while (this.#taken.has(name)) name = `${wanted}_${next++}`;
+    this.#next.set(wanted, next);
+    this.#taken.add(name);
+    return name;
+  }
+}

@@ -21,7 +21,12 @@ export function readRecording(folder, golden = 'golden.npz') {
         .filter((name) => /^(in|out)put.*\.npy$/.test(name))
         .sort()
         .map((name) => [name, readFileSync(join(folder, name))]);
-  const arrays = entries.map(([name, bytes]) => ({ name: name.replace(/\.npy$/, ''), ...numpyParser.fromArrayBuffer(Uint8Array.from(bytes).buffer) }));
+  const arrays = entries.map(([name, bytes]) => {
+    const array = numpyParser.fromArrayBuffer(Uint8Array.from(bytes).buffer);
+    // numpy-parser gives vectors a second axis.
+    const [, length] = /'shape': \((\d+),\)/.exec(Buffer.from(bytes.subarray(0, 128)).toString('latin1')) ?? [];
+    return { name: name.replace(/\.npy$/, ''), ...array, ...(length === undefined ? {} : { shape: [Number(length)] }) };
+  });
   const inputs = arrays.filter(({ name }) => name.startsWith('input'));
   const outputs = arrays.filter(({ name }) => name.startsWith('output'));
   return inputs.length > 0 && outputs.length > 0 ? { inputs, outputs } : null;

@@ -13,7 +13,15 @@ describe('declined', () => {
     ['a ReLU with a slope', layer('ReLU', { negative_slope: 0.1 })],
     ['an upsampling that interpolates', layer('UpSampling2D', { interpolation: 'bilinear' })],
     ['a dilated separable convolution', layer('SeparableConv2D', { dilation_rate: [2, 2] })],
-    ['half precision', layer('Dense', { dtype: { class_name: 'DTypePolicy', config: { name: 'mixed_float16' } } })],
+    ['whole numbers', layer('Dense', { dtype: 'int8' })],
+    ['a pooling that keeps its axes', layer('GlobalAveragePooling2D', { keepdims: true })],
+    ['an embedding with a mask', layer('Embedding', { mask_zero: true })],
+    ['a transposed convolution with an output padding', layer('Conv2DTranspose', { output_padding: [1, 1] })],
+    ['a rescaling of each channel', layer('Rescaling', { scale: [1, 2, 3] })],
+    ['a setting that is not known', layer('Dense', { planted: 3 })],
+    ['an activation that it lacks', layer('Dense', { activation: 'leaky_relu' })],
+    ["an activation of someone else's", layer('Dense', { activation: { class_name: 'function', config: 'relu', registered_name: 'Custom>relu' } })],
+    ["a class of someone else's", { ...layer('Dense'), module: 'mine', registered_name: 'Custom>Dense' }],
     ['a configuration of Keras 1', layer('Convolution2D', { nb_filter: 3 })],
     ['a Lambda', layer('Lambda', {})],
     ['a layer that nobody knows', layer('LRN2D', {})],
@@ -24,6 +32,12 @@ describe('declined', () => {
   test('a model that is neither Sequential nor functional', () => {
     expect(() => toTfjsConfig(JSON.stringify({ class_name: 'Net', config: {} }))).toThrowError(expect.objectContaining({ kind: 'engine' }));
   });
+});
+
+test('a hard_sigmoid is declined in a file of Keras 3, which changed its slope', () => {
+  const text = sequential(layer('Dense', { units: 2, activation: 'hard_sigmoid' }));
+  expect(() => toTfjsConfig(text, '2.13.1')).not.toThrow();
+  expect(() => toTfjsConfig(text, '3.0.5')).toThrowError(expect.objectContaining({ kind: 'engine' }));
 });
 
 test('what Keras 3 writes becomes the form of Keras 2', () => {
@@ -60,8 +74,8 @@ test('what Keras 3 writes becomes the form of Keras 2', () => {
     config: {
       name: 'f',
       layers: [
-        { class_name: 'InputLayer', name: 'x', config: { name: 'x', batch_input_shape: [null, 4], dtype: 'float32' } },
-        { class_name: 'Dense', name: 'd', config: { name: 'd', units: 2, groups: 1, dtype: 'float32' }, inbound_nodes: [[['x', 0, 0, {}]]] },
+        { class_name: 'InputLayer', name: 'x', config: { name: 'x', trainable: true, batch_input_shape: [null, 4], dtype: 'float32', sparse: false } },
+        { class_name: 'Dense', name: 'd', config: { name: 'd', trainable: true, units: 2 }, inbound_nodes: [[['x', 0, 0, {}]]] },
       ],
       input_layers: [['x', 0, 0]],
       output_layers: [['d', 0, 0]],

@@ -1,104 +1,288 @@
 /**
- * Turns the configuration that a Keras file carries into the Keras 2 form that TensorFlow.js loads, and declines what
- * TensorFlow.js would read differently: it passes over keys that it does not know without a word.
+ * Turns the configuration that a Keras file carries into the Keras 2 form that TensorFlow.js loads, and declines what TensorFlow.js
+ * would compute differently: it passes over settings that it does not know without a word, so each class has a list of those that it
+ * heeds (version 4.22, read in its layers), and any other setting must be known to say nothing about a prediction.
  */
 import { ModelError } from '../../errors.js';
 
 type Json = { [key: string]: unknown };
 
-/** Classes whose settings TensorFlow.js reads as Keras does, apart from the exceptions below. */
-const KNOWN: ReadonlySet<string> = new Set([
-  'InputLayer',
-  'Conv1D',
-  'Conv2D',
-  'SeparableConv2D',
-  'DepthwiseConv2D',
-  'Dense',
-  'Flatten',
-  'Dropout',
-  'SpatialDropout2D',
-  'Activation',
-  'BatchNormalization',
-  'MaxPooling1D',
-  'MaxPooling2D',
-  'AveragePooling1D',
-  'AveragePooling2D',
-  'GlobalAveragePooling1D',
-  'GlobalAveragePooling2D',
-  'GlobalMaxPooling1D',
-  'GlobalMaxPooling2D',
-  'ZeroPadding2D',
-  'Add',
-  'Multiply',
-  'Average',
-  'Maximum',
-  'Concatenate',
-  'ReLU',
-  'LeakyReLU',
-  'ELU',
-  'Softmax',
-  'Reshape',
-  'Permute',
-  'UpSampling2D',
-]);
-/** Keys of Keras 3 that say nothing about a prediction. */
-const DROPPED = ['build_config', 'module', 'registered_name', 'optional', 'lora_rank', 'quantization_config', 'synchronized', 'sparse', 'ragged'];
+const WINDOW = ['kernel_size', 'strides', 'padding', 'data_format', 'dilation_rate', 'activation', 'use_bias'];
+const POOL = ['pool_size', 'strides', 'padding', 'data_format'];
 
-/** @throws ModelError 'engine' naming the layer that TensorFlow.js would not compute as Keras does */
-export function toTfjsConfig(text: string): Json {
-  const model = JSON.parse(text) as Json;
-  const className = model.class_name === 'Functional' ? 'Model' : model.class_name;
-  if (className !== 'Sequential' && className !== 'Model') throw declined(String(className), 'is no Sequential or functional model');
+/** Classes that TensorFlow.js computes as Keras does, and the settings that it heeds. */
+const HEEDED: Readonly<Record<string, readonly string[]>> = {
+  InputLayer: ['batch_input_shape', 'dtype', 'sparse'],
+  Conv1D: ['filters', ...WINDOW],
+  Conv2D: ['filters', ...WINDOW],
+  Conv3D: ['filters', ...WINDOW],
+  Conv2DTranspose: ['filters', ...WINDOW],
+  SeparableConv2D: ['filters', 'depth_multiplier', ...WINDOW],
+  DepthwiseConv2D: ['depth_multiplier', ...WINDOW],
+  Dense: ['units', 'activation', 'use_bias'],
+  Embedding: ['input_dim', 'output_dim', 'input_length'],
+  Flatten: ['data_format'],
+  Reshape: ['target_shape'],
+  Permute: ['dims'],
+  RepeatVector: ['n'],
+  Activation: ['activation'],
+  ReLU: ['max_value'],
+  LeakyReLU: ['alpha'],
+  PReLU: ['shared_axes'],
+  ELU: ['alpha'],
+  ThresholdedReLU: ['theta'],
+  Softmax: ['axis'],
+  BatchNormalization: ['axis', 'epsilon', 'center', 'scale', 'momentum'],
+  LayerNormalization: ['axis', 'epsilon', 'center', 'scale'],
+  MaxPooling1D: POOL,
+  MaxPooling2D: POOL,
+  MaxPooling3D: POOL,
+  AveragePooling1D: POOL,
+  AveragePooling2D: POOL,
+  AveragePooling3D: POOL,
+  GlobalAveragePooling1D: ['data_format'],
+  GlobalAveragePooling2D: ['data_format'],
+  GlobalMaxPooling1D: ['data_format'],
+  GlobalMaxPooling2D: ['data_format'],
+  ZeroPadding2D: ['padding', 'data_format'],
+  Cropping2D: ['cropping', 'data_format'],
+  UpSampling2D: ['size', 'data_format', 'interpolation'],
+  Add: [],
+  Multiply: [],
+  Average: [],
+  Maximum: [],
+  Minimum: [],
+  Concatenate: ['axis'],
+  Dot: ['axes', 'normalize'],
+  Rescaling: ['scale', 'offset'],
+};
+
+/** Layers that pass their input on in a prediction, by whatever name: TensorFlow.js has few of them, and needs none. */
+const PASS_ON =
+  /^(Identity|(Spatial|Alpha|Gaussian)?Dropout(1D|2D|3D)?|GaussianNoise|ActivityRegularization|Random(?!Crop)\w+|AugMix|CutMix|MixUp|RandAugment)$/;
+
+/** Settings that say nothing about a prediction. */
+const AT_REST = new RegExp(
+  `^(name|trainable|dtype|dynamic|batch_input_shape|input_dtype|input_dim|input_length|activity_regularizer|momentum|fused|synchronized|ragged|optional|weights|seed|${[
+    'renorm_clipping|renorm_momentum|module|registered_name|build_config|autocast|lora_alpha|input_shape',
+    '\\w+_(initializer|regularizer|constraint)',
+  ].join('|')})$`,
+);
+
+/** Settings that say nothing about it at these values. */
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  groups: [1, null],
+  keepdims: [false, null],
+  mask_zero: [false, null],
+  sparse: [false, null],
+  output_padding: [null],
+  lora_rank: [null],
+  quantization_config: [null],
+  renorm: [false, null],
+  virtual_batch_size: [null],
+  adjustment: [null],
+  rms_scaling: [false],
+  negative_slope: [0, null],
+  threshold: [0, null],
+};
+
+/** Activations that TensorFlow.js has under the same name, or another one. */
+const ACTIVATIONS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ['linear', 'relu', 'relu6', 'elu', 'selu', 'sigmoid', 'tanh', 'softmax', 'softplus', 'softsign', 'gelu', 'mish', 'swish'].map((name) => [name, name]),
+  ),
+  silu: 'swish',
+  log_softmax: 'log_softmax',
+  hard_sigmoid: 'hard_sigmoid',
+};
+
+/**
+ * @param version of the Keras that wrote the file
+ * @throws ModelError 'engine' naming the layer that TensorFlow.js would not compute as Keras does
+ */
+export function toTfjsConfig(text: string, version: string | null = null): Json {
+  return toTfjsModel(JSON.parse(text) as Json, 'model', Number(version?.split('.')[0] ?? 2));
+}
+
+const MODELS = /^(Sequential|Model|Functional)$/;
+
+function toTfjsModel(model: Json, fallback: string, major: number): Json {
+  if (!MODELS.test(String(model.class_name))) throw declined(String(model.class_name), 'is no Sequential or functional model');
+  const className = model.class_name === 'Sequential' ? 'Sequential' : 'Model';
   const config = (Array.isArray(model.config) ? { layers: model.config } : model.config) as Json;
-  const layers = (config.layers as Json[]).map(toTfjsLayer);
-  const refs = (value: unknown) => (Array.isArray(value) && typeof value[0] === 'string' ? [value] : value);
-  const ends = className === 'Model' ? { input_layers: refs(config.input_layers), output_layers: refs(config.output_layers) } : {};
-  return { class_name: className, config: { name: config.name ?? 'model', layers, ...ends } };
+  const given = config.layers as Json[];
+  const counts = className === 'Model' ? countsOfCalls(given, config) : new Map<string, number>();
+  const layers = given.map((layer, i) => toTfjsLayer(i === 0 && className === 'Sequential' ? withInputShape(layer, config) : layer, counts, major));
+  const name = String(config.name ?? model.name ?? fallback);
+  if (className === 'Sequential') return { class_name: className, config: { name, layers } };
+  const ends = { input_layers: refsOf(config.input_layers, counts), output_layers: refsOf(config.output_layers, counts) };
+  return { class_name: className, config: { name, layers, ...ends } };
 }
 
-function toTfjsLayer(layer: Json): Json {
-  const className = String(layer.class_name);
-  const config = { ...(layer.config as Json) };
-  const name = String(config.name ?? layer.name);
-  if (!KNOWN.has(className)) throw declined(name, `is a ${className}, which is not known to mean the same in TensorFlow.js`);
-  for (const key of DROPPED) delete config[key];
-  if (typeof config.dtype === 'object' && config.dtype !== null) config.dtype = ((config.dtype as Json).config as Json | undefined)?.name ?? 'float32';
-  if (config.dtype !== undefined && config.dtype !== 'float32') throw declined(name, `computes in ${JSON.stringify(config.dtype)}`);
-  if (config.batch_shape !== undefined) {
-    config.batch_input_shape = config.batch_shape;
-    delete config.batch_shape;
+/** A Sequential whose first layer does not say what flows in may say so itself. */
+function withInputShape(layer: Json, { build_input_shape }: Json): Json {
+  const config = (Array.isArray(layer.config) ? {} : layer.config) as Json;
+  if (build_input_shape === undefined || MODELS.test(String(layer.class_name)) || config.batch_input_shape !== undefined || config.batch_shape !== undefined)
+    return layer;
+  return { ...layer, config: { ...config, batch_input_shape: build_input_shape } };
+}
+
+/**
+ * By how much the calls of a model used as a layer are counted on: TensorFlow.js counts the model's own making as its first, as Keras 2
+ * did; Keras 3 does not. Every saved call is referred to, which shows how the file counts.
+ */
+function countsOfCalls(layers: readonly Json[], config: Json): Map<string, number> {
+  const highest = new Map<string, number>();
+  const refs = [
+    ...layers.flatMap(({ inbound_nodes: nodes }) => (Array.isArray(nodes) ? nodes.flatMap((node) => tensorsOf(node)) : [])),
+    ...flatRefs(config.output_layers),
+  ];
+  for (const [name, call] of refs) highest.set(String(name), Math.max(Number(call), highest.get(String(name)) ?? 0));
+  const models = layers.filter(({ class_name }) => MODELS.test(String(class_name)));
+  return new Map(
+    models.map((layer) => {
+      const name = nameOf(layer);
+      const calls = Array.isArray(layer.inbound_nodes) ? layer.inbound_nodes.length : 0;
+      return [name, (highest.get(name) ?? 0) >= calls ? 0 : 1];
+    }),
+  );
+}
+
+function nameOf(layer: Json): string {
+  return String(layer.name ?? (layer.config as Json | undefined)?.name);
+}
+
+type Ref = readonly [layer: unknown, call: unknown, tensor: unknown];
+
+function refsOf(value: unknown, counts: ReadonlyMap<string, number>): unknown[] {
+  return flatRefs(value).map(([layer, call, tensor]) => [layer, Number(call) + (counts.get(String(layer)) ?? 0), tensor]);
+}
+
+/** Triples, however deep in lists and dictionaries. */
+function flatRefs(value: unknown): Ref[] {
+  if (value === null || value === undefined) return [];
+  if (!Array.isArray(value)) return typeof value === 'object' ? Object.values(value).flatMap(flatRefs) : [];
+  return typeof value[0] === 'string' ? [value as unknown as Ref] : value.flatMap(flatRefs);
+}
+
+function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, major: number): Json {
+  const given = String(layer.class_name);
+  const name = nameOf(layer);
+  const nodes = Array.isArray(layer.inbound_nodes) ? { inbound_nodes: layer.inbound_nodes.map((node) => toTfjsNode(name, node, counts)) } : {};
+  if (MODELS.test(given)) return { ...toTfjsModel(layer, name, major), name, ...nodes };
+  const className = PASS_ON.test(given) ? 'Activation' : given;
+  const own = PASS_ON.test(given) ? { name, activation: 'linear' } : { ...(layer.config as Json), name };
+  const heeded = Object.hasOwn(HEEDED, className) && isKerasOwn(layer) ? HEEDED[className]! : undefined;
+  if (!heeded) throw declined(name, `is a ${className}, which is not known to mean the same in TensorFlow.js`);
+  const settings = translated(name, className, own, major);
+  const config: Json = { name, trainable: settings.trainable ?? true };
+  for (const [key, value] of Object.entries(settings)) {
+    if (heeded.includes(key)) config[key] = value;
+    else if (key === 'batch_input_shape') config[key] = value;
+    else if (!AT_REST.test(key) && !(Object.hasOwn(NEUTRAL, key) && NEUTRAL[key]!.some((neutral) => neutral === value)))
+      throw declined(name, `has the setting ${key} ${JSON.stringify(value)?.slice(0, 60)}, which TensorFlow.js passes over`);
+    // Its own guesses would be made, and thrown away when the weights come.
+    if (key.endsWith('_initializer')) config[key] = { class_name: 'Zeros', config: {} };
   }
-  if (Array.isArray(config.axis) && config.axis.length === 1) config.axis = config.axis[0];
   check(name, className, config);
-  const nodes = layer.inbound_nodes;
-  return { class_name: className, name, config, ...(Array.isArray(nodes) ? { inbound_nodes: nodes.map((node) => toTfjsNode(name, node)) } : {}) };
+  return { class_name: className, name, config, ...nodes };
 }
 
-/** Settings that Keras has and TensorFlow.js passes over. */
+/** A class of someone else's may bear a name of Keras's. */
+function isKerasOwn({ module, registered_name, class_name }: Json): boolean {
+  return (
+    (typeof registered_name !== 'string' || registered_name === class_name) &&
+    (typeof module !== 'string' || /^(tf_)?keras\.(src\.)?(layers|engine)(\.|$)|^keras\.layers$/.test(module))
+  );
+}
+
+/** Spellings of Keras 3, and what is said in another way than TensorFlow.js reads it. */
+function translated(name: string, className: string, given: Json, major: number): Json {
+  const { batch_shape, ...config } = given;
+  if (batch_shape !== undefined && batch_shape !== null) config.batch_input_shape = batch_shape;
+  // Whatever precision Keras computes in, float32 is what both sides are held to; whole numbers are cast by the layers themselves.
+  if (className === 'InputLayer') config.dtype = 'float32';
+  else if (!isFloatPolicy(config.dtype)) throw declined(name, `computes in ${JSON.stringify(config.dtype)?.slice(0, 60)}`);
+  for (const key of ['center', 'scale', 'use_bias']) if (config[key] === 0 || config[key] === 1) config[key] = config[key] === 1;
+  if (className === 'LeakyReLU' && config.negative_slope !== undefined) {
+    config.alpha = config.negative_slope;
+    delete config.negative_slope;
+  }
+  if (className === 'LeakyReLU' || className === 'ELU') config.alpha = plainNumber(config.alpha);
+  if (Array.isArray(config.axis) && config.axis.length === 1) config.axis = config.axis[0];
+  if ('activation' in config) config.activation = activationOf(name, config.activation, major);
+  return config;
+}
+
+function isFloatPolicy(dtype: unknown): boolean {
+  if (dtype === undefined || dtype === null) return true;
+  const name = typeof dtype === 'object' ? ((dtype as Json).config as Json | undefined)?.name : dtype;
+  return typeof name === 'string' && /^(mixed_)?b?float(16|32|64)$/.test(name);
+}
+
+/** Keras 2.1 and 2.2 wrote some numbers as NumPy scalars. */
+function plainNumber(value: unknown): unknown {
+  return typeof value === 'object' && value !== null ? (value as Json).value : value;
+}
+
+function activationOf(name: string, value: unknown, major: number): string {
+  const entry = value as Json | null;
+  const found =
+    typeof entry === 'object' && entry?.class_name === 'function' && (entry.registered_name ?? entry.config) === entry.config
+      ? entry.config
+      : (value ?? 'linear');
+  const known = typeof found === 'string' && Object.hasOwn(ACTIVATIONS, found) ? ACTIVATIONS[found] : undefined;
+  if (known === undefined) throw declined(name, `has the activation ${JSON.stringify(found)?.slice(0, 60)}, which TensorFlow.js does not have`);
+  if (known === 'hard_sigmoid' && major >= 3) throw declined(name, 'has a hard_sigmoid, whose slope Keras 3 changed');
+  return known;
+}
+
+/** Settings that TensorFlow.js heeds in part. */
 function check(name: string, className: string, config: Json): void {
   if (config.data_format === 'channels_first') throw declined(name, 'is channels-first, which the WebAssembly and CPU backends do not compute');
-  if (config.border_mode !== undefined || config.dim_ordering !== undefined || config.nb_filter !== undefined)
-    throw declined(name, 'is configured as in Keras 1');
-  if (config.groups !== undefined && config.groups !== 1) throw declined(name, `has ${String(config.groups)} groups, which TensorFlow.js ignores`);
   if (config.padding === 'causal') throw declined(name, 'has causal padding');
-  if (className === 'ReLU' && (Number(config.negative_slope ?? 0) !== 0 || Number(config.threshold ?? 0) !== 0))
-    throw declined(name, 'is a ReLU with slope or threshold, which TensorFlow.js ignores');
   if (className === 'UpSampling2D' && config.interpolation !== undefined && config.interpolation !== 'nearest') throw declined(name, 'interpolates');
+  if (className === 'Rescaling' && ![config.scale, config.offset ?? 0].every((value) => typeof value === 'number'))
+    throw declined(name, 'rescales each channel');
   const dilation = config.dilation_rate;
-  if (className !== 'Conv2D' && className !== 'Conv1D' && Array.isArray(dilation) && dilation.some((rate) => rate !== 1)) throw declined(name, 'is dilated');
+  const isDilated = Array.isArray(dilation) ? dilation.some((rate) => rate !== 1) : dilation !== undefined && dilation !== 1;
+  if (isDilated && !/^Conv[123]D$/.test(className)) throw declined(name, 'is dilated');
 }
 
 /** Keras 3 writes a call as args and kwargs; earlier versions as [layer, call, tensor, kwargs]. */
-function toTfjsNode(name: string, node: unknown): unknown {
-  if (Array.isArray(node)) return node;
-  const { args = [], kwargs = {} } = node as { args?: unknown[]; kwargs?: Json };
-  if (Object.keys(kwargs).some((key) => key !== 'training' && key !== 'mask')) throw declined(name, 'is called with arguments');
-  const tensors = args.flat() as { config?: { keras_history?: unknown[] } }[];
-  return tensors.map((tensor) => {
-    const history = tensor?.config?.keras_history;
-    if (!history) throw declined(name, 'is called with something that is no tensor');
-    return [...history, {}];
-  });
+function toTfjsNode(name: string, node: unknown, counts: ReadonlyMap<string, number>): unknown {
+  const kwargs = Array.isArray(node) ? kwargsOf(node) : ((node as { kwargs?: Json }).kwargs ?? {});
+  const extra = Object.entries(kwargs).find(([key, value]) => !(isNothing(value) || (key === 'training' && value === false)));
+  if (extra) throw declined(name, `is called with ${extra[0]}`);
+  return tensorsOf(node, name).map(([layer, call, tensor]) => [layer, Number(call) + (counts.get(String(layer)) ?? 0), tensor, {}]);
+}
+
+function kwargsOf(node: readonly unknown[]): Json {
+  const entries = typeof node[0] === 'string' ? [node] : (node as readonly unknown[][]);
+  return Object.fromEntries(entries.flatMap((entry) => Object.entries((entry[3] as Json | undefined) ?? {})));
+}
+
+function isNothing(value: unknown): boolean {
+  return value === null || (Array.isArray(value) && value.every(isNothing));
+}
+
+/** @param name of the layer, where anything but tensors is an obstacle */
+function tensorsOf(node: unknown, name?: string): Ref[] {
+  if (Array.isArray(node)) {
+    const entries = typeof node[0] === 'string' ? [node] : (node as readonly unknown[][]);
+    const refs = entries.map(([layer, call, tensor]) => [layer, call, tensor] as const);
+    if (name !== undefined && refs.some(([layer]) => layer === '_CONSTANT_VALUE')) throw declined(name, 'is called with something that is no tensor');
+    return refs;
+  }
+  const pending = [...((node as { args?: unknown[] } | null)?.args ?? [])];
+  const refs: Ref[] = [];
+  while (pending.length > 0) {
+    const value = pending.shift() as { config?: { keras_history?: unknown } } | unknown[] | null;
+    if (Array.isArray(value)) pending.unshift(...value);
+    else if (Array.isArray(value?.config?.keras_history)) refs.push(value.config.keras_history as unknown as Ref);
+    else if (value !== null && name !== undefined) throw declined(name, 'is called with something that is no tensor');
+  }
+  return refs;
 }
 
 function declined(layer: string, problem: string): ModelError {

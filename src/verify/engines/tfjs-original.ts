@@ -1,55 +1,154 @@
 /**
  * The original Keras file for TensorFlow.js: its configuration and weights, opened with h5wasm, the HDF Group's own library, so that a
- * mistake of our HDF5 reader shows too.
+ * mistake of our HDF5 reader shows too. Weights go to TensorFlow.js's layers in their order, as they do in Keras.
  */
+import { looksLikeZip, openZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { EngineModel } from '../engine.js';
+import type { Core } from './tfjs-sessions.js';
 
-export interface WeightSpec {
-  readonly name: string;
-  readonly shape: number[];
-  readonly dtype: 'float32';
+type H5 = typeof import('h5wasm');
+type Group = InstanceType<H5['Group']>;
+type Dataset = InstanceType<H5['Dataset']>;
+type LayersModel = import('@tensorflow/tfjs-layers').LayersModel;
+type Layer = LayersModel['layers'][number];
+type Json = Readonly<Record<string, unknown>>;
+
+export interface Original {
+  readonly config: string;
+  /** Of the Keras that wrote it. */
+  readonly version: string | null;
+  /** Gives a model made from the configuration its weights. */
+  fill(core: Core, net: LayersModel): void;
+  close(): void;
 }
 
-/** Configuration and weights of the original file, through h5wasm. */
-export async function readOriginal({ files, path }: EngineModel): Promise<{ config: string; specs: WeightSpec[]; data: ArrayBuffer }> {
-  const h5wasm = typeof process !== 'undefined' && path !== undefined ? await import('h5wasm/node') : await import('h5wasm');
+export async function readOriginal(model: EngineModel): Promise<Original> {
+  const { files, path } = model;
+  const source = await files.open(files.main!);
+  const isArchive = looksLikeZip(await source.read(0, Math.min(4, source.byteLength)));
+  return isArchive ? readArchive(model) : readLegacy(await openHdf5(path, () => source.read(0, source.byteLength)));
+}
+
+async function openHdf5(path: string | undefined, read: () => Promise<Uint8Array>): Promise<{ file: InstanceType<H5['File']>; close: () => void }> {
+  if (path !== undefined && typeof process !== 'undefined') {
+    const h5wasm = await import('h5wasm/node');
+    await h5wasm.ready;
+    const file = new h5wasm.File(path, 'r') as unknown as InstanceType<H5['File']>;
+    return { file, close: () => file.close() };
+  }
+  const h5wasm = await import('h5wasm');
   const { FS } = await h5wasm.ready;
-  let name = path;
-  if (name === undefined) {
-    const source = await files.open(files.main!);
-    name = 'model.h5';
-    FS.writeFile(name, await source.read(0, source.byteLength));
-  }
+  const name = `model-${crypto.randomUUID()}.h5`;
+  FS.writeFile(name, await read());
   const file = new h5wasm.File(name, 'r');
-  try {
-    const config = file.attrs.model_config?.value;
-    if (typeof config !== 'string') throw new ModelError('engine', 'the file holds weights without a configuration');
-    if (file.attrs.backend?.value === 'theano')
-      throw new ModelError('engine', 'the file was saved under Theano, whose convolutions TensorFlow.js does not compute');
-    const holder = file.get('model_weights') as InstanceType<typeof h5wasm.Group>;
-    const weights: { spec: WeightSpec; values: Float32Array }[] = [];
-    for (const layer of namesOf(holder, 'layer_names')) {
-      const group = holder.get(layer) as InstanceType<typeof h5wasm.Group>;
-      for (const weight of namesOf(group, 'weight_names')) {
-        const dataset = group.get(weight) as InstanceType<typeof h5wasm.Dataset>;
-        const last = weight.replace(/:\d+$/, '').split('/').at(-1);
-        weights.push({
-          spec: { name: `${layer}/${last}`, shape: dataset.shape as number[], dtype: 'float32' },
-          values: Float32Array.from(dataset.value as Float32Array),
-        });
-      }
-    }
-    const data = new Float32Array(weights.reduce((sum, { values }) => sum + values.length, 0));
-    let at = 0;
-    for (const { values } of weights) {
-      data.set(values, at);
-      at += values.length;
-    }
-    return { config, specs: weights.map(({ spec }) => spec), data: data.buffer };
-  } finally {
+  const close = () => {
     file.close();
+    FS.unlink(name);
+  };
+  return { file, close };
+}
+
+/** Lists of names in attributes say which datasets a layer has, in which order. */
+function readLegacy({ file, close }: Awaited<ReturnType<typeof openHdf5>>): Original {
+  try {
+    const text = (name: string) => (typeof file.attrs[name]?.value === 'string' ? (file.attrs[name].value as string) : null);
+    const config = text('model_config');
+    if (config === null) throw new ModelError('engine', 'the file holds weights without a configuration');
+    if (text('backend') === 'theano') throw new ModelError('engine', 'the file was saved under Theano, whose convolutions TensorFlow.js does not compute');
+    const fill = (core: Core, net: LayersModel) => {
+      const holder = file.get('model_weights') as Group;
+      const saved = new Set(namesOf(holder, 'layer_names'));
+      for (const layer of net.layers) {
+        const group = saved.has(layer.name) ? (holder.get(layer.name) as Group) : null;
+        const names = group === null ? [] : namesOf(group, 'weight_names');
+        setWeights(
+          core,
+          layer,
+          names.map((name) => group!.get(name) as Dataset),
+        );
+      }
+    };
+    return { config, version: text('keras_version'), fill, close };
+  } catch (error) {
+    close();
+    throw error;
   }
+}
+
+/** Groups say by class and count, in the order of the configuration, which layer they are of. */
+async function readArchive({ files }: EngineModel): Promise<Original> {
+  const archive = await openZip(await files.open(files.main!));
+  const read = async (name: string): Promise<Uint8Array> => {
+    const entry = archive.get(name);
+    if (!entry) throw new ModelError('engine', `the archive has no ${name}`);
+    const source = await entry.source();
+    return source.read(0, source.byteLength);
+  };
+  const decode = async (name: string) => new TextDecoder().decode(await read(name));
+  const config = await decode('config.json');
+  const { keras_version } = JSON.parse(await decode('metadata.json')) as Json;
+  const { file, close } = await openHdf5(undefined, () => read('model.weights.h5'));
+  const fill = (core: Core, net: LayersModel) => fillTree(core, net, JSON.parse(config) as Json, variablesOf(file), '');
+  return { config, version: typeof keras_version === 'string' ? keras_version : null, fill, close };
+}
+
+/** Variables by the path of their layer. On Windows, names of groups were joined by backslashes; tf.keras 2.12 had another word for layers. */
+function variablesOf(root: Group): Map<string, Dataset[]> {
+  const found = new Map<string, Dataset[]>();
+  const visit = (group: Group, path: string) => {
+    for (const key of group.keys()) {
+      const child = group.get(key);
+      if (child === null || !('keys' in child)) continue;
+      const names = (child as Group).keys().toSorted((a, b) => Number(a) - Number(b));
+      const word = key.replaceAll('\\', '/').replaceAll('_layer_checkpoint_dependencies', 'layers');
+      if (key !== 'vars') visit(child as Group, `${path}${word}/`);
+      else if (names.length > 0)
+        found.set(
+          path,
+          names.map((name) => (child as Group).get(name) as Dataset),
+        );
+    }
+  };
+  visit(root, '');
+  return found;
+}
+
+function fillTree(core: Core, net: { readonly layers: readonly Layer[] }, { config }: Json, variables: ReadonlyMap<string, Dataset[]>, prefix: string): void {
+  const entries = (Array.isArray(config) ? config : (config as Json).layers) as readonly Json[];
+  const counts = new Map<string, number>();
+  for (const entry of entries) {
+    const word = snakeCase(String(entry.class_name));
+    const count = counts.get(word) ?? 0;
+    counts.set(word, count + 1);
+    const path = `${prefix}layers/${word}${count === 0 ? '' : `_${count}`}/`;
+    const name = String((entry.config as Json).name ?? entry.name);
+    const layer = net.layers.find((own) => own.name === name);
+    if (layer && 'layers' in layer) fillTree(core, layer as unknown as LayersModel, entry, variables, path);
+    else if (layer) setWeights(core, layer, variables.get(path) ?? []);
+  }
+}
+
+/** 'PReLU' to 'p_re_lu', as Keras names its groups. */
+function snakeCase(name: string): string {
+  const words = name.replace(/\W/g, '').replace(/(.)([A-Z][a-z]+)/g, '$1_$2');
+  return words.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase();
+}
+
+function setWeights(core: Core, layer: Layer, datasets: readonly Dataset[]): void {
+  // States of random generators come with layers that TensorFlow.js has no weights for.
+  if (layer.weights.length === 0) return;
+  const tensors = datasets.map(({ value, shape }) => core.tensor(toFloat32(value), shape as number[], 'float32'));
+  try {
+    layer.setWeights(tensors);
+  } finally {
+    for (const tensor of tensors) tensor.dispose();
+  }
+}
+
+function toFloat32(value: unknown): Float32Array {
+  if (value instanceof Float32Array) return value;
+  return typeof value === 'number' ? Float32Array.of(value) : Float32Array.from(value as ArrayLike<number>, Number);
 }
 
 function namesOf(group: { attrs: Record<string, { value: unknown }> }, attribute: string): string[] {

@@ -36,7 +36,7 @@ export interface TfjsBuild {
 export function tfjsEngine(build: TfjsBuild): Engine {
   return {
     name: build.name,
-    formats: ['keras-h5', 'tfjs', 'tfjs-graph'],
+    formats: ['keras-h5', 'keras-v3', 'tfjs', 'tfjs-graph'],
     device: build.device,
     async availability() {
       try {
@@ -94,15 +94,20 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
   const files = await tfjsFiles(model.files);
   if (files.kind === 'graph') return graphSession(core, await converter.loadGraphModel(files.handler(core)), files.nodes, inner);
   if (files.kind === 'layers') return layersSession(core, layers, await layers.loadLayersModel(files.handler(core)), inner);
-  const { config, specs, data } = await readOriginal(model);
-  const net = await layers.loadLayersModel({
-    load: async () => ({
-      modelTopology: { model_config: toTfjsConfig(config), keras_version: '2.2.4', backend: 'tensorflow' } as never,
-      weightSpecs: specs,
-      weightData: data,
-    }),
-  });
-  return layersSession(core, layers, net, inner);
+  const original = await readOriginal(model);
+  try {
+    const topology = { model_config: toTfjsConfig(original.config, original.version), keras_version: '2.2.4', backend: 'tensorflow' };
+    const net = await layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) });
+    try {
+      original.fill(core, net);
+    } catch (error) {
+      net.dispose();
+      throw error;
+    }
+    return layersSession(core, layers, net, inner);
+  } finally {
+    original.close();
+  }
 }
 
 /** Runs TensorFlow.js code: whatever it throws, or the device reports beside it, is an 'engine' error. */

@@ -22,6 +22,14 @@ export interface ReferenceOptions {
 /** Sees a value right after its layer has made it, channels-first; the value may be freed afterwards. */
 export type LayerVisitor = (layer: Layer, value: NdArray) => void | Promise<void>;
 
+/** Another arithmetic than float64's: changes values on their way through the net. The values given are not to be written to. */
+export interface Arithmetic {
+  /** What a layer reads instead. */
+  read?(layer: Layer, inputs: readonly (Value | undefined)[]): readonly (Value | undefined)[];
+  /** What a layer makes instead, or (null) what is fed. */
+  made?(layer: Layer | null, value: Value): Value;
+}
+
 /**
  * A session over a layer map. Ports have the map's names, shapes and layouts.
  *
@@ -70,8 +78,29 @@ function nothingFed(name: string): never {
  * @returns one for each output port, in the port's own layout, float64
  * @throws ModelError 'engine' naming the layer
  */
-export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit: LayerVisitor): Promise<NdArray[]> {
-  const values = new Map(map.inputs.map((port, i) => [port.value, feedValue(port, feeds[i] ?? nothingFed(port.name))]));
+export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit: LayerVisitor, arithmetic?: Arithmetic): Promise<NdArray[]> {
+  const walk = walkLayers(map, feeds, arithmetic);
+  for (;;) {
+    const step = await walk.next();
+    if (step.done) return step.value;
+    await visit(step.value.layer, step.value.value);
+  }
+}
+
+/** A layer that has just run, and what it made first, channels-first. */
+export interface LayerStep {
+  readonly layer: Layer;
+  readonly value: Value;
+}
+
+/** As `runLayers`, one layer for each step, so that several runs can be walked side by side. */
+export async function* walkLayers(
+  map: LayerMap,
+  feeds: readonly NdArray[],
+  { read, made: changed }: Arithmetic = {},
+): AsyncGenerator<LayerStep, NdArray[], undefined> {
+  const change = (layer: Layer | null, value: Value) => (changed ? changed(layer, value) : value);
+  const values = new Map(map.inputs.map((port, i) => [port.value, change(null, feedValue(port, feeds[i] ?? nothingFed(port.name)))]));
   const lastUse = lastUses(map);
   for (const [index, layer] of map.layers.entries()) {
     const inputs = layer.inputs.map((name) => {
@@ -79,9 +108,9 @@ export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit:
       if (!value && name !== '') throw new ModelError('engine', `reads "${name}", which no earlier layer makes`, { layer: layer.name });
       return value;
     });
-    const made = await evaluateLayer(layer, inputs);
+    const made = (await evaluateLayer(layer, read ? read(layer, inputs) : inputs)).map((value) => change(layer, value));
     for (const [i, name] of layer.outputs.entries()) if (made[i]) values.set(name, made[i]);
-    await visit(layer, made[0]!);
+    yield { layer, value: made[0]! };
     for (const name of [...layer.inputs, ...layer.outputs]) {
       if ((lastUse.get(name) ?? -1) <= index) values.delete(name);
     }

@@ -112,6 +112,11 @@ const CASES: readonly Case[] = [
     FLAT((x) => Math.min(Math.max(x, -0.5), 1)),
   ),
   one(
+    'Threshold',
+    'Threshold data -> out | threshold_param { threshold: 0.2 }',
+    FLAT((x) => (x > 0.2 ? 1 : 0)),
+  ),
+  one(
     'Power',
     'Power data -> out | power_param { power: 2 scale: 0.5 shift: -1 }',
     FLAT((x) => (0.5 * x - 1) ** 2),
@@ -462,6 +467,31 @@ const CASES: readonly Case[] = [
   }),
 ];
 
+/** Places of the largest of lists, the last where several are. */
+const last = (list: readonly number[]) => list.lastIndexOf(Math.max(...list));
+
+const ARGMAX: readonly Case[] = [
+  one('ArgMax of a sample', 'ArgMax data -> out', ([x]) => ({ shape: [2, 1, 1, 1], values: [0, 1].map((n) => last([...x!.slice(n * 120, n * 120 + 120)])) })),
+  one('ArgMax of a sample, with its value', 'ArgMax data -> out | argmax_param { out_max_val: true }', ([x]) => {
+    const samples = [0, 1].map((n) => [...x!.slice(n * 120, n * 120 + 120)]);
+    return { shape: [2, 2, 1, 1], values: samples.flatMap((list) => [last(list), Math.max(...list)]) };
+  }),
+  one('ArgMax along channels', 'ArgMax data -> out | argmax_param { axis: 1 }', ([x]) => {
+    const at = reader(x!, PICTURE);
+    return { shape: [2, 1, 5, 6], values: each([2, 1, 5, 6], (n, _, y, z) => last([0, 1, 2, 3].map((c) => at(n!, c, y!, z!)))) };
+  }),
+  one('The largest along channels', 'ArgMax data -> out | argmax_param { axis: 1 out_max_val: true }', ([x]) => {
+    const at = reader(x!, PICTURE);
+    return { shape: [2, 1, 5, 6], values: each([2, 1, 5, 6], (n, _, y, z) => Math.max(...[0, 1, 2, 3].map((c) => at(n!, c, y!, z!)))) };
+  }),
+  {
+    title: 'ArgMax of equal values, of which Caffe takes the last',
+    inputs: ['data 2 4'],
+    lines: ['Power data -> zero | power_param { scale: 0 }', 'ArgMax zero -> out'],
+    truth: () => ({ shape: [2, 1, 1], values: [3, 3] }),
+  },
+];
+
 function normalised(count: number, byDeviation: boolean, epsilon: number): Case['truth'] {
   return ([x]) => ({
     shape: PICTURE,
@@ -517,7 +547,7 @@ function convolved(out: number, group: number, kernel: Pair, stride: Pair, pad: 
 }
 
 describe("Caffe's layers", () => {
-  it.each(CASES)('$title', async ({ inputs = ['data 2 4 5 6'], lines, blobs = {}, truth }) => {
+  it.each([...CASES, ...ARGMAX])('$title', async ({ inputs = ['data 2 4 5 6'], lines, blobs = {}, truth }) => {
     const { inputs: given, outputs } = await predict(net(inputs, ...lines), caffemodel(blobs));
     const expected = truth(given.map(({ data }) => data));
     const found = outputs.get('out')!;

@@ -93,6 +93,9 @@ export const OP_CASES: readonly OpCase[] = [
   ]),
   positive(entry('Pow', [IMAGE], {}, { operand: weight('power', [], [1.5]) })),
   ...['Max', 'Min', 'Sum'].map((op) => entry(op, [IMAGE, [1, 3, 1, 1], IMAGE])),
+  entry('ArgMax', [IMAGE], { axis: 1 }),
+  entry('ArgMax', [IMAGE], { axis: -1, keepdims: 0 }, {}, 'ArgMax without its axis'),
+  { ...entry('ArgMax', [[2, 4]], { axis: 1, select_last_index: 1 }, {}, 'ArgMax, the last of equal elements'), values: [1, 3, 3, 2, 5, 5, 5, 5] },
   ...['ReduceMean', 'ReduceMax', 'ReduceSum'].flatMap((op) => [
     entry(op, [IMAGE], { axes: [2, 3] }),
     entry(op, [IMAGE], { axes: [1], keepdims: 0 }, {}, `${op}, axis dropped`),

@@ -3,10 +3,10 @@
 import { addDims, multiplyDims } from '../dims.js';
 import type { Dim } from '../layer-map.js';
 import { rowMajorStrides } from '../tensor.js';
-import { newValue, type Value } from './array.js';
+import { aroundAxis, newValue, type Value } from './array.js';
 import type { Elements, Shaped } from './operator.js';
 import { int, ints, type Operator, operator, optional } from './operator.js';
-import { checkedAxes, movedAxes } from './rules.js';
+import { checkedAxes, checkedAxis, movedAxes } from './rules.js';
 
 /** Folds all elements along some axes together. */
 function fold(x: Value, axes: readonly number[], start: number, combine: (total: number, element: number) => number): Value {
@@ -72,3 +72,32 @@ export const reductions: readonly Operator[] = [
   reduction('ReduceMax', { start: Number.NEGATIVE_INFINITY, combine: Math.max, axesInput: 18 }),
   reduction('ReduceSum', { start: 0, combine: (a, b) => a + b, axesInput: 13, ofSizes: foldedSizes(addDims, 0) }),
 ];
+
+/** Where the largest element along an axis lies; of several equal ones the first, or the last. */
+export const argMax = operator({
+  op: 'ArgMax',
+  slots: ['x'],
+  attributes: { axis: int(0), keepdims: int(1), select_last_index: int(0) },
+  shape({ x }, { axis, keepdims }) {
+    const folded = checkedAxis(axis, x.shape.length);
+    return [keepdims ? x.shape.with(folded, 1) : x.shape.filter((_, i) => i !== folded)];
+  },
+  dtype: () => ['int64'],
+  sign: () => true,
+  axes: ({ axis, keepdims }, order) => (keepdims ? { axis: movedAxes([axis], order)[0]! } : null),
+  onnx: { newer: { select_last_index: 12 } },
+  compute({ x }, { axis, keepdims, select_last_index }) {
+    const folded = checkedAxis(axis, x.shape.length);
+    const { outer, size, inner } = aroundAxis(x.shape, folded);
+    const data = new Float64Array(outer * inner);
+    for (let o = 0; o < outer; o++) {
+      for (let i = 0; i < inner; i++) {
+        const at = (place: number) => x.data[(o * size + place) * inner + i]!;
+        let best = 0;
+        for (let place = 1; place < size; place++) if (select_last_index ? at(place) >= at(best) : at(place) > at(best)) best = place;
+        data[o * inner + i] = best;
+      }
+    }
+    return [{ shape: keepdims ? x.shape.with(folded, 1) : x.shape.filter((_, i) => i !== folded), data }];
+  },
+});

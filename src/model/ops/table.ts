@@ -8,7 +8,7 @@ import { cast, comparisons, not, where } from './logic.js';
 import { batchNormalization, logSoftmax, lrn, softmax } from './normalisation.js';
 import type { Operator } from './operator.js';
 import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pooling.js';
-import { reductions } from './reduction.js';
+import { argMax, reductions } from './reduction.js';
 import { resize } from './resize.js';
 import { constantOfShape, expand, range, shape, size, squeeze, unsqueeze } from './sizes.js';
 
@@ -39,6 +39,7 @@ const LIST: readonly Operator[] = [
   ...arithmetic,
   ...variadics,
   ...reductions,
+  argMax,
   constant,
   shape,
   size,

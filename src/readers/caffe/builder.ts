@@ -1,5 +1,6 @@
 /** Builds the layer map of a Caffe net, layer by layer: values, shapes, and obstacles. */
 import { ModelError } from '../../errors.js';
+import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
 import { inferLayer, makeLayer } from '../../model/ops/index.js';
 import { float32Tensor, type Tensor } from '../../model/tensor.js';
@@ -25,6 +26,8 @@ export class CaffeBuilder {
   /** Names of layers that cannot be translated without the input's size. */
   readonly sizeNeeded: string[] = [];
   readonly #names = new Set<string>();
+  /** Of values that are not float32, as everything of Caffe's is. */
+  readonly #dtypes = new Map<string, DType>();
   /** Blobs that a layer should have made which could not be translated. */
   readonly #givenUp = new Set<string>();
 
@@ -93,11 +96,12 @@ export class CaffeBuilder {
     const made = makeLayer({ name: unique, op, inputs, outputs: [unique], ...step });
     const [type] = inferLayer(
       made,
-      inputs.map((value) => ({ dtype: 'float32' as const, shape: this.shapeOf(value) })),
+      inputs.map((value) => ({ dtype: this.#dtypes.get(value) ?? 'float32', shape: this.shapeOf(value) })),
     );
-    const shape = type!.shape!;
+    const { dtype, shape } = type as { readonly dtype: DType; readonly shape: readonly Dim[] };
     if (shape.includes(0)) throw this.malformed(layer, `${layer.type} makes the shape [${shape}]. Is the input too small?`);
     this.shapes.set(unique, shape);
+    if (dtype !== 'float32') this.#dtypes.set(unique, dtype);
     this.layers.push(made);
     return unique;
   }

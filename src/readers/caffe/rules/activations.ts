@@ -32,6 +32,18 @@ export const clip = simple('clip_param', (params, builder, layer) => {
   return { op: 'Clip', attributes: { min: params.number('min', 0), max: params.number('max', 0) } };
 });
 
+/** 1 above the threshold, 0 elsewhere. */
+export const threshold: Rule = {
+  block: 'threshold_param',
+  build(builder, layer, params) {
+    const { name } = layer;
+    const value = builder.constant(`${name}/threshold`, [], [params.number('threshold', 0)]);
+    const bound = builder.add(layer, `${name}/threshold`, 'Constant', [], { weights: { value } });
+    const isAbove = builder.add(layer, `${name}/above`, 'Greater', [builder.input(layer), bound]);
+    builder.output(layer, builder.add(layer, name, 'Cast', [isAbove], { attributes: { to: 'float32' } }));
+  },
+};
+
 /** x * sigmoid(beta * x). */
 export const swish: Rule = {
   block: 'swish_param',

@@ -68,3 +68,37 @@ export const reduction: Rule = {
     builder.output(layer, coefficient === 1 ? reduced : builder.withScalar(layer, name, 'Mul', reduced, coefficient));
   },
 };
+
+/**
+ * Where the largest value lies, as a number: along an axis, or in a sample with all its axes taken together. With out_max_val the value
+ * itself, in the first case instead of the number and in the second behind it. Of several equal values Caffe's sorting takes the last.
+ */
+export const argMax: Rule = {
+  block: 'argmax_param',
+  build(builder, layer, params) {
+    const { name } = layer;
+    const input = builder.input(layer);
+    const shape = builder.shapeOf(input);
+    const withValue = params.flag('out_max_val', false);
+    const count = params.number('top_k', 1);
+    if (count !== 1) throw builder.unsupported(layer, `an ArgMax of the ${count} largest values`);
+    const numbered = (value: string, axis: number, last: string) => {
+      const at = builder.add(layer, `${name}/place`, 'ArgMax', [value], { attributes: { axis, keepdims: 1, select_last_index: 1 } });
+      return builder.add(layer, last, 'Cast', [at], { attributes: { to: 'float32' } });
+    };
+    if (params.has('axis')) {
+      const axis = builder.axis(layer, params.number('axis', 0));
+      const attributes = { axes: [axis], keepdims: 1 };
+      builder.output(layer, withValue ? builder.add(layer, name, 'ReduceMax', [input], { attributes }) : numbered(input, axis, name));
+      return;
+    }
+    const flat = shape.length === 2 ? input : builder.add(layer, `${name}/flatten`, 'Flatten', [input]);
+    let found = numbered(flat, 1, `${name}/number`);
+    if (withValue) {
+      const value = builder.add(layer, `${name}/value`, 'ReduceMax', [flat], { attributes: { axes: [1], keepdims: 1 } });
+      found = builder.add(layer, `${name}/pair`, 'Concat', [found, value], { attributes: { axis: 1 } });
+    }
+    const target = [shape[0]!, withValue ? 2 : 1, ...new Array<number>(Math.max(1, shape.length - 2)).fill(1)];
+    builder.output(layer, builder.reshape(layer, name, found, target));
+  },
+};

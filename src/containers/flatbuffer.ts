@@ -1,0 +1,142 @@
+/**
+ * Reads FlatBuffers without a schema compiler: tables by the number of their field, vectors and strings, each position checked. The bytes
+ * of large vectors stay where they lie.
+ *
+ * @see https://flatbuffers.dev/internals/
+ */
+import type { ByteSource } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
+
+/** Metadata is read a window at a time; vectors of weights are only pointed at. */
+const WINDOW_BYTES = 65_536;
+
+/** Positions that a file sends its reader to; a file of hundreds of tensors takes some ten thousand. */
+const MAX_TABLES = 2_000_000;
+
+export interface Span {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** A table of the buffer. Fields that it does not have read as their default. */
+export interface Table {
+  readonly at: number;
+  /** Where each field lies; 0 for one that is left out. */
+  readonly fields: readonly number[];
+}
+
+export class FlatBuffer {
+  #window = new DataView(new ArrayBuffer(0));
+  #windowStart = 0;
+  #tables = 0;
+
+  constructor(readonly source: ByteSource) {}
+
+  /** The table that the buffer begins with. */
+  async root(): Promise<Table> {
+    return this.#table(await this.#uint32(0));
+  }
+
+  async byte(table: Table, field: number): Promise<number> {
+    const at = table.fields[field];
+    return at ? (await this.#view(at, 1)).getInt8(0) : 0;
+  }
+
+  async int32(table: Table, field: number, missing = 0): Promise<number> {
+    const at = table.fields[field];
+    return at ? (await this.#view(at, 4)).getInt32(0, true) : missing;
+  }
+
+  async float32(table: Table, field: number, missing = 0): Promise<number> {
+    const at = table.fields[field];
+    return at ? (await this.#view(at, 4)).getFloat32(0, true) : missing;
+  }
+
+  async uint64(table: Table, field: number): Promise<number> {
+    const at = table.fields[field];
+    return at ? Number((await this.#view(at, 8)).getBigUint64(0, true)) : 0;
+  }
+
+  async text(table: Table, field: number): Promise<string> {
+    const span = await this.vector(table, field, 1);
+    if (span.count > 1_000_000) throw this.#error(span.start, `a name of ${span.count} bytes`);
+    return new TextDecoder().decode(await this.source.read(span.start, span.start + span.count));
+  }
+
+  async child(table: Table, field: number): Promise<Table | null> {
+    const at = table.fields[field];
+    return at ? this.#table(at + (await this.#uint32(at))) : null;
+  }
+
+  /** Where a vector of elements of `width` bytes lies; empty where it is left out. */
+  async vector(table: Table, field: number, width: number): Promise<Span> {
+    const at = table.fields[field];
+    if (!at) return { start: 0, count: 0 };
+    const vector = at + (await this.#uint32(at));
+    const count = await this.#uint32(vector);
+    if (vector + 4 + count * width > this.source.byteLength)
+      throw this.#error(vector, `a vector of ${count} elements runs past the end of the file. Is it truncated?`);
+    return { start: vector + 4, count };
+  }
+
+  async tables(table: Table, field: number): Promise<Table[]> {
+    const { start, count } = await this.vector(table, field, 4);
+    const tables: Table[] = [];
+    for (let i = 0; i < count; i++) tables.push(await this.#table(start + 4 * i + (await this.#uint32(start + 4 * i))));
+    return tables;
+  }
+
+  async int32s(table: Table, field: number): Promise<number[]> {
+    const { bytes, count } = await this.#bytes(table, field, 4);
+    return Array.from({ length: count }, (_, i) => bytes.getInt32(4 * i, true));
+  }
+
+  async float32s(table: Table, field: number): Promise<number[]> {
+    const { bytes, count } = await this.#bytes(table, field, 4);
+    return Array.from({ length: count }, (_, i) => bytes.getFloat32(4 * i, true));
+  }
+
+  async int64s(table: Table, field: number): Promise<number[]> {
+    const { bytes, count } = await this.#bytes(table, field, 8);
+    return Array.from({ length: count }, (_, i) => Number(bytes.getBigInt64(8 * i, true)));
+  }
+
+  async #bytes(table: Table, field: number, width: number) {
+    const { start, count } = await this.vector(table, field, width);
+    const bytes = await this.source.read(start, start + count * width);
+    return { bytes: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), count };
+  }
+
+  async #table(at: number): Promise<Table> {
+    if (++this.#tables > MAX_TABLES) throw this.#error(at, `more than ${MAX_TABLES} tables`);
+    const layout = at - (await this.#view(at, 4)).getInt32(0, true);
+    const byteLength = (await this.#view(layout, 2)).getUint16(0, true);
+    if (byteLength < 4 || byteLength % 2 !== 0) throw this.#error(layout, `a table's layout of ${byteLength} bytes`);
+    const fields: number[] = [];
+    for (let entry = 4; entry < byteLength; entry += 2) {
+      const offset = (await this.#view(layout + entry, 2)).getUint16(0, true);
+      fields.push(offset === 0 ? 0 : at + offset);
+    }
+    return { at, fields };
+  }
+
+  async #uint32(at: number): Promise<number> {
+    return (await this.#view(at, 4)).getUint32(0, true);
+  }
+
+  async #view(at: number, width: number): Promise<DataView> {
+    if (!Number.isSafeInteger(at) || at < 0 || at + width > this.source.byteLength)
+      throw this.#error(Math.max(0, at), 'points outside the file. Is it truncated?');
+    if (at < this.#windowStart || at + width > this.#windowStart + this.#window.byteLength) {
+      const start = Math.max(0, at - WINDOW_BYTES / 2);
+      const bytes = await this.source.read(start, Math.min(this.source.byteLength, start + WINDOW_BYTES));
+      this.#window = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      this.#windowStart = start;
+    }
+    return new DataView(this.#window.buffer, this.#window.byteOffset + at - this.#windowStart, width);
+  }
+
+  #error(offset: number, problem: string): ModelError {
+    return new ModelError('malformed', problem, { file: this.source.name, offset: Math.min(offset, this.source.byteLength) });
+  }
+}

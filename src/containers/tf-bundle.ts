@@ -1,0 +1,204 @@
+/**
+ * TensorFlow's tensor bundle: `<prefix>.index`, a sorted table of names, and `<prefix>.data-00000-of-00001` with the values. SavedModels
+ * keep their variables in one, and so do checkpoints.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/tensor_bundle/tensor_bundle.h, protobuf/tensor_bundle.proto
+ *   and https://github.com/google/leveldb/blob/main/doc/table_format.md
+ */
+import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import type { FileSet } from '../bytes/file-set.js';
+import { ModelError } from '../errors.js';
+import { DTYPE_BYTES } from '../model/dtype.js';
+import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
+import { WireReader } from './protobuf.js';
+import { TF_DTYPES } from './tf-graph.js';
+
+export interface TensorBundle {
+  /** By key, in the table's order. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Strings, which are no weights: the bytes of their elements as they lie in the file. */
+  readonly strings: ReadonlyMap<string, ByteSource>;
+  /** Index and data files, relative to the model. */
+  readonly files: readonly string[];
+}
+
+const MAGIC = 0xdb4775248b80fb57n;
+const FOOTER_BYTES = 48;
+/** Compression byte and checksum behind each block. */
+const TRAILER_BYTES = 5;
+/** TensorFlow's blocks hold 256 KB; an index that names ten thousand variables takes half a megabyte. */
+const MAX_BLOCK_BYTES = 2 ** 26;
+const MAX_ENTRIES = 1_000_000;
+const ENTRY = { dtype: 1, shape: 2, shard: 3, offset: 4, size: 5, slices: 7 } as const;
+const STRING = 7;
+
+/**
+ * @param prefix path of the bundle within the model's folder, such as 'variables/variables'
+ * @throws ModelError 'malformed' where index and data contradict themselves or each other, 'unsupported' for compressed blocks, slices
+ *   and big-endian bundles
+ */
+export async function readTensorBundle(files: FileSet, prefix: string): Promise<TensorBundle> {
+  const indexName = `${prefix}.index`;
+  const index = await files.open(indexName);
+  const place = { file: index.name };
+  if (index.byteLength < FOOTER_BYTES) throw new ModelError('malformed', `${index.byteLength} bytes are no table`, place);
+  const footer = await index.read(index.byteLength - FOOTER_BYTES, index.byteLength);
+  if (new DataView(footer.buffer, footer.byteOffset).getBigUint64(FOOTER_BYTES - 8, true) !== MAGIC) {
+    throw new ModelError('malformed', 'the table ends without its signature. Is it truncated?', place);
+  }
+  const cursor = new Bytes(footer, place.file);
+  cursor.handle();
+  const blocks = await readBlock(index, cursor.handle());
+  const tensors = new Map<string, Tensor>();
+  const strings = new Map<string, ByteSource>();
+  const shards = new Map<number, ByteSource>();
+  const names = new Set<string>([indexName]);
+  let shardCount = 1;
+  let entries = 0;
+  const readShard = async (shard: number): Promise<ByteSource> => {
+    const known = shards.get(shard);
+    if (known) return known;
+    if (!(shard < shardCount)) throw new ModelError('malformed', `names shard ${shard} of ${shardCount}`, place);
+    const digits = (value: number) => String(value).padStart(5, '0');
+    const name = `${prefix}.data-${digits(shard)}-of-${digits(shardCount)}`;
+    const source = await files.open(name);
+    names.add(name);
+    shards.set(shard, source);
+    return source;
+  };
+  for (const [, value] of blocks) {
+    for (const [key, record] of await readBlock(index, new Bytes(value, place.file).handle())) {
+      if (++entries > MAX_ENTRIES) throw new ModelError('unsafe', `more than ${MAX_ENTRIES} entries`, place);
+      if (key === '') {
+        shardCount = await readHeader(record, index.name);
+        continue;
+      }
+      const entry = await readEntry(record, index.name, key);
+      const shard = await readShard(entry.shard);
+      const end = entry.offset + entry.size;
+      if (end > shard.byteLength)
+        throw new ModelError('malformed', `takes bytes ${entry.offset} to ${end}, but ${shard.name} ends at byte ${shard.byteLength}`, {
+          ...place,
+          tensor: key,
+        });
+      const source = sliceSource(shard, entry.offset, end);
+      const dtype = TF_DTYPES.get(entry.dtype);
+      if (entry.dtype === STRING) strings.set(key, source);
+      else if (!dtype) throw new ModelError('unsupported', `its dtype has the code ${entry.dtype}, which holds no numbers`, { ...place, tensor: key });
+      else if (elementCount(entry.shape) * DTYPE_BYTES[dtype] !== entry.size) {
+        throw new ModelError('malformed', `shape [${entry.shape}] of ${dtype} does not take ${entry.size} bytes`, { ...place, tensor: key });
+      } else tensors.set(key, storedTensor({ name: key, dtype, shape: entry.shape, source, origin: { file: shard.name, offset: entry.offset, name: key } }));
+    }
+  }
+  return { tensors, strings, files: [...names] };
+}
+
+/** The text of a string tensor's only element: its length, a checksum of it, its bytes. */
+export async function readSingleString(source: ByteSource): Promise<Uint8Array> {
+  const head = new Bytes(await source.read(0, Math.min(16, source.byteLength)), source.name);
+  const length = head.varint();
+  const start = head.at + 4;
+  return source.read(start, start + length);
+}
+
+async function readHeader(record: Uint8Array, file: string): Promise<number> {
+  const wire = new WireReader(memorySource(record, file));
+  let shards = 1;
+  for await (const { number, varint } of wire.fields(0, record.byteLength)) {
+    if (number === 1) shards = Number(varint);
+    if (number === 2 && varint !== 0n) throw new ModelError('unsupported', 'the bundle is big-endian', { file });
+  }
+  if (!(shards >= 1 && shards <= 100_000)) throw new ModelError('malformed', `a bundle of ${shards} shards`, { file });
+  return shards;
+}
+
+async function readEntry(record: Uint8Array, file: string, tensor: string) {
+  const wire = new WireReader(memorySource(record, file));
+  const entry = { dtype: 0, shape: [] as number[], shard: 0, offset: 0, size: 0 };
+  for await (const field of wire.fields(0, record.byteLength)) {
+    if (field.number === ENTRY.dtype) entry.dtype = Number(field.varint);
+    else if (field.number === ENTRY.shard) entry.shard = Number(field.varint);
+    else if (field.number === ENTRY.offset) entry.offset = Number(field.varint);
+    else if (field.number === ENTRY.size) entry.size = Number(field.varint);
+    else if (field.number === ENTRY.slices)
+      throw new ModelError('unsupported', 'the variable is partitioned, and its slices are not put together', { file, tensor });
+    else if (field.number === ENTRY.shape) {
+      for await (const dim of wire.fields(field.start, field.end)) {
+        if (dim.number !== 2) continue;
+        let size = 0;
+        for await (const part of wire.fields(dim.start, dim.end)) if (part.number === 1) size = Number(BigInt.asIntN(64, part.varint));
+        entry.shape.push(size);
+      }
+    }
+  }
+  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  if (![entry.shard, entry.offset, entry.size, ...entry.shape].every(isCount) || entry.shape.length > 64) {
+    throw new ModelError('malformed', `its entry says shape [${entry.shape}], ${entry.size} bytes at ${entry.offset}`, { file, tensor });
+  }
+  return entry;
+}
+
+/** Keys and values of a block, in which each key leaves out what it shares with the one before. */
+async function readBlock(source: ByteSource, { offset, size }: { offset: number; size: number }): Promise<[string, Uint8Array][]> {
+  const file = source.name;
+  if (size > MAX_BLOCK_BYTES || size < 4 || offset + size + TRAILER_BYTES > source.byteLength) {
+    throw new ModelError('malformed', `a block of ${size} bytes at ${offset} of ${source.byteLength}`, { file });
+  }
+  const bytes = await source.read(offset, offset + size + TRAILER_BYTES);
+  if (bytes[size] !== 0)
+    throw new ModelError('unsupported', `a block is compressed (type ${bytes[size]}); TensorFlow writes bundles without compression`, { file, offset });
+  const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+  const restarts = view.getUint32(size - 4, true);
+  const end = size - 4 - 4 * restarts;
+  if (end < 0) throw new ModelError('malformed', `a block with ${restarts} restart points in ${size} bytes`, { file, offset });
+  const cursor = new Bytes(bytes.subarray(0, end), file, offset);
+  const entries: [string, Uint8Array][] = [];
+  let key = new Uint8Array();
+  let keyBytes = 0;
+  while (cursor.at < end) {
+    const [shared, own, length] = [cursor.varint(), cursor.varint(), cursor.varint()];
+    if (shared > key.byteLength) throw new ModelError('malformed', 'a key shares more than the key before it has', { file, offset: offset + cursor.at });
+    const next = new Uint8Array(shared + own);
+    next.set(key.subarray(0, shared));
+    next.set(cursor.take(own), shared);
+    key = next;
+    // Shared prefixes could make a small block into endless keys.
+    keyBytes += key.byteLength;
+    if (keyBytes > MAX_BLOCK_BYTES) throw new ModelError('unsafe', `keys of more than ${MAX_BLOCK_BYTES} bytes in a block`, { file, offset });
+    entries.push([new TextDecoder().decode(key), cursor.take(length)]);
+  }
+  return entries;
+}
+
+class Bytes {
+  at = 0;
+
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly file: string,
+    readonly offset = 0,
+  ) {}
+
+  varint(): number {
+    let value = 0;
+    for (let factor = 1; factor < 2 ** 56; factor *= 128) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined) break;
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+    throw new ModelError('malformed', 'a number is cut off or too long', { file: this.file, offset: this.offset + this.at });
+  }
+
+  handle(): { offset: number; size: number } {
+    return { offset: this.varint(), size: this.varint() };
+  }
+
+  take(length: number): Uint8Array {
+    if (length > this.bytes.byteLength - this.at)
+      throw new ModelError('malformed', `${length} bytes are said to follow`, { file: this.file, offset: this.offset + this.at });
+    const start = this.at;
+    this.at += length;
+    return this.bytes.subarray(start, this.at);
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * TensorFlow's GraphDef: nodes, attributes and functions, from protobuf or from the JSON that TensorFlow.js keeps. Tensors stay where
+ * they lie.
+ *
+ * @see https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/framework, graph.proto, node_def.proto, attr_value.proto,
+ *   tensor.proto, function.proto, types.proto
+ */
+import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import { constantTensor, elementCount, type Origin, storedTensor, type Tensor } from '../model/tensor.js';
+import { type Field, WireReader } from './protobuf.js';
+
+/** What a node reads: output `output` of the node `node`. */
+export interface TfInput {
+  readonly node: string;
+  readonly output: number;
+}
+
+/** Sizes, -1 for one that is free; null where the rank is not known. */
+export type TfShape = readonly number[] | null;
+
+export interface TfFunctionCall {
+  readonly name: string;
+}
+
+export type TfAttribute =
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'int' | 'float'; readonly value: number }
+  | { readonly kind: 'bool'; readonly value: boolean }
+  /** A name of `TF_DTYPES`, or 'type 20' for one that holds no numbers. */
+  | { readonly kind: 'type'; readonly value: string }
+  | { readonly kind: 'shape'; readonly value: TfShape }
+  | { readonly kind: 'tensor'; readonly value: Tensor | null }
+  | { readonly kind: 'function'; readonly value: TfFunctionCall }
+  | { readonly kind: 'list'; readonly value: readonly TfAttribute[] };
+
+export interface TfNode {
+  readonly name: string;
+  readonly op: string;
+  readonly inputs: readonly TfInput[];
+  /** Nodes that are to run before this one, which TensorFlow writes as '^name'. */
+  readonly control: readonly string[];
+  readonly attributes: ReadonlyMap<string, TfAttribute>;
+}
+
+/** A function of the library: a graph with arguments and results. */
+export interface TfFunction {
+  readonly name: string;
+  readonly arguments: readonly string[];
+  /** Names of its results, and for each what gives it: 'node:output_name:index', or an argument's name. */
+  readonly results: readonly (readonly [name: string, from: string])[];
+  readonly nodes: readonly TfNode[];
+}
+
+export interface TfGraph {
+  readonly nodes: readonly TfNode[];
+  readonly functions: ReadonlyMap<string, TfFunction>;
+  /** GraphDef's versions.producer; 0 where it does not say. */
+  readonly producer: number;
+}
+
+/** DataType codes that hold numbers; quantised types hold the codes as plain integers. */
+export const TF_DTYPES: ReadonlyMap<number, DType> = new Map([
+  [1, 'float32'],
+  [2, 'float64'],
+  [3, 'int32'],
+  [4, 'uint8'],
+  [5, 'int16'],
+  [6, 'int8'],
+  [8, 'complex64'],
+  [9, 'int64'],
+  [10, 'bool'],
+  [11, 'int8'],
+  [12, 'uint8'],
+  [13, 'int32'],
+  [14, 'bfloat16'],
+  [15, 'int16'],
+  [16, 'uint16'],
+  [17, 'uint16'],
+  [18, 'complex128'],
+  [19, 'float16'],
+  [22, 'uint32'],
+  [23, 'uint64'],
+]);
+
+/** DataType's names, as JSON has them. */
+const DTYPE_NAMES: Readonly<Record<string, number>> = {
+  ...{ DT_FLOAT: 1, DT_DOUBLE: 2, DT_INT32: 3, DT_UINT8: 4, DT_INT16: 5, DT_INT8: 6, DT_STRING: 7, DT_COMPLEX64: 8, DT_INT64: 9, DT_BOOL: 10 },
+  ...{ DT_QINT8: 11, DT_QUINT8: 12, DT_QINT32: 13, DT_BFLOAT16: 14, DT_QINT16: 15, DT_QUINT16: 16, DT_UINT16: 17, DT_COMPLEX128: 18, DT_HALF: 19 },
+  ...{ DT_RESOURCE: 20, DT_VARIANT: 21, DT_UINT32: 22, DT_UINT64: 23 },
+};
+
+const GRAPH_DEF = { node: 1, library: 2, versions: 4 } as const;
+const NODE_DEF = { name: 1, op: 2, input: 3, attr: 5 } as const;
+const ENTRY = { key: 1, value: 2 } as const;
+const ATTR = { list: 1, s: 2, i: 3, f: 4, b: 5, type: 6, shape: 7, tensor: 8, func: 10 } as const;
+/** AttrValue.ListValue numbers its fields as AttrValue, except for functions. */
+const LIST_FUNC = 9;
+const SHAPE = { dim: 2, unknownRank: 3 } as const;
+const TENSOR = { dtype: 1, shape: 2, content: 4, float: 5, double: 6, int: 7, string: 8, int64: 10, bool: 11, half: 13, uint32: 16, uint64: 17 } as const;
+const FUNCTION = { signature: 1, node: 3, result: 4 } as const;
+const OP_DEF = { name: 1, input: 2, output: 3 } as const;
+
+/** The largest graphs that people publish have some ten thousand nodes. */
+const MAX_NODES = 1_000_000;
+/** Names, words and padding lists; weights are tensors. */
+const MAX_LIST = 1_000_000;
+/** A list or a function within a list, within a list ... */
+const MAX_DEPTH = 8;
+
+/**
+ * Reads the GraphDef that lies in [start, end) of a source; no weight.
+ *
+ * @throws ModelError 'malformed' where the bytes are no GraphDef
+ */
+export async function readGraphDef(source: ByteSource, start = 0, end = source.byteLength): Promise<TfGraph> {
+  return new GraphDefReader(source).graph(start, end);
+}
+
+class GraphDefReader {
+  readonly wire: WireReader;
+  #nodes = 0;
+
+  constructor(readonly source: ByteSource) {
+    this.wire = new WireReader(source);
+  }
+
+  async graph(start: number, end: number): Promise<TfGraph> {
+    const nodes: TfNode[] = [];
+    const functions = new Map<string, TfFunction>();
+    let producer = 0;
+    for await (const field of this.wire.fields(start, end)) {
+      if (field.number === GRAPH_DEF.node) nodes.push(await this.node(field));
+      else if (field.number === GRAPH_DEF.library) {
+        for await (const entry of this.#fields(field)) {
+          if (entry.number !== 1) continue;
+          const made = await this.#function(entry);
+          functions.set(made.name, made);
+        }
+      } else if (field.number === GRAPH_DEF.versions) {
+        for await (const entry of this.#fields(field)) if (entry.number === 1) producer = Number(entry.varint);
+      }
+    }
+    return { nodes, functions, producer };
+  }
+
+  async node(field: Field): Promise<TfNode> {
+    if (++this.#nodes > MAX_NODES) throw this.wire.error(field.start, `more than ${MAX_NODES} nodes`);
+    let name = '';
+    let op = '';
+    const inputs: string[] = [];
+    const spans: Field[] = [];
+    for await (const entry of this.#fields(field)) {
+      if (entry.number === NODE_DEF.name) name = await this.wire.text(entry);
+      else if (entry.number === NODE_DEF.op) op = await this.wire.text(entry);
+      else if (entry.number === NODE_DEF.input) inputs.push(await this.wire.text(entry));
+      else if (entry.number === NODE_DEF.attr) spans.push(entry);
+    }
+    if (name === '' || op === '') throw this.wire.error(field.start, 'a node has no name or operator');
+    const attributes = new Map<string, TfAttribute>();
+    for (const span of spans) {
+      let key = '';
+      let value: Field | null = null;
+      for await (const entry of this.#fields(span)) {
+        if (entry.number === ENTRY.key) key = await this.wire.text(entry);
+        else if (entry.number === ENTRY.value) value = entry;
+      }
+      const made = value && (await this.#attribute(value, `${name}/${key}`, 0));
+      if (made) attributes.set(key, made);
+    }
+    return { name, op, ...splitInputs(inputs), attributes };
+  }
+
+  async #function(field: Field): Promise<TfFunction> {
+    let name = '';
+    const parameters: string[] = [];
+    const outputs: string[] = [];
+    const results = new Map<string, string>();
+    const nodes: TfNode[] = [];
+    for await (const entry of this.#fields(field)) {
+      if (entry.number === FUNCTION.node) nodes.push(await this.node(entry));
+      else if (entry.number === FUNCTION.signature) {
+        for await (const part of this.#fields(entry)) {
+          if (part.number === OP_DEF.name) name = await this.wire.text(part);
+          else if (part.number === OP_DEF.input) parameters.push(await this.#nameOf(part));
+          else if (part.number === OP_DEF.output) outputs.push(await this.#nameOf(part));
+        }
+      } else if (entry.number === FUNCTION.result) {
+        const pair: string[] = ['', ''];
+        for await (const part of this.#fields(entry)) if (part.number === 1 || part.number === 2) pair[part.number - 1] = await this.wire.text(part);
+        results.set(pair[0]!, pair[1]!);
+      }
+    }
+    return { name, arguments: parameters, results: outputs.map((output) => [output, results.get(output) ?? ''] as const), nodes };
+  }
+
+  /** The first field of an ArgDef, its name. */
+  async #nameOf(field: Field): Promise<string> {
+    for await (const entry of this.#fields(field)) if (entry.number === 1) return this.wire.text(entry);
+    return '';
+  }
+
+  /** Null for an AttrValue that says nothing. */
+  async #attribute(field: Field, label: string, depth: number): Promise<TfAttribute | null> {
+    if (depth > MAX_DEPTH) throw this.wire.error(field.start, `attributes are nested more than ${MAX_DEPTH} deep`);
+    for await (const entry of this.#fields(field)) {
+      if (entry.number !== ATTR.list) return this.#single(entry, label, entry.number === ATTR.func);
+      const values: TfAttribute[] = [];
+      for await (const item of this.#fields(entry)) {
+        if (values.length > MAX_LIST) throw this.wire.error(item.start, `a list of more than ${MAX_LIST} values`);
+        values.push(...(await this.#items(item, label)));
+      }
+      return { kind: 'list', value: values };
+    }
+    return null;
+  }
+
+  /** One value of a list, or all those that are packed into one field. */
+  async #items(field: Field, label: string): Promise<TfAttribute[]> {
+    const { number, wireType } = field;
+    if (wireType === 2 && (number === ATTR.i || number === ATTR.b || number === ATTR.type)) {
+      return (await this.wire.varints(field)).map((varint) => scalar(number, varint));
+    }
+    if (wireType === 2 && number === ATTR.f) {
+      const view = viewOf(await this.wire.bytes(field));
+      return Array.from({ length: view.byteLength >> 2 }, (_, i) => ({ kind: 'float' as const, value: view.getFloat32(4 * i, true) }));
+    }
+    const one = await this.#single(field, label, number === LIST_FUNC);
+    return one ? [one] : [];
+  }
+
+  async #single(field: Field, label: string, isFunction: boolean): Promise<TfAttribute | null> {
+    const { number } = field;
+    if (isFunction) return { kind: 'function', value: { name: await this.#nameOf(field) } };
+    if (number === ATTR.s) return { kind: 'string', value: await this.wire.text(field) };
+    if (number === ATTR.i || number === ATTR.b || number === ATTR.type) return scalar(number, field.varint);
+    if (number === ATTR.f) return { kind: 'float', value: viewOf(await this.wire.bytes(field)).getFloat32(0, true) };
+    if (number === ATTR.shape) return { kind: 'shape', value: await this.shape(field) };
+    if (number === ATTR.tensor) return { kind: 'tensor', value: await this.tensor(field, label) };
+    return null;
+  }
+
+  async shape(field: Field): Promise<TfShape> {
+    const sizes: number[] = [];
+    for await (const entry of this.#fields(field)) {
+      if (entry.number === SHAPE.unknownRank && entry.varint !== 0n) return null;
+      if (entry.number !== SHAPE.dim) continue;
+      let size = 0;
+      for await (const part of this.#fields(entry)) if (part.number === 1) size = Number(BigInt.asIntN(64, part.varint));
+      sizes.push(size);
+      if (sizes.length > 64) throw this.wire.error(entry.start, 'a shape of more than 64 axes');
+    }
+    return sizes;
+  }
+
+  /** Null for a tensor of strings or handles, which hold no numbers. */
+  async tensor(field: Field, name: string): Promise<Tensor | null> {
+    let code = 0;
+    let shape: TfShape = [];
+    const parts: Field[] = [];
+    for await (const entry of this.#fields(field)) {
+      if (entry.number === TENSOR.dtype) code = Number(entry.varint);
+      else if (entry.number === TENSOR.shape) shape = await this.shape(entry);
+      else if (isValues(entry.number)) parts.push(entry);
+      if (parts.length > MAX_LIST) throw this.wire.error(entry.start, `more than ${MAX_LIST} values that are not packed as bytes`);
+    }
+    const dtype = TF_DTYPES.get(code);
+    if (!dtype) return null;
+    const origin: Origin = { file: this.source.name, offset: parts[0]?.start ?? field.start, name };
+    if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) throw this.wire.error(field.start, `a constant of shape [${shape ?? '?'}]`);
+    const count = elementCount(shape);
+    const [first] = parts;
+    const isRaw = first?.number === TENSOR.content || (first?.wireType === 2 && (first.number === TENSOR.float || first.number === TENSOR.double));
+    if (first && parts.length === 1 && isRaw && first.end - first.start === count * DTYPE_BYTES[dtype]) {
+      return storedTensor({ name, dtype, shape, source: sliceSource(this.source, first.start, first.end), origin });
+    }
+    if (first?.number === TENSOR.content) throw this.wire.error(first.start, `${first.end - first.start} bytes for a constant of shape [${shape}] of ${dtype}`);
+    const values: (number | bigint)[] = [];
+    for (const part of parts) for (const value of await this.#numbers(part)) values.push(value);
+    if (values.length > count) throw this.wire.error(field.start, `${values.length} values for a constant of shape [${shape}]`);
+    // The last value stands for all that follow; none at all stands for zeros.
+    const last = encodeValues(dtype, [values.at(-1) ?? 0]);
+    if (values.length <= 1) return storedTensor({ name, dtype, shape, strides: shape.map(() => 0), source: memorySource(last, this.source.name), origin });
+    if (count > MAX_LIST) throw this.wire.error(field.start, `${values.length} values are to fill the shape [${shape}]`);
+    const filled = Array.from({ length: count }, (_, i) => values[Math.min(i, values.length - 1)]!);
+    return constantTensor(name, dtype, shape, encodeValues(dtype, filled), origin);
+  }
+
+  async #numbers(field: Field): Promise<(number | bigint)[]> {
+    const { number, wireType } = field;
+    if (number === TENSOR.float || number === TENSOR.double) {
+      const view = viewOf(await this.wire.bytes(field));
+      const width = number === TENSOR.float ? 4 : 8;
+      return Array.from({ length: Math.floor(view.byteLength / width) }, (_, i) => (width === 4 ? view.getFloat32(4 * i, true) : view.getFloat64(8 * i, true)));
+    }
+    const raw = wireType === 2 ? await this.wire.varints(field) : [field.varint];
+    return raw.map((value) => BigInt.asIntN(64, value));
+  }
+
+  #fields(field: Field): AsyncGenerator<Field> {
+    if (field.wireType !== 2) throw this.wire.error(field.start, `field ${field.number} is no message`);
+    return this.wire.fields(field.start, field.end);
+  }
+}
+
+function isValues(number: number): boolean {
+  return number !== TENSOR.dtype && number !== TENSOR.shape && Object.values(TENSOR).includes(number as never);
+}
+
+function scalar(number: number, varint: bigint): TfAttribute {
+  const value = Number(BigInt.asIntN(64, varint));
+  if (number === ATTR.b) return { kind: 'bool', value: value !== 0 };
+  if (number === ATTR.type) return { kind: 'type', value: dtypeName(value) };
+  return { kind: 'int', value };
+}
+
+function dtypeName(code: number): string {
+  return code === 7 ? 'string' : (TF_DTYPES.get(code) ?? `type ${code}`);
+}
+
+/** Values as little-endian bytes; half precision is given as its 16 bits, as `half_val` has it. */
+export function encodeValues(dtype: DType, values: readonly (number | bigint)[]): Uint8Array {
+  const width = DTYPE_BYTES[dtype];
+  const bytes = new Uint8Array(values.length * width);
+  const view = viewOf(bytes);
+  values.forEach((value, i) => {
+    const at = i * width;
+    if (dtype === 'float32') view.setFloat32(at, Number(value), true);
+    else if (dtype === 'float64') view.setFloat64(at, Number(value), true);
+    else if (width === 8) view.setBigInt64(at, BigInt.asIntN(64, BigInt(value)), true);
+    else if (width === 4) view.setInt32(at, Number(BigInt.asIntN(32, BigInt(value))), true);
+    else if (width === 2) view.setUint16(at, Number(BigInt.asUintN(16, BigInt(value))), true);
+    else view.setUint8(at, Number(BigInt.asUintN(8, BigInt(value))));
+  });
+  return bytes;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** 'name', 'name:1' and '^name'; in functions 'name:output_name:1', whose output is resolved where the operator is known. */
+export function splitInputs(inputs: readonly string[]): Pick<TfNode, 'inputs' | 'control'> {
+  const data = inputs.filter((input) => !input.startsWith('^'));
+  return { inputs: data.map(parseInput), control: inputs.filter((input) => input.startsWith('^')).map((input) => input.slice(1)) };
+}
+
+export function parseInput(input: string): TfInput {
+  const [, node, , output] = /^(.*?)(:[A-Za-z_]\w*)?(?::(\d+))?$/s.exec(input)!;
+  return { node: node!, output: Number(output ?? 0) };
+}
+
+export function isNumberDType(name: string): name is DType {
+  return Object.hasOwn(DTYPE_BYTES, name);
+}
+
+/** A DataType of JSON: its name or its number. */
+export function dtypeOfJson(value: unknown): string {
+  return dtypeName(typeof value === 'string' && Object.hasOwn(DTYPE_NAMES, value) ? DTYPE_NAMES[value]! : Number(value));
+}

@@ -26,7 +26,7 @@ export interface Table {
 }
 
 export class FlatBuffer {
-  #window = new DataView(new ArrayBuffer(0));
+  #window: DataView = new DataView(new ArrayBuffer(0));
   #windowStart = 0;
   #tables = 0;
 

@@ -1,0 +1,361 @@
+/** Nodes that move elements, fold axes, and work on shapes. */
+import type { Value } from '../../model/builder.js';
+import type { TfOperation } from './node.js';
+import type { TfRule } from './rule.js';
+
+function axisOf(operation: TfOperation, index: number, rank: number, what = 'axis'): number {
+  const [axis] = operation.known(index, what);
+  if (axis === undefined || axis < -rank || axis >= rank) throw operation.decline(`its ${what} ${axis} is none of ${rank}`);
+  return axis < 0 ? axis + rank : axis;
+}
+
+const reduce =
+  (op: string): TfRule =>
+  (operation) => {
+    const x = operation.input(0);
+    const rank = operation.rank(x);
+    const axes = operation.known(1, 'axes').map((axis) => (axis < 0 ? axis + rank : axis));
+    const keepdims = operation.flag('keep_dims') || operation.flag('keepdims') ? 1 : 0;
+    // Folding no axis leaves everything as it is; ONNX would fold all.
+    if (axes.length === 0) return x;
+    return operation.add(op, [x], { axes, keepdims });
+  };
+
+/** Of booleans, as numbers. */
+const reduceBoolean =
+  (op: 'ReduceMin' | 'ReduceMax'): TfRule =>
+  (operation) => {
+    const rank = operation.rank(operation.input(0));
+    const axes = operation.known(1, 'axes').map((axis) => (axis < 0 ? axis + rank : axis));
+    const keepdims = operation.flag('keep_dims') ? 1 : 0;
+    const numbers = operation.before('Cast', [operation.input(0)], { to: 'int32' });
+    return operation.add('Cast', [axes.length === 0 ? numbers : operation.before(op, [numbers], { axes, keepdims })], { to: 'bool' });
+  };
+
+const argument =
+  (op: 'ArgMax' | 'ArgMin'): TfRule =>
+  (operation) => {
+    const to = operation.dtype('output_type') ?? 'int64';
+    const axis = axisOf(operation, 1, operation.rank(operation.input(0)));
+    if (to === 'int64') return operation.add(op, [operation.input(0)], { axis, keepdims: 0 });
+    return operation.add('Cast', [operation.before(op, [operation.input(0)], { axis, keepdims: 0 })], { to });
+  };
+
+const squeeze: TfRule = (operation) => {
+  const axes = operation.numbers('squeeze_dims', operation.numbers('axis'));
+  operation.numbers('axis');
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const dropped = axes.length > 0 ? axes.map((axis) => (axis < 0 ? axis + rank : axis)) : x.shape!.flatMap((size, axis) => (size === 1 ? [axis] : []));
+  return dropped.length === 0 ? x : operation.add('Squeeze', [x], { axes: dropped });
+};
+
+const expandDims: TfRule = (operation) => {
+  const rank = operation.rank(operation.input(0));
+  return operation.add('Unsqueeze', [operation.input(0)], { axes: [axisOf(operation, 1, rank + 1)] });
+};
+
+const transpose: TfRule = (operation) => operation.add('Transpose', [operation.input(0)], { perm: operation.known(1, 'order of axes') });
+
+function concat(operation: TfOperation, parts: readonly Value[], index: number): Value {
+  const rank = operation.rank(parts[0]!);
+  return operation.add('Concat', parts, { axis: axisOf(operation, index, rank) });
+}
+
+const pack: TfRule = (operation) => {
+  const rank = operation.rank(operation.input(0)) + 1;
+  const axis = (operation.number('axis', 0) + rank) % rank;
+  const parts = operation.inputs.map((part) => operation.before('Unsqueeze', [part], { axes: [axis] }));
+  return operation.add('Concat', parts, { axis });
+};
+
+const unpack: TfRule = (operation) => {
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const axis = (operation.number('axis', 0) + rank) % rank;
+  const count = operation.number('num', Number(x.shape![axis]));
+  operation.checkCount(count);
+  return Array.from({ length: count }, (_, i) => {
+    const part = operation.before('Slice', [x], { starts: [i], ends: [i + 1], axes: [axis] });
+    return operation.add('Squeeze', [part], { axes: [axis] }, `${operation.name}/${i}`);
+  });
+};
+
+/** Parts of given sizes along an axis, each a Slice. */
+function parts(operation: TfOperation, x: Value, axis: number, sizes: readonly number[]): Value[] {
+  let start = 0;
+  return sizes.map((size, i) => {
+    const part = operation.add('Slice', [x], { starts: [start], ends: [start + size], axes: [axis] }, `${operation.name}/${i}`);
+    start += size;
+    return part;
+  });
+}
+
+const split: TfRule = (operation) => {
+  const x = operation.input(1);
+  const axis = axisOf(operation, 0, operation.rank(x));
+  const count = operation.number('num_split', 1);
+  operation.checkCount(count);
+  const size = x.shape![axis];
+  if (typeof size !== 'number' || size % count !== 0) throw operation.decline(`an axis of ${size} is split into ${count} equal parts`);
+  return parts(operation, x, axis, new Array<number>(count).fill(size / count));
+};
+
+const splitV: TfRule = (operation) => {
+  const x = operation.input(0);
+  const axis = axisOf(operation, 2, operation.rank(x));
+  operation.number('num_split', 1);
+  const sizes = [...operation.known(1, 'sizes')];
+  const hole = sizes.indexOf(-1);
+  const all = x.shape![axis];
+  if (hole >= 0) {
+    if (typeof all !== 'number') throw operation.decline('one of its sizes is to be worked out from an axis of free size');
+    sizes[hole] = all - sizes.reduce((sum, size) => sum + Math.max(size, 0), 0);
+  }
+  return parts(operation, x, axis, sizes);
+};
+
+const slice: TfRule = (operation) => {
+  const starts = operation.known(1, 'begin');
+  const sizes = operation.known(2, 'size');
+  const ends = starts.map((start, axis) => (sizes[axis] === -1 ? FAR : start + sizes[axis]!));
+  return operation.add('Slice', [operation.input(0)], { starts, ends, axes: starts.map((_, axis) => axis) });
+};
+
+/** An end that is beyond every axis. */
+const FAR = 2 ** 31 - 1;
+
+/** @see https://www.tensorflow.org/api_docs/python/tf/strided_slice, whose masks have a bit for each place */
+const stridedSlice: TfRule = (operation) => {
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const [begin, end, strides] = [operation.bounds(1), operation.bounds(2), operation.known(3, 'strides')];
+  const bits = (name: string) => operation.number(name, 0);
+  const has = (mask: number, place: number) => (mask & (2 ** place)) !== 0;
+  const [beginMask, endMask, ellipsisMask, newMask, shrinkMask] = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'].map(
+    bits,
+  ) as [number, number, number, number, number];
+  const places = strides.length;
+  const added = strides.filter((_, place) => has(newMask, place) && !has(ellipsisMask, place)).length;
+  const [starts, ends, axes, steps, dropped, fresh]: number[][] = [[], [], [], [], [], []];
+  let axis = 0;
+  let made = 0;
+  for (let place = 0; place < places; place++) {
+    if (has(ellipsisMask, place)) {
+      const covered = rank - (places - 1 - added);
+      axis += covered;
+      made += covered;
+    } else if (has(newMask, place)) {
+      fresh.push(made);
+      made++;
+    } else {
+      const step = strides[place]!;
+      const [from, to] = [begin[place], end[place]];
+      const isOne = has(shrinkMask, place);
+      if (typeof from !== 'number' && !has(beginMask, place)) throw operation.decline('where it begins is known only when the model runs');
+      if (typeof to !== 'number' && !has(endMask, place) && !isOne && to !== x.shape![axis])
+        throw operation.decline('where it ends is known only when the model runs');
+      starts.push(has(beginMask, place) && !isOne ? (step > 0 ? 0 : FAR) : (from as number));
+      // The last element has no end of its own: -1 + 1 would be the first.
+      ends.push(isOne ? (from === -1 ? FAR : (from as number) + 1) : has(endMask, place) || typeof to !== 'number' ? (step > 0 ? FAR : -FAR - 1) : to);
+      axes.push(axis);
+      steps.push(isOne ? 1 : step);
+      if (isOne) dropped.push(axis);
+      else made++;
+      axis++;
+    }
+  }
+  const isNothing = starts.every((start, i) => start === 0 && ends[i] === FAR && steps[i] === 1);
+  const isLast = (name: string) => (name === 'Slice' ? dropped.length + fresh.length === 0 : name === 'Squeeze' ? fresh.length === 0 : true);
+  const step = (op: string, value: Value, attributes: Record<string, readonly number[]>) =>
+    isLast(op) ? operation.add(op, [value], attributes) : operation.before(op, [value], attributes);
+  let value = x;
+  if (!isNothing) value = step('Slice', value, { starts, ends, axes, ...(steps.every((one) => one === 1) ? {} : { steps }) });
+  if (dropped.length > 0) value = step('Squeeze', value, { axes: dropped });
+  if (fresh.length > 0) value = step('Unsqueeze', value, { axes: fresh });
+  return value;
+};
+
+const gather: TfRule = (operation) => {
+  const axis = operation.inputs.length > 2 ? axisOf(operation, 2, operation.rank(operation.input(0))) : 0;
+  operation.rest('batch_dims', 0);
+  return operation.add('Gather', [operation.input(0), operation.input(1)], { axis });
+};
+
+function pads(operation: TfOperation): number[] {
+  const pairs = operation.known(1, 'paddings');
+  const rank = pairs.length / 2;
+  return [...Array.from({ length: rank }, (_, axis) => pairs[2 * axis]!), ...Array.from({ length: rank }, (_, axis) => pairs[2 * axis + 1]!)];
+}
+
+const pad: TfRule = (operation) => {
+  const value = operation.inputs.length > 2 ? operation.known(2, 'value')[0]! : 0;
+  return operation.add('Pad', [operation.input(0)], { pads: pads(operation), value });
+};
+
+const mirrorPad: TfRule = (operation) => {
+  const mode = operation.text('mode');
+  if (mode !== 'REFLECT') throw operation.decline(`mode ${mode}, which repeats the edge, has no operator`);
+  return operation.add('Pad', [operation.input(0)], { pads: pads(operation), mode: 'reflect' });
+};
+
+const resize =
+  (mode: 'nearest' | 'linear'): TfRule =>
+  (operation) => {
+    const x = operation.input(0);
+    if (operation.rank(x) !== 4) throw operation.decline('pictures have four axes');
+    const corners = operation.flag('align_corners');
+    const centers = operation.flag('half_pixel_centers');
+    const coordinate_transformation_mode = corners ? 'align_corners' : centers ? 'half_pixel' : 'asymmetric';
+    // TensorFlow's nearest with half pixels takes the element under the centre: floor of a coordinate that is half a pixel further on.
+    const nearest_mode = mode === 'nearest' && corners ? 'round_prefer_ceil' : mode === 'nearest' && centers ? 'round_prefer_ceil' : 'floor';
+    const { elements } = operation.input(1);
+    const sizes = elements?.every((size) => typeof size === 'number') ? (elements as readonly number[]) : null;
+    const from = x.shape!.slice(1, 3);
+    const turned = operation.first(x, true);
+    const attributes = { mode, coordinate_transformation_mode, nearest_mode };
+    if (sizes && from.every((size) => typeof size === 'number')) {
+      const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
+      const isExact = scales.every((scale, axis) => axis < 2 || Math.floor((from[axis - 2] as number) * scale) === sizes[axis - 2]);
+      if (!isExact) throw operation.decline(`the sizes [${from}] become [${sizes}], which no factor in floating point gives`);
+      return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
+    }
+    const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
+    if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
+    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
+  };
+
+const depth =
+  (op: 'DepthToSpace' | 'SpaceToDepth'): TfRule =>
+  (operation) => {
+    const isLast = operation.isLast();
+    const x = operation.first(operation.input(0), isLast);
+    const blocksize = operation.number('block_size', 0);
+    const attributes = op === 'DepthToSpace' ? { blocksize, mode: 'DCR' } : { blocksize };
+    return operation.back((name) => operation.add(op, [x], attributes, name), isLast);
+  };
+
+/** Batch and blocks of a picture trade places: a Reshape, a Transpose, a Reshape. */
+const spaceToBatch: TfRule = (operation) => {
+  const x = operation.input(0);
+  const block = operation.known(1, 'block shape');
+  const [before, after] = margins(operation.known(2, 'paddings'));
+  const rank = operation.rank(x);
+  const rest = rank - 1 - block.length;
+  const zeros = new Array<number>(rest).fill(0);
+  const padded = [...before, ...after].every((amount) => amount === 0)
+    ? x
+    : operation.before('Pad', [x], { pads: [0, ...before, ...zeros, 0, ...after, ...zeros] });
+  const shape = operation.sizes(padded);
+  const split = [shape[0]!, ...block.flatMap((size, i) => [operation.divided(shape[i + 1]!, size), size]), ...shape.slice(block.length + 1)];
+  const inner = block.map((_, i) => 2 * i + 2);
+  const outer = block.map((_, i) => 2 * i + 1);
+  const turned = operation.before('Transpose', [operation.reshaped(padded, split)], {
+    perm: [...inner, 0, ...outer, ...Array.from({ length: rest }, (_, i) => 2 * block.length + 1 + i)],
+  });
+  const product = block.reduce((a, b) => a * b, 1);
+  return operation.reshaped(
+    turned,
+    [operation.multiplied(shape[0]!, product), ...block.map((size, i) => operation.divided(shape[i + 1]!, size)), ...shape.slice(block.length + 1)],
+    operation.name,
+  );
+};
+
+const batchToSpace: TfRule = (operation) => {
+  const x = operation.input(0);
+  const block = operation.known(1, 'block shape');
+  const [before, after] = margins(operation.known(2, 'crops'));
+  const shape = operation.sizes(x);
+  const rest = shape.slice(block.length + 1);
+  const product = block.reduce((a, b) => a * b, 1);
+  const batch = operation.divided(shape[0]!, product);
+  const split = operation.reshaped(x, [...block, batch, ...shape.slice(1)]);
+  const perm = [block.length, ...block.flatMap((_, i) => [block.length + 1 + i, i]), ...rest.map((_, i) => 2 * block.length + 1 + i)];
+  const turned = operation.before('Transpose', [split], { perm });
+  const isCut = [...before, ...after].some((amount) => amount !== 0);
+  const sizes = block.map((size, i) => operation.multiplied(shape[i + 1]!, size));
+  const merged = operation.reshaped(turned, [batch, ...sizes, ...rest], isCut ? undefined : operation.name);
+  if (!isCut) return merged;
+  return operation.add('Slice', [merged], { starts: before, ends: after.map((amount) => (amount === 0 ? FAR : -amount)), axes: block.map((_, i) => i + 1) });
+};
+
+function margins(pairs: readonly number[]): [number[], number[]] {
+  const count = pairs.length / 2;
+  return [Array.from({ length: count }, (_, i) => pairs[2 * i]!), Array.from({ length: count }, (_, i) => pairs[2 * i + 1]!)];
+}
+
+/** ONNX counts sizes in int64. */
+function sizes(operation: TfOperation, op: 'Shape' | 'Size'): Value {
+  const to = operation.dtype('out_type') ?? 'int32';
+  return operation.add('Cast', [operation.before(op, [operation.input(0)])], { to });
+}
+
+/** Of the shape of what flows in; not its product with zero, which would keep infinities. */
+function filled(operation: TfOperation, value: number): Value {
+  const x = operation.input(0);
+  return operation.add('Expand', [operation.scalar(value, x), operation.before('Shape', [x])]);
+}
+
+export const arrangement: Readonly<Record<string, TfRule>> = {
+  Reshape: (operation) => operation.add('Reshape', [operation.input(0), operation.int64(1)]),
+  Squeeze: squeeze,
+  ExpandDims: expandDims,
+  Transpose: transpose,
+  ConcatV2: (operation) => concat(operation, operation.inputs.slice(0, -1), operation.inputs.length - 1),
+  Concat: (operation) => concat(operation, operation.inputs.slice(1), 0),
+  Pack: pack,
+  Unpack: unpack,
+  Split: split,
+  SplitV: splitV,
+  Slice: slice,
+  StridedSlice: stridedSlice,
+  GatherV2: gather,
+  Gather: gather,
+  ResourceGather: gather,
+  GatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
+  Pad: pad,
+  PadV2: pad,
+  MirrorPad: mirrorPad,
+  ResizeBilinear: resize('linear'),
+  ResizeNearestNeighbor: resize('nearest'),
+  DepthToSpace: depth('DepthToSpace'),
+  SpaceToDepth: depth('SpaceToDepth'),
+  SpaceToBatchND: spaceToBatch,
+  BatchToSpaceND: batchToSpace,
+  Mean: reduce('ReduceMean'),
+  Sum: reduce('ReduceSum'),
+  Max: reduce('ReduceMax'),
+  Min: reduce('ReduceMin'),
+  Prod: reduce('ReduceProd'),
+  EuclideanNorm: reduce('ReduceL2'),
+  All: reduceBoolean('ReduceMin'),
+  Any: reduceBoolean('ReduceMax'),
+  ArgMax: argument('ArgMax'),
+  ArgMin: argument('ArgMin'),
+  Shape: (operation) => sizes(operation, 'Shape'),
+  Size: (operation) => sizes(operation, 'Size'),
+  Rank: (operation) => operation.build.numbers('int32', operation.rank(operation.input(0))),
+  Fill: (operation) => operation.add('Expand', [operation.input(1), operation.int64(0)]),
+  BroadcastTo: (operation) => operation.add('Expand', [operation.input(0), operation.int64(1)]),
+  Tile: (operation) => operation.add('Tile', [operation.input(0), operation.int64(1)]),
+  Range: (operation) => operation.add('Range', [operation.input(0), operation.input(1), operation.input(2)]),
+  ZerosLike: (operation) => filled(operation, 0),
+  OnesLike: (operation) => filled(operation, 1),
+  OneHot: (operation) => {
+    operation.rest('axis', -1);
+    const depths = operation.known(1, 'depth');
+    const values = operation.before(
+      'Concat',
+      [operation.before('Unsqueeze', [operation.input(3)], { axes: [0] }), operation.before('Unsqueeze', [operation.input(2)], { axes: [0] })],
+      { axis: 0 },
+    );
+    return operation.add('OneHot', [operation.input(0), operation.integers(depths), values], { axis: -1 });
+  },
+  Einsum: (operation) => operation.add('Einsum', operation.inputs, { equation: operation.text('equation') }),
+  TopKV2: (operation) => {
+    operation.flag('sorted', true);
+    const k = operation.known(1, 'count');
+    const [values, places] = operation.many('TopK', [operation.input(0), operation.integers(k)], { axis: -1 }, 2);
+    return [values!, operation.add('Cast', [places!], { to: 'int32' }, `${operation.name}/indices`)];
+  },
+};

@@ -1,0 +1,207 @@
+/** Nodes that treat each element alike, and products of matrices. */
+import type { Value } from '../../model/builder.js';
+import { isFloatDType } from '../../model/dtype.js';
+import { isDType, type TfOperation } from './node.js';
+import type { TfRule } from './rule.js';
+import { biasAdd, windows } from './windows.js';
+
+const unary =
+  (op: string, attributes: (operation: TfOperation) => Readonly<Record<string, number>> = () => ({})): TfRule =>
+  (operation) =>
+    operation.add(op, [operation.input(0)], attributes(operation));
+
+const binary =
+  (op: string): TfRule =>
+  (operation) =>
+    operation.add(op, [operation.input(0), operation.input(1)]);
+
+const same: TfRule = (operation) => operation.input(0);
+
+/** The activations of fused nodes, by TensorFlow's names. */
+const ACTIVATIONS: Readonly<Record<string, (operation: TfOperation, x: Value, name: string) => Value>> = {
+  Relu: (operation, x, name) => operation.add('Relu', [x], {}, name),
+  Relu6: (operation, x, name) => operation.add('Clip', [x], { min: 0, max: 6 }, name),
+  Elu: (operation, x, name) => operation.add('Elu', [x], {}, name),
+  Sigmoid: (operation, x, name) => operation.add('Sigmoid', [x], {}, name),
+  Tanh: (operation, x, name) => operation.add('Tanh', [x], {}, name),
+  LeakyRelu: (operation, x, name) => operation.add('LeakyRelu', [x], { alpha: operation.number('leakyrelu_alpha', 0.2) }, name),
+};
+
+/** A node into which TensorFlow's optimiser has merged a bias, a normalisation, an activation. */
+function fused(rule: TfRule): TfRule {
+  return (operation) => {
+    const isLast = operation.isLast();
+    const steps = operation.texts('fused_ops');
+    operation.number('epsilon', 1e-4);
+    operation.number('leakyrelu_alpha', 0.2);
+    operation.numbers('explicit_paddings');
+    let value = rule(operation.named(`${operation.name}/${operation.node.op.replace(/^_?Fused/, '')}`)) as Value;
+    let next = 2;
+    steps.forEach((step, i) => {
+      const name = i === steps.length - 1 ? operation.name : `${operation.name}/${step}`;
+      if (step === 'BiasAdd') value = biasAdd(operation, value, operation.input(next++), name, isLast);
+      else if (step === 'Prelu') value = pRelu(operation, value, operation.input(next++), name);
+      else if (step === 'FusedBatchNorm') {
+        const statistics = [0, 1, 2, 3].map((offset) => operation.input(next + offset));
+        next += 4;
+        const x = operation.first(value, isLast);
+        const made = operation.add(
+          'BatchNormalization',
+          [x, ...statistics],
+          { epsilon: operation.number('epsilon', 1e-4) },
+          isLast ? `${name}/normalise` : name,
+        );
+        value = isLast ? operation.last(made, name) : made;
+      } else if (ACTIVATIONS[step]) value = ACTIVATIONS[step](operation, value, name);
+      else throw operation.decline(`${step} is merged into it, which is not known`);
+    });
+    return value;
+  };
+}
+
+/** The slope belongs to the trailing axes. */
+function pRelu(operation: TfOperation, x: Value, slope: Value, name: string): Value {
+  return operation.add('PRelu', [x, slope], {}, name);
+}
+
+function transposed(operation: TfOperation, value: Value, wanted: boolean): Value {
+  if (!wanted) return value;
+  const rank = operation.rank(value);
+  const perm = Array.from({ length: rank }, (_, axis) => axis)
+    .with(-1, rank - 2)
+    .with(-2, rank - 1);
+  return value.constant ? operation.turned(value.constant, perm) : operation.before('Transpose', [value], { perm });
+}
+
+const matMul: TfRule = (operation) => {
+  const a = transposed(operation, operation.input(0), operation.flag('transpose_a') !== operation.flag('adj_x'));
+  const b = transposed(operation, operation.input(1), operation.flag('transpose_b') !== operation.flag('adj_y'));
+  operation.flag('a_is_sparse');
+  operation.flag('b_is_sparse');
+  return operation.add('MatMul', [a, b]);
+};
+
+const one = (operation: TfOperation, like: Value): Value => operation.scalar(1, like);
+
+const cast: TfRule = (operation) => {
+  const to = operation.dtype('DstT') ?? '';
+  operation.flag('Truncate');
+  if (!isDType(to)) throw operation.decline(`casts to ${to}`);
+  return operation.add('Cast', [operation.input(0)], { to });
+};
+
+const compare =
+  (op: string, negated = false): TfRule =>
+  (operation) => {
+    operation.flag('incompatible_shape_error', true);
+    const inputs = [operation.input(0), operation.input(1)];
+    return negated ? operation.add('Not', [operation.before(op, inputs)]) : operation.add(op, inputs);
+  };
+
+/** Rounds down where integers are divided, and what is left has the divisor's sign. */
+const floorDivide: TfRule = (operation) => {
+  const [a, b] = [operation.input(0), operation.input(1)];
+  if (a.dtype === null || !isFloatDType(a.dtype)) return operation.add('Div', [a, b]);
+  return operation.add('Floor', [operation.before('Div', [a, b])]);
+};
+
+export const elements: Readonly<Record<string, TfRule>> = {
+  Identity: same,
+  StopGradient: same,
+  PreventGradient: same,
+  CheckNumerics: same,
+  Snapshot: same,
+  EnsureShape: (operation) => {
+    operation.shape('shape');
+    return operation.input(0);
+  },
+  PlaceholderWithDefault: same,
+  ReadVariableOp: same,
+  Relu: unary('Relu'),
+  Relu6: unary('Clip', () => ({ min: 0, max: 6 })),
+  Elu: unary('Elu'),
+  Selu: unary('Selu'),
+  LeakyRelu: unary('LeakyRelu', (operation) => ({ alpha: operation.number('alpha', 0.2) })),
+  Prelu: (operation) => pRelu(operation, operation.input(0), operation.input(1), operation.name),
+  Sigmoid: unary('Sigmoid'),
+  Tanh: unary('Tanh'),
+  Softplus: unary('Softplus'),
+  Softsign: unary('Softsign'),
+  Erf: unary('Erf'),
+  Exp: unary('Exp'),
+  Log: unary('Log'),
+  Abs: unary('Abs'),
+  Neg: unary('Neg'),
+  Sqrt: unary('Sqrt'),
+  Floor: unary('Floor'),
+  Ceil: unary('Ceil'),
+  Round: unary('Round'),
+  Rint: unary('Round'),
+  Sign: unary('Sign'),
+  Sin: unary('Sin'),
+  Cos: unary('Cos'),
+  Tan: unary('Tan'),
+  Asin: unary('Asin'),
+  Acos: unary('Acos'),
+  Atan: unary('Atan'),
+  Sinh: unary('Sinh'),
+  Cosh: unary('Cosh'),
+  IsNan: unary('IsNaN'),
+  LogicalNot: unary('Not'),
+  Reciprocal: (operation) => operation.add('Div', [one(operation, operation.input(0)), operation.input(0)]),
+  Inv: (operation) => operation.add('Div', [one(operation, operation.input(0)), operation.input(0)]),
+  Rsqrt: (operation) => operation.add('Div', [one(operation, operation.input(0)), operation.before('Sqrt', [operation.input(0)])]),
+  Square: (operation) => operation.add('Mul', [operation.input(0), operation.input(0)]),
+  Expm1: (operation) => operation.add('Sub', [operation.before('Exp', [operation.input(0)]), one(operation, operation.input(0))]),
+  Log1p: (operation) => operation.add('Log', [operation.before('Add', [operation.input(0), one(operation, operation.input(0))])]),
+  ClipByValue: (operation) => operation.add('Min', [operation.before('Max', [operation.input(0), operation.input(1)]), operation.input(2)]),
+  Add: binary('Add'),
+  AddV2: binary('Add'),
+  Sub: binary('Sub'),
+  Mul: binary('Mul'),
+  Div: binary('Div'),
+  RealDiv: binary('Div'),
+  DivNoNan: (operation) => {
+    const [a, b] = [operation.input(0), operation.input(1)];
+    const zero = operation.scalar(0, b);
+    return operation.add('Where', [operation.before('Equal', [b, zero]), operation.scalar(0, a), operation.before('Div', [a, b])]);
+  },
+  FloorDiv: floorDivide,
+  FloorMod: binary('Mod'),
+  Pow: binary('Pow'),
+  Maximum: binary('Max'),
+  Minimum: binary('Min'),
+  SquaredDifference: (operation) => {
+    const difference = operation.before('Sub', [operation.input(0), operation.input(1)]);
+    return operation.add('Mul', [difference, difference]);
+  },
+  AddN: (operation) => operation.add('Sum', operation.inputs),
+  Greater: compare('Greater'),
+  GreaterEqual: compare('GreaterOrEqual'),
+  Less: compare('Less'),
+  LessEqual: compare('LessOrEqual'),
+  Equal: compare('Equal'),
+  NotEqual: compare('Equal', true),
+  LogicalAnd: binary('And'),
+  LogicalOr: binary('Or'),
+  SelectV2: (operation) => operation.add('Where', [operation.input(0), operation.input(1), operation.input(2)]),
+  Select: (operation) => {
+    const [condition, x] = [operation.input(0), operation.input(1)];
+    // A vector chooses rows, where SelectV2 would broadcast it along the last axis.
+    const rows = operation.rank(condition) === 1 && operation.rank(x) > 1;
+    const chooser = rows ? operation.before('Unsqueeze', [condition], { axes: Array.from({ length: operation.rank(x) - 1 }, (_, i) => i + 1) }) : condition;
+    return operation.add('Where', [chooser, x, operation.input(2)]);
+  },
+  Cast: cast,
+  MatMul: matMul,
+  BatchMatMul: matMul,
+  BatchMatMulV2: matMul,
+  BatchMatMulV3: matMul,
+  Softmax: unary('Softmax', () => ({ axis: -1 })),
+  LogSoftmax: unary('LogSoftmax', () => ({ axis: -1 })),
+  _FusedConv2D: fused(windows.Conv2D!),
+  FusedConv2D: fused(windows.Conv2D!),
+  _FusedDepthwiseConv2dNative: fused(windows.DepthwiseConv2dNative!),
+  FusedDepthwiseConv2dNative: fused(windows.DepthwiseConv2dNative!),
+  _FusedMatMul: fused(matMul),
+};

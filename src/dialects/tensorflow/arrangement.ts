@@ -137,7 +137,12 @@ const stridedSlice: TfRule = (operation) => {
   ) as [number, number, number, number, number];
   const places = strides.length;
   const added = strides.filter((_, place) => has(newMask, place) && !has(ellipsisMask, place)).length;
-  const [starts, ends, axes, steps, dropped, fresh]: number[][] = [[], [], [], [], [], []];
+  const starts: number[] = [];
+  const ends: number[] = [];
+  const axes: number[] = [];
+  const steps: number[] = [];
+  const dropped: number[] = [];
+  const fresh: number[] = [];
   let axis = 0;
   let made = 0;
   for (let place = 0; place < places; place++) {

@@ -293,7 +293,7 @@ function shapeOf({ attributes }: TfNode): TfShape {
 
 /** The first axis is the batch, which inputs have in common. */
 function sizesOf(shape: TfShape, name: string): readonly Dim[] | null {
-  return shape && shape.map((size, axis) => (size >= 0 ? size : axis === 0 ? 'batch' : `${name}.${axis}`));
+  return shape?.map((size, axis) => (size >= 0 ? size : axis === 0 ? 'batch' : `${name}.${axis}`)) ?? null;
 }
 
 function known({ elements }: Value): boolean | null {

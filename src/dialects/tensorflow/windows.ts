@@ -75,7 +75,9 @@ const convTranspose: TfRule = (operation) => {
   if (word !== 'SAME' && word !== 'VALID') throw operation.decline(`padding is ${JSON.stringify(word)}`);
   const wanted = operation.input(0).elements;
   const given = operation.input(2).shape;
-  const [before, after, more]: number[][] = [[], [], []];
+  const before: number[] = [];
+  const after: number[] = [];
+  const more: number[] = [];
   for (const [axis, stride] of strides.entries()) {
     const extent = (filter.shape[axis]! - 1) * dilations[axis]! + 1;
     const at = axis + (isLast ? 1 : 2);

@@ -23,8 +23,8 @@ export const tfjsGraph: Reader = {
   extensions: ['model.json'],
   match: async (probe) => (await kindOf(probe)) === 'graph',
 
-  async read(files) {
-    return (await import('./model.js')).readTfjsGraph(files);
+  async read(files, options) {
+    return (await import('./model.js')).readTfjsGraph(files, options);
   },
 };
 

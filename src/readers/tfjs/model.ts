@@ -1,5 +1,8 @@
 /** Reads TensorFlow.js models: what they are made of, their tensors, and a layers model's wiring. */
 import type { FileSet } from '../../bytes/file-set.js';
+import { parseInput } from '../../containers/tf-graph.js';
+import { parseGraphJson } from '../../containers/tf-graph-json.js';
+import { buildTensorflowMap, type TfPort } from '../../dialects/tensorflow/graph.js';
 import { ModelError } from '../../errors.js';
 import type { ModelFile, StoredWeight } from '../../model/layer-map.js';
 import type { ReadOptions } from '../reader.js';
@@ -41,7 +44,7 @@ export async function readTfjs(files: FileSet, options: ReadOptions): Promise<Mo
   };
 }
 
-export async function readTfjsGraph(files: FileSet): Promise<ModelFile> {
+export async function readTfjsGraph(files: FileSet, options: ReadOptions): Promise<ModelFile> {
   const json = await readModelJson(files);
   if (json.kind !== 'graph') throw wrongForm(json, json.kind === 'layers' ? 'layers' : 'weights', 'tfjs');
   const manifest = await readManifest(files, json);
@@ -54,19 +57,32 @@ export async function readTfjsGraph(files: FileSet): Promise<ModelFile> {
     manifest.weights.map(({ tensor }) => ({ tensor, layer: consumers.get(tensor.name) ?? null })),
   );
   const { inputs, outputs } = signaturePorts(json);
+  const weights = new Map(manifest.weights.map(({ tensor }) => [tensor.name, tensor]));
   return {
     ...file,
     details: { ...file.details, nodes: String(nodes.length), operators: operatorCounts(nodes), inputs, outputs },
-    map: async () => {
-      throw new ModelError(
-        'unsupported',
-        'TensorFlow.js graph models are inspected and verified, but not converted: their nodes are not translated into the layer map',
-        {
-          file: json.file,
-        },
-      );
-    },
+    map: async () =>
+      buildTensorflowMap({
+        graph: parseGraphJson(json.topology!, json.file),
+        ...signatureOf(json),
+        weight: (name) => weights.get(name),
+        file: json.file,
+        format: 'tfjs-graph',
+        producer: producerOf(json),
+        inputShape: options.inputShape ?? options.recordedShape,
+      }),
   };
+}
+
+/** Ports by the order of the signature; null for a side that it does not name. */
+function signatureOf({ top }: ModelJson): { inputs: readonly TfPort[] | null; outputs: readonly TfPort[] | null } {
+  const signature = isObject(top.signature) ? top.signature : {};
+  const ports = (value: unknown): TfPort[] | null => {
+    const entries = Object.entries(isObject(value) ? value : {});
+    if (entries.length === 0) return null;
+    return entries.map(([name, port]) => ({ name, from: parseInput(String((isObject(port) && port.name) || name)) }));
+  };
+  return { inputs: ports(signature.inputs), outputs: ports(signature.outputs) };
 }
 
 /** The nodes of a graph model. @throws ModelError 'malformed' where one has no name or operator, or reads what is not there */

@@ -117,6 +117,26 @@ export async function readGraphDef(source: ByteSource, start = 0, end = source.b
   return new GraphDefReader(source).graph(start, end);
 }
 
+/** Whether a file begins as a GraphDef does: with a node that has a name and an operator. */
+export async function looksLikeGraphDef(source: ByteSource): Promise<boolean> {
+  const wire = new WireReader(source);
+  try {
+    for await (const field of wire.fields(0, source.byteLength)) {
+      if (field.number !== GRAPH_DEF.node || field.wireType !== 2) return false;
+      const seen: string[] = [];
+      for await (const entry of wire.fields(field.start, field.end)) {
+        if (entry.number === NODE_DEF.name && seen.length === 0) seen.push(await wire.text(entry, 10_000));
+        else if (entry.number === NODE_DEF.op && seen.length === 1) return /^[A-Za-z_]\w*$/.test(await wire.text(entry, 1000)) && seen[0] !== '';
+        else return false;
+      }
+      return false;
+    }
+  } catch {
+    // What is no protobuf is no graph.
+  }
+  return false;
+}
+
 class GraphDefReader {
   readonly wire: WireReader;
   #nodes = 0;

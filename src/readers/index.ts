@@ -6,6 +6,7 @@ import { onnx } from './onnx/index.js';
 import { pytorch } from './pytorch/index.js';
 import type { Reader } from './reader.js';
 import { safetensors } from './safetensors.js';
+import { tensorflow } from './tensorflow.js';
 import { tfjs, tfjsGraph } from './tfjs/index.js';
 
-export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, tfjs, tfjsGraph, pytorch, safetensors, npz];
+export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, tfjs, tfjsGraph, tensorflow, pytorch, safetensors, npz];

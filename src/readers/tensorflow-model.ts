@@ -1,0 +1,178 @@
+/**
+ * What a TensorFlow file is made of: a GraphDef with its constants, and in a SavedModel signatures and a bundle of variables.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/protobuf/saved_model.proto, meta_graph.proto and
+ *   trackable_object_graph.proto
+ */
+import { type ByteSource, memorySource } from '../bytes/byte-source.js';
+import type { FileSet } from '../bytes/file-set.js';
+import { type Field, WireReader } from '../containers/protobuf.js';
+import { readSingleString, readTensorBundle, type TensorBundle } from '../containers/tf-bundle.js';
+import { parseInput, readGraphDef, type TfGraph, type TfNode } from '../containers/tf-graph.js';
+import { buildTensorflowMap, type TfPort } from '../dialects/tensorflow/graph.js';
+import { ModelError } from '../errors.js';
+import type { ModelFile } from '../model/layer-map.js';
+import type { Tensor } from '../model/tensor.js';
+import type { ReadOptions } from './reader.js';
+
+const SAVED_MODEL = { schemaVersion: 1, metaGraph: 2 } as const;
+const META_GRAPH = { info: 1, graph: 2, signature: 5 } as const;
+const META_INFO = { tag: 4, version: 5 } as const;
+const SIGNATURE = { inputs: 1, outputs: 2 } as const;
+const TENSOR_INFO = { name: 1 } as const;
+const OBJECT_GRAPH_KEY = '_CHECKPOINTABLE_OBJECT_GRAPH';
+const BUNDLE = 'variables/variables';
+/** The signature that serves predictions, and the one that initialises. */
+const SERVING = 'serving_default';
+const INITIALISER = '__saved_model_init_op';
+
+interface Signature {
+  readonly name: string;
+  readonly inputs: readonly TfPort[];
+  readonly outputs: readonly TfPort[];
+}
+
+interface Content {
+  readonly graph: TfGraph;
+  readonly signatures: readonly Signature[];
+  readonly version: string | null;
+  readonly isSavedModel: boolean;
+}
+
+/** @param name of the file within the model's folder */
+export async function readTensorflow(files: FileSet, name: string, options: ReadOptions): Promise<ModelFile> {
+  const source = await files.open(name);
+  const content = await readContent(source);
+  const bundle = content.isSavedModel && (await files.has(`${BUNDLE}.index`)) ? await readTensorBundle(files, BUNDLE) : null;
+  const variables = bundle ? await namedVariables(bundle) : new Map<string, Tensor>();
+  const { graph } = content;
+  const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
+  const signature = content.signatures.find((one) => one.name === SERVING) ?? content.signatures[0];
+  const weights = bundle ? [...new Set(variables.values())] : constants;
+  return {
+    format: 'tensorflow',
+    producer: content.version === null ? null : `tensorflow ${content.version}`,
+    tensors: weights.map((tensor) => ({ tensor, layer: null })),
+    details: {
+      content: content.isSavedModel ? 'SavedModel' : 'frozen graph',
+      nodes: String(graph.nodes.length),
+      ...(graph.functions.size > 0 ? { functions: String(graph.functions.size) } : {}),
+      ...(signature
+        ? {
+            signature: signature.name,
+            inputs: signature.inputs.map((port) => port.name).join(', '),
+            outputs: signature.outputs.map((port) => port.name).join(', '),
+          }
+        : {}),
+    },
+    warnings:
+      content.signatures.length > 1
+        ? [{ code: 'assumed', message: `of the signatures ${content.signatures.map((one) => one.name).join(', ')}, "${signature!.name}" is taken` }]
+        : [],
+    files: [name, ...(bundle?.files ?? [])],
+    map: async () =>
+      buildTensorflowMap({
+        graph,
+        inputs: signature?.inputs ?? null,
+        outputs: signature?.outputs ?? null,
+        weight: (wanted) => variables.get(wanted),
+        file: source.name,
+        format: 'tensorflow',
+        producer: content.version,
+        inputShape: options.inputShape ?? options.recordedShape,
+      }),
+  };
+}
+
+async function readContent(source: ByteSource): Promise<Content> {
+  const wire = new WireReader(source);
+  const [first] = source.byteLength > 0 ? await source.read(0, 1) : [];
+  if (first !== SAVED_MODEL.schemaVersion << 3) return { graph: await readGraphDef(source), signatures: [], version: null, isSavedModel: false };
+  const graphs: (Content & { readonly tags: readonly string[] })[] = [];
+  for await (const field of wire.fields(0, source.byteLength))
+    if (field.number === SAVED_MODEL.metaGraph) graphs.push(await readMetaGraph(wire, source, field));
+  const serving = graphs.find(({ tags }) => tags.includes('serve')) ?? graphs[0];
+  if (!serving) throw new ModelError('malformed', 'the SavedModel has no graph', { file: source.name });
+  return serving;
+}
+
+async function readMetaGraph(wire: WireReader, source: ByteSource, field: Field): Promise<Content & { readonly tags: readonly string[] }> {
+  let graph: TfGraph | null = null;
+  let version: string | null = null;
+  const tags: string[] = [];
+  const signatures: Signature[] = [];
+  for await (const part of wire.fields(field.start, field.end)) {
+    if (part.number === META_GRAPH.graph) graph = await readGraphDef(source, part.start, part.end);
+    else if (part.number === META_GRAPH.info) {
+      for await (const info of wire.fields(part.start, part.end)) {
+        if (info.number === META_INFO.tag) tags.push(await wire.text(info));
+        else if (info.number === META_INFO.version) version = await wire.text(info);
+      }
+    } else if (part.number === META_GRAPH.signature) {
+      const [name, value] = await readEntry(wire, part);
+      if (name !== INITIALISER && value) signatures.push(await readSignature(wire, name, value));
+    }
+  }
+  if (!graph) throw new ModelError('malformed', 'a graph of the SavedModel is empty', { file: source.name });
+  return { graph, signatures, version, tags, isSavedModel: true };
+}
+
+async function readSignature(wire: WireReader, name: string, field: Field): Promise<Signature> {
+  const ports: Record<'inputs' | 'outputs', TfPort[]> = { inputs: [], outputs: [] };
+  for await (const part of wire.fields(field.start, field.end)) {
+    const side = part.number === SIGNATURE.inputs ? 'inputs' : part.number === SIGNATURE.outputs ? 'outputs' : null;
+    if (side === null) continue;
+    const [port, info] = await readEntry(wire, part);
+    if (!info) continue;
+    for await (const one of wire.fields(info.start, info.end))
+      if (one.number === TENSOR_INFO.name) ports[side].push({ name: port, from: parseInput(await wire.text(one)) });
+  }
+  // A map's entries have no order of their own.
+  const sorted = (list: readonly TfPort[]) => list.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return { name, inputs: sorted(ports.inputs), outputs: sorted(ports.outputs) };
+}
+
+/** Key and value of a map's entry. */
+async function readEntry(wire: WireReader, field: Field): Promise<[string, Field | null]> {
+  let key = '';
+  let value: Field | null = null;
+  for await (const part of wire.fields(field.start, field.end)) {
+    if (part.number === 1) key = await wire.text(part);
+    else if (part.number === 2) value = part;
+  }
+  return [key, value];
+}
+
+/**
+ * Variables by the names that graphs call them by: in TensorFlow 1 the keys of the bundle, in TensorFlow 2 the full names that the object
+ * graph gives to those keys.
+ */
+async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>> {
+  const named = new Map(bundle.tensors);
+  const graph = bundle.strings.get(OBJECT_GRAPH_KEY);
+  if (!graph) return named;
+  const bytes = await readSingleString(graph);
+  const wire = new WireReader(memorySource(bytes, graph.name));
+  for await (const node of wire.fields(0, bytes.byteLength)) {
+    if (node.number !== 1) continue;
+    for await (const attribute of wire.fields(node.start, node.end)) {
+      if (attribute.number !== 2) continue;
+      let [full, key] = ['', ''];
+      for await (const part of wire.fields(attribute.start, attribute.end)) {
+        if (part.number === 2) full = await wire.text(part);
+        else if (part.number === 3) key = await wire.text(part);
+      }
+      const tensor = bundle.tensors.get(key);
+      if (tensor && full !== '' && !named.has(full)) named.set(full, tensor);
+    }
+  }
+  return named;
+}
+
+/** Constants that hold numbers, by the names of their nodes; scalars and small lists of integers are settings. */
+function constantsOf(nodes: readonly TfNode[]): Tensor[] {
+  return nodes.flatMap(({ name, op, attributes }) => {
+    const value = attributes.get('value');
+    return op === 'Const' && value?.kind === 'tensor' && value.value && value.value.shape.length > 0 ? [{ ...value.value, name }] : [];
+  });
+}

@@ -1,0 +1,318 @@
+/** Each node of TensorFlow's that is translated: through the layer map into ONNX Runtime, against TensorFlow.js on the graph itself. */
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { openModel } from '../../src/readers/open.js';
+import { convertInMemory, runOnnx } from '../run-onnx.js';
+import { runTfjs } from '../run-tfjs.js';
+import { type Attr, float, type GraphNode, graphDef, int32, placeholder, type SmallGraph, tfjsFiles, type Weight } from '../tf-graphs.js';
+
+/** Values of both signs without a pattern. */
+function values(count: number, seed = 1): number[] {
+  return Array.from({ length: count }, (_, i) => Math.sin((i + 1) * 12.9898 * seed) * 2);
+}
+
+const weight = (shape: readonly number[], seed = 2): Weight => ({
+  dtype: 'float32',
+  shape,
+  values: values(
+    shape.reduce((a, b) => a * b, 1),
+    seed,
+  ),
+});
+const positive = (shape: readonly number[]): Weight => ({ ...weight(shape), values: weight(shape).values.map((value) => Math.abs(value) + 0.1) });
+const whole = (...list: number[]): Weight => ({ dtype: 'int32', shape: [list.length], values: list });
+const scalar = (value: number): Weight => ({ dtype: 'int32', shape: [], values: [value] });
+
+interface Case {
+  readonly op: string;
+  readonly title?: string;
+  readonly attr?: Readonly<Record<string, Attr>>;
+  /** Of the inputs that flow in. */
+  readonly shapes?: readonly (readonly number[])[];
+  readonly weights?: Readonly<Record<string, Weight>>;
+  /** 'x' and 'y' flow in; all else are weights. x and the weights where left out. */
+  readonly input?: readonly string[];
+  /** Feeds numbers above zero. */
+  readonly isPositive?: boolean;
+}
+
+const T = { T: float };
+const list = (...ints: number[]): Attr => ({ ints });
+const text = (s: string): Attr => ({ s });
+const nhwc = { ...T, data_format: text('NHWC') };
+const conv = (padding: string, strides: number, dilations = 1) => ({
+  ...nhwc,
+  padding: text(padding),
+  strides: list(1, strides, strides, 1),
+  dilations: list(1, dilations, dilations, 1),
+});
+const pool = (padding: string, size: number, stride: number) => ({
+  ...nhwc,
+  padding: text(padding),
+  ksize: list(1, size, size, 1),
+  strides: list(1, stride, stride, 1),
+});
+const PICTURE = [[2, 7, 6, 3]];
+const reduce = (op: string): Case[] => [
+  { op, title: 'over a picture', attr: { ...T, Tidx: int32, keep_dims: { b: false } }, shapes: PICTURE, weights: { axes: whole(1, 2) } },
+  { op, title: 'kept', attr: { ...T, Tidx: int32, keep_dims: { b: true } }, shapes: PICTURE, weights: { axes: whole(-1) } },
+];
+const strided = (attr: Record<string, number>, begin: number[], end: number[], strides: number[]): Case => ({
+  op: 'StridedSlice',
+  title: JSON.stringify([attr, begin, end, strides]),
+  attr: {
+    ...T,
+    Index: int32,
+    ...Object.fromEntries(['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'].map((name) => [name, { i: attr[name] ?? 0 }])),
+  },
+  shapes: PICTURE,
+  weights: { begin: whole(...begin), end: whole(...end), strides: whole(...strides) },
+});
+
+const CASES: readonly Case[] = [
+  ...['SAME', 'VALID'].flatMap((padding): Case[] => [
+    { op: 'Conv2D', title: padding, attr: conv(padding, 2), shapes: PICTURE, weights: { k: weight([3, 2, 3, 4]) } },
+    { op: 'Conv2D', title: `${padding} dilated`, attr: conv(padding, 1, 2), shapes: PICTURE, weights: { k: weight([2, 3, 3, 4]) } },
+    { op: 'DepthwiseConv2dNative', title: padding, attr: conv(padding, 1), shapes: PICTURE, weights: { k: weight([3, 3, 3, 2]) } },
+    { op: 'MaxPool', title: padding, attr: pool(padding, 3, 2), shapes: PICTURE },
+    { op: 'AvgPool', title: padding, attr: pool(padding, 3, 2), shapes: PICTURE },
+  ]),
+  {
+    op: 'Conv2D',
+    title: 'with padding in numbers',
+    attr: { ...conv('EXPLICIT', 2), explicit_paddings: list(0, 0, 1, 2, 0, 1, 0, 0) },
+    shapes: PICTURE,
+    weights: { k: weight([3, 2, 3, 4]) },
+  },
+  {
+    op: 'Conv2DBackpropInput',
+    title: 'SAME',
+    attr: conv('SAME', 2),
+    shapes: [[2, 4, 3, 3]],
+    weights: { sizes: whole(2, 8, 6, 5), k: weight([3, 3, 5, 3]) },
+    input: ['sizes', 'k', 'x'],
+  },
+  {
+    op: 'Conv2DBackpropInput',
+    title: 'SAME of an odd size',
+    attr: conv('SAME', 2),
+    shapes: [[2, 4, 3, 3]],
+    weights: { sizes: whole(2, 7, 5, 5), k: weight([3, 3, 5, 3]) },
+    input: ['sizes', 'k', 'x'],
+  },
+  {
+    op: 'Conv2DBackpropInput',
+    title: 'VALID',
+    attr: conv('VALID', 2),
+    shapes: [[2, 4, 3, 3]],
+    weights: { sizes: whole(2, 9, 7, 5), k: weight([3, 3, 5, 3]) },
+    input: ['sizes', 'k', 'x'],
+  },
+  {
+    op: 'FusedBatchNormV3',
+    attr: { ...nhwc, U: float, epsilon: { f: 0.001 }, is_training: { b: false } },
+    shapes: PICTURE,
+    weights: { scale: weight([3]), offset: weight([3], 3), mean: weight([3], 4), variance: positive([3]) },
+  },
+  { op: 'BiasAdd', attr: nhwc, shapes: PICTURE, weights: { b: weight([3]) } },
+  { op: 'LRN', attr: { ...T, depth_radius: { i: 1 }, alpha: { f: 0.3 }, beta: { f: 0.6 }, bias: { f: 1.5 } }, shapes: [[1, 3, 2, 6]] },
+  {
+    op: '_FusedConv2D',
+    attr: { ...conv('SAME', 1), num_args: { i: 1 }, fused_ops: { texts: ['BiasAdd', 'Relu6'] }, epsilon: { f: 0 } },
+    shapes: PICTURE,
+    weights: { k: weight([3, 3, 3, 4]), b: weight([4]) },
+  },
+  {
+    op: 'FusedDepthwiseConv2dNative',
+    attr: { ...conv('SAME', 1), num_args: { i: 1 }, fused_ops: { texts: ['BiasAdd', 'Relu'] }, explicit_paddings: list() },
+    shapes: PICTURE,
+    weights: { k: weight([3, 3, 3, 1]), b: weight([3]) },
+  },
+  {
+    op: '_FusedMatMul',
+    attr: { ...T, transpose_a: { b: false }, transpose_b: { b: false }, num_args: { i: 1 }, fused_ops: { texts: ['BiasAdd', 'Relu'] }, epsilon: { f: 0 } },
+    shapes: [[3, 5]],
+    weights: { k: weight([5, 4]), b: weight([4]) },
+  },
+  ...[
+    'Relu',
+    'Relu6',
+    'Elu',
+    'Selu',
+    'Sigmoid',
+    'Tanh',
+    'Softplus',
+    'Erf',
+    'Exp',
+    'Abs',
+    'Neg',
+    'Floor',
+    'Ceil',
+    'Sign',
+    'Sin',
+    'Cos',
+    'Atan',
+    'Square',
+    'Expm1',
+    'Softmax',
+    'LogSoftmax',
+    'Identity',
+    'StopGradient',
+    'ZerosLike',
+    'OnesLike',
+  ].map((op): Case => ({ op, attr: T, shapes: [[2, 5]] })),
+  ...['Log', 'Sqrt', 'Rsqrt', 'Reciprocal', 'Log1p'].map((op): Case => ({ op, attr: T, shapes: [[2, 5]], isPositive: true })),
+  { op: 'LeakyRelu', attr: { ...T, alpha: { f: 0.3 } }, shapes: PICTURE },
+  { op: 'Prelu', attr: T, shapes: PICTURE, weights: { slope: weight([3]) } },
+  ...['AddV2', 'Sub', 'Mul', 'RealDiv', 'Maximum', 'Minimum', 'SquaredDifference'].flatMap((op): Case[] => [
+    { op, title: 'with a constant', attr: T, shapes: PICTURE, weights: { c: positive([3]) } },
+    { op, title: 'of a constant', attr: T, shapes: PICTURE, weights: { c: weight([3]) }, input: ['c', 'x'], isPositive: true },
+    { op, title: 'of two values', attr: T, shapes: [PICTURE[0]!, [1, 6, 1]], input: ['x', 'y'], isPositive: true },
+  ]),
+  { op: 'Pow', attr: T, shapes: [[2, 5]], weights: { c: weight([]) }, isPositive: true },
+  { op: 'FloorDiv', attr: T, shapes: [[2, 5]], weights: { c: weight([5]) } },
+  {
+    op: 'AddN',
+    attr: { ...T, N: { i: 2 } },
+    shapes: [
+      [2, 5],
+      [2, 5],
+    ],
+    input: ['x', 'y'],
+  },
+  { op: 'MatMul', title: 'plain', attr: { ...T, transpose_a: { b: false }, transpose_b: { b: false } }, shapes: [[3, 5]], weights: { k: weight([5, 4]) } },
+  { op: 'MatMul', title: 'transposed', attr: { ...T, transpose_a: { b: true }, transpose_b: { b: true } }, shapes: [[5, 3]], weights: { k: weight([4, 5]) } },
+  {
+    op: 'BatchMatMulV2',
+    attr: { ...T, adj_x: { b: false }, adj_y: { b: true } },
+    shapes: [
+      [2, 3, 5],
+      [2, 4, 5],
+    ],
+    input: ['x', 'y'],
+  },
+  ...['Mean', 'Sum', 'Max', 'Min', 'Prod'].flatMap(reduce),
+  { op: 'Reshape', attr: { ...T, Tshape: int32 }, shapes: PICTURE, weights: { shape: whole(2, -1) } },
+  { op: 'Squeeze', attr: { ...T, squeeze_dims: list(1, 2) }, shapes: [[2, 1, 1, 3]] },
+  { op: 'ExpandDims', attr: { ...T, Tdim: int32 }, shapes: [[2, 5]], weights: { axis: scalar(-1) } },
+  { op: 'Transpose', attr: { ...T, Tperm: int32 }, shapes: PICTURE, weights: { perm: whole(0, 3, 2, 1) } },
+  { op: 'ConcatV2', attr: { ...T, Tidx: int32, N: { i: 2 } }, shapes: [PICTURE[0]!, [2, 7, 6, 2]], weights: { axis: scalar(3) }, input: ['x', 'y', 'axis'] },
+  {
+    op: 'Pack',
+    attr: { ...T, N: { i: 2 }, axis: { i: 1 } },
+    shapes: [
+      [2, 5],
+      [2, 5],
+    ],
+    input: ['x', 'y'],
+  },
+  { op: 'Slice', attr: { ...T, Index: int32 }, shapes: PICTURE, weights: { begin: whole(0, 1, 2, 0), size: whole(-1, 3, 2, 2) } },
+  strided({ begin_mask: 1, end_mask: 1 }, [0, 1], [0, 5], [1, 2]),
+  strided({ begin_mask: 1, end_mask: 1, shrink_axis_mask: 2 }, [0, -1], [0, 0], [1, 1]),
+  strided({ ellipsis_mask: 1, shrink_axis_mask: 2 }, [0, 1], [0, 2], [1, 1]),
+  strided({ begin_mask: 3, end_mask: 3 }, [0, 0, 3], [0, 0, 5], [1, -1, 1]),
+  strided({ ellipsis_mask: 1, new_axis_mask: 2 }, [0, 0], [0, 0], [1, 1]),
+  {
+    op: 'GatherV2',
+    attr: { Tparams: float, Tindices: int32, Taxis: int32, batch_dims: { i: 0 } },
+    shapes: PICTURE,
+    weights: { indices: whole(2, 0), axis: scalar(3) },
+  },
+  { op: 'Pad', attr: { ...T, Tpaddings: int32 }, shapes: PICTURE, weights: { paddings: { dtype: 'int32', shape: [4, 2], values: [0, 0, 1, 2, 0, 1, 0, 0] } } },
+  {
+    op: 'MirrorPad',
+    attr: { ...T, Tpaddings: int32, mode: text('REFLECT') },
+    shapes: PICTURE,
+    weights: { paddings: { dtype: 'int32', shape: [4, 2], values: [0, 0, 1, 2, 0, 1, 0, 0] } },
+  },
+  ...[
+    ['align_corners', true, false],
+    ['half pixel centers', false, true],
+    ['plain', false, false],
+  ].flatMap(([title, align_corners, half_pixel_centers]): Case[] =>
+    ['ResizeBilinear', 'ResizeNearestNeighbor'].map((op) => ({
+      op,
+      title: `${title}`,
+      attr: { ...T, align_corners: { b: align_corners as boolean }, half_pixel_centers: { b: half_pixel_centers as boolean } },
+      shapes: [[1, 4, 5, 2]],
+      weights: { size: whole(8, 15) },
+    })),
+  ),
+  { op: 'DepthToSpace', attr: { ...nhwc, block_size: { i: 2 } }, shapes: [[1, 3, 2, 8]] },
+  {
+    op: 'SpaceToBatchND',
+    attr: { ...T, Tblock_shape: int32, Tpaddings: int32 },
+    shapes: [[1, 4, 5, 2]],
+    weights: { block: whole(2, 2), paddings: { dtype: 'int32', shape: [2, 2], values: [0, 0, 1, 0] } },
+  },
+  {
+    op: 'BatchToSpaceND',
+    attr: { ...T, Tblock_shape: int32, Tcrops: int32 },
+    shapes: [[4, 2, 3, 2]],
+    weights: { block: whole(2, 2), crops: { dtype: 'int32', shape: [2, 2], values: [0, 1, 1, 0] } },
+  },
+  { op: 'Tile', attr: { ...T, Tmultiples: int32 }, shapes: [[2, 5]], weights: { multiples: whole(1, 3) } },
+  {
+    op: 'ClipByValue',
+    attr: T,
+    shapes: [[2, 5]],
+    weights: { low: { dtype: 'float32', shape: [], values: [-0.5] }, high: { dtype: 'float32', shape: [], values: [0.7] } },
+  },
+];
+
+function graphOf({ op, attr = {}, shapes = [], weights = {}, input }: Case): SmallGraph {
+  const flowing = ['x', 'y'].slice(0, shapes.length);
+  const inputs = flowing.map((name, i): GraphNode => placeholder(name, shapes[i]!));
+  const node: GraphNode = { name: 'node', op, input: input ?? ['x', ...Object.keys(weights)], attr };
+  return { nodes: [...inputs, node], weights, inputs: flowing, outputs: ['node'] };
+}
+
+function feedsOf({ shapes = [], isPositive }: Case) {
+  return shapes.map((shape, i) => {
+    const data = values(
+      shape.reduce((a, b) => a * b, 1),
+      5 + i,
+    );
+    return { shape, data: Float32Array.from(isPositive ? data.map((value) => Math.abs(value) + 0.2) : data) };
+  });
+}
+
+describe('TensorFlow nodes', () => {
+  it.each(CASES)('$op $title computes what TensorFlow.js computes', async (one) => {
+    const graph = graphOf(one);
+    const files = tfjsFiles(graph);
+    const feeds = feedsOf(one);
+    const [expected] = await runTfjs('tfjs-graph', files, feeds);
+    const set = memoryFileSet(Object.fromEntries(files), 'model.json');
+    for (const source of [set, memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb')]) {
+      const { bytes } = await convertInMemory(source);
+      const [actual] = (await runOnnx(bytes, feeds)).values();
+      expect(actual!.shape).toEqual(expected!.shape);
+      const scale = expected!.data.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-3);
+      const worst = expected!.data.reduce((max, value, i) => Math.max(max, Math.abs(value - actual!.data[i]!)), 0);
+      expect(worst / scale).toBeLessThan(1e-5);
+    }
+  });
+
+  it('that are not known are listed all at once, by name and place', async () => {
+    const graph: SmallGraph = {
+      nodes: [
+        placeholder('x', [1, 4]),
+        { name: 'a', op: 'Bessel', input: ['x'] },
+        { name: 'b', op: 'Lgamma', input: ['x'] },
+        { name: 'c', op: 'AddV2', input: ['a', 'b'], attr: T },
+      ],
+      weights: {},
+      inputs: ['x'],
+      outputs: ['c'],
+    };
+    const model = await openModel(memoryFileSet(Object.fromEntries(tfjsFiles(graph)), 'model.json'));
+    await expect(model.map()).rejects.toThrow(/"a": the operator Bessel[\s\S]*"b": the operator Lgamma/);
+  });
+
+  it.each(CASES.filter(({ op }) => op !== 'Identity'))('$op $title declines a setting that is not known', async (one) => {
+    const graph = graphOf({ ...one, attr: { ...one.attr, unheard_of: { i: 3 } } });
+    const model = await openModel(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'));
+    await expect(model.map()).rejects.toThrow(/unheard_of/);
+  });
+});

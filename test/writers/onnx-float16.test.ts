@@ -4,6 +4,7 @@ import { onnx as schema } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { makeLayer } from '../../src/model/ops/index.js';
+import { runLayers } from '../../src/verify/reference/session.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { readNpyFile } from '../corpus.js';
 import { DIALECT_CASES, openDialect } from '../dialects.js';
@@ -13,10 +14,12 @@ import { caseInputs, caseMap, emptyMap, OP_CASES, weight } from './onnx-cases.js
 const { FLOAT, FLOAT16, INT64 } = schema.TensorProto.DataType;
 const OPTIONS = { dtype: 'source', layout: 'source', float16Compute: true, metadata: async () => ({}) } as const;
 
-/** Where a float32 value may be: beside a port, and the scales of a Resize, which ONNX wants so. */
+/** Where a float32 value may be: beside a port, the scales of a Resize, which ONNX wants so, and the statistics of a normalisation. */
 function expectFloat16Throughout(bytes: Uint8Array) {
   const graph = schema.ModelProto.decode(bytes).graph!;
-  const scales = new Set(graph.node!.filter(({ opType }) => opType === 'Resize').map(({ input }) => input![2]));
+  const scales = new Set(
+    graph.node!.flatMap(({ opType, input }) => (opType === 'Resize' ? [input![2]] : opType === 'BatchNormalization' ? input!.slice(3) : [])),
+  );
   for (const { name, dataType } of graph.initializer!) expect([FLOAT16, INT64, ...(scales.has(name!) ? [FLOAT] : [])], name!).toContain(dataType);
   for (const { type } of [...graph.input!, ...graph.output!]) expect(type!.tensorType!.elemType).toBe(FLOAT);
   const ports = new Set([...graph.input!, ...graph.output!].map(({ name }) => name!));
@@ -57,6 +60,28 @@ it.each(OP_CASES)('$title is written in float16, and runs', async (case_) => {
   for (const { type } of [...graph!.input!, ...graph!.output!]) expect(type!.tensorType!.elemType).toBe(FLOAT);
   const [actual] = [...(await runOnnx(bytes, caseInputs(case_))).values()];
   expect(actual!.data.every(Number.isFinite)).toBe(true);
+});
+
+it('keeps statistics that float16 cannot hold, from the opset on that lets them', async () => {
+  for (const opset of [14, 15, 17, 21]) {
+    const weights = {
+      scale: weight('g', [3], [1, 2, 0.5]),
+      bias: weight('b', [3], [0.1, 0, -0.2]),
+      mean: weight('m', [3], [120, 7e4, 1e-9]),
+      variance: weight('v', [3], [2e6, 7e4, 1e-9]),
+    };
+    const norm = makeLayer({ name: 'one', op: 'BatchNormalization', inputs: ['x'], outputs: ['y'], attributes: { epsilon: 1e-12 }, weights });
+    const port = (name: string) => ({ name, value: name, dtype: 'float32' as const, shape: [2, 3, 2, 2], layout: 'nchw' as const });
+    const map = { ...emptyMap, inputs: [port('x')], outputs: [port('y')], layers: [norm] };
+    const sink = memorySink();
+    const { warnings } = await onnx.write(map, sink, 'model.onnx', { ...OPTIONS, opset });
+    await sink.commit();
+    expect(warnings).toEqual([]);
+    const data = Float32Array.from({ length: 24 }, (_, i) => (i % 12 < 4 ? 100 : i % 12 < 8 ? 6e4 : 1e-4) * (1 + (i % 5) / 10));
+    const [actual] = (await runOnnx(sink.files.get('model.onnx')!, [{ shape: [2, 3, 2, 2], data }])).values();
+    const [expected] = await runLayers(map, [{ shape: [2, 3, 2, 2], data }], () => {});
+    for (const [i, value] of (expected!.data as Float64Array).entries()) expect(Math.abs(actual!.data[i]! / value - 1)).toBeLessThan(2e-2);
+  }
 });
 
 it('counts what float16 cannot hold, of weights and of constants', async () => {

@@ -15,7 +15,7 @@ import type { WriteOptions } from '../writer.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';
 import type { ChannelScales, MeasuredScales } from './scales.js';
-import { computeDType, storageDType } from './storage.js';
+import { computeDType, storageDType, weightDType } from './storage.js';
 
 /** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
 export interface NarrowedWeight {
@@ -252,7 +252,7 @@ class GraphBuilder {
 
   /** @returns the name of the weight as it is computed with */
   #addWeight(layer: Layer, role: string, weight: Tensor): string {
-    const compute = this.#computeOf(layer);
+    const compute = weightDType(layer, role, this.#computeOf(layer), this.opset);
     const dtype = storageDType(layer, role, this.options, compute);
     const quantised = dtype === 'int8' ? this.measured.of(layer, role) : undefined;
     const transposed = layer.op === 'Gemm' && role === 'kernel' && isStoredTransposed(layer);

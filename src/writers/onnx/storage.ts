@@ -2,7 +2,8 @@
  * Which dtype each weight is stored in, and which one the graph computes in.
  *
  * ONNX operators want all their operands of one dtype. So the graph computes in float32, whatever the weights are stored in, and
- * narrower weights pass a `Cast` (which runtimes fold when they load the file); `float16Compute` makes the whole graph float16.
+ * narrower weights pass a `Cast` (which runtimes fold when they load the file); `float16Compute` makes the whole graph float16, but for the
+ * statistics of normalisations.
  *
  * What `--dtype float16` and `bfloat16` narrow are the kernels and biases of convolutions and dense layers and the tables of embeddings, where the bytes are.
  * Normalisation statistics, slopes and constant operands stay float32: they are small, and a variance easily leaves float16's range.
@@ -29,11 +30,23 @@ export function computeDType(options: WriteOptions): DType {
  * @param computed what the layer computes in
  */
 export function storageDType(layer: Layer, role: string, options: WriteOptions, computed: DType = 'float32'): DType {
-  if (options.float16Compute) return 'float16';
+  if (options.float16Compute) return computed;
   const own = layer.weights[role]!.dtype;
   if (options.dtype === 'source') return own === 'float64' ? computed : own;
   if (options.dtype === 'int8') return channelAxis(layer, role) === null ? computed : 'int8';
   return isLargeLayer(layer) ? options.dtype : computed;
+}
+
+/** The opset from which BatchNormalization takes its mean and variance in another dtype than what flows through. */
+const APART_SINCE = 14;
+const STATISTICS: ReadonlySet<string> = new Set(['mean', 'variance']);
+
+/**
+ * What a weight is computed with, where the layer computes in the given dtype: variances of pixels are beyond float16, those of small
+ * features below it, and ONNX lets statistics stay as they are.
+ */
+export function weightDType(layer: Layer, role: string, computed: DType, opset: number): DType {
+  return layer.op === 'BatchNormalization' && STATISTICS.has(role) && computed === 'float16' && opset >= APART_SINCE ? 'float32' : computed;
 }
 
 /** Why a weight cannot be stored, or null. */

@@ -23,12 +23,15 @@ export const ENTRY = { key: 1, value: 2 } as const;
 
 export const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12, valueInfo: 13, sparseInitializer: 15 } as const;
 
+/** FunctionProto. */
+export const FUNCTION = { name: 1, input: 4, output: 5, node: 7, opsetImport: 9, domain: 10, attributeProto: 11 } as const;
+
 export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
 
-export const ATTRIBUTE = { name: 1, float: 2, int: 3, string: 4, tensor: 5, floats: 7, ints: 8, strings: 9, type: 20 } as const;
+export const ATTRIBUTE = { name: 1, float: 2, int: 3, string: 4, tensor: 5, graph: 6, floats: 7, ints: 8, strings: 9, type: 20, reference: 21 } as const;
 
 /** AttributeProto.AttributeType. */
-export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7, strings: 8 } as const;
+export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7, strings: 8 } as const;
 
 export const TENSOR = {
   dims: 1,
@@ -75,3 +78,11 @@ export const DATA_TYPE = {
   float8_e4m3fn: 17,
   float8_e5m2: 19,
 } as const;
+
+/** Integers of which several share a byte: they are read as the next wider type. */
+export const PACKED_TYPE: ReadonlyMap<number, { readonly name: string; readonly bits: number; readonly dtype: 'int8' | 'uint8' }> = new Map([
+  [21, { name: 'uint4', bits: 4, dtype: 'uint8' }],
+  [22, { name: 'int4', bits: 4, dtype: 'int8' }],
+  [25, { name: 'uint2', bits: 2, dtype: 'uint8' }],
+  [26, { name: 'int2', bits: 2, dtype: 'int8' }],
+]);

@@ -61,6 +61,11 @@ export class GraphBuilder {
     }
   }
 
+  /** A name that no value has. */
+  freeValue(wanted: string): string {
+    return take(this.#values, wanted);
+  }
+
   /** A value that flows in from outside. Sizes without a name ('?') get one, because two of them are two sizes. */
   input(name: string, dtype: DType | null, shape: readonly Dim[] | null): Value {
     this.reserve([name]);

@@ -60,6 +60,8 @@ export interface Foreign {
   /** 'com.microsoft', 'ai.onnx', ... */
   readonly domain: string;
   readonly op: string;
+  /** Why it is kept so. */
+  readonly reason: string;
   /** As the file has them, graphs included; only the format's own writer knows what they are. */
   readonly attributes: readonly Uint8Array[];
   /** Values of this graph that graphs inside of the attributes read. */
@@ -95,6 +97,16 @@ export interface LayerMap {
   readonly outputs: readonly Port[];
   readonly layers: readonly Layer[];
   readonly warnings: readonly Notice[];
+  /** The file that the map was read from, for a writer of the same format, which need not change what the map leaves as it was. */
+  readonly source?: SourceDocument;
+}
+
+export interface SourceDocument {
+  readonly format: string;
+  /** The layers as they were read: the map is unchanged while its layers are these. */
+  readonly layers: readonly Layer[];
+  /** What the format's reader and writer know it as. */
+  readonly document: unknown;
 }
 
 /** What a reader gives: the tensors of the file as stored, and the layer map or the reasons why there is none. */

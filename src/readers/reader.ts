@@ -34,6 +34,8 @@ export interface ReadOptions {
   readonly weightsKey?: string;
   /** Input shape in the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
+  /** Has what acts as in training act as in inference. */
+  readonly inference?: boolean;
   /** Shape of recorded inputs; taken where neither the file nor `inputShape` says how large the input is. */
   readonly recordedShape?: readonly Dim[];
 }

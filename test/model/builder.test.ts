@@ -129,6 +129,7 @@ test('a node that is not understood stands in the map as it came, and its result
     format: 'onnx',
     domain: 'com.microsoft',
     op: 'FusedX',
+    reason: 'not known',
     attributes: [],
     captures: [],
     types: [{ dtype: 'float32', shape: ['N', 4] }],

@@ -1,5 +1,4 @@
-/** Reads ONNX files for `inspect` and for the comparison of weights after a conversion. */
-import { ModelError } from '../../errors.js';
+/** Recognises ONNX files. */
 import type { Reader } from '../reader.js';
 
 /** Field 1 (ir_version) as a varint is how every writer begins; 8 (opset_import) or 7 (graph) where the version is left out. */
@@ -17,31 +16,7 @@ export const onnx: Reader = {
     return head.byteLength > 2;
   },
 
-  async read(files) {
-    const name = files.main!;
-    const { readOnnxModel } = await import('../../containers/onnx.js');
-    const model = await readOnnxModel(files, name);
-    const opsets = [...model.opsets].map(([domain, version]) => `${domain || 'ai.onnx'} ${version}`).join(', ');
-    const consumers = new Map(model.nodes.flatMap((node) => node.inputs.map((input) => [input, node.name || node.op] as const)));
-    return {
-      format: 'onnx',
-      producer: model.producer || null,
-      tensors: [...model.initializers.values()].map((tensor) => ({ tensor, layer: consumers.get(tensor.name) ?? null })),
-      details: {
-        'IR version': String(model.irVersion),
-        opset: opsets || 'not said',
-        nodes: String(model.nodes.length),
-        inputs: model.inputs.map(({ name: input, shape }) => `${input} [${shape ?? '?'}]`).join(', '),
-        outputs: model.outputs.map(({ name: output, shape }) => `${output} [${shape ?? '?'}]`).join(', '),
-        ...Object.fromEntries(model.metadata),
-      },
-      warnings: [],
-      files: [name, ...model.externalFiles],
-      map: async () => {
-        throw new ModelError('unsupported', 'ONNX files are inspected and verified, but not yet converted: their nodes are not translated into the layer map', {
-          file: name,
-        });
-      },
-    };
+  async read(files, options) {
+    return (await import('./model.js')).readOnnx(files, options);
   },
 };

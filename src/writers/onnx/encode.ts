@@ -27,17 +27,20 @@ export interface ExternalPlace {
 }
 
 /** Oldest IR version that knows the opset, as onnx's own helper pairs them. */
-const IR_VERSION: Readonly<Record<number, number>> = { 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10 };
+const IR_VERSION: Readonly<Record<number, number>> = { 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13 };
 
 export const OPSETS = Object.keys(IR_VERSION).map(Number);
 
 /** The model up to its metadata. */
 export function encodeModel(graph: OnnxGraph, external: ReadonlyMap<string, ExternalPlace>): MessageBuilder {
-  return new MessageBuilder()
+  const message = new MessageBuilder()
     .int(MODEL.irVersion, IR_VERSION[graph.opset]!)
     .string(MODEL.producerName, 'weighbridge')
     .message(MODEL.graph, encodeGraph(graph, external))
     .message(MODEL.opsetImport, new MessageBuilder().string(OPSET_ID.domain, '').int(OPSET_ID.version, graph.opset));
+  for (const [domain, version] of graph.domains ?? [])
+    message.message(MODEL.opsetImport, new MessageBuilder().string(OPSET_ID.domain, domain).int(OPSET_ID.version, version));
+  return message;
 }
 
 /** What is only known when the weights are written; protobuf fields may come in any order, so it follows the graph. */
@@ -69,6 +72,8 @@ function encodeNode(node: OnnxNode): MessageBuilder {
   for (const name of node.inputs) message.string(NODE.input, name);
   for (const name of node.outputs) message.string(NODE.output, name);
   message.string(NODE.name, node.name).string(NODE.opType, node.op);
+  if (node.domain) message.string(NODE.domain, node.domain);
+  for (const encoded of node.encoded ?? []) message.bytes(NODE.attribute, encoded);
   for (const name of Object.keys(node.attributes).sort()) message.message(NODE.attribute, encodeAttribute(name, node.attributes[name]!));
   return message;
 }
@@ -102,7 +107,8 @@ function encodePort({ name, dtype, shape }: OnnxPort): MessageBuilder {
   const dims = new MessageBuilder();
   for (const size of shape) {
     const dim = new MessageBuilder();
-    dims.message(SHAPE.dim, typeof size === 'number' ? dim.int(DIMENSION.value, size) : dim.string(DIMENSION.param, size));
+    const sized = typeof size === 'number' ? dim.int(DIMENSION.value, size) : size.startsWith('?') ? dim : dim.string(DIMENSION.param, size);
+    dims.message(SHAPE.dim, sized);
   }
   const tensorType = new MessageBuilder().int(TENSOR_TYPE.elemType, DATA_TYPE[dtype]).message(TENSOR_TYPE.shape, dims);
   return new MessageBuilder().string(VALUE_INFO.name, name).message(VALUE_INFO.type, new MessageBuilder().message(TYPE.tensorType, tensorType));

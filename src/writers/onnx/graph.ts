@@ -12,6 +12,10 @@ export interface OnnxAttribute {
 export interface OnnxNode {
   readonly name: string;
   readonly op: string;
+  /** Of its operator set; ai.onnx where left out. */
+  readonly domain?: string;
+  /** AttributeProto messages of a node that is written as it came, instead of `attributes`. */
+  readonly encoded?: readonly Uint8Array[];
   /** '' stands for an optional input that is left out. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -33,6 +37,8 @@ export interface OnnxPort {
 export interface OnnxGraph {
   readonly name: string;
   readonly opset: number;
+  /** Versions of other operator sets that nodes belong to. */
+  readonly domains?: ReadonlyMap<string, number>;
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxInitializer[];
   readonly inputs: readonly OnnxPort[];

@@ -10,7 +10,7 @@ import type { WriteOptions, Writer } from '../writer.js';
 import { type ExternalPlace, encodeMetadata, encodeModel, OPSETS, tensorSpan } from './encode.js';
 import type { OnnxGraph } from './graph.js';
 import { layerObstacle } from './node-forms.js';
-import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
+import { type NarrowedWeight, planGraph, portLayout, portObstacle, sourceModel } from './plan.js';
 import { measureScales } from './scales.js';
 import { ONNX_DTYPES, optionsObstacle, storageObstacle } from './storage.js';
 
@@ -30,7 +30,7 @@ export const onnx: Writer = {
   dtypes: ONNX_DTYPES,
 
   check(map, options) {
-    const opset = options.opset ?? DEFAULT_OPSET;
+    const opset = chooseOpset(map, options);
     const errors: (ModelError | null)[] = [optionsObstacle(options)];
     if (!OPSETS.includes(opset)) errors.push(new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`));
     for (const port of [...map.inputs, ...map.outputs]) errors.push(portObstacle(port));
@@ -43,7 +43,7 @@ export const onnx: Writer = {
 
   async write(map, sink, name, options) {
     const scales = await measureScales(map, options);
-    const { graph, narrowed, warnings } = planGraph(map, options, options.opset ?? DEFAULT_OPSET, scales);
+    const { graph, narrowed, warnings } = planGraph(map, options, chooseOpset(map, options), scales);
     const total = graph.initializers.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
     const file = await sink.create(name);
     let done = 0;
@@ -60,6 +60,13 @@ export const onnx: Writer = {
     return { warnings: [...warnings, ...narrowingNotices(narrowed, options)] };
   },
 };
+
+/** That of the file that the map came from, where it was one of ONNX that is not too old. */
+function chooseOpset(map: LayerMap, { opset }: WriteOptions): number {
+  const model = sourceModel(map);
+  const own = model?.opsets.get('') ?? model?.opsets.get('ai.onnx') ?? 0;
+  return opset ?? (model ? Math.max(own, OPSETS[0]!) : DEFAULT_OPSET);
+}
 
 /**
  * Streams the weights into the file beside the model.

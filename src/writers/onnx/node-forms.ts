@@ -120,6 +120,11 @@ function explicitPads(layer: Layer, context: FormContext): readonly number[] | n
  */
 export function layerObstacle(layer: Layer, opset: number): ModelError | null {
   const unsupported = (problem: string) => new ModelError('unsupported', problem, { layer: layer.name });
+  if (layer.foreign) {
+    const { format, reason, domain, op } = layer.foreign;
+    if (format === 'onnx') return null;
+    return unsupported(`${domain}::${op} of ${format} has no translation to ONNX: ${reason}`);
+  }
   const operator = operatorOf(layer.op);
   const spelling = operator?.onnx;
   if (!operator || !spelling) return unsupported(`the operator ${layer.op} has no translation to ONNX`);

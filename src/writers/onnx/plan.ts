@@ -1,10 +1,11 @@
 /** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
 
+import type { ReadModel } from '../../containers/onnx.js';
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
-import type { Dim, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
+import type { Dim, Foreign, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
@@ -44,7 +45,12 @@ export function planGraph(map: LayerMap, options: WriteOptions, opset: number, m
   for (const port of map.inputs) builder.addInput(port);
   for (const layer of map.layers) builder.addLayer(layer);
   for (const port of map.outputs) builder.addOutput(port);
-  return builder.finish(map.name || 'model');
+  return builder.finish(map.name || 'model', sourceModel(map)?.opsets ?? new Map());
+}
+
+/** The ONNX file that a map was read from, if it was. */
+export function sourceModel({ source }: LayerMap): ReadModel | null {
+  return source?.format === 'onnx' ? (source.document as ReadModel) : null;
 }
 
 /** Operators that optimisers look through, because they are none themselves or cancel each other. */
@@ -122,7 +128,9 @@ class GraphBuilder {
   /**
    * Ports keep their names, so they choose first. Where nothing stands between a port and its value, the value has the port's name.
    */
-  namePorts({ inputs, outputs }: LayerMap): void {
+  namePorts({ inputs, outputs, layers }: LayerMap): void {
+    // Graphs inside of nodes that are kept as they came read these by their names.
+    for (const { foreign } of layers) for (const value of foreign?.captures ?? []) this.#values.set(value, this.#names.take(value));
     this.#inputPorts.push(...inputs);
     for (const { value } of outputs) this.#outputPorts.add(value);
     for (const port of [...inputs, ...outputs]) {
@@ -146,6 +154,7 @@ class GraphBuilder {
   }
 
   addLayer(layer: Layer): void {
+    if (layer.foreign) return this.#addForeign(layer, layer.foreign);
     if (layer.op === 'Constant') return this.#addConstant(layer);
     const constant = (slot: string, tensor: Tensor) => this.#addInitializer(`${layer.name}/${slot}`, tensor);
     const form = nodeForm(layer, {
@@ -175,6 +184,18 @@ class GraphBuilder {
       inputs,
       outputs: layer.outputs.map((value) => (value === '' ? '' : this.#value(value))),
       attributes: form.attributes,
+    });
+  }
+
+  #addForeign(layer: Layer, { domain, op, attributes }: Foreign): void {
+    this.#nodes.push({
+      name: this.#nodeNames.take(layer.name),
+      op,
+      ...(domain === 'ai.onnx' ? {} : { domain }),
+      inputs: layer.inputs.map((value) => (value === '' ? '' : this.#value(value))),
+      outputs: layer.outputs.map((value) => (value === '' ? '' : this.#value(value))),
+      attributes: {},
+      encoded: attributes,
     });
   }
 
@@ -235,8 +256,10 @@ class GraphBuilder {
   }
 
   /** The graph, once everything was added. */
-  finish(name: string): Plan {
-    const graph = { name, opset: this.opset, nodes: this.#nodes, initializers: this.#initializers, inputs: this.#inputs, outputs: this.#outputs };
+  finish(name: string, versions: ReadonlyMap<string, number>): Plan {
+    const used = new Set(this.#nodes.flatMap(({ domain }) => (domain ? [domain] : [])));
+    const domains = new Map([...used].map((domain) => [domain, versions.get(domain) ?? 1]));
+    const graph = { name, opset: this.opset, domains, nodes: this.#nodes, initializers: this.#initializers, inputs: this.#inputs, outputs: this.#outputs };
     return { graph, narrowed: this.#narrowed, warnings: this.#renamed };
   }
 

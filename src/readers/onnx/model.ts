@@ -1,0 +1,135 @@
+/** An ONNX file as a model: its weights, and its layer map. */
+
+import type { FileSet } from '../../bytes/file-set.js';
+import { isTensor, type ReadModel, type ReadPort, readOnnxModel } from '../../containers/onnx.js';
+import { ModelError } from '../../errors.js';
+import type { Value } from '../../model/builder.js';
+import type { Dim, Layer, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from '../../model/layer-map.js';
+import type { ReadOptions } from '../reader.js';
+import { RULES } from './rules.js';
+import { nodeTitle } from './scope.js';
+import { Translator } from './translator.js';
+
+export async function readOnnx(files: FileSet, options: ReadOptions): Promise<ModelFile> {
+  const name = files.main!;
+  const model = await readOnnxModel(files, name);
+  const opsets = [...model.opsets].map(([domain, version]) => `${domain || 'ai.onnx'} ${version}`).join(', ');
+  let map: Promise<LayerMap> | null = null;
+  return {
+    format: 'onnx',
+    producer: model.producer || null,
+    tensors: storedWeights(model),
+    details: {
+      'IR version': String(model.irVersion),
+      opset: opsets || 'not said',
+      nodes: String(model.nodes.length),
+      inputs: model.inputs.map(({ name: input, shape }) => `${input} [${shape ?? '?'}]`).join(', '),
+      outputs: model.outputs.map(({ name: output, shape }) => `${output} [${shape ?? '?'}]`).join(', '),
+      ...Object.fromEntries(model.metadata),
+    },
+    warnings: unreadTensors(model),
+    files: [name, ...model.externalFiles],
+    map: () => (map ??= translate(model, options)),
+  };
+}
+
+/** Initializers, and what Constant nodes hold; there int64 numbers are shapes, axes and indices, which are no weights. */
+function storedWeights(model: ReadModel): StoredWeight[] {
+  const readers = new Map(model.nodes.flatMap((node) => node.inputs.map((input) => [input, nodeTitle(node)] as const)));
+  const stored = [...model.initializers.values()];
+  for (const { op, domain, outputs, attributes } of model.nodes) {
+    const value = attributes.get('value');
+    if (op === 'Constant' && domain === '' && isTensor(value) && value.dtype !== 'int64') stored.push({ ...value, name: outputs[0] ?? value.name });
+  }
+  return stored.map((tensor) => ({ tensor, layer: readers.get(tensor.name) ?? null }));
+}
+
+function unreadTensors({ storedTensors }: ReadModel): Notice[] {
+  const unread = storedTensors.filter(({ tensor }) => tensor === null);
+  if (unread.length === 0) return [];
+  const names = unread.slice(0, 5).map(({ name }) => `"${name}"`);
+  return [
+    {
+      code: 'unread-tensors',
+      message: `${unread.length} tensors hold text, or are sparse or of a dtype that is not read: ${names.join(', ')}${unread.length > 5 ? ', ...' : ''}`,
+    },
+  ];
+}
+
+async function translate(model: ReadModel, options: ReadOptions): Promise<LayerMap> {
+  const translator = new Translator(model, RULES, (field) => model.file.read(field.start, field.end), options.inference === true);
+  const { build, scope } = translator;
+  for (const { name, tensor } of model.storedTensors) {
+    // A tensor that is not read can only be passed on by its name.
+    if (!tensor)
+      throw new ModelError('unsupported', 'the tensor holds text, or is sparse or of a dtype that is not read', { file: model.file.name, tensor: name });
+  }
+  const inputs = model.inputs.map((port) => {
+    const value = build.input(port.name, port.dtype, port.shape);
+    scope.set(port.name, value);
+    return value;
+  });
+  await translator.graph(model);
+  if (translator.training.length > 0 && !translator.inference) throw trainingError(model, translator.training);
+  const outputs = model.outputs.map(({ name }) => {
+    const value = scope.find(name);
+    if (!value) throw new ModelError('malformed', `nothing makes the output "${name}"`, { file: model.file.name });
+    return value;
+  });
+  const layers = build.finish(outputs);
+  const warnings: Notice[] = [...translator.warnings];
+  if (translator.training.length > 0) {
+    warnings.push({
+      code: 'inference',
+      message: `${translator.training.length} layers act as in training in the file, and as in inference here: ${listed(translator.training)}`,
+    });
+  }
+  return {
+    name: model.graphName,
+    format: 'onnx',
+    producer: model.producer || null,
+    architecture: null,
+    inputs: model.inputs.map((port, i) => portOf(port, inputs[i]!, inputs[i]!.name, inputLayout(inputs[i]!, layers))),
+    outputs: model.outputs.map((port, i) => portOf(port, outputs[i]!, build.flowing(outputs[i]!), 'other')),
+    layers,
+    warnings,
+    source: { format: 'onnx', layers, document: model },
+  };
+}
+
+function trainingError(model: ReadModel, layers: readonly string[]): ModelError {
+  return new ModelError(
+    'unsupported',
+    `${layers.length} layers act as in training: ${listed(layers)}. Export the model after model.eval(), or convert it with --inference, which has them act as in inference`,
+    { file: model.file.name },
+  );
+}
+
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`;
+}
+
+function portOf(port: ReadPort, value: Value, name: string, layout: Layout): Port {
+  const dtype = port.dtype ?? value.dtype;
+  const shape = agreedShape(port.shape, value.shape);
+  if (dtype === null || shape === null) {
+    throw new ModelError('unsupported', `the file does not say which ${dtype === null ? 'dtype' : 'shape'} "${port.name}" has, and it cannot be worked out`, {
+      tensor: port.name,
+    });
+  }
+  return { name: port.name, value: name, dtype, valueDType: value.dtype ?? dtype, shape, layout };
+}
+
+/** What was worked out, and for sizes that are free there what the file says. */
+function agreedShape(said: readonly Dim[] | null, found: readonly Dim[] | null): readonly Dim[] | null {
+  if (!said || !found || said.length !== found.length) return found ?? said;
+  return found.map((size, axis) => (typeof size === 'string' && said[axis] !== '?' ? said[axis]! : size));
+}
+
+/** Axes are only named where the file shows what they are: a convolution takes its channels second. */
+function inputLayout(value: Value, layers: readonly Layer[]): Layout {
+  const readers = layers.filter(({ inputs }) => inputs.includes(value.name));
+  const isPicture = readers.length > 0 && readers.every(({ op, inputs }) => op === 'Conv' && inputs[0] === value.name);
+  const layouts: Readonly<Record<number, Layout>> = { 3: 'ncw', 4: 'nchw', 5: 'ncdhw' };
+  return (isPicture && layouts[value.shape?.length ?? 0]) || 'other';
+}

@@ -1,0 +1,204 @@
+/** Nodes that are more than their operator's definition: old spellings, constants, branches, and operators that are several here. */
+import { isGraph, isTensor } from '../../containers/onnx.js';
+import { DATA_TYPE } from '../../containers/onnx-schema.js';
+import { DTYPE_BY_CODE } from '../../containers/onnx-tensors.js';
+import type { Value } from '../../model/builder.js';
+import { castTensor } from '../../model/cast.js';
+import { type DType, isFloatDType } from '../../model/dtype.js';
+import { permute, reshape } from '../../model/tensor.js';
+import { NotUnderstood } from './by-table.js';
+import { Scope } from './scope.js';
+import type { Node, Rule, Translator } from './translator.js';
+
+const number = (node: Node, name: string, usual: number): number => {
+  const value = node.attributes.get(name);
+  return typeof value === 'number' ? value : usual;
+};
+const numbers = (node: Node, name: string): readonly number[] | undefined => {
+  const value = node.attributes.get(name);
+  return Array.isArray(value) && value.every((item) => typeof item === 'number') ? value : undefined;
+};
+
+const constant: Rule = ({ attributes, outputs }, { build }) => {
+  const value = attributes.get('value');
+  const name = outputs[0]!;
+  if (isTensor(value)) return [build.constant({ ...value, name }, name)];
+  for (const [attribute, dtype] of [
+    ['value_float', 'float32'],
+    ['value_floats', 'float32'],
+    ['value_int', 'int64'],
+    ['value_ints', 'int64'],
+  ] as const) {
+    const found = attributes.get(attribute);
+    if (typeof found === 'number' || Array.isArray(found)) return [{ ...build.numbers(dtype, found as number), name }];
+  }
+  return new NotUnderstood('its value is text or sparse');
+};
+
+/** Passes on what comes in; nothing is left of the node. */
+const passedOn: Rule = ({ inputs }) => [inputs[0]!];
+
+const dropout: Rule = async (node, t) => {
+  const { inputs, opset } = node;
+  const flag = inputs[2] ?? null;
+  const training = opset >= 12 ? (flag === null ? 0 : (await t.known(flag))?.[0]) : opset < 7 ? 1 - number(node, 'is_test', 0) : 0;
+  if (training === undefined) return new NotUnderstood('whether it acts as in training is known only when the model runs');
+  if (training !== 0 && opset >= 12) t.training.push(`Dropout "${node.title}" (training_mode = 1)`);
+  return node.outputs.length > 1 ? [inputs[0]!, ...maskOf(node, t)] : [inputs[0]!];
+};
+
+/** In inference nothing is dropped. */
+function maskOf(node: Node, t: Translator): readonly Value[] {
+  const x = node.inputs[0]!;
+  const ones = t.build.add('ConstantOfShape', [t.add(node, 'Shape', [x], {}, 'shape')], { value: 1, dtype: 'bool' }, `${node.title}/mask`);
+  return [ones];
+}
+
+const ifRule: Rule = async (node, t) => {
+  const chosen = (await t.known(node.inputs[0]))?.[0];
+  const branch = node.attributes.get(chosen ? 'then_branch' : 'else_branch');
+  if (chosen === undefined || !isGraph(branch)) return new NotUnderstood('which branch it takes is known only when the model runs');
+  const scope = new Scope(t.scope, t.scope.opsets, t.scope.attributes, `${t.scope.prefix}${node.title}/`);
+  return t.inside(scope, async () => {
+    await t.graph(branch);
+    return branch.outputs.map(({ name }) => scope.find(name) ?? null);
+  });
+};
+
+/** alpha A B + beta C, with each of A and B transposed or not. */
+const gemm: Rule = (node, t) => {
+  const [a, b, c = null] = node.inputs as [Value, Value, Value | null];
+  const [alpha, beta] = [number(node, 'alpha', 1), number(node, 'beta', 1)];
+  const [transA, transB] = [number(node, 'transA', 0), number(node, 'transB', 0)];
+  const isPlain = alpha === 1 && (beta === 1 || c === null);
+  const x = transA ? t.add(node, 'Transpose', [a], { perm: [1, 0] }, 'a') : a;
+  const kernel = transB
+    ? b
+    : b.constant
+      ? { ...b, constant: permute(b.constant, [1, 0]), shape: b.shape!.toReversed() }
+      : t.add(node, 'Transpose', [b], { perm: [1, 0] }, 'b');
+  if (isPlain) return [t.add(node, 'Gemm', [x, kernel, c])];
+  const dtype = a.dtype ?? 'float32';
+  const product = t.add(node, 'Gemm', [x, kernel], {}, 'product');
+  const scaled = alpha === 1 ? product : t.add(node, 'Mul', [product, t.build.numbers(dtype, alpha)], {}, c ? 'alpha' : undefined);
+  if (!c) return [scaled];
+  return [t.add(node, 'Add', [scaled, beta === 1 ? c : t.add(node, 'Mul', [c, t.build.numbers(dtype, beta)], {}, 'beta')])];
+};
+
+/** Operators in whose second operand the axes that the first has beyond it were said by an attribute, before opset 7. */
+const legacyBinary: Rule = async (node, t) => {
+  if (node.opset >= 7) return t.byTable(node);
+  const [a, b] = node.inputs as [Value, Value];
+  const axis = number(node, 'axis', Number.NaN);
+  const op = node.op;
+  if (!number(node, 'broadcast', 0) || Number.isNaN(axis) || !a.shape || !b.shape) return [t.add(node, op, [a, b])];
+  const behind = a.shape.length - (axis < 0 ? axis + a.shape.length : axis) - b.shape.length;
+  return [t.add(node, op, [a, behind > 0 ? spread(node, t, b, behind) : b])];
+};
+
+/** With axes of one at the end. */
+function spread(node: Node, t: Translator, value: Value, count: number): Value {
+  const shape = [...value.shape!, ...new Array<number>(count).fill(1)];
+  if (value.constant) return { ...value, constant: reshape(value.constant, shape as number[]), shape };
+  return t.add(node, 'Unsqueeze', [value], { axes: Array.from({ length: count }, (_, i) => value.shape!.length + i) }, 'spread');
+}
+
+const pRelu: Rule = (node, t) => {
+  const [x, slope] = node.inputs as [Value, Value];
+  const perChannel = node.opset < 7 && slope.shape?.length === 1 && slope.shape[0] !== 1 && x.shape && x.shape.length > 2;
+  return [t.add(node, 'PRelu', [x, perChannel ? spread(node, t, slope, x.shape!.length - 2) : slope])];
+};
+
+/** Before opset 13 the axis and all behind it were taken together. */
+const legacySoftmax: Rule = (node, t) => {
+  if (node.opset >= 13) return t.byTable(node);
+  const [x] = node.inputs as [Value];
+  const given = number(node, 'axis', 1);
+  if (!x.shape) return new NotUnderstood('how many axes flow in is not known');
+  const axis = given < 0 ? given + x.shape.length : given;
+  if (axis === x.shape.length - 1 || x.shape.slice(axis + 1).every((size) => size === 1)) return [t.add(node, node.op, [x], { axis })];
+  const flat = t.add(node, 'Flatten', [x], { axis }, 'flat');
+  const soft = t.add(node, node.op, [flat], { axis: 1 }, 'rows');
+  return [t.add(node, 'Reshape', [soft, t.add(node, 'Shape', [x], {}, 'shape')])];
+};
+
+const batchNormalization: Rule = (node, t) => {
+  const { opset, inputs, outputs } = node;
+  const training = opset >= 14 ? number(node, 'training_mode', 0) !== 0 : opset < 7 ? false : outputs.length > 1;
+  if (training) t.training.push(`BatchNormalization "${node.title}"${opset >= 14 ? ' (training_mode = 1)' : ''}`);
+  if (opset < 9 && number(node, 'spatial', 1) === 0) return new NotUnderstood('its statistics are not those of channels (spatial is 0)');
+  return [t.add(node, 'BatchNormalization', inputs, { epsilon: number(node, 'epsilon', 1e-5) })];
+};
+
+const legacyCast: Rule = (node, t) => {
+  const to = node.attributes.get('to');
+  const dtype = typeof to === 'string' ? LEGACY_TYPES[to] : DTYPE_BY_CODE.get(Number(to));
+  if (!dtype) return new NotUnderstood(`its data type is ${JSON.stringify(to)}`);
+  const [x] = node.inputs as [Value];
+  // A float constant stays a weight: what is narrower or wider is so where it is used.
+  if (x.constant && !x.elements && isFloatDType(dtype) && isFloatDType(x.constant.dtype)) {
+    return [t.build.constant({ ...castTensor(x.constant, dtype), name: x.constant.name }, node.outputs[0])];
+  }
+  return [t.add(node, 'Cast', [x], { to: dtype })];
+};
+
+const LEGACY_TYPES: Readonly<Record<string, DType>> = {
+  ...Object.fromEntries(Object.keys(DATA_TYPE).map((dtype) => [dtype.toUpperCase(), dtype as DType])),
+  FLOAT: 'float32',
+  DOUBLE: 'float64',
+};
+
+/** A Transpose or Reshape of a constant is one of its layout. */
+const transpose: Rule = (node, t) => {
+  const [x] = node.inputs as [Value];
+  const perm = numbers(node, 'perm') ?? x.shape?.map((_, axis) => x.shape!.length - 1 - axis);
+  if (!perm) return new NotUnderstood('how many axes flow in is not known');
+  if (x.constant && perm.length === x.constant.shape.length) return [t.build.constant(permute(x.constant, perm), node.outputs[0])];
+  return [t.add(node, 'Transpose', [x], { perm })];
+};
+
+const reshapeRule: Rule = async (node, t) => {
+  const [x, shape = null] = node.inputs as [Value, Value | null];
+  const made = await t.byTable(node);
+  // The layer, where there is one, works out the shape; a constant takes it on.
+  if (!x.constant || made instanceof NotUnderstood) return made;
+  const sizes = made[0]!.shape;
+  if (!sizes?.every((size) => typeof size === 'number') || (shape && !(await t.known(shape)))) return made;
+  return [t.build.constant(reshape(x.constant, sizes), node.outputs[0])];
+};
+
+const upsample: Rule = async (node, t) => {
+  const [x, given = null] = node.inputs as [Value, Value | null];
+  const scales = numbers(node, 'scales') ?? (await t.known(given)) ?? legacyScales(node);
+  const mode = node.attributes.get('mode') ?? 'nearest';
+  const more = { mode: mode === 'nearest' ? 'nearest' : 'linear', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
+  if (!['nearest', 'linear', 'bilinear'].includes(String(mode))) return new NotUnderstood(`its mode is ${mode}`);
+  if (scales) return [t.add(node, 'Resize', [x], { scales, ...more })];
+  return given ? [t.add(node, 'Resize', [x, null, given], more)] : new NotUnderstood('it has no scales');
+};
+
+function legacyScales(node: Node): readonly number[] | undefined {
+  const [height, width] = [number(node, 'height_scale', Number.NaN), number(node, 'width_scale', Number.NaN)];
+  return Number.isNaN(height) || Number.isNaN(width) ? undefined : [1, 1, height, width];
+}
+
+/** Opset 10: scales are the second input, coordinates are those of Upsample. */
+const resize: Rule = (node, t) => (node.opset === 10 ? upsample(node, t) : t.byTable(node));
+
+export const RULES: Readonly<Record<string, Rule>> = {
+  Constant: constant,
+  Identity: passedOn,
+  Dropout: dropout,
+  If: ifRule,
+  Gemm: gemm,
+  ...Object.fromEntries(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'And', 'Or', 'Xor', 'Equal', 'Greater', 'Less'].map((op) => [op, legacyBinary])),
+  PRelu: pRelu,
+  Softmax: legacySoftmax,
+  LogSoftmax: legacySoftmax,
+  BatchNormalization: batchNormalization,
+  Cast: legacyCast,
+  Transpose: transpose,
+  Reshape: reshapeRule,
+  Upsample: upsample,
+  Resize: resize,
+};

@@ -1,0 +1,225 @@
+/**
+ * Translates ONNX nodes into layers.
+ *
+ * Most go by their operator's definition. `rules.ts` has those that old opsets spelt differently, or that are several operators here.
+ * Functions of the file and branches that a constant chooses become part of the graph. What remains is kept as it came, and says why.
+ */
+import { isGraph, type OnnxValue, type ReadFunction, type ReadGraph, type ReadModel, type ReadNode } from '../../containers/onnx.js';
+import type { Field } from '../../containers/protobuf.js';
+import { isModelError, ModelError } from '../../errors.js';
+import { type Attributes, GraphBuilder, type Inputs, type Value } from '../../model/builder.js';
+import { isFloatDType } from '../../model/dtype.js';
+import type { Notice } from '../../model/layer-map.js';
+import { withKnown } from '../../model/numbers.js';
+import { type Operator, operatorOf, slotName } from '../../model/ops/index.js';
+import { elementCount } from '../../model/tensor.js';
+import { NotUnderstood, tableAttributes } from './by-table.js';
+import { isOnnxDomain, nodeTitle, Scope } from './scope.js';
+
+/** Functions in functions, branches in branches. */
+const MAX_DEPTH = 64;
+/** Nodes after functions were put in their places: each may call others many times. */
+const MAX_LAYERS = 1_000_000;
+/** Attributes of a node that is kept as it came are held in memory. */
+const MAX_FOREIGN_BYTES = 2 ** 26;
+
+/** A node as rules see it. */
+export interface Node {
+  readonly read: ReadNode;
+  readonly op: string;
+  readonly opset: number;
+  readonly attributes: ReadonlyMap<string, OnnxValue>;
+  readonly inputs: Inputs;
+  /** Names of the outputs that something may read. */
+  readonly outputs: readonly string[];
+  readonly title: string;
+}
+
+/** Gives a value for each output. */
+export type Rule = (node: Node, translator: Translator) => Promise<readonly (Value | null)[] | NotUnderstood> | readonly (Value | null)[] | NotUnderstood;
+
+export class Translator {
+  readonly build: GraphBuilder;
+  readonly warnings: Notice[] = [];
+  /** Layers that act as in training. */
+  readonly training: string[] = [];
+  #scope: Scope;
+  readonly #functions: ReadonlyMap<string, ReadFunction>;
+
+  constructor(
+    readonly model: ReadModel,
+    readonly rules: Readonly<Record<string, Rule>>,
+    readonly readBytes: (field: Field) => Promise<Uint8Array>,
+    readonly inference: boolean,
+  ) {
+    this.build = new GraphBuilder({ file: model.file.name });
+    this.#scope = new Scope(null, model.opsets);
+    this.#functions = new Map(model.functions.map((one) => [`${one.domain}::${one.name}`, one]));
+    this.build.reserve([...model.initializers.keys(), ...model.nodes.flatMap(({ outputs }) => outputs)].filter((name) => name !== ''));
+  }
+
+  get scope(): Scope {
+    return this.#scope;
+  }
+
+  /** Adds what a graph holds, and translates its nodes. */
+  async graph({ nodes, initializers }: Pick<ReadGraph, 'nodes' | 'initializers'>): Promise<void> {
+    for (const [name, tensor] of initializers) this.#scope.set(name, this.build.constant(tensor, this.#scope.outer ? `${this.#scope.prefix}${name}` : name));
+    for (const node of nodes) await this.#node(node);
+  }
+
+  /** Translates in a scope inside of this one. */
+  async inside<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
+    if (scope.depth > MAX_DEPTH) throw new ModelError('unsafe', `functions or branches are nested deeper than ${MAX_DEPTH}`);
+    const outer = this.#scope;
+    this.#scope = scope;
+    try {
+      return await work();
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  /** Adds a layer that is one of several that a node becomes, or all of it where `name` is left out. */
+  add(node: Node, op: string, inputs: Inputs, attributes: Attributes = {}, step?: string): Value {
+    if (step !== undefined) return this.build.add(op, inputs, attributes, `${this.#scope.prefix}${node.title}/${step}`);
+    return this.build.node(op, inputs, attributes, { name: `${this.#scope.prefix}${node.title}`, outputs: [this.outputName(node.outputs[0]!)] })[0]!;
+  }
+
+  /** Adds the layer that a node is. */
+  layer(node: Node, op: string, inputs: Inputs, attributes: Attributes = {}): readonly Value[] {
+    return this.build.node(op, inputs, attributes, { name: `${this.#scope.prefix}${node.title}`, outputs: node.outputs.map((name) => this.outputName(name)) });
+  }
+
+  /** Values inside of functions and branches get names of their own. */
+  outputName(name: string): string {
+    if (name === '') return '';
+    return this.#scope.outer ? this.build.freeValue(`${this.#scope.prefix}${name}`) : name;
+  }
+
+  /** The elements of a small constant; undefined for what is none. */
+  async known(value: Value | null | undefined): Promise<readonly number[] | undefined> {
+    if (!value) return undefined;
+    const { elements } = value.constant ? { elements: (await withKnown(value.constant)).known } : value;
+    return elements?.every((element) => typeof element === 'number') ? (elements as readonly number[]) : undefined;
+  }
+
+  async #node(read: ReadNode): Promise<void> {
+    if (this.build.layers.length > MAX_LAYERS)
+      throw new ModelError('unsafe', `the graph has more than ${MAX_LAYERS} nodes once its functions are put in their places`);
+    const attributes = this.#scope.attributesOf(read);
+    const title = nodeTitle(read);
+    const operator = isOnnxDomain(read.domain) ? operatorOf(read.op) : undefined;
+    const inputs = await Promise.all(read.inputs.map((name, i) => (name === '' ? null : this.#input(this.#scope.get(name, read), operator, i))));
+    const outputs = [...read.outputs];
+    while (outputs.at(-1) === '') outputs.pop();
+    const node: Node = { read, op: read.op, opset: this.#scope.opsetOf(read.domain), attributes, inputs, outputs, title };
+    try {
+      const made = await this.#translate(node, operator);
+      const values = made instanceof NotUnderstood ? await this.#foreign(node, made.reason) : made;
+      for (const [i, name] of read.outputs.entries()) if (values[i]) this.#scope.set(name, values[i]);
+    } catch (error) {
+      throw isModelError(error) ? error.at({ layer: `${this.#scope.prefix}${title}`, file: this.model.file.name }) : error;
+    }
+  }
+
+  async #translate(node: Node, operator: Operator | undefined): Promise<readonly (Value | null)[] | NotUnderstood> {
+    const { read } = node;
+    const local = this.#functions.get(`${read.domain}::${read.op}`);
+    if (local) return this.#call(node, local);
+    const rule = Object.hasOwn(this.rules, ruleName(read)) ? this.rules[ruleName(read)] : undefined;
+    try {
+      return rule ? await rule(node, this) : await this.byTable(node, operator);
+    } catch (error) {
+      // What is only known when the model runs can be said by no layer, but by the node itself.
+      if (isModelError(error, 'unsupported')) return new NotUnderstood(error.problem);
+      throw error;
+    }
+  }
+
+  /** @param more attributes that are known better than the node says */
+  async byTable(node: Node, operator = operatorOf(node.op), more: Attributes = {}): Promise<readonly Value[] | NotUnderstood> {
+    if (!operator?.onnx || !isOnnxDomain(node.read.domain)) return new NotUnderstood('the operator is not in the vocabulary');
+    const { since = 1 } = operator.onnx;
+    if (node.opset < since) return new NotUnderstood(`in opset ${node.opset} it means something else than from opset ${since} on`);
+    const attributes = await tableAttributes(operator, node.attributes, node.opset);
+    if (attributes instanceof NotUnderstood) return attributes;
+    if (node.outputs.length > (operator.outputs ?? 1)) return new NotUnderstood(`it has ${node.outputs.length} outputs`);
+    return this.layer(node, operator.op, node.inputs, { ...attributes, ...more });
+  }
+
+  /** Small integers, and what may be an attribute, are looked at; other weights are not read. */
+  async #input(value: Value, operator: Operator | undefined, place: number): Promise<Value> {
+    if (!value.constant || value.elements) return value;
+    const slot = operator && slotName(operator.slots[place] ?? '');
+    const mayBeAttribute = slot !== undefined && operator?.attributes[slot] !== undefined;
+    if (isFloatDType(value.constant.dtype) && !(mayBeAttribute && elementCount(value.constant.shape) <= 64)) return value;
+    const constant = await withKnown(value.constant);
+    if (!constant.known) return value;
+    const known = { ...value, constant, elements: constant.known };
+    return known;
+  }
+
+  /** Puts a function's nodes in the place of the call. */
+  async #call(node: Node, called: ReadFunction): Promise<readonly (Value | null)[]> {
+    const attributes = new Map([...called.attributes, ...node.attributes]);
+    const scope = new Scope(this.#scope, new Map([...this.model.opsets, ...called.opsets]), attributes, `${this.#scope.prefix}${node.title}/`);
+    called.inputs.forEach((name, i) => {
+      if (node.inputs[i]) scope.set(name, node.inputs[i]);
+    });
+    return this.inside(scope, async () => {
+      await this.graph({ nodes: called.nodes, initializers: new Map() });
+      return called.outputs.map((name) => scope.find(name) ?? null);
+    });
+  }
+
+  async #foreign(node: Node, reason: string): Promise<readonly Value[]> {
+    const { read } = node;
+    if ([...read.attributes.values()].some((value) => typeof value === 'object' && 'reference' in value)) {
+      throw new ModelError('unsupported', `${read.op}: ${reason}; and its attributes are those of the function that it stands in`);
+    }
+    const bytes = read.attributeSpans.reduce((sum, { start, end }) => sum + end - start, 0);
+    if (bytes > MAX_FOREIGN_BYTES) throw new ModelError('unsupported', `${read.op}: ${reason}; and its attributes take ${bytes} bytes`);
+    const attributes = await Promise.all(read.attributeSpans.map(this.readBytes));
+    const captures = [...read.attributes.values()].flatMap((value) => (isGraph(value) ? [...freeNames(value)] : []));
+    for (const name of new Set(captures)) this.#keepName(name, node);
+    const outputs = read.outputs.map((name) => this.outputName(name));
+    const types = read.outputs.map((name) => {
+      const info = this.#scope.outer ? undefined : (this.model.valueInfo.get(name) ?? this.model.outputs.find((port) => port.name === name));
+      return { dtype: info?.dtype ?? null, shape: info?.shape?.map((size, axis) => (size === '?' ? `?${name}.${axis}` : size)) ?? null };
+    });
+    const domain = isOnnxDomain(read.domain) ? 'ai.onnx' : read.domain;
+    const foreign = { format: 'onnx', domain, op: read.op, reason, attributes, captures, types };
+    const inputs = node.inputs.map((input) => input);
+    return this.build.foreign(foreign, inputs, { name: `${this.#scope.prefix}${node.title}`, outputs });
+  }
+
+  /** What a graph inside of a node reads keeps the name by which it is read there. */
+  #keepName(name: string, node: Node): void {
+    const value = this.#scope.get(name, node.read);
+    const flowing = this.build.flowing(value);
+    if (flowing === name) return;
+    if (this.#scope.outer) throw new ModelError('unsupported', `${node.op} holds a graph that reads "${name}" of the function or branch around it`);
+    this.#scope.set(name, this.build.node('Identity', [value], {}, { name: `${name}/kept`, outputs: [name] })[0]!);
+  }
+}
+
+function ruleName({ domain, op }: ReadNode): string {
+  return isOnnxDomain(domain) ? op : `${domain}::${op}`;
+}
+
+/** The names that a graph reads and does not make. */
+function freeNames({ nodes, initializers, inputs, outputs }: ReadGraph): Set<string> {
+  const made = new Set([...initializers.keys(), ...inputs.map(({ name }) => name)]);
+  const free = new Set<string>();
+  const read = (name: string) => {
+    if (name !== '' && !made.has(name)) free.add(name);
+  };
+  for (const node of nodes) {
+    node.inputs.forEach(read);
+    for (const value of node.attributes.values()) if (isGraph(value)) for (const name of freeNames(value)) read(name);
+    for (const name of node.outputs) made.add(name);
+  }
+  for (const { name } of outputs) read(name);
+  return free;
+}

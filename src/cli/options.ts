@@ -20,6 +20,7 @@ export interface SourceFlags {
   readonly arch?: string;
   readonly assume?: Readonly<Record<string, string>>;
   readonly weightsKey?: string;
+  readonly inference?: boolean;
   readonly inputShape?: readonly Dim[];
   /** Recorded inputs and outputs; the inputs may tell how large the model's are. */
   readonly golden?: string;
@@ -36,6 +37,7 @@ export function addSourceOptions(command: Command): Command {
     .addOption(
       new Option('--weights-key <path.to.dict>', 'which dictionary of a checkpoint is the model (params_ema, model.state_dict), where another was chosen'),
     )
+    .addOption(new Option('--inference', 'have layers that the file puts in training mode (Dropout, BatchNormalization) act as in inference'))
     .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
 }
 
@@ -71,6 +73,7 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
       arch: isFile ? undefined : flags.arch,
       assume: flags.assume,
       weightsKey: flags.weightsKey,
+      inference: flags.inference,
       inputShape: flags.inputShape,
       recordedShape,
       ...names,

@@ -16,13 +16,16 @@ describe.skipIf(!hasCorpus)(`real ONNX files${corpusTitle}`, () => {
     expect(cases.length).toBe(49);
   });
 
-  it.each(cases.filter(({ kind }) => kind !== 'refuse'))('$case: every initializer is listed with its content, and what Constant nodes hold may be', async ({ folder, model }) => {
-    const files = await nodeFileSet(join(folder, model));
-    const listed = await listedTensors(await openModel(files));
-    await files.close();
-    const recorded = recordedTensors(folder).map((tensor) => [tensor.name, describeTensor(tensor)] as const);
-    expect(Object.fromEntries(listed)).toMatchObject(Object.fromEntries(recorded));
-  });
+  it.each(cases.filter(({ kind }) => kind !== 'refuse'))(
+    '$case: every initializer is listed with its content, and what Constant nodes hold may be',
+    async ({ folder, model }) => {
+      const files = await nodeFileSet(join(folder, model));
+      const listed = await listedTensors(await openModel(files));
+      await files.close();
+      const recorded = recordedTensors(folder).map((tensor) => [tensor.name, describeTensor(tensor)] as const);
+      expect(Object.fromEntries(listed)).toMatchObject(Object.fromEntries(recorded));
+    },
+  );
 
   it.each(cases.filter(({ expect: answer }) => answer === 'refuse'))('$case is refused', async ({ folder, model }) => {
     const files = await nodeFileSet(join(folder, model));

@@ -23,8 +23,8 @@ export class CaffeBuilder {
   readonly weights: NetWeights;
   /** Looks at values of weights, once the net is understood. */
   readonly checks: (() => Promise<readonly Notice[]>)[] = [];
-  /** Names of layers that cannot be translated without the input's size. */
-  readonly sizeNeeded: string[] = [];
+  /** Said of layers that cannot be translated without the input's size. */
+  readonly sizeNeeded = new Set<ModelError>();
   readonly #names = new Set<string>();
   /** Of values that are not float32, as everything of Caffe's is. */
   readonly #dtypes = new Map<string, DType>();
@@ -150,8 +150,9 @@ export class CaffeBuilder {
 
   /** @param what cannot be done without knowing the size */
   needsSize(layer: CaffeLayer, what: string): ModelError {
-    this.sizeNeeded.push(layer.name);
-    return this.unsupported(layer, `${what}. Give the input's size with --input-shape.`);
+    const error = this.unsupported(layer, `${what}. Give the input's size with --input-shape.`);
+    this.sizeNeeded.add(error);
+    return error;
   }
 
   #unique(name: string): string {

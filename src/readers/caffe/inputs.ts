@@ -40,10 +40,11 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
   const ports = found.map(({ name, shape, layer, guess }, i): Port => {
     const declared = shape?.map((size, axis): Dim => (axis === 0 && !fixed ? 'N' : size));
     const given = i === 0 ? options.inputShape : undefined;
-    // What somebody's own code makes of recorded values is not known: the user has to know the shape.
-    const recorded = i === 0 && (!layer || DATA_TYPES.has(layer.type)) ? options.recordedShape : undefined;
-    const sizes = given ?? declared ?? recorded ?? guess;
-    if (!sizes) throw asksForShape(builder, name, layer, null);
+    // What somebody's own code gives is not known, recorded values or not: the user has to know the shape.
+    const isOwnCode = layer && !DATA_TYPES.has(layer.type);
+    const recorded = i === 0 ? options.recordedShape : undefined;
+    const sizes = given ?? declared ?? (isOwnCode ? undefined : (recorded ?? guess));
+    if (!sizes) throw asksForShape(builder, name, layer, guess ?? null);
     if (sizes === guess) open = asksForShape(builder, name, layer, guess);
     if (sizes.length === 0 || sizes.some((size) => typeof size === 'number' && (!Number.isSafeInteger(size) || size < 1)))
       throw new ModelError('malformed', `the input "${name}" has the shape [${sizes}]`, { file: builder.file });

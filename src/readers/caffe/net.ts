@@ -56,16 +56,15 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
 
 /** Everything that stands in the way, at once; that sizes are missing is said once. */
 function refuse(builder: CaffeBuilder, open: ModelError | null): void {
-  if (builder.weights.stored.size === 0 && builder.weights.isMissing)
-    throw new ModelError('malformed', 'the net has layers with weights, but no weights are stored. Was the caffemodel meant?', { file: builder.file });
-  const sized = new Set(builder.sizeNeeded);
-  const rest = open ? builder.obstacles.filter(({ problem }) => !problem.endsWith(NEEDS_SIZE)) : builder.obstacles;
-  const missing = open && sized.size > 0 ? [open] : [];
-  const obstacles = [...missing, ...rest];
+  const { missing, stored } = builder.weights;
+  const saidOnce: ModelError[] = [];
+  if (stored.size === 0 && missing.size > 0)
+    saidOnce.push(new ModelError('malformed', 'the net has layers with weights, but no weights are stored. Was the caffemodel meant?', { file: builder.file }));
+  if (open && builder.sizeNeeded.size > 0) saidOnce.push(open);
+  const rest = builder.obstacles.filter((error) => !(stored.size === 0 && missing.has(error)) && !(open && builder.sizeNeeded.has(error)));
+  const obstacles = [...saidOnce, ...rest];
   if (obstacles.length > 0) throwAll(obstacles, `${builder.file}: this Caffe net cannot be translated faithfully:`);
 }
-
-const NEEDS_SIZE = "Give the input's size with --input-shape.";
 
 function removed(layer: CaffeLayer, message: string): Notice {
   return { code: 'training-layer-removed', message, layer: layer.name };

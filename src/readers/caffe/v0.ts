@@ -100,7 +100,10 @@ export function upgradeV0(net: Message, file: string): Message {
       return [];
     }
     const padding = bottoms.map((bottom) => paddings.get(bottom)).find((found) => found !== undefined);
-    if (padding && (bottoms.length > 1 || (type !== 'conv' && type !== 'pool'))) fail('malformed', `a padding layer before a layer of type "${type}"`);
+    if (padding && (bottoms.length > 1 || (type !== 'conv' && type !== 'pool'))) {
+      fail('malformed', `a padding layer before a layer of type "${type}"`);
+      return [];
+    }
     for (const top of tops) paddings.delete(top);
     return [{ ...field, value: upgradeLayer(field.value, inner, upgrade, padding) }];
   });

@@ -13,8 +13,8 @@ const MAX_FILLED = 2 ** 24;
 
 export class NetWeights {
   readonly notices: Notice[] = [];
-  /** Whether some layer found none of what it needs. */
-  isMissing = false;
+  /** Said of layers that found none of what they need. */
+  readonly missing = new Set<ModelError>();
   /** By the name under which layers share them. */
   readonly #shared = new Map<string, Tensor>();
   readonly #used = new Map<string, Set<number>>();
@@ -93,10 +93,7 @@ export class NetWeights {
     const out = params.number('num_output', 0);
     if (out === 0) return [];
     const kernel = this.find(layer, 0);
-    if (!kernel)
-      return params.child('weight_filler').exists
-        ? []
-        : [this.#malformed(layer, `the weights have no kernel for this ${layer.type} (blob 0). Do prototxt and caffemodel belong together?`)];
+    if (!kernel) return params.child('weight_filler').exists ? [] : [this.#missing(layer, 0, 'kernel', 'Do prototxt and caffemodel belong together?')];
     const bias = params.flag('bias_term', true) ? this.find(layer, 1) : undefined;
     if (!bias || elementCount(bias.shape) === out) return [];
     return [this.#malformed(layer, `the bias has the shape [${bias.shape}], but the net asks for ${out} outputs. Do prototxt and caffemodel belong together?`)];
@@ -114,10 +111,7 @@ export class NetWeights {
   }
 
   #fill(layer: CaffeLayer, i: number, what: string, shape: readonly number[], filler: Params | undefined): Tensor {
-    const missing = (why: string) => {
-      this.isMissing = true;
-      return this.#malformed(layer, `the weights have no ${what} for this ${layer.type} (blob ${i}). ${why}`);
-    };
+    const missing = (why: string) => this.#missing(layer, i, what, why);
     const alreadyFilled = this.#filled.some((filled) => filled.layer === layer);
     if (this.count(layer) > 0 || !filler || !(filler.exists || alreadyFilled)) throw missing('Do prototxt and caffemodel belong together?');
     const type = filler.word('type', 'constant');
@@ -139,6 +133,12 @@ export class NetWeights {
     const [side] = shape.slice(-1);
     const strides = shape.map((_, axis) => (values.length === 1 || axis < 2 ? 0 : axis === 2 ? side! : 1));
     return storedTensor({ name, dtype: 'float32', shape, source, strides, origin: { file: this.file } });
+  }
+
+  #missing(layer: CaffeLayer, i: number, what: string, why: string): ModelError {
+    const error = this.#malformed(layer, `the weights have no ${what} for this ${layer.type} (blob ${i}). ${why}`);
+    this.missing.add(error);
+    return error;
   }
 
   #malformed(layer: CaffeLayer, problem: string): ModelError {

@@ -1,4 +1,5 @@
 /** Every field of every message of Caffe's: used, known to be without effect, or an obstacle that names it. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
@@ -397,5 +398,17 @@ describe('scalars of the text format', () => {
   it('a message where a scalar stands is refused', async () => {
     expect((await refusal('layer: 3')).message).toMatch(/fields in braces/);
     expect((await refusal('input: data')).message).toMatch(/a string in quotes/);
+  });
+});
+
+describe('docs/caffe.md', () => {
+  const page = readFileSync(new URL('../../docs/caffe.md', import.meta.url), 'utf8');
+  const cells = page
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) => line.split('|')[1]!);
+  it('has a row for every type of layer', () => {
+    const listed = cells.flatMap((cell) => cell.split(/[ ,`]+/));
+    expect(Object.keys(RULES).filter((type) => !listed.includes(type))).toEqual([]);
   });
 });

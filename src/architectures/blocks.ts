@@ -1,6 +1,12 @@
 /** Combinators: what the tables of papers are made of. */
 import { type Activation, type ConvOptions, type Net, sizeOf, type Value } from './net.js';
 
+/** Widths of scaled nets: a multiple of eight, and never more than a tenth below what was wanted. */
+export function roundWidth(width: number): number {
+  const rounded = Math.max(8, Math.floor((width + 4) / 8) * 8);
+  return rounded >= 0.9 * width ? rounded : rounded + 8;
+}
+
 export interface ConvNormOptions extends ConvOptions {
   readonly epsilon?: number;
 }

@@ -1,5 +1,5 @@
 /** EfficientNet: Tan & Le, 2019, table 1; EfficientNet v2: Tan & Le, 2021, table 4. */
-import { convBlock, residual, squeezeExcite } from './blocks.js';
+import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import type { Value } from './net.js';
@@ -22,15 +22,9 @@ const B0: readonly Stage[] = [
   ['mb', 6, 5, 2, 192, 4],
   ['mb', 6, 3, 1, 320, 1],
 ];
-/** To a multiple of eight, and never by more than a tenth down. */
-function scaledWidth(width: number): number {
-  const rounded = Math.max(8, Math.floor((width + 4) / 8) * 8);
-  return rounded >= 0.9 * width ? rounded : rounded + 8;
-}
-
 function scaled(width: number, depth: number): Size {
-  const stages = B0.map(([kind, t, k, s, out, n]): Stage => [kind, t, k, s, scaledWidth(out * width), Math.ceil(n * depth)]);
-  return { stem: scaledWidth(32 * width), stages, last: 4 * stages.at(-1)![4] };
+  const stages = B0.map(([kind, t, k, s, out, n]): Stage => [kind, t, k, s, roundWidth(out * width), Math.ceil(n * depth)]);
+  return { stem: roundWidth(32 * width), stages, last: 4 * stages.at(-1)![4] };
 }
 
 const v2 = (stem: number, ...stages: Stage[]): Size => ({ stem, stages, last: 1280 });
@@ -135,7 +129,7 @@ export const efficientnet = family<Size>({
         const at = `features.${i + 1}.${b}.block`;
         const channels = x.shape[1] as number;
         const stride = b === 0 ? strideOfStage : 1;
-        const width = scaledWidth(channels * expansion);
+        const width = roundWidth(channels * expansion);
         const branch = (y: Value) => {
           if (kind === 'fused') {
             if (expansion === 1) return convBlock(net, y, `${at}.0`, 'silu', { out, kernel, stride, epsilon });

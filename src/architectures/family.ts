@@ -44,6 +44,8 @@ export interface Family<Size = unknown> {
   readonly otherNames?: RegExp;
   /** The first convolution: its kernel tells the channels of the input, its name where in a larger file the net lies. */
   readonly stem: string;
+  /** What flows in, where a description says it: channels, height, width. */
+  readonly input?: readonly [number, number, number];
   /** Side of the pictures that it was made for. */
   readonly side: number | ((size: Size, ecosystem: Ecosystem) => number);
   readonly spellings: readonly Spelling[];

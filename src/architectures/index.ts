@@ -1,41 +1,49 @@
-/** The list of families: one file each, one line here. */
-import { alexnet } from './alexnet.js';
-import { convnext } from './convnext.js';
-import { densenet } from './densenet.js';
-import { efficientnet } from './efficientnet.js';
-import type { Family } from './family.js';
-import { googlenet } from './googlenet.js';
-import { inception } from './inception.js';
-import { maxvit } from './maxvit.js';
-import { mnasnet } from './mnasnet.js';
-import { mobilenetV2 } from './mobilenet-v2.js';
-import { mobilenetV3 } from './mobilenet-v3.js';
-import { regnet } from './regnet.js';
-import { resnet } from './resnet.js';
-import { segmentation } from './segmentation.js';
-import { shufflenet } from './shufflenet.js';
-import { squeezenet } from './squeezenet.js';
-import { swin } from './swin.js';
-import { vgg } from './vgg.js';
-import { vit } from './vit.js';
+/** What others may ask of architectures. */
+import { ModelError } from '../errors.js';
+import { elementCount } from '../model/tensor.js';
+import { type ArchitectureDocument, architectureLayers } from './document.js';
+import { families } from './list.js';
+import { Net } from './net.js';
+import { buildNet, familyNamed } from './recognise.js';
+import { blankStore } from './store.js';
 
-export const families: readonly Family[] = [
-  alexnet,
-  vgg,
-  squeezenet,
-  googlenet,
-  inception,
-  resnet,
-  densenet,
-  mobilenetV2,
-  mobilenetV3,
-  mnasnet,
-  shufflenet,
-  efficientnet,
-  regnet,
-  convnext,
-  vit,
-  swin,
-  maxvit,
-  segmentation,
-];
+export type { ArchitectureDocument } from './document.js';
+
+export interface FamilySummary {
+  readonly name: string;
+  readonly title: string;
+  readonly source: string;
+  readonly nets: readonly string[];
+}
+
+export function listArchitectures(): FamilySummary[] {
+  return families.map(({ name, title, source, sizes }) => ({ name, title, source, nets: Object.keys(sizes) }));
+}
+
+/**
+ * A published net as a document: its layer map without weights, with the names that torchvision gives them.
+ *
+ * @throws ModelError 'usage' for a name that is not known
+ */
+export function describeArchitecture(name: string): ArchitectureDocument {
+  const found = familyNamed(name);
+  if (!found) throw new ModelError('usage', `the architecture "${name}" is not known; weighbridge arch lists those that are`);
+  const { family, size } = found;
+  const store = blankStore();
+  const net = new Net(store, { ...(family.canonical ? { canonical: family.canonical } : {}), arch: name });
+  const map = buildNet(family, size, net, { file: name, format: 'architecture', producer: null });
+  const known = Object.entries(family.sizes).find(([, published]) => published === size)?.[0];
+  const tensors = new Map(map.layers.flatMap(({ weights }) => Object.values(weights)).map((tensor) => [tensor.name, tensor]));
+  return {
+    schema: 'weighbridge/architecture@1',
+    name: known ?? family.name,
+    title: family.title,
+    source: family.source,
+    preprocessing: family.preprocessing(store.ecosystem),
+    assumed: map.architecture?.assumed ?? [],
+    parameterCount: [...tensors.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    inputs: map.inputs,
+    outputs: map.outputs,
+    layers: architectureLayers(map),
+  };
+}

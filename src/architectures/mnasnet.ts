@@ -1,5 +1,5 @@
 /** MNASNet-B1: Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", 2018, figure 7. */
-import { convNormAct, residual } from './blocks.js';
+import { convNormAct, residual, roundWidth } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import type { Value } from './net.js';
@@ -22,10 +22,7 @@ interface Size {
 
 const WIDTHS = [32, 16, 24, 40, 80, 96, 192, 320];
 const scaled = (factor: number): Size => ({
-  widths: WIDTHS.map((width) => {
-    const rounded = Math.max(8, Math.floor((width * factor + 4) / 8) * 8);
-    return rounded >= 0.9 * width * factor ? rounded : rounded + 8;
-  }),
+  widths: WIDTHS.map((width) => roundWidth(width * factor)),
   depths: STAGES.map(([, , , depth]) => depth),
 });
 /** The modules before the first stage. */

@@ -1,5 +1,5 @@
 /** MobileNet v3: Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2. */
-import { convBlock, residual, squeezeExcite } from './blocks.js';
+import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, type Names, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import type { Activation, Net, Value } from './net.js';
@@ -123,7 +123,7 @@ export function mobilenetV3Features(
     const branch = (y: Value) => {
       let z = place.deep === 0 ? y : convBlock(net, y, `${path}.0`, act, { out: expanded, kernel: 1, epsilon });
       z = convBlock(net, z, `${path}.${place.deep}`, act, { kernel, stride, dilation, depthwise: true, epsilon });
-      const width = Math.max(8, Math.floor((Math.floor(expanded / 4) + 4) / 8) * 8);
+      const width = roundWidth(Math.floor(expanded / 4));
       const reduced = { reduce: `${path}.${place.squeeze}.fc1`, expand: `${path}.${place.squeeze}.fc2`, width, act: 'relu', gate: 'hard-sigmoid' } as const;
       if (squeeze) z = squeezeExcite(net, z, reduced);
       return convBlock(net, z, `${path}.${place.project}`, 'none', { out, kernel: 1, epsilon });

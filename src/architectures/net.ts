@@ -7,8 +7,9 @@
 import { ModelError } from '../errors.js';
 import type { AttributeValue, Dim, Layer } from '../model/layer-map.js';
 import { Names } from '../model/names.js';
+import { numbersTensor } from '../model/numbers.js';
 import { inferLayer, makeLayer } from '../model/ops/index.js';
-import { float32Tensor, permute, reshape, type Tensor } from '../model/tensor.js';
+import { permute, reshape, type Tensor } from '../model/tensor.js';
 import type { Ecosystem, ModuleKind, Shapes, WeightStore, Weights } from './store.js';
 
 /** What flows: a value's name, and its shape, channels-first. */
@@ -200,7 +201,7 @@ export class Net {
 
   /** An operator whose second operand is a constant. */
   constantOp(op: 'Add' | 'Sub' | 'Mul' | 'Div', x: Value, operand: Tensor | number, name?: string): Value {
-    const tensor = typeof operand === 'number' ? float32Tensor(`${op.toLowerCase()}.operand`, [], [operand], { file: '' }) : operand;
+    const tensor = typeof operand === 'number' ? numbersTensor(`${op.toLowerCase()}.operand`, 'float32', [], [operand], { file: '' }) : operand;
     return this.op(op, [x], {}, { ...(name === undefined ? {} : { name }), weights: { operand: tensor } });
   }
 

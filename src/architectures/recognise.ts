@@ -1,9 +1,10 @@
 /** Finds the family of bare weights by trying: what every family would ask for is looked up, and the one that leaves nothing over fits. */
-import { ModelError } from '../errors.js';
+import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
+import { type Description, describedFamily } from './described.js';
 import { type Family, namesOf, type Spelling } from './family.js';
-import { families } from './index.js';
+import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
 import { kerasStore, type OrderedLayer, stateDictStore, type WeightStore } from './store.js';
 
@@ -13,6 +14,8 @@ export interface RecogniseOptions {
   readonly producer: string | null;
   /** The name of a family, or of one of its published nets. */
   readonly arch?: string;
+  /** A net of the user's own. */
+  readonly described?: Description;
   /** In the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
   readonly assume?: Readonly<Record<string, string>>;
@@ -72,12 +75,14 @@ function recognise(
     return { map: { ...best.map!, architecture: { ...architecture!, assumed: [...architecture!.assumed, ...assumed] } } };
   }
   const nearest = attempts.toSorted((a, b) => b.used - a.used)[0];
+  if (options.described) return { map: null, unknown: `they do not fit ${options.described.name}: ${nearest?.departure ?? 'nothing of it is there'}.` };
   const known = families.map(({ title }) => title).join(', ');
   const resembles = nearest ? ` They are most like those of a ${nearest.family.title} (${nearest.family.name}), but ${nearest.departure}.` : '';
   return { map: null, unknown: `they are of no family that is recognised (${known}).${resembles}` };
 }
 
-function chosenFamilies({ arch, file }: RecogniseOptions): readonly Family[] {
+function chosenFamilies({ arch, described, file }: RecogniseOptions): readonly Family[] {
+  if (described) return [describedFamily(described)];
   if (arch === undefined) return families;
   const found = familyNamed(arch);
   if (!found)
@@ -91,6 +96,9 @@ function chosenFamilies({ arch, file }: RecogniseOptions): readonly Family[] {
 
 /** A family, and the size of the published net where one is named: 'resnet', 'resnet50', 'ResNet-50'. */
 export function familyNamed(name: string): { family: Family; size: unknown } | null {
+  // Without their marks regnet_x_1_6gf and regnet_x_16gf are one.
+  const exact = families.find(({ sizes }) => Object.hasOwn(sizes, name));
+  if (exact) return { family: exact, size: exact.sizes[name] };
   const plain = (text: string) => text.toLowerCase().replace(/[-_. ]/g, '');
   for (const family of families) {
     const size = Object.keys(family.sizes).find((key) => plain(key) === plain(name));
@@ -121,7 +129,7 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
           ];
     return { family, used: total, departure: null, map: { ...built, warnings: notices } };
   } catch (error) {
-    if (!(error instanceof Departure)) throw error;
+    if (!(error instanceof Departure)) throw isModelError(error) && options.described ? error.at({ file: options.described.name }) : error;
     return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}` };
   }
 }
@@ -137,10 +145,10 @@ function checkAssumptions(net: Net, { assume = {}, file }: RecogniseOptions): vo
 export function buildNet(family: Family, size: unknown, net: Net, options: RecogniseOptions): LayerMap {
   const { store } = net;
   const side = typeof family.side === 'number' ? family.side : family.side(size, store.ecosystem);
-  const channels = store.shape(family.stem)?.[1] ?? 3;
-  const [batch, height, width] = inputSizes(options, store, channels, side);
+  const channels = family.input?.[0] ?? store.shape(family.stem)?.[1] ?? 3;
+  const [batch, height, width] = inputSizes(options, store, channels, family.input?.slice(1) ?? [side, side]);
   const x: Value = { name: options.inputName ?? inputName(store), shape: [batch, channels, height, width] };
-  if (!options.inputShape) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
+  if (!options.inputShape && !family.input) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
   let y = family.build(net, x, size);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
@@ -154,7 +162,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const layout = nhwc ? 'nhwc' : 'nchw';
   const input: Port = { name: x.name, value: x.name, dtype: 'float32', shape: shape(x.shape), layout };
   const output: Port = {
-    name: options.outputName ? options.outputName : !net.endsInClasses ? 'features' : softmax ? lastModule : 'logits',
+    name: options.outputName ? options.outputName : family.input ? 'output' : !net.endsInClasses ? 'features' : softmax ? lastModule : 'logits',
     value: y.name,
     dtype: 'float32',
     shape: shape([batch, ...y.shape.slice(1)]),
@@ -177,6 +185,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
 const UNSEEN = 'activations, pooling, strides and padding are those of the family: weights leave no trace of them';
 
 function architectureOf(family: Family, size: unknown, net: Net): Architecture {
+  if (family.input) return { name: family.title, assumed: [...net.assumed.values()] };
   const published = Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
   return {
     name: published === undefined ? `${family.title} of no published size` : `${family.title} (${published})`,
@@ -188,8 +197,13 @@ function inputName({ ecosystem }: WeightStore): string {
   return ecosystem === 'keras' ? 'input_1' : ecosystem === 'caffe' ? 'data' : 'input';
 }
 
-function inputSizes({ inputShape, file }: RecogniseOptions, { layout }: WeightStore, channels: number, side: number): readonly [Dim, number, number] {
-  if (!inputShape) return ['N', side, side];
+function inputSizes(
+  { inputShape, file }: RecogniseOptions,
+  { layout }: WeightStore,
+  channels: number,
+  usual: readonly number[],
+): readonly [Dim, number, number] {
+  if (!inputShape) return ['N', usual[0]!, usual[1]!];
   const [batch, ...rest] = inputShape;
   const [c, height, width] = layout === 'nhwc' ? [rest[2], rest[0], rest[1]] : rest;
   if (inputShape.length !== 4 || c !== channels || typeof height !== 'number' || typeof width !== 'number') {
@@ -202,6 +216,7 @@ function inputSizes({ inputShape, file }: RecogniseOptions, { layout }: WeightSt
 
 /** Where in the state dict the net may lie: what stands before its first convolution. */
 function prefixesOf(tensors: ReadonlyMap<string, Tensor>, { stem }: Family, spell: (path: string) => string | null): string[] {
+  if (stem === '') return [''];
   const spelt = spell(stem);
   if (spelt === null) return [];
   const prefixes = new Set<string>();

@@ -85,7 +85,6 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
         weights[role] = tensor;
         used.add(keyOf(path, suffix));
       }
-      if (kind === 'norm') used.add(`${sourceName(path)}.${COUNTER}`);
       return complete(weights, kind);
     },
     takeParameter(path) {
@@ -93,7 +92,7 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
       if (tensor) used.add(sourceName(path));
       return tensor ?? null;
     },
-    leftOver: () => names.filter((name) => !used.has(name)).map((name) => tensors.get(name)!),
+    leftOver: () => names.filter((name) => !used.has(name) && !name.endsWith(COUNTER)).map((name) => tensors.get(name)!),
   };
 }
 
@@ -213,7 +212,9 @@ export function blankStore(ecosystem: Ecosystem = 'torchvision'): WeightStore {
     shape: () => undefined,
     take: (path, kind, expected) => {
       const names = TORCH_ROLES[kind];
-      return Object.fromEntries(Object.entries(expected).map(([role, shape]) => [role, place(`${path}.${names[role] ?? role}`, shape)]));
+      return Object.fromEntries(
+        Object.entries(expected).map(([role, shape]) => [role, place(`${path}${path.endsWith('in_proj') ? '_' : '.'}${names[role] ?? role}`, shape)]),
+      );
     },
     takeParameter: (path, shape) => place(path, shape),
     leftOver: () => [],

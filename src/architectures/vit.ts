@@ -1,5 +1,4 @@
 /** Vision Transformer: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, table 1. */
-import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
 import { layerNorm, mlp, selfAttention } from './attention.js';
 import { residual } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
@@ -99,18 +98,8 @@ function withClassToken(net: Net, x: Value, features: number, tokens: number): V
   const token = net.store.takeParameter('class_token', [1, 1, features]);
   const positions = net.store.takeParameter('encoder.pos_embedding', [1, tokens + 1, features]);
   if (!token || !positions) throw new Departure(token ? 'encoder.pos_embedding' : 'class_token', 'is missing');
-  const room = net.op('Pad', [x], { pads: [0, 1, 0, 0, 0, 0] }, { name: 'class_token.room' });
-  const placed = net.constantOp('Add', room, withZeros(token, tokens), net.store.sourceName('class_token'));
-  return net.constantOp('Add', placed, positions, net.store.sourceName('encoder.pos_embedding'));
-}
-
-/** The token, and zeros for all others: [1, 1 + count, features]. */
-function withZeros(token: Tensor, count: number): Tensor {
-  const features = token.shape.at(-1)!;
-  return computedTensor(token.name, token.dtype, [1, 1 + count, features], token.origin, async () => {
-    const bytes = await tensorBytes(token);
-    const out = new Uint8Array(bytes.byteLength * (1 + count));
-    out.set(bytes);
-    return out;
-  });
+  // As many rows of zeros as there are pictures: the token is added to them, whatever their number.
+  const zeros = net.slice(net.op('Pad', [x], { pads: [0, 1, 0, 0, 0, 0] }, { name: 'class_token.room' }), 1, 0, 1);
+  const all = net.concat([net.constantOp('Add', zeros, token, net.store.sourceName('class_token')), x], 1);
+  return net.constantOp('Add', all, positions, net.store.sourceName('encoder.pos_embedding'));
 }

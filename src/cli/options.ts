@@ -2,6 +2,7 @@
 import { basename, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type FileSet, withFile } from '../bytes/file-set.js';
+import { ModelError } from '../errors.js';
 import type { Dim } from '../model/layer-map.js';
 import { nodeFileSet } from '../node/file-set.js';
 import { fileSource } from '../node/file-source.js';
@@ -32,7 +33,12 @@ export function addSourceOptions(command: Command): Command {
     .addOption(new Option('--from <format>', 'format of the model, where recognition by content is to be overridden'))
     .addOption(new Option('--prototxt <file>', 'Caffe net description, where it does not lie beside the weights'))
     .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))
-    .addOption(new Option('--arch <name|file.json>', 'architecture of bare weights, where they leave it open: vgg16, vgg11-lrn, ..., or a Keras configuration'))
+    .addOption(
+      new Option(
+        '--arch <name|file>',
+        'architecture of bare weights: a name (weighbridge arch lists them), a description of your own, or a Keras configuration',
+      ),
+    )
     .addOption(new Option('--assume <name=value...>', 'what weights leave open, instead of what is usual, such as epsilon=1e-3').argParser(collectAssumption))
     .addOption(
       new Option('--weights-key <path.to.dict>', 'which dictionary of a checkpoint is the model (params_ema, model.state_dict), where another was chosen'),
@@ -52,16 +58,15 @@ export interface OpenedFiles {
 export async function openFiles(path: string, flags: SourceFlags): Promise<OpenedFiles> {
   let files: FileSet = await nodeFileSet(path);
   const names: { prototxt?: string; config?: string } = {};
-  // An architecture may be given as a file: the configuration that Keras writes.
-  const isFile = flags.arch?.endsWith('.json') === true;
+  const given = flags.arch === undefined ? null : await readArchitecture(flags.arch);
   const paths = new Map<string, string>();
-  const companions = { prototxt: flags.prototxt, config: flags.config ?? (isFile ? flags.arch : undefined) };
+  const companions = { prototxt: flags.prototxt, config: flags.config ?? (given === 'config' ? flags.arch : undefined) };
   for (const kind of ['prototxt', 'config'] as const) {
-    const given = companions[kind];
-    if (given === undefined) continue;
-    names[kind] = basename(given);
-    paths.set(basename(given), given);
-    files = withFile(files, basename(given), await fileSource(given));
+    const companion = companions[kind];
+    if (companion === undefined) continue;
+    names[kind] = basename(companion);
+    paths.set(basename(companion), companion);
+    files = withFile(files, basename(companion), await fileSource(companion));
   }
   const pathOf = (name: string) => paths.get(name) ?? join(files.folder ?? '.', name);
   const recordedShape = flags.golden === undefined ? undefined : await readRecordedShape(flags.golden);
@@ -70,7 +75,8 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
     pathOf,
     options: {
       from: flags.from,
-      arch: isFile ? undefined : flags.arch,
+      arch: given === null ? flags.arch : undefined,
+      ...(given === null || given === 'config' ? {} : { described: given }),
       assume: flags.assume,
       weightsKey: flags.weightsKey,
       inference: flags.inference,
@@ -80,6 +86,23 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
     },
   };
 }
+
+/** A description of the user's own, or a configuration that Keras writes; null for the name of a family. */
+async function readArchitecture(arch: string): Promise<{ name: string; text: string } | 'config' | null> {
+  if (!/\.(json|net|txt)$/i.test(arch)) return null;
+  const source = await fileSource(arch);
+  try {
+    if (source.byteLength > MAX_ARCHITECTURE_BYTES) throw new ModelError('unsafe', `${source.byteLength} bytes describe no net`, { file: arch });
+    const text = new TextDecoder().decode(await source.read(0, source.byteLength));
+    const isKeras = arch.endsWith('.json') && /"class_name"/.test(text) && !/"schema"\s*:\s*"weighbridge/.test(text);
+    return isKeras ? 'config' : { name: basename(arch), text };
+  } finally {
+    await source.close();
+  }
+}
+
+/** A document of thousands of layers. */
+const MAX_ARCHITECTURE_BYTES = 2 ** 24;
 
 /** Shape of the only recorded input, with a free batch; undefined where there are several. */
 async function readRecordedShape(path: string): Promise<Dim[] | undefined> {

@@ -28,6 +28,8 @@ export interface ReadOptions {
   readonly config?: string;
   /** Architecture name that settles what weights leave open ('vgg16'). */
   readonly arch?: string;
+  /** A net of the user's own: name and text of a description (docs/architectures.md). */
+  readonly described?: { readonly name: string; readonly text: string };
   /** What weights leave open, by the name of the assumption ('epsilon'), instead of what is usual. */
   readonly assume?: Readonly<Record<string, string>>;
   /** Path of the dictionary in a checkpoint whose weights are meant, its keys joined by dots: 'params_ema', 'model.state_dict'. */

@@ -37,8 +37,8 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
 }
 
 /** What the caller said, as recognition wants it. */
-export function recogniseOptions({ options: { arch, assume, inputShape, recordedShape }, ...context }: WiringContext) {
-  return { ...context, arch, assume, inputShape: inputShape ?? recordedShape };
+export function recogniseOptions({ options: { arch, described, assume, inputShape, recordedShape }, ...context }: WiringContext) {
+  return { ...context, arch, described, assume, inputShape: inputShape ?? recordedShape };
 }
 
 export function shortList(names: readonly string[]): string {

@@ -14,6 +14,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
   { name: 'engines', load: async () => (await import('./engines.js')).registerEngines },
   { name: 'golden', load: async () => (await import('./golden.js')).registerGolden },
+  { name: 'arch', load: async () => (await import('./arch.js')).registerArch },
   { name: 'formats', load: async () => (await import('./formats.js')).registerFormats },
   { name: 'demo', load: async () => (await import('./demo.js')).registerDemo },
 ];

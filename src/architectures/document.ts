@@ -1,0 +1,182 @@
+/** Architectures as documents: a layer map without its weights, written and read. `schemas/architecture.schema.json` describes them. */
+import { ModelError } from '../errors.js';
+import type { AttributeValue, Layer, LayerMap, Port } from '../model/layer-map.js';
+import { numbersTensor } from '../model/numbers.js';
+import { operatorOf } from '../model/ops/index.js';
+import { permute, reshape, type Tensor } from '../model/tensor.js';
+import { type Family, family, type Preprocessing, TORCHVISION } from './family.js';
+import { Departure, type Net, type Value } from './net.js';
+import type { ModuleKind } from './store.js';
+
+/** The name in the file, and the shape in the layer map; a constant has its values instead of a place in the file. */
+export interface ArchitectureWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly values?: readonly number[];
+}
+
+export interface ArchitectureLayer {
+  readonly name: string;
+  readonly canonicalName?: string;
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Without those that have their usual value. */
+  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+  readonly weights?: Readonly<Record<string, ArchitectureWeight>>;
+}
+
+export interface ArchitectureDocument {
+  readonly schema: 'weighbridge/architecture@1';
+  readonly name: string;
+  readonly title: string;
+  readonly source: string;
+  readonly preprocessing: Preprocessing;
+  readonly assumed: readonly string[];
+  readonly parameterCount: number;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly layers: readonly ArchitectureLayer[];
+}
+
+/** What a document that can be read has at least; `inspect --json` has it too. */
+type Readable = Pick<ArchitectureDocument, 'inputs' | 'outputs' | 'layers'> & { readonly name?: string };
+
+export function architectureLayers(map: LayerMap): ArchitectureLayer[] {
+  return map.layers.map(({ name, canonicalName, op, inputs, outputs, attributes, weights }) => {
+    const usual = operatorOf(op)!.attributes;
+    const said = Object.entries(attributes).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(usual[key]?.default) && isSayable(value));
+    const stored = Object.entries(weights).map(([role, tensor]) => [role, describeWeight(tensor)] as const);
+    return {
+      name,
+      ...(canonicalName === undefined ? {} : { canonicalName }),
+      op,
+      inputs,
+      outputs,
+      ...(said.length > 0 ? { attributes: Object.fromEntries(said) } : {}),
+      ...(stored.length > 0 ? { weights: Object.fromEntries(stored) } : {}),
+    };
+  });
+}
+
+export function describeWeight({ name, shape, known }: Tensor): ArchitectureWeight {
+  return { name, shape, ...(known ? { values: known.map(Number) } : {}) };
+}
+
+/** JSON has no infinities; the only attributes that are infinite are so by default. */
+function isSayable(value: AttributeValue): boolean {
+  return typeof value !== 'number' || Number.isFinite(value);
+}
+
+/**
+ * A family of one net, from its document.
+ *
+ * @throws ModelError 'malformed' for a document that is none
+ */
+export function documentArchitecture(document: unknown, file: string): Family {
+  const { inputs, outputs, layers, name } = checked(document);
+  const [input] = inputs;
+  const [output] = outputs;
+  const order = input!.layout === 'nhwc' ? [3, 1, 2] : [1, 2, 3];
+  return family<object>({
+    name: name ?? file.replace(/\.\w+$/, ''),
+    title: file,
+    source: file,
+    sizes: {},
+    stem: '',
+    input: order.map((axis) => input!.shape[axis]) as [number, number, number],
+    side: 0,
+    preprocessing: () => TORCHVISION,
+    spellings: (['torchvision', 'keras'] as const).map((ecosystem) => ({ ecosystem, spell: (path) => path })),
+    measure: () => ({}),
+    build(net, x) {
+      const values = new Map([[input!.value, x]]);
+      for (const layer of layers) values.set(layer.outputs[0]!, addLayer(net, layer, values));
+      const made = values.get(output!.value);
+      if (!made) throw malformed(`the output "${output!.value}" is made by no layer`);
+      return made;
+    },
+  });
+}
+
+function addLayer(net: Net, layer: ArchitectureLayer, values: ReadonlyMap<string, Value>): Value {
+  const inputs = layer.inputs.map((name) => {
+    const value = values.get(name);
+    if (!value) throw malformed(`reads "${name}", which no earlier layer makes`, layer.name);
+    return value;
+  });
+  const weights = bindWeights(net, layer);
+  const { canonicalName } = layer;
+  return net.op(layer.op, inputs, layer.attributes ?? {}, { name: layer.name, weights, ...(canonicalName === undefined ? {} : { canonicalName }) });
+}
+
+const KINDS: Readonly<Record<string, ModuleKind>> = { Conv: 'conv', Gemm: 'dense', MatMul: 'dense', BatchNormalization: 'norm' };
+
+/** The file's tensors by role, in the shapes that the document has. */
+function bindWeights(net: Net, { name, op, attributes, weights = {} }: ArchitectureLayer): Layer['weights'] {
+  const roles = Object.entries(weights);
+  if (roles.length === 0) return {};
+  const isDepthwise = Number(attributes?.group ?? 1) > 1 && weights.kernel?.shape[1] === 1;
+  const kind = isDepthwise ? 'depthwise' : KINDS[op];
+  const expected = Object.fromEntries(roles.map(([role, { shape }]) => [role, shape]));
+  // Names of tensors are those of the file, unless it has its weights by layer.
+  const byLayer = net.ecosystem === 'keras' && kind ? net.weights(name, kind, expected) : null;
+  return Object.fromEntries(
+    roles.map(([role, { name: tensorName, shape, values }]) => {
+      if (values) return [role, numbersTensor(tensorName, 'float32', shape, values, { file: '' })];
+      const found = byLayer?.[role] ?? net.store.takeParameter(tensorName, shape);
+      if (!found) throw new Departure(tensorName, 'is missing');
+      // A dense layer's matrix is stored [out, in], and a product takes [in, out]; a square one does not tell by its shape.
+      const isMatrix = op === 'MatMul' && !byLayer && found.shape.length === 2 && found.shape[0] === found.shape[1];
+      return [role, inShape(isMatrix ? permute(found, [1, 0]) : found, shape, tensorName)];
+    }),
+  );
+}
+
+function inShape(tensor: Tensor, shape: readonly number[], name: string): Tensor {
+  const same = (a: readonly number[]) => a.length === shape.length && a.every((size, axis) => size === shape[axis]);
+  if (same(tensor.shape)) return tensor;
+  if (tensor.shape.length === 2 && same(tensor.shape.toReversed())) return permute(tensor, [1, 0]);
+  const count = (sizes: readonly number[]) => sizes.filter((size) => size !== 1).join();
+  if (count(tensor.shape) === count(shape)) return reshape(tensor, shape);
+  throw new Departure(name, `is of shape [${tensor.shape}], expected [${shape}]`);
+}
+
+/** @throws ModelError 'malformed' naming the first thing that is no part of a document */
+function checked(document: unknown): Readable {
+  const { inputs, outputs, layers } = (typeof document === 'object' && document !== null ? document : {}) as Partial<Readable>;
+  const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
+  const areNames = (value: unknown) => isList(value) && value.every((name) => typeof name === 'string');
+  if (!isList(inputs) || !isList(outputs) || !isList(layers)) {
+    throw malformed('an architecture has "inputs", "outputs" and "layers"; weighbridge arch <name> --json prints one');
+  }
+  if (inputs.length !== 1 || outputs.length !== 1) throw malformed(`has ${inputs.length} inputs and ${outputs.length} outputs; one each is read`);
+  for (const port of [inputs[0], outputs[0]]) {
+    if (typeof port?.value !== 'string' || !isList(port.shape)) throw malformed('a port has a "value" and a "shape"');
+  }
+  if (inputs[0]!.shape.length !== 4 || inputs[0]!.shape.slice(1).some((size) => !Number.isInteger(size))) {
+    throw malformed(`the input [${inputs[0]!.shape}] is no picture of a known size`);
+  }
+  for (const layer of layers as readonly Partial<ArchitectureLayer>[]) {
+    if (typeof layer?.name !== 'string' || typeof layer.op !== 'string' || !areNames(layer.inputs) || !areNames(layer.outputs)) {
+      throw malformed('a layer has a "name", an "op", "inputs" and "outputs"');
+    }
+    const operator = operatorOf(layer.op);
+    if (!operator) throw malformed(`"${layer.op}" is no operator of layer maps`, layer.name);
+    if (layer.outputs!.length !== 1) throw malformed('makes several values, which architectures do not', layer.name);
+    const unknown = Object.keys(layer.attributes ?? {}).find((key) => !Object.hasOwn(operator.attributes, key));
+    if (unknown !== undefined) throw malformed(`${layer.op} has no attribute "${unknown}"`, layer.name);
+    for (const weight of Object.values(layer.weights ?? {})) {
+      const isShape = isList(weight?.shape) && weight.shape.every((size) => Number.isInteger(size) && size >= 0);
+      if (typeof weight?.name !== 'string' || !isShape) throw malformed('a weight has a "name" and a "shape"', layer.name);
+      const count = weight.shape.reduce((product, size) => product * size, 1);
+      const areValues = weight.values === undefined || (isList(weight.values) && weight.values.every((value) => typeof value === 'number'));
+      if (!areValues || (weight.values && weight.values.length !== count)) throw malformed(`"${weight.name}" has not ${count} numbers`, layer.name);
+    }
+  }
+  return document as Readable;
+}
+
+function malformed(problem: string, layer?: string): ModelError {
+  return new ModelError('malformed', problem, layer === undefined ? {} : { layer });
+}

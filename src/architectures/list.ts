@@ -1,0 +1,41 @@
+/** The list of families: one file each, one line here. */
+import { alexnet } from './alexnet.js';
+import { convnext } from './convnext.js';
+import { densenet } from './densenet.js';
+import { efficientnet } from './efficientnet.js';
+import type { Family } from './family.js';
+import { googlenet } from './googlenet.js';
+import { inception } from './inception.js';
+import { maxvit } from './maxvit.js';
+import { mnasnet } from './mnasnet.js';
+import { mobilenetV2 } from './mobilenet-v2.js';
+import { mobilenetV3 } from './mobilenet-v3.js';
+import { regnet } from './regnet.js';
+import { resnet } from './resnet.js';
+import { segmentation } from './segmentation.js';
+import { shufflenet } from './shufflenet.js';
+import { squeezenet } from './squeezenet.js';
+import { swin } from './swin.js';
+import { vgg } from './vgg.js';
+import { vit } from './vit.js';
+
+export const families: readonly Family[] = [
+  alexnet,
+  vgg,
+  squeezenet,
+  googlenet,
+  inception,
+  resnet,
+  densenet,
+  mobilenetV2,
+  mobilenetV3,
+  mnasnet,
+  shufflenet,
+  efficientnet,
+  regnet,
+  convnext,
+  vit,
+  swin,
+  maxvit,
+  segmentation,
+];

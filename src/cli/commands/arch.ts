@@ -1,0 +1,45 @@
+/** `weighbridge arch`: the architectures that are recognised from weights alone, and what each of them is. */
+import type { Command } from 'commander';
+import { type ArchitectureDocument, describeArchitecture, listArchitectures } from '../../architectures/index.js';
+import type { CommonFlags } from '../options.js';
+import { formatCount, makeVoice, table } from '../print.js';
+
+export function registerArch(program: Command): Command {
+  return program
+    .command('arch')
+    .argument('[name]', 'a published net, such as vgg16 or resnet50')
+    .description('list the architectures that are recognised from weights alone, or show one')
+    .action((name: string | undefined, flags: CommonFlags) => {
+      const voice = makeVoice(flags);
+      if (name === undefined) {
+        const document = { schema: 'weighbridge/architectures@1' as const, architectures: listArchitectures() };
+        if (voice.asJson) return voice.json(document);
+        const columns = [{ title: 'family' }, { title: 'published nets' }, { title: 'source' }];
+        voice.say(
+          table(
+            columns,
+            document.architectures.map((family) => [family.name, family.nets.join(' '), family.source]),
+          ),
+        );
+        return;
+      }
+      const document = describeArchitecture(name);
+      if (voice.asJson) return voice.json(document);
+      show(document, (text) => voice.say(text));
+    });
+}
+
+function show(document: ArchitectureDocument, say: (text: string) => void): void {
+  const { order, range, mean, std } = document.preprocessing;
+  say(`${document.title} (${document.name})   ${formatCount(document.parameterCount)} parameters   ${document.source}`);
+  say(`input    ${document.inputs[0]!.shape.join(' x ')}, ${order}, pixels of ${range.join(' to ')}, less ${mean.join(', ')}, divided by ${std.join(', ')}`);
+  say('');
+  const columns = [{ title: 'layer' }, { title: 'canonical' }, { title: 'operator' }, { title: 'weights' }, { title: 'parameters', align: 'right' as const }];
+  const rows = document.layers.map(({ name, canonicalName, op, weights = {} }) => {
+    const shapes = Object.values(weights).map(({ shape }) => shape);
+    const count = shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
+    return [name, canonicalName ?? '', op, shapes[0] ? `[${shapes[0].join(', ')}]` : '', count > 0 ? formatCount(count) : ''];
+  });
+  say(table(columns, rows));
+  if (document.assumed.length > 0) say(`\nassumed where weights are bare:\n${document.assumed.map((sentence) => `  ${sentence}`).join('\n')}`);
+}

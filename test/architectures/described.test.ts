@@ -1,0 +1,120 @@
+/** Nets of one's own (`--arch file`): as text, as a document; and what is said of nets that nobody knows. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { architectureLayers } from '../../src/architectures/document.js';
+import { describeArchitecture } from '../../src/architectures/index.js';
+import { WORDS_OF_TEXT } from '../../src/architectures/text.js';
+import { readNpyFile } from '../corpus.js';
+import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
+import { convertInMemory, runOnnx } from '../run-onnx.js';
+
+const caseNamed = (name: string) => ARCHITECTURE_CASES.find(({ title }) => title === `architectures/${name}`)!.folder;
+const schema = JSON.parse(readFileSync(fileURLToPath(new URL('../../schemas/architecture.schema.json', import.meta.url)), 'utf8'));
+const validate = new Ajv2020().compile(schema);
+
+/** Of the output's largest value. */
+async function distance(folder: string, bytes: Uint8Array): Promise<number> {
+  const [actual] = (await runOnnx(bytes, [await readNpyFile(join(folder, 'input.npy'))])).values();
+  const expected = await readNpyFile(join(folder, 'output.npy'));
+  expect(actual!.shape).toEqual(expected.shape);
+  const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  return expected.data.reduce((max, value, i) => Math.max(max, Math.abs(value - actual!.data[i]!)), 0) / scale;
+}
+
+const rootFile = (name: string) => readFileSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)), 'utf8');
+/** The README's own example. */
+const FIVE_LINES = /```net\n([\s\S]*?)```/.exec(rootFile('README.md'))![1]!;
+const BRANCHES = `
+  input 3 x 16 x 16
+  conv stem stride 2 pad 1 bn stem_bn silu as trunk
+  conv left pad 1 relu as left
+  conv right dilation 2 pad 2 relu from trunk
+  concat left
+  conv deep depthwise pad 1 hard-swish
+  add trunk2
+`;
+
+describe('nets of one’s own', () => {
+  it('are described in lines of text', async () => {
+    const folder = caseNamed('own-lines');
+    const { files } = openDialect(folder);
+    const { bytes, result } = await convertInMemory(files, { described: { name: 'own.net', text: FIVE_LINES } });
+    expect(result.map!.inputs[0]!.shape).toEqual(['N', 1, 16, 16]);
+    expect(await distance(folder, bytes)).toBeLessThan(1e-5);
+  });
+
+  it('have words that the documentation tells', () => {
+    const told = rootFile('docs/architectures.md');
+    expect(WORDS_OF_TEXT.filter((word) => !told.includes(word))).toEqual([]);
+  });
+
+  it('branch, join and go around', async () => {
+    const folder = caseNamed('own-branches');
+    const { files } = openDialect(folder);
+    const text = BRANCHES.replace(
+      'add trunk2',
+      'conv project\nadd trunk\navgpool 3 stride 2 pad 1 count-padding\nglobalpool\ndense head.0 tanh\ndense head.2\nsoftmax',
+    );
+    const { bytes } = await convertInMemory(files, { described: { name: 'own.net', text } });
+    expect(await distance(folder, bytes)).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    ['an unknown word', 'input 3 x 8 x 8\nconvolve conv1', 'line 2'],
+    ['no input', 'conv conv1', 'line 1'],
+    ['a name that is not there', 'input 3 x 16 x 16\nconv stem\nadd nothing', 'line 3'],
+    ['a module that is not there', 'input 3 x 16 x 16\nconv nowhere', 'nowhere'],
+    ['weights that are left over', 'input 3 x 16 x 16\nconv stem stride 2 pad 1', 'none of its own'],
+  ])('are refused by line for %s', async (_, text, told) => {
+    const { files } = openDialect(caseNamed('own-branches'));
+    await expect(convertInMemory(files, { described: { name: 'own.net', text } })).rejects.toThrow(told);
+  });
+
+  it.each(['resnet-basic', 'vit', 'shufflenet_v2'])('are described by the document of %s, which gives the same net', async (name) => {
+    const folder = caseNamed(name);
+    const { files, options } = openDialect(folder);
+    const { result } = await convertInMemory(files, options);
+    const { inputs, outputs } = result.map!;
+    const document = { schema: 'weighbridge/architecture@1', inputs, outputs, layers: architectureLayers(result.map!) };
+    const again = await convertInMemory(files, { described: { name: 'own.json', text: JSON.stringify(document) } });
+    expect(await distance(folder, again.bytes)).toBeLessThan(5e-5);
+  });
+
+  it.each([
+    ['{}', '"inputs"'],
+    [
+      '{"inputs":[{"value":"x","shape":["N",3,8,8],"layout":"nchw"}],"outputs":[{"value":"y","shape":["N",1]}],"layers":[{"name":"l","op":"Frob","inputs":["x"],"outputs":["y"]}]}',
+      'Frob',
+    ],
+    [
+      '{"inputs":[{"value":"x","shape":["N",3,8,8],"layout":"nchw"}],"outputs":[{"value":"y","shape":["N",1]}],"layers":[{"name":"l","op":"Relu","inputs":["z"],"outputs":["y"]}]}',
+      '"z"',
+    ],
+    ['[1', 'no JSON'],
+  ])('are refused as documents that are none: %s', async (text, told) => {
+    const { files } = openDialect(caseNamed('own-branches'));
+    await expect(convertInMemory(files, { described: { name: 'own.json', text } })).rejects.toMatchObject({ message: expect.stringContaining(told) });
+  });
+
+  it.each(['vgg16', 'resnet50', 'swin_v2_t', 'inception_v3'])('%s prints as a document of the schema', (name) => {
+    expect(validate(JSON.parse(JSON.stringify(describeArchitecture(name)))), JSON.stringify(validate.errors)).toBe(true);
+  });
+});
+
+describe('nets that nobody knows', () => {
+  it('are said to be most like a known one, and where they first depart', async () => {
+    const { files, options } = openDialect(caseNamed('resnet-basic'));
+    await expect(convertInMemory(files, { ...options, arch: 'mobilenet_v2' })).rejects.toThrow('of no family');
+    const { files: own } = openDialect(caseNamed('own-resnet-changed'));
+    await expect(convertInMemory(own)).rejects.toThrow(/most like those of a ResNet \(resnet\), but 1 tensors are none of its own, first "layer1.0.gate"/);
+  });
+
+  it('are refused for an architecture that is not known, and assumptions that nothing asks for', async () => {
+    const { files, options } = openDialect(caseNamed('resnet-basic'));
+    await expect(convertInMemory(files, { ...options, arch: 'nonesuch' })).rejects.toMatchObject({ kind: 'usage' });
+    await expect(convertInMemory(files, { ...options, assume: { heads: '3' } })).rejects.toMatchObject({ kind: 'usage' });
+  });
+});

@@ -1,0 +1,52 @@
+/** Every published net of torchvision in its full size: recognised from its names and shapes, and described with the same ones. */
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { describeArchitecture, listArchitectures } from '../../src/architectures/index.js';
+import { recogniseStateDict } from '../../src/architectures/recognise.js';
+import { elementCount, storedTensor, type Tensor } from '../../src/model/tensor.js';
+
+const packed = readFileSync(new URL('../fixtures/architectures/shapes.json.gz', import.meta.url));
+const published = JSON.parse(gunzipSync(packed).toString()) as Record<string, Record<string, number[]>>;
+const options = { file: 'model.pth', format: 'pytorch', producer: null };
+/** Sizes in their order, without those of one: the layer map has some weights reshaped. */
+const plain = (shape: readonly number[]) => shape.filter((size) => size !== 1).toSorted((a, b) => a - b);
+
+describe('published nets', () => {
+  it('are all there', () => {
+    expect(Object.keys(published).length).toBe(86);
+    const listed = listArchitectures().flatMap(({ nets }) => nets);
+    expect(Object.keys(published).filter((name) => !listed.includes(name))).toEqual(['deeplabv3_mobilenet_v3_large', 'lraspp_mobilenet_v3_large']);
+  });
+
+  it.each(Object.entries(published))('%s is recognised by its names and shapes', (name, shapes) => {
+    const { map, unknown } = recogniseStateDict(blank(shapes), options);
+    expect(unknown).toBeUndefined();
+    const known = listArchitectures().some(({ nets }) => nets.includes(name));
+    if (name.startsWith('vgg')) expect(map!.architecture!.name).toContain(`VGG-${name.slice(3, 5)}`);
+    else if (known) expect(map!.architecture!.name).toContain(`(${name})`);
+    if (known) expect(map!.architecture!.assumed.join()).not.toContain('as well');
+    expect(map!.inputs[0]!.shape.length).toBe(4);
+  });
+
+  it.each(listArchitectures().flatMap(({ nets }) => nets))('%s is described with the names and shapes that it has', (name) => {
+    const described = new Map(
+      describeArchitecture(name).layers.flatMap(({ weights = {} }) => Object.values(weights).map((weight) => [weight.name, weight.shape])),
+    );
+    // Worked out while converting: index tables, position biases, the row of the class token.
+    const computed = /relative_|class_token|logit_scale|cpb_mlp|^aux|AuxLogits/;
+    for (const [tensor, shape] of Object.entries(published[name]!)) {
+      if (!computed.test(tensor)) expect([tensor, plain(described.get(tensor) ?? [-1])]).toEqual([tensor, plain(shape)]);
+    }
+  });
+});
+
+function blank(shapes: Readonly<Record<string, readonly number[]>>): Map<string, Tensor> {
+  const nothing = async (): Promise<never> => Promise.reject(new Error('recognition reads no weight'));
+  return new Map(
+    Object.entries(shapes).map(([name, shape]) => {
+      const source = { name: '', byteLength: elementCount(shape) * 4, read: nothing, readInto: nothing, close: async () => {} };
+      return [name, storedTensor({ name, dtype: 'float32', shape, source, origin: { file: 'model.pth' } })];
+    }),
+  );
+}

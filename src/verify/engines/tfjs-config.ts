@@ -96,23 +96,31 @@ const ACTIVATIONS: Readonly<Record<string, string>> = {
   hard_sigmoid: 'hard_sigmoid',
 };
 
+/** What a layer is computed with. */
+interface Setting {
+  /** Of the Keras that wrote the file. */
+  readonly major: number;
+  /** TensorFlow.js's backend. */
+  readonly backend: string;
+}
+
 /**
  * @param version of the Keras that wrote the file
  * @throws ModelError 'engine' naming the layer that TensorFlow.js would not compute as Keras does
  */
-export function toTfjsConfig(text: string, version: string | null = null): Json {
-  return toTfjsModel(JSON.parse(text) as Json, 'model', Number(version?.split('.')[0] ?? 2));
+export function toTfjsConfig(text: string, version: string | null = null, backend = 'cpu'): Json {
+  return toTfjsModel(JSON.parse(text) as Json, 'model', { major: Number(version?.split('.')[0] ?? 2), backend });
 }
 
 const MODELS = /^(Sequential|Model|Functional)$/;
 
-function toTfjsModel(model: Json, fallback: string, major: number): Json {
+function toTfjsModel(model: Json, fallback: string, setting: Setting): Json {
   if (!MODELS.test(String(model.class_name))) throw declined(String(model.class_name), 'is no Sequential or functional model');
   const className = model.class_name === 'Sequential' ? 'Sequential' : 'Model';
   const config = (Array.isArray(model.config) ? { layers: model.config } : model.config) as Json;
   const given = config.layers as Json[];
   const counts = className === 'Model' ? countsOfCalls(given, config) : new Map<string, number>();
-  const layers = given.map((layer, i) => toTfjsLayer(i === 0 && className === 'Sequential' ? withInputShape(layer, config) : layer, counts, major));
+  const layers = given.map((layer, i) => toTfjsLayer(i === 0 && className === 'Sequential' ? withInputShape(layer, config) : layer, counts, setting));
   const name = String(config.name ?? model.name ?? fallback);
   if (className === 'Sequential') return { class_name: className, config: { name, layers } };
   const ends = { input_layers: refsOf(config.input_layers, counts), output_layers: refsOf(config.output_layers, counts) };
@@ -165,16 +173,16 @@ function flatRefs(value: unknown): Ref[] {
   return typeof value[0] === 'string' ? [value as unknown as Ref] : value.flatMap(flatRefs);
 }
 
-function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, major: number): Json {
+function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, setting: Setting): Json {
   const given = String(layer.class_name);
   const name = nameOf(layer);
   const nodes = Array.isArray(layer.inbound_nodes) ? { inbound_nodes: layer.inbound_nodes.map((node) => toTfjsNode(name, node, counts)) } : {};
-  if (MODELS.test(given)) return { ...toTfjsModel(layer, name, major), name, ...nodes };
+  if (MODELS.test(given)) return { ...toTfjsModel(layer, name, setting), name, ...nodes };
   const className = PASS_ON.test(given) ? 'Activation' : given;
   const own = PASS_ON.test(given) ? { name, activation: 'linear' } : { ...(layer.config as Json), name };
   const heeded = Object.hasOwn(HEEDED, className) && isKerasOwn(layer) ? HEEDED[className]! : undefined;
   if (!heeded) throw declined(name, `is a ${className}, which is not known to mean the same in TensorFlow.js`);
-  const settings = translated(name, className, own, major);
+  const settings = translated(name, className, own, setting.major);
   const config: Json = { name, trainable: settings.trainable ?? true };
   for (const [key, value] of Object.entries(settings)) {
     if (heeded.includes(key)) config[key] = value;
@@ -185,6 +193,7 @@ function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, major: nu
     if (key.endsWith('_initializer')) config[key] = { class_name: 'Zeros', config: {} };
   }
   check(name, className, config);
+  if (setting.backend === 'wasm') checkWasm(name, className, config);
   return { class_name: className, name, config, ...nodes };
 }
 
@@ -208,7 +217,7 @@ function translated(name: string, className: string, given: Json, major: number)
     config.alpha = config.negative_slope;
     delete config.negative_slope;
   }
-  if (className === 'LeakyReLU' || className === 'ELU') config.alpha = plainNumber(config.alpha);
+  if ((className === 'LeakyReLU' || className === 'ELU') && config.alpha !== undefined) config.alpha = plainNumber(config.alpha);
   if (Array.isArray(config.axis) && config.axis.length === 1) config.axis = config.axis[0];
   if ('activation' in config) config.activation = activationOf(name, config.activation, major);
   return config;
@@ -247,6 +256,15 @@ function check(name: string, className: string, config: Json): void {
   const dilation = config.dilation_rate;
   const isDilated = Array.isArray(dilation) ? dilation.some((rate) => rate !== 1) : dilation !== undefined && dilation !== 1;
   if (isDilated && !/^Conv[123]D$/.test(className)) throw declined(name, 'is dilated');
+}
+
+/** What TensorFlow.js's WebAssembly kernels (4.22) compute wrongly and its others do not. */
+function checkWasm(name: string, className: string, config: Json): void {
+  if (className === 'MaxPooling3D') throw declined(name, 'looks for maxima in a volume, where the WebAssembly kernel finds none below zero');
+  const shared = (config.shared_axes ?? []) as readonly number[];
+  // Slopes are repeated from the last axis on, wherever their shape puts them.
+  if (className === 'PReLU' && shared.some((axis) => axis > shared.length))
+    throw declined(name, 'shares slopes along an inner axis, which the WebAssembly kernel has wrong');
 }
 
 /** Keras 3 writes a call as args and kwargs; earlier versions as [layer, call, tensor, kwargs]. */

@@ -96,7 +96,7 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
   if (files.kind === 'layers') return layersSession(core, layers, await layers.loadLayersModel(files.handler(core)), inner);
   const original = await readOriginal(model);
   try {
-    const topology = { model_config: toTfjsConfig(original.config, original.version), keras_version: '2.2.4', backend: 'tensorflow' };
+    const topology = { model_config: toTfjsConfig(original.config, original.version, core.getBackend()), keras_version: '2.2.4', backend: 'tensorflow' };
     const net = await layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) });
     try {
       original.fill(core, net);

@@ -371,6 +371,7 @@ export class GraphTarget implements Target {
       const made = this.pool(this.reshape(x, [batch!, 1, length!, channels!]), { ...form, size: [1, ...size], strides: [1, ...strides] });
       return this.reshape(made, made.shape.toSpliced(1, 1));
     }
+    if (size.length === 3 && kind === 'max' && x.shape.slice(1).every((length) => typeof length === 'number')) return this.#volumeMaximum(x, form);
     const attributes = {
       T: FLOAT,
       ksize: ints([1, ...size, 1]),
@@ -381,6 +382,21 @@ export class GraphTarget implements Target {
     const op = `${kind === 'max' ? 'MaxPool' : 'AvgPool'}${size.length === 3 ? '3D' : ''}`;
     const spatial = windowedShape(x.shape.slice(1, -1), { window: size, strides, dilations: size.map(() => 1), padding });
     return this.#made(this.#add(op, op, [x], attributes), [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
+  }
+
+  /**
+   * The maximum of each picture, and then over pictures: TensorFlow.js's WebAssembly kernel for volumes (4.22) starts at the smallest number
+   * above zero, so that nothing below it is ever a maximum.
+   */
+  #volumeMaximum(x: FileValue, { size, strides, padding }: PoolForm): FileValue {
+    const [batch, ...sizes] = x.shape as [Dim, number, number, number, number];
+    const [depth, height, width, channels] = sizes;
+    const pictures = this.reshape(x, [typeof batch === 'number' ? batch * depth : `${batch}*${depth}`, height, width, channels]);
+    const flat = this.pool(pictures, { kind: 'max', size: size.slice(1), strides: strides.slice(1), padding });
+    const [, outHeight, outWidth] = flat.shape as [Dim, number, number];
+    const stacked = this.reshape(flat, [batch, depth, outHeight * outWidth, channels]);
+    const made = this.pool(stacked, { kind: 'max', size: [size[0]!, 1], strides: [strides[0]!, 1], padding });
+    return this.reshape(made, [batch, made.shape[1]!, outHeight, outWidth, channels]);
   }
 
   weightedAverage(x: FileValue, margins: Margins, form: PoolForm, factors: Tensor): FileValue {

@@ -8,5 +8,6 @@ import type { Reader } from './reader.js';
 import { safetensors } from './safetensors.js';
 import { tensorflow } from './tensorflow.js';
 import { tfjs, tfjsGraph } from './tfjs/index.js';
+import { tflite } from './tflite.js';
 
-export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, tfjs, tfjsGraph, tensorflow, pytorch, safetensors, npz];
+export const readers: readonly Reader[] = [kerasH5, kerasArchive, caffe, onnx, tfjs, tfjsGraph, tensorflow, tflite, pytorch, safetensors, npz];

@@ -13,6 +13,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { arrangement } from './arrangement.js';
 import { elements } from './elements.js';
+import { liteRules } from './lite-rules.js';
 import { isDType, TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 import { windows } from './windows.js';
@@ -38,7 +39,7 @@ export interface TfModel {
   readonly inputShape?: readonly Dim[];
 }
 
-export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = { ...windows, ...elements, ...arrangement };
+export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = { ...windows, ...elements, ...arrangement, ...liteRules };
 
 /** Functions within functions; each call is put in its place, so that a small file could ask for much. */
 const MAX_CALLS = 10_000;

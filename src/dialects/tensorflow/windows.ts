@@ -52,16 +52,20 @@ const conv: TfRule = (operation) => {
 };
 
 const depthwise: TfRule = (operation) => {
+  const filter = operation.constant(1, 'kernel');
+  const [height, width, channels, multiplier] = filter.shape as [number, number, number, number];
+  return depthwiseOf(operation, operation.turned(filter, [2, 3, 0, 1], [channels * multiplier, 1, height, width]), channels);
+};
+
+/** @param kernel [channels times multiplier, 1, height, width] */
+export function depthwiseOf(operation: TfOperation, kernel: Value, channels: number): Value {
   const isLast = operation.isLast();
   const strides = spatial(operation.numbers('strides'), isLast, operation, 'strides');
   const dilations = spatial(operation.numbers('dilations', [1, 1, 1, 1]), isLast, operation, 'dilations');
   const pads = padding(operation, isLast);
-  const filter = operation.constant(1, 'kernel');
-  const [height, width, channels, multiplier] = filter.shape as [number, number, number, number];
-  const kernel = operation.turned(filter, [2, 3, 0, 1], [channels * multiplier, 1, height, width]);
   const x = operation.first(operation.input(0), isLast);
   return operation.back((name) => operation.add('Conv', [x, kernel], { strides, dilations, ...pads, group: channels }, name), isLast);
-};
+}
 
 /** inputs: sizes of what it makes, kernel [...window, out, in], what flows in. */
 const convTranspose: TfRule = (operation) => {

@@ -1,0 +1,190 @@
+/**
+ * TensorFlow Lite's model: tensors, operators with their settings, and buffers, which stay where they lie.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/schema/schema.fbs
+ */
+import { type ByteSource, sliceSource } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
+import type { DType } from '../model/dtype.js';
+import { storedTensor, type Tensor } from '../model/tensor.js';
+import { FlatBuffer, type Table } from './flatbuffer.js';
+
+export interface LiteQuantisation {
+  /** One, or one for each place along `axis`. */
+  readonly scales: readonly number[];
+  readonly zeroPoints: readonly number[];
+  readonly axis: number;
+}
+
+export interface LiteTensor {
+  readonly name: string;
+  readonly dtype: DType | 'string' | 'other';
+  /** -1 for a size that is free. */
+  readonly shape: readonly number[];
+  /** Null for what flows. */
+  readonly data: Tensor | null;
+  readonly quantisation: LiteQuantisation | null;
+}
+
+export interface LiteOperator {
+  /** 'CONV_2D', or a custom operator's own name behind 'CUSTOM '. */
+  readonly op: string;
+  /** Indices into the graph's tensors; -1 for one that is left out. */
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  readonly options: LiteOptions;
+}
+
+export interface LiteModel {
+  readonly version: number;
+  readonly description: string;
+  readonly tensors: readonly LiteTensor[];
+  readonly operators: readonly LiteOperator[];
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  /** Graphs beside the first, which are branches and loops. */
+  readonly otherGraphs: number;
+}
+
+/** The settings of an operator: a table whose fields are numbered as the schema has them. */
+export class LiteOptions {
+  constructor(
+    readonly buffer: FlatBuffer,
+    readonly table: Table | null,
+  ) {}
+
+  async byte(field: number, missing = 0): Promise<number> {
+    return this.table?.fields[field] ? this.buffer.byte(this.table, field) : missing;
+  }
+
+  async int(field: number, missing = 0): Promise<number> {
+    return this.table ? this.buffer.int32(this.table, field, missing) : missing;
+  }
+
+  async float(field: number, missing = 0): Promise<number> {
+    return this.table ? this.buffer.float32(this.table, field, missing) : missing;
+  }
+
+  async ints(field: number): Promise<readonly number[]> {
+    return this.table ? this.buffer.int32s(this.table, field) : [];
+  }
+}
+
+export const LITE_IDENTIFIER = 'TFL3';
+
+const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4 } as const;
+const GRAPH = { tensors: 0, inputs: 1, outputs: 2, operators: 3 } as const;
+const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, sparsity: 6, signature: 7 } as const;
+const QUANTISATION = { scale: 2, zeroPoint: 3, detailsType: 4, dimension: 6 } as const;
+const BUFFER = { data: 0, offset: 1, size: 2 } as const;
+const CODE = { deprecated: 0, custom: 1, builtin: 3 } as const;
+const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4 } as const;
+
+const DTYPES: readonly (DType | 'string' | 'other')[] = [
+  ...(['float32', 'float16', 'int32', 'uint8', 'int64', 'string', 'bool', 'int16', 'complex64', 'int8', 'float64', 'complex128', 'uint64'] as const),
+  ...(['other', 'other', 'uint32', 'uint16', 'other'] as const),
+];
+
+/** BuiltinOperator, by number. */
+export const LITE_OPERATORS: readonly string[] = (
+  'ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED HASHTABLE_LOOKUP ' +
+  'L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN ' +
+  'SOFTMAX SPACE_TO_DEPTH SVDF TANH CONCAT_EMBEDDINGS SKIP_GRAM CALL CUSTOM EMBEDDING_LOOKUP_SPARSE PAD UNIDIRECTIONAL_SEQUENCE_RNN GATHER ' +
+  'BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND TRANSPOSE MEAN SUB DIV SQUEEZE UNIDIRECTIONAL_SEQUENCE_LSTM STRIDED_SLICE BIDIRECTIONAL_SEQUENCE_RNN EXP TOPK_V2 ' +
+  'SPLIT LOG_SOFTMAX DELEGATE BIDIRECTIONAL_SEQUENCE_LSTM CAST PRELU MAXIMUM ARG_MAX MINIMUM LESS NEG PADV2 GREATER GREATER_EQUAL LESS_EQUAL SELECT SLICE ' +
+  'SIN TRANSPOSE_CONV SPARSE_TO_DENSE TILE EXPAND_DIMS EQUAL NOT_EQUAL LOG SUM SQRT RSQRT SHAPE POW ARG_MIN FAKE_QUANT REDUCE_PROD REDUCE_MAX PACK ' +
+  'LOGICAL_OR ONE_HOT LOGICAL_AND LOGICAL_NOT UNPACK REDUCE_MIN FLOOR_DIV REDUCE_ANY SQUARE ZEROS_LIKE FILL FLOOR_MOD RANGE RESIZE_NEAREST_NEIGHBOR ' +
+  'LEAKY_RELU SQUARED_DIFFERENCE MIRROR_PAD ABS SPLIT_V UNIQUE CEIL REVERSE_V2 ADD_N GATHER_ND COS WHERE RANK ELU REVERSE_SEQUENCE MATRIX_DIAG QUANTIZE ' +
+  'MATRIX_SET_DIAG ROUND HARD_SWISH IF WHILE NON_MAX_SUPPRESSION_V4 NON_MAX_SUPPRESSION_V5 SCATTER_ND SELECT_V2 DENSIFY SEGMENT_SUM BATCH_MATMUL ' +
+  'PLACEHOLDER_FOR_GREATER_OP_CODES CUMSUM CALL_ONCE BROADCAST_TO RFFT2D CONV_3D IMAG REAL COMPLEX_ABS HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT ' +
+  'HASHTABLE_SIZE REDUCE_ALL CONV_3D_TRANSPOSE VAR_HANDLE READ_VARIABLE ASSIGN_VARIABLE BROADCAST_ARGS RANDOM_STANDARD_NORMAL BUCKETIZE RANDOM_UNIFORM ' +
+  'MULTINOMIAL GELU DYNAMIC_UPDATE_SLICE RELU_0_TO_1 UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_SUM ATAN2 UNSORTED_SEGMENT_MIN SIGN BITCAST ' +
+  'BITWISE_XOR RIGHT_SHIFT'
+).split(' ');
+const CUSTOM = LITE_OPERATORS.indexOf('CUSTOM');
+
+/** @throws ModelError 'malformed' where the bytes are no such model or contradict themselves */
+export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
+  const buffer = new FlatBuffer(source);
+  const root = await buffer.root();
+  const graphs = await buffer.tables(root, MODEL.subgraphs);
+  const [graph] = graphs;
+  if (!graph) throw new ModelError('malformed', 'the model has no graph. Is the file truncated?', { file: source.name });
+  const buffers = await buffer.tables(root, MODEL.buffers);
+  const tensors: LiteTensor[] = [];
+  for (const table of await buffer.tables(graph, GRAPH.tensors)) tensors.push(await readTensor(buffer, table, buffers, tensors.length));
+  const codes: string[] = [];
+  for (const table of await buffer.tables(root, MODEL.operatorCodes)) codes.push(await readCode(buffer, table));
+  const operators: LiteOperator[] = [];
+  for (const table of await buffer.tables(graph, GRAPH.operators)) {
+    const code = await buffer.int32(table, OPERATOR.code);
+    const op = codes[code];
+    if (op === undefined) throw new ModelError('malformed', `operator ${operators.length} has the code ${code} of ${codes.length}`, { file: source.name });
+    const [inputs, outputs] = [await buffer.int32s(table, OPERATOR.inputs), await buffer.int32s(table, OPERATOR.outputs)];
+    const wrong = [...inputs, ...outputs].find((index) => index < -1 || index >= tensors.length);
+    if (wrong !== undefined)
+      throw new ModelError('malformed', `operator ${operators.length} (${op}) names tensor ${wrong} of ${tensors.length}`, { file: source.name });
+    operators.push({ op, inputs, outputs, options: new LiteOptions(buffer, await buffer.child(table, OPERATOR.options)) });
+  }
+  const ports = async (field: number) => {
+    const indices = await buffer.int32s(graph, field);
+    const wrong = indices.find((index) => index < 0 || index >= tensors.length);
+    if (wrong !== undefined) throw new ModelError('malformed', `a port is tensor ${wrong} of ${tensors.length}`, { file: source.name });
+    return indices;
+  };
+  return {
+    version: await buffer.int32(root, MODEL.version),
+    description: await buffer.text(root, MODEL.description),
+    tensors,
+    operators,
+    inputs: await ports(GRAPH.inputs),
+    outputs: await ports(GRAPH.outputs),
+    otherGraphs: graphs.length - 1,
+  };
+}
+
+async function readCode(buffer: FlatBuffer, table: Table): Promise<string> {
+  // The old field has a byte only; codes beyond it stand in the new one.
+  const code = Math.max(await buffer.byte(table, CODE.deprecated), await buffer.int32(table, CODE.builtin));
+  if (code === CUSTOM) return `CUSTOM ${await buffer.text(table, CODE.custom)}`;
+  return LITE_OPERATORS[code] ?? `operator ${code}`;
+}
+
+async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Table[], index: number): Promise<LiteTensor> {
+  const { source } = buffer;
+  const name = (await buffer.text(table, TENSOR.name)) || `tensor ${index}`;
+  const place = { file: source.name, tensor: name };
+  const dtype = DTYPES[await buffer.byte(table, TENSOR.type)] ?? 'other';
+  const shape = await buffer.int32s(table, TENSOR.shape);
+  const signature = await buffer.int32s(table, TENSOR.signature);
+  const held = await buffer.int32(table, TENSOR.buffer);
+  const data = buffers[held];
+  if (!data) throw new ModelError('malformed', `its values are in buffer ${held} of ${buffers.length}`, place);
+  const span = await buffer.vector(data, BUFFER.data, 1);
+  const outside = await buffer.uint64(data, BUFFER.size);
+  const start = outside > 1 ? await buffer.uint64(data, BUFFER.offset) : span.start;
+  const byteLength = outside > 1 ? outside : span.count;
+  const isConstant = byteLength > 0;
+  if (isConstant && table.fields[TENSOR.sparsity]) throw new ModelError('unsupported', 'it is stored sparsely, which is not read', place);
+  const isNumeric = dtype !== 'string' && dtype !== 'other';
+  const stored =
+    isConstant && isNumeric
+      ? storedTensor({ name, dtype, shape, source: sliceSource(source, start, start + byteLength), origin: { file: source.name, offset: start, name } })
+      : null;
+  return {
+    name,
+    dtype,
+    shape: !isConstant && signature.length === shape.length ? signature : shape,
+    data: stored,
+    quantisation: await readQuantisation(buffer, table),
+  };
+}
+
+async function readQuantisation(buffer: FlatBuffer, tensor: Table): Promise<LiteQuantisation | null> {
+  const table = await buffer.child(tensor, TENSOR.quantisation);
+  if (!table) return null;
+  const scales = await buffer.float32s(table, QUANTISATION.scale);
+  if (scales.length === 0) return null;
+  const zeroPoints = await buffer.int64s(table, QUANTISATION.zeroPoint);
+  return { scales, zeroPoints: scales.map((_, i) => zeroPoints[i] ?? 0), axis: await buffer.int32(table, QUANTISATION.dimension) };
+}

@@ -1,0 +1,61 @@
+/** Nodes that TensorFlow Lite has and TensorFlow has not, or has otherwise; their names are made in `lite.ts`. */
+import type { Value } from '../../model/builder.js';
+import type { TfOperation } from './node.js';
+import type { TfRule } from './rule.js';
+import { depthwiseOf } from './windows.js';
+
+/** (code - zero) scale, exact in float32 for codes of 16 bits. */
+const dequantise: TfRule = (operation) => {
+  const [scale, zero] = [operation.number('scale', 1), operation.number('zero', 0)];
+  const numbers = operation.before('Cast', [operation.input(0)], { to: 'float32' });
+  const shifted = zero === 0 ? numbers : operation.before('Sub', [numbers, operation.build.numbers('float32', zero)]);
+  return operation.add('Mul', [shifted, operation.build.numbers('float32', scale)]);
+};
+
+/** What flows, rounded to the nearest of the numbers that its codes stand for. */
+function rounded(operation: TfOperation, asCodes: boolean): Value {
+  const [scale, zero, low, high] = ['scale', 'zero', 'low', 'high'].map((name) => operation.number(name, 0)) as [number, number, number, number];
+  const codes = operation.dtype('codes') ?? 'int8';
+  const float = (value: number) => operation.build.numbers('float32', value);
+  const steps = operation.before('Round', [operation.before('Div', [operation.input(0), float(scale)])]);
+  const held = operation.before('Clip', [steps], { min: low - zero, max: high - zero });
+  if (!asCodes) return operation.add('Mul', [held, float(scale)]);
+  return operation.add('Cast', [operation.before('Add', [held, float(zero)])], { to: codes });
+}
+
+export const liteRules: Readonly<Record<string, TfRule>> = {
+  LiteDepthwise: (operation) => {
+    const kernel = operation.constant(1, 'kernel');
+    const [, height, width, out] = kernel.shape as [number, number, number, number];
+    const channels = operation.input(0).shape?.at(-1);
+    if (typeof channels !== 'number' || out % channels !== 0) throw operation.decline(`its kernel [${kernel.shape}] does not fit ${channels} channels`);
+    return depthwiseOf(operation, operation.turned(kernel, [3, 0, 1, 2], [out, 1, height, width]), channels);
+  },
+  ReluN1To1: (operation) => operation.add('Clip', [operation.input(0)], { min: -1, max: 1 }),
+  HardSwish: (operation) => {
+    const x = operation.input(0);
+    return operation.add('Mul', [x, operation.before('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 })]);
+  },
+  Gelu: (operation) => {
+    const x = operation.input(0);
+    const like = (value: number) => operation.scalar(value, x);
+    if (operation.flag('approximate')) {
+      const cube = operation.before('Mul', [operation.before('Mul', [x, x]), x]);
+      const inner = operation.before('Add', [x, operation.before('Mul', [cube, like(0.044715)])]);
+      const bent = operation.before('Tanh', [operation.before('Mul', [inner, like(Math.sqrt(2 / Math.PI))])]);
+      return operation.add('Mul', [operation.before('Mul', [x, like(0.5)]), operation.before('Add', [bent, like(1)])]);
+    }
+    const bent = operation.before('Erf', [operation.before('Mul', [x, like(Math.SQRT1_2)])]);
+    return operation.add('Mul', [operation.before('Mul', [x, like(0.5)]), operation.before('Add', [bent, like(1)])]);
+  },
+  /** x / max(√Σx², 1e-6) along the last axis, as kernels/l2norm.cc has it. */
+  L2Normalise: (operation) => {
+    const x = operation.input(0);
+    const sum = operation.before('ReduceSum', [operation.before('Mul', [x, x])], { axes: [operation.rank(x) - 1], keepdims: 1 });
+    const norm = operation.before('Max', [operation.before('Sqrt', [sum]), operation.scalar(1e-6, x)]);
+    return operation.add('Div', [x, norm]);
+  },
+  DequantizeCodes: dequantise,
+  RoundToCodes: (operation) => rounded(operation, false),
+  RoundToCodesAsCodes: (operation) => rounded(operation, true),
+};

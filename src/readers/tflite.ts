@@ -1,0 +1,56 @@
+/** Reads TensorFlow Lite models (`.tflite`). */
+import { decodeLatin1 } from '../bytes/latin1.js';
+import type { Reader } from './reader.js';
+
+/** A FlatBuffer's identifier stands behind the place of its root. */
+const IDENTIFIER_AT = 4;
+
+export const tflite: Reader = {
+  name: 'tflite',
+  title: 'TensorFlow Lite',
+  extensions: ['.tflite'],
+
+  async match({ source, head }) {
+    return source !== null && decodeLatin1(head.subarray(IDENTIFIER_AT, IDENTIFIER_AT + 4)) === 'TFL3';
+  },
+
+  async read(files, options) {
+    const name = files.main!;
+    const source = await files.open(name);
+    const { readLiteModel } = await import('../containers/tflite.js');
+    const model = await readLiteModel(source);
+    const counts = new Map<string, number>();
+    for (const { op } of model.operators) counts.set(op, (counts.get(op) ?? 0) + 1);
+    const stored = new Set(model.tensors.flatMap(({ data }) => (data ? [data.dtype] : [])));
+    return {
+      format: 'tflite',
+      producer: model.description || null,
+      tensors: model.tensors.flatMap(({ data }) => (data && data.shape.length > 0 ? [{ tensor: data, layer: null }] : [])),
+      details: {
+        version: String(model.version),
+        operators: [...counts].map(([op, count]) => (count === 1 ? op : `${op} (${count})`)).join(', '),
+        stored: [...stored].join(', '),
+        inputs: model.inputs.map((i) => `${model.tensors[i]!.name} [${model.tensors[i]!.shape}] ${model.tensors[i]!.dtype}`).join(', '),
+        outputs: model.outputs.map((i) => `${model.tensors[i]!.name} [${model.tensors[i]!.shape}] ${model.tensors[i]!.dtype}`).join(', '),
+      },
+      warnings:
+        model.otherGraphs > 0
+          ? [{ code: 'several-graphs', message: `${model.otherGraphs} graphs beside the first, for branches and loops, are not looked at` }]
+          : [],
+      files: [name],
+      map: async () => {
+        const { liteToTensorflow } = await import('../dialects/tensorflow/lite.js');
+        const { buildTensorflowMap } = await import('../dialects/tensorflow/graph.js');
+        const graph = await liteToTensorflow(model, source.name);
+        return buildTensorflowMap({
+          ...graph,
+          weight: () => undefined,
+          file: source.name,
+          format: 'tflite',
+          producer: model.description || null,
+          inputShape: options.inputShape,
+        });
+      },
+    };
+  },
+};

@@ -10,6 +10,7 @@ import { GraphBuilder, type Value } from '../../model/builder.js';
 import type { Dim, LayerMap, Port } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
 import type { Tensor } from '../../model/tensor.js';
+import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { arrangement } from './arrangement.js';
 import { elements } from './elements.js';
@@ -61,7 +62,7 @@ export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
   const translation = new Translation(model);
   const { inputs, outputs, layers } = await translation.run();
   const map: LayerMap = { name: '', format: model.format, producer: model.producer, architecture: null, inputs, outputs, layers, warnings: [] };
-  return sinkTransposes(map);
+  return mergeBias(sinkTransposes(map));
 }
 
 /** A graph or the body of a function, with what its nodes made so far. */

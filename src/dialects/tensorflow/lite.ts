@@ -205,6 +205,18 @@ class LiteNode {
     return (this.operator.inputs[i] ?? -1) >= 0;
   }
 
+  /**
+   * What flows into a kernel of int8 codes: numbers that flow are rounded to codes of their own range when the net runs ("dynamic range"
+   * quantisation).
+   *
+   * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/internal/reference/portable_tensor_utils.cc, PortableAsymmetricQuantizeFloats
+   */
+  rounded(i: number, kernel: number): string {
+    const [flowing, stored] = [i, kernel].map((at) => this.builder.model.tensors[this.operator.inputs[at]!]!) as [LiteTensor, LiteTensor];
+    if (flowing.dtype !== 'float32' || stored.dtype !== 'int8' || !stored.quantisation) return this.input(i);
+    return this.before('RoundDynamically', [this.input(i)]);
+  }
+
   shape(i: number): readonly number[] {
     return this.builder.model.tensors[this.operator.inputs[i]!]!.shape;
   }
@@ -251,7 +263,7 @@ const conv: LiteRule = async (node) => {
     dilations: ints([1, await options.int(5, 1), await options.int(4, 1), 1]),
     padding: await padding(node),
   };
-  const inputs = [node.input(0), node.turned(1, [1, 2, 3, 0])];
+  const inputs = [node.rounded(0, 1), node.turned(1, [1, 2, 3, 0])];
   const activation = await options.byte(3);
   if (!node.has(2)) return node.finish('Conv2D', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('Conv2D', inputs, attributes), node.input(2)], {}, activation);
@@ -265,7 +277,7 @@ const depthwise: LiteRule = async (node) => {
     dilations: ints([1, await options.int(6, 1), await options.int(5, 1), 1]),
     padding: await padding(node),
   };
-  const inputs = [node.input(0), node.input(1)];
+  const inputs = [node.rounded(0, 1), node.input(1)];
   const activation = await options.byte(4);
   if (!node.has(2)) return node.finish('LiteDepthwise', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('LiteDepthwise', inputs, attributes), node.input(2)], {}, activation);
@@ -301,8 +313,8 @@ const fullyConnected: LiteRule = async (node) => {
   const rank = node.shape(0).length;
   const x =
     keeps || (rank === 2 && node.shape(0)[1] === features)
-      ? node.input(0)
-      : node.before('Reshape', [node.input(0), node.builder.list([-1, features], node.result)]);
+      ? node.rounded(0, 1)
+      : node.before('Reshape', [node.rounded(0, 1), node.builder.list([-1, features], node.result)]);
   const inputs = [x, node.turned(1, [1, 0])];
   const op = keeps && rank > 2 ? 'BatchMatMulV2' : 'MatMul';
   const activation = await node.options.byte(0);

@@ -65,6 +65,7 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
   const { count, start, end } = await readEnd(source);
   const directory = await source.read(start, end);
   const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
+  const inflation: Inflation = { byteLength: 0, limit: LARGE_BYTES + MAX_LARGE_RATIO * source.byteLength };
   const entries: (ZipEntry & Header)[] = [];
   const byName = new Map<string, ZipEntry>();
   let at = 0;
@@ -86,7 +87,7 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
         offset: header.offset,
       });
     }
-    const entry = { ...header, source: () => openMember(source, header, nameBytes, start) };
+    const entry = { ...header, source: () => openMember(source, header, nameBytes, start, inflation) };
     entries.push(entry);
     byName.set(header.name, entry);
     at = next;
@@ -95,6 +96,12 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
     throw new ModelError('malformed', `the zip directory has ${directory.byteLength - at} bytes too many`, { file, offset: start + at });
   checkOverlap(entries, file);
   return { entries, get: (name) => byName.get(name) };
+}
+
+/** What an archive's members have been inflated to, all together: each may be small enough, and all of them fill the memory. */
+interface Inflation {
+  byteLength: number;
+  readonly limit: number;
 }
 
 interface Header {
@@ -210,7 +217,7 @@ function centralEntry(
   return { name, method, compressedLength, byteLength, crc32: view.getUint32(at + 16, true), offset, hasDescriptor: (flags & 8) !== 0 };
 }
 
-async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Array, directoryStart: number): Promise<ByteSource> {
+async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Array, directoryStart: number, inflation: Inflation): Promise<ByteSource> {
   const { name, offset, compressedLength, byteLength } = header;
   const place = { file: source.name, offset };
   const fixed = await source.read(offset, offset + 30);
@@ -232,17 +239,22 @@ async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Ar
   if (start + compressedLength > directoryStart) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} runs into the directory`, place);
   const stored = sliceSource(source, start, start + compressedLength);
   if (header.method === 'stored') return stored;
-  return memorySource(await inflateMember(stored, header, place), `${source.name}/${name}`);
+  return memorySource(await inflateMember(stored, header, inflation, place), `${source.name}/${name}`);
 }
 
 async function inflateMember(
   stored: ByteSource,
   { name, byteLength, compressedLength, crc32: expected }: Header,
+  inflation: Inflation,
   place: { file: string; offset: number },
 ): Promise<Uint8Array> {
   const maxRatio = byteLength > LARGE_BYTES ? MAX_LARGE_RATIO : MAX_DEFLATE_RATIO;
   if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * maxRatio + 64) {
     throw new ModelError('unsafe', `the zip member ${JSON.stringify(name)} claims to inflate from ${compressedLength} to ${byteLength} bytes`, place);
+  }
+  inflation.byteLength += byteLength;
+  if (inflation.byteLength > inflation.limit) {
+    throw new ModelError('unsafe', `with the zip member ${JSON.stringify(name)} the archive would inflate to ${inflation.byteLength} bytes and more`, place);
   }
   const inflated = await inflateExactly(stored, 'deflate', byteLength);
   if (typeof inflated === 'string') throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} ${inflated}`, place);

@@ -8,13 +8,15 @@ import { describe, expect, it } from 'vitest';
 import { runMeasured } from '../../scripts/run-measured.mjs';
 import { type CostlyFile, HDF5_FILES } from './cost-hdf5.js';
 import { JSON_FILES } from './cost-json.js';
+import { PROTOBUF_FILES } from './cost-protobuf.js';
+import { ZIP_FILES } from './cost-zip.js';
 import { temporaryFolder } from './run-cli.js';
 
 const MAX_CPU_SECONDS = 5;
 const MAX_MEMORY_MB = 300;
 const folder = temporaryFolder();
 
-const FILES: Readonly<Record<string, Readonly<Record<string, CostlyFile>>>> = { HDF5: HDF5_FILES, JSON: JSON_FILES };
+const FILES: Readonly<Record<string, Readonly<Record<string, CostlyFile>>>> = { HDF5: HDF5_FILES, JSON: JSON_FILES, protobuf: PROTOBUF_FILES, zip: ZIP_FILES };
 
 describe.each(Object.entries(FILES))('%s', (format, files) => {
   it.each(Object.entries(files))('%s', async (title, { name, bytes, says, flags = [] }) => {

@@ -44,7 +44,7 @@ export async function readCaffemodel(wire: WireReader): Promise<Caffemodel> {
     const layerType = LAYER_FIELDS[field.number];
     if (!layerType) {
       if (!SCHEMA.get('Net')!.byNumber.has(field.number)) throw wire.error(field.start, `a NetParameter has no field ${field.number}: is this a Caffe model?`);
-      fields.push(...(await decodeMessage(wire, tagStart(field, wire), field.end, 'Net', budget)).fields);
+      for (const part of (await decodeMessage(wire, tagStart(field, wire), field.end, 'Net', budget)).fields) fields.push(part);
       continue;
     }
     if (field.wireType !== 2) throw wire.error(field.start, 'a layer is no message');
@@ -100,7 +100,7 @@ async function readBlob(wire: WireReader, span: Field, name: string): Promise<Te
       if (field.end - field.start > 10 * MAX_AXES) throw wire.error(field.start, `the blob ${name} has more axes than the ${MAX_AXES} that Caffe allows`);
       for await (const dim of wire.fields(field.start, field.end)) {
         const sizes = dim.wireType === 0 ? [dim.varint] : await wire.varints(dim);
-        shape.push(...sizes.map((size) => Number(BigInt.asIntN(64, size))));
+        for (const size of sizes) shape.push(Number(BigInt.asIntN(64, size)));
       }
     } else if (field.number === BLOB.rawType && field.wireType === 0) rawType = ENUMS.Type![Number(field.varint)] ?? String(field.varint);
     else if (field.number === BLOB.data || field.number === BLOB.doubleData || (field.number === BLOB.raw && field.wireType === 2)) {

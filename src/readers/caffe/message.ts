@@ -182,7 +182,7 @@ async function decodeField(
     return Array.from({ length: Math.floor(bytes.byteLength / 4) }, (_, i) => made(view.getFloat32(4 * i, true)));
   }
   const numbers = field.wireType === 0 ? [field.varint] : await wire.varints(field);
-  return numbers.map((varint) => {
+  return Array.from(numbers, (varint) => {
     const number = Number(BigInt.asIntN(64, varint));
     if (spec.type === 'bool') return made(number !== 0);
     if (spec.type === 'word') return made(String(number));

@@ -239,7 +239,7 @@ class GraphDefReader {
   async #items(field: Field, label: string): Promise<TfAttribute[]> {
     const { number, wireType } = field;
     if (wireType === 2 && (number === ATTR.i || number === ATTR.b || number === ATTR.type)) {
-      return (await this.wire.varints(field)).map((varint) => scalar(number, varint));
+      return Array.from(await this.wire.varints(field), (varint) => scalar(number, varint));
     }
     if (wireType === 2 && number === ATTR.f) {
       const view = viewOf(await this.wire.bytes(field));
@@ -313,7 +313,7 @@ class GraphDefReader {
       const width = number === TENSOR.float ? 4 : 8;
       return Array.from({ length: Math.floor(view.byteLength / width) }, (_, i) => (width === 4 ? view.getFloat32(4 * i, true) : view.getFloat64(8 * i, true)));
     }
-    const raw = wireType === 2 ? await this.wire.varints(field) : [field.varint];
+    const raw = wireType === 2 ? [...(await this.wire.varints(field))] : [field.varint];
     return raw.map((value) => BigInt.asIntN(64, value));
   }
 

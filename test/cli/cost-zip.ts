@@ -28,7 +28,7 @@ export const ZIP_FILES: Readonly<Record<string, CostlyFile>> = {
     name: 'x.npz',
     bytes: () =>
       zipSync(
-        members(3, () => zeros(2 ** 24)),
+        members(2, () => zeros(2 ** 23)),
         { level: 9 },
       ),
     flags: ['--weights'],

@@ -145,6 +145,27 @@ const others: Case[] = [
   ['Dropout', 'dropout_ratio: 0.4 scale_train: true'],
   ['Split', '', [], [PICTURE], 2],
   ['Permute', 'order: 0 order: 3 order: 1 order: 2'],
+  ['InnerProduct', 'num_output: 5 axis: -1', [blob(5, 7), blob(5)]],
+  ['Scale', 'axis: 2 num_axes: 2', [blob(6, 7)]],
+  ['Scale', 'axis: 1 num_axes: -1 bias_term: true', [blob(4, 6, 7), blob(4, 6, 7)]],
+  ['Scale', 'axis: 0', [], [PICTURE, [2, 4]]],
+  ['Flatten', 'axis: 1 end_axis: -2'],
+  ['Reshape', 'shape { dim: 3 dim: 2 } axis: 2 num_axes: 1'],
+  ['Pooling', 'kernel_size: 3 stride: 2 ceil_mode: false'],
+  ['Pooling', 'pool: AVE kernel_size: 3 stride: 2 pad: 1 ceil_mode: true'],
+  ['ConvolutionDepthwise', 'num_output: 4 kernel_size: 3 pad: 1 stride: 2', [blob(4, 1, 3, 3), blob(4)]],
+  ['DepthwiseConvolution', 'num_output: 8 kernel_size: 3 pad: 1 group: 4', [blob(8, 1, 3, 3), blob(8)]],
+  ['Crop', 'axis: 2 offset: 1 offset: 2', [], [PICTURE, [2, 4, 3, 3]]],
+  ['Crop', '', [], [PICTURE, [2, 4, 3, 3]]],
+  ['Interp', 'height: 9 width: 4'],
+  ['Interp', 'zoom_factor: 2'],
+  ['MVN', ''],
+  ['MVN', 'across_channels: true normalize_variance: false'],
+  ['Normalize', 'across_spatial: false channel_shared: false', [blob(4)]],
+  ['Normalize', 'eps: 0.1', [blob(1)]],
+  ['ReLU6', ''],
+  ['ShuffleChannel', 'group: 2'],
+  ['Swish', ''],
 ];
 
 const title = ([type, settings, , inputs = [PICTURE]]: Case) => `${type} { ${settings} } of ${inputs.map((shape) => `[${shape}]`).join(' and ')}`;
@@ -180,6 +201,10 @@ describe('OpenCV is declined, by the layer', () => {
     ['Dropout', 'scale_train: false'],
     ['Scale', 'axis: -3', [blob(4)]],
     ['ReLU', 'slope_of_a_fork: 2'],
+    ['Reshape', 'shape { dim: -1 } axis: -2'],
+    ['MVN', 'eps: 0.1'],
+    ['Swish', 'beta: 2'],
+    ['Interp', 'pad_beg: -1 pad_end: -1 height: 9 width: 9'],
   ];
   it.each(declined.map((entry) => [title(entry), entry] as const))('%s', async (_, entry) => {
     await expect(layerDifference(entry)).rejects.toMatchObject({ kind: 'engine', problem: expect.stringMatching(/no witness here.*"out0"/) });

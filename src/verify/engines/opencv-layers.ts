@@ -125,7 +125,7 @@ export const KINDS: Readonly<Record<string, LayerKind>> = {
   concat: { block: 'concat_param', fields: { axis: true, 'concat_dim -> axis': true } },
   slice: { block: 'slice_param', fields: { axis: notNegative, 'slice_dim -> axis': notNegative, slice_point: true } },
   flatten: { block: 'flatten_param', fields: { axis: true, end_axis: true } },
-  reshape: { block: 'reshape_param', fields: { shape: true, axis: true, num_axes: true } },
+  reshape: { block: 'reshape_param', fields: { shape: true, axis: notNegative, num_axes: true } },
   softmax: { block: 'softmax_param', fields: { axis: true, engine: true } },
   relu: { block: 'relu_param', fields: { negative_slope: true, engine: true } },
   prelu: { block: 'prelu_param', fields: { filler: true, channel_shared: true } },
@@ -141,6 +141,23 @@ export const KINDS: Readonly<Record<string, LayerKind>> = {
   split: { block: null, fields: {} },
   permute: { block: 'permute_param', fields: { order: true } },
   silence: { block: null, fields: {} },
+  // Of forks.
+  convolutiondepthwise: convolution,
+  depthwiseconvolution: { ...convolution, type: 'type: "ConvolutionDepthwise"' },
+  crop: { block: 'crop_param', fields: { axis: true, offset: true } },
+  interp: { block: 'interp_param', fields: { height: true, width: true, zoom_factor: true } },
+  mvn: {
+    block: 'mvn_param',
+    fields: {
+      across_channels: true,
+      normalize_variance: true,
+      eps: only(1e-9, 'has an epsilon of its own, which OpenCV adds to the variance and Caffe to the deviation'),
+    },
+  },
+  normalize: { block: 'norm_param', fields: { across_spatial: true, channel_shared: true, eps: true, scale_filler: true } },
+  relu6: { block: null, fields: {} },
+  shufflechannel: { block: 'shuffle_channel_param', fields: { group: true } },
+  swish: { block: 'swish_param', fields: { beta: only(1, 'has another beta than 1, for which OpenCV takes it') } },
 };
 
 /** Fields of a layer that say nothing about what it computes. */

@@ -12,6 +12,8 @@ export interface WiringContext {
   readonly format: string;
   readonly producer: string | null;
   readonly options: ReadOptions;
+  /** 'part 1 of 3', where the file is only that. */
+  readonly part?: string | null;
 }
 
 /**
@@ -22,6 +24,11 @@ export interface WiringContext {
 export async function wireWeights(weights: readonly StoredWeight[], context: WiringContext): Promise<LayerMap> {
   const tensors = weights.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   if (tensors.length === 0) throw new ModelError('unsupported', NO_WEIGHTS, { file: context.file });
+  if (context.part) {
+    throw new ModelError('unsupported', `this is ${context.part} of a model, and a part makes no net: name the folder, or the index beside it`, {
+      file: context.file,
+    });
+  }
   const { recogniseStateDict } = await import('../architectures/recognise.js');
   const { tensors: plain, prefix } = stateDict(tensors);
   const recognition = recogniseStateDict(plain, recogniseOptions(context));
@@ -37,8 +44,8 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
 }
 
 /** What the caller said, as recognition wants it. */
-export function recogniseOptions({ options: { arch, described, assume, inputShape, recordedShape }, ...context }: WiringContext) {
-  return { ...context, arch, described, assume, inputShape: inputShape ?? recordedShape };
+export function recogniseOptions({ options: { arch, described, assume, inputShape, recordedShape }, file, format, producer }: WiringContext) {
+  return { file, format, producer, arch, described, assume, inputShape: inputShape ?? recordedShape };
 }
 
 export function shortList(names: readonly string[]): string {

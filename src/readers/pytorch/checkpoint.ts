@@ -3,7 +3,13 @@ import { PickleObject } from '../../containers/pickle/index.js';
 import { ModelError } from '../../errors.js';
 import type { Notice } from '../../model/layer-map.js';
 import { isModelRole, ROLE_WORDS, roleRank, type WeightRole, weightRole } from '../../model/weight-roles.js';
-import { type Collection, Contents, isModule, isTensor, joined, type NamedView, type UnreadTensor } from './contents.js';
+import { type Collection, Contents, isModule, isTensor, joined, listed, type NamedView, strangeNames, type UnreadTensor } from './contents.js';
+
+/** What a pickle was rebuilt into. */
+interface Rebuilt {
+  readonly value: unknown;
+  readonly opaque: ReadonlyMap<string, PickleObject>;
+}
 
 export interface Checkpoint {
   /** The model's tensors, with their names below the model's own dictionary. */
@@ -26,10 +32,13 @@ const MAX_LEVELS = 20;
  * @param key path of the dictionary that the caller wants, its keys joined by dots; left out: the likeliest
  * @throws ModelError 'malformed' when there is no tensor at all, 'usage' when nothing with tensors is under `key`
  */
-export function findModel(root: unknown, file: string, key?: string): Checkpoint {
+export function findModel({ value: root, opaque }: Rebuilt, file: string, key?: string): Checkpoint {
   const contents = new Contents(root, file);
-  if (!contents.holds(root))
-    throw new ModelError('malformed', 'there is no tensor in this file. Was it saved with torch.save(model.state_dict(), ...)?', { file });
+  if (!contents.holds(root)) {
+    const made = strangeNames(opaque);
+    const what = made.length > 0 ? `; it makes ${listed(made)}, and nothing of them was executed` : '';
+    throw new ModelError('malformed', `there is no tensor in this file${what}. Was it saved with torch.save(model.state_dict(), ...)?`, { file });
+  }
   const search = new Search(contents);
   let below = '';
   if (key !== undefined) below = search.follow(key);

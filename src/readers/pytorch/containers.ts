@@ -5,6 +5,8 @@
  */
 import { makeBreath } from '../../bytes/breath.js';
 import { type ByteSource, memorySource, sliceSource } from '../../bytes/byte-source.js';
+import type { FileSet } from '../../bytes/file-set.js';
+import { joinFiles } from '../../bytes/joined-source.js';
 import { type PickleObject, PickleSpan, unpickle } from '../../containers/pickle/index.js';
 import { openTar } from '../../containers/tar.js';
 import { openZip } from '../../containers/zip.js';
@@ -20,6 +22,8 @@ export interface PyTorchContent {
   readonly value: unknown;
   /** Of each class or function that was not understood one inert record. */
   readonly opaque: ReadonlyMap<string, PickleObject>;
+  /** Names of its files, where it is a folder. */
+  readonly files?: readonly string[];
   /** Bytes behind what was read, in files where nothing belongs there. */
   readonly surplus?: number;
 }
@@ -27,13 +31,6 @@ export interface PyTorchContent {
 /** torch.serialization.MAGIC_NUMBER. */
 const LEGACY_MAGIC_NUMBER = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
-
-/** The files of a zip archive, or of the folder that it was unpacked into. */
-interface Members {
-  readonly label: string;
-  /** Null where there is none. */
-  open(name: string): Promise<ByteSource | null>;
-}
 
 /** @throws ModelError */
 export async function readZipContent(source: ByteSource): Promise<PyTorchContent> {
@@ -43,11 +40,40 @@ export async function readZipContent(source: ByteSource): Promise<PyTorchContent
   const prefix = pickleEntry.name.slice(0, -'data.pkl'.length);
   const open = async (name: string) => (await zip.get(`${prefix}${name}`)?.source()) ?? null;
   const isScript = zip.get(`${prefix}constants.pkl`) !== undefined || zip.entries.some(({ name }) => name.startsWith(`${prefix}code/`));
-  return { ...(await readMembers({ label: source.name, open })), container: isScript ? 'TorchScript zip' : 'zip' };
+  const { value, opaque, storages } = await readWiring(open, source.name);
+  for (const storage of storages) place(storage, await open(`data/${storage.key}`), source.name);
+  return { container: isScript ? 'TorchScript zip' : 'zip', value, opaque };
 }
 
-/** @throws ModelError */
-export async function readMembers({ label, open }: Members): Promise<PyTorchContent> {
+/**
+ * What is left of a PyTorch file that an unpacker took apart.
+ *
+ * @param prefix of the members' names in the folder
+ * @throws ModelError
+ */
+export async function readUnpacked(files: FileSet, prefix: string): Promise<PyTorchContent> {
+  const open = async (name: string) => ((await files.has(`${prefix}${name}`)) ? files.open(`${prefix}${name}`) : null);
+  const { value, opaque, storages } = await readWiring(open, files.label);
+  const names = storages.map(({ key }) => `${prefix}data/${key}`);
+  const lengths: number[] = [];
+  for (const [i, name] of names.entries()) {
+    if (!(await files.has(name))) place(storages[i]!, null, files.label);
+    const source = await files.open(name);
+    lengths.push(source.byteLength);
+    await source.close();
+  }
+  // A file for each tensor: more than may be open at once.
+  const joined = await joinFiles(files, names, files.label);
+  let start = 0;
+  for (const [i, storage] of storages.entries()) {
+    place(storage, sliceSource(joined, start, start + lengths[i]!), files.label);
+    start += lengths[i]!;
+  }
+  return { container: 'unpacked zip', value, opaque, files: [`${prefix}data.pkl`, ...names] };
+}
+
+/** The pickle of a zip archive, and the storages that it refers to. */
+async function readWiring(open: (name: string) => Promise<ByteSource | null>, label: string) {
   const order = await open('byteorder');
   const bigEndian = order !== null && (await isBigEndian(order, label));
   const storages = new Map<string, Storage>();
@@ -56,15 +82,14 @@ export async function readMembers({ label, open }: Members): Promise<PyTorchCont
     if (storage instanceof Storage) storage.bigEndian = bigEndian;
     return storage;
   });
-  const pickle = await open('data.pkl');
-  if (!pickle) throw new ModelError('malformed', 'there is no data.pkl, which every PyTorch file has', { file: label });
-  const { value, opaque } = await unpickle(pickle, 0, hooks);
-  for (const storage of storages.values()) {
-    storage.source = await open(`data/${storage.key}`);
-    if (!storage.source) throw new ModelError('malformed', `there is no data/${storage.key}, which a tensor refers to`, { file: label });
-    checkLength(storage, storage.source.byteLength, label);
-  }
-  return { container: 'unpacked zip', value, opaque };
+  const { value, opaque } = await unpickle((await open('data.pkl'))!, 0, hooks);
+  return { value, opaque, storages: [...storages.values()] };
+}
+
+function place(storage: Storage, source: ByteSource | null, file: string): void {
+  if (!source) throw new ModelError('malformed', `there is no data/${storage.key}, which a tensor refers to`, { file });
+  checkLength(storage, source.byteLength, file);
+  storage.source = source;
 }
 
 /** @throws ModelError */
@@ -110,7 +135,12 @@ export async function readPlainPickle(source: ByteSource): Promise<PyTorchConten
     inner.push({ storage, bytes });
     return storage;
   };
-  const foreign = () => {
+  const foreign = (id: unknown) => {
+    if (Array.isArray(id) && id[0] === 'storage') {
+      throw new ModelError('malformed', 'this is data.pkl of a PyTorch file that was unpacked; the folder "data" with the values is not beside it', {
+        file: source.name,
+      });
+    }
     throw new ModelError('unsupported', 'a persistent id means something to the program that wrote it only');
   };
   const { value, end, opaque } = await unpickle(source, 0, tensorHooks(foreign, openInner));

@@ -134,6 +134,24 @@ export function keyName(key: unknown): string {
   return typeof key === 'number' || typeof key === 'bigint' || typeof key === 'boolean' ? String(key) : '?';
 }
 
+/** Paths of what a pickle makes that is neither a tensor nor a part of models. */
+export function strangeNames(opaque: ReadonlyMap<string, PickleObject>): string[] {
+  return [...opaque].filter(([path, record]) => !isPartOfModels(path, record)).map(([path]) => path);
+}
+
+/** Classes of a pickled module are what it is made of; what PyTorch keeps beside tensors is no news. */
+function isPartOfModels(path: string, record: PickleObject): boolean {
+  return isModule(record) || /^torch\.(nn|optim|utils\.hooks|jit|fx|autograd|serialization)\./.test(path);
+}
+
+/** In messages. */
+const MAX_LISTED = 8;
+
+export function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_LISTED).map((name) => (name.length > 120 ? `${name.slice(0, 120)}...` : name));
+  return `${shown.join(', ')}${names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : ''}`;
+}
+
 /** Keys and values inside a container, one after another. */
 function* children(value: object): Generator<readonly [unknown, unknown]> {
   if (value instanceof Map) yield* value;

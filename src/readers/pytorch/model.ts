@@ -1,31 +1,81 @@
 /** Reads PyTorch models: whatever the container, the state dict in it becomes a list of tensors. */
+import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
-import type { PickleObject } from '../../containers/pickle/index.js';
 import { looksLikeTar } from '../../containers/tar.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { ModelFile, Notice, StoredWeight } from '../../model/layer-map.js';
 import { storedTensor, type Tensor, tensorByteLength } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
+import { checkIndex, checkUnique, findShards, partNotices, partOf } from '../shards.js';
 import { NO_WEIGHTS, wireWeights } from '../wire.js';
+import { openArchived } from './archived.js';
 import { type Checkpoint, findModel } from './checkpoint.js';
-import { type PyTorchContent, readLegacyContent, readPlainPickle, readTarContent, readZipContent } from './containers.js';
-import { isModule, type NamedView } from './contents.js';
-import { isLegacyPickle } from './recognise-content.js';
+import { type PyTorchContent, readLegacyContent, readPlainPickle, readTarContent, readUnpacked, readZipContent } from './containers.js';
+import { listed, type NamedView, strangeNames } from './contents.js';
+import { isLegacyPickle, isPlainPickle, unpackedPrefix } from './recognise-content.js';
 
 /** Headers and wiring; see `Reader.read`. */
 export async function readPytorch(files: FileSet, options: ReadOptions): Promise<ModelFile> {
-  const file = files.main!;
-  const source = await files.open(file);
+  const prefix = await unpackedPrefix(files);
+  const unpacked = prefix === null ? null : await readUnpacked(files, prefix);
+  const { index, places, shards } = unpacked ? { index: null, places: null, shards: [`${prefix}data.pkl`] } : await findShards(files, '.bin');
+  const parts: Part[] = [];
+  for (const name of shards) parts.push(readPart(name, unpacked ?? (await readContent(await files.open(name))), options));
+  const weights = parts.flatMap((part) => part.weights);
+  if (shards.length > 1)
+    checkUnique(
+      weights.filter(({ beside }) => !beside),
+      files.label,
+    );
+  const part = index === null ? partOf(shards) : null;
+  const [first] = parts;
+  const isScript = first?.content.container === 'TorchScript zip';
+  return {
+    format: 'pytorch',
+    producer: isScript ? 'PyTorch (TorchScript)' : 'PyTorch',
+    tensors: weights,
+    details: {
+      container: first?.content.container ?? '',
+      ...(shards.length > 1 ? { shards: String(shards.length) } : {}),
+      ...(first && first.checkpoint.path.length > 0 ? { checkpoint: first.checkpoint.path.join('.') } : {}),
+    },
+    warnings: [...(places ? checkIndex(places, weights, index!) : partNotices(part)), ...parts.flatMap(({ notices }) => notices)],
+    files: unpacked?.files ?? (index === null ? shards : [index, ...shards]),
+    map: async () => {
+      const file = files.label;
+      if (isScript)
+        throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', {
+          file,
+        });
+      for (const { checkpoint } of parts) checkAllRead(checkpoint, file);
+      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part });
+    },
+  };
+}
+
+async function readContent(source: ByteSource): Promise<PyTorchContent> {
   const head = await source.read(0, Math.min(1024, source.byteLength));
-  const content = await (looksLikeZip(head)
-    ? readZipContent(source)
-    : looksLikeTar(head)
-      ? readTarContent(source)
-      : isLegacyPickle(head)
-        ? readLegacyContent(source)
-        : readPlainPickle(source));
-  const checkpoint = findModel(content.value, file, options.weightsKey);
+  if (isLegacyPickle(head)) return readLegacyContent(source);
+  if (isPlainPickle(head)) return readPlainPickle(source);
+  const inner = await openArchived(source);
+  if (inner) {
+    const content = await readContent(inner);
+    return { ...content, container: `${content.container} in an archive` };
+  }
+  return looksLikeTar(head) ? readTarContent(source) : looksLikeZip(head) ? readZipContent(source) : readLegacyContent(source);
+}
+
+/** One file of a model, mostly the only one. */
+interface Part {
+  readonly content: PyTorchContent;
+  readonly checkpoint: Checkpoint;
+  readonly weights: readonly StoredWeight[];
+  readonly notices: readonly Notice[];
+}
+
+function readPart(file: string, content: PyTorchContent, options: ReadOptions): Part {
+  const checkpoint = findModel(content, file, options.weightsKey);
   const weights: StoredWeight[] = [
     ...checkpoint.views.map((named) => ({
       tensor: toTensor(named, file),
@@ -33,23 +83,7 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
     })),
     ...checkpoint.beside.map((named) => ({ tensor: toTensor(named, file), layer: null, beside: true as const })),
   ];
-  const isScript = content.container === 'TorchScript zip';
-  return {
-    format: 'pytorch',
-    producer: isScript ? 'PyTorch (TorchScript)' : 'PyTorch',
-    tensors: weights,
-    details: { container: content.container, ...(checkpoint.path.length > 0 ? { checkpoint: checkpoint.path.join('.') } : {}) },
-    warnings: [...checkpoint.warnings, ...notices(checkpoint, content)],
-    files: [file],
-    map: async () => {
-      if (isScript)
-        throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', {
-          file,
-        });
-      checkAllRead(checkpoint, file);
-      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options });
-    },
-  };
+  return { content, checkpoint, weights, notices: [...checkpoint.warnings, ...notices(checkpoint, content)] };
 }
 
 /** Expanded views repeat what is stored; a tensor this large that is hardly stored at all would fill the disk. */
@@ -80,23 +114,10 @@ function notices({ views, unread }: Checkpoint, { opaque, surplus = 0 }: PyTorch
   if (shared > 0) found.push({ code: 'shared-storage', message: `${shared} tensors share their storage with another one; each is written out on its own` });
   if (views.length === 0) found.push({ code: 'no-weights', message: NO_WEIGHTS });
   if (unread.length > 0) found.push({ code: 'unread-tensor', message: `not read: ${listed(unread.map(({ name, what }) => `${name} (${what})`))}` });
-  const strange = [...opaque].filter(([path, record]) => !isPartOfModels(path, record)).map(([path]) => path);
+  const strange = strangeNames(opaque);
   if (strange.length > 0) {
     found.push({ code: 'opaque-value', message: `the pickle also makes ${listed(strange)}: kept as mere names, nothing of them was executed` });
   }
   if (surplus > 0) found.push({ code: 'surplus', message: `${surplus} bytes follow the pickle; they were not looked at` });
   return found;
-}
-
-/** Classes of a pickled module are what it is made of; what PyTorch keeps beside tensors is no news. */
-function isPartOfModels(path: string, record: PickleObject): boolean {
-  return isModule(record) || /^torch\.(nn|optim|utils\.hooks|jit|fx|autograd|serialization)\./.test(path);
-}
-
-/** In messages. */
-const MAX_LISTED = 8;
-
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_LISTED).map((name) => (name.length > 120 ? `${name.slice(0, 120)}...` : name));
-  return `${shown.join(', ')}${names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : ''}`;
 }

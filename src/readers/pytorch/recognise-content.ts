@@ -1,4 +1,5 @@
 /** Tells PyTorch's pickles, and pickles at all, by their first bytes. */
+import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 
 /** torch.serialization.MAGIC_NUMBER, 0x1950a86a20f9469cfc6c, as protocol 2 pickles it. */
@@ -25,3 +26,15 @@ export function isPlainPickle(head: Uint8Array): boolean {
 
 /** Two lines that name something, or where a mark or an empty container is put away. */
 const STARTS = [/^\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n[pq(]/, /^\([dlt]p\d/, /^\((?:[dlt]p?|S'|V|[dlt]?[(}\]])/, /^[}\]][q(]/] as const;
+
+/** Where the members lie that `torch.save` put into a zip archive which was unpacked: in the folder, or in one below it. */
+export async function unpackedPrefix(files: FileSet): Promise<string | null> {
+  if (files.main !== null && files.main !== 'data.pkl') return null;
+  const folder = files.label.replaceAll('\\', '/').split('/').filter(Boolean).at(-1) ?? '';
+  const below = files.main === null ? ['', 'archive/', ...(/^[\w .-]+$/.test(folder) && !folder.startsWith('.') ? [`${folder}/`] : [])] : [''];
+  for (const prefix of below) {
+    if (!(await files.has(`${prefix}data.pkl`))) continue;
+    for (const other of ['version', 'data/0', 'byteorder', '.format_version']) if (await files.has(`${prefix}${other}`)) return prefix;
+  }
+  return null;
+}

@@ -3,15 +3,16 @@
  *
  * @see https://github.com/tensorflow/tfjs/blob/master/tfjs-core/src/io/io_utils.ts, decodeWeights
  */
+
 import { type ByteSource, sliceSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
+import { joinFiles } from '../../bytes/joined-source.js';
 import { ModelError } from '../../errors.js';
 import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
 import type { Notice } from '../../model/layer-map.js';
 import { type AffineQuantisation, dequantiseAffine } from '../../model/quantise.js';
 import { elementCount, storedTensor, type Tensor, withStage } from '../../model/tensor.js';
 import { isObject, type Json, type ModelJson } from './model-json.js';
-import { joinShards } from './shards.js';
 
 export interface ManifestWeight {
   /** As the file has it: its codes, where it is quantised. */
@@ -58,7 +59,7 @@ export async function readManifest(files: FileSet, { file, manifest }: ModelJson
       if (shards.has(path)) throw new ModelError('malformed', `the file ${JSON.stringify(path)} stands in the weightsManifest twice`, { file });
       shards.add(path);
     }
-    const source = await joinShards(files, paths, paths.length === 1 ? paths[0]! : `${paths[0] ?? file} and ${paths.length - 1} more`);
+    const source = await joinFiles(files, paths, paths.length === 1 ? paths[0]! : `${paths[0] ?? file} and ${paths.length - 1} more`);
     let at = 0;
     for (const entry of entries) {
       const spec = parseEntry(entry, i, file);

@@ -1,6 +1,6 @@
-/** The files of a group of weights, read as one stream of bytes. */
-import { type ByteSource, checkRange } from '../../bytes/byte-source.js';
-import type { FileSet } from '../../bytes/file-set.js';
+/** Several files, read as one stream of bytes. */
+import { type ByteSource, checkRange } from './byte-source.js';
+import type { FileSet } from './file-set.js';
 
 /** A large model has more shards than a process may have open files. */
 const MAX_OPEN = 16;
@@ -19,7 +19,7 @@ interface Shard {
  *
  * @throws ModelError 'malformed' naming a file that is missing, 'unsafe' for a name that leaves the folder
  */
-export async function joinShards(files: FileSet, names: readonly string[], label: string): Promise<ByteSource> {
+export async function joinFiles(files: FileSet, names: readonly string[], label: string): Promise<ByteSource> {
   const shards: Shard[] = [];
   for (const name of names) {
     const source = await files.open(name);

@@ -1,0 +1,228 @@
+/** PyTorch files that somebody unpacked, packed again or cut into shards, and files with odd objects beside the weights. */
+import { gzipSync, zipSync } from 'fflate';
+import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { convert } from '../../src/convert.js';
+import type { ModelFile } from '../../src/model/layer-map.js';
+import { openModel } from '../../src/readers/open.js';
+import { Call, Name, Persistent, pickle, Raw, TensorKeeper, Tuple, tinyVgg } from '../pickles.js';
+
+const open = (files: Record<string, Uint8Array>, main: string | null, options = {}) => openModel(memoryFileSet(files, main), options);
+const said = ({ warnings }: ModelFile) => warnings.map(({ message }) => message).join('\n');
+const NAMES = [...tinyVgg().keys()];
+const namesOf = ({ tensors }: ModelFile) => tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor.name);
+
+function keep(names = NAMES, extra: readonly (readonly [unknown, unknown])[] = []) {
+  const keeper = new TensorKeeper();
+  const weights = tinyVgg();
+  const dict = new Map<unknown, unknown>(names.map((name) => [name, keeper.tensor(weights.get(name)!)]));
+  return { keeper, value: extra.length === 0 ? dict : new Map<unknown, unknown>([['model', dict], ...extra]) };
+}
+
+const saved = (names = NAMES, extra: readonly (readonly [unknown, unknown])[] = []) => {
+  const { keeper, value } = keep(names, extra);
+  return keeper.pth(value);
+};
+
+describe('a file that an unpacker took apart', () => {
+  const { keeper, value } = keep();
+  const members = Object.fromEntries(Object.entries(keeper.members(value)).map(([name, bytes]) => [name.slice('archive/'.length), bytes]));
+
+  it.each([
+    ['by its folder', members, null],
+    ['by the pickle in it', members, 'data.pkl'],
+    ['by the folder around it', Object.fromEntries(Object.entries(members).map(([name, bytes]) => [`archive/${name}`, bytes])), null],
+  ] as const)('is read, named %s', async (_, files, main) => {
+    const model = await open(files, main);
+    expect(namesOf(model)).toEqual(NAMES);
+    expect((await model.map()).architecture?.name).toMatch(/VGG/);
+    expect(model.files.length).toBe(NAMES.length + 1);
+  });
+
+  it('without the folder of its values is called what it is', async () => {
+    await expect(open({ 'data.pkl': members['data.pkl']! }, 'data.pkl')).rejects.toMatchObject({ message: expect.stringMatching(/was unpacked.*"data"/) });
+    const { 'data/3': _, ...rest } = members;
+    await expect(open(rest, null)).rejects.toMatchObject({ message: expect.stringMatching(/no data\/3/) });
+  });
+});
+
+describe('weights in shards', () => {
+  const [first, second] = [NAMES.slice(0, 4), NAMES.slice(4)];
+  const names = ['pytorch_model-00001-of-00002.bin', 'pytorch_model-00002-of-00002.bin'] as const;
+  const shards = { [names[0]]: saved(first), [names[1]]: saved(second) };
+  const index = new TextEncoder().encode(JSON.stringify({ weight_map: Object.fromEntries(NAMES.map((name) => [name, names[first.includes(name) ? 0 : 1]])) }));
+
+  it.each([
+    ['through their index', { ...shards, 'pytorch_model.bin.index.json': index }, 'pytorch_model.bin.index.json'],
+    ['through the index in the folder', { ...shards, 'pytorch_model.bin.index.json': index, 'config.json': new TextEncoder().encode('{}') }, null],
+    ['from a folder without one', shards, null],
+  ] as const)('are read %s', async (_, files, main) => {
+    const model = await open(files, main);
+    expect(namesOf(model).sort()).toEqual([...NAMES].sort());
+    expect((await model.map()).architecture?.name).toMatch(/VGG/);
+  });
+
+  it.each([
+    ['PyTorch', shards[names[0]]!, names[0]],
+    ['safetensors', null, 'model-00001-of-00002.safetensors'],
+  ] as const)('one of them alone says so, and makes no net: %s', async (_, bytes, name) => {
+    const file = bytes ?? (await moved(saved(first)));
+    const model = await open({ [name]: file }, name);
+    expect(said(model)).toContain('part 1 of 2');
+    await expect(model.map()).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringContaining('part 1 of 2') });
+  });
+
+  it('are refused where one is missing, or holds what another holds', async () => {
+    await expect(open({ [names[0]]: shards[names[0]]! }, null)).rejects.toMatchObject({ kind: 'malformed' });
+    await expect(open({ [names[0]]: shards[names[0]]!, 'pytorch_model.bin.index.json': index }, null)).rejects.toMatchObject({ kind: 'malformed' });
+    await expect(open({ [names[0]]: saved(first), [names[1]]: saved() }, null)).rejects.toMatchObject({ message: expect.stringMatching(/two shards/) });
+  });
+
+  async function moved(bytes: Uint8Array): Promise<Uint8Array> {
+    const sink = memorySink();
+    await convert(memoryFileSet({ 'x.pth': bytes }, 'x.pth'), sink, 'x.safetensors');
+    return sink.files.get('x.safetensors')!;
+  }
+});
+
+describe('a file in an archive', () => {
+  const inside = saved();
+
+  it.each([
+    ['zip, stored', zipSync({ 'folder/vgg.pth': inside, 'README.md': new Uint8Array(3) }, { level: 0 })],
+    ['zip, deflated', zipSync({ 'vgg.pth': inside, '__MACOSX/._vgg.pth': new Uint8Array(3) }, { level: 6 })],
+    ['tar', tar({ 'vgg.pth': inside, notes: new Uint8Array(3) })],
+    ['gzip', gzipSync(inside)],
+    ['tar in gzip', gzipSync(tar({ 'folder/vgg.pt': inside }))],
+  ] as const)('is read: %s', async (_, bytes) => {
+    const model = await open({ x: bytes }, 'x');
+    expect(namesOf(model)).toEqual(NAMES);
+    expect(model.details.container).toBe('zip in an archive');
+  });
+
+  it('with others is not guessed at', async () => {
+    const error = await open({ x: zipSync({ 'a.pth': inside, 'b.pth': inside }, { level: 0 }) }, 'x').catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ kind: 'unknown-format', message: expect.stringMatching(/a\.pth, b\.pth/) });
+  });
+});
+
+describe('odd objects beside the weights', () => {
+  const call = (path: string, ...args: unknown[]) => {
+    const at = path.lastIndexOf('.');
+    return new Call(new Name(path.slice(0, at), path.slice(at + 1)), args);
+  };
+  const stored = (type: string, key: string, count: number) => new Persistent(new Tuple('storage', new Name('torch', type), key, 'cpu', count));
+  const CASES: Readonly<Record<string, readonly [value: unknown, told: RegExp | null]>> = {
+    'a date with a zone': [call('datetime.datetime', 'x', call('datetime.timezone', call('datetime.timedelta', 0, 0, 0))), /datetime\.timezone/],
+    'an enum': [call('__main__.Mode', 1), /__main__\.Mode/],
+    'a bound method': [call('builtins.getattr', new Name('torch.nn.modules.conv', 'Conv2d'), 'forward'), /builtins\.getattr/],
+    'what a method gives': [new Call(call('builtins.getattr', new Name('a.B', 'C'), 'make'), [1]), /builtins\.getattr/],
+    'a partial function': [
+      new Call(new Name('functools', 'partial'), [new Name('torch.nn', 'ReLU')], {
+        state: new Tuple(new Name('torch.nn', 'ReLU'), new Tuple(), new Map(), null),
+      }),
+      /functools\.partial/,
+    ],
+    "a class of a package named after Python's module": [
+      new Call(new Name('code.models', 'Net'), [], { via: '\x81', state: new Map([['x', 1]]) }),
+      /code\.models\.Net/,
+    ],
+    'a class in a class': [call('config.Outer.Inner', 1), /config\.Outer\.Inner/],
+    'an object of a class of its own': [new Call(new Name('lib.config', 'Config'), [], { via: '\x81', state: new Map([['lr', 0.1]]) }), /lib\.config\.Config/],
+    'a subclass of OrderedDict': [new Call(new Name('lib.types', 'MyDict'), [], { items: new Map([['a', 1]]) }), /lib\.types\.MyDict/],
+    'options of the command line': [new Call(new Name('argparse', 'Namespace'), [], { via: '\x81', state: new Map([['lr', 0.1]]) }), null],
+    'a path': [call('pathlib.PosixPath', '/', 'home'), null],
+    'a number of NumPy': [call('numpy.core.multiarray.scalar', call('numpy.dtype', 'f8', 0, 1), Uint8Array.of(0, 0, 0, 0, 0, 0, 240, 63)), null],
+    'a generator of random numbers': [call('numpy.random._pickle.__randomstate_ctor', 'MT19937'), /numpy\.random\._pickle/],
+    'a persistent id of another program': [new Persistent('user.42'), /persistent_id/],
+    'a quantised tensor': [call('torch._utils._rebuild_qtensor', stored('QInt8Storage', '90', 1), 0, new Tuple(1), new Tuple(1)), /_rebuild_qtensor/],
+    'a tensor over an unknown storage': [
+      call('torch._utils._rebuild_tensor_v2', stored('QUInt4x2Storage', '91', 1), 0, new Tuple(1), new Tuple(1)),
+      /_rebuild_tensor_v2|persistent_id/,
+    ],
+    'a tensor without values': [
+      call('torch._utils._rebuild_meta_tensor_no_storage', new Name('torch', 'float32'), new Tuple(1), new Tuple(1), false),
+      /meta_tensor/,
+    ],
+    'a registered extension that nobody uses': [new Raw('N'), null],
+  };
+
+  it.each(Object.entries(CASES))('%s', async (_, [value, told]) => {
+    const model = await open({ 'x.pth': withStorage(value) }, 'x.pth');
+    expect(namesOf(model)).toEqual(NAMES);
+    expect((await model.map()).architecture?.name).toMatch(/VGG/);
+    if (told) expect(said(model)).toMatch(told);
+    else expect(model.warnings).toEqual([]);
+  });
+
+  it('among the weights are named, and the net is not built without them', async () => {
+    const { keeper, value } = keep();
+    const sparse = call(
+      'torch._utils._rebuild_sparse_tensor',
+      new Name('torch', 'sparse_coo'),
+      new Tuple(keeper.filled([1, 1], 0), keeper.filled([1], 1), new Tuple(4)),
+    );
+    const model = await open({ 'x.pth': keeper.pth(new Map([...value, ['features.9.mask', sparse]])) }, 'x.pth');
+    expect(namesOf(model)).toEqual(NAMES);
+    expect(said(model)).toMatch(/features\.9\.mask \(a sparse tensor\)/);
+    await expect(model.map()).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringMatching(/features\.9\.mask is a sparse tensor/) });
+  });
+
+  it.each([
+    'os.system',
+    'posix.popen',
+    'builtins.eval',
+    'builtins.exec',
+    'subprocess.Popen',
+    'torch.serialization.os.system',
+    'runpy._run_code',
+    'webbrowser.open',
+    'code.interact',
+    'types.CodeType',
+    'collections.namedtuple.__globals__',
+  ])('%s is no odd object: the file is refused', async (path) => {
+    const dot = path.startsWith('torch') ? 'torch.serialization'.length : path.startsWith('collections') ? 'collections'.length : path.lastIndexOf('.');
+    const evil = new Call(new Name(path.slice(0, dot), path.slice(dot + 1)), ['touch EXECUTED']);
+    for (const protocol of [2, 4] as const) {
+      const { keeper, value } = keep(NAMES, [['when', evil]]);
+      await expect(open({ 'x.pth': keeper.pth(value, protocol) }, 'x.pth')).rejects.toMatchObject({
+        kind: 'unsafe',
+        message: expect.stringMatching(/nothing was executed/),
+      });
+    }
+  });
+
+  it('alone are named where a tensor is looked for', async () => {
+    const forest = new Call(new Name('sklearn.ensemble', 'RandomForest'), [], { via: '\x81', state: new Map([['trees', 3]]) });
+    await expect(open({ 'x.pkl': pickle(forest) }, 'x.pkl')).rejects.toMatchObject({
+      message: expect.stringMatching(/no tensor.*sklearn\.ensemble\.RandomForest/),
+    });
+  });
+
+  function withStorage(value: unknown): Uint8Array {
+    const { keeper, value: all } = keep(NAMES, [['odd', value]]);
+    const extra = Object.fromEntries(['90', '91'].map((key) => [`archive/data/${key}`, new Uint8Array(8)]));
+    return zipSync({ ...keeper.members(all), ...extra }, { level: 0 });
+  }
+});
+
+/** A tar archive as GNU tar writes it. */
+function tar(files: Readonly<Record<string, Uint8Array>>): Uint8Array {
+  const blocks = Object.entries(files).flatMap(([name, bytes]) => {
+    const header = new Uint8Array(512);
+    const put = (text: string, at: number) => header.set(new TextEncoder().encode(text), at);
+    put(name, 0);
+    put('0000644\0', 100);
+    put(`${bytes.byteLength.toString(8).padStart(11, '0')}\0`, 124);
+    put('        ', 148);
+    put('0', 156);
+    put('ustar\x0000', 257);
+    const sum = header.reduce((total, byte) => total + byte, 0);
+    put(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    const padded = new Uint8Array(Math.ceil(bytes.byteLength / 512) * 512);
+    padded.set(bytes);
+    return [header, padded];
+  });
+  return Buffer.concat([...blocks, new Uint8Array(1024)]);
+}

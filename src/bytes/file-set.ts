@@ -1,6 +1,7 @@
 /** The files that make up one model: the one the user named and its companions in the same folder. */
 import { ModelError } from '../errors.js';
 import { type ByteSource, memorySource, sliceSource } from './byte-source.js';
+import { refuseLeftover } from './leftover.js';
 
 /** A model's folder, seen from the model's main file. Nothing outside the folder can be opened through it. */
 export interface FileSet {
@@ -17,7 +18,8 @@ export interface FileSet {
   /**
    * Opens a file by its name relative to the folder, '/' between parts.
    *
-   * @throws ModelError 'unsafe' when the name leaves the folder, 'malformed' when there is no such file
+   * @throws ModelError 'unsafe' when the name leaves the folder, 'malformed' when there is no such file, or in its place what a failed
+   *   download left there (where it is not the main file, of which the reader's own words are better)
    */
   open(name: string): Promise<ByteSource>;
   /** Closes every source opened through the set. */
@@ -50,7 +52,9 @@ export function memoryFileSet(files: Readonly<Record<string, Uint8Array>>, main:
     open: async (name) => {
       const bytes = files[checkRelativeName(name)];
       if (!bytes) throw new ModelError('malformed', `there is no file ${JSON.stringify(name)} beside the model`, { file: set.label });
-      return memorySource(bytes, name);
+      const source = memorySource(bytes, name);
+      if (name !== main) await refuseLeftover(source);
+      return source;
     },
     close: async () => {},
   };

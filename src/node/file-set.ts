@@ -3,6 +3,7 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { checkRelativeName, type FileSet } from '../bytes/file-set.js';
+import { refuseLeftover } from '../bytes/leftover.js';
 import { ModelError } from '../errors.js';
 import { errorCode, errorText, fileSource } from './file-source.js';
 
@@ -56,7 +57,9 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
           file: path,
         });
       }
-      return keep(fileSource(target, companion));
+      const source = await keep(fileSource(target, companion));
+      await refuseLeftover(source);
+      return source;
     },
     async close() {
       await Promise.all(opened.splice(0).map((source) => source.close()));

@@ -1,11 +1,13 @@
 /** Opens a model: finds the one reader that recognises it. */
 
 import type { FileSet } from '../bytes/file-set.js';
-import { decodeLatin1 } from '../bytes/latin1.js';
-import { ModelError } from '../errors.js';
+import { lookAt, unfinishedHint } from '../bytes/leftover.js';
+import { isModelError, ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
 import { tensorByteLength } from '../model/tensor.js';
 import { readers } from './index.js';
+import { describeContent, describeFolder } from './other-content.js';
+import { archivedNames } from './pytorch/archived.js';
 import { PROBE_BYTES, type Probe, type Reader, type ReadOptions } from './reader.js';
 
 export interface OpenOptions extends ReadOptions {
@@ -19,6 +21,16 @@ export interface OpenOptions extends ReadOptions {
  * @throws ModelError 'unknown-format' when no reader says yes, else what the reader throws
  */
 export async function openModel(files: FileSet, options: OpenOptions = {}): Promise<ModelFile> {
+  try {
+    return await readModel(files, options);
+  } catch (error) {
+    if (!isModelError(error, 'malformed') || files.main === null) throw error;
+    const hint = unfinishedHint(await lookAt(await files.open(files.main), files.main, PROBE_BYTES));
+    throw hint === null ? error : new ModelError(error.kind, `${error.problem} ${hint}`, error.place, error);
+  }
+}
+
+async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFile> {
   const reader = options.from === undefined ? await recognise(files) : namedReader(options.from);
   if (options.weightsKey !== undefined && !reader.hasKeys) {
     const those = readers.filter(({ hasKeys }) => hasKeys).map(({ title }) => title);
@@ -65,10 +77,7 @@ export async function recognise(files: FileSet): Promise<Reader> {
   for (const reader of readers) {
     if (await reader.match(probe)) return reader;
   }
-  const known = describeContent(probe);
-  throw new ModelError('unknown-format', known ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`, {
-    file: files.label,
-  });
+  throw new ModelError('unknown-format', await describe(probe), { file: files.label });
 }
 
 /** @throws ModelError 'usage' when there is no reader of that name */
@@ -82,39 +91,17 @@ async function probeFiles(files: FileSet): Promise<Probe> {
   const name = files.main;
   if (name === null) return { files, name, source: null, head: new Uint8Array(), tail: new Uint8Array() };
   const source = await files.open(name);
-  const { byteLength } = source;
-  const head = await source.read(0, Math.min(PROBE_BYTES, byteLength));
-  const tail = await source.read(Math.max(0, byteLength - PROBE_BYTES), byteLength);
+  const { head, tail } = await lookAt(source, name, PROBE_BYTES);
   return { files, name, source, head, tail };
 }
 
-const A_WEB_PAGE = 'this is a web page, not a model: the download link probably needs a login';
-const A_MEAN_IMAGE = 'this is a Caffe mean image (a BlobProto), not a net: the weights are in the .caffemodel';
-
-/** Names well-known content that is no model, so that the user sees at once what went wrong; null for anything else. */
-function describeContent({ name, source, head }: Probe): string | null {
-  if (name === null) return 'no model was recognised in this folder. Name the model file itself.';
-  if (source?.byteLength === 0) return 'the file is empty. Was a download interrupted?';
-  const text = decodeLatin1(head);
-  const signature = CONTENTS.find(([start, inside]) => text.trimStart().startsWith(start) && text.includes(inside));
-  return signature ? `${signature[2]}.` : null;
+/** What is in the place of a model that no reader knows. */
+async function describe({ files, name, source, head, tail }: Probe): Promise<string> {
+  if (name === null) return describeFolder(await files.list()) ?? 'no model was recognised in this folder. Name the model file itself.';
+  const look = { name, byteLength: source!.byteLength, head, tail };
+  const several = await archivedNames(source!).catch(() => []);
+  if (several.length > 1) return `this is an archive of several PyTorch files (${several.slice(0, 12).join(', ')}): unpack it, and name one.`;
+  const known = describeContent(look) ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`;
+  const hint = unfinishedHint(look);
+  return hint === null ? known : `${known} ${hint}`;
 }
-
-/** How well-known content begins, what else is in its first bytes, and what it is; the more telling signs first. */
-const CONTENTS: readonly (readonly [string, string, string])[] = [
-  ['version https://git-lfs', '', 'this is a Git LFS pointer, not the file itself: run "git lfs pull"'],
-  ['<!doctype', '', A_WEB_PAGE],
-  ['<!DOCTYPE', '', A_WEB_PAGE],
-  ['<html', '', A_WEB_PAGE],
-  ['\x1f\x8b', '', 'this is a gzip archive: unpack it first'],
-  ['PK', '', 'this is a zip archive that holds no model known here'],
-  ['7z\xbc\xaf', '', 'this is a 7-Zip archive: unpack it first'],
-  ['\x89HDF', 'learned_net', 'this is a Caffe solver state, the history of an optimiser: the weights are in the .caffemodel that was saved with it'],
-  ['\x89HDF', '', 'this is an HDF5 file, but it holds neither Keras nor Caffe weights'],
-  // num: 1, channels: 3 or 1, height, ...; a BlobProto.
-  ['\x08\x01\x10\x03\x18', '', A_MEAN_IMAGE],
-  ['\x08\x01\x10\x01\x18', '', A_MEAN_IMAGE],
-  ['\x80', '', 'this is perhaps a pickle, but not one that PyTorch writes'],
-  ['{', '"class_name"', 'this is a Keras configuration, which holds no weights: name the file with the weights (.h5), and this one with --config'],
-  ['{', '', 'this is JSON text, which holds no weights'],
-];

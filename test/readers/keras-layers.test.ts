@@ -215,8 +215,55 @@ describe('arrangement', () => {
     expectClose(await predictSequence(PICTURE, [['CenterCrop', { height, width }]]), expected);
   });
 
-  test('CenterCrop that enlarges is declined', async () => {
-    expect((await conversionError(predictSequence(PICTURE, [['CenterCrop', { height: 6, width: 2 }]]))).kind).toBe('unsupported');
+  /** One axis after another, from the centres of pixels. */
+  function resized(x: Run, [height, width]: readonly [number, number], nearest = false): Run {
+    const [n, h, w, c] = x.shape as [number, number, number, number];
+    const weights = (from: number, to: number) =>
+      range(to).map((i) => {
+        const centre = ((i + 0.5) * from) / to;
+        if (nearest) return [[Math.min(Math.floor(centre), from - 1), 1]] as [number, number][];
+        const place = Math.min(Math.max(centre - 0.5, 0), from - 1);
+        const low = Math.floor(place);
+        return [
+          [low, 1 - (place - low)],
+          [Math.min(low + 1, from - 1), place - low],
+        ] as [number, number][];
+      });
+    const [rows, columns] = [weights(h, height), weights(w, width)];
+    return arrayOf([n, height, width, c], (b, i, j, k) =>
+      rows[i]!.reduce((sum, [y, a]) => sum + columns[j]!.reduce((part, [z, d]) => part + a * d * at(x, b, y, z, k), 0), 0),
+    );
+  }
+
+  test.each([
+    ['bilinear', [3, 2]],
+    ['bilinear', [8, 11]],
+    ['bilinear', [5, 7]],
+    ['nearest', [3, 3]],
+    ['nearest', [8, 6]],
+    ['bilinear', [5, 4]],
+  ] as const)('Resizing, %s, to %j', async (interpolation, size) => {
+    const layer = ['Resizing', { height: size[0], width: size[1], interpolation, crop_to_aspect_ratio: false }] as const;
+    expectClose(await predictSequence(PICTURE, [layer]), resized(PICTURE, size, interpolation === 'nearest'), 1e-5);
+  });
+
+  test('Resizing to many sizes makes just these', async () => {
+    for (const size of [1, 2, 3, 6, 7, 9, 10, 13, 24, 29, 49]) {
+      const row = random([1, 1, 49, 1], size);
+      const made = await predictSequence(row, [['Resizing', { height: 1, width: size }]]);
+      expectClose(made, resized(row, [1, size]), 1e-5);
+    }
+  });
+
+  test('Resizing that crops to the proportions first, and CenterCrop of smaller pictures', async () => {
+    const cropped = arrayOf([2, 2, 4, 6], (n, h, w, c) => at(PICTURE, n, h + 1, w, c));
+    expectClose(await predictSequence(PICTURE, [['Resizing', { height: 4, width: 8, crop_to_aspect_ratio: true }]]), resized(cropped, [4, 8]), 1e-5);
+    expectClose(await predictSequence(PICTURE, [['CenterCrop', { height: 4, width: 8 }]]), resized(cropped, [4, 8]), 1e-5);
+  });
+
+  test('RandomCrop passes pictures of its size on, and no others', async () => {
+    expectClose(await predictSequence(PICTURE, [['RandomCrop', { height: 5, width: 4, seed: null }]]), PICTURE);
+    expect((await conversionError(predictSequence(PICTURE, [['RandomCrop', { height: 3, width: 4 }]]))).kind).toBe('unsupported');
   });
 });
 

@@ -80,21 +80,6 @@ export const cropping =
     };
   };
 
-/** The middle of a picture, a pixel nearer to the start where it is not the middle. */
-export const centerCrop: Rule = (config) => {
-  const wanted = [config.integer(['height']), config.integer(['width'])];
-  const format = config.dataFormat();
-  return ([input], scope) => {
-    const value = ranked(scope.inFormat({ ...input!, integer: false }, format), 4, scope);
-    const starts = wanted.map((size, i) => {
-      const given = value.shape[i + 2]!;
-      if (typeof given === 'number' && given >= size) return Math.floor((given - size) / 2);
-      throw scope.unsupported(`a crop of ${wanted.join(' x ')} from [${value.shape.slice(2)}], which enlarges the picture or depends on its size,`);
-    });
-    return scope.add('Slice', [value], { attributes: { starts, ends: starts.map((start, i) => start + wanted[i]!), axes: [2, 3] } });
-  };
-};
-
 export const upSampling =
   (rank: number): Rule =>
   (config) => {

@@ -12,7 +12,8 @@ import { dense, embedding, rescaling } from './dense.js';
 import { dot } from './dot.js';
 import { concatenate, legacyMerge, merge, subtract } from './merge.js';
 import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
-import { centerCrop, cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
+import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
+import { centerCrop, randomCrop, resizing } from './resizing.js';
 import type { LayerClass, Rule } from './rule.js';
 import { flatten, permuteLayer, repeatVector, reshapeLayer } from './shapes.js';
 
@@ -102,6 +103,8 @@ const RULES: Readonly<Record<string, LayerClass>> = {
   UpSampling2D: spatial(2, upSampling(2)),
   UpSampling3D: spatial(3, upSampling(3)),
   CenterCrop: spatial(2, centerCrop),
+  Resizing: spatial(2, resizing),
+  RandomCrop: spatial(2, randomCrop),
   Dense: one(dense),
   Embedding: one(embedding),
   BatchNormalization: one(batchNormalization),

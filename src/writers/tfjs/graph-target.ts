@@ -223,7 +223,7 @@ export class GraphTarget implements Target {
     }
     if (factors.length !== 2) throw inexpressible(`a resize over ${factors.length} axes; TensorFlow.js resizes pictures`);
     const sizes = x.shape.slice(1, 3).map((size, axis) => {
-      if (typeof size === 'number') return size * factors[axis]!;
+      if (typeof size === 'number') return Math.floor(size * factors[axis]!);
       throw inexpressible('a resize of axes of free size; give them with --input-shape');
     });
     const op = mode === 'nearest' ? 'ResizeNearestNeighbor' : 'ResizeBilinear';

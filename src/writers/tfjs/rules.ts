@@ -300,13 +300,13 @@ const resize: Rule = (layer, lowering) => {
     .slice(1, -1)
     .map((axis) => scales[axis]!);
   if (scales[0] !== 1 || scales[1] !== 1) lowering.decline('a resize of the batch or the channels');
-  if (!factors.every((factor) => Number.isInteger(factor) && factor >= 1)) lowering.decline(`a resize by [${factors}], which are no whole factors`);
+  const isWhole = factors.every((factor) => Number.isInteger(factor) && factor >= 1);
   const halfPixel = coordinates === 'half_pixel' || coordinates === 'pytorch_half_pixel';
   if (mode === 'nearest') {
     // For whole factors the centre of each new pixel lies within the old one, whichever way it is rounded.
-    if (!(halfPixel && rounding!.startsWith('round')) && !(coordinates === 'asymmetric' && rounding === 'floor'))
-      lowering.decline(`nearest neighbours by ${coordinates} and ${rounding}`);
-    return placedLast(lowering.target.resize(x, factors, 'nearest', 'asymmetric'));
+    const isCentre = halfPixel && (isWhole ? rounding!.startsWith('round') : rounding === 'round_prefer_ceil');
+    if (!isCentre && !(coordinates === 'asymmetric' && rounding === 'floor')) lowering.decline(`nearest neighbours by ${coordinates} and ${rounding}`);
+    return placedLast(lowering.target.resize(x, factors, 'nearest', isCentre && !isWhole ? 'half-pixel' : 'asymmetric'));
   }
   if (mode !== 'linear') lowering.decline(`interpolation ${mode}`);
   // PyTorch's half pixels differ from ONNX's only where one pixel is made.

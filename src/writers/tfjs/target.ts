@@ -80,7 +80,7 @@ export interface Target {
   /** Every stride-th element along each spatial axis. */
   subsample(x: FileValue, strides: readonly number[]): FileValue;
   concat(xs: readonly FileValue[], axis: number): FileValue;
-  /** Enlarges spatial axes by whole factors. */
+  /** Resizes spatial axes by factors, the sizes rounded down. */
   resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: 'asymmetric' | 'half-pixel' | 'corners'): FileValue;
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue;

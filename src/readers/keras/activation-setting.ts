@@ -14,9 +14,10 @@ const LAYERS: Readonly<Record<string, OneRule>> = {
   Softmax: softmaxLayer,
 };
 
-/** Reads a setting that names an activation; `linear` where it is null or missing. */
-export function activation(config: ConfigView, key = 'activation'): Activation {
-  const value = config.value([key]) ?? 'linear';
+/** Reads a setting that names an activation; `linear` where it is null, and where it is missing, unless the layer has another one by itself. */
+export function activation(config: ConfigView, key = 'activation', missing = 'linear'): Activation {
+  const given = config.value([key]);
+  const value = given === undefined ? missing : (given ?? 'linear');
   const name = typeof value === 'string' ? value : functionName(value);
   const found = name === null ? layerActivation(config, value) : namedActivation(name);
   if (found) return found;

@@ -17,8 +17,10 @@ export interface KerasLayer {
   /** An operation of Keras 3 called as a function has 'ops.' before its name: its `Add` is not the layer `Add`. */
   readonly className: string;
   readonly config: Json;
-  /** Of a model used as a layer. */
+  /** Of a model used as a layer, or of one layer that works on each step of a sequence by itself. */
   readonly model: KerasModel | null;
+  /** Set for a TimeDistributed: its model takes the steps of a sequence one by one. */
+  readonly perStep?: true;
   /** Facts beside the configuration that no version of Keras is known to write. */
   readonly unknown: readonly string[];
 }
@@ -104,9 +106,45 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
   const config = Array.isArray(entry.config) ? {} : object(entry.config, `config of a ${className}`, file);
   const name = text(layerName(entry) ?? className.toLowerCase(), `name of a ${className}`, file);
   const path = prefix + name;
+  if (className === 'TimeDistributed')
+    return { name, path, className, config, model: oneStep(entry, `${path}/`, depth + 1, file), perStep: true, unknown: unknownOfWrapper(entry, config) };
   const isModel = MODEL_CLASSES.has(className);
   const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;
   return { name, path, className, config, model, unknown: unknownKeys(entry, ENTRY_KEYS) };
+}
+
+/** The layer inside a TimeDistributed as a model of its own, of which each step is an input. */
+function oneStep(entry: Json, prefix: string, depth: number, file: string): KerasModel {
+  if (depth > MAX_NESTING) throw new ModelError('unsupported', `layers are nested more than ${MAX_NESTING} deep`, { file });
+  const layer = parseLayer((entry.config as Json).layer, prefix, depth, file);
+  const input: KerasLayer = { name: '', path: `${prefix}step`, className: 'InputLayer', config: { dtype: 'float32' }, model: null, unknown: [] };
+  const ref = (name: string) => ({ layer: name, call: 0, tensor: 0 });
+  const call = { layer, index: 0, inputs: [ref(input.name)], positional: [{ input: 0 }], named: {} };
+  return {
+    name: layer.name,
+    layers: [input, layer],
+    calls: [{ ...NO_ARGUMENTS, layer: input, index: 0 }, call],
+    inputs: [ref(input.name)],
+    outputs: [ref(layer.name)],
+    unknown: [],
+  };
+}
+
+/** Settings of a wrapper that nobody reads, beside those that any layer may have. */
+const WRAPPER_KEYS: ReadonlySet<string> = new Set([
+  'name',
+  'trainable',
+  'dtype',
+  'layer',
+  'batch_input_shape',
+  'input_dtype',
+  'build_config',
+  'registered_name',
+  'module',
+]);
+
+function unknownOfWrapper(entry: Json, config: Json): string[] {
+  return [...unknownKeys(entry, ENTRY_KEYS), ...unknownKeys(config, WRAPPER_KEYS)];
 }
 
 function layerName(entry: unknown): unknown {

@@ -1,7 +1,7 @@
 /** Layers whose weights meet every value: dense, embedding, rescaling. */
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import { activation } from './activation-setting.js';
-import { combineWith } from './arithmetic.js';
+import { combineTensor, combineWith } from './arithmetic.js';
 import type { Rule } from './rule.js';
 
 /** Works on the last axis of whatever flows in; on [N, features] that is a Gemm. */
@@ -51,6 +51,13 @@ export const embedding: Rule = (config) => {
     // Number 0 fills a sequence up; numbers are whole and not negative.
     return masked ? { ...rows, mask: scope.add('Clip', [ids], { attributes: { min: 0, max: 1 } }) } : rows;
   };
+};
+
+/** keras.applications' ConvNeXt: each channel times a weight. */
+export const layerScale: Rule = (config) => {
+  const size = config.integer(['projection_dim']);
+  config.value(['init_values']);
+  return ([input], scope) => combineTensor('Mul', input!, scope.weight('gamma', [size]), scope);
 };
 
 /** x · scale + offset, each a number or one for each channel. */

@@ -15,8 +15,9 @@ import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
 import { isOperation, readOperation } from './operations/index.js';
 import type { Arithmetic } from './precision.js';
 import type { Build, LayerClass } from './rule.js';
-import { declineClass, LAYER_CLASSES, TRAINING_ONLY } from './rules.js';
+import { declineClass, LAYER_CLASSES, maskOf, TRAINING_ONLY } from './rules.js';
 import { Scope } from './scope.js';
+import { eachStep } from './steps.js';
 import { GraphBuilder, kerasShape, type Value } from './value.js';
 
 export interface GraphOptions {
@@ -220,17 +221,27 @@ class ModelBuilder {
       const operation = this.plan.calls.get(call);
       const inputs = call.inputs.map(read);
       const values = operation ? inputs : plainInputs(call).map((input) => inputs[input]!);
-      const outputs = layer.model ? this.build(layer.model, values, `${name}/`) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
+      const outputs = layer.model ? this.#inner(layer, layer.model, values, name) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
       made.set(key(layer.name, call.index), outputs);
     }
     return model.outputs.map(read);
+  }
+
+  #inner(layer: KerasLayer, model: KerasModel, values: readonly Value[], name: string): readonly Value[] {
+    if (!layer.perStep) return this.build(model, values, `${name}/`);
+    const scope = new Scope(this.builder, layer, name, this.options.dialect, []);
+    try {
+      return [eachStep(values[0]!, scope, (step) => this.build(model, [step], `${name}/`)[0]!)];
+    } catch (error) {
+      throw error instanceof ModelError ? error.at({ file: this.options.file, layer: layer.path }) : error;
+    }
   }
 
   #call(layer: KerasLayer, build: Build, inputs: readonly Value[], name: string): readonly Value[] {
     const { file, dialect } = this.options;
     const scope = new Scope(this.builder, layer, name, dialect, this.weights.get(layer) ?? []);
     const mask = joinMasks(inputs, layer.className);
-    const fate = mask ? LAYER_CLASSES.get(layer.className)?.mask : undefined;
+    const fate = mask ? maskOf(layer.className) : undefined;
     try {
       if (fate === 'declined' || (fate === 'read' && mask === 'unknown')) throw scope.unsupported(`a ${layer.className} that follows a mask`);
       const made = build(inputs, scope);

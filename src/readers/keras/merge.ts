@@ -13,6 +13,15 @@ export const merge =
 
 export const subtract: Rule = () => (inputs, scope) => scope.add('Sub', aligned(inputs, scope));
 
+/** keras.applications' InceptionResNetV2: the first value and the second, scaled. */
+export const scaledSum: Rule = (config) => {
+  const scale = config.number(['scale']);
+  return (inputs, scope) => {
+    const [first, second] = aligned(inputs, scope) as [Value, Value];
+    return scope.add('Add', [first, scope.withScalar('Mul', second, scale)]);
+  };
+};
+
 export const concatenate: Rule = (config) => {
   const axis = config.number(['axis'], -1);
   return (inputs, scope) => concat(axis, inputs, scope);

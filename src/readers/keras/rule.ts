@@ -18,9 +18,4 @@ export interface LayerClass {
   readonly inputs: 'one' | 'several' | 'two';
   /** Spatial axes of a layer that works on pixels; its data format tells how the model's inputs are laid out. */
   readonly spatial?: number;
-  /**
-   * What becomes of a mask that flows in: it goes on behind the layer, the rule reads it, or it changes the result in a way that is not
-   * translated. By default it ends here.
-   */
-  readonly mask?: 'passes' | 'read' | 'declined';
 }

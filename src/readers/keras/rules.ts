@@ -8,11 +8,13 @@
 import { elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
 import { activationLayer } from './activation-setting.js';
 import { convolution, depthwiseConvolution, separableConvolution, transposedConvolution } from './convolutions.js';
-import { dense, embedding, rescaling } from './dense.js';
+import { dense, embedding, layerScale, rescaling } from './dense.js';
 import { dot } from './dot.js';
-import { concatenate, legacyMerge, merge, subtract } from './merge.js';
+import { einsumDense } from './einsum.js';
+import { concatenate, legacyMerge, merge, scaledSum, subtract } from './merge.js';
 import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
 import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
+import { bidirectional, recurrent } from './recurrent.js';
 import { centerCrop, randomCrop, resizing } from './resizing.js';
 import type { LayerClass, Rule } from './rule.js';
 import { flatten, permuteLayer, repeatVector, reshapeLayer } from './shapes.js';
@@ -32,6 +34,8 @@ const AUGMENTATION: readonly string[] = [
   ...['RandomFlip', 'RandomRotation', 'RandomZoom', 'RandomTranslation', 'RandomHeight', 'RandomWidth', 'RandomShear', 'RandomPerspective'],
   ...['RandomContrast', 'RandomBrightness', 'RandomHue', 'RandomSaturation', 'RandomSharpness', 'RandomColorJitter', 'RandomColorDegeneration'],
   ...['RandomGrayscale', 'RandomInvert', 'RandomPosterization', 'RandomGaussianBlur', 'RandomErasing', 'RandomElasticTransform'],
+  // Drops whole branches in training.
+  'StochasticDepth',
   ...['AugMix', 'CutMix', 'MixUp', 'RandAugment'],
 ];
 
@@ -53,96 +57,107 @@ const PASS_MASKS = new RegExp(
   `^(Dense|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Identity|(Sync)?BatchNormalization(V[12])?|(Layer|Unit|RMS|Group)Normalization|Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|${NOISE.join('|')})$`,
 );
 
-/** What becomes of masks in layers of the class. */
-function maskOf(className: string): Pick<LayerClass, 'mask'> {
-  if (className === 'GlobalAveragePooling1D') return { mask: 'read' };
-  if (className === 'Softmax') return { mask: 'declined' };
-  return PASS_MASKS.test(className) ? { mask: 'passes' } : {};
+/** Layers that heed a mask in a way that is not translated. */
+const HEED_MASKS = /^(Softmax|(Multi)?(Head)?Attention|AdditiveAttention|LSTM|GRU|SimpleRNN|Bidirectional)$/;
+
+/** What becomes of a mask that flows into a layer: it goes on, the rule reads it, it ends the translation; or nothing heeds it, and it ends there. */
+export function maskOf(className: string): 'passes' | 'read' | 'declined' | undefined {
+  if (className === 'GlobalAveragePooling1D') return 'read';
+  if (HEED_MASKS.test(className)) return 'declined';
+  return PASS_MASKS.test(className) ? 'passes' : undefined;
 }
 
-const RULES: Readonly<Record<string, LayerClass>> = {
-  Conv1D: spatial(1, convolution(1)),
-  Convolution1D: spatial(1, convolution(1)),
-  AtrousConvolution1D: spatial(1, convolution(1)),
-  Conv2D: spatial(2, convolution(2)),
-  Convolution2D: spatial(2, convolution(2)),
-  AtrousConvolution2D: spatial(2, convolution(2)),
-  Conv3D: spatial(3, convolution(3)),
-  Convolution3D: spatial(3, convolution(3)),
-  DepthwiseConv1D: spatial(1, depthwiseConvolution(1)),
-  DepthwiseConv2D: spatial(2, depthwiseConvolution(2)),
-  SeparableConv1D: spatial(1, separableConvolution(1)),
-  SeparableConvolution1D: spatial(1, separableConvolution(1)),
-  SeparableConv2D: spatial(2, separableConvolution(2)),
-  SeparableConvolution2D: spatial(2, separableConvolution(2)),
-  Conv1DTranspose: spatial(1, transposedConvolution(1)),
-  Convolution1DTranspose: spatial(1, transposedConvolution(1)),
-  Conv2DTranspose: spatial(2, transposedConvolution(2)),
-  Convolution2DTranspose: spatial(2, transposedConvolution(2)),
-  Conv3DTranspose: spatial(3, transposedConvolution(3)),
-  Convolution3DTranspose: spatial(3, transposedConvolution(3)),
-  MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
-  MaxPooling2D: spatial(2, pooling('MaxPool', 2)),
-  MaxPooling3D: spatial(3, pooling('MaxPool', 3)),
-  AveragePooling1D: spatial(1, pooling('AveragePool', 1)),
-  AveragePooling2D: spatial(2, pooling('AveragePool', 2)),
-  AveragePooling3D: spatial(3, pooling('AveragePool', 3)),
-  GlobalMaxPooling1D: spatial(1, globalPooling('GlobalMaxPool', 1)),
-  GlobalMaxPooling2D: spatial(2, globalPooling('GlobalMaxPool', 2)),
-  GlobalMaxPooling3D: spatial(3, globalPooling('GlobalMaxPool', 3)),
-  GlobalAveragePooling1D: spatial(1, globalPooling('GlobalAveragePool', 1)),
-  GlobalAveragePooling2D: spatial(2, globalPooling('GlobalAveragePool', 2)),
-  GlobalAveragePooling3D: spatial(3, globalPooling('GlobalAveragePool', 3)),
-  ZeroPadding1D: spatial(1, zeroPadding(1)),
-  ZeroPadding2D: spatial(2, zeroPadding(2)),
-  ZeroPadding3D: spatial(3, zeroPadding(3)),
-  Cropping1D: spatial(1, cropping(1)),
-  Cropping2D: spatial(2, cropping(2)),
-  Cropping3D: spatial(3, cropping(3)),
-  UpSampling1D: spatial(1, upSampling(1)),
-  UpSampling2D: spatial(2, upSampling(2)),
-  UpSampling3D: spatial(3, upSampling(3)),
-  CenterCrop: spatial(2, centerCrop),
-  Resizing: spatial(2, resizing),
-  RandomCrop: spatial(2, randomCrop),
-  Dense: one(dense),
-  Embedding: one(embedding),
-  BatchNormalization: one(batchNormalization),
-  BatchNormalizationV1: one(batchNormalization),
-  BatchNormalizationV2: one(batchNormalization),
-  SyncBatchNormalization: one(batchNormalization),
-  LayerNormalization: one(layerNormalization),
-  GroupNormalization: one(groupNormalization),
-  RMSNormalization: one(rmsNormalization),
-  UnitNormalization: one(unitNormalization),
-  Normalization: one(normalization),
-  Rescaling: one(rescaling),
-  RepeatVector: one(repeatVector),
-  Activation: one(activationLayer),
-  ReLU: one(reluLayer),
-  LeakyReLU: one(leakyRelu),
-  PReLU: one(prelu),
-  ELU: one(elu),
-  ThresholdedReLU: one(thresholdedRelu),
-  Softmax: one(softmaxLayer),
-  Flatten: one(flatten),
-  Reshape: one(reshapeLayer),
-  Permute: one(permuteLayer),
-  Add: several(merge('Add')),
-  Multiply: several(merge('Mul')),
-  Average: several(merge('Average')),
-  Maximum: several(merge('Max')),
-  Minimum: several(merge('Min')),
-  Concatenate: several(concatenate),
-  Merge: several(legacyMerge),
-  Subtract: { rule: subtract, inputs: 'two' },
-  Dot: { rule: dot, inputs: 'two' },
-  Identity: one(passOn),
-  ...Object.fromEntries(NOISE.map((name) => [name, one(passOn)])),
-  ...Object.fromEntries(AUGMENTATION.map((name) => [name, one(augment)])),
-};
-
-export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(Object.entries(RULES).map(([name, own]) => [name, { ...own, ...maskOf(name) }]));
+export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
+  Object.entries({
+    Conv1D: spatial(1, convolution(1)),
+    Convolution1D: spatial(1, convolution(1)),
+    AtrousConvolution1D: spatial(1, convolution(1)),
+    Conv2D: spatial(2, convolution(2)),
+    Convolution2D: spatial(2, convolution(2)),
+    AtrousConvolution2D: spatial(2, convolution(2)),
+    Conv3D: spatial(3, convolution(3)),
+    Convolution3D: spatial(3, convolution(3)),
+    DepthwiseConv1D: spatial(1, depthwiseConvolution(1)),
+    DepthwiseConv2D: spatial(2, depthwiseConvolution(2)),
+    SeparableConv1D: spatial(1, separableConvolution(1)),
+    SeparableConvolution1D: spatial(1, separableConvolution(1)),
+    SeparableConv2D: spatial(2, separableConvolution(2)),
+    SeparableConvolution2D: spatial(2, separableConvolution(2)),
+    Conv1DTranspose: spatial(1, transposedConvolution(1)),
+    Convolution1DTranspose: spatial(1, transposedConvolution(1)),
+    Conv2DTranspose: spatial(2, transposedConvolution(2)),
+    Convolution2DTranspose: spatial(2, transposedConvolution(2)),
+    Conv3DTranspose: spatial(3, transposedConvolution(3)),
+    Convolution3DTranspose: spatial(3, transposedConvolution(3)),
+    MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
+    MaxPooling2D: spatial(2, pooling('MaxPool', 2)),
+    MaxPooling3D: spatial(3, pooling('MaxPool', 3)),
+    AveragePooling1D: spatial(1, pooling('AveragePool', 1)),
+    AveragePooling2D: spatial(2, pooling('AveragePool', 2)),
+    AveragePooling3D: spatial(3, pooling('AveragePool', 3)),
+    GlobalMaxPooling1D: spatial(1, globalPooling('GlobalMaxPool', 1)),
+    GlobalMaxPooling2D: spatial(2, globalPooling('GlobalMaxPool', 2)),
+    GlobalMaxPooling3D: spatial(3, globalPooling('GlobalMaxPool', 3)),
+    GlobalAveragePooling1D: spatial(1, globalPooling('GlobalAveragePool', 1)),
+    GlobalAveragePooling2D: spatial(2, globalPooling('GlobalAveragePool', 2)),
+    GlobalAveragePooling3D: spatial(3, globalPooling('GlobalAveragePool', 3)),
+    ZeroPadding1D: spatial(1, zeroPadding(1)),
+    ZeroPadding2D: spatial(2, zeroPadding(2)),
+    ZeroPadding3D: spatial(3, zeroPadding(3)),
+    Cropping1D: spatial(1, cropping(1)),
+    Cropping2D: spatial(2, cropping(2)),
+    Cropping3D: spatial(3, cropping(3)),
+    UpSampling1D: spatial(1, upSampling(1)),
+    UpSampling2D: spatial(2, upSampling(2)),
+    UpSampling3D: spatial(3, upSampling(3)),
+    CenterCrop: spatial(2, centerCrop),
+    Resizing: spatial(2, resizing),
+    RandomCrop: spatial(2, randomCrop),
+    Dense: one(dense),
+    TimeDistributedDense: one(dense),
+    EinsumDense: one(einsumDense),
+    LSTM: one(recurrent('LSTM')),
+    GRU: one(recurrent('GRU')),
+    SimpleRNN: one(recurrent('SimpleRNN')),
+    Bidirectional: one(bidirectional),
+    LayerScale: one(layerScale),
+    CustomScaleLayer: { rule: scaledSum, inputs: 'two' },
+    Embedding: one(embedding),
+    BatchNormalization: one(batchNormalization),
+    BatchNormalizationV1: one(batchNormalization),
+    BatchNormalizationV2: one(batchNormalization),
+    SyncBatchNormalization: one(batchNormalization),
+    LayerNormalization: one(layerNormalization),
+    GroupNormalization: one(groupNormalization),
+    RMSNormalization: one(rmsNormalization),
+    UnitNormalization: one(unitNormalization),
+    Normalization: one(normalization),
+    Rescaling: one(rescaling),
+    RepeatVector: one(repeatVector),
+    Activation: one(activationLayer),
+    ReLU: one(reluLayer),
+    LeakyReLU: one(leakyRelu),
+    PReLU: one(prelu),
+    ELU: one(elu),
+    ThresholdedReLU: one(thresholdedRelu),
+    Softmax: one(softmaxLayer),
+    Flatten: one(flatten),
+    Reshape: one(reshapeLayer),
+    Permute: one(permuteLayer),
+    Add: several(merge('Add')),
+    Multiply: several(merge('Mul')),
+    Average: several(merge('Average')),
+    Maximum: several(merge('Max')),
+    Minimum: several(merge('Min')),
+    Concatenate: several(concatenate),
+    Merge: several(legacyMerge),
+    Subtract: { rule: subtract, inputs: 'two' },
+    Dot: { rule: dot, inputs: 'two' },
+    Identity: one(passOn),
+    ...Object.fromEntries(NOISE.map((name) => [name, one(passOn)])),
+    ...Object.fromEntries(AUGMENTATION.map((name) => [name, one(augment)])),
+  } satisfies Record<string, LayerClass>),
+);
 
 /** Why a class that people do use has no rule; other unknown classes are called unknown. */
 const WHY_NOT: Readonly<Record<string, string>> = {
@@ -152,10 +167,12 @@ const WHY_NOT: Readonly<Record<string, string>> = {
   Masking: 'masks are not followed through the network.',
 };
 
-const RECURRENT = /^(CuDNN)?(LSTM|GRU|SimpleRNN|RNN|ConvLSTM\dD|Bidirectional)$/;
+const RECURRENT = /^(CuDNN(LSTM|GRU)|RNN|ConvLSTM\dD|StackedRNNCells)$/;
 
 /** Says why a class cannot be translated. */
 export function declineClass(className: string): string {
-  const why = WHY_NOT[className] ?? (RECURRENT.test(className) ? 'recurrent layers are not translated.' : 'the class is not known here.');
+  const why =
+    WHY_NOT[className] ??
+    (RECURRENT.test(className) ? 'of recurrent layers, LSTM, GRU and SimpleRNN are translated, for a known number of steps.' : 'the class is not known here.');
   return `a ${className} layer cannot be translated: ${why}`;
 }

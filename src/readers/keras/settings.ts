@@ -100,6 +100,8 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     GaussianNoise: any('stddev', 'sigma', 'seed', 'rng_type'),
     ActivityRegularization: any('l1', 'l2'),
     ...forEach(['LSTM', 'GRU', 'SimpleRNN', 'CuDNNLSTM', 'CuDNNGRU', 'LSTMCell', 'GRUCell', 'SimpleRNNCell'], RECURRENT),
+    TimeDistributedDense: { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS },
+    Attention: any('dropout', 'seed'),
     MultiHeadAttention: { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention', 'kernel_regularizer') },
   } satisfies Record<string, Settings>),
 );

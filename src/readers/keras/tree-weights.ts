@@ -96,10 +96,23 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
       const count = counts.get(stem) ?? 0;
       counts.set(stem, count + 1);
       const path = `${prefix}${CONTAINER}/${stem}${count === 0 ? '' : `_${count}`}`;
-      if (layer.model) claim(layer.model, `${path}/`);
-      else if (byPath.has(path)) assigned.set(layer, byPath.get(path)!.tensors);
-      byPath.delete(path);
+      claimLayer(layer, path);
     }
+  };
+  const claimLayer = (layer: KerasLayer, path: string): void => {
+    // What works step by step holds its layer as an attribute.
+    if (layer.perStep) claimLayer(layer.model!.layers.at(-1)!, `${path}/layer`);
+    else if (layer.model) claim(layer.model, `${path}/`);
+    else {
+      const own = [...byPath.keys()].filter((key) => key === path || key.startsWith(`${path}/`)).toSorted((a, b) => partRank(a) - partRank(b));
+      if (own.length > 0)
+        assigned.set(
+          layer,
+          own.flatMap((key) => byPath.get(key)!.tensors),
+        );
+      for (const key of own) byPath.delete(key);
+    }
+    byPath.delete(path);
   };
   claim(model, '');
   const [left] = byPath.values();
@@ -108,6 +121,13 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
     return assigned;
   }
   throw new ModelError('malformed', 'no layer of the configuration has these weights. Do they belong together?', { file, tensor: left.tensors[0]!.name });
+}
+
+/** Layers that hold layers of their own list the weights of these in this order. */
+const PARTS: readonly RegExp[] = [/\/_?query_dense$/, /\/_?key_dense$/, /\/_?value_dense$/, /\/_?output_dense$/, /\/forward_layer\//, /\/backward_layer\//];
+
+function partRank(path: string): number {
+  return PARTS.findIndex((part) => part.test(path));
 }
 
 /** A layer that several models share is one layer for Keras, which saves its weights under the first of its places only. */

@@ -4,7 +4,7 @@
  * @see the `build` methods of Keras's layers
  */
 import type { KerasLayer, KerasModel } from './config.js';
-import type { Json } from './json.js';
+import { isObject, type Json } from './json.js';
 
 export interface WeightRoles {
   readonly trained: readonly string[];
@@ -36,6 +36,11 @@ const attention = (config: Json): WeightRoles => {
   return { trained: [...one, ...one, ...one, ...one], fixed: [] };
 };
 
+const bidirectional = ({ layer, backward_layer }: Json): WeightRoles => {
+  const one = (inner: unknown) => withBias('kernel', 'recurrent_kernel')(isObject(inner) && isObject(inner.config) ? inner.config : {}).trained;
+  return { trained: [...one(layer), ...one(backward_layer ?? layer)], fixed: [] };
+};
+
 const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => WeightRoles])[] = [
   [/^(Conv|Convolution|AtrousConvolution)\dD(Transpose)?$/, withBias('kernel')],
   [/^DepthwiseConv\dD$/, withBias('depthwise_kernel')],
@@ -47,6 +52,10 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^(Layer|Group)Normalization$/, layerNormalization],
   [/^RMSNormalization$/, () => ({ trained: ['scale'], fixed: [] })],
   [/^Normalization$/, ({ mean }) => ({ trained: [], fixed: mean === null || mean === undefined ? ['mean', 'variance', 'count'] : [] })],
+  [/^LayerScale$/, () => ({ trained: ['gamma'], fixed: [] })],
+  [/^Bidirectional$/, bidirectional],
+  [/^TimeDistributedDense$/, withBias('kernel')],
+  [/^Attention$/, ({ use_scale }) => ({ trained: use_scale === true ? ['scale'] : [], fixed: [] })],
   [/^PReLU$/, () => ({ trained: ['alpha'], fixed: [] })],
   [/^Embedding$/, () => ({ trained: ['embeddings'], fixed: [] })],
   [/^MultiHeadAttention$/, attention],

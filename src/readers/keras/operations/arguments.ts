@@ -43,6 +43,9 @@ export class Arguments {
   operand(name: string): Operand {
     const argument = this.#argument(name);
     if (argument && 'input' in argument) return argument;
+    // tf.keras writes calls of layers with a list around a single tensor.
+    const [only, ...further] = argument && 'list' in argument ? argument.list : [];
+    if (only && 'input' in only && further.length === 0) return only;
     const constant = argument && 'constant' in argument ? parseConstant(argument.constant) : null;
     if (constant) return { constant };
     return this.#refuse(name, 'a value or numbers', NOTHING);

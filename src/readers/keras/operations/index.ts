@@ -10,6 +10,7 @@ import { isObject } from '../json.js';
 import type { Build } from '../rule.js';
 import { Arguments, type Signature } from './arguments.js';
 import * as arrange from './arrangement.js';
+import { attention, multiHeadAttention } from './attention.js';
 import * as each from './elementwise.js';
 import type { Operation } from './operation.js';
 import { getItem } from './slicing.js';
@@ -189,15 +190,31 @@ const NODES: Readonly<Record<string, Known>> = {
   BatchMatMulV2: { ...known(['a', 'b', 'transpose_a', 'transpose_b', 'adjoint_a', 'adjoint_b'], arrange.matMul('a', 'b')), idle: ['name'] },
 };
 
+/** Layers whose calls say more than which values flow in. */
+const LAYERS: Readonly<Record<string, Known>> = {
+  MultiHeadAttention: known(
+    ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask', 'return_attention_scores', 'training', 'use_causal_mask'],
+    multiHeadAttention,
+  ),
+  Attention: known(['inputs', 'mask', 'training', 'return_attention_scores', 'use_causal_mask'], attention),
+};
+
 /** Whether layers of the class are calls of operations, whose arguments count and not only their inputs. */
 export function isOperation(className: string): boolean {
-  return className === 'TFOpLambda' || className === 'SlicingOpLambda' || className === 'TensorFlowOpLayer' || className.startsWith('ops.');
+  return (
+    className === 'TFOpLambda' ||
+    className === 'SlicingOpLambda' ||
+    className === 'TensorFlowOpLayer' ||
+    className.startsWith('ops.') ||
+    Object.hasOwn(LAYERS, className)
+  );
 }
 
 /** Reads one call of an operation; obstacles go to the view. */
 export function readOperation(view: ConfigView, call: LayerCall): Build {
   const { className } = view.layer;
   if (className === 'TensorFlowOpLayer') return readNode(view, call);
+  if (Object.hasOwn(LAYERS, className)) return read(view, call, LAYERS[className], className);
   const name = className.startsWith('ops.') ? className.slice('ops.'.length) : view.value(['function']);
   const table = className.startsWith('ops.') ? KERAS : TENSORFLOW;
   const found = name === '__operators__.getitem' ? known(['tensor', 'slice_spec'], getItem('tensor', 'slice_spec')) : lookUp(table, name);

@@ -1,0 +1,401 @@
+/** Layers over sequences, written out in another way than the product's: recurrent ones, attention, EinsumDense, TimeDistributed. */
+import { describe, expect, test } from 'vitest';
+import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
+import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
+import type { Run } from '../run-onnx.js';
+
+function expectClose(actual: Run, expected: Run, tolerance = 3e-6) {
+  const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+  expect(difference(actual, expected) / scale).toBeLessThan(tolerance);
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+const sum = (count: number, term: (k: number) => number) => range(count).reduce((total, k) => total + term(k), 0);
+const w = ({ shape, values }: Weight, ...index: number[]) => at({ shape, data: values }, ...index);
+
+const [STEPS, FEATURES, UNITS] = [4, 3, 2];
+const X = random([2, STEPS, FEATURES], 3);
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+const hardSigmoid = (x: number) => Math.min(1, Math.max(0, 0.2 * x + 0.5));
+
+interface Cell {
+  readonly kernel: Weight;
+  readonly recurrent: Weight;
+  readonly bias: Weight;
+}
+
+const cell = (gates: number, seed: number, biasShape: readonly number[] = [gates * UNITS]): Cell => ({
+  kernel: weight([FEATURES, gates * UNITS], seed),
+  recurrent: weight([UNITS, gates * UNITS], seed + 1),
+  bias: weight(biasShape, seed + 2),
+});
+
+const named = ({ kernel, recurrent, bias }: Cell) => ({ 'kernel:0': kernel, 'recurrent_kernel:0': recurrent, 'bias:0': bias });
+
+/** One sample, step by step; gives what the layer makes at each step. */
+type Walk = (x: (step: number, feature: number) => number, steps: readonly number[]) => number[][];
+
+const walkSimple =
+  ({ kernel, recurrent, bias }: Cell): Walk =>
+  (x, steps) => {
+    let h = range(UNITS).map(() => 0);
+    return steps.map((t) => {
+      h = range(UNITS).map((u) => Math.tanh(bias.values[u]! + sum(FEATURES, (f) => x(t, f) * w(kernel, f, u)) + sum(UNITS, (v) => h[v]! * w(recurrent, v, u))));
+      return h;
+    });
+  };
+
+const walkLstm =
+  ({ kernel, recurrent, bias }: Cell, gate = sigmoid): Walk =>
+  (x, steps) => {
+    let h = range(UNITS).map(() => 0);
+    let c = [...h];
+    return steps.map((t) => {
+      const z = range(4 * UNITS).map((g) => bias.values[g]! + sum(FEATURES, (f) => x(t, f) * w(kernel, f, g)) + sum(UNITS, (v) => h[v]! * w(recurrent, v, g)));
+      c = range(UNITS).map((u) => gate(z[UNITS + u]!) * c[u]! + gate(z[u]!) * Math.tanh(z[2 * UNITS + u]!));
+      h = range(UNITS).map((u) => gate(z[3 * UNITS + u]!) * Math.tanh(c[u]!));
+      return h;
+    });
+  };
+
+const walkGru =
+  ({ kernel, recurrent, bias }: Cell, resetAfter: boolean): Walk =>
+  (x, steps) => {
+    let h = range(UNITS).map(() => 0);
+    return steps.map((t) => {
+      const input = (g: number) => (resetAfter ? w(bias, 0, g) : bias.values[g]!) + sum(FEATURES, (f) => x(t, f) * w(kernel, f, g));
+      const inner = (g: number, from: readonly number[]) => (resetAfter ? w(bias, 1, g) : 0) + sum(UNITS, (v) => from[v]! * w(recurrent, v, g));
+      const z = range(UNITS).map((u) => sigmoid(input(u) + inner(u, h)));
+      const r = range(UNITS).map((u) => sigmoid(input(UNITS + u) + inner(UNITS + u, h)));
+      const before = h;
+      const gated = before.map((value, v) => r[v]! * value);
+      h = range(UNITS).map((u) => {
+        const g = 2 * UNITS + u;
+        const candidate = Math.tanh(input(g) + (resetAfter ? r[u]! * inner(g, before) : inner(g, gated)));
+        return z[u]! * before[u]! + (1 - z[u]!) * candidate;
+      });
+      return h;
+    });
+  };
+
+const order = (backwards: boolean) => (backwards ? range(STEPS).toReversed() : range(STEPS));
+const walked = (walk: Walk, n: number, backwards = false) => walk((t, f) => at(X, n, t, f), order(backwards));
+const last = (walk: Walk, backwards = false) => arrayOf([2, UNITS], (n, u) => walked(walk, n, backwards).at(-1)![u]!);
+const every = (walk: Walk) => arrayOf([2, STEPS, UNITS], (n, t, u) => walked(walk, n)[t]![u]!);
+
+describe('recurrent layers', () => {
+  const simple = cell(1, 10);
+  const lstm = cell(4, 20);
+  const gru = cell(3, 30);
+  const gruAfter = cell(3, 40, [2, 3 * UNITS]);
+  const config = {
+    units: UNITS,
+    activation: 'tanh',
+    use_bias: true,
+    implementation: 2,
+    dropout: 0.2,
+    stateful: false,
+    unroll: false,
+  };
+  const run = (className: string, weights: Cell, more: object = {}) =>
+    predictSequence(X, [[className, { ...config, ...(className === 'SimpleRNN' ? {} : { recurrent_activation: 'sigmoid' }), ...more }]], {
+      weights: { [className.toLowerCase()]: named(weights) },
+    });
+
+  test('SimpleRNN, the last step, all, and backwards', async () => {
+    expectClose(await run('SimpleRNN', simple), last(walkSimple(simple)));
+    expectClose(await run('SimpleRNN', simple, { return_sequences: true }), every(walkSimple(simple)));
+    expectClose(await run('SimpleRNN', simple, { go_backwards: true }), last(walkSimple(simple), true));
+  });
+
+  test('LSTM, with the gates of tf.keras 1 and 2', async () => {
+    expectClose(await run('LSTM', lstm, { unit_forget_bias: true }), last(walkLstm(lstm)));
+    expectClose(await run('LSTM', lstm, { return_sequences: true, time_major: false }), every(walkLstm(lstm)));
+    expectClose(await run('LSTM', lstm, { recurrent_activation: 'hard_sigmoid' }), last(walkLstm(lstm, hardSigmoid)));
+  });
+
+  test('GRU, whose reset gate acts before or behind the product', async () => {
+    expectClose(await run('GRU', gru, { reset_after: false }), last(walkGru(gru, false)));
+    expectClose(await run('GRU', gruAfter, { reset_after: true, return_sequences: true }), every(walkGru(gruAfter, true)));
+  });
+
+  test('gives its states where they are asked for', async () => {
+    const model = functional(
+      [
+        { class_name: 'InputLayer', name: 'x', config: { batch_input_shape: [null, STEPS, FEATURES] } },
+        { class_name: 'LSTM', name: 'lstm', config: { ...config, recurrent_activation: 'sigmoid', return_state: true }, inbound: [[['x', 0, 0, {}]]] },
+      ],
+      [['x', 0, 0]],
+      [0, 1, 2].map((i) => ['lstm', 0, i]),
+    );
+    const { results } = await predictFile('model.h5', await legacyH5(model, { x: {}, lstm: named(lstm) }), [X]);
+    expect([...results.keys()]).toEqual(['lstm', 'lstm_1', 'lstm_2']);
+    expectClose(results.get('lstm_1')!, last(walkLstm(lstm)));
+  });
+
+  test.each([
+    [{ stateful: true }, 'stateful'],
+    [{ planted: 3 }, 'planted'],
+  ])('%j is declined', async (more, said) => {
+    const error = await conversionError(run('LSTM', lstm, more));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
+  });
+
+  test.each(['concat', 'sum', 'mul', 'ave'])('Bidirectional, joined by %s', async (merge_mode) => {
+    const other = cell(4, 60);
+    const layer = { class_name: 'LSTM', config: { name: 'lstm', ...config, recurrent_activation: 'sigmoid', return_sequences: true } };
+    const pick = (walk: Walk, n: number, t: number, u: number, backwards: boolean) => walked(walk, n, backwards)[backwards ? STEPS - 1 - t : t]![u]!;
+    const both = (n: number, t: number, u: number) => [pick(walkLstm(lstm), n, t, u, false), pick(walkLstm(other), n, t, u, true)] as const;
+    const merged = { sum: (a: number, b: number) => a + b, mul: (a: number, b: number) => a * b, ave: (a: number, b: number) => (a + b) / 2 };
+    const expected =
+      merge_mode === 'concat'
+        ? arrayOf([2, STEPS, 2 * UNITS], (n, t, u) => both(n, t, u % UNITS)[u < UNITS ? 0 : 1])
+        : arrayOf([2, STEPS, UNITS], (n, t, u) => merged[merge_mode as 'sum'](...both(n, t, u)));
+    const weights = {
+      ...Object.fromEntries(Object.entries(named(lstm)).map(([role, own]) => [`forward/${role}`, own])),
+      ...Object.fromEntries(Object.entries(named(other)).map(([role, own]) => [`backward/${role}`, own])),
+    };
+    expectClose(await predictSequence(X, [['Bidirectional', { layer, merge_mode }]], { weights: { bidirectional: weights } }), expected);
+  });
+
+  test('in an archive keep their weights in their cells', async () => {
+    const inner = { class_name: 'GRU', config: { name: 'gru', ...config, recurrent_activation: 'sigmoid', reset_after: true } };
+    const other = cell(3, 70, [2, 3 * UNITS]);
+    const tree = {
+      'layers/bidirectional/backward_layer/cell': [other.kernel, other.recurrent, other.bias],
+      'layers/bidirectional/forward_layer/cell': [gruAfter.kernel, gruAfter.recurrent, gruAfter.bias],
+    };
+    const model = sequential([null, STEPS, FEATURES], [['Bidirectional', { layer: inner, merge_mode: 'concat' }]]);
+    const { results } = await predictFile('model.keras', await kerasArchive(model, tree), [X]);
+    const expected = arrayOf([2, 2 * UNITS], (n, u) => walked(u < UNITS ? walkGru(gruAfter, true) : walkGru(other, true), n, u >= UNITS).at(-1)![u % UNITS]!);
+    expectClose([...results.values()][0]!, expected);
+  });
+});
+
+describe('TimeDistributed', () => {
+  const pictures = random([2, 3, 4, 4, 2], 6);
+  const kernel = weight([2, 2, 2, 3], 5);
+  const dense = weight([27, 2], 7);
+  const patch = (n: number, t: number, i: number, j: number, f: number) =>
+    sum(2, (y) => sum(2, (z) => sum(2, (c) => at(pictures, n, t, i + y, j + z, c) * w(kernel, y, z, c, f))));
+
+  test('of a layer', async () => {
+    const layer = { class_name: 'Conv2D', config: { name: 'conv', filters: 3, kernel_size: [2, 2], use_bias: false } };
+    const actual = await predictSequence(pictures, [['TimeDistributed', { layer }]], { weights: { timedistributed: { 'kernel:0': kernel } } });
+    expectClose(actual, arrayOf([2, 3, 3, 3, 3], patch));
+  });
+
+  const inner = sequential(
+    [null, 4, 4, 2],
+    [
+      ['Conv2D', { filters: 3, kernel_size: [2, 2], use_bias: false }],
+      ['Flatten', {}],
+      ['Dense', { units: 2, use_bias: false }],
+    ],
+  );
+  const expected = arrayOf([2, 3, 2], (n, t, u) => sum(27, (k) => patch(n, t, Math.floor(k / 9), Math.floor(k / 3) % 3, k % 3) * w(dense, k, u)));
+
+  test('of a model, in HDF5 and in an archive', async () => {
+    const weights = { timedistributed: { 'conv2d/kernel:0': kernel, 'dense/kernel:0': dense } };
+    expectClose(await predictSequence(pictures, [['TimeDistributed', { layer: inner }]], { weights }), expected);
+    const tree = { 'layers/time_distributed/layer/layers/conv2d': [kernel], 'layers/time_distributed/layer/layers/dense': [dense] };
+    const model = sequential([null, 3, 4, 4, 2], [['TimeDistributed', { layer: inner }]]);
+    const { results } = await predictFile('model.keras', await kerasArchive(model, tree), [pictures]);
+    expectClose([...results.values()][0]!, expected);
+  });
+
+  test('with a setting that is not known is declined', async () => {
+    const error = await conversionError(predictSequence(pictures, [['TimeDistributed', { layer: inner, planted: 3 }]]));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining('planted')]);
+  });
+});
+
+describe('EinsumDense', () => {
+  const kernel = weight([3, 2, 5], 8);
+
+  test('makes several axes of one', async () => {
+    const bias = weight([2, 5], 9);
+    const config = { equation: 'abc,cde->abde', output_shape: [null, 2, 5], bias_axes: 'de', activation: 'relu' };
+    const actual = await predictSequence(X, [['EinsumDense', config]], { weights: { einsumdense: { 'kernel:0': kernel, 'bias:0': bias } } });
+    expectClose(
+      actual,
+      arrayOf([2, STEPS, 2, 5], (n, t, d, e) => Math.max(0, w(bias, d, e) + sum(3, (c) => at(X, n, t, c) * w(kernel, c, d, e)))),
+    );
+  });
+
+  test('sums over several axes, with an ellipsis', async () => {
+    const [wide, bias] = [random([2, 4, 2, 3], 10), weight([5], 11)];
+    const own = weight([2, 3, 5], 12);
+    const config = { equation: '...cd,cde->...e', output_shape: 5, bias_axes: 'e' };
+    const actual = await predictSequence(wide, [['EinsumDense', config]], { weights: { einsumdense: { 'kernel:0': own, 'bias:0': bias } } });
+    expectClose(
+      actual,
+      arrayOf([2, 4, 5], (n, t, e) => bias.values[e]! + sum(2, (c) => sum(3, (d) => at(wide, n, t, c, d) * w(own, c, d, e)))),
+    );
+  });
+
+  test('of an order of its own', async () => {
+    const own = weight([STEPS, 6], 13);
+    const config = { equation: 'abc,bd->acd', output_shape: [3, 6], bias_axes: null };
+    const actual = await predictSequence(X, [['EinsumDense', config]], { weights: { einsumdense: { 'kernel:0': own } } });
+    expectClose(
+      actual,
+      arrayOf([2, 3, 6], (n, c, d) => sum(STEPS, (b) => at(X, n, b, c) * w(own, b, d))),
+    );
+  });
+
+  test('with a kernel for each place is declined', async () => {
+    const config = { equation: 'abc,bcd->abd', output_shape: [STEPS, 6] };
+    const error = await conversionError(predictSequence(X, [['EinsumDense', config]], { weights: { einsumdense: { 'kernel:0': weight([STEPS, 3, 6], 1) } } }));
+    expect(error.kind).toBe('unsupported');
+  });
+});
+
+describe('attention', () => {
+  const [heads, keySize, valueSize, features] = [2, 3, 4, 5];
+  const q = random([2, 4, features], 21);
+  const v = random([2, 6, features], 22);
+  const weights = {
+    query: [weight([features, heads, keySize], 23), weight([heads, keySize], 24)],
+    key: [weight([features, heads, keySize], 25), weight([heads, keySize], 26)],
+    value: [weight([features, heads, valueSize], 27), weight([heads, valueSize], 28)],
+    output: [weight([heads, valueSize, features], 29), weight([features], 30)],
+  } as const;
+
+  function attend(queries: Run, values: Run, causal = false): Run {
+    const project = (x: Run, [kernel, bias]: readonly [Weight, Weight], n: number, t: number, h: number, k: number) =>
+      w(bias, h, k) + sum(features, (f) => at(x, n, t, f) * w(kernel, f, h, k));
+    const [from, to] = [queries.shape[1]!, values.shape[1]!];
+    return arrayOf([2, from, features], (n, t, f) => {
+      const [kernel, bias] = weights.output;
+      return (
+        bias.values[f]! +
+        sum(heads, (h) => {
+          const powers = range(to).map((s) =>
+            causal && s > t
+              ? 0
+              : Math.exp(sum(keySize, (k) => project(queries, weights.query, n, t, h, k) * project(values, weights.key, n, s, h, k)) / Math.sqrt(keySize)),
+          );
+          const total = powers.reduce((a, b) => a + b);
+          return sum(valueSize, (k) => sum(to, (s) => (powers[s]! / total) * project(values, weights.value, n, s, h, k)) * w(kernel, h, k, f));
+        })
+      );
+    });
+  }
+
+  const config = {
+    num_heads: heads,
+    key_dim: keySize,
+    value_dim: valueSize,
+    dropout: 0.1,
+    use_bias: true,
+    output_shape: null,
+    attention_axes: [1],
+    kernel_initializer: 'glorot_uniform',
+  };
+  const flat = Object.entries(weights).flatMap(([name, [kernel, bias]]) => [
+    [`${name}/kernel:0`, kernel],
+    [`${name}/bias:0`, bias],
+  ]);
+
+  test('of several heads, as tf.keras calls it', async () => {
+    const layers = [
+      { class_name: 'InputLayer', name: 'q', config: { batch_input_shape: [null, 4, features] } },
+      { class_name: 'InputLayer', name: 'v', config: { batch_input_shape: [null, 6, features] } },
+      { class_name: 'MultiHeadAttention', name: 'mha', config, inbound: [[['q', 0, 0, { value: ['v', 0, 0], key: null, attention_mask: null }]]] },
+    ];
+    const model = functional(
+      layers,
+      [
+        ['q', 0, 0],
+        ['v', 0, 0],
+      ],
+      [['mha', 0, 0]],
+    );
+    const file = await legacyH5(model, { q: {}, v: {}, mha: Object.fromEntries(flat) });
+    expectClose((await predictFile('model.h5', file, [q, v])).results.get('mha')!, attend(q, v));
+  });
+
+  const tensor = (name: string) => ({ class_name: '__keras_tensor__', config: { keras_history: [name, 0, 0] } });
+  const keras3 = (kwargs: object) => ({
+    class_name: 'Functional',
+    config: {
+      name: 'f',
+      layers: [
+        { class_name: 'InputLayer', name: 'q', config: { name: 'q', batch_shape: [null, 4, features] }, inbound_nodes: [] },
+        {
+          class_name: 'MultiHeadAttention',
+          name: 'mha',
+          config: { name: 'mha', ...config, seed: null },
+          inbound_nodes: [{ args: [tensor('q'), tensor('q')], kwargs }],
+        },
+      ],
+      input_layers: ['q', 0, 0],
+      output_layers: ['mha', 0, 0],
+    },
+  });
+  const tree = Object.fromEntries(Object.entries(weights).map(([name, own]) => [`layers/multi_head_attention/${name}_dense`, own]));
+
+  test('of a sequence with itself, where later steps may be hidden, as Keras 3 calls it', async () => {
+    for (const use_causal_mask of [false, true]) {
+      const kwargs = { query_mask: null, attention_mask: null, return_attention_scores: false, training: false, use_causal_mask };
+      const { results } = await predictFile('model.keras', await kerasArchive(keras3(kwargs), tree), [q]);
+      expectClose(results.get('mha')!, attend(q, q, use_causal_mask));
+    }
+  });
+
+  test.each([
+    [{ attention_mask: tensor('q') }, 'attention_mask'],
+    [{ return_attention_scores: true }, 'scores'],
+    [{ training: true }, 'training'],
+    [{ planted: 1 }, 'planted'],
+  ])('called with %j is declined', async (kwargs, said) => {
+    const error = await conversionError(predictFile('model.keras', await kerasArchive(keras3(kwargs), tree), [q]));
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
+  });
+
+  test('without weights', async () => {
+    const layers = [
+      { class_name: 'InputLayer', name: 'q', config: { batch_input_shape: [null, 4, features] } },
+      { class_name: 'InputLayer', name: 'v', config: { batch_input_shape: [null, 6, features] } },
+      {
+        class_name: 'Attention',
+        name: 'a',
+        config: { use_scale: false, score_mode: 'dot', dropout: 0 },
+        inbound: [
+          [
+            ['q', 0, 0, {}],
+            ['v', 0, 0, {}],
+          ],
+        ],
+      },
+    ];
+    const file = await legacyH5(
+      functional(
+        layers,
+        [
+          ['q', 0, 0],
+          ['v', 0, 0],
+        ],
+        [['a', 0, 0]],
+      ),
+    );
+    const expected = arrayOf([2, 4, features], (n, t, f) => {
+      const powers = range(6).map((s) => Math.exp(sum(features, (k) => at(q, n, t, k) * at(v, n, s, k))));
+      return sum(6, (s) => powers[s]! * at(v, n, s, f)) / powers.reduce((a, b) => a + b);
+    });
+    expectClose((await predictFile('model.h5', file, [q, v])).results.get('a')!, expected);
+  });
+});
+
+test("keras.applications' own layers", async () => {
+  const x = random([2, 3, 3, 4], 31);
+  const gamma = weight([4], 32);
+  const scaled = arrayOf(x.shape, (...i) => at(x, ...i) * gamma.values[i[3]!]!);
+  const layers = [
+    ['LayerScale', { init_values: 1e-6, projection_dim: 4 }],
+    ['StochasticDepth', { drop_path_rate: 0.1 }],
+  ] as const;
+  expectClose(await predictSequence(x, layers, { weights: { layerscale: { 'variable:0': gamma } } }), scaled);
+});

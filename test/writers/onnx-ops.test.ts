@@ -4,7 +4,7 @@ import { memorySink } from '../../src/bytes/byte-sink.js';
 import { OPS } from '../../src/model/ops/index.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { onnx } from '../../src/writers/onnx/index.js';
-import { runOnnx } from '../run-onnx.js';
+import { runOnnxArrays } from '../run-arrays.js';
 import { caseInputs, caseMap, OP_CASES } from './onnx-cases.js';
 
 const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
@@ -14,19 +14,29 @@ it('has a case for every operator', () => {
   expect(Object.keys(OPS).filter((op) => !covered.has(op))).toEqual([]);
 });
 
-describe.each([13, 17, 21])('opset %i', (opset) => {
+describe.each([13, 17, 21, 24])('opset %i', (opset) => {
   it.each(OP_CASES)('$title', async (case_) => {
     const map = caseMap(case_);
-    expect(onnx.check(map, { ...OPTIONS, opset })).toEqual([]);
+    const obstacles = onnx.check(map, { ...OPTIONS, opset });
+    if (opset < 24 && obstacles[0]?.message.includes('needs opset')) return;
+    expect(obstacles).toEqual([]);
     const sink = memorySink();
     await onnx.write(map, sink, 'model.onnx', { ...OPTIONS, opset });
     await sink.commit();
     const inputs = caseInputs(case_);
-    const [actual] = [...(await runOnnx(sink.files.get('model.onnx')!, inputs)).values()];
+    const feeds = inputs.map(({ shape, data }, i) => ({ dtype: case_.dtypes?.[i] ?? ('float32' as const), shape, data: Float64Array.from(data) }));
+    const ran = await runOnnxArrays(sink.files.get('model.onnx')!, feeds).catch((error: Error) => error);
+    // ONNX Runtime (1.30) lacks some operators in the newest opsets.
+    if (opset > 21 && ran instanceof Error && ran.message.includes('Could not find an implementation')) return;
+    if (ran instanceof Error) throw ran;
+    const [actual] = [...ran.values()];
     const session = await referenceSession(map);
     const [expected] = [...(await session.run(new Map(inputs.map((input, i) => [`x${i}`, input])))).values()];
     expect(actual!.shape).toEqual(expected!.shape);
     const scale = Math.max(...Array.from(expected!.data as Float64Array, Math.abs), 1e-3);
-    for (const [i, value] of actual!.data.entries()) expect(Math.abs(Number(value) - (expected!.data[i] as number)) / scale).toBeLessThan(1e-5);
+    for (const [i, value] of actual!.data.entries()) {
+      if (Object.is(value, expected!.data[i])) continue;
+      expect(Math.abs(value - (expected!.data[i] as number)) / scale).toBeLessThan(1e-5);
+    }
   });
 });

@@ -139,11 +139,14 @@ export function joinValues(parts: readonly Value[], axis: number): Value {
 /** pads: [begin of each axis ..., end of each], batch and channels included; negative ones cut off. */
 export const pad = operator({
   op: 'Pad',
-  slots: ['x', 'pads?', 'value?'],
+  slots: ['x', 'pads?', 'value?', 'axes?'],
   // 'reflect' mirrors about the edge element, which is not repeated; 'wrap' goes on at the other end.
   attributes: { pads: optional(ints()), mode: word('constant', 'reflect', 'edge', 'wrap'), value: float(0) },
-  shape({ x, pads: given }, { pads }, { fresh }) {
+  plain: { attributes: {} },
+  shape({ x, pads: given, axes }, { pads }, { fresh }) {
     const rank = x.shape.length;
+    // Which axes the pads are of is known only when the model runs.
+    if (axes) return [x.shape.map((_, axis) => fresh(0, axis))];
     const elements = pads ?? given?.elements;
     if (elements && elements.length !== 2 * rank) throw new ModelError('malformed', `${elements.length} pads for [${x.shape}]`);
     return [
@@ -154,9 +157,9 @@ export const pad = operator({
     ];
   },
   axes: ({ pads }, order) => (pads ? { pads: [...order.map((axis) => pads[axis]!), ...order.map((axis) => pads[axis + order.length]!)] } : null),
-  onnx: { since: 2, inputs: { pads: { since: 11 }, value: { since: 11, scalar: true } }, newerWords: { mode: { wrap: 19 } } },
-  compute({ x, pads: given, value: flowing }, { pads: fixed, mode, value }) {
-    const pads = fixed ?? [...given!.data];
+  onnx: { since: 2, inputs: { pads: { since: 11 }, value: { since: 11, scalar: true } }, newerWords: { mode: { wrap: 19 } }, newerSlots: { axes: 18 } },
+  compute({ x, pads: given, value: flowing, axes }, { pads: fixed, mode, value }) {
+    const pads = axes ? spreadPads(fixed ?? [...given!.data], [...axes.data], x.shape.length) : (fixed ?? [...given!.data]);
     const places = x.shape.map((size, axis) => {
       const begin = pads[axis]!;
       const length = Math.max(0, size + begin + pads[axis + x.shape.length]!);
@@ -174,6 +177,16 @@ export const pad = operator({
     return [pickElements(x, places, flowing?.data[0] ?? value)];
   },
 });
+
+/** Pads of some axes as pads of all. */
+export function spreadPads(pads: readonly number[], axes: readonly number[], rank: number): readonly number[] {
+  const all = new Array<number>(2 * rank).fill(0);
+  axes.forEach((axis, i) => {
+    const at = checkedAxis(axis, rank);
+    [all[at], all[at + rank]] = [pads[i]!, pads[i + axes.length]!];
+  });
+  return all;
+}
 
 /** starts, ends, axes and steps as NumPy's slices; axes are the leading ones and steps 1 where left out. */
 export const slice = operator({

@@ -4,7 +4,7 @@ import { type DType, isFloatDType } from '../dtype.js';
 import type { Dim } from '../layer-map.js';
 import { broadcastValue, combineValues, mapValue, type Value } from './array.js';
 import { combineElements, sizes } from './elements.js';
-import { float, type Operator, type OperatorDefinition, operator, type Shaped, type ValuesOf } from './operator.js';
+import { float, int, type Operator, type OperatorDefinition, operator, type Shaped, type ValuesOf, word } from './operator.js';
 import { broadcastDims } from './rules.js';
 
 /** An operator of one input from its function; `make` reads the attributes once. */
@@ -24,6 +24,30 @@ function unary<const A extends Readonly<Record<string, ReturnType<typeof float>>
     compute: ({ x }, given) => [mapValue(x, make(given))],
     ...more,
   });
+}
+
+const TRIGONOMETRY = {
+  Sin: Math.sin,
+  Cos: Math.cos,
+  Tan: Math.tan,
+  Asin: Math.asin,
+  Acos: Math.acos,
+  Atan: Math.atan,
+  Sinh: Math.sinh,
+  Cosh: Math.cosh,
+  Asinh: Math.asinh,
+  Acosh: Math.acosh,
+  Atanh: Math.atanh,
+} as const;
+
+/** log(1 + e^x), arranged so that neither end overflows. */
+const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+export function roundHalfToEven(x: number): number {
+  const down = Math.floor(x);
+  const rest = x - down;
+  if (rest !== 0.5) return rest < 0.5 ? down : down + 1;
+  return down % 2 === 0 ? down : down + 1;
 }
 
 /** A free size is whole already. */
@@ -76,7 +100,7 @@ export const activations: readonly Operator[] = [
   ),
   unary('Tanh', {}, () => Math.tanh, kept),
   // log(1 + e^x), arranged so that neither end overflows.
-  unary('Softplus', {}, () => (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), never),
+  unary('Softplus', {}, () => softplus, never),
   unary('Softsign', {}, () => (x) => x / (1 + Math.abs(x)), kept),
   unary('Erf', {}, () => erf, { ...kept, onnx: { since: 9 } }),
   unary('Exp', {}, () => Math.exp, never),
@@ -84,6 +108,39 @@ export const activations: readonly Operator[] = [
   unary('Abs', {}, () => Math.abs, never),
   unary('Neg', {}, () => (x) => -x, { elements: ({ x }) => x.elements?.map((size) => (typeof size === 'number' ? -size : null)) }),
   unary('Sqrt', {}, () => Math.sqrt, never),
+  unary('Reciprocal', {}, () => (x) => 1 / x, kept),
+  // To the nearest whole number, halves to the even one.
+  unary('Round', {}, () => roundHalfToEven, { ...kept, onnx: { since: 11 } }),
+  unary('Sign', {}, () => Math.sign, { ...kept, onnx: { since: 9 } }),
+  ...(['Sin', 'Cos', 'Tan', 'Asin', 'Acos', 'Atan'] as const).map((op) => unary(op, {}, () => TRIGONOMETRY[op], { onnx: { since: 7 } })),
+  ...(['Sinh', 'Cosh', 'Asinh', 'Acosh', 'Atanh'] as const).map((op) => unary(op, {}, () => TRIGONOMETRY[op], { onnx: { since: 9 } })),
+  unary(
+    'Celu',
+    { alpha: float(1) },
+    ({ alpha }) =>
+      (x) =>
+        Math.max(0, x) + Math.min(0, alpha * Math.expm1(x / alpha)),
+    { ...kept, onnx: { since: 12 } },
+  ),
+  unary('Mish', {}, () => (x) => x * Math.tanh(softplus(x)), { ...kept, onnx: { since: 18 } }),
+  unary('HardSwish', {}, () => (x) => x * Math.max(0, Math.min(1, x / 6 + 0.5)), { ...kept, onnx: { since: 14 } }),
+  unary(
+    'Swish',
+    { alpha: float(1) },
+    ({ alpha }) =>
+      (x) =>
+        x / (1 + Math.exp(-alpha * x)),
+    { ...kept, onnx: { since: 24 } },
+  ),
+  unary(
+    'Shrink',
+    { bias: float(0), lambd: float(0.5) },
+    ({ bias, lambd }) =>
+      (x) =>
+        x < -lambd ? x + bias : x > lambd ? x - bias : 0,
+    { onnx: { since: 9 } },
+  ),
+  unary('IsNaN', {}, () => (x) => (Number.isNaN(x) ? 1 : 0), { dtype: () => ['bool'], ...never, onnx: { since: 9 } }),
   unary('Floor', {}, () => Math.floor, { ...kept, ...whole }),
   unary('Ceil', {}, () => Math.ceil, { ...kept, ...whole }),
   unary('Identity', {}, () => (x) => x, { ...kept, compute: ({ x }) => [x], elements: ({ x }) => x.elements }),
@@ -156,7 +213,10 @@ export const arithmetic: readonly Operator[] = [
     // Integers are rounded towards zero.
     compute: ({ x, operand }) => [combineValues(x, operand, isInteger(x.dtype) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)],
   }),
-  binary('Pow', (a, b) => a ** b, { sign: ({ x }) => x }),
+  binary('Pow', (a, b) => a ** b, {
+    sign: ({ x }) => x,
+    compute: ({ x, operand }) => [combineValues(x, operand, isInteger(x.dtype) ? (a, b) => Math.trunc(a ** b) : (a, b) => a ** b)],
+  }),
 ];
 
 /** Any number of inputs, combined from the left. */
@@ -172,6 +232,88 @@ function variadic(op: string, combine: Combine): Operator {
     compute: ({ parts }: { parts: readonly Value[] }) => [parts.reduce((a, b) => combineValues(a, b, combine))],
   });
 }
+
+/** fmod: the result has the sign of the dividend, as in C; else that of the divisor, as in Python. */
+export const mod = operator({
+  op: 'Mod',
+  slots: ['x', 'operand'],
+  attributes: { fmod: int(0) },
+  shape: ({ x, operand }) => [broadcastDims([x.shape, operand.shape])],
+  axes: 'any',
+  onnx: { since: 10 },
+  compute: ({ x, operand }, { fmod }) => [
+    combineValues(x, operand, fmod ? (a, b) => a % b : (a, b) => (a % b === 0 || a % b < 0 === b < 0 ? a % b : (a % b) + b)),
+  ],
+});
+
+/** Whole numbers by their bits. */
+const bitwise = (
+  op: string,
+  combine: (a: bigint, b: bigint) => bigint,
+  more: Partial<OperatorDefinition<Record<never, never>, readonly ['x', 'operand']>> = {},
+) => binary(op, (a, b) => Number(combine(BigInt(a), BigInt(b))), { weights: [], onnx: { since: 18 }, ...more });
+
+export const bits: readonly Operator[] = [
+  bitwise('BitwiseAnd', (a, b) => a & b),
+  bitwise('BitwiseOr', (a, b) => a | b),
+  bitwise('BitwiseXor', (a, b) => a ^ b),
+  unary('BitwiseNot', {}, () => (x) => Number(~BigInt(x)), { onnx: { since: 18 } }),
+];
+
+export const bitShift = operator({
+  op: 'BitShift',
+  slots: ['x', 'operand'],
+  attributes: { direction: word('LEFT', 'RIGHT') },
+  shape: ({ x, operand }) => [broadcastDims([x.shape, operand.shape])],
+  axes: 'any',
+  onnx: { since: 11 },
+  compute: ({ x, operand }, { direction }) => [combineValues(x, operand, (a, b) => (direction === 'LEFT' ? a * 2 ** b : Math.floor(a / 2 ** b)))],
+});
+
+/** approximate: tanh computes 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))). */
+export const gelu = operator({
+  op: 'Gelu',
+  slots: ['x'],
+  attributes: { approximate: word('none', 'tanh') },
+  shape: ({ x }) => [x.shape],
+  axes: 'any',
+  onnx: { since: 20 },
+  compute: ({ x }, { approximate }) => [
+    mapValue(
+      x,
+      approximate === 'tanh' ? (v) => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))) : (v) => 0.5 * v * (1 + erf(v / Math.SQRT2)),
+    ),
+  ],
+});
+
+export const isInf = operator({
+  op: 'IsInf',
+  slots: ['x'],
+  attributes: { detect_negative: int(1), detect_positive: int(1) },
+  shape: ({ x }) => [x.shape],
+  dtype: () => ['bool'],
+  axes: 'any',
+  onnx: { since: 10 },
+  compute: ({ x }, { detect_negative, detect_positive }) => [
+    mapValue(x, (v) => ((v === Number.POSITIVE_INFINITY && detect_positive) || (v === Number.NEGATIVE_INFINITY && detect_negative) ? 1 : 0)),
+  ],
+});
+
+export const mean = operator({
+  op: 'Mean',
+  slots: ['parts...'],
+  attributes: {},
+  shape: ({ parts }) => [broadcastDims(parts.map(({ shape }) => shape))],
+  sign: ({ parts }) => parts.every((part) => part),
+  axes: 'any',
+  onnx: { since: 8 },
+  compute: ({ parts }) => [
+    mapValue(
+      parts.reduce((a, b) => combineValues(a, b, (x, y) => x + y)),
+      (sum) => sum / parts.length,
+    ),
+  ],
+});
 
 export const variadics: readonly Operator[] = [variadic('Max', Math.max), variadic('Min', Math.min), variadic('Sum', (a, b) => a + b)];
 

@@ -96,6 +96,8 @@ export function beyondPlain(layer: Layer): string | null {
   const flows = Object.keys(flowing).find((slot) => flowing[slot] === true && held.has(slot));
   if (flows !== undefined) return `takes its ${flows} from another layer`;
   const plain: Readonly<Record<string, AttributeValue | undefined>> = operator.plain?.attributes ?? {};
+  const stretched = operator.plain?.ones?.find((name) => (layer.attributes[name] as readonly number[] | undefined)?.some((size) => size !== 1));
+  if (stretched !== undefined) return `has ${stretched} ${layer.attributes[stretched]}`;
   const other = Object.keys(plain).find((name) => `${layer.attributes[name]}` !== `${plain[name]}`);
   return other === undefined ? null : `has ${other} ${layer.attributes[other]}`;
 }

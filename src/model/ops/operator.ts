@@ -92,6 +92,12 @@ export interface OnnxSpelling {
   readonly newer?: Readonly<Record<string, number>>;
   /** An attribute that ONNX has as a tensor of one element, by the attribute that names the tensor's dtype. */
   readonly oneElement?: Readonly<Record<string, string>>;
+  /** How many outputs a node has at least, whether or not all are read. */
+  readonly outputs?: number;
+  /** Slots that ONNX has from an opset on only. */
+  readonly newerSlots?: Readonly<Record<string, number>>;
+  /** Words that were spelt otherwise before an opset. */
+  readonly spellings?: Readonly<Record<string, readonly { readonly before: number; readonly words: Readonly<Record<string, string>> }[]>>;
   /** Words of a string attribute that ONNX has from an opset on only. */
   readonly newerWords?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Attributes whose default was another one before an opset. */
@@ -121,7 +127,11 @@ export interface OperatorDefinition<A extends Attributes, S extends Slots> {
    * What the operator's plain form is, which every writer knows: attributes at these values, nothing in the slots of attributes, and in
    * the slots named here (those of `weights` where left out) nothing but weights.
    */
-  readonly plain?: { readonly attributes?: Partial<ValuesOf<A>>; readonly weights?: readonly (Bare<S[number]> & string)[] };
+  readonly plain?: {
+    readonly attributes?: Partial<ValuesOf<A>>;
+    readonly ones?: readonly (keyof A & string)[];
+    readonly weights?: readonly (Bare<S[number]> & string)[];
+  };
   /** Attributes whose default depends on what flows in: a window's neutral strides. */
   complete?(inputs: Partial<SlotsOf<S, { readonly shape: readonly Dim[] }>>, attributes: Partial<ValuesOf<A>>): Partial<ValuesOf<A>>;
   /** Sizes of what it makes, channels-first. @throws ModelError 'malformed' for what cannot be, without the layer's name */

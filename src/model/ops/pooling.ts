@@ -9,20 +9,42 @@ import { completeWindow, inputPositions, spatialShape, WINDOW, type Window, wind
 export const maxPool = operator({
   op: 'MaxPool',
   slots: ['x'],
-  attributes: { ...WINDOW, dilations: ints(), ceil_mode: int(0) },
+  attributes: { ...WINDOW, dilations: ints(), ceil_mode: int(0), storage_order: int(0) },
+  plain: { attributes: { storage_order: 0 } },
+  // The second output is where the largest elements are, counted over the whole input.
+  outputs: 2,
   complete: completeWindow,
-  shape: ({ x }, attributes) => [windowedShape(x.shape, x.shape[1]!, attributes)],
+  shape({ x }, attributes) {
+    const shape = windowedShape(x.shape, x.shape[1]!, attributes);
+    return [shape, shape];
+  },
+  dtype: ({ x }) => [x.dtype, 'int64'],
   sign: ({ x }) => x,
-  onnx: { newer: { dilations: 10, ceil_mode: 10 }, rest: { storage_order: { type: 'int', value: 0, since: 8 } } },
-  compute({ x }, attributes) {
+  onnx: { newer: { dilations: 10, ceil_mode: 10, storage_order: 8 } },
+  compute({ x }, attributes, { outputs }) {
     const pool = (plane: Float64Array, elements: Int32Array, count: number) => {
       let largest = Number.NEGATIVE_INFINITY;
       for (let i = 0; i < count; i++) largest = Math.max(largest, plane[elements[i]!]!);
       return largest;
     };
-    return [poolWindows(x, windowOver(attributes, x.shape), pool)];
+    const window = windowOver(attributes, x.shape);
+    const largest = poolWindows(x, window, pool);
+    if (outputs < 2) return [largest];
+    return [largest, placesOfLargest(x, window, attributes.storage_order !== 0)];
   },
 });
+
+/** Flat places; with columns first where `columnMajor` says so. */
+function placesOfLargest(x: Value, window: Window, columnMajor: boolean): Value {
+  const [d, h, w] = window.map(({ inSize }) => inSize) as [number, number, number];
+  const places = poolWindows(x, window, (plane, elements, count) => {
+    let best = elements[0]!;
+    for (let i = 1; i < count; i++) if (plane[elements[i]!]! > plane[best]!) best = elements[i]!;
+    return columnMajor ? Math.floor(best / (h * w)) * h * w + (best % w) * h + (Math.floor(best / w) % h) : best;
+  });
+  const outSize = elementCount(window.map(({ outSize: size }) => size));
+  return { shape: places.shape, data: places.data.map((place, i) => Math.floor(i / outSize) * d * h * w + place) };
+}
 
 /**
  * The mean of each window. With count_include_pad the divisor counts padding, but not what `ceil_mode` lets a window reach
@@ -33,13 +55,13 @@ export const maxPool = operator({
 export const averagePool = operator({
   op: 'AveragePool',
   slots: ['x'],
-  attributes: { ...WINDOW, ceil_mode: int(0), count_include_pad: int(0) },
+  attributes: { ...WINDOW, dilations: ints(), ceil_mode: int(0), count_include_pad: int(0) },
+  plain: { ones: ['dilations'] },
   complete: completeWindow,
   shape: ({ x }, attributes) => [windowedShape(x.shape, x.shape[1]!, attributes)],
   sign: ({ x }) => x,
   onnx: {
-    newer: { ceil_mode: 10, count_include_pad: 7 },
-    rest: { dilations: { type: 'ints', value: ({ attributes }) => (attributes.kernel_shape as readonly number[]).map(() => 1), since: 19 } },
+    newer: { ceil_mode: 10, count_include_pad: 7, dilations: 19 },
   },
   compute({ x }, attributes) {
     const includePad = attributes.count_include_pad !== 0;
@@ -47,6 +69,25 @@ export const averagePool = operator({
       let sum = 0;
       for (let i = 0; i < count; i++) sum += plane[elements[i]!]!;
       return sum / (includePad ? padded : count);
+    };
+    return [poolWindows(x, windowOver(attributes, x.shape), pool)];
+  },
+});
+
+/** The p-norm of each window. */
+export const lpPool = operator({
+  op: 'LpPool',
+  slots: ['x'],
+  attributes: { ...WINDOW, dilations: ints(), ceil_mode: int(0), p: int(2) },
+  complete: completeWindow,
+  shape: ({ x }, attributes) => [windowedShape(x.shape, x.shape[1]!, attributes)],
+  sign: () => true,
+  onnx: { since: 2, newer: { dilations: 18, ceil_mode: 18 } },
+  compute({ x }, attributes) {
+    const pool = (plane: Float64Array, elements: Int32Array, count: number) => {
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += Math.abs(plane[elements[i]!]!) ** attributes.p;
+      return sum ** (1 / attributes.p);
     };
     return [poolWindows(x, windowOver(attributes, x.shape), pool)];
   },
@@ -64,6 +105,16 @@ export const globalMaxPool = operator({
   ...globalPool,
   op: 'GlobalMaxPool',
   compute: ({ x }) => [overPlanes(x, (plane) => plane.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY))],
+});
+
+export const globalLpPool = operator({
+  op: 'GlobalLpPool',
+  slots: ['x'],
+  attributes: { p: int(2) },
+  shape: ({ x }) => [[x.shape[0]!, x.shape[1]!, ...x.shape.slice(2).map(() => 1)]],
+  sign: () => true,
+  onnx: { since: 2 },
+  compute: ({ x }, { p }) => [overPlanes(x, (plane) => plane.reduce((sum, element) => sum + Math.abs(element) ** p, 0) ** (1 / p))],
 });
 
 export const globalAveragePool = operator({

@@ -1,12 +1,14 @@
 /** Operators that fold axes into one element each: ReduceMean, ReduceMax and ReduceSum. */
 
+import { ModelError } from '../../errors.js';
 import { addDims, multiplyDims } from '../dims.js';
+import type { DType } from '../dtype.js';
 import type { Dim } from '../layer-map.js';
 import { rowMajorStrides } from '../tensor.js';
-import { aroundAxis, newValue, type Value } from './array.js';
+import { mapValue, newValue, type Value } from './array.js';
 import type { Elements, Shaped } from './operator.js';
 import { int, ints, type Operator, operator, optional } from './operator.js';
-import { checkedAxes, checkedAxis, movedAxes } from './rules.js';
+import { checkedAxes, movedAxes } from './rules.js';
 
 /** Folds all elements along some axes together. */
 function fold(x: Value, axes: readonly number[], start: number, combine: (total: number, element: number) => number): Value {
@@ -25,6 +27,16 @@ function fold(x: Value, axes: readonly number[], start: number, combine: (total:
   return y;
 }
 
+/** A largest or smallest of no elements is the end of the range of its dtype. */
+function settled(total: number, dtype: DType | undefined): number {
+  return dtype === 'bool' && !Number.isFinite(total) ? Number(total > 0) : total;
+}
+
+/** No axes are all of them, unless the operator says that they are none. */
+function foldedAxes(axes: readonly number[] | undefined, noop: number, rank: number): readonly number[] {
+  return axes && (axes.length > 0 || noop) ? checkedAxes(axes, rank) : noop ? [] : checkedAxes(undefined, rank);
+}
+
 interface Fold {
   readonly start: number;
   readonly combine: (total: number, element: number) => number;
@@ -33,28 +45,45 @@ interface Fold {
   readonly axesInput: number;
   /** All elements of a list of sizes as one. */
   readonly ofSizes?: (elements: Elements) => Dim | null;
+  /** Whether a common summand may be taken out before and added afterwards. */
+  readonly shifted?: true;
   readonly isPositive?: (x: boolean) => boolean;
 }
 
 /** axes: all where there are none. */
-function reduction(op: string, { start, combine, finish = (total) => total, axesInput, ofSizes, isPositive = (x) => x }: Fold): Operator {
+function reduction(op: string, { start, combine, finish = (total) => total, axesInput, ofSizes, shifted, isPositive = (x) => x }: Fold): Operator {
   return operator({
     op,
     slots: ['x', 'axes?'],
-    attributes: { axes: optional(ints()), keepdims: int(1) },
-    shape({ x }, { axes, keepdims }) {
-      const folded = checkedAxes(axes, x.shape.length);
+    attributes: { axes: optional(ints()), keepdims: int(1), noop_with_empty_axes: int(0) },
+    plain: { attributes: { noop_with_empty_axes: 0 } },
+    shape({ x, axes: given }, { axes, keepdims, noop_with_empty_axes }, { fresh }) {
+      const along = axes ?? given?.elements;
+      // Which axes are folded is known only when the model runs; how many, their number tells.
+      if (given && !along?.every((axis) => typeof axis === 'number')) {
+        const [count] = given.shape;
+        if (!keepdims && typeof count !== 'number') throw new ModelError('unsupported', 'how many axes it folds is known only when the model runs');
+        return [Array.from({ length: keepdims ? x.shape.length : x.shape.length - (count as number) }, (_, axis) => fresh(0, axis))];
+      }
+      const folded = foldedAxes(along as readonly number[] | undefined, noop_with_empty_axes, x.shape.length);
       return [keepdims ? x.shape.map((size, axis) => (folded.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !folded.includes(axis))];
     },
     sign: ({ x }) => isPositive(x),
     axes: ({ axes, keepdims }, order) => (keepdims && axes ? { axes: movedAxes(axes, order) } : null),
-    onnx: { inputs: { axes: { since: axesInput } }, rest: { noop_with_empty_axes: { type: 'int', value: 0, since: axesInput } } },
+    onnx: { inputs: { axes: { since: axesInput } }, newer: { noop_with_empty_axes: axesInput } },
     ...(ofSizes ? { elements: ({ x }: { x: Shaped }) => (x.elements && x.shape.length === 1 ? [ofSizes(x.elements)] : undefined) } : {}),
-    compute({ x }, { axes, keepdims }) {
-      const folded = checkedAxes(axes, x.shape.length);
-      const y = fold(x, folded, start, combine);
-      const count = x.data.length / y.data.length;
-      return [{ shape: keepdims ? y.shape : y.shape.filter((_, axis) => !folded.includes(axis)), data: y.data.map((total) => finish(total, count)) }];
+    compute({ x, axes: given }, { axes, keepdims, noop_with_empty_axes }) {
+      const folded = foldedAxes(axes ?? (given && [...given.data]), noop_with_empty_axes, x.shape.length);
+      const largest = shifted && x.data.length > 0 ? x.data.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY) : 0;
+      const shift = Number.isFinite(largest) ? largest : 0;
+      const y = fold(shift === 0 ? x : mapValue(x, (element) => element - shift), folded, start, combine);
+      const count = y.data.length === 0 ? 0 : x.data.length / y.data.length;
+      return [
+        {
+          shape: keepdims ? y.shape : y.shape.filter((_, axis) => !folded.includes(axis)),
+          data: y.data.map((total) => settled(finish(total, count) + shift, x.dtype)),
+        },
+      ];
     },
   });
 }
@@ -67,37 +96,15 @@ const foldedSizes = (combine: (a: Dim, b: Dim) => Dim, start: Dim) => (elements:
   );
 
 export const reductions: readonly Operator[] = [
+  reduction('ReduceMin', { start: Number.POSITIVE_INFINITY, combine: Math.min, axesInput: 18 }),
+  reduction('ReduceL1', { start: 0, combine: (a, b) => a + Math.abs(b), axesInput: 18, isPositive: () => true }),
+  reduction('ReduceL2', { start: 0, combine: (a, b) => a + b * b, finish: Math.sqrt, axesInput: 18, isPositive: () => true }),
+  reduction('ReduceSumSquare', { start: 0, combine: (a, b) => a + b * b, axesInput: 18, isPositive: () => true }),
+  reduction('ReduceLogSum', { start: 0, combine: (a, b) => a + b, finish: Math.log, axesInput: 18, isPositive: () => false }),
+  // The largest element is taken out, so that no power overflows.
+  reduction('ReduceLogSumExp', { start: 0, combine: (a, b) => a + Math.exp(b), finish: Math.log, axesInput: 18, isPositive: () => false, shifted: true }),
   reduction('ReduceProd', { start: 1, combine: (a, b) => a * b, axesInput: 18, ofSizes: foldedSizes(multiplyDims, 1) }),
   reduction('ReduceMean', { start: 0, combine: (a, b) => a + b, finish: (total, count) => total / count, axesInput: 18 }),
   reduction('ReduceMax', { start: Number.NEGATIVE_INFINITY, combine: Math.max, axesInput: 18 }),
   reduction('ReduceSum', { start: 0, combine: (a, b) => a + b, axesInput: 13, ofSizes: foldedSizes(addDims, 0) }),
 ];
-
-/** Where the largest element along an axis lies; of several equal ones the first, or the last. */
-export const argMax = operator({
-  op: 'ArgMax',
-  slots: ['x'],
-  attributes: { axis: int(0), keepdims: int(1), select_last_index: int(0) },
-  shape({ x }, { axis, keepdims }) {
-    const folded = checkedAxis(axis, x.shape.length);
-    return [keepdims ? x.shape.with(folded, 1) : x.shape.filter((_, i) => i !== folded)];
-  },
-  dtype: () => ['int64'],
-  sign: () => true,
-  axes: ({ axis, keepdims }, order) => (keepdims ? { axis: movedAxes([axis], order)[0]! } : null),
-  onnx: { newer: { select_last_index: 12 } },
-  compute({ x }, { axis, keepdims, select_last_index }) {
-    const folded = checkedAxis(axis, x.shape.length);
-    const { outer, size, inner } = aroundAxis(x.shape, folded);
-    const data = new Float64Array(outer * inner);
-    for (let o = 0; o < outer; o++) {
-      for (let i = 0; i < inner; i++) {
-        const at = (place: number) => x.data[(o * size + place) * inner + i]!;
-        let best = 0;
-        for (let place = 1; place < size; place++) if (select_last_index ? at(place) >= at(best) : at(place) > at(best)) best = place;
-        data[o * inner + i] = best;
-      }
-    }
-    return [{ shape: keepdims ? x.shape.with(folded, 1) : x.shape.filter((_, i) => i !== folded), data }];
-  },
-});

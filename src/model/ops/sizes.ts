@@ -44,7 +44,10 @@ export const unsqueeze = operator({
   op: 'Unsqueeze',
   slots: ['x', 'axes?'],
   attributes: { axes: optional(ints()) },
-  shape: ({ x, axes: given }, { axes }) => [unsqueezed(x.shape, axes ?? knownAxes(given?.elements))],
+  shape: ({ x, axes: given }, { axes }, { fresh }) => {
+    const added = axes ?? knownAxes(given?.elements);
+    return [added ? unsqueezed(x.shape, added) : someSizes(x.shape.length + countOf(given), fresh)];
+  },
   moves: true,
   sign: ({ x }) => x,
   onnx: { inputs: { axes: { since: 13 } } },
@@ -58,17 +61,27 @@ function unsqueezed<D extends Dim>(sizes: readonly D[], axes: readonly number[])
   return Array.from({ length: rank }, (_, axis) => (added.includes(axis) ? 1 : rest.shift()!));
 }
 
-function knownAxes(elements: readonly (Dim | null)[] | undefined): readonly number[] {
-  if (elements?.every((axis) => typeof axis === 'number')) return elements;
-  throw new ModelError('unsupported', 'its axes are known only when the model runs');
+function knownAxes(elements: readonly (Dim | null)[] | undefined): readonly number[] | undefined {
+  return elements?.every((axis) => typeof axis === 'number') ? (elements as readonly number[]) : undefined;
 }
+
+function countOf(axes: { readonly shape: readonly Dim[] } | undefined): number {
+  const [count] = axes?.shape ?? [];
+  if (typeof count === 'number') return count;
+  throw new ModelError('unsupported', 'how many axes it makes is known only when the model runs');
+}
+
+const someSizes = (rank: number, fresh: (output: number, axis: number) => Dim) => Array.from({ length: rank }, (_, axis) => fresh(0, axis));
 
 /** axes: all of size one where there are none. */
 export const squeeze = operator({
   op: 'Squeeze',
   slots: ['x', 'axes?'],
   attributes: { axes: optional(ints()) },
-  shape: ({ x, axes: given }, { axes }) => [squeezed(x.shape, axes ?? (given && knownAxes(given.elements)))],
+  shape: ({ x, axes: given }, { axes }, { fresh }) => {
+    const dropped = axes ?? knownAxes(given?.elements);
+    return [dropped || !given ? squeezed(x.shape, dropped) : someSizes(x.shape.length - countOf(given), fresh)];
+  },
   moves: true,
   sign: ({ x }) => x,
   onnx: { inputs: { axes: { since: 13 } } },

@@ -3,13 +3,45 @@ import { concat, flatten, pad, reshape, slice, transpose } from './arrangement.j
 import { constant } from './constant.js';
 import { conv, convTranspose } from './convolution.js';
 import { gather, gemm, matMul } from './dense.js';
-import { activations, arithmetic, clip, pRelu, variadics } from './elementwise.js';
+import { einsum } from './einsum.js';
+import { activations, arithmetic, bitShift, bits, clip, gelu, isInf, mean, mod, pRelu, variadics } from './elementwise.js';
+import {
+  compress,
+  cumSum,
+  depthToSpace,
+  eyeLike,
+  gatherElements,
+  gatherND,
+  reverseSequence,
+  scatterElements,
+  scatterND,
+  spaceToDepth,
+  split,
+  tile,
+  trilu,
+} from './indexing.js';
 import { cast, comparisons, not, where } from './logic.js';
-import { batchNormalization, logSoftmax, lrn, softmax } from './normalisation.js';
+import {
+  batchNormalization,
+  groupNormalization,
+  hardmax,
+  instanceNormalization,
+  layerNormalization,
+  logSoftmax,
+  lpNormalization,
+  lrn,
+  meanVarianceNormalization,
+  rmsNormalization,
+  softmax,
+} from './normalisation.js';
 import type { Operator } from './operator.js';
-import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pooling.js';
-import { argMax, reductions } from './reduction.js';
+import { centerCropPad, col2Im, deformConv, maxUnpool } from './patches.js';
+import { averagePool, globalAveragePool, globalLpPool, globalMaxPool, lpPool, maxPool } from './pooling.js';
+import { convInteger, dequantizeLinear, dynamicQuantizeLinear, matMulInteger, qLinearConv, qLinearMatMul, quantizeLinear } from './quantisation.js';
+import { reductions } from './reduction.js';
 import { resize } from './resize.js';
+import { affineGrid, gridSample, roiAlign } from './sampling.js';
+import { argMax, argMin, nonMaxSuppression, nonZero, oneHot, topK } from './search.js';
 import { constantOfShape, expand, range, shape, size, squeeze, unsqueeze } from './sizes.js';
 
 const LIST: readonly Operator[] = [
@@ -39,7 +71,55 @@ const LIST: readonly Operator[] = [
   ...arithmetic,
   ...variadics,
   ...reductions,
+  gelu,
+  isInf,
+  mean,
+  mod,
+  groupNormalization,
+  hardmax,
+  instanceNormalization,
+  layerNormalization,
+  lpNormalization,
+  meanVarianceNormalization,
+  rmsNormalization,
+  lpPool,
+  cumSum,
+  depthToSpace,
+  eyeLike,
+  gatherElements,
+  gatherND,
+  scatterElements,
+  scatterND,
+  spaceToDepth,
+  split,
+  tile,
+  trilu,
+  convInteger,
+  dequantizeLinear,
+  dynamicQuantizeLinear,
+  matMulInteger,
+  qLinearConv,
+  qLinearMatMul,
+  quantizeLinear,
+  affineGrid,
+  gridSample,
+  roiAlign,
   argMax,
+  argMin,
+  nonMaxSuppression,
+  nonZero,
+  oneHot,
+  topK,
+  ...bits,
+  bitShift,
+  centerCropPad,
+  col2Im,
+  deformConv,
+  maxUnpool,
+  compress,
+  einsum,
+  reverseSequence,
+  globalLpPool,
   constant,
   shape,
   size,

@@ -33,7 +33,9 @@ export async function tableAttributes(
       if (element?.known?.length !== 1) return new NotUnderstood(`its ${name} is no single number`);
       Object.assign(attributes, { [name]: element.known[0], [spelling.oneElement[name]]: element.dtype });
     } else if (spec) {
-      const read = readAttribute(spec, value);
+      const old = spelling.spellings?.[name]?.find(({ before }) => opset < before);
+      const word = old && Object.keys(old.words).find((one) => old.words[one] === value);
+      const read = readAttribute(spec, word ?? value);
       if (read instanceof NotUnderstood) return new NotUnderstood(`its ${name} ${read.reason}`);
       attributes[name] = read;
     } else if (rest) {

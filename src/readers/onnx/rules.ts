@@ -3,9 +3,11 @@ import { isGraph, isTensor } from '../../containers/onnx.js';
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { DTYPE_BY_CODE } from '../../containers/onnx-tensors.js';
 import type { Value } from '../../model/builder.js';
-import { castTensor } from '../../model/cast.js';
+import { castTensor, toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
-import { permute, reshape } from '../../model/tensor.js';
+import { spreadPads } from '../../model/ops/arrangement.js';
+import { dequantiseChannels } from '../../model/quantise.js';
+import { permute, reshape, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
 import { Scope } from './scope.js';
 import type { Node, Rule, Translator } from './translator.js';
@@ -185,6 +187,69 @@ function legacyScales(node: Node): readonly number[] | undefined {
 /** Opset 10: scales are the second input, coordinates are those of Upsample. */
 const resize: Rule = (node, t) => (node.opset === 10 ? upsample(node, t) : t.byTable(node));
 
+/** Padding that is said by the size of the result, or by words. */
+const convTranspose: Rule = async (node, t) => {
+  const [x, kernel] = node.inputs as [Value, Value];
+  const wanted = numbers(node, 'output_shape');
+  const autoPad = node.attributes.get('auto_pad') ?? 'NOTSET';
+  if (!wanted && autoPad === 'NOTSET') return t.byTable(node);
+  const sizes = x.shape?.slice(2);
+  const window = (numbers(node, 'kernel_shape') ?? kernel.shape?.slice(2)) as readonly number[] | undefined;
+  if (!sizes?.every((size) => typeof size === 'number') || !window)
+    return new NotUnderstood('its padding depends on sizes that are known only when the model runs');
+  const filled = (name: string, value: number) => numbers(node, name) ?? window.map(() => value);
+  const [strides, dilations, extra] = [filled('strides', 1), filled('dilations', 1), filled('output_padding', 0)];
+  const spatial = wanted?.slice(-window.length) ?? sizes.map((size, i) => size * strides[i]!);
+  const totals = sizes.map((size, i) =>
+    autoPad === 'VALID' && !wanted ? 0 : strides[i]! * (size - 1) + extra[i]! + (window[i]! - 1) * dilations[i]! + 1 - spatial[i]!,
+  );
+  const less = totals.map((total) => Math.floor(Math.max(total, 0) / 2));
+  const rest = totals.map((total, i) => Math.max(total, 0) - less[i]!);
+  // Where the result is larger than what the window makes, that is added behind it.
+  const output_padding = extra.map((one, i) => one + Math.max(0, -totals[i]!));
+  const pads = autoPad === 'SAME_UPPER' ? [...less, ...rest] : [...rest, ...less];
+  const attributes = { kernel_shape: window, strides, dilations, output_padding, pads, group: number(node, 'group', 1) };
+  return t.layer(node, 'ConvTranspose', node.inputs, attributes);
+};
+
+/** From opset 18 on pads may be of some axes only. */
+const pad: Rule = async (node, t) => {
+  const [x, given = null, value = null, axes = null] = node.inputs as [Value, Value | null, Value | null, Value | null];
+  if (node.opset < 2)
+    return [
+      t.add(node, 'Pad', [x], { pads: numbers(node, 'paddings'), mode: node.attributes.get('mode') as string | undefined, value: number(node, 'value', 0) }),
+    ];
+  if (axes === null) return t.byTable({ ...node, inputs: node.inputs.slice(0, 3) });
+  const [pads, along] = [await t.known(given), await t.known(axes)];
+  if (!x.shape) return new NotUnderstood('how many axes flow in is not known');
+  if (!pads || !along) return t.byTable(node);
+  return t.byTable({ ...node, inputs: [x, null, value] }, undefined, { pads: spreadPads(pads, along, x.shape.length) });
+};
+
+/** A quantised constant is what its integers stand for. */
+const dequantizeLinear: Rule = async (node, t) => {
+  const [x, scale, zero = null] = node.inputs as [Value, Value, Value | null];
+  const made = await t.byTable(node);
+  const isConstant = x.constant && scale.constant && (zero === null || zero.constant) && scale.dtype === 'float32' && !number(node, 'block_size', 0);
+  if (!isConstant || made instanceof NotUnderstood) return made;
+  const scales = toFloat32Array(await tensorBytes(scale.constant!), 'float32');
+  const zeros = zero ? toFloat64Array(await tensorBytes(zero.constant!), zero.constant!.dtype) : undefined;
+  const rank = x.constant!.shape.length;
+  if (!DEQUANTISED.has(x.constant!.dtype) || (rank === 0 && scales.length !== 1)) return made;
+  const axis = scales.length === 1 ? 0 : number(node, 'axis', 1);
+  const at = axis < 0 ? axis + rank : axis;
+  const count = x.constant!.shape[at] ?? 1;
+  const each = <T extends Float32Array | Float64Array>(list: T): T =>
+    list.length === 1 && count > 1 ? (list.constructor as never as { from: (l: number[]) => T }).from(new Array(count).fill(list[0])) : list;
+  if (rank === 0 || each(scales).length !== count) return made;
+  const tensor = dequantiseChannels(x.constant!, at, each(scales), zeros && each(zeros));
+  return [t.build.constant({ ...tensor, name: x.constant!.name }, node.outputs[0])];
+};
+
+const DEQUANTISED: ReadonlySet<string> = new Set(['int8']);
+
+const scatter: Rule = (node, t) => [t.add(node, 'ScatterElements', node.inputs, { axis: number(node, 'axis', 0) })];
+
 export const RULES: Readonly<Record<string, Rule>> = {
   Constant: constant,
   Identity: passedOn,
@@ -199,6 +264,11 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Cast: legacyCast,
   Transpose: transpose,
   Reshape: reshapeRule,
+  ConvTranspose: convTranspose,
+  Pad: pad,
+  Scatter: scatter,
+  DequantizeLinear: dequantizeLinear,
+  Hardmax: legacySoftmax,
   Upsample: upsample,
   Resize: resize,
 };

@@ -65,7 +65,7 @@ export const onnx: Writer = {
 function chooseOpset(map: LayerMap, { opset }: WriteOptions): number {
   const model = sourceModel(map);
   const own = model?.opsets.get('') ?? model?.opsets.get('ai.onnx') ?? 0;
-  return opset ?? (model ? Math.max(own, OPSETS[0]!) : DEFAULT_OPSET);
+  return opset ?? (model ? Math.min(Math.max(own, OPSETS[0]!), OPSETS.at(-1)!) : DEFAULT_OPSET);
 }
 
 /**

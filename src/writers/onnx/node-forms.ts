@@ -53,15 +53,24 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
     if (element) attributes[name] = { type: 'tensor', value: oneElement(value as number, context.computed(layer.attributes[element] as DType)) };
     else if (Object.values(spelling.oneElement ?? {}).includes(name)) continue;
     else if (isDType) attributes[name] = intAttribute(DATA_TYPE[context.computed(value as DType)]);
-    else if (!input || context.opset < input.since) attributes[name] = { type, value };
+    else if (!input || context.opset < input.since) attributes[name] = { type, value: spelt(operator, name, value, context.opset) };
     else if (!fillsSlot(operator, layer, name)) constants[name] = constantOf(name, type, value, input.scalar === true, context);
   }
   for (const [name, { type, value, since = 1, until = Number.POSITIVE_INFINITY }] of Object.entries(spelling.rest ?? {})) {
     if (context.opset >= since && context.opset < until) attributes[name] = { type, value: typeof value === 'function' ? value(layer) : value };
   }
   if (layer.op === 'Gemm') attributes.transB = intAttribute(isStoredTransposed(layer) ? 0 : 1);
+  // From opset 18 on parts are counted where their sizes are not given.
+  if (layer.op === 'Split' && context.opset >= 18 && layer.attributes.split === undefined && layer.inputs.length < 2)
+    attributes.num_outputs = intAttribute(layer.outputs.length);
   if (operator.attributes.auto_pad) settlePads(layer, context, attributes);
   return { constants, attributes };
+}
+
+/** A word as the opset spells it. */
+function spelt(operator: Operator, name: string, value: AttributeValue, opset: number): AttributeValue {
+  const old = operator.onnx?.spellings?.[name]?.find(({ before }) => opset < before);
+  return old?.words[value as string] ?? value;
 }
 
 function oneElement(value: number, dtype: DType): Tensor {
@@ -128,14 +137,18 @@ export function layerObstacle(layer: Layer, opset: number): ModelError | null {
   const operator = operatorOf(layer.op);
   const spelling = operator?.onnx;
   if (!operator || !spelling) return unsupported(`the operator ${layer.op} has no translation to ONNX`);
-  const { since = 1, inputs = {}, newer = {}, newerWords = {} } = spelling;
+  const { since = 1, inputs = {}, newer = {}, newerWords = {}, defaults = {} } = spelling;
   const needs = (what: string, version: number) => unsupported(`${what} needs opset ${version}; choose --opset ${version} or newer`);
   if (opset < since) return needs(layer.op, since);
+  for (const [name, version] of Object.entries(spelling.newerSlots ?? {})) {
+    if (opset < version && fillsSlot(operator, layer, name)) return needs(`${layer.op} whose ${name} flows in`, version);
+  }
   for (const [name, spec] of Object.entries(operator.attributes)) {
     const value = layer.attributes[name];
     const version = newerWords[name]?.[value as string] ?? 0;
     if (opset < version) return needs(`${layer.op} with ${name} ${value}`, version);
-    if (opset < (newer[name] ?? 0) && value !== undefined && `${value}` !== `${spec.default ?? ''}` && !isNeutral(value))
+    const usual = defaults[name] && opset < defaults[name].before ? defaults[name].value : spec.default;
+    if (opset < (newer[name] ?? 0) && value !== undefined && `${value}` !== `${usual ?? ''}` && !isNeutral(value))
       return needs(`${layer.op} with ${name}`, newer[name]!);
     const from = inputs[name]?.since ?? 0;
     if (opset < from && fillsSlot(operator, layer, name)) return needs(`${layer.op} whose ${name} flows in`, from);

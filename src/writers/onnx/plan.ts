@@ -178,11 +178,14 @@ class GraphBuilder {
       return layer.op === 'Gather' && name === 'indices' ? this.#indices(layer, value) : flowing(value);
     });
     while (inputs.at(-1) === '') inputs.pop();
+    const outputs = layer.outputs.map((value) => (value === '' ? '' : this.#value(value)));
+    const least = operatorOf(layer.op)!.onnx?.outputs ?? 1;
+    for (let i = 0; i < least; i++) outputs[i] ||= this.#names.take(`${layer.name}/output ${i}`);
     this.#nodes.push({
       name: this.#nodeNames.take(layer.name),
       op: layer.op,
       inputs,
-      outputs: layer.outputs.map((value) => (value === '' ? '' : this.#value(value))),
+      outputs,
       attributes: form.attributes,
     });
   }

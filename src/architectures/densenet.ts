@@ -1,6 +1,6 @@
 /** DenseNet-BC: Huang et al., "Densely Connected Convolutional Networks", 2016, table 1. */
 import { family, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -82,6 +82,6 @@ export const densenet = family<Size>({
       x = net.averagePool(x, { kernel: 2 });
     });
     x = net.activation(net.norm(x, 'features.norm5', epsilon), 'relu');
-    return head(net, net.globalPool(x), 'classifier');
+    return pooledHead(net, x, 'classifier');
   },
 });

@@ -1,8 +1,13 @@
 /** EfficientNet: Tan & Le, 2019, table 1; EfficientNet v2: Tan & Le, 2021, table 4. */
+
+import { toFloat64Array } from '../model/cast.js';
+import { numbersTensor } from '../model/numbers.js';
+import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
-import { head } from './head.js';
-import type { Value } from './net.js';
+import { family, RAW, TORCHVISION } from './family.js';
+import { pooledHead } from './head.js';
+import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { spelling } from './spelling.js';
 
 /** Of one stage: 'mb' (depthwise, with squeeze and excitation) or 'fused' (one 3 x 3 convolution), expansion, kernel, stride, channels, blocks. */
 type Stage = readonly [kind: 'mb' | 'fused', expansion: number, kernel: number, stride: number, out: number, depth: number];
@@ -87,6 +92,30 @@ function publishedName(size: Size): string {
   return Object.entries(SIZES).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0] ?? '';
 }
 
+/** keras.applications: the stages count from 1 in both, blocks have letters; the first stage expands nothing. */
+const KERAS = {
+  'features.0.0': 'stem_conv',
+  'features.0.1': 'stem_bn',
+  'features.1.{b}.block.0.0': 'block1{b:a}_dwconv',
+  'features.1.{b}.block.0.1': 'block1{b:a}_bn',
+  'features.1.{b}.block.1.fc1': 'block1{b:a}_se_reduce',
+  'features.1.{b}.block.1.fc2': 'block1{b:a}_se_expand',
+  'features.1.{b}.block.2.0': 'block1{b:a}_project_conv',
+  'features.1.{b}.block.2.1': 'block1{b:a}_project_bn',
+  'features.{s}.{b}.block.0.0': 'block{s}{b:a}_expand_conv',
+  'features.{s}.{b}.block.0.1': 'block{s}{b:a}_expand_bn',
+  'features.{s}.{b}.block.1.0': 'block{s}{b:a}_dwconv',
+  'features.{s}.{b}.block.1.1': 'block{s}{b:a}_bn',
+  'features.{s}.{b}.block.2.fc1': 'block{s}{b:a}_se_reduce',
+  'features.{s}.{b}.block.2.fc2': 'block{s}{b:a}_se_expand',
+  'features.{s}.{b}.block.3.0': 'block{s}{b:a}_project_conv',
+  'features.{s}.{b}.block.3.1': 'block{s}{b:a}_project_bn',
+  'features.{s}.0': 'top_conv',
+  'features.{s}.1': 'top_bn',
+  classifier: 'predictions',
+  normalization: 'normalization|normalization_1',
+};
+
 export const efficientnet = family<Size>({
   name: 'efficientnet',
   title: 'EfficientNet',
@@ -94,8 +123,11 @@ export const efficientnet = family<Size>({
   sizes: SIZES,
   stem: 'features.0.0',
   side: (size) => SIDES[publishedName(size)] ?? 224,
-  preprocessing: () => TORCHVISION,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'keras', spell: spelling(KERAS) },
+  ],
 
   measure(names) {
     const [stem] = names.shape('features.0.0');
@@ -114,16 +146,16 @@ export const efficientnet = family<Size>({
       }
       const [, , deepKernel = 1] = names.shape(`${at}.${squeeze - 1}.0`);
       const [out = 0] = names.shape(`${at}.${squeeze + 1}.0`);
-      const isV2 = names.shape('features.1.0.block.0.0')[1] !== 1;
-      return ['mb', squeeze === 1 ? 1 : wide / fanIn, deepKernel, isV2 ? (V2_STRIDES[i] ?? 1) : (strides[i] ?? 1), out, depth];
+      return ['mb', squeeze === 1 ? 1 : wide / fanIn, deepKernel, strides[i] ?? 1, out, depth];
     });
     return { stem, stages, last: names.shape(`features.${count + 1}.0`)[0] ?? 0 };
   },
 
   build(net, input, size) {
     // torchvision trained the larger nets with the epsilon of TensorFlow, from which their weights came.
-    const epsilon = /b[567]$|v2/.test(publishedName(size)) || size.stages[0]![0] === 'fused' ? 1e-3 : 1e-5;
-    let x = convBlock(net, input, 'features.0', 'silu', { out: size.stem, kernel: 3, stride: 2, epsilon });
+    const isKeras = net.ecosystem === 'keras';
+    const epsilon = isKeras || /b[567]$|v2/.test(publishedName(size)) || size.stages[0]![0] === 'fused' ? 1e-3 : 1e-5;
+    let x = convBlock(net, isKeras ? kerasInput(net, input) : input, 'features.0', 'silu', { out: size.stem, kernel: 3, stride: 2, epsilon });
     size.stages.forEach(([kind, expansion, kernel, strideOfStage, out, depth], i) => {
       for (let b = 0; b < depth; b++) {
         const at = `features.${i + 1}.${b}.block`;
@@ -151,8 +183,29 @@ export const efficientnet = family<Size>({
       }
     });
     x = convBlock(net, x, `features.${size.stages.length + 1}`, 'silu', { out: size.last, kernel: 1, epsilon });
-    return head(net, net.globalPool(x), 'classifier', { layers: [['1', 1000]] });
+    return pooledHead(net, x, 'classifier', { layers: [['1', 1000]] });
   },
 });
 
-const V2_STRIDES = [1, 2, 2, 2, 1, 2, 1];
+/** Keras's nets take pixels of 0 to 255: scaled, normalised by statistics among the weights, and with its own weights divided once more. */
+function kerasInput(net: Net, input: Value): Value {
+  const x = net.constantOp('Mul', input, 1 / 255, 'rescaling');
+  const statistics = net.store.takeStatistics?.('normalization');
+  if (!statistics) throw new Departure('normalization', 'is missing');
+  const channels = sizeOf(input, 1);
+  const each = (tensor: Tensor) => reshape(tensor, [channels, 1, 1]);
+  const deviation = computedTensor(statistics.variance.name, 'float32', [channels, 1, 1], statistics.variance.origin, async () => {
+    const variance = toFloat64Array(await tensorBytes(statistics.variance), statistics.variance.dtype);
+    // Keras divides by 1e-7 at least.
+    return new Uint8Array(Float32Array.from(variance, (value) => Math.max(Math.sqrt(value), 1e-7)).buffer);
+  });
+  const normal = net.constantOp('Div', net.constantOp('Sub', x, each(statistics.mean), 'normalization.mean'), deviation, 'normalization');
+  const again = net.setting<string>(
+    'second_rescaling',
+    'true',
+    "the input is divided by the square roots of ImageNet's deviations once more, as in Keras's own weights: {}",
+  );
+  if (again !== 'true' || channels !== 3) return normal;
+  const roots = TORCHVISION.std.map((std) => 1 / Math.sqrt(std));
+  return net.constantOp('Mul', normal, numbersTensor('rescaling_1', 'float32', [3, 1, 1], roots, { file: '' }), 'rescaling_1');
+}

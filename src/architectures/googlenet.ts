@@ -1,7 +1,7 @@
 /** GoogLeNet: Szegedy et al., "Going Deeper with Convolutions", 2014, table 1; with batch normalisation, as torchvision has it. */
 import { branches, convNormAct } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { rescaled } from './rescale.js';
 import { spelling } from './spelling.js';
@@ -67,6 +67,6 @@ export const googlenet = family<Size>({
       if (name === '5a') x = pool(x, 2);
       x = inception(x, name);
     }
-    return head(net, net.globalPool(x), 'fc');
+    return pooledHead(net, x, 'fc');
   },
 });

@@ -15,6 +15,12 @@ export interface HeadOptions {
 
 export const CLASSES = 1000;
 
+/** The mean of each channel, and a classifier over them. Keras's nets without their top end in the picture of features. */
+export function pooledHead(net: Net, x: Value, path: string, options: HeadOptions = {}): Value {
+  const isHeadless = net.ecosystem === 'keras' && ![path, ...(options.also ?? [])].some((name) => net.has(name, true));
+  return isHeadless ? x : head(net, net.globalPool(x), path, options);
+}
+
 /**
  * A classifier over [batch, features]: one dense layer, a Sequential of several, or none.
  *

@@ -1,7 +1,7 @@
 /** Inception v3: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, table 1. */
 import { branches, convNormAct } from './blocks.js';
 import { family, SYMMETRIC, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { rescaled } from './rescale.js';
 
@@ -75,6 +75,29 @@ const GRIDS: Readonly<Record<string, readonly (readonly Step[])[]>> = {
   ],
 };
 
+/** All convolutions in the order in which Keras makes them, which numbers them: conv2d_1, batch_normalization_1, ... */
+const ORDER: readonly string[] = [
+  ...['Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3', 'Conv2d_3b_1x1', 'Conv2d_4a_3x3'],
+  ...Object.entries(GRIDS).flatMap(([name, grid]) => grid.flat().map(([step]) => `Mixed_${name}.${step}`)),
+  ...['7b', '7c'].flatMap((name) =>
+    ['branch1x1', 'branch3x3_1', 'branch3x3_2a', 'branch3x3_2b', 'branch3x3dbl_1', 'branch3x3dbl_2', 'branch3x3dbl_3a', 'branch3x3dbl_3b', 'branch_pool'].map(
+      (step) => `Mixed_${name}.${step}`,
+    ),
+  ),
+];
+
+/** Keras began to count at conv2d_1; since 2018 the first one is conv2d. */
+const numberedFrom =
+  (first: 0 | 1) =>
+  (path: string): string | null => {
+    if (path === 'fc') return 'predictions';
+    const [, module, part] = /^(.*)\.(conv|bn)$/.exec(path) ?? [];
+    const index = ORDER.indexOf(module ?? '');
+    if (index < 0) return null;
+    const stem = part === 'conv' ? 'conv2d' : 'batch_normalization';
+    return index + first === 0 ? stem : `${stem}_${index + first}`;
+  };
+
 export const inception = family<{ readonly version: 3 }>({
   name: 'inception_v3',
   title: 'Inception v3',
@@ -84,7 +107,11 @@ export const inception = family<{ readonly version: 3 }>({
   side: 299,
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? SYMMETRIC : TORCHVISION),
   training: /(^|\.)AuxLogits\./,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'keras', spell: numberedFrom(1) },
+    { ecosystem: 'keras', spell: numberedFrom(0) },
+  ],
 
   measure: (names) => (names.has('Conv2d_1a_3x3.conv') && names.has('Mixed_5b.branch1x1.conv') ? { version: 3 } : null),
 
@@ -128,6 +155,6 @@ export const inception = family<{ readonly version: 3 }>({
     x = pool(x);
     for (const name of Object.keys(GRIDS)) x = grid(x, name);
     x = fork(fork(x, '7b'), '7c');
-    return head(net, net.globalPool(x), 'fc');
+    return pooledHead(net, x, 'fc');
   },
 });

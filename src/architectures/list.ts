@@ -8,6 +8,7 @@ import { googlenet } from './googlenet.js';
 import { inception } from './inception.js';
 import { maxvit } from './maxvit.js';
 import { mnasnet } from './mnasnet.js';
+import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { regnet } from './regnet.js';
@@ -27,6 +28,7 @@ export const families: readonly Family[] = [
   inception,
   resnet,
   densenet,
+  mobilenetV1,
   mobilenetV2,
   mobilenetV3,
   mnasnet,

@@ -1,7 +1,7 @@
 /** MNASNet-B1: Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", 2018, figure 7. */
 import { convNormAct, residual, roundWidth } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 
 /** Of one stage: kernel, expansion, stride, blocks. */
@@ -66,6 +66,6 @@ export const mnasnet = family<Size>({
       }
     });
     x = conv(x, 'layers', FIRST + STAGES.length, 'relu', { out: 1280, kernel: 1 });
-    return head(net, net.globalPool(x), 'classifier', { layers: [['1', 1000]] });
+    return pooledHead(net, x, 'classifier', { layers: [['1', 1000]] });
   },
 });

@@ -1,7 +1,7 @@
 /** MobileNet v2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, table 2. */
 import { convNormAct, residual } from './blocks.js';
 import { family, SYMMETRIC, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -94,6 +94,6 @@ export const mobilenetV2 = family<Size>({
       }
     }
     x = conv(x, `features.${i}.0`, `features.${i}.1`, 'relu6', { out: last, kernel: 1 });
-    return head(net, net.globalPool(x), 'classifier', { layers: [['1', 1000]] });
+    return pooledHead(net, x, 'classifier', { layers: [['1', 1000]] });
   },
 });

@@ -1,7 +1,7 @@
 /** MobileNet v3: Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2. */
 import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, type Names, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Activation, Net, Value } from './net.js';
 
 /** Of one block: kernel, expanded channels, channels, squeeze and excitation, hard swish (else ReLU), stride. */
@@ -65,7 +65,7 @@ export const mobilenetV3 = family<MobileNetV3Size>({
 
   build(net, input, size) {
     const x = mobilenetV3Features(net, input, size);
-    return head(net, net.globalPool(x), 'classifier', {
+    return pooledHead(net, x, 'classifier', {
       act: 'hard-swish',
       layers: [
         ['0', size.last],

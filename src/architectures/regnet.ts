@@ -1,7 +1,7 @@
 /** RegNet X and Y: Radosavovic et al., "Designing Network Design Spaces", 2020, figures 15 and 16. */
 import { convBlock, residual, squeezeExcite } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 
 interface Size {
@@ -81,6 +81,6 @@ export const regnet = family<Size>({
         out = net.activation(residual(net, out, branch, around), 'relu');
       }
     });
-    return head(net, net.globalPool(out), 'fc');
+    return pooledHead(net, out, 'fc');
   },
 });

@@ -6,7 +6,7 @@
  */
 import { convNormAct, residual } from './blocks.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Activation, ConvOptions, Net, Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -91,7 +91,7 @@ export const resnet = family<ResNetSize>({
   ],
 
   measure: measureResNet,
-  build: (net, input, size) => head(net, net.globalPool(resnetFeatures(net, input, size)), 'fc'),
+  build: (net, input, size) => pooledHead(net, resnetFeatures(net, input, size), 'fc'),
 });
 
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';

@@ -1,7 +1,7 @@
 /** ShuffleNet v2: Ma et al., 2018, table 5. */
 import { branches, channelShuffle, convNormAct } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
-import { head } from './head.js';
+import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 
 interface Size {
@@ -63,6 +63,6 @@ export const shufflenet = family<Size>({
       }
     });
     x = convNormAct(net, x, 'conv5.0', 'conv5.1', 'relu', { out: widths.at(-1), kernel: 1 });
-    return head(net, net.globalPool(x), 'fc');
+    return pooledHead(net, x, 'fc');
   },
 });

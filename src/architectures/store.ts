@@ -30,6 +30,8 @@ export interface WeightStore {
   take(path: string, kind: ModuleKind, expected: Shapes): Weights | null;
   /** A parameter that is no part of a layer. */
   takeParameter(path: string, expected: readonly number[]): Tensor | null;
+  /** Mean and variance of a Keras Normalization layer, with the count that stands beside them. */
+  takeStatistics?(path: string): { readonly mean: Tensor; readonly variance: Tensor } | null;
   /** Shape of what `take` gives, without using it up. */
   shape(path: string, role?: string): readonly number[] | undefined;
   /** The source's own name of a module. */
@@ -136,6 +138,13 @@ export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano
       if (layer) used.add(layer.name);
       return layer?.tensors[0] ?? null;
     },
+    takeStatistics(path) {
+      const layer = find(path);
+      const [mean, variance, count, ...more] = layer?.tensors ?? [];
+      if (!mean || !variance || more.length > 0 || (count && elementCount(count.shape) !== 1)) return null;
+      used.add(layer!.name);
+      return { mean, variance };
+    },
     leftOver: () => [...byName.values()].filter(({ name }) => !used.has(name)).flatMap(({ tensors }) => tensors),
   };
 }
@@ -217,6 +226,7 @@ export function blankStore(ecosystem: Ecosystem = 'torchvision'): WeightStore {
       );
     },
     takeParameter: (path, shape) => place(path, shape),
+    takeStatistics: (path) => ({ mean: place(`${path}.mean`, [3]), variance: place(`${path}.variance`, [3]) }),
     leftOver: () => [],
   };
 }

@@ -1,0 +1,85 @@
+/** Keras's own nets from weights alone: a published one against the same net with its configuration, others against published counts. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { Net } from '../../src/architectures/net.js';
+import { buildNet, familyNamed, recogniseKeras } from '../../src/architectures/recognise.js';
+import { blankStore, type OrderedLayer } from '../../src/architectures/store.js';
+import type { NdArray } from '../../src/model/nd-array.js';
+import { elementCount } from '../../src/model/tensor.js';
+import { nodeFileSet } from '../../src/node/file-set.js';
+import { openModel } from '../../src/readers/open.js';
+import { runLayers } from '../../src/verify/reference/session.js';
+
+const TRAINED = fileURLToPath(new URL('../../../shared/trained/mobilenetv2-waste/keras_model.h5', import.meta.url));
+const options = { file: 'model.h5', format: 'keras-h5', producer: null };
+/** Keras's order of a layer's weights. */
+const ORDER = ['gamma', 'beta', 'moving_mean', 'moving_variance'];
+
+describe.skipIf(!existsSync(TRAINED))(`a trained MobileNet v2${existsSync(TRAINED) ? '' : ' (skipped: no trained nets beside the project)'}`, () => {
+  it('is recognised without its configuration, and makes the same features to the last bit', async () => {
+    const files = await nodeFileSet(TRAINED);
+    const model = await openModel(files, {});
+    const layers = new Map<string, { name: string; tensors: OrderedLayer['tensors'][number][] }>();
+    for (const { tensor } of model.tensors) {
+      const [, own, weight] = /([^/]+)\/([^/]+?)(?::0)?$/.exec(tensor.name)!;
+      if (own!.startsWith('dense_')) continue;
+      const layer = layers.get(own!) ?? { name: own!, tensors: [] };
+      layer.tensors.push(tensor);
+      layer.tensors.sort((a, b) => place(a.name) - place(b.name));
+      layers.set(own!, layer);
+      expect(weight).toBeDefined();
+    }
+    const { map, unknown } = recogniseKeras([...layers.values()], false, options);
+    expect(unknown).toBeUndefined();
+    expect(map!.architecture!.name).toContain('MobileNet v2');
+    const input: NdArray = { shape: [1, 224, 224, 3], data: Float64Array.from({ length: 224 * 224 * 3 }, (_, i) => Math.sin(i * 0.7) * Math.cos(i * 0.013)) };
+    const [features] = await runLayers(map!, [input], () => {});
+    let pooled: NdArray | undefined;
+    await runLayers(await model.map(), [input], (layer, value) => {
+      if (/GlobalAveragePool|ReduceMean/.test(layer.op)) pooled = value;
+    });
+    const [, height, width, channels] = features!.shape as readonly [number, number, number, number];
+    expect(pooled!.data.length).toBe(channels);
+    for (let c = 0; c < channels; c++) {
+      let sum = 0;
+      for (let at = 0; at < height * width; at++) sum += Number(features!.data[at * channels + c]!);
+      expect(sum / (height * width)).toBeCloseTo(Number(pooled!.data[c]!), 10);
+    }
+    await files.close();
+  }, 60_000);
+});
+
+function place(name: string): number {
+  return ORDER.findIndex((role) => name.includes(role));
+}
+
+describe('the nets of keras.applications', () => {
+  // https://keras.io/api/applications/ and the summaries that Keras prints, statistics included.
+  it.each([
+    ['vgg16', 138_357_544],
+    ['vgg19', 143_667_240],
+    ['resnet50', 25_636_712],
+    ['resnet101', 44_707_176],
+    ['resnet152', 60_419_944],
+    ['densenet121', 8_062_504],
+    ['densenet169', 14_307_880],
+    ['densenet201', 20_242_984],
+    ['mobilenet_1_0', 4_253_864],
+    ['mobilenet_v2', 3_538_984],
+    ['inception_v3', 23_851_784],
+    ['efficientnet_b0', 5_330_571],
+    ['efficientnet_b7', 66_658_687],
+  ])('%s has as many parameters as Keras says', (name, parameters) => {
+    const { family, size } = familyNamed(name)!;
+    const map = buildNet(family, size, new Net(blankStore('keras')), options);
+    // Keras's Inception has normalisations without scale; its EfficientNet counts the pictures that its statistics were made of.
+    const isLeftOut = (role: string) => name === 'inception_v3' && role === 'scale';
+    const constant = /^(add|mul|sub|div)\.operand$|rescaling/;
+    const weights = map.layers.flatMap((layer) =>
+      Object.entries(layer.weights).filter(([role, { name: tensor }]) => !isLeftOut(role) && !constant.test(tensor)),
+    );
+    const count = weights.reduce((sum, [, { shape }]) => sum + elementCount(shape), 0);
+    expect(count + (name.startsWith('efficientnet') ? 1 : 0)).toBe(parameters);
+  });
+});

@@ -5,7 +5,6 @@
  *
  * @see https://protobuf.dev/reference/protobuf/textformat-spec/
  */
-import { concatBytes } from '../bytes/byte-sink.js';
 import { ModelError } from '../errors.js';
 
 /** A name or number as it was written (a minus sign comes first), or a string without its quotes, escapes and seams. */
@@ -84,12 +83,7 @@ export function parsePrototext(text: string, file: string): TextMessage {
     if (scanner.take('{')) return message('}', depth + 1);
     if (scanner.take('<')) return message('>', depth + 1);
     if (!scalarAllowed) throw scanner.fail('":" or "{"');
-    if (scanner.token.kind === 'string') {
-      const parts: Uint8Array[] = [];
-      // Neighbouring strings are one string.
-      while (scanner.token.kind === 'string') parts.push(scanner.bytesOf(scanner.next()));
-      return { kind: 'string', text: new TextDecoder().decode(concatBytes(parts)) };
-    }
+    if (scanner.token.kind === 'string') return { kind: 'string', text: scanner.string() };
     const minus = scanner.take('-') ? '-' : '';
     if (scanner.token.kind !== 'number' && scanner.token.kind !== 'name') throw scanner.fail('a value');
     return { kind: 'word', text: minus + scanner.next().text };
@@ -143,24 +137,44 @@ class Scanner {
     return this.#malformed(`${found} where ${expected} was expected`, line);
   }
 
-  /** A string's bytes, escapes resolved: octal and hexadecimal ones are bytes of UTF-8. */
-  bytesOf({ text, line }: Token): Uint8Array {
-    const body = text.slice(1, -1);
-    if (!body.includes('\\')) return new TextEncoder().encode(body);
-    const bytes: number[] = [];
+  /** A string, of as many pieces as stand side by side. */
+  string(): string {
+    let text = '';
+    let bytes: number[] = [];
+    const flush = () => {
+      if (bytes.length > 0) text += new TextDecoder().decode(Uint8Array.from(bytes));
+      bytes = [];
+    };
+    while (this.token.kind === 'string') {
+      const piece = this.next();
+      const body = piece.text.slice(1, -1);
+      // A character may be escaped byte by byte over several pieces.
+      if (body.includes('\\')) this.#unescape(body, piece.line, bytes);
+      else {
+        flush();
+        text += body;
+      }
+    }
+    flush();
+    return text;
+  }
+
+  /** Octal and hexadecimal escapes are bytes of UTF-8. */
+  #unescape(body: string, line: number, bytes: number[]): void {
+    const push = (text: string) => {
+      for (const byte of new TextEncoder().encode(text)) bytes.push(byte);
+    };
     for (const [all, code] of body.matchAll(/\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])|[^\\]+/g)) {
-      if (code === undefined) for (const byte of new TextEncoder().encode(all)) bytes.push(byte);
+      if (code === undefined) push(all);
       else if (/^[0-7]/.test(code)) bytes.push(Number.parseInt(code, 8) & 255);
       else if (code[0] === 'x' && code.length > 1) bytes.push(Number.parseInt(code.slice(1), 16));
-      else if (code.length > 1 && Number.parseInt(code.slice(1), 16) <= 0x10ffff) {
-        for (const byte of new TextEncoder().encode(String.fromCodePoint(Number.parseInt(code.slice(1), 16)))) bytes.push(byte);
-      } else {
+      else if (code.length > 1 && Number.parseInt(code.slice(1), 16) <= 0x10ffff) push(String.fromCodePoint(Number.parseInt(code.slice(1), 16)));
+      else {
         const byte = ESCAPES[code];
         if (byte === undefined) throw this.#malformed(`${JSON.stringify(all)} is no escape of the text format`, line);
         bytes.push(byte);
       }
     }
-    return Uint8Array.from(bytes);
   }
 
   #scan(): Token {

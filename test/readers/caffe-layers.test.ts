@@ -343,6 +343,14 @@ const CASES: readonly Case[] = [
       out: [blob(3, 4, 1, 3), blob(3)],
     },
   ),
+  one(
+    "Convolution with DeepLab's holes",
+    'Convolution data -> out | convolution_param { num_output: 3 kernel_size: 2 hole: 3 }',
+    convolved(3, 1, [2, 2], [1, 1], [0, 0], [3, 3]),
+    {
+      out: [blob(3, 4, 2, 2), blob(3)],
+    },
+  ),
   ...['DepthwiseConvolution', 'ConvolutionDepthwise'].flatMap((type) =>
     ['', 'group: 4'].map((group) =>
       one(
@@ -707,7 +715,7 @@ describe('what has no translation', () => {
     ['Softmax data -> out | softmax_param { axis: 4 }', /axis 4 of 4 axes/],
     ['Exp data -> out | exp_param { base: 0 }', /base of 0/],
     ['Tile data -> out | tile_param { tiles: 100000000 }', /tiles/],
-    ['Interp data -> out | interp_param { height: 100000000 width: 100000000 }', /interpolation of/],
+    ['Interp data -> out | interp_param { height: 100000000 width: 100000000 }', /more than 67108864 values/],
     ['Clip data -> out | clip_param { min: 0 }', /no min or no max/],
     ['LRN data -> out | lrn_param { local_size: 4 }', /odd/],
     ['Convolution data -> out | convolution_param { kernel_size: 3 }', /no num_output/],

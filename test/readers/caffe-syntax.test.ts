@@ -189,3 +189,61 @@ describe('blobs that change in place', () => {
     expect(map.outputs.map(({ name }) => name)).toEqual(['y']);
   });
 });
+
+describe('nets that contradict themselves', () => {
+  it.each([
+    ['input: "data" input_dim: 2 input_dim: 4', /input_dim stands 2 times for 1 inputs/],
+    ['input: "data" input_dim: 2 input_dim: 4 input_dim: 1 input_dim: 1 input_shape { dim: 2 dim: 4 }', /one or the other/],
+    ['input: "data" input_shape { dim: 2 dim: 4 } input_shape { dim: 2 }', /input_shape stands 2 times for 1 inputs/],
+    ['input: "data" input_shape { dim: 2 dim: 0 }', /the shape \[N,0\]/],
+    ['input: "data" input_shape { dim: 2 dim: -4 }', /the shape \[N,-4\]/],
+  ])('%s', async (inputs, words) => {
+    expect((await refusal(`${inputs} layer { name: "x" type: "ReLU" bottom: "data" top: "x" }`)).message).toMatch(words);
+  });
+
+  it('by making a blob twice', async () => {
+    expect((await refusal(net(['data 2 4'], 'ReLU data -> x', 'TanH data -> x'))).message).toMatch(/makes "x", which is made already/);
+    expect((await refusal(net(['data 2 4'], 'ReLU data -> data2', 'TanH data2 -> data'))).message).toMatch(/makes "data"/);
+  });
+
+  it('by reading what nobody makes', async () => {
+    expect((await refusal(net(['data 2 4'], 'Eltwise data nothing -> x'))).message).toMatch(/reads "nothing", which no earlier layer makes/);
+  });
+
+  it('by a blob of more values than Caffe counts', async () => {
+    expect((await refusal(net(['data 2 4 100 100'], 'Upsample data -> x | upsample_param { scale: 1000 }'))).message).toMatch(
+      /more values than a blob of Caffe's/,
+    );
+  });
+});
+
+describe('hostile nets', () => {
+  const many = (count: number, line: (i: number) => string) => Array.from({ length: count }, (_, i) => line(i)).join('');
+  const head = 'input: "data" input_shape { dim: 2 dim: 4 } ';
+  it.each([
+    [
+      'labels through layers without end',
+      `layer{name:"d"type:"Data"top:"data"top:"l0"}${many(19_000, (i) => `layer{name:"s${i}"type:"Flatten"bottom:"l${i}"top:"l${i + 1}"}`)}layer{name:"r"type:"ReLU"bottom:"data"top:"r"}layer{name:"x"type:"HingeLoss"bottom:"r"bottom:"l19000"}`,
+    ],
+    ['layers of types that nobody knows', head + many(19_000, (i) => `layer{name:"l${i}"type:"Odd"bottom:"data"top:"t${i}"}`)],
+    ['losses', head + many(19_000, (i) => `layer{name:"l${i}"type:"SoftmaxWithLoss"bottom:"data"top:"t${i}"}`)],
+    ['layers in a row', head + many(19_000, (i) => `layer{name:"l${i}"type:"ReLU"bottom:"${i ? `t${i - 1}` : 'data'}"top:"t${i}"}`)],
+    ['fields that nobody knows', `${head}${'zzz: 1 '.repeat(240_000)}`],
+    ['fields in a layer that nobody knows', `${head}layer{name:"a"type:"ReLU"bottom:"data"top:"a" relu_param{${'zzz:1 '.repeat(240_000)}}}`],
+    ['values of another type', `${head}layer{name:"a"type:"Pooling"bottom:"data"top:"a" pooling_param{${'kernel_size:x '.repeat(240_000)}}}`],
+    ['bottoms', `${head}layer{name:"a"type:"Concat"${'bottom:"data"'.repeat(200_000)}top:"a"}`],
+    [
+      'weights that are not stored',
+      `input: "data" input_shape { dim: 2 dim: 3 dim: 4 dim: 4 } ${many(2000, (i) => `layer{name:"l${i}"type:"Convolution"bottom:"data"top:"t${i}"convolution_param{num_output:1000000 kernel_size:1 weight_filler{value:1}}}`)}`,
+    ],
+  ])('of %s end soon, in few words', async (_, text) => {
+    const start = process.cpuUsage();
+    const outcome: unknown = await mapOf(text, {}).catch((error: unknown) => error);
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1e6).toBeLessThan(8);
+    if (outcome instanceof Error) {
+      expect(outcome.name, outcome.stack).toBe('ModelError');
+      expect(outcome.message.length).toBeLessThan(100_000);
+    }
+  });
+});

@@ -170,6 +170,13 @@ describe('what pictures go through before a net sees them', () => {
     },
   );
 
+  it('is told where an Input layer keeps it, although Caffe does nothing with it there', async () => {
+    const input = 'layer { name: "feed" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } transform_param { scale: 0.5 } }';
+    expect(codes(await mapOf(`${input} ${CONV}`, BLOBS), 'preprocessing')).toEqual([
+      { code: 'preprocessing', layer: 'feed', message: expect.stringMatching(/multiplies by 0.5/) },
+    ]);
+  });
+
   it('is told of the net in the caffemodel, where a prototxt without it stands beside', async () => {
     const transform = new MessageBuilder().float(1, 0.017).float(5, 104).float(5, 117).float(5, 123);
     const data = new MessageBuilder().string(1, 'train').string(2, 'Data').string(4, 'data').message(8, new MessageBuilder().int(1, 0)).message(100, transform);

@@ -239,7 +239,7 @@ describe('weights that are not stored', () => {
         'Convolution data -> a | convolution_param { num_output: 2 kernel_size: 1 }',
         'InnerProduct a -> out | inner_product_param { num_output: 100000000 weight_filler { value: 1 } }',
       ),
-      /more than 16777216 values/,
+      /more than 67108864 values/,
     ],
   ])('%s: they are asked for', async (_, text, words) => {
     expect((await refusal(text, stored)).message).toMatch(words);

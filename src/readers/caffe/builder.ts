@@ -3,10 +3,13 @@ import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
 import { inferLayer, makeLayer } from '../../model/ops/index.js';
-import { float32Tensor, type Tensor } from '../../model/tensor.js';
+import { computedTensor, float32Tensor, type Tensor } from '../../model/tensor.js';
 import type { Blobs } from './blobs.js';
 import type { CaffeLayer } from './topology.js';
 import { NetWeights } from './weights.js';
+
+/** Caffe counts a blob's values in an int. */
+const MAX_VALUES = 2 ** 31 - 1;
 
 export interface Step {
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
@@ -100,6 +103,8 @@ export class CaffeBuilder {
     );
     const { dtype, shape } = type as { readonly dtype: DType; readonly shape: readonly Dim[] };
     if (shape.includes(0)) throw this.malformed(layer, `${layer.type} makes the shape [${shape}]. Is the input too small?`);
+    if (shape.reduce<number>((product, size) => product * (typeof size === 'number' ? size : 1), 1) > MAX_VALUES)
+      throw this.malformed(layer, `${layer.type} makes the shape [${shape}], which has more values than a blob of Caffe's may have`);
     this.shapes.set(unique, shape);
     if (dtype !== 'float32') this.#dtypes.set(unique, dtype);
     this.layers.push(made);
@@ -138,6 +143,16 @@ export class CaffeBuilder {
     const value = this.add(layer, name, 'Reshape', [input], { attributes: { shape } });
     this.shapes.set(value, target);
     return value;
+  }
+
+  /**
+   * Weights that no blob holds, worked out when they are written.
+   *
+   * @throws ModelError 'unsafe' where a net asks for more of them than any has
+   */
+  computed(layer: CaffeLayer, name: string, shape: readonly number[], compute: () => Float32Array): Tensor {
+    this.weights.countMade(layer, shape);
+    return computedTensor(name, 'float32', shape, { file: this.file }, async () => new Uint8Array(compute().buffer));
   }
 
   unsupported(layer: CaffeLayer, problem: string): ModelError {

@@ -32,6 +32,14 @@ export class Feed {
     return this.#declared(top) ?? this.#pictures();
   }
 
+  /** Of an Input layer. */
+  inputShapes(): number[][] {
+    return this.#params
+      .child('input_param')
+      .children('shape')
+      .map((shape) => shape.numbers('dim'));
+  }
+
   /** What feeds the net: 'Data', 'Python (module.layer)'. */
   kind(): string {
     const python = this.#params.child('python_param');

@@ -7,7 +7,7 @@ import type { Blobs } from './blobs.js';
 import type { CaffeBuilder } from './builder.js';
 import { Feed, type FeedSize, preparationNotices } from './feeds.js';
 import { messagesOf, numbersOf } from './message.js';
-import { Params } from './params.js';
+import { listed, Params } from './params.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { isFeed, isLoss, type TrainingParts } from './training.js';
 
@@ -69,12 +69,11 @@ function asksForShape({ file }: CaffeBuilder, name: string, layer: CaffeLayer | 
 /** What a layer without bottoms stands for. */
 function layerInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, training: TrainingParts): Input[] {
   if (layer.type === 'Input') {
-    const params = new Params(layer.message);
-    const shapes = params
-      .child('input_param')
-      .children('shape')
-      .map((shape) => shape.numbers('dim'));
-    refuseUnknown(builder, layer, params.unaccounted());
+    const feed = new Feed(layer);
+    const shapes = feed.inputShapes();
+    refuseUnknown(builder, layer, feed.unaccounted());
+    // Caffe does nothing with it here, but whoever wrote it down means it.
+    builder.warnings.push(...preparationNotices([layer], `the layer "${layer.name}"`));
     return layer.tops.map((name, i) => ({ name, shape: shapes[i] ?? shapes[0] ?? null }));
   }
   if (!isFeed(layer)) return [];
@@ -83,7 +82,7 @@ function layerInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, tr
 }
 
 function refuseUnknown(builder: CaffeBuilder, layer: CaffeLayer, unknown: readonly string[]): void {
-  if (unknown.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has settings that are not known: ${unknown.join(', ')}`));
+  if (unknown.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unknown)}`));
 }
 
 function feedInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, labels: ReadonlySet<string>): Input[] {

@@ -35,6 +35,9 @@ export function typedMessage(text: TextMessage, type: string, file: string): Mes
   return message;
 }
 
+/** Nobody reads more. */
+const MAX_TOLD = 50;
+
 function fromText(text: TextMessage, type: string, file: string, errors: ModelError[]): Message {
   const specs = SCHEMA.get(type);
   if (!specs) return { kind: 'message', type: 'Opaque', fields: [] };
@@ -42,7 +45,9 @@ function fromText(text: TextMessage, type: string, file: string, errors: ModelEr
   const fields = text.fields.map(({ name, value, line }): MessageField => {
     const spec = specs.byName.get(name) ?? null;
     if (!spec) return { name, spec, line, value: value.kind === 'message' ? { kind: 'message', type: 'Opaque', fields: [] } : value.text };
-    const wrong = (problem: string) => void errors.push(new ModelError('malformed', `line ${line}: ${problem}`, { file }));
+    const wrong = (problem: string) => {
+      if (errors.length < MAX_TOLD) errors.push(new ModelError('malformed', `line ${line}: ${problem}`, { file }));
+    };
     if (!spec.repeated && seen.has(name)) wrong(`${name} is given a second time, and may stand once`);
     seen.add(name);
     if (value.kind === 'message') {

@@ -7,7 +7,7 @@ import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import { CaffeBuilder } from './builder.js';
 import { makeInputs } from './inputs.js';
-import { Params, unknownIn } from './params.js';
+import { listed, Params, unknownIn } from './params.js';
 import { DECLINED, RULES } from './rules/index.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS } from './training.js';
@@ -22,9 +22,10 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
   const training = findTrainingParts(net, blobs);
   const { ports, open } = makeInputs(net, builder, training, options);
   const computing = net.layers.filter((layer) => layer.type !== 'Input' && !isFeed(layer));
+  const readers = readersOf(computing);
   for (const layer of computing) {
     if (training.layers.has(layer)) builder.warnings.push(removed(layer, `${layer.type} prepares what losses are told and was removed`));
-    else if (isLoss(layer)) finishLoss(layer, computing, builder);
+    else if (isLoss(layer)) finishLoss(layer, readers, builder);
     else translate(layer, builder);
   }
   for (const layer of net.leftOut) builder.warnings.push(removed(layer, `${layer.type} is of the TRAIN phase and was removed`));
@@ -54,6 +55,9 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
   });
 }
 
+/** Nobody reads more, and hostile nets have thousands. */
+const MAX_TOLD = 200;
+
 /** Everything that stands in the way, at once; that sizes are missing is said once. */
 function refuse(builder: CaffeBuilder, open: ModelError | null): void {
   const { missing, stored } = builder.weights;
@@ -62,7 +66,8 @@ function refuse(builder: CaffeBuilder, open: ModelError | null): void {
     saidOnce.push(new ModelError('malformed', 'the net has layers with weights, but no weights are stored. Was the caffemodel meant?', { file: builder.file }));
   if (open && builder.sizeNeeded.size > 0) saidOnce.push(open);
   const rest = builder.obstacles.filter((error) => !(stored.size === 0 && missing.has(error)) && !(open && builder.sizeNeeded.has(error)));
-  const obstacles = [...saidOnce, ...rest];
+  const obstacles = [...saidOnce, ...rest.slice(0, MAX_TOLD)];
+  if (rest.length > MAX_TOLD) obstacles.push(new ModelError('unsupported', `and ${rest.length - MAX_TOLD} more`, { file: builder.file }));
   if (obstacles.length > 0) throwAll(obstacles, `${builder.file}: this Caffe net cannot be translated faithfully:`);
 }
 
@@ -77,26 +82,31 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
   };
   const rule = RULES[layer.type];
   if (!rule) {
-    fail(builder.unsupported(layer, withoutRule(layer)));
+    fail(builder.unsupported(layer, withoutRule(layer, builder.obstacles.length === 0)));
     return;
   }
   const unknown = unknownIn(layer.message);
-  const named = unknown.length > 0 ? [builder.unsupported(layer, `${layer.type} has settings that are not known: ${unknown.join(', ')}`)] : [];
+  const named = unknown.length > 0 ? [builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unknown)}`)] : [];
   const count = (what: string, found: number, [least, most]: readonly [number, number] = [1, 1]) =>
     found >= least && found <= most ? [] : [builder.malformed(layer, `${layer.type} with ${found} ${what}`)];
-  const counts = [...count('bottoms', layer.bottoms.length, rule.bottoms), ...count('tops', layer.tops.length, rule.tops)];
+  const again = layer.tops.find((top) => !layer.bottoms.includes(top) && builder.values.has(top));
+  const faults = [
+    ...count('bottoms', layer.bottoms.length, rule.bottoms),
+    ...count('tops', layer.tops.length, rule.tops),
+    ...(again === undefined ? [] : [builder.malformed(layer, `makes "${again}", which is made already; Caffe refuses such nets`)]),
+  ];
   if (layer.bottoms.some((bottom) => builder.isGivenUp(bottom))) {
     // What flows in is not known; what can be told without is told.
-    fail(...named, ...counts, ...builder.weights.disagreements(layer, rule.block));
+    fail(...named, ...faults, ...builder.weights.disagreements(layer, rule.block));
     return;
   }
   const layerParams = new Params(layer.message);
   const params = rule.block === null ? new Params() : layerParams.child(rule.block);
   try {
-    if (counts.length > 0) throw counts[0]!;
+    if (faults.length > 0) throw faults[0]!;
     rule.build(builder, layer, params);
     const unaccounted = layerParams.unaccounted();
-    if (unaccounted.length > 0) fail(builder.unsupported(layer, `${layer.type} has settings that are not known: ${unaccounted.join(', ')}`));
+    if (unaccounted.length > 0) fail(builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unaccounted)}`));
     const unread = builder.weights.unread(layer);
     if (unread.length > 0)
       fail(builder.malformed(layer, `${layer.type} has no use for ${unread.join(', ')}, which the weights hold. Do prototxt and caffemodel belong together?`));
@@ -106,26 +116,40 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
   }
 }
 
-function withoutRule(layer: CaffeLayer): string {
+function withoutRule(layer: CaffeLayer, listsKnown: boolean): string {
   if (layer.type === 'Python') {
     const params = new Params(layer.message).child('python_param');
     return `its code is Python (${params.word('module', '?')}.${params.word('layer', '?')}), which is not in the file and has no translation`;
   }
   const reason = DECLINED[layer.type];
-  return `layers of type ${layer.type} have no translation${reason ? `: ${reason}` : `. Known: ${Object.keys(RULES).join(', ')}`}.`;
+  return `layers of type ${layer.type} have no translation${reason ? `: ${reason}` : listsKnown ? `. Known: ${Object.keys(RULES).join(', ')}` : ''}.`;
+}
+
+/** Layers that go on with a blob, by its name. */
+function readersOf(layers: readonly CaffeLayer[]): ReadonlyMap<string, readonly CaffeLayer[]> {
+  const readers = new Map<string, CaffeLayer[]>();
+  for (const layer of layers) {
+    if (isLoss(layer) || layer.type === 'Silence') continue;
+    for (const bottom of layer.bottoms) {
+      const known = readers.get(bottom);
+      if (known) known.push(layer);
+      else readers.set(bottom, [layer]);
+    }
+  }
+  return readers;
 }
 
 /** A loss is left out; some tell the activation that makes predictions of what they are given. */
-function finishLoss(layer: CaffeLayer, computing: readonly CaffeLayer[], builder: CaffeBuilder): void {
+function finishLoss(layer: CaffeLayer, readers: ReadonlyMap<string, readonly CaffeLayer[]>, builder: CaffeBuilder): void {
   const [logits] = layer.bottoms;
   const op = LOSS_ACTIVATIONS[layer.type];
-  const reader = computing.find((other) => other !== layer && !isLoss(other) && other.type !== 'Silence' && other.bottoms.includes(layer.tops[0] ?? ''));
+  const [reader] = readers.get(layer.tops[0] ?? '') ?? [];
   if (reader) {
     builder.obstacles.push(builder.unsupported(layer, `the net goes on with the value of this loss (layer "${reader.name}"), which needs labels`));
     for (const top of layer.tops) builder.giveUpOn(top);
     return;
   }
-  const hasActivation = computing.some((other) => other.type === op && other.bottoms[0] === logits);
+  const hasActivation = logits !== undefined && readers.get(logits)?.some(({ type }) => type === op);
   if (op === undefined || logits === undefined || hasActivation) {
     const shown = logits === undefined || hasActivation || !layer.type.endsWith('Loss') ? '' : `; what it is given ("${logits}") is shown as it is`;
     builder.warnings.push(removed(layer, `${layer.type} acts in training only and was removed${shown}`));
@@ -135,7 +159,7 @@ function finishLoss(layer: CaffeLayer, computing: readonly CaffeLayer[], builder
   const axis = op === 'Softmax' ? params.child('softmax_param').number('axis', 1) : 1;
   params.child('loss_param');
   const unaccounted = params.unaccounted();
-  if (unaccounted.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has settings that are not known: ${unaccounted.join(', ')}`));
+  if (unaccounted.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unaccounted)}`));
   // The loss's second top, where it has one, is what it made of its input.
   const top = layer.tops[1] ?? layer.tops[0] ?? 'prob';
   if (builder.isGivenUp(logits)) {

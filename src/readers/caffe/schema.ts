@@ -59,6 +59,8 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     default_conv_algos_override: idle(17, 'string'),
     reduce_buckets: idle(18, 'int'),
     default_cudnn_math_override: idle(19, 'int'),
+    // Intel's fork.
+    engine: idle(null, 'string'),
     layer: many(100, 'Layer'),
   },
   Shape: { dim: many(1, 'int') },
@@ -148,6 +150,8 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     backward_math: idle(148, 'word'),
     debug: idle(149, 'bool'),
     cudnn_math_override: idle(150, 'int'),
+    // Intel's fork.
+    engine: idle(null, 'string'),
     annotated_data_param: one(200, 'AnnotatedData'),
     multibox_loss_param: one(201, 'Opaque'),
     permute_param: one(202, 'Permute'),
@@ -267,6 +271,8 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     axis: one(16, 'int'),
     force_nd_im2col: idle(17, 'bool'),
     dilation: many(18, 'uint'),
+    // DeepLab's name for dilation.
+    hole: many(null, 'uint'),
     fuse_type: idleAt(19, 'FuseType', 'UNFUSED'),
     cudnn_convolution_algo_seeker: idle(null, 'word'),
     conv_algos_override: idle(null, 'string'),

@@ -2,7 +2,7 @@
 import { ModelError, throwAll } from '../../errors.js';
 import { V1_TYPES } from './enums.js';
 import { type Message, messagesOf, numbersOf, textsOf } from './message.js';
-import { Params, unknownIn } from './params.js';
+import { listed, Params, unknownIn } from './params.js';
 import { isV0, upgradeV0 } from './v0.js';
 
 export interface CaffeLayer {
@@ -41,19 +41,19 @@ export function readTopology(net: Message, file: string): CaffeNet {
   const errors: ModelError[] = [];
   const all = written.map(({ value, line }) => readLayer(value as Message, file, line, errors));
   const params = new Params(net);
-  const inputs = readInputs(params);
+  const inputs = readInputs(params, file, errors);
   const state = params.child('state');
   const stated = { level: state.number('level', 0), stages: state.words('stage') };
   ['name', 'layer', 'layers'].forEach((name) => void params.has(name));
   const unknown = params.unaccounted();
-  if (unknown.length > 0) errors.push(new ModelError('unsupported', `the net has settings that are not known: ${unknown.join(', ')}`, { file }));
+  if (unknown.length > 0) errors.push(new ModelError('unsupported', `the net has settings that are not known: ${listed(unknown)}`, { file }));
   for (const layer of all) {
     const rules = ['include', 'exclude'].filter((name) => messagesOf(layer.message, name).length > 0);
     const place = { file, layer: layer.name };
     if (rules.length > 1)
       errors.push(new ModelError('malformed', 'the layer has rules to include and rules to exclude it; Caffe takes one or the other', place));
     const odd = rules.flatMap((name) => messagesOf(layer.message, name).flatMap((rule) => unknownIn(rule, name)));
-    if (odd.length > 0) errors.push(new ModelError('unsupported', `the rules of the layer have fields that are not known: ${odd.join(', ')}`, place));
+    if (odd.length > 0) errors.push(new ModelError('unsupported', `the rules of the layer have fields that are not known: ${listed(odd)}`, place));
   }
   if (errors.length > 0) throwAll(errors, `${file}: this net cannot be read:`);
   const layersAt = (stages: readonly string[]) => all.filter(({ message }) => isIncluded(message, { ...stated, stages }));
@@ -84,10 +84,16 @@ function readLayer(message: Message, file: string, line: number, errors: ModelEr
   return { name, type: type ?? '', bottoms: textsOf(message, 'bottom'), tops: textsOf(message, 'top'), sharedNames, message };
 }
 
-function readInputs(params: Params): CaffeNet['inputs'] {
+function readInputs(params: Params, file: string, errors: ModelError[]): CaffeNet['inputs'] {
   const dims = params.numbers('input_dim');
   const shapes = params.children('input_shape').map((shape) => shape.numbers('dim'));
-  return params.words('input').map((name, i) => ({ name, shape: shapes[i] ?? (dims.length >= 4 * (i + 1) ? dims.slice(4 * i, 4 * i + 4) : null) }));
+  const names = params.words('input');
+  const fail = (problem: string) => void errors.push(new ModelError('malformed', problem, { file }));
+  if (dims.length > 0 && shapes.length > 0) fail('the net has input_dim and input_shape; Caffe takes one or the other');
+  else if (dims.length > 0 && dims.length !== 4 * names.length)
+    fail(`input_dim stands ${dims.length} times for ${names.length} inputs, of which each has four`);
+  else if (shapes.length > 0 && shapes.length !== names.length) fail(`input_shape stands ${shapes.length} times for ${names.length} inputs`);
+  return names.map((name, i) => ({ name, shape: shapes[i] ?? (dims.length > 0 ? dims.slice(4 * i, 4 * i + 4) : null) }));
 }
 
 /** Caffe's rule for the TEST phase (a layer's own `phase` field, which snapshots carry, plays no part): one of the include rules must hold, or no exclude rule. */

@@ -8,8 +8,8 @@ import { messagesOf, textsOf } from './message.js';
 import { Params } from './params.js';
 import type { CaffeLayer } from './topology.js';
 
-/** Filled weights are made to be written: kernels that interpolate have some thousands of values. */
-const MAX_FILLED = 2 ** 24;
+/** Of a whole net: kernels that interpolate have thousands of values, and matrices that do some hundred thousands. */
+const MAX_MADE = 2 ** 26;
 
 export class NetWeights {
   readonly notices: Notice[] = [];
@@ -19,6 +19,7 @@ export class NetWeights {
   readonly #shared = new Map<string, Tensor>();
   readonly #used = new Map<string, Set<number>>();
   readonly #takers = new Map<string, CaffeLayer>();
+  #made = 0;
   readonly #filled: { readonly layer: CaffeLayer; readonly shape: readonly number[] }[] = [];
 
   constructor(
@@ -110,6 +111,16 @@ export class NetWeights {
     });
   }
 
+  /** @throws ModelError 'unsafe' where weights that are not stored, but are to be written, become too many */
+  countMade(layer: CaffeLayer, shape: readonly number[]): void {
+    this.#made += elementCount(shape);
+    if (this.#made > MAX_MADE)
+      throw new ModelError('unsafe', `weights of shape [${shape}] that are not stored make more than ${MAX_MADE} values`, {
+        file: this.file,
+        layer: layer.name,
+      });
+  }
+
   #fill(layer: CaffeLayer, i: number, what: string, shape: readonly number[], filler: Params | undefined): Tensor {
     const missing = (why: string) => this.#missing(layer, i, what, why);
     const alreadyFilled = this.#filled.some((filled) => filled.layer === layer);
@@ -120,7 +131,7 @@ export class NetWeights {
     const [side] = shape.slice(-1);
     if (type === 'bilinear' && (shape.length !== 4 || shape[2] !== side))
       throw missing(`Its filler "bilinear" is for square kernels of four axes, and this one has the shape [${shape}].`);
-    if (elementCount(shape) > MAX_FILLED) throw missing(`Filling [${shape}] would make more than ${MAX_FILLED} values.`);
+    this.countMade(layer, shape);
     this.#filled.push({ layer, shape });
     const how = type === 'bilinear' ? 'bilinear interpolation' : `the constant ${value}`;
     this.notices.push({ code: 'filled-weights', message: `no ${what} is stored; it was filled with ${how}, as the net's filler says`, layer: layer.name });

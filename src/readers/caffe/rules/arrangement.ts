@@ -192,9 +192,6 @@ export const upsample: Rule = {
   },
 };
 
-/** A matrix of two rows' weights a column holds no more values than a large layer. */
-const MAX_INTERPOLATED = 2 ** 24;
-
 /**
  * DeepLab's bilinear interpolation, corner to corner: a product with a matrix along the width, and one along the height.
  *
@@ -238,17 +235,20 @@ export const interpolate: Rule = {
       throw builder.malformed(layer, 'Interp has neither height and width nor a factor');
     }
 
+    /** [from, to]: what each value gives to those that are made of it. */
     function matrix(what: string, { from, to }: { readonly from: number; readonly to: number }) {
-      if (from < 1 || to < 1 || from * to > MAX_INTERPOLATED) throw builder.malformed(layer, `an interpolation of ${from} to ${to} values`);
-      const values = new Float32Array(from * to);
-      for (let i = 0; i < to; i++) {
-        const at = to > 1 ? (i * (from - 1)) / (to - 1) : 0;
-        const low = Math.min(Math.floor(at), from - 1);
-        const high = Math.min(low + 1, from - 1);
-        values[low * to + i]! += 1 - (at - low);
-        values[high * to + i]! += at - low;
-      }
-      return builder.constant(`${name}/${what}`, [from, to], values);
+      if (from < 1 || to < 1) throw builder.malformed(layer, `an interpolation of ${from} to ${to} values`);
+      return builder.computed(layer, `${name}/${what}`, [from, to], () => {
+        const values = new Float32Array(from * to);
+        for (let i = 0; i < to; i++) {
+          const at = to > 1 ? (i * (from - 1)) / (to - 1) : 0;
+          const low = Math.min(Math.floor(at), from - 1);
+          const high = Math.min(low + 1, from - 1);
+          values[low * to + i]! += 1 - (at - low);
+          values[high * to + i]! += at - low;
+        }
+        return values;
+      });
     }
   },
 };

@@ -1,20 +1,9 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
+import { onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
-import {
-  type Column,
-  colour,
-  formatBound,
-  formatBytes,
-  formatCount,
-  formatDistance,
-  formatNonFinite,
-  formatNumber,
-  formatTime,
-  safeText,
-  table,
-} from './print.js';
+import { type Column, colour, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, safeText, table } from './print.js';
 
 const LAYERS_SHOWN = 6;
 const MISMATCHES_SHOWN = 8;
@@ -24,7 +13,9 @@ export function printReport(say: (text: string) => void, report: Report): void {
   const { witness, engines, inputs, tolerance, verdict, firstDifference } = report;
   const facts = [
     `${engines.expected} -> ${engines.actual}${report.device === 'cpu' || engines.actual.includes(report.device) ? '' : ` on ${report.device}`}`,
-    inputs.kind === 'none' ? '' : `${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}`,
+    inputs.kind === 'none'
+      ? ''
+      : `${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}${inputs.ranges.length > 1 ? `, ${inputs.ranges.length} ranges` : ''}`,
     formatTime(report.elapsedMs),
   ];
   say(`verify   ${safeText(facts.filter((fact) => fact !== '').join('   '))}`);
@@ -38,14 +29,13 @@ export function printReport(say: (text: string) => void, report: Report): void {
     printNarrowing(say, 'loss', report.quantisation.loss);
   }
   if (report.weights) printWeights(say, report.weights);
+  printBeyondValues(say, report);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
   if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
-  const within = inputs.kind === 'none' ? 'as in the source' : `within ${formatBound(tolerance)}`;
-  if (verdict === 'match') say(`${colour.green('match')}: every value ${within} (${safeText(tolerance.why)})`);
-  else if (verdict === 'nothing-compared') say(`${colour.red('nothing compared')}: no value of any output could be compared`);
-  else {
-    say(`${colour.red('mismatch')}: not every value ${within} (${safeText(tolerance.why)})`);
-    if (tolerance.smallestPassing !== null) say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
+  const paint = verdict === 'match' ? colour.green : colour.red;
+  say(`${paint(verdictWord(report))} (${safeText(onWhoseWord(report))}): ${safeText(verdictSentence(report))}`);
+  if (verdict === 'mismatch' && tolerance.smallestPassing !== null && report.outputs.some(({ passed }) => !passed)) {
+    say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
   if (verdict !== 'match') say(`next     ${safeText(nextStep(report))}`);
 }
@@ -72,6 +62,15 @@ function outputTable(outputs: readonly OutputReport[]): string {
     right('top-1'),
   ];
   return table(columns, rows);
+}
+
+/** What was compared beside the values of single inputs. */
+function printBeyondValues(say: (text: string) => void, report: Report): void {
+  for (const { passed, what, message } of report.trials) {
+    if (passed === null) continue;
+    say(passed ? `tried    ${safeText(message)}` : `tried    ${safeText(what)}: ${colour.red('failed')}: ${safeText(message)}`);
+  }
+  for (const { judged, message } of report.interface) if (judged) say(`ports    ${colour.red('differ')}: ${safeText(message)}`);
 }
 
 /** The worst ones, those that failed first; where each one is exact, a line says so. */

@@ -5,7 +5,7 @@ import { formatBound, formatCount, formatNumber } from './numbers.js';
 import { layerTolerance } from './ranking.js';
 
 export interface Check {
-  readonly group: 'output' | 'layer' | 'weight' | 'quantisation' | 'verdict';
+  readonly group: 'output' | 'interface' | 'trial' | 'layer' | 'weight' | 'quantisation' | 'verdict';
   readonly name: string;
   /** What was found, in a line. */
   readonly found: string;
@@ -15,7 +15,7 @@ export interface Check {
 
 /** One check for each output, layer and weight. At least one has failed exactly where the verdict is not `match`. */
 export function checksOf(report: Report): Check[] {
-  const checks = [...outputChecks(report), ...quantisationChecks(report), ...layerChecks(report), ...weightChecks(report)];
+  const checks = [...outputChecks(report), ...beyondValues(report), ...quantisationChecks(report), ...layerChecks(report), ...weightChecks(report)];
   const failed = checks.some(({ failure }) => failure !== null);
   // A verdict may rest on more than the single checks show; a reader that only counts failures must still be told.
   if (report.verdict !== 'match' && !failed) {
@@ -43,6 +43,17 @@ function outputChecks(report: Report): Check[] {
         : null;
     return { group: 'output', name: output.name, found, failure };
   });
+}
+
+/** The interface, and what was tried beside single inputs; what the expected side does not do either is no check. */
+function beyondValues({ interface: differences, trials }: Report): Check[] {
+  const promises = differences.map(
+    ({ kind, port, message, judged }): Check => ({ group: 'interface', name: `${port}, ${kind}`, found: message, failure: judged ? message : null }),
+  );
+  const tried = trials.flatMap(({ what, passed, message }): Check[] =>
+    passed === null ? [] : [{ group: 'trial', name: what, found: message, failure: passed ? null : message }],
+  );
+  return [...promises, ...tried];
 }
 
 function quantisationChecks({ quantisation }: Report): Check[] {

@@ -9,12 +9,15 @@ import { type Check, checksOf } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { formatBound, formatNumber } from './numbers.js';
 import { escapeMarkup } from './text.js';
+import { onWhoseWord } from './verdict.js';
 
 const SUITES: readonly { readonly group: Check['group']; readonly title: string }[] = [
   { group: 'verdict', title: 'verdict' },
   { group: 'output', title: 'outputs' },
   { group: 'quantisation', title: 'quantisation' },
   { group: 'layer', title: 'layers' },
+  { group: 'interface', title: 'interface' },
+  { group: 'trial', title: 'batches and sizes' },
   { group: 'weight', title: 'weights' },
 ];
 
@@ -65,6 +68,7 @@ function properties(report: Report): [string, string][] {
   return [
     ['verdict', report.verdict],
     ['witness', `${report.witness.kind}: ${report.witness.detail}`],
+    ['word', onWhoseWord(report)],
     ['engine.expected', report.engines.expected],
     ['engine.actual', report.engines.actual],
     ['device', report.device],

@@ -6,6 +6,7 @@ import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from './numbers.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
 import { codeCell, codeSpan, escapeMarkdown } from './text.js';
+import { onWhoseWord, verdictWord } from './verdict.js';
 
 const MARKS = { match: '✅', mismatch: '❌', 'nothing-compared': '❌' } as const;
 const LAYERS_SHOWN = 5;
@@ -21,7 +22,7 @@ export const markdown: ReportFormat = {
 
 function renderMarkdown({ report, subject }: ReportDocument): string {
   const parts = [
-    `### ${MARKS[report.verdict]} ${report.verdict.replace('-', ' ')}: ${codeSpan(subject.expected)} → ${codeSpan(subject.actual)}`,
+    `### ${MARKS[report.verdict]} ${verdictWord(report)} (${escapeMarkdown(onWhoseWord(report))}): ${codeSpan(subject.expected)} → ${codeSpan(subject.actual)}`,
     report.firstDifference ? `**First difference:** ${escapeMarkdown(report.firstDifference.message)}` : '',
     report.outputs.length > 0 ? outputTable(report.outputs.slice(0, OUTPUTS_SHOWN)) : '',
     report.outputs.length > OUTPUTS_SHOWN ? `${report.outputs.length - OUTPUTS_SHOWN} more outputs are in the full report.` : '',
@@ -30,6 +31,10 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
       .slice(0, 3)
       .map((output) => `${codeSpan(output.name)}: ${escapeMarkdown(describeWorst(output))}`),
     toleranceLine(report),
+    ...report.interface.filter(({ judged }) => judged).map(({ message }) => `Ports differ: ${escapeMarkdown(message)}`),
+    ...report.trials
+      .filter(({ passed }) => passed !== null)
+      .map(({ message, passed }) => `${passed ? 'Tried' : '**Tried and failed**'}: ${escapeMarkdown(message)}`),
     report.quantisation ? quantisationTable(report.quantisation) : '',
     report.layers ? layerPart(report, report.layers) : '',
     report.weights ? weightPart(report.weights) : '',

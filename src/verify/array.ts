@@ -1,5 +1,7 @@
 /** Dense arrays on their way in and out of runtimes: layouts, slices along the batch, values from recorded files. */
-import { toFloat32Array, toFloat64Array } from '../model/cast.js';
+import { ModelError } from '../errors.js';
+import { castStage, newCastTally, toFloat32Array, toFloat64Array } from '../model/cast.js';
+import type { DType } from '../model/dtype.js';
 import type { Layout } from '../model/layer-map.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../model/ports.js';
 import { elementCount, rowMajorStrides, type Tensor, tensorBytes } from '../model/tensor.js';
@@ -28,6 +30,43 @@ export function permuteArray({ shape, data }: NdArray, order: readonly number[])
     }
   }
   return { shape: sizes, data: moved };
+}
+
+type Typed = Float64Array | Float32Array | Uint16Array | BigInt64Array | BigUint64Array | Int32Array | Uint32Array | Int16Array | Int8Array | Uint8Array;
+
+const INTEGERS = {
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+} as const;
+
+/**
+ * The values as a runtime takes them that was told their dtype; half precision as its bits.
+ *
+ * @throws ModelError 'usage' where a value is none of that dtype: nothing is rounded or wrapped in silence
+ */
+export function typedValues({ data }: NdArray, dtype: DType): Typed {
+  const values = data as ArrayLike<number | bigint>;
+  if (dtype === 'float32') return data instanceof Float32Array ? data : Float32Array.from(values, Number);
+  if (dtype === 'float64') return Float64Array.from(values, Number);
+  if (dtype === 'float16' || dtype === 'bfloat16') {
+    const wide = Float32Array.from(values, Number);
+    const bytes = castStage('float32', dtype, newCastTally()).apply(new Uint8Array(wide.buffer));
+    return new Uint16Array(bytes.slice().buffer, 0, wide.length);
+  }
+  if (!Object.hasOwn(INTEGERS, dtype)) throw new ModelError('engine', `inputs of type ${dtype} are not fed`);
+  const made = new INTEGERS[dtype as keyof typeof INTEGERS](values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = Number(values[i]);
+    made[i] = made instanceof BigInt64Array || made instanceof BigUint64Array ? (Number.isInteger(value) ? BigInt(value) : 0n) : value;
+    if (Number(made[i]) !== value) throw new ModelError('usage', `an input has the value ${value}, and the file takes ${dtype}`);
+  }
+  return made;
 }
 
 /** Rows [start, end) of the first axis. */

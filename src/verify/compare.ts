@@ -18,8 +18,12 @@ const TINY = 1e-3;
 const MIN_CLASSES = 2;
 
 export interface OutputComparison {
-  /** One sample's output; a difference in shape is a mismatch. */
-  add(expected: NdArray, actual: NdArray): void;
+  /**
+   * One sample's output; a difference in shape is a mismatch.
+   *
+   * @param slack rtol for this sample, where that is more than the tolerance's own
+   */
+  add(expected: NdArray, actual: NdArray, slack?: number): void;
   report(): OutputReport;
   /** The smallest rtol, with the same atol, under which everything would have passed. */
   smallestRtol(): number;
@@ -51,7 +55,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
     get problem() {
       return problem ?? (what === 'output' && isNonsense() ? `output "${name}" ${describeNonFinite(nonFinite)}` : null);
     },
-    add(expected, actual) {
+    add(expected, actual, slack = 0) {
       const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join(' x ');
       if (expected.data.length !== actual.data.length || trim(expected.shape) !== trim(actual.shape)) {
         fail(`${what} "${name}" has the shape [${actual.shape}], expected [${expected.shape}]`);
@@ -59,7 +63,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
       }
       let scale = 0;
       for (const value of expected.data as Float32Array) if (Number.isFinite(value)) scale = Math.max(scale, Math.abs(value));
-      const bound = atol + rtol * scale;
+      const bound = atol + Math.max(rtol, slack) * scale;
       for (let i = 0; i < expected.data.length; i++) {
         const [a, b] = [Number(expected.data[i]), Number(actual.data[i])];
         if (!Number.isFinite(a) || !Number.isFinite(b)) {
@@ -81,7 +85,8 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
         maxAbsolute = Math.max(maxAbsolute, difference);
         if (Math.abs(a) > TINY * scale) maxRelative = Math.max(maxRelative, difference / Math.abs(a));
         if (scale > 0) relativeToScale = Math.max(relativeToScale, difference / scale);
-        if (difference > atol) smallest = Math.max(smallest, scale > 0 ? (difference - atol) / scale : Number.POSITIVE_INFINITY);
+        if (difference > atol && (slack <= rtol || difference > bound))
+          smallest = Math.max(smallest, scale > 0 ? (difference - atol) / scale : Number.POSITIVE_INFINITY);
         if (difference > worstRatio * bound) {
           worstRatio = bound > 0 ? difference / bound : difference > 0 ? Number.POSITIVE_INFINITY : 0;
           worst = { index: indexOf(i, expected.shape), expected: a, actual: b };

@@ -6,9 +6,9 @@ import { portValueShape } from '../model/ports.js';
 import { elementCount } from '../model/tensor.js';
 import { FREE_SIZE } from './inputs.js';
 
-/** Multiplications of one sample beyond which fewer samples are run: eight of VGG16's 15.5 billion would take minutes on a CPU. */
+/** Multiplications of one sample beyond which fewer samples are run: ten of VGG16's 15.5 billion would take minutes on a CPU. */
 const SMALL_NET = 5e8;
-const SAMPLES = { small: 8, large: 4 } as const;
+const SAMPLES = { small: 10, large: 4 } as const;
 
 /** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
 const MAX_VALUE_ELEMENTS = 2 ** 26;

@@ -4,6 +4,7 @@ import type { LayerMap, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { rows, toArray } from './array.js';
 import type { NdArray } from './engine.js';
+import { asStored } from './inputs.js';
 import { alignPorts } from './ports.js';
 import type { Arrays, Feeds } from './side.js';
 
@@ -64,7 +65,7 @@ async function sampled(ports: readonly Port[], tensors: readonly Tensor[]): Prom
       const problem = `the input for "${port.name}" has the shape [${array.shape}], but the model takes [${port.shape}] (${port.layout})`;
       throw new ModelError('malformed', problem, { file: tensors[i]!.origin.file, tensor: tensors[i]!.name });
     }
-    arrays.push({ ...array, shape });
+    arrays.push({ shape, data: array.data instanceof Float32Array ? asStored(array.data, port.dtype) : array.data });
   }
   const count = arrays[0]?.shape[0] ?? 1;
   const other = arrays.find(({ shape }) => (shape[0] ?? 1) !== count);
@@ -78,6 +79,11 @@ async function sampled(ports: readonly Port[], tensors: readonly Tensor[]): Prom
     sample: (run) => arrays.map((array) => batchOf(array, run * batch, batch, count)),
     whole: () => arrays,
   };
+}
+
+/** All rows in one run, as a recording wants that cannot be cut into rows. */
+export function asWhole(given: GivenInputs): GivenInputs {
+  return { ...given, batch: given.rows, runs: 1, sample: given.whole };
 }
 
 /** Rows [start, start + batch) of an array whose first axis has so many for each of `count` rows; the last one fills what is lacking. */

@@ -1,8 +1,11 @@
 /**
- * Inputs that show mistakes: several, seeded, different in every channel, with impulses in asymmetric places.
+ * Inputs that show mistakes: several, seeded, different in every channel, with impulses in asymmetric places, in several ranges.
  *
- * A constant picture hides swapped channels, flips and padding; noise alone averages much of it out.
+ * A constant picture hides swapped channels, flips and padding; noise alone averages much of it out. Numbers of one size hide a clip, a
+ * ReLU6 in the place of a ReLU, what overflows in float16 and what a saturated softmax covers: nets take pictures of 0..255 and of -1..1.
  */
+import { castStage, newCastTally, toFloat32Array } from '../model/cast.js';
+import { type DType, isFloatDType } from '../model/dtype.js';
 import type { Dim, LayerMap, Port } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
 import { elementCount } from '../model/tensor.js';
@@ -11,14 +14,43 @@ import type { NdArray } from './engine.js';
 /** Size that a free dimension other than the batch is given. */
 export const FREE_SIZE = 32;
 
-/**
- * One sample (batch of one, or of the fixed batch) for each input port, in the port's layout.
- *
- * @param layers that read the ports; they tell where an input counts the rows of a table
- */
-export function generateSample(ports: readonly Port[], sample: number, seed: number, layers: LayerMap['layers'] = []): NdArray[] {
-  const rows = tableRows(layers);
-  return ports.map((port, i) => generateInput(port, mix(seed * 7919 + sample * 104729 + i * 1299709), rows.get(port.value)));
+/** How large the numbers of an input are, and of which sign. */
+export interface Range {
+  readonly name: string;
+  /** The value of a float input, from one of about -4 to 4. */
+  readonly value: (x: number) => number;
+}
+
+const pixel = (x: number) => Math.min(255, Math.max(0, Math.round(128 + 40 * x)));
+/** The ranges of the samples, in the order in which they are taken; what follows is plain. */
+export const RANGES = {
+  plain: { name: 'about -4 to 4', value: (x: number) => x },
+  pixels: { name: '0 to 255', value: pixel },
+  small: { name: 'about -0.08 to 0.08', value: (x: number) => 0.02 * x },
+  negative: { name: 'negative', value: (x: number) => -Math.abs(x) },
+  zeros: { name: 'zero', value: () => 0 },
+  huge: { name: 'about -4000 to 4000', value: (x: number) => 1000 * x },
+  unit: { name: '0 to 1', value: (x: number) => pixel(x) / 255 },
+  centred: { name: '0 to 255 less their mean', value: (x: number) => pixel(x) - 117 },
+  large: { name: 'about -100 to 100', value: (x: number) => 30 * x },
+  impulses: { name: 'zero but for impulses', value: (x: number) => (Math.abs(x) > 2 ? x : 0) },
+} as const satisfies Record<string, Range>;
+
+/** The numbers that a source's tests would be made of; what is seen with them alone is the net's own. */
+export const PLAIN: Range = RANGES.plain;
+
+export interface InputStyle {
+  readonly range?: Range;
+  /** Size of a free dimension, by its name and the port's axis. */
+  readonly freeSize?: (name: string, axis: number) => number;
+  /** Layers that read the ports; they tell where an input counts the rows of a table. */
+  readonly layers?: LayerMap['layers'];
+}
+
+/** One sample (batch of one, or of the fixed batch) for each input port, in the port's layout. */
+export function generateSample(ports: readonly Port[], sample: number, seed: number, style: InputStyle = {}): NdArray[] {
+  const rows = tableRows(style.layers ?? []);
+  return ports.map((port, i) => generateInput(port, mix(seed * 7919 + sample * 104729 + i * 1299709), rows.get(port.value), style));
 }
 
 /** Operators that move elements and leave their values alone. */
@@ -36,8 +68,8 @@ function tableRows(layers: LayerMap['layers']): Map<string, number> {
 }
 
 /** @param rows of the table that the values are indices of; undefined where they are numbers */
-function generateInput(port: Port, seed: number, rows: number | undefined): NdArray {
-  const shape = port.shape.map((size: Dim, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : FREE_SIZE));
+function generateInput(port: Port, seed: number, rows: number | undefined, { range = PLAIN, freeSize = () => FREE_SIZE }: InputStyle): NdArray {
+  const shape = port.shape.map((size: Dim, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : freeSize(size, axis)));
   const random = generator(seed);
   const count = elementCount(shape);
   const data = new Float32Array(count);
@@ -45,8 +77,9 @@ function generateInput(port: Port, seed: number, rows: number | undefined): NdAr
     for (let i = 0; i < count; i++) data[i] = Math.floor(random() * rows);
     return { shape, data };
   }
-  if (port.dtype !== 'float32' && port.dtype !== 'float16' && port.dtype !== 'float64') {
-    for (let i = 0; i < count; i++) data[i] = Math.floor(random() * 2);
+  if (!isFloatDType(port.dtype)) {
+    const [low, high] = integersOf(port.dtype, range);
+    for (let i = 0; i < count; i++) data[i] = low + Math.floor(random() * (high - low + 1));
     return { shape, data };
   }
   const channelAxis = shape.length < 3 ? shape.length - 1 : isChannelsLast(port.layout) ? shape.length - 1 : 1;
@@ -66,7 +99,22 @@ function generateInput(port: Port, seed: number, rows: number | undefined): NdAr
     }
   }
   for (let impulse = 0; impulse < Math.min(8, Math.ceil(count / 16)); impulse++) data[Math.floor(random() * random() * count)]! += impulse % 2 ? -3 : 4;
-  return { shape, data };
+  return { shape, data: asStored(data.map(range.value), port.dtype) };
+}
+
+/** A byte is any, as in a picture; a wider integer may be an index, or yes and no, and is small, unless pictures are asked for. */
+function integersOf(dtype: DType, range: Range): readonly [low: number, high: number] {
+  if (range === RANGES.zeros) return [0, 0];
+  if (dtype === 'uint8') return [0, 255];
+  if (dtype === 'int8') return [-128, 127];
+  return dtype !== 'bool' && range === RANGES.pixels ? [0, 255] : [0, 1];
+}
+
+/** What is left of values where they are held in a port's dtype, so that both sides are fed the same. */
+export function asStored(values: Float32Array, dtype: DType): Float32Array {
+  if (dtype !== 'float16' && dtype !== 'bfloat16') return values;
+  const bytes = castStage('float32', dtype, newCastTally()).apply(new Uint8Array(values.slice().buffer));
+  return toFloat32Array(bytes, dtype);
 }
 
 /** Uniform numbers in [0, 1): a counter through MurmurHash3's finaliser. */

@@ -69,14 +69,17 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
  *
  * @param outputOf the session's name of an output of the map
  */
-export function writtenNames(map: LayerMap, written: WrittenModel, session: Session, outputOf: (port: Port) => string): Map<Layer, string> {
+export function writtenNames(map: LayerMap, written: WrittenModel, session: Session, outputOf: (port: Port) => string | undefined): Map<Layer, string> {
   const inner = new Set(session.intermediates);
   const names = new Map<Layer, string>();
   for (const layer of map.layers) {
     const name = written.valueOf(layer);
     const port = map.outputs.find(({ value }) => layer.outputs[0] === value);
     if (name !== undefined && inner.has(name)) names.set(layer, name);
-    else if (name !== undefined && port) names.set(layer, outputOf(port));
+    else if (name !== undefined && port) {
+      const shown = outputOf(port);
+      if (shown !== undefined) names.set(layer, shown);
+    }
   }
   return names;
 }

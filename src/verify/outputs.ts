@@ -7,7 +7,9 @@ import type { OutputReport, ToleranceReport } from './report.js';
 import type { Arrays } from './side.js';
 
 export interface OutputsComparison {
-  add(expected: Arrays, actual: Arrays): void;
+  /** @param slack rtol for each output of this sample, where that is more than the tolerance's own */
+  add(expected: Arrays, actual: Arrays, slack?: readonly number[]): void;
+  readonly tolerance: Tolerance;
   report(): { readonly outputs: readonly OutputReport[]; readonly tolerance: ToleranceReport; readonly problem: string | null };
   /** Outputs that were the same for all inputs, so that comparing them proves little. */
   constantOutputs(): readonly string[];
@@ -19,12 +21,13 @@ export function compareOutputs(map: Pick<LayerMap, 'outputs'>, tolerance: Tolera
   const outputs = names.map((name) => ({ name, comparison: compareOutput(name, tolerance), spread: { first: null, varies: false } as Spread }));
   let samples = 0;
   return {
-    add(expected, actual) {
+    tolerance,
+    add(expected, actual, slack) {
       samples++;
       for (const [place, { comparison, spread }] of outputs.entries()) {
         const [a, b] = [expected[place], actual[place]];
         if (!a || !b) continue;
-        comparison.add(a, b);
+        comparison.add(a, b, slack?.[place]);
         noteSpread(spread, a);
       }
     },

@@ -56,9 +56,9 @@ export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly 
   return { places: assigned(chosen), by: inOrder ? 'order' : 'shape', others };
 }
 
-/** @throws ModelError 'engine' where a port has no counterpart */
-export function requirePlaces({ places }: Alignment, ports: readonly NamedPort[], shown: readonly NamedPort[], what: string): readonly number[] {
-  if (places.every((place) => place !== null)) return places;
+/** @throws ModelError 'engine' where no port has a counterpart */
+export function requirePlaces({ places }: Alignment, ports: readonly NamedPort[], shown: readonly NamedPort[], what: string): readonly (number | null)[] {
+  if (ports.length === 0 || places.some((place) => place !== null)) return places;
   const names = (list: readonly NamedPort[]) => `${list.length} (${list.map(({ name }) => name).join(', ')})`;
   throw new ModelError('engine', `the runtime sees ${names(shown)} ${what}, the model has ${names(ports)}`);
 }

@@ -1,172 +1,92 @@
-/**
- * Both sides run on the same inputs and compared: outputs, layers, weights. Whether the expected side is the source of a conversion or
- * another file, and who says what its ports and layers are, is in the subject.
- */
+/** Everything that is compared of two models: outputs, interface, layers, weights. */
 import type { LayerMap } from '../model/layer-map.js';
-import type { Effort } from './effort.js';
-import { givenInputs, recordedInputs } from './feeds.js';
-import { generateSample } from './inputs.js';
-import type { ComparedLayers } from './layers.js';
-import { checkCorrectness, findNarrowing, type Narrowing, widenedMap } from './narrowing.js';
-import type { VerifyOptions, WrittenTarget } from './options.js';
-import { compareOutputs } from './outputs.js';
+import { checkCorrectness, widenedMap } from './narrowing.js';
+import type { VerifyOptions } from './options.js';
 import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
-import { type RunSample, runSamples } from './samples.js';
-import { type Actual, type Feeds, type LayoutOf, openActual } from './side.js';
-import { type Tolerances, tolerances } from './tolerance.js';
+import { type Ran, runBoth } from './run-both.js';
+import type { Subject } from './subject.js';
 import { compareWeights } from './weights.js';
-import { type Expected, recordedWitness } from './witness.js';
-import type { WrittenModel } from './written/written.js';
-
-export interface Subject {
-  /** Ports and layers of the expected side. */
-  readonly map: LayerMap;
-  readonly target: WrittenTarget;
-  /** The target as it is read back; null where files of its format are only run. */
-  readonly written: WrittenModel | null;
-  readonly layoutOf: LayoutOf;
-  /** Whether the map has all weights of the source, so that the file can be compared with its own. */
-  readonly isRead: boolean;
-  readonly effort: Effort;
-  /** Says before anything is run that the ports of the two cannot be the same. */
-  checkInputs?(actual: Actual): void;
-  /** @param first the first input; its answer is kept where it is needed anyway */
-  openExpected(first: Feeds, notes: string[]): Promise<Expected>;
-  /** Null, and a note, where the layers of the two cannot be lined up. */
-  compareLayers(run: LayersRun, notes: string[]): Promise<ComparedLayers | null>;
-}
-
-export interface LayersRun {
-  readonly feeds: readonly Feeds[];
-  /** The map with the file's own weights, where they are narrower: the original's layers would differ by the loss. */
-  readonly widened: LayerMap | null;
-  readonly tolerances: Tolerances;
-}
-
-const DEFAULT_SEED = 0;
 
 export async function comparePredictions(subject: Subject, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
-  const { map, written, isRead } = subject;
+  const { map, written, isRead, effort } = subject;
   const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
   options.onMap?.(map);
   const notes: string[] = [];
   const ran = await runBoth(subject, options, notes);
-  const { narrowing, outputs } = ran;
-  const kept = ran.kept;
+  const { narrowing, tolerances } = ran;
+  const { outputs, tolerance, problem } = ran.comparison.report();
+  const kept = ran.kept.slice(0, effort.few);
   const mayWiden = isRead && narrowing?.isLinedUp === true;
   const widened = mayWiden && written ? widenedMap(map, written) : null;
-  const correctness = widened && (await checkCorrectness(widened, kept, ran.tolerances, notes, progress('reference')));
+  const correctness = widened && (await checkCorrectness(widened, [...kept, ...ran.further], tolerances, notes, progress('reference')));
   if (narrowing && !mayWiden) {
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
-  const feeds = kept.map((sample) => sample.feeds);
-  const layers = options.layers ? await subject.compareLayers({ feeds, widened, tolerances: ran.tolerances }, notes) : null;
+  const layers = options.layers ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
   const weights = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
   if (!weights) notes.push('weights were not compared one by one: the files do not name them alike');
-  const inLayers = layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs));
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
-  const layersPassed = layers?.firstDifference == null || !isLineage;
-  const verdict = verdictOf(outputs, weights, correctness?.report.passed ?? true, layersPassed);
-  const first = firstDifference(map, weights, inLayers, correctness?.problem ?? ran.problem);
+  const told = ran.interface.filter(({ judged }) => !judged);
+  notes.push(...told.map(({ message }) => message), ...ran.trials.filter(({ passed }) => passed === null).map(({ message }) => message));
+  const verdict = verdictOf(ran, outputs, {
+    weights: weights?.judged !== true || weights.mismatches.length === 0,
+    correctness: correctness?.report.passed ?? true,
+    layers: layers?.firstDifference == null || !isLineage,
+  });
+  const inLayers = layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs));
+  const first = firstDifference(map, weights, inLayers, correctness?.problem ?? problem ?? beyondValues(ran));
   if (verdict === 'match' && first) notes.push(`${first.message}; the outputs agree, so the two arrange this part in different ways`);
-  return reportOn(ran, {
+  return {
+    schema: 'weighbridge/report@1',
     verdict,
+    witness: ran.expected.witness,
+    engines: { expected: ran.expected.engine, actual: ran.actual.engine },
+    device: ran.actual.device,
+    tolerance,
+    inputs: { samples: ran.samples, seed: ran.seed, kind: ran.given ? 'recorded' : 'generated', ranges: ran.ranges },
+    compared: {
+      outputs: outputs.filter(({ compared }) => compared > 0).length,
+      of: outputs.length,
+      values: outputs.reduce((sum, { compared }) => sum + compared, 0),
+    },
+    outputs,
+    interface: ran.interface,
+    trials: ran.trials,
     layers: layers?.layers ?? null,
     weights,
-    narrowing,
-    correctness: correctness?.report ?? null,
+    quantisation: narrowing && {
+      methods: narrowing.methods,
+      correctness: correctness?.report ?? null,
+      loss: { expected: ran.expected.engine, tolerance, outputs, passed: outputs.every(({ passed }) => passed) } satisfies NarrowingReport,
+    },
     firstDifference: verdict === 'match' ? null : first,
     notes,
     elapsedMs: performance.now() - startedAt,
-  });
-}
-
-/** Runs witness and written file on the same inputs, and compares outputs. */
-async function runBoth({ map, target, written, layoutOf, isRead, effort, checkInputs, openExpected }: Subject, options: VerifyOptions, notes: string[]) {
-  const { golden } = options;
-  const given = golden ? await recordedInputs(golden, map) : options.inputs ? await givenInputs(options.inputs, map) : null;
-  const seed = given ? null : (options.seed ?? DEFAULT_SEED);
-  const first = given ? given.sample(0) : generateSample(map.inputs, 0, seed!, map.layers);
-  const actual = await openActual(target, map, layoutOf, options, notes);
-  try {
-    checkInputs?.(actual);
-    const expected = golden ? await recordedWitness(golden, map, given!) : await openExpected(first, notes);
-    try {
-      const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, expected.maxSamples);
-      const narrowing = written && findNarrowing(map, written, isRead && expected.witness.kind !== 'reference');
-      const allowed = tolerances({
-        ...options,
-        expected: expected.name,
-        actual: actual.name,
-        narrowest: narrowing?.narrowest,
-        computeDType: written?.computeDType,
-      });
-      const comparison = compareOutputs(map, allowed.outputs);
-      const kept: RunSample[] = [];
-      const sampleOf = (sample: number) => (sample === 0 ? first : (given?.sample(sample) ?? generateSample(map.inputs, sample, seed!, map.layers)));
-      await runSamples({ expected, actual, samples, sampleOf, comparison }, options, (run) => {
-        if (kept.length < effort.few) kept.push(run);
-      });
-      for (const name of comparison.constantOutputs()) {
-        notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
-      }
-      return {
-        ...comparison.report(),
-        witness: expected.witness,
-        engines: { expected: expected.engine, actual: actual.engine },
-        device: actual.device,
-        inputs: { samples, seed, kind: given ? ('recorded' as const) : ('generated' as const) },
-        narrowing,
-        tolerances: allowed,
-        kept,
-      };
-    } finally {
-      await expected.close();
-    }
-  } finally {
-    await actual.close();
-  }
-}
-
-/** What both sides' run says by itself. */
-type Ran = Pick<Report, 'witness' | 'engines' | 'device' | 'tolerance' | 'inputs' | 'outputs'>;
-
-interface Findings extends Pick<Report, 'verdict' | 'layers' | 'weights' | 'firstDifference' | 'notes' | 'elapsedMs'> {
-  readonly narrowing: Narrowing | null;
-  readonly correctness: NarrowingReport | null;
-}
-
-function reportOn({ witness, engines, device, tolerance, inputs, outputs }: Ran, { narrowing, correctness, ...findings }: Findings): Report {
-  return {
-    schema: 'weighbridge/report@1',
-    verdict: findings.verdict,
-    witness,
-    engines,
-    device,
-    tolerance,
-    inputs,
-    outputs,
-    layers: findings.layers,
-    weights: findings.weights,
-    quantisation: narrowing && {
-      methods: narrowing.methods,
-      correctness,
-      loss: { expected: engines.expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) },
-    },
-    firstDifference: findings.firstDifference,
-    notes: findings.notes,
-    elapsedMs: findings.elapsedMs,
   };
 }
 
-function verdictOf(outputs: readonly OutputReport[], weights: WeightsReport | null, isCorrect: boolean, layersPassed: boolean): Verdict {
-  const differs = outputs.some(({ passed, compared, nonFinite }) => !passed && (compared > 0 || nonFinite.expected === 0));
-  if ((weights?.judged && weights.mismatches.length > 0) || !isCorrect || !layersPassed || differs) return 'mismatch';
+/** Which parts of the file passed beside its outputs. */
+interface Passed {
+  readonly weights: boolean;
+  readonly correctness: boolean;
+  readonly layers: boolean;
+}
+
+/** A match says that everything was compared that there is: a model of which an output was not is none, whatever the others do. */
+function verdictOf({ interface: differences, trials }: Ran, outputs: readonly OutputReport[], passed: Passed): Verdict {
+  const differs = outputs.some((output) => !output.passed && (output.compared > 0 || output.nonFinite.expected === 0));
+  const promises = differences.some(({ judged }) => judged) || trials.some((trial) => trial.passed === false);
+  if (differs || promises || !passed.weights || !passed.correctness || !passed.layers) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
+}
+
+/** What is wrong where every value of single inputs is right. */
+function beyondValues({ interface: differences, trials }: Ran): string | null {
+  return differences.find(({ judged }) => judged)?.message ?? trials.find(({ passed }) => passed === false)?.message ?? null;
 }
 
 /** An output that differs though the layer that makes it agrees: something stands between the two in the file. */

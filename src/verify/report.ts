@@ -12,6 +12,8 @@ export interface Witness {
   readonly independent: boolean;
   /** A sentence on what it is, and what it cannot see. */
   readonly detail: string;
+  /** Independent witnesses that could not be asked, before this one was taken: engines by name; the notes say why. */
+  readonly refused: readonly string[];
 }
 
 /** How many values of each side are NaN or infinite. */
@@ -104,6 +106,35 @@ export interface ToleranceReport {
   readonly smallestPassing: number | null;
 }
 
+/** How much was compared; a verdict of a match says that it is all there is. */
+export interface ComparedReport {
+  /** Outputs of which values were compared. */
+  readonly outputs: number;
+  /** Outputs that there are. */
+  readonly of: number;
+  readonly values: number;
+}
+
+/** What the file promises to its users otherwise than the source does. */
+export interface InterfaceDifference {
+  /** `count`: a port more or less; `order`; `dtype`; `rank`; `size`: another one; `fixed`: one that the source leaves free; `initialiser`: a weight that is an input too. */
+  readonly kind: 'count' | 'order' | 'dtype' | 'rank' | 'size' | 'fixed' | 'initialiser';
+  readonly port: string;
+  readonly message: string;
+  /** Whether it decides the verdict, or is only told. */
+  readonly judged: boolean;
+}
+
+/** Something that was run beside single inputs of the first size. */
+export interface TrialReport {
+  readonly kind: 'batch' | 'sizes';
+  /** 'a batch of 3', 'a free size of 64'. */
+  readonly what: string;
+  /** Null where the expected side does not do it either. */
+  readonly passed: boolean | null;
+  readonly message: string;
+}
+
 /** One of the two questions about a file whose weights were narrowed. */
 export interface NarrowingReport {
   /** What the written file is compared with. */
@@ -136,9 +167,19 @@ export interface Report {
   readonly engines: { readonly expected: string; readonly actual: string };
   readonly device: string;
   readonly tolerance: ToleranceReport;
-  readonly inputs: { readonly samples: number; readonly seed: number | null; readonly kind: 'generated' | 'recorded' | 'none' };
+  readonly inputs: {
+    readonly samples: number;
+    readonly seed: number | null;
+    readonly kind: 'generated' | 'recorded' | 'none';
+    /** How large the generated numbers were: '0 to 255'. */
+    readonly ranges: readonly string[];
+  };
+  readonly compared: ComparedReport;
   /** Empty where the target has weights only. */
   readonly outputs: readonly OutputReport[];
+  /** Empty where the file promises what the source does. */
+  readonly interface: readonly InterfaceDifference[];
+  readonly trials: readonly TrialReport[];
   /** In running order; null where layers were not compared. */
   readonly layers: readonly LayerReport[] | null;
   /** Null where weights were not compared one by one. */

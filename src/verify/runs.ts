@@ -15,9 +15,10 @@ import { type ComparedLayers, compareLayers } from './layers.js';
 import { layoutByShape } from './layout.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import type { Alignment } from './ports.js';
-import { comparePredictions, type LayersRun, type Subject } from './predictions.js';
+import { comparePredictions } from './predictions.js';
 import type { Report } from './report.js';
 import { adaptPorts, closingOnError, type LayoutOf, portRunner } from './side.js';
+import type { LayersRun, Subject } from './subject.js';
 import type { Expected } from './witness.js';
 import { findWrittenFormat } from './written/index.js';
 import type { WrittenModel } from './written/written.js';
@@ -59,7 +60,7 @@ async function openExpected(expected: WrittenTarget, map: LayerMap, { host }: Ve
   return {
     name: engine.name,
     engine: `${engine.name} (${availability.detail})`,
-    witness: { kind: 'runtime', independent: true, detail: `${availability.detail}, on the first file as it is; no reader of ours takes part` },
+    witness: { kind: 'runtime', independent: true, detail: `${availability.detail}, on the first file as it is; no reader of ours takes part`, refused: [] },
     run,
     maxSamples: Number.POSITIVE_INFINITY,
     close: () => session.close(),
@@ -136,9 +137,9 @@ async function describePorts(model: WrittenTarget, { host }: VerifyOptions): Pro
   const { engine } = await selectEngine(model.format, { host });
   const session = await engine.open(model);
   try {
-    const port = ({ name, shape, layout }: Session['inputs'][number]): Port => {
+    const port = ({ name, shape, layout, dtype = 'float32' }: Session['inputs'][number]): Port => {
       const sizes = shape.map((size, axis): Dim => size ?? (axis === 0 ? 'N' : '?'));
-      return { name, value: name, dtype: 'float32', shape: sizes, layout: layout ?? likelyLayout(sizes, model.format !== 'caffe') };
+      return { name, value: name, dtype, shape: sizes, layout: layout ?? likelyLayout(sizes, model.format !== 'caffe') };
     };
     return { ...made, inputs: session.inputs.map(port), outputs: session.outputs.map(port), layers: [] };
   } finally {

@@ -25,25 +25,47 @@ type Ports = Pick<LayerMap, 'inputs' | 'outputs'>;
 export interface PortAdapter {
   /** How the session's ports were found to be the map's. */
   readonly aligned: { readonly inputs: Alignment; readonly outputs: Alignment };
+  /** What the session has no input for is not fed. */
   feed(feeds: Feeds): Map<string, NdArray>;
-  show(results: ReadonlyMap<string, NdArray>): NdArray[];
+  /** Undefined where the session has no output for a port. */
+  show(results: ReadonlyMap<string, NdArray>): Arrays;
   /** The session's name of an output of the map. */
-  outputOf(port: Port): string;
+  outputOf(port: Port): string | undefined;
 }
 
 /** The layout that a port of the map has in a session, which shows it so. */
 export type LayoutOf = (port: Port, shown: SessionPort) => Layout;
 
-/** @throws ModelError 'engine' where a port of the map has no counterpart */
-export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Ports, layoutOf: LayoutOf): PortAdapter {
+/** For each port of the map the place of the session's port that it is. */
+export interface Places {
+  readonly inputs: readonly (number | null)[];
+  readonly outputs: readonly (number | null)[];
+}
+
+/**
+ * @param places other ones than names, order and shapes give
+ * @throws ModelError 'engine' where no port of the map has a counterpart
+ */
+export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Ports, layoutOf: LayoutOf, places?: Places): PortAdapter {
   const aligned = { inputs: alignPorts(map.inputs, session.inputs), outputs: alignPorts(map.outputs, session.outputs) };
-  const shown = (what: 'inputs' | 'outputs') => requirePlaces(aligned[what], map[what], session[what], what).map((place) => session[what][place]!);
+  const shown = (what: 'inputs' | 'outputs') =>
+    (places?.[what] ?? requirePlaces(aligned[what], map[what], session[what], what)).map((place) => session[what][place ?? -1]);
   const [inputs, outputs] = [shown('inputs'), shown('outputs')];
   return {
     aligned,
-    feed: (feeds) => new Map(map.inputs.map((port, i) => [inputs[i]!.name, toLayout(feeds[i]!, port.layout, layoutOf(port, inputs[i]!))])),
-    show: (results) => map.outputs.map((port, i) => toLayout(results.get(outputs[i]!.name)!, layoutOf(port, outputs[i]!), port.layout)),
-    outputOf: (wanted) => outputs[map.outputs.indexOf(wanted)]!.name,
+    feed(feeds) {
+      const entries = map.inputs.flatMap((port, i) => {
+        const own = inputs[i];
+        return own ? [[own.name, toLayout(feeds[i]!, port.layout, layoutOf(port, own))] as const] : [];
+      });
+      return new Map(entries);
+    },
+    show: (results) =>
+      map.outputs.map((port, i) => {
+        const own = outputs[i];
+        return own && toLayout(results.get(own.name)!, layoutOf(port, own), port.layout);
+      }),
+    outputOf: (wanted) => outputs[map.outputs.indexOf(wanted)]?.name,
   };
 }
 
@@ -71,6 +93,10 @@ export interface Actual extends Side {
   readonly aligned: PortAdapter['aligned'];
   /** The adapter's name on a GPU, else 'cpu'. */
   readonly device: string;
+  /** Whether names leave open which port is which. */
+  readonly isAmbiguous: boolean;
+  /** Takes other places for its ports from now on. */
+  assign(places: Places): void;
 }
 
 /**
@@ -89,7 +115,7 @@ export async function openActual(
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const session = await engine.open(target);
-  const adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf));
+  let adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf));
   return {
     name: engine.name,
     engine: `${engine.name} (${availability.detail})`,
@@ -97,6 +123,10 @@ export async function openActual(
     inputs: session.inputs,
     outputs: session.outputs,
     aligned: adapter.aligned,
+    isAmbiguous: adapter.aligned.inputs.others.length + adapter.aligned.outputs.others.length > 0,
+    assign: (places) => {
+      adapter = adaptPorts(session, ports, layoutOf, places);
+    },
     run: async (feeds) => adapter.show(await session.run(adapter.feed(feeds))),
     close: () => session.close(),
   };

@@ -14,7 +14,7 @@ import { witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, pickArrays } from './feeds.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
-import { closingOnError, type Feeds, portRunner, type Side } from './side.js';
+import { type Arrays, closingOnError, type Feeds, portRunner, type Side } from './side.js';
 
 export interface Expected extends Side {
   readonly witness: Witness;
@@ -32,49 +32,62 @@ export async function chooseWitness(
   options: WitnessOptions,
   notes: string[],
 ): Promise<Expected> {
+  const refused: string[] = [];
   for (const engine of witnessEngines(model.format)) {
     const { available, detail } = await engine.availability();
     if (!available) {
       notes.push(`the independent witness ${engine.name} is not available: ${detail}`);
+      refused.push(engine.name);
       continue;
     }
     try {
-      const witness: Witness = { kind: 'runtime', independent: true, detail: `${detail}, on the original file; it shares no code with our reader` };
+      const own = `${detail}, on the original file; it shares no code with our reader`;
+      const witness: Witness = { kind: 'runtime', independent: true, detail: own, refused };
       const side = await openSide(await engine.open(source), map, options.first);
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
       notes.push(`the independent witness ${engine.name} cannot run this model: ${error.message}`);
+      refused.push(engine.name);
     }
   }
-  return referenceWitness(map, options);
+  return referenceWitness(map, options, refused);
 }
 
 /** A first run tells whether a runtime can, before its answers are relied on; its answer is kept, so that nothing is run twice. */
 async function openSide(session: Session, map: LayerMap, first: Feeds): Promise<Pick<Side, 'run' | 'close'>> {
   return closingOnError(session, async () => {
-    const run = portRunner(session, map, (port) => port.layout);
-    const answer = await run(first);
-    return { run: async (feeds) => (feeds === first ? answer : run(feeds)), close: () => session.close() };
+    const run = remembering(portRunner(session, map, (port) => port.layout));
+    await run(first);
+    return { run, close: () => session.close() };
   });
 }
 
-/** Our own evaluator; slow on large nets, so it runs one sample of them. */
-export async function referenceWitness(map: LayerMap, { onProgress }: Pick<WitnessOptions, 'onProgress'>): Promise<Expected> {
+/** A side that keeps its last answer, for whoever asks again with the same arrays. */
+function remembering(run: Side['run']): Side['run'] {
+  let last: { feeds: Feeds; answer: Arrays } | null = null;
+  return async (feeds, sample) => {
+    if (last?.feeds !== feeds) last = { feeds, answer: await run(feeds, sample) };
+    return last.answer;
+  };
+}
+
+/** Our own evaluator; slow on large nets, so it runs one sample of them. @param refused the independent witnesses that it stands in for */
+export async function referenceWitness(map: LayerMap, { onProgress }: Pick<WitnessOptions, 'onProgress'>, refused: readonly string[] = []): Promise<Expected> {
   const session = await referenceSession(map, { onProgress: (done: number, total: number) => onProgress?.('reference', done, total) });
   const detail = 'our own float64 evaluator on the layer map; it sees a mistake of the writer, but not one of the reader. Recorded outputs (--golden) would.';
   return {
     name: 'reference',
     engine: 'reference',
-    witness: { kind: 'reference', independent: false, detail },
-    run: portRunner(session, map, (port) => port.layout),
+    witness: { kind: 'reference', independent: false, detail, refused },
+    run: remembering(portRunner(session, map, (port) => port.layout)),
     maxSamples: isLarge(map) ? 1 : Number.POSITIVE_INFINITY,
     close: () => session.close(),
   };
 }
 
-/** @param given the recording's inputs, which its outputs are cut like */
-export async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>, given: GivenRows): Promise<Expected> {
+/** The outputs of a golden file, all rows. */
+export async function recordedOutputs(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>): Promise<Arrays> {
   const tensors = pickArrays(golden, 'output', map.outputs);
   const outputs = await Promise.all(tensors.map((tensor) => tensor && toArray(tensor)));
   if (outputs.every((output) => !output))
@@ -82,10 +95,16 @@ export async function recordedWitness(golden: ReadonlyMap<string, Tensor>, map: 
       'malformed',
       `the recorded file has no outputs: arrays named output, or output:<name>, are expected; it has ${[...golden.keys()].join(', ')}`,
     );
+  return outputs;
+}
+
+/** @param given the recording's inputs, which its outputs are cut like */
+export function recordedWitness(outputs: Arrays, given: GivenRows): Expected {
+  const detail = 'outputs that were recorded in the original framework; they share no code with this tool';
   return {
     name: 'recorded',
     engine: 'recorded',
-    witness: { kind: 'recorded', independent: true, detail: 'outputs that were recorded in the original framework; they share no code with this tool' },
+    witness: { kind: 'recorded', independent: true, detail, refused: [] },
     maxSamples: Number.POSITIVE_INFINITY,
     run: async (_feeds, sample = 0) => outputs.map((array) => array && batchOf(array, sample * given.batch, given.batch, given.rows)),
     close: async () => {},

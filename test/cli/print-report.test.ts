@@ -13,7 +13,7 @@ function print(report: Report): string {
 
 describe('printReport', () => {
   it('ends a match with the verdict', () => {
-    expect(print(MATCH).split('\n').at(-1)).toMatch(/^match: every value within /);
+    expect(print(MATCH).split('\n').at(-1)).toMatch(/^match \(independent: recorded outputs\): every value of the output \(4,000\) within /);
   });
 
   it('names the first layer that differs, lists the worst, and says what to try next', () => {
@@ -32,7 +32,7 @@ describe('printReport', () => {
   });
 
   it('does not speak of a tolerance where nothing was run', () => {
-    expect(print(WEIGHTS)).toContain('match: every value as in the source (');
+    expect(print(WEIGHTS)).toContain('match (own reading of the source, weights alone): every value as in the source (');
   });
 
   it('says what it ran on where that is no CPU', () => {

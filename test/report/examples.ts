@@ -19,11 +19,19 @@ const OUTPUT: OutputReport = {
 export const MATCH: Report = {
   schema: 'weighbridge/report@1',
   verdict: 'match',
-  witness: { kind: 'recorded', independent: true, detail: 'outputs that were recorded in the original framework; they share no code with this tool' },
+  witness: {
+    kind: 'recorded',
+    independent: true,
+    detail: 'outputs that were recorded in the original framework; they share no code with this tool',
+    refused: [],
+  },
   engines: { expected: 'recorded', actual: 'ort-cpu (onnxruntime-node 1.30.0, CPU)' },
   device: 'cpu',
   tolerance: { atol: 1e-6, rtol: 2e-5, why: 'two float32 runtimes, which add in another order', smallestPassing: 1.1e-6 },
-  inputs: { samples: 4, seed: null, kind: 'recorded' },
+  inputs: { samples: 4, seed: null, kind: 'recorded', ranges: [] },
+  compared: { outputs: 1, of: 1, values: 4000 },
+  interface: [],
+  trials: [],
   outputs: [OUTPUT],
   layers: null,
   weights: { compared: 2, equal: 2, judged: true, unpaired: [], mismatches: [], tensors: [weight('conv1_1', 'kernel', 6912), weight('conv1_1', 'bias', 256)] },
@@ -59,10 +67,10 @@ export function vggLayers(faultAt = Number.POSITIVE_INFINITY): LayerReport[] {
 export const MISMATCH: Report = {
   ...MATCH,
   verdict: 'mismatch',
-  witness: { kind: 'reference', independent: false, detail: 'our own float64 evaluator on the layer map' },
+  witness: { kind: 'reference', independent: false, detail: 'our own float64 evaluator on the layer map', refused: [] },
   engines: { expected: 'reference', actual: MATCH.engines.actual },
   tolerance: { ...MATCH.tolerance, smallestPassing: 0.31 },
-  inputs: { samples: 4, seed: 0, kind: 'generated' },
+  inputs: { samples: 4, seed: 0, kind: 'generated', ranges: ['about -4 to 4'] },
   outputs: [
     {
       ...OUTPUT,
@@ -108,9 +116,10 @@ export const QUANTISED: Report = {
 /** A target without wiring: nothing was run. */
 export const WEIGHTS: Report = {
   ...MATCH,
-  witness: { kind: 'weights', independent: false, detail: 'the weights of the source, as our own reader gives them' },
+  witness: { kind: 'weights', independent: false, detail: 'the weights of the source, as our own reader gives them', refused: [] },
   tolerance: { atol: 0, rtol: 0, why: 'tensors are compared bit for bit', smallestPassing: null },
-  inputs: { samples: 0, seed: null, kind: 'none' },
+  inputs: { samples: 0, seed: null, kind: 'none', ranges: [] },
+  compared: { outputs: 0, of: 0, values: 0 },
   outputs: [],
 };
 

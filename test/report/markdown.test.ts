@@ -6,7 +6,7 @@ import { documentOf, hostileDocument, MATCH, MISMATCH, QUANTISED } from './examp
 
 it('a match is a heading, a table and a few lines', async () => {
   expect(await markdown.render(documentOf(MATCH))).toMatchInlineSnapshot(`
-    "### ✅ match: \`vgg16.h5\` → \`vgg16.onnx\`
+    "### ✅ match (independent: recorded outputs): \`vgg16.h5\` → \`vgg16.onnx\`
 
     | output | compared | max abs | of scale | cosine | top-1 |  |
     |---|---:|---:|---:|---:|---:|---|
@@ -23,7 +23,7 @@ it('a match is a heading, a table and a few lines', async () => {
 
 it('a mismatch names the first difference, the worst layers and what to try next', async () => {
   expect(await markdown.render(documentOf(MISMATCH))).toMatchInlineSnapshot(`
-    "### ❌ mismatch: \`vgg16.h5\` → \`vgg16.onnx\`
+    "### ❌ mismatch (own reading of the source): \`vgg16.h5\` → \`vgg16.onnx\`
 
     **First difference:** layer "net/conv3\\_1" is 0.12 at \\[0, 3, 0, 55\\], expected 0.41
 

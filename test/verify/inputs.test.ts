@@ -27,5 +27,5 @@ test('what an embedding reads counts rows of its table, also where the port says
     makeLayer({ name: 'turned', op: 'Transpose', inputs: ['words'], outputs: ['turned'], attributes: { perm: [1, 0] } }),
     makeLayer({ name: 'embedding', op: 'Gather', inputs: ['turned'], outputs: ['embedding'], weights: { table } }),
   ];
-  expect(new Set(Array.from(generateSample([words], 0, 0, layers)[0]!.data, Number))).toEqual(new Set([0, 1, 2, 3, 4]));
+  expect(new Set(Array.from(generateSample([words], 0, 0, { layers })[0]!.data, Number))).toEqual(new Set([0, 1, 2, 3, 4]));
 });

@@ -74,7 +74,7 @@ async function findings(stock: Stock, chains: Iterable<Chain>): Promise<{ tried:
   let tried = 0;
   const found: string[] = [];
   for (const { title, map } of chains) {
-    const feeds = generateSample(map.inputs, 0, 1, map.layers);
+    const feeds = generateSample(map.inputs, 0, 1, { layers: map.layers });
     const expected = await runLayers(map, feeds, () => {});
     if (expected.some(({ data }) => (data as Float64Array).some((value) => !(Math.abs(value) < 1e30)))) continue;
     const worst = await apart(stock, map, feeds, expected);

@@ -75,7 +75,9 @@ describe('alignPorts', () => {
   it('leaves a port without a counterpart alone, and says which are there', () => {
     const found = alignPorts(named('a', 'b'), named('b'));
     expect(found.places).toEqual([null, 0]);
-    expect(() => requirePlaces(found, named('a', 'b'), named('b'), 'outputs')).toThrow(/1 \(b\) outputs, the model has 2 \(a, b\)/);
+    expect(requirePlaces(found, named('a', 'b'), named('b'), 'outputs')).toEqual([null, 0]);
+    const none = { places: [null, null], by: 'order', others: [] } as const;
+    expect(() => requirePlaces(none, named('a', 'b'), [], 'outputs')).toThrow(/0 \(\) outputs, the model has 2 \(a, b\)/);
   });
 });
 

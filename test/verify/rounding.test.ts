@@ -53,7 +53,7 @@ describe('what a rounding of every value does', () => {
   ] as const)('bounds how far %s is from float64, in every output of deep nets', async (_, writer, file, engine) => {
     for (const blocks of [1, 4, 12]) {
       const map = deepNet(blocks);
-      const feeds = generateSample(map.inputs, 0, 1, map.layers);
+      const feeds = generateSample(map.inputs, 0, 1, { layers: map.layers });
       const sink = memorySink();
       await writer.write(map, sink, file, OPTIONS);
       await sink.commit();

@@ -4,6 +4,7 @@
  */
 import { VERSION } from '../../version.js';
 import type { ReportDocument, ReportFormat } from '../format.js';
+import { verdictWord } from '../verdict.js';
 import { html as markup } from './markup.js';
 import { filters, histograms } from './pictures.js';
 import { predictions } from './predictions.js';
@@ -26,7 +27,7 @@ async function renderHtml(document: ReportDocument): Promise<string> {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>${report.verdict.replace('-', ' ')}: ${subject.expected} → ${subject.actual}</title>`;
+<title>${verdictWord(report)}: ${subject.expected} → ${subject.actual}</title>`;
   const body = markup`
 <main>
 ${head(document)}

@@ -5,6 +5,7 @@ import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
+import { onWhoseWord, verdictWord } from '../verdict.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
 
@@ -27,9 +28,9 @@ export function head({ report, subject }: ReportDocument): Markup {
     tolerance.smallestPassing === null ? 'no rtol would have passed' : `the smallest rtol that passes is ${formatNumber(tolerance.smallestPassing)}`;
   return html`
 <header class="${verdict === 'match' ? 'good' : 'bad'}">
-  <p class="verdict">${verdict.replace('-', ' ')}</p>
+  <p class="verdict">${verdictWord(report)}</p>
   <h1><span class="name">${subject.expected}</span> <span class="arrow">→</span> <span class="name">${subject.actual}</span></h1>
-  <p>${(ran ? SENTENCES : WEIGHTS_ONLY)[verdict]}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
+  <p>${(ran ? SENTENCES : WEIGHTS_ONLY)[verdict]} <span class="word">${onWhoseWord(report)}.</span>${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
 </header>
 ${
   verdict === 'match'
@@ -63,6 +64,8 @@ export function outputs(report: Report): Markup | null {
   <h2>Outputs</h2>
   ${outputTable(report.outputs)}
   ${failed.map((output) => html`<p class="note bad"><b>${output.name}</b>: ${describeWorst(output)}</p>`)}
+  ${report.interface.map(({ message, judged }) => html`<p class="${judged ? 'note bad' : 'note'}">${message}</p>`)}
+  ${report.trials.map(({ what, message, passed }) => html`<p class="${passed === false ? 'note bad' : 'note'}"><b>${what}</b>: ${message}</p>`)}
 </section>`;
 }
 

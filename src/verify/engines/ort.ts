@@ -5,6 +5,7 @@ import { readOnnxModel } from '../../containers/onnx.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
 import { isDType } from '../../model/dtype.js';
+import { typedValues } from '../array.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
 
@@ -130,20 +131,24 @@ function failure(build: OrtBuild, what: string, error: unknown, file?: string): 
   return new ModelError('engine', `${build.name} ${what}: ${build.explain?.(message) ?? message}`, { file }, error);
 }
 
-function toOrt(ort: Ort, type: string, { data, shape }: NdArray): OrtTensor {
-  const values = Array.from(data as ArrayLike<number | bigint>, Number);
-  const make = (array: unknown) => new ort.Tensor(type as never, array as never, shape);
-  if (type === 'int64') return make(BigInt64Array.from(values, (value) => BigInt(Math.round(value))));
-  if (type === 'int32') return make(Int32Array.from(values));
-  if (type === 'float64') return make(Float64Array.from(values));
-  if (type === 'float32') return make(data instanceof Float32Array ? data : Float32Array.from(values));
-  throw new ModelError('engine', `inputs of type ${type} are not fed`);
+function toOrt(ort: Ort, type: string, array: NdArray): OrtTensor {
+  const make = (data: unknown) => new ort.Tensor(type as never, data as never, array.shape);
+  if (type === 'float32' && array.data instanceof Float32Array) return make(array.data);
+  if (type === 'bool' || !isDType(type)) {
+    if (type === 'bool') return make(typedValues(array, 'uint8'));
+    throw new ModelError('engine', `inputs of type ${type} are not fed`);
+  }
+  return make(typedValues(array, type));
 }
+
+const WIDE: ReadonlySet<string> = new Set(['float64', 'int64', 'uint64', 'int32', 'uint32']);
 
 function fromOrt(tensor: OrtTensor): NdArray {
   // Asking ONNX Runtime's native build for such a tensor's values aborts the process.
   if (tensor.location?.startsWith('gpu')) throw new ModelError('engine', `an output stayed on the GPU (${tensor.location}) instead of being fetched`);
   const { data, type, dims } = tensor as TypedTensor<'float32'>;
+  // Counts and positions may be larger than float32 holds.
+  if (WIDE.has(type)) return { shape: dims, data: Float64Array.from(data as ArrayLike<number>, Number) };
   // Node 20 has no Float16Array: half-precision results come as their bits.
   const isHalf = (type as string) === 'float16' && (data as unknown) instanceof Uint16Array;
   const bits = data as unknown as Uint16Array;

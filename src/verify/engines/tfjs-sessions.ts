@@ -2,6 +2,7 @@
 import { ModelError } from '../../errors.js';
 import { isDType } from '../../model/dtype.js';
 import { uniqueNames } from '../../model/ports.js';
+import { typedValues } from '../array.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
 import type { TopologyNode } from './tfjs-files.js';
 
@@ -122,10 +123,11 @@ function feedFor(feeds: ReadonlyMap<string, NdArray>, name: string): NdArray {
   return feed;
 }
 
-function toTensor(core: Core, { data, shape }: NdArray, dtype: string | undefined): Tensor {
-  const numbers = data as ArrayLike<number | bigint>;
-  if (dtype === 'int32' || dtype === 'bool') return core.tensor(Int32Array.from(numbers, Number), shape as number[], dtype);
-  return core.tensor(Float32Array.from(numbers, Number), shape as number[]);
+function toTensor(core: Core, array: NdArray, dtype: string | undefined): Tensor {
+  const shape = [...array.shape];
+  if (dtype === 'bool') return core.tensor(typedValues(array, 'uint8') as Uint8Array, shape, dtype);
+  if (dtype === 'int32') return core.tensor(typedValues(array, 'int32') as Int32Array, shape, dtype);
+  return core.tensor(typedValues(array, 'float32') as Float32Array, shape);
 }
 
 async function fetchAll(core: Core, names: readonly string[], inputs: readonly Tensor[], work: () => Tensor | Tensor[]): Promise<Map<string, NdArray>> {

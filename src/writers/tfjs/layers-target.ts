@@ -102,7 +102,9 @@ export class LayersTarget implements Target {
   }
 
   input(port: Port, shape: readonly Dim[]): FileValue {
-    const dtype = /^u?int|^bool/.test(port.dtype) ? 'int32' : 'float32';
+    // TensorFlow.js turns integers that are fed into an input's dtype. Said to be int32 they would stay it, and the normalisation that a Rescaling
+    // becomes takes their bits for floats.
+    const dtype = 'float32';
     const sizes = shape.map((size, axis) => (axis === 0 && typeof size === 'string' ? null : knownSize(size)));
     const value = this.#add('InputLayer', 'input', { batch_input_shape: sizes, dtype, sparse: false }, [], shape);
     this.#inputs.push(value);

@@ -1,0 +1,43 @@
+/** The verdict in a line: what was found, on whose word, and of how much. */
+import type { Report, Verdict } from '../verify/report.js';
+import { formatBound, formatCount } from './numbers.js';
+
+/** What the verdict is called; `nothing-compared` is said of a model of which not all outputs were compared, too. */
+export function verdictWord({ verdict, compared }: Report): string {
+  return verdict === 'nothing-compared' && compared.values > 0 ? 'not all compared' : WORDS[verdict];
+}
+
+const WORDS: Readonly<Record<Verdict, string>> = { match: 'match', mismatch: 'mismatch', 'nothing-compared': 'nothing compared' };
+
+/**
+ * Whose word a verdict is: 'independent: recorded outputs', 'own reading of the source', and which independent witness refused before it.
+ */
+export function onWhoseWord({ witness, engines }: Report): string {
+  const engine = engines.expected.split(' (')[0]!;
+  const own = {
+    recorded: 'independent: recorded outputs',
+    runtime: `independent: ${engine} on the original`,
+    reference: 'own reading of the source',
+    weights: 'own reading of the source, weights alone',
+  }[witness.kind];
+  return witness.refused.length > 0
+    ? `${own}; not ${witness.refused.join(', ')}, which would be ${witness.independent ? 'another' : 'an independent'} witness`
+    : own;
+}
+
+/** What is said behind the verdict: within which bound, or what was not. */
+export function verdictSentence(report: Report): string {
+  const { verdict, inputs, tolerance, compared, outputs } = report;
+  const within = inputs.kind === 'none' ? 'as in the source' : `within ${formatBound(tolerance)}`;
+  if (verdict === 'nothing-compared') {
+    const missing = outputs.filter((output) => output.compared === 0).map(({ name }) => `"${name}"`);
+    const rest = missing.length > 0 ? `: not ${missing.join(', ')}` : '';
+    return compared.values === 0 ? 'no value of any output could be compared' : `${compared.outputs} of ${compared.of} outputs were compared${rest}`;
+  }
+  const isBeyondValues = verdict === 'mismatch' && inputs.kind !== 'none' && outputs.every(({ passed }) => passed);
+  const promise = report.interface.find(({ judged }) => judged) ?? report.trials.find(({ passed }) => passed === false);
+  if (isBeyondValues && promise) return `every value of single inputs is ${within}, but ${promise.message}`;
+  const all =
+    verdict === 'match' && compared.of > 0 ? ` of ${compared.of === 1 ? 'the output' : `all ${compared.of} outputs`} (${formatCount(compared.values)})` : '';
+  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within} (${tolerance.why})`;
+}

@@ -1,0 +1,153 @@
+/** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
+import { assignPorts } from './assign.js';
+import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
+import { generateSample, PLAIN, RANGES, type Range } from './inputs.js';
+import { compareInterface, compareRanks } from './interface.js';
+import { findNarrowing, type Narrowing } from './narrowing.js';
+import type { VerifyOptions } from './options.js';
+import { compareOutputs, type OutputsComparison } from './outputs.js';
+import type { InterfaceDifference, TrialReport } from './report.js';
+import { type RunSample, runSamples } from './samples.js';
+import { type Actual, type Arrays, openActual } from './side.js';
+import type { Subject } from './subject.js';
+import { type Tolerances, tolerances } from './tolerance.js';
+import { isBatchFree, tryBatch, trySizes } from './trials.js';
+import { type Expected, recordedOutputs, recordedWitness } from './witness.js';
+
+const DEFAULT_SEED = 0;
+
+/** Rows of the batch that is tried: two would not show rows in another order than reversed. */
+const BATCH_ROWS = { small: 3, large: 2 } as const;
+
+/** Ranges in which a net is as steady as with plain numbers, so that layers and rows can be held to the plain tolerance. */
+const MILD: ReadonlySet<Range> = new Set([RANGES.plain, RANGES.small, RANGES.negative, RANGES.unit]);
+
+export interface Ran {
+  readonly comparison: OutputsComparison;
+  readonly expected: Pick<Expected, 'name' | 'engine' | 'witness'>;
+  readonly actual: Pick<Actual, 'name' | 'engine' | 'device'>;
+  readonly given: GivenInputs | null;
+  readonly samples: number;
+  readonly seed: number | null;
+  /** Of the samples that were compared. */
+  readonly ranges: readonly string[];
+  readonly interface: readonly InterfaceDifference[];
+  readonly trials: readonly TrialReport[];
+  readonly narrowing: Narrowing | null;
+  readonly tolerances: Tolerances;
+  /** A few samples of mild numbers, for what is looked at more closely. */
+  readonly kept: readonly RunSample[];
+  /** Samples for a narrower file beside its own weights: also such whose numbers are out of the ordinary. */
+  readonly further: readonly RunSample[];
+}
+
+export async function runBoth(subject: Subject, options: VerifyOptions, notes: string[]): Promise<Ran> {
+  const { map, target, written, layoutOf, isRead, effort } = subject;
+  const recording = options.golden ? await recordedOutputs(options.golden, map) : null;
+  const given = await givenRows(subject, options, recording);
+  const seed = options.seed ?? DEFAULT_SEED;
+  const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers });
+  const first = given ? given.sample(0) : generate(0, PLAIN);
+  const actual = await openActual(target, map, layoutOf, options, notes);
+  try {
+    subject.checkInputs?.(actual);
+    const expected = recording ? recordedWitness(recording, given!) : await subject.openExpected(first, notes);
+    try {
+      const narrowing = written && findNarrowing(map, written, isRead && expected.witness.kind !== 'reference');
+      const computeDType = written?.computeDType;
+      const allowed = tolerances({ ...options, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType });
+      if (actual.isAmbiguous) {
+        const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, allowed.outputs);
+        if (assumed !== null) notes.push(assumed);
+      }
+      const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, expected.maxSamples);
+      const order = given || narrowing ? [] : computeDType === 'float16' ? HALF_RANGES : Object.values(RANGES);
+      const sampleOf = (sample: number) => {
+        const range = order[sample] ?? PLAIN;
+        return { range, feeds: sample === 0 ? first : (given?.sample(sample) ?? generate(sample, range)) };
+      };
+      let comparison = compareOutputs(map, allowed.outputs);
+      const kept: RunSample[] = [];
+      const ranges = new Set<string>();
+      const rows = effort.few > 1 ? BATCH_ROWS.small : BATCH_ROWS.large;
+      const leftOut = await runSamples(
+        { map, expected, actual, samples, sampleOf, comparison, isWide: expected.witness.kind === 'reference' },
+        options,
+        (run) => {
+          ranges.add(run.range.name);
+          if (MILD.has(run.range) && kept.length < rows) kept.push(run);
+        },
+      );
+      for (const { range, why } of leftOut) notes.push(`inputs of ${range.name} were left out: ${why}`);
+      const whole = given && recording && isMixed(comparison, given) ? await runWhole(subject, actual, given, recording, allowed) : null;
+      if (whole) {
+        comparison = whole;
+        notes.push('the net mixes the rows of a batch: fed one by one they give something else than the recording, and fed at once they give the recording');
+      }
+      for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
+      const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name) };
+      const trials: TrialReport[] = [];
+      if (!whole && isBatchFree(map) && (given?.batch ?? 1) === 1) {
+        for (let i = kept.length; i < rows && !given; i++) {
+          const feeds = generate(i, PLAIN);
+          kept.push({ feeds, wanted: await expected.run(feeds), found: await actual.run(feeds), range: PLAIN });
+        }
+        if (kept.length > 1) trials.push(await tryBatch(sides, kept));
+      }
+      const sizes = given ? null : await trySizes(sides, seed);
+      if (sizes) trials.push(sizes);
+      const further: RunSample[] = [];
+      for (const range of narrowing && !given && effort.few > 1 ? NARROW_RANGES : []) {
+        const feeds = generate(1, range);
+        further.push({ feeds, wanted: [], found: await actual.run(feeds), range });
+      }
+      const hasSameDTypes = map.format === target.format || (isRead && target.format === 'onnx');
+      const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs: written?.isOurs === true, hasSameDTypes });
+      const ranked = new Set(differences.filter(({ kind }) => kind === 'rank').map(({ port }) => port));
+      if (kept[0]) differences.push(...compareRanks(map, kept[0].wanted, kept[0].found).filter(({ port }) => !ranked.has(port)));
+      return {
+        comparison,
+        expected,
+        actual,
+        given,
+        samples,
+        seed: given ? null : seed,
+        ranges: given ? [] : [...ranges],
+        interface: differences,
+        trials,
+        narrowing,
+        tolerances: allowed,
+        kept,
+        further,
+      };
+    } finally {
+      await expected.close();
+    }
+  } finally {
+    await actual.close();
+  }
+}
+
+/** What is computed in float16 may overflow on larger ones, as it must. */
+const HALF_RANGES: readonly Range[] = [RANGES.plain, RANGES.pixels, RANGES.unit];
+/** Rounded weights move outputs, and so hide a clip; beside its own weights it shows. */
+const NARROW_RANGES: readonly Range[] = [RANGES.pixels, RANGES.small];
+
+/** Inputs that were recorded or given; whole where the recording cannot be cut into rows. */
+async function givenRows({ map }: Subject, { golden, inputs }: VerifyOptions, recording: Arrays | null): Promise<GivenInputs | null> {
+  if (!golden) return inputs ? givenInputs(inputs, map) : null;
+  const given = await recordedInputs(golden, map);
+  return recording!.every((array) => !array || isCut(array, given.rows)) ? given : asWhole(given);
+}
+
+function isMixed(comparison: OutputsComparison, given: GivenInputs): boolean {
+  return given.batch === 1 && given.rows > 1 && comparison.report().outputs.some(({ passed }) => !passed);
+}
+
+/** The recording's rows fed at once; null where they do not give what was recorded either. */
+async function runWhole({ map }: Subject, actual: Actual, given: GivenInputs, recording: Arrays, allowed: Tolerances): Promise<OutputsComparison | null> {
+  if (!isBatchFree(map)) return null;
+  const comparison = compareOutputs(map, allowed.outputs);
+  comparison.add(recording, await actual.run(given.whole()));
+  return comparison.report().outputs.every(({ passed }) => passed) ? comparison : null;
+}

@@ -1,0 +1,34 @@
+/** What is compared with what: whether the expected side is the source of a conversion or another file, and who says what its ports and layers are. */
+import type { LayerMap } from '../model/layer-map.js';
+import type { Effort } from './effort.js';
+import type { ComparedLayers } from './layers.js';
+import type { WrittenTarget } from './options.js';
+import type { Actual, Feeds, LayoutOf } from './side.js';
+import type { Tolerances } from './tolerance.js';
+import type { Expected } from './witness.js';
+import type { WrittenModel } from './written/written.js';
+
+export interface Subject {
+  /** Ports and layers of the expected side. */
+  readonly map: LayerMap;
+  readonly target: WrittenTarget;
+  /** The target as it is read back; null where files of its format are only run. */
+  readonly written: WrittenModel | null;
+  readonly layoutOf: LayoutOf;
+  /** Whether the map has all weights of the source, so that the file can be compared with its own. */
+  readonly isRead: boolean;
+  readonly effort: Effort;
+  /** Says before anything is run that the ports of the two cannot be the same. */
+  checkInputs?(actual: Actual): void;
+  /** @param first the first input; its answer is kept where it is needed anyway */
+  openExpected(first: Feeds, notes: string[]): Promise<Expected>;
+  /** Null, and a note, where the layers of the two cannot be lined up. */
+  compareLayers(run: LayersRun, notes: string[]): Promise<ComparedLayers | null>;
+}
+
+export interface LayersRun {
+  readonly feeds: readonly Feeds[];
+  /** The map with the file's own weights, where they are narrower: the original's layers would differ by the loss. */
+  readonly widened: LayerMap | null;
+  readonly tolerances: Tolerances;
+}

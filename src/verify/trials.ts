@@ -1,0 +1,112 @@
+/**
+ * What single inputs do not show: whether a file computes the rows of a batch as it computes them alone, and whether it takes other sizes
+ * than the one that was tried first, where the source leaves both free.
+ */
+import { isModelError } from '../errors.js';
+import type { LayerMap, Port } from '../model/layer-map.js';
+import type { Tolerance } from './compare.js';
+import { isCut, joinFeeds, partOf } from './feeds.js';
+import { FREE_SIZE, generateSample } from './inputs.js';
+import { compareOutputs } from './outputs.js';
+import type { TrialReport } from './report.js';
+import type { RunSample } from './samples.js';
+import type { Arrays, Feeds, Side } from './side.js';
+
+type Runs = Pick<Side, 'run'>;
+
+export interface Sides {
+  readonly map: Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>;
+  /** Null where what is expected was recorded, and nothing else can be asked of it. */
+  readonly expected: Runs | null;
+  readonly actual: Runs;
+  /** Between the two sides, and between two runs of the file itself. */
+  readonly tolerance: Tolerance;
+  readonly own: Tolerance;
+}
+
+/** Whether a net may be given several rows at once. */
+export function isBatchFree({ inputs }: Pick<LayerMap, 'inputs'>): boolean {
+  return inputs.length > 0 && inputs.every(({ shape }) => typeof shape[0] === 'string');
+}
+
+/** Runs samples that were run alone once more as one batch. Nets that mix the rows of a batch are compared as they mix them. */
+export async function tryBatch({ map, expected, actual, tolerance, own }: Sides, samples: readonly RunSample[]): Promise<TrialReport> {
+  const count = samples.length;
+  const what = `a batch of ${count}`;
+  const trial = (passed: boolean | null, message: string): TrialReport => ({ kind: 'batch', what, passed, message });
+  const feeds = joinFeeds(samples.map((sample) => sample.feeds));
+  const found = await attempt(actual, feeds);
+  const alone = samples.map((sample) => sample.found);
+  const apart = typeof found === 'string' ? `the file does not run ${what}: ${found}` : rowsApart(map, found, alone, own);
+  if (apart === null) return trial(true, `the rows of ${what} are what they are alone`);
+  if (!expected) return trial(false, apart);
+  const wanted = await attempt(expected, feeds);
+  if (typeof wanted === 'string') return trial(null, `the expected side does not run ${what}: ${wanted}`);
+  const source = samples.map((sample) => sample.wanted);
+  if (typeof found === 'string' || rowsApart(map, wanted, source, tolerance) === null) return trial(false, apart);
+  const problem = wholeApart(map, wanted, found, tolerance);
+  return trial(
+    problem === null,
+    problem === null ? `the net mixes the rows of ${what}, and the file does as well` : `of ${what}, whose rows the net mixes, ${problem}`,
+  );
+}
+
+/** Other sizes than the first for what the source leaves free, in the order in which they are tried; multiples of what nets halve. */
+const OTHER_SIZES = [64, 48, 16];
+
+/** Null where every size but the batch is fixed. */
+export async function trySizes({ map, expected, actual, tolerance }: Sides, seed: number): Promise<TrialReport | null> {
+  const names = [...new Set(map.inputs.flatMap((port) => freeNames(port)))];
+  if (names.length === 0 || !expected) return null;
+  for (const size of OTHER_SIZES) {
+    // The first free size alone changes, where there are several: height and width exchanged would hide behind a square.
+    const sizes = new Map(names.map((name, i) => [name, i === 0 ? size : FREE_SIZE]));
+    const what = names.length === 1 ? `a free size of ${size}` : `free sizes of ${[...sizes.values()].join(' and ')}`;
+    const feeds = generateSample(map.inputs, 0, seed, { layers: map.layers, freeSize: (name, axis) => sizes.get(sizeKey(name, axis)) ?? FREE_SIZE });
+    const wanted = await attempt(expected, feeds);
+    if (typeof wanted === 'string') continue;
+    const found = await attempt(actual, feeds);
+    const problem = typeof found === 'string' ? `the file does not run: ${found}` : wholeApart(map, wanted, found, tolerance);
+    const message = problem === null ? `${what}: the two agree there as well` : `with ${what}, which the source leaves free, ${problem}`;
+    return { kind: 'sizes', what, passed: problem === null, message };
+  }
+  return { kind: 'sizes', what: 'other free sizes', passed: null, message: `the expected side runs with none of the free sizes ${OTHER_SIZES.join(', ')}` };
+}
+
+function freeNames({ shape }: Port): string[] {
+  return shape.flatMap((size, axis) => (axis > 0 && typeof size === 'string' ? [sizeKey(size, axis)] : []));
+}
+
+/** A size without a name of its own is another one on each axis. */
+function sizeKey(name: string, axis: number): string {
+  return name.startsWith('?') ? `${name} ${axis}` : name;
+}
+
+async function attempt(side: Runs, feeds: Feeds): Promise<Arrays | string> {
+  try {
+    return await side.run(feeds);
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return error.message;
+  }
+}
+
+/** How the rows of a batch differ from what they are alone; null where they do not. */
+function rowsApart(map: Sides['map'], batch: Arrays, alone: readonly Arrays[], tolerance: Tolerance): string | null {
+  const count = alone.length;
+  const lost = batch.findIndex((array, port) => array && (!isCut(array, count) || array.shape[0] !== count * (alone[0]![port]?.shape[0] ?? 1)));
+  if (lost >= 0) return `output "${map.outputs[lost]!.name}" has the shape [${batch[lost]!.shape}] for a batch of ${count}`;
+  for (const [row, single] of alone.entries()) {
+    const comparison = compareOutputs(map, tolerance);
+    comparison.add(single, partOf(batch, row, count));
+    const { problem } = comparison.report();
+    if (problem !== null) return `row ${row} of a batch of ${count} is not what it is alone: ${problem}`;
+  }
+  return null;
+}
+
+function wholeApart(map: Sides['map'], wanted: Arrays, found: Arrays, tolerance: Tolerance): string | null {
+  const comparison = compareOutputs(map, tolerance);
+  comparison.add(wanted, found);
+  return comparison.report().problem;
+}

@@ -267,6 +267,56 @@ describe('arrangement', () => {
   });
 });
 
+test.each([[[1, 2]], [[-1, 1]]])('Softmax over the axes %j together', async (axes) => {
+  const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+    const power = (i: number, j: number, k: number) => Math.exp(at(PICTURE, n, i, j, k));
+    const over = (axis: number, size: number, own: number) => (axes.includes(axis) || (axis === 3 && axes.includes(-1)) ? range(size) : [own]);
+    const total = over(1, 5, h)
+      .flatMap((i) => over(2, 4, w).flatMap((j) => over(3, 6, c).map((k) => power(i, j, k))))
+      .reduce((a, b) => a + b);
+    return power(h, w, c) / total;
+  });
+  expectClose(await predictSequence(PICTURE, [['Softmax', { axis: axes }]]), expected);
+});
+
+describe('locally connected layers', () => {
+  test('of pictures', async () => {
+    const [kernel, bias] = [weight([6, 2 * 2 * 6, 3], 41), weight([2, 3, 3], 42)];
+    const config = {
+      filters: 3,
+      kernel_size: [2, 2],
+      strides: [2, 1],
+      padding: 'valid',
+      data_format: 'channels_last',
+      implementation: 1,
+      activation: 'linear',
+    };
+    const actual = await predictSequence(PICTURE, [['LocallyConnected2D', config]], {
+      weights: { locallyconnected2d: { 'kernel:0': kernel, 'bias:0': bias } },
+    });
+    const k = { shape: kernel.shape, data: kernel.values };
+    const expected = arrayOf([2, 2, 3, 3], (n, h, w, f) => {
+      let sum = at({ shape: bias.shape, data: bias.values }, h, w, f);
+      for (const i of [0, 1])
+        for (const j of [0, 1]) for (let c = 0; c < 6; c++) sum += at(PICTURE, n, 2 * h + i, w + j, c) * at(k, h * 3 + w, (i * 2 + j) * 6 + c, f);
+      return sum;
+    });
+    expectClose(actual, expected);
+  });
+
+  test('of lines', async () => {
+    const line = random([2, 6, 3], 43);
+    const kernel = weight([4, 9, 2], 44);
+    const config = { filters: 2, kernel_size: [3], strides: [1], padding: 'valid', data_format: 'channels_last', implementation: 1, use_bias: false };
+    const actual = await predictSequence(line, [['LocallyConnected1D', config]], { weights: { locallyconnected1d: { 'kernel:0': kernel } } });
+    const k = { shape: kernel.shape, data: kernel.values };
+    expectClose(
+      actual,
+      arrayOf([2, 4, 2], (n, t, f) => range(9).reduce((sum, i) => sum + at(line, n, t + Math.floor(i / 3), i % 3) * at(k, t, i, f), 0)),
+    );
+  });
+});
+
 describe('Dot', () => {
   const two = async (a: Run, b: Run, config: object) => {
     const input = (name: string, { shape }: Run) => ({ class_name: 'InputLayer', name, config: { batch_input_shape: [null, ...shape.slice(1)] } });

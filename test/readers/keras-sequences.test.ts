@@ -120,6 +120,96 @@ describe('recurrent layers', () => {
     expectClose(await run('GRU', gruAfter, { reset_after: true, return_sequences: true }), every(walkGru(gruAfter, true)));
   });
 
+  test('of Keras 1 keep the weights of each gate apart', async () => {
+    const column = (own: Weight, g: number): Weight => {
+      const rows = own.shape.length === 2 ? own.shape[0]! : 1;
+      const width = own.shape.at(-1)!;
+      return { shape: own.shape.with(-1, UNITS), values: range(rows * UNITS).map((i) => own.values[Math.floor(i / UNITS) * width + g * UNITS + (i % UNITS)]!) };
+    };
+    const gates = [0, 2, 1, 3].flatMap((g, i) => [
+      [`W_${'icfo'[i]}`, column(lstm.kernel, g)],
+      [`U_${'icfo'[i]}`, column(lstm.recurrent, g)],
+      [`b_${'icfo'[i]}`, column(lstm.bias, g)],
+    ]);
+    const layer = {
+      output_dim: UNITS,
+      activation: 'tanh',
+      inner_activation: 'hard_sigmoid',
+      init: 'glorot_uniform',
+      inner_init: 'orthogonal',
+      forget_bias_init: 'one',
+    };
+    const settings = {
+      ...layer,
+      return_sequences: false,
+      go_backwards: false,
+      stateful: false,
+      unroll: false,
+      consume_less: 'cpu',
+      input_dim: FEATURES,
+      input_length: null,
+      dropout_W: 0,
+      dropout_U: 0,
+      W_regularizer: null,
+      U_regularizer: null,
+      b_regularizer: null,
+    };
+    const actual = await predictSequence(X, [['LSTM', settings]], { version: '1.2.2', weights: { lstm: Object.fromEntries(gates) } });
+    expectClose(actual, last(walkLstm(lstm, hardSigmoid)));
+  });
+
+  describe('that follow a mask', () => {
+    const filled: Run = { shape: X.shape, data: X.data.map((value, i) => ([1, 3, 7].includes(Math.floor(i / FEATURES)) ? 9 : value)) };
+    const counts = (n: number, t: number) => ![1, 3, 7].includes(n * STEPS + t);
+    const masked = (walk: Walk, n: number, backwards = false) => {
+      const steps = order(backwards);
+      const seen = steps.filter((t) => counts(n, t));
+      const made = walk((t, f) => at(filled, n, t, f), seen);
+      // A step that does not count gives what the one before it gave.
+      return steps.map((t, i) => made[steps.slice(0, i + 1).filter((s) => counts(n, s)).length - 1] ?? range(UNITS).map(() => 0)).map((row) => row);
+    };
+    const masking = ['Masking', { mask_value: 9 }] as const;
+
+    test('LSTM, backwards too, and what it gives at every step', async () => {
+      const weights = { lstm: named(lstm) };
+      const gate = { recurrent_activation: 'sigmoid' };
+      const end = (backwards: boolean) => arrayOf([2, UNITS], (n, u) => masked(walkLstm(lstm), n, backwards).at(-1)![u]!);
+      expectClose(await predictSequence(filled, [masking, ['LSTM', { ...config, ...gate }]], { weights }), end(false));
+      expectClose(await predictSequence(filled, [masking, ['LSTM', { ...config, ...gate, go_backwards: true }]], { weights }), end(true));
+      const all = await predictSequence(filled, [masking, ['LSTM', { ...config, ...gate, return_sequences: true }]], { weights });
+      expectClose(
+        all,
+        arrayOf([2, STEPS, UNITS], (n, t, u) => masked(walkLstm(lstm), n)[t]![u]!),
+      );
+    });
+
+    test('GRU behind an Embedding', async () => {
+      const ids: Run = { shape: [2, STEPS], data: Float32Array.from([3, 1, 0, 0, 0, 2, 2, 0]) };
+      const table = weight([4, FEATURES], 50);
+      const embedding = ['Embedding', { input_dim: 4, output_dim: FEATURES, mask_zero: true }] as const;
+      const gate = { recurrent_activation: 'sigmoid', reset_after: true };
+      const actual = await predictSequence(ids, [embedding, ['GRU', { ...config, ...gate }]], {
+        weights: { embedding: { 'embeddings:0': table }, gru: named(gruAfter) },
+      });
+      const expected = arrayOf(
+        [2, UNITS],
+        (n, u) =>
+          walkGru(gruAfter, true)(
+            (t, f) => w(table, at(ids, n, t), f),
+            range(STEPS).filter((t) => at(ids, n, t) !== 0),
+          ).at(-1)![u]!,
+      );
+      expectClose(actual, expected);
+    });
+
+    test('Masking makes steps that do not count zeros', async () => {
+      expectClose(
+        await predictSequence(filled, [masking]),
+        arrayOf(X.shape, (n, t, f) => (counts(n, t) ? at(filled, n, t, f) : 0)),
+      );
+    });
+  });
+
   test('gives its states where they are asked for', async () => {
     const model = functional(
       [

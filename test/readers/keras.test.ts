@@ -7,11 +7,11 @@ import { openModel } from '../../src/readers/open.js';
 import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
 import { convertInMemory, corpusExcess } from '../run-onnx.js';
 
-const cases = corpusCases(({ format }) => format === 'keras-h5');
+const cases = corpusCases(({ format }) => format === 'keras-h5' || format === 'keras-v3');
 
 describe.skipIf(!hasCorpus)(`real Keras files${corpusTitle}`, () => {
   it('are all there', () => {
-    expect(cases.length).toBe(75);
+    expect(cases.length).toBe(79);
   });
 
   it.each(cases.filter(({ kind }) => kind !== 'refuse'))('$case: every tensor is listed with its content', async ({ folder, model }) => {

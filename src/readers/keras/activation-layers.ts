@@ -3,9 +3,12 @@
 import { toChannelsFirst } from '../../model/ports.js';
 import { permute } from '../../model/tensor.js';
 import { generalRelu, softmax } from './activations.js';
+import { combineValues } from './arithmetic.js';
+import { reduce } from './axes.js';
 import { brief } from './config-view.js';
 import type { OneRule } from './rule.js';
-import { kerasShape } from './value.js';
+import type { Scope } from './scope.js';
+import { kerasShape, type Value } from './value.js';
 
 export const reluLayer: OneRule = (config) => {
   const slope = config.number(['negative_slope'], 0);
@@ -30,9 +33,18 @@ export const thresholdedRelu: OneRule = (config) => {
 };
 
 export const softmaxLayer: OneRule = (config) => {
-  const axis = config.number(['axis'], -1);
-  return ([input], scope) => softmax(input!, scope, axis);
+  const given = config.value(['axis']) ?? -1;
+  const axes = Array.isArray(given) ? (given as readonly unknown[]) : [given];
+  if (!axes.every(Number.isSafeInteger)) config.decline(`"axis" is ${brief(given)}, expected axes`);
+  return ([input], scope) => (axes.length === 1 ? softmax(input!, scope, axes[0] as number) : softmaxOver(input!, axes as readonly number[], scope));
 };
+
+/** Over several axes together: e^(x - max) over the sum of all. */
+function softmaxOver(input: Value, axes: readonly number[], scope: Scope): Value {
+  const value = scope.builder.unflattened(input);
+  const powers = scope.add('Exp', [combineValues('Sub', value, reduce('ReduceMax', value, axes, true, scope), scope)]);
+  return combineValues('Div', powers, reduce('ReduceSum', powers, axes, true, scope), scope);
+}
 
 /** Keras's slopes have the input's shape without the batch, with ones for shared axes (counted from 1). */
 export const prelu: OneRule = (config) => {

@@ -3,7 +3,8 @@
  *
  * Kernels lie side by side: an LSTM's for input, forget, cell and output gate, a GRU's for update, reset and candidate.
  */
-import { permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
+import { toFloat64Array } from '../../model/cast.js';
+import { computedTensor, elementCount, permute, reshape, sliceAxis, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { activation } from './activation-setting.js';
 import type { Activation } from './activations.js';
 import { knownSize, slice, squeeze, unsqueeze } from './axes.js';
@@ -62,7 +63,7 @@ export const recurrent =
     const read = readRecurrent(config, kind);
     return ([input], scope) => {
       const { outputs, states } = run(read, input!, scope);
-      const made = read.sequences ? joined(outputs, scope) : outputs.at(-1)!;
+      const made = read.sequences ? { ...joined(outputs, scope), mask: input!.mask } : outputs.at(-1)!;
       return read.states ? [made, ...states] : made;
     };
   };
@@ -86,14 +87,23 @@ function run(read: Recurrent, input: Value, scope: Scope): { outputs: Value[]; s
   const product = scope.add('MatMul', [value], { weights: { kernel: weights.kernel } });
   const all = weights.bias ? scope.add('Add', [product], { weights: { operand: weights.bias } }) : product;
   const order = Array.from({ length: steps }, (_, i) => (read.backwards ? steps - 1 - i : i));
+  const mask = input.mask as Value | undefined;
   const outputs: Value[] = [];
   let states: readonly Value[] = [];
   for (const step of order) {
     const x = squeeze(slice(all, 1, step, step + 1, scope), [1], scope);
-    states = STEPS[read.kind](read, x, states, weights, scope);
+    const made = STEPS[read.kind](read, x, states, weights, scope);
+    const counts = mask ? slice(mask, 1, step, step + 1, scope) : null;
+    states = counts ? made.map((state, i) => kept(state, states[i], counts, scope)) : made;
     outputs.push(states[0]!);
   }
   return { outputs, states };
+}
+
+/** The new state where the step counts, the one before (nothing at first) where it does not. @param counts [N, 1] */
+function kept(state: Value, before: Value | undefined, counts: Value, scope: Scope): Value {
+  if (!before) return scope.add('Mul', [state, counts]);
+  return scope.add('Add', [before, scope.add('Mul', [scope.add('Sub', [state, before]), counts])]);
 }
 
 type Step = (read: Recurrent, x: Value, states: readonly Value[], weights: Weights, scope: Scope) => readonly Value[];
@@ -153,7 +163,8 @@ const STEPS: Readonly<Record<Kind, Step>> = { SimpleRNN: simpleStep, LSTM: lstmS
 function takeWeights(read: Recurrent, features: number, scope: Scope): Weights {
   const { kind, units, bias, resetAfter } = read;
   const width = GATES[kind] * units;
-  if (read.keras1 && kind !== 'SimpleRNN') throw scope.unsupported(`the ${kind} of Keras 1, which keeps the weights of each gate apart,`);
+  // Keras 1 kept the weights of each gate apart, unless it was meant to run on a GPU.
+  if (read.keras1 && scope.weights.length === 3 * GATES[kind] && kind !== 'SimpleRNN') return takeGates(read, features, scope);
   const kernel = scope.weight('kernel', [features, width]);
   const recurrentKernel = scope.weight('recurrent kernel', [units, width]);
   if (!bias) return { kernel, recurrent: recurrentKernel, bias: null, recurrentBias: null };
@@ -161,6 +172,34 @@ function takeWeights(read: Recurrent, features: number, scope: Scope): Weights {
   const both = scope.weight('bias', [2, width]);
   const row = (i: number) => reshape(sliceAxis(both, 0, i, i + 1), [width]);
   return { kernel, recurrent: recurrentKernel, bias: row(0), recurrentBias: row(1) };
+}
+
+/** In which order Keras 1 lists the gates, by their place in the kernel of later versions. */
+const KERAS1_GATES: Readonly<Record<Kind, readonly number[]>> = { LSTM: [0, 2, 1, 3], GRU: [0, 1, 2], SimpleRNN: [0] };
+
+function takeGates({ kind, units }: Recurrent, features: number, scope: Scope): Weights {
+  const taken = KERAS1_GATES[kind].map((place) => ({
+    place,
+    parts: [scope.weight('kernel', [features, units]), scope.weight('recurrent kernel', [units, units]), scope.weight('bias', [units])] as const,
+  }));
+  const gates = taken.toSorted((a, b) => a.place - b.place).map(({ parts }) => parts);
+  const [kernel, recurrentKernel, bias] = [0, 1, 2].map((i) => besides(gates.map((parts) => parts[i]!))) as [Tensor, Tensor, Tensor];
+  return { kernel, recurrent: recurrentKernel, bias, recurrentBias: null };
+}
+
+/** Small tensors side by side along their last axis. */
+function besides(parts: readonly Tensor[]): Tensor {
+  const [first] = parts as [Tensor, ...Tensor[]];
+  const width = first.shape.at(-1)!;
+  const shape = first.shape.with(-1, width * parts.length);
+  return computedTensor(`${first.name} ...`, 'float32', shape, first.origin, async () => {
+    const values = await Promise.all(parts.map(async (part) => toFloat64Array(await tensorBytes(part), part.dtype)));
+    const joined = Float32Array.from({ length: elementCount(shape) }, (_, i) => {
+      const [row, column] = [Math.floor(i / shape.at(-1)!), i % shape.at(-1)!];
+      return values[Math.floor(column / width)]![row * width + (column % width)]!;
+    });
+    return new Uint8Array(joined.buffer);
+  });
 }
 
 /** [batch, steps, units] of the values at all steps. */
@@ -184,13 +223,13 @@ export const bidirectional: Rule = (config) => {
     const other = backward ?? { ...forward!, backwards: !forward!.backwards };
     const behind = run(other, input!, scope);
     if (forward!.states) throw scope.unsupported('a Bidirectional layer that gives its states');
+    const mask = forward!.sequences ? input!.mask : undefined;
     const pair = forward!.sequences
       ? [joined(ahead.outputs, scope), joined(behind.outputs.toReversed(), scope)]
       : [ahead.outputs.at(-1)!, behind.outputs.at(-1)!];
     if (mode === null) return pair;
-    if (mode === 'concat') return scope.add('Concat', pair, { attributes: { axis: forward!.sequences ? 2 : 1 } });
-    const made = scope.add(MERGES[String(mode)]!, pair);
-    return mode === 'ave' ? scope.withScalar('Mul', made, 0.5) : made;
+    if (mode === 'concat') return { ...scope.add('Concat', pair, { attributes: { axis: forward!.sequences ? 2 : 1 } }), mask };
+    return mode === 'ave' ? scope.withScalar('Mul', scope.add('Add', pair), 0.5) : scope.add(MERGES[String(mode)]!, pair);
   };
 };
 

@@ -11,6 +11,8 @@ import { convolution, depthwiseConvolution, separableConvolution, transposedConv
 import { dense, embedding, layerScale, rescaling } from './dense.js';
 import { dot } from './dot.js';
 import { einsumDense } from './einsum.js';
+import { locallyConnected } from './local.js';
+import { masking } from './masking.js';
 import { concatenate, legacyMerge, merge, scaledSum, subtract } from './merge.js';
 import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
 import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
@@ -58,11 +60,14 @@ const PASS_MASKS = new RegExp(
 );
 
 /** Layers that heed a mask in a way that is not translated. */
-const HEED_MASKS = /^(Softmax|(Multi)?(Head)?Attention|AdditiveAttention|LSTM|GRU|SimpleRNN|Bidirectional)$/;
+const HEED_MASKS = /^(Softmax|(MultiHead|Additive)?Attention)$/;
+
+/** Layers whose rules read a mask. */
+const READ_MASKS = /^(GlobalAveragePooling1D|LSTM|GRU|SimpleRNN|Bidirectional|Masking)$/;
 
 /** What becomes of a mask that flows into a layer: it goes on, the rule reads it, it ends the translation; or nothing heeds it, and it ends there. */
 export function maskOf(className: string): 'passes' | 'read' | 'declined' | undefined {
-  if (className === 'GlobalAveragePooling1D') return 'read';
+  if (READ_MASKS.test(className)) return 'read';
   if (HEED_MASKS.test(className)) return 'declined';
   return PASS_MASKS.test(className) ? 'passes' : undefined;
 }
@@ -123,6 +128,9 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     LayerScale: one(layerScale),
     CustomScaleLayer: { rule: scaledSum, inputs: 'two' },
     Embedding: one(embedding),
+    Masking: one(masking),
+    LocallyConnected1D: spatial(1, locallyConnected(1)),
+    LocallyConnected2D: spatial(2, locallyConnected(2)),
     BatchNormalization: one(batchNormalization),
     BatchNormalizationV1: one(batchNormalization),
     BatchNormalizationV2: one(batchNormalization),
@@ -164,7 +172,6 @@ const WHY_NOT: Readonly<Record<string, string>> = {
   Lambda: 'it holds Python code, which is never run. Replace it by the layers that it stands for and save again.',
   TFOpLambda: 'it calls a TensorFlow function by name.',
   TensorFlowOpLayer: 'it holds a serialised TensorFlow operation.',
-  Masking: 'masks are not followed through the network.',
 };
 
 const RECURRENT = /^(CuDNN(LSTM|GRU)|RNN|ConvLSTM\dD|StackedRNNCells)$/;

@@ -11,6 +11,8 @@ export interface FileSet {
   readonly label: string;
   /** Path of the folder, where it is one on disk. */
   readonly folder?: string;
+  /** Paths of the files that were opened through the set so far, where they are on disk. */
+  openedPaths?(): readonly string[];
   /** Names of the files in the folder (not below it), sorted. */
   list(): Promise<readonly string[]>;
   /** Whether a file of that name can be opened. */

@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import { ModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
-import { fileSink, nodeFileSet } from '../node/index.js';
+import { fileSink, identityOf, nodeFileSet } from '../node/index.js';
 import type { ReportFormat, Subject } from '../report/format.js';
 import type { SampleCollector } from '../report/samples.js';
 import type { Report } from '../verify/report.js';
@@ -25,6 +25,8 @@ export interface Verified {
   readonly map: LayerMap | null;
   /** Path and format of the written file. */
   readonly target: { readonly path: string; readonly format: string };
+  /** Files that were read or written, which no report may replace. */
+  readonly keep: readonly string[];
 }
 
 /** The reports that were asked for. */
@@ -54,7 +56,7 @@ export function addReportOptions(command: Command): Command {
  * @param others paths of the command that a report must not replace
  * @throws ModelError 'usage' for an extension that no format has, a missing folder, or a report in the place of a model
  */
-export async function planReports({ report: paths = [], labels }: ReportFlags, others: readonly (string | undefined)[]): Promise<ReportPlan> {
+export async function planReports({ report: paths = [], labels }: ReportFlags, others: readonly string[]): Promise<ReportPlan> {
   if (paths.length === 0) {
     if (labels !== undefined) throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
     return { hooks: {}, write: async () => {} };
@@ -65,7 +67,7 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
   for (const { path } of files) {
     if (known.has(resolve(path))) throw new ModelError('usage', 'is asked for twice', { file: path });
     known.add(resolve(path));
-    for (const other of others) if (other !== undefined) await refuseToReplace(path, other);
+    for (const other of others) await refuseToReplace(path, other);
   }
   const names = labels === undefined ? [] : await readLabels(labels);
   const sinks: ByteSink[] = [];
@@ -85,12 +87,12 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
           onSample: (feeds, expected, actual) => collector?.add(feeds, expected, actual),
         }
       : {},
-    async write(voice, report, { subject, model, map, target }) {
+    async write(voice, report, { subject, model, map, target, keep }) {
       const progress = startProgress(voice);
       try {
         const exhibits = wantsExhibits ? await readBack({ model, map: compared ?? map, target }, collector, progress) : null;
         for (const { path, format } of files) {
-          const sink = await fileSink(path, { force: true });
+          const sink = await fileSink(path, { force: true, keep: () => keep });
           sinks.push(sink);
           const file = await sink.create(basename(path));
           await file.write(new TextEncoder().encode(await format.render({ report, subject, exhibits })));
@@ -108,7 +110,7 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
   };
 }
 
-async function readBack({ model, map, target }: Omit<Verified, 'subject'>, collector: SampleCollector | null, progress: Progress) {
+async function readBack({ model, map, target }: Pick<Verified, 'model' | 'map' | 'target'>, collector: SampleCollector | null, progress: Progress) {
   const [{ collectExhibits }, { findWrittenFormat }] = await Promise.all([import('../report/collect.js'), import('../verify/written/index.js')]);
   const files = await nodeFileSet(target.path);
   try {
@@ -130,7 +132,7 @@ function chooseFormat(path: string, formats: readonly ReportFormat[]): ReportFor
 async function refuseToReplace(path: string, other: string): Promise<void> {
   const [report, model] = await Promise.all([truePath(path), truePath(other)]);
   const isFolder = (await stat(other).catch(() => null))?.isDirectory() === true;
-  if (report === model || (isFolder && report.startsWith(model + sep))) {
+  if (report === model || identityOf(path) === identityOf(other) || (isFolder && report.startsWith(model + sep))) {
     throw new ModelError('usage', `a report would replace or lie inside ${other}. Choose another place.`, { file: path });
   }
 }

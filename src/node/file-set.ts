@@ -10,6 +10,7 @@ import { errorCode, errorText, fileSource } from './file-source.js';
 /** A file set in a folder on disk. */
 export interface NodeFileSet extends FileSet {
   readonly folder: string;
+  openedPaths(): readonly string[];
 }
 
 /**
@@ -25,9 +26,11 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
   const folder = isFolder ? path : dirname(path);
   const main = isFolder ? null : basename(path);
   const opened: ByteSource[] = [];
+  const openedPaths = new Set<string>(main === null ? [] : [path]);
 
-  async function keep(source: Promise<ByteSource>): Promise<ByteSource> {
+  async function keep(path: string, source: Promise<ByteSource>): Promise<ByteSource> {
     opened.push(await source);
+    openedPaths.add(path);
     return source;
   }
 
@@ -45,7 +48,7 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
     has: async (name) => isFile(join(folder, checkRelativeName(name, path))),
     async open(name) {
       const relative = checkRelativeName(name, path);
-      if (relative === main) return keep(fileSource(path));
+      if (relative === main) return keep(path, fileSource(path));
       const companion = join(folder, relative);
       if (!(await isFile(companion))) {
         throw new ModelError('malformed', `there is no file ${JSON.stringify(name)} beside the model, in ${resolve(folder)}`, { file: path });
@@ -57,10 +60,11 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
           file: path,
         });
       }
-      const source = await keep(fileSource(target, companion));
+      const source = await keep(target, fileSource(target, companion));
       await refuseLeftover(source);
       return source;
     },
+    openedPaths: () => [...openedPaths],
     async close() {
       await Promise.all(opened.splice(0).map((source) => source.close()));
     },

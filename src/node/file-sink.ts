@@ -9,11 +9,14 @@ import type { ByteSink, FileSink, WrittenFile } from '../bytes/byte-sink.js';
 import { checkRelativeName } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
 import { errorText } from './file-source.js';
+import { identityOf } from './identity.js';
 import { stdoutSink } from './stdout-sink.js';
 
 export interface FileSinkOptions {
   /** Replace existing files; else they are an error. */
   readonly force?: boolean;
+  /** Paths that are read while the output is written, and whose files are replaced in no case, whatever name leads to them; asked for each file anew. */
+  readonly keep?: () => readonly string[];
 }
 
 /** Smaller writes are gathered up to this size; larger ones go out as they come. */
@@ -34,17 +37,18 @@ export async function abortAll(): Promise<void> {
  * Writes are synchronous: while the page cache takes them, the next read runs in Node's thread pool. That measured faster than any
  * other pairing of the two.
  *
- * @throws ModelError 'usage' when the output exists (without `force`), is no file or folder, or its folder is missing or read-only
+ * @throws ModelError 'usage' when the output exists (without `force`), is a file of `keep`, is no file or folder, or its folder is missing or read-only
  */
-export async function fileSink(outputPath: string, { force = false }: FileSinkOptions = {}): Promise<ByteSink> {
+export async function fileSink(outputPath: string, { force = false, keep = () => [] }: FileSinkOptions = {}): Promise<ByteSink> {
   if (outputPath === '-') return stdoutSink();
   const path = resolve(outputPath);
   const folder = dirname(path);
   checkFolder(folder, outputPath);
   const kind = kindOf(path);
   if (kind === 'other') throw new ModelError('usage', 'is neither a file nor a folder, and will not be replaced', { file: outputPath });
+  if (kind === 'file') checkKept(path, outputPath, keep);
   if (!force && (kind === 'file' || (kind === 'folder' && readdirSync(path).length > 0))) throw existsError(outputPath);
-  const sink = new NodeSink(folder, force);
+  const sink = new NodeSink(folder, force, keep);
   live.add(sink);
   return sink;
 }
@@ -57,6 +61,7 @@ class NodeSink implements ByteSink {
   constructor(
     readonly folder: string,
     readonly force: boolean,
+    readonly keep: () => readonly string[],
   ) {}
 
   async create(name: string): Promise<FileSink> {
@@ -67,6 +72,7 @@ class NodeSink implements ByteSink {
     const kind = kindOf(path);
     if (kind === 'folder') throw new ModelError('usage', `is a folder; name a file, such as ${join(path, relative)}`, { file: path });
     if (kind === 'other') throw new ModelError('usage', 'is no regular file, and will not be replaced', { file: path });
+    if (kind === 'file') checkKept(path, path, this.keep);
     if (kind === 'file' && !this.force) throw existsError(path);
     if (this.#files.some((file) => file.path === path)) throw new Error(`${relative} was created twice`);
     const file = new NodeFile(relative, path);
@@ -213,6 +219,15 @@ function kindOf(path: string): 'nothing' | 'file' | 'folder' | 'other' {
   if (!stats) return 'nothing';
   if (stats.isDirectory()) return 'folder';
   return stats.isFile() || stats.isSymbolicLink() ? 'file' : 'other';
+}
+
+/** @throws ModelError 'usage' where the file at `path` is one that is read */
+function checkKept(path: string, label: string, keep: () => readonly string[]): void {
+  const identity = identityOf(path);
+  const kept = keep().find((candidate) => identityOf(candidate) === identity);
+  if (kept === undefined) return;
+  const what = resolve(kept) === path ? 'is read here' : `is the same file as ${kept}, which is read here`;
+  throw new ModelError('usage', `${what}, and will not be overwritten, not even with --force. Choose another output.`, { file: label });
 }
 
 function existsError(path: string): ModelError {

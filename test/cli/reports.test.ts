@@ -124,7 +124,13 @@ it('a report whose folder vanished meanwhile is an error of the usual kind', asy
   mkdirSync(folder);
   const plan = await planReports({ report: [join(folder, 'r.json')] }, []);
   rmdirSync(folder);
-  const verified = { subject: { expected: 'a', actual: 'b', architecture: null }, model: {} as ModelFile, map: null, target: { path: 'b', format: 'onnx' } };
+  const verified = {
+    subject: { expected: 'a', actual: 'b', architecture: null },
+    model: {} as ModelFile,
+    map: null,
+    target: { path: 'b', format: 'onnx' },
+    keep: [],
+  };
   await expect(plan.write(makeVoice({ quiet: true }), MATCH, verified)).rejects.toMatchObject({ kind: 'usage' });
 });
 

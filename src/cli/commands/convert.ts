@@ -96,7 +96,8 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const { files, options, pathOf } = await openFiles(path, flags);
   const progress = startProgress(voice);
   try {
-    const sink = await fileSink(flags.output, { force: flags.force });
+    const read = () => [path, ...companionsOf(flags), ...(files.openedPaths?.() ?? [])];
+    const sink = await fileSink(flags.output, { force: flags.force, keep: read });
     let hashes: Promise<Record<string, string>> = Promise.resolve({});
     const startedAt = performance.now();
     const result = await convert(files, sink, name, {
@@ -144,7 +145,8 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     // The model is written and judged by now; a report that cannot be written is an error, but takes neither back.
     if (report) {
       const subject = { expected: path, actual: flags.output, architecture: map?.architecture?.name ?? null };
-      await reports.write(voice, report, { subject, model, map, target: { path: flags.output, format: writer.name } });
+      const keep = [...read(), ...result.files.map((file) => join(dirname(flags.output), file.name))];
+      await reports.write(voice, report, { subject, model, map, target: { path: flags.output, format: writer.name }, keep });
     }
     progress.stop();
     return {

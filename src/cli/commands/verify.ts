@@ -82,7 +82,8 @@ export function registerVerify(program: Command): Command {
       else printReport(voice.say, report);
       if (report.verdict !== 'match') process.exitCode = 1;
       const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
-      await reports.write(voice, report, { subject, model, map, target: { path: actual, format } });
+      const keep = [expected, actual, ...companionsOf(flags), ...(files.openedPaths?.() ?? []), ...target.openedPaths()];
+      await reports.write(voice, report, { subject, model, map, target: { path: actual, format }, keep });
       await target.close();
     } finally {
       progress.stop();
@@ -138,8 +139,8 @@ export async function verifyWritten(
 }
 
 /** Files that the command reads beside the models. */
-export function companionsOf({ prototxt, config, golden, inputs, labels }: SourceFlags & VerifyFlags): (string | undefined)[] {
-  return [prototxt, config, golden, inputs, labels];
+export function companionsOf({ prototxt, config, arch, golden, inputs, labels }: SourceFlags & VerifyFlags): string[] {
+  return [prototxt, config, arch, golden, inputs, labels].filter((path) => path !== undefined);
 }
 
 async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {

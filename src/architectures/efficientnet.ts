@@ -113,6 +113,7 @@ const KERAS = {
   'features.{s}.0': 'top_conv',
   'features.{s}.1': 'top_bn',
   classifier: 'predictions',
+  'classifier.{i}': 'predictions',
   normalization: 'normalization|normalization_1',
 };
 

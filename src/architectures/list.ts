@@ -13,12 +13,14 @@ import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { regnet } from './regnet.js';
 import { resnet } from './resnet.js';
+import { resnetV2 } from './resnet-v2.js';
 import { segmentation } from './segmentation.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
 import { swin } from './swin.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
+import { xception } from './xception.js';
 
 export const families: readonly Family[] = [
   alexnet,
@@ -26,7 +28,9 @@ export const families: readonly Family[] = [
   squeezenet,
   googlenet,
   inception,
+  xception,
   resnet,
+  resnetV2,
   densenet,
   mobilenetV1,
   mobilenetV2,

@@ -52,6 +52,7 @@ export const mobilenetV2 = family<Size>({
         'features.{i}.0': 'Conv_1',
         'features.{i}.1': 'Conv_1_bn',
         classifier: 'predictions|Logits',
+        'classifier.{i}': 'predictions|Logits',
       }),
     },
   ],

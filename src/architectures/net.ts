@@ -174,6 +174,19 @@ export class Net {
     });
   }
 
+  /** A depthwise and a 1 x 1 convolution that are one layer (Keras's SeparableConv2D). */
+  separable(x: Value, path: string, { out, kernel = 3 }: { readonly out?: number; readonly kernel?: number } = {}): Value {
+    const channels = sizeOf(x, 1);
+    const weights = this.weights(path, 'separable', { depthwise: [channels, 1, kernel, kernel], pointwise: [out ?? channels, channels, 1, 1] });
+    const { depthwise, pointwise, bias } = weights as { depthwise: Tensor; pointwise: Tensor; bias?: Tensor };
+    const name = this.store.sourceName(path);
+    if (depthwise.shape[0] !== channels || pointwise.shape[1] !== channels) {
+      throw new Departure(name, `has kernels of shape [${depthwise.shape}] and [${pointwise.shape}], but ${channels} channels flow in`);
+    }
+    const deep = this.op('Conv', [x], { group: channels, auto_pad: 'SAME_UPPER' }, { name: `${name}.depthwise`, weights: { kernel: depthwise } });
+    return this.module(path, 'Conv', deep, { kernel: pointwise, ...(bias ? { bias } : {}) });
+  }
+
   /** Batch normalisation; its epsilon is in no weight. */
   norm(x: Value, path: string, epsilon = 1e-5): Value {
     const channels = sizeOf(x, 1);

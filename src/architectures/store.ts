@@ -9,7 +9,7 @@ import { ModelError } from '../errors.js';
 import { elementCount, flip, float32Tensor, permute, reshape, storedTensor, type Tensor } from '../model/tensor.js';
 
 /** What a module computes, which tells its tensors. */
-export type ModuleKind = 'conv' | 'depthwise' | 'dense' | 'norm' | 'layer-norm';
+export type ModuleKind = 'conv' | 'depthwise' | 'separable' | 'dense' | 'norm' | 'layer-norm';
 
 /** Who made the net: the same weights mean different paddings, strides and epsilons in different houses. */
 export type Ecosystem = 'torchvision' | 'timm' | 'keras' | 'caffe';
@@ -47,6 +47,7 @@ export type Spell = (path: string) => string | null;
 const TORCH_ROLES: Readonly<Record<ModuleKind, Readonly<Record<string, string>>>> = {
   conv: { kernel: 'weight', bias: 'bias' },
   depthwise: { kernel: 'weight', bias: 'bias' },
+  separable: { depthwise: 'depthwise', pointwise: 'pointwise', bias: 'bias' },
   dense: { kernel: 'weight', bias: 'bias' },
   norm: { scale: 'weight', bias: 'bias', mean: 'running_mean', variance: 'running_var' },
   'layer-norm': { scale: 'weight', bias: 'bias' },
@@ -124,7 +125,8 @@ export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano
     sourceName,
     shape: (path, role = 'kernel') => {
       const layer = find(path);
-      const kind = layer && (layer.tensors[0]!.shape.length === 4 ? 'conv' : layer.tensors[0]!.shape.length === 2 ? 'dense' : 'norm');
+      const kind =
+        layer && (role === 'pointwise' ? 'separable' : layer.tensors[0]!.shape.length === 4 ? 'conv' : layer.tensors[0]!.shape.length === 2 ? 'dense' : 'norm');
       return layer && kind ? fromKeras(layer.tensors, kind, order, theano)?.[role]?.shape : undefined;
     },
     take(path, kind) {
@@ -170,6 +172,10 @@ function fromKeras(tensors: readonly Tensor[], kind: ModuleKind, order: KernelOr
     if (tensors.length < 3 || tensors.length > 4 || tensors.some(({ shape }) => shape.length !== 1)) return null;
     return { ...(scale ? { scale } : {}), bias: bias!, mean: mean!, variance: variance! };
   }
+  if (kind === 'separable') {
+    if (tensors.length < 2 || tensors.length > 3 || first.shape.length !== 4 || second!.shape.length !== 4) return null;
+    return { depthwise: depthwiseKernel(first), pointwise: permute(second!, [3, 2, 0, 1]), ...(third ? { bias: third } : {}) };
+  }
   if (kind === 'layer-norm') return tensors.length === 2 ? { scale: first, bias: second! } : null;
   if (tensors.length > 2 || (second && second.shape.length !== 1)) return null;
   const bias: Record<string, Tensor> = second ? { bias: second } : {};
@@ -179,9 +185,13 @@ function fromKeras(tensors: readonly Tensor[], kind: ModuleKind, order: KernelOr
     const kernel = order === 'hwio' ? permute(first, [3, 2, 0, 1]) : first;
     return { kernel: theano ? flip(kernel, [2, 3]) : kernel, ...bias };
   }
-  // [height, width, channels, multiplier]
-  const [height, width, channels, multiplier] = first.shape as readonly [number, number, number, number];
-  return { kernel: reshape(permute(first, [2, 3, 0, 1]), [channels * multiplier, 1, height, width]), ...bias };
+  return { kernel: depthwiseKernel(first), ...bias };
+}
+
+/** From [height, width, channels, multiplier]. */
+function depthwiseKernel(tensor: Tensor): Tensor {
+  const [height, width, channels, multiplier] = tensor.shape as readonly [number, number, number, number];
+  return reshape(permute(tensor, [2, 3, 0, 1]), [channels * multiplier, 1, height, width]);
 }
 
 /** Caffe's blobs: each layer a kernel [out, in, height, width] and a bias; InnerProduct has a matrix, once of four axes. */
@@ -242,6 +252,7 @@ function nothing(shape: readonly number[]): ByteSource {
 /** Fills in what a normalisation without scale or shift does not store; null where something that is needed is not there. */
 function complete(weights: Record<string, Tensor>, kind: ModuleKind): Weights | null {
   if (kind === 'layer-norm') return weights.scale && weights.bias ? weights : null;
+  if (kind === 'separable') return weights.depthwise && weights.pointwise ? weights : null;
   if (kind !== 'norm') return weights.kernel ? weights : null;
   const { mean, variance } = weights;
   if (!mean || !variance) return null;

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Net } from '../../src/architectures/net.js';
 import { buildNet, familyNamed, recogniseKeras } from '../../src/architectures/recognise.js';
-import { blankStore, type OrderedLayer } from '../../src/architectures/store.js';
+import { blankStore, type OrderedLayer, type WeightStore } from '../../src/architectures/store.js';
 import type { NdArray } from '../../src/model/nd-array.js';
-import { elementCount } from '../../src/model/tensor.js';
+import { elementCount, type Tensor } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/file-set.js';
 import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
@@ -15,6 +15,26 @@ const TRAINED = fileURLToPath(new URL('../../../shared/trained/mobilenetv2-waste
 const options = { file: 'model.h5', format: 'keras-h5', producer: null };
 /** Keras's order of a layer's weights. */
 const ORDER = ['gamma', 'beta', 'moving_mean', 'moving_variance'];
+
+const KERAS_NETS: readonly (readonly [name: string, parameters: number])[] = [
+  ['vgg16', 138_357_544],
+  ['vgg19', 143_667_240],
+  ['resnet50', 25_636_712],
+  ['resnet101', 44_707_176],
+  ['resnet152', 60_419_944],
+  ['resnet50v2', 25_613_800],
+  ['resnet101v2', 44_675_560],
+  ['resnet152v2', 60_380_648],
+  ['xception', 22_910_480],
+  ['densenet121', 8_062_504],
+  ['densenet169', 14_307_880],
+  ['densenet201', 20_242_984],
+  ['mobilenet_1_0', 4_253_864],
+  ['mobilenet_v2', 3_538_984],
+  ['inception_v3', 23_851_784],
+  ['efficientnet_b0', 5_330_571],
+  ['efficientnet_b7', 66_658_687],
+];
 
 describe.skipIf(!existsSync(TRAINED))(`a trained MobileNet v2${existsSync(TRAINED) ? '' : ' (skipped: no trained nets beside the project)'}`, () => {
   it('is recognised without its configuration, and makes the same features to the last bit', async () => {
@@ -54,23 +74,48 @@ function place(name: string): number {
   return ORDER.findIndex((role) => name.includes(role));
 }
 
+/** The layers that Keras would store for a published net: its names, its order, its axes; no values. */
+function storedLayers(name: string): OrderedLayer[] {
+  const { family, size } = familyNamed(name)!;
+  const { spell } = family.spellings.find(({ ecosystem }) => ecosystem === 'keras')!;
+  const blank = blankStore('keras');
+  const layers: OrderedLayer[] = [];
+  const tensor = (shape: readonly number[]): Tensor => blank.takeParameter('weight', shape)!;
+  const add = (path: string, shapes: readonly (readonly number[] | undefined)[]) => {
+    layers.push({ name: spell(path)!.split('|')[0]!, tensors: shapes.filter((shape) => shape !== undefined).map(tensor) });
+  };
+  const last = (shape: readonly number[] | undefined) => shape && [shape[2]!, shape[3]!, shape[1]!, shape[0]!];
+  const deep = (shape: readonly number[] | undefined) => shape && [shape[2]!, shape[3]!, shape[0]!, 1];
+  const recording: WeightStore = {
+    ...blank,
+    take(path, kind, expected) {
+      const { kernel, bias, scale, mean, variance, depthwise, pointwise } = expected;
+      if (kind === 'norm') add(path, [name === 'inception_v3' ? undefined : scale, bias, mean, variance]);
+      else if (kind === 'dense') add(path, [kernel?.toReversed(), bias]);
+      else if (kind === 'separable') add(path, [deep(depthwise), last(pointwise), bias]);
+      else add(path, [kind === 'depthwise' ? deep(kernel) : last(kernel), bias]);
+      return blank.take(path, kind, expected);
+    },
+    takeStatistics(path) {
+      add(path, [[3], [3], []]);
+      return blank.takeStatistics!(path);
+    },
+  };
+  buildNet(family, size, new Net(recording), options);
+  return layers;
+}
+
 describe('the nets of keras.applications', () => {
+  it.each(KERAS_NETS.filter(([name]) => !name.startsWith('vgg')))('%s is recognised by the names of its layers and their weights', (name) => {
+    const { map, unknown } = recogniseKeras(storedLayers(name), false, options);
+    expect(unknown).toBeUndefined();
+    expect(map!.architecture!.name).toContain(`(${name})`);
+    expect(map!.layers.at(-1)!.op).toBe('Softmax');
+    expect(map!.inputs[0]!.layout).toBe('nhwc');
+  });
+
   // https://keras.io/api/applications/ and the summaries that Keras prints, statistics included.
-  it.each([
-    ['vgg16', 138_357_544],
-    ['vgg19', 143_667_240],
-    ['resnet50', 25_636_712],
-    ['resnet101', 44_707_176],
-    ['resnet152', 60_419_944],
-    ['densenet121', 8_062_504],
-    ['densenet169', 14_307_880],
-    ['densenet201', 20_242_984],
-    ['mobilenet_1_0', 4_253_864],
-    ['mobilenet_v2', 3_538_984],
-    ['inception_v3', 23_851_784],
-    ['efficientnet_b0', 5_330_571],
-    ['efficientnet_b7', 66_658_687],
-  ])('%s has as many parameters as Keras says', (name, parameters) => {
+  it.each(KERAS_NETS)('%s has as many parameters as Keras says', (name, parameters) => {
     const { family, size } = familyNamed(name)!;
     const map = buildNet(family, size, new Net(blankStore('keras')), options);
     // Keras's Inception has normalisations without scale; its EfficientNet counts the pictures that its statistics were made of.

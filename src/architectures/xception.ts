@@ -1,0 +1,68 @@
+/** Xception: Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions", 2016, figure 5; as keras.applications has it. */
+import { convNormAct, residual } from './blocks.js';
+import { family, SYMMETRIC } from './family.js';
+import { pooledHead } from './head.js';
+import type { Value } from './net.js';
+
+interface Size {
+  /** Channels of the separable convolutions of each block, the second on. */
+  readonly blocks: readonly (readonly number[])[];
+}
+
+const EPSILON = 1e-3;
+const MIDDLE = [728, 728, 728];
+const BLOCKS = [[128, 128], [256, 256], [728, 728], ...new Array<readonly number[]>(8).fill(MIDDLE), [728, 1024], [1536, 2048]];
+
+export const xception = family<Size>({
+  name: 'xception',
+  title: 'Xception',
+  source: 'Chollet, 2016, https://arxiv.org/abs/1610.02357, figure 5',
+  sizes: { xception: { blocks: BLOCKS } },
+  stem: 'block1_conv1',
+  side: 299,
+  preprocessing: () => SYMMETRIC,
+  // The convolutions that go around a block have numbers for names, and the first one none since 2018.
+  spellings: [0, 1].map((first) => ({
+    ecosystem: 'keras' as const,
+    spell: (path) => path.replace(/^(conv2d|batch_normalization)_(\d+)$/, (_, stem, n) => (Number(n) + first === 0 ? stem : `${stem}_${Number(n) + first}`)),
+  })),
+
+  measure(names) {
+    if (!names.has('block1_conv1') || !names.has('block2_sepconv1') || !names.has('conv2d_0')) return null;
+    const blocks = Array.from({ length: names.count('block{n}_sepconv1', 2) }, (_, i) => `block${i + 2}`);
+    return {
+      blocks: blocks.map((at) => Array.from({ length: names.count(`${at}_sepconv{n}`, 1) }, (_, i) => names.shape(`${at}_sepconv${i + 1}`, 'pointwise')[0]!)),
+    };
+  },
+
+  build(net, input, { blocks }) {
+    const stem = { epsilon: EPSILON, kernel: 3, pad: 0 };
+    let x = convNormAct(net, input, 'block1_conv1', 'block1_conv1_bn', 'relu', { ...stem, out: 32, stride: 2 });
+    x = convNormAct(net, x, 'block1_conv2', 'block1_conv2_bn', 'relu', { ...stem, out: 64 });
+    let around = 0;
+    blocks.forEach((widths, i) => {
+      const at = `block${i + 2}`;
+      const isLast = i === blocks.length - 1;
+      const strides = !isLast && widths.length === 2;
+      const branch = (input: Value) => {
+        const separable = (y: Value, out: number, k: number) => {
+          // The last block has its activations behind, the second none at its start: it follows one.
+          const before = !isLast && (k > 0 || i > 0) ? net.activation(y, 'relu') : y;
+          const z = net.norm(net.separable(before, `${at}_sepconv${k + 1}`, { out, kernel: 3 }), `${at}_sepconv${k + 1}_bn`, EPSILON);
+          return isLast ? net.activation(z, 'relu') : z;
+        };
+        const y = widths.reduce(separable, input);
+        return strides ? net.maxPool(y, { kernel: 3, stride: 2, same: true }) : y;
+      };
+      if (isLast) x = branch(x);
+      else if (!strides) x = residual(net, x, branch);
+      else {
+        const n = around++;
+        const project = (y: Value) =>
+          convNormAct(net, y, `conv2d_${n}`, `batch_normalization_${n}`, 'none', { out: widths.at(-1), kernel: 1, stride: 2, epsilon: EPSILON });
+        x = residual(net, x, branch, project);
+      }
+    });
+    return pooledHead(net, x, 'predictions');
+  },
+});

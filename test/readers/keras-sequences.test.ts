@@ -166,7 +166,7 @@ describe('recurrent layers', () => {
       const seen = steps.filter((t) => counts(n, t));
       const made = walk((t, f) => at(filled, n, t, f), seen);
       // A step that does not count gives what the one before it gave.
-      return steps.map((t, i) => made[steps.slice(0, i + 1).filter((s) => counts(n, s)).length - 1] ?? range(UNITS).map(() => 0)).map((row) => row);
+      return steps.map((_, i) => made[steps.slice(0, i + 1).filter((s) => counts(n, s)).length - 1] ?? range(UNITS).map(() => 0));
     };
     const masking = ['Masking', { mask_value: 9 }] as const;
 

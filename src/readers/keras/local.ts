@@ -34,11 +34,15 @@ export const locallyConnected =
     };
   };
 
+/** Elements of the kernels that pick others; windows of 2,000 elements need as many. */
+const MAX_PICKS = 2 ** 22;
+
 /** What each window covers, as channels [...window, channel]: a convolution whose kernels pick one element each. */
 function unfolded(value: Value, kernel: readonly number[], strides: readonly number[], scope: Scope): Value {
   const channels = value.shape[1];
   if (typeof channels !== 'number' || value.shape.length !== kernel.length + 2) throw scope.malformed(`a value of the shape [${value.shape}] flows in`);
   const window = elementCount(kernel);
+  if ((window * channels) ** 2 > MAX_PICKS) throw scope.unsupported(`a locally connected layer whose windows have ${window * channels} elements`);
   const picks = new Float32Array(window * channels * channels * window);
   for (let place = 0; place < window; place++) for (let c = 0; c < channels; c++) picks[((place * channels + c) * channels + c) * window + place] = 1;
   const shape = [window * channels, channels, ...kernel];

@@ -26,10 +26,11 @@ export const batchNormalization: Rule = (config) => {
     if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
     const constant = (role: string, filling: number) =>
       float32Tensor(`${scope.name}/${role}`, [channels], new Float32Array(channels).fill(filling), { file: scope.builder.file });
-    const scale = scaled ? scope.weight('gamma', [channels]) : constant('gamma', 1);
-    const bias = centred ? scope.weight('beta', [channels]) : constant('beta', 0);
+    const gamma = scaled ? scope.weight('gamma', [channels]) : null;
+    const beta = centred ? scope.weight('beta', [channels]) : null;
     // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
-    const weights = { scale, bias, mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
+    const statistics = { mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
+    const weights = { scale: gamma ?? constant('gamma', 1), bias: beta ?? constant('beta', 0), ...statistics };
     if (renorm) for (const role of ['renormalised mean', 'renormalised deviation']) scope.weight(role, [channels]);
     return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
   };
@@ -171,10 +172,10 @@ function readStatistic(config: ConfigView, role: string): Constant | null {
 
 /** Statistics of the configuration, one for all or one for each. */
 function filledTo({ shape, values }: Constant, sizes: readonly number[], role: string, scope: Scope): Tensor {
-  const count = elementCount(sizes);
-  if (values.length !== 1 && values.length !== count) throw scope.malformed(`the ${role} has the shape [${shape}], but the input asks for [${sizes}]`);
-  const filled = values.length === 1 ? new Array<number>(count).fill(values[0]!) : values;
-  return float32Tensor(`${scope.name}/${role}`, sizes, filled, { file: scope.builder.file });
+  if (values.length !== 1 && values.length !== elementCount(sizes))
+    throw scope.malformed(`the ${role} has the shape [${shape}], but the input asks for [${sizes}]`);
+  const own = values.length === 1 ? sizes.map(() => 1) : sizes;
+  return float32Tensor(`${scope.name}/${role}`, own, values, { file: scope.builder.file });
 }
 
 /** A small tensor whose numbers are a function of another's, worked out when they are read. */

@@ -88,11 +88,12 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
   const byPath = new Map(
     saved.filter(({ path }) => !RANDOM_STATE.test(withSlashes(path))).map((layer) => [withSlashes(layer.path).replaceAll(OLD_CONTAINER, CONTAINER), layer]),
   );
+  const below = pathsBelow(byPath.keys());
   const assigned = new Map<KerasLayer, readonly Tensor[]>();
   const claim = (inner: KerasModel, prefix: string): void => {
     const counts = new Map<string, number>();
     for (const layer of inner.layers) {
-      const stem = snakeCase(layer.className);
+      const stem = snakeCase(layer.className.replace(/^ops\./, ''));
       const count = counts.get(stem) ?? 0;
       counts.set(stem, count + 1);
       const path = `${prefix}${CONTAINER}/${stem}${count === 0 ? '' : `_${count}`}`;
@@ -104,7 +105,7 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
     if (layer.perStep) claimLayer(layer.model!.layers.at(-1)!, `${path}/layer`);
     else if (layer.model) claim(layer.model, `${path}/`);
     else {
-      const own = [...byPath.keys()].filter((key) => key === path || key.startsWith(`${path}/`)).toSorted((a, b) => partRank(a) - partRank(b));
+      const own = (below.get(path) ?? []).filter((key) => byPath.has(key)).toSorted((a, b) => partRank(a) - partRank(b));
       if (own.length > 0)
         assigned.set(
           layer,
@@ -125,6 +126,21 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
 
 /** Layers that hold layers of their own list the weights of these in this order. */
 const PARTS: readonly RegExp[] = [/\/_?query_dense$/, /\/_?key_dense$/, /\/_?value_dense$/, /\/_?output_dense$/, /\/forward_layer\//, /\/backward_layer\//];
+
+/** All paths by each of the groups that they are in, or are. */
+function pathsBelow(paths: Iterable<string>): Map<string, string[]> {
+  const below = new Map<string, string[]>();
+  for (const path of paths) {
+    const parts = path.split('/');
+    for (let length = 1; length <= parts.length; length++) {
+      const group = parts.slice(0, length).join('/');
+      const known = below.get(group);
+      if (known) known.push(path);
+      else below.set(group, [path]);
+    }
+  }
+  return below;
+}
 
 function partRank(path: string): number {
   return PARTS.findIndex((part) => part.test(path));

@@ -4,6 +4,7 @@
  * Keras names axes of what it sees; inside the layer map channels come first. A `Value` knows how the one lies in the other, so
  * that a layer can ask for the order it needs; a Transpose appears only where two layers disagree.
  */
+import { ModelError } from '../../errors.js';
 import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { inferShapes, makeLayer } from '../../model/ops/index.js';
@@ -55,6 +56,9 @@ export interface Step {
   readonly unflattened?: readonly number[];
 }
 
+/** Far more than any net has; layers that are written out step by step multiply. */
+const MAX_LAYERS = 200_000;
+
 /** The layers made so far. */
 export class GraphBuilder {
   readonly layers: Layer[] = [];
@@ -73,6 +77,7 @@ export class GraphBuilder {
    * @throws ModelError 'malformed' when weights or shapes do not fit
    */
   add(wanted: string, step: Step): Value {
+    if (this.layers.length >= MAX_LAYERS) throw new ModelError('unsafe', `the model takes more than ${MAX_LAYERS} operators`, { file: this.file });
     const name = this.unique(wanted);
     const [first] = step.inputs;
     const layer = makeLayer({

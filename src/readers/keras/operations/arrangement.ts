@@ -78,6 +78,9 @@ export const stack =
       );
   };
 
+/** Far more than nets split an axis into. */
+const MAX_PARTS = 4096;
+
 /** Parts of an axis: so many alike, or of these sizes, or up to these places. */
 export const split = (x: string, parts: string, are: 'sizes' | 'places'): Operation =>
   ofValue(x, (args) => {
@@ -87,6 +90,8 @@ export const split = (x: string, parts: string, are: 'sizes' | 'places'): Operat
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
       const size = knownSize(value, axis, 'a split', scope);
+      if (isCount && !(given[0]! >= 1 && given[0]! <= Math.min(size, MAX_PARTS)))
+        throw scope.malformed(`an axis of ${size} elements cannot be split into ${given[0]} parts`);
       const ends = isCount
         ? Array.from({ length: given[0] ?? 1 }, (_, i) => ((i + 1) * size) / given[0]!)
         : are === 'sizes'

@@ -303,11 +303,53 @@ describe('statistics that nobody can have meant', () => {
   });
 
   it.each([
+    [
+      'a NaN in a bias',
+      net(['data 2 2 3 3'], 'Convolution data -> out | convolution_param { num_output: 2 kernel_size: 1 }'),
+      { out: [blob(2, 2, 1, 1), values(1, Number.NaN)] },
+      /its bias holds values that are NaN/,
+    ],
+    ['an infinite slope', net(['data 2 2 3 3'], 'PReLU data -> out'), { out: [values(1, Number.NEGATIVE_INFINITY)] }, /its slope holds/],
+    ['factors of 0', net(['data 2 2 3 3'], 'Scale data -> out'), { out: [values(0, 0)] }, /all factors of its scale are 0/],
+    ["NVIDIA's factors of 0", text, { out: [values(1, 2), values(3, 4), values(1), values(0, 0), values(1, 1)] }, /all factors of its scale are 0/],
+  ] as [string, string, Blobs, RegExp][])('%s is told, too', async (_, made, blobs, words) => {
+    expect((await mapOf(made, blobs)).warnings.filter(({ code }) => code === 'suspicious-weights')).toEqual([
+      { code: 'suspicious-weights', message: expect.stringMatching(words), layer: 'out' },
+    ]);
+  });
+
+  it.each([
     ['statistics as they should be', [values(1, 2), values(3, 4), values(999.98)]],
     ['one variance of 0', [values(1, 2), values(3, 0), values(1)]],
     ["a factor of 0 of NVIDIA's, which has no use for it", [values(1, 2), values(3, 4), values(0), values(1, 1), values(0, 0)]],
   ] as [string, BlobSpec[]][])('%s is not', async (_, blobs) => {
     expect(await warnings(...blobs)).toEqual([]);
+  });
+});
+
+describe('damaged caffemodels', () => {
+  const text = net(['data 2 6 3 3'], 'Bias data -> out');
+  const models = {
+    halves: caffemodel({ out: [{ shape: [6], values: eighths, encode: (list, message) => void message.int(10, 2).bytes(12, float16(list)) }] }),
+    doubles: caffemodel({
+      out: [{ shape: [6], values: eighths, encode: (list, message) => void message.bytes(8, new Uint8Array(Float64Array.from(list).buffer)) }],
+    }),
+    older: v1Caffemodel({ out: [{ shape: [6], values: eighths }] }),
+  };
+  it.each(Object.entries(models))('cut anywhere are refused: %s', async (_, model) => {
+    for (let cut = 0; cut < model.length; cut++) {
+      const outcome = await (async () => (await openModel(filesOf(text, model.subarray(0, cut)), {})).map())().catch((error: unknown) => error);
+      expect(outcome, `cut at ${cut}`).toMatchObject({ name: 'ModelError' });
+    }
+  });
+
+  it.each(Object.entries(models))('with a flipped bit are a net or a ModelError: %s', async (_, model) => {
+    for (let bit = 0; bit < 8 * model.length; bit++) {
+      const bytes = model.slice();
+      bytes[bit >> 3]! ^= 1 << (bit & 7);
+      const outcome = await (async () => (await openModel(filesOf(text, bytes), {})).map())().catch((error: unknown) => error);
+      if (outcome instanceof Error) expect(outcome.name, `bit ${bit}: ${outcome.stack}`).toBe('ModelError');
+    }
   });
 });
 

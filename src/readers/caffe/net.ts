@@ -7,6 +7,7 @@ import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import { CaffeBuilder } from './builder.js';
 import { makeInputs } from './inputs.js';
+import { messagesOf, textsOf } from './message.js';
 import { listed, Params, unknownIn } from './params.js';
 import { DECLINED, RULES } from './rules/index.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
@@ -28,7 +29,10 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
     else if (isLoss(layer)) finishLoss(layer, readers, builder);
     else translate(layer, builder);
   }
-  for (const layer of net.leftOut) builder.warnings.push(removed(layer, `${layer.type} is of the TRAIN phase and was removed`));
+  for (const layer of net.leftOut) {
+    if (!layer.tops.some((top) => ports.some(({ name }) => name === top)))
+      builder.warnings.push(removed(layer, `${layer.type} is ${outOf(layer)} and was removed`));
+  }
   builder.obstacles.push(...builder.weights.doubtfulFills());
   refuse(builder, open);
   if (net.assumedStage !== null)
@@ -43,6 +47,7 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
   );
   builder.warnings.push(...builder.weights.notices);
   for (const check of builder.checks) builder.warnings.push(...(await check()));
+  builder.warnings.push(...(await builder.weights.doubtfulVectors()));
   return nameVgg({
     name: net.name,
     format: 'caffe',
@@ -69,6 +74,12 @@ function refuse(builder: CaffeBuilder, open: ModelError | null): void {
   const obstacles = [...saidOnce, ...rest.slice(0, MAX_TOLD)];
   if (rest.length > MAX_TOLD) obstacles.push(new ModelError('unsupported', `and ${rest.length - MAX_TOLD} more`, { file: builder.file }));
   if (obstacles.length > 0) throwAll(obstacles, `${builder.file}: this Caffe net cannot be translated faithfully:`);
+}
+
+/** Why a layer's rules leave it out. */
+function outOf({ message }: CaffeLayer): string {
+  const rules = [...messagesOf(message, 'include'), ...messagesOf(message, 'exclude')];
+  return rules.some((rule) => textsOf(rule, 'phase').length > 0) ? 'of the TRAIN phase' : 'of another stage or level';
 }
 
 function removed(layer: CaffeLayer, message: string): Notice {

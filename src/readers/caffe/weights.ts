@@ -1,8 +1,9 @@
 /** Which blobs are a layer's: its own, those that it shares by name, and those that are filled because nothing was stored. */
 import { memorySource } from '../../bytes/byte-source.js';
 import { ModelError } from '../../errors.js';
+import { toFloat64Array } from '../../model/cast.js';
 import type { Notice } from '../../model/layer-map.js';
-import { elementCount, reshape, storedTensor, type Tensor } from '../../model/tensor.js';
+import { elementCount, reshape, storedTensor, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { Blobs } from './blobs.js';
 import { messagesOf, textsOf } from './message.js';
 import { Params } from './params.js';
@@ -10,6 +11,11 @@ import type { CaffeLayer } from './topology.js';
 
 /** Of a whole net: kernels that interpolate have thousands of values, and matrices that do some hundred thousands. */
 const MAX_MADE = 2 ** 26;
+
+/** More channels has no layer that was ever published. */
+const MAX_CHECKED = 2 ** 16;
+/** Statistics of a batch normalisation, which are looked at together. */
+const CHECKED_APART: ReadonlySet<string> = new Set(['mean', 'variance', 'scale factor']);
 
 export class NetWeights {
   readonly notices: Notice[] = [];
@@ -20,6 +26,8 @@ export class NetWeights {
   readonly #used = new Map<string, Set<number>>();
   readonly #takers = new Map<string, CaffeLayer>();
   #made = 0;
+  /** Vectors of factors and the like, by what they are. */
+  readonly #vectors: { readonly layer: CaffeLayer; readonly what: string; readonly tensor: Tensor }[] = [];
   readonly #filled: { readonly layer: CaffeLayer; readonly shape: readonly number[] }[] = [];
 
   constructor(
@@ -55,7 +63,21 @@ export class NetWeights {
         { file: this.file, layer: layer.name, tensor: tensor.name },
       );
     }
+    if (shape.length <= 1) this.#vectors.push({ layer, what, tensor });
     return reshape(tensor, shape);
+  }
+
+  /** Vectors that nobody can have meant: with values that are none, or factors that are all 0. Statistics have a check of their own. */
+  async doubtfulVectors(): Promise<Notice[]> {
+    const notices: Notice[] = [];
+    for (const { layer, what, tensor } of this.#vectors) {
+      if (elementCount(tensor.shape) > MAX_CHECKED || CHECKED_APART.has(what)) continue;
+      const values = toFloat64Array(await tensorBytes(tensor), tensor.dtype);
+      const says = (message: string) => void notices.push({ code: 'suspicious-weights', message, layer: layer.name });
+      if (!values.every(Number.isFinite)) says(`its ${what} holds values that are NaN or infinite`);
+      else if (what === 'scale' && values.every((value) => value === 0)) says('all factors of its scale are 0, so that nothing of its input is left');
+    }
+    return notices;
   }
 
   /** A layer's blob of whatever shape, if there is one. */

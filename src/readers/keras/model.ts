@@ -20,7 +20,6 @@ import type { Dialect } from './config-view.js';
 import { buildGraph } from './graph.js';
 import { assignTreeWeights, isWeightTree, readTreeLayers } from './tree-weights.js';
 import { assignWeights, type LayerWeights, readLayerWeights } from './weights.js';
-import { wireKerasWeights } from './wire.js';
 
 const ARCHIVE_METADATA = 'metadata.json';
 
@@ -104,7 +103,7 @@ function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, 
     warnings: [...beside, ...theanoNotices(dialect, backend, saved.layers)],
     files: config?.name ? [file, config.name] : [file],
     map: async (): Promise<LayerMap> => {
-      if (config === null) return wireKerasWeights(saved.layers, dialect.theano, { file, format, producer, options });
+      if (config === null) return (await import('./wire.js')).wireKerasWeights(saved.layers, dialect.theano, { file, format, producer, options });
       const model = parseModelConfig(config.text, config.name ?? file);
       const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape });
       return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });

@@ -97,6 +97,8 @@ export interface LayerMap {
   readonly outputs: readonly Port[];
   readonly layers: readonly Layer[];
   readonly warnings: readonly Notice[];
+  /** In what the framework of the source computes it, where that is coarser than float32: what it recorded is no more exact. */
+  readonly arithmetic?: 'float16' | 'bfloat16';
   /** The file that the map was read from, for a writer of the same format, which need not change what the map leaves as it was. */
   readonly source?: SourceDocument;
 }

@@ -55,7 +55,8 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
     try {
       const narrowing = written && findNarrowing(map, written, isRead && expected.witness.kind !== 'reference');
       const computeDType = written?.computeDType;
-      const allowed = tolerances({ ...options, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType });
+      const recordedIn = recording ? map.arithmetic : undefined;
+      const allowed = tolerances({ ...options, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn });
       if (actual.isAmbiguous) {
         const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, allowed.outputs);
         if (assumed !== null) notes.push(assumed);

@@ -62,18 +62,25 @@ export interface TolerancesAsked {
   readonly narrowest?: string;
   /** dtype in which the file has its layers computed. */
   readonly computeDType?: string;
+  /** What the framework computed in that recorded the outputs, where it is coarser than float32. */
+  readonly recordedIn?: 'float16' | 'bfloat16';
   readonly atol?: number;
   readonly rtol?: number;
 }
 
-export function tolerances({ expected, actual, narrowest, computeDType = 'float32', atol, rtol }: TolerancesAsked): Tolerances {
+export function tolerances({ expected, actual, narrowest, computeDType = 'float32', recordedIn, atol, rtol }: TolerancesAsked): Tolerances {
   const given = atol === undefined && rtol === undefined ? null : { atol: atol ?? 0, rtol: rtol ?? 0, why: 'as given' };
   const correctness = (witness: string) => (computeDType === 'float16' ? halfTolerance(actual) : runtimeTolerance(witness, actual));
   // What a user bounds of a narrower file is its loss; whether it computes what its weights say is no matter of taste.
   if (narrowest !== undefined) {
-    const [loss, half] = [lossTolerance(narrowest), halfTolerance(actual)];
-    return { outputs: given ?? (computeDType === 'float16' && half.rtol > loss.rtol ? half : loss), correctness };
+    const possible = [
+      lossTolerance(narrowest),
+      ...(computeDType === 'float16' ? [halfTolerance(actual)] : []),
+      ...(recordedIn ? [recordedTolerance(recordedIn)] : []),
+    ];
+    return { outputs: given ?? possible.reduce((a, b) => (b.rtol > a.rtol ? b : a)), correctness };
   }
+  if (recordedIn) return { outputs: given ?? recordedTolerance(recordedIn), correctness: given ? () => given : correctness };
   return { outputs: given ?? correctness(expected), correctness: given ? () => given : correctness };
 }
 
@@ -96,6 +103,16 @@ function halfTolerance(actual: string): Tolerance {
   const error = HALF_ERRORS[actual] ?? HALF_UNMEASURED;
   const why = `the file has its layers computed in float16; ${error.toExponential()} of a layer's scale was measured on VGG16`;
   return { atol: 1e-4, rtol: Number((HALF_MARGIN * error).toPrecision(2)), why };
+}
+
+/**
+ * For outputs that were recorded in half precision, against a file that computes in float32: every value that flowed was rounded as weights of that
+ * dtype are, and weighed as much.
+ */
+function recordedTolerance(dtype: 'float16' | 'bfloat16'): Tolerance {
+  const { rtol, measured } = LOSSES[dtype]!;
+  const why = `the outputs were recorded by a model that computes in ${dtype}, which is that coarse; rounding weights to it alone moves outputs by ${measured} of their scale on VGG16`;
+  return { atol: 1e-4, rtol, why };
 }
 
 /** For a file whose weights are narrower than the source's, against the source. */

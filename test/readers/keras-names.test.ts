@@ -295,9 +295,10 @@ test('infinities stand in the configuration as Python writes them', async () => 
 test('a model under a mixed policy is translated, and told to be more exact than Keras', async () => {
   const config = sequential([null, 3], [['Dense', { units: 4, activation: 'tanh', dtype: { class_name: 'Policy', config: { name: 'mixed_float16' } } }]]);
   const file = await legacyH5(config, { input_1: {}, dense: { 'dense/kernel:0': KERNEL_A, 'dense/bias:0': BIAS_A } });
-  const { results, warnings } = await predict('model.h5', { 'model.h5': file });
+  const { results, warnings, map } = await predict('model.h5', { 'model.h5': file });
   expectRows([...results.values()][0], dense(rowsOf(X), KERNEL_A, BIAS_A));
   expect(warnings).toContain('1 layer has a policy by which Keras computes in float16');
+  expect(map.arithmetic).toBe('float16');
 });
 
 test('weights of a TensorFlow.js model may bear the names of enclosing models', async () => {

@@ -27,6 +27,17 @@ describe('tolerances', () => {
     }
   });
 
+  it('of outputs that a model recorded in half precision are as wide as that is coarse', () => {
+    const of = (recordedIn?: 'float16' | 'bfloat16', narrowest?: string) => tolerances({ expected: 'recorded', actual: 'ort-cpu', recordedIn, narrowest });
+    expect(of('float16').outputs.rtol).toBeGreaterThan(20 * of().outputs.rtol);
+    expect(of('bfloat16').outputs.rtol).toBeGreaterThan(of('float16').outputs.rtol);
+    expect(of('float16').outputs.rtol).toBeLessThan(5e-2);
+    expect(of('float16').outputs.why).toContain('float16');
+    expect(of('float16').correctness('reference').rtol).toBe(2e-5);
+    expect(of('float16', 'uint8').outputs.rtol).toBe(of(undefined, 'uint8').outputs.rtol);
+    expect(of('bfloat16', 'float16').outputs.rtol).toBe(of('bfloat16').outputs.rtol);
+  });
+
   it('that a user gives bound the loss of narrower weights, and not whether they are the right ones', () => {
     const given = { expected: 'recorded', actual: 'ort-cpu', atol: 0.5, rtol: 0.25 };
     expect(tolerances(given).outputs).toEqual({ atol: 0.5, rtol: 0.25, why: 'as given' });

@@ -35,6 +35,7 @@ export interface Graph {
   readonly outputs: readonly Port[];
   readonly layers: readonly Layer[];
   readonly warnings: readonly Notice[];
+  readonly arithmetic?: 'float16' | 'bfloat16';
 }
 
 /**
@@ -58,7 +59,9 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const named = outputNames(model.outputs.map(({ layer }) => layer));
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
-  return { inputs: ports, outputs, layers: builder.layers, warnings: [...removedLayers(model), ...named.notices, ...precisionNotices(plan)] };
+  const warnings = [...removedLayers(model), ...named.notices, ...precisionNotices(plan)];
+  const coarse = (['bfloat16', 'float16'] as const).find((dtype) => plan.arithmetic.has(dtype));
+  return { inputs: ports, outputs, layers: builder.layers, warnings, ...(coarse ? { arithmetic: coarse } : {}) };
 }
 
 /** Outputs bear the names of their layers; those of one layer are numbered, as Keras's own `output_names` are. */

@@ -1,7 +1,8 @@
 /** A side of the comparison, whatever runs it: arrays in the source's layouts, one for each port of the layer map. */
+import { isModelError } from '../errors.js';
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
-import type { EngineChoice, EngineModel, NdArray, Session, SessionPort } from './engine.js';
+import type { Availability, Engine, EngineChoice, EngineModel, NdArray, Session, SessionPort } from './engine.js';
 import { selectEngine } from './engines/index.js';
 import { type Alignment, alignPorts, requirePlaces } from './ports.js';
 
@@ -31,6 +32,27 @@ export interface PortAdapter {
   show(results: ReadonlyMap<string, NdArray>): Arrays;
   /** The session's name of an output of the map. */
   outputOf(port: Port): string | undefined;
+}
+
+/** Formats whose runtimes here are other programs' importers, which cannot run all that the format's own framework can. */
+const IMPORTED: ReadonlySet<string> = new Set(['keras-h5', 'keras-v3', 'caffe']);
+
+/** The file in the engine; where an importer cannot take it, in our own evaluator as our own reader reads it, and that is told. */
+async function openOrReread(
+  engine: Engine,
+  availability: Availability,
+  target: EngineModel & { readonly format: string },
+  choice: EngineChoice,
+  notes: string[],
+): Promise<{ session: Session; used: Engine; detail: string }> {
+  try {
+    return { session: await engine.open(target), used: engine, detail: availability.detail };
+  } catch (error) {
+    if (choice.engine !== undefined || !IMPORTED.has(target.format) || !isModelError(error)) throw error;
+    notes.push(`the written file was run by our own evaluator, as our own reader reads it, because ${engine.name} cannot run it: ${error.problem}`);
+    const { reference } = await import('./engines/reference.js');
+    return { session: await reference.open(target), used: reference, detail: (await reference.availability()).detail };
+  }
 }
 
 /** The layout that a port of the map has in a session, which shows it so. */
@@ -114,12 +136,12 @@ export async function openActual(
   const { engine, availability, passedOver } = await selectEngine(target.format, choice);
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
-  const session = await engine.open(target);
+  const { session, used, detail } = await openOrReread(engine, availability, target, choice, notes);
   let adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf));
   return {
-    name: engine.name,
-    engine: `${engine.name} (${availability.detail})`,
-    device: availability.adapter?.name ?? engine.device,
+    name: used.name,
+    engine: `${used.name} (${detail})`,
+    device: availability.adapter?.name ?? used.device,
     inputs: session.inputs,
     outputs: session.outputs,
     aligned: adapter.aligned,

@@ -70,7 +70,7 @@ export function registerVerify(program: Command): Command {
       const source = { files, path: expected, ...prototxtOf(model) };
       const { findWrittenFormat } = await import('../../verify/written/index.js');
       const known = findWrittenFormat(format);
-      const written = { files: target, path: actual, format, ...(known ? {} : prototxtOf(await openModel(target))) };
+      const written = { files: target, path: actual, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
       const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
       const asked = await verifyOptions(flags, progress, reports.hooks);
       const report =
@@ -126,10 +126,11 @@ export async function verifyWritten(
   const target = await nodeFileSet(main);
   try {
     const { model, map, writer } = result;
+    const prototxt = result.files.find(({ name }) => name.endsWith('.prototxt'))?.name;
     const { verifyConversion } = await import('../../verify/verify.js');
     const source = { files, path, ...prototxtOf(model) };
     return await verifyConversion(
-      { source, model, map, target: { files: target, path: main, format: writer.name } },
+      { source, model, map, target: { files: target, path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) } },
       await verifyOptions(flags, progress, reports.hooks),
     );
   } finally {

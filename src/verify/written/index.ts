@@ -1,4 +1,5 @@
 /** The list of formats whose written files are read back. Adding one is one line here. */
+import type { Layer } from '../../model/layer-map.js';
 import type { WrittenFormat } from './written.js';
 
 export const writtenFormats: readonly WrittenFormat[] = [
@@ -7,7 +8,17 @@ export const writtenFormats: readonly WrittenFormat[] = [
   { format: 'tfjs-graph', runs: true, open: async (files, layers) => (await import('./tfjs-graph.js')).openWrittenTfjsGraph(files, layers) },
   { format: 'safetensors', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'safetensors') },
   { format: 'npz', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'npz') },
+  ...['keras-h5', 'keras-v3', 'caffe'].map(
+    (format): WrittenFormat => ({ format, runs: true, open: async (files, layers) => (await import('./reread.js')).openReread(files, format, layers) }),
+  ),
+  { format: 'pytorch', runs: false, open: async (files, layers) => (await import('./named.js')).openNamedWeights(files, 'pytorch', await stateNames(layers)) },
 ];
+
+/** Under which names a state dict has the weights of layers. */
+async function stateNames(layers: readonly Layer[]): Promise<ReadonlyMap<string, string>> {
+  const { stateOf } = await import('../../writers/pytorch/module.js');
+  return new Map(stateOf(layers).map(({ layer, role, name }) => [`${layer.name} ${role}`, name]));
+}
 
 /** Undefined where files of the format cannot be verified. */
 export function findWrittenFormat(format: string): WrittenFormat | undefined {

@@ -3,8 +3,11 @@ import type { FileSet } from '../../bytes/file-set.js';
 import { openModel } from '../../readers/open.js';
 import type { WrittenModel } from './written.js';
 
-/** @param format name of a reader */
-export async function openNamedWeights(files: FileSet, format: string): Promise<WrittenModel> {
+/**
+ * @param format name of a reader
+ * @param names of weights, by 'layer role', where the format's own are neither
+ */
+export async function openNamedWeights(files: FileSet, format: string, names?: ReadonlyMap<string, string>): Promise<WrittenModel> {
   const { tensors } = await openModel(files, { from: format });
   const byName = new Map(tensors.map(({ tensor }) => [tensor.name, tensor]));
   return {
@@ -12,7 +15,7 @@ export async function openNamedWeights(files: FileSet, format: string): Promise<
     isOurs: true,
     layoutOf: ({ layout }) => layout,
     weight({ name, canonicalName }, role) {
-      const tensor = byName.get(`${canonicalName ?? name}.${role}`);
+      const tensor = byName.get(names?.get(`${name} ${role}`) ?? `${canonicalName ?? name}.${role}`);
       return tensor && { tensor };
     },
     valueOf: () => undefined,

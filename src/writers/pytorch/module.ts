@@ -37,6 +37,11 @@ export function writeModule(map: LayerMap): PythonModule {
   return { source: builder.source(), state: builder.state };
 }
 
+/** The names that layers' weights have in the state dict. */
+export function stateOf(layers: readonly Layer[]): readonly StateName[] {
+  return new ModuleBuilder({ name: '', inputs: [], outputs: [], layers }).state;
+}
+
 /** Every layer that has no expression in PyTorch. */
 export function moduleObstacles(map: LayerMap): ModelError[] {
   return map.layers.flatMap((layer) => {
@@ -58,7 +63,7 @@ class ModuleBuilder {
   readonly #numbers = new Map<unknown, number>();
   #helpers = new Set<string>();
 
-  constructor(readonly map: LayerMap) {
+  constructor(readonly map: Pick<LayerMap, 'name' | 'inputs' | 'outputs' | 'layers'>) {
     for (const word of ['self', 'torch', 'nn', 'F', 'put', 'Model']) this.#names.take(word);
     const inputs = map.inputs.map((port) => this.#variable(port.value, port.name));
     for (const layer of map.layers) this.#layer(layer);

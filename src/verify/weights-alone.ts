@@ -9,7 +9,8 @@ import type { WrittenModel } from './written/written.js';
 export async function verifyWeights({ model, map, target }: ConversionToVerify, written: WrittenModel, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
   const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
-  const isCanonical = map !== null && countRoles(map, written) > countNames(model, written);
+  const roles = map === null ? 0 : countRoles(map, written);
+  const isCanonical = map !== null && roles > 0 && roles >= countNames(model, written);
   const weights = isCanonical ? await compareWeights(map, written, onProgress) : await compareStored(model, written, onProgress);
   const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
   if (!weights) notes.push('no tensor of the file has the name of one of the source');

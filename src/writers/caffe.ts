@@ -257,14 +257,20 @@ function pooling(method: 'MAX' | 'AVE'): Rule {
     if (numbers(layer, 'dilations')?.some((dilation) => dilation !== 1)) return `${layer.op} with a dilation, which Caffe has not`;
     const strides = numbers(layer, 'strides');
     const sizes = net.shape(layer.inputs[0]!).slice(2);
+    let isFloored = false;
     for (const [axis, size] of sizes.entries()) {
       if (typeof size === 'string') return `${layer.op} of a picture of free size, for which Caffe's rounding may differ; --input-shape gives it`;
       const span = (size + 2 * pads[axis]! - kernel[axis]!) / strides[axis]!;
       const up = Math.ceil(span) + 1;
       const inCaffe = pads[axis]! > 0 && (up - 1) * strides[axis]! >= size + pads[axis]! ? up - 1 : up;
-      if (inCaffe !== windowedSize(size, axis, layer))
-        return `${layer.op} makes ${windowedSize(size, axis, layer)} of ${size}, where Caffe, which rounds up, would make ${inCaffe}`;
+      const wanted = windowedSize(size, axis, layer);
+      if (inCaffe === wanted) continue;
+      if (Math.floor(span) + 1 !== wanted) return `${layer.op} makes ${wanted} of ${size}, where Caffe would make ${inCaffe}`;
+      isFloored = true;
     }
+    const floors = (size: Dim, axis: number) =>
+      Math.floor(((size as number) + 2 * pads[axis]! - kernel[axis]!) / strides[axis]!) + 1 === windowedSize(size, axis, layer);
+    if (isFloored && !sizes.every(floors)) return `${layer.op} rounds down along one axis and up along another`;
     const isExact = pads.every((pad) => pad === 0) && sizes.every((size, axis) => Number.isInteger(((size as number) - kernel[axis]!) / strides[axis]!));
     // The last window is cut off in Caffe, and its mean is over what is left with the padding.
     if (method === 'AVE' && !isExact && !(number(layer, 'count_include_pad') === 1 || pads.every((pad) => pad === 0)))
@@ -274,6 +280,8 @@ function pooling(method: 'MAX' | 'AVE'): Rule {
       ...perAxis('kernel_size', kernel),
       ...perAxis('stride', strides),
       ...(pads.some((pad) => pad !== 0) ? perAxis('pad', pads) : {}),
+      // BVLC's own, since 2018; before, Caffe only rounded up.
+      ...(isFloored ? { round_mode: word('FLOOR') } : {}),
     };
     return net.add(layer, 'Pooling', { pooling_param: settings });
   };
@@ -299,11 +307,25 @@ const eltwise =
     const constant = layer.weights.operand;
     if (constant) return withConstant(layer, net, constant);
     const shapes = layer.inputs.map((value) => net.shape(value));
+    if (layer.op === 'Mul' && isPerChannel(shapes)) return scaledByChannels(layer, net);
     if (shapes.some((shape) => shape.join() !== shapes[0]!.join()))
       return `${layer.op} of values of different shapes (${shapes.map((shape) => `[${shape}]`).join(', ')})`;
     if (layer.inputs.length === 1) return net.add(layer, 'Split', {});
     return net.add(layer, 'Eltwise', { eltwise_param: { operation: word(operation), ...(coeff ? { coeff } : {}) } });
   };
+
+/** One factor for each channel of each picture, as squeeze-and-excitation has it. */
+function isPerChannel([x, factors]: readonly (readonly Dim[])[]): boolean {
+  if (!x || !factors || x.join() === factors.join()) return false;
+  return factors.length === x.length && factors.every((size, axis) => (axis < 2 ? size === x[axis] : size === 1));
+}
+
+/** Scale takes its factors from a second bottom, whose axes are the leading ones. */
+function scaledByChannels(layer: Layer, net: NetBuilder): null {
+  const [x, factors] = layer.inputs.map((value) => net.blob(value)) as [string, string];
+  const rows = net.before(layer, 'factors', 'Flatten', {}, [], [factors]);
+  return net.add(layer, 'Scale', { scale_param: { axis: 0 } }, [], [x, rows]);
+}
 
 /** A constant for each channel is a Scale or a Bias; a single one is a Power. */
 function withConstant(layer: Layer, net: NetBuilder, constant: Tensor): string | null {

@@ -34,7 +34,10 @@ export async function openReread(files: FileSet, format: string, layers: readonl
       const taken = used.get(layer) ?? new Set<Tensor>();
       used.set(layer, taken);
       const fits = (tensor: Tensor | undefined): tensor is Tensor => tensor !== undefined && elementCount(tensor.shape) === elementCount(source.shape);
-      const byRole = candidates.map(({ weights }) => weights[role]).find(fits);
+      // Caffe scales and shifts what it has normalised in a layer of its own.
+      const apart = layer.op === 'BatchNormalization' ? APART[role] : undefined;
+      const ofItsOwn = candidates.find(({ op, weights }) => op === apart && fits(weights.operand))?.weights.operand;
+      const byRole = ofItsOwn ?? candidates.map(({ weights }) => weights[role]).find(fits);
       const found = byRole ?? candidates.flatMap(({ weights }) => Object.values(weights)).find((tensor) => fits(tensor) && !taken.has(tensor));
       if (!found) return undefined;
       taken.add(found);
@@ -43,6 +46,8 @@ export async function openReread(files: FileSet, format: string, layers: readonl
     valueOf: () => undefined,
   };
 }
+
+const APART: Readonly<Record<string, string>> = { scale: 'Mul', bias: 'Add' };
 
 function nameIn(format: string, name: string): string {
   return format === 'caffe' ? name : validName(name).replaceAll('/', '_');

@@ -154,7 +154,8 @@ class ModuleBuilder {
   #parameter(layer: Layer, role: string): string {
     const tensor = layer.weights[role]!;
     const key = `parameter ${this.#number(tensor)}`;
-    const path = this.#modules.get(key) ?? this.#paths.take(pathOf(`${layer.name}.${role}`));
+    const own = /^[\w-]+(\.[\w-]+)+$/.test(tensor.name) ? tensor.name : pathOf(`${layer.name}.${role}`);
+    const path = this.#modules.get(key) ?? this.#paths.take(own);
     if (!this.#modules.has(key)) {
       this.#modules.set(key, path);
       this.#init.push(`put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(tensor.shape)}), requires_grad=False))`);

@@ -164,6 +164,15 @@ describe('rules', () => {
   });
 });
 
+describe('layers without a name', () => {
+  it('are called by what they make', async () => {
+    const map = await mapOf(
+      'input: "data" input_shape { dim: 2 dim: 4 } layer { type: "ReLU" bottom: "data" top: "x" } layer { type: "TanH" bottom: "x" top: "y" }',
+    );
+    expect(map.layers.map(({ name }) => name)).toEqual(['x', 'y']);
+  });
+});
+
 describe('blobs that change in place', () => {
   it('are what the last layer before made of them', async () => {
     const map = await mapOf(net(['data 2 4'], 'ReLU data -> x', 'TanH x -> y', 'Sigmoid x -> x', 'AbsVal x -> z'));
@@ -195,6 +204,7 @@ describe('nets that contradict themselves', () => {
     ['input: "data" input_dim: 2 input_dim: 4', /input_dim stands 2 times for 1 inputs/],
     ['input: "data" input_dim: 2 input_dim: 4 input_dim: 1 input_dim: 1 input_shape { dim: 2 dim: 4 }', /one or the other/],
     ['input: "data" input_shape { dim: 2 dim: 4 } input_shape { dim: 2 }', /input_shape stands 2 times for 1 inputs/],
+    ['input: "data" input: "data" input_shape { dim: 2 dim: 4 } input_shape { dim: 2 dim: 4 }', /two inputs are named "data"/],
     ['input: "data" input_shape { dim: 2 dim: 0 }', /the shape \[N,0\]/],
     ['input: "data" input_shape { dim: 2 dim: -4 }', /the shape \[N,-4\]/],
   ])('%s', async (inputs, words) => {
@@ -227,6 +237,7 @@ describe('hostile nets', () => {
     ],
     ['layers of types that nobody knows', head + many(19_000, (i) => `layer{name:"l${i}"type:"Odd"bottom:"data"top:"t${i}"}`)],
     ['losses', head + many(19_000, (i) => `layer{name:"l${i}"type:"SoftmaxWithLoss"bottom:"data"top:"t${i}"}`)],
+    ['layers of one name', head + many(19_000, (i) => `layer{name:"l"type:"ReLU"bottom:"data"top:"t${i}"}`)],
     ['layers in a row', head + many(19_000, (i) => `layer{name:"l${i}"type:"ReLU"bottom:"${i ? `t${i - 1}` : 'data'}"top:"t${i}"}`)],
     ['fields that nobody knows', `${head}${'zzz: 1 '.repeat(240_000)}`],
     ['fields in a layer that nobody knows', `${head}layer{name:"a"type:"ReLU"bottom:"data"top:"a" relu_param{${'zzz:1 '.repeat(240_000)}}}`],

@@ -2,6 +2,7 @@
 import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
+import { Names } from '../../model/names.js';
 import { inferLayer, makeLayer } from '../../model/ops/index.js';
 import { computedTensor, float32Tensor, type Tensor } from '../../model/tensor.js';
 import type { Blobs } from './blobs.js';
@@ -28,7 +29,7 @@ export class CaffeBuilder {
   readonly checks: (() => Promise<readonly Notice[]>)[] = [];
   /** Said of layers that cannot be translated without the input's size. */
   readonly sizeNeeded = new Set<ModelError>();
-  readonly #names = new Set<string>();
+  readonly #names = new Names(2);
   /** Of values that are not float32, as everything of Caffe's is. */
   readonly #dtypes = new Map<string, DType>();
   /** Blobs that a layer should have made which could not be translated. */
@@ -40,6 +41,13 @@ export class CaffeBuilder {
     layers: readonly CaffeLayer[],
   ) {
     this.weights = new NetWeights(file, stored, layers);
+  }
+
+  /** A value that flows in from outside, and bears its blob's name. */
+  addInput(name: string, shape: readonly Dim[]): void {
+    this.#names.take(name);
+    this.values.set(name, name);
+    this.shapes.set(name, shape);
   }
 
   /** What follows a layer without translation is looked at as far as it can be, so that more obstacles are found. */
@@ -95,7 +103,7 @@ export class CaffeBuilder {
    * @returns the value it makes
    */
   add(layer: CaffeLayer, name: string, op: string, inputs: readonly string[], step: Step = {}): string {
-    const unique = this.#unique(name);
+    const unique = this.#names.take(name);
     const made = makeLayer({ name: unique, op, inputs, outputs: [unique], ...step });
     const [type] = inferLayer(
       made,
@@ -168,12 +176,5 @@ export class CaffeBuilder {
     const error = this.unsupported(layer, `${what}. Give the input's size with --input-shape.`);
     this.sizeNeeded.add(error);
     return error;
-  }
-
-  #unique(name: string): string {
-    let unique = name;
-    for (let i = 2; this.#names.has(unique) || this.shapes.has(unique); i++) unique = `${name}_${i}`;
-    this.#names.add(unique);
-    return unique;
   }
 }

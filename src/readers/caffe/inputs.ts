@@ -35,6 +35,8 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
   const found: Input[] = [...net.inputs, ...net.layers.flatMap((layer) => layerInputs(layer, net, builder, training))];
   if (found.length === 0) found.push(...impliedInputs(net, builder));
   if (found.length === 0) throw new ModelError('malformed', 'the net has no input', { file: builder.file });
+  const twice = found.find(({ name }, i) => found.findIndex((other) => other.name === name) < i);
+  if (twice) throw new ModelError('malformed', `two inputs are named "${twice.name}"`, { file: builder.file });
   const fixed = fixesBatch(net);
   let open: ModelError | null = null;
   const ports = found.map(({ name, shape, layer, guess }, i): Port => {
@@ -48,8 +50,7 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
     if (sizes === guess) open = asksForShape(builder, name, layer, guess);
     if (sizes.length === 0 || sizes.some((size) => typeof size === 'number' && (!Number.isSafeInteger(size) || size < 1)))
       throw new ModelError('malformed', `the input "${name}" has the shape [${sizes}]`, { file: builder.file });
-    builder.values.set(name, name);
-    builder.shapes.set(name, sizes);
+    builder.addInput(name, sizes);
     return { name, value: name, dtype: 'float32', shape: sizes, layout: sizes.length === 4 ? 'nchw' : 'other' };
   });
   return { ports, open };

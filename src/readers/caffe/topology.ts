@@ -81,7 +81,9 @@ function readLayer(message: Message, file: string, line: number, errors: ModelEr
   const isOld = message.type === 'V1Layer';
   const type = isOld ? (V1_TYPES[written ?? ''] ?? written) : written;
   const sharedNames = isOld ? textsOf(message, 'param') : messagesOf(message, 'param').map((param) => textsOf(param, 'name')[0] ?? '');
-  return { name, type: type ?? '', bottoms: textsOf(message, 'bottom'), tops: textsOf(message, 'top'), sharedNames, message };
+  const tops = textsOf(message, 'top');
+  // Layers without weights need no name, and some have none.
+  return { name: name || tops[0] || written || '', type: type ?? '', bottoms: textsOf(message, 'bottom'), tops, sharedNames, message };
 }
 
 function readInputs(params: Params, file: string, errors: ModelError[]): CaffeNet['inputs'] {

@@ -19,6 +19,8 @@ export interface ReadTensor {
   readonly code: number;
   /** Null for text and other elements that are no numbers here. */
   readonly tensor: Tensor | null;
+  /** Its bytes as they are stored. */
+  readonly bytes: ByteSource;
   /** The message in the file. */
   readonly span: Field;
   readonly isExternal: boolean;
@@ -26,6 +28,8 @@ export interface ReadTensor {
 
 export class TensorReader {
   readonly external = new Map<string, ByteSource>();
+  /** Tensors whose bytes lie beside the file. */
+  externalCount = 0;
 
   constructor(
     readonly files: FileSet,
@@ -42,9 +46,10 @@ export class TensorReader {
     const place = { file: this.source.name, offset: span.start, tensor: name };
     if (fields.has(TENSOR.segment)) throw new ModelError('unsupported', 'tensors in segments are not read', place);
     const isExternal = Number(fields.get(TENSOR.dataLocation)?.[0]?.varint ?? 0n) === EXTERNAL;
+    if (isExternal) this.externalCount++;
     const packed = PACKED_TYPE.get(code);
     const dtype = packed?.dtype ?? DTYPE_BY_CODE.get(code);
-    if (!dtype) return { name, shape, code, tensor: null, span, isExternal };
+    if (!dtype) return { name, shape, code, tensor: null, bytes: memorySource(new Uint8Array(), this.source.name), span, isExternal };
     const expected = packed ? Math.ceil((elementCount(shape) * packed.bits) / 8) : elementCount(shape) * DTYPE_BYTES[dtype];
     const { source, file, offset } = await this.#bytes(fields, isExternal, packed ? null : dtype, expected, place);
     if (source.byteLength !== expected) {
@@ -56,7 +61,7 @@ export class TensorReader {
           unpack(await source.read(0, source.byteLength), elementCount(shape), packed.bits, dtype === 'int8'),
         )
       : storedTensor({ name, dtype, shape, source, origin });
-    return { name, shape, code, tensor, span, isExternal };
+    return { name, shape, code, tensor, bytes: source, span, isExternal };
   }
 
   async #bytes(

@@ -73,6 +73,8 @@ export interface ReadModel extends ReadGraph {
   readonly functions: readonly ReadFunction[];
   /** Files of external data, relative to the model. */
   readonly externalFiles: readonly string[];
+  /** How many tensors lie in them, those in attributes too. */
+  readonly externalCount: number;
   /** The file itself, and where its graph lies in it. */
   readonly file: ByteSource;
   readonly graphSpan: Field;
@@ -88,6 +90,16 @@ export function isGraph(value: OnnxValue | undefined): value is ReadGraph {
 
 export function isTensor(value: OnnxValue | undefined): value is Tensor {
   return typeof value === 'object' && 'walk' in value;
+}
+
+/** The model with what its Constant nodes hold beside its initializers, by the names of the values that they make. */
+export function withConstants<T extends Pick<ReadModel, 'initializers' | 'nodes'>>(model: T): T {
+  const initializers = new Map(model.initializers);
+  for (const { op, domain, outputs, attributes } of model.nodes) {
+    const value = attributes.get('value');
+    if (op === 'Constant' && domain === '' && isTensor(value)) initializers.set(outputs[0] ?? '', { ...value, name: outputs[0] ?? value.name });
+  }
+  return { ...model, initializers };
 }
 
 /** @throws ModelError 'malformed' where the bytes are no ModelProto or contradict themselves */
@@ -125,7 +137,18 @@ class OnnxFile {
     }
     if (!graph || !graphSpan) throw new ModelError('malformed', 'the file has no graph. Is it truncated?', { file: file.name });
     const externalFiles = [...this.tensors.external.keys()];
-    return { irVersion, producer: producer.join(' '), opsets, metadata, functions, ...graph, externalFiles, file, graphSpan };
+    return {
+      irVersion,
+      producer: producer.join(' '),
+      opsets,
+      metadata,
+      functions,
+      ...graph,
+      externalFiles,
+      externalCount: this.tensors.externalCount,
+      file,
+      graphSpan,
+    };
   }
 
   async readOpset(field: Field, opsets: Map<string, number>): Promise<void> {

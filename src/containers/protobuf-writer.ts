@@ -47,6 +47,11 @@ export class MessageBuilder {
     return this.#add(encodeTag(field, LENGTH_DELIMITED)).#add(encodeVarint(bytes.byteLength)).#add(bytes);
   }
 
+  /** Fields that are encoded already. */
+  raw(fields: Piece): this {
+    return this.#add(fields);
+  }
+
   message(field: number, message: MessageBuilder): this {
     this.#add(encodeTag(field, LENGTH_DELIMITED)).#add(encodeVarint(message.byteLength));
     for (const piece of message.pieces) this.#add(piece);

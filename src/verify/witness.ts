@@ -33,7 +33,9 @@ export async function chooseWitness(
   notes: string[],
 ): Promise<Expected> {
   const refused: string[] = [];
-  for (const engine of witnessEngines(model.format)) {
+  const changed = map.warnings.find(({ code }) => code === 'inference');
+  if (changed) notes.push('runtimes that run the original file do not witness, because layers of it act as in training there');
+  for (const engine of changed ? [] : witnessEngines(model.format)) {
     const { available, detail } = await engine.availability();
     if (!available) {
       notes.push(`the independent witness ${engine.name} is not available: ${detail}`);

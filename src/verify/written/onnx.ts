@@ -3,7 +3,7 @@
  * DequantizeLinear.
  */
 import type { FileSet } from '../../bytes/file-set.js';
-import { readOnnxModel } from '../../containers/onnx.js';
+import { readOnnxModel, withConstants } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import type { Layout } from '../../model/layer-map.js';
 import { layoutByShape } from '../layout.js';
@@ -15,7 +15,7 @@ const KERNEL_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm'
 
 export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   if (files.main === null) throw new ModelError('usage', 'an ONNX model is one file; a folder was given', { file: files.label });
-  const model = await readOnnxModel(files, files.main);
+  const model = withConstants(await readOnnxModel(files, files.main));
   const used = reachable(model);
   const nodes = new Map(used.map((node) => [nodeName(node), node]));
   const weights = await shownWeights(model);

@@ -52,6 +52,13 @@ export function encodeMetadata(metadata: Readonly<Record<string, string>>): Mess
   return message;
 }
 
+/** The same for a file that another program produced. */
+export function encodeOtherMetadata(metadata: Readonly<Record<string, string>>): MessageBuilder {
+  const message = new MessageBuilder();
+  for (const key of Object.keys(metadata).sort()) message.message(MODEL.metadata, encodeEntry(key, metadata[key]!));
+  return message;
+}
+
 /** The bytes of a tensor, made when they are written. */
 export function tensorSpan(tensor: Tensor): Span {
   return { byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) };
@@ -67,7 +74,7 @@ function encodeGraph(graph: OnnxGraph, external: ReadonlyMap<string, ExternalPla
   return message;
 }
 
-function encodeNode(node: OnnxNode): MessageBuilder {
+export function encodeNode(node: OnnxNode): MessageBuilder {
   const message = new MessageBuilder();
   for (const name of node.inputs) message.string(NODE.input, name);
   for (const name of node.outputs) message.string(NODE.output, name);
@@ -90,7 +97,7 @@ function encodeAttribute(name: string, { type, value }: OnnxAttribute): MessageB
   return message.int(ATTRIBUTE.type, ATTRIBUTE_TYPE[type]);
 }
 
-function encodeInitializer({ name, tensor }: OnnxInitializer, place: ExternalPlace | undefined): MessageBuilder {
+export function encodeInitializer({ name, tensor }: OnnxInitializer, place: ExternalPlace | undefined): MessageBuilder {
   const message = new MessageBuilder();
   for (const size of tensor.shape) message.int(TENSOR.dims, size);
   message.int(TENSOR.dataType, DATA_TYPE[tensor.dtype]).string(TENSOR.name, name);
@@ -103,7 +110,7 @@ function encodeInitializer({ name, tensor }: OnnxInitializer, place: ExternalPla
     .int(TENSOR.dataLocation, EXTERNAL);
 }
 
-function encodePort({ name, dtype, shape }: OnnxPort): MessageBuilder {
+export function encodePort({ name, dtype, shape }: OnnxPort): MessageBuilder {
   const dims = new MessageBuilder();
   for (const size of shape) {
     const dim = new MessageBuilder();
@@ -114,6 +121,6 @@ function encodePort({ name, dtype, shape }: OnnxPort): MessageBuilder {
   return new MessageBuilder().string(VALUE_INFO.name, name).message(VALUE_INFO.type, new MessageBuilder().message(TYPE.tensorType, tensorType));
 }
 
-function encodeEntry(key: string, value: string): MessageBuilder {
+export function encodeEntry(key: string, value: string): MessageBuilder {
   return new MessageBuilder().string(ENTRY.key, key).string(ENTRY.value, value);
 }

@@ -1,17 +1,18 @@
 /** Writes ONNX: one ModelProto, its weights inline or in a file beside it. */
 
 import type { ByteSink } from '../../bytes/byte-sink.js';
-import { writePieces } from '../../containers/protobuf-writer.js';
+import { type Span, writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap, Notice } from '../../model/layer-map.js';
 import { tensorByteLength } from '../../model/tensor.js';
 import { castNotices } from '../cast-weights.js';
-import type { WriteOptions, Writer } from '../writer.js';
-import { type ExternalPlace, encodeMetadata, encodeModel, OPSETS, tensorSpan } from './encode.js';
-import type { OnnxGraph } from './graph.js';
+import type { WriteOptions, WriteResult, Writer } from '../writer.js';
+import { type ExternalPlace, encodeMetadata, encodeModel, encodeOtherMetadata, OPSETS, tensorSpan } from './encode.js';
 import { layerObstacle } from './node-forms.js';
-import { type NarrowedWeight, planGraph, portLayout, portObstacle, sourceModel } from './plan.js';
+import { encodePatch, type Patch, patchable, planPatch } from './patch.js';
+import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
 import { measureScales } from './scales.js';
+import { sourceModel } from './source.js';
 import { ONNX_DTYPES, optionsObstacle, storageObstacle } from './storage.js';
 
 const DEFAULT_OPSET = 17;
@@ -30,6 +31,7 @@ export const onnx: Writer = {
   dtypes: ONNX_DTYPES,
 
   check(map, options) {
+    if (patchable(map, options)) return [optionsObstacle(options)].filter((error) => error !== null);
     const opset = chooseOpset(map, options);
     const errors: (ModelError | null)[] = [optionsObstacle(options)];
     if (!OPSETS.includes(opset)) errors.push(new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`));
@@ -42,6 +44,8 @@ export const onnx: Writer = {
   },
 
   async write(map, sink, name, options) {
+    const source = patchable(map, options);
+    if (source) return writePatch(await planPatch(map, source, options), map, sink, name, options);
     const scales = await measureScales(map, options);
     const { graph, narrowed, warnings } = planGraph(map, options, chooseOpset(map, options), scales);
     const total = graph.initializers.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
@@ -52,7 +56,9 @@ export const onnx: Writer = {
       options.onProgress?.(Math.min(done, total), total);
     };
     const inline = options.externalData !== true && total <= MAX_INLINE_BYTES;
-    const places = inline ? new Map<string, ExternalPlace>() : await writeExternal(graph, sink, `${name}.data`, onBytes);
+    const spans = graph.initializers.map((initializer) => ({ name: initializer.name, bytes: tensorSpan(initializer.tensor) }));
+    const large = spans.filter(({ bytes }) => bytes.byteLength >= MIN_EXTERNAL_BYTES);
+    const places = inline ? new Map<string, ExternalPlace>() : await writeExternal(large, sink, `${name}.data`, onBytes);
     await writePieces(encodeModel(graph, places).pieces, file, inline ? onBytes : undefined);
     const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
     await writePieces(encodeMetadata(metadata).pieces, file);
@@ -60,6 +66,25 @@ export const onnx: Writer = {
     return { warnings: [...warnings, ...narrowingNotices(narrowed, options)] };
   },
 };
+
+/** A file that is copied but for what changes: what lay beside it lies beside the copy. */
+async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult> {
+  const total = patch.stored.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+  const everything = options.externalData === true || total > MAX_INLINE_BYTES;
+  const outside = patch.stored.filter(({ bytes, wasExternal }) => (everything ? bytes.byteLength >= MIN_EXTERNAL_BYTES : wasExternal));
+  const file = await sink.create(name);
+  let done = 0;
+  const onBytes = (byteLength: number) => {
+    done += byteLength;
+    options.onProgress?.(Math.min(done, total), total);
+  };
+  const places = outside.length === 0 ? new Map<string, ExternalPlace>() : await writeExternal(outside, sink, `${name}.data`, onBytes);
+  await writePieces((await encodePatch(patch, places)).pieces, file, onBytes);
+  const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
+  await writePieces(encodeOtherMetadata(metadata).pieces, file);
+  await file.close();
+  return { warnings: narrowingNotices(patch.narrowed, options) };
+}
 
 /** That of the file that the map came from, where it was one of ONNX that is not too old. */
 function chooseOpset(map: LayerMap, { opset }: WriteOptions): number {
@@ -73,14 +98,18 @@ function chooseOpset(map: LayerMap, { opset }: WriteOptions): number {
  *
  * @returns where each one is
  */
-async function writeExternal(graph: OnnxGraph, sink: ByteSink, name: string, onBytes: (byteLength: number) => void): Promise<Map<string, ExternalPlace>> {
+async function writeExternal(
+  stored: readonly { readonly name: string; readonly bytes: Span }[],
+  sink: ByteSink,
+  name: string,
+  onBytes: (byteLength: number) => void,
+): Promise<Map<string, ExternalPlace>> {
   const file = await sink.create(name);
   const places = new Map<string, ExternalPlace>();
-  for (const { name: initializer, tensor } of graph.initializers) {
-    if (tensorByteLength(tensor) < MIN_EXTERNAL_BYTES) continue;
+  for (const { name: initializer, bytes } of stored) {
     await file.write(new Uint8Array((EXTERNAL_ALIGNMENT - (file.position % EXTERNAL_ALIGNMENT)) % EXTERNAL_ALIGNMENT));
     places.set(initializer, { file: name, offset: file.position });
-    await writePieces([tensorSpan(tensor)], file, onBytes);
+    await writePieces([bytes], file, onBytes);
   }
   await file.close();
   return places;

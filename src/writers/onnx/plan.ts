@@ -1,6 +1,5 @@
 /** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
 
-import type { ReadModel } from '../../containers/onnx.js';
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
@@ -16,6 +15,7 @@ import type { WriteOptions } from '../writer.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';
 import type { ChannelScales, MeasuredScales } from './scales.js';
+import { sourceModel } from './source.js';
 import { computeDType, storageDType, weightDType } from './storage.js';
 
 /** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
@@ -46,11 +46,6 @@ export function planGraph(map: LayerMap, options: WriteOptions, opset: number, m
   for (const layer of map.layers) builder.addLayer(layer);
   for (const port of map.outputs) builder.addOutput(port);
   return builder.finish(map.name || 'model', sourceModel(map)?.opsets ?? new Map());
-}
-
-/** The ONNX file that a map was read from, if it was. */
-export function sourceModel({ source }: LayerMap): ReadModel | null {
-  return source?.format === 'onnx' ? (source.document as ReadModel) : null;
 }
 
 /** Operators that optimisers look through, because they are none themselves or cancel each other. */
@@ -291,6 +286,7 @@ class GraphBuilder {
     let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
     if (quantised) {
       name = this.#dequantised(name, transposed ? { ...quantised, axis: 1 - quantised.axis } : quantised);
+      if (compute !== 'float32') name = this.#derived(name, 'Cast', [], castStep(compute).attributes, compute);
       if (weight.shape.length === 2 && (layer.op === 'MatMul' || transposed)) name = this.#derived(name, 'Flatten', [], { axis: intAttribute(1) });
     } else if (dtype !== compute) name = this.#derived(name, 'Cast', [], castStep(compute).attributes, compute);
     this.#weights.set(weight, forms.set(form, name));

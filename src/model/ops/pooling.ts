@@ -120,7 +120,8 @@ export const globalLpPool = operator({
 export const globalAveragePool = operator({
   ...globalPool,
   op: 'GlobalAveragePool',
-  compute: ({ x }) => [overPlanes(x, (plane) => plane.reduce((a, b) => a + b, 0) / plane.length)],
+  // Of no elements it is 0, as runtimes have it.
+  compute: ({ x }) => [overPlanes(x, (plane) => plane.reduce((a, b) => a + b, 0) / Math.max(plane.length, 1))],
 });
 
 function overPlanes(x: Value, pool: (plane: Float64Array) => number): Value {

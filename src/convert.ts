@@ -10,7 +10,7 @@ import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
 import { VERSION } from './version.js';
 import { type AnyWriter, writers } from './writers/index.js';
-import type { WriteOptions } from './writers/writer.js';
+import type { TargetOption, WriteOptions } from './writers/writer.js';
 
 export interface ConvertOptions extends OpenOptions {
   /** Name of a writer; else the output's extension decides. */
@@ -52,6 +52,7 @@ export interface ConvertResult {
 export async function convert(files: FileSet, sink: ByteSink, name: string, options: ConvertOptions = {}): Promise<ConvertResult> {
   const chosen = chooseWriter(name, options.to);
   const dtype = chooseDType(chosen, options.dtype);
+  checkOptions(chosen, options);
   const model = await openModel(files, options);
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen) : null;
   const map = isModelError(read) ? null : read;
@@ -68,7 +69,10 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     float16Compute: options.float16Compute,
     shardBytes: options.shardBytes,
     // A weights-only format has its metadata before its weights, when the hashes are not yet known.
-    metadata: async () => provenance(model, map, writer.carries === 'model' ? await options.sourceHashes?.() : {}),
+    metadata: async () => ({
+      ...(writer.keepsMetadata ? ownMetadata(model) : {}),
+      ...provenance(model, map, writer.carries === 'model' ? await options.sourceHashes?.() : {}),
+    }),
     onProgress: options.onProgress,
   };
   const obstacles = writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions);
@@ -77,7 +81,8 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     const write = writer.carries === 'model' ? writer.write(map!, sink, name, writeOptions) : writer.write(weights!, sink, name, writeOptions);
     const { warnings } = await write;
     const written = await sink.commit();
-    return { model, map, weights, writer, dtype, files: written, warnings: [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...warnings] };
+    const told = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...lostMetadata(model, writer), ...warnings];
+    return { model, map, weights, writer, dtype, files: written, warnings: told };
   } catch (error) {
     await sink.abort();
     throw error;
@@ -120,6 +125,47 @@ function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'sou
   if (dtype === undefined) return 'source';
   if (isDType(dtype) && writer.dtypes.includes(dtype)) return dtype;
   throw new ModelError('usage', `${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+}
+
+/** How the command line spells options of the target, and what they are about. */
+const TARGET_OPTIONS: Readonly<Record<TargetOption, string>> = {
+  layout: '--layout (the axis order of inputs and outputs)',
+  opset: '--opset',
+  externalData: '--external-data',
+  float16Compute: '--float16-compute',
+  names: '--names',
+  shardBytes: '--shard-size',
+};
+
+/** @throws ModelError 'usage' naming every option that the target does not have, and the targets that have it */
+function checkOptions(writer: AnyWriter, options: ConvertOptions): void {
+  const given = (Object.keys(TARGET_OPTIONS) as TargetOption[]).filter((name) => {
+    const value = options[name];
+    return value !== undefined && value !== false && value !== 'source';
+  });
+  const errors = given
+    .filter((name) => !writer.options.includes(name))
+    .map((name) => {
+      const those = writers.filter((candidate) => candidate.options.includes(name)).map(({ title }) => title);
+      return new ModelError('usage', `${TARGET_OPTIONS[name]} means nothing for ${writer.title} files; it is for ${those.join(', ')}.`);
+    });
+  if (errors.length > 0) throwAll(errors, `${writer.title} files do not have all that was asked for:`);
+}
+
+/** What a source says about itself; what an earlier conversion recorded is not its own. */
+function ownMetadata({ metadata = {} }: ModelFile): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata).filter(([key]) => !key.startsWith('weighbridge.')));
+}
+
+/** What a source says about itself and the target has no place for. */
+function lostMetadata(model: ModelFile, writer: AnyWriter): Notice[] {
+  const keys = Object.keys(ownMetadata(model)).filter((key) => key !== 'format');
+  if (writer.keepsMetadata || keys.length === 0) return [];
+  const shown = keys.slice(0, 8).map((key) => (key.length > 60 ? `${key.slice(0, 60)}...` : key));
+  const more = keys.length > shown.length ? ` and ${keys.length - shown.length} more` : '';
+  return [
+    { code: 'metadata-lost', message: `${writer.title} files have no place for the metadata of the source (${shown.join(', ')}${more}), which was left out` },
+  ];
 }
 
 /** What the target records about where it came from; no dates, so that the same input gives the same bytes. */

@@ -119,6 +119,8 @@ export interface ModelFile {
   readonly tensors: readonly StoredWeight[];
   /** Facts for `inspect` that belong to the format: container, dialect, opset. */
   readonly details: Readonly<Record<string, string>>;
+  /** What the file says about itself in words of its own: author, licence. Carried on where the target has a place for it. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly warnings: readonly Notice[];
   /** All files that the model is made of, relative to its folder. */
   readonly files: readonly string[];

@@ -50,10 +50,6 @@ const OTHERS: readonly Content[] = [
     what: 'a part of a TensorFlow checkpoint, values without the wiring: export the model as Keras (.h5, .keras) or ONNX (tf2onnx)',
   },
   {
-    name: /(^|[/\\])saved_model\.pb(txt)?$/,
-    what: 'a TensorFlow SavedModel, which is not read yet: save it with Keras (.h5, .keras), or convert it with tf2onnx',
-  },
-  {
     head: bytes('^\n.{1,3}\n.{1,120}%12.(Placeholder|Const|VariableV2|VarHandleOp|NoOp|Identity)'),
     what: 'a TensorFlow graph, which is not read yet: save the model with Keras (.h5, .keras), or convert it with tf2onnx',
   },
@@ -97,7 +93,7 @@ const OTHERS: readonly Content[] = [
   { head: /^%08%01%10%0[13]%18/, what: MEAN },
   {
     head: new RegExp(`^%08(%0\\d|\\n|\\t)%12${BYTE}{1,3}\\n`),
-    what: 'a Core ML model or a TensorFlow SavedModel: name the file that it was converted from, or convert a SavedModel with tf2onnx',
+    what: 'a Core ML model: name the file that it was converted from; coremltools reads this one',
   },
   { head: /^%1f%8b/, what: 'a gzip archive: unpack it first' },
   { head: /^PK/, what: 'a zip archive that holds no model known here' },
@@ -132,8 +128,6 @@ export function describeFolder(names: readonly string[]): string | null {
   if (has(/\.distcp$/)) {
     return 'this is a distributed checkpoint: torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes one PyTorch file of it.';
   }
-  if (has(/^saved_model\.pb(txt)?$/))
-    return 'this is a TensorFlow SavedModel, which is not read yet: save it with Keras (.h5, .keras), or convert it with tf2onnx.';
   if (has(/^Manifest\.json$/)) return 'this is a Core ML package: name the model that it was converted from; coremltools reads this one.';
   if (has(/\.data-\d{5}-of-\d{5}$/))
     return 'this is a TensorFlow checkpoint, values without the wiring: export the model as Keras (.h5, .keras) or ONNX (tf2onnx).';

@@ -44,6 +44,7 @@ export const safetensors: Reader = {
       format: 'safetensors',
       producer,
       tensors: weights,
+      metadata,
       details: { ...(shards.length === 1 && index === null ? {} : { shards: String(shards.length) }), ...metadata },
       warnings: places ? checkIndex(places, tensors, index!) : partNotices(part),
       files: index === null ? shards : [index, ...shards],

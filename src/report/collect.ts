@@ -1,6 +1,7 @@
 /** Collects what a report shows of weights: streamed, one at a time, from the source and from the file as it was read back. */
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
+import { pairByName } from '../verify/weights.js';
 import { widenWeight } from '../verify/written/widen.js';
 import type { WrittenModel, WrittenWeight } from '../verify/written/written.js';
 import type { Exhibits, HistogramPair, SampleExhibit } from './exhibits.js';
@@ -43,12 +44,10 @@ function weightPairs({ model, map, written }: WeightSides): WeightPair[] {
     Object.entries(layer.weights).map(([role, source]) => pairOf(layer.name, role, source, written?.weight(layer, role))),
   );
   if (byLayer.some((pair) => pair.written)) return byLayer;
-  const byName = model.tensors
-    .filter(({ beside }) => !beside)
-    .map(({ layer, tensor }) => {
-      const found = written?.tensor?.(tensor.name);
-      return pairOf(layer ?? '', tensor.name, tensor, found && { tensor: found });
-    });
+  const layers = new Map(model.tensors.map(({ layer, tensor }) => [tensor.name, layer]));
+  const byName = pairByName(model, written?.tensors ?? []).pairs.map(({ source, stored }) =>
+    pairOf(layers.get(source.name) ?? '', source.name, source, stored && { tensor: stored }),
+  );
   return byName.some((pair) => pair.written) ? byName : [];
 }
 

@@ -5,12 +5,13 @@
  * is off hides among the rest.
  */
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
 import type { WeightMismatch, WeightReport, WeightsReport } from './report.js';
 import { compareWeight } from './weight-pair.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
 
-type OnProgress = (done: number, total: number) => void;
+export type OnProgress = (done: number, total: number) => void;
 
 /** A weight of the source, and what the file has in its place. */
 interface Pair {
@@ -38,15 +39,56 @@ export async function compareWeights(map: LayerMap, written: WrittenModel, onPro
   return comparePairs(pairs, written.isOurs && pairs.every(({ isPaired }) => isPaired), onProgress);
 }
 
-/** The same for a file of named tensors that were moved as they are. */
-export async function compareStored(model: ModelFile, written: WrittenModel, onProgress?: OnProgress): Promise<WeightsReport | null> {
-  const pairs = model.tensors
-    .filter(({ beside }) => !beside)
-    .map(({ layer, tensor }) => {
-      const found = written.tensor?.(tensor.name);
-      return { layer: layer ?? tensor.name, role: tensor.name, source: tensor, written: found && { tensor: found }, isPaired: true };
-    });
-  return comparePairs(pairs, true, onProgress);
+/** Tensors of two files by their names. */
+export interface NamePairs {
+  readonly pairs: readonly { readonly source: Tensor; readonly stored: Tensor | undefined }[];
+  /** Tensors of the file whose names the source has not. */
+  readonly more: readonly Tensor[];
+  readonly found: number;
+}
+
+/** Pairs tensors by name; where that pairs few of them, by what is left of the names without the modules that training code put around all. */
+export function pairByName({ tensors }: ModelFile, stored: readonly Tensor[]): NamePairs {
+  const own = tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
+  const asTheyAre = pairBy(new Map(own.map((tensor) => [tensor.name, tensor])), new Map(stored.map((tensor) => [tensor.name, tensor])));
+  const unwrapped = pairBy(stateDict(own).tensors, stateDict(stored).tensors);
+  return unwrapped.found > asTheyAre.found ? unwrapped : asTheyAre;
+}
+
+function pairBy(own: ReadonlyMap<string, Tensor>, stored: ReadonlyMap<string, Tensor>): NamePairs {
+  const pairs = [...own].map(([name, source]) => ({ source, stored: stored.get(name) }));
+  const more = [...stored].filter(([name]) => !own.has(name)).map(([, tensor]) => tensor);
+  return { pairs, more, found: pairs.filter((pair) => pair.stored).length };
+}
+
+/** How many batches a normalisation has seen in training; nothing depends on it. */
+const COUNTER = /(^|\.)num_batches_tracked$/;
+
+/**
+ * The same for a file of named tensors that were moved as they are.
+ *
+ * @returns null where no tensor of the file has the name of one of the source
+ */
+export async function compareStored({ pairs }: NamePairs, onProgress?: OnProgress): Promise<WeightsReport | null> {
+  return comparePairs(
+    pairs
+      .filter(({ source, stored }) => stored || !COUNTER.test(source.name))
+      .map(({ source, stored }) => ({ layer: layerOf(source), role: source.name, source, written: stored && { tensor: stored }, isPaired: true })),
+    true,
+    onProgress,
+  );
+}
+
+/** The same with what the file has more than the source, which is a difference too. */
+export function withSurplus(report: WeightsReport | null, more: readonly Tensor[]): WeightsReport | null {
+  const surplus = more
+    .filter(({ name }) => !COUNTER.test(name))
+    .map((tensor) => ({ layer: layerOf(tensor), role: tensor.name, message: `the file has "${tensor.name}", and the source has no such tensor` }));
+  return report && { ...report, mismatches: [...report.mismatches, ...surplus] };
+}
+
+function layerOf({ name }: Tensor): string {
+  return name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : name;
 }
 
 async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: OnProgress): Promise<WeightsReport | null> {

@@ -26,6 +26,7 @@ export const caffe: Writer = {
   title: 'Caffe',
   extensions: ['.caffemodel'],
   dtypes: DTYPES,
+  options: [],
 
   check(map, options) {
     const errors = plan(map).obstacles;

@@ -29,6 +29,7 @@ export const kerasH5: Writer = {
   title: 'Keras HDF5',
   extensions: ['.h5', '.hdf5'],
   dtypes: DTYPES,
+  options: [],
   check,
 
   async write(map, sink, name, options) {
@@ -48,6 +49,7 @@ export const kerasV3: Writer = {
   title: 'Keras 3 archive',
   extensions: ['.keras'],
   dtypes: DTYPES,
+  options: [],
   check,
 
   async write(map, sink, name, options) {

@@ -14,6 +14,7 @@ export const npz: WeightsWriter = {
   title: 'NumPy npz',
   extensions: ['.npz'],
   dtypes: ['float32', 'float16', 'float64'],
+  options: ['names'],
 
   check(weights, options) {
     const names = new Set<string>();

@@ -15,6 +15,8 @@ export const safetensors: WeightsWriter = {
   title: 'safetensors',
   extensions: ['.safetensors'],
   dtypes: ['float32', 'float16', 'bfloat16', 'float64'],
+  options: ['names', 'shardBytes'],
+  keepsMetadata: true,
 
   check(weights) {
     const names = new Set<string>();

@@ -30,6 +30,9 @@ export interface WriteResult {
   readonly warnings: readonly Notice[];
 }
 
+/** Options that only some targets have. */
+export type TargetOption = 'layout' | 'opset' | 'externalData' | 'float16Compute' | 'names' | 'shardBytes';
+
 interface Target {
   /** Short name for `--to`: 'onnx'. */
   readonly name: string;
@@ -37,6 +40,10 @@ interface Target {
   /** Extensions of `-o` that choose it. */
   readonly extensions: readonly string[];
   readonly dtypes: readonly DType[];
+  /** Options that mean something for it; any other that is given is refused. */
+  readonly options: readonly TargetOption[];
+  /** Whether the format has a place for the metadata of any source. */
+  readonly keepsMetadata?: true;
 }
 
 /** Writes whole models: wiring and weights. */

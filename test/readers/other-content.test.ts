@@ -54,7 +54,6 @@ const CASES: readonly (readonly [name: string, content: Uint8Array, says: RegExp
   ['checkpoint', text('model_checkpoint_path: "model.ckpt-100"\n'), /TensorFlow checkpoint/],
   ['model.ckpt-100.index', bytes(0, 0, 1, 2), /TensorFlow checkpoint/],
   ['model.ckpt-100.data-00000-of-00001', bytes(1, 2, 3, 4), /TensorFlow checkpoint/],
-  ['saved_model.pb', bytes(8, 1, 0x12, 0x84, 0x01, 0x0a, 0x10, 0x2a), /SavedModel/],
   ['frozen.pb', bytes(0x0a, 0x2a, 0x0a, 5, 'input', 0x12, 11, 'Placeholder', '*'), /TensorFlow graph/],
   ['x.mlmodel', bytes(8, 4, 0x12, 0x2c, 0x0a, 0x10, 0x0a, 5, 'image'), /Core ML/],
   ['unnamed', bytes(8, 4, 0x12, 0x2c, 0x0a, 0x10, 0x0a, 5, 'image'), /Core ML/],
@@ -133,7 +132,6 @@ describe('a download that has not come to its end', () => {
 
 it.each([
   [['.metadata', '__0_0.distcp'], /distributed checkpoint/],
-  [['saved_model.pb', 'fingerprint.pb'], /SavedModel/],
   [['Manifest.json'], /Core ML/],
   [['model.ckpt.index', 'model.ckpt.data-00000-of-00001'], /TensorFlow checkpoint/],
   [['mp_rank_00_model_states.pt', 'zero_pp_rank_0_mp_rank_00_optim_states.pt'], /DeepSpeed/],

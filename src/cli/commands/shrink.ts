@@ -26,6 +26,10 @@ export interface ShrinkDocument extends Omit<ConvertDocument, 'schema'> {
   readonly agreement: (Agreement & { readonly minimum: number | null; readonly met: boolean }) | null;
 }
 
+/** Formats whose files are cut into small ones. */
+const IN_SHARDS = /^(tfjs|safetensors)/;
+const SHARDS_HINT = 'where it is each file that must stay below a size: TensorFlow.js models come in shards of 4 MiB, safetensors in those of --shard-size';
+
 /** What each target is shrunk to when nothing is said: the smallest that keeps most nets' predictions. */
 const DEFAULT_DTYPES: Readonly<Record<string, string>> = { onnx: 'int8', tfjs: 'uint8', 'tfjs-graph': 'uint8', safetensors: 'float16', npz: 'float16' };
 
@@ -111,7 +115,10 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     const verdict = agreement.minimum === null ? '' : `, at least ${agreement.minimum} wanted: ${agreement.met ? colour.green('met') : colour.red('not met')}`;
     say(`top-1          the same for ${agreement.same} of ${agreement.of} inputs (output ${safeText(agreement.output)})${verdict}`);
   }
-  if (budget) say(`budget         ${formatBytes(budget.byteLength)}: ${budget.met ? colour.green('met') : colour.red('not met')}`);
+  if (budget) {
+    say(`budget         ${formatBytes(budget.byteLength)}: ${budget.met ? colour.green('met') : colour.red('not met')}`);
+    if (!budget.met && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
+  }
 }
 
 function parseShare(text: string): number {

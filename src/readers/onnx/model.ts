@@ -19,6 +19,7 @@ export async function readOnnx(files: FileSet, options: ReadOptions): Promise<Mo
     format: 'onnx',
     producer: model.producer || null,
     tensors: storedWeights(model),
+    metadata: Object.fromEntries(model.metadata),
     details: {
       'IR version': String(model.irVersion),
       opset: opsets || 'not said',

@@ -39,8 +39,8 @@ export interface WrittenModel {
   weight(layer: Layer, role: string): WrittenWeight | undefined;
   /** Name under which a runtime shows what the layer makes; undefined where the file does not keep that value apart. */
   valueOf(layer: Layer): string | undefined;
-  /** Formats without wiring: the tensor that is stored under a name. */
-  tensor?(name: string): Tensor | undefined;
+  /** Formats without wiring: all tensors, under the names that they are stored under. */
+  readonly tensors?: readonly Tensor[];
 }
 
 /** How the files of one target format are read back. */

@@ -29,6 +29,8 @@ export const onnx: Writer = {
   title: 'ONNX',
   extensions: ['.onnx'],
   dtypes: ONNX_DTYPES,
+  options: ['layout', 'opset', 'externalData', 'float16Compute'],
+  keepsMetadata: true,
 
   check(map, options) {
     if (patchable(map, options)) return [optionsObstacle(options)].filter((error) => error !== null);

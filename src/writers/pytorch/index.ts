@@ -25,6 +25,7 @@ const weightsOnly: WeightsWriter = {
   title: 'PyTorch',
   extensions: ['.pth', '.pt'],
   dtypes: DTYPES,
+  options: [],
 
   check(weights) {
     const names = new Set<string>();
@@ -47,6 +48,7 @@ export const pytorch: Writer = {
   title: weightsOnly.title,
   extensions: weightsOnly.extensions,
   dtypes: DTYPES,
+  options: weightsOnly.options,
   weightsOnly,
 
   check: (map, options) => [...moduleObstacles(map), ...weightsOnly.check(namedWeights(map), options)],

@@ -26,6 +26,8 @@ export const tfjs: Writer = {
   title: 'TensorFlow.js layers model',
   extensions: ['model.json'],
   dtypes: TFJS_DTYPES,
+  options: ['layout'],
+  keepsMetadata: true,
   check: (map, options) => check(map, new LayersTarget(), options),
   async write(map, sink, name, options) {
     const target = new LayersTarget();
@@ -43,6 +45,8 @@ export const tfjsGraph: Writer = {
   title: 'TensorFlow.js graph model',
   extensions: [],
   dtypes: TFJS_DTYPES,
+  options: ['layout'],
+  keepsMetadata: true,
   check: (map, options) => check(map, new GraphTarget(), options),
   async write(map, sink, name, options) {
     const target = new GraphTarget();

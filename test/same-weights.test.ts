@@ -72,7 +72,7 @@ describe('the same weights', async () => {
     expect([other.verdict, other.weights?.equal]).toEqual(['mismatch', 0]);
     const one = new Map(tinyVgg());
     one.set('classifier.bias', { shape: [5], values: [9, 9, 9, 9, 9] });
-    expect((await compare(['o.pth', pth(one)], [name, content, format])).weights?.mismatches.map(({ role }) => role)).toEqual(['classifier.bias']);
+    expect((await compare(['o.pth', pth(one)], [name, content, format])).weights?.mismatches.map(({ layer }) => layer)).toEqual(['classifier']);
   });
 
   it('and one more are not the same', async () => {

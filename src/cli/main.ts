@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The `weighbridge` command: arguments in, exit code out. 0 done or equal, 1 compared and different, 2 could not, 130 interrupted. */
+/** The `weighbridge` command: arguments in, exit code out. 0 done or equal, 1 compared and different, 2 could not, 128 and the signal's number when ended. */
 import { Command, CommanderError, Option } from 'commander';
 import { isModelError } from '../errors.js';
 import { VERSION } from '../version.js';
@@ -7,14 +7,15 @@ import { commands } from './commands/index.js';
 import { errColour, makeVoice, safeText } from './print.js';
 
 const COULD_NOT = 2;
-const INTERRUPTED = 130;
+/** Ctrl-C, `kill` and a closed terminal, by their numbers; a shell adds 128. */
+const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 /** A name in a hostile file may have millions of characters. */
 const MAX_MESSAGE_LENGTH = 10_000;
 
 const program = new Command('weighbridge')
   .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
   .version(VERSION)
-  .addHelpText('after', '\nExit codes: 0 done, or equal; 1 compared and different; 2 could not; 130 interrupted.')
+  .addHelpText('after', '\nExit codes: 0 done, or equal; 1 compared and different; 2 could not; 130 interrupted; 143 terminated.')
   .showSuggestionAfterError()
   .exitOverride()
   .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
@@ -30,11 +31,13 @@ for (const { load } of named.length > 0 ? named : commands) {
     .exitOverride();
 }
 
-process.on('SIGINT', async () => {
-  const { abortAll } = await import('../node/index.js');
-  await abortAll();
-  process.exit(INTERRUPTED);
-});
+for (const [signal, number] of Object.entries(SIGNALS)) {
+  process.on(signal, async () => {
+    const { abortAll } = await import('../node/index.js');
+    await abortAll();
+    process.exit(128 + number);
+  });
+}
 
 // A reader of our output that went away (`weighbridge inspect x | head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -54,6 +54,9 @@ export function tensorHooks(persistentLoad: ((id: unknown) => unknown) | undefin
     },
     'numpy.dtype': ([word]) => new NumpyDType(word),
   };
+  // TorchScript's typed lists, and dictionaries with a note of their type.
+  for (const name of ['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist', 'restore_type_tag'])
+    callables[`torch.jit._pickle.${name}`] = ([value]) => value;
   for (const name of ['_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3']) callables[`torch._utils.${name}`] = toView;
   for (const name of ['_rebuild_device_tensor_from_numpy', '_rebuild_xla_tensor', '_rebuild_mlc_tensor']) callables[`torch._utils.${name}`] = ([data]) => data;
   for (const [name, what] of Object.entries(OTHER_TENSORS)) callables[`torch._utils.${name}`] = () => unsupported(what);

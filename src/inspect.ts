@@ -60,7 +60,16 @@ export interface InspectOptions extends OpenOptions {
  * @throws ModelError for a file that cannot be read, or whose wiring and weights disagree
  */
 export async function inspect(files: FileSet, options: InspectOptions = {}): Promise<ModelDocument> {
-  return describeModel(await openModel(files, options), options);
+  const { inputShape, ...rest } = options;
+  try {
+    return await describeModel(await openModel(files, options), rest);
+  } catch (error) {
+    // A shape that does not fit is no reason to show nothing; what is wrong without it, too, is thrown.
+    if (!inputShape || !isModelError(error)) throw error;
+    const document = await describeModel(await openModel(files, rest), rest);
+    const message = `with the input shape [${inputShape}] the model cannot be read, and it is shown without: ${error.message}`;
+    return { ...document, warnings: [...document.warnings, { code: 'input-shape', message }] };
+  }
 }
 
 export async function describeModel(model: ModelFile, options: InspectOptions = {}): Promise<ModelDocument> {

@@ -4,6 +4,7 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
+import type { ModelDocument } from '../../src/inspect.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 const ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -92,6 +93,14 @@ describe('convert', () => {
     const { status, stderr } = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(temporaryFolder(), 'x.xyz')]);
     expect(status).toBe(2);
     expect(stderr).toContain('.onnx');
+  });
+
+  it.each(['digits.h5', 'digits.pth', 'digits.caffemodel'])('%s is inspected although the given input shape does not fit', (name) => {
+    const { status, stdout } = weighbridge(['inspect', join(DIGITS, name), '--input-shape', '1,2,3', '--json']);
+    const document = JSON.parse(stdout) as ModelDocument;
+    expect(status).toBe(0);
+    expect(document.layers.length).toBeGreaterThan(5);
+    expect(document.warnings.filter(({ code }) => code === 'input-shape')).toHaveLength(1);
   });
 
   it('answers a missing file, an unknown flag and an unknown command with exit code 2', () => {

@@ -36,21 +36,18 @@ test('every TensorFlow.js engine takes every kind of file that it can compute', 
 describe(`models that others published${corpusTitle}`, () => {
   const cases = corpusCases(({ format, kind }) => format.startsWith('tfjs') && kind === 'net');
 
-  test.skipIf(!hasCorpus)('there are five', () => {
-    expect(cases.map((entry) => entry.case)).toEqual([
-      'tfjs-abalone',
-      'tfjs-graph-prefetch',
-      'tfjs-mobilenetv2-uint8',
-      'tfjs-tinyvgg-ntang',
-      'tfjs-tinyvgg-poloclub',
-    ]);
+  test.skipIf(!hasCorpus)('these are among them', () => {
+    expect(cases.map((entry) => entry.case)).toEqual(
+      expect.arrayContaining(['tfjs-abalone', 'tfjs-graph-prefetch', 'tfjs-mobilenetv2-uint8', 'tfjs-tinyvgg-ntang', 'tfjs-tinyvgg-poloclub']),
+    );
   });
 
   test.each(cases.flatMap((entry) => [tfjsWasm, tfjsCpu].map((engine) => ({ name: entry.case, engine, entry }))))(
     '$name gives what was recorded, on $engine.name',
     async ({ engine, entry }) => {
       // As a folder and as the file in it.
-      const path = engine === tfjsWasm ? entry.folder : join(entry.folder, 'model.json');
+      const isFolder = engine === tfjsWasm && entry.model === 'model.json';
+      const path = isFolder ? entry.folder : join(entry.folder, entry.model);
       const session = await engine.open({ files: await nodeFileSet(path), path, layers: true });
       const feeds = new Map<string, NdArray>();
       for (const [i, { name, file }] of entry.inputs.entries()) feeds.set(name ?? session.inputs[i]!.name, await readNpyFile(join(entry.folder, file)));

@@ -28,7 +28,7 @@ export function layersSession(core: Core, layers: LayersApi, net: LayersModel, i
       // A model over the same layers: it shares their weights, so it must not be disposed of.
       const part = layers.model({ inputs: net.inputs, outputs: symbols });
       const fed = net.inputs.map(({ dtype }, i) => toTensor(core, feedFor(feeds, inputs[i]!.name), dtype));
-      return fetchAll(core, wanted, fed, () => part.predict(fed.length === 1 ? fed[0]! : fed) as Tensor | Tensor[]);
+      return fetchAll(wanted, fed, async () => core.tidy(() => part.predict(fed.length === 1 ? fed[0]! : fed) as Tensor | Tensor[]));
     },
     async close() {
       net.dispose();
@@ -61,6 +61,18 @@ export function graphSession(core: Core, net: GraphModel, nodes: readonly Topolo
   const taken = new Set([...byName.keys(), ...byName.values()]);
   const values = inner ? innerNodes(nodes).filter((name) => !taken.has(name)) : [];
   for (const name of values) byName.set(name, name);
+  let branches = false;
+  /** A graph with branches, loops or sizes that depend on values can only be waited for; one without is better not. */
+  const execute = async (fed: Record<string, Tensor>, asked: string[]): Promise<Tensor | Tensor[]> => {
+    if (branches) return net.executeAsync(fed, asked);
+    try {
+      return core.tidy(() => net.execute(fed, asked));
+    } catch (error) {
+      if (!WANTS_ASYNC.test(String(error))) throw error;
+      branches = true;
+      return net.executeAsync(fed, asked);
+    }
+  };
   return {
     inputs: inputs.map(sessionPort),
     outputs: outputs.map(sessionPort),
@@ -68,13 +80,16 @@ export function graphSession(core: Core, net: GraphModel, nodes: readonly Topolo
     async run(feeds, wanted = outputs.map(({ name }) => name)) {
       const asked = wanted.map((name) => byName.get(name) ?? noValue(name));
       const fed = Object.fromEntries(inputs.map(({ name, node, dtype }) => [node, toTensor(core, feedFor(feeds, name), dtype)]));
-      return fetchAll(core, wanted, Object.values(fed), () => net.execute(fed, asked));
+      return fetchAll(wanted, Object.values(fed), () => execute(fed, asked));
     },
     async close() {
       net.dispose();
     },
   };
 }
+
+/** What TensorFlow.js answers where `execute` will not do. */
+const WANTS_ASYNC = /executeAsync/;
 
 function sessionPort({ name, dtype, shape }: GraphPort): SessionPort {
   return { name, dtype: isDType(dtype) ? dtype : undefined, shape };
@@ -130,8 +145,8 @@ function toTensor(core: Core, array: NdArray, dtype: string | undefined): Tensor
   return core.tensor(typedValues(array, 'float32') as Float32Array, shape);
 }
 
-async function fetchAll(core: Core, names: readonly string[], inputs: readonly Tensor[], work: () => Tensor | Tensor[]): Promise<Map<string, NdArray>> {
-  const made = core.tidy(work);
+async function fetchAll(names: readonly string[], inputs: readonly Tensor[], work: () => Promise<Tensor | Tensor[]>): Promise<Map<string, NdArray>> {
+  const made = await work();
   const tensors = Array.isArray(made) ? made : [made];
   const results = new Map<string, NdArray>();
   for (const [i, tensor] of tensors.entries()) results.set(names[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });

@@ -4,6 +4,7 @@
  * Held to what the executor of @tensorflow/tfjs-converter 4.22 does: NHWC only; strings in base64, integers as text; `dilations` must be
  * there; poolings have SAME and VALID; softmax runs along the last axis.
  */
+import { multiplyDims } from '../../model/dims.js';
 import type { DType } from '../../model/dtype.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
@@ -222,13 +223,20 @@ export class GraphTarget implements Target {
       return this.reshape(made, made.shape.toSpliced(1, 1));
     }
     if (factors.length !== 2) throw inexpressible(`a resize over ${factors.length} axes; TensorFlow.js resizes pictures`);
-    const sizes = x.shape.slice(1, 3).map((size, axis) => {
-      if (typeof size === 'number') return Math.floor(size * factors[axis]!);
-      throw inexpressible('a resize of axes of free size; give them with --input-shape');
-    });
     const op = mode === 'nearest' ? 'ResizeNearestNeighbor' : 'ResizeBilinear';
     const attributes = { T: FLOAT, align_corners: { b: sampling === 'corners' }, half_pixel_centers: { b: sampling === 'half-pixel' } };
-    return this.#made(this.#add(op, 'resize', [x, this.#ints('size', sizes)], attributes), [x.shape[0]!, ...sizes, x.shape[3]!]);
+    const sizes = x.shape.slice(1, 3);
+    if (sizes.every((size) => typeof size === 'number')) {
+      const wanted = (sizes as number[]).map((size, axis) => Math.floor(size * factors[axis]!));
+      return this.#made(this.#add(op, 'resize', [x, this.#ints('size', wanted)], attributes), [x.shape[0]!, ...wanted, x.shape[3]!]);
+    }
+    // Free sizes are asked for when the graph runs.
+    if (!factors.every(Number.isInteger)) throw inexpressible('a resize of axes of free size by no whole factors; give the sizes with --input-shape');
+    const shape = this.#made(this.#add('Shape', 'input_shape', [x], { T: FLOAT, out_type: INT }), [4]);
+    const own = this.#made(this.#add('Slice', 'sizes', [shape, this.#ints('begin', [1]), this.#ints('size', [2])], { T: INT, Index: INT }), [2]);
+    const wanted = this.#made(this.#add('Mul', 'size', [own, this.#ints('factors', factors)], { T: INT }), [2]);
+    const made = sizes.map((size, axis) => multiplyDims(size, factors[axis]!));
+    return this.#made(this.#add(op, 'resize', [x, wanted], attributes), [x.shape[0]!, ...made, x.shape[3]!]);
   }
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue {

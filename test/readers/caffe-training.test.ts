@@ -59,6 +59,14 @@ describe('layers that feed a net', () => {
     expect(map.inputs[0]!.shape).toEqual(['N', 3, 4, 4]);
   });
 
+  it('through a dense layer over pictures of a known size', async () => {
+    const fc = 'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 3 } }';
+    expect((await mapOf(`${feed('Data', 'transform_param { crop_size: 4 }')} ${fc}`, { fc: [blob(3, 48), blob(3)] })).inputs[0]!.shape).toEqual(['N', 3, 4, 4]);
+    expect((await refusal(`${feed('Data', 'transform_param { crop_size: 4 }')} ${fc}`, { fc: [blob(3, 50), blob(3)] })).message).toMatch(
+      /does not say of what shape/,
+    );
+  });
+
   it('without any size: pictures of any size, where no layer needs to know it', async () => {
     const { map, outputs } = await predict(`${feed('Data', 'data_param { source: "x" }')} ${CONV} ${LOSS}`, caffemodel(BLOBS));
     expect(map.inputs[0]!.shape).toEqual(['N', 3, 'height', 'width']);

@@ -98,15 +98,17 @@ function feedInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, lab
     const size = feed.size(layer.tops.indexOf(name));
     if (Array.isArray(size)) return { name, shape: [1, ...size], layer };
     const picture = size as FeedSize | null;
+    if (picture && picture.channels !== null) return { name, shape: [1, picture.channels, picture.height, picture.width], layer };
     const first = firstWeights(net, name, builder.weights.stored);
-    const channels = picture?.channels ?? first?.channels ?? null;
-    if (channels === null) return { name, shape: null, layer, ...(first?.features ? { guess: ['N', first.features] } : {}) };
-    if (first?.channels && picture?.channels !== first.channels) {
-      const message = `${layer.type} does not say how many channels "${name}" has; it was given the ${first.channels} that the kernel of "${first.layer}" has`;
-      if (picture === null || picture.channels === null) builder.warnings.push({ code: 'assumed', message, layer: layer.name });
-    }
-    if (picture) return { name, shape: [1, channels, picture.height, picture.width], layer };
-    return { name, shape: null, layer, guess: ['N', channels, 'height', 'width'] };
+    // A dense layer behind pictures of a known size has as many values for each pixel as there are channels.
+    const perPixel = picture && first?.features ? first.features / (picture.height * picture.width) : null;
+    const channels = first?.channels ?? (Number.isInteger(perPixel) ? perPixel! : null);
+    if (channels === null) return { name, shape: null, layer, ...(!picture && first?.features ? { guess: ['N', first.features] } : {}) };
+    const message = `${layer.type} does not say how many channels "${name}" has; it was given the ${channels} that the kernel of "${first!.layer}" has`;
+    builder.warnings.push({ code: 'assumed', message, layer: layer.name });
+    return picture
+      ? { name, shape: [1, channels, picture.height, picture.width], layer }
+      : { name, shape: null, layer, guess: ['N', channels, 'height', 'width'] };
   });
 }
 

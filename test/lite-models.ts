@@ -1,0 +1,120 @@
+/** Small TensorFlow Lite models for tests: a FlatBuffer written back to front, as FlatBuffers are. */
+
+type Field = { readonly width: 1 | 4; readonly value: number } | { readonly child: Part } | undefined;
+type Part =
+  | { readonly kind: 'table'; readonly fields: readonly Field[] }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly unit: number }
+  | { readonly kind: 'tables'; readonly tables: readonly Part[] };
+
+export const byte = (value: number): Field => ({ width: 1, value });
+export const int = (value: number): Field => ({ width: 4, value });
+export const float = (value: number): Field => ({ width: 4, value: new DataView(Float32Array.of(value).buffer).getUint32(0, true) });
+export const child = (part: Part): Field => ({ child: part });
+export const table = (...fields: readonly Field[]): Part => ({ kind: 'table', fields });
+export const tables = (...list: readonly Part[]): Part => ({ kind: 'tables', tables: list });
+export const text = (value: string): Part => ({ kind: 'bytes', bytes: new TextEncoder().encode(value), unit: 1 });
+export const ints = (values: readonly number[]): Part => ({ kind: 'bytes', bytes: new Uint8Array(Int32Array.from(values).buffer), unit: 4 });
+export const floats = (values: readonly number[]): Part => ({ kind: 'bytes', bytes: new Uint8Array(Float32Array.from(values).buffer), unit: 4 });
+export const longs = (values: readonly number[]): Part => ({ kind: 'bytes', bytes: new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer), unit: 8 });
+
+/** Parts are placed behind what points to them, which is all that FlatBuffers ask. */
+export function flatBuffer(root: Part, identifier: string): Uint8Array {
+  const pieces: Uint8Array[] = [Uint8Array.from([0, 0, 0, 0, ...new TextEncoder().encode(identifier)])];
+  let end = 8;
+  const place = (bytes: Uint8Array, alignment: number): number => {
+    const gap = (alignment - (end % alignment)) % alignment;
+    pieces.push(new Uint8Array(gap), bytes);
+    const at = end + gap;
+    end = at + bytes.byteLength;
+    return at;
+  };
+  const point = (bytes: Uint8Array, at: number, offset: number, target: number) => new DataView(bytes.buffer).setUint32(offset, target - at - offset, true);
+  const write = (part: Part): number => {
+    if (part.kind === 'bytes') {
+      const whole = new Uint8Array(4 + part.bytes.byteLength + 1);
+      new DataView(whole.buffer).setUint32(0, part.bytes.byteLength / part.unit, true);
+      whole.set(part.bytes, 4);
+      return place(whole, part.unit === 8 ? 8 : 4);
+    }
+    if (part.kind === 'tables') {
+      const whole = new Uint8Array(4 + 4 * part.tables.length);
+      new DataView(whole.buffer).setUint32(0, part.tables.length, true);
+      const at = place(whole, 4);
+      for (const [i, one] of part.tables.entries()) point(whole, at, 4 + 4 * i, write(one));
+      return at;
+    }
+    const layout = new Uint8Array(4 + 2 * part.fields.length);
+    const body = new Uint8Array(4 + 4 * part.fields.length);
+    const view = new DataView(layout.buffer);
+    view.setUint16(0, layout.byteLength, true);
+    view.setUint16(2, body.byteLength, true);
+    for (const [i, field] of part.fields.entries()) if (field) view.setUint16(4 + 2 * i, 4 + 4 * i, true);
+    const layoutAt = place(layout, 2);
+    const at = place(body, 4);
+    new DataView(body.buffer).setInt32(0, at - layoutAt, true);
+    part.fields.forEach((field, i) => {
+      if (!field) return;
+      if ('child' in field) point(body, at, 4 + 4 * i, write(field.child));
+      else if (field.width === 1) body[4 + 4 * i] = field.value & 255;
+      else new DataView(body.buffer).setUint32(4 + 4 * i, field.value >>> 0, true);
+    });
+    return at;
+  };
+  const at = write(root);
+  new DataView(pieces[0]!.buffer).setUint32(0, at, true);
+  return Uint8Array.from(pieces.flatMap((piece) => [...piece]));
+}
+
+export interface LiteTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** TensorType's number: 0 float32, 2 int32, 9 int8. */
+  readonly type: number;
+  readonly data?: Uint8Array;
+  readonly scales?: readonly number[];
+  readonly zeroPoints?: readonly number[];
+  readonly axis?: number;
+}
+
+export interface LiteOperator {
+  readonly code: number;
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  readonly options?: Part;
+}
+
+export function liteModel(
+  tensors: readonly LiteTensor[],
+  operators: readonly LiteOperator[],
+  inputs: readonly number[],
+  outputs: readonly number[],
+): Uint8Array {
+  const codes = [...new Set(operators.map(({ code }) => code))];
+  const buffers = [table(), ...tensors.map(({ data }) => (data ? table(child({ kind: 'bytes', bytes: data, unit: 1 })) : table()))];
+  const quantisation = ({ scales, zeroPoints, axis = 0 }: LiteTensor): Field =>
+    scales && child(table(undefined, undefined, child(floats(scales)), child(longs(zeroPoints ?? scales.map(() => 0))), undefined, undefined, int(axis)));
+  const graph = table(
+    child(
+      tables(...tensors.map((tensor, i) => table(child(ints(tensor.shape)), byte(tensor.type), int(i + 1), child(text(tensor.name)), quantisation(tensor)))),
+    ),
+    child(ints(inputs)),
+    child(ints(outputs)),
+    child(
+      tables(
+        ...operators.map(({ code, inputs: read, outputs: made, options }) =>
+          table(int(codes.indexOf(code)), child(ints(read)), child(ints(made)), undefined, options && child(options)),
+        ),
+      ),
+    ),
+  );
+  return flatBuffer(
+    table(
+      int(3),
+      child(tables(...codes.map((code) => table(byte(Math.min(code, 127)), undefined, int(1), int(code))))),
+      child(tables(graph)),
+      child(text('made for a test')),
+      child(tables(...buffers)),
+    ),
+    'TFL3',
+  );
+}

@@ -1,0 +1,226 @@
+/** TensorFlow's own files: frozen graphs, SavedModels and TensorFlow Lite, as they are recorded in the corpus and as they are made here. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
+import { tensorBytes } from '../../src/model/tensor.js';
+import { nodeFileSet } from '../../src/node/index.js';
+import { openModel } from '../../src/readers/open.js';
+import { corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
+import { byte, int, liteModel, table } from '../lite-models.js';
+import { convertInMemory, corpusExcess, runOnnx } from '../run-onnx.js';
+import { graphDef, joined, placeholder, type SmallGraph } from '../tf-graphs.js';
+
+const FORMATS = ['tfjs-graph', 'tf-frozen', 'tflite'];
+
+describe.skipIf(!hasCorpus)(`TensorFlow graphs of the corpus${corpusTitle}`, () => {
+  it.each(corpusCases(({ kind, format }) => kind === 'net' && FORMATS.includes(format)))('$case predicts what was recorded', async (entry) => {
+    const files = await nodeFileSet(join(entry.folder, entry.model));
+    try {
+      const recordedShape = (await readNpyFile(join(entry.folder, entry.inputs[0]!.file))).shape;
+      const { bytes } = await convertInMemory(files, { recordedShape });
+      const { excess, shapes } = await corpusExcess(entry, bytes);
+      expect(excess, shapes).toBeLessThanOrEqual(0);
+    } finally {
+      await files.close();
+    }
+  });
+});
+
+describe('SavedModels', () => {
+  const graph: SmallGraph = {
+    nodes: [
+      placeholder('x', [-1, 3]),
+      { name: 'v', op: 'VarHandleOp', attr: { dtype: { type: 1 }, shape: { shape: [3, 2] }, shared_name: { s: 'dense/kernel' } } },
+      { name: 'read', op: 'ReadVariableOp', input: ['v'], attr: { dtype: { type: 1 } } },
+      { name: 'y', op: 'MatMul', input: ['x', 'read'], attr: { T: { type: 1 }, transpose_a: { b: false }, transpose_b: { b: false } } },
+    ],
+    weights: {},
+    inputs: ['x'],
+    outputs: ['y'],
+  };
+  const kernel = Float32Array.of(1, 2, 3, 4, 5, 6);
+
+  function files(change: (index: Uint8Array) => Uint8Array = (index) => index) {
+    return memoryFileSet(
+      {
+        'saved_model.pb': savedModel(graphDef(graph)),
+        'variables/variables.index': change(bundleIndex('dense/kernel', [3, 2], kernel.byteLength)),
+        'variables/variables.data-00000-of-00001': new Uint8Array(kernel.buffer),
+      },
+      null,
+    );
+  }
+
+  it('take their variables from the bundle, and their ports from the signature', async () => {
+    const model = await openModel(files());
+    expect(model.format).toBe('tensorflow');
+    expect(await tensorBytes(model.tensors[0]!.tensor)).toEqual(new Uint8Array(kernel.buffer));
+    const { bytes, result } = await convertInMemory(files());
+    expect(result.map!.inputs.map(({ name }) => name)).toEqual(['pixels']);
+    expect(result.map!.outputs.map(({ name }) => name)).toEqual(['scores']);
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 3], data: Float32Array.of(1, 10, 100) }])).values();
+    expect([...output!.data]).toEqual([531, 642]);
+  });
+
+  it('are refused by name where the bundle is cut, lies about sizes or is compressed', async () => {
+    await expect(openModel(files((index) => index.subarray(0, -1)))).rejects.toThrow(/signature|truncated/);
+    await expect(openModel(files(() => bundleIndex('dense/kernel', [3, 3], kernel.byteLength)))).rejects.toThrow(/shape \[3,3\]/);
+    await expect(openModel(files(() => bundleIndex('dense/kernel', [3, 2], kernel.byteLength + 4)))).rejects.toThrow();
+    await expect(openModel(files((index) => index.map((value, i) => (i === blockEnd(index) ? 1 : value))))).rejects.toThrow(/compressed/);
+  });
+
+  it('whose variables are not there say which', async () => {
+    const model = await openModel(memoryFileSet({ 'saved_model.pb': savedModel(graphDef(graph)) }, null));
+    await expect(model.map()).rejects.toThrow(/dense\/kernel/);
+  });
+
+  it('and frozen graphs are read or refused at every length', async () => {
+    const whole = graphDef({ ...graph, nodes: [placeholder('x', [2, 3]), { name: 'y', op: 'Relu', input: ['x'], attr: { T: { type: 1 } } }] });
+    for (let length = 0; length < whole.length; length++) {
+      const error = await openModel(memoryFileSet({ 'model.pb': whole.subarray(0, length) }, 'model.pb'), { from: 'tensorflow' })
+        .then((model) => model.map())
+        .then(
+          () => null,
+          (failure) => failure,
+        );
+      if (error !== null) expect(error.name, `at ${length}`).toBe('ModelError');
+    }
+  });
+});
+
+describe('TensorFlow Lite', () => {
+  const floats = (values: readonly number[]) => new Uint8Array(Float32Array.from(values).buffer);
+  const kernel = [1, -2, 3, 0.5, 2, -1, 0.25, 4];
+  /** Two filters of 2 x 2 over one channel, a bias, and a Relu6 merged in. */
+  const convolution = liteModel(
+    [
+      { name: 'x', shape: [1, 3, 3, 1], type: 0 },
+      { name: 'kernel', shape: [2, 2, 2, 1], type: 0, data: floats(kernel) },
+      { name: 'bias', shape: [2], type: 0, data: floats([0.5, -1]) },
+      { name: 'y', shape: [1, 2, 2, 2], type: 0 },
+    ],
+    [{ code: 3, inputs: [0, 1, 2], outputs: [3], options: table(byte(1), int(1), int(1), byte(3)) }],
+    [0],
+    [3],
+  );
+
+  it('computes a convolution with what is merged into it', async () => {
+    const { bytes, result } = await convertInMemory(memoryFileSet({ 'm.tflite': convolution }, 'm.tflite'));
+    expect(result.map!.inputs[0]!.layout).toBe('nhwc');
+    const x = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 3, 3, 1], data: Float32Array.from(x) }])).values();
+    const expected: number[] = [];
+    for (const row of [0, 1])
+      for (const column of [0, 1])
+        for (const filter of [0, 1]) {
+          const seen = [0, 1, 3, 4].map((offset) => x[row * 3 + column + offset]!);
+          const sum = seen.reduce((total, value, i) => total + value * kernel[filter * 4 + i]!, [0.5, -1][filter]!);
+          expected.push(Math.min(6, Math.max(0, sum)));
+        }
+    expect([...output!.data]).toEqual(expected);
+  });
+
+  it('reads codes as the numbers that they stand for, each output channel by its own scale', async () => {
+    const codes = Int8Array.of(10, -20, 30, 40, -50, 60);
+    const model = liteModel(
+      [
+        { name: 'x', shape: [1, 3], type: 0 },
+        { name: 'kernel', shape: [2, 3], type: 9, data: new Uint8Array(codes.buffer), scales: [0.5, 0.25] },
+        { name: 'y', shape: [1, 2], type: 0 },
+      ],
+      [{ code: 100 + 13, inputs: [0, 1], outputs: [2] }],
+      [0],
+      [2],
+    );
+    // An operator that is not known is named; the weights are listed all the same.
+    const opened = await openModel(memoryFileSet({ 'm.tflite': model }, 'm.tflite'));
+    expect(opened.tensors.map(({ tensor }) => [tensor.name, tensor.dtype])).toEqual([['kernel', 'int8']]);
+    await expect(opened.map()).rejects.toThrow(/MATRIX_DIAG/);
+  });
+
+  it('is read or refused at every length, and where positions lie', async () => {
+    for (let length = 0; length < convolution.length; length++) await attempt(convolution.subarray(0, length));
+    for (let at = 0; at < convolution.length; at++) await attempt(convolution.map((value, i) => (i === at ? value ^ 0xff : value)));
+  });
+
+  async function attempt(bytes: Uint8Array): Promise<void> {
+    const error = await openModel(memoryFileSet({ 'm.tflite': bytes }, 'm.tflite'), { from: 'tflite' })
+      .then((model) => model.map())
+      .then(
+        () => null,
+        (failure) => failure,
+      );
+    if (error !== null) expect(error.name).toBe('ModelError');
+  }
+});
+
+/** A SavedModel with one graph, served as `pixels` to `scores`. */
+function savedModel(graph: Uint8Array): Uint8Array {
+  const port = (name: string, node: string) => new MessageBuilder().string(1, name).message(2, new MessageBuilder().string(1, `${node}:0`).int(2, 1));
+  const signature = new MessageBuilder().message(1, port('pixels', 'x')).message(2, port('scores', 'y'));
+  const info = new MessageBuilder().string(4, 'serve').string(5, '2.15.0');
+  const meta = new MessageBuilder().message(1, info).bytes(2, graph).message(5, new MessageBuilder().string(1, 'serving_default').message(2, signature));
+  return joined(new MessageBuilder().int(1, 1).message(2, meta));
+}
+
+/** Where the compression of the first data block is said. */
+function blockEnd(index: Uint8Array): number {
+  let [size, at, factor] = [0, index.length - 48, 1];
+  // The metaindex handle comes first: it stands behind the data block, which begins at 0 and ends with its trailer.
+  for (;;) {
+    const value = index[at++]!;
+    size += (value & 127) * factor;
+    factor *= 128;
+    if (value < 128) break;
+  }
+  return size - 5;
+}
+
+/** A table of two entries: the bundle's header and one variable. */
+function bundleIndex(name: string, shape: readonly number[], byteLength: number): Uint8Array {
+  const dims = new MessageBuilder();
+  for (const size of shape) dims.message(2, new MessageBuilder().int(1, size));
+  const header = joined(new MessageBuilder().int(1, 1));
+  const entry = joined(new MessageBuilder().int(1, 1).message(2, dims).int(5, byteLength));
+  const data = block([
+    ['', header],
+    [name, entry],
+  ]);
+  const empty = block([]);
+  const handle = (offset: number, size: number) => [...varint(offset), ...varint(size)];
+  const trailer = [0, 0, 0, 0, 0];
+  const metaAt = data.length + 5;
+  const indexAt = metaAt + empty.length + 5;
+  const index = block([[`${name}~`, Uint8Array.from(handle(0, data.length))]]);
+  const handles = [...handle(metaAt, empty.length), ...handle(indexAt, index.length)];
+  const magic = new Uint8Array(8);
+  new DataView(magic.buffer).setBigUint64(0, 0xdb4775248b80fb57n, true);
+  return Uint8Array.from([
+    ...data,
+    ...trailer,
+    ...empty,
+    ...trailer,
+    ...index,
+    ...trailer,
+    ...handles,
+    ...new Array<number>(40 - handles.length).fill(0),
+    ...magic,
+  ]);
+}
+
+function block(entries: readonly (readonly [string, Uint8Array])[]): number[] {
+  const bytes = entries.flatMap(([key, value]) => {
+    const name = [...new TextEncoder().encode(key)];
+    return [...varint(0), ...varint(name.length), ...varint(value.length), ...name, ...value];
+  });
+  return [...bytes, 0, 0, 0, 0, 1, 0, 0, 0];
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return [...bytes, rest];
+    bytes.push((rest % 128) + 128);
+  }
+}

@@ -1,5 +1,6 @@
 /** Reads TensorFlow Lite models (`.tflite`). */
 import { decodeLatin1 } from '../bytes/latin1.js';
+import { ModelError } from '../errors.js';
 import type { Reader } from './reader.js';
 
 /** A FlatBuffer's identifier stands behind the place of its root. */
@@ -41,7 +42,21 @@ export const tflite: Reader = {
       map: async () => {
         const { liteToTensorflow } = await import('../dialects/tensorflow/lite.js');
         const { buildTensorflowMap } = await import('../dialects/tensorflow/graph.js');
-        const graph = await liteToTensorflow(model, source.name);
+        const { dynamic, ...graph } = await liteToTensorflow(model, source.name);
+        const [first] = dynamic;
+        if (first !== undefined && options.assume?.dynamic_range !== 'float') {
+          const what = `${dynamic.length} operators have int8 weights where floats flow ("dynamic range" quantisation)`;
+          const why =
+            'there TensorFlow Lite rounds what flows to 8 bits, in ways that depend on its version and the processor, by about 1e-3 of what it predicts';
+          throw new ModelError(
+            'unsupported',
+            `${what}: ${why}. --assume dynamic_range=float takes the weights as the numbers that they stand for and rounds nothing.`,
+            {
+              file: source.name,
+              layer: first,
+            },
+          );
+        }
         return buildTensorflowMap({
           ...graph,
           weight: () => undefined,

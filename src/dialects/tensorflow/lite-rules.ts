@@ -23,22 +23,6 @@ function rounded(operation: TfOperation, asCodes: boolean): Value {
   return operation.add('Cast', [operation.before('Add', [held, float(zero)])], { to: codes });
 }
 
-/** Each element of the batch has a range of its own, in which zero lies; its codes are from -128 to 127. */
-const roundDynamically: TfRule = (operation) => {
-  const x = operation.input(0);
-  const float = (value: number) => operation.build.numbers('float32', value);
-  const axes = Array.from({ length: operation.rank(x) - 1 }, (_, i) => i + 1);
-  const low = operation.before('Min', [operation.before('ReduceMin', [x], { axes, keepdims: 1 }), float(0)]);
-  const high = operation.before('Max', [operation.before('ReduceMax', [x], { axes, keepdims: 1 }), float(0)]);
-  // A range of nothing but zero has any scale.
-  const range = operation.before('Max', [operation.before('Sub', [high, low]), float(1e-30)]);
-  const scale = operation.before('Div', [range, float(255)]);
-  const zero = operation.before('Round', [operation.before('Sub', [float(-128), operation.before('Div', [low, scale])])]);
-  const codes = operation.before('Add', [operation.before('Round', [operation.before('Div', [x, scale])]), zero]);
-  const held = operation.before('Clip', [codes], { min: -128, max: 127 });
-  return operation.add('Mul', [operation.before('Sub', [held, zero]), scale]);
-};
-
 export const liteRules: Readonly<Record<string, TfRule>> = {
   LiteDepthwise: (operation) => {
     const kernel = operation.constant(1, 'kernel');
@@ -71,7 +55,6 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
     const norm = operation.before('Max', [operation.before('Sqrt', [sum]), operation.scalar(1e-6, x)]);
     return operation.add('Div', [x, norm]);
   },
-  RoundDynamically: roundDynamically,
   DequantizeCodes: dequantise,
   RoundToCodes: (operation) => rounded(operation, false),
   RoundToCodesAsCodes: (operation) => rounded(operation, true),

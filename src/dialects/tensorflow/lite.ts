@@ -19,6 +19,8 @@ export interface LiteGraph {
   readonly graph: TfGraph;
   readonly inputs: readonly TfPort[];
   readonly outputs: readonly TfPort[];
+  /** Operators whose kernels are in int8 where floats flow. */
+  readonly dynamic: readonly string[];
 }
 
 /** @throws ModelError 'unsupported' listing nothing: an operator that is not known becomes a node that is not, which the graph lists */
@@ -30,6 +32,7 @@ export async function liteToTensorflow(model: LiteModel, file: string): Promise<
     graph: { nodes: builder.nodes, functions: new Map(), producer: 0 },
     inputs: model.inputs.map((index) => ({ name: model.tensors[index]!.name, from: { node: builder.placeholder(index), output: 0 } })),
     outputs: model.outputs.map(port),
+    dynamic: builder.dynamic,
   };
 }
 
@@ -49,6 +52,8 @@ const CODES: Readonly<Record<string, readonly [number, number]>> = { int8: [-128
 
 class LiteBuilder {
   readonly nodes: TfNode[] = [];
+  /** Operators whose kernels are in int8 where floats flow. */
+  readonly dynamic: string[] = [];
   readonly #names: readonly string[];
   readonly #taken = new Set<string>();
   /** Names under which constants were added. */
@@ -206,15 +211,13 @@ class LiteNode {
   }
 
   /**
-   * What flows into a kernel of int8 codes: numbers that flow are rounded to codes of their own range when the net runs ("dynamic range"
-   * quantisation).
-   *
-   * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/internal/reference/portable_tensor_utils.cc, PortableAsymmetricQuantizeFloats
+   * What flows into a kernel. Where the kernel is in int8 and what flows in floats ("dynamic range"), TensorFlow Lite may round what flows to
+   * 8 bits too, in ways that depend on its version and on the processor.
    */
-  rounded(i: number, kernel: number): string {
-    const [flowing, stored] = [i, kernel].map((at) => this.builder.model.tensors[this.operator.inputs[at]!]!) as [LiteTensor, LiteTensor];
-    if (flowing.dtype !== 'float32' || stored.dtype !== 'int8' || !stored.quantisation) return this.input(i);
-    return this.before('RoundDynamically', [this.input(i)]);
+  flowing(): string {
+    const [flowing, kernel] = [0, 1].map((at) => this.builder.model.tensors[this.operator.inputs[at]!]!) as [LiteTensor, LiteTensor];
+    if (flowing.dtype === 'float32' && kernel.dtype === 'int8' && kernel.quantisation) this.builder.dynamic.push(this.result);
+    return this.input(0);
   }
 
   shape(i: number): readonly number[] {
@@ -263,7 +266,7 @@ const conv: LiteRule = async (node) => {
     dilations: ints([1, await options.int(5, 1), await options.int(4, 1), 1]),
     padding: await padding(node),
   };
-  const inputs = [node.rounded(0, 1), node.turned(1, [1, 2, 3, 0])];
+  const inputs = [node.flowing(), node.turned(1, [1, 2, 3, 0])];
   const activation = await options.byte(3);
   if (!node.has(2)) return node.finish('Conv2D', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('Conv2D', inputs, attributes), node.input(2)], {}, activation);
@@ -277,7 +280,7 @@ const depthwise: LiteRule = async (node) => {
     dilations: ints([1, await options.int(6, 1), await options.int(5, 1), 1]),
     padding: await padding(node),
   };
-  const inputs = [node.rounded(0, 1), node.input(1)];
+  const inputs = [node.flowing(), node.input(1)];
   const activation = await options.byte(4);
   if (!node.has(2)) return node.finish('LiteDepthwise', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('LiteDepthwise', inputs, attributes), node.input(2)], {}, activation);
@@ -309,12 +312,11 @@ const fullyConnected: LiteRule = async (node) => {
   const keeps = (await node.options.byte(2)) !== 0;
   if ((await node.options.byte(1)) !== 0)
     throw new ModelError('unsupported', 'FULLY_CONNECTED has shuffled weights', { file: node.builder.file, layer: node.result });
+  const flowing = node.flowing();
   const features = node.shape(1)[1]!;
   const rank = node.shape(0).length;
   const x =
-    keeps || (rank === 2 && node.shape(0)[1] === features)
-      ? node.rounded(0, 1)
-      : node.before('Reshape', [node.rounded(0, 1), node.builder.list([-1, features], node.result)]);
+    keeps || (rank === 2 && node.shape(0)[1] === features) ? flowing : node.before('Reshape', [flowing, node.builder.list([-1, features], node.result)]);
   const inputs = [x, node.turned(1, [1, 0])];
   const op = keeps && rank > 2 ? 'BatchMatMulV2' : 'MatMul';
   const activation = await node.options.byte(0);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { inferShapes, makeLayer } from '../../src/model/ops/index.js';
 import { toChannelsLast } from '../../src/model/ports.js';
 import { permuteArray } from '../../src/verify/array.js';
@@ -10,6 +11,7 @@ import type { NdArray } from '../../src/verify/engine.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { compareWeights } from '../../src/verify/weights.js';
 import { findWrittenFormat } from '../../src/verify/written/index.js';
+import { GRAPH_OPS } from '../../src/writers/tfjs/graph-rules.js';
 import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';
 import { RULES } from '../../src/writers/tfjs/rules.js';
 import type { Run } from '../run-onnx.js';
@@ -18,12 +20,17 @@ import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase, weight } f
 
 const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
 
-/** What layers cannot say, by title; graphs can say all of it. */
+/** What layers cannot say, by title. */
 const NOT_AS_LAYERS = new Set([
   ...['Erf', 'Exp', 'Log', 'Sqrt', 'Pow', 'LRN', 'Div', 'Div of two values', 'Clip, upper bound only', 'Clip, lower bound only'],
   // Padding with other than zeros; maxima and means whose padding is not that of SAME; values whose batches differ.
   ...['Pad', 'Pad, reflected', 'Pad, edge', 'Resize, linear', 'MaxPool', 'AveragePool', 'Max', 'Min', 'Sum'],
+  // Beyond the plain forms.
+  ...['Resize, cubic, by scales', 'Resize, cubic, by sizes', 'Slice, backwards', 'ReduceMean, all axes', 'Gather of a value', 'Div of integers'],
 ]);
+
+/** What graphs cannot say, by title. */
+const NOT_AS_GRAPH = new Set(['Resize, cubic, by scales', 'Resize, cubic, by sizes', 'Einsum, a diagonal', 'OneHot']);
 
 const MORE_CASES: readonly OpCase[] = [
   entry(
@@ -100,6 +107,39 @@ const MORE_CASES: readonly OpCase[] = [
   entry('ReduceMean', [[2, 3, 4, 5]], { axes: [1, 3] }, {}, 'ReduceMean over channels and columns'),
 ];
 
+/** What graphs alone can say. */
+const GRAPH_CASES: readonly OpCase[] = [
+  entry('Unsqueeze', [[2, 3, 4]], { axes: [0, -1] }, {}, 'Unsqueeze of a line'),
+  entry('Squeeze', [[2, 1, 4, 1]], {}, {}, 'Squeeze of all'),
+  entry('Expand', [[3, 1, 5]], { shape: [2, 1, 4, 1] }, {}, 'Expand to a picture'),
+  entry('Tile', [[2, 3, 4, 5]], { repeats: [1, 2, 1, 3] }, {}, 'Tile of a picture'),
+  entry('ReduceLogSumExp', [[2, 3, 4, 5]], { axes: [1], keepdims: 0 }, {}, 'ReduceLogSumExp over channels'),
+  entry('ReduceL2', [[2, 3, 4, 5]], { axes: [-1, 1], keepdims: 0 }, {}, 'ReduceL2 over channels and columns'),
+  entry('ReduceProd', [[2, 3, 4]], {}, {}, 'ReduceProd of everything'),
+  entry('ArgMax', [[2, 3, 4, 5]], { axis: 1, keepdims: 0 }, {}, 'ArgMax over channels'),
+  { ...entry('ArgMin', [[1, 4]], { axis: 1, select_last_index: 1 }, {}, 'ArgMin, the last'), values: [1, 0, 0, 2] },
+  entry('Hardmax', [[2, 3, 4, 5]], { axis: 1 }, {}, 'Hardmax over channels'),
+  entry('TopK', [[2, 5, 4, 3]], { k: 2, axis: 1, largest: 0 }, {}, 'TopK, the smallest along channels'),
+  entry('CumSum', [[2, 3, 4, 5]], { axis: 1, exclusive: 1, reverse: 1 }, {}, 'CumSum along channels, backwards'),
+  entry('Slice', [[2, 7, 4, 6]], { starts: [6, 1], ends: [-100, 5], axes: [1, 3], steps: [-2, 3] }, {}, 'Slice with steps'),
+  entry('Mod', [[2, 3, 4, 5], [4, 1]], { fmod: 1 }, {}, 'Mod as in C'), // biome-ignore format: one case, one line
+  entry('DepthToSpace', [[2, 12, 2, 3]], { blocksize: 2, mode: 'CRD' }, {}, 'DepthToSpace, CRD'),
+  entry('SpaceToDepth', [[2, 3, 4, 6]], { blocksize: 2, mode: 'CRD' }, {}, 'SpaceToDepth, CRD'),
+  entry('GroupNormalization', [[2, 6, 4, 5]], { num_groups: 3 }, { scale: weight('s', [6]), bias: weight('b', [6]) }, 'GroupNormalization of a picture'),
+  entry('InstanceNormalization', [[2, 3, 7]], {}, { scale: weight('s', [3]), bias: weight('b', [3]) }, 'InstanceNormalization of a line'),
+  entry('LayerNormalization', [[2, 3, 4, 5]], { axis: 1 }, { scale: weight('s', [3, 4, 5]), bias: weight('b', [3, 4, 5]) }, 'LayerNormalization of pictures'),
+  entry('LayerNormalization', [[2, 3, 4]], {}, { scale: weight('s', [4]) }, 'LayerNormalization without a bias'),
+  entry('MatMul', [[2, 3, 4, 5], [5, 2]], {}, {}, 'MatMul of a picture and a matrix'), // biome-ignore format: one case, one line
+  entry('MatMul', [[5], [3, 5, 2]], {}, {}, 'MatMul of a row'), // biome-ignore format: one case, one line
+  entry('PRelu', [[2, 3, 4, 5], [3, 1, 1]], {}, {}, 'PRelu with a slope that flows'), // biome-ignore format: one case, one line
+  entry('Where', [[2, 3, 4, 5], [4, 5], [1]], {}, {}, 'Where of a picture, a plane and one'), // biome-ignore format: one case, one line
+  { ...entry('Gather', [[2, 3, 4, 5], [2, 2]], { axis: 1 }, {}, 'Gather of channels, from the end'), others: { 1: [0, -1, 2, -3] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
+  { ...entry('GatherND', [[2, 3, 4], [2, 2]], {}, {}, 'GatherND from the end'), others: { 1: [-1, 0, 1, -2] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
+  entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 8], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize to sizes'),
+  entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 3], mode: 'nearest', nearest_mode: 'floor' }, {}, 'Resize to sizes, nearest'),
+  entry('Einsum', [[2, 3, 4], [2, 5, 4]], { equation: 'bik, bjk -> bij' }, {}, 'Einsum of two'), // biome-ignore format: one case, one line
+];
+
 function entry(op: string, inputs: OpCase['inputs'], attributes: OpCase['attributes'], weights: OpCase['weights'], title: string): OpCase {
   return { title, op, inputs, attributes, weights };
 }
@@ -152,24 +192,29 @@ async function difference(writer: typeof tfjs, map: LayerMap, inputs: readonly R
   );
 }
 
+const ALL_CASES = [...OP_CASES, ...MORE_CASES];
+
 /** What TensorFlow.js models can say. */
-const CASES = [...OP_CASES, ...MORE_CASES].filter(({ op }) => Object.hasOwn(RULES, op));
+const CASES = new Map([
+  [tfjs, ALL_CASES.filter(({ op }) => Object.hasOwn(RULES, op))],
+  [tfjsGraph, [...ALL_CASES.filter(({ op }) => GRAPH_OPS.has(op)), ...GRAPH_CASES]],
+]);
 
 it('has a case for every operator', () => {
-  const covered = new Set(CASES.map(({ op }) => op));
-  expect(Object.keys(RULES).filter((op) => !covered.has(op))).toEqual([]);
+  const covered = new Set(ALL_CASES.map(({ op }) => op));
+  expect([...GRAPH_OPS].filter((op) => !covered.has(op))).toEqual([]);
 });
 
 it('knows titles of cases only', () => {
-  expect([...NOT_AS_LAYERS].filter((title) => !CASES.some((case_) => case_.title === title))).toEqual([]);
+  expect([...NOT_AS_LAYERS, ...NOT_AS_GRAPH].filter((title) => !ALL_CASES.some((case_) => case_.title === title))).toEqual([]);
 });
 
 describe.each([tfjs, tfjsGraph])('$name', (writer) => {
   describe.each(['as it is', 'with channels'])('%s', (kind) => {
-    it.each(CASES)('$title', async (case_) => {
+    it.each(CASES.get(writer)!)('$title', async (case_) => {
       const map = kind === 'with channels' ? withChannels(caseMap(case_)) : caseMap(case_);
       const obstacles = writer.check(map, OPTIONS);
-      if (writer === tfjs && NOT_AS_LAYERS.has(case_.title)) {
+      if ((writer === tfjs ? NOT_AS_LAYERS : NOT_AS_GRAPH).has(case_.title)) {
         expect(obstacles).toMatchObject([{ kind: 'unsupported', place: { layer: 'one' } }]);
         await expect(writer.write(map, memorySink(), 'model.json', OPTIONS)).rejects.toMatchObject({ kind: 'unsupported' });
         return;
@@ -258,6 +303,61 @@ const CHAINS: Readonly<Record<string, LayerMap>> = {
   ]),
   'an output that is an input, and one that is shown twice': chain([conv3, ['Identity', ['x']]], ['a', 'a', 'x']),
 };
+
+const numbers = (name: string, dtype: 'int64' | 'float32', shape: readonly number[], values: readonly number[]): Draft => [
+  'Constant',
+  [],
+  {},
+  { value: numbersTensor(name, dtype, shape, values, { file: 'made.onnx' }) },
+];
+
+/** Graphs with constants and several outputs of a layer. */
+const GRAPH_CHAINS: Readonly<Record<string, LayerMap>> = {
+  'a product with a constant on the left': chain([numbers('left', 'float32', [2, 6], noise(12, 5)), ['MatMul', ['a', 'x']]]),
+  'numbers of channels': chain([numbers('picked', 'int64', [2], [2, 0]), ['Gather', ['x', 'a'], { axis: 1 }], ['Relu', ['b']]]),
+  'one channel': chain([numbers('picked', 'int64', [], [1]), ['Gather', ['x', 'a'], { axis: 1 }]]),
+  'classes as ones': chain([
+    ['ArgMax', ['x'], { axis: 1, keepdims: 0 }],
+    numbers('depth', 'int64', [], [4]),
+    numbers('values', 'float32', [2], [0.5, 2]),
+    ['OneHot', ['a', 'b', 'c'], { axis: 1 }],
+  ]),
+  'a choice among constants': chain([
+    numbers('zero', 'float32', [], [0]),
+    ['Greater', ['x', 'a']],
+    ['Not', ['b']],
+    ['Where', ['c', 'a', 'x']],
+    ['Cast', ['b'], { to: 'int64' }],
+    ['Cast', ['e'], { to: 'float32' }],
+    ['Add', ['d', 'f']],
+  ]),
+};
+
+it.each(Object.keys(GRAPH_CHAINS))('tfjs-graph writes %s', async (title) => {
+  const map = GRAPH_CHAINS[title]!;
+  expect(tfjsGraph.check(map, OPTIONS).map(({ message }) => message)).toEqual([]);
+  expect(await difference(tfjsGraph, map, [{ shape: [2, 3, 6, 5], data: Float32Array.from(noise(180, 7)) }])).toBeLessThan(1e-5);
+});
+
+it.each(['Split', 'TopK'])('tfjs-graph writes all outputs of a %s', async (op) => {
+  const layers = [
+    makeLayer({ name: 'conv', op: 'Conv', inputs: ['x'], outputs: ['made'], weights: conv3[3]!, attributes: { pads: [1, 1, 1, 1] } }),
+    makeLayer({ name: 'several', op, inputs: ['made'], outputs: ['p', 'q'], attributes: op === 'Split' ? { axis: 1, split: [1, 3] } : { k: 2, axis: 1 } }),
+    makeLayer({ name: 'after', op: 'Relu', inputs: ['q'], outputs: ['r'] }),
+  ];
+  const base = chain([conv3]);
+  const shapes = inferShapes(layers, new Map([['x', ['N', 3, 6, 5]]]));
+  const outputs = ['p', 'q', 'r'].map((value) => ({
+    name: `${value}-out`,
+    value,
+    dtype: 'float32' as const,
+    shape: shapes.get(value)!,
+    layout: 'nchw' as const,
+  }));
+  const map = withChannels({ ...base, layers, outputs });
+  expect(tfjsGraph.check(map, OPTIONS).map(({ message }) => message)).toEqual([]);
+  expect(await difference(tfjsGraph, map, [{ shape: [2, 3, 6, 5], data: Float32Array.from(noise(180, 7)) }])).toBeLessThan(1e-5);
+});
 
 describe.each([tfjs, tfjsGraph])('$name keeps order in', (writer) => {
   it.each(Object.keys(CHAINS))('%s', async (title) => {

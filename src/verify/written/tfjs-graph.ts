@@ -11,9 +11,9 @@ import type { WrittenModel } from './written.js';
 
 /** Which input of which operator holds a role's weight. */
 const PLACES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
-  kernel: { Conv2D: 1, Conv3D: 1, DepthwiseConv2dNative: 1, Conv2DBackpropInput: 1, MatMul: 1 },
-  bias: { BiasAdd: 1, FusedBatchNormV3: 2 },
-  scale: { FusedBatchNormV3: 1 },
+  kernel: { Conv2D: 1, Conv3D: 1, DepthwiseConv2dNative: 1, Conv2DBackpropInput: 1, MatMul: 1, BatchMatMulV2: 1 },
+  bias: { BiasAdd: 1, FusedBatchNormV3: 2, AddV2: 1 },
+  scale: { FusedBatchNormV3: 1, Mul: 1 },
   mean: { FusedBatchNormV3: 3 },
   variance: { FusedBatchNormV3: 4 },
   table: { GatherV2: 0 },
@@ -33,6 +33,9 @@ export async function openWrittenTfjsGraph(files: FileSet, layers: readonly Laye
   const find = (layer: Layer, role: string): FoundWeight[] => {
     const { node } = notes.layer(layer.name);
     const places = PLACES[role] ?? {};
+    // A constant whose elements became settings of what reads it is there all the same.
+    const own = role === 'value' ? constants.get(node) : undefined;
+    if (own) return [{ weight: own, depthwise: false }];
     return nodes.flatMap((candidate): FoundWeight[] => {
       const place = Object.hasOwn(places, candidate.op) ? places[candidate.op]! : null;
       if (place === null || !belongs(candidate, node, owners) || !used.has(candidate.name)) return [];

@@ -5,7 +5,6 @@
  * there; poolings have SAME and VALID; softmax runs along the last axis.
  */
 import { multiplyDims } from '../../model/dims.js';
-import type { DType } from '../../model/dtype.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { constantTensor, float32Tensor, type Origin, reshape, type Tensor } from '../../model/tensor.js';
@@ -28,7 +27,8 @@ type Attribute = Readonly<Record<string, unknown>>;
 
 interface GraphNode extends FileNode {
   readonly op: string;
-  readonly inputs: readonly GraphNode[];
+  /** With the name of each comes the number of the output, where it is not the first. */
+  readonly inputs: readonly FileValue[];
   readonly attributes: Readonly<Record<string, Attribute>>;
   /** Of a Const. */
   readonly weight: FileWeight | null;
@@ -71,7 +71,7 @@ export class GraphTarget implements Target {
     const node = this.#nodes.map(({ name, op, inputs, attributes }) => ({
       name,
       op,
-      ...(inputs.length > 0 ? { input: inputs.map((input) => input.name) } : {}),
+      ...(inputs.length > 0 ? { input: inputs.map(reference) } : {}),
       attr: attributes,
     }));
     // The version says which GraphDefs a reader must understand; TensorFlow 2.11 wrote this one.
@@ -111,14 +111,14 @@ export class GraphTarget implements Target {
   }
 
   output(port: Port, value: FileValue): void {
-    const isTaken = [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
+    const isTaken = value.output || [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
     const own = isTaken ? this.#made(this.#add('Identity', 'identity', [value], { T: FLOAT }), value.shape) : value;
     this.nameNodes(port.name, own);
     this.#outputs.push({ port, value: own, dtype: 'DT_FLOAT' });
   }
 
   transpose(x: FileValue, perm: readonly number[]): FileValue {
-    const node = this.#add('Transpose', 'transpose', [x, this.#ints('perm', perm)], { T: FLOAT, Tperm: INT });
+    const node = this.#add('Transpose', 'transpose', [x, this.ints('perm', perm)], { T: FLOAT, Tperm: INT });
     return this.#made(
       node,
       perm.map((axis) => x.shape[axis]!),
@@ -128,7 +128,7 @@ export class GraphTarget implements Target {
   reshape(x: FileValue, shape: readonly Dim[]): FileValue {
     const sizes = shape.map((size) => knownSize(size) ?? -1);
     if (sizes.filter((size) => size === -1).length > 1) throw inexpressible(`a reshape to [${shape}], of which several sizes are free`);
-    return this.#made(this.#add('Reshape', 'reshape', [x, this.#ints('shape', sizes)], { T: FLOAT, Tshape: INT }), shape);
+    return this.#made(this.#add('Reshape', 'reshape', [x, this.ints('shape', sizes)], { T: FLOAT, Tshape: INT }), shape);
   }
 
   flatten(x: FileValue): FileValue {
@@ -163,7 +163,7 @@ export class GraphTarget implements Target {
     const node =
       value === 0
         ? this.#add('Pad', 'pad', [x, amounts], { T: FLOAT, Tpaddings: INT })
-        : this.#add('PadV2', 'pad', [x, amounts, this.#scalar('pad_value', value)], { T: FLOAT, Tpaddings: INT });
+        : this.#add('PadV2', 'pad', [x, amounts, this.scalar('pad_value', value)], { T: FLOAT, Tpaddings: INT });
     return this.#made(node, grown(x.shape, margins));
   }
 
@@ -184,7 +184,7 @@ export class GraphTarget implements Target {
   slice(x: FileValue, axis: number, start: number, end: number): FileValue {
     const begin = x.shape.map((_, other) => (other === axis ? start : 0));
     const size = x.shape.map((_, other) => (other === axis ? end - start : -1));
-    const node = this.#add('Slice', 'slice', [x, this.#ints('begin', begin), this.#ints('size', size)], { T: FLOAT, Index: INT });
+    const node = this.#add('Slice', 'slice', [x, this.ints('begin', begin), this.ints('size', size)], { T: FLOAT, Index: INT });
     return this.#made(node, x.shape.with(axis, end - start));
   }
 
@@ -201,7 +201,7 @@ export class GraphTarget implements Target {
       new_axis_mask: { i: '0' },
       shrink_axis_mask: { i: '0' },
     };
-    const inputs = [x, this.#ints('begin', zeros), this.#ints('end', zeros), this.#ints('strides', all)];
+    const inputs = [x, this.ints('begin', zeros), this.ints('end', zeros), this.ints('strides', all)];
     const node = this.#add('StridedSlice', 'subsample', inputs, attributes);
     return this.#made(
       node,
@@ -212,31 +212,32 @@ export class GraphTarget implements Target {
   concat(xs: readonly FileValue[], axis: number): FileValue {
     const sizes = xs.map(({ shape }) => knownSize(shape[axis]));
     const total = sizes.every((size) => size !== null) ? sizes.reduce((a, b) => a + b, 0) : '?';
-    const node = this.#add('ConcatV2', 'concat', [...xs, this.#int('axis', axis)], { T: FLOAT, Tidx: INT, N: { i: String(xs.length) } });
+    const node = this.#add('ConcatV2', 'concat', [...xs, this.int('axis', axis)], { T: FLOAT, Tidx: INT, N: { i: String(xs.length) } });
     return this.#made(node, xs[0]!.shape.with(axis, total));
   }
 
-  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: string): FileValue {
+  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: string, wanted?: readonly number[]): FileValue {
     if (factors.length === 1) {
       const [batch, length, channels] = x.shape;
-      const made = this.resize(this.reshape(x, [batch!, 1, length!, channels!]), [1, factors[0]!], mode, sampling);
+      const made = this.resize(this.reshape(x, [batch!, 1, length!, channels!]), [1, factors[0]!], mode, sampling, wanted && [1, wanted[0]!]);
       return this.reshape(made, made.shape.toSpliced(1, 1));
     }
     if (factors.length !== 2) throw inexpressible(`a resize over ${factors.length} axes; TensorFlow.js resizes pictures`);
     const op = mode === 'nearest' ? 'ResizeNearestNeighbor' : 'ResizeBilinear';
     const attributes = { T: FLOAT, align_corners: { b: sampling === 'corners' }, half_pixel_centers: { b: sampling === 'half-pixel' } };
     const sizes = x.shape.slice(1, 3);
-    if (sizes.every((size) => typeof size === 'number')) {
-      const wanted = (sizes as number[]).map((size, axis) => Math.floor(size * factors[axis]!));
-      return this.#made(this.#add(op, 'resize', [x, this.#ints('size', wanted)], attributes), [x.shape[0]!, ...wanted, x.shape[3]!]);
+    const known =
+      wanted ?? (sizes.every((size) => typeof size === 'number') ? (sizes as number[]).map((size, axis) => Math.floor(size * factors[axis]!)) : null);
+    if (known) {
+      return this.#made(this.#add(op, 'resize', [x, this.ints('size', known)], attributes), [x.shape[0]!, ...known, x.shape[3]!]);
     }
     // Free sizes are asked for when the graph runs.
     if (!factors.every(Number.isInteger)) throw inexpressible('a resize of axes of free size by no whole factors; give the sizes with --input-shape');
     const shape = this.#made(this.#add('Shape', 'input_shape', [x], { T: FLOAT, out_type: INT }), [4]);
-    const own = this.#made(this.#add('Slice', 'sizes', [shape, this.#ints('begin', [1]), this.#ints('size', [2])], { T: INT, Index: INT }), [2]);
-    const wanted = this.#made(this.#add('Mul', 'size', [own, this.#ints('factors', factors)], { T: INT }), [2]);
+    const own = this.#made(this.#add('Slice', 'sizes', [shape, this.ints('begin', [1]), this.ints('size', [2])], { T: INT, Index: INT }), [2]);
+    const size = this.#made(this.#add('Mul', 'size', [own, this.ints('factors', factors)], { T: INT }), [2]);
     const made = sizes.map((size, axis) => multiplyDims(size, factors[axis]!));
-    return this.#made(this.#add(op, 'resize', [x, wanted], attributes), [x.shape[0]!, ...made, x.shape[3]!]);
+    return this.#made(this.#add(op, 'resize', [x, size], attributes), [x.shape[0]!, ...made, x.shape[3]!]);
   }
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue {
@@ -266,7 +267,7 @@ export class GraphTarget implements Target {
       ...(op === 'Conv2D' ? { use_cudnn_on_gpu: { b: true } } : {}),
       ...(op === 'Conv3D' ? {} : { explicit_paddings: ints([]) }),
     };
-    const made = this.#made(this.#add(op, op, [x, this.#constant('kernel', kernel)], attributes), [x.shape[0]!, ...shape]);
+    const made = this.#made(this.#add(op, op, [x, this.constant('kernel', kernel)], attributes), [x.shape[0]!, ...shape]);
     return this.#withBias(made, bias);
   }
 
@@ -305,17 +306,17 @@ export class GraphTarget implements Target {
       use_cudnn_on_gpu: { b: true },
       explicit_paddings: ints([]),
     };
-    const node = this.#add('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.#batched(x, sizes), this.#constant('kernel', kernel), x], attributes);
+    const node = this.#add('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.#batched(x, sizes), this.constant('kernel', kernel), x], attributes);
     return this.#withBias(this.#made(node, shape), bias);
   }
 
   /** [batch, ...sizes] as a value; the batch is asked for when the graph runs, where it is free. */
   #batched(x: FileValue, sizes: readonly number[]): FileValue {
     const batch = knownSize(x.shape[0]);
-    if (batch !== null) return this.#ints('output_shape', [batch, ...sizes]);
+    if (batch !== null) return this.ints('output_shape', [batch, ...sizes]);
     const shape = this.#made(this.#add('Shape', 'input_shape', [x], { T: FLOAT, out_type: INT }), [x.shape.length]);
-    const first = this.#add('Slice', 'batch', [shape, this.#ints('begin', [0]), this.#ints('size', [1])], { T: INT, Index: INT });
-    const inputs = [this.#made(first, [1]), this.#ints('sizes', sizes), this.#int('axis', 0)];
+    const first = this.#add('Slice', 'batch', [shape, this.ints('begin', [0]), this.ints('size', [1])], { T: INT, Index: INT });
+    const inputs = [this.#made(first, [1]), this.ints('sizes', sizes), this.int('axis', 0)];
     return this.#made(this.#add('ConcatV2', 'output_shape', inputs, { T: INT, Tidx: INT, N: { i: '2' } }), [x.shape.length]);
   }
 
@@ -326,13 +327,13 @@ export class GraphTarget implements Target {
       return this.reshape(made, x.shape.with(-1, units));
     }
     const attributes = { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } };
-    const node = this.#add('MatMul', 'MatMul', [x, this.#constant('kernel', kernel)], attributes);
+    const node = this.#add('MatMul', 'MatMul', [x, this.constant('kernel', kernel)], attributes);
     return this.#withBias(this.#made(node, [x.shape[0]!, kernel.tensor.shape[1]!]), bias);
   }
 
   #withBias(x: FileValue, bias: FileWeight | null): FileValue {
     if (!bias) return x;
-    return this.#made(this.#add('BiasAdd', 'BiasAdd', [x, this.#constant('bias', bias)], { T: FLOAT, data_format: text('NHWC') }), x.shape);
+    return this.#made(this.#add('BiasAdd', 'BiasAdd', [x, this.constant('bias', bias)], { T: FLOAT, data_format: text('NHWC') }), x.shape);
   }
 
   matMul(a: FileValue, b: FileValue): FileValue {
@@ -347,7 +348,7 @@ export class GraphTarget implements Target {
 
   gather(x: FileValue, table: FileWeight): FileValue {
     const numbers = this.#made(this.#add('Cast', 'indices', [x], { SrcT: FLOAT, DstT: INT, Truncate: { b: false } }), x.shape);
-    const inputs = [this.#constant('table', table), numbers, this.#int('axis', 0)];
+    const inputs = [this.constant('table', table), numbers, this.int('axis', 0)];
     const node = this.#add('GatherV2', 'GatherV2', inputs, { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } });
     return this.#made(node, [...x.shape, table.tensor.shape[1]!]);
   }
@@ -357,7 +358,7 @@ export class GraphTarget implements Target {
       const rows = this.reshape(x, ['rows', 1, 1, x.shape.at(-1)!]);
       return this.reshape(this.normalise(rows, { scale, bias, mean, variance }, epsilon), x.shape);
     }
-    const inputs = [x, this.#constant('scale', scale), this.#constant('bias', bias), this.#constant('mean', mean), this.#constant('variance', variance)];
+    const inputs = [x, this.constant('scale', scale), this.constant('bias', bias), this.constant('mean', mean), this.constant('variance', variance)];
     const attributes = { T: FLOAT, U: FLOAT, epsilon: { f: Math.fround(epsilon) }, data_format: text('NHWC'), is_training: { b: false } };
     return this.#made(this.#add('FusedBatchNormV3', 'FusedBatchNormV3', inputs, attributes), x.shape);
   }
@@ -409,7 +410,7 @@ export class GraphTarget implements Target {
 
   weightedAverage(x: FileValue, margins: Margins, form: PoolForm, factors: Tensor): FileValue {
     const pooled = this.pool(this.pad(x, margins, 'constant', 0), form);
-    return this.#made(this.#add('Mul', 'Mul', [pooled, this.#tensor('factors', factors)], { T: FLOAT }), pooled.shape);
+    return this.#made(this.#add('Mul', 'Mul', [pooled, this.tensor('factors', factors)], { T: FLOAT }), pooled.shape);
   }
 
   padForMaximum(x: FileValue, margins: Margins, isNonNegative: boolean): FileValue {
@@ -418,7 +419,7 @@ export class GraphTarget implements Target {
 
   reduce(x: FileValue, kind: 'mean' | 'max' | 'sum', axes: readonly number[], keep: boolean): FileValue {
     const op = { mean: 'Mean', max: 'Max', sum: 'Sum' }[kind];
-    const node = this.#add(op, op, [x, this.#ints('axes', axes)], { T: FLOAT, Tidx: INT, keep_dims: { b: keep } });
+    const node = this.#add(op, op, [x, this.ints('axes', axes)], { T: FLOAT, Tidx: INT, keep_dims: { b: keep } });
     const shape = keep ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !axes.includes(axis));
     return this.#made(node, shape);
   }
@@ -435,7 +436,7 @@ export class GraphTarget implements Target {
       case 'LeakyRelu':
         return this.#made(this.#add('LeakyRelu', 'LeakyRelu', [x], { T: FLOAT, alpha: { f: alpha } }), x.shape);
       case 'ThresholdedRelu': {
-        const isAbove = this.#made(this.#add('Greater', 'Greater', [x, this.#scalar('threshold', alpha)], { T: FLOAT }), x.shape);
+        const isAbove = this.#made(this.#add('Greater', 'Greater', [x, this.scalar('threshold', alpha)], { T: FLOAT }), x.shape);
         const zeros = plain('ZerosLike');
         return this.#made(this.#add('SelectV2', 'SelectV2', [isAbove, x, zeros], { T: FLOAT }), x.shape);
       }
@@ -444,9 +445,9 @@ export class GraphTarget implements Target {
       case 'Selu':
         return close(alpha, SELU.alpha) && close(gamma, SELU.gamma) ? plain('Selu') : this.#elu(x, alpha, gamma);
       case 'Softsign':
-        return this.binary('Div', x, this.#withScalar('Add', plain('Abs'), 1), x.shape);
+        return this.binary('Div', x, this.withScalar('Add', plain('Abs'), 1), x.shape);
       case 'HardSigmoid':
-        return this.#clip(this.#withScalar('Add', this.#withScalar('Mul', x, alpha), beta), 0, 1);
+        return this.#clip(this.withScalar('Add', this.withScalar('Mul', x, alpha), beta), 0, 1);
       case 'Clip':
         return this.#clip(x, min!, max!);
       default:
@@ -458,18 +459,18 @@ export class GraphTarget implements Target {
   /** gamma · (x above zero, alpha · (e^x - 1) below); Elu itself has alpha 1. */
   #elu(x: FileValue, alpha: number, gamma: number): FileValue {
     const above = this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
-    const negative = this.#made(this.#add('Minimum', 'Minimum', [x, this.#scalar('zero', 0)], { T: FLOAT }), x.shape);
-    const below = this.#withScalar('Mul', this.#made(this.#add('Elu', 'Elu', [negative], { T: FLOAT }), x.shape), alpha);
+    const negative = this.#made(this.#add('Minimum', 'Minimum', [x, this.scalar('zero', 0)], { T: FLOAT }), x.shape);
+    const below = this.withScalar('Mul', this.#made(this.#add('Elu', 'Elu', [negative], { T: FLOAT }), x.shape), alpha);
     const made = this.binary('Add', above, below, x.shape);
-    return gamma === 1 ? made : this.#withScalar('Mul', made, gamma);
+    return gamma === 1 ? made : this.withScalar('Mul', made, gamma);
   }
 
   #clip(x: FileValue, min: number, max: number): FileValue {
     if (min === 0 && max === Number.POSITIVE_INFINITY) return this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
     if (min === 0 && max === 6) return this.#made(this.#add('Relu6', 'Relu6', [x], { T: FLOAT }), x.shape);
     let made = x;
-    if (max !== Number.POSITIVE_INFINITY) made = this.#withScalar('Min', made, max);
-    return min === Number.NEGATIVE_INFINITY ? made : this.#withScalar('Max', made, min);
+    if (max !== Number.POSITIVE_INFINITY) made = this.withScalar('Min', made, max);
+    return min === Number.NEGATIVE_INFINITY ? made : this.withScalar('Max', made, min);
   }
 
   /**
@@ -481,7 +482,7 @@ export class GraphTarget implements Target {
       const above = this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
       return this.binary('Add', above, this.withOperand('Mul', this.binary('Sub', x, above, x.shape), slope, x.shape), x.shape);
     }
-    return this.#made(this.#add('Prelu', 'Prelu', [x, this.#constant('slope', slope)], { T: FLOAT }), x.shape);
+    return this.#made(this.#add('Prelu', 'Prelu', [x, this.constant('slope', slope)], { T: FLOAT }), x.shape);
   }
 
   binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
@@ -489,51 +490,65 @@ export class GraphTarget implements Target {
   }
 
   withOperand(op: string, a: FileValue, operand: FileWeight, shape: readonly Dim[]): FileValue {
-    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.#constant('operand', operand)], { T: FLOAT }), shape);
+    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.constant('operand', operand)], { T: FLOAT }), shape);
   }
 
-  #withScalar(op: string, a: FileValue, value: number): FileValue {
-    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.#scalar(op.toLowerCase(), value)], { T: FLOAT }), a.shape);
+  withScalar(op: string, a: FileValue, value: number): FileValue {
+    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.scalar(op.toLowerCase(), value)], { T: FLOAT }), a.shape);
   }
 
-  #constant(suffix: string, weight: FileWeight): FileValue {
+  constant(suffix: string, weight: FileWeight): FileValue {
     const { tensor } = weight;
     const node = this.#constants.get(tensor) ?? this.#addConstant(suffix, weight);
     this.#constants.set(tensor, node);
     return this.#made(node, tensor.shape);
   }
 
-  #tensor(suffix: string, tensor: Tensor): FileValue {
+  tensor(suffix: string, tensor: Tensor): FileValue {
     return this.#made(this.#addConstant(suffix, { tensor, source: null, kind: 'other', layer: '' }), tensor.shape);
   }
 
-  #scalar(suffix: string, value: number): FileValue {
-    return this.#tensor(suffix, float32Tensor(suffix, [], [value], ORIGIN));
+  scalar(suffix: string, value: number): FileValue {
+    return this.tensor(suffix, float32Tensor(suffix, [], [value], ORIGIN));
   }
 
-  #int(suffix: string, value: number): FileValue {
-    return this.#tensor(suffix, int32Tensor(suffix, [], [value]));
+  int(suffix: string, value: number): FileValue {
+    return this.tensor(suffix, int32Tensor(suffix, [], [value]));
   }
 
-  #ints(suffix: string, values: readonly number[]): FileValue {
-    return this.#tensor(suffix, int32Tensor(suffix, [values.length], values));
+  ints(suffix: string, values: readonly number[]): FileValue {
+    return this.tensor(suffix, int32Tensor(suffix, [values.length], values));
   }
 
   #matrix(suffix: string, pairs: Margins): FileValue {
-    return this.#tensor(suffix, int32Tensor(suffix, [pairs.length, 2], pairs.flat()));
+    return this.tensor(suffix, int32Tensor(suffix, [pairs.length, 2], pairs.flat()));
   }
 
   #addConstant(suffix: string, weight: FileWeight): GraphNode {
     const { tensor } = weight;
-    const dtype = constantDType(tensor.dtype);
+    const dtype = constantDType(weight);
     return this.#add('Const', suffix, [], { dtype: { type: dtype }, value: { tensor: { dtype, tensorShape: tensorShape(tensor.shape) } } }, weight);
   }
 
   #add(op: string, suffix: string, inputs: readonly FileValue[], attributes: GraphNode['attributes'], weight: FileWeight | null = null): GraphNode {
-    const node: GraphNode = { name: '', suffix, op, inputs: inputs.map((input) => input.node as GraphNode), attributes, weight };
+    const node: GraphNode = { name: '', suffix, op, inputs, attributes, weight };
     this.#nodes.push(node);
     this.#unnamed.push(node);
     return node;
+  }
+
+  /** A node of any operator, for rules of graph models alone. */
+  node(op: string, inputs: readonly FileValue[], attributes: Readonly<Record<string, unknown>>, shape: readonly Dim[], output = 0): FileValue {
+    return { ...this.#made(this.#add(op, op, inputs, attributes as GraphNode['attributes']), shape), ...(output > 0 ? { output } : {}) };
+  }
+
+  /** Another output of the node that made a value. */
+  other(value: FileValue, output: number, shape: readonly Dim[]): FileValue {
+    return { ...value, shape, output };
+  }
+
+  cast(x: FileValue, from: 'DT_FLOAT' | 'DT_INT32' | 'DT_BOOL', to: 'DT_FLOAT' | 'DT_INT32' | 'DT_BOOL'): FileValue {
+    return this.#made(this.#add('Cast', 'Cast', [x], { SrcT: { type: from }, DstT: { type: to }, Truncate: { b: false } }), x.shape);
   }
 
   #made(node: GraphNode, shape: readonly Dim[]): FileValue {
@@ -541,8 +556,14 @@ export class GraphTarget implements Target {
   }
 }
 
-function constantDType(dtype: DType): string {
-  return dtype === 'int32' ? 'DT_INT32' : 'DT_FLOAT';
+/** How a node's input names what it reads. */
+function reference({ node, output = 0 }: FileValue): string {
+  return output === 0 ? node.name : `${node.name}:${output}`;
+}
+
+/** Whole numbers of the file's own are axes and sizes; those of the map are computed with in float32, as all its values are. */
+function constantDType({ tensor, source }: FileWeight): string {
+  return tensor.dtype === 'int32' && source === null ? 'DT_INT32' : 'DT_FLOAT';
 }
 
 function int32Tensor(name: string, shape: readonly number[], values: readonly number[]): Tensor {

@@ -9,9 +9,10 @@ import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import { VERSION } from '../../version.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
+import { graphRule } from './graph-rules.js';
 import { GraphTarget } from './graph-target.js';
 import { LayersTarget, type NamedWeight } from './layers-target.js';
-import { layoutMetadata, lower } from './lower.js';
+import { layoutMetadata, lower, plainRule, type RuleFinder } from './lower.js';
 import type { LayerNote } from './lowering.js';
 import { SHARD_BYTES, writeShards } from './shards.js';
 import type { Target } from './target.js';
@@ -47,10 +48,13 @@ export const tfjsGraph: Writer = {
   dtypes: TFJS_DTYPES,
   options: ['layout'],
   keepsMetadata: true,
-  check: (map, options) => check(map, new GraphTarget(), options),
+  check(map, options) {
+    const target = new GraphTarget();
+    return check(map, target, options, graphRule(target));
+  },
   async write(map, sink, name, options) {
     const target = new GraphTarget();
-    const notes = build(map, target, options);
+    const notes = build(map, target, options, graphRule(target));
     return writeModel(map, target.weights(), notes, sink, name, options, {
       format: 'graph-model',
       signature: target.signature(),
@@ -59,16 +63,16 @@ export const tfjsGraph: Writer = {
   },
 };
 
-function check(map: LayerMap, target: Target, options: WriteOptions): ModelError[] {
-  const errors = [...weightObstacles(map), ...lower(map, target, options).obstacles];
+function check(map: LayerMap, target: Target, options: WriteOptions, ruleFor: RuleFinder = plainRule): ModelError[] {
+  const errors = [...weightObstacles(map), ...lower(map, target, options, ruleFor).obstacles];
   if (options.dtype !== 'source' && !TFJS_DTYPES.includes(options.dtype))
     errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS_DTYPES.join(', ')}.`));
   return errors;
 }
 
 /** @throws ModelError the first obstacle; `check` lists them all */
-function build(map: LayerMap, target: Target, options: WriteOptions): Readonly<Record<string, LayerNote>> {
-  const { obstacles, notes } = lower(map, target, options);
+function build(map: LayerMap, target: Target, options: WriteOptions, ruleFor: RuleFinder = plainRule): Readonly<Record<string, LayerNote>> {
+  const { obstacles, notes } = lower(map, target, options, ruleFor);
   if (obstacles[0]) throw obstacles[0];
   return notes;
 }

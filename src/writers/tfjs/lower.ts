@@ -1,12 +1,12 @@
 /** Takes a layer map layer by layer to a TensorFlow.js target. */
 import { isModelError, ModelError } from '../../errors.js';
-import type { Dim, LayerMap } from '../../model/layer-map.js';
-import { beyondPlain, inferShapes } from '../../model/ops/index.js';
-import { portValueShape } from '../../model/ports.js';
+import type { Layer, LayerMap } from '../../model/layer-map.js';
+import { beyondPlain, inferMap } from '../../model/ops/index.js';
+import type { ValueType } from '../../model/ops/operator.js';
 import type { WriteOptions } from '../writer.js';
 import { type LayerNote, Lowering } from './lowering.js';
 import { filePortLayout } from './placement.js';
-import { isNonNegative, RULES } from './rules.js';
+import { type GeneralRule, isNonNegative, RULES } from './rules.js';
 import type { Target } from './target.js';
 
 /** Axes of what a layout is said of. */
@@ -19,8 +19,18 @@ export interface Lowered {
   readonly notes: Readonly<Record<string, LayerNote>>;
 }
 
+/** The rule for a layer, or what of it has no translation. */
+export type RuleFinder = (layer: Layer) => GeneralRule | string;
+
+/** Rules that every target can follow, for plain forms of operators. */
+export const plainRule: RuleFinder = (layer) => {
+  if (!Object.hasOwn(RULES, layer.op)) return `the operator ${layer.op} has`;
+  const beyond = beyondPlain(layer);
+  return beyond ? `${layer.op} ${beyond}, which has` : RULES[layer.op]!;
+};
+
 /** Builds the whole model in `target`; finds every obstacle. */
-export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions, 'layout'>): Lowered {
+export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions, 'layout'>, ruleFor: RuleFinder = plainRule): Lowered {
   const obstacles: ModelError[] = [];
   for (const port of [...map.inputs, ...map.outputs]) {
     const rank = LAYOUT_RANK[port.layout];
@@ -29,23 +39,22 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
     if (port.dtype.startsWith('complex')) obstacles.push(new ModelError('unsupported', `the port "${port.name}" is ${port.dtype}`));
   }
   for (const layer of map.layers) {
-    const beyond = beyondPlain(layer);
-    const problem = Object.hasOwn(RULES, layer.op) ? beyond && `${layer.op} ${beyond}, which has` : `the operator ${layer.op} has`;
-    if (problem) obstacles.push(new ModelError('unsupported', `${problem} no translation to TensorFlow.js`, { layer: layer.name }));
+    const rule = ruleFor(layer);
+    if (typeof rule === 'string') obstacles.push(new ModelError('unsupported', `${rule} no translation to TensorFlow.js`, { layer: layer.name }));
   }
   if (obstacles.length > 0) return { obstacles, notes: {} };
-  let shapes: ReadonlyMap<string, readonly Dim[]>;
+  let types: ReadonlyMap<string, ValueType>;
   try {
-    shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+    types = inferMap(map);
   } catch (error) {
     if (isModelError(error)) return { obstacles: [error], notes: {} };
     throw error;
   }
-  const lowering = new Lowering(target, shapes);
+  const lowering = new Lowering(target, types);
   for (const port of map.inputs) lowering.addInput(port, options);
   for (const layer of map.layers) {
     try {
-      lowering.addLayer(layer, RULES[layer.op]!(layer, lowering), isNonNegative);
+      lowering.addLayer(layer, (ruleFor(layer) as GeneralRule)(layer, lowering), isNonNegative);
     } catch (error) {
       if (!isModelError(error)) throw error;
       obstacles.push(error.at({ layer: layer.name }));

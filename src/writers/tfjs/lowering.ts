@@ -1,4 +1,5 @@
 import type { Dim, Layer, Port } from '../../model/layer-map.js';
+import type { ValueType } from '../../model/ops/operator.js';
 import { portValueShape } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { WriteOptions } from '../writer.js';
@@ -20,6 +21,9 @@ export interface LayerNote {
   readonly features?: Flattening;
 }
 
+/** What a rule makes of a layer: its output, or one for each; null for one that nothing reads. */
+export type Made = Placement | readonly (Placement | null)[];
+
 /** What the rules work with. */
 export class Lowering {
   readonly #places = new Map<string, Placement>();
@@ -32,7 +36,7 @@ export class Lowering {
 
   constructor(
     readonly target: Target,
-    readonly shapes: ReadonlyMap<string, readonly Dim[]>,
+    readonly types: ReadonlyMap<string, ValueType>,
   ) {}
 
   addInput(port: Port, options: Pick<WriteOptions, 'layout'>): void {
@@ -46,11 +50,16 @@ export class Lowering {
   }
 
   /** @param isNonNegative whether the layer's output never is below zero, given whether each value it takes is */
-  addLayer(layer: Layer, place: Placement, isNonNegative: (layer: Layer, isInput: (value: string) => boolean) => boolean): void {
+  addLayer(layer: Layer, made: Made, isNonNegative: (layer: Layer, isInput: (value: string) => boolean) => boolean): void {
+    const places = Array.isArray(made) ? (made as readonly (Placement | null)[]) : [made as Placement];
+    const place = places.find((one) => one !== null)!;
     this.target.nameNodes(layer.name, place.value);
+    layer.outputs.forEach((output, i) => {
+      if (output !== '') this.#places.set(output, places[i]!);
+    });
     const [output] = layer.outputs;
-    this.#places.set(output!, place);
-    const [input] = layer.inputs.map((name) => this.place(name));
+    const [first] = layer.inputs;
+    const input = first ? this.place(first) : undefined;
     this.#lowered.push({ layer, place, features: input?.kind === 'flattened' ? input : null });
     if (isNonNegative(layer, (value) => this.#nonNegative.has(value))) this.#nonNegative.add(output!);
   }
@@ -75,11 +84,13 @@ export class Lowering {
 
   /** Goes on after an obstacle as if it were none, so that the next ones are found too. */
   pretend(layer: Layer): void {
-    const [output] = layer.outputs;
-    const shape = this.shape(output!);
-    const order = channelsLast(shape.length);
-    const node = { name: layer.name, suffix: '' };
-    this.#places.set(output!, { kind: 'axes', value: { node, call: 0, shape: order.map((axis) => shape[axis]!) }, order });
+    for (const output of layer.outputs) {
+      if (output === '') continue;
+      const shape = this.shape(output);
+      const order = channelsLast(shape.length);
+      const node = { name: layer.name, suffix: '' };
+      this.#places.set(output, { kind: 'axes', value: { node, call: 0, shape: order.map((axis) => shape[axis]!) }, order });
+    }
   }
 
   addOutput(port: Port, options: Pick<WriteOptions, 'layout'>): void {
@@ -94,7 +105,7 @@ export class Lowering {
 
   /** Sizes in the map. */
   shape(value: string): readonly Dim[] {
-    return this.shapes.get(value)!;
+    return this.types.get(value)!.shape!;
   }
 
   isNonNegative(value: string): boolean {

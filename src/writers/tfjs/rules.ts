@@ -1,24 +1,26 @@
 /** How each operator of the layer map is made from a target's operations, and in which order its values lie. */
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
-import type { Lowering } from './lowering.js';
+import type { Lowering, Made } from './lowering.js';
 import { channelsLast, type Flattening, identity, type Placement, sameOrder, toFileOrder } from './placement.js';
 import { type FileValue, type FileWeight, knownSize, type Margins } from './target.js';
 import { averagePool, conv, convTranspose, maxPool, placedLast } from './windows.js';
 
 export type Rule = (layer: Layer, lowering: Lowering) => Placement;
+/** Of layers with several outputs too. */
+export type GeneralRule = (layer: Layer, lowering: Lowering) => Made;
 
 const numbers = (layer: Layer, name: string): readonly number[] => layer.attributes[name] as readonly number[];
 
-const plain = (value: FileValue): Placement => ({ kind: 'axes', value, order: identity(value.shape.length) });
+export const axesPlace = (value: FileValue): Placement => ({ kind: 'axes', value, order: identity(value.shape.length) });
 
 /** The placement of something that leaves every element where it is. */
-const inPlace = (place: Placement, value: FileValue): Placement => ({ ...place, value });
+export const inPlace = (place: Placement, value: FileValue): Placement => ({ ...place, value });
 
-const front = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+export const front = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 /** A value whose axes are where they are, whatever their order. */
-function withAxes(value: string, lowering: Lowering): { value: FileValue; order: readonly number[] } {
+export function withAxes(value: string, lowering: Lowering): { value: FileValue; order: readonly number[] } {
   const place = lowering.place(value);
   if (place.kind === 'axes') return place;
   const order = place.kind === 'squeezed' ? channelsLast(place.rank) : identity(2);
@@ -48,17 +50,17 @@ const gemm: Rule = (layer, lowering) => {
     permute(flattening ? toFileOrder(tensor, 1, flattening) : tensor, [1, 0]),
   );
   const bias = layer.weights.bias ? lowering.weight(layer, 'bias', 'bias', 'plain') : null;
-  return plain(lowering.target.dense(x, kernel, bias));
+  return axesPlace(lowering.target.dense(x, kernel, bias));
 };
 
 const matMul: Rule = (layer, lowering) => {
   const [a, b] = layer.inputs;
   const rank = lowering.shape(a!).length;
-  if (!layer.weights.kernel) return plain(lowering.target.matMul(lowering.plain(a!), lowering.plain(b!)));
+  if (!layer.weights.kernel) return axesPlace(lowering.target.matMul(lowering.plain(a!), lowering.plain(b!)));
   if (lowering.place(a!).kind === 'flattened') {
     const { x, flattening } = features(layer, lowering);
     const kernel = lowering.weight(layer, 'kernel', 'kernel', formName('plain', flattening), (tensor) => toFileOrder(tensor, 0, flattening!));
-    return plain(lowering.target.dense(x, kernel, null));
+    return axesPlace(lowering.target.dense(x, kernel, null));
   }
   const found = withAxes(a!, lowering);
   const order = found.order.at(-1) === rank - 1 ? found.order : identity(rank);
@@ -66,7 +68,8 @@ const matMul: Rule = (layer, lowering) => {
   return { kind: 'axes', value, order };
 };
 
-const gather: Rule = (layer, lowering) => plain(lowering.target.gather(lowering.plain(layer.inputs[0]!), lowering.weight(layer, 'table', 'kernel', 'plain')));
+const gather: Rule = (layer, lowering) =>
+  axesPlace(lowering.target.gather(lowering.plain(layer.inputs[0]!), lowering.weight(layer, 'table', 'kernel', 'plain')));
 
 const batchNormalization: Rule = (layer, lowering) => {
   const place = lowering.place(layer.inputs[0]!);
@@ -132,7 +135,7 @@ const pRelu: Rule = (layer, lowering) => {
 };
 
 /** Values with as many axes, in one order: that of the first one that has the most. */
-function common(values: readonly string[], lowering: Lowering): { values: FileValue[]; place: Placement } {
+export function common(values: readonly string[], lowering: Lowering): { values: FileValue[]; place: Placement } {
   const places = values.map((value) => lowering.place(value));
   const [first] = places;
   const isAlike = places.every(
@@ -174,7 +177,7 @@ const variadic: Rule = (layer, lowering) => {
   return inPlace(place, made);
 };
 
-function broadcastShape(a: readonly Dim[], b: readonly Dim[]): Dim[] {
+export function broadcastShape(a: readonly Dim[], b: readonly Dim[]): Dim[] {
   return a.map((size, axis) => (size === 1 ? b[axis]! : size));
 }
 
@@ -205,15 +208,22 @@ function reduceOver(layer: Layer, lowering: Lowering, kind: 'mean' | 'max' | 'su
   const order = [0, ...axes.toSorted((a, b) => a - b), ...kept.slice(1)];
   const inFile = axes.map((_, i) => i + 1);
   const made = target.reduce(lowering.inOrder(input!, order), kind, inFile, false);
-  if (!keep) return plain(made);
+  if (!keep) return axesPlace(made);
   if (kept.length === 2 && kept[1] === 1) return { kind: 'squeezed', value: made, rank: shape.length };
-  return plain(target.reshape(made, lowering.shape(layer.outputs[0]!)));
+  return axesPlace(target.reshape(made, lowering.shape(layer.outputs[0]!)));
+}
+
+/** The axes that a reduction folds: all where none are named. */
+export function foldedAxes({ attributes }: Layer, rank: number): number[] {
+  const axes = attributes.axes as readonly number[] | undefined;
+  if (!axes?.length) return attributes.noop_with_empty_axes === 1 ? [] : identity(rank);
+  return [...new Set(axes.map((axis) => front(axis, rank)))];
 }
 
 function reduction(kind: 'mean' | 'max' | 'sum'): Rule {
   return (layer, lowering) => {
     const rank = lowering.shape(layer.inputs[0]!).length;
-    const axes = [...new Set(numbers(layer, 'axes').map((axis) => front(axis, rank)))];
+    const axes = foldedAxes(layer, rank);
     return reduceOver(layer, lowering, kind, axes, layer.attributes.keepdims === 1);
   };
 }
@@ -226,7 +236,7 @@ const flatten: Rule = (layer, lowering) => {
   const [input] = layer.inputs;
   const rank = lowering.shape(input!).length;
   const axis = front(layer.attributes.axis as number, rank);
-  if (axis !== 1) return plain(lowering.target.reshape(lowering.plain(input!), lowering.shape(layer.outputs[0]!)));
+  if (axis !== 1) return axesPlace(lowering.target.reshape(lowering.plain(input!), lowering.shape(layer.outputs[0]!)));
   return flattened(input!, lowering);
 };
 
@@ -235,14 +245,14 @@ function flattened(input: string, lowering: Lowering): Placement {
   const place = lowering.place(input);
   const shape = lowering.shape(input);
   if (shape.length === 2) return place;
-  if (place.kind === 'squeezed') return plain(place.value);
+  if (place.kind === 'squeezed') return axesPlace(place.value);
   const { value, order } = withAxes(input, lowering);
   const sizes = value.shape.slice(1).map(knownSize);
   const moving = order.filter((axis) => axis !== 0 && shape[axis] !== 1);
   const isSorted = moving.every((axis, i) => i === 0 || axis > moving[i - 1]!);
-  if (order[0] !== 0 || sizes.includes(null)) return plain(lowering.target.flatten(lowering.plain(input)));
+  if (order[0] !== 0 || sizes.includes(null)) return axesPlace(lowering.target.flatten(lowering.plain(input)));
   const made = lowering.target.flatten(value);
-  if (isSorted) return plain(made);
+  if (isSorted) return axesPlace(made);
   return { kind: 'flattened', value: made, sizes: sizes as number[], order: order.slice(1).map((axis) => axis - 1) };
 }
 
@@ -252,7 +262,7 @@ const reshapeRule: Rule = (layer, lowering) => {
   const to = lowering.shape(layer.outputs[0]!);
   if (from.length === to.length && from.every((size, axis) => size === to[axis])) return alias(layer, lowering);
   if (to.length === 2 && from.length > 2 && to[0] === from[0]) return flattened(input!, lowering);
-  return plain(lowering.target.reshape(lowering.plain(input!), to));
+  return axesPlace(lowering.target.reshape(lowering.plain(input!), to));
 };
 
 const transpose: Rule = (layer, lowering) => {
@@ -280,7 +290,7 @@ const pad: Rule = (layer, lowering) => {
 
 const slice: Rule = (layer, lowering) => {
   const { value, order } = withAxes(layer.inputs[0]!, lowering);
-  const axes = numbers(layer, 'axes').map((axis) => front(axis, order.length));
+  const axes = (layer.attributes.axes ? numbers(layer, 'axes') : identity(numbers(layer, 'starts').length)).map((axis) => front(axis, order.length));
   const made = axes.reduce((x, axis, i) => {
     const inFile = order.indexOf(axis);
     const size = knownSize(x.shape[inFile]);
@@ -299,6 +309,11 @@ const resize: Rule = (layer, lowering) => {
   const factors = channelsLast(scales.length)
     .slice(1, -1)
     .map((axis) => scales[axis]!);
+  const made = lowering.shape(layer.outputs[0]!);
+  const known = channelsLast(scales.length)
+    .slice(1, -1)
+    .map((axis) => knownSize(made[axis]));
+  const sizes = known.includes(null) ? undefined : (known as number[]);
   if (scales[0] !== 1 || scales[1] !== 1) lowering.decline('a resize of the batch or the channels');
   const isWhole = factors.every((factor) => Number.isInteger(factor) && factor >= 1);
   const halfPixel = coordinates === 'half_pixel' || coordinates === 'pytorch_half_pixel';
@@ -306,13 +321,13 @@ const resize: Rule = (layer, lowering) => {
     // For whole factors the centre of each new pixel lies within the old one, whichever way it is rounded.
     const isCentre = halfPixel && (isWhole ? rounding!.startsWith('round') : rounding === 'round_prefer_ceil');
     if (!isCentre && !(coordinates === 'asymmetric' && rounding === 'floor')) lowering.decline(`nearest neighbours by ${coordinates} and ${rounding}`);
-    return placedLast(lowering.target.resize(x, factors, 'nearest', isCentre && !isWhole ? 'half-pixel' : 'asymmetric'));
+    return placedLast(lowering.target.resize(x, factors, 'nearest', isCentre && !isWhole ? 'half-pixel' : 'asymmetric', sizes));
   }
   if (mode !== 'linear') lowering.decline(`interpolation ${mode}`);
   // PyTorch's half pixels differ from ONNX's only where one pixel is made.
   const sampling = halfPixel ? 'half-pixel' : coordinates === 'align_corners' ? 'corners' : coordinates === 'asymmetric' ? 'asymmetric' : null;
   if (sampling === null) return lowering.decline(`interpolation by ${coordinates}`);
-  return placedLast(lowering.target.resize(x, factors, 'bilinear', sampling));
+  return placedLast(lowering.target.resize(x, factors, 'bilinear', sampling, sizes));
 };
 
 export const RULES: Readonly<Record<string, Rule>> = {

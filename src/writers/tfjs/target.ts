@@ -19,6 +19,8 @@ export interface FileValue {
   readonly node: FileNode;
   /** Which use of the node, where several layers of the map share one. */
   readonly call: number;
+  /** Which output of the node, where it has several; the first where left out. */
+  readonly output?: number;
   /** Sizes in the order in which the file has the axes; the batch comes first. */
   readonly shape: readonly Dim[];
 }
@@ -80,8 +82,14 @@ export interface Target {
   /** Every stride-th element along each spatial axis. */
   subsample(x: FileValue, strides: readonly number[]): FileValue;
   concat(xs: readonly FileValue[], axis: number): FileValue;
-  /** Resizes spatial axes by factors, the sizes rounded down. */
-  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: 'asymmetric' | 'half-pixel' | 'corners'): FileValue;
+  /** Resizes spatial axes by factors, to the sizes where they are known. */
+  resize(
+    x: FileValue,
+    factors: readonly number[],
+    mode: 'nearest' | 'bilinear',
+    sampling: 'asymmetric' | 'half-pixel' | 'corners',
+    sizes?: readonly number[],
+  ): FileValue;
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue;
   /** Whether `convolution` does groups; if not, one for each group does. */

@@ -43,7 +43,10 @@ export interface StoredWeights {
 /** Obstacles in the weights themselves. */
 export function weightObstacles(map: LayerMap): ModelError[] {
   return map.layers.flatMap((layer) =>
-    Object.entries(layer.weights).flatMap(([role, tensor]) => (SOURCE_DTYPES.has(tensor.dtype) ? [] : [dtypeObstacle(layer, role, tensor)])),
+    Object.entries(layer.weights).flatMap(([role, tensor]) => {
+      const isNumber = layer.op === 'Constant' && /^u?int|^bool$/.test(tensor.dtype);
+      return isNumber || SOURCE_DTYPES.has(tensor.dtype) ? [] : [dtypeObstacle(layer, role, tensor)];
+    }),
   );
 }
 
@@ -56,8 +59,9 @@ function dtypeObstacle(layer: Layer, role: string, tensor: Tensor): ModelError {
 }
 
 /** The dtype in which a weight is stored. TensorFlow.js computes in float32, so wider floats are narrowed, and it has no bfloat16. */
-function storageDType({ tensor, kind }: FileWeight, wanted: WriteOptions['dtype']): DType {
-  if (tensor.dtype === 'int32') return 'int32';
+function storageDType({ tensor, source, kind }: FileWeight, wanted: WriteOptions['dtype']): DType {
+  // Axes and sizes of the file's own; whole numbers of the map are computed with in float32.
+  if (tensor.dtype === 'int32' && source === null) return 'int32';
   if (wanted === 'uint8' || wanted === 'uint16') return kind === 'kernel' ? wanted : 'float32';
   if (wanted === 'float16') return kind === 'other' ? 'float32' : 'float16';
   return wanted === 'source' && tensor.dtype === 'float16' ? 'float16' : 'float32';

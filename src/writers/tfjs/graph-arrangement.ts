@@ -1,0 +1,357 @@
+/** Rules of graph models that place, pick and search elements, and products of values. */
+import { isFloatDType } from '../../model/dtype.js';
+import type { Dim, Layer } from '../../model/layer-map.js';
+import { Formula, type GraphRule, slotValue } from './formula.js';
+import type { GraphTarget } from './graph-target.js';
+import type { Lowering } from './lowering.js';
+import { identity, type Placement } from './placement.js';
+import { axesPlace, front, RULES, withAxes } from './rules.js';
+import { type FileValue, knownSize } from './target.js';
+
+const FLOAT = { type: 'DT_FLOAT' };
+const INT = { type: 'DT_INT32' };
+/** From here on an end is beyond any axis. */
+const BEYOND = 2 ** 31 - 1;
+
+const numbers = (layer: Layer, name: string): readonly number[] => layer.attributes[name] as readonly number[];
+
+const constant: GraphRule = (layer, lowering, graph) => {
+  const inexact = layer.weights.value!.known?.find((element) => Math.abs(element) > 2 ** 24 && Number.isFinite(element) && Math.fround(element) !== element);
+  const { dtype } = layer.weights.value!;
+  if (inexact !== undefined && !isFloatDType(dtype)) return lowering.decline(`the ${dtype} number ${inexact}, which float32 does not hold`);
+  return axesPlace(slotValue(layer, 'value', lowering, graph)!);
+};
+
+function withAxis(x: FileValue, axis: number, graph: GraphTarget): FileValue {
+  return graph.node('ExpandDims', [x, graph.int('axis', axis)], { T: FLOAT, Tdim: INT }, x.shape.toSpliced(axis, 0, 1));
+}
+
+function withoutAxes(x: FileValue, axes: readonly number[], graph: GraphTarget): FileValue {
+  if (axes.length === 0) return x;
+  const shape = x.shape.filter((_, axis) => !axes.includes(axis));
+  return graph.node('Squeeze', [x], { T: FLOAT, squeeze_dims: { list: { i: axes.map(String) } } }, shape);
+}
+
+const unsqueeze: GraphRule = (layer, lowering, graph) => {
+  const rank = lowering.shape(layer.outputs[0]!).length;
+  const axes = numbers(layer, 'axes')
+    .map((axis) => front(axis, rank))
+    .toSorted((a, b) => a - b);
+  return axesPlace(axes.reduce((x, axis) => withAxis(x, axis, graph), lowering.plain(layer.inputs[0]!)));
+};
+
+const squeeze: GraphRule = (layer, lowering, graph) => {
+  const x = lowering.plain(layer.inputs[0]!);
+  const axes = (layer.attributes.axes as readonly number[] | undefined)?.map((axis) => front(axis, x.shape.length));
+  return axesPlace(withoutAxes(x, axes ?? x.shape.flatMap((size, axis) => (size === 1 ? [axis] : [])), graph));
+};
+
+function tiled(x: FileValue, repeats: readonly number[], graph: GraphTarget): FileValue {
+  if (repeats.every((times) => times === 1)) return x;
+  const shape = x.shape.map((size, axis) => (typeof size === 'number' ? size * repeats[axis]! : repeats[axis] === 1 ? size : `${repeats[axis]}*${size}`));
+  return graph.node('Tile', [x, graph.ints('multiples', repeats)], { T: FLOAT, Tmultiples: INT }, shape);
+}
+
+const tile: GraphRule = (layer, lowering, graph) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const repeats = numbers(layer, 'repeats');
+  const made = tiled(
+    value,
+    order.map((axis) => repeats[axis]!),
+    graph,
+  );
+  return { kind: 'axes', value: made, order };
+};
+
+const expand: GraphRule = (layer, lowering, graph) => {
+  const wanted = lowering.shape(layer.outputs[0]!);
+  let x = lowering.plain(layer.inputs[0]!);
+  while (x.shape.length < wanted.length) x = withAxis(x, 0, graph);
+  const repeats = wanted.map((size, axis) => {
+    if (size === x.shape[axis]) return 1;
+    if (x.shape[axis] === 1 && typeof size === 'number') return size;
+    return lowering.decline(`an Expand of [${x.shape}] to [${wanted}], where sizes are free`);
+  });
+  return axesPlace(tiled(x, repeats, graph));
+};
+
+const split: GraphRule = (layer, lowering, graph) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const axis = front(layer.attributes.axis as number, order.length);
+  const sizes = layer.outputs.map((output) => (output === '' ? null : lowering.shape(output)[axis]!));
+  const parts = (layer.attributes.split as readonly Dim[] | undefined) ?? sizes;
+  let start = 0;
+  return layer.outputs.map((output, i): Placement | null => {
+    const size = parts[i] ?? equalPart(lowering.shape(layer.inputs[0]!)[axis]!, layer.outputs.length, i);
+    if (typeof size !== 'number') return lowering.decline('parts of an axis of free size');
+    start += size;
+    return output === '' ? null : { kind: 'axes', value: graph.slice(value, order.indexOf(axis), start - size, start), order };
+  });
+};
+
+/** The size of a part that nothing reads. */
+function equalPart(size: Dim, count: number, i: number): number | null {
+  if (typeof size !== 'number') return null;
+  const part = Math.ceil(size / count);
+  return Math.max(0, Math.min(part, size - i * part));
+}
+
+const slice: GraphRule = (layer, lowering, graph) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const [starts, ends] = [numbers(layer, 'starts'), numbers(layer, 'ends')];
+  const axes = ((layer.attributes.axes as readonly number[] | undefined) ?? identity(starts.length)).map((axis) => front(axis, order.length));
+  const steps = (layer.attributes.steps as readonly number[] | undefined) ?? starts.map(() => 1);
+  const begin = order.map(() => 0);
+  const end = order.map(() => 0);
+  const stride = order.map(() => 1);
+  let [beginMask, endMask] = [2 ** order.length - 1, 2 ** order.length - 1];
+  axes.forEach((axis, i) => {
+    const at = order.indexOf(axis);
+    const size = knownSize(value.shape[at]);
+    const [step, from, to] = [steps[i]!, starts[i]!, ends[i]!];
+    if (size === null && step < 0 && !(from === -1 && to <= -BEYOND)) lowering.decline(`a slice with steps of ${step} along an axis of free size`);
+    stride[at] = step;
+    const clamp = (place: number, low: number, high: number) => Math.max(low, Math.min(high, place < 0 ? place + size! : place));
+    const first = size === null ? from : step > 0 ? clamp(from, 0, size) : clamp(from, 0, size - 1);
+    const last = size === null ? to : step > 0 ? clamp(to, 0, size) : clamp(to, -1, size - 1);
+    const isOpen = step > 0 ? last >= (size ?? BEYOND) : size === null || last < 0;
+    begin[at] = first;
+    end[at] = isOpen ? 0 : last;
+    beginMask -= 2 ** at;
+    if (!isOpen) endMask -= 2 ** at;
+  });
+  const made = lowering.shape(layer.outputs[0]!);
+  if (made.includes(0)) return lowering.decline('a slice of no elements');
+  const attributes = {
+    T: FLOAT,
+    Index: INT,
+    begin_mask: { i: String(beginMask) },
+    end_mask: { i: String(endMask) },
+    ellipsis_mask: { i: '0' },
+    new_axis_mask: { i: '0' },
+    shrink_axis_mask: { i: '0' },
+  };
+  const inputs = [value, graph.ints('begin', begin), graph.ints('end', end), graph.ints('strides', stride)];
+  const shape = order.map((axis) => made[axis]!);
+  return { kind: 'axes', value: graph.node('StridedSlice', inputs, attributes, shape), order };
+};
+
+/** Whole numbers below zero count from the end of an axis of `size`. */
+function places(layer: Layer, slot: 'indices', size: FileValue | number | null, lowering: Lowering, graph: GraphTarget): FileValue {
+  const indices = slotValue(layer, slot, lowering, graph)!;
+  const formula = new Formula(graph);
+  const known = lowering.types.get(layer.inputs.at(-1)!)?.elements;
+  const isCounted = known?.every((element) => typeof element === 'number' && element >= 0) ?? false;
+  if (isCounted) return graph.cast(indices, 'DT_FLOAT', 'DT_INT32');
+  if (size === null) return lowering.decline('numbers, perhaps below zero, of elements along an axis of free size');
+  const counted = formula.add(indices, formula.mul(formula.compare('Less', indices, 0), size));
+  return graph.cast(counted, 'DT_FLOAT', 'DT_INT32');
+}
+
+const gather: GraphRule = (layer, lowering, graph) => {
+  const table = slotValue(layer, 'table', lowering, graph)!;
+  const axis = front(layer.attributes.axis as number, table.shape.length);
+  const inputs = [table, places(layer, 'indices', knownSize(table.shape[axis]), lowering, graph), graph.int('axis', axis)];
+  const attributes = { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } };
+  return axesPlace(graph.node('GatherV2', inputs, attributes, lowering.shape(layer.outputs[0]!)));
+};
+
+const gatherND: GraphRule = (layer, lowering, graph) => {
+  if (layer.attributes.batch_dims !== 0) return lowering.decline(`a GatherND with batch_dims ${layer.attributes.batch_dims}`);
+  const x = lowering.plain(layer.inputs[0]!);
+  const depth = lowering.shape(layer.inputs[1]!).at(-1) as number;
+  const sizes = x.shape.slice(0, depth).map(knownSize);
+  const bounds = sizes.includes(null) ? null : graph.cast(graph.ints('sizes', sizes as number[]), 'DT_INT32', 'DT_FLOAT');
+  const indices = places(layer, 'indices', bounds, lowering, graph);
+  return axesPlace(graph.node('GatherNd', [x, indices], { Tparams: FLOAT, Tindices: INT }, lowering.shape(layer.outputs[0]!)));
+};
+
+/** The value with an axis last, and the order of its axes then. */
+function axisLast(input: string, axis: number, lowering: Lowering): { x: FileValue; order: readonly number[] } {
+  const { order } = withAxes(input, lowering);
+  const at = front(axis, order.length);
+  const wanted = order.at(-1) === at ? order : [...order.filter((other) => other !== at), at];
+  return { x: lowering.inOrder(input, wanted), order: wanted };
+}
+
+function placeOfExtreme(op: string, x: FileValue, graph: GraphTarget): FileValue {
+  const axis = x.shape.length - 1;
+  const attributes = { T: FLOAT, Tidx: INT, output_type: INT };
+  const made = graph.node(op, [x, graph.int('dimension', axis)], attributes, x.shape.slice(0, -1));
+  return graph.cast(made, 'DT_INT32', 'DT_FLOAT');
+}
+
+const argument: GraphRule = (layer, lowering, graph) => {
+  const { x, order } = axisLast(layer.inputs[0]!, layer.attributes.axis as number, lowering);
+  const axis = order.at(-1)!;
+  const size = knownSize(x.shape.at(-1));
+  const isLast = layer.attributes.select_last_index === 1;
+  if (isLast && size === null) return lowering.decline('the last of the extremes along an axis of free size');
+  const own = isLast ? graph.node('ReverseV2', [x, graph.ints('axis', [x.shape.length - 1])], { T: FLOAT, Tidx: INT }, x.shape) : x;
+  const found = placeOfExtreme(layer.op, own, graph);
+  const made = isLast ? new Formula(graph).sub(size! - 1, found) : found;
+  if (layer.attributes.keepdims === 1) return { kind: 'axes', value: withAxis(made, made.shape.length, graph), order };
+  return { kind: 'axes', value: made, order: order.slice(0, -1).map((other) => (other > axis ? other - 1 : other)) };
+};
+
+/** A new last axis of `depth`. */
+function hot(indices: FileValue, depth: number, off: number, on: number, graph: GraphTarget): FileValue {
+  const inputs = [graph.cast(indices, 'DT_FLOAT', 'DT_INT32'), graph.int('depth', depth), graph.scalar('on', on), graph.scalar('off', off)];
+  return graph.node('OneHot', inputs, { T: FLOAT, TI: INT, axis: { i: '-1' } }, [...indices.shape, depth]);
+}
+
+const hardmax: GraphRule = (layer, lowering, graph) => {
+  const { x, order } = axisLast(layer.inputs[0]!, layer.attributes.axis as number, lowering);
+  const size = knownSize(x.shape.at(-1));
+  if (size === null) return lowering.decline('a Hardmax along an axis of free size');
+  return { kind: 'axes', value: hot(placeOfExtreme('ArgMax', x, graph), size, 0, 1, graph), order };
+};
+
+const oneHot: GraphRule = (layer, lowering, graph) => {
+  const [indices, depth, values] = layer.inputs;
+  const elements = (name: string) => lowering.types.get(name!)!.elements;
+  const count = elements(depth!)?.[0];
+  const [off, on] = elements(values!) ?? [];
+  if (typeof count !== 'number' || typeof off !== 'number' || typeof on !== 'number') return lowering.decline('a OneHot whose depth or values flow');
+  const formula = new Formula(graph);
+  const x = lowering.plain(indices!);
+  const counted = formula.add(x, formula.mul(formula.compare('Less', x, 0), count));
+  const rank = x.shape.length;
+  const axis = front(layer.attributes.axis as number, rank + 1);
+  const order = [...identity(rank).map((own) => (own >= axis ? own + 1 : own)), axis];
+  return { kind: 'axes', value: hot(counted, count, off, on, graph), order };
+};
+
+const topK: GraphRule = (layer, lowering, graph) => {
+  const { x, order } = axisLast(layer.inputs[0]!, layer.attributes.axis as number, lowering);
+  const k = layer.attributes.k as number;
+  const formula = new Formula(graph);
+  const isLargest = layer.attributes.largest === 1;
+  const shape = x.shape.with(-1, k);
+  // Sorted in any case: ONNX leaves open what is not.
+  const found = graph.node('TopKV2', [isLargest ? x : formula.one('Neg', x), graph.int('k', k)], { T: FLOAT, sorted: { b: true } }, shape);
+  const [values, indices] = layer.outputs;
+  return [
+    values ? ({ kind: 'axes', value: isLargest ? formula.one('Identity', found) : formula.one('Neg', found), order } as const) : null,
+    indices ? ({ kind: 'axes', value: graph.cast(graph.other(found, 1, shape), 'DT_INT32', 'DT_FLOAT'), order } as const) : null,
+  ].slice(0, layer.outputs.length);
+};
+
+const cumSum: GraphRule = (layer, lowering, graph) => {
+  const { value, order } = withAxes(layer.inputs[0]!, lowering);
+  const axis = order.indexOf(front(layer.attributes.axis as number, order.length));
+  const attributes = { T: FLOAT, Tidx: INT, exclusive: { b: layer.attributes.exclusive === 1 }, reverse: { b: layer.attributes.reverse === 1 } };
+  return { kind: 'axes', value: graph.node('Cumsum', [value, graph.int('axis', axis)], attributes, value.shape), order };
+};
+
+/** Blocks of pixels to channels or back: a reshape, an order of the six axes, a reshape. */
+function blocks(layer: Layer, lowering: Lowering, graph: GraphTarget, shape: readonly Dim[], perm: readonly number[]): Placement {
+  const parts = graph.reshape(lowering.plain(layer.inputs[0]!), shape);
+  return axesPlace(graph.reshape(graph.transpose(parts, perm), lowering.shape(layer.outputs[0]!)));
+}
+
+function pictureSizes(layer: Layer, lowering: Lowering): readonly [Dim, number, number, number] {
+  const [batch, ...sizes] = lowering.shape(layer.inputs[0]!);
+  if (sizes.some((size) => typeof size !== 'number')) return lowering.decline(`a ${layer.op} of a picture of free size; give it with --input-shape`);
+  return [batch!, ...(sizes as [number, number, number])];
+}
+
+const depthToSpace: GraphRule = (layer, lowering, graph) => {
+  const b = layer.attributes.blocksize as number;
+  const [n, c, h, w] = pictureSizes(layer, lowering);
+  const inner = c / (b * b);
+  return layer.attributes.mode === 'DCR'
+    ? blocks(layer, lowering, graph, [n, b, b, inner, h, w], [0, 3, 4, 1, 5, 2])
+    : blocks(layer, lowering, graph, [n, inner, b, b, h, w], [0, 1, 4, 2, 5, 3]);
+};
+
+const spaceToDepth: GraphRule = (layer, lowering, graph) => {
+  const b = layer.attributes.blocksize as number;
+  const [n, c, h, w] = pictureSizes(layer, lowering);
+  return blocks(layer, lowering, graph, [n, c, h / b, b, w / b, b], layer.attributes.mode === 'DCR' ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4]);
+};
+
+/** TensorFlow.js takes two operands, each letter once in each, and an equation that says its result. */
+const einsum: GraphRule = (layer, lowering, graph) => {
+  const equation = (layer.attributes.equation as string).replaceAll(' ', '');
+  const [left, right] = equation.split('->');
+  const terms = left!.split(',');
+  const isRepeated = [...terms, right ?? ''].some((term) => new Set(term).size !== term.length);
+  if (right === undefined || equation.includes('.') || terms.length > 2 || isRepeated) return lowering.decline(`an Einsum of "${equation}"`);
+  const sizes = new Map<string, Dim>();
+  terms.forEach((term, i) => {
+    [...term].forEach((letter, axis) => {
+      const size = lowering.shape(layer.inputs[i]!)[axis]!;
+      if ((sizes.get(letter) ?? size) !== size && (size === 1 || sizes.get(letter) === 1))
+        lowering.decline(`an Einsum of "${equation}" that broadcasts "${letter}"`);
+      sizes.set(letter, size);
+    });
+  });
+  const attributes = { T: FLOAT, equation: { s: btoa(equation) }, N: { i: String(terms.length) } };
+  const inputs = layer.inputs.map((input) => lowering.plain(input));
+  return axesPlace(graph.node('Einsum', inputs, attributes, lowering.shape(layer.outputs[0]!)));
+};
+
+const matMul: GraphRule = (layer, lowering, graph) => {
+  const [x, kernel] = [slotValue(layer, 'x', lowering, graph)!, slotValue(layer, 'kernel', lowering, graph)!];
+  const left = x.shape.length === 1 ? withAxis(x, 0, graph) : x;
+  const right = kernel.shape.length === 1 ? withAxis(kernel, 1, graph) : kernel;
+  const made = graph.matMul(left, right);
+  const rank = made.shape.length;
+  const added = [...(x.shape.length === 1 ? [rank - 2] : []), ...(kernel.shape.length === 1 ? [rank - 1] : [])];
+  return axesPlace(withoutAxes(made, added, graph));
+};
+
+/** A kernel [out, in] that flows. */
+const gemm: GraphRule = (layer, lowering, graph) => {
+  const kernel = graph.transpose(slotValue(layer, 'kernel', lowering, graph)!, [1, 0]);
+  const made = graph.matMul(slotValue(layer, 'x', lowering, graph)!, kernel);
+  const bias = slotValue(layer, 'bias', lowering, graph);
+  return axesPlace(bias ? new Formula(graph).add(made, bias) : made);
+};
+
+/** To sizes, as factors that lead there. */
+const resize: GraphRule = (layer, lowering) => {
+  const { attributes } = layer;
+  const shape = lowering.shape(layer.inputs[0]!);
+  const wanted = lowering.shape(layer.outputs[0]!);
+  const beyond = ['roi', 'extrapolation_value', 'exclude_outside', 'antialias'].find(
+    (name) => attributes[name] !== undefined && `${attributes[name]}` !== '0' && `${attributes[name]}` !== '',
+  );
+  if (beyond !== undefined || attributes.keep_aspect_ratio_policy !== 'stretch')
+    return lowering.decline(`a Resize with ${beyond ?? 'keep_aspect_ratio_policy'}`);
+  const along = (attributes.axes as readonly number[] | undefined)?.map((axis) => front(axis, shape.length)) ?? identity(shape.length);
+  const given = attributes.scales as readonly number[] | undefined;
+  const scales = shape.map((size, axis) => {
+    const at = along.indexOf(axis);
+    if (at < 0 || size === wanted[axis]) return 1;
+    if (given && !attributes.sizes) return given[at]!;
+    if (typeof size !== 'number' || typeof wanted[axis] !== 'number') return lowering.decline('a resize of axes of free size; give them with --input-shape');
+    return (wanted[axis] as number) / size;
+  });
+  return RULES.Resize!({ ...layer, attributes: { ...attributes, scales } }, lowering);
+};
+
+export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
+  Constant: constant,
+  Unsqueeze: unsqueeze,
+  Squeeze: squeeze,
+  Tile: tile,
+  Expand: expand,
+  Split: split,
+  Slice: slice,
+  Gather: gather,
+  GatherND: gatherND,
+  ArgMax: argument,
+  ArgMin: argument,
+  Hardmax: hardmax,
+  OneHot: oneHot,
+  TopK: topK,
+  CumSum: cumSum,
+  DepthToSpace: depthToSpace,
+  SpaceToDepth: spaceToDepth,
+  Einsum: einsum,
+  MatMul: matMul,
+  Gemm: gemm,
+  Resize: resize,
+};

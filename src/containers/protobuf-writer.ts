@@ -103,6 +103,9 @@ function encodeTag(field: number, wireType: number): Uint8Array {
 
 /** Base-128 little-endian; negative numbers as 64-bit two's complement, as int32 and int64 fields have them. */
 export function encodeVarint(value: number | bigint): Uint8Array {
+  // Tags and nearly all lengths and sizes are one byte or two; 64-bit arithmetic takes many times as long.
+  if (typeof value === 'number' && value >= 0 && value < 128) return Uint8Array.of(value);
+  if (typeof value === 'number' && value >= 0 && value < 16384) return Uint8Array.of((value & 127) | 128, value >> 7);
   let rest = BigInt.asUintN(64, BigInt(value));
   const bytes: number[] = [];
   while (rest > 127n) {

@@ -1,12 +1,15 @@
 /** ONNX files of other people: every initializer with its content, and refusals. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { convert } from '../../src/convert.js';
 import { isModelError } from '../../src/errors.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
 import { DIGITS } from '../cli/run-cli.js';
-import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
+import { CORPUS, corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
 import { convertInMemory } from '../run-onnx.js';
 
 const cases = corpusCases(({ format }) => format === 'onnx');
@@ -43,4 +46,23 @@ it('a file that was cut anywhere is refused', async () => {
     const outcome = await openModel(memoryFileSet({ 'x.onnx': bytes.subarray(0, cut) }, 'x.onnx')).catch((error: unknown) => error);
     expect(isModelError(outcome), `cut at ${cut}`).toBe(true);
   }
+});
+
+const REPORTED = join(CORPUS, '../cases');
+
+it.skipIf(!existsSync(join(REPORTED, 'onnx-constants-as-weights')))('weights in Constant nodes are listed and counted', async () => {
+  const files = await nodeFileSet(join(REPORTED, 'onnx-constants-as-weights/model.onnx'));
+  const { tensors } = await openModel(files);
+  await files.close();
+  expect(tensors.map(({ tensor }) => tensor.shape.join()).sort()).toEqual(['5', '5,8', '8', '8,3,3,3']);
+});
+
+it('external data that a download left as a Git LFS pointer is named as that', async () => {
+  const source = await nodeFileSet(join(DIGITS, 'digits.pth'));
+  const sink = memorySink();
+  await convert(source, sink, 'x.onnx', { to: 'onnx', externalData: true });
+  await source.close();
+  const pointer = new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123456\n');
+  const files = memoryFileSet({ 'x.onnx': sink.files.get('x.onnx')!, 'x.onnx.data': pointer }, 'x.onnx');
+  await expect(openModel(files)).rejects.toMatchObject({ kind: 'malformed', place: { file: 'x.onnx.data' }, problem: expect.stringContaining('git lfs pull') });
 });

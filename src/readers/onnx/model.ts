@@ -34,13 +34,14 @@ export async function readOnnx(files: FileSet, options: ReadOptions): Promise<Mo
   };
 }
 
-/** Initializers, and what Constant nodes hold; there int64 numbers are shapes, axes and indices, which are no weights. */
+/** Initializers, and what Constant nodes hold; there int64 numbers are shapes, axes and indices, and booleans are switches: no weights. */
 function storedWeights(model: ReadModel): StoredWeight[] {
   const readers = new Map(model.nodes.flatMap((node) => node.inputs.map((input) => [input, nodeTitle(node)] as const)));
   const stored = [...model.initializers.values()];
   for (const { op, domain, outputs, attributes } of model.nodes) {
     const value = attributes.get('value');
-    if (op === 'Constant' && domain === '' && isTensor(value) && value.dtype !== 'int64') stored.push({ ...value, name: outputs[0] ?? value.name });
+    if (op === 'Constant' && domain === '' && isTensor(value) && value.dtype !== 'int64' && value.dtype !== 'bool')
+      stored.push({ ...value, name: outputs[0] ?? value.name });
   }
   return stored.map((tensor) => ({ tensor, layer: readers.get(tensor.name) ?? null }));
 }

@@ -1,0 +1,220 @@
+/** ONNX graphs made here, one feature each: what the layer map says of them, and that it computes what they mean. */
+import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { ATTRIBUTE, ATTRIBUTE_TYPE, FUNCTION, GRAPH, MODEL, NODE, TENSOR } from '../../src/containers/onnx-schema.js';
+import { MessageBuilder, writePieces } from '../../src/containers/protobuf-writer.js';
+import type { Dim } from '../../src/model/layer-map.js';
+import { numbersTensor } from '../../src/model/numbers.js';
+import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
+import { referenceSession } from '../../src/verify/reference/session.js';
+import { encodeInitializer, encodeNode, encodePort } from '../../src/writers/onnx/encode.js';
+import { intAttribute, intsAttribute, type OnnxAttribute, type OnnxNode } from '../../src/writers/onnx/graph.js';
+import { onnx } from '../../src/writers/onnx/index.js';
+
+const ORIGIN = { file: 'test' };
+const int64 = (name: string, values: readonly number[], shape: readonly number[] = [values.length]) => numbersTensor(name, 'int64', shape, values, ORIGIN);
+const node = (
+  op: string,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  attributes: Record<string, OnnxAttribute> = {},
+  more: Partial<OnnxNode> = {},
+): OnnxNode => ({
+  name: '',
+  op,
+  inputs,
+  outputs,
+  attributes,
+  ...more,
+});
+
+interface Graph {
+  readonly nodes: readonly (OnnxNode | MessageBuilder)[];
+  readonly tensors?: readonly Tensor[];
+  readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[]])[];
+  readonly outputs?: readonly string[];
+}
+
+const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
+
+function graphOf({ nodes, tensors = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
+  const graph = new MessageBuilder();
+  for (const one of nodes) graph.message(GRAPH.node, encoded(one));
+  for (const tensor of tensors) graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor }, undefined));
+  for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));
+  for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
+  return graph;
+}
+
+/** A node with graphs in its attributes. */
+function withGraphs(plain: OnnxNode, graphs: Readonly<Record<string, Graph>>): MessageBuilder {
+  const message = encodeNode(plain);
+  for (const [name, graph] of Object.entries(graphs)) {
+    message.message(
+      NODE.attribute,
+      new MessageBuilder().string(ATTRIBUTE.name, name).message(ATTRIBUTE.graph, graphOf(graph)).int(ATTRIBUTE.type, ATTRIBUTE_TYPE.graph),
+    );
+  }
+  return message;
+}
+
+async function read(graph: Graph, { opset = 17, functions = [] as MessageBuilder[], inference = false } = {}) {
+  const model = new MessageBuilder().int(MODEL.irVersion, 8).message(MODEL.graph, graphOf(graph));
+  for (const [domain, version] of [
+    ['', opset],
+    ['local', 1],
+  ] as const)
+    model.message(MODEL.opsetImport, new MessageBuilder().string(1, domain).int(2, version));
+  for (const one of functions) model.message(MODEL.functions, one);
+  const sink = memorySink();
+  const file = await sink.create('m.onnx');
+  await writePieces(model.pieces, file);
+  await file.close();
+  await sink.commit();
+  return openModel(memoryFileSet(Object.fromEntries(sink.files), 'm.onnx'), { inference });
+}
+
+const mapOf = async (...given: Parameters<typeof read>) => (await read(...given)).map();
+
+async function run(map: Awaited<ReturnType<typeof mapOf>>, shape: readonly number[], values: readonly number[]): Promise<number[]> {
+  const session = await referenceSession(map);
+  const made = await session.run(new Map(map.inputs.map(({ name }) => [name, { shape, data: Float32Array.from(values) }])));
+  return Array.from([...made.values()][0]!.data, Number);
+}
+
+const X = [['x', ['N', 4]]] as const;
+
+describe('branches, functions and nodes that are not understood', () => {
+  const branches = {
+    then_branch: { nodes: [node('Relu', ['x'], ['t'])], outputs: ['t'] },
+    else_branch: { nodes: [node('Neg', ['x'], ['e'])], outputs: ['e'] },
+  };
+
+  it('an If whose condition is a constant is its branch', async () => {
+    const condition = numbersTensor('c', 'bool', [], [0], ORIGIN);
+    const map = await mapOf({ nodes: [withGraphs(node('If', ['c'], ['y']), branches)], tensors: [condition], inputs: X });
+    expect(map.layers.map(({ op }) => op)).toEqual(['Neg']);
+    expect(await run(map, [1, 4], [1, -2, 3, 0])).toEqual([-1, 2, -3, -0]);
+  });
+
+  it('an If whose condition flows in is kept as it came, with what its graphs read', async () => {
+    const flag = node('Greater', ['s', 'zero'], ['c']);
+    const sum = node('ReduceSum', ['x'], ['s'], { keepdims: intAttribute(0) });
+    const zero = float32Tensor('zero', [], [0], ORIGIN);
+    const map = await mapOf({ nodes: [sum, flag, withGraphs(node('If', ['c'], ['y']), branches)], tensors: [zero], inputs: X });
+    const last = map.layers.at(-1)!;
+    expect(last).toMatchObject({ op: 'ai.onnx::If', foreign: { captures: ['x', 'x'] } });
+    // Written anew, it stands in the file as it came.
+    const anew = { ...map, layers: [...map.layers] };
+    expect(onnx.check(anew, { dtype: 'source', layout: 'source', metadata: async () => ({}) })).toEqual([]);
+  });
+
+  it('a local function is the nodes that it stands for, with the attributes of the call', async () => {
+    const reference = new MessageBuilder().string(ATTRIBUTE.name, 'alpha').string(ATTRIBUTE.reference, 'slope').int(ATTRIBUTE.type, ATTRIBUTE_TYPE.float);
+    const leaky = encodeNode(node('LeakyRelu', ['a'], ['b'])).message(NODE.attribute, reference);
+    const body = new MessageBuilder()
+      .string(FUNCTION.name, 'Act')
+      .string(FUNCTION.domain, 'local')
+      .string(FUNCTION.input, 'a')
+      .string(FUNCTION.output, 'b')
+      .message(FUNCTION.node, leaky);
+    const call = (from: string, to: string, slope: number) =>
+      node('Act', [from], [to], { slope: { type: 'float', value: slope } }, { domain: 'local', name: `act_${to}` });
+    const map = await mapOf({ nodes: [call('x', 'h', 0.5), call('h', 'y', 0.25)], inputs: X }, { functions: [body] });
+    expect(map.layers.map(({ op, attributes }) => [op, attributes.alpha])).toEqual([
+      ['LeakyRelu', 0.5],
+      ['LeakyRelu', 0.25],
+    ]);
+    expect(new Set(map.layers.map(({ name }) => name)).size).toBe(2);
+    expect(await run(map, [1, 4], [-8, 8, -16, 0])).toEqual([-1, 8, -2, 0]);
+  });
+
+  it('functions that call each other without end are refused', async () => {
+    const body = new MessageBuilder().string(FUNCTION.name, 'F').string(FUNCTION.domain, 'local').string(FUNCTION.input, 'a').string(FUNCTION.output, 'b');
+    body.message(FUNCTION.node, encodeNode(node('F', ['a'], ['b'], {}, { domain: 'local' })));
+    await expect(mapOf({ nodes: [node('F', ['x'], ['y'], {}, { domain: 'local' })], inputs: X }, { functions: [body] })).rejects.toMatchObject({
+      kind: 'unsafe',
+    });
+  });
+});
+
+describe('layers in training mode', () => {
+  const graph: Graph = {
+    nodes: [node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], ['y'], { training_mode: intAttribute(1) }, { name: 'norm' })],
+    tensors: ['s', 'b', 'm', 'v'].map((name) => float32Tensor(name, [4], [1, 1, 1, 1], ORIGIN)),
+    inputs: X,
+  };
+
+  it('are refused by name', async () => {
+    await expect(mapOf(graph)).rejects.toMatchObject({
+      kind: 'unsupported',
+      problem: expect.stringContaining('BatchNormalization "norm" (training_mode = 1)'),
+    });
+  });
+
+  it('act as in inference where that is asked for, and the map says so', async () => {
+    const map = await mapOf(graph, { inference: true });
+    expect(map.warnings.map(({ code }) => code)).toEqual(['inference']);
+  });
+});
+
+describe('what old opsets say otherwise', () => {
+  it('Add names the axis of its second operand', async () => {
+    const bias = float32Tensor('b', [3], [10, 20, 30], ORIGIN);
+    const add = node('Add', ['x', 'b'], ['y'], { broadcast: intAttribute(1), axis: intAttribute(1) });
+    const map = await mapOf({ nodes: [add], tensors: [bias], inputs: [['x', [1, 3, 1, 2]]] }, { opset: 6 });
+    expect(await run(map, [1, 3, 1, 2], [0, 1, 2, 3, 4, 5])).toEqual([10, 11, 22, 23, 34, 35]);
+  });
+
+  it('Softmax takes all axes from its own on together', async () => {
+    const map = await mapOf({ nodes: [node('Softmax', ['x'], ['y'])], inputs: [['x', [1, 2, 2]]] }, { opset: 11 });
+    expect(await run(map, [1, 2, 2], [0, 0, 0, 0])).toEqual([0.25, 0.25, 0.25, 0.25]);
+  });
+
+  it('Upsample is Resize, Unsqueeze has its axes as an attribute', async () => {
+    const nodes = [
+      node('Unsqueeze', ['x'], ['h'], { axes: intsAttribute([1]) }),
+      node('Upsample', ['h', 's'], ['y'], { mode: { type: 'string', value: 'nearest' } }),
+    ];
+    const scales = float32Tensor('s', [3], [1, 1, 2], ORIGIN);
+    const map = await mapOf({ nodes, tensors: [scales], inputs: [['x', [1, 2]]] }, { opset: 9 });
+    expect(map.layers.map(({ op }) => op)).toEqual(['Unsqueeze', 'Resize']);
+    expect(await run(map, [1, 2], [5, 7])).toEqual([5, 5, 7, 7]);
+  });
+});
+
+describe('constants', () => {
+  it('int4 numbers are read, two to a byte and the first in the lower half', async () => {
+    const packed = new MessageBuilder().int(TENSOR.dims, 3).int(TENSOR.dataType, 22).string(TENSOR.name, 'q').bytes(TENSOR.rawData, Uint8Array.of(0xf1, 0x07));
+    const graph = graphOf({ nodes: [node('DequantizeLinear', ['q', 's'], ['y'])], tensors: [float32Tensor('s', [], [0.5], ORIGIN)] }).message(
+      GRAPH.initializer,
+      packed,
+    );
+    const model = new MessageBuilder()
+      .int(MODEL.irVersion, 10)
+      .message(MODEL.graph, graph)
+      .message(MODEL.opsetImport, new MessageBuilder().string(1, '').int(2, 21));
+    const sink = memorySink();
+    const file = await sink.create('m.onnx');
+    await writePieces(model.pieces, file);
+    await file.close();
+    await sink.commit();
+    const map = await (await openModel(memoryFileSet(Object.fromEntries(sink.files), 'm.onnx'))).map();
+    expect(await run(map, [], [])).toEqual([0.5, -0.5, 3.5]);
+  });
+
+  it('a flatten that is worked out from the shape is one Reshape, and the batch stays free', async () => {
+    const nodes = [
+      node('Shape', ['x'], ['s']),
+      node('Gather', ['s', 'zero'], ['n'], { axis: intAttribute(0) }),
+      node('Unsqueeze', ['n', 'axes'], ['n1']),
+      node('Concat', ['n1', 'rest'], ['wanted'], { axis: intAttribute(0) }),
+      node('Reshape', ['x', 'wanted'], ['y']),
+    ];
+    const tensors = [int64('zero', [0], []), int64('axes', [0]), int64('rest', [-1])];
+    const map = await mapOf({ nodes, tensors, inputs: [['x', ['N', 2, 3]]] });
+    expect(map.layers.map(({ op, attributes }) => [op, attributes.shape])).toEqual([['Reshape', [0, -1]]]);
+  });
+});

@@ -5,6 +5,7 @@ import { isModelError, ModelError, throwAll } from './errors.js';
 import type { DType } from './model/dtype.js';
 import { isDType } from './model/dtype.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
+import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
@@ -78,15 +79,27 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const obstacles = writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions);
   if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
   try {
-    const write = writer.carries === 'model' ? writer.write(map!, sink, name, writeOptions) : writer.write(weights!, sink, name, writeOptions);
-    const { warnings } = await write;
+    const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...lostMetadata(model, writer)];
+    if (writer.carries === 'model') {
+      const watched = watchMap(map!);
+      const lost = await writer.write(watched.weights, sink, name, writeOptions);
+      warnings.push(...noticed(watched.notices(), lost.warnings));
+    } else {
+      const watched = watchTensors(weights!);
+      const lost = await writer.write(watched.weights, sink, name, writeOptions);
+      warnings.push(...noticed(watched.notices(), lost.warnings));
+    }
     const written = await sink.commit();
-    const told = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...lostMetadata(model, writer), ...warnings];
-    return { model, map, weights, writer, dtype, files: written, warnings: told };
+    return { model, map, weights, writer, dtype, files: written, warnings };
   } catch (error) {
     await sink.abort();
     throw error;
   }
+}
+
+/** What was noticed of weights as they passed, and what the writer says of its casts; NaN are told by both. */
+function noticed(odd: readonly Notice[], lost: readonly Notice[]): Notice[] {
+  return [...odd, ...lost.filter(({ code }) => code !== 'nan')];
 }
 
 /** The layer map, or why there is none, where the format can do without. @throws ModelError where it cannot */

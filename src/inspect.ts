@@ -2,6 +2,7 @@
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError } from './errors.js';
 import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
+import { oddities } from './model/odd-weights.js';
 import { inferShapes } from './model/ops/index.js';
 import { portValueShape } from './model/ports.js';
 import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
@@ -77,6 +78,7 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
   const map = await tryMap(model, warnings);
   const own = model.tensors.filter(({ beside }) => !beside);
   const byteLength = own.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
+  const roles = new Map((map?.layers ?? []).flatMap(({ weights }) => Object.entries(weights).map(([role, { name }]) => [name, role] as const)));
   const tensors: TensorDocument[] = [];
   let bytesDone = 0;
   for (const { tensor, layer, beside } of model.tensors) {
@@ -95,9 +97,9 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
     const hasher = options.createHasher?.();
     const statistics = await floatStatistics(tensor, hasher);
     tensors.push({ ...document, ...statistics, ...(hasher ? { sha256: hasher.digest() } : {}) });
-    if (statistics.nonFinite > 0) {
-      warnings.push({ code: 'non-finite', message: `${tensor.name} holds ${statistics.nonFinite} values that are NaN or infinite`, layer: layer ?? undefined });
-    }
+    const isZero = statistics.zeros > 0 && statistics.zeros === elementCount(tensor.shape);
+    const odd = oddities(tensor.name, { nonFinite: statistics.nonFinite, isZero }, roles.get(tensor.name) ?? null);
+    warnings.push(...odd.map((notice) => ({ ...notice, layer: layer ?? undefined })));
     bytesDone += document.byteLength;
     options.onProgress?.(bytesDone, byteLength);
   }

@@ -48,6 +48,8 @@ export interface ReadGraph {
   readonly storedTensors: readonly ReadTensor[];
   /** Inputs that are no initializers. */
   readonly inputs: readonly ReadPort[];
+  /** Names of initializers that are inputs too. */
+  readonly overridable: readonly string[];
   readonly outputs: readonly ReadPort[];
   /** What the file says of values inside. */
   readonly valueInfo: ReadonlyMap<string, ReadPort>;
@@ -185,7 +187,16 @@ class OnnxFile {
       }
       if (nodes.length > MAX_NODES) throw this.wire.error(field.start, `more than ${MAX_NODES} nodes`);
     }
-    return { graphName, nodes, initializers, storedTensors, inputs: inputs.filter(({ name }) => !named.has(name)), outputs, valueInfo };
+    return {
+      graphName,
+      nodes,
+      initializers,
+      storedTensors,
+      inputs: inputs.filter(({ name }) => !named.has(name)),
+      overridable: inputs.map(({ name }) => name).filter((name) => named.has(name)),
+      outputs,
+      valueInfo,
+    };
   }
 
   /** SparseTensorProto: its values bear the name. */

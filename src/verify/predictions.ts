@@ -64,6 +64,8 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
       loss: { expected: ran.expected.engine, tolerance, outputs, passed: outputs.every(({ passed }) => passed) } satisfies NarrowingReport,
     },
     firstDifference: verdict === 'match' ? null : first,
+    assumed: subject.assumed,
+    training: [...new Set([...subject.training, ...(written?.training ?? [])])],
     notes,
     elapsedMs: performance.now() - startedAt,
   };

@@ -72,6 +72,8 @@ export interface WeightReport {
   readonly count: number;
   readonly byteLengthBefore: number;
   readonly byteLengthAfter: number;
+  /** NaN and infinities among the stored values. */
+  readonly nonFinite: number;
   /** Largest |source - what the stored values stand for|; null where that was not worked out. */
   readonly maxAbsolute: number | null;
   /** Root mean square of the difference over that of the source. */
@@ -187,6 +189,10 @@ export interface Report {
   /** Null where no weight is narrower than in the source. */
   readonly quantisation: QuantisationReport | null;
   readonly firstDifference: FirstDifference | null;
+  /** What was assumed while the source was read, because it does not say: the first suspects where the two differ. */
+  readonly assumed: readonly string[];
+  /** Layers of either file that act as in training: what they give depends on chance, or on the rest of a batch. */
+  readonly training: readonly string[];
   readonly notes: readonly string[];
   readonly elapsedMs: number;
 }

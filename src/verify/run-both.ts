@@ -104,6 +104,11 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       }
       const hasSameDTypes = map.format === target.format || (isRead && target.format === 'onnx');
       const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs: written?.isOurs === true, hasSameDTypes });
+      for (const name of written?.overridable ?? []) {
+        if (subject.overridable.includes(name)) continue;
+        const message = `the weight "${name}" is an input too, so that whoever runs the file may put another in its place`;
+        differences.push({ kind: 'initialiser', port: name, message, judged: true });
+      }
       const ranked = new Set(differences.filter(({ kind }) => kind === 'rank').map(({ port }) => port));
       if (kept[0]) differences.push(...compareRanks(map, kept[0].wanted, kept[0].found).filter(({ port }) => !ranked.has(port)));
       return {

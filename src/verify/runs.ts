@@ -46,6 +46,8 @@ export async function verifyRuns({ expected, target }: RunsToVerify, options: Ve
     layoutOf,
     isRead: false,
     effort: effortFor((await sizeOf(target)) > LARGE_BYTES),
+    assumed: [],
+    ...(expected.format === 'onnx' ? await (await import('./written/onnx.js')).onnxFacts(expected.files) : { training: [], overridable: [] }),
     checkInputs: ({ inputs, aligned }) => checkShapes(map.inputs, inputs, aligned.inputs, layoutOf, target.files.label),
     openExpected: () => openExpected(expected, map, options),
     compareLayers: (run, notes) => compareRunLayers({ expected, target }, map, written, layoutOf, run, options, notes),
@@ -128,6 +130,8 @@ async function describePorts(model: WrittenTarget, { host }: VerifyOptions): Pro
     const [{ readOnnxModel }, { nodesAsLayers }] = await Promise.all([import('../containers/onnx.js'), import('./written/onnx-weights.js')]);
     const read = await readOnnxModel(model.files, model.files.main!);
     const port = ({ name, dtype, shape }: ReadPort): Port => {
+      // What an output's shape is, running tells; an input must be made.
+      if (!shape && read.outputs.some((output) => output.name === name)) return { name, value: name, dtype: dtype ?? 'float32', shape: [], layout: 'other' };
       if (!shape) throw new ModelError('unsupported', `the file does not say which shape its port "${name}" has`, { file: model.files.label });
       const layout = (read.metadata.get(`weighbridge.layout.${name}`) as Layout | undefined) ?? likelyLayout(shape, false);
       return { name, value: name, dtype: dtype ?? 'float32', shape: shape.map((size) => (typeof size === 'number' && size < 1 ? 'N' : size)), layout };

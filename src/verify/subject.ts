@@ -18,6 +18,12 @@ export interface Subject {
   /** Whether the map has all weights of the source, so that the file can be compared with its own. */
   readonly isRead: boolean;
   readonly effort: Effort;
+  /** What was assumed while the expected side was read. */
+  readonly assumed: readonly string[];
+  /** Layers of the expected side that act as in training. */
+  readonly training: readonly string[];
+  /** Weights of the expected side that are inputs too. */
+  readonly overridable: readonly string[];
   /** Says before anything is run that the ports of the two cannot be the same. */
   checkInputs?(actual: Actual): void;
   /** @param first the first input; its answer is kept where it is needed anyway */

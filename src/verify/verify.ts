@@ -12,6 +12,8 @@ import { findWrittenFormat, writtenFormats } from './written/index.js';
 
 export type { ConversionToVerify, VerifyOptions, WrittenTarget } from './options.js';
 
+const NO_FACTS = { training: [], overridable: [] };
+
 /**
  * Compares a written file with what it was made from: what it predicts, where it can be run, and each of its weights.
  *
@@ -35,6 +37,11 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     layoutOf: written.layoutOf,
     isRead: true,
     effort: effortFor(isLarge(map)),
+    assumed: [
+      ...(map.architecture?.assumed ?? []),
+      ...[...model.warnings, ...map.warnings].filter(({ code }) => code === 'assumed').map(({ message }) => message),
+    ],
+    ...(model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS),
     openExpected: (first, notes) => chooseWitness({ source, model, map }, { first, onProgress: options.onProgress }, notes),
     compareLayers: (run) => verifyLayers({ source, model, map, target, written, ...run }, options),
   };

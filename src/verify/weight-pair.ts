@@ -8,6 +8,7 @@
 import { castStage, newCastTally, toFloat32Array, toFloat64Array } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
 import { elementCount, permute, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
+import { newWeightTally, watchValues } from '../model/watch.js';
 import type { WeightReport } from './report.js';
 import type { WeightQuantisation, WrittenWeight } from './written/written.js';
 
@@ -38,18 +39,23 @@ export async function compareWeight(source: Tensor, { tensor: stored, quantisati
   };
   if (source.shape.join() !== stored.shape.join()) {
     const problem = `has the shape [${stored.shape}], expected [${source.shape}]`;
-    return { problem, facts: { ...facts, maxAbsolute: null, relativeError: null, equal: false } };
+    return { problem, facts: { ...facts, nonFinite: 0, maxAbsolute: null, relativeError: null, equal: false } };
   }
   // Reading both in the stored order keeps a large transposed kernel from being turned twice.
   const turn = stored.shape.length === 2 && isTransposed(stored);
   const [first, second] = turn ? [permute(source, [1, 0]), permute(stored, [1, 0])] : [source, stored];
   const turned = turn && quantisation?.kind === 'channels' ? { ...quantisation, axis: 1 - quantisation.axis } : quantisation;
   const found = turned ? await compareQuantised(first, second, turned) : await compareExact(first, second);
-  return { problem: found.problem, facts: { ...facts, maxAbsolute: found.maxAbsolute, relativeError: found.relativeError, equal: found.problem === null } };
+  return {
+    problem: found.problem,
+    facts: { ...facts, nonFinite: found.nonFinite ?? 0, maxAbsolute: found.maxAbsolute, relativeError: found.relativeError, equal: found.problem === null },
+  };
 }
 
 interface Found {
   readonly problem: string | null;
+  /** NaN and infinities among the stored values. */
+  readonly nonFinite?: number;
   readonly maxAbsolute: number | null;
   readonly relativeError: number | null;
 }
@@ -66,7 +72,10 @@ async function compareExact(source: Tensor, stored: Tensor): Promise<Found> {
   const mayCastInPlace = DTYPE_BYTES[source.dtype] === DTYPE_BYTES[stored.dtype];
   let problem: string | null = null;
   let position = 0;
+  const [before, after] = [newWeightTally(), newWeightTally()];
   for await (const [a, b] of alignedPieces(source, stored)) {
+    watchValues(b, stored.dtype, after);
+    if (!isSame && after.nonFinite > 0) watchValues(a, source.dtype, before);
     const differs = firstDifference(cast ? cast.apply(mayCastInPlace ? a.slice() : a) : a, b);
     if (differs >= 0) {
       problem = `differs from the source at byte ${position + differs} of its ${stored.dtype} values`;
@@ -74,12 +83,15 @@ async function compareExact(source: Tensor, stored: Tensor): Promise<Found> {
     }
     position += b.byteLength;
   }
-  if (problem === null && isSame) return { problem, maxAbsolute: 0, relativeError: 0 };
-  return { problem, ...(await errorOf(source, stored)) };
+  if (!isSame && after.nonFinite > before.nonFinite)
+    problem ??= `holds ${after.nonFinite - before.nonFinite} values that are infinite in ${stored.dtype} and finite in the source`;
+  const { nonFinite } = after;
+  if (problem === null && isSame) return { problem, nonFinite, maxAbsolute: 0, relativeError: 0 };
+  return { problem, nonFinite, ...(await errorOf(source, stored)) };
 }
 
 /** How far stored values are from the source's, whatever is right. */
-async function errorOf(source: Tensor, stored: Tensor): Promise<Omit<Found, 'problem'>> {
+async function errorOf(source: Tensor, stored: Tensor): Promise<Omit<Found, 'problem' | 'nonFinite'>> {
   const error = newError();
   for await (const [a, b] of alignedPieces(source, stored)) error.add(valuesOf(a, source.dtype), valuesOf(b, stored.dtype));
   return error.found();

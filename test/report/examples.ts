@@ -37,6 +37,8 @@ export const MATCH: Report = {
   weights: { compared: 2, equal: 2, judged: true, unpaired: [], mismatches: [], tensors: [weight('conv1_1', 'kernel', 6912), weight('conv1_1', 'bias', 256)] },
   quantisation: null,
   firstDifference: null,
+  assumed: [],
+  training: [],
   notes: [],
   elapsedMs: 1234.5,
 };
@@ -125,7 +127,7 @@ export const WEIGHTS: Report = {
 
 function weight(layer: string, role: string, byteLength: number): WeightReport {
   const stored = { name: `${layer}.${role}`, dtype: 'float32', method: 'as is', byteLengthBefore: byteLength, byteLengthAfter: byteLength };
-  return { layer, role, ...stored, count: byteLength / 4, maxAbsolute: 0, relativeError: 0, equal: true };
+  return { layer, role, ...stored, count: byteLength / 4, nonFinite: 0, maxAbsolute: 0, relativeError: 0, equal: true };
 }
 
 export function documentOf(report: Report, exhibits: ReportDocument['exhibits'] = null): ReportDocument {

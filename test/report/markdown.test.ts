@@ -49,7 +49,7 @@ it('a mismatch names the first difference, the worst layers and what to try next
 
     Note: output "prob" is the same for all 4 inputs, so comparing it proves little
 
-    **Next:** the layers before "net/conv3\\_1" (Conv) agree, so look at its padding, stride, axis order and attributes in both files.
+    **Next:** the layers before "net/conv3\\_1" (Conv) agree, so look at its padding, stride, dilation, groups and the order of its kernel's axes.
 
     <sub>reference → ort-cpu (onnxruntime-node 1.30.0, CPU) on cpu; witness: reference, not independent of the reader; 4 generated inputs, seed 0; 1.23 s; Weighbridge</sub>
     "

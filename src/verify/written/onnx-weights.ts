@@ -72,7 +72,8 @@ const INTEGER_KERNELS: Readonly<Record<string, readonly number[]>> = {
 };
 
 /** How many values of each dtype nodes compute with. An integer is a weight where it is dequantised, and else a shape, an index or a scale's zero. */
-export function weightDTypes({ initializers }: Pick<ReadModel, 'initializers'>, used: readonly ReadNode[]): ReadonlyMap<DType, number> {
+export function weightDTypes(model: ReadModel, used: readonly ReadNode[]): ReadonlyMap<DType, number> {
+  const initializers = storedTensors(model);
   const weights = new Set<Tensor>();
   for (const { op, inputs } of used) {
     for (const [place, name] of inputs.entries()) {
@@ -86,9 +87,10 @@ export function weightDTypes({ initializers }: Pick<ReadModel, 'initializers'>, 
 }
 
 /** Weights by the name of the value that a layer reads: initializers, and what turns a stored dtype into the one computed with. */
-export async function shownWeights({ nodes, initializers }: ReadModel): Promise<Map<string, WrittenWeight>> {
+export async function shownWeights(model: ReadModel): Promise<Map<string, WrittenWeight>> {
+  const initializers = storedTensors(model);
   const shown = new Map<string, WrittenWeight>([...initializers].map(([name, tensor]) => [name, { tensor }]));
-  for (const node of nodes) {
+  for (const node of model.nodes) {
     const [first = ''] = node.inputs;
     const tensor = initializers.get(first);
     // One of two axes stays as it is: our own writer keeps kernels apart from a MatMul with it.
@@ -96,27 +98,50 @@ export async function shownWeights({ nodes, initializers }: ReadModel): Promise<
     if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
     if (!tensor) continue;
     if (node.op === 'Cast') shown.set(node.outputs[0]!, { tensor });
-    if (node.op === 'DequantizeLinear') shown.set(node.outputs[0]!, { tensor, quantisation: await channelsOf(node, tensor, initializers) });
+    const quantisation = node.op === 'DequantizeLinear' ? await channelsOf(node, tensor, initializers) : null;
+    if (quantisation) shown.set(node.outputs[0]!, { tensor, quantisation });
   }
   return shown;
 }
 
-/** @throws ModelError 'malformed' where scales do not fit the tensor */
-async function channelsOf(node: ReadNode, tensor: Tensor, initializers: ReadonlyMap<string, Tensor>): Promise<WeightQuantisation> {
+/** Initializers, and what Constant nodes hold. */
+function storedTensors({ nodes, initializers }: ReadModel): ReadonlyMap<string, Tensor> {
+  const stored = new Map(initializers);
+  for (const { op, outputs, attributes } of nodes) {
+    const value = attributes.get('value');
+    if (op === 'Constant' && typeof value === 'object' && 'walk' in value) stored.set(outputs[0] ?? '', value);
+  }
+  return stored;
+}
+
+/** Nodes that act as in training: what they give depends on chance, or on the rest of the batch. */
+export async function trainingNodes(model: ReadModel, used: readonly ReadNode[]): Promise<string[]> {
+  const stored = storedTensors(model);
+  const found: string[] = [];
+  for (const node of used) {
+    const flag = node.op === 'Dropout' ? stored.get(node.inputs[2] ?? '') : undefined;
+    const isDropping = flag?.dtype === 'bool' && (await tensorBytes(flag))[0] === 1;
+    if (isDropping || (node.op === 'BatchNormalization' && node.attributes.get('training_mode') === 1)) found.push(`${node.op} "${nodeName(node)}"`);
+  }
+  return found;
+}
+
+/** Null where scales are worked out in the graph, or lie in blocks: such a weight is not looked at. @throws ModelError 'malformed' where scales do not fit the tensor */
+async function channelsOf(node: ReadNode, tensor: Tensor, initializers: ReadonlyMap<string, Tensor>): Promise<WeightQuantisation | null> {
   const [, scaleName = '', zeroName = ''] = node.inputs;
   const [scale, zeroPoint] = [initializers.get(scaleName), initializers.get(zeroName)];
   const axis = Number(node.attributes.get('axis') ?? 1);
   const place = { layer: node.name, tensor: tensor.name, file: tensor.origin.file };
-  if (!scale) throw new ModelError('unsupported', 'the scale of a DequantizeLinear is worked out in the graph', place);
+  if (!scale || scale.shape.length > 1 || (zeroName !== '' && !zeroPoint)) return null;
+  const perTensor = elementCount(scale.shape) === 1;
   const front = axis < 0 ? axis + tensor.shape.length : axis;
-  const count = tensor.shape[scale.shape.length === 0 ? 0 : front] ?? 1;
+  const count = tensor.shape[perTensor ? 0 : front] ?? 1;
   const values = toFloat32Array(await tensorBytes(scale), scale.dtype);
   const zeroPoints = zeroPoint && toFloat64Array(await tensorBytes(zeroPoint), zeroPoint.dtype);
-  const fits = (length: number) => length === (scale.shape.length === 0 ? 1 : count);
+  const fits = (length: number) => length === (perTensor ? 1 : count);
   if (!fits(values.length) || (zeroPoints && !fits(zeroPoints.length))) {
     throw new ModelError('malformed', `${values.length} scales along axis ${axis} do not fit the shape [${tensor.shape}]`, place);
   }
-  const perTensor = scale.shape.length === 0;
   return {
     kind: 'channels',
     axis: perTensor ? 0 : front,

@@ -7,11 +7,20 @@ import { readOnnxModel, withConstants } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import type { Layout } from '../../model/layer-map.js';
 import { layoutByShape } from '../layout.js';
-import { nodeName, orient, placeOf, reachable, shownWeights, weightDTypes } from './onnx-weights.js';
+import { nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
 import type { WrittenModel } from './written.js';
+
+/** Before this IR version every initializer had to be an input too. */
+const OVERRIDABLE_BY_RULE = 4;
 
 /** Operators whose kernel decides what the file computes in. */
 const KERNEL_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm']);
+
+/** What is told of an ONNX file, whichever side it is on. */
+export async function onnxFacts(files: FileSet): Promise<{ readonly training: readonly string[]; readonly overridable: readonly string[] }> {
+  const model = await readOnnxModel(files, files.main!);
+  return { training: await trainingNodes(model, reachable(model)), overridable: model.overridable };
+}
 
 export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   if (files.main === null) throw new ModelError('usage', 'an ONNX model is one file; a folder was given', { file: files.label });
@@ -23,6 +32,8 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     format: 'onnx',
     keepsEveryLayer: true,
     isOurs: model.metadata.has('weighbridge.version'),
+    training: await trainingNodes(model, used),
+    overridable: model.irVersion < OVERRIDABLE_BY_RULE ? [] : model.overridable,
     storedDTypes: weightDTypes(model, used),
     computeDType: used.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16') ? 'float16' : 'float32',
     layoutOf(port, shown) {

@@ -25,6 +25,10 @@ export interface WrittenModel {
   readonly format: string;
   /** Whether the file says that it was written from a layer map, so that its names are the map's and no coincidence. */
   readonly isOurs: boolean;
+  /** Layers of the file that act as in training, for messages. */
+  readonly training?: readonly string[];
+  /** Weights of the file that are inputs too, so that whoever runs it may put others in their place. */
+  readonly overridable?: readonly string[];
   /** dtype in which the file has its layers computed; float32 where left out. */
   readonly computeDType?: DType;
   /** Whether values inside the net have their channels last when a runtime shows them; first where left out. */

@@ -1,0 +1,66 @@
+/** Weights that cannot be meant, noticed while a writer streams them: nothing is read for it. */
+import type { Layer, LayerMap, Notice } from './layer-map.js';
+import { elementCount, type Tensor, withStage } from './tensor.js';
+import { isWatched, newWeightTally, type WeightTally, watchStage } from './watch.js';
+
+/** Roles that an operator multiplies with or divides by, so that all zeros leave nothing of what flows in, or everything of the epsilon. */
+const FACTORS: Readonly<Record<string, string>> = {
+  kernel: 'nothing of what flows in is left behind it',
+  scale: 'nothing of what flows in is left behind it',
+  variance: 'it is divided by, so that the epsilon alone decides',
+};
+
+export interface Watched<T> {
+  /** The same weights, counted as they are streamed. */
+  readonly weights: T;
+  /** What was noticed; complete once everything has been streamed. */
+  notices(): Notice[];
+}
+
+/** Layers that share a weight go on sharing it. */
+export function watchMap(map: LayerMap): Watched<LayerMap> {
+  const seen = new Map<Tensor, { readonly tensor: Tensor; readonly tally: WeightTally }>();
+  const uses: { readonly layer: Layer; readonly role: string; readonly source: Tensor }[] = [];
+  const watch = (source: Tensor) => {
+    const known = seen.get(source) ?? watched(source);
+    seen.set(source, known);
+    return known.tensor;
+  };
+  const layers = map.layers.map((layer) => {
+    for (const [role, source] of Object.entries(layer.weights)) uses.push({ layer, role, source });
+    return { ...layer, weights: Object.fromEntries(Object.entries(layer.weights).map(([role, source]) => [role, watch(source)])) };
+  });
+  return {
+    weights: { ...map, layers },
+    notices: () => uses.flatMap(({ layer, role, source }) => noticesOf(source, seen.get(source)!.tally, { name: layer.name, role })),
+  };
+}
+
+export function watchTensors(tensors: readonly Tensor[]): Watched<readonly Tensor[]> {
+  const all = tensors.map(watched);
+  return { weights: all.map(({ tensor }) => tensor), notices: () => all.flatMap(({ tally }, i) => noticesOf(tensors[i]!, tally, null)) };
+}
+
+function watched(source: Tensor) {
+  const tally = newWeightTally();
+  return { tensor: isWatched(source.dtype) ? withStage(source, watchStage(source.dtype, tally)) : source, tally };
+}
+
+/** What is odd about a weight, from how many of its values are not finite, and whether all are zero. */
+export function oddities(
+  name: string,
+  { nonFinite, isZero }: Pick<WeightTally, 'nonFinite' | 'isZero'>,
+  role: string | null,
+): { code: string; message: string }[] {
+  if (nonFinite > 0) return [{ code: 'non-finite', message: `${name} holds ${nonFinite} values that are NaN or infinite` }];
+  const factor = role !== null && Object.hasOwn(FACTORS, role) ? FACTORS[role] : undefined;
+  return isZero && factor ? [{ code: 'all-zero', message: `${name} (${role}) is all zero: ${factor}` }] : [];
+}
+
+/** What was streamed twice counts once. */
+function noticesOf(source: Tensor, { nonFinite, isZero, seen }: WeightTally, use: { readonly name: string; readonly role: string } | null): Notice[] {
+  const count = elementCount(source.shape);
+  if (seen === 0 || count === 0) return [];
+  const once = { nonFinite: Math.round((nonFinite * count) / Math.max(seen, count)), isZero };
+  return oddities(source.name, once, use?.role ?? null).map((odd) => (use ? { ...odd, layer: use.name } : odd));
+}

@@ -51,7 +51,7 @@ export async function legacyH5(config: object, weights: LegacyWeights = {}, attr
     const layers = Object.keys(weights);
     if (layers.length > 0) holder.create_attribute('layer_names', layers);
     for (const layer of layers) {
-      const group = holder.create_group(layer);
+      const group = groupAt(holder, layer.split('/'));
       const names = Object.keys(weights[layer]!);
       if (names.length > 0) group.create_attribute('weight_names', names);
       for (const name of names) createDataset(group, name, weights[layer]![name]!);
@@ -79,11 +79,15 @@ type H5Group = InstanceType<H5['Group']>;
 
 function createDataset(root: H5Group, path: string, { shape, values }: Weight): void {
   const parts = path.split('/');
-  const parent = parts.slice(0, -1).reduce<H5Group>((group, name) => {
+  groupAt(root, parts.slice(0, -1)).create_dataset({ name: parts.at(-1)!, data: Float32Array.from(values), shape: [...shape], dtype: '<f' });
+}
+
+/** The group, made where it is not there. */
+function groupAt(root: H5Group, path: readonly string[]): H5Group {
+  return path.reduce<H5Group>((group, name) => {
     if (!group.keys().includes(name)) group.create_group(name);
     return group.get(name) as H5Group;
   }, root);
-  parent.create_dataset({ name: parts.at(-1)!, data: Float32Array.from(values), shape: [...shape], dtype: '<f' });
 }
 
 async function writeHdf5(fill: (file: InstanceType<H5['File']>) => void): Promise<Uint8Array> {

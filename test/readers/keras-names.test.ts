@@ -143,6 +143,18 @@ test('layers that bear other names in the file are taken in its order', async ()
   expectRows(results.get('c'), expected());
 });
 
+test('names of layers may have slashes', async () => {
+  const layers = [input('x/in'), denseLayer('block/a', 4, at('x/in')), denseLayer('block/b', 4, at('block/a')), denseLayer('block', 2, at('block/b'))];
+  const weights = {
+    'x/in': {},
+    'block/a': { 'block/a/kernel:0': KERNEL_A, 'block/a/bias:0': BIAS_A },
+    'block/b': { 'block/b/kernel:0': KERNEL_B, 'block/b/bias:0': BIAS_B },
+    block: { 'block/kernel:0': KERNEL_C, 'block/bias:0': BIAS_C },
+  };
+  const { results } = await predict('model.h5', { 'model.h5': await legacyH5(functional(layers, [['x/in', 0, 0]], [['block', 0, 0]]), weights) });
+  expectRows(results.get('block'), expected());
+});
+
 describe('an archive', () => {
   const variables = [
     [KERNEL_A, BIAS_A],

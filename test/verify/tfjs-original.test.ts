@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
-import { kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
+import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
 
@@ -73,6 +73,28 @@ describe('the original file', () => {
     const file = await legacyH5(sequential([null, 3], layers), { dense: { 'a:0': KERNEL_A, 'b:0': BIAS_A } });
     await expect(witness('model.h5', file)).rejects.toMatchObject({ kind: 'engine' });
   });
+});
+
+test('names of layers may have slashes', async () => {
+  const input = { class_name: 'InputLayer', name: 'in/x', config: { batch_input_shape: [null, 3] } };
+  const layer = (name: string, units: number, from: string) => ({
+    class_name: 'Dense',
+    name,
+    config: { units, activation: 'tanh' },
+    inbound: [[[from, 0, 0, {}]]],
+  });
+  const model = functional(
+    [input, layer('a/one', 4, 'in/x'), layer('a/two', 2, 'a/one')],
+    [['in/x', 0, 0]],
+    [
+      ['a/one', 0, 0],
+      ['a/two', 0, 0],
+    ],
+  );
+  const weights = { 'a/one': { 'k:0': KERNEL_A, 'b:0': BIAS_A }, 'a/two': { 'k:0': KERNEL_B, 'b:0': BIAS_B } };
+  const [first, second] = await witness('model.h5', await legacyH5(model, weights));
+  expectClose(first, dense(X, KERNEL_A, BIAS_A));
+  expectClose(second, expected);
 });
 
 describe('a model inside a model, called twice', () => {

@@ -106,6 +106,15 @@ describe('layers that feed a net', () => {
     expect(map.inputs.map(({ name, shape }) => [name, shape])).toEqual([['data', ['N', 3, 4, 5]]]);
   });
 
+  it('without a known shape do not hide layers without a translation', async () => {
+    const { message } = await refusal(
+      `${feed('Python', 'python_param { module: "m" layer: "L" }')} ${CONV} layer { name: "nms" type: "Odd" bottom: "conv" top: "nms" }`,
+      BLOBS,
+    );
+    expect(message).toMatch(/"feed", Python \(m\.L\), feeds the net/);
+    expect(message).toMatch(/"nms": layers of type Odd have no translation/);
+  });
+
   it('give labels, which are no inputs, whatever they go through', async () => {
     const text = `${feed('Data', 'transform_param { crop_size: 4 }', 'top: "data" top: "label"')} ${CONV}
       layer { name: "split" type: "Split" bottom: "label" top: "label_0" top: "label_1" }

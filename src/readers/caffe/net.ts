@@ -1,17 +1,17 @@
 /** From a Caffe net and its blobs to the layer map: training parts removed, blobs' names followed through in-place layers. */
 
 import { nameVgg } from '../../architectures/vgg-names.js';
-import { ModelError, throwAll } from '../../errors.js';
+import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { LayerMap, Notice, Port } from '../../model/layer-map.js';
 import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import { CaffeBuilder } from './builder.js';
-import { makeInputs } from './inputs.js';
+import { type Inputs, makeInputs } from './inputs.js';
 import { messagesOf, textsOf } from './message.js';
 import { listed, Params, unknownIn } from './params.js';
 import { DECLINED, RULES } from './rules/index.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
-import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS } from './training.js';
+import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS, type TrainingParts } from './training.js';
 
 /**
  * Translates a net.
@@ -21,8 +21,8 @@ import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS } from './training.
 export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Blobs>, file: string, options: ReadOptions): Promise<LayerMap> {
   const builder = new CaffeBuilder(file, blobs, net.layers);
   const training = findTrainingParts(net, blobs);
-  const { ports, open } = makeInputs(net, builder, training, options);
   const computing = net.layers.filter((layer) => layer.type !== 'Input' && !isFeed(layer));
+  const { ports, open } = inputsOf(net, computing, builder, training, options);
   const readers = readersOf(computing);
   for (const layer of computing) {
     if (training.layers.has(layer)) builder.warnings.push(removed(layer, `${layer.type} prepares what losses are told and was removed`));
@@ -58,6 +58,21 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
     layers: builder.layers,
     warnings: builder.warnings,
   });
+}
+
+/** Where an input's shape is not known nothing can be built, but types without a translation are told as well. */
+function inputsOf(net: CaffeNet, computing: readonly CaffeLayer[], builder: CaffeBuilder, training: TrainingParts, options: ReadOptions): Inputs {
+  try {
+    return makeInputs(net, builder, training, options);
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    builder.obstacles.unshift(error);
+    for (const layer of computing) {
+      if (!RULES[layer.type] && !isLoss(layer) && !training.layers.has(layer)) builder.obstacles.push(builder.unsupported(layer, withoutRule(layer, false)));
+    }
+    refuse(builder, null);
+    throw error;
+  }
 }
 
 /** Nobody reads more, and hostile nets have thousands. */

@@ -318,7 +318,7 @@ describe('sessions', () => {
   test('channels-last ports are fed and shown channels-last', async () => {
     const map = mapOf([conv, relu], [{ name: 'x', shape: ['N', 1, 2, 2], layout: 'nhwc' }], 'nhwc');
     const session = await referenceSession(map);
-    expect(session.inputs).toEqual([{ name: 'x', shape: [null, 1, 2, 2], layout: 'nhwc' }]);
+    expect(session.inputs).toMatchObject([{ name: 'x', shape: [null, 1, 2, 2], layout: 'nhwc' }]);
     const y = (await session.run(new Map([['x', array([1, 1, 2, 2], [1, 2, -3, 4])]]))).get('y')!;
     expectValues(y, [1, 1, 2, 3], [1, 2, 3, 0, 4, 1]);
   });

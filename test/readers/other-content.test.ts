@@ -36,7 +36,6 @@ const CASES: readonly (readonly [name: string, content: Uint8Array, says: RegExp
   ['x.pth.part', bytes('nothing that is known'), /ends in \.part: the download/],
   ['Unconfirmed 1234.crdownload', bytes('nothing that is known'), /\.crdownload: the download/],
   // Other tools.
-  ['x', bytes(0x1c, 0, 0, 0, 'TFL3', 0), /TensorFlow Lite/],
   ['x.ort', bytes(0x28, 0, 0, 0, 'ORTM', 0), /ONNX Runtime/],
   ['x.pte', bytes(0x28, 0, 0, 0, 'ET12', 0), /ExecuTorch/],
   ['x.gguf', bytes('GGUF', 3, 0, 0, 0), /GGUF/],

@@ -30,7 +30,14 @@ const NOT_AS_LAYERS = new Set([
 ]);
 
 /** What graphs cannot say, by title. */
-const NOT_AS_GRAPH = new Set(['Resize, cubic, by scales', 'Resize, cubic, by sizes', 'Einsum, a diagonal', 'OneHot']);
+const NOT_AS_GRAPH = new Set([
+  'Resize, cubic, by scales',
+  'Resize, cubic, by sizes',
+  'Einsum, a diagonal',
+  'OneHot',
+  'ConstantOfShape',
+  'ConstantOfShape of int64',
+]);
 
 const MORE_CASES: readonly OpCase[] = [
   entry(
@@ -322,6 +329,7 @@ const GRAPH_CHAINS: Readonly<Record<string, LayerMap>> = {
     numbers('values', 'float32', [2], [0.5, 2]),
     ['OneHot', ['a', 'b', 'c'], { axis: 1 }],
   ]),
+  'a value filled with one number': chain([numbers('shape', 'int64', [3], [3, 1, 5]), ['ConstantOfShape', ['a'], { value: 1.5 }], ['Add', ['x', 'b']]]),
   'a choice among constants': chain([
     numbers('zero', 'float32', [], [0]),
     ['Greater', ['x', 'a']],

@@ -332,8 +332,16 @@ const resize: GraphRule = (layer, lowering) => {
   return RULES.Resize!({ ...layer, attributes: { ...attributes, scales } }, lowering);
 };
 
+const constantOfShape: GraphRule = (layer, lowering, graph) => {
+  const shape = lowering.shape(layer.outputs[0]!);
+  if (shape.some((size) => typeof size !== 'number')) return lowering.decline(`a constant of the shape [${shape}], of which sizes are free`);
+  const inputs = [graph.ints('dims', shape as readonly number[]), graph.scalar('fill', layer.attributes.value as number)];
+  return axesPlace(graph.node('Fill', inputs, { T: FLOAT, index_type: INT }, shape));
+};
+
 export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
   Constant: constant,
+  ConstantOfShape: constantOfShape,
   Unsqueeze: unsqueeze,
   Squeeze: squeeze,
   Tile: tile,

@@ -34,6 +34,14 @@ function expectFloat16Throughout(bytes: Uint8Array) {
   for (const { input, output } of casts) expect(reached(input![0]!) || reached(output![0]!)).toBe(true);
 }
 
+/** What works in floats from end to end: numbers that count or tell are never float16. */
+const FLOAT_CASES = OP_CASES.filter((one) => {
+  // ONNX has the first two in float32 only; the others are newer than the opset that is written here.
+  if (/^(Celu|Range|Mish|Swish|Gelu|RMSNormalization|GroupNormalization|AffineGrid|Col2Im|DeformConv|CenterCropPad)$/.test(one.op)) return false;
+  const map = caseMap(one);
+  return [...map.inputs, ...map.outputs].every(({ dtype, valueDType }) => dtype === 'float32' && (valueDType ?? dtype) === 'float32');
+});
+
 describe('a VGG net in float16 throughout', () => {
   it.each(DIALECT_CASES)('$title has no float32 but its ports, and predicts what was recorded', async ({ folder }) => {
     const { files, options } = openDialect(folder);
@@ -49,7 +57,7 @@ describe('a VGG net in float16 throughout', () => {
   });
 });
 
-it.each(OP_CASES)('$title is written in float16, and runs', async (case_) => {
+it.each(FLOAT_CASES)('$title is written in float16, and runs', async (case_) => {
   const map = caseMap(case_);
   expect(onnx.check(map, OPTIONS)).toEqual([]);
   const sink = memorySink();

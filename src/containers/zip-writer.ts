@@ -5,8 +5,10 @@
  *
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
+
 import type { FileSink } from '../bytes/byte-sink.js';
 import { concatBytes } from '../bytes/byte-sink.js';
+import { u16, u32, u64 } from '../bytes/little-endian.js';
 import type { Piece } from './protobuf-writer.js';
 import { crc32 } from './zip.js';
 
@@ -166,18 +168,4 @@ function endRecords({ count, byteLength, at }: { count: number; byteLength: numb
     u16(0),
   ];
   return concatBytes([...wide, ...end]);
-}
-
-function u16(value: number): Uint8Array {
-  return Uint8Array.of(value & 255, value >>> 8);
-}
-
-function u32(value: number): Uint8Array {
-  return Uint8Array.of(value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24);
-}
-
-function u64(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
-  return bytes;
 }

@@ -69,7 +69,7 @@ export class GraphBuilder {
   /** A value that flows in from outside. Sizes without a name ('?') get one, because two of them are two sizes. */
   input(name: string, dtype: DType | null, shape: readonly Dim[] | null): Value {
     this.reserve([name]);
-    return { name, dtype, shape: shape && shape.map((size, axis) => (size === '?' ? `?${name}.${axis}` : size)) };
+    return { name, dtype, shape: shape?.map((size, axis) => (size === '?' ? `?${name}.${axis}` : size)) ?? null };
   }
 
   /** A stored tensor as a value. Nothing is added until a layer reads it, and it is never read for it; see `withKnown` for small ones. */

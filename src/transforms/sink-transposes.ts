@@ -7,6 +7,7 @@
  * of axes is part of the meaning is a Transpose written. A dense layer behind a flattened picture takes the order into its kernel, ports take
  * it into their layout. Constants are turned when they are read, at no cost.
  */
+import { identity, inverse, sameOrder } from '../model/axis-order.js';
 import type { Dim, Layer, LayerMap, Layout, Port } from '../model/layer-map.js';
 import { inferMap, makeLayer, operatorOf, slotName, type ValueType } from '../model/ops/index.js';
 import { isListSlot } from '../model/ops/operator.js';
@@ -327,16 +328,4 @@ function mostFrequent(orders: readonly (readonly number[])[]): readonly number[]
     counts.set(order.join(), entry);
   }
   return [...counts.values()].reduce<{ order: readonly number[]; count: number } | undefined>((a, b) => (a && a.count >= b.count ? a : b), undefined)?.order;
-}
-
-function inverse(order: readonly number[]): number[] {
-  return order.map((_, axis) => order.indexOf(axis));
-}
-
-function identity(rank: number): number[] {
-  return Array.from({ length: rank }, (_, axis) => axis);
-}
-
-function sameOrder(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((axis, i) => axis === b[i]);
 }

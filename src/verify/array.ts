@@ -9,7 +9,7 @@ import type { NdArray } from './engine.js';
 
 /** The array with its axes in another layout; 'other' layouts stay as they are. */
 export function toLayout(array: NdArray, from: Layout, to: Layout): NdArray {
-  if (isChannelsLast(from) === isChannelsLast(to) || array.shape.length < 3) return array;
+  if (from === 'other' || to === 'other' || isChannelsLast(from) === isChannelsLast(to) || array.shape.length < 3) return array;
   return permuteArray(array, isChannelsLast(from) ? toChannelsFirst(array.shape.length) : toChannelsLast(array.shape.length));
 }
 

@@ -12,6 +12,7 @@ import { inferShapes, windowedSize } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import { elementCount, float32Tensor, reshape, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
+import { byteProgress } from './progress.js';
 import type { WriteOptions, Writer } from './writer.js';
 
 const DTYPES: readonly DType[] = ['float32', 'float64'];
@@ -41,14 +42,10 @@ export const caffe: Writer = {
     const blobs = layers.flatMap((layer) => layer.blobs);
     const { store, notices } = storage(blobs, options);
     const total = blobs.reduce((sum, blob) => sum + tensorByteLength(store(blob)), 0);
-    let done = 0;
     const model = await sink.create(name);
     const net = new MessageBuilder().string(NET.name, map.name || 'model');
     for (const layer of layers) net.message(NET.layer, layerMessage(layer, store));
-    await writePieces(net.pieces, model, (byteLength) => {
-      done += byteLength;
-      options.onProgress?.(Math.min(done, total), total);
-    });
+    await writePieces(net.pieces, model, byteProgress(total, options));
     await model.close();
     const prototxt = await sink.create(`${name.replace(/\.[^./]+$/, '')}.prototxt`);
     await prototxt.write(new TextEncoder().encode(prototxtOf(map, layers, await options.metadata())));

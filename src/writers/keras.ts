@@ -14,6 +14,7 @@ import type { LayerMap } from '../model/layer-map.js';
 import { type Tensor, tensorByteLength } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
 import { KerasTarget } from './keras-target.js';
+import { byteProgress } from './progress.js';
 import { lower } from './tfjs/lower.js';
 import type { WriteOptions, Writer } from './writer.js';
 
@@ -36,8 +37,7 @@ export const kerasH5: Writer = {
     const target = build(map, options);
     const { store, total, notices } = storage(target, options);
     const file = await sink.create(name);
-    const tell = progress(total, options);
-    await writePieces(encodeHdf5(legacyFile(target, map, store, await options.metadata())), file, tell);
+    await writePieces(encodeHdf5(legacyFile(target, map, store, await options.metadata())), file, byteProgress(total, options));
     await file.close();
     return { warnings: notices() };
   },
@@ -64,7 +64,7 @@ export const kerasV3: Writer = {
       textMember('config.json', archiveConfig(target, map)),
       member('model.weights.h5', encodeHdf5(weightsTree(target, store)), encodeHdf5(weightsTree(target, uncounted))),
     ];
-    await writeZip(members, file, progress(total, options));
+    await writeZip(members, file, byteProgress(total, options));
     await file.close();
     return { warnings: notices() };
   },
@@ -93,14 +93,6 @@ function storage(target: KerasTarget, { dtype }: WriteOptions) {
   const { tensors, notices } = castWeights(widened, dtype);
   const stored = new Map(weights.map((tensor, i) => [tensor, tensors[i]!]));
   return { store: (tensor: Tensor) => stored.get(tensor)!, total: tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0), notices };
-}
-
-function progress(total: number, { onProgress }: WriteOptions): (byteLength: number) => void {
-  let done = 0;
-  return (byteLength) => {
-    done += byteLength;
-    onProgress?.(Math.min(done, total), total);
-  };
 }
 
 function legacyFile(target: KerasTarget, map: LayerMap, store: (tensor: Tensor) => Tensor, metadata: Readonly<Record<string, string>>): Hdf5Group {

@@ -6,6 +6,7 @@ import { ModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
+import { byteProgress } from './progress.js';
 import type { WeightsWriter, WriteOptions } from './writer.js';
 
 export const npz: WeightsWriter = {
@@ -37,7 +38,6 @@ export const npz: WeightsWriter = {
     const uncounted = castWeights(weights, dtype).tensors;
     const total = tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0);
     const file = await sink.create(name);
-    let done = 0;
     await writeZip(
       tensors.map((tensor, i) => ({
         name: `${tensor.name}.npy`,
@@ -45,10 +45,7 @@ export const npz: WeightsWriter = {
         crc32: () => crc32Of(piecesOf(uncounted[i]!)),
       })),
       file,
-      (byteLength) => {
-        done += byteLength;
-        onProgress?.(Math.min(done, total), total);
-      },
+      byteProgress(total, { onProgress }),
     );
     await file.close();
     return { warnings: notices() };

@@ -127,7 +127,7 @@ const CASES: Readonly<Record<string, Hostile>> = {
     says: /holds at most/,
   },
   'a blob whose shape overflows': { files: { 'x.caffemodel': caffemodel([2n ** 40n, 2n ** 40n], 1) }, says: /overflows/ },
-  'a blob of negative size': { files: { 'x.caffemodel': caffemodel([2n ** 64n - 1n, 2n ** 64n - 1n], 1) }, says: /no count|has the shape \[-1,-1\]/ },
+  'a blob of negative size': { files: { 'x.caffemodel': caffemodel([2n ** 64n - 1n, 2n ** 64n - 1n], 1) }, says: /no count/ },
   'a safetensors shape that overflows': {
     files: { 'x.safetensors': safetensors(JSON.stringify({ a: { dtype: 'F32', shape: [2 ** 40, 2 ** 40], data_offsets: [0, 4] } })) },
     says: /data_offsets/,

@@ -5,7 +5,9 @@
  *
  * @see https://docs.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
  */
+
 import { concatBytes } from '../../bytes/byte-sink.js';
+import { u16, u32, u64 } from '../../bytes/little-endian.js';
 import { ModelError } from '../../errors.js';
 import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
@@ -219,20 +221,4 @@ function padding(byteLength: number): number {
 
 function padded(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength % 8 === 0 ? bytes : concatBytes([bytes, new Uint8Array(padding(bytes.byteLength))]);
-}
-
-function u16(value: number): Uint8Array {
-  return Uint8Array.of(value & 255, value >>> 8);
-}
-
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
-}
-
-function u64(value: number | bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
-  return bytes;
 }

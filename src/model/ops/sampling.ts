@@ -93,7 +93,7 @@ export const affineGrid = operator({
   op: 'AffineGrid',
   slots: ['theta', 'size?'],
   attributes: { size: optional(ints()), align_corners: int(0) },
-  shape({ theta, size: given }, { size }, { fresh }) {
+  shape({ size: given }, { size }, { fresh }) {
     const sizes = (size ?? given?.elements ?? freshElements(given, fresh)).map((element, axis) => element ?? fresh(0, axis));
     return [[sizes[0]!, ...sizes.slice(2), sizes.length - 2]];
   },

@@ -126,7 +126,8 @@ async function readBlob(wire: WireReader, span: Field, name: string): Promise<Te
   const origin = { file: wire.source.name, name, ...(first ? { offset: first.start } : {}) };
   const unit = DTYPE_BYTES[dtype];
   const stored = spans.reduce((sum, field) => sum + (field.end - field.start) / unit, 0);
-  if (sizes.reduce((product, size) => product * size, 1) !== stored || sizes.some((size) => size < 0)) {
+  if (sizes.some((size) => size < 0)) throw wire.error(span.start, `the blob ${name} has the shape [${sizes}] with a size that is no count`);
+  if (sizes.reduce((product, size) => product * size, 1) !== stored) {
     throw wire.error(span.start, `the blob ${name} has the shape [${sizes}], but ${stored} values`);
   }
   if (first && spans.length === 1 && first.wireType === 2) {

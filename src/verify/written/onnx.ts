@@ -37,8 +37,6 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     storedDTypes: weightDTypes(model, used),
     computeDType: used.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16') ? 'float16' : 'float32',
     layoutOf(port, shown) {
-      // What has no channels to speak of is fed as it is, whatever the file says of its own.
-      if (port.layout === 'other') return port.layout;
       const said = model.metadata.get(`weighbridge.layout.${shown.name}`) ?? model.metadata.get(`weighbridge.layout.${port.name}`);
       return (said as Layout | undefined) ?? layoutByShape(port, shown.shape);
     },

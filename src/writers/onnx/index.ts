@@ -6,6 +6,7 @@ import { ModelError } from '../../errors.js';
 import type { LayerMap, Notice } from '../../model/layer-map.js';
 import { tensorByteLength } from '../../model/tensor.js';
 import { castNotices } from '../cast-weights.js';
+import { byteProgress } from '../progress.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { type ExternalPlace, encodeMetadata, encodeModel, encodeOtherMetadata, OPSETS, tensorSpan } from './encode.js';
 import { layerObstacle } from './node-forms.js';
@@ -47,16 +48,12 @@ export const onnx: Writer = {
 
   async write(map, sink, name, options) {
     const source = patchable(map, options);
-    if (source) return writePatch(await planPatch(map, source, options), map, sink, name, options);
+    if (source) return writePatch(await planPatch(source, options), map, sink, name, options);
     const scales = await measureScales(map, options);
     const { graph, narrowed, warnings } = planGraph(map, options, chooseOpset(map, options), scales);
     const total = graph.initializers.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
     const file = await sink.create(name);
-    let done = 0;
-    const onBytes = (byteLength: number) => {
-      done += byteLength;
-      options.onProgress?.(Math.min(done, total), total);
-    };
+    const onBytes = byteProgress(total, options);
     const inline = options.externalData !== true && total <= MAX_INLINE_BYTES;
     const spans = graph.initializers.map((initializer) => ({ name: initializer.name, bytes: tensorSpan(initializer.tensor) }));
     const large = spans.filter(({ bytes }) => bytes.byteLength >= MIN_EXTERNAL_BYTES);
@@ -75,11 +72,7 @@ async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: str
   const everything = options.externalData === true || total > MAX_INLINE_BYTES;
   const outside = patch.stored.filter(({ bytes, wasExternal }) => (everything ? bytes.byteLength >= MIN_EXTERNAL_BYTES : wasExternal));
   const file = await sink.create(name);
-  let done = 0;
-  const onBytes = (byteLength: number) => {
-    done += byteLength;
-    options.onProgress?.(Math.min(done, total), total);
-  };
+  const onBytes = byteProgress(total, options);
   const places = outside.length === 0 ? new Map<string, ExternalPlace>() : await writeExternal(outside, sink, `${name}.data`, onBytes);
   await writePieces((await encodePatch(patch, places)).pieces, file, onBytes);
   const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };

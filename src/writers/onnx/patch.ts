@@ -59,7 +59,7 @@ export interface Patch {
 }
 
 /** What changes of a file; weights that become int8 are read for it. */
-export async function planPatch(map: LayerMap, model: ReadModel, options: WriteOptions): Promise<Patch> {
+export async function planPatch(model: ReadModel, options: WriteOptions): Promise<Patch> {
   const names = new Names();
   for (const name of [...model.initializers.keys(), ...model.nodes.flatMap(({ outputs }) => outputs), ...model.inputs.map((port) => port.name)])
     names.take(name);

@@ -10,7 +10,7 @@ import { numbersTensor } from '../../model/numbers.js';
 import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { quantiseChannels } from '../../model/quantise.js';
-import { constantTensor, float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
+import { float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
 import type { WriteOptions } from '../writer.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';

@@ -12,6 +12,7 @@ import type { LayerMap, Port } from '../../model/layer-map.js';
 import { isChannelsLast, portValueShape } from '../../model/ports.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
 import { castWeights } from '../cast-weights.js';
+import { byteProgress } from '../progress.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
 import { moduleObstacles, writeModule } from './module.js';
 
@@ -92,7 +93,6 @@ async function writeStateDict(weights: readonly Tensor[], sink: ByteSink, name: 
   const elements = (tensor: Tensor): Piece[] => [{ byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) }];
   const pickle = encodeStateDict(tensors.map((tensor, i) => ({ name: tensor.name, tensor, storage: String(i) })));
   const file = await sink.create(name);
-  let done = 0;
   await writeZip(
     [
       member('data.pkl', [pickle]),
@@ -101,10 +101,7 @@ async function writeStateDict(weights: readonly Tensor[], sink: ByteSink, name: 
       member('version', [new TextEncoder().encode('3\n')]),
     ],
     file,
-    (byteLength) => {
-      done += byteLength;
-      onProgress?.(Math.min(done, total), total);
-    },
+    byteProgress(total, { onProgress }),
   );
   await file.close();
   return { warnings: notices() };

@@ -1,10 +1,12 @@
 /** Rules of graph models that place, pick and search elements, and products of values. */
+
+import { identity } from '../../model/axis-order.js';
 import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
-import { identity, type Placement } from './placement.js';
+import type { Placement } from './placement.js';
 import { axesPlace, front, RULES, withAxes } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
 

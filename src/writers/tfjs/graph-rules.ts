@@ -6,6 +6,8 @@
  *
  * @see https://github.com/tensorflow/tfjs/tree/master/tfjs-converter/src/operations/op_list for what its executor knows
  */
+
+import { identity } from '../../model/axis-order.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
@@ -14,7 +16,7 @@ import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
 import type { GraphTarget } from './graph-target.js';
 import type { RuleFinder } from './lower.js';
 import type { Lowering } from './lowering.js';
-import { channelsLast, identity } from './placement.js';
+import { channelsLast } from './placement.js';
 import { axesPlace, common, foldedAxes, front, inPlace, RULES, withAxes } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
 

@@ -1,9 +1,10 @@
+import { identity, sameOrder } from '../../model/axis-order.js';
 import type { Dim, Layer, Port } from '../../model/layer-map.js';
 import type { ValueType } from '../../model/ops/operator.js';
 import { portValueShape } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { WriteOptions } from '../writer.js';
-import { channelsLast, type Flattening, identity, type Placement, portOrder, sameOrder } from './placement.js';
+import { channelsLast, type Flattening, type Placement, portOrder } from './placement.js';
 import { type FileValue, type FileWeight, inexpressible, type Target, type WeightKind } from './target.js';
 
 /**

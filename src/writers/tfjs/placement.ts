@@ -4,6 +4,7 @@
  * The map is channels-first, these files are channels-last. A transposition of the map therefore costs nothing as long as what follows
  * can do with the order that the file has: it only changes which axis is which.
  */
+import { identity } from '../../model/axis-order.js';
 import type { Layout, Port } from '../../model/layer-map.js';
 import { isChannelsLast, toChannelsLast } from '../../model/ports.js';
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
@@ -26,16 +27,8 @@ export type Placement =
   /** [batch, channels] in the file, [batch, channels, 1, ...] in the map. */
   | { readonly kind: 'squeezed'; readonly value: FileValue; readonly rank: number };
 
-export function identity(rank: number): number[] {
-  return Array.from({ length: rank }, (_, axis) => axis);
-}
-
 export function channelsLast(rank: number): number[] {
   return rank < 3 ? identity(rank) : toChannelsLast(rank);
-}
-
-export function sameOrder(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((axis, i) => axis === b[i]);
 }
 
 /** A tensor's `axis`, whose elements are in the map's order, in the file's. */

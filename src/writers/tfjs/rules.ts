@@ -1,8 +1,10 @@
 /** How each operator of the layer map is made from a target's operations, and in which order its values lie. */
+
+import { identity, sameOrder } from '../../model/axis-order.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import type { Lowering, Made } from './lowering.js';
-import { channelsLast, type Flattening, identity, type Placement, sameOrder, toFileOrder } from './placement.js';
+import { channelsLast, type Flattening, type Placement, toFileOrder } from './placement.js';
 import { type FileValue, type FileWeight, knownSize, type Margins } from './target.js';
 import { averagePool, conv, convTranspose, maxPool, placedLast } from './windows.js';
 

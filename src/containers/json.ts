@@ -32,3 +32,9 @@ export function checkJson(text: string, file: string): void {
     if (values > MAX_VALUES) throw new ModelError('unsafe', `the JSON has more than ${MAX_VALUES} values, which no model needs`, { file });
   }
 }
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -11,7 +11,7 @@ import { ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
 import { WireReader } from './protobuf.js';
-import { TF_DTYPES } from './tf-graph.js';
+import { readTensorShape, TF_DTYPES } from './tf-graph.js';
 
 export interface TensorBundle {
   /** By key, in the table's order. */
@@ -123,16 +123,13 @@ async function readEntry(record: Uint8Array, file: string, tensor: string) {
     else if (field.number === ENTRY.slices)
       throw new ModelError('unsupported', 'the variable is partitioned, and its slices are not put together', { file, tensor });
     else if (field.number === ENTRY.shape) {
-      for await (const dim of wire.fields(field.start, field.end)) {
-        if (dim.number !== 2) continue;
-        let size = 0;
-        for await (const part of wire.fields(dim.start, dim.end)) if (part.number === 1) size = Number(BigInt.asIntN(64, part.varint));
-        entry.shape.push(size);
-      }
+      const shape = await readTensorShape(wire, field);
+      if (shape === null) throw new ModelError('malformed', 'its entry does not say how many axes it has', { file, tensor });
+      entry.shape.push(...shape);
     }
   }
   const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
-  if (![entry.shard, entry.offset, entry.size, ...entry.shape].every(isCount) || entry.shape.length > 64) {
+  if (![entry.shard, entry.offset, entry.size, ...entry.shape].every(isCount)) {
     throw new ModelError('malformed', `its entry says shape [${entry.shape}], ${entry.size} bytes at ${entry.offset}`, { file, tensor });
   }
   return entry;

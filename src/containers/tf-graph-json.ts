@@ -7,10 +7,11 @@
 
 import { memorySource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
-import { constantTensor, elementCount, type Origin, storedTensor, type Tensor } from '../model/tensor.js';
+import { type Origin, storedTensor, type Tensor } from '../model/tensor.js';
+import { isObject, type JsonObject as Json } from './json.js';
 import {
   dtypeOfJson,
-  encodeValues,
+  filledTensor,
   isNumberDType,
   splitInputs,
   type TfAttribute,
@@ -20,11 +21,8 @@ import {
   type TfShape,
 } from './tf-graph.js';
 
-type Json = Readonly<Record<string, unknown>>;
-
 const MAX_NODES = 1_000_000;
 const MAX_DEPTH = 8;
-const MAX_FILLED = 1_000_000;
 
 /**
  * @param topology the `modelTopology` of a graph model
@@ -105,27 +103,13 @@ function parseTensor(value: unknown, { file, name }: { file: string; name: strin
   const place = { file, tensor: name };
   if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) throw new ModelError('malformed', `a constant of shape [${shape ?? '?'}]`, place);
   const origin: Origin = { file, name };
-  const count = elementCount(shape);
   if (typeof proto.tensorContent === 'string' && proto.tensorContent !== '') {
     return storedTensor({ name, dtype, shape, source: memorySource(decodeBase64(proto.tensorContent), file), origin });
   }
   const values = VALUE_FIELDS.flatMap((field) => list(proto[field])).map((item) =>
     dtype.endsWith('64') && !dtype.startsWith('f') ? BigInt(item as string) : Number(item),
   );
-  if (values.length > count) throw new ModelError('malformed', `${values.length} values for a constant of shape [${shape}]`, place);
-  const last = encodeValues(dtype, [values.at(-1) ?? 0]);
-  if (values.length <= 1) return storedTensor({ name, dtype, shape, strides: shape.map(() => 0), source: memorySource(last, file), origin });
-  if (count > MAX_FILLED) throw new ModelError('unsafe', `${values.length} values are to fill the shape [${shape}]`, place);
-  return constantTensor(
-    name,
-    dtype,
-    shape,
-    encodeValues(
-      dtype,
-      Array.from({ length: count }, (_, i) => values[Math.min(i, values.length - 1)]!),
-    ),
-    origin,
-  );
+  return filledTensor({ name, dtype, shape, values, origin });
 }
 
 /** Words are base64 of UTF-8; old converters left lists of character codes. */
@@ -144,8 +128,4 @@ function decodeBase64(text: string): Uint8Array {
 
 function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -6,6 +6,7 @@
  *   tensor.proto, function.proto, types.proto
  */
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { constantTensor, elementCount, type Origin, storedTensor, type Tensor } from '../model/tensor.js';
 import { type Field, WireReader } from './protobuf.js';
@@ -105,6 +106,8 @@ const OP_DEF = { name: 1, input: 2, output: 3 } as const;
 const MAX_NODES = 1_000_000;
 /** Names, words and padding lists; weights are tensors. */
 const MAX_LIST = 1_000_000;
+/** Far more axes than TensorFlow computes with. */
+const MAX_RANK = 64;
 /** A list or a function within a list, within a list ... */
 const MAX_DEPTH = 8;
 
@@ -135,6 +138,20 @@ export async function looksLikeGraphDef(source: ByteSource): Promise<boolean> {
     // What is no protobuf is no graph.
   }
   return false;
+}
+
+/** A TensorShapeProto; null where the rank is not known. @throws ModelError 'malformed' for more axes than any tensor has */
+export async function readTensorShape(wire: WireReader, field: Field): Promise<TfShape> {
+  const sizes: number[] = [];
+  for await (const entry of wire.fields(field.start, field.end)) {
+    if (entry.number === SHAPE.unknownRank && entry.varint !== 0n) return null;
+    if (entry.number !== SHAPE.dim) continue;
+    let size = 0;
+    for await (const part of wire.fields(entry.start, entry.end)) if (part.number === 1) size = Number(BigInt.asIntN(64, part.varint));
+    sizes.push(size);
+    if (sizes.length > MAX_RANK) throw wire.error(entry.start, `a shape of more than ${MAX_RANK} axes`);
+  }
+  return sizes;
 }
 
 class GraphDefReader {
@@ -255,22 +272,9 @@ class GraphDefReader {
     if (number === ATTR.s) return { kind: 'string', value: await this.wire.text(field) };
     if (number === ATTR.i || number === ATTR.b || number === ATTR.type) return scalar(number, field.varint);
     if (number === ATTR.f) return { kind: 'float', value: viewOf(await this.wire.bytes(field)).getFloat32(0, true) };
-    if (number === ATTR.shape) return { kind: 'shape', value: await this.shape(field) };
+    if (number === ATTR.shape) return { kind: 'shape', value: await readTensorShape(this.wire, field) };
     if (number === ATTR.tensor) return { kind: 'tensor', value: await this.tensor(field, label) };
     return null;
-  }
-
-  async shape(field: Field): Promise<TfShape> {
-    const sizes: number[] = [];
-    for await (const entry of this.#fields(field)) {
-      if (entry.number === SHAPE.unknownRank && entry.varint !== 0n) return null;
-      if (entry.number !== SHAPE.dim) continue;
-      let size = 0;
-      for await (const part of this.#fields(entry)) if (part.number === 1) size = Number(BigInt.asIntN(64, part.varint));
-      sizes.push(size);
-      if (sizes.length > 64) throw this.wire.error(entry.start, 'a shape of more than 64 axes');
-    }
-    return sizes;
   }
 
   /** Null for a tensor of strings or handles, which hold no numbers. */
@@ -280,7 +284,7 @@ class GraphDefReader {
     const parts: Field[] = [];
     for await (const entry of this.#fields(field)) {
       if (entry.number === TENSOR.dtype) code = Number(entry.varint);
-      else if (entry.number === TENSOR.shape) shape = await this.shape(entry);
+      else if (entry.number === TENSOR.shape) shape = await readTensorShape(this.wire, entry);
       else if (isValues(entry.number)) parts.push(entry);
       if (parts.length > MAX_LIST) throw this.wire.error(entry.start, `more than ${MAX_LIST} values that are not packed as bytes`);
     }
@@ -297,13 +301,7 @@ class GraphDefReader {
     if (first?.number === TENSOR.content) throw this.wire.error(first.start, `${first.end - first.start} bytes for a constant of shape [${shape}] of ${dtype}`);
     const values: (number | bigint)[] = [];
     for (const part of parts) for (const value of await this.#numbers(part)) values.push(value);
-    if (values.length > count) throw this.wire.error(field.start, `${values.length} values for a constant of shape [${shape}]`);
-    // The last value stands for all that follow; none at all stands for zeros.
-    const last = encodeValues(dtype, [values.at(-1) ?? 0]);
-    if (values.length <= 1) return storedTensor({ name, dtype, shape, strides: shape.map(() => 0), source: memorySource(last, this.source.name), origin });
-    if (count > MAX_LIST) throw this.wire.error(field.start, `${values.length} values are to fill the shape [${shape}]`);
-    const filled = Array.from({ length: count }, (_, i) => values[Math.min(i, values.length - 1)]!);
-    return constantTensor(name, dtype, shape, encodeValues(dtype, filled), origin);
+    return filledTensor({ name, dtype, shape, values, origin });
   }
 
   async #numbers(field: Field): Promise<(number | bigint)[]> {
@@ -338,8 +336,30 @@ function dtypeName(code: number): string {
   return code === 7 ? 'string' : (TF_DTYPES.get(code) ?? `type ${code}`);
 }
 
+/**
+ * A constant of values that are given one by one: the last one stands for all that follow, and none at all for zeros.
+ *
+ * @throws ModelError 'malformed' for more values than the shape has, 'unsafe' for a few that are to become very many
+ */
+export function filledTensor({
+  name,
+  dtype,
+  shape,
+  values,
+  origin,
+}: Pick<Tensor, 'name' | 'dtype' | 'shape' | 'origin'> & { readonly values: readonly (number | bigint)[] }): Tensor {
+  const count = elementCount(shape);
+  const place = { file: origin.file, tensor: name, ...(origin.offset === undefined ? {} : { offset: origin.offset }) };
+  if (values.length > count) throw new ModelError('malformed', `${values.length} values for a constant of shape [${shape}]`, place);
+  const last = encodeValues(dtype, [values.at(-1) ?? 0]);
+  if (values.length <= 1) return storedTensor({ name, dtype, shape, strides: shape.map(() => 0), source: memorySource(last, origin.file), origin });
+  if (count > MAX_LIST) throw new ModelError('unsafe', `${values.length} values are to fill the shape [${shape}]`, place);
+  const filled = Array.from({ length: count }, (_, i) => values[Math.min(i, values.length - 1)]!);
+  return constantTensor(name, dtype, shape, encodeValues(dtype, filled), origin);
+}
+
 /** Values as little-endian bytes; half precision is given as its 16 bits, as `half_val` has it. */
-export function encodeValues(dtype: DType, values: readonly (number | bigint)[]): Uint8Array {
+function encodeValues(dtype: DType, values: readonly (number | bigint)[]): Uint8Array {
   const width = DTYPE_BYTES[dtype];
   const bytes = new Uint8Array(values.length * width);
   const view = viewOf(bytes);

@@ -11,6 +11,7 @@ import { type ConvertOptions, convert } from '../../src/convert.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
+import { toLayout } from '../../src/verify/array.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { opencv } from '../../src/verify/engines/opencv.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
@@ -116,29 +117,8 @@ describe.each(TARGETS)('%s as a target', (to, name) => {
 
 type Picture = Awaited<ReturnType<typeof readNpyFile>>;
 
-function channelsFirst({ shape, data }: Picture): Picture {
-  return turned({ shape, data }, [0, 3, 1, 2]);
-}
-
-function channelsLast({ shape, data }: Picture): Picture {
-  return turned({ shape, data }, [0, 2, 3, 1]);
-}
-
-function turned({ shape, data }: Picture, order: readonly number[]): Picture {
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
-  const sizes = order.map((axis) => shape[axis]!);
-  const out = new Float32Array(data.length);
-  for (let i = 0; i < out.length; i++) {
-    let rest = i;
-    let at = 0;
-    for (let axis = sizes.length - 1; axis >= 0; axis--) {
-      at += (rest % sizes[axis]!) * strides[order[axis]!]!;
-      rest = Math.floor(rest / sizes[axis]!);
-    }
-    out[i] = data[at]!;
-  }
-  return { shape: sizes, data: out };
-}
+const channelsFirst = (picture: Picture) => toLayout(picture, 'nhwc', 'nchw') as Picture;
+const channelsLast = (picture: Picture) => toLayout(picture, 'nchw', 'nhwc') as Picture;
 
 /** Caffe's nets take one picture where the source's batch is free. */
 function splitBatch({ shape, data }: Picture, batch: number | string | undefined): Picture[] {

@@ -1,8 +1,8 @@
 /** What a configuration's JSON must be at a place; anything else is 'malformed'. */
-import { checkJson } from '../../containers/json.js';
+import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
 
-export type Json = Readonly<Record<string, unknown>>;
+export { isObject, type JsonObject as Json };
 
 /**
  * Parses JSON as Python writes it: infinities stand there as words.
@@ -23,11 +23,7 @@ export function parseJson(text: string, what: string, file: string): unknown {
   }
 }
 
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-export function object(value: unknown, what: string, file: string): Json {
+export function object(value: unknown, what: string, file: string): JsonObject {
   if (isObject(value)) return value;
   throw new ModelError('malformed', `${what}: found ${describe(value)}, expected an object`, { file });
 }

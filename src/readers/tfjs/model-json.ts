@@ -7,10 +7,10 @@
 import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
-import { checkJson } from '../../containers/json.js';
+import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
 
-export type Json = Readonly<Record<string, unknown>>;
+export { isObject, type JsonObject as Json };
 
 export type TfjsKind = 'layers' | 'graph' | 'weights';
 
@@ -19,10 +19,10 @@ export interface ModelJson {
   /** The file that it was read from. */
   readonly file: string;
   /** Null for a manifest alone. */
-  readonly topology: Json | null;
+  readonly topology: JsonObject | null;
   readonly manifest: readonly unknown[];
   /** Everything else at the top, such as `generatedBy`; null for a manifest alone. */
-  readonly top: Json;
+  readonly top: JsonObject;
 }
 
 /** The topology of a graph of a hundred thousand nodes takes 50 MB. */
@@ -74,10 +74,10 @@ export async function readModelJson(files: FileSet): Promise<ModelJson> {
     const found = "this JSON is no TensorFlow.js model: it has neither a weightsManifest nor a topology, and is no list of weights' groups";
     throw new ModelError('malformed', found, { file });
   }
-  const top = Array.isArray(json) ? {} : (json as Json);
+  const top = Array.isArray(json) ? {} : (json as JsonObject);
   const manifest = Array.isArray(json) ? json : (top.weightsManifest ?? []);
   if (!Array.isArray(manifest)) throw new ModelError('malformed', 'the weightsManifest is no list', { file });
-  return { kind, file, topology: kind === 'weights' ? null : (top.modelTopology as Json), manifest, top };
+  return { kind, file, topology: kind === 'weights' ? null : (top.modelTopology as JsonObject), manifest, top };
 }
 
 function kindOf(json: unknown): TfjsKind | null {
@@ -93,10 +93,6 @@ function kindOf(json: unknown): TfjsKind | null {
 
 function isGroup(value: unknown): boolean {
   return isObject(value) && Array.isArray(value.weights) && Array.isArray(value.paths);
-}
-
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 async function readText(source: ByteSource): Promise<string> {

@@ -1,6 +1,6 @@
 /** The list of formats whose written files are read back. Adding one is one line here. */
 import type { Layer } from '../../model/layer-map.js';
-import type { WrittenFormat } from './written.js';
+import type { WrittenFormat, WrittenModel } from './written.js';
 
 export const writtenFormats: readonly WrittenFormat[] = [
   { format: 'onnx', runs: true, open: async (files) => (await import('./onnx.js')).openWrittenOnnx(files) },
@@ -22,5 +22,11 @@ async function stateNames(layers: readonly Layer[]): Promise<ReadonlyMap<string,
 
 /** Undefined where files of the format cannot be verified. */
 export function findWrittenFormat(format: string): WrittenFormat | undefined {
-  return writtenFormats.find((candidate) => candidate.format === format);
+  const found = writtenFormats.find((candidate) => candidate.format === format);
+  return found && { ...found, open: async (files, layers) => withPlainPorts(await found.open(files, layers)) };
+}
+
+/** A port of the map without channels to speak of is used as it is, whatever a file says of its own. */
+function withPlainPorts(written: WrittenModel): WrittenModel {
+  return { ...written, layoutOf: (port, shown) => (port.layout === 'other' ? port.layout : written.layoutOf(port, shown)) };
 }

@@ -14,7 +14,7 @@ const folder = temporaryFolder();
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** TensorFlow.js has no layer for local response normalisation. */
-const REFUSED = new Set(['A-LRN to tfjs']);
+const REFUSED = new Set(['A-LRN to tfjs', 'A-LRN to keras-h5', 'A-LRN to keras-v3']);
 
 describe.each(VGG_NETS.map((net) => [net.title, net] as const))('configuration %s', (title, net) => {
   const source = join(folder, `${title.replaceAll(' ', '-')}.pth`);

@@ -165,7 +165,7 @@ export class GraphBuilder {
     const fixed: Record<string, AttributeValue> = {};
     for (const [i, slot] of operator.slots.entries()) {
       if (isListSlot(slot)) {
-        inputs.push(...all.slice(i));
+        for (const part of all.slice(i)) inputs.push(part);
         break;
       }
       const value = all[i] ?? null;

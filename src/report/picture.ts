@@ -20,9 +20,11 @@ const MIDDLE_GREY = 128;
 export function pictureOf(array: NdArray, layout: Layout, row = 0): Picture | null {
   if (array.shape.length !== 4) return null;
   const [, a, b, c] = array.shape as [number, number, number, number];
-  const [channels, height, width] = isChannelsLast(layout) ? [c, a, b] : [a, b, c];
-  if ((channels !== 1 && channels !== 3) || height < 2 || width < 2) return null;
-  const [stepC, stepY, stepX] = isChannelsLast(layout) ? [1, width * channels, channels] : [height * width, width, 1];
+  // Where nothing says the layout, only how it is drawn hangs on what can be channels.
+  const isLast = isChannelsLast(layout) || (layout === 'other' && !areChannels(a) && areChannels(c));
+  const [channels, height, width] = isLast ? [c, a, b] : [a, b, c];
+  if (!areChannels(channels) || height < 2 || width < 2) return null;
+  const [stepC, stepY, stepX] = isLast ? [1, width * channels, channels] : [height * width, width, 1];
   const start = row * channels * height * width;
   const { low, factor } = stretch(array.data, start, start + channels * height * width);
   const shrink = Math.max(1, height / MAX_SIDE, width / MAX_SIDE);
@@ -36,6 +38,10 @@ export function pictureOf(array: NdArray, layout: Layout, row = 0): Picture | nu
     }
   }
   return { png: encodePng({ width: shownWidth, height: shownHeight, channels, bytes }), width: shownWidth, height: shownHeight };
+}
+
+function areChannels(count: number): count is 1 | 3 {
+  return count === 1 || count === 3;
 }
 
 /**

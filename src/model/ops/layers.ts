@@ -1,4 +1,5 @@
 /** How a layer fills the slots of its operator, and how a layer is made. */
+import { ModelError } from '../../errors.js';
 import type { AttributeValue, Dim, Foreign, Layer } from '../layer-map.js';
 import type { Tensor } from '../tensor.js';
 import { isListSlot, isOptionalSlot, type Operator, slotName } from './operator.js';
@@ -11,7 +12,7 @@ export type Bound<T> = Readonly<Record<string, T | readonly T[] | undefined>>;
  * Fills the slots: those that have a weight with it, the others with the inputs in order ('' leaves an optional one out).
  *
  * @param inputs one for each of the layer's input names
- * @throws Error where a slot that must be filled is not, or inputs are left over: a bug of whoever made the layer
+ * @throws ModelError 'malformed' where a slot that must be filled is not; Error where inputs are left over, a bug of whoever made the layer
  */
 export function bindSlots<T>(
   operator: Operator,
@@ -34,7 +35,7 @@ export function bindSlots<T>(
       bound[name] = layer.inputs[next] === '' ? undefined : inputs[next];
       next++;
     }
-    if (bound[name] === undefined && !isOptionalSlot(slot)) throw new Error(`${layer.op} "${layer.name}" lacks ${name}`);
+    if (bound[name] === undefined && !isOptionalSlot(slot)) throw new ModelError('malformed', `${layer.op} lacks its ${name}`, { layer: layer.name });
   }
   if (next < inputs.length) throw new Error(`${layer.op} "${layer.name}" has ${inputs.length} inputs, of which ${inputs.length - next} fill no slot`);
   return bound;
@@ -61,7 +62,8 @@ export interface LayerDraft {
  * A layer with every attribute of its operator, but for those that are optional and left out.
  *
  * @param shapes of the inputs, where they are known: neutral strides follow them
- * @throws Error for an operator, attribute or slot that the table does not have: a reader's bug, never a file's fault
+ * @throws ModelError 'malformed' for an attribute that must be said and is not, Error for an operator, attribute or slot that the table does
+ *   not have: a reader's bug, never a file's fault
  */
 export function makeLayer(draft: LayerDraft, shapes?: readonly (readonly Dim[] | null)[]): Layer {
   const operator = operatorOf(draft.op);
@@ -109,7 +111,7 @@ function completeAttributes(operator: Operator, draft: LayerDraft, sized: Record
   for (const [name, spec] of Object.entries(operator.attributes)) {
     const value = given[name] ?? spec.default ?? completed[name];
     const flows = bound[name] !== undefined;
-    if (value === undefined && !spec.optional && !flows) throw new Error(`makeLayer: ${draft.op} "${draft.name}" lacks ${name}`);
+    if (value === undefined && !spec.optional && !flows) throw new ModelError('malformed', `${draft.op} lacks its ${name}`, { layer: draft.name });
     if (value === undefined) continue;
     if (spec.words && !spec.words.includes(value as string)) throw new Error(`makeLayer: ${draft.op} has no ${name} ${JSON.stringify(value)}`);
     attributes[name] = value;

@@ -27,7 +27,8 @@ export async function openReread(files: FileSet, format: string, layers: readonl
     format,
     // A file that has all of the map's names was made from it, whoever made it.
     isOurs: layers.every((layer) => Object.keys(layer.weights).length === 0 || owned.has(names.get(layer)!)),
-    layoutOf: ({ layout }, { name }) => layouts.get(name) ?? layout,
+    // TensorFlow.js numbers the names of what it loads, so that the file's own come first.
+    layoutOf: ({ name, layout }, shown) => layouts.get(nameIn(format, name)) ?? layouts.get(shown.name) ?? layout,
     weight(layer, role) {
       const source = layer.weights[role]!;
       const candidates = owned.get(names.get(layer) ?? '') ?? [];

@@ -27,7 +27,7 @@ export const tfjs: Writer = {
   title: 'TensorFlow.js layers model',
   extensions: ['model.json'],
   dtypes: TFJS_DTYPES,
-  options: ['layout'],
+  options: ['layout', 'shardBytes'],
   keepsMetadata: true,
   check: (map, options) => check(map, new LayersTarget(), options),
   async write(map, sink, name, options) {
@@ -46,7 +46,7 @@ export const tfjsGraph: Writer = {
   title: 'TensorFlow.js graph model',
   extensions: [],
   dtypes: TFJS_DTYPES,
-  options: ['layout'],
+  options: ['layout', 'shardBytes'],
   keepsMetadata: true,
   check(map, options) {
     const target = new GraphTarget();

@@ -1,7 +1,7 @@
 export interface CaseRun {
   readonly name: string;
   readonly folder: string;
-  readonly run: object;
+  readonly run: { readonly open?: string };
 }
 export interface CaseResult {
   readonly isRight: boolean;

@@ -22,7 +22,7 @@ const table = JSON.parse(readFileSync(new URL('./cases.json', import.meta.url), 
 /**
  * Every run of every case in a folder.
  *
- * @returns {{ name: string, folder: string, run: object }[]} `run` is a row of cases.json
+ * @returns {{ name: string, folder: string, run: { open?: string } }[]} `run` is a row of cases.json
  */
 export function listRuns(folder) {
   return readdirSync(folder, { withFileTypes: true })
@@ -149,8 +149,9 @@ async function main([folder, ...names]) {
   const runs = listRuns(resolve(folder)).filter(({ name }) => names.length === 0 || names.some((wanted) => name.includes(wanted)));
   for (const entry of runs) {
     const { isRight, command, expected, happened } = await runCase(entry);
+    const { open } = entry.run;
     if (!isRight) wrong++;
-    console.log(`${isRight ? 'ok   ' : 'WRONG'} ${command} | expected: ${expected} | happened: ${happened}`);
+    console.log(`${isRight ? 'ok   ' : open ? 'open ' : 'WRONG'} ${command} | expected: ${expected} | happened: ${happened}`);
   }
   console.log(`${runs.length - wrong} of ${runs.length} runs as they should be`);
   process.exit(wrong > 0 || runs.length === 0 ? 1 : 0);

@@ -9,9 +9,14 @@ const hasCases = existsSync(CASES);
 const runs = hasCases ? listRuns(CASES) : [];
 
 describe.skipIf(!hasCases)(`reported cases${hasCases ? '' : ' (skipped: no cases beside the project)'}`, () => {
-  it.each(runs.map((entry) => [titleOf(entry), entry] as const))('%s', async (_, entry) => {
+  it.each(runs.filter(({ run }) => !run.open).map((entry) => [titleOf(entry), entry] as const))('%s', async (_, entry) => {
     const { isRight, expected, happened } = await runCase(entry);
     expect(isRight, `expected: ${expected}; happened: ${happened}`).toBe(true);
+  });
+
+  // What is known to be wrong still is: whoever mends it takes the word `open` from its entry.
+  it.each(runs.filter(({ run }) => run.open).map((entry) => [titleOf(entry), entry] as const))('%s (open)', async (_, entry) => {
+    expect((await runCase(entry)).isRight).toBe(false);
   });
 });
 

@@ -42,7 +42,15 @@ export type Recognition = { readonly map: LayerMap; readonly unknown?: never } |
 export function recogniseStateDict(tensors: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
     prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
-  return recognise(['torchvision', 'timm'], stores, tensors.size, options);
+  const recognition = recognise(['torchvision', 'timm'], stores, tensors.size, options);
+  return recognition.map ? recognition : { map: null, unknown: `${recognition.unknown}${reparametrised(tensors)}` };
+}
+
+/** What to do about weights that `weight_norm` or `spectral_norm` of PyTorch keep apart, whose names no net has; '' where there are none. */
+function reparametrised(tensors: ReadonlyMap<string, Tensor>): string {
+  const name = [...tensors.keys()].find((name) => /(^|\.)(weight_g|weight_orig|parametrizations\.\w+\.original\d*)$/.test(name));
+  if (name === undefined) return '';
+  return ` "${name}" is of a reparametrised weight (weight_norm, spectral_norm): save it folded, after torch.nn.utils.parametrize.remove_parametrizations or remove_weight_norm.`;
 }
 
 /** A Keras file without a configuration. */

@@ -31,7 +31,8 @@ export function watchMap(map: LayerMap): Watched<LayerMap> {
     return { ...layer, weights: Object.fromEntries(Object.entries(layer.weights).map(([role, source]) => [role, watch(source)])) };
   });
   return {
-    weights: { ...map, layers },
+    // Watching changes nothing of a map that is as its file has it.
+    weights: { ...map, layers, ...(map.source?.layers === map.layers ? { source: { ...map.source, layers } } : {}) },
     notices: () => uses.flatMap(({ layer, role, source }) => noticesOf(source, seen.get(source)!.tally, { name: layer.name, role })),
   };
 }

@@ -16,6 +16,7 @@ function graphModel(nodes: readonly object[], output: string) {
       { name: 'axis', op: 'Const', attr: { dtype: { type: 'DT_INT32' }, value: { tensor: { dtype: 'DT_INT32', tensorShape: { dim: [{ size: '1' }] } } } } },
       ...nodes,
     ],
+    versions: { producer: 1087 },
   };
   const weights = [
     { name: 'zero', shape: [], dtype: 'float32' },

@@ -2,13 +2,13 @@
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { LayerMap } from '../../src/model/layer-map.js';
-import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
 import { toLayout } from '../../src/verify/array.js';
 import type { EngineModel, NdArray, Session } from '../../src/verify/engine.js';
 import { generateSample } from '../../src/verify/inputs.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { DIGITS } from '../cli/run-cli.js';
+import { openedFiles } from '../open-files.js';
 
 /** On nets of the demo's size no engine is further from float64 than this part of a value's scale. */
 const BOUND = 5e-6;
@@ -18,7 +18,7 @@ const PART = 7;
 /** A file of the demo as a reader and as an engine see it. */
 export async function demoNet(name: string): Promise<{ map: LayerMap; model: EngineModel }> {
   const path = join(DIGITS, name);
-  const files = await nodeFileSet(path);
+  const files = await openedFiles(path);
   const map = await (await openModel(files)).map();
   return { map, model: { files, path, ...(name.endsWith('.caffemodel') ? { prototxt: 'digits.prototxt' } : {}) } };
 }

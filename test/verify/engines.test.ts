@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { type ConvertOptions, convert } from '../../src/convert.js';
-import { nodeFileSet } from '../../src/node/index.js';
 import type { Adapter, Engine, EngineHost, EngineModel } from '../../src/verify/engine.js';
 import { engines, placed, selectEngine, witnessEngines } from '../../src/verify/engines/index.js';
 import { generateSample } from '../../src/verify/inputs.js';
 import { DIGITS, temporaryFolder } from '../cli/run-cli.js';
+import { openedFiles } from '../open-files.js';
 import { compareLayers, demoNet, distance, kerasLayerOf } from './engine-layers.js';
 
 const folder = temporaryFolder();
@@ -20,12 +20,12 @@ function engineNamed(name: string) {
 /** Converts a file of the demo and puts the result on disk. */
 async function written(source: string, name: string, options: ConvertOptions = {}): Promise<EngineModel> {
   const sink = memorySink();
-  const files = await nodeFileSet(join(DIGITS, source));
+  const files = await openedFiles(join(DIGITS, source));
   await convert(files, sink, name, options);
   await files.close();
   for (const [file, bytes] of sink.files) writeFileSync(join(folder, file), bytes);
   const path = join(folder, name);
-  return { files: await nodeFileSet(path), path };
+  return { files: await openedFiles(path), path };
 }
 
 describe.each(['ort-cpu', 'ort-wasm'])('%s', (name) => {

@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { type ConvertOptions, convert } from '../../src/convert.js';
-import { nodeFileSet } from '../../src/node/index.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { nameAdapter } from '../../src/verify/engines/gpu.js';
 import { ortCpu } from '../../src/verify/engines/ort-cpu.js';
@@ -18,6 +17,7 @@ import { generateSample } from '../../src/verify/inputs.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { DIGITS, ROOT, weighbridge } from '../cli/run-cli.js';
 import { findGpu, gpuIsRequired, gpuTitle, hostWith } from '../gpu.js';
+import { openedFiles } from '../open-files.js';
 import { caseMap, OP_CASES } from '../writers/onnx-cases.js';
 import { compareLayers, demoNet, distance, kerasLayerOf } from './engine-layers.js';
 
@@ -31,7 +31,7 @@ afterAll(async () => {
 
 async function written(source: string, name: string, options: ConvertOptions = {}): Promise<string> {
   const sink = memorySink();
-  const files = await nodeFileSet(join(DIGITS, source));
+  const files = await openedFiles(join(DIGITS, source));
   await convert(files, sink, name, { to: 'onnx', ...options });
   await files.close();
   for (const [file, bytes] of sink.files) writeFileSync(join(folder, file), bytes);
@@ -39,7 +39,7 @@ async function written(source: string, name: string, options: ConvertOptions = {
 }
 
 async function open(engine: typeof ortWebgpu, path: string, layers = false) {
-  return host.open(engine, { files: await nodeFileSet(path), path, layers });
+  return host.open(engine, { files: await openedFiles(path), path, layers });
 }
 
 test.skipIf(!gpuIsRequired)('an adapter is there, as this machine promises (WEIGHBRIDGE_REQUIRE_GPU)', () => {
@@ -68,13 +68,13 @@ describe.skipIf(gpu === null)(gpuTitle(gpu), () => {
 
   test.each(['tfjs', 'tfjs-graph'])('tfjs-webgpu predicts from a written %s model what tfjs-wasm does', async (to) => {
     const sink = memorySink();
-    const files = await nodeFileSet(join(DIGITS, 'digits.caffemodel'));
+    const files = await openedFiles(join(DIGITS, 'digits.caffemodel'));
     await convert(files, sink, 'model.json', { to });
     await files.close();
     const place = join(folder, to);
     mkdirSync(place);
     for (const [name, bytes] of sink.files) writeFileSync(join(place, name), bytes);
-    const sessions = [await open(tfjsWebgpu, place), await tfjsWasm.open({ files: await nodeFileSet(place), path: place })];
+    const sessions = [await open(tfjsWebgpu, place), await tfjsWasm.open({ files: await openedFiles(place), path: place })];
     const [input] = sessions[1]!.inputs;
     const shape = input!.shape.map((size) => size ?? 1);
     const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i));
@@ -104,7 +104,7 @@ describe.skipIf(gpu === null)(gpuTitle(gpu), () => {
     const { map } = await demoNet('digits.h5');
     const feeds = generateSample(map.inputs, 0, 0);
     const results = await Promise.all(
-      [open(ortWebgpu, path), ortCpu.open({ files: await nodeFileSet(path), path })].map(async (opening) => {
+      [open(ortWebgpu, path), ortCpu.open({ files: await openedFiles(path), path })].map(async (opening) => {
         const session = await opening;
         const [found] = (await session.run(new Map([[session.inputs[0]!.name, feeds[0]!]]))).values();
         await session.close();

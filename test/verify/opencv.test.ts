@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { nodeFileSet } from '../../src/node/index.js';
 import type { NdArray, Session } from '../../src/verify/engine.js';
 import { opencv } from '../../src/verify/engines/opencv.js';
 import { caffeWiring } from '../../src/verify/engines/opencv-prototxt.js';
 import { CORPUS, corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
+import { openedFiles } from '../open-files.js';
 
 const text = (value: string) => new TextEncoder().encode(value);
 
@@ -18,7 +18,7 @@ function difference(found: NdArray, expected: NdArray): number {
 }
 
 async function openCase(folder: string, model: string, prototxt?: string): Promise<Session> {
-  return opencv.open({ files: await nodeFileSet(join(folder, model)), prototxt });
+  return opencv.open({ files: await openedFiles(join(folder, model)), prototxt });
 }
 
 describe('what the prototxt says', () => {

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { nodeFileSet } from '../../src/node/index.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { engines } from '../../src/verify/engines/index.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
 import { CORPUS, corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
+import { openedFiles } from '../open-files.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'weighbridge-tfjs-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -48,7 +48,7 @@ describe(`models that others published${corpusTitle}`, () => {
       // As a folder and as the file in it.
       const isFolder = engine === tfjsWasm && entry.model === 'model.json';
       const path = isFolder ? entry.folder : join(entry.folder, entry.model);
-      const session = await engine.open({ files: await nodeFileSet(path), path, layers: true });
+      const session = await engine.open({ files: await openedFiles(path), path, layers: true });
       const feeds = new Map<string, NdArray>();
       for (const [i, { name, file }] of entry.inputs.entries()) feeds.set(name ?? session.inputs[i]!.name, await readNpyFile(join(entry.folder, file)));
       const results = await session.run(feeds);
@@ -63,7 +63,7 @@ describe(`models that others published${corpusTitle}`, () => {
   );
 
   test.skipIf(!hasCorpus)('the inputs and the output of a graph model go by their names in the signature', async () => {
-    const session = await tfjsCpu.open({ files: await nodeFileSet(join(CORPUS, 'tfjs-graph-prefetch')), layers: true });
+    const session = await tfjsCpu.open({ files: await openedFiles(join(CORPUS, 'tfjs-graph-prefetch')), layers: true });
     expect(session.inputs.map(({ name }) => name).sort()).toEqual(['cur_page', 'session_index']);
     expect(session.outputs).toHaveLength(1);
     // Weights are nodes too, but no values of the net.
@@ -74,7 +74,7 @@ describe(`models that others published${corpusTitle}`, () => {
   });
 
   test.skipIf(!hasCorpus)('a session stays on its own backend when another engine is used in between', async () => {
-    const files = await nodeFileSet(join(CORPUS, 'tfjs-abalone'));
+    const files = await openedFiles(join(CORPUS, 'tfjs-abalone'));
     const session = await tfjsCpu.open({ files });
     const feeds = new Map([[session.inputs[0]!.name, await readNpyFile(join(CORPUS, 'tfjs-abalone/input.npy'))]]);
     await tfjsWasm.availability();
@@ -88,12 +88,12 @@ describe(`models that others published${corpusTitle}`, () => {
   test.skipIf(!hasCorpus)('a shard that is missing, one that is short, and weights without a topology are engine errors', async () => {
     const missing = copyOf('tfjs-abalone');
     rmSync(join(missing, 'weights.bin'));
-    await expect(tfjsCpu.open({ files: await nodeFileSet(missing) })).rejects.toMatchObject({ message: expect.stringContaining('weights.bin') });
+    await expect(tfjsCpu.open({ files: await openedFiles(missing) })).rejects.toMatchObject({ message: expect.stringContaining('weights.bin') });
     const short = copyOf('tfjs-abalone');
     writeFileSync(join(short, 'weights.bin'), readFileSync(join(short, 'weights.bin')).subarray(0, 1000));
-    await expect(tfjsCpu.open({ files: await nodeFileSet(short) })).rejects.toMatchObject({ kind: 'engine' });
+    await expect(tfjsCpu.open({ files: await openedFiles(short) })).rejects.toMatchObject({ kind: 'engine' });
     const bare = join(CORPUS, 'tfjs-faceapi-tiny-face-detector/tiny_face_detector_model-weights_manifest.json');
-    await expect(tfjsCpu.open({ files: await nodeFileSet(bare) })).rejects.toMatchObject({ kind: 'engine' });
+    await expect(tfjsCpu.open({ files: await openedFiles(bare) })).rejects.toMatchObject({ kind: 'engine' });
   });
 });
 

@@ -2,10 +2,10 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { nodeFileSet } from '../../src/node/index.js';
 import { tfjsNode } from '../../src/verify/engines/tfjs-node.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { readGolden } from '../golden.js';
+import { openedFiles } from '../open-files.js';
 
 const installed = (() => {
   try {
@@ -18,7 +18,7 @@ const installed = (() => {
 describe(`TensorFlow itself${installed ? '' : ' (skipped: @tensorflow/tfjs-node is not installed)'}`, () => {
   test.skipIf(!installed)('predicts for the digits what Keras recorded', async () => {
     const { input, output } = await readGolden(join(DIGITS, 'keras.npz'));
-    const session = await tfjsNode.open({ files: await nodeFileSet(join(DIGITS, 'digits.h5')), path: join(DIGITS, 'digits.h5') });
+    const session = await tfjsNode.open({ files: await openedFiles(join(DIGITS, 'digits.h5')), path: join(DIGITS, 'digits.h5') });
     const [found] = (await session.run(new Map([[session.inputs[0]!.name, input]]))).values();
     await session.close();
     expect(Math.max(...Array.from(output.data, (value, i) => Math.abs(value - Number(found!.data[i]))))).toBeLessThan(1e-6);

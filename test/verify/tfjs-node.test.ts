@@ -5,11 +5,11 @@
 import { join } from 'node:path';
 import util from 'node:util';
 import { afterEach, expect, test, vi } from 'vitest';
-import { nodeFileSet } from '../../src/node/index.js';
 import type { Engine, NdArray } from '../../src/verify/engine.js';
 import { engines } from '../../src/verify/engines/index.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { readGolden } from '../golden.js';
+import { openedFiles } from '../open-files.js';
 
 const DIGITS = join(import.meta.dirname, '../../demo/digits');
 const engine = (name: string): Engine => engines.find((candidate) => candidate.name === name)!;
@@ -40,7 +40,7 @@ afterEach(() => {
 /** Predictions of the digits net for the pictures of the demo. */
 async function predictions(on: Engine): Promise<NdArray> {
   const { input } = await readGolden(join(DIGITS, 'keras.npz'));
-  const session = await on.open({ files: await nodeFileSet(join(DIGITS, 'digits.h5')), path: join(DIGITS, 'digits.h5') });
+  const session = await on.open({ files: await openedFiles(join(DIGITS, 'digits.h5')), path: join(DIGITS, 'digits.h5') });
   const results = await session.run(new Map([[session.inputs[0]!.name, input]]));
   await session.close();
   return [...results.values()][0]!;

@@ -1,0 +1,77 @@
+/** Tar archives, as PyTorch's first format needs them. */
+import { describe, expect, it } from 'vitest';
+import { memorySource } from '../../src/bytes/byte-source.js';
+import { looksLikeTar, openTar } from '../../src/containers/tar.js';
+import { ascii, joined } from '../hdf5-image.js';
+
+interface MemberFields {
+  readonly name: string;
+  readonly content?: Uint8Array;
+  readonly size?: string;
+  readonly type?: string;
+  /** Added to the sum that is so. */
+  readonly wrongBy?: number;
+}
+
+function member({
+  name,
+  content = new Uint8Array(),
+  size = content.byteLength.toString(8).padStart(11, '0'),
+  type = '0',
+  wrongBy = 0,
+}: MemberFields): Uint8Array {
+  const header = new Uint8Array(512);
+  header.set(ascii(name), 0);
+  header.set(ascii('0000644'), 100);
+  header.set(ascii(size), 124);
+  header.set(ascii(' '.repeat(8)), 148);
+  header.set(ascii(type), 156);
+  header.set(ascii('ustar\x0000'), 257);
+  const sum = header.reduce((total, byte) => total + byte, 0) + wrongBy;
+  header.set(ascii(`${sum.toString(8).padStart(6, '0')}\0 `), 148);
+  return joined(header, content, new Uint8Array((512 - (content.byteLength % 512)) % 512));
+}
+
+const END = new Uint8Array(1024);
+const open = (...parts: readonly Uint8Array[]) => openTar(memorySource(joined(...parts), 'x.tar'));
+
+describe('a tar archive', () => {
+  it('gives its files, and neither folders nor links', async () => {
+    const members = await open(
+      member({ name: 'folder/', type: '5' }),
+      member({ name: 'folder/a', content: ascii('alpha') }),
+      member({ name: 'link', type: '2' }),
+      member({ name: 'old', content: ascii('beta'), type: '\0' }),
+      END,
+    );
+    expect([...members.keys()]).toEqual(['folder/a', 'old']);
+    expect(await members.get('folder/a')!.read(0, 5)).toEqual(ascii('alpha'));
+    expect(members.get('old')!.byteLength).toBe(4);
+  });
+
+  it('ends at the first empty block, whatever follows', async () => {
+    expect([...(await open(member({ name: 'a' }), END, member({ name: 'b', wrongBy: 1 }))).keys()]).toEqual(['a']);
+  });
+
+  it.each<[string, Uint8Array[], RegExp]>([
+    ['a header fails its checksum', [member({ name: 'a' }), member({ name: 'b', wrongBy: 1 })], /checksum/],
+    ['the checksum is no number', [member({ name: 'a' }).fill(0x7a, 148, 156)], /checksum/],
+    ['a size is no octal number', [member({ name: 'a', size: '00000000009' })], /no size/],
+    ['a member runs past the end', [member({ name: 'a', size: '00000010000' })], /4096 bytes runs past/],
+    ['two members have one name', [member({ name: 'a' }), member({ name: 'a' })], /two members named "a"/],
+  ])('is refused where %s', async (_, parts, says) => {
+    await expect(open(...parts)).rejects.toMatchObject({ kind: 'malformed', message: expect.stringMatching(says) });
+  });
+
+  it('is refused with more members than any model has', async () => {
+    const many = Array.from({ length: 10_002 }, (_, i) => member({ name: `m${i}` }));
+    await expect(open(...many)).rejects.toMatchObject({ kind: 'unsafe' });
+  });
+
+  it('is told by its first header', () => {
+    expect(looksLikeTar(member({ name: 'a' }))).toBe(true);
+    expect(looksLikeTar(member({ name: 'a', wrongBy: 1 }))).toBe(false);
+    expect(looksLikeTar(new Uint8Array(512))).toBe(false);
+    expect(looksLikeTar(member({ name: 'a' }).subarray(0, 511))).toBe(false);
+  });
+});

@@ -89,6 +89,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
       const lost = await writer.write(watched.weights, sink, name, writeOptions);
       warnings.push(...noticed(watched.notices(), lost.warnings));
     }
+    await model.check?.();
     const written = await sink.commit();
     return { model, map, weights, writer, dtype, files: written, warnings };
   } catch (error) {

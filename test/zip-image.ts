@@ -1,6 +1,6 @@
 /** Zip archives byte by byte, for tests that need an archive to say what no packer would write. */
 import { deflateSync } from 'fflate';
-import { crc32 } from '../src/containers/zip.js';
+import { crc32 } from '../src/bytes/crc32.js';
 import { ascii, joined, u16, u32, u64 } from './hdf5-image.js';
 
 type Bytes = Uint8Array;

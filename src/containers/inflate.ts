@@ -1,10 +1,8 @@
 /** Inflates deflate streams into a buffer of known size, never beyond it. */
 import type { ByteSource } from '../bytes/byte-source.js';
+import { crc32 } from '../bytes/crc32.js';
 
 const STEP_BYTES = 2 ** 16;
-const ADLER_MODULUS = 65_521;
-/** Additions before the sums of Adler-32 could leave 32 bits. */
-const ADLER_RUN = 5552;
 
 /**
  * @param format 'deflate' for the bare stream (zip), 'zlib' with its header (HDF5), 'gzip' with header, checksum and length
@@ -28,21 +26,35 @@ export async function inflateExactly(stored: ByteSource, format: 'deflate' | 'zl
   } catch (error) {
     return `does not inflate: ${(error as Error).message}`;
   }
-  if (position === byteLength) return format === 'zlib' && !(await adlerHolds(stored, inflated)) ? 'fails its checksum' : inflated;
+  if (position === byteLength) return (await checksumHolds(stored, format, inflated)) ? inflated : 'fails its checksum';
   return `inflates to ${position > byteLength ? 'more than' : `${position} bytes, expected`} ${byteLength} bytes`;
 }
 
-/** Whether the Adler-32 at the end of a zlib stream is that of its content, which the inflater does not look at. */
-async function adlerHolds(stored: ByteSource, inflated: Uint8Array): Promise<boolean> {
+/** What follows a stream, which the inflater does not look at: Adler-32 behind zlib's, CRC-32 behind gzip's. */
+async function checksumHolds(stored: ByteSource, format: 'deflate' | 'zlib' | 'gzip', inflated: Uint8Array): Promise<boolean> {
+  if (format === 'deflate') return true;
+  const length = format === 'zlib' ? 4 : 8;
+  if (stored.byteLength < length) return false;
+  const end = await stored.read(stored.byteLength - length, stored.byteLength);
+  const view = new DataView(end.buffer, end.byteOffset, length);
+  return format === 'zlib' ? view.getUint32(0) === adler32(inflated) : view.getUint32(0, true) === crc32(inflated);
+}
+
+/** Sums may grow for so many bytes before they leave 32 bits. */
+const ADLER_STEP = 5552;
+const ADLER_MODULUS = 65_521;
+
+/** @see https://www.rfc-editor.org/rfc/rfc1950, section 8.2 */
+function adler32(bytes: Uint8Array): number {
   let [low, high] = [1, 0];
-  for (let start = 0; start < inflated.byteLength; start += ADLER_RUN) {
-    for (const byte of inflated.subarray(start, start + ADLER_RUN)) {
-      low += byte;
+  for (let start = 0; start < bytes.length; start += ADLER_STEP) {
+    const end = Math.min(bytes.length, start + ADLER_STEP);
+    for (let i = start; i < end; i++) {
+      low += bytes[i]!;
       high += low;
     }
     low %= ADLER_MODULUS;
     high %= ADLER_MODULUS;
   }
-  const end = await stored.read(stored.byteLength - 4, stored.byteLength);
-  return new DataView(end.buffer, end.byteOffset, 4).getUint32(0) === high * 2 ** 16 + low;
+  return ((high << 16) | low) >>> 0;
 }

@@ -8,9 +8,9 @@
 
 import type { FileSink } from '../bytes/byte-sink.js';
 import { concatBytes } from '../bytes/byte-sink.js';
+import { crc32 } from '../bytes/crc32.js';
 import { u16, u32, u64 } from '../bytes/little-endian.js';
 import type { Piece } from './protobuf-writer.js';
-import { crc32 } from './zip.js';
 
 export interface StoredMember {
   readonly name: string;

@@ -5,6 +5,8 @@
  */
 
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { type CheckedSource, checkedSource } from '../bytes/checked-source.js';
+import { crc32 } from '../bytes/crc32.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 import { inflateExactly } from './inflate.js';
@@ -27,6 +29,8 @@ const LARGE_BYTES = 2 ** 25;
 const MAX_LARGE_RATIO = 50;
 const STORED = 0;
 const DEFLATED = 8;
+/** What writers put where they did not work out a checksum (PyTorch, with `set_crc32_options(False)`). */
+const UNSTATED = 0;
 
 export interface ZipEntry {
   readonly name: string;
@@ -41,6 +45,12 @@ export interface ZipEntry {
    *   the declared size and checksum; 'unsafe' when it would take more memory than a model's member has reason to
    */
   source(): Promise<ByteSource>;
+  /**
+   * Checks the checksum of a member that was not read to its end, as happens to files in it that are read here and there.
+   *
+   * @throws ModelError 'malformed' when it does not fit
+   */
+  check(): Promise<void>;
 }
 
 export interface ZipArchive {
@@ -87,7 +97,18 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
         offset: header.offset,
       });
     }
-    const entry = { ...header, source: () => openMember(source, header, nameBytes, start, inflation) };
+    const opened: ByteSource[] = [];
+    const entry = {
+      ...header,
+      async source() {
+        const member = await openMember(source, header, nameBytes, start, inflation);
+        opened.push(member);
+        return member;
+      },
+      async check() {
+        for (const member of opened) if ('finish' in member) await (member as CheckedSource).finish();
+      },
+    };
     entries.push(entry);
     byName.set(header.name, entry);
     at = next;
@@ -238,7 +259,7 @@ async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Ar
   }
   if (start + compressedLength > directoryStart) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} runs into the directory`, place);
   const stored = sliceSource(source, start, start + compressedLength);
-  if (header.method === 'stored') return stored;
+  if (header.method === 'stored') return header.crc32 === UNSTATED ? stored : checkedSource(stored, header.crc32, () => damaged(name, place));
   return memorySource(await inflateMember(stored, header, inflation, place), `${source.name}/${name}`);
 }
 
@@ -258,8 +279,12 @@ async function inflateMember(
   }
   const inflated = await inflateExactly(stored, 'deflate', byteLength);
   if (typeof inflated === 'string') throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} ${inflated}`, place);
-  if (crc32(inflated) !== expected) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} fails its checksum`, place);
+  if (crc32(inflated) !== expected && expected !== UNSTATED) throw damaged(name, place);
   return inflated;
+}
+
+function damaged(name: string, place: { file: string; offset: number }): ModelError {
+  return new ModelError('malformed', `the zip member ${JSON.stringify(name)} does not have the CRC-32 that the archive states: the file is damaged`, place);
 }
 
 function checkOverlap(entries: readonly Header[], file: string): void {
@@ -290,39 +315,4 @@ function decodeName(bytes: Uint8Array, flags: number): string {
 function safeInteger(value: bigint, file: string, offset: number): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ModelError('malformed', `a 64-bit size of ${value} is beyond any file`, { file, offset });
   return Number(value);
-}
-
-let crcTables: Int32Array[] | null = null;
-
-/** CRC-32 of zip and gzip, eight bytes a step; `crc` continues an earlier one. */
-export function crc32(bytes: Uint8Array, crc = 0): number {
-  crcTables ??= makeCrcTables();
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = crcTables as [Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array];
-  let value = ~crc;
-  let i = 0;
-  for (const end = bytes.length - 7; i < end; i += 8) {
-    value ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
-    value =
-      t7[value & 255]! ^
-      t6[(value >>> 8) & 255]! ^
-      t5[(value >>> 16) & 255]! ^
-      t4[value >>> 24]! ^
-      t3[bytes[i + 4]!]! ^
-      t2[bytes[i + 5]!]! ^
-      t1[bytes[i + 6]!]! ^
-      t0[bytes[i + 7]!]!;
-  }
-  for (; i < bytes.length; i++) value = t0[(value ^ bytes[i]!) & 255]! ^ (value >>> 8);
-  return ~value >>> 0;
-}
-
-function makeCrcTables(): Int32Array[] {
-  const first = Int32Array.from({ length: 256 }, (_, byte) => {
-    let crc = byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-    return crc;
-  });
-  const tables = [first];
-  for (let t = 1; t < 8; t++) tables.push(tables[t - 1]!.map((crc) => first[crc & 255]! ^ (crc >>> 8)));
-  return tables;
 }

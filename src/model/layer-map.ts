@@ -125,6 +125,12 @@ export interface ModelFile {
   /** All files that the model is made of, relative to its folder. */
   readonly files: readonly string[];
   /**
+   * Checks what is checked of a file as a whole, once its weights were read: checksums over more than them.
+   *
+   * @throws ModelError 'malformed' where the file is damaged
+   */
+  check?(): Promise<void>;
+  /**
    * Builds the layer map.
    *
    * @throws ModelError 'unsupported' listing every obstacle (unknown layers, weights without wiring), 'malformed' where wiring

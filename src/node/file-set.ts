@@ -6,6 +6,7 @@ import { checkRelativeName, type FileSet } from '../bytes/file-set.js';
 import { refuseLeftover } from '../bytes/leftover.js';
 import { ModelError } from '../errors.js';
 import { errorCode, errorText, fileSource } from './file-source.js';
+import './native.js';
 
 /** A file set in a folder on disk. */
 export interface NodeFileSet extends FileSet {

@@ -5,7 +5,7 @@
  */
 import { zlibSync } from 'fflate';
 import { concatBytes } from '../bytes/byte-sink.js';
-import { crc32 } from '../containers/zip.js';
+import { crc32 } from '../bytes/crc32.js';
 
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 /** The colour type that a number of channels means: grey, RGB, RGBA. */

@@ -1,5 +1,6 @@
 /** Writes the seeded VGG16 as torchvision's state dict in PyTorch's zip container, or any other state dict: stored members, data aligned to 64 bytes. */
 import type { FileSink } from '../../bytes/byte-sink.js';
+import { crc32 } from '../../bytes/crc32.js';
 import type { SeededLayer, SeededTensor } from './vgg16.js';
 import { writeValues } from './write-values.js';
 
@@ -188,17 +189,4 @@ async function writeDirectory(file: FileSink, members: readonly Member[]): Promi
 
 function count(tensor: SeededTensor): number {
   return tensor.shape.reduce((a, b) => a * b, 1);
-}
-
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-  return crc;
-});
-
-/** zlib's crc32, continued from `crc`; node:zlib has it only from 20.15 on. */
-function crc32(bytes: Uint8Array, crc: number): number {
-  let value = ~crc;
-  for (let i = 0; i < bytes.length; i++) value = CRC_TABLE[(value ^ bytes[i]!) & 255]! ^ (value >>> 8);
-  return ~value >>> 0;
 }

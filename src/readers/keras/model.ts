@@ -55,7 +55,13 @@ export async function readArchive(files: FileSet, options: ReadOptions): Promise
   const config = await readMember(archive, ARCHIVE_CONFIG, file);
   if (config === null) throw new ModelError('malformed', `there is no ${ARCHIVE_CONFIG} in the archive`, { file });
   const { version } = configOrigin((await readMember(archive, ARCHIVE_METADATA, file)) ?? '{}');
-  return describeModel(await readTree(root, file), { text: config, name: null }, { version }, { file, format: 'keras-v3', container: 'zip', options });
+  const model = await describeModel(
+    await readTree(root, file),
+    { text: config, name: null },
+    { version },
+    { file, format: 'keras-v3', container: 'zip', options },
+  );
+  return { ...model, check: () => weights.check() };
 }
 
 /** Weights as a file keeps them, and how they go to a model's layers. */

@@ -24,16 +24,61 @@ const STEP_BYTES = 2 ** 20;
  * @param failure what to throw when the last of them was read and the checksum is another
  */
 export function checkedSource(source: ByteSource, expected: number, failure: () => ModelError): CheckedSource {
-  /** In order, none touching the next; null when the check is done. */
-  let runs: Run[] | null = [];
+  return new Checked(source, expected, failure);
+}
 
-  function finish(crc: number): void {
-    runs = null;
-    if (crc !== expected) throw failure();
+/** A class, as `Slice` is: an archive may have a hundred thousand members. */
+class Checked implements CheckedSource {
+  /** In order, none touching the next; null when the check is done. */
+  #runs: Run[] | null = [];
+
+  constructor(
+    private readonly source: ByteSource,
+    private readonly expected: number,
+    private readonly failure: () => ModelError,
+  ) {}
+
+  get name(): string {
+    return this.source.name;
+  }
+
+  get byteLength(): number {
+    return this.source.byteLength;
+  }
+
+  async read(start: number, end: number): Promise<Uint8Array> {
+    const bytes = await this.source.read(start, end);
+    await this.#note(start, bytes);
+    return bytes;
+  }
+
+  async readInto(start: number, target: Uint8Array): Promise<void> {
+    await this.source.readInto(start, target);
+    await this.#note(start, target);
+  }
+
+  async readRuns(start: number, stride: number, runLength: number, target: Uint8Array): Promise<void> {
+    await readRuns(this.source, start, stride, runLength, target);
+    for (let at = 0, from = start; at < target.byteLength && this.#runs; at += runLength, from += stride) {
+      await this.#note(from, target.subarray(at, at + runLength));
+    }
+  }
+
+  async finish(): Promise<void> {
+    while (this.#runs && this.#runs.length > 0) {
+      const [first, second] = this.#runs;
+      const [from, to] = first!.start === 0 ? [first!.end, second?.start ?? this.byteLength] : [0, first!.start];
+      await this.read(from, Math.min(to, from + STEP_BYTES));
+    }
+  }
+
+  close(): Promise<void> {
+    return this.source.close();
   }
 
   /** Notes bytes that came from `start` on; what was seen before is passed over. */
-  function note(start: number, bytes: Uint8Array): void {
+  async #note(start: number, bytes: Uint8Array): Promise<void> {
+    const runs = this.#runs;
     if (!runs || bytes.byteLength === 0) return;
     const end = start + bytes.byteLength;
     for (let from = start; from < end; ) {
@@ -48,47 +93,21 @@ export function checkedSource(source: ByteSource, expected: number, failure: () 
       from = to;
     }
     const [whole] = runs;
-    if (runs.length === 1 && whole!.start === 0 && whole!.end === source.byteLength) finish(whole!.crc);
+    if (whole!.start === 0 && whole!.end === this.byteLength) this.#judge(whole!.crc);
+    else if (runs.length > MAX_RUNS) await this.#readOnceMore();
   }
 
-  async function readOnceMore(): Promise<void> {
-    runs = null;
+  async #readOnceMore(): Promise<void> {
+    this.#runs = null;
     let crc = 0;
-    for (let at = 0; at < source.byteLength; at += STEP_BYTES) crc = crc32(await source.read(at, Math.min(source.byteLength, at + STEP_BYTES)), crc);
-    finish(crc);
+    for (let at = 0; at < this.byteLength; at += STEP_BYTES) crc = crc32(await this.source.read(at, Math.min(this.byteLength, at + STEP_BYTES)), crc);
+    this.#judge(crc);
   }
 
-  const checked: CheckedSource = {
-    name: source.name,
-    byteLength: source.byteLength,
-    async read(start, end) {
-      const bytes = await source.read(start, end);
-      note(start, bytes);
-      if (runs && runs.length > MAX_RUNS) await readOnceMore();
-      return bytes;
-    },
-    async readInto(start, target) {
-      await source.readInto(start, target);
-      note(start, target);
-      if (runs && runs.length > MAX_RUNS) await readOnceMore();
-    },
-    async readRuns(start, stride, runLength, target) {
-      await readRuns(source, start, stride, runLength, target);
-      for (let at = 0, from = start; at < target.byteLength && runs; at += runLength, from += stride) {
-        note(from, target.subarray(at, at + runLength));
-        if (runs && runs.length > MAX_RUNS) await readOnceMore();
-      }
-    },
-    async finish() {
-      while (runs && runs.length > 0) {
-        const from = runs[0]!.start === 0 ? runs[0]!.end : 0;
-        const to = runs[0]!.start === 0 ? (runs[1]?.start ?? source.byteLength) : runs[0]!.start;
-        await checked.read(from, Math.min(to, from + STEP_BYTES));
-      }
-    },
-    close: () => source.close(),
-  };
-  return checked;
+  #judge(crc: number): void {
+    this.#runs = null;
+    if (crc !== this.expected) throw this.failure();
+  }
 }
 
 /** Index of the first run that ends behind a position. */

@@ -2,8 +2,21 @@
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
 import { onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
-import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
-import { type Column, colour, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, safeText, table } from './print.js';
+import { describeAgreement } from '../verify/agreement.js';
+import type { LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
+import {
+  type Column,
+  colour,
+  formatBytes,
+  formatCount,
+  formatDistance,
+  formatNonFinite,
+  formatNumber,
+  formatTime,
+  formatTimes,
+  safeText,
+  table,
+} from './print.js';
 
 const LAYERS_SHOWN = 6;
 const MISMATCHES_SHOWN = 8;
@@ -26,7 +39,7 @@ export function printReport(say: (text: string) => void, report: Report): void {
   if (report.quantisation) {
     say(`stored   ${safeText(report.quantisation.methods.join(', '))}`);
     printNarrowing(say, 'correct', report.quantisation.correctness);
-    printNarrowing(say, 'loss', report.quantisation.loss);
+    printLoss(say, report.quantisation);
   }
   if (report.weights) printWeights(say, report.weights);
   printBeyondValues(say, report);
@@ -107,6 +120,22 @@ function printNarrowing(say: (text: string) => void, name: string, found: Narrow
   say(
     `${name.padEnd(9)}against ${safeText(found.expected)}: ${formatNumber(worst)} of scale${agreement}, allowed ${formatNumber(found.tolerance.rtol)}: ${verdict}`,
   );
+}
+
+/** What the loss is, by what it was judged, and what it does to predictions. */
+function printLoss(say: (text: string) => void, { loss, lossJudgedBy, agreement, ofFloat16 }: QuantisationReport): void {
+  if (!loss) return;
+  const worst = Math.max(0, ...loss.outputs.map(({ relativeToScale }) => relativeToScale));
+  const top1 = loss.outputs.find((output) => output.top1)?.top1;
+  const facts = [
+    `${formatNumber(worst)} of scale`,
+    ofFloat16 === null ? '' : `${formatTimes(ofFloat16)} times what float16 costs`,
+    top1 ? `top-1 ${top1.same} of ${top1.of}` : '',
+    lossJudgedBy === 'bound' ? `allowed ${formatNumber(loss.tolerance.rtol)}` : '',
+  ];
+  const verdict = lossJudgedBy === 'nothing' && loss.passed ? 'told, not judged' : loss.passed ? colour.green('passed') : colour.red('failed');
+  say(`loss     against ${safeText(loss.expected)}: ${facts.filter((fact) => fact !== '').join(', ')}: ${verdict}`);
+  if (agreement) say(`predicts ${safeText(describeAgreement(agreement))}: ${agreement.passed ? colour.green('passed') : colour.red('failed')}`);
 }
 
 function printWeights(say: (text: string) => void, weights: WeightsReport): void {

@@ -3,7 +3,7 @@ import pc from 'picocolors';
 import { encodeJson } from '../report/json.js';
 import { safeText } from '../report/text.js';
 
-export { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../report/numbers.js';
+export { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, formatTimes } from '../report/numbers.js';
 export { safeText };
 
 const colour = pc.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');

@@ -1,4 +1,5 @@
 /** The report as a list of single checks that passed or failed, for formats that are made of such. */
+import { describeAgreement } from '../verify/agreement.js';
 import { describeNonFinite } from '../verify/compare.js';
 import type { OutputReport, Report } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber } from './numbers.js';
@@ -56,7 +57,18 @@ function beyondValues({ interface: differences, trials }: Report): Check[] {
   return [...promises, ...tried];
 }
 
-function quantisationChecks({ quantisation }: Report): Check[] {
+function quantisationChecks(report: Report): Check[] {
+  return [...correctnessChecks(report), ...lossChecks(report)];
+}
+
+/** Where the loss is judged by predictions; where it is by a bound, the outputs' checks say so. */
+function lossChecks({ quantisation }: Report): Check[] {
+  if (!quantisation?.agreement || !quantisation.loss || quantisation.lossJudgedBy !== 'predictions') return [];
+  const found = describeAgreement(quantisation.agreement);
+  return [{ group: 'quantisation', name: 'loss', found, failure: quantisation.loss.passed ? null : found }];
+}
+
+function correctnessChecks({ quantisation }: Report): Check[] {
   if (!quantisation?.correctness) return [];
   const { passed, expected, outputs, tolerance } = quantisation.correctness;
   const worst = Math.max(0, ...outputs.map(({ relativeToScale }) => relativeToScale));

@@ -1,4 +1,5 @@
 /** Markdown for a pull request or a job's summary: the verdict first, then short tables. */
+import { describeAgreement } from '../verify/agreement.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
 import { describeWorst } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
@@ -70,7 +71,7 @@ function toleranceLine({ outputs, tolerance, verdict }: Report): string {
   return `Allowed: ${codeSpan(formatBound(tolerance))}${why}; ${smallest}.`;
 }
 
-function quantisationTable({ methods, correctness, loss }: NonNullable<Report['quantisation']>): string {
+function quantisationTable({ methods, correctness, loss, agreement }: NonNullable<Report['quantisation']>): string {
   const row = (name: string, part: NarrowingReport | null) => {
     if (!part) return [];
     const worst = Math.max(0, ...part.outputs.map(({ relativeToScale }) => relativeToScale));
@@ -78,7 +79,8 @@ function quantisationTable({ methods, correctness, loss }: NonNullable<Report['q
     return [[name, escapeMarkdown(part.expected), formatNumber(worst), top1 ? `${top1.same} of ${top1.of}` : '', part.passed ? 'passed' : '**failed**']];
   };
   const rows = [...row('correctness', correctness), ...row('loss', loss)];
-  return `Weights: ${escapeMarkdown(methods.join(', '))}\n\n${table(['', 'against', 'of scale', 'top-1', ''], '--rr-', rows)}`;
+  const predictions = agreement ? `\n\nPredictions: ${escapeMarkdown(describeAgreement(agreement))}.` : '';
+  return `Weights: ${escapeMarkdown(methods.join(', '))}\n\n${table(['', 'against', 'of scale', 'top-1', ''], '--rr-', rows)}${predictions}`;
 }
 
 function layerPart(report: Report, layers: readonly LayerReport[]): string {

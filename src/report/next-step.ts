@@ -82,16 +82,17 @@ function overflowAdvice(layer: string, role: string, count: number, dtype: strin
 /** What loses less than a dtype, by what was stored; nothing is told to be wider than itself. */
 const GENTLER: readonly (readonly [stored: RegExp, advice: string])[] = [
   [/^uint8/, 'uint16 and float16 lose less, and in ONNX int8 per channel'],
-  [/^int(4|8)/, 'float16 loses less; and --inputs or --golden with real inputs tell what it costs in predictions'],
+  [/^int(4|8)/, 'float16 loses less'],
   [/^bfloat16/, 'float16 keeps eight times as much of each value where its range is enough; float32 keeps all'],
   [/^(float16|uint16)/, 'float32 keeps all'],
 ];
 
-function lossOfDType({ quantisation }: Report): string | null {
+function lossOfDType({ quantisation, inputs }: Report): string | null {
   if (!quantisation?.correctness?.passed || quantisation.loss?.passed !== false) return null;
   const advice =
     GENTLER.flatMap(([stored, text]) => (quantisation.methods.some((method) => stored.test(method)) ? [text] : []))[0] ?? 'a wider dtype loses less';
-  return `the file computes what its narrowed weights say, so the conversion is right and the loss is the price of the dtype: ${advice}.`;
+  const real = inputs.kind === 'generated' ? '; and --inputs or --golden with real inputs tell what it costs in predictions' : '';
+  return `the file computes what its narrowed weights say, so the conversion is right and the loss is the price of the dtype: ${advice}${real}.`;
 }
 
 function wrongInterface({ interface: differences, outputs }: Report): string | null {

@@ -31,6 +31,11 @@ export function formatNumber(value: number): string {
   return magnitude >= 1e-3 && magnitude < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
 }
 
+/** How many times something is something else: two digits, and no more than there are. */
+export function formatTimes(value: number): string {
+  return value >= 100 ? formatCount(Math.round(Number(value.toPrecision(2)))) : formatNumber(Number(value.toPrecision(2)));
+}
+
 /** How far apart two sides are; nothing where nothing was compared. */
 export function formatDistance({ compared }: { readonly compared: number }, value: number): string {
   return compared === 0 ? '-' : formatNumber(value);

@@ -1,4 +1,5 @@
 /** The verdict in a line: what was found, on whose word, and of how much. */
+import { describeAgreement } from '../verify/agreement.js';
 import type { Report, Verdict } from '../verify/report.js';
 import { formatBound, formatCount } from './numbers.js';
 
@@ -33,6 +34,14 @@ export function verdictSentence(report: Report): string {
     const missing = outputs.filter((output) => output.compared === 0).map(({ name }) => `"${name}"`);
     const rest = missing.length > 0 ? `: not ${missing.join(', ')}` : '';
     return compared.values === 0 ? 'no value of any output could be compared' : `${compared.outputs} of ${compared.of} outputs were compared${rest}`;
+  }
+  const loss = report.quantisation;
+  if (loss && verdict === 'match' && loss.lossJudgedBy !== 'bound') {
+    const cost = loss.lossJudgedBy === 'predictions' ? 'and predicts as the source does' : 'and what that costs in predictions these inputs do not tell';
+    return `the file computes what its weights say, which are the source's, narrowed (${loss.methods.join(', ')}), ${cost}`;
+  }
+  if (loss?.agreement && loss.lossJudgedBy === 'predictions' && loss.loss?.passed === false) {
+    return `the narrowed weights (${loss.methods.join(', ')}) predict otherwise: ${describeAgreement(loss.agreement)}`;
   }
   const isBeyondValues = verdict === 'mismatch' && inputs.kind !== 'none' && outputs.every(({ passed }) => passed);
   const promise = report.interface.find(({ judged }) => judged) ?? report.trials.find(({ passed }) => passed === false);

@@ -1,5 +1,7 @@
 /** Everything that is compared of two models: outputs, interface, layers, weights. */
 import type { LayerMap } from '../model/layer-map.js';
+import { describeAgreement } from './agreement.js';
+import { judgeLoss, lossOfFloat16 } from './loss.js';
 import { checkCorrectness, widenedMap } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
@@ -15,7 +17,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const notes: string[] = [];
   const ran = await runBoth(subject, options, notes);
   const { narrowing, tolerances } = ran;
-  const { outputs, tolerance, problem } = ran.comparison.report();
+  const { outputs: compared, tolerance, problem } = ran.comparison.report();
   const kept = ran.kept.slice(0, effort.few);
   const mayWiden = isRead && narrowing?.isLinedUp === true;
   const widened = mayWiden && written ? widenedMap(map, written) : null;
@@ -32,14 +34,24 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const isLineage = written?.isOurs === true && weights?.judged !== false;
   const told = ran.interface.filter(({ judged }) => !judged);
   notes.push(...told.map(({ message }) => message), ...ran.trials.filter(({ passed }) => passed === null).map(({ message }) => message));
+  const loss = narrowing && (await judge(subject, ran, compared, options, { weights, isCorrect: correctness?.report.passed === true }));
+  // What was rounded is off wherever it is looked at; whether by too much is what the loss is judged by.
+  const outputs = loss?.passed ? compared.map((output) => ({ ...output, passed: output.nonFinite.actual + output.nonFinite.expected === 0 })) : compared;
+  if (loss?.by === 'nothing') notes.push(UNTOLD);
   const verdict = verdictOf(ran, outputs, {
+    loss: loss?.passed ?? true,
     weights: weights?.judged !== true || weights.mismatches.length === 0,
     correctness: correctness?.report.passed ?? true,
     layers: layers?.firstDifference == null || !isLineage,
   });
   const inLayers = layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs));
-  const first = firstDifference(map, weights, inLayers, correctness?.problem ?? problem ?? beyondValues(ran));
-  if (verdict === 'match' && first) notes.push(`${first.message}; the outputs agree, so the two arrange this part in different ways`);
+  const first = firstDifference(
+    map,
+    weights,
+    inLayers,
+    correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
+  );
+  if (verdict === 'match' && inLayers) notes.push(`${inLayers.message}; the outputs agree, so the two arrange this part in different ways`);
   return {
     schema: 'weighbridge/report@1',
     verdict,
@@ -61,7 +73,10 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     quantisation: narrowing && {
       methods: narrowing.methods,
       correctness: correctness?.report ?? null,
-      loss: { expected: ran.expected.engine, tolerance, outputs, passed: outputs.every(({ passed }) => passed) } satisfies NarrowingReport,
+      loss: { expected: ran.expected.engine, tolerance, outputs: compared, passed: loss!.passed } satisfies NarrowingReport,
+      lossJudgedBy: loss!.by,
+      agreement: ran.agreement,
+      ofFloat16: loss!.ofFloat16,
     },
     firstDifference: verdict === 'match' ? null : first,
     assumed: subject.assumed,
@@ -71,8 +86,33 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   };
 }
 
+const UNTOLD =
+  'generated inputs do not tell what narrower weights cost in predictions, and neither do a few real ones: --inputs or --golden with real ones tell, and with an array "labels" also how many are right';
+
+/** Whether the loss is too much; measured beside float16's where that is asked for or may decide. */
+async function judge(
+  { map, isRead, effort }: Subject,
+  { narrowing, agreement, given, kept }: Ran,
+  outputs: readonly OutputReport[],
+  options: VerifyOptions,
+  { weights, isCorrect }: { readonly weights: WeightsReport | null; readonly isCorrect: boolean },
+) {
+  const isRight = isCorrect && weights?.judged === true && weights.mismatches.length === 0;
+  const matters = given !== null || outputs.some(({ passed }) => !passed);
+  const { narrowest } = narrowing!;
+  const ofFloat16 =
+    isRead && matters && effort.few > 1 && narrowest !== 'float16' && kept.length > 0 ? await lossOfFloat16(map, kept.slice(0, effort.few)) : null;
+  const isBounded = options.atol !== undefined || options.rtol !== undefined;
+  return { ...judgeLoss({ outputs, narrowest, agreement, ofFloat16, isBounded, isGiven: given !== null, isRight }), ofFloat16 };
+}
+
+function lossProblem({ agreement }: Ran, by: string | undefined): string | null {
+  return by === 'predictions' && agreement ? `predictions are not the source's: ${describeAgreement(agreement)}` : null;
+}
+
 /** Which parts of the file passed beside its outputs. */
 interface Passed {
+  readonly loss: boolean;
   readonly weights: boolean;
   readonly correctness: boolean;
   readonly layers: boolean;
@@ -82,7 +122,7 @@ interface Passed {
 function verdictOf({ interface: differences, trials }: Ran, outputs: readonly OutputReport[], passed: Passed): Verdict {
   const differs = outputs.some((output) => !output.passed && (output.compared > 0 || output.nonFinite.expected === 0));
   const promises = differences.some(({ judged }) => judged) || trials.some((trial) => trial.passed === false);
-  if (differs || promises || !passed.weights || !passed.correctness || !passed.layers) return 'mismatch';
+  if (differs || promises || !passed.loss || !passed.weights || !passed.correctness || !passed.layers) return 'mismatch';
   return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
 }
 

@@ -146,6 +146,34 @@ export interface NarrowingReport {
   readonly passed: boolean;
 }
 
+/** A share of rows, and between which shares it lies with 95 % certainty. */
+export interface ShareReport {
+  readonly count: number;
+  readonly of: number;
+  readonly share: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What narrower weights cost in predictions, on given inputs; of the output whose top class moved most often. */
+export interface AgreementReport {
+  readonly output: string;
+  /** Rows with the same class first. */
+  readonly same: ShareReport;
+  /** How far the first class is ahead of the second, of its own value, in the median: of all rows, and of those whose top class moved. */
+  readonly margins: { readonly all: number; readonly moved: number | null };
+  /** Rows whose top class is that of their label; null where there are no labels. */
+  readonly accuracy: {
+    readonly expected: ShareReport;
+    readonly actual: ShareReport;
+    /** Rows that were right before and are no more, and the other way round. */
+    readonly lost: number;
+    readonly gained: number;
+  } | null;
+  /** Whether the rows show no drop worth speaking of. */
+  readonly passed: boolean;
+}
+
 /** For files with narrower weights than their source: is it what it says, and what did that cost. */
 export interface QuantisationReport {
   /** 'int8 per channel', 'float16', ... */
@@ -154,6 +182,12 @@ export interface QuantisationReport {
   readonly correctness: NarrowingReport | null;
   /** Against the original. */
   readonly loss: NarrowingReport | null;
+  /** What decides whether the loss is too much: a bound on values; predictions; or nothing, as on generated inputs, which cannot tell. */
+  readonly lossJudgedBy: 'bound' | 'predictions' | 'nothing';
+  /** Null where inputs were generated, too few, or the outputs are no classes. */
+  readonly agreement: AgreementReport | null;
+  /** How many times as large the loss is as that of float16 weights, on the same inputs; null where that was not measured. */
+  readonly ofFloat16: number | null;
 }
 
 export interface FirstDifference {

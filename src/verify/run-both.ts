@@ -1,4 +1,5 @@
 /** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
+import { collectAgreement, labelsOf } from './agreement.js';
 import { assignPorts } from './assign.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
 import { generateSample, PLAIN, RANGES, type Range } from './inputs.js';
@@ -6,7 +7,7 @@ import { compareInterface, compareRanks } from './interface.js';
 import { findNarrowing, type Narrowing } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
-import type { InterfaceDifference, TrialReport } from './report.js';
+import type { AgreementReport, InterfaceDifference, TrialReport } from './report.js';
 import { type RunSample, runSamples } from './samples.js';
 import { type Actual, type Arrays, openActual } from './side.js';
 import type { Subject } from './subject.js';
@@ -35,6 +36,8 @@ export interface Ran {
   readonly trials: readonly TrialReport[];
   readonly narrowing: Narrowing | null;
   readonly tolerances: Tolerances;
+  /** How often both sides put the same class first, on given inputs. */
+  readonly agreement: AgreementReport | null;
   /** A few samples of mild numbers, for what is looked at more closely. */
   readonly kept: readonly RunSample[];
   /** Samples for a narrower file beside its own weights: also such whose numbers are out of the ordinary. */
@@ -71,11 +74,13 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const kept: RunSample[] = [];
       const ranges = new Set<string>();
       const rows = effort.few > 1 ? BATCH_ROWS.small : BATCH_ROWS.large;
+      const agreement = given ? collectAgreement(map, given.rows, await labelsOf(options.golden ?? options.inputs)) : null;
       const leftOut = await runSamples(
         { map, expected, actual, samples, sampleOf, comparison, isWide: expected.witness.kind === 'reference' },
         options,
         (run) => {
           ranges.add(run.range.name);
+          agreement?.add(run.wanted, run.found);
           if (MILD.has(run.range) && kept.length < rows) kept.push(run);
         },
       );
@@ -125,6 +130,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         tolerances: allowed,
         kept,
         further,
+        agreement: agreement?.report() ?? null,
       };
     } finally {
       await expected.close();

@@ -3,7 +3,7 @@ import type { ReportDocument } from '../../src/report/format.js';
 import { collectSamples } from '../../src/report/samples.js';
 import type { LayerReport, OutputReport, Report, WeightReport } from '../../src/verify/report.js';
 
-const OUTPUT: OutputReport = {
+export const OUTPUT: OutputReport = {
   name: 'prob',
   compared: 4000,
   nonFinite: { expected: 0, actual: 0 },
@@ -112,6 +112,9 @@ export const QUANTISED: Report = {
       outputs: [{ ...OUTPUT, maxAbsolute: 0.012, relativeToScale: 0.018, cosine: 0.99981 }],
       passed: true,
     },
+    lossJudgedBy: 'bound',
+    agreement: null,
+    ofFloat16: 30,
   },
 };
 
@@ -164,6 +167,9 @@ export function hostileDocument(): ReportDocument {
       methods: [HOSTILE],
       correctness: { expected: HOSTILE, tolerance: { ...MISMATCH.tolerance, why: HOSTILE }, outputs: [], passed: false },
       loss: null,
+      lossJudgedBy: 'bound',
+      agreement: null,
+      ofFloat16: null,
     },
     firstDifference: { layer: HOSTILE, message: HOSTILE },
     notes: [HOSTILE],

@@ -13,7 +13,11 @@ const slight: Report = {
   outputs: [{ ...output!, relativeToScale: 4e-5 }],
 };
 const { correctness, loss } = QUANTISED.quantisation!;
-const lossy = (...methods: string[]): Report => ({ ...MISMATCH, layers: null, quantisation: { methods, correctness, loss: { ...loss!, passed: false } } });
+const lossy = (...methods: string[]): Report => ({
+  ...MISMATCH,
+  layers: null,
+  quantisation: { ...QUANTISED.quantisation!, methods, loss: { ...loss!, passed: false } },
+});
 const marred = (expected: number, actual: number): Report => ({ ...slight, outputs: [{ ...output!, passed: false, nonFinite: { expected, actual } }] });
 const norm: LayerReport = { ...MISMATCH.layers![0]!, layer: 'bn1', op: 'BatchNormalization', passed: false };
 const infinite: WeightReport = { ...MATCH.weights!.tensors[0]!, layer: 'fc', role: 'kernel', dtype: 'float16', method: 'rounded', nonFinite: 3, equal: false };
@@ -35,7 +39,7 @@ it.each<[string, Report, RegExp]>([
   ['no tolerance, however small the difference', slight, /a fault begins at one/],
   [
     '--layers where a quantised file is not what its weights say',
-    { ...slight, quantisation: { methods: [], correctness: { ...correctness!, passed: false }, loss } },
+    { ...slight, quantisation: { ...QUANTISED.quantisation!, methods: [], correctness: { ...correctness!, passed: false } } },
     /--layers, which/,
   ],
   ['float16 for int8', lossy('int8 per channel'), /float16 loses less/],

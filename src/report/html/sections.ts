@@ -1,4 +1,6 @@
 /** The parts of the page that are made of the report alone. */
+
+import { describeAgreement } from '../../verify/agreement.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report } from '../../verify/report.js';
 import { describeWorst } from '../checks.js';
 import type { ReportDocument } from '../format.js';
@@ -95,6 +97,7 @@ export function quantisation({ quantisation: found }: Report): Markup | null {
   <h2>Narrower weights: ${found.methods.join(', ')}</h2>
   ${part('Correctness: does the file compute what its own weights say?', found.correctness)}
   ${part('Loss: what did the narrower weights cost?', found.loss)}
+  ${found.agreement ? html`<p class="${found.agreement.passed ? 'note' : 'note bad'}">Predictions: ${describeAgreement(found.agreement)}.</p>` : null}
 </section>`;
 }
 

@@ -3,7 +3,7 @@
  * `npm run demo` and `npm test` call it first, so that each works as the very first command.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,18 +18,17 @@ if (major < 20) {
 
 const installed = 'node_modules/.package-lock.json';
 if (newest(['package.json', 'package-lock.json']) > modified(installed)) {
-  console.error('setup: installing dependencies (npm ci)');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  console.error('setup: installing dependencies (npm ci); about 350 MB are fetched, which takes a minute or two');
+  // That of onnxruntime-node would download CUDA libraries, and hang where it cannot.
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
   const now = new Date();
   if (existsSync(installed)) utimesSync(installed, now, now);
 }
 
 const stamp = 'dist/.built';
-if (newest(['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) > modified(stamp)) {
+if (newest(['src', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) > modified(stamp)) {
   console.error('setup: compiling');
-  rmSync('dist', { recursive: true, force: true });
-  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
-  writeFileSync(stamp, '');
+  run(process.execPath, ['scripts/build.mjs']);
 }
 
 /** @param {string[]} paths files and folders; @returns the newest modification time among them, in ms */

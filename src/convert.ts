@@ -3,7 +3,7 @@ import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
 import type { DType } from './model/dtype.js';
-import { isDType } from './model/dtype.js';
+import { dtypeNamed } from './model/dtype.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
@@ -137,7 +137,8 @@ export function chooseWriter(name: string, to?: string): AnyWriter {
 /** @throws ModelError 'usage' naming the dtypes of the target */
 function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'source' {
   if (dtype === undefined) return 'source';
-  if (isDType(dtype) && writer.dtypes.includes(dtype)) return dtype;
+  const named = dtypeNamed(dtype);
+  if (named !== null && writer.dtypes.includes(named)) return named;
   throw new ModelError('usage', `${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
 }
 

@@ -6,8 +6,16 @@ import { safeText } from '../report/text.js';
 export { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, formatTimes } from '../report/numbers.js';
 export { safeText };
 
-const colour = pc.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
-const errColour = pc.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
+const colour = pc.createColors(isColoured(process.stdout.isTTY));
+const errColour = pc.createColors(isColoured(process.stderr.isTTY));
+
+/** What the environment asks for, else colour in a terminal alone (no-color.org, force-color.org). */
+function isColoured(isTerminal: boolean): boolean {
+  const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
+  if (NO_COLOR) return false;
+  if (FORCE_COLOR !== undefined && FORCE_COLOR !== '') return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false';
+  return isTerminal === true && TERM !== 'dumb';
+}
 
 export { colour, errColour };
 

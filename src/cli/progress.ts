@@ -1,9 +1,11 @@
-/** A progress line on stderr for anything that takes over a second; nothing in a pipe. */
+/** Progress on stderr for anything that takes over a second: a line that moves in a terminal, and a line now and then elsewhere. */
 import type { Ora } from 'ora';
 import { formatBytes, type Voice } from './print.js';
 
 const DELAY_MS = 700;
 const INTERVAL_MS = 100;
+/** A log wants to know that something goes on, and no more. */
+const LOG_INTERVAL_MS = 10_000;
 
 export interface Progress {
   /** Bytes of a phase done so far. */
@@ -16,19 +18,21 @@ export interface Progress {
 
 /** The spinner is loaded only once something has taken long enough to need it. */
 export function startProgress(voice: Voice): Progress {
-  const shown = process.stderr.isTTY === true && !voice.quiet;
+  const moves = process.stderr.isTTY === true;
   const startedAt = performance.now();
   let spinner: Ora | null = null;
   let loading = false;
   let stopped = false;
-  let lastAt = 0;
+  let lastAt = process.stderr.isTTY ? 0 : startedAt;
   let text = '';
   const update = (next: string) => {
     const now = performance.now();
-    if (!shown || stopped || now - startedAt < DELAY_MS || now - lastAt < INTERVAL_MS) return;
+    if (voice.quiet || stopped || now - startedAt < DELAY_MS || now - lastAt < (moves ? INTERVAL_MS : LOG_INTERVAL_MS)) return;
     lastAt = now;
     text = next;
-    if (spinner) {
+    if (!moves) {
+      voice.tell(text);
+    } else if (spinner) {
       spinner.text = text;
       spinner.render();
     } else if (!loading) {

@@ -27,6 +27,31 @@ export function isDType(name: string): name is DType {
   return Object.hasOwn(DTYPE_BYTES, name);
 }
 
+/** What people write for the dtypes that weights are stored in. */
+const DTYPE_ALIASES: Readonly<Record<string, DType>> = {
+  f64: 'float64',
+  fp64: 'float64',
+  double: 'float64',
+  f32: 'float32',
+  fp32: 'float32',
+  float: 'float32',
+  f16: 'float16',
+  fp16: 'float16',
+  half: 'float16',
+  bf16: 'bfloat16',
+  i8: 'int8',
+  q8: 'int8',
+  u8: 'uint8',
+  u16: 'uint16',
+};
+
+/** The dtype of a name as people write it, 'half' for 'float16'; null where it is of none. */
+export function dtypeNamed(name: string): DType | null {
+  const lower = name.toLowerCase();
+  if (isDType(lower)) return lower;
+  return Object.hasOwn(DTYPE_ALIASES, lower) ? DTYPE_ALIASES[lower]! : null;
+}
+
 export function isFloatDType(dtype: DType): boolean {
   return dtype.startsWith('float') || dtype === 'bfloat16';
 }

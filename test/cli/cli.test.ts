@@ -159,3 +159,39 @@ it('the demo converts all three dialects in both precisions, and everything matc
     expect(list.map(({ digit }: { digit: number }) => digit)).toEqual(document.labels);
   }
 });
+
+describe('conveniences', () => {
+  it('verifies one file against recorded outputs alone, and says what is missing without them', () => {
+    const output = join(temporaryFolder(), 'digits.onnx');
+    weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', output, '--no-verify']);
+    const { status, stdout } = weighbridge(['verify', output, '--golden', join(DIGITS, 'keras.npz'), '--json']);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ verdict: 'match', witness: { kind: 'recorded' }, weights: null });
+    const torch = weighbridge(['verify', output, '--golden', join(DIGITS, 'torch.npz')]);
+    expect(torch.status).not.toBe(0);
+    const alone = weighbridge(['verify', output]);
+    expect(alone.status).toBe(2);
+    expect(alone.stderr).toContain('--golden');
+  });
+
+  it.each([
+    ['fp16', 'float16'],
+    ['half', 'float16'],
+    ['FP32', 'float32'],
+    ['bf16', 'bfloat16'],
+    ['q8', 'int8'],
+  ])('takes %s for %s', (alias, dtype) => {
+    const output = join(temporaryFolder(), 'digits.onnx');
+    const { status, stdout } = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', output, '--dtype', alias, '--no-verify', '--json']);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout).target.dtype).toBe(dtype);
+  });
+
+  it('colours what goes into a pipe where FORCE_COLOR asks for it, and nothing where NO_COLOR does', () => {
+    const formats = (env: Record<string, string>) => weighbridge(['formats'], undefined, { NO_COLOR: '', ...env }).stdout;
+    expect(formats({})).not.toContain('\u001b[');
+    expect(formats({ FORCE_COLOR: '1' })).toContain('\u001b[');
+    expect(formats({ FORCE_COLOR: '0' })).not.toContain('\u001b[');
+    expect(formats({ FORCE_COLOR: '1', NO_COLOR: '1' })).not.toContain('\u001b[');
+  });
+});

@@ -5,7 +5,7 @@ import { memorySource } from '../../bytes/byte-source.js';
 import { readNpy, readNpz } from '../../containers/npy.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import type { ConvertResult } from '../../convert.js';
-import { isModelError } from '../../errors.js';
+import { isModelError, ModelError } from '../../errors.js';
 import type { LayerMap, ModelFile } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
@@ -54,12 +54,15 @@ export function addVerifyOptions(command: Command): Command {
 
 export function registerVerify(program: Command): Command {
   const command = program
-    .command('verify <expected> <actual>')
-    .description('run a model and its conversion, or any two files that can be run, and compare what they predict');
+    .command('verify <expected> [actual]')
+    .description('run a model and its conversion, or any two files that can be run, or one file with --golden, and compare what they predict');
   addSourceOptions(command);
   addVerifyOptions(command);
-  return command.action(async (expected: string, actual: string, flags: CommonFlags & SourceFlags & VerifyFlags) => {
+  return command.action(async (expected: string, given: string | undefined, flags: CommonFlags & SourceFlags & VerifyFlags) => {
     const voice = makeVoice(flags);
+    if (given === undefined && flags.golden === undefined)
+      throw new ModelError('usage', `what is ${expected} to be compared with? Name a second file, or recorded outputs with --golden.`);
+    const actual = given ?? expected;
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
     const { files, options } = await openFiles(expected, flags);
@@ -73,10 +76,12 @@ export function registerVerify(program: Command): Command {
       const written = { files: target, path: actual, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
       const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
       const asked = await verifyOptions(flags, progress, reports.hooks);
-      const report =
+      const compared =
         known && (map || !known.runs)
           ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
           : await (await import('../../verify/runs.js')).verifyRuns({ expected: { ...source, format: model.format }, target: written }, asked);
+      // A file's weights are its own.
+      const report = given === undefined ? { ...compared, weights: null } : compared;
       progress.stop();
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report);

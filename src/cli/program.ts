@@ -1,0 +1,80 @@
+/** Arguments in, exit code out: 0 done or equal, 1 compared and different, 2 could not, 128 and the signal's number when ended. */
+import { Command, CommanderError, Option } from 'commander';
+import { isModelError } from '../errors.js';
+import { VERSION } from '../version.js';
+import { commands } from './commands/index.js';
+import { errColour, makeVoice, safeText } from './print.js';
+
+const COULD_NOT = 2;
+/** Ctrl-C, `kill` and a closed terminal, by their numbers; a shell adds 128. */
+const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+/** A name in a hostile file may have millions of characters. */
+const MAX_MESSAGE_LENGTH = 10_000;
+
+const program = new Command('weighbridge')
+  .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
+  .version(VERSION)
+  .addHelpText('after', '\nExit codes: 0 done, or equal; 1 compared and different; 2 could not; 130 interrupted; 143 terminated.')
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
+
+// The named command alone where there is one, because loading them all takes longer than looking into a file.
+const named = commands.filter(({ name }) => name === process.argv[2]);
+for (const { load } of named.length > 0 ? named : commands) {
+  const register = await load();
+  register(program)
+    .addOption(new Option('--json', 'print one JSON document on stdout'))
+    .addOption(new Option('-q, --quiet', 'no narration on stderr'))
+    .addOption(new Option('-v, --verbose', 'more narration; stack traces'))
+    .exitOverride();
+}
+
+for (const [signal, number] of Object.entries(SIGNALS)) {
+  process.on(signal, async () => {
+    const { abortAll } = await import('../node/index.js');
+    await abortAll();
+    process.exit(128 + number);
+  });
+}
+
+// A reader of our output that went away (`weighbridge inspect x | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+// Runtimes leave worker threads behind that would keep the process alive.
+await flushed(process.stdout);
+await flushed(process.stderr);
+process.exit(process.exitCode ?? 0);
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : COULD_NOT;
+  const verbose = process.argv.includes('--verbose') || process.argv.includes('-v');
+  if (isModelError(error)) {
+    if (process.argv.includes('--json')) {
+      makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind: error.kind, message: error.message, place: error.place } });
+    }
+    process.stderr.write(`${errColour.red('error')}  ${safeText(clipped(error.message))}\n`);
+    if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
+    return COULD_NOT;
+  }
+  process.stderr.write(`${errColour.red('bug')}  Weighbridge failed in a way it should not. Please report this, with the file if you can:\n`);
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  return COULD_NOT;
+}
+
+function clipped(message: string): string {
+  const more = message.length - MAX_MESSAGE_LENGTH;
+  return more > 0 ? `${message.slice(0, MAX_MESSAGE_LENGTH)} ... (${more} more characters)` : message;
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}

@@ -4,16 +4,18 @@ import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
 import type { DType } from './model/dtype.js';
 import { dtypeNamed } from './model/dtype.js';
+import type { EditedMap } from './model/edited.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
+import { type Edits, editMap } from './transforms/index.js';
 import { VERSION } from './version.js';
 import { type AnyWriter, writers } from './writers/index.js';
 import type { TargetOption, WriteOptions } from './writers/writer.js';
 
-export interface ConvertOptions extends OpenOptions {
+export interface ConvertOptions extends OpenOptions, Edits {
   /** Name of a writer; else the output's extension decides. */
   readonly to?: string;
   /** dtype of stored weights; each tensor keeps its own when left out. */
@@ -36,6 +38,8 @@ export interface ConvertResult {
   readonly model: ModelFile;
   /** Null where weights were moved without looking at their wiring. */
   readonly map: LayerMap | null;
+  /** Set where the map is not the source's own any more. */
+  readonly edited?: EditedMap;
   /** The tensors that a weights-only target was given, before any cast. */
   readonly weights: readonly Tensor[] | null;
   readonly writer: AnyWriter;
@@ -54,9 +58,13 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const chosen = chooseWriter(name, options.to);
   const dtype = chooseDType(chosen, options.dtype);
   checkOptions(chosen, options);
+  const edits = EDITS.filter((name) => options[name] !== undefined);
+  if (chosen.carries === 'weights' && edits.length > 0) throw meansNothing(edits, chosen);
   const model = await openModel(files, options);
-  const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen) : null;
-  const map = isModelError(read) ? null : read;
+  const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
+  const own = isModelError(read) ? null : read;
+  const edited = own && edits.length > 0 ? await editMap(own, options) : undefined;
+  const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   const withoutWiring: Notice[] = isModelError(read) ? [{ code: 'weights-only', message: `the weights alone were written: ${read.problem}` }] : [];
@@ -91,7 +99,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     }
     await model.check?.();
     const written = await sink.commit();
-    return { model, map, weights, writer, dtype, files: written, warnings };
+    return { model, map, ...(edited ? { edited } : {}), weights, writer, dtype, files: written, warnings };
   } catch (error) {
     await sink.abort();
     throw error;
@@ -104,11 +112,11 @@ function noticed(odd: readonly Notice[], lost: readonly Notice[]): Notice[] {
 }
 
 /** The layer map, or why there is none, where the format can do without. @throws ModelError where it cannot */
-async function readMap(model: ModelFile, writer: AnyWriter): Promise<LayerMap | ModelError> {
+async function readMap(model: ModelFile, writer: AnyWriter, isEdited: boolean): Promise<LayerMap | ModelError> {
   try {
     return await model.map();
   } catch (error) {
-    if (writer.carries === 'model' && writer.weightsOnly && isModelError(error) && error.kind === 'unsupported') return error;
+    if (!isEdited && writer.carries === 'model' && writer.weightsOnly && isModelError(error) && error.kind === 'unsupported') return error;
     throw error;
   }
 }
@@ -140,6 +148,15 @@ function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'sou
   const named = dtypeNamed(dtype);
   if (named !== null && writer.dtypes.includes(named)) return named;
   throw new ModelError('usage', `${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+}
+
+/** Options that change the net on the way, and how the command line spells them. */
+const EDIT_OPTIONS: Readonly<Record<keyof Edits, string>> = { until: '--until', outputs: '--outputs' };
+const EDITS = Object.keys(EDIT_OPTIONS) as (keyof Edits)[];
+
+function meansNothing(edits: readonly (keyof Edits)[], { title }: AnyWriter): ModelError {
+  const options = edits.map((name) => EDIT_OPTIONS[name]).join(' and ');
+  return new ModelError('usage', `${options} ${edits.length > 1 ? 'change' : 'changes'} the net, and ${title} files hold weights without one.`);
 }
 
 /** How the command line spells options of the target, and what they are about. */

@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   report: ['model', 'bytes', 'containers', 'verify', 'errors.ts', 'version.ts'],
   node: ['bytes', 'verify', 'errors.ts'],
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],
-  'convert.ts': ['bytes', 'model', 'readers', 'writers', 'errors.ts', 'version.ts'],
+  'convert.ts': ['bytes', 'model', 'readers', 'transforms', 'writers', 'errors.ts', 'version.ts'],
   'index.ts': 'everything',
   cli: 'everything',
 };

@@ -131,6 +131,13 @@ export function collectAssumption(text: string, before: Readonly<Record<string, 
   return { ...before, [name]: value };
 }
 
+/** Names with commas between them; a comma inside of a name is written twice. */
+export function parseNames(text: string): string[] {
+  const names = text.split(/(?<!,),(?!,)/).map((name) => name.trim().replaceAll(',,', ','));
+  if (names.includes('')) throw new InvalidArgumentError('names are expected, with commas between them, such as conv1,prob.');
+  return names;
+}
+
 export function parseWhole(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('a whole number is expected.');

@@ -39,6 +39,7 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
     report.quantisation ? quantisationTable(report.quantisation) : '',
     report.layers ? layerPart(report, report.layers) : '',
     report.weights ? weightPart(report.weights) : '',
+    ...report.changes.map(({ message }) => `Changed on the way: ${escapeMarkdown(message)}`),
     ...report.notes.map((note) => `Note: ${escapeMarkdown(note)}`),
     report.verdict === 'match' ? '' : `**Next:** ${escapeMarkdown(nextStep(report))}`,
     `<sub>${escapeMarkdown(footer(report))}</sub>`,

@@ -1,5 +1,6 @@
 /** Recorded and given arrays, lined up with the ports of a layer map, and cut into the batches that the net takes. */
 import { ModelError } from '../errors.js';
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { rows, toArray } from './array.js';
@@ -28,13 +29,20 @@ export interface GivenInputs extends GivenRows {
   whole(): Feeds;
 }
 
-/** The inputs of a golden file. */
-export function recordedInputs(golden: Named, map: LayerMap): Promise<GivenInputs> {
-  const tensors = pickArrays(golden, 'input', map.inputs);
+/**
+ * The inputs of a golden file.
+ *
+ * @param edited where the map is not that of the recording any more, which then is of the original
+ */
+export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap): Promise<GivenInputs> {
+  const ports = edited?.original.inputs ?? map.inputs;
+  const tensors = pickArrays(golden, 'input', ports);
+  const used = edited?.comparable.inputs ?? ports;
   return sampled(
-    map.inputs,
-    map.inputs.map(({ name }, i) => {
-      if (tensors[i]) return tensors[i];
+    used,
+    used.map(({ name, value }) => {
+      const tensor = tensors[ports.findIndex((port) => port.value === value)];
+      if (tensor) return tensor;
       const problem = `the recorded file has no input for "${name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`;
       throw new ModelError('malformed', problem);
     }),

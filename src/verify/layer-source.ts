@@ -1,4 +1,5 @@
 /** Where the values inside a net come from: a runtime that shows them, recorded arrays, or our evaluator. */
+import { isClosedGroup, layerGroup } from '../model/groups.js';
 import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
 import { inferShapes } from '../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst } from '../model/ports.js';
@@ -38,7 +39,7 @@ export interface SessionLayers {
   readonly shapes: ReadonlyMap<string, readonly Dim[]>;
   readonly session: Session;
   /** Turns arrays of the map's ports into those of the session. */
-  readonly feed: (feeds: Feeds) => Map<string, NdArray>;
+  readonly feed: (feeds: Feeds) => Promise<Map<string, NdArray>>;
   /** The session's names of the layers' values. */
   readonly names: ReadonlyMap<Layer, string>;
   /** Whether values have their channels last, where their shape leaves it open. */
@@ -52,7 +53,7 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
     name,
     layers,
     async visit(feeds, _sample, wanted, see) {
-      const fed = feed(feeds);
+      const fed = await feed(feeds);
       for (const batch of batches(wanted, shapes)) {
         const values = await session.run(fed, [...new Set(batch.map((layer) => names.get(layer)!))]);
         for (const layer of batch) await see(layer, channelsFirst(values.get(names.get(layer)!)!, shapes.get(layer.outputs[0]!), channelsLast));
@@ -91,30 +92,40 @@ export function writtenNames(map: LayerMap, written: WrittenModel, session: Sess
 export function sourceNames(map: LayerMap, shown: readonly string[]): Map<Layer, string> {
   const names = new Map<Layer, string>();
   for (const name of shown) {
-    const group = map.layers.filter((layer) => layer.name === name || layer.name.startsWith(`${name}/`));
-    const last = group.at(-1);
-    if (last && isClosed(group, last, map)) names.set(last, name);
+    const group = layerGroup(map, name);
+    if (isClosedGroup(group, map)) names.set(group.at(-1)!, name);
   }
   return names;
 }
 
-/** Whether nothing outside of the group reads what its other layers make, so that the last one's value stands for all. */
-function isClosed(group: readonly Layer[], last: Layer, map: LayerMap): boolean {
-  const inner = new Set(group.filter((layer) => layer !== last).flatMap(({ outputs }) => outputs));
-  const members = new Set(group);
-  return last.outputs.length === 1 && !map.layers.some((layer) => !members.has(layer) && layer.inputs.some((value) => inner.has(value)));
+/** The same for a session on the original file, as it names values. A graph's values keep their names in the map. */
+export function originalNames(map: LayerMap, { intermediates = [], outputs }: Pick<Session, 'intermediates' | 'outputs'>): Map<Layer, string> {
+  const shown = [...intermediates, ...outputs.map(({ name }) => name)];
+  if (map.format !== 'onnx') return sourceNames(map, shown);
+  const known = new Set(shown);
+  return new Map(map.layers.map((layer) => [layer, layer.outputs[0] ?? ''] as const).filter(([, value]) => known.has(value)));
 }
 
-/** Arrays 'layer:<name>' of a golden file, by the source's names or canonical ones. */
-export function recordedLayers(map: LayerMap, golden: ReadonlyMap<string, Tensor>): LayerSource | null {
+/**
+ * What is known of layers of the original, by the layers of the net that it was changed into: values stay what they are, and a layer
+ * that took others in makes what the last of them made.
+ */
+export function byValue<T>(known: ReadonlyMap<Layer, T>, map: LayerMap): Map<Layer, T> {
+  const values = new Map([...known].map(([layer, one]) => [layer.outputs[0], one] as const));
+  return new Map(map.layers.flatMap((layer) => (values.has(layer.outputs[0]) ? [[layer, values.get(layer.outputs[0])!] as const] : [])));
+}
+
+/** Arrays 'layer:<name>' of a golden file, by the source's names or canonical ones. @param original that of the recording */
+export function recordedLayers(map: LayerMap, golden: ReadonlyMap<string, Tensor>, original = map): LayerSource | null {
   const shapes = mapShapes(map);
   const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
   const recorded = new Map([...golden].filter(([name]) => name.startsWith('layer:')).map(([name, tensor]) => [name.slice('layer:'.length), tensor]));
-  const found = new Map([...sourceNames(map, [...recorded.keys()])].map(([layer, name]) => [layer, recorded.get(name)!]));
-  for (const layer of map.layers) {
+  const named = new Map([...sourceNames(original, [...recorded.keys()])].map(([layer, name]) => [layer, recorded.get(name)!]));
+  for (const layer of original.layers) {
     const tensor = recorded.get(layer.canonicalName ?? '');
-    if (tensor && !found.has(layer)) found.set(layer, tensor);
+    if (tensor && !named.has(layer)) named.set(layer, tensor);
   }
+  const found = byValue(named, map);
   if (found.size === 0) return null;
   return {
     name: 'recorded',
@@ -163,7 +174,7 @@ function* batches(layers: readonly Layer[], shapes: ReadonlyMap<string, readonly
 }
 
 /** Turns a value that has its channels last; its shape tells where it can. */
-function channelsFirst(value: NdArray, shape: readonly Dim[] | undefined, channelsLast: boolean): NdArray {
+export function channelsFirst(value: NdArray, shape: readonly Dim[] | undefined, channelsLast: boolean): NdArray {
   if (value.shape.length < 3 || !shape || shape.length !== value.shape.length) return value;
   const fits = (sizes: readonly number[]) => sizes.every((size, axis) => typeof shape[axis] === 'string' || shape[axis] === size);
   const order = toChannelsFirst(value.shape.length);

@@ -1,13 +1,15 @@
 /** Chooses who shows what layers make, on both sides, and has them compared. */
 import { isModelError } from '../errors.js';
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
 import { isLarge } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
 import { selectEngine, witnessEngines } from './engines/index.js';
-import { type LayerSource, mapShapes, recordedLayers, referenceLayers, sessionLayers, sourceNames, writtenNames } from './layer-source.js';
+import { byValue, type LayerSource, mapShapes, originalNames, recordedLayers, referenceLayers, sessionLayers, writtenNames } from './layer-source.js';
 import { type ComparedLayers, compareLayers } from './layers.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
+import { originalFeed } from './original.js';
 import { adaptPorts, type Feeds } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import type { WrittenModel } from './written/written.js';
@@ -19,6 +21,7 @@ export interface LayersToVerify {
   readonly source: EngineModel;
   readonly model: ModelFile;
   readonly map: LayerMap;
+  readonly edited?: EditedMap;
   readonly target: WrittenTarget;
   readonly written: WrittenModel;
   readonly feeds: readonly Feeds[];
@@ -37,11 +40,11 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
     const { feed, outputOf } = adaptPorts(session, map, written.layoutOf);
     const shapes = mapShapes(map);
     const names = writtenNames(map, written, session, outputOf);
-    const actual = sessionLayers({ name: engine.name, shapes, session, feed, names, channelsLast: written.channelsLast ?? false });
+    const actual = sessionLayers({ name: engine.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast: written.channelsLast ?? false });
     const reference = referenceOf(map, widened, options);
     const witness = widened ? null : await openRuntime(toVerify, notes);
     try {
-      const recorded = options.golden && !widened ? recordedLayers(map, options.golden) : null;
+      const recorded = options.golden && !widened ? recordedLayers(map, options.golden, toVerify.edited?.original) : null;
       const expected = [recorded, witness?.source, reference].filter((source) => source != null);
       const missing = new Set(written.keepsEveryLayer ? map.layers.filter((layer) => written.valueOf(layer) === undefined) : []);
       const compared = await compareLayers({ map, expected, actual, feeds, toleranceFor: (name) => tolerances.correctness(name), missing });
@@ -77,7 +80,7 @@ function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: Ve
 }
 
 /** Another runtime on the original file; null where there is none or it cannot show layers. */
-async function openRuntime({ source, model, map }: LayersToVerify, notes: string[]): Promise<{ session: Session; source: LayerSource } | null> {
+async function openRuntime({ source, model, map, edited }: LayersToVerify, notes: string[]): Promise<{ session: Session; source: LayerSource } | null> {
   for (const engine of witnessEngines(model.format)) {
     if (!(await engine.availability()).available) continue;
     if (RERUNS.has(engine.name) && isLarge(map)) {
@@ -86,8 +89,9 @@ async function openRuntime({ source, model, map }: LayersToVerify, notes: string
     }
     try {
       const session = await engine.open({ ...source, layers: true });
-      const { feed } = adaptPorts(session, map, (port) => port.layout);
-      const names = sourceNames(map, [...(session.intermediates ?? []), ...session.outputs.map(({ name }) => name)]);
+      const original = edited?.original ?? map;
+      const feed = originalFeed(session, original, edited);
+      const names = byValue(originalNames(original, session), map);
       const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
       return { session, source: sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast }) };
     } catch (error) {

@@ -1,4 +1,5 @@
 /** What is verified, and how. */
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { EngineChoice, EngineModel } from './engine.js';
@@ -32,5 +33,7 @@ export interface ConversionToVerify {
   readonly model: ModelFile;
   /** Null where weights were moved without looking at their wiring. */
   readonly map: LayerMap | null;
+  /** Set where the map is not the source's own any more. */
+  readonly edited?: EditedMap;
   readonly target: WrittenTarget;
 }

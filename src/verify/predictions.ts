@@ -81,6 +81,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     firstDifference: verdict === 'match' ? null : first,
     assumed: subject.assumed,
     training: [...new Set([...subject.training, ...(written?.training ?? [])])],
+    changes: subject.edited?.changes ?? [],
     notes,
     elapsedMs: performance.now() - startedAt,
   };

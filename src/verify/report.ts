@@ -1,5 +1,7 @@
 /** What a verification found; `schemas/report.schema.json` describes it. */
 
+import type { Change } from '../model/edited.js';
+
 export type Verdict = 'match' | 'mismatch' | 'nothing-compared';
 
 export interface Witness {
@@ -227,6 +229,8 @@ export interface Report {
   readonly assumed: readonly string[];
   /** Layers of either file that act as in training: what they give depends on chance, or on the rest of a batch. */
   readonly training: readonly string[];
+  /** What was done to the net between reading and writing it; the expected side is the source before that. */
+  readonly changes: readonly Change[];
   readonly notes: readonly string[];
   readonly elapsedMs: number;
 }

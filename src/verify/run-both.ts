@@ -46,7 +46,7 @@ export interface Ran {
 
 export async function runBoth(subject: Subject, options: VerifyOptions, notes: string[]): Promise<Ran> {
   const { map, target, written, layoutOf, isRead, effort } = subject;
-  const recording = options.golden ? await recordedOutputs(options.golden, map) : null;
+  const recording = options.golden ? await recordedOutputs(options.golden, map, subject.edited) : null;
   const given = await givenRows(subject, options, recording);
   const seed = options.seed ?? DEFAULT_SEED;
   const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers });
@@ -146,9 +146,9 @@ const HALF_RANGES: readonly Range[] = [RANGES.plain, RANGES.pixels, RANGES.unit]
 const NARROW_RANGES: readonly Range[] = [RANGES.pixels, RANGES.small];
 
 /** Inputs that were recorded or given; whole where the recording cannot be cut into rows. */
-async function givenRows({ map }: Subject, { golden, inputs }: VerifyOptions, recording: Arrays | null): Promise<GivenInputs | null> {
+async function givenRows({ map, edited }: Subject, { golden, inputs }: VerifyOptions, recording: Arrays | null): Promise<GivenInputs | null> {
   if (!golden) return inputs ? givenInputs(inputs, map) : null;
-  const given = await recordedInputs(golden, map);
+  const given = await recordedInputs(golden, map, edited);
   return recording!.every((array) => !array || isCut(array, given.rows)) ? given : asWhole(given);
 }
 

@@ -98,7 +98,7 @@ async function compareRunLayers(
     const names = new Map(map.layers.map((layer) => [layer, nameOf(layer) ?? ''] as const).filter(([, name]) => shown.has(name)));
     const side = {
       session,
-      source: sessionLayers({ name: engine.name, shapes: new Map(), session, feed: (fed) => ports.feed(fed), names, channelsLast: false }),
+      source: sessionLayers({ name: engine.name, shapes: new Map(), session, feed: async (fed) => ports.feed(fed), names, channelsLast: false }),
     };
     sides.push(side);
     const ports = adaptPorts(session, map, layouts);

@@ -1,4 +1,5 @@
 /** What is compared with what: whether the expected side is the source of a conversion or another file, and who says what its ports and layers are. */
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Effort } from './effort.js';
 import type { ComparedLayers } from './layers.js';
@@ -11,6 +12,8 @@ import type { WrittenModel } from './written/written.js';
 export interface Subject {
   /** Ports and layers of the expected side. */
   readonly map: LayerMap;
+  /** Set where the map is not the expected side's own any more. */
+  readonly edited?: EditedMap;
   readonly target: WrittenTarget;
   /** The target as it is read back; null where files of its format are only run. */
   readonly written: WrittenModel | null;

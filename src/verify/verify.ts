@@ -20,7 +20,7 @@ const NO_FACTS = { training: [], overridable: [] };
  * @throws ModelError 'engine' when no engine can run the file, 'malformed' when recorded arrays do not fit the model
  */
 export async function verifyConversion(conversion: ConversionToVerify, options: VerifyOptions = {}): Promise<Report> {
-  const { source, model, map, target } = conversion;
+  const { source, model, map, edited, target } = conversion;
   const format = findWrittenFormat(target.format);
   if (!format) {
     const known = writtenFormats.map((candidate) => candidate.format).join(', ');
@@ -32,6 +32,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
   checkSizes(map);
   const subject: Subject = {
     map,
+    ...(edited ? { edited } : {}),
     target,
     written,
     layoutOf: written.layoutOf,
@@ -42,8 +43,8 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
       ...[...model.warnings, ...map.warnings].filter(({ code }) => code === 'assumed').map(({ message }) => message),
     ],
     ...(model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS),
-    openExpected: (first, notes) => chooseWitness({ source, model, map }, { first, onProgress: options.onProgress }, notes),
-    compareLayers: (run) => verifyLayers({ source, model, map, target, written, ...run }, options),
+    openExpected: (first, notes) => chooseWitness({ source, model, map, edited }, { first, onProgress: options.onProgress }, notes),
+    compareLayers: (run) => verifyLayers({ source, model, map, edited, target, written, ...run }, options),
   };
   return comparePredictions(subject, options);
 }

@@ -37,6 +37,7 @@ export async function verifyWeights({ model, map, target }: ConversionToVerify, 
     assumed: [],
     training: [],
     firstDifference: weights?.mismatches[0] ? { layer: weights.mismatches[0].layer, message: weights.mismatches[0].message } : null,
+    changes: [],
     notes,
     elapsedMs: performance.now() - startedAt,
   };

@@ -5,6 +5,7 @@
  * reader; our float64 evaluator on the layer map, which cannot see a reader's mistake, and the report says so.
  */
 import { isModelError, ModelError } from '../errors.js';
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { toArray } from './array.js';
@@ -12,6 +13,7 @@ import { isLarge } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
 import { witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, pickArrays } from './feeds.js';
+import { feedsBehind, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
 import { type Arrays, closingOnError, type Feeds, portRunner, type Side } from './side.js';
@@ -28,7 +30,7 @@ export interface WitnessOptions {
 }
 
 export async function chooseWitness(
-  { source, model, map }: { source: EngineModel; model: ModelFile; map: LayerMap },
+  { source, model, map, edited }: { source: EngineModel; model: ModelFile; map: LayerMap; edited?: EditedMap },
   options: WitnessOptions,
   notes: string[],
 ): Promise<Expected> {
@@ -45,7 +47,8 @@ export async function chooseWitness(
     try {
       const own = `${detail}, on the original file; it shares no code with our reader`;
       const witness: Witness = { kind: 'runtime', independent: true, detail: own, refused };
-      const side = await openSide(await engine.open(source), map, options.first);
+      const session = await engine.open(edited ? { ...source, layers: true } : source);
+      const side = await openSide(session, options.first, () => (edited ? originalRunner(session, edited) : portRunner(session, map, (port) => port.layout)));
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
@@ -53,13 +56,13 @@ export async function chooseWitness(
       refused.push(engine.name);
     }
   }
-  return referenceWitness(map, options, refused);
+  return referenceWitness(map, options, refused, edited);
 }
 
 /** A first run tells whether a runtime can, before its answers are relied on; its answer is kept, so that nothing is run twice. */
-async function openSide(session: Session, map: LayerMap, first: Feeds): Promise<Pick<Side, 'run' | 'close'>> {
+async function openSide(session: Session, first: Feeds, runner: () => Side['run']): Promise<Pick<Side, 'run' | 'close'>> {
   return closingOnError(session, async () => {
-    const run = remembering(portRunner(session, map, (port) => port.layout));
+    const run = remembering(runner());
     await run(first);
     return { run, close: () => session.close() };
   });
@@ -74,28 +77,46 @@ function remembering(run: Side['run']): Side['run'] {
   };
 }
 
-/** Our own evaluator; slow on large nets, so it runs one sample of them. @param refused the independent witnesses that it stands in for */
-export async function referenceWitness(map: LayerMap, { onProgress }: Pick<WitnessOptions, 'onProgress'>, refused: readonly string[] = []): Promise<Expected> {
+/**
+ * Our own evaluator; slow on large nets, so it runs one sample of them.
+ *
+ * @param refused the independent witnesses that it stands in for
+ * @param edited has it run the net as it was before it was changed, so that a mistake of a transform shows
+ */
+export async function referenceWitness(
+  own: LayerMap,
+  { onProgress }: Pick<WitnessOptions, 'onProgress'>,
+  refused: readonly string[] = [],
+  edited?: EditedMap,
+): Promise<Expected> {
+  const map = edited?.comparable ?? own;
   const session = await referenceSession(map, { onProgress: (done: number, total: number) => onProgress?.('reference', done, total) });
-  const detail = 'our own float64 evaluator on the layer map; it sees a mistake of the writer, but not one of the reader. Recorded outputs (--golden) would.';
+  const run = portRunner(session, map, (port) => port.layout);
+  const which = edited ? 'the layer map as it was before it was changed' : 'the layer map';
+  const detail = `our own float64 evaluator on ${which}; it sees a mistake of the writer, but not one of the reader. Recorded outputs (--golden) would.`;
   return {
     name: 'reference',
     engine: 'reference',
     witness: { kind: 'reference', independent: false, detail, refused },
-    run: remembering(portRunner(session, map, (port) => port.layout)),
+    run: remembering(edited?.prelude ? async (feeds) => run(await feedsBehind(edited, feeds)) : run),
     maxSamples: isLarge(map) ? 1 : Number.POSITIVE_INFINITY,
     close: () => session.close(),
   };
 }
 
-/** The outputs of a golden file, all rows. */
-export async function recordedOutputs(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>): Promise<Arrays> {
-  const tensors = pickArrays(golden, 'output', map.outputs);
+/** The outputs of a golden file, all rows. What a changed net ends in may have been recorded as a layer. */
+export async function recordedOutputs(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>, edited?: EditedMap): Promise<Arrays> {
+  const own = edited?.original.outputs ?? map.outputs;
+  const picked = pickArrays(golden, 'output', own);
+  const tensors = map.outputs.map(({ name, value }) => {
+    const place = own.findIndex((port) => port.value === (edited?.shown.get(value) ?? value));
+    return place < 0 ? (golden.get(`output:${name}`) ?? golden.get(`layer:${name}`)) : picked[place];
+  });
   const outputs = await Promise.all(tensors.map((tensor) => tensor && toArray(tensor)));
   if (outputs.every((output) => !output))
     throw new ModelError(
       'malformed',
-      `the recorded file has no outputs: arrays named output, or output:<name>, are expected; it has ${[...golden.keys()].join(', ')}`,
+      `the recorded file has no outputs: arrays named ${edited ? map.outputs.map(({ name }) => `output:${name} or layer:${name}`).join(', ') : 'output, or output:<name>,'} are expected; it has ${[...golden.keys()].join(', ')}`,
     );
   return outputs;
 }

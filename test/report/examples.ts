@@ -39,6 +39,7 @@ export const MATCH: Report = {
   firstDifference: null,
   assumed: [],
   training: [],
+  changes: [],
   notes: [],
   elapsedMs: 1234.5,
 };

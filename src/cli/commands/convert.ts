@@ -6,11 +6,12 @@ import { type Command, Option } from 'commander';
 import type { WrittenFile } from '../../bytes/byte-sink.js';
 import { type ConvertResult, chooseWriter, convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
+import type { Change } from '../../model/edited.js';
 import { elementCount } from '../../model/tensor.js';
 import { fileSink, sha256File } from '../../node/index.js';
 import type { Report } from '../../verify/report.js';
 import { printNotices } from '../notices.js';
-import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseNames, parseWhole, type SourceFlags } from '../options.js';
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, type Voice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -27,6 +28,8 @@ export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
   readonly float16Compute?: boolean;
   readonly names?: 'source' | 'canonical';
   readonly shardSize?: number;
+  readonly until?: string;
+  readonly outputs?: readonly string[];
   readonly force?: boolean;
   /** False with --no-verify. */
   readonly verify: boolean;
@@ -46,6 +49,8 @@ export interface ConvertDocument {
   };
   readonly target: { readonly format: string; readonly dtype: string; readonly byteLength: number };
   readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
+  /** What was done to the net between reading and writing it, in this order. */
+  readonly changes: readonly Change[];
   readonly warnings: ConvertResult['warnings'];
   /** Of the conversion, without verification. */
   readonly elapsedMs: number;
@@ -69,6 +74,8 @@ export function registerConvert(program: Command): Command {
         .default('source'),
     )
     .addOption(new Option('--shard-size <size>', 'safetensors: largest file, such as 500MB; larger models become shards with an index').argParser(parseBytes))
+    .addOption(new Option('--until <layer>', 'end the net behind this layer: what it makes becomes the output'))
+    .addOption(new Option('--outputs <names>', 'end the net in these, layers or its own outputs, with commas between them').argParser(parseNames))
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');
   addSourceOptions(command);
@@ -110,6 +117,8 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       float16Compute: flags.float16Compute,
       names: flags.names,
       shardBytes: flags.shardSize,
+      until: flags.until,
+      outputs: flags.outputs,
       sourceHashes: () => hashes,
       onRead: (model) => {
         // Hashing costs more than converting; whoever wants speed alone goes without.
@@ -121,6 +130,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     });
     const elapsedMs = performance.now() - startedAt;
     const { model, map } = result;
+    const changes = result.edited?.changes ?? [];
     const own = model.tensors.filter(({ beside }) => !beside);
     const parameterCount = own.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
     const dtypes = [...new Set(own.map(({ tensor }) => tensor.dtype))];
@@ -129,6 +139,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     say(
       `read     ${path}   ${model.format}${model.producer ? ` (${safeText(model.producer)})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`,
     );
+    for (const { message } of changes) say(`changed  ${safeText(message)}`);
     say(`wrote    ${flags.output}   ${writer.title}   ${formatBytes(totalBytes(result.files))}   ${targetDType}   ${formatTime(elapsedMs)}`);
     if (map?.architecture) voice.tell(errColour.dim(`recognised as ${map.architecture.name}`));
     for (const sentence of map?.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${sentence}`));
@@ -161,6 +172,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       },
       target: { format: writer.name, dtype: targetDType, byteLength: totalBytes(result.files) },
       files: voice.asJson && !toStdout ? await describeFiles(flags.output, result.files) : [],
+      changes,
       warnings: result.warnings,
       elapsedMs,
       report,

@@ -130,12 +130,12 @@ export async function verifyWritten(
   const main = join(dirname(flags.output), result.files[0]!.name);
   const target = await nodeFileSet(main);
   try {
-    const { model, map, writer } = result;
+    const { model, map, edited, writer } = result;
     const prototxt = result.files.find(({ name }) => name.endsWith('.prototxt'))?.name;
     const { verifyConversion } = await import('../../verify/verify.js');
     const source = { files, path, ...prototxtOf(model) };
     return await verifyConversion(
-      { source, model, map, target: { files: target, path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) } },
+      { source, model, map, edited, target: { files: target, path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) } },
       await verifyOptions(flags, progress, reports.hooks),
     );
   } finally {

@@ -54,6 +54,7 @@ ${
         : html`<div class="wide"><dt>tolerance</dt><dd>none<small>${tolerance.why}</small></dd></div>`
     }
   </dl>
+  ${report.changes.map(({ message }) => html`<p class="note"><b>changed on the way</b>: ${message}</p>`)}
   ${report.notes.map((note) => html`<p class="note">${note}</p>`)}
 </section>`;
 }

@@ -1,0 +1,33 @@
+/** A layer map that was changed on the way, beside the one that the source has: what is compared with the source must be compared in its terms. */
+import type { LayerMap } from './layer-map.js';
+
+/** One thing that was done to a net between reading and writing it. */
+export interface Change {
+  /** The transform's file: 'cut', 'dead-ends', 'fold-batchnorm', ... */
+  readonly transform: string;
+  /** A sentence for people. */
+  readonly message: string;
+  /** Layers of the source that it touched, in running order. */
+  readonly layers: readonly string[];
+}
+
+/** What the changed net does to pictures before the source's own layers see them, as nets that are run on their own. */
+export interface Prelude {
+  /** From the changed net's inputs to the source's. */
+  readonly forward: LayerMap;
+  /** Back again: for inputs that were recorded of the source. */
+  readonly back: LayerMap;
+}
+
+export interface EditedMap {
+  readonly map: LayerMap;
+  /** As the source has it. */
+  readonly original: LayerMap;
+  /** The source's own layers as far as the changed net's outputs depend on them, with those outputs: what the changed net is to predict. */
+  readonly comparable: LayerMap;
+  /** The source's values by those of the changed net that show them in another order of axes. */
+  readonly shown: ReadonlyMap<string, string>;
+  readonly changes: readonly Change[];
+  /** Null where inputs are the source's own. */
+  readonly prelude: Prelude | null;
+}

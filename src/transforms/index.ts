@@ -1,0 +1,33 @@
+/** What `convert` can change on the way, one transform after the other, each told. */
+
+import { ModelError } from '../errors.js';
+import type { Change, EditedMap } from '../model/edited.js';
+import type { LayerMap } from '../model/layer-map.js';
+import { cut } from './cut.js';
+import { removeDeadEnds } from './dead-ends.js';
+
+export interface Edits {
+  /** The net ends behind this layer, whose output becomes the net's. */
+  readonly until?: string;
+  /** Outputs, instead of the net's own: of layers or ports. */
+  readonly outputs?: readonly string[];
+}
+
+/** @throws ModelError 'usage' where the net has not what an edit names */
+export async function editMap(original: LayerMap, edits: Edits): Promise<EditedMap> {
+  if (edits.until !== undefined && edits.outputs !== undefined) {
+    throw new ModelError('usage', '--until and --outputs both say where the net ends: give one of them.');
+  }
+  const changes: Change[] = [];
+  let map = original;
+  let shown: EditedMap['shown'] = new Map();
+  const ends = edits.until === undefined ? edits.outputs : [edits.until];
+  if (ends !== undefined) {
+    const ended = cut(map, ends);
+    const trimmed = removeDeadEnds(ended.map);
+    map = trimmed.map;
+    shown = ended.shown;
+    changes.push(ended.change, ...(trimmed.change ? [trimmed.change] : []));
+  }
+  return { map, original, comparable: map, shown, changes, prelude: null };
+}

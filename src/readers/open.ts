@@ -95,12 +95,17 @@ async function probeFiles(files: FileSet): Promise<Probe> {
   return { files, name, source, head, tail };
 }
 
+/** As many as one reads. */
+const MAX_NAMES = 12;
+
 /** What is in the place of a model that no reader knows. */
 async function describe({ files, name, source, head, tail }: Probe): Promise<string> {
   if (name === null) return describeFolder(await files.list()) ?? 'no model was recognised in this folder. Name the model file itself.';
   const look = { name, byteLength: source!.byteLength, head, tail };
-  const several = await archivedNames(source!).catch(() => []);
-  if (several.length > 1) return `this is an archive of several PyTorch files (${several.slice(0, 12).join(', ')}): unpack it, and name one.`;
+  const packed = await archivedNames(source!).catch(() => []);
+  if (packed.length > 1)
+    return `this is an archive of several models (${packed.slice(0, MAX_NAMES).join(', ')}${packed.length > MAX_NAMES ? ', ...' : ''}): unpack it, and name one.`;
+  if (packed.length === 1) return `this is an archive that holds ${packed[0]}: unpack it first.`;
   const known = describeContent(look) ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`;
   const hint = unfinishedHint(look);
   return hint === null ? known : `${known} ${hint}`;

@@ -105,6 +105,14 @@ describe('a file in an archive', () => {
     const error = await open({ x: zipSync({ 'a.pth': inside, 'b.pth': inside }, { level: 0 }) }, 'x').catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ kind: 'unknown-format', message: expect.stringMatching(/a\.pth, b\.pth/) });
   });
+
+  it.each([
+    ['beside a model of another format', { 'a.pth': inside, 'b/digits.h5': new Uint8Array(8) }, /a\.pth, b\/digits\.h5/],
+    ['of another format', { 'b/digits.h5': new Uint8Array(8), 'README.md': new Uint8Array(3) }, /holds b\/digits\.h5: unpack it/],
+  ])('%s is called by its name', async (_, members, says) => {
+    const error = await open({ x: zipSync(members, { level: 0 }) }, 'x').catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ kind: 'unknown-format', message: expect.stringMatching(says) });
+  });
 });
 
 describe('odd objects beside the weights', () => {

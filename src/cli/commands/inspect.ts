@@ -56,7 +56,7 @@ function printModel(voice: Voice, path: string, document: ModelDocument, withWei
     ...document.inputs.map((port) => ['input', describePort(port)]),
     ...document.outputs.map((port) => ['output', describePort(port)]),
     ['parameters', formatCount(document.parameterCount)],
-    ['weights', `${document.tensors.length} tensors, ${formatBytes(document.byteLength)}`],
+    ['weights', `${document.tensors.length} ${document.tensors.length === 1 ? 'tensor' : 'tensors'}, ${formatBytes(document.byteLength)}`],
   ] as const;
   for (const [name, value] of facts) voice.say(`${colour.dim(name.padEnd(13))} ${safeText(value)}`);
   if (document.layers.length > 0) {

@@ -9,6 +9,8 @@ import { isPlainPickle } from './recognise-content.js';
 /** A packed member is unpacked into memory; who has a larger one is told to unpack it. */
 const MAX_UNPACKED_BYTES = 2 ** 26;
 const WEIGHTS = /\.(pth|pt|ckpt|pkl|pth\.tar)$|(^|\/)pytorch_model\.bin$/i;
+/** Models of any format, by their names: an archive with several is for its owner to choose from. */
+const MODEL = /\.(h5|hdf5|keras|onnx|caffemodel|safetensors|tflite|pb|npz|mlmodel|gguf)$|(^|\/)model\.json$/i;
 /** What macOS puts beside files in archives. */
 const SHADOW = /(^|\/)(__MACOSX\/|\._)/;
 
@@ -17,12 +19,19 @@ interface Member {
   readonly name: string;
   readonly byteLength: number;
   readonly isPacked: boolean;
+  readonly isPytorch: boolean;
   open(): Promise<ByteSource>;
 }
 
-/** Names of the PyTorch files in an archive; none where it is no archive, or a PyTorch file itself. */
+/** Names of the models in an archive, of any format; none where it is no archive, or a PyTorch file itself. */
 export async function archivedNames(source: ByteSource): Promise<string[]> {
   return (await members(source)).map(({ name }) => name);
+}
+
+/** Whether an archive holds a PyTorch file and no other model. */
+export async function isArchived(source: ByteSource): Promise<boolean> {
+  const [only, ...more] = await members(source);
+  return only?.isPytorch === true && more.length === 0;
 }
 
 /**
@@ -56,8 +65,10 @@ async function members(source: ByteSource): Promise<Member[]> {
   return head[0] === 0x1f && head[1] === 0x8b && head[2] === 8 ? gzipMembers(source) : [];
 }
 
-function models(found: readonly Member[]): Member[] {
-  return found.filter(({ name }) => WEIGHTS.test(name) && !SHADOW.test(name));
+function models(found: readonly Omit<Member, 'isPytorch'>[]): Member[] {
+  return found
+    .filter(({ name }) => (WEIGHTS.test(name) || MODEL.test(name)) && !SHADOW.test(name))
+    .map((member) => ({ ...member, isPytorch: WEIGHTS.test(member.name) }));
 }
 
 /** The file in a gzip stream, and those in it where it is a tar archive. */
@@ -66,7 +77,7 @@ async function gzipMembers(source: ByteSource): Promise<Member[]> {
   const sizeBytes = await source.read(source.byteLength - 4, source.byteLength);
   const byteLength = new DataView(sizeBytes.buffer, sizeBytes.byteOffset).getUint32(0, true);
   const name = source.name.replace(/\.(gz|tgz)$/i, '');
-  const whole: Member = { name, byteLength, isPacked: true, open: () => gunzip(source, byteLength) };
+  const whole: Member = { name, byteLength, isPacked: true, isPytorch: true, open: () => gunzip(source, byteLength) };
   if (byteLength > MAX_UNPACKED_BYTES) return /\.(pth|pt|ckpt|pkl|bin)(\.tar)?\.gz$/i.test(source.name) ? [whole] : [];
   const inside = await gunzip(source, byteLength);
   const head = await inside.read(0, Math.min(512, inside.byteLength));

@@ -26,8 +26,7 @@ export const pytorch: Reader = {
       const { entries } = await openZip(source);
       if (entries.some(({ name: member }) => /(^|\/)data\.pkl$/.test(member))) return true;
     } else if (head[0] !== 0x1f || head[1] !== 0x8b) return false;
-    const { archivedNames } = await import('./archived.js');
-    return (await archivedNames(source)).length === 1;
+    return (await import('./archived.js')).isArchived(source);
   },
 
   async read(files, options) {

@@ -2,8 +2,9 @@
 import { reshape } from '../model/tensor.js';
 import { layerNorm, mlp } from './attention.js';
 import { residual } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
+import { family, RAW, TORCHVISION } from './family.js';
 import { head } from './head.js';
+import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -25,10 +26,11 @@ export const convnext = family<Size>({
     convnext_small: { depths: [3, 3, 27, 3], widths: widths(96) },
     convnext_base: { depths: [3, 3, 27, 3], widths: widths(128) },
     convnext_large: { depths: [3, 3, 27, 3], widths: widths(192) },
+    convnext_xlarge: { depths: [3, 3, 27, 3], widths: widths(256) },
   },
   stem: 'features.0.0',
   side: 224,
-  preprocessing: () => TORCHVISION,
+  preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
     {
@@ -50,6 +52,27 @@ export const convnext = family<Size>({
         'classifier.2': 'head.fc',
       }),
     },
+    // keras.applications: behind the net's own name.
+    {
+      ecosystem: 'keras',
+      spell: spelling({
+        'features.0.0': '_stem_conv',
+        'features.0.1': '_stem_layernorm',
+        ...Object.fromEntries(
+          [0, 1, 2, 3].flatMap((s) => [
+            [`features.${2 * s + 1}.{b}.block.0`, `_stage_${s}_block_{b}_depthwise_conv`],
+            [`features.${2 * s + 1}.{b}.block.2`, `_stage_${s}_block_{b}_layernorm`],
+            [`features.${2 * s + 1}.{b}.block.3`, `_stage_${s}_block_{b}_pointwise_conv_1`],
+            [`features.${2 * s + 1}.{b}.block.5`, `_stage_${s}_block_{b}_pointwise_conv_2`],
+            [`features.${2 * s + 1}.{b}.layer_scale`, `_stage_${s}_block_{b}_layer_scale`],
+            [`features.${2 * s + 2}.0`, `_downsampling_layernorm_${s}`],
+            [`features.${2 * s + 2}.1`, `_downsampling_conv_${s}`],
+          ]),
+        ),
+        'classifier.0': '_head_layernorm|layer_normalization',
+        'classifier.2': '_head_dense',
+      }),
+    },
   ],
 
   measure(names) {
@@ -63,7 +86,9 @@ export const convnext = family<Size>({
 
   build(net, input, { depths, widths }) {
     const stem = net.store.shape('features.0.0')?.[2] ?? 4;
-    let x = net.conv(input, 'features.0.0', { out: widths[0], kernel: stem, stride: stem, pad: 0, bias: true });
+    const isKeras = net.ecosystem === 'keras';
+    const picture = isKeras ? kerasPreprocessing(net, input, (y) => (y.shape[1] === 3 ? normalisedPixels(net, y) : y)) : input;
+    let x = net.conv(picture, 'features.0.0', { out: widths[0], kernel: stem, stride: stem, pad: 0, bias: true });
     x = layerNorm(net, x, 'features.0.1', EPSILON, 1);
     depths.forEach((depth, s) => {
       const width = widths[s]!;
@@ -73,7 +98,7 @@ export const convnext = family<Size>({
           const deep = net.transpose(net.conv(y, `${at}.block.0`, { kernel: 7, depthwise: true, bias: true }), [0, 2, 3, 1]);
           const blended = mlp(net, layerNorm(net, deep, `${at}.block.2`, EPSILON), `${at}.block.3`, `${at}.block.5`, 4 * width);
           const scale = net.store.takeParameter(`${at}.layer_scale`, [width, 1, 1]);
-          if (!scale) throw new Departure(net.store.sourceName(`${at}.layer_scale`), 'is missing');
+          if (scale?.shape[0] !== width) throw new Departure(net.store.sourceName(`${at}.layer_scale`), `is no scale of ${width} channels`);
           return net.transpose(net.constantOp('Mul', blended, reshape(scale, [width]), net.store.sourceName(`${at}.layer_scale`)), [0, 3, 1, 2]);
         };
         x = residual(net, x, branch);
@@ -82,6 +107,8 @@ export const convnext = family<Size>({
       const normal = layerNorm(net, x, `features.${2 * s + 2}.0`, EPSILON, 1);
       x = net.conv(normal, `features.${2 * s + 2}.1`, { out: widths[s + 1], kernel: 2, stride: 2, pad: 0, bias: true });
     });
+    // Without its top, Keras's net normalises the picture of features.
+    if (isKeras && !net.has('classifier.2', true)) return layerNorm(net, x, 'classifier.0', EPSILON, 1);
     const pooled = net.globalPool(x);
     if (!net.has('classifier.0', true)) return pooled;
     return head(net, layerNorm(net, pooled, 'classifier.0', EPSILON), 'classifier.2');

@@ -1,11 +1,11 @@
 /** EfficientNet: Tan & Le, 2019, table 1; EfficientNet v2: Tan & Le, 2021, table 4. */
 
 import { toFloat64Array } from '../model/cast.js';
-import { numbersTensor } from '../model/numbers.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, RAW, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
+import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -33,6 +33,21 @@ function scaled(width: number, depth: number): Size {
 }
 
 const v2 = (stem: number, ...stages: Stage[]): Size => ({ stem, stages, last: 1280 });
+
+/** The scaled nets of EfficientNet v2, which only Keras has; their widths may be more than a tenth below what was wanted. */
+function scaledV2(width: number, depth: number): Size {
+  const round = (channels: number) => Math.floor((channels * width + 4) / 8) * 8;
+  const stages = V2_B0.map(([kind, t, k, s, out, n]): Stage => [kind, t, k, s, round(out), Math.ceil(n * depth)]);
+  return { stem: round(32), stages, last: round(1280) };
+}
+const V2_B0: readonly Stage[] = [
+  ['fused', 1, 3, 1, 16, 1],
+  ['fused', 4, 3, 2, 32, 2],
+  ['fused', 4, 3, 2, 48, 2],
+  ['mb', 4, 3, 2, 96, 3],
+  ['mb', 6, 3, 1, 112, 5],
+  ['mb', 6, 3, 2, 192, 8],
+];
 
 const SIZES = {
   efficientnet_b0: scaled(1, 1),
@@ -72,9 +87,13 @@ const SIZES = {
     ['mb', 6, 3, 2, 384, 25],
     ['mb', 6, 3, 1, 640, 7],
   ),
+  efficientnet_v2_b0: scaledV2(1, 1),
+  efficientnet_v2_b1: scaledV2(1, 1.1),
+  efficientnet_v2_b2: scaledV2(1.1, 1.2),
+  efficientnet_v2_b3: scaledV2(1.2, 1.4),
 };
 
-/** Sides of the pictures of the published nets, from the stem's width and the number of blocks. */
+/** Sides of the pictures that the published nets were made for, where they are not 224. */
 const SIDES: Readonly<Record<string, number>> = {
   efficientnet_b1: 240,
   efficientnet_b2: 288,
@@ -86,36 +105,56 @@ const SIDES: Readonly<Record<string, number>> = {
   efficientnet_v2_s: 384,
   efficientnet_v2_m: 480,
   efficientnet_v2_l: 480,
+  efficientnet_v2_b1: 240,
+  efficientnet_v2_b2: 260,
+  efficientnet_v2_b3: 300,
 };
+/** torchvision trained its own. */
+const KERAS_SIDES: Readonly<Record<string, number>> = { ...SIDES, efficientnet_b2: 260 };
 
 function publishedName(size: Size): string {
   return Object.entries(SIZES).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0] ?? '';
 }
 
-/** keras.applications: the stages count from 1 in both, blocks have letters; the first stage expands nothing. */
-const KERAS = {
-  'features.0.0': 'stem_conv',
-  'features.0.1': 'stem_bn',
+/** keras.applications: the stages count from 1 in both, blocks have letters. */
+const kerasNames = (own: Readonly<Record<string, string>>) =>
+  spelling({
+    'features.0.0': 'stem_conv',
+    'features.0.1': 'stem_bn',
+    ...own,
+    'features.{s}.{b}.block.0.0': 'block{s}{b:a}_expand_conv',
+    'features.{s}.{b}.block.0.1': 'block{s}{b:a}_expand_bn',
+    'features.{s}.{b}.block.2.fc1': 'block{s}{b:a}_se_reduce',
+    'features.{s}.{b}.block.2.fc2': 'block{s}{b:a}_se_expand',
+    'features.{s}.{b}.block.3.0': 'block{s}{b:a}_project_conv',
+    'features.{s}.{b}.block.3.1': 'block{s}{b:a}_project_bn',
+    'features.{s}.0': 'top_conv',
+    'features.{s}.1': 'top_bn',
+    classifier: 'predictions',
+    'classifier.{i}': 'predictions',
+    normalization: 'normalization',
+  });
+
+/** The first stage expands nothing. */
+const kerasV1 = kerasNames({
   'features.1.{b}.block.0.0': 'block1{b:a}_dwconv',
   'features.1.{b}.block.0.1': 'block1{b:a}_bn',
   'features.1.{b}.block.1.fc1': 'block1{b:a}_se_reduce',
   'features.1.{b}.block.1.fc2': 'block1{b:a}_se_expand',
   'features.1.{b}.block.2.0': 'block1{b:a}_project_conv',
   'features.1.{b}.block.2.1': 'block1{b:a}_project_bn',
-  'features.{s}.{b}.block.0.0': 'block{s}{b:a}_expand_conv',
-  'features.{s}.{b}.block.0.1': 'block{s}{b:a}_expand_bn',
   'features.{s}.{b}.block.1.0': 'block{s}{b:a}_dwconv',
   'features.{s}.{b}.block.1.1': 'block{s}{b:a}_bn',
-  'features.{s}.{b}.block.2.fc1': 'block{s}{b:a}_se_reduce',
-  'features.{s}.{b}.block.2.fc2': 'block{s}{b:a}_se_expand',
-  'features.{s}.{b}.block.3.0': 'block{s}{b:a}_project_conv',
-  'features.{s}.{b}.block.3.1': 'block{s}{b:a}_project_bn',
-  'features.{s}.0': 'top_conv',
-  'features.{s}.1': 'top_bn',
-  classifier: 'predictions',
-  'classifier.{i}': 'predictions',
-  normalization: 'normalization|normalization_1',
-};
+});
+
+/** The first stage has one convolution in each block; the second of other fused blocks stands where a depthwise one does. */
+const kerasV2Names = kerasNames({
+  'features.1.{b}.block.0.0': 'block1{b:a}_project_conv',
+  'features.1.{b}.block.0.1': 'block1{b:a}_project_bn',
+  'features.{s}.{b}.block.1.0': 'block{s}{b:a}_dwconv2|block{s}{b:a}_project_conv',
+  'features.{s}.{b}.block.1.1': 'block{s}{b:a}_bn|block{s}{b:a}_project_bn',
+});
+const kerasV2 = (path: string) => (/^features\.1\.\d+\.block\.[1-9]/.test(path) ? null : kerasV2Names(path));
 
 export const efficientnet = family<Size>({
   name: 'efficientnet',
@@ -123,11 +162,12 @@ export const efficientnet = family<Size>({
   source: 'Tan & Le, 2019, https://arxiv.org/abs/1905.11946, table 1; 2021, https://arxiv.org/abs/2104.00298, table 4',
   sizes: SIZES,
   stem: 'features.0.0',
-  side: (size) => SIDES[publishedName(size)] ?? 224,
+  side: (size, ecosystem) => (ecosystem === 'keras' ? KERAS_SIDES : SIDES)[publishedName(size)] ?? 224,
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    { ecosystem: 'keras', spell: spelling(KERAS) },
+    { ecosystem: 'keras', spell: kerasV1 },
+    { ecosystem: 'keras', spell: kerasV2 },
   ],
 
   measure(names) {
@@ -143,7 +183,7 @@ export const efficientnet = family<Size>({
       const strides = B0.map(([, , , stride]) => stride);
       if (squeeze === undefined) {
         const [out = wide] = names.shape(`${at}.1.0`);
-        return ['fused', names.has(`${at}.1`) ? wide / fanIn : 1, kernel, i === 0 ? 1 : 2, out, depth];
+        return ['fused', names.has(`${at}.1.0`) ? wide / fanIn : 1, kernel, i === 0 ? 1 : 2, out, depth];
       }
       const [, , deepKernel = 1] = names.shape(`${at}.${squeeze - 1}.0`);
       const [out = 0] = names.shape(`${at}.${squeeze + 1}.0`);
@@ -155,8 +195,10 @@ export const efficientnet = family<Size>({
   build(net, input, size) {
     // torchvision trained the larger nets with the epsilon of TensorFlow, from which their weights came.
     const isKeras = net.ecosystem === 'keras';
-    const epsilon = isKeras || /b[567]$|v2/.test(publishedName(size)) || size.stages[0]![0] === 'fused' ? 1e-3 : 1e-5;
-    let x = convBlock(net, isKeras ? kerasInput(net, input) : input, 'features.0', 'silu', { out: size.stem, kernel: 3, stride: 2, epsilon });
+    const isV2 = size.stages[0]![0] === 'fused';
+    const epsilon = isKeras || isV2 || /b[567]$/.test(publishedName(size)) ? 1e-3 : 1e-5;
+    const picture = !isKeras ? input : isV2 ? kerasV2Input(net, input, size) : kerasInput(net, input);
+    let x = convBlock(net, picture, 'features.0', 'silu', { out: size.stem, kernel: 3, stride: 2, epsilon });
     size.stages.forEach(([kind, expansion, kernel, strideOfStage, out, depth], i) => {
       for (let b = 0; b < depth; b++) {
         const at = `features.${i + 1}.${b}.block`;
@@ -188,25 +230,39 @@ export const efficientnet = family<Size>({
   },
 });
 
-/** Keras's nets take pixels of 0 to 255: scaled, normalised by statistics among the weights, and with its own weights divided once more. */
+/**
+ * Keras's EfficientNet takes pixels of 0 to 255: scaled, and normalised by statistics among the weights. In Keras's own weights the
+ * variances are ImageNet's deviations; there the net divides by their roots once more, so that in all it divides by the deviations.
+ */
 function kerasInput(net: Net, input: Value): Value {
   const x = net.constantOp('Mul', input, 1 / 255, 'rescaling');
   const statistics = net.store.takeStatistics?.('normalization');
   if (!statistics) throw new Departure('normalization', 'is missing');
   const channels = sizeOf(input, 1);
   const each = (tensor: Tensor) => reshape(tensor, [channels, 1, 1]);
-  const deviation = computedTensor(statistics.variance.name, 'float32', [channels, 1, 1], statistics.variance.origin, async () => {
-    const variance = toFloat64Array(await tensorBytes(statistics.variance), statistics.variance.dtype);
-    // Keras divides by 1e-7 at least.
-    return new Uint8Array(Float32Array.from(variance, (value) => Math.max(Math.sqrt(value), 1e-7)).buffer);
-  });
-  const normal = net.constantOp('Div', net.constantOp('Sub', x, each(statistics.mean), 'normalization.mean'), deviation, 'normalization');
   const again = net.setting<string>(
     'second_rescaling',
-    'true',
-    "the input is divided by the square roots of ImageNet's deviations once more, as in Keras's own weights: {}",
+    'auto',
+    "the input is divided by the square roots of ImageNet's deviations once more, as with Keras's own weights: {} (auto: where the variances are those deviations)",
   );
-  if (again !== 'true' || channels !== 3) return normal;
-  const roots = TORCHVISION.std.map((std) => 1 / Math.sqrt(std));
-  return net.constantOp('Mul', normal, numbersTensor('rescaling_1', 'float32', [3, 1, 1], roots, { file: '' }), 'rescaling_1');
+  const deviation = computedTensor(statistics.variance.name, 'float32', [channels, 1, 1], statistics.variance.origin, async () => {
+    const variance = toFloat64Array(await tensorBytes(statistics.variance), statistics.variance.dtype);
+    const twice = channels === 3 && (again === 'auto' ? isImageNetStd(variance) : again === 'true');
+    // Keras divides by 1e-7 at least.
+    const deviations = Float32Array.from(variance, (value, i) => Math.max(Math.sqrt(value), 1e-7) * (twice ? Math.sqrt(TORCHVISION.std[i]!) : 1));
+    return new Uint8Array(deviations.buffer);
+  });
+  return net.constantOp('Div', net.constantOp('Sub', x, each(statistics.mean), 'normalization.mean'), deviation, 'normalization');
+}
+
+function isImageNetStd(values: Float64Array): boolean {
+  return TORCHVISION.std.every((std, i) => Math.abs(values[i]! - std) < 1e-4);
+}
+
+/** EfficientNet v2's scaled nets normalise as the first version does, the others go to -1 and (almost) 1; no weight tells of either. */
+function kerasV2Input(net: Net, input: Value, { stem, stages }: Size): Value {
+  const isScaled = stages[0]![4] < stem;
+  return kerasPreprocessing(net, input, (x) =>
+    isScaled && x.shape[1] === 3 ? normalisedPixels(net, x) : net.constantOp('Sub', net.constantOp('Mul', x, 1 / 128, 'rescaling'), 1, 'rescaling.offset'),
+  );
 }

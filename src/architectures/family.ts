@@ -83,7 +83,7 @@ export function namesOf(store: WeightStore): Names {
     shape: (path, role) => store.shape(path, role) ?? [],
     count: (path, first = 0) => {
       let count = 0;
-      while (has(path.replace('{n}', String(first + count)))) count++;
+      while (has(path.replaceAll('{n}', String(first + count)))) count++;
       return count;
     },
   };

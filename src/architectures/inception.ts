@@ -4,6 +4,7 @@ import { family, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { rescaled } from './rescale.js';
+import { counted } from './spelling.js';
 
 type Kernel = number | readonly [number, number];
 /** A convolution of a branch: its module's name, channels, kernel; with a stride it does not pad. */
@@ -75,7 +76,7 @@ const GRIDS: Readonly<Record<string, readonly (readonly Step[])[]>> = {
   ],
 };
 
-/** All convolutions in the order in which Keras makes them, which numbers them: conv2d_1, batch_normalization_1, ... */
+/** All convolutions in the order in which Keras makes them, which numbers them: conv2d, conv2d_1, ... */
 const ORDER: readonly string[] = [
   ...['Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3', 'Conv2d_3b_1x1', 'Conv2d_4a_3x3'],
   ...Object.entries(GRIDS).flatMap(([name, grid]) => grid.flat().map(([step]) => `Mixed_${name}.${step}`)),
@@ -86,17 +87,12 @@ const ORDER: readonly string[] = [
   ),
 ];
 
-/** Keras began to count at conv2d_1; since 2018 the first one is conv2d. */
-const numberedFrom =
-  (first: 0 | 1) =>
-  (path: string): string | null => {
-    if (path === 'fc') return 'predictions';
-    const [, module, part] = /^(.*)\.(conv|bn)$/.exec(path) ?? [];
-    const index = ORDER.indexOf(module ?? '');
-    if (index < 0) return null;
-    const stem = part === 'conv' ? 'conv2d' : 'batch_normalization';
-    return index + first === 0 ? stem : `${stem}_${index + first}`;
-  };
+function numbered(path: string): string | null {
+  if (path === 'fc') return 'predictions';
+  const [, module, part] = /^(.*)\.(conv|bn)$/.exec(path) ?? [];
+  const index = ORDER.indexOf(module ?? '');
+  return index < 0 ? null : counted(part === 'conv' ? 'conv2d' : 'batch_normalization', index);
+}
 
 export const inception = family<{ readonly version: 3 }>({
   name: 'inception_v3',
@@ -109,8 +105,7 @@ export const inception = family<{ readonly version: 3 }>({
   training: /(^|\.)AuxLogits\./,
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    { ecosystem: 'keras', spell: numberedFrom(1) },
-    { ecosystem: 'keras', spell: numberedFrom(0) },
+    { ecosystem: 'keras', spell: numbered },
   ],
 
   measure: (names) => (names.has('Conv2d_1a_3x3.conv') && names.has('Mixed_5b.branch1x1.conv') ? { version: 3 } : null),

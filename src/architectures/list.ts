@@ -6,13 +6,16 @@ import { efficientnet } from './efficientnet.js';
 import type { Family } from './family.js';
 import { googlenet } from './googlenet.js';
 import { inception } from './inception.js';
+import { inceptionResnet } from './inception-resnet.js';
 import { maxvit } from './maxvit.js';
 import { mnasnet } from './mnasnet.js';
 import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
+import { nasnet } from './nasnet.js';
 import { regnet } from './regnet.js';
 import { resnet } from './resnet.js';
+import { resnetRs } from './resnet-rs.js';
 import { resnetV2 } from './resnet-v2.js';
 import { segmentation } from './segmentation.js';
 import { shufflenet } from './shufflenet.js';
@@ -28,14 +31,17 @@ export const families: readonly Family[] = [
   squeezenet,
   googlenet,
   inception,
+  inceptionResnet,
   xception,
   resnet,
   resnetV2,
+  resnetRs,
   densenet,
   mobilenetV1,
   mobilenetV2,
   mobilenetV3,
   mnasnet,
+  nasnet,
   shufflenet,
   efficientnet,
   regnet,

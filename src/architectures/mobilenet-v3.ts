@@ -1,8 +1,10 @@
 /** MobileNet v3: Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2. */
 import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
-import { family, type Names, TORCHVISION } from './family.js';
-import { pooledHead } from './head.js';
+import { family, type Names, RAW, TORCHVISION } from './family.js';
+import { CLASSES, pooledHead } from './head.js';
+import { kerasPreprocessing } from './keras-input.js';
 import type { Activation, Net, Value } from './net.js';
+import type { Spell } from './store.js';
 
 /** Of one block: kernel, expanded channels, channels, squeeze and excitation, hard swish (else ReLU), stride. */
 type Block = readonly [kernel: number, expanded: number, out: number, squeeze: boolean, swish: boolean, stride: number];
@@ -45,6 +47,9 @@ const SMALL: readonly Block[] = [
   [5, 576, 96, true, true, 1],
 ];
 
+/** For hardware that has little: no squeeze and excitation, no hard swish, no windows of 5. */
+const minimal = (blocks: readonly Block[]) => blocks.map(([, expanded, out, , , stride]): Block => [3, expanded, out, false, false, stride]);
+
 /** Where in a block its modules stand: one more each for what comes before them. */
 function places(expands: boolean, squeeze: boolean): { deep: number; squeeze: number; project: number } {
   const deep = expands ? 1 : 0;
@@ -55,15 +60,24 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   name: 'mobilenet_v3',
   title: 'MobileNet v3',
   source: 'Howard et al., 2019, https://arxiv.org/abs/1905.02244, tables 1 and 2',
-  sizes: { mobilenet_v3_large: { stem: 16, blocks: LARGE, last: 1280 }, mobilenet_v3_small: { stem: 16, blocks: SMALL, last: 1024 } },
+  sizes: {
+    mobilenet_v3_large: { stem: 16, blocks: LARGE, last: 1280 },
+    mobilenet_v3_small: { stem: 16, blocks: SMALL, last: 1024 },
+    mobilenet_v3_large_minimalistic: { stem: 16, blocks: minimal(LARGE), last: 1280 },
+    mobilenet_v3_small_minimalistic: { stem: 16, blocks: minimal(SMALL), last: 1024 },
+  },
   stem: 'features.0.0',
   side: 224,
-  preprocessing: () => TORCHVISION,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    ...[LARGE, SMALL, minimal(LARGE), minimal(SMALL)].map((blocks) => ({ ecosystem: 'keras' as const, spell: kerasNames(blocks) })),
+  ],
 
   measure: measureMobileNetV3,
 
   build(net, input, size) {
+    if (net.ecosystem === 'keras') return kerasNet(net, input, size);
     const x = mobilenetV3Features(net, input, size);
     return pooledHead(net, x, 'classifier', {
       act: 'hard-swish',
@@ -75,21 +89,77 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   },
 });
 
+/** keras.applications: what a module is called depends on what its block has. Keras 3 joins words by `_`, tf.keras did by `/`. */
+function kerasNames(blocks: readonly Block[]): Spell {
+  const both = (name: string) => `${name.replaceAll('/', '_').replace('_BatchNorm', '_bn').replace(/Conv/g, 'conv')}|${name}`;
+  const names = new Map<string, string>();
+  const add = (path: string, name: string) => {
+    names.set(`${path}.0`, both(name));
+    names.set(`${path}.1`, both(`${name}/BatchNorm`));
+  };
+  add('features.0', 'Conv');
+  add(`features.${blocks.length + 1}`, 'Conv_1');
+  names.set('classifier.0', 'conv_2|Conv_2');
+  names.set('classifier.3', 'logits|Logits');
+  blocks.forEach(([, , , squeeze], i) => {
+    const at = `features.${i + 1}.block`;
+    const own = i === 0 ? 'expanded_conv' : `expanded_conv_${i}`;
+    const place = places(i > 0, squeeze);
+    if (i > 0) add(`${at}.0`, `${own}/expand`);
+    add(`${at}.${place.deep}`, `${own}/depthwise`);
+    names.set(`${at}.${place.squeeze}.fc1`, both(`${own}/squeeze_excite/Conv`));
+    names.set(`${at}.${place.squeeze}.fc2`, both(`${own}/squeeze_excite/Conv_1`));
+    add(`${at}.${place.project}`, `${own}/project`);
+  });
+  return (path) => names.get(path) ?? null;
+}
+
+/** Keras's net ends in convolutions of one place. */
+function kerasNet(net: Net, input: Value, size: MobileNetV3Size): Value {
+  const rescaled = kerasPreprocessing(net, input, (x) => net.constantOp('Sub', net.constantOp('Mul', x, 1 / 127.5, 'rescaling'), 1, 'rescaling.offset'));
+  const x = mobilenetV3Features(net, rescaled, size);
+  const act = mainActivation(size.blocks);
+  // Headless nets of tf.keras had the convolution before the classes, those of Keras 3 end with the features.
+  if (!net.has('classifier.0', true)) return x;
+  const order = net.setting<string>('pooling', 'before', 'the mean over the picture is taken {} the last but one convolution (after: in tf.keras up to 2.5)');
+  const pool = (y: Value) => net.op('GlobalAveragePool', [y]);
+  const widen = (y: Value) => net.activation(net.conv(y, 'classifier.0', { out: size.last, pad: 0, bias: true }), act);
+  const isHeadless = !net.has('classifier.3', true);
+  if (order === 'after') {
+    const wide = widen(x);
+    return isHeadless ? wide : classes(net, pool(wide));
+  }
+  const wide = widen(pool(x));
+  return isHeadless ? wide : classes(net, wide);
+}
+
+function classes(net: Net, x: Value): Value {
+  net.endsInClasses = true;
+  return net.flatten(net.conv(x, 'classifier.3', { out: CLASSES, pad: 0, bias: true }));
+}
+
+function mainActivation(blocks: readonly Block[]): Activation {
+  return blocks.some(([, , , , swish]) => swish) ? 'hard-swish' : 'relu';
+}
+
 export function measureMobileNetV3(names: Names): MobileNetV3Size | null {
   const [stem] = names.shape('features.0.0');
-  const count = names.count('features.{n}.block.0', 1);
+  const count = names.count('features.{n}.block.0.0', 1);
   const known = [LARGE, SMALL].find(({ length }) => length === count);
   if (!stem || !known || names.has('features.1.0')) return null;
   const blocks = known.map(([, , , , swish, stride], i): Block => {
     const at = `features.${i + 1}.block`;
     const squeeze = [1, 2].some((place) => names.has(`${at}.${place}.fc1`));
-    const expands = names.has(`${at}.${squeeze ? 3 : 2}`);
+    const expands = names.has(`${at}.${squeeze ? 3 : 2}.0`);
     const { deep, project } = places(expands, squeeze);
-    const [expanded = 0, , kernel = 0] = names.shape(`${at}.${deep}.0`);
+    // [channels, 1, ...], or [1, channels, ...] as Keras has it.
+    const [first = 0, second = 0, kernel = 0] = names.shape(`${at}.${deep}.0`);
+    const expanded = Math.max(first, second);
     const [out = 0] = names.shape(`${at}.${project}.0`);
     return [kernel, expanded, out, squeeze, swish, stride];
   });
-  return { stem, blocks, last: names.shape('classifier.0')[0] ?? 0 };
+  const isMinimal = !blocks.some(([, , , squeeze]) => squeeze);
+  return { stem, blocks: isMinimal ? minimal(blocks) : blocks, last: names.shape('classifier.0')[0] ?? (known === LARGE ? 1280 : 1024) };
 }
 
 export interface FeatureOptions {
@@ -108,7 +178,8 @@ export function mobilenetV3Features(
   { at = 'features', dilate = false, onLow }: FeatureOptions = {},
 ): Value {
   const epsilon = 1e-3;
-  let x = convBlock(net, input, `${at}.0`, 'hard-swish', { out: stem, kernel: 3, stride: 2, epsilon });
+  const mainAct = mainActivation(blocks);
+  let x = convBlock(net, input, `${at}.0`, mainAct, { out: stem, kernel: 3, stride: 2, epsilon });
   const strided = blocks.flatMap(([, , , , , stride], i) => (stride === 2 ? [i] : []));
   // torchvision reads the fourth place from the end of: first, strided ones, last.
   const lowBlock = strided.at(-3);
@@ -119,7 +190,7 @@ export function mobilenetV3Features(
     const channels = x.shape[1] as number;
     const dilation = dilate && i >= lastStride ? 2 : 1;
     const stride = dilation > 1 ? 1 : strideOfBlock;
-    const place = places(net.has(`${path}.${squeeze ? 3 : 2}`, expanded !== channels), squeeze);
+    const place = places(net.has(`${path}.${squeeze ? 3 : 2}.0`, expanded !== channels), squeeze);
     const branch = (y: Value) => {
       let z = place.deep === 0 ? y : convBlock(net, y, `${path}.0`, act, { out: expanded, kernel: 1, epsilon });
       z = convBlock(net, z, `${path}.${place.deep}`, act, { kernel, stride, dilation, depthwise: true, epsilon });
@@ -131,5 +202,5 @@ export function mobilenetV3Features(
     x = strideOfBlock === 1 && channels === out ? residual(net, x, branch) : branch(x);
     if (i === lowBlock) onLow?.(x);
   });
-  return convBlock(net, x, `${at}.${blocks.length + 1}`, 'hard-swish', { out: 6 * (x.shape[1] as number), kernel: 1, epsilon });
+  return convBlock(net, x, `${at}.${blocks.length + 1}`, mainAct, { out: 6 * (x.shape[1] as number), kernel: 1, epsilon });
 }

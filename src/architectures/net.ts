@@ -175,7 +175,11 @@ export class Net {
   }
 
   /** A depthwise and a 1 x 1 convolution that are one layer (Keras's SeparableConv2D). */
-  separable(x: Value, path: string, { out, kernel = 3 }: { readonly out?: number; readonly kernel?: number } = {}): Value {
+  separable(
+    x: Value,
+    path: string,
+    { out, kernel = 3, stride = 1 }: { readonly out?: number; readonly kernel?: number; readonly stride?: number } = {},
+  ): Value {
     const channels = sizeOf(x, 1);
     const weights = this.weights(path, 'separable', { depthwise: [channels, 1, kernel, kernel], pointwise: [out ?? channels, channels, 1, 1] });
     const { depthwise, pointwise, bias } = weights as { depthwise: Tensor; pointwise: Tensor; bias?: Tensor };
@@ -183,7 +187,8 @@ export class Net {
     if (depthwise.shape[0] !== channels || pointwise.shape[1] !== channels) {
       throw new Departure(name, `has kernels of shape [${depthwise.shape}] and [${pointwise.shape}], but ${channels} channels flow in`);
     }
-    const deep = this.op('Conv', [x], { group: channels, auto_pad: 'SAME_UPPER' }, { name: `${name}.depthwise`, weights: { kernel: depthwise } });
+    const attributes = { group: channels, strides: [stride, stride], auto_pad: 'SAME_UPPER' };
+    const deep = this.op('Conv', [x], attributes, { name: `${name}.depthwise`, weights: { kernel: depthwise } });
     return this.module(path, 'Conv', deep, { kernel: pointwise, ...(bias ? { bias } : {}) });
   }
 

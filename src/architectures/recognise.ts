@@ -56,7 +56,8 @@ function reparametrised(tensors: ReadonlyMap<string, Tensor>): string {
 /** A Keras file without a configuration. */
 export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean, options: RecogniseOptions): Recognition {
   const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
-  return recognise(['keras'], (_, { spell }) => [kerasStore(layers, spell, theano)], total, options);
+  const stores = ({ stem }: Family, { spell }: Spelling) => kerasPrefixes(layers, spell(stem) ?? '').map((prefix) => kerasStore(layers, spell, theano, prefix));
+  return recognise(['keras'], stores, total, options);
 }
 
 function recognise(
@@ -236,6 +237,13 @@ function prefixesOf(tensors: ReadonlyMap<string, Tensor>, { stem }: Family, spel
     }
   }
   return [...prefixes].slice(0, MAX_PREFIXES);
+}
+
+/** What may stand before all names of a Keras net: nothing, or what stands before its first convolution's. */
+function kerasPrefixes(layers: readonly OrderedLayer[], stem: string): string[] {
+  const stems = stem.split('|').filter((one) => one !== '');
+  const before = layers.flatMap(({ name }) => stems.filter((one) => name.endsWith(one)).map((one) => name.slice(0, -one.length)));
+  return [...new Set(['', ...before])].slice(0, MAX_PREFIXES);
 }
 
 /** A net of many nets has as many first convolutions; the first few tell. */

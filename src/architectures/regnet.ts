@@ -1,8 +1,10 @@
 /** RegNet X and Y: Radosavovic et al., "Designing Network Design Spaces", 2020, figures 15 and 16. */
 import { convBlock, residual, squeezeExcite } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
+import { family, RAW, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
+import { kerasPreprocessing } from './keras-input.js';
 import type { Value } from './net.js';
+import { spelling } from './spelling.js';
 
 interface Size {
   readonly depths: readonly number[];
@@ -24,6 +26,11 @@ const regnetOf =
 const x = regnetOf(false);
 const y = regnetOf(true);
 
+/** A module of a block, for X and Y. */
+const keras = (module: string, own: string) => ({
+  [`trunk_output.block{s}.block{s2}-{b}.${module}`]: `_Stage_{s-1}_XBlock_{b}_${own}|_Stage_{s-1}_YBlock_{b}_${own}`,
+});
+
 export const regnet = family<Size>({
   name: 'regnet',
   title: 'RegNet',
@@ -44,26 +51,62 @@ export const regnet = family<Size>({
     regnet_y_16gf: y([2, 4, 11, 1], [224, 448, 1232, 3024], 112),
     regnet_y_32gf: y([2, 5, 12, 1], [232, 696, 1392, 3712], 232),
     regnet_y_128gf: y([2, 7, 17, 1], [528, 1056, 2904, 7392], 264),
+    // Those of keras.applications that torchvision has in other widths, or not at all.
+    regnetx002: x([1, 1, 4, 7], [24, 56, 152, 368], 8),
+    regnetx004: x([1, 2, 7, 12], [32, 64, 160, 384], 16),
+    regnetx006: x([1, 3, 5, 7], [48, 96, 240, 528], 24),
+    regnetx040: x([2, 5, 14, 2], [80, 240, 560, 1360], 40),
+    regnetx064: x([2, 4, 10, 1], [168, 392, 784, 1624], 56),
+    regnetx120: x([2, 5, 11, 1], [224, 448, 896, 2240], 112),
+    regnety002: y([1, 1, 4, 7], [24, 56, 152, 368], 8),
+    regnety006: y([1, 3, 7, 4], [48, 112, 256, 608], 16),
+    regnety008: y([1, 3, 8, 2], [64, 128, 320, 768], 16),
+    regnety040: y([2, 6, 12, 2], [128, 192, 512, 1088], 64),
+    regnety064: y([2, 7, 14, 2], [144, 288, 576, 1296], 72),
+    regnety080: y([2, 4, 10, 1], [168, 448, 896, 2016], 56),
+    regnety120: y([2, 5, 11, 1], [224, 448, 896, 2240], 112),
   },
   stem: 'stem.0',
   side: 224,
-  preprocessing: () => TORCHVISION,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    // keras.applications of tf.keras 2.9 to 2.15: behind the net's own name.
+    {
+      ecosystem: 'keras',
+      spell: spelling({
+        'stem.0': '_stem_conv',
+        'stem.1': '_stem_bn',
+        ...keras('proj.0', 'skip_1x1'),
+        ...keras('proj.1', 'skip_bn'),
+        ...keras('f.a.0', 'conv_1x1_1'),
+        ...keras('f.a.1', 'conv_1x1_1_bn'),
+        ...keras('f.b.0', 'conv_3x3'),
+        ...keras('f.b.1', 'conv_3x3_bn'),
+        ...keras('f.se.fc1', 'squeeze_and_excite_squeeze'),
+        ...keras('f.se.fc2', 'squeeze_and_excite_excite'),
+        ...keras('f.c.0', 'conv_1x1_2'),
+        ...keras('f.c.1', 'conv_1x1_2_bn'),
+        fc: 'head_dense',
+      }),
+    },
+  ],
 
   measure(names) {
     if (!names.has('stem.0') || !names.has('trunk_output.block1.block1-0.f.a.0')) return null;
-    const stages = Array.from({ length: names.count('trunk_output.block{n}', 1) }, (_, i) => i + 1);
+    const stages = Array.from({ length: names.count('trunk_output.block{n}.block{n}-0.f.a.0', 1) }, (_, i) => i + 1);
     const first = (s: number) => names.shape(`trunk_output.block${s}.block${s}-0.f.b.0`);
     return {
       depths: stages.map((s) => names.count(`trunk_output.block${s}.block${s}-{n}.f.a.0`)),
       widths: stages.map((s) => first(s)[0]!),
       group: stages.map((s) => first(s)[1]!),
-      squeeze: names.has('trunk_output.block1.block1-0.f.se'),
+      squeeze: names.has('trunk_output.block1.block1-0.f.se.fc1'),
     };
   },
 
   build(net, input, { depths, widths, group, squeeze }) {
-    let out = convBlock(net, input, 'stem', 'relu', { out: 32, kernel: 3, stride: 2 });
+    const picture = net.ecosystem === 'keras' ? kerasPreprocessing(net, input, (z) => net.constantOp('Mul', z, 1 / 255, 'rescaling')) : input;
+    let out = convBlock(net, picture, 'stem', 'relu', { out: 32, kernel: 3, stride: 2 });
     depths.forEach((depth, i) => {
       for (let b = 0; b < depth; b++) {
         const at = `trunk_output.block${i + 1}.block${i + 1}-${b}`;

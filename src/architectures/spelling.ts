@@ -28,6 +28,11 @@ export function spelling(table: Readonly<Record<string, string>>): (path: string
   };
 }
 
+/** Keras's name of a layer without one of its own: the first of a kind has the bare word. */
+export function counted(kind: string, index: number): string {
+  return index === 0 ? kind : `${kind}_${index}`;
+}
+
 export const asItIs = (path: string): string => path;
 
 function toRegex(pattern: string): RegExp {

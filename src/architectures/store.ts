@@ -110,16 +110,22 @@ export interface OrderedLayer {
  * channels-first files of Keras 0 and 1.
  *
  * @param theano kernels are turned by 180 degrees
+ * @param prefix what names of the net begin with, those that have it
  */
-export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano = false): WeightStore {
+export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano = false, prefix = ''): WeightStore {
   const order = kernelOrder(layers);
-  const byName = new Map(layers.filter(({ tensors }) => tensors.length > 0).map((layer) => [layer.name, layer]));
+  const byName = countedFromZero(layers.filter(({ tensors }) => tensors.length > 0));
   const used = new Set<string>();
-  const sourceName = (path: string) => chosen(spell(path) ?? path, (name) => byName.has(name));
-  const find = (path: string) => (spell(path) === null ? undefined : byName.get(sourceName(path)));
+  const nameOf = (path: string) => {
+    const spelt = spell(path) ?? path;
+    const behind = chosen(spelt, (name) => byName.has(prefix + name), prefix);
+    return byName.has(behind) ? behind : chosen(spelt, (name) => byName.has(name));
+  };
+  const find = (path: string) => (spell(path) === null ? undefined : byName.get(nameOf(path)));
+  const sourceName = (path: string) => byName.get(nameOf(path))?.name ?? nameOf(path);
   return {
     ecosystem: 'keras',
-    modules: [...byName.keys()],
+    modules: [...byName.values()].map(({ name }) => name),
     layout: order === 'oihw' ? 'nchw' : 'nhwc',
     has: (path) => find(path) !== undefined,
     sourceName,
@@ -149,6 +155,27 @@ export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano
     },
     leftOver: () => [...byName.values()].filter(({ name }) => !used.has(name)).flatMap(({ tensors }) => tensors),
   };
+}
+
+/** Layers that nets leave without a name of their own, and that Keras then counts. */
+const COUNTED = /^(conv2d|batch_normalization|layer_normalization|normalization)(?:_(\d+))?$/;
+
+/**
+ * Layers by name. Keras counts those without one through a session, and once began with 1: here the first of each kind has the bare
+ * word for a name.
+ */
+function countedFromZero(layers: readonly OrderedLayer[]): Map<string, OrderedLayer> {
+  const counts = layers.map(({ name }) => COUNTED.exec(name));
+  const firsts = new Map<string, number>();
+  for (const [, kind, count = '0'] of counts.filter((match) => match !== null)) firsts.set(kind!, Math.min(firsts.get(kind!) ?? Infinity, Number(count)));
+  return new Map(
+    layers.map((layer, i) => {
+      const [, kind, count = '0'] = counts[i] ?? [];
+      if (kind === undefined) return [layer.name, layer];
+      const place = Number(count) - firsts.get(kind)!;
+      return [place === 0 ? kind : `${kind}_${place}`, layer];
+    }),
+  );
 }
 
 /** A kernel's axes. */

@@ -3,6 +3,7 @@ import { convNormAct, residual } from './blocks.js';
 import { family, SYMMETRIC } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
+import { counted } from './spelling.js';
 
 interface Size {
   /** Channels of the separable convolutions of each block, the second on. */
@@ -21,11 +22,8 @@ export const xception = family<Size>({
   stem: 'block1_conv1',
   side: 299,
   preprocessing: () => SYMMETRIC,
-  // The convolutions that go around a block have numbers for names, and the first one none since 2018.
-  spellings: [0, 1].map((first) => ({
-    ecosystem: 'keras' as const,
-    spell: (path) => path.replace(/^(conv2d|batch_normalization)_(\d+)$/, (_, stem, n) => (Number(n) + first === 0 ? stem : `${stem}_${Number(n) + first}`)),
-  })),
+  // The convolutions that go around a block have numbers for names.
+  spellings: [{ ecosystem: 'keras', spell: (path) => path.replace(/^(conv2d|batch_normalization)_(\d+)$/, (_, kind, n) => counted(kind, Number(n))) }],
 
   measure(names) {
     if (!names.has('block1_conv1') || !names.has('block2_sepconv1') || !names.has('conv2d_0')) return null;

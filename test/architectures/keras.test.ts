@@ -34,6 +34,23 @@ const KERAS_NETS: readonly (readonly [name: string, parameters: number])[] = [
   ['inception_v3', 23_851_784],
   ['efficientnet_b0', 5_330_571],
   ['efficientnet_b7', 66_658_687],
+  ['efficientnet_v2_b0', 7_200_312],
+  ['efficientnet_v2_b1', 8_212_124],
+  ['efficientnet_v2_b2', 10_178_374],
+  ['efficientnet_v2_b3', 14_467_622],
+  ['efficientnet_v2_s', 21_612_360],
+  ['efficientnet_v2_m', 54_431_388],
+  ['efficientnet_v2_l', 119_027_848],
+  ['convnext_tiny', 28_589_128],
+  ['convnext_small', 50_223_688],
+  ['convnext_base', 88_591_464],
+  ['convnext_large', 197_767_336],
+  ['convnext_xlarge', 350_196_968],
+  ['mobilenet_v3_small', 2_554_968],
+  ['mobilenet_v3_large', 5_507_432],
+  ['nasnet_mobile', 5_326_716],
+  ['nasnet_large', 88_949_818],
+  ['inception_resnet_v2', 55_873_736],
 ];
 
 describe.skipIf(!existsSync(TRAINED))(`a trained MobileNet v2${existsSync(TRAINED) ? '' : ' (skipped: no trained nets beside the project)'}`, () => {
@@ -74,15 +91,27 @@ function place(name: string): number {
   return ORDER.findIndex((role) => name.includes(role));
 }
 
+/** Which of its family's spellings a net has. */
+const SPELLINGS: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(KERAS_NETS.filter(([name]) => name.startsWith('efficientnet_v2')).map(([name]) => [name, 1])),
+  mobilenet_v3_small: 1,
+  mobilenet_v3_large_minimalistic: 2,
+  mobilenet_v3_small_minimalistic: 3,
+};
+
 /** The layers that Keras would store for a published net: its names, its order, its axes; no values. */
 function storedLayers(name: string): OrderedLayer[] {
   const { family, size } = familyNamed(name)!;
-  const { spell } = family.spellings.find(({ ecosystem }) => ecosystem === 'keras')!;
+  const { spell } = family.spellings.filter(({ ecosystem }) => ecosystem === 'keras')[SPELLINGS[name] ?? 0]!;
   const blank = blankStore('keras');
   const layers: OrderedLayer[] = [];
   const tensor = (shape: readonly number[]): Tensor => blank.takeParameter('weight', shape)!;
-  const add = (path: string, shapes: readonly (readonly number[] | undefined)[]) => {
-    layers.push({ name: spell(path)!.split('|')[0]!, tensors: shapes.filter((shape) => shape !== undefined).map(tensor) });
+  const add = (path: string, shapes: readonly (readonly number[] | undefined)[], isDeep = false) => {
+    const names = spell(path)!.split('|');
+    // A place of EfficientNet v2 is that of a depthwise convolution or of a block's last.
+    const fused = /^block/.test(names[0]!) && !isDeep && names.length > 1 ? 1 : 0;
+    const own = names[path.endsWith('.1') && /dwconv2$/.test(layers.at(-1)?.name ?? '') ? 0 : fused]!;
+    layers.push({ name: own.startsWith('_') ? `mine${own}` : own, tensors: shapes.filter((shape) => shape !== undefined).map(tensor) });
   };
   const last = (shape: readonly number[] | undefined) => shape && [shape[2]!, shape[3]!, shape[1]!, shape[0]!];
   const deep = (shape: readonly number[] | undefined) => shape && [shape[2]!, shape[3]!, shape[0]!, 1];
@@ -90,11 +119,16 @@ function storedLayers(name: string): OrderedLayer[] {
     ...blank,
     take(path, kind, expected) {
       const { kernel, bias, scale, mean, variance, depthwise, pointwise } = expected;
-      if (kind === 'norm') add(path, [name === 'inception_v3' ? undefined : scale, bias, mean, variance]);
+      if (kind === 'norm') add(path, [name.startsWith('inception') ? undefined : scale, bias, mean, variance]);
       else if (kind === 'dense') add(path, [kernel?.toReversed(), bias]);
       else if (kind === 'separable') add(path, [deep(depthwise), last(pointwise), bias]);
-      else add(path, [kind === 'depthwise' ? deep(kernel) : last(kernel), bias]);
+      else if (kind === 'layer-norm') add(path, [scale, bias]);
+      else add(path, [kind === 'depthwise' && !name.startsWith('convnext') ? deep(kernel) : last(kernel), bias], kind === 'depthwise');
       return blank.take(path, kind, expected);
+    },
+    takeParameter(path, shape) {
+      add(path, [shape.slice(0, 1)]);
+      return blank.takeParameter(path, shape);
     },
     takeStatistics(path) {
       add(path, [[3], [3], []]);
@@ -106,25 +140,38 @@ function storedLayers(name: string): OrderedLayer[] {
 }
 
 describe('the nets of keras.applications', () => {
-  it.each(KERAS_NETS.filter(([name]) => !name.startsWith('vgg')))('%s is recognised by the names of its layers and their weights', (name) => {
-    const { map, unknown } = recogniseKeras(storedLayers(name), false, options);
-    expect(unknown).toBeUndefined();
-    expect(map!.architecture!.name).toContain(`(${name})`);
-    expect(map!.layers.at(-1)!.op).toBe('Softmax');
-    expect(map!.inputs[0]!.layout).toBe('nhwc');
-  });
+  /** Of these Keras says no exact count. */
+  const more = [
+    'mobilenet_v3_large_minimalistic',
+    'mobilenet_v3_small_minimalistic',
+    'resnet_rs_50',
+    'resnet_rs_420',
+    'regnetx002',
+    'regnety120',
+    'regnet_x_8gf',
+  ];
+  it.each([...KERAS_NETS.map(([name]) => name).filter((name) => !name.startsWith('vgg')), ...more])(
+    '%s is recognised by the names of its layers and their weights',
+    (name) => {
+      const { map, unknown } = recogniseKeras(storedLayers(name), false, options);
+      expect(unknown).toBeUndefined();
+      expect(map!.architecture!.name).toContain(`(${name})`);
+      expect(map!.layers.at(-1)!.op).toBe('Softmax');
+      expect(map!.inputs[0]!.layout).toBe('nhwc');
+    },
+  );
 
   // https://keras.io/api/applications/ and the summaries that Keras prints, statistics included.
   it.each(KERAS_NETS)('%s has as many parameters as Keras says', (name, parameters) => {
     const { family, size } = familyNamed(name)!;
     const map = buildNet(family, size, new Net(blankStore('keras')), options);
     // Keras's Inception has normalisations without scale; its EfficientNet counts the pictures that its statistics were made of.
-    const isLeftOut = (role: string) => name === 'inception_v3' && role === 'scale';
-    const constant = /^(add|mul|sub|div)\.operand$|rescaling/;
+    const isLeftOut = (role: string) => name.startsWith('inception') && role === 'scale';
+    const constant = /^(add|mul|sub|div)\.operand$|rescaling|^imagenet/;
     const weights = map.layers.flatMap((layer) =>
       Object.entries(layer.weights).filter(([role, { name: tensor }]) => !isLeftOut(role) && !constant.test(tensor)),
     );
     const count = weights.reduce((sum, [, { shape }]) => sum + elementCount(shape), 0);
-    expect(count + (name.startsWith('efficientnet') ? 1 : 0)).toBe(parameters);
+    expect(count + (name.startsWith('efficientnet_b') ? 1 : 0)).toBe(parameters);
   });
 });

@@ -43,6 +43,14 @@ describe('published nets', () => {
       }
     },
   );
+
+  it('have the sizes of picture and the epsilon that they were trained with', () => {
+    const { inputs, layers } = describeArchitecture('efficientnet_b5');
+    expect(inputs[0]!.shape).toEqual(['N', 3, 456, 456]);
+    expect(layers.find(({ op }) => op === 'BatchNormalization')!.attributes!.epsilon).toBe(1e-3);
+    expect(describeArchitecture('efficientnet_v2_s').inputs[0]!.shape).toEqual(['N', 3, 384, 384]);
+    expect(describeArchitecture('efficientnet_b0').layers.find(({ op }) => op === 'BatchNormalization')!.attributes?.epsilon ?? 1e-5).toBe(1e-5);
+  });
 });
 
 function blank(shapes: Readonly<Record<string, readonly number[]>>): Map<string, Tensor> {

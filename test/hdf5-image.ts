@@ -1,4 +1,5 @@
-/** HDF5 files byte by byte, for tests that need a file to say what no library would write: superblock 2, object headers 2, checksums left empty. */
+/** HDF5 files byte by byte, for tests that need a file to say what no library would write: superblock 2, object headers 2. */
+import { lookup3 } from '../src/containers/hdf5/lookup3.js';
 
 type Bytes = Uint8Array;
 
@@ -27,6 +28,12 @@ export const repeated = (part: Bytes, count: number): Bytes => {
   for (let i = 0; i < count; i++) bytes.set(part, i * part.byteLength);
   return bytes;
 };
+
+/** Parts of a structure, and its checksum. */
+export function checked(...parts: readonly Bytes[]): Bytes {
+  const bytes = joined(...parts);
+  return joined(bytes, u32(lookup3(bytes)));
+}
 
 export interface MessageBytes {
   readonly type: number;
@@ -121,7 +128,7 @@ export class Hdf5Image {
 
   bytes(root: number): Bytes {
     const file = new Uint8Array(this.#end);
-    file.set(joined(ascii('\x89HDF\r\n\x1a\n'), u8(2, 8, 8, 0), u64(0, null, this.#end, root), u32(0)));
+    file.set(checked(ascii('\x89HDF\r\n\x1a\n'), u8(2, 8, 8, 0), u64(0, null, this.#end, root)));
     for (const { at, bytes } of this.#pieces) file.set(bytes, at);
     return file;
   }
@@ -131,5 +138,5 @@ export class Hdf5Image {
 export function objectHeader(messages: readonly MessageBytes[]): Bytes {
   const bodies = messages.map(({ type, body, flags = 0 }) => joined(u8(type), u16(body.byteLength), u8(flags), body));
   const content = joined(...bodies);
-  return joined(ascii('OHDR'), u8(2, 2), u32(content.byteLength), content, u32(0));
+  return checked(ascii('OHDR'), u8(2, 2), u32(content.byteLength), content);
 }

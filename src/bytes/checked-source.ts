@@ -1,7 +1,7 @@
 /** A source whose checksum is known: it is checked as the bytes are read, in whatever order, without reading anything twice. */
 import type { ModelError } from '../errors.js';
 import { type ByteSource, readRuns } from './byte-source.js';
-import { crc32, joinCrc32 } from './crc32.js';
+import { type Checksum, CRC32 } from './crc32.js';
 
 export interface CheckedSource extends ByteSource {
   /** Reads what was not read of bytes of which some were, and checks them all. */
@@ -20,11 +20,11 @@ const MAX_RUNS = 2 ** 14;
 const STEP_BYTES = 2 ** 20;
 
 /**
- * @param expected CRC-32 of all bytes
+ * @param expected checksum of all bytes
  * @param failure what to throw when the last of them was read and the checksum is another
  */
-export function checkedSource(source: ByteSource, expected: number, failure: () => ModelError): CheckedSource {
-  return new Checked(source, expected, failure);
+export function checkedSource(source: ByteSource, expected: number, failure: () => ModelError, checksum: Checksum = CRC32): CheckedSource {
+  return new Checked(source, expected, failure, checksum);
 }
 
 /** A class, as `Slice` is: an archive may have a hundred thousand members. */
@@ -36,6 +36,7 @@ class Checked implements CheckedSource {
     private readonly source: ByteSource,
     private readonly expected: number,
     private readonly failure: () => ModelError,
+    private readonly checksum: Checksum,
   ) {}
 
   get name(): string {
@@ -89,7 +90,7 @@ class Checked implements CheckedSource {
         continue;
       }
       const to = next ? Math.min(end, next.start) : end;
-      insert(runs, at, { start: from, end: to, crc: 0 }, bytes.subarray(from - start, to - start));
+      insert(this.checksum, runs, at, { start: from, end: to, crc: 0 }, bytes.subarray(from - start, to - start));
       from = to;
     }
     const [whole] = runs;
@@ -100,7 +101,8 @@ class Checked implements CheckedSource {
   async #readOnceMore(): Promise<void> {
     this.#runs = null;
     let crc = 0;
-    for (let at = 0; at < this.byteLength; at += STEP_BYTES) crc = crc32(await this.source.read(at, Math.min(this.byteLength, at + STEP_BYTES)), crc);
+    for (let at = 0; at < this.byteLength; at += STEP_BYTES)
+      crc = this.checksum.update(await this.source.read(at, Math.min(this.byteLength, at + STEP_BYTES)), crc);
     this.#judge(crc);
   }
 
@@ -122,18 +124,18 @@ function firstBehind(runs: readonly Run[], position: number): number {
 }
 
 /** Puts a run in its place, of which nothing was seen before, and joins it with those that it touches. */
-function insert(runs: Run[], at: number, run: Run, bytes: Uint8Array): void {
+function insert(checksum: Checksum, runs: Run[], at: number, run: Run, bytes: Uint8Array): void {
   const before = runs[at - 1];
   const after = runs[at];
   const continued = before?.end === run.start;
-  run.crc = crc32(bytes, continued ? before!.crc : 0);
+  run.crc = checksum.update(bytes, continued ? before!.crc : 0);
   if (continued) {
     before!.end = run.end;
     before!.crc = run.crc;
   }
   const joined = continued ? before! : run;
   if (after && after.start === joined.end) {
-    joined.crc = joinCrc32(joined.crc, after.crc, after.end - after.start);
+    joined.crc = checksum.join(joined.crc, after.crc, after.end - after.start);
     joined.end = after.end;
     if (continued) runs.splice(at, 1);
     else runs[at] = joined;

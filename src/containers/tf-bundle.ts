@@ -6,6 +6,8 @@
  *   and https://github.com/google/leveldb/blob/main/doc/table_format.md
  */
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { checkedSource } from '../bytes/checked-source.js';
+import { CRC32C } from '../bytes/crc32.js';
 import type { FileSet } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
@@ -29,7 +31,7 @@ const TRAILER_BYTES = 5;
 /** TensorFlow's blocks hold 256 KB; an index that names ten thousand variables takes half a megabyte. */
 const MAX_BLOCK_BYTES = 2 ** 26;
 const MAX_ENTRIES = 1_000_000;
-const ENTRY = { dtype: 1, shape: 2, shard: 3, offset: 4, size: 5, slices: 7 } as const;
+const ENTRY = { dtype: 1, shape: 2, shard: 3, offset: 4, size: 5, crc: 6, slices: 7 } as const;
 const STRING = 7;
 
 /**
@@ -81,7 +83,11 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
           ...place,
           tensor: key,
         });
-      const source = sliceSource(shard, entry.offset, end);
+      const stored = sliceSource(shard, entry.offset, end);
+      const damaged = () =>
+        new ModelError('malformed', `does not have the checksum that ${index.name} states: the file is damaged`, { file: shard.name, tensor: key });
+      // The checksum of strings is worked out over their lengths in another form.
+      const source = entry.crc === null || entry.dtype === STRING ? stored : checkedSource(stored, unmasked(entry.crc), damaged, CRC32C);
       const dtype = TF_DTYPES.get(entry.dtype);
       if (entry.dtype === STRING) strings.set(key, source);
       else if (!dtype) throw new ModelError('unsupported', `its dtype has the code ${entry.dtype}, which holds no numbers`, { ...place, tensor: key });
@@ -114,13 +120,17 @@ async function readHeader(record: Uint8Array, file: string): Promise<number> {
 
 async function readEntry(record: Uint8Array, file: string, tensor: string) {
   const wire = new WireReader(memorySource(record, file));
-  const entry = { dtype: 0, shape: [] as number[], shard: 0, offset: 0, size: 0 };
+  const entry = { dtype: 0, shape: [] as number[], shard: 0, offset: 0, size: 0, crc: null as number | null };
   for await (const field of wire.fields(0, record.byteLength)) {
     if (field.number === ENTRY.dtype) entry.dtype = Number(field.varint);
     else if (field.number === ENTRY.shard) entry.shard = Number(field.varint);
     else if (field.number === ENTRY.offset) entry.offset = Number(field.varint);
     else if (field.number === ENTRY.size) entry.size = Number(field.varint);
-    else if (field.number === ENTRY.slices)
+    else if (field.number === ENTRY.crc) {
+      if (field.wireType !== 5) throw new ModelError('malformed', 'its checksum is none', { file, tensor });
+      const bytes = await wire.bytes(field);
+      entry.crc = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+    } else if (field.number === ENTRY.slices)
       throw new ModelError('unsupported', 'the variable is partitioned, and its slices are not put together', { file, tensor });
     else if (field.number === ENTRY.shape) {
       const shape = await readTensorShape(wire, field);
@@ -135,6 +145,12 @@ async function readEntry(record: Uint8Array, file: string, tensor: string) {
   return entry;
 }
 
+/** Checksums are stored turned and moved, lest a checksum be worked out over one. */
+function unmasked(stored: number): number {
+  const turned = (stored - 0xa282ead8) >>> 0;
+  return ((turned >>> 17) | (turned << 15)) >>> 0;
+}
+
 /** Keys and values of a block, in which each key leaves out what it shares with the one before. */
 async function readBlock(source: ByteSource, { offset, size }: { offset: number; size: number }): Promise<[string, Uint8Array][]> {
   const file = source.name;
@@ -144,7 +160,10 @@ async function readBlock(source: ByteSource, { offset, size }: { offset: number;
   const bytes = await source.read(offset, offset + size + TRAILER_BYTES);
   if (bytes[size] !== 0)
     throw new ModelError('unsupported', `a block is compressed (type ${bytes[size]}); TensorFlow writes bundles without compression`, { file, offset });
-  const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (unmasked(view.getUint32(size + 1, true)) !== CRC32C.update(bytes.subarray(0, size + 1), 0)) {
+    throw new ModelError('malformed', 'a block of the table fails its checksum: the file is damaged', { file, offset });
+  }
   const restarts = view.getUint32(size - 4, true);
   const end = size - 4 - 4 * restarts;
   if (end < 0) throw new ModelError('malformed', `a block with ${restarts} restart points in ${size} bytes`, { file, offset });

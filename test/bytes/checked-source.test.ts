@@ -3,7 +3,7 @@ import * as zlib from 'node:zlib';
 import { expect, it } from 'vitest';
 import { memorySource, readRuns } from '../../src/bytes/byte-source.js';
 import { checkedSource } from '../../src/bytes/checked-source.js';
-import { crc32, joinCrc32, plainCrc32 } from '../../src/bytes/crc32.js';
+import { CRC32, CRC32C, crc32, plainCrc32 } from '../../src/bytes/crc32.js';
 import { ModelError } from '../../src/errors.js';
 
 const random = (length: number, seed = 1) => {
@@ -16,13 +16,15 @@ const random = (length: number, seed = 1) => {
 
 it('the checksum is the one that the standard gives, by any way', () => {
   const check = new TextEncoder().encode('123456789');
-  expect([plainCrc32(check), crc32(check)]).toEqual([0xcbf43926, 0xcbf43926]);
+  expect([plainCrc32(check), crc32(check), CRC32C.update(check, 0)]).toEqual([0xcbf43926, 0xcbf43926, 0xe3069283]);
   for (const length of [0, 1, 7, 8, 9, 1000]) {
     const bytes = random(length);
     if ('crc32' in zlib) expect(plainCrc32(bytes, 17)).toBe(zlib.crc32(bytes, 17));
     const cut = Math.floor(length / 3);
     expect(plainCrc32(bytes.subarray(cut), plainCrc32(bytes.subarray(0, cut)))).toBe(plainCrc32(bytes));
-    expect(joinCrc32(plainCrc32(bytes.subarray(0, cut)), plainCrc32(bytes.subarray(cut)), length - cut)).toBe(plainCrc32(bytes));
+    for (const { update, join } of [CRC32, CRC32C]) {
+      expect(join(update(bytes.subarray(0, cut), 0), update(bytes.subarray(cut), 0), length - cut)).toBe(update(bytes, 0));
+    }
   }
 });
 

@@ -3,6 +3,7 @@ import { zlibSync } from 'fflate';
 import {
   ascii,
   attribute,
+  checked,
   chunked,
   chunkedOld,
   contiguous,
@@ -83,12 +84,13 @@ function circle(names: number): Bytes {
   return image.bytes(address);
 }
 
-/** Continuations of an object header that overlap, each reading the same bytes again: a signature, and a message that reaches over the next signature. */
+/** Continuations of an object header that overlap, each reading the same empty messages again; a header of version 1, which has no checksums. */
 function overlappingContinuations(count: number, units: number): Bytes {
   const image = new Hdf5Image();
-  const block = image.place(repeated(joined(ascii('OCHK'), u8(0), u16(12), u8(0), new Uint8Array(8)), count + units + 1));
-  const messages = Array.from({ length: count }, (_, i): MessageBytes => ({ type: 0x10, body: u64(block + 16 * i, 16 * units + 8) }));
-  return image.bytes(image.object(messages));
+  const block = image.place(new Uint8Array(8 * (count + units)));
+  const messages = Array.from({ length: count }, (_, i) => joined(u16(0x10, 16), new Uint8Array(4), u64(block + 8 * i, 8 * units)));
+  const content = joined(...messages);
+  return image.bytes(image.place(u8(1, 0), u16(65_535), u32(1, content.byteLength, 0), content));
 }
 
 /** A symbol table whose tree names one leaf again and again. */
@@ -115,21 +117,21 @@ function braidedTree(levels: number): Bytes {
 function giantTree(records: number): Bytes {
   const image = new Hdf5Image();
   const leaf = image.place(ascii('BTLF'), u8(0, 5), new Uint8Array(4096));
-  const tree = image.place(ascii('BTHD'), u8(0, 5), u32(2 ** 31), u16(11, 0), u8(100, 40), u64(leaf), u16(records), u64(records), u32(0));
+  const tree = image.place(checked(ascii('BTHD'), u8(0, 5), u32(2 ** 31), u16(11, 0), u8(100, 40), u64(leaf), u16(records), u64(records)));
   const heap = image.place(
-    ascii('FRHP'),
-    u8(0),
-    u16(7, 0),
-    u8(0),
-    u32(4096),
-    u64(0, null, 0, null, 0, 0, 0, 0, 0, 0, 0, 0),
-    u16(4),
-    u64(512, 65_536),
-    u16(32, 1),
-    u64(null),
-    u16(0),
-    u64(0),
-    u32(0),
+    checked(
+      ascii('FRHP'),
+      u8(0),
+      u16(7, 0),
+      u8(0),
+      u32(4096),
+      u64(0, null, 0, null, 0, 0, 0, 0, 0, 0, 0, 0),
+      u16(4),
+      u64(512, 65_536),
+      u16(32, 1),
+      u64(null),
+      u16(0),
+    ),
   );
   return image.bytes(image.object([textsAttribute('layer_names', ['d']), { type: 2, body: joined(u8(0, 0), u64(heap, tree)) }]));
 }
@@ -165,8 +167,8 @@ function inflatingChunks(chunks: number, chunkBytes: number): Bytes {
   const stored = zlibSync(new Uint8Array(chunkBytes), { level: 9 });
   const at = image.place(stored);
   const entries = repeated(joined(u64(at, stored.byteLength), u32(0)), chunks);
-  const block = image.place(ascii('FADB'), u8(0, 1), u64(0), entries, u32(0));
-  const head = image.place(ascii('FAHD'), u8(0, 1, 20, 20), u64(chunks, block), u32(0));
+  const block = image.place(checked(ascii('FADB'), u8(0, 1), u64(0), entries));
+  const head = image.place(checked(ascii('FAHD'), u8(0, 1, 20, 20), u64(chunks, block)));
   return treeFile(
     image,
     image.object(dataset([chunks * chunkBytes], UINT8, chunked({ chunk: [chunkBytes], size: 1, index: u8(3, 20), address: head }), filters([1, 9]))),
@@ -176,8 +178,8 @@ function inflatingChunks(chunks: number, chunkBytes: number): Bytes {
 /** A fixed array that counts millions of chunks, on pages that were never written. */
 function emptyPages(chunks: number): Bytes {
   const image = new Hdf5Image();
-  const block = image.place(ascii('FADB'), u8(0, 0), u64(0), new Uint8Array(Math.ceil(chunks / 1024 / 8)), u32(0));
-  const head = image.place(ascii('FAHD'), u8(0, 0, 8, 10), u64(chunks, block), u32(0));
+  const block = image.place(checked(ascii('FADB'), u8(0, 0), u64(0), new Uint8Array(Math.ceil(chunks / 1024 / 8))));
+  const head = image.place(checked(ascii('FAHD'), u8(0, 0, 8, 10), u64(chunks, block)));
   return treeFile(image, image.object(dataset([chunks], FLOAT32, chunked({ chunk: [1], size: 4, index: u8(3, 10), address: head }))));
 }
 

@@ -1,6 +1,7 @@
 /** TensorFlow's own files: frozen graphs, SavedModels and TensorFlow Lite, as they are recorded in the corpus and as they are made here. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { CRC32C } from '../../src/bytes/crc32.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { tensorBytes } from '../../src/model/tensor.js';
@@ -62,7 +63,7 @@ describe('SavedModels', () => {
     return memoryFileSet(
       {
         'saved_model.pb': savedModel(graphDef(graph)),
-        'variables/variables.index': change(bundleIndex('dense/kernel', [3, 2], kernel.byteLength)),
+        'variables/variables.index': change(bundleIndex('dense/kernel', [3, 2], kernel.byteLength, new Uint8Array(kernel.buffer))),
         'variables/variables.data-00000-of-00001': new Uint8Array(kernel.buffer),
       },
       null,
@@ -85,6 +86,25 @@ describe('SavedModels', () => {
     await expect(openModel(files(() => bundleIndex('dense/kernel', [3, 3], kernel.byteLength)))).rejects.toThrow(/shape \[3,3\]/);
     await expect(openModel(files(() => bundleIndex('dense/kernel', [3, 2], kernel.byteLength + 4)))).rejects.toThrow();
     await expect(openModel(files((index) => index.map((value, i) => (i === blockEnd(index) ? 1 : value))))).rejects.toThrow(/compressed/);
+  });
+
+  it('are refused where a byte of the table or of a variable is not what its checksum says', async () => {
+    const damaged = (name: string, bytes: Uint8Array, at: number) =>
+      openModel(files()).then(async () => {
+        const all: Record<string, Uint8Array> = {
+          'saved_model.pb': savedModel(graphDef(graph)),
+          'variables/variables.index': bundleIndex('dense/kernel', [3, 2], kernel.byteLength, new Uint8Array(kernel.buffer)),
+          'variables/variables.data-00000-of-00001': new Uint8Array(kernel.buffer),
+        };
+        all[name] = bytes.map((value, i) => (i === at ? value ^ 1 : value));
+        return tensorBytes((await openModel(memoryFileSet(all, null))).tensors[0]!.tensor);
+      });
+    const index = bundleIndex('dense/kernel', [3, 2], kernel.byteLength, new Uint8Array(kernel.buffer));
+    for (const at of [5, 12, 30]) await expect(damaged('variables/variables.index', index, at)).rejects.toThrow(/fails its checksum/);
+    const values = new Uint8Array(kernel.buffer);
+    for (let at = 0; at < values.length; at++) {
+      await expect(damaged('variables/variables.data-00000-of-00001', values, at)).rejects.toThrow(/dense\/kernel.*checksum/);
+    }
   });
 
   it('whose variables are not there say which', async () => {
@@ -195,18 +215,20 @@ function blockEnd(index: Uint8Array): number {
 }
 
 /** A table of two entries: the bundle's header and one variable. */
-function bundleIndex(name: string, shape: readonly number[], byteLength: number): Uint8Array {
+function bundleIndex(name: string, shape: readonly number[], byteLength: number, values?: Uint8Array): Uint8Array {
   const dims = new MessageBuilder();
   for (const size of shape) dims.message(2, new MessageBuilder().int(1, size));
   const header = joined(new MessageBuilder().int(1, 1));
-  const entry = joined(new MessageBuilder().int(1, 1).message(2, dims).int(5, byteLength));
+  const fields = new MessageBuilder().int(1, 1).message(2, dims).int(5, byteLength);
+  if (values) fields.raw(Uint8Array.of((6 << 3) | 5, ...maskedChecksum(values)));
+  const entry = joined(fields);
   const data = block([
     ['', header],
     [name, entry],
   ]);
   const empty = block([]);
   const handle = (offset: number, size: number) => [...varint(offset), ...varint(size)];
-  const trailer = [0, 0, 0, 0, 0];
+  const trailer = (bytes: readonly number[]) => [0, ...maskedChecksum(Uint8Array.from([...bytes, 0]))];
   const metaAt = data.length + 5;
   const indexAt = metaAt + empty.length + 5;
   const index = block([[`${name}~`, Uint8Array.from(handle(0, data.length))]]);
@@ -215,15 +237,21 @@ function bundleIndex(name: string, shape: readonly number[], byteLength: number)
   new DataView(magic.buffer).setBigUint64(0, 0xdb4775248b80fb57n, true);
   return Uint8Array.from([
     ...data,
-    ...trailer,
+    ...trailer(data),
     ...empty,
-    ...trailer,
+    ...trailer(empty),
     ...index,
-    ...trailer,
+    ...trailer(index),
     ...handles,
     ...new Array<number>(40 - handles.length).fill(0),
     ...magic,
   ]);
+}
+
+/** Four bytes, as TensorFlow stores a CRC-32C. */
+function maskedChecksum(bytes: Uint8Array): Uint8Array {
+  const crc = CRC32C.update(bytes, 0);
+  return new Uint8Array(Uint32Array.of(((crc >>> 15) | (crc << 17)) + 0xa282ead8).buffer);
 }
 
 function block(entries: readonly (readonly [string, Uint8Array])[]): number[] {

@@ -1,5 +1,5 @@
 /** B-trees: version 1 for symbol tables and chunks, version 2 for dense links, dense attributes and chunks. */
-import type { Cursor, Hdf5File } from './cursor.js';
+import { CHECKSUM_BYTES, type Cursor, type Hdf5File } from './cursor.js';
 
 /** A B-tree of more levels holds more entries than any file has bytes. */
 const MAX_DEPTH = 40;
@@ -41,7 +41,7 @@ export async function walkBTree1(
 
 /** Visits the records of a version 2 tree, in no particular order. */
 export async function walkBTree2(file: Hdf5File, address: number, visit: (record: Cursor) => Promise<void> | void): Promise<void> {
-  const head = await file.signed(address, 'BTHD', 16 + file.offsetSize + 2 + file.lengthSize + 4);
+  const head = await file.checkedSigned(address, 'BTHD', 18 + file.offsetSize + file.lengthSize + CHECKSUM_BYTES);
   head.skip(2);
   const nodeSize = head.u32();
   const recordSize = head.u16();
@@ -58,7 +58,7 @@ export async function walkBTree2(file: Hdf5File, address: number, visit: (record
     seen.add(node);
     const pointerLength = file.offsetSize + sizes.count + (level > 1 ? sizes.total[level - 1]! : 0);
     const byteLength = 6 + count * recordSize + (level > 0 ? (count + 1) * pointerLength : 0);
-    const cursor = await file.signed(node, level > 0 ? 'BTIN' : 'BTLF', byteLength);
+    const cursor = await file.checkedSigned(node, level > 0 ? 'BTIN' : 'BTLF', byteLength + CHECKSUM_BYTES);
     cursor.skip(2);
     for (let i = 0; i < count; i++) {
       if (++records > MAX_RECORDS) throw file.error(node, 'a B-tree has more records than any file', 'unsafe');

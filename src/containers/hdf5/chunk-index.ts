@@ -1,7 +1,7 @@
 /** Finds the chunks of a dataset through any of HDF5's six chunk indexes. */
 
 import { walkBTree1, walkBTree2 } from './btree.js';
-import type { Hdf5File } from './cursor.js';
+import { CHECKSUM_BYTES, type Cursor, type Hdf5File } from './cursor.js';
 import type { Layout } from './layout.js';
 
 export interface StoredChunk {
@@ -112,30 +112,27 @@ function arrayOrder(maximum: readonly number[], chunk: readonly number[]): { toS
 
 type Visit = (entry: StoredChunk | null) => void;
 
-/** Reads entries of an array: an address, and with filters the stored size and the mask. */
-async function readEntries(
-  file: Hdf5File,
-  address: number,
-  count: number,
-  entrySize: number,
-  filtered: boolean,
-  chunkBytes: number,
-  visit: Visit,
-): Promise<void> {
-  const cursor = await file.block(address, count * entrySize);
+/** How an array keeps its entries: an address each, and with filters the stored size and the mask. */
+interface Entries {
+  readonly size: number;
+  readonly filtered: boolean;
+  readonly chunkBytes: number;
+}
+
+function visitEntries(cursor: Cursor, count: number, { size, filtered, chunkBytes }: Entries, visit: Visit): void {
   for (let i = 0; i < count; i++) {
-    const entry = cursor.sub(entrySize);
+    const entry = cursor.sub(size);
     const at = entry.offset();
-    const byteLength = filtered ? entry.uint(entrySize - file.offsetSize - 4) : chunkBytes;
+    const byteLength = filtered ? entry.uint(size - cursor.file.offsetSize - 4) : chunkBytes;
     const mask = filtered ? entry.u32() : 0;
     visit(at === null ? null : { address: at, byteLength, mask });
   }
 }
 
 async function readFixedArray(file: Hdf5File, address: number, chunkBytes: number, visit: Visit): Promise<void> {
-  const head = await file.signed(address, 'FAHD', 8 + file.lengthSize + file.offsetSize);
+  const head = await file.checkedSigned(address, 'FAHD', 8 + file.lengthSize + file.offsetSize + CHECKSUM_BYTES);
   const filtered = head.skip(1).u8() === 1;
-  const entrySize = head.u8();
+  const entries: Entries = { size: head.u8(), filtered, chunkBytes };
   const pageBits = head.u8();
   const count = head.length();
   const block = head.offset();
@@ -144,25 +141,27 @@ async function readFixedArray(file: Hdf5File, address: number, chunkBytes: numbe
   const headLength = 6 + file.offsetSize;
   const pageEntries = 2 ** pageBits;
   if (count <= pageEntries) {
-    await file.signed(block, 'FADB', headLength);
-    return readEntries(file, block + headLength, count, entrySize, filtered, chunkBytes, visit);
+    const cursor = await file.checkedSigned(block, 'FADB', headLength + count * entries.size + CHECKSUM_BYTES);
+    return visitEntries(cursor.skip(headLength - 4), count, entries, visit);
   }
   const pages = Math.ceil(count / pageEntries);
   const bitmapLength = Math.ceil(pages / 8);
-  const bitmap = (await file.signed(block, 'FADB', headLength + bitmapLength)).skip(headLength - 4).take(bitmapLength);
-  let at = block + headLength + bitmapLength + 4;
+  const bitmap = (await file.checkedSigned(block, 'FADB', headLength + bitmapLength + CHECKSUM_BYTES)).skip(headLength - 4).take(bitmapLength);
+  let at = block + headLength + bitmapLength + CHECKSUM_BYTES;
   for (let page = 0; page < pages; page++) {
-    const entries = Math.min(pageEntries, count - page * pageEntries);
-    if (bitmap[page >> 3]! & (0x80 >> (page & 7))) await readEntries(file, at, entries, entrySize, filtered, chunkBytes, visit);
-    else for (let i = 0; i < entries; i++) visit(null);
-    at += entries * entrySize + 4;
+    const held = Math.min(pageEntries, count - page * pageEntries);
+    const byteLength = held * entries.size + CHECKSUM_BYTES;
+    if (bitmap[page >> 3]! & (0x80 >> (page & 7))) visitEntries(await file.checked(at, byteLength), held, entries, visit);
+    else for (let i = 0; i < held; i++) visit(null);
+    at += byteLength;
   }
 }
 
 async function readExtensibleArray(file: Hdf5File, address: number, chunkBytes: number, visit: Visit): Promise<void> {
-  const head = await file.signed(address, 'EAHD', 12 + 6 * file.lengthSize + file.offsetSize);
+  const head = await file.checkedSigned(address, 'EAHD', 12 + 6 * file.lengthSize + file.offsetSize + CHECKSUM_BYTES);
   const filtered = head.skip(1).u8() === 1;
-  const [entrySize, maxBits, indexEntries, minEntries, minPointers, pageBits] = [head.u8(), head.u8(), head.u8(), head.u8(), head.u8(), head.u8()] as const;
+  const [size, maxBits, indexEntries, minEntries, minPointers, pageBits] = [head.u8(), head.u8(), head.u8(), head.u8(), head.u8(), head.u8()] as const;
+  const entries: Entries = { size, filtered, chunkBytes };
   head.skip(4 * file.lengthSize);
   const used = head.length();
   head.length();
@@ -174,44 +173,51 @@ async function readExtensibleArray(file: Hdf5File, address: number, chunkBytes: 
   const superBlocks = 1 + maxBits - Math.log2(minEntries);
   const inIndex = 2 * Math.log2(minPointers);
   const headLength = 6 + file.offsetSize;
+  const pageEntries = 2 ** pageBits;
   let left = used;
   const take: Visit = (entry) => {
     if (left > 0) visit(entry);
     left--;
   };
-  await file.signed(indexBlock, 'EAIB', headLength);
-  await readEntries(file, indexBlock + headLength, indexEntries, entrySize, filtered, chunkBytes, take);
-  const pointers = await file.block(indexBlock + headLength + indexEntries * entrySize, (directBlocks + Math.max(0, superBlocks - inIndex)) * file.offsetSize);
-  const readDataBlock = async (block: number | null, entries: number) => {
+  const pointerBytes = (directBlocks + Math.max(0, superBlocks - inIndex)) * file.offsetSize;
+  const index = await file.checkedSigned(indexBlock, 'EAIB', headLength + indexEntries * size + pointerBytes + CHECKSUM_BYTES);
+  visitEntries(index.skip(headLength - 4), indexEntries, entries, take);
+  const readDataBlock = async (block: number | null, held: number, isWritten: (page: number) => boolean) => {
     if (left <= 0) return;
     if (block === null) {
-      for (let i = 0; i < entries && left > 0; i++) take(null);
+      for (let i = 0; i < held && left > 0; i++) take(null);
       return;
     }
-    await file.signed(block, 'EADB', headLength + offsetBytes);
-    let at = block + headLength + offsetBytes;
-    if (entries <= 2 ** pageBits) return readEntries(file, at, entries, entrySize, filtered, chunkBytes, take);
-    at += 4;
-    for (let done = 0; done < entries && left > 0; done += 2 ** pageBits) {
-      await readEntries(file, at, 2 ** pageBits, entrySize, filtered, chunkBytes, take);
-      at += 2 ** pageBits * entrySize + 4;
+    const blockHead = headLength + offsetBytes;
+    if (held <= pageEntries) {
+      const cursor = await file.checkedSigned(block, 'EADB', blockHead + held * size + CHECKSUM_BYTES);
+      return visitEntries(cursor.skip(blockHead - 4), held, entries, take);
+    }
+    await file.checkedSigned(block, 'EADB', blockHead + CHECKSUM_BYTES);
+    const pageBytes = pageEntries * size + CHECKSUM_BYTES;
+    for (let page = 0; page < held / pageEntries && left > 0; page++) {
+      const at = block + blockHead + CHECKSUM_BYTES + page * pageBytes;
+      if (isWritten(page)) visitEntries(await file.checked(at, pageBytes), pageEntries, entries, take);
+      else for (let i = 0; i < pageEntries; i++) take(null);
     }
   };
   for (let level = 0; level < inIndex; level++) {
-    for (let i = 0; i < 2 ** Math.floor(level / 2); i++) await readDataBlock(pointers.offset(), minEntries * 2 ** Math.ceil(level / 2));
+    for (let i = 0; i < 2 ** Math.floor(level / 2); i++) await readDataBlock(index.offset(), minEntries * 2 ** Math.ceil(level / 2), () => true);
   }
   for (let level = inIndex; level < superBlocks && left > 0; level++) {
     const count = 2 ** Math.floor(level / 2);
-    const entries = minEntries * 2 ** Math.ceil(level / 2);
-    const block = pointers.offset();
+    const held = minEntries * 2 ** Math.ceil(level / 2);
+    const block = index.offset();
     if (block === null) {
-      for (let i = 0; i < count * entries && left > 0; i++) take(null);
+      for (let i = 0; i < count * held && left > 0; i++) take(null);
       continue;
     }
-    const pages = entries > 2 ** pageBits ? entries / 2 ** pageBits : 0;
+    const pages = held > pageEntries ? held / pageEntries : 0;
     const bitmapLength = count * Math.ceil(pages / 8);
-    const cursor = await file.signed(block, 'EASB', headLength + offsetBytes + bitmapLength + count * file.offsetSize);
-    cursor.skip(headLength - 4 + offsetBytes + bitmapLength);
-    for (let i = 0; i < count; i++) await readDataBlock(cursor.offset(), entries);
+    const cursor = await file.checkedSigned(block, 'EASB', headLength + offsetBytes + bitmapLength + count * file.offsetSize + CHECKSUM_BYTES);
+    const bitmap = cursor.skip(headLength - 4 + offsetBytes).take(bitmapLength);
+    // The bits of one data block follow those of the one before, whatever bytes they take.
+    const isWritten = (bit: number) => (bitmap[bit >> 3]! & (0x80 >> (bit & 7))) !== 0;
+    for (let i = 0; i < count; i++) await readDataBlock(cursor.offset(), held, (page) => isWritten(i * pages + page));
   }
 }

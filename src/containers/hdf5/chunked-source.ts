@@ -13,12 +13,15 @@ const LARGE_BYTES = 2 ** 25;
 const MAX_LARGE_RATIO = 50;
 /** Deflate cannot do better than about 1032 to 1. */
 const MAX_DEFLATE_RATIO = 1100;
+/** The mask of a chunk to which no filter was applied. */
+const ALL_FILTERS = -1;
 
 export interface ChunkedOptions {
   readonly file: Hdf5File;
   readonly name: string;
   readonly shape: readonly number[];
   readonly chunk: readonly number[];
+  readonly edgesUnfiltered: boolean;
   /** Bytes per element. */
   readonly unit: number;
   readonly filters: readonly Filter[];
@@ -56,7 +59,7 @@ export function chunkedSource(options: ChunkedOptions): ByteSource {
     const perSlab = product(grid.slice(1));
     for (let i = 0; i < perSlab; i++) {
       const stored = chunks.get(slab * perSlab + i);
-      const decoded = stored ? await decodeChunk(stored) : filled(options.fill, chunkBytes);
+      const decoded = stored ? await decodeChunk(stored, isWhole(slab * perSlab + i, grid)) : filled(options.fill, chunkBytes);
       copyChunk(decoded, bytes, i, rows, grid);
     }
     return bytes;
@@ -90,7 +93,18 @@ export function chunkedSource(options: ChunkedOptions): ByteSource {
     }
   }
 
-  async function decodeChunk({ address, byteLength, mask }: StoredChunk): Promise<Uint8Array> {
+  /** Whether a chunk lies inside the dataset as a whole. */
+  function isWhole(chunkNumber: number, grid: readonly number[]): boolean {
+    let rest = chunkNumber;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      if (((rest % grid[axis]!) + 1) * chunk[axis]! > shape[axis]!) return false;
+      rest = Math.floor(rest / grid[axis]!);
+    }
+    return true;
+  }
+
+  async function decodeChunk({ address, byteLength, mask: stated }: StoredChunk, whole: boolean): Promise<Uint8Array> {
+    const mask = options.edgesUnfiltered && !whole ? ALL_FILTERS : stated;
     const stored = file.window(address, byteLength);
     if (byteLength > MAX_CHUNK_BYTES) throw file.error(address, `a chunk of ${byteLength} bytes is too large`, 'unsafe');
     let bytes = await stored.read(0, byteLength);

@@ -4,6 +4,7 @@ import { Budget, breathe } from '../../bytes/budget.js';
 import { type ByteSource, sliceSource } from '../../bytes/byte-source.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { ModelError } from '../../errors.js';
+import { lookup3 } from './lookup3.js';
 
 /** No structure of metadata is larger; dense heaps and symbol tables stay far below. */
 const MAX_BLOCK_BYTES = 2 ** 26;
@@ -13,6 +14,10 @@ const BUDGET_PER_BYTE = 8;
 const BUDGET_BYTES = 2 ** 23;
 /** A read costs more than its bytes. */
 const READ_BYTES = 256;
+
+const SIGNATURE_BYTES = 4;
+/** Behind everything that HDF5 has written in its newer forms. */
+export const CHECKSUM_BYTES = 4;
 
 /** The file, its base address and the widths of addresses and lengths. */
 export class Hdf5File {
@@ -44,6 +49,21 @@ export class Hdf5File {
     const found = cursor.text(4);
     if (found !== signature) throw this.error(address, `"${signature}" was expected, ${JSON.stringify(found)} found`);
     return cursor;
+  }
+
+  /** A cursor over a structure that ends with its checksum, which `byteLength` counts. @throws ModelError 'malformed' when it does not fit */
+  async checked(address: number, byteLength: number): Promise<Cursor> {
+    const { bytes } = await this.block(address, byteLength);
+    const end = Math.max(0, byteLength - CHECKSUM_BYTES);
+    const stored = new Cursor(this, bytes.subarray(end), address + end).u32();
+    if (lookup3(bytes.subarray(0, end)) !== stored) throw this.error(address, 'a structure of the file fails its checksum: the file is damaged');
+    return new Cursor(this, bytes.subarray(0, end), address);
+  }
+
+  /** As `checked`, of what starts with a signature. */
+  async checkedSigned(address: number, signature: string, byteLength: number): Promise<Cursor> {
+    await this.signed(address, signature, Math.min(byteLength, SIGNATURE_BYTES));
+    return (await this.checked(address, byteLength)).skip(SIGNATURE_BYTES);
   }
 
   /** Bytes of elements, as a window of the file. */

@@ -1,6 +1,6 @@
 /** Local, global and fractal heaps: where names, variable-length strings and dense attributes live. */
 import { walkBTree2 } from './btree.js';
-import { Cursor, type Hdf5File } from './cursor.js';
+import { CHECKSUM_BYTES, Cursor, type Hdf5File } from './cursor.js';
 
 /** @returns the bytes of a local heap, in which names of symbol-table groups stand */
 export async function readLocalHeap(file: Hdf5File, address: number): Promise<Cursor> {
@@ -78,6 +78,7 @@ export async function openFractalHeap(file: Hdf5File, address: number): Promise<
   const root = head.offset();
   const rows = head.u16();
   if (filterLength > 0) throw head.error('filtered fractal heaps are not read', 'unsupported');
+  await file.checked(address, head.bytes.byteLength + CHECKSUM_BYTES);
   if (width === 0 || startSize === 0 || maxBits === 0 || maxBits > 64 || rows > MAX_ROWS) throw head.error('the shape of a fractal heap makes no sense');
   const offsetBytes = Math.ceil(maxBits / 8);
   const lengthBytes = Math.min(Math.floor(Math.log2(maxDirect) / 8) + 1, Math.floor(Math.log2(Math.max(1, maxManaged)) / 8) + 1);
@@ -93,7 +94,7 @@ export async function openFractalHeap(file: Hdf5File, address: number): Promise<
     let blockRows = rows;
     for (let depth = 0; blockRows > 0; depth++) {
       if (depth > MAX_ROWS) throw file.error(block, 'a fractal heap nests in a circle');
-      const cursor = await file.signed(block, 'FHIB', blockHead + blockRows * width * O);
+      const cursor = await file.checkedSigned(block, 'FHIB', blockHead + blockRows * width * O + CHECKSUM_BYTES);
       cursor.skip(blockHead - 4);
       let row = 0;
       let column = 0;

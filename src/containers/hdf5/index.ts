@@ -11,7 +11,7 @@ import { ModelError } from '../../errors.js';
 import { readAttributes } from './attributes.js';
 import { readChunkTable } from './chunk-index.js';
 import { chunkedSource, unwrittenSource } from './chunked-source.js';
-import { Hdf5File } from './cursor.js';
+import { CHECKSUM_BYTES, Hdf5File } from './cursor.js';
 import { type Dataspace, type Datatype, parseDataspace, parseDatatype, readValues } from './datatype.js';
 import { FILTER_NAMES, parseFillValue, parseFilters, parseLayout } from './layout.js';
 import { type Link, readLinks } from './links.js';
@@ -53,6 +53,7 @@ async function readSuperblock(source: ByteSource, base: number): Promise<{ file:
   const end = addresses.definedOffset();
   if (end > source.byteLength) throw file.error(addressesAt, `the file should be ${end} bytes long, but ${source.byteLength} are there. Is it truncated?`);
   if (version < 2) addresses.skip(2 * offsetSize);
+  else await file.checked(0, addressesAt + 4 * offsetSize + CHECKSUM_BYTES);
   return { file, root: addresses.definedOffset() };
 }
 
@@ -134,8 +135,9 @@ function openDataset(file: Hdf5File, path: string, messages: readonly Message[],
       throw file.error(address, `chunks of [${layout.chunk}] do not fit the shape [${shape}] of ${path}`);
     if (count === 0) return memorySource(new Uint8Array(), file.source.name);
     const chunkBytes = layout.chunk.reduce((product, size) => product * size, type.size);
+    const { chunk, edgesUnfiltered } = layout;
     const table = () => readChunkTable(file, layout, shape, space.maximum, chunkBytes, filters.length > 0);
-    return chunkedSource({ file, name: path, shape, chunk: layout.chunk, unit: type.size, filters, fill: fill(), table });
+    return chunkedSource({ file, name: path, shape, chunk, edgesUnfiltered, unit: type.size, filters, fill: fill(), table });
   }
 
   let source: ByteSource | null = null;

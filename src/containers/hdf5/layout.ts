@@ -19,7 +19,14 @@ export type ChunkIndex =
 export type Layout =
   | { readonly kind: 'compact'; readonly bytes: Uint8Array }
   | { readonly kind: 'contiguous'; readonly address: number | null }
-  | { readonly kind: 'chunked'; readonly address: number | null; readonly chunk: readonly number[]; readonly index: ChunkIndex };
+  | {
+      readonly kind: 'chunked';
+      readonly address: number | null;
+      readonly chunk: readonly number[];
+      /** Chunks that reach over the dataset's edge are stored without any filter (`H5Pset_chunk_opts`). */
+      readonly edgesUnfiltered: boolean;
+      readonly index: ChunkIndex;
+    };
 
 export const FILTER_NAMES: Readonly<Record<number, string>> = {
   1: 'deflate',
@@ -47,14 +54,14 @@ export function parseLayout(file: Hdf5File, body: Cursor): Layout {
     const rank = body.u8();
     const address = body.offset();
     const sizes = Array.from({ length: rank }, () => body.u32());
-    return { kind: 'chunked', address, chunk: sizes.slice(0, -1), index: { kind: 'btree1' } };
+    return { kind: 'chunked', address, chunk: sizes.slice(0, -1), edgesUnfiltered: false, index: { kind: 'btree1' } };
   }
   const flags = body.u8();
   const rank = body.u8();
   const width = body.u8();
   const sizes = Array.from({ length: rank }, () => body.uint(width));
   const index = parseIndex(file, body, flags);
-  return { kind: 'chunked', address: body.offset(), chunk: sizes.slice(0, -1), index };
+  return { kind: 'chunked', address: body.offset(), chunk: sizes.slice(0, -1), edgesUnfiltered: (flags & 1) !== 0, index };
 }
 
 function parseIndex(file: Hdf5File, body: Cursor, flags: number): ChunkIndex {
@@ -86,7 +93,7 @@ function parseOldLayout(body: Cursor): Layout {
   const sizes = Array.from({ length: rank }, () => body.u32());
   if (kind === 0) return { kind: 'compact', bytes: body.take(body.u32()) };
   if (kind === 1) return { kind: 'contiguous', address };
-  return { kind: 'chunked', address, chunk: sizes.slice(0, -1), index: { kind: 'btree1' } };
+  return { kind: 'chunked', address, chunk: sizes.slice(0, -1), edgesUnfiltered: false, index: { kind: 'btree1' } };
 }
 
 export function parseFilters(body: Cursor): Filter[] {

@@ -1,5 +1,5 @@
 /** Object headers, versions 1 and 2: the list of messages that describe a group or a dataset. */
-import type { Cursor, Hdf5File } from './cursor.js';
+import { CHECKSUM_BYTES, type Cursor, type Hdf5File } from './cursor.js';
 
 export const MESSAGE = {
   dataspace: 0x1,
@@ -66,15 +66,20 @@ async function readVersion1(file: Hdf5File, start: Cursor): Promise<Message[]> {
   if (version !== 1) throw file.error(start.address, `an object header of version ${version} is not known`);
   const count = start.skip(1).u16();
   const byteLength = start.skip(4).u32();
-  return readBlocks(file, [{ address: start.address + 16, byteLength }], (cursor, messages) => {
-    while (cursor.left >= 8 && messages.length < count) {
-      const type = cursor.u16();
-      const size = cursor.u16();
-      const flags = cursor.u8();
-      cursor.skip(3);
-      messages.push(toMessage(type, flags, cursor.sub(size)));
-    }
-  });
+  return readBlocks(
+    file,
+    { address: start.address + 16, byteLength },
+    (block) => file.block(block.address, block.byteLength),
+    (cursor, messages) => {
+      while (cursor.left >= 8 && messages.length < count) {
+        const type = cursor.u16();
+        const size = cursor.u16();
+        const flags = cursor.u8();
+        cursor.skip(3);
+        messages.push(toMessage(type, flags, cursor.sub(size)));
+      }
+    },
+  );
 }
 
 async function readVersion2(file: Hdf5File, address: number): Promise<Message[]> {
@@ -84,12 +89,13 @@ async function readVersion2(file: Hdf5File, address: number): Promise<Message[]>
   const flags = head.u8();
   head.skip((flags & 0x20 ? 16 : 0) + (flags & 0x10 ? 4 : 0));
   const byteLength = head.uint(1 << (flags & 3));
-  return readBlocks(file, [{ address: address + head.at, byteLength }], (cursor, messages, isContinuation) => {
-    if (isContinuation && cursor.text(4) !== 'OCHK') throw file.error(cursor.address, 'a continuation of an object header was expected here');
-    // A continuation's length counts its checksum; the first block's does not.
-    const end = cursor.bytes.byteLength - (isContinuation ? 4 : 0);
+  // The first block's checksum covers what stands before it; a continuation's length counts its signature and checksum.
+  const first = { address, byteLength: head.at + byteLength + CHECKSUM_BYTES };
+  const readBlock = async (block: Block) =>
+    block === first ? (await file.checked(address, block.byteLength)).skip(head.at) : file.checkedSigned(block.address, 'OCHK', block.byteLength);
+  return readBlocks(file, first, readBlock, (cursor, messages) => {
     const headLength = flags & 4 ? 6 : 4;
-    while (end - cursor.at >= headLength) {
+    while (cursor.left >= headLength) {
       const type = cursor.u8();
       const size = cursor.u16();
       const messageFlags = cursor.u8();
@@ -99,19 +105,27 @@ async function readVersion2(file: Hdf5File, address: number): Promise<Message[]>
   });
 }
 
+interface Block {
+  readonly address: number;
+  readonly byteLength: number;
+}
+
+/** Messages of the first block and of those in which it continues. */
 async function readBlocks(
   file: Hdf5File,
-  blocks: { address: number; byteLength: number }[],
-  readBlock: (cursor: Cursor, messages: Message[], isContinuation: boolean) => void,
+  first: Block,
+  readBlock: (block: Block) => Promise<Cursor>,
+  parseBlock: (cursor: Cursor, messages: Message[]) => void,
 ): Promise<Message[]> {
+  const blocks = [first];
   const messages: Message[] = [];
   const seen = new Set<number>();
   for (let i = 0; i < blocks.length; i++) {
-    const { address, byteLength } = blocks[i]!;
+    const { address } = blocks[i]!;
     if (seen.has(address) || blocks.length > MAX_CONTINUATIONS) throw file.error(address, 'an object header continues in a circle');
     seen.add(address);
     const before = messages.length;
-    readBlock(await file.block(address, byteLength), messages, i > 0);
+    parseBlock(await readBlock(blocks[i]!), messages);
     if (messages.length > MAX_MESSAGES) throw file.error(address, 'an object header has more messages than any real one', 'unsafe');
     for (const message of messages.slice(before)) {
       if (message.type !== MESSAGE.continuation) continue;

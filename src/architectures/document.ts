@@ -31,6 +31,8 @@ export interface ArchitectureDocument {
   readonly name: string;
   readonly title: string;
   readonly source: string;
+  /** Of the published nets' classes. */
+  readonly labels?: string;
   readonly preprocessing: Preprocessing;
   readonly assumed: readonly string[];
   readonly parameterCount: number;

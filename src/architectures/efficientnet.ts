@@ -3,7 +3,7 @@
 import { toFloat64Array } from '../model/cast.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
-import { family, RAW, TORCHVISION } from './family.js';
+import { family, RAW, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
@@ -163,7 +163,7 @@ export const efficientnet = family<Size>({
   sizes: SIZES,
   stem: 'features.0.0',
   side: (size, ecosystem) => (ecosystem === 'keras' ? KERAS_SIDES : SIDES)[publishedName(size)] ?? 224,
-  preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
+  preprocessing: (ecosystem, size) => (ecosystem === 'keras' ? RAW : publishedName(size) === 'efficientnet_v2_l' ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
     { ecosystem: 'keras', spell: kerasV1 },

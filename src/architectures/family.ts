@@ -53,7 +53,9 @@ export interface Family<Size = unknown> {
   readonly canonical?: Spell;
   /** Modules that only matter in training: names of the source. */
   readonly training?: RegExp;
-  readonly preprocessing: (ecosystem: Ecosystem) => Preprocessing;
+  readonly preprocessing: (ecosystem: Ecosystem, size: Size) => Preprocessing;
+  /** Where the published nets' classes come from, and their order; ImageNet's where left out. */
+  readonly labels?: string;
   /** Reads the size off the weights; null where they are of no such net. */
   measure(names: Names): Size | null;
   build(net: Net, x: Value, size: Size): Value;
@@ -65,6 +67,8 @@ export interface Family<Size = unknown> {
 export function family<Size>(description: Family<Size>): Family {
   return description as unknown as Family;
 }
+
+export const IMAGENET_LABELS = 'ImageNet-1k (ILSVRC 2012): 1000 classes in the order of their WordNet numbers, tench (n01440764) first';
 
 export const TORCHVISION = { order: 'RGB', range: [0, 1], mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const satisfies Preprocessing;
 /** Keras's 'caffe' mode: pictures of 0 to 255, blue first, the mean taken off. */

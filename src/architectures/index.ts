@@ -2,6 +2,7 @@
 import { ModelError } from '../errors.js';
 import { elementCount } from '../model/tensor.js';
 import { type ArchitectureDocument, architectureLayers } from './document.js';
+import { IMAGENET_LABELS } from './family.js';
 import { families } from './list.js';
 import { Net } from './net.js';
 import { buildNet, familyNamed } from './recognise.js';
@@ -21,7 +22,7 @@ export function listArchitectures(): FamilySummary[] {
 }
 
 /**
- * A published net as a document: its layer map without weights, with the names that torchvision gives them.
+ * A published net as a document: its layer map without weights, with the names that torchvision gives them, or else those of Keras.
  *
  * @throws ModelError 'usage' for a name that is not known
  */
@@ -29,7 +30,9 @@ export function describeArchitecture(name: string): ArchitectureDocument {
   const found = familyNamed(name);
   if (!found) throw new ModelError('usage', `the architecture "${name}" is not known; weighbridge arch lists those that are`);
   const { family, size } = found;
-  const store = blankStore();
+  // As torchvision has it, or whoever published it.
+  const ecosystems = family.spellings.map(({ ecosystem }) => ecosystem);
+  const store = blankStore(ecosystems.includes('torchvision') ? 'torchvision' : ecosystems[0]);
   const net = new Net(store, { ...(family.canonical ? { canonical: family.canonical } : {}), arch: name });
   const map = buildNet(family, size, net, { file: name, format: 'architecture', producer: null });
   const known = Object.entries(family.sizes).find(([, published]) => published === size)?.[0];
@@ -39,7 +42,8 @@ export function describeArchitecture(name: string): ArchitectureDocument {
     name: known ?? family.name,
     title: family.title,
     source: family.source,
-    preprocessing: family.preprocessing(store.ecosystem),
+    preprocessing: family.preprocessing(store.ecosystem, size),
+    labels: family.labels ?? IMAGENET_LABELS,
     assumed: map.architecture?.assumed ?? [],
     parameterCount: [...tensors.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0),
     inputs: map.inputs,

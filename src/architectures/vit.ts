@@ -1,7 +1,7 @@
 /** Vision Transformer: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, table 1. */
 import { layerNorm, mlp, selfAttention } from './attention.js';
 import { residual } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
+import { family, SYMMETRIC, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
@@ -43,7 +43,8 @@ export const vit = family<Size>({
   },
   stem: 'conv_proj',
   side: ({ patch, tokens }) => Math.round(Math.sqrt(tokens) * patch),
-  preprocessing: () => TORCHVISION,
+  // timm's are Google's, which see -1 to 1.
+  preprocessing: (ecosystem) => (ecosystem === 'timm' ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: spelling(OWN) },
     {

@@ -8,6 +8,7 @@ import { blankStore, type OrderedLayer, type WeightStore } from '../../src/archi
 import type { NdArray } from '../../src/model/nd-array.js';
 import { elementCount, type Tensor } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/file-set.js';
+import { wireKerasWeights } from '../../src/readers/keras/wire.js';
 import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 
@@ -99,6 +100,10 @@ const SPELLINGS: Readonly<Record<string, number>> = {
   mobilenet_v3_small_minimalistic: 3,
 };
 
+function countedOn(name: string, first: number): string {
+  return name.replace(/^(conv2d|batch_normalization)(?:_(\d+))?$/, (_, kind, count = '0') => `${kind}_${Number(count) + first}`);
+}
+
 /** The layers that Keras would store for a published net: its names, its order, its axes; no values. */
 function storedLayers(name: string): OrderedLayer[] {
   const { family, size } = familyNamed(name)!;
@@ -160,6 +165,26 @@ describe('the nets of keras.applications', () => {
       expect(map!.inputs[0]!.layout).toBe('nhwc');
     },
   );
+
+  it('are found inside a model that keeps them in one list, as ConvNeXt keeps its stem', () => {
+    const layers = storedLayers('convnext_tiny');
+    const [stem, norm, ...rest] = layers as [OrderedLayer, OrderedLayer, ...OrderedLayer[]];
+    const named = (group: string, { name, tensors }: OrderedLayer) => tensors.map((tensor, i) => ({ ...tensor, name: `${group}/${name}/weight_${i}:0` }));
+    const inOneGroup = [
+      { layer: 'mine_stem', tensors: [...named('mine_stem', stem), ...named('mine_stem', norm)] },
+      ...rest.map((layer) => ({ layer: layer.name, tensors: named(layer.name, layer) })),
+    ];
+    expect(wireKerasWeights(inOneGroup, false, { ...options, options: {} }).architecture!.name).toContain('(convnext_tiny)');
+    const nested = [{ layer: 'base', tensors: layers.flatMap((layer) => named('base/base', layer)) }];
+    expect(wireKerasWeights(nested, false, { ...options, options: {} }).architecture!.name).toContain('(convnext_tiny)');
+  });
+
+  it('are found however a session had counted their layers', () => {
+    const later = storedLayers('inception_v3').map((layer) => ({ ...layer, name: countedOn(layer.name, 94) }));
+    const { map } = recogniseKeras(later, false, options);
+    expect(map!.architecture!.name).toContain('(inception_v3)');
+    expect(map!.layers.find(({ op }) => op === 'Conv')!.name).toBe('conv2d_94');
+  });
 
   // https://keras.io/api/applications/ and the summaries that Keras prints, statistics included.
   it.each(KERAS_NETS)('%s has as many parameters as Keras says', (name, parameters) => {

@@ -44,6 +44,16 @@ describe('published nets', () => {
     },
   );
 
+  it('say what they expect of a picture, and where their classes come from', () => {
+    const nasnet = describeArchitecture('nasnet_large');
+    expect(nasnet.preprocessing).toEqual({ order: 'RGB', range: [0, 1], mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
+    expect(nasnet.inputs[0]!.shape).toEqual(['N', 3, 331, 331]);
+    expect(nasnet.labels).toContain('ImageNet');
+    expect(describeArchitecture('resnet_rs_50').preprocessing).toMatchObject({ range: [0, 255], mean: [0, 0, 0] });
+    expect(describeArchitecture('efficientnet_v2_l').preprocessing.mean).toEqual([0.5, 0.5, 0.5]);
+    expect(describeArchitecture('deeplabv3_resnet50').labels).toContain('Pascal VOC');
+  });
+
   it('have the sizes of picture and the epsilon that they were trained with', () => {
     const { inputs, layers } = describeArchitecture('efficientnet_b5');
     expect(inputs[0]!.shape).toEqual(['N', 3, 456, 456]);

@@ -33,6 +33,7 @@ function show(document: ArchitectureDocument, say: (text: string) => void): void
   const { order, range, mean, std } = document.preprocessing;
   say(`${document.title} (${document.name})   ${formatCount(document.parameterCount)} parameters   ${document.source}`);
   say(`input    ${document.inputs[0]!.shape.join(' x ')}, ${order}, pixels of ${range.join(' to ')}, less ${mean.join(', ')}, divided by ${std.join(', ')}`);
+  if (document.labels) say(`labels   ${document.labels}`);
   say('');
   const columns = [{ title: 'layer' }, { title: 'canonical' }, { title: 'operator' }, { title: 'weights' }, { title: 'parameters', align: 'right' as const }];
   const rows = document.layers.map(({ name, canonicalName, op, weights = {} }) => {

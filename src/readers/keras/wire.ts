@@ -1,9 +1,27 @@
 /** Keras files that hold weights and no configuration: the nets of keras.applications are recognised by names and shapes. */
 import { recogniseKeras } from '../../architectures/recognise.js';
+import type { OrderedLayer } from '../../architectures/store.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
+import type { Tensor } from '../../model/tensor.js';
 import { recogniseOptions, shortList, type WiringContext } from '../wire.js';
 import type { LayerWeights } from './weights.js';
+
+/** The layers of one group of weights: a model that is used as a layer keeps those of its own layers in one list, under their names. */
+function ownLayers({ layer, tensors }: LayerWeights): OrderedLayer[] {
+  const byOwner = new Map<string, Tensor[]>();
+  for (const tensor of tensors) {
+    const owner = tensor.name.slice(layer.length + 1, Math.max(layer.length + 1, tensor.name.lastIndexOf('/')));
+    const own = byOwner.get(owner);
+    if (own) own.push(tensor);
+    else byOwner.set(owner, [tensor]);
+  }
+  if (byOwner.size < 2) return [{ name: layer, tensors }];
+  // The names of enclosing models may stand before all of them.
+  const paths = [...byOwner.keys()].map((owner) => owner.split('/'));
+  const shared = paths[0]!.findIndex((part, i) => paths.some((path) => path[i] !== part || path.length === i + 1));
+  return [...byOwner].map(([owner, own]) => ({ name: owner.split('/').slice(shared).join('/'), tensors: own }));
+}
 
 /**
  * The layer map of a weights-only file.
@@ -12,7 +30,7 @@ import type { LayerWeights } from './weights.js';
  * @throws ModelError 'unsupported' when the names and shapes are of no known net: the wiring is not in the file
  */
 export function wireKerasWeights(saved: readonly LayerWeights[], theano: boolean, context: WiringContext): LayerMap {
-  const layers = saved.map(({ layer, tensors }) => ({ name: layer, tensors }));
+  const layers = saved.flatMap(ownLayers);
   const recognition = recogniseKeras(layers, theano, recogniseOptions(context));
   if (recognition.map) return recognition.map;
   const names = layers.filter(({ tensors }) => tensors.length > 0).map(({ name }) => name);

@@ -6,6 +6,7 @@ import type { DType } from './model/dtype.js';
 import { dtypeNamed } from './model/dtype.js';
 import type { EditedMap } from './model/edited.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
+import { didYouMean } from './model/nearest.js';
 import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
@@ -132,7 +133,8 @@ export function canonicalWeights(map: LayerMap): Tensor[] {
 export function chooseWriter(name: string, to?: string): AnyWriter {
   if (to !== undefined) {
     const writer = writers.find((candidate) => candidate.name === to);
-    if (!writer) throw new ModelError('usage', `there is no target format "${to}". Known: ${writers.map((candidate) => candidate.name).join(', ')}.`);
+    const names = writers.map((candidate) => candidate.name);
+    if (!writer) throw new ModelError('usage', `there is no target format "${to}".${didYouMean(to, names)} Known: ${names.join(', ')}.`);
     return writer;
   }
   const lower = name.toLowerCase();
@@ -147,7 +149,10 @@ function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'sou
   if (dtype === undefined) return 'source';
   const named = dtypeNamed(dtype);
   if (named !== null && writer.dtypes.includes(named)) return named;
-  throw new ModelError('usage', `${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+  throw new ModelError(
+    'usage',
+    `${writer.title} files are not written in "${dtype}".${named === null ? didYouMean(dtype, writer.dtypes) : ''} Possible: ${writer.dtypes.join(', ')}.`,
+  );
 }
 
 /** Options that change the net on the way, and how the command line spells them. */

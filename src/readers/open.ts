@@ -4,6 +4,7 @@ import type { FileSet } from '../bytes/file-set.js';
 import { lookAt, unfinishedHint } from '../bytes/leftover.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
+import { didYouMean } from '../model/nearest.js';
 import { tensorByteLength } from '../model/tensor.js';
 import { readers } from './index.js';
 import { describeContent, describeFolder } from './other-content.js';
@@ -83,7 +84,8 @@ export async function recognise(files: FileSet): Promise<Reader> {
 /** @throws ModelError 'usage' when there is no reader of that name */
 export function namedReader(name: string): Reader {
   const reader = readers.find((candidate) => candidate.name === name);
-  if (!reader) throw new ModelError('usage', `there is no source format "${name}". Known: ${readers.map((candidate) => candidate.name).join(', ')}.`);
+  const names = readers.map((candidate) => candidate.name);
+  if (!reader) throw new ModelError('usage', `there is no source format "${name}".${didYouMean(name, names)} Known: ${names.join(', ')}.`);
   return reader;
 }
 

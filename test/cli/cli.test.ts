@@ -187,6 +187,17 @@ describe('conveniences', () => {
     expect(JSON.parse(stdout).target.dtype).toBe(dtype);
   });
 
+  it.each([
+    [['--to', 'onx'], '"onnx"'],
+    [['--dtype', 'flaot16'], '"float16"'],
+    [['--from', 'pytorh'], '"pytorch"'],
+    [['--engine', 'ort-wams'], '"ort-wasm"'],
+  ])('has a guess what %s was to mean', (options, meant) => {
+    const { status, stderr } = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(temporaryFolder(), 'digits.onnx'), ...options]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`Did you mean ${meant}`);
+  });
+
   it('colours what goes into a pipe where FORCE_COLOR asks for it, and nothing where NO_COLOR does', () => {
     const formats = (env: Record<string, string>) => weighbridge(['formats'], undefined, { NO_COLOR: '', ...env }).stdout;
     expect(formats({})).not.toContain('\u001b[');

@@ -1,5 +1,6 @@
 /** The list of engines, and how one is chosen. Adding one is one line here. */
 import { ModelError } from '../../errors.js';
+import { didYouMean } from '../../model/nearest.js';
 import type { Availability, Engine, EngineChoice, EngineHost } from '../engine.js';
 import { opencv } from './opencv.js';
 import { ortCpu } from './ort-cpu.js';
@@ -46,9 +47,10 @@ export async function selectEngine(format: string, { engine: wanted, device, hos
   const known = engines.filter((engine) => engine.formats.includes(format));
   const named = known.filter(({ name, onRequest }) => (wanted === undefined ? !onRequest : name === wanted));
   if (named.length === 0) {
+    const names = known.map(({ name }) => name);
     throw new ModelError(
       wanted === undefined ? 'engine' : 'usage',
-      `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files. Known: ${known.map(({ name }) => name).join(', ') || 'none'}.`,
+      `there is no engine ${wanted ? `"${wanted}" ` : ''}for ${format} files.${didYouMean(wanted ?? '', names)} Known: ${names.join(', ') || 'none'}.`,
     );
   }
   const places = wanted !== undefined && device !== 'gpu' ? placesOf(named[0]!, device) : device === 'auto' ? ['gpu', 'cpu'] : [device ?? 'cpu'];

@@ -1,21 +1,8 @@
 /** Resampling over known sizes, exactly: torchvision's AdaptiveAvgPool2d, where each output is the mean of its own window, and interpolation. */
+import { adaptiveMeans, type Matrix, plainPooling } from '../model/adaptive.js';
 import { float32Tensor } from '../model/tensor.js';
 import type { Net, Value } from './net.js';
 import { sizeOf } from './net.js';
-
-/** [start, end) of each output's window along an axis: from the floor of its share to the ceiling. */
-export function adaptiveWindows(size: number, out: number): readonly (readonly [start: number, end: number])[] {
-  return Array.from({ length: out }, (_, i) => [Math.floor((i * size) / out), Math.ceil(((i + 1) * size) / out)] as const);
-}
-
-/** Size and step where the windows are those of a plain pooling. */
-function plainPooling(size: number, out: number): { kernel: number; stride: number } | null {
-  const windows = adaptiveWindows(size, out);
-  const kernel = windows[0]![1] - windows[0]![0];
-  const stride = out === 1 ? kernel : windows[1]![0];
-  const isPlain = stride > 0 && windows.every(([start, end], i) => start === i * stride && end - start === kernel);
-  return isPlain ? { kernel, stride } : null;
-}
 
 export function adaptivePool(net: Net, x: Value, outH: number, outW: number): Value {
   const sizes = [sizeOf(x, 2), sizeOf(x, 3)] as const;
@@ -29,8 +16,8 @@ export function adaptivePool(net: Net, x: Value, outH: number, outW: number): Va
   if (sizes.every((size, axis) => outs[axis]! % size === 0)) {
     return net.op('Resize', [x], { scales: [1, 1, outH / sizes[0], outW / sizes[1]] }, { name: 'avgpool' });
   }
-  const rows = net.transpose(mapped(net, x, means(sizes[1], outW), 'avgpool.columns'), [0, 1, 3, 2]);
-  return net.transpose(mapped(net, rows, means(sizes[0], outH), 'avgpool.rows'), [0, 1, 3, 2]);
+  const rows = net.transpose(mapped(net, x, adaptiveMeans(sizes[1], outW), 'avgpool.columns'), [0, 1, 3, 2]);
+  return net.transpose(mapped(net, rows, adaptiveMeans(sizes[0], outH), 'avgpool.rows'), [0, 1, 3, 2]);
 }
 
 /** Bilinear interpolation to a known size, as PyTorch's interpolate without aligned corners. */
@@ -46,14 +33,6 @@ export function bilinear(net: Net, x: Value, outH: number, outW: number): Value 
   }
   const rows = net.transpose(mapped(net, x, interpolation(sizes[1], outW), `${net.lastModule}.columns`), [0, 1, 3, 2]);
   return net.transpose(mapped(net, rows, interpolation(sizes[0], outH), `${net.lastModule}.rows`), [0, 1, 3, 2]);
-}
-
-/** [size, out]: what each place of the new axis takes of each place of the old one. */
-type Matrix = readonly (readonly number[])[];
-
-function means(size: number, out: number): Matrix {
-  const windows = adaptiveWindows(size, out);
-  return Array.from({ length: size }, (_, i) => windows.map(([start, end]) => (i >= start && i < end ? 1 / (end - start) : 0)));
 }
 
 function interpolation(size: number, out: number): Matrix {

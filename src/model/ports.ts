@@ -1,5 +1,5 @@
 /** Layouts of ports: how the axes that a user sees relate to the channels-first values inside the map. */
-import type { Dim, Layout, Port } from './layer-map.js';
+import type { Dim, Layer, Layout, Port } from './layer-map.js';
 
 const CHANNELS_LAST: ReadonlySet<Layout> = new Set(['nwc', 'nhwc', 'ndhwc']);
 
@@ -33,4 +33,12 @@ export function uniqueNames(names: readonly string[]): string[] {
 export function portValueShape(port: Pick<Port, 'shape' | 'layout'>): readonly Dim[] {
   if (!isChannelsLast(port.layout)) return port.shape;
   return toChannelsFirst(port.shape.length).map((axis) => port.shape[axis]!);
+}
+
+/** Axes are only named where a graph shows what they are: a convolution takes its channels second. */
+export function inputLayout(value: { readonly name: string; readonly shape: readonly Dim[] | null }, layers: readonly Layer[]): Layout {
+  const readers = layers.filter(({ inputs }) => inputs.includes(value.name));
+  const isPicture = readers.length > 0 && readers.every(({ op, inputs }) => op === 'Conv' && inputs[0] === value.name);
+  const layouts: Readonly<Record<number, Layout>> = { 3: 'ncw', 4: 'nchw', 5: 'ncdhw' };
+  return (isPicture && layouts[value.shape?.length ?? 0]) || 'other';
 }

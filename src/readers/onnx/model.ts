@@ -4,7 +4,8 @@ import type { FileSet } from '../../bytes/file-set.js';
 import { isTensor, type ReadModel, type ReadPort, readOnnxModel } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import type { Value } from '../../model/builder.js';
-import type { Dim, Layer, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from '../../model/layer-map.js';
+import type { Dim, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from '../../model/layer-map.js';
+import { inputLayout } from '../../model/ports.js';
 import type { ReadOptions } from '../reader.js';
 import { RULES } from './rules.js';
 import { nodeTitle } from './scope.js';
@@ -126,12 +127,4 @@ function portOf(port: ReadPort, value: Value, name: string, layout: Layout): Por
 function agreedShape(said: readonly Dim[] | null, found: readonly Dim[] | null): readonly Dim[] | null {
   if (!said || !found || said.length !== found.length) return found ?? said;
   return found.map((size, axis) => (typeof size === 'string' && said[axis] !== '?' ? said[axis]! : size));
-}
-
-/** Axes are only named where the file shows what they are: a convolution takes its channels second. */
-function inputLayout(value: Value, layers: readonly Layer[]): Layout {
-  const readers = layers.filter(({ inputs }) => inputs.includes(value.name));
-  const isPicture = readers.length > 0 && readers.every(({ op, inputs }) => op === 'Conv' && inputs[0] === value.name);
-  const layouts: Readonly<Record<number, Layout>> = { 3: 'ncw', 4: 'nchw', 5: 'ncdhw' };
-  return (isPicture && layouts[value.shape?.length ?? 0]) || 'other';
 }

@@ -13,6 +13,7 @@ import { openZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import { DTYPE_BYTES } from '../../model/dtype.js';
 import { knownStorage, tensorHooks } from './rebuild.js';
+import type { Script } from './script.js';
 import { Storage, StoredView, storageDType } from './stored-view.js';
 
 export interface PyTorchContent {
@@ -22,6 +23,8 @@ export interface PyTorchContent {
   readonly value: unknown;
   /** Of each class or function that was not understood one inert record. */
   readonly opaque: ReadonlyMap<string, PickleObject>;
+  /** The program, where it is one of TorchScript. */
+  readonly script?: Script;
   /** Names of its files, where it is a folder. */
   readonly files?: readonly string[];
   /** Bytes behind what was read, in files where nothing belongs there. */
@@ -42,7 +45,23 @@ export async function readZipContent(source: ByteSource): Promise<PyTorchContent
   const isScript = zip.get(`${prefix}constants.pkl`) !== undefined || zip.entries.some(({ name }) => name.startsWith(`${prefix}code/`));
   const { value, opaque, storages } = await readWiring(open, source.name);
   for (const storage of storages) place(storage, await open(`data/${storage.key}`), source.name);
-  return { container: isScript ? 'TorchScript zip' : 'zip', value, opaque };
+  if (!isScript) return { container: 'zip', value, opaque };
+  const code = zip.entries.flatMap(({ name }) => (name.startsWith(`${prefix}code/`) && name.endsWith('.py') ? [name.slice(prefix.length)] : []));
+  return { container: 'TorchScript zip', value, opaque, script: { code, open, constants: await readConstants(open, source.name) } };
+}
+
+/** The tuple of constants.pkl, whose tensors lie in a folder of their own. */
+async function readConstants(open: (name: string) => Promise<ByteSource | null>, label: string): Promise<readonly unknown[]> {
+  const source = await open('constants.pkl');
+  if (!source) return [];
+  const storages = new Map<string, Storage>();
+  const { value } = await unpickle(
+    source,
+    0,
+    tensorHooks((id) => knownStorage(storages, id)),
+  );
+  for (const storage of storages.values()) place(storage, await open(`constants/${storage.key}`), label, 'constants');
+  return Array.isArray(value) ? value : [];
 }
 
 /**
@@ -86,8 +105,8 @@ async function readWiring(open: (name: string) => Promise<ByteSource | null>, la
   return { value, opaque, storages: [...storages.values()] };
 }
 
-function place(storage: Storage, source: ByteSource | null, file: string): void {
-  if (!source) throw new ModelError('malformed', `there is no data/${storage.key}, which a tensor refers to`, { file });
+function place(storage: Storage, source: ByteSource | null, file: string, folder = 'data'): void {
+  if (!source) throw new ModelError('malformed', `there is no ${folder}/${storage.key}, which a tensor refers to`, { file });
   checkLength(storage, source.byteLength, file);
   storage.source = source;
 }

@@ -12,8 +12,9 @@ import { NO_WEIGHTS, wireWeights } from '../wire.js';
 import { openArchived } from './archived.js';
 import { type Checkpoint, findModel } from './checkpoint.js';
 import { type PyTorchContent, readLegacyContent, readPlainPickle, readTarContent, readUnpacked, readZipContent } from './containers.js';
-import { listed, type NamedView, strangeNames } from './contents.js';
+import { type Collection, Contents, listed, type NamedView, strangeNames } from './contents.js';
 import { isLegacyPickle, isPlainPickle, unpackedPrefix } from './recognise-content.js';
+import { StoredView } from './stored-view.js';
 
 /** Headers and wiring; see `Reader.read`. */
 export async function readPytorch(files: FileSet, options: ReadOptions): Promise<ModelFile> {
@@ -44,10 +45,11 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
     files: unpacked?.files ?? (index === null ? shards : [index, ...shards]),
     map: async () => {
       const file = files.label;
-      if (isScript)
-        throw new ModelError('unsupported', 'TorchScript programs are not translated; their weights can be inspected. Save model.state_dict() instead.', {
-          file,
-        });
+      const script = first?.content.script;
+      if (script && options.arch === undefined && !options.described) {
+        const { scriptMap } = await import('./script.js');
+        return scriptMap(script, { file, options, root: first.content.value, tensors: scriptTensors(first, file) });
+      }
       for (const { checkpoint } of parts) checkAllRead(checkpoint, file);
       return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part });
     },
@@ -75,7 +77,9 @@ interface Part {
 }
 
 function readPart(file: string, content: PyTorchContent, options: ReadOptions): Part {
-  const checkpoint = findModel(content, file, options.weightsKey);
+  const { script } = content;
+  const checkpoint =
+    script && options.weightsKey === undefined ? scriptWeights(content.value, script.constants, file) : findModel(content, file, options.weightsKey);
   const weights: StoredWeight[] = [
     ...checkpoint.views.map((named) => ({
       tensor: toTensor(named, file),
@@ -84,6 +88,28 @@ function readPart(file: string, content: PyTorchContent, options: ReadOptions): 
     ...checkpoint.beside.map((named) => ({ tensor: toTensor(named, file), layer: null, beside: true as const })),
   ];
   return { content, checkpoint, weights, notices: [...checkpoint.warnings, ...notices(checkpoint, content)] };
+}
+
+/** What a program holds: the tensors of its modules, and those that became constants of its code, as all are once it was frozen. */
+function scriptWeights(root: unknown, constants: readonly unknown[], file: string): Checkpoint {
+  const contents = new Contents([root, constants], file);
+  const found: Collection = { views: [], unread: [] };
+  contents.collect(root, '', found);
+  constants.forEach((value, i) => {
+    // Constants without axes are numbers of the code.
+    if (!(value instanceof StoredView) || value.shape.length > 0) contents.collect(value, `CONSTANTS.c${i}`, found);
+  });
+  return { ...found, beside: [], path: [], warnings: [] };
+}
+
+/** The tensors of a program by the views that its pickles hold. */
+function scriptTensors({ checkpoint, content }: Part, file: string): Map<unknown, Tensor> {
+  const tensors = new Map<unknown, Tensor>();
+  for (const named of [...checkpoint.views, ...checkpoint.beside]) if (!tensors.has(named.view)) tensors.set(named.view, toTensor(named, file));
+  content.script!.constants.forEach((value, i) => {
+    if (value instanceof StoredView) tensors.set(value, toTensor({ name: `CONSTANTS.c${i}`, view: value }, file));
+  });
+  return tensors;
 }
 
 /** Expanded views repeat what is stored; a tensor this large that is hardly stored at all would fill the disk. */

@@ -1,0 +1,174 @@
+/** What names stand for while a program is followed: numbers, lists and objects as Python has them, and tensors as values of the graph. */
+import type { PickleObject } from '../../containers/pickle/index.js';
+import { ModelError } from '../../errors.js';
+import type { Value } from '../../model/builder.js';
+import { isFloatDType } from '../../model/dtype.js';
+
+/** A whole number is a plain one; this is Python's float. */
+export class Real {
+  constructor(readonly value: number) {}
+}
+
+export class List {
+  constructor(readonly items: Item[]) {}
+}
+
+export class Tuple {
+  constructor(
+    readonly items: readonly Item[],
+    /** Of a named one. */
+    readonly fields: readonly string[] | null = null,
+  ) {}
+}
+
+/** A module, or an instance of a class of TorchScript, as the pickle has it. */
+export class ObjectItem {
+  constructor(
+    readonly object: PickleObject,
+    /** Names of attributes that lead to it, joined by dots; '' for the whole net. */
+    readonly path: string,
+  ) {}
+}
+
+/** A dotted name that is called: 'torch.relu', '__torch__.torch.nn.functional.relu'. */
+export class Callable {
+  constructor(readonly path: string) {}
+}
+
+/** A method of an object. */
+export class Method {
+  constructor(
+    readonly self: ObjectItem,
+    readonly name: string,
+  ) {}
+}
+
+/** Something that has no effect on what is computed: a device, a memory format, what a warning says. */
+export class Opaque {
+  constructor(readonly what: string) {}
+}
+
+/** What an operator would have made that is not translated: whatever it flows into is not known either. */
+export class Unknown {}
+
+/** A result that cannot be said, which is an obstacle only where something reads it. */
+export class Untold {
+  constructor(readonly obstacle: string) {}
+}
+
+export type Item =
+  | null
+  | boolean
+  | number
+  | string
+  | Real
+  | List
+  | Tuple
+  | Map<Item, Item>
+  | ObjectItem
+  | Callable
+  | Method
+  | TensorItem
+  | Opaque
+  | Unknown
+  | Untold;
+
+/** How a tensor is part of another one, so that what is written into one shows in the other. */
+export interface View {
+  readonly of: TensorItem;
+  get(whole: Value): Value;
+  /** The whole with this part in its place; null where a copy may have been made, and nobody can tell what a change would reach. */
+  readonly put: ((whole: Value, part: Value) => Value) | null;
+}
+
+/**
+ * A tensor that a program may change in place.
+ *
+ * The graph's values never change; what changes is which value the tensor stands for. A view reads its part anew once the whole has
+ * changed, and puts what is written into it back into the whole.
+ */
+export class TensorItem {
+  #value: Value;
+  /** How often it has been changed. */
+  #version = 0;
+  /** The whole's version that the value is a part of. */
+  #seen: number;
+  #torn: string | null = null;
+
+  constructor(
+    value: Value,
+    readonly view: View | null = null,
+  ) {
+    this.#value = value;
+    this.#seen = view ? view.of.#refreshed() : 0;
+  }
+
+  /** @throws ModelError 'unsupported' where it may share its memory with a tensor that was changed in place, or not */
+  get value(): Value {
+    this.#refreshed();
+    if (this.#torn !== null) throw new ModelError('unsupported', this.#torn);
+    return this.#value;
+  }
+
+  /** Changes it in place. */
+  write(value: Value): void {
+    this.#refreshed();
+    this.#value = value;
+    this.#version++;
+    if (!this.view) return;
+    const { of, put } = this.view;
+    if (put) of.write(put(of.value, value));
+    else of.#tear();
+    this.#seen = of.#version;
+  }
+
+  #tear(): void {
+    this.#torn = 'a tensor is read after it was changed in place through another one that may or may not share its memory';
+    this.#version++;
+  }
+
+  #refreshed(): number {
+    if (this.view) {
+      const { of, get, put } = this.view;
+      const version = of.#refreshed();
+      if (version !== this.#seen) {
+        this.#seen = version;
+        this.#version++;
+        if (put && of.#torn === null) this.#value = get(of.#value);
+        else this.#tear();
+      }
+    }
+    return this.#version;
+  }
+}
+
+/** The one number of a tensor without axes that is known before anything runs; null for any other. */
+export function knownScalar(item: Item): number | Real | boolean | null {
+  if (typeof item === 'number' || typeof item === 'boolean' || item instanceof Real) return item;
+  if (!(item instanceof TensorItem)) return null;
+  const { elements, shape, dtype } = item.value;
+  const [element] = elements ?? [];
+  if (shape?.length !== 0 || typeof element !== 'number') return null;
+  if (dtype === 'bool') return element !== 0;
+  return dtype !== null && isFloatDType(dtype) ? new Real(element) : element;
+}
+
+export function numberOf(scalar: number | Real | boolean): number {
+  return scalar instanceof Real ? scalar.value : Number(scalar);
+}
+
+/** For messages. */
+export function typeName(item: Item): string {
+  if (item === null) return 'None';
+  if (typeof item === 'boolean') return 'bool';
+  if (typeof item === 'number') return 'int';
+  if (typeof item === 'string') return 'str';
+  if (item instanceof Real) return 'float';
+  if (item instanceof List) return 'a list';
+  if (item instanceof Tuple) return 'a tuple';
+  if (item instanceof Map) return 'a dictionary';
+  if (item instanceof TensorItem) return 'a tensor';
+  if (item instanceof ObjectItem) return `an object of ${item.object.type.path.slice(0, 100)}`;
+  if (item instanceof Opaque) return item.what;
+  return 'a function';
+}

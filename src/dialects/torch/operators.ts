@@ -1,0 +1,70 @@
+/** All operators of PyTorch that are translated, and how a call of one is made. */
+import { isModelError, ModelError } from '../../errors.js';
+import { BEHIND_OBSTACLE, type Workshop } from './call.js';
+import { type Item, TensorItem, Unknown } from './items.js';
+import { asItem, callOf, isValue, type Rule, type Rules } from './rule.js';
+import { arrangement } from './rules/arrangement.js';
+import { elements } from './rules/elements.js';
+import { language } from './rules/language.js';
+import { making } from './rules/making.js';
+import { normalisation } from './rules/normalisation.js';
+import { products } from './rules/products.js';
+import { windows } from './rules/windows.js';
+
+/** By name within 'aten', or with the namespace where it is another one. */
+export const TORCH_RULES: Rules = { ...windows, ...products, ...normalisation, ...elements, ...arrangement, ...making, ...language };
+
+/** Obstacles by what they say, with the place of the first and how often they were met. */
+export class Obstacles {
+  readonly #found = new Map<string, { readonly error: ModelError; count: number }>();
+
+  /** @param where 'code/__torch__.py, line 12' */
+  add(error: ModelError, where: string, path: string): void {
+    const known = this.#found.get(error.problem);
+    if (known) known.count++;
+    else
+      this.#found.set(error.problem, { error: new ModelError(error.kind, `${error.problem} (${where})`, path === '' ? {} : { layer: path }, error), count: 1 });
+  }
+
+  get errors(): readonly ModelError[] {
+    return [...this.#found.values()].map(({ error, count }) =>
+      count === 1 ? error : new ModelError(error.kind, `${error.problem}, and ${count - 1} times more`, error.place, error.cause),
+    );
+  }
+}
+
+/** The rule of an operator; undefined where it has none. */
+export function ruleOf(name: string): Rule | undefined {
+  return Object.hasOwn(TORCH_RULES, name) ? TORCH_RULES[name] : undefined;
+}
+
+/**
+ * Calls an operator.
+ *
+ * @param name 'relu_', 'prim::device'
+ * @throws ModelError 'unsupported' for one that is not translated, or arguments that are not; BEHIND_OBSTACLE where an argument is not known
+ */
+export function callOperator(name: string, args: readonly Item[], named: ReadonlyMap<string, Item>, shop: Workshop): Item {
+  const op = name.includes('::') ? name : `aten::${name}`;
+  const own = ruleOf(name);
+  if (own) return asItem(own.run(callOf(op, own, args, named, shop)));
+  // What ends in an underscore changes its first argument in place.
+  const plain = name.endsWith('_') && !name.endsWith('__') ? ruleOf(name.slice(0, -1)) : undefined;
+  const [target] = args;
+  if (!plain || !(target instanceof TensorItem)) {
+    if (args.some((arg) => arg instanceof Unknown)) throw BEHIND_OBSTACLE;
+    throw new ModelError('unsupported', `${op}: the operator is not translated`);
+  }
+  const made = plain.run(callOf(op, plain, args, named, shop));
+  if (made === target) return target;
+  const value = isValue(made) ? made : made instanceof TensorItem ? made.value : null;
+  if (!value) throw new ModelError('unsupported', `${op}: the operator is not translated`);
+  const { dtype } = target.value;
+  target.write(dtype !== null && value.dtype !== dtype ? shop.build.add('Cast', [value], { to: dtype }, `${shop.path}.cast`) : value);
+  return target;
+}
+
+/** Whether an error is one that the program can be followed beyond. */
+export function isObstacle(error: unknown): error is ModelError {
+  return isModelError(error) && error.kind !== 'unsafe';
+}

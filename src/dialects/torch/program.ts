@@ -1,0 +1,168 @@
+/** Makes the layer map of a TorchScript program: its method `forward`, followed from its inputs to what it returns. */
+import { PickleObject } from '../../containers/pickle/index.js';
+import type { Expression, Parameter } from '../../containers/torchscript/syntax.js';
+import { ModelError, throwAll } from '../../errors.js';
+import { GraphBuilder, type Value } from '../../model/builder.js';
+import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
+import { inputLayout } from '../../model/ports.js';
+import type { Workshop } from './call.js';
+import { Interpreter, type Program } from './interpreter.js';
+import { type Item, knownScalar, List, numberOf, ObjectItem, TensorItem, Tuple, typeName, Unknown } from './items.js';
+import { Obstacles } from './operators.js';
+
+export interface ProgramOptions {
+  readonly file: string;
+  readonly producer: string | null;
+  readonly inputShape: readonly Dim[] | undefined;
+  readonly inference: boolean;
+}
+
+/** @throws ModelError 'unsupported' listing every obstacle, 'unsafe' for a program that takes more work than any net's */
+export function buildTorchMap(program: Program, root: unknown, options: ProgramOptions): LayerMap {
+  const { file } = options;
+  if (!(root instanceof PickleObject)) throw new ModelError('malformed', 'the file holds no module', { file });
+  const shop = newWorkshop(file, options.inference);
+  const obstacles = new Obstacles();
+  const interpreter = new Interpreter(program, shop, obstacles);
+  const self = new ObjectItem(root, '');
+  try {
+    const { code, file: codeFile } = interpreter.classOf(self);
+    const forward = code.methods.get('forward');
+    if (!forward) throw new ModelError('unsupported', `its class ${code.name} has no method "forward"`);
+    const { inputs, args, warnings } = takeInputs(forward.parameters.slice(1), shop, options);
+    const returned = interpreter.run(self, forward, codeFile, args);
+    failWith(obstacles, shop);
+    return { ...finish(shop, inputs, outputsOf(returned ?? null, shop, obstacles), options), warnings: [...warnings, ...trainingNotices(shop)] };
+  } catch (error) {
+    throw error instanceof ModelError ? error.at({ file }) : error;
+  }
+}
+
+export function newWorkshop(file: string, inference: boolean): Workshop {
+  return { build: new GraphBuilder({ file }), work: { elements: 0 }, inference, training: [], path: '', isLeaf: false };
+}
+
+/** @throws ModelError where there is an obstacle */
+export function failWith(obstacles: Obstacles, shop: Workshop): void {
+  if (shop.training.length > 0 && !shop.inference) {
+    throw new ModelError(
+      'unsupported',
+      `${shop.training.length} calls act as in training: ${listed(shop.training)}. Save the model after model.eval(), or convert it with --inference, which has them act as in inference`,
+    );
+  }
+  if (obstacles.errors.length > 0) throwAll(obstacles.errors, 'this program cannot be translated:');
+}
+
+export function trainingNotices(shop: Workshop): Notice[] {
+  if (shop.training.length === 0) return [];
+  const what = `${shop.training.length} calls act as in training in the file, and as in inference here: ${listed(shop.training)}`;
+  return [{ code: 'inference', message: what }];
+}
+
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`;
+}
+
+interface Inputs {
+  readonly inputs: readonly Value[];
+  readonly args: readonly Item[];
+  readonly warnings: readonly Notice[];
+}
+
+/** What flows in: tensors become inputs, all else must be what it is when nobody gives it. */
+function takeInputs(parameters: readonly Parameter[], { build }: Workshop, { inputShape }: ProgramOptions): Inputs {
+  const inputs: Value[] = [];
+  const args: Item[] = [];
+  const left: string[] = [];
+  const tensors = parameters.filter(({ type, usual }) => isTensorType(type) && !usual);
+  for (const { name, type, usual } of parameters) {
+    if (usual) {
+      left.push(name);
+      break;
+    }
+    if (!isTensorType(type)) throw new ModelError('unsupported', `its input "${name}" is no tensor, but ${spelt(type)}`);
+    if (!inputShape) {
+      const names = tensors.map((one) => `"${one.name}"`).join(', ');
+      throw new ModelError(
+        'unsupported',
+        `a program does not say the shape of what flows in (${names}); give it with --input-shape, as in --input-shape 1,3,224,224`,
+      );
+    }
+    if (inputs.length > 0) throw new ModelError('unsupported', `it takes ${tensors.length} tensors, and the shape of one can be given with --input-shape`);
+    const value = build.input(name, 'float32', inputShape);
+    inputs.push(value);
+    args.push(new TensorItem(value));
+  }
+  if (inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into it');
+  const warnings: Notice[] = [{ code: 'assumed', message: `a program does not say what its input holds: "${inputs[0]!.name}" is taken to be of float32` }];
+  if (left.length > 0) warnings.push({ code: 'assumed', message: `its argument "${left[0]}" and those behind it are left out, as when nobody gives them` });
+  return { inputs, args, warnings };
+}
+
+function isTensorType(type: Expression | null): boolean {
+  return type === null || (type.kind === 'name' && type.name === 'Tensor');
+}
+
+function spelt(type: Expression | null): string {
+  if (type?.kind === 'name') return type.name;
+  return type?.kind === 'element' && type.of.kind === 'name' ? `${type.of.name}[...]` : 'something else';
+}
+
+export interface Output {
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** The tensors in what a program returns, by their place or name. */
+export function outputsOf(returned: Item, shop: Workshop, obstacles: Obstacles): readonly Output[] {
+  const found: Output[] = [];
+  const walk = (item: Item, name: string, depth: number): void => {
+    if (item === null || depth > 8) return;
+    if (item instanceof TensorItem) found.push({ name, value: item.value });
+    else if (item instanceof List || item instanceof Tuple) {
+      const fields = item instanceof Tuple ? item.fields : null;
+      item.items.forEach((one, i) => {
+        walk(one, fields?.[i] ?? (name === 'output' ? `output_${i}` : `${name}_${i}`), depth + 1);
+      });
+    } else if (item instanceof Map) for (const [key, one] of item) walk(one, typeof key === 'string' ? key : `${name}_${String(key)}`, depth + 1);
+    else {
+      const scalar = item instanceof Unknown ? null : knownScalar(item);
+      if (scalar === null) obstacles.add(new ModelError('unsupported', `it returns ${typeName(item)}, which is no tensor`), 'forward', '');
+      else found.push({ name, value: shop.build.numbers(typeof scalar === 'object' ? 'float32' : 'int64', numberOf(scalar)) });
+    }
+  };
+  walk(returned, 'output', 0);
+  failWith(obstacles, shop);
+  if (found.length === 0) throw new ModelError('unsupported', 'it returns no tensor');
+  return found;
+}
+
+/** The map, once everything has been followed. */
+export function finish({ build }: Workshop, inputs: readonly Value[], outputs: readonly Output[], { producer }: Pick<ProgramOptions, 'producer'>): LayerMap {
+  const layers = build.finish(outputs.map(({ value }) => value));
+  const names = new Set<string>();
+  const ports = outputs.map(({ name, value }): Port => {
+    if (value.dtype === null || value.shape === null) throw new ModelError('unsupported', `of which shape its output "${name}" is cannot be worked out`);
+    let own = name;
+    for (let i = 2; names.has(own); i++) own = `${name}_${i}`;
+    names.add(own);
+    return { name: own, value: build.flowing(value), dtype: value.dtype, valueDType: value.dtype, shape: value.shape, layout: 'other' };
+  });
+  return {
+    name: '',
+    format: 'pytorch',
+    producer,
+    architecture: null,
+    inputs: inputs.map((value) => ({
+      name: value.name,
+      value: value.name,
+      dtype: value.dtype!,
+      valueDType: value.dtype!,
+      shape: value.shape!,
+      layout: inputLayout(value, layers),
+    })),
+    outputs: ports,
+    layers,
+    warnings: [],
+  };
+}

@@ -1,0 +1,498 @@
+/** Operators that only move elements: views, cuts, joins, padding, and looking things up. */
+import type { Value } from '../../../model/builder.js';
+import { spreadPads } from '../../../model/ops/arrangement.js';
+import type { Call } from '../call.js';
+import { type Item, knownScalar, List, numberOf, Tuple } from '../items.js';
+import { listOf, type Rule, type Rules, rule } from '../rule.js';
+
+/** "To the end", as the largest int64. */
+const END = 2 ** 63;
+
+/** The value's sizes as a program would ask for them. */
+function sizeItems(call: Call, value: Value): Item[] {
+  return call.shape(value).map((_, axis) => call.sizeItem(value, axis));
+}
+
+/** A view in another shape; what is written into it has the old shape again. */
+function reshapedView(call: Call, shape: readonly number[] | Value, isCertain: boolean): Item {
+  const sizes = sizeItems(call, call.tensor('self'));
+  return call.view(
+    'self',
+    (whole) => call.reshaped(whole, shape),
+    isCertain ? (whole, part) => call.reshaped(call.cast(part, whole.dtype!), call.sizesOf(sizes, 'shape'), 'back') : null,
+  );
+}
+
+function shapeOf(call: Call, name: string): readonly number[] | Value {
+  const shape = call.sizes(name);
+  // To ONNX a size of 0 is a size that is kept.
+  if (Array.isArray(shape) && shape.includes(0)) throw call.decline(`its shape [${shape}] has no elements`);
+  return shape;
+}
+
+const view = rule('self, size', (call) => {
+  // An overload looks at the same bytes as another dtype.
+  if (typeof call.item('size') === 'number') throw call.decline('it reads bytes as another dtype');
+  return reshapedView(call, shapeOf(call, 'size'), true);
+});
+const reshape = rule('self, shape', (call) => reshapedView(call, shapeOf(call, 'shape'), false));
+
+const flatten = rule('self, start_dim=0, end_dim=-1', (call) => {
+  const x = call.tensor('self');
+  const rank = call.rank(x);
+  if (rank === 0) return reshapedView(call, [1], false);
+  const [start, end] = [call.axis('start_dim', x), call.axis('end_dim', x)];
+  if (start === end) return call.tensorItem('self');
+  if (start === 1 && end === rank - 1) return call.view('self', (whole) => call.add('Flatten', [whole], { axis: 1 }), null);
+  const items = sizeItems(call, x);
+  const merged = [...items.slice(0, start), -1, ...items.slice(end + 1)];
+  return reshapedView(call, call.sizesOf(merged, 'shape'), false);
+});
+
+const unflatten = rule('self, dim, sizes', (call) => {
+  const x = call.tensor('self');
+  const axis = call.axis('dim', x);
+  const items = sizeItems(call, x);
+  return reshapedView(call, call.sizesOf([...items.slice(0, axis), ...call.items('sizes'), ...items.slice(axis + 1)], 'sizes'), true);
+});
+
+function permuted(call: Call, perm: readonly number[]): Item {
+  if (perm.every((axis, i) => axis === i)) return call.tensorItem('self');
+  const inverse = perm.map((_, i) => perm.indexOf(i));
+  return call.view(
+    'self',
+    (whole) => call.add('Transpose', [whole], { perm }),
+    (_, part) => call.add('Transpose', [part], { perm: inverse }, 'back'),
+  );
+}
+
+const permute = rule('self, dims', (call) => {
+  const rank = call.rank(call.tensor('self'));
+  return permuted(
+    call,
+    call.numbers('dims').map((axis) => call.axisOf(axis, rank)),
+  );
+});
+
+const transpose = rule('self, dim0, dim1', (call) => {
+  const x = call.tensor('self');
+  const [a, b] = [call.axis('dim0', x), call.axis('dim1', x)];
+  const axes = Array.from({ length: call.rank(x) }, (_, axis) => axis);
+  return permuted(call, axes.with(a, b).with(b, a));
+});
+
+const t = rule('self', (call) => {
+  const rank = call.rank(call.tensor('self'));
+  return rank < 2 ? call.tensorItem('self') : permuted(call, [1, 0]);
+});
+
+const movedim = rule('self, source, destination', (call) => {
+  const rank = call.rank(call.tensor('self'));
+  const [from, to] = ['source', 'destination'].map((name) => call.numbers(name).map((axis) => call.axisOf(axis, rank))) as [number[], number[]];
+  const rest = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => !from.includes(axis));
+  const perm = Array.from({ length: rank }, (_, axis) => (to.includes(axis) ? from[to.indexOf(axis)]! : rest.shift()!));
+  return permuted(call, perm);
+});
+
+const unsqueeze = rule('self, dim', (call) => {
+  const axes = [call.axis('dim', call.tensor('self'), 1)];
+  return call.view(
+    'self',
+    (whole) => call.add('Unsqueeze', [whole], { axes }),
+    (_, part) => call.add('Squeeze', [part], { axes }, 'back'),
+  );
+});
+
+const squeeze = rule('self, dim=None', (call) => {
+  const x = call.tensor('self');
+  const shape = call.shape(x);
+  const given = call.has('dim') ? call.numbers('dim').map((axis) => call.axisOf(axis, shape.length)) : shape.map((_, axis) => axis);
+  const free = given.find((axis) => typeof shape[axis] === 'string');
+  if (free !== undefined) throw call.decline(`whether the size "${shape[free]}" is 1 is known only when the model runs`);
+  const axes = given.filter((axis) => shape[axis] === 1);
+  if (axes.length === 0) return call.tensorItem('self');
+  return call.view(
+    'self',
+    (whole) => call.add('Squeeze', [whole], { axes }),
+    (_, part) => call.add('Unsqueeze', [part], { axes }, 'back'),
+  );
+});
+
+/** Elements [start, end) of an axis, as a view. */
+function cut(call: Call, axis: number, start: number, end: number, step = 1): Item {
+  const size = call.shape(call.tensor('self'))[axis]!;
+  const bound = (at: number) => (typeof size === 'number' ? Math.max(0, Math.min(size, at < 0 ? at + size : at)) : at);
+  const [from, to] = [bound(start), end >= END ? END : bound(end)];
+  const isAll = from === 0 && step === 1 && (to >= END || to === size);
+  if (isAll) return call.tensorItem('self');
+  if (typeof size === 'number' && Math.min(to, size) <= from) throw call.decline(`it takes no element of [${call.shape(call.tensor('self'))}]`);
+  const slice = (whole: Value, first: number, last: number, part?: string) =>
+    call.add('Slice', [whole], { starts: [first], ends: [last], axes: [axis], steps: [step] }, part);
+  const put = (whole: Value, part: Value) => {
+    const before = from === 0 ? [] : [slice(whole, 0, from, 'before')];
+    const after = to >= END || to === size ? [] : [slice(whole, to, END, 'after')];
+    return before.length + after.length === 0 ? part : call.add('Concat', [...before, part, ...after], { axis }, 'whole');
+  };
+  return call.view('self', (whole) => slice(whole, from, to), step === 1 ? put : null);
+}
+
+const slice = rule('self, dim=0, start=None, end=None, step=1', (call) => {
+  const self = call.item('self');
+  // Of a list: (list, start, end, step).
+  if (self instanceof List || self instanceof Tuple || typeof self === 'string') return slicedList(call, self);
+  const axis = call.axis('dim', call.tensor('self'));
+  const [start, end] = [call.has('start') ? knownScalar(call.item('start')) : 0, call.has('end') ? knownScalar(call.item('end')) : END];
+  const isWhole = start === 0 && call.has('end') && call.isSameSize(call.item('end'), call.shape(call.tensor('self'))[axis]!);
+  if (isWhole) return call.tensorItem('self');
+  if (start !== null && end !== null) return cut(call, axis, numberOf(start), numberOf(end), call.number('step'));
+  const bounds = ['start', 'end'].map((name, i) => {
+    const made = call.sizesOf([call.has(name) ? call.item(name) : i === 0 ? 0 : END], name);
+    return Array.isArray(made) ? call.build.numbers('int64', made) : (made as Value);
+  });
+  const steps = [call.build.numbers('int64', [axis]), call.build.numbers('int64', [call.number('step')])];
+  return call.view('self', (whole) => call.add('Slice', [whole, ...bounds, ...steps]), null);
+});
+
+function slicedList(call: Call, self: List | Tuple | string): Item {
+  const [start, end, step] = ['dim', 'start', 'end'].map((name) => (call.has(name) ? call.number(name) : null));
+  const from = call.given.get('dim') === null ? 0 : (start ?? 0);
+  if (typeof self === 'string') return self.slice(from, end ?? undefined);
+  const taken = self.items.slice(from, end === null || end === undefined ? undefined : end);
+  const by = step ?? 1;
+  if (by < 1) throw call.decline('a list is cut backwards');
+  const items = taken.filter((_, i) => i % by === 0);
+  return self instanceof List ? new List(items) : new Tuple(items);
+}
+
+const narrow = rule('self, dim, start, length', (call) => {
+  const axis = call.axis('dim', call.tensor('self'));
+  return cut(call, axis, call.number('start'), call.number('start') + call.number('length'));
+});
+
+const select = rule('self, dim, index', (call) => {
+  const x = call.tensor('self');
+  const axis = call.axis('dim', x);
+  const index = call.number('index');
+  const size = call.shape(x)[axis]!;
+  if (typeof size === 'number' && (index >= size || index < -size)) throw call.decline(`takes element ${index} of an axis of ${size}`);
+  const end = index === -1 ? END : index + 1;
+  const ends = { starts: [index], ends: [end], axes: [axis] };
+  const get = (whole: Value) =>
+    whole.constant
+      ? call.add('Squeeze', [call.add('Slice', [whole], ends, 'cut')], { axes: [axis] })
+      : call.add('Gather', [whole, call.build.numbers('int64', index)], { axis });
+  return call.view('self', get, (whole, part) => {
+    const at = typeof size === 'number' && index < 0 ? index + size : index;
+    const before = at === 0 ? [] : [call.add('Slice', [whole], { starts: [0], ends: [at], axes: [axis] }, 'before')];
+    const isLast = at === -1 || at + 1 === size;
+    const after = isLast ? [] : [call.add('Slice', [whole], { starts: [at + 1], ends: [END], axes: [axis] }, 'after')];
+    return call.add('Concat', [...before, call.add('Unsqueeze', [part], { axes: [axis] }, 'part'), ...after], { axis }, 'whole');
+  });
+});
+
+/** Parts of given sizes, each a view. */
+function parts(call: Call, axis: number, sizes: readonly number[]): List {
+  let start = 0;
+  return new List(
+    sizes.map((size) => {
+      const part = cut(call, axis, start, start + size);
+      start += size;
+      return part;
+    }),
+  );
+}
+
+/** A net's channels are cut into a few; a file may ask for any number. */
+const MAX_PARTS = 4096;
+
+function evenParts(call: Call, axis: number, each: number): List {
+  const size = call.size(call.tensor('self'), axis);
+  if (!(each >= 1) || size / each > MAX_PARTS) throw call.decline(`it cuts ${size} elements into parts of ${each}`);
+  return parts(
+    call,
+    axis,
+    Array.from({ length: Math.ceil(size / each) }, (_, i) => Math.min(each, size - i * each)),
+  );
+}
+
+const chunk = rule('self, chunks, dim=0', (call) => {
+  const axis = call.axis('dim', call.tensor('self'));
+  return evenParts(call, axis, Math.ceil(call.size(call.tensor('self'), axis) / call.number('chunks')));
+});
+
+const split = rule('self, split_size, dim=0', (call) => {
+  const axis = call.axis('dim', call.tensor('self'));
+  const item = call.item('split_size');
+  if (!(item instanceof List)) return evenParts(call, axis, call.number('split_size'));
+  if (item.items.length > MAX_PARTS) throw call.decline(`it cuts into ${item.items.length} parts`);
+  return parts(call, axis, call.numbers('split_size'));
+});
+
+const unbind = rule('self, dim=0', (call) => {
+  const axis = call.axis('dim', call.tensor('self'));
+  const size = call.size(call.tensor('self'), axis);
+  if (size > MAX_PARTS) throw call.decline(`it cuts into ${size} parts`);
+  return new List(Array.from({ length: size }, (_, index) => select.run(call.withGiven({ dim: axis, index })) as Item));
+});
+
+/** Joined parts have one dtype. */
+function joined(call: Call, values: readonly Value[], axis: number): Value {
+  return values.length === 1 ? values[0]! : call.add('Concat', values, { axis });
+}
+
+function promotedTensors(call: Call): Value[] {
+  const items = call.items('tensors');
+  if (items.length === 0) throw call.decline('it joins nothing');
+  const names = items.map((_, i) => `tensors[${i}]`);
+  return call.withGiven(Object.fromEntries(names.map((name, i) => [name, items[i]!]))).promoted(names).values;
+}
+
+const cat = rule('tensors, dim=0', (call) => {
+  // What has nothing in it was joined to anything in old programs.
+  const values = promotedTensors(call).filter(({ shape }) => !(shape?.length === 1 && shape[0] === 0));
+  const [first] = values;
+  if (!first) throw call.decline('it joins nothing');
+  return joined(call, values, call.axis('dim', first));
+});
+
+const stack = rule('tensors, dim=0', (call) => {
+  const values = promotedTensors(call);
+  const axis = call.axis('dim', values[0]!, 1);
+  return joined(
+    call,
+    values.map((value) => call.add('Unsqueeze', [value], { axes: [axis] }, 'part')),
+    axis,
+  );
+});
+
+/** Sizes of -1 stay as they are. */
+const expand = rule('self, size, implicit=False', (call) => {
+  const x = call.tensor('self');
+  const wanted = call.items('size').map((item): Item => (knownScalar(item) === -1 ? 1 : item));
+  const shape = call.shape(x);
+  const lead = wanted.length - shape.length;
+  if (lead < 0) throw call.decline(`[${shape}] cannot become of ${wanted.length} axes`);
+  const isSame = lead === 0 && wanted.every((item, axis) => item === 1 || call.isSameSize(item, shape[axis]!));
+  if (isSame) return call.tensorItem('self');
+  return call.view('self', (whole) => expanded(call, whole, call.sizesOf(wanted, 'size')), null);
+});
+
+function expanded(call: Call, value: Value, shape: readonly number[] | Value, step?: string): Value {
+  return Array.isArray(shape) ? call.add('Expand', [value], { shape }, step) : call.add('Expand', [value, shape as Value], {}, step);
+}
+
+const expandAs = rule('self, other', (call) => expand.run(call.withGiven({ size: new List(sizeItems(call, call.tensor('other'))), implicit: false })));
+
+const repeat = rule('self, repeats', (call) => {
+  const x = call.tensor('self');
+  const repeats = call.sizes('repeats');
+  const count = call.items('repeats').length;
+  const lead = count - call.rank(x);
+  const wide = lead > 0 ? call.add('Unsqueeze', [x], { axes: Array.from({ length: lead }, (_, axis) => axis) }, 'wide') : x;
+  if (Array.isArray(repeats)) return repeats.every((one) => one === 1) ? wide : call.add('Tile', [wide], { repeats });
+  return call.add('Tile', [wide, repeats as Value]);
+});
+
+const repeatInterleave = rule('self, repeats, dim=None, output_size=None', (call) => {
+  const x = call.tensor('self');
+  if (!call.has('dim')) throw call.decline('it has no axis');
+  const [axis, times] = [call.axis('dim', x), call.number('repeats')];
+  const wide = call.add('Unsqueeze', [x], { axes: [axis + 1] }, 'wide');
+  const repeats = Array.from({ length: call.rank(x) + 1 }, (_, at) => (at === axis + 1 ? times : 1));
+  const tiled = call.add('Tile', [wide], { repeats }, 'tiled');
+  const items = sizeItems(call, x);
+  return call.reshaped(tiled, call.sizesOf([...items.slice(0, axis), -1, ...items.slice(axis + 1)], 'shape'));
+});
+
+const roll = rule('self, shifts, dims=[]', (call) => {
+  const x = call.tensor('self');
+  const [shifts, dims] = [call.numbers('shifts'), call.numbers('dims')];
+  if (shifts.length !== dims.length) throw call.decline('it rolls all elements as one row');
+  return dims.reduce((made, dim, i) => {
+    const axis = call.axisOf(dim, call.rank(x));
+    const size = call.size(x, axis);
+    const shift = ((shifts[i]! % size) + size) % size;
+    if (shift === 0) return made;
+    const back = call.add('Slice', [made], { starts: [size - shift], ends: [END], axes: [axis] }, 'back');
+    const front = call.add('Slice', [made], { starts: [0], ends: [size - shift], axes: [axis] }, 'front');
+    return call.add('Concat', [back, front], { axis });
+  }, x);
+});
+
+const flip = rule('self, dims', (call) => {
+  const x = call.tensor('self');
+  const axes = call.numbers('dims').map((axis) => call.axisOf(axis, call.rank(x)));
+  if (axes.length === 0) return x;
+  return call.add('Slice', [x], { starts: axes.map(() => -1), ends: axes.map(() => -END), axes, steps: axes.map(() => -1) });
+});
+
+const indexSelect = rule('self, dim, index', (call) => {
+  const x = call.tensor('self');
+  return call.add('Gather', [x, call.tensor('index')], { axis: call.axis('dim', x) });
+});
+
+const gather = rule('self, dim, index, sparse_grad=False', (call) => {
+  const x = call.tensor('self');
+  return call.add('GatherElements', [x, call.tensor('index')], { axis: call.axis('dim', x) });
+});
+
+/** Advanced indexing: one list of places, or several for the first axes. */
+const index = rule('self, indices', (call) => {
+  const x = call.tensor('self');
+  const given = call.items('indices').map((item) => (item === null ? null : call.valueOf(item, 'indices')));
+  const used = given.flatMap((value, axis) => (value ? [{ value, axis }] : []));
+  if (used.some(({ value }) => value.dtype === 'bool' || value.dtype === 'uint8'))
+    throw call.decline('how many elements a mask chooses is known only when the model runs');
+  const [only, ...more] = used;
+  if (!only) return x;
+  if (more.length === 0) return call.add('Gather', [x, only.value], { axis: only.axis });
+  if (!used.every(({ axis }, i) => axis === i)) throw call.decline('several axes are indexed, which are not the first ones');
+  const sum = used.map(({ value }) => value).reduce((a, b) => call.add('Add', [a, b], {}, 'places'));
+  const shape = call.shape(sum);
+  if (!shape.every((size) => typeof size === 'number')) throw call.decline('how many places are indexed is known only when the model runs');
+  const columns = used.map(({ value }) =>
+    call.add('Unsqueeze', [expanded(call, call.cast(value, 'int64', 'whole'), shape as number[], 'places')], { axes: [shape.length] }, 'column'),
+  );
+  return call.add('GatherND', [x, call.add('Concat', columns, { axis: shape.length }, 'indices')]);
+});
+
+const embedding = rule('weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False', (call) => {
+  const indices = call.tensor('indices');
+  const whole = indices.dtype === 'int32' || indices.dtype === 'int64' ? indices : call.cast(indices, 'int64', 'indices');
+  return call.add('Gather', [call.tensor('weight'), whole], { axis: 0 });
+});
+
+/** Pads come in pairs, those of the last axis first. */
+function padded(call: Call, mode: string, value: number): Value {
+  const x = call.tensor('self');
+  const rank = call.rank(x);
+  const pairs = call.numbers('pad');
+  const count = pairs.length / 2;
+  if (!Number.isInteger(count) || count > rank) throw call.decline(`its pads are [${pairs}], for ${rank} axes`);
+  if (pairs.every((pad) => pad === 0)) return x;
+  const axes = Array.from({ length: count }, (_, i) => rank - 1 - i);
+  const pads = [...axes.map((_, i) => pairs[2 * i]!), ...axes.map((_, i) => pairs[2 * i + 1]!)];
+  return call.add('Pad', [x], { pads: spreadPads(pads, axes, rank), mode, ...(mode === 'constant' ? { value } : {}) });
+}
+
+const PAD_MODES: Readonly<Record<string, string>> = { constant: 'constant', reflect: 'reflect', replicate: 'edge', circular: 'wrap' };
+
+const pad = rule('self, pad, mode=constant, value=None', (call) => {
+  const mode = PAD_MODES[call.text('mode')];
+  if (!mode) throw call.decline(`its mode is ${JSON.stringify(call.text('mode'))}`);
+  return padded(call, mode, call.has('value') ? call.number('value') : 0);
+});
+
+const padAs = (mode: string): Rule => rule('self, pad', (call) => padded(call, mode, 0));
+
+const copyInto = rule('self, src, non_blocking=False', (call) => {
+  const item = call.tensorItem('self');
+  const x = item.value;
+  const source = call.cast(call.tensor('src'), x.dtype!, 'source');
+  item.write(spreadLike(call, source, x));
+  return item;
+});
+
+function spreadLike(call: Call, value: Value, like: Value): Value {
+  const shape = call.shape(like);
+  if (call.shape(value).length === shape.length && call.shape(value).every((size, axis) => size === shape[axis])) return value;
+  return expanded(call, value, call.sizesOf(sizeItems(call, like), 'shape'), 'spread');
+}
+
+const fill = rule('self, value', (call) => copyInto.run(call.withGiven({ src: call.item('value') })));
+const zero = rule('self', (call) => copyInto.run(call.withGiven({ src: 0 })));
+
+const triangle = (upper: number): Rule => rule('self, diagonal=0', (call) => call.add('Trilu', [call.tensor('self')], { k: call.number('diagonal'), upper }));
+
+const meshgrid = rule('tensors, indexing=ij', (call) => {
+  const values = call.tensors('tensors').map((value) => (call.rank(value) === 0 ? call.reshaped(value, [1], 'axis') : value));
+  const turns = call.text('indexing') === 'xy' && values.length > 1;
+  const order = turns ? [1, 0, ...values.map((_, i) => i).slice(2)] : values.map((_, i) => i);
+  const sizes = order.map((i) => call.size(values[i]!, 0));
+  return listOf(
+    values.map((value, i) => {
+      const at = order.indexOf(i);
+      const column = call.reshaped(
+        value,
+        sizes.map((size, axis) => (axis === at ? size : 1)),
+        'column',
+      );
+      return expanded(call, column, sizes);
+    }),
+  );
+});
+
+export const arrangement: Rules = {
+  view,
+  _unsafe_view: reshape,
+  reshape,
+  _reshape_alias: rule('self, size, stride', (call) => reshapedView(call, shapeOf(call, 'size'), false)),
+  view_as: rule('self, other', (call) => reshapedView(call, call.sizesOf(sizeItems(call, call.tensor('other')), 'size'), true)),
+  reshape_as: rule('self, other', (call) => reshapedView(call, call.sizesOf(sizeItems(call, call.tensor('other')), 'size'), false)),
+  flatten,
+  unflatten,
+  permute,
+  transpose,
+  swapaxes: transpose,
+  t,
+  numpy_T: rule('self', (call) =>
+    permuted(
+      call,
+      call
+        .shape(call.tensor('self'))
+        .map((_, axis) => axis)
+        .reverse(),
+    ),
+  ),
+  movedim,
+  unsqueeze,
+  squeeze,
+  slice,
+  narrow,
+  select,
+  chunk,
+  unsafe_chunk: chunk,
+  split,
+  unsafe_split: split,
+  split_with_sizes: split,
+  tensor_split: rule('self, indices_or_sections, dim=0', (call) => {
+    const [x, sections] = [call.tensor('self'), call.number('indices_or_sections')];
+    const axis = call.axis('dim', x);
+    const size = call.size(x, axis);
+    if (size % sections !== 0) throw call.decline(`${size} elements are no ${sections} equal parts`);
+    return evenParts(call, axis, size / sections);
+  }),
+  unbind,
+  cat,
+  concat: cat,
+  concatenate: cat,
+  stack,
+  expand,
+  expand_as: expandAs,
+  repeat,
+  tile: rule('self, dims', (call) => repeat.run(call.withGiven({ repeats: call.item('dims') }))),
+  repeat_interleave: repeatInterleave,
+  roll,
+  flip,
+  index_select: indexSelect,
+  gather,
+  index,
+  embedding,
+  pad,
+  constant_pad_nd: rule('self, pad, value=0', (call) => padded(call, 'constant', call.number('value'))),
+  reflection_pad1d: padAs('reflect'),
+  reflection_pad2d: padAs('reflect'),
+  replication_pad1d: padAs('edge'),
+  replication_pad2d: padAs('edge'),
+  replication_pad3d: padAs('edge'),
+  copy_: copyInto,
+  fill_: fill,
+  zero_: zero,
+  tril: triangle(0),
+  triu: triangle(1),
+  meshgrid,
+  cumsum: rule('self, dim, dtype=None', (call) => {
+    const x = call.tensor('self');
+    return call.add('CumSum', [x, call.build.numbers('int64', call.axis('dim', x))]);
+  }),
+};

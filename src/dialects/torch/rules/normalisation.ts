@@ -1,0 +1,251 @@
+/** Normalisations, softmax, and operators that fold axes. */
+import type { Value } from '../../../model/builder.js';
+import { type DType, isFloatDType } from '../../../model/dtype.js';
+import { elementCount } from '../../../model/tensor.js';
+import type { Call } from '../call.js';
+import { type Item, knownScalar, List, numberOf, Real, TensorItem } from '../items.js';
+import { listOf, type Rule, type Rules, rule } from '../rule.js';
+
+/** Ones or zeros, one for each channel, where a net has no scale or bias of its own. */
+function channels(call: Call, name: string, like: Value, count: number, usual: number): Value {
+  return call.optionalTensor(name) ?? call.build.numbers(like.dtype ?? 'float32', new Array<number>(count).fill(usual));
+}
+
+function normaliseBatch(call: Call): Value {
+  const x = call.tensor('input');
+  if (!call.has('running_mean') || !call.has('running_var')) {
+    throw call.decline('it normalises by the batch that flows in, in inference, too (track_running_stats=False)');
+  }
+  const count = call.size(x, 1);
+  const statistics = [call.tensor('running_mean'), call.tensor('running_var')];
+  const inputs = [x, channels(call, 'weight', x, count, 1), channels(call, 'bias', x, count, 0), ...statistics];
+  return call.add('BatchNormalization', inputs, { epsilon: call.number('eps') });
+}
+
+const batchNorm = rule('input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=True', (call) => {
+  call.trains('training');
+  return normaliseBatch(call);
+});
+
+const batchNormStatistics = rule('input, weight, bias, running_mean, running_var, momentum, eps', (call) => threeOf(call, normaliseBatch(call)));
+
+function threeOf(call: Call, value: Value): List {
+  return new List([...listOf([value]).items, call.unknown('the mean'), call.unknown('the deviation')]);
+}
+
+function normaliseLayer(call: Call): Value {
+  const x = call.tensor('input');
+  const count = call.items('normalized_shape').length;
+  const axis = call.rank(x) - count;
+  const sizes = call.shape(x).slice(axis);
+  if (!sizes.every((size) => typeof size === 'number')) throw call.decline(`it normalises over [${sizes}], and these sizes have to be known`);
+  const filled = (usual: number) => call.build.numbers(x.dtype ?? 'float32', new Array<number>(elementCount(sizes as number[])).fill(usual), sizes as number[]);
+  const scale = call.optionalTensor('weight') ?? filled(1);
+  return call.add('LayerNormalization', [x, scale, call.optionalTensor('bias')], { axis, epsilon: call.number('eps') });
+}
+
+const layerNorm = rule('input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True', normaliseLayer);
+const nativeLayerNorm = rule('input, normalized_shape, weight, bias, eps', (call) => threeOf(call, normaliseLayer(call)));
+
+/** Groups of channels become rows, each of which is normalised as a channel; then each channel has its scale. */
+function normaliseGroups(call: Call, groups: number): Value {
+  const x = call.tensor('input');
+  const [dtype, rank, count] = [x.dtype ?? 'float32', call.rank(x), call.size(x, 1)];
+  const rows = call.add('Reshape', [x], { shape: [0, groups, -1] }, 'groups');
+  const filled = (value: number) => call.build.numbers(dtype, new Array<number>(groups).fill(value));
+  const normal = call.add('InstanceNormalization', [rows, filled(1), filled(0)], { epsilon: call.number('eps') }, 'normal');
+  const items = Array.from({ length: rank }, (_, axis) => call.sizeItem(x, axis));
+  const hasScale = call.has('weight');
+  const hasBias = call.has('bias');
+  const back = call.reshaped(normal, call.sizesOf(items, 'shape'), hasScale || hasBias ? 'back' : undefined);
+  const along = (name: string) => call.reshaped(call.tensor(name), [count, ...new Array<number>(rank - 2).fill(1)], name);
+  const scaled = hasScale ? call.add('Mul', [back, along('weight')], {}, hasBias ? 'scaled' : undefined) : back;
+  return hasBias ? call.add('Add', [scaled, along('bias')]) : scaled;
+}
+
+const groupNorm = rule('input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True', (call) => normaliseGroups(call, call.number('num_groups')));
+const nativeGroupNorm = rule('input, weight, bias, N, C, HxW, group, eps', (call) => threeOf(call, normaliseGroups(call, call.number('group'))));
+
+const instanceNorm = rule('input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled=True', (call) => {
+  if (!call.flag('use_input_stats')) return normaliseBatch(call);
+  const x = call.tensor('input');
+  const count = call.size(x, 1);
+  const inputs = [x, channels(call, 'weight', x, count, 1), channels(call, 'bias', x, count, 0)];
+  return call.add('InstanceNormalization', inputs, { epsilon: call.number('eps') });
+});
+
+const localResponse = rule('input, size, alpha=1e-4, beta=0.75, k=1', (call) =>
+  call.add('LRN', [call.tensor('input')], { size: call.number('size'), alpha: call.number('alpha'), beta: call.number('beta'), bias: call.number('k') }),
+);
+
+const softmax = (op: string): Rule =>
+  rule('self, dim, dtype=None, half_to_float=False', (call) => {
+    // A third argument of _softmax says whether halves become floats.
+    const dtype = typeof call.given.get('dtype') === 'boolean' ? null : call.dtype('dtype');
+    const x = call.tensor('self');
+    return call.add(op, [dtype ? call.cast(x, dtype) : x], { axis: call.axis('dim', x) });
+  });
+
+/** The axes that are folded; all where none are given. */
+function axesOf(call: Call, x: Value): number[] {
+  const item = call.given.get('dim') ?? null;
+  if (item === null || (item instanceof List && item.items.length === 0)) return Array.from({ length: call.rank(x) }, (_, axis) => axis);
+  return call.numbers('dim').map((axis) => call.axisOf(axis, call.rank(x)));
+}
+
+const reduction = (op: string, isFloat = false): Rule =>
+  rule('self, dim=None, keepdim=False, dtype=None', (call) => {
+    if (op === 'ReduceSum' || op === 'ReduceProd') {
+      const folded = foldedList(call, op === 'ReduceSum' ? (a, b) => a + b : (a, b) => a * b, op === 'ReduceSum' ? 0 : 1);
+      if (folded !== null) return folded;
+    }
+    const given = call.tensor('self');
+    const wanted: DType | null =
+      call.dtype('dtype') ?? (given.dtype === 'bool' ? 'int64' : isFloat && !isFloatDType(given.dtype ?? 'float32') ? 'float32' : null);
+    const x = wanted ? call.cast(given, wanted) : given;
+    const axes = axesOf(call, x);
+    return axes.length === 0 ? x : call.add(op, [x], { axes, keepdims: call.flag('keepdim') ? 1 : 0 });
+  });
+
+/** The sum or product of a list of numbers. */
+function foldedList(call: Call, combine: (a: number, b: number) => number, start: number): Item {
+  const item = call.item('self');
+  if (!(item instanceof List)) return null;
+  const scalars = item.items.map(knownScalar);
+  if (!scalars.every((scalar) => scalar !== null)) throw call.decline('a number of its list is known only when the model runs');
+  const made = scalars.map((scalar) => numberOf(scalar!)).reduce(combine, start);
+  return scalars.some((scalar) => scalar instanceof Real) ? new Real(made) : made;
+}
+
+/** Of all elements; of an axis with the places, which can be said too; or of two tensors, element by element. */
+const extreme = (op: 'Max' | 'Min'): Rule =>
+  rule('self, dim=None, keepdim=False', (call) => {
+    const compute = (a: number, b: number) => (op === 'Max' ? Math.max(a, b) : Math.min(a, b));
+    const list = foldedList(call, compute, op === 'Max' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY);
+    if (list !== null) return list;
+    const x = call.tensor('self');
+    if (!call.has('dim')) return call.add(`Reduce${op}`, [x], { keepdims: 0 });
+    const other = call.item('dim');
+    if (other instanceof TensorItem || (other instanceof Real && knownScalar(call.item('self')) !== null))
+      return call.add(op, call.promoted(['self', 'dim']).values);
+    if (knownScalar(call.item('self')) !== null) return compute(call.number('self'), call.number('dim'));
+    const axis = call.axis('dim', x);
+    const keepdims = call.flag('keepdim') ? 1 : 0;
+    return listOf([call.add(`Reduce${op}`, [x], { axes: [axis], keepdims }), call.add(`Arg${op}`, [x], { axis, keepdims }, 'places')]);
+  });
+
+const extremes = (op: 'Max' | 'Min'): Rule =>
+  rule('self, dim=[], keepdim=False', (call) => {
+    const x = call.tensor('self');
+    return call.add(`Reduce${op}`, [x], { axes: axesOf(call, x), keepdims: call.flag('keepdim') ? 1 : 0 });
+  });
+
+const place = (op: string): Rule =>
+  rule('self, dim=None, keepdim=False', (call) => {
+    const x = call.tensor('self');
+    if (!call.has('dim')) return call.add(op, [call.reshaped(x, [-1], 'flat')], { axis: 0, keepdims: 0 });
+    return call.add(op, [x], { axis: call.axis('dim', x), keepdims: call.flag('keepdim') ? 1 : 0 });
+  });
+
+const topk = rule('self, k, dim=-1, largest=True, sorted=True', (call) => {
+  const x = call.tensor('self');
+  const attributes = { k: call.number('k'), axis: call.axis('dim', x), largest: call.flag('largest') ? 1 : 0, sorted: call.flag('sorted') ? 1 : 0 };
+  return listOf(call.addMany('TopK', [x], attributes, 2));
+});
+
+/** The p-norm of some axes. */
+function normOf(call: Call, x: Value, p: number, axes: readonly number[], keepdims: number): Value {
+  if (p === 2) return call.add('ReduceL2', [x], { axes, keepdims });
+  if (p === 1) return call.add('ReduceL1', [x], { axes, keepdims });
+  if (p === Number.POSITIVE_INFINITY) return call.add('ReduceMax', [call.add('Abs', [x], {}, 'abs')], { axes, keepdims });
+  const powers = call.add('Pow', [call.add('Abs', [x], {}, 'abs'), call.scalar(p, x)], {}, 'powers');
+  return call.add('Pow', [call.add('ReduceSum', [powers], { axes, keepdims }, 'sum'), call.scalar(1 / p, x)]);
+}
+
+const norm = (order: string): Rule =>
+  rule(`self, ${order}=2, dim=None, keepdim=False, dtype=None`, (call) => {
+    const x = call.tensor('self');
+    if (call.has('dtype') && call.dtype('dtype') !== x.dtype) throw call.decline('it converts what it folds');
+    const p = call.has(order) ? call.number(order) : 2;
+    return normOf(call, x, p, axesOf(call, x), call.flag('keepdim') ? 1 : 0);
+  });
+
+const variance = (isRoot: boolean): Rule =>
+  rule('self, dim=None, unbiased=None, keepdim=False, correction=None', (call) => {
+    const x = call.tensor('self');
+    // An overload has whether it is unbiased in the place of the axes.
+    const isFlag = typeof call.given.get('dim') === 'boolean';
+    const axes = isFlag ? Array.from({ length: call.rank(x) }, (_, axis) => axis) : axesOf(call, x);
+    const unbiased = isFlag ? call.flag('dim') : call.has('unbiased') ? call.flag('unbiased') : true;
+    const correction = call.has('correction') ? call.number('correction') : unbiased ? 1 : 0;
+    const count = axes.reduce((product, axis) => product * call.size(x, axis), 1);
+    const keepdims = call.flag('keepdim') ? 1 : 0;
+    const centred = call.add('Sub', [x, call.add('ReduceMean', [x], { axes, keepdims: 1 }, 'mean')], {}, 'centred');
+    const squares = call.add('Mul', [centred, centred], {}, 'squares');
+    const mean = call.add('ReduceMean', [squares], { axes, keepdims }, 'variance');
+    const made = correction === 0 ? mean : call.add('Mul', [mean, call.scalar(count / (count - correction), x)], {}, isRoot ? 'unbiased' : undefined);
+    return isRoot ? call.add('Sqrt', [made]) : made;
+  });
+
+/** v scaled to the norm g, for each place of an axis: a reparametrised weight. */
+const weightNorm = rule('v, g, dim=0', (call) => {
+  const v = call.tensor('v');
+  const dim = call.axis('dim', v);
+  const axes = Array.from({ length: call.rank(v) }, (_, axis) => axis).filter((axis) => axis !== dim);
+  const size = normOf(call.withGiven({}), v, 2, axes, 1);
+  return call.add('Mul', [v, call.add('Div', [call.tensor('g'), size], {}, 'factor')]);
+});
+
+/** In inference nothing is dropped, and the very tensor goes on. */
+const dropout = rule('input, p, train', (call) => {
+  if (call.number('p') !== 0) call.trains('train');
+  return call.item('input');
+});
+
+export const normalisation: Rules = {
+  batch_norm: batchNorm,
+  _native_batch_norm_legit_no_training: batchNormStatistics,
+  cudnn_batch_norm: batchNorm,
+  layer_norm: layerNorm,
+  native_layer_norm: nativeLayerNorm,
+  group_norm: groupNorm,
+  native_group_norm: nativeGroupNorm,
+  instance_norm: instanceNorm,
+  local_response_norm: localResponse,
+  softmax: softmax('Softmax'),
+  _softmax: softmax('Softmax'),
+  log_softmax: softmax('LogSoftmax'),
+  _log_softmax: softmax('LogSoftmax'),
+  mean: reduction('ReduceMean', true),
+  sum: reduction('ReduceSum'),
+  prod: reduction('ReduceProd'),
+  logsumexp: rule('self, dim, keepdim=False', (call) => {
+    const x = call.tensor('self');
+    return call.add('ReduceLogSumExp', [x], { axes: axesOf(call, x), keepdims: call.flag('keepdim') ? 1 : 0 });
+  }),
+  max: extreme('Max'),
+  min: extreme('Min'),
+  amax: extremes('Max'),
+  amin: extremes('Min'),
+  'prim::max': extreme('Max'),
+  'prim::min': extreme('Min'),
+  argmax: place('ArgMax'),
+  argmin: place('ArgMin'),
+  topk,
+  norm: norm('p'),
+  linalg_vector_norm: norm('ord'),
+  frobenius_norm: rule('self, dim=None, keepdim=False', (call) =>
+    normOf(call, call.tensor('self'), 2, axesOf(call, call.tensor('self')), call.flag('keepdim') ? 1 : 0),
+  ),
+  var: variance(false),
+  std: variance(true),
+  _weight_norm: weightNorm,
+  dropout,
+  feature_dropout: dropout,
+  alpha_dropout: dropout,
+  feature_alpha_dropout: dropout,
+  native_dropout: rule('input, p, train', (call) => {
+    if (call.number('p') !== 0) call.trains('train');
+    return new List([call.item('input'), call.unknown('the mask')]);
+  }),
+};

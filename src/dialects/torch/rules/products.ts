@@ -1,0 +1,102 @@
+/** Products of matrices: dense layers, attention. */
+import type { Value } from '../../../model/builder.js';
+import type { Call } from '../call.js';
+import { List, TensorItem } from '../items.js';
+import { type Rule, type Rules, rule } from '../rule.js';
+
+/** x weightᵀ + bias, over the last axis. */
+const linear = rule('input, weight, bias=None', (call) => dense(call, call.tensor('input'), call.tensor('weight'), call.optionalTensor('bias')));
+
+export function dense(call: Call, x: Value, weight: Value, bias: Value | null): Value {
+  if (call.rank(x) === 2 && call.rank(weight) === 2) return call.add('Gemm', [x, weight, bias]);
+  const product = call.add('MatMul', [x, call.transposed(weight, 0, -1)], {}, bias ? 'product' : undefined);
+  return bias ? call.add('Add', [product, bias]) : product;
+}
+
+/** beta self + alpha mat1 mat2. */
+const addmm = rule('self, mat1, mat2, beta=1, alpha=1', (call) => {
+  const [bias, a, b] = ['self', 'mat1', 'mat2'].map((name) => call.tensor(name)) as [Value, Value, Value];
+  const [beta, alpha] = [call.number('beta'), call.number('alpha')];
+  if (beta === 1 && alpha === 1 && b.constant && call.rank(b) === 2 && call.rank(a) === 2) return call.add('Gemm', [a, call.transposed(b), bias]);
+  const product = call.add('MatMul', [a, b], {}, 'product');
+  const scaled = alpha === 1 ? product : call.add('Mul', [product, call.scalar(alpha, product)], {}, 'alpha');
+  if (beta === 0) return scaled;
+  return call.add('Add', [scaled, beta === 1 ? bias : call.add('Mul', [bias, call.scalar(beta, bias)], {}, 'beta')]);
+});
+
+const matmul = (first: string, second: string): Rule =>
+  rule(`${first}, ${second}`, (call) => {
+    const [a, b] = [call.tensor(first), call.tensor(second)];
+    if (b.constant && call.rank(b) === 2 && call.rank(a) === 2) return call.add('Gemm', [a, call.transposed(b)]);
+    return call.add('MatMul', [a, b]);
+  });
+
+const baddbmm = rule('self, batch1, batch2, beta=1, alpha=1', (call) => addmm.run(call.withGiven({ mat1: call.item('batch1'), mat2: call.item('batch2') })));
+
+const einsum = rule('equation, tensors, path=None', (call) =>
+  call.add('Einsum', call.tensors('tensors'), { equation: call.text('equation').replaceAll(' ', '') }),
+);
+
+/** softmax(q kᵀ scale + mask) v. */
+const attention = rule('query, key, value, attn_mask=None, dropout_p=0, is_causal=False, scale=None, enable_gqa=False', (call) => {
+  const [query, key, value] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
+  if (call.flag('enable_gqa')) throw call.decline('its heads share keys (enable_gqa)');
+  if (call.number('dropout_p') !== 0) call.trains('dropout_p');
+  const rank = call.rank(query);
+  const scale = call.has('scale') ? call.number('scale') : 1 / Math.sqrt(call.size(query, rank - 1));
+  const scaled = call.add('Mul', [query, call.scalar(scale, query)], {}, 'scaled');
+  let weights = call.add('MatMul', [scaled, call.transposed(key)], {}, 'similarity');
+  if (call.flag('is_causal')) {
+    const [rows, columns] = [call.size(query, rank - 2), call.size(key, call.rank(key) - 2)];
+    const mask = Array.from({ length: rows * columns }, (_, i) => (i % columns > Math.floor(i / columns) ? Number.NEGATIVE_INFINITY : 0));
+    weights = call.add('Add', [weights, call.build.numbers(weights.dtype ?? 'float32', mask, [rows, columns])], {}, 'causal');
+  }
+  if (call.has('attn_mask')) {
+    const mask = call.tensor('attn_mask');
+    weights =
+      mask.dtype === 'bool'
+        ? call.add('Where', [mask, weights, call.scalar(Number.NEGATIVE_INFINITY, weights)], {}, 'masked')
+        : call.add('Add', [weights, mask], {}, 'masked');
+  }
+  return call.add('MatMul', [call.add('Softmax', [weights], { axis: -1 }, 'softmax'), value]);
+});
+
+/** PyTorch's fast way through a whole nn.MultiheadAttention: one product makes queries, keys and values of the same tokens. */
+const wholeAttention = rule(
+  'query, key, value, embed_dim, num_head, qkv_weight, qkv_bias, proj_weight, proj_bias, mask=None, need_weights=True, average_attn_weights=True, mask_type=None',
+  (call) => {
+    const [x, key, value] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
+    if (x.name !== key.name || x.name !== value.name) throw call.decline('its queries, keys and values are not of the same tokens');
+    if (call.has('mask')) throw call.decline('it has a mask');
+    const [batch, tokens] = [call.sizeItem(x, 0), call.sizeItem(x, 1)];
+    const [features, heads] = [call.number('embed_dim'), call.number('num_head')];
+    const all = dense(call, x, call.tensor('qkv_weight'), call.tensor('qkv_bias'));
+    const cut = call.reshaped(all, call.sizesOf([batch, tokens, 3, heads, features / heads], 'shape'), 'cut');
+    const turned = call.add('Transpose', [cut], { perm: [2, 0, 3, 1, 4] }, 'heads');
+    const [q, k, v] = [0, 1, 2].map((i) => call.add('Gather', [turned, call.build.numbers('int64', i)], { axis: 0 }, ['query', 'key', 'value'][i])) as [
+      Value,
+      Value,
+      Value,
+    ];
+    const scaled = call.add('Mul', [q, call.scalar((features / heads) ** -0.5, q)], {}, 'scaled');
+    const weights = call.add('Softmax', [call.add('MatMul', [scaled, call.transposed(k)], {}, 'similarity')], { axis: -1 }, 'softmax');
+    const mixed = call.add('Transpose', [call.add('MatMul', [weights, v], {}, 'mixed')], { perm: [0, 2, 1, 3] }, 'tokens');
+    const joined = call.reshaped(mixed, call.sizesOf([batch, tokens, features], 'shape'), 'joined');
+    const made = new TensorItem(dense(call, joined, call.tensor('proj_weight'), call.tensor('proj_bias')));
+    return new List([made, call.has('need_weights') && call.flag('need_weights') ? call.unknown('how tokens attend to each other') : null]);
+  },
+);
+
+export const products: Rules = {
+  linear,
+  addmm,
+  baddbmm,
+  matmul: matmul('self', 'other'),
+  mm: matmul('self', 'mat2'),
+  bmm: matmul('self', 'mat2'),
+  mv: matmul('self', 'vec'),
+  dot: matmul('self', 'tensor'),
+  einsum,
+  scaled_dot_product_attention: attention,
+  _native_multi_head_attention: wholeAttention,
+};

@@ -1,0 +1,89 @@
+/**
+ * TorchScript files: the code of a program beside its pickle, and the constants that the code refers to.
+ *
+ * @see https://github.com/pytorch/pytorch/blob/main/torch/csrc/jit/docs/serialization.md
+ */
+import type { ByteSource } from '../../bytes/byte-source.js';
+import { type ParseBudget, parseCode } from '../../containers/torchscript/parser.js';
+import type { CodeFile } from '../../containers/torchscript/syntax.js';
+import type { Program } from '../../dialects/torch/interpreter.js';
+import { buildTorchMap } from '../../dialects/torch/program.js';
+import { ModelError } from '../../errors.js';
+import { isFloatDType } from '../../model/dtype.js';
+import type { LayerMap } from '../../model/layer-map.js';
+import { withKnown } from '../../model/numbers.js';
+import { elementCount, type Tensor } from '../../model/tensor.js';
+import type { ReadOptions } from '../reader.js';
+
+/** The parts of a TorchScript file that say what its program does. */
+export interface Script {
+  /** Names of the files of code, such as 'code/__torch__/torch/nn/functional.py'. */
+  readonly code: readonly string[];
+  /** Opens a member of the archive by its name. */
+  open(name: string): Promise<ByteSource | null>;
+  /** What constants.pkl holds. */
+  readonly constants: readonly unknown[];
+}
+
+/** The code of the largest scripted nets has 2 MB. */
+const MAX_CODE_BYTES = 2 ** 25;
+const MAX_CODE_FILES = 50_000;
+
+export interface ScriptContext {
+  readonly file: string;
+  readonly options: ReadOptions;
+  /** The root of data.pkl. */
+  readonly root: unknown;
+  /** The tensor of each view that the pickles hold. */
+  readonly tensors: ReadonlyMap<unknown, Tensor>;
+}
+
+/** @throws ModelError 'unsupported' listing what of the program cannot be translated */
+export async function scriptMap(script: Script, { file, options, root, tensors }: ScriptContext): Promise<LayerMap> {
+  const code = await readCode(script, file);
+  const known = new Map<unknown, Tensor>();
+  for (const [view, tensor] of tensors) known.set(view, isLookedAt(tensor) ? await withKnown(tensor) : tensor);
+  const program: Program = { code, constants: script.constants, tensor: (value) => known.get(value) };
+  return buildTorchMap(program, root, {
+    file,
+    producer: 'PyTorch (TorchScript)',
+    inputShape: options.inputShape ?? options.recordedShape,
+    inference: options.inference === true,
+  });
+}
+
+/** Sizes, axes and indices are looked at while a program is followed; weights are not. */
+function isLookedAt({ name, dtype, shape }: Tensor): boolean {
+  return (!isFloatDType(dtype) || elementCount(shape) === 1) && !name.endsWith('num_batches_tracked');
+}
+
+async function readCode({ code, open }: Script, file: string): Promise<Program['code']> {
+  if (code.length > MAX_CODE_FILES) throw new ModelError('unsafe', `the program has ${code.length} files of code`, { file });
+  const texts = new Map<string, { readonly name: string; readonly text: string }>();
+  let byteLength = 0;
+  for (const name of code) {
+    const source = await open(name);
+    if (!source) continue;
+    byteLength += source.byteLength;
+    if (byteLength > MAX_CODE_BYTES) throw new ModelError('unsafe', `the program has more than ${MAX_CODE_BYTES} bytes of code`, { file });
+    const text = new TextDecoder().decode(await source.read(0, source.byteLength));
+    texts.set(
+      name
+        .replace(/^code\//, '')
+        .replace(/\.py$/, '')
+        .replaceAll('/', '.'),
+      { name, text },
+    );
+  }
+  const parsed = new Map<string, { readonly file: string; readonly code: CodeFile }>();
+  const budget: ParseBudget = { parts: 0 };
+  return (module) => {
+    const known = parsed.get(module);
+    if (known) return known;
+    const found = texts.get(module);
+    if (!found) return null;
+    const made = { file: found.name, code: parseCode(found.text, found.name, budget) };
+    parsed.set(module, made);
+    return made;
+  };
+}

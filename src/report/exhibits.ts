@@ -1,4 +1,5 @@
 /** What a report can show beside numbers: the inputs as pictures with what both sides say, the weights' distribution, the first filters. */
+import type { Counts } from '../model/histogram.js';
 
 export interface Exhibits {
   /** Some of the inputs; those on which the two sides disagree come in beyond the usual number. */
@@ -50,13 +51,8 @@ export interface HistogramPair {
   readonly written: Histogram | null;
 }
 
-export interface Histogram {
+export interface Histogram extends Counts {
   readonly dtype: string;
-  /** Of equally wide bins. */
-  readonly counts: readonly number[];
-  /** Finite values outside the range, and values that are not finite. */
-  readonly outside: number;
-  readonly nonFinite: number;
 }
 
 export interface FilterExhibit {

@@ -5,9 +5,10 @@
  * within half of it, and unless the values are met exactly the scale must be no larger than their range needs, or half of it
  * would excuse anything.
  */
-import { castStage, newCastTally, toFloat32Array, toFloat64Array } from '../model/cast.js';
+import { castStage, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
-import { elementCount, permute, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
+import { alignedPieces, firstDifference, type Values, valuesOf } from '../model/side-by-side.js';
+import { elementCount, permute, type Tensor, tensorByteLength } from '../model/tensor.js';
 import { newWeightTally, watchValues } from '../model/watch.js';
 import type { WeightReport } from './report.js';
 import type { WeightQuantisation, WrittenWeight } from './written/written.js';
@@ -165,51 +166,6 @@ function newError() {
     },
     found: () => ({ maxAbsolute: finite(maxAbsolute), relativeError: squares === 0 ? 0 : finite(Math.sqrt(squares / scale)) }),
   };
-}
-
-type Values = Float32Array | Float64Array;
-
-function valuesOf(bytes: Uint8Array, dtype: DType): Values {
-  if (isFloatDType(dtype) && dtype !== 'float64') return toFloat32Array(bytes, dtype);
-  if (dtype === 'int8') return Float32Array.from(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-  if (dtype === 'uint8') return Float32Array.from(bytes);
-  return toFloat64Array(bytes, dtype);
-}
-
-/** Chunks of both, cut to the same elements. */
-async function* alignedPieces(source: Tensor, stored: Tensor): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
-  const [left, right] = [tensorChunks(source)[Symbol.asyncIterator](), tensorChunks(stored)[Symbol.asyncIterator]()];
-  const units = [DTYPE_BYTES[source.dtype], DTYPE_BYTES[stored.dtype]] as const;
-  let [a, b] = [new Uint8Array() as Uint8Array, new Uint8Array() as Uint8Array];
-  try {
-    for (;;) {
-      if (a.byteLength === 0) a = ((await left.next()).value as Uint8Array | undefined) ?? a;
-      if (b.byteLength === 0) b = ((await right.next()).value as Uint8Array | undefined) ?? b;
-      const count = Math.min(a.byteLength / units[0], b.byteLength / units[1]);
-      if (count === 0) return;
-      yield [a.subarray(0, count * units[0]), b.subarray(0, count * units[1])];
-      a = a.subarray(count * units[0]);
-      b = b.subarray(count * units[1]);
-    }
-  } finally {
-    await left.return?.(undefined);
-    await right.return?.(undefined);
-  }
-}
-
-/** Index of the first byte that differs, or -1. Whole words are compared where both lie on word borders. */
-export function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  const length = Math.min(a.byteLength, b.byteLength);
-  let start = 0;
-  if (a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0) {
-    const words = Math.floor(length / 4);
-    const [left, right] = [new Uint32Array(a.buffer, a.byteOffset, words), new Uint32Array(b.buffer, b.byteOffset, words)];
-    let i = 0;
-    while (i < words && left[i] === right[i]) i++;
-    start = 4 * i;
-  }
-  for (let i = start; i < length; i++) if (a[i] !== b[i]) return i;
-  return a.byteLength === b.byteLength ? -1 : length;
 }
 
 /** What a stored weight's form is called in reports. */

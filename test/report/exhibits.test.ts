@@ -1,11 +1,12 @@
 /** What a report shows beside numbers: pictures, rankings, histograms, filters. */
 import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { countValues } from '../../src/model/histogram.js';
 import type { LayerMap, Port } from '../../src/model/layer-map.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, permute } from '../../src/model/tensor.js';
 import { firstFilters } from '../../src/report/filters.js';
-import { countValues, histogramPair } from '../../src/report/histogram.js';
+import { histogramPair } from '../../src/report/histogram.js';
 import { pictureOf } from '../../src/report/picture.js';
 import { encodePng } from '../../src/report/png.js';
 import { collectSamples } from '../../src/report/samples.js';

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { castTensor } from '../../src/model/cast.js';
 import type { DType } from '../../src/model/dtype.js';
 import { affineFor, channelScales, quantiseAffine, quantiseChannels, tensorRange } from '../../src/model/quantise.js';
+import { firstDifference } from '../../src/model/side-by-side.js';
 import { constantTensor, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
-import { compareWeight, firstDifference } from '../../src/verify/weight-pair.js';
+import { compareWeight } from '../../src/verify/weight-pair.js';
 
 const ORIGIN = { file: 'made here' };
 const SHAPE = [6, 4, 3];

@@ -4,6 +4,8 @@ export { type ByteSource, memorySource, sliceSource } from './bytes/byte-source.
 export { type FileSet, memoryFileSet, withFile } from './bytes/file-set.js';
 export { readNpy, readNpz } from './containers/npy.js';
 export { type ConvertOptions, type ConvertResult, canonicalWeights, convert } from './convert.js';
+export { type DiffOptions, diffFiles, diffModels } from './diff/diff.js';
+export type { DiffDocument, TensorDiff } from './diff/document.js';
 export { type ErrorPlace, isModelError, ModelError, type ModelErrorKind } from './errors.js';
 export { describeModel, type InspectOptions, inspect, type LayerDocument, type ModelDocument, type TensorDocument } from './inspect.js';
 export { castTensor } from './model/cast.js';

@@ -27,6 +27,29 @@ export interface SourceFlags {
   readonly golden?: string;
 }
 
+/** What the second of two files may not say about itself; the options of the first, with a word before them. */
+export function addOtherOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--other-from <format>', 'the same of the second file'))
+    .addOption(new Option('--other-prototxt <file>', 'the same of the second file'))
+    .addOption(new Option('--other-config <file>', 'the same of the second file'))
+    .addOption(new Option('--other-arch <name|file>', 'the same of the second file'))
+    .addOption(new Option('--other-weights-key <path.to.dict>', 'the same of the second file'));
+}
+
+export interface OtherFlags {
+  readonly otherFrom?: string;
+  readonly otherPrototxt?: string;
+  readonly otherConfig?: string;
+  readonly otherArch?: string;
+  readonly otherWeightsKey?: string;
+}
+
+/** What was said of the second file, as if it were the only one. */
+export function otherFlags({ otherFrom, otherPrototxt, otherConfig, otherArch, otherWeightsKey }: OtherFlags): SourceFlags {
+  return { from: otherFrom, prototxt: otherPrototxt, config: otherConfig, arch: otherArch, weightsKey: otherWeightsKey };
+}
+
 /** What the file may not say about itself. */
 export function addSourceOptions(command: Command): Command {
   return command

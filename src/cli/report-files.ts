@@ -110,6 +110,33 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
   };
 }
 
+/** A single page, checked before any work and written when it is made. */
+export interface PagePlan {
+  /** @param keep files that were read, which the page may not replace */
+  write(text: string, keep: readonly string[]): Promise<void>;
+}
+
+/** @throws ModelError 'usage' as `planReports` */
+export async function planPage(path: string, others: readonly string[]): Promise<PagePlan> {
+  if (extname(path).toLowerCase() !== '.html') throw new ModelError('usage', 'a page is named .html', { file: path });
+  for (const other of others) await refuseToReplace(path, other);
+  await (await fileSink(path, { force: true })).abort();
+  return {
+    async write(text, keep) {
+      const sink = await fileSink(path, { force: true, keep: () => keep });
+      try {
+        const file = await sink.create(basename(path));
+        await file.write(new TextEncoder().encode(text));
+        await file.close();
+        await sink.commit();
+      } catch (error) {
+        await sink.abort();
+        throw error;
+      }
+    },
+  };
+}
+
 async function readBack({ model, map, target }: Pick<Verified, 'model' | 'map' | 'target'>, collector: SampleCollector | null, progress: Progress) {
   const [{ collectExhibits }, { findWrittenFormat }] = await Promise.all([import('../report/collect.js'), import('../verify/written/index.js')]);
   const files = await nodeFileSet(target.path);

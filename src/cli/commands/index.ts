@@ -12,6 +12,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'convert', load: async () => (await import('./convert.js')).registerConvert },
   { name: 'shrink', load: async () => (await import('./shrink.js')).registerShrink },
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
+  { name: 'diff', load: async () => (await import('./diff.js')).registerDiff },
   { name: 'engines', load: async () => (await import('./engines.js')).registerEngines },
   { name: 'golden', load: async () => (await import('./golden.js')).registerGolden },
   { name: 'arch', load: async () => (await import('./arch.js')).registerArch },

@@ -40,7 +40,7 @@ export function histograms({ histograms: pairs, histogramsLeftOut }: Exhibits, {
 </section>`;
 }
 
-function histogram({ layer, role, min, max, source, written }: HistogramPair, maxAbsolute: number | null): Markup {
+export function histogram({ layer, role, min, max, source, written }: HistogramPair, maxAbsolute: number | null): Markup {
   const largest = Math.log1p(Math.max(1, ...source.counts, ...(written?.counts ?? [])));
   const heights = (counts: readonly number[]) => counts.map((count) => Math.round((10 * (HEIGHT - HEADROOM) * Math.log1p(count)) / largest) / 10);
   const bin = WIDTH / source.counts.length;

@@ -1,0 +1,53 @@
+/** `weighbridge diff`: two models of any formats, tensor by tensor. */
+import { type Command, Option } from 'commander';
+import { diffFiles } from '../../diff/diff.js';
+import { addOtherOptions, addSourceOptions, type CommonFlags, type OtherFlags, openFiles, otherFlags, type SourceFlags } from '../options.js';
+import { makeVoice } from '../print.js';
+import { printDiff } from '../print-diff.js';
+import { startProgress } from '../progress.js';
+import { planPage } from '../report-files.js';
+import { companionsOf } from './verify.js';
+
+interface DiffFlags extends CommonFlags, SourceFlags, OtherFlags {
+  readonly all?: boolean;
+  readonly html?: string;
+}
+
+export function registerDiff(program: Command): Command {
+  const command = program
+    .command('diff <a> <b>')
+    .description('compare two models of any formats: which tensors are equal, equal after a named change, close, different or missing')
+    .addOption(new Option('--all', 'list equal tensors too'))
+    .addOption(new Option('--html <file>', 'also write a page with the distribution of every tensor that differs'));
+  addSourceOptions(command);
+  addOtherOptions(command);
+  return command.action(async (a: string, b: string, flags: DiffFlags) => {
+    const voice = makeVoice(flags);
+    const inputs = [a, b, ...companionsOf(flags), ...companionsOf(otherFlags(flags))];
+    const page = flags.html === undefined ? null : await planPage(flags.html, inputs);
+    const progress = startProgress(voice);
+    const first = await openFiles(a, flags);
+    const second = await openFiles(b, otherFlags(flags));
+    try {
+      const document = await diffFiles(first.files, second.files, {
+        a: first.options,
+        b: second.options,
+        histograms: voice.asJson || page !== null,
+        onProgress: (done, total) => progress.bytes('comparing', done, total),
+      });
+      progress.stop();
+      if (voice.asJson) voice.json(document);
+      else printDiff(voice.say, document, flags.all === true);
+      if (page) {
+        const { renderDiff } = await import('../../report/html/diff.js');
+        await page.write(await renderDiff(document), [...inputs, ...(first.files.openedPaths?.() ?? []), ...(second.files.openedPaths?.() ?? [])]);
+        voice.tell(`page     ${flags.html}`);
+      }
+      if (!document.verdict.equal) process.exitCode = 1;
+    } finally {
+      progress.stop();
+      await first.files.close();
+      await second.files.close();
+    }
+  });
+}

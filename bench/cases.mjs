@@ -6,6 +6,7 @@ const convert =
   (...extra) =>
   (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
 const convertVerified = (from, to) => ['convert', from, '-o', to, '--golden', join(dirname(from), GOLDEN), '--quiet'];
+const diff = (other) => (from) => ['diff', from, join(dirname(from), other), '--quiet'];
 const inspect = (from) => ['inspect', from, '--quiet'];
 /** The container that PyTorch wrote until 1.5. */
 export const LEGACY = 'vgg16.legacy.pth';
@@ -51,6 +52,8 @@ export const CASES = [
     ratioLimit: 5,
     peakLimitMB: 160,
   })),
+  { title: 'diff PyTorch zip, Caffe', source: 'vgg16.pth', args: diff('vgg16.caffemodel'), ratioLimit: 5, peakLimitMB: 200 },
+  { title: 'diff PyTorch zip, Keras HDF5', source: 'vgg16.pth', args: diff('vgg16.h5'), ratioLimit: 8, peakLimitMB: 200 },
   {
     title: 'Caffe → ONNX float32, verified on 4 recorded inputs',
     source: 'vgg16.caffemodel',

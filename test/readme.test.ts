@@ -28,6 +28,7 @@ it('the commands that are shown say, one after the other in one folder, what is 
     'convert',
     'shrink',
     'verify',
+    'diff',
   ]);
   const folder = temporaryFolder();
   symlinkSync(join(ROOT, 'demo'), join(folder, 'demo'));
@@ -61,7 +62,7 @@ function steady(text: string): string {
 }
 
 it('every flag that the README names exists', () => {
-  const help = ['convert', 'shrink', 'inspect', 'verify', 'golden', 'demo'].map((command) => weighbridge([command, '--help']).stdout).join('\n');
+  const help = ['convert', 'shrink', 'inspect', 'verify', 'diff', 'golden', 'demo'].map((command) => weighbridge([command, '--help']).stdout).join('\n');
   const flags = new Set([...readme.matchAll(/`(--[a-z0-9-]+)/g)].map((match) => match[1]!));
   for (const flag of flags) expect(help).toContain(flag);
 });

@@ -16,6 +16,9 @@ export interface PartPair {
   readonly by: Alignment | null;
 }
 
+/** So few names are no coincidence. */
+const FEW = 4;
+
 /** A pair of two. */
 export interface Couple extends PartPair {
   readonly a: Part;
@@ -32,7 +35,7 @@ export async function alignParts(a: readonly Part[], b: readonly Part[], onRead:
   open.pairBy('name', ({ layer, role }) => (layer === null ? null : `${layer} ${role}`));
   // Numbers that a framework counts up give names to layers that are others in the next session.
   const named = open.couples.slice(before);
-  if (2 * named.filter((couple) => !isSameSize(couple)).length > named.length) open.undo(before);
+  if (named.length >= FEW && 2 * named.filter((couple) => !isSameSize(couple)).length > named.length) open.undo(before);
   open.pairSameSequence();
   await open.pairByContent(onRead);
   open.pairInOrder();

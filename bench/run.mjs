@@ -1,6 +1,7 @@
 /**
  * The benchmark: full VGG16 through the built command, each figure a ratio to `cp` of the same source in the same run, with
- * the peak memory of the whole process. `npm run bench -- --runs 5 --only 'onnx'`.
+ * the peak memory of the whole process. `npm run bench -- --runs 5 --only 'onnx'`; `--only start`
+ * measures how long the command takes to start.
  *
  * Sources are made once and cached (1.6 GB). Output goes to new files; the page cache is warm. A disk that writes back what another
  * process wrote makes both slower for a while, so each command runs right after its own `cp`, and what counts is the median of the
@@ -15,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CASES, LEGACY } from './cases.mjs';
 import { GOLDEN, recordVgg16 } from './record.mjs';
+import { measureStarts, median } from './start.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const main = join(root, 'dist/cli/main.js');
@@ -30,7 +32,7 @@ const REPORT_PEAK = `data:text/javascript,${encodeURIComponent(
 )}`;
 
 await mkdir(flags.folder, { recursive: true });
-if (!existsSync(join(flags.folder, 'vgg16.h5'))) {
+if (cases.length > 0 && !existsSync(join(flags.folder, 'vgg16.h5'))) {
   console.error('bench: making the seeded VGG16 in three dialects');
   const { makeVgg16 } = await import(new URL('../dist/cli/demo/make-vgg16.js', import.meta.url));
   await makeVgg16(flags.folder);
@@ -78,6 +80,7 @@ for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS } 
     `| ${title}${over ? ' **over**' : ''} | ${(copy / 1000).toFixed(2)} s | ${(wall / 1000).toFixed(2)} s | ${ratio.toFixed(2)} × | ${limit} | ${peakMB.toFixed(0)} MB | ${peakLimitMB ?? ''} MB |`,
   );
 }
+if (!flags.only || 'start'.includes(flags.only)) failed = !measureStarts(root, main, runs) || failed;
 process.exitCode = failed ? 1 : 0;
 
 /** Copies with `cp` where there is one, because that is the yardstick; the copy is removed afterwards. */
@@ -109,9 +112,4 @@ function finished(child) {
     child.on('error', reject);
     child.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`exit code ${code}`))));
   });
-}
-
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
 }

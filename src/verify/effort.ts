@@ -54,7 +54,7 @@ export function effortFor(isLargeNet: boolean): Effort {
 }
 
 /** For one sample: every kernel once for each place of its layer's output. */
-function multiplications(map: LayerMap): number {
+export function multiplications(map: LayerMap): number {
   const shapes = shapesOf(map);
   return map.layers.reduce((sum, { op, inputs, outputs, weights }) => {
     if (!weights.kernel) return sum;

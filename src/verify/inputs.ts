@@ -14,26 +14,28 @@ import type { NdArray } from './engine.js';
 /** Size that a free dimension other than the batch is given. */
 export const FREE_SIZE = 32;
 
-/** How large the numbers of an input are, and of which sign. */
+/** How large the numbers of an input are, of which sign, and how they lie. */
 export interface Range {
   readonly name: string;
   /** The value of a float input, from one of about -4 to 4. */
   readonly value: (x: number) => number;
+  /** Noise on levels and slopes where left out. */
+  readonly fill?: keyof typeof FILLS;
 }
 
 const pixel = (x: number) => Math.min(255, Math.max(0, Math.round(128 + 40 * x)));
-/** The ranges of the samples, in the order in which they are taken; what follows is plain. */
+/** The ranges of the samples, in the order in which they are taken: large nets are given the first ones alone. What follows is plain. */
 export const RANGES = {
   plain: { name: 'about -4 to 4', value: (x: number) => x },
-  pixels: { name: '0 to 255', value: pixel },
+  pixels: { name: '0 to 255', value: pixel, fill: 'picture' },
   small: { name: 'about -0.08 to 0.08', value: (x: number) => 0.02 * x },
-  negative: { name: 'negative', value: (x: number) => -Math.abs(x) },
   zeros: { name: 'zero', value: () => 0 },
-  huge: { name: 'about -4000 to 4000', value: (x: number) => 1000 * x },
-  unit: { name: '0 to 1', value: (x: number) => pixel(x) / 255 },
   centred: { name: '0 to 255 less their mean', value: (x: number) => pixel(x) - 117 },
+  huge: { name: 'about -4000 to 4000', value: (x: number) => 1000 * x },
+  unit: { name: '0 to 1', value: (x: number) => pixel(x) / 255, fill: 'picture' },
+  colour: { name: 'one negative number for each channel', value: (x: number) => -Math.abs(x), fill: 'colour' },
   large: { name: 'about -100 to 100', value: (x: number) => 30 * x },
-  impulses: { name: 'zero but for impulses', value: (x: number) => (Math.abs(x) > 2 ? x : 0) },
+  impulses: { name: 'zero but for impulses and corners', value: (x: number) => (Math.abs(x) > 2 ? x : 0), fill: 'corners' },
 } as const satisfies Record<string, Range>;
 
 /** The numbers that a source's tests would be made of; what is seen with them alone is the net's own. */
@@ -45,6 +47,18 @@ export interface InputStyle {
   readonly freeSize?: (name: string, axis: number) => number;
   /** Layers that read the ports; they tell where an input counts the rows of a table. */
   readonly layers?: LayerMap['layers'];
+}
+
+/** Operators that a graph's own preprocessing is made of. */
+const PREPARES: ReadonlySet<string> = new Set(['Sub', 'Add', 'Mul', 'Div', 'Cast']);
+
+/** The ranges in the order in which they are taken for a net: plain numbers first, then such as it was made for. */
+export function rangesFor({ format, inputs, layers }: Pick<LayerMap, 'format' | 'inputs' | 'layers'>): readonly Range[] {
+  const starts = new Set(inputs.map(({ value }) => value));
+  const prepares = layers.some((layer) => PREPARES.has(layer.op) && Object.keys(layer.weights).length > 0 && layer.inputs.some((value) => starts.has(value)));
+  // Nets of Caffe take bytes less their mean; one that begins with a scale or a mean takes bytes.
+  const own = !prepares && format === 'caffe' ? RANGES.centred : RANGES.pixels;
+  return [PLAIN, own, ...Object.values(RANGES).filter((range) => range !== PLAIN && range !== own)];
 }
 
 /** One sample (batch of one, or of the fixed batch) for each input port, in the port's layout. */
@@ -83,24 +97,70 @@ function generateInput(port: Port, seed: number, rows: number | undefined, { ran
     return { shape, data };
   }
   const channelAxis = shape.length < 3 ? shape.length - 1 : isChannelsLast(port.layout) ? shape.length - 1 : 1;
+  const spatial = shape.flatMap((_, axis) => (axis > 0 && axis !== channelAxis ? [axis] : []));
   const channels = shape[channelAxis] ?? 1;
   // Each channel has a level, a slope and a loudness of its own, so that no two can be exchanged unseen.
   const levels = Array.from({ length: channels }, (_, c) => 0.6 * Math.sin(1.7 * c + 0.3) + 0.3 * (random() - 0.5));
   const loudness = Array.from({ length: channels }, (_, c) => 0.5 + ((c * 0.37) % 1) + 0.2 * random());
+  const fill: Fill = FILLS[range.fill ?? 'noise'];
   const position = shape.map(() => 0);
   for (let i = 0; i < count; i++) {
     const c = position[channelAxis] ?? 0;
-    let slope = 0;
-    for (let axis = 1; axis < shape.length; axis++) if (axis !== channelAxis) slope += (axis % 2 ? 0.7 : -0.4) * (position[axis]! / shape[axis]! - 0.5);
-    data[i] = levels[c]! + slope * loudness[c]! + loudness[c]! * (random() + random() + random() - 1.5);
+    data[i] = fill({ channel: c, level: levels[c]!, loudness: loudness[c]!, position, shape, spatial, random });
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       if (++position[axis]! < shape[axis]!) break;
       position[axis] = 0;
     }
   }
-  for (let impulse = 0; impulse < Math.min(8, Math.ceil(count / 16)); impulse++) data[Math.floor(random() * random() * count)]! += impulse % 2 ? -3 : 4;
+  const impulses = range.fill === 'colour' ? 0 : Math.min(8, Math.ceil(count / 16));
+  for (let impulse = 0; impulse < impulses; impulse++) data[Math.floor(random() * random() * count)]! += impulse % 2 ? -3 : 4;
   return { shape, data: asStored(data.map(range.value), port.dtype) };
 }
+
+/** One element of an input: where it lies, and what is its channel's own. */
+interface Place {
+  readonly channel: number;
+  readonly level: number;
+  readonly loudness: number;
+  readonly position: readonly number[];
+  readonly shape: readonly number[];
+  /** Axes that are neither batch nor channel. */
+  readonly spatial: readonly number[];
+  readonly random: () => number;
+}
+
+type Fill = (place: Place) => number;
+
+const along = ({ position, shape }: Place, axis: number) => position[axis]! / shape[axis]!;
+
+const noise: Fill = (place) => {
+  const slope = place.spatial.reduce((sum, axis) => sum + (axis % 2 ? 0.7 : -0.4) * (along(place, axis) - 0.5), 0);
+  return place.level + slope * place.loudness + place.loudness * (place.random() + place.random() + place.random() - 1.5);
+};
+
+const FILLS = {
+  noise,
+  /** Even: what divides by a spread has none. */
+  colour: ({ level }: Place) => level,
+  /** The corners of each channel, each of another size; where there are none, noise. */
+  corners: (place: Place) => {
+    const { spatial, position, shape, channel } = place;
+    if (spatial.length === 0) return noise(place);
+    const isCorner = spatial.every((axis) => position[axis] === 0 || position[axis] === shape[axis]! - 1);
+    const size = spatial.reduce((sum, axis, i) => sum + (position[axis] === 0 ? 0 : 0.4 * (i + 1)), 2.2 + ((channel * 0.23) % 1));
+    return isCorner ? (channel % 2 ? -size : size) : 0;
+  },
+  /** A small landscape: a sky that darkens, a bright disc, and furrows that end at a horizon; with little noise. Of other shapes, noise. */
+  picture: (place: Place) => {
+    const { spatial, level, random, channel } = place;
+    if (spatial.length !== 2) return noise(place);
+    const [down, right] = spatial.map((axis) => along(place, axis)) as [number, number];
+    const isDisc = (down - 0.25) ** 2 + (right - 0.7) ** 2 < 0.03;
+    const isGround = down > 0.6 + 0.1 * Math.sin(5 * right);
+    const tone = isDisc ? 3 - 0.3 * (channel % 3) : isGround ? 1.6 * Math.sin(40 * (right - 0.5) * (down - 0.4)) - 1 : 1.2 - 3 * down;
+    return tone + level + 0.25 * (random() - 0.5);
+  },
+} as const satisfies Record<string, Fill>;
 
 /** A byte is any, as in a picture; a wider integer may be an index, or yes and no, and is small, unless pictures are asked for. */
 function integersOf(dtype: DType, range: Range): readonly [low: number, high: number] {

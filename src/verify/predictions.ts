@@ -1,6 +1,7 @@
 /** Everything that is compared of two models: outputs, interface, layers, weights. */
 import type { LayerMap } from '../model/layer-map.js';
 import { describeAgreement } from './agreement.js';
+import { tryInner } from './inner.js';
 import { judgeLoss, lossOfFloat16 } from './loss.js';
 import { checkCorrectness, widenedMap } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
@@ -15,17 +16,21 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
   options.onMap?.(map);
   const notes: string[] = [];
-  const ran = await runBoth(subject, options, notes);
-  const { narrowing, tolerances } = ran;
-  const { outputs: compared, tolerance, problem } = ran.comparison.report();
-  const kept = ran.kept.slice(0, effort.few);
+  const alone = await runBoth(subject, options, notes);
+  const { narrowing, tolerances } = alone;
+  const { outputs: compared, tolerance, problem } = alone.comparison.report();
+  const kept = alone.kept.slice(0, effort.few);
   const mayWiden = isRead && narrowing?.isLinedUp === true;
   const widened = mayWiden && written ? widenedMap(map, written) : null;
-  const correctness = widened && (await checkCorrectness(widened, [...kept, ...ran.further], tolerances, notes, progress('reference')));
+  const correctness = widened && (await checkCorrectness(widened, [...kept, ...alone.further], tolerances, notes, progress('reference')));
   if (narrowing && !mayWiden) {
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
+  const own = narrowing ? widened : map;
+  const inner =
+    isRead && own && written?.computeDType !== 'float16' ? await tryInner(subject, { samples: alone.compared, map: own, tolerances }, options, notes) : null;
+  const ran = inner ? { ...alone, trials: [...alone.trials, inner] } : alone;
   const layers = options.layers ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
   const weights = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;

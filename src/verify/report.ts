@@ -131,8 +131,8 @@ export interface InterfaceDifference {
 
 /** Something that was run beside single inputs of the first size. */
 export interface TrialReport {
-  readonly kind: 'batch' | 'sizes';
-  /** 'a batch of 3', 'a free size of 64'. */
+  readonly kind: 'batch' | 'sizes' | 'inner';
+  /** 'a batch of 3', 'a free size of 64', 'what "softmax" reads'. */
   readonly what: string;
   /** Null where the expected side does not do it either. */
   readonly passed: boolean | null;

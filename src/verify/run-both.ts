@@ -2,7 +2,7 @@
 import { collectAgreement, labelsOf } from './agreement.js';
 import { assignPorts } from './assign.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
-import { generateSample, PLAIN, RANGES, type Range } from './inputs.js';
+import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
 import { compareInterface, compareRanks } from './interface.js';
 import { findNarrowing, type Narrowing } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
@@ -21,7 +21,7 @@ const DEFAULT_SEED = 0;
 const BATCH_ROWS = { small: 3, large: 2 } as const;
 
 /** Ranges in which a net is as steady as with plain numbers, so that layers and rows can be held to the plain tolerance. */
-const MILD: ReadonlySet<Range> = new Set([RANGES.plain, RANGES.small, RANGES.negative, RANGES.unit]);
+const MILD: ReadonlySet<Range> = new Set([RANGES.plain, RANGES.small, RANGES.colour, RANGES.unit]);
 
 export interface Ran {
   readonly comparison: OutputsComparison;
@@ -40,6 +40,8 @@ export interface Ran {
   readonly agreement: AgreementReport | null;
   /** A few samples of mild numbers, for what is looked at more closely. */
   readonly kept: readonly RunSample[];
+  /** All samples that were compared, where the net is small. */
+  readonly compared: readonly RunSample[];
   /** Samples for a narrower file beside its own weights: also such whose numbers are out of the ordinary. */
   readonly further: readonly RunSample[];
 }
@@ -65,13 +67,14 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         if (assumed !== null) notes.push(assumed);
       }
       const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, expected.maxSamples);
-      const order = given || narrowing ? [] : computeDType === 'float16' ? HALF_RANGES : Object.values(RANGES);
+      const order = given || narrowing ? [] : computeDType === 'float16' ? HALF_RANGES : rangesFor(map);
       const sampleOf = (sample: number) => {
         const range = order[sample] ?? PLAIN;
         return { range, feeds: sample === 0 ? first : (given?.sample(sample) ?? generate(sample, range)) };
       };
       let comparison = compareOutputs(map, allowed.outputs);
       const kept: RunSample[] = [];
+      const compared: RunSample[] = [];
       const ranges = new Set<string>();
       const rows = effort.few > 1 ? BATCH_ROWS.small : BATCH_ROWS.large;
       const agreement = given ? collectAgreement(map, given.rows, await labelsOf(options.golden ?? options.inputs)) : null;
@@ -81,6 +84,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         (run) => {
           ranges.add(run.range.name);
           agreement?.add(run.wanted, run.found);
+          if (effort.few > 1) compared.push(run);
           if (MILD.has(run.range) && kept.length < rows) kept.push(run);
         },
       );
@@ -129,6 +133,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         narrowing,
         tolerances: allowed,
         kept,
+        compared,
         further,
         agreement: agreement?.report() ?? null,
       };

@@ -4,7 +4,7 @@ import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import type { VerifyOptions } from '../../src/verify/verify.js';
 import { branchedNet } from './faults/nets.js';
-import { type Edit, editOnnx, nodeOf } from './faults/onnx-edit.js';
+import { beforeOutput, behindInput, constant, type Edit, editOnnx, integers, nodeOf } from './faults/onnx-edit.js';
 import { attributes, type Graph, int64s, mapOf, node, port, spread, tensor, verifyFiles, verifyWrittenMap, written } from './small-files.js';
 
 const X: LayerMap['inputs'][0] = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 4], layout: 'other' };
@@ -15,32 +15,6 @@ const dense = mapOf([{ name: 'dense', op: 'Gemm', inputs: ['x'], outputs: ['y'],
 async function attacked(map: LayerMap, edit: (graph: Parameters<Edit>[0]) => void, options: VerifyOptions = {}) {
   const files = await written(map);
   return verifyWrittenMap(map, { 'net.onnx': editOnnx(files['net.onnx']!, edit) }, options);
-}
-
-type OnnxNode = ReturnType<typeof nodeOf>;
-
-/** Puts nodes between a graph's input and what reads it. */
-function behindInput(graph: Parameters<Edit>[0], make: (input: string, output: string) => Partial<OnnxNode>[]) {
-  const input = graph.input![0]!.name!;
-  for (const reader of graph.node!) reader.input = reader.input!.map((name) => (name === input ? 'changed' : name));
-  graph.node!.unshift(...(make(input, 'changed') as OnnxNode[]));
-}
-
-/** Puts nodes before a graph's output. */
-function beforeOutput(graph: Parameters<Edit>[0], make: (input: string, output: string) => Partial<OnnxNode>[]) {
-  const output = graph.output![0]!.name!;
-  for (const maker of graph.node!) maker.output = maker.output!.map((name) => (name === output ? 'unchanged' : name));
-  graph.node!.push(...(make('unchanged', output) as OnnxNode[]));
-}
-
-function constant(graph: Parameters<Edit>[0], name: string, values: readonly number[], dims: readonly number[] = []) {
-  graph.initializer!.push({ name, dims: [...dims], dataType: 1, rawData: new Uint8Array(Float32Array.from(values).buffer) } as never);
-  return name;
-}
-
-function integers(graph: Parameters<Edit>[0], name: string, values: readonly number[]) {
-  graph.initializer!.push({ name, dims: [values.length], dataType: 7, rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer) } as never);
-  return name;
 }
 
 describe('a conversion that is not attacked', () => {

@@ -132,3 +132,29 @@ export function all(...edits: readonly Edit[]): Edit {
     for (const edit of edits) edit(graph);
   };
 }
+
+export type OnnxNode = ReturnType<typeof nodeOf>;
+
+/** Puts nodes between a graph's input and what reads it. */
+export function behindInput(graph: Graph, make: (input: string, output: string) => Partial<OnnxNode>[]) {
+  const input = graph.input![0]!.name!;
+  for (const reader of graph.node!) reader.input = reader.input!.map((name) => (name === input ? 'changed' : name));
+  graph.node!.unshift(...(make(input, 'changed') as OnnxNode[]));
+}
+
+/** Puts nodes before a graph's output. */
+export function beforeOutput(graph: Graph, make: (input: string, output: string) => Partial<OnnxNode>[]) {
+  const output = graph.output![0]!.name!;
+  for (const maker of graph.node!) maker.output = maker.output!.map((name) => (name === output ? 'unchanged' : name));
+  graph.node!.push(...(make('unchanged', output) as OnnxNode[]));
+}
+
+export function constant(graph: Graph, name: string, values: readonly number[], dims: readonly number[] = []) {
+  graph.initializer!.push({ name, dims: [...dims], dataType: 1, rawData: new Uint8Array(Float32Array.from(values).buffer) } as never);
+  return name;
+}
+
+export function integers(graph: Graph, name: string, values: readonly number[]) {
+  graph.initializer!.push({ name, dims: [values.length], dataType: 7, rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer) } as never);
+  return name;
+}

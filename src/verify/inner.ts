@@ -1,0 +1,140 @@
+/**
+ * What outputs do not show because a function that saturates makes them: behind a softmax that has one class alone a net may be clipped,
+ * or cut, unseen. There the values that the function reads are compared as well.
+ */
+import { isModelError } from '../errors.js';
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import { multiplications } from './effort.js';
+import type { NdArray, Session } from './engine.js';
+import { selectEngine } from './engines/index.js';
+import { type LayerSource, mapShapes, referenceLayers, sessionLayers, writtenNames } from './layer-source.js';
+import type { VerifyOptions } from './options.js';
+import { compareOutputs } from './outputs.js';
+import type { TrialReport } from './report.js';
+import { isBeyondFloat32, type RunSample, slackFor } from './samples.js';
+import { type Arrays, adaptPorts, type Feeds } from './side.js';
+import type { Subject } from './subject.js';
+import type { Tolerances } from './tolerance.js';
+
+const SATURATES: ReadonlySet<string> = new Set(['Softmax', 'Sigmoid', 'HardSigmoid', 'Tanh', 'ArgMax']);
+/** What may stand between such a function and the output. */
+const PASSES: ReadonlySet<string> = new Set(['Transpose', 'Reshape', 'Flatten', 'Identity', 'Squeeze', 'Unsqueeze', 'Cast', 'Slice']);
+
+/** Multiplications that our evaluator may spend: a second or two. */
+const BUDGET = 1e9;
+
+/** A layer whose value a saturating function reads to make an output. */
+interface Behind {
+  readonly layer: Layer;
+  readonly end: Layer;
+  /** Place of the output. */
+  readonly output: number;
+}
+
+export interface InnerRun {
+  readonly samples: readonly RunSample[];
+  /** The map with the weights that the file computes with. */
+  readonly map: LayerMap;
+  readonly tolerances: Tolerances;
+}
+
+/** Null where no output saturates, or nothing shows what is behind it; the latter is told. */
+export async function tryInner(subject: Subject, { samples, map, tolerances }: InnerRun, options: VerifyOptions, notes: string[]): Promise<TrialReport | null> {
+  const behind = findBehind(map);
+  const saturated = samples.filter(({ wanted, found }) => behind.some(({ end, output }) => isSaturated(end, wanted[output] ?? found[output])));
+  const affordable = Math.floor(BUDGET / Math.max(1, multiplications(map)));
+  if (saturated.length === 0 || !subject.written) return null;
+  const ends = [...new Set(behind.map(({ end }) => `"${end.name}"`))].join(', ');
+  const untold = (why: string) => {
+    notes.push(`${ends} gives much the same for ${saturated.length} of ${samples.length} inputs, and what it reads was not compared: ${why}`);
+    return null;
+  };
+  if (affordable === 0) return untold('the net is too large for our evaluator to show it in passing; --layers takes the time');
+  try {
+    const inner = await openInner(subject, map, behind, options);
+    try {
+      if (inner.layers.length === 0) return untold('the file does not keep it apart');
+      return await compareInner(inner, saturated.slice(0, affordable), tolerances, ends);
+    } finally {
+      await inner.session.close();
+    }
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return untold(error.message);
+  }
+}
+
+function findBehind({ layers, outputs }: LayerMap): Behind[] {
+  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const through = (value: string | undefined): Layer | undefined => {
+    const maker = makers.get(value ?? '');
+    return maker && PASSES.has(maker.op) ? through(maker.inputs[0]) : maker;
+  };
+  return outputs.flatMap(({ value }, output): Behind[] => {
+    const end = through(value);
+    const layer = end && SATURATES.has(end.op) ? makers.get(end.inputs[0] ?? '') : undefined;
+    return layer ? [{ layer, end: end!, output }] : [];
+  });
+}
+
+/** Part of its range that a function has left when its value says little more of what it reads. */
+const FLAT = 0.98;
+
+function isSaturated({ op }: Layer, value: NdArray | undefined): boolean {
+  if (!value || op === 'ArgMax') return op === 'ArgMax';
+  const values = Array.from(value.data as ArrayLike<number>, Number);
+  if (op === 'Softmax') return values.some((x) => x > FLAT);
+  const low = op === 'Tanh' ? -FLAT : 1 - FLAT;
+  return values.filter((x) => x > FLAT || x < low).length > values.length / 2;
+}
+
+interface Inner {
+  readonly session: Session;
+  readonly map: LayerMap;
+  readonly actual: LayerSource;
+  /** Those that the session shows. */
+  readonly layers: readonly Layer[];
+}
+
+async function openInner({ target, written, layoutOf }: Subject, map: LayerMap, behind: readonly Behind[], options: VerifyOptions): Promise<Inner> {
+  const { engine } = await selectEngine(target.format, options);
+  const session = await engine.open({ ...target, layers: true });
+  try {
+    const { feed, outputOf } = adaptPorts(session, map, layoutOf);
+    const names = writtenNames(map, written!, session, outputOf);
+    const actual = sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast: written!.channelsLast ?? false });
+    const wanted = new Set(behind.map(({ layer }) => layer));
+    return { session, map, actual, layers: map.layers.filter((layer) => wanted.has(layer) && actual.layers.has(layer)) };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+async function compareInner({ map, actual, layers }: Inner, samples: readonly RunSample[], tolerances: Tolerances, ends: string): Promise<TrialReport> {
+  const outputs = layers.map(({ name, outputs: [value = ''] }) => ({ name, value, dtype: 'float32', shape: [], layout: 'other' }) as const);
+  const comparison = compareOutputs({ outputs }, tolerances.correctness('reference'));
+  const reference = referenceLayers(map);
+  const show = async (source: LayerSource, feeds: Feeds): Promise<Arrays> => {
+    const shown = new Map<Layer, NdArray>();
+    await source.visit(feeds, 0, layers, async (layer, value) => {
+      shown.set(layer, value);
+    });
+    return layers.map((layer) => shown.get(layer));
+  };
+  let compared = 0;
+  for (const { feeds, range } of samples) {
+    const [wanted, found] = [await show(reference, feeds), await show(actual, feeds)];
+    if (isBeyondFloat32(range, wanted, found)) continue;
+    const slack = await slackFor({ outputs, inputs: map.inputs }, { expected: { run: (fed) => show(reference, fed) }, comparison }, { feeds, wanted, found });
+    if (slack === null) continue;
+    comparison.add(wanted, found, slack);
+    compared++;
+  }
+  const { problem } = comparison.report();
+  const what = `what ${ends} reads`;
+  if (problem !== null) return { kind: 'inner', what, passed: false, message: `${what} differs, where what it gives shows little of it: ${problem}` };
+  return compared === 0
+    ? { kind: 'inner', what, passed: null, message: `${what} could not be compared` }
+    : { kind: 'inner', what, passed: true, message: `${what} agrees as well, for ${compared} inputs on which what it gives shows little of it` };
+}

@@ -3,7 +3,7 @@ import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
 import { onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
-import type { LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
+import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
 import {
   type Column,
   colour,
@@ -20,6 +20,7 @@ import {
 
 const LAYERS_SHOWN = 6;
 const MISMATCHES_SHOWN = 8;
+const UNSEEN_SHOWN = 3;
 
 /** Prints what was compared with what, each output's distance, layers and weights where they were compared, and the verdict with its reason. */
 export function printReport(say: (text: string) => void, report: Report): void {
@@ -83,7 +84,15 @@ function printBeyondValues(say: (text: string) => void, report: Report): void {
     if (passed === null) continue;
     say(passed ? `tried    ${safeText(message)}` : `tried    ${safeText(what)}: ${colour.red('failed')}: ${safeText(message)}`);
   }
+  if (report.coverage) say(`reached  ${safeText(describeCoverage(report.coverage))}`);
   for (const { judged, message } of report.interface) if (judged) say(`ports    ${colour.red('differ')}: ${safeText(message)}`);
+}
+
+function describeCoverage({ reached, of, added, unseen }: CoverageReport): string {
+  const found = added === 0 ? '' : `, with ${added} inputs found by search`;
+  const rest = unseen.length > UNSEEN_SHOWN ? `; and ${unseen.length - UNSEEN_SHOWN} more` : '';
+  const never = unseen.length === 0 ? '' : `; not seen: ${unseen.slice(0, UNSEEN_SHOWN).join('; ')}${rest}`;
+  return `${formatCount(reached)} of ${formatCount(of)} states of units, bounds and borders${found}${never}`;
 }
 
 /** The worst ones, those that failed first; where each one is exact, a line says so. */

@@ -5,8 +5,9 @@
 import { isModelError } from '../errors.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { multiplications } from './effort.js';
-import type { NdArray, Session } from './engine.js';
+import type { NdArray } from './engine.js';
 import { selectEngine } from './engines/index.js';
+import { RANGES, type Range } from './inputs.js';
 import { type LayerSource, mapShapes, referenceLayers, sessionLayers, writtenNames } from './layer-source.js';
 import type { VerifyOptions } from './options.js';
 import { compareOutputs } from './outputs.js';
@@ -20,8 +21,11 @@ const SATURATES: ReadonlySet<string> = new Set(['Softmax', 'Sigmoid', 'HardSigmo
 /** What may stand between such a function and the output. */
 const PASSES: ReadonlySet<string> = new Set(['Transpose', 'Reshape', 'Flatten', 'Identity', 'Squeeze', 'Unsqueeze', 'Cast', 'Slice']);
 
-/** Multiplications that our evaluator may spend: a second or two. */
-const BUDGET = 1e9;
+/** Multiplications that our evaluator may spend: a second or less. */
+const BUDGET = 5e8;
+const MOST_SAMPLES = 4;
+/** Those first that show a clip, a sign or a byte misread. */
+const TELLING: readonly Range[] = [RANGES.pixels, RANGES.centred, RANGES.huge];
 
 /** A layer whose value a saturating function reads to make an output. */
 interface Behind {
@@ -42,7 +46,7 @@ export interface InnerRun {
 export async function tryInner(subject: Subject, { samples, map, tolerances }: InnerRun, options: VerifyOptions, notes: string[]): Promise<TrialReport | null> {
   const behind = findBehind(map);
   const saturated = samples.filter(({ wanted, found }) => behind.some(({ end, output }) => isSaturated(end, wanted[output] ?? found[output])));
-  const affordable = Math.floor(BUDGET / Math.max(1, multiplications(map)));
+  const affordable = Math.min(MOST_SAMPLES, Math.floor(BUDGET / Math.max(1, multiplications(map))));
   if (saturated.length === 0 || !subject.written) return null;
   const ends = [...new Set(behind.map(({ end }) => `"${end.name}"`))].join(', ');
   const untold = (why: string) => {
@@ -51,17 +55,21 @@ export async function tryInner(subject: Subject, { samples, map, tolerances }: I
   };
   if (affordable === 0) return untold('the net is too large for our evaluator to show it in passing; --layers takes the time');
   try {
-    const inner = await openInner(subject, map, behind, options);
-    try {
-      if (inner.layers.length === 0) return untold('the file does not keep it apart');
-      return await compareInner(inner, saturated.slice(0, affordable), tolerances, ends);
-    } finally {
-      await inner.session.close();
-    }
+    return await withInner(subject, map, options, async ({ source }) => {
+      const layers = map.layers.filter((layer) => source.layers.has(layer) && behind.some((each) => each.layer === layer));
+      if (layers.length === 0) return untold('the file does not keep it apart');
+      const telling = saturated.toSorted((a, b) => rank(a.range) - rank(b.range));
+      return compareInner(map, source, layers, { samples: telling.slice(0, affordable), tolerances, ends });
+    });
   } catch (error) {
     if (!isModelError(error)) throw error;
     return untold(error.message);
   }
+}
+
+function rank(range: Range): number {
+  const place = TELLING.indexOf(range);
+  return place < 0 ? TELLING.length : place;
 }
 
 function findBehind({ layers, outputs }: LayerMap): Behind[] {
@@ -88,30 +96,46 @@ function isSaturated({ op }: Layer, value: NdArray | undefined): boolean {
   return values.filter((x) => x > FLAT || x < low).length > values.length / 2;
 }
 
-interface Inner {
-  readonly session: Session;
-  readonly map: LayerMap;
-  readonly actual: LayerSource;
-  /** Those that the session shows. */
-  readonly layers: readonly Layer[];
+/** The written file in its runtime, with the values inside of it. */
+export interface InnerSide {
+  readonly source: LayerSource;
 }
 
-async function openInner({ target, written, layoutOf }: Subject, map: LayerMap, behind: readonly Behind[], options: VerifyOptions): Promise<Inner> {
+/** @throws ModelError 'engine' where the runtime does not show what is inside */
+export async function withInner<T>(
+  { target, written, layoutOf }: Subject,
+  map: LayerMap,
+  options: VerifyOptions,
+  work: (inner: InnerSide) => Promise<T>,
+): Promise<T> {
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
   try {
     const { feed, outputOf } = adaptPorts(session, map, layoutOf);
     const names = writtenNames(map, written!, session, outputOf);
-    const actual = sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast: written!.channelsLast ?? false });
-    const wanted = new Set(behind.map(({ layer }) => layer));
-    return { session, map, actual, layers: map.layers.filter((layer) => wanted.has(layer) && actual.layers.has(layer)) };
-  } catch (error) {
+    return await work({
+      source: sessionLayers({
+        name: engine.name,
+        shapes: mapShapes(map),
+        session,
+        feed: async (fed) => feed(fed),
+        names,
+        channelsLast: written!.channelsLast ?? false,
+      }),
+    });
+  } finally {
     await session.close();
-    throw error;
   }
 }
 
-async function compareInner({ map, actual, layers }: Inner, samples: readonly RunSample[], tolerances: Tolerances, ends: string): Promise<TrialReport> {
+interface InnerSamples {
+  readonly samples: readonly RunSample[];
+  readonly tolerances: Tolerances;
+  /** The functions that read the values, for messages. */
+  readonly ends: string;
+}
+
+async function compareInner(map: LayerMap, actual: LayerSource, layers: readonly Layer[], { samples, tolerances, ends }: InnerSamples): Promise<TrialReport> {
   const outputs = layers.map(({ name, outputs: [value = ''] }) => ({ name, value, dtype: 'float32', shape: [], layout: 'other' }) as const);
   const comparison = compareOutputs({ outputs }, tolerances.correctness('reference'));
   const reference = referenceLayers(map);

@@ -21,6 +21,8 @@ export interface Range {
   readonly value: (x: number) => number;
   /** Noise on levels and slopes where left out. */
   readonly fill?: keyof typeof FILLS;
+  /** Whether a sum of squares or an exponential of its numbers may leave float32. */
+  readonly isLarge?: true;
 }
 
 const pixel = (x: number) => Math.min(255, Math.max(0, Math.round(128 + 40 * x)));
@@ -31,10 +33,10 @@ export const RANGES = {
   small: { name: 'about -0.08 to 0.08', value: (x: number) => 0.02 * x },
   zeros: { name: 'zero', value: () => 0 },
   centred: { name: '0 to 255 less their mean', value: (x: number) => pixel(x) - 117 },
-  huge: { name: 'about -4000 to 4000', value: (x: number) => 1000 * x },
+  huge: { name: 'about -4000 to 4000', value: (x: number) => 1000 * x, isLarge: true },
   unit: { name: '0 to 1', value: (x: number) => pixel(x) / 255, fill: 'picture' },
   colour: { name: 'one negative number for each channel', value: (x: number) => -Math.abs(x), fill: 'colour' },
-  large: { name: 'about -100 to 100', value: (x: number) => 30 * x },
+  large: { name: 'about -100 to 100', value: (x: number) => 30 * x, isLarge: true },
   impulses: { name: 'zero but for impulses and corners', value: (x: number) => (Math.abs(x) > 2 ? x : 0), fill: 'corners' },
 } as const satisfies Record<string, Range>;
 
@@ -102,11 +104,12 @@ function generateInput(port: Port, seed: number, rows: number | undefined, { ran
   // Each channel has a level, a slope and a loudness of its own, so that no two can be exchanged unseen.
   const levels = Array.from({ length: channels }, (_, c) => 0.6 * Math.sin(1.7 * c + 0.3) + 0.3 * (random() - 0.5));
   const loudness = Array.from({ length: channels }, (_, c) => 0.5 + ((c * 0.37) % 1) + 0.2 * random());
+  const tints = range.fill === 'tint' ? levels.map(() => 6 * random() - 3) : levels;
   const fill: Fill = FILLS[range.fill ?? 'noise'];
   const position = shape.map(() => 0);
   for (let i = 0; i < count; i++) {
     const c = position[channelAxis] ?? 0;
-    data[i] = fill({ channel: c, level: levels[c]!, loudness: loudness[c]!, position, shape, spatial, random });
+    data[i] = fill({ channel: c, level: tints[c]!, loudness: loudness[c]!, position, shape, spatial, random });
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       if (++position[axis]! < shape[axis]!) break;
       position[axis] = 0;
@@ -142,6 +145,8 @@ const FILLS = {
   noise,
   /** Even: what divides by a spread has none. */
   colour: ({ level }: Place) => level,
+  /** Noise in a colour of the sample's own, much of which is one channel's. */
+  tint: (place: Place) => noise(place),
   /** The corners of each channel, each of another size; where there are none, noise. */
   corners: (place: Place) => {
     const { spatial, position, shape, channel } = place;

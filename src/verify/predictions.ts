@@ -73,6 +73,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     outputs,
     interface: ran.interface,
     trials: ran.trials,
+    coverage: ran.coverage,
     layers: layers?.layers ?? null,
     weights,
     quantisation: narrowing && {

@@ -139,6 +139,16 @@ export interface TrialReport {
   readonly message: string;
 }
 
+/** What of the net the inputs reached: units that fired and rested, bounds of clips that were met, borders that paddings lie beside. */
+export interface CoverageReport {
+  readonly reached: number;
+  readonly of: number;
+  /** Inputs that were found by search, and run beside the generated ones. */
+  readonly added: number;
+  /** 'relu3: 2 of 64 units never fired': what may be wrong unseen. */
+  readonly unseen: readonly string[];
+}
+
 /** One of the two questions about a file whose weights were narrowed. */
 export interface NarrowingReport {
   /** What the written file is compared with. */
@@ -218,6 +228,8 @@ export interface Report {
   /** Empty where the file promises what the source does. */
   readonly interface: readonly InterfaceDifference[];
   readonly trials: readonly TrialReport[];
+  /** Null where inputs are given or counted out, weights are narrower, or the net is too large to look inside in passing. */
+  readonly coverage: CoverageReport | null;
   /** In running order; null where layers were not compared. */
   readonly layers: readonly LayerReport[] | null;
   /** Null where weights were not compared one by one. */

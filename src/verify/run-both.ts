@@ -1,14 +1,17 @@
 /** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
+import { isModelError } from '../errors.js';
 import { collectAgreement, labelsOf } from './agreement.js';
 import { assignPorts } from './assign.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
+import { withInner } from './inner.js';
 import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
 import { compareInterface, compareRanks } from './interface.js';
 import { findNarrowing, type Narrowing } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
-import type { AgreementReport, InterfaceDifference, TrialReport } from './report.js';
+import type { AgreementReport, CoverageReport, InterfaceDifference, TrialReport } from './report.js';
 import { type RunSample, runSamples } from './samples.js';
+import { type Found, searchInputs } from './search.js';
 import { type Actual, type Arrays, openActual } from './side.js';
 import type { Subject } from './subject.js';
 import { type Tolerances, tolerances } from './tolerance.js';
@@ -34,6 +37,7 @@ export interface Ran {
   readonly ranges: readonly string[];
   readonly interface: readonly InterfaceDifference[];
   readonly trials: readonly TrialReport[];
+  readonly coverage: CoverageReport | null;
   readonly narrowing: Narrowing | null;
   readonly tolerances: Tolerances;
   /** How often both sides put the same class first, on given inputs. */
@@ -89,6 +93,21 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         },
       );
       for (const { range, why } of leftOut) notes.push(`inputs of ${range.name} were left out: ${why}`);
+      const mayLook = written && isRead && !given && !narrowing && effort.few > 1 && options.samples === undefined && computeDType !== 'float16';
+      const found = mayLook ? await lookInside(subject, compared, seed, options, notes) : null;
+      if (found) {
+        const { added } = found;
+        const run = {
+          map,
+          expected,
+          actual,
+          comparison,
+          isWide: expected.witness.kind === 'reference',
+          samples: added.length,
+          sampleOf: (i: number) => added[i]!,
+        };
+        await runSamples(run, { ...options, onSample: undefined }, (sample) => compared.push(sample));
+      }
       const whole = given && recording && isMixed(comparison, given) ? await runWhole(subject, actual, given, recording, allowed) : null;
       if (whole) {
         comparison = whole;
@@ -125,11 +144,12 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         expected,
         actual,
         given,
-        samples,
+        samples: samples + (found?.added.length ?? 0),
         seed: given ? null : seed,
         ranges: given ? [] : [...ranges],
         interface: differences,
         trials,
+        coverage: found?.coverage ?? null,
         narrowing,
         tolerances: allowed,
         kept,
@@ -142,6 +162,19 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
     }
   } finally {
     await actual.close();
+  }
+}
+
+/** What the inputs reach inside the net, and inputs for what they do not; null, and a note, where the runtime does not show it. */
+async function lookInside(subject: Subject, compared: readonly RunSample[], seed: number, options: VerifyOptions, notes: string[]): Promise<Found | null> {
+  const { map } = subject;
+  const fed = compared.map(({ feeds }) => feeds);
+  try {
+    return await withInner(subject, map, options, (inner) => searchInputs(map, inner, fed, seed));
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    notes.push(`what the inputs reach inside the net was not measured: ${error.message}`);
+    return null;
   }
 }
 

@@ -2,7 +2,7 @@
 import { isModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { PLAIN, RANGES, type Range } from './inputs.js';
+import { PLAIN, type Range } from './inputs.js';
 import type { VerifyOptions } from './options.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
 import type { Arrays, Feeds, Side } from './side.js';
@@ -69,12 +69,9 @@ export async function runSamples(
   return leftOut;
 }
 
-/** Numbers on which a sum of squares or an exponential may leave float32. */
-const LARGE: ReadonlySet<Range> = new Set([RANGES.huge, RANGES.large]);
-
 /** Whether a side leaves float32 on numbers so large that it may. */
 export function isBeyondFloat32(range: Range, wanted: Arrays, found: Arrays): boolean {
-  return LARGE.has(range) && !(holds(wanted) && holds(found));
+  return range.isLarge === true && !(holds(wanted) && holds(found));
 }
 
 /** Whether all values are such as float32 holds. */

@@ -32,6 +32,7 @@ export const MATCH: Report = {
   compared: { outputs: 1, of: 1, values: 4000 },
   interface: [],
   trials: [],
+  coverage: null,
   outputs: [OUTPUT],
   layers: null,
   weights: { compared: 2, equal: 2, judged: true, unpaired: [], mismatches: [], tensors: [weight('conv1_1', 'kernel', 6912), weight('conv1_1', 'bias', 256)] },

@@ -30,7 +30,7 @@ describe('convert --report', () => {
     expect(readdirSync(folder).sort()).toEqual(['d.onnx', 'labels.txt', 'r.html', 'r.json', 'r.md', 'r.xml']);
     expect(validate(JSON.parse(read('r.json'))), JSON.stringify(validate.errors)).toBe(true);
     expect(read('r.md')).toMatch(/^### ✅ match/);
-    expect(read('r.xml')).toMatch(/<testsuites .*tests="20" failures="0"/);
+    expect(read('r.xml')).toMatch(/<testsuites .*tests="21" failures="0"/);
   });
 
   it('shows pictures, predictions by their labels, filters and a histogram of each weight', () => {

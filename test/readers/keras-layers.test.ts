@@ -21,6 +21,16 @@ describe('normalisation', () => {
   const beta = weight([6], 8);
   const affine = { 'gamma:0': gamma, 'beta:0': beta };
 
+  test('LayerNormalization with rms_scaling divides by the deviation, and subtracts and adds nothing', async () => {
+    const weights = { layernormalization: { 'gamma:0': gamma } };
+    const actual = await predictSequence(PICTURE, [['LayerNormalization', { axis: -1, epsilon: 0.01, rms_scaling: true }]], { version: '3.5.0', weights });
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const row = range(6).map((k) => at(PICTURE, n, h, w, k));
+      return (at(PICTURE, n, h, w, c) / Math.sqrt(variance(row) + 0.01)) * gamma.values[c]!;
+    });
+    expectClose(actual, expected);
+  });
+
   test.each([[-1], [3], [[3]]])('LayerNormalization over axis %j', async (axis) => {
     const actual = await predictSequence(PICTURE, [['LayerNormalization', { axis, epsilon: 0.01 }]], { weights: { layernormalization: affine } });
     const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
@@ -245,6 +255,47 @@ describe('arrangement', () => {
   ] as const)('Resizing, %s, to %j', async (interpolation, size) => {
     const layer = ['Resizing', { height: size[0], width: size[1], interpolation, crop_to_aspect_ratio: false }] as const;
     expectClose(await predictSequence(PICTURE, [layer]), resized(PICTURE, size, interpolation === 'nearest'), 1e-5);
+  });
+
+  /** Keys's cubic with a = -0.5 between four neighbours, those outside left out. */
+  function cubic(x: Run, [height, width]: readonly [number, number]): Run {
+    const [n, h, w, c] = x.shape as [number, number, number, number];
+    const near = (d: number) => 1.5 * d ** 3 - 2.5 * d ** 2 + 1;
+    const far = (d: number) => -0.5 * d ** 3 + 2.5 * d ** 2 - 4 * d + 2;
+    const weights = (from: number, to: number) =>
+      range(to).map((i) => {
+        const place = ((i + 0.5) * from) / to - 0.5;
+        const taps = [-1, 0, 1, 2].map((step) => Math.floor(place) + step).filter((at) => at >= 0 && at < from);
+        const raw = taps.map((at) => (Math.abs(place - at) <= 1 ? near(Math.abs(place - at)) : far(Math.abs(place - at))));
+        const total = raw.reduce((a, b) => a + b);
+        return taps.map((at, k) => [at, raw[k]! / total] as [number, number]);
+      });
+    const [rows, columns] = [weights(h, height), weights(w, width)];
+    return arrayOf([n, height, width, c], (b, i, j, k) =>
+      rows[i]!.reduce((sum, [y, a]) => sum + columns[j]!.reduce((part, [z, d]) => part + a * d * at(x, b, y, z, k), 0), 0),
+    );
+  }
+
+  test('Resizing and UpSampling2D, bicubic', async () => {
+    for (const [height, width] of [
+      [3, 2],
+      [8, 11],
+    ] as const)
+      expectClose(await predictSequence(PICTURE, [['Resizing', { height, width, interpolation: 'bicubic' }]]), cubic(PICTURE, [height, width]), 1e-5);
+    const layer = ['UpSampling2D', { size: [2, 3], interpolation: 'bicubic', data_format: 'channels_last' }] as const;
+    expectClose(await predictSequence(PICTURE, [layer]), cubic(PICTURE, [10, 12]), 1e-5);
+  });
+
+  test('Resizing that fills pictures up to the proportions first, as much on either side', async () => {
+    const filled = arrayOf([2, 5, 8, 6], (n, h, w, c) => (w < 2 || w > 5 ? 0.5 : at(PICTURE, n, h, w - 2, c)));
+    const layer = ['Resizing', { height: 3, width: 5, pad_to_aspect_ratio: true, fill_mode: 'constant', fill_value: 0.5 }] as const;
+    expectClose(await predictSequence(PICTURE, [layer], { version: '3.5.0' }), resized(filled, [3, 5]), 1e-5);
+  });
+
+  test('Resizing that crops first interpolates as it is told', async () => {
+    const cropped = arrayOf([2, 2, 4, 6], (n, h, w, c) => at(PICTURE, n, h + 1, w, c));
+    const layer = ['Resizing', { height: 4, width: 8, crop_to_aspect_ratio: true, interpolation: 'nearest' }] as const;
+    expectClose(await predictSequence(PICTURE, [layer]), resized(cropped, [4, 8], true), 1e-5);
   });
 
   test('Resizing to many sizes makes just these', async () => {

@@ -324,6 +324,119 @@ test('a layer behind an operation works on what it made', async () => {
   expectClose((await predictFile('model.h5', bytes, [X])).results.get('conv')!, expected);
 });
 
+const reduced = (shape: readonly number[], pick: (values: readonly number[]) => number, values: (...index: number[]) => readonly number[]) =>
+  arrayOf(shape, (...index) => pick(values(...index)));
+const alongChannels = (n: number, h: number, w: number) => channels.map((_, c) => at(X, n, h, w, c));
+const meanOf = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
+const varianceOf = (values: readonly number[]) => meanOf(values.map((value) => (value - meanOf(values)) ** 2));
+
+test.each<[string, string, (values: readonly number[]) => number]>([
+  ['math.reduce_min', 'Min', (values) => Math.min(...values)],
+  ['math.reduce_prod', 'Prod', (values) => values.reduce((a, b) => a * b)],
+  ['math.reduce_logsumexp', 'Logsumexp', (values) => Math.log(values.reduce((sum, value) => sum + Math.exp(value), 0))],
+  ['math.reduce_variance', 'Var', varianceOf],
+  ['math.reduce_std', 'Std', (values) => Math.sqrt(varianceOf(values))],
+])('tf.%s and keras %s', async (tf, k3, pick) => {
+  const expected = reduced([2, 3, 4], pick, alongChannels);
+  expectClose(await tensorflow(tf, { axis: -1, keepdims: false }, [X]), expected, 1e-5);
+  expectClose((await keras(k3, [tensor('x')], [X], { config: { axis: [-1], keepdims: false } }))[0]!, expected, 1e-5);
+});
+
+test.each<[string, string, (x: number) => number, object?]>([
+  ['math.sin', 'Sin', Math.sin],
+  ['math.cos', 'Cos', Math.cos],
+  ['math.tan', 'Tan', (x) => Math.min(Math.max(Math.tan(x), -1e9), 1e9)],
+  ['math.atan', 'Arctan', Math.atan],
+  ['math.sign', 'Sign', Math.sign],
+  ['math.floor', 'Floor', Math.floor],
+  ['math.ceil', 'Ceil', Math.ceil],
+  ['math.expm1', 'Expm1', Math.expm1],
+  ['math.round', 'Round', (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)), { decimals: 0 }],
+])('tf.%s and keras %s of each element', async (tf, k3, formula, config = {}) => {
+  expectClose(await tensorflow(tf, {}, [X]), each(formula), 1e-4);
+  expectClose((await keras(k3, [tensor('x')], [X], { config }))[0]!, each(formula), 1e-4);
+});
+
+describe('elements in other places', () => {
+  const tiled = arrayOf([2, 3, 8, 5], (n, h, w, c) => at(X, n, h, w % 4, c));
+  const repeated = arrayOf([2, 3, 8, 5], (n, h, w, c) => at(X, n, h, Math.floor(w / 2), c));
+  const chosen = arrayOf([2, 3, 4, 3], (n, h, w, c) => at(X, n, h, w, [4, 0, 4][c]!));
+
+  test('tile, repeat, gather and take', async () => {
+    expectClose(await tensorflow('tile', { multiples: [1, 1, 2, 1] }, [X]), tiled);
+    expectClose((await keras('Tile', [tensor('x')], [X], { config: { repeats: [2, 1] } }))[0]!, tiled);
+    expectClose(await tensorflow('repeat', { repeats: 2, axis: 2 }, [X]), repeated);
+    expectClose((await keras('Repeat', [tensor('x')], [X], { config: { repeats: 2, axis: 2 } }))[0]!, repeated);
+    expectClose(await tensorflow('gather', { indices: [4, 0, 4], axis: -1 }, [X]), chosen);
+    expectClose((await keras('Take', [tensor('x')], [X], { kwargs: { indices: [-1, 0, 4], axis: 3 } }))[0]!, chosen);
+    expectClose(
+      await tensorflow('gather', { indices: 1, axis: 1 }, [X]),
+      arrayOf([2, 4, 5], (n, w, c) => at(X, n, 1, w, c)),
+    );
+  });
+
+  test('slice, unstack, swapaxes and moveaxis', async () => {
+    expectClose(
+      await tensorflow('slice', { begin: [0, 1, 0, 2], size: [-1, 2, -1, 1] }, [X]),
+      arrayOf([2, 2, 4, 1], (n, h, w, c) => at(X, n, h + 1, w, c + 2)),
+    );
+    const rows = await keras('Unstack', [tensor('x')], [X], { config: { num: 3, axis: 1 }, outputs: 3 });
+    rows.forEach((row, h) => {
+      expectClose(
+        row,
+        arrayOf([2, 4, 5], (n, w, c) => at(X, n, h, w, c)),
+      );
+    });
+    expectClose(
+      (await keras('Swapaxes', [tensor('x')], [X], { config: { axis1: 1, axis2: -1 } }))[0]!,
+      arrayOf([2, 5, 4, 3], (n, c, w, h) => at(X, n, h, w, c)),
+    );
+    expectClose(
+      (await keras('Moveaxis', [tensor('x')], [X], { config: { source: [-1], destination: [1] } }))[0]!,
+      arrayOf([2, 5, 3, 4], (n, c, h, w) => at(X, n, h, w, c)),
+    );
+    expectClose(
+      await tensorflow('compat.v1.transpose', { perm: [0, 3, 1, 2] }, [X]),
+      arrayOf([2, 5, 3, 4], (n, c, h, w) => at(X, n, h, w, c)),
+    );
+  });
+
+  test('depth_to_space and space_to_depth', async () => {
+    const deep = random([2, 3, 2, 8], 9);
+    const spread = arrayOf([2, 6, 4, 2], (n, h, w, c) => at(deep, n, Math.floor(h / 2), Math.floor(w / 2), ((h % 2) * 2 + (w % 2)) * 2 + c));
+    expectClose(await tensorflow('nn.depth_to_space', { block_size: 2 }, [deep]), spread);
+    expectClose(await tensorflow('nn.space_to_depth', { block_size: 2, data_format: 'NHWC' }, [spread]), deep);
+  });
+
+  test('image.resize', async () => {
+    const doubled = arrayOf([2, 6, 8, 5], (n, h, w, c) => at(X, n, Math.floor(h / 2), Math.floor(w / 2), c));
+    expectClose(await tensorflow('image.resize', { size: [6, 8], method: 'nearest' }, [X]), doubled);
+    const settings = { size: [6, 8], interpolation: 'nearest', antialias: false, crop_to_aspect_ratio: false, fill_mode: 'constant', fill_value: 0 };
+    expectClose((await keras('Resize', [tensor('x')], [X], { config: { ...settings, data_format: 'channels_last' } }))[0]!, doubled);
+    for (const [fn, kwargs] of [
+      ['image.resize', { size: [6, 8], method: 'lanczos3' }],
+      ['compat.v1.image.resize', { size: [6, 8] }],
+    ] as const)
+      expect((await conversionError(tensorflow(fn, kwargs, [X]))).kind).toBe('unsupported');
+  });
+});
+
+test('a node of a TensorFlow graph that turns channels around, as tf.keras 2.0 to 2.3 writes x[..., ::-1]', async () => {
+  const mask = (i: string) => ({ i });
+  const attr = {
+    ...{ T: { type: 'DT_FLOAT' }, Index: { type: 'DT_INT32' } },
+    ...{ begin_mask: mask('2'), end_mask: mask('2'), ellipsis_mask: mask('1'), new_axis_mask: mask('0'), shrink_axis_mask: mask('0') },
+  };
+  const node = { name: 'strided_slice', op: 'StridedSlice', input: ['x', 'begin', 'end', 'strides'], attr };
+  const config = { name: 'strided_slice', trainable: true, dtype: 'float32', node_def: node, constants: { 1: [0, 0], 2: [0, 0], 3: [1, -1] } };
+  const layers = [inputLayer('x', X), { class_name: 'TensorFlowOpLayer', name: 'op', config, inbound: [[['x', 0, 0, {}]]] }];
+  const bytes = await legacyH5(functional(layers, [['x', 0, 0]], [['op', 0, 0]]));
+  expectClose(
+    (await predictFile('model.h5', bytes, [X])).results.get('op')!,
+    arrayOf(X.shape, (n, h, w, c) => at(X, n, h, w, 4 - c)),
+  );
+});
+
 test('a node of a TensorFlow graph', async () => {
   const node = (op: string, constants: object, attr: object = {}) => ({
     class_name: 'TensorFlowOpLayer',

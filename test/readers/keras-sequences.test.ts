@@ -435,6 +435,57 @@ describe('attention', () => {
     }
   });
 
+  test('whose heads of queries share those of keys and values', async () => {
+    const shared = {
+      query: [weight([features, 4, 3], 41), weight([4, 3], 42)],
+      key: [weight([features, 2, 3], 43), weight([2, 3], 44)],
+      value: [weight([features, 2, 3], 45), weight([2, 3], 46)],
+      output: [weight([4, 3, features], 47), weight([features], 48)],
+    } as const;
+    const project = (x: Run, [kernel, bias]: readonly [Weight, Weight], n: number, t: number, h: number, k: number) =>
+      w(bias, h, k) + sum(features, (f) => at(x, n, t, f) * w(kernel, f, h, k));
+    const expected = arrayOf(q.shape, (n, t, f) => {
+      const [kernel, bias] = shared.output;
+      return (
+        bias.values[f]! +
+        sum(4, (h) => {
+          const own = Math.floor(h / 2);
+          const powers = range(4).map((s) =>
+            Math.exp(sum(3, (k) => project(q, shared.query, n, t, h, k) * project(q, shared.key, n, s, own, k)) / Math.sqrt(3)),
+          );
+          const total = powers.reduce((a, b) => a + b);
+          return sum(3, (k) => sum(4, (s) => (powers[s]! / total) * project(q, shared.value, n, s, own, k)) * w(kernel, h, k, f));
+        })
+      );
+    });
+    const { layers, ...rest } = keras3({}).config;
+    const grouped = {
+      ...layers[1]!,
+      class_name: 'GroupedQueryAttention',
+      config: { name: 'mha', head_dim: 3, num_query_heads: 4, num_key_value_heads: 2, use_bias: true, dropout: 0, seed: null },
+    };
+    const own = Object.fromEntries(Object.entries(shared).map(([name, list]) => [`layers/grouped_query_attention/_${name}_dense`, list]));
+    const file = await kerasArchive({ class_name: 'Functional', config: { ...rest, layers: [layers[0], grouped] } }, own);
+    expectClose((await predictFile('model.keras', file, [q])).results.get('mha')!, expected);
+  });
+
+  test.each([true, false])('whose scores are sums (AdditiveAttention, use_scale %s)', async (use_scale) => {
+    const scale = weight([features], 51);
+    const pair = ['q', 'v'].map((name) => [name, 0, 0]);
+    const layers = [
+      { class_name: 'InputLayer', name: 'q', config: { batch_input_shape: [null, 4, features] } },
+      { class_name: 'InputLayer', name: 'v', config: { batch_input_shape: [null, 6, features] } },
+      { class_name: 'AdditiveAttention', name: 'a', config: { use_scale, dropout: 0.1, causal: false }, inbound: [pair] },
+    ];
+    const model = functional(layers, pair, [['a', 0, 0]]);
+    const file = await legacyH5(model, { q: {}, v: {}, a: use_scale ? { 'a/scale:0': scale } : {} });
+    const expected = arrayOf([2, 4, features], (n, t, f) => {
+      const powers = range(6).map((s) => Math.exp(sum(features, (k) => (use_scale ? w(scale, k) : 1) * Math.tanh(at(q, n, t, k) + at(v, n, s, k)))));
+      return sum(6, (s) => powers[s]! * at(v, n, s, f)) / powers.reduce((a, b) => a + b);
+    });
+    expectClose((await predictFile('model.h5', file, [q, v])).results.get('a')!, expected);
+  });
+
   test.each([
     [{ attention_mask: tensor('q') }, 'attention_mask'],
     [{ return_attention_scores: true }, 'scores'],

@@ -20,7 +20,7 @@ function orderWithout(value: Value, removed: readonly number[]): Value['order'] 
   return isMoved ? 'moved' : 'keras';
 }
 
-type Reduction = 'ReduceMean' | 'ReduceMax' | 'ReduceSum';
+export type Reduction = 'ReduceMean' | 'ReduceMax' | 'ReduceMin' | 'ReduceSum' | 'ReduceProd' | 'ReduceLogSumExp';
 
 /** Reduces over some of Keras's axes; over all but the batch where `axes` is missing. */
 export function reduce(op: Reduction, input: Value, axes: readonly number[] | undefined, keep: boolean, scope: Scope): Value {

@@ -82,19 +82,30 @@ function affine(value: Value, axes: readonly number[], { scaled, centred }: Affi
 
 /** (x - mean) / √(variance + epsilon), both of the sample itself, over these of Keras's axes. */
 function standardised(value: Value, axes: readonly number[], epsilon: number, scope: Scope): Value {
+  const { centred, deviation } = spreadOf(value, axes, epsilon, scope);
+  return combineValues('Div', centred, deviation, scope);
+}
+
+/** x - mean, and √(variance + epsilon). */
+function spreadOf(value: Value, axes: readonly number[], epsilon: number, scope: Scope): { readonly centred: Value; readonly deviation: Value } {
   const centred = combineValues('Sub', value, reduce('ReduceMean', value, axes, true, scope), scope);
   const variance = reduce('ReduceMean', scope.add('Mul', [centred, centred]), axes, true, scope);
-  return combineValues('Div', centred, scope.add('Sqrt', [scope.withScalar('Add', variance, epsilon)]), scope);
+  return { centred, deviation: scope.add('Sqrt', [scope.withScalar('Add', variance, epsilon)]) };
 }
 
 export const layerNormalization: Rule = (config) => {
   const given = readAxes(config, [-1]);
   const read = readAffine(config, 1e-3);
-  config.expect(['rms_scaling'], [false], 'only normalisation by mean and variance is translated');
+  const uncentred = config.boolean(['rms_scaling'], false);
   return ([input], scope) => {
     const value = scope.builder.unflattened(input!);
     const axes = kerasAxes(value, given, scope).toSorted((a, b) => a - b);
     if (axes.includes(0)) throw scope.unsupported('a normalisation over the batch');
+    // Keras then divides by the deviation (of the mean, whatever its documentation says), multiplies, and shifts nothing.
+    if (uncentred) {
+      const { deviation } = spreadOf(value, axes, read.epsilon, scope);
+      return affine(combineValues('Div', value, deviation, scope), axes, { ...read, scaled: true, centred: false }, scope);
+    }
     return affine(standardised(value, axes, read.epsilon, scope), axes, read, scope);
   };
 };

@@ -3,6 +3,7 @@ import type { Dim } from '../../model/layer-map.js';
 import { reshapeTo } from './axes.js';
 import type { DataFormat } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
+import { SAMPLING } from './resizing.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
@@ -85,13 +86,13 @@ export const upSampling =
   (config) => {
     const sizes = config.sizes(['size', 'length'], rank, new Array(rank).fill(2));
     const format = poolingFormat(config, rank);
-    const interpolation = config.oneOf(['interpolation'], ['nearest', 'bilinear'], 'nearest');
+    const interpolation = config.oneOf(['interpolation'], ['nearest', 'bilinear', 'bicubic'], 'nearest');
     // TensorFlow 1 samples at other points than TensorFlow 2, and "2.2.4-tf" was written by both.
     const [major = 0, minor = 0] = config.dialect.version ?? [];
-    if (interpolation === 'bilinear' && (major < 2 || (major === 2 && minor < 4))) {
-      config.decline('bilinear upsampling of a Keras before 2.4, whose sampling points depend on the TensorFlow version, is not translated');
+    if (interpolation !== 'nearest' && (major < 2 || (major === 2 && minor < 4))) {
+      config.decline(`${interpolation} upsampling of a Keras before 2.4, whose sampling points depend on the TensorFlow version, is not translated`);
     }
-    const sampling: Readonly<Record<string, string>> = interpolation === 'nearest' ? {} : { mode: 'linear', coordinate_transformation_mode: 'half_pixel' };
+    const sampling = interpolation === 'nearest' ? {} : SAMPLING[interpolation]!;
     return ([input], scope) => {
       const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
       return scope.add('Resize', [value], { attributes: { scales: [1, 1, ...sizes], ...sampling } });

@@ -1,4 +1,6 @@
 /** Layers that bring pictures to a size: Resizing, CenterCrop, RandomCrop at rest. */
+import { cubicWeights } from '../../model/ops/sampling.js';
+import { float32Tensor } from '../../model/tensor.js';
 import type { ConfigView, DataFormat } from './config-view.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
@@ -25,25 +27,40 @@ function picture(input: Value, { format }: Sizing, scope: Scope): { value: Value
   return { value, size: [height, width] };
 }
 
-const SAMPLING: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+/** How TensorFlow 2 interpolates. */
+export const SAMPLING: Readonly<Record<string, Readonly<Record<string, string | number>>>> = {
   bilinear: { mode: 'linear', coordinate_transformation_mode: 'half_pixel' },
   // TensorFlow takes the pixel that the centre of the new one lies in.
+  // With a = -0.5, and without weights for what lies outside.
+  bicubic: { mode: 'cubic', coordinate_transformation_mode: 'half_pixel', cubic_coeff_a: -0.5, exclude_outside: 1 },
   nearest: { mode: 'nearest', coordinate_transformation_mode: 'half_pixel', nearest_mode: 'round_prefer_ceil' },
 };
 
 export const resizing: Rule = (config) => {
   const sizing = readSizing(config);
-  const interpolation = config.oneOf(['interpolation'], ['bilinear', 'nearest'], 'bilinear');
+  const interpolation = config.oneOf(['interpolation'], ['bilinear', 'nearest', 'bicubic'], 'bilinear');
   const crop = config.boolean(['crop_to_aspect_ratio'], false);
-  config.expect(['pad_to_aspect_ratio'], [false], 'filling pictures up to an aspect ratio is not translated');
+  const pad = config.boolean(['pad_to_aspect_ratio'], false);
   config.expect(['antialias'], [false], 'only interpolation between neighbours is translated');
-  // What would fill up.
-  config.value(['fill_mode', 'fill_value']);
-  return ([input], scope) => {
-    const { value, size } = picture(input!, sizing, scope);
-    return crop ? croppedAndResized(value, size, sizing.wanted, scope) : resize(value, size, sizing.wanted, interpolation, scope);
-  };
+  config.expect(['fill_mode'], ['constant', null], 'pictures are filled up with one number');
+  const filling = config.number(['fill_value'], 0);
+  return ([input], scope) => resizedPicture(input!, sizing.format, sizing.wanted, { interpolation, crop, filling: pad ? filling : null }, scope);
 };
+
+export interface ResizeOptions {
+  readonly interpolation: string;
+  /** The largest middle of the wanted proportions is resized. */
+  readonly crop: boolean;
+  /** Pictures are filled up to the wanted proportions with this number first. */
+  readonly filling: number | null;
+}
+
+export function resizedPicture(input: Value, format: DataFormat, wanted: Size, { interpolation, crop, filling }: ResizeOptions, scope: Scope): Value {
+  const { value, size } = picture(input, { format, wanted }, scope);
+  if (crop) return croppedAndResized(value, size, wanted, interpolation, scope);
+  const whole = filling === null ? { value, size } : filledUp(value, size, wanted, filling, scope);
+  return resize(whole.value, whole.size, wanted, interpolation, scope);
+}
 
 /** The middle of a picture, a pixel nearer to the start where it is not the middle; of a smaller one, its middle enlarged. */
 export const centerCrop: Rule = (config) => {
@@ -51,7 +68,7 @@ export const centerCrop: Rule = (config) => {
   return ([input], scope) => {
     const { value, size } = picture(input!, sizing, scope);
     const fits = size.every((length, axis) => length >= sizing.wanted[axis]!);
-    return fits ? middle(value, size, sizing.wanted, scope) : croppedAndResized(value, size, sizing.wanted, scope);
+    return fits ? middle(value, size, sizing.wanted, scope) : croppedAndResized(value, size, sizing.wanted, 'bilinear', scope);
   };
 };
 
@@ -73,15 +90,54 @@ function middle(value: Value, size: Size, wanted: Size, scope: Scope): Value {
 }
 
 /** The largest middle of the wanted proportions, resized. */
-function croppedAndResized(value: Value, [height, width]: Size, wanted: Size, scope: Scope): Value {
+function croppedAndResized(value: Value, [height, width]: Size, wanted: Size, interpolation: string, scope: Scope): Value {
   const cropped: Size = [Math.min(height, Math.floor((width * wanted[0]) / wanted[1])), Math.min(width, Math.floor((height * wanted[1]) / wanted[0]))];
-  return resize(middle(value, [height, width], cropped, scope), cropped, wanted, 'bilinear', scope);
+  return resize(middle(value, [height, width], cropped, scope), cropped, wanted, interpolation, scope);
+}
+
+/** The picture in the middle of a larger one of the wanted proportions, or nearly: Keras adds as much on one side as on the other. */
+function filledUp(value: Value, [height, width]: Size, wanted: Size, filling: number, scope: Scope): { value: Value; size: Size } {
+  const whole: Size = [Math.max(height, Math.floor((width * wanted[0]) / wanted[1])), Math.max(width, Math.floor((height * wanted[1]) / wanted[0]))];
+  const [rows, columns] = [Math.floor((whole[0] - height) / 2), Math.floor((whole[1] - width) / 2)] as const;
+  const size: Size = [height + 2 * rows, width + 2 * columns];
+  if (rows === 0 && columns === 0) return { value, size };
+  return { value: scope.add('Pad', [value], { attributes: { pads: [0, 0, rows, columns, 0, 0, rows, columns], value: filling } }), size };
 }
 
 function resize(value: Value, size: Size, wanted: Size, interpolation: string, scope: Scope): Value {
   if (`${size}` === `${wanted}`) return value;
+  // ONNX Runtime has no cubic interpolation to fewer pixels.
+  if (interpolation === 'bicubic' && size.some((length, axis) => wanted[axis]! < length)) return cubic(value, size, wanted, scope);
   const scales = [1, 1, ...size.map((length, axis) => scaleTo(length, wanted[axis]!))];
   return scope.add('Resize', [value], { attributes: { scales, ...SAMPLING[interpolation]! } });
+}
+
+/** Of pictures of 4,000 pixels by as many. */
+const MAX_WEIGHTS = 2 ** 24;
+
+/** Rows and columns by a matrix each, which holds for every new pixel what the old ones weigh. */
+function cubic(value: Value, size: Size, wanted: Size, scope: Scope): Value {
+  const along = (input: Value, axis: 0 | 1) => {
+    const [from, to] = [size[axis], wanted[axis]];
+    if (from * to > MAX_WEIGHTS) throw scope.unsupported(`a cubic interpolation from ${from} pixels to ${to}`);
+    const kernel = float32Tensor(`${scope.name}/${axis === 0 ? 'rows' : 'columns'}`, [from, to], cubicMatrix(from, to), { file: scope.builder.file });
+    return scope.add('MatMul', [input], { weights: { kernel } });
+  };
+  const turned = (input: Value) => scope.add('Transpose', [input], { attributes: { perm: [0, 1, 3, 2] } });
+  return turned(along(turned(along(value, 1)), 0));
+}
+
+/** [from, to]: weights of Keys's cubic with a = -0.5 between four neighbours; what lies outside weighs nothing. */
+function cubicMatrix(from: number, to: number): Float32Array {
+  const matrix = new Float32Array(from * to);
+  for (let i = 0; i < to; i++) {
+    const place = ((i + 0.5) * from) / to - 0.5;
+    const first = Math.floor(place) - 1;
+    const shares = cubicWeights(place - first - 1, -0.5).map((share, k) => (first + k >= 0 && first + k < from ? share : 0));
+    const total = shares.reduce((a, b) => a + b);
+    for (const [k, share] of shares.entries()) if (share !== 0) matrix[(first + k) * to + i] = share / total;
+  }
+  return matrix;
 }
 
 /** The float32 number that a size times it, rounded down, is the wanted size. */

@@ -60,7 +60,7 @@ const PASS_MASKS = new RegExp(
 );
 
 /** Layers that heed a mask in a way that is not translated. */
-const HEED_MASKS = /^(Softmax|(MultiHead|Additive)?Attention)$/;
+const HEED_MASKS = /^(Softmax|(MultiHead|GroupedQuery|Additive)?Attention)$/;
 
 /** Layers whose rules read a mask. */
 const READ_MASKS = /^(GlobalAveragePooling1D|LSTM|GRU|SimpleRNN|Bidirectional|Masking)$/;

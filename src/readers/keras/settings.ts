@@ -101,8 +101,8 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     ActivityRegularization: any('l1', 'l2'),
     ...forEach(['LSTM', 'GRU', 'SimpleRNN', 'CuDNNLSTM', 'CuDNNGRU', 'LSTMCell', 'GRUCell', 'SimpleRNNCell'], RECURRENT),
     TimeDistributedDense: { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS },
-    Attention: any('dropout', 'seed'),
-    MultiHeadAttention: { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention', 'kernel_regularizer') },
+    ...forEach(['Attention', 'AdditiveAttention'], any('dropout', 'seed')),
+    ...forEach(['MultiHeadAttention', 'GroupedQueryAttention'], { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention') }),
   } satisfies Record<string, Settings>),
 );
 

@@ -29,7 +29,7 @@ const batchNormalization = (config: Json): WeightRoles => ({
   fixed: ['moving_mean', 'moving_variance', ...(config.renorm === true ? ['renorm_mean', 'renorm_stddev'] : [])],
 });
 
-const layerNormalization = (config: Json): WeightRoles => ({ trained: affine(config), fixed: [] });
+const layerNormalization = (config: Json): WeightRoles => ({ trained: config.rms_scaling === true ? ['gamma'] : affine(config), fixed: [] });
 
 const attention = (config: Json): WeightRoles => {
   const one = withBias('kernel')(config).trained;
@@ -56,9 +56,10 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^Bidirectional$/, bidirectional],
   [/^TimeDistributedDense$/, withBias('kernel')],
   [/^Attention$/, ({ use_scale }) => ({ trained: use_scale === true ? ['scale'] : [], fixed: [] })],
+  [/^AdditiveAttention$/, ({ use_scale }) => ({ trained: use_scale === false ? [] : ['scale'], fixed: [] })],
   [/^PReLU$/, () => ({ trained: ['alpha'], fixed: [] })],
   [/^Embedding$/, () => ({ trained: ['embeddings'], fixed: [] })],
-  [/^MultiHeadAttention$/, attention],
+  [/^(MultiHead|GroupedQuery)Attention$/, attention],
 ];
 
 export function weightRoles({ className, config }: Pick<KerasLayer, 'className' | 'config'>): WeightRoles {

@@ -1,7 +1,7 @@
 /** Operations that move elements, reduce axes, or multiply matrices. */
 import type { Dim } from '../../../model/layer-map.js';
 import { combineValues } from '../arithmetic.js';
-import { kerasAxes, knownSize, reduce, slice, squeeze, unsqueeze } from '../axes.js';
+import { kerasAxes, knownSize, type Reduction, reduce, slice, squeeze, unsqueeze } from '../axes.js';
 import { concat } from '../merge.js';
 import type { Scope } from '../scope.js';
 import { kerasShape, mapAxis, type Value } from '../value.js';
@@ -10,7 +10,7 @@ import type { Operation } from './operation.js';
 import { flip } from './slicing.js';
 
 /** Operations of one value. */
-const ofValue =
+export const ofValue =
   (x: string, read: (args: Arguments) => (value: Value, scope: Scope) => Value | readonly Value[]): Operation =>
   (args) => {
     const operand = args.operand(x);
@@ -20,12 +20,26 @@ const ofValue =
   };
 
 /** @param axis name of the parameter, by which Keras means all axes but the batch where it is missing */
-export const reduction = (op: 'ReduceMean' | 'ReduceMax' | 'ReduceSum', x: string, axis = 'axis', keep = 'keepdims'): Operation =>
+export const reduction = (op: Reduction, x: string, axis = 'axis', keep = 'keepdims'): Operation =>
   ofValue(x, (args) => {
     const axes = args.integers(axis);
     const keeps = args.boolean(keep, false);
     if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
     return (value, scope) => reduce(op, value, axes, keeps, scope);
+  });
+
+/** The variance, or its root, over some axes. */
+export const spread = (root: boolean, x: string): Operation =>
+  ofValue(x, (args) => {
+    const axes = args.integers('axis');
+    const keeps = args.boolean('keepdims', false);
+    if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
+    return (input, scope) => {
+      const value = scope.builder.unflattened(input);
+      const centred = combineValues('Sub', value, reduce('ReduceMean', value, axes, true, scope), scope);
+      const variance = reduce('ReduceMean', scope.add('Mul', [centred, centred]), axes, keeps, scope);
+      return root ? scope.add('Sqrt', [variance]) : variance;
+    };
   });
 
 /** x / √max(Σx², epsilon) */
@@ -137,16 +151,17 @@ function batchKept(target: readonly number[], from: readonly Dim[]): readonly nu
 export const transpose = (x: string, axes: string): Operation =>
   ofValue(x, (args) => {
     const perm = args.integers(axes);
-    return (input, scope) => {
-      const value = scope.builder.toKeras(input);
-      const order = perm ?? value.shape.map((_, axis) => value.shape.length - 1 - axis);
-      const whole = kerasAxes(value, order, scope);
-      if (whole.length !== value.shape.length || new Set(whole).size !== whole.length)
-        throw scope.malformed(`[${order}] is no order of ${value.shape.length} axes`);
-      if (whole[0] !== 0) throw scope.unsupported('moving the batch to another axis');
-      return scope.add('Transpose', [value], { attributes: { perm: whole } });
-    };
+    return (value, scope) => transposed(value, perm ?? value.shape.map((_, axis) => value.shape.length - 1 - axis), scope);
   });
+
+/** @param order of Keras's axes */
+export function transposed(input: Value, order: readonly number[], scope: Scope): Value {
+  const value = scope.builder.toKeras(input);
+  const perm = kerasAxes(value, order, scope);
+  if (perm.length !== value.shape.length || new Set(perm).size !== perm.length) throw scope.malformed(`[${order}] is no order of ${value.shape.length} axes`);
+  if (perm[0] !== 0) throw scope.unsupported('moving the batch to another axis');
+  return scope.add('Transpose', [value], { attributes: { perm } });
+}
 
 export const expandDims = (x: string): Operation =>
   ofValue(x, (args) => {

@@ -71,6 +71,30 @@ export const identityOf = (x: string): Operation => applied(x, (value) => value)
 
 export const square = (x: string): Operation => applied(x, (value, scope) => scope.add('Mul', [value, value]));
 
+export const squaredDifference =
+  (a: string, b: string): Operation =>
+  (args) => {
+    const [left, right] = [args.operand(a), args.operand(b)];
+    return (inputs, scope) => {
+      const difference = combine('Sub', left, right, inputs, scope);
+      return scope.add('Mul', [difference, difference]);
+    };
+  };
+
+/** log(1 + x) */
+export const logOnePlus = (x: string): Operation => applied(x, (value, scope) => scope.add('Log', [scope.withScalar('Add', value, 1)]));
+
+/** e^x - 1 */
+export const expMinusOne = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Add', scope.add('Exp', [value]), -1));
+
+/** To whole numbers, halves to even ones. */
+export const round =
+  (x: string): Operation =>
+  (args) => {
+    if (args.integer('decimals', 0) !== 0) args.decline('it rounds to decimals, which is not translated');
+    return unary('Round', x)(args);
+  };
+
 export const reciprocalRoot = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Pow', value, -0.5));
 
 export const reciprocal = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Pow', value, -1));

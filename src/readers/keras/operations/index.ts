@@ -10,9 +10,11 @@ import { isObject } from '../json.js';
 import type { Build } from '../rule.js';
 import { Arguments, type Signature } from './arguments.js';
 import * as arrange from './arrangement.js';
-import { attention, multiHeadAttention } from './attention.js';
+import { additiveAttention, attention, groupedQueryAttention, multiHeadAttention } from './attention.js';
 import * as each from './elementwise.js';
 import type { Operation } from './operation.js';
+import * as pictures from './pictures.js';
+import * as placing from './placing.js';
 import { getItem } from './slicing.js';
 
 /** An operation and the names of its parameters in order; those of one tensor called `x` need no list. */
@@ -38,6 +40,16 @@ function unaries(x: string, spell: (tensorflow: string, keras: string) => string
     [spell('math.tanh', 'Tanh'), of(x).unary('Tanh')],
     [spell('math.sigmoid', 'Sigmoid'), of(x).unary('Sigmoid')],
     [spell('math.erf', 'Erf'), of(x).unary('Erf')],
+    [spell('math.sin', 'Sin'), of(x).unary('Sin')],
+    [spell('math.cos', 'Cos'), of(x).unary('Cos')],
+    [spell('math.tan', 'Tan'), of(x).unary('Tan')],
+    [spell('math.atan', 'Arctan'), of(x).unary('Atan')],
+    [spell('math.sign', 'Sign'), of(x).unary('Sign')],
+    [spell('math.floor', 'Floor'), of(x).unary('Floor')],
+    [spell('math.ceil', 'Ceil'), of(x).unary('Ceil')],
+    [spell('math.log1p', 'Log1p'), known([x], each.logOnePlus(x))],
+    [spell('math.expm1', 'Expm1'), known([x], each.expMinusOne(x))],
+    [spell('math.round', 'Round'), known([x, 'decimals'], each.round(x))],
     [spell('math.square', 'Square'), known([x], each.square(x))],
     [spell('math.rsqrt', 'Rsqrt'), known([x], each.reciprocalRoot(x))],
     [spell('math.reciprocal', 'Reciprocal'), known([x], each.reciprocal(x))],
@@ -57,6 +69,8 @@ const TENSORFLOW: Readonly<Record<string, Known>> = {
   'math.pow': known(['x', 'y'], each.binary('Pow', 'x', 'y')),
   'math.maximum': known(['x', 'y'], each.binary('Max', 'x', 'y')),
   'math.minimum': known(['x', 'y'], each.binary('Min', 'x', 'y')),
+  'math.squared_difference': known(['x', 'y'], each.squaredDifference('x', 'y')),
+  'math.scalar_mul': known(['scalar', 'x'], each.binary('Mul', 'scalar', 'x')),
   'math.add_n': known(['inputs'], each.addAll('inputs')),
   'math.softplus': of('features').named('softplus'),
   'nn.softplus': of('features').named('softplus'),
@@ -81,11 +95,24 @@ const TENSORFLOW: Readonly<Record<string, Known>> = {
   'math.reduce_mean': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceMean', 'input_tensor')),
   'math.reduce_sum': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceSum', 'input_tensor')),
   'math.reduce_max': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceMax', 'input_tensor')),
+  'math.reduce_min': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceMin', 'input_tensor')),
+  'math.reduce_prod': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceProd', 'input_tensor')),
+  'math.reduce_logsumexp': known(['input_tensor', 'axis', 'keepdims'], arrange.reduction('ReduceLogSumExp', 'input_tensor')),
+  'math.reduce_variance': known(['input_tensor', 'axis', 'keepdims'], arrange.spread(false, 'input_tensor')),
+  'math.reduce_std': known(['input_tensor', 'axis', 'keepdims'], arrange.spread(true, 'input_tensor')),
   'math.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
   'nn.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
   concat: known(['values', 'axis'], arrange.concatenate('values')),
   stack: known(['values', 'axis'], arrange.stack('values')),
   split: known(['value', 'num_or_size_splits', 'axis', 'num'], arrange.split('value', 'num_or_size_splits', 'sizes')),
+  tile: known(['input', 'multiples'], placing.tile('input', 'multiples')),
+  repeat: known(['input', 'repeats', 'axis'], placing.repeat('input')),
+  unstack: known(['value', 'num', 'axis'], placing.unstack('value')),
+  gather: known(['params', 'indices', 'validate_indices', 'axis', 'batch_dims'], placing.take('params', 0)),
+  slice: known(['input_', 'begin', 'size'], placing.sliceOf('input_')),
+  'nn.depth_to_space': known(['input', 'block_size', 'data_format'], pictures.blocks('DepthToSpace')),
+  'nn.space_to_depth': known(['input', 'block_size', 'data_format'], pictures.blocks('SpaceToDepth')),
+  'image.resize': known(['images', 'size', 'method', 'preserve_aspect_ratio', 'antialias'], pictures.resize('images', 'method')),
   reshape: known(['tensor', 'shape'], arrange.reshape('tensor', 'shape')),
   transpose: { ...known(['a', 'perm', 'conjugate'], arrange.transpose('a', 'perm')), idle: ['name', 'conjugate'] },
   expand_dims: known(['input', 'axis'], arrange.expandDims('input')),
@@ -157,6 +184,21 @@ const KERAS: Readonly<Record<string, Known>> = {
   Mean: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceMean', 'x')),
   Sum: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceSum', 'x')),
   Max: known(['x', 'axis', 'keepdims', 'initial'], arrange.reduction('ReduceMax', 'x')),
+  Min: known(['x', 'axis', 'keepdims', 'initial'], arrange.reduction('ReduceMin', 'x')),
+  Prod: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceProd', 'x')),
+  Logsumexp: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceLogSumExp', 'x')),
+  Var: known(['x', 'axis', 'keepdims'], arrange.spread(false, 'x')),
+  Std: known(['x', 'axis', 'keepdims'], arrange.spread(true, 'x')),
+  Tile: known(['x', 'repeats'], placing.tile('x', 'repeats')),
+  Repeat: known(['x', 'repeats', 'axis'], placing.repeat('x')),
+  Unstack: known(['x', 'num', 'axis'], placing.unstack('x')),
+  Take: known(['x', 'indices', 'axis'], placing.take('x', null)),
+  Swapaxes: known(['x', 'axis1', 'axis2'], placing.swapAxes),
+  Moveaxis: known(['x', 'source', 'destination'], placing.moveAxis),
+  Resize: known(
+    ['images', 'size', 'interpolation', 'antialias', 'crop_to_aspect_ratio', 'pad_to_aspect_ratio', 'fill_mode', 'fill_value', 'data_format'],
+    pictures.resize('images', 'interpolation'),
+  ),
   GetItem: known(['x', 'key'], getItem('x', 'key')),
   Stack: known(['x', 'axis'], arrange.stack('x')),
   Concatenate: known(['xs', 'axis'], arrange.concatenate('xs')),
@@ -179,9 +221,21 @@ const NODES: Readonly<Record<string, Known>> = {
       ...{ Add: 'math.add', AddV2: 'math.add', Sub: 'math.subtract', Mul: 'math.multiply', RealDiv: 'math.truediv', Div: 'math.truediv', Pow: 'math.pow' },
       ...{ Maximum: 'math.maximum', Minimum: 'math.minimum', Relu: 'nn.relu', Relu6: 'nn.relu6', Selu: 'nn.selu', Elu: 'nn.elu', Softplus: 'nn.softplus' },
       ...{ Softsign: 'nn.softsign', LeakyRelu: 'nn.leaky_relu', Softmax: 'nn.softmax', LogSoftmax: 'nn.log_softmax', BiasAdd: 'nn.bias_add' },
-      ...{ Identity: 'identity', StopGradient: 'stop_gradient', Reshape: 'reshape', Transpose: 'transpose', ExpandDims: 'expand_dims', Cast: 'cast' },
+      ...{ Identity: 'identity', SquaredDifference: 'math.squared_difference', Tile: 'tile', Floor: 'math.floor' },
+      ...{
+        DepthToSpace: 'nn.depth_to_space',
+        SpaceToDepth: 'nn.space_to_depth',
+        Slice: 'slice',
+        StopGradient: 'stop_gradient',
+        Reshape: 'reshape',
+        Transpose: 'transpose',
+        ExpandDims: 'expand_dims',
+        Cast: 'cast',
+      },
     }).map(([node, name]) => [node, TENSORFLOW[name]!]),
   ),
+  Min: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMin', 'input_tensor', 'axis', 'keep_dims')),
+  StridedSlice: known(['input', 'begin', 'end', 'strides'], placing.stridedSlice),
   Mean: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMean', 'input_tensor', 'axis', 'keep_dims')),
   Sum: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceSum', 'input_tensor', 'axis', 'keep_dims')),
   Max: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMax', 'input_tensor', 'axis', 'keep_dims')),
@@ -196,6 +250,11 @@ const LAYERS: Readonly<Record<string, Known>> = {
     ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask', 'return_attention_scores', 'training', 'use_causal_mask'],
     multiHeadAttention,
   ),
+  GroupedQueryAttention: known(
+    ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask', 'return_attention_scores', 'training', 'use_causal_mask'],
+    groupedQueryAttention,
+  ),
+  AdditiveAttention: known(['inputs', 'mask', 'training', 'return_attention_scores', 'use_causal_mask'], additiveAttention),
   Attention: known(['inputs', 'mask', 'training', 'return_attention_scores', 'use_causal_mask'], attention),
 };
 
@@ -222,7 +281,9 @@ export function readOperation(view: ConfigView, call: LayerCall): Build {
 }
 
 function lookUp(table: Readonly<Record<string, Known>>, name: unknown): Known | undefined {
-  return typeof name === 'string' && Object.hasOwn(table, name) ? table[name] : undefined;
+  // TensorFlow names many of its functions after the first version's, which resized otherwise.
+  const own = typeof name === 'string' && !/^compat\.v1\.image\./.test(name) ? name.replace(/^compat\.v1\./, '') : name;
+  return typeof own === 'string' && Object.hasOwn(table, own) ? table[own] : undefined;
 }
 
 function read(view: ConfigView, call: LayerCall, found: Known | undefined, what: string): Build {
@@ -252,7 +313,7 @@ function readNode(view: ConfigView, call: LayerCall): Build {
 }
 
 /** Attributes that say which dtypes flow, or how a node is run. */
-const IDLE_ATTRIBUTES = /^(T|Tidx|Tshape|Tdim|Tperm|Tpaddings|SrcT|Truncate|Index|_.*)$/;
+const IDLE_ATTRIBUTES = /^(T|Tidx|Tshape|Tdim|Tperm|Tpaddings|Tmultiples|SrcT|Truncate|Index|_.*)$/;
 
 function attribute(name: string, value: unknown): [string, { constant: unknown }][] {
   if (IDLE_ATTRIBUTES.test(name) || !isObject(value)) return [];

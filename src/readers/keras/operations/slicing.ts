@@ -8,7 +8,7 @@ import { kerasShape, mapAxis, type Value } from '../value.js';
 import { valueAt } from './arguments.js';
 import type { Operation } from './operation.js';
 
-type Index =
+export type Index =
   | { readonly kind: 'all' | 'new' | 'rest' }
   | { readonly kind: 'one'; readonly at: number }
   | { readonly kind: 'range'; readonly start: number | null; readonly stop: number | null; readonly step: number };
@@ -40,7 +40,7 @@ function parseIndex(given: unknown): Index | null {
   return range.start === null && range.stop === null && range.step === 1 ? { kind: 'all' } : range;
 }
 
-function index(input: Value, given: readonly Index[], scope: Scope): Value {
+export function index(input: Value, given: readonly Index[], scope: Scope): Value {
   let value = scope.builder.unflattened(input);
   const rank = value.shape.length;
   const own = given.filter(({ kind }) => kind !== 'new' && kind !== 'rest').length;

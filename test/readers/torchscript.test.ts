@@ -1,8 +1,12 @@
 /** TorchScript files: the attributes of a module are typed lists and dictionaries, and tensors may lie in them. */
 import { strToU8, zipSync } from 'fflate';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { isModelError, type ModelError } from '../../src/errors.js';
 import { openModel } from '../../src/readers/open.js';
+import type { ReadOptions } from '../../src/readers/reader.js';
+import { TensorKeeper } from '../pickles.js';
+import { instance, netOf, scriptFile } from '../torchscript-files.js';
 
 const latin1 = (characters: string) => Uint8Array.from(characters, (character) => character.charCodeAt(0));
 const unicode = (word: string) => `X${String.fromCharCode(word.length, 0, 0, 0)}${word}`;
@@ -46,4 +50,141 @@ it('lists of numbers and tensors, and typed dictionaries, can be inspected', asy
     ['anchors.1', [2]],
     ['weight', [2]],
   ]);
+});
+
+describe('programs', () => {
+  const shape = { inputShape: [1, 2, 4, 4] };
+  const mapOf = async (files: ReturnType<typeof netOf>, options: ReadOptions = shape) => (await openModel(files, options)).map();
+  const errorOf = async (files: ReturnType<typeof netOf>, options: ReadOptions = shape) => {
+    const started = process.cpuUsage();
+    const error = await mapOf(files, options).catch((caught: unknown) => caught);
+    const { user } = process.cpuUsage(started);
+    expect(user / 1e6).toBeLessThan(5);
+    expect(isModelError(error)).toBe(true);
+    return error as ModelError;
+  };
+
+  it('ask for the shape of what flows in, which their files do not say', async () => {
+    const error = await errorOf(netOf(['return torch.relu(x)']), {});
+    expect(error.kind).toBe('unsupported');
+    expect(error.message).toMatch(/"x".*--input-shape/);
+  });
+
+  it('name everything that is not translated at once, with the line, and each thing once', async () => {
+    const body = [
+      '_0 = torch.lgamma(x)',
+      '_1 = torch.lgamma(torch.relu(x))',
+      '_2 = ops.torchvision.nms(_0, _1, 0.5)',
+      'return torch.add(_0, torch.relu(_2), alpha=1)',
+    ];
+    const { message } = await errorOf(netOf(body));
+    expect(message).toMatch(/aten::lgamma.*line 5\), and 1 times more/);
+    expect(message).toMatch(/torchvision::nms.*line 7/);
+    expect(message.split('\n')).toHaveLength(3);
+  });
+
+  it.each([
+    ['an argument that is not known', ['return torch.relu(x, inplace=True)'], /aten::relu: its argument inplace is not known/],
+    ['more arguments than the operator has', ['return torch.relu(x, 1, 2)'], /3 arguments, and 1 are known/],
+    ['a branch that depends on values', ['if torch.gt(torch.max(x), 0):', '  y = x', 'else:', '  y = torch.neg(x)', 'return y'], /which branch is taken/],
+    ['a loop that depends on values', ['for i in range(int(torch.max(x))):', '  pass', 'return x'], /how often a loop runs/],
+    ['an exception that is raised', ['ops.prim.RaiseException("no such picture")', 'return x'], /raises an exception .*no such picture/],
+    ['an attribute that changes', ['self.calls = 1', 'return x'], /changes its attribute calls while it runs/],
+    ['an attribute that is not there', ['return self.nothing'], /no attribute nothing/],
+    ['a function that is not there', ['return __torch__.other.f(x, )'], /no code of __torch__\.other\.f/],
+    ['what is returned', ['return "text"'], /returns str, which is no tensor/],
+    ['an element beyond a list', ['y = [x]', 'return y[1]'], /element 1 of 1/],
+    ['statistics of the batch', ['return torch.batch_norm(x, None, None, None, None, False, 0.1, 1.0e-05, True)'], /track_running_stats/],
+    ['a syntax that is no part of the language', ['return x if x else x'], /line 5: the end of the line was expected/],
+    ['numbers that need another shape', ['return torch.view(x, [3, 5])'], /\[1,2,4,4\] cannot become \[3,5\]/],
+  ])('name %s', async (_, body, expected) => {
+    expect((await errorOf(netOf(body))).message).toMatch(expected);
+  });
+
+  it('act as in training only in the file: they are refused, and with --inference put to inference', async () => {
+    const keeper = new TensorKeeper();
+    const statistics = { mean: keeper.filled([2], 0.5), variance: keeper.filled([2], 2) };
+    const files = netOf(
+      ['y = torch.batch_norm(x, None, None, self.mean, self.variance, True, 0.1, 1.0e-05, True)', 'return torch.dropout(y, 0.5, self.training)'],
+      { ...statistics, training: true },
+      '',
+      keeper,
+    );
+    const { kind, message } = await errorOf(files);
+    expect(kind).toBe('unsupported');
+    expect(message).toMatch(/2 calls act as in training: batch_norm.*dropout.*--inference/);
+    const { layers, warnings } = await mapOf(files, { ...shape, inference: true });
+    expect(layers.map(({ op }) => op)).toEqual(['BatchNormalization']);
+    expect(warnings.find(({ code }) => code === 'inference')?.message).toMatch(/as in training in the file/);
+    // Nothing is dropped where the share to drop is none.
+    expect((await mapOf(netOf(['return torch.relu(torch.dropout(x, 0., True))']))).layers).toHaveLength(1);
+  });
+
+  it('keep a batch that is free', async () => {
+    const body = ['_0 = torch.size(x, 0)', '_1 = torch.view(x, [_0, 2, torch.mul(torch.size(x, 2), torch.size(x, 3))])', 'return torch.mean(_1, [2], False)'];
+    const { outputs, layers } = await mapOf(netOf(body), { inputShape: ['N', 2, 4, 4] });
+    expect(outputs[0]!.shape).toEqual(['N', 2]);
+    expect(layers.map(({ op }) => op)).toEqual(['Reshape', 'ReduceMean']);
+  });
+
+  it('give what they return by its name or place, and nothing for None', async () => {
+    const many = await mapOf(netOf(['return (torch.relu(x), [torch.neg(x), None])']));
+    expect(many.outputs.map(({ name }) => name)).toEqual(['output_0', 'output_1_0']);
+    const named = await mapOf(netOf(['return {"out": torch.relu(x), "aux": torch.neg(x)}']));
+    expect(named.outputs.map(({ name }) => name)).toEqual(['out', 'aux']);
+  });
+
+  it('may be read of files of 2019, whose code says its version and imports', async () => {
+    const code =
+      'op_version_set = 1\nimport __torch__.other\nclass Net(Module):\n  __parameters__ = []\n  def forward(self,\n    x: Tensor) -> Tensor:\n    return torch.relu(x)\n';
+    const { layers } = await mapOf(scriptFile({ __torch__: code }, instance('__torch__.Net', {})));
+    expect(layers.map(({ op }) => op)).toEqual(['Relu']);
+  });
+
+  it('are refused where a tensor may or may not have been changed through another one', async () => {
+    const body = ['_0 = torch.contiguous(x)', '_1 = torch.relu_(_0)', 'return torch.add(x, _1)'];
+    expect((await errorOf(netOf(body))).message).toMatch(/may or may not share its memory/);
+    expect((await mapOf(netOf(['_0 = torch.contiguous(x)', '_1 = torch.relu_(_0)', 'return _1']))).layers).toHaveLength(1);
+  });
+
+  const functions = (count: number, body: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => `def f${i}(x: Tensor) -> Tensor:\n${body(i)}\n`).join('');
+  const nested = (open: string, close: string, count: number) => `${open.repeat(count)}x${close.repeat(count)}`;
+  it.each([
+    [
+      'functions that call each other in a circle',
+      netOf(
+        ['return __torch__.f0(x, )'],
+        {},
+        functions(1, () => '  return __torch__.f0(x, )'),
+      ),
+    ],
+    [
+      'functions that double their calls sixty times',
+      netOf(
+        ['return __torch__.f0(x, )'],
+        {},
+        functions(61, (i) => (i === 60 ? '  return x' : `  y = __torch__.f${i + 1}(x, )\n  return __torch__.f${i + 1}(y, )`)),
+      ),
+    ],
+    ['a loop without end', netOf(['_0 = True', 'while _0:', '  y = x', 'return x'])],
+    ['a loop of 2^62 turns', netOf(['for i in range(4611686018427387904):', '  pass', 'return x'])],
+    ['brackets within brackets', netOf([`return ${nested('(', ')', 50_000)}`])],
+    ['calls within calls', netOf([`return ${nested('torch.relu(', ')', 5000)}`])],
+    ['a chain of attributes', netOf([`return x${'.y'.repeat(50_000)}`])],
+    ['blocks within blocks', netOf([...Array.from({ length: 3000 }, (_, i) => `${' '.repeat(i)}if True:`), `${' '.repeat(3000)}return x`])],
+    ['a million statements', netOf([...new Array<string>(1_100_000).fill('x'), 'return x'])],
+    ['a text without end', netOf(['return "x'])],
+    ['lists that double', netOf(['y = [x]', 'for i in range(64):', '  y = torch.add(y, y)', 'return y[0]'])],
+    ['texts that double', netOf(['y = "abc"', 'for i in range(64):', '  y = torch.add(y, y)', 'return torch.len(y)'])],
+    ['a tensor of ones that fills the memory', netOf(['_0 = torch.ones([100000, 100000, 100000])', 'return torch.add(x, torch.sum(_0))'])],
+    ['a range that fills the memory', netOf(['return torch.add(x, torch.sum(torch.arange(100000000000)))'])],
+    ['parts without number', netOf(['_0 = torch.split(torch.expand(x, [1, 2, 4, 4]), 0, 2)', 'return _0[0]'])],
+    ['tables that are worked out again and again', netOf(['for i in range(100000):', '  y = torch.add(torch.ones([1000, 1000]), 1)', 'return x'])],
+    ['a module that holds itself', netOf(['_0 = self.inner', 'return (_0).forward(x, )'], { inner: instance('__torch__.Other', {}) })],
+  ])('with %s end in one clear error, quickly', async (_, files) => {
+    const { kind, message } = await errorOf(files);
+    expect(['unsafe', 'malformed', 'unsupported']).toContain(kind);
+    expect(message.length).toBeLessThan(1000);
+  });
 });

@@ -8,12 +8,12 @@ import type { Dim } from '../../model/layer-map.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { bindSlots, makeLayer, type Operator } from '../../model/ops/index.js';
 import { roundTo } from '../../model/ops/rounding.js';
-import { elementCount, type Origin, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
+import { computedTensor, elementCount, type Origin, permute, reshape, sliceAxis, type Tensor, tensorBytes } from '../../model/tensor.js';
 
 /** Elements of what is worked out; masks and tables of positions have fewer. */
 const MAX_ELEMENTS = 2 ** 20;
 /** Of all that is worked out for one program, which may ask for the same again and again. */
-const MAX_WORK = 2 ** 26;
+const MAX_WORK = 24_000_000;
 const NO_CONTEXT = { outputs: 1, fresh: () => '?' };
 
 /** Elements that were worked out for a program so far. */
@@ -76,8 +76,10 @@ function evaluated(operator: Operator, layer: ReturnType<typeof makeLayer>, inpu
   if (work.elements > MAX_WORK) throw new ModelError('unsafe', 'the program works out more constants than any net needs');
   const dtype = (operator.dtype?.(types as never, layer.attributes as never)[0] ?? inputs[0]!.dtype) as NonNullable<Value['dtype']>;
   const [made] = operator.compute(bound as never, layer.attributes as never, { outputs: 1 });
-  const known = [...roundTo(made!.data, dtype)];
-  const tensor = numbersTensor('constant', dtype, made!.shape, known, origin);
+  const known = Array.from(roundTo(made!.data, dtype));
+  // Most of these go into the next one: bytes are made of those that stay.
+  const bytes = () => tensorBytes(numbersTensor('constant', dtype, made!.shape, known, origin));
+  const tensor = { ...computedTensor('constant', dtype, made!.shape, origin, bytes), known };
   return { name: 'constant', dtype, shape: made!.shape as readonly Dim[], elements: known, constant: tensor };
 }
 

@@ -25,7 +25,7 @@ export interface Program {
 }
 
 /** Statements and expressions that are followed; the largest scripted nets take some hundred thousand. */
-const MAX_STEPS = 3_000_000;
+const MAX_STEPS = 2_000_000;
 /** Calls within calls. */
 const MAX_CALLS = 100;
 /** Calls, blocks and brackets within each other. */

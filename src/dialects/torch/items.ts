@@ -9,6 +9,9 @@ export class Real {
   constructor(readonly value: number) {}
 }
 
+/** Of a list: a program may append to it in loops. */
+export const MAX_LENGTH = 100_000;
+
 export class List {
   constructor(readonly items: Item[]) {}
 }

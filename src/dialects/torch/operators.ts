@@ -51,10 +51,9 @@ export function callOperator(name: string, args: readonly Item[], named: Readonl
   // What ends in an underscore changes its first argument in place.
   const plain = name.endsWith('_') && !name.endsWith('__') ? ruleOf(name.slice(0, -1)) : undefined;
   const [target] = args;
-  if (!plain || !(target instanceof TensorItem)) {
-    if (args.some((arg) => arg instanceof Unknown)) throw BEHIND_OBSTACLE;
-    throw new ModelError('unsupported', `${op}: the operator is not translated`);
-  }
+  if (!plain) throw new ModelError('unsupported', `${op}: the operator is not translated`);
+  if (target instanceof Unknown) throw BEHIND_OBSTACLE;
+  if (!(target instanceof TensorItem)) throw new ModelError('unsupported', `${op}: it changes something that is no tensor`);
   const made = plain.run(callOf(op, plain, args, named, shop));
   if (made === target) return target;
   const value = isValue(made) ? made : made instanceof TensorItem ? made.value : null;

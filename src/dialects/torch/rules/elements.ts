@@ -2,7 +2,7 @@
 import type { Value } from '../../../model/builder.js';
 import { isFloatDType } from '../../../model/dtype.js';
 import { type Call, scalarTypeOf } from '../call.js';
-import { type Item, knownScalar, List, numberOf, Opaque, Real, TensorItem, Tuple } from '../items.js';
+import { type Item, knownScalar, List, MAX_LENGTH, numberOf, Opaque, Real, TensorItem, Tuple } from '../items.js';
 import { type Rule, type Rules, rule } from '../rule.js';
 
 const unary = (op: string, signature = 'self'): Rule => rule(signature, (call) => call.add(op, [float(call)]));
@@ -108,8 +108,8 @@ function worked(call: Call, compute: Numbers, isWhole = true): Item | undefined 
 const arithmetic = (op: string, compute: Numbers): Rule =>
   rule('self, other, alpha=1', (call) => {
     const [self, other] = [call.item('self'), call.item('other')];
-    if (self instanceof List && other instanceof List && op === 'Add') return new List([...self.items, ...other.items]);
-    if (typeof self === 'string' && typeof other === 'string') return `${self}${other}`.slice(0, 1000);
+    if (self instanceof List && other instanceof List && op === 'Add') return joinedLists(call, self, other);
+    if (typeof self === 'string' && typeof other === 'string') return joinedTexts(call, self, other);
     const alpha = call.number('alpha');
     const made = worked(call, (a, b) => compute(a, alpha * b));
     if (made !== undefined) return made;
@@ -169,6 +169,16 @@ const pow = rule('self, exponent', (call) => {
   if (by === -1) return call.add('Reciprocal', [x]);
   return call.add('Pow', [x, power]);
 });
+
+function joinedTexts(call: Call, a: string, b: string): string {
+  if (a.length + b.length > MAX_LENGTH) throw call.decline(`a text of more than ${MAX_LENGTH} letters`);
+  return a + b;
+}
+
+function joinedLists(call: Call, a: List, b: List): List {
+  if (a.items.length + b.items.length > MAX_LENGTH) throw call.decline(`a list of more than ${MAX_LENGTH}`);
+  return new List([...a.items, ...b.items]);
+}
 
 /** What both sides of a comparison are, where nothing has to run for it. */
 function plain(item: Item): Item | undefined {

@@ -1,11 +1,8 @@
 /** What Python does with lists, dictionaries and texts, and functions that have no effect on what is computed. */
 import type { Call } from '../call.js';
-import { type Item, knownScalar, List, numberOf, ObjectItem, Opaque, Real, TensorItem, Tuple } from '../items.js';
+import { type Item, knownScalar, List, MAX_LENGTH, numberOf, ObjectItem, Opaque, Real, TensorItem, Tuple } from '../items.js';
 import { type Rule, type Rules, rule } from '../rule.js';
 import { equalItems } from './elements.js';
-
-/** A program may append to its lists in loops. */
-const MAX_LENGTH = 100_000;
 
 function list(call: Call, name = 'self'): List {
   const item = call.item(name);

@@ -3,12 +3,17 @@ import type { Value } from '../../../model/builder.js';
 import { productOf } from '../../../model/dims.js';
 import type { DType } from '../../../model/dtype.js';
 import { numbersTensor } from '../../../model/numbers.js';
+import { elementCount } from '../../../model/tensor.js';
 import { type Call, dtypeOfScalar } from '../call.js';
 import { type Item, knownScalar, List, numberOf, Real, TensorItem, Tuple } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 
+/** A net makes masks and tokens of its own; what is larger than any picture's would only fill the memory when it runs. */
+const MAX_FILLED = 2 ** 28;
+
 /** A tensor of one number, in a shape that may be free. */
 function filled(call: Call, shape: readonly number[] | Value, value: number, dtype: DType): Value {
+  if (Array.isArray(shape) && !(elementCount(shape) <= MAX_FILLED)) throw call.decline(`it makes a tensor of the shape [${shape}]`);
   const sizes = Array.isArray(shape) ? call.build.numbers('int64', shape) : (shape as Value);
   return call.add('ConstantOfShape', [sizes], { value, dtype });
 }

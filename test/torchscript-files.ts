@@ -1,0 +1,25 @@
+/** TorchScript files around code that a test writes out. */
+import { strToU8, zipSync } from 'fflate';
+import { memoryFileSet } from '../src/bytes/file-set.js';
+import { Call, Name, pickle, TensorKeeper, Tuple } from './pickles.js';
+
+/** An instance of a class, by its dotted name, with its attributes. */
+export function instance(path: string, attributes: Readonly<Record<string, unknown>>): Call {
+  const at = path.lastIndexOf('.');
+  return new Call(new Name(path.slice(0, at), path.slice(at + 1)), [], { via: '\x81', state: new Map(Object.entries(attributes)) });
+}
+
+/** @param code by module: '__torch__.nets' */
+export function scriptFile(code: Readonly<Record<string, string>>, root: Call, keeper = new TensorKeeper()) {
+  const members = Object.entries(code).map(([module, text]) => [`archive/code/${module.replaceAll('.', '/')}.py`, strToU8(text)] as const);
+  const constants = { 'archive/constants.pkl': pickle(new Tuple()) };
+  const bytes = zipSync({ ...keeper.members(root), ...constants, ...Object.fromEntries(members) }, { level: 0 });
+  return memoryFileSet({ 'net.pt': bytes }, 'net.pt');
+}
+
+/** A net of one class with a forward of one tensor, whose body is given; its lines are indented here. */
+export function netOf(body: readonly string[], attributes: Readonly<Record<string, unknown>> = {}, more = '', keeper = new TensorKeeper()) {
+  const lines = body.map((line) => `    ${line}`).join('\n');
+  const code = `class Net(Module):\n  training : bool\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n${lines}\n${more}`;
+  return scriptFile({ __torch__: code }, instance('__torch__.Net', { training: false, ...attributes }), keeper);
+}

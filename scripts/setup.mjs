@@ -3,7 +3,7 @@
  * `npm run demo` and `npm test` call it first, so that each works as the very first command.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -17,7 +17,11 @@ if (major < 20) {
 }
 
 const installed = 'node_modules/.package-lock.json';
-if (newest(['package.json', 'package-lock.json']) > modified(installed)) {
+// npm ci empties node_modules first: through a link, an install that others use.
+const isShared = lstatSync('node_modules', { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+if (isShared) {
+  if (newest(['package-lock.json']) > modified(installed)) console.error('setup: node_modules is a link, whose packages are used as they are');
+} else if (newest(['package.json', 'package-lock.json']) > modified(installed)) {
   console.error('setup: installing dependencies (npm ci); about 350 MB are fetched, which takes a minute or two');
   // That of onnxruntime-node would download CUDA libraries, and hang where it cannot.
   run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);

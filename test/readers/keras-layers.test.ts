@@ -318,6 +318,14 @@ describe('arrangement', () => {
   });
 });
 
+test('SeparableConvolution2D of Keras 1 is SeparableConv2D by other words', async () => {
+  const own = { 'depthwise_kernel:0': weight([3, 2, 6, 2], 31), 'pointwise_kernel:0': weight([1, 1, 12, 4], 32), 'bias:0': weight([4], 33) };
+  const newer = ['SeparableConv2D', { filters: 4, kernel_size: [3, 2], padding: 'same', depth_multiplier: 2, data_format: 'channels_last' }] as const;
+  const older = ['SeparableConvolution2D', { nb_filter: 4, nb_row: 3, nb_col: 2, border_mode: 'same', depth_multiplier: 2, dim_ordering: 'tf' }] as const;
+  const expected = await predictSequence(PICTURE, [newer], { weights: { separableconv2d: own } });
+  expectClose(await predictSequence(PICTURE, [older], { version: '1.2.2', weights: { separableconvolution2d: own } }), expected);
+});
+
 test.each([[[1, 2]], [[-1, 1]]])('Softmax over the axes %j together', async (axes) => {
   const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
     const power = (i: number, j: number, k: number) => Math.exp(at(PICTURE, n, i, j, k));

@@ -96,7 +96,8 @@ export const separableConvolution =
   (rank: number): Rule =>
   (config) => {
     const read = readConvolution(config, rank);
-    const filters = config.integer(['filters']);
+    const filters = config.integer(['filters', 'nb_filter']);
+    if (read.keras1 && read.format === 'channels_first') config.decline('a SeparableConvolution2D of Keras 1 whose channels are first is not translated');
     const multiplier = config.integer(['depth_multiplier'], 1);
     declineTheano(config);
     return ([input], scope) => {

@@ -3,7 +3,7 @@
  *
  * Every conversion goes through float32 or, where the source has more precision, float64.
  */
-import type { DType } from './dtype.js';
+import { DTYPE_BYTES, type DType, isFloatDType } from './dtype.js';
 import { type KernelInstance, kernelMemory, kernelsOver } from './kernel-instance.js';
 import { type Stage, type Tensor, withStage } from './tensor.js';
 
@@ -34,13 +34,15 @@ export function castTensor(tensor: Tensor, dtype: DType, tally: CastTally = newC
 
 /** @throws Error when the pair of dtypes has no cast (a bug: callers check what their format takes) */
 export function castStage(from: DType, to: DType, tally: CastTally): Stage {
+  // A wider float holds every value of a narrower one.
+  const widens = isFloatDType(from) && DTYPE_BYTES[from] < DTYPE_BYTES[to] ? { widens: { kind: 'cast' as const } } : {};
   const wide = from === 'float64' || from === 'int64' || from === 'uint64' || from === 'int32' || from === 'uint32';
   if (wide) {
     const encode = encodeFloat64(to, tally);
     return { dtype: to, apply: (input) => encode(toFloat64Array(input, from)) };
   }
   const encode = encodeFloat32(to, tally);
-  return { dtype: to, apply: (input) => encode(toFloat32Array(input, from)) };
+  return { dtype: to, ...widens, apply: (input) => encode(toFloat32Array(input, from)) };
 }
 
 /** Values of little-endian bytes as float32; exact for float32, the narrower floats and integers of up to 16 bits. */

@@ -1,5 +1,7 @@
 /** Weights that cannot be meant, noticed while a writer streams them: nothing is read for it. */
+import { castTensor } from './cast.js';
 import type { Layer, LayerMap, Notice } from './layer-map.js';
+import { narrowForm } from './narrow-form.js';
 import { elementCount, type Tensor, withStage } from './tensor.js';
 import { isWatched, newWeightTally, type WeightTally, watchStage } from './watch.js';
 
@@ -44,7 +46,11 @@ export function watchTensors(tensors: readonly Tensor[]): Watched<readonly Tenso
 
 function watched(source: Tensor) {
   const tally = newWeightTally();
-  return { tensor: isWatched(source.dtype) ? withStage(source, watchStage(source.dtype, tally)) : source, tally };
+  const watch = (tensor: Tensor) => (isWatched(tensor.dtype) ? withStage(tensor, watchStage(tensor.dtype, tally)) : tensor);
+  const form = narrowForm(source);
+  // What is widened is looked at before, so that a writer can still store it as it was; integer codes have nothing to look at.
+  if (!form) return { tensor: watch(source), tally };
+  return { tensor: form.codes ? source : castTensor(watch(form.stored), source.dtype), tally };
 }
 
 /** What is odd about a weight, from how many of its values are not finite, and whether all are zero. */

@@ -12,7 +12,7 @@
 import { ModelError } from '../errors.js';
 import { castTensor } from './cast.js';
 import { ChannelCursor } from './channel-cursor.js';
-import { DTYPE_BYTES } from './dtype.js';
+import { DTYPE_BYTES, type DType } from './dtype.js';
 import { PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
 import { type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
 
@@ -37,6 +37,8 @@ export interface TensorRange {
 const INT8_MAX = 127;
 const INFINITY_BITS = 0x7f800000;
 const SMALLEST_FLOAT32 = 2 ** -149;
+/** Of the scale and of the minimum. */
+const FLOAT32_ROUNDING = 2 ** -23;
 
 /** Smallest and largest value, in float32, in one streaming pass over the stored order. */
 export async function tensorRange(tensor: Tensor): Promise<TensorRange> {
@@ -66,6 +68,17 @@ export function affineFor({ min, max, nonFinite, place }: TensorRange, dtype: Af
   return { dtype, scale, min: 0 - roundToEven(-min / scale) * scale };
 }
 
+/**
+ * How many steps below zero the smallest value lies, where they are a whole number that is a code: the zero point. The minimum is
+ * rounded to float32 in files, and so may be off by that.
+ */
+export function wholeSteps({ scale, min }: Pick<AffineQuantisation, 'scale' | 'min'>, dtype: DType): number | null {
+  const steps = -min / scale;
+  const zero = Math.round(steps);
+  if (zero < 0 || zero >= 2 ** (8 * DTYPE_BYTES[dtype])) return null;
+  return Math.abs(steps - zero) <= zero * FLOAT32_ROUNDING ? zero : null;
+}
+
 /** @param quantisation of a range that covers the tensor; values outside of it are held at its ends */
 export function quantiseAffine(tensor: Tensor, quantisation: AffineQuantisation): Tensor {
   const { dtype, scale, min } = quantisation;
@@ -93,6 +106,7 @@ export function dequantiseAffine(tensor: Tensor, quantisation: AffineQuantisatio
   let table: Float32Array | null = null;
   return withStage(tensor, {
     dtype: 'float32',
+    widens: { kind: 'affine', scale, min },
     apply(input) {
       table ??= Float32Array.from({ length: largestCode(dtype) + 1 }, (_, code) => code * scale + min);
       const codes = dtype === 'uint8' ? input : new Uint16Array(input.buffer, input.byteOffset, input.byteLength / 2);
@@ -182,7 +196,8 @@ export function quantiseChannels(tensor: Tensor, axis: number, scales: Float32Ar
  * The values that `DequantizeLinear` gives: float32, (q - zero point) * scale.
  *
  * @param tensor int8, uint8, int16, uint16 or int32
- * @param zeroPoints one for each channel; all zero when left out
+ * @param scales one for each place along the axis, or one for all
+ * @param zeroPoints as many; all zero when left out
  */
 export function dequantiseChannels(tensor: Tensor, axis: number, scales: Float32Array, zeroPoints?: ArrayLike<number>): Tensor {
   const codesOf = CODES[tensor.dtype as keyof typeof CODES];
@@ -210,7 +225,9 @@ export function dequantiseChannels(tensor: Tensor, axis: number, scales: Float32
       return new Uint8Array(values.buffer);
     };
   };
-  return withStage(tensor, { dtype: 'float32', ...channelPath(tensor.shape, axis), begin });
+  const path = scales.length === 1 ? { offset: 0, axes: tensor.shape.map((size) => [{ size, stride: 0 }]) } : channelPath(tensor.shape, axis);
+  const widens = { kind: 'channels' as const, scales, ...(zeroPoints ? { zeroPoints } : {}) };
+  return withStage(tensor, { dtype: 'float32', widens, ...path, begin });
 }
 
 const CODES = {

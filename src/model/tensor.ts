@@ -11,7 +11,7 @@ import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type Piece, streamChunks, streamPieces } from './tensor-chunks.js';
 import { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type Tensor } from './walk.js';
 
-export { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type Tensor, type Walk } from './walk.js';
+export { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type Tensor, type Walk, type Widening } from './walk.js';
 
 export interface StoredTensorOptions {
   readonly name: string;

@@ -17,10 +17,20 @@ export interface Loop {
   readonly stride: number;
 }
 
+/** How a step that makes elements wider does it, without any loss; `narrow-form.ts` says what that is for. */
+export type Widening =
+  /** The same value in a wider float. */
+  | { readonly kind: 'cast' }
+  /** min + scale * code */
+  | { readonly kind: 'affine'; readonly scale: number; readonly min: number }
+  /** scale * (code - zero), one pair for each place on the step's path */
+  | { readonly kind: 'channels'; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> };
+
 /** An element-wise step over a chunk. */
 export interface Stage {
   /** dtype of what comes out. */
   readonly dtype: DType;
+  readonly widens?: Widening;
   /**
    * Maps whole elements. `input` is aligned to its element size and may be changed; what comes out may lie where it lay. Large
    * chunks lie in the memory of WebAssembly kernels (`kernelsOver`).
@@ -49,6 +59,7 @@ export interface Walk extends Path {
  */
 export interface PlacedStage extends Path {
   readonly dtype: DType;
+  readonly widens?: Widening;
   /** Begins one stream; what it gives maps all elements on the path, in order and in pieces, as `Stage.apply` maps one piece. */
   begin(path: Path): Stage['apply'];
 }

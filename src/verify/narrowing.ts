@@ -14,6 +14,7 @@ import type { NarrowingReport } from './report.js';
 import { type RunSample, slackFor } from './samples.js';
 import { portRunner } from './side.js';
 import { narrowestOf, type Tolerances } from './tolerance.js';
+import { isAsItWas } from './written/as-it-was.js';
 import { widenWeight } from './written/widen.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
 
@@ -42,7 +43,8 @@ export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNa
     for (const [role, source] of Object.entries(layer.weights)) {
       const stored = written.weight(layer, role);
       isLinedUp ||= stored !== undefined;
-      if (!stored || !(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
+      if (!stored || isAsItWas(source, stored)) continue;
+      if (!(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
       if (narrowestOf([stored.tensor.dtype]) === undefined) continue;
       dtypes.add(stored.tensor.dtype);
       methods.add(methodName(stored));

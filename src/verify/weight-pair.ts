@@ -7,10 +7,12 @@
  */
 import { castStage, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
+import { narrowByteLength } from '../model/narrow-form.js';
 import { alignedPieces, firstDifference, type Values, valuesOf } from '../model/side-by-side.js';
 import { elementCount, permute, type Tensor, tensorByteLength } from '../model/tensor.js';
 import { newWeightTally, watchValues } from '../model/watch.js';
 import type { WeightReport } from './report.js';
+import { isAsItWas } from './written/as-it-was.js';
 import type { WeightQuantisation, WrittenWeight } from './written/written.js';
 
 export interface ComparedWeight {
@@ -35,7 +37,7 @@ export async function compareWeight(source: Tensor, { tensor: stored, quantisati
     dtype: stored.dtype,
     method: methodOf(source, stored, quantisation),
     count: elementCount(source.shape),
-    byteLengthBefore: tensorByteLength(source),
+    byteLengthBefore: narrowByteLength(source),
     byteLengthAfter: tensorByteLength(stored) + quantisationBytes(stored, quantisation),
   };
   if (source.shape.join() !== stored.shape.join()) {
@@ -170,8 +172,9 @@ function newError() {
 
 /** What a stored weight's form is called in reports. */
 function methodOf(source: Tensor, stored: Tensor, quantisation: WeightQuantisation | undefined): string {
+  if (isAsItWas(source, { tensor: stored, ...(quantisation ? { quantisation } : {}) })) return 'as is';
   if (quantisation) return `${stored.dtype} per ${quantisation.kind === 'channels' ? 'channel' : 'tensor'}`;
-  if (source.dtype === stored.dtype) return 'as is';
+  if (source.dtype === stored.dtype) return narrowByteLength(source) < tensorByteLength(source) ? 'widened' : 'as is';
   return DTYPE_BYTES[stored.dtype] < DTYPE_BYTES[source.dtype] ? 'rounded' : 'converted';
 }
 

@@ -438,10 +438,9 @@ function front(layer: Layer, net: NetBuilder): number {
 
 function storage(blobs: readonly Tensor[], { dtype }: WriteOptions) {
   // Caffe knows two floats; what is narrower is widened.
-  const wanted = blobs.map((blob): DType => (dtype === 'source' ? (blob.dtype === 'float64' ? 'float64' : 'float32') : dtype));
-  const casts = blobs.map((blob, i) => castWeights([blob], wanted[i]!));
-  const stored = new Map(blobs.map((blob, i) => [blob, casts[i]!.tensors[0]!]));
-  return { store: (blob: Tensor) => stored.get(blob)!, notices: () => casts.flatMap((cast) => cast.notices()) };
+  const { tensors, notices } = castWeights(blobs, dtype, (own) => own === 'float32' || own === 'float64');
+  const stored = new Map(blobs.map((blob, i) => [blob, tensors[i]!]));
+  return { store: (blob: Tensor) => stored.get(blob)!, notices };
 }
 
 /** The weights of a layer under its name; the settings stand in the prototxt. */

@@ -89,8 +89,7 @@ function build(map: LayerMap, options: WriteOptions): KerasTarget {
 function storage(target: KerasTarget, { dtype }: WriteOptions) {
   const weights = target.layers().flatMap((layer) => layer.weights.map(([, { tensor }]) => tensor));
   // HDF5 has no bfloat16, and what Keras computes in is float32.
-  const widened = weights.map((tensor) => (tensor.dtype === 'bfloat16' ? castWeights([tensor], 'float32').tensors[0]! : tensor));
-  const { tensors, notices } = castWeights(widened, dtype);
+  const { tensors, notices } = castWeights(weights, dtype, (own) => own !== 'bfloat16');
   const stored = new Map(weights.map((tensor, i) => [tensor, tensors[i]!]));
   return { store: (tensor: Tensor) => stored.get(tensor)!, total: tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0), notices };
 }

@@ -3,11 +3,10 @@ import { encodeNpyHeader, isNumpyDType } from '../containers/npy.js';
 import type { Piece } from '../containers/protobuf-writer.js';
 import { crc32Of, writeZip } from '../containers/zip-writer.js';
 import { ModelError } from '../errors.js';
-import { isFloatDType } from '../model/dtype.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
 import { byteProgress } from './progress.js';
-import type { WeightsWriter, WriteOptions } from './writer.js';
+import type { WeightsWriter } from './writer.js';
 
 export const npz: WeightsWriter = {
   carries: 'weights',
@@ -23,7 +22,7 @@ export const npz: WeightsWriter = {
     for (const tensor of weights) {
       const { name, origin } = tensor;
       const place = { file: origin.file, tensor: name };
-      const dtype = storedDType(tensor, options);
+      const dtype = castWeights([tensor], options.dtype).tensors[0]!.dtype;
       if (!isNumpyDType(dtype)) errors.push(new ModelError('unsupported', `NumPy has no ${dtype}; choose --dtype float32 (or float16, float64)`, place));
       if (name.includes('\0')) errors.push(new ModelError('unsupported', 'the name has a NUL, which a zip archive cannot hold', place));
       if (names.has(name)) errors.push(new ModelError('unsupported', 'the name is taken twice, and an npz file has each name once', place));
@@ -55,8 +54,4 @@ export const npz: WeightsWriter = {
 /** The array as an .npy file. */
 function piecesOf(tensor: Tensor): Piece[] {
   return [encodeNpyHeader(tensor.dtype, tensor.shape), { byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) }];
-}
-
-function storedDType({ dtype }: Tensor, { dtype: wanted }: WriteOptions): Tensor['dtype'] {
-  return wanted !== 'source' && isFloatDType(dtype) ? wanted : dtype;
 }

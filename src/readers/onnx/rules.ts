@@ -7,7 +7,7 @@ import { castTensor, toFloat32Array, toFloat64Array } from '../../model/cast.js'
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import { spreadPads } from '../../model/ops/arrangement.js';
 import { dequantiseChannels } from '../../model/quantise.js';
-import { permute, reshape, tensorBytes } from '../../model/tensor.js';
+import { elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
 import { Scope } from './scope.js';
 import type { Node, Rule, Translator } from './translator.js';
@@ -226,27 +226,35 @@ const pad: Rule = async (node, t) => {
   return t.byTable({ ...node, inputs: [x, null, value] }, undefined, { pads: spreadPads(pads, along, x.shape.length) });
 };
 
-/** A quantised constant is what its integers stand for. */
+/** A quantised constant is what its integers stand for, where one scale is for all of it or for each place along an axis. */
 const dequantizeLinear: Rule = async (node, t) => {
-  const [x, scale, zero = null] = node.inputs as [Value, Value, Value | null];
-  const made = await t.byTable(node);
-  const isConstant = x.constant && scale.constant && (zero === null || zero.constant) && scale.dtype === 'float32' && !number(node, 'block_size', 0);
-  if (!isConstant || made instanceof NotUnderstood) return made;
-  const scales = toFloat32Array(await tensorBytes(scale.constant!), 'float32');
-  const zeros = zero ? toFloat64Array(await tensorBytes(zero.constant!), zero.constant!.dtype) : undefined;
-  const rank = x.constant!.shape.length;
-  if (!DEQUANTISED.has(x.constant!.dtype) || (rank === 0 && scales.length !== 1)) return made;
-  const axis = scales.length === 1 ? 0 : number(node, 'axis', 1);
-  const at = axis < 0 ? axis + rank : axis;
-  const count = x.constant!.shape[at] ?? 1;
-  const each = <T extends Float32Array | Float64Array>(list: T): T =>
-    list.length === 1 && count > 1 ? (list.constructor as never as { from: (l: number[]) => T }).from(new Array(count).fill(list[0])) : list;
-  if (rank === 0 || each(scales).length !== count) return made;
-  const tensor = dequantiseChannels(x.constant!, at, each(scales), zeros && each(zeros));
-  return [t.build.constant({ ...tensor, name: x.constant!.name }, node.outputs[0])];
+  const [{ constant: codes }, { constant: scale }, zero = null] = node.inputs as [Value, Value, Value | null];
+  const rank = codes?.shape.length ?? 0;
+  const isPlain = number(node, 'block_size', 0) === 0 && node.attributes.get('output_dtype') === undefined;
+  if (!codes || scale?.dtype !== 'float32' || (zero && !zero.constant) || rank === 0 || !isPlain || !DEQUANTISED.has(codes.dtype)) return t.byTable(node);
+  const given = number(node, 'axis', 1);
+  const axis = elementCount(scale.shape) === 1 ? 0 : given < 0 ? given + rank : given;
+  const counts = [scale, ...(zero?.constant ? [zero.constant] : [])].map(({ shape }) => elementCount(shape));
+  if (counts.some((count) => count !== counts[0]) || (counts[0] !== 1 && counts[0] !== codes.shape[axis])) return t.byTable(node);
+  const scales = toFloat32Array(await tensorBytes(scale), 'float32');
+  const zeros = zero?.constant ? toFloat64Array(await tensorBytes(zero.constant), zero.constant.dtype) : undefined;
+  return [t.build.constant({ ...dequantiseChannels(codes, axis, scales, zeros), name: codes.name }, node.outputs[0])];
 };
 
-const DEQUANTISED: ReadonlySet<string> = new Set(['int8']);
+const DEQUANTISED: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
+
+/** Of a constant it is one of its shape. */
+const flatten: Rule = async (node, t) => {
+  const [x] = node.inputs as [Value];
+  const made = x.constant && !x.elements ? flattened(x.constant, number(node, 'axis', 1)) : null;
+  return made ? [t.build.constant(made, node.outputs[0])] : t.byTable(node);
+};
+
+function flattened(tensor: Tensor, given: number): Tensor | null {
+  const axis = given < 0 ? given + tensor.shape.length : given;
+  if (axis < 0 || axis > tensor.shape.length) return null;
+  return reshape(tensor, [elementCount(tensor.shape.slice(0, axis)), elementCount(tensor.shape.slice(axis))]);
+}
 
 const scatter: Rule = (node, t) => [t.add(node, 'ScatterElements', node.inputs, { axis: number(node, 'axis', 0) })];
 
@@ -268,6 +276,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Pad: pad,
   Scatter: scatter,
   DequantizeLinear: dequantizeLinear,
+  Flatten: flatten,
   Hardmax: legacySoftmax,
   Upsample: upsample,
   Resize: resize,

@@ -91,8 +91,10 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
   const initializers = storedTensors(model);
   const shown = new Map<string, WrittenWeight>([...initializers].map(([name, tensor]) => [name, { tensor }]));
   for (const node of model.nodes) {
-    const [first = ''] = node.inputs;
+    const [first = '', second = ''] = node.inputs;
     const tensor = initializers.get(first);
+    const codes = ARITHMETIC.has(node.op) ? await withNumber(node.op, shown.get(first), initializers.get(second)) : null;
+    if (codes) shown.set(node.outputs[0]!, codes);
     // One of two axes stays as it is: our own writer keeps kernels apart from a MatMul with it.
     const known = shown.get(first);
     if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
@@ -102,6 +104,23 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
     if (quantisation) shown.set(node.outputs[0]!, { tensor, quantisation });
   }
   return shown;
+}
+
+/** What turns codes into values where DequantizeLinear does not, or not all of it. */
+const ARITHMETIC: ReadonlySet<string> = new Set(['Sub', 'Mul', 'Add']);
+
+/** Integer codes with one more number subtracted, multiplied or added; null for anything else. */
+async function withNumber(op: string, codes: WrittenWeight | undefined, operand: Tensor | undefined): Promise<WrittenWeight | null> {
+  if (!codes || isFloatDType(codes.tensor.dtype) || operand?.dtype !== 'float32' || elementCount(operand.shape) !== 1) return null;
+  const { tensor, quantisation } = codes;
+  const [number] = toFloat32Array(await tensorBytes(operand), 'float32') as unknown as [number];
+  const isOne = quantisation?.kind !== 'channels' || quantisation.scales.every((scale) => scale === quantisation.scales[0]);
+  const zeros = quantisation?.kind === 'channels' ? quantisation.zeroPoints : undefined;
+  if (!isOne || (zeros && Array.from(zeros).some((zero) => zero !== zeros[0]))) return null;
+  const scale = quantisation?.kind === 'channels' ? quantisation.scales[0]! : (quantisation?.scale ?? 1);
+  const min = quantisation?.kind === 'channels' ? -(zeros?.[0] ?? 0) * scale : (quantisation?.min ?? 0);
+  if (op === 'Mul') return { tensor, quantisation: { kind: 'affine', scale: scale * number, min: min * number } };
+  return { tensor, quantisation: { kind: 'affine', scale, min: op === 'Add' ? min + number : min - number } };
 }
 
 /** Initializers, and what Constant nodes hold. */

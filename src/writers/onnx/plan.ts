@@ -6,17 +6,19 @@ import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, Foreign, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
+import { narrowForm, unwidened } from '../../model/narrow-form.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
-import { quantiseChannels } from '../../model/quantise.js';
+import { quantiseChannels, wholeSteps } from '../../model/quantise.js';
 import { float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
+import { keptCodesNotice } from '../cast-weights.js';
 import type { WriteOptions } from '../writer.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type OnnxNode, type OnnxPort } from './graph.js';
 import { isStoredTransposed, nodeForm } from './node-forms.js';
 import type { ChannelScales, MeasuredScales } from './scales.js';
 import { sourceModel } from './source.js';
-import { computeDType, storageDType, weightDType } from './storage.js';
+import { type Coded, computeDType, hasDequantize, keptCodes, storageDType, weightDType } from './storage.js';
 
 /** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
 export interface NarrowedWeight {
@@ -108,6 +110,8 @@ class GraphBuilder {
   /** Names of the weights that are already there, by the form they are in; shared layers share them. */
   readonly #weights = new Map<Tensor, Map<string, string>>();
   readonly #renamed: Notice[] = [];
+  /** Weights that stay the integers that they are in the source. */
+  readonly #kept: Tensor[] = [];
   readonly #compute: DType;
 
   constructor(
@@ -200,8 +204,14 @@ class GraphBuilder {
   #addConstant(layer: Layer): void {
     const [output] = layer.outputs as [string];
     const value = layer.weights.value!;
-    const tensor = this.#narrow(layer, value, this.#computed(value.dtype));
+    const coded = keptCodes(value, this.options, this.opset);
     const name = this.#value(output);
+    if (coded) {
+      const made = this.#addCodes(`${layer.name}/codes`, coded);
+      this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [made], outputs: [name], attributes: {} });
+      return;
+    }
+    const tensor = this.#narrow(layer, value, this.#computed(value.dtype));
     // An initializer is no output of a graph.
     if (!this.#outputPorts.has(output)) this.#initializers.push({ name, tensor });
     else {
@@ -258,7 +268,7 @@ class GraphBuilder {
     const used = new Set(this.#nodes.flatMap(({ domain }) => (domain ? [domain] : [])));
     const domains = new Map([...used].map((domain) => [domain, versions.get(domain) ?? 1]));
     const graph = { name, opset: this.opset, domains, nodes: this.#nodes, initializers: this.#initializers, inputs: this.#inputs, outputs: this.#outputs };
-    return { graph, narrowed: this.#narrowed, warnings: this.#renamed };
+    return { graph, narrowed: this.#narrowed, warnings: [...this.#renamed, ...keptCodesNotice(this.#kept)] };
   }
 
   /** A chain of one-input nodes from a value to another. */
@@ -281,6 +291,14 @@ class GraphBuilder {
     const forms = this.#weights.get(weight) ?? new Map<string, string>();
     const known = forms.get(form);
     if (known !== undefined) return known;
+    const coded = keptCodes(transposed ? permute(weight, [1, 0]) : weight, this.options, this.opset);
+    if (coded) {
+      let made = this.#addCodes(weight.name || `${layer.name}/${role}`, coded);
+      if (compute !== 'float32') made = this.#derived(made, 'Cast', [], castStep(compute).attributes, compute);
+      if (weight.shape.length === 2 && (layer.op === 'MatMul' || transposed)) made = this.#derived(made, 'Flatten', [], { axis: intAttribute(1) });
+      this.#weights.set(weight, forms.set(form, made));
+      return made;
+    }
     const stored = quantised ? quantiseChannels(weight, quantised.axis, quantised.scales) : this.#narrow(layer, weight, dtype);
     const tensor = transposed ? permute(stored, [1, 0]) : stored;
     let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
@@ -294,10 +312,40 @@ class GraphBuilder {
   }
 
   #narrow(layer: Layer, weight: Tensor, dtype: DType): Tensor {
-    if (dtype === weight.dtype) return weight;
+    const own = unwidened(weight);
+    if (dtype === own.dtype) return own;
+    if (dtype === weight.dtype && !narrowForm(weight)) return weight;
     const tally = newCastTally();
     this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally });
-    return castTensor(weight, dtype, tally);
+    return castTensor(own, dtype, tally);
+  }
+
+  /**
+   * Integers as the source has them, and the nodes that turn them into what they stand for. A minimum that is no whole number of steps
+   * is added behind them.
+   */
+  #addCodes(wanted: string, { stored, codes }: Coded): string {
+    const name = this.#addInitializer(wanted, stored);
+    const constant = (suffix: string, tensor: Tensor) => this.#addInitializer(`${name}/${suffix}`, tensor);
+    this.#kept.push(stored);
+    const numbers = (dtype: DType, values: readonly number[], shape: readonly number[]) => numbersTensor('codes', dtype, shape, values, ORIGIN);
+    const shape = codes.kind === 'channels' && codes.axis !== null ? [codes.scales.length] : [];
+    const scales = codes.kind === 'channels' ? [...codes.scales] : [codes.scale];
+    const step = codes.kind === 'affine' ? wholeSteps(codes, stored.dtype) : null;
+    const zeros = codes.kind === 'channels' ? codes.zeroPoints && Array.from(codes.zeroPoints) : step === null ? undefined : [step];
+    const scale = constant('scale', numbers('float32', scales, shape));
+    let value: string;
+    if (hasDequantize(stored.dtype, this.opset)) {
+      const inputs = zeros ? [scale, constant('zero', numbers(stored.dtype, zeros, shape))] : [scale];
+      const axis = { axis: intAttribute(codes.kind === 'channels' ? (codes.axis ?? 0) : 0) };
+      value = this.#derived(name, 'DequantizeLinear', inputs, this.opset < 21 ? axis : { ...axis, block_size: intAttribute(0) }, 'float32');
+    } else {
+      value = this.#derived(name, 'Cast', [], castStep('float32').attributes, 'float32');
+      if (zeros) value = this.#derived(value, 'Sub', [constant('zero', numbers('float32', zeros, shape))], {}, 'float32');
+      value = this.#derived(value, 'Mul', [scale], {}, 'float32');
+    }
+    if (codes.kind === 'channels' || step !== null || codes.min === 0) return value;
+    return this.#derived(value, 'Add', [constant('minimum', numbers('float32', [codes.min], shape))], {}, 'float32');
   }
 
   /**
@@ -312,15 +360,9 @@ class GraphBuilder {
   }
 
   /** A node that turns a stored weight into the one computed with; gives that one's name. */
-  #derived(
-    name: string,
-    op: 'Cast' | 'DequantizeLinear' | 'Flatten',
-    others: readonly string[],
-    attributes: OnnxNode['attributes'],
-    compute = this.#compute,
-  ): string {
+  #derived(name: string, op: keyof typeof DERIVED, others: readonly string[], attributes: OnnxNode['attributes'], compute = this.#compute): string {
     const output = this.#names.take(op === 'Flatten' ? `${name}/apart` : `${name}/${compute}`);
-    const node = this.#nodeNames.take(`${name}/${{ Cast: 'cast', DequantizeLinear: 'dequantize', Flatten: 'flatten' }[op]}`);
+    const node = this.#nodeNames.take(`${name}/${DERIVED[op]}`);
     this.#nodes.push({ name: node, op, inputs: [name, ...others], outputs: [output], attributes });
     return output;
   }
@@ -357,6 +399,9 @@ class GraphBuilder {
     return port.dtype === this.#dtypeOf(port.value) && !isChannelsLast(portLayout(port, this.options));
   }
 }
+
+/** What the nodes between a stored weight and its layer are called after. */
+const DERIVED = { Cast: 'cast', DequantizeLinear: 'dequantize', Flatten: 'flatten', Sub: 'sub', Mul: 'mul', Add: 'add' } as const;
 
 interface Step {
   readonly op: string;

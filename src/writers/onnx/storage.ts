@@ -8,10 +8,12 @@
  * What `--dtype float16` and `bfloat16` narrow are the kernels and biases of convolutions and dense layers and the tables of embeddings, where the bytes are.
  * Normalisation statistics, slopes and constant operands stay float32: they are small, and a variance easily leaves float16's range.
  * `--dtype int8` takes the kernels and tables alone; each output channel has a scale, and a `DequantizeLinear` stands behind it.
+ * Where no dtype is asked for, weights that the source has in a narrower one, integer codes included, stay in it.
  */
 import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
+import { type NarrowForm, narrowForm, unwidened } from '../../model/narrow-form.js';
 import type { Tensor } from '../../model/tensor.js';
 import { channelAxis, isLargeLayer } from '../large-weights.js';
 import type { WriteOptions } from '../writer.js';
@@ -31,7 +33,7 @@ export function computeDType(options: WriteOptions): DType {
  */
 export function storageDType(layer: Layer, role: string, options: WriteOptions, computed: DType = 'float32'): DType {
   if (options.float16Compute) return computed;
-  const own = layer.weights[role]!.dtype;
+  const own = unwidened(layer.weights[role]!).dtype;
   if (options.dtype === 'source') return own === 'float64' ? computed : own;
   if (options.dtype === 'int8') return channelAxis(layer, role) === null ? computed : 'int8';
   return isLargeLayer(layer) ? options.dtype : computed;
@@ -47,6 +49,27 @@ const STATISTICS: ReadonlySet<string> = new Set(['mean', 'variance']);
  */
 export function weightDType(layer: Layer, role: string, computed: DType, opset: number): DType {
   return layer.op === 'BatchNormalization' && STATISTICS.has(role) && computed === 'float16' && opset >= APART_SINCE ? 'float32' : computed;
+}
+
+/** From this opset on DequantizeLinear takes 16-bit codes. */
+const WIDE_CODES_SINCE = 21;
+const WIDE_CODES: ReadonlySet<DType> = new Set(['int16', 'uint16']);
+
+/** Codes with their scale; `codes` of the form are never null. */
+export type Coded = NarrowForm & { readonly codes: NonNullable<NarrowForm['codes']> };
+
+/** The integers that a weight is in its source, where the file is to have them; null where it is stored otherwise. */
+export function keptCodes(weight: Tensor, options: WriteOptions, opset: number): Coded | null {
+  if (options.dtype !== 'source' || options.float16Compute) return null;
+  const form = narrowForm(weight);
+  if (!form?.codes) return null;
+  // Without the operator one scale for all can be said in arithmetic, one for each channel not as shortly.
+  const isTold = form.codes.kind === 'affine' || hasDequantize(form.stored.dtype, opset);
+  return isTold ? { ...form, codes: form.codes } : null;
+}
+
+export function hasDequantize(dtype: DType, opset: number): boolean {
+  return opset >= WIDE_CODES_SINCE || !WIDE_CODES.has(dtype);
 }
 
 /** Why a weight cannot be stored, or null. */

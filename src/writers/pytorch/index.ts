@@ -52,7 +52,11 @@ export const pytorch: Writer = {
   options: weightsOnly.options,
   weightsOnly,
 
-  check: (map, options) => [...moduleObstacles(map), ...weightsOnly.check(namedWeights(map), options)],
+  check(map, options) {
+    const obstacles = moduleObstacles(map);
+    // What no module can be made of has no names in one.
+    return obstacles.length > 0 ? obstacles : weightsOnly.check(namedWeights(map), options);
+  },
 
   async write(map, sink, name, options) {
     // Written first, so that the state dict, which is the model, gets its name last.

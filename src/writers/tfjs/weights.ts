@@ -1,11 +1,12 @@
 /** How weights are stored in the files of a TensorFlow.js model, and what its manifest says of each. */
 import { isModelError, ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
-import type { DType } from '../../model/dtype.js';
+import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
 import type { Layer, LayerMap, Notice } from '../../model/layer-map.js';
+import { narrowForm, unwidened } from '../../model/narrow-form.js';
 import { type AffineQuantisation, affineFor, quantiseAffine, tensorRange } from '../../model/quantise.js';
-import type { Tensor } from '../../model/tensor.js';
-import { castNotices } from '../cast-weights.js';
+import { type Tensor, withStage } from '../../model/tensor.js';
+import { castNotices, keptCodesNotice, widenedNotice } from '../cast-weights.js';
 import type { WriteOptions } from '../writer.js';
 import type { NamedWeight } from './layers-target.js';
 import { type LossTally, measuringLoss, newLossTally } from './loss.js';
@@ -59,7 +60,7 @@ function dtypeObstacle(layer: Layer, role: string, tensor: Tensor): ModelError {
 }
 
 /** The dtype in which a weight is stored. TensorFlow.js computes in float32, so wider floats are narrowed, and it has no bfloat16. */
-function storageDType({ tensor, source, kind }: FileWeight, wanted: WriteOptions['dtype']): DType {
+function storageDType({ source, kind }: FileWeight, tensor: Tensor, wanted: WriteOptions['dtype']): DType {
   // Axes and sizes of the file's own; whole numbers of the map are computed with in float32.
   if (tensor.dtype === 'int32' && source === null) return 'int32';
   if (wanted === 'uint8' || wanted === 'uint16') return kind === 'kernel' ? wanted : 'float32';
@@ -77,8 +78,19 @@ export async function storeWeights(named: readonly NamedWeight[], { dtype: wante
   const losses: { weight: FileWeight; tally: LossTally }[] = [];
   const ranges = new Map<Tensor, AffineQuantisation>();
   const weights: StoredWeight[] = [];
+  const kept: Tensor[] = [];
+  const plain: { source: Tensor; stored: DType }[] = [];
   for (const { name, weight } of named) {
-    const dtype = storageDType(weight, wanted);
+    const own = unwidened(weight.tensor);
+    const dtype = storageDType(weight, own, wanted);
+    const coded = ownCodes(weight.tensor);
+    if (coded && (wanted === 'source' || (wanted === coded.quantisation.dtype && weight.kind === 'kernel'))) {
+      const { dtype: stored, min, scale } = coded.quantisation;
+      kept.push(coded.tensor);
+      const quantization = { dtype: stored, min, scale, original_dtype: 'float32' as const };
+      weights.push({ tensor: coded.tensor, entry: { name, shape: weight.tensor.shape, dtype: 'float32', quantization } });
+      continue;
+    }
     const entry = { name, shape: weight.tensor.shape, dtype: dtype === 'int32' ? ('int32' as const) : ('float32' as const) };
     if (dtype === 'uint8' || dtype === 'uint16') {
       // Parts of one weight share its range, so that it can be put together again.
@@ -95,18 +107,53 @@ export async function storeWeights(named: readonly NamedWeight[], { dtype: wante
       continue;
     }
     const tally = newCastTally();
-    if (dtype !== weight.tensor.dtype) casts.push({ weight, dtype, tally });
-    const tensor = castTensor(weight.tensor, dtype, tally);
+    plain.push({ source: weight.tensor, stored: dtype });
+    if (dtype !== own.dtype) casts.push({ weight, dtype, tally });
+    const tensor = castTensor(own, dtype, tally);
     weights.push({ tensor, entry: dtype === 'float16' ? { ...entry, quantization: { dtype: 'float16', original_dtype: 'float32' } } : entry });
   }
   return {
     weights,
     notices: () => [
+      ...keptCodesNotice(kept),
+      ...(wanted === 'source' ? widenedNotice(plain) : []),
       ...narrowedNotice(casts, wanted),
       ...casts.flatMap(({ weight, dtype, tally }) => castNotices(weight.tensor.name, tally, dtype).map((notice) => ({ ...notice, layer: weight.layer }))),
       ...(wanted === 'uint8' ? coarseNotice(losses) : []),
     ],
   };
+}
+
+/**
+ * The codes of a weight that its source has in integers with one scale for all, in the integers that TensorFlow.js has: signed ones are
+ * counted from their smallest.
+ */
+function ownCodes(tensor: Tensor): { readonly tensor: Tensor; readonly quantisation: AffineQuantisation } | null {
+  const form = narrowForm(tensor);
+  if (!form?.codes) return null;
+  const { stored, codes } = form;
+  if (codes.kind === 'channels' && codes.axis !== null) return null;
+  const dtype = UNSIGNED[stored.dtype];
+  if (!dtype) return null;
+  const shift = stored.dtype === dtype ? 0 : 2 ** (8 * DTYPE_BYTES[dtype] - 1);
+  const scale = codes.kind === 'affine' ? codes.scale : codes.scales[0]!;
+  const min = codes.kind === 'affine' ? codes.min : 0 - ((codes.zeroPoints?.[0] ?? 0) + shift) * scale;
+  return { tensor: shift === 0 ? stored : fromSigned(stored, dtype), quantisation: { dtype, scale, min } };
+}
+
+const UNSIGNED: Readonly<Partial<Record<DType, AffineQuantisation['dtype']>>> = { uint8: 'uint8', int8: 'uint8', uint16: 'uint16', int16: 'uint16' };
+
+/** Counts from the smallest signed integer: the highest bit changes. */
+function fromSigned(tensor: Tensor, dtype: AffineQuantisation['dtype']): Tensor {
+  const unit = DTYPE_BYTES[dtype];
+  return withStage(tensor, {
+    dtype,
+    apply(input) {
+      const codes = input.slice();
+      for (let i = unit - 1; i < codes.length; i += unit) codes[i]! ^= 0x80;
+      return codes;
+    },
+  });
 }
 
 async function affineOf(tensor: Tensor, dtype: AffineQuantisation['dtype'], layer: string): Promise<AffineQuantisation> {

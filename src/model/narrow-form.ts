@@ -1,0 +1,72 @@
+/**
+ * What a widened tensor was before: half-precision floats, or the codes of integers with their scale. A writer whose format has the same
+ * form stores that, so that nothing becomes larger than it was, and nothing is rounded again.
+ */
+import { DTYPE_BYTES, type DType } from './dtype.js';
+import { isPlaced, type Path, type PlacedStage, type Stage, type Tensor, tensorByteLength } from './tensor.js';
+
+/** value = scale * (code - zero), one pair for all, or for each place along an axis. */
+export interface ChannelCodes {
+  readonly kind: 'channels';
+  /** In the tensor's own orientation; null where one pair is for all. */
+  readonly axis: number | null;
+  readonly scales: Float32Array;
+  readonly zeroPoints?: ArrayLike<number>;
+}
+
+/** value = min + scale * code. */
+export interface AffineCodes {
+  readonly kind: 'affine';
+  readonly scale: number;
+  readonly min: number;
+}
+
+export interface NarrowForm {
+  /** The narrower elements, laid out as the tensor is. */
+  readonly stored: Tensor;
+  /** How its elements are widened; null for a float of the same value. */
+  readonly codes: ChannelCodes | AffineCodes | null;
+}
+
+/** The form before the tensor's last step, where that widened it exactly; null where it did not, or has changed it since. */
+export function narrowForm(tensor: Tensor): NarrowForm | null {
+  const last = tensor.stages.at(-1);
+  if (!last?.widens) return null;
+  const stored = withoutLast(tensor);
+  if (DTYPE_BYTES[stored.dtype] >= DTYPE_BYTES[tensor.dtype]) return null;
+  if (last.widens.kind === 'cast') return narrowForm(stored) ?? { stored, codes: null };
+  if (last.widens.kind === 'affine') return { stored, codes: last.widens };
+  const axis = isPlaced(last) ? axisOf(last, last.widens.scales.length) : undefined;
+  return axis === undefined ? null : { stored, codes: { ...last.widens, axis } };
+}
+
+/** A float tensor as it was before it was widened to another float; any other as it is. */
+export function unwidened(tensor: Tensor): Tensor {
+  const form = narrowForm(tensor);
+  return form?.codes === null ? form.stored : tensor;
+}
+
+/** Bytes of the elements as the source has them. */
+export function narrowByteLength(tensor: Tensor): number {
+  return tensorByteLength(narrowForm(tensor)?.stored ?? tensor);
+}
+
+/** Of the elements as the source has them. */
+export function narrowDType(tensor: Tensor): DType {
+  return narrowForm(tensor)?.stored.dtype ?? tensor.dtype;
+}
+
+function withoutLast({ known: _, ...tensor }: Tensor): Tensor {
+  const stages: readonly (Stage | PlacedStage)[] = tensor.stages.slice(0, -1);
+  return { ...tensor, dtype: stages.at(-1)?.dtype ?? tensor.walk.dtype, stages };
+}
+
+/** Along which axis the channels of a step lie; null where there is one of them, undefined where they lie along no single axis in order. */
+function axisOf({ offset, axes }: Path, channels: number): number | null | undefined {
+  if (channels === 1) return null;
+  const moving = axes.flatMap((loops, axis) => (loops.some(({ size, stride }) => size > 1 && stride !== 0) ? [axis] : []));
+  const [axis] = moving;
+  if (axis === undefined || moving.length > 1 || offset !== 0) return undefined;
+  const loops = axes[axis]!.filter(({ size }) => size > 1);
+  return loops.length === 1 && loops[0]!.size === channels && loops[0]!.stride === 1 ? axis : undefined;
+}

@@ -6,6 +6,7 @@ import { type Description, describedFamily } from './described.js';
 import { type Family, namesOf, type Spelling } from './family.js';
 import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
+import { foldReparametrised } from './reparametrised.js';
 import { kerasStore, type OrderedLayer, stateDictStore, type WeightStore } from './store.js';
 
 export interface RecogniseOptions {
@@ -38,19 +39,30 @@ interface Attempt {
 /** Either the net, or what can be said about a file that is none of the known ones. */
 export type Recognition = { readonly map: LayerMap; readonly unknown?: never } | { readonly map: null; readonly unknown: string };
 
-/** A state dict, in whatever container it came. */
-export function recogniseStateDict(tensors: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
+/** A state dict, in whatever container it came; weights that are kept apart in it are put together. */
+export function recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
+  const { tensors, names } = foldReparametrised(stored);
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
     prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
-  const recognition = recognise(['torchvision', 'timm'], stores, tensors.size, options);
-  return recognition.map ? recognition : { map: null, unknown: `${recognition.unknown}${reparametrised(tensors)}` };
+  const { map, unknown } = recognise(['torchvision', 'timm'], stores, tensors.size, options);
+  if (!map) return { map, unknown: `${unknown}${reparametrised(tensors)}` };
+  return { map: { ...map, warnings: [...map.warnings, ...foldedNotice(names)] } };
 }
 
-/** What to do about weights that `weight_norm` or `spectral_norm` of PyTorch keep apart, whose names no net has; '' where there are none. */
+function foldedNotice(names: readonly string[]): Notice[] {
+  if (names.length === 0) return [];
+  const [first] = names;
+  const weights = names.length === 1 ? `"${first}" was` : `${names.length} weights ("${first}", ...) were`;
+  return [
+    { code: 'folded', message: `${weights} put together from the parts that weight_norm or spectral_norm keeps: g · v / |v|, or the weight over its norm` },
+  ];
+}
+
+/** What to do about other weights that a parametrization of PyTorch keeps apart, whose names no net has; '' where there are none. */
 function reparametrised(tensors: ReadonlyMap<string, Tensor>): string {
   const name = [...tensors.keys()].find((name) => /(^|\.)(weight_g|weight_orig|parametrizations\.\w+\.original\d*)$/.test(name));
   if (name === undefined) return '';
-  return ` "${name}" is of a reparametrised weight (weight_norm, spectral_norm): save it folded, after torch.nn.utils.parametrize.remove_parametrizations or remove_weight_norm.`;
+  return ` "${name}" is of a reparametrised weight whose parts are not known to belong together: save it folded, after torch.nn.utils.parametrize.remove_parametrizations.`;
 }
 
 /** A Keras file without a configuration. */

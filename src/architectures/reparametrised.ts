@@ -1,0 +1,155 @@
+/**
+ * Weights that PyTorch keeps apart in training, put together as the net computes with them: `weight_norm` has a direction and its length,
+ * w = g · v / |v|; `spectral_norm` a weight and two vectors of its largest singular value, w = w₀ / (u · w₀v), which inference does not
+ * change. The old hooks name them weight_g, weight_v and weight_orig, weight_u, weight_v; the parametrizations of torch 1.9 and later
+ * parametrizations.weight.original0, original1 and original, 0._u, 0._v.
+ *
+ * @see https://github.com/pytorch/pytorch/blob/main/torch/nn/utils/weight_norm.py and spectral_norm.py, parametrizations.py beside them
+ */
+import type { ByteSource } from '../bytes/byte-source.js';
+import { toFloat64Array } from '../model/cast.js';
+import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
+import { computedTensor, elementCount, rowMajorStrides, storedTensor, type Tensor, tensorBytes, tensorChunks } from '../model/tensor.js';
+
+export interface Folded {
+  /** In the order of the file; each folded weight stands where its first part stood. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Names of the weights that were put together. */
+  readonly names: readonly string[];
+}
+
+/** What a weight is made of, by the names of its parts. */
+interface Parts {
+  readonly kind: 'weight' | 'spectral';
+  readonly of: string;
+  readonly names: readonly string[];
+}
+
+/** Puts together whatever is complete and fits; parts that do not stay as they are. Nothing is read yet. */
+export function foldReparametrised(tensors: ReadonlyMap<string, Tensor>): Folded {
+  const folded = new Map<string, Tensor>();
+  /** Which weight a part belongs to. */
+  const used = new Map<string, string>();
+  for (const name of tensors.keys()) {
+    const parts = partsOf(name);
+    if (!parts || tensors.has(parts.of) || folded.has(parts.of)) continue;
+    const found = parts.names.map((part) => tensors.get(part));
+    if (!found.every((tensor) => tensor !== undefined && isFloatDType(tensor.dtype))) continue;
+    const whole = (parts.kind === 'weight' ? weightNorm : spectralNorm)(parts.of, found as Tensor[]);
+    if (!whole) continue;
+    folded.set(parts.of, whole);
+    for (const part of parts.names) used.set(part, parts.of);
+  }
+  if (folded.size === 0) return { tensors, names: [] };
+  const all = new Map<string, Tensor>();
+  for (const [name, tensor] of tensors) {
+    const of = used.get(name);
+    if (of === undefined) all.set(name, tensor);
+    else all.set(of, folded.get(of)!);
+  }
+  return { tensors: all, names: [...folded.keys()] };
+}
+
+/** By the name of the part that no other form has. */
+function partsOf(name: string): Parts | null {
+  const found = /^(.*)(_g|_orig)$/.exec(name) ?? /^((?:.*\.)?parametrizations\.\w+)\.(original0|original)$/.exec(name);
+  if (!found) return null;
+  const [, stem = '', part] = found;
+  const of = stem.replace(/parametrizations\.(\w+)$/, '$1');
+  if (part === '_g') return { kind: 'weight', of, names: [name, `${stem}_v`] };
+  if (part === 'original0') return { kind: 'weight', of, names: [name, `${stem}.original1`] };
+  return { kind: 'spectral', of, names: part === '_orig' ? [name, `${stem}_u`, `${stem}_v`] : [name, `${stem}.0._u`, `${stem}.0._v`] };
+}
+
+/** The length has the direction's axes, of which all but one have size 1, or none at all. */
+function weightNorm(name: string, [length, direction]: readonly Tensor[]): Tensor | null {
+  const { shape } = direction!;
+  const own = length!.shape;
+  if (own.length !== 0 && (own.length !== shape.length || own.some((size, axis) => size !== 1 && size !== shape[axis]))) return null;
+  const moving = own.flatMap((size, axis) => (size === 1 ? [] : [axis]));
+  if (moving.length > 1) return null;
+  return scaled(name, direction!, moving[0] ?? null, async () => {
+    const squares = new Float64Array(elementCount(own));
+    const channel = channels(shape, moving[0] ?? null);
+    await visit(direction!, (value, i) => {
+      squares[channel(i)]! += value * value;
+    });
+    const lengths = toFloat64Array(await tensorBytes(length!), length!.dtype);
+    return lengths.map((one, i) => one / Math.sqrt(squares[i]!));
+  });
+}
+
+/** Rows are those of the first axis, but for transposed convolutions, which the vectors tell where their sizes differ. */
+function spectralNorm(name: string, [weight, u, v]: readonly Tensor[]): Tensor | null {
+  const { shape } = weight!;
+  const [rows, columns] = [elementCount(u!.shape), elementCount(v!.shape)];
+  const axis = [0, 1].find((candidate) => shape[candidate] === rows && rows * columns === elementCount(shape));
+  if (axis === undefined) return null;
+  return scaled(name, weight!, null, async () => {
+    const [left, right] = [toFloat64Array(await tensorBytes(u!), u!.dtype), toFloat64Array(await tensorBytes(v!), v!.dtype)];
+    // The place of an element among the columns: its index without the axis of the rows.
+    const inner = elementCount(shape.slice(axis + 1));
+    let sigma = 0;
+    await visit(weight!, (value, i) => {
+      const row = Math.floor(i / inner) % rows;
+      const column = Math.floor(i / (inner * rows)) * inner + (i % inner);
+      sigma += left[row]! * value * right[column]!;
+    });
+    return Float64Array.of(1 / sigma);
+  });
+}
+
+function channels(shape: readonly number[], axis: number | null): (i: number) => number {
+  if (axis === null) return () => 0;
+  const inner = elementCount(shape.slice(axis + 1));
+  return (i) => Math.floor(i / inner) % shape[axis]!;
+}
+
+async function visit(tensor: Tensor, each: (value: number, i: number) => void): Promise<void> {
+  let at = 0;
+  for await (const chunk of tensorChunks(tensor)) {
+    const values = toFloat64Array(chunk, tensor.dtype);
+    for (let i = 0; i < values.length; i++) each(values[i]!, at + i);
+    at += values.length;
+  }
+}
+
+/**
+ * The tensor times a factor for each place along an axis, or one for all. The factors take a pass over the tensor, when the first
+ * elements are asked for; after that it is read piece by piece.
+ */
+function scaled(name: string, tensor: Tensor, axis: number | null, measure: () => Promise<Float64Array>): Tensor {
+  const dtype = tensor.dtype === 'float64' ? 'float64' : 'float32';
+  const { origin, shape } = tensor;
+  let factors: Promise<Float64Array> | null = null;
+  const channel = channels(shape, axis);
+  const multiplied = async (bytes: Uint8Array, first: number) => {
+    factors ??= measure();
+    const known = await factors;
+    const values = toFloat64Array(bytes, tensor.dtype).map((value, i) => value * known[channel(first + i)]!);
+    return new Uint8Array(dtype === 'float64' ? values.buffer : Float32Array.from(values).buffer);
+  };
+  // A view that jumps about is read out first; what training saves lies in one piece.
+  if (!isInOnePiece(tensor)) return computedTensor(name, dtype, shape, origin, async () => multiplied(await tensorBytes(tensor), 0));
+  const [own, made] = [DTYPE_BYTES[tensor.dtype], DTYPE_BYTES[dtype]];
+  const source: ByteSource = {
+    name: origin.file,
+    byteLength: elementCount(shape) * made,
+    async read(start, end) {
+      const [first, last] = [Math.floor(start / made), Math.ceil(end / made)];
+      const at = tensor.walk.offset;
+      const bytes = await tensor.walk.source.read((at + first) * own, (at + last) * own);
+      return (await multiplied(bytes, first)).subarray(start - first * made, end - first * made);
+    },
+    async readInto(start, target) {
+      target.set(await source.read(start, start + target.byteLength));
+    },
+    async close() {},
+  };
+  return storedTensor({ name, dtype, shape, source, origin });
+}
+
+function isInOnePiece({ shape, walk, stages }: Tensor): boolean {
+  const strides = rowMajorStrides(shape);
+  return stages.length === 0 && walk.axes.every((loops, axis) => shape[axis] === 1 || (loops.length === 1 && loops[0]!.stride === strides[axis]));
+}

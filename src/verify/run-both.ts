@@ -1,6 +1,7 @@
 /** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
 import { isModelError } from '../errors.js';
 import { collectAgreement, labelsOf } from './agreement.js';
+import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
 import { withInner } from './inner.js';
@@ -80,6 +81,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const kept: RunSample[] = [];
       const compared: RunSample[] = [];
       const ranges = new Set<string>();
+      let differing: RunSample | null = null;
       const rows = effort.few > 1 ? BATCH_ROWS.small : BATCH_ROWS.large;
       const agreement = given ? collectAgreement(map, given.rows, await labelsOf(options.golden ?? options.inputs)) : null;
       const leftOut = await runSamples(
@@ -89,6 +91,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           ranges.add(run.range.name);
           agreement?.add(run.wanted, run.found);
           if (effort.few > 1) compared.push(run);
+          if (!differing && hasFailed(comparison)) differing = run;
           if (MILD.has(run.range) && kept.length < rows) kept.push(run);
         },
       );
@@ -112,6 +115,10 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       if (whole) {
         comparison = whole;
         notes.push('the net mixes the rows of a batch: fed one by one they give something else than the recording, and fed at once they give the recording');
+      }
+      if (differing && !whole && !actual.isAmbiguous) {
+        const sentence = await blame(target, map, layoutOf, differing, comparison, options);
+        if (sentence !== null) notes.push(sentence);
       }
       for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name) };
@@ -191,7 +198,11 @@ async function givenRows({ map, edited }: Subject, { golden, inputs }: VerifyOpt
 }
 
 function isMixed(comparison: OutputsComparison, given: GivenInputs): boolean {
-  return given.batch === 1 && given.rows > 1 && comparison.report().outputs.some(({ passed }) => !passed);
+  return given.batch === 1 && given.rows > 1 && hasFailed(comparison);
+}
+
+function hasFailed(comparison: OutputsComparison): boolean {
+  return comparison.report().outputs.some(({ passed }) => !passed);
 }
 
 /** The recording's rows fed at once; null where they do not give what was recorded either. */

@@ -13,6 +13,7 @@ import type { EngineModel, NdArray } from '../../src/verify/engine.js';
 import { ortCpu } from '../../src/verify/engines/ort-cpu.js';
 import { ortWasm } from '../../src/verify/engines/ort-wasm.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
+import { verifyRuns } from '../../src/verify/runs.js';
 import { encodeModel } from '../../src/writers/onnx/encode.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
@@ -110,5 +111,27 @@ describe.each(ENGINES.map((engine) => [engine.name, engine] as const))('%s', (_,
       const [expected] = (await (await referenceSession(map)).run(new Map([['x', picture]]))).values();
       expect(apart(await run(engine, { files }, picture), Array.from(expected!.data as Float64Array))).toBeLessThan(1e-5);
     }
+  });
+});
+
+describe('a difference', () => {
+  const node = { op: 'MaxPool', attributes: window([3, 3]) };
+  const apartGraph = (): OnnxGraph => {
+    const graph = padded(node, [1, 1, 1, 1]);
+    const [pad, pool] = graph.nodes as [OnnxNode, OnnxNode];
+    const concat: OnnxNode = { name: 'apart', op: 'Concat', inputs: ['padded'], outputs: ['same'], attributes: { axis: intAttribute(1) } };
+    return { ...graph, nodes: [pad, concat, { ...pool, inputs: ['same'] }] };
+  };
+  const target = async (graph: OnnxGraph) => ({ files: await fileOf(graph), format: 'onnx' });
+
+  it("that the runtime's optimisations make is said to be the runtime's", async () => {
+    const report = await verifyRuns({ expected: await target(apartGraph()), target: await target(padded(node, [1, 1, 1, 1])) }, { engine: 'ort-cpu' });
+    expect([report.verdict, report.notes]).toEqual(['mismatch', expect.arrayContaining([expect.stringMatching(/fault is the runtime's, not the file's/)])]);
+  });
+
+  it('that is there without them is not', async () => {
+    const other = padded({ ...node, attributes: window([2, 2]) }, [1, 1, 1, 1]);
+    const report = await verifyRuns({ expected: await target(apartGraph()), target: await target(other) }, { engine: 'ort-cpu' });
+    expect([report.verdict, report.notes]).toEqual(['mismatch', expect.arrayContaining([expect.stringMatching(/differs as well, so they are not at fault/)])]);
   });
 });

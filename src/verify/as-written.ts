@@ -1,0 +1,38 @@
+/** Whose fault a difference is: the file's, or that of what its runtime makes of the graph before it runs it. */
+import { isModelError } from '../errors.js';
+import type { LayerMap } from '../model/layer-map.js';
+import { selectEngine } from './engines/index.js';
+import type { VerifyOptions, WrittenTarget } from './options.js';
+import { compareOutputs, type OutputsComparison } from './outputs.js';
+import type { RunSample } from './samples.js';
+import { closingOnError, type LayoutOf, portRunner } from './side.js';
+
+/**
+ * Runs a sample that differs once more, without the runtime's optimisations.
+ *
+ * @returns a sentence; null where the runtime has none, or cannot do without them
+ */
+export async function blame(
+  target: WrittenTarget,
+  map: LayerMap,
+  layoutOf: LayoutOf,
+  { feeds, wanted }: Pick<RunSample, 'feeds' | 'wanted'>,
+  { tolerance }: Pick<OutputsComparison, 'tolerance'>,
+  options: VerifyOptions,
+): Promise<string | null> {
+  const { engine } = await selectEngine(target.format, options);
+  if (!engine.optimises) return null;
+  try {
+    const session = await engine.open({ ...target, asWritten: true });
+    const run = await closingOnError(session, () => portRunner(session, map, layoutOf));
+    const comparison = compareOutputs(map, tolerance);
+    comparison.add(wanted, await closingOnError(session, () => run(feeds)));
+    await session.close();
+    if (comparison.report().outputs.every(({ passed }) => passed))
+      return `run as it is written, without the optimisations of ${engine.name}, the file gives what is expected: the fault is the runtime's, not the file's`;
+    return `without the optimisations of ${engine.name} it differs as well, so they are not at fault`;
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return null;
+  }
+}

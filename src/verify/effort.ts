@@ -12,6 +12,8 @@ const SAMPLES = { small: 10, large: 4 } as const;
 
 /** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
 const MAX_VALUE_ELEMENTS = 2 ** 26;
+/** Of a batch that is tried. */
+const MOST_ROWS = 3;
 
 /**
  * Refuses to run what no machine holds: a small file may ask for a padding of two thousand million.
@@ -22,7 +24,7 @@ export function checkSizes(map: LayerMap): void {
   const shapes = shapesOf(map);
   const makers = [...map.inputs.map(({ name, value }) => ({ name, outputs: [value] })), ...map.layers];
   for (const { name, outputs } of makers) {
-    const shape = outputs.map((output) => shapes.get(output) ?? []).find((sizes) => elementCount(sizes.map(sizeOf)) > MAX_VALUE_ELEMENTS);
+    const shape = outputs.map((output) => shapes.get(output) ?? []).find((sizes) => elementCount(sizes.map(triedSize)) > MAX_VALUE_ELEMENTS);
     if (!shape) continue;
     const problem = `its values have the shape [${shape}], and at most ${MAX_VALUE_ELEMENTS} elements are run. --no-verify converts without running.`;
     throw new ModelError('engine', problem, { layer: name });
@@ -35,6 +37,11 @@ function shapesOf(map: LayerMap): ReadonlyMap<string, readonly Dim[]> {
 
 function sizeOf(dim: Dim): number {
   return typeof dim === 'number' ? dim : FREE_SIZE;
+}
+
+/** A free batch is run with a few rows; other free sizes are larger. */
+function triedSize(dim: Dim, axis: number): number {
+  return typeof dim !== 'number' && axis === 0 ? MOST_ROWS : sizeOf(dim);
 }
 
 export function isLarge(map: LayerMap): boolean {

@@ -178,9 +178,12 @@ it.skipIf(!existsSync(ARCHIVE))(
         ...section('Official operator tests', official),
         ...section('Real files', corpus),
       ].join('\n');
-      if (process.env.WEIGHBRIDGE_DOCS === 'write') writeFileSync(DOCUMENT, made);
+      // The table of nets is made by `npm run conformance -- --zoo <folder>`, from files that are not beside every checkout.
+      const text = readFileSync(DOCUMENT, 'utf8');
+      const nets = text.includes('\n## Nets\n') ? text.slice(text.indexOf('\n## Nets\n')) : '';
+      if (process.env.WEIGHBRIDGE_DOCS === 'write') writeFileSync(DOCUMENT, made + nets);
       expect(official.length).toBe(540);
-      expect(made).toBe(readFileSync(DOCUMENT, 'utf8'));
+      expect(made + nets).toBe(readFileSync(DOCUMENT, 'utf8'));
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -14,7 +14,7 @@ import type { WrittenModel } from './written.js';
 const OVERRIDABLE_BY_RULE = 4;
 
 /** Operators whose kernel decides what the file computes in. */
-const KERNEL_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm']);
+const KERNEL_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 
 /** What is told of an ONNX file, whichever side it is on. */
 export async function onnxFacts(files: FileSet): Promise<{ readonly training: readonly string[]; readonly overridable: readonly string[] }> {

@@ -1,0 +1,44 @@
+/** What is too large to run, and in what a file computes: both decide whether a right file is called right. */
+import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { writePieces } from '../../src/containers/protobuf-writer.js';
+import type { Dim, LayerMap } from '../../src/model/layer-map.js';
+import { makeLayer } from '../../src/model/ops/index.js';
+import { constantTensor } from '../../src/model/tensor.js';
+import { checkSizes } from '../../src/verify/effort.js';
+import { openWrittenOnnx } from '../../src/verify/written/onnx.js';
+import { encodeModel } from '../../src/writers/onnx/encode.js';
+import { emptyMap } from '../writers/onnx-cases.js';
+
+describe('what is run', () => {
+  const map = (shape: readonly Dim[]): LayerMap => ({
+    ...emptyMap,
+    inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape, layout: 'other' }],
+    outputs: [{ name: 'y', value: 'y', dtype: 'float32', shape, layout: 'other' }],
+    layers: [makeLayer({ name: 'y', op: 'Relu', inputs: ['x'], outputs: ['y'] })],
+  });
+
+  it('counts a free batch as the few rows that are tried, not as a picture is wide', () => {
+    expect(() => checkSizes(map(['N', 128, 132, 132]))).not.toThrow();
+    expect(() => checkSizes(map(['N', 128, 500, 500]))).toThrow(/elements are run/);
+    expect(() => checkSizes(map([1, 'channels', 2000, 2000]))).toThrow(/elements are run/);
+  });
+});
+
+it('a file whose MatMul has a float16 kernel computes in float16', async () => {
+  const half = (name: string, shape: readonly number[]) => ({
+    name,
+    tensor: constantTensor(name, 'float16', shape, new Uint8Array(2 * shape[0]! * shape[1]!), { file: 'f' }),
+  });
+  const port = (name: string, shape: readonly number[]) => ({ name, dtype: 'float16' as const, shape });
+  const nodes = [{ name: 'fc', op: 'MatMul', inputs: ['x', 'w'], outputs: ['y'], attributes: {} }];
+  const graph = { name: 'net', opset: 17, nodes, initializers: [half('w', [3, 2])], inputs: [port('x', [1, 3])], outputs: [port('y', [1, 2])] };
+  const sink = memorySink();
+  const file = await sink.create('net.onnx');
+  await writePieces(encodeModel(graph, new Map()).pieces, file);
+  await file.close();
+  await sink.commit();
+  const written = await openWrittenOnnx(memoryFileSet({ 'net.onnx': sink.files.get('net.onnx')! }, 'net.onnx'));
+  expect(written.computeDType).toBe('float16');
+});

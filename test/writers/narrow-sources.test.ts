@@ -3,14 +3,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
-import { type FileSet, memoryFileSet } from '../../src/bytes/file-set.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { readOnnxModel } from '../../src/containers/onnx.js';
 import { type ConvertOptions, convert } from '../../src/convert.js';
 import { castTensor } from '../../src/model/cast.js';
 import { narrowForm } from '../../src/model/narrow-form.js';
 import { dequantiseAffine, dequantiseChannels } from '../../src/model/quantise.js';
 import { constantTensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
-import { nodeFileSet } from '../../src/node/index.js';
+import { type NodeFileSet, nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
 import { verifyConversion } from '../../src/verify/verify.js';
 import { temporaryFolder } from '../cli/run-cli.js';
@@ -50,7 +50,7 @@ const folder = temporaryFolder();
 let folders = 0;
 
 /** Runtimes map what they run, so it lies on disk. */
-async function laid(files: Files): Promise<{ files: FileSet; path: string }> {
+async function laid(files: Files): Promise<{ files: NodeFileSet; path: string }> {
   const root = join(folder, String(folders++));
   mkdirSync(root);
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(root, name), bytes);
@@ -60,9 +60,13 @@ async function laid(files: Files): Promise<{ files: FileSet; path: string }> {
 
 async function verified(source: Files, target: Files, format: string) {
   const [from, to] = [await laid(source), await laid(target)];
-  const model = await openModel(from.files);
-  const map = await model.map();
-  return verifyConversion({ source: from, model, map, target: { ...to, format } });
+  try {
+    const model = await openModel(from.files);
+    const map = await model.map();
+    return await verifyConversion({ source: from, model, map, target: { ...to, format } });
+  } finally {
+    await Promise.all([from.files.close(), to.files.close()]);
+  }
 }
 
 /** A source by what it is and the dtype it is in. */

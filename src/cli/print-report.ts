@@ -1,7 +1,7 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
-import { onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
+import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
 import {
@@ -46,11 +46,12 @@ export function printReport(say: (text: string) => void, report: Report): void {
   printBeyondValues(say, report);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
   if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
-  const paint = verdict === 'match' ? colour.green : colour.red;
+  const paint = isGood(report) ? colour.green : colour.red;
   say(`${paint(verdictWord(report))} (${safeText(onWhoseWord(report))}): ${safeText(verdictSentence(report))}`);
   if (verdict === 'mismatch' && tolerance.smallestPassing !== null && report.outputs.some(({ passed }) => !passed)) {
     say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
+  if (lacksWitness(report)) say(`failed   ${NO_WITNESS}`);
   if (verdict !== 'match') say(`next     ${safeText(nextStep(report))}`);
 }
 

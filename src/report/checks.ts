@@ -4,6 +4,7 @@ import { describeNonFinite } from '../verify/compare.js';
 import type { OutputReport, Report } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber } from './numbers.js';
 import { layerTolerance } from './ranking.js';
+import { lacksWitness, NO_WITNESS } from './verdict.js';
 
 export interface Check {
   readonly group: 'output' | 'interface' | 'trial' | 'layer' | 'weight' | 'quantisation' | 'verdict';
@@ -14,9 +15,17 @@ export interface Check {
   readonly failure: string | null;
 }
 
-/** One check for each output, layer and weight. At least one has failed exactly where the verdict is not `match`. */
+/** One check for each output, layer and weight. At least one has failed exactly where the verdict is not `match`, or lacks the witness that it asks for. */
 export function checksOf(report: Report): Check[] {
-  const checks = [...outputChecks(report), ...beyondValues(report), ...quantisationChecks(report), ...layerChecks(report), ...weightChecks(report)];
+  const witnessed = lacksWitness(report) ? [{ group: 'verdict' as const, name: 'independent witness', found: 'none', failure: NO_WITNESS }] : [];
+  const checks = [
+    ...witnessed,
+    ...outputChecks(report),
+    ...beyondValues(report),
+    ...quantisationChecks(report),
+    ...layerChecks(report),
+    ...weightChecks(report),
+  ];
   const failed = checks.some(({ failure }) => failure !== null);
   // A verdict may rest on more than the single checks show; a reader that only counts failures must still be told.
   if (report.verdict !== 'match' && !failed) {

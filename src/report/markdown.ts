@@ -7,9 +7,9 @@ import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from './numbers.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
 import { codeCell, codeSpan, escapeMarkdown } from './text.js';
-import { onWhoseWord, verdictWord } from './verdict.js';
+import { lacksWitness, NO_WITNESS, onWhoseWord, verdictWord } from './verdict.js';
 
-const MARKS = { match: '✅', mismatch: '❌', 'nothing-compared': '❌' } as const;
+const MARKS = { match: '✅', mismatch: '❌', disputed: '❌', 'nothing-compared': '❌' } as const;
 const LAYERS_SHOWN = 5;
 const MISMATCHES_SHOWN = 5;
 const OUTPUTS_SHOWN = 20;
@@ -23,7 +23,8 @@ export const markdown: ReportFormat = {
 
 function renderMarkdown({ report, subject }: ReportDocument): string {
   const parts = [
-    `### ${MARKS[report.verdict]} ${verdictWord(report)} (${escapeMarkdown(onWhoseWord(report))}): ${codeSpan(subject.expected)} → ${codeSpan(subject.actual)}`,
+    `### ${lacksWitness(report) ? '❌' : MARKS[report.verdict]} ${verdictWord(report)} (${escapeMarkdown(onWhoseWord(report))}): ${codeSpan(subject.expected)} → ${codeSpan(subject.actual)}`,
+    lacksWitness(report) ? `**Failed:** ${NO_WITNESS}` : '',
     report.firstDifference ? `**First difference:** ${escapeMarkdown(report.firstDifference.message)}` : '',
     report.outputs.length > 0 ? outputTable(report.outputs.slice(0, OUTPUTS_SHOWN)) : '',
     report.outputs.length > OUTPUTS_SHOWN ? `${report.outputs.length - OUTPUTS_SHOWN} more outputs are in the full report.` : '',

@@ -9,6 +9,7 @@ import { formatCount } from './numbers.js';
 export function nextStep(report: Report): string {
   return (
     nothingCompared(report) ??
+    disputed(report) ??
     training(report) ??
     notFinite(report) ??
     wrongWeight(report) ??
@@ -32,6 +33,12 @@ function nothingCompared({ verdict, outputs, compared, witness }: Report): strin
     return `${where} ${missing.join(', ')}: every output must be compared before two nets are said to be the same.`;
   }
   return 'no output of one side could be paired with one of the other: compare the names and shapes that `weighbridge inspect` shows for both files.';
+}
+
+function disputed({ verdict, engines, layers }: Report): string | null {
+  if (verdict !== 'disputed') return null;
+  const where = layers === null ? ' --layers names the first layer that it computes otherwise.' : '';
+  return `either ${engines.expected.split(' (')[0]} computes a layer otherwise than the source's framework, or our reader takes a setting of the source for another. Outputs recorded in the framework decide: weighbridge golden, then --golden.${where}`;
 }
 
 function training({ training: layers }: Report): string | null {

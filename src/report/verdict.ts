@@ -8,7 +8,20 @@ export function verdictWord({ verdict, compared }: Report): string {
   return verdict === 'nothing-compared' && compared.values > 0 ? 'not all compared' : WORDS[verdict];
 }
 
-const WORDS: Readonly<Record<Verdict, string>> = { match: 'match', mismatch: 'mismatch', 'nothing-compared': 'nothing compared' };
+const WORDS: Readonly<Record<Verdict, string>> = { match: 'match', mismatch: 'mismatch', disputed: 'disputed', 'nothing-compared': 'nothing compared' };
+
+/** Whether a match rests on our own word alone where an independent one was asked for. */
+export function lacksWitness({ witness, witnessRequired }: Report): boolean {
+  return witnessRequired && !witness.independent;
+}
+
+/** Whether a job may go on. */
+export function isGood(report: Report): boolean {
+  return report.verdict === 'match' && !lacksWitness(report);
+}
+
+/** What is said where an independent witness is lacking. */
+export const NO_WITNESS = 'no independent witness took part, and one is required: recorded outputs (weighbridge golden, --golden) are one';
 
 /**
  * Whose word a verdict is: 'independent: recorded outputs', 'own reading of the source', and which independent witness refused before it.
@@ -34,6 +47,10 @@ export function verdictSentence(report: Report): string {
     const missing = outputs.filter((output) => output.compared === 0).map(({ name }) => `"${name}"`);
     const rest = missing.length > 0 ? `: not ${missing.join(', ')}` : '';
     return compared.values === 0 ? 'no value of any output could be compared' : `${compared.outputs} of ${compared.of} outputs were compared${rest}`;
+  }
+  if (verdict === 'disputed') {
+    const engine = report.engines.expected.split(' (')[0]!;
+    return `${engine} differs, and our own evaluator of the source and the written file's runtime agree with each other ${within}`;
   }
   const loss = report.quantisation;
   if (loss && verdict === 'match' && loss.lossJudgedBy !== 'bound') {

@@ -7,6 +7,7 @@ import { checkCorrectness, widenedMap } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
 import { type Ran, runBoth } from './run-both.js';
+import { isWitnessAlone } from './second-opinion.js';
 import type { Subject } from './subject.js';
 import { compareWeights } from './weights.js';
 
@@ -43,12 +44,15 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   // What was rounded is off wherever it is looked at; whether by too much is what the loss is judged by.
   const outputs = loss?.passed ? compared.map((output) => ({ ...output, passed: output.nonFinite.actual + output.nonFinite.expected === 0 })) : compared;
   if (loss?.by === 'nothing') notes.push(UNTOLD);
-  const verdict = verdictOf(ran, outputs, {
+  const passed = {
     loss: loss?.passed ?? true,
     weights: weights?.judged !== true || weights.mismatches.length === 0,
     correctness: correctness?.report.passed ?? true,
     layers: layers?.firstDifference == null || !isLineage,
-  });
+  };
+  const found = verdictOf(ran, outputs, passed);
+  const mayBeWitness = found === 'mismatch' && passed.weights && beyondValues(ran) === null;
+  const verdict = mayBeWitness && (await isWitnessAlone(subject, ran)) ? 'disputed' : found;
   const inLayers = layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs));
   const first = firstDifference(
     map,
@@ -61,6 +65,8 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     schema: 'weighbridge/report@1',
     verdict,
     witness: ran.expected.witness,
+    witnessRequired: options.requireWitness === true,
+    files: null,
     engines: { expected: ran.expected.engine, actual: ran.actual.engine },
     device: ran.actual.device,
     tolerance,

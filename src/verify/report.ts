@@ -2,7 +2,8 @@
 
 import type { Change } from '../model/edited.js';
 
-export type Verdict = 'match' | 'mismatch' | 'nothing-compared';
+/** `disputed`: an importer of the source's format says otherwise, and our evaluator of the source and the file's own runtime agree with each other. */
+export type Verdict = 'match' | 'mismatch' | 'disputed' | 'nothing-compared';
 
 export interface Witness {
   /**
@@ -208,10 +209,21 @@ export interface FirstDifference {
   readonly message: string;
 }
 
+/** A file as it was when it was verified. */
+export interface FileFact {
+  readonly path: string;
+  readonly byteLength: number;
+  readonly sha256: string;
+}
+
 export interface Report {
   readonly schema: 'weighbridge/report@1';
   readonly verdict: Verdict;
   readonly witness: Witness;
+  /** Whether an independent witness was asked for, so that a match without one is a failure. */
+  readonly witnessRequired: boolean;
+  /** All files that were read of both sides; null where the report is not kept, or no file system is at hand. */
+  readonly files: { readonly expected: readonly FileFact[]; readonly actual: readonly FileFact[] } | null;
   readonly engines: { readonly expected: string; readonly actual: string };
   readonly device: string;
   readonly tolerance: ToleranceReport;

@@ -35,7 +35,7 @@ export interface PortAdapter {
 }
 
 /** Formats whose runtimes here are other programs' importers, which cannot run all that the format's own framework can. */
-const IMPORTED: ReadonlySet<string> = new Set(['keras-h5', 'keras-v3', 'caffe']);
+export const IMPORTED: ReadonlySet<string> = new Set(['keras-h5', 'keras-v3', 'caffe']);
 
 /** The file in the engine; where an importer cannot take it, in our own evaluator as our own reader reads it, and that is told. */
 async function openOrReread(

@@ -1,6 +1,6 @@
 /** The built command: exit codes, JSON against the schemas, nothing left behind after a failure. */
 import { createHash } from 'node:crypto';
-import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
@@ -126,7 +126,25 @@ describe('verify', () => {
   it('finds a file equal to its source', () => {
     const { status, stdout } = weighbridge(['verify', join(DIGITS, 'digits.h5'), output, '--json']);
     expect(status).toBe(0);
-    expect(JSON.parse(stdout).verdict).toBe('match');
+    const report = JSON.parse(stdout);
+    expect(report.verdict).toBe('match');
+    const hash = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
+    const files = [
+      [report.files.expected, join(DIGITS, 'digits.h5')],
+      [report.files.actual, output],
+    ];
+    for (const [listed, path] of files) expect(listed).toEqual([{ path, byteLength: statSync(path).size, sha256: hash(path) }]);
+  });
+
+  it('exits with 1 where an independent witness is required and there is none', () => {
+    const weights = join(folder, 'digits.safetensors');
+    weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', weights, '--no-verify']);
+    expect(weighbridge(['verify', join(DIGITS, 'digits.h5'), weights]).status).toBe(0);
+    const { status, stdout } = weighbridge(['verify', join(DIGITS, 'digits.h5'), weights, '--require-witness']);
+    expect(status).toBe(1);
+    expect(stdout).toContain('no independent witness');
+    expect(weighbridge(['verify', join(DIGITS, 'digits.h5'), output, '--require-witness']).status).toBe(0);
+    expect(weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(folder, 'x.onnx'), '--no-verify', '--require-witness']).status).toBe(2);
   });
 
   it('exits with 1 when one weight is off', () => {

@@ -25,6 +25,8 @@ export const MATCH: Report = {
     detail: 'outputs that were recorded in the original framework; they share no code with this tool',
     refused: [],
   },
+  witnessRequired: false,
+  files: null,
   engines: { expected: 'recorded', actual: 'ort-cpu (onnxruntime-node 1.30.0, CPU)' },
   device: 'cpu',
   tolerance: { atol: 1e-6, rtol: 2e-5, why: 'two float32 runtimes, which add in another order', smallestPassing: 1.1e-6 },

@@ -9,6 +9,7 @@ import { ModelError } from '../../errors.js';
 import type { Change } from '../../model/edited.js';
 import { elementCount } from '../../model/tensor.js';
 import { fileSink, sha256File } from '../../node/index.js';
+import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseNames, parseWhole, type SourceFlags } from '../options.js';
@@ -84,7 +85,7 @@ export function registerConvert(program: Command): Command {
     const voice = makeVoice(flags);
     const document = await runConvert(voice, path, flags);
     if (voice.asJson) voice.json(document);
-    if (document.report && document.report.verdict !== 'match') process.exitCode = 1;
+    if (document.report ? !isGood(document.report) : flags.requireWitness) process.exitCode = 1;
   });
 }
 
@@ -96,8 +97,9 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const say = toStdout ? voice.tell : voice.asJson ? () => {} : voice.say;
   const name = toStdout ? 'model' : basename(flags.output);
   const writer = chooseWriter(name, flags.to);
-  if (flags.report && (toStdout || !flags.verify)) {
-    throw new ModelError('usage', `--report is about the verification, and ${toStdout ? 'a model on stdout is not read back' : '--no-verify leaves it out'}.`);
+  if ((flags.report || flags.requireWitness) && (toStdout || !flags.verify)) {
+    const option = flags.report ? '--report' : '--require-witness';
+    throw new ModelError('usage', `${option} is about the verification, and ${toStdout ? 'a model on stdout is not read back' : '--no-verify leaves it out'}.`);
   }
   const reports = await planReports(flags, [path, flags.output, ...companionsOf(flags)]);
   const { files, options, pathOf } = await openFiles(path, flags);

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { chooseWriter } from '../../convert.js';
 import { ModelError } from '../../errors.js';
+import { isGood } from '../../report/verdict.js';
 import type { WeightReport } from '../../verify/report.js';
 import { type Agreement, loadedForm, type ShrinkTotals, totalsOf, worstAgreement } from '../../verify/savings.js';
 import { addSourceOptions, parseBytes, parseWhole } from '../options.js';
@@ -67,7 +68,7 @@ export function registerShrink(program: Command): Command {
     const document = judge(await runConvert(voice, path, { ...flags, dtype, verify: true }), flags);
     if (voice.asJson) voice.json(document);
     else printShrink(voice.say, document);
-    if (document.report?.verdict !== 'match' || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
+    if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
   });
 }
 

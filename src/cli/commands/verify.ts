@@ -10,8 +10,10 @@ import type { LayerMap, ModelFile } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
+import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { commandHost } from '../engine-host.js';
+import { withHashes } from '../hashes.js';
 import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printReport } from '../print-report.js';
@@ -26,6 +28,7 @@ export interface VerifyFlags extends ReportFlags {
   readonly engine?: string;
   readonly device?: 'auto' | 'cpu' | 'gpu';
   readonly layers?: boolean;
+  readonly requireWitness?: boolean;
   readonly atol?: number;
   readonly rtol?: number;
 }
@@ -47,6 +50,7 @@ export function addVerifyOptions(command: Command): Command {
       ).choices(['auto', 'cpu', 'gpu']),
     )
     .addOption(new Option('--layers', 'also compare what each layer makes, and name the first that differs'))
+    .addOption(new Option('--require-witness', 'fail (exit code 1) where no independent witness takes part: recorded outputs, or a runtime on the original'))
     .addOption(new Option('--atol <number>', 'absolute tolerance').argParser(parsePositive))
     .addOption(new Option('--rtol <number>', "tolerance relative to an output's largest value").argParser(parsePositive));
   return addReportOptions(command);
@@ -81,11 +85,12 @@ export function registerVerify(program: Command): Command {
           ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
           : await (await import('../../verify/runs.js')).verifyRuns({ expected: { ...source, format: model.format }, target: written }, asked);
       // A file's weights are its own.
-      const report = given === undefined ? { ...compared, weights: null } : compared;
+      const own = given === undefined ? { ...compared, weights: null } : compared;
+      const report = await withHashes(own, { expected: files, actual: target }, isKept(flags));
       progress.stop();
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report);
-      if (report.verdict !== 'match') process.exitCode = 1;
+      if (!isGood(report)) process.exitCode = 1;
       const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
       const keep = [expected, actual, ...companionsOf(flags), ...(files.openedPaths?.() ?? []), ...target.openedPaths()];
       await reports.write(voice, report, { subject, model, map, target: { path: actual, format }, keep });
@@ -120,7 +125,7 @@ function prototxtOf({ details }: ModelFile): { prototxt?: string } {
 /** Verifies what `convert` has just written. */
 export async function verifyWritten(
   path: string,
-  flags: SourceFlags & VerifyFlags & { readonly output: string },
+  flags: CommonFlags & SourceFlags & VerifyFlags & { readonly output: string },
   result: ConvertResult,
   progress: Progress,
   reports: ReportPlan,
@@ -134,14 +139,20 @@ export async function verifyWritten(
     const prototxt = result.files.find(({ name }) => name.endsWith('.prototxt'))?.name;
     const { verifyConversion } = await import('../../verify/verify.js');
     const source = { files, path, ...prototxtOf(model) };
-    return await verifyConversion(
+    const report = await verifyConversion(
       { source, model, map, edited, target: { files: target, path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) } },
       await verifyOptions(flags, progress, reports.hooks),
     );
+    return await withHashes(report, { expected: files, actual: target }, isKept(flags));
   } finally {
     await files.close();
     await target.close();
   }
+}
+
+/** Whether the report outlives what is printed. */
+function isKept({ json, report }: CommonFlags & VerifyFlags): boolean {
+  return json === true || (report ?? []).length > 0;
 }
 
 /** Files that the command reads beside the models. */
@@ -159,6 +170,7 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: Repo
     device: flags.device,
     host: commandHost(),
     layers: flags.layers,
+    requireWitness: flags.requireWitness,
     atol: flags.atol,
     rtol: flags.rtol,
     ...hooks,

@@ -7,18 +7,20 @@ import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
 import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
-import { onWhoseWord, verdictWord } from '../verdict.js';
+import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictWord } from '../verdict.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
 
 const SENTENCES = {
   match: 'The two predict the same, within the tolerance.',
   mismatch: 'The two do not predict the same.',
+  disputed: 'One witness says that the two do not predict the same, and another that they do.',
   'nothing-compared': 'No value could be compared, so nothing is proved.',
 } as const;
 const WEIGHTS_ONLY = {
   match: 'The weights are those of the source; there was nothing to run.',
   mismatch: 'The weights are not those of the source.',
+  disputed: SENTENCES.disputed,
   'nothing-compared': SENTENCES['nothing-compared'],
 } as const;
 const WORST_LAYERS = 8;
@@ -29,10 +31,10 @@ export function head({ report, subject }: ReportDocument): Markup {
   const smallest =
     tolerance.smallestPassing === null ? 'no rtol would have passed' : `the smallest rtol that passes is ${formatNumber(tolerance.smallestPassing)}`;
   return html`
-<header class="${verdict === 'match' ? 'good' : 'bad'}">
+<header class="${isGood(report) ? 'good' : 'bad'}">
   <p class="verdict">${verdictWord(report)}</p>
   <h1><span class="name">${subject.expected}</span> <span class="arrow">→</span> <span class="name">${subject.actual}</span></h1>
-  <p>${(ran ? SENTENCES : WEIGHTS_ONLY)[verdict]} <span class="word">${onWhoseWord(report)}.</span>${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
+  <p>${(ran ? SENTENCES : WEIGHTS_ONLY)[verdict]} <span class="word">${onWhoseWord(report)}.</span>${lacksWitness(report) ? ` ${NO_WITNESS}.` : null}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
 </header>
 ${
   verdict === 'match'

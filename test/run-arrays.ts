@@ -6,6 +6,7 @@ import { toFloat64Array } from '../src/model/cast.js';
 import type { DType } from '../src/model/dtype.js';
 import { numbersTensor } from '../src/model/numbers.js';
 import { tensorBytes } from '../src/model/tensor.js';
+import { INTEGER_ARRAYS } from '../src/verify/array.js';
 
 export interface TypedArray {
   readonly dtype: DType;
@@ -22,14 +23,7 @@ const VIEWS: Readonly<Record<string, new (buffer: ArrayBuffer) => ArrayLike<numb
   float32: Float32Array,
   float64: Float64Array,
   float16: Uint16Array,
-  int64: BigInt64Array,
-  uint64: BigUint64Array,
-  int32: Int32Array,
-  uint32: Uint32Array,
-  int16: Int16Array,
-  uint16: Uint16Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
+  ...INTEGER_ARRAYS,
   bool: Uint8Array,
 };
 

@@ -2,7 +2,7 @@
 import { ModelError } from '../errors.js';
 import type { AttributeValue, Layer, LayerMap, Port } from '../model/layer-map.js';
 import { numbersTensor } from '../model/numbers.js';
-import { operatorOf } from '../model/ops/index.js';
+import { type LayerDraft, operatorOf } from '../model/ops/index.js';
 import { permute, reshape, type Tensor } from '../model/tensor.js';
 import { type Family, family, type Preprocessing, TORCHVISION } from './family.js';
 import { Departure, type Net, type Value } from './net.js';
@@ -15,14 +15,8 @@ export interface ArchitectureWeight {
   readonly values?: readonly number[];
 }
 
-export interface ArchitectureLayer {
-  readonly name: string;
-  readonly canonicalName?: string;
-  readonly op: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  /** Without those that have their usual value. */
-  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+/** A layer of the map; attributes that have their usual value are left out, and weights are not there yet. */
+export interface ArchitectureLayer extends Omit<LayerDraft, 'weights' | 'foreign'> {
   readonly weights?: Readonly<Record<string, ArchitectureWeight>>;
 }
 

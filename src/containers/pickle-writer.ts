@@ -29,8 +29,11 @@ export interface StateDictEntry {
   readonly storage: string;
 }
 
-/** @param entries of dtypes that have a storage class */
-export function encodeStateDict(entries: readonly StateDictEntry[]): Uint8Array {
+/**
+ * @param entries of dtypes that have a storage class
+ * @param isLegacy for the container of PyTorch before 1.6, in which a storage may be a view of another; none is
+ */
+export function encodeStateDict(entries: readonly StateDictEntry[], isLegacy = false): Uint8Array {
   const pickle = new Pickle();
   pickle.op(PROTO, 2);
   pickle.global('collections', 'OrderedDict');
@@ -44,6 +47,7 @@ export function encodeStateDict(entries: readonly StateDictEntry[]): Uint8Array 
     pickle.text(storage);
     pickle.text('cpu');
     pickle.int(elementCount(tensor.shape));
+    if (isLegacy) pickle.op(NONE);
     pickle.op(TUPLE, BINPERSID);
     pickle.int(0);
     pickle.tuple(tensor.shape);
@@ -56,8 +60,20 @@ export function encodeStateDict(entries: readonly StateDictEntry[]): Uint8Array 
   return concatBytes(pickle.pieces);
 }
 
+/** A list of texts. */
+export function encodeTexts(texts: readonly string[]): Uint8Array {
+  const pickle = new Pickle();
+  pickle.op(PROTO, 2, EMPTY_LIST, MARK);
+  for (const text of texts) pickle.text(text);
+  pickle.op(APPENDS, STOP);
+  return concatBytes(pickle.pieces);
+}
+
 const PROTO = 0x80;
 const MARK = 0x28;
+const NONE = 0x4e;
+const EMPTY_LIST = 0x5d;
+const APPENDS = 0x65;
 const TUPLE = 0x74;
 const EMPTY_TUPLE = 0x29;
 const REDUCE = 0x52;

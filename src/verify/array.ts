@@ -34,7 +34,8 @@ export function permuteArray({ shape, data }: NdArray, order: readonly number[])
 
 type Typed = Float64Array | Float32Array | Uint16Array | BigInt64Array | BigUint64Array | Int32Array | Uint32Array | Int16Array | Int8Array | Uint8Array;
 
-const INTEGERS = {
+/** What holds the bits of integers. */
+export const INTEGER_ARRAYS = {
   int64: BigInt64Array,
   uint64: BigUint64Array,
   int32: Int32Array,
@@ -59,8 +60,8 @@ export function typedValues({ data }: NdArray, dtype: DType): Typed {
     const bytes = castStage('float32', dtype, newCastTally()).apply(new Uint8Array(wide.buffer));
     return new Uint16Array(bytes.slice().buffer, 0, wide.length);
   }
-  if (!Object.hasOwn(INTEGERS, dtype)) throw new ModelError('engine', `inputs of type ${dtype} are not fed`);
-  const made = new INTEGERS[dtype as keyof typeof INTEGERS](values.length);
+  if (!Object.hasOwn(INTEGER_ARRAYS, dtype)) throw new ModelError('engine', `inputs of type ${dtype} are not fed`);
+  const made = new INTEGER_ARRAYS[dtype as keyof typeof INTEGER_ARRAYS](values.length);
   for (let i = 0; i < values.length; i++) {
     const value = Number(values[i]);
     made[i] = made instanceof BigInt64Array || made instanceof BigUint64Array ? (Number.isInteger(value) ? BigInt(value) : 0n) : value;

@@ -38,6 +38,16 @@ const idleAt = (number: number | null, type: string, ...values: FieldSpec['idle'
   idle: values,
 });
 
+/** What every layer that feeds pictures is told. */
+const PICTURES = {
+  source: idle(1, 'string'),
+  scale: one(2, 'float'),
+  mean_file: one(3, 'string'),
+  batch_size: idle(4, 'uint'),
+  crop_size: one(5, 'uint'),
+  mirror: one(6, 'bool'),
+};
+
 const ENGINE_ONLY = { engine: idle(1, 'word') };
 
 /** By name of the message; 'Opaque' stands for one whose contents play no part at all. */
@@ -410,12 +420,7 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     interp_mode: idles(7, 'word'),
   },
   Data: {
-    source: idle(1, 'string'),
-    scale: one(2, 'float'),
-    mean_file: one(3, 'string'),
-    batch_size: idle(4, 'uint'),
-    crop_size: one(5, 'uint'),
-    mirror: one(6, 'bool'),
+    ...PICTURES,
     rand_skip: idle(7, 'uint'),
     backend: idle(8, 'word'),
     force_encoded_color: one(9, 'bool'),
@@ -426,12 +431,7 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     shuffle: idle(14, 'bool'),
   },
   ImageData: {
-    source: idle(1, 'string'),
-    scale: one(2, 'float'),
-    mean_file: one(3, 'string'),
-    batch_size: idle(4, 'uint'),
-    crop_size: one(5, 'uint'),
-    mirror: one(6, 'bool'),
+    ...PICTURES,
     rand_skip: idle(7, 'uint'),
     shuffle: idle(8, 'bool'),
     new_height: one(9, 'uint'),
@@ -440,12 +440,7 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     root_folder: idle(12, 'string'),
   },
   WindowData: {
-    source: idle(1, 'string'),
-    scale: one(2, 'float'),
-    mean_file: one(3, 'string'),
-    batch_size: idle(4, 'uint'),
-    crop_size: one(5, 'uint'),
-    mirror: one(6, 'bool'),
+    ...PICTURES,
     fg_threshold: idle(7, 'float'),
     bg_threshold: idle(8, 'float'),
     fg_fraction: idle(9, 'float'),

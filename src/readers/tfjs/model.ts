@@ -1,22 +1,14 @@
 /** Reads TensorFlow.js models: what they are made of, their tensors, and a layers model's wiring. */
 import type { FileSet } from '../../bytes/file-set.js';
-import { parseInput } from '../../containers/tf-graph.js';
+import { parseInput, type TfGraph, type TfNode } from '../../containers/tf-graph.js';
 import { parseGraphJson } from '../../containers/tf-graph-json.js';
 import { buildTensorflowMap, type TfPort } from '../../dialects/tensorflow/graph.js';
 import { ModelError } from '../../errors.js';
 import type { ModelFile, StoredWeight } from '../../model/layer-map.js';
 import type { ReadOptions } from '../reader.js';
 import { buildLayersMap } from './layers.js';
-import { isObject, type Json, type ModelJson, readModelJson } from './model-json.js';
+import { isObject, type ModelJson, readModelJson } from './model-json.js';
 import { type ManifestWeights, readManifest } from './weights.js';
-
-/** Nodes of a GraphDef, as far as they are looked at. */
-export interface GraphNode {
-  readonly name: string;
-  readonly op: string;
-  readonly inputs: readonly string[];
-  readonly attributes: Json;
-}
 
 export async function readTfjs(files: FileSet, options: ReadOptions): Promise<ModelFile> {
   const json = await readModelJson(files);
@@ -48,8 +40,9 @@ export async function readTfjsGraph(files: FileSet, options: ReadOptions): Promi
   const json = await readModelJson(files);
   if (json.kind !== 'graph') throw wrongForm(json, json.kind === 'layers' ? 'layers' : 'weights', 'tfjs');
   const manifest = await readManifest(files, json);
-  const nodes = graphNodes(json);
-  const consumers = new Map(nodes.flatMap(({ name, inputs }) => inputs.map((input) => [input, name] as const)));
+  const graph = readGraph(json);
+  const { nodes } = graph;
+  const consumers = new Map(nodes.flatMap((node) => namesRead(node).map((input) => [input, node.name] as const)));
   const file = describe(
     'tfjs-graph',
     json,
@@ -63,7 +56,7 @@ export async function readTfjsGraph(files: FileSet, options: ReadOptions): Promi
     details: { ...file.details, nodes: String(nodes.length), operators: operatorCounts(nodes), inputs, outputs },
     map: async () =>
       buildTensorflowMap({
-        graph: parseGraphJson(json.topology!, json.file),
+        graph,
         ...signatureOf(json),
         weight: (name) => weights.get(name),
         file: json.file,
@@ -85,25 +78,20 @@ function signatureOf({ top }: ModelJson): { inputs: readonly TfPort[] | null; ou
   return { inputs: ports(signature.inputs), outputs: ports(signature.outputs) };
 }
 
-/** The nodes of a graph model. @throws ModelError 'malformed' where one has no name or operator, or reads what is not there */
-export function graphNodes({ topology, file }: ModelJson): GraphNode[] {
-  const nodes = (topology!.node as readonly unknown[]).map((node, i): GraphNode => {
-    const { name, op, input = [], attr = {} } = isObject(node) ? node : ({} as Json);
-    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input) || !isObject(attr))
-      throw new ModelError('malformed', `node ${i} of the topology has no name and operator`, { file });
-    return { name, op, inputs: input.map((entry) => nodeName(String(entry))), attributes: attr };
-  });
-  const names = new Set(nodes.map(({ name }) => name));
-  for (const { name, inputs } of nodes) {
-    const missing = inputs.find((input) => !names.has(input));
-    if (missing !== undefined) throw new ModelError('malformed', `reads "${missing}", but there is no such node`, { file, layer: name });
+/** The graph of a graph model. @throws ModelError 'malformed' where it is none, or a node reads what is not there */
+export function readGraph({ topology, file }: ModelJson): TfGraph {
+  const graph = parseGraphJson(topology!, file);
+  const names = new Set(graph.nodes.map(({ name }) => name));
+  for (const node of graph.nodes) {
+    const missing = namesRead(node).find((input) => !names.has(input));
+    if (missing !== undefined) throw new ModelError('malformed', `reads "${missing}", but there is no such node`, { file, layer: node.name });
   }
-  return nodes;
+  return graph;
 }
 
-/** '^name' is a control input, 'name:1' the second output. */
-function nodeName(input: string): string {
-  return input.replace(/^\^/, '').replace(/:\d+$/, '');
+/** The nodes whose values a node reads, and those that it waits for. */
+export function namesRead({ inputs, control }: TfNode): readonly string[] {
+  return [...inputs.map(({ node }) => node), ...control];
 }
 
 function describe(format: string, json: ModelJson, manifest: ManifestWeights, tensors: readonly StoredWeight[]): Omit<ModelFile, 'map'> {
@@ -152,7 +140,7 @@ function sizesOf(port: unknown): string {
   return sizes.map((dim) => (isObject(dim) && dim.size !== '-1' ? String(dim.size) : '?')).join(',');
 }
 
-function operatorCounts(nodes: readonly GraphNode[]): string {
+function operatorCounts(nodes: readonly TfNode[]): string {
   const counts = new Map<string, number>();
   for (const { op } of nodes) if (op !== 'Const') counts.set(op, (counts.get(op) ?? 0) + 1);
   return [...counts].map(([op, count]) => (count === 1 ? op : `${op} (${count})`)).join(', ');

@@ -1,8 +1,9 @@
 /** Written TensorFlow.js graph models: weights are the constants that the nodes of a layer read. */
 import type { FileSet } from '../../bytes/file-set.js';
+import type { TfNode } from '../../containers/tf-graph.js';
 import { ModelError } from '../../errors.js';
 import type { Layer } from '../../model/layer-map.js';
-import { type GraphNode, graphNodes } from '../../readers/tfjs/model.js';
+import { namesRead, readGraph } from '../../readers/tfjs/model.js';
 import { isObject, type ModelJson, readModelJson } from '../../readers/tfjs/model-json.js';
 import { readManifest } from '../../readers/tfjs/weights.js';
 import { readNotes } from './tfjs-notes.js';
@@ -26,7 +27,7 @@ export async function openWrittenTfjsGraph(files: FileSet, layers: readonly Laye
   if (json.kind !== 'graph') throw new ModelError('malformed', 'is no TensorFlow.js graph model', { file: json.file });
   const { weights } = await readManifest(files, json);
   const notes = readNotes(json);
-  const nodes = graphNodes(json);
+  const { nodes } = readGraph(json);
   const constants = new Map(weights.map((weight) => [weight.stored.name, weight]));
   const owners = notes.owners(layers);
   const used = reachable(nodes, outputsOf(json));
@@ -39,7 +40,7 @@ export async function openWrittenTfjsGraph(files: FileSet, layers: readonly Laye
     return nodes.flatMap((candidate): FoundWeight[] => {
       const place = Object.hasOwn(places, candidate.op) ? places[candidate.op]! : null;
       if (place === null || !belongs(candidate, node, owners) || !used.has(candidate.name)) return [];
-      const weight = constants.get(candidate.inputs[place] ?? '');
+      const weight = constants.get(candidate.inputs[place]?.node ?? '');
       return weight ? [{ weight, depthwise: candidate.op === 'DepthwiseConv2dNative' }] : [];
     });
   };
@@ -54,16 +55,17 @@ function outputsOf({ top }: ModelJson): string[] | undefined {
 }
 
 /** Names of the nodes that an output depends on; what nothing reads may hold anything. */
-function reachable(nodes: readonly GraphNode[], outputs?: readonly string[]): ReadonlySet<string> {
+function reachable(nodes: readonly TfNode[], outputs?: readonly string[]): ReadonlySet<string> {
   const byName = new Map(nodes.map((node) => [node.name, node]));
-  const read = new Set(nodes.flatMap(({ inputs }) => inputs));
+  const read = new Set(nodes.flatMap(namesRead));
   const used = new Set<string>();
   const open = [...(outputs ?? nodes.map(({ name }) => name).filter((name) => !read.has(name)))];
   while (open.length > 0) {
     const name = open.pop()!;
     if (used.has(name)) continue;
     used.add(name);
-    open.push(...(byName.get(name)?.inputs ?? []));
+    const node = byName.get(name);
+    if (node) open.push(...namesRead(node));
   }
   return used;
 }
@@ -72,7 +74,7 @@ function reachable(nodes: readonly GraphNode[], outputs?: readonly string[]): Re
  * What a layer needs besides its last node is named after it and its operator: 'conv/Conv2D', 'conv/Conv2D_1'. A step of several may have such
  * a name too ('gelu/Mul_2'), and is a layer of its own.
  */
-function belongs({ name, op }: GraphNode, layer: string, owners: ReadonlySet<string>): boolean {
+function belongs({ name, op }: TfNode, layer: string, owners: ReadonlySet<string>): boolean {
   if (name === layer) return true;
   if (!name.startsWith(`${layer}/`) || owners.has(name)) return false;
   const suffix = name.slice(layer.length + 1);

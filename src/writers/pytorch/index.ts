@@ -5,7 +5,7 @@
 import type { ByteSink } from '../../bytes/byte-sink.js';
 import { encodeStateDict, STORAGE_CLASSES } from '../../containers/pickle-writer.js';
 import type { Piece } from '../../containers/protobuf-writer.js';
-import { crc32Of, writeZip } from '../../containers/zip-writer.js';
+import { crc32Of, type StoredMember, writeZip } from '../../containers/zip-writer.js';
 import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { LayerMap, Port } from '../../model/layer-map.js';
@@ -88,25 +88,30 @@ async function writeStateDict(weights: readonly Tensor[], sink: ByteSink, name: 
   const uncounted = castWeights(weights, dtype).tensors;
   const total = tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0);
   const folder = name.replace(/^.*\//, '').replace(/\.[^.]+$/, '') || 'archive';
-  const member = (path: string, pieces: readonly Piece[], again = pieces) => ({
+  const file = await sink.create(name);
+  await writeZip(stateDictMembers(folder, tensors, uncounted), file, byteProgress(total, { onProgress }));
+  await file.close();
+  return { warnings: notices() };
+}
+
+/**
+ * The members of a state dict's archive, in the order in which PyTorch writes them.
+ *
+ * @param again the same tensors, for the pass that works out the checksums
+ */
+export function stateDictMembers(folder: string, tensors: readonly Tensor[], again = tensors): StoredMember[] {
+  const member = (path: string, pieces: readonly Piece[], same = pieces): StoredMember => ({
     name: `${folder}/${path}`,
     pieces,
-    crc32: () => crc32Of(again),
+    crc32: () => crc32Of(same),
     alignment: ALIGNMENT,
   });
   const elements = (tensor: Tensor): Piece[] => [{ byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) }];
   const pickle = encodeStateDict(tensors.map((tensor, i) => ({ name: tensor.name, tensor, storage: String(i) })));
-  const file = await sink.create(name);
-  await writeZip(
-    [
-      member('data.pkl', [pickle]),
-      member('byteorder', [new TextEncoder().encode('little')]),
-      ...tensors.map((tensor, i) => member(`data/${i}`, elements(tensor), elements(uncounted[i]!))),
-      member('version', [new TextEncoder().encode('3\n')]),
-    ],
-    file,
-    byteProgress(total, { onProgress }),
-  );
-  await file.close();
-  return { warnings: notices() };
+  return [
+    member('data.pkl', [pickle]),
+    member('byteorder', [new TextEncoder().encode('little')]),
+    ...tensors.map((tensor, i) => member(`data/${i}`, elements(tensor), elements(again[i]!))),
+    member('version', [new TextEncoder().encode('3\n')]),
+  ];
 }

@@ -35,9 +35,9 @@ const CASES = [
 /** What a target declines, by the words that say so; a case that is not here is written. */
 const DECLINED: Readonly<Record<string, RegExp>> = {
   'keras-h5':
-    /Sqrt|Div of|Erf|MatMul|LayerNorm|operator|LRN|Reshape|reshape|average that leaves out|maximum with padding|Clip from|HardSwish|Slice|free|Split|product/,
+    /Sqrt|Div of|Div with a constant|Erf|MatMul|LayerNorm|operator|LRN|Reshape|reshape|average that leaves out|maximum with padding|Clip from|HardSwish|Slice|free|Split|product/,
   'keras-v3':
-    /Sqrt|Div of|Erf|MatMul|LayerNorm|operator|LRN|Reshape|reshape|average that leaves out|maximum with padding|Clip from|HardSwish|Slice|free|Split|product/,
+    /Sqrt|Div of|Div with a constant|Erf|MatMul|LayerNorm|operator|LRN|Reshape|reshape|average that leaves out|maximum with padding|Clip from|HardSwish|Slice|free|Split|product/,
   caffe: /rounds up|both sides|no translation|free size|different shapes|constant|Slice|merges/,
   // What the OpenCV that ships is known to compute otherwise.
   opencv: /OpenCV is no witness here: .*(local response)/,

@@ -1,0 +1,187 @@
+/** Shape rules against what the evaluator makes: what a rule says of sizes, of free ones and of signs is true of the values. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isModelError, ModelError } from '../../src/errors.js';
+import type { Dim, LayerMap } from '../../src/model/layer-map.js';
+import { inferLayer, makeLayer, operatorOf } from '../../src/model/ops/index.js';
+import { referenceSession } from '../../src/verify/reference/session.js';
+import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase } from '../writers/onnx-cases.js';
+
+/** What an operator makes of values of some shapes, or the error that says why not. */
+async function evaluated(op: string, inputs: readonly (readonly number[])[], attributes: OpCase['attributes'] = {}): Promise<readonly number[] | ModelError> {
+  const names = inputs.map((_, i) => `x${i}`);
+  const map: LayerMap = {
+    ...emptyMap,
+    inputs: names.map((name, i) => ({ name, value: name, dtype: 'float32', shape: inputs[i]!, layout: 'other' })),
+    outputs: [{ name: 'y', value: 'made', dtype: 'float32', shape: [], layout: 'other' }],
+    layers: [makeLayer({ name: 'one', op, inputs: names, outputs: ['made'], attributes })],
+  };
+  const feeds = names.map((name, i) => [name, { shape: inputs[i]!, data: Float32Array.from(noise(count(inputs[i]!), i)) }] as const);
+  try {
+    return (await (await referenceSession(map)).run(new Map(feeds))).get('y')!.shape;
+  } catch (error) {
+    if (isModelError(error)) return error;
+    throw error;
+  }
+}
+
+function inferred(op: string, inputs: readonly (readonly Dim[])[], attributes: OpCase['attributes'] = {}): readonly Dim[] | ModelError {
+  try {
+    const layer = makeLayer({ name: 'one', op, inputs: inputs.map((_, i) => `x${i}`), outputs: ['made'], attributes });
+    return inferLayer(
+      layer,
+      inputs.map((shape) => ({ dtype: 'float32', shape })),
+    )[0]!.shape!;
+  } catch (error) {
+    if (isModelError(error)) return error;
+    throw error;
+  }
+}
+
+const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+/** Whether a shape with free sizes can be the one that was made, given what the names stand for. */
+function allows(rule: readonly Dim[], made: readonly number[], sizes: Readonly<Record<string, number>>): boolean {
+  return rule.length === made.length && rule.every((dim, i) => (typeof dim === 'number' ? dim : (sizes[dim] ?? made[i])) === made[i]);
+}
+
+const size = fc.integer({ min: 1, max: 4 });
+const shapes = (max: number) => fc.array(size, { minLength: 0, maxLength: max });
+
+/** What NumPy makes of two shapes, by its own words; null where they do not go together. */
+function broadcast(a: readonly number[], b: readonly number[]): number[] | null {
+  const rank = Math.max(a.length, b.length);
+  const [left, right] = [a, b].map((shape) => [...new Array<number>(rank - shape.length).fill(1), ...shape]);
+  const sizes = left!.map((one, i) => (one === right![i] || right![i] === 1 ? one : one === 1 ? right![i]! : Number.NaN));
+  return sizes.some(Number.isNaN) ? null : sizes;
+}
+
+async function agrees(op: string, inputs: readonly (readonly number[])[], right: readonly number[] | null, attributes: OpCase['attributes'] = {}) {
+  const rule = inferred(op, inputs, attributes);
+  if (right === null) expect(rule, `${op} of ${JSON.stringify(inputs)}`).toBeInstanceOf(ModelError);
+  else {
+    expect(rule).toEqual(right);
+    expect(await evaluated(op, inputs, attributes)).toEqual(right);
+  }
+}
+
+describe('whatever the sizes', () => {
+  it('Add makes what two shapes become together, or an error', async () => {
+    await fc.assert(fc.asyncProperty(shapes(4), shapes(4), async (a, b) => agrees('Add', [a, b], broadcast(a, b))));
+  });
+
+  it('MatMul broadcasts its batch and contracts one axis, or an error', async () => {
+    const matrix = fc.tuple(shapes(2), size, size);
+    await fc.assert(
+      fc.asyncProperty(matrix, matrix, fc.boolean(), async ([aBatch, m, k], [bBatch, other, n], fits) => {
+        const inner = fits ? k : other;
+        const batch = broadcast(aBatch, bBatch);
+        await agrees(
+          'MatMul',
+          [
+            [...aBatch, m, k],
+            [...bBatch, inner, n],
+          ],
+          batch && inner === k ? [...batch, m, n] : null,
+        );
+      }),
+    );
+  });
+
+  it('Concat adds up one axis and takes no other size for the same, or an error', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(size, { minLength: 1, maxLength: 3 }),
+        fc.nat(),
+        fc.array(fc.tuple(size, fc.boolean(), fc.nat()), { minLength: 1, maxLength: 3 }),
+        async (first, at, rest) => {
+          const axis = at % first.length;
+          const parts = [
+            first,
+            ...rest.map(([own, fits, where]) => first.map((one, i) => (i === axis ? own : fits || where % first.length !== i ? one : one + 1))),
+          ];
+          const fit = parts.every((part) => part.every((one, i) => i === axis || one === first[i]));
+          const right = first.map((one, i) => (i === axis ? parts.reduce((sum, part) => sum + part[i]!, 0) : one));
+          await agrees('Concat', parts, fit ? right : null, { axis });
+        },
+      ),
+    );
+  });
+
+  it('a free size that a rule keeps by name is the size that comes out, and one that it fixes is no other', async () => {
+    const free = (shape: readonly number[], names: string) => shape.map((one, i): Dim => (i % 2 === 0 ? `${names}${i}` : one));
+    await fc.assert(
+      fc.asyncProperty(shapes(3), shapes(3), async (a, b) => {
+        const made = broadcast(a, b);
+        if (!made) return;
+        const rule = inferred('Add', [free(a, 'a'), free(b, 'b')]);
+        if (rule instanceof ModelError) return;
+        const sizes = Object.fromEntries([...a.map((one, i) => [`a${i}`, one]), ...b.map((one, i) => [`b${i}`, one])]) as Record<string, number>;
+        // A free size beside a 1 may be broadcast either way; its name is kept where the other is known to be 1.
+        expect(rule.length).toBe(made.length);
+        for (const [i, dim] of rule.entries()) {
+          if (typeof dim === 'number' && dim !== 1) expect(dim).toBe(made[i]);
+          if (typeof dim === 'string' && sizes[dim] !== undefined && sizes[dim] !== 1) expect(sizes[dim]).toBe(made[i]);
+        }
+      }),
+    );
+  });
+});
+
+describe('with one free size', () => {
+  it.each(OP_CASES)('$title says nothing that its values do not do', async (case_) => {
+    const map = caseMap(case_);
+    const [layer] = map.layers;
+    const session = await referenceSession(map);
+    const made = [...(await session.run(new Map(caseInputs(case_).map((input, i) => [`x${i}`, input])))).values()][0]!.shape;
+    const dtypes = case_.inputs.map((_, i) => case_.dtypes?.[i] ?? ('float32' as const));
+    const rule = inferLayer(
+      layer!,
+      case_.inputs.map((shape, i) => ({ dtype: dtypes[i]!, shape })),
+    )[0]!.shape!;
+    expect(allows(rule, made, {}), `${rule} is not ${made}`).toBe(true);
+    for (const [input, shape] of case_.inputs.entries()) {
+      for (const [axis, own] of shape.entries()) {
+        const given = case_.inputs.map((other, i) => ({
+          dtype: dtypes[i]!,
+          shape: i === input ? other.map((one, at): Dim => (at === axis ? 'Q' : one)) : other,
+        }));
+        let found: readonly Dim[] | null;
+        try {
+          found = inferLayer(layer!, given)[0]!.shape;
+        } catch (error) {
+          if (!isModelError(error)) throw error;
+          continue;
+        }
+        if (found) expect(allows(found, made, { Q: own }), `input ${input}, axis ${axis} free: ${found} is not ${made}`).toBe(true);
+      }
+    }
+  });
+});
+
+describe('signs', () => {
+  const signed = OP_CASES.filter(({ op, dtypes }) => operatorOf(op)?.sign && !dtypes);
+
+  it.each(signed)('$title: what it says is never below zero is not', async (case_) => {
+    const says = (flags: boolean) => {
+      const bound = Object.fromEntries(
+        operatorOf(case_.op)!.slots.map((slot) => [slot.replace(/\?|\.\.\.$/, ''), slot.endsWith('...') ? case_.inputs.map(() => flags) : flags]),
+      );
+      return operatorOf(case_.op)!.sign!(bound as never);
+    };
+    // What is held as a weight has any sign.
+    const hasWeights = Object.keys(case_.weights).length > 0;
+    const lowest = async (values: (data: Float32Array) => Float32Array) => {
+      const feeds = caseInputs(case_).map(({ shape, data }, i) => [`x${i}`, { shape, data: values(data) }] as const);
+      const [made] = (await (await referenceSession(caseMap(case_))).run(new Map(feeds))).values();
+      return Math.min(...Array.from(made!.data as Float64Array).filter((value) => !Number.isNaN(value)));
+    };
+    if (says(false)) expect(await lowest((data) => data)).toBeGreaterThanOrEqual(0);
+    if (says(true) && !hasWeights && !case_.values) expect(await lowest((data) => data.map(Math.abs))).toBeGreaterThanOrEqual(0);
+  });
+
+  it('are said of most operators that move values, and not of those that turn them', () => {
+    expect(signed.length).toBeGreaterThan(20);
+    for (const op of ['Neg', 'Sub', 'Log', 'Conv', 'Gemm', 'MatMul']) expect(operatorOf(op)?.sign?.({ x: true, operand: true } as never) ?? false).toBe(false);
+  });
+});

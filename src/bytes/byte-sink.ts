@@ -1,4 +1,5 @@
 /** Where written bytes go. A sink may take several files; none has its final name before `commit`. */
+import { checkRelativeName } from './file-set.js';
 
 /** One file being written. Writes are in order unless `writeAt` is used. */
 export interface FileSink {
@@ -21,7 +22,11 @@ export interface WrittenFile {
 
 /** A place for the files of one model, which appear together or not at all. */
 export interface ByteSink {
-  /** Starts a file. Names are relative to the output's folder. */
+  /**
+   * Starts a file. Names are relative to the output's folder.
+   *
+   * @throws ModelError 'unsafe' for a name that leaves it
+   */
   create(name: string): Promise<FileSink>;
   /**
    * Gives all files their final names, the first that was created last, so that a model's main file appears when all is there.
@@ -44,11 +49,14 @@ export function memorySink(): MemorySink {
   const files = new Map<string, Uint8Array>();
   return {
     files,
-    async create(name) {
+    async create(given) {
+      const name = checkRelativeName(given);
       const chunks: { at: number; bytes: Uint8Array }[] = [];
       open.set(name, chunks);
       let position = 0;
+      let closed = false;
       const put = (at: number, bytes: Uint8Array) => {
+        if (closed) throw new Error(`${name} was written after it was closed`);
         chunks.push({ at, bytes: bytes.slice() });
         position = Math.max(position, at + bytes.byteLength);
       };
@@ -59,7 +67,9 @@ export function memorySink(): MemorySink {
         },
         write: async (bytes) => put(position, bytes),
         writeAt: async (at, bytes) => put(at, bytes),
-        async close() {},
+        async close() {
+          closed = true;
+        },
       };
     },
     async commit() {

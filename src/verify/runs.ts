@@ -152,7 +152,7 @@ async function describePorts(model: WrittenTarget, { host }: VerifyOptions): Pro
 }
 
 /** Pictures have few channels, whatever axis those are on; where that does not tell, the format's own habit does. */
-function likelyLayout(shape: readonly Dim[], channelsLast: boolean): Layout {
+export function likelyLayout(shape: readonly Dim[], channelsLast: boolean): Layout {
   const layouts = ([null, null, null, ['ncw', 'nwc'], ['nchw', 'nhwc'], ['ncdhw', 'ndhwc']] as const)[shape.length];
   if (!layouts) return 'other';
   const isFew = (size: Dim | undefined) => typeof size === 'number' && size <= 4;

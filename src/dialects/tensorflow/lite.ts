@@ -136,6 +136,7 @@ class LiteBuilder {
   async operator(operator: LiteOperator): Promise<void> {
     const [output] = operator.outputs;
     if (output === undefined) return;
+    if (output < 0) throw new ModelError('malformed', `${operator.op} makes no tensor`, { file: this.file });
     const rule = RULES[operator.op];
     const named = this.model.tensors[output]!;
     const codes = isQuantised(named);
@@ -203,7 +204,14 @@ class LiteNode {
   }
 
   input(i: number): string {
-    return this.builder.input(this.operator.inputs[i]!);
+    return this.builder.input(this.#place(i));
+  }
+
+  /** Of the tensor that an input is. */
+  #place(i: number): number {
+    const index = this.operator.inputs[i] ?? -1;
+    if (index < 0) throw new ModelError('malformed', `${this.operator.op} has no input ${i + 1}`, { file: this.builder.file, layer: this.result });
+    return index;
   }
 
   has(i: number): boolean {
@@ -215,18 +223,18 @@ class LiteNode {
    * 8 bits too, in ways that depend on its version and on the processor.
    */
   flowing(): string {
-    const [flowing, kernel] = [0, 1].map((at) => this.builder.model.tensors[this.operator.inputs[at]!]!) as [LiteTensor, LiteTensor];
+    const [flowing, kernel] = [0, 1].map((at) => this.builder.model.tensors[this.#place(at)]!) as [LiteTensor, LiteTensor];
     if (flowing.dtype === 'float32' && kernel.dtype === 'int8' && kernel.quantisation) this.builder.dynamic.push(this.result);
     return this.input(0);
   }
 
   shape(i: number): readonly number[] {
-    return this.builder.model.tensors[this.operator.inputs[i]!]!.shape;
+    return this.builder.model.tensors[this.#place(i)]!.shape;
   }
 
   /** A constant in another order of axes; a node where it flows. */
   turned(i: number, order: readonly number[]): string {
-    const index = this.operator.inputs[i]!;
+    const index = this.#place(i);
     const { data, name } = this.builder.model.tensors[index]!;
     if (data) return this.builder.constant(`${index} ${order}`, `${name}/turned`, permute(this.builder.numbers(index), order));
     return this.builder.node('Transpose', this.builder.free(`${this.result}/turned`), [this.input(i), this.builder.list(order, this.result)]);

@@ -1,0 +1,157 @@
+/** What holds for every source of bytes. Each file of src/ that makes one has a line below, and the last test fails for one that has none. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { zipSync, zlibSync } from 'fflate';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type ByteSource, computedSource, memorySource, readRuns, sliceSource } from '../../src/bytes/byte-source.js';
+import { checkedSource } from '../../src/bytes/checked-source.js';
+import { crc32 } from '../../src/bytes/crc32.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { joinFiles } from '../../src/bytes/joined-source.js';
+import { unwrittenSource } from '../../src/containers/hdf5/chunked-source.js';
+import { openHdf5 } from '../../src/containers/hdf5/index.js';
+import { openZip } from '../../src/containers/zip.js';
+import { ModelError } from '../../src/errors.js';
+import { fileSource } from '../../src/node/index.js';
+import { ascii, chunkedOld, dataset, filters, Hdf5Image, hardLink, joined, UINT8, u8, u16, u32, u64 } from '../hdf5-image.js';
+
+const LENGTH = 240;
+/** A pattern that repeats itself every eight bytes, because one of the sources can hold nothing else. */
+const CONTENT = Uint8Array.from({ length: LENGTH }, (_, i) => [3, 141, 59, 26, 0, 255, 7, 88][i % 8]!);
+
+const folder = mkdtempSync(join(tmpdir(), 'weighbridge-sources-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A dataset of bytes in deflated chunks of 50. */
+async function chunkedDataset(): Promise<ByteSource> {
+  const image = new Hdf5Image();
+  const keys = Array.from({ length: 5 }, (_, i) => {
+    const chunk = new Uint8Array(50);
+    chunk.set(CONTENT.subarray(50 * i, 50 * i + 50));
+    const stored = zlibSync(chunk);
+    return joined(u32(stored.byteLength, 0), u64(50 * i, 0), u64(image.place(stored)));
+  });
+  const tree = image.place(ascii('TREE'), u8(1, 0), u16(5), u64(null, null), ...keys, u32(0, 0), u64(250, 0));
+  const bytes = image.bytes(image.object([hardLink('d', image.object(dataset([LENGTH], UINT8, chunkedOld([50], 1, tree), filters([1, 6]))))]));
+  const found = await (await openHdf5(memorySource(bytes))).get('d');
+  return (found as { source: ByteSource }).source;
+}
+
+const member = async (level: 0 | 9) => (await openZip(memorySource(zipSync({ a: CONTENT }, { level })))).entries[0]!.source();
+const framed = () => memorySource(joined(u8(1, 2, 3), CONTENT, u8(4, 5)));
+
+const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<ByteSource> }>> = {
+  memory: { file: 'bytes/byte-source.ts', make: async () => memorySource(CONTENT) },
+  'a window of memory': { file: 'bytes/byte-source.ts', make: async () => sliceSource(framed(), 3, 3 + LENGTH) },
+  'a window of a window': { file: 'bytes/byte-source.ts', make: async () => sliceSource(sliceSource(framed(), 1, LENGTH + 4), 2, 2 + LENGTH) },
+  'bytes that are worked out': { file: 'bytes/byte-source.ts', make: async () => computedSource('made', LENGTH, async () => CONTENT.slice()) },
+  'bytes with a checksum': {
+    file: 'bytes/checked-source.ts',
+    make: async () => checkedSource(memorySource(CONTENT), crc32(CONTENT), () => new ModelError('malformed', 'damaged')),
+  },
+  'several files': {
+    file: 'bytes/joined-source.ts',
+    make: () => joinFiles(memoryFileSet({ a: CONTENT.subarray(0, 100), b: new Uint8Array(), c: CONTENT.subarray(100) }, null), ['a', 'b', 'c'], 'abc'),
+  },
+  'a file': {
+    file: 'node/file-source.ts',
+    async make() {
+      writeFileSync(join(folder, 'file'), CONTENT);
+      return fileSource(join(folder, 'file'));
+    },
+  },
+  'a chunked dataset': { file: 'containers/hdf5/chunked-source.ts', make: chunkedDataset },
+  'a dataset that was never written': { file: 'containers/hdf5/chunked-source.ts', make: async () => unwrittenSource('d', CONTENT.subarray(0, 8), LENGTH) },
+  'a stored member': { file: 'bytes/byte-source.ts', make: () => member(0) },
+  'a deflated member': { file: 'bytes/byte-source.ts', make: () => member(9) },
+};
+
+describe.each(Object.entries(MAKERS))('%s', (_, { make }) => {
+  async function using(test: (source: ByteSource) => Promise<void>): Promise<void> {
+    const source = await make();
+    try {
+      await test(source);
+    } finally {
+      await source.close();
+      await source.close();
+    }
+  }
+  const part = (start: number, end: number) => CONTENT.subarray(start, end);
+  const bytesOf = async (source: ByteSource, start: number, end: number) => Uint8Array.from(await source.read(start, end));
+
+  it('gives exactly the bytes that are asked for', () =>
+    using(async (source) => {
+      expect([source.byteLength, typeof source.name]).toEqual([LENGTH, 'string']);
+      const ranges = [[0, LENGTH], [0, 0], [LENGTH, LENGTH], [LENGTH - 1, LENGTH], [0, 1], [49, 51], [99, 101], [7, 233], [0, LENGTH]] as const; // biome-ignore format: one line
+      for (const [start, end] of ranges) expect(await bytesOf(source, start, end)).toEqual(part(start, end));
+    }));
+
+  it('throws where a range leaves it, and reads on afterwards', () =>
+    using(async (source) => {
+      const ranges = [[0, LENGTH + 1], [LENGTH, LENGTH + 1], [LENGTH + 1, LENGTH + 1], [-1, 3], [5, 4], [0.5, 2], [0, Number.NaN], [0, 2 ** 60]] as const; // biome-ignore format: one line
+      for (const [start, end] of ranges)
+        await expect(source.read(start, end), `${start} to ${end}`).rejects.toMatchObject({ name: 'ModelError', kind: 'malformed' });
+      const target = new Uint8Array(10);
+      await expect(source.readInto(LENGTH - 9, target)).rejects.toMatchObject({ kind: 'malformed' });
+      expect(await bytesOf(source, 3, 9)).toEqual(part(3, 9));
+    }));
+
+  it('fills the whole of a window, and nothing beside it', () =>
+    using(async (source) => {
+      for (const [start, length] of [
+        [0, 16],
+        [45, 60],
+        [LENGTH - 3, 3],
+        [8, 0],
+      ] as const) {
+        const buffer = new Uint8Array(length + 20).fill(99);
+        await source.readInto(start, buffer.subarray(10, 10 + length));
+        expect(buffer).toEqual(joined(new Uint8Array(10).fill(99), part(start, start + length), new Uint8Array(10).fill(99)));
+      }
+    }));
+
+  it('gives buffers that later reads leave alone', () =>
+    using(async (source) => {
+      const first = await source.read(0, 60);
+      await source.read(30, 130);
+      await source.readInto(100, new Uint8Array(60));
+      expect(Uint8Array.from(first)).toEqual(part(0, 60));
+    }));
+
+  it('serves reads that overlap in time', () =>
+    using(async (source) => {
+      const starts = Array.from({ length: 40 }, (_, i) => (i * 53) % (LENGTH - 60));
+      const read = await Promise.all(starts.map((start) => bytesOf(source, start, start + 60)));
+      for (const [i, start] of starts.entries()) expect(read[i]).toEqual(part(start, start + 60));
+    }));
+
+  it.each([
+    [0, 10, 2],
+    [5, 13, 5],
+    [1, 47, 1],
+    [0, 6, 6],
+  ])('gives runs from %i on, every %i bytes %i of them', (start, stride, length) =>
+    using(async (source) => {
+      const count = Math.floor((LENGTH - start - length) / stride) + 1;
+      const target = new Uint8Array(count * length);
+      await readRuns(source, start, stride, length, target);
+      expect(target).toEqual(joined(...Array.from({ length: count }, (_, i) => part(start + i * stride, start + i * stride + length))));
+      const more = new Uint8Array((count + 20) * length);
+      await expect(readRuns(source, start, stride, length, more)).rejects.toMatchObject({ kind: 'malformed' });
+    }),
+  );
+});
+
+it('every file that makes a source is held to this', () => {
+  const src = fileURLToPath(new URL('../../src', import.meta.url));
+  const files = (readdirSync(src, { recursive: true }) as string[]).map((name) => name.replaceAll('\\', '/')).filter((name) => name.endsWith('.ts'));
+  const makers = files.filter((name) =>
+    /readInto(\(|:)/.test(readFileSync(join(src, name), 'utf8').replaceAll(/(\.|await )readInto\(|readInto\([^)]*\): Promise<void>;/g, '')),
+  );
+  const held = new Set(Object.values(MAKERS).map(({ file }) => file));
+  // What has no bytes of its own: weights of a file of which only names are known are never read.
+  const others = ['architectures/store.ts'];
+  expect(makers.filter((name) => !held.has(name) && !others.includes(name)).sort()).toEqual([]);
+});

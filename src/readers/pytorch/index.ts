@@ -4,12 +4,12 @@ import { decodeLatin1 } from '../../bytes/latin1.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
-import { isPlainPickle, unpackedPrefix } from './recognise-content.js';
+import { exportedProgramName, isPlainPickle, unpackedPrefix } from './recognise-content.js';
 
 export const pytorch: Reader = {
   name: 'pytorch',
   title: 'PyTorch',
-  extensions: ['.pth', '.pt', '.bin', '.ckpt', '.tar', '.pkl', '.bin.index.json'],
+  extensions: ['.pth', '.pt', '.pt2', '.bin', '.ckpt', '.tar', '.pkl', '.bin.index.json'],
   hasKeys: true,
 
   async match({ files, name, source, head }) {
@@ -24,7 +24,7 @@ export const pytorch: Reader = {
       const firstName = decodeLatin1(head.subarray(30, 30 + Math.min(300, head[26]! | (head[27]! << 8))));
       if (/(^|\/)(data\.pkl|version|byteorder|constants\.pkl|\.format_version|data\/\d+)$|\/code\//.test(firstName)) return true;
       const { entries } = await openZip(source);
-      if (entries.some(({ name: member }) => /(^|\/)data\.pkl$/.test(member))) return true;
+      if (entries.some(({ name: member }) => /(^|\/)data\.pkl$/.test(member)) || exportedProgramName(entries.map((entry) => entry.name)) !== null) return true;
     } else if (head[0] !== 0x1f || head[1] !== 0x8b) return false;
     return (await import('./archived.js')).isArchived(source);
   },

@@ -5,19 +5,22 @@ import { looksLikeTar } from '../../containers/tar.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { ModelFile, Notice, StoredWeight } from '../../model/layer-map.js';
-import { storedTensor, type Tensor, tensorByteLength } from '../../model/tensor.js';
+import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
 import { checkIndex, checkUnique, findShards, partNotices, partOf } from '../shards.js';
 import { NO_WEIGHTS, wireWeights } from '../wire.js';
 import { openArchived } from './archived.js';
 import { type Checkpoint, findModel } from './checkpoint.js';
 import { type PyTorchContent, readLegacyContent, readPlainPickle, readTarContent, readUnpacked, readZipContent } from './containers.js';
-import { type Collection, Contents, listed, type NamedView, strangeNames } from './contents.js';
+import { type Collection, Contents, listed, strangeNames } from './contents.js';
 import { isLegacyPickle, isPlainPickle, unpackedPrefix } from './recognise-content.js';
 import { StoredView } from './stored-view.js';
+import { viewTensor } from './view-tensor.js';
 
 /** Headers and wiring; see `Reader.read`. */
 export async function readPytorch(files: FileSet, options: ReadOptions): Promise<ModelFile> {
+  const exported = files.main === null ? null : await readIfExported(await files.open(files.main), options);
+  if (exported) return exported;
   const prefix = await unpackedPrefix(files);
   const unpacked = prefix === null ? null : await readUnpacked(files, prefix);
   const { index, places, shards } = unpacked ? { index: null, places: null, shards: [`${prefix}data.pkl`] } : await findShards(files, '.bin');
@@ -56,6 +59,11 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   };
 }
 
+async function readIfExported(source: ByteSource, options: ReadOptions): Promise<ModelFile | null> {
+  const head = await source.read(0, Math.min(4, source.byteLength));
+  return looksLikeZip(head) ? (await import('./exported.js')).readExported(source, options) : null;
+}
+
 async function readContent(source: ByteSource): Promise<PyTorchContent> {
   const head = await source.read(0, Math.min(1024, source.byteLength));
   if (isLegacyPickle(head)) return readLegacyContent(source);
@@ -82,10 +90,10 @@ function readPart(file: string, content: PyTorchContent, options: ReadOptions): 
     script && options.weightsKey === undefined ? scriptWeights(content.value, script.constants, file) : findModel(content, file, options.weightsKey);
   const weights: StoredWeight[] = [
     ...checkpoint.views.map((named) => ({
-      tensor: toTensor(named, file),
+      tensor: viewTensor(named, file),
       layer: named.name.includes('.') ? named.name.slice(0, named.name.lastIndexOf('.')) : null,
     })),
-    ...checkpoint.beside.map((named) => ({ tensor: toTensor(named, file), layer: null, beside: true as const })),
+    ...checkpoint.beside.map((named) => ({ tensor: viewTensor(named, file), layer: null, beside: true as const })),
   ];
   return { content, checkpoint, weights, notices: [...checkpoint.warnings, ...notices(checkpoint, content)] };
 }
@@ -105,27 +113,11 @@ function scriptWeights(root: unknown, constants: readonly unknown[], file: strin
 /** The tensors of a program by the views that its pickles hold. */
 function scriptTensors({ checkpoint, content }: Part, file: string): Map<unknown, Tensor> {
   const tensors = new Map<unknown, Tensor>();
-  for (const named of [...checkpoint.views, ...checkpoint.beside]) if (!tensors.has(named.view)) tensors.set(named.view, toTensor(named, file));
+  for (const named of [...checkpoint.views, ...checkpoint.beside]) if (!tensors.has(named.view)) tensors.set(named.view, viewTensor(named, file));
   content.script!.constants.forEach((value, i) => {
-    if (value instanceof StoredView) tensors.set(value, toTensor({ name: `CONSTANTS.c${i}`, view: value }, file));
+    if (value instanceof StoredView) tensors.set(value, viewTensor({ name: `CONSTANTS.c${i}`, view: value }, file));
   });
   return tensors;
-}
-
-/** Expanded views repeat what is stored; a tensor this large that is hardly stored at all would fill the disk. */
-const LARGE_BYTES = 2 ** 30;
-const MAX_EXPANSION = 64;
-
-function toTensor({ name, view }: NamedView, file: string): Tensor {
-  const { storage, dtype, shape, strides, offset } = view;
-  if (!storage.source) throw new ModelError('malformed', `storage ${storage.key} has no bytes in the file`, { file, tensor: name });
-  const tensor = storedTensor({ name, dtype, shape, strides, offset, source: storage.source, bigEndian: storage.bigEndian, origin: { file, name } });
-  const byteLength = tensorByteLength(tensor);
-  if (byteLength > LARGE_BYTES && byteLength > MAX_EXPANSION * storage.source.byteLength) {
-    const message = `the view of shape [${shape}] makes ${byteLength} bytes of ${storage.source.byteLength} that are stored`;
-    throw new ModelError('unsafe', message, { file, tensor: name });
-  }
-  return tensor;
 }
 
 /** @throws ModelError 'unsupported' where a net made of the tensors that are read would lack some of its own */

@@ -27,6 +27,14 @@ export function isPlainPickle(head: Uint8Array): boolean {
 /** Two lines that name something, or where a mark or an empty container is put away. */
 const STARTS = [/^\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n[pq(]/, /^\([dlt]p\d/, /^\((?:[dlt]p?|S'|V|[dlt]?[(}\]])/, /^[}\]][q(]/] as const;
 
+/** The member of an archive that is a program of torch.export; null where none is. */
+export function exportedProgramName(members: readonly string[]): string | null {
+  const old = members.find((name) => /(^|\/)serialized_exported_program\.json$/.test(name));
+  if (old !== undefined) return old;
+  if (!members.some((name) => /^([^/]+\/)?archive_format$/.test(name))) return null;
+  return members.find((name) => /^([^/]+\/)?models\/[^/]+\.json$/.test(name)) ?? null;
+}
+
 /** Where the members lie that `torch.save` put into a zip archive which was unpacked: in the folder, or in one below it. */
 export async function unpackedPrefix(files: FileSet): Promise<string | null> {
   if (files.main !== null && files.main !== 'data.pkl') return null;

@@ -1,0 +1,361 @@
+/**
+ * Makes the layer map of a program of `torch.export`: a graph of operators, each with the values that it reads and makes by name.
+ *
+ * @see https://github.com/pytorch/pytorch/blob/main/torch/_export/serde/schema.py
+ */
+import { isObject, type JsonObject } from '../../containers/json.js';
+import { isModelError, ModelError } from '../../errors.js';
+import type { Value } from '../../model/builder.js';
+import type { DType } from '../../model/dtype.js';
+import type { Dim, LayerMap } from '../../model/layer-map.js';
+import type { Tensor } from '../../model/tensor.js';
+import { isBehindObstacle, scalarTypeOf, type Workshop } from './call.js';
+import { type Item, knownScalar, List, numberOf, Opaque, Real, TensorItem, Tuple, Unknown } from './items.js';
+import { callOperator, isObstacle, Obstacles, ruleOf } from './operators.js';
+import { failWith, finish, newWorkshop, type Output, type ProgramOptions, trainingNotices } from './program.js';
+
+export interface ExportedProgram {
+  /** The JSON that says what the program is. */
+  readonly document: JsonObject;
+  /** Parameters, buffers and constants by their names. */
+  tensor(name: string): Tensor | undefined;
+}
+
+/** ScalarType of the schema, which is not that of c10. */
+const SCALAR_TYPES: Readonly<Record<number, DType>> = {
+  1: 'uint8',
+  2: 'int8',
+  3: 'int16',
+  4: 'int32',
+  5: 'int64',
+  6: 'float16',
+  7: 'float32',
+  8: 'float64',
+  10: 'complex64',
+  11: 'complex128',
+  12: 'bool',
+  13: 'bfloat16',
+  28: 'uint16',
+  29: 'float8_e4m3fn',
+  30: 'float8_e5m2',
+};
+
+/** Functions of Python by the operator that means the same. */
+const PYTHON: Readonly<Record<string, string>> = {
+  '_operator.add': 'add',
+  '_operator.sub': 'sub',
+  '_operator.mul': 'mul',
+  '_operator.truediv': 'div',
+  '_operator.floordiv': 'floordiv',
+  '_operator.mod': 'remainder',
+  '_operator.pow': 'pow',
+  '_operator.neg': 'neg',
+  '_operator.eq': 'eq',
+  '_operator.ne': 'ne',
+  '_operator.lt': 'lt',
+  '_operator.le': 'le',
+  '_operator.gt': 'gt',
+  '_operator.ge': 'ge',
+  'math.floor': 'floor',
+  'math.ceil': 'ceil',
+  'math.trunc': 'trunc',
+  'torch.sym_max': 'prim::max',
+  'torch.sym_min': 'prim::min',
+  'torch.sym_float': 'Float',
+  'torch.sym_int': 'Int',
+  'torch.sym_not': '__not__',
+};
+
+/** They check what they are given, or tell the compiler about it, and make nothing. */
+const CHECKS = /^aten::(_assert_async|_assert_scalar|_assert_tensor_metadata|sym_constrain_range|sym_constrain_range_for_size)$/;
+
+/** @throws ModelError 'unsupported' listing every obstacle, 'malformed' where the document contradicts itself */
+export function buildExportedMap(program: ExportedProgram, options: ProgramOptions): LayerMap {
+  const { file } = options;
+  try {
+    return new Translation(program, options).run();
+  } catch (error) {
+    throw isModelError(error) ? error.at({ file }) : error;
+  }
+}
+
+class Translation {
+  readonly #graph: JsonObject;
+  readonly #signature: JsonObject;
+  readonly #values = new Map<string, Item>();
+  readonly #shop: Workshop;
+  readonly #obstacles = new Obstacles();
+  readonly #inputs: Value[] = [];
+
+  constructor(
+    readonly program: ExportedProgram,
+    readonly options: ProgramOptions,
+  ) {
+    const module = field(program.document, 'graph_module');
+    this.#graph = field(module, 'graph');
+    this.#signature = field(module, 'signature');
+    this.#shop = newWorkshop(options.file, options.inference);
+  }
+
+  run(): LayerMap {
+    for (const spec of list(this.#signature, 'input_specs')) this.#input(object(spec));
+    if (this.#inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into the program');
+    for (const [i, node] of list(this.#graph, 'nodes').entries()) this.#node(object(node), i);
+    const outputs = this.#outputs();
+    failWith(this.#obstacles, this.#shop);
+    return { ...finish(this.#shop, this.#inputs, outputs, this.options), warnings: trainingNotices(this.#shop) };
+  }
+
+  #input(spec: JsonObject): void {
+    const [kind, given] = union(spec);
+    const inner = object(given);
+    switch (kind) {
+      case 'parameter':
+      case 'buffer':
+      case 'tensor_constant': {
+        const name = text(inner, kind === 'parameter' ? 'parameter_name' : kind === 'buffer' ? 'buffer_name' : 'tensor_constant_name');
+        const tensor = this.program.tensor(name);
+        const value = text(field(inner, 'arg'), 'name');
+        // What nothing reads may be missing: counters of batches, mostly.
+        this.#values.set(
+          value,
+          tensor ? new TensorItem(this.#shop.build.constant(tensor)) : new Opaque(`a tensor that the file lacks ("${name.slice(0, 200)}")`),
+        );
+        return;
+      }
+      case 'user_input': {
+        const [form, arg] = union(field(inner, 'arg'));
+        if (form === 'as_none') return;
+        const name = isObject(arg) ? String(arg.name ?? arg.as_name) : '';
+        if (form === 'as_tensor') this.#userInput(name);
+        else throw new ModelError('unsupported', `its input ${name === '' ? '' : `"${name}" `}is no tensor (${form})`);
+        return;
+      }
+      case 'constant_input': {
+        this.#values.set(text(inner, 'name'), this.#item(field(inner, 'value')));
+        return;
+      }
+      default:
+        throw new ModelError('unsupported', `an input of the kind ${kind} is not known`);
+    }
+  }
+
+  #userInput(name: string): void {
+    const meta = object(field(this.#graph, 'tensor_values')[name]);
+    const dtype = dtypeOf(meta.dtype);
+    const sizes = list(meta, 'sizes').map((size, axis) => sizeOf(object(size), `${name}.${axis}`));
+    // What the caller says counts where the file leaves a size free.
+    const wanted = this.#inputs.length === 0 ? this.options.inputShape : undefined;
+    const differs = wanted && (wanted.length !== sizes.length || wanted.some((size, axis) => typeof sizes[axis] === 'number' && sizes[axis] !== size));
+    if (differs) throw new ModelError('usage', `the input "${name}" is of shape [${sizes}] in the file, and [${wanted}] is asked for`);
+    const value = this.#shop.build.input(name, dtype, wanted ?? sizes);
+    this.#inputs.push(value);
+    this.#values.set(name, new TensorItem(value));
+  }
+
+  #node(node: JsonObject, index: number): void {
+    const target = text(node, 'target');
+    this.#enter(node);
+    const where = `node ${index + 1}, ${target.slice(0, 120)}`;
+    let made: Item;
+    try {
+      made = this.#made(target, list(node, 'inputs').map(object));
+    } catch (error) {
+      if (!isBehindObstacle(error)) {
+        if (!isObstacle(error)) throw error;
+        this.#obstacles.add(error, where, this.#shop.path);
+      }
+      made = new Unknown();
+    }
+    this.#name(list(node, 'outputs').map(object), made);
+  }
+
+  /** The module that a node is of, as the exporter noted it: 'key,path,class;key,path,class'. */
+  #enter({ metadata }: JsonObject): void {
+    const stack = isObject(metadata) && typeof metadata.nn_module_stack === 'string' ? metadata.nn_module_stack : '';
+    const [, path = '', type = ''] = (stack.split(';').at(-1) ?? '').split(',');
+    this.#shop.path = path.slice(0, 200);
+    this.#shop.isLeaf = /^torch\.nn\./.test(type) && !/Sequential|ModuleList|Attention|Transformer/.test(type);
+  }
+
+  #made(target: string, inputs: readonly JsonObject[]): Item {
+    const [, namespace, operator] = /^torch\.ops\.(\w+)\.(\w+)(?:\.\w+)?$/.exec(target) ?? [];
+    if (target === '_operator.getitem') return this.#element(inputs);
+    const name = PYTHON[target] ?? (operator === undefined ? target : namespace === 'aten' ? operator : `${namespace}::${operator}`);
+    if (CHECKS.test(`aten::${name}`)) return null;
+    const parameters = ruleOf(name)?.parameters ?? ruleOf(name.replace(/_$/, ''))?.parameters ?? [];
+    const args: Item[] = [];
+    const named = new Map<string, Item>();
+    for (const [i, input] of inputs.entries()) {
+      const item = this.#item(field(input, 'arg'));
+      const own = String(input.name);
+      // Arguments without a keyword come in order, whatever an overload calls them.
+      if (i === args.length && (parameters[i]?.name === own || (input.kind !== 2 && !parameters.some((one) => one.name === own)))) args.push(item);
+      else named.set(own, item);
+    }
+    return callOperator(name, args, named, this.#shop);
+  }
+
+  #element(inputs: readonly JsonObject[]): Item {
+    const [of, index] = inputs.map((input) => this.#item(field(input, 'arg')));
+    if (of instanceof Unknown) return of;
+    const at = knownScalar(index ?? null);
+    if (!(of instanceof List || of instanceof Tuple) || at === null || !(numberOf(at) in of.items))
+      throw new ModelError('unsupported', '_operator.getitem of something that is no list');
+    return of.items[numberOf(at)]!;
+  }
+
+  /** Gives what a node makes the names of its outputs. */
+  #name(outputs: readonly JsonObject[], made: Item): void {
+    const names = outputs.flatMap((output): (string | null)[] => {
+      const [form, value] = union(output);
+      if (form === 'as_tensors') return Array.isArray(value) ? value.map((one) => String(object(one).name)) : [];
+      return isObject(value) ? [String(value.name ?? value.as_name)] : [null];
+    });
+    const isMany = outputs.length > 1 || (outputs.length === 1 && union(outputs[0]!)[0] === 'as_tensors');
+    if (made instanceof Unknown) {
+      for (const name of names) if (name !== null) this.#values.set(name, made);
+    } else if (!isMany) {
+      // A list is made by an operator whose other results nothing reads.
+      const [name] = names;
+      if (name !== undefined && name !== null) this.#values.set(name, made instanceof List && made.items.length > 0 ? made.items[0]! : made);
+    } else {
+      const items = made instanceof List || made instanceof Tuple ? made.items : [made];
+      names.forEach((name, i) => {
+        if (name !== null) this.#values.set(name, items[i] ?? new Opaque('a result that is not made'));
+      });
+    }
+  }
+
+  /** An argument, which is a union of many forms. */
+  #item(argument: JsonObject): Item {
+    const [form, value] = union(argument);
+    switch (form) {
+      case 'as_none':
+        return null;
+      case 'as_tensor':
+        return this.#value(text(object(value), 'name'));
+      case 'as_tensors':
+        return new List(array(value).map((one) => this.#value(text(object(one), 'name'))));
+      case 'as_optional_tensor':
+        return this.#item(object(value));
+      case 'as_optional_tensors':
+      case 'as_sym_ints':
+      case 'as_sym_floats':
+      case 'as_sym_bools':
+        return new List(array(value).map((one) => this.#item(object(one))));
+      case 'as_sym_int':
+      case 'as_sym_float':
+      case 'as_sym_bool':
+        return this.#item(object(value));
+      case 'as_name':
+        return this.#value(String(value));
+      case 'as_int':
+        return Number(value);
+      case 'as_float':
+        return new Real(Number(value));
+      case 'as_bool':
+        return value === true;
+      case 'as_string':
+        return String(value);
+      case 'as_ints':
+        return new List(array(value).map(Number));
+      case 'as_floats':
+        return new List(array(value).map((one) => new Real(Number(one))));
+      case 'as_bools':
+        return new List(array(value).map((one) => one === true));
+      case 'as_strings':
+        return new List(array(value).map(String));
+      case 'as_scalar_type':
+        return scalarTypeOf(dtypeOf(value));
+      case 'as_memory_format':
+      case 'as_layout':
+      case 'as_device':
+        return new Opaque('where a tensor lies');
+      default:
+        throw new ModelError('unsupported', `an argument of the form ${form} is not followed`);
+    }
+  }
+
+  #value(name: string): Item {
+    const item = this.#values.get(name);
+    if (item === undefined) throw new ModelError('malformed', `"${name.slice(0, 200)}" is read, which no earlier node makes`);
+    return item;
+  }
+
+  #outputs(): readonly Output[] {
+    const found: Output[] = [];
+    const specs = list(this.#signature, 'output_specs').map(object);
+    const many = specs.filter((spec) => union(spec)[0] === 'user_output').length > 1;
+    for (const spec of specs) {
+      const [kind, inner] = union(spec);
+      if (kind !== 'user_output') {
+        if (kind === 'buffer_mutation') this.#shop.training.push(`the buffer ${String(object(inner).buffer_name)} changes while the program runs`);
+        else this.#obstacles.add(new ModelError('unsupported', `an output of the kind ${kind} is not known`), 'signature', '');
+        continue;
+      }
+      const item = this.#item(field(object(inner), 'arg'));
+      if (item === null || item instanceof Unknown) continue;
+      const scalar = knownScalar(item);
+      const value =
+        item instanceof TensorItem
+          ? item.value
+          : scalar === null
+            ? null
+            : this.#shop.build.numbers(scalar instanceof Real ? 'float32' : 'int64', numberOf(scalar));
+      if (value) found.push({ name: many ? `output_${found.length}` : 'output', value });
+      else this.#obstacles.add(new ModelError('unsupported', 'it returns something that is no tensor'), 'signature', '');
+    }
+    failWith(this.#obstacles, this.#shop);
+    if (found.length === 0) throw new ModelError('unsupported', 'it returns no tensor');
+    return found;
+  }
+}
+
+/** A size in numbers, or the name of the symbol that it is; one that is worked out from symbols has none of its own. */
+function sizeOf(size: JsonObject, own: string): Dim {
+  if (typeof size.as_int === 'number') return size.as_int;
+  const expression = isObject(size.as_expr) ? String(size.as_expr.expr_str) : '';
+  const symbol = /^(?:Symbol\('(\w+)'.*\)|([A-Za-z_]\w*))$/.exec(expression);
+  return symbol?.[1] ?? symbol?.[2] ?? `?${own}`;
+}
+
+function dtypeOf(code: unknown): DType {
+  const dtype = typeof code === 'number' ? SCALAR_TYPES[code] : undefined;
+  if (!dtype) throw new ModelError('unsupported', `a tensor has the data type ${String(code).slice(0, 40)}, which is not known`);
+  return dtype;
+}
+
+/** The only entry of an object that is one of several forms; the others are absent, or null in files of 2023. */
+function union(given: JsonObject): readonly [string, unknown] {
+  const entries = Object.entries(given).filter(([, value]) => value !== null && value !== undefined);
+  if (entries.length === 0 && 'as_none' in given) return ['as_none', null];
+  if (entries.length !== 1)
+    throw new ModelError('malformed', `one of several forms was expected, found ${entries.map(([name]) => name).join(', ') || 'none'}`.slice(0, 300));
+  return entries[0]!;
+}
+
+function object(value: unknown): JsonObject {
+  if (isObject(value)) return value;
+  throw new ModelError('malformed', 'an object was expected in the program, found something else');
+}
+
+function array(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  throw new ModelError('malformed', 'a list was expected in the program, found something else');
+}
+
+function field(of: JsonObject, name: string): JsonObject {
+  if (isObject(of[name])) return of[name];
+  throw new ModelError('malformed', `the program lacks "${name}"`);
+}
+
+function list(of: JsonObject, name: string): readonly unknown[] {
+  if (Array.isArray(of[name])) return of[name];
+  throw new ModelError('malformed', `the program lacks the list "${name}"`);
+}
+
+function text(of: JsonObject, name: string): string {
+  if (typeof of[name] === 'string') return of[name];
+  throw new ModelError('malformed', `the program lacks the text "${name}"`);
+}

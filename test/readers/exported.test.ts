@@ -1,0 +1,208 @@
+/** Programs of torch.export (.pt2). The files are written by the schema: the torch that makes the fixtures cannot export. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { isModelError, type ModelError } from '../../src/errors.js';
+import { openModel } from '../../src/readers/open.js';
+import { corpusCases, corpusTitle, describe as describeTensor, listedTensors, readNpyFile, recordedTensors } from '../corpus.js';
+import { type Exported, exportedDocument, exportedFile, ints, LAYOUTS, tensor } from '../exported-files.js';
+import { convertInMemory, runOnnx } from '../run-onnx.js';
+
+const symbol = (name: string) => ({ as_sym_int: { as_name: name } });
+const net: Exported = {
+  parameters: { 'fc.weight': { shape: [2, 3], values: [1, 2, 3, 4, 5, 6] }, 'fc.bias': { shape: [2], values: [10, -100] } },
+  sizes: ['s0', 3],
+  nodes: [
+    {
+      target: 'torch.ops.aten.linear.default',
+      inputs: [
+        ['input', tensor('x')],
+        ['weight', tensor('p_fc_weight')],
+        ['bias', tensor('p_fc_bias')],
+      ],
+      outputs: [tensor('linear')],
+      module: 'fc',
+    },
+    {
+      target: 'torch.ops.aten.sym_size.int',
+      inputs: [
+        ['self', tensor('x')],
+        ['dim', { as_int: 0 }],
+      ],
+      outputs: [symbol('sym_size')],
+    },
+    {
+      target: '_operator.mul',
+      inputs: [
+        ['', symbol('sym_size')],
+        ['', { as_int: 2 }],
+      ],
+      outputs: [symbol('mul')],
+    },
+    {
+      target: 'torch.ops.aten.view.default',
+      inputs: [
+        ['self', tensor('linear')],
+        ['size', { as_sym_ints: [{ as_name: 'mul' }, { as_int: 1 }] }],
+      ],
+      outputs: [tensor('view')],
+    },
+    {
+      target: 'torch.ops.aten.clamp.default',
+      inputs: [
+        ['self', tensor('view')],
+        ['min', { as_int: 0 }],
+      ],
+      outputs: [tensor('clamp')],
+    },
+    {
+      target: 'torch.ops.aten.add.Tensor',
+      inputs: [
+        ['self', tensor('clamp')],
+        ['other', tensor('clamp')],
+        ['alpha', { as_int: 3 }, 'keyword'],
+      ],
+      outputs: [tensor('add')],
+    },
+    {
+      target: 'torch.ops.aten.split.Tensor',
+      inputs: [
+        ['self', tensor('add')],
+        ['split_size', { as_int: 1 }],
+        ['dim', { as_int: 1 }],
+      ],
+      outputs: [{ as_tensors: [{ name: 'part' }] }],
+    },
+  ],
+  output: tensor('part'),
+};
+
+const errorOf = async (files: ReturnType<typeof exportedFile>, options = {}) => {
+  const error = await openModel(files, options)
+    .then((model) => model.map())
+    .catch((caught: unknown) => caught);
+  expect(isModelError(error)).toBe(true);
+  return error as ModelError;
+};
+
+describe('a program of torch.export', () => {
+  it.each(LAYOUTS)('in the layout of torch %s gives what its numbers give, for any batch', async (layout) => {
+    const files = exportedFile(net, layout);
+    const model = await openModel(files);
+    expect(model.details).toMatchObject({ container: 'torch.export zip', schema: '8.12' });
+    expect(model.tensors.map(({ tensor: { name, shape } }) => [name, shape])).toEqual([
+      ['fc.weight', [2, 3]],
+      ['fc.bias', [2]],
+    ]);
+    const { inputs, layers } = await model.map();
+    expect(inputs.map(({ name, shape }) => [name, shape])).toEqual([['x', ['s0', 3]]]);
+    expect(layers[0]).toMatchObject({ name: 'fc', op: 'Gemm' });
+    const { bytes } = await convertInMemory(files);
+    const [made] = (await runOnnx(bytes, [{ shape: [2, 3], data: Float32Array.of(1, 1, 1, 10, 0, 20) }])).values();
+    expect(made).toEqual({ shape: [4, 1], data: Float32Array.of(4 * 16, 0, 4 * 80, 4 * 60) });
+  });
+
+  it('takes the size that is asked for where its own is free, and no other', async () => {
+    const model = await openModel(exportedFile(net), { inputShape: [7, 3] });
+    expect((await model.map()).outputs[0]!.shape).toEqual([14, 1]);
+    expect(await errorOf(exportedFile(net), { inputShape: [7, 4] })).toMatchObject({ kind: 'usage' });
+  });
+
+  it('names all operators that are not translated, and arguments that are not known', async () => {
+    const nodes = [
+      { target: 'torch.ops.aten.lgamma.default', inputs: [['self', tensor('x')]], outputs: [tensor('a')] },
+      {
+        target: 'torch.ops.aten.relu.default',
+        inputs: [
+          ['self', tensor('x')],
+          ['inplace', { as_bool: true }, 'keyword'],
+        ],
+        outputs: [tensor('b')],
+      },
+      { target: 'torch.ops.higher_order.cond', inputs: [['', { as_graph: {} }]], outputs: [tensor('c')] },
+    ] as const;
+    const { message } = await errorOf(exportedFile({ ...net, nodes, output: tensor('a') }));
+    expect(message).toMatch(/aten::lgamma[\s\S]*argument inplace[\s\S]*form as_graph/);
+  });
+
+  it('that acts as in training is refused, and with --inference put to inference', async () => {
+    const dropout = {
+      target: 'torch.ops.aten.dropout.default',
+      inputs: [
+        ['input', tensor('x')],
+        ['p', { as_float: 0.5 }],
+        ['train', { as_bool: true }],
+      ],
+      outputs: [tensor('d')],
+    } as const;
+    const relu = { target: 'torch.ops.aten.relu.default', inputs: [['self', tensor('d')]], outputs: [tensor('r')] } as const;
+    const files = exportedFile({ ...net, nodes: [dropout, relu], output: tensor('r') });
+    expect((await errorOf(files)).message).toMatch(/act as in training.*--inference/);
+    expect((await (await openModel(files, { inference: true })).map()).layers.map(({ op }) => op)).toEqual(['Relu']);
+  });
+
+  const broken = (change: (document: { graph_module: { graph: Record<string, unknown>; signature: Record<string, unknown> } }) => void) => {
+    const document = JSON.parse(JSON.stringify(exportedDocument(net)));
+    change(document);
+    return exportedFile(net, '2.9', document);
+  };
+  it.each([
+    ['no graph', broken((document) => Object.assign(document, { graph_module: {} }))],
+    ['no nodes', broken(({ graph_module }) => delete graph_module.graph.nodes)],
+    ['a value that nothing makes', exportedFile({ ...net, output: tensor('nothing') })],
+    [
+      'an argument of two forms',
+      exportedFile({ ...net, nodes: [{ target: 'torch.ops.aten.relu.default', inputs: [['self', { as_int: 1, as_bool: true }]], outputs: [] }] }),
+    ],
+    ['an argument of none', exportedFile({ ...net, nodes: [{ target: 'torch.ops.aten.relu.default', inputs: [['self', {}]], outputs: [] }] })],
+    ['an input without a type', broken(({ graph_module }) => Object.assign(graph_module.graph, { tensor_values: {} }))],
+    ['a list in the place of a program', exportedFile(net, '2.9', [])],
+    ['sizes that are no sizes', exportedFile({ ...net, sizes: [-1, 3] })],
+    ['an input of another kind', broken(({ graph_module }) => Object.assign(graph_module.signature, { input_specs: [{ token: { arg: {} } }] }))],
+    ['weights beyond their bytes', exportedFile({ ...net, parameters: { ...net.parameters, 'fc.bias': { shape: [2_000_000], values: [1] } } })],
+    [
+      'a view of another size',
+      exportedFile({
+        ...net,
+        nodes: [
+          {
+            target: 'torch.ops.aten.view.default',
+            inputs: [
+              ['self', tensor('p_fc_weight')],
+              ['size', ints(4, 5)],
+            ],
+            outputs: [tensor('part')],
+          },
+        ],
+      }),
+    ],
+  ])('with %s is answered by one clear error', async (_, files) => {
+    const { kind, message } = await errorOf(files);
+    expect(['malformed', 'unsupported']).toContain(kind);
+    expect(message.length).toBeLessThan(600);
+  });
+});
+
+describe(`published programs${corpusTitle}`, () => {
+  const cases = corpusCases(({ format, inputs }) => (format === 'torchscript' || format === 'pt2') && inputs.length === 1);
+  it.skipIf(cases.length === 0).each(cases)('$case predicts what was recorded, and lists its weights', async (entry) => {
+    const files = memoryFileSet({ [entry.model]: new Uint8Array(readFileSync(join(entry.folder, entry.model))) }, entry.model);
+    const [input, expected] = await Promise.all([entry.inputs, entry.outputs].map(([port]) => readNpyFile(join(entry.folder, port!.file))));
+    const { bytes, result } = await convertInMemory(files, entry.format === 'pt2' ? {} : { inputShape: input!.shape as number[] });
+    // A program that takes one row is run row by row.
+    const shape = result.map!.inputs[0]!.shape as readonly number[];
+    const size = shape.reduce((a, b) => a * b, 1);
+    const made: number[] = [];
+    for (let start = 0; start < input!.data.length; start += size) {
+      const [row] = (await runOnnx(bytes, [{ shape, data: input!.data.slice(start, start + size) }])).values();
+      made.push(...row!.data);
+    }
+    const { atol, rtol } = entry.tolerance!;
+    const scale = expected!.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    expect(made).toHaveLength(expected!.data.length);
+    expect(made.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected!.data[i]!)), 0)).toBeLessThanOrEqual(atol + rtol * scale);
+    const listed = [...(await listedTensors(await openModel(files))).values()];
+    expect(listed.sort()).toEqual(recordedTensors(entry.folder).map(describeTensor).sort());
+  });
+});

@@ -59,7 +59,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const chosen = chooseWriter(name, options.to);
   const dtype = chooseDType(chosen, options.dtype);
   checkOptions(chosen, options);
-  const edits = EDITS.filter((name) => options[name] !== undefined);
+  const edits = EDITS.filter((name) => options[name] !== undefined && options[name] !== false);
   if (chosen.carries === 'weights' && edits.length > 0) throw meansNothing(edits, chosen);
   const model = await openModel(files, options);
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
@@ -156,7 +156,13 @@ function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'sou
 }
 
 /** Options that change the net on the way, and how the command line spells them. */
-const EDIT_OPTIONS: Readonly<Record<keyof Edits, string>> = { until: '--until', outputs: '--outputs' };
+const EDIT_OPTIONS: Readonly<Record<keyof Edits, string>> = {
+  until: '--until',
+  outputs: '--outputs',
+  foldBatchnorm: '--fold-batchnorm',
+  embedPreprocessing: '--embed-preprocessing',
+  preprocess: '--preprocess',
+};
 const EDITS = Object.keys(EDIT_OPTIONS) as (keyof Edits)[];
 
 function meansNothing(edits: readonly (keyof Edits)[], { title }: AnyWriter): ModelError {

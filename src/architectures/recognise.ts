@@ -3,7 +3,7 @@ import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
-import { type Family, namesOf, type Spelling } from './family.js';
+import { type Family, namesOf, preparationOf, type Spelling } from './family.js';
 import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
@@ -198,6 +198,8 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     outputs: [output],
     layers: net.layers,
     warnings: [],
+    // A description of one's own says nothing of pictures.
+    ...(channels === 3 && !family.input ? { preparation: preparationOf(family.preprocessing(store.ecosystem), `usual for ${family.title}`) } : {}),
   };
   return family.finish?.(map) ?? map;
 }

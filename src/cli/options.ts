@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type FileSet, withFile } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
 import type { Dim } from '../model/layer-map.js';
+import type { Preparation } from '../model/preparation.js';
 import { nodeFileSet } from '../node/file-set.js';
 import { fileSource } from '../node/file-source.js';
 import type { OpenOptions } from '../readers/open.js';
@@ -159,6 +160,34 @@ export function parseNames(text: string): string[] {
   const names = text.split(/(?<!,),(?!,)/).map((name) => name.trim().replaceAll(',,', ','));
   if (names.includes('')) throw new InvalidArgumentError('names are expected, with commas between them, such as conv1,prob.');
   return names;
+}
+
+const PREPARATION_WORDS = 'settings such as mean=103.939,116.779,123.68,order=bgr or mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1 are expected';
+
+/**
+ * mean and scale (or std, which is divided by) in the order of the channels that the net reads; `range`: what 255 is for them, 255 itself where it is left out.
+ */
+export function parsePreparation(text: string): Preparation {
+  const given = new Map<string, string>();
+  for (const part of text.split(/[,;\s]+(?=[a-z]+=)/i)) {
+    const [, name, value] = /^\s*(mean|scale|std|order|range)=(.+?)\s*$/i.exec(part) ?? [];
+    if (name === undefined || value === undefined || given.has(name.toLowerCase())) throw new InvalidArgumentError(`${PREPARATION_WORDS}, not "${part}".`);
+    given.set(name.toLowerCase(), value);
+  }
+  const numbers = (name: string, usual: number): number[] => {
+    const values = (given.get(name) ?? String(usual)).split(/[,\s]+/).map((part) => (part === '' ? Number.NaN : Number(part)));
+    const isDivided = name === 'std' || name === 'range';
+    if (values.some((value) => !Number.isFinite(value) || (isDivided && value <= 0)))
+      throw new InvalidArgumentError(`${name} is no list of numbers that can be used: ${PREPARATION_WORDS}.`);
+    return values;
+  };
+  if (given.has('scale') && given.has('std')) throw new InvalidArgumentError('scale multiplies and std divides: give one of them.');
+  const order = (given.get('order') ?? 'rgb').toUpperCase();
+  if (order !== 'RGB' && order !== 'BGR')
+    throw new InvalidArgumentError(`order is rgb or bgr, the order in which the net reads channels, not "${given.get('order')}".`);
+  const unit = numbers('range', 255)[0]! / 255;
+  const scale = given.has('std') ? numbers('std', 1).map((value) => unit / value) : numbers('scale', 1).map((value) => value * unit);
+  return { order, mean: numbers('mean', 0).map((value) => value / unit), scale, from: '--preprocess' };
 }
 
 export function parseWhole(text: string): number {

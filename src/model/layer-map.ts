@@ -5,6 +5,7 @@
  * weights, and a writer that keeps the source's layout puts a Transpose beside the port. `docs/layer-map.md` describes it.
  */
 import type { DType } from './dtype.js';
+import type { Preparation } from './preparation.js';
 import type { Tensor } from './tensor.js';
 
 /** A size is a number, or the name of a free dimension ('batch'). */
@@ -97,6 +98,8 @@ export interface LayerMap {
   readonly outputs: readonly Port[];
   readonly layers: readonly Layer[];
   readonly warnings: readonly Notice[];
+  /** What its source, or the architecture, says is done to pictures before the net sees them; none of it is part of the net. */
+  readonly preparation?: Preparation;
   /** In what the framework of the source computes it, where that is coarser than float32: what it recorded is no more exact. */
   readonly arithmetic?: 'float16' | 'bfloat16';
   /** The file that the map was read from, for a writer of the same format, which need not change what the map leaves as it was. */

@@ -3,14 +3,22 @@
 import { ModelError } from '../errors.js';
 import type { Change, EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
+import type { Preparation } from '../model/preparation.js';
 import { cut } from './cut.js';
 import { removeDeadEnds } from './dead-ends.js';
+import { embedPreprocessing } from './embed-preprocessing.js';
+import { foldBatchNorm } from './fold-batchnorm.js';
 
 export interface Edits {
   /** The net ends behind this layer, whose output becomes the net's. */
   readonly until?: string;
   /** Outputs, instead of the net's own: of layers or ports. */
   readonly outputs?: readonly string[];
+  readonly foldBatchnorm?: boolean;
+  /** The net takes pictures as they are, and prepares them itself. */
+  readonly embedPreprocessing?: boolean;
+  /** How, instead of what the source or the architecture says. */
+  readonly preprocess?: Preparation;
 }
 
 /** @throws ModelError 'usage' where the net has not what an edit names */
@@ -29,5 +37,18 @@ export async function editMap(original: LayerMap, edits: Edits): Promise<EditedM
     shown = ended.shown;
     changes.push(ended.change, ...(trimmed.change ? [trimmed.change] : []));
   }
-  return { map, original, comparable: map, shown, changes, prelude: null };
+  const comparable = map;
+  if (edits.foldBatchnorm) {
+    const folded = await foldBatchNorm(map);
+    map = folded.map;
+    changes.push(folded.change);
+  }
+  let prelude: EditedMap['prelude'] = null;
+  if (edits.embedPreprocessing || edits.preprocess) {
+    const embedded = embedPreprocessing(map, edits.preprocess);
+    map = embedded.map;
+    prelude = embedded.prelude;
+    if (embedded.change) changes.push(embedded.change);
+  }
+  return { map, original, comparable, shown, changes, prelude };
 }

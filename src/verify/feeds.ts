@@ -33,8 +33,9 @@ export interface GivenInputs extends GivenRows {
  * The inputs of a golden file.
  *
  * @param edited where the map is not that of the recording any more, which then is of the original
+ * @param turned what the changed net is to be fed, for what was recorded
  */
-export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap): Promise<GivenInputs> {
+export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap, turned?: (feeds: Feeds) => Promise<Feeds>): Promise<GivenInputs> {
   const ports = edited?.original.inputs ?? map.inputs;
   const tensors = pickArrays(golden, 'input', ports);
   const used = edited?.comparable.inputs ?? ports;
@@ -46,6 +47,7 @@ export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap)
       const problem = `the recorded file has no input for "${name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`;
       throw new ModelError('malformed', problem);
     }),
+    turned,
   );
 }
 
@@ -64,8 +66,8 @@ export function givenInputs(inputs: Named, map: LayerMap): Promise<GivenInputs> 
   );
 }
 
-async function sampled(ports: readonly Port[], tensors: readonly Tensor[]): Promise<GivenInputs> {
-  const arrays: NdArray[] = [];
+async function sampled(ports: readonly Port[], tensors: readonly Tensor[], turned?: (feeds: Feeds) => Promise<Feeds>): Promise<GivenInputs> {
+  const own: NdArray[] = [];
   for (const [i, port] of ports.entries()) {
     const array = await toArray(tensors[i]!);
     const shape = shapeFor(port, array.shape);
@@ -73,8 +75,9 @@ async function sampled(ports: readonly Port[], tensors: readonly Tensor[]): Prom
       const problem = `the input for "${port.name}" has the shape [${array.shape}], but the model takes [${port.shape}] (${port.layout})`;
       throw new ModelError('malformed', problem, { file: tensors[i]!.origin.file, tensor: tensors[i]!.name });
     }
-    arrays.push({ shape, data: array.data instanceof Float32Array ? asStored(array.data, port.dtype) : array.data });
+    own.push({ shape, data: array.data instanceof Float32Array ? asStored(array.data, port.dtype) : array.data });
   }
+  const arrays = turned ? await turned(own) : own;
   const count = arrays[0]?.shape[0] ?? 1;
   const other = arrays.find(({ shape }) => (shape[0] ?? 1) !== count);
   if (other) throw new ModelError('malformed', `the inputs have ${count} and ${other.shape[0]} rows`);

@@ -11,9 +11,18 @@ import { runLayers } from './reference/session.js';
 import { adaptPorts, type Feeds, type Side } from './side.js';
 
 /** Inputs of the changed net as the source's own layers see them. */
-export async function feedsBehind({ prelude }: Pick<EditedMap, 'prelude'>, feeds: Feeds): Promise<Feeds> {
-  if (!prelude) return feeds;
-  const values = await runLayers(prelude.forward, feeds, () => {});
+export function feedsBehind({ prelude }: Pick<EditedMap, 'prelude'>, feeds: Feeds): Promise<Feeds> {
+  return through(prelude?.forward, feeds);
+}
+
+/** Recorded inputs of the source as the changed net takes them. */
+export function feedsBefore({ prelude }: Pick<EditedMap, 'prelude'>, feeds: Feeds): Promise<Feeds> {
+  return through(prelude?.back, feeds);
+}
+
+async function through(map: LayerMap | undefined, feeds: Feeds): Promise<Feeds> {
+  if (!map) return feeds;
+  const values = await runLayers(map, feeds, () => {});
   return values.map(({ shape, data }) => ({ shape, data: Float32Array.from(data as ArrayLike<number>, Number) }));
 }
 

@@ -34,7 +34,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const ran = inner ? { ...alone, trials: [...alone.trials, inner] } : alone;
   const layers = options.layers ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
-  const weights = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
+  const weights = written && map.layers.length > 0 ? withFolded(await compareWeights(map, written, progress('comparing weights')), subject) : null;
   if (!weights) notes.push('weights were not compared one by one: the files do not name them alike');
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
@@ -121,6 +121,14 @@ async function judge(
 
 function lossProblem({ agreement }: Ran, by: string | undefined): string | null {
   return by === 'predictions' && agreement ? `predictions are not the source's: ${describeAgreement(agreement)}` : null;
+}
+
+/** Weights that were folded are held to what folding makes of them, and called so; whether that is right is for the outputs to say. */
+function withFolded(report: WeightsReport | null, { edited }: Subject): WeightsReport | null {
+  const folded = new Set(edited?.changes.filter(({ transform }) => transform === 'fold-batchnorm').flatMap(({ layers }) => layers));
+  if (!report || folded.size === 0) return report;
+  const called = (method: string) => (method === 'as is' ? 'folded' : `folded, ${method}`);
+  return { ...report, tensors: report.tensors.map((tensor) => (folded.has(tensor.layer) ? { ...tensor, method: called(tensor.method) } : tensor)) };
 }
 
 /** Which parts of the file passed beside its outputs. */

@@ -9,6 +9,7 @@ import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.j
 import { compareInterface, compareRanks } from './interface.js';
 import { findNarrowing, type Narrowing } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
+import { feedsBefore } from './original.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
 import type { AgreementReport, CoverageReport, InterfaceDifference, TrialReport } from './report.js';
 import { type RunSample, runSamples } from './samples.js';
@@ -53,6 +54,7 @@ export interface Ran {
 
 export async function runBoth(subject: Subject, options: VerifyOptions, notes: string[]): Promise<Ran> {
   const { map, target, written, layoutOf, isRead, effort } = subject;
+  if (options.golden && subject.edited?.prelude) notes.push('recorded inputs, which are prepared, were turned back into pictures for the written file');
   const recording = options.golden ? await recordedOutputs(options.golden, map, subject.edited) : null;
   const given = await givenRows(subject, options, recording);
   const seed = options.seed ?? DEFAULT_SEED;
@@ -193,7 +195,7 @@ const NARROW_RANGES: readonly Range[] = [RANGES.pixels, RANGES.small];
 /** Inputs that were recorded or given; whole where the recording cannot be cut into rows. */
 async function givenRows({ map, edited }: Subject, { golden, inputs }: VerifyOptions, recording: Arrays | null): Promise<GivenInputs | null> {
   if (!golden) return inputs ? givenInputs(inputs, map) : null;
-  const given = await recordedInputs(golden, map, edited);
+  const given = await recordedInputs(golden, map, edited, edited?.prelude ? (feeds) => feedsBefore(edited, feeds) : undefined);
   return recording!.every((array) => !array || isCut(array, given.rows)) ? given : asWhole(given);
 }
 

@@ -1,5 +1,6 @@
 /** What layers that feed a net say about their pictures: how large they are, and what is done to them first. */
 import type { Notice } from '../../model/layer-map.js';
+import type { Preparation } from '../../model/preparation.js';
 import { V1_TYPES } from './enums.js';
 import { type Message, messagesOf, textsOf } from './message.js';
 import { Params } from './params.js';
@@ -87,6 +88,14 @@ export class Feed {
     ];
   }
 
+  /** The same in numbers: mean and scale; null where neither is said, or the mean is a picture in another file. */
+  numbers(): { readonly mean: readonly number[]; readonly scale: number } | null {
+    const scale = this.#first('scale', (params) => params.numbers('scale').at(-1)) ?? 1;
+    const mean = this.#transform.numbers('mean_value');
+    if (this.#first('mean_file', (params) => params.words('mean_file').at(-1)) !== undefined || (mean.length === 0 && scale === 1)) return null;
+    return { mean: mean.length === 0 ? [0] : mean, scale };
+  }
+
   #declared(top: number): FeedSize | readonly number[] | null {
     const memory = this.#params.child('memory_data_param');
     const [channels, height, width] = ['channels', 'height', 'width'].map((name) => memory.number(name, 0)) as [number, number, number];
@@ -141,6 +150,15 @@ export function preparationNotices(layers: readonly Pick<CaffeLayer, 'name' | 't
     const message = `${where} prepares each picture before the net sees it: it ${text}. This is no part of the net, so whoever feeds the result must do it`;
     return [{ code: 'preprocessing', message, layer: layer.name }];
   });
+}
+
+/** Caffe's pictures have their blue first, as OpenCV reads them. */
+export function feedPreparation(layers: readonly Pick<CaffeLayer, 'name' | 'type' | 'message' | 'tops'>[], channels: unknown): Preparation | null {
+  for (const layer of layers) {
+    const numbers = new Feed(layer).numbers();
+    if (numbers) return { order: channels === 3 ? 'BGR' : 'RGB', mean: numbers.mean, scale: [numbers.scale], from: `as the layer "${layer.name}" does` };
+  }
+  return null;
 }
 
 /** The layers of a whole description that say something about pictures, those of the TEST phase first. */

@@ -4,11 +4,11 @@ import { isHdf5 } from '../../containers/hdf5/signature.js';
 import { WireReader } from '../../containers/protobuf.js';
 import { parsePrototext } from '../../containers/prototext.js';
 import { ModelError } from '../../errors.js';
-import type { ModelFile, Notice } from '../../model/layer-map.js';
+import type { LayerMap, ModelFile, Notice } from '../../model/layer-map.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
 import { type Blobs, readCaffemodel } from './blobs.js';
-import { describedFeeds, preparationNotices } from './feeds.js';
+import { describedFeeds, feedPreparation, preparationNotices } from './feeds.js';
 import { type Message, typedMessage } from './message.js';
 import { looksLikeCaffemodel, looksLikePrototxt, snapshotLayers } from './recognise.js';
 import { type CaffeNet, readTopology, syntaxOf } from './topology.js';
@@ -45,9 +45,20 @@ export async function readCaffe(files: FileSet, options: ReadOptions): Promise<M
       const map = bare ?? (await buildCaffeMap(net, weights.blobs, textName ?? weightsName, options));
       // The net that was trained is in the caffemodel, with what its pictures went through.
       const trained = weights.net && !map.warnings.some(({ code }) => code === 'preprocessing') ? describedFeeds(weights.net) : [];
-      return { ...map, warnings: [...map.warnings, ...preparationNotices(trained, `the net that ${weightsName} was trained in`)] };
+      const warnings = [...map.warnings, ...preparationNotices(trained, `the net that ${weightsName} was trained in`)];
+      return { ...map, warnings, ...preparationFrom([description, weights.net], map, warnings) };
     },
   };
+}
+
+/** What its feeding layers do to pictures; what is usual for the architecture only where none of them says anything. */
+function preparationFrom(nets: readonly (Message | null)[], map: LayerMap, warnings: readonly Notice[]): Partial<Pick<LayerMap, 'preparation'>> {
+  const [input] = map.inputs;
+  for (const net of nets) {
+    const found = net && feedPreparation(describedFeeds(net), input?.shape[1]);
+    if (found) return { preparation: found };
+  }
+  return warnings.some(({ code }) => code === 'preprocessing') ? { preparation: undefined } : {};
 }
 
 /** The net that a prototxt describes, without weights. */

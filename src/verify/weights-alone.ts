@@ -6,11 +6,12 @@ import { compareStored, compareWeights, type OnProgress, pairByName, withSurplus
 import type { WrittenModel } from './written/written.js';
 
 /** @returns a report that says that predictions were not compared */
-export async function verifyWeights({ model, map, target }: ConversionToVerify, written: WrittenModel, options: VerifyOptions): Promise<Report> {
+export async function verifyWeights({ model, map, edited, target }: ConversionToVerify, written: WrittenModel, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
   const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
   const weights = await compareEither(model, map, written, onProgress);
   const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
+  if (edited) notes.push('the net was changed on the way: its weights are compared with what the change makes of the source, and what it predicts is not');
   if (options.golden || options.inputs) notes.push('nothing of the file is run, so the recorded arrays were not used');
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
   const why = 'tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives';
@@ -40,7 +41,7 @@ export async function verifyWeights({ model, map, target }: ConversionToVerify, 
     assumed: [],
     training: [],
     firstDifference: weights?.mismatches[0] ? { layer: weights.mismatches[0].layer, message: weights.mismatches[0].message } : null,
-    changes: [],
+    changes: edited?.changes ?? [],
     notes,
     elapsedMs: performance.now() - startedAt,
   };

@@ -71,7 +71,7 @@ describe('--fold-batchnorm', () => {
     expect(document.changes).toMatchObject([{ transform: 'fold-batchnorm' }]);
   });
 
-  it.each([['a.onnx', '--dtype', 'float16'], ['web', '--to', 'tfjs-graph'], ['a.caffemodel']])('goes to %s as well', (target, ...options) => {
+  it.each([['a.onnx', '--dtype', 'float16'], ['web', '--to', 'tfjs-graph'], ['a.caffemodel'], ['a.pth']])('goes to %s as well', (target, ...options) => {
     expect(convert(VGG_BN, target, '--fold-batchnorm', ...options).document.report!.verdict).toBe('match');
   });
 
@@ -92,7 +92,7 @@ describe('--embed-preprocessing and --preprocess', () => {
   it.each([
     ['digits.h5', 'a.onnx', 'keras.npz', '--preprocess', 'mean=103.939,116.779,123.68,order=bgr'],
     ['digits.pth', 'web', 'torch.npz', '--embed-preprocessing', '--to', 'tfjs'],
-    ['digits.caffemodel', 'a.pth', 'caffe.npz', '--preprocess', 'mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1'],
+    ['digits.caffemodel', 'graph', 'caffe.npz', '--to', 'tfjs-graph', '--preprocess', 'mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1'],
   ])('%s to %s predicts for pictures what was recorded for prepared ones', (source, target, golden, ...options) => {
     const { document } = convert(digits(source), target, '--golden', digits(golden), ...options);
     expect(document.report).toMatchObject({ verdict: 'match', witness: { kind: 'recorded' } });

@@ -199,7 +199,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     layers: net.layers,
     warnings: [],
     // A description of one's own says nothing of pictures.
-    ...(channels === 3 && !family.input ? { preparation: preparationOf(family.preprocessing(store.ecosystem), `usual for ${family.title}`) } : {}),
+    ...(channels === 3 && !family.input ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size), `usual for ${family.title}`) } : {}),
   };
   return family.finish?.(map) ?? map;
 }

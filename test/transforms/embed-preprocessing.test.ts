@@ -49,7 +49,8 @@ it('what is known of the net is taken; what changes nothing is left out', () => 
 });
 
 it("torchvision's means for values of 0 to 1 are those for 0 to 255", () => {
-  const { mean, scale } = preparationOf(familyNamed('resnet50')!.family.preprocessing('torchvision'), 'torchvision');
+  const { family, size } = familyNamed('resnet50')!;
+  const { mean, scale } = preparationOf(family.preprocessing('torchvision', size), 'torchvision');
   for (const x of [0, 17, 255]) {
     expect((x - mean[0]!) * scale[0]!).toBeCloseTo((x / 255 - 0.485) / 0.229, 12);
     expect((x - mean[2]!) * scale[2]!).toBeCloseTo((x / 255 - 0.406) / 0.225, 12);

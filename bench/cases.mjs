@@ -10,6 +10,8 @@ const diff = (other) => (from) => ['diff', from, join(dirname(from), other), '--
 const inspect = (from) => ['inspect', from, '--quiet'];
 /** The container that PyTorch wrote until 1.5. */
 export const LEGACY = 'vgg16.legacy.pth';
+export const VGG_ONNX = 'vgg16.onnx';
+export const MANY_NODES = 'many-nodes.onnx';
 const SOURCES = [
   { label: 'PyTorch zip', file: 'vgg16.pth' },
   { label: 'PyTorch legacy', file: LEGACY },
@@ -52,6 +54,11 @@ export const CASES = [
     ratioLimit: 5,
     peakLimitMB: 160,
   })),
+  // Made of the PyTorch file, by the command itself.
+  { title: 'ONNX → ONNX float16', source: VGG_ONNX, output: 'out.onnx', args: convert('--dtype', 'float16'), ratioLimit: 3, peakLimitMB: 120 },
+  { title: 'ONNX → TensorFlow.js float32', source: VGG_ONNX, output: 'out.tfjs', args: convert('--to', 'tfjs'), ratioLimit: 5, peakLimitMB: 160 },
+  { title: 'ONNX of 5,000 nodes → ONNX, written anew', source: MANY_NODES, output: 'out.onnx', args: convert('--opset', '18'), wallLimitS: 2 },
+  { title: 'ONNX of 5,000 nodes → TensorFlow.js', source: MANY_NODES, output: 'out.tfjs', args: convert('--to', 'tfjs-graph'), wallLimitS: 2 },
   { title: 'diff PyTorch zip, Caffe', source: 'vgg16.pth', args: diff('vgg16.caffemodel'), ratioLimit: 5, peakLimitMB: 200 },
   { title: 'diff PyTorch zip, Keras HDF5', source: 'vgg16.pth', args: diff('vgg16.h5'), ratioLimit: 8, peakLimitMB: 200 },
   {

@@ -14,7 +14,8 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { CASES, LEGACY } from './cases.mjs';
+import { CASES, LEGACY, MANY_NODES, VGG_ONNX } from './cases.mjs';
+import { makeManyNodes } from './many-nodes.mjs';
 import { GOLDEN, recordVgg16 } from './record.mjs';
 import { measureStarts, median } from './start.mjs';
 
@@ -41,6 +42,9 @@ if (cases.some(({ source }) => source === LEGACY) && !existsSync(join(flags.fold
   const { makeLegacyVgg16 } = await import(new URL('../dist/cli/demo/make-vgg16.js', import.meta.url));
   await makeLegacyVgg16(flags.folder);
 }
+if (cases.some(({ source }) => source === VGG_ONNX) && !existsSync(join(flags.folder, VGG_ONNX)))
+  await timedCommand(['convert', join(flags.folder, 'vgg16.pth'), '-o', join(flags.folder, VGG_ONNX), '--no-verify', '--quiet']);
+if (cases.some(({ source }) => source === MANY_NODES) && !existsSync(join(flags.folder, MANY_NODES))) await makeManyNodes(join(flags.folder, MANY_NODES));
 if (cases.some(({ isRecorded }) => isRecorded) && !existsSync(join(flags.folder, GOLDEN))) {
   console.error('bench: recording what OpenCV predicts from the original');
   await recordVgg16(flags.folder);

@@ -38,6 +38,7 @@ const THRIFT = 1.1;
  * @param unit bytes per element
  */
 export function planSlabs(loops: readonly Loop[], unit: number, stagingBytes: number): SlabPlan {
+  if (isOneRead(loops, unit, stagingBytes)) return wholeOf(loops);
   const fits = (plan: SlabPlan) => stagedLength(loops, plan) * unit <= stagingBytes;
   let best: SlabPlan = { depth: loops.length - 1, block: 1, joined: 0 };
   let bestCost = Number.POSITIVE_INFINITY;
@@ -55,6 +56,15 @@ export function planSlabs(loops: readonly Loop[], unit: number, stagingBytes: nu
     if (best.block === 1 || costOf(loops, smaller, unit) > bestCost * THRIFT) return best;
     best = smaller;
   }
+}
+
+/** Whether one read brings all as fast as any part of it, so that there is nothing to weigh: a graph has thousands of such weights. */
+export function isOneRead(loops: readonly Loop[], unit: number, stagingBytes: number): boolean {
+  return loops.length > 0 && stagedLength(loops, wholeOf(loops)) * unit <= Math.min(READ_COST_BYTES, stagingBytes);
+}
+
+function wholeOf(loops: readonly Loop[]): SlabPlan {
+  return { depth: 0, block: loops[0]!.size, joined: loops.length };
 }
 
 /** A plan and its cost, in bytes copied in the same time. */

@@ -4,7 +4,7 @@ import { DTYPE_BYTES } from './dtype.js';
 import { gather, makeWorkbench, type WordBytes } from './gather.js';
 import { kernelMemory } from './kernel-instance.js';
 import { Pool } from './pool.js';
-import { type Box, boxes, type Cut, PIECE_GAP, planPieces, planSlabs, positions, type SlabPlan, slabCost, stage } from './slab-plan.js';
+import { type Box, boxes, type Cut, isOneRead, PIECE_GAP, planPieces, planSlabs, positions, type SlabPlan, slabCost, stage } from './slab-plan.js';
 import { isPlaced, type Loop, type Tensor, type Walk } from './walk.js';
 
 /** Bytes per chunk; reads and writes of 1 to 4 MB run at the speed of `cp`. */
@@ -75,6 +75,7 @@ function piecesPlan({ walk, stages }: Tensor, { chunkBytes, stagingBytes, worth 
   const { loops, unit } = walkInWords(walk);
   // Elements of several words could be torn apart, and steps that go by places follow the order.
   if (unit !== DTYPE_BYTES[walk.dtype] || stages.some(isPlaced) || isContiguous(loops) || loops.some(({ size }) => size === 0)) return null;
+  if (isOneRead(loops, unit, stagingBytes)) return null;
   const pieces = planPieces(loops, unit, stagingBytes, chunkBytes);
   return pieces && pieces.cost * worth < slabCost(loops, planSlabs(loops, unit, stagingBytes), unit) ? pieces : null;
 }

@@ -40,7 +40,8 @@ function comparePorts({ map, session, aligned, layoutOf, isOurs, hasSameDTypes }
     else tell('count', port.name, `the file has no ${word} for "${port.name}"`);
   }
   const inOrder = places.every((place, i) => i === 0 || place === null || places[i - 1] === null || place > places[i - 1]!);
-  if (!inOrder && by !== 'shape') tell('order', shown[0]?.name ?? '', `the ${what} are in another order: ${shown.map(({ name }) => name).join(', ')}`, isOurs);
+  if (!inOrder && (by !== 'shape' || isOurs))
+    tell('order', shown[0]?.name ?? '', `the ${what} are in another order: ${shown.map(({ name }) => name).join(', ')}`, isOurs);
   return found;
 }
 

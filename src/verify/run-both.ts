@@ -1,5 +1,6 @@
 /** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
 import { isModelError } from '../errors.js';
+import type { LayerMap } from '../model/layer-map.js';
 import { collectAgreement, labelsOf } from './agreement.js';
 import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
@@ -19,6 +20,7 @@ import type { Subject } from './subject.js';
 import { type Tolerances, tolerances } from './tolerance.js';
 import { isBatchFree, tryBatch, trySizes } from './trials.js';
 import { type Expected, recordedOutputs, recordedWitness } from './witness.js';
+import type { WrittenModel } from './written/written.js';
 
 const DEFAULT_SEED = 0;
 
@@ -69,7 +71,8 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const computeDType = written?.computeDType;
       const recordedIn = recording ? map.arithmetic : undefined;
       const allowed = tolerances({ ...options, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn });
-      if (actual.isAmbiguous) {
+      const isOurs = written !== null && isWrittenFrom(map, written);
+      if (actual.isAmbiguous && !isOurs) {
         const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, allowed.outputs);
         if (assumed !== null) notes.push(assumed);
       }
@@ -140,7 +143,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         further.push({ feeds, wanted: [], found: await actual.run(feeds), range });
       }
       const hasSameDTypes = map.format === target.format || (isRead && target.format === 'onnx');
-      const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs: written?.isOurs === true, hasSameDTypes });
+      const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs, hasSameDTypes });
       for (const name of written?.overridable ?? []) {
         if (subject.overridable.includes(name)) continue;
         const message = `the weight "${name}" is an input too, so that whoever runs the file may put another in its place`;
@@ -172,6 +175,12 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
   } finally {
     await actual.close();
   }
+}
+
+/** Whether a file was written from this map: it says that it was from one, and has a kernel for each that the map has. The order of its ports is the map's. */
+function isWrittenFrom({ layers }: LayerMap, written: WrittenModel): boolean {
+  const kernels = layers.filter((layer) => layer.weights.kernel);
+  return written.isOurs && kernels.every((layer) => written.weight(layer, 'kernel'));
 }
 
 /** What the inputs reach inside the net, and inputs for what they do not; null, and a note, where the runtime does not show it. */

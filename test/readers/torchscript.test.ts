@@ -96,6 +96,8 @@ describe('programs', () => {
     ['an element beyond a list', ['y = [x]', 'return y[1]'], /element 1 of 1/],
     ['statistics of the batch', ['return torch.batch_norm(x, None, None, None, None, False, 0.1, 1.0e-05, True)'], /track_running_stats/],
     ['a syntax that is no part of the language', ['return x if x else x'], /line 5: the end of the line was expected/],
+    ['a pooling to nothing', ['return torch.adaptive_avg_pool2d(x, [0, 1])'], /makes a size of 0/],
+    ['a window over what is no picture', ['return torch.max_pool2d(torch.mean(x), [1, 1])'], /takes 4 axes, and \[\] flows in/],
     ['numbers that need another shape', ['return torch.view(x, [3, 5])'], /\[1,2,4,4\] cannot become \[3,5\]/],
   ])('name %s', async (_, body, expected) => {
     expect((await errorOf(netOf(body))).message).toMatch(expected);

@@ -1,5 +1,6 @@
 /** Operators that slide over pictures: convolutions, poolings, and resampling. */
 
+import { ModelError } from '../../../errors.js';
 import { adaptiveMeans, plainPooling } from '../../../model/adaptive.js';
 import type { Attributes, Value } from '../../../model/builder.js';
 import { numbersTensor } from '../../../model/numbers.js';
@@ -29,9 +30,15 @@ function convolve(
   return call.add('ConvTranspose', [x, kernel, bias], { ...attributes, output_padding: outputPadding });
 }
 
+/** @throws ModelError 'malformed' where what flows in has other axes than batch, channels and those of a window */
+function checkedAxes(call: Call, x: Value, rank: number): Value {
+  if (call.rank(x) === rank + 2) return x;
+  throw new ModelError('malformed', `${call.op} takes ${rank + 2} axes, and [${call.shape(x)}] flows in`);
+}
+
 /** A picture alone, without the axis of the batch, is taken as a batch of one. */
 function batched(call: Call, x: Value, rank: number, run: (x: Value) => Value): Value {
-  if (call.rank(x) !== rank + 1) return run(x);
+  if (call.rank(x) !== rank + 1) return run(checkedAxes(call, x, rank));
   return call.add('Squeeze', [run(call.add('Unsqueeze', [x], { axes: [0] }, 'batch'))], { axes: [0] }, 'picture');
 }
 
@@ -131,6 +138,9 @@ const averagePool = (rank: number): Rule =>
     });
   });
 
+/** No picture is larger, along one axis. */
+const MAX_OUT = 2 ** 16;
+
 /** Sizes of the result; one that is left out stays as it is. */
 function adaptiveSizes(call: Call, x: Value, rank: number): readonly (number | null)[] {
   const item = call.item('output_size');
@@ -139,7 +149,9 @@ function adaptiveSizes(call: Call, x: Value, rank: number): readonly (number | n
   const from = call.shape(x).slice(-rank);
   return wanted.map((size, axis) => {
     if (size === null || call.isSameSize(size, from[axis]!)) return null;
-    return call.withGiven({ size }).number('size');
+    const out = call.withGiven({ size }).number('size');
+    if (!(Number.isInteger(out) && out >= 1 && out <= MAX_OUT)) throw call.decline(`it makes a size of ${out}`);
+    return out;
   });
 }
 
@@ -169,7 +181,7 @@ const adaptiveAverage = (rank: number): Rule =>
 
 const adaptiveMax = (rank: number): Rule =>
   rule('self, output_size', (call) => {
-    const x = call.tensor('self');
+    const x = checkedAxes(call, call.tensor('self'), rank);
     const outs = adaptiveSizes(call, x, rank);
     const pooled = () => {
       if (outs.every((size) => size === 1)) return call.add('GlobalMaxPool', [x]);
@@ -188,7 +200,7 @@ interface Resampling {
 
 /** To a size or by factors; the scale that coordinates are worked out with is the given factor, or the ratio of the sizes. */
 function resample(call: Call, rank: number, { mode, coordinates, nearest }: Resampling, given: { size: Item; scales: Item }): Value {
-  const x = call.tensor('self');
+  const x = checkedAxes(call, call.tensor('self'), rank);
   const attributes: Attributes = {
     mode,
     coordinate_transformation_mode: coordinates,
@@ -246,7 +258,7 @@ const gridSampler = rule('input, grid, interpolation_mode, padding_mode, align_c
 
 /** [batch, channels, height, width] to blocks of channels, and back; the channels of a block stand together. */
 const pixelShuffle = rule('self, upscale_factor', (call) =>
-  call.add('DepthToSpace', [call.tensor('self')], { blocksize: call.number('upscale_factor'), mode: 'CRD' }),
+  call.add('DepthToSpace', [checkedAxes(call, call.tensor('self'), 2)], { blocksize: call.number('upscale_factor'), mode: 'CRD' }),
 );
 
 const pixelUnshuffle = rule('self, downscale_factor', (call) => {

@@ -59,6 +59,9 @@ const TRANSPARENT: ReadonlySet<string> = new Set(['Identity', 'Transpose']);
  */
 const KEPT_APART: Readonly<Record<string, string>> = { MaxPool: 'Pad', AveragePool: 'Pad' };
 
+/** Operators of one input that ONNX has for float32 alone. */
+const FLOAT32_ONLY: ReadonlySet<string> = new Set(['Celu']);
+
 /** Which values a layer must not be taken together with the maker of. */
 function keptApart({ layers }: LayerMap): (layer: Layer, value: string) => boolean {
   const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
@@ -180,13 +183,14 @@ class GraphBuilder {
     const outputs = layer.outputs.map((value) => (value === '' ? '' : this.#value(value)));
     const least = operatorOf(layer.op)!.onnx?.outputs ?? 1;
     for (let i = 0; i < least; i++) outputs[i] ||= this.#names.take(`${layer.name}/output ${i}`);
-    this.#nodes.push({
-      name: this.#nodeNames.take(layer.name),
-      op: layer.op,
-      inputs,
-      outputs,
-      attributes: form.attributes,
-    });
+    const node = { name: this.#nodeNames.take(layer.name), op: layer.op, attributes: form.attributes };
+    if (!FLOAT32_ONLY.has(layer.op) || this.#dtypeOf(layer.inputs[0]!) !== 'float16') {
+      this.#nodes.push({ ...node, inputs, outputs });
+      return;
+    }
+    const made = this.#names.take(`${layer.name}/float32`);
+    this.#nodes.push({ ...node, inputs: [this.#derived(inputs[0]!, 'Cast', [], castStep('float32').attributes, 'float32')], outputs: [made] });
+    this.#addSteps(made, [castStep('float16')], () => outputs[0]!);
   }
 
   #addForeign(layer: Layer, { domain, op, attributes }: Foreign): void {

@@ -114,3 +114,18 @@ describe('a relative error', () => {
     expect(relative([0, 1], [0.1, 1])).toBe(0);
   });
 });
+
+it('an error is measured by the size of what is expected', () => {
+  const comparison = compareOutput('y', { atol: 0, rtol: 0.5, why: '' });
+  comparison.add({ shape: [1, 1], data: Float64Array.of(1) }, { shape: [1, 1], data: Float64Array.of(1.9) });
+  expect(comparison.report().passed).toBe(false);
+});
+
+it('channels of generated inputs have levels of their own', () => {
+  const colours: Port = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 16, 16], layout: 'nchw' };
+  const means = [0, 0, 0];
+  for (let sample = 0; sample < 20; sample++) {
+    for (const [i, value] of [...generateSample([colours], sample, 0)[0]!.data].entries()) means[Math.floor(i / 256)]! += Number(value) / 256 / 20;
+  }
+  expect(Math.min(Math.abs(means[0]! - means[1]!), Math.abs(means[1]! - means[2]!), Math.abs(means[0]! - means[2]!))).toBeGreaterThan(0.2);
+});

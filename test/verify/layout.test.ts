@@ -17,6 +17,7 @@ describe('layoutByShape', () => {
     [['N', 3, 'H', 'W'], 'nchw', [null, 7, null, 3], 'nhwc'],
   ] as const)('of %s (%s) in a file of %s is %s', (own, layout, shown, right) => {
     expect(layoutByShape(port(own, layout), shown)).toBe(right);
+    for (const habit of ['nchw', 'nhwc'] as const) expect(layoutByShape(port(own, layout), shown, habit)).toBe(right);
   });
 
   it.each([

@@ -42,6 +42,10 @@ describe('alignPorts', () => {
     expect(alignPorts(named(...ports), named(...shown)).places).toEqual(places);
   });
 
+  it('gives no two ports one counterpart', () => {
+    expect(alignPorts(named('a', 'a:0'), named('a', 'b')).places).toEqual([0, 1]);
+  });
+
   it('goes by shape where order does not fit', () => {
     const [boxes, scores] = [
       { name: 'boxes', shape: ['N', 10, 4] },

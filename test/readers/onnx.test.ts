@@ -7,7 +7,7 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
 import { isModelError } from '../../src/errors.js';
 import { nodeFileSet } from '../../src/node/index.js';
-import { openModel } from '../../src/readers/open.js';
+import { type OpenOptions, openModel } from '../../src/readers/open.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { CORPUS, corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
 import { convertInMemory } from '../run-onnx.js';
@@ -65,4 +65,42 @@ it('external data that a download left as a Git LFS pointer is named as that', a
   const pointer = new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123456\n');
   const files = memoryFileSet({ 'x.onnx': sink.files.get('x.onnx')!, 'x.onnx.data': pointer }, 'x.onnx');
   await expect(openModel(files)).rejects.toMatchObject({ kind: 'malformed', place: { file: 'x.onnx.data' }, problem: expect.stringContaining('git lfs pull') });
+});
+
+describe('another input shape than the file says', () => {
+  const written = async () => {
+    const files = await nodeFileSet(join(DIGITS, 'digits.pth'));
+    const { bytes } = await convertInMemory(files);
+    await files.close();
+    return memoryFileSet({ 'digits.onnx': bytes }, 'digits.onnx');
+  };
+  const portsOf = async (options: OpenOptions) => {
+    const map = await (await openModel(await written(), options)).map();
+    return [...map.inputs, ...map.outputs].map(({ shape }) => shape);
+  };
+
+  it('is worked out to the end', async () => {
+    expect(await portsOf({})).toEqual([
+      ['N', 3, 32, 32],
+      ['N', 10],
+    ]);
+    expect(await portsOf({ inputShape: [2, 3, 32, 32] })).toEqual([
+      [2, 3, 32, 32],
+      [2, 10],
+    ]);
+  });
+
+  it('is written, although a file of which nothing is asked is copied', async () => {
+    const sink = memorySink();
+    await convert(await written(), sink, 'two.onnx', { inputShape: [2, 3, 32, 32] });
+    const map = await (await openModel(memoryFileSet({ 'two.onnx': sink.files.get('two.onnx')! }, 'two.onnx'))).map();
+    expect(map.outputs[0]!.shape).toEqual([2, 10]);
+  });
+
+  it.each([
+    ['does not fit the weights', [1, 3, 64, 64], /takes 512 features/],
+    ['has another number of axes', [3, 32, 32], /4 axes/],
+  ])('is refused where it %s', async (_, inputShape, says) => {
+    await expect(portsOf({ inputShape })).rejects.toThrow(says);
+  });
 });

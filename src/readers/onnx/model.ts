@@ -67,7 +67,8 @@ async function translate(model: ReadModel, options: ReadOptions): Promise<LayerM
     if (!tensor)
       throw new ModelError('unsupported', 'the tensor holds text, or is sparse or of a dtype that is not read', { file: model.file.name, tensor: name });
   }
-  const inputs = model.inputs.map((port) => {
+  const ports = inputPorts(model, options.inputShape);
+  const inputs = ports.map((port) => {
     const value = build.input(port.name, port.dtype, port.shape);
     scope.set(port.name, value);
     return value;
@@ -92,12 +93,32 @@ async function translate(model: ReadModel, options: ReadOptions): Promise<LayerM
     format: 'onnx',
     producer: model.producer || null,
     architecture: null,
-    inputs: model.inputs.map((port, i) => portOf(port, inputs[i]!, inputs[i]!.name, inputLayout(inputs[i]!, layers))),
+    inputs: ports.map((port, i) => portOf(port, inputs[i]!, inputs[i]!.name, inputLayout(inputs[i]!, layers))),
     outputs: model.outputs.map((port, i) => portOf(port, outputs[i]!, build.flowing(outputs[i]!), 'other')),
     layers,
     warnings,
-    source: { format: 'onnx', layers, document: model },
+    // The file itself has other shapes.
+    ...(ports === model.inputs ? { source: { format: 'onnx', layers, document: model } } : {}),
   };
+}
+
+/**
+ * The inputs, the only one with the shape that was asked for. What the nodes make of another size than the file's is worked out anew, and an error
+ * where it does not fit.
+ *
+ * @throws ModelError 'usage' where there are several inputs, or the shape has another number of axes
+ */
+function inputPorts(model: ReadModel, given: readonly Dim[] | undefined): readonly ReadPort[] {
+  const [port] = model.inputs;
+  if (given === undefined || !port || `${port.shape}` === `${given}`) return model.inputs;
+  const place = { file: model.file.name, tensor: port.name };
+  if (model.inputs.length > 1) {
+    throw new ModelError('usage', `the model has ${model.inputs.length} inputs, and one shape does not say which of them is to have it`, place);
+  }
+  if (port.shape && port.shape.length !== given.length) {
+    throw new ModelError('usage', `the input has ${port.shape.length} axes, [${port.shape}], and [${given}] has ${given.length}`, place);
+  }
+  return [{ ...port, shape: given }];
 }
 
 function trainingError(model: ReadModel, layers: readonly string[]): ModelError {

@@ -2,7 +2,7 @@
  * What to try next where two models do not match: a sentence that follows from what was found, that is from which check failed, where the
  * difference begins, and what was assumed. Never from the size of a difference alone: an epsilon that is off looks like rounding.
  */
-import type { LayerReport, Report, WeightsReport } from '../verify/report.js';
+import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
 import { formatCount } from './numbers.js';
 
 /** @returns a sentence without colour or markup; the command line and every report show it */
@@ -120,11 +120,16 @@ function wrongInterface({ interface: differences, outputs }: Report): string | n
 function wrongTrial({ trials, outputs }: Report): string | null {
   const [first] = trials.filter(({ passed }) => passed === false);
   if (!first || outputs.some(({ passed }) => !passed)) return null;
-  if (first.kind === 'batch') {
-    return 'single inputs agree, several at once do not: look for a batch size that is written into a Reshape or an Expand of the file, and for an operator that works along the batch.';
-  }
-  return 'the size that was tried first agrees, another does not: look for sizes that are written into a Reshape, a Resize, a Slice or a pooling of the file.';
+  return TRIALS[first.kind];
 }
+
+const TRIALS: Readonly<Record<TrialReport['kind'], string>> = {
+  batch:
+    'single inputs agree, several at once do not: look for a batch size that is written into a Reshape or an Expand of the file, and for an operator that works along the batch.',
+  sizes: 'the size that was tried first agrees, another does not: look for sizes that are written into a Reshape, a Resize, a Slice or a pooling of the file.',
+  inner: 'the outputs agree because they are saturated, and what they are made of does not: --layers names the first layer that differs.',
+  float16: 'without --float16-compute the weights are stored in float16 all the same, and computed with in float32.',
+};
 
 /** What to look at in a layer that is the first to differ, by what it computes. */
 const SUSPECTS: readonly (readonly [ops: RegExp, what: string])[] = [

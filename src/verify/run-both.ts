@@ -5,6 +5,7 @@ import { collectAgreement, labelsOf } from './agreement.js';
 import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
+import { tryHalf } from './half-trial.js';
 import { withInner } from './inner.js';
 import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
 import { compareInterface, compareRanks } from './interface.js';
@@ -23,6 +24,8 @@ import { type Expected, recordedOutputs, recordedWitness } from './witness.js';
 import type { WrittenModel } from './written/written.js';
 
 const DEFAULT_SEED = 0;
+/** As many as show an overflow; each is evaluated twice. */
+const HALF_SAMPLES = 4;
 
 /** Rows of the batch that is tried: two would not show rows in another order than reversed. */
 const BATCH_ROWS = { small: 3, large: 2 } as const;
@@ -137,6 +140,11 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       }
       const sizes = given ? null : await trySizes(sides, seed);
       if (sizes) trials.push(sizes);
+      if (computeDType === 'float16' && isRead) {
+        const half = effort.few > 1 ? await tryHalf(map, compared.slice(0, HALF_SAMPLES), notes) : null;
+        if (half) trials.push(half);
+        if (effort.few <= 1) notes.push('whether all values fit float16 was not looked at: the net is too large for our evaluator');
+      }
       const further: RunSample[] = [];
       for (const range of narrowing && !given && effort.few > 1 ? NARROW_RANGES : []) {
         const feeds = generate(1, range);

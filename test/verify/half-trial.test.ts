@@ -1,0 +1,69 @@
+/** Files that compute in float16: what does not fit is found, although ONNX Runtime's CPU computes them in float32. */
+import { describe, expect, it } from 'vitest';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { nextStep } from '../../src/report/next-step.js';
+import { mapOf, spread, tensor, verifyWrittenMap, written } from './small-files.js';
+
+const IMAGE: LayerMap['inputs'][0] = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 8, 8], layout: 'nchw' };
+const CLASSES: LayerMap['outputs'][0] = { name: 'y', value: 'y', dtype: 'float32', shape: ['N', 5], layout: 'other' };
+
+/** A net whose second convolution makes numbers of about the size of `gain`, of which the last layer makes small ones again. */
+function netThatReaches(gain: number): LayerMap {
+  const conv = (name: string, input: string, [to, from]: readonly [number, number], factor: number) => ({
+    name,
+    op: 'Conv',
+    inputs: [input],
+    outputs: [name],
+    weights: {
+      kernel: tensor(`${name}.w`, [to, from, 3, 3], spread(to * from * 9, -factor, factor)),
+      bias: tensor(`${name}.b`, [to], spread(to, -factor, factor)),
+    },
+  });
+  return mapOf(
+    [
+      conv('conv1', 'x', [4, 3], 1),
+      { name: 'relu1', op: 'Relu', inputs: ['conv1'], outputs: ['r1'] },
+      conv('conv2', 'r1', [4, 4], gain / 8),
+      { name: 'less', op: 'Mul', inputs: ['conv2'], outputs: ['less'], weights: { operand: tensor('less.o', [1, 1, 1, 1], [2 ** -10]) } },
+      { name: 'pool', op: 'GlobalAveragePool', inputs: ['less'], outputs: ['g'] },
+      { name: 'flat', op: 'Flatten', inputs: ['g'], outputs: ['f'] },
+      {
+        name: 'fc',
+        op: 'Gemm',
+        inputs: ['f'],
+        outputs: ['y'],
+        weights: { kernel: tensor('fc.w', [5, 4], spread(20, -1024 / gain, 1024 / gain)), bias: tensor('fc.b', [5], spread(5)) },
+      },
+    ],
+    [IMAGE],
+    [CLASSES],
+  );
+}
+
+const verified = async (map: LayerMap, options: Readonly<Record<string, unknown>>) => verifyWrittenMap(map, await written(map, 'onnx', options));
+const IN_HALF = { dtype: 'float16', float16Compute: true };
+
+describe('a net whose activations pass 65504', () => {
+  it('is no match where it computes in float16, and the layer is named', async () => {
+    const report = await verified(netThatReaches(200_000), IN_HALF);
+    expect(report.verdict).toBe('mismatch');
+    expect(report.outputs.every(({ passed }) => passed)).toBe(true);
+    const trial = report.trials.find(({ kind }) => kind === 'float16')!;
+    expect(trial).toMatchObject({ passed: false, message: expect.stringMatching(/reach \d+(\.\d+)? times 65504.*"conv2"/) });
+    expect(nextStep(report)).toContain('without --float16-compute');
+  });
+
+  it('is a match where it computes in float32', async () => {
+    const report = await verified(netThatReaches(200_000), { dtype: 'float16' });
+    expect(report.verdict).toBe('match');
+    expect(report.trials.some(({ kind }) => kind === 'float16')).toBe(false);
+  });
+});
+
+describe('a net whose activations fit', () => {
+  it('is a match in float16, which says that they were looked at', async () => {
+    const report = await verified(netThatReaches(10), IN_HALF);
+    expect(report.verdict).toBe('match');
+    expect(report.trials.find(({ kind }) => kind === 'float16')).toMatchObject({ passed: true });
+  });
+});

@@ -6,7 +6,7 @@
  *
  * @see https://github.com/pytorch/pytorch/blob/main/torch/nn/utils/weight_norm.py and spectral_norm.py, parametrizations.py beside them
  */
-import type { ByteSource } from '../bytes/byte-source.js';
+import { type ByteSource, checkRange } from '../bytes/byte-source.js';
 import { toFloat64Array } from '../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
 import { computedTensor, elementCount, rowMajorStrides, storedTensor, type Tensor, tensorBytes, tensorChunks } from '../model/tensor.js';
@@ -136,6 +136,7 @@ function scaled(name: string, tensor: Tensor, axis: number | null, measure: () =
     name: origin.file,
     byteLength: elementCount(shape) * made,
     async read(start, end) {
+      checkRange(source, start, end);
       const [first, last] = [Math.floor(start / made), Math.ceil(end / made)];
       const at = tensor.walk.offset;
       const bytes = await tensor.walk.source.read((at + first) * own, (at + last) * own);

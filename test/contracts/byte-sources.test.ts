@@ -5,18 +5,22 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { zipSync, zlibSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
+import { foldReparametrised } from '../../src/architectures/reparametrised.js';
 import { type ByteSource, computedSource, memorySource, readRuns, sliceSource } from '../../src/bytes/byte-source.js';
 import { checkedSource } from '../../src/bytes/checked-source.js';
 import { crc32 } from '../../src/bytes/crc32.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { joinFiles } from '../../src/bytes/joined-source.js';
+import { lazyTensor } from '../../src/cli/demo/seeded-source.js';
 import { unwrittenSource } from '../../src/containers/hdf5/chunked-source.js';
 import { openHdf5 } from '../../src/containers/hdf5/index.js';
 import { openZip } from '../../src/containers/zip.js';
 import { ModelError } from '../../src/errors.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { fileSource } from '../../src/node/index.js';
 import { ascii, chunkedOld, dataset, filters, Hdf5Image, hardLink, joined, UINT8, u8, u16, u32, u64 } from '../hdf5-image.js';
 
+const ORIGIN = { file: 'made here' };
 const LENGTH = 240;
 /** A pattern that repeats itself every eight bytes, because one of the sources can hold nothing else. */
 const CONTENT = Uint8Array.from({ length: LENGTH }, (_, i) => [3, 141, 59, 26, 0, 255, 7, 88][i % 8]!);
@@ -42,6 +46,20 @@ async function chunkedDataset(): Promise<ByteSource> {
 const member = async (level: 0 | 9) => (await openZip(memorySource(zipSync({ a: CONTENT }, { level })))).entries[0]!.source();
 const framed = () => memorySource(joined(u8(1, 2, 3), CONTENT, u8(4, 5)));
 
+/** The pattern as float32, which is two numbers in turn. */
+const VALUES = new Float32Array(CONTENT.slice().buffer);
+
+/** A weight that `weight_norm` keeps apart, in rows of one number each: its length beside its direction. */
+function foldedWeight(): ByteSource {
+  const parts = [float32Tensor('weight_g', [VALUES.length, 1], VALUES.map(Math.abs), ORIGIN), float32Tensor('weight_v', [VALUES.length, 1], VALUES, ORIGIN)];
+  return foldReparametrised(new Map(parts.map((part) => [part.name, part]))).tensors.get('weight')!.walk.source;
+}
+
+function seeded(): ByteSource {
+  const fill = (values: Float32Array, first: number) => void values.set(values.map((_, i) => VALUES[(first + i) % 2]!));
+  return lazyTensor('seeded', { shape: [VALUES.length], fill } as never).walk.source;
+}
+
 const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<ByteSource> }>> = {
   memory: { file: 'bytes/byte-source.ts', make: async () => memorySource(CONTENT) },
   'a window of memory': { file: 'bytes/byte-source.ts', make: async () => sliceSource(framed(), 3, 3 + LENGTH) },
@@ -64,6 +82,8 @@ const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<B
   },
   'a chunked dataset': { file: 'containers/hdf5/chunked-source.ts', make: chunkedDataset },
   'a dataset that was never written': { file: 'containers/hdf5/chunked-source.ts', make: async () => unwrittenSource('d', CONTENT.subarray(0, 8), LENGTH) },
+  'a weight that was kept apart': { file: 'architectures/reparametrised.ts', make: async () => foldedWeight() },
+  'seeded values': { file: 'cli/demo/seeded-source.ts', make: async () => seeded() },
   'a stored member': { file: 'bytes/byte-source.ts', make: () => member(0) },
   'a deflated member': { file: 'bytes/byte-source.ts', make: () => member(9) },
 };

@@ -18,6 +18,7 @@ function seededSource(name: string, seeded: SeededTensor, indexOf?: (position: n
     name,
     byteLength: 4 * elementCount(seeded.shape),
     async read(start, end) {
+      checkRange(source, start, end);
       const bytes = new Uint8Array(end - start);
       await source.readInto(start, bytes);
       return bytes;

@@ -56,6 +56,7 @@ function run(command: string, folder: string): string {
 function steady(text: string): string {
   return text
     .replace(/\d+\.\d\d s/g, 'TIME')
+    .replace(/[\d.,]+ times (below|beyond)/g, 'NUMBER times $1')
     .replace(/\d+(\.\d+)?e-\d+|\b0\.0\d+\b|\(\S+ \d+\.\d+\.\d+, CPU\)/g, 'NUMBER')
     .replace(/ +/g, ' ')
     .trim();

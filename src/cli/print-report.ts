@@ -1,6 +1,6 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
-import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../report/ranking.js';
+import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
 import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
@@ -99,7 +99,7 @@ function describeCoverage({ reached, of, added, unseen }: CoverageReport): strin
 /** The worst ones, those that failed first; where each one is exact, a line says so. */
 function printLayers(say: (text: string) => void, report: Report, layers: readonly LayerReport[]): void {
   const failed = layers.filter(({ passed }) => !passed);
-  const allowed = formatNumber(layerTolerance(report).rtol);
+  const allowed = layersAllowed(layers);
   const where = failed[0] ? `${failed.length} further than ${allowed} of scale, the first is "${failed[0].layer}"` : `all within ${allowed} of scale`;
   say(`\nlayers   ${layers.length} compared with ${safeText(layerWitnesses(report))}: ${safeText(where)}`);
   const rows = worstLayers(layers, LAYERS_SHOWN).map(({ layer, canonicalName, op, shape, maxAbsolute, relativeToScale, passed }) => [

@@ -3,7 +3,6 @@ import { describeAgreement } from '../verify/agreement.js';
 import { describeNonFinite } from '../verify/compare.js';
 import type { OutputReport, Report } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber } from './numbers.js';
-import { layerTolerance } from './ranking.js';
 import { lacksWitness, NO_WITNESS } from './verdict.js';
 
 export interface Check {
@@ -87,11 +86,10 @@ function correctnessChecks({ quantisation }: Report): Check[] {
 
 function layerChecks(report: Report): Check[] {
   const { layers, verdict } = report;
-  const bound = formatBound(layerTolerance(report));
-  return (layers ?? []).map(({ layer, op, compared, maxAbsolute, relativeToScale, passed }) => {
+  return (layers ?? []).map(({ layer, op, compared, maxAbsolute, relativeToScale, allowed, passed }) => {
     const found = `${op}, ${formatCount(compared)} values, max abs ${formatNumber(maxAbsolute)}, ${formatNumber(relativeToScale)} of scale`;
     // Where the outputs are right, the verdict is that they match, whatever a layer inside does.
-    return { group: 'layer', name: layer, found, failure: passed || verdict === 'match' ? null : `${found}, allowed: ${bound}` };
+    return { group: 'layer', name: layer, found, failure: passed || verdict === 'match' ? null : `${found}, allowed: ${formatNumber(allowed)}` };
   });
 }
 

@@ -5,7 +5,7 @@ import { describeWorst } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from './numbers.js';
-import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from './ranking.js';
+import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from './ranking.js';
 import { codeCell, codeSpan, escapeMarkdown } from './text.js';
 import { lacksWitness, NO_WITNESS, onWhoseWord, verdictWord } from './verdict.js';
 
@@ -86,7 +86,7 @@ function quantisationTable({ methods, correctness, loss, agreement }: NonNullabl
 }
 
 function layerPart(report: Report, layers: readonly LayerReport[]): string {
-  const allowed = codeSpan(formatNumber(layerTolerance(report).rtol));
+  const allowed = codeSpan(layersAllowed(layers));
   const failed = layers.filter(({ passed }) => !passed).length;
   const found = failed === 0 ? `all are within ${allowed} of their scale` : `${failed} are further than ${allowed} of their scale`;
   const sentence = `${layers.length} layers were compared with ${escapeMarkdown(layerWitnesses(report))}: ${found}.`;

@@ -49,5 +49,5 @@ export function formatNonFinite({ expected, actual }: { readonly expected: numbe
 
 /** 'Every value within ...': how far apart a value and its expectation may be. */
 export function formatBound({ atol, rtol }: { readonly atol: number; readonly rtol: number }): string {
-  return `|difference| <= ${formatNumber(atol)} + ${formatNumber(rtol)} x max|expected|`;
+  return `|difference| <= ${atol === 0 ? '' : `${formatNumber(atol)} + `}${formatNumber(rtol)} x max|expected|`;
 }

@@ -1,5 +1,6 @@
 /** Which layers to look at first, and what they are held to. */
-import type { LayerReport, Report, ToleranceReport, WeightsReport } from '../verify/report.js';
+import type { LayerReport, Report, WeightsReport } from '../verify/report.js';
+import { formatNumber } from './numbers.js';
 
 const NAMES_SHOWN = 3;
 
@@ -7,13 +8,15 @@ const NAMES_SHOWN = 3;
 export function worstLayers(layers: readonly LayerReport[], count: number): LayerReport[] {
   return layers
     .filter(({ passed, maxAbsolute }) => !passed || maxAbsolute > 0)
-    .sort((a, b) => Number(a.passed) - Number(b.passed) || b.relativeToScale - a.relativeToScale)
+    .sort((a, b) => Number(a.passed) - Number(b.passed) || b.ofAllowed - a.ofAllowed)
     .slice(0, count);
 }
 
-/** Layers of a narrower file are compared with its own weights, widened, and so more strictly than its outputs with the original's. */
-export function layerTolerance({ quantisation, tolerance }: Report): ToleranceReport {
-  return quantisation?.correctness?.tolerance ?? tolerance;
+/** What layers are held to, of their scale: '2.00e-5', or from the strictest to the most sensitive. */
+export function layersAllowed(layers: readonly LayerReport[]): string {
+  const allowed = layers.map((layer) => layer.allowed);
+  const [least, most] = [Math.min(...allowed), Math.max(...allowed)];
+  return least === most ? formatNumber(most) : `${formatNumber(least)} to ${formatNumber(most)}, each by what rounding does to it,`;
 }
 
 /** Why weights that differ do not decide the verdict, and which layers the file has no weights of; null where there is nothing to say. */

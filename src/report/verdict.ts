@@ -1,7 +1,7 @@
 /** The verdict in a line: what was found, on whose word, and of how much. */
 import { describeAgreement } from '../verify/agreement.js';
 import type { Report, Verdict } from '../verify/report.js';
-import { formatBound, formatCount } from './numbers.js';
+import { formatBound, formatCount, formatNumber, formatTimes } from './numbers.js';
 
 /** What the verdict is called; `nothing-compared` is said of a model of which not all outputs were compared, too. */
 export function verdictWord({ verdict, compared }: Report): string {
@@ -65,5 +65,14 @@ export function verdictSentence(report: Report): string {
   if (isBeyondValues && promise) return `every value of single inputs is ${within}, but ${promise.message}`;
   const all =
     verdict === 'match' && compared.of > 0 ? ` of ${compared.of === 1 ? 'the output' : `all ${compared.of} outputs`} (${formatCount(compared.values)})` : '';
-  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within} (${tolerance.why})`;
+  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${besideLimit(report)} (${tolerance.why})`;
+}
+
+/** The largest error beside what is allowed at its place; nothing where nothing was run, or an error is not finite. */
+function besideLimit({ outputs, compared }: Report): string {
+  const [worst] = [...outputs].sort((a, b) => b.ofAllowed - a.ofAllowed);
+  if (!worst || compared.values === 0 || !Number.isFinite(worst.ofAllowed)) return '';
+  if (worst.ofAllowed === 0) return ', and equal';
+  const times = worst.ofAllowed > 1 ? `${formatTimes(worst.ofAllowed)} times beyond` : `${formatTimes(1 / worst.ofAllowed)} times below`;
+  return `; largest error ${formatNumber(worst.maxAbsolute)}, ${times} the limit`;
 }

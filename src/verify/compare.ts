@@ -5,11 +5,23 @@
  */
 import type { NdArray } from './engine.js';
 import type { NonFinite, OutputReport } from './report.js';
+import { places } from './rounding.js';
 
 export interface Tolerance {
   readonly atol: number;
   readonly rtol: number;
   readonly why: string;
+  /** What one rounding does, of the scale, where the tolerance follows from that; null where it comes from elsewhere. */
+  readonly rounding?: number | null;
+  /**
+   * For the input on which the tolerance was measured, where places along an axis differ much in size there: rtol for each group of them, of
+   * the group's own scale and never more than the whole's. On another input other places may be small.
+   */
+  readonly groups?: { readonly axis: number; readonly groupOf: readonly number[]; readonly rtol: readonly number[] };
+  /** rtol that rounding asks for, where that is more than is let pass. */
+  readonly uncapped?: number;
+  /** Of single outputs, by place. */
+  readonly each?: readonly Tolerance[];
 }
 
 /** Below this part of an output's scale a relative error says nothing. */
@@ -22,8 +34,9 @@ export interface OutputComparison {
    * One sample's output; a difference in shape is a mismatch.
    *
    * @param slack rtol for this sample, where that is more than the tolerance's own
+   * @param isMeasured whether it is the sample on which the tolerance was measured
    */
-  add(expected: NdArray, actual: NdArray, slack?: number): void;
+  add(expected: NdArray, actual: NdArray, slack?: number, isMeasured?: boolean): void;
   report(): OutputReport;
   /** The smallest rtol, with the same atol, under which everything would have passed. */
   smallestRtol(): number;
@@ -35,13 +48,14 @@ export interface OutputComparison {
  *
  * @param what what it is, for messages
  */
-export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'output' | 'layer' = 'output'): OutputComparison {
+export function compareOutput(name: string, { atol, rtol, groups }: Tolerance, what: 'output' | 'layer' = 'output'): OutputComparison {
   let [compared, maxAbsolute, maxRelative, relativeToScale, smallest] = [0, 0, 0, 0, 0];
   const nonFinite = { expected: 0, actual: 0 };
   let [dot, normExpected, normActual] = [0, 0, 0];
   let [same, of] = [0, 0];
   let worst: OutputReport['worst'] = null;
   let worstRatio = -1;
+  let ofAllowed = 0;
   let passed = true;
   let problem: string | null = null;
   const fail = (message: string) => {
@@ -55,7 +69,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
     get problem() {
       return problem ?? (what === 'output' && isNonsense() ? `output "${name}" ${describeNonFinite(nonFinite)}` : null);
     },
-    add(expected, actual, slack = 0) {
+    add(expected, actual, slack = 0, isMeasured = false) {
       const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join(' x ');
       if (expected.data.length !== actual.data.length || trim(expected.shape) !== trim(actual.shape)) {
         fail(`${what} "${name}" has the shape [${actual.shape}], expected [${expected.shape}]`);
@@ -63,7 +77,8 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
       }
       let scale = 0;
       for (const value of expected.data as Float32Array) if (Number.isFinite(value)) scale = Math.max(scale, Math.abs(value));
-      const bound = atol + Math.max(rtol, slack) * scale;
+      const whole = atol + Math.max(rtol, slack) * scale;
+      const boundOf = groupBounds(expected, isMeasured ? groups : undefined, { atol, whole });
       for (let i = 0; i < expected.data.length; i++) {
         const [a, b] = [Number(expected.data[i]), Number(actual.data[i])];
         if (!Number.isFinite(a) || !Number.isFinite(b)) {
@@ -74,11 +89,13 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
           worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
           [worstRatio, smallest] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
           [maxAbsolute, maxRelative, relativeToScale] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+          ofAllowed = Number.POSITIVE_INFINITY;
           fail(`${what} "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
           continue;
         }
         compared++;
         const difference = Math.abs(a - b);
+        const bound = boundOf(i);
         dot += a * b;
         normExpected += a * a;
         normActual += b * b;
@@ -91,6 +108,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
           worstRatio = bound > 0 ? difference / bound : difference > 0 ? Number.POSITIVE_INFINITY : 0;
           worst = { index: indexOf(i, expected.shape), expected: a, actual: b };
         }
+        if (difference > 0) ofAllowed = Math.max(ofAllowed, bound > 0 ? difference / bound : Number.POSITIVE_INFINITY);
         if (difference > bound) fail(`${what} "${name}" is ${b} at [${indexOf(i, expected.shape)}], expected ${a}`);
       }
       const classes = expected.shape.at(-1) ?? 1;
@@ -111,6 +129,7 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
         maxAbsolute,
         maxRelative,
         relativeToScale,
+        ofAllowed,
         cosine,
         top1: of > 0 ? { same, of } : null,
         worst,
@@ -119,6 +138,28 @@ export function compareOutput(name: string, { atol, rtol }: Tolerance, what: 'ou
     },
     smallestRtol: () => smallest,
   };
+}
+
+/** Where a group is this small beside another, functions that saturate have nothing left of it: a tail of a softmax, say. */
+const BESIDE_LARGE = 2 ** -24;
+
+/** How far an element may be off. Places of a group are held to the group's scale. */
+function groupBounds(
+  { shape, data }: NdArray,
+  groups: Tolerance['groups'],
+  { atol, whole }: { readonly atol: number; readonly whole: number },
+): (position: number) => number {
+  if (!groups || shape[groups.axis] !== groups.groupOf.length) return () => whole;
+  const place = places(shape, groups.axis);
+  const scales = new Float64Array(groups.rtol.length);
+  for (let i = 0; i < data.length; i++) {
+    const value = Math.abs(Number(data[i]));
+    const group = groups.groupOf[place(i)]!;
+    if (value > scales[group]! && Number.isFinite(value)) scales[group] = value;
+  }
+  const least = BESIDE_LARGE * Math.max(...scales);
+  const bounds = groups.rtol.map((rtol, group) => (scales[group]! <= least ? whole : Math.min(whole, atol + rtol * scales[group]!)));
+  return (position) => bounds[groups.groupOf[place(position)]!]!;
 }
 
 /** What is said of values that are not finite: they are no match by themselves, though both sides have them. */

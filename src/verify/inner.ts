@@ -12,10 +12,10 @@ import { type LayerSource, mapShapes, referenceLayers, sessionLayers, writtenNam
 import type { VerifyOptions } from './options.js';
 import { compareOutputs } from './outputs.js';
 import type { TrialReport } from './report.js';
-import { isBeyondFloat32, type RunSample, slackFor } from './samples.js';
+import { type AllowedFor, isBeyondFloat32, type RunSample, slackFor } from './samples.js';
 import { type Arrays, adaptPorts, type Feeds } from './side.js';
 import type { Subject } from './subject.js';
-import type { Tolerances } from './tolerance.js';
+import { rtolsByNudging, type Tolerances } from './tolerance.js';
 
 const SATURATES: ReadonlySet<string> = new Set(['Softmax', 'Sigmoid', 'HardSigmoid', 'Tanh', 'ArgMax']);
 /** What may stand between such a function and the output. */
@@ -137,7 +137,7 @@ interface InnerSamples {
 
 async function compareInner(map: LayerMap, actual: LayerSource, layers: readonly Layer[], { samples, tolerances, ends }: InnerSamples): Promise<TrialReport> {
   const outputs = layers.map(({ name, outputs: [value = ''] }) => ({ name, value, dtype: 'float32', shape: [], layout: 'other' }) as const);
-  const comparison = compareOutputs({ outputs }, tolerances.correctness('reference'));
+  const comparison = compareOutputs({ outputs }, { ...tolerances.correctness('reference'), each: layers.map((layer) => tolerances.layer('reference', layer)) });
   const reference = referenceLayers(map);
   const show = async (source: LayerSource, feeds: Feeds): Promise<Arrays> => {
     const shown = new Map<Layer, NdArray>();
@@ -150,7 +150,8 @@ async function compareInner(map: LayerMap, actual: LayerSource, layers: readonly
   for (const { feeds, range } of samples) {
     const [wanted, found] = [await show(reference, feeds), await show(actual, feeds)];
     if (isBeyondFloat32(range, wanted, found)) continue;
-    const slack = await slackFor({ outputs, inputs: map.inputs }, { expected: { run: (fed) => show(reference, fed) }, comparison }, { feeds, wanted, found });
+    const allowedFor: AllowedFor = (fed) => rtolsByNudging(map, { run: (nudged) => show(reference, nudged) }, fed);
+    const slack = await slackFor({ outputs, inputs: map.inputs }, { allowedFor, comparison }, { feeds, wanted, found, range });
     if (slack === null) continue;
     comparison.add(wanted, found, slack);
     compared++;

@@ -47,7 +47,7 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
       const recorded = options.golden && !widened ? recordedLayers(map, options.golden, toVerify.edited?.original) : null;
       const expected = [recorded, witness?.source, reference].filter((source) => source != null);
       const missing = new Set(written.keepsEveryLayer ? map.layers.filter((layer) => written.valueOf(layer) === undefined) : []);
-      const compared = await compareLayers({ map, expected, actual, feeds, toleranceFor: (name) => tolerances.correctness(name), missing });
+      const compared = await compareLayers({ map, expected, actual, feeds, toleranceFor: (name, layer) => tolerances.layer(name, layer), missing });
       const hidden = map.layers.length - compared.layers.length;
       if (compared.layers.length === 0) notes.push('no layer could be compared: the runtime shows none of them by name');
       else if (hidden > 0) notes.push(`${hidden} of ${map.layers.length} layers are not kept apart by the file, and were compared with the next one that is`);

@@ -13,7 +13,7 @@ export interface LayersToCompare {
   readonly expected: readonly LayerSource[];
   readonly actual: LayerSource;
   readonly feeds: readonly Feeds[];
-  toleranceFor(witness: string): Tolerance;
+  toleranceFor(witness: string, layer: Layer): Tolerance;
   /** Layers that the file should keep apart and does not. */
   readonly missing: ReadonlySet<Layer>;
 }
@@ -25,7 +25,7 @@ export interface ComparedLayers {
 }
 
 export async function compareLayers({ map, expected, actual, feeds, toleranceFor, missing }: LayersToCompare): Promise<ComparedLayers> {
-  const compared = new Map<Layer, { witness: string; comparison: OutputComparison; shape: readonly number[] }>();
+  const compared = new Map<Layer, { witness: string; comparison: OutputComparison; allowed: number; shape: readonly number[] }>();
   const notes: string[] = [];
   let open = map.layers.filter((layer) => actual.layers.has(layer));
   for (const source of expected) {
@@ -36,9 +36,11 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
         const found = pull(actual, feed, sample, layers);
         try {
           await source.visit(feed, sample, layers, async (layer, wanted) => {
+            const tolerance = toleranceFor(source.name, layer);
             const entry = compared.get(layer) ?? {
               witness: source.name,
-              comparison: compareOutput(layer.name, toleranceFor(source.name), 'layer'),
+              comparison: compareOutput(layer.name, tolerance, 'layer'),
+              allowed: tolerance.rtol,
               shape: wanted.shape,
             };
             compared.set(layer, entry);
@@ -58,9 +60,24 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
   const layers = map.layers.flatMap((layer): LayerReport[] => {
     const entry = compared.get(layer);
     if (!entry) return [];
-    const { compared: count, nonFinite, maxAbsolute, relativeToScale, passed } = entry.comparison.report();
+    const { compared: count, nonFinite, maxAbsolute, relativeToScale, ofAllowed, passed } = entry.comparison.report();
     const { name, canonicalName = null, op } = layer;
-    return [{ layer: name, canonicalName, op, witness: entry.witness, shape: entry.shape, compared: count, nonFinite, maxAbsolute, relativeToScale, passed }];
+    return [
+      {
+        layer: name,
+        canonicalName,
+        op,
+        witness: entry.witness,
+        shape: entry.shape,
+        compared: count,
+        nonFinite,
+        maxAbsolute,
+        relativeToScale,
+        ofAllowed,
+        allowed: entry.allowed,
+        passed,
+      },
+    ];
   });
   return { layers, firstDifference: findFirst(map, (layer) => compared.get(layer)?.comparison, missing), notes };
 }

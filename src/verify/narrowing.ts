@@ -7,13 +7,13 @@
 import { isModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { PLAIN } from './inputs.js';
+import type { Tolerance } from './compare.js';
 import { compareOutputs } from './outputs.js';
 import { referenceSession } from './reference/session.js';
 import type { NarrowingReport } from './report.js';
-import { type RunSample, slackFor } from './samples.js';
-import { portRunner } from './side.js';
-import { narrowestOf, type Tolerances } from './tolerance.js';
+import { type AllowedFor, type RunSample, slackFor } from './samples.js';
+import { portRunner, type Side } from './side.js';
+import { narrowestOf } from './tolerance.js';
 import { isAsItWas } from './written/as-it-was.js';
 import { widenWeight } from './written/widen.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
@@ -82,22 +82,22 @@ export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
 export async function checkCorrectness(
   widened: LayerMap,
   samples: readonly Pick<RunSample, 'feeds' | 'found' | 'range'>[],
-  tolerances: Tolerances,
+  { tolerance, allowedFor }: { readonly tolerance: Tolerance; readonly allowedFor: (side: Pick<Side, 'run'>) => AllowedFor },
   notes: string[],
   onProgress?: (done: number, total: number) => void,
 ): Promise<{ readonly report: NarrowingReport; readonly problem: string | null } | null> {
   try {
     const session = await referenceSession(widened, { onProgress });
     const run = portRunner(session, widened, (port) => port.layout);
-    const comparison = compareOutputs(widened, tolerances.correctness('reference'));
+    const comparison = compareOutputs(widened, tolerance);
     for (const { feeds, found, range } of samples) {
       const wanted = await run(feeds);
-      const slack = range === PLAIN ? [] : await slackFor(widened, { expected: { run }, comparison }, { feeds, wanted, found });
+      const slack = await slackFor(widened, { allowedFor: allowedFor({ run }), comparison }, { feeds, wanted, found, range });
       if (slack) comparison.add(wanted, found, slack);
     }
-    const { outputs, tolerance, problem } = comparison.report();
+    const { outputs, tolerance: reported, problem } = comparison.report();
     const expected = "the file's own weights, widened to float32 and run by our float64 evaluator";
-    return { report: { expected, tolerance, outputs, passed: outputs.every(({ passed }) => passed) }, problem };
+    return { report: { expected, tolerance: reported, outputs, passed: outputs.every(({ passed }) => passed) }, problem };
   } catch (error) {
     if (!isModelError(error)) throw error;
     notes.push(`that the file computes what its narrower weights say was not checked: ${error.message}`);

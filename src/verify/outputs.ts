@@ -8,7 +8,7 @@ import type { Arrays } from './side.js';
 
 export interface OutputsComparison {
   /** @param slack rtol for each output of this sample, where that is more than the tolerance's own */
-  add(expected: Arrays, actual: Arrays, slack?: readonly number[]): void;
+  add(expected: Arrays, actual: Arrays, slack?: readonly number[], isMeasured?: boolean): void;
   readonly tolerance: Tolerance;
   report(): { readonly outputs: readonly OutputReport[]; readonly tolerance: ToleranceReport; readonly problem: string | null };
   /** Outputs that were the same for all inputs, so that comparing them proves little. */
@@ -18,16 +18,20 @@ export interface OutputsComparison {
 /** Outputs are known by their places, and told by names that are made unlike each other. */
 export function compareOutputs(map: Pick<LayerMap, 'outputs'>, tolerance: Tolerance): OutputsComparison {
   const names = uniqueNames(map.outputs.map(({ name }) => name));
-  const outputs = names.map((name) => ({ name, comparison: compareOutput(name, tolerance), spread: { first: null, varies: false } as Spread }));
+  const outputs = names.map((name, i) => ({
+    name,
+    comparison: compareOutput(name, tolerance.each?.[i] ?? tolerance),
+    spread: { first: null, varies: false } as Spread,
+  }));
   let samples = 0;
   return {
     tolerance,
-    add(expected, actual, slack) {
+    add(expected, actual, slack, isMeasured) {
       samples++;
       for (const [place, { comparison, spread }] of outputs.entries()) {
         const [a, b] = [expected[place], actual[place]];
         if (!a || !b) continue;
-        comparison.add(a, b, slack?.[place]);
+        comparison.add(a, b, slack?.[place], isMeasured);
         noteSpread(spread, a);
       }
     },
@@ -35,12 +39,16 @@ export function compareOutputs(map: Pick<LayerMap, 'outputs'>, tolerance: Tolera
       const smallest = Math.max(0, ...outputs.map(({ comparison }) => comparison.smallestRtol()));
       return {
         outputs: outputs.map(({ comparison }) => comparison.report()),
-        tolerance: { ...tolerance, smallestPassing: Number.isFinite(smallest) ? smallest : null },
+        tolerance: { ...reported(tolerance), smallestPassing: Number.isFinite(smallest) ? smallest : null },
         problem: outputs.map(({ comparison }) => comparison.problem).find((problem) => problem !== null) ?? null,
       };
     },
     constantOutputs: () => (samples < 2 ? [] : outputs.filter(({ spread }) => spread.first && !spread.varies).map(({ name }) => name)),
   };
+}
+
+function reported({ atol, rtol, why, rounding = null }: Tolerance): Omit<ToleranceReport, 'smallestPassing'> {
+  return { atol, rtol, why, rounding };
 }
 
 interface Spread {

@@ -21,9 +21,10 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const { narrowing, tolerances } = alone;
   const { outputs: compared, tolerance, problem } = alone.comparison.report();
   const kept = alone.kept.slice(0, effort.few);
+  const ofOwn = (net: LayerMap) => ({ tolerance: tolerances.correctness('reference'), allowedFor: alone.ownAllowedFor(net) });
   const mayWiden = isRead && narrowing?.isLinedUp === true;
   const widened = mayWiden && written ? widenedMap(map, written) : null;
-  const correctness = widened && (await checkCorrectness(widened, [...kept, ...alone.further], tolerances, notes, progress('reference')));
+  const correctness = widened && (await checkCorrectness(widened, [...kept, ...alone.further], ofOwn(widened), notes, progress('reference')));
   if (narrowing && !mayWiden) {
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);

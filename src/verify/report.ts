@@ -37,6 +37,8 @@ export interface OutputReport {
   readonly maxRelative: number;
   /** max|a - b| / max|expected|, over each sample's whole output; the worst. */
   readonly relativeToScale: number;
+  /** The largest difference as a part of what is allowed at its place: what is beyond 1 fails. */
+  readonly ofAllowed: number;
   readonly cosine: number | null;
   /** Samples whose largest value is at the same place; null where the output is no list of classes. */
   readonly top1: { readonly same: number; readonly of: number } | null;
@@ -58,6 +60,10 @@ export interface LayerReport {
   readonly maxAbsolute: number;
   /** max|a - b| / max|expected| over the layer's whole value; the worst sample. */
   readonly relativeToScale: number;
+  /** The largest difference as a part of what is allowed at its place: what is beyond 1 fails. */
+  readonly ofAllowed: number;
+  /** What is allowed, of the layer's scale. */
+  readonly allowed: number;
   readonly passed: boolean;
 }
 
@@ -107,6 +113,8 @@ export interface ToleranceReport {
   readonly atol: number;
   readonly rtol: number;
   readonly why: string;
+  /** What one rounding does to the output that it moves most, of its scale, where the tolerance follows from that; else null. */
+  readonly rounding: number | null;
   /** The smallest rtol, with the same atol, that would have passed; null where none would. */
   readonly smallestPassing: number | null;
 }

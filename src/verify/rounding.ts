@@ -20,7 +20,7 @@ export interface Moved {
   readonly axis: number | null;
   /** For each place along the axis, its group; empty where there is one. */
   readonly groupOf: readonly number[];
-  /** For each group, the largest move, of the group's largest value. */
+  /** For each group, the largest move, of the group's largest value; infinite where that is zero and yet moves. */
   readonly ofScale: readonly number[];
 }
 
@@ -105,7 +105,7 @@ function move(value: Value, relative: number, absolute: number, coin: () => bool
 }
 
 /** The sign bits of a xorshift generator. */
-function coins(seed: number): () => boolean {
+export function coins(seed: number): () => boolean {
   let state = Math.imul(seed + 1, 0x9e3779b1) | 1;
   return () => {
     state ^= state << 13;
@@ -117,14 +117,15 @@ function coins(seed: number): () => boolean {
 
 /** Places along an axis whose largest values are this many times apart are not held to the scale of the larger. */
 const APART = 10;
-/** Fewer moves than this in a group may all be small by chance. */
-const MIN_MOVES = 8;
+/** Fewer moves than this in a group may all be small by chance; what is zero does not move. */
+const MIN_MOVES = 16;
 
-/** A value is at least rounded itself. */
-function compareMoved(exact: NdArray, moved: readonly NdArray[], size: number): Moved {
-  const { axis, groupOf, count } = groups(exact, moved.length);
+/** What was moved beside what is exact; a value is at least rounded itself. */
+export function compareMoved(exact: NdArray, moved: readonly NdArray[], size: number): Moved {
+  const { axis, groupOf, count } = groups(exact);
   const scales = new Float64Array(count);
   const moves = new Float64Array(count);
+  const seen = new Float64Array(count);
   const place = places(exact.shape, axis);
   for (let i = 0; i < exact.data.length; i++) {
     const group = axis === null ? 0 : groupOf[place(i)]!;
@@ -133,11 +134,13 @@ function compareMoved(exact: NdArray, moved: readonly NdArray[], size: number): 
     scales[group] = Math.max(scales[group]!, Math.abs(value));
     for (const { data } of moved) {
       const apart = Math.abs(Number(data[i]) - value);
+      if (apart > 0) seen[group]!++;
       if (apart > moves[group]!) moves[group] = apart;
     }
   }
-  const ofScale = Array.from(scales, (scale, group) => size + (scale > 0 ? moves[group]! / scale : 0));
-  return { axis, groupOf, ofScale };
+  const relative = (move: number, scale: number) => size + (move === 0 ? 0 : move / scale);
+  if (seen.every((times) => times >= MIN_MOVES)) return { axis, groupOf, ofScale: Array.from(scales, (scale, group) => relative(moves[group]!, scale)) };
+  return { axis: null, groupOf: [], ofScale: [relative(Math.max(...moves), scales[0]!)] };
 }
 
 /** Index along an axis of the element at a position. */
@@ -152,7 +155,7 @@ export function places(shape: readonly number[], axis: number | null): (position
  * Groups the places along the axis where sizes differ most (boxes beside probabilities), so that the small ones are not held to the scale of
  * the large ones. Groups are parted where sizes, in order, are far apart.
  */
-function groups({ shape, data }: NdArray, runs: number): { readonly axis: number | null; readonly groupOf: readonly number[]; readonly count: number } {
+function groups({ shape, data }: NdArray): { readonly axis: number | null; readonly groupOf: readonly number[]; readonly count: number } {
   const whole = { axis: null, groupOf: [], count: 1 };
   const axes = shape.flatMap((size, axis) => (axis > 0 && size > 1 && size <= 4096 ? [axis] : []));
   let best: { axis: number; sizes: Float64Array; spread: number } | null = null;
@@ -168,19 +171,12 @@ function groups({ shape, data }: NdArray, runs: number): { readonly axis: number
   }
   if (best === null || best.spread < APART) return whole;
   const order = Array.from(best.sizes.keys()).sort((a, b) => best.sizes[b]! - best.sizes[a]!);
-  const each = (data.length / shape[best.axis]!) * runs;
   const groupOf = new Array<number>(order.length).fill(0);
-  let [group, members] = [0, 0];
+  let group = 0;
   for (const [rank, place] of order.entries()) {
     const before = order[rank - 1];
-    const left = order.length - rank;
-    const mayPart = members * each >= MIN_MOVES && left * each >= MIN_MOVES;
-    if (before !== undefined && mayPart && best.sizes[before]! >= APART * best.sizes[place]!) {
-      group++;
-      members = 0;
-    }
+    if (before !== undefined && best.sizes[before]! >= APART * best.sizes[place]!) group++;
     groupOf[place] = group;
-    members++;
   }
   return group === 0 ? whole : { axis: best.axis, groupOf, count: group + 1 };
 }

@@ -14,11 +14,11 @@ import type { VerifyOptions } from './options.js';
 import { feedsBefore } from './original.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
 import type { AgreementReport, CoverageReport, InterfaceDifference, TrialReport } from './report.js';
-import { type RunSample, runSamples } from './samples.js';
+import { type AllowedFor, type RunSample, runSamples } from './samples.js';
 import { type Found, searchInputs } from './search.js';
-import { type Actual, type Arrays, openActual } from './side.js';
+import { type Actual, type Arrays, openActual, type Side } from './side.js';
 import type { Subject } from './subject.js';
-import { type Tolerances, tolerances } from './tolerance.js';
+import { measuredTolerances, rtolsOf, type Tolerances, tolerances } from './tolerance.js';
 import { isBatchFree, tryBatch, trySizes } from './trials.js';
 import { type Expected, recordedOutputs, recordedWitness } from './witness.js';
 import type { WrittenModel } from './written/written.js';
@@ -49,6 +49,8 @@ export interface Ran {
   readonly tolerances: Tolerances;
   /** How often both sides put the same class first, on given inputs. */
   readonly agreement: AgreementReport | null;
+  /** What rounding allows where both sides compute with the map's weights, such as a narrower file's own. */
+  readonly ownAllowedFor: (map: LayerMap) => (side: Pick<Side, 'run'>) => AllowedFor;
   /** A few samples of mild numbers, for what is looked at more closely. */
   readonly kept: readonly RunSample[];
   /** All samples that were compared, where the net is small. */
@@ -72,13 +74,23 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
     try {
       const narrowing = written && findNarrowing(map, written, isRead && expected.witness.kind !== 'reference');
       const computeDType = written?.computeDType;
+      const { atol, rtol } = options;
       const recordedIn = recording ? map.arithmetic : undefined;
-      const allowed = tolerances({ ...options, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn });
+      const asked = { atol, rtol, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn };
       const isOurs = written !== null && isWrittenFrom(map, written);
       if (actual.isAmbiguous && !isOurs) {
-        const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, allowed.outputs);
+        const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, tolerances(asked).outputs);
         if (assumed !== null) notes.push(assumed);
       }
+      const net = { map, isRead, layers: options.layers === true, side: actual };
+      const allowed = await measuredTolerances(asked, net, first);
+      const steady = recording ? actual : expected;
+      // What narrower weights lose is told apart from what rounding does.
+      const allowedFor = limited(async (feeds) => {
+        if (narrowing) return null;
+        const measured = await measuredTolerances(asked, { ...net, layers: false, side: steady }, feeds);
+        return rtolsOf(measured.outputs, map.outputs.length);
+      });
       const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, expected.maxSamples);
       const order = given || narrowing ? [] : computeDType === 'float16' ? HALF_RANGES : rangesFor(map);
       const sampleOf = (sample: number) => {
@@ -93,7 +105,17 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const rows = effort.few > 1 ? BATCH_ROWS.small : BATCH_ROWS.large;
       const agreement = given ? collectAgreement(map, given.rows, await labelsOf(options.golden ?? options.inputs)) : null;
       const leftOut = await runSamples(
-        { map, expected, actual, samples, sampleOf, comparison, isWide: expected.witness.kind === 'reference' },
+        {
+          map,
+          expected,
+          actual,
+          samples,
+          sampleOf,
+          comparison,
+          measuredOn: first,
+          allowedFor,
+          isWide: expected.witness.kind === 'reference',
+        },
         options,
         (run) => {
           ranges.add(run.range.name);
@@ -113,6 +135,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           expected,
           actual,
           comparison,
+          allowedFor,
           isWide: expected.witness.kind === 'reference',
           samples: added.length,
           sampleOf: (i: number) => added[i]!,
@@ -172,6 +195,14 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         coverage: found?.coverage ?? null,
         narrowing,
         tolerances: allowed,
+        ownAllowedFor: (widened) => (side) => async (feeds) => {
+          const own = await measuredTolerances(
+            { ...asked, narrowest: undefined, atol: undefined, rtol: undefined },
+            { map: widened, isRead: true, layers: false, side },
+            feeds,
+          );
+          return rtolsOf(own.correctness('reference'), map.outputs.length);
+        },
         kept,
         compared,
         further,
@@ -202,6 +233,19 @@ async function lookInside(subject: Subject, compared: readonly RunSample[], seed
     notes.push(`what the inputs reach inside the net was not measured: ${error.message}`);
     return null;
   }
+}
+
+/** Inputs that are measured one by one; then the largest stands for the rest, for hundreds of rows would take minutes. */
+const MOST_MEASURED = 8;
+
+function limited(measure: AllowedFor): AllowedFor {
+  const measured: (readonly number[])[] = [];
+  return async (feeds) => {
+    if (measured.length >= MOST_MEASURED) return measured[0]!.map((_, i) => Math.max(...measured.map((rtols) => rtols[i]!)));
+    const rtols = await measure(feeds);
+    if (rtols) measured.push(rtols);
+    return rtols;
+  };
 }
 
 /** What is computed in float16 may overflow on larger ones, as it must. */

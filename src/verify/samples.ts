@@ -1,7 +1,7 @@
 /** What every comparison of predictions has in common: both sides run on the same inputs, one sample after the other. */
 import { isModelError } from '../errors.js';
-import { isFloatDType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
+import { TOO_SENSITIVE } from './band.js';
 import { PLAIN, type Range } from './inputs.js';
 import type { VerifyOptions } from './options.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
@@ -22,6 +22,9 @@ export interface SamplesToRun {
   readonly samples: number;
   sampleOf(sample: number): { readonly feeds: Feeds; readonly range: Range };
   readonly comparison: OutputsComparison;
+  /** What the tolerance was measured on, where that is among the samples. */
+  readonly measuredOn?: Feeds;
+  readonly allowedFor: AllowedFor;
   /** Whether the expected side computes in float64, and so overflows where no runtime can follow. */
   readonly isWide: boolean;
 }
@@ -39,7 +42,7 @@ export interface LeftOut {
  * @param onRun sees each sample after it was compared
  */
 export async function runSamples(
-  { map, expected, actual, samples, sampleOf, comparison, isWide }: SamplesToRun,
+  { map, expected, actual, samples, sampleOf, comparison, measuredOn, allowedFor, isWide }: SamplesToRun,
   options: VerifyOptions,
   onRun: (run: RunSample) => void,
 ): Promise<LeftOut[]> {
@@ -57,12 +60,12 @@ export async function runSamples(
       leftOut.push({ range, why: 'the file overflows there, as float32 may: the expected side computes in float64' });
       continue;
     }
-    const slack = range === PLAIN ? [] : await slackFor(map, { expected, comparison }, { feeds, wanted, found });
+    const slack = await slackFor(map, { allowedFor, comparison }, { feeds, wanted, found, range });
     if (slack === null) {
       leftOut.push({ range, why: 'the net is so sensitive there that rounding decides' });
       continue;
     }
-    comparison.add(wanted, found, slack);
+    comparison.add(wanted, found, slack, feeds === measuredOn);
     onRun({ feeds, wanted, found, range });
     options.onSample?.(feeds, wanted, found, sample);
   }
@@ -93,36 +96,31 @@ async function expectedOf(expected: Pick<Side, 'run'>, feeds: Feeds, sample: num
   }
 }
 
-/** How many times what one rounding of the inputs does is let pass; right nets were seen to need up to 7, wrong ones 50,000. */
-const ROUNDINGS = 20;
-/** One rounding of float32, up or down. */
-const ROUNDING = 2 ** -22;
 /** Times the tolerance: what numbers out of the ordinary are there to show, a clip or an overflow, is a hundred times more. */
 const LEAST_SLACK = 10;
-/** Where rounding alone may move an output by this part of its scale, comparing it proves nothing. */
-const TOO_SENSITIVE = 0.02;
+
+/** rtol of each output for one input, by what rounding does there, however much that is; null where that is not known. */
+export type AllowedFor = (feeds: Feeds) => Promise<readonly number[] | null>;
 
 /**
- * How much more than the tolerance a sample may differ, for each output: what the expected side itself makes of inputs that are rounded
- * otherwise. Only asked where it matters; null where that is too much to prove anything.
+ * How much more than the tolerance a sample may differ, for each output, where it does: nets are more sensitive on one input than on
+ * another. Only asked where it matters.
+ *
+ * @returns null where rounding alone explains it, and would explain so much that nothing is proved
  */
 export async function slackFor(
   map: Pick<LayerMap, 'inputs' | 'outputs'>,
-  { expected, comparison }: { readonly expected: Pick<Side, 'run'>; readonly comparison: OutputsComparison },
-  { feeds, wanted, found }: Pick<RunSample, 'feeds' | 'wanted' | 'found'>,
+  { allowedFor, comparison }: { readonly allowedFor: AllowedFor; readonly comparison: OutputsComparison },
+  { feeds, wanted, found, range }: Pick<RunSample, 'feeds' | 'wanted' | 'found' | 'range'>,
 ): Promise<readonly number[] | null> {
   const trial = compareOutputs(map, comparison.tolerance);
   trial.add(wanted, found);
-  if (trial.report().outputs.every(({ passed }) => passed)) return [];
-  const moved = compareOutputs(map, comparison.tolerance);
-  moved.add(wanted, await expected.run(feeds.map((feed, i) => (isFloatDType(map.inputs[i]!.dtype) ? rounded(feed) : feed))));
-  const least = LEAST_SLACK * comparison.tolerance.rtol;
-  const slack = moved.report().outputs.map(({ relativeToScale }) => Math.max(least, ROUNDINGS * relativeToScale));
-  return slack.some((most) => most > TOO_SENSITIVE) ? null : slack;
-}
-
-/** The inputs, each rounded once more; whole numbers upwards, for a net may take them for indices. */
-function rounded({ shape, data }: Feeds[number]): Feeds[number] {
-  const up = (value: number, i: number) => i % 3 === 0 || Number.isInteger(value);
-  return { shape, data: data instanceof Float32Array ? data.map((value, i) => value * (1 + (up(value, i) ? ROUNDING : -ROUNDING))) : data };
+  const { outputs } = trial.report();
+  if (outputs.every(({ passed }) => passed) || outputs.some(({ nonFinite }) => nonFinite.actual > 0)) return [];
+  const most = Math.max(TOO_SENSITIVE, comparison.tolerance.rtol);
+  const least = range === PLAIN ? 0 : Math.min(LEAST_SLACK * comparison.tolerance.rtol, most);
+  const allowed = await allowedFor(feeds);
+  const slack = outputs.map((_, i) => Math.max(least, allowed?.[i] ?? 0));
+  const isExplained = outputs.every(({ relativeToScale }, i) => relativeToScale <= slack[i]!);
+  return isExplained && slack.some((rtol) => rtol > most) ? null : slack.map((rtol) => Math.min(rtol, most));
 }

@@ -11,7 +11,7 @@ import type { Subject } from './subject.js';
 import { referenceWitness } from './witness.js';
 
 /** Whether the witness of a mismatch is contradicted in turn. What is recorded, or run by the source's own runtime, is never. */
-export async function isWitnessAlone({ map, isRead }: Subject, { expected, kept, compared, narrowing, tolerances }: Ran): Promise<boolean> {
+export async function isWitnessAlone({ map, isRead }: Subject, { expected, kept, compared, narrowing, tolerances, ownAllowedFor }: Ran): Promise<boolean> {
   if (!isRead || narrowing || expected.witness.kind !== 'runtime' || !IMPORTED.has(map.format)) return false;
   const samples = compared.length > 0 ? compared : kept.slice(0, 1);
   if (samples.length === 0) return false;
@@ -22,7 +22,7 @@ export async function isWitnessAlone({ map, isRead }: Subject, { expected, kept,
       for (const { feeds, found, range } of samples) {
         const wanted = await run(feeds);
         if (isBeyondFloat32(range, wanted, found)) continue;
-        const slack = await slackFor(map, { expected: { run }, comparison }, { feeds, wanted, found });
+        const slack = await slackFor(map, { allowedFor: ownAllowedFor(map)({ run }), comparison }, { feeds, wanted, found, range });
         if (slack) comparison.add(wanted, found, slack);
       }
       return comparison.report().outputs.every(({ passed, compared: count }) => passed && count > 0);

@@ -1,15 +1,26 @@
 /**
- * How far apart two right answers may be: one table, from measurements.
+ * How far apart two right answers may be. Measured for each net (`band.ts`), or where that cannot be, from a table of errors on VGG16.
  *
- * A value passes when |expected - actual| <= atol + rtol * max|expected|. The errors below are max|a - b| / max|b| against
- * float64 on full VGG16, in its worst layer. The smallest fault measured there, two channels exchanged, moves the logits by 5e-2.
+ * A value passes when |expected - actual| <= atol + rtol * max|expected|.
  */
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import { type Band, measureBand, type Net, nudgedOutputs, TOO_SENSITIVE } from './band.js';
 import type { Tolerance } from './compare.js';
+import { HALF_UNIT, type Moved } from './rounding.js';
+import type { Feeds, Side } from './side.js';
 
 /**
- * Error of each engine in float32, of a layer's scale. The worst layer is the softmax, which amplifies an error of the logits:
- * before it ONNX Runtime has 8e-7, OpenCV 2.8e-6, TensorFlow.js 5e-6 and the GPU engines 4.5e-6. OpenCV's softmax was seen 1.29e-5 from
- * ONNX Runtime's.
+ * How many times what a rounding does is let pass. On 90 published nets ONNX Runtime, TensorFlow.js and the recordings of six frameworks
+ * needed at most 3.1; the smallest fault that was met, a kernel wrong in one of its windows, 30,000.
+ */
+export const MARGIN = 20;
+/** Where a runtime is nudged instead of every value of the evaluator, right nets needed up to 6.1, and loss of narrower weights twice. */
+const LOSS_MARGIN = 10;
+
+/**
+ * Error of each engine in float32, of a layer's scale: max|a - b| / max|b| against float64 on full VGG16, in its worst layer. That is the
+ * softmax, which amplifies an error of the logits: before it ONNX Runtime has 8e-7, OpenCV 2.8e-6, TensorFlow.js 5e-6 and the GPU engines
+ * 4.5e-6. OpenCV's softmax was seen 1.29e-5 from ONNX Runtime's.
  */
 const FLOAT32_ERRORS: Readonly<Record<string, number>> = {
   'ort-cpu': 4.6e-6,
@@ -25,10 +36,11 @@ const FLOAT32_ERRORS: Readonly<Record<string, number>> = {
 };
 /** Engines without a measurement, and frameworks whose outputs were recorded, count as the worst of those measured. */
 const UNMEASURED = 2.2e-5;
-const MARGIN = 3;
+const TABLE_MARGIN = 3;
 /** Other nets add in other orders than VGG16; real faults are hundreds of times larger than this. */
 const FLOOR = 2e-5;
-const ATOL = 1e-6;
+/** However little a rounding does: frameworks that recorded may have multiplied by way of Winograd or approximated an exponential on a GPU. */
+const LEAST = 1e-5;
 
 /**
  * Layers that are computed in float16. On VGG16's worst layer ONNX Runtime is off by 4.3e-4 on the CPU, where it rounds what a layer
@@ -46,13 +58,17 @@ const LOSSES: Readonly<Record<string, { readonly rtol: number; readonly measured
   int8: { rtol: 0.15, measured: 'about 2.3e-2' },
   uint8: { rtol: 0.3, measured: 'about 1.8e-2' },
 };
+/** However much narrower weights do to a net: beyond this part of its scale an output is another one. */
+const MOST_LOSS = 0.15;
 
 /** How far apart the two sides of one verification may be. */
 export interface Tolerances {
   /** Between the witness and the written file's runtime. */
   readonly outputs: Tolerance;
-  /** Where both sides compute with the same weights: layers, and narrower files against their own weights. */
+  /** Where both sides compute with the same weights: narrower files against their own weights. */
   correctness(witness: string): Tolerance;
+  /** What one layer makes, where both sides compute with the same weights. */
+  layer(witness: string, layer: Layer): Tolerance;
 }
 
 export interface TolerancesAsked {
@@ -66,43 +82,103 @@ export interface TolerancesAsked {
   readonly recordedIn?: 'float16' | 'bfloat16';
   readonly atol?: number;
   readonly rtol?: number;
+  /** What rounding does to this net in float32; null where it was not measured. */
+  readonly band?: Band | null;
+  /** The same in the narrower of what the file stores and computes in. */
+  readonly narrowBand?: Band | null;
 }
 
-export function tolerances({ expected, actual, narrowest, computeDType = 'float32', recordedIn, atol, rtol }: TolerancesAsked): Tolerances {
+export function tolerances(asked: TolerancesAsked): Tolerances {
+  const { expected, actual, narrowest, computeDType = 'float32', recordedIn, atol, rtol, band = null } = asked;
   const given = atol === undefined && rtol === undefined ? null : { atol: atol ?? 0, rtol: rtol ?? 0, why: 'as given' };
-  const correctness = (witness: string) => (computeDType === 'float16' ? halfTolerance(actual) : runtimeTolerance(witness, actual));
+  const isHalf = computeDType === 'float16';
+  const correctness = (witness: string) => (isHalf ? halfTolerance(asked) : band ? bandTolerance(band, actual) : tableTolerance(witness, actual));
+  const layer = (witness: string, of: Layer): Tolerance => layerTolerance(correctness(witness), isHalf ? undefined : band?.layers?.get(of));
+  const coarser = [...(isHalf ? [halfTolerance(asked)] : []), ...(recordedIn ? [recordedTolerance(recordedIn)] : [])];
   // What a user bounds of a narrower file is its loss; whether it computes what its weights say is no matter of taste.
   if (narrowest !== undefined) {
-    const possible = [
-      lossTolerance(narrowest),
-      ...(computeDType === 'float16' ? [halfTolerance(actual)] : []),
-      ...(recordedIn ? [recordedTolerance(recordedIn)] : []),
-    ];
-    return { outputs: given ?? possible.reduce((a, b) => (b.rtol > a.rtol ? b : a)), correctness };
+    const loss = lossTolerance(narrowest, asked.narrowBand ?? null);
+    return { outputs: given ?? coarser.reduce((a, b) => (b.rtol > a.rtol ? b : a), loss), correctness, layer };
   }
-  if (recordedIn) return { outputs: given ?? recordedTolerance(recordedIn), correctness: given ? () => given : correctness };
-  return { outputs: given ?? correctness(expected), correctness: given ? () => given : correctness };
+  const outputs = given ?? (recordedIn ? recordedTolerance(recordedIn) : correctness(expected));
+  return given ? { outputs, correctness: () => given, layer: () => given } : { outputs, correctness, layer };
 }
 
-/** For two runtimes that compute the same weights in float32. */
-function runtimeTolerance(expected: string, actual: string): Tolerance {
+/** Whether anything is to be measured: a file of the source's weights is held to what the user gave, if anything. */
+function isGiven({ atol, rtol, narrowest }: TolerancesAsked): boolean {
+  return narrowest === undefined && (atol !== undefined || rtol !== undefined);
+}
+
+/** Tolerances from what rounding does to a net on one input. */
+export async function measuredTolerances(asked: Omit<TolerancesAsked, 'band' | 'narrowBand'>, net: Net, feeds: Feeds): Promise<Tolerances> {
+  if (isGiven(asked)) return tolerances(asked);
+  const { expected, actual, narrowest = 'float32', computeDType } = asked;
+  const table = tableTolerance(expected, actual).rtol;
+  const band = await measureBand({ ...net, size: HALF_UNIT.float32, table }, feeds);
+  const narrow = computeDType === 'float16' ? computeDType : narrowest;
+  const narrowBand = narrow === 'float16' || narrow === 'bfloat16' ? await measureBand({ ...net, size: HALF_UNIT[narrow], table }, feeds) : null;
+  return tolerances({ ...asked, band, narrowBand });
+}
+
+/** rtol that rounding asks for of each output, however much that is. */
+export function rtolsOf({ rtol, each }: Tolerance, count: number): readonly number[] {
+  return Array.from({ length: count }, (_, place) => each?.[place]?.uncapped ?? each?.[place]?.rtol ?? rtol);
+}
+
+/** The same from nudged inputs alone; null where none may be nudged. */
+export async function rtolsByNudging(map: Pick<LayerMap, 'inputs'>, side: Pick<Side, 'run'>, feeds: Feeds): Promise<readonly number[] | null> {
+  const outputs = await nudgedOutputs(map, side, feeds, HALF_UNIT.float32);
+  return outputs && outputs.map(({ ofScale }) => MARGIN * ofScale[0]!);
+}
+
+/** A layer is looked at on other inputs than the one that was measured, so it is held to no less than the table's least. */
+function layerTolerance(tolerance: Tolerance, moved: Moved | undefined): Tolerance {
+  const rtol = moved ? rtolFor(moved, FLOOR).rtol : Math.max(tolerance.rtol, FLOOR);
+  return { ...tolerance, each: undefined, groups: undefined, rtol };
+}
+
+/** For two runtimes that compute the same weights, from what rounding does to the net. */
+function bandTolerance({ outputs, how, table = LEAST }: Band, actual: string): Tolerance {
+  const least = how === 'runtime' ? table : LEAST;
+  const each = outputs.map((moved) => ({ atol: 0, why: '', ...rtolFor(moved, least) }));
+  const rtol = Math.max(least, ...each.map((tolerance) => tolerance.rtol));
+  const rounding = Math.max(0, ...outputs.map(({ ofScale }) => ofScale[0]!).filter(Number.isFinite));
+  const times = rtol > least ? `${MARGIN} times what rounding does to this net` : 'the least that is allowed; rounding does less to this net';
+  const shown = how === 'runtime' ? `, as nudged inputs of ${actual} show` : '';
+  return { atol: 0, rtol, why: `${times}: it moves outputs by ${rounding.toExponential(1)} of their scale${shown}`, rounding, each };
+}
+
+/** An output that is zero on the input that was measured tells nothing of others. */
+function rtolFor({ axis, groupOf, ofScale }: Moved, least: number): Pick<Tolerance, 'rtol' | 'uncapped' | 'groups'> {
+  const rtols = ofScale.map((moved) => (Number.isFinite(moved) ? Number(Math.max(least, MARGIN * moved).toPrecision(2)) : least));
+  const uncapped = Number.isFinite(ofScale[0]!) ? rtols[0]! : ofScale[0]!;
+  return { rtol: Math.min(rtols[0]!, TOO_SENSITIVE), uncapped, groups: axis === null ? undefined : { axis, groupOf, rtol: rtols } };
+}
+
+/** For two runtimes that compute the same weights in float32, where nothing is known of the net. */
+export function tableTolerance(expected: string, actual: string): Tolerance {
   const [a, b] = [FLOAT32_ERRORS[expected] ?? UNMEASURED, FLOAT32_ERRORS[actual] ?? UNMEASURED];
-  const rtol = Math.max(FLOOR, Number((MARGIN * (a + b)).toPrecision(2)));
+  const rtol = Math.max(FLOOR, Number((TABLE_MARGIN * (a + b)).toPrecision(2)));
   const errors = [...new Set([expected, actual])]
     .filter((name) => name !== 'reference')
     .map((name) => `${name} ${(FLOAT32_ERRORS[name] ?? UNMEASURED).toExponential()}`);
   return {
-    atol: ATOL,
+    atol: 0,
     rtol,
     why: `runtimes add in different orders; errors on VGG16, of a layer's scale: ${errors.join(', ')}; real faults are hundreds of times larger`,
+    rounding: null,
   };
 }
 
 /** For a file that has its layers computed in float16. */
-function halfTolerance(actual: string): Tolerance {
+function halfTolerance({ actual, narrowBand }: TolerancesAsked): Tolerance {
   const error = HALF_ERRORS[actual] ?? HALF_UNMEASURED;
-  const why = `the file has its layers computed in float16; ${error.toExponential()} of a layer's scale was measured on VGG16`;
-  return { atol: 1e-4, rtol: Number((HALF_MARGIN * error).toPrecision(2)), why };
+  const table = HALF_MARGIN * error;
+  const moved = narrowBand ? Math.max(...narrowBand.outputs.map(({ ofScale }) => ofScale[0]!)) : 0;
+  const rtol = Number(Math.min(Math.max(table, HALF_MARGIN * moved), Math.max(table, MOST_LOSS)).toPrecision(2));
+  const own = moved > error ? `rounding every value to float16 moves outputs of this net by ${moved.toExponential(1)}` : null;
+  const why = `the file has its layers computed in float16; ${own ?? `${error.toExponential()} of a layer's scale was measured on VGG16`}`;
+  return { atol: 1e-4, rtol, why, rounding: moved || null };
 }
 
 /**
@@ -116,13 +192,16 @@ function recordedTolerance(dtype: 'float16' | 'bfloat16'): Tolerance {
 }
 
 /** For a file whose weights are narrower than the source's, against the source. */
-function lossTolerance(narrowest: string): Tolerance {
-  const { rtol, measured } = LOSSES[narrowest] ?? LOSSES.uint8!;
-  return {
-    atol: ATOL,
-    rtol,
-    why: `${narrowest} weights alone move outputs by ${measured} of their scale on VGG16; that the values stored are the right ones is another comparison`,
-  };
+function lossTolerance(narrowest: string, band: Band | null): Tolerance {
+  const { rtol: table, measured } = LOSSES[narrowest] ?? LOSSES.uint8!;
+  const moved = band ? Math.max(...band.outputs.map(({ ofScale }) => ofScale[0]!)) : 0;
+  const own = Math.min(Number((LOSS_MARGIN * moved).toPrecision(2)), MOST_LOSS);
+  const rest = 'that the values stored are the right ones is another comparison';
+  const why =
+    own > table
+      ? `${LOSS_MARGIN} times what rounding to ${narrowest} does to this net, ${moved.toExponential(1)} of its scale; ${rest}`
+      : `${narrowest} weights alone move outputs by ${measured} of their scale on VGG16; ${rest}`;
+  return { atol: 0, rtol: Math.max(table, own), why, rounding: moved || null };
 }
 
 /** The one of several stored dtypes that loses most; undefined where none is narrow. */

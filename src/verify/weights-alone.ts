@@ -28,7 +28,7 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
     files: null,
     engines: { expected: `${model.format} reader`, actual: `${target.format} reader` },
     device: 'cpu',
-    tolerance: { atol: 0, rtol: 0, why, smallestPassing: null },
+    tolerance: { atol: 0, rtol: 0, why, rounding: null, smallestPassing: null },
     inputs: { samples: 0, seed: null, kind: 'none', ranges: [] },
     compared: { outputs: 0, of: 0, values: 0 },
     outputs: [],

@@ -10,6 +10,7 @@ export const OUTPUT: OutputReport = {
   maxAbsolute: 4.2e-8,
   maxRelative: 3.1e-6,
   relativeToScale: 1.4e-6,
+  ofAllowed: 0.1,
   cosine: 1,
   top1: { same: 4, of: 4 },
   worst: { index: [0, 281], expected: 0.03, actual: 0.03000004 },
@@ -29,7 +30,7 @@ export const MATCH: Report = {
   files: null,
   engines: { expected: 'recorded', actual: 'ort-cpu (onnxruntime-node 1.30.0, CPU)' },
   device: 'cpu',
-  tolerance: { atol: 1e-6, rtol: 2e-5, why: 'two float32 runtimes, which add in another order', smallestPassing: 1.1e-6 },
+  tolerance: { atol: 1e-6, rtol: 2e-5, why: 'two float32 runtimes, which add in another order', smallestPassing: 1.1e-6, rounding: null },
   inputs: { samples: 4, seed: null, kind: 'recorded', ranges: [] },
   compared: { outputs: 1, of: 1, values: 4000 },
   interface: [],
@@ -66,7 +67,7 @@ export function vggLayers(faultAt = Number.POSITIVE_INFINITY): LayerReport[] {
       nonFinite: { expected: 0, actual: 0 },
       maxAbsolute: relativeToScale * 12,
     };
-    return { ...layer, relativeToScale, passed: relativeToScale < 2e-5 };
+    return { ...layer, relativeToScale, ofAllowed: relativeToScale / 2e-5, allowed: 2e-5, passed: relativeToScale < 2e-5 };
   });
 }
 
@@ -75,7 +76,7 @@ export const MISMATCH: Report = {
   verdict: 'mismatch',
   witness: { kind: 'reference', independent: false, detail: 'our own float64 evaluator on the layer map', refused: [] },
   engines: { expected: 'reference', actual: MATCH.engines.actual },
-  tolerance: { ...MATCH.tolerance, smallestPassing: 0.31 },
+  tolerance: { ...MATCH.tolerance, smallestPassing: 0.31, rounding: null },
   inputs: { samples: 4, seed: 0, kind: 'generated', ranges: ['about -4 to 4'] },
   outputs: [
     {
@@ -83,6 +84,7 @@ export const MISMATCH: Report = {
       maxAbsolute: 0.21,
       maxRelative: 1.7,
       relativeToScale: 0.31,
+      ofAllowed: 0.1,
       cosine: 0.912345,
       top1: { same: 1, of: 4 },
       worst: { index: [2, 7], expected: 0.68, actual: 0.47 },
@@ -112,7 +114,7 @@ export const QUANTISED: Report = {
     correctness: { expected: "the file's own weights, widened to float32", tolerance: MATCH.tolerance, outputs: [OUTPUT], passed: true },
     loss: {
       expected: 'the original',
-      tolerance: { atol: 1e-6, rtol: 0.05, why: 'int8 weights move outputs by about 2e-2 of their scale', smallestPassing: 0.018 },
+      tolerance: { atol: 1e-6, rtol: 0.05, why: 'int8 weights move outputs by about 2e-2 of their scale', smallestPassing: 0.018, rounding: null },
       outputs: [{ ...OUTPUT, maxAbsolute: 0.012, relativeToScale: 0.018, cosine: 0.99981 }],
       passed: true,
     },
@@ -126,7 +128,7 @@ export const QUANTISED: Report = {
 export const WEIGHTS: Report = {
   ...MATCH,
   witness: { kind: 'weights', independent: false, detail: 'the weights of the source, as our own reader gives them', refused: [] },
-  tolerance: { atol: 0, rtol: 0, why: 'tensors are compared bit for bit', smallestPassing: null },
+  tolerance: { atol: 0, rtol: 0, why: 'tensors are compared bit for bit', smallestPassing: null, rounding: null },
   inputs: { samples: 0, seed: null, kind: 'none', ranges: [] },
   compared: { outputs: 0, of: 0, values: 0 },
   outputs: [],

@@ -9,6 +9,7 @@ import { type ConvertOptions, convert } from '../../src/convert.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
+import { encodeJson } from '../../src/report/json.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import type { Report } from '../../src/verify/report.js';
 import { type VerifyOptions, verifyConversion } from '../../src/verify/verify.js';
@@ -31,7 +32,7 @@ async function verify(model: string, conversion: ConvertOptions, options: Verify
     const source = { files, path: join(DIGITS, model), ...(model.endsWith('.caffemodel') ? { prototxt: 'digits.prototxt' } : {}) };
     const target = { files: memoryFileSet(written, name), format: writer.name };
     const report = await verifyConversion({ source, model: await openModel(files), map, target }, { samples: 2, layers: true, ...options });
-    expect(isReport(JSON.parse(JSON.stringify(report))), JSON.stringify(isReport.errors)).toBe(true);
+    expect(isReport(JSON.parse(encodeJson(report))), JSON.stringify(isReport.errors)).toBe(true);
     return report;
   } finally {
     await files.close();

@@ -6,7 +6,7 @@ import { describeWorst } from '../checks.js';
 import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
-import { describeUnjudged, layerTolerance, layerWitnesses, worstLayers } from '../ranking.js';
+import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../ranking.js';
 import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictWord } from '../verdict.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
@@ -120,7 +120,7 @@ export function layers(report: Report): Markup | null {
 <section>
   <h2>Layers</h2>
   <p>Compared with ${layerWitnesses(report)}. ${sentence} ${firstDifference?.layer !== undefined && failed > 0 ? html`The first, in running order: <code>${firstDifference.layer}</code>.` : null}</p>
-  ${found.length > 0 ? errorPlot(found, layerTolerance(report).rtol) : null}
+  ${found.length > 0 ? errorPlot(found, Math.max(...found.map(({ allowed }) => allowed))) : null}
   ${worst.length > 0 ? html`<h3>Worst</h3>${layerTable(worst)}` : null}
   ${found.length > worst.length ? html`<details><summary>all layers in running order</summary>${layerTable(found)}</details>` : null}
 </section>`;

@@ -1,0 +1,82 @@
+/** What rounding does to the net at hand: with our evaluator where that is quick, else by nudging the inputs of a runtime. */
+import { isModelError } from '../errors.js';
+import { isFloatDType } from '../model/dtype.js';
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import { multiplications } from './effort.js';
+import type { NdArray } from './engine.js';
+import { coins, compareMoved, type Moved, measureRounding } from './rounding.js';
+import type { Arrays, Feeds, Side } from './side.js';
+
+export interface Band {
+  readonly how: 'evaluator' | 'runtime';
+  readonly outputs: readonly Moved[];
+  /** Null where only outputs were seen. */
+  readonly layers: ReadonlyMap<Layer, Moved> | null;
+  /** rtol that the table has for the two runtimes, where the net is too large for the evaluator. */
+  readonly table?: number;
+}
+
+/** Where rounding alone may move an output by this part of its scale, comparing it proves nothing. */
+export const TOO_SENSITIVE = 0.02;
+
+/** Multiplications of one sample up to which the evaluator is run three times for it: a tenth of a second each. */
+const QUICK_NET = 5e7;
+/** The same where layers are compared one by one, which takes the evaluator anyway. */
+const PATIENT_NET = 1e9;
+
+/** A net that is measured. */
+export interface Net {
+  readonly map: LayerMap;
+  /** Whether the map has all weights, so that the evaluator can run it. */
+  readonly isRead: boolean;
+  /** Whether layers are compared one by one. */
+  readonly layers: boolean;
+  /** Who is nudged where the evaluator would take too long. */
+  readonly side: Pick<Side, 'run'>;
+}
+
+export interface BandAsked extends Net {
+  /** Half a unit in the last place of what is computed in. */
+  readonly size: number;
+  /** rtol of the table for the two runtimes. */
+  readonly table: number;
+}
+
+/** @returns null where neither shows anything: no weights at hand, and inputs of whole numbers */
+export async function measureBand({ map, isRead, layers, size, side, table }: BandAsked, feeds: Feeds): Promise<Band | null> {
+  if (isRead && multiplications(map) <= (layers ? PATIENT_NET : QUICK_NET)) {
+    try {
+      return { how: 'evaluator', ...(await measureRounding(map, feeds, { size })) };
+    } catch (error) {
+      // An operator that the evaluator lacks: a runtime has it.
+      if (!isModelError(error)) throw error;
+    }
+  }
+  const outputs = await nudgedOutputs(map, side, feeds, size);
+  return outputs && { how: 'runtime', outputs, layers: null, table };
+}
+
+const NUDGES = [1, 2];
+
+/** What nudged inputs do to the outputs of a side; null where no input may be nudged. */
+export async function nudgedOutputs(map: Pick<LayerMap, 'inputs'>, side: Pick<Side, 'run'>, feeds: Feeds, size: number): Promise<Moved[] | null> {
+  const mayNudge = map.inputs.map(({ dtype }) => isFloatDType(dtype));
+  if (!mayNudge.some(Boolean)) return null;
+  const plain = await side.run(feeds);
+  const nudged: Arrays[] = [];
+  for (const seed of NUDGES) nudged.push(await side.run(feeds.map((feed, i) => (mayNudge[i] ? nudge(feed, seed, size) : feed))));
+  return plain.map((array, i) => {
+    const others = nudged.map((arrays) => arrays[i]).filter((other) => other !== undefined);
+    return array ? compareMoved(array, others, size) : { axis: null, groupOf: [], ofScale: [size] };
+  });
+}
+
+/** Every number a unit in the last place up or down; whole numbers upwards, for a net may take them for indices. */
+function nudge({ shape, data }: NdArray, seed: number, size: number): NdArray {
+  const coin = coins(seed);
+  const nudged = Float32Array.from(data as ArrayLike<number>, (value) => {
+    const isUp = coin() || Number.isInteger(Number(value));
+    return Number(value) * (1 + (isUp ? 2 : -2) * size);
+  });
+  return { shape, data: nudged };
+}

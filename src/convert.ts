@@ -2,8 +2,7 @@
 import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
-import type { DType } from './model/dtype.js';
-import { dtypeNamed } from './model/dtype.js';
+import { type DType, dtypeNamed } from './model/dtype.js';
 import type { EditedMap } from './model/edited.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import { didYouMean } from './model/nearest.js';

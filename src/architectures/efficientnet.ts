@@ -27,9 +27,15 @@ const B0: readonly Stage[] = [
   ['mb', 6, 5, 2, 192, 4],
   ['mb', 6, 3, 1, 320, 1],
 ];
+
+/** A published net made wider and deeper. */
+function widened(stages: readonly Stage[], depth: number, round: (channels: number) => number): Pick<Size, 'stem' | 'stages'> {
+  return { stem: round(32), stages: stages.map(([kind, t, k, s, out, n]): Stage => [kind, t, k, s, round(out), Math.ceil(n * depth)]) };
+}
+
 function scaled(width: number, depth: number): Size {
-  const stages = B0.map(([kind, t, k, s, out, n]): Stage => [kind, t, k, s, roundWidth(out * width), Math.ceil(n * depth)]);
-  return { stem: roundWidth(32 * width), stages, last: 4 * stages.at(-1)![4] };
+  const net = widened(B0, depth, (channels) => roundWidth(channels * width));
+  return { ...net, last: 4 * net.stages.at(-1)![4] };
 }
 
 const v2 = (stem: number, ...stages: Stage[]): Size => ({ stem, stages, last: 1280 });
@@ -37,8 +43,7 @@ const v2 = (stem: number, ...stages: Stage[]): Size => ({ stem, stages, last: 12
 /** The scaled nets of EfficientNet v2, which only Keras has; their widths may be more than a tenth below what was wanted. */
 function scaledV2(width: number, depth: number): Size {
   const round = (channels: number) => Math.floor((channels * width + 4) / 8) * 8;
-  const stages = V2_B0.map(([kind, t, k, s, out, n]): Stage => [kind, t, k, s, round(out), Math.ceil(n * depth)]);
-  return { stem: round(32), stages, last: round(1280) };
+  return { ...widened(V2_B0, depth, round), last: round(1280) };
 }
 const V2_B0: readonly Stage[] = [
   ['fused', 1, 3, 1, 16, 1],

@@ -70,8 +70,6 @@ export class LiteOptions {
   }
 }
 
-export const LITE_IDENTIFIER = 'TFL3';
-
 const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4 } as const;
 const GRAPH = { tensors: 0, inputs: 1, outputs: 2, operators: 3 } as const;
 const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, sparsity: 6, signature: 7 } as const;

@@ -77,11 +77,6 @@ export function isSumOfSizes(size: Dim): boolean {
   return typeof size === 'number' ? size >= 0 : [...sumOf(size).values()].every((coefficient) => coefficient >= 0);
 }
 
-/** Whether a name was worked out here, rather than given by a file. */
-export function isDerived(name: string): boolean {
-  return name.startsWith('~') || parse(name) !== null;
-}
-
 function combine(a: Sum, b: Sum, sign: 1 | -1): Sum {
   const sum = new Map(a);
   for (const [term, coefficient] of b) addTerm(sum, term, sign * coefficient);

@@ -164,9 +164,11 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const sizes = given ? null : await trySizes(sides, seed);
       if (sizes) trials.push(sizes);
       if (computeDType === 'float16' && isRead) {
-        const half = effort.few > 1 ? await tryHalf(map, compared.slice(0, HALF_SAMPLES), notes) : null;
-        if (half) trials.push(half);
         if (effort.few <= 1) notes.push('whether all values fit float16 was not looked at: the net is too large for our evaluator');
+        else {
+          const half = await tryHalf(map, compared.slice(0, HALF_SAMPLES), notes);
+          if (half) trials.push(half);
+        }
       }
       const further: RunSample[] = [];
       for (const range of narrowing && !given && effort.few > 1 ? NARROW_RANGES : []) {

@@ -128,7 +128,7 @@ export function rtolsOf({ rtol, each }: Tolerance, count: number): readonly numb
 /** The same from nudged inputs alone; null where none may be nudged. */
 export async function rtolsByNudging(map: Pick<LayerMap, 'inputs'>, side: Pick<Side, 'run'>, feeds: Feeds): Promise<readonly number[] | null> {
   const outputs = await nudgedOutputs(map, side, feeds, HALF_UNIT.float32);
-  return outputs && outputs.map(({ ofScale }) => MARGIN * ofScale[0]!);
+  return outputs?.map(({ ofScale }) => MARGIN * ofScale[0]!) ?? null;
 }
 
 /** A layer is looked at on other inputs than the one that was measured, so it is held to no less than the table's least. */

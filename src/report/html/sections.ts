@@ -6,7 +6,7 @@ import { describeWorst } from '../checks.js';
 import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
-import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../ranking.js';
+import { describeUnjudged, layerWitnesses, worstLayers } from '../ranking.js';
 import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictWord } from '../verdict.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';

@@ -31,3 +31,9 @@ export interface EditedMap {
   /** Null where inputs are the source's own. */
   readonly prelude: Prelude | null;
 }
+
+/** How many rows the source takes at a time, where the changed net takes another number of them; null where both take the same. */
+export function rowsOfSource(source: Pick<LayerMap, 'inputs'>, changed: Pick<LayerMap, 'inputs'>): number | null {
+  const own = source.inputs[0]?.shape[0];
+  return typeof own === 'number' && own > 0 && changed.inputs[0]?.shape[0] !== own ? own : null;
+}

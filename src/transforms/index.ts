@@ -4,6 +4,7 @@ import { ModelError } from '../errors.js';
 import type { Change, EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Preparation } from '../model/preparation.js';
+import { type Batch, setBatch } from './batch.js';
 import { cut } from './cut.js';
 import { removeDeadEnds } from './dead-ends.js';
 import { embedPreprocessing } from './embed-preprocessing.js';
@@ -19,6 +20,8 @@ export interface Edits {
   readonly embedPreprocessing?: boolean;
   /** How, instead of what the source or the architecture says. */
   readonly preprocess?: Preparation;
+  /** Rows that the net takes at a time: so many, or any number. */
+  readonly batch?: Batch;
 }
 
 /** @throws ModelError 'usage' where the net has not what an edit names */
@@ -38,6 +41,11 @@ export async function editMap(original: LayerMap, edits: Edits): Promise<EditedM
     changes.push(ended.change, ...(trimmed.change ? [trimmed.change] : []));
   }
   const comparable = map;
+  if (edits.batch !== undefined) {
+    const batched = setBatch(map, edits.batch);
+    map = batched.map;
+    changes.push(batched.change);
+  }
   if (edits.foldBatchnorm) {
     const folded = await foldBatchNorm(map);
     map = folded.map;

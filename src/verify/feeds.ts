@@ -47,7 +47,7 @@ export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap,
       const problem = `the recorded file has no input for "${name}": arrays named input, or input:<name>, are expected; it has ${[...golden.keys()].join(', ')}`;
       throw new ModelError('malformed', problem);
     }),
-    turned,
+    { turned, rowsOf: map.inputs },
   );
 }
 
@@ -66,7 +66,12 @@ export function givenInputs(inputs: Named, map: LayerMap): Promise<GivenInputs> 
   );
 }
 
-async function sampled(ports: readonly Port[], tensors: readonly Tensor[], turned?: (feeds: Feeds) => Promise<Feeds>): Promise<GivenInputs> {
+/** @param options `turned`: what is fed for what was given; `rowsOf`: the ports whose batch is fed, where it is not that of `ports` */
+async function sampled(
+  ports: readonly Port[],
+  tensors: readonly Tensor[],
+  { turned, rowsOf = ports }: { turned?: (feeds: Feeds) => Promise<Feeds>; rowsOf?: readonly Port[] } = {},
+): Promise<GivenInputs> {
   const own: NdArray[] = [];
   for (const [i, port] of ports.entries()) {
     const array = await toArray(tensors[i]!);
@@ -81,7 +86,7 @@ async function sampled(ports: readonly Port[], tensors: readonly Tensor[], turne
   const count = arrays[0]?.shape[0] ?? 1;
   const other = arrays.find(({ shape }) => (shape[0] ?? 1) !== count);
   if (other) throw new ModelError('malformed', `the inputs have ${count} and ${other.shape[0]} rows`);
-  const fixed = ports.find(({ shape }) => typeof shape[0] === 'number')?.shape[0];
+  const fixed = rowsOf.find(({ shape }) => typeof shape[0] === 'number')?.shape[0];
   const batch = typeof fixed === 'number' && fixed > 0 ? fixed : 1;
   return {
     rows: count,
@@ -105,6 +110,26 @@ export function batchOf(array: NdArray, start: number, batch: number, count: num
   if (lacking <= 0) return found;
   const last = rows(array, (count - 1) * each, count * each);
   return joinRows([found, ...Array.from({ length: lacking }, () => last)]);
+}
+
+/**
+ * A run of any number of rows, by one that takes so many at a time: the last time it lacks some, and has the last one again.
+ *
+ * @param batch null: the run takes any number
+ */
+export function inBatches(run: (feeds: Feeds) => Promise<Arrays>, batch: number | null): (feeds: Feeds) => Promise<Arrays> {
+  if (batch === null) return run;
+  return async (feeds) => {
+    const count = feeds[0]?.shape[0] ?? 1;
+    if (count === batch) return run(feeds);
+    const parts: Arrays[] = [];
+    for (let start = 0; start < count; start += batch) {
+      const made = await run(feeds.map((array) => batchOf(array, start, batch, count)));
+      const filled = Math.min(batch, count - start);
+      parts.push(made.map((array) => array && (isCut(array, batch) ? batchOf(array, 0, filled, batch) : array)));
+    }
+    return parts[0]!.map((array, i) => array && joinRows(parts.map((part) => part[i]!)));
+  };
 }
 
 /** Arrays one after the other along their first axis. */

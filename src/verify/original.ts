@@ -1,10 +1,11 @@
 /** The original of a net that was changed on the way, run behind the changed net's ports: fed what reaches its own inputs, read where the changed net ends. */
 import { ModelError } from '../errors.js';
-import type { EditedMap } from '../model/edited.js';
+import { type EditedMap, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, Port } from '../model/layer-map.js';
 import { isChannelsLast, toChannelsLast } from '../model/ports.js';
 import { permuteArray, toLayout } from './array.js';
 import type { NdArray, Session } from './engine.js';
+import { inBatches } from './feeds.js';
 import { generateSample, RANGES } from './inputs.js';
 import { channelsFirst, mapShapes, originalNames, type SessionLayers } from './layer-source.js';
 import { runLayers } from './reference/session.js';
@@ -49,10 +50,11 @@ export function originalRunner(session: Session, edited: EditedMap): Side['run']
     const turn = (array: NdArray) => (isChannelsLast(port.layout) ? permuteArray(array, toChannelsLast(array.shape.length)) : array);
     return { name, show: (array: NdArray) => turn(channelsFirst(array, shapes.get(value), channelsLast)) };
   });
-  return async (feeds) => {
+  const run = async (feeds: Feeds) => {
     const values = await session.run(await feed(feeds), [...new Set(shown.map(({ name }) => name))]);
     return shown.map(({ name, show }) => show(values.get(name)!));
   };
+  return inBatches(run, rowsOfSource(edited.comparable, map));
 }
 
 /** Turns inputs of the changed net into those of a session on the original. Inputs that nothing depends on any more are fed zeros. */

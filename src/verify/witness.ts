@@ -5,14 +5,14 @@
  * reader; our float64 evaluator on the layer map, which cannot see a reader's mistake, and the report says so.
  */
 import { isModelError, ModelError } from '../errors.js';
-import type { EditedMap } from '../model/edited.js';
+import { type EditedMap, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { toArray } from './array.js';
 import { isLarge } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
 import { witnessEngines } from './engines/index.js';
-import { batchOf, type GivenRows, pickArrays } from './feeds.js';
+import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
 import { feedsBehind, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
@@ -91,7 +91,10 @@ export async function referenceWitness(
 ): Promise<Expected> {
   const map = edited?.comparable ?? own;
   const session = await referenceSession(map, { onProgress: (done: number, total: number) => onProgress?.('reference', done, total) });
-  const run = portRunner(session, map, (port) => port.layout);
+  const run = inBatches(
+    portRunner(session, map, (port) => port.layout),
+    edited ? rowsOfSource(map, own) : null,
+  );
   const which = edited ? 'the layer map as it was before it was changed' : 'the layer map';
   const detail = `our own float64 evaluator on ${which}; it sees a mistake of the writer, but not one of the reader. Recorded outputs (--golden) would.`;
   return {

@@ -6,14 +6,17 @@ import { describe, expect, it } from 'vitest';
 import type { ConvertDocument } from '../../src/cli/commands/convert.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
-const validate = new Ajv2020({ strict: false, allErrors: true }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/report.schema.json'), 'utf8')));
+const schema = (name: string) => JSON.parse(readFileSync(join(ROOT, `schemas/${name}.schema.json`), 'utf8'));
+const ajv = new Ajv2020({ strict: false, allErrors: true }).addSchema([schema('report'), schema('convert')]);
+const validate = ajv.getSchema(schema('convert').$id)!;
+const validateShrink = ajv.compile(schema('shrink'));
 
 function convert(source: string, target: string, ...options: readonly string[]): { document: ConvertDocument; output: string } {
   const output = join(temporaryFolder(), target);
   const { status, stdout, stderr } = weighbridge(['convert', source, '-o', output, '--json', ...options]);
   expect(status, stderr).toBe(0);
   const document = JSON.parse(stdout) as ConvertDocument;
-  expect(validate(document.report), JSON.stringify(validate.errors)).toBe(true);
+  expect(validate(document), JSON.stringify(validate.errors)).toBe(true);
   return { document, output };
 }
 
@@ -125,4 +128,52 @@ describe('--embed-preprocessing and --preprocess', () => {
   ])('is refused where %s', (_, options, words) => {
     expect(refused(digits('digits.caffemodel'), 'a.onnx', ...options)).toContain(words);
   });
+});
+
+describe('--batch', () => {
+  const fixed = (...options: readonly string[]) => convert(digits('digits.pth'), 'fixed.onnx', '--batch', '1', ...options);
+
+  it.each([
+    ['digits.h5', 'a.onnx', '3', []],
+    ['digits.pth', 'web', '4', ['--to', 'tfjs-graph']],
+    ['digits.pth', 'a.pth', '2', []],
+  ])('%s to %s takes %s pictures at a time, and predicts for each what the original does', (source, target, batch, options) => {
+    const { document } = convert(digits(source), target, '--batch', batch, ...options);
+    expect(document.report).toMatchObject({ verdict: 'match' });
+    expect(document.changes).toMatchObject([{ transform: 'batch', message: expect.stringContaining(`a batch of ${batch}`) }]);
+  });
+
+  it('a net of one picture at a time takes any number, held to its own runtime, which is fed one by one', () => {
+    const { document } = convert(fixed().output, 'free.onnx', '--batch', 'dynamic');
+    expect(document.report).toMatchObject({ verdict: 'match', engines: { expected: 'ort-cpu' } });
+    expect(document.report!.trials.map(({ kind, passed }) => [kind, passed])).toContainEqual(['batch', true]);
+  });
+
+  it('of three at a time becomes five', () => {
+    const three = convert(digits('digits.pth'), 'three.onnx', '--batch', '3');
+    expect(convert(three.output, 'five.onnx', '--batch', '5').document.report).toMatchObject({ verdict: 'match', engines: { expected: 'ort-cpu' } });
+  });
+
+  it('is compared with a recording, cut into as many rows', () => {
+    const { document } = convert(digits('digits.h5'), 'a.onnx', '--batch', '3', '--golden', digits('keras.npz'));
+    expect(document.report).toMatchObject({ verdict: 'match', witness: { kind: 'recorded' } });
+    const { output } = fixed();
+    expect(convert(output, 'free.onnx', '--batch', 'dynamic', '--golden', digits('torch.npz')).document.report).toMatchObject({ verdict: 'match' });
+  });
+
+  it('of no number is refused', () => {
+    expect(refused(digits('digits.h5'), 'a.onnx', '--batch', 'many')).toContain('dynamic');
+    expect(refused(digits('digits.h5'), 'a.safetensors', '--batch', '2')).toContain('--batch changes the net');
+  });
+});
+
+it('shrink takes the same changes', () => {
+  const output = join(temporaryFolder(), 'a.onnx');
+  const { status, stdout, stderr } = weighbridge(['shrink', VGG_BN, '-o', output, '--json', '--fold-batchnorm', '--batch', '2', '--until', 'block1_pool']);
+  expect(status, stderr).toBe(0);
+  const document = JSON.parse(stdout);
+  expect(validateShrink(document), JSON.stringify(validateShrink.errors)).toBe(true);
+  expect(validate(document)).toBe(false);
+  expect(document.changes.map(({ transform }: { transform: string }) => transform)).toEqual(['cut', 'dead-ends', 'batch', 'fold-batchnorm']);
+  expect(document.report.verdict).toBe('match');
 });

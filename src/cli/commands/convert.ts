@@ -7,20 +7,20 @@ import type { WrittenFile } from '../../bytes/byte-sink.js';
 import { type ConvertResult, chooseWriter, convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
 import type { Change } from '../../model/edited.js';
-import type { Preparation } from '../../model/preparation.js';
 import { elementCount } from '../../model/tensor.js';
 import { fileSink, sha256File } from '../../node/index.js';
 import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
+import { addEditOptions, type EditFlags, editsOf } from '../edits.js';
 import { printNotices } from '../notices.js';
-import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseNames, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseWhole, type SourceFlags } from '../options.js';
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, type Voice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
 import { planReports, type ReportPlan } from '../report-files.js';
 import { addVerifyOptions, companionsOf, type VerifyFlags, verifyWritten } from './verify.js';
 
-export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
+export interface ConvertFlags extends CommonFlags, SourceFlags, EditFlags, VerifyFlags {
   readonly output: string;
   readonly to?: string;
   readonly dtype?: string;
@@ -30,11 +30,6 @@ export interface ConvertFlags extends CommonFlags, SourceFlags, VerifyFlags {
   readonly float16Compute?: boolean;
   readonly names?: 'source' | 'canonical';
   readonly shardSize?: number;
-  readonly until?: string;
-  readonly outputs?: readonly string[];
-  readonly foldBatchnorm?: boolean;
-  readonly embedPreprocessing?: boolean;
-  readonly preprocess?: Preparation;
   readonly force?: boolean;
   /** False with --no-verify. */
   readonly verify: boolean;
@@ -79,21 +74,9 @@ export function registerConvert(program: Command): Command {
         .default('source'),
     )
     .addOption(new Option('--shard-size <size>', 'safetensors: largest file, such as 500MB; larger models become shards with an index').argParser(parseBytes))
-    .addOption(new Option('--until <layer>', 'end the net behind this layer: what it makes becomes the output'))
-    .addOption(new Option('--outputs <names>', 'end the net in these, layers or its own outputs, with commas between them').argParser(parseNames))
-    .option('--fold-batchnorm', 'fold batch normalisation into the weights of the layer before it')
-    .option(
-      '--embed-preprocessing',
-      'have the net take pictures of 0 to 255, red first, and prepare them itself, as is known of the source or its architecture',
-    )
-    .addOption(
-      new Option(
-        '--preprocess <settings>',
-        'the same with settings of your own: mean=..., scale=... or std=..., order=bgr, range=1, with commas between them',
-      ).argParser(parsePreparation),
-    )
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');
+  addEditOptions(command);
   addSourceOptions(command);
   addVerifyOptions(command);
   return command.action(async (path: string, flags: ConvertFlags) => {
@@ -134,11 +117,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       float16Compute: flags.float16Compute,
       names: flags.names,
       shardBytes: flags.shardSize,
-      until: flags.until,
-      outputs: flags.outputs,
-      foldBatchnorm: flags.foldBatchnorm,
-      embedPreprocessing: flags.embedPreprocessing,
-      preprocess: flags.preprocess,
+      ...editsOf(flags),
       sourceHashes: () => hashes,
       onRead: (model) => {
         // Hashing costs more than converting; whoever wants speed alone goes without.

@@ -6,6 +6,7 @@ import { ModelError } from '../../errors.js';
 import { isGood } from '../../report/verdict.js';
 import type { WeightReport } from '../../verify/report.js';
 import { type Agreement, loadedForm, type ShrinkTotals, totalsOf, worstAgreement } from '../../verify/savings.js';
+import { addEditOptions } from '../edits.js';
 import { addSourceOptions, parseBytes, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
 import { type ConvertDocument, type ConvertFlags, runConvert } from './convert.js';
@@ -55,6 +56,7 @@ export function registerShrink(program: Command): Command {
       new Option('--min-agreement <share>', 'least share of inputs with the same top class, such as 0.99; else the exit code is 1').argParser(parseShare),
     )
     .option('--force', 'overwrite existing output');
+  addEditOptions(command);
   addSourceOptions(command);
   addVerifyOptions(command);
   return command.action(async (path: string, flags: ShrinkFlags) => {

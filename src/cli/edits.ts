@@ -1,0 +1,43 @@
+/** Options of commands that write a model: what changes on the way. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Preparation } from '../model/preparation.js';
+import type { Edits } from '../transforms/index.js';
+import { parseNames, parsePreparation } from './options.js';
+
+export interface EditFlags {
+  readonly until?: string;
+  readonly outputs?: readonly string[];
+  readonly batch?: 'dynamic' | number;
+  readonly foldBatchnorm?: boolean;
+  readonly embedPreprocessing?: boolean;
+  readonly preprocess?: Preparation;
+}
+
+export function addEditOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--until <layer>', 'end the net behind this layer: what it makes becomes the output'))
+    .addOption(new Option('--outputs <names>', 'end the net in these, layers or its own outputs, with commas between them').argParser(parseNames))
+    .addOption(new Option('--batch <rows>', 'pictures that the net takes at a time: a number, or dynamic for any').argParser(parseBatch))
+    .option('--fold-batchnorm', 'fold batch normalisation into the weights of the layer before it')
+    .option(
+      '--embed-preprocessing',
+      'have the net take pictures of 0 to 255, red first, and prepare them itself, as is known of the source or its architecture',
+    )
+    .addOption(
+      new Option(
+        '--preprocess <settings>',
+        'the same with settings of your own: mean=..., scale=... or std=..., order=bgr, range=1, with commas between them',
+      ).argParser(parsePreparation),
+    );
+}
+
+export function editsOf({ until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess }: EditFlags): Edits {
+  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess };
+}
+
+function parseBatch(text: string): 'dynamic' | number {
+  const rows = Number(text);
+  if (text === 'dynamic') return text;
+  if (!Number.isInteger(rows) || rows < 1) throw new InvalidArgumentError('a whole number of rows is expected, or dynamic.');
+  return rows;
+}

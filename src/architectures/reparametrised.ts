@@ -7,6 +7,7 @@
  * @see https://github.com/pytorch/pytorch/blob/main/torch/nn/utils/weight_norm.py and spectral_norm.py, parametrizations.py beside them
  */
 import { type ByteSource, checkRange } from '../bytes/byte-source.js';
+import { ModelError } from '../errors.js';
 import { toFloat64Array } from '../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
 import { computedTensor, elementCount, rowMajorStrides, storedTensor, type Tensor, tensorBytes, tensorChunks } from '../model/tensor.js';
@@ -79,24 +80,46 @@ function weightNorm(name: string, [length, direction]: readonly Tensor[]): Tenso
   });
 }
 
-/** Rows are those of the first axis, but for transposed convolutions, which the vectors tell where their sizes differ. */
+/**
+ * Rows are those of the first axis, but for transposed convolutions, which the vectors tell: by their sizes, and where both axes have
+ * one size by u, which training leaves along Wv.
+ */
 function spectralNorm(name: string, [weight, u, v]: readonly Tensor[]): Tensor | null {
   const { shape } = weight!;
   const [rows, columns] = [elementCount(u!.shape), elementCount(v!.shape)];
-  const axis = [0, 1].find((candidate) => shape[candidate] === rows && rows * columns === elementCount(shape));
-  if (axis === undefined) return null;
+  const fitting = [0, 1].filter((candidate) => shape[candidate] === rows && rows * columns === elementCount(shape));
+  if (fitting.length === 0) return null;
+  // A matrix is a dense layer's.
+  const axes = shape.length > 2 ? fitting : fitting.slice(0, 1);
   return scaled(name, weight!, null, async () => {
     const [left, right] = [toFloat64Array(await tensorBytes(u!), u!.dtype), toFloat64Array(await tensorBytes(v!), v!.dtype)];
-    // The place of an element among the columns: its index without the axis of the rows.
-    const inner = elementCount(shape.slice(axis + 1));
-    let sigma = 0;
+    const products = axes.map(() => new Float64Array(rows));
     await visit(weight!, (value, i) => {
-      const row = Math.floor(i / inner) % rows;
-      const column = Math.floor(i / (inner * rows)) * inner + (i % inner);
-      sigma += left[row]! * value * right[column]!;
+      for (const [which, axis] of axes.entries()) {
+        // The place of an element among the columns: its index without the axis of the rows.
+        const inner = elementCount(shape.slice(axis + 1));
+        const column = Math.floor(i / (inner * rows)) * inner + (i % inner);
+        products[which]![Math.floor(i / inner) % rows]! += value * right[column]!;
+      }
     });
-    return Float64Array.of(1 / sigma);
+    const along = products.map((product) => dot(left, product) / Math.sqrt(dot(product, product)));
+    const best = along[1]! > along[0]! ? 1 : 0;
+    const isSure = along[best]! > ALONG && along[best]! - along[1 - best]! > MARGIN;
+    if (axes.length === 2 && !isSure && dot(left, products[0]!) !== dot(left, products[1]!))
+      throw new ModelError(
+        'unsupported',
+        `spectral_norm of [${shape}] runs along the first axis, or in a transposed convolution the second, and its vectors do not tell which; save it after remove_spectral_norm`,
+        { file: weight!.origin.file, tensor: name },
+      );
+    return Float64Array.of(1 / dot(left, products[best]!));
   });
+}
+
+/** The cosine of u and Wv, and how much larger it must be along one axis than along the other: a step of training moves it by some hundredths. */
+const [ALONG, MARGIN] = [0.8, 0.2];
+
+function dot(a: Float64Array, b: Float64Array): number {
+  return a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 }
 
 function channels(shape: readonly number[], axis: number | null): (i: number) => number {

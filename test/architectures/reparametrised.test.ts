@@ -94,6 +94,23 @@ describe('spectral_norm', () => {
     const parts = dict(tensor('a.weight_orig', [3, 2], [1, 4, 2, 5, 3, 6]), tensor('a.weight_u', [2], [1, 2]), tensor('a.weight_v', [3], [1, 0, -1]));
     expect((await valuesOf(foldReparametrised(parts).tensors.get('a.weight')!))[0]).toBeCloseTo(-1 / 6, 6);
   });
+
+  const kernel = [3, 1, -2, 5, 0, 4, 7, -1, 2, -6, 1, 8, -3, 2, 9, -4, 5, 0];
+  const rowsOf = (axis: number) => [0, 1, 2].map((row) => kernel.filter((_, i) => (axis === 0 ? Math.floor(i / 6) : Math.floor(i / 2) % 3) === row));
+  const parts = (u: readonly number[], v: readonly number[]) =>
+    dict(tensor('a.weight_orig', [3, 3, 2], kernel), tensor('a.weight_u', [3], u), tensor('a.weight_v', [6], v));
+  it.each([0, 1])('has them along the axis %i of equal ones where u lies along Wv', async (axis) => {
+    const v = [0.5, -0.5, 0.1, 0.7, 0, 0.2];
+    const product = rowsOf(axis).map((row) => row.reduce((sum, value, i) => sum + value * v[i]!, 0));
+    const size = Math.hypot(...product);
+    const u = product.map((value) => value / size);
+    expect((await valuesOf(foldReparametrised(parts(u, v)).tensors.get('a.weight')!))[0]).toBeCloseTo(3 / size, 5);
+  });
+
+  it('says so where nothing tells along which of two equal axes', async () => {
+    const whole = foldReparametrised(parts([0.1, 0.6, 0.79], [0.5, -0.5, 0.1, 0.7, 0, 0.2])).tensors.get('a.weight')!;
+    await expect(valuesOf(whole)).rejects.toMatchObject({ kind: 'unsupported', place: { tensor: 'a.weight' } });
+  });
 });
 
 it('is told, with the first name and how many there are', async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { openModel } from '../../src/readers/open.js';
+import { runLayers } from '../../src/verify/reference/session.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
 import { runTfjs } from '../run-tfjs.js';
 import { type Attr, float, type GraphNode, graphDef, int32, placeholder, type SmallGraph, tfjsFiles, type Weight } from '../tf-graphs.js';
@@ -171,6 +172,7 @@ const CASES: readonly Case[] = [
   ]),
   { op: 'Pow', attr: T, shapes: [[2, 5]], weights: { c: weight([]) }, isPositive: true },
   { op: 'FloorDiv', attr: T, shapes: [[2, 5]], weights: { c: weight([5]) } },
+  { op: 'FloorMod', attr: T, shapes: [[2, 5]], weights: { c: weight([5]) } },
   {
     op: 'AddN',
     attr: { ...T, N: { i: 2 } },
@@ -290,6 +292,30 @@ describe('TensorFlow nodes', () => {
       const worst = expected!.data.reduce((max, value, i) => Math.max(max, Math.abs(value - actual!.data[i]!)), 0);
       expect(worst / scale).toBeLessThan(1e-5);
     }
+  });
+
+  it.each([
+    ['FloorDiv', (a: number, b: number) => Math.floor(a / b)],
+    ['FloorMod', (a: number, b: number) => a - b * Math.floor(a / b)],
+  ] as const)('%s rounds integers down, whatever their signs', async (op, truth) => {
+    const [dividends, divisors] = [
+      [-7, -7, 7, 7, -6],
+      [2, -2, 2, -2, 3],
+    ];
+    const graph: SmallGraph = {
+      nodes: [
+        placeholder('x', [1, 5]),
+        { name: 'whole', op: 'Cast', input: ['x'], attr: { SrcT: float, DstT: int32 } },
+        { name: 'made', op, input: ['whole', 'c'], attr: { T: int32 } },
+        { name: 'y', op: 'Cast', input: ['made'], attr: { SrcT: int32, DstT: float } },
+      ],
+      weights: { c: whole(...divisors) },
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    const map = await (await openModel(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'))).map();
+    const [made] = await runLayers(map, [{ shape: [1, 5], data: Float64Array.from(dividends) }], () => {});
+    expect([...made!.data]).toEqual(dividends.map((a, i) => truth(a, divisors[i]!)));
   });
 
   it('that are not known are listed all at once, by name and place', async () => {

@@ -3,9 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isModelError, ModelError } from '../../src/errors.js';
 import type { Dim, LayerMap } from '../../src/model/layer-map.js';
-import { inferLayer, makeLayer } from '../../src/model/ops/index.js';
+import { inferLayer, isNeverNegative, makeLayer } from '../../src/model/ops/index.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
-import { isNonNegative } from '../../src/writers/tfjs/rules.js';
 import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase } from '../writers/onnx-cases.js';
 
 /** What an operator makes of values of some shapes, or the error that says why not. */
@@ -162,7 +161,7 @@ describe('with one free size', () => {
 
 describe('signs', () => {
   const plain = OP_CASES.filter(({ dtypes }) => !dtypes);
-  const holds = (case_: OpCase, known: boolean) => isNonNegative(caseMap(case_).layers[0]!, () => known);
+  const holds = (case_: OpCase, known: boolean) => isNeverNegative(caseMap(case_).layers[0]!, () => known);
 
   it.each(plain.filter((case_) => holds(case_, true)))('$title: what is said to be never below zero is not', async (case_) => {
     const lowest = async (values: (data: Float32Array) => Float32Array) => {
@@ -172,6 +171,16 @@ describe('signs', () => {
     };
     if (holds(case_, false)) expect(await lowest((data) => data)).toBeGreaterThanOrEqual(0);
     expect(await lowest((data) => data.map(Math.abs))).toBeGreaterThanOrEqual(0);
+  });
+
+  it.each([
+    ['Clip', { max: -1 }],
+    ['Pad', { pads: [0, 1, 0, 0], value: -1 }],
+    ['Selu', { gamma: -1 }],
+    ['Resize', { scales: [1, 3], mode: 'cubic' }],
+  ] as const)('are not said of %s with %o', (op, attributes) => {
+    const layer = makeLayer({ name: 'one', op, inputs: ['x'], outputs: ['y'], attributes });
+    expect(isNeverNegative(layer, () => true)).toBe(false);
   });
 
   it('are said of what moves values, and never of what turns or adds up weights', () => {

@@ -1,6 +1,6 @@
 /** Nodes that treat each element alike, and products of matrices. */
 import type { Value } from '../../model/builder.js';
-import { isFloatDType } from '../../model/dtype.js';
+import { floorQuotient, floorRemainder } from '../quotient.js';
 import { isDType, type TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 import { biasAdd, windows } from './windows.js';
@@ -98,12 +98,15 @@ const compare =
     return negated ? operation.add('Not', [operation.before(op, inputs)]) : operation.add(op, inputs);
   };
 
-/** Rounds down where integers are divided, and what is left has the divisor's sign. */
-const floorDivide: TfRule = (operation) => {
-  const [a, b] = [operation.input(0), operation.input(1)];
-  if (a.dtype === null || !isFloatDType(a.dtype)) return operation.add('Div', [a, b]);
-  return operation.add('Floor', [operation.before('Div', [a, b])]);
-};
+const floored =
+  (rule: typeof floorQuotient): TfRule =>
+  (operation) =>
+    rule(
+      operation.input(0),
+      operation.input(1),
+      (op, inputs) => operation.before(op, inputs),
+      (op, inputs) => operation.add(op, inputs),
+    );
 
 export const elements: Readonly<Record<string, TfRule>> = {
   Identity: same,
@@ -166,8 +169,8 @@ export const elements: Readonly<Record<string, TfRule>> = {
     const zero = operation.scalar(0, b);
     return operation.add('Where', [operation.before('Equal', [b, zero]), operation.scalar(0, a), operation.before('Div', [a, b])]);
   },
-  FloorDiv: floorDivide,
-  FloorMod: binary('Mod'),
+  FloorDiv: floored(floorQuotient),
+  FloorMod: floored(floorRemainder),
   Pow: binary('Pow'),
   Maximum: binary('Max'),
   Minimum: binary('Min'),

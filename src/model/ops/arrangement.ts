@@ -156,6 +156,7 @@ export const pad = operator({
       }),
     ];
   },
+  sign: ({ x, value: filled }, { mode, value }) => x && (mode !== 'constant' || (filled ?? value >= 0)),
   axes: ({ pads }, order) => (pads ? { pads: [...order.map((axis) => pads[axis]!), ...order.map((axis) => pads[axis + order.length]!)] } : null),
   onnx: { since: 2, inputs: { pads: { since: 11 }, value: { since: 11, scalar: true } }, newerWords: { mode: { wrap: 19 } }, newerSlots: { axes: 18 } },
   compute({ x, pads: given, value: flowing, axes }, { pads: fixed, mode, value }) {

@@ -71,7 +71,7 @@ export const activations: readonly Operator[] = [
     ({ alpha }) =>
       (x) =>
         x > alpha ? x : 0,
-    { ...kept, onnx: { since: 10 } },
+    { sign: ({ x }, { alpha }) => x || alpha >= 0, onnx: { since: 10 } },
   ),
   unary(
     'Elu',
@@ -87,7 +87,7 @@ export const activations: readonly Operator[] = [
     ({ alpha, gamma }) =>
       (x) =>
         gamma * (x > 0 ? x : alpha * Math.expm1(x)),
-    kept,
+    { sign: ({ x }, { gamma }) => x && gamma >= 0 },
   ),
   unary('Sigmoid', {}, () => (x) => 1 / (1 + Math.exp(-x)), never),
   unary(
@@ -152,6 +152,8 @@ export const clip = operator({
   slots: ['x', 'min?', 'max?'],
   attributes: { min: float(Number.NEGATIVE_INFINITY), max: float(Number.POSITIVE_INFINITY) },
   shape: ({ x }) => [x.shape],
+  // A bound that flows in is an input that is below zero or not.
+  sign: ({ x, min: lowest, max: highest }, { min, max }) => (highest ?? max >= 0) && (x || (lowest ?? min >= 0)),
   axes: 'any',
   onnx: { since: 6, inputs: { min: { since: 11, scalar: true }, max: { since: 11, scalar: true } } },
   compute({ x, min, max }, given) {

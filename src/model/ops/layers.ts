@@ -41,6 +41,14 @@ export function bindSlots<T>(
   return bound;
 }
 
+/** Whether what a layer makes is never below zero, given whether each value that it reads is; of weights nothing is known. */
+export function isNeverNegative(layer: Layer, isInput: (value: string) => boolean): boolean {
+  const operator = layer.foreign ? undefined : operatorOf(layer.op);
+  if (!operator?.sign) return false;
+  const signs = bindSlots(operator, layer, layer.inputs.map(isInput), () => false);
+  return operator.sign(signs as never, layer.attributes as never);
+}
+
 /** All values that a layer reads: its inputs, and what the graphs inside of it read from outside. */
 export function valuesRead(layer: Pick<Layer, 'inputs' | 'foreign'>): readonly string[] {
   const inputs = layer.inputs.filter((name) => name !== '');

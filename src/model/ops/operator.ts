@@ -156,8 +156,8 @@ export interface OperatorDefinition<A extends Attributes, S extends Slots> {
   run?(inputs: SlotsOf<S, Operand>, attributes: ValuesOf<A>): Promise<readonly Value[]>;
   /** 'fixed' where left out. */
   readonly axes?: Axes<A>;
-  /** Never below zero, given whether each input is. */
-  sign?(inputs: SlotsOf<S, boolean>): boolean;
+  /** Whether what it makes is never below zero, given whether each input is. */
+  sign?(inputs: SlotsOf<S, boolean>, attributes: ValuesOf<A>): boolean;
   /** Weights with nearly all bytes of a net, which may be stored narrower, and the axis of their channels (negative: from the back). */
   readonly narrow?: Partial<Record<Bare<S[number]> & string, number>>;
   /** Null where ONNX has no such operator. */

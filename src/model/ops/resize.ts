@@ -75,7 +75,9 @@ export const resize = operator({
       }),
     ];
   },
-  sign: ({ x }) => x,
+  // A cubic swings beyond what it goes through.
+  sign: ({ x }, { mode, extrapolation_value, coordinate_transformation_mode: coordinates }) =>
+    x && mode !== 'cubic' && (coordinates !== 'tf_crop_and_resize' || extrapolation_value >= 0),
   axes: ({ scales, sizes, axes, roi }, order) => (scales && !sizes && !axes && !roi ? { scales: order.map((axis) => scales[axis]!) } : null),
   onnx: {
     since: 11,

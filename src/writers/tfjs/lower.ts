@@ -6,7 +6,7 @@ import type { ValueType } from '../../model/ops/operator.js';
 import type { WriteOptions } from '../writer.js';
 import { type LayerNote, Lowering } from './lowering.js';
 import { filePortLayout } from './placement.js';
-import { type GeneralRule, isNonNegative, RULES } from './rules.js';
+import { type GeneralRule, RULES } from './rules.js';
 import type { Target } from './target.js';
 
 /** Axes of what a layout is said of. */
@@ -54,7 +54,7 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
   for (const port of map.inputs) lowering.addInput(port, options);
   for (const layer of map.layers) {
     try {
-      lowering.addLayer(layer, (ruleFor(layer) as GeneralRule)(layer, lowering), isNonNegative);
+      lowering.addLayer(layer, (ruleFor(layer) as GeneralRule)(layer, lowering));
     } catch (error) {
       if (!isModelError(error)) throw error;
       obstacles.push(error.at({ layer: layer.name }));

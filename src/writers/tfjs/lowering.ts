@@ -1,5 +1,6 @@
 import { identity, sameOrder } from '../../model/axis-order.js';
 import type { Dim, Layer, Port } from '../../model/layer-map.js';
+import { isNeverNegative } from '../../model/ops/index.js';
 import type { ValueType } from '../../model/ops/operator.js';
 import { portValueShape } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -50,19 +51,17 @@ export class Lowering {
     this.#places.set(port.value, { kind: 'axes', value, order });
   }
 
-  /** @param isNonNegative whether the layer's output never is below zero, given whether each value it takes is */
-  addLayer(layer: Layer, made: Made, isNonNegative: (layer: Layer, isInput: (value: string) => boolean) => boolean): void {
+  addLayer(layer: Layer, made: Made): void {
     const places = Array.isArray(made) ? (made as readonly (Placement | null)[]) : [made as Placement];
     const place = places.find((one) => one !== null)!;
     this.target.nameNodes(layer.name, place.value);
     layer.outputs.forEach((output, i) => {
       if (output !== '') this.#places.set(output, places[i]!);
     });
-    const [output] = layer.outputs;
     const [first] = layer.inputs;
     const input = first ? this.place(first) : undefined;
     this.#lowered.push({ layer, place, features: input?.kind === 'flattened' ? input : null });
-    if (isNonNegative(layer, (value) => this.#nonNegative.has(value))) this.#nonNegative.add(output!);
+    if (isNeverNegative(layer, (value) => this.#nonNegative.has(value))) for (const output of layer.outputs) this.#nonNegative.add(output);
   }
 
   /** What is to be said of layers, once all nodes have their names. */
@@ -109,6 +108,7 @@ export class Lowering {
     return this.types.get(value)!.shape!;
   }
 
+  /** Never below zero, so that a zero beside it cannot be a maximum. */
   isNonNegative(value: string): boolean {
     return this.#nonNegative.has(value);
   }

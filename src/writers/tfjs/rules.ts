@@ -367,22 +367,3 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Slice: slice,
   Resize: resize,
 };
-
-/** Never below zero, so that a zero beside it cannot be a maximum. */
-const NON_NEGATIVE: ReadonlySet<string> = new Set(['Relu', 'Sigmoid', 'HardSigmoid', 'Softplus', 'Exp', 'Abs', 'Sqrt', 'Softmax']);
-/** Not below zero where what they take is not. */
-const KEEPS_SIGN: ReadonlySet<string> = new Set([
-  ...['Identity', 'LeakyRelu', 'Elu', 'Selu', 'Tanh', 'Softsign', 'Erf', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool'],
-  ...['Flatten', 'Reshape', 'Transpose', 'Concat', 'Max', 'Min', 'Sum', 'ReduceMean', 'ReduceMax', 'ReduceSum', 'Slice', 'Resize', 'LRN'],
-]);
-
-export function isNonNegative(layer: Layer, isInput: (value: string) => boolean): boolean {
-  const { op, attributes, inputs, weights } = layer;
-  if (NON_NEGATIVE.has(op)) return true;
-  const all = inputs.every(isInput);
-  if (KEEPS_SIGN.has(op)) return all;
-  if (op === 'Clip') return (attributes.min as number) >= 0 || (all && (attributes.max as number) >= 0);
-  if (op === 'ThresholdedRelu') return all || (attributes.alpha as number) >= 0;
-  if (op === 'Pad') return all && (attributes.mode !== 'constant' || (attributes.value as number) >= 0);
-  return ['Add', 'Mul', 'Div'].includes(op) && all && !weights.operand;
-}

@@ -1,6 +1,7 @@
 /** Operators that treat each element alike: activations, arithmetic, comparisons, conversions. */
 import type { Value } from '../../../model/builder.js';
 import { isFloatDType } from '../../../model/dtype.js';
+import { floorQuotient, floorRemainder } from '../../quotient.js';
 import { type Call, scalarTypeOf } from '../call.js';
 import { type Item, knownScalar, List, MAX_LENGTH, numberOf, Opaque, Real, TensorItem, Tuple } from '../items.js';
 import { type Rule, type Rules, rule } from '../rule.js';
@@ -17,7 +18,7 @@ function float(call: Call, name = 'self'): Value {
 const scalarUnary = (compute: (x: number) => number, isWhole: boolean, op: string): Rule =>
   rule('self', (call) => {
     const scalar = knownScalar(call.item('self'));
-    if (scalar === null) return call.add(op, [call.tensor('self')]);
+    if (scalar === null) return call.add(op, [isWhole ? call.tensor('self') : float(call)]);
     const made = compute(numberOf(scalar));
     return isWhole && !(scalar instanceof Real) ? made : new Real(made);
   });
@@ -89,11 +90,16 @@ const prelu = rule('self, weight', (call) => {
 });
 
 const softplus = rule('self, beta=1, threshold=20', (call) => {
-  const [x, beta] = [call.tensor('self'), call.number('beta')];
-  if (beta === 1) return call.add('Softplus', [x]);
-  const soft = call.add('Softplus', [call.add('Mul', [x, call.scalar(beta, x)], {}, 'scaled')], {}, 'soft');
-  return call.add('Div', [soft, call.scalar(beta, x)]);
+  const [x, beta, threshold] = [call.tensor('self'), call.number('beta'), call.number('threshold')];
+  const isCut = threshold < NO_CUT;
+  const scaled = beta === 1 ? x : call.add('Mul', [x, call.scalar(beta, x)], {}, 'scaled');
+  const soft = call.add('Softplus', [scaled], {}, isCut || beta !== 1 ? 'soft' : undefined);
+  const made = beta === 1 ? soft : call.add('Div', [soft, call.scalar(beta, x)], {}, isCut ? 'unscaled' : undefined);
+  return isCut ? call.add('Where', [call.add('Greater', [scaled, call.scalar(threshold, x)], {}, 'above'), x, made]) : made;
 });
+
+/** Where softplus goes over into its input: beyond this they are one in float32. */
+const NO_CUT = 17;
 
 type Numbers = (a: number, b: number) => number;
 
@@ -128,30 +134,31 @@ const div = rule('self, other, rounding_mode=None', (call) => {
   if (made !== undefined) return made;
   const { values, dtype } = call.promoted(['self', 'other']);
   const whole = !isFloatDType(dtype);
-  // Sizes are never negative: rounding down and towards zero are the same for them.
-  if (whole && mode !== null) return call.add('Div', values);
+  if (mode === 'floor') return floored(call, values);
+  if (whole && mode === 'trunc') return call.add('Div', values);
   const exact = call.add('Div', whole ? values.map((value, i) => call.cast(value, 'float32', `operand${i}`)) : values, {}, mode === null ? undefined : 'exact');
   if (mode === null) return exact;
-  if (mode !== 'floor') throw call.decline(`its rounding_mode is ${mode}`);
-  return call.add('Floor', [exact]);
+  throw call.decline(`its rounding_mode is ${mode}`);
 });
+
+/** A layer before the last one, named after its operator. */
+const step =
+  (call: Call) =>
+  (op: string, inputs: readonly Value[]): Value =>
+    call.add(op, inputs, {}, op.toLowerCase());
+
+const floored = (call: Call, [a, b]: readonly Value[]): Value => floorQuotient(a!, b!, step(call), (op, inputs) => call.add(op, inputs));
 
 const floorDivide = rule('self, other', (call) => {
   const made = worked(call, (a, b) => Math.floor(a / b));
-  if (made !== undefined) return made;
-  const { values, dtype } = call.promoted(['self', 'other']);
-  if (!isFloatDType(dtype)) return call.add('Div', values);
-  return call.add('Floor', [call.add('Div', values, {}, 'exact')]);
+  return made ?? floored(call, call.promoted(['self', 'other']).values);
 });
 
 const remainder = rule('self, other', (call) => {
   const made = worked(call, (a, b) => a - b * Math.floor(a / b));
   if (made !== undefined) return made;
-  const { values, dtype } = call.promoted(['self', 'other']);
-  if (!isFloatDType(dtype)) return call.add('Mod', values);
-  const [a, b] = values as [Value, Value];
-  const times = call.add('Floor', [call.add('Div', [a, b], {}, 'exact')], {}, 'times');
-  return call.add('Sub', [a, call.add('Mul', [times, b], {}, 'whole')]);
+  const [a, b] = call.promoted(['self', 'other']).values as [Value, Value];
+  return floorRemainder(a, b, step(call), (op, inputs) => call.add(op, inputs));
 });
 
 const pow = rule('self, exponent', (call) => {
@@ -225,6 +232,39 @@ const logical = (op: string, compute: (a: boolean, b: boolean) => boolean): Rule
     const values = ['self', 'other'].map((name) => call.cast(call.tensor(name), 'bool', name));
     return call.add(op, values);
   });
+
+/** Of booleans it is logic; integers keep their bits. */
+const bitwise = (op: 'And' | 'Or' | 'Xor', logic: (a: boolean, b: boolean) => boolean, compute: (a: bigint, b: bigint) => bigint): Rule =>
+  rule('self, other', (call) => {
+    const [a, b] = ['self', 'other'].map((name) => knownScalar(call.item(name)));
+    if (typeof a === 'number' && typeof b === 'number') return Number(compute(BigInt(a), BigInt(b)));
+    if (typeof a === 'boolean' && typeof b === 'boolean') return logic(a, b);
+    const { values, dtype } = call.promoted(['self', 'other']);
+    if (dtype === 'bool') return call.add(op, values);
+    if (isFloatDType(dtype)) throw call.decline(`it works on bits, and ${dtype} flows in`);
+    return call.add(`Bitwise${op}`, values);
+  });
+
+const and = bitwise(
+  'And',
+  (a, b) => a && b,
+  (a, b) => a & b,
+);
+const or = bitwise(
+  'Or',
+  (a, b) => a || b,
+  (a, b) => a | b,
+);
+const xor = bitwise(
+  'Xor',
+  (a, b) => a !== b,
+  (a, b) => a ^ b,
+);
+
+const bitwiseNot = rule('self', (call) => {
+  const x = call.tensor('self');
+  return x.dtype === 'bool' || x.dtype === null ? not.run(call) : call.add('BitwiseNot', [x]);
+});
 
 const not = rule('self', (call) => {
   const scalar = knownScalar(call.item('self'));
@@ -306,7 +346,8 @@ export const elements: Rules = {
   prelu,
   softplus,
   sigmoid: unary('Sigmoid'),
-  log_sigmoid: rule('self', (call) => call.add('Log', [call.add('Sigmoid', [call.tensor('self')], {}, 'sigmoid')])),
+  // -log(1 + e^-x), which has no end where the sigmoid is too small for a number.
+  log_sigmoid: rule('self', (call) => call.add('Neg', [call.add('Softplus', [call.add('Neg', [float(call)], {}, 'turned')], {}, 'soft')])),
   tanh: unary('Tanh'),
   softsign: unary('Softsign'),
   hardshrink: rule('self, lambd=0.5', (call) => call.add('Shrink', [call.tensor('self')], { lambd: call.number('lambd'), bias: 0 })),
@@ -377,16 +418,17 @@ export const elements: Rules = {
   ge: comparison('GreaterOrEqual', (a, b) => a >= b),
   lt: comparison('Less', (a, b) => a < b),
   le: comparison('LessOrEqual', (a, b) => a <= b),
-  __and__: logical('And', (a, b) => a && b),
-  __or__: logical('Or', (a, b) => a || b),
-  bitwise_and: logical('And', (a, b) => a && b),
-  bitwise_or: logical('Or', (a, b) => a || b),
-  __xor__: logical('Xor', (a, b) => a !== b),
+  __and__: and,
+  __or__: or,
+  __xor__: xor,
+  bitwise_and: and,
+  bitwise_or: or,
+  bitwise_xor: xor,
   logical_and: logical('And', (a, b) => a && b),
   logical_or: logical('Or', (a, b) => a || b),
   logical_xor: logical('Xor', (a, b) => a !== b),
   logical_not: not,
-  bitwise_not: not,
+  bitwise_not: bitwiseNot,
   __not__: not,
   to,
   _to_copy: to,

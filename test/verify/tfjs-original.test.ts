@@ -1,6 +1,7 @@
 /** TensorFlow.js computes the original Keras file, whatever says how it was trained, nested or archived. */
 import { describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import type { ModelError } from '../../src/errors.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { random } from '../keras-run.js';
@@ -67,6 +68,14 @@ describe('the original file', () => {
   ])('in an archive %s', async (_, first, second) => {
     const tree = { [first]: [KERNEL_A, BIAS_A], [second]: [KERNEL_B, BIAS_B], 'layers/dropout/seed_generator': [{ shape: [2], values: [1, 2] }] };
     expectClose((await witness('model.keras', await kerasArchive(sequential([null, 3], layers), tree)))[0], expected);
+  });
+
+  test('that is damaged is no witness, which one line says', async () => {
+    const whole = await legacyH5(sequential([null, 3], layers), { dense: { 'a:0': KERNEL_A, 'b:0': BIAS_A }, dense_1: { 'a:0': KERNEL_B, 'b:0': BIAS_B } });
+    for (const end of [100, 600, whole.byteLength - 200]) {
+      const error = await witness('model.h5', whole.slice(0, end)).catch((caught: ModelError) => caught);
+      expect(error).toMatchObject({ kind: 'engine', message: expect.stringMatching(/HDF Group's library does not read it: .*\w$/) });
+    }
   });
 
   test('whose weights do not fit is no witness', async () => {

@@ -27,26 +27,57 @@ export async function readOriginal(model: EngineModel): Promise<Original> {
   const { files, path } = model;
   const source = await files.open(files.main!);
   const isArchive = looksLikeZip(await source.read(0, Math.min(4, source.byteLength)));
-  return isArchive ? readArchive(model) : readLegacy(await openHdf5(path, () => source.read(0, source.byteLength)));
+  try {
+    const original = isArchive ? await readArchive(model) : readLegacy(await openHdf5(path, () => source.read(0, source.byteLength)));
+    return { ...original, fill: (core, net) => legibly(() => original.fill(core, net)) };
+  } catch (error) {
+    throw legible(error);
+  }
+}
+
+function legibly<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw legible(error);
+  }
+}
+
+/** The library's errors are a stack of its own calls, the innermost last: "#003: H5X.c line 3 in H5X_f(): what was found". */
+function legible(error: unknown): unknown {
+  const { message } = error as Error;
+  if (!message?.startsWith('HDF5-DIAG')) return error;
+  const found = message
+    .match(/#\d+: .*/g)
+    ?.at(-1)
+    ?.replace(/^.*?\(\): /, '');
+  return new ModelError('engine', `the HDF Group's library does not read it: ${found ?? 'it is damaged'}`, {}, error);
 }
 
 async function openHdf5(path: string | undefined, read: () => Promise<Uint8Array>): Promise<{ file: InstanceType<H5['File']>; close: () => void }> {
   if (path !== undefined && typeof process !== 'undefined') {
     const h5wasm = await import('h5wasm/node');
-    await h5wasm.ready;
+    // Else it prints what it finds wrong, and goes on with nothing.
+    (await h5wasm.ready).activate_throwing_error_handler();
     const file = new h5wasm.File(path, 'r') as unknown as InstanceType<H5['File']>;
     return { file, close: () => file.close() };
   }
   const h5wasm = await import('h5wasm');
-  const { FS } = await h5wasm.ready;
+  const { FS, activate_throwing_error_handler } = await h5wasm.ready;
+  activate_throwing_error_handler();
   const name = `model-${crypto.randomUUID()}.h5`;
   FS.writeFile(name, await read());
-  const file = new h5wasm.File(name, 'r');
-  const close = () => {
-    file.close();
+  try {
+    const file = new h5wasm.File(name, 'r');
+    const close = () => {
+      file.close();
+      FS.unlink(name);
+    };
+    return { file, close };
+  } catch (error) {
     FS.unlink(name);
-  };
-  return { file, close };
+    throw error;
+  }
 }
 
 /** Lists of names in attributes say which datasets a layer has, in which order. */

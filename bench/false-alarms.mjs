@@ -8,8 +8,9 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { convert, isModelError, memoryFileSet, memorySink, verifyConversion } from '../dist/index.js';
+import { convert, isModelError, memoryFileSet, memorySink } from '../dist/index.js';
 import { nodeFileSet } from '../dist/node/index.js';
+import { verifyConversion } from '../dist/verification.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: flags } = parseArgs({

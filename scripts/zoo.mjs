@@ -36,7 +36,8 @@ function netOf(folder, { name, format, model, prototxt, inputs, outputs, toleran
 }
 
 async function tryNet({ model, prototxt, inputs, outputs, tolerance = 0, target, out }) {
-  const { convert, isModelError, memorySource, readNpy, verifyConversion } = await import('../dist/index.js');
+  const { convert, isModelError, memorySource, readNpy } = await import('../dist/index.js');
+  const { verifyConversion } = await import('../dist/verification.js');
   const { fileSink, nodeFileSet } = await import('../dist/node/index.js');
   try {
     const files = await nodeFileSet(model);

@@ -10,7 +10,7 @@ import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
-import { type Edits, editMap } from './transforms/index.js';
+import type { Edits } from './transforms/index.js';
 import { VERSION } from './version.js';
 import { type AnyWriter, writers } from './writers/index.js';
 import type { TargetOption, WriteOptions } from './writers/writer.js';
@@ -63,7 +63,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const model = await openModel(files, options);
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
   const own = isModelError(read) ? null : read;
-  const edited = own && edits.length > 0 ? await editMap(own, options) : undefined;
+  const edited = own && edits.length > 0 ? await (await import('./transforms/index.js')).editMap(own, options) : undefined;
   const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
@@ -84,7 +84,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     }),
     onProgress: options.onProgress,
   };
-  const obstacles = writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions);
+  const obstacles = await (writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions));
   if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
   try {
     const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...lostMetadata(model, writer)];

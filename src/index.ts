@@ -1,4 +1,4 @@
-/** The public face of the library; it runs in a browser. What needs Node is in 'weighbridge/node'. */
+/** The public face of the library; it runs in a browser. Proof is in 'weighbridge/verify', what needs Node in 'weighbridge/node'. */
 export { type ByteSink, type FileSink, type MemorySink, memorySink, type WrittenFile } from './bytes/byte-sink.js';
 export { type ByteSource, memorySource, sliceSource } from './bytes/byte-source.js';
 export { type FileSet, memoryFileSet, withFile } from './bytes/file-set.js';
@@ -16,15 +16,6 @@ export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorByt
 export { readers } from './readers/index.js';
 export { type OpenOptions, openModel } from './readers/open.js';
 export type { Reader } from './readers/reader.js';
-export { collectExhibits } from './report/collect.js';
-export type { Exhibits } from './report/exhibits.js';
-export type { ReportDocument, ReportFormat, Subject } from './report/format.js';
-export { reportFormats } from './report/index.js';
-export { collectSamples, type SampleCollector } from './report/samples.js';
-export type { Report, Verdict, Witness } from './verify/report.js';
-export { type RunsToVerify, verifyRuns } from './verify/runs.js';
-export { type Agreement, type ShrinkTotals, totalsOf, worstAgreement } from './verify/savings.js';
-export { type ConversionToVerify, type VerifyOptions, verifyConversion, type WrittenTarget } from './verify/verify.js';
 export { VERSION } from './version.js';
 export { type AnyWriter, writers } from './writers/index.js';
 export type { WeightsWriter, WriteOptions, WriteResult, Writer } from './writers/writer.js';

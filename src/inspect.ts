@@ -3,7 +3,6 @@ import type { FileSet } from './bytes/file-set.js';
 import { isModelError } from './errors.js';
 import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
 import { oddities } from './model/odd-weights.js';
-import { inferShapes } from './model/ops/index.js';
 import { portValueShape } from './model/ports.js';
 import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
 import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';
@@ -111,7 +110,7 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
     architecture: map?.architecture ?? null,
     inputs: map?.inputs ?? [],
     outputs: map?.outputs ?? [],
-    layers: map ? describeLayers(map) : [],
+    layers: map ? await describeLayers(map) : [],
     tensors,
     parameterCount: own.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0),
     byteLength,
@@ -131,7 +130,8 @@ async function tryMap(model: ModelFile, warnings: Notice[]): Promise<LayerMap | 
   }
 }
 
-function describeLayers(map: LayerMap): LayerDocument[] {
+async function describeLayers(map: LayerMap): Promise<LayerDocument[]> {
+  const { inferShapes } = await import('./model/ops/index.js');
   const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
   return map.layers.map(({ weights, ...layer }) => ({
     ...layer,

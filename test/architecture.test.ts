@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],
   'convert.ts': ['bytes', 'model', 'readers', 'transforms', 'writers', 'errors.ts', 'version.ts'],
   'index.ts': 'everything',
+  'verification.ts': 'everything',
   cli: 'everything',
 };
 

@@ -14,6 +14,12 @@ const CANDIDATES = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromiu
 /** Path of a Chromium, or null; tests that need one skip visibly without. */
 export const CHROMIUM: string | null = CANDIDATES.find((path): path is string => path !== undefined && existsSync(path)) ?? null;
 
+/** What a test says of itself that is skipped for want of a browser. Where CI has installed one, nothing is skipped. */
+export const NO_CHROMIUM = {
+  isRequired: process.env.WEIGHBRIDGE_REQUIRE_CHROMIUM === '1',
+  why: CHROMIUM === null ? ' (skipped: no Chromium found; apt-get install chromium, or set CHROMIUM to its path)' : '',
+} as const;
+
 /** Without these it asks Google's servers for updates at every start, which a closed network refuses. */
 const QUIET = [
   '--disable-background-networking',

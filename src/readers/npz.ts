@@ -1,5 +1,5 @@
 /** Reads npz: NumPy arrays by name, without wiring. A bare .npy array is read as well, under its file's name. */
-import { looksLikeNpy } from '../containers/npy.js';
+import { looksLikeNpy, readNpy, readNpz } from '../containers/npy.js';
 import { looksLikeZip, openZip } from '../containers/zip.js';
 import { underKey } from './keyed.js';
 import type { Reader } from './reader.js';
@@ -22,7 +22,6 @@ export const npz: Reader = {
   async read(files, options) {
     const name = files.main!;
     const source = await files.open(name);
-    const { readNpy, readNpz } = await import('../containers/npy.js');
     const isArray = looksLikeNpy(await source.read(0, Math.min(8, source.byteLength)));
     const arrays = isArray ? [await readNpy(source, name.replace(/\.np[yz]$/i, ''))] : [...(await readNpz(source)).values()];
     const weights = underKey(

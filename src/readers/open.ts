@@ -8,7 +8,6 @@ import { didYouMean } from '../model/nearest.js';
 import { tensorByteLength } from '../model/tensor.js';
 import { readers } from './index.js';
 import { describeContent, describeFolder } from './other-content.js';
-import { archivedNames } from './pytorch/archived.js';
 import { PROBE_BYTES, type Probe, type Reader, type ReadOptions } from './reader.js';
 
 export interface OpenOptions extends ReadOptions {
@@ -104,6 +103,7 @@ const MAX_NAMES = 12;
 async function describe({ files, name, source, head, tail }: Probe): Promise<string> {
   if (name === null) return describeFolder(await files.list()) ?? 'no model was recognised in this folder. Name the model file itself.';
   const look = { name, byteLength: source!.byteLength, head, tail };
+  const { archivedNames } = await import('./pytorch/archived.js');
   const packed = await archivedNames(source!).catch(() => []);
   if (packed.length > 1)
     return `this is an archive of several models (${packed.slice(0, MAX_NAMES).join(', ')}${packed.length > MAX_NAMES ? ', ...' : ''}): unpack it, and name one.`;

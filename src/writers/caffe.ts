@@ -5,7 +5,6 @@
  */
 import { MessageBuilder, type Piece, writePieces } from '../containers/protobuf-writer.js';
 import { isModelError, ModelError } from '../errors.js';
-import type { DType } from '../model/dtype.js';
 import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
 import { Names } from '../model/names.js';
 import { inferShapes, windowedSize } from '../model/ops/index.js';
@@ -13,9 +12,8 @@ import { portValueShape } from '../model/ports.js';
 import { elementCount, float32Tensor, reshape, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
 import { byteProgress } from './progress.js';
+import { CAFFE } from './targets.js';
 import type { WriteOptions, Writer } from './writer.js';
-
-const DTYPES: readonly DType[] = ['float32', 'float64'];
 
 const NET = { name: 1, layer: 100 } as const;
 const LAYER = { name: 1, type: 2, bottom: 3, top: 4, blobs: 7 } as const;
@@ -23,16 +21,12 @@ const BLOB = { data: 5, shape: 7, doubleData: 8 } as const;
 
 export const caffe: Writer = {
   carries: 'model',
-  name: 'caffe',
-  title: 'Caffe',
-  extensions: ['.caffemodel'],
-  dtypes: DTYPES,
-  options: [],
+  ...CAFFE,
 
-  check(map, options) {
+  async check(map, options) {
     const errors = plan(map).obstacles;
-    if (options.dtype !== 'source' && !DTYPES.includes(options.dtype))
-      errors.push(new ModelError('usage', `Caffe files are not written in ${options.dtype}. Possible: ${DTYPES.join(', ')}.`));
+    if (options.dtype !== 'source' && !CAFFE.dtypes.includes(options.dtype))
+      errors.push(new ModelError('usage', `Caffe files are not written in ${options.dtype}. Possible: ${CAFFE.dtypes.join(', ')}.`));
     return errors;
   },
 

@@ -9,16 +9,14 @@ import { encodeHdf5, type Hdf5Group, MAX_ATTRIBUTE_BYTES } from '../containers/h
 import { type Piece, writePieces } from '../containers/protobuf-writer.js';
 import { crc32Of, type StoredMember, writeZip } from '../containers/zip-writer.js';
 import { ModelError } from '../errors.js';
-import type { DType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { type Tensor, tensorByteLength } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
 import { KerasTarget } from './keras-target.js';
 import { byteProgress } from './progress.js';
+import { KERAS_H5, KERAS_V3 } from './targets.js';
 import { lower } from './tfjs/lower.js';
 import type { WriteOptions, Writer } from './writer.js';
-
-const DTYPES: readonly DType[] = ['float32', 'float16', 'float64'];
 
 /** The last release of Keras 2, and the release of Keras 3 whose archive is followed. */
 const KERAS_2 = '2.15.0';
@@ -26,12 +24,8 @@ const KERAS_3 = '3.0.0';
 
 export const kerasH5: Writer = {
   carries: 'model',
-  name: 'keras-h5',
-  title: 'Keras HDF5',
-  extensions: ['.h5', '.hdf5'],
-  dtypes: DTYPES,
-  options: [],
-  check,
+  ...KERAS_H5,
+  check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
     const target = build(map, options);
@@ -45,12 +39,8 @@ export const kerasH5: Writer = {
 
 export const kerasV3: Writer = {
   carries: 'model',
-  name: 'keras-v3',
-  title: 'Keras 3 archive',
-  extensions: ['.keras'],
-  dtypes: DTYPES,
-  options: [],
-  check,
+  ...KERAS_V3,
+  check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
     const target = build(map, options);
@@ -72,8 +62,8 @@ export const kerasV3: Writer = {
 
 function check(map: LayerMap, options: WriteOptions): ModelError[] {
   const errors = [...lower(map, new KerasTarget(), options).obstacles];
-  if (options.dtype !== 'source' && !DTYPES.includes(options.dtype))
-    errors.push(new ModelError('usage', `Keras files are not written in ${options.dtype}. Possible: ${DTYPES.join(', ')}.`));
+  if (options.dtype !== 'source' && !KERAS_H5.dtypes.includes(options.dtype))
+    errors.push(new ModelError('usage', `Keras files are not written in ${options.dtype}. Possible: ${KERAS_H5.dtypes.join(', ')}.`));
   return errors;
 }
 

@@ -6,17 +6,14 @@ import { ModelError } from '../errors.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
 import { byteProgress } from './progress.js';
+import { NPZ } from './targets.js';
 import type { WeightsWriter } from './writer.js';
 
 export const npz: WeightsWriter = {
   carries: 'weights',
-  name: 'npz',
-  title: 'NumPy npz',
-  extensions: ['.npz'],
-  dtypes: ['float32', 'float16', 'float64'],
-  options: ['names'],
+  ...NPZ,
 
-  check(weights, options) {
+  async check(weights, options) {
     const names = new Set<string>();
     const errors: ModelError[] = [];
     for (const tensor of weights) {

@@ -4,6 +4,7 @@ import { ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
+import { SAFETENSORS } from './targets.js';
 import type { WeightsWriter } from './writer.js';
 
 /** Hugging Face's own default for one file. */
@@ -11,14 +12,9 @@ const DEFAULT_SHARD_BYTES = 5e9;
 
 export const safetensors: WeightsWriter = {
   carries: 'weights',
-  name: 'safetensors',
-  title: 'safetensors',
-  extensions: ['.safetensors'],
-  dtypes: ['float32', 'float16', 'bfloat16', 'float64'],
-  options: ['names', 'shardBytes'],
-  keepsMetadata: true,
+  ...SAFETENSORS,
 
-  check(weights) {
+  async check(weights) {
     const names = new Set<string>();
     const errors: ModelError[] = [];
     for (const { name, dtype, origin } of weights) {

@@ -33,7 +33,7 @@ export interface WriteResult {
 /** Options that only some targets have. */
 export type TargetOption = 'layout' | 'opset' | 'externalData' | 'float16Compute' | 'names' | 'shardBytes';
 
-interface Target {
+export interface Target {
   /** Short name for `--to`: 'onnx'. */
   readonly name: string;
   readonly title: string;
@@ -52,7 +52,7 @@ export interface Writer extends Target {
   /** Writes the same format from a source that has weights and no wiring, where that makes sense. */
   readonly weightsOnly?: WeightsWriter;
   /** Every obstacle at once; empty when `write` can express the map. */
-  check(map: LayerMap, options: WriteOptions): readonly ModelError[];
+  check(map: LayerMap, options: WriteOptions): Promise<readonly ModelError[]>;
   /** Streams the model as `name` into the sink; neither commits nor aborts. */
   write(map: LayerMap, sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult>;
 }
@@ -61,7 +61,7 @@ export interface Writer extends Target {
 export interface WeightsWriter extends Target {
   readonly carries: 'weights';
   /** Every obstacle at once; empty when `write` can express the tensors. */
-  check(weights: readonly Tensor[], options: WriteOptions): readonly ModelError[];
+  check(weights: readonly Tensor[], options: WriteOptions): Promise<readonly ModelError[]>;
   /** Streams the tensors, under their names, as `name` into the sink; neither commits nor aborts. */
   write(weights: readonly Tensor[], sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult>;
 }

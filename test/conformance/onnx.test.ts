@@ -65,7 +65,7 @@ async function converted(map: LayerMap, inputs: readonly TypedArray[], expected:
     const options = { dtype: 'source', layout: 'source', metadata: async () => ({}), ...(opset === undefined ? {} : { opset }) } as const;
     // Without its layers as they were read, nothing of the file can be copied.
     const anew = { ...map, layers: [...map.layers] };
-    const [obstacle] = onnx.check(anew, options);
+    const [obstacle] = await onnx.check(anew, options);
     if (obstacle) {
       reason ??= obstacle.problem;
       continue;

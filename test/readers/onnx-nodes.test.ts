@@ -108,7 +108,7 @@ describe('branches, functions and nodes that are not understood', () => {
     expect(last).toMatchObject({ op: 'ai.onnx::If', foreign: { captures: ['x', 'x'] } });
     // Written anew, it stands in the file as it came.
     const anew = { ...map, layers: [...map.layers] };
-    expect(onnx.check(anew, { dtype: 'source', layout: 'source', metadata: async () => ({}) })).toEqual([]);
+    expect(await onnx.check(anew, { dtype: 'source', layout: 'source', metadata: async () => ({}) })).toEqual([]);
   });
 
   it('a local function is the nodes that it stands for, with the attributes of the call', async () => {

@@ -45,7 +45,7 @@ const STOCK: readonly Stock[] = [
 
 /** Of the outputs' scales; null where the target has no form for the net. A message where it does not run. */
 async function apart({ writer, file, engine }: Stock, map: LayerMap, feeds: readonly NdArray[], expected: readonly NdArray[]) {
-  if (writer.check(map, OPTIONS).length > 0) return null;
+  if ((await writer.check(map, OPTIONS)).length > 0) return null;
   try {
     const sink = memorySink();
     await writer.write(map, sink, file, OPTIONS);

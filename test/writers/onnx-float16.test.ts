@@ -62,7 +62,7 @@ describe('a VGG net in float16 throughout', () => {
 
 it.each(FLOAT_CASES)('$title is written in float16, and runs', async (case_) => {
   const map = caseMap(case_);
-  expect(onnx.check(map, OPTIONS)).toEqual([]);
+  expect(await onnx.check(map, OPTIONS)).toEqual([]);
   const sink = memorySink();
   await onnx.write(map, sink, 'model.onnx', OPTIONS);
   await sink.commit();

@@ -28,7 +28,7 @@ const QUANTISED = OP_CASES.filter(({ op, weights }) => op in AXES && Object.keys
 
 async function write(map: LayerMap, opset = 17): Promise<Uint8Array> {
   const sink = memorySink();
-  expect(onnx.check(map, { ...OPTIONS, opset })).toEqual([]);
+  expect(await onnx.check(map, { ...OPTIONS, opset })).toEqual([]);
   await onnx.write(map, sink, 'model.onnx', { ...OPTIONS, opset });
   await sink.commit();
   return sink.files.get('model.onnx')!;

@@ -8,16 +8,11 @@ import { openModel } from '../../src/readers/open.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { generateSample } from '../../src/verify/inputs.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
-import { CHROMIUM, openPage, type Page } from '../chromium.js';
+import { CHROMIUM, NO_CHROMIUM, openPage, type Page } from '../chromium.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { readGolden } from '../golden.js';
 import { VGG_NETS, type VggNet, vggFiles, vggInputShape } from '../vgg-nets.js';
 import { serve, type WebServer } from '../web-server.js';
-
-/** Set where CI has installed a browser: there nothing is skipped. */
-const isRequired = process.env.WEIGHBRIDGE_REQUIRE_CHROMIUM === '1';
-const isSkipped = CHROMIUM === null && !isRequired;
-const why = isSkipped ? ' (skipped: no Chromium found; apt-get install chromium, or set CHROMIUM to its path)' : '';
 
 const FORMS = ['tfjs', 'tfjs-graph'] as const;
 const DTYPES = ['float32', 'float16', 'uint16', 'uint8'] as const;
@@ -65,7 +60,7 @@ interface Prediction {
   readonly backend: string;
 }
 
-describe.skipIf(isSkipped)(`in a browser${why}`, () => {
+describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`in a browser${NO_CHROMIUM.why}`, () => {
   let page: Page;
   let server: WebServer;
 

@@ -258,8 +258,8 @@ it('holds no tensor: the 411 MB of fc6 pass through, turned around, in a fractio
   expect(peak).toBeLessThan(byteLength / 3);
 });
 
-it('a wrong dtype is refused with those that there are', () => {
+it('a wrong dtype is refused with those that there are', async () => {
   const options = { dtype: 'bfloat16', layout: 'source', metadata: async () => ({}) } as const;
   for (const writer of [tfjs, tfjsGraph])
-    expect(writer.check(emptyMap, options)).toMatchObject([{ kind: 'usage', problem: expect.stringContaining('uint16') }]);
+    expect(await writer.check(emptyMap, options)).toMatchObject([{ kind: 'usage', problem: expect.stringContaining('uint16') }]);
 });

@@ -34,7 +34,7 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|\bsoftware\b|\bwarp\b|basic rend
 
 let made: Promise<Gpu> | undefined;
 
-/** @throws Error where the package is not installed and there is no browser around */
+/** A page without WebGPU has no adapter. @throws Error in Node, where the package is not installed */
 export function getGpu(): Promise<Gpu> {
   made ??= make();
   return made;
@@ -43,6 +43,7 @@ export function getGpu(): Promise<Gpu> {
 async function make(): Promise<Gpu> {
   const page = (globalThis as { navigator?: { gpu?: Gpu } }).navigator;
   if (page?.gpu) return page.gpu;
+  if (typeof process === 'undefined' || !process.versions?.node) return { requestAdapter: async () => null };
   const { create, globals } = (await import('webgpu')) as unknown as { create(options: string[]): Gpu; globals: object };
   Object.assign(globalThis, globals);
   const gpu = create([]);

@@ -1,35 +1,10 @@
-/** The list of engines, and how one is chosen. Adding one is one line here. */
+/** The engines, and how one is chosen. */
 import { ModelError } from '../../errors.js';
 import { didYouMean } from '../../model/nearest.js';
 import type { Availability, Engine, EngineChoice, EngineHost } from '../engine.js';
-import { opencv } from './opencv.js';
-import { ortCpu } from './ort-cpu.js';
-import { ortCuda } from './ort-cuda.js';
-import { ortWasm } from './ort-wasm.js';
-import { ortWebgpu } from './ort-webgpu.js';
-import { recorded } from './recorded.js';
-import { reference } from './reference.js';
-import { tfjsCpu } from './tfjs-cpu.js';
-import { tfjsNode } from './tfjs-node.js';
-import { tfjsNodeGpu } from './tfjs-node-gpu.js';
-import { tfjsWasm } from './tfjs-wasm.js';
-import { tfjsWebgpu } from './tfjs-webgpu.js';
+import { engines } from './list.js';
 
-/** In order of preference: the first that runs a format, on the device that is meant, and is available is taken. */
-export const engines: readonly Engine[] = [
-  ortCpu,
-  ortWasm,
-  ortWebgpu,
-  ortCuda,
-  tfjsWasm,
-  tfjsCpu,
-  tfjsWebgpu,
-  tfjsNode,
-  tfjsNodeGpu,
-  opencv,
-  reference,
-  recorded,
-];
+export { engines };
 
 export interface SelectedEngine {
   readonly engine: Engine;

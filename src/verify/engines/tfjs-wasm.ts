@@ -2,6 +2,16 @@
 import type { Engine } from '../engine.js';
 import { describeTfjs, importTfjs, tfjsEngine } from './tfjs.js';
 
+/** Where a page has the backend's WebAssembly files: their folder, or the address of each. Else they are looked for beside the script. */
+export type TfjsWasmPaths = string | Readonly<Record<string, string>>;
+
+let given: TfjsWasmPaths | null = null;
+
+/** To be called before anything is verified. */
+export function setTfjsWasmPaths(paths: TfjsWasmPaths): void {
+  given = paths;
+}
+
 export const tfjsWasm: Engine = tfjsEngine({
   name: 'tfjs-wasm',
   device: 'cpu',
@@ -10,9 +20,8 @@ export const tfjsWasm: Engine = tfjsEngine({
   async load() {
     const tfjs = await importTfjs();
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
-    // Only Node gets here with a path; a browser finds the files beside the page.
-    const folder = typeof process === 'undefined' ? null : wasmFolder();
-    if (folder) wasm.setWasmPaths(folder);
+    const paths = given ?? (typeof process === 'undefined' ? null : wasmFolder());
+    if (paths) wasm.setWasmPaths(paths as string);
     return tfjs;
   },
   describe: async (tfjs) => describeTfjs(tfjs),

@@ -7,6 +7,7 @@ import type { LayerMap, Notice } from '../../model/layer-map.js';
 import { tensorByteLength } from '../../model/tensor.js';
 import { castNotices } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
+import { ONNX } from '../targets.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { type ExternalPlace, encodeMetadata, encodeModel, encodeOtherMetadata, OPSETS, tensorSpan } from './encode.js';
 import { layerObstacle } from './node-forms.js';
@@ -14,7 +15,7 @@ import { encodePatch, type Patch, patchable, planPatch } from './patch.js';
 import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
 import { measureScales } from './scales.js';
 import { sourceModel } from './source.js';
-import { ONNX_DTYPES, optionsObstacle, storageObstacle } from './storage.js';
+import { optionsObstacle, storageObstacle } from './storage.js';
 
 const DEFAULT_OPSET = 17;
 /** protobuf parsers stop at 2 GiB; the graph itself and its names need some room too. */
@@ -26,14 +27,9 @@ const EXTERNAL_ALIGNMENT = 65536;
 
 export const onnx: Writer = {
   carries: 'model',
-  name: 'onnx',
-  title: 'ONNX',
-  extensions: ['.onnx'],
-  dtypes: ONNX_DTYPES,
-  options: ['layout', 'opset', 'externalData', 'float16Compute'],
-  keepsMetadata: true,
+  ...ONNX,
 
-  check(map, options) {
+  async check(map, options) {
     if (patchable(map, options)) return [optionsObstacle(options)].filter((error) => error !== null);
     const opset = chooseOpset(map, options);
     const errors: (ModelError | null)[] = [optionsObstacle(options)];

@@ -16,9 +16,8 @@ import type { Layer } from '../../model/layer-map.js';
 import { type NarrowForm, narrowForm, unwidened } from '../../model/narrow-form.js';
 import type { Tensor } from '../../model/tensor.js';
 import { channelAxis, isLargeLayer } from '../large-weights.js';
+import { ONNX } from '../targets.js';
 import type { WriteOptions } from '../writer.js';
-
-export const ONNX_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'int8'];
 
 const SOURCE_DTYPES: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16', 'float64']);
 
@@ -84,8 +83,8 @@ export function storageObstacle(layer: Layer, role: string, tensor: Tensor): Mod
 
 /** What is wrong with the options, or null. */
 export function optionsObstacle(options: WriteOptions): ModelError | null {
-  if (options.dtype !== 'source' && !ONNX_DTYPES.includes(options.dtype)) {
-    return new ModelError('usage', `ONNX files are not written in ${options.dtype}. Possible: ${ONNX_DTYPES.join(', ')}.`);
+  if (options.dtype !== 'source' && !ONNX.dtypes.includes(options.dtype)) {
+    return new ModelError('usage', `ONNX files are not written in ${options.dtype}. Possible: ${ONNX.dtypes.join(', ')}.`);
   }
   if (options.float16Compute && options.dtype !== 'source' && options.dtype !== 'float16') {
     return new ModelError('usage', `a model that computes in float16 is stored in float16, not ${options.dtype}`);

@@ -7,28 +7,23 @@ import { encodeStateDict, STORAGE_CLASSES } from '../../containers/pickle-writer
 import type { Piece } from '../../containers/protobuf-writer.js';
 import { crc32Of, type StoredMember, writeZip } from '../../containers/zip-writer.js';
 import { ModelError } from '../../errors.js';
-import type { DType } from '../../model/dtype.js';
 import type { LayerMap, Port } from '../../model/layer-map.js';
 import { isChannelsLast, portValueShape } from '../../model/ports.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
 import { castWeights } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
+import { PYTORCH } from '../targets.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
 import { moduleObstacles, writeModule } from './module.js';
 
-const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
 /** Where PyTorch starts the elements of a storage, so that a file can be mapped. */
 const ALIGNMENT = 64;
 
-const weightsOnly: WeightsWriter = {
+export const pytorchWeights: WeightsWriter = {
   carries: 'weights',
-  name: 'pytorch',
-  title: 'PyTorch',
-  extensions: ['.pth', '.pt'],
-  dtypes: DTYPES,
-  options: [],
+  ...PYTORCH,
 
-  check(weights) {
+  async check(weights) {
     const names = new Set<string>();
     const errors: ModelError[] = [];
     for (const { name, dtype, origin } of weights) {
@@ -45,17 +40,13 @@ const weightsOnly: WeightsWriter = {
 
 export const pytorch: Writer = {
   carries: 'model',
-  name: weightsOnly.name,
-  title: weightsOnly.title,
-  extensions: weightsOnly.extensions,
-  dtypes: DTYPES,
-  options: weightsOnly.options,
-  weightsOnly,
+  ...PYTORCH,
+  weightsOnly: pytorchWeights,
 
-  check(map, options) {
+  async check(map, options) {
     const obstacles = moduleObstacles(map);
     // What no module can be made of has no names in one.
-    return obstacles.length > 0 ? obstacles : weightsOnly.check(namedWeights(map), options);
+    return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(map), options);
   },
 
   async write(map, sink, name, options) {

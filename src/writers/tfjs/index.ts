@@ -8,6 +8,7 @@ import type { ByteSink } from '../../bytes/byte-sink.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import { VERSION } from '../../version.js';
+import { TFJS, TFJS_GRAPH } from '../targets.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { graphRule } from './graph-rules.js';
 import { GraphTarget } from './graph-target.js';
@@ -16,20 +17,15 @@ import { layoutMetadata, lower, plainRule, type RuleFinder } from './lower.js';
 import type { LayerNote } from './lowering.js';
 import { SHARD_BYTES, writeShards } from './shards.js';
 import type { Target } from './target.js';
-import { storeWeights, TFJS_DTYPES, weightObstacles } from './weights.js';
+import { storeWeights, weightObstacles } from './weights.js';
 
 /** What the configurations follow. */
 const KERAS_VERSION = '2.15.0';
 
 export const tfjs: Writer = {
   carries: 'model',
-  name: 'tfjs',
-  title: 'TensorFlow.js layers model',
-  extensions: ['model.json'],
-  dtypes: TFJS_DTYPES,
-  options: ['layout', 'shardBytes'],
-  keepsMetadata: true,
-  check: (map, options) => check(map, new LayersTarget(), options),
+  ...TFJS,
+  check: async (map, options) => check(map, new LayersTarget(), options),
   async write(map, sink, name, options) {
     const target = new LayersTarget();
     const notes = build(map, target, options);
@@ -42,13 +38,8 @@ export const tfjs: Writer = {
 
 export const tfjsGraph: Writer = {
   carries: 'model',
-  name: 'tfjs-graph',
-  title: 'TensorFlow.js graph model',
-  extensions: [],
-  dtypes: TFJS_DTYPES,
-  options: ['layout', 'shardBytes'],
-  keepsMetadata: true,
-  check(map, options) {
+  ...TFJS_GRAPH,
+  async check(map, options) {
     const target = new GraphTarget();
     return check(map, target, options, graphRule(target));
   },
@@ -65,8 +56,8 @@ export const tfjsGraph: Writer = {
 
 function check(map: LayerMap, target: Target, options: WriteOptions, ruleFor: RuleFinder = plainRule): ModelError[] {
   const errors = [...weightObstacles(map), ...lower(map, target, options, ruleFor).obstacles];
-  if (options.dtype !== 'source' && !TFJS_DTYPES.includes(options.dtype))
-    errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS_DTYPES.join(', ')}.`));
+  if (options.dtype !== 'source' && !TFJS.dtypes.includes(options.dtype))
+    errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS.dtypes.join(', ')}.`));
   return errors;
 }
 

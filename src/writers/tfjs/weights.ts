@@ -12,8 +12,6 @@ import type { NamedWeight } from './layers-target.js';
 import { type LossTally, measuringLoss, newLossTally } from './loss.js';
 import type { FileWeight } from './target.js';
 
-export const TFJS_DTYPES: readonly DType[] = ['float32', 'float16', 'uint8', 'uint16'];
-
 const SOURCE_DTYPES: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16', 'float64']);
 
 /** From this loss on (root mean square, relative to the weight's own) the finer form is recommended. */

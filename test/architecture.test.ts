@@ -23,6 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   writers: ['containers', 'bytes', 'model', 'errors.ts', 'version.ts'],
   verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'errors.ts', 'version.ts'],
   diff: ['bytes', 'model', 'readers', 'errors.ts'],
+  audit: ['bytes', 'containers', 'readers', 'inspect.ts', 'errors.ts'],
   report: ['model', 'bytes', 'containers', 'verify', 'diff', 'errors.ts', 'version.ts'],
   node: ['bytes', 'verify', 'errors.ts'],
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],

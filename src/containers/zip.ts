@@ -27,6 +27,8 @@ const MAX_DEFLATE_RATIO = 1100;
 /** Weights shrink by a tenth, descriptions to a tenth; what is large and shrinks further is empty, or meant to fill the memory. */
 const LARGE_BYTES = 2 ** 25;
 const MAX_LARGE_RATIO = 50;
+/** Of "version made by", the upper byte. */
+const MADE_ON_UNIX = 3;
 const STORED = 0;
 const DEFLATED = 8;
 /** What writers put where they did not work out a checksum (PyTorch, with `set_crc32_options(False)`). */
@@ -38,6 +40,10 @@ export interface ZipEntry {
   readonly compressedLength: number;
   readonly byteLength: number;
   readonly crc32: number;
+  /** Where its header begins. */
+  readonly offset: number;
+  /** The file's mode as Unix has it; 0 where the archive was not made there. */
+  readonly mode: number;
   /**
    * The member's bytes: a window of the archive where they are stored, memory where they are deflated.
    *
@@ -54,6 +60,8 @@ export interface ZipEntry {
 }
 
 export interface ZipArchive {
+  /** Where the central directory begins. */
+  readonly directoryStart: number;
   /** In the order of the central directory. */
   readonly entries: readonly ZipEntry[];
   get(name: string): ZipEntry | undefined;
@@ -116,7 +124,7 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
   if (at !== directory.byteLength)
     throw new ModelError('malformed', `the zip directory has ${directory.byteLength - at} bytes too many`, { file, offset: start + at });
   checkOverlap(entries, file);
-  return { entries, get: (name) => byName.get(name) };
+  return { directoryStart: start, entries, get: (name) => byName.get(name) };
 }
 
 /** What an archive's members have been inflated to, all together: each may be small enough, and all of them fill the memory. */
@@ -132,6 +140,7 @@ interface Header {
   readonly byteLength: number;
   readonly crc32: number;
   readonly offset: number;
+  readonly mode: number;
   readonly hasDescriptor: boolean;
 }
 
@@ -235,7 +244,8 @@ function centralEntry(
     throw new ModelError('malformed', `the stored zip member ${JSON.stringify(name)} has two sizes: ${compressedLength} and ${byteLength}`, place);
   }
   const method = methodNumber === STORED ? 'stored' : 'deflated';
-  return { name, method, compressedLength, byteLength, crc32: view.getUint32(at + 16, true), offset, hasDescriptor: (flags & 8) !== 0 };
+  const mode = view.getUint8(at + 5) === MADE_ON_UNIX ? view.getUint16(at + 40, true) : 0;
+  return { name, method, compressedLength, byteLength, crc32: view.getUint32(at + 16, true), offset, mode, hasDescriptor: (flags & 8) !== 0 };
 }
 
 async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Array, directoryStart: number, inflation: Inflation): Promise<ByteSource> {

@@ -32,7 +32,7 @@ interface Signature {
   readonly outputs: readonly TfPort[];
 }
 
-interface Content {
+export interface Content {
   readonly graph: TfGraph;
   readonly signatures: readonly Signature[];
   readonly version: string | null;
@@ -85,15 +85,21 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
 }
 
 async function readContent(source: ByteSource): Promise<Content> {
-  const wire = new WireReader(source);
-  const [first] = source.byteLength > 0 ? await source.read(0, 1) : [];
-  if (first !== SAVED_MODEL.schemaVersion << 3) return { graph: await readGraphDef(source), signatures: [], version: null, isSavedModel: false };
-  const graphs: (Content & { readonly tags: readonly string[] })[] = [];
-  for await (const field of wire.fields(0, source.byteLength))
-    if (field.number === SAVED_MODEL.metaGraph) graphs.push(await readMetaGraph(wire, source, field));
+  const graphs = await readContents(source);
   const serving = graphs.find(({ tags }) => tags.includes('serve')) ?? graphs[0];
   if (!serving) throw new ModelError('malformed', 'the SavedModel has no graph', { file: source.name });
   return serving;
+}
+
+/** All graphs of a file: one of a frozen graph, one for each set of tags of a SavedModel. */
+export async function readContents(source: ByteSource): Promise<(Content & { readonly tags: readonly string[] })[]> {
+  const wire = new WireReader(source);
+  const [first] = source.byteLength > 0 ? await source.read(0, 1) : [];
+  if (first !== SAVED_MODEL.schemaVersion << 3) return [{ graph: await readGraphDef(source), signatures: [], version: null, isSavedModel: false, tags: [] }];
+  const graphs: (Content & { readonly tags: readonly string[] })[] = [];
+  for await (const field of wire.fields(0, source.byteLength))
+    if (field.number === SAVED_MODEL.metaGraph) graphs.push(await readMetaGraph(wire, source, field));
+  return graphs;
 }
 
 async function readMetaGraph(wire: WireReader, source: ByteSource, field: Field): Promise<Content & { readonly tags: readonly string[] }> {

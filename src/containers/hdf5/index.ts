@@ -107,6 +107,8 @@ async function openObject(file: Hdf5File, path: string, address: number): Promis
   const typeMessage = find(MESSAGE.datatype);
   const spaceMessage = find(MESSAGE.dataspace);
   if (!typeMessage || !spaceMessage) throw file.error(address, `the dataset ${path} has no type or no shape`);
+  // The values lie in files that it names by their paths; the dataset itself looks as if nothing had been written.
+  if (find(MESSAGE.externalFiles)) throw file.error(address, `the values of ${path} lie in other files, which are not opened`, 'unsafe');
   const type = parseDatatype(await resolveShared(file, typeMessage));
   const space = parseDataspace(await resolveShared(file, spaceMessage));
   return openDataset(file, path, messages, type, space, address);

@@ -25,6 +25,8 @@ export interface PickleHooks {
   readonly callables: Readonly<Record<string, (args: readonly unknown[]) => unknown>>;
   /** Classes and functions of which inert records are made without a word, by 'module.name'. */
   readonly inert: ReadonlySet<string>;
+  /** Told every class and function that the pickle names; where it is there, nothing is refused for its name. */
+  readonly onName?: (module: string, name: string) => void;
   /** Resolves a persistent id (a storage). An 'unsupported' ModelError makes an inert record of it. */
   readonly persistentLoad?: (id: unknown) => unknown;
 }
@@ -289,7 +291,8 @@ class PickleMachine {
     if (known) return known;
     this.#spend(COST.record + COST.entry + 2 * path.length);
     const found = new PickleGlobal(module, name);
-    if (!this.#isKnown(path) && isDangerous(module, name)) {
+    this.hooks.onName?.(module, name);
+    if (!this.hooks.onName && !this.#isKnown(path) && isDangerous(module, name)) {
       throw this.#error('unsafe', `the pickle asks for ${path}. Only functions that rebuild tensors and containers are allowed; nothing was executed.`);
     }
     this.#globals.set(path, found);

@@ -20,8 +20,11 @@ import { viewTensor } from './view-tensor.js';
 /** Programs of large nets have a few MB, most of it notes on where each node comes from. */
 const MAX_JSON_BYTES = 2 ** 26;
 
-/** @returns null where the archive is no program of torch.export */
-export async function readExported(source: ByteSource, options: ReadOptions): Promise<ModelFile | null> {
+/**
+ * @param name of the file in its set
+ * @returns null where the archive is no program of torch.export
+ */
+export async function readExported(source: ByteSource, name: string, options: ReadOptions): Promise<ModelFile | null> {
   const zip = await openZip(source);
   const program = exportedProgramName(zip.entries.map(({ name }) => name));
   if (program === null) return null;
@@ -40,7 +43,7 @@ export async function readExported(source: ByteSource, options: ReadOptions): Pr
     ),
     details: { container: 'torch.export zip', schema },
     warnings: [],
-    files: [file],
+    files: [name],
     map: async () => {
       const { buildExportedMap } = await import('../../dialects/torch/exported.js');
       const { withKnown } = await import('../../model/numbers.js');

@@ -19,7 +19,7 @@ import { viewTensor } from './view-tensor.js';
 
 /** Headers and wiring; see `Reader.read`. */
 export async function readPytorch(files: FileSet, options: ReadOptions): Promise<ModelFile> {
-  const exported = files.main === null ? null : await readIfExported(await files.open(files.main), options);
+  const exported = files.main === null ? null : await readIfExported(await files.open(files.main), files.main, options);
   if (exported) return exported;
   const prefix = await unpackedPrefix(files);
   const unpacked = prefix === null ? null : await readUnpacked(files, prefix);
@@ -59,9 +59,9 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   };
 }
 
-async function readIfExported(source: ByteSource, options: ReadOptions): Promise<ModelFile | null> {
+async function readIfExported(source: ByteSource, name: string, options: ReadOptions): Promise<ModelFile | null> {
   const head = await source.read(0, Math.min(4, source.byteLength));
-  return looksLikeZip(head) ? (await import('./exported.js')).readExported(source, options) : null;
+  return looksLikeZip(head) ? (await import('./exported.js')).readExported(source, name, options) : null;
 }
 
 async function readContent(source: ByteSource): Promise<PyTorchContent> {

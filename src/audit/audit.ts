@@ -1,0 +1,118 @@
+/**
+ * What a file from a stranger contains that it should not: looked for without loading it, and without running anything of it.
+ *
+ * Every examiner that knows the content looks at it, for a file may be two things at once.
+ */
+import type { ByteSource } from '../bytes/byte-source.js';
+import type { FileSet } from '../bytes/file-set.js';
+import { lookAt } from '../bytes/leftover.js';
+import { isModelError } from '../errors.js';
+import { inspect } from '../inspect.js';
+import { openModel } from '../readers/open.js';
+import { PROBE_BYTES } from '../readers/reader.js';
+import { type AuditDocument, type AuditedFile, type Finding, RULES, type RuleName } from './document.js';
+import type { Audit } from './examiner.js';
+import { examiners } from './index.js';
+import { programs } from './program.js';
+
+export interface AuditOptions {
+  /** Also reads every weight, for values that cannot be meant. */
+  readonly weights?: boolean;
+  readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/** Archives in archives in archives are unpacked by nobody. */
+const MAX_DEPTH = 4;
+/** Files inside of which no more are looked into. */
+const MAX_FILES = 20_000;
+const MAX_FINDINGS = 1000;
+/** Members of PyTorch files that hold values, which may look like anything. */
+const VALUES = /\/(data|constants|weights|tensors)\/[^/.]+$/;
+const WORST: readonly Finding['severity'][] = ['danger', 'suspect', 'note'];
+
+/** @throws ModelError 'usage' when there is no such file; what is wrong with it is a finding */
+export async function auditFiles(files: FileSet, options: AuditOptions = {}): Promise<AuditDocument> {
+  const findings: Finding[] = [];
+  const looked: AuditedFile[] = [];
+  const known = new Set<string>();
+  const audit: Audit = {
+    tell(rule, message, file, offset) {
+      const key = `${rule} ${message}`;
+      if (known.has(key) || findings.length >= MAX_FINDINGS) return;
+      known.add(key);
+      findings.push({ rule, severity: RULES[rule].severity, message, file, ...(offset === undefined ? {} : { offset }) });
+    },
+    async examine(source, path, depth) {
+      if (depth > MAX_DEPTH || looked.length >= MAX_FILES) return;
+      const { head } = await lookAt(source, path, PROBE_BYTES);
+      const file = { source, path, head, depth, files };
+      const kinds: string[] = [];
+      for (const examiner of VALUES.test(path) ? [programs] : examiners) {
+        await told(audit, path, async () => {
+          if (!(await examiner.match(file))) return;
+          kinds.push(examiner.kind);
+          await examiner.examine(file, audit);
+        });
+      }
+      // Of an archive's members only those that were understood.
+      if (depth === 0 || kinds.length > 0) looked.push({ name: path, byteLength: source.byteLength, kinds: kinds.filter((kind) => kind !== 'text') });
+    },
+  };
+  let format: string | null = null;
+  const names = new Set(files.main === null ? await files.list() : [files.main]);
+  try {
+    const model = await openModel(files);
+    format = model.format;
+    for (const name of model.files) names.add(name);
+    if (options.weights) await examineWeights(files, options, audit);
+  } catch (error) {
+    if (!isModelError(error) || error.kind === 'usage') throw error;
+    tellError(audit, error.kind, error.problem, files.main ?? files.label, error.place.offset);
+  }
+  for (const name of [...names].sort()) {
+    const source = await opened(files, name, audit);
+    if (source) await audit.examine(source, name, 0);
+    await source?.close();
+  }
+  findings.sort((a, b) => WORST.indexOf(a.severity) - WORST.indexOf(b.severity));
+  const has = (severity: Finding['severity']) => findings.some((finding) => finding.severity === severity);
+  return {
+    schema: 'weighbridge/audit@1',
+    model: files.label,
+    format,
+    files: looked,
+    findings,
+    verdict: has('danger') ? 'dangerous' : has('suspect') ? 'suspect' : 'clean',
+  };
+}
+
+async function examineWeights(files: FileSet, { onProgress }: AuditOptions, audit: Audit): Promise<void> {
+  const { warnings } = await inspect(files, { weights: true, onProgress });
+  for (const { code, message } of warnings) if (code === 'all-zero' || code === 'non-finite') audit.tell('odd-weights', message, files.label);
+}
+
+async function opened(files: FileSet, name: string, audit: Audit): Promise<ByteSource | null> {
+  let source: ByteSource | null = null;
+  await told(audit, name, async () => {
+    source = await files.open(name);
+  });
+  return source;
+}
+
+/** What goes wrong becomes a finding. */
+async function told(audit: Audit, path: string, act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    tellError(audit, error.kind, error.problem, path, error.place.offset);
+  }
+}
+
+const BY_KIND: Readonly<Record<string, RuleName>> = { unsafe: 'unsafe', malformed: 'unreadable', 'unknown-format': 'unknown-format' };
+
+/** What is merely not translated is no concern of an audit. */
+function tellError(audit: Audit, kind: string, problem: string, path: string, offset?: number): void {
+  const rule = BY_KIND[kind];
+  if (rule) audit.tell(rule, problem, path, offset);
+}

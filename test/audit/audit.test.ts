@@ -118,7 +118,7 @@ describe('graphs', () => {
     ['ReadFile', 'tensorflow-file'],
     ['WriteFile', 'tensorflow-file'],
   ])('tells %s of TensorFlow', async (op, rule) => {
-    const bytes = graphDef({ nodes: [placeholder('x', [1, 4]), { name: 'y', op, inputs: ['x'] }], weights: [], inputs: ['x'], outputs: ['y'] });
+    const bytes = graphDef({ nodes: [placeholder('x', [1, 4]), { name: 'y', op, input: ['x'] }], weights: {}, inputs: ['x'], outputs: ['y'] });
     expect(await rulesOf(bytes, 'graph.pb')).toContain(rule);
   });
 

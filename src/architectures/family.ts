@@ -1,6 +1,6 @@
 /** What a family of architectures is: how it is built, how its sources name their modules, and what comes before and after it. */
 import type { LayerMap } from '../model/layer-map.js';
-import type { Preparation } from '../model/preparation.js';
+import type { Framing, Preparation } from '../model/preparation.js';
 import type { Net, Value } from './net.js';
 import type { Ecosystem, Spell, WeightStore } from './store.js';
 
@@ -80,9 +80,9 @@ export const SYMMETRIC = { order: 'RGB', range: [0, 1], mean: [0.5, 0.5, 0.5], s
 export const RAW = { order: 'RGB', range: [0, 255], mean: [0, 0, 0], std: [1, 1, 1] } as const satisfies Preprocessing;
 
 /** The same for pictures of 0 to 255. */
-export function preparationOf({ order, range: [low, high], mean, std }: Preprocessing, from: string): Preparation {
+export function preparationOf({ order, range: [low, high], mean, std }: Preprocessing, from: string, framing: Framing): Preparation {
   const unit = (high - low) / 255;
-  return { order, mean: mean.map((value) => (value - low) / unit), scale: std.map((value) => unit / value), from };
+  return { order, mean: mean.map((value) => (value - low) / unit), scale: std.map((value) => unit / value), from, framing };
 }
 
 export function namesOf(store: WeightStore): Names {

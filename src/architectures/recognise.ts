@@ -4,6 +4,7 @@ import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-m
 import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
 import { type Family, namesOf, preparationOf, type Spelling } from './family.js';
+import { framingOf } from './framing.js';
 import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
@@ -189,6 +190,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     shape: shape([batch, ...y.shape.slice(1)]),
     layout: isPicture ? layout : 'other',
   };
+  const framing = framingOf(store.ecosystem, side, publishedAs(family, size));
   const map: LayerMap = {
     name: family.name,
     format: options.format,
@@ -199,7 +201,9 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     layers: net.layers,
     warnings: [],
     // A description of one's own says nothing of pictures.
-    ...(channels === 3 && !family.input ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size), `usual for ${family.title}`) } : {}),
+    ...(channels === 3 && !family.input
+      ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size), `usual for ${family.title}`, framing) }
+      : {}),
   };
   return family.finish?.(map) ?? map;
 }
@@ -207,9 +211,13 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
 /** What weights say nothing of; a family says all of it. */
 const UNSEEN = 'activations, pooling, strides and padding are those of the family: weights leave no trace of them';
 
+function publishedAs(family: Family, size: unknown): string | undefined {
+  return Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
+}
+
 function architectureOf(family: Family, size: unknown, net: Net): Architecture {
   if (family.input) return { name: family.title, assumed: [...net.assumed.values()] };
-  const published = Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
+  const published = publishedAs(family, size);
   return {
     name: published === undefined ? `${family.title} of no published size` : `${family.title} (${published})`,
     assumed: [UNSEEN, ...net.assumed.values()],

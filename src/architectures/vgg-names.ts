@@ -5,6 +5,7 @@
  */
 import type { Architecture, Layer, LayerMap } from '../model/layer-map.js';
 import { CAFFE, preparationOf } from './family.js';
+import { framingOf } from './framing.js';
 
 /** Convolutions per block of the paper's configurations. */
 const DEPTHS: Readonly<Record<string, string>> = { '1,1,2,2,2': 'VGG-11', '2,2,2,2,2': 'VGG-13', '2,2,3,3,3': 'VGG-16', '2,2,4,4,4': 'VGG-19' };
@@ -30,7 +31,14 @@ export function nameVgg(map: LayerMap): LayerMap {
   const layers = map.layers.map((layer) => (names.byLayer.has(layer) ? { ...layer, canonicalName: names.byLayer.get(layer)! } : layer));
   const architecture: Architecture = { name: names.architecture, assumed: map.architecture?.assumed ?? [] };
   const isPaper = Object.values(DEPTHS).some((name) => names.architecture.startsWith(name)) && map.inputs.some(({ shape }) => shape.includes(3));
-  return { ...map, layers, architecture, ...(isPaper && !map.preparation ? { preparation: preparationOf(CAFFE, 'usual for VGG') } : {}) };
+  return {
+    ...map,
+    layers,
+    architecture,
+    ...(isPaper && !map.preparation
+      ? { preparation: preparationOf(CAFFE, 'usual for VGG', framingOf(map.format.startsWith('keras') ? 'keras' : 'caffe', 224)) }
+      : {}),
+  };
 }
 
 function canonicalNames(map: LayerMap): { byLayer: Map<Layer, string>; architecture: string } | null {

@@ -1,6 +1,7 @@
 /** Options of commands that write a model: what changes on the way. */
+import { statSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Preparation } from '../model/preparation.js';
+import type { GivenPreparation } from '../model/preparation.js';
 import type { Edits } from '../transforms/index.js';
 import { parseNames, parsePreparation } from './options.js';
 
@@ -10,7 +11,8 @@ export interface EditFlags {
   readonly batch?: 'dynamic' | number;
   readonly foldBatchnorm?: boolean;
   readonly embedPreprocessing?: boolean;
-  readonly preprocess?: Preparation;
+  readonly preprocess?: GivenPreparation;
+  readonly inputs?: string;
 }
 
 export function addEditOptions(command: Command): Command {
@@ -26,13 +28,20 @@ export function addEditOptions(command: Command): Command {
     .addOption(
       new Option(
         '--preprocess <settings>',
-        'the same with settings of your own: mean=..., scale=... or std=..., order=bgr, range=1, with commas between them',
+        'the same with settings of your own: mean=..., scale=... or std=..., order=bgr, range=1, with commas between them; beside --inputs of pictures, how those are prepared, with resize=256 or stretch, filter=bicubic, antialias=no, crop=224, and the net stays as it is',
       ).argParser(parsePreparation),
     );
 }
 
-export function editsOf({ until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess }: EditFlags): Edits {
-  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess };
+export function editsOf(flags: EditFlags): Edits {
+  const { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess } = flags;
+  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess: isEmbedded(flags) ? (preprocess?.values ?? undefined) : undefined };
+}
+
+/** Whether the net comes to prepare pictures itself, so that those which are given go in as they are. */
+export function isEmbedded({ embedPreprocessing, preprocess, inputs }: EditFlags): boolean {
+  const hasPictures = inputs !== undefined && statSync(inputs, { throwIfNoEntry: false })?.isDirectory() === true;
+  return embedPreprocessing === true || (preprocess?.values != null && !hasPictures);
 }
 
 function parseBatch(text: string): 'dynamic' | number {

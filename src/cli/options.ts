@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type FileSet, withFile } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
 import type { Dim } from '../model/layer-map.js';
-import type { Preparation } from '../model/preparation.js';
+import type { Framing, GivenPreparation, Preparation } from '../model/preparation.js';
 import { nodeFileSet } from '../node/file-set.js';
 import { fileSource } from '../node/file-source.js';
 import type { OpenOptions } from '../readers/open.js';
@@ -162,18 +162,46 @@ export function parseNames(text: string): string[] {
   return names;
 }
 
-const PREPARATION_WORDS = 'settings such as mean=103.939,116.779,123.68,order=bgr or mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1 are expected';
+const PREPARATION_WORDS =
+  'settings such as mean=103.939,116.779,123.68,order=bgr or mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1,resize=256,filter=bicubic are expected';
+const FILTERS = ['nearest', 'bilinear', 'bicubic'] as const;
+const FRAMING_NAMES: ReadonlySet<string> = new Set(['resize', 'filter', 'antialias', 'crop']);
 
 /**
  * mean and scale (or std, which is divided by) in the order of the channels that the net reads; `range`: what 255 is for them, 255 itself where it is left out.
+ * resize, filter, antialias and crop are about the size of pictures.
  */
-export function parsePreparation(text: string): Preparation {
+export function parsePreparation(text: string): GivenPreparation {
   const given = new Map<string, string>();
   for (const part of text.split(/[,;\s]+(?=[a-z]+=)/i)) {
-    const [, name, value] = /^\s*(mean|scale|std|order|range)=(.+?)\s*$/i.exec(part) ?? [];
+    const [, name, value] = /^\s*(mean|scale|std|order|range|resize|filter|antialias|crop)=(.+?)\s*$/i.exec(part) ?? [];
     if (name === undefined || value === undefined || given.has(name.toLowerCase())) throw new InvalidArgumentError(`${PREPARATION_WORDS}, not "${part}".`);
     given.set(name.toLowerCase(), value);
   }
+  const framing = parseFraming(given);
+  return { values: [...given.keys()].every((name) => FRAMING_NAMES.has(name)) ? null : parseValues(given), framing };
+}
+
+function parseFraming(given: ReadonlyMap<string, string>): Partial<Framing> {
+  const whole = (name: string) => {
+    const value = Number(given.get(name));
+    if (!Number.isInteger(value) || value < 1 || value > 2 ** 14) throw new InvalidArgumentError(`${name} is a number of pixels, not "${given.get(name)}".`);
+    return value;
+  };
+  const oneOf = <T extends string>(name: string, choices: readonly T[]): T => {
+    const value = given.get(name)!.toLowerCase() as T;
+    if (!choices.includes(value)) throw new InvalidArgumentError(`${name} is ${choices.join(' or ')}, not "${given.get(name)}".`);
+    return value;
+  };
+  return {
+    ...(given.has('resize') ? { resize: given.get('resize') === 'stretch' ? 'stretch' : whole('resize') } : {}),
+    ...(given.has('filter') ? { filter: oneOf('filter', FILTERS) } : {}),
+    ...(given.has('antialias') ? { antialias: oneOf('antialias', ['yes', 'no']) === 'yes' } : {}),
+    ...(given.has('crop') ? { crop: whole('crop') } : {}),
+  };
+}
+
+function parseValues(given: ReadonlyMap<string, string>): Preparation {
   const numbers = (name: string, usual: number): number[] => {
     const values = (given.get(name) ?? String(usual)).split(/[,\s]+/).map((part) => (part === '' ? Number.NaN : Number(part)));
     const isDivided = name === 'std' || name === 'range';

@@ -8,4 +8,28 @@ export interface Preparation {
   readonly scale: readonly number[];
   /** Who says so: 'usual for VGG', 'layer "data" of the net', '--preprocess'. */
   readonly from: string;
+  /** How pictures of any size come to that of the net, where it is known. */
+  readonly framing?: Framing;
+}
+
+/** How a picture of any size comes to the size that a net takes. */
+export interface Framing {
+  /** Pixels that its shorter side is brought to, before the middle is cut out; 'stretch': each side is brought to the net's own. */
+  readonly resize: number | 'stretch';
+  readonly filter: 'nearest' | 'bilinear' | 'bicubic';
+  /** Whether all pixels count where a picture is made smaller, as in PIL, or those beside each point alone, as in OpenCV and TensorFlow. */
+  readonly antialias: boolean;
+  /** Side of what is cut out, for a net that takes pictures of any size. */
+  readonly crop?: number;
+}
+
+/** What a user says of it; what is left out is as it is known. */
+export interface GivenPreparation {
+  readonly values: Preparation | null;
+  readonly framing: Partial<Framing>;
+}
+
+/** For nets that take pictures as they are. */
+export function rawPreparation(from: string, framing?: Framing): Preparation {
+  return { order: 'RGB', mean: [0], scale: [1], from, ...(framing ? { framing } : {}) };
 }

@@ -10,8 +10,9 @@ import type { Change, Prelude } from '../model/edited.js';
 import type { Layer, LayerMap, Port } from '../model/layer-map.js';
 import { numbersTensor } from '../model/numbers.js';
 import { makeLayer } from '../model/ops/index.js';
+import { ownPreparation, picturePort } from '../model/picture-port.js';
 import { portValueShape } from '../model/ports.js';
-import type { Preparation } from '../model/preparation.js';
+import { type Preparation, rawPreparation } from '../model/preparation.js';
 import type { Tensor } from '../model/tensor.js';
 
 const ORIGIN = { file: 'weighbridge' };
@@ -28,7 +29,7 @@ export interface Embedded {
  * @throws ModelError 'usage' where nothing is known, or the net takes no picture
  */
 export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded {
-  const port = pictureOf(map);
+  const port = floatPort(map);
   const prepared = given ? [] : ownPreparation(map, port);
   if (prepared.length > 0) return unchanged(map, `the net prepares its pictures itself (${prepared.map(({ name }) => `"${name}"`).join(', ')})`);
   const preparation = given ?? map.preparation;
@@ -63,7 +64,7 @@ export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded
   const layers = chained(forward, raw, port.value);
   const pictures: Port = { ...port, value: raw };
   const inputs = map.inputs.map((other) => (other === port ? pictures : other));
-  const made = { ...map, inputs, layers: [...layers, ...map.layers] };
+  const made = { ...map, inputs, layers: [...layers, ...map.layers], preparation: rawPreparation(ITSELF, map.preparation?.framing) };
   const back = steps(names, [
     ...(scale.some((value) => value !== 1)
       ? [
@@ -91,6 +92,15 @@ export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded
   return { map: made, prelude, change: { transform: 'embed-preprocessing', message, layers: layers.map(({ name }) => name) } };
 }
 
+const ITSELF = 'the net prepares its pictures itself';
+
+/** @throws ModelError 'usage' where pictures flow into no port, or into one of integers */
+function floatPort(map: LayerMap): Port {
+  const port = picturePort(map);
+  if (!isFloatDType(port.dtype)) throw new ModelError('usage', `"${port.name}" takes ${port.dtype}, and pictures are prepared in floating point.`);
+  return port;
+}
+
 function unchanged(map: LayerMap, why: string): Embedded {
   return { map, prelude: null, change: { transform: 'embed-preprocessing', message: `${why}: nothing was put in front of it`, layers: [] } };
 }
@@ -103,30 +113,6 @@ function described(order: Preparation['order'], mean: readonly number[], scale: 
     ...(mean.some((value) => value !== 0) ? [`less ${shortly(mean)}`] : []),
     ...(scale.some((value) => value !== 1) ? [`times ${shortly(scale)}`] : []),
   ].join(', ');
-}
-
-/** The input that pictures flow into. @throws ModelError 'usage' where there is none, or more than one */
-function pictureOf(map: LayerMap): Port {
-  const pictures = map.inputs.filter((port) => {
-    const shape = portValueShape(port);
-    return shape.length === 4 && (port.layout !== 'other' || shape[1] === 3 || shape[1] === 1);
-  });
-  const [port, ...others] = pictures;
-  const list = map.inputs.map(({ name, shape }) => `"${name}" [${shape}]`).join(', ');
-  if (!port || others.length > 0)
-    throw new ModelError('usage', `${port ? 'several inputs take' : 'no input takes'} pictures, so none can be prepared: ${list}.`);
-  if (typeof portValueShape(port)[1] !== 'number')
-    throw new ModelError('usage', `how many channels "${port.name}" has is not known, so they cannot be prepared.`);
-  if (!isFloatDType(port.dtype)) throw new ModelError('usage', `"${port.name}" takes ${port.dtype}, and pictures are prepared in floating point.`);
-  return port;
-}
-
-/** Layers that do so already: all that reads the picture treats each value, or each channel, with constants (Keras's Rescaling and Normalization). */
-function ownPreparation(map: LayerMap, port: Port): readonly Layer[] {
-  const readers = map.layers.filter(({ inputs }) => inputs.includes(port.value));
-  const isOne = ({ op, inputs, weights }: Layer) =>
-    inputs.length === 1 && (op === 'BatchNormalization' || (['Mul', 'Div', 'Add', 'Sub'].includes(op) && weights.operand !== undefined));
-  return readers.length > 0 && readers.every(isOne) ? readers : [];
 }
 
 /** @throws ModelError 'usage' where there are not as many as channels */

@@ -10,6 +10,8 @@ export interface VerifyOptions extends EngineChoice {
   readonly golden?: ReadonlyMap<string, Tensor>;
   /** Inputs to use instead of generated ones, by port name. */
   readonly inputs?: ReadonlyMap<string, Tensor>;
+  /** What was done to make them, for the report. */
+  readonly inputNotes?: readonly string[];
   /** A match on our own word alone is a failure. */
   readonly requireWitness?: boolean;
   readonly samples?: number;

@@ -61,6 +61,7 @@ export interface Ran {
 
 export async function runBoth(subject: Subject, options: VerifyOptions, notes: string[]): Promise<Ran> {
   const { map, target, written, layoutOf, isRead, effort } = subject;
+  notes.push(...(options.inputNotes ?? []));
   if (options.golden && subject.edited?.prelude) notes.push('recorded inputs, which are prepared, were turned back into pictures for the written file');
   const recording = options.golden ? await recordedOutputs(options.golden, map, subject.edited) : null;
   const given = await givenRows(subject, options, recording);

@@ -1,6 +1,7 @@
 /** A net that takes pictures as they are gives what it gave for prepared ones, at its borders too. */
 import { expect, it } from 'vitest';
 import { preparationOf } from '../../src/architectures/family.js';
+import { framingOf } from '../../src/architectures/framing.js';
 import { familyNamed } from '../../src/architectures/recognise.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import type { Preparation } from '../../src/model/preparation.js';
@@ -50,7 +51,7 @@ it('what is known of the net is taken; what changes nothing is left out', () => 
 
 it("torchvision's means for values of 0 to 1 are those for 0 to 255", () => {
   const { family, size } = familyNamed('resnet50')!;
-  const { mean, scale } = preparationOf(family.preprocessing('torchvision', size), 'torchvision');
+  const { mean, scale } = preparationOf(family.preprocessing('torchvision', size), 'torchvision', framingOf('torchvision', 224));
   for (const x of [0, 17, 255]) {
     expect((x - mean[0]!) * scale[0]!).toBeCloseTo((x / 255 - 0.485) / 0.229, 12);
     expect((x - mean[2]!) * scale[2]!).toBeCloseTo((x / 255 - 0.406) / 0.225, 12);

@@ -7,6 +7,7 @@ import { looksLikeZip } from '../../containers/zip.js';
 import type { ConvertResult } from '../../convert.js';
 import { isModelError, ModelError } from '../../errors.js';
 import type { LayerMap, ModelFile } from '../../model/layer-map.js';
+import type { GivenPreparation } from '../../model/preparation.js';
 import type { Tensor } from '../../model/tensor.js';
 import { fileSource, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
@@ -14,7 +15,8 @@ import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { commandHost } from '../engine-host.js';
 import { withHashes } from '../hashes.js';
-import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
+import { openPictureFolder } from '../picture-folder.js';
 import { makeVoice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -23,6 +25,8 @@ import { addReportOptions, planReports, type ReportFlags, type ReportPlan } from
 export interface VerifyFlags extends ReportFlags {
   readonly golden?: string;
   readonly inputs?: string;
+  /** How pictures of `inputs` are prepared. */
+  readonly preprocess?: GivenPreparation;
   readonly samples?: number;
   readonly seed?: number;
   readonly engine?: string;
@@ -39,7 +43,7 @@ export function addVerifyOptions(command: Command): Command {
     .addOption(
       new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'),
     )
-    .addOption(new Option('--inputs <file>', 'inputs to use (.npy, or .npz by input name) instead of generated ones'))
+    .addOption(new Option('--inputs <file|folder>', 'inputs to use instead of generated ones: .npy, .npz by input name, or a folder of pictures (PNG, JPEG)'))
     .addOption(new Option('--samples <count>', 'how many inputs to generate').argParser(parseWhole))
     .addOption(new Option('--seed <number>', 'seed of the generated inputs').argParser(parseWhole))
     .addOption(new Option('--engine <name>', 'engine that runs the written file (see: weighbridge engines)'))
@@ -56,12 +60,20 @@ export function addVerifyOptions(command: Command): Command {
   return addReportOptions(command);
 }
 
+function preprocessOption(): Option {
+  return new Option(
+    '--preprocess <settings>',
+    'how pictures of --inputs are prepared, where it is not as usual: mean=..., std=... or scale=..., range=1, order=bgr, resize=256 (the shorter side) or stretch, filter=bicubic, antialias=no, crop=224',
+  ).argParser(parsePreparation);
+}
+
 export function registerVerify(program: Command): Command {
   const command = program
     .command('verify <expected> [actual]')
     .description('run a model and its conversion, or any two files that can be run, or one file with --golden, and compare what they predict');
   addSourceOptions(command);
   addVerifyOptions(command);
+  command.addOption(preprocessOption());
   return command.action(async (expected: string, given: string | undefined, flags: CommonFlags & SourceFlags & VerifyFlags) => {
     const voice = makeVoice(flags);
     if (given === undefined && flags.golden === undefined)
@@ -79,7 +91,7 @@ export function registerVerify(program: Command): Command {
       const known = findWrittenFormat(format);
       const written = { files: target, path: actual, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
       const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
-      const asked = await verifyOptions(flags, progress, reports.hooks);
+      const asked = await verifyOptions(flags, progress, reports.hooks, map);
       const compared =
         known && (map || !known.runs)
           ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
@@ -141,13 +153,19 @@ export async function verifyWritten(
     const source = { files, path, ...prototxtOf(model) };
     const report = await verifyConversion(
       { source, model, map, edited, target: { files: target, path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) } },
-      await verifyOptions(flags, progress, reports.hooks),
+      await verifyOptions(ofNet(flags, edited), progress, reports.hooks, map),
     );
     return await withHashes(report, { expected: files, actual: target }, isKept(flags));
   } finally {
     await files.close();
     await target.close();
   }
+}
+
+/** A net that prepares pictures itself is given them as they are, of its size. */
+function ofNet<Flags extends VerifyFlags>(flags: Flags, edited: ConvertResult['edited']): Flags {
+  const isEmbedded = edited?.changes.some(({ transform }) => transform === 'embed-preprocessing');
+  return isEmbedded && flags.preprocess ? { ...flags, preprocess: { ...flags.preprocess, values: null } } : flags;
 }
 
 /** Whether the report outlives what is printed. */
@@ -160,10 +178,12 @@ export function companionsOf({ prototxt, config, arch, golden, inputs, labels }:
   return [prototxt, config, arch, golden, inputs, labels].filter((path) => path !== undefined);
 }
 
-async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {
+async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks'], map: LayerMap | null) {
+  const inputs = await readInputs(flags, progress, map);
   return {
     golden: flags.golden === undefined ? undefined : await readArrays(flags.golden),
-    inputs: flags.inputs === undefined ? undefined : await readArrays(flags.inputs),
+    inputs: inputs?.arrays,
+    inputNotes: inputs?.notes,
     samples: flags.samples,
     seed: flags.seed,
     engine: flags.engine,
@@ -176,6 +196,17 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: Repo
     ...hooks,
     onProgress: (phase: string, done: number, total: number) => progress.step(phase, done, total),
   };
+}
+
+/** What `--inputs` names, for this net. @throws ModelError 'usage' where `--preprocess` has no pictures to be about */
+async function readInputs({ inputs: path, preprocess, samples }: VerifyFlags, progress: Progress, map: LayerMap | null) {
+  const folder = path === undefined ? null : await openPictureFolder(path);
+  const isSaid = preprocess !== undefined && (preprocess.values !== null || Object.keys(preprocess.framing).length > 0);
+  if (!folder && isSaid) throw new ModelError('usage', '--preprocess is about pictures, and --inputs names no folder of them.');
+  if (!folder) return path === undefined ? null : { arrays: await readArrays(path), notes: [] };
+  if (!map) throw new ModelError('usage', 'pictures are prepared for a net whose wiring is read, and this one is only run: give --inputs arrays (.npy, .npz).');
+  const { pictureInputs } = await import('../../verify/pictures/index.js');
+  return pictureInputs(folder, map, preprocess, samples, (done, total) => progress.step('reading pictures', done, total));
 }
 
 /** Arrays of an .npz file, or the one of an .npy file. */

@@ -1,0 +1,48 @@
+/** A folder of pictures on disk. */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ModelError } from '../errors.js';
+import { errorText } from '../node/file-source.js';
+import type { PictureFolder } from '../verify/pictures/index.js';
+import { LABELS_FILE } from '../verify/pictures/labels.js';
+
+const PICTURE = /\.(png|jpe?g)$/i;
+/** Larger than any picture that is decoded, and than a table of a million lines. */
+const MAX_FILE_BYTES = 2 ** 26;
+/** Folders of classes lie one below the other in some data sets. */
+const MAX_DEPTH = 3;
+
+/** Null where the path is no folder. */
+export async function openPictureFolder(path: string): Promise<PictureFolder | null> {
+  if (!(await stat(path).catch(() => null))?.isDirectory()) return null;
+  const names = (await list(path, '', MAX_DEPTH)).sort();
+  if (names.length === 0) throw new ModelError('usage', 'has no pictures in it: files ending in .png, .jpg or .jpeg are looked for.', { file: path });
+  const table = join(path, LABELS_FILE);
+  const labels = (await stat(table).catch(() => null))?.isFile() ? new TextDecoder().decode(await read(table)) : null;
+  return { label: path, names, labels, bytes: (name) => read(join(path, name)) };
+}
+
+async function list(folder: string, prefix: string, depth: number): Promise<string[]> {
+  const entries = await readdir(join(folder, prefix), { withFileTypes: true });
+  const found = await Promise.all(
+    entries
+      .filter(({ name }) => !name.startsWith('.'))
+      .map(async (entry) => {
+        const name = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
+        if (entry.isDirectory()) return depth > 0 ? list(folder, name, depth - 1) : [];
+        return PICTURE.test(name) ? [name] : [];
+      }),
+  );
+  return found.flat();
+}
+
+async function read(path: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_FILE_BYTES) throw new ModelError('unsafe', `has ${size} bytes, and at most ${MAX_FILE_BYTES} are read.`, { file: path });
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    throw new ModelError('usage', `cannot be read: ${errorText(error)}`, { file: path }, error);
+  }
+}

@@ -1,0 +1,68 @@
+/** Folders of pictures as inputs, with their classes where they have any. */
+import { decodePicture } from '../../containers/pictures.js';
+import type { LayerMap } from '../../model/layer-map.js';
+import type { GivenPreparation } from '../../model/preparation.js';
+import { constantTensor, elementCount, float32Tensor, type Tensor } from '../../model/tensor.js';
+import { LABELS } from '../feeds.js';
+import { labelsFor } from './labels.js';
+import { describePlan, planPictures, preparePicture } from './prepare.js';
+
+export interface PictureFolder {
+  /** For messages. */
+  readonly label: string;
+  /** Relative to the folder, '/' between parts, sorted. */
+  readonly names: readonly string[];
+  /** The text of labels.csv; null where there is none. */
+  readonly labels: string | null;
+  bytes(name: string): Promise<Uint8Array>;
+}
+
+export interface PictureInputs {
+  /** By port, and the labels. */
+  readonly arrays: ReadonlyMap<string, Tensor>;
+  /** What was done to them, and what was left out. */
+  readonly notes: readonly string[];
+}
+
+/** Prepared pictures are held in memory while both sides run on them. */
+const MAX_BYTES = 2 ** 28;
+
+/**
+ * Decodes and prepares pictures for a net; of more than fit, as many as do, spread evenly over the folder.
+ *
+ * @param most how many at most
+ * @throws ModelError naming the picture
+ */
+export async function pictureInputs(
+  folder: PictureFolder,
+  map: LayerMap,
+  given: GivenPreparation | undefined,
+  most = Number.POSITIVE_INFINITY,
+  onProgress?: (done: number, total: number) => void,
+): Promise<PictureInputs> {
+  const plan = planPictures(map, given);
+  const size = plan.width * plan.height * plan.channels;
+  const count = Math.min(folder.names.length, most, Math.max(1, Math.floor(MAX_BYTES / (size * 4))));
+  const names = Array.from({ length: count }, (_, i) => folder.names[Math.floor((i * folder.names.length) / count)]!);
+  const { labels, note } = labelsFor(names, folder.labels, classesOf(map));
+  const values = new Float32Array(count * size);
+  for (const [i, name] of names.entries()) {
+    const file = `${folder.label}/${name}`;
+    preparePicture(await decodePicture(await folder.bytes(name), file), plan, file, values.subarray(i * size, (i + 1) * size));
+    onProgress?.(i + 1, count);
+  }
+  const { port } = plan;
+  const shape = port.layout === 'nhwc' ? [count, plan.height, plan.width, plan.channels] : [count, plan.channels, plan.height, plan.width];
+  const origin = { file: folder.label };
+  const arrays = new Map([[port.name, constantTensor(port.name, 'float32', shape, new Uint8Array(values.buffer), origin)]]);
+  if (labels) arrays.set(LABELS, float32Tensor(LABELS, [count], labels, origin));
+  const which = count === folder.names.length ? `${count} pictures` : `${count} of ${folder.names.length} pictures, spread evenly`;
+  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...(note === null ? [] : [note])] };
+}
+
+/** How many classes the first output tells apart; null where its shape does not say. */
+function classesOf({ outputs }: LayerMap): number | null {
+  const shape = outputs[0]?.shape.slice(1) ?? [];
+  const sizes = shape.filter((size) => typeof size === 'number');
+  return sizes.length === shape.length && shape.length > 0 ? elementCount(sizes) : null;
+}

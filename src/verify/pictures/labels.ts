@@ -1,0 +1,56 @@
+/** The classes of pictures: from a table beside them, or from the names of their folders. */
+import { ModelError } from '../../errors.js';
+
+/** Name of the table. */
+export const LABELS_FILE = 'labels.csv';
+
+export interface FoundLabels {
+  /** One for each picture, in their order; null where there are none. */
+  readonly labels: readonly number[] | null;
+  /** Why there are none though it looks as if there were. */
+  readonly note: string | null;
+}
+
+/**
+ * @param names of pictures relative to their folder, '/' between parts
+ * @param table text of labels.csv: name, class on each line, where there is one
+ * @param classes how many the net tells apart; null where that is not known
+ * @throws ModelError 'malformed' where the table does not have every picture, or a class is out of range
+ */
+export function labelsFor(names: readonly string[], table: string | null, classes: number | null): FoundLabels {
+  const words = table === null ? folders(names) : fromTable(names, table);
+  if (!words) return { labels: null, note: null };
+  if (words.every((word) => /^\d+$/.test(word))) {
+    const labels = words.map(Number);
+    const beyond = classes === null ? -1 : labels.findIndex((label) => label >= classes);
+    if (beyond >= 0)
+      throw new ModelError('malformed', `the picture "${names[beyond]}" has the class ${labels[beyond]}, and the net tells ${classes} apart, counted from 0.`);
+    return { labels, note: null };
+  }
+  const kinds = [...new Set(words)].sort();
+  // As torchvision and Keras count them, where all are there.
+  if (kinds.length === classes) return { labels: words.map((word) => kinds.indexOf(word)), note: null };
+  const where = table === null ? 'folders of pictures have' : `${LABELS_FILE} has`;
+  const note = `accuracy was not counted: ${where} ${kinds.length} names of classes, and the net tells ${classes ?? '?'} apart, so which is which is not known; numbers from 0 say it`;
+  return { labels: null, note };
+}
+
+function folders(names: readonly string[]): string[] | null {
+  const found = names.map((name) => name.split('/').slice(0, -1).join('/'));
+  return found.every((folder) => folder !== '') ? found : null;
+}
+
+function fromTable(names: readonly string[], table: string): string[] {
+  const rows = table
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '')
+    .map((line) => /^\s*"?(.+?)"?\s*[,;\t]\s*"?([^,;\t]*?)"?\s*$/.exec(line));
+  const bad = rows.indexOf(null);
+  if (bad >= 0) throw new ModelError('malformed', `line ${bad + 1} is not "name of a picture, class"`, { file: LABELS_FILE });
+  const classes = new Map(rows.map((row) => [row![1]!.replaceAll('\\', '/').replace(/^\.\//, ''), row![2]!]));
+  return names.map((name) => {
+    const found = classes.get(name) ?? classes.get(name.split('/').at(-1)!);
+    if (found === undefined) throw new ModelError('malformed', `does not have the picture "${name}"`, { file: LABELS_FILE });
+    return found;
+  });
+}

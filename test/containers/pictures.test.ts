@@ -1,0 +1,147 @@
+/** Pictures decode to the pixels that PIL gives; hostile and damaged ones are one error each, before anything large is allocated. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { deflateSync } from 'node:zlib';
+import { encode } from 'fast-png';
+import { describe, expect, it } from 'vitest';
+import { memorySource } from '../../src/bytes/byte-source.js';
+import { crc32 } from '../../src/bytes/crc32.js';
+import { readNpz } from '../../src/containers/npy.js';
+import { decodePicture, type Picture } from '../../src/containers/pictures.js';
+import { isModelError } from '../../src/errors.js';
+import { tensorBytes } from '../../src/model/tensor.js';
+
+const FOLDER = fileURLToPath(new URL('../fixtures/pictures/', import.meta.url));
+const names = readdirSync(FOLDER).filter((name) => /\.(png|jpe?g)$/.test(name));
+const file = (name: string) => new Uint8Array(readFileSync(FOLDER + name));
+
+async function expected(name: string): Promise<Uint8Array> {
+  const arrays = await readNpz(memorySource(file('expected.npz'), 'expected.npz'));
+  return tensorBytes(arrays.get(name)!);
+}
+
+function asRgb({ channels, data }: Picture): Uint8Array {
+  return channels === 3 ? data : Uint8Array.from({ length: data.length * 3 }, (_, i) => data[Math.floor(i / 3)]!);
+}
+
+const chunk = (type: string, data: Uint8Array) => {
+  const bytes = new Uint8Array(12 + data.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, data.length);
+  bytes.set(Buffer.from(type, 'latin1'), 4);
+  bytes.set(data, 8);
+  view.setUint32(8 + data.length, crc32(bytes.subarray(4, 8 + data.length)));
+  return bytes;
+};
+
+/** A PNG of bytes of pixels as they are said to be. */
+function png(
+  width: number,
+  height: number,
+  pixels: Uint8Array,
+  header: { depth?: number; colour?: number; interlaced?: number } = {},
+  extra: Uint8Array[] = [],
+) {
+  const head = new Uint8Array(13);
+  const view = new DataView(head.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  head.set([header.depth ?? 8, header.colour ?? 0, 0, 0, header.interlaced ?? 0], 8);
+  const magic = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+  return Buffer.concat([Uint8Array.from(magic), chunk('IHDR', head), ...extra, chunk('IDAT', deflateSync(pixels)), chunk('IEND', new Uint8Array())]);
+}
+
+async function kindOf(bytes: Uint8Array): Promise<string> {
+  try {
+    await decodePicture(bytes, 'picture');
+    return 'decoded';
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    expect(error.message).toContain('picture');
+    return error.kind;
+  }
+}
+
+it('finds the fixtures', () => expect(names).toHaveLength(10));
+
+it.each(names)('decodes %s to the pixels that PIL gives', async (name) => {
+  const found = asRgb(await decodePicture(file(name), name));
+  const wanted = await expected(`pixels:${name}`);
+  expect(found.length).toBe(wanted.length);
+  const off = found.map((value, i) => Math.abs(value - wanted[i]!));
+  // Decoders of JPEG round differently, and one of halved colours may smooth them between pixels, as libjpeg does.
+  const [most, mean] = name.endsWith('png') ? [0, 0] : name === 'half.jpeg' ? [110, 6] : [4, 0.6];
+  expect(Math.max(...off)).toBeLessThanOrEqual(most);
+  expect(off.reduce((sum, value) => sum + value, 0) / off.length).toBeLessThanOrEqual(mean);
+});
+
+it('takes the upper half of sixteen bits, and pictures that are interlaced', async () => {
+  const values = Uint16Array.from({ length: 5 * 7 * 3 }, (_, i) => (i * 617) % 65536);
+  const deep = encode({ width: 5, height: 7, channels: 3, depth: 16, data: values });
+  expect((await decodePicture(deep, 'deep')).data).toEqual(Uint8Array.from(values, (value) => value >> 8));
+  const data = Uint8Array.from(values, (value) => value & 255);
+  const interlaced = encode({ width: 5, height: 7, channels: 3, depth: 8, data }, { interlace: 'Adam7' });
+  expect(await decodePicture(interlaced, 'interlaced')).toEqual({ width: 5, height: 7, channels: 3, data });
+});
+
+describe('hostile and damaged pictures', () => {
+  const good = new Uint8Array(3 * 3).fill(7).map((value, i) => (i % 3 === 0 ? 0 : value));
+  it.each([
+    ['a good one', png(2, 3, good), 'decoded'],
+    ['more pixels than are decoded', png(30_000, 30_000, good), 'unsafe'],
+    ['no pixels', png(0, 3, good), 'malformed'],
+    ['pixels that inflate to more', png(2, 3, new Uint8Array(2 ** 26)), 'malformed'],
+    ['pixels that inflate to less', png(2, 3, good.subarray(0, 8)), 'malformed'],
+    [
+      'an unknown filter',
+      png(
+        2,
+        3,
+        good.map((value, i) => (i === 3 ? 9 : value)),
+      ),
+      'malformed',
+    ],
+    ['bits that are interlaced', png(2, 3, good, { depth: 1, interlaced: 1 }), 'unsupported'],
+    ['a depth that is none', png(2, 3, good, { depth: 3 }), 'malformed'],
+    ['a colour type that is none', png(2, 3, good, { colour: 5 }), 'malformed'],
+    ['a palette that is missing', png(2, 3, good, { colour: 3 }), 'malformed'],
+    [
+      'a profile that inflates to anything',
+      png(2, 3, good, {}, [chunk('iCCP', Buffer.concat([Buffer.from('x\0\0'), deflateSync(new Uint8Array(2 ** 27))]))]),
+      'decoded',
+    ],
+    ['a text', Buffer.from('<html>not here</html>'), 'malformed'],
+    ['nothing', new Uint8Array(), 'malformed'],
+  ])('%s', async (_, bytes, kind) => {
+    const startedAt = process.cpuUsage();
+    expect(await kindOf(bytes)).toBe(kind);
+    expect(process.cpuUsage(startedAt).user / 1e6).toBeLessThan(5);
+  });
+
+  it('a JPEG that claims to be large, has countless scans, or another kind of frame', async () => {
+    const bytes = file('progressive.jpg');
+    const frame = bytes.findIndex((value, i) => value === 0xff && bytes[i + 1] === 0xc2);
+    const changed = (at: number, values: readonly number[]) => {
+      const copy = bytes.slice();
+      copy.set(values, frame + at);
+      return copy;
+    };
+    expect(await kindOf(changed(5, [0xff, 0xff, 0xff, 0xff]))).toBe('unsafe');
+    expect(await kindOf(changed(1, [0xc3]))).toBe('unsupported');
+    expect(await kindOf(changed(4, [12]))).toBe('unsupported');
+    const scan = bytes.findIndex((value, i) => value === 0xff && bytes[i + 1] === 0xda);
+    const many = Buffer.concat([
+      changed(5, [0x0f, 0xf0, 0x0f, 0xf0]).subarray(0, scan),
+      ...Array.from({ length: 5000 }, () => bytes.subarray(scan, scan + 14)),
+      Uint8Array.of(0xff, 0xd9),
+    ]);
+    expect(await kindOf(many)).toBe('unsafe');
+  });
+
+  it.each(['rgb.png', 'full.jpg', 'progressive.jpg'])('every truncation of %s is an error', async (name) => {
+    const bytes = file(name);
+    for (let length = 0; length < bytes.length - 4; length += 7) {
+      expect(await kindOf(bytes.subarray(0, length))).toBe('malformed');
+    }
+  });
+});

@@ -8,6 +8,7 @@
 import { ModelError } from '../errors.js';
 import type { DType } from './dtype.js';
 import { isFloatDType } from './dtype.js';
+import { Folding } from './fold.js';
 import type { AttributeValue, Dim, Foreign, Layer } from './layer-map.js';
 import { numbersTensor } from './numbers.js';
 import { inferLayer, type LayerDraft, makeLayer, type Operator, operatorOf, slotName, type ValueType, valuesRead } from './ops/index.js';
@@ -45,8 +46,12 @@ export class GraphBuilder {
   /** Layers that work on shapes: left out at the end where nothing reads them any more. */
   readonly #shapeMath = new Set<Layer>();
 
+  readonly #folding: Folding;
+
   /** @param origin where constants that are worked out are said to come from */
-  constructor(readonly origin: Origin) {}
+  constructor(readonly origin: Origin) {
+    this.#folding = new Folding(origin);
+  }
 
   /** The name, or the name with a number where a layer has it already; from now on it is taken. */
   unique(name: string): string {
@@ -115,6 +120,11 @@ export class GraphBuilder {
     if (op !== 'Constant' && values.every(isKnown)) {
       this.#names.delete(name);
       return values;
+    }
+    const folded = this.#folded(operator, layer, placed.inputs, values);
+    if (folded) {
+      this.#names.delete(name);
+      return [{ ...values[0]!, constant: folded }];
     }
     // Constants that turn out to be read become layers only now, so that they stand before what reads them.
     const read = placed.inputs.map((input) => input && this.#flowing(input));
@@ -190,10 +200,24 @@ export class GraphBuilder {
     return { inputs, weights, attributes: Object.fromEntries(own) };
   }
 
+  /** The only output of a layer into which only stored tensors flow. */
+  #folded(operator: Operator, layer: Layer, inputs: Inputs, values: readonly Value[]): Tensor | null {
+    const [made] = values;
+    if (layer.op === 'Constant' || values.length !== 1 || !made?.shape?.every((size) => typeof size === 'number')) return null;
+    const given = inputs.slice(0, layer.inputs.length);
+    if (!given.every((value) => value === null || value.constant || isKnown(value))) return null;
+    const stored = given.map((value) => (value ? (value.constant ?? this.#tensorOf(value)) : null));
+    return this.#folding.fold(operator, layer, stored, made, made.name);
+  }
+
+  #tensorOf(value: Value): Tensor {
+    return numbersTensor(value.name, value.dtype ?? 'int64', value.shape as readonly number[], value.elements as readonly number[], this.origin);
+  }
+
   #flowing(value: Value): string {
     if (value.constant) return this.#constantLayer(value.constant, value.name);
     if (!isKnown(value)) return value.name;
-    const tensor = numbersTensor(value.name, value.dtype ?? 'int64', value.shape as readonly number[], value.elements as readonly number[], this.origin);
+    const tensor = this.#tensorOf(value);
     const key = `${tensor.dtype} [${tensor.shape}] ${tensor.known}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -205,7 +229,7 @@ export class GraphBuilder {
   #constantLayer(tensor: Tensor, wanted: string): string {
     const there = this.#constants.get(tensor);
     if (there !== undefined) return there;
-    const output = this.#reserved.has(wanted) ? wanted : take(this.#values, wanted);
+    const output = this.#reserved.delete(wanted) ? wanted : take(this.#values, wanted);
     this.#constants.set(tensor, output);
     this.layers.push(makeLayer({ name: this.unique(wanted), op: 'Constant', inputs: [], outputs: [output], weights: { value: tensor } }));
     return output;

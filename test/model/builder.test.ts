@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { GraphBuilder, type Value } from '../../src/model/builder.js';
 import type { Dim } from '../../src/model/layer-map.js';
 import { inferValues } from '../../src/model/ops/index.js';
-import { float32Tensor } from '../../src/model/tensor.js';
+import { float32Tensor, tensorBytes } from '../../src/model/tensor.js';
 
 const ORIGIN = { file: 'made.onnx' };
 const weight = (name: string, shape: readonly number[]) => float32Tensor(name, shape, new Float32Array(shape.reduce((a, b) => a * b, 1)), ORIGIN);
@@ -142,4 +142,31 @@ test('a node that is not understood stands in the map as it came, and its result
     ['com.microsoft::FusedX', ['x', 'constant']],
     ['Relu', ['y']],
   ]);
+});
+
+test('what is made of stored tensors alone is stored too, and worked out when it is read', async () => {
+  const { build, x } = started(['N', 2, 5, 5]);
+  const values = Float32Array.from({ length: 4 * 2 * 3 * 3 }, (_, i) => (i % 7) - 3);
+  const kernel = build.constant(float32Tensor('w', [4, 2, 3, 3], values, ORIGIN));
+  const mean = build.add('ReduceMean', [kernel, build.numbers('int64', [1, 2, 3])], { keepdims: 1 });
+  const y = build.add('Conv', [x, build.add('Sub', [kernel, mean])], {}, 'conv');
+  const layers = build.finish([y]);
+  expect(layers.map(({ op }) => op)).toEqual(['Conv']);
+  const standardised = new Float32Array((await tensorBytes(layers[0]!.weights.kernel!)).slice().buffer);
+  const first = values.subarray(0, 18).reduce((a, b) => a + b, 0) / 18;
+  expect(standardised[5]).toBeCloseTo(values[5]! - first, 6);
+});
+
+test('a chain of doublings of a stored tensor stays in the graph from where it would be work without end', () => {
+  const { build } = started();
+  let value = build.constant(weight('w', [1024]));
+  for (let i = 0; i < 200; i++) value = build.add('Add', [value, value]);
+  expect(build.finish([value]).length).toBeGreaterThan(100);
+});
+
+test('narrow codes of a weight stay codes', () => {
+  const { build } = started();
+  const codes = build.numbers('int8', new Array<number>(2048).fill(3));
+  const y = build.add('DequantizeLinear', [codes, build.constant(weight('scale', []))]);
+  expect(build.finish([y]).map(({ op }) => op)).toEqual(['Constant', 'Constant', 'DequantizeLinear']);
 });

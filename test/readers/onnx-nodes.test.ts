@@ -186,6 +186,32 @@ describe('what old opsets say otherwise', () => {
 });
 
 describe('constants', () => {
+  it('one that several nodes read is one layer, and its name is given once', async () => {
+    const gather = (out: string, axis: number) => node('Gather', ['x', 'i'], [out], { axis: intAttribute(axis) });
+    const map = await mapOf({
+      nodes: [gather('a', 0), gather('b', 1), node('Concat', ['a', 'b'], ['y'], { axis: intAttribute(0) })],
+      tensors: [int64('i', [0], [])],
+      inputs: [['x', [4, 4]]],
+    });
+    expect(map.layers.map(({ op }) => op)).toEqual(['Constant', 'Gather', 'Gather', 'Concat']);
+    expect(
+      await run(
+        map,
+        [4, 4],
+        Array.from({ length: 16 }, (_, i) => i),
+      ),
+    ).toEqual([0, 1, 2, 3, 0, 4, 8, 12]);
+  });
+
+  it('a Reshape of one is no layer beside its constant', async () => {
+    const nodes = [node('Reshape', ['w', 's'], ['r']), node('Shape', ['r'], ['n']), node('Sub', ['r', 'x'], ['y']), node('Sub', ['x', 'r'], ['z'])];
+    const tensors = [float32Tensor('w', [4], [1, 2, 3, 4], ORIGIN), int64('s', [1, 4])];
+    const map = await mapOf({ nodes, tensors, inputs: [['x', [1, 4]]], outputs: ['y', 'z'] });
+    const made = map.layers.flatMap(({ outputs }) => outputs);
+    expect(new Set(made).size).toBe(made.length);
+    expect(map.layers.map(({ op }) => op)).toEqual(['Constant', 'Sub', 'Sub']);
+  });
+
   it('int4 numbers are read, two to a byte and the first in the lower half', async () => {
     const packed = new MessageBuilder().int(TENSOR.dims, 3).int(TENSOR.dataType, 22).string(TENSOR.name, 'q').bytes(TENSOR.rawData, Uint8Array.of(0xf1, 0x07));
     const graph = graphOf({ nodes: [node('DequantizeLinear', ['q', 's'], ['y'])], tensors: [float32Tensor('s', [], [0.5], ORIGIN)] }).message(

@@ -150,23 +150,10 @@ const LEGACY_TYPES: Readonly<Record<string, DType>> = {
   DOUBLE: 'float64',
 };
 
-/** A Transpose or Reshape of a constant is one of its layout. */
 const transpose: Rule = (node, t) => {
   const [x] = node.inputs as [Value];
   const perm = numbers(node, 'perm') ?? x.shape?.map((_, axis) => x.shape!.length - 1 - axis);
-  if (!perm) return new NotUnderstood('how many axes flow in is not known');
-  if (x.constant && perm.length === x.constant.shape.length) return [t.build.constant(permute(x.constant, perm), node.outputs[0])];
-  return [t.add(node, 'Transpose', [x], { perm })];
-};
-
-const reshapeRule: Rule = async (node, t) => {
-  const [x, shape = null] = node.inputs as [Value, Value | null];
-  const made = await t.byTable(node);
-  // The layer, where there is one, works out the shape; a constant takes it on.
-  if (!x.constant || made instanceof NotUnderstood) return made;
-  const sizes = made[0]!.shape;
-  if (!sizes?.every((size) => typeof size === 'number') || (shape && !(await t.known(shape)))) return made;
-  return [t.build.constant(reshape(x.constant, sizes), node.outputs[0])];
+  return perm ? [t.add(node, 'Transpose', [x], { perm })] : new NotUnderstood('how many axes flow in is not known');
 };
 
 const upsample: Rule = async (node, t) => {
@@ -271,7 +258,6 @@ export const RULES: Readonly<Record<string, Rule>> = {
   BatchNormalization: batchNormalization,
   Cast: legacyCast,
   Transpose: transpose,
-  Reshape: reshapeRule,
   ConvTranspose: convTranspose,
   Pad: pad,
   Scatter: scatter,

@@ -12,7 +12,7 @@ import { isFloatDType } from '../../model/dtype.js';
 import type { Notice } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
 import { type Operator, operatorOf, slotName } from '../../model/ops/index.js';
-import { elementCount } from '../../model/tensor.js';
+import { elementCount, type Tensor } from '../../model/tensor.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
 import { isOnnxDomain, nodeTitle, Scope } from './scope.js';
 
@@ -44,6 +44,8 @@ export class Translator {
   /** Layers that act as in training. */
   readonly training: string[] = [];
   #scope: Scope;
+  /** Small constants, with their elements. */
+  readonly #looked = new Map<Tensor, Promise<Tensor>>();
   readonly #functions: ReadonlyMap<string, ReadFunction>;
 
   constructor(
@@ -154,10 +156,11 @@ export class Translator {
     const slot = operator && slotName(operator.slots[place] ?? '');
     const mayBeAttribute = slot !== undefined && operator?.attributes[slot] !== undefined;
     if (isFloatDType(value.constant.dtype) && !(mayBeAttribute && elementCount(value.constant.shape) <= 64)) return value;
-    const constant = await withKnown(value.constant);
-    if (!constant.known) return value;
-    const known = { ...value, constant, elements: constant.known };
-    return known;
+    // Read once: a constant that several nodes read is one tensor, and becomes one layer.
+    const looked = this.#looked.get(value.constant) ?? withKnown(value.constant);
+    this.#looked.set(value.constant, looked);
+    const constant = await looked;
+    return constant.known ? { ...value, constant, elements: constant.known } : value;
   }
 
   /** Puts a function's nodes in the place of the call. */

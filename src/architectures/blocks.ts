@@ -22,6 +22,20 @@ export function convBlock(net: Net, x: Value, path: string, act: Activation, opt
   return convNormAct(net, x, `${path}.0`, `${path}.1`, act, options);
 }
 
+/**
+ * Whether a net has TensorFlow's epsilon of 1e-3, and pads as TensorFlow does where convolutions stride: Keras's nets, ports of them, and
+ * those of timm whose names begin with tf_, which their weights do not show.
+ */
+export function isFromTensorFlow(net: Net, usually = false): boolean {
+  if (net.ecosystem === 'timm') {
+    const usual = usually || /^tf_/i.test(net.options.arch ?? '') ? 'tensorflow' : 'symmetric';
+    const meaning =
+      'convolutions that stride pad as {} (tensorflow: with an epsilon of 1e-3 as well, in nets whose names begin with tf_; symmetric: in others of timm)';
+    net.padsAsTensorFlow = net.setting<string>('padding', usual, meaning) === 'tensorflow';
+  }
+  return net.padsAsTensorFlow;
+}
+
 /** The sum of a branch and of what goes around it. */
 export function residual(net: Net, x: Value, branch: (x: Value) => Value, around: (x: Value) => Value = (same) => same): Value {
   const shortcut = around(x);

@@ -52,6 +52,43 @@ export const convnext = family<Size>({
         'classifier.2': 'head.fc',
       }),
     },
+    // The authors' own files.
+    {
+      ecosystem: 'timm',
+      spell: spelling({
+        'features.0.{i}': 'downsample_layers.0.{i}',
+        ...Object.fromEntries(
+          [0, 1, 2, 3].flatMap((s) => [
+            [`features.${2 * s + 1}.{b}.block.0`, `stages.${s}.{b}.dwconv`],
+            [`features.${2 * s + 1}.{b}.block.2`, `stages.${s}.{b}.norm`],
+            [`features.${2 * s + 1}.{b}.block.3`, `stages.${s}.{b}.pwconv1`],
+            [`features.${2 * s + 1}.{b}.block.5`, `stages.${s}.{b}.pwconv2`],
+            [`features.${2 * s + 1}.{b}.layer_scale`, `stages.${s}.{b}.gamma`],
+            [`features.${2 * s + 2}.{i}`, `downsample_layers.${s + 1}.{i}`],
+          ]),
+        ),
+        'classifier.0': 'norm',
+        'classifier.2': 'head',
+      }),
+    },
+    {
+      ecosystem: 'transformers',
+      spell: spelling({
+        'features.0.0': 'embeddings.patch_embeddings',
+        'features.0.1': 'embeddings.layernorm',
+        ...Object.fromEntries(
+          [0, 1, 2, 3].flatMap((s) => [
+            [`features.${2 * s + 1}.{b}.block.0`, `encoder.stages.${s}.layers.{b}.dwconv`],
+            [`features.${2 * s + 1}.{b}.block.2`, `encoder.stages.${s}.layers.{b}.layernorm`],
+            [`features.${2 * s + 1}.{b}.block.3`, `encoder.stages.${s}.layers.{b}.pwconv1`],
+            [`features.${2 * s + 1}.{b}.block.5`, `encoder.stages.${s}.layers.{b}.pwconv2`],
+            [`features.${2 * s + 1}.{b}.layer_scale`, `encoder.stages.${s}.layers.{b}.layer_scale_parameter`],
+            [`features.${2 * s + 2}.{i}`, `encoder.stages.${s + 1}.downsampling_layer.{i}`],
+          ]),
+        ),
+        'classifier.0': 'layernorm',
+      }),
+    },
     // keras.applications: behind the net's own name.
     {
       ecosystem: 'keras',
@@ -111,6 +148,6 @@ export const convnext = family<Size>({
     if (isKeras && !net.has('classifier.2', true)) return layerNorm(net, x, 'classifier.0', EPSILON, 1);
     const pooled = net.globalPool(x);
     if (!net.has('classifier.0', true)) return pooled;
-    return head(net, layerNorm(net, pooled, 'classifier.0', EPSILON), 'classifier.2');
+    return head(net, layerNorm(net, pooled, 'classifier.0', net.ecosystem === 'transformers' ? 1e-12 : EPSILON), 'classifier.2');
   },
 });

@@ -2,7 +2,7 @@
 
 import { toFloat64Array } from '../model/cast.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
-import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
+import { convBlock, isFromTensorFlow, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, RAW, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
@@ -161,6 +161,54 @@ const kerasV2Names = kerasNames({
 });
 const kerasV2 = (path: string) => (/^features\.1\.\d+\.block\.[1-9]/.test(path) ? null : kerasV2Names(path));
 
+/** A block's second module has other names in fused blocks, which have only two. */
+const timmNames = spelling({
+  'features.0.0': 'conv_stem',
+  'features.0.1': 'bn1',
+  'features.1.{b}.block.0.0': 'blocks.0.{b}.conv_dw|blocks.0.{b}.conv',
+  'features.1.{b}.block.1.fc1': 'blocks.0.{b}.se.conv_reduce',
+  'features.1.{b}.block.1.fc2': 'blocks.0.{b}.se.conv_expand',
+  'features.1.{b}.block.2.0': 'blocks.0.{b}.conv_pw',
+  'features.1.{b}.block.2.1': 'blocks.0.{b}.bn2',
+  'features.{s}.{b}.block.0.0': 'blocks.{s-1}.{b}.conv_pw|blocks.{s-1}.{b}.conv_exp',
+  'features.{s}.{b}.block.0.1': 'blocks.{s-1}.{b}.bn1',
+  'features.{s}.{b}.block.1.0': 'blocks.{s-1}.{b}.conv_dw|blocks.{s-1}.{b}.conv_pwl',
+  'features.{s}.{b}.block.1.1': 'blocks.{s-1}.{b}.bn2',
+  'features.{s}.{b}.block.2.fc1': 'blocks.{s-1}.{b}.se.conv_reduce',
+  'features.{s}.{b}.block.2.fc2': 'blocks.{s-1}.{b}.se.conv_expand',
+  'features.{s}.{b}.block.3.0': 'blocks.{s-1}.{b}.conv_pwl',
+  'features.{s}.{b}.block.3.1': 'blocks.{s-1}.{b}.bn3',
+  'features.{s}.0': 'conv_head',
+  'features.{s}.1': 'bn2',
+  classifier: 'classifier',
+});
+
+/** Of lukemelas's EfficientNet-PyTorch, which counts blocks through; how many each stage has tells which is which. */
+const PORTED = [...new Set(Object.values(SIZES).flatMap(({ stages }) => (stages[0]![0] === 'fused' ? [] : [stages.map(([, , , , , n]) => n).join()])))].map(
+  (depths) => depths.split(',').map(Number),
+);
+function portedNames(depths: readonly number[]): (path: string) => string | null {
+  const starts = depths.map((_, s) => depths.slice(0, s).reduce((sum, n) => sum + n, 0));
+  const table: Record<string, string> = { 'features.0.0': '_conv_stem', 'features.0.1': '_bn0', classifier: '_fc' };
+  for (const [s, depth] of depths.entries()) {
+    for (let b = 0; b < depth; b++) {
+      const [at, own] = [`features.${s + 1}.${b}.block`, `_blocks.${starts[s]! + b}.`];
+      const deep = s === 0 ? 0 : 1;
+      const modules: readonly (readonly [string, string])[] = [
+        ...(s === 0 ? [] : [['0.0', '_expand_conv'] as const, ['0.1', '_bn0'] as const]),
+        [`${deep}.0`, '_depthwise_conv'],
+        [`${deep}.1`, '_bn1'],
+        [`${deep + 1}.fc1`, '_se_reduce'],
+        [`${deep + 1}.fc2`, '_se_expand'],
+        [`${deep + 2}.0`, '_project_conv'],
+        [`${deep + 2}.1`, '_bn2'],
+      ];
+      for (const [path, name] of modules) table[`${at}.${path}`] = own + name;
+    }
+  }
+  return spelling({ ...table, [`features.${depths.length + 1}.0`]: '_conv_head', [`features.${depths.length + 1}.1`]: '_bn1' });
+}
+
 export const efficientnet = family<Size>({
   name: 'efficientnet',
   title: 'EfficientNet',
@@ -171,6 +219,8 @@ export const efficientnet = family<Size>({
   preprocessing: (ecosystem, size) => (ecosystem === 'keras' ? RAW : publishedName(size) === 'efficientnet_v2_l' ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'timm', spell: timmNames },
+    ...PORTED.map((depths) => ({ ecosystem: 'tensorflow-port' as const, spell: portedNames(depths) })),
     { ecosystem: 'keras', spell: kerasV1 },
     { ecosystem: 'keras', spell: kerasV2 },
   ],
@@ -201,7 +251,10 @@ export const efficientnet = family<Size>({
     // torchvision trained the larger nets with the epsilon of TensorFlow, from which their weights came.
     const isKeras = net.ecosystem === 'keras';
     const isV2 = size.stages[0]![0] === 'fused';
-    const epsilon = isKeras || isV2 || /b[567]$/.test(publishedName(size)) ? 1e-3 : 1e-5;
+    // The nets of version 2 that timm has in the published sizes came from TensorFlow.
+    const fromTensorFlow = isFromTensorFlow(net, isV2 && publishedName(size) !== '');
+    const larger = net.ecosystem === 'torchvision' && (isV2 || /b[567]$/.test(publishedName(size)));
+    const epsilon = fromTensorFlow || larger ? 1e-3 : 1e-5;
     const picture = !isKeras ? input : isV2 ? kerasV2Input(net, input, size) : kerasInput(net, input);
     let x = convBlock(net, picture, 'features.0', 'silu', { out: size.stem, kernel: 3, stride: 2, epsilon });
     size.stages.forEach(([kind, expansion, kernel, strideOfStage, out, depth], i) => {

@@ -3,6 +3,7 @@ import { convNormAct, residual, roundWidth } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
+import { spelling } from './spelling.js';
 
 /** Of one stage: kernel, expansion, stride, blocks. */
 const STAGES = [
@@ -36,7 +37,31 @@ export const mnasnet = family<Size>({
   stem: 'layers.0',
   side: 224,
   preprocessing: () => TORCHVISION,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    {
+      ecosystem: 'timm',
+      spell: spelling({
+        'layers.0': 'conv_stem',
+        'layers.1': 'bn1',
+        'layers.3': 'blocks.0.0.conv_dw',
+        'layers.4': 'blocks.0.0.bn1',
+        'layers.6': 'blocks.0.0.conv_pw',
+        'layers.7': 'blocks.0.0.bn2',
+        [`layers.${FIRST + STAGES.length}`]: 'conv_head',
+        [`layers.${FIRST + STAGES.length + 1}`]: 'bn2',
+        ...Object.fromEntries(
+          STAGES.flatMap((_, s) =>
+            ['conv_pw', 'bn1', '', 'conv_dw', 'bn2', '', 'conv_pwl', 'bn3'].map((own, i) => [
+              `layers.${FIRST + s}.{b}.layers.${i}`,
+              `blocks.${s + 1}.{b}.${own}`,
+            ]),
+          ),
+        ),
+        classifier: 'classifier',
+      }),
+    },
+  ],
 
   measure(names) {
     if (!names.has('layers.3') || !names.has(`layers.${FIRST}.0.layers.0`)) return null;

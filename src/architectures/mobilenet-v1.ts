@@ -1,7 +1,7 @@
 /** MobileNet: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", 2017, table 1. */
-import { convNormAct } from './blocks.js';
+import { convNormAct, isFromTensorFlow } from './blocks.js';
 import { family, SYMMETRIC } from './family.js';
-import { CLASSES } from './head.js';
+import { CLASSES, pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -12,8 +12,38 @@ interface Size {
 }
 
 const WIDTHS = [64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024];
-const EPSILON = 1e-3;
 const scaled = (alpha: number): Size => ({ stem: 32 * alpha, widths: WIDTHS.map((width) => width * alpha) });
+
+function listed(list: string): Record<string, string> {
+  return {
+    conv1: `${list}.0.0`,
+    conv1_bn: `${list}.0.1`,
+    ...Object.fromEntries(
+      WIDTHS.flatMap((_, i) => [
+        [`conv_dw_${i + 1}`, `${list}.${i + 1}.0`],
+        [`conv_dw_${i + 1}_bn`, `${list}.${i + 1}.1`],
+        [`conv_pw_${i + 1}`, `${list}.${i + 1}.3`],
+        [`conv_pw_${i + 1}_bn`, `${list}.${i + 1}.4`],
+      ]),
+    ),
+    classifier: 'fc',
+  };
+}
+
+/** timm has blocks by stage. */
+function timmNames(): (path: string) => string | null {
+  const table: Record<string, string> = { conv1: 'conv_stem', conv1_bn: 'bn1' };
+  let [s, b] = [-1, 0];
+  WIDTHS.forEach((width, i) => {
+    [s, b] = width === WIDTHS[i - 1] ? [s, b + 1] : [s + 1, 0];
+    const own = `blocks.${s}.${b}`;
+    table[`conv_dw_${i + 1}`] = `${own}.conv_dw`;
+    table[`conv_dw_${i + 1}_bn`] = `${own}.bn1`;
+    table[`conv_pw_${i + 1}`] = `${own}.conv_pw`;
+    table[`conv_pw_${i + 1}_bn`] = `${own}.bn2`;
+  });
+  return spelling(table);
+}
 
 export const mobilenetV1 = family<Size>({
   name: 'mobilenet',
@@ -24,7 +54,27 @@ export const mobilenetV1 = family<Size>({
   side: 224,
   preprocessing: () => SYMMETRIC,
   // keras.applications has it, torchvision has not.
-  spellings: [{ ecosystem: 'keras', spell: spelling({ classifier: 'conv_preds', '{*}': '{*}' }) }],
+  spellings: [
+    { ecosystem: 'keras', spell: spelling({ classifier: 'conv_preds', '{*}': '{*}' }) },
+    { ecosystem: 'timm', spell: timmNames() },
+    {
+      ecosystem: 'tensorflow-port',
+      spell: spelling({
+        conv1: 'conv_stem.convolution',
+        conv1_bn: 'conv_stem.normalization',
+        ...Object.fromEntries(
+          WIDTHS.flatMap((_, i) =>
+            ['dw', 'pw'].flatMap((kind, k) => [
+              [`conv_${kind}_${i + 1}`, `layer.${2 * i + k}.convolution`],
+              [`conv_${kind}_${i + 1}_bn`, `layer.${2 * i + k}.normalization`],
+            ]),
+          ),
+        ),
+      }),
+    },
+    // Nets of others: a Sequential of Sequentials, convolution and normalisation in turn.
+    ...['model', 'features', 'layers'].map((list) => ({ ecosystem: 'torchvision' as const, spell: spelling(listed(list)) })),
+  ],
 
   measure(names) {
     const [stem] = names.shape('conv1');
@@ -33,13 +83,17 @@ export const mobilenetV1 = family<Size>({
   },
 
   build(net, input, { stem, widths }) {
-    let x = convNormAct(net, input, 'conv1', 'conv1_bn', 'relu6', { out: stem, kernel: 3, stride: 2, epsilon: EPSILON });
+    const epsilon = isFromTensorFlow(net) ? 1e-3 : 1e-5;
+    // Nets of others have the paper's plain ReLU.
+    const act = net.ecosystem === 'torchvision' ? 'relu' : 'relu6';
+    let x = convNormAct(net, input, 'conv1', 'conv1_bn', act, { out: stem, kernel: 3, stride: 2, epsilon });
     widths.forEach((width, i) => {
       // Where the paper's widths double, the picture halves, but for the first block.
       const stride = i > 0 && WIDTHS[i]! > WIDTHS[i - 1]! ? 2 : 1;
-      x = convNormAct(net, x, `conv_dw_${i + 1}`, `conv_dw_${i + 1}_bn`, 'relu6', { kernel: 3, stride, depthwise: true, epsilon: EPSILON });
-      x = convNormAct(net, x, `conv_pw_${i + 1}`, `conv_pw_${i + 1}_bn`, 'relu6', { out: width, kernel: 1, epsilon: EPSILON });
+      x = convNormAct(net, x, `conv_dw_${i + 1}`, `conv_dw_${i + 1}_bn`, act, { kernel: 3, stride, depthwise: true, epsilon });
+      x = convNormAct(net, x, `conv_pw_${i + 1}`, `conv_pw_${i + 1}_bn`, act, { out: width, kernel: 1, epsilon });
     });
+    if (net.ecosystem !== 'keras' && net.store.has('classifier') !== undefined) return pooledHead(net, x, 'classifier');
     if (!net.has('classifier', true)) return x;
     net.endsInClasses = true;
     const pooled: Value = net.op('GlobalAveragePool', [x]);

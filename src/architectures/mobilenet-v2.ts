@@ -1,5 +1,5 @@
 /** MobileNet v2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, table 2. */
-import { convNormAct, residual } from './blocks.js';
+import { convNormAct, isFromTensorFlow, residual } from './blocks.js';
 import { family, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
@@ -24,6 +24,24 @@ const STAGES: readonly Stage[] = [
   [6, 320, 1, 1],
 ];
 
+/** A convolution and its normalisation, as transformers calls them. */
+const each = (path: string, own: string): Record<string, string> =>
+  Object.fromEntries(['convolution', 'normalization'].map((word, i) => [path.replace('{0}', String(i)), own.replace('{1}', word)]));
+
+/** timm has blocks by stage. */
+function timmNames(): (path: string) => string | null {
+  const table: Record<string, string> = { 'features.0.0': 'conv_stem', 'features.0.1': 'bn1', classifier: 'classifier' };
+  let i = 1;
+  for (const [s, [t, , depth]] of STAGES.entries()) {
+    for (let b = 0; b < depth; b++, i++) {
+      const modules = t === 1 ? ['conv_dw', 'bn1', 'conv_pw', 'bn2'] : ['conv_pw', 'bn1', 'conv_dw', 'bn2', 'conv_pwl', 'bn3'];
+      const paths = t === 1 ? ['0.0', '0.1', '1', '2'] : ['0.0', '0.1', '1.0', '1.1', '2', '3'];
+      for (const [k, path] of paths.entries()) table[`features.${i}.conv.${path}`] = `blocks.${s}.${b}.${modules[k]}`;
+    }
+  }
+  return spelling({ ...table, [`features.${i}.0`]: 'conv_head', [`features.${i}.1`]: 'bn2' });
+}
+
 export const mobilenetV2 = family<Size>({
   name: 'mobilenet_v2',
   title: 'MobileNet v2',
@@ -34,6 +52,36 @@ export const mobilenetV2 = family<Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // torchvision's before 2019, and others like it: a block is one list of modules.
+    {
+      ecosystem: 'torchvision',
+      spell: spelling({
+        'features.1.conv.0.{i}': 'features.1.conv.{i}',
+        'features.1.conv.1': 'features.1.conv.3',
+        'features.1.conv.2': 'features.1.conv.4',
+        'features.{i}.conv.0.{k}': 'features.{i}.conv.{k}',
+        'features.{i}.conv.1.{k}': 'features.{i}.conv.{k+3}',
+        'features.{i}.conv.{k}': 'features.{i}.conv.{k+4}',
+        'features.0.{i}': 'features.0.{i}',
+        'features.{i}.{k}': 'features.{i}.{k}|conv.{k}',
+        '{*}': '{*}',
+      }),
+    },
+    { ecosystem: 'timm', spell: timmNames() },
+    {
+      ecosystem: 'tensorflow-port',
+      spell: spelling({
+        ...each('features.0.{0}', 'conv_stem.first_conv.{1}'),
+        ...each('features.1.conv.0.{0}', 'conv_stem.conv_3x3.{1}'),
+        'features.1.conv.1': 'conv_stem.reduce_1x1.convolution',
+        'features.1.conv.2': 'conv_stem.reduce_1x1.normalization',
+        ...each('features.{i}.conv.0.{0}', 'layer.{i-2}.expand_1x1.{1}'),
+        ...each('features.{i}.conv.1.{0}', 'layer.{i-2}.conv_3x3.{1}'),
+        'features.{i}.conv.2': 'layer.{i-2}.reduce_1x1.convolution',
+        'features.{i}.conv.3': 'layer.{i-2}.reduce_1x1.normalization',
+        ...each('features.{i}.{0}', 'conv_1x1.{1}'),
+      }),
+    },
     {
       ecosystem: 'keras',
       spell: spelling({
@@ -75,7 +123,7 @@ export const mobilenetV2 = family<Size>({
   },
 
   build(net, input, { stem, stages, last }) {
-    const epsilon = net.ecosystem === 'keras' ? 1e-3 : 1e-5;
+    const epsilon = isFromTensorFlow(net) ? 1e-3 : 1e-5;
     const conv = (y: Value, path: string, norm: string, act: 'relu6' | 'none', options: object) =>
       convNormAct(net, y, path, norm, act, { ...options, epsilon });
     let x = conv(input, 'features.0.0', 'features.0.1', 'relu6', { out: stem, kernel: 3, stride: 2 });

@@ -1,7 +1,7 @@
 /** MobileNet v3: Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2. */
-import { convBlock, residual, roundWidth, squeezeExcite } from './blocks.js';
+import { convBlock, isFromTensorFlow, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, type Names, RAW, TORCHVISION } from './family.js';
-import { CLASSES, pooledHead } from './head.js';
+import { CLASSES, head, pooledHead } from './head.js';
 import { kerasPreprocessing } from './keras-input.js';
 import type { Activation, Net, Value } from './net.js';
 import type { Spell } from './store.js';
@@ -71,6 +71,7 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    ...[LARGE, SMALL, minimal(LARGE), minimal(SMALL)].map((blocks) => ({ ecosystem: 'timm' as const, spell: timmNames(blocks) })),
     ...[LARGE, SMALL, minimal(LARGE), minimal(SMALL)].map((blocks) => ({ ecosystem: 'keras' as const, spell: kerasNames(blocks) })),
   ],
 
@@ -79,6 +80,7 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   build(net, input, size) {
     if (net.ecosystem === 'keras') return kerasNet(net, input, size);
     const x = mobilenetV3Features(net, input, size);
+    if (net.ecosystem === 'timm' && net.has('classifier.0', false)) return timmHead(net, x);
     return pooledHead(net, x, 'classifier', {
       act: 'hard-swish',
       layers: [
@@ -112,6 +114,45 @@ function kerasNames(blocks: readonly Block[]): Spell {
     add(`${at}.${place.project}`, `${own}/project`);
   });
   return (path) => names.get(path) ?? null;
+}
+
+/** timm has blocks by stage: one begins where the picture or the channels change. */
+function timmNames(blocks: readonly Block[]): Spell {
+  const names = new Map<string, string>([
+    ['features.0.0', 'conv_stem'],
+    ['features.0.1', 'bn1'],
+    ['classifier.0', 'conv_head'],
+    ['classifier.3', 'classifier'],
+  ]);
+  let [s, b] = [-1, 0];
+  blocks.forEach(([, , out, squeeze, , stride], i) => {
+    const isSame = i > 0 && stride === 1 && blocks[i - 1]![2] === out;
+    [s, b] = isSame ? [s, b + 1] : [s + 1, 0];
+    const at = `features.${i + 1}.block`;
+    const own = `blocks.${s}.${b}`;
+    const place = places(i > 0, squeeze);
+    const pair = (k: number, conv: string, norm: string) => {
+      names.set(`${at}.${k}.0`, `${own}.${conv}`);
+      names.set(`${at}.${k}.1`, `${own}.${norm}`);
+    };
+    if (i > 0) pair(0, 'conv_pw', 'bn1');
+    pair(place.deep, 'conv_dw', i > 0 ? 'bn2' : 'bn1');
+    if (squeeze) {
+      names.set(`${at}.${place.squeeze}.fc1`, `${own}.se.conv_reduce`);
+      names.set(`${at}.${place.squeeze}.fc2`, `${own}.se.conv_expand`);
+    }
+    pair(place.project, i > 0 ? 'conv_pwl' : 'conv_pw', i > 0 ? 'bn3' : 'bn2');
+  });
+  names.set(`features.${blocks.length + 1}.0`, `blocks.${s + 1}.0.conv`);
+  names.set(`features.${blocks.length + 1}.1`, `blocks.${s + 1}.0.bn1`);
+  return (path) => names.get(path) ?? null;
+}
+
+/** timm widens behind the mean by a convolution. */
+function timmHead(net: Net, x: Value): Value {
+  const pooled = net.op('GlobalAveragePool', [x]);
+  const wide = net.activation(net.conv(pooled, 'classifier.0', { pad: 0, bias: true }), 'hard-swish');
+  return head(net, net.flatten(wide), 'classifier.3');
 }
 
 /** Keras's net ends in convolutions of one place. */
@@ -177,7 +218,8 @@ export function mobilenetV3Features(
   { stem, blocks }: MobileNetV3Size,
   { at = 'features', dilate = false, onLow }: FeatureOptions = {},
 ): Value {
-  const epsilon = 1e-3;
+  // torchvision has TensorFlow's epsilon, and not its padding.
+  const epsilon = net.ecosystem !== 'timm' || isFromTensorFlow(net) ? 1e-3 : 1e-5;
   const mainAct = mainActivation(blocks);
   let x = convBlock(net, input, `${at}.0`, mainAct, { out: stem, kernel: 3, stride: 2, epsilon });
   const strided = blocks.flatMap(([, , , , , stride], i) => (stride === 2 ? [i] : []));

@@ -35,7 +35,7 @@ export interface ConvOptions {
   readonly out?: number;
   readonly kernel?: number | readonly [height: number, width: number];
   readonly stride?: number;
-  /** Zeros on each side; as many as keep the size where left out, at the end first in Keras, whose 'same' is TensorFlow's. */
+  /** Zeros on each side; as many as keep the size where left out, see `padsAsTensorFlow`. */
   readonly pad?: number | readonly [height: number, width: number];
   readonly dilation?: number;
   /** For a net without weights; with weights, as many as they are made for. */
@@ -79,8 +79,12 @@ export class Net {
   constructor(
     readonly store: WeightStore,
     readonly options: NetOptions = {},
-  ) {}
+  ) {
+    this.padsAsTensorFlow = store.ecosystem === 'keras' || store.ecosystem === 'tensorflow-port';
+  }
 
+  /** Whether what a convolution pads with is TensorFlow's 'same': one zero more at the end than at the beginning, where that does not come out even. */
+  padsAsTensorFlow: boolean;
   /** Whether the last value is one of classes. */
   endsInClasses = false;
 
@@ -165,7 +169,7 @@ export class Net {
     if (depthwise && group !== channels) throw new Departure(this.store.sourceName(path), `is no depthwise convolution of ${channels} channels`);
     const keeps = shape.slice(2).map((size) => ((size - 1) * dilation) / 2);
     const pads = options.pad === undefined ? keeps : pairOf(options.pad);
-    const asTensorFlow = this.ecosystem === 'keras' && options.pad === undefined;
+    const asTensorFlow = this.padsAsTensorFlow && options.pad === undefined;
     return this.module(path, 'Conv', x, weights, {
       strides: [stride, stride],
       dilations: [dilation, dilation],

@@ -45,7 +45,7 @@ export function recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options:
   const { tensors, names } = foldReparametrised(stored);
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
     prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
-  const { map, unknown } = recognise(['torchvision', 'timm'], stores, tensors.size, options);
+  const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, tensors.size, options);
   if (!map) return { map, unknown: `${unknown}${reparametrised(tensors)}` };
   return { map: { ...map, warnings: [...map.warnings, ...foldedNotice(names)] } };
 }
@@ -121,7 +121,11 @@ export function familyNamed(name: string): { family: Family; size: unknown } | n
   // Without their marks regnet_x_1_6gf and regnet_x_16gf are one.
   const exact = families.find(({ sizes }) => Object.hasOwn(sizes, name));
   if (exact) return { family: exact, size: exact.sizes[name] };
-  const plain = (text: string) => text.toLowerCase().replace(/[-_. ]/g, '');
+  const plain = (text: string) =>
+    text
+      .toLowerCase()
+      .replace(/^tf_/, '')
+      .replace(/[-_. ]/g, '');
   for (const family of families) {
     const size = Object.keys(family.sizes).find((key) => plain(key) === plain(name));
     if (size !== undefined) return { family, size: family.sizes[size] };
@@ -151,6 +155,9 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
           ];
     return { family, used: total, departure: null, map: { ...built, warnings: notices } };
   } catch (error) {
+    // Layers of one family put together as another's.
+    if (isModelError(error, 'malformed') && !options.described && options.arch === undefined)
+      return { family, map: null, used: used(), departure: error.message };
     if (!(error instanceof Departure)) throw isModelError(error) && options.described ? error.at({ file: options.described.name }) : error;
     return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}` };
   }

@@ -26,7 +26,11 @@ const regnetOf =
 const x = regnetOf(false);
 const y = regnetOf(true);
 
-/** A module of a block, for X and Y. */
+/** A module of a block. */
+const block = (module: string, own: string) => ({ [`trunk_output.block{s}.block{s2}-{b}.${module}`]: own });
+const HF_LAYER = 'encoder.stages.{s-1}.layers.{b}';
+
+/** The same in Keras, for X and Y. */
 const keras = (module: string, own: string) => ({
   [`trunk_output.block{s}.block{s2}-{b}.${module}`]: `_Stage_{s-1}_XBlock_{b}_${own}|_Stage_{s-1}_YBlock_{b}_${own}`,
 });
@@ -71,6 +75,40 @@ export const regnet = family<Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    {
+      ecosystem: 'timm',
+      spell: spelling({
+        'stem.0': 'stem.conv',
+        'stem.1': 'stem.bn',
+        ...block('proj.0', 's{s}.b{b+1}.downsample.conv'),
+        ...block('proj.1', 's{s}.b{b+1}.downsample.bn'),
+        ...Object.fromEntries(
+          ['a', 'b', 'c'].flatMap((part, i) => [
+            ...Object.entries(block(`f.${part}.0`, `s{s}.b{b+1}.conv${i + 1}.conv`)),
+            ...Object.entries(block(`f.${part}.1`, `s{s}.b{b+1}.conv${i + 1}.bn`)),
+          ]),
+        ),
+        ...block('f.se.fc{i}', 's{s}.b{b+1}.se.fc{i}'),
+        fc: 'head.fc',
+      }),
+    },
+    {
+      ecosystem: 'transformers',
+      spell: spelling({
+        'stem.0': 'embedder.embedder.convolution',
+        'stem.1': 'embedder.embedder.normalization',
+        ...block('proj.0', `${HF_LAYER}.shortcut.convolution`),
+        ...block('proj.1', `${HF_LAYER}.shortcut.normalization`),
+        ...block('f.a.0', `${HF_LAYER}.layer.0.convolution`),
+        ...block('f.a.1', `${HF_LAYER}.layer.0.normalization`),
+        ...block('f.b.0', `${HF_LAYER}.layer.1.convolution`),
+        ...block('f.b.1', `${HF_LAYER}.layer.1.normalization`),
+        ...block('f.se.fc1', `${HF_LAYER}.layer.2.attention.0`),
+        ...block('f.se.fc2', `${HF_LAYER}.layer.2.attention.2`),
+        ...block('f.c.0', `${HF_LAYER}.layer.3.convolution|${HF_LAYER}.layer.2.convolution`),
+        ...block('f.c.1', `${HF_LAYER}.layer.3.normalization|${HF_LAYER}.layer.2.normalization`),
+      }),
+    },
     // keras.applications of tf.keras 2.9 to 2.15: behind the net's own name.
     {
       ecosystem: 'keras',
@@ -93,7 +131,7 @@ export const regnet = family<Size>({
   ],
 
   measure(names) {
-    if (!names.has('stem.0') || !names.has('trunk_output.block1.block1-0.f.a.0')) return null;
+    if (names.shape('stem.0')[2] !== 3 || !names.has('trunk_output.block1.block1-0.f.a.0')) return null;
     const stages = Array.from({ length: names.count('trunk_output.block{n}.block{n}-0.f.a.0', 1) }, (_, i) => i + 1);
     const first = (s: number) => names.shape(`trunk_output.block${s}.block${s}-0.f.b.0`);
     return {

@@ -7,7 +7,7 @@
 import { convNormAct, residual } from './blocks.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
-import type { Activation, ConvOptions, Net, Value } from './net.js';
+import { type Activation, type ConvOptions, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 
 export interface ResNetSize {
@@ -18,6 +18,8 @@ export interface ResNetSize {
   readonly widths: readonly number[];
   /** Of the 3 x 3 convolutions. */
   readonly groups: number;
+  /** A first convolution of 3 x 3, for small pictures. */
+  readonly stem?: 'small';
 }
 
 const basic = (...depths: number[]): ResNetSize => ({ block: 'basic', depths, widths: [64, 128, 256, 512], groups: 1 });
@@ -45,7 +47,7 @@ export const resnet = family<ResNetSize>({
     wide_resnet101_2: bottleneck([3, 4, 23, 3], 128),
   },
   stem: 'conv1',
-  side: 224,
+  side: ({ stem }) => (stem === 'small' ? 32 : 224),
   preprocessing: (ecosystem) => (ecosystem === 'keras' || ecosystem === 'caffe' ? CAFFE : TORCHVISION),
   canonical: spelling({
     conv1: 'conv1',
@@ -58,6 +60,34 @@ export const resnet = family<ResNetSize>({
   }),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // Nets for small pictures of others: kuangliu's pytorch-cifar, weiaicunzai's pytorch-cifar100.
+    { ecosystem: 'torchvision', spell: spelling({ 'layer{s}.{b}.downsample.{i}': 'layer{s}.{b}.shortcut.{i}', fc: 'linear|fc', '{*}': '{*}' }) },
+    {
+      ecosystem: 'torchvision',
+      spell: spelling({
+        conv1: 'conv1.0',
+        bn1: 'conv1.1',
+        ...Object.fromEntries(
+          [1, 2, 3].flatMap((i) => [
+            [`layer{s}.{b}.conv${i}`, `conv{s+1}_x.{b}.residual_function.${3 * i - 3}`],
+            [`layer{s}.{b}.bn${i}`, `conv{s+1}_x.{b}.residual_function.${3 * i - 2}`],
+          ]),
+        ),
+        'layer{s}.{b}.downsample.{i}': 'conv{s+1}_x.{b}.shortcut.{i}',
+        fc: 'fc',
+      }),
+    },
+    {
+      ecosystem: 'transformers',
+      spell: spelling({
+        conv1: 'embedder.embedder.convolution',
+        bn1: 'embedder.embedder.normalization',
+        'layer{s}.{b}.conv{i}': 'encoder.stages.{s-1}.layers.{b}.layer.{i-1}.convolution',
+        'layer{s}.{b}.bn{i}': 'encoder.stages.{s-1}.layers.{b}.layer.{i-1}.normalization',
+        'layer{s}.{b}.downsample.0': 'encoder.stages.{s-1}.layers.{b}.shortcut.convolution',
+        'layer{s}.{b}.downsample.1': 'encoder.stages.{s-1}.layers.{b}.shortcut.normalization',
+      }),
+    },
     // A Sequential of the children, as `nn.Sequential(*list(net.children())[:-1])` saves it.
     {
       ecosystem: 'torchvision',
@@ -94,10 +124,13 @@ export const resnet = family<ResNetSize>({
   build: (net, input, size) => pooledHead(net, resnetFeatures(net, input, size), 'fc'),
 });
 
+const SMALL_STEM = 'the first convolution is one of 3 x 3, as in nets for small pictures: it does not stride, and {} pooling follows (none, or max)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
   if (!names.has('conv1') || !names.has('layer1.0.conv1') || !names.has('layer1.0.conv2')) return null;
+  // In transformers a RegNet has the same names, and another stem.
+  if (names.ecosystem === 'transformers' && names.shape('conv1')[2] !== 7) return null;
   const block = names.has('layer1.0.conv3') ? 'bottleneck' : 'basic';
   const stages = Array.from({ length: names.count('layer{n}.0.conv1', 1) }, (_, s) => s + 1);
   const [width = 1, fanIn = 1] = names.shape('layer1.0.conv2');
@@ -107,6 +140,7 @@ export function measureResNet(names: Names): ResNetSize | null {
     depths: stages.map((s) => names.count(`layer${s}.{n}.conv1`)),
     widths: stages.map((s) => names.shape(`layer${s}.0.conv2`)[0]!),
     groups: inner / fanIn,
+    ...(names.shape('conv1')[2] === 3 ? { stem: 'small' as const } : {}),
   };
 }
 
@@ -114,7 +148,7 @@ export function measureResNet(names: Names): ResNetSize | null {
 export function resnetFeatures(
   net: Net,
   input: Value,
-  { block, depths, widths, groups }: ResNetSize,
+  { block, depths, widths, groups, stem }: ResNetSize,
   { at: root = '', dilate = [] }: { at?: string; dilate?: readonly boolean[] } = {},
 ): Value {
   const keras = net.ecosystem === 'keras';
@@ -122,8 +156,9 @@ export function resnetFeatures(
   const epsilon = !keras ? 1e-5 : net.store.sourceName('bn1') === 'bn_conv1' ? 1e-3 : 1.001e-5;
   // The authors stride in the first convolution of a bottleneck; torchvision in the 3 x 3 one, which is called version 1.5.
   const strideIn = block === 'bottleneck' ? net.setting('stride_in', keras || net.ecosystem === 'caffe' ? 1 : 2, STRIDE) : 1;
-  let x = convNormAct(net, input, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, kernel: 7, stride: 2, pad: 3, epsilon, bias: keras });
-  x = net.maxPool(x, { kernel: 3, stride: 2, pad: 1 });
+  const first = stem === 'small' ? { kernel: 3 } : { kernel: 7, stride: 2, pad: 3 };
+  let x = convNormAct(net, input, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, ...first, epsilon, bias: keras });
+  if (stem !== 'small' || net.setting('stem_pooling', 'none', SMALL_STEM) !== 'none') x = net.maxPool(x, { kernel: 3, stride: 2, pad: 1 });
   let dilation = 1;
   depths.forEach((depth, s) => {
     // A dilated stage starts with the dilation of the one before it.
@@ -143,9 +178,21 @@ export function resnetFeatures(
       };
       const project = net.has(`${at}.downsample.0`, b === 0 && (s > 0 || block === 'bottleneck'));
       const around = (y: Value) =>
-        project ? convNormAct(net, y, `${at}.downsample.0`, `${at}.downsample.1`, 'none', { out, stride, pad: 0, epsilon, bias: keras }) : y;
+        project
+          ? convNormAct(net, y, `${at}.downsample.0`, `${at}.downsample.1`, 'none', { out, stride, pad: 0, epsilon, bias: keras })
+          : withoutWeights(net, y, stride, net.store.shape(`${at}.conv${block === 'basic' ? 2 : 3}`)?.[0]);
       x = net.activation(residual(net, x, branch, around), 'relu');
     }
   });
   return x;
+}
+
+/** The paper's shortcut A: every second place, and zeros for the channels that are new, as many before as behind. */
+function withoutWeights(net: Net, x: Value, stride: number, out: number | undefined): Value {
+  const more = (out ?? sizeOf(x, 1)) - sizeOf(x, 1);
+  if (stride === 1 && more === 0) return x;
+  net.assume('shortcut', 'what goes around blocks without weights of its own is every second place, with zeros for new channels (option A of the paper)');
+  const fewer = stride === 1 ? x : net.averagePool(x, { kernel: 1, stride });
+  const before = Math.floor(more / 2);
+  return more === 0 ? fewer : net.op('Pad', [fewer], { pads: [0, before, 0, 0, 0, more - before, 0, 0] });
 }

@@ -6,13 +6,13 @@
  */
 import type { ByteSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
-import { elementCount, flip, float32Tensor, permute, reshape, storedTensor, type Tensor } from '../model/tensor.js';
+import { computedTensor, elementCount, flip, float32Tensor, permute, reshape, storedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
 
 /** What a module computes, which tells its tensors. */
 export type ModuleKind = 'conv' | 'depthwise' | 'separable' | 'dense' | 'norm' | 'layer-norm';
 
-/** Who made the net: the same weights mean different paddings, strides and epsilons in different houses. */
-export type Ecosystem = 'torchvision' | 'timm' | 'keras' | 'caffe';
+/** Who made the net: the same weights mean different paddings, strides and epsilons in different houses. A port to PyTorch has TensorFlow's. */
+export type Ecosystem = 'torchvision' | 'timm' | 'transformers' | 'tensorflow-port' | 'keras' | 'caffe';
 
 export type Weights = Readonly<Record<string, Tensor>>;
 /** Shapes by role, in the layer map's layouts. */
@@ -36,11 +36,16 @@ export interface WeightStore {
   shape(path: string, role?: string): readonly number[] | undefined;
   /** The source's own name of a module. */
   sourceName(path: string): string;
+  /** What stands before all of the net's names; its head may stand without. */
+  readonly prefix?: string;
   /** What nobody asked for. */
   leftOver(): readonly Tensor[];
 }
 
-/** How a source spells a module, several spellings with | between them; null where it has none of that name. */
+/**
+ * How a source spells a module, several spellings with | between them; null where it has none of that name. Of a state dict, `a+b` are two
+ * modules whose weights stand one below the other in one.
+ */
 export type Spell = (path: string) => string | null;
 
 /** Roles of the last part of a state dict's names, by kind. */
@@ -55,30 +60,39 @@ const TORCH_ROLES: Readonly<Record<ModuleKind, Readonly<Record<string, string>>>
 /** Kept beside a module, and without effect on what it predicts. */
 const COUNTER = 'num_batches_tracked';
 
+/** Before a name that is the source's own, whatever the spelling and the prefix. */
+export const RAW_NAME = '^';
+
 /** A state dict: `<module>.weight`, `<module>.running_mean`, ... */
 export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spell, ecosystem: Ecosystem, prefix = ''): WeightStore {
   const used = new Set<string>();
   const names = [...tensors.keys()];
   const modules = new Set(names.flatMap(ancestors));
-  const sourceName = (path: string) => chosen(spell(path) ?? path, (name) => modules.has(prefix + name), prefix);
-  // PyTorch's attention has its matrices as parameters of its own: in_proj_weight.
-  const keyOf = (path: string, suffix: string) => {
-    const name = sourceName(path);
-    return tensors.has(`${name}.${suffix}`) ? `${name}.${suffix}` : `${name}_${suffix}`;
+  const spelt = (path: string) => (path.startsWith(RAW_NAME) ? path : spell(path));
+  /** The modules that make up one of the family's; mostly one. */
+  const parts = (path: string): readonly string[] => {
+    if (path.startsWith(RAW_NAME)) return [path.slice(RAW_NAME.length)];
+    const choices = (spell(path) ?? path).split('|').map((choice) => choice.split('+').map((name) => prefix + name));
+    return (choices.length === 1 ? undefined : choices.find((choice) => choice.every((name) => modules.has(name)))) ?? choices[0]!;
   };
-  const find = (path: string, suffix: string) => (spell(path) === null ? undefined : tensors.get(keyOf(path, suffix)));
+  // PyTorch's attention has its matrices as parameters of its own: in_proj_weight.
+  const keyOf = (name: string, suffix: string) => (tensors.has(`${name}.${suffix}`) ? `${name}.${suffix}` : `${name}_${suffix}`);
+  const keysOf = (path: string, suffix: string) => (spelt(path) === null ? [] : parts(path).map((name) => keyOf(name, suffix)));
+  const find = (path: string, suffix: string) => joined(keysOf(path, suffix).map((key) => tensors.get(key)));
+  const parameters = (path: string) => parts(path).map((name) => tensors.get(name));
   return {
     ecosystem,
+    prefix,
     modules: [...new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length, name.lastIndexOf('.'))))],
     layout: 'nchw',
-    has: (path) => spell(path) !== null && modules.has(sourceName(path)),
-    sourceName,
+    has: (path) => spelt(path) !== null && parts(path).every((name) => modules.has(name)),
+    sourceName: (path) => parts(path).join('+'),
     shape: (path, role = 'kernel') => {
       for (const roles of Object.values(TORCH_ROLES)) {
         const tensor = roles[role] === undefined ? undefined : find(path, roles[role]!);
         if (tensor) return tensor.shape;
       }
-      return tensors.get(sourceName(path))?.shape;
+      return joined(parameters(path))?.shape;
     },
     take(path, kind) {
       const weights: Record<string, Tensor> = {};
@@ -86,17 +100,36 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
         const tensor = find(path, suffix);
         if (!tensor) continue;
         weights[role] = tensor;
-        used.add(keyOf(path, suffix));
+        for (const key of keysOf(path, suffix)) used.add(key);
       }
       return complete(weights, kind);
     },
     takeParameter(path) {
-      const tensor = tensors.get(sourceName(path));
-      if (tensor) used.add(sourceName(path));
+      const tensor = joined(parameters(path));
+      if (tensor) for (const name of parts(path)) used.add(name);
       return tensor ?? null;
     },
     leftOver: () => names.filter((name) => !used.has(name) && !name.endsWith(COUNTER)).map((name) => tensors.get(name)!),
   };
+}
+
+/** Tensors one below the other; undefined where one is not there, or they do not fit. */
+function joined(parts: readonly (Tensor | undefined)[]): Tensor | undefined {
+  const [first] = parts;
+  if (!first || parts.length === 1) return first;
+  const all = parts.filter((part) => part !== undefined);
+  const fits = all.every(({ dtype, shape }) => dtype === first.dtype && shape.slice(1).join() === first.shape.slice(1).join() && shape.length > 0);
+  if (all.length < parts.length || !fits) return undefined;
+  const shape = [all.reduce((sum, part) => sum + part.shape[0]!, 0), ...first.shape.slice(1)];
+  return computedTensor(all.map(({ name }) => name).join('+'), first.dtype, shape, first.origin, async () => {
+    const pieces = await Promise.all(all.map(tensorBytes));
+    const bytes = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
+    pieces.reduce((at, piece) => {
+      bytes.set(piece, at);
+      return at + piece.byteLength;
+    }, 0);
+    return bytes;
+  });
 }
 
 /** The tensors of one Keras layer, in Keras's order. */

@@ -6,6 +6,7 @@ import { residual } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { spelling } from './spelling.js';
 import { fromWindows, intoWindows, pairBias, relativeIndex, rolled, rollMask } from './windows.js';
 
 interface Size {
@@ -27,6 +28,52 @@ const of = (version: 1 | 2, features: number, third: number, heads: number): Siz
 });
 
 const EPSILON = 1e-5;
+/** More than any net has. */
+const MAX_STAGES = 8;
+
+const TIMM = {
+  stem: 'patch_embed.proj',
+  norm: 'patch_embed.norm',
+  head: 'head.fc|head',
+  last: 'norm',
+  at: 'layers.{s}.blocks.{b}',
+  parts: { norm1: 'norm1', norm2: 'norm2', 'attn.proj': 'attn.proj', 'mlp.0': 'mlp.fc1', 'mlp.3': 'mlp.fc2', 'attn.{*}': 'attn.{*}' },
+};
+const TRANSFORMERS = {
+  stem: 'embeddings.patch_embeddings.projection',
+  norm: 'embeddings.norm',
+  head: null,
+  last: 'layernorm',
+  at: 'encoder.layers.{s}.blocks.{b}',
+  parts: {
+    norm1: 'layernorm_before',
+    norm2: 'layernorm_after',
+    'attn.qkv': 'attention.self.query+attention.self.key+attention.self.value',
+    'attn.proj': 'attention.output.dense',
+    'attn.q_bias': 'attention.self.query.bias',
+    'attn.v_bias': 'attention.self.value.bias',
+    'attn.cpb_mlp.{i}': 'attention.self.continuous_position_bias_mlp.{i}',
+    'mlp.0': 'intermediate.dense',
+    'mlp.3': 'output.dense',
+    'attn.{*}': 'attention.self.{*}',
+  },
+};
+
+/** torchvision counts stages and what merges patches between them through: 1, 2, 3, ... */
+function stagesOf(merge: string, { stem, norm, head, last, at, parts }: typeof TRANSFORMERS | typeof TIMM): Record<string, string> {
+  const table: Record<string, string> = { 'features.0.0': stem, 'features.0.2': norm, norm: last, ...(head === null ? {} : { head }) };
+  for (let s = 0; s < MAX_STAGES; s++) {
+    const placed = (name: string) => name.replace('{s}', String(s)).replace('{s+1}', String(s + 1));
+    for (const [part, own] of Object.entries(parts)) {
+      table[`features.${2 * s + 1}.{b}.${part}`] = own
+        .split('+')
+        .map((one) => `${placed(at)}.${one}`)
+        .join('+');
+    }
+    for (const part of ['reduction', 'norm']) table[`features.${2 * s + 2}.${part}`] = `${placed(merge)}.${part}`;
+  }
+  return table;
+}
 
 export const swin = family<Size>({
   name: 'swin',
@@ -44,8 +91,14 @@ export const swin = family<Size>({
   side: ({ version }) => (version === 1 ? 224 : 256),
   preprocessing: () => TORCHVISION,
   // Worked out from the size of the windows.
-  training: /\.relative_(position_index|coords_table)$/,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  training: /(\.relative_(position_index|coords_table)|attn_mask)$/,
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    // timm, and the authors before it; newer files have what merges patches at the beginning of the next stage.
+    { ecosystem: 'timm', spell: spelling(stagesOf('layers.{s}.downsample', TIMM)) },
+    { ecosystem: 'timm', spell: spelling(stagesOf('layers.{s+1}.downsample', TIMM)) },
+    { ecosystem: 'transformers', spell: spelling(stagesOf('encoder.layers.{s}.downsample', TRANSFORMERS)) },
+  ],
 
   measure(names) {
     const [features, , patch] = names.shape('features.0.0');
@@ -80,9 +133,6 @@ export const swin = family<Size>({
     return head(net, net.op('ReduceMean', [x], { axes: [1, 2], keepdims: 0 }), 'head');
   },
 });
-
-/** More than any net has. */
-const MAX_STAGES = 8;
 
 /** Four neighbours become one place of twice the features. */
 function merge(net: Net, picture: Value, path: string, version: 1 | 2): Value {
@@ -128,6 +178,17 @@ function windowAttention(net: Net, x: Value, path: string, { heads, window, shif
 /** Queries, keys and values; version 2 takes the keys without their biases, whatever the file has there. */
 function queries(net: Net, x: Value, path: string, features: number, version: 1 | 2): Value {
   if (version === 1) return net.dense(x, path, { out: 3 * features });
+  // The authors, timm and transformers have no biases for keys; torchvision has some that it does not use.
+  const [q, v] = ['q_bias', 'v_bias'].map((own) => path.replace(/qkv$/, own));
+  if (net.has(q!, false)) {
+    const [first, last] = [q!, v!].map((name) => net.store.takeParameter(name, [features]));
+    if (!first || !last) throw new Departure(net.store.sourceName(v!), 'is missing');
+    const all = computed(first, [3 * features], async () => {
+      const [a, b] = await Promise.all([first, last].map(numbersOf));
+      return Float64Array.from({ length: 3 * features }, (_, i) => (i < features ? a![i]! : i < 2 * features ? 0 : b![i - 2 * features]!));
+    });
+    return net.constantOp('Add', net.dense(x, path, { out: 3 * features, bias: false }), all, `${net.store.sourceName(path)}.bias`);
+  }
   return net.dense(x, path, { out: 3 * features, change: { bias: (bias) => withoutMiddle(bias) } });
 }
 

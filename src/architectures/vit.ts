@@ -43,8 +43,10 @@ export const vit = family<Size>({
   },
   stem: 'conv_proj',
   side: ({ patch, tokens }) => Math.round(Math.sqrt(tokens) * patch),
-  // timm's are Google's, which see -1 to 1.
-  preprocessing: (ecosystem) => (ecosystem === 'timm' ? SYMMETRIC : TORCHVISION),
+  // timm's and those of transformers are Google's, which see -1 to 1.
+  preprocessing: (ecosystem) => (ecosystem === 'torchvision' ? TORCHVISION : SYMMETRIC),
+  // transformers keeps a layer over the class token beside, which its classifier does not use.
+  training: /(^|\.)pooler\.dense\./,
   spellings: [
     { ecosystem: 'torchvision', spell: spelling(OWN) },
     {
@@ -62,6 +64,23 @@ export const vit = family<Size>({
         'heads.head': 'head',
       }),
     },
+    {
+      ecosystem: 'transformers',
+      spell: spelling({
+        conv_proj: 'embeddings.patch_embeddings.projection',
+        class_token: 'embeddings.cls_token',
+        'encoder.pos_embedding': 'embeddings.position_embeddings',
+        'encoder.layers.encoder_layer_{i}.ln_1': 'encoder.layer.{i}.layernorm_before',
+        'encoder.layers.encoder_layer_{i}.ln_2': 'encoder.layer.{i}.layernorm_after',
+        'encoder.layers.encoder_layer_{i}.self_attention.in_proj': ['query', 'key', 'value']
+          .map((part) => `encoder.layer.{i}.attention.attention.${part}`)
+          .join('+'),
+        'encoder.layers.encoder_layer_{i}.self_attention.out_proj': 'encoder.layer.{i}.attention.output.dense',
+        'encoder.layers.encoder_layer_{i}.mlp.0': 'encoder.layer.{i}.intermediate.dense',
+        'encoder.layers.encoder_layer_{i}.mlp.3': 'encoder.layer.{i}.output.dense',
+        'encoder.ln': 'layernorm',
+      }),
+    },
   ],
 
   measure(names) {
@@ -74,7 +93,7 @@ export const vit = family<Size>({
 
   build(net, input, { patch, depth, features, wide, tokens }) {
     const heads = net.setting('heads', HEADS[features] ?? Math.max(1, Math.round(features / 64)), 'attention has {} heads');
-    const epsilon = 1e-6;
+    const epsilon = net.ecosystem === 'transformers' ? 1e-12 : 1e-6;
     const patches = net.conv(input, 'conv_proj', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
     const count = sizeOf(patches, 2) * sizeOf(patches, 3);
     if (count !== tokens) throw new Departure('input', `makes ${count} patches, but there are positions for ${tokens}`);

@@ -46,6 +46,7 @@ export function printReport(say: (text: string) => void, report: Report): void {
   printBeyondValues(say, report);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
   if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
+  if (report.cause) say(`cause    ${safeText(report.cause.message)}`);
   const paint = isGood(report) ? colour.green : colour.red;
   say(`${paint(verdictWord(report))} (${safeText(onWhoseWord(report))}): ${safeText(verdictSentence(report))}`);
   if (verdict === 'mismatch' && tolerance.smallestPassing !== null && report.outputs.some(({ passed }) => !passed)) {

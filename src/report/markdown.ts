@@ -26,6 +26,7 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
     `### ${lacksWitness(report) ? '❌' : MARKS[report.verdict]} ${verdictWord(report)} (${escapeMarkdown(onWhoseWord(report))}): ${codeSpan(subject.expected)} → ${codeSpan(subject.actual)}`,
     lacksWitness(report) ? `**Failed:** ${NO_WITNESS}` : '',
     report.firstDifference ? `**First difference:** ${escapeMarkdown(report.firstDifference.message)}` : '',
+    report.cause ? `**Cause:** ${escapeMarkdown(report.cause.message)}` : '',
     report.outputs.length > 0 ? outputTable(report.outputs.slice(0, OUTPUTS_SHOWN)) : '',
     report.outputs.length > OUTPUTS_SHOWN ? `${report.outputs.length - OUTPUTS_SHOWN} more outputs are in the full report.` : '',
     ...report.outputs

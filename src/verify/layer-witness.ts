@@ -7,7 +7,7 @@ import { isLarge } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
 import { selectEngine, witnessEngines } from './engines/index.js';
 import { byValue, type LayerSource, mapShapes, originalNames, recordedLayers, referenceLayers, sessionLayers, writtenNames } from './layer-source.js';
-import { type ComparedLayers, compareLayers } from './layers.js';
+import { type ComparedLayers, compareLayers, type LayersToCompare } from './layers.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import { originalFeed } from './original.js';
 import { adaptPorts, type Feeds } from './side.js';
@@ -32,10 +32,28 @@ export interface LayersToVerify {
 
 /** @throws ModelError 'engine' when the file's runtime does not show values inside it */
 export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOptions): Promise<ComparedLayers> {
-  const { map, target, written, widened, feeds, tolerances } = toVerify;
+  const notes: string[] = [];
+  const compared = await withLayers(toVerify, options, notes, (sides) => compareLayers({ ...sides, feeds: toVerify.feeds }));
+  const { map } = toVerify;
+  const hidden = map.layers.length - compared.layers.length;
+  if (compared.layers.length === 0) notes.push('no layer could be compared: the runtime shows none of them by name');
+  else if (hidden > 0) notes.push(`${hidden} of ${map.layers.length} layers are not kept apart by the file, and were compared with the next one that is`);
+  return { ...compared, notes: [...notes, ...compared.notes] };
+}
+
+/** Both sides as they show what their layers make, for as long as `work` takes. */
+export type LayerSides = Omit<LayersToCompare, 'feeds'>;
+
+/** @throws ModelError 'engine' when the file's runtime does not show values inside it */
+export async function withLayers<T>(
+  toVerify: Omit<LayersToVerify, 'feeds'>,
+  options: VerifyOptions,
+  notes: string[],
+  work: (sides: LayerSides) => Promise<T>,
+): Promise<T> {
+  const { map, target, written, widened, tolerances } = toVerify;
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
-  const notes: string[] = [];
   try {
     const { feed, outputOf } = adaptPorts(session, map, written.layoutOf);
     const shapes = mapShapes(map);
@@ -47,11 +65,7 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
       const recorded = options.golden && !widened ? recordedLayers(map, options.golden, toVerify.edited?.original) : null;
       const expected = [recorded, witness?.source, reference].filter((source) => source != null);
       const missing = new Set(written.keepsEveryLayer ? map.layers.filter((layer) => written.valueOf(layer) === undefined) : []);
-      const compared = await compareLayers({ map, expected, actual, feeds, toleranceFor: (name, layer) => tolerances.layer(name, layer), missing });
-      const hidden = map.layers.length - compared.layers.length;
-      if (compared.layers.length === 0) notes.push('no layer could be compared: the runtime shows none of them by name');
-      else if (hidden > 0) notes.push(`${hidden} of ${map.layers.length} layers are not kept apart by the file, and were compared with the next one that is`);
-      return { ...compared, notes: [...notes, ...compared.notes] };
+      return await work({ map, expected, actual, toleranceFor: (name, layer) => tolerances.layer(name, layer), missing });
     } finally {
       await witness?.session.close();
     }
@@ -80,7 +94,10 @@ function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: Ve
 }
 
 /** Another runtime on the original file; null where there is none or it cannot show layers. */
-async function openRuntime({ source, model, map, edited }: LayersToVerify, notes: string[]): Promise<{ session: Session; source: LayerSource } | null> {
+async function openRuntime(
+  { source, model, map, edited }: Omit<LayersToVerify, 'feeds'>,
+  notes: string[],
+): Promise<{ session: Session; source: LayerSource } | null> {
   for (const engine of witnessEngines(model.format)) {
     if (!(await engine.availability()).available) continue;
     if (RERUNS.has(engine.name) && isLarge(map)) {

@@ -1,12 +1,14 @@
 /** Everything that is compared of two models: outputs, interface, layers, weights. */
 import type { LayerMap } from '../model/layer-map.js';
 import { describeAgreement } from './agreement.js';
+import { explain } from './causes/explain.js';
 import { tryInner } from './inner.js';
 import { judgeLoss, lossOfFloat16 } from './loss.js';
 import { checkCorrectness, widenedMap } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
 import { type Ran, runBoth } from './run-both.js';
+import type { RunSample } from './samples.js';
 import { isWitnessAlone } from './second-opinion.js';
 import type { Subject } from './subject.js';
 import { compareWeights } from './weights.js';
@@ -61,6 +63,10 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     inLayers,
     correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
   );
+  const cause =
+    verdict === 'mismatch' || verdict === 'disputed'
+      ? await explain(subject, { first, weights, widened, tolerances, samples: telling(ran), isAsked: options.layers === true }, notes)
+      : null;
   if (verdict === 'match' && inLayers) notes.push(`${inLayers.message}; the outputs agree, so the two arrange this part in different ways`);
   return {
     schema: 'weighbridge/report@1',
@@ -92,12 +98,18 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
       ofFloat16: loss!.ofFloat16,
     },
     firstDifference: verdict === 'match' ? null : first,
+    cause,
     assumed: subject.assumed,
     training: [...new Set([...subject.training, ...(written?.training ?? [])])],
     changes: subject.edited?.changes ?? [],
     notes,
     elapsedMs: performance.now() - startedAt,
   };
+}
+
+/** Samples that show a difference first, then what else is at hand. */
+function telling({ differing, kept, further, compared }: Ran): RunSample[] {
+  return [...new Set([...(differing ? [differing] : []), ...kept, ...further, ...compared])];
 }
 
 const UNTOLD =

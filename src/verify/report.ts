@@ -217,6 +217,31 @@ export interface FirstDifference {
   readonly message: string;
 }
 
+/** What kind of mistake it is: which of those that were tried on the first layer that differs gives what was found. */
+export interface CauseReport {
+  /** The layer that was looked at. */
+  readonly layer: string;
+  /** `file`: the written file departs from the source as it was read; `reading`: the original's own runtime, or its recording, departs from it. */
+  readonly side: 'file' | 'reading';
+  /** Whether what the layer makes was compared, or its weights as they are stored. */
+  readonly by: 'values' | 'weights';
+  /** As it is, of the scale; null where it is no number, as between different shapes. */
+  readonly error: number | null;
+  /** What explains it, all equally well; empty where nothing that was tried does. */
+  readonly explainedBy: readonly {
+    /** A stable word: 'kernel-flipped'. */
+    readonly kind: string;
+    readonly what: string;
+    /** The layer that is changed, which may be one before it that nothing shows apart. */
+    readonly layer: string;
+    /** What is left of the error. */
+    readonly error: number;
+  }[];
+  readonly tried: number;
+  /** All of it in a sentence. */
+  readonly message: string;
+}
+
 /** A file as it was when it was verified. */
 export interface FileFact {
   readonly path: string;
@@ -257,6 +282,8 @@ export interface Report {
   /** Null where no weight is narrower than in the source. */
   readonly quantisation: QuantisationReport | null;
   readonly firstDifference: FirstDifference | null;
+  /** Null where nothing differs, or it could not be looked for, which a note says. */
+  readonly cause: CauseReport | null;
   /** What was assumed while the source was read, because it does not say: the first suspects where the two differ. */
   readonly assumed: readonly string[];
   /** Layers of either file that act as in training: what they give depends on chance, or on the rest of a batch. */

@@ -51,6 +51,8 @@ export interface Ran {
   readonly agreement: AgreementReport | null;
   /** What rounding allows where both sides compute with the map's weights, such as a narrower file's own. */
   readonly ownAllowedFor: (map: LayerMap) => (side: Pick<Side, 'run'>) => AllowedFor;
+  /** The first sample that is out of tolerance. */
+  readonly differing: RunSample | null;
   /** A few samples of mild numbers, for what is looked at more closely. */
   readonly kept: readonly RunSample[];
   /** All samples that were compared, where the net is small. */
@@ -206,6 +208,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           );
           return rtolsOf(own.correctness('reference'), map.outputs.length);
         },
+        differing,
         kept,
         compared,
         further,

@@ -2,6 +2,7 @@
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Effort } from './effort.js';
+import type { LayerSides } from './layer-witness.js';
 import type { ComparedLayers } from './layers.js';
 import type { WrittenTarget } from './options.js';
 import type { Actual, Feeds, LayoutOf } from './side.js';
@@ -33,6 +34,8 @@ export interface Subject {
   openExpected(first: Feeds, notes: string[]): Promise<Expected>;
   /** Null, and a note, where the layers of the two cannot be lined up. */
   compareLayers(run: LayersRun, notes: string[]): Promise<ComparedLayers | null>;
+  /** Shows both sides' layers to whoever looks at some of them; left out where the layers of the expected side are not read. */
+  withLayers?<T>(run: Omit<LayersRun, 'feeds'>, notes: string[], work: (sides: LayerSides) => Promise<T>): Promise<T>;
 }
 
 export interface LayersRun {

@@ -1,7 +1,7 @@
 /** Verification of a conversion: the written file, read back by its consumer's own runtime, against the best witness there is. */
 import { ModelError } from '../errors.js';
 import { checkSizes, effortFor, isLarge } from './effort.js';
-import { verifyLayers } from './layer-witness.js';
+import { verifyLayers, withLayers } from './layer-witness.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import { comparePredictions } from './predictions.js';
 import type { Report } from './report.js';
@@ -45,6 +45,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     ...(model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS),
     openExpected: (first, notes) => chooseWitness({ source, model, map, edited }, { first, onProgress: options.onProgress }, notes),
     compareLayers: (run) => verifyLayers({ source, model, map, edited, target, written, ...run }, options),
+    withLayers: (run, notes, work) => withLayers({ source, model, map, edited, target, written, ...run }, options, notes, work),
   };
   return comparePredictions(subject, options);
 }

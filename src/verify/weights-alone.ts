@@ -1,5 +1,6 @@
 /** Verification of formats that hold weights and no wiring: there is nothing to run. */
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { explainStored } from './causes/explain.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import type { Report, WeightsReport } from './report.js';
 import { compareStored, compareWeights, type OnProgress, pairByName, withSurplus } from './weights.js';
@@ -14,6 +15,7 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
   if (edited) notes.push('the net was changed on the way: its weights are compared with what the change makes of the source, and what it predicts is not');
   if (options.golden || options.inputs) notes.push('nothing of the file is run, so the recorded arrays were not used');
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
+  const cause = weights && weights.mismatches.length > 0 && map ? await explainStored(map, weights, written.weight) : null;
   const why = 'tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives';
   return {
     schema: 'weighbridge/report@1',
@@ -41,6 +43,7 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
     assumed: [],
     training: [],
     firstDifference: weights?.mismatches[0] ? { layer: weights.mismatches[0].layer, message: weights.mismatches[0].message } : null,
+    cause,
     changes: edited?.changes ?? [],
     notes,
     elapsedMs: performance.now() - startedAt,

@@ -41,6 +41,7 @@ export const MATCH: Report = {
   weights: { compared: 2, equal: 2, judged: true, unpaired: [], mismatches: [], tensors: [weight('conv1_1', 'kernel', 6912), weight('conv1_1', 'bias', 256)] },
   quantisation: null,
   firstDifference: null,
+  cause: null,
   assumed: [],
   training: [],
   changes: [],

@@ -41,6 +41,7 @@ ${
     ? null
     : html`<section class="trouble">
   ${firstDifference ? html`<p><b>First difference${firstDifference.layer === undefined ? null : html`, in layer <code>${firstDifference.layer}</code>`}:</b> ${firstDifference.message}</p>` : null}
+  ${report.cause ? html`<p><b>Cause:</b> ${report.cause.message}</p>` : null}
   <p><b>Next:</b> ${nextStep(report)}</p>
 </section>`
 }

@@ -58,7 +58,7 @@ export function branchedNet(): LayerMap {
 }
 
 /** Values grow neither from layer to layer nor so large that the softmax hides what happens. */
-function spread([, ...fanIn]: readonly number[]): [low: number, high: number] {
+export function spread([, ...fanIn]: readonly number[]): [low: number, high: number] {
   const limit = 0.7 * Math.sqrt(3 / fanIn.reduce((a, b) => a * b, 1));
   return [-limit, 1.2 * limit];
 }
@@ -69,7 +69,7 @@ export function modelOf(map: LayerMap): ModelFile {
 }
 
 /** Seeded by its name. */
-function values(name: string, shape: readonly number[], low: number, high: number): Tensor {
+export function values(name: string, shape: readonly number[], low: number, high: number): Tensor {
   let state = [...name].reduce((hash, char) => Math.imul(hash ^ char.charCodeAt(0), 0x01000193), 0x811c9dc5);
   const count = shape.reduce((a, b) => a * b, 1);
   const data = Float32Array.from({ length: count }, () => {

@@ -1,0 +1,266 @@
+/**
+ * What kind of mistake it is: on the first layer that differs the mistakes that converters make are tried one by one, with what flows into it,
+ * and the one is named with which the layer gives what was found.
+ */
+import { isModelError } from '../../errors.js';
+import type { Layer, LayerMap } from '../../model/layer-map.js';
+import { toValue, type Value } from '../../model/ops/array.js';
+import { inferMap, makeLayer, type ValueType } from '../../model/ops/index.js';
+import { isChannelsLast, toChannelsFirst } from '../../model/ports.js';
+import { elementCount } from '../../model/tensor.js';
+import { permuteArray } from '../array.js';
+import { multiplications } from '../effort.js';
+import type { NdArray } from '../engine.js';
+import type { LayerSource } from '../layer-source.js';
+import type { LayerSides } from '../layer-witness.js';
+import { compareLayers } from '../layers.js';
+import type { CauseReport, WeightsReport } from '../report.js';
+import type { RunSample } from '../samples.js';
+import type { Feeds } from '../side.js';
+import type { Subject } from '../subject.js';
+import type { Tolerances } from '../tolerance.js';
+import { tryStored } from './stored.js';
+import { errorOf, evaluateSegment, type Findings, type Segment, scaleOf, tryCauses } from './trial.js';
+
+/** Samples on which a layer is looked at: the first that differs, and others that tell causes apart. */
+const SAMPLES = 3;
+/** How long trying may take. */
+const MILLISECONDS = 2500;
+/** Multiplications of a net whose layers are looked at in passing, where nobody asked for all of them. */
+const IN_PASSING = 2e9;
+/** Layers whose values are fetched beside the one that differs, and elements of each. */
+const OTHERS = { layers: 12, elements: 2 ** 18 } as const;
+/** At least, of a layer's scale: what is this near is the same. */
+const LEAST_ALLOWED = 2e-5;
+
+export interface ToExplain {
+  /** What differed first. */
+  readonly first: { readonly layer?: string } | null;
+  readonly weights: WeightsReport | null;
+  /** Where the outputs differ, that sample first. */
+  readonly samples: readonly RunSample[];
+  readonly widened: LayerMap | null;
+  readonly tolerances: Tolerances;
+  /** Whether layers are compared however long that takes. */
+  readonly isAsked: boolean;
+}
+
+/** Null where nothing differs that a layer could be to blame for; a note says why where one could not be looked at. */
+export async function explain(subject: Subject, toExplain: ToExplain, notes: string[]): Promise<CauseReport | null> {
+  const { map, written } = subject;
+  const { first, weights } = toExplain;
+  if (map.layers.length === 0 || !subject.isRead) {
+    notes.push('what kind of mistake it is was not looked for: that takes the layers of the original, of which only outputs are known here');
+    return null;
+  }
+  try {
+    const types = inferMap(map);
+    const mismatch = weights?.judged ? weights.mismatches.find(({ layer }) => layer === first?.layer) : undefined;
+    const layer = mismatch && map.layers.find(({ name }) => name === mismatch.layer);
+    if (layer && written) {
+      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, MILLISECONDS);
+      // A weight that is wrong is what is to be explained: what the layer makes of it tells less.
+      if (found) return reportOf(found, layer.name, { by: 'weights', side: 'file' });
+    }
+    return await explainValues(subject, toExplain, types, notes);
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    notes.push(`what kind of mistake it is was not looked for: ${error.message}`);
+    return null;
+  }
+}
+
+/** The same for a file of weights alone. */
+export async function explainStored(
+  map: LayerMap,
+  weights: WeightsReport,
+  weight: (layer: Layer, role: string) => ReturnType<Parameters<typeof tryStored>[0]['weight']>,
+): Promise<CauseReport | null> {
+  const layer = map.layers.find(({ name }) => name === weights.mismatches[0]?.layer);
+  const found = layer && (await tryStored({ map, layer, types: inferMap(map), weight: (role) => weight(layer, role) }, MILLISECONDS));
+  return found ? reportOf(found, layer.name, { by: 'weights', side: 'file' }) : null;
+}
+
+async function explainValues(subject: Subject, toExplain: ToExplain, types: ReadonlyMap<string, ValueType>, notes: string[]): Promise<CauseReport | null> {
+  const { map } = subject;
+  const { samples, widened, tolerances, isAsked } = toExplain;
+  if (!subject.withLayers || samples.length === 0) return null;
+  if (!isAsked && multiplications(map) > IN_PASSING) {
+    notes.push('what kind of mistake it is was not looked for: the net is large; --layers takes the time');
+    return null;
+  }
+  const seen: string[] = [];
+  const report = await subject.withLayers({ widened, tolerances }, seen, async (sides) => {
+    const chosen = samples.slice(0, SAMPLES);
+    for (const [i, sample] of chosen.entries()) {
+      const { layers } = await compareLayers({ ...sides, feeds: [sample.feeds] });
+      const failed = layers.find(({ passed }) => !passed);
+      const layer = failed && map.layers.find(({ name }) => name === failed.layer);
+      const others = [sample, ...chosen.filter((_, j) => j !== i)].map(({ feeds }) => feeds);
+      if (layer)
+        return explainLayer({ sides, net: widened ?? map, map, types, written: subject.written }, layer, others, Math.max(LEAST_ALLOWED, failed.allowed));
+      const output = behind(map, sides, sample);
+      if (output) return explainOutput({ sides, net: widened ?? map, map, types, written: subject.written }, output, sample);
+    }
+    return null;
+  });
+  if (!report) notes.push('what kind of mistake it is could not be told: no layer that both sides show differs on the inputs that were looked at');
+  return report;
+}
+
+interface Place {
+  readonly sides: LayerSides;
+  readonly map: LayerMap;
+  /** The map with the weights that the file computes with. */
+  readonly net: LayerMap;
+  readonly types: ReadonlyMap<string, ValueType>;
+  readonly written: Subject['written'];
+}
+
+async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[], allowed: number): Promise<CauseReport | null> {
+  const { sides, map, net, types, written } = place;
+  const seen: { segment: Segment; found: Value; base: Value; wanted: Value | null }[] = [];
+  for (const feed of feeds) {
+    try {
+      const { segment, found } = await segmentOf(place, layer, feed);
+      const witness = sides.expected.find((source) => source.name !== 'reference' && source.layers.has(layer));
+      const wanted = witness && net === map ? (await valuesOf(witness, feed, [layer])).get(layer) : undefined;
+      seen.push({ segment, found, base: await evaluateSegment(segment), wanted: wanted ? typed(wanted, found.dtype) : null });
+    } catch (error) {
+      // What one side cannot compute says nothing; the first one must be there.
+      if (!isModelError(error) || seen.length === 0) throw error;
+    }
+  }
+  const [{ segment, base, found, wanted }] = seen as [(typeof seen)[number]];
+  const differs = (value: Value | null) => value !== null && errorOf(base, value, scaleOf(base)) > allowed;
+  const side = differs(found) ? 'file' : differs(wanted) ? 'reading' : null;
+  if (side === null) return null;
+  const targets = seen.flatMap(({ segment: each, found: made, wanted: own }) => {
+    const target = side === 'file' ? made : own;
+    return target ? [{ segment: each, target }] : [];
+  });
+  const findings = await tryCauses(targets, { allowed, milliseconds: MILLISECONDS });
+  // Weights as they are stored tell more than what a layer makes of them; in a file that was not written from the map they may be others by right.
+  for (const { name } of side === 'file' && (findings.isFitted || findings.explained.length === 0) ? segment.layers : []) {
+    const suspect = map.layers.find((each) => each.name === name)!;
+    const stored = written && (await tryStored({ map, layer: suspect, types, weight: (role) => written.weight(suspect, role) }, MILLISECONDS));
+    if (stored && stored.explained.length > 0) return reportOf(stored, name, { by: 'weights', side });
+  }
+  return reportOf(findings, layer.name, { by: 'values', side });
+}
+
+/** The layer and what stands before it that the file does not show apart, with what flows into them. */
+async function segmentOf({ sides, map, net, types }: Place, layer: Layer, feeds: Feeds): Promise<{ segment: Segment; found: Value }> {
+  const makers = new Map(map.layers.flatMap((each) => each.outputs.map((value) => [value, each] as const)));
+  const hidden = new Set<Layer>([layer]);
+  const shown = new Set<Layer>();
+  const open = [...layer.inputs];
+  while (open.length > 0) {
+    const value = open.pop()!;
+    const maker = makers.get(value);
+    if (!maker || hidden.has(maker) || shown.has(maker)) continue;
+    // A source shows what a layer makes first.
+    if (sides.actual.layers.has(maker) && maker.outputs[0] === value) shown.add(maker);
+    else {
+      hidden.add(maker);
+      open.push(...maker.inputs);
+    }
+  }
+  // What flows into the layers anyway, behind one that is not shown, is no other's.
+  const beside = othersFor(map, layer, types).filter((other) => sides.actual.layers.has(other) && !shown.has(other));
+  const fetched = await valuesOf(
+    sides.actual,
+    feeds,
+    map.layers.filter((each) => each === layer || shown.has(each) || beside.includes(each)),
+  );
+  const values = new Map<string, Value>(map.inputs.map((port, i) => [port.value, inMap(feeds[i]!, port)]));
+  for (const each of shown) values.set(each.outputs[0]!, typed(fetched.get(each)!, types.get(each.outputs[0]!)?.dtype ?? undefined));
+  const others = new Map(beside.flatMap((other) => (fetched.has(other) ? [[other, typed(fetched.get(other)!, 'float32')] as const] : [])));
+  const layers = net.layers.filter((_, i) => hidden.has(map.layers[i]!));
+  return { segment: { map: net, layers, values, types, others }, found: typed(fetched.get(layer)!, types.get(layer.outputs[0]!)?.dtype ?? undefined) };
+}
+
+/** Layers near by whose values have the shape of one that the layer reads. */
+function othersFor({ layers }: LayerMap, layer: Layer, types: ReadonlyMap<string, ValueType>): Layer[] {
+  const shapes = new Set(layer.inputs.map((value) => `${types.get(value)?.shape ?? ''}`));
+  const at = layers.indexOf(layer);
+  const distance = (other: Layer) => Math.abs(layers.indexOf(other) - at);
+  return layers
+    .filter((other) => {
+      const shape = types.get(other.outputs[0]!)?.shape;
+      const count = elementCount((shape ?? []).map((size) => (typeof size === 'number' ? size : 1)));
+      return other !== layer && shape && count <= OTHERS.elements && shapes.has(`${shape}`) && !layer.inputs.includes(other.outputs[0]!);
+    })
+    .sort((a, b) => distance(a) - distance(b))
+    .slice(0, OTHERS.layers);
+}
+
+async function valuesOf(source: LayerSource, feeds: Feeds, layers: readonly Layer[]): Promise<Map<Layer, NdArray>> {
+  const found = new Map<Layer, NdArray>();
+  await source.visit(feeds, 0, layers, async (layer, value) => {
+    found.set(layer, value);
+  });
+  return found;
+}
+
+function typed(array: NdArray, dtype: Value['dtype'] | null): Value {
+  return { ...toValue(array), ...(dtype ? { dtype } : {}) };
+}
+
+function inMap(array: NdArray, port: LayerMap['inputs'][number]): Value {
+  const first = isChannelsLast(port.layout) && array.shape.length > 2 ? permuteArray(array, toChannelsFirst(array.shape.length)) : array;
+  return typed(first, port.valueDType ?? 'float32');
+}
+
+/** An output that differs although the layer that makes it agrees. */
+function behind(map: LayerMap, { actual }: LayerSides, { wanted, found }: RunSample): { readonly maker: Layer; readonly place: number } | null {
+  for (const [place, port] of map.outputs.entries()) {
+    const [a, b] = [wanted[place], found[place]];
+    const maker = map.layers.find((layer) => layer.outputs[0] === port.value);
+    if (!a || !b || !maker || !actual.layers.has(maker)) continue;
+    if (errorOf(toValue(a), toValue(b), scaleOf(toValue(a))) > LEAST_ALLOWED) return { maker, place };
+  }
+  return null;
+}
+
+/** What the file does to an output that its layer makes rightly. */
+async function explainOutput(
+  { sides, map, types }: Place,
+  { maker, place }: { maker: Layer; place: number },
+  { feeds, found }: RunSample,
+): Promise<CauseReport | null> {
+  const port = map.outputs[place]!;
+  const made = (await valuesOf(sides.actual, feeds, [maker])).get(maker);
+  if (!made) return null;
+  const layer = makeLayer({ name: port.name, op: 'Identity', inputs: [port.value], outputs: [''] });
+  const values = new Map([[port.value, typed(made, types.get(port.value)?.dtype)]]);
+  const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
+  const target = inMap(found[place]!, port);
+  const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, milliseconds: MILLISECONDS });
+  return reportOf(findings, maker.name, { by: 'values', side: 'file', output: port.name });
+}
+
+function reportOf(
+  { error, explained, tried, isCut, channels }: Findings,
+  layer: string,
+  { by, side, output }: Pick<CauseReport, 'by' | 'side'> & { readonly output?: string },
+): CauseReport {
+  const what = output === undefined ? `layer "${layer}"` : `output "${output}"`;
+  const now = scaled(error);
+  const looked = channels ? `; ${channels.count} of its ${channels.of} output channels were looked at` : '';
+  const cut = isCut ? ', and time ran out before all were' : '';
+  const of = by === 'weights' ? "the weights' scale" : 'scale';
+  const causes = explained.map((each) => `${each.what}${each.layer === layer || output !== undefined ? '' : ` (in "${each.layer}")`}`);
+  const becomes = explained.length > 0 ? scaled(Math.max(...explained.map((each) => each.error))) : '';
+  const whose = side === 'reading' ? 'the original computes otherwise than it was read' : '';
+  const message =
+    explained.length > 0
+      ? `${what}${whose ? `: ${whose}` : ''}: explained by: ${causes.join('; or equally by: ')} (error ${now} of ${of} becomes ${becomes}${looked})`
+      : `${what}${whose ? `: ${whose}` : ''}: none of ${tried} mistakes that were tried explains it (error ${now} of ${of}${looked}${cut})`;
+  return { layer, side, by, error: Number.isFinite(error) ? error : null, explainedBy: explained, tried, message };
+}
+
+function scaled(error: number): string {
+  if (!Number.isFinite(error)) return 'beyond number';
+  return error === 0 ? '0' : error >= 0.01 ? `${Number(error.toPrecision(2))}` : error.toExponential(0);
+}

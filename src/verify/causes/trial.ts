@@ -1,0 +1,252 @@
+/** Tries causes on one layer: with what flowed into it, which of them gives what was found? */
+import type { Layer, LayerMap } from '../../model/layer-map.js';
+import type { Value } from '../../model/ops/array.js';
+import { evaluateLayer } from '../../model/ops/evaluate.js';
+import { operatorOf, type ValueType } from '../../model/ops/index.js';
+import { elementCount, sliceAxis } from '../../model/tensor.js';
+import type { Cause, Inputs, Suspect } from './cause.js';
+import { picked } from './edit.js';
+import { fits } from './fitted.js';
+import { families } from './list.js';
+
+/** Layers that are evaluated together: one that is shown, and before it those that nothing shows apart. */
+export interface Segment {
+  readonly map: LayerMap;
+  /** In running order; the last makes what is shown. */
+  readonly layers: readonly Layer[];
+  /** What flows into them. */
+  readonly values: ReadonlyMap<string, Value>;
+  readonly types: ReadonlyMap<string, ValueType>;
+  /** Values of other layers, by the layer that makes them. */
+  readonly others: ReadonlyMap<Layer, Value>;
+}
+
+export interface Explained {
+  readonly kind: string;
+  readonly what: string;
+  readonly layer: string;
+  /** What is left of the error. */
+  readonly error: number;
+}
+
+export interface Findings {
+  /** Of the layer's scale, before anything is changed. */
+  readonly error: number;
+  /** What explains it, equally well; empty where nothing does. */
+  readonly explained: readonly Explained[];
+  readonly tried: number;
+  /** Whether it is a fit, and not one of the known mistakes. */
+  readonly isFitted: boolean;
+  /** Whether time ran out before all were tried. */
+  readonly isCut: boolean;
+  /** Channels that were looked at, where not all were. */
+  readonly channels: { readonly count: number; readonly of: number } | null;
+}
+
+export interface TrialLimits {
+  /** An error up to which numbers are the same. */
+  readonly allowed: number;
+  readonly milliseconds: number;
+}
+
+/** Multiplications that all causes of a layer may take together; beyond it they are tried on some of its output channels. */
+const BUDGET = 4e8;
+/** About as many as there are of a convolution. */
+const CAUSES = 250;
+/** A cause leaves no more of an error than this part. */
+const PART = 0.25;
+/** As good as the best: within a few roundings of float32. */
+const AS_GOOD = { times: 4, noise: 1e-6 };
+const MOST_NAMED = 4;
+
+/** What the segment makes as it is. */
+export async function evaluateSegment({ layers, values }: Segment): Promise<Value> {
+  const known = await allValues(layers, values);
+  return known.get(layers.at(-1)!.outputs[0]!)!;
+}
+
+async function allValues(layers: readonly Layer[], values: ReadonlyMap<string, Value>): Promise<Map<string, Value>> {
+  const known = new Map(values);
+  for (const layer of layers) {
+    const made = await evaluateLayer(layer, inputsOf(layer, known));
+    for (const [i, name] of layer.outputs.entries()) if (made[i]) known.set(name, made[i]);
+  }
+  return known;
+}
+
+const inputsOf = (layer: Layer, known: ReadonlyMap<string, Value>): Inputs => layer.inputs.map((name) => known.get(name));
+
+/** @param samples the same segment on several inputs, with what was found of each; causes that explain the first are held to the others as well */
+export async function tryCauses(samples: readonly { readonly segment: Segment; readonly target: Value }[], limits: TrialLimits): Promise<Findings> {
+  const [first, ...more] = samples as [(typeof samples)[number], ...(typeof samples)[number][]];
+  const until = performance.now() + limits.milliseconds;
+  const { segment, target } = first;
+  const known = await allValues(segment.layers, segment.values);
+  const base = known.get(segment.layers.at(-1)!.outputs[0]!)!;
+  const before = errorOf(base, target, scaleOf(base));
+  let tried = 0;
+  let isCut = false;
+  let channels: Findings['channels'] = null;
+  const explained: (Explained & { readonly trial: Trial; readonly cause: Cause; readonly index: number })[] = [];
+  for (const layer of segment.layers.toReversed()) {
+    const trial = prepare(segment, layer, known, target, base);
+    if (!trial) continue;
+    if (trial.part) channels ??= { count: trial.part.count, of: trial.part.of };
+    for (const [index, cause] of causesOf(trial.suspect).entries()) {
+      if (performance.now() > until) {
+        isCut = true;
+        break;
+      }
+      tried++;
+      const error = await trial.errorWith(cause);
+      if (error !== null && error <= limits.allowed && error <= before * PART)
+        explained.push({ kind: cause.kind, what: cause.what, layer: layer.name, error, trial, cause, index });
+    }
+  }
+  let best = explained;
+  for (const sample of best.length > 1 ? more : []) {
+    const again = await allValues(sample.segment.layers, sample.segment.values);
+    const own = again.get(sample.segment.layers.at(-1)!.outputs[0]!)!;
+    const kept: typeof explained = [];
+    for (const each of best) {
+      const trial = prepare(sample.segment, each.trial.suspect.layer, again, sample.target, own);
+      const cause = trial && causesOf(trial.suspect)[each.index];
+      const error = cause?.what === each.what ? await trial!.errorWith(cause) : each.error;
+      if (error !== null && error <= limits.allowed) kept.push({ ...each, error: Math.max(each.error, error) });
+    }
+    if (kept.length > 0) best = kept;
+  }
+  if (best.length === 0) {
+    for (const fit of fits) {
+      tried++;
+      const value = fit.made(base, target);
+      if (!value) continue;
+      const error = errorOf(value, target, Math.max(scaleOf(base), scaleOf(target)));
+      if (!(error <= limits.allowed && error <= before * PART)) continue;
+      const said = fit.told?.(base, target);
+      return {
+        error: before,
+        isFitted: true,
+        explained: [{ kind: fit.kind, what: said ? `${fit.what}: ${said}` : fit.what, layer: segment.layers.at(-1)!.name, error }],
+        tried,
+        isCut,
+        channels,
+      };
+    }
+  }
+  return { error: before, isFitted: false, explained: named(best), tried, isCut, channels };
+}
+
+/** Those that are as good as the best one, each said once. */
+export function named(explained: readonly Explained[]): Explained[] {
+  const least = Math.min(...explained.map(({ error }) => error));
+  const equal = explained.filter(({ error }) => error <= Math.max(AS_GOOD.times * least, AS_GOOD.noise));
+  const said = new Set<string>();
+  const once = equal.filter(({ what, layer }) => !said.has(`${layer} ${what}`) && said.add(`${layer} ${what}`));
+  return once.slice(0, MOST_NAMED).map(({ kind, what, layer, error }) => ({ kind, what, layer, error }));
+}
+
+function causesOf(suspect: Suspect): Cause[] {
+  return families.flatMap((family) => [...family(suspect)]);
+}
+
+interface Trial {
+  readonly suspect: Suspect;
+  /** Output channels that are looked at; null where all are. */
+  readonly part: Part | null;
+  /** Of the layer's scale; null where the cause cannot be of this layer. */
+  errorWith(cause: Cause): Promise<number | null>;
+}
+
+interface Part {
+  readonly start: number;
+  readonly count: number;
+  readonly of: number;
+}
+
+function prepare(segment: Segment, layer: Layer, known: ReadonlyMap<string, Value>, target: Value, base: Value): Trial | null {
+  const operator = operatorOf(layer.op);
+  if (!operator || layer.foreign) return null;
+  const { map, types } = segment;
+  const inputs = inputsOf(layer, known);
+  const suspect: Suspect = { map, layer, operator, inputs, types, others: segment.others };
+  const rest = segment.layers.slice(segment.layers.indexOf(layer) + 1);
+  const own = known.get(layer.outputs[0]!)!;
+  const part = partFor(layer, own, rest, base, target);
+  // What overflows is compared by its own scale.
+  const scale = Math.max(scaleOf(base), scaleOf(target));
+  const wanted = part ? picked(target, 1, range(part)) : target;
+  return {
+    suspect,
+    part,
+    async errorWith(cause) {
+      try {
+        const changed = cause.layer ?? layer;
+        const read = cause.read ? await cause.read(inputs) : inputs;
+        if (!read) return null;
+        const isSame = changed === layer && read === inputs;
+        const whole = !part || isSame;
+        const outputs = isSame ? layer.outputs.map((name) => known.get(name)!) : await evaluateLayer(part ? partOf(changed, part) : changed, read);
+        const aim = whole && part ? target : wanted;
+        const value = cause.made ? await cause.made(outputs[0]!) : outputs[0]!;
+        if (!value) return null;
+        const after = new Map(known);
+        for (const [i, name] of layer.outputs.entries()) if (outputs[i]) after.set(name, i === 0 ? value : outputs[i]);
+        const made = rest.length === 0 ? value : (await allValues(rest, after)).get(rest.at(-1)!.outputs[0]!)!;
+        return errorOf(made, aim, scale);
+      } catch {
+        // A layer that cannot be so is none that was found.
+        return null;
+      }
+    },
+  };
+}
+
+/** Which output channels are looked at, where all of them would take too long: those around the one that is furthest off. */
+function partFor(layer: Layer, own: Value, rest: readonly Layer[], base: Value, target: Value): Part | null {
+  const { kernel } = layer.weights;
+  const isSliceable = (layer.op === 'Conv' && layer.attributes.group === 1) || layer.op === 'Gemm';
+  if (!kernel || !isSliceable || `${base.shape}` !== `${target.shape}` || !rest.every(isSingle)) return null;
+  const of = kernel.shape[0]!;
+  const perRow = elementCount(kernel.shape.slice(1)) * (elementCount(own.shape) / of);
+  const count = Math.max(1, Math.floor(BUDGET / CAUSES / perRow));
+  if (count >= of) return null;
+  const inner = elementCount(base.shape.slice(2));
+  let [worst, at] = [-1, 0];
+  for (let i = 0; i < base.data.length; i++) {
+    const difference = Math.abs(base.data[i]! - target.data[i]!);
+    if (difference > worst) [worst, at] = [difference, Math.floor(i / inner) % of];
+  }
+  return { start: Math.min(of - count, Math.max(0, at - Math.floor(count / 2))), count, of };
+}
+
+/** Element by element, of one value. */
+function isSingle({ op, weights }: Layer): boolean {
+  return Object.keys(weights).length === 0 && operatorOf(op)?.axes === 'any' && operatorOf(op)?.slots.filter((slot) => !slot.endsWith('?')).length === 1;
+}
+
+const range = ({ start, count }: Part) => Array.from({ length: count }, (_, i) => start + i);
+
+function partOf(layer: Layer, { start, count }: Part): Layer {
+  const weights = Object.fromEntries(Object.entries(layer.weights).map(([role, tensor]) => [role, sliceAxis(tensor, 0, start, start + count)]));
+  return { ...layer, weights };
+}
+
+export function scaleOf({ data }: Value): number {
+  return data.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
+}
+
+/** The largest difference, of a scale; infinite where shapes differ, or one side is finite alone. */
+export function errorOf(a: Value, b: Value, scale: number): number {
+  const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join();
+  if (a.data.length !== b.data.length || trim(a.shape) !== trim(b.shape)) return Number.POSITIVE_INFINITY;
+  let most = 0;
+  for (let i = 0; i < a.data.length; i++) {
+    const [x, y] = [a.data[i]!, b.data[i]!];
+    if (Object.is(x, y) || x === y) continue;
+    const difference = Math.abs(x - y);
+    if (!(difference <= most)) most = difference;
+    if (Number.isNaN(most)) return Number.POSITIVE_INFINITY;
+  }
+  return most === 0 ? 0 : most / (scale || 1);
+}

@@ -1,0 +1,111 @@
+/** What kind of mistake it is: tried on the layer that differs, and named with what is left of the error. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import type { Report } from '../../src/verify/report.js';
+import { verifyConversion } from '../../src/verify/verify.js';
+import { verifyEdited, writtenOnnx } from './faults/catalogue.js';
+import { branchedNet, modelOf } from './faults/nets.js';
+import { all, attribute, change, changeOp, type Edit, rearrange, skipNode } from './faults/onnx-edit.js';
+
+const map = branchedNet();
+let bytes: Uint8Array;
+beforeAll(async () => {
+  bytes = await writtenOnnx(map);
+});
+
+const kinds = ({ cause }: Report) => cause!.explainedBy.map(({ kind }) => kind);
+
+describe('the cause of a mismatch', () => {
+  it.each<[what: string, layer: string, kind: string, edit: Edit]>([
+    ['a kernel rotated', 'conv2', 'kernel-flipped', rearrange('conv2', 1, ([o, i, h, w], [, , H, W]) => [o!, i!, H! - 1 - h!, W! - 1 - w!])],
+    ['a bias that is missing', 'conv3a', 'bias-missing', change('conv3a', 2, () => 0)],
+    ['padding on the other side', 'conv1', 'padding', attribute('conv1', 'pads', [2, 2, 0, 0])],
+    ['another epsilon', 'bn1', 'epsilon', attribute('bn1', 'epsilon', 1e-5)],
+    ['another pooling', 'pool2', 'pooling', changeOp('pool2', 'MaxPool', ['kernel_shape', 'strides', 'pads', 'auto_pad', 'ceil_mode'])],
+  ])('is %s', async (_, layer, kind, edit) => {
+    const { cause, verdict } = await verifyEdited(map, bytes, edit);
+    expect(verdict).toBe('mismatch');
+    expect(cause).toMatchObject({ layer, side: 'file' });
+    expect(cause!.explainedBy[0]).toMatchObject({ kind, layer });
+    expect(cause!.explainedBy[0]!.error).toBeLessThan(2e-6);
+    expect(cause!.error).toBeGreaterThan(1e-4);
+    expect(cause!.message).toContain(`explained by: ${cause!.explainedBy[0]!.what}`);
+  });
+
+  it('is in a layer that the file has lost, behind which the first difference shows', async () => {
+    const { cause } = await verifyEdited(map, bytes, skipNode('relu2'));
+    expect(cause).toMatchObject({ layer: 'pool2' });
+    expect(cause!.explainedBy[0]).toMatchObject({ kind: 'activation-missing', layer: 'relu2' });
+    expect(cause!.message).toContain('(in "relu2")');
+  });
+
+  it('is two, where both explain it', async () => {
+    // A kernel of one place is the same in reverse and shuffled by groups of one.
+    const report = await verifyEdited(
+      map,
+      bytes,
+      rearrange('conv3a', 1, ([o, i, h, w], [, I]) => [o!, I! - 1 - i!, h!, w!]),
+    );
+    expect(kinds(report)).toEqual(expect.arrayContaining(['channels-reversed', 'reads-reversed']));
+    expect(report.cause!.message).toContain('or equally by');
+  });
+
+  it('is not made up where none explains it', async () => {
+    const report = await verifyEdited(
+      map,
+      bytes,
+      all(
+        change('conv1', 1, (value, i) => value + Math.sin(i)),
+        attribute('conv1', 'pads', [2, 2, 0, 0]),
+      ),
+    );
+    expect(report.cause).toMatchObject({ layer: 'conv1', explainedBy: [] });
+    expect(report.cause!.message).toMatch(/none of \d+ mistakes that were tried explains it/);
+  });
+
+  it('is nothing where nothing differs', async () => {
+    expect(await verifyEdited(map, bytes, () => {})).toMatchObject({ verdict: 'match', cause: null });
+  });
+
+  it('is in our reading, where a recording of the layer says so', async () => {
+    // The file is what was read; what was recorded comes of a kernel that lay the other way round.
+    const flipped = await flippedMap(map, 'conv2');
+    const golden = await recordingOf(flipped, ['conv2']);
+    const files = memoryFileSet({ 'net.onnx': bytes }, 'net.onnx');
+    const report = await verifyConversion({ source: { files }, model: modelOf(map), map, target: { files, format: 'onnx' } }, { golden });
+    expect(report).toMatchObject({ verdict: 'mismatch', cause: { layer: 'conv2', side: 'reading' } });
+    expect(kinds(report)).toContain('kernel-flipped');
+    expect(report.cause!.message).toContain('the original computes otherwise than it was read');
+  });
+});
+
+async function flippedMap(net: LayerMap, name: string): Promise<LayerMap> {
+  const layers = await Promise.all(
+    net.layers.map(async (layer) => {
+      if (layer.name !== name) return layer;
+      const { kernel } = layer.weights as { kernel: Tensor };
+      const values = new Float32Array((await tensorBytes(kernel)).slice().buffer);
+      const [, , h, w] = kernel.shape as [number, number, number, number];
+      const turned = values.map((_, i) => values[i - (i % (h * w)) + (h * w - 1 - (i % (h * w)))]!);
+      return { ...layer, weights: { ...layer.weights, kernel: float32Tensor('kernel', kernel.shape, turned, { file: 'test' }) } };
+    }),
+  );
+  return { ...net, layers };
+}
+
+async function recordingOf(net: LayerMap, layers: readonly string[]): Promise<Map<string, Tensor>> {
+  const { referenceSession } = await import('../../src/verify/reference/session.js');
+  const { generateSample } = await import('../../src/verify/inputs.js');
+  const session = await referenceSession(net, { layers: true });
+  const feeds = generateSample(net.inputs, 0, 0);
+  const values = await session.run(new Map([['input', feeds[0]!]]), ['prob', ...layers]);
+  const tensor = (name: string, { shape, data }: { shape: readonly number[]; data: ArrayLike<number | bigint> }) =>
+    float32Tensor(name, shape, Array.from(data, Number), { file: 'recording' });
+  return new Map([
+    ['input', tensor('input', feeds[0]!)],
+    ['output', tensor('output', values.get('prob')!)],
+    ...layers.map((name) => [`layer:${name}`, tensor(name, values.get(name)!)] as const),
+  ]);
+}

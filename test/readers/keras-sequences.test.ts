@@ -1,5 +1,6 @@
 /** Layers over sequences, written out in another way than the product's: recurrent ones, attention, EinsumDense, TimeDistributed. */
 import { describe, expect, test } from 'vitest';
+import { type Cell, cellWeights, hardSigmoid, named, range, sum, type Walk, w, walkGru, walkLstm, walkSimple } from '../keras-cells.js';
 import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
@@ -9,75 +10,10 @@ function expectClose(actual: Run, expected: Run, tolerance = 3e-6) {
   expect(difference(actual, expected) / scale).toBeLessThan(tolerance);
 }
 
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-const sum = (count: number, term: (k: number) => number) => range(count).reduce((total, k) => total + term(k), 0);
-const w = ({ shape, values }: Weight, ...index: number[]) => at({ shape, data: values }, ...index);
-
 const [STEPS, FEATURES, UNITS] = [4, 3, 2];
 const X = random([2, STEPS, FEATURES], 3);
 
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-const hardSigmoid = (x: number) => Math.min(1, Math.max(0, 0.2 * x + 0.5));
-
-interface Cell {
-  readonly kernel: Weight;
-  readonly recurrent: Weight;
-  readonly bias: Weight;
-}
-
-const cell = (gates: number, seed: number, biasShape: readonly number[] = [gates * UNITS]): Cell => ({
-  kernel: weight([FEATURES, gates * UNITS], seed),
-  recurrent: weight([UNITS, gates * UNITS], seed + 1),
-  bias: weight(biasShape, seed + 2),
-});
-
-const named = ({ kernel, recurrent, bias }: Cell) => ({ 'kernel:0': kernel, 'recurrent_kernel:0': recurrent, 'bias:0': bias });
-
-/** One sample, step by step; gives what the layer makes at each step. */
-type Walk = (x: (step: number, feature: number) => number, steps: readonly number[]) => number[][];
-
-const walkSimple =
-  ({ kernel, recurrent, bias }: Cell): Walk =>
-  (x, steps) => {
-    let h = range(UNITS).map(() => 0);
-    return steps.map((t) => {
-      h = range(UNITS).map((u) => Math.tanh(bias.values[u]! + sum(FEATURES, (f) => x(t, f) * w(kernel, f, u)) + sum(UNITS, (v) => h[v]! * w(recurrent, v, u))));
-      return h;
-    });
-  };
-
-const walkLstm =
-  ({ kernel, recurrent, bias }: Cell, gate = sigmoid): Walk =>
-  (x, steps) => {
-    let h = range(UNITS).map(() => 0);
-    let c = [...h];
-    return steps.map((t) => {
-      const z = range(4 * UNITS).map((g) => bias.values[g]! + sum(FEATURES, (f) => x(t, f) * w(kernel, f, g)) + sum(UNITS, (v) => h[v]! * w(recurrent, v, g)));
-      c = range(UNITS).map((u) => gate(z[UNITS + u]!) * c[u]! + gate(z[u]!) * Math.tanh(z[2 * UNITS + u]!));
-      h = range(UNITS).map((u) => gate(z[3 * UNITS + u]!) * Math.tanh(c[u]!));
-      return h;
-    });
-  };
-
-const walkGru =
-  ({ kernel, recurrent, bias }: Cell, resetAfter: boolean): Walk =>
-  (x, steps) => {
-    let h = range(UNITS).map(() => 0);
-    return steps.map((t) => {
-      const input = (g: number) => (resetAfter ? w(bias, 0, g) : bias.values[g]!) + sum(FEATURES, (f) => x(t, f) * w(kernel, f, g));
-      const inner = (g: number, from: readonly number[]) => (resetAfter ? w(bias, 1, g) : 0) + sum(UNITS, (v) => from[v]! * w(recurrent, v, g));
-      const z = range(UNITS).map((u) => sigmoid(input(u) + inner(u, h)));
-      const r = range(UNITS).map((u) => sigmoid(input(UNITS + u) + inner(UNITS + u, h)));
-      const before = h;
-      const gated = before.map((value, v) => r[v]! * value);
-      h = range(UNITS).map((u) => {
-        const g = 2 * UNITS + u;
-        const candidate = Math.tanh(input(g) + (resetAfter ? r[u]! * inner(g, before) : inner(g, gated)));
-        return z[u]! * before[u]! + (1 - z[u]!) * candidate;
-      });
-      return h;
-    });
-  };
+const cell = (gates: number, seed: number, biasShape?: readonly number[]) => cellWeights(FEATURES, UNITS, gates, seed, biasShape);
 
 const order = (backwards: boolean) => (backwards ? range(STEPS).toReversed() : range(STEPS));
 const walked = (walk: Walk, n: number, backwards = false) => walk((t, f) => at(X, n, t, f), order(backwards));

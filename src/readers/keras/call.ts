@@ -89,27 +89,27 @@ export function parseRef([layer, call, tensor]: readonly unknown[], what: string
 /** Arguments that are a layer's inputs, whatever the layer. */
 const INPUTS = 'inputs';
 
-/** The places of a call's inputs that are what the layer works on: all that are given by place, or as `inputs`. */
-export function plainInputs({ positional, named }: CallArguments): readonly number[] {
-  return [...positional, ...(named[INPUTS] ? [named[INPUTS]] : [])].flatMap(inputsIn);
+/** The places of a call's inputs that are what the layer works on: all that are given by place, as `inputs`, or under further names. */
+export function plainInputs({ positional, named }: CallArguments, also: readonly string[] = []): readonly number[] {
+  return [...positional, ...[INPUTS, ...also].flatMap((name) => (named[name] ? [named[name]] : []))].flatMap(inputsIn);
 }
 
 /**
  * What a layer is called with besides its inputs that may change what it computes: neither nothing, nor `training: false`, nor a
  * mask of nothing.
  *
- * @param known names of arguments that the layer's rule reads itself
+ * @param also names of arguments that are further inputs
  */
-export function extraArguments({ positional, named }: CallArguments, known: readonly string[] = []): string[] {
+export function extraArguments({ positional, named }: CallArguments, also: readonly string[] = []): string[] {
   const changes = (value: unknown) => !isNothing(value);
   const extras = positional
     .flatMap(constantsIn)
     .filter(changes)
     .map((value) => JSON.stringify(value));
   for (const [name, argument] of Object.entries(named)) {
-    if (known.includes(name) || name === INPUTS) continue;
+    if (name === INPUTS) continue;
     const constants = constantsIn(argument).filter((value) => changes(value) && !(name === 'training' && (value === false || value === 0)));
-    if (inputsIn(argument).length > 0) extras.push(`${name}=a value of the model`);
+    if (inputsIn(argument).length > 0 && !also.includes(name)) extras.push(`${name}=a value of the model`);
     else if (constants.length > 0) extras.push(`${name}=${JSON.stringify(constants.length === 1 ? constants[0] : constants)}`);
   }
   return extras;

@@ -21,6 +21,8 @@ export interface KerasLayer {
   readonly model: KerasModel | null;
   /** Set for a TimeDistributed: its model takes the steps of a sequence one by one. */
   readonly perStep?: true;
+  /** The class around it, which keeps a weight of its own that only training reads, behind those of the layer. */
+  readonly wrapper?: string;
   /** Facts beside the configuration that no version of Keras is known to write. */
   readonly unknown: readonly string[];
 }
@@ -106,8 +108,15 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
   const config = Array.isArray(entry.config) ? {} : object(entry.config, `config of a ${className}`, file);
   const name = text(layerName(entry) ?? className.toLowerCase(), `name of a ${className}`, file);
   const path = prefix + name;
+  if (depth > MAX_NESTING) throw new ModelError('unsupported', `layers are nested more than ${MAX_NESTING} deep`, { file });
   if (className === 'TimeDistributed')
     return { name, path, className, config, model: oneStep(entry, `${path}/`, depth + 1, file), perStep: true, unknown: unknownOfWrapper(entry, config) };
+  if (className === 'SpectralNormalization') {
+    const unknown = [...unknownKeys(entry, ENTRY_KEYS), ...unknownKeys(config, new Set([...WRAPPER_KEYS, 'power_iterations']))];
+    // A prediction takes the kernel as training left it, divided by its norm.
+    const inner = parseLayer(config.layer, `${path}/`, depth + 1, file);
+    return { ...inner, name, path, wrapper: className, unknown: [...inner.unknown, ...unknown] };
+  }
   const isModel = MODEL_CLASSES.has(className);
   const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;
   return { name, path, className, config, model, unknown: unknownKeys(entry, ENTRY_KEYS) };
@@ -115,7 +124,6 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
 
 /** The layer inside a TimeDistributed as a model of its own, of which each step is an input. */
 function oneStep(entry: Json, prefix: string, depth: number, file: string): KerasModel {
-  if (depth > MAX_NESTING) throw new ModelError('unsupported', `layers are nested more than ${MAX_NESTING} deep`, { file });
   const layer = parseLayer((entry.config as Json).layer, prefix, depth, file);
   const input: KerasLayer = { name: '', path: `${prefix}step`, className: 'InputLayer', config: { dtype: 'float32' }, model: null, unknown: [] };
   const ref = (name: string) => ({ layer: name, call: 0, tensor: 0 });

@@ -130,9 +130,9 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
     const place = { file, layer: layer.path };
     const known = layer.model ? undefined : LAYER_CLASSES.get(layer.className);
     if (!layer.model && !known) continue;
-    for (const extra of extraArguments(call))
+    for (const extra of extraArguments(call, known?.also))
       obstacles.push(new ModelError('unsupported', `the layer is called with ${extra.slice(0, 80)}, which is not translated`, place));
-    const count = plainInputs(call).length;
+    const count = plainInputs(call, known?.also).length;
     const wanted = layer.model ? layer.model.inputs.length : known!.inputs;
     if (!fits(count, wanted)) obstacles.push(new ModelError('unsupported', `the ${layer.className} is called with ${count} inputs`, place));
   }
@@ -140,6 +140,7 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
 
 function fits(count: number, wanted: LayerClass['inputs'] | number): boolean {
   if (wanted === 'several') return count > 1;
+  if (wanted === 'sequence') return count > 0;
   return count === (wanted === 'one' ? 1 : wanted === 'two' ? 2 : wanted);
 }
 
@@ -223,7 +224,7 @@ class ModelBuilder {
       const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
       const operation = this.plan.calls.get(call);
       const inputs = call.inputs.map(read);
-      const values = operation ? inputs : plainInputs(call).map((input) => inputs[input]!);
+      const values = operation ? inputs : plainInputs(call, LAYER_CLASSES.get(layer.className)?.also).map((input) => inputs[input]!);
       const outputs = layer.model ? this.#inner(layer, layer.model, values, name) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
       made.set(key(layer.name, call.index), outputs);
     }
@@ -242,8 +243,10 @@ class ModelBuilder {
 
   #call(layer: KerasLayer, build: Build, inputs: readonly Value[], name: string): readonly Value[] {
     const { file, dialect } = this.options;
-    const scope = new Scope(this.builder, layer, name, dialect, this.weights.get(layer) ?? []);
-    const mask = joinMasks(inputs, layer.className);
+    const stored = this.weights.get(layer) ?? [];
+    const scope = new Scope(this.builder, layer, name, dialect, layer.wrapper ? stored.slice(0, -1) : stored);
+    // States to begin with have none.
+    const mask = joinMasks(LAYER_CLASSES.get(layer.className)?.inputs === 'sequence' ? inputs.slice(0, 1) : inputs, layer.className);
     const fate = mask ? maskOf(layer.className) : undefined;
     try {
       if (fate === 'declined' || (fate === 'read' && mask === 'unknown')) throw scope.unsupported(`a ${layer.className} that follows a mask`);

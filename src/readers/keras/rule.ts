@@ -15,7 +15,9 @@ export type OneRule = (config: ConfigView) => (inputs: readonly Value[], scope: 
 /** How many inputs a rule's layers take. */
 export interface LayerClass {
   readonly rule: Rule;
-  readonly inputs: 'one' | 'several' | 'two';
+  readonly inputs: 'one' | 'several' | 'two' | 'sequence';
+  /** Arguments by name that are further inputs. */
+  readonly also?: readonly string[];
   /** Spatial axes of a layer that works on pixels; its data format tells how the model's inputs are laid out. */
   readonly spatial?: number;
 }

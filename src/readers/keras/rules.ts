@@ -16,12 +16,14 @@ import { masking } from './masking.js';
 import { concatenate, legacyMerge, merge, scaledSum, subtract } from './merge.js';
 import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
 import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
-import { bidirectional, recurrent } from './recurrent.js';
+import { bidirectional, recurrent } from './recurrent/index.js';
 import { centerCrop, randomCrop, resizing } from './resizing.js';
 import type { LayerClass, Rule } from './rule.js';
 import { flatten, permuteLayer, repeatVector, reshapeLayer } from './shapes.js';
 
 const one = (rule: Rule): LayerClass => ({ rule, inputs: 'one' });
+/** Over a sequence; states to begin with may stand behind it. */
+const sequence = (rule: Rule): LayerClass => ({ rule, inputs: 'sequence', also: ['initial_state'] });
 const several = (rule: Rule): LayerClass => ({ rule, inputs: 'several' });
 const spatial = (axes: number, rule: Rule): LayerClass => ({ rule, inputs: 'one', spatial: axes });
 
@@ -62,8 +64,10 @@ const PASS_MASKS = new RegExp(
 /** Layers that heed a mask in a way that is not translated. */
 const HEED_MASKS = /^(Softmax|(MultiHead|GroupedQuery|Additive)?Attention)$/;
 
+const RECURRENT: readonly string[] = ['LSTM', 'GRU', 'SimpleRNN', 'CuDNNLSTM', 'CuDNNGRU', 'RNN', 'ConvLSTM1D', 'ConvLSTM2D', 'ConvLSTM3D'];
+
 /** Layers whose rules read a mask. */
-const READ_MASKS = /^(GlobalAveragePooling1D|LSTM|GRU|SimpleRNN|Bidirectional|Masking)$/;
+const READ_MASKS = new RegExp(`^(GlobalAveragePooling1D|Bidirectional|Masking|${RECURRENT.join('|')})$`);
 
 /** What becomes of a mask that flows into a layer: it goes on, the rule reads it, it ends the translation; or nothing heeds it, and it ends there. */
 export function maskOf(className: string): 'passes' | 'read' | 'declined' | undefined {
@@ -121,10 +125,8 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     Dense: one(dense),
     TimeDistributedDense: one(dense),
     EinsumDense: one(einsumDense),
-    LSTM: one(recurrent('LSTM')),
-    GRU: one(recurrent('GRU')),
-    SimpleRNN: one(recurrent('SimpleRNN')),
-    Bidirectional: one(bidirectional),
+    ...Object.fromEntries(RECURRENT.map((name) => [name, sequence(recurrent)])),
+    Bidirectional: sequence(bidirectional),
     LayerScale: one(layerScale),
     CustomScaleLayer: { rule: scaledSum, inputs: 'two' },
     Embedding: one(embedding),
@@ -174,12 +176,8 @@ const WHY_NOT: Readonly<Record<string, string>> = {
   TensorFlowOpLayer: 'it holds a serialised TensorFlow operation.',
 };
 
-const RECURRENT = /^(CuDNN(LSTM|GRU)|RNN|ConvLSTM\dD|StackedRNNCells)$/;
-
 /** Says why a class cannot be translated. */
 export function declineClass(className: string): string {
-  const why =
-    WHY_NOT[className] ??
-    (RECURRENT.test(className) ? 'of recurrent layers, LSTM, GRU and SimpleRNN are translated, for a known number of steps.' : 'the class is not known here.');
+  const why = WHY_NOT[className] ?? 'the class is not known here.';
   return `a ${className} layer cannot be translated: ${why}`;
 }

@@ -99,7 +99,10 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     }),
     GaussianNoise: any('stddev', 'sigma', 'seed', 'rng_type'),
     ActivityRegularization: any('l1', 'l2'),
-    ...forEach(['LSTM', 'GRU', 'SimpleRNN', 'CuDNNLSTM', 'CuDNNGRU', 'LSTMCell', 'GRUCell', 'SimpleRNNCell'], RECURRENT),
+    ...forEach(
+      ['LSTM', 'GRU', 'SimpleRNN', 'CuDNNLSTM', 'CuDNNGRU', 'LSTMCell', 'GRUCell', 'SimpleRNNCell', 'RNN', 'ConvLSTM1D', 'ConvLSTM2D', 'ConvLSTM3D'],
+      RECURRENT,
+    ),
     TimeDistributedDense: { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS },
     ...forEach(['Attention', 'AdditiveAttention'], any('dropout', 'seed')),
     ...forEach(['MultiHeadAttention', 'GroupedQueryAttention'], { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention') }),

@@ -6,6 +6,7 @@ import type { Hdf5Group } from '../../containers/hdf5/index.js';
 import { ModelError } from '../../errors.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { KerasLayer, KerasModel } from './config.js';
+import { isObject, type Json } from './json.js';
 import { leafLayers, weightRoles } from './weight-roles.js';
 import { openWeight } from './weights.js';
 
@@ -93,7 +94,7 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
   const claim = (inner: KerasModel, prefix: string): void => {
     const counts = new Map<string, number>();
     for (const layer of inner.layers) {
-      const stem = snakeCase(layer.className.replace(/^ops\./, ''));
+      const stem = snakeCase((layer.wrapper ?? layer.className).replace(/^ops\./, ''));
       const count = counts.get(stem) ?? 0;
       counts.set(stem, count + 1);
       const path = `${prefix}${CONTAINER}/${stem}${count === 0 ? '' : `_${count}`}`;
@@ -105,7 +106,10 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
     if (layer.perStep) claimLayer(layer.model!.layers.at(-1)!, `${path}/layer`);
     else if (layer.model) claim(layer.model, `${path}/`);
     else {
-      const own = (below.get(path) ?? []).filter((key) => byPath.has(key)).toSorted((a, b) => partRank(a) - partRank(b));
+      const cells = cellGroups(layer.config);
+      const rank = (key: string) =>
+        key === path && layer.wrapper ? Number.MAX_VALUE : partRank(key) * MAX_CELLS + cells.findIndex((cell) => key.endsWith(`/cells/${cell}`));
+      const own = (below.get(path) ?? []).filter((key) => byPath.has(key)).toSorted((a, b) => rank(a) - rank(b));
       if (own.length > 0)
         assigned.set(
           layer,
@@ -122,6 +126,23 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
     return assigned;
   }
   throw new ModelError('malformed', 'no layer of the configuration has these weights. Do they belong together?', { file, tensor: left.tensors[0]!.name });
+}
+
+/** More than people stack. */
+const MAX_CELLS = 1000;
+
+/** Groups of the cells of an RNN layer that has several, in its order; of a Bidirectional one, those of its layer. */
+function cellGroups(config: Json): readonly string[] {
+  const { layer, cell, cells } = config;
+  const inner = [layer, cell].find((one) => isObject(one) && isObject(one.config)) as { config: Json } | undefined;
+  if (!Array.isArray(cells)) return inner ? cellGroups(inner.config) : [];
+  const counts = new Map<string, number>();
+  return cells.map((one) => {
+    const stem = snakeCase(isObject(one) ? String(one.class_name) : '');
+    const count = counts.get(stem) ?? 0;
+    counts.set(stem, count + 1);
+    return count === 0 ? stem : `${stem}_${count}`;
+  });
 }
 
 /** Layers that hold layers of their own list the weights of these in this order. */

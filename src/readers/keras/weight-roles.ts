@@ -36,8 +36,18 @@ const attention = (config: Json): WeightRoles => {
   return { trained: [...one, ...one, ...one, ...one], fixed: [] };
 };
 
+/** Of a cell, or of several that work one behind the other. */
+const cellWeights = (cell: unknown): readonly string[] => {
+  const { config } = isObject(cell) ? cell : {};
+  if (!isObject(config)) return [];
+  return Array.isArray(config.cells) ? config.cells.flatMap(cellWeights) : recurrent(config).trained;
+};
+
+const recurrent = (config: Json): WeightRoles =>
+  config.cell === undefined ? withBias('kernel', 'recurrent_kernel')(config) : { trained: cellWeights(config.cell), fixed: [] };
+
 const bidirectional = ({ layer, backward_layer }: Json): WeightRoles => {
-  const one = (inner: unknown) => withBias('kernel', 'recurrent_kernel')(isObject(inner) && isObject(inner.config) ? inner.config : {}).trained;
+  const one = (inner: unknown) => recurrent(isObject(inner) && isObject(inner.config) ? inner.config : {}).trained;
   return { trained: [...one(layer), ...one(backward_layer ?? layer)], fixed: [] };
 };
 
@@ -47,7 +57,7 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^SeparableConv(olution)?\dD$/, withBias('depthwise_kernel', 'pointwise_kernel')],
   [/^(Dense|LocallyConnected\dD)$/, withBias('kernel')],
   [/^EinsumDense$/, ({ bias_axes }) => ({ trained: ['kernel', ...(bias_axes ? ['bias'] : [])], fixed: [] })],
-  [/^(LSTM|GRU|SimpleRNN)$/, withBias('kernel', 'recurrent_kernel')],
+  [/^((CuDNN)?(LSTM|GRU)|SimpleRNN|RNN|ConvLSTM\dD)$/, recurrent],
   [/^(Sync)?BatchNormalization(V1|V2)?$/, batchNormalization],
   [/^(Layer|Group)Normalization$/, layerNormalization],
   [/^RMSNormalization$/, () => ({ trained: ['scale'], fixed: [] })],
@@ -62,8 +72,9 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^(MultiHead|GroupedQuery)Attention$/, attention],
 ];
 
-export function weightRoles({ className, config }: Pick<KerasLayer, 'className' | 'config'>): WeightRoles {
-  return BY_CLASS.find(([names]) => names.test(className))?.[1](config) ?? NONE;
+export function weightRoles({ className, config, wrapper }: Pick<KerasLayer, 'className' | 'config' | 'wrapper'>): WeightRoles {
+  const { trained, fixed } = BY_CLASS.find(([names]) => names.test(className))?.[1](config) ?? NONE;
+  return { trained, fixed: wrapper ? [...fixed, 'vector_u'] : fixed };
 }
 
 export function leafLayers(model: KerasModel): KerasLayer[] {

@@ -120,8 +120,24 @@ describe('activations', () => {
     await expectActivation(activation, mapped(X, formula));
   });
 
+  test('sparsemax, as Keras computes it', async () => {
+    const expected = [0, 1].flatMap((n) => {
+      const row = Array.from(X.data.slice(24 * n, 24 * n + 24));
+      const sums: number[] = [];
+      for (const value of row.toSorted((a, b) => b - a)) {
+        const sum = (sums.at(-1) ?? 0) + value;
+        if (value <= (sum - 1) / (sums.length + 1)) break;
+        sums.push(sum);
+      }
+      const threshold = (sums.reduce((a, b) => a + b) - 1) / sums.length;
+      return row.map((value) => Math.max(value - threshold, 0));
+    });
+    await expectActivation('sparsemax', { shape: X.shape, data: Float32Array.from(expected) }, { version: '3.9.0' });
+  });
+
   test.each([
-    ['sparsemax', 'sparsemax'],
+    ['planted', 'planted'],
+    [{ module: 'builtins', class_name: 'function', config: 'my_swish', registered_name: 'function' }, 'my_swish'],
     [{ module: 'mine', class_name: 'function', config: 'relu', registered_name: 'Custom>relu' }, 'Custom>relu'],
     [{ module: 'mine', class_name: 'ReLU', config: {}, registered_name: 'Custom>ReLU' }, 'Custom>ReLU'],
     [{ class_name: 'PReLU', config: { name: 'p' } }, 'PReLU'],

@@ -286,6 +286,38 @@ describe('arrangement', () => {
     expectClose(await predictSequence(PICTURE, [layer]), cubic(PICTURE, [10, 12]), 1e-5);
   });
 
+  /** Recorded from Pillow 9.4, whose filters are those of TensorFlow's resize with antialiasing. */
+  test.each([
+    ['bilinear', true, 3, [0.460526, 1.410714, 1.493421]],
+    ['bilinear', true, 4, [0.071429, 1.71875, 0.84375, 1.928572]],
+    ['bicubic', true, 3, [0.444942, 1.40531, 1.553801]],
+    ['lanczos3', true, 4, [-0.127866, 1.966751, 0.59927, 2.039218]],
+    ['lanczos3', false, 11, [0.688095, -0.629203, -0.463524, 2.154979, 3.35606, 1.181386, -0.163577, 1.489638, 0.020096, 1.568095, 4.344064]],
+    ['area', false, 4, [-0.25, 2.5, 0.625, 2]],
+    // By hand: of eight pixels three, of which each covers two and two thirds.
+    ['area', false, 3, [(0.5 - 1 + 2 * (2 / 3)) / (8 / 3), (2 / 3 + 3 - 0.25 + 1.5 / 3) / (8 / 3), (1.5 * (2 / 3) + 0 + 4) / (8 / 3)]],
+  ] as const)('Resizing, %s (antialias %s), a row to %i pixels', async (interpolation, antialias, width, expected) => {
+    const row: Run = { shape: [1, 1, 8, 1], data: Float32Array.from([0.5, -1, 2, 3, -0.25, 1.5, 0, 4]) };
+    const made = await predictSequence(row, [['Resizing', { height: 1, width, interpolation, antialias }]], { version: '3.5.0' });
+    expectClose(made, { shape: [1, 1, width, 1], data: Float32Array.from(expected) }, 1e-5);
+  });
+
+  test.each([
+    ['gaussian', (x: number) => (x < 1.5 ? Math.exp(-2 * x * x) : 0)],
+    ['mitchellcubic', (x: number) => (x < 1 ? (21 * x ** 3 - 36 * x ** 2 + 16) / 18 : x < 2 ? (-7 * x ** 3 + 36 * x ** 2 - 60 * x + 32) / 18 : 0)],
+  ] as const)('Resizing, %s', async (interpolation, kernel) => {
+    const column: Run = { shape: [1, 5, 1, 1], data: Float32Array.from([0.5, -1, 2, 3, -0.25]) };
+    const expected = range(8).map((i) => {
+      const weights = range(5).map((k) => kernel(Math.abs(k + 0.5 - ((i + 0.5) * 5) / 8)));
+      return weights.reduce((sum, weight, k) => sum + weight * column.data[k]!, 0) / weights.reduce((a, b) => a + b);
+    });
+    expectClose(
+      await predictSequence(column, [['Resizing', { height: 8, width: 1, interpolation }]]),
+      { shape: [1, 8, 1, 1], data: Float32Array.from(expected) },
+      1e-5,
+    );
+  });
+
   test('Resizing that fills pictures up to the proportions first, as much on either side', async () => {
     const filled = arrayOf([2, 5, 8, 6], (n, h, w, c) => (w < 2 || w > 5 ? 0.5 : at(PICTURE, n, h, w - 2, c)));
     const layer = ['Resizing', { height: 3, width: 5, pad_to_aspect_ratio: true, fill_mode: 'constant', fill_value: 0.5 }] as const;
@@ -422,6 +454,18 @@ describe('Dot', () => {
     expectClose(
       await two(l, m, { axes: [1, 2] }),
       arrayOf([2, 4, 3], (n, i, j) => sum(5, (k) => at(l, n, k, i) * at(m, n, j, k))),
+    );
+  });
+
+  test('of more axes', async () => {
+    const p = random([2, 3, 4, 5], 7);
+    expectClose(
+      await two(p, l, { axes: [3, 1] }),
+      arrayOf([2, 3, 4, 4], (n, i, j, o) => sum(5, (k) => at(p, n, i, j, k) * at(l, n, k, o))),
+    );
+    expectClose(
+      await two(p, v, { axes: [3, 1] }),
+      arrayOf([2, 3, 4], (n, i, j) => sum(5, (k) => at(p, n, i, j, k) * at(v, n, k))),
     );
   });
 

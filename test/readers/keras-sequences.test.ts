@@ -289,17 +289,17 @@ describe('attention', () => {
     output: [weight([heads, valueSize, features], 29), weight([features], 30)],
   } as const;
 
-  function attend(queries: Run, values: Run, causal = false): Run {
+  function attend(queries: Run, values: Run, causal = false, sees: (n: number, t: number, s: number) => boolean = () => true): Run {
     const project = (x: Run, [kernel, bias]: readonly [Weight, Weight], n: number, t: number, h: number, k: number) =>
       w(bias, h, k) + sum(features, (f) => at(x, n, t, f) * w(kernel, f, h, k));
     const [from, to] = [queries.shape[1]!, values.shape[1]!];
-    return arrayOf([2, from, features], (n, t, f) => {
+    return arrayOf([queries.shape[0]!, from, features], (n, t, f) => {
       const [kernel, bias] = weights.output;
       return (
         bias.values[f]! +
         sum(heads, (h) => {
           const powers = range(to).map((s) =>
-            causal && s > t
+            (causal && s > t) || !sees(n, t, s)
               ? 0
               : Math.exp(sum(keySize, (k) => project(queries, weights.query, n, t, h, k) * project(values, weights.key, n, s, h, k)) / Math.sqrt(keySize)),
           );
@@ -422,9 +422,48 @@ describe('attention', () => {
     expectClose((await predictFile('model.h5', file, [q, v])).results.get('a')!, expected);
   });
 
+  test('with a mask that flows in, and its scores', async () => {
+    const { layers, ...rest } = keras3({ attention_mask: tensor('m'), return_attention_scores: true }).config;
+    const mask: Run = { shape: [2, 4, 4], data: Float32Array.from({ length: 32 }, (_, i) => (i % 3 === 0 ? 0 : 1)) };
+    const input = { class_name: 'InputLayer', name: 'm', config: { name: 'm', batch_shape: [null, 4, 4] }, inbound_nodes: [] };
+    const ends = { input_layers: ['q', 'm'].map((name) => [name, 0, 0]), output_layers: [0, 1].map((i) => ['mha', 0, i]) };
+    const model = { class_name: 'Functional', config: { ...rest, ...ends, layers: [input, ...layers] } };
+    const { results } = await predictFile('model.keras', await kerasArchive(model, tree), [q, mask]);
+    const scores = results.get('mha_1')!;
+    expect(scores.shape.slice(2)).toEqual([4, 4]);
+    for (let i = 0; i < scores.data.length; i++) {
+      const [n, t, s] = [Math.floor(i / 16 / scores.shape[1]!), Math.floor(i / 4) % 4, i % 4];
+      if (at(mask, n, t, s) === 0) expect(scores.data[i]).toBe(0);
+    }
+    expectClose(
+      results.get('mha')!,
+      attend(q, q, false, (n, t, s) => at(mask, n, t, s) === 1),
+    );
+  });
+
+  test('along axes of a picture', async () => {
+    const pictures: Run = { shape: [2, 2, 4, features], data: random([2, 2, 4, features], 15).data };
+    const rows = (axes: readonly number[] | null) => {
+      const { layers, ...rest } = keras3({}).config;
+      const input = { class_name: 'InputLayer', name: 'q', config: { name: 'q', batch_shape: [null, 2, 4, features] }, inbound_nodes: [] };
+      const layer = { ...layers[1]!, config: { ...layers[1]!.config, attention_axes: axes } };
+      return kerasArchive({ class_name: 'Functional', config: { ...rest, layers: [input, layer] } }, tree);
+    };
+    const flat: Run = { shape: [2, 8, features], data: pictures.data };
+    const whole = (await predictFile('model.keras', await rows(null), [pictures])).results.get('mha')!;
+    expectClose({ ...whole, shape: [2, 8, features] }, attend(flat, flat));
+    const apart: Run = { shape: [4, 4, features], data: pictures.data };
+    const each = (await predictFile('model.keras', await rows([2]), [pictures])).results.get('mha')!;
+    expectClose({ ...each, shape: [4, 4, features] }, attend(apart, apart));
+    const turned = arrayOf([8, 2, features], (i, t, f) => at(pictures, Math.floor(i / 4), t, i % 4, f));
+    const columns = attend(turned, turned);
+    expectClose(
+      (await predictFile('model.keras', await rows([1]), [pictures])).results.get('mha')!,
+      arrayOf(pictures.shape, (n, t, s, f) => at(columns, n * 4 + s, t, f)),
+    );
+  });
+
   test.each([
-    [{ attention_mask: tensor('q') }, 'attention_mask'],
-    [{ return_attention_scores: true }, 'scores'],
     [{ training: true }, 'training'],
     [{ planted: 1 }, 'planted'],
   ])('called with %j is declined', async (kwargs, said) => {

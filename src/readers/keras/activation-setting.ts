@@ -33,7 +33,9 @@ export const activationLayer: Rule = (config) => {
 /** What to call an activation in a message. */
 function nameOf(value: unknown): string {
   if (!isObject(value)) return brief(value);
-  return brief(value.registered_name ?? (value.class_name === 'function' ? value.config : value.class_name) ?? value);
+  const { registered_name: registered } = value;
+  // Keras 3 registers functions of one's own as 'function'.
+  return brief((registered === 'function' ? undefined : registered) ?? (value.class_name === 'function' ? value.config : value.class_name) ?? value);
 }
 
 /** A serialised function that is Keras's own. */

@@ -3,6 +3,8 @@
  *
  * @see https://keras.io/api/layers/activations/
  */
+
+import { float32Tensor } from '../../model/tensor.js';
 import type { Dialect } from './config-view.js';
 import type { Scope } from './scope.js';
 import { mapAxis, type Value } from './value.js';
@@ -104,6 +106,37 @@ function negative(input: Value, scope: Scope): Value {
   return scope.add('Neg', [input]);
 }
 
+/** Larger vectors than classifiers have. */
+const MAX_SORTED = 2 ** 16;
+
+/**
+ * Keras's sparsemax: max(x - τ, 0), where τ is (Σ running sums - 1) / k over the k largest elements that count; the paper's τ has the
+ * last of the running sums only, and is another one where k is more than 1.
+ */
+const sparsemaxOf =
+  (kerasAxis: number): Activation =>
+  (input, scope) => {
+    const value = scope.builder.unflattened(input);
+    const axis = mapAxis(value, kerasAxis);
+    const size = value.shape[axis];
+    if (typeof size !== 'number' || size > MAX_SORTED) throw scope.unsupported(`sorting axis ${kerasAxis} of a value of the shape [${value.shape}]`);
+    const along = { attributes: { axes: [axis], keepdims: 1 } };
+    const [sorted] = scope.addAll('TopK', [value], { attributes: { k: size, axis } }, 2) as [Value];
+    const sums = scope.add('CumSum', [sorted], { attributes: { axis } });
+    const places = float32Tensor(
+      `${scope.name}/places`,
+      value.shape.map((_, at) => (at === axis ? size : 1)),
+      Array.from({ length: size }, (_, i) => i + 1),
+      { file: scope.builder.file },
+    );
+    // x_r > (sum_r - 1) / r
+    const counted = scope.add('Sub', [scope.add('Mul', [sorted], { weights: { operand: places } }), scope.withScalar('Add', sums, -1)]);
+    const counts = scope.add('Clip', [scope.add('Sign', [counted])], { attributes: { min: 0, max: 1 } });
+    const total = scope.add('ReduceSum', [scope.add('Mul', [sums, counts])], along);
+    const threshold = scope.add('Div', [scope.withScalar('Add', total, -1), scope.add('ReduceSum', [counts], along)]);
+    return scope.add('Relu', [scope.add('Sub', [value, threshold])]);
+  };
+
 /** Since Keras 3 a slope of 1/6, as other frameworks have it. */
 const NEW_HARD_SIGMOID = { alpha: 1 / 6, beta: 0.5 };
 
@@ -147,6 +180,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   hard_silu: hardSilu,
   mish: gated(simple('Softplus'), simple('Tanh')),
   softmax: (input, scope) => softmax(input, scope, -1, 'Softmax'),
+  sparsemax: sparsemaxOf(-1),
   log_softmax: (input, scope) => softmax(input, scope, -1, 'LogSoftmax'),
 };
 

@@ -1,6 +1,7 @@
 /** Products of two values, sample by sample. */
+import type { Dim } from '../../model/layer-map.js';
 import { combineValues } from './arithmetic.js';
-import { kerasAxes, reduce, squeeze, unsqueeze } from './axes.js';
+import { kerasAxes, knownSize, reduce, reshapeTo, unsqueeze } from './axes.js';
 import { brief } from './config-view.js';
 import { lastTwoSwapped, unit } from './operations/arrangement.js';
 import type { Rule } from './rule.js';
@@ -15,25 +16,35 @@ export const dot: Rule = (config) => {
   if (!isPair) config.decline(`"axes" is ${brief(given)}, expected an axis, or one for each value`);
   const normalize = config.boolean(['normalize'], false);
   // The square of a length is kept from zero.
+  // Earlier versions multiplied values of more axes otherwise.
+  const isGeneral = (config.dialect.version?.[0] ?? 0) >= 3 || (config.dialect.version?.[1] ?? 0) >= 4;
   const least = (config.dialect.version?.[0] ?? 2) >= 3 ? 1e-24 : 1e-12;
   return (inputs, scope) => {
     const values = inputs.map((input, i) => {
       const value = scope.builder.toKeras(input);
-      if (value.shape.length < 2 || value.shape.length > 3) throw scope.unsupported(`a product of values of ${value.shape.length} axes`);
+      if (value.shape.length > 3 && !isGeneral) throw scope.unsupported('a product of values of more than three axes, of a Keras before 2.4,');
+      if (value.shape.length < 2) throw scope.unsupported('a product of values that are a batch of numbers');
       const [axis] = kerasAxes(value, [(axes as number[])[i]!], scope) as [number];
       if (axis === 0) throw scope.unsupported('a product over the batch');
       return { value: normalize ? unit(value, [axis], least, scope) : value, axis };
     });
     const [a, b] = values as [(typeof values)[0], (typeof values)[0]];
     if (a.value.shape.length === 2 && b.value.shape.length === 2) return reduce('ReduceSum', combineValues('Mul', a.value, b.value, scope), [1], true, scope);
-    const made = scope.add('MatMul', [summedLast(a, scope), lastTwoSwapped(summedLast(b, scope), scope)]);
-    const gone = [...(a.value.shape.length === 2 ? [1] : []), ...(b.value.shape.length === 2 ? [2] : [])];
-    return squeeze(made, gone, scope);
+    const [left, right] = [summedLast(a, scope), summedLast(b, scope)];
+    const made = scope.add('MatMul', [left.matrix, lastTwoSwapped(right.matrix, scope)]);
+    const shape: readonly Dim[] = [a.value.shape[0]!, ...left.rest, ...right.rest];
+    return `${made.shape}` === `${shape}` ? made : reshapeTo(made, shape, 'keras', scope);
   };
 };
 
-/** [N, rows, summed] of a value. */
-function summedLast({ value, axis }: { readonly value: Value; readonly axis: number }, scope: Scope): Value {
-  if (value.shape.length === 2) return unsqueeze(value, 1, scope);
-  return axis === 2 ? value : lastTwoSwapped(value, scope);
+/** [N, rows, summed] of a value, and the sizes that the rows count. */
+function summedLast({ value, axis }: { readonly value: Value; readonly axis: number }, scope: Scope): { matrix: Value; rest: readonly Dim[] } {
+  const rank = value.shape.length;
+  const rest = value.shape.filter((_, at) => at !== 0 && at !== axis);
+  if (rank === 2) return { matrix: unsqueeze(value, 1, scope), rest };
+  const perm = [...value.shape.map((_, at) => at).filter((at) => at !== axis), axis];
+  const turned = axis === rank - 1 ? value : scope.add('Transpose', [value], { attributes: { perm } });
+  if (rank === 3) return { matrix: turned, rest };
+  const rows = rest.map((_, i) => knownSize(turned, i + 1, 'a Dot layer', scope)).reduce((x, y) => x * y, 1);
+  return { matrix: reshapeTo(turned, [value.shape[0]!, rows, value.shape[axis]!], 'keras', scope), rest };
 }

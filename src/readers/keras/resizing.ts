@@ -1,7 +1,7 @@
 /** Layers that bring pictures to a size: Resizing, CenterCrop, RandomCrop at rest. */
-import { cubicWeights } from '../../model/ops/sampling.js';
 import { float32Tensor } from '../../model/tensor.js';
 import type { ConfigView, DataFormat } from './config-view.js';
+import { INTERPOLATIONS, resamplingMatrix } from './resampling.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
@@ -38,28 +38,31 @@ export const SAMPLING: Readonly<Record<string, Readonly<Record<string, string | 
 
 export const resizing: Rule = (config) => {
   const sizing = readSizing(config);
-  const interpolation = config.oneOf(['interpolation'], ['bilinear', 'nearest', 'bicubic'], 'bilinear');
+  const interpolation = config.oneOf(['interpolation'], INTERPOLATIONS, 'bilinear');
   const crop = config.boolean(['crop_to_aspect_ratio'], false);
   const pad = config.boolean(['pad_to_aspect_ratio'], false);
-  config.expect(['antialias'], [false], 'only interpolation between neighbours is translated');
+  const antialias = config.boolean(['antialias'], false);
   config.expect(['fill_mode'], ['constant', null], 'pictures are filled up with one number');
   const filling = config.number(['fill_value'], 0);
-  return ([input], scope) => resizedPicture(input!, sizing.format, sizing.wanted, { interpolation, crop, filling: pad ? filling : null }, scope);
+  return ([input], scope) => resizedPicture(input!, sizing.format, sizing.wanted, { interpolation, antialias, crop, filling: pad ? filling : null }, scope);
 };
 
 export interface ResizeOptions {
   readonly interpolation: string;
+  /** Whether fewer pixels are made of all that lie between them. */
+  readonly antialias: boolean;
   /** The largest middle of the wanted proportions is resized. */
   readonly crop: boolean;
   /** Pictures are filled up to the wanted proportions with this number first. */
   readonly filling: number | null;
 }
 
-export function resizedPicture(input: Value, format: DataFormat, wanted: Size, { interpolation, crop, filling }: ResizeOptions, scope: Scope): Value {
+export function resizedPicture(input: Value, format: DataFormat, wanted: Size, options: ResizeOptions, scope: Scope): Value {
+  const { crop, filling } = options;
   const { value, size } = picture(input, { format, wanted }, scope);
-  if (crop) return croppedAndResized(value, size, wanted, interpolation, scope);
+  if (crop) return croppedAndResized(value, size, wanted, options, scope);
   const whole = filling === null ? { value, size } : filledUp(value, size, wanted, filling, scope);
-  return resize(whole.value, whole.size, wanted, interpolation, scope);
+  return resize(whole.value, whole.size, wanted, options, scope);
 }
 
 /** The middle of a picture, a pixel nearer to the start where it is not the middle; of a smaller one, its middle enlarged. */
@@ -68,7 +71,9 @@ export const centerCrop: Rule = (config) => {
   return ([input], scope) => {
     const { value, size } = picture(input!, sizing, scope);
     const fits = size.every((length, axis) => length >= sizing.wanted[axis]!);
-    return fits ? middle(value, size, sizing.wanted, scope) : croppedAndResized(value, size, sizing.wanted, 'bilinear', scope);
+    return fits
+      ? middle(value, size, sizing.wanted, scope)
+      : croppedAndResized(value, size, sizing.wanted, { interpolation: 'bilinear', antialias: false }, scope);
   };
 };
 
@@ -90,9 +95,9 @@ function middle(value: Value, size: Size, wanted: Size, scope: Scope): Value {
 }
 
 /** The largest middle of the wanted proportions, resized. */
-function croppedAndResized(value: Value, [height, width]: Size, wanted: Size, interpolation: string, scope: Scope): Value {
+function croppedAndResized(value: Value, [height, width]: Size, wanted: Size, how: Interpolation, scope: Scope): Value {
   const cropped: Size = [Math.min(height, Math.floor((width * wanted[0]) / wanted[1])), Math.min(width, Math.floor((height * wanted[1]) / wanted[0]))];
-  return resize(middle(value, [height, width], cropped, scope), cropped, wanted, interpolation, scope);
+  return resize(middle(value, [height, width], cropped, scope), cropped, wanted, how, scope);
 }
 
 /** The picture in the middle of a larger one of the wanted proportions, or nearly: Keras adds as much on one side as on the other. */
@@ -104,10 +109,16 @@ function filledUp(value: Value, [height, width]: Size, wanted: Size, filling: nu
   return { value: scope.add('Pad', [value], { attributes: { pads: [0, 0, rows, columns, 0, 0, rows, columns], value: filling } }), size };
 }
 
-function resize(value: Value, size: Size, wanted: Size, interpolation: string, scope: Scope): Value {
+type Interpolation = Pick<ResizeOptions, 'interpolation' | 'antialias'>;
+
+function resize(value: Value, size: Size, wanted: Size, how: Interpolation, scope: Scope): Value {
   if (`${size}` === `${wanted}`) return value;
+  const isLess = size.some((length, axis) => wanted[axis]! < length);
+  const { interpolation } = how;
+  const antialias = how.antialias && isLess && interpolation !== 'nearest';
   // ONNX Runtime has no cubic interpolation to fewer pixels.
-  if (interpolation === 'bicubic' && size.some((length, axis) => wanted[axis]! < length)) return cubic(value, size, wanted, scope);
+  if (antialias || !Object.hasOwn(SAMPLING, interpolation) || (interpolation === 'bicubic' && isLess))
+    return resampled(value, size, wanted, { interpolation, antialias }, scope);
   const scales = [1, 1, ...size.map((length, axis) => scaleTo(length, wanted[axis]!))];
   return scope.add('Resize', [value], { attributes: { scales, ...SAMPLING[interpolation]! } });
 }
@@ -116,28 +127,18 @@ function resize(value: Value, size: Size, wanted: Size, interpolation: string, s
 const MAX_WEIGHTS = 2 ** 24;
 
 /** Rows and columns by a matrix each, which holds for every new pixel what the old ones weigh. */
-function cubic(value: Value, size: Size, wanted: Size, scope: Scope): Value {
+function resampled(value: Value, size: Size, wanted: Size, { interpolation, antialias }: Interpolation, scope: Scope): Value {
   const along = (input: Value, axis: 0 | 1) => {
     const [from, to] = [size[axis], wanted[axis]];
-    if (from * to > MAX_WEIGHTS) throw scope.unsupported(`a cubic interpolation from ${from} pixels to ${to}`);
-    const kernel = float32Tensor(`${scope.name}/${axis === 0 ? 'rows' : 'columns'}`, [from, to], cubicMatrix(from, to), { file: scope.builder.file });
+    if (from === to) return input;
+    if (from * to > MAX_WEIGHTS) throw scope.unsupported(`an interpolation (${interpolation}) from ${from} pixels to ${to}`);
+    const matrix = resamplingMatrix(from, to, interpolation, antialias);
+    const kernel = float32Tensor(`${scope.name}/${axis === 0 ? 'rows' : 'columns'}`, [from, to], matrix, { file: scope.builder.file });
     return scope.add('MatMul', [input], { weights: { kernel } });
   };
   const turned = (input: Value) => scope.add('Transpose', [input], { attributes: { perm: [0, 1, 3, 2] } });
-  return turned(along(turned(along(value, 1)), 0));
-}
-
-/** [from, to]: weights of Keys's cubic with a = -0.5 between four neighbours; what lies outside weighs nothing. */
-function cubicMatrix(from: number, to: number): Float32Array {
-  const matrix = new Float32Array(from * to);
-  for (let i = 0; i < to; i++) {
-    const place = ((i + 0.5) * from) / to - 0.5;
-    const first = Math.floor(place) - 1;
-    const shares = cubicWeights(place - first - 1, -0.5).map((share, k) => (first + k >= 0 && first + k < from ? share : 0));
-    const total = shares.reduce((a, b) => a + b);
-    for (const [k, share] of shares.entries()) if (share !== 0) matrix[(first + k) * to + i] = share / total;
-  }
-  return matrix;
+  const wide = along(value, 1);
+  return size[0] === wanted[0] ? wide : turned(along(turned(wide), 0));
 }
 
 /** The float32 number that a size times it, rounded down, is the wanted size. */

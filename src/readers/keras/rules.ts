@@ -172,8 +172,23 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
 /** Why a class that people do use has no rule; other unknown classes are called unknown. */
 const WHY_NOT: Readonly<Record<string, string>> = {
   Lambda: 'it holds Python code, which is never run. Replace it by the layers that it stands for and save again.',
-  TFOpLambda: 'it calls a TensorFlow function by name.',
-  TensorFlowOpLayer: 'it holds a serialised TensorFlow operation.',
+  ...Object.fromEntries(
+    ['StringLookup', 'IntegerLookup', 'TextVectorization', 'Hashing', 'HashedCrossing', 'Discretization', 'CategoryEncoding', 'CategoryCrossing'].map(
+      (name) => [name, 'it looks up, counts or sorts into classes what flows in, before the net. Cut the model behind it, and feed what it makes.'],
+    ),
+  ),
+  ...Object.fromEntries(
+    ['MelSpectrogram', 'STFTSpectrogram'].map((name) => [
+      name,
+      'it takes sound apart into frequencies, before the net. Cut the model behind it, and feed what it makes.',
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['TFSMLayer', 'JaxLayer', 'FlaxLayer', 'TorchModuleWrapper', 'KerasLayer'].map((name) => [
+      name,
+      'it calls a program of another framework, which is not in the file.',
+    ]),
+  ),
 };
 
 /** Says why a class cannot be translated. */

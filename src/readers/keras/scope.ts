@@ -24,8 +24,13 @@ export class Scope {
 
   /** Appends a step of this layer. */
   add(op: string, inputs: readonly Value[], step: Omit<Step, 'op' | 'inputs'> = {}): Value {
+    return this.addAll(op, inputs, step, 1)[0]!;
+  }
+
+  /** A step that makes several values. */
+  addAll(op: string, inputs: readonly Value[], step: Omit<Step, 'op' | 'inputs'>, count: number): readonly Value[] {
     const name = this.#steps++ === 0 ? this.name : `${this.name}/${op}`;
-    return this.builder.add(name, { ...step, op, inputs });
+    return this.builder.addAll(name, { ...step, op, inputs }, count);
   }
 
   /** A binary operator whose second operand is a number. */

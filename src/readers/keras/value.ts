@@ -77,14 +77,20 @@ export class GraphBuilder {
    * @throws ModelError 'malformed' when weights or shapes do not fit
    */
   add(wanted: string, step: Step): Value {
+    return this.addAll(wanted, step, 1)[0]!;
+  }
+
+  /** A layer with several outputs, of which the first bears its name. */
+  addAll(wanted: string, step: Step, count: number): readonly Value[] {
     if (this.layers.length >= MAX_LAYERS) throw new ModelError('unsafe', `the model takes more than ${MAX_LAYERS} operators`, { file: this.file });
     const name = this.unique(wanted);
     const [first] = step.inputs;
+    const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? name : this.unique(`${name}/output_${i}`)));
     const layer = makeLayer({
       name,
       op: step.op,
       inputs: step.inputs.map((value) => value.name),
-      outputs: [name],
+      outputs,
       attributes: step.attributes,
       weights: step.weights,
     });
@@ -92,7 +98,8 @@ export class GraphBuilder {
     this.layers.push(layer);
     const order = step.order ?? first!.order;
     const unflattened = order === 'flattened' ? (step.unflattened ?? first!.unflattened) : undefined;
-    return { name, shape: shapes.get(name)!, order, unflattened, ...(first!.integer && MOVES.has(step.op) ? { integer: true } : {}) };
+    const integer = first!.integer && MOVES.has(step.op) ? { integer: true } : {};
+    return outputs.map((output) => ({ name: output, shape: shapes.get(output)!, order, unflattened, ...integer }));
   }
 
   /** The value with its axes and elements as Keras has them. */

@@ -65,7 +65,13 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^LayerScale$/, () => ({ trained: ['gamma'], fixed: [] })],
   [/^Bidirectional$/, bidirectional],
   [/^TimeDistributedDense$/, withBias('kernel')],
-  [/^Attention$/, ({ use_scale }) => ({ trained: use_scale === true ? ['scale'] : [], fixed: [] })],
+  [
+    /^Attention$/,
+    ({ use_scale, score_mode }) => ({
+      trained: [...(use_scale === true ? ['scale'] : []), ...(score_mode === 'concat' ? ['concat_score_weight'] : [])],
+      fixed: [],
+    }),
+  ],
   [/^AdditiveAttention$/, ({ use_scale }) => ({ trained: use_scale === false ? [] : ['scale'], fixed: [] })],
   [/^PReLU$/, () => ({ trained: ['alpha'], fixed: [] })],
   [/^Embedding$/, () => ({ trained: ['embeddings'], fixed: [] })],

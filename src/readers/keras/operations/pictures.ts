@@ -1,4 +1,5 @@
 /** Operations on pictures: depth to space and back, resizing. */
+import { INTERPOLATIONS } from '../resampling.js';
 import { resizedPicture } from '../resizing.js';
 import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
@@ -38,11 +39,12 @@ export const resize = (x: string, method: string): Operation =>
     const format = args.json('data_format') ?? 'channels_last';
     if (size.length !== 2 || size.some((length) => length < 1))
       args.decline('the size that it resizes to is not known before the run, which is not translated');
-    if (!['bilinear', 'nearest', 'bicubic'].includes(interpolation))
-      args.decline(`it interpolates by ${interpolation}; bilinear, nearest and bicubic are translated`);
+    if (!INTERPOLATIONS.some((known) => known === interpolation))
+      args.decline(`it interpolates by ${interpolation}; ${INTERPOLATIONS.join(', ')} are translated`);
     if (args.boolean('preserve_aspect_ratio', false)) args.decline('it keeps the proportions of pictures, which is not translated');
-    if (args.boolean('antialias', false)) args.decline('only interpolation between neighbours is translated');
+    const antialias = args.boolean('antialias', false);
     if ((args.json('fill_mode') ?? 'constant') !== 'constant') args.decline('pictures are filled up with one number');
     if (format !== 'channels_last') args.decline(`its data format is ${String(format)}; channels are expected to be last`);
-    return (input, scope) => resizedPicture(input, 'channels_last', [size[0]!, size[1]!], { interpolation, crop, filling: pad ? filling : null }, scope);
+    return (input, scope) =>
+      resizedPicture(input, 'channels_last', [size[0]!, size[1]!], { interpolation, antialias, crop, filling: pad ? filling : null }, scope);
   });

@@ -414,7 +414,7 @@ describe('elements in other places', () => {
     const settings = { size: [6, 8], interpolation: 'nearest', antialias: false, crop_to_aspect_ratio: false, fill_mode: 'constant', fill_value: 0 };
     expectClose((await keras('Resize', [tensor('x')], [X], { config: { ...settings, data_format: 'channels_last' } }))[0]!, doubled);
     for (const [fn, kwargs] of [
-      ['image.resize', { size: [6, 8], method: 'lanczos3' }],
+      ['image.resize', { size: [6, 8], method: 'planted' }],
       ['compat.v1.image.resize', { size: [6, 8] }],
     ] as const)
       expect((await conversionError(tensorflow(fn, kwargs, [X]))).kind).toBe('unsupported');

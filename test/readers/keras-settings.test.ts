@@ -52,6 +52,8 @@ const recurrent = (kind: 'LSTM' | 'GRU' | 'SimpleRNN') => ({
   ...(kind === 'LSTM' ? { unit_forget_bias: true } : {}),
   ...weights('kernel', 'recurrent', 'bias'),
 });
+/** What a layer says beyond its cell. */
+const OF_LAYERS = ['return_sequences', 'return_state', 'go_backwards', 'stateful', 'unroll', 'activity_regularizer'];
 const keras1Recurrent = (kind: 'LSTM' | 'GRU' | 'SimpleRNN') => ({
   ...{ output_dim: 3, init: 'glorot_uniform', inner_init: 'orthogonal', activation: 'tanh', return_sequences: false, go_backwards: false, stateful: false },
   ...{ unroll: false, consume_less: 'cpu', input_dim: 4, input_length: null, dropout_W: 0.1, dropout_U: 0.1 },
@@ -203,6 +205,29 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
     [kind, 'Keras 3', { ...KERAS3, ...recurrent(kind), zero_output_for_mask: false, seed: null, ...(kind === 'GRU' ? { reset_after: true } : {}) }],
     [kind, 'Keras 1', { ...KERAS1, ...keras1Recurrent(kind) }],
   ]),
+  ...[1, 2, 3].map((rank): readonly [string, string, object] => [
+    `ConvLSTM${rank}D`,
+    'Keras 3',
+    { ...KERAS3, ...without(conv(rank), 'groups'), ...recurrent('LSTM'), ...weights('kernel', 'recurrent', 'bias'), seed: null },
+  ]),
+  ...(['LSTM', 'GRU'] as const).map((kind): readonly [string, string, object] => [
+    `CuDNN${kind}`,
+    'Keras 2.2',
+    {
+      ...{ name: 'one', trainable: true, units: 3, return_sequences: true, return_state: false, go_backwards: false, stateful: false },
+      ...weights('kernel', 'recurrent', 'bias'),
+      ...(kind === 'LSTM' ? { unit_forget_bias: true } : {}),
+    },
+  ]),
+  [
+    'RNN',
+    'tf.keras',
+    {
+      ...TF_KERAS,
+      ...{ return_sequences: true, return_state: false, go_backwards: false, stateful: false, unroll: false, time_major: false },
+      cell: { class_name: 'GRUCell', config: { ...TF_KERAS, ...without(recurrent('GRU'), ...OF_LAYERS), reset_after: true, implementation: 2 } },
+    },
+  ],
   ['Bidirectional', 'tf.keras', { ...TF_KERAS, layer: { class_name: 'LSTM', config: { ...TF_KERAS, ...recurrent('LSTM') } }, merge_mode: 'concat' }],
   [
     'Bidirectional',

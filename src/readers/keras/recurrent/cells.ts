@@ -10,7 +10,7 @@ import { slice } from '../axes.js';
 import { brief, type ConfigView } from '../config-view.js';
 import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
-import { besides, cudnnWeights } from './gates.js';
+import { besides, cudnnWeights, GATES, type Kind, type Weights } from './gates.js';
 
 /** What a step hands on to the next one; what is missing is nothing yet. */
 export type States = readonly (Value | undefined)[];
@@ -35,20 +35,6 @@ export interface Cell {
   readonly units: number;
   /** Takes the cell's weights, for so many features. */
   begin(features: number, scope: Scope): Running;
-}
-
-export type Kind = 'LSTM' | 'GRU' | 'SimpleRNN';
-
-/** Gates of each kind, in the order of the kernel. */
-export const GATES: Readonly<Record<Kind, number>> = { LSTM: 4, GRU: 3, SimpleRNN: 1 };
-
-export interface Weights {
-  /** [features, gates · units] */
-  readonly kernel: Tensor;
-  /** [units, gates · units] */
-  readonly recurrent: Tensor;
-  readonly bias: Tensor | null;
-  readonly recurrentBias: Tensor | null;
 }
 
 interface Settings {

@@ -1,8 +1,21 @@
-/** Weights of gates that a file keeps otherwise than side by side: each apart, or as CuDNN takes them. */
+/** Gates of recurrent layers, and their weights where a file keeps them otherwise than side by side: each apart, or as CuDNN takes them. */
 import { toFloat64Array } from '../../../model/cast.js';
 import { computedTensor, elementCount, permute, reshape, sliceAxis, type Tensor, tensorBytes } from '../../../model/tensor.js';
 import type { Scope } from '../scope.js';
-import { GATES, type Weights } from './cells.js';
+
+export type Kind = 'LSTM' | 'GRU' | 'SimpleRNN';
+
+/** Gates of each kind, in the order of the kernel. */
+export const GATES: Readonly<Record<Kind, number>> = { LSTM: 4, GRU: 3, SimpleRNN: 1 };
+
+export interface Weights {
+  /** [features, gates · units] */
+  readonly kernel: Tensor;
+  /** [units, gates · units] */
+  readonly recurrent: Tensor;
+  readonly bias: Tensor | null;
+  readonly recurrentBias: Tensor | null;
+}
 
 /** Small tensors side by side along their last axis. */
 export function besides(parts: readonly Tensor[]): Tensor {

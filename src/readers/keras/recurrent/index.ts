@@ -4,8 +4,9 @@ import { brief, type ConfigView, type Dialect } from '../config-view.js';
 import type { Rule } from '../rule.js';
 import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
-import { type Cell, type Kind, type Made, type Running, readCell, readCudnnCell, readInnerCell, type States } from './cells.js';
+import { type Cell, type Made, type Running, readCell, readCudnnCell, readInnerCell, type States } from './cells.js';
 import { channelsBehindPictures, channelsBehindSteps, readConvolutionalCell } from './convolutional.js';
+import type { Kind } from './gates.js';
 
 /** Each step takes some twenty operators. */
 const MAX_STEPS = 512;

@@ -208,7 +208,7 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
   ...[1, 2, 3].map((rank): readonly [string, string, object] => [
     `ConvLSTM${rank}D`,
     'Keras 3',
-    { ...KERAS3, ...without(conv(rank), 'groups'), ...recurrent('LSTM'), ...weights('kernel', 'recurrent', 'bias'), seed: null },
+    { ...KERAS3, ...without(conv(rank), 'groups'), ...without(recurrent('LSTM'), 'units'), ...weights('kernel', 'recurrent', 'bias'), seed: null },
   ]),
   ...(['LSTM', 'GRU'] as const).map((kind): readonly [string, string, object] => [
     `CuDNN${kind}`,

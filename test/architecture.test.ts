@@ -24,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'errors.ts', 'version.ts'],
   diff: ['bytes', 'model', 'readers', 'errors.ts'],
   audit: ['bytes', 'containers', 'readers', 'inspect.ts', 'errors.ts'],
+  check: ['bytes', 'containers', 'model', 'readers', 'audit', 'inspect.ts', 'report', 'verify', 'errors.ts', 'version.ts'],
   report: ['model', 'bytes', 'containers', 'verify', 'diff', 'errors.ts', 'version.ts'],
   node: ['bytes', 'verify', 'errors.ts'],
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],

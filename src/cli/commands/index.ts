@@ -14,6 +14,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
   { name: 'diff', load: async () => (await import('./diff.js')).registerDiff },
   { name: 'audit', load: async () => (await import('./audit.js')).registerAudit },
+  { name: 'check', load: async () => (await import('./check.js')).registerCheck },
   { name: 'engines', load: async () => (await import('./engines.js')).registerEngines },
   { name: 'golden', load: async () => (await import('./golden.js')).registerGolden },
   { name: 'arch', load: async () => (await import('./arch.js')).registerArch },

@@ -9,13 +9,13 @@ import { isModelError, ModelError } from '../../errors.js';
 import type { LayerMap, ModelFile } from '../../model/layer-map.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import type { Tensor } from '../../model/tensor.js';
-import { fileSource, nodeFileSet } from '../../node/index.js';
+import { fileSource, type NodeFileSet, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
 import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { commandHost } from '../engine-host.js';
 import { withHashes } from '../hashes.js';
-import { addSourceOptions, type CommonFlags, openFiles, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, type OpenedFiles, openFiles, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
 import { openPictureFolder } from '../picture-folder.js';
 import { makeVoice } from '../print.js';
 import { printReport } from '../print-report.js';
@@ -82,20 +82,9 @@ export function registerVerify(program: Command): Command {
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
     const { files, options } = await openFiles(expected, flags);
+    const target = await nodeFileSet(actual);
     try {
-      const model = await openModel(files, options);
-      const target = await nodeFileSet(actual);
-      const { name: format } = await recognise(target);
-      const source = { files, path: expected, ...prototxtOf(model) };
-      const { findWrittenFormat } = await import('../../verify/written/index.js');
-      const known = findWrittenFormat(format);
-      const written = { files: target, path: actual, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
-      const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
-      const asked = await verifyOptions(flags, progress, reports.hooks, map);
-      const compared =
-        known && (map || !known.runs)
-          ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
-          : await (await import('../../verify/runs.js')).verifyRuns({ expected: { ...source, format: model.format }, target: written }, asked);
+      const { compared, model, map, format } = await compareOpened({ expected, actual, files, options, target }, flags, progress, reports.hooks);
       // A file's weights are its own.
       const own = given === undefined ? { ...compared, weights: null } : compared;
       const report = await withHashes(own, { expected: files, actual: target }, isKept(flags));
@@ -106,12 +95,49 @@ export function registerVerify(program: Command): Command {
       const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
       const keep = [expected, actual, ...companionsOf(flags), ...(files.openedPaths?.() ?? []), ...target.openedPaths()];
       await reports.write(voice, report, { subject, model, map, target: { path: actual, format }, keep });
-      await target.close();
     } finally {
       progress.stop();
       await files.close();
+      await target.close();
     }
   });
+}
+
+interface OpenedPair extends Pick<OpenedFiles, 'files' | 'options'> {
+  readonly expected: string;
+  readonly actual: string;
+  readonly target: NodeFileSet;
+}
+
+async function compareOpened({ expected, actual, files, options, target }: OpenedPair, flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {
+  const model = await openModel(files, options);
+  const { name: format } = await recognise(target);
+  const source = { files, path: expected, ...prototxtOf(model) };
+  const { findWrittenFormat } = await import('../../verify/written/index.js');
+  const known = findWrittenFormat(format);
+  const written = { files: target, path: actual, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
+  const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
+  const asked = await verifyOptions(flags, progress, hooks, map);
+  const compared =
+    known && (map || !known.runs)
+      ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
+      : await (await import('../../verify/runs.js')).verifyRuns({ expected: { ...source, format: model.format }, target: written }, asked);
+  return { compared, model, map, format };
+}
+
+/** Compares two files, or one with what was recorded, as the command does, without printing anything. */
+export async function comparePair(expected: string, actual: string, flags: SourceFlags & VerifyFlags): Promise<Report> {
+  const { files, options } = await openFiles(expected, flags);
+  const target = await nodeFileSet(actual);
+  const progress = startProgress(makeVoice({ quiet: true }));
+  try {
+    const { compared } = await compareOpened({ expected, actual, files, options, target }, flags, progress, {});
+    return expected === actual ? { ...compared, weights: null } : compared;
+  } finally {
+    progress.stop();
+    await files.close();
+    await target.close();
+  }
 }
 
 /**

@@ -1,0 +1,141 @@
+/** `weighbridge check`: a set of artifacts against a policy. */
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { CheckHost } from '../../check/artifact.js';
+import { check } from '../../check/check.js';
+import type { CheckDocument } from '../../check/document.js';
+import { type Lock, MAX_LOCK_BYTES, parseLock } from '../../check/lock.js';
+import { MAX_POLICY_BYTES, parsePolicy } from '../../check/policy.js';
+import { annotations, checkReports } from '../../check/reports.js';
+import { ModelError } from '../../errors.js';
+import { fileSink, nodeFileSet, sha256File } from '../../node/index.js';
+import type { CommonFlags } from '../options.js';
+import { colour, makeVoice, safeText, type Voice } from '../print.js';
+import { startProgress } from '../progress.js';
+import { comparePair } from './verify.js';
+
+interface CheckFlags extends CommonFlags {
+  readonly update?: boolean;
+  readonly report?: readonly string[];
+  readonly annotations?: boolean;
+}
+
+export function registerCheck(program: Command): Command {
+  return program
+    .command('check <policy>')
+    .description('check artifacts against a policy (YAML): sizes, dtypes, operators, no code, hashes, provenance, and what they predict')
+    .addOption(new Option('--update', 'write the lock file anew from what is there'))
+    .addOption(
+      new Option(
+        '--report <file>',
+        `also write a report: ${checkReports.map(({ extension, title }) => `${extension} (${title})`).join(', ')}; may be given several times`,
+      ).argParser((path: string, earlier: readonly string[] = []) => [...earlier, path]),
+    )
+    .addOption(new Option('--annotations', 'print failures as annotations of GitHub; on in its actions'))
+    .addHelpText('after', '\nExit codes: 0 everything is as the policy wants; 1 something is not; 2 could not check.')
+    .action(async (path: string, flags: CheckFlags) => {
+      const voice = makeVoice(flags);
+      const policy = await parsePolicy(await readSmall(path, MAX_POLICY_BYTES, 'policy'), path);
+      const folder = dirname(path);
+      if (flags.update && policy.lock === null)
+        throw new ModelError('usage', 'it names no lock file (lock: weighbridge.lock.json) that could be updated', { file: path });
+      const reports = (flags.report ?? []).map((file) => ({ file, format: reportFormat(file) }));
+      const lockPath = policy.lock === null ? null : join(folder, policy.lock);
+      const progress = startProgress(voice);
+      try {
+        const { document, lock } = await check(policy, hostIn(folder), {
+          policyPath: path,
+          lock: lockPath === null || flags.update ? null : await readLock(lockPath),
+          update: flags.update === true,
+          onArtifact: (artifact, done, total) => progress.step(artifact, done, total),
+        });
+        progress.stop();
+        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`);
+        for (const { file, format } of reports) await writeText(file, format.render(document));
+        if (voice.asJson) voice.json(document);
+        else printCheck(voice, document);
+        if (flags.annotations ?? process.env.GITHUB_ACTIONS === 'true')
+          for (const line of annotations(document)) voice.asJson ? voice.tell(line) : voice.say(line);
+        if (!document.passed) process.exitCode = 1;
+      } finally {
+        progress.stop();
+      }
+    });
+}
+
+/** Artifacts lie in the policy's folder or below it. */
+function hostIn(folder: string): CheckHost {
+  return {
+    async find(pattern) {
+      const { glob } = await import('tinyglobby');
+      if (/(^|[\\/])\.\.([\\/]|$)|^([a-z]:|[\\/])/i.test(pattern))
+        throw new ModelError('unsafe', `the path ${JSON.stringify(pattern)} leaves the policy's folder`);
+      const exact = await stat(join(folder, pattern)).catch(() => null);
+      // A model may be a folder; what a name has of a pattern's signs is its own.
+      if (exact) return [pattern];
+      return (await glob(pattern, { cwd: folder, onlyFiles: true, expandDirectories: false, dot: false })).sort();
+    },
+    open: (path) => nodeFileSet(join(folder, path)),
+    sha256: (path, name) => sha256File(name === '' || name === basename(path) ? join(folder, path) : join(folder, dirname(path), name)),
+    createHasher() {
+      const hash = createHash('sha256');
+      return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest('hex') };
+    },
+    async verify(path, { against, golden, inputs, ...how }) {
+      const beside = (name: string | undefined) => (name === undefined ? undefined : join(folder, name));
+      const flags = { ...how, golden: beside(golden), inputs: beside(inputs) };
+      const target = join(folder, path);
+      return comparePair(beside(against) ?? target, target, flags);
+    },
+  };
+}
+
+function reportFormat(path: string) {
+  const format = checkReports.find(({ extension }) => extension === extname(path).toLowerCase());
+  if (format) return format;
+  const known = checkReports.map(({ extension, title }) => `${extension} (${title})`).join(', ');
+  throw new ModelError('usage', `the extension does not say which kind of report to write. Known: ${known}.`, { file: path });
+}
+
+async function readSmall(path: string, limit: number, what: string): Promise<string> {
+  const size = (await stat(path).catch(() => null))?.size;
+  if (size === undefined) throw new ModelError('usage', `there is no such ${what}`, { file: path });
+  if (size > limit) throw new ModelError('unsafe', `${size} bytes are no ${what}`, { file: path });
+  return readFile(path, 'utf8');
+}
+
+async function readLock(path: string): Promise<Lock | null> {
+  if (!(await stat(path).catch(() => null))) return null;
+  return parseLock(await readSmall(path, MAX_LOCK_BYTES, 'lock file'), path);
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  const sink = await fileSink(path, { force: true });
+  const file = await sink.create(basename(path));
+  await file.write(new TextEncoder().encode(text));
+  await file.close();
+  await sink.commit();
+}
+
+function printCheck(voice: Voice, { artifacts, lock, passed }: CheckDocument): void {
+  for (const { path, format, outcomes } of artifacts) {
+    const good = outcomes.every((outcome) => outcome.passed);
+    voice.say(`${good ? colour.green('passed') : colour.red('failed')}  ${safeText(path)}${format ? colour.dim(`  ${format}`) : ''}`);
+    for (const { rule, passed: isPassed, message } of outcomes) {
+      if (isPassed && !voice.verbose) continue;
+      voice.say(`        ${isPassed ? colour.dim(rule) : colour.red(rule)}: ${safeText(message)}`);
+    }
+  }
+  if (lock?.updated) voice.tell(`lock     ${lock.path}`);
+  const bad = artifacts.flatMap(({ outcomes }) => outcomes.filter((outcome) => !outcome.passed)).length;
+  voice.say('');
+  voice.say(
+    passed
+      ? colour.green(`${artifacts.length} of ${artifacts.length} artifacts are as the policy wants`)
+      : colour.red(
+          `${bad} ${bad === 1 ? 'thing is' : 'things are'} not as the policy wants, in ${artifacts.filter(({ outcomes }) => outcomes.some((outcome) => !outcome.passed)).length} of ${artifacts.length} artifacts`,
+        ),
+  );
+}

@@ -1,0 +1,58 @@
+/** Policies: what they may say, and every mistake with its line. */
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { expect, it } from 'vitest';
+import { parsePolicy } from '../../src/check/policy.js';
+import { rules } from '../../src/check/rules.js';
+import { isModelError } from '../../src/errors.js';
+
+const schema = JSON.parse(readFileSync(new URL('../../schemas/policy.schema.json', import.meta.url), 'utf8'));
+const mistakes = async (text: string): Promise<string> =>
+  parsePolicy(text, 'p.yml').then(
+    () => '',
+    (error: Error) => (isModelError(error, 'usage') ? error.message : `a bug: ${error.stack}`),
+  );
+
+it('the schema names the rules that there are, for all artifacts and for each', () => {
+  const names = rules.map(({ name }) => name).sort();
+  expect(Object.keys(schema.$defs.rules.properties).sort()).toEqual(names);
+  expect(Object.keys(schema.properties.artifacts.items.properties).sort()).toEqual([...names, 'path'].sort());
+  expect(() => new Ajv2020({ strict: false }).compile(schema)).not.toThrow();
+});
+
+it('rules for all hold where an artifact does not have its own', async () => {
+  const policy = await parsePolicy(
+    'version: 1\nlock: l.json\nall:\n  max-size: 60MB\n  finite: true\nartifacts:\n  - path: a.onnx\n    max-size: 1kB\n  - path: [b/*.onnx, c.h5]\n',
+    'p.yml',
+  );
+  expect(policy.lock).toBe('l.json');
+  expect(policy.artifacts.map(({ patterns, line, demands }) => ({ patterns, line, demands: demands.map(({ rule }) => rule) }))).toEqual([
+    { patterns: ['a.onnx'], line: 7, demands: ['max-size', 'finite'] },
+    { patterns: ['b/*.onnx', 'c.h5'], line: 9, demands: ['max-size', 'finite'] },
+  ]);
+});
+
+it('every mistake is told at once, with its line', async () => {
+  const told = await mistakes(
+    'lok: x\nartifacts:\n  - path: a\n    max-sise: 1\n  - path: b\n    max-size: large\n    sha256: abc\n    verify: { samples: 2 }\n  - format: onnx\n',
+  );
+  expect(told).toMatch(/line 1: there is no setting "lok".*did you mean "lock"/i);
+  expect(told).toMatch(/line 4: there is no rule "max-sise".*did you mean "max-size"/i);
+  expect(told).toMatch(/line 6: max-size: a size such as 60MB/);
+  expect(told).toMatch(/line 7: sha256: a SHA-256 of 64/);
+  expect(told).toMatch(/line 8: verify: a file to verify against/);
+  expect(told).toMatch(/line 9: an artifact has a path/);
+});
+
+it.each([
+  ['no YAML', 'artifacts: [\n  - {'],
+  ['no settings', '- a\n- b'],
+  ['nothing', ''],
+  ['a name twice', 'artifacts: []\nartifacts: []'],
+  [
+    'aliases that multiply',
+    `a: &a [1,1]\n${[...'bcdefghij'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[i]}`)}]`).join('\n')}\nartifacts: *j`,
+  ],
+])('%s is a mistake, told quickly', async (_, text) => {
+  expect(await mistakes(text)).toMatch(/^p\.yml/);
+});

@@ -3,7 +3,7 @@ import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
 import { type DType, dtypeNamed } from './model/dtype.js';
-import type { EditedMap } from './model/edited.js';
+import type { Change, EditedMap } from './model/edited.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import { didYouMean } from './model/nearest.js';
 import { watchMap, watchTensors } from './model/odd-weights.js';
@@ -29,6 +29,8 @@ export interface ConvertOptions extends OpenOptions, Edits {
   /** Weights-only targets: names, shapes and layouts as the source has them, or canonical ones in the layer map's layout. */
   readonly names?: 'source' | 'canonical';
   readonly shardBytes?: number;
+  /** Puts other weights in place of the map's, layer for layer, before it is written: what `shrink` does beyond a dtype. */
+  readonly rewrite?: (map: LayerMap) => Promise<{ readonly map: LayerMap; readonly change: Change }>;
   readonly onProgress?: WriteOptions['onProgress'];
   /** Called once the source is understood and before anything is written. */
   readonly onRead?: (model: ModelFile) => void;
@@ -63,7 +65,8 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const model = await openModel(files, options);
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
   const own = isModelError(read) ? null : read;
-  const edited = own && edits.length > 0 ? await (await import('./transforms/index.js')).editMap(own, options) : undefined;
+  const changed = own && edits.length > 0 ? await (await import('./transforms/index.js')).editMap(own, options) : undefined;
+  const edited = own && options.rewrite ? rewritten(changed ?? asItIs(own), await options.rewrite(changed?.map ?? own)) : changed;
   const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
@@ -99,11 +102,21 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     }
     await model.check?.();
     const written = await sink.commit();
+    // Codes that were put in place of weights are no codes of the source.
+    if (options.rewrite) warnings.splice(0, warnings.length, ...warnings.filter(({ code }) => code !== 'codes-kept'));
     return { model, map, ...(edited ? { edited } : {}), weights, writer, dtype, files: written, warnings };
   } catch (error) {
     await sink.abort();
     throw error;
   }
+}
+
+function asItIs(map: LayerMap): EditedMap {
+  return { map, original: map, comparable: map, shown: new Map(), changes: [], prelude: null };
+}
+
+function rewritten(edited: EditedMap, { map, change }: { readonly map: LayerMap; readonly change: Change }): EditedMap {
+  return { ...edited, map, changes: [...edited.changes, change] };
 }
 
 /** What was noticed of weights as they passed, and what the writer says of its casts; NaN are told by both. */

@@ -73,6 +73,8 @@ export function addSourceOptions(command: Command): Command {
 
 export interface OpenedFiles {
   readonly files: FileSet;
+  /** Where the main file lies: elsewhere than the user said where that is packed. */
+  readonly path: string;
   readonly options: OpenOptions;
   /** Where a file of the set lies on disk. */
   readonly pathOf: (name: string) => string;
@@ -80,7 +82,8 @@ export interface OpenedFiles {
 
 /** Opens the model's files, with companions that the user named and that may lie elsewhere. */
 export async function openFiles(path: string, flags: SourceFlags): Promise<OpenedFiles> {
-  let files: FileSet = await nodeFileSet(path);
+  const own = await nodeFileSet(path);
+  let files: FileSet = own;
   const names: { prototxt?: string; config?: string } = {};
   const given = flags.arch === undefined ? null : await readArchitecture(flags.arch);
   const paths = new Map<string, string>();
@@ -96,6 +99,7 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
   const recordedShape = flags.golden === undefined ? undefined : await readRecordedShape(flags.golden);
   return {
     files,
+    path: own.path,
     pathOf,
     options: {
       from: flags.from,

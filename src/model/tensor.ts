@@ -11,7 +11,7 @@ import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type Piece, streamChunks, streamPieces } from './tensor-chunks.js';
 import { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type Tensor } from './walk.js';
 
-export { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type Tensor, type Walk, type Widening } from './walk.js';
+export { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Replaced, type Stage, type Tensor, type Walk, type Widening } from './walk.js';
 
 export interface StoredTensorOptions {
   readonly name: string;
@@ -179,7 +179,7 @@ function pathsOf(tensor: Tensor): Path[] {
 }
 
 /** Changes the walk, and the paths of stages in step with it. */
-function onPaths({ known: _, ...tensor }: Tensor, change: (path: Path) => Path): Tensor {
+function onPaths({ known: _, replaces: __, ...tensor }: Tensor, change: (path: Path) => Path): Tensor {
   return {
     ...tensor,
     walk: { ...tensor.walk, ...change(tensor.walk) },
@@ -192,7 +192,7 @@ function onPaths({ known: _, ...tensor }: Tensor, change: (path: Path) => Path):
  *
  * @param stage the path of a placed one has the tensor's axes
  */
-export function withStage({ known: _, ...tensor }: Tensor, stage: Stage | PlacedStage): Tensor {
+export function withStage({ known: _, replaces: __, ...tensor }: Tensor, stage: Stage | PlacedStage): Tensor {
   return { ...tensor, dtype: stage.dtype, stages: [...tensor.stages, stage] };
 }
 

@@ -75,6 +75,14 @@ export interface Tensor {
   readonly stages: readonly (Stage | PlacedStage)[];
   /** Its elements, row-major, where they are few and at hand: shapes and axes that a graph holds as constants. */
   readonly known?: readonly number[];
+  /** The weight that it was made from on purpose, in the same orientation, where it is to stand for it with fewer levels. */
+  readonly replaces?: Replaced;
+}
+
+export interface Replaced {
+  readonly tensor: Tensor;
+  /** What was done, for reports: 'int8, steps of 0.7 deviations'. */
+  readonly method: string;
 }
 
 /** Whether the stage treats elements by their place. */

@@ -7,10 +7,13 @@ import { refuseLeftover } from '../bytes/leftover.js';
 import { ModelError } from '../errors.js';
 import { errorCode, errorText, fileSource } from './file-source.js';
 import './native.js';
+import { unpacked } from './packed.js';
 
 /** A file set in a folder on disk. */
 export interface NodeFileSet extends FileSet {
   readonly folder: string;
+  /** Where the main file lies, or the folder: elsewhere than the user said where that is packed. */
+  readonly path: string;
   openedPaths(): readonly string[];
 }
 
@@ -18,11 +21,27 @@ export interface NodeFileSet extends FileSet {
  * The model at `path`: a file and its companions, or a folder.
  *
  * The file that the user named may be a symbolic link to anywhere; a companion, whose name comes from the model, may not
- * lead out of the folder.
+ * lead out of the folder. What is packed (`.gz`, `.br`) is read as if it were not.
  *
  * @throws ModelError 'usage' when there is nothing at `path` or it may not be read
  */
 export async function nodeFileSet(path: string): Promise<NodeFileSet> {
+  await isFolderPath(path);
+  const plain = await unpacked(path);
+  if (!plain) return plainFileSet(path);
+  const files = await plainFileSet(plain.path);
+  return {
+    ...files,
+    label: path,
+    openedPaths: () => [path, ...files.openedPaths()],
+    async close() {
+      await files.close();
+      plain.remove();
+    },
+  };
+}
+
+async function plainFileSet(path: string): Promise<NodeFileSet> {
   const isFolder = await isFolderPath(path);
   const folder = isFolder ? path : dirname(path);
   const main = isFolder ? null : basename(path);
@@ -39,6 +58,7 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
     main,
     label: path,
     folder,
+    path,
     async list() {
       const names = await readdir(folder).catch((error: unknown) => {
         throw new ModelError('usage', `the folder cannot be listed: ${errorText(error)}`, { file: folder }, error);

@@ -43,11 +43,11 @@ export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNa
     for (const [role, source] of Object.entries(layer.weights)) {
       const stored = written.weight(layer, role);
       isLinedUp ||= stored !== undefined;
-      if (!stored || isAsItWas(source, stored)) continue;
+      if (!stored || isAsItWas(source.replaces?.tensor ?? source, stored)) continue;
       if (!(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
       if (narrowestOf([stored.tensor.dtype]) === undefined) continue;
       dtypes.add(stored.tensor.dtype);
-      methods.add(methodName(stored));
+      methods.add(source.replaces?.method ?? methodName(stored));
     }
   }
   const stored = isLinedUp ? [] : [...(written.storedDTypes ?? [])];

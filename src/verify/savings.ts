@@ -9,6 +9,8 @@ export interface BeforeAfter {
 export interface ShrinkTotals {
   /** Bytes of all files. */
   readonly onDisk: BeforeAfter;
+  /** The same as they are sent: compressed, where that was asked for. */
+  readonly onWire: BeforeAfter;
   /** Bytes of weights as they are computed with; null where no weight was compared. */
   readonly loaded: BeforeAfter | null;
 }
@@ -35,14 +37,21 @@ export function loadedForm(format: string): string {
 
 /** @param weights of the report, as read back from the file */
 export function totalsOf(
-  { source, target }: { readonly source: { readonly byteLength: number }; readonly target: { readonly byteLength: number; readonly format: string } },
+  {
+    source,
+    target,
+  }: {
+    readonly source: { readonly byteLength: number };
+    readonly target: { readonly byteLength: number; readonly wireByteLength: number | null; readonly format: string };
+  },
   weights: readonly WeightReport[],
 ): ShrinkTotals {
   const onDisk = { before: source.byteLength, after: target.byteLength };
-  if (weights.length === 0) return { onDisk, loaded: null };
+  const onWire = { before: source.byteLength, after: target.wireByteLength ?? target.byteLength };
+  if (weights.length === 0) return { onDisk, onWire, loaded: null };
   const before = weights.reduce((sum, { byteLengthBefore }) => sum + byteLengthBefore, 0);
   const after = weights.reduce((sum, weight) => sum + (target.format in WIDENING ? weight.count * 4 : weight.byteLengthAfter), 0);
-  return { onDisk, loaded: { before, after } };
+  return { onDisk, onWire, loaded: { before, after } };
 }
 
 /** Null where no output is a list of classes. */

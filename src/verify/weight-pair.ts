@@ -7,12 +7,13 @@
  */
 import { castStage, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
-import { narrowByteLength } from '../model/narrow-form.js';
+import { narrowByteLength, narrowForm } from '../model/narrow-form.js';
 import { alignedPieces, firstDifference, type Values, valuesOf } from '../model/side-by-side.js';
-import { elementCount, permute, type Tensor, tensorByteLength } from '../model/tensor.js';
+import { elementCount, permute, type Replaced, type Tensor, tensorByteLength } from '../model/tensor.js';
 import { newWeightTally, watchValues } from '../model/watch.js';
 import type { WeightReport } from './report.js';
 import { isAsItWas } from './written/as-it-was.js';
+import { widenWeight } from './written/widen.js';
 import type { WeightQuantisation, WrittenWeight } from './written/written.js';
 
 export interface ComparedWeight {
@@ -31,7 +32,24 @@ const FLOAT32_SLACK = 4e-7;
 const HALF_STEP = 0.5 * (1 + 1e-5);
 
 /** Compares one weight; both are read once, in chunks. */
-export async function compareWeight(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<ComparedWeight> {
+export async function compareWeight(source: Tensor, written: WrittenWeight): Promise<ComparedWeight> {
+  return source.replaces ? compareStandIn(source, source.replaces, written) : compareOwn(source, written);
+}
+
+/** What stands for a weight must be in the file bit for bit; how far it is from that weight is told. */
+async function compareStandIn(source: Tensor, { tensor: original, method }: Replaced, written: WrittenWeight): Promise<ComparedWeight> {
+  const form = narrowForm(source);
+  const { problem, facts } = await (form?.codes && written.quantisation ? compareOwn(form.stored, { tensor: written.tensor }) : compareOwn(source, written));
+  const isSame = problem !== null || isAsItWas(source, written) || !form;
+  const error = problem === null ? await errorOf(original, widenWeight(written)) : { maxAbsolute: null, relativeError: null };
+  const bytes = {
+    byteLengthBefore: narrowByteLength(original),
+    byteLengthAfter: facts.byteLengthAfter + quantisationBytes(written.tensor, written.quantisation),
+  };
+  return { problem: isSame ? problem : 'has other steps than it was written with', facts: { ...facts, ...bytes, ...error, method } };
+}
+
+async function compareOwn(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<ComparedWeight> {
   const facts = {
     name: stored.name,
     dtype: stored.dtype,

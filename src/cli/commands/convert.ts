@@ -4,11 +4,12 @@ import { rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { WrittenFile } from '../../bytes/byte-sink.js';
-import { type ConvertResult, chooseWriter, convert } from '../../convert.js';
+import { type ConvertOptions, type ConvertResult, chooseWriter, convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
 import type { Change } from '../../model/edited.js';
 import { elementCount } from '../../model/tensor.js';
-import { fileSink, sha256File } from '../../node/index.js';
+import { type Compression, compressFile, SUFFIX } from '../../node/compress.js';
+import { fileSink, fileSource, sha256File } from '../../node/index.js';
 import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { addEditOptions, type EditFlags, editsOf } from '../edits.js';
@@ -31,6 +32,9 @@ export interface ConvertFlags extends CommonFlags, SourceFlags, EditFlags, Verif
   readonly names?: 'source' | 'canonical';
   readonly shardSize?: number;
   readonly force?: boolean;
+  readonly compress?: Compression | 'none';
+  /** What `shrink` puts in place of the net's weights. */
+  readonly rewrite?: (progress: Progress) => ConvertOptions['rewrite'];
   /** False with --no-verify. */
   readonly verify: boolean;
 }
@@ -47,7 +51,13 @@ export interface ConvertDocument {
     /** Of all its files. */
     readonly byteLength: number;
   };
-  readonly target: { readonly format: string; readonly dtype: string; readonly byteLength: number };
+  readonly target: {
+    readonly format: string;
+    readonly dtype: string;
+    readonly byteLength: number;
+    /** Of the compressed files; null where none were written. */
+    readonly wireByteLength: number | null;
+  };
   readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
   /** What was done to the net between reading and writing it, in this order. */
   readonly changes: readonly Change[];
@@ -74,6 +84,7 @@ export function registerConvert(program: Command): Command {
         .default('source'),
     )
     .addOption(new Option('--shard-size <size>', 'safetensors: largest file, such as 500MB; larger models become shards with an index').argParser(parseBytes))
+    .addOption(compressOption())
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');
   addEditOptions(command);
@@ -85,6 +96,10 @@ export function registerConvert(program: Command): Command {
     if (voice.asJson) voice.json(document);
     if (document.report ? !isGood(document.report) : flags.requireWitness) process.exitCode = 1;
   });
+}
+
+export function compressOption(): Option {
+  return new Option('--compress <how>', 'also write the files as they go over the wire, beside them: .gz or .br').choices(['gzip', 'br', 'none']);
 }
 
 /** Converts, prints as it goes (unless JSON is asked for) and gives what happened. */
@@ -99,6 +114,8 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const option = flags.report ? '--report' : '--require-witness';
     throw new ModelError('usage', `${option} is about the verification, and ${toStdout ? 'a model on stdout is not read back' : '--no-verify leaves it out'}.`);
   }
+  const compression = flags.compress === 'none' ? undefined : flags.compress;
+  if (compression && toStdout) throw new ModelError('usage', '--compress writes beside the model, and stdout has no such place.');
   const reports = await planReports(flags, [path, flags.output, ...companionsOf(flags)]);
   const { files, options, pathOf } = await openFiles(path, flags);
   const progress = startProgress(voice);
@@ -118,6 +135,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       names: flags.names,
       shardBytes: flags.shardSize,
       ...editsOf(flags),
+      rewrite: flags.rewrite?.(progress),
       sourceHashes: () => hashes,
       onRead: (model) => {
         // Hashing costs more than converting; whoever wants speed alone goes without.
@@ -158,7 +176,10 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       const keep = [...read(), ...result.files.map((file) => join(dirname(flags.output), file.name))];
       await reports.write(voice, report, { subject, model, map, target: { path: flags.output, format: writer.name }, keep });
     }
+    const wire = compression ? await compressWritten(flags.output, result.files, compression, flags.force === true, progress) : [];
     progress.stop();
+    if (wire.length > 0)
+      say(`packed   ${flags.output}${SUFFIX[compression!]}   ${wire.length > 1 ? `${wire.length} files   ` : ''}${formatBytes(totalBytes(wire))}`);
     return {
       schema: 'weighbridge/convert@1',
       source: {
@@ -169,8 +190,8 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
         parameterCount,
         byteLength: model.files.reduce((sum, file) => sum + statSync(pathOf(file)).size, 0),
       },
-      target: { format: writer.name, dtype: targetDType, byteLength: totalBytes(result.files) },
-      files: voice.asJson && !toStdout ? await describeFiles(flags.output, result.files) : [],
+      target: { format: writer.name, dtype: targetDType, byteLength: totalBytes(result.files), wireByteLength: wire.length > 0 ? totalBytes(wire) : null },
+      files: voice.asJson && !toStdout ? await describeFiles(flags.output, [...result.files, ...wire]) : [],
       changes,
       warnings: result.warnings,
       elapsedMs,
@@ -200,6 +221,36 @@ async function verifyAfter(
   progress.stop();
   if (!voice.asJson) printReport(say, report);
   return report;
+}
+
+/** The written files compressed, beside them. */
+async function compressWritten(
+  output: string,
+  files: readonly WrittenFile[],
+  compression: Compression,
+  force: boolean,
+  progress: Progress,
+): Promise<readonly WrittenFile[]> {
+  const folder = dirname(output);
+  const sink = await fileSink(`${output}${SUFFIX[compression]}`, { force, keep: () => files.map(({ name }) => join(folder, name)) });
+  const total = totalBytes(files);
+  let done = 0;
+  try {
+    for (const { name } of files) {
+      const source = await fileSource(join(folder, name));
+      const target = await sink.create(name + SUFFIX[compression]);
+      await compressFile(source, target, compression, (byteLength) => {
+        done += byteLength;
+        progress.bytes('compressing', done, total);
+      });
+      await target.close();
+      await source.close();
+    }
+    return await sink.commit();
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
 }
 
 /** What could not be done leaves nothing behind. */

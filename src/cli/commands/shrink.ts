@@ -6,13 +6,15 @@ import { ModelError } from '../../errors.js';
 import { isGood } from '../../report/verdict.js';
 import type { WeightReport } from '../../verify/report.js';
 import { type Agreement, loadedForm, type ShrinkTotals, totalsOf, worstAgreement } from '../../verify/savings.js';
+import type { AnyWriter } from '../../writers/index.js';
 import { addEditOptions } from '../edits.js';
 import { addSourceOptions, parseBytes, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
-import { type ConvertDocument, type ConvertFlags, runConvert } from './convert.js';
+import { type ConvertDocument, type ConvertFlags, compressOption, runConvert } from './convert.js';
 import { addVerifyOptions } from './verify.js';
 
 export interface ShrinkFlags extends ConvertFlags {
+  readonly step?: number;
   readonly budget?: number;
   readonly minAgreement?: number;
 }
@@ -42,6 +44,12 @@ export function registerShrink(program: Command): Command {
     .requiredOption('-o, --output <path>', 'output; its extension chooses the format')
     .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
     .addOption(new Option('--dtype <dtype>', 'dtype of the large weights; when left out int8 for ONNX, uint8 for TensorFlow.js, float16 for others'))
+    .addOption(
+      new Option(
+        '--step <deviations>',
+        'ONNX, TensorFlow.js: codes of 8 bits in wide steps, of so many standard deviations of a weight (0.7, say): few levels, which --compress gzip makes small',
+      ).argParser(parseStep),
+    )
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
     .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
@@ -55,6 +63,7 @@ export function registerShrink(program: Command): Command {
     .addOption(
       new Option('--min-agreement <share>', 'least share of inputs with the same top class, such as 0.99; else the exit code is 1').argParser(parseShare),
     )
+    .addOption(compressOption())
     .option('--force', 'overwrite existing output');
   addEditOptions(command);
   addSourceOptions(command);
@@ -66,12 +75,23 @@ export function registerShrink(program: Command): Command {
     if (flags.minAgreement !== undefined && writer.carries === 'weights') {
       throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
     }
-    const dtype = flags.dtype ?? DEFAULT_DTYPES[writer.name];
-    const document = judge(await runConvert(voice, path, { ...flags, dtype, verify: true }), flags);
+    const dtype = flags.step !== undefined ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
+    const rewrite = flags.step === undefined ? undefined : await byStep(writer, flags, flags.step);
+    const document = judge(await runConvert(voice, path, { ...flags, dtype, rewrite, verify: true }), flags);
     if (voice.asJson) voice.json(document);
     else printShrink(voice.say, document);
     if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
   });
+}
+
+/** @throws ModelError 'usage' where the target keeps no codes, or a dtype is asked for as well */
+async function byStep(writer: AnyWriter, { dtype }: ShrinkFlags, step: number): Promise<ConvertFlags['rewrite']> {
+  const { CODE_FORMS, shrinkByStep } = await import('../../shrink/index.js');
+  const form = CODE_FORMS[writer.name];
+  if (!form)
+    throw new ModelError('usage', `--step means nothing for ${writer.title} files, which keep no codes; it is for ${Object.keys(CODE_FORMS).join(', ')}.`);
+  if (dtype !== undefined) throw new ModelError('usage', '--dtype and --step both say what weights become: give one of them.');
+  return (progress) => (map) => shrinkByStep(map, form, step, (done, total) => progress.step('measuring weights', done, total));
 }
 
 function judge(converted: ConvertDocument, { budget, minAgreement }: ShrinkFlags): ShrinkDocument {
@@ -111,6 +131,10 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
   const factor = totals.onDisk.before / totals.onDisk.after;
   const size = factor >= 1 ? `${factor.toFixed(2)} times smaller` : `${(1 / factor).toFixed(2)} times larger`;
   say(`on disk        ${formatBytes(totals.onDisk.before)} -> ${formatBytes(totals.onDisk.after)}, ${size}`);
+  const { wireByteLength } = target;
+  say(
+    `on the wire    ${formatBytes(totals.onWire.before)} -> ${formatBytes(totals.onWire.after)}${wireByteLength === null ? ' as it is; --compress gzip writes what is sent' : ''}`,
+  );
   if (totals.loaded) {
     say(`after loading  ${formatBytes(totals.loaded.before)} -> ${formatBytes(totals.loaded.after)} of weights: ${loadedForm(target.format)}`);
   }
@@ -122,6 +146,12 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     say(`budget         ${formatBytes(budget.byteLength)}: ${budget.met ? colour.green('met') : colour.red('not met')}`);
     if (!budget.met && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
   }
+}
+
+function parseStep(text: string): number {
+  const step = Number(text);
+  if (!(step > 0 && step <= 4)) throw new InvalidArgumentError('a number of standard deviations is expected, from 0.02 to 4, such as 0.7.');
+  return step;
 }
 
 function parseShare(text: string): number {

@@ -81,10 +81,10 @@ export function registerVerify(program: Command): Command {
     const actual = given ?? expected;
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
-    const { files, options } = await openFiles(expected, flags);
+    const { files, options, path } = await openFiles(expected, flags);
     const target = await nodeFileSet(actual);
     try {
-      const { compared, model, map, format } = await compareOpened({ expected, actual, files, options, target }, flags, progress, reports.hooks);
+      const { compared, model, map, format } = await compareOpened({ files, options, path, target }, flags, progress, reports.hooks);
       // A file's weights are its own.
       const own = given === undefined ? { ...compared, weights: null } : compared;
       const report = await withHashes(own, { expected: files, actual: target }, isKept(flags));
@@ -103,19 +103,17 @@ export function registerVerify(program: Command): Command {
   });
 }
 
-interface OpenedPair extends Pick<OpenedFiles, 'files' | 'options'> {
-  readonly expected: string;
-  readonly actual: string;
+interface OpenedPair extends Pick<OpenedFiles, 'files' | 'options' | 'path'> {
   readonly target: NodeFileSet;
 }
 
-async function compareOpened({ expected, actual, files, options, target }: OpenedPair, flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {
+async function compareOpened({ files, options, path, target }: OpenedPair, flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {
   const model = await openModel(files, options);
   const { name: format } = await recognise(target);
-  const source = { files, path: expected, ...prototxtOf(model) };
+  const source = { files, path, ...prototxtOf(model) };
   const { findWrittenFormat } = await import('../../verify/written/index.js');
   const known = findWrittenFormat(format);
-  const written = { files: target, path: actual, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
+  const written = { files: target, path: target.path, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
   const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
   const asked = await verifyOptions(flags, progress, hooks, map);
   const compared =
@@ -127,11 +125,11 @@ async function compareOpened({ expected, actual, files, options, target }: Opene
 
 /** Compares two files, or one with what was recorded, as the command does, without printing anything. */
 export async function comparePair(expected: string, actual: string, flags: SourceFlags & VerifyFlags): Promise<Report> {
-  const { files, options } = await openFiles(expected, flags);
+  const { files, options, path } = await openFiles(expected, flags);
   const target = await nodeFileSet(actual);
   const progress = startProgress(makeVoice({ quiet: true }));
   try {
-    const { compared } = await compareOpened({ expected, actual, files, options, target }, flags, progress, {});
+    const { compared } = await compareOpened({ files, options, path, target }, flags, progress, {});
     return expected === actual ? { ...compared, weights: null } : compared;
   } finally {
     progress.stop();
@@ -168,7 +166,7 @@ export async function verifyWritten(
   progress: Progress,
   reports: ReportPlan,
 ): Promise<Report> {
-  const { files } = await openFiles(path, flags);
+  const { files, path: opened } = await openFiles(path, flags);
   // What was created first is the main file: it has another name than the output where that is a folder, or was cut into shards.
   const main = join(dirname(flags.output), result.files[0]!.name);
   const target = await nodeFileSet(main);
@@ -176,7 +174,7 @@ export async function verifyWritten(
     const { model, map, edited, writer } = result;
     const prototxt = result.files.find(({ name }) => name.endsWith('.prototxt'))?.name;
     const { verifyConversion } = await import('../../verify/verify.js');
-    const source = { files, path, ...prototxtOf(model) };
+    const source = { files, path: opened, ...prototxtOf(model) };
     const report = await verifyConversion(
       { source, model, map, edited, target: { files: target, path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) } },
       await verifyOptions(ofNet(flags, edited), progress, reports.hooks, map),

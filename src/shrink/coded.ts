@@ -1,0 +1,91 @@
+/**
+ * Weights of few levels: codes of 8 bits, whose step is wider than their range asks for, so that few of the codes occur. On disk they take what
+ * int8 takes; over the wire, with Huffman codes, little more than their entropy.
+ *
+ * A uniform step is within 0.25 bits of what any code of the same error takes, and every runtime has it: `DequantizeLinear` in ONNX, one scale and
+ * minimum in TensorFlow.js.
+ */
+import { ModelError } from '../errors.js';
+import { castTensor } from '../model/cast.js';
+import { dequantiseAffine, dequantiseChannels, quantiseAffine, quantiseChannels } from '../model/quantise.js';
+import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
+
+/** How the target keeps codes: a step for each channel, or one for the whole weight. */
+export type CodeForm = 'channels' | 'whole';
+
+/** What a weight becomes: wide, or in steps of so many standard deviations; 'full' takes all codes that there are. */
+export type Level = 'float32' | 'float16' | 'full' | number;
+
+export interface Spread {
+  /** Standard deviation of each channel about zero, and the largest magnitude; of a single one for the whole weight. */
+  readonly deviation: Float64Array;
+  readonly largest: Float64Array;
+  readonly min: number;
+  readonly max: number;
+}
+
+const INT8_MAX = 127;
+const UINT8_MAX = 255;
+
+/** One streaming pass. @throws ModelError 'unsupported' where values are not finite */
+export async function spreadOf(tensor: Tensor, axis: number, form: CodeForm): Promise<Spread> {
+  const channels = form === 'channels' ? tensor.shape[axis]! : 1;
+  const inner = form === 'channels' ? elementCount(tensor.shape.slice(axis + 1)) : elementCount(tensor.shape);
+  const [squares, largest] = [new Float64Array(channels), new Float64Array(channels)];
+  let [min, max, position] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
+  for await (const chunk of tensorChunks(castTensor(tensor, 'float32'))) {
+    const values = new Float32Array(chunk.buffer, chunk.byteOffset, chunk.byteLength / 4);
+    for (let start = 0; start < values.length; ) {
+      const channel = Math.floor((position + start) / inner) % channels;
+      const end = Math.min(values.length, start + inner - ((position + start) % inner));
+      let [sum, most] = [squares[channel]!, largest[channel]!];
+      for (let i = start; i < end; i++) {
+        const value = values[i]!;
+        sum += value * value;
+        if (value < min) min = value;
+        if (value > max) max = value;
+        if (Math.abs(value) > most) most = Math.abs(value);
+      }
+      squares[channel] = sum;
+      largest[channel] = most;
+      start = end;
+    }
+    position += values.length;
+  }
+  if (!squares.every(Number.isFinite))
+    throw new ModelError('unsupported', 'holds NaN or infinite values, which codes cannot hold', { file: tensor.origin.file, tensor: tensor.name });
+  const each = elementCount(tensor.shape) / channels;
+  return { deviation: squares.map((sum) => Math.sqrt(sum / each)), largest, min, max };
+}
+
+/** The step of each channel: no value is beyond the codes, however small the step that was asked for. */
+export function stepsFor({ deviation, largest, min, max }: Spread, form: CodeForm, level: 'full' | number): Float32Array {
+  return Float32Array.from(deviation, (sigma, c) => {
+    const least = form === 'channels' ? largest[c]! / INT8_MAX : (Math.max(0, max) - Math.min(0, min)) / UINT8_MAX;
+    const step = level === 'full' ? least : Math.max(least, level * sigma);
+    return Math.fround(step) > 0 ? step : 1;
+  });
+}
+
+/**
+ * The tensor that stands for a weight: float32 values that are codes times a step, which writers keep as the codes.
+ *
+ * @param axis of the channels
+ */
+export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, level: Level, spread?: Spread): Promise<Tensor> {
+  if (level === 'float32') return tensor;
+  if (level === 'float16') return standIn(tensor, castTensor(castTensor(tensor, 'float16'), 'float32'), 'float16');
+  const found = spread ?? (await spreadOf(tensor, axis, form));
+  const steps = stepsFor(found, form, level);
+  const method = `${form === 'channels' ? 'int8' : 'uint8'}, ${level === 'full' ? 'all levels' : `steps of ${level} deviations`}`;
+  if (form === 'channels') return standIn(tensor, dequantiseChannels(quantiseChannels(tensor, axis, steps), axis, steps), method);
+  const scale = steps[0]!;
+  // Zero has a code, in the middle of what the range leaves free on both sides.
+  const zero = Math.min(UINT8_MAX, Math.max(0, Math.round((UINT8_MAX - (found.max + found.min) / scale) / 2)));
+  const quantisation = { dtype: 'uint8', scale, min: 0 - zero * scale } as const;
+  return standIn(tensor, dequantiseAffine(quantiseAffine(tensor, quantisation), quantisation), method);
+}
+
+export function standIn(original: Tensor, made: Tensor, method: string): Tensor {
+  return { ...made, name: original.name, replaces: { tensor: original, method } };
+}

@@ -13,7 +13,10 @@ import { writers } from '../../src/writers/index.js';
 
 const ORIGIN = { file: 'test' };
 const valuesOf = async (tensor: Tensor) => toFloat32Array(await tensorBytes(tensor), tensor.dtype);
-const anyValues = fc.array(fc.double({ min: -50, max: 50, noNaN: true }).map((value) => (Math.abs(value) < 1e-30 ? 0 : value)), { minLength: 1, maxLength: 60 });
+const anyValues = fc.array(
+  fc.double({ min: -50, max: 50, noNaN: true }).map((value) => (Math.abs(value) < 1e-30 ? 0 : value)),
+  { minLength: 1, maxLength: 60 },
+);
 
 it.each(['channels', 'whole'] as const)('every value is within half a step of its code, whatever the step (%s)', async (form) => {
   await fc.assert(

@@ -4,6 +4,7 @@ import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
 import { type DType, dtypeNamed } from './model/dtype.js';
 import type { Change, EditedMap } from './model/edited.js';
+import { LABELS_KEY } from './model/labels.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import { didYouMean } from './model/nearest.js';
 import { watchMap, watchTensors } from './model/odd-weights.js';
@@ -72,6 +73,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   const withoutWiring: Notice[] = isModelError(read) ? [{ code: 'weights-only', message: `the weights alone were written: ${read.problem}` }] : [];
   if (weights?.length === 0 && model.tensors.length > 0) throw new ModelError('unsupported', NO_WEIGHTS, { file: files.label });
+  const labels = carriedLabels(model, map, writer);
   options.onRead?.(model);
   const writeOptions: WriteOptions = {
     dtype,
@@ -83,6 +85,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     // A weights-only format has its metadata before its weights, when the hashes are not yet known.
     metadata: async () => ({
       ...(writer.keepsMetadata ? ownMetadata(model) : {}),
+      ...(labels.names ? { [LABELS_KEY]: JSON.stringify(labels.names) } : {}),
       ...provenance(model, map, writer.carries === 'model' ? await options.sourceHashes?.() : {}),
     }),
     onProgress: options.onProgress,
@@ -90,7 +93,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const obstacles = await (writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions));
   if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
   try {
-    const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...lostMetadata(model, writer)];
+    const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...labels.notices, ...lostMetadata(model, writer)];
     if (writer.carries === 'model') {
       const watched = watchMap(map!);
       const lost = await writer.write(watched.weights, sink, name, writeOptions);
@@ -208,6 +211,36 @@ function checkOptions(writer: AnyWriter, options: ConvertOptions): void {
   if (errors.length > 0) throwAll(errors, `${writer.title} files do not have all that was asked for:`);
 }
 
+/**
+ * The names of classes that go into the target.
+ *
+ * @throws ModelError 'usage' where the user names more or fewer than the net has
+ */
+function carriedLabels(
+  { labels }: ModelFile,
+  map: LayerMap | null,
+  writer: AnyWriter,
+): { readonly names: readonly string[] | null; readonly notices: readonly Notice[] } {
+  if (!labels) return { names: null, notices: [] };
+  const { names, from } = labels;
+  const given = `${names.length} classes are named by ${from}`;
+  const lost = (code: string, message: string) => ({ names: null, notices: [{ code, message }] });
+  const count = map && classCount(map);
+  if (count !== null && count !== names.length) {
+    const problem = `${given}, and the net has ${count}`;
+    if (from === '--labels') throw new ModelError('usage', `${problem}.`);
+    return lost('labels-unfit', `${problem}: the names were left out`);
+  }
+  if (writer.hasNoFacts) return lost('labels-lost', `${given}, and ${writer.title} files have no place for them`);
+  return { names, notices: [] };
+}
+
+/** How many classes the only output tells apart; null where it is no list of any. */
+function classCount({ outputs: [output, ...others] }: LayerMap): number | null {
+  const sizes = output?.shape.slice(1).filter((size) => size !== 1) ?? [];
+  return others.length === 0 && sizes.length === 1 && typeof sizes[0] === 'number' ? sizes[0] : null;
+}
+
 /** What a source says about itself; what an earlier conversion recorded is not its own. */
 function ownMetadata({ metadata = {} }: ModelFile): Record<string, string> {
   return Object.fromEntries(Object.entries(metadata).filter(([key]) => !key.startsWith('weighbridge.')));
@@ -233,6 +266,7 @@ function provenance(model: ModelFile, map: LayerMap | null, hashes: Readonly<Rec
   };
   if (model.producer !== null) facts['weighbridge.source.producer'] = model.producer;
   if (map?.architecture) facts['weighbridge.architecture'] = map.architecture.name;
+  if (map?.architecture?.labels) facts['weighbridge.labels.origin'] = map.architecture.labels;
   for (const [file, hash] of Object.entries(hashes)) facts[`weighbridge.source.sha256.${file}`] = hash;
   return facts;
 }

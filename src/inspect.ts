@@ -1,6 +1,7 @@
 /** `inspect`: a model as a document. */
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError } from './errors.js';
+import { LABELS_KEY, type Labels } from './model/labels.js';
 import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
 import { oddities } from './model/odd-weights.js';
 import { portValueShape } from './model/ports.js';
@@ -34,6 +35,8 @@ export interface ModelDocument {
   readonly format: string;
   readonly producer: string | null;
   readonly details: Readonly<Record<string, string>>;
+  /** Names of the classes, and who says so. */
+  readonly labels?: Labels;
   readonly architecture: LayerMap['architecture'];
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
@@ -106,7 +109,8 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
     schema: 'weighbridge/layer-map@1',
     format: model.format,
     producer: model.producer,
-    details: model.details,
+    details: Object.fromEntries(Object.entries(model.details).filter(([key]) => key !== LABELS_KEY)),
+    ...(model.labels ? { labels: model.labels } : {}),
     architecture: map?.architecture ?? null,
     inputs: map?.inputs ?? [],
     outputs: map?.outputs ?? [],

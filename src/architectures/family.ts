@@ -57,6 +57,8 @@ export interface Family<Size = unknown> {
   readonly preprocessing: (ecosystem: Ecosystem, size: Size) => Preprocessing;
   /** Where the published nets' classes come from, and their order; ImageNet's where left out. */
   readonly labels?: string;
+  /** How many they are; 1000 where left out. */
+  readonly classes?: number;
   /** Reads the size off the weights; null where they are of no such net. */
   measure(names: Names): Size | null;
   build(net: Net, x: Value, size: Size): Value;

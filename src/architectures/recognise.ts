@@ -3,8 +3,9 @@ import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
-import { type Family, namesOf, preparationOf, type Spelling } from './family.js';
+import { type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling } from './family.js';
 import { framingOf } from './framing.js';
+import { CLASSES } from './head.js';
 import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
@@ -202,7 +203,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     name: family.name,
     format: options.format,
     producer: options.producer,
-    architecture: architectureOf(family, size, net),
+    architecture: architectureOf(family, size, net, y.shape[1]),
     inputs: [input],
     outputs: [output],
     layers: net.layers,
@@ -222,12 +223,13 @@ function publishedAs(family: Family, size: unknown): string | undefined {
   return Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
 }
 
-function architectureOf(family: Family, size: unknown, net: Net): Architecture {
+function architectureOf(family: Family, size: unknown, net: Net, outputs: Dim | undefined): Architecture {
   if (family.input) return { name: family.title, assumed: [...net.assumed.values()] };
   const published = publishedAs(family, size);
   return {
     name: published === undefined ? `${family.title} of no published size` : `${family.title} (${published})`,
     assumed: [UNSEEN, ...net.assumed.values()],
+    ...(net.endsInClasses && outputs === (family.classes ?? CLASSES) ? { labels: family.labels ?? IMAGENET_LABELS } : {}),
   };
 }
 

@@ -37,6 +37,7 @@ export const segmentation = family<Size>({
   },
   stem: 'backbone.conv1',
   side: 520,
+  classes: CLASSES,
   labels: 'Pascal VOC: background and 20 classes in alphabetical order, aeroplane first; trained on the pictures of COCO that show them',
   preprocessing: () => TORCHVISION,
   training: /(^|\.)aux_classifier\./,

@@ -29,7 +29,8 @@ export function nameVgg(map: LayerMap): LayerMap {
   const names = canonicalNames(map);
   if (!names) return map;
   const layers = map.layers.map((layer) => (names.byLayer.has(layer) ? { ...layer, canonicalName: names.byLayer.get(layer)! } : layer));
-  const architecture: Architecture = { name: names.architecture, assumed: map.architecture?.assumed ?? [] };
+  const { assumed = [], labels } = map.architecture ?? {};
+  const architecture: Architecture = { name: names.architecture, assumed, ...(labels ? { labels } : {}) };
   const isPaper = Object.values(DEPTHS).some((name) => names.architecture.startsWith(name)) && map.inputs.some(({ shape }) => shape.includes(3));
   return {
     ...map,

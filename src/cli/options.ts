@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type FileSet, withFile } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
+import { parseLabels } from '../model/labels.js';
 import type { Dim } from '../model/layer-map.js';
 import type { Framing, GivenPreparation, Preparation } from '../model/preparation.js';
 import { nodeFileSet } from '../node/file-set.js';
@@ -26,6 +27,8 @@ export interface SourceFlags {
   readonly inputShape?: readonly Dim[];
   /** Recorded inputs and outputs; the inputs may tell how large the model's are. */
   readonly golden?: string;
+  /** Names of classes. */
+  readonly labels?: string;
 }
 
 /** What the second of two files may not say about itself; the options of the first, with a word before them. */
@@ -82,6 +85,7 @@ export interface OpenedFiles {
 
 /** Opens the model's files, with companions that the user named and that may lie elsewhere. */
 export async function openFiles(path: string, flags: SourceFlags): Promise<OpenedFiles> {
+  const labels = flags.labels === undefined ? undefined : await readLabels(flags.labels);
   const own = await nodeFileSet(path);
   let files: FileSet = own;
   const names: { prototxt?: string; config?: string } = {};
@@ -110,9 +114,27 @@ export async function openFiles(path: string, flags: SourceFlags): Promise<Opene
       inference: flags.inference,
       inputShape: flags.inputShape,
       recordedShape,
+      ...(labels ? { labels } : {}),
       ...names,
     },
   };
+}
+
+const MAX_LABELS_BYTES = 2 ** 24;
+
+/** @throws ModelError 'usage' when the file cannot be read or is no list of names */
+export async function readLabels(path: string): Promise<readonly string[]> {
+  const source = await fileSource(path).catch((error: unknown) => {
+    throw new ModelError('usage', 'there is no such file of class names', { file: path }, error);
+  });
+  try {
+    if (source.byteLength > MAX_LABELS_BYTES) throw new ModelError('usage', `${source.byteLength} bytes are no list of class names`, { file: path });
+    const names = parseLabels(new TextDecoder().decode(await source.read(0, source.byteLength)));
+    if (!names) throw new ModelError('usage', 'this is no list of class names: one a line is expected, or a list in JSON', { file: path });
+    return names;
+  } finally {
+    await source.close();
+  }
 }
 
 /** A description of the user's own, or a configuration that Keras writes; null for the name of a family. */

@@ -1,5 +1,5 @@
 /** `--report`: which files are asked for, checked before any work, and written when the verification is done. */
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, extname, resolve, sep } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { ByteSink } from '../bytes/byte-sink.js';
@@ -33,11 +33,11 @@ export interface Verified {
 export interface ReportPlan {
   /** Listens to the verification where a report shows more than its findings. */
   readonly hooks: Pick<VerifyOptions, 'onMap' | 'onSample'>;
+  /** Takes the names of classes from the model, before anything is run. */
+  nameClasses(model: Pick<ModelFile, 'labels'>): void;
   /** Renders and writes all of them, or none, and tells where they are. */
   write(voice: Voice, report: Report, verified: Verified): Promise<void>;
 }
-
-const MAX_LABELS_BYTES = 2 ** 24;
 
 export function addReportOptions(command: Command): Command {
   return command
@@ -47,7 +47,7 @@ export function addReportOptions(command: Command): Command {
         'also write a report: .html (page with plots and pictures), .md, .xml (JUnit) or .json; may be given several times',
       ).argParser((path: string, earlier: readonly string[] = []) => [...earlier, path]),
     )
-    .addOption(new Option('--labels <file.txt>', 'names of the classes for the HTML report, one a line'));
+    .addOption(new Option('--labels <file>', 'names of the classes, one a line or in JSON: for an HTML report, and for the file that is written'));
 }
 
 /**
@@ -56,11 +56,8 @@ export function addReportOptions(command: Command): Command {
  * @param others paths of the command that a report must not replace
  * @throws ModelError 'usage' for an extension that no format has, a missing folder, or a report in the place of a model
  */
-export async function planReports({ report: paths = [], labels }: ReportFlags, others: readonly string[]): Promise<ReportPlan> {
-  if (paths.length === 0) {
-    if (labels !== undefined) throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
-    return { hooks: {}, write: async () => {} };
-  }
+export async function planReports({ report: paths = [] }: ReportFlags, others: readonly string[]): Promise<ReportPlan> {
+  if (paths.length === 0) return { hooks: {}, nameClasses: () => {}, write: async () => {} };
   const { reportFormats } = await import('../report/index.js');
   const files = paths.map((path) => ({ path, format: chooseFormat(path, reportFormats) }));
   const known = new Set<string>();
@@ -69,13 +66,13 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
     known.add(resolve(path));
     for (const other of others) await refuseToReplace(path, other);
   }
-  const names = labels === undefined ? [] : await readLabels(labels);
   const sinks: ByteSink[] = [];
   // Opened once before any work, only to find out whether it can be.
   for (const { path } of files) await (await fileSink(path, { force: true })).abort();
   const wantsExhibits = files.some(({ format }) => format.exhibits);
   let collector: SampleCollector | null = null;
   let compared: LayerMap | null = null;
+  let names: readonly string[] = [];
   const { collectSamples } = await import('../report/samples.js');
   return {
     hooks: wantsExhibits
@@ -87,6 +84,9 @@ export async function planReports({ report: paths = [], labels }: ReportFlags, o
           onSample: (feeds, expected, actual) => collector?.add(feeds, expected, actual),
         }
       : {},
+    nameClasses: ({ labels }) => {
+      names = labels?.names ?? [];
+    },
     async write(voice, report, { subject, model, map, target, keep }) {
       const progress = startProgress(voice);
       try {
@@ -166,12 +166,4 @@ async function refuseToReplace(path: string, other: string): Promise<void> {
 
 async function truePath(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
-}
-
-/** @throws ModelError 'usage' when the file cannot be read or is no list of names */
-async function readLabels(path: string): Promise<string[]> {
-  const size = (await stat(path).catch(() => null))?.size;
-  if (size === undefined) throw new ModelError('usage', 'there is no such file', { file: path });
-  if (size > MAX_LABELS_BYTES) throw new ModelError('usage', `${size} bytes are no list of class names`, { file: path });
-  return (await readFile(path, 'utf8')).replace(/\r?\n$/, '').split(/\r?\n/);
 }

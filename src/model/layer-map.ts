@@ -5,6 +5,7 @@
  * weights, and a writer that keeps the source's layout puts a Transpose beside the port. `docs/layer-map.md` describes it.
  */
 import type { DType } from './dtype.js';
+import type { Labels } from './labels.js';
 import type { Preparation } from './preparation.js';
 import type { Tensor } from './tensor.js';
 
@@ -84,6 +85,8 @@ export interface Architecture {
   readonly name: string;
   /** What was assumed because the file does not say, each a sentence. */
   readonly assumed: readonly string[];
+  /** Where the classes of the published nets come from, of a net with as many. */
+  readonly labels?: string;
 }
 
 export interface LayerMap {
@@ -124,6 +127,8 @@ export interface ModelFile {
   readonly details: Readonly<Record<string, string>>;
   /** What the file says about itself in words of its own: author, licence. Carried on where the target has a place for it. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Names of the classes, where anything says them. */
+  readonly labels?: Labels;
   readonly warnings: readonly Notice[];
   /** All files that the model is made of, relative to its folder. */
   readonly files: readonly string[];

@@ -7,12 +7,15 @@ import type { ModelFile } from '../model/layer-map.js';
 import { didYouMean } from '../model/nearest.js';
 import { tensorByteLength } from '../model/tensor.js';
 import { readers } from './index.js';
+import { findLabels } from './labels.js';
 import { describeContent, describeFolder } from './other-content.js';
 import { PROBE_BYTES, type Probe, type Reader, type ReadOptions } from './reader.js';
 
 export interface OpenOptions extends ReadOptions {
   /** Name of a reader, where recognition by content is to be overridden. */
   readonly from?: string;
+  /** Names of the classes, instead of those that the file or its folder has. */
+  readonly labels?: readonly string[];
 }
 
 /**
@@ -44,7 +47,8 @@ async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFil
   }
   const model = await reader.read(files, options);
   await checkClaims(files, model);
-  return model;
+  const labels = options.labels ? { names: options.labels, from: '--labels' } : await findLabels(files, model);
+  return labels ? { ...model, labels } : model;
 }
 
 /** What any file may claim, and how many times its size: weights shrink little, and few are shared. */

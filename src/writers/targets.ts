@@ -37,6 +37,7 @@ export const PYTORCH: Target = {
   extensions: ['.pth', '.pt'],
   dtypes: ['float32', 'float16', 'bfloat16', 'float64'],
   options: [],
+  hasNoFacts: true,
 };
 
 export const CAFFE: Target = { name: 'caffe', title: 'Caffe', extensions: ['.caffemodel'], dtypes: ['float32', 'float64'], options: [] };
@@ -56,4 +57,5 @@ export const NPZ: Target = {
   extensions: ['.npz'],
   dtypes: ['float32', 'float16', 'float64'],
   options: ['names'],
+  hasNoFacts: true,
 };

@@ -44,6 +44,8 @@ export interface Target {
   readonly options: readonly TargetOption[];
   /** Whether the format has a place for the metadata of any source. */
   readonly keepsMetadata?: true;
+  /** Whether the format has no place for anything beside the net, not even where it came from. */
+  readonly hasNoFacts?: true;
 }
 
 /** Writes whole models: wiring and weights. */

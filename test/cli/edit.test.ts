@@ -1,5 +1,5 @@
 /** What `convert` changes on the way: each option through the built command, as users give it. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
@@ -176,4 +176,39 @@ it('shrink takes the same changes', () => {
   expect(validate(document)).toBe(false);
   expect(document.changes.map(({ transform }: { transform: string }) => transform)).toEqual(['cut', 'dead-ends', 'batch', 'fold-batchnorm']);
   expect(document.report.verdict).toBe('match');
+});
+
+describe('names of classes', () => {
+  const names = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
+  const inspected = (path: string) => JSON.parse(weighbridge(['inspect', path, '--json']).stdout);
+
+  it.each([
+    ['a.onnx', []],
+    ['web', ['--to', 'tfjs']],
+    ['a.safetensors', []],
+  ])('that the user gives are written into %s, and read there', (target, options) => {
+    const list = join(temporaryFolder(), 'names.txt');
+    writeFileSync(list, names.map((name, i) => `${i} ${name}`).join('\n'));
+    const { output } = convert(digits('digits.h5'), target, '--labels', list, ...options);
+    expect(inspected(output).labels.names).toEqual(names);
+    expect(weighbridge(['inspect', output]).stdout).toMatch(/^classes +10: zero, one, .* \(the metadata of the file/m);
+    const again = convert(output, 'again.safetensors');
+    expect(inspected(again.output).labels.names).toEqual(names);
+  });
+
+  it('that lie beside a model go along and into the pages of reports; where there are too many, none do, and that is told', () => {
+    const folder = temporaryFolder();
+    const source = join(folder, 'model.h5');
+    copyFileSync(digits('digits.h5'), source);
+    writeFileSync(join(folder, 'labels.txt'), names.join('\n'));
+    const page = join(folder, 'page.html');
+    const { output, document } = convert(source, 'a.onnx', '--report', page, '--golden', digits('keras.npz'));
+    expect(inspected(output).labels.names).toEqual(names);
+    expect(document.warnings.map(({ code }) => code)).not.toContain('labels-unfit');
+    expect(readFileSync(page, 'utf8')).toContain('seven');
+    expect(convert(source, 'a.pth').document.warnings.map(({ code }) => code)).toContain('labels-lost');
+    writeFileSync(join(folder, 'labels.txt'), [...names, 'ten'].join('\n'));
+    expect(convert(source, 'b.onnx').document.warnings.find(({ code }) => code === 'labels-unfit')!.message).toContain('11 classes are named by labels.txt');
+    expect(refused(source, 'c.onnx', '--labels', join(folder, 'labels.txt'))).toContain('the net has 10');
+  });
 });

@@ -138,6 +138,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       rewrite: flags.rewrite?.(progress),
       sourceHashes: () => hashes,
       onRead: (model) => {
+        reports.nameClasses(model);
         // Hashing costs more than converting; whoever wants speed alone goes without.
         if (!flags.verify) return;
         hashes = hashFiles(model.files, pathOf);

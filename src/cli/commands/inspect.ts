@@ -55,6 +55,7 @@ function printModel(voice: Voice, path: string, document: ModelDocument, withWei
     ...Object.entries(document.details),
     ...document.inputs.map((port) => ['input', describePort(port)]),
     ...document.outputs.map((port) => ['output', describePort(port)]),
+    ...classesOf(document),
     ['parameters', formatCount(document.parameterCount)],
     ['weights', `${document.tensors.length} ${document.tensors.length === 1 ? 'tensor' : 'tensors'}, ${formatBytes(document.byteLength)}`],
   ] as const;
@@ -69,6 +70,15 @@ function printModel(voice: Voice, path: string, document: ModelDocument, withWei
   }
   for (const assumed of document.architecture?.assumed ?? []) voice.tell(errColour.dim(`assumed: ${safeText(assumed)}`));
   printNotices(voice, document.warnings);
+}
+
+/** As many as a line shows. */
+const NAMES_SHOWN = 6;
+
+function classesOf({ labels, architecture }: ModelDocument): (readonly [string, string])[] {
+  if (!labels) return architecture?.labels ? [['classes', `not named in the file; those of the published net are ${architecture.labels}`]] : [];
+  const { names, from } = labels;
+  return [['classes', `${formatCount(names.length)}: ${names.slice(0, NAMES_SHOWN).join(', ')}${names.length > NAMES_SHOWN ? ', ...' : ''} (${from})`]];
 }
 
 function printLayers(voice: Voice, { layers }: ModelDocument): void {

@@ -79,12 +79,14 @@ export function registerVerify(program: Command): Command {
     if (given === undefined && flags.golden === undefined)
       throw new ModelError('usage', `what is ${expected} to be compared with? Name a second file, or recorded outputs with --golden.`);
     const actual = given ?? expected;
+    if (flags.labels !== undefined && flags.report === undefined)
+      throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
     const { files, options, path } = await openFiles(expected, flags);
     const target = await nodeFileSet(actual);
     try {
-      const { compared, model, map, format } = await compareOpened({ files, options, path, target }, flags, progress, reports.hooks);
+      const { compared, model, map, format } = await compareOpened({ files, options, path, target }, flags, progress, reports);
       // A file's weights are its own.
       const own = given === undefined ? { ...compared, weights: null } : compared;
       const report = await withHashes(own, { expected: files, actual: target }, isKept(flags));
@@ -107,15 +109,21 @@ interface OpenedPair extends Pick<OpenedFiles, 'files' | 'options' | 'path'> {
   readonly target: NodeFileSet;
 }
 
-async function compareOpened({ files, options, path, target }: OpenedPair, flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks']) {
+async function compareOpened(
+  { files, options, path, target }: OpenedPair,
+  flags: VerifyFlags,
+  progress: Progress,
+  reports: Pick<ReportPlan, 'hooks' | 'nameClasses'> | null,
+) {
   const model = await openModel(files, options);
+  reports?.nameClasses(model);
   const { name: format } = await recognise(target);
   const source = { files, path, ...prototxtOf(model) };
   const { findWrittenFormat } = await import('../../verify/written/index.js');
   const known = findWrittenFormat(format);
   const written = { files: target, path: target.path, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
   const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
-  const asked = await verifyOptions(flags, progress, hooks, map);
+  const asked = await verifyOptions(flags, progress, reports?.hooks ?? {}, map);
   const compared =
     known && (map || !known.runs)
       ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
@@ -129,7 +137,7 @@ export async function comparePair(expected: string, actual: string, flags: Sourc
   const target = await nodeFileSet(actual);
   const progress = startProgress(makeVoice({ quiet: true }));
   try {
-    const { compared } = await compareOpened({ files, options, path, target }, flags, progress, {});
+    const { compared } = await compareOpened({ files, options, path, target }, flags, progress, null);
     return expected === actual ? { ...compared, weights: null } : compared;
   } finally {
     progress.stop();

@@ -4,6 +4,7 @@ import type { FileSet } from '../../bytes/file-set.js';
 import { looksLikeTar } from '../../containers/tar.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
+import { labelsInCheckpoint } from '../../model/labels.js';
 import type { ModelFile, Notice, StoredWeight } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
@@ -35,10 +36,12 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   const part = index === null ? partOf(shards) : null;
   const [first] = parts;
   const isScript = first?.content.container === 'TorchScript zip';
+  const labels = isScript ? null : labelsInCheckpoint(first?.content.value);
   return {
     format: 'pytorch',
     producer: isScript ? 'PyTorch (TorchScript)' : 'PyTorch',
     tensors: weights,
+    ...(labels ? { labels } : {}),
     details: {
       container: first?.content.container ?? '',
       ...(shards.length > 1 ? { shards: String(shards.length) } : {}),

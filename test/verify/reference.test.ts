@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { ModelError } from '../../src/errors.js';
 import type { AttributeValue, Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { canEvaluate } from '../../src/model/ops/evaluate.js';
 import { makeLayer, OPS } from '../../src/model/ops/index.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { referenceSession, runLayers } from '../../src/verify/reference/session.js';
+import { emptyMap } from '../writers/onnx-cases.js';
 
 const weight = (shape: readonly number[], values: readonly number[]): Tensor => float32Tensor('w', shape, values, { file: 'test' });
 const array = (shape: readonly number[], values: ArrayLike<number>): NdArray => ({ shape, data: Float32Array.from(values) });
@@ -312,6 +314,21 @@ describe('arrangement', () => {
 });
 
 describe('sessions', () => {
+  test('divide integers as integers, in whatever layout they flow in', async () => {
+    const port = { name: 'x', value: 'x', dtype: 'int32', valueDType: 'int32', shape: [1, 1, 2, 2], layout: 'nhwc' } as const;
+    const by = makeLayer({
+      name: 'by',
+      op: 'Constant',
+      inputs: [],
+      outputs: ['by'],
+      weights: { value: numbersTensor('by', 'int32', [], [2], { file: 'made' }) },
+    });
+    const layers = [by, makeLayer({ name: 'half', op: 'Div', inputs: ['x', 'by'], outputs: ['y'] })];
+    const session = await referenceSession({ ...emptyMap, inputs: [port], outputs: [{ ...port, name: 'y', value: 'y' }], layers });
+    const made = await session.run(new Map([['x', { shape: [1, 1, 2, 2], data: Float32Array.of(7, -7, 3, 1) }]]));
+    expect([...made.get('y')!.data]).toEqual([3, -3, 1, 0]);
+  });
+
   const conv = makeLayer({ name: 'c', op: 'Conv', inputs: ['x'], outputs: ['h'], weights: { kernel: weight([3, 2, 1, 1], [1, 0, 0, 1, 1, 1]) } });
   const relu = makeLayer({ name: 'r', op: 'Relu', inputs: ['h'], outputs: ['y'] });
 

@@ -16,7 +16,8 @@ import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { tfjsGraph } from '../../src/writers/tfjs/index.js';
 import { emptyMap, noise, weight } from '../writers/onnx-cases.js';
-import { chain, NEIGHBOURS, type Neighbour } from './neighbours.js';
+import { chain } from './chains.js';
+import { NEIGHBOURS, type Neighbour } from './neighbours.js';
 
 const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
 

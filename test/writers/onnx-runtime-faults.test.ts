@@ -17,7 +17,8 @@ import { verifyRuns } from '../../src/verify/runs.js';
 import { encodeModel } from '../../src/writers/onnx/encode.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
-import { chain, NEIGHBOURS, type Neighbour } from '../verify/neighbours.js';
+import { chain } from '../verify/chains.js';
+import { NEIGHBOURS, type Neighbour } from '../verify/neighbours.js';
 
 const ENGINES = [ortCpu, ortWasm];
 /** Negative throughout, so that forgotten zeros show. */

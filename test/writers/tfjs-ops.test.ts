@@ -126,6 +126,7 @@ const GRAPH_CASES: readonly OpCase[] = [
   entry('ArgMax', [[2, 3, 4, 5]], { axis: 1, keepdims: 0 }, {}, 'ArgMax over channels'),
   { ...entry('ArgMin', [[1, 4]], { axis: 1, select_last_index: 1 }, {}, 'ArgMin, the last'), values: [1, 0, 0, 2] },
   entry('Hardmax', [[2, 3, 4, 5]], { axis: 1 }, {}, 'Hardmax over channels'),
+  entry('Hardmax', [[2, 1, 4, 5]], { axis: 1 }, {}, 'Hardmax of one'),
   entry('TopK', [[2, 5, 4, 3]], { k: 2, axis: 1, largest: 0 }, {}, 'TopK, the smallest along channels'),
   entry('CumSum', [[2, 3, 4, 5]], { axis: 1, exclusive: 1, reverse: 1 }, {}, 'CumSum along channels, backwards'),
   entry('Slice', [[2, 7, 4, 6]], { starts: [6, 1], ends: [-100, 5], axes: [1, 3], steps: [-2, 3] }, {}, 'Slice with steps'),

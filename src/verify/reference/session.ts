@@ -129,8 +129,9 @@ function lastUses(map: LayerMap): Map<string, number> {
 function feedValue(port: Port, feed: NdArray): Value {
   const fits = feed.shape.length === port.shape.length && feed.shape.every((size, axis) => typeof port.shape[axis] === 'string' || port.shape[axis] === size);
   if (!fits) throw new ModelError('engine', `the input "${port.name}" has the shape [${port.shape}], but [${feed.shape}] was fed`);
-  const value: Value = { ...toValue(feed), dtype: port.valueDType ?? 'float32' };
-  return isChannelsLast(port.layout) ? transposeValue(value, toChannelsFirst(value.shape.length)) : value;
+  const value = toValue(feed);
+  const turned = isChannelsLast(port.layout) ? transposeValue(value, toChannelsFirst(value.shape.length)) : value;
+  return { ...turned, dtype: port.valueDType ?? 'float32' };
 }
 
 function portValue(port: Port, values: ReadonlyMap<string, Value>): Value {

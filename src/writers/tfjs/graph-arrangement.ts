@@ -196,8 +196,9 @@ const argument: GraphRule = (layer, lowering, graph) => {
   return { kind: 'axes', value: made, order: order.slice(0, -1).map((other) => (other > axis ? other - 1 : other)) };
 };
 
-/** A new last axis of `depth`. */
+/** A new last axis of `depth`. TensorFlow.js has none of one, which is cut from two. */
 function hot(indices: FileValue, depth: number, off: number, on: number, graph: GraphTarget): FileValue {
+  if (depth === 1) return graph.slice(hot(indices, 2, off, on, graph), indices.shape.length, 0, 1);
   const inputs = [graph.cast(indices, 'DT_FLOAT', 'DT_INT32'), graph.int('depth', depth), graph.scalar('on', on), graph.scalar('off', off)];
   return graph.node('OneHot', inputs, { T: FLOAT, TI: INT, axis: { i: '-1' } }, [...indices.shape, depth]);
 }

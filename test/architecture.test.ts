@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   dialects: ['containers', 'model', 'transforms', 'errors.ts'],
   readers: ['containers', 'bytes', 'model', 'dialects', 'architectures', 'errors.ts'],
   writers: ['containers', 'bytes', 'model', 'errors.ts', 'version.ts'],
-  verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'errors.ts', 'version.ts'],
+  verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'diff', 'errors.ts', 'version.ts'],
   diff: ['bytes', 'model', 'readers', 'errors.ts'],
   audit: ['bytes', 'containers', 'readers', 'inspect.ts', 'errors.ts'],
   check: ['bytes', 'containers', 'model', 'readers', 'audit', 'inspect.ts', 'report', 'verify', 'errors.ts', 'version.ts'],
@@ -36,7 +36,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
 };
 
 /** Files outside `node` and `cli` that ask for Node's modules, when they are used and nowhere but in Node. */
-const ASKS_FOR_NODE: readonly string[] = ['verify/engines/ort-cuda.ts', 'verify/engines/tfjs-node.ts'];
+const ASKS_FOR_NODE: readonly string[] = [
+  'verify/engines/ort-copy.ts',
+  'verify/engines/ort-cuda.ts',
+  'verify/engines/tfjs-node.ts',
+  'verify/reference/threads.ts',
+];
 
 const STATIC = /(?:^|\n)\s*(?:import|export)[^;'"]*?from\s+['"]([^'"]+)['"]|(?:^|\n)\s*import\s+['"]([^'"]+)['"]/g;
 /** `import('...')`, of a module when it is used or of a type; a name that is worked out cannot be checked and is not allowed. */
@@ -112,6 +117,21 @@ describe('rooms', () => {
     const graph = new Map(files.map((file) => [file, ownFiles(file, importsOf(file).atStart)]));
     expect(files.filter((file) => reachable(graph, file).has(file))).toEqual([]);
   });
+});
+
+it('what is imported for what it does when it loads is said to have effects, or a bundler leaves it out', () => {
+  const bare = files.flatMap((file) => {
+    const text = readFileSync(join(src, file), 'utf8');
+    return ownFiles(
+      file,
+      [...text.matchAll(/(?:^|\n)\s*import\s+['"]([^'"]+)['"]/g)].map(([, name]) => name!),
+    );
+  });
+  expect(bare).toContain(join('node', 'native.ts'));
+  const told = bare.filter(
+    (file) => !packageJson.sideEffects.includes(`./dist/${file.split(sep).join('/').replace(/\.ts$/, '.js')}`) && roomOf(file) !== 'cli',
+  );
+  expect(told).toEqual([]);
 });
 
 it('the recorded version is the one of package.json', () => {

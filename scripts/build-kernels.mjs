@@ -1,22 +1,24 @@
-/** Assembles src/model/kernels.wat into src/model/kernels.ts. Run it after changing the text; the result is committed. */
+/** Assembles the WebAssembly texts of src/model/ into modules of the same name. Run it after changing one; the results are committed. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import wabt from 'wabt';
 
-const text = new URL('../src/model/kernels.wat', import.meta.url);
-const target = new URL('../src/model/kernels.ts', import.meta.url);
-
 const { parseWat } = await wabt();
-const module = parseWat('kernels.wat', readFileSync(text, 'utf8'), { simd: true });
-module.validate();
-const base64 = Buffer.from(module.toBinary({}).buffer).toString('base64');
-const lines = base64.match(/.{1,140}/g).map((line) => `  '${line}'`);
 
-writeFileSync(
-  target,
-  `/** Generated from kernels.wat by \`node scripts/build-kernels.mjs\`; change that file instead. */
+for (const [name, constant] of [
+  ['kernels', 'KERNELS'],
+  ['product-kernels', 'PRODUCT_KERNELS'],
+]) {
+  const module = parseWat(`${name}.wat`, readFileSync(new URL(`../src/model/${name}.wat`, import.meta.url), 'utf8'), { simd: true, bulk_memory: true });
+  module.validate();
+  const base64 = Buffer.from(module.toBinary({}).buffer).toString('base64');
+  const lines = base64.match(/.{1,140}/g).map((line) => `  '${line}'`);
+  writeFileSync(
+    new URL(`../src/model/${name}.ts`, import.meta.url),
+    `/** Generated from ${name}.wat by \`node scripts/build-kernels.mjs\`; change that file instead. */
 
 /** The assembled WebAssembly module, in base64. */
-export const KERNELS =
+export const ${constant} =
 ${lines.join(' +\n')};
 `,
-);
+  );
+}

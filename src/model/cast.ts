@@ -59,7 +59,7 @@ export function toFloat32Array(bytes: Uint8Array, dtype: DType): Float32Array {
       return new Float32Array(bits.buffer);
     }
     default:
-      return Float32Array.from(toFloat64Array(bytes, dtype));
+      return new Float32Array(toFloat64Array(bytes, dtype));
   }
 }
 
@@ -70,11 +70,11 @@ export function toFloat64Array(bytes: Uint8Array, dtype: DType): Float64Array {
     case 'complex128':
       return new Float64Array(...span(bytes, 8));
     case 'complex64':
-      return Float64Array.from(new Float32Array(...span(bytes, 4)));
+      return new Float64Array(new Float32Array(...span(bytes, 4)));
     case 'float32':
     case 'float16':
     case 'bfloat16':
-      return Float64Array.from(toFloat32Array(bytes, dtype));
+      return new Float64Array(toFloat32Array(bytes, dtype));
     case 'float8_e4m3fn':
       return Float64Array.from(bytes, (byte) => float8(byte, 4, 3, 7));
     case 'float8_e5m2':
@@ -84,18 +84,18 @@ export function toFloat64Array(bytes: Uint8Array, dtype: DType): Float64Array {
     case 'uint64':
       return Float64Array.from(new BigUint64Array(...span(bytes, 8)), Number);
     case 'int32':
-      return Float64Array.from(new Int32Array(...span(bytes, 4)));
+      return new Float64Array(new Int32Array(...span(bytes, 4)));
     case 'uint32':
-      return Float64Array.from(new Uint32Array(...span(bytes, 4)));
+      return new Float64Array(new Uint32Array(...span(bytes, 4)));
     case 'int16':
-      return Float64Array.from(new Int16Array(...span(bytes, 2)));
+      return new Float64Array(new Int16Array(...span(bytes, 2)));
     case 'uint16':
-      return Float64Array.from(new Uint16Array(...span(bytes, 2)));
+      return new Float64Array(new Uint16Array(...span(bytes, 2)));
     case 'int8':
-      return Float64Array.from(new Int8Array(...span(bytes, 1)));
+      return new Float64Array(new Int8Array(...span(bytes, 1)));
     case 'uint8':
     case 'bool':
-      return Float64Array.from(bytes);
+      return new Float64Array(bytes);
   }
 }
 

@@ -24,14 +24,17 @@ export function isGood(report: Report): boolean {
 export const NO_WITNESS = 'no independent witness took part, and one is required: recorded outputs (weighbridge golden, --golden) are one';
 
 /**
- * Whose word a verdict is: 'independent: recorded outputs', 'own reading of the source', and which independent witness refused before it.
+ * Whose word a verdict is: 'independent: recorded outputs', 'own reading of the source'; whether the file itself was run by us, too; and which
+ * independent witness refused before it.
  */
 export function onWhoseWord({ witness, engines }: Report): string {
   const engine = engines.expected.split(' (')[0]!;
+  const ranByUs = witness.kind !== 'weights' && /^(evaluator|reference)\b/.test(engines.actual);
+  const ofFile = ranByUs ? '; own reading of the file' : '';
   const own = {
-    recorded: 'independent: recorded outputs',
-    runtime: `independent: ${engine} on the original`,
-    reference: 'own reading of the source',
+    recorded: `independent: recorded outputs${ofFile}`,
+    runtime: `independent: ${engine} on the original${ofFile}`,
+    reference: ranByUs ? 'own reading of both files' : 'own reading of the source',
     weights: 'own reading of the source, weights alone',
   }[witness.kind];
   return witness.refused.length > 0

@@ -69,6 +69,8 @@ export interface Engine {
   readonly device: 'cpu' | 'gpu';
   /** Taken only when it is named. */
   readonly onRequest?: boolean;
+  /** Whether it is our own reading of a file that it runs, so that it sees no mistake of a reader. */
+  readonly isOwn?: boolean;
   /** Whether it rewrites graphs before it runs them, and can be told not to (`EngineModel.asWritten`). */
   readonly optimises?: boolean;
   availability(): Promise<Availability>;

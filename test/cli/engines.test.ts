@@ -26,8 +26,9 @@ function listed(run: Run): Map<string, EnginesDocument['engines'][number]> {
 test('the document fits its schema and lists every engine once, in order of preference', () => {
   const found = listed(weighbridge(['engines', '--json']));
   expect([...found.keys()]).toEqual(engines.map(({ name }) => name));
-  expect(found.size).toBe(12);
-  for (const name of ['ort-cpu', 'ort-wasm', 'tfjs-wasm', 'tfjs-cpu', 'opencv', 'reference', 'recorded']) expect(found.get(name)!.available, name).toBe(true);
+  expect(found.size).toBe(13);
+  for (const name of ['ort-cpu', 'ort-wasm', 'tfjs-wasm', 'tfjs-cpu', 'opencv', 'evaluator', 'reference', 'recorded'])
+    expect(found.get(name)!.available, name).toBe(true);
   for (const { available, detail, device, adapter } of found.values()) {
     expect(detail).not.toBe('');
     expect(adapter !== null).toBe(available && device === 'gpu');
@@ -73,11 +74,22 @@ describe('as if packages were not installed', () => {
     expect(run.stdout).toContain('not run with ort-cpu: not installed; npm install onnxruntime-node');
   });
 
-  test('without any runtime for ONNX the error says for each what installs it', () => {
+  test('without any runtime for ONNX our own evaluator runs the file, on whose word is said, and what installs a runtime is told', () => {
     const out = join(temporaryFolder(), 'digits.onnx');
     const run = without(['onnxruntime-node', 'onnxruntime-web'], ['convert', join(DIGITS, 'digits.h5'), '-o', out]);
-    expect(run.status).toBe(2);
-    expect(run.stderr).toMatch(/ort-cpu: not installed; npm install onnxruntime-node\. ort-wasm: not installed; npm install onnxruntime-web/);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stdout).toMatch(/-> evaluator/);
+    expect(run.stdout).toMatch(/^match \(independent: tfjs-wasm on the original; own reading of the file\)/m);
+    expect(run.stdout).toContain('not run with ort-cpu: not installed; npm install onnxruntime-node');
+    expect(run.stdout).toContain('not run with ort-wasm: not installed; npm install onnxruntime-web');
+  });
+
+  test('without any runtime at all both files are read by us, and a witness that is required is missed', () => {
+    const out = join(temporaryFolder(), 'digits.onnx');
+    const packages = ['onnxruntime-node', 'onnxruntime-web', '@tensorflow/tfjs-core', '@tensorflow/tfjs-node'];
+    const run = without(packages, ['convert', join(DIGITS, 'digits.h5'), '-o', out, '--require-witness']);
+    expect(run.stdout).toMatch(/^match \(own reading of both files; not tfjs-wasm/m);
+    expect(run.status).toBe(1);
   });
 });
 

@@ -31,11 +31,11 @@ export function registerEngines(program: Command): Command {
       const document = await listEngines((done, total) => progress.step('looking', done, total)).finally(() => progress.stop());
       if (voice.asJson) return voice.json(document);
       const columns = [{ title: 'engine' }, { title: 'device' }, { title: 'here' }, { title: 'formats' }, { title: 'what' }];
-      const rows = document.engines.map(({ name, device, available, formats, detail, onRequest }) => [
+      const rows = document.engines.map(({ name, device, available, formats, detail }) => [
         name,
         device,
         available ? 'yes' : 'no',
-        onRequest && formats.length > 3 ? 'all that are read' : formats.join(' '),
+        formats.length > 5 ? 'all that are read' : formats.join(' '),
         detail.split('\n')[0]!,
       ]);
       voice.say(table(columns, rows));

@@ -33,8 +33,11 @@ export function toValue({ shape, data }: NdArray): Value {
   return { shape, data: data instanceof Float64Array ? data : Float64Array.from(data as ArrayLike<number | bigint>, Number) };
 }
 
-export function mapValue(x: Value, change: (element: number) => number): Value {
-  return { shape: x.shape, data: x.data.map(change) };
+export function mapValue({ shape, data }: Value, change: (element: number) => number): Value {
+  // Several times as fast as the array's own `map`.
+  const made = new Float64Array(data.length);
+  for (let i = 0; i < made.length; i++) made[i] = change(data[i]!);
+  return { shape, data: made };
 }
 
 /** Reorders axes, as NumPy's transpose: axis i of the result is axis `order[i]` of `x`. */

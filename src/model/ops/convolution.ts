@@ -4,8 +4,10 @@ import { multiplyDims } from '../dims.js';
 import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
 import { newValue } from './array.js';
+import { divideProducts, isWorthKernels, type Multiplier, ROWS } from './multiplier.js';
 import { readBias, readOperand, readRows } from './operands.js';
 import { int, ints, operator, type Shaped } from './operator.js';
+import { columnTable, MOST_BYTES } from './product-task.js';
 import { addProducts } from './products.js';
 import {
   checkedSizes,
@@ -44,7 +46,7 @@ export const conv = operator({
   },
   narrow: { kernel: 0 },
   onnx: {},
-  async run({ x, kernel, bias: stored }, attributes) {
+  async run({ x, kernel, bias: stored }, attributes, { multiplier }) {
     const input = await readOperand(x);
     const [batch, channels] = input.shape as [number, number];
     const { group } = attributes;
@@ -58,31 +60,99 @@ export const conv = operator({
     const positions = elementCount(window.map((axis) => axis.outSize));
     const depth = elementCount(kernel.shape.slice(1));
     for (let i = 0; i < batch * outChannels; i++) y.data.fill(bias[i % outChannels]!, i * positions, (i + 1) * positions);
-
-    const tile = new Float64Array(depth * Math.max(2, Math.min(positions, Math.floor(TILE_ELEMENTS / depth))));
-    const perTile = tile.length / depth;
     const inSize = elementCount(window.map((axis) => axis.inSize));
-    const pack = packer(window, groupIn);
     const perGroup = outChannels / group;
+    const fits = (groupIn * inSize + ROWS * (positions + depth)) * 8 < MOST_BYTES;
+    const add =
+      fits && isWorthKernels(perGroup, depth, positions)
+        ? kernelProducts(window, { data: input.data, groupIn, inSize }, multiplier)
+        : plainProducts(window, { data: input.data, groupIn, inSize });
     for await (const { start, count, data } of readRows(kernel)) {
       for (let row = start; row < start + count; ) {
         const g = Math.floor(row / perGroup);
         const rows = Math.min(start + count, (g + 1) * perGroup) - row;
+        const weights = data.subarray((row - start) * depth, (row - start + rows) * depth);
         for (let n = 0; n < batch; n++) {
-          const plane = input.data.subarray((n * channels + g * groupIn) * inSize, (n * channels + (g + 1) * groupIn) * inSize);
-          for (let position = 0; position < positions; position += perTile) {
-            const packed = Math.min(perTile, positions - position);
-            pack(plane, position, packed, tile);
-            const target = { data: y.data, start: (n * outChannels + row) * positions + position, strideA: positions, strideB: 1 };
-            addProducts(data, (row - start) * depth, rows, tile, packed, depth, target);
-          }
+          await add(weights, rows, (n * channels + g * groupIn) * inSize, y.data, (n * outChannels + row) * positions);
         }
         row += rows;
       }
+      await add.done();
     }
     return [y];
   },
 });
+
+/** What flows in: [batch x groups][groupIn][inSize]. */
+interface Planes {
+  readonly data: Float64Array;
+  readonly groupIn: number;
+  readonly inSize: number;
+}
+
+/** Adds to `y`, from a place on, the sums [rows][positions] of some rows of weights over the planes of a group; `done` waits for all. */
+interface AddProducts {
+  (weights: Float64Array, rows: number, plane: number, y: Float64Array, at: number): Promise<void>;
+  done(): Promise<void>;
+}
+
+function kernelProducts(window: Window, { data, groupIn, inSize }: Planes, multiplier: Multiplier): AddProducts {
+  const places = windowPlaces(window);
+  const count = elementCount(window.map((axis) => axis.outSize));
+  const columns = { channelSize: inSize, table: multiplier.shareTable(columnTable(places, multiplier.precision)), window: places.length / count, count };
+  const planes = multiplier.share(data);
+  const division = divideProducts(multiplier);
+  const add = (weights: Float64Array, rows: number, plane: number, y: Float64Array, at: number) =>
+    division.add(weights, rows, { ...columns, plane: planes.subarray(plane, plane + groupIn * inSize) }, (sums, stride, first, taken) => {
+      for (let row = 0; row < taken; row++) {
+        const [from, to] = [row * stride, at + (first + row) * count];
+        for (let i = 0; i < count; i++) y[to + i]! += sums[from + i]!;
+      }
+    });
+  return Object.assign(add, { done: () => division.done() });
+}
+
+/** For each place of the window, then each place of the output: the index in a channel, -1 in the padding. */
+function windowPlaces([d, h, w]: Window): Int32Array {
+  const [depths, heights, widths] = [inputPositions(d), inputPositions(h), inputPositions(w)];
+  const places = new Int32Array(d.kernel * h.kernel * w.kernel * d.outSize * h.outSize * w.outSize);
+  let at = 0;
+  for (let kd = 0; kd < d.kernel; kd++) {
+    for (let kh = 0; kh < h.kernel; kh++) {
+      for (let kw = 0; kw < w.kernel; kw++) {
+        for (let slab = 0; slab < d.outSize; slab++) {
+          const z = depths[slab * d.kernel + kd]!;
+          for (let line = 0; line < h.outSize; line++) {
+            const row = heights[line * h.kernel + kh]!;
+            for (let column = 0; column < w.outSize; column++) {
+              const col = widths[column * w.kernel + kw]!;
+              places[at++] = z < 0 || row < 0 || col < 0 ? -1 : (z * h.inSize + row) * w.inSize + col;
+            }
+          }
+        }
+      }
+    }
+  }
+  return places;
+}
+
+/** The same in plain loops: of few rows, or little work, and what kernels are tested against. */
+export function plainProducts(window: Window, { data, groupIn, inSize }: Planes): AddProducts {
+  const positions = elementCount(window.map((axis) => axis.outSize));
+  const depth = groupIn * window.reduce((product, { kernel }) => product * kernel, 1);
+  const tile = new Float64Array(depth * Math.max(2, Math.min(positions, Math.floor(TILE_ELEMENTS / depth))));
+  const perTile = tile.length / depth;
+  const pack = packer(window, groupIn);
+  const add = async (weights: Float64Array, rows: number, plane: number, y: Float64Array, at: number) => {
+    const planes = data.subarray(plane, plane + groupIn * inSize);
+    for (let position = 0; position < positions; position += perTile) {
+      const packed = Math.min(perTile, positions - position);
+      pack(planes, position, packed, tile);
+      addProducts(weights, 0, rows, tile, packed, depth, { data: y, start: at + position, strideA: positions, strideB: 1 });
+    }
+  };
+  return Object.assign(add, { done: async () => {} });
+}
 
 /**
  * Makes the function that lays what the kernel sees at output positions [position, position + count) out as rows of

@@ -3,9 +3,11 @@ import { ModelError } from '../../errors.js';
 import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
 import { broadcastShape, broadcastValue, frontAxis, newValue, type Value } from './array.js';
-import { readOperand, readRows } from './operands.js';
-import { int, operator, type Shaped } from './operator.js';
-import { addProducts } from './products.js';
+import { divideProducts, isWorthKernels, type Multiplier } from './multiplier.js';
+import { readOperand, readRows, readValues } from './operands.js';
+import { int, type Operand, operator, type Shaped } from './operator.js';
+import { type Columns, columnTable } from './product-task.js';
+import { addProducts, innerProduct } from './products.js';
 import { broadcastDims, checkedAxis } from './rules.js';
 
 /** What flows in against what a kernel takes. @throws ModelError 'malformed' */
@@ -28,16 +30,25 @@ export const gemm = operator({
   narrow: { kernel: 0 },
   // transB is 1, or 0 where the kernel is stored as [in, out]: the writer decides.
   onnx: { rest: { alpha: { type: 'float', value: 1 }, beta: { type: 'float', value: 1 }, transA: { type: 'int', value: 0 } } },
-  async run({ x, kernel, bias }) {
+  async run({ x, kernel, bias }, _, { multiplier }) {
     const input = await readOperand(x);
     const [batch, features] = input.shape as [number, number];
     const [out, depth] = kernel.shape as [number, number];
     if (features !== depth) throw new ModelError('engine', `${features} features flow in, but the kernel [${kernel.shape}] takes ${depth}`);
     const y = newValue([batch, out]);
     if (bias) y.data.set(broadcastValue(await readOperand(bias), [batch, out]).data);
-    for await (const { start, count, data } of readRows(kernel)) {
-      addProducts(data, 0, count, input.data, batch, depth, { data: y.data, start, strideA: 1, strideB: out });
+    if (isWorthKernels(out, depth, batch)) {
+      const columns = matrixColumns(turned(input.data, batch, depth), batch, multiplier);
+      const division = divideProducts(multiplier);
+      for await (const { start, count, data } of readRows(kernel)) {
+        await division.add(data.subarray(0, count * depth), count, columns, (sums, stride, first, rows) => {
+          for (let row = 0; row < rows; row++) for (let n = 0; n < batch; n++) y.data[n * out + start + first + row]! += sums[row * stride + n]!;
+        });
+        await division.done();
+      }
+      return [y];
     }
+    await addRowProducts(kernel, input.data, batch, depth, y.data, out);
     return [y];
   },
 });
@@ -62,38 +73,100 @@ export const matMul = operator({
   },
   narrow: { kernel: -1 },
   onnx: {},
-  async run({ x, kernel }) {
-    const [left, right] = [await readOperand(x), await readOperand(kernel)];
-    return [multiply(left, right)];
+  async run({ x, kernel }, _, { multiplier }) {
+    const { a, b, y, count, rows, depth, columns } = matrices(await readOperand(x), await readOperand(kernel));
+    if (!isWorthKernels(rows, depth, columns)) return [plainly({ a, b, y, count, rows, depth, columns })];
+    const division = divideProducts(multiplier);
+    for (let i = 0; i < count; i++) {
+      const right = matrixColumns(b.data.subarray(i * depth * columns, (i + 1) * depth * columns), columns, multiplier);
+      await division.add(a.data.subarray(i * rows * depth, (i + 1) * rows * depth), rows, right, (sums, stride, first, taken) => {
+        for (let row = 0; row < taken; row++) {
+          y.data.set(sums.subarray(row * stride, row * stride + columns), (i * rows + first + row) * columns);
+        }
+      });
+    }
+    await division.done();
+    return [y];
   },
 });
 
+/**
+ * Adds to y [batch][out] the products of few rows of x with a kernel's rows, as the kernel's values come by: where each is used but a few
+ * times, moving them costs more than multiplying.
+ */
+async function addRowProducts(kernel: Operand, x: Float64Array, batch: number, depth: number, y: Float64Array, out: number): Promise<void> {
+  let done = 0;
+  for await (const values of readValues(kernel)) {
+    for (let at = 0; at < values.length; ) {
+      const row = Math.floor(done / depth);
+      const first = done % depth;
+      const count = Math.min(depth - first, values.length - at);
+      for (let n = 0; n < batch; n++) y[n * out + row]! += innerProduct(values, at, x, n * depth + first, count);
+      at += count;
+      done += count;
+    }
+  }
+}
+
+/** The columns of a matrix, `count` to a row, as kernels take them. */
+function matrixColumns(matrix: Float64Array, count: number, multiplier: Multiplier): Columns {
+  const table = multiplier.shareTable(
+    columnTable(
+      Int32Array.from({ length: count }, (_, i) => i),
+      multiplier.precision,
+    ),
+  );
+  return { plane: multiplier.share(matrix), channelSize: count, table, window: 1, count };
+}
+
 export function multiply(left: Value, right: Value): Value {
+  return plainly(matrices(left, right));
+}
+
+/** A product of matrices, and what its operands are as lists of matrices of one shape. */
+interface Matrices {
+  readonly a: Value;
+  readonly b: Value;
+  /** Zeros, in the shape of the result. */
+  readonly y: Value;
+  readonly count: number;
+  readonly rows: number;
+  readonly depth: number;
+  readonly columns: number;
+}
+
+function matrices(left: Value, right: Value): Matrices {
   const a = left.shape.length === 1 ? { ...left, shape: [1, left.shape[0]!] } : left;
   const b = right.shape.length === 1 ? { ...right, shape: [right.shape[0]!, 1] } : right;
   const [rows, depth] = a.shape.slice(-2) as [number, number];
   const columns = b.shape.at(-1)!;
   if (b.shape.at(-2) !== depth) throw new ModelError('engine', `a product of [${left.shape}] and [${right.shape}] is not defined`);
   const lead = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const every = broadcastValue(a, [...lead, rows, depth]);
-  const turned = turnedColumns(broadcastValue(b, [...lead, depth, columns]), depth, columns);
-  const y = newValue([...lead, rows, columns]);
-  for (let i = 0; i < elementCount(lead); i++) {
-    const target = { data: y.data, start: i * rows * columns, strideA: columns, strideB: 1 };
-    addProducts(every.data, i * rows * depth, rows, turned.subarray(i * columns * depth), columns, depth, target);
-  }
   const shape = [...lead, ...(left.shape.length === 1 ? [] : [rows]), ...(right.shape.length === 1 ? [] : [columns])];
-  return { shape, data: y.data };
+  return {
+    a: broadcastValue(a, [...lead, rows, depth]),
+    b: broadcastValue(b, [...lead, depth, columns]),
+    y: newValue(shape),
+    count: elementCount(lead),
+    rows,
+    depth,
+    columns,
+  };
 }
 
-/** Each matrix [depth, columns] as [columns, depth]. */
-function turnedColumns({ data }: Value, depth: number, columns: number): Float64Array {
-  const turned = new Float64Array(data.length);
-  const size = depth * columns;
-  for (let start = 0; start < data.length; start += size) {
-    for (let k = 0; k < depth; k++) for (let c = 0; c < columns; c++) turned[start + c * depth + k] = data[start + k * columns + c]!;
+function plainly({ a, b, y, count, rows, depth, columns }: Matrices): Value {
+  for (let i = 0; i < count; i++) {
+    const right = turned(b.data.subarray(i * depth * columns, (i + 1) * depth * columns), depth, columns);
+    addProducts(a.data, i * rows * depth, rows, right, columns, depth, { data: y.data, start: i * rows * columns, strideA: columns, strideB: 1 });
   }
-  return turned;
+  return y;
+}
+
+/** A matrix [rows, columns] as [columns, rows]. */
+function turned(data: Float64Array, rows: number, columns: number): Float64Array {
+  const made = new Float64Array(data.length);
+  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) made[column * rows + row] = data[row * columns + column]!;
+  return made;
 }
 
 /** Slices of a table along an axis, picked by the whole numbers that flow in; a weight is a table [count, width] of rows. */

@@ -4,6 +4,7 @@ import type { DType } from '../dtype.js';
 import type { Layer } from '../layer-map.js';
 import type { Value } from './array.js';
 import { type Bound, bindSlots } from './layers.js';
+import { localMultiplier, type Multiplier } from './multiplier.js';
 import { readOperand } from './operands.js';
 import { type Operand, slotName } from './operator.js';
 import { operatorOf } from './table.js';
@@ -18,16 +19,21 @@ export function canEvaluate(layer: Layer): boolean {
  * What a layer makes, one value for each of its outputs.
  *
  * @param inputs in the layer's order, undefined where one is left out; never changed, and the results may share their data
+ * @param multiplier does the products of large layers; this thread where left out
  * @throws ModelError 'engine' naming the layer for what the evaluator does not do
  */
-export async function evaluateLayer(layer: Layer, inputs: readonly (Value | undefined)[]): Promise<readonly Value[]> {
+export async function evaluateLayer(
+  layer: Layer,
+  inputs: readonly (Value | undefined)[],
+  multiplier: Multiplier = localMultiplier('float64'),
+): Promise<readonly Value[]> {
   const operator = layer.foreign ? undefined : operatorOf(layer.op);
   if (!operator) throw new ModelError('engine', `the reference evaluator has no operator ${layer.op}`, { layer: layer.name });
   try {
     const bound = bindSlots<Operand | undefined>(operator, layer, inputs, (tensor) => tensor);
     const attributes = layer.attributes as never;
     const made = operator.run
-      ? await operator.run(bound as never, attributes)
+      ? await operator.run(bound as never, attributes, { multiplier })
       : operator.compute!((await readAll(bound)) as never, attributes, { outputs: layer.outputs.length });
     const types = operator.dtype?.(bound as never, attributes) ?? made.map(() => firstDType(operator.slots, bound));
     return made.map((value, i) => withDType(value, types[i] ?? 'float32'));

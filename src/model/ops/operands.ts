@@ -1,6 +1,6 @@
 /** Inputs that may be stored weights, as float64: read when a layer runs, whole where they are small, row by row where they must not be held. */
 import { ModelError } from '../../errors.js';
-import { toFloat64Array } from '../cast.js';
+import { toFloat32Array, toFloat64Array } from '../cast.js';
 import { elementCount, type Tensor, tensorBytes, tensorChunks } from '../tensor.js';
 import { newValue, type Value } from './array.js';
 import type { Operand } from './operator.js';
@@ -33,6 +33,14 @@ export interface RowBlock {
   readonly count: number;
   /** [count, elements of a row]; valid until the next block is asked for. */
   readonly data: Float64Array;
+}
+
+/** Walks a weight once, in pieces of any length. float32 comes as it is, everything else as float64; a piece is valid until the next is asked for. */
+export async function* readValues(operand: Operand): AsyncGenerator<Float64Array | Float32Array> {
+  if (!isStored(operand)) yield operand.data;
+  else
+    for await (const chunk of tensorChunks(operand))
+      yield operand.dtype === 'float32' ? toFloat32Array(chunk, 'float32') : toFloat64Array(chunk, operand.dtype);
 }
 
 /** Walks a weight once, in blocks of rows; a row is everything behind the first axis. */

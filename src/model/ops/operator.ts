@@ -8,6 +8,7 @@ import type { DType } from '../dtype.js';
 import type { AttributeValue, Dim, Layer } from '../layer-map.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from './array.js';
+import type { Multiplier } from './multiplier.js';
 
 /** A dtype or shape that nothing tells is null: so it is behind an operator that is not known. */
 export interface ValueType {
@@ -152,8 +153,8 @@ export interface OperatorDefinition<A extends Attributes, S extends Slots> {
   readonly commutes?: true;
   /** Evaluates it in float64. What comes out may share data with what goes in, which is never changed. */
   compute?(inputs: SlotsOf<S, Value>, attributes: ValuesOf<A>, context: { readonly outputs: number }): readonly Value[];
-  /** The same, for operators that read large weights in pieces. */
-  run?(inputs: SlotsOf<S, Operand>, attributes: ValuesOf<A>): Promise<readonly Value[]>;
+  /** The same, for operators that read large weights in pieces, or have many products to do. */
+  run?(inputs: SlotsOf<S, Operand>, attributes: ValuesOf<A>, context: { readonly multiplier: Multiplier }): Promise<readonly Value[]>;
   /** 'fixed' where left out. */
   readonly axes?: Axes<A>;
   /** Whether what it makes is never below zero, given whether each input is. */

@@ -22,9 +22,9 @@ export const maxPool = operator({
   sign: ({ x }) => x,
   onnx: { newer: { dilations: 10, ceil_mode: 10, storage_order: 8 } },
   compute({ x }, attributes, { outputs }) {
-    const pool = (plane: Float64Array, elements: Int32Array, count: number) => {
+    const pool: Pool = (plane, elements, start, count) => {
       let largest = Number.NEGATIVE_INFINITY;
-      for (let i = 0; i < count; i++) largest = Math.max(largest, plane[elements[i]!]!);
+      for (let i = start; i < start + count; i++) largest = Math.max(largest, plane[elements[i]!]!);
       return largest;
     };
     const window = windowOver(attributes, x.shape);
@@ -37,9 +37,9 @@ export const maxPool = operator({
 /** Flat places; with columns first where `columnMajor` says so. */
 function placesOfLargest(x: Value, window: Window, columnMajor: boolean): Value {
   const [d, h, w] = window.map(({ inSize }) => inSize) as [number, number, number];
-  const places = poolWindows(x, window, (plane, elements, count) => {
-    let best = elements[0]!;
-    for (let i = 1; i < count; i++) if (plane[elements[i]!]! > plane[best]!) best = elements[i]!;
+  const places = poolWindows(x, window, (plane, elements, start, count) => {
+    let best = elements[start]!;
+    for (let i = start + 1; i < start + count; i++) if (plane[elements[i]!]! > plane[best]!) best = elements[i]!;
     return columnMajor ? Math.floor(best / (h * w)) * h * w + (best % w) * h + (Math.floor(best / w) % h) : best;
   });
   const outSize = elementCount(window.map(({ outSize: size }) => size));
@@ -65,9 +65,9 @@ export const averagePool = operator({
   },
   compute({ x }, attributes) {
     const includePad = attributes.count_include_pad !== 0;
-    const pool = (plane: Float64Array, elements: Int32Array, count: number, padded: number) => {
+    const pool: Pool = (plane, elements, start, count, padded) => {
       let sum = 0;
-      for (let i = 0; i < count; i++) sum += plane[elements[i]!]!;
+      for (let i = start; i < start + count; i++) sum += plane[elements[i]!]!;
       return sum / (includePad ? padded : count);
     };
     return [poolWindows(x, windowOver(attributes, x.shape), pool)];
@@ -84,9 +84,9 @@ export const lpPool = operator({
   sign: () => true,
   onnx: { since: 2, newer: { dilations: 18, ceil_mode: 18 } },
   compute({ x }, attributes) {
-    const pool = (plane: Float64Array, elements: Int32Array, count: number) => {
+    const pool: Pool = (plane, elements, start, count) => {
       let sum = 0;
-      for (let i = 0; i < count; i++) sum += Math.abs(plane[elements[i]!]!) ** attributes.p;
+      for (let i = start; i < start + count; i++) sum += Math.abs(plane[elements[i]!]!) ** attributes.p;
       return sum ** (1 / attributes.p);
     };
     return [poolWindows(x, windowOver(attributes, x.shape), pool)];
@@ -132,32 +132,43 @@ function overPlanes(x: Value, pool: (plane: Float64Array) => number): Value {
 }
 
 /**
- * @param pool gets a channel's plane, the places in it that lie in the window (the first `count` of `elements`), and how many
+ * @param pool gets a channel's plane, the places in it that lie in the window (`count` of `elements` from `start` on), and how many
  *   places of the window lie in the plane or its padding
  */
-function poolWindows(x: Value, window: Window, pool: (plane: Float64Array, elements: Int32Array, count: number, padded: number) => number): Value {
+type Pool = (plane: Float64Array, elements: Int32Array, start: number, count: number, padded: number) => number;
+
+function poolWindows(x: Value, window: Window, pool: Pool): Value {
   const [d, h, w] = window;
   const y = newValue([...x.shape.slice(0, 2), ...spatialShape(window, x.shape.length)]);
   const inSize = d.inSize * h.inSize * w.inSize;
   const outSize = d.outSize * h.outSize * w.outSize;
   const places = window.map((axis) => inputPositions(axis)) as [Int32Array, Int32Array, Int32Array];
-  const elements = new Int32Array(d.kernel * h.kernel * w.kernel);
-  for (let p = 0; p < outSize; p++) {
-    const index = [Math.floor(p / (w.outSize * h.outSize)), Math.floor(p / w.outSize) % h.outSize, p % w.outSize] as const;
-    let count = 0;
-    for (let kd = 0; kd < d.kernel; kd++) {
-      const z = places[0][index[0] * d.kernel + kd]!;
-      for (let kh = 0; kh < h.kernel; kh++) {
-        const row = places[1][index[1] * h.kernel + kh]!;
-        for (let kw = 0; kw < w.kernel; kw++) {
-          const col = places[2][index[2] * w.kernel + kw]!;
-          if (z >= 0 && row >= 0 && col >= 0) elements[count++] = (z * h.inSize + row) * w.inSize + col;
+  const size = d.kernel * h.kernel * w.kernel;
+  // One line of windows at a time, over all planes: as many windows as a plane has may be of any size.
+  const elements = new Int32Array(size * w.outSize);
+  const counts = new Int32Array(w.outSize);
+  const padded = new Int32Array(w.outSize);
+  for (let line = 0; line < d.outSize * h.outSize; line++) {
+    const [slab, top] = [Math.floor(line / h.outSize), line % h.outSize];
+    for (let left = 0; left < w.outSize; left++) {
+      let at = left * size;
+      for (let kd = 0; kd < d.kernel; kd++) {
+        const z = places[0][slab * d.kernel + kd]!;
+        for (let kh = 0; kh < h.kernel; kh++) {
+          const row = places[1][top * h.kernel + kh]!;
+          for (let kw = 0; kw < w.kernel; kw++) {
+            const col = places[2][left * w.kernel + kw]!;
+            if (z >= 0 && row >= 0 && col >= 0) elements[at++] = (z * h.inSize + row) * w.inSize + col;
+          }
         }
       }
+      counts[left] = at - left * size;
+      padded[left] = reachable(d, slab) * reachable(h, top) * reachable(w, left);
     }
-    const padded = window.reduce((product, axis, i) => product * reachable(axis, index[i]!), 1);
     for (let plane = 0; plane * outSize < y.data.length; plane++) {
-      y.data[plane * outSize + p] = pool(x.data.subarray(plane * inSize, (plane + 1) * inSize), elements, count, padded);
+      const values = x.data.subarray(plane * inSize, (plane + 1) * inSize);
+      const at = plane * outSize + line * w.outSize;
+      for (let left = 0; left < w.outSize; left++) y.data[at + left] = pool(values, elements, left * size, counts[left]!, padded[left]!);
     }
   }
   return y;

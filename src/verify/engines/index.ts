@@ -57,7 +57,7 @@ function placesOf(engine: Engine, device: EngineChoice['device']): readonly Engi
 
 /** Engines that may be taken as a witness without being asked for: on the CPU, and of another origin than our readers. */
 export function witnessEngines(format: string): readonly Engine[] {
-  return engines.filter((engine) => engine.formats.includes(format) && engine.device === 'cpu' && !engine.onRequest);
+  return engines.filter((engine) => engine.formats.includes(format) && engine.device === 'cpu' && !engine.onRequest && !engine.isOwn);
 }
 
 /** The engine as it is run: one on a GPU in the host's process. In a browser a page's GPU process does the same. */

@@ -1,5 +1,6 @@
 /** The list of engines; adding one is one line here. In a page that is bundled, `list.browser.ts` takes its place (`browser` in package.json). */
 import type { Engine } from '../engine.js';
+import { evaluator } from './evaluator.js';
 import { opencv } from './opencv.js';
 import { ortCpu } from './ort-cpu.js';
 import { ortCuda } from './ort-cuda.js';
@@ -25,6 +26,7 @@ export const engines: readonly Engine[] = [
   tfjsNode,
   tfjsNodeGpu,
   opencv,
+  evaluator,
   reference,
   recorded,
 ];

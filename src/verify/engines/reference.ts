@@ -9,6 +9,7 @@ export const reference: Engine = {
   formats: readers.map(({ name }) => name),
   device: 'cpu',
   onRequest: true,
+  isOwn: true,
   availability: async () => ({ available: true, detail: 'our float64 evaluator, on what our readers read' }),
   async open({ files, prototxt, layers }) {
     const model = await openModel(files, { prototxt });

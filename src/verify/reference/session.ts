@@ -9,14 +9,18 @@ import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
 import { toValue, transposeValue, type Value } from '../../model/ops/array.js';
 import { canEvaluate, evaluateLayer } from '../../model/ops/evaluate.js';
 import { valuesRead } from '../../model/ops/index.js';
+import type { Precision } from '../../model/ops/product-task.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast, uniqueNames } from '../../model/ports.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
+import { threadedMultiplier } from './threads.js';
 
 export interface ReferenceOptions {
   /** Called after each layer. */
   readonly onProgress?: (layersDone: number, layersTotal: number) => void;
   /** Also show what each layer makes, by the layer's name and channels-first (`Session.intermediates`). */
   readonly layers?: boolean;
+  /** float64 where left out; see `Precision`. */
+  readonly precision?: Precision;
 }
 
 /** Sees a value right after its layer has made it, channels-first; the value may be freed afterwards. */
@@ -28,6 +32,8 @@ export interface Arithmetic {
   read?(layer: Layer, inputs: readonly (Value | undefined)[]): readonly (Value | undefined)[];
   /** What a layer makes instead, or (null) what is fed. */
   made?(layer: Layer | null, value: Value): Value;
+  /** What the products of large layers are computed in; float64 where left out. */
+  readonly precision?: Precision;
 }
 
 /**
@@ -52,10 +58,11 @@ export async function referenceSession(map: LayerMap, options: ReferenceOptions 
       const asked = new Set(wanted);
       const seen = new Map<string, NdArray>();
       const fed = inputs.map(({ name }) => feeds.get(name) ?? nothingFed(name));
-      const made = await runLayers(map, fed, (layer, value) => {
+      const see = (layer: Layer, value: NdArray) => {
         options.onProgress?.(++done, map.layers.length);
         if (asked.has(layer.name)) seen.set(layer.name, value);
-      });
+      };
+      const made = await runLayers(map, fed, see, { precision: options.precision });
       const shown = new Map(outputs.map(({ name }, i) => [name, made[i]!]));
       return wanted === undefined ? shown : new Map(wanted.map((name) => [name, shown.get(name) ?? seen.get(name) ?? noValue(name)]));
     },
@@ -80,10 +87,15 @@ function nothingFed(name: string): never {
  */
 export async function runLayers(map: LayerMap, feeds: readonly NdArray[], visit: LayerVisitor, arithmetic?: Arithmetic): Promise<NdArray[]> {
   const walk = walkLayers(map, feeds, arithmetic);
-  for (;;) {
-    const step = await walk.next();
-    if (step.done) return step.value;
-    await visit(step.value.layer, step.value.value);
+  try {
+    for (;;) {
+      const step = await walk.next();
+      if (step.done) return step.value;
+      await visit(step.value.layer, step.value.value);
+    }
+  } finally {
+    // Where the visitor throws, what the walk holds is given back.
+    await walk.return([]);
   }
 }
 
@@ -97,25 +109,30 @@ export interface LayerStep {
 export async function* walkLayers(
   map: LayerMap,
   feeds: readonly NdArray[],
-  { read, made: changed }: Arithmetic = {},
+  { read, made: changed, precision = 'float64' }: Arithmetic = {},
 ): AsyncGenerator<LayerStep, NdArray[], undefined> {
-  const change = (layer: Layer | null, value: Value) => (changed ? changed(layer, value) : value);
-  const values = new Map(map.inputs.map((port, i) => [port.value, change(null, feedValue(port, feeds[i] ?? nothingFed(port.name)))]));
-  const lastUse = lastUses(map);
-  for (const [index, layer] of map.layers.entries()) {
-    const inputs = layer.inputs.map((name) => {
-      const value = values.get(name);
-      if (!value && name !== '') throw new ModelError('engine', `reads "${name}", which no earlier layer makes`, { layer: layer.name });
-      return value;
-    });
-    const made = (await evaluateLayer(layer, read ? read(layer, inputs) : inputs)).map((value) => change(layer, value));
-    for (const [i, name] of layer.outputs.entries()) if (made[i]) values.set(name, made[i]);
-    yield { layer, value: made[0]! };
-    for (const name of [...layer.inputs, ...layer.outputs]) {
-      if ((lastUse.get(name) ?? -1) <= index) values.delete(name);
+  const multiplier = threadedMultiplier(precision);
+  try {
+    const change = (layer: Layer | null, value: Value) => (changed ? changed(layer, value) : value);
+    const values = new Map(map.inputs.map((port, i) => [port.value, change(null, feedValue(port, feeds[i] ?? nothingFed(port.name)))]));
+    const lastUse = lastUses(map);
+    for (const [index, layer] of map.layers.entries()) {
+      const inputs = layer.inputs.map((name) => {
+        const value = values.get(name);
+        if (!value && name !== '') throw new ModelError('engine', `reads "${name}", which no earlier layer makes`, { layer: layer.name });
+        return value;
+      });
+      const made = (await evaluateLayer(layer, read ? read(layer, inputs) : inputs, multiplier)).map((value) => change(layer, value));
+      for (const [i, name] of layer.outputs.entries()) if (made[i]) values.set(name, made[i]);
+      yield { layer, value: made[0]! };
+      for (const name of [...layer.inputs, ...layer.outputs]) {
+        if ((lastUse.get(name) ?? -1) <= index) values.delete(name);
+      }
     }
+    return map.outputs.map((port) => portValue(port, values));
+  } finally {
+    multiplier.close();
   }
-  return map.outputs.map((port) => portValue(port, values));
 }
 
 /** Index of the last layer that reads each value; past the end for outputs. A value that nothing reads is not in it. */

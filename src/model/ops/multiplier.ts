@@ -1,0 +1,90 @@
+/** Who does the products of large layers: this thread, or several (`verify/reference/threads.ts`). */
+import { PRODUCT_KERNELS } from '../product-kernels.js';
+import { type Columns, type Factors, factorsOf, type Precision, type ProductTask, planProducts } from './product-task.js';
+
+export interface Multiplier {
+  readonly precision: Precision;
+  /** How many tasks are done at once. */
+  readonly width: number;
+  /** Values as a task takes them, where many tasks will read them. */
+  share(data: Float64Array): Factors;
+  shareTable(table: Int32Array): Int32Array;
+  /** @returns the sums, [rows][stride] */
+  perform(task: ProductTask): Promise<Float64Array>;
+}
+
+/** Rows of one task at most: with what is laid out beside them they stay in a core's cache. */
+export const ROWS = 128;
+/** Multiplications from which rows are divided among threads. */
+const WORTH_DIVIDING = 2 ** 24;
+/** Fewer are not worth laying out. */
+const LEAST_WORK = 20_000;
+
+/** Whether kernels do products sooner than plain loops: they take four rows by four columns at once. */
+export function isWorthKernels(rows: number, depth: number, columns: number): boolean {
+  return rows >= 4 && columns >= 4 && rows * depth * columns >= LEAST_WORK;
+}
+
+/** What is done with the sums [rows][stride] of some rows, the first of which is `row`. */
+export type TakeSums = (sums: Float64Array, stride: number, row: number, rows: number) => void;
+
+/** Divides products among as many tasks as a multiplier does at once. */
+export interface Division {
+  /** @param rows [count][depth]; not read any more when this is done */
+  add(rows: Float64Array, count: number, columns: Columns, take: TakeSums): Promise<void>;
+  /** Waits for all. */
+  done(): Promise<void>;
+}
+
+export function divideProducts(multiplier: Multiplier): Division {
+  const { precision, width } = multiplier;
+  const pending: Promise<void>[] = [];
+  return {
+    async add(rows, count, columns, take) {
+      const depth = rows.length / count;
+      const parts = rows.length * columns.count < WORTH_DIVIDING ? 1 : width;
+      const perTask = Math.min(ROWS, Math.ceil(count / parts / 4) * 4);
+      for (let row = 0; row < count; row += perTask) {
+        const taken = Math.min(perTask, count - row);
+        const task = planProducts(factorsOf(rows.subarray(row * depth, (row + taken) * depth), precision), taken, depth, columns, precision);
+        pending.push(multiplier.perform(task).then((sums) => take(sums, task.sums.stride, row, taken)));
+        if (pending.length >= width) await pending.shift();
+      }
+    },
+    async done() {
+      await Promise.all(pending.splice(0));
+    },
+  };
+}
+
+const PAGE_BYTES = 65_536;
+let compiled: WebAssembly.Module | null = null;
+
+/** The kernels, to be instantiated with a memory as `js.memory`. */
+export function productKernels(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(Uint8Array.from(atob(PRODUCT_KERNELS), (character) => character.charCodeAt(0)));
+  return compiled;
+}
+
+/** In this thread, in a memory that goes with the multiplier. */
+export function localMultiplier(precision: Precision): Multiplier {
+  let bench: { readonly memory: WebAssembly.Memory; readonly kernels: Record<string, (...args: number[]) => void> } | null = null;
+  return {
+    precision,
+    width: 1,
+    share: (data) => factorsOf(data, precision),
+    shareTable: (table) => table,
+    async perform({ byteLength, writes, calls, sums }) {
+      if (!bench) {
+        const memory = new WebAssembly.Memory({ initial: 1 });
+        bench = { memory, kernels: new WebAssembly.Instance(productKernels(), { js: { memory } }).exports as never };
+      }
+      const { memory, kernels } = bench;
+      const missing = byteLength - memory.buffer.byteLength;
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+      for (const { at, data } of writes) new (data.constructor as Float64ArrayConstructor)(memory.buffer, at, data.length).set(data);
+      for (const [name, ...args] of calls) kernels[name]!(...args);
+      return new Float64Array(memory.buffer, sums.at, sums.count).slice();
+    },
+  };
+}

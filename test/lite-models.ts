@@ -74,6 +74,8 @@ export interface LiteTensor {
   readonly scales?: readonly number[];
   readonly zeroPoints?: readonly number[];
   readonly axis?: number;
+  /** The shape with free sizes as -1. */
+  readonly signature?: readonly number[];
 }
 
 export interface LiteOperator {
@@ -95,7 +97,12 @@ export function liteModel(
     scales && child(table(undefined, undefined, child(floats(scales)), child(longs(zeroPoints ?? scales.map(() => 0))), undefined, undefined, int(axis)));
   const graph = table(
     child(
-      tables(...tensors.map((tensor, i) => table(child(ints(tensor.shape)), byte(tensor.type), int(i + 1), child(text(tensor.name)), quantisation(tensor)))),
+      tables(
+        ...tensors.map((tensor, i) => {
+          const free = tensor.signature && child(ints(tensor.signature));
+          return table(child(ints(tensor.shape)), byte(tensor.type), int(i + 1), child(text(tensor.name)), quantisation(tensor), undefined, undefined, free);
+        }),
+      ),
     ),
     child(ints(inputs)),
     child(ints(outputs)),

@@ -18,6 +18,8 @@ export interface VerifyOptions extends EngineChoice {
   readonly seed?: number;
   /** Also compare what each layer makes. */
   readonly layers?: boolean;
+  /** With `layers`: stop at the first one that differs. */
+  readonly first?: boolean;
   readonly atol?: number;
   readonly rtol?: number;
   readonly onProgress?: (phase: string, done: number, total: number) => void;

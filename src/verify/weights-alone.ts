@@ -17,6 +17,29 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
   const cause = weights && weights.mismatches.length > 0 && map ? await explainStored(map, weights, written.weight) : null;
   const why = 'tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives';
+  const report = weightsReport({ formats: [model.format, target.format], weights, notes, why, options, startedAt });
+  return { ...report, cause, changes: edited?.changes ?? [] };
+}
+
+/** A verification of which weights are all that could be compared. */
+export function weightsReport({
+  formats: [expected, actual],
+  weights,
+  notes,
+  why,
+  options,
+  startedAt,
+}: {
+  /** Of the source and of the file. */
+  readonly formats: readonly [string, string];
+  /** Null where no two belong together. */
+  readonly weights: WeightsReport | null;
+  readonly notes: readonly string[];
+  /** How tensors are compared. */
+  readonly why: string;
+  readonly options: VerifyOptions;
+  readonly startedAt: number;
+}): Report {
   return {
     schema: 'weighbridge/report@1',
     verdict: !weights || weights.compared === 0 ? 'nothing-compared' : weights.mismatches.length > 0 ? 'mismatch' : 'match',
@@ -28,7 +51,7 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
     },
     witnessRequired: options.requireWitness === true,
     files: null,
-    engines: { expected: `${model.format} reader`, actual: `${target.format} reader` },
+    engines: { expected: `${expected} reader`, actual: `${actual} reader` },
     device: 'cpu',
     tolerance: { atol: 0, rtol: 0, why, rounding: null, smallestPassing: null },
     inputs: { samples: 0, seed: null, kind: 'none', ranges: [] },
@@ -43,8 +66,8 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
     assumed: [],
     training: [],
     firstDifference: weights?.mismatches[0] ? { layer: weights.mismatches[0].layer, message: weights.mismatches[0].message } : null,
-    cause,
-    changes: edited?.changes ?? [],
+    cause: null,
+    changes: [],
     notes,
     elapsedMs: performance.now() - startedAt,
   };

@@ -5,7 +5,7 @@ import { memorySource } from '../../bytes/byte-source.js';
 import { readNpy, readNpz } from '../../containers/npy.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import type { ConvertResult } from '../../convert.js';
-import { isModelError, ModelError } from '../../errors.js';
+import { ModelError } from '../../errors.js';
 import type { LayerMap, ModelFile } from '../../model/layer-map.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -32,6 +32,7 @@ export interface VerifyFlags extends ReportFlags {
   readonly engine?: string;
   readonly device?: 'auto' | 'cpu' | 'gpu';
   readonly layers?: boolean;
+  readonly first?: boolean;
   readonly requireWitness?: boolean;
   readonly atol?: number;
   readonly rtol?: number;
@@ -54,6 +55,7 @@ export function addVerifyOptions(command: Command): Command {
       ).choices(['auto', 'cpu', 'gpu']),
     )
     .addOption(new Option('--layers', 'also compare what each layer makes, and name the first that differs'))
+    .addOption(new Option('--first', 'with --layers (which it implies): stop at the first layer that differs'))
     .addOption(new Option('--require-witness', 'fail (exit code 1) where no independent witness takes part: recorded outputs, or a runtime on the original'))
     .addOption(new Option('--atol <number>', 'absolute tolerance').argParser(parsePositive))
     .addOption(new Option('--rtol <number>', "tolerance relative to an output's largest value").argParser(parsePositive));
@@ -119,15 +121,10 @@ async function compareOpened(
   reports?.nameClasses(model);
   const { name: format } = await recognise(target);
   const source = { files, path, ...prototxtOf(model) };
-  const { findWrittenFormat } = await import('../../verify/written/index.js');
-  const known = findWrittenFormat(format);
-  const written = { files: target, path: target.path, format, ...(known && format !== 'caffe' ? {} : prototxtOf(await openModel(target))) };
-  const map = await mapOf(model, flags.golden !== undefined || known?.runs === false);
-  const asked = await verifyOptions(flags, progress, reports?.hooks ?? {}, map);
-  const compared =
-    known && (map || !known.runs)
-      ? await (await import('../../verify/verify.js')).verifyConversion({ source, model, map, target: written }, asked)
-      : await (await import('../../verify/runs.js')).verifyRuns({ expected: { ...source, format: model.format }, target: written }, asked);
+  const { verifyFiles } = await import('../../verify/files.js');
+  const { report: compared, map } = await verifyFiles({ source, model, target: { files: target, path: target.path, format } }, (own) =>
+    verifyOptions(flags, progress, reports?.hooks ?? {}, own),
+  );
   return { compared, model, map, format };
 }
 
@@ -143,21 +140,6 @@ export async function comparePair(expected: string, actual: string, flags: Sourc
     progress.stop();
     await files.close();
     await target.close();
-  }
-}
-
-/**
- * Null where the wiring is not read and need not be: a runtime of the format's own stands in for it.
- *
- * @param isNeedless whether nothing of the source is run at all
- */
-async function mapOf(model: ModelFile, isNeedless: boolean): Promise<LayerMap | null> {
-  try {
-    return await model.map();
-  } catch (error) {
-    const { witnessEngines } = await import('../../verify/engines/index.js');
-    if (isModelError(error) && error.kind === 'unsupported' && (isNeedless || witnessEngines(model.format).length > 0)) return null;
-    throw error;
   }
 }
 
@@ -221,7 +203,8 @@ async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: Repo
     engine: flags.engine,
     device: flags.device,
     host: commandHost(),
-    layers: flags.layers,
+    layers: flags.layers === true || flags.first === true,
+    first: flags.first,
     requireWitness: flags.requireWitness,
     atol: flags.atol,
     rtol: flags.rtol,

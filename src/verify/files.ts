@@ -1,0 +1,86 @@
+/**
+ * Any two files that can be read. What their formats and contents allow decides how: runtimes on both, our evaluator where none takes a file,
+ * tensors alone where one is no net that can be run.
+ */
+import { isModelError } from '../errors.js';
+import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { openModel } from '../readers/open.js';
+import type { EngineModel } from './engine.js';
+import { witnessEngines } from './engines/index.js';
+import type { VerifyOptions, WrittenTarget } from './options.js';
+import type { Report } from './report.js';
+import { verifyRuns } from './runs.js';
+import { verifyTensors } from './tensors-alone.js';
+import { verifyConversion } from './verify.js';
+import { findWrittenFormat } from './written/index.js';
+
+export interface FilesToVerify {
+  readonly source: EngineModel;
+  readonly model: ModelFile;
+  readonly target: WrittenTarget;
+}
+
+export interface VerifiedFiles {
+  readonly report: Report;
+  /** The source's; null where its wiring was not read. */
+  readonly map: LayerMap | null;
+}
+
+/**
+ * @param optionsFor the options, once it is known what the source is
+ * @throws ModelError where neither can be run, nor any tensor be compared
+ */
+export async function verifyFiles(
+  { source, model, target: given }: FilesToVerify,
+  optionsFor: (map: LayerMap | null) => VerifyOptions | Promise<VerifyOptions>,
+): Promise<VerifiedFiles> {
+  const target = await withPrototxt(given);
+  const format = findWrittenFormat(target.format);
+  const { map, reason } = await mapOf(model);
+  const options = await optionsFor(map);
+  const isRun = map !== null || options.golden !== undefined || witnessEngines(model.format).length > 0;
+  const alone = async (why: string) => {
+    const other = await openModel(target.files, target.prototxt ? { prototxt: target.prototxt } : {});
+    return { report: await verifyTensors(named(source, model), named(target, other), why, options), map };
+  };
+  if (!isRun && format?.runs !== false) return alone(reason!.message);
+  if (format && (map || !format.runs)) {
+    const report = await verifyConversion({ source, model, map, target }, options);
+    if (format.runs || report.verdict === 'match' || model.tensors.length === 0) return { report, map };
+    // Tensors of the same names may lie in other layouts, and the same tensors under other names.
+    const other = await alone(`${target.format} files hold weights without wiring`);
+    return mismatchesOf(other.report) < mismatchesOf(report) ? other : { report, map };
+  }
+  try {
+    return { report: await verifyRuns({ expected: { ...source, format: model.format }, target }, options), map };
+  } catch (error) {
+    // What no engine runs, not even our own, may still hold tensors of the same names and sizes.
+    if (!isModelError(error) || error.kind !== 'unsupported' || options.golden) throw error;
+    return alone(error.message);
+  }
+}
+
+function mismatchesOf({ weights }: Report): number {
+  return weights?.mismatches.length ?? Number.POSITIVE_INFINITY;
+}
+
+/** Runtimes that read Caffe nets themselves are told which prototxt goes with the weights. */
+async function withPrototxt(target: WrittenTarget): Promise<WrittenTarget> {
+  if (target.format !== 'caffe' || target.prototxt) return target;
+  const { wiring } = (await openModel(target.files)).details;
+  return wiring?.endsWith('.prototxt') ? { ...target, prototxt: wiring } : target;
+}
+
+function named({ path, files }: EngineModel, model: ModelFile) {
+  return { path: path ?? files.label, model };
+}
+
+/** Null where the wiring is not read, which need not matter: a runtime of the format's own may stand in for it. */
+async function mapOf(model: ModelFile): Promise<{ readonly map: LayerMap | null; readonly reason?: Error }> {
+  try {
+    return { map: await model.map() };
+  } catch (error) {
+    if (isModelError(error) && error.kind === 'unsupported') return { map: null, reason: error };
+    throw error;
+  }
+}

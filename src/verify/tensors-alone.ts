@@ -1,0 +1,86 @@
+/**
+ * Two files of which one at least is no net that can be run: weights of no known net, or of one that another program wires. Their tensors are
+ * laid beside each other as `weighbridge diff` does it, by names, shapes and content, in whatever layout each file stores them.
+ */
+import { diffModels, type NamedModel } from '../diff/diff.js';
+import type { TensorDiff } from '../diff/document.js';
+import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import type { VerifyOptions } from './options.js';
+import type { Report, WeightMismatch, WeightReport } from './report.js';
+import { weightsReport } from './weights-alone.js';
+
+const WHY = 'tensors are compared bit for bit, in whatever layout they are stored, or with what rounding to the stored dtype gives';
+
+/** @param reason why nothing is run, a sentence */
+export async function verifyTensors(expected: NamedModel, actual: NamedModel, reason: string, options: VerifyOptions): Promise<Report> {
+  const startedAt = performance.now();
+  const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
+  const { tensors, structure, notes } = await diffModels(expected, actual, { onProgress });
+  const paired = tensors.filter(({ a, b }) => a && b);
+  const judged = tensors.filter((tensor) => !isWiring(tensor));
+  const mismatches = judged.flatMap((tensor): WeightMismatch[] => {
+    const problem = problemOf(tensor);
+    return problem === null ? [] : [{ layer: tensor.layer, role: tensor.role, message: `layer "${tensor.layer}", ${tensor.role}: ${problem}` }];
+  });
+  const report = weightsReport({
+    formats: [expected.model.format, actual.model.format],
+    weights:
+      paired.length === 0
+        ? null
+        : { compared: judged.length, equal: judged.length - mismatches.length, judged: true, unpaired: [], mismatches, tensors: paired.map(describe) },
+    notes: [
+      `weights were compared and predictions were not: ${reason}`,
+      ...(structure ? structure.changed.map(({ a, what }) => `layer "${a.name}": ${what.join(', ')}`) : []),
+      ...notes,
+    ],
+    why: WHY,
+    options,
+    startedAt,
+  });
+  // Layers that compute something else with the same weights are another net.
+  const [other] = structure?.changed ?? [];
+  if (!other || report.verdict !== 'match') return report;
+  const message = `layer "${other.a.name}" computes something else with the same weights: ${other.what.join(', ')}`;
+  return { ...report, verdict: 'mismatch', firstDifference: { layer: other.a.name, message } };
+}
+
+/** More elements than this are no shape and no order of axes. */
+const MOST_AXES = 16;
+
+/** Whether a tensor that only one file has is a constant of its graph, such as the shape that a layer reshapes to: weights are no whole numbers. */
+function isWiring({ a, b, count }: TensorDiff): boolean {
+  const only = a && b ? null : (a ?? b);
+  return only !== null && count <= MOST_AXES && /^(u?int|bool)/.test(only.dtype);
+}
+
+/** What a pair of tensors has that storing alone does not explain. */
+function problemOf({ status, a, b, changes, statistics, elsewhere }: TensorDiff): string | null {
+  if (!b) return `the file has no tensor for it${elsewhere === null ? '' : `; its values stand in "${elsewhere}"`}`;
+  if (!a) return `the file has "${b.name}", and the source has no such tensor`;
+  if (status === 'equal') return null;
+  if (status === 'changed') {
+    const other = changes.filter(({ kind, keepsValues }) => !keepsValues && kind !== 'rounded' && kind !== 'stored-as');
+    return other.length === 0 ? null : `"${b.name}" holds the source's values ${other.map(({ text }) => text).join(', ')}`;
+  }
+  if (!statistics) return `"${b.name}" has the shape [${b.shape}], expected [${a.shape}]`;
+  const apart = statistics.maxAbsolute === null ? '' : `, by at most ${statistics.maxAbsolute}`;
+  return `${statistics.differing} values of "${b.name}" differ${apart}`;
+}
+
+function describe({ layer, role, a, b, count, status, changes, statistics }: TensorDiff): WeightReport {
+  const rounded = changes.find(({ kind }) => kind === 'rounded');
+  return {
+    layer,
+    role,
+    name: b!.name,
+    dtype: b!.dtype,
+    method: rounded ? 'rounded' : 'as is',
+    count,
+    byteLengthBefore: count * DTYPE_BYTES[a!.dtype as DType],
+    byteLengthAfter: count * DTYPE_BYTES[b!.dtype as DType],
+    nonFinite: statistics?.nonFinite.b ?? 0,
+    maxAbsolute: statistics ? statistics.maxAbsolute : status === 'equal' ? 0 : null,
+    relativeError: statistics ? statistics.relativeL2 : null,
+    equal: status === 'equal' || status === 'changed',
+  };
+}

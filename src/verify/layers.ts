@@ -16,6 +16,8 @@ export interface LayersToCompare {
   toleranceFor(witness: string, layer: Layer): Tolerance;
   /** Layers that the file should keep apart and does not. */
   readonly missing: ReadonlySet<Layer>;
+  /** Whether to stop at the first layer that is out of tolerance. */
+  readonly first?: boolean;
 }
 
 export interface ComparedLayers {
@@ -24,15 +26,19 @@ export interface ComparedLayers {
   readonly notes: readonly string[];
 }
 
-export async function compareLayers({ map, expected, actual, feeds, toleranceFor, missing }: LayersToCompare): Promise<ComparedLayers> {
+export async function compareLayers({ map, expected, actual, feeds, toleranceFor, missing, first = false }: LayersToCompare): Promise<ComparedLayers> {
   const compared = new Map<Layer, { witness: string; comparison: OutputComparison; allowed: number; shape: readonly number[] }>();
   const notes: string[] = [];
+  const order = new Map(map.layers.map((layer, place) => [layer, place]));
+  /** Layers from here on are not looked at any more. */
+  let end = map.layers.length;
   let open = map.layers.filter((layer) => actual.layers.has(layer));
   for (const source of expected) {
-    const layers = open.filter((layer) => source.layers.has(layer));
-    if (layers.length === 0) continue;
+    const shown = open.filter((layer) => source.layers.has(layer));
     try {
       for (const [sample, feed] of feeds.entries()) {
+        const layers = shown.filter((layer) => order.get(layer)! < end);
+        if (layers.length === 0) continue;
         const found = pull(actual, feed, sample, layers);
         try {
           await source.visit(feed, sample, layers, async (layer, wanted) => {
@@ -45,7 +51,12 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
             };
             compared.set(layer, entry);
             entry.comparison.add(wanted, await found.next(layer));
+            if (!first || entry.comparison.problem === null) return;
+            end = order.get(layer)!;
+            throw STOPPED;
           });
+        } catch (error) {
+          if (error !== STOPPED) throw error;
         } finally {
           found.stop();
         }
@@ -53,10 +64,11 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
     } catch (error) {
       if (!isModelError(error)) throw error;
       notes.push(`${source.name} does not show what layers make: ${error.message}`);
-      for (const layer of layers) compared.delete(layer);
+      for (const layer of shown) compared.delete(layer);
     }
     open = open.filter((layer) => !compared.has(layer));
   }
+  if (end < map.layers.length) notes.push(`${map.layers.length - end - 1} layers behind the first that differs were not looked at`);
   const layers = map.layers.flatMap((layer): LayerReport[] => {
     const entry = compared.get(layer);
     if (!entry) return [];

@@ -29,8 +29,11 @@ export function isBatchFree({ inputs }: Pick<LayerMap, 'inputs'>): boolean {
   return inputs.length > 0 && inputs.every(({ shape }) => typeof shape[0] === 'string');
 }
 
+/** A sample that was run alone. */
+export type BatchSample = Pick<RunSample, 'feeds' | 'found'> & Partial<Pick<RunSample, 'wanted'>>;
+
 /** Runs samples that were run alone once more as one batch. Nets that mix the rows of a batch are compared as they mix them. */
-export async function tryBatch({ map, expected, actual, tolerance, own }: Sides, samples: readonly RunSample[]): Promise<TrialReport> {
+export async function tryBatch({ map, expected, actual, tolerance, own }: Sides, samples: readonly BatchSample[]): Promise<TrialReport> {
   const count = samples.length;
   const what = `a batch of ${count}`;
   const trial = (passed: boolean | null, message: string): TrialReport => ({ kind: 'batch', what, passed, message });
@@ -42,7 +45,8 @@ export async function tryBatch({ map, expected, actual, tolerance, own }: Sides,
   if (!expected) return trial(false, apart);
   const wanted = await attempt(expected, feeds);
   if (typeof wanted === 'string') return trial(null, `the expected side does not run ${what}: ${wanted}`);
-  const source = samples.map((sample) => sample.wanted);
+  const source: Arrays[] = [];
+  for (const sample of samples) source.push(sample.wanted ?? (await expected.run(sample.feeds)));
   if (typeof found === 'string' || rowsApart(map, wanted, source, tolerance) === null) return trial(false, apart);
   const problem = wholeApart(map, wanted, found, tolerance);
   return trial(

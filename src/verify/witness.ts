@@ -16,7 +16,7 @@ import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
 import { feedsBehind, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
-import { type Arrays, closingOnError, type Feeds, portRunner, type Side } from './side.js';
+import { type Arrays, closingOnError, type Feeds, portRunner, remembering, type Side } from './side.js';
 
 export interface Expected extends Side {
   readonly witness: Witness;
@@ -66,15 +66,6 @@ async function openSide(session: Session, first: Feeds, runner: () => Side['run'
     await run(first);
     return { run, close: () => session.close() };
   });
-}
-
-/** A side that keeps its last answer, for whoever asks again with the same arrays. */
-function remembering(run: Side['run']): Side['run'] {
-  let last: { feeds: Feeds; answer: Arrays } | null = null;
-  return async (feeds, sample) => {
-    if (last?.feeds !== feeds) last = { feeds, answer: await run(feeds, sample) };
-    return last.answer;
-  };
 }
 
 /**

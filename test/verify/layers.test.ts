@@ -97,6 +97,20 @@ describe('layers', () => {
   });
 });
 
+it('layers behind the first that differs are not looked at, where that is asked for', async () => {
+  const fault = all(attribute('conv2_2', 'pads', [2, 1, 0, 1]), attribute('conv3_2', 'pads', [2, 1, 0, 1]));
+  for (const model of ['digits.caffemodel', 'digits.pth']) {
+    const names = model === 'digits.pth' ? all(attribute('features.7', 'pads', [2, 1, 0, 1]), attribute('features.12', 'pads', [2, 1, 0, 1])) : fault;
+    const [every, first] = [await verify(model, { to: 'onnx' }, {}, names), await verify(model, { to: 'onnx' }, { first: true }, names)];
+    expect(every.layers!.filter(({ passed }) => !passed).length).toBeGreaterThan(1);
+    expect(first.verdict).toBe('mismatch');
+    expect(first.firstDifference!.layer).toBe(every.firstDifference!.layer);
+    expect(first.layers!.filter(({ passed }) => !passed).map(({ layer }) => layer)).toEqual([every.firstDifference!.layer]);
+    expect(first.layers!.length).toBeLessThan(every.layers!.length);
+    expect(first.notes.join()).toMatch(/\d+ layers behind the first that differs were not looked at/);
+  }
+});
+
 /** The node that widens a layer's int8 kernel. */
 function dequantiser(graph: Parameters<Edit>[0], layer: string) {
   const value = nodeOf(graph, layer).input![1];

@@ -1,6 +1,7 @@
 /** ONNX Runtime in all its builds: how a model is loaded, fed, and its values fetched. Each engine of its own file says which build. */
 import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
 import { concatBytes } from '../../bytes/byte-sink.js';
+import type { ByteSource } from '../../bytes/byte-source.js';
 import { readOnnxModel } from '../../containers/onnx.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
@@ -8,6 +9,7 @@ import { isDType } from '../../model/dtype.js';
 import { typedValues } from '../array.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
+import { copyWithWeightsApart, type ModelCopy } from './ort-copy.js';
 
 export interface Ort {
   readonly InferenceSession: { create(model: string | Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
@@ -85,7 +87,12 @@ async function createSession({ options, readsPaths }: OrtBuild, ort: Ort, model:
   };
   const byPath = readsPaths && model.path !== undefined;
   if (byPath && intermediates.length === 0) return ort.InferenceSession.create(model.path!, common);
-  const bytes = await readAll(model);
+  const source = await mainFile(model);
+  if (byPath && source.byteLength > LARGE_BYTES && (await readOnnxModel(model.files, model.files.main!)).externalFiles.length === 0) {
+    const copy = await copyWithWeightsApart(source, furtherOutputs(intermediates));
+    if (copy) return closingWith(copy, () => ort.InferenceSession.create(copy.path, common));
+  }
+  const bytes = await source.read(0, source.byteLength);
   const input = intermediates.length === 0 ? bytes : concatBytes([bytes, furtherOutputs(intermediates)]);
   if (byPath) {
     // Bytes have no folder in which their external data could be found, unless they are told one.
@@ -147,6 +154,7 @@ function fromOrt(tensor: OrtTensor): NdArray {
   // Asking ONNX Runtime's native build for such a tensor's values aborts the process.
   if (tensor.location?.startsWith('gpu')) throw new ModelError('engine', `an output stayed on the GPU (${tensor.location}) instead of being fetched`);
   const { data, type, dims } = tensor as TypedTensor<'float32'>;
+  if (type === 'float32' && data instanceof Float32Array) return { shape: dims, data: data.slice() };
   // Counts and positions may be larger than float32 holds.
   if (WIDE.has(type)) return { shape: dims, data: Float64Array.from(data as ArrayLike<number>, Number) };
   // Node 20 has no Float16Array: half-precision results come as their bits.
@@ -158,9 +166,24 @@ function fromOrt(tensor: OrtTensor): NdArray {
   return { shape: dims, data: values };
 }
 
-async function readAll({ files }: EngineModel): Promise<Uint8Array> {
-  const source = await files.open(files.main!);
-  return source.read(0, source.byteLength);
+/** What is handed over as bytes the runtime holds twice while it loads; larger files are handed over in two. */
+const LARGE_BYTES = 2 ** 26;
+
+function mainFile({ files }: EngineModel): Promise<ByteSource> {
+  return files.open(files.main!);
+}
+
+/** A session over a copy, which is removed when the session is released: until then the runtime has it mapped. */
+async function closingWith(copy: ModelCopy, create: () => Promise<InferenceSession>): Promise<InferenceSession> {
+  try {
+    const session = await create();
+    const release = session.release.bind(session);
+    session.release = () => release().finally(() => copy.remove());
+    return session;
+  } catch (error) {
+    await copy.remove();
+    throw error;
+  }
 }
 
 /** WebAssembly has no files: the data beside the model is handed over with it. */

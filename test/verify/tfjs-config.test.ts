@@ -75,7 +75,12 @@ test('what Keras 3 writes becomes the form of Keras 2', () => {
       name: 'f',
       layers: [
         { class_name: 'InputLayer', name: 'x', config: { name: 'x', trainable: true, batch_input_shape: [null, 4], dtype: 'float32', sparse: false } },
-        { class_name: 'Dense', name: 'd', config: { name: 'd', trainable: true, units: 2 }, inbound_nodes: [[['x', 0, 0, {}]]] },
+        {
+          class_name: 'Dense',
+          name: 'd',
+          config: { name: 'd', trainable: true, units: 2, kernel_initializer: { class_name: 'Zeros', config: {} } },
+          inbound_nodes: [[['x', 0, 0, {}]]],
+        },
       ],
       input_layers: [['x', 0, 0]],
       output_layers: [['d', 0, 0]],

@@ -96,6 +96,14 @@ const ACTIVATIONS: Readonly<Record<string, string>> = {
   hard_sigmoid: 'hard_sigmoid',
 };
 
+/** Settings of what a class has at random where nothing is said. */
+const GUESSED: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(['Conv1D', 'Conv2D', 'Conv3D', 'Conv2DTranspose', 'Dense'].map((name) => [name, ['kernel_initializer']])),
+  DepthwiseConv2D: ['depthwise_initializer'],
+  SeparableConv2D: ['depthwise_initializer', 'pointwise_initializer'],
+  Embedding: ['embeddings_initializer'],
+};
+
 /** What a layer is computed with. */
 interface Setting {
   /** Of the Keras that wrote the file. */
@@ -189,9 +197,10 @@ function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, setting: 
     else if (key === 'batch_input_shape') config[key] = value;
     else if (!AT_REST.test(key) && !(Object.hasOwn(NEUTRAL, key) && NEUTRAL[key]!.some((neutral) => neutral === value)))
       throw declined(name, `has the setting ${key} ${JSON.stringify(value)?.slice(0, 60)}, which TensorFlow.js passes over`);
-    // Its own guesses would be made, and thrown away when the weights come.
-    if (key.endsWith('_initializer')) config[key] = { class_name: 'Zeros', config: {} };
   }
+  // Its own guesses would be made, which takes seconds, and thrown away when the weights come. A file need not say which it had.
+  const initialised = Object.keys(settings).filter((key) => key.endsWith('_initializer'));
+  for (const key of [...initialised, ...(GUESSED[className] ?? [])]) config[key] = { class_name: 'Zeros', config: {} };
   check(name, className, config);
   if (setting.backend === 'wasm') checkWasm(name, className, config);
   return { class_name: className, name, config, ...nodes };

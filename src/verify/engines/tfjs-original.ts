@@ -169,12 +169,27 @@ function snakeCase(name: string): string {
 function setWeights(core: Core, layer: Layer, datasets: readonly Dataset[]): void {
   // States of random generators come with layers that TensorFlow.js has no weights for.
   if (layer.weights.length === 0) return;
-  const tensors = datasets.map(({ value, shape }) => core.tensor(toFloat32(value), shape as number[], 'float32'));
+  const tensors = datasets.map((dataset) => core.tensor(readValues(dataset), dataset.shape as number[], 'float32'));
   try {
     layer.setWeights(tensors);
   } finally {
     for (const tensor of tensors) tensor.dispose();
   }
+}
+
+/** Elements that are read at a time: h5wasm holds what it reads in a memory that never becomes smaller. */
+const MOST_AT_ONCE = 2 ** 22;
+
+function readValues(dataset: Dataset): Float32Array {
+  const [rows = 1, ...rest] = (dataset.shape ?? []) as number[];
+  const rowLength = rest.reduce((a, b) => a * b, 1);
+  if (rows * rowLength <= MOST_AT_ONCE) return toFloat32(dataset.value);
+  const values = new Float32Array(rows * rowLength);
+  const perRead = Math.max(1, Math.floor(MOST_AT_ONCE / rowLength));
+  for (let row = 0; row < rows; row += perRead) {
+    values.set(toFloat32(dataset.slice([[row, Math.min(rows, row + perRead)], ...rest.map((size): [number, number] => [0, size])])), row * rowLength);
+  }
+  return values;
 }
 
 function toFloat32(value: unknown): Float32Array {

@@ -97,7 +97,7 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
   const original = await readOriginal(model);
   try {
     const topology = { model_config: toTfjsConfig(original.config, original.version, core.getBackend()), keras_version: '2.2.4', backend: 'tensorflow' };
-    const net = await layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) });
+    const net = await emptyNet(core, () => layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) }));
     try {
       original.fill(core, net);
     } catch (error) {
@@ -107,6 +107,22 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
     return layersSession(core, layers, net, inner);
   } finally {
     original.close();
+  }
+}
+
+/**
+ * A net whose weights are zeros that nobody reads. WebAssembly's memory would hold them, and never become smaller; zeros of the CPU backend
+ * take no memory as long as they are not touched.
+ */
+async function emptyNet<T>(core: Core, load: () => Promise<T>): Promise<T> {
+  const backend = core.getBackend();
+  const hasCpu = backend === 'wasm' && (await import('@tensorflow/tfjs-backend-cpu').catch(() => null)) !== null;
+  if (!hasCpu) return load();
+  await core.setBackend('cpu');
+  try {
+    return await load();
+  } finally {
+    await core.setBackend(backend);
   }
 }
 

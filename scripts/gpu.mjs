@@ -48,8 +48,7 @@ mkdirSync(flags.folder, { recursive: true });
 const source = flags.net === 'digits' ? join(root, 'demo/digits/digits.h5') : await vgg16();
 const files = await nodeFileSet(source);
 const map = await (await openModel(files)).map();
-const [port] = map.inputs;
-const feed = generateSample(map.inputs, 0, 0).get(port.name);
+const [feed] = generateSample(map.inputs, 0, 0);
 
 const host = engineHost();
 const wanted = flags.engines.split(',');
@@ -73,7 +72,7 @@ const limits = await bestAdapter().then(
 
 say(`${map.architecture?.name ?? flags.net}, input [${feed.shape}]; float64 reference ...`);
 const expected = new Map();
-const referenceMs = await timed(() => runLayers(map, new Map([[port.name, feed]]), (layer, value) => void expected.set(layer.name, value)));
+const referenceMs = await timed(() => runLayers(map, [feed], (layer, value) => void expected.set(layer.name, value)));
 say(`float64 reference took ${seconds(referenceMs)}`);
 
 const measured = [];
@@ -95,6 +94,7 @@ if (flags.json) console.log(JSON.stringify(document, null, 2));
 else {
   say(`adapter  ${found[0].adapter.name}   ${JSON.stringify(limits)}`);
   for (const entry of measured) print(entry);
+  say(`\n${layerTable()}`);
 }
 process.exit(measured.every(({ passed }) => passed) ? 0 : 1);
 
@@ -121,7 +121,7 @@ async function measure(engine, model, dtype) {
     for (const [name, value] of await session.run(feeds, names)) {
       const layer = layerOf(name);
       const found = onnx ? value : toLayout(value, 'nhwc', 'nchw');
-      layers.push({ layer: layer.canonicalName ?? layer.name, op: layer.op, error: distance(found, expected.get(layer.name)) });
+      layers.push({ name: layer.name, layer: layer.canonicalName ?? layer.name, op: layer.op, error: distance(found, expected.get(layer.name)) });
     }
     await session.close();
     const worst = layers.reduce((a, b) => (b.error > a.error ? b : a));
@@ -149,12 +149,23 @@ function kerasLayer(name) {
   return map.layers.findLast(({ name: candidate }) => candidate === name || candidate.startsWith(`${name}/`));
 }
 
-function print({ engine, detail, dtype, failure, loadMs, firstMs, imageMs, final, worst, layers }) {
+function print({ engine, detail, dtype, failure, loadMs, firstMs, imageMs, final, worst }) {
   say(`\n${engine}  ${dtype}  ${detail}`);
   if (failure) return say(`  failed: ${failure}`);
   say(`  load ${seconds(loadMs)}, first image ${seconds(firstMs)}, best of ${RUNS} more ${seconds(imageMs)}`);
   say(`  final ${final.toExponential(1)}, worst ${worst.error.toExponential(1)} in ${worst.layer}`);
-  say(`  ${layers.map(({ layer, error }) => `${layer} ${error.toExponential(1)}`).join('  ')}`);
+}
+
+/** The error of every layer on each engine, in Markdown, as docs/gpu.md has it; empty where an engine does not keep a layer apart. */
+function layerTable() {
+  const run = measured.filter(({ layers }) => layers);
+  const cells = run.map(({ layers }) => new Map(layers.map(({ name, error }) => [name, error.toExponential(1)])));
+  const rows = map.layers.flatMap(({ name, canonicalName, op }) =>
+    cells.some((each) => each.has(name)) ? [[canonicalName ?? name, op, ...cells.map((each) => each.get(name) ?? '')]] : [],
+  );
+  const head = ['layer', 'operator', ...run.map(({ engine, dtype }) => `${engine} ${dtype}`)];
+  const line = (row) => `| ${row.join(' | ')} |`;
+  return [line(head), line(head.map((_, i) => (i < 2 ? '---' : '---:'))), ...rows.map(line)].join('\n');
 }
 
 /** max|a - b| / max|b|; infinite where the shapes differ or a value is none. */

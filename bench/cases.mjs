@@ -6,6 +6,9 @@ const convert =
   (...extra) =>
   (from, to) => ['convert', from, '-o', to, '--no-verify', '--quiet', ...extra];
 const convertVerified = (from, to) => ['convert', from, '-o', to, '--golden', join(dirname(from), GOLDEN), '--quiet'];
+const verify =
+  (...extra) =>
+  (from, to) => ['convert', from, '-o', to, '--quiet', ...extra];
 const diff = (other) => (from) => ['diff', from, join(dirname(from), other), '--quiet'];
 const inspect = (from) => ['inspect', from, '--quiet'];
 /** The container that PyTorch wrote until 1.5. */
@@ -69,6 +72,29 @@ export const CASES = [
     isRecorded: true,
     wallLimitS: 8,
     peakLimitMB: 2000,
+  },
+  {
+    title: 'PyTorch zip → ONNX float32, verified by our evaluator',
+    source: 'vgg16.pth',
+    output: 'out.onnx',
+    args: verify(),
+    cpuLimitS: 20,
+    peakLimitMB: 1200,
+  },
+  {
+    title: 'PyTorch zip → ONNX float32, verified layer by layer',
+    source: 'vgg16.pth',
+    output: 'out.onnx',
+    args: verify('--layers'),
+    cpuLimitS: 40,
+    peakLimitMB: 1200,
+  },
+  {
+    title: 'Keras HDF5 → ONNX float32, verified by TensorFlow.js',
+    source: 'vgg16.h5',
+    output: 'out.onnx',
+    args: verify(),
+    cpuLimitS: 30,
   },
   ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
     title: `inspect ${label}`,

@@ -27,9 +27,9 @@ const { values: flags } = parseArgs({
 const runs = Number(flags.runs);
 const cases = CASES.filter(({ title }) => !flags.only || title.includes(flags.only));
 
-/** Prints the process's peak resident set, in KiB, on file descriptor 3 when it ends. */
-const REPORT_PEAK = `data:text/javascript,${encodeURIComponent(
-  "import {writeSync} from 'node:fs'; process.on('exit', () => writeSync(3, String(process.resourceUsage().maxRSS)));",
+/** Prints the process's peak resident set, in KiB, and the time of all processors, in microseconds, on file descriptor 3 when it ends. */
+const REPORT_USE = `data:text/javascript,${encodeURIComponent(
+  "import {writeSync} from 'node:fs'; process.on('exit', () => { const use = process.resourceUsage(); writeSync(3, [use.maxRSS, use.userCPUTime + use.systemCPUTime].join(' ')); });",
 )}`;
 
 await mkdir(flags.folder, { recursive: true });
@@ -53,35 +53,38 @@ if (cases.some(({ isRecorded }) => isRecorded) && !existsSync(join(flags.folder,
 console.log(
   `${cpus()[0].model}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform}, Node ${process.versions.node}, median of ${runs}`,
 );
-console.log('| conversion | cp | wall | ratio to cp | limit | peak memory | limit |');
-console.log('|---|---:|---:|---:|---:|---:|---:|');
+console.log('| conversion | cp | wall | ratio to cp | processors | limit | peak memory | limit |');
+console.log('|---|---:|---:|---:|---:|---:|---:|---:|');
 let failed = false;
-for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS } of cases) {
+for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS, cpuLimitS } of cases) {
   const from = join(flags.folder, source);
   const to = join(flags.folder, output ?? 'none');
   const copies = [];
   const walls = [];
   const peaks = [];
   const ratios = [];
+  const times = [];
   for (let run = 0; run <= runs; run++) {
     const copied = await timedCopy(from);
     if (output) rmSync(to, { recursive: true, force: true });
-    const { wallMs, peakKiB } = await timedCommand(args(from, to));
+    const { wallMs, peakKiB, cpuMs } = await timedCommand(args(from, to));
     // The first run warms the page cache and the disk's write-back.
     if (run === 0) continue;
     copies.push(copied);
     walls.push(wallMs);
     ratios.push(wallMs / copied);
     peaks.push(peakKiB * 1024);
+    times.push(cpuMs / 1000);
   }
   if (output) rmSync(to, { recursive: true, force: true });
-  const [copy, wall, ratio, peak] = [median(copies), median(walls), median(ratios), Math.max(...peaks)];
+  const [copy, wall, ratio, cpu, peak] = [median(copies), median(walls), median(ratios), median(times), Math.max(...peaks)];
   const peakMB = peak / 1e6;
-  const over = (ratioLimit && ratio > ratioLimit) || (wallLimitS && wall / 1000 > wallLimitS) || (peakLimitMB && peakMB > peakLimitMB);
+  const over =
+    (ratioLimit && ratio > ratioLimit) || (cpuLimitS && cpu > cpuLimitS) || (wallLimitS && wall / 1000 > wallLimitS) || (peakLimitMB && peakMB > peakLimitMB);
   failed ||= Boolean(over);
-  const limit = ratioLimit ? `${ratioLimit} ×` : wallLimitS ? `${wallLimitS} s` : '';
+  const limit = ratioLimit ? `${ratioLimit} ×` : wallLimitS ? `${wallLimitS} s` : cpuLimitS ? `${cpuLimitS} s of processors` : '';
   console.log(
-    `| ${title}${over ? ' **over**' : ''} | ${(copy / 1000).toFixed(2)} s | ${(wall / 1000).toFixed(2)} s | ${ratio.toFixed(2)} × | ${limit} | ${peakMB.toFixed(0)} MB | ${peakLimitMB ?? ''} MB |`,
+    `| ${title}${over ? ' **over**' : ''} | ${(copy / 1000).toFixed(2)} s | ${(wall / 1000).toFixed(2)} s | ${ratio.toFixed(2)} × | ${cpu.toFixed(1)} s | ${limit} | ${peakMB.toFixed(0)} MB | ${peakLimitMB ?? ''} MB |`,
   );
 }
 if (!flags.only || 'start'.includes(flags.only)) failed = !measureStarts(root, main, runs) || failed;
@@ -102,13 +105,14 @@ async function timedCopy(from) {
 
 async function timedCommand(args) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--import', REPORT_PEAK, main, ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
-  let peak = '';
+  const child = spawn(process.execPath, ['--import', REPORT_USE, main, ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+  let use = '';
   child.stdio[3].on('data', (text) => {
-    peak += text;
+    use += text;
   });
   await finished(child);
-  return { wallMs: performance.now() - startedAt, peakKiB: Number(peak) };
+  const [peakKiB, cpuUs] = use.split(' ').map(Number);
+  return { wallMs: performance.now() - startedAt, peakKiB, cpuMs: cpuUs / 1000 };
 }
 
 function finished(child) {

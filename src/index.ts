@@ -1,6 +1,8 @@
 /** The public face of the library; it runs in a browser. Proof is in 'weighbridge/verify', what needs Node in 'weighbridge/node'. */
+export { blobFileSet, blobSource } from './bytes/blob-file-set.js';
 export { type ByteSink, type FileSink, type MemorySink, memorySink, type WrittenFile } from './bytes/byte-sink.js';
 export { type ByteSource, memorySource, sliceSource } from './bytes/byte-source.js';
+export { directorySink } from './bytes/directory-sink.js';
 export { type FileSet, memoryFileSet, withFile } from './bytes/file-set.js';
 export { readNpy, readNpz } from './containers/npy.js';
 export { type ConvertOptions, type ConvertResult, canonicalWeights, convert } from './convert.js';

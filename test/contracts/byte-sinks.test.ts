@@ -4,13 +4,45 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ByteSink, memorySink } from '../../src/bytes/byte-sink.js';
+import { directorySink } from '../../src/bytes/directory-sink.js';
 import { fileSink } from '../../src/node/index.js';
 
 let folder: string;
 beforeEach(() => {
+  shown.clear();
   folder = mkdtempSync(join(tmpdir(), 'weighbridge-sinks-'));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
+
+/** What a page's folder shows, once files have their names. */
+const shown = new Map<string, Uint8Array>();
+
+/** The part of the File System API that is used: a file is seen when its stream is closed. */
+const pageFolder = {
+  getFileHandle: async (name: string, { create = false } = {}) => {
+    if (!create && !shown.has(name)) throw new Error('NotFoundError');
+    return {
+      async createWritable() {
+        let content = new Uint8Array();
+        return {
+          async write({ position, data }: { position: number; data: Uint8Array }) {
+            const longer = new Uint8Array(Math.max(content.byteLength, position + data.byteLength));
+            longer.set(content);
+            longer.set(data, position);
+            content = longer;
+          },
+          async close() {
+            shown.set(name, content);
+          },
+          async abort() {},
+        };
+      },
+    };
+  },
+  async removeEntry(name: string) {
+    shown.delete(name);
+  },
+} as unknown as FileSystemDirectoryHandle;
 
 interface Place {
   sink(): Promise<ByteSink>;
@@ -24,6 +56,11 @@ const PLACES: Readonly<Record<string, Place>> = {
     sink: async () => memorySink(),
     names: (sink) => [...(sink as ReturnType<typeof memorySink>).files.keys()].sort(),
     content: (sink, name) => (sink as ReturnType<typeof memorySink>).files.get(name)!,
+  },
+  "a page's folder": {
+    sink: async () => directorySink(pageFolder),
+    names: () => [...shown.keys()].sort(),
+    content: (_, name) => shown.get(name)!,
   },
   'a folder': {
     sink: () => fileSink(join(folder, 'model.bin')),

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { zipSync, zlibSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
 import { foldReparametrised } from '../../src/architectures/reparametrised.js';
+import { blobSource } from '../../src/bytes/blob-file-set.js';
 import { type ByteSource, computedSource, memorySource, readRuns, sliceSource } from '../../src/bytes/byte-source.js';
 import { checkedSource } from '../../src/bytes/checked-source.js';
 import { crc32 } from '../../src/bytes/crc32.js';
@@ -69,6 +70,7 @@ const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<B
     file: 'bytes/checked-source.ts',
     make: async () => checkedSource(memorySource(CONTENT), crc32(CONTENT), () => new ModelError('malformed', 'damaged')),
   },
+  'a blob': { file: 'bytes/blob-file-set.ts', make: async () => blobSource(new Blob([CONTENT.slice()]), 'blob') },
   'several files': {
     file: 'bytes/joined-source.ts',
     make: () => joinFiles(memoryFileSet({ a: CONTENT.subarray(0, 100), b: new Uint8Array(), c: CONTENT.subarray(100) }, null), ['a', 'b', 'c'], 'abc'),

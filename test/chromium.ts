@@ -4,7 +4,7 @@
  * @see https://chromedevtools.github.io/devtools-protocol/
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -42,8 +42,20 @@ export interface Page {
   evaluate<T>(expression: string): Promise<T>;
   /** As a reader of the page with this width and preference sees it. */
   emulate(options: { width?: number; height?: number; colours?: 'light' | 'dark' }): Promise<void>;
-  /** PNG of the whole page. */
-  screenshot(): Promise<Buffer>;
+  /** Clicks the middle of an element, as a mouse does. @throws Error where none can be seen */
+  click(selector: string): Promise<void>;
+  /** A key by its DOM name ('Tab', 'Enter', 'ArrowDown', ' '). */
+  press(key: string): Promise<void>;
+  /** Gives files, or a folder, on disk to a file input. */
+  setFiles(selector: string, paths: readonly string[]): Promise<void>;
+  /** Waits until an expression is true. @throws Error saying what the page shows where it does not become so */
+  waitFor(expression: string, timeoutMs?: number): Promise<void>;
+  /** PNG of the whole page, or of what is in the window. */
+  screenshot(options?: { whole?: boolean }): Promise<Buffer>;
+  /** Has the network fail, or work again. */
+  offline(isOffline: boolean): Promise<void>;
+  /** Of the browser and its helpers, in bytes. */
+  processMemory(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -144,9 +156,46 @@ export async function openPage(flags: readonly string[] = []): Promise<Page> {
       await send('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: width < 600 });
       await send('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: colours }] });
     },
-    async screenshot() {
-      const { data } = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true });
+    async click(selector) {
+      const at = await page.evaluate<{ x: number; y: number } | null>(`(() => {
+        const element = document.querySelector(${JSON.stringify(selector)});
+        element?.scrollIntoView({ block: 'center', behavior: 'instant' });
+        const { x, y, width, height } = element?.getBoundingClientRect() ?? { width: 0 };
+        return width > 0 ? { x: x + width / 2, y: y + height / 2 } : null;
+      })()`);
+      if (!at) throw new Error(`${selector} cannot be seen`);
+      for (const type of ['mousePressed', 'mouseReleased']) await send('Input.dispatchMouseEvent', { type, ...at, button: 'left', clickCount: 1 });
+    },
+    async press(key) {
+      const text = key === 'Enter' ? '\r' : key.length === 1 ? key : undefined;
+      const code = { Tab: 9, Enter: 13, ' ': 32, ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40 }[key] ?? 0;
+      await send('Input.dispatchKeyEvent', { type: text === undefined ? 'rawKeyDown' : 'keyDown', key, text, windowsVirtualKeyCode: code });
+      await send('Input.dispatchKeyEvent', { type: 'keyUp', key, windowsVirtualKeyCode: code });
+    },
+    async setFiles(selector, paths) {
+      const { result } = await send('Runtime.evaluate', { expression: `document.querySelector(${JSON.stringify(selector)})` });
+      await send('DOM.setFileInputFiles', { files: [...paths], objectId: (result as { objectId: string }).objectId });
+    },
+    async waitFor(expression, timeoutMs = 30_000) {
+      for (const startedAt = Date.now(); !(await page.evaluate(`!!(${expression})`)); await new Promise((resolve) => setTimeout(resolve, 50))) {
+        if (Date.now() - startedAt < timeoutMs) continue;
+        throw new Error(`${expression} did not become true; the page shows: ${await page.evaluate('document.body.innerText')}\n${said!.join('\n')}`);
+      }
+    },
+    async screenshot({ whole = true } = {}) {
+      const { data } = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: whole });
       return Buffer.from(data as string, 'base64');
+    },
+    async offline(isOffline) {
+      await send('Network.emulateNetworkConditions', { offline: isOffline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+    },
+    async processMemory() {
+      const of = (pid: number): number => {
+        const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+        const [, kilobytes] = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^RssAnon:\s+(\d+)/m) ?? [0, 0];
+        return 1024 * Number(kilobytes) + children.reduce((sum, child) => sum + of(child), 0);
+      };
+      return of(child.pid!);
     },
     async close() {
       sessionId = undefined;

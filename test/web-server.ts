@@ -5,7 +5,14 @@ import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const TYPES: Readonly<Record<string, string>> = { html: 'text/html', js: 'text/javascript', json: 'application/json', wasm: 'application/wasm' };
+const TYPES: Readonly<Record<string, string>> = {
+  html: 'text/html',
+  js: 'text/javascript',
+  json: 'application/json',
+  wasm: 'application/wasm',
+  css: 'text/css',
+  svg: 'image/svg+xml',
+};
 
 export interface WebServer {
   readonly origin: string;
@@ -15,7 +22,8 @@ export interface WebServer {
 /** @param files in memory, by path without the leading '/'; other paths are those of the repository */
 export async function serve(files: ReadonlyMap<string, Uint8Array | string>): Promise<WebServer> {
   const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url!, 'http://localhost').pathname)).replace(/^\/+/, '');
+    const asked = normalize(decodeURIComponent(new URL(request.url!, 'http://localhost').pathname)).replace(/^\/+/, '');
+    const path = asked.endsWith('/') ? `${asked}index.html` : asked;
     const onDisk = join(ROOT, path);
     const isFile = !path.startsWith('..') && statSync(onDisk, { throwIfNoEntry: false })?.isFile();
     const content = files.get(path) ?? (isFile ? readFileSync(onDisk) : null);

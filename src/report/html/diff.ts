@@ -10,10 +10,14 @@ import { histogram } from './pictures.js';
 const MAX_HISTOGRAMS = 200;
 
 export async function renderDiff(document: DiffDocument): Promise<string> {
+  const { verdict, a, b } = document;
+  return pageOf(`${verdict.sentence}: ${a.path}, ${b.path}`, diffMain(document));
+}
+
+/** What the page shows, for a page that has a head and a style of its own. */
+export function diffMain(document: DiffDocument): Markup {
   const { verdict, a, b, tensors, structure } = document;
-  return pageOf(
-    `${verdict.sentence}: ${a.path}, ${b.path}`,
-    html`
+  return html`
 <header class="${verdict.equal ? 'good' : 'bad'}">
   <p class="verdict">${verdict.equal ? 'equal' : 'differs'}</p>
   <h1>${verdict.sentence}</h1>
@@ -22,8 +26,7 @@ export async function renderDiff(document: DiffDocument): Promise<string> {
 ${facts(document)}
 ${tensorSection(tensors)}
 ${structure ? structureSection(structure) : null}
-${histogramSection(tensors)}`,
-  );
+${histogramSection(tensors)}`;
 }
 
 function facts({ a, b, totals, layers, notes, elapsedMs }: DiffDocument): Markup {

@@ -4,7 +4,7 @@
  */
 import type { ReportDocument, ReportFormat } from '../format.js';
 import { verdictWord } from '../verdict.js';
-import { html as markup } from './markup.js';
+import { type Markup, html as markup } from './markup.js';
 import { pageOf } from './page.js';
 import { filters, histograms } from './pictures.js';
 import { predictions } from './predictions.js';
@@ -18,10 +18,14 @@ export const html: ReportFormat = {
 };
 
 async function renderHtml(document: ReportDocument): Promise<string> {
-  const { report, subject, exhibits } = document;
-  return pageOf(
-    `${verdictWord(report)}: ${subject.expected} → ${subject.actual}`,
-    markup`
+  const { report, subject } = document;
+  return pageOf(`${verdictWord(report)}: ${subject.expected} → ${subject.actual}`, reportMain(document));
+}
+
+/** What the page shows, for a page that has a head and a style of its own. */
+export function reportMain(document: ReportDocument): Markup {
+  const { report, exhibits } = document;
+  return markup`
 ${head(document)}
 ${outputs(report)}
 ${quantisation(report)}
@@ -29,6 +33,5 @@ ${layers(report)}
 ${exhibits ? predictions(exhibits.samples, report) : null}
 ${exhibits?.filters ? filters(exhibits.filters) : null}
 ${weights(report)}
-${exhibits ? histograms(exhibits, report) : null}`,
-  );
+${exhibits ? histograms(exhibits, report) : null}`;
 }

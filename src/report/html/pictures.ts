@@ -24,7 +24,7 @@ export function filters({ layer, count, shown, channels, source, written }: Filt
 </section>`;
 }
 
-function mosaic(picture: Picture, title: string): Markup {
+export function mosaic(picture: Picture, title: string): Markup {
   const pixel = Math.max(1, Math.min(MAX_PIXEL, Math.floor(MOSAIC_WIDTH / picture.width)));
   return html`<figure><figcaption>${title}</figcaption><img class="pixels" src="${pngDataUri(picture.png)}" width="${picture.width * pixel}" height="${picture.height * pixel}" alt="filters, ${title}"></figure>`;
 }
@@ -40,7 +40,8 @@ export function histograms({ histograms: pairs, histogramsLeftOut }: Exhibits, {
 </section>`;
 }
 
-export function histogram({ layer, role, min, max, source, written }: HistogramPair, maxAbsolute: number | null): Markup {
+/** @param isAlone whether there is no written file that the weight could be in */
+export function histogram({ layer, role, min, max, source, written }: HistogramPair, maxAbsolute: number | null, isAlone = false): Markup {
   const largest = Math.log1p(Math.max(1, ...source.counts, ...(written?.counts ?? [])));
   const heights = (counts: readonly number[]) => counts.map((count) => Math.round((10 * (HEIGHT - HEADROOM) * Math.log1p(count)) / largest) / 10);
   const bin = WIDTH / source.counts.length;
@@ -49,7 +50,11 @@ export function histogram({ layer, role, min, max, source, written }: HistogramP
       .map((height, i) => `${i === 0 ? 'M' : 'L'}${bin * i} ${HEIGHT - height}H${bin * (i + 1)}`)
       .join('');
   const dtypes =
-    written === null ? `${source.dtype}, not in the written file` : written.dtype === source.dtype ? source.dtype : `${source.dtype} → ${written.dtype}`;
+    written === null
+      ? `${source.dtype}${isAlone ? '' : ', not in the written file'}`
+      : written.dtype === source.dtype
+        ? source.dtype
+        : `${source.dtype} → ${written.dtype}`;
   const strays = [
     written && written.outside > 0 ? `${formatCount(written.outside)} outside` : '',
     (written ?? source).nonFinite > 0 ? `${formatCount((written ?? source).nonFinite)} not finite` : '',

@@ -1,0 +1,274 @@
+/** The page, clicked through in a browser: every kind of source, to other formats, proven, compared, cancelled, and what is no model. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { convert } from '../../src/convert.js';
+import { nodeFileSet } from '../../src/node/index.js';
+import { CHROMIUM, NO_CHROMIUM, openPage, type Page } from '../chromium.js';
+import { DIGITS } from '../cli/run-cli.js';
+import { serve, type WebServer } from '../web-server.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const AXE = readFileSync(join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
+const hash = async (bytes: Uint8Array) => Buffer.from(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes))).toString('hex');
+const fixture = (path: string) => join(ROOT, 'test/fixtures', path);
+
+describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHROMIUM.why}`, () => {
+  let folder: string;
+  let server: WebServer;
+  let page: Page;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'weighbridge-web-'));
+    const site = join(folder, 'site');
+    await build({ configFile: join(ROOT, 'web/vite.config.ts'), logLevel: 'error', build: { outDir: site } });
+    // Below a path, as many a static host has it.
+    const names = readdirSync(site, { recursive: true, encoding: 'utf8' }).filter((name) => /\.\w+$/.test(name));
+    const files = new Map(names.map((name) => [`tool/${name.replaceAll('\\', '/')}`, readFileSync(join(site, name))]));
+    server = await serve(files);
+    for (const to of ['model.onnx', 'model.safetensors', 'model.npz', 'model.keras', 'tfjs']) {
+      const sink = memorySink();
+      const source = await nodeFileSet(join(DIGITS, 'digits.h5'));
+      await convert(source, sink, to, to === 'tfjs' ? { to } : {});
+      await source.close();
+      for (const [name, bytes] of sink.files) {
+        mkdirSync(join(folder, name, '..'), { recursive: true });
+        writeFileSync(join(folder, name), bytes);
+      }
+    }
+    page = await openPage();
+    await page.emulate({});
+  });
+
+  afterAll(async () => {
+    await page?.close();
+    await server?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  beforeEach(async () => {
+    await page.goto(`${server.origin}/tool/`);
+    await page.waitFor(`document.querySelector('#version').textContent`);
+  });
+
+  const own = (name: string) => join(folder, name);
+  const text = (selector: string) => page.evaluate<string>(`document.querySelector(${JSON.stringify(selector)})?.innerText ?? ''`);
+  const isShown = (selector: string) => `document.querySelector('${selector}') && !document.querySelector('${selector}').hidden`;
+
+  async function give(...paths: string[]): Promise<void> {
+    await page.setFiles('#files', paths);
+    await page.waitFor(`(${isShown('#model')}) || (${isShown('#trouble')}) || (${isShown('#comparison')})`);
+  }
+
+  async function choose(name: string, value: string): Promise<void> {
+    await page.evaluate(`(() => {
+      const field = document.querySelector('#convert-form [name=${name}]');
+      if (field.type === 'checkbox') field.checked = ${value === 'on'};
+      else field.value = '${value}';
+      field.dispatchEvent(new Event('change', { bubbles: true }));
+    })()`);
+  }
+
+  /** @returns what the page says when it is done */
+  async function convertTo(to: string): Promise<string> {
+    await choose('to', to);
+    await page.click('#start');
+    await page.waitFor(`document.querySelector('#working').hidden && (document.querySelector('#result section') || (${isShown('#trouble')}))`, 60_000);
+    expect(await text('#trouble')).toBe('');
+    return text('#status');
+  }
+
+  const SOURCES: readonly { readonly title: string; readonly files: () => string[]; readonly says: RegExp; readonly to: string; readonly verdict: string }[] = [
+    { title: 'Keras HDF5', files: () => [join(DIGITS, 'digits.h5')], says: /22/, to: 'onnx', verdict: 'match' },
+    { title: 'Keras 3 archive', files: () => [own('model.keras')], says: /predictions/, to: 'tfjs', verdict: 'match' },
+    { title: 'PyTorch', files: () => [join(DIGITS, 'digits.pth')], says: /float32/, to: 'onnx', verdict: 'match' },
+    {
+      title: 'Caffe',
+      files: () => [join(DIGITS, 'digits.caffemodel'), join(DIGITS, 'digits.prototxt')],
+      says: /digits\.prototxt/,
+      to: 'tfjs-graph',
+      verdict: 'match',
+    },
+    { title: 'ONNX', files: () => [own('model.onnx')], says: /predictions/, to: 'keras-h5', verdict: 'match' },
+    {
+      title: 'TensorFlow.js layers model',
+      files: () => readdirSync(own('tfjs')).map((name) => own(`tfjs/${name}`)),
+      says: /predictions/,
+      to: 'onnx',
+      verdict: 'match',
+    },
+    { title: 'safetensors', files: () => [own('model.safetensors')], says: /18 tensors/, to: 'npz', verdict: 'match' },
+    { title: 'NumPy npz', files: () => [own('model.npz')], says: /18 tensors/, to: 'safetensors', verdict: 'match' },
+  ];
+
+  it.each(SOURCES)('$title is shown, converted to $to and proven', async ({ title, files, says, to, verdict }) => {
+    await give(...files());
+    expect((await text('#facts .verdict')).toLowerCase()).toBe(title.toLowerCase());
+    expect(await text('#facts')).toMatch(says);
+    expect(await convertTo(to)).toBe(`verified: ${verdict}`);
+    expect((await text('#report header .verdict')).toLowerCase()).toBe(verdict);
+    expect(await text('#command')).toContain('npx weighbridge convert');
+  });
+
+  it('the net is drawn; a click on a layer shows its attributes, weights and filters', async () => {
+    await give(join(DIGITS, 'digits.h5'));
+    expect(await page.evaluate(`document.querySelectorAll('.canvas .box').length`)).toBeGreaterThan(10);
+    await page.click('.canvas [data-layer]');
+    await page.waitFor(`document.querySelector('#layer .distribution .histograms svg') && document.querySelector('#layer .mosaics img')`);
+    expect(await text('#layer')).toMatch(/CONV[\s\S]*block1_conv1[\s\S]*12 × 3 × 3 × 3/i);
+    await page.click('#tab-Tensors');
+    await page.click('#read-weights');
+    await page.waitFor(`document.querySelector('#view th:nth-child(5)')?.textContent === 'min'`);
+  });
+
+  it('one is compared with another: equal, though the formats differ', async () => {
+    await give(join(DIGITS, 'digits.h5'), own('model.onnx'));
+    expect((await text('#comparison .verdict')).toLowerCase()).toBe('equal');
+    expect(await text('#comparison .command')).toContain('npx weighbridge diff');
+  });
+
+  it('both sides look at pictures, and say the same', async () => {
+    await give(join(DIGITS, 'digits.h5'));
+    await choose('verify', 'off');
+    await convertTo('onnx');
+    await page.evaluate(`document.querySelector('#preparation').value = 'unit'`);
+    const images = readdirSync(join(DIGITS, 'images')).slice(0, 2);
+    await page.setFiles(
+      '#pictures',
+      images.map((name) => join(DIGITS, 'images', name)),
+    );
+    await page.waitFor(`document.querySelectorAll('#seen article').length === 2 || (${isShown('#trouble')})`, 60_000);
+    expect(await text('#trouble')).toBe('');
+    expect(await page.evaluate(`document.querySelectorAll('#seen article.bad').length`)).toBe(0);
+  });
+
+  it('what was converted is saved as it was written', async () => {
+    await give(join(DIGITS, 'digits.h5'));
+    await choose('verify', 'off');
+    await convertTo('safetensors');
+    const expected = await hash(readFileSync(own('model.safetensors')).subarray(8));
+    // What a user would choose in the picker.
+    await page.evaluate(
+      `window.showSaveFilePicker = async ({ suggestedName }) => (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true })`,
+    );
+    await page.click('#save');
+    await page.waitFor(`document.querySelector('#status').textContent.startsWith('saved')`);
+    const saved = await page.evaluate<string>(`(async () => {
+      const file = await (await (await navigator.storage.getDirectory()).getFileHandle('digits.safetensors')).getFile();
+      const digest = await crypto.subtle.digest('SHA-256', await file.slice(8).arrayBuffer());
+      return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    })()`);
+    expect(saved).toBe(expected);
+    // Without a picker it is a download.
+    const named = await page.evaluate(`new Promise((resolve) => {
+      window.showSaveFilePicker = undefined;
+      HTMLAnchorElement.prototype.click = function () { resolve(this.download); };
+      document.querySelector('#save').click();
+    })`);
+    expect(named).toBe('digits.safetensors');
+  });
+
+  it('a conversion that is cancelled leaves nothing, and the page goes on', async () => {
+    await give(join(DIGITS, 'digits.h5'));
+    // Pressed before the worker can answer.
+    await page.evaluate(`document.querySelector('#start').click(), document.querySelector('#cancel').click()`);
+    await page.waitFor(`document.querySelector('#status').textContent.startsWith('cancelled')`);
+    expect(await page.evaluate(`document.querySelector('#result').children.length`)).toBe(0);
+    await choose('verify', 'off');
+    expect(await convertTo('onnx')).toContain('converted');
+  });
+
+  it('what is no model is refused with a reason, and so is half of one', async () => {
+    writeFileSync(own('page.h5'), '<!doctype html><title>Sign in</title>');
+    await give(own('page.h5'));
+    expect(await text('#trouble')).toMatch(/page\.h5[\s\S]*a web page, not a model/);
+    expect(await page.evaluate('document.activeElement.id')).toBe('trouble');
+    await page.setFiles('#files', [join(DIGITS, 'digits.prototxt')]);
+    await page.waitFor(`document.querySelector('#trouble').innerText.includes('digits.prototxt')`);
+    await give(fixture('pytorch/vgg11-zip/model.pth'));
+    await page.waitFor(isShown('#model'));
+    expect(await page.evaluate(isShown('#trouble'))).toBe(false);
+  });
+
+  it('files that are dropped are taken as those that are chosen', async () => {
+    await page.evaluate(`(async () => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([await (await fetch(document.querySelector('link[rel=icon]').href)).blob()], 'icon.bin'));
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    })()`);
+    await page.waitFor(isShown('#trouble'));
+    expect(await text('#trouble')).toContain('icon.bin cannot be read');
+  });
+
+  it('it is worked with the keyboard alone', async () => {
+    for (let i = 0; i < 12 && (await page.evaluate<string>('document.activeElement.id')) !== 'example'; i++) await page.press('Tab');
+    await page.press('Enter');
+    await page.waitFor(isShown('#model'));
+    await page.evaluate(`document.querySelector('.canvas').focus()`);
+    await page.press('ArrowDown');
+    await page.press('ArrowDown');
+    expect(await text('#layer h3')).toBe('block1_conv1/Relu');
+    await page.evaluate(`document.querySelector('#tab-Graph').focus()`);
+    await page.press('ArrowRight');
+    expect(await page.evaluate('document.activeElement.id')).toBe('tab-Layers');
+    await page.evaluate(`document.querySelector('#start').focus()`);
+    await page.press('Enter');
+    await page.waitFor(`document.querySelector('#report')`, 60_000);
+  });
+
+  it.each(['light', 'dark'] as const)('a screen reader has what it needs, and colours can be told apart (%s)', async (colours) => {
+    const check = async () => {
+      await page.evaluate(AXE);
+      const { violations } = await page.evaluate<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }>(
+        `axe.run(document).then(({ violations }) => ({ violations: violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.slice(0, 2).map(({ html, failureSummary }) => ({ html: html.slice(0, 200), failureSummary })) })) }))`,
+      );
+      expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    };
+    await page.emulate({ colours });
+    await check();
+    await page.click('#example');
+    await page.waitFor(isShown('#model'));
+    await page.click('.canvas [data-layer]');
+    await page.waitFor(`document.querySelector('#layer .histograms')`);
+    await page.click('#start');
+    await page.waitFor(`document.querySelector('#report')`, 60_000);
+    await check();
+    await page.click('#tab-Layers');
+    await check();
+    await page.emulate({});
+  });
+
+  it('nothing has to be scrolled sideways on a phone', async () => {
+    await page.emulate({ width: 360, height: 740 });
+    const overhang = () => page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+    expect(await overhang()).toBe(0);
+    await give(join(DIGITS, 'digits.h5'));
+    await page.click('#start');
+    await page.waitFor(`document.querySelector('#report')`, 60_000);
+    for (const tab of ['Layers', 'Tensors', 'Graph']) {
+      await page.click(`#tab-${tab}`);
+      expect(await overhang(), tab).toBe(0);
+    }
+    await page.emulate({});
+  });
+
+  it('without a network it works as with one, once it was there', async () => {
+    await page.waitFor(`document.querySelector('#offline').textContent !== ''`);
+    await page.offline(true);
+    await server.close();
+    await page.goto(`${server.origin}/tool/`);
+    await give(join(DIGITS, 'digits.h5'));
+    expect(await convertTo('onnx')).toBe('verified: match');
+    await page.offline(false);
+  });
+
+  it('nothing was asked of anyone else, and no policy was broken', () => {
+    expect(page.requests.filter((url) => !url.startsWith(server.origin) && !/^(data|blob):/.test(url))).toEqual([]);
+    expect(page.complaints.filter((line) => /policy|refused/i.test(line))).toEqual([]);
+    expect(page.console.filter((line) => /^exception/.test(line))).toEqual([]);
+  });
+});

@@ -1,0 +1,39 @@
+/** The command that does what the page did. */
+import type { ConvertOptions } from '../../src/convert.js';
+import type { GivenModel } from './jobs.js';
+
+/** @param output as it would be called beside the source */
+export function convertCommand({ label, options }: GivenModel, output: string, asked: ConvertOptions, verify: boolean, golden: string | null): string {
+  const flags: (string | false | undefined)[] = [
+    ...sourceFlags(options),
+    // An extension says which format is meant.
+    asked.to && !output.includes('.') && `--to ${asked.to}`,
+    asked.dtype && `--dtype ${asked.dtype}`,
+    asked.layout && asked.layout !== 'source' && `--layout ${asked.layout}`,
+    asked.names === 'canonical' && '--names canonical',
+    asked.foldBatchnorm && '--fold-batchnorm',
+    asked.embedPreprocessing && '--embed-preprocessing',
+    asked.float16Compute && '--float16-compute',
+    golden !== null && `--golden ${quote(golden)}`,
+    !verify && '--no-verify',
+  ];
+  return ['npx weighbridge convert', quote(label), '-o', quote(output), ...flags.filter(Boolean)].join(' ');
+}
+
+export function diffCommand(a: GivenModel, b: GivenModel): string {
+  return ['npx weighbridge diff', quote(a.label), quote(b.label), ...sourceFlags(a.options)].join(' ');
+}
+
+function sourceFlags({ prototxt, config, arch, inputShape, inference }: GivenModel['options']): string[] {
+  return [
+    ...(prototxt ? [`--prototxt ${quote(prototxt)}`] : []),
+    ...(config ? [`--config ${quote(config)}`] : []),
+    ...(arch ? [`--arch ${quote(arch)}`] : []),
+    ...(inputShape ? [`--input-shape ${inputShape.join(',')}`] : []),
+    ...(inference ? ['--inference'] : []),
+  ];
+}
+
+function quote(text: string): string {
+  return /^[\w./+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -26,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   audit: ['bytes', 'containers', 'readers', 'inspect.ts', 'errors.ts'],
   check: ['bytes', 'containers', 'model', 'readers', 'audit', 'inspect.ts', 'report', 'verify', 'errors.ts', 'version.ts'],
   shrink: ['model', 'bytes', 'containers', 'writers', 'verify', 'errors.ts'],
+  evaluate: ['containers', 'model', 'verify', 'errors.ts'],
   report: ['model', 'bytes', 'containers', 'verify', 'diff', 'errors.ts', 'version.ts'],
   node: ['bytes', 'verify', 'errors.ts'],
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],

@@ -266,3 +266,9 @@ export function parseBytes(text: string): number {
   if (!(value > 0) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('a size is expected, such as 500MB, 60MiB or 1GB.');
   return value;
 }
+
+export function parseShare(text: string): number {
+  const share = Number(text);
+  if (text.trim() === '' || !(share >= 0 && share <= 1)) throw new InvalidArgumentError('a share between 0 and 1 is expected, such as 0.99.');
+  return share;
+}

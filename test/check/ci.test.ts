@@ -36,3 +36,19 @@ it('docs/check.md shows a policy that is one, and every rule', async () => {
   expect((await parsePolicy(shown!, 'shown')).artifacts).toHaveLength(2);
   for (const { name } of rules) expect(text).toContain(`\`${name}`);
 });
+
+it('the manifests of docs/scale.md are YAML that runs the commands there are', () => {
+  const manifests = [...read('docs/scale.md').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text!));
+  const [job, matrix] = manifests;
+  expect(job).toMatchObject({ kind: 'Job', spec: { completionMode: 'Indexed' } });
+  expect(job.spec.completions).toBe(16);
+  const commands = [job.spec.template.spec.containers[0].args[0], ...matrix.jobs.part.steps, ...matrix.jobs.all.steps].flatMap((step) =>
+    typeof step === 'string' ? [step] : typeof step.run === 'string' ? [step.run] : [],
+  );
+  for (const command of commands as string[]) {
+    const [, version, name] = /weighbridge@(\S+) (evaluate|report merge)/.exec(command)!;
+    expect(version).toBe(VERSION);
+    const options = weighbridge([...name!.split(' '), '--help']).stdout;
+    for (const [flag] of command.matchAll(/--(?!yes)[a-z-]+/g)) expect(options).toContain(flag);
+  }
+});

@@ -8,7 +8,7 @@ import type { WeightReport } from '../../verify/report.js';
 import { type Agreement, loadedForm, type ShrinkTotals, totalsOf, worstAgreement } from '../../verify/savings.js';
 import type { AnyWriter } from '../../writers/index.js';
 import { addEditOptions } from '../edits.js';
-import { addSourceOptions, parseBytes, parseWhole } from '../options.js';
+import { addSourceOptions, parseBytes, parseShare, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
 import { type ConvertDocument, type ConvertFlags, compressOption, runConvert } from './convert.js';
 import { addVerifyOptions } from './verify.js';
@@ -152,10 +152,4 @@ function parseStep(text: string): number {
   const step = Number(text);
   if (!(step > 0 && step <= 4)) throw new InvalidArgumentError('a number of standard deviations is expected, from 0.02 to 4, such as 0.7.');
   return step;
-}
-
-function parseShare(text: string): number {
-  const share = Number(text);
-  if (text.trim() === '' || !(share >= 0 && share <= 1)) throw new InvalidArgumentError('a share between 0 and 1 is expected, such as 0.99.');
-  return share;
 }

@@ -62,10 +62,11 @@ export function addVerifyOptions(command: Command): Command {
   return addReportOptions(command);
 }
 
-function preprocessOption(): Option {
+/** @param pictures the option that names them */
+export function preprocessOption(pictures = '--inputs'): Option {
   return new Option(
     '--preprocess <settings>',
-    'how pictures of --inputs are prepared, where it is not as usual: mean=..., std=... or scale=..., range=1, order=bgr, resize=256 (the shorter side) or stretch, filter=bicubic, antialias=no, crop=224',
+    `how pictures of ${pictures} are prepared, where it is not as usual: mean=..., std=... or scale=..., range=1, order=bgr, resize=256 (the shorter side) or stretch, filter=bicubic, antialias=no, crop=224`,
   ).argParser(parsePreparation);
 }
 

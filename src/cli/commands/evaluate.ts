@@ -1,0 +1,231 @@
+/** `weighbridge evaluate`: a net on labelled pictures, alone or against another, in parts that are put together later. */
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { convert } from '../../convert.js';
+import { ModelError } from '../../errors.js';
+import { type EvaluatedModel, type EvaluationDocument, type Row, type Shard, tally } from '../../evaluate/document.js';
+import { describePreparation, evaluate, labelsOfData, openRunner, type Runnable } from '../../evaluate/evaluate.js';
+import type { GivenPreparation } from '../../model/preparation.js';
+import { fileSink, nodeFileSet, sha256File } from '../../node/index.js';
+import { openModel } from '../../readers/open.js';
+import { findWrittenFormat } from '../../verify/written/index.js';
+import { commandHost } from '../engine-host.js';
+import {
+  addOtherOptions,
+  addSourceOptions,
+  type CommonFlags,
+  type OtherFlags,
+  openFiles,
+  otherFlags,
+  parsePreparation,
+  parseShare,
+  type SourceFlags,
+} from '../options.js';
+import { openPictureData } from '../picture-data.js';
+import { errColour, makeVoice, type Voice } from '../print.js';
+import { printEvaluation, unmet } from '../print-evaluation.js';
+import { startProgress } from '../progress.js';
+import { writeText } from '../text-file.js';
+import { preprocessOption } from './verify.js';
+
+interface EvaluateFlags extends CommonFlags, SourceFlags, OtherFlags {
+  readonly data: string;
+  readonly against?: string;
+  readonly shard: Shard;
+  readonly rows?: string;
+  readonly parquet?: string;
+  readonly output?: string;
+  readonly engine?: string;
+  readonly device?: 'auto' | 'cpu' | 'gpu';
+  readonly preprocess?: GivenPreparation;
+  readonly otherPreprocess?: GivenPreparation;
+  readonly minTop1?: number;
+  readonly minAgreement?: number;
+}
+
+export function registerEvaluate(program: Command): Command {
+  const command = program
+    .command('evaluate <model>')
+    .description('run a net on pictures with classes: top-1 and top-5, agreement with another net, what is taken for what')
+    .requiredOption(
+      '--data <path>',
+      'folder of pictures (classes by subfolder or labels.csv), list.csv of picture and class, or .tar (also a pattern) as WebDataset makes them',
+    )
+    .addOption(new Option('--against <model>', 'another net, such as the one that this was made from'))
+    .addOption(
+      new Option('--shard <i/n>', 'the i-th of n parts; weighbridge report merge puts them together').argParser(parseShard).default({ index: 1, of: 1 }, '1/1'),
+    )
+    .addOption(new Option('--rows <file.jsonl>', 'also write a line for each picture; an interrupted run goes on from there'))
+    .addOption(new Option('--parquet <file>', 'also write the rows as Parquet'))
+    .addOption(new Option('-o, --output <file.json>', 'write the document, for weighbridge report merge'))
+    .addOption(new Option('--min-top1 <share>', 'exit code 1 where fewer are right').argParser(parseShare))
+    .addOption(new Option('--min-agreement <share>', 'exit code 1 where both nets agree on fewer').argParser(parseShare))
+    .addOption(new Option('--engine <name>', 'engine that runs the net (see: weighbridge engines)'))
+    .addOption(new Option('--device <device>', 'what it runs on').choices(['auto', 'cpu', 'gpu']))
+    .addOption(preprocessOption('--data'))
+    .addOption(new Option('--other-preprocess <settings>', 'the same for the other net').argParser(parsePreparation));
+  addSourceOptions(command);
+  addOtherOptions(command);
+  return command.action(async (path: string, flags: EvaluateFlags) => {
+    const voice = makeVoice(flags);
+    if (flags.minAgreement !== undefined && flags.against === undefined)
+      throw new ModelError('usage', '--min-agreement is about another net: name it with --against.');
+    const document = await runEvaluation(voice, path, flags);
+    if (flags.output !== undefined) writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
+    if (voice.asJson) voice.json(document);
+    else printEvaluation(voice.say, document);
+    const missed = unmet(document, flags);
+    for (const sentence of missed) voice.warn(sentence);
+    if (missed.length > 0 || document.failed.length > 0 || document.counts.pictures === 0) process.exitCode = 1;
+  });
+}
+
+async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags): Promise<EvaluationDocument> {
+  const startedAt = performance.now();
+  const progress = startProgress(voice);
+  const closing: (() => Promise<void> | void)[] = [() => progress.stop()];
+  const notes: string[] = [];
+  try {
+    const data = await openPictureData(flags.data);
+    closing.push(() => data.close());
+    const open = async (model: string, source: SourceFlags, given: GivenPreparation | undefined) => {
+      const { runnable, sha256, format, close } = await openRunnable(model, source, notes);
+      closing.push(close);
+      const runner = await openRunner(runnable, given, { engine: flags.engine, device: flags.device, host: commandHost() }, notes);
+      closing.push(() => runner.close());
+      return { runner, document: { path: model, format, engine: runner.engine, sha256 } satisfies EvaluatedModel };
+    };
+    const own = await open(path, flags, flags.preprocess);
+    const other = flags.against === undefined ? null : await open(flags.against, otherFlags(flags), flags.otherPreprocess);
+    const { labels, note } = labelsOfData(data, own.runner.classes);
+    if (note !== null) notes.push(note);
+    const identity = createHash('sha256');
+    for (const [i, name] of data.names.entries()) identity.update(`${name}\t${labels?.[i] ?? ''}\n`);
+    const described = { path: flags.data, pictures: data.names.length, sha256: identity.digest('hex'), prepared: describePreparation(own.runner) };
+    const head = {
+      schema: 'weighbridge/evaluation-rows@1',
+      model: own.document.sha256,
+      against: other?.document.sha256 ?? null,
+      data: described.sha256,
+      prepared: described.prepared,
+      shard: flags.shard,
+    };
+    const rows = flags.rows === undefined ? [] : readRows(flags.rows, head);
+    if (rows.length > 0) voice.tell(errColour.dim(`${rows.length} pictures are in ${flags.rows} already`));
+    const done = new Set(rows.map(({ name }) => name));
+    const failed: { name: string; problem: string }[] = [];
+    const { index, of } = flags.shard;
+    const places = data.names.flatMap((name, i) => (i % of === index - 1 && !done.has(name) ? [i] : []));
+    await evaluate({
+      runner: own.runner,
+      against: other?.runner ?? null,
+      data,
+      places,
+      labels,
+      onRows(found) {
+        rows.push(...found);
+        if (flags.rows !== undefined) appendFileSync(flags.rows, found.map((row) => `${JSON.stringify(row)}\n`).join(''));
+      },
+      onFailed: (name, problem) => void failed.push({ name, problem }),
+      onProgress: (count, total) => progress.step('pictures', count, total),
+    });
+    if (flags.parquet !== undefined) await writeParquet(flags.parquet, rows, other !== null);
+    return {
+      schema: 'weighbridge/evaluation@1',
+      model: own.document,
+      against: other?.document ?? null,
+      data: described,
+      shards: [flags.shard],
+      ...tally(rows, other !== null),
+      failed,
+      notes,
+      elapsedMs: performance.now() - startedAt,
+    };
+  } finally {
+    for (const close of closing.reverse()) await close();
+  }
+}
+
+/** The net in a form that a runtime here takes: PyTorch's and others' are converted to ONNX first, in a folder that goes away again. */
+async function openRunnable(path: string, flags: SourceFlags, notes: string[]) {
+  const { files, options, pathOf } = await openFiles(path, flags);
+  const close = () => files.close();
+  try {
+    const model = await openModel(files, options);
+    const map = await model.map();
+    const sha256: Record<string, string> = {};
+    for (const name of model.files) sha256[name] = await sha256File(pathOf(name));
+    const own: Runnable = {
+      map,
+      target: { files, path, format: model.format, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) },
+    };
+    if (findWrittenFormat(model.format)?.runs) return { runnable: own, sha256, format: model.format, close };
+    const folder = mkdtempSync(join(tmpdir(), 'weighbridge-'));
+    const remove = () => rmSync(folder, { recursive: true, force: true });
+    try {
+      const made = join(folder, 'model.onnx');
+      await convert(files, await fileSink(made), basename(made), options);
+      const target = await nodeFileSet(made);
+      notes.push(`${path} was converted to ONNX to be run: no runtime here takes ${model.format} files`);
+      const closeAll = async () => {
+        await target.close();
+        await close();
+        remove();
+      };
+      return { runnable: { map, target: { files: target, path: made, format: 'onnx' } }, sha256, format: model.format, close: closeAll };
+    } catch (error) {
+      remove();
+      throw error;
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Rows of an earlier run of the same; a last line that was not finished is dropped. */
+function readRows(path: string, head: object): Row[] {
+  const first = JSON.stringify(head);
+  if (!existsSync(path)) {
+    writeFileSync(path, `${first}\n`);
+    return [];
+  }
+  const text = readFileSync(path, 'utf8');
+  const lines = text.split('\n');
+  if (lines[0] !== first)
+    throw new ModelError('usage', 'holds the rows of another run: another model, other data or another part. Name another file, or remove it.', { file: path });
+  const last = lines.pop();
+  if (last !== '') writeFileSync(path, `${lines.join('\n')}\n`);
+  return lines.slice(1).map((line, i) => {
+    try {
+      return JSON.parse(line) as Row;
+    } catch (error) {
+      throw new ModelError('malformed', `line ${i + 2} is no row`, { file: path }, error);
+    }
+  });
+}
+
+/** For engines that count in tables: DuckDB, Polars, Spark. */
+async function writeParquet(path: string, rows: readonly Row[], hasOther: boolean): Promise<void> {
+  const { parquetWriteBuffer } = await import('hyparquet-writer');
+  const place = (list: readonly number[] | undefined, i: number) => list?.[i] ?? null;
+  const tops = (name: string, of: (row: Row) => readonly number[] | undefined) =>
+    Array.from({ length: 5 }, (_, i) => ({ name: `${name}${i + 1}`, data: rows.map((row) => place(of(row), i)), type: 'INT32' as const, nullable: true }));
+  const columnData = [
+    { name: 'name', data: rows.map(({ name }) => name), type: 'STRING' as const, nullable: false },
+    { name: 'label', data: rows.map(({ label }) => label), type: 'INT32' as const, nullable: true },
+    { name: 'value', data: rows.map(({ value }) => value), type: 'DOUBLE' as const, nullable: true },
+    ...tops('top', ({ top }) => top),
+    ...(hasOther ? tops('other', ({ other }) => other) : []),
+  ];
+  writeText(path, new Uint8Array(parquetWriteBuffer({ columnData })));
+}
+
+function parseShard(text: string): Shard {
+  const [, index, of] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? [];
+  if (!index || !of || index > of) throw new InvalidArgumentError('a part and how many there are is expected, such as 3/8.');
+  return { index, of };
+}

@@ -1,0 +1,62 @@
+/** `weighbridge report merge`: evaluations of parts of a data set, put together exactly. */
+import { readFile } from 'node:fs/promises';
+import { type Command, Option } from 'commander';
+import { isObject } from '../../containers/json.js';
+import { ModelError } from '../../errors.js';
+import { type EvaluationDocument, mergeEvaluations, missingShards } from '../../evaluate/document.js';
+import { type CommonFlags, parseShare } from '../options.js';
+import { makeVoice } from '../print.js';
+import { printEvaluation, unmet } from '../print-evaluation.js';
+import { writeText } from '../text-file.js';
+
+interface MergeFlags extends CommonFlags {
+  readonly output?: string;
+  readonly minTop1?: number;
+  readonly minAgreement?: number;
+}
+
+export function registerReport(program: Command): Command {
+  const command = program.command('report').description('what was written before: merge puts evaluations of parts together');
+  const merge = command
+    .command('merge <evaluations...>')
+    .description('put evaluations of parts of one data set together (weighbridge evaluate --shard i/n -o part.json); the sums are exact')
+    .addOption(new Option('-o, --output <file.json>', 'write the document'))
+    .addOption(new Option('--min-top1 <share>', 'exit code 1 where fewer are right').argParser(parseShare))
+    .addOption(new Option('--min-agreement <share>', 'exit code 1 where both nets agree on fewer').argParser(parseShare))
+    .action(async (paths: readonly string[]) => {
+      // --json and its like belong to the command above.
+      const flags = merge.optsWithGlobals<MergeFlags>();
+      const voice = makeVoice(flags);
+      const document = mergeEvaluations(await Promise.all(paths.map(readEvaluation)));
+      if (flags.output !== undefined) writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
+      if (voice.asJson) voice.json(document);
+      else printEvaluation(voice.say, document);
+      const missing = missingShards(document);
+      const missed = [...(missing.length > 0 ? [`parts are missing: ${missing.join(', ')} of ${document.shards[0]?.of}`] : []), ...unmet(document, flags)];
+      for (const sentence of missed) voice.warn(sentence);
+      if (missed.length > 0 || document.failed.length > 0) process.exitCode = 1;
+    });
+  merge.exitOverride();
+  return command;
+}
+
+async function readEvaluation(path: string): Promise<EvaluationDocument> {
+  let document: unknown;
+  try {
+    document = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new ModelError('usage', `is no evaluation: ${(error as Error).message}`, { file: path }, error);
+  }
+  const isOne =
+    isObject(document) &&
+    document.schema === 'weighbridge/evaluation@1' &&
+    isObject(document.model) &&
+    isObject(document.data) &&
+    isObject(document.counts) &&
+    Array.isArray(document.shards) &&
+    Array.isArray(document.confusion) &&
+    Array.isArray(document.failed) &&
+    Array.isArray(document.notes);
+  if (!isOne) throw new ModelError('usage', 'is no evaluation (weighbridge evaluate -o makes them)', { file: path });
+  return document as unknown as EvaluationDocument;
+}

@@ -1,0 +1,109 @@
+/** Where pictures come from: a folder, a list, or tar archives as WebDataset makes them. */
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve, sep } from 'node:path';
+import type { ByteSource } from '../bytes/byte-source.js';
+import { openTar } from '../containers/tar.js';
+import { ModelError } from '../errors.js';
+import { fileSource } from '../node/file-source.js';
+import type { PictureFolder } from '../verify/pictures/index.js';
+import { openPictureFolder } from './picture-folder.js';
+
+export interface PictureData extends PictureFolder {
+  close(): Promise<void>;
+}
+
+const PICTURE = /\.(png|jpe?g)$/i;
+/** Ten million lines. */
+const MAX_LIST_BYTES = 2 ** 30;
+/** A shard of WebDataset has a few thousand samples of two or three files. */
+const MAX_TAR_MEMBERS = 1_000_000;
+const MAX_CLASS_BYTES = 64;
+
+/** @throws ModelError 'usage' where there are no pictures */
+export async function openPictureData(path: string): Promise<PictureData> {
+  if (/\.(csv|tsv)$/i.test(path)) return openList(path);
+  if (/\.tar$/i.test(path)) return openTars(path, /[*{]/.test(path) ? await matching(path) : [path]);
+  if (/[*{]/.test(path)) throw new ModelError('usage', 'only archives (.tar) are given as a pattern.', { file: path });
+  const folder = await openPictureFolder(path).catch(async (error: unknown) => {
+    const tars = await matching(join(path, '*.tar'));
+    if (tars.length === 0) throw error;
+    return openTars(path, tars);
+  });
+  if (!folder) throw new ModelError('usage', 'is neither a folder of pictures, nor a list (.csv), nor an archive (.tar).', { file: path });
+  return { close: async () => {}, ...folder };
+}
+
+/** Lines of a picture's path, relative to the list, and its class. */
+async function openList(path: string): Promise<PictureData> {
+  const size = (await stat(path).catch(() => null))?.size;
+  if (size === undefined) throw new ModelError('usage', 'there is no such file', { file: path });
+  if (size > MAX_LIST_BYTES) throw new ModelError('unsafe', `${size} bytes are no list of pictures`, { file: path });
+  const text = await readFile(path, 'utf8');
+  const folder = resolve(dirname(path));
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
+  // A first line of titles names no picture.
+  const rows = PICTURE.test(nameOf(lines[0] ?? '')) ? lines : lines.slice(1);
+  const names = rows.map((line) => nameOf(line).replaceAll('\\', '/'));
+  const strange = names.findIndex((name) => !PICTURE.test(name) || !resolve(folder, name).startsWith(folder + sep));
+  if (names.length === 0 || strange >= 0) {
+    const what =
+      names.length === 0
+        ? 'names no picture'
+        : `line ${strange + 1 + (lines.length - rows.length)} names no picture (.png, .jpg) beside or below it: ${JSON.stringify(names[strange]!.slice(0, 200))}`;
+    throw new ModelError('usage', what, { file: path });
+  }
+  const hasLabels = rows.every((line) => /[,;\t]\s*[^,;\t]/.test(line));
+  return {
+    label: dirname(path),
+    names,
+    labels: hasLabels ? rows.join('\n') : null,
+    bytes: (name) =>
+      readFile(join(folder, name)).catch((error: Error) =>
+        Promise.reject(new ModelError('malformed', `cannot be read: ${error.message}`, { file: name }, error)),
+      ),
+    close: async () => {},
+  };
+}
+
+function nameOf(line: string): string {
+  return /^\s*"?([^",;\t]+)"?/.exec(line)?.[1]?.trim() ?? '';
+}
+
+async function matching(pattern: string): Promise<string[]> {
+  const { glob } = await import('tinyglobby');
+  return (await glob(basename(pattern), { cwd: dirname(pattern), expandDirectories: false })).sort().map((name) => join(dirname(pattern), name));
+}
+
+/** Samples are members of one name and several extensions: the picture, and its class in `.cls`. Else the folder in the name is the class. */
+async function openTars(label: string, paths: readonly string[]): Promise<PictureData> {
+  if (paths.length === 0) throw new ModelError('usage', 'no archive is matched', { file: label });
+  const sources: ByteSource[] = [];
+  const members = new Map<string, () => Promise<Uint8Array>>();
+  const classes: string[] = [];
+  for (const path of paths) {
+    const source = await fileSource(path);
+    sources.push(source);
+    const inside = await openTar(source, MAX_TAR_MEMBERS);
+    for (const [name, member] of inside) {
+      if (!PICTURE.test(name)) continue;
+      const full = paths.length === 1 ? name : `${basename(path, extname(path))}/${name}`;
+      members.set(full, () => member.read(0, member.byteLength));
+      const stated = inside.get(`${name.replace(PICTURE, '')}.cls`);
+      if (stated && stated.byteLength <= MAX_CLASS_BYTES) classes.push(`${full},${new TextDecoder().decode(await stated.read(0, stated.byteLength)).trim()}`);
+    }
+  }
+  const close = async () => void (await Promise.all(sources.map((source) => source.close())));
+  if (members.size === 0) {
+    await close();
+    throw new ModelError('usage', 'has no pictures in it: members ending in .png, .jpg or .jpeg are looked for.', { file: label });
+  }
+  const folders = [...members.keys()].map((name) =>
+    name
+      .split('/')
+      .slice(paths.length === 1 ? 0 : 1, -1)
+      .join('/'),
+  );
+  const fromFolders = folders.every((folder) => folder !== '') ? [...members.keys()].map((name, i) => `${name},${folders[i]}`) : null;
+  const table = classes.length === members.size ? classes : fromFolders;
+  return { label, names: [...members.keys()], labels: table?.join('\n') ?? null, bytes: (name) => members.get(name)!(), close };
+}

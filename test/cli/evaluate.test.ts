@@ -1,0 +1,146 @@
+/** `weighbridge evaluate` on the pictures of the demo: folders, lists, archives; parts; interruption; another net beside it. */
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { parquetReadObjects } from 'hyparquet';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { EvaluationDocument } from '../../src/evaluate/document.js';
+import { tarImage } from '../tar-image.js';
+import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
+
+const validate = new Ajv2020({ strict: false, allErrors: true }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/evaluation.schema.json'), 'utf8')));
+const folder = temporaryFolder();
+const IMAGES = join(DIGITS, 'images');
+const NAMES = readdirSync(IMAGES)
+  .filter((name) => name.endsWith('.png'))
+  .sort();
+const LABELS = JSON.parse(readFileSync(join(DIGITS, 'labels.json'), 'utf8')).labels as number[];
+/** An ONNX file does not say what is done to pictures before it. */
+const PREPARE = ['--preprocess', 'mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1'];
+
+beforeAll(() => {
+  const classes = join(folder, 'classes');
+  for (const [i, name] of NAMES.entries()) {
+    mkdirSync(join(classes, String(LABELS[i])), { recursive: true });
+    copyFileSync(join(IMAGES, name), join(classes, String(LABELS[i]), name));
+  }
+  mkdirSync(join(folder, 'flat'));
+  for (const name of NAMES) copyFileSync(join(IMAGES, name), join(folder, 'flat', name));
+  writeFileSync(join(folder, 'flat', 'list.csv'), `file,class\n${NAMES.map((name, i) => `${name},${LABELS[i]}`).join('\n')}\n`);
+  const samples = NAMES.map(
+    (name, i) =>
+      [
+        [name, readFileSync(join(IMAGES, name))],
+        [name.replace('.png', '.cls'), Buffer.from(String(LABELS[i]))],
+      ] as const,
+  );
+  const half = NAMES.length >> 1;
+  mkdirSync(join(folder, 'shards'));
+  writeFileSync(join(folder, 'shards', 'a-0.tar'), tarImage(samples.slice(0, half).flat()));
+  writeFileSync(join(folder, 'shards', 'a-1.tar'), tarImage(samples.slice(half).flat()));
+  const { status, stderr } = weighbridge(['convert', join(DIGITS, 'digits.pth'), '-o', join(folder, 'd.onnx'), '--no-verify']);
+  expect(status, stderr).toBe(0);
+});
+
+function evaluated(args: readonly string[]): { status: number | null; stderr: string; document: EvaluationDocument } {
+  const { status, stdout, stderr } = weighbridge(['evaluate', ...args, ...(args[0] === 'd.onnx' ? PREPARE : []), '--json'], folder);
+  const document = stdout === '' ? null : JSON.parse(stdout);
+  if (status !== 2) expect(validate(document), `${stderr} ${JSON.stringify(validate.errors)}`).toBe(true);
+  return { status, stderr, document };
+}
+
+describe('the same pictures', () => {
+  it.each([
+    ['a folder of classes', 'classes'],
+    ['a list', 'flat/list.csv'],
+    ['archives', 'shards/*.tar'],
+    ['a folder of archives', 'shards'],
+  ])('as %s', (_, data) => {
+    const { status, document } = evaluated(['d.onnx', '--data', data]);
+    expect(status).toBe(0);
+    expect(document.counts).toEqual({ pictures: NAMES.length, labelled: NAMES.length, top1: NAMES.length, top5: NAMES.length });
+    expect(document.confusion).toEqual([]);
+  });
+});
+
+it('another net beside it, one that has to be converted before it runs, and least shares', () => {
+  const { status, document } = evaluated([
+    join(DIGITS, 'digits.pth'),
+    '--against',
+    join(DIGITS, 'digits.h5'),
+    // The digits fill their pictures: nothing may be cut off.
+    '--preprocess',
+    'resize=stretch',
+    '--other-preprocess',
+    'mean=103.939,116.779,123.68,order=bgr',
+    '--data',
+    'classes',
+    '--min-agreement',
+    '1',
+    '--min-top1',
+    '0.9',
+  ]);
+  expect(status).toBe(0);
+  expect(document.other).toEqual({ top1: NAMES.length, top5: NAMES.length, agree: NAMES.length, agreeTop5: expect.any(Number) });
+  expect(document.notes.join()).toContain('was converted to ONNX to be run');
+  const wrong = NAMES.map((name, i) => `${name},${(LABELS[i]! + 1) % 10}`).join('\n');
+  writeFileSync(join(folder, 'flat', 'wrong.csv'), wrong);
+  const missed = evaluated(['d.onnx', '--data', 'flat/wrong.csv', '--min-top1', '0.5']);
+  expect([missed.status, missed.document.counts.top1]).toEqual([1, 0]);
+  expect(missed.document.confusion.reduce((sum, { count }) => sum + count, 0)).toBe(NAMES.length);
+});
+
+describe('parts', () => {
+  it('are put together to what the whole says', () => {
+    const whole = evaluated(['d.onnx', '--data', 'classes']).document;
+    for (const part of [1, 2, 3]) expect(evaluated(['d.onnx', '--data', 'classes', '--shard', `${part}/3`, '-o', `part${part}.json`]).status).toBe(0);
+    const merge = (...parts: string[]) => weighbridge(['report', 'merge', ...parts, '--json'], folder);
+    const merged = merge('part2.json', 'part1.json', 'part3.json');
+    expect(merged.status, merged.stderr).toBe(0);
+    const document = JSON.parse(merged.stdout);
+    expect(validate(document), JSON.stringify(validate.errors)).toBe(true);
+    expect(document).toMatchObject({ counts: whole.counts, confusion: whole.confusion });
+    expect(merge('part1.json', 'part3.json')).toMatchObject({ status: 1, stderr: expect.stringContaining('parts are missing: 2 of 3') });
+    expect(merge('part1.json', 'part1.json').status).toBe(2);
+    expect(weighbridge(['report', 'merge', join(DIGITS, 'labels.json')], folder).status).toBe(2);
+  });
+});
+
+it('an interrupted run goes on where it stopped; rows of another run are refused', () => {
+  const args = ['d.onnx', '--data', 'classes', '--rows', 'rows.jsonl', '--parquet', 'rows.parquet'];
+  const whole = evaluated(args).document;
+  const lines = readFileSync(join(folder, 'rows.jsonl'), 'utf8').split('\n');
+  expect(lines).toHaveLength(NAMES.length + 2);
+  // Half of the rows, and half of a line.
+  writeFileSync(join(folder, 'rows.jsonl'), `${lines.slice(0, 9).join('\n')}\n${lines[9]!.slice(0, 20)}`);
+  const again = evaluated(args);
+  expect(again.stderr).toContain('8 pictures are in rows.jsonl already');
+  expect(again.document.counts).toEqual(whole.counts);
+  expect(evaluated(['d.onnx', '--data', 'classes', '--rows', 'rows.jsonl', '--shard', '1/2']).status).toBe(2);
+});
+
+it('Parquet has the rows', async () => {
+  const bytes = readFileSync(join(folder, 'rows.parquet'));
+  const rows = await parquetReadObjects({ file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer });
+  expect(rows).toHaveLength(NAMES.length);
+  expect(rows.every(({ label, top1 }) => label === top1)).toBe(true);
+});
+
+it('a picture that is none is told and not counted', () => {
+  mkdirSync(join(folder, 'some/3'), { recursive: true });
+  copyFileSync(join(IMAGES, NAMES[0]!), join(folder, 'some/3/a.png'));
+  writeFileSync(join(folder, 'some/3/b.png'), 'no picture');
+  const { status, document } = evaluated(['d.onnx', '--data', 'some']);
+  expect(status).toBe(1);
+  expect(document).toMatchObject({ counts: { pictures: 1 }, failed: [{ name: '3/b.png' }] });
+});
+
+it.each([
+  ['no data', ['d.onnx', '--data', 'nowhere']],
+  ['a part that there is not', ['d.onnx', '--data', 'classes', '--shard', '4/3']],
+  ['an agreement with nothing', ['d.onnx', '--data', 'classes', '--min-agreement', '1']],
+  ['a list that leaves its folder', ['d.onnx', '--data', 'bad.csv']],
+])('%s cannot be evaluated', (_, args) => {
+  writeFileSync(join(folder, 'bad.csv'), '../../../etc/x.png,1\n');
+  expect(evaluated(args).status).toBe(2);
+});

@@ -1,0 +1,92 @@
+/** What an evaluation counts, and that parts add up to the whole exactly. */
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { isModelError } from '../src/errors.js';
+import { type EvaluationDocument, mergeEvaluations, missingShards, type Row, tally } from '../src/evaluate/document.js';
+
+const row = (label: number | null, top: readonly number[], other?: readonly number[]): Row => ({
+  name: 'x',
+  label,
+  top,
+  value: 1,
+  ...(other ? { other } : {}),
+});
+
+function documentOf(rows: readonly Row[], index: number, of: number, change: Partial<EvaluationDocument> = {}): EvaluationDocument {
+  const model = { path: 'm', format: 'onnx', engine: 'e', sha256: { m: 'a' } };
+  const data = { path: 'd', pictures: 10, sha256: 'b', prepared: 'p' };
+  return {
+    schema: 'weighbridge/evaluation@1',
+    model,
+    against: model,
+    data,
+    shards: [{ index, of }],
+    ...tally(rows, true),
+    failed: [],
+    notes: [],
+    elapsedMs: 1,
+    ...change,
+  };
+}
+
+it('counts what is first, what is among five, and what is taken for what', () => {
+  const rows = [
+    row(1, [1, 2, 3, 4, 5], [1, 3, 2, 4, 5]),
+    row(2, [1, 2, 3, 4, 5], [2, 1, 3, 4, 9]),
+    row(7, [1, 2, 3, 4, 5], [2, 1, 3, 4, 5]),
+    row(null, [3], [3]),
+    row(1, [], [1]),
+  ];
+  expect(tally(rows, true)).toEqual({
+    counts: { pictures: 5, labelled: 4, top1: 1, top5: 2 },
+    other: { top1: 3, top5: 3, agree: 2, agreeTop5: 3 },
+    confusion: [{ wanted: 2, found: 1, count: 2 }],
+  });
+  expect(tally(rows, false)).toMatchObject({
+    other: null,
+    confusion: [
+      { wanted: 2, found: 1, count: 1 },
+      { wanted: 7, found: 1, count: 1 },
+    ],
+  });
+});
+
+it('parts in any order add up to the whole, bit for bit', () => {
+  const classes = fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { minLength: 5, maxLength: 5 });
+  const rows = fc.array(
+    fc.tuple(fc.option(fc.integer({ min: 0, max: 6 })), classes, classes).map(([label, top, other]) => row(label, top, other)),
+    { maxLength: 60 },
+  );
+  fc.assert(
+    fc.property(rows, fc.integer({ min: 1, max: 5 }), fc.boolean(), (all, of, reversed) => {
+      const parts = Array.from({ length: of }, (_, part) =>
+        documentOf(
+          all.filter((_row, i) => i % of === part),
+          part + 1,
+          of,
+        ),
+      );
+      const merged = mergeEvaluations(reversed ? parts.toReversed() : parts);
+      expect({ counts: merged.counts, other: merged.other, confusion: merged.confusion }).toEqual(tally(all, true));
+      expect(missingShards(merged)).toEqual([]);
+    }),
+  );
+});
+
+it('what does not belong together is refused, and a part that is not there is told', () => {
+  const [first, second] = [documentOf([], 1, 3), documentOf([], 2, 3)];
+  expect(missingShards(mergeEvaluations([second, first]))).toEqual([3]);
+  const refused = (a: EvaluationDocument, b: EvaluationDocument) => {
+    try {
+      mergeEvaluations([a, b]);
+    } catch (error) {
+      return isModelError(error, 'usage') ? error.message : error;
+    }
+    return 'merged';
+  };
+  expect(refused(first, first)).toContain('part 1 of 3 is there twice');
+  expect(refused(first, { ...second, model: { ...second.model, sha256: { m: 'c' } } })).toContain('different models');
+  expect(refused(first, { ...second, data: { ...second.data, sha256: 'c' } })).toContain('different data');
+  expect(refused(first, { ...second, data: { ...second.data, prepared: 'c' } })).toContain('different preparations');
+  expect(refused(first, documentOf([], 2, 4))).toContain('different numbers of parts');
+});

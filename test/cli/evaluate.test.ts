@@ -15,8 +15,9 @@ const NAMES = readdirSync(IMAGES)
   .filter((name) => name.endsWith('.png'))
   .sort();
 const LABELS = JSON.parse(readFileSync(join(DIGITS, 'labels.json'), 'utf8')).labels as number[];
-/** An ONNX file does not say what is done to pictures before it. */
-const PREPARE = ['--preprocess', 'mean=0.485,0.456,0.406,std=0.229,0.224,0.225,range=1'];
+/** The digits' nets take pictures from 0 to 1, of their own size. */
+const AS_TRAINED = 'mean=0,range=1,resize=stretch';
+const PREPARE = ['--preprocess', AS_TRAINED];
 
 beforeAll(() => {
   const classes = join(folder, 'classes');
@@ -68,11 +69,9 @@ it('another net beside it, one that has to be converted before it runs, and leas
     join(DIGITS, 'digits.pth'),
     '--against',
     join(DIGITS, 'digits.h5'),
-    // The digits fill their pictures: nothing may be cut off.
-    '--preprocess',
-    'resize=stretch',
+    ...PREPARE,
     '--other-preprocess',
-    'mean=103.939,116.779,123.68,order=bgr',
+    AS_TRAINED,
     '--data',
     'classes',
     '--min-agreement',

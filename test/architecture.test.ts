@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   node: ['bytes', 'verify', 'errors.ts'],
   'inspect.ts': ['bytes', 'model', 'readers', 'errors.ts'],
   'convert.ts': ['bytes', 'model', 'readers', 'transforms', 'writers', 'errors.ts', 'version.ts'],
+  'bisect.ts': ['bytes', 'model', 'containers', 'readers', 'transforms', 'verify', 'writers', 'errors.ts'],
   'index.ts': 'everything',
   'verification.ts': 'everything',
   cli: 'everything',

@@ -1,6 +1,7 @@
 /** What is verified, and how. */
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import type { Value } from '../model/ops/array.js';
 import type { Tensor } from '../model/tensor.js';
 import type { EngineChoice, EngineModel } from './engine.js';
 import type { Arrays, Feeds } from './side.js';
@@ -25,8 +26,30 @@ export interface VerifyOptions extends EngineChoice {
   readonly onProgress?: (phase: string, done: number, total: number) => void;
   /** Told once, before anything runs, which ports and layers are compared. */
   readonly onMap?: (map: LayerMap) => void;
+  /** Told where a fault begins, where there is one and it could be placed. */
+  readonly onPlaced?: (fault: PlacedFault) => void;
   /** Sees every sample as it was compared, an array for each port in the source's layouts: for pictures and top-5 lists in reports. */
   readonly onSample?: (feeds: Feeds, expected: Arrays, actual: Arrays, sample: number) => void;
+}
+
+/** Where a fault begins, with what flows in there and what comes of it. */
+export interface PlacedFault {
+  /** What flows into the first layer that differs: the source's name of the value and the file's, undefined for an input of the net. */
+  readonly inputs: readonly FlowingValue[];
+  /** The net's own inputs. */
+  readonly fed: readonly FlowingValue[];
+  /** What the layer makes; where the file does more to an output, that output's place. */
+  readonly output: { readonly value: string; readonly written: string | undefined; readonly place: number | null };
+  /** What it should be, channels-first, and how far off it may be of its scale. */
+  readonly wanted: Value;
+  readonly allowed: number;
+}
+
+export interface FlowingValue {
+  readonly value: string;
+  readonly written: string | undefined;
+  /** Channels-first. */
+  readonly array: Value;
 }
 
 export interface WrittenTarget extends EngineModel {

@@ -65,7 +65,11 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   );
   const cause =
     verdict === 'mismatch' || verdict === 'disputed'
-      ? await explain(subject, { first, weights, widened, tolerances, samples: telling(ran), isAsked: options.layers === true }, notes)
+      ? await explain(
+          subject,
+          { first, weights, widened, tolerances, samples: telling(ran), isAsked: options.layers === true, onPlaced: options.onPlaced },
+          notes,
+        )
       : null;
   if (verdict === 'match' && inLayers) notes.push(`${inLayers.message}; the outputs agree, so the two arrange this part in different ways`);
   return {

@@ -19,7 +19,7 @@ import { type Found, searchInputs } from './search.js';
 import { type Actual, type Arrays, openActual, type Side } from './side.js';
 import type { Subject } from './subject.js';
 import { measuredTolerances, rtolsOf, type Tolerances, tolerances } from './tolerance.js';
-import { type BatchSample, isBatchFree, tryBatch, trySizes } from './trials.js';
+import { type BatchSample, isBatchFree, type Sides, tryBatch, trySizes } from './trials.js';
 import { type Expected, recordedOutputs, recordedWitness } from './witness.js';
 import type { WrittenModel } from './written/written.js';
 
@@ -143,7 +143,10 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           samples: added.length,
           sampleOf: (i: number) => added[i]!,
         };
-        await runSamples(run, { ...options, onSample: undefined }, (sample) => compared.push(sample));
+        await runSamples(run, { ...options, onSample: undefined }, (sample) => {
+          compared.push(sample);
+          if (!differing && hasFailed(comparison)) differing = sample;
+        });
       }
       const whole = given && recording && isMixed(comparison, given) ? await runWhole(subject, actual, given, recording, allowed) : null;
       if (whole) {
@@ -155,42 +158,22 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         if (sentence !== null) notes.push(sentence);
       }
       for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
+      // What is expected of a row alone is asked for only where the file's rows differ in a batch: it may take seconds.
+      const alone: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : [...kept];
+      for (let i = alone.length; i < rows && !given && isBatchFree(map); i++) {
+        const feeds = generate(i, PLAIN);
+        const sample = { feeds, found: await actual.run(feeds), range: PLAIN };
+        alone.push(sample);
+        if (kept.length === 0) kept.push({ ...sample, wanted: await expected.run(feeds) });
+      }
       const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name) };
-      const trials: TrialReport[] = [];
-      if (!whole && isBatchFree(map) && (given?.batch ?? 1) === 1) {
-        // What is expected of a row alone is asked for only where the file's rows differ in a batch: it may take seconds.
-        const alone: BatchSample[] = [...kept];
-        for (let i = alone.length; i < rows && !given; i++) {
-          const feeds = generate(i, PLAIN);
-          const sample = { feeds, found: await actual.run(feeds), range: PLAIN };
-          alone.push(sample);
-          if (kept.length === 0) kept.push({ ...sample, wanted: await expected.run(feeds) });
-        }
-        if (alone.length > 1) trials.push(await tryBatch(sides, alone));
-      }
-      const sizes = given ? null : await trySizes(sides, seed);
-      if (sizes) trials.push(sizes);
-      if (computeDType === 'float16' && isRead) {
-        if (effort.few <= 1) notes.push('whether all values fit float16 was not looked at: the net is too large for our evaluator');
-        else {
-          const half = await tryHalf(map, compared.slice(0, HALF_SAMPLES), notes);
-          if (half) trials.push(half);
-        }
-      }
+      const trials = await tryBeside(subject, { sides, rows: alone, compared, seed: given ? null : seed }, notes);
       const further: RunSample[] = [];
       for (const range of narrowing && !given && effort.few > 1 ? NARROW_RANGES : []) {
         const feeds = generate(1, range);
         further.push({ feeds, wanted: [], found: await actual.run(feeds), range });
       }
-      const hasSameDTypes = map.format === target.format || (isRead && target.format === 'onnx');
-      const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs, hasSameDTypes });
-      for (const name of written?.overridable ?? []) {
-        if (subject.overridable.includes(name)) continue;
-        const message = `the weight "${name}" is an input too, so that whoever runs the file may put another in its place`;
-        differences.push({ kind: 'initialiser', port: name, message, judged: true });
-      }
-      const ranked = new Set(differences.filter(({ kind }) => kind === 'rank').map(({ port }) => port));
-      if (kept[0]) differences.push(...compareRanks(map, kept[0].wanted, kept[0].found).filter(({ port }) => !ranked.has(port)));
+      const differences = interfaceOf(subject, actual, kept[0], isOurs);
       return {
         comparison,
         expected,
@@ -224,6 +207,42 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
   } finally {
     await actual.close();
   }
+}
+
+interface ToTry {
+  readonly sides: Sides;
+  /** Samples that are run once more as one batch. */
+  readonly rows: readonly BatchSample[];
+  readonly compared: readonly RunSample[];
+  /** Null where inputs are given. */
+  readonly seed: number | null;
+}
+
+/** What single inputs of the first size do not show: several at once, another size, values that do not fit float16. */
+async function tryBeside({ map, isRead, written, effort }: Subject, { sides, rows, compared, seed }: ToTry, notes: string[]): Promise<TrialReport[]> {
+  const trials: (TrialReport | null)[] = [];
+  if (isBatchFree(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
+  if (seed !== null) trials.push(await trySizes(sides, seed));
+  if (written?.computeDType === 'float16' && isRead) {
+    if (effort.few > 1) trials.push(await tryHalf(map, compared.slice(0, HALF_SAMPLES), notes));
+    else notes.push('whether all values fit float16 was not looked at: the net is too large for our evaluator');
+  }
+  return trials.filter((trial) => trial !== null);
+}
+
+/** What the file promises to its users otherwise than the source does. */
+function interfaceOf(subject: Subject, actual: Actual, sample: RunSample | undefined, isOurs: boolean): InterfaceDifference[] {
+  const { map, target, written, layoutOf, isRead } = subject;
+  const hasSameDTypes = map.format === target.format || (isRead && target.format === 'onnx');
+  const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs, hasSameDTypes });
+  for (const name of written?.overridable ?? []) {
+    if (subject.overridable.includes(name)) continue;
+    const message = `the weight "${name}" is an input too, so that whoever runs the file may put another in its place`;
+    differences.push({ kind: 'initialiser', port: name, message, judged: true });
+  }
+  const ranked = new Set(differences.filter(({ kind }) => kind === 'rank').map(({ port }) => port));
+  if (sample) differences.push(...compareRanks(map, sample.wanted, sample.found).filter(({ port }) => !ranked.has(port)));
+  return differences;
 }
 
 /** Whether a file was written from this map: it says that it was from one, and has a kernel for each that the map has. The order of its ports is the map's. */

@@ -5,14 +5,14 @@ import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import type { Report } from '../../src/verify/report.js';
 import { verifyConversion } from '../../src/verify/verify.js';
-import { verifyEdited, writtenOnnx } from './faults/catalogue.js';
+import { type Subject, subjectOf, verifyEdited as verify } from './faults/catalogue.js';
 import { branchedNet, modelOf } from './faults/nets.js';
 import { all, attribute, change, changeOp, type Edit, rearrange, skipNode } from './faults/onnx-edit.js';
 
 const map = branchedNet();
-let bytes: Uint8Array;
+let subject: Subject;
 beforeAll(async () => {
-  bytes = await writtenOnnx(map);
+  subject = await subjectOf(map);
 });
 
 const kinds = ({ cause }: Report) => cause!.explainedBy.map(({ kind }) => kind);
@@ -25,7 +25,7 @@ describe('the cause of a mismatch', () => {
     ['another epsilon', 'bn1', 'epsilon', attribute('bn1', 'epsilon', 1e-5)],
     ['another pooling', 'pool2', 'pooling', changeOp('pool2', 'MaxPool', ['kernel_shape', 'strides', 'pads', 'auto_pad', 'ceil_mode'])],
   ])('is %s', async (_, layer, kind, edit) => {
-    const { cause, verdict } = await verifyEdited(map, bytes, edit);
+    const { cause, verdict } = await verify(subject, edit);
     expect(verdict).toBe('mismatch');
     expect(cause).toMatchObject({ layer, side: 'file' });
     expect(cause!.explainedBy[0]).toMatchObject({ kind, layer });
@@ -35,7 +35,7 @@ describe('the cause of a mismatch', () => {
   });
 
   it('is in a layer that the file has lost, behind which the first difference shows', async () => {
-    const { cause } = await verifyEdited(map, bytes, skipNode('relu2'));
+    const { cause } = await verify(subject, skipNode('relu2'));
     expect(cause).toMatchObject({ layer: 'pool2' });
     expect(cause!.explainedBy[0]).toMatchObject({ kind: 'activation-missing', layer: 'relu2' });
     expect(cause!.message).toContain('(in "relu2")');
@@ -43,9 +43,8 @@ describe('the cause of a mismatch', () => {
 
   it('is two, where both explain it', async () => {
     // A kernel of one place is the same in reverse and shuffled by groups of one.
-    const report = await verifyEdited(
-      map,
-      bytes,
+    const report = await verify(
+      subject,
       rearrange('conv3a', 1, ([o, i, h, w], [, I]) => [o!, I! - 1 - i!, h!, w!]),
     );
     expect(kinds(report)).toEqual(expect.arrayContaining(['channels-reversed', 'reads-reversed']));
@@ -53,9 +52,8 @@ describe('the cause of a mismatch', () => {
   });
 
   it('is not made up where none explains it', async () => {
-    const report = await verifyEdited(
-      map,
-      bytes,
+    const report = await verify(
+      subject,
       all(
         change('conv1', 1, (value, i) => value + Math.sin(i)),
         attribute('conv1', 'pads', [2, 2, 0, 0]),
@@ -66,14 +64,14 @@ describe('the cause of a mismatch', () => {
   });
 
   it('is nothing where nothing differs', async () => {
-    expect(await verifyEdited(map, bytes, () => {})).toMatchObject({ verdict: 'match', cause: null });
+    expect(await verify(subject, () => {})).toMatchObject({ verdict: 'match', cause: null });
   });
 
   it('is in our reading, where a recording of the layer says so', async () => {
     // The file is what was read; what was recorded comes of a kernel that lay the other way round.
     const flipped = await flippedMap(map, 'conv2');
     const golden = await recordingOf(flipped, ['conv2']);
-    const files = memoryFileSet({ 'net.onnx': bytes }, 'net.onnx');
+    const files = memoryFileSet({ 'net.onnx': subject.bytes }, 'net.onnx');
     const report = await verifyConversion({ source: { files }, model: modelOf(map), map, target: { files, format: 'onnx' } }, { golden });
     expect(report).toMatchObject({ verdict: 'mismatch', cause: { layer: 'conv2', side: 'reading' } });
     expect(kinds(report)).toContain('kernel-flipped');

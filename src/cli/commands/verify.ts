@@ -12,7 +12,9 @@ import type { Tensor } from '../../model/tensor.js';
 import { fileSource, type NodeFileSet, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
 import { isGood } from '../../report/verdict.js';
+import type { PlacedFault, VerifyOptions } from '../../verify/options.js';
 import type { Report } from '../../verify/report.js';
+import { writeBisected } from '../bisected.js';
 import { commandHost } from '../engine-host.js';
 import { withHashes } from '../hashes.js';
 import { addSourceOptions, type CommonFlags, type OpenedFiles, openFiles, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
@@ -77,7 +79,8 @@ export function registerVerify(program: Command): Command {
   addSourceOptions(command);
   addVerifyOptions(command);
   command.addOption(preprocessOption());
-  return command.action(async (expected: string, given: string | undefined, flags: CommonFlags & SourceFlags & VerifyFlags) => {
+  command.addOption(new Option('--bisect <folder>', 'where the two differ: write the smallest files that still show it, for a bug report'));
+  return command.action(async (expected: string, given: string | undefined, flags: CommonFlags & SourceFlags & VerifyFlags & { readonly bisect?: string }) => {
     const voice = makeVoice(flags);
     if (given === undefined && flags.golden === undefined)
       throw new ModelError('usage', `what is ${expected} to be compared with? Name a second file, or recorded outputs with --golden.`);
@@ -89,7 +92,10 @@ export function registerVerify(program: Command): Command {
     const { files, options, path } = await openFiles(expected, flags);
     const target = await nodeFileSet(actual);
     try {
-      const { compared, model, map, format } = await compareOpened({ files, options, path, target }, flags, progress, reports);
+      const placed: PlacedFault[] = [];
+      const onPlaced = (fault: PlacedFault) => void placed.push(fault);
+      const hooks = { ...reports.hooks, ...(flags.bisect === undefined ? {} : { onPlaced }) };
+      const { compared, model, map, written } = await compareOpened({ files, options, path, target }, flags, progress, { ...reports, hooks });
       // A file's weights are its own.
       const own = given === undefined ? { ...compared, weights: null } : compared;
       const report = await withHashes(own, { expected: files, actual: target }, isKept(flags));
@@ -97,9 +103,11 @@ export function registerVerify(program: Command): Command {
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report);
       if (!isGood(report)) process.exitCode = 1;
+      if (flags.bisect !== undefined && report.verdict !== 'match')
+        await writeBisected(voice, flags.bisect, { map, target: written, placed: placed[0] ?? null });
       const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
       const keep = [expected, actual, ...companionsOf(flags), ...(files.openedPaths?.() ?? []), ...target.openedPaths()];
-      await reports.write(voice, report, { subject, model, map, target: { path: actual, format }, keep });
+      await reports.write(voice, report, { subject, model, map, target: { path: actual, format: written.format }, keep });
     } finally {
       progress.stop();
       await files.close();
@@ -107,6 +115,8 @@ export function registerVerify(program: Command): Command {
     }
   });
 }
+
+type Hooks = ReportPlan['hooks'] & Pick<VerifyOptions, 'onPlaced'>;
 
 interface OpenedPair extends Pick<OpenedFiles, 'files' | 'options' | 'path'> {
   readonly target: NodeFileSet;
@@ -116,17 +126,16 @@ async function compareOpened(
   { files, options, path, target }: OpenedPair,
   flags: VerifyFlags,
   progress: Progress,
-  reports: Pick<ReportPlan, 'hooks' | 'nameClasses'> | null,
+  reports: { readonly hooks: Hooks; readonly nameClasses: ReportPlan['nameClasses'] } | null,
 ) {
   const model = await openModel(files, options);
   reports?.nameClasses(model);
   const { name: format } = await recognise(target);
   const source = { files, path, ...prototxtOf(model) };
   const { verifyFiles } = await import('../../verify/files.js');
-  const { report: compared, map } = await verifyFiles({ source, model, target: { files: target, path: target.path, format } }, (own) =>
-    verifyOptions(flags, progress, reports?.hooks ?? {}, own),
-  );
-  return { compared, model, map, format };
+  const written = { files: target, path: target.path, format };
+  const { report: compared, map } = await verifyFiles({ source, model, target: written }, (own) => verifyOptions(flags, progress, reports?.hooks ?? {}, own));
+  return { compared, model, map, written };
 }
 
 /** Compares two files, or one with what was recorded, as the command does, without printing anything. */
@@ -193,7 +202,7 @@ export function companionsOf({ prototxt, config, arch, golden, inputs, labels }:
   return [prototxt, config, arch, golden, inputs, labels].filter((path) => path !== undefined);
 }
 
-async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: ReportPlan['hooks'], map: LayerMap | null) {
+async function verifyOptions(flags: VerifyFlags, progress: Progress, hooks: Hooks, map: LayerMap | null) {
   const inputs = await readInputs(flags, progress, map);
   return {
     golden: flags.golden === undefined ? undefined : await readArrays(flags.golden),

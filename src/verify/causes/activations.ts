@@ -59,7 +59,7 @@ const OF_MANY: readonly string[] = ['Softmax', 'LogSoftmax', 'Hardmax'];
 /** Operators that are functions of the single elements of one value. */
 const SINGLE: ReadonlySet<string> = new Set([
   ...['Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Softsign', 'Mish', 'Gelu', 'Clip'],
-  ...['ThresholdedRelu', 'Exp', 'Log', 'Erf', 'Sqrt', 'Abs', 'Neg', 'Reciprocal', 'Identity', 'Swish', 'Shrink', 'Floor', 'Ceil', 'Round'],
+  ...['ThresholdedRelu', 'Exp', 'Log', 'Erf', 'Sqrt', 'Abs', 'Neg', 'Reciprocal', 'Swish', 'Shrink', 'Floor', 'Ceil', 'Round'],
 ]);
 
 /** Whether the layer is an activation, so that another may stand in its place. */

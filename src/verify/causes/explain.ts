@@ -5,7 +5,7 @@
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
-import { inferMap, makeLayer, type ValueType } from '../../model/ops/index.js';
+import { inferMap, makeLayer, type ValueType, valuesRead } from '../../model/ops/index.js';
 import { isChannelsLast, toChannelsFirst } from '../../model/ports.js';
 import { elementCount } from '../../model/tensor.js';
 import { permuteArray } from '../array.js';
@@ -14,6 +14,7 @@ import type { NdArray } from '../engine.js';
 import type { LayerSource } from '../layer-source.js';
 import type { LayerSides } from '../layer-witness.js';
 import { compareLayers } from '../layers.js';
+import type { PlacedFault } from '../options.js';
 import type { CauseReport, WeightsReport } from '../report.js';
 import type { RunSample } from '../samples.js';
 import type { Feeds } from '../side.js';
@@ -43,6 +44,7 @@ export interface ToExplain {
   readonly tolerances: Tolerances;
   /** Whether layers are compared however long that takes. */
   readonly isAsked: boolean;
+  readonly onPlaced?: (fault: PlacedFault) => void;
 }
 
 /** Null where nothing differs that a layer could be to blame for; a note says why where one could not be looked at. */
@@ -60,7 +62,10 @@ export async function explain(subject: Subject, toExplain: ToExplain, notes: str
     if (layer && written) {
       const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, MILLISECONDS);
       // A weight that is wrong is what is to be explained: what the layer makes of it tells less.
-      if (found) return reportOf(found, layer.name, { by: 'weights', side: 'file' });
+      if (found) {
+        if (toExplain.onPlaced) await explainValues(subject, toExplain, types, []);
+        return reportOf(found, layer.name, { by: 'weights', side: 'file' });
+      }
     }
     return await explainValues(subject, toExplain, types, notes);
   } catch (error) {
@@ -83,7 +88,7 @@ export async function explainStored(
 
 async function explainValues(subject: Subject, toExplain: ToExplain, types: ReadonlyMap<string, ValueType>, notes: string[]): Promise<CauseReport | null> {
   const { map } = subject;
-  const { samples, widened, tolerances, isAsked } = toExplain;
+  const { samples, widened, tolerances, isAsked, onPlaced } = toExplain;
   if (!subject.withLayers || samples.length === 0) return null;
   if (!isAsked && multiplications(map) > IN_PASSING) {
     notes.push('what kind of mistake it is was not looked for: the net is large; --layers takes the time');
@@ -98,9 +103,14 @@ async function explainValues(subject: Subject, toExplain: ToExplain, types: Read
       const layer = failed && map.layers.find(({ name }) => name === failed.layer);
       const others = [sample, ...chosen.filter((_, j) => j !== i)].map(({ feeds }) => feeds);
       if (layer)
-        return explainLayer({ sides, net: widened ?? map, map, types, written: subject.written }, layer, others, Math.max(LEAST_ALLOWED, failed.allowed));
+        return explainLayer(
+          { sides, net: widened ?? map, map, types, written: subject.written, onPlaced },
+          layer,
+          others,
+          Math.max(LEAST_ALLOWED, failed.allowed),
+        );
       const output = behind(map, sides, sample);
-      if (output) return explainOutput({ sides, net: widened ?? map, map, types, written: subject.written }, output, sample);
+      if (output) return explainOutput({ sides, net: widened ?? map, map, types, written: subject.written, onPlaced }, output, sample);
     }
     return null;
   });
@@ -115,6 +125,7 @@ interface Place {
   readonly net: LayerMap;
   readonly types: ReadonlyMap<string, ValueType>;
   readonly written: Subject['written'];
+  readonly onPlaced?: (fault: PlacedFault) => void;
 }
 
 async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[], allowed: number): Promise<CauseReport | null> {
@@ -135,6 +146,7 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
   const differs = (value: Value | null) => value !== null && errorOf(base, value, scaleOf(base)) > allowed;
   const side = differs(found) ? 'file' : differs(wanted) ? 'reading' : null;
   if (side === null) return null;
+  tell(place, segment, { layer, output: null, wanted: side === 'reading' ? wanted! : base, allowed });
   const targets = seen.flatMap(({ segment: each, found: made, wanted: own }) => {
     const target = side === 'file' ? made : own;
     return target ? [{ segment: each, target }] : [];
@@ -178,6 +190,24 @@ async function segmentOf({ sides, map, net, types }: Place, layer: Layer, feeds:
   const others = new Map(beside.flatMap((other) => (fetched.has(other) ? [[other, typed(fetched.get(other)!, 'float32')] as const] : [])));
   const layers = net.layers.filter((_, i) => hidden.has(map.layers[i]!));
   return { segment: { map: net, layers, values, types, others }, found: typed(fetched.get(layer)!, types.get(layer.outputs[0]!)?.dtype ?? undefined) };
+}
+
+/** Tells where the fault begins, for whoever cuts the files there. */
+function tell(
+  { map, written, onPlaced }: Place,
+  { layers, values }: Segment,
+  { layer, output, wanted, allowed }: { readonly layer: Layer; readonly output: number | null; readonly wanted: Value; readonly allowed: number },
+): void {
+  const makers = new Map(map.layers.map((each) => [each.outputs[0]!, each] as const));
+  const nameOf = (value: string) => (makers.has(value) ? written?.valueOf(makers.get(value)!) : undefined);
+  const read = new Set(layers.flatMap(valuesRead));
+  onPlaced?.({
+    inputs: [...values].filter(([value]) => read.has(value)).map(([value, array]) => ({ value, written: nameOf(value), array })),
+    fed: map.inputs.map(({ value }) => ({ value, written: undefined, array: values.get(value)! })),
+    output: { value: layer.outputs[0]!, written: nameOf(layer.outputs[0]!), place: output },
+    wanted,
+    allowed,
+  });
 }
 
 /** Layers near by whose values have the shape of one that the layer reads. */
@@ -225,16 +255,19 @@ function behind(map: LayerMap, { actual }: LayerSides, { wanted, found }: RunSam
 
 /** What the file does to an output that its layer makes rightly. */
 async function explainOutput(
-  { sides, map, types }: Place,
-  { maker, place }: { maker: Layer; place: number },
+  around: Place,
+  { maker, place }: { readonly maker: Layer; readonly place: number },
   { feeds, found }: RunSample,
 ): Promise<CauseReport | null> {
+  const { sides, map, types } = around;
   const port = map.outputs[place]!;
   const made = (await valuesOf(sides.actual, feeds, [maker])).get(maker);
   if (!made) return null;
   const layer = makeLayer({ name: port.name, op: 'Identity', inputs: [port.value], outputs: [''] });
   const values = new Map([[port.value, typed(made, types.get(port.value)?.dtype)]]);
   const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
+  const whole = await segmentOf(around, maker, feeds);
+  tell(around, whole.segment, { layer: maker, output: place, wanted: whole.found, allowed: LEAST_ALLOWED });
   const target = inMap(found[place]!, port);
   const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, milliseconds: MILLISECONDS });
   return reportOf(findings, maker.name, { by: 'values', side: 'file', output: port.name });

@@ -1,6 +1,7 @@
 /** Faults that fit a net, whatever it is: what converters do wrong to each kind of layer, in one layer of the written ONNX file. */
 import { onnx as schema } from 'onnx-proto';
 import type { Layer, LayerMap } from '../../../src/model/layer-map.js';
+import { inferMap } from '../../../src/model/ops/index.js';
 import {
   all,
   attribute,
@@ -298,7 +299,14 @@ const activations: Rule = function* (layer) {
   }
 };
 
-const poolings: Rule = function* (layer) {
+/** Whether windows leave something over at an end, so that it matters how their number is rounded. */
+function hasRest(layer: Layer, map: LayerMap): boolean {
+  const { kernel_shape: kernel, strides, pads } = layer.attributes as Readonly<Record<string, readonly number[]>>;
+  const sizes = inferMap(map).get(layer.inputs[0]!)!.shape!.slice(2) as number[];
+  return sizes.some((size, i) => (size + pads![i]! + pads![i + sizes.length]! - kernel![i]!) % strides![i]! !== 0);
+}
+
+const poolings: Rule = function* (layer, map) {
   const { name, op, attributes } = layer;
   const keep = ['kernel_shape', 'strides', 'pads', 'auto_pad', 'ceil_mode'];
   if (op === 'MaxPool') yield { kind: 'average for max pooling', edit: changeOp(name, 'AveragePool', keep), causes: ['pooling'] };
@@ -307,7 +315,7 @@ const poolings: Rule = function* (layer) {
     if ((attributes.pads as readonly number[]).some((pad) => pad > 0))
       yield { kind: 'padding counted by average pooling', edit: setting(name, 'count_include_pad', 1), causes: ['count-include-pad'] };
   }
-  if (op === 'MaxPool' || op === 'AveragePool')
+  if ((op === 'MaxPool' || op === 'AveragePool') && hasRest(layer, map))
     yield { kind: 'ceil and floor of a pooling', edit: setting(name, 'ceil_mode', 1 - Number(attributes.ceil_mode)), causes: ['ceil-mode'] };
   if (op === 'GlobalAveragePool') yield { kind: 'max for average over all', edit: changeOp(name, 'GlobalMaxPool'), causes: ['pooling'] };
 };
@@ -395,7 +403,7 @@ function reordered(layer: Layer): Edit {
     const plain = `${output}.shape`;
     // [.., a, b] for [.., b, a], and the right one's shape.
     const index = graph.node!.indexOf(owner);
-    const made = (op: string, input: string[], out: string) => schema.NodeProto.create({ opType: op, name: out, input, output: [out] }) as never;
+    const made = (op: string, input: string[], out: string) => schema.NodeProto.create({ opType: op, name: `${out}.fault`, input, output: [out] }) as never;
     const right = schema.NodeProto.create({
       opType: 'Transpose',
       name: `${output}.right`,

@@ -1,19 +1,31 @@
 /** Puts every fault that fits into a net's written file, alone, and asks the verifier: seen, placed, and called by its name? */
+import { join } from 'node:path';
 import { memorySink } from '../../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../../src/bytes/file-set.js';
+import { convert } from '../../../src/convert.js';
 import { isModelError } from '../../../src/errors.js';
-import type { LayerMap } from '../../../src/model/layer-map.js';
+import type { LayerMap, ModelFile } from '../../../src/model/layer-map.js';
+import { nodeFileSet } from '../../../src/node/index.js';
+import type { EngineModel } from '../../../src/verify/engine.js';
 import type { Report } from '../../../src/verify/report.js';
 import { verifyConversion } from '../../../src/verify/verify.js';
 import { onnx as onnxWriter } from '../../../src/writers/onnx/index.js';
+import { corpusCases } from '../../corpus.js';
 import { type AnyFault, faultsFor } from './any-net.js';
 import { modelOf } from './nets.js';
 import { type Edit, editOnnx } from './onnx-edit.js';
 
+/** A net, what was written of it, and where it comes from. */
+export interface Subject {
+  readonly map: LayerMap;
+  readonly model: ModelFile;
+  readonly source: EngineModel;
+  readonly bytes: Uint8Array;
+}
+
 export interface Score {
-  readonly net: string;
   readonly fault: AnyFault;
-  /** What the verdict was: 'not run' where the runtime or the verification refused the file, which is seen as well. */
+  /** What the verdict was: 'not run' where the runtime or the verification refused the file, so that there is nothing to see. */
   readonly verdict: Report['verdict'] | 'not run';
   readonly seen: boolean;
   readonly placed: boolean;
@@ -22,26 +34,45 @@ export interface Score {
   readonly said: string;
 }
 
+/** Has every operator of the families. */
+const OPSET = 20;
+
 export async function writtenOnnx(map: LayerMap): Promise<Uint8Array> {
   const sink = memorySink();
-  await onnxWriter.write(map, sink, 'net.onnx', { dtype: 'source', layout: 'source', metadata: async () => ({}) });
+  await onnxWriter.write(map, sink, 'net.onnx', { dtype: 'source', layout: 'source', opset: OPSET, metadata: async () => ({}) });
   await sink.commit();
   return sink.files.get('net.onnx')!;
 }
 
-/** Verifies the written file with one change, in the way of a user who asks for nothing in particular. */
-export async function verifyEdited(map: LayerMap, bytes: Uint8Array, edit: Edit): Promise<Report> {
-  const files = memoryFileSet({ 'changed.onnx': editOnnx(bytes, edit) }, 'changed.onnx');
-  return verifyConversion({ source: { files }, model: modelOf(map), map, target: { files, format: 'onnx' } }, {});
+/** A net that was made here; only our evaluator can be its witness, and the faults are in the written file. */
+export async function subjectOf(map: LayerMap): Promise<Subject> {
+  const bytes = await writtenOnnx(map);
+  return { map, model: modelOf(map), source: { files: memoryFileSet({ 'net.onnx': bytes }, 'net.onnx') }, bytes };
 }
 
-export async function scoreFault(map: LayerMap, bytes: Uint8Array, fault: AnyFault): Promise<Score> {
+/** A model of the corpus, converted as a user would. */
+export async function corpusSubject(name: string): Promise<Subject & { close(): Promise<void> }> {
+  const [found] = corpusCases((candidate) => candidate.case === name);
+  const path = join(found!.folder, found!.model);
+  const files = await nodeFileSet(path);
+  const sink = memorySink();
+  const prototxt = found!.prototxt ?? undefined;
+  const { model, map } = await convert(files, sink, 'net.onnx', { prototxt });
+  return { map: map!, model, source: { files, path, prototxt }, bytes: sink.files.get('net.onnx')!, close: () => files.close() };
+}
+
+/** Verifies the written file with one change, in the way of a user who asks for nothing in particular. */
+export async function verifyEdited({ map, model, source, bytes }: Subject, edit: Edit): Promise<Report> {
+  const files = memoryFileSet({ 'changed.onnx': editOnnx(bytes, edit) }, 'changed.onnx');
+  return verifyConversion({ source, model, map, target: { files, format: 'onnx' } }, {});
+}
+
+export async function scoreFault(subject: Subject, fault: AnyFault): Promise<Score> {
   try {
-    const report = await verifyEdited(map, bytes, fault.edit);
+    const report = await verifyEdited(subject, fault.edit);
     const { verdict, cause, firstDifference } = report;
     const layers = [firstDifference?.layer, cause?.layer, ...(cause?.explainedBy.map(({ layer }) => layer) ?? [])];
     return {
-      net: map.name,
       fault,
       verdict,
       seen: verdict !== 'match',
@@ -51,14 +82,13 @@ export async function scoreFault(map: LayerMap, bytes: Uint8Array, fault: AnyFau
     };
   } catch (error) {
     if (!isModelError(error)) throw error;
-    return { net: map.name, fault, verdict: 'not run', seen: true, placed: false, named: false, said: error.message };
+    return { fault, verdict: 'not run', seen: false, placed: false, named: false, said: error.message };
   }
 }
 
-/** @param which whether a fault is put into the first or the last layer that it fits */
-export async function scoreNet(map: LayerMap, which: 'first' | 'last' = 'last'): Promise<Score[]> {
-  const bytes = await writtenOnnx(map);
+/** @param every only each so many-th of the faults, where running all takes long */
+export async function scoreNet(subject: Subject, every = 1): Promise<Score[]> {
   const scores: Score[] = [];
-  for (const fault of faultsFor(map, which)) scores.push(await scoreFault(map, bytes, fault));
+  for (const [i, fault] of faultsFor(subject.map).entries()) if (i % every === 0) scores.push(await scoreFault(subject, fault));
   return scores;
 }

@@ -1,0 +1,96 @@
+/** The smallest files that still show a fault, checked by running them. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { bisect } from '../src/bisect.js';
+import { memorySource } from '../src/bytes/byte-source.js';
+import { memoryFileSet } from '../src/bytes/file-set.js';
+import { readNpy, readNpz } from '../src/containers/npy.js';
+import { openModel } from '../src/readers/open.js';
+import type { PlacedFault } from '../src/verify/options.js';
+import { verifyConversion } from '../src/verify/verify.js';
+import { writtenOnnx } from './verify/faults/catalogue.js';
+import { branchedNet, modelOf } from './verify/faults/nets.js';
+import { attribute, beforeOutput, constant, type Edit, editOnnx, rearrange, skipNode } from './verify/faults/onnx-edit.js';
+
+const map = branchedNet();
+let bytes: Uint8Array;
+beforeAll(async () => {
+  bytes = await writtenOnnx(map);
+});
+
+async function bisected(edit: Edit) {
+  const target = { files: memoryFileSet({ 'changed.onnx': editOnnx(bytes, edit) }, 'changed.onnx'), format: 'onnx' };
+  const placed: PlacedFault[] = [];
+  await verifyConversion({ source: { files: target.files }, model: modelOf(map), map, target }, { onPlaced: (fault) => placed.push(fault) });
+  expect(placed.length).toBeGreaterThan(0);
+  return bisect(map, target, placed[0]!);
+}
+
+/** The right file, and where a wrong one differs from it. */
+async function whereAPaddingIsOff() {
+  const changed = memoryFileSet({ 'changed.onnx': editOnnx(bytes, attribute('conv2', 'pads', [2, 2, 0, 0])) }, 'changed.onnx');
+  const placed: PlacedFault[] = [];
+  const onPlaced = (fault: PlacedFault) => void placed.push(fault);
+  await verifyConversion({ source: { files: changed }, model: modelOf(map), map, target: { files: changed, format: 'onnx' } }, { onPlaced });
+  return { target: { files: memoryFileSet({ 'net.onnx': bytes }, 'net.onnx'), format: 'onnx' }, placed: placed[0]! };
+}
+
+/** Both files of a pair, verified with the inputs that lie beside them, as the command would. */
+async function verdictOf(files: ReadonlyMap<string, Uint8Array>) {
+  const open = (name: string) => memoryFileSet({ [name]: files.get(name)! }, name);
+  const source = { files: open('original.onnx') };
+  const model = await openModel(source.files);
+  const array = files.get('inputs.npy');
+  const inputs = array
+    ? new Map([['input', await readNpy(memorySource(array, 'inputs.npy'), 'inputs.npy')]])
+    : await readNpz(memorySource(files.get('inputs.npz')!, 'inputs.npz'));
+  return verifyConversion({ source, model, map: await model.map(), target: { files: open('written.onnx'), format: 'onnx' } }, { inputs });
+}
+
+describe('bisecting', () => {
+  it('cuts out the one layer that differs, of both files', async () => {
+    const { files, command, layers } = await bisected(attribute('conv3b', 'pads', [2, 2, 0, 0]));
+    expect([...files.keys()].sort()).toEqual(['inputs.npy', 'original.onnx', 'written.onnx']);
+    expect(command).toEqual(['original.onnx', 'written.onnx', '--inputs', 'inputs.npy']);
+    expect(layers).toEqual({ left: 1, of: map.layers.length });
+    const report = await verdictOf(files);
+    expect(report).toMatchObject({ verdict: 'mismatch', inputs: { kind: 'recorded' } });
+    expect(report.cause!.explainedBy.map(({ kind }) => kind)).toContain('padding');
+  });
+
+  it('keeps what the file has lost, and what flows in beside', async () => {
+    const { files, layers } = await bisected(skipNode('relu2'));
+    expect(layers.left).toBe(2);
+    expect(await verdictOf(files)).toMatchObject({ verdict: 'mismatch' });
+    const joined = await bisected((graph) => {
+      const node = graph.node!.find(({ name }) => name === 'concat')!;
+      node.input!.reverse();
+    });
+    expect([...joined.files.keys()]).toContain('inputs.npz');
+    expect(await verdictOf(joined.files)).toMatchObject({ verdict: 'mismatch' });
+  });
+
+  it('of a wrong weight as well, and of what is done to an output', async () => {
+    const flipped = await bisected(rearrange('conv2', 1, ([o, i, h, w], [, , H, W]) => [o!, i!, H! - 1 - h!, W! - 1 - w!]));
+    expect(await verdictOf(flipped.files)).toMatchObject({ verdict: 'mismatch' });
+    const scaled = await bisected((graph) =>
+      beforeOutput(graph, (input, output) => [{ opType: 'Mul', name: 'more', input: [input, constant(graph, 'two', [2])], output: [output] }]),
+    );
+    expect(scaled.layers.left).toBe(1);
+    expect(await verdictOf(scaled.files)).toMatchObject({ verdict: 'mismatch' });
+  });
+
+  it('says what should come out where the original written anew gives the same', async () => {
+    // The fault is in what was read: the file is that, and something else was recorded.
+    const { target, placed } = await whereAPaddingIsOff();
+    const wrong = { ...placed, wanted: { ...placed.wanted, data: placed.wanted.data.map((x) => x + 1) } };
+    const { files, command, note } = await bisect(map, target, wrong);
+    expect(command).toEqual(['written.onnx', '--golden', 'golden.npz']);
+    expect(note).toContain('golden.npz');
+    expect([...(await readNpz(memorySource(files.get('golden.npz')!, 'golden.npz'))).keys()].sort()).toEqual(['input:x', 'output:y']);
+  });
+
+  it('writes nothing where no part shows it', async () => {
+    const { target, placed } = await whereAPaddingIsOff();
+    await expect(bisect(map, target, placed)).rejects.toMatchObject({ kind: 'unsupported' });
+  });
+});

@@ -4,14 +4,14 @@ import { scoreNet, subjectOf } from './catalogue.js';
 import { FAMILIES } from './families.js';
 
 /** Each so many-th fault that fits. */
-const EVERY = { depthwise: 9, transposed: 8, gated: 8 } as const;
+const EVERY = { depthwise: 14, transposed: 12, gated: 14 } as const;
 
 describe('a fault that is put into a written file', () => {
   it.each(Object.entries(EVERY))('is seen, placed and named in a net of another family: %s', async (name, every) => {
     const map = FAMILIES.map((make) => make()).find((net) => net.name === name)!;
     const scores = await scoreNet(await subjectOf(map), every);
     const ran = scores.filter(({ verdict }) => verdict !== 'not run');
-    expect(ran.length).toBeGreaterThan(2);
+    expect(ran.length).toBeGreaterThan(1);
     const lacking = ran.filter(({ seen, placed, named }) => !(seen && placed && named));
     expect(lacking.map(({ fault, said }) => `${fault.kind} in ${fault.layer}: ${said}`)).toEqual([]);
   });

@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   readers: ['containers', 'bytes', 'model', 'dialects', 'architectures', 'errors.ts'],
   writers: ['containers', 'bytes', 'model', 'errors.ts', 'version.ts'],
   verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'diff', 'errors.ts', 'version.ts'],
-  diff: ['bytes', 'model', 'readers', 'errors.ts'],
+  diff: ['architectures', 'bytes', 'model', 'readers', 'errors.ts'],
   audit: ['bytes', 'containers', 'readers', 'inspect.ts', 'errors.ts'],
   check: ['bytes', 'containers', 'model', 'readers', 'audit', 'inspect.ts', 'report', 'verify', 'errors.ts', 'version.ts'],
   shrink: ['model', 'bytes', 'containers', 'writers', 'verify', 'errors.ts'],

@@ -53,6 +53,20 @@ export const densenet = family<Size>({
       }),
     },
     { ecosystem: 'keras', spell: spelling(KERAS) },
+    // shicai's models for Caffe.
+    {
+      ecosystem: 'caffe',
+      spell: spelling({
+        'features.conv0': 'conv1',
+        'features.norm0': 'conv1/bn',
+        'features.denseblock{i}.denselayer{j}.norm{k}': 'conv{i+1}_{j}/x{k}/bn',
+        'features.denseblock{i}.denselayer{j}.conv{k}': 'conv{i+1}_{j}/x{k}',
+        'features.transition{i}.norm': 'conv{i+1}_blk/bn',
+        'features.transition{i}.conv': 'conv{i+1}_blk',
+        'features.norm5': 'conv5_blk/bn',
+        classifier: 'fc6',
+      }),
+    },
   ],
 
   measure(names) {

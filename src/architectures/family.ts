@@ -45,6 +45,10 @@ export interface Family<Size = unknown> {
   readonly otherNames?: RegExp;
   /** The first convolution: its kernel tells the channels of the input, its name where in a larger file the net lies. */
   readonly stem: string;
+  /** Channels of the input, where the first convolution takes others. */
+  readonly channels?: (size: Size) => number;
+  /** What comes out of a net that is no classifier. */
+  readonly output?: string;
   /** What flows in, where a description says it: channels, height, width. */
   readonly input?: readonly [number, number, number];
   /** Side of the pictures that it was made for. */
@@ -64,6 +68,11 @@ export interface Family<Size = unknown> {
   build(net: Net, x: Value, size: Size): Value;
   /** Names the finished net, where its size alone does not. */
   finish?(map: LayerMap): LayerMap;
+}
+
+/** What modules are called where files name them otherwise: as in the paper's first release, else as the family has them. */
+export function canonicalOf({ canonical, finish, input }: Family): Spell | undefined {
+  return canonical ?? (finish || input ? undefined : (path) => path);
 }
 
 /** Forgets the type of the size, which only the family itself needs. */

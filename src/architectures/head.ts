@@ -65,9 +65,15 @@ export function head(net: Net, x: Value, path: string, { act = 'relu', layers = 
       if (layers.length < 2) net.assume('head', `between the layers of the head ("${store.sourceName(at)}") stands a ${act}`);
       y = net.activation(y, act);
     }
-    y = isStatistics(net, name) ? net.norm(y, name) : net.dense(y, name);
+    y = isStatistics(net, name) ? net.norm(y, name) : net.dense(y, name, only(net, at, children.length));
   });
   return y;
+}
+
+/** The only layer of a head is called what the head is, whatever stands before it. */
+function only(net: Net, at: string, count: number): { canonical?: string } {
+  const canonical = count === 1 ? net.options.canonical?.(at) : null;
+  return canonical ? { canonical } : {};
 }
 
 /** Numbers in their order, or names in the file's. */
@@ -83,7 +89,7 @@ function childrenOf(net: Net, at: string): readonly string[] {
 function published(net: Net, x: Value, path: string, act: Activation, layers: NonNullable<HeadOptions['layers']>): Value {
   net.endsInClasses = true;
   return layers.reduce((y, [suffix, out], i) => {
-    const dense = net.dense(y, suffix === '' ? path : `${path}.${suffix}`, { out });
+    const dense = net.dense(y, suffix === '' ? path : `${path}.${suffix}`, { out, ...only(net, path, layers.length) });
     return i < layers.length - 1 ? net.activation(dense, act) : dense;
   }, x);
 }

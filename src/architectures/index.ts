@@ -8,6 +8,7 @@ import { Net } from './net.js';
 import { buildNet, familyNamed } from './recognise.js';
 import { blankStore } from './store.js';
 
+export { withCanonicalNames } from './canonical.js';
 export type { ArchitectureDocument } from './document.js';
 
 export interface FamilySummary {

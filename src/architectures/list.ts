@@ -17,10 +17,12 @@ import { regnet } from './regnet.js';
 import { resnet } from './resnet.js';
 import { resnetRs } from './resnet-rs.js';
 import { resnetV2 } from './resnet-v2.js';
+import { rrdb } from './rrdb.js';
 import { segmentation } from './segmentation.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
 import { swin } from './swin.js';
+import { unet } from './unet.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
 import { xception } from './xception.js';
@@ -50,4 +52,6 @@ export const families: readonly Family[] = [
   swin,
   maxvit,
   segmentation,
+  unet,
+  rrdb,
 ];

@@ -14,6 +14,18 @@ interface Size {
 const WIDTHS = [64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024];
 const scaled = (alpha: number): Size => ({ stem: 32 * alpha, widths: WIDTHS.map((width) => width * alpha) });
 
+/** shicai's models for Caffe. */
+function caffeNames(): Record<string, string> {
+  const places = ['2_1', '2_2', '3_1', '3_2', '4_1', '4_2', '5_1', '5_2', '5_3', '5_4', '5_5', '5_6', '6'];
+  const pairs = places.flatMap((place, i) => [
+    [`conv_dw_${i + 1}`, `conv${place}/dw`],
+    [`conv_dw_${i + 1}_bn`, `conv${place}/dw/bn`],
+    [`conv_pw_${i + 1}`, `conv${place}/sep`],
+    [`conv_pw_${i + 1}_bn`, `conv${place}/sep/bn`],
+  ]);
+  return { conv1: 'conv1', conv1_bn: 'conv1/bn', ...Object.fromEntries(pairs), classifier: 'fc7' };
+}
+
 function listed(list: string): Record<string, string> {
   return {
     conv1: `${list}.0.0`,
@@ -57,6 +69,7 @@ export const mobilenetV1 = family<Size>({
   spellings: [
     { ecosystem: 'keras', spell: spelling({ classifier: 'conv_preds', '{*}': '{*}' }) },
     { ecosystem: 'timm', spell: timmNames() },
+    { ecosystem: 'caffe', spell: spelling(caffeNames()) },
     {
       ecosystem: 'tensorflow-port',
       spell: spelling({
@@ -93,7 +106,9 @@ export const mobilenetV1 = family<Size>({
       x = convNormAct(net, x, `conv_dw_${i + 1}`, `conv_dw_${i + 1}_bn`, act, { kernel: 3, stride, depthwise: true, epsilon });
       x = convNormAct(net, x, `conv_pw_${i + 1}`, `conv_pw_${i + 1}_bn`, act, { out: width, kernel: 1, epsilon });
     });
-    if (net.ecosystem !== 'keras' && net.store.has('classifier') !== undefined) return pooledHead(net, x, 'classifier');
+    // A convolution of one place in Keras and Caffe, a dense layer elsewhere.
+    const isConvolution = net.store.shape('classifier')?.length === 4;
+    if (net.ecosystem !== 'keras' && !isConvolution && net.store.has('classifier') !== undefined) return pooledHead(net, x, 'classifier');
     if (!net.has('classifier', true)) return x;
     net.endsInClasses = true;
     const pooled: Value = net.op('GlobalAveragePool', [x]);

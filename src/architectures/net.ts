@@ -206,8 +206,12 @@ export class Net {
     return this.module(path, 'BatchNormalization', x, weights, { epsilon: taken });
   }
 
-  /** @param options `change`: what to make of weights by role before they are used */
-  dense(x: Value, path: string, options: { out?: number; bias?: boolean; change?: Readonly<Record<string, (tensor: Tensor) => Tensor>> } = {}): Value {
+  /** @param options `canonical`: instead of what the module is called; `change`: what to make of weights by role before they are used */
+  dense(
+    x: Value,
+    path: string,
+    options: { out?: number; bias?: boolean; canonical?: string; change?: Readonly<Record<string, (tensor: Tensor) => Tensor>> } = {},
+  ): Value {
     const features = sizeOf(x, x.shape.length - 1);
     const out = options.out ?? features;
     const stored = this.weights(path, 'dense', { kernel: [out, features], ...((options.bias ?? true) ? { bias: [out] } : {}) });
@@ -216,7 +220,7 @@ export class Net {
     if (kernel.shape.length !== 2 || kernel.shape[1] !== features) {
       throw new Departure(this.store.sourceName(path), `has a matrix of shape [${kernel.shape}], but ${features} features flow in`);
     }
-    if (x.shape.length === 2) return this.module(path, 'Gemm', x, { ...weights, kernel: this.#inPictureOrder(kernel, x) });
+    if (x.shape.length === 2) return this.module(path, 'Gemm', x, { ...weights, kernel: this.#inPictureOrder(kernel, x) }, {}, options.canonical);
     const product = this.module(path, 'MatMul', x, { kernel: permute(kernel, [1, 0]) });
     return weights.bias ? this.constantOp('Add', product, weights.bias, `${this.store.sourceName(path)}.bias`) : product;
   }

@@ -3,7 +3,7 @@ import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
-import { type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling } from './family.js';
+import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling } from './family.js';
 import { framingOf } from './framing.js';
 import { CLASSES } from './head.js';
 import { families } from './list.js';
@@ -136,7 +136,7 @@ export function familyNamed(name: string): { family: Family; size: unknown } | n
 }
 
 function attempt(family: Family, size: unknown, store: WeightStore, total: number, options: RecogniseOptions): Attempt {
-  const net = new Net(store, { canonical: family.canonical, assume: options.assume, arch: options.arch });
+  const net = new Net(store, { canonical: canonicalOf(family), assume: options.assume, arch: options.arch });
   const used = () => total - store.leftOver().length;
   try {
     const built = buildNet(family, size, net, options);
@@ -175,7 +175,7 @@ function checkAssumptions(net: Net, { assume = {}, file }: RecogniseOptions): vo
 export function buildNet(family: Family, size: unknown, net: Net, options: RecogniseOptions): LayerMap {
   const { store } = net;
   const side = typeof family.side === 'number' ? family.side : family.side(size, store.ecosystem);
-  const channels = family.input?.[0] ?? store.shape(family.stem)?.[1] ?? 3;
+  const channels = family.input?.[0] ?? family.channels?.(size) ?? store.shape(family.stem)?.[1] ?? 3;
   const [batch, height, width] = inputSizes(options, store, channels, family.input?.slice(1) ?? [side, side]);
   const x: Value = { name: options.inputName ?? inputName(store), shape: [batch, channels, height, width] };
   if (!options.inputShape && !family.input) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
@@ -192,7 +192,17 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const layout = nhwc ? 'nhwc' : 'nchw';
   const input: Port = { name: x.name, value: x.name, dtype: 'float32', shape: shape(x.shape), layout };
   const output: Port = {
-    name: options.outputName ? options.outputName : family.input ? 'output' : !net.endsInClasses ? 'features' : softmax ? lastModule : 'logits',
+    name: options.outputName
+      ? options.outputName
+      : family.input
+        ? 'output'
+        : family.output !== undefined
+          ? family.output
+          : !net.endsInClasses
+            ? 'features'
+            : softmax
+              ? lastModule
+              : 'logits',
     value: y.name,
     dtype: 'float32',
     shape: shape([batch, ...y.shape.slice(1)]),

@@ -105,6 +105,19 @@ export const resnet = family<ResNetSize>({
         fc: 'predictions|probs|fc1000',
       }),
     },
+    // The authors number the second and later blocks of long stages.
+    {
+      ecosystem: 'caffe',
+      spell: spelling({
+        conv1: 'conv1',
+        bn1: 'bn_conv1',
+        'layer{s}.{b}.conv{i}': 'res{s+1}{b:a}_branch2{i:A}|res{s+1}b{b}_branch2{i:A}',
+        'layer{s}.{b}.bn{i}': 'bn{s+1}{b:a}_branch2{i:A}|bn{s+1}b{b}_branch2{i:A}',
+        'layer{s}.{b}.downsample.0': 'res{s+1}{b:a}_branch1',
+        'layer{s}.{b}.downsample.1': 'bn{s+1}{b:a}_branch1',
+        fc: 'fc1000|fc',
+      }),
+    },
     // Until 2018 Keras had the authors' names.
     {
       ecosystem: 'keras',

@@ -1,4 +1,5 @@
 /** The weights of one file as they are compared: by layer and role where both files have a layer map, else as they are stored. */
+import { withCanonicalNames } from '../architectures/index.js';
 import { isModelError } from '../errors.js';
 import type { Layer, LayerMap, ModelFile } from '../model/layer-map.js';
 import { valuesRead } from '../model/ops/index.js';
@@ -35,7 +36,7 @@ export interface Side {
 /** @throws ModelError for a file whose wiring and weights disagree; wiring that is not there, or not understood, is none */
 export async function readSide(model: ModelFile): Promise<Side> {
   try {
-    const map = await model.map();
+    const map = withCanonicalNames(await model.map());
     return { model, map, withoutMap: null, hasWiring: (map.architecture?.assumed ?? []).length === 0 };
   } catch (error) {
     if (!isModelError(error, 'unsupported')) throw error;

@@ -104,8 +104,7 @@ function spectralNorm(name: string, [weight, u, v]: readonly Tensor[]): Tensor |
     });
     const along = products.map((product) => dot(left, product) / Math.sqrt(dot(product, product)));
     const best = along[1]! > along[0]! ? 1 : 0;
-    // The first axis is the usual one, and training may have left u a little way off.
-    const isSure = along[best]! - along[1 - best]! > MARGIN && (best === 0 || along[best]! > ALONG);
+    const isSure = along[best]! > ALONG && along[best]! - along[1 - best]! > MARGIN;
     if (axes.length === 2 && !isSure && dot(left, products[0]!) !== dot(left, products[1]!))
       throw new ModelError(
         'unsupported',

@@ -23,7 +23,7 @@ export interface WebServer {
 export async function serve(files: ReadonlyMap<string, Uint8Array | string>): Promise<WebServer> {
   const server = createServer((request, response) => {
     const asked = normalize(decodeURIComponent(new URL(request.url!, 'http://localhost').pathname)).replace(/^\/+/, '');
-    const path = asked.endsWith('/') ? `${asked}index.html` : asked;
+    const path = asked === '' || asked.endsWith('/') ? `${asked}index.html` : asked;
     const onDisk = join(ROOT, path);
     const isFile = !path.startsWith('..') && statSync(onDisk, { throwIfNoEntry: false })?.isFile();
     const content = files.get(path) ?? (isFile ? readFileSync(onDisk) : null);

@@ -67,22 +67,40 @@ export function stepsFor({ deviation, largest, min, max }: Spread, form: CodeFor
   });
 }
 
+/** How a weight is coded. */
+export interface CodePlan {
+  readonly dtype: 'int8' | 'uint8';
+  /** One for each channel, or one for all. */
+  readonly steps: Float32Array;
+  /** The code of zero. */
+  readonly zero: number;
+  /** The code, counted from that of zero, of a value in steps. */
+  readonly code: (value: number) => number;
+  readonly method: string;
+}
+
+export async function planCodes(tensor: Tensor, axis: number, form: CodeForm, level: 'full' | number): Promise<CodePlan> {
+  const spread = await spreadOf(tensor, axis, form);
+  const steps = stepsFor(spread, form, level);
+  const dtype = form === 'channels' ? 'int8' : 'uint8';
+  // In the middle of what the range leaves free on both sides.
+  const zero = form === 'channels' ? 0 : Math.min(UINT8_MAX, Math.max(0, Math.round((UINT8_MAX - (spread.max + spread.min) / steps[0]!) / 2)));
+  const [low, high] = form === 'channels' ? [-INT8_MAX, INT8_MAX] : [-zero, UINT8_MAX - zero];
+  const code = (value: number) => Math.min(high, Math.max(low, Math.round(value)));
+  return { dtype, steps, zero, code, method: `${dtype}, ${level === 'full' ? 'all levels' : `steps of ${level} deviations`}` };
+}
+
 /**
  * The tensor that stands for a weight: float32 values that are codes times a step, which writers keep as the codes.
  *
  * @param axis of the channels
  */
-export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, level: Level, spread?: Spread): Promise<Tensor> {
+export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, level: Level): Promise<Tensor> {
   if (level === 'float32') return tensor;
   if (level === 'float16') return standIn(tensor, castTensor(castTensor(tensor, 'float16'), 'float32'), 'float16');
-  const found = spread ?? (await spreadOf(tensor, axis, form));
-  const steps = stepsFor(found, form, level);
-  const method = `${form === 'channels' ? 'int8' : 'uint8'}, ${level === 'full' ? 'all levels' : `steps of ${level} deviations`}`;
+  const { steps, zero, method } = await planCodes(tensor, axis, form, level);
   if (form === 'channels') return standIn(tensor, dequantiseChannels(quantiseChannels(tensor, axis, steps), axis, steps), method);
-  const scale = steps[0]!;
-  // Zero has a code, in the middle of what the range leaves free on both sides.
-  const zero = Math.min(UINT8_MAX, Math.max(0, Math.round((UINT8_MAX - (found.max + found.min) / scale) / 2)));
-  const quantisation = { dtype: 'uint8', scale, min: 0 - zero * scale } as const;
+  const quantisation = { dtype: 'uint8', scale: steps[0]!, min: 0 - zero * steps[0]! } as const;
   return standIn(tensor, dequantiseAffine(quantiseAffine(tensor, quantisation), quantisation), method);
 }
 

@@ -3,8 +3,12 @@ import { ModelError } from '../errors.js';
 import type { Change } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
-import { type CodeForm, codedWeight } from './coded.js';
-import { codableWeights, withWeights } from './weights.js';
+import type { GivenInputs } from '../verify/feeds.js';
+import { type CodeForm, codedWeight, type Level, planCodes } from './coded.js';
+import { withFeedback } from './feedback.js';
+import { rowsSeen } from './patches.js';
+import { type Candidate, type SearchOptions, search } from './search.js';
+import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
 export interface Shrunk {
   readonly map: LayerMap;
@@ -14,20 +18,93 @@ export interface Shrunk {
 /** Targets that keep codes, and how. */
 export const CODE_FORMS: Readonly<Record<string, CodeForm>> = { onnx: 'channels', tfjs: 'whole', 'tfjs-graph': 'whole' };
 
+/** Inputs to work better codes out with; null: each value is rounded. */
+export interface Better {
+  readonly inputs: GivenInputs | null;
+  readonly onProgress?: (phase: string, done: number, total: number) => void;
+}
+
+/** Inputs that are run in our evaluator, and fewer than which tell little. */
+const CALIBRATION_RUNS = 24;
+const FEW_ROWS = 32;
+
 /**
- * Every large weight in steps of so many of its standard deviations; depthwise kernels and the net's ends in all codes that there are.
+ * Every large weight in steps of so many of its standard deviations; depthwise kernels and the net's ends in all codes that there are. 'full': all of them so.
  *
  * @throws ModelError 'usage' where the net has no large weights
  */
-export async function shrinkByStep(map: LayerMap, form: CodeForm, step: number, onProgress?: (done: number, total: number) => void): Promise<Shrunk> {
+export async function shrinkByStep(map: LayerMap, form: CodeForm, step: number | 'full', better: Better = { inputs: null }): Promise<Shrunk> {
+  const weights = someWeights(map);
+  const levels = weights.map((weight) => ({ weight, level: weight.isTender ? ('full' as const) : step }));
+  const tender = weights.filter(({ isTender }) => isTender).length;
+  const wide = `${weights.length - tender} weights are in steps of ${step} of their standard deviations${tender > 0 ? `, and ${tender} (depthwise kernels, the net's ends) in all codes of 8 bits` : ''}`;
+  const { made, told } = await codeAll(map, form, levels, better);
+  const message = `${step === 'full' ? `${weights.length} weights are in codes of 8 bits` : wide}${told}`;
+  return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) } };
+}
+
+function someWeights(map: LayerMap): CodableWeight[] {
   const weights = codableWeights(map);
   if (weights.length === 0) throw new ModelError('usage', 'the net has no kernels or tables to be coded.');
+  return weights;
+}
+
+interface Levelled {
+  readonly weight: CodableWeight;
+  readonly level: Level;
+}
+
+/** Tensors in place of the net's, and a sentence on what inputs did for them. */
+async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[], { inputs, onProgress }: Better) {
   const made = new Map<Tensor, Tensor>();
-  for (const [i, { tensor, axis, isTender }] of weights.entries()) {
-    made.set(tensor, await codedWeight(tensor, axis, form, isTender ? 'full' : step));
-    onProgress?.(i + 1, weights.length);
+  const weights = levels.map(({ weight }) => weight);
+  const runs = Math.min(inputs?.runs ?? 0, CALIBRATION_RUNS);
+  const seen = inputs ? await rowsSeen(map, weights, inputs, runs, (done, total) => onProgress?.('running the net on inputs', done, total)) : new Map();
+  let [kept, rounded, improved] = [0, 0, 0];
+  for (const [i, { weight, level }] of levels.entries()) {
+    const { tensor, axis, layer } = weight;
+    const rows = seen.get(weight);
+    const isCoded = level !== 'float32' && level !== 'float16';
+    const { bias } = layer.weights;
+    const found = rows && isCoded ? await withFeedback(tensor, bias, await planCodes(tensor, axis, form, level), rows) : null;
+    made.set(tensor, found?.kernel ?? (await codedWeight(tensor, axis, form, level)));
+    if (found?.bias && bias) made.set(bias, found.bias);
+    if (found) [kept, rounded, improved] = [kept + 1, rounded + 1, improved + found.improved / found.rounded];
+    onProgress?.('coding weights', i + 1, levels.length);
   }
-  const tender = weights.filter(({ isTender }) => isTender).length;
-  const message = `${weights.length - tender} weights are in steps of ${step} of their standard deviations${tender > 0 ? `, and ${tender} (depthwise kernels, the net's ends) in all codes of 8 bits` : ''}`;
-  return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) } };
+  const few = inputs && inputs.rows < FEW_ROWS ? `; ${inputs.rows} inputs are few to tell by, ${FEW_ROWS} and more are better` : '';
+  const gain = rounded > 0 ? `, whose layers' errors are ${(100 * (1 - improved / rounded)).toFixed(0)} % smaller on inputs kept back, on average` : '';
+  return { made, told: inputs ? `; the error is fed back in ${kept}${gain}${few}` : '' };
+}
+
+/** Levels by search, within a budget or at a least agreement. */
+export async function shrinkBySearch(map: LayerMap, options: SearchOptions, better: Better = { inputs: null }): Promise<Shrunk> {
+  someWeights(map);
+  const { choices, isMet, candidates, isMeasured } = await search(map, options);
+  const levelled = choices.map(({ weight, rate }) => ({ weight, level: rate.level }));
+  const { made, told } = await codeAll(map, options.form, levelled, better);
+  const levels = new Map<Level, number>();
+  for (const { rate } of choices) levels.set(rate.level, (levels.get(rate.level) ?? 0) + 1);
+  const list = [...levels].sort(([a], [b]) => place(a) - place(b)).map(([level, count]) => `${count} ${nameOf(level)}`);
+  const how = isMeasured ? 'by what each does to the output' : "by each one's own size, as there were no inputs, or the net is too large";
+  const near = isMet ? '' : '; what was asked for is not to be had';
+  const message = `what weights become was searched for, ${how}: ${list.join(', ')}${told}${near}${tried(candidates)}`;
+  return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: choices.map(({ weight }) => weight.layer.name) } };
+}
+
+function tried(candidates: readonly Candidate[]): string {
+  const judged = candidates.filter(({ agreement }) => agreement !== null);
+  if (judged.length === 0) return '';
+  const list = judged
+    .toSorted((a, b) => b.bytes - a.bytes)
+    .map(({ bytes, agreement }) => `${bytes} bytes on the wire agree on ${(100 * agreement!).toFixed(1)} %`);
+  return `; of those tried ${list.join(', ')}`;
+}
+
+function place(level: Level): number {
+  return level === 'float32' ? -3 : level === 'float16' ? -2 : level === 'full' ? -1 : level;
+}
+
+function nameOf(level: Level): string {
+  return level === 'full' ? 'in all codes of 8 bits' : typeof level === 'number' ? `in steps of ${level} deviations` : level;
 }

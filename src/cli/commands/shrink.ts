@@ -3,18 +3,23 @@ import { basename } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { chooseWriter } from '../../convert.js';
 import { ModelError } from '../../errors.js';
+import type { LayerMap } from '../../model/layer-map.js';
 import { isGood } from '../../report/verdict.js';
+import type { Better } from '../../shrink/index.js';
 import type { WeightReport } from '../../verify/report.js';
 import { type Agreement, loadedForm, type ShrinkTotals, totalsOf, worstAgreement } from '../../verify/savings.js';
 import type { AnyWriter } from '../../writers/index.js';
 import { addEditOptions } from '../edits.js';
 import { addSourceOptions, parseBytes, parseShare, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
+import type { Progress } from '../progress.js';
 import { type ConvertDocument, type ConvertFlags, compressOption, runConvert } from './convert.js';
-import { addVerifyOptions } from './verify.js';
+import { addVerifyOptions, readGiven } from './verify.js';
 
 export interface ShrinkFlags extends ConvertFlags {
   readonly step?: number;
+  readonly method?: 'round' | 'best';
+  readonly count?: 'disk' | 'wire' | 'memory';
   readonly budget?: number;
   readonly minAgreement?: number;
 }
@@ -25,10 +30,12 @@ export interface ShrinkDocument extends Omit<ConvertDocument, 'schema'> {
   readonly weights: readonly WeightReport[];
   readonly totals: ShrinkTotals;
   /** Null where no limit was given. */
-  readonly budget: { readonly byteLength: number; readonly met: boolean } | null;
+  readonly budget: { readonly byteLength: number; readonly count: 'disk' | 'wire' | 'memory'; readonly taken: number; readonly met: boolean } | null;
   /** Null where the output is no list of classes, or nothing was run. */
   readonly agreement: (Agreement & { readonly minimum: number | null; readonly met: boolean }) | null;
 }
+
+const COUNTED = { disk: 'on disk', wire: 'on the wire', memory: 'after loading' } as const;
 
 /** Formats whose files are cut into small ones. */
 const IN_SHARDS = /^(tfjs|safetensors)/;
@@ -59,9 +66,26 @@ export function registerShrink(program: Command): Command {
         .default('source'),
     )
     .addOption(new Option('--shard-size <size>', 'safetensors: largest file').argParser(parseBytes))
-    .addOption(new Option('--budget <size>', 'most that the output may take on disk, such as 60MB; else the exit code is 1').argParser(parseBytes))
     .addOption(
-      new Option('--min-agreement <share>', 'least share of inputs with the same top class, such as 0.99; else the exit code is 1').argParser(parseShare),
+      new Option(
+        '--method <how>',
+        'ONNX, TensorFlow.js: best works codes out on half of the inputs (--inputs, --golden), where the other half says that they are better than rounding',
+      )
+        .choices(['round', 'best'])
+        .default('round'),
+    )
+    .addOption(
+      new Option(
+        '--budget <size>',
+        'most that the output may take, such as 60MB; what each weight becomes is searched for, and where it cannot be met the exit code is 1',
+      ).argParser(parseBytes),
+    )
+    .addOption(new Option('--count <what>', 'bytes that the budget is about; wire means --compress gzip').choices(['disk', 'wire', 'memory']).default('disk'))
+    .addOption(
+      new Option(
+        '--min-agreement <share>',
+        'least share of inputs with the same top class, such as 0.99: the smallest net that keeps it is searched for; else the exit code is 1',
+      ).argParser(parseShare),
     )
     .addOption(compressOption())
     .option('--force', 'overwrite existing output');
@@ -75,37 +99,76 @@ export function registerShrink(program: Command): Command {
     if (flags.minAgreement !== undefined && writer.carries === 'weights') {
       throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
     }
-    const dtype = flags.step !== undefined ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
-    const rewrite = flags.step === undefined ? undefined : await byStep(writer, flags, flags.step);
-    const document = judge(await runConvert(voice, path, { ...flags, dtype, rewrite, verify: true }), flags);
+    const rewrite = (await bySearch(writer, flags)) ?? (await byStep(writer, flags));
+    const dtype = rewrite ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
+    const compress = flags.compress ?? (flags.count === 'wire' && flags.budget !== undefined ? 'gzip' : undefined);
+    const document = judge(await runConvert(voice, path, { ...flags, compress, dtype, rewrite, verify: true }), flags);
     if (voice.asJson) voice.json(document);
     else printShrink(voice.say, document);
     if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
   });
 }
 
-/** @throws ModelError 'usage' where the target keeps no codes, or a dtype is asked for as well */
-async function byStep(writer: AnyWriter, { dtype }: ShrinkFlags, step: number): Promise<ConvertFlags['rewrite']> {
+/** Undefined where neither a step nor a method is asked for. @throws ModelError 'usage' where the target keeps no codes, or a dtype is asked for as well */
+async function byStep(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertFlags['rewrite']> {
+  const { dtype, step } = flags;
+  const isBest = flags.method === 'best';
+  if (step === undefined && !isBest) return undefined;
   const { CODE_FORMS, shrinkByStep } = await import('../../shrink/index.js');
   const form = CODE_FORMS[writer.name];
+  const option = step === undefined ? '--method best' : '--step';
   if (!form)
-    throw new ModelError('usage', `--step means nothing for ${writer.title} files, which keep no codes; it is for ${Object.keys(CODE_FORMS).join(', ')}.`);
-  if (dtype !== undefined) throw new ModelError('usage', '--dtype and --step both say what weights become: give one of them.');
-  return (progress) => (map) => shrinkByStep(map, form, step, (done, total) => progress.step('measuring weights', done, total));
+    throw new ModelError('usage', `${option} means nothing for ${writer.title} files, which keep no codes; it is for ${Object.keys(CODE_FORMS).join(', ')}.`);
+  if (dtype !== undefined && !(step === undefined && dtype === DEFAULT_DTYPES[writer.name]))
+    throw new ModelError('usage', `--dtype and ${option} both say what weights become: give one of them.`);
+  return (progress) => async (map) => shrinkByStep(map, form, step ?? 'full', await better(flags, progress, map));
 }
 
-function judge(converted: ConvertDocument, { budget, minAgreement }: ShrinkFlags): ShrinkDocument {
+/** @throws ModelError 'usage' where there are no inputs to work codes out with */
+async function better(flags: ShrinkFlags, progress: Progress, map: LayerMap): Promise<Better> {
+  const onProgress: Better['onProgress'] = (phase, done, total) => progress.step(phase, done, total);
+  if (flags.method !== 'best') return { inputs: null, onProgress };
+  const inputs = await readGiven(flags, progress, map);
+  if (!inputs)
+    throw new ModelError('usage', '--method best works codes out on inputs that mean something: give --inputs (arrays or a folder of pictures) or --golden.');
+  return { inputs, onProgress };
+}
+
+/** Undefined where nothing is searched for: no limit, a dtype that was asked for, a target without codes, or no inputs to measure agreement on. */
+async function bySearch(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertFlags['rewrite']> {
+  const { budget, count, minAgreement, dtype } = flags;
+  const { CODE_FORMS, shrinkBySearch } = await import('../../shrink/index.js');
+  const form = CODE_FORMS[writer.name];
+  // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
+  const limit = budget === undefined || count === 'memory' ? null : { byteLength: budget, count: count ?? 'disk' };
+  if (!form || dtype !== undefined || flags.step !== undefined || (limit === null && minAgreement === undefined)) return undefined;
+  if (limit === null && flags.inputs === undefined && flags.golden === undefined) return undefined;
+  return (progress) => async (map) => {
+    const inputs = await readGiven(flags, progress, map);
+    return shrinkBySearch(map, {
+      form,
+      budget: limit,
+      minAgreement: minAgreement ?? null,
+      inputs,
+      onProgress: (phase, done, total) => progress.step(phase, done, total),
+    });
+  };
+}
+
+function judge(converted: ConvertDocument, { budget, count, minAgreement }: ShrinkFlags): ShrinkDocument {
   const weights = converted.report?.weights?.tensors ?? [];
   const agreement = converted.report && worstAgreement(converted.report);
   if (minAgreement !== undefined && !agreement) {
     throw new ModelError('usage', 'no output of this model is a list of classes, so --min-agreement has nothing to judge. The output was written.');
   }
+  const totals = totalsOf(converted, weights);
+  const taken = count === 'memory' ? (totals.loaded?.after ?? totals.onDisk.after) : count === 'wire' ? totals.onWire.after : totals.onDisk.after;
   return {
     ...converted,
     schema: 'weighbridge/shrink@1',
     weights,
-    totals: totalsOf(converted, weights),
-    budget: budget === undefined ? null : { byteLength: budget, met: converted.target.byteLength <= budget },
+    totals,
+    budget: budget === undefined ? null : { byteLength: budget, count: count ?? 'disk', taken, met: taken <= budget },
     agreement: agreement && { ...agreement, minimum: minAgreement ?? null, met: agreement.share >= (minAgreement ?? 0) },
   };
 }
@@ -143,7 +206,8 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     say(`top-1          the same for ${agreement.same} of ${agreement.of} inputs (output ${safeText(agreement.output)})${verdict}`);
   }
   if (budget) {
-    say(`budget         ${formatBytes(budget.byteLength)}: ${budget.met ? colour.green('met') : colour.red('not met')}`);
+    const near = budget.met ? '' : `, by ${(100 * (budget.taken / budget.byteLength - 1)).toPrecision(2)} %`;
+    say(`budget         ${formatBytes(budget.byteLength)} ${COUNTED[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
     if (!budget.met && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
   }
 }

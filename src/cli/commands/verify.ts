@@ -12,6 +12,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { fileSource, type NodeFileSet, nodeFileSet } from '../../node/index.js';
 import { openModel, recognise } from '../../readers/open.js';
 import { isGood } from '../../report/verdict.js';
+import type { GivenInputs } from '../../verify/feeds.js';
 import type { PlacedFault, VerifyOptions } from '../../verify/options.js';
 import type { Report } from '../../verify/report.js';
 import { writeBisected } from '../bisected.js';
@@ -232,6 +233,14 @@ async function readInputs({ inputs: path, preprocess, samples }: VerifyFlags, pr
   if (!map) throw new ModelError('usage', 'pictures are prepared for a net whose wiring is read, and this one is only run: give --inputs arrays (.npy, .npz).');
   const { pictureInputs } = await import('../../verify/pictures/index.js');
   return pictureInputs(folder, map, preprocess, samples, (done, total) => progress.step('reading pictures', done, total));
+}
+
+/** The inputs that a user gives, as a net takes them; null where there are none. */
+export async function readGiven(flags: VerifyFlags, progress: Progress, map: LayerMap): Promise<GivenInputs | null> {
+  const { givenInputs, recordedInputs } = await import('../../verify/feeds.js');
+  if (flags.golden !== undefined) return recordedInputs(await readArrays(flags.golden), map);
+  const inputs = await readInputs(flags, progress, map);
+  return inputs && givenInputs(inputs.arrays, map);
 }
 
 /** Arrays of an .npz file, or the one of an .npy file. */

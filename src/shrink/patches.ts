@@ -1,0 +1,112 @@
+/** What flows into the layers of a net: for each kernel the rows that it is multiplied with, a part of them, from inputs that mean something. */
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import type { Value } from '../model/ops/array.js';
+import { inputPositions, type WindowAttributes, windowOver } from '../model/ops/window.js';
+import type { GivenInputs } from '../verify/feeds.js';
+import { runLayers } from '../verify/reference/session.js';
+import type { CodableWeight } from './weights.js';
+
+/** Rows of as many values as a kernel has for each of its outputs. */
+export interface Rows {
+  readonly count: number;
+  readonly depth: number;
+  /** [depth, count]: a feedback goes through one place of all rows after the other. */
+  readonly data: Float32Array;
+}
+
+export interface SeenRows {
+  /** To work codes out with. */
+  readonly fit: Rows;
+  /** From other inputs, to see whether they are better. */
+  readonly check: Rows;
+}
+
+const MOST_ROWS = 768;
+const MOST_VALUES = 2 ** 23;
+
+/** Whether a kernel's rows are known: [out, ...], not in groups, first axis its channels. */
+export function hasRows({ layer, role, axis }: CodableWeight): boolean {
+  if (role !== 'kernel' || axis !== 0) return false;
+  return layer.op === 'Gemm' || (layer.op === 'Conv' && layer.attributes.group === 1);
+}
+
+/**
+ * Runs the net in our evaluator on some of the inputs.
+ *
+ * @param runs how many; every second one is for checking
+ */
+export async function rowsSeen(
+  map: LayerMap,
+  weights: readonly CodableWeight[],
+  inputs: GivenInputs,
+  runs: number,
+  onProgress?: (done: number, total: number) => void,
+) {
+  const wanted = new Map(weights.filter(hasRows).map((weight) => [weight.layer, weight]));
+  const seen = new Map<CodableWeight, Float32Array[][]>([...wanted.values()].map((weight) => [weight, [[], []]]));
+  for (let run = 0; run < runs; run++) {
+    const read = (layer: Layer, values: readonly (Value | undefined)[]) => {
+      const weight = wanted.get(layer);
+      const [input] = values;
+      if (weight && input) {
+        const depth = weight.count / weight.tensor.shape[0]!;
+        const most = Math.max(1, Math.floor(Math.min(MOST_ROWS, MOST_VALUES / depth) / Math.ceil(runs / 2)));
+        seen.get(weight)![run % 2]!.push(...(layer.op === 'Conv' ? convRows(layer, input, most) : gemmRows(input, most)));
+      }
+      return values;
+    };
+    await runLayers(map, inputs.sample(Math.floor((run * inputs.runs) / runs)), () => {}, { read });
+    onProgress?.(run + 1, runs);
+  }
+  return new Map([...seen].map(([weight, [fit, check]]) => [weight, { fit: turned(fit!), check: turned(check!) } satisfies SeenRows]));
+}
+
+function gemmRows({ shape, data }: Value, most: number): Float32Array[] {
+  const [batch, depth] = shape as [number, number];
+  return chosen(batch, most).map((row) => Float32Array.from(data.subarray(row * depth, (row + 1) * depth)));
+}
+
+/** Windows at places that are spread evenly over the output, each as the kernel lies: channels, then the window. */
+function convRows({ attributes }: Layer, { shape, data }: Value, most: number): Float32Array[] {
+  const [batch, channels] = shape as [number, number];
+  const window = windowOver(attributes as unknown as WindowAttributes, shape);
+  const places = window.map(inputPositions);
+  const [outer, middle, inner] = window;
+  const positions = outer.outSize * middle.outSize * inner.outSize;
+  const [plane, line] = [middle.inSize * inner.inSize, inner.inSize];
+  const size = outer.inSize * plane;
+  return chosen(batch * positions, most).map((index) => {
+    const [image, position] = [Math.floor(index / positions), index % positions];
+    const [a, rest] = [Math.floor(position / (middle.outSize * inner.outSize)), position % (middle.outSize * inner.outSize)];
+    const [b, c] = [Math.floor(rest / inner.outSize), rest % inner.outSize];
+    const row = new Float32Array(channels * outer.kernel * middle.kernel * inner.kernel);
+    let at = 0;
+    for (let channel = 0; channel < channels; channel++) {
+      const start = (image * channels + channel) * size;
+      for (let i = 0; i < outer.kernel; i++) {
+        const x = places[0]![a * outer.kernel + i]!;
+        for (let j = 0; j < middle.kernel; j++) {
+          const y = places[1]![b * middle.kernel + j]!;
+          for (let k = 0; k < inner.kernel; k++) {
+            const z = places[2]![c * inner.kernel + k]!;
+            row[at++] = x < 0 || y < 0 || z < 0 ? 0 : data[start + x * plane + y * line + z]!;
+          }
+        }
+      }
+    }
+    return row;
+  });
+}
+
+/** Indices that are spread evenly; all of them where they are few. */
+function chosen(count: number, most: number): number[] {
+  const length = Math.min(count, most);
+  return Array.from({ length }, (_, i) => Math.floor(((i + 0.5) * count) / length));
+}
+
+function turned(rows: readonly Float32Array[]): Rows {
+  const [count, depth] = [rows.length, rows[0]?.length ?? 0];
+  const data = new Float32Array(count * depth);
+  for (const [i, row] of rows.entries()) for (let t = 0; t < depth; t++) data[t * count + i] = row[t]!;
+  return { count, depth, data };
+}

@@ -1,0 +1,62 @@
+/** `shrink` beyond a dtype: steps, budgets that are searched for, codes that are worked out on inputs; every form is run by its own runtime. */
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DIGITS, temporaryFolder, weighbridge } from './run-cli.js';
+
+const GOLDEN = ['--golden', join(DIGITS, 'keras.npz')];
+
+function shrink(output: string, ...args: string[]) {
+  const path = join(temporaryFolder(), output);
+  const run = weighbridge(['shrink', join(DIGITS, 'digits.h5'), '-o', path, '--json', ...args]);
+  return { ...run, path, document: run.stdout === '' ? null : JSON.parse(run.stdout) };
+}
+
+const methodsOf = (document: { weights: { method: string }[] }) => [...new Set(document.weights.map(({ method }) => method))].sort();
+
+describe('steps', () => {
+  it.each([
+    ['a.onnx', [], 'int8'],
+    ['web', ['--to', 'tfjs'], 'uint8'],
+    ['graph', ['--to', 'tfjs-graph'], 'uint8'],
+  ])('%s is right, keeps its predictions, and is small on the wire', (output, args, dtype) => {
+    const { status, document } = shrink(output, '--step', '0.5', '--compress', 'gzip', ...args, ...GOLDEN);
+    expect([status, document.report.verdict]).toEqual([0, 'match']);
+    expect(methodsOf(document)).toEqual(['as is', `${dtype}, all levels`, `${dtype}, steps of 0.5 deviations`]);
+    expect(document.report.quantisation.correctness.passed).toBe(true);
+    expect(document.totals.onWire.after).toBeLessThan(0.6 * document.totals.onDisk.after);
+    expect(document.changes.at(-1).message).toMatch(/in steps of 0\.5/);
+  });
+});
+
+describe('a budget', () => {
+  it('on the wire is met by what is searched for', () => {
+    const { status, document, path } = shrink('a.onnx', '--budget', '30KB', '--count', 'wire', ...GOLDEN);
+    expect([status, document.budget]).toEqual([0, { byteLength: 30_000, count: 'wire', taken: statSync(`${path}.gz`).size, met: true }]);
+    expect(document.budget.taken).toBeGreaterThan(20_000);
+    expect(document.agreement.share).toBeGreaterThan(0.9);
+  });
+  it('that cannot be met is told, with how near it came', () => {
+    const path = join(temporaryFolder(), 'a.onnx');
+    const { status, stdout } = weighbridge(['shrink', join(DIGITS, 'digits.h5'), '-o', path, '--budget', '100KB', '--count', 'memory', ...GOLDEN]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^budget +97\.7 KiB after loading: not met, by \d+ %$/m);
+  });
+});
+
+it('--method best tells in how many weights the error is fed back', () => {
+  const { status, document } = shrink('a.onnx', '--method', 'best', '--step', '0.7', ...GOLDEN);
+  expect([status, document.report.verdict]).toEqual([0, 'match']);
+  expect(document.changes.at(-1).message).toMatch(/the error is fed back in [1-9].*20 inputs are few/);
+  expect(methodsOf(document).some((method) => method.includes('error fed back'))).toBe(true);
+});
+
+it.each([
+  ['a target that keeps no codes', 'a.npz', ['--step', '0.7']],
+  ['a dtype and a step', 'a.onnx', ['--step', '0.7', '--dtype', 'int8']],
+  ['a step that is none', 'a.onnx', ['--step', '0']],
+  ['--method best without inputs', 'a.onnx', ['--method', 'best']],
+])('refuses %s, and leaves nothing', (_, output, args) => {
+  const { status, path } = shrink(output, ...args);
+  expect([status, existsSync(path)]).toEqual([2, false]);
+});

@@ -1,0 +1,141 @@
+/** Codes that inputs helped to choose are better on other inputs, or are not taken; what flows into a convolution is what its kernel is multiplied with. */
+import { describe, expect, it } from 'vitest';
+import { toFloat32Array } from '../../src/model/cast.js';
+import type { Layer, LayerMap } from '../../src/model/layer-map.js';
+import { narrowForm } from '../../src/model/narrow-form.js';
+import { makeLayer } from '../../src/model/ops/index.js';
+import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { planCodes } from '../../src/shrink/coded.js';
+import { withFeedback } from '../../src/shrink/feedback.js';
+import { shrinkByStep } from '../../src/shrink/index.js';
+import { type Rows, rowsSeen } from '../../src/shrink/patches.js';
+import { codableWeights } from '../../src/shrink/weights.js';
+import { givenInputs } from '../../src/verify/feeds.js';
+import { runLayers } from '../../src/verify/reference/session.js';
+
+const ORIGIN = { file: 'test' };
+const valuesOf = async (tensor: Tensor) => toFloat32Array(await tensorBytes(tensor), tensor.dtype);
+
+function numbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  };
+}
+
+/** Rows whose values go together, as those of pictures do. */
+function rows(count: number, depth: number, seed: number, causes = 6): Rows {
+  const [mix, cause] = [numbers(99), numbers(seed)];
+  const weights = Array.from({ length: depth * causes }, mix);
+  const data = new Float32Array(depth * count);
+  for (let i = 0; i < count; i++) {
+    const values = Array.from({ length: causes }, cause);
+    for (let t = 0; t < depth; t++) data[t * count + i] = values.reduce((sum, value, k) => sum + value * weights[t * causes + k]!, 0.3) + 0.05 * cause();
+  }
+  return { count, depth, data };
+}
+
+async function errorOn(kernel: Tensor, made: Tensor, { count, depth, data }: Rows): Promise<number> {
+  const [before, after] = [await valuesOf(kernel), await valuesOf(made)];
+  let sum = 0;
+  for (let channel = 0; channel < kernel.shape[0]!; channel++) {
+    for (let i = 0; i < count; i++) {
+      let left = 0;
+      for (let t = 0; t < depth; t++) left += (before[channel * depth + t]! - after[channel * depth + t]!) * data[t * count + i]!;
+      sum += left * left;
+    }
+  }
+  return sum;
+}
+
+describe('a kernel whose inputs go together', () => {
+  const random = numbers(5);
+  const kernel = float32Tensor('k', [8, 40], Array.from({ length: 320 }, random), ORIGIN);
+
+  it.each(['channels', 'whole'] as const)('is coded with less error than rounding, on other inputs, in the steps that were asked for (%s)', async (form) => {
+    const plan = await planCodes(kernel, 0, form, 0.5);
+    const found = (await withFeedback(kernel, undefined, plan, { fit: rows(200, 40, 1), check: rows(200, 40, 2) }))!;
+    expect(found.improved).toBeLessThan(found.rounded * 0.7);
+    const measured = await errorOn(kernel, found.kernel, rows(200, 40, 2));
+    expect(Math.abs(measured / found.improved - 1)).toBeLessThan(1e-3);
+    const { codes, stored } = narrowForm(found.kernel)!;
+    expect([codes!.kind, stored.dtype]).toEqual(form === 'channels' ? ['channels', 'int8'] : ['affine', 'uint8']);
+    expect(found.kernel.replaces!.tensor).toBe(kernel);
+  });
+
+  it('keeps rounding where inputs tell nothing: those to work it out with are others than those to check with', async () => {
+    const plan = await planCodes(kernel, 0, 'channels', 0.5);
+    const noise = numbers(3);
+    const check = { count: 200, depth: 40, data: Float32Array.from({ length: 8000 }, noise) };
+    expect(await withFeedback(kernel, undefined, plan, { fit: rows(3, 40, 1), check })).toBeNull();
+  });
+
+  it('has a bias take up what is left on average', async () => {
+    const plan = await planCodes(kernel, 0, 'channels', 1.2);
+    const bias = float32Tensor('b', [8], new Float32Array(8), ORIGIN);
+    const few = (seed: number) => {
+      const { count, depth, data } = rows(120, 40, seed, 1);
+      return { count, depth, data: data.map((value) => value * 0.05 + 1) };
+    };
+    const found = (await withFeedback(kernel, bias, plan, { fit: few(1), check: few(2) }))!;
+    expect(found.improved).toBeLessThan(found.rounded / 2);
+    if (found.bias) expect((await valuesOf(found.bias)).some((value) => value !== 0)).toBe(true);
+  });
+});
+
+describe('rows', () => {
+  const port = (name: string, shape: readonly (number | string)[], layout: 'nchw' | 'other') =>
+    ({ name, value: name, dtype: 'float32', shape, layout }) as const;
+  const random = numbers(8);
+  const kernel = float32Tensor('k', [4, 3, 3, 2], Array.from({ length: 72 }, random), ORIGIN);
+  const made = (layer: Partial<Layer>) =>
+    makeLayer({ name: 'a', op: 'Conv', inputs: ['x'], outputs: ['a'], weights: { kernel }, attributes: {}, ...layer }, [[1, 3, 7, 6]]);
+  const map: LayerMap = {
+    name: 'net',
+    format: 'test',
+    producer: null,
+    architecture: null,
+    inputs: [port('x', ['N', 3, 7, 6], 'nchw')],
+    outputs: [port('a', ['N', 4, 4, 5], 'nchw')],
+    layers: [made({ attributes: { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], dilations: [1, 1], group: 1 } })],
+    warnings: [],
+  };
+
+  it('times the kernel are what the convolution gives', async () => {
+    const inputs = await givenInputs(new Map([['x', float32Tensor('x', [2, 3, 7, 6], Array.from({ length: 252 }, random), ORIGIN)]]), map);
+    const weights = codableWeights(map);
+    const { fit } = (await rowsSeen(map, weights, inputs, 2)).get(weights[0]!)!;
+    const [output] = await runLayers(map, inputs.sample(0), () => {});
+    const weightsValues = await valuesOf(kernel);
+    const positions = output!.data.length / 4;
+    expect(fit.count).toBe(positions);
+    for (let channel = 0; channel < 4; channel++) {
+      for (let i = 0; i < positions; i++) {
+        let sum = 0;
+        for (let t = 0; t < 18; t++) sum += weightsValues[channel * 18 + t]! * fit.data[t * fit.count + i]!;
+        expect(Math.abs(sum - Number(output!.data[channel * positions + i]))).toBeLessThan(1e-5);
+      }
+    }
+  });
+
+  it('tell of a whole net, and what they did is said', async () => {
+    const inputs = await givenInputs(
+      new Map([
+        [
+          'x',
+          float32Tensor(
+            'x',
+            [12, 3, 7, 6],
+            Array.from({ length: 1512 }, (_, i) => Math.sin(i / 9) + 0.2 * random()),
+            ORIGIN,
+          ),
+        ],
+      ]),
+      map,
+    );
+    const { map: shrunk, change } = await shrinkByStep(map, 'channels', 0.8, { inputs });
+    expect(change.message).toMatch(/the error is fed back in 1, whose layers' errors are \d+ % smaller.*12 inputs are few/);
+    expect(shrunk.layers[0]!.weights.kernel!.replaces!.method).toMatch(/error fed back/);
+  });
+});

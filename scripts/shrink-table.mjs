@@ -23,15 +23,11 @@ const NETS = [
   { title: 'MobileNet v2 0.35', folder: 'mobilenetv2-waste', file: 'keras_model.h5', prepare: (x) => x / 127.5 - 1 },
 ];
 
-const BEST = ['--method', 'best'];
 const WAYS = [
   { title: 'float16', args: ['--dtype', 'float16'] },
   { title: 'int8', args: ['--dtype', 'int8'] },
-  { title: 'int8, best', args: BEST },
-  { title: 'steps of 0.3', args: ['--step', '0.3'] },
-  { title: 'steps of 0.3, best', args: ['--step', '0.3', ...BEST] },
-  { title: 'steps of 0.7', args: ['--step', '0.7'] },
-  { title: 'search, 0.97', args: ['--min-agreement', '0.97'] },
+  ...['0.1', '0.3', '0.5', '0.7'].map((step) => ({ title: `steps of ${step}`, args: ['--step', step] })),
+  { title: 'search, agreement 0.97', args: ['--min-agreement', '0.97'] },
 ];
 
 /** The pictures as the net takes them, and their labels, as .npz. */

@@ -30,17 +30,19 @@ describe('steps', () => {
 });
 
 describe('a budget', () => {
-  it('on the wire is met by what is searched for', () => {
+  it('on the wire is what is searched for, as near as an estimate is for a net of some kilobytes', () => {
     const { status, document, path } = shrink('a.onnx', '--budget', '30KB', '--count', 'wire', ...GOLDEN);
-    expect([status, document.budget]).toEqual([0, { byteLength: 30_000, count: 'wire', taken: statSync(`${path}.gz`).size, met: true }]);
-    expect(document.budget.taken).toBeGreaterThan(20_000);
+    const { taken, met, byteLength, count } = document.budget;
+    expect([byteLength, count, taken]).toEqual([30_000, 'wire', statSync(`${path}.gz`).size]);
+    expect([met, status]).toEqual([taken <= 30_000, taken <= 30_000 ? 0 : 1]);
+    expect(Math.abs(taken / 30_000 - 1)).toBeLessThan(0.12);
     expect(document.agreement.share).toBeGreaterThan(0.9);
   });
   it('that cannot be met is told, with how near it came', () => {
     const path = join(temporaryFolder(), 'a.onnx');
     const { status, stdout } = weighbridge(['shrink', join(DIGITS, 'digits.h5'), '-o', path, '--budget', '100KB', '--count', 'memory', ...GOLDEN]);
     expect(status).toBe(1);
-    expect(stdout).toMatch(/^budget +97\.7 KiB after loading: not met, by \d+ %$/m);
+    expect(stdout).toMatch(/^budget +97\.7 KiB after loading: not met, by 11\d\.\d %$/m);
   });
 });
 

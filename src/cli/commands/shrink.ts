@@ -206,9 +206,9 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     say(`top-1          the same for ${agreement.same} of ${agreement.of} inputs (output ${safeText(agreement.output)})${verdict}`);
   }
   if (budget) {
-    const near = budget.met ? '' : `, by ${(100 * (budget.taken / budget.byteLength - 1)).toPrecision(2)} %`;
+    const near = budget.met ? '' : `, by ${(100 * (budget.taken / budget.byteLength - 1)).toFixed(1)} %`;
     say(`budget         ${formatBytes(budget.byteLength)} ${COUNTED[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
-    if (!budget.met && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
+    if (!budget.met && budget.count === 'disk' && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
   }
 }
 

@@ -34,6 +34,19 @@ export function combineTensor(op: Exclude<BinaryOp, 'Max' | 'Min'>, input: Value
   return scope.add(op, [value], { weights: { operand: value.order === 'moved' ? permute(whole, toChannelsFirst(rank)) : whole } });
 }
 
+/** Numbers as a value, which a layer of its own holds; its axes are Keras's. */
+export function constantValue({ shape, values }: Constant, scope: Scope): Value {
+  const value = float32Tensor(`${scope.name}/constant`, shape, values, { file: scope.builder.file });
+  return scope.add('Constant', [], { weights: { value } });
+}
+
+/** Values that are broadcast to each other, in one order of axes; single numbers have none. */
+export function inOneOrder(values: readonly Value[], scope: Scope): readonly Value[] {
+  const [first, ...others] = values.filter(({ shape }) => shape.length > 0);
+  const isSame = others.every(({ shape, order }) => shape.length === first!.shape.length && order === first!.order && order !== 'flattened');
+  return isSame && first?.order !== 'flattened' ? values : values.map((value) => (value.shape.length === 0 ? value : scope.builder.toKeras(value)));
+}
+
 /** Numbers, and a value behind them. */
 export function combineBefore(op: Exclude<BinaryOp, 'Max' | 'Min'>, constant: Constant, input: Value, scope: Scope): Value {
   if (op === 'Add' || op === 'Mul') return combineWith(op, input, constant, scope);

@@ -26,6 +26,8 @@ export interface Value {
   readonly unflattened?: readonly number[];
   /** Whole numbers, as they came in: the map computes in floating point, but Keras may not. */
   readonly integer?: boolean;
+  /** Numbers that are known from shapes; no layer makes such a value. */
+  readonly sizes?: { readonly dims: readonly Dim[]; readonly isOne: boolean };
   /** [N, steps], 1 for each step of a sequence that counts and 0 for one that fills it up; 'unknown' where several masks met. */
   readonly mask?: Value | 'unknown';
 }
@@ -85,6 +87,8 @@ export class GraphBuilder {
     if (this.layers.length >= MAX_LAYERS) throw new ModelError('unsafe', `the model takes more than ${MAX_LAYERS} operators`, { file: this.file });
     const name = this.unique(wanted);
     const [first] = step.inputs;
+    if (step.inputs.some(({ sizes }) => sizes))
+      throw new ModelError('unsupported', 'numbers of a shape flow into what works on values, which is not translated', { file: this.file });
     const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? name : this.unique(`${name}/output_${i}`)));
     const layer = makeLayer({
       name,
@@ -96,9 +100,9 @@ export class GraphBuilder {
     });
     const shapes = inferShapes([layer], new Map(step.inputs.map((value) => [value.name, value.shape])));
     this.layers.push(layer);
-    const order = step.order ?? first!.order;
+    const order = step.order ?? first?.order ?? 'keras';
     const unflattened = order === 'flattened' ? (step.unflattened ?? first!.unflattened) : undefined;
-    const integer = first!.integer && MOVES.has(step.op) ? { integer: true } : {};
+    const integer = first?.integer && MOVES.has(step.op) ? { integer: true } : {};
     return outputs.map((output) => ({ name: output, shape: shapes.get(output)!, order, unflattened, ...integer }));
   }
 

@@ -2,10 +2,13 @@
  * The arguments of an operation, by the names of its parameters: given by place or by name in the call, or, in Keras 3, kept in the
  * configuration where they are no tensors. What is not asked for must be nothing.
  */
+
+import type { Dim } from '../../../model/layer-map.js';
 import type { Argument } from '../call.js';
 import type { LayerCall } from '../config.js';
 import { brief, type ConfigView } from '../config-view.js';
 import { type Constant, parseConstant } from '../constant.js';
+import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
 
 /** A value of the model, by its place among the call's inputs, or numbers. */
@@ -49,6 +52,28 @@ export class Arguments {
     const constant = argument && 'constant' in argument ? parseConstant(argument.constant) : null;
     if (constant) return { constant };
     return this.#refuse(name, 'a value or numbers', NOTHING);
+  }
+
+  /** Whole numbers, some of which may be worked out from shapes: known once values flow. */
+  sizes(name: string): (inputs: readonly Value[], scope: Scope) => readonly Dim[] {
+    const argument = this.#argument(name);
+    const operands = argument && 'list' in argument ? argument.list.map((item) => this.#operandOf(name, item)) : [this.operand(name)];
+    return (inputs, scope) =>
+      operands.flatMap((operand) => {
+        const sizes = isConstant(operand) ? operand.constant.values : valueAt(operand, inputs).sizes?.dims;
+        if (sizes?.every((size) => typeof size === 'string' || Number.isSafeInteger(size))) return [...sizes];
+        throw scope.unsupported(`an argument "${name}" that is not known before the run`);
+      });
+  }
+
+  /** The same where all of them must be known. */
+  knownSizes(name: string): (inputs: readonly Value[], scope: Scope) => readonly number[] {
+    const sizes = this.sizes(name);
+    return (inputs, scope) =>
+      sizes(inputs, scope).map((size) => {
+        if (typeof size === 'number') return size;
+        throw scope.unsupported(`an argument "${name}" that depends on a free size (${size}); --input-shape gives it; this`);
+      });
   }
 
   /** A list of tensors and numbers. */

@@ -7,16 +7,17 @@ import type { Scope } from '../scope.js';
 import { kerasShape, mapAxis, type Value } from '../value.js';
 import { type Arguments, isConstant, type Operand, valueAt } from './arguments.js';
 import type { Operation } from './operation.js';
+import { joinSizes, productOf } from './sizes.js';
 import { flip } from './slicing.js';
 
 /** Operations of one value. */
 export const ofValue =
-  (x: string, read: (args: Arguments) => (value: Value, scope: Scope) => Value | readonly Value[]): Operation =>
+  (x: string, read: (args: Arguments) => (value: Value, scope: Scope, inputs: readonly Value[]) => Value | readonly Value[]): Operation =>
   (args) => {
     const operand = args.operand(x);
     if (isConstant(operand)) args.decline('it is called on numbers alone, which is not translated');
     const apply = read(args);
-    return (inputs, scope) => apply(valueAt(operand, inputs), scope);
+    return (inputs, scope) => apply(valueAt(operand, inputs), scope, inputs);
   };
 
 /** @param axis name of the parameter, by which Keras means all axes but the batch where it is missing */
@@ -24,8 +25,11 @@ export const reduction = (op: Reduction, x: string, axis = 'axis', keep = 'keepd
   ofValue(x, (args) => {
     const axes = args.integers(axis);
     const keeps = args.boolean(keep, false);
-    if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
-    return (value, scope) => reduce(op, value, axes, keeps, scope);
+    return (value, scope) => {
+      if (value.sizes && op === 'ReduceProd') return productOf(value.sizes, scope);
+      if (axes === undefined) throw scope.unsupported('a reduction over all axes, the batch included,');
+      return reduce(op, value, axes, keeps, scope);
+    };
   });
 
 /** The variance, or its root, over some axes. */
@@ -60,36 +64,39 @@ export function unit(input: Value, axes: readonly number[], least: number, scope
 
 const combine = (op: 'Div', a: Value, b: Value, scope: Scope): Value => combineValues(op, a, b, scope);
 
-function lists(args: Arguments, name: string): readonly Operand[] {
-  const operands = args.operands(name);
-  if (operands.some(isConstant)) args.decline('it joins numbers with values, which is not translated');
-  return operands;
+/** The values of a list, or what is made of it where it holds numbers that are known from shapes. */
+function listed(operands: readonly Operand[], inputs: readonly Value[], scope: Scope): { readonly sizes: Value } | { readonly values: readonly Value[] } {
+  const sizes = joinSizes(operands, inputs);
+  if (sizes) return { sizes };
+  if (operands.some(isConstant)) throw scope.unsupported('joining numbers with values');
+  return { values: operands.map((operand) => valueAt(operand, inputs)) };
 }
 
 export const concatenate =
   (xs: string): Operation =>
   (args) => {
-    const operands = lists(args, xs);
+    const operands = args.operands(xs);
     const axis = args.integer('axis', -1);
-    return (inputs, scope) =>
-      concat(
-        axis,
-        operands.map((operand) => valueAt(operand, inputs)),
-        scope,
-      );
+    return (inputs, scope) => {
+      const list = listed(operands, inputs, scope);
+      return 'sizes' in list ? list.sizes : concat(axis, list.values, scope);
+    };
   };
 
 export const stack =
   (xs: string): Operation =>
   (args) => {
-    const operands = lists(args, xs);
+    const operands = args.operands(xs);
     const axis = args.integer('axis', 0);
-    return (inputs, scope) =>
-      concat(
+    return (inputs, scope) => {
+      const list = listed(operands, inputs, scope);
+      if ('sizes' in list) return list.sizes;
+      return concat(
         axis,
-        operands.map((operand) => unsqueeze(valueAt(operand, inputs), axis, scope)),
+        list.values.map((value) => unsqueeze(value, axis, scope)),
         scope,
       );
+    };
   };
 
 /** Far more than nets split an axis into. */
@@ -131,13 +138,20 @@ function runningSums(sizes: readonly number[], whole: number): number[] {
 /** @param shape name of the parameter, which has the batch's size first */
 export const reshape = (x: string, shape: string): Operation =>
   ofValue(x, (args) => {
-    const target = args.integers(shape);
-    if (!target) args.decline('its shape is not known before the run, which is not translated');
-    return (input, scope) => {
+    const target = args.sizes(shape);
+    return (input, scope, inputs) => {
+      if (input.sizes) return input;
       const value = scope.builder.toKeras(input);
-      return scope.add('Reshape', [value], { attributes: { shape: batchKept(target!, value.shape) } });
+      return scope.add('Reshape', [value], { attributes: { shape: batchKept(settled(target(inputs, scope), value.shape, scope), value.shape) } });
     };
   });
+
+/** Free sizes as a Reshape has them: 0 for one that stays where it is, -1 for one that follows from the others. */
+function settled(target: readonly Dim[], from: readonly Dim[], scope: Scope): readonly number[] {
+  const sizes = target.map((size, axis) => (typeof size === 'number' ? size : size === from[axis] ? 0 : -1));
+  if (sizes.filter((size) => size === -1).length > 1) throw scope.unsupported(`a change from the shape [${from}] to [${target}]`);
+  return sizes;
+}
 
 /** A size of -1 in the first place stands for the batch, where the others hold all elements of a sample. */
 function batchKept(target: readonly number[], from: readonly Dim[]): readonly number[] {

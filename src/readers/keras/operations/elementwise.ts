@@ -12,12 +12,13 @@ import {
   softShrinkOf,
   squarePlusOf,
 } from '../activations.js';
-import { type BinaryOp, combineBefore, combineValues, combineWith } from '../arithmetic.js';
+import { type BinaryOp, combineBefore, combineValues, combineWith, constantValue, inOneOrder } from '../arithmetic.js';
 import type { Constant } from '../constant.js';
 import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
 import { isConstant, type Operand, valueAt } from './arguments.js';
 import type { Operation } from './operation.js';
+import { combineSizes, sizesOf } from './sizes.js';
 
 export const binary =
   (op: BinaryOp, a: string, b: string): Operation =>
@@ -27,11 +28,16 @@ export const binary =
     return (inputs, scope) => combine(op, left, right, inputs, scope);
   };
 
-export function combine(op: BinaryOp, left: Operand, right: Operand, inputs: readonly Value[], scope: Scope): Value {
+export function combine(op: BinaryOp, a: Operand, b: Operand, inputs: readonly Value[], scope: Scope): Value {
+  if (inputs.some(({ sizes }) => sizes)) {
+    const parts = [a, b].map((operand) => sizesOf(operand, inputs));
+    if (!parts.includes(null)) return combineSizes(op, parts[0]!, parts[1]!, scope);
+  }
+  const [left, right] = [a, b].map((operand) => settled(operand, inputs, scope)) as [Operand, Operand];
   const constants = [left, right].filter(isConstant);
   for (const value of inputs) {
     // Integers of a narrow dtype would wrap around; they are computed with as the real numbers that they are.
-    if (value.integer && op !== 'Div' && constants.every(({ constant }) => constant.values.every(Number.isInteger)))
+    if (value.integer && !value.sizes && op !== 'Div' && constants.every(({ constant }) => constant.values.every(Number.isInteger)))
       throw scope.unsupported('arithmetic between integers, which may wrap around; cast the input to float32 in the model first. As it stands this');
   }
   if (!isConstant(left) && !isConstant(right)) return combineValues(op, valueAt(left, inputs), valueAt(right, inputs), scope);
@@ -42,10 +48,52 @@ export function combine(op: BinaryOp, left: Operand, right: Operand, inputs: rea
     : combineWith(op, valueAt(left, inputs), (right as { constant: Constant }).constant, scope);
 }
 
+/** Sizes that meet a value are numbers like others, where they are known. */
+function settled(operand: Operand, inputs: readonly Value[], scope: Scope): Operand {
+  const sizes = isConstant(operand) ? undefined : valueAt(operand, inputs).sizes;
+  if (!sizes) return operand;
+  const { dims, isOne } = sizes;
+  if (dims.every((size) => typeof size === 'number')) return { constant: { shape: isOne ? [] : [dims.length], values: dims } };
+  throw scope.unsupported(`arithmetic of a value and of a size that is not known (${dims.join(', ')}); --input-shape gives it; this`);
+}
+
 function bounded(op: 'Max' | 'Min', value: Operand, { values }: Constant, inputs: readonly Value[], scope: Scope): Value {
   if (values.length !== 1) throw scope.unsupported('a maximum or minimum with an array of numbers');
   return scope.add('Clip', [valueAt(value, inputs)], { attributes: op === 'Max' ? { min: values[0]! } : { max: values[0]! } });
 }
+
+/** Divided indeed: times the reciprocal, a whole quotient may come out below itself. */
+function quotient(left: Operand, right: Operand, inputs: readonly Value[], scope: Scope): Value {
+  const values = [left, right].map((operand) => (isConstant(operand) ? constantValue(operand.constant, scope) : valueAt(operand, inputs)));
+  return scope.add('Div', inOneOrder(values, scope));
+}
+
+/** The quotient, rounded down. */
+export const floorDivide =
+  (a: string, b: string): Operation =>
+  (args) => {
+    const [left, right] = [args.operand(a), args.operand(b)];
+    return (inputs, scope) => {
+      const sizes = [left, right].map((operand) => sizesOf(operand, inputs));
+      if (inputs.some((value) => value.sizes) && !sizes.includes(null)) return combineSizes('FloorDiv', sizes[0]!, sizes[1]!, scope);
+      return scope.add('Floor', [quotient(left, right, inputs, scope)]);
+    };
+  };
+
+/** What is left of x, of the sign of y. */
+export const modulo =
+  (a: string, b: string): Operation =>
+  (args) => {
+    const [left, right] = [args.operand(a), args.operand(b)];
+    if (isConstant(left)) args.decline('the rest of a number is not translated');
+    return (inputs, scope) => {
+      const sizes = [left, right].map((operand) => sizesOf(operand, inputs));
+      if (inputs.some((value) => value.sizes) && !sizes.includes(null)) return combineSizes('Mod', sizes[0]!, sizes[1]!, scope);
+      const whole = scope.add('Floor', [quotient(left, right, inputs, scope)]);
+      const times = isConstant(right) ? combineWith('Mul', whole, right.constant, scope) : combineValues('Mul', whole, valueAt(right, inputs), scope);
+      return combineValues('Sub', valueAt(left, inputs), times, scope);
+    };
+  };
 
 /** The sum of a list. */
 export const addAll =
@@ -145,12 +193,28 @@ export const biasAdd: Operation = (args) => {
   return (inputs, scope) => combine('Add', value, bias, inputs, scope);
 };
 
-/** To a floating-point dtype; what follows is computed in one anyway. */
+/** Towards zero. */
+function truncated(value: Value, scope: Scope): Value {
+  return scope.add('Mul', [scope.add('Sign', [value]), scope.add('Floor', [scope.add('Abs', [value])])]);
+}
+
+/** 1 for what is not 0. */
+function truth(value: Value, scope: Scope): Value {
+  return scope.add('Abs', [scope.add('Sign', [value])]);
+}
+
+/** To another dtype; what follows is computed in floating point anyway, where whole numbers and truths (0 and 1) are exact. */
 export const cast =
   (x: string): Operation =>
   (args) => {
     const dtype = args.json('dtype') ?? args.json('DstT');
-    const isFloat = typeof dtype === 'string' && /^(DT_)?(float|half|bfloat16|double)/i.test(dtype);
-    if (!isFloat) args.decline(`a cast to ${JSON.stringify(dtype)} is not translated; casts to floating point are`);
-    return applied(x, (value) => ({ ...value, integer: false }))(args);
+    const is = (pattern: RegExp) => typeof dtype === 'string' && pattern.test(dtype.replace(/^DT_/, '').toLowerCase());
+    const [isWhole, isTruth] = [is(/^int(32|64)$/), is(/^bool$/)];
+    if (!is(/^(float|half|bfloat16|double)/) && !isWhole && !isTruth)
+      args.decline(`a cast to ${JSON.stringify(dtype)} is not translated; casts to floating point, int32, int64 and bool are`);
+    return applied(x, (value, scope) => {
+      if (value.sizes) return value;
+      if (isTruth) return truth(value, scope);
+      return { ...(isWhole && !value.integer ? truncated(value, scope) : value), integer: isWhole };
+    })(args);
   };

@@ -8,21 +8,15 @@ import type { ConfigView } from '../config-view.js';
 import { parseConstant } from '../constant.js';
 import { isObject } from '../json.js';
 import type { Build } from '../rule.js';
-import { Arguments, type Signature } from './arguments.js';
+import { Arguments } from './arguments.js';
 import * as arrange from './arrangement.js';
 import { additiveAttention, attention, groupedQueryAttention, multiHeadAttention } from './attention.js';
 import * as each from './elementwise.js';
-import type { Operation } from './operation.js';
+import { KERAS_FURTHER, TENSORFLOW_FURTHER } from './further.js';
+import { type Known, known } from './known.js';
 import * as pictures from './pictures.js';
 import * as placing from './placing.js';
 import { getItem } from './slicing.js';
-
-/** An operation and the names of its parameters in order; those of one tensor called `x` need no list. */
-interface Known extends Signature {
-  readonly operation: Operation;
-}
-
-const known = (names: readonly string[], operation: Operation): Known => ({ names, operation, idle: ['name'] });
 
 const of = (x: string, ...rest: readonly string[]) => ({
   unary: (op: string) => known([x, ...rest], each.unary(op, x)),
@@ -60,6 +54,7 @@ function unaries(x: string, spell: (tensorflow: string, keras: string) => string
 /** By TensorFlow's name, without `tf.`. */
 const TENSORFLOW: Readonly<Record<string, Known>> = {
   ...unaries('x', (name) => name),
+  ...TENSORFLOW_FURTHER,
   'math.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
   '__operators__.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
   'math.subtract': known(['x', 'y'], each.binary('Sub', 'x', 'y')),
@@ -135,6 +130,7 @@ function withBeta(args: Arguments): Build {
 /** By the class of Keras 3's operation. */
 const KERAS: Readonly<Record<string, Known>> = {
   ...unaries('x', (_, name) => name),
+  ...KERAS_FURTHER,
   Abs: of('x').unary('Abs'),
   Add: known(['x1', 'x2'], each.binary('Add', 'x1', 'x2')),
   Subtract: known(['x1', 'x2'], each.binary('Sub', 'x1', 'x2')),
@@ -234,6 +230,12 @@ const NODES: Readonly<Record<string, Known>> = {
       },
     }).map(([node, name]) => [node, TENSORFLOW[name]!]),
   ),
+  Shape: TENSORFLOW.shape!,
+  FloorDiv: TENSORFLOW['math.floordiv']!,
+  SelectV2: TENSORFLOW.where!,
+  Greater: TENSORFLOW['math.greater']!,
+  Less: TENSORFLOW['math.less']!,
+  Prod: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceProd', 'input_tensor', 'axis', 'keep_dims')),
   Min: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMin', 'input_tensor', 'axis', 'keep_dims')),
   StridedSlice: known(['input', 'begin', 'end', 'strides'], placing.stridedSlice),
   Mean: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMean', 'input_tensor', 'axis', 'keep_dims')),
@@ -313,7 +315,7 @@ function readNode(view: ConfigView, call: LayerCall): Build {
 }
 
 /** Attributes that say which dtypes flow, or how a node is run. */
-const IDLE_ATTRIBUTES = /^(T|Tidx|Tshape|Tdim|Tperm|Tpaddings|Tmultiples|SrcT|Truncate|Index|_.*)$/;
+const IDLE_ATTRIBUTES = /^(T|out_type|Tidx|Tshape|Tdim|Tperm|Tpaddings|Tmultiples|SrcT|Truncate|Index|_.*)$/;
 
 function attribute(name: string, value: unknown): [string, { constant: unknown }][] {
   if (IDLE_ATTRIBUTES.test(name) || !isObject(value)) return [];

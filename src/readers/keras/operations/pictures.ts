@@ -31,20 +31,21 @@ function channelsFirst(input: Value, scope: Scope): Value {
 /** `tf.image.resize`, and `keras.ops.image.resize`, which may crop or fill up first. */
 export const resize = (x: string, method: string): Operation =>
   ofValue(x, (args) => {
-    const size = args.integers('size') ?? [];
+    const wanted = args.knownSizes('size');
     const interpolation = String(args.json(method) ?? 'bilinear').toLowerCase();
     const crop = args.boolean('crop_to_aspect_ratio', false);
     const pad = args.boolean('pad_to_aspect_ratio', false);
     const filling = args.number('fill_value', 0);
     const format = args.json('data_format') ?? 'channels_last';
-    if (size.length !== 2 || size.some((length) => length < 1))
-      args.decline('the size that it resizes to is not known before the run, which is not translated');
     if (!INTERPOLATIONS.some((known) => known === interpolation))
       args.decline(`it interpolates by ${interpolation}; ${INTERPOLATIONS.join(', ')} are translated`);
     if (args.boolean('preserve_aspect_ratio', false)) args.decline('it keeps the proportions of pictures, which is not translated');
     const antialias = args.boolean('antialias', false);
     if ((args.json('fill_mode') ?? 'constant') !== 'constant') args.decline('pictures are filled up with one number');
     if (format !== 'channels_last') args.decline(`its data format is ${String(format)}; channels are expected to be last`);
-    return (input, scope) =>
-      resizedPicture(input, 'channels_last', [size[0]!, size[1]!], { interpolation, antialias, crop, filling: pad ? filling : null }, scope);
+    return (input, scope, inputs) => {
+      const size = wanted(inputs, scope);
+      if (size.length !== 2 || size.some((length) => length < 1)) throw scope.malformed(`pictures of the size [${size}]`);
+      return resizedPicture(input, 'channels_last', [size[0]!, size[1]!], { interpolation, antialias, crop, filling: pad ? filling : null }, scope);
+    };
   });

@@ -1,10 +1,11 @@
 /** Operations that repeat, pick and reorder: tile, repeat, unstack, take, slice, swapaxes, moveaxis. */
 import { kerasAxes, knownSize, reshapeTo, slice, squeeze } from '../axes.js';
 import type { Scope } from '../scope.js';
-import { mapAxis, type Value } from '../value.js';
+import { kerasShape, mapAxis, type Value } from '../value.js';
 import { ofValue, transposed } from './arrangement.js';
-import type { Operation } from './operation.js';
-import { type Index, index } from './slicing.js';
+import type { Index, Operation } from './operation.js';
+import { shapeOf, sizesValue } from './sizes.js';
+import { flip, index } from './slicing.js';
 
 /** Each takes an operator of its own. */
 const MAX_PICKED = 512;
@@ -12,8 +13,9 @@ const MAX_PICKED = 512;
 /** The whole value so many times along each axis. */
 export const tile = (x: string, times: string): Operation =>
   ofValue(x, (args) => {
-    const given = args.integers(times) ?? [];
-    return (input, scope) => {
+    const counts = args.knownSizes(times);
+    return (input, scope, inputs) => {
+      const given = counts(inputs, scope);
       const value = scope.builder.unflattened(input);
       const rank = value.shape.length;
       const whole = [...new Array<number>(Math.max(rank - given.length, 0)).fill(1), ...given];
@@ -48,6 +50,7 @@ export const unstack = (x: string): Operation =>
     const given = args.integer('axis', 0);
     args.json('num');
     return (input, scope) => {
+      if (input.sizes) return input.sizes.dims.map((size) => sizesValue([size], true));
       const value = scope.builder.unflattened(input);
       const [axis] = kerasAxes(value, [given], scope) as [number];
       const size = knownSize(value, axis, 'taking an axis apart', scope);
@@ -120,6 +123,34 @@ export const stridedSlice: Operation = ofValue('input', (args) => {
   });
   return (value, scope) => index(value, indices, scope);
 });
+
+/** The sizes of a value, which are numbers of the model and no value. */
+export const shape = (x: string): Operation => ofValue(x, () => (value) => shapeOf(value));
+
+/** Axes of one element, and axes that are not there, repeated up to a shape. */
+export const broadcastTo = (x: string): Operation =>
+  ofValue(x, (args) => {
+    const wanted = args.sizes('shape');
+    return (input, scope, inputs) => {
+      const value = scope.builder.toKeras(input);
+      const target = wanted(inputs, scope);
+      const own = [...new Array<number>(Math.max(0, target.length - value.shape.length)).fill(1), ...value.shape];
+      // Sizes that are there already, the batch's among them, take no part.
+      const shape = target.map((size, axis) => (size === own[axis] ? 1 : size));
+      if (shape.some((size) => typeof size === 'string')) throw scope.unsupported(`a value of the shape [${value.shape}] spread to [${target}]`);
+      return shape.every((size) => size === 1) && target.length === value.shape.length
+        ? value
+        : scope.add('Expand', [value], { attributes: { shape: shape as number[] } });
+    };
+  });
+
+/** One axis from its end to its start. */
+export const flipAxis = (x: string, axis: number): Operation =>
+  ofValue(x, () => (input, scope) => {
+    const value = scope.builder.unflattened(input);
+    const [at] = kerasAxes(value, [axis], scope) as [number];
+    return flip(value, at, kerasShape(value)[at], scope);
+  });
 
 export const swapAxes: Operation = ofValue('x', (args) => {
   const [a, b] = [args.integer('axis1', 0), args.integer('axis2', 0)];

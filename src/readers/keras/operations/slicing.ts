@@ -6,14 +6,10 @@ import { isObject } from '../json.js';
 import type { Scope } from '../scope.js';
 import { kerasShape, mapAxis, type Value } from '../value.js';
 import { valueAt } from './arguments.js';
-import type { Operation } from './operation.js';
+import type { Index, Operation } from './operation.js';
+import { indexSizes } from './sizes.js';
 
-export type Index =
-  | { readonly kind: 'all' | 'new' | 'rest' }
-  | { readonly kind: 'one'; readonly at: number }
-  | { readonly kind: 'range'; readonly start: number | null; readonly stop: number | null; readonly step: number };
-
-/** Reversing an axis takes a slice for each of its elements: meant for channels. */
+/** Axes up to this length are reversed by a slice for each of their elements, which every target has: meant for channels. */
 const MAX_REVERSED = 64;
 
 export const getItem =
@@ -41,6 +37,7 @@ function parseIndex(given: unknown): Index | null {
 }
 
 export function index(input: Value, given: readonly Index[], scope: Scope): Value {
+  if (input.sizes) return indexSizes(input.sizes, given, scope);
   let value = scope.builder.unflattened(input);
   const rank = value.shape.length;
   const own = given.filter(({ kind }) => kind !== 'new' && kind !== 'rest').length;
@@ -78,16 +75,20 @@ function range(value: Value, axis: number, start: number | null, stop: number | 
 
 function reversed(value: Value, axis: number, { start, stop, step }: Extract<Index, { kind: 'range' }>, scope: Scope): Value {
   const size = kerasShape(value)[axis];
-  if (step !== -1 || start !== null || stop !== null) throw scope.unsupported(`a part in steps of ${step}`);
-  return flip(value, axis, size, scope);
+  if (axis === 0) throw scope.unsupported('a part of the batch');
+  if (step === -1 && start === null && stop === null) return flip(value, axis, size, scope);
+  if (step <= 0) throw scope.unsupported(`a part in steps of ${step}`);
+  const attributes = { starts: [start ?? 0], ends: [stop ?? TO_THE_END], axes: [mapAxis(value, axis)], steps: [step] };
+  return scope.add('Slice', [value], { attributes });
 }
 
 /** The axis from its end to its start. */
 export function flip(value: Value, axis: number, size: number | string | undefined, scope: Scope): Value {
   if (axis === 0) throw scope.unsupported('reversing the batch');
-  if (typeof size !== 'number' || size > MAX_REVERSED) throw scope.unsupported(`reversing an axis of ${size} elements`);
   if (size === 1) return value;
   const place = mapAxis(value, axis);
+  if (typeof size !== 'number' || size > MAX_REVERSED)
+    return scope.add('Slice', [value], { attributes: { starts: [-1], ends: [-TO_THE_END], axes: [place], steps: [-1] } });
   const elements = Array.from({ length: size }, (_, i) =>
     scope.add('Slice', [value], { attributes: { starts: [size - 1 - i], ends: [size - i], axes: [place] } }),
   );

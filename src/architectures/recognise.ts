@@ -6,6 +6,7 @@ import { type Description, describedFamily } from './described.js';
 import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling } from './family.js';
 import { framingOf } from './framing.js';
 import { CLASSES } from './head.js';
+import { ownKerasHead } from './keras-head.js';
 import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
@@ -179,7 +180,8 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const [batch, height, width] = inputSizes(options, store, channels, family.input?.slice(1) ?? [side, side]);
   const x: Value = { name: options.inputName ?? inputName(store), shape: [batch, channels, height, width] };
   if (!options.inputShape && !family.input) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
-  let y = family.build(net, x, size);
+  const features = family.build(net, x, size);
+  let y = net.endsInClasses ? features : ownKerasHead(net, features);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
   const softmax = options.softmax ?? (store.ecosystem === 'keras' && net.endsInClasses);

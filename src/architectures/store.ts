@@ -38,6 +38,8 @@ export interface WeightStore {
   sourceName(path: string): string;
   /** What stands before all of the net's names; its head may stand without. */
   readonly prefix?: string;
+  /** The layers of which nobody asked for anything, in the source's order, under names that are taken with `RAW_NAME`. */
+  rest?(): readonly OrderedLayer[];
   /** What nobody asked for. */
   leftOver(): readonly Tensor[];
 }
@@ -154,8 +156,9 @@ export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano
     const behind = chosen(spelt, (name) => byName.has(prefix + name), prefix);
     return byName.has(behind) ? behind : chosen(spelt, (name) => byName.has(name));
   };
-  const find = (path: string) => (spell(path) === null ? undefined : byName.get(nameOf(path)));
-  const sourceName = (path: string) => byName.get(nameOf(path))?.name ?? nameOf(path);
+  const find = (path: string) =>
+    path.startsWith(RAW_NAME) ? byName.get(path.slice(RAW_NAME.length)) : spell(path) === null ? undefined : byName.get(nameOf(path));
+  const sourceName = (path: string) => find(path)?.name ?? nameOf(path);
   return {
     ecosystem: 'keras',
     modules: [...byName.values()].map(({ name }) => name),
@@ -186,6 +189,7 @@ export function kerasStore(layers: readonly OrderedLayer[], spell: Spell, theano
       used.add(layer!.name);
       return { mean, variance };
     },
+    rest: () => [...byName].flatMap(([name, layer]) => (used.has(layer.name) ? [] : [{ name, tensors: layer.tensors }])),
     leftOver: () => [...byName.values()].filter(({ name }) => !used.has(name)).flatMap(({ tensors }) => tensors),
   };
 }

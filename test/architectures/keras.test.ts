@@ -179,6 +179,47 @@ describe('the nets of keras.applications', () => {
     expect(wireKerasWeights(nested, false, { ...options, options: {} }).architecture!.name).toContain('(convnext_tiny)');
   });
 
+  describe("with a head of one's own", () => {
+    const tensor = (...shape: number[]): Tensor => blankStore('keras').takeParameter('weight', shape)!;
+    const dense = (name: string, rows: number, columns: number): OrderedLayer => ({ name, tensors: [tensor(rows, columns), tensor(columns)] });
+    const base = storedLayers('mobilenet_v2').slice(0, -1);
+    const recognised = (head: readonly OrderedLayer[], more: object = {}) => recogniseKeras([...base, ...head], false, { ...options, ...more });
+    const end = (head: readonly OrderedLayer[], more: object = {}) => {
+      const { map, unknown } = recognised(head, more);
+      expect(unknown).toBeUndefined();
+      return { ops: map!.layers.slice(map!.layers.findIndex(({ name }) => name === 'Conv_1_bn') + 2).map(({ op }) => op), map: map! };
+    };
+
+    it('of several layers behind pooled features', () => {
+      const statistics = { name: 'batch_normalization_7', tensors: [tensor(64), tensor(64), tensor(64), tensor(64)] };
+      const { ops, map } = end([dense('dense_2', 1280, 64), statistics, dense('dense_3', 64, 3)]);
+      expect(ops).toEqual(['GlobalAveragePool', 'Flatten', 'Gemm', 'Relu', 'BatchNormalization', 'Gemm', 'Softmax']);
+      expect(map.outputs[0]!.shape).toEqual(['N', 3]);
+      expect(map.architecture!.assumed.join()).toContain('head_activation');
+      expect(end([dense('dense', 1280, 64), dense('dense_1', 64, 3)], { assume: { head_activation: 'tanh', head_pooling: 'max' } }).ops).toEqual([
+        'GlobalMaxPool',
+        'Flatten',
+        'Gemm',
+        'Tanh',
+        'Gemm',
+        'Softmax',
+      ]);
+    });
+
+    it('over all places of the features, with one output', () => {
+      const { ops, map } = end([dense('top', 7 * 7 * 1280, 1)]);
+      expect(ops).toEqual(['Flatten', 'Gemm', 'Sigmoid']);
+      expect(map.layers.at(-2)!.weights.kernel!.shape).toEqual([1, 7 * 7 * 1280]);
+    });
+
+    it('is none where it does not fit, and then it is said what is left over', () => {
+      expect(recognised([dense('dense', 1281, 3)]).unknown).toContain('2 tensors are none of its own');
+      expect(() => recognised([dense('dense', 1280, 64), dense('dense_1', 64, 3)], { assume: { head_activation: 'planted' } })).toThrow(
+        'head_activation=planted',
+      );
+    });
+  });
+
   it('are found however a session had counted their layers', () => {
     const later = storedLayers('inception_v3').map((layer) => ({ ...layer, name: countedOn(layer.name, 94) }));
     const { map } = recogniseKeras(later, false, options);

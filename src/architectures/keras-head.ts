@@ -26,14 +26,12 @@ export function ownKerasHead(net: Net, x: Value): Value {
     // An activation is a setting of the dense layer, in front of a normalisation behind it.
     if (kinds[i] === 'dense' && i < last) y = activated(net, y);
   }
-  net.endsInClasses = rest[last]!.tensors[0]!.shape[1]! > 1;
-  if (net.endsInClasses) return y;
-  const end = net.setting('head_end', 'sigmoid', 'the only output of the head goes through a {} (or none)');
-  return end === 'none' ? y : net.activation(y, 'sigmoid');
+  net.endsInClasses = true;
+  return y;
 }
 
 function activated(net: Net, y: Value): Value {
-  const act = net.setting('head_activation', 'relu', 'between the layers of the head stands a {} (or another one)');
+  const act = net.setting<string>('head_activation', 'relu', 'between the layers of the head stands a {} (or another one)');
   const known = ACTIVATIONS.find((name) => name === act);
   if (!known) throw new ModelError('usage', `--assume head_activation=${act}: one of ${ACTIVATIONS.join(', ')} is expected`);
   return net.activation(y, known);
@@ -45,7 +43,11 @@ function entrance(net: Net, x: Value, features: number): { readonly value: Value
   const [, channels, ...spatial] = x.shape;
   if (x.shape.length !== 4) return null;
   if (channels === features) {
-    const pooling = net.setting('head_pooling', 'avg', 'pictures of features are pooled by their mean (avg; max takes the largest) before the head: {}');
+    const pooling = net.setting<string>(
+      'head_pooling',
+      'avg',
+      'pictures of features are pooled by their mean (avg; max takes the largest) before the head: {}',
+    );
     return { value: pooling === 'max' ? net.flatten(net.op('GlobalMaxPool', [x])) : net.globalPool(x), features };
   }
   const size = spatial.reduce<number>((product, one) => product * Number(one), Number(channels));

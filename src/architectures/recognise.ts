@@ -184,7 +184,11 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   let y = net.endsInClasses ? features : ownKerasHead(net, features);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
-  const softmax = options.softmax ?? (store.ecosystem === 'keras' && net.endsInClasses);
+  const isKeras = store.ecosystem === 'keras' && net.endsInClasses;
+  // Of one number a softmax makes 1, whatever it is.
+  const softmax = options.softmax ?? (isKeras && y.shape[1] !== 1);
+  if (isKeras && y.shape[1] === 1 && net.setting<string>('head_end', 'sigmoid', 'the only output goes through a {} (or none)') === 'sigmoid')
+    y = net.activation(y, 'sigmoid');
   if (softmax) {
     if (options.softmax === undefined) net.assume('softmax', 'the net ends in a softmax');
     y = net.op('Softmax', [y], { axis: isPicture ? 1 : -1 }, { name: 'prob' });

@@ -77,6 +77,26 @@ export function isSumOfSizes(size: Dim): boolean {
   return typeof size === 'number' ? size >= 0 : [...sumOf(size).values()].every((coefficient) => coefficient >= 0);
 }
 
+/** A part of a sum: a whole number times free sizes by name, and sizes that are divided and rounded down. */
+export interface SizeTerm {
+  readonly coefficient: number;
+  readonly factors: readonly (string | { readonly of: Dim; readonly by: number })[];
+}
+
+/** How a size was worked out; null for one that is free, or whose name is too long to say. */
+export function termsOf(size: string): readonly SizeTerm[] | null {
+  const sum = parse(size);
+  if (!sum) return null;
+  return [...sum].map(([term, coefficient]) => ({
+    coefficient,
+    factors: factorsOf(term).map((factor) => {
+      const [, of, by] = /^floor\((\(.*\))\/(\d+)\)$/.exec(factor) ?? [];
+      if (of !== undefined) return { of: nameOf(parse(of) ?? new Map([[of, 1]])), by: Number(by) };
+      return factor.startsWith('"') ? (JSON.parse(factor) as string) : factor;
+    }),
+  }));
+}
+
 function combine(a: Sum, b: Sum, sign: 1 | -1): Sum {
   const sum = new Map(a);
   for (const [term, coefficient] of b) addTerm(sum, term, sign * coefficient);

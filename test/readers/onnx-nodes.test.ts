@@ -4,49 +4,15 @@ import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { ATTRIBUTE, ATTRIBUTE_TYPE, FUNCTION, GRAPH, MODEL, NODE, TENSOR } from '../../src/containers/onnx-schema.js';
 import { MessageBuilder, writePieces } from '../../src/containers/protobuf-writer.js';
-import type { Dim } from '../../src/model/layer-map.js';
 import { numbersTensor } from '../../src/model/numbers.js';
-import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
-import { encodeInitializer, encodeNode, encodePort } from '../../src/writers/onnx/encode.js';
+import { encodeNode } from '../../src/writers/onnx/encode.js';
 import { intAttribute, intsAttribute, type OnnxAttribute, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
-
-const ORIGIN = { file: 'test' };
-const int64 = (name: string, values: readonly number[], shape: readonly number[] = [values.length]) => numbersTensor(name, 'int64', shape, values, ORIGIN);
-const node = (
-  op: string,
-  inputs: readonly string[],
-  outputs: readonly string[],
-  attributes: Record<string, OnnxAttribute> = {},
-  more: Partial<OnnxNode> = {},
-): OnnxNode => ({
-  name: '',
-  op,
-  inputs,
-  outputs,
-  attributes,
-  ...more,
-});
-
-interface Graph {
-  readonly nodes: readonly (OnnxNode | MessageBuilder)[];
-  readonly tensors?: readonly Tensor[];
-  readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[]])[];
-  readonly outputs?: readonly string[];
-}
-
-const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
-
-function graphOf({ nodes, tensors = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
-  const graph = new MessageBuilder();
-  for (const one of nodes) graph.message(GRAPH.node, encoded(one));
-  for (const tensor of tensors) graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor }, undefined));
-  for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));
-  for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
-  return graph;
-}
+import { type Graph, graphOf, int64, node, ORIGIN, onnxFile } from '../onnx-graphs.js';
+import { runOnnx } from '../run-onnx.js';
 
 /** A node with graphs in its attributes. */
 function withGraphs(plain: OnnxNode, graphs: Readonly<Record<string, Graph>>): MessageBuilder {
@@ -60,20 +26,8 @@ function withGraphs(plain: OnnxNode, graphs: Readonly<Record<string, Graph>>): M
   return message;
 }
 
-async function read(graph: Graph, { opset = 17, functions = [] as MessageBuilder[], inference = false } = {}) {
-  const model = new MessageBuilder().int(MODEL.irVersion, 8).message(MODEL.graph, graphOf(graph));
-  for (const [domain, version] of [
-    ['', opset],
-    ['local', 1],
-  ] as const)
-    model.message(MODEL.opsetImport, new MessageBuilder().string(1, domain).int(2, version));
-  for (const one of functions) model.message(MODEL.functions, one);
-  const sink = memorySink();
-  const file = await sink.create('m.onnx');
-  await writePieces(model.pieces, file);
-  await file.close();
-  await sink.commit();
-  return openModel(memoryFileSet(Object.fromEntries(sink.files), 'm.onnx'), { inference });
+async function read(graph: Graph, { inference = false, ...how }: { opset?: number; functions?: MessageBuilder[]; inference?: boolean } = {}) {
+  return openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, how) }, 'm.onnx'), { inference });
 }
 
 const mapOf = async (...given: Parameters<typeof read>) => (await read(...given)).map();
@@ -242,5 +196,59 @@ describe('constants', () => {
     const tensors = [int64('zero', [0], []), int64('axes', [0]), int64('rest', [-1])];
     const map = await mapOf({ nodes, tensors, inputs: [['x', ['N', 2, 3]]] });
     expect(map.layers.map(({ op, attributes }) => [op, attributes.shape])).toEqual([['Reshape', [0, -1]]]);
+  });
+});
+
+describe('recurrent nodes', () => {
+  const [steps, batch, inputs, hidden] = [4, 2, 3, 2];
+  const wave = (name: string, shape: readonly number[], speed: number) =>
+    float32Tensor(
+      name,
+      shape,
+      Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * speed)),
+      ORIGIN,
+    );
+  const text = (value: string): OnnxAttribute => ({ type: 'string', value });
+
+  it.each((['LSTM', 'GRU', 'RNN'] as const).flatMap((op) => ['forward', 'reverse', 'bidirectional'].map((direction) => [op, direction] as const)))(
+    '%s, %s, takes its steps as ONNX Runtime does',
+    async (op, direction) => {
+      const gates = { LSTM: 4, GRU: 3, RNN: 1 }[op] * hidden;
+      const count = direction === 'bidirectional' ? 2 : 1;
+      const tensors = [
+        wave('w', [count, gates, inputs], 1.3),
+        wave('r', [count, gates, hidden], 0.7),
+        wave('b', [count, 2 * gates], 0.9),
+        wave('h', [count, batch, hidden], 2.1),
+      ];
+      const attributes = { hidden_size: intAttribute(hidden), direction: text(direction), ...(op === 'GRU' ? { linear_before_reset: intAttribute(1) } : {}) };
+      const graph: Graph = {
+        nodes: [
+          node(op, ['x', 'w', 'r', 'b', '', 'h'], ['all', 'last'], attributes),
+          node('Flatten', ['all'], ['a'], { axis: intAttribute(0) }),
+          node('Flatten', ['last'], ['l'], { axis: intAttribute(0) }),
+          node('Concat', ['a', 'l'], ['y'], { axis: intAttribute(1) }),
+        ],
+        tensors,
+        inputs: [['x', [steps, batch, inputs]]],
+      };
+      const values = Float32Array.from({ length: steps * batch * inputs }, (_, i) => Math.cos(i));
+      const [wanted] = [...(await runOnnx(await onnxFile(graph), [{ shape: [steps, batch, inputs], data: values }])).values()];
+      const map = await mapOf(graph);
+      expect(map.layers.some(({ foreign }) => foreign)).toBe(false);
+      const made = await run(map, [steps, batch, inputs], [...values]);
+      expect(made.length).toBe(wanted!.data.length);
+      expect(Math.max(...made.map((value, i) => Math.abs(value - wanted!.data[i]!)))).toBeLessThan(1e-5);
+    },
+  );
+
+  it('one over a free number of steps is kept as it came', async () => {
+    const tensors = [wave('w', [1, hidden, inputs], 1), wave('r', [1, hidden, hidden], 1)];
+    const map = await mapOf({
+      nodes: [node('RNN', ['x', 'w', 'r'], ['y'], { hidden_size: intAttribute(hidden) })],
+      tensors,
+      inputs: [['x', ['T', 1, inputs]]],
+    });
+    expect(map.layers.map(({ op }) => op)).toContain('ai.onnx::RNN');
   });
 });

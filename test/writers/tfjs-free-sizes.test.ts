@@ -1,10 +1,13 @@
 /** A graph model works out sizes that are free when it runs. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
+import { intAttribute, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { legacyH5, sequential } from '../keras-files.js';
 import { arrayOf, at, difference, random } from '../keras-run.js';
+import { type Graph, int64, node, onnxFile } from '../onnx-graphs.js';
+import { runOnnx } from '../run-onnx.js';
 import { runTfjs } from '../run-tfjs.js';
 
 test('a picture of any size is enlarged', async () => {
@@ -24,4 +27,106 @@ test('a picture of any size is enlarged', async () => {
       ),
     ).toBe(0);
   }
+});
+
+/** PyTorch's exports with free axes, as its exporter says these things. */
+describe('an ONNX graph with free sizes', () => {
+  const sizeOf = (value: string, axis: string, out: string): readonly OnnxNode[] => [
+    node('Shape', [value], [`${out}_shape`]),
+    node('Gather', [`${out}_shape`, axis], [out], { axis: intAttribute(0) }),
+  ];
+  const unsqueezed = (name: string) => node('Unsqueeze', [name, 'zero'], [`${name}_1`]);
+  const tensors = [int64('zero', [0]), int64('i0', [0], []), int64('i1', [1], []), int64('i2', [2], []), int64('i3', [3], []), int64('minus', [-1])];
+  const inputs: Graph['inputs'] = [
+    ['x', ['batch', 4, 'height', 'width']],
+    ['small', ['batch', 4, '(floor((height)/2))', '(floor((width)/2))']],
+  ];
+  const [batch, height, width] = [sizeOf('x', 'i0', 'b'), sizeOf('x', 'i2', 'h'), sizeOf('x', 'i3', 'w')];
+  const graphs: Readonly<Record<string, Graph>> = {
+    'pixels in a row and back': {
+      nodes: [
+        ...batch,
+        ...height,
+        ...width,
+        ...['b', 'h', 'w'].map(unsqueezed),
+        node('Concat', ['b_1', 'four', 'minus'], ['rows'], { axis: intAttribute(0) }),
+        node('Reshape', ['x', 'rows'], ['r']),
+        node('Softmax', ['r'], ['s'], { axis: intAttribute(2) }),
+        node('Concat', ['b_1', 'four', 'h_1', 'w_1'], ['picture'], { axis: intAttribute(0) }),
+        node('Reshape', ['s', 'picture'], ['y']),
+      ],
+    },
+    'a grid of coordinates beside the picture': {
+      nodes: [
+        ...batch,
+        ...height,
+        ...width,
+        ...['b', 'h', 'w'].map(unsqueezed),
+        node('Range', ['i0', 'w', 'i1'], ['range']),
+        node('Cast', ['range'], ['line'], { to: intAttribute(1) }),
+        node('Concat', ['b_1', 'one', 'h_1', 'w_1'], ['plane'], { axis: intAttribute(0) }),
+        node('Expand', ['line', 'plane'], ['grid']),
+        node('Concat', ['x', 'grid'], ['y'], { axis: intAttribute(1) }),
+      ],
+    },
+    'enlarged to the size of another one, and joined': {
+      nodes: [
+        ...height,
+        ...width,
+        ...sizeOf('small', 'i0', 'b'),
+        ...['b', 'h', 'w'].map(unsqueezed),
+        node('Concat', ['b_1', 'four', 'h_1', 'w_1'], ['size'], { axis: intAttribute(0) }),
+        node('Resize', ['small', '', '', 'size'], ['large'], { mode: { type: 'string', value: 'linear' } }),
+        node('Concat', ['x', 'large'], ['y'], { axis: intAttribute(1) }),
+      ],
+    },
+    'padded by what is missing': {
+      nodes: [
+        ...height,
+        ...width,
+        ...sizeOf('small', 'i2', 'sh'),
+        ...sizeOf('small', 'i3', 'sw'),
+        node('Sub', ['h', 'sh'], ['dh']),
+        node('Sub', ['w', 'sw'], ['dw']),
+        ...['dh', 'dw'].map(unsqueezed),
+        node('Concat', ['zero', 'zero', 'zero', 'zero', 'zero', 'zero', 'dh_1', 'dw_1'], ['pads'], { axis: intAttribute(0) }),
+        node('Pad', ['small', 'pads'], ['padded']),
+        node('Sub', ['padded', 'x'], ['y']),
+      ],
+    },
+    'cut to the size of another one': {
+      nodes: [...sizeOf('small', 'i2', 'sh'), unsqueezed('sh'), node('Slice', ['x', 'one', 'sh_1', 'two'], ['y'])],
+    },
+    'blocks of channels to pixels': { nodes: [node('DepthToSpace', ['x'], ['y'], { blocksize: intAttribute(2), mode: { type: 'string', value: 'CRD' } })] },
+  };
+
+  test.each(Object.entries(graphs))('%s', async (_, graph) => {
+    const read = new Set(graph.nodes.flatMap((one) => ('inputs' in one ? one.inputs : [])));
+    const ports = inputs.filter(([name]) => read.has(name));
+    const file = await onnxFile({ ...graph, inputs: ports, tensors: [...tensors, int64('four', [4]), int64('one', [1]), int64('two', [2])] });
+    const sink = memorySink();
+    await convert(memoryFileSet({ 'm.onnx': file }, 'm.onnx'), sink, 'model.json', { to: 'tfjs-graph' });
+    for (const [n, h, w] of [
+      [1, 6, 4],
+      [2, 5, 7],
+    ] as const) {
+      const feeds = ports.map(([name]) => random(name === 'x' ? [n, 4, h, w] : [n, 4, Math.floor(h / 2), Math.floor(w / 2)]));
+      const [wanted] = [...(await runOnnx(file, feeds)).values()];
+      const [made] = await runTfjs('tfjs-graph', sink.files, feeds);
+      expect(made!.shape).toEqual(wanted!.shape);
+      expect(difference(made!, wanted!)).toBeLessThan(1e-5);
+    }
+  });
+});
+
+test('outputs whose names are numbers keep their order', async () => {
+  const nodes = [node('Relu', ['x'], ['118']), node('Neg', ['x'], ['95'])];
+  const file = await onnxFile({ nodes, inputs: [['x', ['n', 3]]], outputs: ['118', '95'] });
+  const sink = memorySink();
+  await convert(memoryFileSet({ 'm.onnx': file }, 'm.onnx'), sink, 'model.json', { to: 'tfjs-graph' });
+  const { signature } = JSON.parse(new TextDecoder().decode(sink.files.get('model.json'))) as { signature: { outputs: Record<string, { name: string }> } };
+  expect(Object.values(signature.outputs).map(({ name }) => name.replace(/:0$/, ''))).toEqual(['118', '95']);
+  const [relu, negative] = await runTfjs('tfjs-graph', sink.files, [{ shape: [1, 3], data: Float32Array.of(-1, 1, 2) }]);
+  expect([...relu!.data]).toEqual([0, 1, 2]);
+  expect([...negative!.data]).toEqual([1, -1, -2]);
 });

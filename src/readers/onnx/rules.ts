@@ -7,8 +7,9 @@ import { castTensor, toFloat32Array, toFloat64Array } from '../../model/cast.js'
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import { spreadPads } from '../../model/ops/arrangement.js';
 import { dequantiseChannels } from '../../model/quantise.js';
-import { elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { elementCount, permute, reshape, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
+import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
 import type { Node, Rule, Translator } from './translator.js';
 
@@ -230,19 +231,6 @@ const dequantizeLinear: Rule = async (node, t) => {
 
 const DEQUANTISED: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
 
-/** Of a constant it is one of its shape. */
-const flatten: Rule = async (node, t) => {
-  const [x] = node.inputs as [Value];
-  const made = x.constant && !x.elements ? flattened(x.constant, number(node, 'axis', 1)) : null;
-  return made ? [t.build.constant(made, node.outputs[0])] : t.byTable(node);
-};
-
-function flattened(tensor: Tensor, given: number): Tensor | null {
-  const axis = given < 0 ? given + tensor.shape.length : given;
-  if (axis < 0 || axis > tensor.shape.length) return null;
-  return reshape(tensor, [elementCount(tensor.shape.slice(0, axis)), elementCount(tensor.shape.slice(axis))]);
-}
-
 const scatter: Rule = (node, t) => [t.add(node, 'ScatterElements', node.inputs, { axis: number(node, 'axis', 0) })];
 
 export const RULES: Readonly<Record<string, Rule>> = {
@@ -261,8 +249,10 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ConvTranspose: convTranspose,
   Pad: pad,
   Scatter: scatter,
+  LSTM: recurrent,
+  GRU: recurrent,
+  RNN: recurrent,
   DequantizeLinear: dequantizeLinear,
-  Flatten: flatten,
   Hardmax: legacySoftmax,
   Upsample: upsample,
   Resize: resize,

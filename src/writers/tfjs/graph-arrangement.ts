@@ -1,8 +1,11 @@
 /** Rules of graph models that place, pick and search elements, and products of values. */
 
 import { identity } from '../../model/axis-order.js';
+import { divideDim, multiplyDims, productOf, quotientOf } from '../../model/dims.js';
 import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
+import { bindSlots, operatorOf } from '../../model/ops/index.js';
+import { float32Tensor } from '../../model/tensor.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
@@ -34,6 +37,47 @@ function withoutAxes(x: FileValue, axes: readonly number[], graph: GraphTarget):
   return graph.node('Squeeze', [x], { T: FLOAT, squeeze_dims: { list: { i: axes.map(String) } } }, shape);
 }
 
+/** Whole numbers that flow in or stand in an attribute: as they are, as free sizes by name, or as what the graph works out. */
+function operandSizes(layer: Layer, slot: string, lowering: Lowering, graph: GraphTarget): readonly (Dim | FileValue)[] {
+  const given = layer.attributes[slot] as readonly number[] | undefined;
+  if (given) return given;
+  const flowing = (bindSlots<string>(operatorOf(layer.op)!, layer, layer.inputs, () => '')[slot] as string | undefined) ?? '';
+  const count = lowering.types.get(flowing)?.shape?.[0];
+  if (typeof count !== 'number') return lowering.decline(`how many ${slot} it has is known only when the model runs`);
+  const elements = lowering.types.get(flowing)?.elements;
+  return Array.from({ length: count }, (_, i) => elements?.[i] ?? graph.slice(lowering.plain(flowing), 0, i, i + 1));
+}
+
+/** Amounts that are worked out when the model runs. */
+const pad: GraphRule = (layer, lowering, graph) => {
+  const { mode, value } = layer.attributes as Readonly<Record<string, string | number>>;
+  if (mode !== 'constant' || layer.inputs.length > 2 || hasSlot(layer, 'axes')) return lowering.decline('padding of this kind whose amounts flow in');
+  const x = lowering.plain(layer.inputs[0]!);
+  const rank = x.shape.length;
+  const amounts = operandSizes(layer, 'pads', lowering, graph);
+  const pairs = graph.node(
+    'Reshape',
+    [graph.vector(identity(rank).flatMap((axis) => [amounts[axis]!, amounts[axis + rank]!])), graph.ints('shape', [rank, 2])],
+    { T: INT, Tshape: INT },
+    [rank, 2],
+  );
+  const made = lowering.shape(layer.outputs[0]!);
+  return axesPlace(graph.node('PadV2', [x, pairs, graph.scalar('pad_value', (value as number | undefined) ?? 0)], { T: FLOAT, Tpaddings: INT }, made));
+};
+
+const reshape: GraphRule = (layer, lowering) => RULES.Reshape!(layer, lowering);
+
+const shape: GraphRule = (layer, lowering, graph) => {
+  const { start = 0, end } = layer.attributes as Readonly<Record<string, number | undefined>>;
+  const sizes = lowering.shape(layer.inputs[0]!).slice(start, end);
+  return axesPlace(graph.cast(graph.vector(sizes), 'DT_INT32', 'DT_FLOAT'));
+};
+
+const range: GraphRule = (layer, lowering, graph) => {
+  const [start, limit, delta] = layer.inputs.map((input) => lowering.plain(input));
+  return axesPlace(graph.node('Range', [start!, limit!, delta!], { Tidx: FLOAT }, lowering.shape(layer.outputs[0]!)));
+};
+
 const unsqueeze: GraphRule = (layer, lowering, graph) => {
   const rank = lowering.shape(layer.outputs[0]!).length;
   const axes = numbers(layer, 'axes')
@@ -48,18 +92,19 @@ const squeeze: GraphRule = (layer, lowering, graph) => {
   return axesPlace(withoutAxes(x, axes ?? x.shape.flatMap((size, axis) => (size === 1 ? [axis] : [])), graph));
 };
 
-function tiled(x: FileValue, repeats: readonly number[], graph: GraphTarget): FileValue {
+function tiled(x: FileValue, repeats: readonly Dim[], graph: GraphTarget): FileValue {
   if (repeats.every((times) => times === 1)) return x;
-  const shape = x.shape.map((size, axis) => (typeof size === 'number' ? size * repeats[axis]! : repeats[axis] === 1 ? size : `${repeats[axis]}*${size}`));
-  return graph.node('Tile', [x, graph.ints('multiples', repeats)], { T: FLOAT, Tmultiples: INT }, shape);
+  const shape = x.shape.map((size, axis) => multiplyDims(size, repeats[axis]!));
+  return graph.node('Tile', [x, graph.vector(repeats)], { T: FLOAT, Tmultiples: INT }, shape);
 }
 
 const tile: GraphRule = (layer, lowering, graph) => {
   const { value, order } = withAxes(layer.inputs[0]!, lowering);
-  const repeats = numbers(layer, 'repeats');
+  const repeats = operandSizes(layer, 'repeats', lowering, graph);
+  if (repeats.some((times) => typeof times === 'object')) return lowering.decline('how often it repeats is known only when the model runs');
   const made = tiled(
     value,
-    order.map((axis) => repeats[axis]!),
+    order.map((axis) => repeats[axis] as Dim),
     graph,
   );
   return { kind: 'axes', value: made, order };
@@ -71,7 +116,7 @@ const expand: GraphRule = (layer, lowering, graph) => {
   while (x.shape.length < wanted.length) x = withAxis(x, 0, graph);
   const repeats = wanted.map((size, axis) => {
     if (size === x.shape[axis]) return 1;
-    if (x.shape[axis] === 1 && typeof size === 'number') return size;
+    if (x.shape[axis] === 1) return size;
     return lowering.decline(`an Expand of [${x.shape}] to [${wanted}], where sizes are free`);
   });
   return axesPlace(tiled(x, repeats, graph));
@@ -98,21 +143,36 @@ function equalPart(size: Dim, count: number, i: number): number | null {
   return Math.max(0, Math.min(part, size - i * part));
 }
 
+function hasSlot(layer: Layer, slot: string): boolean {
+  return layer.attributes[slot] !== undefined || bindSlots<string>(operatorOf(layer.op)!, layer, layer.inputs, () => '')[slot] !== undefined;
+}
+
 const slice: GraphRule = (layer, lowering, graph) => {
   const { value, order } = withAxes(layer.inputs[0]!, lowering);
-  const [starts, ends] = [numbers(layer, 'starts'), numbers(layer, 'ends')];
-  const axes = ((layer.attributes.axes as readonly number[] | undefined) ?? identity(starts.length)).map((axis) => front(axis, order.length));
-  const steps = (layer.attributes.steps as readonly number[] | undefined) ?? starts.map(() => 1);
-  const begin = order.map(() => 0);
-  const end = order.map(() => 0);
+  const [starts, ends] = [operandSizes(layer, 'starts', lowering, graph), operandSizes(layer, 'ends', lowering, graph)];
+  const given = (slot: 'axes' | 'steps') => (hasSlot(layer, slot) ? (operandSizes(layer, slot, lowering, graph) as readonly number[]) : undefined);
+  const axes = (given('axes') ?? identity(starts.length)).map((axis) => front(axis, order.length));
+  const steps = given('steps') ?? starts.map(() => 1);
+  if ([...axes, ...steps].some((one) => typeof one !== 'number')) return lowering.decline('along which axes it cuts is known only when the model runs');
+  const begin: (Dim | FileValue)[] = order.map(() => 0);
+  const end: (Dim | FileValue)[] = order.map(() => 0);
   const stride = order.map(() => 1);
   let [beginMask, endMask] = [2 ** order.length - 1, 2 ** order.length - 1];
   axes.forEach((axis, i) => {
     const at = order.indexOf(axis);
     const size = knownSize(value.shape[at]);
     const [step, from, to] = [steps[i]!, starts[i]!, ends[i]!];
-    if (size === null && step < 0 && !(from === -1 && to <= -BEYOND)) lowering.decline(`a slice with steps of ${step} along an axis of free size`);
     stride[at] = step;
+    if (typeof from !== 'number' || typeof to !== 'number') {
+      if (step < 0) lowering.decline(`a slice with steps of ${step} from or to a free size`);
+      const isOpen = typeof to === 'number' && to >= BEYOND;
+      begin[at] = from;
+      end[at] = isOpen ? 0 : to;
+      beginMask -= 2 ** at;
+      if (!isOpen) endMask -= 2 ** at;
+      return;
+    }
+    if (size === null && step < 0 && !(from === -1 && to <= -BEYOND)) lowering.decline(`a slice with steps of ${step} along an axis of free size`);
     const clamp = (place: number, low: number, high: number) => Math.max(low, Math.min(high, place < 0 ? place + size! : place));
     const first = size === null ? from : step > 0 ? clamp(from, 0, size) : clamp(from, 0, size - 1);
     const last = size === null ? to : step > 0 ? clamp(to, 0, size) : clamp(to, -1, size - 1);
@@ -133,7 +193,7 @@ const slice: GraphRule = (layer, lowering, graph) => {
     new_axis_mask: { i: '0' },
     shrink_axis_mask: { i: '0' },
   };
-  const inputs = [value, graph.ints('begin', begin), graph.ints('end', end), graph.ints('strides', stride)];
+  const inputs = [value, graph.vector(begin), graph.vector(end), graph.ints('strides', stride)];
   const shape = order.map((axis) => made[axis]!);
   return { kind: 'axes', value: graph.node('StridedSlice', inputs, attributes, shape), order };
 };
@@ -142,7 +202,8 @@ const slice: GraphRule = (layer, lowering, graph) => {
 function places(layer: Layer, slot: 'indices', size: FileValue | number | null, lowering: Lowering, graph: GraphTarget): FileValue {
   const indices = slotValue(layer, slot, lowering, graph)!;
   const formula = new Formula(graph);
-  const known = lowering.types.get(layer.inputs.at(-1)!)?.elements;
+  const flowing = bindSlots<string>(operatorOf(layer.op)!, layer, layer.inputs, () => '')[slot] as string;
+  const known = lowering.types.get(flowing)?.elements;
   const isCounted = known?.every((element) => typeof element === 'number' && element >= 0) ?? false;
   if (isCounted) return graph.cast(indices, 'DT_FLOAT', 'DT_INT32');
   if (size === null) return lowering.decline('numbers, perhaps below zero, of elements along an axis of free size');
@@ -158,14 +219,27 @@ const gather: GraphRule = (layer, lowering, graph) => {
   return axesPlace(graph.node('GatherV2', inputs, attributes, lowering.shape(layer.outputs[0]!)));
 };
 
-const gatherND: GraphRule = (layer, lowering, graph) => {
-  if (layer.attributes.batch_dims !== 0) return lowering.decline(`a GatherND with batch_dims ${layer.attributes.batch_dims}`);
-  const x = lowering.plain(layer.inputs[0]!);
+/** Indices of elements, by the sizes of the axes that they are of. */
+function elementPlaces(layer: Layer, x: FileValue, lowering: Lowering, graph: GraphTarget): FileValue {
   const depth = lowering.shape(layer.inputs[1]!).at(-1) as number;
   const sizes = x.shape.slice(0, depth).map(knownSize);
   const bounds = sizes.includes(null) ? null : graph.cast(graph.ints('sizes', sizes as number[]), 'DT_INT32', 'DT_FLOAT');
-  const indices = places(layer, 'indices', bounds, lowering, graph);
+  return places(layer, 'indices', bounds, lowering, graph);
+}
+
+const gatherND: GraphRule = (layer, lowering, graph) => {
+  if (layer.attributes.batch_dims !== 0) return lowering.decline(`a GatherND with batch_dims ${layer.attributes.batch_dims}`);
+  const x = lowering.plain(layer.inputs[0]!);
+  const indices = elementPlaces(layer, x, lowering, graph);
   return axesPlace(graph.node('GatherNd', [x, indices], { Tparams: FLOAT, Tindices: INT }, lowering.shape(layer.outputs[0]!)));
+};
+
+const scatterND: GraphRule = (layer, lowering, graph) => {
+  const { reduction = 'none' } = layer.attributes;
+  if (reduction !== 'none') return lowering.decline(`a ScatterND that combines by ${reduction}`);
+  const x = lowering.plain(layer.inputs[0]!);
+  const indices = elementPlaces(layer, x, lowering, graph);
+  return axesPlace(graph.node('TensorScatterUpdate', [x, indices, lowering.plain(layer.inputs[2]!)], { T: FLOAT, Tindices: INT }, x.shape));
 };
 
 /** The value with an axis last, and the order of its axes then. */
@@ -253,16 +327,10 @@ function blocks(layer: Layer, lowering: Lowering, graph: GraphTarget, shape: rea
   return axesPlace(graph.reshape(graph.transpose(parts, perm), lowering.shape(layer.outputs[0]!)));
 }
 
-function pictureSizes(layer: Layer, lowering: Lowering): readonly [Dim, number, number, number] {
-  const [batch, ...sizes] = lowering.shape(layer.inputs[0]!);
-  if (sizes.some((size) => typeof size !== 'number')) return lowering.decline(`a ${layer.op} of a picture of free size; give it with --input-shape`);
-  return [batch!, ...(sizes as [number, number, number])];
-}
-
 const depthToSpace: GraphRule = (layer, lowering, graph) => {
   const b = layer.attributes.blocksize as number;
-  const [n, c, h, w] = pictureSizes(layer, lowering);
-  const inner = c / (b * b);
+  const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
+  const inner = divideDim(c, b * b);
   return layer.attributes.mode === 'DCR'
     ? blocks(layer, lowering, graph, [n, b, b, inner, h, w], [0, 3, 4, 1, 5, 2])
     : blocks(layer, lowering, graph, [n, inner, b, b, h, w], [0, 1, 4, 2, 5, 3]);
@@ -270,11 +338,17 @@ const depthToSpace: GraphRule = (layer, lowering, graph) => {
 
 const spaceToDepth: GraphRule = (layer, lowering, graph) => {
   const b = layer.attributes.blocksize as number;
-  const [n, c, h, w] = pictureSizes(layer, lowering);
-  return blocks(layer, lowering, graph, [n, c, h / b, b, w / b, b], layer.attributes.mode === 'DCR' ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4]);
+  const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
+  return blocks(
+    layer,
+    lowering,
+    graph,
+    [n, c, divideDim(h, b), b, divideDim(w, b), b],
+    layer.attributes.mode === 'DCR' ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4],
+  );
 };
 
-/** TensorFlow.js takes two operands, each letter once in each, and an equation that says its result. */
+/** Of one or two operands, each letter once in each: sums, a product of matrices and an order of axes, because not every backend has Einsum. */
 const einsum: GraphRule = (layer, lowering, graph) => {
   const equation = (layer.attributes.equation as string).replaceAll(' ', '');
   const [left, right] = equation.split('->');
@@ -290,9 +364,52 @@ const einsum: GraphRule = (layer, lowering, graph) => {
       sizes.set(letter, size);
     });
   });
-  const attributes = { T: FLOAT, equation: { s: btoa(equation) }, N: { i: String(terms.length) } };
-  const inputs = layer.inputs.map((input) => lowering.plain(input));
-  return axesPlace(graph.node('Einsum', inputs, attributes, lowering.shape(layer.outputs[0]!)));
+  const formula = new Formula(graph);
+  const operands = terms.map((term, i): Lettered => {
+    const letters = [...term];
+    const others = `${right}${terms.toSpliced(i, 1).join('')}`;
+    const alone = letters.flatMap((letter, axis) => (others.includes(letter) ? [] : [axis]));
+    const x = lowering.plain(layer.inputs[i]!);
+    return { x: alone.length === 0 ? x : formula.reduce('Sum', x, alone, false), letters: letters.filter((letter) => others.includes(letter)) };
+  });
+  const inOrder = ({ x, letters }: Lettered, wanted: readonly string[]): FileValue =>
+    wanted.every((letter, axis) => letter === letters[axis])
+      ? x
+      : graph.transpose(
+          x,
+          wanted.map((letter) => letters.indexOf(letter)),
+        );
+  const [a, b] = operands as [Lettered, Lettered | undefined];
+  if (!b) return axesPlace(inOrder(a, [...right]));
+  const both = a.letters.filter((letter) => b.letters.includes(letter));
+  const [batch, folded] = [both.filter((letter) => right.includes(letter)), both.filter((letter) => !right.includes(letter))];
+  const only = ({ letters }: Lettered) => letters.filter((letter) => !both.includes(letter));
+  const dims = (letters: readonly string[]) => letters.map((letter) => sizes.get(letter)!);
+  const matrix = (operand: Lettered, rows: readonly string[], columns: readonly string[]) =>
+    graph.reshape(inOrder(operand, [...batch, ...rows, ...columns]), [...dims(batch), productOf(dims(rows)), productOf(dims(columns))]);
+  const made = graph.matMul(matrix(a, only(a), folded), matrix(b, folded, only(b)));
+  const letters = [...batch, ...only(a), ...only(b)];
+  return axesPlace(inOrder({ x: graph.reshape(made, dims(letters)), letters }, [...right]));
+};
+
+interface Lettered {
+  readonly x: FileValue;
+  readonly letters: readonly string[];
+}
+
+/** A constant truth for each element that stays; the others are zero. */
+const trilu: GraphRule = (layer, lowering, graph) => {
+  const x = lowering.plain(layer.inputs[0]!);
+  const [rows, columns] = x.shape.slice(-2).map(knownSize) as [number | null, number | null];
+  if (rows === null || columns === null) return lowering.decline('a triangle of a matrix of free size');
+  const k = layer.attributes.k as number;
+  const isUpper = layer.attributes.upper === 1;
+  const kept = Array.from({ length: rows * columns }, (_, i) => {
+    const above = (i % columns) - Math.floor(i / columns);
+    return (isUpper ? above >= k : above <= k) ? 1 : 0;
+  });
+  const mask = graph.tensor('mask', float32Tensor('mask', [rows, columns], kept, { file: 'weighbridge' }));
+  return axesPlace(new Formula(graph).choose(mask, x, 0));
 };
 
 const matMul: GraphRule = (layer, lowering, graph) => {
@@ -329,21 +446,26 @@ const resize: GraphRule = (layer, lowering) => {
     const at = along.indexOf(axis);
     if (at < 0 || size === wanted[axis]) return 1;
     if (given && !attributes.sizes) return given[at]!;
-    if (typeof size !== 'number' || typeof wanted[axis] !== 'number') return lowering.decline('a resize of axes of free size; give them with --input-shape');
-    return (wanted[axis] as number) / size;
+    // What leads to a free size is worked out by TensorFlow.js, from both sizes.
+    if (typeof size === 'number' && typeof wanted[axis] === 'number') return wanted[axis] / size;
+    const factor = quotientOf(wanted[axis]!, size);
+    return typeof factor === 'number' ? factor : Number.NaN;
   });
   return RULES.Resize!({ ...layer, attributes: { ...attributes, scales } }, lowering);
 };
 
 const constantOfShape: GraphRule = (layer, lowering, graph) => {
   const shape = lowering.shape(layer.outputs[0]!);
-  if (shape.some((size) => typeof size !== 'number')) return lowering.decline(`a constant of the shape [${shape}], of which sizes are free`);
-  const inputs = [graph.ints('dims', shape as readonly number[]), graph.scalar('fill', layer.attributes.value as number)];
+  const inputs = [graph.vector(shape), graph.scalar('fill', layer.attributes.value as number)];
   return axesPlace(graph.node('Fill', inputs, { T: FLOAT, index_type: INT }, shape));
 };
 
 export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
   Constant: constant,
+  Shape: shape,
+  Range: range,
+  Reshape: reshape,
+  Pad: pad,
   ConstantOfShape: constantOfShape,
   Unsqueeze: unsqueeze,
   Squeeze: squeeze,
@@ -353,6 +475,7 @@ export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
   Slice: slice,
   Gather: gather,
   GatherND: gatherND,
+  ScatterND: scatterND,
   ArgMax: argument,
   ArgMin: argument,
   Hardmax: hardmax,
@@ -362,6 +485,7 @@ export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
   DepthToSpace: depthToSpace,
   SpaceToDepth: spaceToDepth,
   Einsum: einsum,
+  Trilu: trilu,
   MatMul: matMul,
   Gemm: gemm,
   Resize: resize,

@@ -8,6 +8,7 @@
  */
 
 import { identity } from '../../model/axis-order.js';
+import { productOf } from '../../model/dims.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
@@ -211,8 +212,7 @@ const groupNormalization: GraphRule = (layer, lowering, graph) => {
   const channels = knownSize(x.shape.at(-1));
   const groups = layer.attributes.num_groups as number;
   if (channels === null) return lowering.decline('groups of a free number of channels');
-  const free = spatial.filter((size) => typeof size !== 'number');
-  const pixels = free.length > 0 ? '?' : spatial.reduce<number>((a, b) => a * (b as number), 1);
+  const pixels = productOf(spatial);
   const parts = graph.reshape(x, [batch!, pixels, groups, channels / groups]);
   const { value } = standardised(parts, [1, 3], layer.attributes.epsilon as number, new Formula(graph));
   return { kind: 'axes', value: affine(layer, graph.reshape(value, x.shape), lowering, graph), order: channelsLast(x.shape.length) };
@@ -255,10 +255,13 @@ const GENERAL: Readonly<Record<string, GraphRule>> = {
 /** All operators that graph models can say. */
 export const GRAPH_OPS: ReadonlySet<string> = new Set([...Object.keys(RULES), ...Object.keys(GENERAL)]);
 
+/** What flows into these are sizes, which the graph works out when it runs. */
+const WITH_FREE_SIZES: ReadonlySet<string> = new Set(['Reshape', 'Expand', 'Tile', 'Slice', 'Resize', 'ConstantOfShape', 'Pad']);
+
 /** An attribute that another layer makes, so that it is known only when the model runs; bounds of a Clip may be. */
 function flowingAttribute(layer: Layer): string | undefined {
   const operator = operatorOf(layer.op)!;
-  if (layer.op === 'Clip') return undefined;
+  if (layer.op === 'Clip' || WITH_FREE_SIZES.has(layer.op)) return undefined;
   const bound = bindSlots<boolean>(
     operator,
     layer,

@@ -4,7 +4,7 @@
  * Held to what the executor of @tensorflow/tfjs-converter 4.22 does: NHWC only; strings in base64, integers as text; `dilations` must be
  * there; poolings have SAME and VALID; softmax runs along the last axis.
  */
-import { multiplyDims } from '../../model/dims.js';
+import { addDims, divideDim, multiplyDims, termsOf } from '../../model/dims.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { constantTensor, float32Tensor, type Origin, reshape, type Tensor } from '../../model/tensor.js';
@@ -79,13 +79,19 @@ export class GraphTarget implements Target {
   }
 
   signature(): unknown {
-    const entries = (ports: readonly GraphPort[]) => {
+    const entries = (ports: readonly GraphPort[], word: string) => {
+      const names = ports.map(({ port }) => port.name);
+      // TensorFlow.js gives ports in the order of these keys, and JavaScript puts keys that are whole numbers first, by size.
+      const isMoved = Object.keys(Object.fromEntries(names.map((name) => [name, null]))).some((name, i) => name !== names[i]);
       const keys = new Names();
       return Object.fromEntries(
-        ports.map(({ port, value, dtype }) => [keys.take(port.name), { name: `${value.node.name}:0`, dtype, tensorShape: tensorShape(value.shape) }]),
+        ports.map(({ port, value, dtype }) => [
+          keys.take(isMoved ? `${word}_${port.name}` : port.name),
+          { name: `${value.node.name}:0`, dtype, tensorShape: tensorShape(value.shape) },
+        ]),
       );
     };
-    return { inputs: entries(this.#inputs), outputs: entries(this.#outputs) };
+    return { inputs: entries(this.#inputs, 'in'), outputs: entries(this.#outputs, 'out') };
   }
 
   weights(): NamedWeight[] {
@@ -125,16 +131,80 @@ export class GraphTarget implements Target {
     );
   }
 
+  /** One free size is what is left over; the others are asked for when the graph runs. */
   reshape(x: FileValue, shape: readonly Dim[]): FileValue {
-    const sizes = shape.map((size) => knownSize(size) ?? -1);
-    if (sizes.filter((size) => size === -1).length > 1) throw inexpressible(`a reshape to [${shape}], of which several sizes are free`);
-    return this.#made(this.#add('Reshape', 'reshape', [x, this.ints('shape', sizes)], { T: FLOAT, Tshape: INT }), shape);
+    const free = shape.flatMap((size, axis) => (typeof size === 'number' ? [] : [axis]));
+    const left = free.find((axis) => !this.#isKnowable(shape[axis]!)) ?? free.at(-1);
+    const sizes = this.vector(shape.map((size, axis) => (axis === left ? -1 : size)));
+    return this.#made(this.#add('Reshape', 'reshape', [x, sizes], { T: FLOAT, Tshape: INT }), shape);
   }
 
   flatten(x: FileValue): FileValue {
     const sizes = x.shape.slice(1).map(knownSize);
-    if (sizes.every((size) => size !== null)) return this.reshape(x, [x.shape[0]!, product(sizes)]);
-    throw inexpressible('flattening axes of free size; give them with --input-shape');
+    return this.reshape(x, [x.shape[0]!, sizes.every((size) => size !== null) ? product(sizes) : '?']);
+  }
+
+  /** Where free sizes are seen first. */
+  readonly #seen = new Map<string, { readonly value: FileValue; readonly axis: number }>();
+  readonly #shapes = new Map<string, FileValue>();
+  readonly #sizes = new Map<string, FileValue>();
+
+  sized(value: FileValue, shape: readonly Dim[]): void {
+    shape.forEach((size, axis) => {
+      if (typeof size === 'string' && !this.#seen.has(size)) this.#seen.set(size, { value, axis });
+    });
+  }
+
+  #isKnowable(size: Dim): boolean {
+    if (typeof size === 'number' || this.#seen.has(size)) return true;
+    return termsOf(size)?.every(({ factors }) => factors.every((factor) => this.#isKnowable(typeof factor === 'string' ? factor : factor.of))) ?? false;
+  }
+
+  /** A size as a vector of one, in float32: as the graph sees it when it runs. @throws ModelError 'unsupported' */
+  #size(size: Dim): FileValue {
+    if (typeof size === 'number') return this.tensor('size', float32Tensor('size', [1], [size], ORIGIN));
+    const known = this.#sizes.get(size) ?? this.#asked(size) ?? this.#workedOut(size);
+    this.#sizes.set(size, known);
+    return known;
+  }
+
+  #asked(size: string): FileValue | null {
+    const seen = this.#seen.get(size);
+    if (!seen) return null;
+    const { value, axis } = seen;
+    const key = reference(value) || size;
+    const shape = this.#shapes.get(key) ?? this.#made(this.#add('Shape', 'input_shape', [value], { T: FLOAT, out_type: INT }), [value.shape.length]);
+    if (value.node.name !== '') this.#shapes.set(key, shape);
+    const own = this.#made(this.#add('Slice', 'size', [shape, this.ints('begin', [axis]), this.ints('size', [1])], { T: INT, Index: INT }), [1]);
+    return this.cast(own, 'DT_INT32', 'DT_FLOAT');
+  }
+
+  #workedOut(size: string): FileValue {
+    const terms = termsOf(size);
+    if (!terms) throw inexpressible(`the size "${size}" is known only when the model runs; give the sizes of the input with --input-shape`);
+    const one = (op: string, a: FileValue, b: FileValue) => this.#made(this.#add(op, 'size', [a, b], { T: FLOAT }), [1]);
+    const divided = (of: Dim, by: number) => this.#made(this.#add('Floor', 'size', [one('RealDiv', this.#size(of), this.#size(by))], { T: FLOAT }), [1]);
+    const products = terms.map(({ coefficient, factors }) => {
+      const sizes = factors.map((factor) => (typeof factor === 'string' ? this.#size(factor) : divided(factor.of, factor.by)));
+      return (coefficient === 1 && sizes.length > 0 ? sizes : [...sizes, this.#size(coefficient)]).reduce((a, b) => one('Mul', a, b));
+    });
+    return products.reduce((a, b) => one('AddV2', a, b));
+  }
+
+  /** Whole numbers as a vector: sizes that may be free, and vectors of one in float32. @throws ModelError 'unsupported' */
+  vector(parts: readonly (Dim | FileValue)[]): FileValue {
+    if (parts.every((part) => typeof part === 'number')) return this.ints('shape', parts as readonly number[]);
+    const values: FileValue[] = [];
+    for (let i = 0; i < parts.length; i++) {
+      const numbers: number[] = [];
+      while (typeof parts[i] === 'number') numbers.push(parts[i++] as number);
+      if (numbers.length > 0) values.push(this.ints('sizes', numbers));
+      const part = parts[i];
+      if (part !== undefined) values.push(this.cast(typeof part === 'object' ? part : this.#size(part), 'DT_FLOAT', 'DT_INT32'));
+    }
+    if (values.length === 1) return values[0]!;
+    const inputs = [...values, this.int('axis', 0)];
+    return this.#made(this.#add('ConcatV2', 'shape', inputs, { T: INT, Tidx: INT, N: { i: String(values.length) } }), [parts.length]);
   }
 
   pad(x: FileValue, margins: Margins, mode: string, value: number): FileValue {
@@ -176,9 +246,38 @@ export class GraphTarget implements Target {
     return margins.reduce((value, [before, after], axis) => {
       if (before >= 0 && after >= 0) return value;
       const size = knownSize(value.shape[axis]);
-      if (size === null) throw inexpressible('cutting an axis of free size');
-      return this.slice(value, axis, Math.max(-before, 0), size - Math.max(-after, 0));
+      const [start, cut] = [Math.max(-before, 0), Math.max(-after, 0)];
+      return size === null ? this.#cutEnds(value, axis, start, cut) : this.slice(value, axis, start, size - cut);
     }, x);
+  }
+
+  /** Without so many elements in front and behind, of an axis of free size. */
+  #cutEnds(x: FileValue, axis: number, start: number, cut: number): FileValue {
+    const all = 2 ** x.shape.length - 1;
+    const at = (number: number) =>
+      this.ints(
+        'bounds',
+        x.shape.map((_, other) => (other === axis ? number : 0)),
+      );
+    const attributes = {
+      T: FLOAT,
+      Index: INT,
+      begin_mask: { i: String(all - 2 ** axis) },
+      end_mask: { i: String(cut === 0 ? all : all - 2 ** axis) },
+      ellipsis_mask: { i: '0' },
+      new_axis_mask: { i: '0' },
+      shrink_axis_mask: { i: '0' },
+    };
+    const inputs = [
+      x,
+      at(start),
+      at(-cut),
+      this.ints(
+        'strides',
+        x.shape.map(() => 1),
+      ),
+    ];
+    return this.#made(this.#add('StridedSlice', 'cut', inputs, attributes), x.shape.with(axis, addDims(x.shape[axis]!, -start - cut)));
   }
 
   slice(x: FileValue, axis: number, start: number, end: number): FileValue {
@@ -205,18 +304,17 @@ export class GraphTarget implements Target {
     const node = this.#add('StridedSlice', 'subsample', inputs, attributes);
     return this.#made(
       node,
-      x.shape.map((size, axis) => (typeof size === 'number' ? Math.ceil(size / all[axis]!) : size)),
+      x.shape.map((size, axis) => divideDim(addDims(size, all[axis]! - 1), all[axis]!)),
     );
   }
 
   concat(xs: readonly FileValue[], axis: number): FileValue {
-    const sizes = xs.map(({ shape }) => knownSize(shape[axis]));
-    const total = sizes.every((size) => size !== null) ? sizes.reduce((a, b) => a + b, 0) : '?';
+    const total = xs.map(({ shape }) => shape[axis]!).reduce(addDims);
     const node = this.#add('ConcatV2', 'concat', [...xs, this.int('axis', axis)], { T: FLOAT, Tidx: INT, N: { i: String(xs.length) } });
     return this.#made(node, xs[0]!.shape.with(axis, total));
   }
 
-  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: string, wanted?: readonly number[]): FileValue {
+  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: string, wanted?: readonly Dim[]): FileValue {
     if (factors.length === 1) {
       const [batch, length, channels] = x.shape;
       const made = this.resize(this.reshape(x, [batch!, 1, length!, channels!]), [1, factors[0]!], mode, sampling, wanted && [1, wanted[0]!]);
@@ -225,19 +323,15 @@ export class GraphTarget implements Target {
     if (factors.length !== 2) throw inexpressible(`a resize over ${factors.length} axes; TensorFlow.js resizes pictures`);
     const op = mode === 'nearest' ? 'ResizeNearestNeighbor' : 'ResizeBilinear';
     const attributes = { T: FLOAT, align_corners: { b: sampling === 'corners' }, half_pixel_centers: { b: sampling === 'half-pixel' } };
-    const sizes = x.shape.slice(1, 3);
-    const known =
-      wanted ?? (sizes.every((size) => typeof size === 'number') ? (sizes as number[]).map((size, axis) => Math.floor(size * factors[axis]!)) : null);
-    if (known) {
-      return this.#made(this.#add(op, 'resize', [x, this.ints('size', known)], attributes), [x.shape[0]!, ...known, x.shape[3]!]);
-    }
-    // Free sizes are asked for when the graph runs.
-    if (!factors.every(Number.isInteger)) throw inexpressible('a resize of axes of free size by no whole factors; give the sizes with --input-shape');
-    const shape = this.#made(this.#add('Shape', 'input_shape', [x], { T: FLOAT, out_type: INT }), [4]);
-    const own = this.#made(this.#add('Slice', 'sizes', [shape, this.ints('begin', [1]), this.ints('size', [2])], { T: INT, Index: INT }), [2]);
-    const size = this.#made(this.#add('Mul', 'size', [own, this.ints('factors', factors)], { T: INT }), [2]);
-    const made = sizes.map((size, axis) => multiplyDims(size, factors[axis]!));
-    return this.#made(this.#add(op, 'resize', [x, size], attributes), [x.shape[0]!, ...made, x.shape[3]!]);
+    const sizes =
+      wanted ??
+      x.shape.slice(1, 3).map((size, axis) => {
+        if (typeof size === 'number') return Math.floor(size * factors[axis]!);
+        // Free sizes are asked for when the graph runs.
+        if (!Number.isInteger(factors[axis])) throw inexpressible('a resize of axes of free size by no whole factors; give the sizes with --input-shape');
+        return multiplyDims(size, factors[axis]!);
+      });
+    return this.#made(this.#add(op, 'resize', [x, this.vector(sizes)], attributes), [x.shape[0]!, ...sizes, x.shape[3]!]);
   }
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue {
@@ -292,11 +386,7 @@ export class GraphTarget implements Target {
   transposedConvolution(x: FileValue, { kernel, bias, strides }: Pick<ConvolutionForm, 'kernel' | 'bias' | 'strides'>): FileValue {
     const spatial = transposedShape(x.shape.slice(1, -1), kernel.tensor.shape.slice(0, 2), strides);
     const filters = kernel.tensor.shape[2]!;
-    const sizes = [...spatial, filters].map((size) => {
-      if (typeof size === 'number') return size;
-      throw inexpressible('a transposed convolution over axes of free size; give them with --input-shape');
-    });
-    const shape: readonly Dim[] = [x.shape[0]!, ...sizes];
+    const shape: readonly Dim[] = [x.shape[0]!, ...spatial, filters];
     const attributes = {
       T: FLOAT,
       strides: ints([1, ...strides, 1]),
@@ -306,18 +396,8 @@ export class GraphTarget implements Target {
       use_cudnn_on_gpu: { b: true },
       explicit_paddings: ints([]),
     };
-    const node = this.#add('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.#batched(x, sizes), this.constant('kernel', kernel), x], attributes);
+    const node = this.#add('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.vector(shape), this.constant('kernel', kernel), x], attributes);
     return this.#withBias(this.#made(node, shape), bias);
-  }
-
-  /** [batch, ...sizes] as a value; the batch is asked for when the graph runs, where it is free. */
-  #batched(x: FileValue, sizes: readonly number[]): FileValue {
-    const batch = knownSize(x.shape[0]);
-    if (batch !== null) return this.ints('output_shape', [batch, ...sizes]);
-    const shape = this.#made(this.#add('Shape', 'input_shape', [x], { T: FLOAT, out_type: INT }), [x.shape.length]);
-    const first = this.#add('Slice', 'batch', [shape, this.ints('begin', [0]), this.ints('size', [1])], { T: INT, Index: INT });
-    const inputs = [this.#made(first, [1]), this.ints('sizes', sizes), this.int('axis', 0)];
-    return this.#made(this.#add('ConcatV2', 'output_shape', inputs, { T: INT, Tidx: INT, N: { i: '2' } }), [x.shape.length]);
   }
 
   dense(x: FileValue, kernel: FileWeight, bias: FileWeight | null): FileValue {
@@ -575,7 +655,7 @@ function tensorShape(shape: readonly Dim[]): unknown {
 }
 
 function grown(shape: readonly Dim[], margins: Margins): Dim[] {
-  return shape.map((size, axis) => (typeof size === 'number' ? size + margins[axis]![0] + margins[axis]![1] : size));
+  return shape.map((size, axis) => addDims(size, margins[axis]![0] + margins[axis]![1]));
 }
 
 /** Whether a shape without the batch, padded in front, ends as the values' shape does and is one before that. */

@@ -5,6 +5,7 @@
  * here is held to what its layers really do (version 4.22). What they lack is put together from what they have where that gives the
  * same numbers: padding and slices along any axis through a reshape to a picture, group convolutions from slices.
  */
+import { addDims, divideDim, multiplyDims, subtractDims } from '../../model/dims.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes, withStage } from '../../model/tensor.js';
@@ -210,7 +211,7 @@ export class LayersTarget implements Target {
   }
 
   protected enlarge(x: FileValue, factors: readonly number[], interpolation: 'nearest' | 'bilinear'): FileValue {
-    const shape = x.shape.map((size, axis) => (typeof size === 'number' ? size * (axis === 1 || axis === 2 ? factors[axis - 1]! : 1) : size));
+    const shape = x.shape.map((size, axis) => multiplyDims(size, axis === 1 || axis === 2 ? factors[axis - 1]! : 1));
     return this.#add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation }, [x], shape);
   }
 
@@ -463,15 +464,13 @@ interface Window {
 /** Spatial sizes behind a convolution or pooling. */
 export function windowedShape(spatial: readonly Dim[], { window, strides, dilations, padding }: Window): Dim[] {
   return spatial.map((size, axis) => {
-    if (typeof size === 'string') return size;
+    const stride = strides[axis]!;
     const extent = (window[axis]! - 1) * dilations[axis]! + 1;
-    return padding === 'same' ? Math.ceil(size / strides[axis]!) : Math.floor((size - extent) / strides[axis]!) + 1;
+    return padding === 'same' ? divideDim(addDims(size, stride - 1), stride) : addDims(divideDim(subtractDims(size, extent), stride), 1);
   });
 }
-
-/** Spatial sizes behind a transposed convolution without padding. */
 export function transposedShape(spatial: readonly Dim[], window: readonly number[], strides: readonly number[]): Dim[] {
-  return spatial.map((size, axis) => (typeof size === 'string' ? size : (size - 1) * strides[axis]! + Math.max(window[axis]!, strides[axis]!)));
+  return spatial.map((size, axis) => addDims(multiplyDims(subtractDims(size, 1), strides[axis]!), Math.max(window[axis]!, strides[axis]!)));
 }
 
 /** One value for each channel; a single one serves them all. */

@@ -49,6 +49,24 @@ export class Lowering {
       order.map((axis) => shape[axis]!),
     );
     this.#places.set(port.value, { kind: 'axes', value, order });
+    this.#sized(port.value);
+  }
+
+  /** Free sizes have the names that they have in the map. */
+  #withOwnSizes(output: string, place: Placement): Placement {
+    const shape = this.types.get(output)?.shape;
+    if (place.kind !== 'axes' || !shape) return place;
+    return { ...place, value: { ...place.value, shape: place.order.map((axis) => shape[axis]!) } };
+  }
+
+  #sized(name: string): void {
+    const place = this.#places.get(name);
+    const shape = this.types.get(name)?.shape;
+    if (place?.kind === 'axes' && shape)
+      this.target.sized?.(
+        place.value,
+        place.order.map((axis) => shape[axis]!),
+      );
   }
 
   addLayer(layer: Layer, made: Made): void {
@@ -56,7 +74,9 @@ export class Lowering {
     const place = places.find((one) => one !== null)!;
     this.target.nameNodes(layer.name, place.value);
     layer.outputs.forEach((output, i) => {
-      if (output !== '') this.#places.set(output, places[i]!);
+      if (output === '') return;
+      this.#places.set(output, this.#withOwnSizes(output, places[i]!));
+      this.#sized(output);
     });
     const [first] = layer.inputs;
     const input = first ? this.place(first) : undefined;

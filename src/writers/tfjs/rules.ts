@@ -312,10 +312,13 @@ const resize: Rule = (layer, lowering) => {
     .slice(1, -1)
     .map((axis) => scales[axis]!);
   const made = lowering.shape(layer.outputs[0]!);
-  const known = channelsLast(scales.length)
+  const wanted = channelsLast(scales.length)
     .slice(1, -1)
-    .map((axis) => knownSize(made[axis]));
-  const sizes = known.includes(null) ? undefined : (known as number[]);
+    .map((axis) => made[axis]!);
+  // Factors are worked out anew from both sizes: those that make no whole sizes of free ones would be others.
+  const isExact = factors.every((factor, axis) => typeof wanted[axis] === 'number' || Number.isNaN(factor) || Number.isInteger(factor));
+  if (!isExact) lowering.decline('a resize of axes of free size by no whole factors; give the sizes with --input-shape');
+  const sizes = wanted;
   if (scales[0] !== 1 || scales[1] !== 1) lowering.decline('a resize of the batch or the channels');
   const isWhole = factors.every((factor) => Number.isInteger(factor) && factor >= 1);
   const halfPixel = coordinates === 'half_pixel' || coordinates === 'pytorch_half_pixel';

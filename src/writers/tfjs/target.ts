@@ -73,7 +73,9 @@ export interface Target {
   nameNodes(name: string, result: FileValue): void;
 
   transpose(x: FileValue, perm: readonly number[]): FileValue;
-  /** @param shape with at most one size that is not known, the batch not counted */
+  /** What the map knows of a value: its free sizes have names, by which a graph asks for them when it runs. */
+  sized?(value: FileValue, shape: readonly Dim[]): void;
+  /** @param shape with at most one size that is not known, the batch not counted; a graph works out the others */
   reshape(x: FileValue, shape: readonly Dim[]): FileValue;
   /** Merges all axes but the first. */
   flatten(x: FileValue): FileValue;
@@ -88,7 +90,7 @@ export interface Target {
     factors: readonly number[],
     mode: 'nearest' | 'bilinear',
     sampling: 'asymmetric' | 'half-pixel' | 'corners',
-    sizes?: readonly number[],
+    sizes?: readonly Dim[],
   ): FileValue;
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue;

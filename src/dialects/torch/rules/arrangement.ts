@@ -164,6 +164,16 @@ function slicedList(call: Call, self: List | Tuple | string): Item {
   return self instanceof List ? new List(items) : new Tuple(items);
 }
 
+/** One half of an axis, opened by the other. */
+const glu = rule('self, dim=-1', (call) => {
+  const x = call.tensor('self');
+  const axis = call.axis('dim', x);
+  const half = call.size(x, axis) / 2;
+  if (!Number.isInteger(half)) throw call.decline(`it halves an axis of ${call.size(x, axis)}`);
+  const part = (start: number, step: string) => call.add('Slice', [x], { starts: [start], ends: [start + half], axes: [axis], steps: [1] }, step);
+  return call.add('Mul', [part(0, 'value'), call.add('Sigmoid', [part(half, 'half')], {}, 'gate')]);
+});
+
 const narrow = rule('self, dim, start, length', (call) => {
   const axis = call.axis('dim', call.tensor('self'));
   return cut(call, axis, call.number('start'), call.number('start') + call.number('length'));
@@ -346,14 +356,24 @@ const index = rule('self, indices', (call) => {
   const [only, ...more] = used;
   if (!only) return x;
   if (more.length === 0) return call.add('Gather', [x, only.value], { axis: only.axis });
-  if (!used.every(({ axis }, i) => axis === i)) throw call.decline('several axes are indexed, which are not the first ones');
   const sum = used.map(({ value }) => value).reduce((a, b) => call.add('Add', [a, b], {}, 'places'));
   const shape = call.shape(sum);
   if (!shape.every((size) => typeof size === 'number')) throw call.decline('how many places are indexed is known only when the model runs');
   const columns = used.map(({ value }) =>
     call.add('Unsqueeze', [expanded(call, call.cast(value, 'int64', 'whole'), shape as number[], 'places')], { axes: [shape.length] }, 'column'),
   );
-  return call.add('GatherND', [x, call.add('Concat', columns, { axis: shape.length }, 'indices')]);
+  const indices = call.add('Concat', columns, { axis: shape.length }, 'indices');
+  if (used.every(({ axis }, i) => axis === i)) return call.add('GatherND', [x, indices]);
+  // What is indexed comes first, and goes back to where it was if it stood together.
+  const rest = Array.from({ length: call.rank(x) }, (_, axis) => axis).filter((axis) => !used.some((one) => one.axis === axis));
+  const first = used[0]!;
+  const isTogether = used.every(({ axis }, i) => axis === first.axis + i);
+  const ahead = call.add('Transpose', [x], { perm: [...used.map(({ axis }) => axis), ...rest] }, 'ahead');
+  const made = call.add('GatherND', [ahead, indices], {}, isTogether ? 'gathered' : undefined);
+  if (!isTogether) return made;
+  const [places, before] = [shape.length, first.axis];
+  const axes = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+  return call.add('Transpose', [made], { perm: [...axes(places, before), ...axes(0, places), ...axes(places + before, rest.length - before)] });
 });
 
 const embedding = rule('weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False', (call) => {
@@ -371,8 +391,24 @@ function padded(call: Call, mode: string, value: number): Value {
   if (!Number.isInteger(count) || count > rank) throw call.decline(`its pads are [${pairs}], for ${rank} axes`);
   if (pairs.every((pad) => pad === 0)) return x;
   const axes = Array.from({ length: count }, (_, i) => rank - 1 - i);
+  if (mode === 'wrap') return axes.reduce((made, axis, i) => wrapped(call, made, axis, pairs[2 * i]!, pairs[2 * i + 1]!), x);
   const pads = [...axes.map((_, i) => pairs[2 * i]!), ...axes.map((_, i) => pairs[2 * i + 1]!)];
   return call.add('Pad', [x], { pads: spreadPads(pads, axes, rank), mode, ...(mode === 'constant' ? { value } : {}) });
+}
+
+/** An axis that goes on at its other end: parts of it, which every target can join. */
+function wrapped(call: Call, x: Value, axis: number, before: number, after: number): Value {
+  if (before === 0 && after === 0) return x;
+  const size = call.shape(x)[axis]!;
+  if (before < 0 || after < 0 || (typeof size === 'number' && Math.max(before, after) > size))
+    throw call.decline(`it goes on by ${before} and ${after} on an axis of ${size}`);
+  const part = (start: number, end: number, step: string) => call.add('Slice', [x], { starts: [start], ends: [end], axes: [axis], steps: [1] }, step);
+  return call.add(
+    'Concat',
+    [...(before > 0 ? [part(-before, END, 'before')] : []), x, ...(after > 0 ? [part(0, after, 'after')] : [])],
+    { axis },
+    `axis${axis}`,
+  );
 }
 
 const PAD_MODES: Readonly<Record<string, string>> = { constant: 'constant', reflect: 'reflect', replicate: 'edge', circular: 'wrap' };
@@ -423,6 +459,7 @@ const meshgrid = rule('tensors, indexing=ij', (call) => {
 });
 
 export const arrangement: Rules = {
+  glu,
   view,
   _unsafe_view: reshape,
   reshape,

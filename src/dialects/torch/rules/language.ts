@@ -97,6 +97,24 @@ const item = rule('self', (call) => {
   return scalar ?? call.item('self');
 });
 
+/** Of a list of truths, or of a tensor's elements. */
+const truth = (op: 'ReduceMin' | 'ReduceMax', ofList: (flags: readonly boolean[]) => boolean): Rule =>
+  rule('self, dim=None, keepdim=False', (call) => {
+    if (call.item('self') instanceof List) return ofList(flags(call));
+    const x = call.tensor('self');
+    const axes = call.has('dim') ? { axes: [call.axis('dim', x)] } : {};
+    const whole = call.cast(x, 'int32', 'whole');
+    return call.cast(
+      call.add(
+        op,
+        [x.dtype === 'bool' ? whole : call.cast(call.cast(x, 'bool', 'truth'), 'int32', 'whole')],
+        { ...axes, keepdims: call.flag('keepdim') ? 1 : 0 },
+        'any',
+      ),
+      'bool',
+    );
+  });
+
 export const language: Rules = {
   append,
   _set_item: setItem,
@@ -139,8 +157,10 @@ export const language: Rules = {
   item,
   format: rule('self, a=None, b=None, c=None, d=None, e=None, f=None, g=None', (call) => call.text('self')),
   find: rule('self, substr, start=0, end=-1', (call) => call.text('self').indexOf(call.text('substr'), call.number('start'))),
-  all: rule('self', (call) => flags(call).every(Boolean)),
-  any: rule('self', (call) => flags(call).some(Boolean)),
+  all: truth('ReduceMin', (flags) => flags.every(Boolean)),
+  any: truth('ReduceMax', (flags) => flags.some(Boolean)),
+  __range_length: rule('lo, hi, step', (call) => Math.max(0, Math.ceil((call.number('hi') - call.number('lo')) / call.number('step')))),
+  __derive_index: rule('index, start, step', (call) => call.number('start') + call.number('index') * call.number('step')),
   str: rule('self', (call) => {
     const item = call.item('self');
     if (typeof item === 'string') return item;

@@ -187,6 +187,27 @@ const variance = (isRoot: boolean): Rule =>
     return isRoot ? call.add('Sqrt', [made]) : made;
   });
 
+/** The variance or deviation, and the mean. */
+const withMean = (isRoot: boolean): Rule =>
+  rule('self, dim=None, unbiased=None, keepdim=False, correction=None', (call) => {
+    const spread = variance(isRoot).run(call) as Value;
+    const x = call.tensor('self');
+    const isFlag = typeof call.given.get('dim') === 'boolean';
+    const axes = isFlag ? Array.from({ length: call.rank(x) }, (_, axis) => axis) : axesOf(call, x);
+    return listOf([spread, call.add('ReduceMean', [x], { axes, keepdims: call.flag('keepdim') ? 1 : 0 }, 'mean')]);
+  });
+
+/** Of a vector or of all elements; norms of matrices only as those of all their elements. */
+const linalgNorm = rule('self, ord=None, dim=None, keepdim=False, dtype=None', (call) => {
+  const x = call.tensor('self');
+  const axes = axesOf(call, x);
+  if (call.has('ord') && typeof call.item('ord') === 'string' && call.text('ord') !== 'fro') throw call.decline(`its order is ${call.text('ord')}`);
+  const p = call.has('ord') && typeof call.item('ord') !== 'string' ? call.number('ord') : 2;
+  if (call.has('ord') && typeof call.item('ord') !== 'string' && axes.length !== 1) throw call.decline('it is the norm of a matrix');
+  if (call.has('dtype') && call.dtype('dtype') !== x.dtype) throw call.decline('it converts what it folds');
+  return normOf(call, x, p, axes, call.flag('keepdim') ? 1 : 0);
+});
+
 /** v scaled to the norm g, for each place of an axis: a reparametrised weight. */
 const weightNorm = rule('v, g, dim=0', (call) => {
   const v = call.tensor('v');
@@ -239,6 +260,9 @@ export const normalisation: Rules = {
   ),
   var: variance(false),
   std: variance(true),
+  var_mean: withMean(false),
+  std_mean: withMean(true),
+  linalg_norm: linalgNorm,
   _weight_norm: weightNorm,
   dropout,
   feature_dropout: dropout,

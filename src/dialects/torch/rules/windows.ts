@@ -246,7 +246,75 @@ function agree(call: Call, rank: number, size: Item, scales: List): boolean {
 
 const linear = (corners: boolean): Resampling => ({ mode: 'linear', coordinates: corners ? 'align_corners' : 'half_pixel' });
 const nearest = (): Resampling => ({ mode: 'nearest', coordinates: 'asymmetric', nearest: 'floor' });
+/** The pixel whose area the centre of the new one falls into. */
+const nearestExact = (): Resampling => ({ mode: 'nearest', coordinates: 'half_pixel', nearest: 'round_prefer_ceil' });
 const cubic = (corners: boolean): Resampling => ({ mode: 'cubic', coordinates: corners ? 'align_corners' : 'half_pixel' });
+
+/** As scripted programs keep it: the mode is a word. */
+const interpolate = rule('self, size=None, scale_factor=None, mode=nearest, align_corners=None, recompute_scale_factor=None, antialias=False', (call) => {
+  const x = call.tensor('self');
+  const rank = call.rank(x) - 2;
+  const mode = call.text('mode');
+  const corners = call.has('align_corners') && call.flag('align_corners');
+  const how: Readonly<Record<string, Resampling>> = {
+    nearest: nearest(),
+    'nearest-exact': nearestExact(),
+    ...Object.fromEntries(['linear', 'bilinear', 'trilinear'].map((word) => [word, linear(corners)])),
+    bicubic: cubic(corners),
+  };
+  if (call.flag('antialias')) throw call.decline('it smooths what it makes smaller');
+  const list = (name: string) => {
+    const item = call.item(name);
+    return item instanceof List ? item : new List(new Array<Item>(rank).fill(item));
+  };
+  const isFactor = !call.has('size');
+  const recomputed = isFactor && call.has('recompute_scale_factor') && call.flag('recompute_scale_factor');
+  const factors = isFactor ? call.numbers('scale_factor', rank) : [];
+  const size = isFactor
+    ? new List(factors.map((factor, axis) => (recomputed || mode === 'area' ? Math.floor(call.size(x, axis + 2) * factor) : 0)))
+    : list('size');
+  if (mode === 'area') return adaptiveAverage(rank).run(call.withGiven({ output_size: size }));
+  if (!how[mode]) throw call.decline(`its mode is ${JSON.stringify(mode)}`);
+  return resample(call, rank, how[mode], { size, scales: isFactor && !recomputed ? list('scale_factor') : null });
+});
+
+/** A window's elements become channels: a convolution that picks one element for each. */
+const im2col = rule('self, kernel_size, dilation, padding, stride', (call) => {
+  const x = checkedAxes(call, call.tensor('self'), 2);
+  const channels = call.size(x, 1);
+  const [height, width] = call.numbers('kernel_size', 2) as [number, number];
+  const count = height * width;
+  if (channels * count * count > MAX_PICKED) throw call.decline(`its windows of ${height} x ${width} over ${channels} channels are too many elements`);
+  const picks = Array.from({ length: channels * count * count }, (_, i) => (Math.floor(i / count) % count === i % count ? 1 : 0));
+  const kernel = call.build.numbers('float32', picks, [channels * count, 1, height, width]);
+  const attributes = {
+    kernel_shape: [height, width],
+    strides: call.numbers('stride', 2),
+    pads: both(call.numbers('padding', 2)),
+    dilations: call.numbers('dilation', 2),
+    group: channels,
+  };
+  const windows = call.add('Conv', [x, kernel], attributes, 'windows');
+  return call.reshaped(windows, [0, channels * count, -1]);
+});
+
+/** Elements of a kernel that picks. */
+const MAX_PICKED = 2 ** 22;
+
+/** Coordinates of a picture's pixels, from -1 to 1, turned by matrices [batch, 2, 3]. */
+const affineGrid = rule('theta, size, align_corners', (call) => {
+  const theta = call.tensor('theta');
+  const sizes = call.numbers('size');
+  if (sizes.length !== 4) throw call.decline(`its size is [${sizes}], expected that of pictures`);
+  const [, , height, width] = sizes as [number, number, number, number];
+  if (!(height * width <= MAX_PICKED)) throw call.decline(`its size is [${sizes}]`);
+  const corners = call.flag('align_corners');
+  const at = (i: number, size: number) => (corners ? (size === 1 ? 0 : (2 * i) / (size - 1) - 1) : (2 * i + 1) / size - 1);
+  const pixels = Array.from({ length: height * width }, (_, i) => [at(i % width, width), at(Math.floor(i / width), height)] as const);
+  const base = [...pixels.map(([x]) => x), ...pixels.map(([, y]) => y), ...pixels.map(() => 1)];
+  const turned = call.add('MatMul', [theta, call.build.numbers('float32', base, [3, height * width])], {}, 'turned');
+  return call.reshaped(call.transposed(turned), [0, height, width, 2]);
+});
 
 const gridSampler = rule('input, grid, interpolation_mode, padding_mode, align_corners', (call) => {
   const mode = ['linear', 'nearest', 'cubic'][call.number('interpolation_mode')];
@@ -309,10 +377,16 @@ export const windows: Rules = {
   upsample_nearest1d: upsampling(1, false, nearest),
   upsample_nearest2d: upsampling(2, false, nearest),
   upsample_nearest3d: upsampling(3, false, nearest),
+  _upsample_nearest_exact1d: upsampling(1, false, nearestExact),
+  _upsample_nearest_exact2d: upsampling(2, false, nearestExact),
+  _upsample_nearest_exact3d: upsampling(3, false, nearestExact),
   upsample_linear1d: upsampling(1, true, linear),
   upsample_bilinear2d: upsampling(2, true, linear),
   upsample_trilinear3d: upsampling(3, true, linear),
   upsample_bicubic2d: upsampling(2, true, cubic),
+  __interpolate: interpolate,
+  im2col,
+  affine_grid_generator: affineGrid,
   grid_sampler: gridSampler,
   grid_sampler_2d: gridSampler,
   pixel_shuffle: pixelShuffle,

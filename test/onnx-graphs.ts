@@ -1,0 +1,62 @@
+/** ONNX graphs that tests write down. */
+import { memorySink } from '../src/bytes/byte-sink.js';
+import { GRAPH, MODEL } from '../src/containers/onnx-schema.js';
+import { MessageBuilder, writePieces } from '../src/containers/protobuf-writer.js';
+import type { Dim } from '../src/model/layer-map.js';
+import { numbersTensor } from '../src/model/numbers.js';
+import type { Tensor } from '../src/model/tensor.js';
+import { encodeInitializer, encodeNode, encodePort } from '../src/writers/onnx/encode.js';
+import type { OnnxAttribute, OnnxNode } from '../src/writers/onnx/graph.js';
+
+export const ORIGIN = { file: 'test' };
+export const int64 = (name: string, values: readonly number[], shape: readonly number[] = [values.length]) =>
+  numbersTensor(name, 'int64', shape, values, ORIGIN);
+export const node = (
+  op: string,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  attributes: Record<string, OnnxAttribute> = {},
+  more: Partial<OnnxNode> = {},
+): OnnxNode => ({
+  name: '',
+  op,
+  inputs,
+  outputs,
+  attributes,
+  ...more,
+});
+
+export interface Graph {
+  readonly nodes: readonly (OnnxNode | MessageBuilder)[];
+  readonly tensors?: readonly Tensor[];
+  readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[]])[];
+  readonly outputs?: readonly string[];
+}
+
+const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
+
+export function graphOf({ nodes, tensors = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
+  const graph = new MessageBuilder();
+  for (const one of nodes) graph.message(GRAPH.node, encoded(one));
+  for (const tensor of tensors) graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor }, undefined));
+  for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));
+  for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
+  return graph;
+}
+
+/** The file of a graph. */
+export async function onnxFile(graph: Graph, { opset = 17, functions = [] as MessageBuilder[] } = {}): Promise<Uint8Array> {
+  const model = new MessageBuilder().int(MODEL.irVersion, 8).message(MODEL.graph, graphOf(graph));
+  for (const [domain, version] of [
+    ['', opset],
+    ['local', 1],
+  ] as const)
+    model.message(MODEL.opsetImport, new MessageBuilder().string(1, domain).int(2, version));
+  for (const one of functions) model.message(MODEL.functions, one);
+  const sink = memorySink();
+  const file = await sink.create('m.onnx');
+  await writePieces(model.pieces, file);
+  await file.close();
+  await sink.commit();
+  return sink.files.get('m.onnx')!;
+}

@@ -26,7 +26,7 @@ export interface LayerSource {
 }
 
 /** Bytes of float32 that one run may bring out. */
-const BATCH_BYTES = 2 ** 26;
+const BATCH_BYTES = 2 ** 25;
 /** What a value of unknown shape is taken for. */
 const UNKNOWN_BYTES = 2 ** 22;
 

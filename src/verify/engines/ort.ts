@@ -154,7 +154,7 @@ function fromOrt(tensor: OrtTensor): NdArray {
   // Asking ONNX Runtime's native build for such a tensor's values aborts the process.
   if (tensor.location?.startsWith('gpu')) throw new ModelError('engine', `an output stayed on the GPU (${tensor.location}) instead of being fetched`);
   const { data, type, dims } = tensor as TypedTensor<'float32'>;
-  if (type === 'float32' && data instanceof Float32Array) return { shape: dims, data: data.slice() };
+  if (type === 'float32' && data instanceof Float32Array) return { shape: dims, data };
   // Counts and positions may be larger than float32 holds.
   if (WIDE.has(type)) return { shape: dims, data: Float64Array.from(data as ArrayLike<number>, Number) };
   // Node 20 has no Float16Array: half-precision results come as their bits.

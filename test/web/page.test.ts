@@ -10,12 +10,26 @@ import { convert } from '../../src/convert.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { CHROMIUM, NO_CHROMIUM, openPage, type Page } from '../chromium.js';
 import { DIGITS } from '../cli/run-cli.js';
+import { byte, int, liteModel, table } from '../lite-models.js';
 import { serve, type WebServer } from '../web-server.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AXE = readFileSync(join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
 const hash = async (bytes: Uint8Array) => Buffer.from(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes))).toString('hex');
 const fixture = (path: string) => join(ROOT, 'test/fixtures', path);
+
+/** Two filters of 2 x 2 over one channel, and a bias. */
+const CONVOLUTION = liteModel(
+  [
+    { name: 'x', shape: [1, 3, 3, 1], type: 0 },
+    { name: 'kernel', shape: [2, 2, 2, 1], type: 0, data: new Uint8Array(Float32Array.of(1, -2, 3, 0.5, 2, -1, 0.25, 4).buffer) },
+    { name: 'bias', shape: [2], type: 0, data: new Uint8Array(Float32Array.of(0.5, -1).buffer) },
+    { name: 'y', shape: [1, 2, 2, 2], type: 0 },
+  ],
+  [{ code: 3, inputs: [0, 1, 2], outputs: [3], options: table(byte(1), int(1), int(1), byte(3)) }],
+  [0],
+  [3],
+);
 
 describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHROMIUM.why}`, () => {
   let folder: string;
@@ -40,6 +54,7 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
         writeFileSync(join(folder, name), bytes);
       }
     }
+    writeFileSync(own('model.tflite'), CONVOLUTION);
     page = await openPage();
     await page.emulate({});
   });
@@ -101,6 +116,7 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
       to: 'onnx',
       verdict: 'match',
     },
+    { title: 'TensorFlow Lite', files: () => [own('model.tflite')], says: /Conv/, to: 'onnx', verdict: 'match' },
     { title: 'safetensors', files: () => [own('model.safetensors')], says: /18 tensors/, to: 'npz', verdict: 'match' },
     { title: 'NumPy npz', files: () => [own('model.npz')], says: /18 tensors/, to: 'safetensors', verdict: 'match' },
   ];

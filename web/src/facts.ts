@@ -7,15 +7,14 @@ import type { GivenModel, Opened } from './jobs.js';
 
 const NOTICES_SHOWN = 6;
 
-export function facts({ document, targets, byteLength }: Opened, { label, blobs, options }: GivenModel): Markup {
-  const { format, producer, architecture, inputs, outputs, layers, tensors, parameterCount, details, warnings } = document;
-  const title = targets.find(({ name }) => name === format)?.title ?? format;
+export function facts({ document, formatTitle, byteLength }: Opened, { label, blobs, options }: GivenModel): Markup {
+  const { producer, architecture, inputs, outputs, layers, tensors, parameterCount, details, warnings } = document;
   const dtypes = [...new Set(tensors.filter(({ beside }) => !beside).map(({ dtype }) => dtype))];
   const fact = (name: string, value: Markup | string) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
   const ports = (list: readonly Port[]) =>
     html`${list.map((port) => html`<span class="port"><b>${port.name}</b> ${sizes(port.shape)} <small>${port.dtype}${port.layout === 'other' ? '' : `, ${port.layout.toUpperCase()}`}</small></span>`)}`;
   return html`
-<p class="verdict">${title}</p>
+<p class="verdict">${formatTitle}</p>
 <h2 class="name">${architecture?.name ?? label}</h2>
 <p class="sub">${architecture ? html`<span class="file">${label}</span>, ` : null}${formatBytes(byteLength)}${producer === null ? null : `, written by ${producer}`}${blobs.size > 1 ? `, ${blobs.size} files given` : null}</p>
 <dl class="facts">

@@ -11,6 +11,7 @@ import { describeModel, type ModelDocument } from '../../src/inspect.js';
 import type { LayerMap, ModelFile, Notice } from '../../src/model/layer-map.js';
 import type { GivenPreparation } from '../../src/model/preparation.js';
 import { elementCount, type Tensor } from '../../src/model/tensor.js';
+import { readers } from '../../src/readers/index.js';
 import { type OpenOptions, openModel } from '../../src/readers/open.js';
 import type { Subject } from '../../src/report/format.js';
 import { diffMain, renderDiff } from '../../src/report/html/diff.js';
@@ -44,6 +45,8 @@ export interface Target {
 
 export interface Opened {
   readonly document: ModelDocument;
+  /** What the format of the source is called. */
+  readonly formatTitle: string;
   readonly targets: readonly Target[];
   /** Of all files that the model is made of. */
   readonly byteLength: number;
@@ -114,7 +117,8 @@ export const jobs = {
       options,
       carriesWiring: carries === 'model',
     }));
-    return { document, targets, byteLength: model.files.reduce((sum, name) => sum + (given.blobs.get(name)?.size ?? 0), 0) };
+    const formatTitle = readers.find(({ name }) => name === model.format)?.title ?? model.format;
+    return { document, formatTitle, targets, byteLength: model.files.reduce((sum, name) => sum + (given.blobs.get(name)?.size ?? 0), 0) };
   },
 
   /** Reads every weight: statistics, and what is odd about them. */

@@ -6,8 +6,9 @@ import { memorySink } from './bytes/byte-sink.js';
 import { memoryFileSet } from './bytes/file-set.js';
 import { encodeNpyHeader } from './containers/npy.js';
 import { isModelError, ModelError } from './errors.js';
-import type { LayerMap } from './model/layer-map.js';
+import type { Layer, LayerMap } from './model/layer-map.js';
 import type { Value } from './model/ops/array.js';
+import { toChannelsFirst, toChannelsLast } from './model/ports.js';
 import { constantTensor, type Tensor, tensorBytes } from './model/tensor.js';
 import { openModel } from './readers/open.js';
 import { between, type Start } from './transforms/between.js';
@@ -56,11 +57,16 @@ async function cutBoth(map: LayerMap, written: LayerMap, placed: PlacedFault, wh
   const starts = new Map(inputs.map(({ value, array }) => [value, startOf(array)]));
   const own = new Map(
     inputs.map(({ value, written: name, array }) => [
-      name ?? written.inputs[map.inputs.findIndex((port) => port.value === value)]?.value ?? value,
+      name ??
+        insidePort(
+          written,
+          map.inputs.findIndex((port) => port.value === value),
+        ) ??
+        value,
       startOf(array),
     ]),
   );
-  const end = output.place === null ? output.written : written.outputs[output.place]?.value;
+  const end = output.place === null ? output.written : insideOutput(written, output.place);
   if (end === undefined) throw new ModelError('unsupported', 'the written file does not keep what the layer makes');
   const original = named(
     between(map, starts, output.value),
@@ -85,6 +91,25 @@ async function cutBoth(map: LayerMap, written: LayerMap, placed: PlacedFault, wh
   files.set('golden.npz', await npzOf([...arrays.map((tensor) => ({ ...tensor, name: `input:${tensor.name}` })), tensorOf(`output:${OUTPUT}`, placed.wanted)]));
   const note = 'the original written as ONNX gives what the written file does, so what it should give is in golden.npz instead';
   return { files, command: ['written.onnx', '--golden', 'golden.npz'], layers, note };
+}
+
+/** The value of an input as the net has it: behind a Transpose, where its users have its channels last. */
+function insidePort({ inputs, layers }: LayerMap, place: number): string | undefined {
+  const value = inputs[place]?.value;
+  const turned = layers.find((layer) => layer.op === 'Transpose' && layer.inputs[0] === value && isTurn(layer, toChannelsFirst));
+  return turned?.outputs[0] ?? value;
+}
+
+/** The same of an output. */
+function insideOutput({ outputs, layers }: LayerMap, place: number): string | undefined {
+  const value = outputs[place]?.value;
+  const turned = layers.find((layer) => layer.op === 'Transpose' && layer.outputs[0] === value && isTurn(layer, toChannelsLast));
+  return turned?.inputs[0] ?? value;
+}
+
+function isTurn({ attributes }: Layer, order: (rank: number) => readonly number[]): boolean {
+  const perm = attributes.perm as readonly number[];
+  return `${perm}` === `${order(perm.length)}`;
 }
 
 const OUTPUT = 'y';

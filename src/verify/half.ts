@@ -25,8 +25,10 @@ export async function runHalf(map: LayerMap, feeds: readonly NdArray[]): Promise
     const [wide, narrow] = await Promise.all([exact.next(), half.next()]);
     if (wide.done || narrow.done) return { outputs: narrow.value as NdArray[], overflow };
     if (overflow !== null) continue;
-    const fits = narrow.value.value.data.every(Number.isFinite);
-    const largest = wide.value.value.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    // What is infinite in exact arithmetic too is meant so, such as a mask.
+    const { data } = wide.value.value;
+    const fits = narrow.value.value.data.every((value, i) => Number.isFinite(value) || !Number.isFinite(data[i]));
+    const largest = data.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
     if (!fits) overflow = { layer: wide.value.layer, largest };
   }
 }

@@ -103,7 +103,7 @@ export interface InnerSide {
 
 /** @throws ModelError 'engine' where the runtime does not show what is inside */
 export async function withInner<T>(
-  { target, written, layoutOf }: Subject,
+  { target, written, layoutOf }: Pick<Subject, 'target' | 'written' | 'layoutOf'>,
   map: LayerMap,
   options: VerifyOptions,
   work: (inner: InnerSide) => Promise<T>,

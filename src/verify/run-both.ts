@@ -5,7 +5,7 @@ import { collectAgreement, labelsOf } from './agreement.js';
 import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
-import { tryHalf } from './half-trial.js';
+import { tryHalf, tryHalfInside } from './half-trial.js';
 import { withInner } from './inner.js';
 import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
 import { compareInterface, compareRanks } from './interface.js';
@@ -26,6 +26,7 @@ import type { WrittenModel } from './written/written.js';
 const DEFAULT_SEED = 0;
 /** As many as show an overflow; each is evaluated twice. */
 const HALF_SAMPLES = 4;
+const LARGE_HALF_SAMPLES = 2;
 
 /** Rows of the batch that is tried: two would not show rows in another order than reversed. */
 const BATCH_ROWS = { small: 3, large: 2 } as const;
@@ -167,7 +168,9 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         if (kept.length === 0) kept.push({ ...sample, wanted: await expected.run(feeds) });
       }
       const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name) };
-      const trials = await tryBeside(subject, { sides, rows: alone, compared, seed: given ? null : seed }, notes);
+      // Those of a large net the runtime brings out in slices: plain numbers and pixels.
+      const inHalf = effort.few > 1 ? compared.slice(0, HALF_SAMPLES) : Array.from({ length: Math.min(samples, LARGE_HALF_SAMPLES) }, (_, i) => sampleOf(i));
+      const trials = await tryBeside(subject, { sides, rows: alone, inHalf, seed: given ? null : seed }, options, notes);
       const further: RunSample[] = [];
       for (const range of narrowing && !given && effort.few > 1 ? NARROW_RANGES : []) {
         const feeds = generate(1, range);
@@ -213,19 +216,20 @@ interface ToTry {
   readonly sides: Sides;
   /** Samples that are run once more as one batch. */
   readonly rows: readonly BatchSample[];
-  readonly compared: readonly RunSample[];
+  /** Samples whose values are to fit float16, where the file computes in it. */
+  readonly inHalf: readonly Pick<RunSample, 'feeds' | 'range'>[];
   /** Null where inputs are given. */
   readonly seed: number | null;
 }
 
 /** What single inputs of the first size do not show: several at once, another size, values that do not fit float16. */
-async function tryBeside({ map, isRead, written, effort }: Subject, { sides, rows, compared, seed }: ToTry, notes: string[]): Promise<TrialReport[]> {
+async function tryBeside(subject: Subject, { sides, rows, inHalf, seed }: ToTry, options: VerifyOptions, notes: string[]): Promise<TrialReport[]> {
+  const { map, isRead, written, effort } = subject;
   const trials: (TrialReport | null)[] = [];
   if (isBatchFree(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
   if (seed !== null) trials.push(await trySizes(sides, seed));
   if (written?.computeDType === 'float16' && isRead) {
-    if (effort.few > 1) trials.push(await tryHalf(map, compared.slice(0, HALF_SAMPLES), notes));
-    else notes.push('whether all values fit float16 was not looked at: the net is too large for our evaluator');
+    trials.push(await (effort.few > 1 ? tryHalf(map, inHalf, notes) : tryHalfInside(subject, map, inHalf, options, notes)));
   }
   return trials.filter((trial) => trial !== null);
 }

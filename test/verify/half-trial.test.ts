@@ -1,7 +1,11 @@
 /** Files that compute in float16: what does not fit is found, although ONNX Runtime's CPU computes them in float32. */
 import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { nextStep } from '../../src/report/next-step.js';
+import { tryHalfInside } from '../../src/verify/half-trial.js';
+import { RANGES, type Range } from '../../src/verify/inputs.js';
+import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { mapOf, spread, tensor, verifyWrittenMap, written } from './small-files.js';
 
 const IMAGE: LayerMap['inputs'][0] = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 8, 8], layout: 'nchw' };
@@ -57,6 +61,32 @@ describe('a net whose activations pass 65504', () => {
     const report = await verified(netThatReaches(200_000), { dtype: 'float16' });
     expect(report.verdict).toBe('match');
     expect(report.trials.some(({ kind }) => kind === 'float16')).toBe(false);
+  });
+});
+
+describe('what the runtime shows of a net that is too large for our evaluator', () => {
+  const looked = async (gain: number, range = RANGES.plain as Range) => {
+    const map = netThatReaches(gain);
+    const files = memoryFileSet(await written(map, 'onnx', IN_HALF), 'net.onnx');
+    const own = await findWrittenFormat('onnx')!.open(files, map.layers);
+    const feeds = [{ shape: [1, 3, 8, 8], data: Float32Array.from(spread(192, -2, 2)) }];
+    const notes: string[] = [];
+    const subject = { target: { files, format: 'onnx' }, written: own, layoutOf: own.layoutOf };
+    return { trial: await tryHalfInside(subject, map, [{ feeds, range }], { engine: 'ort-cpu' }, notes), notes };
+  };
+
+  it('passes 65504 in the layer that makes it', async () => {
+    const { trial, notes } = await looked(200_000);
+    expect([trial, notes]).toMatchObject([{ passed: false, message: expect.stringMatching(/activations pass 65504.*"conv2" \(Conv\)/) }, []]);
+  });
+
+  it('is told, and not judged, on pixels', async () => {
+    const { trial, notes } = await looked(200_000, RANGES.pixels);
+    expect([trial, notes]).toMatchObject([{ passed: true }, [expect.stringMatching(/^on inputs of 0 to 255, activations pass 65504/)]]);
+  });
+
+  it('fits where it does', async () => {
+    expect((await looked(10)).trial).toMatchObject({ passed: true, message: expect.stringMatching(/as ort-cpu shows 7 of 7 layers/) });
   });
 });
 

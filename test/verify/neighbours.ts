@@ -197,10 +197,12 @@ export const NEIGHBOURS: readonly Neighbour[] = [
   any('Where', 'of the value', (shape, random) => ({ before: [whole('bool', shape.slice(-1), alternating(shape.at(-1) ?? 1))], behind: [tensor([], random)] })),
   ...(['int32', 'bool', 'float16'] as const).map((to) => any('Cast', `to ${to}`, () => ({ attributes: { to } }))),
   typed(['int32', 'int64', 'bool', 'uint8', 'int8', 'float16'], 'Cast', 'to float32', () => ({ attributes: { to: 'float32' } })),
-  ...['ReduceMin', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceLogSumExp', 'ReduceProd'].flatMap((op) => [
+  ...['ReduceMin', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceLogSumExp'].flatMap((op) => [
     picture(op, 'over the picture', () => ({ attributes: { axes: [2, 3] } })),
     any(op, 'axis dropped', (shape) => (shape.length > 1 ? { attributes: { axes: [1], keepdims: 0 } } : null)),
   ]),
+  // Of few: what many make of numbers below one is no float32.
+  any('ReduceProd', '', (shape) => (shape.length > 1 && shape.at(-1)! < 9 ? { attributes: { axes: [-1] } } : null)),
   any('ReduceLogSum', '', (shape) => (shape.length > 1 ? { attributes: { axes: [-1] }, domain: 'unit' } : null)),
   ...['ArgMax', 'ArgMin'].flatMap((op) => [
     any(op, '', (shape) => (shape.length > 1 ? { attributes: { axis: 1 } } : null)),

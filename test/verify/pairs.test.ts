@@ -18,7 +18,7 @@ const named = (name: string) => STOCK.filter((stock) => stock.name === name);
 describe.each(['onnx in ort-cpu', 'tfjs-graph in tfjs-cpu', 'tfjs in tfjs-cpu'])('%s', (name) => {
   it('computes what is written for a part of the pairs', async () => {
     const { tried, found } = await findings(named(name), pairs('nhwc', { sample: 401 }));
-    expect(tried.get(name)).toBeGreaterThan(10);
+    expect(tried.get(name)).toBeGreaterThan(5);
     expect(found.filter(({ why }) => why === undefined)).toEqual([]);
   });
 });

@@ -40,6 +40,7 @@ it.each([
     'repeats slopes from the last axis on, wherever their shape puts them',
     () => tf.prelu(tf.tensor(below(24), [1, 3, 4, 2]), tf.tensor([1, 2, 3], [1, 3, 1, 1])),
   ],
+  ['has the bits of integers in a oneHot of floats', () => tf.oneHot(tf.tensor1d([1, 0, 2], 'int32'), 3, 1, 0, 'float32')],
 ])('the kernel %s', async (_, work) => {
   const [right, wrong] = [await on('cpu', work), await on('wasm', work)];
   expect(Math.max(...right.map((value, i) => Math.abs(value - wrong[i]!)))).toBeGreaterThan(0.1);

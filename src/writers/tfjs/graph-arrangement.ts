@@ -15,6 +15,8 @@ import { type FileValue, knownSize } from './target.js';
 
 const FLOAT = { type: 'DT_FLOAT' };
 const INT = { type: 'DT_INT32' };
+/** They are written out, one number each. */
+const MOST_PLACES = 2 ** 20;
 /** From here on an end is beyond any axis. */
 const BEYOND = 2 ** 31 - 1;
 
@@ -270,11 +272,14 @@ const argument: GraphRule = (layer, lowering, graph) => {
   return { kind: 'axes', value: made, order: order.slice(0, -1).map((other) => (other > axis ? other - 1 : other)) };
 };
 
-/** A new last axis of `depth`. TensorFlow.js has none of one, which is cut from two. */
+/**
+ * A new last axis of `depth`. TensorFlow.js (4.22) has no OneHot of one, and on WebAssembly it writes the bits of integers where floats are
+ * asked for: places are compared instead.
+ */
 function hot(indices: FileValue, depth: number, off: number, on: number, graph: GraphTarget): FileValue {
-  if (depth === 1) return graph.slice(hot(indices, 2, off, on, graph), indices.shape.length, 0, 1);
-  const inputs = [graph.cast(indices, 'DT_FLOAT', 'DT_INT32'), graph.int('depth', depth), graph.scalar('on', on), graph.scalar('off', off)];
-  return graph.node('OneHot', inputs, { T: FLOAT, TI: INT, axis: { i: '-1' } }, [...indices.shape, depth]);
+  const formula = new Formula(graph);
+  const isThere = formula.compare('Equal', withAxis(indices, indices.shape.length, graph), graph.floats('places', [...new Array(depth).keys()]));
+  return off === 0 && on === 1 ? isThere : formula.choose(isThere, on, off);
 }
 
 const hardmax: GraphRule = (layer, lowering, graph) => {
@@ -290,6 +295,7 @@ const oneHot: GraphRule = (layer, lowering, graph) => {
   const count = elements(depth!)?.[0];
   const [off, on] = elements(values!) ?? [];
   if (typeof count !== 'number' || typeof off !== 'number' || typeof on !== 'number') return lowering.decline('a OneHot whose depth or values flow');
+  if (count > MOST_PLACES) return lowering.decline(`a OneHot of depth ${count}`);
   const formula = new Formula(graph);
   const x = lowering.plain(indices!);
   const counted = formula.add(x, formula.mul(formula.compare('Less', x, 0), count));

@@ -600,6 +600,10 @@ export class GraphTarget implements Target {
     return this.tensor(suffix, int32Tensor(suffix, [values.length], values));
   }
 
+  floats(suffix: string, values: readonly number[]): FileValue {
+    return this.tensor(suffix, float32Tensor(suffix, [values.length], values, ORIGIN));
+  }
+
   #matrix(suffix: string, pairs: Margins): FileValue {
     return this.tensor(suffix, int32Tensor(suffix, [pairs.length, 2], pairs.flat()));
   }

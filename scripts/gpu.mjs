@@ -46,7 +46,14 @@ const { bestAdapter } = await load('verify/engines/gpu');
 
 mkdirSync(flags.folder, { recursive: true });
 const source = flags.net === 'digits' ? join(root, 'demo/digits/digits.h5') : await vgg16();
-const files = await nodeFileSet(source);
+/** Files that are held open while engines read them. */
+const opened = [];
+const openSet = async (path) => {
+  const set = await nodeFileSet(path);
+  opened.push(set);
+  return set;
+};
+const files = await openSet(source);
 const map = await (await openModel(files)).map();
 const [feed] = generateSample(map.inputs, 0, 0);
 
@@ -88,6 +95,7 @@ for (const dtype of flags.float16 ? ['float32', 'float16'] : ['float32']) {
   }
 }
 await host.close();
+for (const set of opened) await set.close();
 
 const document = { schema: 'weighbridge/gpu@1', net: flags.net, adapter: found[0].adapter, limits, referenceMs, measured };
 if (flags.json) console.log(JSON.stringify(document, null, 2));
@@ -193,8 +201,8 @@ async function vgg16() {
 async function written(dtype) {
   const path = join(flags.folder, `${flags.net}-${dtype}.onnx`);
   const sink = await fileSink(path, { force: true });
-  await convert(await nodeFileSet(source), sink, basename(path), dtype === 'float16' ? { to: 'onnx', dtype, float16Compute: true } : { to: 'onnx' });
-  return { files: await nodeFileSet(path), path };
+  await convert(await openSet(source), sink, basename(path), dtype === 'float16' ? { to: 'onnx', dtype, float16Compute: true } : { to: 'onnx' });
+  return { files: await openSet(path), path };
 }
 
 async function timed(work) {

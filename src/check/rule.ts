@@ -1,6 +1,7 @@
 /** What a rule of a policy is, and how its value is read. Adding a rule is one entry in `rules.ts` and one in the schema. */
 import { ModelError } from '../errors.js';
 import { didYouMean } from '../model/nearest.js';
+import { byteCount } from '../report/numbers.js';
 import type { Artifact } from './artifact.js';
 import type { Outcome } from './document.js';
 
@@ -46,13 +47,8 @@ export function texts(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(text) : [text(value)];
 }
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 };
-
 export function bytes(value: unknown): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
-  const [, count, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(String(value)) ?? [];
-  const size = Number(count) * (UNITS[unit.toLowerCase()] ?? Number.NaN);
-  return Number.isFinite(size) ? Math.floor(size) : expected('a size such as 60MB or 1.5 GiB', value);
+  return byteCount(String(value)) ?? expected('a size such as 60MB or 1.5 GiB', value);
 }
 
 /** Settings by name; each is read by the function of that name, and none may be there that has no function. */

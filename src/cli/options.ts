@@ -9,6 +9,7 @@ import type { Framing, GivenPreparation, Preparation } from '../model/preparatio
 import { nodeFileSet } from '../node/file-set.js';
 import { fileSource } from '../node/file-source.js';
 import type { OpenOptions } from '../readers/open.js';
+import { byteCount } from '../report/numbers.js';
 
 export interface CommonFlags {
   readonly json?: boolean;
@@ -256,14 +257,10 @@ export function parsePositive(text: string): number {
   return value;
 }
 
-const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 };
-
 /** '500MB', '60 MiB', '1.5gb' or a plain number of bytes. */
 export function parseBytes(text: string): number {
-  const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
-  const factor = BYTE_UNITS[unit.toLowerCase()];
-  const value = Math.floor(Number(number) * (factor ?? Number.NaN));
-  if (!(value > 0) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('a size is expected, such as 500MB, 60MiB or 1GB.');
+  const value = byteCount(text);
+  if (value === null) throw new InvalidArgumentError('a size is expected, such as 500MB, 60MiB or 1GB.');
   return value;
 }
 

@@ -51,3 +51,12 @@ export function formatNonFinite({ expected, actual }: { readonly expected: numbe
 export function formatBound({ atol, rtol }: { readonly atol: number; readonly rtol: number }): string {
   return `|difference| <= ${atol === 0 ? '' : `${formatNumber(atol)} + `}${formatNumber(rtol)} x max|expected|`;
 }
+
+const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 };
+
+/** '500MB', '60 MiB', '1.5gb' or a plain number of bytes; null for what is none of them. */
+export function byteCount(text: string): number | null {
+  const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
+  const value = Math.floor(Number(number) * (BYTE_UNITS[unit.toLowerCase()] ?? Number.NaN));
+  return value > 0 && Number.isSafeInteger(value) ? value : null;
+}

@@ -10,10 +10,11 @@ import { type Lock, MAX_LOCK_BYTES, parseLock } from '../../check/lock.js';
 import { MAX_POLICY_BYTES, parsePolicy } from '../../check/policy.js';
 import { annotations, checkReports } from '../../check/reports.js';
 import { ModelError } from '../../errors.js';
-import { fileSink, nodeFileSet, sha256File } from '../../node/index.js';
+import { nodeFileSet, sha256File } from '../../node/index.js';
 import type { CommonFlags } from '../options.js';
 import { colour, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
+import { writeText } from '../text-file.js';
 import { comparePair } from './verify.js';
 
 interface CheckFlags extends CommonFlags {
@@ -52,8 +53,8 @@ export function registerCheck(program: Command): Command {
           onArtifact: (artifact, done, total) => progress.step(artifact, done, total),
         });
         progress.stop();
-        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`);
-        for (const { file, format } of reports) await writeText(file, format.render(document));
+        if (lock && lockPath !== null) writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`);
+        for (const { file, format } of reports) writeText(file, format.render(document));
         if (voice.asJson) voice.json(document);
         else printCheck(voice, document);
         if (flags.annotations ?? process.env.GITHUB_ACTIONS === 'true')
@@ -109,14 +110,6 @@ async function readSmall(path: string, limit: number, what: string): Promise<str
 async function readLock(path: string): Promise<Lock | null> {
   if (!(await stat(path).catch(() => null))) return null;
   return parseLock(await readSmall(path, MAX_LOCK_BYTES, 'lock file'), path);
-}
-
-async function writeText(path: string, text: string): Promise<void> {
-  const sink = await fileSink(path, { force: true });
-  const file = await sink.create(basename(path));
-  await file.write(new TextEncoder().encode(text));
-  await file.close();
-  await sink.commit();
 }
 
 function printCheck(voice: Voice, { artifacts, lock, passed }: CheckDocument): void {

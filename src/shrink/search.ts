@@ -26,6 +26,8 @@ export interface SearchOptions {
   /** Most bytes, and which are counted. */
   readonly budget: { readonly byteLength: number; readonly count: 'disk' | 'wire' } | null;
   readonly minAgreement: number | null;
+  /** Bytes that a net takes when it is written; where it is left out, and for large nets, they are estimated. */
+  readonly measure?: (map: LayerMap) => Promise<number>;
   /** Null where there are none: then the loss of each weight, relative to its own size, counts the same. */
   readonly inputs: GivenInputs | null;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
@@ -65,6 +67,8 @@ const HALVINGS = 40;
 /** Of refinement; little is left over after so many. */
 const MOST_ROUNDS = 40;
 const JUDGED_PRICES = 8;
+/** Budgets that are searched for anew, less what the estimate missed before. */
+const MOST_MEASURED = 5;
 /** Left for names and wiring, and for what an estimate on a part of the values misses. */
 const SLACK = 0.985;
 const WIRING_BYTES = 200;
@@ -108,10 +112,19 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
   const made = async (choices: readonly Choice[]) => withWeights(map, await tensorsOf(choices, form));
 
   if (budget) {
-    const wanted = budget.byteLength * SLACK;
-    const choices = within(priced, count, (found) => bytesOf(found) <= wanted);
-    told(choices, null);
-    return { choices, isMet: bytesOf(choices) <= budget.byteLength, candidates, isMeasured };
+    const measure = weights.reduce((sum, { count: size }) => sum + size * 4, 0) <= MAX_NET_BYTES ? options.measure : undefined;
+    let missed = 0;
+    for (let round = 1; ; round++) {
+      const wanted = measure ? budget.byteLength - missed : budget.byteLength * SLACK;
+      const choices = within(priced, count, (found) => bytesOf(found) <= wanted);
+      const taken = measure ? await measure(await made(choices)) : bytesOf(choices);
+      if (measure && taken > budget.byteLength && round < MOST_MEASURED) {
+        missed = Math.max(missed + 1, taken - bytesOf(choices));
+        continue;
+      }
+      told(choices, null);
+      return { choices, isMet: taken <= budget.byteLength, candidates, isMeasured };
+    }
   }
   const reference = await outputsOf(map, inputs!, JUDGED_ROWS);
   let best: readonly Choice[] | null = null;

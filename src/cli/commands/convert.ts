@@ -7,6 +7,8 @@ import type { WrittenFile } from '../../bytes/byte-sink.js';
 import { type ConvertOptions, type ConvertResult, chooseWriter, convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
 import type { Change } from '../../model/edited.js';
+import type { LayerMap } from '../../model/layer-map.js';
+import { narrowDType } from '../../model/narrow-form.js';
 import { elementCount } from '../../model/tensor.js';
 import { type Compression, compressFile, SUFFIX } from '../../node/compress.js';
 import { fileSink, fileSource, sha256File } from '../../node/index.js';
@@ -152,7 +154,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
     const own = model.tensors.filter(({ beside }) => !beside);
     const parameterCount = own.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
     const dtypes = [...new Set(own.map(({ tensor }) => tensor.dtype))];
-    const targetDType = result.dtype === 'source' ? dtypes.join(' ') : result.dtype;
+    const targetDType = result.dtype !== 'source' ? result.dtype : flags.rewrite ? storedDTypes(result.map!) : dtypes.join(' ');
     const layers = map ? `${map.layers.length} layers   ` : '';
     say(
       `read     ${path}   ${model.format}${model.producer ? ` (${safeText(model.producer)})` : ''}   ${layers}${formatCount(parameterCount)} parameters   ${dtypes.join(' ')}`,
@@ -252,6 +254,11 @@ async function compressWritten(
     await sink.abort();
     throw error;
   }
+}
+
+/** What a net is stored in whose weights were chosen one by one. */
+function storedDTypes({ layers }: LayerMap): string {
+  return [...new Set(layers.flatMap(({ weights }) => Object.values(weights)).map(narrowDType))].join(' ');
 }
 
 /** What could not be done leaves nothing behind. */

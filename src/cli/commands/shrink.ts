@@ -1,6 +1,7 @@
 /** `weighbridge shrink`: convert with narrower weights, and a table of what that saved and what it cost. */
 import { basename } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { memorySink } from '../../bytes/byte-sink.js';
 import { chooseWriter } from '../../convert.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
@@ -149,10 +150,29 @@ async function bySearch(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertF
       form,
       budget: limit,
       minAgreement: minAgreement ?? null,
+      ...(limit?.count === 'disk' ? { measure: (net: LayerMap) => writtenBytes(writer, net, flags) } : {}),
       inputs,
       onProgress: (phase, done, total) => progress.step(phase, done, total),
     });
   };
+}
+
+/** What is recorded beside a net: versions, names and hashes of its source. */
+const METADATA_BYTES = 1024;
+
+/** Bytes that a net takes as the target writes it. */
+async function writtenBytes(writer: AnyWriter, map: LayerMap, { output, layout, opset, externalData }: ShrinkFlags): Promise<number> {
+  if (writer.carries !== 'model') return 0;
+  const sink = memorySink();
+  await writer.write({ ...map, source: undefined }, sink, basename(output), {
+    dtype: 'source',
+    layout: layout ?? 'source',
+    opset,
+    externalData,
+    metadata: async () => ({}),
+  });
+  const files = await sink.commit();
+  return files.reduce((sum, { byteLength }) => sum + byteLength, METADATA_BYTES);
 }
 
 function judge(converted: ConvertDocument, { budget, count, minAgreement }: ShrinkFlags): ShrinkDocument {

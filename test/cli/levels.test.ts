@@ -30,6 +30,12 @@ describe('steps', () => {
 });
 
 describe('a budget', () => {
+  it.each(['63KB', '64KB', '90KB'])('of %s on disk is kept to, and most of it is used', (size) => {
+    const { status, document } = shrink(`disk-${size}.onnx`, '--budget', size, ...GOLDEN);
+    expect([status, document.budget.met]).toEqual([0, true]);
+    expect(document.budget.taken).toBeGreaterThan(0.9 * document.budget.byteLength);
+  });
+
   it('on the wire is what is searched for, as near as an estimate is for a net of some kilobytes', () => {
     const { status, document, path } = shrink('a.onnx', '--budget', '30KB', '--count', 'wire', ...GOLDEN);
     const { taken, met, byteLength, count } = document.budget;

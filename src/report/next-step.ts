@@ -13,6 +13,7 @@ export function nextStep(report: Report): string {
     training(report) ??
     notFinite(report) ??
     wrongWeight(report) ??
+    explained(report) ??
     lossOfDType(report) ??
     wrongInterface(report) ??
     wrongTrial(report) ??
@@ -75,6 +76,15 @@ function wrongWeight({ weights }: Report): string | null {
   const stored = storedOf(weights!, first.layer, first.role);
   if (stored && stored.nonFinite > 0) return overflowAdvice(first.layer, first.role, stored.nonFinite, stored.dtype);
   return `look at ${first.role} of layer "${first.layer}" first: its stored values are not the source's, so every output behind it is off. Convert again, and see whether the file was changed since.`;
+}
+
+function explained({ cause }: Report): string | null {
+  const [first] = cause?.explainedBy ?? [];
+  if (!first) return null;
+  const files = '`weighbridge verify --bisect <folder>` writes the smallest files that show it';
+  return cause!.side === 'reading'
+    ? `layer "${first.layer}" is read otherwise than the original computes it (${first.what}): ${files}, for a report to us.`
+    : `mend layer "${first.layer}" of the file (${first.what}), or have it written anew; ${files}.`;
 }
 
 function storedOf({ tensors }: WeightsReport, layer: string, role: string) {

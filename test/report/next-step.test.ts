@@ -21,6 +21,15 @@ const lossy = (...methods: string[]): Report => ({
 const marred = (expected: number, actual: number): Report => ({ ...slight, outputs: [{ ...output!, passed: false, nonFinite: { expected, actual } }] });
 const norm: LayerReport = { ...MISMATCH.layers![0]!, layer: 'bn1', op: 'BatchNormalization', passed: false };
 const infinite: WeightReport = { ...MATCH.weights!.tensors[0]!, layer: 'fc', role: 'kernel', dtype: 'float16', method: 'rounded', nonFinite: 3, equal: false };
+const causeOf = (side: 'file' | 'reading'): Report['cause'] => ({
+  layer: 'conv3_1',
+  side,
+  by: 'values',
+  error: 1,
+  explainedBy: [{ kind: 'pads', what: 'pads [0] for [1]', layer: 'conv3_1', error: 1e-7 }],
+  tried: 3,
+  message: '',
+});
 const right: Report = { ...slight, outputs: MATCH.outputs };
 
 it.each<[string, Report, RegExp]>([
@@ -34,6 +43,8 @@ it.each<[string, Report, RegExp]>([
     { ...slight, weights: { ...MISMATCH.weights!, judged: false, mismatches: [{ layer: 'fc6', role: 'bias', message: '' }] } },
     /--layers/,
   ],
+  ['what explains it', { ...MISMATCH, cause: causeOf('file') }, /mend layer "conv3_1" of the file \(pads \[0\] for \[1\]\)/],
+  ['a report where our reading is at fault', { ...MISMATCH, cause: causeOf('reading') }, /layer "conv3_1" is read otherwise.*--bisect/],
   ['the first layer that differs', MISMATCH, /layers before "net\/conv3_1" \(Conv\) agree, so look at its padding/],
   ['--layers where they were not compared', { ...MISMATCH, layers: null }, /--layers/],
   ['no tolerance, however small the difference', slight, /a fault begins at one/],

@@ -235,7 +235,13 @@ class LiteNode {
   /** A constant in another order of axes; a node where it flows. */
   turned(i: number, order: readonly number[]): string {
     const index = this.#place(i);
-    const { data, name } = this.builder.model.tensors[index]!;
+    const { data, name, shape } = this.builder.model.tensors[index]!;
+    if (shape.length !== order.length)
+      throw new ModelError('malformed', `${this.operator.op} reads a tensor of shape [${shape}], and one of ${order.length} axes is expected`, {
+        file: this.builder.file,
+        layer: this.result,
+        tensor: name,
+      });
     if (data) return this.builder.constant(`${index} ${order}`, `${name}/turned`, permute(this.builder.numbers(index), order));
     return this.builder.node('Transpose', this.builder.free(`${this.result}/turned`), [this.input(i), this.builder.list(order, this.result)]);
   }

@@ -41,13 +41,19 @@ export const fits: readonly Fit[] = [
     kind: 'scaled',
     what: 'everything times one number, as by a wrong scale',
     told: (value, target) => `times ${slope(value.data, target.data).toPrecision(5)}`,
-    made: (value, target) => mapValue(value, (x) => x * slope(value.data, target.data)),
+    made(value, target) {
+      const factor = slope(value.data, target.data);
+      return mapValue(value, (x) => x * factor);
+    },
   },
   {
     kind: 'shifted-value',
     what: 'one number added everywhere, as by a wrong zero point',
     told: (value, target) => `plus ${(mean(target.data) - mean(value.data)).toPrecision(5)}`,
-    made: (value, target) => mapValue(value, (x) => x + mean(target.data) - mean(value.data)),
+    made(value, target) {
+      const offset = mean(target.data) - mean(value.data);
+      return mapValue(value, (x) => x + offset);
+    },
   },
   {
     kind: 'scaled-and-shifted',
@@ -75,13 +81,21 @@ export const fits: readonly Fit[] = [
     kind: 'channel-bias',
     what: 'a number added to each channel, as by another bias',
     told: (value, target) => channelsTold(value, target),
-    made: (value, target) => byChannel(value, target, (a, b) => (x) => x + mean(b) - mean(a)),
+    made: (value, target) =>
+      byChannel(value, target, (a, b) => {
+        const offset = mean(b) - mean(a);
+        return (x) => x + offset;
+      }),
   },
   {
     kind: 'channel-scale',
     what: 'each channel times its own number, as by another scale',
     told: (value, target) => channelsTold(value, target),
-    made: (value, target) => byChannel(value, target, (a, b) => (x) => x * slope(a, b)),
+    made: (value, target) =>
+      byChannel(value, target, (a, b) => {
+        const factor = slope(a, b);
+        return (x) => x * factor;
+      }),
   },
   {
     kind: 'channel-line',

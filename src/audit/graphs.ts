@@ -1,6 +1,6 @@
 /** Graphs of TensorFlow, TensorFlow Lite and ONNX, and programs of TorchScript: operators that do more than compute. */
 
-import { isGraph, type OnnxValue, type ReadNode, readOnnxModel } from '../containers/onnx.js';
+import { allNodes, readOnnxModel } from '../containers/onnx.js';
 import { readLiteModel } from '../containers/tflite.js';
 import { onnx as onnxReader } from '../readers/onnx/index.js';
 import { tensorflow as tensorflowReader } from '../readers/tensorflow.js';
@@ -37,7 +37,7 @@ export const onnxGraph: Examiner = {
     const alone = { ...files, open: async (name: string) => (name === path ? source : files.open(name)) };
     const model = await readOnnxModel(alone, path);
     const local = new Set(model.functions.map(({ domain, name }) => `${domain}.${name}`));
-    const nodes = [...model.nodes, ...model.functions.flatMap((each) => each.nodes)].flatMap(withInner);
+    const nodes = allNodes(model);
     const foreign = nodes.filter(({ domain, op }) => !ONNX_DOMAINS.has(domain) && !local.has(`${domain}.${op}`)).map(({ domain, op }) => `${domain}.${op}`);
     tellOps(audit, 'foreign-operator', 'nodes ask for operators that are not of ONNX', [...new Set(foreign)], path);
   },
@@ -96,10 +96,4 @@ function tellOps(audit: Audit, rule: Parameters<Audit['tell']>[0], what: string,
   if (ops.length === 0) return;
   const shown = ops.slice(0, LISTED).map((op) => op.slice(0, 120));
   audit.tell(rule, `${what}: ${shown.join(', ')}${ops.length > LISTED ? ` and ${ops.length - LISTED} more` : ''}`, path);
-}
-
-/** A node and those of the graphs inside of it. */
-function withInner(node: ReadNode): ReadNode[] {
-  const inner = [...node.attributes.values()].flatMap((value: OnnxValue) => (isGraph(value) ? value.nodes.flatMap(withInner) : []));
-  return [node, ...inner];
 }

@@ -2,7 +2,7 @@
 import { auditFiles } from '../audit/audit.js';
 import type { AuditDocument } from '../audit/document.js';
 import type { FileSet } from '../bytes/file-set.js';
-import { isGraph, type ReadNode, readOnnxModel } from '../containers/onnx.js';
+import { allNodes, readOnnxModel } from '../containers/onnx.js';
 import { describeModel, type ModelDocument } from '../inspect.js';
 import type { ModelFile } from '../model/layer-map.js';
 import type { Hasher } from '../model/statistics.js';
@@ -86,8 +86,7 @@ export class Artifact {
     return this.#once('operators', async () => {
       const model = await this.model();
       if (model.format === 'onnx') {
-        const { nodes, functions } = await readOnnxModel(this.files, this.files.main!);
-        const all = [...nodes, ...functions.flatMap((each) => each.nodes)].flatMap(withInner);
+        const all = allNodes(await readOnnxModel(this.files, this.files.main!));
         return new Set(all.map(({ domain, op }) => (domain === '' || domain === 'ai.onnx' ? op : `${domain}.${op}`)));
       }
       const { layers } = await this.document();
@@ -100,8 +99,4 @@ export class Artifact {
     this.#known.set(what, known);
     return known as Promise<T>;
   }
-}
-
-function withInner(node: ReadNode): ReadNode[] {
-  return [node, ...[...node.attributes.values()].flatMap((value) => (isGraph(value) ? value.nodes.flatMap(withInner) : []))];
 }

@@ -12,6 +12,7 @@ import type { Report } from '../verify/report.js';
 import type { VerifyOptions } from '../verify/verify.js';
 import type { Voice } from './print.js';
 import { type Progress, startProgress } from './progress.js';
+import { writeText } from './text-file.js';
 
 export interface ReportFlags {
   readonly report?: readonly string[];
@@ -121,20 +122,7 @@ export async function planPage(path: string, others: readonly string[]): Promise
   if (extname(path).toLowerCase() !== '.html') throw new ModelError('usage', 'a page is named .html', { file: path });
   for (const other of others) await refuseToReplace(path, other);
   await (await fileSink(path, { force: true })).abort();
-  return {
-    async write(text, keep) {
-      const sink = await fileSink(path, { force: true, keep: () => keep });
-      try {
-        const file = await sink.create(basename(path));
-        await file.write(new TextEncoder().encode(text));
-        await file.close();
-        await sink.commit();
-      } catch (error) {
-        await sink.abort();
-        throw error;
-      }
-    },
-  };
+  return { write: (text, keep) => writeText(path, text, keep) };
 }
 
 async function readBack({ model, map, target }: Pick<Verified, 'model' | 'map' | 'target'>, collector: SampleCollector | null, progress: Progress) {

@@ -1,16 +1,20 @@
 /** Small files that appear whole or not at all. */
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { ModelError } from '../errors.js';
-import { errorText } from '../node/file-source.js';
+import { basename } from 'node:path';
+import { fileSink } from '../node/file-sink.js';
 
-/** @throws ModelError 'usage' where it cannot be written */
-export function writeText(path: string, content: string | Uint8Array): void {
-  const made = `${path}.${process.pid}.part`;
+/**
+ * @param keep files that were read, which may not be replaced
+ * @throws ModelError 'usage' where it cannot be written
+ */
+export async function writeText(path: string, content: string | Uint8Array, keep: readonly string[] = []): Promise<void> {
+  const sink = await fileSink(path, { force: true, keep: () => keep });
   try {
-    writeFileSync(made, content);
-    renameSync(made, path);
+    const file = await sink.create(basename(path));
+    await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    await file.close();
+    await sink.commit();
   } catch (error) {
-    rmSync(made, { force: true });
-    throw new ModelError('usage', `cannot be written: ${errorText(error)}`, { file: path }, error);
+    await sink.abort();
+    throw error;
   }
 }

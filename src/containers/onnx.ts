@@ -94,6 +94,15 @@ export function isTensor(value: OnnxValue | undefined): value is Tensor {
   return typeof value === 'object' && 'walk' in value;
 }
 
+/** Every node: those of local functions, and of graphs inside of nodes. */
+export function allNodes({ nodes, functions }: Pick<ReadModel, 'nodes' | 'functions'>): ReadNode[] {
+  return [...nodes, ...functions.flatMap((each) => each.nodes)].flatMap(withInner);
+}
+
+function withInner(node: ReadNode): ReadNode[] {
+  return [node, ...[...node.attributes.values()].flatMap((value) => (isGraph(value) ? value.nodes.flatMap(withInner) : []))];
+}
+
 /** The model with what its Constant nodes hold beside its initializers, by the names of the values that they make. */
 export function withConstants<T extends Pick<ReadModel, 'initializers' | 'nodes'>>(model: T): T {
   const initializers = new Map(model.initializers);

@@ -1,5 +1,4 @@
 /** `weighbridge check`: a set of artifacts against a policy. */
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -14,6 +13,7 @@ import { nodeFileSet, sha256File } from '../../node/index.js';
 import type { CommonFlags } from '../options.js';
 import { colour, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
+import { sha256Hasher } from '../sha256-hasher.js';
 import { writeText } from '../text-file.js';
 import { comparePair } from './verify.js';
 
@@ -46,15 +46,15 @@ export function registerCheck(program: Command): Command {
       const lockPath = policy.lock === null ? null : join(folder, policy.lock);
       const progress = startProgress(voice);
       try {
-        const { document, lock } = await check(policy, hostIn(folder), {
+        const { document, lock } = await check(policy, hostIn(folder, await sha256Hasher()), {
           policyPath: path,
           lock: lockPath === null || flags.update ? null : await readLock(lockPath),
           update: flags.update === true,
           onArtifact: (artifact, done, total) => progress.step(artifact, done, total),
         });
         progress.stop();
-        if (lock && lockPath !== null) writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`);
-        for (const { file, format } of reports) writeText(file, format.render(document));
+        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`);
+        for (const { file, format } of reports) await writeText(file, format.render(document));
         if (voice.asJson) voice.json(document);
         else printCheck(voice, document);
         if (flags.annotations ?? process.env.GITHUB_ACTIONS === 'true')
@@ -67,7 +67,7 @@ export function registerCheck(program: Command): Command {
 }
 
 /** Artifacts lie in the policy's folder or below it. */
-function hostIn(folder: string): CheckHost {
+function hostIn(folder: string, createHasher: CheckHost['createHasher']): CheckHost {
   return {
     async find(pattern) {
       const { glob } = await import('tinyglobby');
@@ -80,10 +80,7 @@ function hostIn(folder: string): CheckHost {
     },
     open: (path) => nodeFileSet(join(folder, path)),
     sha256: (path, name) => sha256File(name === '' || name === basename(path) ? join(folder, path) : join(folder, dirname(path), name)),
-    createHasher() {
-      const hash = createHash('sha256');
-      return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest('hex') };
-    },
+    createHasher,
     async verify(path, { against, golden, inputs, ...how }) {
       const beside = (name: string | undefined) => (name === undefined ? undefined : join(folder, name));
       const flags = { ...how, golden: beside(golden), inputs: beside(inputs) };

@@ -29,7 +29,7 @@ import { errColour, makeVoice, type Voice } from '../print.js';
 import { printEvaluation, unmet } from '../print-evaluation.js';
 import { startProgress } from '../progress.js';
 import { writeText } from '../text-file.js';
-import { preprocessOption } from './verify.js';
+import { preprocessOption, prototxtOf } from './verify.js';
 
 interface EvaluateFlags extends CommonFlags, SourceFlags, OtherFlags {
   readonly data: string;
@@ -74,7 +74,7 @@ export function registerEvaluate(program: Command): Command {
     if (flags.minAgreement !== undefined && flags.against === undefined)
       throw new ModelError('usage', '--min-agreement is about another net: name it with --against.');
     const document = await runEvaluation(voice, path, flags);
-    if (flags.output !== undefined) writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
+    if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
     if (voice.asJson) voice.json(document);
     else printEvaluation(voice.say, document);
     const missed = unmet(document, flags);
@@ -160,7 +160,7 @@ async function openRunnable(path: string, flags: SourceFlags, notes: string[]) {
     for (const name of model.files) sha256[name] = await sha256File(pathOf(name));
     const own: Runnable = {
       map,
-      target: { files, path, format: model.format, ...(model.details.wiring?.endsWith('.prototxt') ? { prototxt: model.details.wiring } : {}) },
+      target: { files, path, format: model.format, ...prototxtOf(model) },
     };
     if (findWrittenFormat(model.format)?.runs) return { runnable: own, sha256, format: model.format, close };
     const folder = mkdtempSync(join(tmpdir(), 'weighbridge-'));
@@ -221,7 +221,7 @@ async function writeParquet(path: string, rows: readonly Row[], hasOther: boolea
     ...tops('top', ({ top }) => top),
     ...(hasOther ? tops('other', ({ other }) => other) : []),
   ];
-  writeText(path, new Uint8Array(parquetWriteBuffer({ columnData })));
+  await writeText(path, new Uint8Array(parquetWriteBuffer({ columnData })));
 }
 
 function parseShard(text: string): Shard {

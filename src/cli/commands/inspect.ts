@@ -6,6 +6,7 @@ import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, type SourceFlags } from '../options.js';
 import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
+import { sha256Hasher } from '../sha256-hasher.js';
 
 interface InspectFlags extends CommonFlags, SourceFlags {
   readonly weights?: boolean;
@@ -35,15 +36,6 @@ export function registerInspect(program: Command): Command {
       await files.close();
     }
   });
-}
-
-/** Node's cryptography takes longer to load than a file's headers take to read. */
-async function sha256Hasher() {
-  const { createHash } = await import('node:crypto');
-  return () => {
-    const hash = createHash('sha256');
-    return { update: (bytes: Uint8Array) => void hash.update(bytes), digest: () => hash.digest('hex') };
-  };
 }
 
 function printModel(voice: Voice, path: string, document: ModelDocument, withWeights: boolean): void {

@@ -28,7 +28,7 @@ export function registerReport(program: Command): Command {
       const flags = merge.optsWithGlobals<MergeFlags>();
       const voice = makeVoice(flags);
       const document = mergeEvaluations(await Promise.all(paths.map(readEvaluation)));
-      if (flags.output !== undefined) writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
+      if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
       if (voice.asJson) voice.json(document);
       else printEvaluation(voice.say, document);
       const missing = missingShards(document);

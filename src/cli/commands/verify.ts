@@ -155,7 +155,7 @@ export async function comparePair(expected: string, actual: string, flags: Sourc
 }
 
 /** The prototxt that a Caffe model was read with, for a runtime that reads it itself. */
-function prototxtOf({ details }: ModelFile): { prototxt?: string } {
+export function prototxtOf({ details }: ModelFile): { prototxt?: string } {
   return details.wiring?.endsWith('.prototxt') ? { prototxt: details.wiring } : {};
 }
 

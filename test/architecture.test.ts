@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   writers: ['containers', 'bytes', 'model', 'errors.ts', 'version.ts'],
   verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'diff', 'errors.ts', 'version.ts'],
   diff: ['architectures', 'bytes', 'model', 'readers', 'errors.ts'],
-  audit: ['bytes', 'containers', 'readers', 'inspect.ts', 'errors.ts'],
+  audit: ['bytes', 'containers', 'model', 'readers', 'inspect.ts', 'errors.ts'],
   check: ['bytes', 'containers', 'model', 'readers', 'audit', 'inspect.ts', 'report', 'verify', 'errors.ts', 'version.ts'],
   shrink: ['model', 'bytes', 'containers', 'writers', 'verify', 'errors.ts'],
   evaluate: ['containers', 'model', 'verify', 'errors.ts'],

@@ -7,7 +7,8 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
 import { lookAt } from '../bytes/leftover.js';
 import { isModelError } from '../errors.js';
-import { inspect } from '../inspect.js';
+import { describeModel } from '../inspect.js';
+import type { ModelFile } from '../model/layer-map.js';
 import { openModel } from '../readers/open.js';
 import { PROBE_BYTES } from '../readers/reader.js';
 import { type AuditDocument, type AuditedFile, type Finding, RULES, type RuleName } from './document.js';
@@ -64,7 +65,7 @@ export async function auditFiles(files: FileSet, options: AuditOptions = {}): Pr
     const model = await openModel(files);
     format = model.format;
     for (const name of model.files) names.add(name);
-    if (options.weights) await examineWeights(files, options, audit);
+    if (options.weights) await examineWeights(model, files.label, options, audit);
   } catch (error) {
     if (!isModelError(error) || error.kind === 'usage') throw error;
     tellError(audit, error.kind, error.problem, files.main ?? files.label, error.place.offset);
@@ -86,9 +87,9 @@ export async function auditFiles(files: FileSet, options: AuditOptions = {}): Pr
   };
 }
 
-async function examineWeights(files: FileSet, { onProgress }: AuditOptions, audit: Audit): Promise<void> {
-  const { warnings } = await inspect(files, { weights: true, onProgress });
-  for (const { code, message } of warnings) if (code === 'all-zero' || code === 'non-finite') audit.tell('odd-weights', message, files.label);
+async function examineWeights(model: ModelFile, path: string, { onProgress }: AuditOptions, audit: Audit): Promise<void> {
+  const { warnings } = await describeModel(model, { weights: true, onProgress });
+  for (const { code, message } of warnings) if (code === 'all-zero' || code === 'non-finite') audit.tell('odd-weights', message, path);
 }
 
 async function opened(files: FileSet, name: string, audit: Audit): Promise<ByteSource | null> {

@@ -7,17 +7,13 @@
  *
  * Everything is measured on the same inputs in the same order, so that a search always ends the same.
  */
-import { memorySink } from '../bytes/byte-sink.js';
-import { memoryFileSet } from '../bytes/file-set.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { narrowByteLength } from '../model/narrow-form.js';
 import type { Tensor } from '../model/tensor.js';
-import { selectEngine } from '../verify/engines/index.js';
 import type { GivenInputs } from '../verify/feeds.js';
-import { type Arrays, portRunner } from '../verify/side.js';
-import { onnx } from '../writers/onnx/index.js';
 import { type CodeForm, codedWeight, type Level } from './coded.js';
+import { distance, outputsOf, sameTop } from './outputs.js';
 import { type Rate, ratesOf } from './rates.js';
 import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
@@ -211,58 +207,4 @@ function restBytes(map: LayerMap, weights: readonly CodableWeight[]): number {
   const coded = new Set(weights.map(({ tensor }) => tensor));
   const others = new Set(map.layers.flatMap((layer) => Object.values(layer.weights)).filter((tensor) => !coded.has(tensor)));
   return [...others].reduce((sum, tensor) => sum + Math.min(narrowByteLength(tensor), (narrowByteLength(tensor) / DTYPE_BYTES[tensor.dtype]) * 4), 0);
-}
-
-/** What the net gives in the runtime that its target is run in. */
-async function outputsOf(map: LayerMap, inputs: GivenInputs, rows: number): Promise<Arrays[]> {
-  const sink = memorySink();
-  await onnx.write({ ...map, source: undefined }, sink, 'net.onnx', { dtype: 'source', layout: 'source', metadata: async () => ({}) });
-  await sink.commit();
-  const { engine } = await selectEngine('onnx', { device: 'cpu' });
-  const session = await engine.open({ files: memoryFileSet(Object.fromEntries(sink.files), 'net.onnx') });
-  try {
-    const run = portRunner(session, map, (port) => port.layout);
-    const found: Arrays[] = [];
-    const runs = Math.max(1, Math.min(inputs.runs, Math.ceil(rows / inputs.batch)));
-    for (let i = 0; i < runs; i++) found.push(await run(inputs.sample(Math.floor((i * inputs.runs) / runs))));
-    return found;
-  } finally {
-    await session.close();
-  }
-}
-
-/** Energy of the difference, of the outputs' own; what is not finite is infinitely far. */
-function distance(expected: readonly Arrays[], actual: readonly Arrays[]): number {
-  let [lost, energy] = [0, 0];
-  for (const [i, arrays] of expected.entries()) {
-    for (const [place, array] of arrays.entries()) {
-      const other = actual[i]![place];
-      for (let k = 0; k < (array?.data.length ?? 0); k++) {
-        const [a, b] = [Number(array!.data[k]), Number(other!.data[k])];
-        lost += (a - b) ** 2;
-        energy += a * a;
-      }
-    }
-  }
-  return Number.isFinite(lost) ? lost / (energy || 1) : Number.MAX_VALUE;
-}
-
-/** Share of rows of the first output whose largest value is at the same place. */
-function sameTop(expected: readonly Arrays[], actual: readonly Arrays[]): number {
-  let [same, of] = [0, 0];
-  for (const [i, [array]] of expected.entries()) {
-    const other = actual[i]![0];
-    const classes = array!.data.length / array!.shape[0]!;
-    for (let row = 0; row < array!.data.length; row += classes) {
-      of++;
-      if (top(array!.data, row, classes) === top(other!.data, row, classes)) same++;
-    }
-  }
-  return same / of;
-}
-
-function top(values: ArrayLike<number | bigint>, start: number, count: number): number {
-  let best = start;
-  for (let i = start; i < start + count; i++) if (Number(values[i]) > Number(values[best])) best = i;
-  return best - start;
 }

@@ -13,6 +13,7 @@ import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
 import type { Edits } from './transforms/index.js';
 import { VERSION } from './version.js';
+import { listed } from './words.js';
 import { type AnyWriter, writers } from './writers/index.js';
 import type { TargetOption, WriteOptions } from './writers/writer.js';
 
@@ -250,11 +251,7 @@ function ownMetadata({ metadata = {} }: ModelFile): Record<string, string> {
 function lostMetadata(model: ModelFile, writer: AnyWriter): Notice[] {
   const keys = Object.keys(ownMetadata(model)).filter((key) => key !== 'format');
   if (writer.keepsMetadata || keys.length === 0) return [];
-  const shown = keys.slice(0, 8).map((key) => (key.length > 60 ? `${key.slice(0, 60)}...` : key));
-  const more = keys.length > shown.length ? ` and ${keys.length - shown.length} more` : '';
-  return [
-    { code: 'metadata-lost', message: `${writer.title} files have no place for the metadata of the source (${shown.join(', ')}${more}), which was left out` },
-  ];
+  return [{ code: 'metadata-lost', message: `${writer.title} files have no place for the metadata of the source (${listed(keys)}), which was left out` }];
 }
 
 /** What the target records about where it came from; no dates, so that the same input gives the same bytes. */

@@ -6,6 +6,7 @@ import { onnx as onnxReader } from '../readers/onnx/index.js';
 import { tensorflow as tensorflowReader } from '../readers/tensorflow.js';
 import { readContents } from '../readers/tensorflow-model.js';
 import { tflite as tfliteReader } from '../readers/tflite.js';
+import { listed } from '../words.js';
 import type { Audit, Examined, Examiner } from './examiner.js';
 
 const PYTHON_OPS = /^(Eager)?PyFunc(Stateless)?$|^PyCall|^NumpyFunc/;
@@ -14,7 +15,6 @@ const FILE_OPS =
   /^(ReadFile|WriteFile|WholeFileReader(V2)?|TextLineReader(V2)?|FixedLengthRecordReader(V2)?|TFRecordReader(V2)?|MatchingFiles|TextLineDataset|TFRecordDataset|FixedLengthRecordDataset(V2)?|LoadDataset|SaveDataset(V2)?|PrintV2|InitializeTableFromTextFile(V2)?|SummaryWriter|CreateSummaryFileWriter|WriteSummary|LMDBDataset|SqlDataset|Shutdown\w*|DebugIdentity(V[23])?|DebugNumericSummary(V2)?)$/;
 const SAVING_OPS = /^(Save(V2|Slices)?|Restore(V2|Slice)?|MergeV2Checkpoints|ShardedFilename)$/;
 const ONNX_DOMAINS = new Set(['', 'ai.onnx', 'ai.onnx.ml', 'ai.onnx.training', 'ai.onnx.preview.training']);
-const LISTED = 8;
 
 export const tensorflowGraph: Examiner = {
   kind: 'TensorFlow graph',
@@ -94,6 +94,5 @@ export const torchScript: Examiner = {
 
 function tellOps(audit: Audit, rule: Parameters<Audit['tell']>[0], what: string, ops: readonly string[], path: Examined['path']): void {
   if (ops.length === 0) return;
-  const shown = ops.slice(0, LISTED).map((op) => op.slice(0, 120));
-  audit.tell(rule, `${what}: ${shown.join(', ')}${ops.length > LISTED ? ` and ${ops.length - LISTED} more` : ''}`, path);
+  audit.tell(rule, `${what}: ${listed(ops)}`, path);
 }

@@ -4,6 +4,7 @@ import { isDangerous } from '../containers/pickle/danger.js';
 import { PickleGlobal, PickleObject, unpickle } from '../containers/pickle/index.js';
 import { isModelError } from '../errors.js';
 import { tensorHooks } from '../readers/pytorch/rebuild.js';
+import { listed } from '../words.js';
 import type { Audit, Examiner } from './examiner.js';
 
 const PROTO = 0x80;
@@ -16,7 +17,6 @@ const MAX_PICKLES = 64;
 /** What models are made of beside tensors. */
 const HARMLESS =
   /^(torch\.((nn|optim|jit|fx|distributions)\.[\w.]+|\w*(Storage|Tensor|Size|device)|[a-z]+\d*|storage\.\w+|_utils\._rebuild_\w+|_tensor\.\w+|serialization\._get_layout|utils\.hooks\.\w+|cuda\.\w+(Storage|Tensor))|numpy\.(dtype|ndarray|(_?core\.)(multiarray|numeric)\.\w+|[a-z]+\d+)|collections\.\w+|__torch__\..*|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor|(builtins|__builtin__)\.(set|frozenset|list|dict|tuple|object|int|float|complex|bytearray|bytes|str|slice|range|bool))$/;
-const LISTED = 12;
 
 export const pickles: Examiner = {
   kind: 'pickle',
@@ -69,15 +69,10 @@ async function examinePickles(source: ByteSource, start: number, path: string, a
       break;
     }
   }
-  if (dangerous.size > 0) audit.tell('pickle-runs-code', `the pickle asks for ${listed(dangerous)}`, path, start);
-  if (names.size > 0) audit.tell('pickle-foreign-name', `the pickle names ${listed(names)}`, path, start);
+  if (dangerous.size > 0) audit.tell('pickle-runs-code', `the pickle asks for ${listed(dangerous, 12)}`, path, start);
+  if (names.size > 0) audit.tell('pickle-foreign-name', `the pickle names ${listed(names, 12)}`, path, start);
   else if (dangerous.size === 0 && count > 0)
     audit.tell('pickle', `${count === 1 ? 'a pickle names' : `${count} pickles name`} only what rebuilds tensors`, path, start);
 }
 
 const STORAGE = new PickleGlobal('torch', 'storage');
-
-function listed(names: ReadonlySet<string>): string {
-  const shown = [...names].slice(0, LISTED).map((name) => (name.length > 120 ? `${name.slice(0, 120)}...` : name));
-  return `${shown.join(', ')}${names.size > LISTED ? ` and ${names.size - LISTED} more` : ''}`;
-}

@@ -1,11 +1,11 @@
 /** Paths of home folders, which files carry from the machine that made them. */
 import { decodeLatin1 } from '../bytes/latin1.js';
+import { listed } from '../words.js';
 import type { Examiner } from './examiner.js';
 
 /** Descriptions stand at the beginning or the end of a file; what lies between are weights. */
 const LOOKED_AT = 2 ** 21;
 const HOME = /(?:\/home\/|\/Users\/|[A-Z]:\\{1,2}Users\\{1,2})[A-Za-z][\w.-]{1,40}(?:[\\/]+[\w.-]{1,60}){1,6}/g;
-const LISTED = 3;
 
 export const homePaths: Examiner = {
   kind: 'text',
@@ -16,7 +16,6 @@ export const homePaths: Examiner = {
     const found = new Set<string>();
     for (const bytes of await Promise.all(ends)) for (const [name] of decodeLatin1(bytes).matchAll(HOME)) found.add(name);
     if (found.size === 0) return;
-    const shown = [...found].slice(0, LISTED);
-    audit.tell('private-path', `it names ${shown.join(', ')}${found.size > LISTED ? ` and ${found.size - LISTED} more paths` : ''}`, path);
+    audit.tell('private-path', `it names ${listed(found, 3)}`, path);
   },
 };

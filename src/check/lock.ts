@@ -1,6 +1,7 @@
 /** The lock file: hashes of every file and every tensor, so that a change is told, and by the tensors that it is in. */
 import { isObject } from '../containers/json.js';
 import { ModelError } from '../errors.js';
+import { listed } from '../words.js';
 import type { Artifact } from './artifact.js';
 import { type Found, found } from './rule.js';
 
@@ -15,7 +16,6 @@ export interface Lock {
 }
 
 export const MAX_LOCK_BYTES = 2 ** 28;
-const LISTED = 5;
 
 /** @throws ModelError 'malformed' */
 export function parseLock(text: string, file: string): Lock {
@@ -59,7 +59,7 @@ export async function compareWithLock(artifact: Artifact, lock: Lock): Promise<F
   const other = [...names].filter((name) => now[name]?.sha256 !== locked.tensors[name]?.sha256);
   const which =
     other.length === 0
-      ? `no tensor differs, only what is around them (${[...changed, ...gone].slice(0, LISTED).join(', ')})`
-      : `${other.length} of ${names.size} tensors differ: ${other.slice(0, LISTED).join(', ')}${other.length > LISTED ? ` and ${other.length - LISTED} more` : ''}`;
+      ? `no tensor differs, only what is around them (${listed([...changed, ...gone])})`
+      : `${other.length} of ${names.size} tensors differ: ${listed(other)}`;
   return found(false, `not as locked: ${which}`);
 }

@@ -4,9 +4,9 @@ import { DTYPE_BYTES, dtypeNamed } from '../model/dtype.js';
 import { formatBytes, formatCount, formatNumber } from '../report/numbers.js';
 import { isGood, onWhoseWord, verdictWord } from '../report/verdict.js';
 import { worstAgreement } from '../verify/savings.js';
+import { clipped, listed } from '../words.js';
 import { bytes, type Found, flag, found, number, type Rule, rule, settings, text, texts } from './rule.js';
 
-const LISTED = 8;
 const SHA256 = /^[0-9a-f]{64}$/i;
 
 export const rules: readonly Rule[] = [
@@ -155,14 +155,6 @@ const CODE = new Set([
   'torchscript',
   'torchscript-file',
 ]);
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, LISTED).map(clipped).join(', ')}${names.length > LISTED ? ` and ${names.length - LISTED} more` : ''}`;
-}
-
-function clipped(name: string): string {
-  return name.length > 200 ? `${name.slice(0, 200)}...` : name;
-}
 
 function dtypes(value: unknown): readonly string[] {
   return texts(value).map((name) => {

@@ -1,11 +1,12 @@
 /** The findings in one line. */
+
+import { listed } from '../words.js';
 import type { Change, DiffDocument, TensorDiff } from './document.js';
 import { isOtherwiseWired } from './structure.js';
 
 type Findings = Pick<DiffDocument, 'a' | 'b' | 'tensors' | 'structure' | 'totals'>;
 
 /** Names of layers in the sentence. */
-const LISTED = 4;
 /** Of the tensors of the larger file, so many have a counterpart of the same size in the same net with another end. */
 const SAME_NET = 0.5;
 
@@ -41,7 +42,7 @@ export function verdictOf(findings: Findings): DiffDocument['verdict'] {
   if (differing.length === compared && totals.close === 0) {
     return { kind: 'same-net', equal: false, sentence: `same net, other weights: ${some}${wiring}` };
   }
-  const far = differing.length === compared ? ', all of them a little' : ` (${listed(differing)})`;
+  const far = differing.length === compared ? ', all of them a little' : ` (${listed(differing, 4)})`;
   return {
     kind: 'fine-tuned',
     equal: false,
@@ -71,15 +72,30 @@ function summaryOf({ kind, text }: Change): string {
 }
 
 function wiringOf({ onlyInA, onlyInB, changed, judged }: NonNullable<DiffDocument['structure']>): string {
-  const parts = changed.length > 0 ? [`${count(changed.length, 'layer')} computed otherwise (${listed(changed.map(({ a }) => a.name))})`] : [];
-  if (judged && onlyInA.length > 0) parts.push(`only in the first ${listed(onlyInA.map(({ name }) => name))}`);
-  if (judged && onlyInB.length > 0) parts.push(`only in the second ${listed(onlyInB.map(({ name }) => name))}`);
+  const parts =
+    changed.length > 0
+      ? [
+          `${count(changed.length, 'layer')} computed otherwise (${listed(
+            changed.map(({ a }) => a.name),
+            4,
+          )})`,
+        ]
+      : [];
+  if (judged && onlyInA.length > 0)
+    parts.push(
+      `only in the first ${listed(
+        onlyInA.map(({ name }) => name),
+        4,
+      )}`,
+    );
+  if (judged && onlyInB.length > 0)
+    parts.push(
+      `only in the second ${listed(
+        onlyInB.map(({ name }) => name),
+        4,
+      )}`,
+    );
   return parts.join(', ');
-}
-
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, LISTED).map((name) => (name.length > 60 ? `${name.slice(0, 60)}...` : name));
-  return `${shown.join(', ')}${names.length > LISTED ? ` and ${names.length - LISTED} more` : ''}`;
 }
 
 function count(number: number, what: string): string {

@@ -6,6 +6,7 @@ import { isModelError, ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
 import { didYouMean } from '../model/nearest.js';
 import { tensorByteLength } from '../model/tensor.js';
+import { listed } from '../words.js';
 import { readers } from './index.js';
 import { findLabels } from './labels.js';
 import { describeContent, describeFolder } from './other-content.js';
@@ -109,8 +110,7 @@ async function describe({ files, name, source, head, tail }: Probe): Promise<str
   const look = { name, byteLength: source!.byteLength, head, tail };
   const { archivedNames } = await import('./pytorch/archived.js');
   const packed = await archivedNames(source!).catch(() => []);
-  if (packed.length > 1)
-    return `this is an archive of several models (${packed.slice(0, MAX_NAMES).join(', ')}${packed.length > MAX_NAMES ? ', ...' : ''}): unpack it, and name one.`;
+  if (packed.length > 1) return `this is an archive of several models (${listed(packed, MAX_NAMES)}): unpack it, and name one.`;
   if (packed.length === 1) return `this is an archive that holds ${packed[0]}: unpack it first.`;
   const known = describeContent(look) ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`;
   const hint = unfinishedHint(look);

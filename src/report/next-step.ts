@@ -3,6 +3,7 @@
  * difference begins, and what was assumed. Never from the size of a difference alone: an epsilon that is off looks like rounding.
  */
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
+import { listed } from '../words.js';
 import { formatCount } from './numbers.js';
 
 /** @returns a sentence without colour or markup; the command line and every report show it */
@@ -44,9 +45,7 @@ function disputed({ verdict, engines, layers }: Report): string | null {
 
 function training({ training: layers }: Report): string | null {
   if (layers.length === 0) return null;
-  const some = layers.slice(0, 3).join(', ');
-  const more = layers.length > 3 ? ` and ${layers.length - 3} more` : '';
-  return `${some}${more} act as in training, so what they give depends on chance or on the rest of the batch: export the model in inference mode (PyTorch: after model.eval()).`;
+  return `${listed(layers, 3)} act as in training, so what they give depends on chance or on the rest of the batch: export the model in inference mode (PyTorch: after model.eval()).`;
 }
 
 function notFinite(report: Report): string | null {

@@ -1,5 +1,6 @@
 /** Which layers to look at first, and what they are held to. */
 import type { LayerReport, Report, WeightsReport } from '../verify/report.js';
+import { listed } from '../words.js';
 import { formatNumber } from './numbers.js';
 
 const NAMES_SHOWN = 3;
@@ -24,10 +25,7 @@ export function describeUnjudged({ judged, mismatches, unpaired }: WeightsReport
   if (judged || (mismatches.length === 0 && unpaired.length === 0)) return null;
   const layers = new Set(mismatches.map(({ layer }) => layer)).size;
   const differ = layers > 0 ? `weights of ${layers} layers differ` : '';
-  const lacking =
-    unpaired.length > 0
-      ? `${unpaired.length} layers have none in the other file (${unpaired.slice(0, NAMES_SHOWN).join(', ')}${unpaired.length > NAMES_SHOWN ? ', ...' : ''})`
-      : '';
+  const lacking = unpaired.length > 0 ? `${unpaired.length} layers have none in the other file (${listed(unpaired, NAMES_SHOWN)})` : '';
   const what = [differ, lacking].filter((part) => part !== '').join(', and ');
   return `${what}: told, not judged, for a normalisation may be folded into the weights before it; what the nets predict decides`;
 }

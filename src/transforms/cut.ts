@@ -6,6 +6,7 @@ import type { Layer, LayerMap, Layout, Port } from '../model/layer-map.js';
 import { didYouMean } from '../model/nearest.js';
 import { inferMap, type ValueType } from '../model/ops/index.js';
 import { isChannelsLast, toChannelsFirst, toChannelsLast } from '../model/ports.js';
+import { listed } from '../words.js';
 import { asInSource, flattenedPictures } from './flattened.js';
 
 export interface Cut {
@@ -79,18 +80,11 @@ function valueNamed(map: LayerMap, name: string): { readonly layer: Layer; reado
   if (ending && (ending.outputs.length === 1 || !maker)) return { layer: ending, value: ending.outputs.find((value) => value !== '') ?? ending.outputs[0]! };
   if (maker) return { layer: maker, value: name };
   if (group.length > 0) {
-    throw new ModelError('usage', `"${name}" is several layers that others read apart: ${listed(group.map((layer) => layer.name))}. Name one of them.`);
+    throw new ModelError('usage', `"${name}" is several layers that others read apart: ${listed(group.map(({ name }) => `"${name}"`))}. Name one of them.`);
   }
   const known = [...map.outputs.map((port) => port.name), ...map.layers.flatMap((layer) => [layer.name, layer.canonicalName ?? layer.name, ...layer.outputs])];
-  const hint = didYouMean(name, known) || ` weighbridge inspect lists its layers: ${listed(map.layers.map((layer) => layer.name))}.`;
+  const hint = didYouMean(name, known) || ` weighbridge inspect lists its layers: ${listed(map.layers.map((layer) => `"${layer.name}"`))}.`;
   throw new ModelError('usage', `the net has no layer or output "${name}".${hint}`);
-}
-
-function listed(names: readonly string[]): string {
-  return `${names
-    .slice(0, 6)
-    .map((name) => `"${name}"`)
-    .join(', ')}${names.length > 6 ? ', ...' : ''}`;
 }
 
 const PICTURES: Readonly<Record<number, readonly [first: Layout, last: Layout]>> = { 3: ['ncw', 'nwc'], 4: ['nchw', 'nhwc'], 5: ['ncdhw', 'ndhwc'] };

@@ -14,6 +14,7 @@ import { numbersTensor } from '../model/numbers.js';
 import { inferMap, makeLayer, valuesRead } from '../model/ops/index.js';
 import { scaleChannels } from '../model/scale-channels.js';
 import { elementCount, type Path, permute, type Tensor, tensorBytes } from '../model/tensor.js';
+import { listed } from '../words.js';
 
 /** y = x * factor + summand, for each channel. */
 interface Affine {
@@ -69,8 +70,8 @@ export async function foldBatchNorm(map: LayerMap): Promise<{ readonly map: Laye
 function messageOf(count: number, into: number, left: readonly Layer[]): string {
   const done = `${count} batch normalisations were folded into the ${into} layers before them`;
   if (left.length === 0) return done;
-  const names = left.slice(0, 5).map(({ name }) => `"${name}"`);
-  return `${done}; ${left.length} stay, with no layer before them that they alone read: ${names.join(', ')}${left.length > 5 ? ', ...' : ''}`;
+  const names = left.map(({ name }) => `"${name}"`);
+  return `${done}; ${left.length} stay, with no layer before them that they alone read: ${listed(names)}`;
 }
 
 /** How many channels a layer that can take factors makes; null for any other. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { inspect, type ModelDocument } from '../../inspect.js';
 import type { Dim, Port } from '../../model/layer-map.js';
+import { listed } from '../../words.js';
 import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, type SourceFlags } from '../options.js';
 import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
@@ -70,7 +71,7 @@ const NAMES_SHOWN = 6;
 function classesOf({ labels, architecture }: ModelDocument): (readonly [string, string])[] {
   if (!labels) return architecture?.labels ? [['classes', `not named in the file; those of the published net are ${architecture.labels}`]] : [];
   const { names, from } = labels;
-  return [['classes', `${formatCount(names.length)}: ${names.slice(0, NAMES_SHOWN).join(', ')}${names.length > NAMES_SHOWN ? ', ...' : ''} (${from})`]];
+  return [['classes', `${formatCount(names.length)}: ${listed(names, NAMES_SHOWN)} (${from})`]];
 }
 
 function printLayers(voice: Voice, { layers }: ModelDocument): void {

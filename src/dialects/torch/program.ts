@@ -5,6 +5,7 @@ import { ModelError, throwAll } from '../../errors.js';
 import { GraphBuilder, type Value } from '../../model/builder.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { inputLayout } from '../../model/ports.js';
+import { listed } from '../../words.js';
 import type { Workshop } from './call.js';
 import { Interpreter, type Program } from './interpreter.js';
 import { type Item, knownScalar, List, numberOf, ObjectItem, TensorItem, Tuple, typeName, Unknown } from './items.js';
@@ -57,10 +58,6 @@ export function trainingNotices(shop: Workshop): Notice[] {
   if (shop.training.length === 0) return [];
   const what = `${shop.training.length} calls act as in training in the file, and as in inference here: ${listed(shop.training)}`;
   return [{ code: 'inference', message: what }];
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`;
 }
 
 interface Inputs {

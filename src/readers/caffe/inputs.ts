@@ -2,12 +2,13 @@
 import { ModelError } from '../../errors.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { elementCount } from '../../model/tensor.js';
+import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import type { CaffeBuilder } from './builder.js';
 import { Feed, type FeedSize, preparationNotices } from './feeds.js';
 import { messagesOf, numbersOf } from './message.js';
-import { listed, Params } from './params.js';
+import { Params } from './params.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { isFeed, isLoss, type TrainingParts } from './training.js';
 

@@ -3,12 +3,13 @@
 import { nameVgg } from '../../architectures/vgg-names.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { LayerMap, Notice, Port } from '../../model/layer-map.js';
+import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import { CaffeBuilder } from './builder.js';
 import { type Inputs, makeInputs } from './inputs.js';
 import { messagesOf, textsOf } from './message.js';
-import { listed, Params, unknownIn } from './params.js';
+import { Params, unknownIn } from './params.js';
 import { DECLINED, RULES } from './rules/index.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS, type TrainingParts } from './training.js';

@@ -93,12 +93,6 @@ export function unknownIn(message: Message, path = ''): string[] {
   });
 }
 
-/** Fields in one line; nobody reads more of them. */
-export function listed(fields: readonly string[]): string {
-  const most = 12;
-  return fields.length > most ? `${fields.slice(0, most).join(', ')} and ${fields.length - most} more` : fields.join(', ');
-}
-
 function shown(value: Scalar | Message): string {
   return typeof value === 'object' ? '' : ` ${String(value).slice(0, 40)}`;
 }

@@ -1,8 +1,9 @@
 /** A Caffe net's wiring: the syntaxes of all years made one, layers of the TEST phase only. */
 import { ModelError, throwAll } from '../../errors.js';
+import { listed } from '../../words.js';
 import { V1_TYPES } from './enums.js';
 import { type Message, messagesOf, numbersOf, textsOf } from './message.js';
-import { listed, Params, unknownIn } from './params.js';
+import { Params, unknownIn } from './params.js';
 import { isV0, upgradeV0 } from './v0.js';
 
 export interface CaffeLayer {

@@ -6,6 +6,7 @@ import { ModelError } from '../../errors.js';
 import type { Value } from '../../model/builder.js';
 import type { Dim, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from '../../model/layer-map.js';
 import { inputLayout } from '../../model/ports.js';
+import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import { RULES } from './rules.js';
 import { nodeTitle } from './scope.js';
@@ -50,11 +51,11 @@ function storedWeights(model: ReadModel): StoredWeight[] {
 function unreadTensors({ storedTensors }: ReadModel): Notice[] {
   const unread = storedTensors.filter(({ tensor }) => tensor === null);
   if (unread.length === 0) return [];
-  const names = unread.slice(0, 5).map(({ name }) => `"${name}"`);
+  const names = unread.map(({ name }) => `"${name}"`);
   return [
     {
       code: 'unread-tensors',
-      message: `${unread.length} tensors hold text, or are sparse or of a dtype that is not read: ${names.join(', ')}${unread.length > 5 ? ', ...' : ''}`,
+      message: `${unread.length} tensors hold text, or are sparse or of a dtype that is not read: ${listed(names)}`,
     },
   ];
 }
@@ -127,10 +128,6 @@ function trainingError(model: ReadModel, layers: readonly string[]): ModelError 
     `${layers.length} layers act as in training: ${listed(layers)}. Export the model after model.eval(), or convert it with --inference, which has them act as in inference`,
     { file: model.file.name },
   );
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`;
 }
 
 function portOf(port: ReadPort, value: Value, name: string, layout: Layout): Port {

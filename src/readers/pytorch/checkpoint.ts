@@ -3,7 +3,8 @@ import { PickleObject } from '../../containers/pickle/index.js';
 import { ModelError } from '../../errors.js';
 import type { Notice } from '../../model/layer-map.js';
 import { isModelRole, ROLE_WORDS, roleRank, type WeightRole, weightRole } from '../../model/weight-roles.js';
-import { type Collection, Contents, isModule, isTensor, joined, listed, type NamedView, strangeNames, type UnreadTensor } from './contents.js';
+import { clipped, listed } from '../../words.js';
+import { type Collection, Contents, isModule, isTensor, joined, type NamedView, strangeNames, type UnreadTensor } from './contents.js';
 
 /** What a pickle was rebuilt into. */
 interface Rebuilt {
@@ -211,7 +212,7 @@ class Search {
     const known: string[] = [];
     const list = (value: unknown, path: string, levels: number) => {
       for (const [key, child] of levels > 0 && !isModule(value) ? this.contents.entries(value) : []) {
-        if (isTensor(child) || known.length >= MAX_NAMED) continue;
+        if (isTensor(child) || known.length >= 12) continue;
         known.push(clipped(joined(path, key)));
         list(child, joined(path, key), levels - 1);
       }
@@ -238,18 +239,11 @@ function rankOf({ key, role }: Entry): number {
   return roleRank(role) * 100 + (place < 0 ? MODEL_KEYS.length : place);
 }
 
-/** In messages. */
-const MAX_NAMED = 12;
-
 function named(entries: readonly Entry[]): string {
-  const shown = entries.slice(0, MAX_NAMED).map(({ key, role }) => (role === null || role === 'model' ? quoted(key) : `${quoted(key)} (${ROLE_WORDS[role]})`));
-  return `${shown.join(', ')}${entries.length > MAX_NAMED ? ` and ${entries.length - MAX_NAMED} more` : ''}`;
+  const words = entries.map(({ key, role }) => (role === null || role === 'model' ? quoted(key) : `${quoted(key)} (${ROLE_WORDS[role]})`));
+  return listed(words, 12);
 }
 
 function quoted(key: string): string {
   return JSON.stringify(clipped(key));
-}
-
-function clipped(key: string): string {
-  return key.length > 80 ? `${key.slice(0, 80)}...` : key;
 }

@@ -144,14 +144,6 @@ function isPartOfModels(path: string, record: PickleObject): boolean {
   return isModule(record) || /^torch\.(nn|optim|utils\.hooks|jit|fx|autograd|serialization)\./.test(path);
 }
 
-/** In messages. */
-const MAX_LISTED = 8;
-
-export function listed(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_LISTED).map((name) => (name.length > 120 ? `${name.slice(0, 120)}...` : name));
-  return `${shown.join(', ')}${names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : ''}`;
-}
-
 /** Keys and values inside a container, one after another. */
 function* children(value: object): Generator<readonly [unknown, unknown]> {
   if (value instanceof Map) yield* value;

@@ -4,10 +4,9 @@
  */
 import { mapValue, type Value } from '../../model/ops/array.js';
 import { elementCount } from '../../model/tensor.js';
+import { listed } from '../../words.js';
 import { picked } from './edit.js';
 
-/** Channels that are listed by number. */
-const LISTED = 6;
 /** Beside the largest value: what is this near is the same. */
 const SAME = 1e-4;
 
@@ -169,11 +168,7 @@ function differing(value: Value, target: Value): number[] {
 function channelsTold(value: Value, target: Value): string {
   const wrong = differing(value, target);
   const isZero = wrong.length > 0 && wrong.every((c) => channelOf(target, c).every((x) => x === 0));
-  return `${isZero ? 'all zero: ' : ''}${wrong.length} of ${value.shape[1]} channels differ${wrong.length > 0 ? ` (${listed(wrong)})` : ''}`;
-}
-
-function listed(numbers: readonly number[]): string {
-  return `${numbers.slice(0, LISTED).join(', ')}${numbers.length > LISTED ? ', ...' : ''}`;
+  return `${isZero ? 'all zero: ' : ''}${wrong.length} of ${value.shape[1]} channels differ${wrong.length > 0 ? ` (${listed(wrong.map(String))})` : ''}`;
 }
 
 /** For each channel of the target the channel that it was; null where there is not one for each. */

@@ -1,0 +1,13 @@
+/** What messages say alike. */
+
+/** Names in one line: "a, b and 5 more". Nobody reads more of them, and a stranger's name may be a book. */
+export function listed(names: Iterable<string>, most = 8): string {
+  const all = [...names];
+  return `${all.slice(0, most).map(clipped).join(', ')}${all.length > most ? ` and ${all.length - most} more` : ''}`;
+}
+
+const LONGEST = 120;
+
+export function clipped(name: string): string {
+  return name.length > LONGEST ? `${name.slice(0, LONGEST)}...` : name;
+}

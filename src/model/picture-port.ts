@@ -1,6 +1,6 @@
 /** The input of a net that takes pictures, and what the net itself does to them. */
 import { ModelError } from '../errors.js';
-import type { Layer, LayerMap, Port } from './layer-map.js';
+import type { Dim, Layer, LayerMap, Port } from './layer-map.js';
 import { portValueShape } from './ports.js';
 
 /** The input that pictures flow into. @throws ModelError 'usage' where there is none, or more than one, or its channels are not known */
@@ -16,6 +16,13 @@ export function picturePort(map: LayerMap): Port {
   if (typeof portValueShape(port)[1] !== 'number')
     throw new ModelError('usage', `how many channels "${port.name}" has is not known, so they cannot be prepared.`);
   return port;
+}
+
+/** The port of a graph that does not name its axes, as pictures lie in it where its sizes show that colours come last: [batch, height, width, 1 or 3]. */
+export function withColoursLast(port: Port): Port {
+  const isColours = (size: Dim | undefined) => size === 1 || size === 3;
+  const [, first, , last] = port.shape;
+  return port.layout === 'other' && port.shape.length === 4 && isColours(last) && !isColours(first) ? { ...port, layout: 'nhwc' } : port;
 }
 
 /** Layers that do so already: all that reads the picture treats each value, or each channel, with constants (Keras's Rescaling and Normalization). */

@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { unzipSync } from 'fflate';
 import { build } from 'vite';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
-import { convert } from '../../src/convert.js';
+import { type ConvertOptions, convert } from '../../src/convert.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { CHROMIUM, NO_CHROMIUM, openPage, type Page } from '../chromium.js';
 import { DIGITS } from '../cli/run-cli.js';
@@ -44,10 +45,14 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     const names = readdirSync(site, { recursive: true, encoding: 'utf8' }).filter((name) => /\.\w+$/.test(name));
     const files = new Map(names.map((name) => [`tool/${name.replaceAll('\\', '/')}`, readFileSync(join(site, name))]));
     server = await serve(files);
-    for (const to of ['model.onnx', 'model.safetensors', 'model.npz', 'model.keras', 'tfjs']) {
+    const options: Readonly<Record<string, ConvertOptions>> = {
+      tfjs: { to: 'tfjs' },
+      'labelled.onnx': { labels: Array.from({ length: 10 }, (_, i) => `numeral ${i}`) },
+    };
+    for (const to of ['model.onnx', 'labelled.onnx', 'model.safetensors', 'model.npz', 'model.keras', 'tfjs']) {
       const sink = memorySink();
       const source = await nodeFileSet(join(DIGITS, 'digits.h5'));
-      await convert(source, sink, to, to === 'tfjs' ? { to } : {});
+      await convert(source, sink, to, options[to] ?? {});
       await source.close();
       for (const [name, bytes] of sink.files) {
         mkdirSync(join(folder, name, '..'), { recursive: true });
@@ -147,10 +152,11 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     expect(await text('#comparison .command')).toContain('npx weighbridge diff');
   });
 
-  it('both sides look at pictures, and say the same', async () => {
-    await give(join(DIGITS, 'digits.h5'));
+  it('both sides look at pictures, and say the same, in the words that the model has for its classes', async () => {
+    await give(own('labelled.onnx'));
     await choose('verify', 'off');
-    await convertTo('onnx');
+    await convertTo('tfjs-graph');
+    expect(await text('#result')).toContain('classes are named as in');
     await page.evaluate(`document.querySelector('#preparation').value = 'unit'`);
     const images = readdirSync(join(DIGITS, 'images')).slice(0, 2);
     await page.setFiles(
@@ -160,6 +166,7 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     await page.waitFor(`document.querySelectorAll('#seen article').length === 2 || (${isShown('#trouble')})`, 60_000);
     expect(await text('#trouble')).toBe('');
     expect(await page.evaluate(`document.querySelectorAll('#seen article.bad').length`)).toBe(0);
+    expect(await text('#seen')).toMatch(/numeral \d/);
   });
 
   it('what was converted is saved as it was written', async () => {
@@ -186,6 +193,42 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
       document.querySelector('#save').click();
     })`);
     expect(named).toBe('digits.safetensors');
+  });
+
+  it('several files are one archive where a page cannot write into a folder', async () => {
+    await give(join(DIGITS, 'digits.h5'));
+    await choose('verify', 'off');
+    await convertTo('tfjs');
+    const [name, base64] = await page.evaluate<[string, string]>(`new Promise((resolve) => {
+      window.showDirectoryPicker = undefined;
+      let saved;
+      URL.createObjectURL = (blob) => { saved = blob; return '#'; };
+      HTMLAnchorElement.prototype.click = async function () {
+        const reader = new FileReader();
+        reader.onload = () => resolve([this.download, reader.result.split(',')[1]]);
+        reader.readAsDataURL(saved);
+      };
+      document.querySelector('#save').click();
+    })`);
+    expect(name).toBe('digits-tfjs.zip');
+    const members = unzipSync(Buffer.from(base64, 'base64'));
+    const weights = Object.keys(members).find((path) => path.endsWith('.bin'))!;
+    expect(Object.keys(members)).toContain('digits-tfjs/model.json');
+    expect(Buffer.from(members[weights]!)).toEqual(readFileSync(own(weights.replace('digits-tfjs/', 'tfjs/'))));
+  });
+
+  it('few codes are shown with what they take over the wire, and are judged', async () => {
+    await give(join(DIGITS, 'digits.h5'));
+    await choose('to', 'onnx');
+    await choose('dtype', 'step-0.7');
+    expect(await text('#command')).toMatch(/^npx weighbridge shrink digits\.h5 -o digits\.onnx --step 0\.7 --compress gzip$/);
+    expect(await convertTo('onnx')).toBe('verified: match');
+    const [, written, packed] = /([\d.]+) KiB.*; ([\d.]+) KiB over the wire/.exec(await text('#result .sub'))!.map(Number);
+    expect(packed! * 2).toBeLessThan(written!);
+    expect(await text('#result')).toContain('steps of 0.7');
+    // A target without codes has no such choice.
+    await choose('to', 'keras-h5');
+    expect(await page.evaluate(`document.querySelector('#dtype').value`)).toBe('source');
   });
 
   it('a conversion that is cancelled leaves nothing, and the page goes on', async () => {

@@ -1,5 +1,6 @@
 /** From a model to another format: the form, the work in the worker, the proof, and what can be done with the result. */
 import type { ConvertOptions } from '../../src/convert.js';
+import type { ModelDocument } from '../../src/inspect.js';
 import type { GivenPreparation } from '../../src/model/preparation.js';
 import { html, type Markup } from '../../src/report/html/markup.js';
 import { formatBytes, formatTime } from '../../src/report/numbers.js';
@@ -19,6 +20,12 @@ const PREPARATIONS: Readonly<Record<string, { readonly title: string; readonly g
   unit: { title: '0 to 1', given: plain(1 / 255, 0) },
   signed: { title: '−1 to 1', given: plain(1 / 127.5, 127.5) },
   bytes: { title: '0 to 255', given: plain(1, 0) },
+};
+
+/** Codes so many standard deviations apart: few of them occur, so that they take little once they are packed, which web servers do by themselves. */
+const STEPS: Readonly<Record<string, { readonly title: string; readonly step: number }>> = {
+  'step-0.3': { title: 'few codes of 8 bits', step: 0.3 },
+  'step-0.7': { title: 'fewer codes of 8 bits', step: 0.7 },
 };
 
 function plain(scale: number, mean: number): GivenPreparation {
@@ -57,11 +64,21 @@ export class Conversion {
       .catch(() => {});
   }
 
-  #fields(): { target: Target; options: ConvertOptions; verify: boolean; golden: File | null; layers: boolean; output: string; device: 'auto' | 'cpu' } {
+  #fields(): {
+    target: Target;
+    options: ConvertOptions;
+    step?: number;
+    verify: boolean;
+    golden: File | null;
+    layers: boolean;
+    output: string;
+    device: 'auto' | 'cpu';
+  } {
     const data = new FormData(byId<HTMLFormElement>('convert-form'));
     const target = this.opened.targets.find(({ name }) => name === data.get('to'))!;
     const chosen = (name: string) => data.get(name) === 'on';
     const dtype = String(data.get('dtype'));
+    const step = STEPS[dtype]?.step;
     const golden = data.get('golden');
     const stem = this.given.label
       .replace(/^.*\//, '')
@@ -70,12 +87,13 @@ export class Conversion {
       target,
       options: {
         to: target.name,
-        ...(dtype === 'source' ? {} : { dtype }),
+        ...(dtype === 'source' || step !== undefined ? {} : { dtype }),
         ...(target.options.includes('layout') && data.get('layout') !== 'source' ? { layout: data.get('layout') as 'nchw' } : {}),
         ...(target.options.includes('names') && chosen('names') ? { names: 'canonical' } : {}),
         ...(target.carriesWiring && chosen('fold') ? { foldBatchnorm: true } : {}),
         ...(target.carriesWiring && chosen('embed') ? { embedPreprocessing: true } : {}),
       },
+      ...(step === undefined ? {} : { step }),
       verify: chosen('verify'),
       golden: golden instanceof File && golden.size > 0 ? golden : null,
       layers: chosen('layers'),
@@ -90,14 +108,19 @@ export class Conversion {
     const { target } = this.#fields();
     const dtype = byId<HTMLSelectElement>('dtype');
     const before = dtype.value;
-    fill(dtype, html`<option value="source">as in the source</option>${target.dtypes.map((name) => html`<option>${name}</option>`)}`);
-    dtype.value = target.dtypes.includes(before) ? before : 'source';
+    const steps = target.hasCodes && this.opened.document.layers.length > 0 ? Object.entries(STEPS) : [];
+    fill(
+      dtype,
+      html`<option value="source">as in the source</option>${target.dtypes.map((name) => html`<option>${name}</option>`)}${steps.map(([name, { title }]) => html`<option value="${name}">${title}</option>`)}`,
+    );
+    dtype.value = before;
+    if (dtype.value === '') dtype.value = 'source';
     for (const field of byId('convert-form').querySelectorAll<HTMLElement>('[data-for]')) {
       const wanted = field.dataset.for!;
       field.hidden = !(wanted === 'wiring' ? target.carriesWiring && this.opened.document.layers.length > 0 : target.options.includes(wanted));
     }
-    const { options, output, verify, golden } = this.#fields();
-    byId('command').textContent = convertCommand(this.given, output, options, verify, golden?.name ?? null);
+    const { options, step, output, verify, golden } = this.#fields();
+    byId('command').textContent = convertCommand(this.given, output, { ...options, step }, verify, golden?.name ?? null);
   }
 
   async #copy(): Promise<void> {
@@ -108,12 +131,12 @@ export class Conversion {
   }
 
   async #convert(): Promise<void> {
-    const { options, output, target, verify, golden, layers, device } = this.#fields();
+    const { options, step, output, target, verify, golden, layers, device } = this.#fields();
     this.#converted = null;
     this.#verified = null;
     fill(byId('result'), null);
     await this.#working(`Converting to ${target.title}`, async (onProgress) => {
-      this.#converted = await this.client.run('convert', { name: output, options }, onProgress);
+      this.#converted = await this.client.run('convert', { name: output, options, ...(step === undefined ? {} : { step }) }, onProgress);
       this.#show();
       tell(`converted to ${target.title}`);
       if (verify) await this.#verify(device, layers, golden, onProgress);
@@ -166,10 +189,10 @@ export class Conversion {
     // What was told of the source is not told again.
     const told = new Set(this.opened.document.warnings.map(({ message }) => message));
     const news = { ...converted, warnings: converted.warnings.filter(({ message }) => !told.has(message)) };
-    fill(byId('result'), result(news, this.#verified, this.opened.document.layers.length > 0));
+    fill(byId('result'), result(news, this.#verified, this.opened.document));
     foldReport();
     byId('save').addEventListener('click', () => {
-      save(converted.files).then(
+      save(converted.files, () => this.client.run('pack', null)).then(
         (done) => done !== null && tell(done),
         (error: Error) => trouble('It could not be saved', error.message),
       );
@@ -196,7 +219,7 @@ export class Conversion {
 
   /** What both sides say of pictures. */
   async look(pictures: ReadonlyMap<string, Blob>, labels: Blob | null): Promise<void> {
-    const names = labels ? (await labels.text()).trimEnd().split(/\r?\n/) : [];
+    const names = labels ? (await labels.text()).trimEnd().split(/\r?\n/) : (this.opened.document.labels?.names ?? []);
     const { given } = PREPARATIONS[byId<HTMLSelectElement>('preparation').value]!;
     await this.#working('Both sides look at the pictures', async (onProgress) => {
       const shown = await this.client.run('pictures', { pictures, labels: names, ...(given ? { preparation: given } : {}) }, onProgress);
@@ -240,20 +263,20 @@ function form({ document: { format, layers }, targets, byteLength }: Opened): Ma
 </div>`;
 }
 
-function result({ files, warnings, changes, elapsedMs, dtype }: Converted, verified: Verified | null, hasNet: boolean): Markup {
+function result({ files, warnings, changes, elapsedMs, dtype, onWire }: Converted, verified: Verified | null, { layers, labels }: ModelDocument): Markup {
   const total = files.reduce((sum, { file }) => sum + file.size, 0);
   const main = files[0]!.name;
   const isFolder = main.includes('/');
   return html`
 <section aria-label="the converted model">
   <div class="row"><div><p class="verdict">converted</p><h2 class="name">${isFolder ? `${main.split('/')[0]}/` : main}</h2>
-  <p class="sub">${formatBytes(total)}${files.length > 1 ? ` in ${files.length} files` : ''}, ${dtype}, in ${formatTime(elapsedMs)}</p></div>
+  <p class="sub">${formatBytes(total)}${files.length > 1 ? ` in ${files.length} files` : ''}, ${dtype}, in ${formatTime(elapsedMs)}${onWire === null ? null : `; ${formatBytes(onWire)} over the wire, packed by gzip`}</p></div>
   <p class="buttons">${verified ? html`<button type="button" id="save-report" class="quiet">Save the report</button>` : html`<button type="button" id="verify-now">Verify</button>`} <button type="button" class="primary" id="save">Save</button></p></div>
   ${changes.map((change) => html`<p class="note">changed: ${change}</p>`)}
   ${notices(warnings)}
   ${
-    hasNet
-      ? html`<div class="fields look"><label class="file">See what both sides say of pictures <small>PNG or JPEG; with a labels.txt dropped beside them, the names of classes</small><input type="file" id="pictures" accept="image/png,image/jpeg" multiple></label>
+    layers.length > 0
+      ? html`<div class="fields look"><label class="file">See what both sides say of pictures <small>PNG or JPEG; ${labels ? html`classes are named as in ${labels.from}` : html`with a labels.txt dropped beside them, the names of classes`}</small><input type="file" id="pictures" accept="image/png,image/jpeg" multiple></label>
   <label>Values <select id="preparation">${Object.entries(PREPARATIONS).map(([name, { title }]) => html`<option value="${name}">${title}</option>`)}</select></label></div><div id="seen"></div>`
       : null
   }

@@ -4,11 +4,13 @@ import { memorySink } from '../../src/bytes/byte-sink.js';
 import { directorySink } from '../../src/bytes/directory-sink.js';
 import type { FileSet } from '../../src/bytes/file-set.js';
 import { readNpz } from '../../src/containers/npy.js';
+import { crc32Of, type StoredMember, writeZip } from '../../src/containers/zip-writer.js';
 import { type ConvertOptions, type ConvertResult, convert } from '../../src/convert.js';
 import { diffFiles } from '../../src/diff/diff.js';
 import { isModelError, ModelError } from '../../src/errors.js';
 import { describeModel, type ModelDocument } from '../../src/inspect.js';
 import type { LayerMap, ModelFile, Notice } from '../../src/model/layer-map.js';
+import { narrowDType } from '../../src/model/narrow-form.js';
 import type { GivenPreparation } from '../../src/model/preparation.js';
 import { elementCount, type Tensor } from '../../src/model/tensor.js';
 import { readers } from '../../src/readers/index.js';
@@ -41,6 +43,8 @@ export interface Target {
   readonly dtypes: readonly string[];
   readonly options: readonly string[];
   readonly carriesWiring: boolean;
+  /** Whether weights can be kept in codes of 8 bits. */
+  readonly hasCodes: boolean;
 }
 
 export interface Opened {
@@ -59,6 +63,16 @@ export interface Converted {
   readonly changes: readonly string[];
   readonly elapsedMs: number;
   readonly dtype: string;
+  /** Bytes of all files when they are packed by gzip; null where that says nothing new. */
+  readonly onWire: number | null;
+}
+
+export interface ConvertRequest {
+  /** Of the main file, or of the folder that the target is. */
+  readonly name: string;
+  readonly options: ConvertOptions;
+  /** Kernels and tables in codes this many of their standard deviations apart. */
+  readonly step?: number;
 }
 
 export interface Verified {
@@ -88,7 +102,14 @@ interface Session {
   readonly given: GivenModel;
   readonly model: ModelFile;
   readonly map: LayerMap | null;
-  converted?: { readonly result: ConvertResult; readonly blobs: ReadonlyMap<string, Blob>; readonly main: string };
+  converted?: {
+    readonly result: ConvertResult;
+    /** By their names in the output's folder. */
+    readonly blobs: ReadonlyMap<string, Blob>;
+    readonly main: string;
+    /** What the output is called as a whole. */
+    readonly folder: string;
+  };
 }
 
 let session: Session | null = null;
@@ -116,6 +137,7 @@ export const jobs = {
       dtypes,
       options,
       carriesWiring: carries === 'model',
+      hasCodes: dtypes.some((dtype) => dtype === 'int8' || dtype === 'uint8'),
     }));
     const formatTitle = readers.find(({ name }) => name === model.format)?.title ?? model.format;
     return { document, formatTitle, targets, byteLength: model.files.reduce((sum, name) => sum + (given.blobs.get(name)?.size ?? 0), 0) };
@@ -141,7 +163,7 @@ export const jobs = {
     return markup`${filters ? markup`<div class="mosaics">${mosaic(filters.source, 'filters')}</div>` : null}<div class="histograms">${shown}</div>`.text;
   },
 
-  async convert({ name, options }: { readonly name: string; readonly options: ConvertOptions }, onProgress: OnProgress): Promise<Converted> {
+  async convert({ name, options, step }: ConvertRequest, onProgress: OnProgress): Promise<Converted> {
     const own = current();
     const place = await staged();
     const memory = memorySink();
@@ -149,6 +171,7 @@ export const jobs = {
     const result = await convert(filesOf(own.given), place ? directorySink(place.folder) : memory, name, {
       ...own.given.options,
       ...options,
+      ...(step === undefined ? {} : { rewrite: await coded(options.to!, step) }),
       onProgress: (done, total) => onProgress('writing', done, total),
     });
     const elapsedMs = performance.now() - startedAt;
@@ -163,15 +186,36 @@ export const jobs = {
     // What was created first is the main file; a format that is a folder puts the folder's name before all of them.
     const prefix = result.files[0]!.name.replace(/[^/]*$/, '');
     const blobs = new Map(files.map(({ name: path, file }) => [path.slice(prefix.length), file as Blob]));
-    own.converted = { result, blobs, main: result.files[0]!.name.slice(prefix.length) };
-    const dtypes = new Set(own.model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor.dtype));
+    own.converted = { result, blobs, main: result.files[0]!.name.slice(prefix.length), folder: prefix.slice(0, -1) || name.replace(/\.\w+$/, '') };
+    const dtypes =
+      step === undefined
+        ? own.model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor.dtype)
+        : result.map!.layers.flatMap(({ weights }) => Object.values(weights).map(narrowDType));
     return {
       files,
       warnings: result.warnings,
       changes: (result.edited?.changes ?? []).map(({ message }) => message),
       elapsedMs,
-      dtype: result.dtype === 'source' ? [...dtypes].join(', ') : result.dtype,
+      dtype: result.dtype === 'source' ? [...new Set(dtypes)].join(', ') : result.dtype,
+      onWire: step === undefined ? null : await packedBytes(files, onProgress),
     };
+  },
+
+  /** All files of what was converted in one archive, as browsers that cannot write into a folder save them. */
+  async pack(_: null, onProgress: OnProgress): Promise<File> {
+    const { converted } = current();
+    const place = await staged({ keep: true });
+    const memory = memorySink();
+    const name = `${converted!.folder}.zip`;
+    const sink = place ? directorySink(place.folder) : memory;
+    const file = await sink.create(name);
+    await writeZip(
+      [...converted!.blobs].map(([path, blob]) => blobMember(`${converted!.folder}/${path}`, blob)),
+      file,
+      counting(converted!.blobs, onProgress),
+    );
+    await sink.commit();
+    return place ? place.file(name) : new File([memory.files.get(name)! as Uint8Array<ArrayBuffer>], name);
   },
 
   async verify({ device, layers, golden }: VerifyRequest, onProgress: OnProgress): Promise<Verified> {
@@ -224,6 +268,41 @@ export const jobs = {
 };
 
 export type Jobs = typeof jobs;
+
+async function coded(format: string, step: number): Promise<ConvertOptions['rewrite']> {
+  const { CODE_FORMS, shrinkByStep } = await import('../../src/shrink/index.js');
+  return (map) => shrinkByStep(map, CODE_FORMS[format]!, step);
+}
+
+/** What a web server's gzip makes of files. */
+async function packedBytes(files: Converted['files'], onProgress: OnProgress): Promise<number> {
+  let packed = 0;
+  for (const [i, { file }] of files.entries()) {
+    onProgress('packing, to see how small it gets', i, files.length);
+    for await (const chunk of chunksOf(file.stream().pipeThrough(new CompressionStream('gzip')))) packed += chunk.byteLength;
+  }
+  return packed;
+}
+
+function blobMember(name: string, blob: Blob): StoredMember {
+  const pieces = [{ byteLength: blob.size, chunks: () => chunksOf(blob.stream()) }];
+  return { name, pieces, crc32: () => crc32Of(pieces) };
+}
+
+/** Not every browser iterates over a stream by itself. */
+async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value!;
+}
+
+function counting(blobs: ReadonlyMap<string, Blob>, onProgress: OnProgress): (byteLength: number) => void {
+  const total = [...blobs.values()].reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
+  return (byteLength) => {
+    done += byteLength;
+    onProgress('packing', done, total);
+  };
+}
 
 interface Asked {
   readonly device: 'auto' | 'cpu';

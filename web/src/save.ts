@@ -2,8 +2,11 @@
 import { download } from './dom.js';
 import type { Converted } from './jobs.js';
 
-/** @returns what was done, as a sentence; null where the user chose no place */
-export async function save(files: Converted['files']): Promise<string | null> {
+/**
+ * @param pack puts several files into one, for browsers that cannot write into a folder
+ * @returns what was done, as a sentence; null where the user chose no place
+ */
+export async function save(files: Converted['files'], pack: () => Promise<File>): Promise<string | null> {
   try {
     const [main] = files;
     if (files.length === 1 && window.showSaveFilePicker) {
@@ -26,8 +29,9 @@ export async function save(files: Converted['files']): Promise<string | null> {
     if (error instanceof DOMException && error.name === 'AbortError') return null;
     throw error;
   }
-  for (const { name, file } of files) download(file, nameOf(name));
-  return files.length === 1 ? 'downloaded' : `${files.length} files downloaded; they belong into one folder`;
+  const whole = files.length === 1 ? files[0]!.file : await pack();
+  download(whole, nameOf(files.length === 1 ? files[0]!.name : whole.name));
+  return files.length === 1 ? 'downloaded' : `${files.length} files downloaded in one archive: unpack it, and they lie in one folder`;
 }
 
 function nameOf(path: string): string {

@@ -12,13 +12,17 @@ export interface Staged {
 const id = crypto.randomUUID();
 let made: Promise<FileSystemDirectoryHandle | null> | undefined;
 
-/** An empty folder; null where the browser has none, and files are held in memory. */
-export async function staged(): Promise<Staged | null> {
+/**
+ * A folder; null where the browser has none, and files are held in memory.
+ *
+ * @param keep whether what lies in it stays; else it is emptied
+ */
+export async function staged({ keep = false } = {}): Promise<Staged | null> {
   made ??= make();
   const root = await made;
   if (!root) return null;
   const number = String(Date.now());
-  for await (const name of root.keys()) await root.removeEntry(name, { recursive: true }).catch(() => {});
+  if (!keep) for await (const name of root.keys()) await root.removeEntry(name, { recursive: true }).catch(() => {});
   const folder = await root.getDirectoryHandle(number, { create: true });
   return {
     folder,

@@ -3,7 +3,7 @@
 import type { Picture } from '../../containers/pictures.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap, Port } from '../../model/layer-map.js';
-import { ownPreparation, picturePort } from '../../model/picture-port.js';
+import { ownPreparation, picturePort, withColoursLast } from '../../model/picture-port.js';
 import { isChannelsLast, portValueShape } from '../../model/ports.js';
 import { type Framing, type GivenPreparation, type Preparation, rawPreparation } from '../../model/preparation.js';
 import { type Pixels, resample } from './resample.js';
@@ -27,7 +27,7 @@ const SAY_HOW = 'Say it with --preprocess, such as mean=0.485,0.456,0.406,std=0.
  * @throws ModelError 'usage' where the net takes no pictures, or it is not known what is done to them
  */
 export function planPictures(map: LayerMap, given: GivenPreparation = { values: null, framing: {} }): PicturePlan {
-  const port = picturePort(map);
+  const port = picturePort({ ...map, inputs: map.inputs.map(withColoursLast) });
   const [, channels, height, width] = portValueShape(port);
   if (channels !== 1 && channels !== 3) throw new ModelError('usage', `"${port.name}" takes ${channels} channels, and pictures have one or three.`);
   const own = ownPreparation(map, port).map(({ name }) => `"${name}"`);

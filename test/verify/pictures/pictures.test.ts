@@ -22,7 +22,7 @@ const file = (name: string) => new Uint8Array(readFileSync(FOLDER + name));
 const arrays = await readNpz(memorySource(file('expected.npz'), 'expected.npz'));
 const rgb = await decodePicture(file('rgb.png'), 'rgb.png');
 
-function net(shape: readonly (number | string)[], preparation?: Preparation, layout: 'nchw' | 'nhwc' = 'nchw', classes = 10): LayerMap {
+function net(shape: readonly (number | string)[], preparation?: Preparation, layout: 'nchw' | 'nhwc' | 'other' = 'nchw', classes = 10): LayerMap {
   const inputs = [{ name: 'x', value: 'x', dtype: 'float32', shape, layout } as const];
   const outputs = [{ name: 'y', value: 'y', dtype: 'float32', shape: ['N', classes], layout: 'other' } as const];
   return {
@@ -91,6 +91,18 @@ it("prepares a picture as torchvision's transforms do, in either layout and orde
     expect([last[3 * i], last[3 * i + 2]]).toEqual([found[i], found[512 + i]]);
     expect([blueFirst[i], blueFirst[512 + i]]).toEqual([found[512 + i], found[i]]);
   }
+});
+
+it('a graph that does not name its axes takes pictures as its sizes show', () => {
+  const raw = parsePreparation('mean=0,resize=stretch');
+  const run = (shape: readonly (number | string)[], layout: 'nchw' | 'nhwc' | 'other') => {
+    const values = new Float32Array(3 * 8 * 6);
+    preparePicture(rgb, planPictures(net(shape, undefined, layout), raw), 'rgb.png', values);
+    return [...values];
+  };
+  expect(run(['N', 8, 6, 3], 'other')).toEqual(run(['N', 8, 6, 3], 'nhwc'));
+  expect(run(['N', 3, 8, 6], 'other')).toEqual(run(['N', 3, 8, 6], 'nchw'));
+  expect(() => run(['N', 8, 6, 4], 'other')).toThrow(/no input takes pictures/);
 });
 
 it('is grey as PIL is, for a net of one channel', async () => {

@@ -139,6 +139,26 @@ describe('what old opsets say otherwise', () => {
   });
 });
 
+it('attributes that name a dtype are read where they may be absent, too', async () => {
+  const map = await mapOf({ nodes: [node('EyeLike', ['x'], ['y'], { dtype: intAttribute(7), k: intAttribute(1) })], inputs: [['x', [2, 3]]] });
+  expect(map.layers.map(({ op, attributes }) => [op, attributes.dtype])).toEqual([['EyeLike', 'int64']]);
+  expect(await run(map, [2, 3], [9, 9, 9, 9, 9, 9])).toEqual([0, 1, 0, 0, 0, 1]);
+});
+
+it('CastLike is a Cast to the dtype of its second input', async () => {
+  const map = await mapOf({ nodes: [node('CastLike', ['x', 'i'], ['y'])], tensors: [int64('i', [1])], inputs: X });
+  expect(map.layers.map(({ op, attributes }) => [op, attributes.to])).toEqual([['Cast', 'int64']]);
+});
+
+it('a BatchNormalization with statistics of each place is what it computes', async () => {
+  const tensors = ['s', 'b', 'm', 'v'].map((name, i) => float32Tensor(name, [1, 1, 2], [i + 1, i + 3], ORIGIN));
+  const norm = node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], ['y'], { spatial: intAttribute(0), epsilon: { type: 'float', value: 0 } });
+  const map = await mapOf({ nodes: [norm], tensors, inputs: [['x', [1, 1, 1, 2]]] }, { opset: 7 });
+  const made = await run(map, [1, 1, 1, 2], [5, 11]);
+  expect(made[0]).toBeCloseTo((5 - 3) / Math.sqrt(4) + 2, 6);
+  expect(made[1]).toBeCloseTo(((11 - 5) / Math.sqrt(6)) * 3 + 4, 5);
+});
+
 describe('constants', () => {
   it('one that several nodes read is one layer, and its name is given once', async () => {
     const gather = (out: string, axis: number) => node('Gather', ['x', 'i'], [out], { axis: intAttribute(axis) });
@@ -241,6 +261,69 @@ describe('recurrent nodes', () => {
       expect(Math.max(...made.map((value, i) => Math.abs(value - wanted!.data[i]!)))).toBeLessThan(1e-5);
     },
   );
+
+  const floats = (...values: number[]): OnnxAttribute => ({ type: 'floats', value: values });
+  it.each([
+    ['GRU', 'a product before the reset', {}, {}],
+    ['GRU', 'sequences that end early', { linear_before_reset: intAttribute(1) }, { lengths: [2, 4] }],
+    ['LSTM', 'sequences that end early', { direction: text('reverse') }, { lengths: [4, 1] }],
+    ['RNN', 'sequences that end early', {}, { lengths: [3, 2] }],
+    ['LSTM', 'peepholes', { direction: text('bidirectional') }, { peepholes: true }],
+    ['LSTM', 'a clip', { clip: { type: 'float', value: 0.2 } }, {}],
+    ['LSTM', 'a forget gate that is the input gate turned round', { input_forget: intAttribute(1) }, {}],
+    [
+      'LSTM',
+      'activations of its own',
+      { activations: { type: 'strings', value: ['HardSigmoid', 'LeakyRelu', 'Softsign'] }, activation_alpha: floats(0.3, 0.1) },
+      {},
+    ],
+    ['GRU', 'activations of its own', { activations: { type: 'strings', value: ['Sigmoid', 'Relu'] } }, {}],
+  ] as const)('%s with %s is what ONNX Runtime makes of it', async (op, _, settings: Readonly<Record<string, OnnxAttribute>>, more) => {
+    const gates = { LSTM: 4, GRU: 3, RNN: 1 }[op] * hidden;
+    const count = settings.direction?.value === 'bidirectional' ? 2 : 1;
+    const { lengths, peepholes } = more as { lengths?: readonly number[]; peepholes?: boolean };
+    const tensors = [
+      wave('w', [count, gates, inputs], 1.3),
+      wave('r', [count, gates, hidden], 0.7),
+      wave('b', [count, 2 * gates], 0.9),
+      ...(lengths ? [numbersTensor('s', 'int32', [batch], lengths, ORIGIN)] : []),
+      ...(peepholes ? [wave('p', [count, 3 * hidden], 1.9)] : []),
+    ];
+    const given = ['x', 'w', 'r', 'b', lengths ? 's' : '', '', '', peepholes ? 'p' : ''].slice(0, peepholes ? 8 : lengths ? 5 : 4);
+    const graph: Graph = {
+      nodes: [
+        node(op, given, ['all', 'last'], { hidden_size: intAttribute(hidden), ...settings }),
+        node('Flatten', ['all'], ['a'], { axis: intAttribute(0) }),
+        node('Flatten', ['last'], ['l'], { axis: intAttribute(0) }),
+        node('Concat', ['a', 'l'], ['y'], { axis: intAttribute(1) }),
+      ],
+      tensors,
+      inputs: [['x', [steps, batch, inputs]]],
+    };
+    const values = Float32Array.from({ length: steps * batch * inputs }, (_, i) => Math.cos(i));
+    const [wanted] = [...(await runOnnx(await onnxFile(graph), [{ shape: [steps, batch, inputs], data: values }])).values()];
+    const map = await mapOf(graph);
+    expect(map.layers.some(({ foreign }) => foreign)).toBe(false);
+    const made = await run(map, [steps, batch, inputs], [...values]);
+    expect(Math.max(...made.map((value, i) => Math.abs(value - wanted!.data[i]!)))).toBeLessThan(1e-5);
+  });
+
+  it('batches first are the same sequences, turned', async () => {
+    const tensors = [wave('w', [1, 3 * hidden, inputs], 1.3), wave('r', [1, 3 * hidden, hidden], 0.7)];
+    const net = (layout: number) => ({
+      nodes: [
+        ...(layout ? [] : [node('Transpose', ['x'], ['t'], { perm: intsAttribute([1, 0, 2]) })]),
+        node('GRU', [layout ? 'x' : 't', 'w', 'r'], [layout ? 'y' : 'all'], { hidden_size: intAttribute(hidden), layout: intAttribute(layout) }),
+        ...(layout ? [] : [node('Transpose', ['all'], ['y'], { perm: intsAttribute([2, 0, 1, 3]) })]),
+      ],
+      tensors,
+      inputs: [['x', [batch, steps, inputs]]] as const,
+    });
+    const values = Array.from({ length: steps * batch * inputs }, (_, i) => Math.cos(i));
+    const [one, other] = await Promise.all([1, 0].map(async (layout) => run(await mapOf(net(layout)), [batch, steps, inputs], values)));
+    expect(one).toEqual(other);
+    expect(one).toHaveLength(batch * steps * hidden);
+  });
 
   it('one over a free number of steps is kept as it came', async () => {
     const tensors = [wave('w', [1, hidden, inputs], 1), wave('r', [1, hidden, hidden], 1)];

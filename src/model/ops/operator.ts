@@ -194,11 +194,7 @@ export const word = <const W extends readonly [string, ...string[]]>(...words: W
 });
 /** The name of a dtype. */
 export const dtypeName = (value?: string): Spec<string> => ({ ...text(value), isDType: true });
-export const optional = <T extends AttributeValue>({ type, words }: AttributeSpec<T, boolean>): AttributeSpec<T, true> => ({
-  type,
-  optional: true,
-  ...(words ? { words } : {}),
-});
+export const optional = <T extends AttributeValue>({ default: _, ...spec }: AttributeSpec<T, boolean>): AttributeSpec<T, true> => ({ ...spec, optional: true });
 
 export function slotName(slot: string): string {
   return slot.replace(/\?$|\.\.\.$/, '');

@@ -129,8 +129,23 @@ const batchNormalization: Rule = (node, t) => {
   const { opset, inputs, outputs } = node;
   const training = opset >= 14 ? number(node, 'training_mode', 0) !== 0 : opset < 7 ? false : outputs.length > 1;
   if (training) t.training.push(`BatchNormalization "${node.title}"${opset >= 14 ? ' (training_mode = 1)' : ''}`);
-  if (opset < 9 && number(node, 'spatial', 1) === 0) return new NotUnderstood('its statistics are not those of channels (spatial is 0)');
+  // Statistics of each place rather than of each channel.
+  if (opset < 9 && number(node, 'spatial', 1) === 0) return placeNormalization(node, t);
   return [t.add(node, 'BatchNormalization', inputs, { epsilon: number(node, 'epsilon', 1e-5) })];
+};
+
+function placeNormalization(node: Node, t: Translator): readonly Value[] {
+  const [x, scale, bias, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];
+  const epsilon = t.build.numbers(x.dtype ?? 'float32', number(node, 'epsilon', 1e-5));
+  const deviation = t.add(node, 'Sqrt', [t.add(node, 'Add', [variance, epsilon], {}, 'variance')], {}, 'deviation');
+  const centred = t.add(node, 'Sub', [x, mean], {}, 'centred');
+  const scaled = t.add(node, 'Mul', [t.add(node, 'Div', [centred, deviation], {}, 'normal'), scale], {}, 'scaled');
+  return [t.add(node, 'Add', [scaled, bias])];
+}
+
+const castLike: Rule = (node, t) => {
+  const [x, like] = node.inputs as [Value, Value];
+  return like.dtype === null ? new NotUnderstood('which dtype it casts to is not known') : [t.add(node, 'Cast', [x], { to: like.dtype })];
 };
 
 const legacyCast: Rule = (node, t) => {
@@ -245,6 +260,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   LogSoftmax: legacySoftmax,
   BatchNormalization: batchNormalization,
   Cast: legacyCast,
+  CastLike: castLike,
   Transpose: transpose,
   ConvTranspose: convTranspose,
   Pad: pad,

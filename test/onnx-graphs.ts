@@ -36,7 +36,7 @@ export interface Graph {
 const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
 
 export function graphOf({ nodes, tensors = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
-  const graph = new MessageBuilder();
+  const graph = new MessageBuilder().string(GRAPH.name, 'graph');
   for (const one of nodes) graph.message(GRAPH.node, encoded(one));
   for (const tensor of tensors) graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor }, undefined));
   for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));

@@ -38,6 +38,16 @@ async function run(map: Awaited<ReturnType<typeof mapOf>>, shape: readonly numbe
   return Array.from([...made.values()][0]!.data, Number);
 }
 
+/** Written from the map alone: without its layers as they were read, nothing of the file can be copied. */
+async function writtenAnew(map: Awaited<ReturnType<typeof mapOf>>): Promise<Uint8Array> {
+  const [anew, options] = [{ ...map, layers: [...map.layers] }, { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const];
+  expect(await onnx.check(anew, options)).toEqual([]);
+  const sink = memorySink();
+  await onnx.write(anew, sink, 'm.onnx', options);
+  await sink.commit();
+  return sink.files.get('m.onnx')!;
+}
+
 const X = [['x', ['N', 4]]] as const;
 
 describe('branches, functions and nodes that are not understood', () => {
@@ -59,10 +69,48 @@ describe('branches, functions and nodes that are not understood', () => {
     const zero = float32Tensor('zero', [], [0], ORIGIN);
     const map = await mapOf({ nodes: [sum, flag, withGraphs(node('If', ['c'], ['y']), branches)], tensors: [zero], inputs: X });
     const last = map.layers.at(-1)!;
-    expect(last).toMatchObject({ op: 'ai.onnx::If', foreign: { captures: ['x', 'x'] } });
+    expect(last).toMatchObject({ op: 'ai.onnx::If', foreign: { captures: ['x'] } });
     // Written anew, it stands in the file as it came.
-    const anew = { ...map, layers: [...map.layers] };
-    expect(await onnx.check(anew, { dtype: 'source', layout: 'source', metadata: async () => ({}) })).toEqual([]);
+    const written = await writtenAnew(map);
+    for (const [sign, y] of [
+      [1, [1, 2, 3, 4]],
+      [-1, [1, 2, 3, 4]],
+    ] as const) {
+      const made = await runOnnx(written, [{ shape: [1, 4], data: Float32Array.from([1, 2, 3, 4], (value) => value * sign) }]);
+      expect([...[...made.values()][0]!.data]).toEqual(y);
+    }
+  });
+
+  it('nodes may stand before what they, or graphs inside of them, read; ONNX Runtime takes that too', async () => {
+    const inner = {
+      then_branch: { nodes: [node('Add', ['late', 'late'], ['t'])], outputs: ['t'] },
+      else_branch: { nodes: [node('Mul', ['late', 'x'], ['e'])], outputs: ['e'] },
+    };
+    const graph: Graph = {
+      nodes: [
+        node('Neg', ['h'], ['y']),
+        node('Greater', ['s', 'zero'], ['c']),
+        withGraphs(node('If', ['c'], ['h']), inner),
+        node('ReduceSum', ['x'], ['s'], { keepdims: intAttribute(0) }),
+        node('Relu', ['x'], ['late']),
+      ],
+      tensors: [float32Tensor('zero', [], [0], ORIGIN)],
+      inputs: X,
+    };
+    const written = await writtenAnew(await mapOf(graph));
+    for (const values of [
+      [1, -2, 3, 4],
+      [-1, -2, -3, 4],
+    ]) {
+      const feed = { shape: [1, 4], data: Float32Array.from(values) };
+      const [made, wanted] = [await runOnnx(written, [feed]), await runOnnx(await onnxFile(graph), [feed])];
+      expect([...made.values()][0]!.data).toEqual([...wanted.values()][0]!.data);
+    }
+  });
+
+  it('nodes that read each other in a circle are malformed', async () => {
+    const nodes = [node('Add', ['x', 'b'], ['a']), node('Relu', ['a'], ['b']), node('Neg', ['b'], ['y'])];
+    await expect(mapOf({ nodes, inputs: X })).rejects.toMatchObject({ kind: 'malformed' });
   });
 
   it('a local function is the nodes that it stands for, with the attributes of the call', async () => {

@@ -14,6 +14,7 @@ import { withKnown } from '../../model/numbers.js';
 import { type Operator, operatorOf, slotName } from '../../model/ops/index.js';
 import { elementCount, type Tensor } from '../../model/tensor.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
+import { freeNames, inRunningOrder } from './order.js';
 import { isOnnxDomain, nodeTitle, Scope } from './scope.js';
 
 /** Functions in functions, branches in branches. */
@@ -67,7 +68,8 @@ export class Translator {
   /** Adds what a graph holds, and translates its nodes. */
   async graph({ nodes, initializers }: Pick<ReadGraph, 'nodes' | 'initializers'>): Promise<void> {
     for (const [name, tensor] of initializers) this.#scope.set(name, this.build.constant(tensor, this.#scope.outer ? `${this.#scope.prefix}${name}` : name));
-    for (const node of nodes) await this.#node(node);
+    const { scope } = this;
+    for (const node of inRunningOrder(nodes, (name) => scope.find(name) !== undefined)) await this.#node(node);
   }
 
   /** Translates in a scope inside of this one. */
@@ -184,8 +186,8 @@ export class Translator {
     const bytes = read.attributeSpans.reduce((sum, { start, end }) => sum + end - start, 0);
     if (bytes > MAX_FOREIGN_BYTES) throw new ModelError('unsupported', `${read.op}: ${reason}; and its attributes take ${bytes} bytes`);
     const attributes = await Promise.all(read.attributeSpans.map(this.readBytes));
-    const captures = [...read.attributes.values()].flatMap((value) => (isGraph(value) ? [...freeNames(value)] : []));
-    for (const name of new Set(captures)) this.#keepName(name, node);
+    const captures = [...new Set([...read.attributes.values()].flatMap((value) => (isGraph(value) ? [...freeNames(value)] : [])))];
+    for (const name of captures) this.#keepName(name, node);
     const outputs = read.outputs.map((name) => this.outputName(name));
     const types = read.outputs.map((name) => {
       const info = this.#scope.outer ? undefined : (this.model.valueInfo.get(name) ?? this.model.outputs.find((port) => port.name === name));
@@ -209,20 +211,4 @@ export class Translator {
 
 function ruleName({ domain, op }: ReadNode): string {
   return isOnnxDomain(domain) ? op : `${domain}::${op}`;
-}
-
-/** The names that a graph reads and does not make. */
-function freeNames({ nodes, initializers, inputs, outputs }: ReadGraph): Set<string> {
-  const made = new Set([...initializers.keys(), ...inputs.map(({ name }) => name)]);
-  const free = new Set<string>();
-  const read = (name: string) => {
-    if (name !== '' && !made.has(name)) free.add(name);
-  };
-  for (const node of nodes) {
-    node.inputs.forEach(read);
-    for (const value of node.attributes.values()) if (isGraph(value)) for (const name of freeNames(value)) read(name);
-    for (const name of node.outputs) made.add(name);
-  }
-  for (const { name } of outputs) read(name);
-  return free;
 }

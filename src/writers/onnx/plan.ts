@@ -131,8 +131,10 @@ class GraphBuilder {
    * Ports keep their names, so they choose first. Where nothing stands between a port and its value, the value has the port's name.
    */
   namePorts({ inputs, outputs, layers }: LayerMap): void {
-    // Graphs inside of nodes that are kept as they came read these by their names.
-    for (const { foreign } of layers) for (const value of foreign?.captures ?? []) this.#values.set(value, this.#names.take(value));
+    // Graphs inside of nodes that are kept as they came read these by their names. A port that is one of them has that name anyway.
+    const direct = new Set([...inputs, ...outputs].filter((port) => port.name === port.value && this.#isDirect(port)).map(({ value }) => value));
+    const captured = new Set(layers.flatMap(({ foreign }) => foreign?.captures ?? []));
+    for (const value of captured) if (!direct.has(value)) this.#values.set(value, this.#names.take(value));
     this.#inputPorts.push(...inputs);
     for (const { value } of outputs) this.#outputPorts.add(value);
     for (const port of [...inputs, ...outputs]) {

@@ -4,6 +4,7 @@ import { isModelError } from './errors.js';
 import { LABELS_KEY, type Labels } from './model/labels.js';
 import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
 import { oddities } from './model/odd-weights.js';
+import { packedByteLength, storedDType } from './model/packing.js';
 import { portValueShape } from './model/ports.js';
 import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
 import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';
@@ -79,16 +80,16 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
   const warnings = [...model.warnings];
   const map = await tryMap(model, warnings);
   const own = model.tensors.filter(({ beside }) => !beside);
-  const byteLength = own.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
+  const byteLength = own.reduce((sum, { tensor }) => sum + packedByteLength(tensor), 0);
   const roles = new Map((map?.layers ?? []).flatMap(({ weights }) => Object.entries(weights).map(([role, { name }]) => [name, role] as const)));
   const tensors: TensorDocument[] = [];
   let bytesDone = 0;
   for (const { tensor, layer, beside } of model.tensors) {
     const document = {
       name: tensor.name,
-      dtype: tensor.dtype,
+      dtype: storedDType(tensor),
       shape: tensor.shape,
-      byteLength: tensorByteLength(tensor),
+      byteLength: packedByteLength(tensor),
       layer,
       ...(beside ? { beside } : {}),
     };

@@ -4,7 +4,8 @@ import type { FileSet } from '../bytes/file-set.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
-import { computedTensor, elementCount, storedTensor, type Tensor } from '../model/tensor.js';
+import { unpackedSource, withBits } from '../model/packing.js';
+import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
 import { DATA_TYPE, ENTRY, EXTERNAL, PACKED_TYPE, TENSOR } from './onnx-schema.js';
 import type { Field, WireReader } from './protobuf.js';
 
@@ -57,9 +58,7 @@ export class TensorReader {
     }
     const origin = { file, name, ...(offset === undefined || packed ? {} : { offset }) };
     const tensor = packed
-      ? computedTensor(name, dtype, shape, origin, async () =>
-          unpack(await source.read(0, source.byteLength), elementCount(shape), packed.bits, dtype === 'int8'),
-        )
+      ? withBits(storedTensor({ name, dtype, shape, source: unpackedSource(source, elementCount(shape), packed.bits, dtype === 'int8'), origin }), packed.bits)
       : storedTensor({ name, dtype, shape, source, origin });
     return { name, shape, code, tensor, bytes: source, span, isExternal };
   }
@@ -173,15 +172,4 @@ export class TensorReader {
     const field = fields.get(number)?.at(-1);
     return field ? this.wire.text(field) : '';
   }
-}
-
-/** Small integers, several to a byte, the first in the lowest bits; one byte each. */
-function unpack(bytes: Uint8Array, count: number, bits: number, isSigned: boolean): Uint8Array {
-  const perByte = 8 / bits;
-  const mask = 2 ** bits - 1;
-  const sign = 2 ** (bits - 1);
-  return Uint8Array.from({ length: count }, (_, i) => {
-    const value = (bytes[Math.floor(i / perByte)]! >> (bits * (i % perByte))) & mask;
-    return isSigned && value >= sign ? value - 2 * sign : value;
-  });
 }

@@ -7,7 +7,7 @@ import { type DType, isFloatDType } from '../model/dtype.js';
 import { alignedPieces, firstDifference, type Values, valuesOf } from '../model/side-by-side.js';
 import { permute, type Tensor } from '../model/tensor.js';
 import type { Change, TensorStatistics } from './document.js';
-import { quantisationOf } from './quantised.js';
+import { quantisationOf, roundedCodes } from './quantised.js';
 
 /** How values that are not the same bits belong together. */
 export interface Comparison {
@@ -204,7 +204,11 @@ function factorText(factor: number): string {
 }
 
 async function quantised(a: Tensor, b: Tensor, { relativeL2, nonFinite }: TensorStatistics, invariants: Survey['invariants']): Promise<Change | null> {
-  if (!isFloatDType(a.dtype) || !isFloatDType(b.dtype) || relativeL2 === null || relativeL2 > QUANTISED || nonFinite.a + nonFinite.b > 0) return null;
+  if (!isFloatDType(a.dtype) || !isFloatDType(b.dtype) || relativeL2 === null || nonFinite.a + nonFinite.b > 0) return null;
+  const lost = relativeL2 ** 2 * invariants.a.squares;
+  const [stored, other] = [roundedCodes(b, lost), roundedCodes(a, lost)];
+  if (stored ?? other) return { kind: 'rounded', text: stored ? `rounded to ${stored}` : `a is b rounded to ${other}`, keepsValues: false };
+  if (relativeL2 > QUANTISED) return null;
   const forth = await quantisationOf(a, b, invariants.b);
   const back = forth ?? (await quantisationOf(b, a, invariants.a));
   return back === null ? null : { kind: 'rounded', text: forth ? `rounded to ${forth}` : `a is b rounded to ${back}`, keepsValues: false };

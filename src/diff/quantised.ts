@@ -1,4 +1,6 @@
 /** Whether values lie on a grid of integers with a scale, and within half a step of what they were rounded from. */
+import { narrowForm } from '../model/narrow-form.js';
+import { storedDType } from '../model/packing.js';
 import { alignedPieces, valuesOf } from '../model/side-by-side.js';
 import { elementCount, sliceAxis, type Tensor, tensorChunks } from '../model/tensor.js';
 
@@ -40,6 +42,23 @@ export async function quantisationOf(a: Tensor, b: Tensor, range: { readonly min
     if (found) return `${found.name} (per channel)`;
   }
   return null;
+}
+
+/** Of what rounding to a step loses on average; values that are held at the last code lose more. */
+const MORE_THAN_ROUNDING = 1.3;
+
+/**
+ * 'int4 (in blocks of 32)' where a tensor is stored in codes, and a difference of such energy is what rounding to their steps makes; null where it
+ * is not, or where values are no codes.
+ */
+export function roundedCodes(tensor: Tensor, lost: number): string | null {
+  const form = narrowForm(tensor);
+  if (!form?.codes || form.codes.kind === 'affine') return null;
+  const { kind, scales } = form.codes;
+  const each = elementCount(tensor.shape) / scales.length;
+  const expected = scales.reduce((sum, scale) => sum + (each * scale * scale) / 12, 0);
+  if (!(lost <= expected * MORE_THAN_ROUNDING)) return null;
+  return `${storedDType(form.stored)} (${kind === 'blocks' ? `in blocks of ${form.codes.size}` : scales.length === 1 ? 'per tensor' : 'per channel'})`;
 }
 
 /** Whether the first channel has no more values than 8 bits can tell apart. */

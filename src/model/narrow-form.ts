@@ -2,8 +2,10 @@
  * What a widened tensor was before: half-precision floats, or the codes of integers with their scale. A writer whose format has the same
  * form stores that, so that nothing becomes larger than it was, and nothing is rounded again.
  */
+import { type BlockCodes, blocksOnPath } from './block-codes.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
-import { isPlaced, type Path, type PlacedStage, type Stage, type Tensor, tensorByteLength } from './tensor.js';
+import { packedByteLength } from './packing.js';
+import { isPlaced, type Path, type PlacedStage, type Stage, type Tensor } from './tensor.js';
 
 /** value = scale * (code - zero), one pair for all, or for each place along an axis. */
 export interface ChannelCodes {
@@ -25,7 +27,7 @@ export interface NarrowForm {
   /** The narrower elements, laid out as the tensor is. */
   readonly stored: Tensor;
   /** How its elements are widened; null for a float of the same value. */
-  readonly codes: ChannelCodes | AffineCodes | null;
+  readonly codes: ChannelCodes | BlockCodes | AffineCodes | null;
 }
 
 /** The form before the tensor's last step, where that widened it exactly; null where it did not, or has changed it since. */
@@ -36,8 +38,12 @@ export function narrowForm(tensor: Tensor): NarrowForm | null {
   if (DTYPE_BYTES[stored.dtype] >= DTYPE_BYTES[tensor.dtype]) return null;
   if (last.widens.kind === 'cast') return narrowForm(stored) ?? { stored, codes: null };
   if (last.widens.kind === 'affine') return { stored, codes: last.widens };
-  const axis = isPlaced(last) ? axisOf(last, last.widens.scales.length) : undefined;
-  return axis === undefined ? null : { stored, codes: { ...last.widens, axis } };
+  if (!isPlaced(last)) return null;
+  const { scales, zeroPoints } = last.widens;
+  const axis = axisOf(last, scales.length);
+  if (axis !== undefined) return { stored, codes: { ...last.widens, axis } };
+  const blocks = blocksOnPath(last, scales, zeroPoints);
+  return blocks && { stored, codes: blocks };
 }
 
 /** A float tensor as it was before it was widened to another float; any other as it is. */
@@ -48,7 +54,7 @@ export function unwidened(tensor: Tensor): Tensor {
 
 /** Bytes of the elements as the source has them. */
 export function narrowByteLength(tensor: Tensor): number {
-  return tensorByteLength(narrowForm(tensor)?.stored ?? tensor);
+  return packedByteLength(narrowForm(tensor)?.stored ?? tensor);
 }
 
 /** Of the elements as the source has them. */

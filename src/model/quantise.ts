@@ -200,8 +200,14 @@ export function quantiseChannels(tensor: Tensor, axis: number, scales: Float32Ar
  * @param zeroPoints as many; all zero when left out
  */
 export function dequantiseChannels(tensor: Tensor, axis: number, scales: Float32Array, zeroPoints?: ArrayLike<number>): Tensor {
+  const path = scales.length === 1 ? { offset: 0, axes: tensor.shape.map((size) => [{ size, stride: 0 }]) } : channelPath(tensor.shape, axis);
+  return dequantiseAlong(tensor, path, scales, zeroPoints);
+}
+
+/** @param own goes over the scales, one for each element */
+export function dequantiseAlong(tensor: Tensor, own: Path, scales: Float32Array, zeroPoints?: ArrayLike<number>): Tensor {
   const codesOf = CODES[tensor.dtype as keyof typeof CODES];
-  if (!codesOf) throw new Error(`dequantiseChannels: ${tensor.name} is ${tensor.dtype}`);
+  if (!codesOf) throw new Error(`dequantiseAlong: ${tensor.name} is ${tensor.dtype}`);
   const zeros = zeroPoints ?? new Int32Array(scales.length);
   const begin = (path: Path): Stage['apply'] => {
     const cursor = new ChannelCursor(path);
@@ -225,9 +231,8 @@ export function dequantiseChannels(tensor: Tensor, axis: number, scales: Float32
       return new Uint8Array(values.buffer);
     };
   };
-  const path = scales.length === 1 ? { offset: 0, axes: tensor.shape.map((size) => [{ size, stride: 0 }]) } : channelPath(tensor.shape, axis);
   const widens = { kind: 'channels' as const, scales, ...(zeroPoints ? { zeroPoints } : {}) };
-  return withStage(tensor, { dtype: 'float32', widens, ...path, begin });
+  return withStage(tensor, { dtype: 'float32', widens, ...own, begin });
 }
 
 const CODES = {

@@ -31,6 +31,8 @@ export interface Stage {
   /** dtype of what comes out. */
   readonly dtype: DType;
   readonly widens?: Widening;
+  /** How many bits of each element files need; all where left out. See `packing.ts`. */
+  readonly bits?: number;
   /**
    * Maps whole elements. `input` is aligned to its element size and may be changed; what comes out may lie where it lay. Large
    * chunks lie in the memory of WebAssembly kernels (`kernelsOver`).
@@ -51,6 +53,8 @@ export interface Walk extends Path {
   /** Holds elements of `dtype`, little-endian, the first at byte 0. */
   readonly source: ByteSource;
   readonly dtype: DType;
+  /** How many bits of each element files need; all where left out. */
+  readonly bits?: number;
 }
 
 /**
@@ -60,6 +64,7 @@ export interface Walk extends Path {
 export interface PlacedStage extends Path {
   readonly dtype: DType;
   readonly widens?: Widening;
+  readonly bits?: number;
   /** Begins one stream; what it gives maps all elements on the path, in order and in pieces, as `Stage.apply` maps one piece. */
   begin(path: Path): Stage['apply'];
 }

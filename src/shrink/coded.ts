@@ -6,15 +6,22 @@
  * minimum in TensorFlow.js.
  */
 import { ModelError } from '../errors.js';
+import type { CodeRange } from '../model/block-codes.js';
 import { castTensor } from '../model/cast.js';
 import { dequantiseAffine, dequantiseChannels, quantiseAffine, quantiseChannels } from '../model/quantise.js';
 import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
+import { blockedWeight } from './blocks.js';
+import { standIn } from './stand-in.js';
 
 /** How the target keeps codes: a step for each channel, or one for the whole weight. */
 export type CodeForm = 'channels' | 'whole';
 
-/** What a weight becomes: wide, or in steps of so many standard deviations; 'full' takes all codes that there are. */
-export type Level = 'float32' | 'float16' | 'full' | number;
+/** What a weight becomes: wide, in codes of 4 bits, or of 8 in steps of so many standard deviations; 'full' takes all codes that there are. */
+export type Level = 'float32' | 'float16' | 'full' | CodeRange | number;
+
+/** Levels of 8 bits, whose steps are one for each channel or one for all. */
+export type StepLevel = 'full' | number;
+export const isStepLevel = (level: Level): level is StepLevel => level === 'full' || typeof level === 'number';
 
 export interface Spread {
   /** Standard deviation of each channel about zero, and the largest magnitude; of a single one for the whole weight. */
@@ -94,16 +101,14 @@ export async function planCodes(tensor: Tensor, axis: number, form: CodeForm, le
  * The tensor that stands for a weight: float32 values that are codes times a step, which writers keep as the codes.
  *
  * @param axis of the channels
+ * @param block of codes of 4 bits, at most
  */
-export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, level: Level): Promise<Tensor> {
+export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, level: Level, block?: number): Promise<Tensor> {
   if (level === 'float32') return tensor;
   if (level === 'float16') return standIn(tensor, castTensor(castTensor(tensor, 'float16'), 'float32'), 'float16');
+  if (!isStepLevel(level)) return blockedWeight(tensor, axis, level, block);
   const { steps, zero, method } = await planCodes(tensor, axis, form, level);
   if (form === 'channels') return standIn(tensor, dequantiseChannels(quantiseChannels(tensor, axis, steps), axis, steps), method);
   const quantisation = { dtype: 'uint8', scale: steps[0]!, min: 0 - zero * steps[0]! } as const;
   return standIn(tensor, dequantiseAffine(quantiseAffine(tensor, quantisation), quantisation), method);
-}
-
-export function standIn(original: Tensor, made: Tensor, method: string): Tensor {
-  return { ...made, name: original.name, replaces: { tensor: original, method } };
 }

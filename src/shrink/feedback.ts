@@ -11,8 +11,8 @@ import { castTensor, toFloat32Array } from '../model/cast.js';
 import { dequantiseAffine, dequantiseChannels } from '../model/quantise.js';
 import { constantTensor, float32Tensor, sliceAxis, type Tensor, tensorBytes } from '../model/tensor.js';
 import type { CodePlan } from './coded.js';
-import { standIn } from './coded.js';
 import type { Rows, SeenRows } from './patches.js';
+import { standIn } from './stand-in.js';
 
 export interface Improved {
   readonly kernel: Tensor;

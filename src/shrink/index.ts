@@ -1,10 +1,12 @@
 /** What `shrink` does beyond a dtype: other weights in place of a net's own, by a step that is given or by search. */
 import { ModelError } from '../errors.js';
+import type { CodeRange } from '../model/block-codes.js';
 import type { Change } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
-import { type CodeForm, codedWeight, type Level, planCodes } from './coded.js';
+import { DEFAULT_BLOCK } from './blocks.js';
+import { type CodeForm, codedWeight, isStepLevel, type Level, planCodes } from './coded.js';
 import { withFeedback } from './feedback.js';
 import { rowsSeen } from './patches.js';
 import { type Candidate, type SearchOptions, search } from './search.js';
@@ -17,6 +19,34 @@ export interface Shrunk {
 
 /** Targets that keep codes, and how. */
 export const CODE_FORMS: Readonly<Record<string, CodeForm>> = { onnx: 'channels', tfjs: 'whole', 'tfjs-graph': 'whole' };
+
+export { DEFAULT_BLOCK };
+
+/** Targets that keep codes of 4 bits. */
+export const FOUR_BITS: ReadonlySet<string> = new Set(['onnx']);
+
+/**
+ * Every large weight in codes of 4 bits, with a scale for each block along the input axis; depthwise kernels and the net's ends in 8 bits.
+ *
+ * @param block longest
+ * @throws ModelError 'usage' where the net has no large weights
+ */
+export async function shrinkToFour(map: LayerMap, range: CodeRange, block: number, onProgress?: Better['onProgress']): Promise<Shrunk> {
+  const weights = someWeights(map);
+  const { made } = await codeAll(map, 'channels', levelsOf(weights, range), { inputs: null, onProgress }, block);
+  const blocked = [...made.values()].filter(({ replaces }) => / in blocks /.test(replaces?.method ?? '')).length;
+  const tender = weights.filter(({ isTender }) => isTender).length;
+  const parts = [
+    `${blocked} weights are ${range} in blocks of up to ${block} values along the input axis`,
+    ...(weights.length - tender > blocked ? [`${weights.length - tender - blocked}, whose axes no such block divides, have a scale for each channel`] : []),
+    ...(tender > 0 ? [`${tender} (depthwise kernels, the net's ends) are in all codes of 8 bits`] : []),
+  ];
+  return { map: withWeights(map, made), change: { transform: 'shrink', message: parts.join(', '), layers: weights.map(({ layer }) => layer.name) } };
+}
+
+function levelsOf(weights: readonly CodableWeight[], level: Level): Levelled[] {
+  return weights.map((weight) => ({ weight, level: weight.isTender ? 'full' : level }));
+}
 
 /** Inputs to work better codes out with; null: each value is rounded. */
 export interface Better {
@@ -35,7 +65,7 @@ const FEW_ROWS = 32;
  */
 export async function shrinkByStep(map: LayerMap, form: CodeForm, step: number | 'full', better: Better = { inputs: null }): Promise<Shrunk> {
   const weights = someWeights(map);
-  const levels = weights.map((weight) => ({ weight, level: weight.isTender ? ('full' as const) : step }));
+  const levels = levelsOf(weights, step);
   const tender = weights.filter(({ isTender }) => isTender).length;
   const wide = `${weights.length - tender} weights are in steps of ${step} of their standard deviations${tender > 0 ? `, and ${tender} (depthwise kernels, the net's ends) in all codes of 8 bits` : ''}`;
   const { made, told } = await codeAll(map, form, levels, better);
@@ -55,7 +85,7 @@ interface Levelled {
 }
 
 /** Tensors in place of the net's, and a sentence on what inputs did for them. */
-async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[], { inputs, onProgress }: Better) {
+async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[], { inputs, onProgress }: Better, block?: number) {
   const made = new Map<Tensor, Tensor>();
   const weights = levels.map(({ weight }) => weight);
   const runs = Math.min(inputs?.runs ?? 0, CALIBRATION_RUNS);
@@ -64,10 +94,9 @@ async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[
   for (const [i, { weight, level }] of levels.entries()) {
     const { tensor, axis, layer } = weight;
     const rows = seen.get(weight);
-    const isCoded = level !== 'float32' && level !== 'float16';
     const { bias } = layer.weights;
-    const found = rows && isCoded ? await withFeedback(tensor, bias, await planCodes(tensor, axis, form, level), rows) : null;
-    made.set(tensor, found?.kernel ?? (await codedWeight(tensor, axis, form, level)));
+    const found = rows && isStepLevel(level) ? await withFeedback(tensor, bias, await planCodes(tensor, axis, form, level), rows) : null;
+    made.set(tensor, found?.kernel ?? (await codedWeight(tensor, axis, form, level, block)));
     if (found?.bias && bias) made.set(bias, found.bias);
     if (found) [kept, rounded, improved] = [kept + 1, rounded + 1, improved + found.improved / found.rounded];
     onProgress?.('coding weights', i + 1, levels.length);
@@ -102,8 +131,11 @@ function tried(candidates: readonly Candidate[]): string {
 }
 
 function place(level: Level): number {
-  return level === 'float32' ? -3 : level === 'float16' ? -2 : level === 'full' ? -1 : level;
+  return level === 'float32' ? -3 : level === 'float16' ? -2 : level === 'full' ? -1 : typeof level === 'number' ? level : MOST_STEPS;
 }
+
+/** Behind all steps. */
+const MOST_STEPS = 9;
 
 function nameOf(level: Level): string {
   return level === 'full' ? 'in all codes of 8 bits' : typeof level === 'number' ? `in steps of ${level} deviations` : level;

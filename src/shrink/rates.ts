@@ -1,6 +1,8 @@
 /** What each level of a weight costs in bits and in error, measured on a part of its values. */
+import { measureBlocks, quantiseBlocks } from '../model/block-codes.js';
 import { castTensor } from '../model/cast.js';
-import { elementCount, sliceAxis, type Tensor, tensorChunks } from '../model/tensor.js';
+import { elementCount, float32Tensor, sliceAxis, type Tensor, tensorBytes, tensorChunks } from '../model/tensor.js';
+import { blockAxis, blockFor, DEFAULT_BLOCK } from './blocks.js';
 import type { CodeForm, Level } from './coded.js';
 import type { CodableWeight } from './weights.js';
 
@@ -23,8 +25,12 @@ const LEAST_BITS = 1.03;
 /** What deflate saves of the exponents of float32 and float16. */
 const PACKED_FLOATS = 0.93;
 
-/** All levels of a weight, float32 first; in each the error grows. */
-export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm): Promise<Rate[]> {
+/**
+ * All levels of a weight, float32 first; in each step the error grows.
+ *
+ * @param fours whether the target takes codes of 4 bits
+ */
+export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, fours = false): Promise<Rate[]> {
   const channels = await sampledChannels(tensor, axis);
   const all = channels.flatMap((values) => [...squaresAndLargest(values)]);
   const energy = all.reduce((sum, value, i) => (i % 2 === 0 ? sum + value : sum), 0);
@@ -42,15 +48,42 @@ export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm): 
         lost += (value - code * step) ** 2;
       }
     }
-    const entropy = [...counts.values()].reduce((sum, n) => sum - (n / count) * Math.log2(n / count), 0);
-    return { level, disk: 8, wire: Math.min(8, Math.max(LEAST_BITS, entropy * HUFFMAN)), error: energy === 0 ? 0 : lost / energy };
+    return { level, disk: 8, wire: Math.min(8, Math.max(LEAST_BITS, entropyOf(counts, count) * HUFFMAN)), error: energy === 0 ? 0 : lost / energy };
   };
+  const packed = form === 'channels' && fours ? [await fourBits({ tensor, axis }, channels, energy)] : [];
   return [
     { level: 'float32', disk: 32, wire: 32 * PACKED_FLOATS, error: 0 },
     { level: 'float16', disk: 16, wire: 16 * PACKED_FLOATS, error: 2 ** -24 },
     coded('full'),
     ...STEPS.map(coded),
+    ...packed,
   ];
+}
+
+/** Codes of 4 bits in blocks, as channels that are looked at lose by them. */
+async function fourBits({ tensor, axis }: Pick<CodableWeight, 'tensor' | 'axis'>, channels: readonly Float32Array[], energy: number): Promise<Rate> {
+  const size = tensor.shape.length > 1 ? blockFor(tensor.shape[blockAxis(axis)]!, DEFAULT_BLOCK) : null;
+  const each = elementCount(tensor.shape) / tensor.shape[axis]!;
+  // Along the input axis a channel's values have others of the window between them.
+  const inner = size === null ? 1 : elementCount(tensor.shape.slice(axis === 0 ? 2 : axis + 1));
+  const counts = new Map<number, number>();
+  let [lost, count] = [0, 0];
+  for (const values of channels) {
+    const own = float32Tensor('channel', [values.length / inner, inner], values, tensor.origin);
+    const few = await measureBlocks(own, 0, size ?? each, 'int4');
+    for (const [i, byte] of (await tensorBytes(quantiseBlocks(own, few, 'int4'))).entries()) {
+      const code = byte > 127 ? byte - 256 : byte;
+      lost += (values[i]! - code * few.scales[Math.floor(Math.floor(i / inner) / few.size) * inner + (i % inner)]!) ** 2;
+      counts.set(code, (counts.get(code) ?? 0) + 1);
+      count++;
+    }
+  }
+  const scales = 32 / (size ?? each);
+  return { level: 'int4', disk: 4 + scales, wire: entropyOf(counts, count) * HUFFMAN + scales * PACKED_FLOATS, error: energy === 0 ? 0 : lost / energy };
+}
+
+function entropyOf(counts: ReadonlyMap<number, number>, count: number): number {
+  return [...counts.values()].reduce((sum, n) => sum - (n / count) * Math.log2(n / count), 0);
 }
 
 async function sampledChannels(tensor: Tensor, axis: number): Promise<Float32Array[]> {

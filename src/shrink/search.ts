@@ -19,6 +19,8 @@ import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
 export interface SearchOptions {
   readonly form: CodeForm;
+  /** Whether the target takes codes of 4 bits. */
+  readonly fours?: boolean;
   /** Most bytes, and which are counted. */
   readonly budget: { readonly byteLength: number; readonly count: 'disk' | 'wire' } | null;
   readonly minAgreement: number | null;
@@ -83,7 +85,7 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
   const weights = codableWeights(map);
   const rates: Rate[][] = [];
   for (const [i, weight] of weights.entries()) {
-    rates.push(await ratesOf(weight, form));
+    rates.push(await ratesOf(weight, form, options.fours === true && !weight.isTender));
     onProgress?.('measuring weights', i + 1, weights.length);
   }
   const isMeasured = inputs !== null && weights.reduce((sum, { count }) => sum + count * 4, 0) <= MAX_NET_BYTES;
@@ -182,11 +184,12 @@ function refined(priced: readonly Priced[], count: 'disk' | 'wire', start: reado
 
 function priceRange(priced: readonly Priced[], count: 'disk' | 'wire'): [low: number, high: number] {
   const slopes = priced.flatMap(({ weight, rates, effect }) =>
-    rates.flatMap((rate, i) => {
-      const finer = rates[i - 1];
-      const saved = finer ? (finer[count] - rate[count]) * weight.count : 0;
-      return finer && saved > 0 ? [(effect * (rate.error - finer.error)) / saved] : [];
-    }),
+    rates.flatMap((rate) =>
+      rates.flatMap((finer) => {
+        const saved = (finer[count] - rate[count]) * weight.count;
+        return saved > 0 ? [(effect * (rate.error - finer.error)) / saved] : [];
+      }),
+    ),
   );
   const positive = slopes.filter((slope) => slope > 0);
   return positive.length === 0 ? [1e-30, 1] : [Math.min(...positive) / 2, Math.max(...positive) * 2];

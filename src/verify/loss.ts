@@ -27,7 +27,7 @@ export interface LossToJudge {
 }
 
 /** How many times float16's loss a dtype's is let be: its step beside that of float16, and three times that. */
-const STEPS: Readonly<Record<string, number>> = { float16: 3, uint16: 3, bfloat16: 24, int8: 300, uint8: 600 };
+const STEPS: Readonly<Record<string, number>> = { float16: 3, uint16: 3, bfloat16: 24, int8: 300, uint8: 600, int4: 4800, uint4: 4800 };
 /** On inputs that mean nothing: what points elsewhere is another net, and no rounding of this one. */
 const LEAST_COSINE = 0.9;
 const LEAST_GENERATED_AGREEMENT = 0.8;

@@ -5,8 +5,8 @@
  * therefore also compared with its own weights, widened to float32 and run by our float64 evaluator: there the tight tolerance holds.
  */
 import { isModelError } from '../errors.js';
-import type { DType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
+import { storedDType } from '../model/packing.js';
 import type { Tolerance } from './compare.js';
 import { compareOutputs } from './outputs.js';
 import { referenceSession } from './reference/session.js';
@@ -14,6 +14,7 @@ import type { NarrowingReport } from './report.js';
 import { type AllowedFor, type RunSample, slackFor } from './samples.js';
 import { portRunner, type Side } from './side.js';
 import { narrowestOf } from './tolerance.js';
+import { PER } from './weight-pair.js';
 import { isAsItWas } from './written/as-it-was.js';
 import { widenWeight } from './written/widen.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
@@ -36,7 +37,7 @@ const LEAST_SHARE = 0.1;
  * @param mayComputeNarrow whether the witness may have computed in the source's own narrow dtype, as frameworks do
  */
 export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNarrow: boolean): Narrowing | null {
-  const dtypes = new Set<DType>();
+  const dtypes = new Set<string>();
   const methods = new Set<string>();
   let isLinedUp = false;
   for (const layer of map.layers) {
@@ -45,8 +46,9 @@ export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNa
       isLinedUp ||= stored !== undefined;
       if (!stored || isAsItWas(source.replaces?.tensor ?? source, stored)) continue;
       if (!(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
-      if (narrowestOf([stored.tensor.dtype]) === undefined) continue;
-      dtypes.add(stored.tensor.dtype);
+      const dtype = storedDType(stored.tensor);
+      if (narrowestOf([dtype]) === undefined) continue;
+      dtypes.add(dtype);
       methods.add(source.replaces?.method ?? methodName(stored));
     }
   }
@@ -62,8 +64,8 @@ export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNa
 }
 
 function methodName({ tensor, quantisation }: WrittenWeight): string {
-  if (!quantisation) return tensor.dtype;
-  return `${tensor.dtype} per ${quantisation.kind === 'channels' ? 'channel' : 'tensor'}`;
+  if (!quantisation) return storedDType(tensor);
+  return `${storedDType(tensor)} per ${PER[quantisation.kind]}`;
 }
 
 /** The map with the weights of the written file, widened to float32; a weight that the file lacks stays the source's. */

@@ -6,14 +6,15 @@
  * would excuse anything.
  */
 import { castStage, newCastTally } from '../model/cast.js';
-import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
+import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
 import { narrowByteLength, narrowForm } from '../model/narrow-form.js';
+import { elementBits, packedByteLength, storedDType } from '../model/packing.js';
 import { alignedPieces, firstDifference, type Values, valuesOf } from '../model/side-by-side.js';
 import { elementCount, permute, type Replaced, type Tensor, tensorByteLength } from '../model/tensor.js';
 import { newWeightTally, watchValues } from '../model/watch.js';
 import type { WeightReport } from './report.js';
 import { isAsItWas } from './written/as-it-was.js';
-import { widenWeight } from './written/widen.js';
+import { turnedQuantisation, widenWeight } from './written/widen.js';
 import type { WeightQuantisation, WrittenWeight } from './written/written.js';
 
 export interface ComparedWeight {
@@ -52,11 +53,11 @@ async function compareStandIn(source: Tensor, { tensor: original, method }: Repl
 async function compareOwn(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<ComparedWeight> {
   const facts = {
     name: stored.name,
-    dtype: stored.dtype,
+    dtype: storedDType(stored),
     method: methodOf(source, stored, quantisation),
     count: elementCount(source.shape),
     byteLengthBefore: narrowByteLength(source),
-    byteLengthAfter: tensorByteLength(stored) + quantisationBytes(stored, quantisation),
+    byteLengthAfter: packedByteLength(stored) + quantisationBytes(stored, quantisation),
   };
   if (source.shape.join() !== stored.shape.join()) {
     const problem = `has the shape [${stored.shape}], expected [${source.shape}]`;
@@ -65,7 +66,7 @@ async function compareOwn(source: Tensor, { tensor: stored, quantisation }: Writ
   // Reading both in the stored order keeps a large transposed kernel from being turned twice.
   const turn = stored.shape.length === 2 && isTransposed(stored);
   const [first, second] = turn ? [permute(source, [1, 0]), permute(stored, [1, 0])] : [source, stored];
-  const turned = turn && quantisation?.kind === 'channels' ? { ...quantisation, axis: 1 - quantisation.axis } : quantisation;
+  const turned = turn && quantisation ? turnedQuantisation(quantisation) : quantisation;
   const found = turned ? await compareQuantised(first, second, turned) : await compareExact(first, second);
   return {
     problem: found.problem,
@@ -121,10 +122,8 @@ async function errorOf(source: Tensor, stored: Tensor): Promise<Omit<Found, 'pro
 /** Each value within half a step of its stored one. */
 async function compareQuantised(source: Tensor, stored: Tensor, quantisation: WeightQuantisation): Promise<Found> {
   const error = newError();
-  const { shape } = stored;
-  const isChannels = quantisation.kind === 'channels';
-  const channels = isChannels ? shape[quantisation.axis]! : 1;
-  const inner = isChannels ? elementCount(shape.slice(quantisation.axis + 1)) : elementCount(shape);
+  const isChannels = quantisation.kind !== 'affine';
+  const { channels, channelOf } = channelsOf(quantisation, stored.shape);
   const scales = isChannels ? quantisation.scales : Float64Array.of(quantisation.scale);
   const offsets = isChannels ? Float64Array.from(scales, (scale, c) => -scale * (quantisation.zeroPoints?.[c] ?? 0)) : Float64Array.of(quantisation.min);
   const bad = scales.findIndex((scale) => !(scale > 0) || !Number.isFinite(scale));
@@ -136,6 +135,7 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
   const high = new Float64Array(channels).fill(Number.NEGATIVE_INFINITY);
   /** How far values are beyond what rounding in float32 explains. */
   const inexact = new Float64Array(channels);
+  const isHeld = heldAt(stored);
   let problem: string | null = null;
   let position = 0;
   for await (const [a, b] of alignedPieces(source, stored)) {
@@ -143,7 +143,7 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
     const steps = valuesOf(b, stored.dtype);
     const values = new Float64Array(steps.length);
     for (let i = 0; i < steps.length; i++) {
-      const channel = isChannels ? Math.floor((position + i) / inner) % channels : 0;
+      const channel = channelOf(position + i);
       const [w, scale, offset] = [wanted[i]!, scales[channel]!, offsets[channel]!];
       const value = steps[i]! * scale + offset;
       values[i] = value;
@@ -151,23 +151,52 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
       if (w > high[channel]!) high[channel] = w;
       const beyond = Math.abs(w - value) - FLOAT32_SLACK * (Math.abs(w) + Math.abs(offset));
       if (beyond > inexact[channel]!) inexact[channel] = beyond;
-      if (!(beyond <= scale * HALF_STEP)) problem ??= `stands for ${value} at element ${position + i}, which is more than half a step (${scale / 2}) from ${w}`;
+      if (!(beyond <= scale * HALF_STEP) && !isHeld(w - offset, steps[i]!, scale))
+        problem ??= `stands for ${value} at element ${position + i}, which is more than half a step (${scale / 2}) from ${w}`;
     }
     error.add(wanted, values);
     position += steps.length;
   }
   const excessive = scales.findIndex(
     (scale, c) =>
-      inexact[c]! > 0 && scale > SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), stored.dtype, isChannels),
+      inexact[c]! > 0 &&
+      scale >
+        SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), elementBits(stored), isChannels && !quantisation.zeroPoints),
   );
   if (excessive >= 0)
     problem ??= `the scale ${scales[excessive]} (channel ${excessive}) is larger than its values, ${low[excessive]} to ${high[excessive]}, need`;
   return { problem, ...error.found() };
 }
 
+/** Where few codes are spread to lose least, values beyond the last are held at it: as far beyond as half of what the codes reach. */
+function heldAt(stored: Tensor): (value: number, code: number, scale: number) => boolean {
+  const levels = 2 ** elementBits(stored);
+  if (levels > 16) return () => false;
+  const [low, high] = stored.dtype.startsWith('u') ? [0, levels - 1] : [-levels / 2, levels / 2 - 1];
+  return (value, code, scale) => {
+    const steps = value / scale - code;
+    return (code === high && steps > 0 && steps <= levels / 4) || (code === low && steps < 0 && steps >= -levels / 4);
+  };
+}
+
+/** Which scale each element has, of how many. */
+function channelsOf(quantisation: WeightQuantisation, shape: readonly number[]): { readonly channels: number; readonly channelOf: (i: number) => number } {
+  if (quantisation.kind === 'affine') return { channels: 1, channelOf: () => 0 };
+  const { axis } = quantisation;
+  const count = shape[axis]!;
+  const inner = elementCount(shape.slice(axis + 1));
+  if (quantisation.kind === 'channels') return { channels: count, channelOf: (i) => Math.floor(i / inner) % count };
+  const { size, shape: blocks } = quantisation;
+  const channelOf = (i: number) => (Math.floor(i / (inner * count)) * blocks[axis]! + Math.floor((Math.floor(i / inner) % count) / size)) * inner + (i % inner);
+  return { channels: elementCount(blocks), channelOf };
+}
+
+/** What has a scale of its own, for reports. */
+export const PER: Readonly<Record<WeightQuantisation['kind'], string>> = { channels: 'channel', blocks: 'block', affine: 'tensor' };
+
 /** Steps must reach the range from end to end, and symmetric ones (ONNX) the larger side. */
-function neededScale(low: number, high: number, dtype: DType, isSymmetric: boolean): number {
-  const levels = 2 ** (8 * DTYPE_BYTES[dtype]) - 1;
+function neededScale(low: number, high: number, bits: number, isSymmetric: boolean): number {
+  const levels = 2 ** bits - 1;
   return isSymmetric ? Math.max(-low, high) / Math.floor(levels / 2) : (high - low) / levels;
 }
 
@@ -191,15 +220,15 @@ function newError() {
 /** What a stored weight's form is called in reports. */
 function methodOf(source: Tensor, stored: Tensor, quantisation: WeightQuantisation | undefined): string {
   if (isAsItWas(source, { tensor: stored, ...(quantisation ? { quantisation } : {}) })) return 'as is';
-  if (quantisation) return `${stored.dtype} per ${quantisation.kind === 'channels' ? 'channel' : 'tensor'}`;
+  if (quantisation) return `${storedDType(stored)} per ${PER[quantisation.kind]}`;
   if (source.dtype === stored.dtype) return narrowByteLength(source) < tensorByteLength(source) ? 'widened' : 'as is';
   return DTYPE_BYTES[stored.dtype] < DTYPE_BYTES[source.dtype] ? 'rounded' : 'converted';
 }
 
 /** Bytes of scales and zero points beside the stored values. */
 function quantisationBytes(stored: Tensor, quantisation: WeightQuantisation | undefined): number {
-  if (quantisation?.kind !== 'channels') return 0;
-  return quantisation.scales.byteLength + (quantisation.zeroPoints?.length ?? 0) * DTYPE_BYTES[stored.dtype];
+  if (!quantisation || quantisation.kind === 'affine') return 0;
+  return quantisation.scales.byteLength + Math.ceil(((quantisation.zeroPoints?.length ?? 0) * elementBits(stored)) / 8);
 }
 
 function isTransposed({ walk }: Tensor): boolean {

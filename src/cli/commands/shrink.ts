@@ -19,6 +19,7 @@ import { addVerifyOptions, readGiven } from './verify.js';
 
 export interface ShrinkFlags extends ConvertFlags {
   readonly step?: number;
+  readonly block?: number;
   readonly method?: 'round' | 'best';
   readonly count?: 'disk' | 'wire' | 'memory';
   readonly budget?: number;
@@ -36,6 +37,10 @@ export interface ShrinkDocument extends Omit<ConvertDocument, 'schema'> {
   readonly agreement: (Agreement & { readonly minimum: number | null; readonly met: boolean }) | null;
 }
 
+const FOUR_BIT_NAMES: Readonly<Record<string, 'int4' | 'uint4'>> = { int4: 'int4', i4: 'int4', q4: 'int4', uint4: 'uint4', u4: 'uint4' };
+/** The opset that codes of 4 bits came with. */
+const FOUR_BITS_OPSET = 21;
+
 const COUNTED = { disk: 'on disk', wire: 'on the wire', memory: 'after loading' } as const;
 
 /** Formats whose files are cut into small ones. */
@@ -51,13 +56,19 @@ export function registerShrink(program: Command): Command {
     .description('convert with narrower weights, and show layer by layer what it saved and what it cost')
     .requiredOption('-o, --output <path>', 'output; its extension chooses the format')
     .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
-    .addOption(new Option('--dtype <dtype>', 'dtype of the large weights; when left out int8 for ONNX, uint8 for TensorFlow.js, float16 for others'))
+    .addOption(
+      new Option(
+        '--dtype <dtype>',
+        'dtype of the large weights; when left out int8 for ONNX, uint8 for TensorFlow.js, float16 for others; ONNX has int4 and uint4 too',
+      ),
+    )
     .addOption(
       new Option(
         '--step <deviations>',
         'ONNX, TensorFlow.js: codes of 8 bits in wide steps, of so many standard deviations of a weight (0.7, say): few levels, which --compress gzip makes small',
       ).argParser(parseStep),
     )
+    .addOption(new Option('--block <values>', 'int4, uint4: values that share a scale, at most').argParser(parseBlock).default(undefined, '32'))
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
     .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
@@ -100,7 +111,7 @@ export function registerShrink(program: Command): Command {
     if (flags.minAgreement !== undefined && writer.carries === 'weights') {
       throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
     }
-    const rewrite = (await bySearch(writer, flags)) ?? (await byStep(writer, flags));
+    const rewrite = (await bySearch(writer, flags)) ?? (await toFour(writer, flags)) ?? (await byStep(writer, flags));
     const dtype = rewrite ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
     const compress = flags.compress ?? (flags.count === 'wire' && flags.budget !== undefined ? 'gzip' : undefined);
     const document = judge(await runConvert(voice, path, { ...flags, compress, dtype, rewrite, verify: true }), flags);
@@ -108,6 +119,23 @@ export function registerShrink(program: Command): Command {
     else printShrink(voice.say, document);
     if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
   });
+}
+
+/** Undefined where codes of 4 bits are not asked for. @throws ModelError 'usage' where they cannot be had */
+async function toFour(writer: AnyWriter, { dtype, block, opset, step, method }: ShrinkFlags): Promise<ConvertFlags['rewrite']> {
+  const name = FOUR_BIT_NAMES[dtype?.toLowerCase() ?? ''];
+  const refused = (problem: string) => new ModelError('usage', problem);
+  if (!name) {
+    if (block !== undefined) throw refused('--block is about codes of 4 bits: give --dtype int4 or uint4 with it.');
+    return undefined;
+  }
+  const { DEFAULT_BLOCK, FOUR_BITS, shrinkToFour } = await import('../../shrink/index.js');
+  if (!FOUR_BITS.has(writer.name)) throw refused(`${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+  if (opset !== undefined && opset < FOUR_BITS_OPSET)
+    throw refused(`${name} came with opset ${FOUR_BITS_OPSET}, and --opset ${opset} is older: leave --opset out, or choose --dtype int8.`);
+  if (step !== undefined) throw refused('--dtype and --step both say what weights become: give one of them.');
+  if (method === 'best') throw refused(`--method best works out codes of 8 bits, not ${name}: leave one of them out.`);
+  return (progress) => async (map) => shrinkToFour(map, name, block ?? DEFAULT_BLOCK, (phase, done, total) => progress.step(phase, done, total));
 }
 
 /** Undefined where neither a step nor a method is asked for. @throws ModelError 'usage' where the target keeps no codes, or a dtype is asked for as well */
@@ -138,7 +166,7 @@ async function better(flags: ShrinkFlags, progress: Progress, map: LayerMap): Pr
 /** Undefined where nothing is searched for: no limit, a dtype that was asked for, a target without codes, or no inputs to measure agreement on. */
 async function bySearch(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertFlags['rewrite']> {
   const { budget, count, minAgreement, dtype } = flags;
-  const { CODE_FORMS, shrinkBySearch } = await import('../../shrink/index.js');
+  const { CODE_FORMS, FOUR_BITS, shrinkBySearch } = await import('../../shrink/index.js');
   const form = CODE_FORMS[writer.name];
   // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
   const limit = budget === undefined || count === 'memory' ? null : { byteLength: budget, count: count ?? 'disk' };
@@ -148,6 +176,7 @@ async function bySearch(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertF
     const inputs = await readGiven(flags, progress, map);
     return shrinkBySearch(map, {
       form,
+      fours: FOUR_BITS.has(writer.name) && (flags.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
       budget: limit,
       minAgreement: minAgreement ?? null,
       ...(limit?.count === 'disk' ? { measure: (net: LayerMap) => writtenBytes(writer, net, flags) } : {}),
@@ -236,4 +265,10 @@ function parseStep(text: string): number {
   const step = Number(text);
   if (!(step > 0 && step <= 4)) throw new InvalidArgumentError('a number of standard deviations is expected, from 0.02 to 4, such as 0.7.');
   return step;
+}
+
+function parseBlock(text: string): number {
+  const block = Number(text);
+  if (!(Number.isInteger(block) && block >= 2 && block <= 4096)) throw new InvalidArgumentError('a number of values is expected, from 2 to 4096, such as 32.');
+  return block;
 }

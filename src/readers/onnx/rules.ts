@@ -2,12 +2,13 @@
 import { isGraph, isTensor } from '../../containers/onnx.js';
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { DTYPE_BY_CODE } from '../../containers/onnx-tensors.js';
+import { dequantiseBlocks } from '../../model/block-codes.js';
 import type { Value } from '../../model/builder.js';
 import { castTensor, toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import { spreadPads } from '../../model/ops/arrangement.js';
 import { dequantiseChannels } from '../../model/quantise.js';
-import { elementCount, permute, reshape, tensorBytes } from '../../model/tensor.js';
+import { elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
@@ -233,15 +234,26 @@ const pad: Rule = async (node, t) => {
 const dequantizeLinear: Rule = async (node, t) => {
   const [{ constant: codes }, { constant: scale }, zero = null] = node.inputs as [Value, Value, Value | null];
   const rank = codes?.shape.length ?? 0;
-  const isPlain = number(node, 'block_size', 0) === 0 && node.attributes.get('output_dtype') === undefined;
+  const isPlain = node.attributes.get('output_dtype') === undefined;
   if (!codes || scale?.dtype !== 'float32' || (zero && !zero.constant) || rank === 0 || !isPlain || !DEQUANTISED.has(codes.dtype)) return t.byTable(node);
   const given = number(node, 'axis', 1);
+  const block = number(node, 'block_size', 0);
+  const made = (tensor: Tensor) => [t.build.constant({ ...tensor, name: codes.name }, node.outputs[0])];
+  if (block !== 0) {
+    const along = given < 0 ? given + rank : given;
+    const shape = codes.shape.with(along, (codes.shape[along] ?? 0) / block);
+    if (along < 0 || along >= rank || scale.shape.join() !== shape.join() || (zero?.constant && zero.constant.shape.join() !== shape.join()))
+      return t.byTable(node);
+    const parameters = { axis: along, size: block, shape, scales: toFloat32Array(await tensorBytes(scale), 'float32') };
+    const zeroPoints = zero?.constant && toFloat64Array(await tensorBytes(zero.constant), zero.constant.dtype);
+    return made(dequantiseBlocks(codes, { ...parameters, ...(zeroPoints ? { zeroPoints } : {}) }));
+  }
   const axis = elementCount(scale.shape) === 1 ? 0 : given < 0 ? given + rank : given;
   const counts = [scale, ...(zero?.constant ? [zero.constant] : [])].map(({ shape }) => elementCount(shape));
   if (counts.some((count) => count !== counts[0]) || (counts[0] !== 1 && counts[0] !== codes.shape[axis])) return t.byTable(node);
   const scales = toFloat32Array(await tensorBytes(scale), 'float32');
   const zeros = zero?.constant ? toFloat64Array(await tensorBytes(zero.constant), zero.constant.dtype) : undefined;
-  return [t.build.constant({ ...dequantiseChannels(codes, axis, scales, zeros), name: codes.name }, node.outputs[0])];
+  return made(dequantiseChannels(codes, axis, scales, zeros));
 };
 
 const DEQUANTISED: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);

@@ -7,6 +7,7 @@ import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { OPS, operatorOf, slotName } from '../../model/ops/index.js';
 import { elementCount, permute, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { turnedQuantisation } from './widen.js';
 import type { WeightQuantisation, WrittenWeight } from './written.js';
 
 /**
@@ -116,6 +117,7 @@ async function withNumber(op: string, codes: WrittenWeight | undefined, operand:
   const [number] = toFloat32Array(await tensorBytes(operand), 'float32') as unknown as [number];
   const isOne = quantisation?.kind !== 'channels' || quantisation.scales.every((scale) => scale === quantisation.scales[0]);
   const zeros = quantisation?.kind === 'channels' ? quantisation.zeroPoints : undefined;
+  if (quantisation?.kind === 'blocks') return null;
   if (!isOne || (zeros && Array.from(zeros).some((zero) => zero !== zeros[0]))) return null;
   const scale = quantisation?.kind === 'channels' ? quantisation.scales[0]! : (quantisation?.scale ?? 1);
   const min = quantisation?.kind === 'channels' ? -(zeros?.[0] ?? 0) * scale : (quantisation?.min ?? 0);
@@ -145,12 +147,15 @@ export async function trainingNodes(model: ReadModel, used: readonly ReadNode[])
   return found;
 }
 
-/** Null where scales are worked out in the graph, or lie in blocks: such a weight is not looked at. @throws ModelError 'malformed' where scales do not fit the tensor */
+/** Null where scales are worked out in the graph: such a weight is not looked at. @throws ModelError 'malformed' where scales do not fit the tensor */
 async function channelsOf(node: ReadNode, tensor: Tensor, initializers: ReadonlyMap<string, Tensor>): Promise<WeightQuantisation | null> {
   const [, scaleName = '', zeroName = ''] = node.inputs;
   const [scale, zeroPoint] = [initializers.get(scaleName), initializers.get(zeroName)];
   const axis = Number(node.attributes.get('axis') ?? 1);
   const place = { layer: node.name, tensor: tensor.name, file: tensor.origin.file };
+  const block = Number(node.attributes.get('block_size') ?? 0);
+  if (block > 0 && scale && (zeroName === '' || zeroPoint))
+    return blocksOf(tensor, { axis: axis < 0 ? axis + tensor.shape.length : axis, block, scale, zeroPoint });
   if (!scale || scale.shape.length > 1 || (zeroName !== '' && !zeroPoint)) return null;
   const perTensor = elementCount(scale.shape) === 1;
   const front = axis < 0 ? axis + tensor.shape.length : axis;
@@ -169,9 +174,25 @@ async function channelsOf(node: ReadNode, tensor: Tensor, initializers: Readonly
   };
 }
 
+interface Blocks {
+  readonly axis: number;
+  readonly block: number;
+  readonly scale: Tensor;
+  readonly zeroPoint: Tensor | undefined;
+}
+
+/** Null where the last block is shorter than the others. */
+async function blocksOf(tensor: Tensor, { axis, block, scale, zeroPoint }: Blocks): Promise<WeightQuantisation | null> {
+  const count = tensor.shape[axis] ?? 0;
+  const shape = tensor.shape.with(axis, count / block);
+  if (count === 0 || count % block !== 0 || scale.shape.join() !== shape.join() || (zeroPoint && zeroPoint.shape.join() !== shape.join())) return null;
+  const zeroPoints = zeroPoint && toFloat64Array(await tensorBytes(zeroPoint), zeroPoint.dtype);
+  return { kind: 'blocks', axis, size: block, shape, scales: toFloat32Array(await tensorBytes(scale), scale.dtype), ...(zeroPoints ? { zeroPoints } : {}) };
+}
+
 /** A Gemm without transB holds its kernel as [in, out]. */
 export function orient({ tensor, quantisation }: WrittenWeight, node: ReadNode, role: string): WrittenWeight {
   if (node.op !== 'Gemm' || role !== 'kernel' || node.attributes.get('transB') === 1) return { tensor, ...(quantisation ? { quantisation } : {}) };
-  const turned = quantisation?.kind === 'channels' ? { ...quantisation, axis: 1 - quantisation.axis } : quantisation;
+  const turned = quantisation && turnedQuantisation(quantisation);
   return { tensor: permute(tensor, [1, 0]), ...(turned ? { quantisation: turned } : {}) };
 }

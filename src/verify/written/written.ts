@@ -3,6 +3,7 @@
  * layer map that it was made from.
  */
 import type { FileSet } from '../../bytes/file-set.js';
+import type { BlockCodes } from '../../model/block-codes.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer, Layout, Port } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -13,7 +14,9 @@ export type WeightQuantisation =
   /** value = min + scale * stored, one pair for the tensor, as TensorFlow.js has it. */
   | { readonly kind: 'affine'; readonly scale: number; readonly min: number }
   /** value = scale * (stored - zero point), one pair for each place along `axis` (of the map's orientation), as ONNX has it. */
-  | { readonly kind: 'channels'; readonly axis: number; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> };
+  | { readonly kind: 'channels'; readonly axis: number; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> }
+  /** The same, one pair for each block along `axis`. */
+  | BlockCodes;
 
 export interface WrittenWeight {
   /** In the stored dtype and the layer map's orientation; its name and origin are the file's. */

@@ -17,6 +17,7 @@ import {
   VALUE_INFO,
 } from '../../containers/onnx-schema.js';
 import { MessageBuilder, type Piece, type Span } from '../../containers/protobuf-writer.js';
+import { packedByteLength, packedChunks } from '../../model/packing.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
 import type { OnnxAttribute, OnnxGraph, OnnxInitializer, OnnxNode, OnnxPort } from './graph.js';
 
@@ -60,7 +61,8 @@ export function encodeOtherMetadata(metadata: Readonly<Record<string, string>>):
 }
 
 /** The bytes of a tensor, made when they are written. */
-export function tensorSpan(tensor: Tensor): Span {
+export function tensorSpan(tensor: Tensor, isPacked = false): Span {
+  if (isPacked) return { byteLength: packedByteLength(tensor), chunks: () => packedChunks(tensor) };
   return { byteLength: tensorByteLength(tensor), chunks: () => tensorChunks(tensor) };
 }
 
@@ -97,11 +99,14 @@ function encodeAttribute(name: string, { type, value }: OnnxAttribute): MessageB
   return message.int(ATTRIBUTE.type, ATTRIBUTE_TYPE[type]);
 }
 
-export function encodeInitializer({ name, tensor }: OnnxInitializer, place: ExternalPlace | undefined): MessageBuilder {
+/** What packed integers are called. */
+const PACKED_CODE: Readonly<Record<string, number>> = { uint8: 21, int8: 22 };
+
+export function encodeInitializer({ name, tensor, isPacked }: OnnxInitializer, place: ExternalPlace | undefined): MessageBuilder {
   const message = new MessageBuilder();
   for (const size of tensor.shape) message.int(TENSOR.dims, size);
-  message.int(TENSOR.dataType, DATA_TYPE[tensor.dtype]).string(TENSOR.name, name);
-  const bytes: Piece = tensorSpan(tensor);
+  message.int(TENSOR.dataType, isPacked ? PACKED_CODE[tensor.dtype]! : DATA_TYPE[tensor.dtype]).string(TENSOR.name, name);
+  const bytes: Piece = tensorSpan(tensor, isPacked);
   if (!place) return message.bytes(TENSOR.rawData, bytes);
   return message
     .message(TENSOR.externalData, encodeEntry('location', place.file))

@@ -26,6 +26,8 @@ export interface OnnxInitializer {
   readonly name: string;
   /** As it is to be stored. */
   readonly tensor: Tensor;
+  /** Two of its elements to a byte: int4 for int8, uint4 for uint8. */
+  readonly isPacked?: boolean;
 }
 
 export interface OnnxPort {

@@ -4,7 +4,6 @@ import type { ByteSink } from '../../bytes/byte-sink.js';
 import { type Span, writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap, Notice } from '../../model/layer-map.js';
-import { tensorByteLength } from '../../model/tensor.js';
 import { castNotices } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { ONNX } from '../targets.js';
@@ -15,7 +14,7 @@ import { encodePatch, type Patch, patchable, planPatch } from './patch.js';
 import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
 import { measureScales } from './scales.js';
 import { sourceModel } from './source.js';
-import { optionsObstacle, storageObstacle } from './storage.js';
+import { BLOCKS_SINCE, optionsObstacle, storageObstacle, wantsBlocks } from './storage.js';
 
 const DEFAULT_OPSET = 17;
 /** protobuf parsers stop at 2 GiB; the graph itself and its names need some room too. */
@@ -47,18 +46,18 @@ export const onnx: Writer = {
     if (source) return writePatch(await planPatch(source, options), map, sink, name, options);
     const scales = await measureScales(map, options);
     const { graph, narrowed, warnings } = planGraph(map, options, chooseOpset(map, options), scales);
-    const total = graph.initializers.reduce((sum, { tensor }) => sum + tensorByteLength(tensor), 0);
+    const spans = graph.initializers.map(({ name: stored, tensor, isPacked }) => ({ name: stored, bytes: tensorSpan(tensor, isPacked) }));
+    const total = spans.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
     const file = await sink.create(name);
     const onBytes = byteProgress(total, options);
     const inline = options.externalData !== true && total <= MAX_INLINE_BYTES;
-    const spans = graph.initializers.map((initializer) => ({ name: initializer.name, bytes: tensorSpan(initializer.tensor) }));
     const large = spans.filter(({ bytes }) => bytes.byteLength >= MIN_EXTERNAL_BYTES);
     const places = inline ? new Map<string, ExternalPlace>() : await writeExternal(large, sink, `${name}.data`, onBytes);
     await writePieces(encodeModel(graph, places).pieces, file, inline ? onBytes : undefined);
     const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
     await writePieces(encodeMetadata(metadata).pieces, file);
     await file.close();
-    return { warnings: [...warnings, ...narrowingNotices(narrowed, options)] };
+    return { warnings: [...warnings, ...opsetNotices(map, options), ...narrowingNotices(narrowed, options)] };
   },
 };
 
@@ -77,11 +76,26 @@ async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: str
   return { warnings: narrowingNotices(patch.narrowed, options) };
 }
 
-/** That of the file that the map came from, where it was one of ONNX that is not too old. */
-function chooseOpset(map: LayerMap, { opset }: WriteOptions): number {
+/** That of the file that the map came from, where it was one of ONNX that is not too old; a newer one where weights need it. */
+function chooseOpset(map: LayerMap, options: WriteOptions): number {
+  const own = options.opset ?? ownOpset(map);
+  return options.opset === undefined && own < BLOCKS_SINCE && hasBlocks(map, options) ? BLOCKS_SINCE : own;
+}
+
+function ownOpset(map: LayerMap): number {
   const model = sourceModel(map);
   const own = model?.opsets.get('') ?? model?.opsets.get('ai.onnx') ?? 0;
-  return opset ?? (model ? Math.min(Math.max(own, OPSETS[0]!), OPSETS.at(-1)!) : DEFAULT_OPSET);
+  return model ? Math.min(Math.max(own, OPSETS[0]!), OPSETS.at(-1)!) : DEFAULT_OPSET;
+}
+
+function hasBlocks({ layers }: LayerMap, { dtype, float16Compute }: WriteOptions): boolean {
+  return dtype === 'source' && !float16Compute && layers.some(({ weights }) => Object.values(weights).some(wantsBlocks));
+}
+
+function opsetNotices(map: LayerMap, options: WriteOptions): Notice[] {
+  const [own, chosen] = [ownOpset(map), chooseOpset(map, options)];
+  if (options.opset !== undefined || chosen === own) return [];
+  return [{ code: 'opset-raised', message: `the file has opset ${chosen} instead of ${own}: weights of 4 bits and scales of blocks came with it` }];
 }
 
 /**

@@ -9,6 +9,7 @@ import { Names } from '../../model/names.js';
 import { narrowForm, unwidened } from '../../model/narrow-form.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
+import { elementBits, withBits } from '../../model/packing.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { quantiseChannels, wholeSteps } from '../../model/quantise.js';
 import { float32Tensor, type Origin, permute, type Tensor } from '../../model/tensor.js';
@@ -18,7 +19,7 @@ import { intAttribute, intsAttribute, type OnnxGraph, type OnnxInitializer, type
 import { isStoredTransposed, nodeForm } from './node-forms.js';
 import type { ChannelScales, MeasuredScales } from './scales.js';
 import { sourceModel } from './source.js';
-import { type Coded, computeDType, hasDequantize, keptCodes, storageDType, weightDType } from './storage.js';
+import { BLOCKS_SINCE, type Coded, computeDType, hasDequantize, keptCodes, storageDType, weightDType } from './storage.js';
 
 /** A weight that changes its dtype on the way, and what that did to its values; filled in while the weight is written. */
 export interface NarrowedWeight {
@@ -331,26 +332,28 @@ class GraphBuilder {
    * is added behind them.
    */
   #addCodes(wanted: string, { stored, codes }: Coded): string {
-    const name = this.#addInitializer(wanted, stored);
-    const constant = (suffix: string, tensor: Tensor) => this.#addInitializer(`${name}/${suffix}`, tensor);
+    const isPacked = elementBits(stored) === 4 && codes.kind !== 'affine' && this.opset >= BLOCKS_SINCE;
+    const name = this.#addInitializer(wanted, stored, isPacked);
+    const constant = (suffix: string, tensor: Tensor, isAlsoPacked = false) => this.#addInitializer(`${name}/${suffix}`, tensor, isAlsoPacked);
     this.#kept.push(stored);
     const numbers = (dtype: DType, values: readonly number[], shape: readonly number[]) => numbersTensor('codes', dtype, shape, values, ORIGIN);
-    const shape = codes.kind === 'channels' && codes.axis !== null ? [codes.scales.length] : [];
-    const scales = codes.kind === 'channels' ? [...codes.scales] : [codes.scale];
+    const shape = codes.kind === 'blocks' ? codes.shape : codes.kind === 'channels' && codes.axis !== null ? [codes.scales.length] : [];
+    const scales = codes.kind === 'affine' ? [codes.scale] : Array.from(codes.scales);
     const step = codes.kind === 'affine' ? wholeSteps(codes, stored.dtype) : null;
-    const zeros = codes.kind === 'channels' ? codes.zeroPoints && Array.from(codes.zeroPoints) : step === null ? undefined : [step];
+    const zeros = codes.kind !== 'affine' ? codes.zeroPoints && Array.from(codes.zeroPoints) : step === null ? undefined : [step];
     const scale = constant('scale', numbers('float32', scales, shape));
     let value: string;
     if (hasDequantize(stored.dtype, this.opset)) {
-      const inputs = zeros ? [scale, constant('zero', numbers(stored.dtype, zeros, shape))] : [scale];
-      const axis = { axis: intAttribute(codes.kind === 'channels' ? (codes.axis ?? 0) : 0) };
-      value = this.#derived(name, 'DequantizeLinear', inputs, this.opset < 21 ? axis : { ...axis, block_size: intAttribute(0) }, 'float32');
+      const inputs = zeros ? [scale, constant('zero', withBits(numbers(stored.dtype, zeros, shape), isPacked ? 4 : undefined), isPacked)] : [scale];
+      const axis = { axis: intAttribute(codes.kind === 'affine' ? 0 : (codes.axis ?? 0)) };
+      const block = { block_size: intAttribute(codes.kind === 'blocks' ? codes.size : 0) };
+      value = this.#derived(name, 'DequantizeLinear', inputs, this.opset < BLOCKS_SINCE ? axis : { ...axis, ...block }, 'float32');
     } else {
       value = this.#derived(name, 'Cast', [], castStep('float32').attributes, 'float32');
       if (zeros) value = this.#derived(value, 'Sub', [constant('zero', numbers('float32', zeros, shape))], {}, 'float32');
       value = this.#derived(value, 'Mul', [scale], {}, 'float32');
     }
-    if (codes.kind === 'channels' || step !== null || codes.min === 0) return value;
+    if (codes.kind !== 'affine' || step !== null || codes.min === 0) return value;
     return this.#derived(value, 'Add', [constant('minimum', numbers('float32', [codes.min], shape))], {}, 'float32');
   }
 
@@ -373,9 +376,9 @@ class GraphBuilder {
     return output;
   }
 
-  #addInitializer(wanted: string, tensor: Tensor): string {
+  #addInitializer(wanted: string, tensor: Tensor, isPacked = false): string {
     const name = this.#names.take(wanted);
-    this.#initializers.push({ name, tensor });
+    this.#initializers.push({ name, tensor, ...(isPacked ? { isPacked } : {}) });
     return name;
   }
 

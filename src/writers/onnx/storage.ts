@@ -14,6 +14,7 @@ import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { type NarrowForm, narrowForm, unwidened } from '../../model/narrow-form.js';
+import { elementBits } from '../../model/packing.js';
 import type { Tensor } from '../../model/tensor.js';
 import { channelAxis, isLargeLayer } from '../large-weights.js';
 import { ONNX } from '../targets.js';
@@ -63,8 +64,17 @@ export function keptCodes(weight: Tensor, options: WriteOptions, opset: number):
   const form = narrowForm(weight);
   if (!form?.codes) return null;
   // Without the operator one scale for all can be said in arithmetic, one for each channel not as shortly.
-  const isTold = form.codes.kind === 'affine' || hasDequantize(form.stored.dtype, opset);
+  const isTold = form.codes.kind === 'affine' || (hasDequantize(form.stored.dtype, opset) && (form.codes.kind === 'channels' || opset >= BLOCKS_SINCE));
   return isTold ? { ...form, codes: form.codes } : null;
+}
+
+/** From this opset on DequantizeLinear has blocks, and codes of 4 bits. */
+export const BLOCKS_SINCE = 21;
+
+/** Whether a weight's codes go two to a byte, or have a scale for each block. */
+export function wantsBlocks(weight: Tensor): boolean {
+  const form = narrowForm(weight);
+  return form?.codes?.kind === 'blocks' || (form?.codes?.kind === 'channels' && elementBits(form.stored) === 4);
 }
 
 export function hasDequantize(dtype: DType, opset: number): boolean {

@@ -8,7 +8,7 @@ import { measureBlocks } from '../../src/model/block-codes.js';
 import { toFloat32Array } from '../../src/model/cast.js';
 import { narrowForm } from '../../src/model/narrow-form.js';
 import { elementBits, packedChunks, unpackedSource, withBits } from '../../src/model/packing.js';
-import { constantTensor, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { constantTensor, elementCount, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { blockedWeight, blockFor } from '../../src/shrink/blocks.js';
 import { shrinkToFour } from '../../src/shrink/index.js';
@@ -144,15 +144,7 @@ describe.each(['int4', 'uint4'] as const)('%s in ONNX', (range) => {
     const widened = float32Tensor('k', made.shape, await valuesOf(made), ORIGIN);
     const layersOfWide = shrunk.map.layers.map((one) => ({ ...one, weights: { kernel: widened } }));
     const { bytes: wide } = await write({ ...shrunk.map, layers: layersOfWide });
-    const input = {
-      shape,
-      data: Float32Array.from(
-        wave(
-          shape.reduce((a, b) => a * b, 1),
-          3,
-        ),
-      ),
-    };
+    const input = { shape, data: Float32Array.from(wave(elementCount(shape), 3)) };
     const [narrow, exact] = [await runOnnx(bytes, [input]), await runOnnx(wide, [input])];
     const [a, b] = [narrow.get('y')!.data, exact.get('y')!.data];
     const scale = Math.max(...b.map(Math.abs));

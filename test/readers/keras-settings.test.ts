@@ -318,6 +318,25 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
       ...{ output_shape: null, output_shape_type: 'raw', output_mask: null, output_mask_type: 'raw', arguments: {} },
     },
   ],
+  ...[1, 2, 3].flatMap((rank) =>
+    ['Average', 'Max'].map((kind): readonly [string, string, object] => [
+      `Adaptive${kind}Pooling${rank}D`,
+      'Keras 3',
+      { ...KERAS3, output_size: new Array(rank).fill(2), data_format: 'channels_last' },
+    ]),
+  ),
+  ['LocallyConnected1D', 'Keras 1', { ...KERAS1, ...keras1Conv, border_mode: 'valid', nb_filter: 4, filter_length: 3, subsample_length: 1, input_dim: 3 }],
+  [
+    'LocallyConnected2D',
+    'Keras 1',
+    { ...KERAS1, ...keras1Conv, border_mode: 'valid', nb_filter: 4, nb_row: 3, nb_col: 3, subsample: [1, 1], dim_ordering: 'tf' },
+  ],
+  ['LSTM', 'Keras 0.3', { ...keras1Recurrent('LSTM'), truncate_gradient: -1 }],
+  ['FixedDropout', 'the EfficientNet package', { ...TF_KERAS, rate: 0.2, noise_shape: null, seed: null }],
+  ['ZeroPadding1D', 'Keras 1', { ...KERAS1, padding: { left_pad: 1, right_pad: 2 } }],
+  ['ZeroPadding2D', 'Keras 1', { ...KERAS1, padding: [1, 2, 3, 4], dim_ordering: 'tf' }],
+  ['Conv2D', 'tf.keras with tuples that it tells from lists', { ...TF_KERAS, ...conv(2), kernel_size: { class_name: '__tuple__', items: [3, 3] } }],
+  ['Dense', 'tf.keras with a layer for its activation', { ...TF_KERAS, units: 3, activation: { class_name: 'Activation', config: { activation: 'relu' } } }],
   ['AlphaDropout', 'Keras 3', { ...KERAS3, rate: 0.1, seed: null, noise_shape: null }],
   ['GaussianDropout', 'tf.keras', { ...TF_KERAS, rate: 0.1 }],
 ];
@@ -383,6 +402,7 @@ describe('policies', () => {
     [{ class_name: 'DTypePolicyMap', config: { default_policy: policy('float32'), policy_map: {} } }, 'float32'],
     [{ class_name: 'DTypePolicyMap', config: { default_policy: 'float32', policy_map: { 'a/b': policy('mixed_float16') } } }, 'declined'],
     ['float64', 'float64'],
+    ['infer_with_float32_vars', 'float32'],
     ['int8_from_float32', 'declined'],
     [{ class_name: 'Someones', config: { name: 'float32' } }, 'declined'],
   ])('%j', (dtype, expected) => {

@@ -64,7 +64,8 @@ describe('the original file', () => {
   test.each([
     ['as Keras saves it', 'layers/dense', 'layers/dense_1'],
     ['saved on Windows', 'layers\\dense', 'layers\\dense_1'],
-    ['of tf.keras 2.12', '_layer_checkpoint_dependencies/dense', '_layer_checkpoint_dependencies/dense_1'],
+    ['of tf.keras 2.12', '_layer_checkpoint_dependencies/dense', '_layer_checkpoint_dependencies/dense_2'],
+    ['of tf.keras 2.13', '_layer_checkpoint_dependencies/dense', '_layer_checkpoint_dependencies/dense_1'],
   ])('in an archive %s', async (_, first, second) => {
     const tree = { [first]: [KERNEL_A, BIAS_A], [second]: [KERNEL_B, BIAS_B], 'layers/dropout/seed_generator': [{ shape: [2], values: [1, 2] }] };
     expectClose((await witness('model.keras', await kerasArchive(sequential([null, 3], layers), tree)))[0], expected);

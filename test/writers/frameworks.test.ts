@@ -28,7 +28,7 @@ const FAMILIES = new Set(
 
 /** Nets of every kind: each dialect's own, and one of each family. */
 const CASES = [
-  ...DIALECT_CASES.filter(({ format }) => format !== 'keras-dialects'),
+  ...DIALECT_CASES.filter(({ format }) => !format.startsWith('keras-')),
   ...ARCHITECTURE_CASES.filter(({ title }) => FAMILIES.has(title.replace('architectures/', ''))),
 ];
 

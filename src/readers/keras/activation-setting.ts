@@ -3,7 +3,7 @@ import { elu, leakyRelu, reluLayer, softmaxLayer, thresholdedRelu } from './acti
 import { ACTIVATION_NAMES, type Activation, identity, namedActivation } from './activations.js';
 import { brief, type ConfigView } from './config-view.js';
 import { isObject } from './json.js';
-import type { OneRule, Rule } from './rule.js';
+import type { OneRule } from './rule.js';
 
 /** Layers that have no weights and are used as activations. */
 const LAYERS: Readonly<Record<string, OneRule>> = {
@@ -12,6 +12,7 @@ const LAYERS: Readonly<Record<string, OneRule>> = {
   ELU: elu,
   ThresholdedReLU: thresholdedRelu,
   Softmax: softmaxLayer,
+  Activation: (config) => activationLayer(config),
 };
 
 /** Reads a setting that names an activation; `linear` where it is null, and where it is missing, unless the layer has another one by itself. */
@@ -25,7 +26,7 @@ export function activation(config: ConfigView, key = 'activation', missing = 'li
   return identity;
 }
 
-export const activationLayer: Rule = (config) => {
+export const activationLayer: OneRule = (config) => {
   const apply = activation(config);
   return ([input], scope) => apply(input!, scope);
 };

@@ -5,7 +5,7 @@
 import { ModelError } from '../../errors.js';
 import { type KerasLayer, parseLayer } from './config.js';
 import { type Constant, parseConstant } from './constant.js';
-import { isObject } from './json.js';
+import { isObject, plainList } from './json.js';
 import { type Arithmetic, arithmeticOf } from './precision.js';
 import { isAtRest, isSame } from './settings.js';
 
@@ -59,7 +59,7 @@ export class ConfigView {
       this.#read.add(key);
       if (found === undefined) found = this.layer.config[key];
     }
-    return found;
+    return plainList(found);
   }
 
   integer(keys: readonly string[], fallback?: number): number {
@@ -101,9 +101,9 @@ export class ConfigView {
     return this.#refuse(keys, value, `${rank} integers from ${least}`, new Array<number>(rank).fill(Math.max(1, least)));
   }
 
-  /** Begin and end per axis: [[b, e], ...], one amount per axis, or one for all; `rank` 1 may also be [b, e]. */
+  /** Begin and end per axis: [[b, e], ...], one amount per axis, or one for all; `rank` 1 may also be [b, e]; Keras 1 also had [b, e, b, e] and names. */
   margins(keys: readonly string[], rank: number, fallback: readonly (readonly [number, number])[]): readonly (readonly [number, number])[] {
-    const value = this.value(keys) ?? fallback;
+    const value = keras1Margins(this.value(keys), rank) ?? fallback;
     if (typeof value === 'number' && isIntegers([value])) return new Array(rank).fill([value, value]);
     const whole = rank === 1 && isIntegers(value) && value.length === 2 ? [value] : value;
     if (Array.isArray(whole) && whole.length === rank) {
@@ -167,6 +167,16 @@ export class ConfigView {
     this.decline(`"${key}" of the ${this.layer.className} is ${brief(value)}, expected ${expected}`);
     return instead;
   }
+}
+
+const SIDES: readonly (readonly string[])[] = [[], ['left_pad', 'right_pad'], ['top_pad', 'bottom_pad', 'left_pad', 'right_pad']];
+
+function keras1Margins(value: unknown, rank: number): unknown {
+  const sides = SIDES[rank] ?? [];
+  const isNamed = isObject(value) && sides.length > 0 && Object.keys(value).every((key) => sides.includes(key));
+  const amounts = isNamed ? sides.map((side) => value[side] ?? 0) : value;
+  const isFlat = rank === 2 && isIntegers(amounts) && amounts.length === 4;
+  return isFlat ? [amounts.slice(0, 2), amounts.slice(2)] : amounts;
 }
 
 function isIntegers(value: unknown): value is readonly number[] {

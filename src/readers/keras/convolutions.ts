@@ -34,9 +34,13 @@ interface Convolution extends Window {
 /** Spellings of the kernel size in Keras 1, by rank. */
 const KERNEL_KEYS: readonly (readonly string[])[] = [[], ['filter_length'], ['nb_row', 'nb_col'], ['kernel_dim1', 'kernel_dim2', 'kernel_dim3']];
 
+export function kernelSizes(config: ConfigView, rank: number): readonly number[] {
+  return config.has('nb_filter') ? KERNEL_KEYS[rank]!.map((key) => config.integer([key])) : config.sizes(['kernel_size'], rank);
+}
+
 function readConvolution(config: ConfigView, rank: number): Convolution {
   const keras1 = config.has('nb_filter');
-  const kernel = keras1 ? KERNEL_KEYS[rank]!.map((key) => config.integer([key])) : config.sizes(['kernel_size'], rank);
+  const kernel = kernelSizes(config, rank);
   const ones = kernel.map(() => 1);
   const padding = config.oneOf<Padding>(['padding', 'border_mode'], rank === 1 ? ['valid', 'same', 'causal'] : ['valid', 'same'], 'valid');
   const strides = config.sizes(['strides', 'subsample', 'subsample_length'], rank, ones);

@@ -12,6 +12,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { extraArguments, plainInputs, type TensorRef } from './call.js';
 import { inputLayers, type KerasLayer, type KerasModel, type LayerCall } from './config.js';
 import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
+import { plainList } from './json.js';
 import { isOperation, readOperation } from './operations/index.js';
 import type { Arithmetic } from './precision.js';
 import type { Build, LayerClass } from './rule.js';
@@ -163,7 +164,7 @@ function makeInput(layer: KerasLayer, plan: Plan, builder: GraphBuilder, options
 }
 
 function inputShape(layer: KerasLayer, { file, inputShape: given, recordedShape }: GraphOptions): readonly Dim[] {
-  const stored = layer.config.batch_input_shape ?? layer.config.batch_shape;
+  const stored = plainList(layer.config.batch_input_shape ?? layer.config.batch_shape);
   if (stored === undefined || stored === null) {
     const known = given ?? recordedShape;
     if (known) return known;

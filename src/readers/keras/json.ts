@@ -33,6 +33,13 @@ export function list(value: unknown, what: string, file: string): readonly unkno
   return value;
 }
 
+/** What tf.keras wraps to tell a tuple or a shape from a list, unwrapped. */
+export function plainList(value: unknown): unknown {
+  if (Array.isArray(value)) return value.some(isObject) ? value.map(plainList) : value;
+  const isWrapped = isObject(value) && (value.class_name === '__tuple__' || value.class_name === 'TensorShape') && Array.isArray(value.items);
+  return isWrapped ? (value.items as readonly unknown[]).map(plainList) : value;
+}
+
 export function text(value: unknown, what: string, file: string): string {
   if (typeof value !== 'string' || value === '') throw new ModelError('malformed', `${what}: found ${describe(value)}, expected a name`, { file });
   return value;

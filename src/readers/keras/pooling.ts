@@ -1,5 +1,7 @@
 /** Pooling, and layers that move or repeat pixels: padding, cropping, upsampling. */
+import { adaptiveMeans, adaptiveWindows, plainPooling } from '../../model/adaptive.js';
 import type { Dim } from '../../model/layer-map.js';
+import { float32Tensor } from '../../model/tensor.js';
 import { reshapeTo } from './axes.js';
 import type { DataFormat } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
@@ -38,6 +40,45 @@ export const globalPooling =
       return keep ? pooled : scope.add('Flatten', [pooled], { order: 'keras' });
     };
   };
+
+/** To a size: each output's window goes from the floor of its share of the input to the ceiling. */
+export const adaptivePooling =
+  (op: 'MaxPool' | 'AveragePool', rank: number): Rule =>
+  (config) => {
+    const outs = config.sizes(['output_size'], rank);
+    const format = config.dataFormat();
+    return ([input], scope) => {
+      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      if (outs.every((size) => size === 1)) return scope.add(`Global${op}`, [value]);
+      const sizes = value.shape.slice(2).map((size) => {
+        if (typeof size === 'number') return size;
+        throw scope.unsupported(`pooling of [${value.shape}] to a size, where --input-shape does not give its own,`);
+      });
+      const plain = sizes.map((size, axis) => plainPooling(size, outs[axis]!));
+      if (plain.every((axis) => axis !== null)) {
+        const attributes = { kernel_shape: plain.map((axis) => axis!.kernel), strides: plain.map((axis) => axis!.stride) };
+        return scope.add(op, [value], { attributes });
+      }
+      return sizes.reduce((made, size, axis) => (size === outs[axis] ? made : windows(op, made, axis + 2, size, outs[axis]!, scope)), value);
+    };
+  };
+
+/** Windows of different sizes along one axis. */
+function windows(op: 'MaxPool' | 'AveragePool', value: Value, axis: number, size: number, out: number, scope: Scope): Value {
+  if (op === 'MaxPool') {
+    const parts = adaptiveWindows(size, out).map(([start, end]) => {
+      const part = scope.add('Slice', [value], { attributes: { starts: [start], ends: [end], axes: [axis] } });
+      return scope.add('ReduceMax', [part], { attributes: { axes: [axis], keepdims: 1 } });
+    });
+    return scope.add('Concat', parts, { attributes: { axis } });
+  }
+  // The axis goes last for a product with what each output takes of each place.
+  const last = value.shape.length - 1;
+  const perm = value.shape.map((_, at) => (at === axis ? last : at === last ? axis : at));
+  const turn = (one: Value) => (axis === last ? one : scope.add('Transpose', [one], { attributes: { perm } }));
+  const kernel = float32Tensor(`${scope.name}/means_${axis}`, [size, out], adaptiveMeans(size, out).flat(), { file: scope.builder.file });
+  return turn(scope.add('MatMul', [turn(value)], { weights: { kernel } }));
+}
 
 /** The mean over the steps that count. @param value [N, channels, steps] in the map */
 function maskedAverage(value: Value, mask: Value, keep: boolean, scope: Scope): Value {

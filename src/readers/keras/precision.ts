@@ -16,6 +16,8 @@ const POLICIES: Readonly<Record<string, Arithmetic>> = {
   // The policy of Keras 2.4's first layers, which took their dtype from the first input.
   _infer: 'float32',
   infer: 'float32',
+  infer_float32_vars: 'float32',
+  infer_with_float32_vars: 'float32',
 };
 
 /** Nothing else in these objects speaks of arithmetic: the scale of losses, what the map was made from. */

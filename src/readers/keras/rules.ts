@@ -15,7 +15,7 @@ import { locallyConnected } from './local.js';
 import { masking } from './masking.js';
 import { concatenate, legacyMerge, merge, scaledSum, subtract } from './merge.js';
 import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
-import { cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
+import { adaptivePooling, cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
 import { bidirectional, recurrent } from './recurrent/index.js';
 import { centerCrop, randomCrop, resizing } from './resizing.js';
 import type { LayerClass, Rule } from './rule.js';
@@ -29,6 +29,8 @@ const spatial = (axes: number, rule: Rule): LayerClass => ({ rule, inputs: 'one'
 
 /** Layers that pass their input on in a prediction. */
 const NOISE: readonly string[] = [
+  // The dropout of the widespread EfficientNet package, for whose sake a fixed noise shape is written down.
+  'FixedDropout',
   ...['Dropout', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D', 'AlphaDropout', 'GaussianDropout', 'GaussianNoise'],
   'ActivityRegularization',
 ];
@@ -40,7 +42,7 @@ const AUGMENTATION: readonly string[] = [
   ...['RandomGrayscale', 'RandomInvert', 'RandomPosterization', 'RandomGaussianBlur', 'RandomErasing', 'RandomElasticTransform'],
   // Drops whole branches in training.
   'StochasticDepth',
-  ...['AugMix', 'CutMix', 'MixUp', 'RandAugment'],
+  ...['AugMix', 'CutMix', 'MixUp', 'RandAugment', 'RandomApply', 'Solarization', 'MaxNumBoundingBoxes'],
 ];
 
 /** Layers that are left out, and told. */
@@ -110,6 +112,12 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     GlobalAveragePooling1D: spatial(1, globalPooling('GlobalAveragePool', 1)),
     GlobalAveragePooling2D: spatial(2, globalPooling('GlobalAveragePool', 2)),
     GlobalAveragePooling3D: spatial(3, globalPooling('GlobalAveragePool', 3)),
+    ...Object.fromEntries(
+      [1, 2, 3].flatMap((rank) => [
+        [`AdaptiveAveragePooling${rank}D`, spatial(rank, adaptivePooling('AveragePool', rank))],
+        [`AdaptiveMaxPooling${rank}D`, spatial(rank, adaptivePooling('MaxPool', rank))],
+      ]),
+    ),
     ZeroPadding1D: spatial(1, zeroPadding(1)),
     ZeroPadding2D: spatial(2, zeroPadding(2)),
     ZeroPadding3D: spatial(3, zeroPadding(3)),
@@ -176,6 +184,12 @@ const WHY_NOT: Readonly<Record<string, string>> = {
     ['StringLookup', 'IntegerLookup', 'TextVectorization', 'Hashing', 'HashedCrossing', 'Discretization', 'CategoryEncoding', 'CategoryCrossing'].map(
       (name) => [name, 'it looks up, counts or sorts into classes what flows in, before the net. Cut the model behind it, and feed what it makes.'],
     ),
+  ),
+  ...Object.fromEntries(
+    ['AutoContrast', 'Equalization', 'CLAHE', 'RandomResizedCrop'].map((name) => [
+      name,
+      'it changes pictures in predictions too, before the net. Cut the model behind it, and feed what it makes.',
+    ]),
   ),
   ...Object.fromEntries(
     ['MelSpectrogram', 'STFTSpectrogram'].map((name) => [

@@ -66,6 +66,8 @@ const RECURRENT: Settings = {
   ...any(
     'implementation',
     'consume_less',
+    // Keras 0.3: how far back training looked.
+    'truncate_gradient',
     'unroll',
     'dropout',
     'recurrent_dropout',
@@ -94,7 +96,7 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     ...forEach(['BatchNormalization', 'BatchNormalizationV1', 'BatchNormalizationV2', 'SyncBatchNormalization'], BATCH_NORMALIZATION),
     ...forEach(['LayerNormalization', 'GroupNormalization', 'RMSNormalization'], NORMALIZED),
     PReLU: { ...trained('alpha'), ...any('init', 'weights') },
-    ...forEach(['Dropout', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D', 'AlphaDropout', 'GaussianDropout'], {
+    ...forEach(['Dropout', 'FixedDropout', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D', 'AlphaDropout', 'GaussianDropout'], {
       ...any('rate', 'p', 'noise_shape', 'seed', 'rng_type', 'data_format', 'dim_ordering'),
     }),
     GaussianNoise: any('stddev', 'sigma', 'seed', 'rng_type'),

@@ -2,7 +2,7 @@
  * Keras weights as Keras 3 saves them (`.weights.h5`, and `model.weights.h5` in a `.keras` archive; tf.keras from 2.12 on):
  * a tree of groups, layers/<class>[_<n>]/vars/<i>, without any list of names.
  */
-import type { Hdf5Group } from '../../containers/hdf5/index.js';
+import type { Hdf5Dataset, Hdf5Group } from '../../containers/hdf5/index.js';
 import { ModelError } from '../../errors.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { KerasLayer, KerasModel } from './config.js';
@@ -64,12 +64,18 @@ export async function readTreeLayers(root: Hdf5Group, file: string): Promise<Tre
   const readVars = async (vars: Hdf5Group, path: string): Promise<void> => {
     const tensors: Tensor[] = [];
     for (const key of (await vars.keys()).toSorted(byNumber))
-      tensors.push(openWeight((await vars.get(key))!, path === '' ? `vars/${key}` : `${path}/vars/${key}`, file));
+      tensors.push(openWeight(await typed((await vars.get(key))!), path === '' ? `vars/${key}` : `${path}/vars/${key}`, file));
     const name = (await vars.attributes()).get('name');
     if (tensors.length > 0) layers.push({ path, name: typeof name === 'string' ? name : null, tensors });
   };
   await visit(root, '', 0);
   return layers;
+}
+
+/** HDF5 has no bfloat16 of its own: Keras stores it as bytes, and says so in an attribute. */
+async function typed(dataset: Hdf5Group | Hdf5Dataset): Promise<Hdf5Group | Hdf5Dataset> {
+  if (dataset.kind !== 'dataset' || dataset.typeName !== 'opaque' || (await dataset.attributes()).get('dtype') !== 'bfloat16') return dataset;
+  return { ...dataset, dtype: 'bfloat16' };
 }
 
 /** conv2d, conv2d_1, conv2d_2, ..., conv2d_10: within a class the order of the model. */
@@ -86,6 +92,19 @@ function byNumber(a: string, b: string): number {
  * @throws ModelError 'malformed' for weights that no layer of the model claims
  */
 export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[], file: string): Map<KerasLayer, readonly Tensor[]> {
+  const isOld = saved.some(({ path }) => path.includes(OLD_CONTAINER));
+  const once = assignBy(model, saved, 'once');
+  // tf.keras 2.12 counted each layer that has weights twice, so that the second convolution is conv2d_2.
+  const { assigned, left } = isOld && once.left ? assignBy(model, saved, 'twice') : once;
+  if (!left) {
+    checkShared(leafLayers(model), assigned, file);
+    return assigned;
+  }
+  throw new ModelError('malformed', 'no layer of the configuration has these weights. Do they belong together?', { file, tensor: left.tensors[0]!.name });
+}
+
+/** @param counted how often a layer that has weights counts among those of its class */
+function assignBy(model: KerasModel, saved: readonly TreeLayer[], counted: 'once' | 'twice') {
   const byPath = new Map(
     saved.filter(({ path }) => !RANDOM_STATE.test(withSlashes(path))).map((layer) => [withSlashes(layer.path).replaceAll(OLD_CONTAINER, CONTAINER), layer]),
   );
@@ -96,7 +115,7 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
     for (const layer of inner.layers) {
       const stem = snakeCase((layer.wrapper ?? layer.className).replace(/^ops\./, ''));
       const count = counts.get(stem) ?? 0;
-      counts.set(stem, count + 1);
+      counts.set(stem, count + (counted === 'twice' && hasWeights(layer) ? 2 : 1));
       const path = `${prefix}${CONTAINER}/${stem}${count === 0 ? '' : `_${count}`}`;
       claimLayer(layer, path);
     }
@@ -121,11 +140,14 @@ export function assignTreeWeights(model: KerasModel, saved: readonly TreeLayer[]
   };
   claim(model, '');
   const [left] = byPath.values();
-  if (!left) {
-    checkShared(leafLayers(model), assigned, file);
-    return assigned;
-  }
-  throw new ModelError('malformed', 'no layer of the configuration has these weights. Do they belong together?', { file, tensor: left.tensors[0]!.name });
+  return { assigned, left };
+}
+
+function hasWeights(layer: KerasLayer): boolean {
+  return (layer.model ? leafLayers(layer.model) : [layer]).some((leaf) => {
+    const { trained, fixed } = weightRoles(leaf);
+    return trained.length + fixed.length > 0;
+  });
 }
 
 /** More than people stack. */

@@ -120,7 +120,15 @@ async function readArchive({ files }: EngineModel): Promise<Original> {
   const config = await decode('config.json');
   const { keras_version } = JSON.parse(await decode('metadata.json')) as Json;
   const { file, close } = await openHdf5(undefined, () => read('model.weights.h5'));
-  const fill = (core: Core, net: LayersModel) => fillTree(core, net, JSON.parse(config) as Json, variablesOf(file), '');
+  const fill = (core: Core, net: LayersModel) => {
+    const entry = JSON.parse(config) as Json;
+    const variables = variablesOf(file);
+    // tf.keras 2.12 met each layer that has weights twice, and counted it each time.
+    const once = placesOf(net, entry, 1);
+    const fits = [...once].every(([path, layer]) => layer.weights.length === 0 || variables.has(path));
+    const places = fits ? once : placesOf(net, entry, 2);
+    for (const [path, layer] of places) setWeights(core, layer, variables.get(path) ?? []);
+  };
   return { config, version: typeof keras_version === 'string' ? keras_version : null, fill, close };
 }
 
@@ -145,19 +153,22 @@ function variablesOf(root: Group): Map<string, Dataset[]> {
   return found;
 }
 
-function fillTree(core: Core, net: { readonly layers: readonly Layer[] }, { config }: Json, variables: ReadonlyMap<string, Dataset[]>, prefix: string): void {
+/** Layers by the paths of their variables. @param step by how much a layer that has weights is counted on */
+function placesOf(net: { readonly layers: readonly Layer[] }, { config }: Json, step: 1 | 2, prefix = ''): Map<string, Layer> {
   const entries = (Array.isArray(config) ? config : (config as Json).layers) as readonly Json[];
   const counts = new Map<string, number>();
+  const places = new Map<string, Layer>();
   for (const entry of entries) {
     const word = snakeCase(String(entry.class_name));
     const count = counts.get(word) ?? 0;
-    counts.set(word, count + 1);
-    const path = `${prefix}layers/${word}${count === 0 ? '' : `_${count}`}/`;
     const name = String((entry.config as Json).name ?? entry.name);
     const layer = net.layers.find((own) => own.name === name);
-    if (layer && 'layers' in layer) fillTree(core, layer as unknown as LayersModel, entry, variables, path);
-    else if (layer) setWeights(core, layer, variables.get(path) ?? []);
+    counts.set(word, count + ((layer?.weights.length ?? 0) > 0 ? step : 1));
+    const path = `${prefix}layers/${word}${count === 0 ? '' : `_${count}`}/`;
+    if (layer && 'layers' in layer) for (const [inner, own] of placesOf(layer as unknown as LayersModel, entry, step, path)) places.set(inner, own);
+    else if (layer) places.set(path, layer);
   }
+  return places;
 }
 
 /** 'PReLU' to 'p_re_lu', as Keras names its groups. */

@@ -147,7 +147,10 @@ export const convnext = family<Size>({
     // Without its top, Keras's net normalises the picture of features.
     if (isKeras && !net.has('classifier.2', true)) return layerNorm(net, x, 'classifier.0', EPSILON, 1);
     const pooled = net.globalPool(x);
-    if (!net.has('classifier.0', true)) return pooled;
+    // Where another head took the place of the whole one, its normalisation went with it.
+    if (isKeras && !net.has('classifier.0', true)) return pooled;
+    const isNorm = isKeras || net.store.has('classifier') === undefined || net.store.shape('classifier.0')?.length === 1;
+    if (!isNorm) return head(net, pooled, 'classifier');
     return head(net, layerNorm(net, pooled, 'classifier.0', net.ecosystem === 'transformers' ? 1e-12 : EPSILON), 'classifier.2');
   },
 });

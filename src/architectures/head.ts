@@ -1,9 +1,13 @@
 /** Classifiers at the end of a net, as published and as people replace them when they fine-tune. */
-import type { Activation, Net, Value } from './net.js';
+import { ModelError } from '../errors.js';
+import { layerNorm } from './attention.js';
+import { ACTIVATIONS, type Activation, type Net, type Value } from './net.js';
 import { RAW_NAME } from './store.js';
 
 /** More layers than any head has. */
 const MAX_CHILDREN = 32;
+/** A Sequential in a Sequential in ... */
+const MAX_DEPTH = 4;
 
 export interface HeadOptions {
   /** Between its layers. */
@@ -40,34 +44,118 @@ const OTHER_NAMES = [
 ];
 
 /**
- * A classifier over [batch, features]: one dense layer, a Sequential of several, or none. It has the published name, or lies beside the
- * net under one of those that people give it.
+ * A classifier over [batch, features]: one dense layer, a Sequential of several (in another, too), or none. It has the published name, or
+ * lies beside the net under one of those that people give it, instead of the published one or behind it.
  *
  * Activations and dropout have no weights; between two dense layers of a Sequential stands an activation.
  */
-export function head(net: Net, x: Value, path: string, { act = 'relu', layers = [['', CLASSES]], also = [] }: HeadOptions = {}): Value {
-  const { store } = net;
-  if (store.has(path) === undefined) return published(net, x, path, act, layers);
-  const prefixes = [...new Set([store.prefix ?? '', ''])];
-  const raw = store.ecosystem === 'keras' ? [] : prefixes.flatMap((prefix) => OTHER_NAMES.map((name) => `${RAW_NAME}${prefix}${name}`));
-  const at = [path, ...also, ...raw].find((candidate) => net.has(candidate, false));
-  if (at === undefined) return x;
-  net.endsInClasses = true;
-  if (isDense(net, at)) return net.dense(x, at);
-  const children = childrenOf(net, at);
+export function head(net: Net, x: Value, path: string, options: HeadOptions = {}): Value {
+  const { act = 'relu', layers = [['', CLASSES]], also = [] } = options;
+  if (net.store.has(path) === undefined) return published(net, x, path, act, layers);
+  const own = [path, ...also].find((candidate) => net.has(candidate, false));
   let y = x;
-  children.forEach((child, i) => {
-    const name = `${at}.${child}`;
-    // Before the first layer there is at most dropout. Of layers with names only those without weights are missing.
-    const gap = i === 0 ? 1 : Number(child) - Number(children[i - 1]);
-    const isActive = i > 0 && (Number.isNaN(gap) ? isDense(net, `${at}.${children[i - 1]}`) || isStatistics(net, `${at}.${children[i - 1]}`) : gap > 1);
-    if (isActive && !isStatistics(net, name)) {
-      if (layers.length < 2) net.assume('head', `between the layers of the head ("${store.sourceName(at)}") stands a ${act}`);
-      y = net.activation(y, act);
-    }
-    y = isStatistics(net, name) ? net.norm(y, name) : net.dense(y, name, only(net, at, children.length));
+  if (own !== undefined) {
+    const leaves = leavesOf(net, own);
+    y = runLeaves(net, y, own, leaves, act, layers);
+    net.endsInClasses = !isCut(net, own, leaves, layers);
+    const meaning = 'the last layer of the published head is not there, and what is left ends in the activation {} (or none)';
+    if (!net.endsInClasses && net.setting<string>('head_end', act, meaning) !== 'none') y = net.activation(y, act);
+  }
+  const beside = besideOf(net, path, own);
+  if (beside === undefined) return y;
+  const leaves = leavesOf(net, beside);
+  if (net.endsInClasses) {
+    // Somebody else's, unless it takes the classes of the net's own.
+    if (net.store.shape(leaves.find(({ kind }) => kind === 'dense')?.path ?? beside)?.[1] !== y.shape[1]) return y;
+    const [here, there] = [net.store.sourceName(own!), net.store.sourceName(beside)];
+    const between = net.setting<string>('between', 'none', `what "${here}" makes goes into "${there}" with {} between (none, or relu)`);
+    if (between !== 'none') y = net.activation(y, 'relu');
+  }
+  net.endsInClasses = true;
+  return runLeaves(net, y, beside, leaves, 'relu', []);
+}
+
+/** How many features the head takes that lies beside a net without one of its own; null where there is none. */
+export function besideWidth(net: Net, path: string): number | null {
+  const beside = besideOf(net, path, undefined);
+  const first = beside === undefined ? undefined : leavesOf(net, beside).find(({ kind }) => kind === 'dense');
+  return first ? (net.store.shape(first.path)?.[1] ?? null) : null;
+}
+
+/** Where a head lies that is no part of the net itself. */
+function besideOf(net: Net, path: string, own: string | undefined): string | undefined {
+  const { store } = net;
+  if (store.ecosystem === 'keras' || store.has(path) === undefined || (own !== undefined && !store.prefix)) return undefined;
+  // What holds the net's own head is no other one.
+  const within = [path, ...(own === undefined ? [] : [own])].map((name) => `${store.sourceName(name)}.`);
+  return [...new Set([store.prefix ?? '', ''])]
+    .flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))
+    .filter((name) => !within.some((inside) => inside.startsWith(`${name}.`)))
+    .map((name) => RAW_NAME + name)
+    .find((name) => net.has(name, false));
+}
+
+/** A layer of a head. */
+interface Leaf {
+  readonly path: string;
+  readonly kind: 'dense' | 'norm' | 'layer-norm';
+  /** Modules without weights that stand right before it, as far as numbers tell; null where names do not. */
+  readonly gap: number | null;
+}
+
+/** All layers below a module, in their order. */
+function leavesOf(net: Net, at: string, gap: number | null = 0, depth = 0): Leaf[] {
+  const kind = isStatistics(net, at) ? 'norm' : net.store.shape(at)?.length === 1 ? 'layer-norm' : 'dense';
+  const children = isDense(net, at) || kind !== 'dense' || depth === MAX_DEPTH ? [] : childrenOf(net, at);
+  if (children.length === 0) return [{ path: at, kind, gap }];
+  return children.flatMap((child, i) => {
+    const between = i === 0 ? 0 : Number(child) - Number(children[i - 1]) - 1;
+    return leavesOf(net, `${at}.${child}`, i === 0 ? gap : Number.isNaN(between) ? null : between, depth + 1);
   });
+}
+
+type Published = NonNullable<HeadOptions['layers']>;
+
+/** @param layers of the published head, where it is that, or what is left of it */
+function runLeaves(net: Net, x: Value, at: string, leaves: readonly Leaf[], act: Activation, layers: Published): Value {
+  let y = x;
+  // Before the first dense layer there is at most dropout; one activation follows each, before or behind its normalisation.
+  let before: Leaf | null = null;
+  let passed = 0;
+  for (const leaf of leaves) {
+    const { path, kind, gap } = leaf;
+    if (before !== null && (gap === null ? kind === 'dense' : gap > 0)) {
+      const [usual, next] = layers.slice(passed - 1);
+      // Where the published head has one, too.
+      const isPlace = before.path === `${at}.${usual?.[0]}` && (next === undefined || `${path}.`.startsWith(`${at}.${next[0]}.`));
+      const isPublished = isPlace && net.store.shape(before.path)?.[0] === usual?.[1];
+      y = net.activation(y, isPublished ? act : between(net, at, isPlace ? act : 'relu'));
+      before = null;
+    }
+    if (kind === 'norm') y = net.norm(y, path);
+    else if (kind === 'layer-norm') y = layerNorm(net, y, path, 1e-5);
+    else {
+      y = net.dense(y, path, only(net, at, leaves.length));
+      before = leaf;
+      passed++;
+    }
+  }
   return y;
+}
+
+/** @throws ModelError 'usage' for an activation that is none */
+function between(net: Net, at: string, usual: Activation): Activation {
+  const taken = net.setting<string>('head_activation', usual, `between the layers of the head ("${net.store.sourceName(at)}") stands a {}`);
+  if (ACTIVATIONS.has(taken) || taken === 'none') return taken as Activation;
+  throw new ModelError('usage', `--assume head_activation=${taken} is no activation; known: ${[...ACTIVATIONS, 'none'].join(', ')}`);
+}
+
+/** Whether the published head lost its last layers, and nothing replaced them: the features of its hidden layers are what people want then. */
+function isCut(net: Net, at: string, leaves: readonly Leaf[], layers: Published): boolean {
+  const dense = leaves.filter(({ kind }) => kind === 'dense');
+  const last = dense.at(-1);
+  const isBeginning = dense.every(({ path }, i) => path === `${at}.${layers[i]?.[0]}`);
+  return last !== undefined && dense.length < layers.length && isBeginning && net.store.shape(last.path)?.[0] === layers[dense.length - 1]![1];
 }
 
 /** The only layer of a head is called what the head is, whatever stands before it. */
@@ -82,11 +170,11 @@ function childrenOf(net: Net, at: string): readonly string[] {
   if (numbers.length > 0) return numbers;
   const below = `${net.store.sourceName(at)}.`;
   const { prefix = '' } = net.store;
-  const names = net.store.modules.map((name) => prefix + name).filter((name) => name.startsWith(below) && !name.slice(below.length).includes('.'));
-  return names.slice(0, MAX_CHILDREN).map((name) => name.slice(below.length));
+  const inside = net.store.modules.map((name) => prefix + name).filter((name) => name.startsWith(below));
+  return [...new Set(inside.map((name) => name.slice(below.length).split('.', 1)[0]!))].slice(0, MAX_CHILDREN);
 }
 
-function published(net: Net, x: Value, path: string, act: Activation, layers: NonNullable<HeadOptions['layers']>): Value {
+function published(net: Net, x: Value, path: string, act: Activation, layers: Published): Value {
   net.endsInClasses = true;
   return layers.reduce((y, [suffix, out], i) => {
     const dense = net.dense(y, suffix === '' ? path : `${path}.${suffix}`, { out, ...only(net, path, layers.length) });

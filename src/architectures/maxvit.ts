@@ -2,7 +2,7 @@
 import { layerNorm, mlp, selfAttention } from './attention.js';
 import { convBlock, residual, squeezeExcite } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
-import { CLASSES } from './head.js';
+import { CLASSES, head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { fromWindows, intoWindows, pairBias } from './windows.js';
 
@@ -56,10 +56,18 @@ export const maxvit = family<Size>({
       }
     });
     const pooled = net.globalPool(x);
-    if (!net.has('classifier.2', true)) return pooled;
-    const normal = layerNorm(net, pooled, 'classifier.2', LAYER_NORM);
+    if (net.store.has('classifier') !== undefined) {
+      return head(net, pooled, 'classifier', {
+        act: 'tanh',
+        layers: [
+          ['3', widths.at(-1)!],
+          ['5', CLASSES],
+        ],
+      });
+    }
     net.endsInClasses = true;
-    return net.dense(net.activation(net.dense(normal, 'classifier.3'), 'tanh'), 'classifier.5', { out: CLASSES, bias: false });
+    const hidden = net.activation(net.dense(layerNorm(net, pooled, 'classifier.2', LAYER_NORM), 'classifier.3'), 'tanh');
+    return net.dense(hidden, 'classifier.5', { out: CLASSES, bias: false });
   },
 });
 

@@ -84,8 +84,8 @@ export const mobilenetV3 = family<MobileNetV3Size>({
     return pooledHead(net, x, 'classifier', {
       act: 'hard-swish',
       layers: [
-        ['0', size.last],
-        ['3', 1000],
+        ['0', net.store.has('classifier') === undefined ? size.last : size.blocks.length === LARGE.length ? 1280 : 1024],
+        ['3', CLASSES],
       ],
     });
   },

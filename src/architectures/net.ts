@@ -56,6 +56,8 @@ export interface PoolOptions {
 }
 
 export type Activation = 'relu' | 'relu6' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'none';
+/** Those that people can ask for. */
+export const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>(['relu', 'relu6', 'silu', 'hard-swish', 'hard-sigmoid', 'sigmoid', 'tanh', 'gelu']);
 
 export interface NetOptions {
   /** Paper's name of a module, where it has one. */

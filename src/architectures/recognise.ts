@@ -27,6 +27,8 @@ export interface RecogniseOptions {
   readonly inputName?: string;
   readonly outputName?: string;
   readonly softmax?: boolean;
+  /** Where in the file all of these weights lie, up to a dot. */
+  readonly under?: string;
 }
 
 /** How far a family goes with a file. */
@@ -37,6 +39,10 @@ interface Attempt {
   readonly used: number;
   /** Where it first departs; null where it fits. */
   readonly departure: string | null;
+  /** Where in the file it lies. */
+  readonly prefix: string;
+  /** The net, where all of it is there and it is only not alone: what is beside it. */
+  readonly whole?: { readonly map: LayerMap; readonly beside: readonly string[] };
 }
 
 /** Either the net, or what can be said about a file that is none of the known ones. */
@@ -98,11 +104,45 @@ function recognise(
     const { architecture } = best.map!;
     return { map: { ...best.map!, architecture: { ...architecture!, assumed: [...architecture!.assumed, ...assumed] } } };
   }
+  const several = besideOthers(attempts, options);
+  if (several) return several;
   const nearest = attempts.toSorted((a, b) => b.used - a.used)[0];
   if (options.described) return { map: null, unknown: `they do not fit ${options.described.name}: ${nearest?.departure ?? 'nothing of it is there'}.` };
   const known = families.map(({ title }) => title).join(', ');
-  const resembles = nearest ? ` They are most like those of a ${nearest.family.title} (${nearest.family.name}), but ${nearest.departure}.` : '';
+  const resembles = nearest ? ` They are most like those of ${named(nearest.family)} (${nearest.family.name}), but ${nearest.departure}.` : '';
   return { map: null, unknown: `they are of no family that is recognised (${known}).${resembles}` };
+}
+
+/**
+ * A file of several nets, or of one and what is not known: the net itself where only a copy of it is kept beside it (an average of its
+ * weights), else which there are, and how to take one.
+ */
+function besideOthers(attempts: readonly Attempt[], { under = '', arch }: RecogniseOptions): Recognition | null {
+  const wholes = attempts.filter(({ whole, prefix }) => whole?.beside.every((name) => prefix === '' || !name.startsWith(prefix)));
+  const nets = [...new Map(wholes.map((one) => [one.prefix, one])).values()];
+  const inside = nets.filter(({ prefix }) => prefix !== '');
+  const key = ({ prefix }: Attempt) => `${under}${prefix}`.slice(0, -1);
+  const outer = nets.find(({ prefix }) => prefix === '');
+  if (outer && inside.length > 0) {
+    const isCopy = inside.every(({ family }) => family === outer.family);
+    if (!isCopy || !outer.whole!.beside.every((name) => inside.some(({ prefix }) => name.startsWith(prefix)))) return null;
+    const { map } = outer.whole!;
+    const message = `the file holds the same net again under ${inside.map((one) => `"${key(one)}"`).join(', ')}, left out; --weights-key ${key(inside[0]!)} takes that one`;
+    return { map: { ...map, warnings: [...map.warnings, { code: 'checkpoint-part-ignored', message }] } };
+  }
+  if (inside.length === 0 || arch !== undefined) return null;
+  const [first, ...more] = inside as [Attempt, ...Attempt[]];
+  const titles = inside.map((one) => `${named(one.family)} under "${key(one)}"`).join(', ');
+  const { beside } = first.whole!;
+  const rest = more.length > 0 ? '' : `, and ${beside.length} tensors of no net that is known beside it, first "${under}${beside[0]}"`;
+  return {
+    map: null,
+    unknown: `they are of more than one net: ${titles}${rest}. --weights-key ${key(first)} takes ${more.length > 0 ? 'that one' : 'it'} alone.`,
+  };
+}
+
+function named({ title }: Family): string {
+  return `${/^[AEIO]/.test(title) ? 'an' : 'a'} ${title}`;
 }
 
 function chosenFamilies({ arch, described, file }: RecogniseOptions): readonly Family[] {
@@ -139,11 +179,14 @@ export function familyNamed(name: string): { family: Family; size: unknown } | n
 function attempt(family: Family, size: unknown, store: WeightStore, total: number, options: RecogniseOptions): Attempt {
   const net = new Net(store, { canonical: canonicalOf(family), assume: options.assume, arch: options.arch });
   const used = () => total - store.leftOver().length;
+  const { prefix = '' } = store;
   try {
     const built = buildNet(family, size, net, options);
     const left = store.leftOver().filter(({ name }) => !(family.training?.test(name) ?? false));
-    if (left.length > 0)
-      return { family, map: null, used: used(), departure: `${left.length} tensors are none of its own, first "${left[0]!.name}" [${left[0]!.shape}]` };
+    if (left.length > 0) {
+      const departure = `${left.length} tensors are none of its own, first "${left[0]!.name}" [${left[0]!.shape}]`;
+      return { family, map: null, used: used(), departure, prefix, whole: { map: { ...built, warnings: [] }, beside: left.map(({ name }) => name) } };
+    }
     checkAssumptions(net, options);
     const dropped = store.leftOver();
     const notices: Notice[] =
@@ -152,16 +195,16 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
         : [
             {
               code: 'training-layer-removed',
-              message: `${dropped.length} tensors of auxiliary heads, which only training uses, are left out ("${dropped[0]!.name}", ...)`,
+              message: `${dropped.length} tensors that only training uses, or that are worked out from others, are left out ("${dropped[0]!.name}", ...)`,
             },
           ];
-    return { family, used: total, departure: null, map: { ...built, warnings: notices } };
+    return { family, used: total, departure: null, prefix, map: { ...built, warnings: notices } };
   } catch (error) {
     // Layers of one family put together as another's.
     if (isModelError(error, 'malformed') && !options.described && options.arch === undefined)
-      return { family, map: null, used: used(), departure: error.message };
+      return { family, map: null, used: used(), departure: error.message, prefix };
     if (!(error instanceof Departure)) throw isModelError(error) && options.described ? error.at({ file: options.described.name }) : error;
-    return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}` };
+    return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}`, prefix };
   }
 }
 

@@ -9,11 +9,10 @@ import { adaptivePool } from './adaptive.js';
 import { layerNorm } from './attention.js';
 import { channelShuffle, squeezeExcite } from './blocks.js';
 import { type Family, family, TORCHVISION } from './family.js';
-import type { Activation, Net, Value } from './net.js';
+import { ACTIVATIONS, type Activation, type Net, type Value } from './net.js';
 
 /** More lines than any net that is written by hand. */
 const MAX_LINES = 10_000;
-const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>(['relu', 'relu6', 'silu', 'hard-swish', 'hard-sigmoid', 'sigmoid', 'tanh', 'gelu']);
 /** Words that stand alone. */
 const FLAGS: ReadonlySet<string> = new Set(['depthwise', 'ceil', 'same', 'count-padding', ...ACTIVATIONS]);
 /** Words that a value follows. */

@@ -7,6 +7,7 @@
 import { ModelError } from '../errors.js';
 import { adaptivePool } from './adaptive.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
+import { besideWidth, CLASSES, head } from './head.js';
 import { type Net, sizeOf, type Value } from './net.js';
 import { denseNumber, nameVgg } from './vgg-names.js';
 
@@ -24,9 +25,13 @@ export interface VggSize {
   readonly side: number | null;
   /** What was guessed on the way. */
   readonly guessed?: string;
+  /** The module that holds the dense layers, where they are not the paper's but somebody's own. */
+  readonly ownHead?: string;
 }
 
 const PAPER_SIDE = 224;
+/** The paper's dense layers, as torchvision numbers them. */
+const LAYERS = [['0', 4096] as const, ['3', 4096] as const, ['6', CLASSES] as const];
 const WIDTHS = [64, 128, 256, 512, 512];
 /** Convolutions per block by their number in all: the paper's configurations A, B, C and D, E. */
 const DEPTHS: Readonly<Record<number, readonly number[]>> = { 8: [1, 1, 2, 2, 2], 10: [2, 2, 2, 2, 2], 13: [2, 2, 3, 3, 3], 16: [2, 2, 4, 4, 4] };
@@ -43,7 +48,7 @@ function published(depths: readonly number[], withNorm: boolean): VggSize {
     i++;
     return block;
   });
-  const dense = [['classifier.0', 4096] as const, ['classifier.3', 4096] as const, ['classifier.6', 1000] as const];
+  const dense = LAYERS.map(([place, out]) => [`classifier.${place}`, out] as const);
   return { blocks, dense, side: 7 };
 }
 
@@ -80,7 +85,7 @@ export const vgg = family<VggSize>({
 
   build(net, input, size) {
     let x = input;
-    const { blocks, dense, side, guessed } = size;
+    const { blocks, dense, side, guessed, ownHead } = size;
     net.assume('wiring', 'a ReLU follows every convolution and every dense layer but the last; 2 x 2 max pooling ends every block');
     if (guessed !== undefined) net.assume('guessed', guessed);
     const localResponse = /-lrn/i.test(net.options.arch ?? '');
@@ -95,19 +100,33 @@ export const vgg = family<VggSize>({
       });
       x = net.maxPool(x, { kernel: 2, name: `pool${b + 1}` });
     });
+    if (ownHead !== undefined) return head(net, flattened(net, x, size), ownHead, { layers: LAYERS });
+    const beside = dense.length === 0 ? besideWidth(net, 'classifier') : null;
+    if (beside !== null) return head(net, beside === sizeOf(x, 1) ? net.globalPool(x) : flattened(net, x, { ...size, side: 7 }), 'classifier');
     if (dense.length === 0) return x;
     net.endsInClasses = true;
     return side === null ? windows(net, x, size) : matrices(net, x, size);
   },
 });
 
-/** Dense layers over the flattened picture, whose size they fix. */
-function matrices(net: Net, features: Value, { dense, side }: VggSize): Value {
+/** Dense layers over the flattened picture. */
+function matrices(net: Net, features: Value, size: VggSize): Value {
+  const { dense } = size;
+  let x = flattened(net, features, size);
+  dense.forEach(([name, out], i) => {
+    x = net.dense(x, name, { out });
+    if (i < dense.length - 1) x = net.activation(x, 'relu', `relu${denseNumber(i, dense.length)}`);
+  });
+  return x;
+}
+
+/** The picture of features as the first dense layer takes it, which fixes its size. */
+function flattened(net: Net, features: Value, { dense, side }: VggSize): Value {
   const channels = sizeOf(features, 1);
   if (!Number.isInteger(side) || side! < 1) {
-    const [name] = dense[0]!;
-    const problem = `takes ${net.store.shape(name)?.[1]} features, which is no square picture of the ${channels} channels before it`;
-    throw new ModelError('malformed', problem, { layer: name });
+    const name = dense[0]?.[0];
+    const problem = `takes ${name === undefined ? 0 : net.store.shape(name)?.[1]} features, which is no square picture of the ${channels} channels before it`;
+    throw new ModelError('malformed', problem, { ...(name === undefined ? {} : { layer: name }) });
   }
   let x = features;
   const sizes = [sizeOf(x, 2), sizeOf(x, 3)];
@@ -119,12 +138,7 @@ function matrices(net: Net, features: Value, { dense, side }: VggSize): Value {
     // torchvision averages the features down, or repeats them, to what the first dense layer takes.
     x = adaptivePool(net, x, side!, side!);
   }
-  x = net.flatten(x, 'flatten');
-  dense.forEach(([name, out], i) => {
-    x = net.dense(x, name, { out });
-    if (i < dense.length - 1) x = net.activation(x, 'relu', `relu${denseNumber(i, dense.length)}`);
-  });
-  return x;
+  return net.flatten(x, 'flatten');
 }
 
 /** Dense layers as convolutions: the net takes pictures of any size. */
@@ -135,7 +149,7 @@ function windows(net: Net, features: Value, { dense }: VggSize): Value {
   }, features);
 }
 
-type Found = Pick<VggSize, 'blocks' | 'dense' | 'guessed'>;
+type Found = Pick<VggSize, 'blocks' | 'dense' | 'guessed' | 'ownHead'>;
 
 /** features.0, features.2, ... and classifier.0, .3, .6: ReLU, pooling and dropout modules leave gaps in the numbers. */
 function numbered(names: Names): Found | null {
@@ -149,7 +163,13 @@ function numbered(names: Names): Found | null {
   if (!blocks) return null;
   const layers = children('classifier');
   // 2: Linear, ReLU; 3: and Dropout. Neighbours would have no activation between them.
-  if (layers.some((index, i) => i > 0 && ![2, 3].includes(index - layers[i - 1]!))) return null;
+  const isPlain = layers.every((index, i) => names.shape(`classifier.${index}`).length !== 1 && (i === 0 || [2, 3].includes(index - layers[i - 1]!)));
+  const within = names.modules.filter((name) => name.startsWith('classifier.'));
+  const isCut = layers.length === 2 && names.shape(`classifier.${layers[1]}`)[0] === LAYERS[1]![1];
+  if (within.length > layers.length || !isPlain || isCut) {
+    const first = within.find((name) => names.shape(name).length === 2);
+    return first === undefined ? null : { blocks, dense: [[first]], ownHead: 'classifier' };
+  }
   const single = ['classifier', 'fc'].filter((name) => names.shape(name).length > 0);
   const dense = layers.length > 0 ? layers.map((index) => `classifier.${index}`) : single;
   return dense.length <= 3 ? { blocks, dense: dense.map((name) => [name]) } : null;

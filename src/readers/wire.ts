@@ -14,6 +14,8 @@ export interface WiringContext {
   readonly options: ReadOptions;
   /** 'part 1 of 3', where the file is only that. */
   readonly part?: string | null;
+  /** Keys of the dictionaries around the weights. */
+  readonly path?: readonly string[];
 }
 
 /**
@@ -31,7 +33,7 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
   }
   const { recogniseStateDict } = await import('../architectures/recognise.js');
   const { tensors: plain, prefix } = stateDict(tensors);
-  const recognition = recogniseStateDict(plain, recogniseOptions(context));
+  const recognition = recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') });
   if (recognition.map) return { ...recognition.map, warnings: [...recognition.map.warnings, ...prefixNotices(prefix)] };
   const modules = [...new Set([...plain.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
   throw new ModelError(

@@ -1,13 +1,9 @@
 /** Every published net of torchvision in its full size: recognised from its names and shapes, and described with the same ones. */
-import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { describeArchitecture, listArchitectures } from '../../src/architectures/index.js';
 import { recogniseStateDict } from '../../src/architectures/recognise.js';
-import { elementCount, storedTensor, type Tensor } from '../../src/model/tensor.js';
+import { blank, published } from './blank.js';
 
-const packed = readFileSync(new URL('../fixtures/architectures/shapes.json.gz', import.meta.url));
-const published = JSON.parse(gunzipSync(packed).toString()) as Record<string, Record<string, number[]>>;
 const options = { file: 'model.pth', format: 'pytorch', producer: null };
 /** Sizes in their order, without those of one: the layer map has some weights reshaped. */
 const plain = (shape: readonly number[]) => shape.filter((size) => size !== 1).toSorted((a, b) => a - b);
@@ -62,13 +58,3 @@ describe('published nets', () => {
     expect(describeArchitecture('efficientnet_b0').layers.find(({ op }) => op === 'BatchNormalization')!.attributes?.epsilon ?? 1e-5).toBe(1e-5);
   });
 });
-
-function blank(shapes: Readonly<Record<string, readonly number[]>>): Map<string, Tensor> {
-  const nothing = async (): Promise<never> => Promise.reject(new Error('recognition reads no weight'));
-  return new Map(
-    Object.entries(shapes).map(([name, shape]) => {
-      const source = { name: '', byteLength: elementCount(shape) * 4, read: nothing, readInto: nothing, close: async () => {} };
-      return [name, storedTensor({ name, dtype: 'float32', shape, source, origin: { file: 'model.pth' } })];
-    }),
-  );
-}

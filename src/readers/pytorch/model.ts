@@ -58,7 +58,7 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
         return scriptMap(script, { file, options, root: first.content.value, tensors: scriptTensors(first, file) });
       }
       for (const { checkpoint } of parts) checkAllRead(checkpoint, file);
-      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part });
+      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part, path: first?.checkpoint.path });
     },
   };
 }

@@ -1,0 +1,105 @@
+/** Heads that people put on published nets, and files of several nets: by names and shapes, and what is said of them. */
+import { describe, expect, it } from 'vitest';
+import { recogniseStateDict } from '../../src/architectures/recognise.js';
+import { isModelError } from '../../src/errors.js';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { blank, shapesOf } from './blank.js';
+
+type Shapes = Record<string, readonly number[]>;
+const options = { file: 'model.pth', format: 'pytorch', producer: null };
+const without = (shapes: Shapes, beginning: string): Shapes => Object.fromEntries(Object.entries(shapes).filter(([name]) => !name.startsWith(beginning)));
+const under = (prefix: string, shapes: Shapes): Shapes => Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [prefix + name, shape]));
+const linear = (name: string, out: number, features: number): Shapes => ({ [`${name}.weight`]: [out, features], [`${name}.bias`]: [out] });
+
+function read(shapes: Shapes, assume?: Record<string, string>): LayerMap {
+  const { map, unknown } = recogniseStateDict(blank(shapes), { ...options, ...(assume ? { assume } : {}) });
+  expect(unknown).toBeUndefined();
+  return map!;
+}
+
+const refusal = (shapes: Shapes) => recogniseStateDict(blank(shapes), options).unknown;
+const lastOps = (map: LayerMap, count: number) => map.layers.slice(-count).map(({ op }) => op);
+
+describe('heads', () => {
+  it('may be a Sequential inside of the published one', () => {
+    const shapes = { ...without(shapesOf('efficientnet_b0'), 'classifier'), ...linear('classifier.1.0', 32, 1280), ...linear('classifier.1.3', 7, 32) };
+    const map = read(shapes);
+    expect(map.outputs[0]!.shape).toEqual(['N', 7]);
+    expect(lastOps(map, 4)).toEqual(['Flatten', 'Gemm', 'Relu', 'Gemm']);
+    expect(map.architecture!.assumed.join()).toContain('head_activation');
+    expect(lastOps(read(shapes, { head_activation: 'tanh' }), 2)).toEqual(['Tanh', 'Gemm']);
+  });
+
+  it('have their activation before or behind a normalisation, as the gaps in their numbers say', () => {
+    const norm = (name: string) => Object.fromEntries(['weight', 'bias', 'running_mean', 'running_var'].map((role) => [`${name}.${role}`, [32]]));
+    const body = without(shapesOf('resnet18'), 'fc');
+    const behind = { ...body, ...linear('fc.0', 32, 512), ...norm('fc.1'), ...linear('fc.4', 7, 32) };
+    const before = { ...body, ...linear('fc.0', 32, 512), ...norm('fc.2'), ...linear('fc.4', 7, 32) };
+    expect(lastOps(read(behind), 4)).toEqual(['Gemm', 'BatchNormalization', 'Relu', 'Gemm']);
+    expect(lastOps(read(before), 4)).toEqual(['Gemm', 'Relu', 'BatchNormalization', 'Gemm']);
+  });
+
+  it('that lost their last layer end in the activation before it, and say so', () => {
+    for (const [name, cut, last, act] of [
+      ['alexnet', 'classifier.6', 4096, 'Relu'],
+      ['vgg11', 'classifier.6', 4096, 'Relu'],
+      ['mobilenet_v3_large', 'classifier.3', 1280, 'Mul'],
+      ['maxvit_t', 'classifier.5', 512, 'Tanh'],
+    ] as const) {
+      const shapes = without(shapesOf(name), cut);
+      const map = read(shapes);
+      expect([name, map.outputs[0]!.shape, map.outputs[0]!.name, map.layers.at(-1)!.op]).toEqual([name, ['N', last], 'features', act]);
+      expect(map.architecture!.assumed.join()).toContain('head_end');
+      expect(read(shapes, { head_end: 'none' }).layers.at(-1)!.op).toBe('Gemm');
+    }
+  });
+
+  it('may lie beside a net behind a prefix, whose own is there, cut or gone', () => {
+    for (const [name, own, width] of [
+      ['alexnet', 'classifier.6', 4096],
+      ['vgg11', 'classifier', 25088],
+      ['vgg11', 'classifier', 512],
+      ['convnext_tiny', 'classifier', 768],
+      ['resnet18', 'nothing', 1000],
+    ] as const) {
+      const map = read({ ...under('backbone.', without(shapesOf(name), own)), ...linear('head.0', 16, width), ...linear('head.2', 5, 16) });
+      expect([name, map.outputs[0]!.shape]).toEqual([name, ['N', 5]]);
+    }
+  });
+
+  it('take no activation that nobody knows', () => {
+    const shapes = { ...without(shapesOf('resnet18'), 'fc'), ...linear('fc.0', 32, 512), ...linear('fc.3', 7, 32) };
+    expect(() => recogniseStateDict(blank(shapes), { ...options, assume: { head_activation: 'swoosh' } })).toThrow(
+      expect.toSatisfy((error) => isModelError(error, 'usage')),
+    );
+  });
+});
+
+describe('files of several nets', () => {
+  const net = shapesOf('squeezenet1_1');
+
+  it('are the net that has no prefix, where the others are copies of it', () => {
+    const map = read({ ...net, ...under('ema.module.', net) });
+    expect(map.warnings.map(({ message }) => message).join()).toContain('--weights-key ema.module');
+    expect(map.architecture!.name).toContain('squeezenet1_1');
+  });
+
+  it('are refused where none is the main one, and each is named', () => {
+    const said = refusal({ ...under('student.', net), ...under('teacher.', net) });
+    expect(said).toContain('"student"');
+    expect(said).toContain('"teacher"');
+    expect(said).toContain('--weights-key student');
+  });
+
+  it('say which part of a larger net is known', () => {
+    const body = without(shapesOf('resnet50'), 'fc');
+    const said = refusal({
+      ...under('backbone.body.', body),
+      'backbone.fpn.inner_blocks.0.weight': [256, 256, 1, 1],
+      'rpn.head.conv.weight': [256, 256, 3, 3],
+    });
+    expect(said).toContain('a ResNet under "backbone.body"');
+    expect(said).toContain('backbone.fpn.inner_blocks.0.weight');
+    expect(said).toContain('--weights-key backbone.body');
+  });
+});

@@ -94,7 +94,8 @@ export const CASES = [
     source: 'vgg16.h5',
     output: 'out.onnx',
     args: verify(),
-    cpuLimitS: 30,
+    cpuLimitS: 20,
+    peakLimitMB: 1200,
   },
   ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
     title: `inspect ${label}`,

@@ -58,6 +58,10 @@ export function engineHost(options: EngineHostOptions = {}): EngineHost {
       }
     },
     open: async (engine, model) => openSession(await processFor(engine), engine, model),
+    end({ name }) {
+      children.get(name)?.end();
+      children.delete(name);
+    },
     async close() {
       for (const child of children.values()) child.end();
       children.clear();

@@ -1,5 +1,6 @@
 /** How much work one sample is, which decides how many are run. */
 import { ModelError } from '../errors.js';
+import { DTYPE_BYTES } from '../model/dtype.js';
 import type { Dim, LayerMap } from '../model/layer-map.js';
 import { inferShapes } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
@@ -8,7 +9,11 @@ import { FREE_SIZE } from './inputs.js';
 
 /** Multiplications of one sample beyond which fewer samples are run: ten of VGG16's 15.5 billion would take minutes on a CPU. */
 const SMALL_NET = 5e8;
-const SAMPLES = { small: 10, large: 4 } as const;
+/** Beyond which two are: plain numbers, and such as the net was made for. TensorFlow.js takes three seconds for one of VGG16's. */
+const LARGE_NET = 5e9;
+const SAMPLES = { small: 10, large: 4, huge: 2 } as const;
+/** Bytes of weights from which runtimes of both sides are not held in memory at once where one will do. */
+const HEAVY_BYTES = 2 ** 27;
 
 /** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
 const MAX_VALUE_ELEMENTS = 2 ** 26;
@@ -48,6 +53,10 @@ export function isLarge(map: LayerMap): boolean {
   return multiplications(map) > SMALL_NET;
 }
 
+export function isHuge(map: LayerMap): boolean {
+  return multiplications(map) > LARGE_NET;
+}
+
 /** How much of a net is run. */
 export interface Effort {
   /** How many inputs are generated where nobody says. */
@@ -56,8 +65,14 @@ export interface Effort {
   readonly few: number;
 }
 
-export function effortFor(isLargeNet: boolean): Effort {
-  return isLargeNet ? { samples: SAMPLES.large, few: 1 } : { samples: SAMPLES.small, few: 2 };
+export function effortFor(isLargeNet: boolean, isHugeNet = false): Effort {
+  return isLargeNet ? { samples: isHugeNet ? SAMPLES.huge : SAMPLES.large, few: 1 } : { samples: SAMPLES.small, few: 2 };
+}
+
+/** Whether its weights take so much that two runtimes at once are too many. */
+export function isHeavy({ layers }: LayerMap): boolean {
+  const bytes = layers.flatMap(({ weights }) => Object.values(weights)).reduce((sum, { dtype, shape }) => sum + DTYPE_BYTES[dtype] * elementCount(shape), 0);
+  return bytes > HEAVY_BYTES;
 }
 
 /** For one sample: every kernel once for each place of its layer's output. */

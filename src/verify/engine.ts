@@ -85,6 +85,8 @@ export interface EngineHost {
   availability(engine: Engine): Promise<Availability>;
   /** @throws ModelError 'engine' also when the engine's process crashes, hangs or ends, with what it said last */
   open(engine: Engine, model: EngineModel): Promise<Session>;
+  /** Ends the process of one engine, and with it the sessions that it has. */
+  end(engine: Engine): void;
   /** Ends the processes. */
   close(): Promise<void>;
 }

@@ -2,8 +2,11 @@
 import { isModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { collectAgreement, labelsOf } from './agreement.js';
+import { MOST_AHEAD, runAhead } from './ahead.js';
 import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
+import { isHeavy } from './effort.js';
+import { selectEngine } from './engines/index.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
 import { tryHalf, tryHalfInside } from './half-trial.js';
 import { withInner } from './inner.js';
@@ -71,13 +74,24 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
   const seed = options.seed ?? DEFAULT_SEED;
   const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers });
   const first = given ? given.sample(0) : generate(0, PLAIN);
-  const actual = await openActual(target, map, layoutOf, options, notes);
+  // What cannot be run at all is told before the witness takes its time.
+  await selectEngine(target.format, options);
+  const witness = recording ? recordedWitness(recording, given!) : await subject.openExpected(first, notes);
   try {
-    subject.checkInputs?.(actual);
-    const expected = recording ? recordedWitness(recording, given!) : await subject.openExpected(first, notes);
+    const narrowing = written && findNarrowing(map, written, isRead && witness.witness.kind !== 'reference');
+    const computeDType = written?.computeDType;
+    const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, witness.maxSamples);
+    const order = given || narrowing ? [] : computeDType === 'float16' ? HALF_RANGES : rangesFor(map);
+    const sampleOf = (sample: number) => {
+      const range = order[sample] ?? PLAIN;
+      return { range, feeds: sample === 0 ? first : (given?.sample(sample) ?? generate(sample, range)) };
+    };
+    // Of a net whose weights take much memory only one side is held at a time.
+    const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options) : null;
+    const expected = ahead ?? witness;
+    const actual = await openActual(target, map, layoutOf, options, notes);
     try {
-      const narrowing = written && findNarrowing(map, written, isRead && expected.witness.kind !== 'reference');
-      const computeDType = written?.computeDType;
+      subject.checkInputs?.(actual);
       const { atol, rtol } = options;
       const recordedIn = recording ? map.arithmetic : undefined;
       const asked = { atol, rtol, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn };
@@ -95,12 +109,6 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         const measured = await measuredTolerances(asked, { ...net, layers: false, side: steady }, feeds);
         return rtolsOf(measured.outputs, map.outputs.length);
       });
-      const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, expected.maxSamples);
-      const order = given || narrowing ? [] : computeDType === 'float16' ? HALF_RANGES : rangesFor(map);
-      const sampleOf = (sample: number) => {
-        const range = order[sample] ?? PLAIN;
-        return { range, feeds: sample === 0 ? first : (given?.sample(sample) ?? generate(sample, range)) };
-      };
       let comparison = compareOutputs(map, allowed.outputs);
       const kept: RunSample[] = [];
       const compared: RunSample[] = [];
@@ -114,7 +122,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           expected,
           actual,
           samples,
-          sampleOf,
+          sampleOf: ahead?.sampleOf ?? sampleOf,
           comparison,
           measuredOn: first,
           allowedFor,
@@ -205,10 +213,10 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         agreement: agreement?.report() ?? null,
       };
     } finally {
-      await expected.close();
+      await actual.close();
     }
   } finally {
-    await actual.close();
+    await witness.close();
   }
 }
 

@@ -68,6 +68,7 @@ async function openExpected(expected: WrittenTarget, map: LayerMap, { host }: Ve
       : { kind: 'runtime', independent: true, detail: `${detail}, on the first file as it is; no reader of ours takes part`, refused },
     run,
     maxSamples: Number.POSITIVE_INFINITY,
+    rest: async () => {},
     close: () => session.close(),
   };
 }

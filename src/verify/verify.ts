@@ -1,6 +1,6 @@
 /** Verification of a conversion: the written file, read back by its consumer's own runtime, against the best witness there is. */
 import { ModelError } from '../errors.js';
-import { checkSizes, effortFor, isLarge } from './effort.js';
+import { checkSizes, effortFor, isHuge, isLarge } from './effort.js';
 import { verifyLayers, withLayers } from './layer-witness.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import { comparePredictions } from './predictions.js';
@@ -37,13 +37,13 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     written,
     layoutOf: written.layoutOf,
     isRead: true,
-    effort: effortFor(isLarge(map)),
+    effort: effortFor(isLarge(map), isHuge(map)),
     assumed: [
       ...(map.architecture?.assumed ?? []),
       ...[...model.warnings, ...map.warnings].filter(({ code }) => code === 'assumed').map(({ message }) => message),
     ],
     ...(model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS),
-    openExpected: (first, notes) => chooseWitness({ source, model, map, edited }, { first, onProgress: options.onProgress }, notes),
+    openExpected: (first, notes) => chooseWitness({ source, model, map, edited }, { first, host: options.host, onProgress: options.onProgress }, notes),
     compareLayers: (run) => verifyLayers({ source, model, map, edited, target, written, ...run }, options),
     withLayers: (run, notes, work) => withLayers({ source, model, map, edited, target, written, ...run }, options, notes, work),
   };

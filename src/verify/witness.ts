@@ -9,8 +9,8 @@ import { type EditedMap, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { toArray } from './array.js';
-import { isLarge } from './effort.js';
-import type { EngineModel, Session } from './engine.js';
+import { isHeavy, isLarge } from './effort.js';
+import type { Engine, EngineHost, EngineModel } from './engine.js';
 import { witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
 import { feedsBehind, originalRunner } from './original.js';
@@ -21,11 +21,15 @@ import { type Arrays, closingOnError, type Feeds, portRunner, remembering, type 
 export interface Expected extends Side {
   readonly witness: Witness;
   readonly maxSamples: number;
+  /** Gives back the memory that it holds until it is run again. */
+  rest(): Promise<void>;
 }
 
 export interface WitnessOptions {
   /** The first input. */
   readonly first: Feeds;
+  /** Where a runtime that holds much memory runs. */
+  readonly host?: EngineHost;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
 }
 
@@ -37,7 +41,9 @@ export async function chooseWitness(
   const refused: string[] = [];
   const changed = map.warnings.find(({ code }) => code === 'inference');
   if (changed) notes.push('runtimes that run the original file do not witness, because layers of it act as in training there');
-  for (const engine of changed ? [] : witnessEngines(model.format)) {
+  const host = source.path !== undefined && isHeavy(map) ? options.host : undefined;
+  for (const candidate of changed ? [] : witnessEngines(model.format)) {
+    const engine = host ? apart(candidate, host) : candidate;
     const { available, detail } = await engine.availability();
     if (!available) {
       notes.push(`the independent witness ${engine.name} is not available: ${detail}`);
@@ -47,8 +53,12 @@ export async function chooseWitness(
     try {
       const own = `${detail}, on the original file; it shares no code with our reader`;
       const witness: Witness = { kind: 'runtime', independent: true, detail: own, refused };
-      const session = await engine.open(edited ? { ...source, layers: true } : source);
-      const side = await openSide(session, options.first, () => (edited ? originalRunner(session, edited) : portRunner(session, map, (port) => port.layout)));
+      const side = await resting(async () => {
+        options.onProgress?.('opening the witness', 0, 1);
+        const session = await engine.open(edited ? { ...source, layers: true } : source);
+        const run = await closingOnError(session, () => (edited ? originalRunner(session, edited) : portRunner(session, map, (port) => port.layout)));
+        return { run: remembering(run), close: () => session.close() };
+      }, options.first);
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
@@ -59,13 +69,43 @@ export async function chooseWitness(
   return referenceWitness(map, options, refused, edited);
 }
 
-/** A first run tells whether a runtime can, before its answers are relied on; its answer is kept, so that nothing is run twice. */
-async function openSide(session: Session, first: Feeds, runner: () => Side['run']): Promise<Pick<Side, 'run' | 'close'>> {
-  return closingOnError(session, async () => {
-    const run = remembering(runner());
+type Opened = Pick<Side, 'run' | 'close'>;
+
+/**
+ * A side that can be closed in between: it is opened again when it is asked for more. A first run tells whether a runtime can, before its
+ * answers are relied on.
+ */
+async function resting(open: () => Promise<Opened>, first: Feeds): Promise<Opened & Pick<Expected, 'rest'>> {
+  let side: Opened | null = await open();
+  const rest = async () => {
+    const opened = side;
+    side = null;
+    await opened?.close();
+  };
+  const run: Side['run'] = async (feeds, sample) => {
+    side ??= await open();
+    return side.run(feeds, sample);
+  };
+  try {
+    // Its answer is kept, so that nothing is run twice.
     await run(first);
-    return { run, close: () => session.close() };
-  });
+  } catch (error) {
+    await rest();
+    throw error;
+  }
+  return { run, rest, close: rest };
+}
+
+/** The engine in a process of its own, which ends with its session: memory that a runtime never gives back goes with it. */
+function apart(engine: Engine, host: EngineHost): Engine {
+  return {
+    ...engine,
+    availability: () => host.availability(engine),
+    async open(model) {
+      const session = await host.open(engine, model);
+      return { ...session, close: () => session.close().finally(() => host.end(engine)) };
+    },
+  };
 }
 
 /**
@@ -94,6 +134,7 @@ export async function referenceWitness(
     witness: { kind: 'reference', independent: false, detail, refused },
     run: remembering(edited?.prelude ? async (feeds) => run(await feedsBehind(edited, feeds)) : run),
     maxSamples: isLarge(map) ? 1 : Number.POSITIVE_INFINITY,
+    rest: async () => {},
     close: () => session.close(),
   };
 }
@@ -124,6 +165,7 @@ export function recordedWitness(outputs: Arrays, given: GivenRows): Expected {
     witness: { kind: 'recorded', independent: true, detail, refused: [] },
     maxSamples: Number.POSITIVE_INFINITY,
     run: async (_feeds, sample = 0) => outputs.map((array) => array && batchOf(array, sample * given.batch, given.batch, given.rows)),
+    rest: async () => {},
     close: async () => {},
   };
 }

@@ -92,6 +92,7 @@ describe('choosing an engine', () => {
         return adapter ? { available: true, detail: `on ${adapter.name}`, adapter } : { available: false, detail: 'no adapter' };
       },
       open: async () => Promise.reject(new Error('nothing is opened here')),
+      end: () => {},
       close: async () => {},
     };
   }

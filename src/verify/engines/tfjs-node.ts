@@ -45,6 +45,6 @@ async function importNode(packageName: string): Promise<Tfjs> {
   const all = (await import(packageName)) as { default?: unknown };
   // One package has all of TensorFlow.js in it, exported together.
   const tf = (all.default ?? all) as Tfjs['core'] & Tfjs['layers'] & Tfjs['converter'];
-  tf.env().set('IS_TEST', true);
+  tf.env().set('PROD', true);
   return { core: tf, layers: tf, converter: tf };
 }

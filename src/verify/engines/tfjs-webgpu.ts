@@ -49,8 +49,6 @@ async function prepare(): Promise<Tfjs> {
   const tfjs = await importTfjs();
   await import('@tensorflow/tfjs-backend-webgpu');
   tfjs.core.env().set('WEBGPU_CPU_FORWARD', false);
-  // A test's check for leaks would take the blocks of a large matrix, which are kept for the next product, for one.
-  tfjs.core.env().set('IS_TEST', false);
   if ((await bestAdapter()) === null) throw new ModelError('engine', NO_ADAPTER);
   await tfjs.core.setBackend('webgpu');
   await tfjs.core.ready();

@@ -7,7 +7,8 @@ import { type Availability, type Engine, type EngineModel, missingPackage, type 
 import { toTfjsConfig } from './tfjs-config.js';
 import { tfjsFiles } from './tfjs-files.js';
 import { readOriginal } from './tfjs-original.js';
-import { type ConverterApi, type Core, graphSession, type LayersApi, layersSession } from './tfjs-sessions.js';
+import { type ConverterApi, type Core, graphSession, type LayersApi, type LayersModel, layersSession } from './tfjs-sessions.js';
+import { keepLargeMatrices } from './tfjs-wasm-products.js';
 
 export interface Tfjs {
   readonly core: Core;
@@ -69,7 +70,7 @@ export function tfjsEngine(build: TfjsBuild): Engine {
 export async function importTfjs(): Promise<Tfjs> {
   const core = await import('@tensorflow/tfjs-core');
   // Its advice to use a faster backend is no news to a user of this tool.
-  core.env().set('IS_TEST', true);
+  core.env().set('PROD', true);
   return { core, layers: await import('@tensorflow/tfjs-layers'), converter: await import('@tensorflow/tfjs-converter') };
 }
 
@@ -91,33 +92,45 @@ async function useBackend(core: Core, { backend }: TfjsBuild): Promise<void> {
 
 async function openModel({ core, layers, converter }: Tfjs, model: EngineModel): Promise<Session> {
   const inner = model.layers === true;
+  const backend = core.getBackend();
   const files = await tfjsFiles(model.files);
-  if (files.kind === 'graph') return graphSession(core, await converter.loadGraphModel(files.handler(core)), files.nodes, inner);
-  if (files.kind === 'layers') return layersSession(core, layers, await layers.loadLayersModel(files.handler(core)), inner);
+  if (files.kind === 'graph') {
+    const net = await loadedOnCpu(core, () => converter.loadGraphModel(files.handler(core)));
+    return graphSession(core, net, files.nodes, inner);
+  }
+  const net = await loadedOnCpu(core, () =>
+    files.kind === 'layers' ? layers.loadLayersModel(files.handler(core)) : loadOriginal(core, layers, model, backend),
+  );
+  return layersSession(core, layers, net, inner);
+}
+
+async function loadOriginal(core: Core, layers: LayersApi, model: EngineModel, backend: string): Promise<LayersModel> {
   const original = await readOriginal(model);
   try {
-    const topology = { model_config: toTfjsConfig(original.config, original.version, core.getBackend()), keras_version: '2.2.4', backend: 'tensorflow' };
-    const net = await emptyNet(core, () => layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) }));
+    const config = toTfjsConfig(original.config, original.version, backend);
+    const topology = { model_config: config, keras_version: '2.2.4', backend: 'tensorflow' };
+    const net = await layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) });
     try {
       original.fill(core, net);
+      return net;
     } catch (error) {
       net.dispose();
       throw error;
     }
-    return layersSession(core, layers, net, inner);
   } finally {
     original.close();
   }
 }
 
 /**
- * A net whose weights are zeros that nobody reads. WebAssembly's memory would hold them, and never become smaller; zeros of the CPU backend
- * take no memory as long as they are not touched.
+ * A net whose weights lie in the memory of JavaScript, from where each goes to WebAssembly's when it is first used, if at all: that memory
+ * never becomes smaller, and would hold what weights are before they are loaded as well. Zeros that nobody touches take no memory here.
  */
-async function emptyNet<T>(core: Core, load: () => Promise<T>): Promise<T> {
+async function loadedOnCpu<T>(core: Core, load: () => Promise<T>): Promise<T> {
   const backend = core.getBackend();
   const hasCpu = backend === 'wasm' && (await import('@tensorflow/tfjs-backend-cpu').catch(() => null)) !== null;
   if (!hasCpu) return load();
+  keepLargeMatrices(core);
   await core.setBackend('cpu');
   try {
     return await load();

@@ -12,6 +12,8 @@ export interface Progress {
   bytes(phase: string, done: number, total: number): void;
   /** Any other count: images, layers. */
   step(phase: string, done: number, total: number): void;
+  /** Takes the line away until it moves again, for something to be said in its place. */
+  clear(): void;
   /** Takes the line away. */
   stop(): void;
 }
@@ -45,6 +47,9 @@ export function startProgress(voice: Voice): Progress {
   return {
     bytes: (phase, done, total) => update(`${phase}  ${formatBytes(done)} of ${formatBytes(total)}  ${percent(done, total)}`),
     step: (phase, done, total) => update(`${phase}  ${done} of ${total}`),
+    clear() {
+      spinner?.clear();
+    },
     stop() {
       stopped = true;
       spinner?.stop();

@@ -3,6 +3,9 @@ import { type Command, Option } from 'commander';
 import { auditFiles } from '../../audit/audit.js';
 import { type AuditDocument, RULES, type Severity } from '../../audit/document.js';
 import { nodeFileSet } from '../../node/file-set.js';
+import { recordOptions } from '../given.js';
+import { areSeveral, planReadings } from '../many/conversions.js';
+import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
 import type { CommonFlags } from '../options.js';
 import { colour, formatBytes, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
@@ -12,26 +15,29 @@ interface AuditFlags extends CommonFlags {
 }
 
 export function registerAudit(program: Command): Command {
-  return program
-    .command('audit <model>')
+  const command = program
+    .command('audit <models...>')
     .description('say what a file from a stranger contains that it should not (code, programs, files of yours), without loading it')
     .addOption(new Option('--weights', 'also read every weight, for values that cannot be meant'))
-    .addHelpText('after', '\nExit codes: 0 nothing but notes; 1 something suspect or dangerous was found; 2 could not look.')
-    .action(async (path: string, flags: AuditFlags) => {
-      const voice = makeVoice(flags);
-      const files = await nodeFileSet(path);
-      const progress = startProgress(voice);
-      try {
-        const document = await auditFiles(files, { weights: flags.weights, onProgress: (done, total) => progress.bytes('reading weights', done, total) });
-        progress.stop();
-        if (voice.asJson) voice.json(document);
-        else printAudit(voice, document);
-        if (document.verdict !== 'clean') process.exitCode = 1;
-      } finally {
-        progress.stop();
-        await files.close();
-      }
-    });
+    .addHelpText('after', '\nExit codes: 0 nothing but notes; 1 something suspect or dangerous was found; 2 could not look.');
+  const given = recordOptions(command, []);
+  return addManyOptions(command).action(async (models: readonly string[], flags: AuditFlags & ManyFlags) => {
+    if (areSeveral(models)) return void (await runMany(await planReadings('audit', models, given()), flags));
+    const path = models[0]!;
+    const voice = makeVoice(flags);
+    const files = await nodeFileSet(path);
+    const progress = startProgress(voice);
+    try {
+      const document = await auditFiles(files, { weights: flags.weights, onProgress: (done, total) => progress.bytes('reading weights', done, total) });
+      progress.stop();
+      if (voice.asJson) voice.json(document);
+      else printAudit(voice, document);
+      if (document.verdict !== 'clean') process.exitCode = 1;
+    } finally {
+      progress.stop();
+      await files.close();
+    }
+  });
 }
 
 const PAINT: Readonly<Record<Severity, (text: string) => string>> = { danger: colour.red, suspect: colour.yellow, note: colour.dim };

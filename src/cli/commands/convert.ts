@@ -6,7 +6,6 @@ import { type Command, Option } from 'commander';
 import type { WrittenFile } from '../../bytes/byte-sink.js';
 import { type ConvertOptions, type ConvertResult, chooseWriter, convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
-import type { Change } from '../../model/edited.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import { narrowDType } from '../../model/narrow-form.js';
 import { elementCount } from '../../model/tensor.js';
@@ -14,7 +13,12 @@ import { type Compression, compressFile, SUFFIX } from '../../node/compress.js';
 import { fileSink, fileSource, sha256File } from '../../node/index.js';
 import { isGood } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
+import type { ConvertDocument } from '../convert-document.js';
 import { addEditOptions, type EditFlags, editsOf } from '../edits.js';
+import { recordOptions } from '../given.js';
+import { areSeveral, OUTPUT_OPTIONS, outputOf, planConversions } from '../many/conversions.js';
+import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
+import { checkOutputs, makeFolders } from '../many/outputs.js';
 import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, parseBytes, parseWhole, type SourceFlags } from '../options.js';
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, type Voice } from '../print.js';
@@ -24,6 +28,7 @@ import { planReports, type ReportPlan } from '../report-files.js';
 import { addVerifyOptions, companionsOf, type VerifyFlags, verifyWritten } from './verify.js';
 
 export interface ConvertFlags extends CommonFlags, SourceFlags, EditFlags, VerifyFlags {
+  /** Set by then: the command works it out where it was left out. */
   readonly output: string;
   readonly to?: string;
   readonly dtype?: string;
@@ -41,39 +46,11 @@ export interface ConvertFlags extends CommonFlags, SourceFlags, EditFlags, Verif
   readonly verify: boolean;
 }
 
-/** What `convert --json` prints. */
-export interface ConvertDocument {
-  readonly schema: 'weighbridge/convert@1';
-  readonly source: {
-    readonly path: string;
-    readonly format: string;
-    readonly producer: string | null;
-    readonly architecture: string | null;
-    readonly parameterCount: number;
-    /** Of all its files. */
-    readonly byteLength: number;
-  };
-  readonly target: {
-    readonly format: string;
-    readonly dtype: string;
-    readonly byteLength: number;
-    /** Of the compressed files; null where none were written. */
-    readonly wireByteLength: number | null;
-  };
-  readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
-  /** What was done to the net between reading and writing it, in this order. */
-  readonly changes: readonly Change[];
-  readonly warnings: ConvertResult['warnings'];
-  /** Of the conversion, without verification. */
-  readonly elapsedMs: number;
-  readonly report: Report | null;
-}
-
 export function registerConvert(program: Command): Command {
   const command = program
-    .command('convert <model>')
-    .description('convert a model, then prove that the result predicts the same')
-    .requiredOption('-o, --output <path>', "output; its extension chooses the format; '-' for stdout")
+    .command('convert <models...>')
+    .description('convert models, then prove that the results predict the same')
+    .addOption(outputOption("'-' for stdout"))
     .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
     .addOption(new Option('--dtype <dtype>', 'dtype of the stored weights; the source keeps its own when left out'))
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
@@ -92,12 +69,41 @@ export function registerConvert(program: Command): Command {
   addEditOptions(command);
   addSourceOptions(command);
   addVerifyOptions(command);
-  return command.action(async (path: string, flags: ConvertFlags) => {
+  const given = recordOptions(command, OUTPUT_OPTIONS);
+  addManyOptions(command);
+  return command.action(async (models: readonly string[], flags: ConvertFlags & ManyFlags) => {
+    if (areSeveral(models)) return convertMany('convert', models, flags, given());
     const voice = makeVoice(flags);
-    const document = await runConvert(voice, path, flags);
+    const [path] = models;
+    const document = await withOutput(path!, flags, (output) => runConvert(voice, path!, { ...flags, output }));
     if (voice.asJson) voice.json(document);
     if (document.report ? !isGood(document.report) : flags.requireWitness) process.exitCode = 1;
   });
+}
+
+/** @param more what else it may be */
+export function outputOption(more?: string): Option {
+  const also = more === undefined ? '' : `; ${more}`;
+  return new Option(
+    '-o, --output <path>',
+    `output; its extension chooses the format; with --to a folder (out/), in which several models keep their names${also}`,
+  );
+}
+
+/** Runs with where the model goes to; a folder that was named for it is made, and taken away again where nothing came to lie in it. */
+export async function withOutput<T>(model: string, flags: { readonly output?: string; readonly to?: string }, run: (output: string) => Promise<T>): Promise<T> {
+  const output = outputOf(model, flags);
+  const removeEmpty = output === flags.output ? () => {} : makeFolders([output]);
+  return run(output).finally(removeEmpty);
+}
+
+/** @throws ModelError 'usage' before anything is written, where not every model can have an output of its own */
+export async function convertMany(name: string, models: readonly string[], flags: ConvertFlags & ManyFlags, given: readonly string[]): Promise<void> {
+  const jobs = await planConversions(name, models, flags, given);
+  const targets = jobs.map((job) => ({ model: job.models[0]!, output: job.output!, force: flags.force === true }));
+  checkOutputs(targets);
+  const removeEmpty = makeFolders(targets.map(({ output }) => output));
+  await runMany(jobs, flags).finally(removeEmpty);
 }
 
 export function compressOption(): Option {

@@ -11,6 +11,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'inspect', load: async () => (await import('./inspect.js')).registerInspect },
   { name: 'convert', load: async () => (await import('./convert.js')).registerConvert },
   { name: 'shrink', load: async () => (await import('./shrink.js')).registerShrink },
+  { name: 'run', load: async () => (await import('./run.js')).registerRun },
   { name: 'verify', load: async () => (await import('./verify.js')).registerVerify },
   { name: 'diff', load: async () => (await import('./diff.js')).registerDiff },
   { name: 'audit', load: async () => (await import('./audit.js')).registerAudit },

@@ -3,6 +3,9 @@ import type { Command } from 'commander';
 import { inspect, type ModelDocument } from '../../inspect.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { listed } from '../../words.js';
+import { recordOptions } from '../given.js';
+import { areSeveral, planReadings } from '../many/conversions.js';
+import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
 import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, openFiles, type SourceFlags } from '../options.js';
 import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
@@ -15,10 +18,15 @@ interface InspectFlags extends CommonFlags, SourceFlags {
 
 export function registerInspect(program: Command): Command {
   const command = program
-    .command('inspect <model>')
+    .command('inspect <models...>')
     .description('show format, producer, architecture, layers and weights')
     .option('--weights', 'read every weight: minimum, maximum, mean, deviation, zeros, sha256');
-  return addSourceOptions(command).action(async (path: string, flags: InspectFlags) => {
+  addSourceOptions(command);
+  const given = recordOptions(command, []);
+  addManyOptions(command);
+  return command.action(async (models: readonly string[], flags: InspectFlags & ManyFlags) => {
+    if (areSeveral(models)) return void (await runMany(await planReadings('inspect', models, given()), flags));
+    const path = models[0]!;
     const voice = makeVoice(flags);
     const { files, options } = await openFiles(path, flags);
     const progress = startProgress(voice);

@@ -10,11 +10,15 @@ import type { Better } from '../../shrink/index.js';
 import type { WeightReport } from '../../verify/report.js';
 import { type Agreement, loadedForm, type ShrinkTotals, totalsOf, worstAgreement } from '../../verify/savings.js';
 import type { AnyWriter } from '../../writers/index.js';
+import type { ConvertDocument } from '../convert-document.js';
 import { addEditOptions } from '../edits.js';
+import { recordOptions } from '../given.js';
+import { areSeveral, OUTPUT_OPTIONS } from '../many/conversions.js';
+import { addManyOptions, type ManyFlags } from '../many/index.js';
 import { addSourceOptions, parseBytes, parseShare, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
 import type { Progress } from '../progress.js';
-import { type ConvertDocument, type ConvertFlags, compressOption, runConvert } from './convert.js';
+import { type ConvertFlags, compressOption, convertMany, outputOption, runConvert, withOutput } from './convert.js';
 import { addVerifyOptions, readGiven } from './verify.js';
 
 export interface ShrinkFlags extends ConvertFlags {
@@ -52,9 +56,9 @@ const DEFAULT_DTYPES: Readonly<Record<string, string>> = { onnx: 'int8', tfjs: '
 
 export function registerShrink(program: Command): Command {
   const command = program
-    .command('shrink <model>')
+    .command('shrink <models...>')
     .description('convert with narrower weights, and show layer by layer what it saved and what it cost')
-    .requiredOption('-o, --output <path>', 'output; its extension chooses the format')
+    .addOption(outputOption())
     .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
     .addOption(
       new Option(
@@ -104,21 +108,29 @@ export function registerShrink(program: Command): Command {
   addEditOptions(command);
   addSourceOptions(command);
   addVerifyOptions(command);
-  return command.action(async (path: string, flags: ShrinkFlags) => {
-    const voice = makeVoice(flags);
-    if (flags.output === '-') throw new ModelError('usage', 'what was shrunk is read back and judged, so it needs a path: stdout will not do.');
-    const writer = chooseWriter(basename(flags.output), flags.to);
-    if (flags.minAgreement !== undefined && writer.carries === 'weights') {
-      throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
-    }
-    const rewrite = (await bySearch(writer, flags)) ?? (await toFour(writer, flags)) ?? (await byStep(writer, flags));
-    const dtype = rewrite ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
-    const compress = flags.compress ?? (flags.count === 'wire' && flags.budget !== undefined ? 'gzip' : undefined);
-    const document = judge(await runConvert(voice, path, { ...flags, compress, dtype, rewrite, verify: true }), flags);
-    if (voice.asJson) voice.json(document);
-    else printShrink(voice.say, document);
-    if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
+  const given = recordOptions(command, OUTPUT_OPTIONS);
+  addManyOptions(command);
+  return command.action(async (models: readonly string[], all: ShrinkFlags & ManyFlags) => {
+    if (areSeveral(models)) return convertMany('shrink', models, all, given());
+    const [path] = models;
+    await withOutput(path!, all, (output) => shrinkOne(path!, { ...all, output }));
   });
+}
+
+async function shrinkOne(path: string, flags: ShrinkFlags): Promise<void> {
+  const voice = makeVoice(flags);
+  if (flags.output === '-') throw new ModelError('usage', 'what was shrunk is read back and judged, so it needs a path: stdout will not do.');
+  const writer = chooseWriter(basename(flags.output), flags.to);
+  if (flags.minAgreement !== undefined && writer.carries === 'weights') {
+    throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
+  }
+  const rewrite = (await bySearch(writer, flags)) ?? (await toFour(writer, flags)) ?? (await byStep(writer, flags));
+  const dtype = rewrite ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
+  const compress = flags.compress ?? (flags.count === 'wire' && flags.budget !== undefined ? 'gzip' : undefined);
+  const document = judge(await runConvert(voice, path, { ...flags, compress, dtype, rewrite, verify: true }), flags);
+  if (voice.asJson) voice.json(document);
+  else printShrink(voice.say, document);
+  if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
 }
 
 /** Undefined where codes of 4 bits are not asked for. @throws ModelError 'usage' where they cannot be had */

@@ -1,0 +1,65 @@
+/** `weighbridge run`: the jobs of a configuration file. */
+import { dirname, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { ModelError } from '../../errors.js';
+import { didYouMean } from '../../model/nearest.js';
+import { CONFIG_NAME, type ConfiguredJob, readConfig } from '../many/config.js';
+import { planConversions, planReadings } from '../many/conversions.js';
+import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
+import { checkOutputs, makeFolders } from '../many/outputs.js';
+import type { Job } from '../many/run.js';
+import { makeVoice, safeText } from '../print.js';
+
+interface RunFlags extends ManyFlags {
+  readonly configFile: string;
+  readonly dryRun?: boolean;
+}
+
+/** Options by which a job reads files beside its models. */
+const READS = ['golden', 'inputs', 'prototxt', 'config', 'arch', 'labels', 'data', 'against'];
+
+export function registerRun(program: Command): Command {
+  const command = program
+    .command('run [jobs...]')
+    .description(`do the jobs of ${CONFIG_NAME}, or those that are named`)
+    .addOption(new Option('--config-file <path>', 'the file that lists them').default(CONFIG_NAME))
+    .addOption(new Option('--dry-run', 'only print the commands that would be run'));
+  return addManyOptions(command).action(async (names: readonly string[], flags: RunFlags) => {
+    const configured = chosen(await readConfig(flags.configFile), names, flags.configFile);
+    // Paths in the file are relative to it.
+    process.chdir(dirname(resolve(flags.configFile)));
+    const planned = await Promise.all(configured.map(plan));
+    const jobs = planned.flat();
+    const targets = jobs.flatMap(({ models, output, force }) => (output === null ? [] : [{ model: models[0]!, output, force }]));
+    checkOutputs(targets);
+    if (flags.dryRun) return makeVoice(flags).say(jobs.map(commandLine).join('\n'));
+    const removeEmpty = makeFolders(targets.map(({ output }) => output));
+    await runMany(jobs, flags).finally(removeEmpty);
+  });
+}
+
+function chosen(jobs: readonly ConfiguredJob[], names: readonly string[], file: string): readonly ConfiguredJob[] {
+  const known = jobs.map(({ name }) => name);
+  for (const name of names) {
+    if (!known.includes(name)) throw new ModelError('usage', `there is no job "${name}".${didYouMean(name, known)} Known: ${known.join(', ')}.`, { file });
+  }
+  return names.length === 0 ? jobs : jobs.filter(({ name }) => names.includes(name));
+}
+
+async function plan({ name, command, models, options, flags }: ConfiguredJob): Promise<readonly (Job & { readonly force: boolean })[]> {
+  const rest = options.filter((option) => !option.startsWith('--output='));
+  const jobs =
+    command === 'convert' || command === 'shrink'
+      ? await planConversions(command, models, flags, rest)
+      : command === 'inspect' || command === 'audit'
+        ? await planReadings(command, models, rest)
+        : [{ name, command, models, output: typeof flags.output === 'string' ? flags.output : null, options: rest }];
+  const reads = READS.flatMap((key) => (typeof flags[key] === 'string' ? [flags[key]] : []));
+  return jobs.map((job) => ({ ...job, name, reads, force: flags.force === true || command === 'evaluate' }));
+}
+
+/** As a shell would take it. */
+function commandLine({ command, models, output, options }: Job): string {
+  const words = ['weighbridge', command, ...models, ...options, ...(output === null ? [] : ['-o', output])];
+  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${safeText(word).replaceAll("'", "'\\''")}'`)).join(' ');
+}

@@ -1,7 +1,7 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
-import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
+import { isGood, lacksWitness, limitSentence, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
 import {
@@ -20,10 +20,13 @@ import {
 
 const LAYERS_SHOWN = 6;
 const MISMATCHES_SHOWN = 8;
-const UNSEEN_SHOWN = 3;
 
-/** Prints what was compared with what, each output's distance, layers and weights where they were compared, and the verdict with its reason. */
-export function printReport(say: (text: string) => void, report: Report): void {
+/**
+ * Prints what was compared with what, each output's distance, layers and weights where they were compared, and the verdict.
+ *
+ * @param verbose with what was tried besides, what no input reached, and where the limit comes from
+ */
+export function printReport(say: (text: string) => void, report: Report, verbose = false): void {
   const { witness, engines, inputs, tolerance, verdict, firstDifference } = report;
   const facts = [
     `${engines.expected} -> ${engines.actual}${report.device === 'cpu' || engines.actual.includes(report.device) ? '' : ` on ${report.device}`}`,
@@ -43,12 +46,13 @@ export function printReport(say: (text: string) => void, report: Report): void {
     printLoss(say, report.quantisation);
   }
   if (report.weights) printWeights(say, report.weights);
-  printBeyondValues(say, report);
+  printBeyondValues(say, report, verbose);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
   if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
   if (report.cause) say(`cause    ${safeText(report.cause.message)}`);
+  if (verbose && inputs.kind !== 'none') say(`limit    ${safeText(limitSentence(report))}`);
   const paint = isGood(report) ? colour.green : colour.red;
-  say(`${paint(verdictWord(report))} (${safeText(onWhoseWord(report))}): ${safeText(verdictSentence(report))}`);
+  say(`${paint(verdictWord(report))} (${safeText(onWhoseWord(report))}): ${safeText(verdictGlance(report))}`);
   if (verdict === 'mismatch' && tolerance.smallestPassing !== null && report.outputs.some(({ passed }) => !passed)) {
     say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
@@ -81,20 +85,20 @@ function outputTable(outputs: readonly OutputReport[]): string {
 }
 
 /** What was compared beside the values of single inputs. */
-function printBeyondValues(say: (text: string) => void, report: Report): void {
+function printBeyondValues(say: (text: string) => void, report: Report, verbose: boolean): void {
   for (const { passed, what, message } of report.trials) {
-    if (passed === null) continue;
+    if (passed === null || (passed && !verbose)) continue;
     say(passed ? `tried    ${safeText(message)}` : `tried    ${safeText(what)}: ${colour.red('failed')}: ${safeText(message)}`);
   }
-  if (report.coverage) say(`reached  ${safeText(describeCoverage(report.coverage))}`);
+  if (report.coverage) say(`reached  ${safeText(describeCoverage(report.coverage, verbose))}`);
   for (const { judged, message } of report.interface) if (judged) say(`ports    ${colour.red('differ')}: ${safeText(message)}`);
 }
 
-function describeCoverage({ reached, of, added, unseen }: CoverageReport): string {
-  const found = added === 0 ? '' : `, with ${added} inputs found by search`;
-  const rest = unseen.length > UNSEEN_SHOWN ? `; and ${unseen.length - UNSEEN_SHOWN} more` : '';
-  const never = unseen.length === 0 ? '' : `; not seen: ${unseen.slice(0, UNSEEN_SHOWN).join('; ')}${rest}`;
-  return `${formatCount(reached)} of ${formatCount(of)} states of units, bounds and borders${found}${never}`;
+function describeCoverage({ reached, of, added, unseen }: CoverageReport, verbose: boolean): string {
+  const share = `${formatCount(reached)} of ${formatCount(of)} states of units, bounds and borders`;
+  if (!verbose) return unseen.length === 0 ? share : `${share} (--verbose lists what was not seen)`;
+  const found = added === 0 ? '' : `, with ${added} ${added === 1 ? 'input' : 'inputs'} found by search`;
+  return `${share}${found}${unseen.length === 0 ? '' : `; not seen: ${unseen.join('; ')}`}`;
 }
 
 /** The worst ones, those that failed first; where each one is exact, a line says so. */

@@ -68,14 +68,28 @@ export function verdictSentence(report: Report): string {
   if (isBeyondValues && promise) return `every value of single inputs is ${within}, but ${promise.message}`;
   const all =
     verdict === 'match' && compared.of > 0 ? ` of ${compared.of === 1 ? 'the output' : `all ${compared.of} outputs`} (${formatCount(compared.values)})` : '';
-  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${besideLimit(report)} (${tolerance.why})`;
+  const error = besideLimit(report);
+  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${error && `; ${error}`} (${tolerance.why})`;
+}
+
+/** The same, to be read at a glance: the largest error against its limit, and why that is the limit left out. */
+export function verdictGlance(report: Report): string {
+  const { verdict, quantisation, outputs } = report;
+  const isPlain = verdict === 'match' ? !quantisation : verdict === 'mismatch' && outputs.some(({ passed }) => !passed);
+  const error = besideLimit(report);
+  return isPlain && error !== '' ? error : verdictSentence(report);
+}
+
+/** The limit, and where it comes from. */
+export function limitSentence({ tolerance }: Report): string {
+  return `${formatBound(tolerance)}: ${tolerance.why}`;
 }
 
 /** The largest error beside what is allowed at its place; nothing where nothing was run, or an error is not finite. */
 function besideLimit({ outputs, compared }: Report): string {
   const [worst] = [...outputs].sort((a, b) => b.ofAllowed - a.ofAllowed);
   if (!worst || compared.values === 0 || !Number.isFinite(worst.ofAllowed)) return '';
-  if (worst.ofAllowed === 0) return ', and equal';
+  if (worst.ofAllowed === 0) return 'no error at all';
   const times = worst.ofAllowed > 1 ? `${formatTimes(worst.ofAllowed)} times beyond` : `${formatTimes(1 / worst.ofAllowed)} times below`;
-  return `; largest error ${formatNumber(worst.maxAbsolute)}, ${times} the limit`;
+  return `largest error ${formatNumber(worst.maxAbsolute)}, ${times} the limit`;
 }

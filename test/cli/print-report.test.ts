@@ -5,15 +5,32 @@ import { printReport } from '../../src/cli/print-report.js';
 import type { Report } from '../../src/verify/report.js';
 import { HOSTILE, hostileDocument, MATCH, MISMATCH, QUANTISED, WEIGHTS } from '../report/examples.js';
 
-function print(report: Report): string {
+function print(report: Report, verbose = false): string {
   const lines: string[] = [];
-  printReport((line) => void lines.push(line), report);
+  printReport((line) => void lines.push(line), report, verbose);
   return lines.join('\n');
 }
 
 describe('printReport', () => {
-  it('ends a match with the verdict', () => {
-    expect(print(MATCH).split('\n').at(-1)).toMatch(/^match \(independent: recorded outputs\): every value of the output \(4,000\) within /);
+  it('ends a match with a verdict that reads at a glance', () => {
+    expect(print(MATCH).split('\n').at(-1)).toMatch(/^match \(independent: recorded outputs\): largest error \S+, [\d,]+ times below the limit$/);
+    expect(print(MISMATCH)).toMatch(/^mismatch \([^)]*\): largest error \S+, [\d,.]+ times beyond the limit$/m);
+  });
+
+  it('gives the reasons, what was tried and what was not seen where they are asked for', () => {
+    const coverage = { reached: 3, of: 5, added: 1, unseen: ['relu1: 2 of 4 units never fired'] };
+    const trials = [{ kind: 'batch', passed: true, what: 'a batch', message: 'the rows of a batch of 3 are what they are alone' } as const];
+    const report = { ...MATCH, coverage, trials };
+    expect(print(report)).toContain('reached  3 of 5 states of units, bounds and borders (--verbose lists what was not seen)');
+    expect(print(report)).not.toMatch(/tried|limit {4}/);
+    const told = print(report, true);
+    expect(told).toContain('tried    the rows of a batch of 3 are what they are alone');
+    expect(told).toContain('with 1 input found by search; not seen: relu1: 2 of 4 units never fired');
+    expect(told).toMatch(/^limit {4}\|difference\| <= .*: /m);
+    // What failed is said in any case.
+    expect(print({ ...report, trials: [{ ...trials[0]!, passed: false, message: 'the rows of a batch are mixed' }] })).toContain(
+      'the rows of a batch are mixed',
+    );
   });
 
   it('names the first layer that differs, lists the worst, and says what to try next', () => {

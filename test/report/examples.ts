@@ -85,7 +85,7 @@ export const MISMATCH: Report = {
       maxAbsolute: 0.21,
       maxRelative: 1.7,
       relativeToScale: 0.31,
-      ofAllowed: 0.1,
+      ofAllowed: 15500,
       cosine: 0.912345,
       top1: { same: 1, of: 4 },
       worst: { index: [2, 7], expected: 0.68, actual: 0.47 },

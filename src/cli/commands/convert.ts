@@ -228,7 +228,7 @@ async function verifyAfter(
   }
   const report = await verifyWritten(path, flags, result, progress, reports);
   progress.stop();
-  if (!voice.asJson) printReport(say, report);
+  if (!voice.asJson) printReport(say, report, voice.verbose);
   return report;
 }
 

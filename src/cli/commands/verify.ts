@@ -102,7 +102,7 @@ export function registerVerify(program: Command): Command {
       const report = await withHashes(own, { expected: files, actual: target }, isKept(flags));
       progress.stop();
       if (voice.asJson) voice.json(report);
-      else printReport(voice.say, report);
+      else printReport(voice.say, report, voice.verbose);
       if (!isGood(report)) process.exitCode = 1;
       if (flags.bisect !== undefined && report.verdict !== 'match')
         await writeBisected(voice, flags.bisect, { map, target: written, placed: placed[0] ?? null });

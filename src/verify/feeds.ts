@@ -84,8 +84,8 @@ async function sampled(
   }
   const arrays = turned ? await turned(own) : own;
   const count = arrays[0]?.shape[0] ?? 1;
-  const other = arrays.find(({ shape }) => (shape[0] ?? 1) !== count);
-  if (other) throw new ModelError('malformed', `the inputs have ${count} and ${other.shape[0]} rows`);
+  // Lists of other lengths are no rows of one batch, whatever their axes are called: all is one run.
+  if (arrays.some(({ shape }) => (shape[0] ?? 1) !== count)) return { rows: 1, batch: 1, runs: 1, sample: () => arrays, whole: () => arrays };
   const fixed = rowsOf.find(({ shape }) => typeof shape[0] === 'number')?.shape[0];
   const batch = typeof fixed === 'number' && fixed > 0 ? fixed : 1;
   return {

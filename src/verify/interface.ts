@@ -16,7 +16,7 @@ export interface InterfaceSides {
   readonly layoutOf: LayoutOf;
   /** Whether the file was written from this map, so that the order of its ports is the map's. */
   readonly isOurs: boolean;
-  /** Whether both have the same dtypes to choose from; formats that lack some stand in others. */
+  /** Whether what runs the file has every dtype that the map can have; where some are missing others stand in. */
   readonly hasSameDTypes: boolean;
 }
 
@@ -73,6 +73,9 @@ export function compareRanks(map: Pick<LayerMap, 'outputs'>, wanted: Arrays, fou
   return map.outputs.flatMap(({ name, shape }, i): InterfaceDifference[] => {
     const [a, b] = [wanted[i]?.shape, found[i]?.shape];
     if (!a || !b || b.length === (shape.length || a.length) || a.length === b.length) return [];
+    // A number without axes is often recorded as a list of one.
+    if (shape.length === 0 && b.length === 0 && a.length === 1)
+      return [{ kind: 'rank', port: name, message: `output "${name}" is a number without axes, and was recorded as [${a}]`, judged: false }];
     return [{ kind: 'rank', port: name, message: `output "${name}" has the shape [${b}], expected [${a}]`, judged: true }];
   });
 }

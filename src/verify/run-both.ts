@@ -245,7 +245,7 @@ async function tryBeside(subject: Subject, { sides, rows, inHalf, seed }: ToTry,
 /** What the file promises to its users otherwise than the source does. */
 function interfaceOf(subject: Subject, actual: Actual, sample: RunSample | undefined, isOurs: boolean): InterfaceDifference[] {
   const { map, target, written, layoutOf, isRead } = subject;
-  const hasSameDTypes = map.format === target.format || (isRead && target.format === 'onnx');
+  const hasSameDTypes = target.format === 'onnx' && (isRead || map.format === 'onnx');
   const differences = compareInterface({ map, session: actual, aligned: actual.aligned, layoutOf, isOurs, hasSameDTypes });
   for (const name of written?.overridable ?? []) {
     if (subject.overridable.includes(name)) continue;

@@ -162,6 +162,14 @@ describe('layers in training mode', () => {
   });
 });
 
+it('a Dropout that drops nothing is nothing, in whichever mode', async () => {
+  const tensors = [float32Tensor('ratio', [], [0], ORIGIN), numbersTensor('training', 'bool', [], [1], ORIGIN)];
+  const nodes = [node('Dropout', ['x', 'ratio', 'training'], ['d']), node('Neg', ['d'], ['y'])];
+  expect((await mapOf({ nodes, tensors, inputs: X })).layers.map(({ op }) => op)).toEqual(['Neg']);
+  const half = [float32Tensor('ratio', [], [0.5], ORIGIN), tensors[1]!];
+  await expect(mapOf({ nodes, tensors: half, inputs: X })).rejects.toMatchObject({ kind: 'unsupported' });
+});
+
 describe('what old opsets say otherwise', () => {
   it('Add names the axis of its second operand', async () => {
     const bias = float32Tensor('b', [3], [10, 20, 30], ORIGIN);

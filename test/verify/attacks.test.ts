@@ -167,6 +167,36 @@ describe('what a batch shows', () => {
     ]);
     expect(await verifyFiles(graph, graph, { golden })).toMatchObject({ verdict: 'match', inputs: { samples: 2 } });
   });
+
+  it('that a number without axes may be recorded as a list of one, which is told', async () => {
+    const graph: Graph = {
+      nodes: [node('ReduceSum', ['x'], ['y'], { keepdims: attributes.int(0) })],
+      inputs: [port('x', ['N', 2])],
+      outputs: [port('y', [])],
+    };
+    const golden = new Map([
+      ['input', tensor('input', [2, 2], [1, 2, 3, 4])],
+      ['output', tensor('output', [1], [10])],
+    ]);
+    const report = await verifyFiles(graph, graph, { golden });
+    expect(report).toMatchObject({ verdict: 'match', interface: [{ kind: 'rank', port: 'y', judged: false }] });
+    const wrong = new Map([...golden, ['output', tensor('output', [1], [11])]]);
+    expect((await verifyFiles(graph, graph, { golden: wrong })).verdict).toBe('mismatch');
+  });
+
+  it('that recorded inputs of other lengths are one run, although their axes have one name', async () => {
+    const graph: Graph = {
+      nodes: [node('Concat', ['a', 'b'], ['y'], { axis: attributes.int(0) })],
+      inputs: [port('a', ['N', 2]), port('b', ['N', 2])],
+      outputs: [port('y', ['M', 2])],
+    };
+    const golden = new Map([
+      ['input:a', tensor('a', [1, 2], [1, 2])],
+      ['input:b', tensor('b', [2, 2], [3, 4, 5, 6])],
+      ['output', tensor('output', [3, 2], [1, 2, 3, 4, 5, 6])],
+    ]);
+    expect(await verifyFiles(graph, graph, { golden })).toMatchObject({ verdict: 'match', outputs: [{ compared: 6 }] });
+  });
 });
 
 describe('what sizes show', () => {

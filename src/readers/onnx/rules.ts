@@ -47,7 +47,9 @@ const dropout: Rule = async (node, t) => {
   const flag = inputs[2] ?? null;
   const training = opset >= 12 ? (flag === null ? 0 : (await t.known(flag))?.[0]) : opset < 7 ? 1 - number(node, 'is_test', 0) : 0;
   if (training === undefined) return new NotUnderstood('whether it acts as in training is known only when the model runs');
-  if (training !== 0 && opset >= 12) t.training.push(`Dropout "${node.title}" (training_mode = 1)`);
+  // What drops nothing acts as in inference, whatever its mode.
+  const ratio = inputs[1] ? (await t.known(inputs[1]))?.[0] : 0.5;
+  if (training !== 0 && opset >= 12 && ratio !== 0) t.training.push(`Dropout "${node.title}" (training_mode = 1)`);
   return node.outputs.length > 1 ? [inputs[0]!, ...maskOf(node, t)] : [inputs[0]!];
 };
 

@@ -153,7 +153,7 @@ describe('windows and products', () => {
 
   test('einsum', async () => {
     const expected = arrayOf([2, 3, 4, 4], (n, h, v, w) => range(5).reduce((sum, c) => sum + at(X, n, h, v, c) * at(Y, n, h, w, c), 0));
-    expectClose((await keras('Einsum', ['nhvc,nhwc->nhvw', tensor('x'), tensor('y')], [X, Y]))[0], expected);
+    expectClose((await keras('Einsum', [tensor('x'), tensor('y')], [X, Y], { config: { subscripts: 'nhvc,nhwc->nhvw' } }))[0], expected);
   });
 
   test('grey, mirrored, cut and standardised pictures', async () => {

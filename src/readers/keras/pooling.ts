@@ -47,21 +47,23 @@ export const adaptivePooling =
   (config) => {
     const outs = config.sizes(['output_size'], rank);
     const format = config.dataFormat();
-    return ([input], scope) => {
-      const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
-      if (outs.every((size) => size === 1)) return scope.add(`Global${op}`, [value]);
-      const sizes = value.shape.slice(2).map((size) => {
-        if (typeof size === 'number') return size;
-        throw scope.unsupported(`pooling of [${value.shape}] to a size, where --input-shape does not give its own,`);
-      });
-      const plain = sizes.map((size, axis) => plainPooling(size, outs[axis]!));
-      if (plain.every((axis) => axis !== null)) {
-        const attributes = { kernel_shape: plain.map((axis) => axis!.kernel), strides: plain.map((axis) => axis!.stride) };
-        return scope.add(op, [value], { attributes });
-      }
-      return sizes.reduce((made, size, axis) => (size === outs[axis] ? made : windows(op, made, axis + 2, size, outs[axis]!, scope)), value);
-    };
+    return ([input], scope) => pooledTo(op, ranked(scope.inFormat(input!, format), rank + 2, scope), outs, scope);
   };
+
+/** @param value channels first */
+export function pooledTo(op: 'MaxPool' | 'AveragePool', value: Value, outs: readonly number[], scope: Scope): Value {
+  if (outs.every((size) => size === 1)) return scope.add(`Global${op}`, [value]);
+  const sizes = value.shape.slice(2).map((size) => {
+    if (typeof size === 'number') return size;
+    throw scope.unsupported(`pooling of [${value.shape}] to a size, where --input-shape does not give its own,`);
+  });
+  const plain = sizes.map((size, axis) => plainPooling(size, outs[axis]!));
+  if (plain.every((axis) => axis !== null)) {
+    const attributes = { kernel_shape: plain.map((axis) => axis!.kernel), strides: plain.map((axis) => axis!.stride) };
+    return scope.add(op, [value], { attributes });
+  }
+  return sizes.reduce((made, size, axis) => (size === outs[axis] ? made : windows(op, made, axis + 2, size, outs[axis]!, scope)), value);
+}
 
 /** Windows of different sizes along one axis. */
 function windows(op: 'MaxPool' | 'AveragePool', value: Value, axis: number, size: number, out: number, scope: Scope): Value {

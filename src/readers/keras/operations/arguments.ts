@@ -42,6 +42,12 @@ export class Arguments {
     return argument !== undefined && !('constant' in argument && argument.constant === null);
   }
 
+  /** Whether it is given as nothing at all, which may mean something else than its absence. */
+  isNull(name: string): boolean {
+    const argument = this.#argument(name);
+    return argument !== undefined && 'constant' in argument && argument.constant === null;
+  }
+
   /** A tensor or numbers. */
   operand(name: string): Operand {
     const argument = this.#argument(name);

@@ -7,6 +7,7 @@ import type { Scope } from '../scope.js';
 import { kerasShape, mapAxis, type Value } from '../value.js';
 import { type Arguments, isConstant, type Operand, valueAt } from './arguments.js';
 import type { Operation } from './operation.js';
+import { timesMatrix } from './products.js';
 import { joinSizes, productOf } from './sizes.js';
 import { flip } from './slicing.js';
 
@@ -73,10 +74,10 @@ function listed(operands: readonly Operand[], inputs: readonly Value[], scope: S
 }
 
 export const concatenate =
-  (xs: string): Operation =>
+  (xs: string, usual = 0): Operation =>
   (args) => {
     const operands = args.operands(xs);
-    const axis = args.integer('axis', -1);
+    const axis = args.integer('axis', usual);
     return (inputs, scope) => {
       const list = listed(operands, inputs, scope);
       return 'sizes' in list ? list.sizes : concat(axis, list.values, scope);
@@ -177,9 +178,9 @@ export function transposed(input: Value, order: readonly number[], scope: Scope)
   return scope.add('Transpose', [value], { attributes: { perm } });
 }
 
-export const expandDims = (x: string): Operation =>
+export const expandDims = (x: string, usual?: number): Operation =>
   ofValue(x, (args) => {
-    const axes = args.integers('axis') ?? [];
+    const axes = args.integers('axis') ?? (usual === undefined ? [] : [usual]);
     if (axes.length !== 1) args.decline('it puts in several axes, which is not translated');
     return (value, scope) => unsqueeze(value, axes[0]!, scope);
   });
@@ -197,9 +198,9 @@ export const squeezeOf = (x: string, axis = 'axis'): Operation =>
     };
   });
 
-export const flipOf = (x: string): Operation =>
+export const flipOf = (x: string, name = 'axis'): Operation =>
   ofValue(x, (args) => {
-    const given = args.integers('axis');
+    const given = args.integers(name);
     if (!given) args.decline('it reverses all axes, which is not translated');
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
@@ -239,12 +240,14 @@ export const matMul =
   (args) => {
     const [left, right] = [args.operand(a), args.operand(b)];
     const turned = [
-      ['transpose_a', 'adjoint_a'],
-      ['transpose_b', 'adjoint_b'],
+      ['transpose_a', 'adjoint_a', 'adj_x'],
+      ['transpose_b', 'adjoint_b', 'adj_y'],
     ].map((names) => names.map((name) => args.boolean(name, false)).includes(true));
     for (const name of ['a_is_sparse', 'b_is_sparse']) if (args.boolean(name, false)) args.decline('a sparse product is not translated');
-    if (isConstant(left) || isConstant(right)) args.decline('a product with numbers is not translated');
+    if (isConstant(left)) args.decline('a product of numbers with a value behind them is not translated');
+    if (isConstant(right) && turned[0]) args.decline('a product with numbers of a value that is transposed first is not translated');
     return (inputs, scope) => {
+      if (isConstant(right)) return timesMatrix(valueAt(left, inputs), right.constant, turned[1]!, scope);
       const values = [left, right].map((operand, i) => {
         const value = scope.builder.toKeras(valueAt(operand, inputs));
         if (value.shape.length < 3) throw scope.unsupported('a product of values without a batch of matrices');

@@ -129,6 +129,7 @@ export const topK = (x: string): Operation =>
 /** @param places whether the places of the elements are wanted */
 export const sort = (x: string, places: boolean): Operation =>
   ofValue(x, (args) => {
+    if (args.isNull('axis')) args.decline('it sorts all elements in a row, which is not translated');
     const given = args.integer('axis', -1);
     const descending = (args.json('direction') ?? 'ASCENDING') === 'DESCENDING';
     args.boolean('stable', false);

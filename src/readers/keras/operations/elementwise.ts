@@ -103,7 +103,8 @@ export const addAll =
     return (inputs, scope) => operands.map((operand) => valueAt(operand, inputs)).reduce((sum, value) => combineValues('Add', sum, value, scope));
   };
 
-const applied =
+/** A formula over one value. */
+export const applied =
   (x: string, make: Activation): Operation =>
   (args) => {
     const operand = args.operand(x);
@@ -173,6 +174,7 @@ export const gelu =
 export const softmaxOf =
   (op: 'Softmax' | 'LogSoftmax', x: string): Operation =>
   (args) => {
+    if (args.isNull('axis')) args.decline('it goes over all axes, the batch included, which is not translated');
     const axis = args.integer('axis', -1);
     return applied(x, (value, scope) => softmax(value, scope, axis, op))(args);
   };
@@ -194,12 +196,12 @@ export const biasAdd: Operation = (args) => {
 };
 
 /** Towards zero. */
-function truncated(value: Value, scope: Scope): Value {
+export function truncated(value: Value, scope: Scope): Value {
   return scope.add('Mul', [scope.add('Sign', [value]), scope.add('Floor', [scope.add('Abs', [value])])]);
 }
 
 /** 1 for what is not 0. */
-function truth(value: Value, scope: Scope): Value {
+export function truth(value: Value, scope: Scope): Value {
   return scope.add('Abs', [scope.add('Sign', [value])]);
 }
 

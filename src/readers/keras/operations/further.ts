@@ -112,7 +112,7 @@ export const KERAS_FURTHER: Readonly<Record<string, Known>> = {
   BroadcastTo: known(['x', 'shape'], broadcastTo('x')),
   Roll: known(['x', 'shift', 'axis'], windows.roll('x')),
   Norm: known(['x', 'ord', 'axis', 'keepdims'], windows.norm('x')),
-  Einsum: known(['subscripts', 'a', 'b', 'c', 'd'], windows.einsum),
+  Einsum: known(['a', 'b', 'c', 'd', 'subscripts'], windows.einsum),
   MaxPool: known(['inputs', 'pool_size', 'strides', 'padding', 'data_format'], windows.pool('MaxPool', 'inputs', 'pool_size')),
   AveragePool: known(['inputs', 'pool_size', 'strides', 'padding', 'data_format'], windows.pool('AveragePool', 'inputs', 'pool_size')),
   Moments: known(['x', 'axes', 'keepdims', 'synchronized'], windows.moments('x'), 'synchronized'),

@@ -3,15 +3,17 @@
  * and `SlicingOpLambda`), operations of Keras 3 (`keras.ops`), and nodes of TensorFlow graphs (`TensorFlowOpLayer` of TensorFlow 2.0 to 2.3).
  */
 
+import type { Argument } from '../call.js';
 import type { LayerCall } from '../config.js';
 import type { ConfigView } from '../config-view.js';
 import { parseConstant } from '../constant.js';
-import { isObject } from '../json.js';
+import { isObject, parseJson } from '../json.js';
 import type { Build } from '../rule.js';
 import { Arguments } from './arguments.js';
 import * as arrange from './arrangement.js';
 import { additiveAttention, attention, groupedQueryAttention, multiHeadAttention } from './attention.js';
 import * as each from './elementwise.js';
+import { KERAS_FUNCTIONS, KERAS_MODULES, quantified, TENSORFLOW_FUNCTIONS } from './functions.js';
 import { KERAS_FURTHER, TENSORFLOW_FURTHER } from './further.js';
 import { type Known, known } from './known.js';
 import * as pictures from './pictures.js';
@@ -55,6 +57,8 @@ function unaries(x: string, spell: (tensorflow: string, keras: string) => string
 const TENSORFLOW: Readonly<Record<string, Known>> = {
   ...unaries('x', (name) => name),
   ...TENSORFLOW_FURTHER,
+  ...TENSORFLOW_FUNCTIONS,
+  ...KERAS_MODULES,
   'math.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
   '__operators__.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
   'math.subtract': known(['x', 'y'], each.binary('Sub', 'x', 'y')),
@@ -131,6 +135,7 @@ function withBeta(args: Arguments): Build {
 const KERAS: Readonly<Record<string, Known>> = {
   ...unaries('x', (_, name) => name),
   ...KERAS_FURTHER,
+  ...KERAS_FUNCTIONS,
   Abs: of('x').unary('Abs'),
   Add: known(['x1', 'x2'], each.binary('Add', 'x1', 'x2')),
   Subtract: known(['x1', 'x2'], each.binary('Sub', 'x1', 'x2')),
@@ -228,6 +233,11 @@ const NODES: Readonly<Record<string, Known>> = {
         ExpandDims: 'expand_dims',
         Cast: 'cast',
       },
+      ...{ Sign: 'math.sign', Ceil: 'math.ceil', Round: 'math.round', Rint: 'math.round', Sin: 'math.sin', Cos: 'math.cos', Tan: 'math.tan' },
+      ...{ Log1p: 'math.log1p', Expm1: 'math.expm1', FloorMod: 'math.floormod', ClipByValue: 'clip_by_value', ReverseV2: 'reverse' },
+      ...{ ZerosLike: 'zeros_like', OnesLike: 'ones_like', Cumsum: 'math.cumsum', Fill: 'fill', BroadcastTo: 'broadcast_to' },
+      ...{ LogicalAnd: 'math.logical_and', LogicalOr: 'math.logical_or', LogicalNot: 'math.logical_not', GreaterEqual: 'math.greater_equal' },
+      ...{ LessEqual: 'math.less_equal', DivNoNan: 'math.divide_no_nan' },
     }).map(([node, name]) => [node, TENSORFLOW[name]!]),
   ),
   Shape: TENSORFLOW.shape!,
@@ -243,8 +253,21 @@ const NODES: Readonly<Record<string, Known>> = {
   Max: known(['input_tensor', 'axis', 'keep_dims'], arrange.reduction('ReduceMax', 'input_tensor', 'axis', 'keep_dims')),
   Squeeze: known(['input', 'squeeze_dims'], arrange.squeezeOf('input', 'squeeze_dims')),
   Pad: known(['tensor', 'paddings'], arrange.pad('tensor', 'paddings', 'mode', 'constant_values')),
-  BatchMatMulV2: { ...known(['a', 'b', 'transpose_a', 'transpose_b', 'adjoint_a', 'adjoint_b'], arrange.matMul('a', 'b')), idle: ['name'] },
+  ...Object.fromEntries(['MatMul', 'BatchMatMul', 'BatchMatMulV2'].map((op) => [op, known(['a', 'b'], arrange.matMul('a', 'b'))])),
+  GatherV2: known(['params', 'indices', 'axis', 'batch_dims'], placing.take('params', 0)),
+  PadV2: known(['tensor', 'paddings', 'constant_values'], arrange.pad('tensor', 'paddings', 'mode', 'constant_values')),
+  MirrorPad: known(['tensor', 'paddings'], arrange.pad('tensor', 'paddings', 'mode', 'constant_values')),
+  Split: known(['axis', 'value'], arrange.split('value', 'num_split', 'sizes')),
+  Unpack: known(['value'], placing.unstack('value')),
+  Pack: known(['values'], arrange.stack('values'), 'N'),
+  ConcatV2: known(['values', 'axis'], arrange.concatenate('values'), 'N'),
+  AddN: known(['inputs'], each.addAll('inputs'), 'N'),
+  Any: known(['input_tensor', 'axis'], quantified('ReduceMax', 'input_tensor', 'keep_dims')),
+  All: known(['input_tensor', 'axis'], quantified('ReduceMin', 'input_tensor', 'keep_dims')),
 };
+
+/** Nodes that take a list of values, with how many single ones behind it. */
+const LISTS: Readonly<Record<string, number>> = { Pack: 0, ConcatV2: 1, AddN: 0 };
 
 /** Layers whose calls say more than which values flow in. */
 const LAYERS: Readonly<Record<string, Known>> = {
@@ -302,20 +325,24 @@ function read(view: ConfigView, call: LayerCall, found: Known | undefined, what:
 
 /** A node of a TensorFlow graph: operator and attributes in JSON, numbers among its inputs by their place. */
 function readNode(view: ConfigView, call: LayerCall): Build {
-  const node = view.value(['node_def']);
+  const given = view.value(['node_def']);
+  // TensorFlow 2.0 wrote the node's JSON as a text.
+  const node = typeof given === 'string' ? parseJson(given, 'the node of a TensorFlowOpLayer', view.file) : given;
   const constants = view.value(['constants']);
   const { op, attr } = isObject(node) ? node : {};
   const found = lookUp(NODES, op);
   const places = new Map(Object.entries(isObject(constants) ? constants : {}).map(([place, value]) => [Number(place), value]));
   const count = call.inputs.length + places.size;
   let next = 0;
-  const positional = Array.from({ length: count }, (_, place) => (places.has(place) ? { constant: places.get(place) } : { input: next++ }));
+  const flat = Array.from({ length: count }, (_, place): Argument => (places.has(place) ? { constant: places.get(place) } : { input: next++ }));
+  const single = typeof op === 'string' && Object.hasOwn(LISTS, op) ? LISTS[op]! : null;
+  const positional = single === null ? flat : [{ list: flat.slice(0, count - single) }, ...flat.slice(count - single)];
   const named = Object.fromEntries(Object.entries(isObject(attr) ? attr : {}).flatMap(([name, value]) => attribute(name, value)));
   return read(view, { ...call, positional, named }, found, `TensorFlow's ${String(op)}`);
 }
 
 /** Attributes that say which dtypes flow, or how a node is run. */
-const IDLE_ATTRIBUTES = /^(T|out_type|Tidx|Tshape|Tdim|Tperm|Tpaddings|Tmultiples|SrcT|Truncate|Index|_.*)$/;
+const IDLE_ATTRIBUTES = /^(T|out_type|output_type|index_type|Tidx|Tshape|Tdim|Tperm|Tpaddings|Tmultiples|Tparams|Tindices|Taxis|SrcT|Truncate|Index|num|_.*)$/;
 
 function attribute(name: string, value: unknown): [string, { constant: unknown }][] {
   if (IDLE_ATTRIBUTES.test(name) || !isObject(value)) return [];

@@ -7,11 +7,11 @@ import { ofValue } from './arrangement.js';
 import type { Operation } from './operation.js';
 
 /** Blocks of channels laid out as pixels, or pixels as channels; TensorFlow counts channels within a block last, as ONNX does by itself. */
-export const blocks = (op: 'DepthToSpace' | 'SpaceToDepth'): Operation =>
-  ofValue('input', (args) => {
+export const blocks = (op: 'DepthToSpace' | 'SpaceToDepth', x = 'input'): Operation =>
+  ofValue(x, (args) => {
     const blocksize = args.integer('block_size', 1);
     const format = args.json('data_format') ?? 'NHWC';
-    if (format !== 'NHWC') args.decline(`its data format is ${String(format)}; channels are expected to be last`);
+    if (format !== 'NHWC' && format !== 'channels_last') args.decline(`its data format is ${String(format)}; channels are expected to be last`);
     return (input, scope) => {
       const value = channelsFirst(input, scope);
       const [, channels, height, width] = value.shape;

@@ -1,0 +1,285 @@
+/** Functions that models call, beside arithmetic: products with numbers, normalisations, windows, and Keras's own modules. */
+import { describe, expect, test } from 'vitest';
+import { array, inputLayer, keras, tensor, tensorflow } from '../keras-calls.js';
+import { functional, legacyH5, weight } from '../keras-files.js';
+import { arrayOf, at, conversionError, difference, predictFile, random } from '../keras-run.js';
+import type { Run } from '../run-onnx.js';
+
+const X = random([2, 3, 4, 5], 1);
+const Y = random([2, 3, 4, 5], 2);
+const S = random([2, 4, 5], 3);
+
+function expectClose(actual: Run, expected: Run, tolerance = 3e-6) {
+  const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+  expect(difference(actual, expected) / scale).toBeLessThan(tolerance);
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+const each = (change: (x: number, y: number) => number): Run => arrayOf(X.shape, (...i) => change(at(X, ...i), at(Y, ...i)));
+/** Numbers as nested lists. */
+const nested = ({ shape, data }: Run): unknown =>
+  shape.length === 1
+    ? Array.from(data)
+    : range(shape[0]!).map((i) => nested({ shape: shape.slice(1), data: data.slice((i * data.length) / shape[0]!, ((i + 1) * data.length) / shape[0]!) }));
+
+describe('of two values', () => {
+  test.each<[string, (x: number, y: number) => number]>([
+    ['Hypot', Math.hypot],
+    ['Logaddexp', (x, y) => Math.log(Math.exp(x) + Math.exp(y))],
+    ['DivideNoNan', (x, y) => (y === 0 ? 0 : x / y)],
+  ])('%s', async (name, formula) => {
+    expectClose((await keras(name, [tensor('x'), tensor('y')], [X, Y]))[0]!, each(formula), 1e-5);
+  });
+
+  test('a quotient by zero is zero', async () => {
+    const rest = arrayOf(X.shape, (...i) => (i[3] === 0 ? 0 : at(X, ...i)));
+    expectClose(
+      await tensorflow('math.divide_no_nan', { y: ['y', 0, 0] }, [Y, rest]),
+      arrayOf(X.shape, (...i) => (i[3] === 0 ? 0 : at(Y, ...i) / at(X, ...i))),
+      1e-5,
+    );
+  });
+});
+
+describe('of one value', () => {
+  test.each<[string, (x: number) => number]>([
+    ['Exp2', (x) => 2 ** x],
+    ['Cbrt', Math.cbrt],
+    ['Deg2rad', (x) => (x * Math.PI) / 180],
+    ['Trunc', Math.trunc],
+    ['Copy', (x) => x],
+    ['Real', (x) => x],
+  ])('%s', async (name, formula) => {
+    expectClose((await keras(name, [tensor('x')], [X]))[0]!, each(formula));
+  });
+
+  test('logarithms of other bases', async () => {
+    const positive = each((x) => Math.abs(x) + 0.1);
+    for (const [name, log] of [
+      ['Log2', Math.log2],
+      ['Log10', Math.log10],
+    ] as const)
+      expectClose(
+        (await keras(name, [tensor('x')], [positive]))[0]!,
+        arrayOf(X.shape, (...i) => log(at(positive, ...i))),
+      );
+  });
+
+  test('quantifiers and the span along axes', async () => {
+    const sparse = arrayOf(X.shape, (...i) => (i[3]! < 4 && at(X, ...i) < 0.4 ? 0 : at(X, ...i)));
+    const along = (fold: (row: number[]) => number) => arrayOf([2, 3, 4], (n, h, w) => fold(range(5).map((c) => at(sparse, n, h, w, c))));
+    const config = { axis: -1, keepdims: false };
+    expectClose(
+      (await keras('Any', [tensor('x')], [sparse], { config }))[0]!,
+      along((row) => Number(row.some((x) => x !== 0))),
+    );
+    expectClose(
+      (await keras('All', [tensor('x')], [sparse], { config }))[0]!,
+      along((row) => Number(row.every((x) => x !== 0))),
+    );
+    expectClose(
+      (await keras('CountNonzero', [tensor('x')], [sparse], { config: { axis: -1 } }))[0]!,
+      along((row) => row.filter((x) => x !== 0).length),
+    );
+    expectClose(
+      (await keras('Ptp', [tensor('x')], [sparse], { config }))[0]!,
+      along((row) => Math.max(...row) - Math.min(...row)),
+    );
+  });
+
+  test('differences and triangles', async () => {
+    expectClose(
+      (await keras('Diff', [tensor('x')], [X], { config: { n: 2, axis: 2 } }))[0]!,
+      arrayOf([2, 3, 2, 5], (n, h, w, c) => at(X, n, h, w + 2, c) - 2 * at(X, n, h, w + 1, c) + at(X, n, h, w, c)),
+    );
+    expectClose(
+      (await keras('Tril', [tensor('x')], [S], { config: { k: 1 } }))[0]!,
+      arrayOf(S.shape, (n, i, j) => (j <= i + 1 ? at(S, n, i, j) : 0)),
+    );
+    expectClose(
+      (await keras('Triu', [tensor('x')], [S], { config: { k: 0 } }))[0]!,
+      arrayOf(S.shape, (n, i, j) => (j >= i ? at(S, n, i, j) : 0)),
+    );
+  });
+});
+
+describe('products with numbers', () => {
+  const matrix = random([5, 3], 11);
+
+  test('tensordot over one axis, over several, and by their places', async () => {
+    const last = arrayOf([2, 3, 4, 3], (n, h, w, m) => sum(range(5).map((c) => at(X, n, h, w, c) * at(matrix, c, m))));
+    expectClose(await tensorflow('tensordot', { b: nested(matrix), axes: [[3], [0]], name: null }, [X]), last);
+    expectClose((await keras('Tensordot', [tensor('x'), array(nested(matrix))], [X], { config: { axes: 1 } }))[0]!, last);
+    const cube = random([4, 2, 3, 2], 12);
+    const both = arrayOf([2, 5, 2, 2], (n, c, a, b) => sum(range(3).flatMap((h) => range(4).map((w) => at(X, n, h, w, c) * at(cube, w, a, h, b)))));
+    expectClose(await tensorflow('tensordot', { b: nested(cube), axes: [[1, 2], [2, 0]] }, [X]), both); // biome-ignore format: two lists of axes
+  });
+
+  test('a matrix behind a value', async () => {
+    const expected = arrayOf([2, 4, 3], (n, i, m) => sum(range(5).map((c) => at(S, n, i, c) * at(matrix, c, m))));
+    expectClose(await tensorflow('linalg.matmul', { b: nested(matrix) }, [S]), expected);
+    const turned = nested(arrayOf([3, 5], (m, c) => at(matrix, c, m)));
+    expectClose(await tensorflow('linalg.matmul', { b: turned, transpose_b: true }, [S]), expected);
+    expectClose((await keras('Matmul', [tensor('x'), array(nested(matrix))], [S]))[0]!, expected);
+  });
+
+  test('over the batch are declined', async () => {
+    const error = await conversionError(tensorflow('tensordot', { b: [1, 2], axes: [[0], [0]] }, [X]));
+    expect(error.message).toContain('a sum over the batch');
+  });
+});
+
+describe('windows', () => {
+  const kernel = random([2, 2, 5, 3], 21);
+
+  test('a convolution with a kernel of numbers', async () => {
+    const expected = arrayOf([2, 2, 3, 3], (n, h, w, m) =>
+      sum(range(2).flatMap((i) => range(2).flatMap((j) => range(5).map((c) => at(X, n, h + i, w + j, c) * at(kernel, i, j, c, m))))),
+    );
+    expectClose(await tensorflow('nn.conv2d', { filters: nested(kernel), strides: [1, 1, 1, 1], padding: 'VALID', data_format: 'NHWC' }, [X]), expected);
+    const config = { strides: 1, padding: 'valid', data_format: 'channels_last', dilation_rate: 1 };
+    expectClose((await keras('Conv', [tensor('x'), array(nested(kernel))], [X], { config }))[0]!, expected);
+  });
+
+  test('a blur of each channel', async () => {
+    const blur = random([3, 3, 5, 1], 22);
+    const expected = arrayOf(X.shape, (n, h, w, c) =>
+      sum(
+        range(3).flatMap((i) =>
+          range(3).map((j) => {
+            const [y, x] = [h + i - 1, w + j - 1];
+            return y < 0 || y > 2 || x < 0 || x > 3 ? 0 : at(X, n, y, x, c) * at(blur, i, j, c, 0);
+          }),
+        ),
+      ),
+    );
+    expectClose(await tensorflow('nn.depthwise_conv2d', { filter: nested(blur), strides: [1, 1, 1, 1], padding: 'SAME' }, [X]), expected);
+  });
+
+  test('pooling to a size', async () => {
+    const config = { output_size: [2, 2], data_format: 'channels_last' };
+    const parts = [[0, 1], [1, 2]]; // biome-ignore format: rows of three pixels in two windows that overlap
+    const expected = arrayOf([2, 2, 2, 5], (n, i, j, c) => Math.max(...parts[i]!.flatMap((h) => [2 * j, 2 * j + 1].map((w) => at(X, n, h, w, c)))));
+    expectClose((await keras('AdaptiveMaxPool', [tensor('x')], [X], { config }))[0]!, expected);
+  });
+});
+
+describe('normalisations', () => {
+  const [mean, variance, offset, scale] = [weight([5], 31), { shape: [5], values: [0.5, 1, 2, 0.25, 3] }, weight([5], 32), weight([5], 33)];
+  const list = (one: { readonly values: ArrayLike<number> }) => Array.from(one.values);
+  const expected = arrayOf(X.shape, (n, h, w, c) => {
+    const centred = (at(X, n, h, w, c) - mean.values[c]!) / Math.sqrt(variance.values[c]! + 0.01);
+    return centred * scale.values[c]! + offset.values[c]!;
+  });
+
+  test('by statistics that are numbers', async () => {
+    const all = { mean: list(mean), variance: list(variance), offset: list(offset), scale: list(scale) };
+    expectClose(await tensorflow('nn.batch_normalization', { ...all, variance_epsilon: 0.01 }, [X]), expected);
+    const args = [tensor('x'), ...[mean, variance, offset, scale].map((one) => array(list(one)))];
+    expectClose((await keras('BatchNorm', args, [X], { config: { axis: -1, epsilon: 0.01 } }))[0]!, expected);
+  });
+
+  test('by statistics that flow in', async () => {
+    const kwargs = { mean: ['y', 0, 0], variance: 4, offset: null, scale: null, variance_epsilon: 0 };
+    expectClose(
+      await tensorflow('nn.batch_normalization', kwargs, [X, Y]),
+      each((x, y) => (x - y) / 2),
+    );
+  });
+
+  test('of each element by its own row', async () => {
+    const rows = (n: number, h: number, w: number) => range(5).map((c) => at(X, n, h, w, c));
+    expectClose(
+      (await keras('LayerNorm', [tensor('x')], [X], { config: { gamma: array(list(scale)), beta: array(list(offset)), axis: -1, epsilon: 0.01 } }))[0]!,
+      arrayOf(X.shape, (n, h, w, c) => {
+        const middle = sum(rows(n, h, w)) / 5;
+        const spread = sum(rows(n, h, w).map((x) => (x - middle) ** 2)) / 5;
+        return ((at(X, n, h, w, c) - middle) / Math.sqrt(spread + 0.01)) * scale.values[c]! + offset.values[c]!;
+      }),
+    );
+    expectClose(
+      (await keras('RMSNorm', [tensor('x')], [X], { config: { scale: array(list(scale)), axis: -1, epsilon: 0.01 } }))[0]!,
+      arrayOf(X.shape, (n, h, w, c) => (at(X, n, h, w, c) / Math.sqrt(sum(rows(n, h, w).map((x) => x * x)) / 5 + 0.01)) * scale.values[c]!),
+    );
+    expectClose(
+      (await keras('Normalize', [tensor('x')], [X], { config: { axis: -1, order: 2, epsilon: null } }))[0]!,
+      arrayOf(X.shape, (n, h, w, c) => at(X, n, h, w, c) / Math.hypot(...rows(n, h, w))),
+    );
+  });
+});
+
+describe("Keras's own modules", () => {
+  test.each<[string, object, Run]>([
+    ['keras.activations.relu', { alpha: 0.1, max_value: 1, threshold: 0 }, each((x) => (x < 0 ? 0.1 * x : Math.min(x, 1)))],
+    ['keras.activations.swish', {}, each((x) => x / (1 + Math.exp(-x)))],
+    ['keras.backend.clip', { min_value: -0.5, max_value: 0.25 }, each((x) => Math.min(Math.max(x, -0.5), 0.25))],
+    ['keras.backend.sqrt', {}, each((x) => Math.sqrt(Math.max(x, 0)))],
+    ['keras.backend.mean', { axis: [1, 2], keepdims: false }, arrayOf([2, 5], (n, c) => sum(range(12).map((i) => at(X, n, i >> 2, i & 3, c))) / 12)],
+    ['keras.backend.l2_normalize', { axis: -1 }, arrayOf(X.shape, (n, h, w, c) => at(X, n, h, w, c) / Math.hypot(...range(5).map((k) => at(X, n, h, w, k))))],
+    ['keras.backend.permute_dimensions', { pattern: [0, 3, 1, 2] }, arrayOf([2, 5, 3, 4], (n, c, h, w) => at(X, n, h, w, c))],
+    ['keras.backend.batch_flatten', {}, { shape: [2, 60], data: X.data }],
+  ])('%s', async (name, kwargs, expected) => {
+    expectClose(await tensorflow(name, kwargs, [X]), expected);
+  });
+});
+
+test('what goes over all elements of all samples is declined, though its axis is named', async () => {
+  for (const name of ['Softmax', 'Sort']) {
+    const error = await conversionError(keras(name, [tensor('x')], [X], { config: { axis: null } }));
+    expect(error.message).toMatch(/all (axes|elements)/);
+  }
+});
+
+test('a value filled with one number', async () => {
+  expectClose(
+    await tensorflow('math.add', { y: ['y', 0, 0] }, [X, X]),
+    each((x) => 2 * x),
+  );
+  const layers = [
+    inputLayer('x', X),
+    { class_name: 'TFOpLambda', name: 'shape', config: { function: 'shape' }, inbound: [['x', 0, 0, {}]] },
+    {
+      class_name: 'SlicingOpLambda',
+      name: 'two',
+      config: { function: '__operators__.getitem' },
+      inbound: [['shape', 0, 0, { slice_spec: { start: 2, stop: 4, step: null } }]],
+    },
+    { class_name: 'TFOpLambda', name: 'full', config: { function: 'fill' }, inbound: [['two', 0, 0, { value: 1.5 }]] },
+    { class_name: 'TFOpLambda', name: 'op', config: { function: 'math.multiply' }, inbound: [['x', 0, 0, { y: ['full', 0, 0] }]] },
+  ];
+  const bytes = await legacyH5(functional(layers, [['x', 0, 0]], [['op', 0, 0]]));
+  expectClose(
+    (await predictFile('model.h5', bytes, [X])).results.get('op')!,
+    each((x) => 1.5 * x),
+  );
+});
+
+test('nodes of a TensorFlow graph that join sizes, as tf.keras 2.0 to 2.3 writes tf.reshape(x, [tf.shape(x)[0], 12, 5])', async () => {
+  const node = (name: string, op: string, constants: object, inbound: readonly string[], attr: object = {}, text = false) => {
+    const node_def = { name, op, input: [], attr: { T: { type: 'DT_FLOAT' }, ...attr } };
+    const config = { name, trainable: true, dtype: null, node_def: text ? JSON.stringify(node_def) : node_def, constants };
+    return { class_name: 'TensorFlowOpLayer', name, config, inbound: [inbound.map((from) => [from, 0, 0, {}])] };
+  };
+  const layers = [
+    inputLayer('x', X),
+    node('shape', 'Shape', {}, ['x'], { out_type: { type: 'DT_INT32' } }, true),
+    node('first', 'StridedSlice', { 1: [0], 2: [1], 3: [1] }, ['shape'], { shrink_axis_mask: { i: '1' }, begin_mask: { i: '0' } }),
+    node('pack', 'Pack', { 1: 12, 2: 5 }, ['first'], { N: { i: '3' }, axis: { i: '0' } }),
+    node('rows', 'Reshape', {}, ['x', 'pack'], { Tshape: { type: 'DT_INT32' } }),
+    node('both', 'ConcatV2', { 2: -1 }, ['rows', 'rows'], { N: { i: '2' }, Tidx: { type: 'DT_INT32' } }),
+    node('clipped', 'ClipByValue', { 1: -0.5, 2: 0.5 }, ['both']),
+  ];
+  const bytes = await legacyH5(functional(layers, [['x', 0, 0]], [['clipped', 0, 0]]));
+  expectClose(
+    (await predictFile('model.h5', bytes, [X])).results.get('clipped')!,
+    arrayOf([2, 12, 10], (n, i, c) => Math.min(Math.max(X.data[n * 60 + i * 5 + (c % 5)]!, -0.5), 0.5)),
+  );
+});
+
+test('an operation that is not known is named', async () => {
+  for (const name of ['FFT2', 'Map', 'Quantile', 'Rearrange', 'SegmentSum', 'UnravelIndex']) {
+    const error = await conversionError(keras(name, [tensor('x')], [X]));
+    expect(error.message).toContain(`keras.ops.${name}`);
+  }
+});

@@ -54,6 +54,7 @@ const MORE_THAN_ROUNDING = 1.3;
 export function roundedCodes(tensor: Tensor, lost: number): string | null {
   const form = narrowForm(tensor);
   if (!form?.codes || form.codes.kind === 'affine') return null;
+  if (form.codes.kind === 'palette') return null;
   const { kind, scales } = form.codes;
   const each = elementCount(tensor.shape) / scales.length;
   const expected = scales.reduce((sum, scale) => sum + (each * scale * scale) / 12, 0);

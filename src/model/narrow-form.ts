@@ -5,6 +5,7 @@
 import { type BlockCodes, blocksOnPath } from './block-codes.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { packedByteLength } from './packing.js';
+import type { PaletteCodes } from './palette.js';
 import { isPlaced, type Path, type PlacedStage, type Stage, type Tensor } from './tensor.js';
 
 /** value = scale * (code - zero), one pair for all, or for each place along an axis. */
@@ -27,7 +28,7 @@ export interface NarrowForm {
   /** The narrower elements, laid out as the tensor is. */
   readonly stored: Tensor;
   /** How its elements are widened; null for a float of the same value. */
-  readonly codes: ChannelCodes | BlockCodes | AffineCodes | null;
+  readonly codes: ChannelCodes | BlockCodes | AffineCodes | PaletteCodes | null;
 }
 
 /** The form before the tensor's last step, where that widened it exactly; null where it did not, or has changed it since. */
@@ -37,7 +38,7 @@ export function narrowForm(tensor: Tensor): NarrowForm | null {
   const stored = withoutLast(tensor);
   if (DTYPE_BYTES[stored.dtype] >= DTYPE_BYTES[tensor.dtype]) return null;
   if (last.widens.kind === 'cast') return narrowForm(stored) ?? { stored, codes: null };
-  if (last.widens.kind === 'affine') return { stored, codes: last.widens };
+  if (last.widens.kind === 'affine' || last.widens.kind === 'palette') return { stored, codes: last.widens };
   if (!isPlaced(last)) return null;
   const { scales, zeroPoints } = last.widens;
   const axis = axisOf(last, scales.length);

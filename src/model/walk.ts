@@ -24,7 +24,9 @@ export type Widening =
   /** min + scale * code */
   | { readonly kind: 'affine'; readonly scale: number; readonly min: number }
   /** scale * (code - zero), one pair for each place on the step's path */
-  | { readonly kind: 'channels'; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> };
+  | { readonly kind: 'channels'; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> }
+  /** table[code] */
+  | { readonly kind: 'palette'; readonly table: Float32Array };
 
 /** An element-wise step over a chunk. */
 export interface Stage {
@@ -33,6 +35,8 @@ export interface Stage {
   readonly widens?: Widening;
   /** How many bits of each element files need; all where left out. See `packing.ts`. */
   readonly bits?: number;
+  /** Whether integers stay the numbers that they are. */
+  readonly isSameNumber?: boolean;
   /**
    * Maps whole elements. `input` is aligned to its element size and may be changed; what comes out may lie where it lay. Large
    * chunks lie in the memory of WebAssembly kernels (`kernelsOver`).

@@ -19,9 +19,8 @@ export interface Rate {
 const STEPS = [0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.85, 1, 1.2] as const;
 /** Channels that are looked at. */
 const SAMPLED_CHANNELS = 24;
-/** Deflate's tables, and whole bits for the most frequent code. */
-const HUFFMAN = 1.03;
-const LEAST_BITS = 1.03;
+/** Deflate's tables, one for some ten thousand codes. */
+const TABLES = 1.005;
 /** What deflate saves of the exponents of float32 and float16. */
 const PACKED_FLOATS = 0.93;
 
@@ -48,7 +47,7 @@ export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, f
         lost += (value - code * step) ** 2;
       }
     }
-    return { level, disk: 8, wire: Math.min(8, Math.max(LEAST_BITS, entropyOf(counts, count) * HUFFMAN)), error: energy === 0 ? 0 : lost / energy };
+    return { level, disk: 8, wire: Math.min(8, huffmanBits([...counts.values()]) * TABLES), error: energy === 0 ? 0 : lost / energy };
   };
   const packed = form === 'channels' && fours ? [await fourBits({ tensor, axis }, channels, energy)] : [];
   return [
@@ -67,7 +66,7 @@ async function fourBits({ tensor, axis }: Pick<CodableWeight, 'tensor' | 'axis'>
   // Along the input axis a channel's values have others of the window between them.
   const inner = size === null ? 1 : elementCount(tensor.shape.slice(axis === 0 ? 2 : axis + 1));
   const counts = new Map<number, number>();
-  let [lost, count] = [0, 0];
+  let lost = 0;
   for (const values of channels) {
     const own = float32Tensor('channel', [values.length / inner, inner], values, tensor.origin);
     const few = await measureBlocks(own, 0, size ?? each, 'int4');
@@ -75,15 +74,32 @@ async function fourBits({ tensor, axis }: Pick<CodableWeight, 'tensor' | 'axis'>
       const code = byte > 127 ? byte - 256 : byte;
       lost += (values[i]! - code * few.scales[Math.floor(Math.floor(i / inner) / few.size) * inner + (i % inner)]!) ** 2;
       counts.set(code, (counts.get(code) ?? 0) + 1);
-      count++;
     }
   }
   const scales = 32 / (size ?? each);
-  return { level: 'int4', disk: 4 + scales, wire: entropyOf(counts, count) * HUFFMAN + scales * PACKED_FLOATS, error: energy === 0 ? 0 : lost / energy };
+  return { level: 'int4', disk: 4 + scales, wire: packedBits([...counts.values()]) * TABLES + scales * PACKED_FLOATS, error: energy === 0 ? 0 : lost / energy };
 }
 
-function entropyOf(counts: ReadonlyMap<number, number>, count: number): number {
-  return [...counts.values()].reduce((sum, n) => sum - (n / count) * Math.log2(n / count), 0);
+/** Bits of a code on average, with Huffman's, which are whole ones: no less than one. */
+export function huffmanBits(counts: readonly number[]): number {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (counts.length < 2) return 1;
+  // Two queues, each in ascending order: the least two are at their heads.
+  const single = counts.toSorted((a, b) => a - b);
+  const joined: number[] = [];
+  let [i, j, bits] = [0, 0, 0];
+  const least = () => (j >= joined.length || (i < single.length && single[i]! <= joined[j]!) ? single[i++]! : joined[j++]!);
+  for (let left = counts.length; left > 1; left--) {
+    const sum = least() + least();
+    bits += sum;
+    joined.push(sum);
+  }
+  return bits / total;
+}
+
+/** The same of codes that are two to a byte, each of which has a code of Huffman's. */
+function packedBits(counts: readonly number[]): number {
+  return huffmanBits(counts.flatMap((a) => counts.map((b) => a * b))) / 2;
 }
 
 async function sampledChannels(tensor: Tensor, axis: number): Promise<Float32Array[]> {

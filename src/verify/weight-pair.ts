@@ -9,6 +9,7 @@ import { castStage, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
 import { narrowByteLength, narrowForm } from '../model/narrow-form.js';
 import { elementBits, packedByteLength, storedDType } from '../model/packing.js';
+import { nearestIn } from '../model/palette.js';
 import { alignedPieces, firstDifference, type Values, valuesOf } from '../model/side-by-side.js';
 import { elementCount, permute, type Replaced, type Tensor, tensorByteLength } from '../model/tensor.js';
 import { newWeightTally, watchValues } from '../model/watch.js';
@@ -67,7 +68,11 @@ async function compareOwn(source: Tensor, { tensor: stored, quantisation }: Writ
   const turn = stored.shape.length === 2 && isTransposed(stored);
   const [first, second] = turn ? [permute(source, [1, 0]), permute(stored, [1, 0])] : [source, stored];
   const turned = turn && quantisation ? turnedQuantisation(quantisation) : quantisation;
-  const found = turned ? await compareQuantised(first, second, turned) : await compareExact(first, second);
+  const found = !turned
+    ? await compareExact(first, second)
+    : turned.kind === 'palette'
+      ? await comparePalette(first, second, turned.table)
+      : await compareQuantised(first, second, turned);
   return {
     problem: found.problem,
     facts: { ...facts, nonFinite: found.nonFinite ?? 0, maxAbsolute: found.maxAbsolute, relativeError: found.relativeError, equal: found.problem === null },
@@ -120,7 +125,7 @@ async function errorOf(source: Tensor, stored: Tensor): Promise<Omit<Found, 'pro
 }
 
 /** Each value within half a step of its stored one. */
-async function compareQuantised(source: Tensor, stored: Tensor, quantisation: WeightQuantisation): Promise<Found> {
+async function compareQuantised(source: Tensor, stored: Tensor, quantisation: Exclude<WeightQuantisation, { kind: 'palette' }>): Promise<Found> {
   const error = newError();
   const isChannels = quantisation.kind !== 'affine';
   const { channels, channelOf } = channelsOf(quantisation, stored.shape);
@@ -168,6 +173,28 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: We
   return { problem, ...error.found() };
 }
 
+/** Each value beside the one of the palette that is nearest to it, up to the rounding of the border between two. */
+async function comparePalette(source: Tensor, stored: Tensor, table: Float32Array): Promise<Found> {
+  const error = newError();
+  const ascending = Float32Array.from(table).sort();
+  const nearest = nearestIn(ascending);
+  let problem: string | null = null;
+  let position = 0;
+  for await (const [a, b] of alignedPieces(source, stored)) {
+    const [wanted, places] = [valuesOf(a, source.dtype), valuesOf(b, stored.dtype)];
+    const values = Float64Array.from(places, (place) => table[place] ?? Number.NaN);
+    for (let i = 0; i < values.length; i++) {
+      const w = wanted[i]!;
+      const least = Math.abs(w - ascending[nearest(w)]!);
+      if (!(Math.abs(w - values[i]!) <= least + FLOAT32_SLACK * (Math.abs(w) + least)))
+        problem ??= `stands for ${values[i]} at element ${position + i}, and ${ascending[nearest(w)]} of its palette is nearer to ${w}`;
+    }
+    error.add(wanted, values);
+    position += values.length;
+  }
+  return { problem, ...error.found() };
+}
+
 /** Where few codes are spread to lose least, values beyond the last are held at it: as far beyond as half of what the codes reach. */
 function heldAt(stored: Tensor): (value: number, code: number, scale: number) => boolean {
   const levels = 2 ** elementBits(stored);
@@ -180,7 +207,10 @@ function heldAt(stored: Tensor): (value: number, code: number, scale: number) =>
 }
 
 /** Which scale each element has, of how many. */
-function channelsOf(quantisation: WeightQuantisation, shape: readonly number[]): { readonly channels: number; readonly channelOf: (i: number) => number } {
+function channelsOf(
+  quantisation: Exclude<WeightQuantisation, { kind: 'palette' }>,
+  shape: readonly number[],
+): { readonly channels: number; readonly channelOf: (i: number) => number } {
   if (quantisation.kind === 'affine') return { channels: 1, channelOf: () => 0 };
   const { axis } = quantisation;
   const count = shape[axis]!;
@@ -192,7 +222,7 @@ function channelsOf(quantisation: WeightQuantisation, shape: readonly number[]):
 }
 
 /** What has a scale of its own, for reports. */
-export const PER: Readonly<Record<WeightQuantisation['kind'], string>> = { channels: 'channel', blocks: 'block', affine: 'tensor' };
+export const PER: Readonly<Record<WeightQuantisation['kind'], string>> = { channels: 'channel', blocks: 'block', affine: 'tensor', palette: 'palette' };
 
 /** Steps must reach the range from end to end, and symmetric ones (ONNX) the larger side. */
 function neededScale(low: number, high: number, bits: number, isSymmetric: boolean): number {
@@ -228,6 +258,7 @@ function methodOf(source: Tensor, stored: Tensor, quantisation: WeightQuantisati
 /** Bytes of scales and zero points beside the stored values. */
 function quantisationBytes(stored: Tensor, quantisation: WeightQuantisation | undefined): number {
   if (!quantisation || quantisation.kind === 'affine') return 0;
+  if (quantisation.kind === 'palette') return quantisation.table.byteLength;
   return quantisation.scales.byteLength + Math.ceil(((quantisation.zeroPoints?.length ?? 0) * elementBits(stored)) / 8);
 }
 

@@ -78,3 +78,31 @@ it.each([
   expect([status, existsSync(path)]).toEqual([2, false]);
   expect(stderr).toMatch(/^error/m);
 });
+
+describe('palettes', () => {
+  const { status, document, path } = shrink('palette.onnx', '--palette', '16', ...GOLDEN);
+
+  it('take half a byte for each weight, are right, and lose less than steps of as many levels', () => {
+    expect([status, document.report.verdict, document.report.quantisation.correctness.passed]).toEqual([0, 'match', true]);
+    expect(methodsOf(document)).toEqual(['as is', 'int8, all levels', 'palette of 16']);
+    const fc1 = document.weights.find(({ layer }: { layer: string }) => layer === 'fc1');
+    expect(fc1).toMatchObject({ dtype: 'uint4', byteLengthAfter: (512 * 48) / 2 + 16 * 4 });
+    expect(fc1.relativeError).toBeLessThan(0.12);
+  });
+
+  it('are what a later verification finds, in WebAssembly too', () => {
+    const verified = weighbridge(['verify', H5, path, '--engine', 'ort-wasm', '--json', ...GOLDEN]);
+    const report = JSON.parse(verified.stdout);
+    expect([verified.status, report.verdict, report.weights.mismatches]).toEqual([0, 'match', []]);
+  });
+});
+
+it.each([
+  ['palettes and a dtype', 'a.onnx', ['--palette', '16', '--dtype', 'int8']],
+  ['palettes for TensorFlow.js layers', 'web', ['--palette', '16', '--to', 'tfjs']],
+  ['palettes for TensorFlow.js graphs', 'web', ['--palette', '16', '--to', 'tfjs-graph']],
+  ['palettes that are none', 'a.onnx', ['--palette', '1']],
+])('refuses %s, and leaves nothing', (_, output, args) => {
+  const { status, path } = shrink(output, ...args);
+  expect([status, existsSync(path)]).toEqual([2, false]);
+});

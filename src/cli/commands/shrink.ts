@@ -24,6 +24,7 @@ import { addVerifyOptions, readGiven } from './verify.js';
 export interface ShrinkFlags extends ConvertFlags {
   readonly step?: number;
   readonly block?: number;
+  readonly palette?: number;
   readonly method?: 'round' | 'best';
   readonly count?: 'disk' | 'wire' | 'memory';
   readonly budget?: number;
@@ -73,6 +74,9 @@ export function registerShrink(program: Command): Command {
       ).argParser(parseStep),
     )
     .addOption(new Option('--block <values>', 'int4, uint4: values that share a scale, at most').argParser(parseBlock).default(undefined, '32'))
+    .addOption(
+      new Option('--palette <values>', 'ONNX: each weight is one of so many values, 2 to 256, which are chosen so that it loses least').argParser(parsePalette),
+    )
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
     .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
@@ -124,7 +128,7 @@ async function shrinkOne(path: string, flags: ShrinkFlags): Promise<void> {
   if (flags.minAgreement !== undefined && writer.carries === 'weights') {
     throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
   }
-  const rewrite = (await bySearch(writer, flags)) ?? (await toFour(writer, flags)) ?? (await byStep(writer, flags));
+  const rewrite = (await bySearch(writer, flags)) ?? (await toFour(writer, flags)) ?? (await toPalettes(writer, flags)) ?? (await byStep(writer, flags));
   const dtype = rewrite ? undefined : (flags.dtype ?? DEFAULT_DTYPES[writer.name]);
   const compress = flags.compress ?? (flags.count === 'wire' && flags.budget !== undefined ? 'gzip' : undefined);
   const document = judge(await runConvert(voice, path, { ...flags, compress, dtype, rewrite, verify: true }), flags);
@@ -149,6 +153,22 @@ async function toFour(writer: AnyWriter, { dtype, block, opset, step, method }: 
   if (method === 'best') throw refused(`--method best works out codes of 8 bits, not ${name}: leave one of them out.`);
   return (progress) => async (map) => shrinkToFour(map, name, block ?? DEFAULT_BLOCK, (phase, done, total) => progress.step(phase, done, total));
 }
+
+/** Undefined where no palettes are asked for. @throws ModelError 'usage' where they cannot be had */
+async function toPalettes(writer: AnyWriter, { dtype, palette, step, method }: ShrinkFlags): Promise<ConvertFlags['rewrite']> {
+  if (palette === undefined) return undefined;
+  const { PALETTES, shrinkToPalettes } = await import('../../shrink/palettes.js');
+  if (!PALETTES.has(writer.name))
+    throw new ModelError('usage', `--palette means nothing for ${writer.title} files; ${NO_PALETTES[writer.name] ?? 'they have no such form of weights'}.`);
+  const other = dtype !== undefined ? '--dtype' : step !== undefined ? '--step' : method === 'best' ? '--method best' : null;
+  if (other) throw new ModelError('usage', `--palette and ${other} both say what weights become: give one of them.`);
+  return (progress) => async (map) => shrinkToPalettes(map, palette, (phase, done, total) => progress.step(phase, done, total));
+}
+
+const NO_PALETTES: Readonly<Record<string, string>> = {
+  tfjs: 'its layers have no gather among their weights: --step makes weights as small on the wire',
+  'tfjs-graph': 'TensorFlow.js would look every weight up again for each prediction: --step makes weights as small on the wire',
+};
 
 /** Undefined where neither a step nor a method is asked for. @throws ModelError 'usage' where the target keeps no codes, or a dtype is asked for as well */
 async function byStep(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertFlags['rewrite']> {
@@ -182,7 +202,8 @@ async function bySearch(writer: AnyWriter, flags: ShrinkFlags): Promise<ConvertF
   const form = CODE_FORMS[writer.name];
   // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
   const limit = budget === undefined || count === 'memory' ? null : { byteLength: budget, count: count ?? 'disk' };
-  if (!form || dtype !== undefined || flags.step !== undefined || (limit === null && minAgreement === undefined)) return undefined;
+  if (!form || dtype !== undefined || flags.step !== undefined || flags.palette !== undefined || (limit === null && minAgreement === undefined))
+    return undefined;
   if (limit === null && flags.inputs === undefined && flags.golden === undefined) return undefined;
   return (progress) => async (map) => {
     const inputs = await readGiven(flags, progress, map);
@@ -283,4 +304,10 @@ function parseBlock(text: string): number {
   const block = Number(text);
   if (!(Number.isInteger(block) && block >= 2 && block <= 4096)) throw new InvalidArgumentError('a number of values is expected, from 2 to 4096, such as 32.');
   return block;
+}
+
+function parsePalette(text: string): number {
+  const size = Number(text);
+  if (!(Number.isInteger(size) && size >= 2 && size <= 256)) throw new InvalidArgumentError('a number of values is expected, from 2 to 256, such as 16.');
+  return size;
 }

@@ -7,6 +7,7 @@ import type { Value } from '../../model/builder.js';
 import { castTensor, toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import { spreadPads } from '../../model/ops/arrangement.js';
+import { fromPalette, narrowPlaces, widenPlaces } from '../../model/palette.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
@@ -160,7 +161,18 @@ const legacyCast: Rule = (node, t) => {
   if (x.constant && !x.elements && isFloatDType(dtype) && isFloatDType(x.constant.dtype)) {
     return [t.build.constant({ ...castTensor(x.constant, dtype), name: x.constant.name }, node.outputs[0])];
   }
+  // So do places in a table of weights.
+  if (x.constant?.dtype === 'uint8' && x.constant.shape.length > 1 && (dtype === 'int32' || dtype === 'int64'))
+    return [t.build.constant({ ...widenPlaces(x.constant, dtype), name: x.constant.name }, node.outputs[0])];
   return [t.add(node, 'Cast', [x], { to: dtype })];
+};
+
+/** A weight may be places in a table of few values: see `palette.ts`. */
+const gather: Rule = async (node, t) => {
+  const [{ constant: table }, { constant: places }] = node.inputs as [Value, Value];
+  const codes = places && narrowPlaces(places);
+  if (!codes || table?.dtype !== 'float32' || table.shape.length !== 1 || table.shape[0]! > 256 || number(node, 'axis', 0) > 0) return t.byTable(node);
+  return [t.build.constant({ ...fromPalette(codes, toFloat32Array(await tensorBytes(table), 'float32')), name: codes.name }, node.outputs[0])];
 };
 
 const LEGACY_TYPES: Readonly<Record<string, DType>> = {
@@ -275,6 +287,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   BatchNormalization: batchNormalization,
   Cast: legacyCast,
   CastLike: castLike,
+  Gather: gather,
   Transpose: transpose,
   ConvTranspose: convTranspose,
   Pad: pad,

@@ -90,6 +90,7 @@ async function readRole(source: Tensor, stored: WrittenWeight): Promise<Role> {
 
 function allowedFor({ tensor, quantisation }: WrittenWeight, scale: number): number {
   if (!quantisation) return ROUNDING[tensor.dtype] ?? SAME;
+  if (quantisation.kind === 'palette') return Number.POSITIVE_INFINITY;
   const step = quantisation.kind === 'affine' ? quantisation.scale : quantisation.scales.reduce((a, b) => Math.max(a, b), 0);
   return (0.51 * Math.abs(step)) / (scale || 1);
 }

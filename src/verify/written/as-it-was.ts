@@ -15,17 +15,18 @@ export function isAsItWas(source: Tensor, { tensor, quantisation }: WrittenWeigh
   const count = Math.max(before.length, after.length);
   if (before.length !== count && before.length !== 1) return false;
   const at = (steps: ArrayLike<number>, i: number) => steps[steps.length === 1 ? 0 : i]!;
-  for (let i = 0; i < count; i++) if (!(Math.abs(at(before, i) - at(after, i)) <= ROUNDING * at(before, i))) return false;
+  for (let i = 0; i < count; i++) if (!(Math.abs(at(before, i) - at(after, i)) <= ROUNDING * Math.abs(at(before, i)))) return false;
   const [zeros, others] = [zerosOf(form.codes), zerosOf(quantisation)];
   if (form.codes.kind === 'affine' || quantisation.kind === 'affine') return true;
+  if ((form.codes.kind === 'palette') !== (quantisation.kind === 'palette')) return false;
   for (let i = 0; i < count; i++) if (at(zeros, i) !== at(others, i)) return false;
   return true;
 }
 
 function zerosOf(codes: NonNullable<NarrowForm['codes']> | WeightQuantisation): ArrayLike<number> {
-  return (codes.kind === 'affine' ? undefined : codes.zeroPoints) ?? [0];
+  return (codes.kind === 'affine' || codes.kind === 'palette' ? undefined : codes.zeroPoints) ?? [0];
 }
 
 function stepsOf(codes: NonNullable<NarrowForm['codes']> | WeightQuantisation): ArrayLike<number> {
-  return codes.kind === 'affine' ? [codes.scale] : codes.scales;
+  return codes.kind === 'affine' ? [codes.scale] : codes.kind === 'palette' ? codes.table : codes.scales;
 }

@@ -101,6 +101,9 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
     if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
     if (!tensor) continue;
     if (node.op === 'Cast') shown.set(node.outputs[0]!, { tensor });
+    const places = node.op === 'Gather' ? shown.get(second)?.tensor : undefined;
+    if (places?.dtype === 'uint8' && tensor.dtype === 'float32' && tensor.shape.length === 1 && tensor.shape[0]! <= 256)
+      shown.set(node.outputs[0]!, { tensor: places, quantisation: { kind: 'palette', table: toFloat32Array(await tensorBytes(tensor), 'float32') } });
     const quantisation = node.op === 'DequantizeLinear' ? await channelsOf(node, tensor, initializers) : null;
     if (quantisation) shown.set(node.outputs[0]!, { tensor, quantisation });
   }
@@ -117,7 +120,7 @@ async function withNumber(op: string, codes: WrittenWeight | undefined, operand:
   const [number] = toFloat32Array(await tensorBytes(operand), 'float32') as unknown as [number];
   const isOne = quantisation?.kind !== 'channels' || quantisation.scales.every((scale) => scale === quantisation.scales[0]);
   const zeros = quantisation?.kind === 'channels' ? quantisation.zeroPoints : undefined;
-  if (quantisation?.kind === 'blocks') return null;
+  if (quantisation?.kind === 'blocks' || quantisation?.kind === 'palette') return null;
   if (!isOne || (zeros && Array.from(zeros).some((zero) => zero !== zeros[0]))) return null;
   const scale = quantisation?.kind === 'channels' ? quantisation.scales[0]! : (quantisation?.scale ?? 1);
   const min = quantisation?.kind === 'channels' ? -(zeros?.[0] ?? 0) * scale : (quantisation?.min ?? 0);

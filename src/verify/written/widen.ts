@@ -2,6 +2,7 @@
 import { dequantiseBlocks, turnedBlocks } from '../../model/block-codes.js';
 import { castTensor } from '../../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../../model/dtype.js';
+import { fromPalette } from '../../model/palette.js';
 import { dequantiseAffine, dequantiseChannels } from '../../model/quantise.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { WeightQuantisation, WrittenWeight } from './written.js';
@@ -11,6 +12,7 @@ export function widenWeight({ tensor, quantisation }: WrittenWeight): Tensor {
   if (!quantisation) return isFloatDType(tensor.dtype) && DTYPE_BYTES[tensor.dtype] < 4 ? castTensor(tensor, 'float32') : tensor;
   if (quantisation.kind === 'channels') return dequantiseChannels(tensor, quantisation.axis, quantisation.scales, quantisation.zeroPoints);
   if (quantisation.kind === 'blocks') return dequantiseBlocks(tensor, quantisation);
+  if (quantisation.kind === 'palette') return fromPalette(tensor, quantisation.table);
   return dequantiseAffine(tensor, { dtype: tensor.dtype as 'uint8' | 'uint16', scale: quantisation.scale, min: quantisation.min });
 }
 

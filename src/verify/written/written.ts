@@ -6,6 +6,7 @@ import type { FileSet } from '../../bytes/file-set.js';
 import type { BlockCodes } from '../../model/block-codes.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer, Layout, Port } from '../../model/layer-map.js';
+import type { PaletteCodes } from '../../model/palette.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { SessionPort } from '../engine.js';
 
@@ -16,7 +17,9 @@ export type WeightQuantisation =
   /** value = scale * (stored - zero point), one pair for each place along `axis` (of the map's orientation), as ONNX has it. */
   | { readonly kind: 'channels'; readonly axis: number; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> }
   /** The same, one pair for each block along `axis`. */
-  | BlockCodes;
+  | BlockCodes
+  /** value = table[stored] */
+  | PaletteCodes;
 
 export interface WrittenWeight {
   /** In the stored dtype and the layer map's orientation; its name and origin are the file's. */

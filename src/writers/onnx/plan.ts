@@ -336,6 +336,14 @@ class GraphBuilder {
     const name = this.#addInitializer(wanted, stored, isPacked);
     const constant = (suffix: string, tensor: Tensor, isAlsoPacked = false) => this.#addInitializer(`${name}/${suffix}`, tensor, isAlsoPacked);
     this.#kept.push(stored);
+    if (codes.kind === 'palette') {
+      const table = constant('palette', float32Tensor('palette', [codes.table.length], codes.table, ORIGIN));
+      const places = this.#derived(name, 'Cast', [], castStep('int32').attributes, 'int32');
+      const value = this.#names.take(`${name}/float32`);
+      const node = this.#nodeNames.take(`${name}/gather`);
+      this.#nodes.push({ name: node, op: 'Gather', inputs: [table, places], outputs: [value], attributes: { axis: intAttribute(0) } });
+      return value;
+    }
     const numbers = (dtype: DType, values: readonly number[], shape: readonly number[]) => numbersTensor('codes', dtype, shape, values, ORIGIN);
     const shape = codes.kind === 'blocks' ? codes.shape : codes.kind === 'channels' && codes.axis !== null ? [codes.scales.length] : [];
     const scales = codes.kind === 'affine' ? [codes.scale] : Array.from(codes.scales);

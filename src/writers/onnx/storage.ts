@@ -64,7 +64,10 @@ export function keptCodes(weight: Tensor, options: WriteOptions, opset: number):
   const form = narrowForm(weight);
   if (!form?.codes) return null;
   // Without the operator one scale for all can be said in arithmetic, one for each channel not as shortly.
-  const isTold = form.codes.kind === 'affine' || (hasDequantize(form.stored.dtype, opset) && (form.codes.kind === 'channels' || opset >= BLOCKS_SINCE));
+  const isTold =
+    form.codes.kind === 'affine' ||
+    form.codes.kind === 'palette' ||
+    (hasDequantize(form.stored.dtype, opset) && (form.codes.kind === 'channels' || opset >= BLOCKS_SINCE));
   return isTold ? { ...form, codes: form.codes } : null;
 }
 
@@ -74,7 +77,7 @@ export const BLOCKS_SINCE = 21;
 /** Whether a weight's codes go two to a byte, or have a scale for each block. */
 export function wantsBlocks(weight: Tensor): boolean {
   const form = narrowForm(weight);
-  return form?.codes?.kind === 'blocks' || (form?.codes?.kind === 'channels' && elementBits(form.stored) === 4);
+  return form?.codes?.kind === 'blocks' || ((form?.codes?.kind === 'channels' || form?.codes?.kind === 'palette') && elementBits(form.stored) === 4);
 }
 
 export function hasDequantize(dtype: DType, opset: number): boolean {

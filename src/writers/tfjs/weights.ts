@@ -130,7 +130,7 @@ function ownCodes(tensor: Tensor): { readonly tensor: Tensor; readonly quantisat
   const form = narrowForm(tensor);
   if (!form?.codes) return null;
   const { stored, codes } = form;
-  if (codes.kind === 'channels' && codes.axis !== null) return null;
+  if (codes.kind === 'blocks' || codes.kind === 'palette' || (codes.kind === 'channels' && codes.axis !== null)) return null;
   const dtype = UNSIGNED[stored.dtype];
   if (!dtype) return null;
   const shift = stored.dtype === dtype ? 0 : 2 ** (8 * DTYPE_BYTES[dtype] - 1);

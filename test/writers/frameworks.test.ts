@@ -2,7 +2,10 @@
  * Keras, PyTorch and Caffe as targets: what is written has the weights of its source bit for bit, is read back as the same net, and
  * predicts in its own ecosystem's runtime, where JavaScript has one, what was recorded.
  */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Group, File as H5File, ready } from 'h5wasm/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
@@ -18,6 +21,12 @@ import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { readNpyFile } from '../corpus.js';
 import { ARCHITECTURE_CASES, DIALECT_CASES, openDialect } from '../dialects.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
+
+const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
+/** Modules by hash as PyTorch ran them, with the largest error of their predictions. */
+const WRITTEN = JSON.parse(readFileSync(join(FIXTURES, 'written/recorded.json'), 'utf8')) as {
+  readonly cases: Readonly<Record<string, { readonly module: string; readonly error: number }>>;
+};
 
 /** One of each family. */
 const FAMILIES = new Set(
@@ -206,5 +215,13 @@ describe('PyTorch', () => {
     expect(python).toContain('class Model(nn.Module):');
     // Where the module that has a weight is made, or the weight itself.
     for (const name of stored.keys()) expect(python.includes(`"${name.replace(/\.[^.]+$/, '')}"`) || python.includes(`"${name}"`), name).toBe(true);
+  });
+
+  it.each(Object.keys(WRITTEN.cases))('%s writes the module that PyTorch loaded with all of its weights, and found right', async (name) => {
+    const { module, error } = WRITTEN.cases[name]!;
+    const { sink } = await write(join(FIXTURES, 'architectures', name), 'pytorch', 'model.pth');
+    // Where this differs on purpose, test/fixtures/written/make.py loads the new modules and records them.
+    expect(createHash('sha256').update(sink.files.get('model.py')!).digest('hex')).toBe(module);
+    expect(error).toBeLessThan(1e-5);
   });
 });

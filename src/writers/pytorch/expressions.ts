@@ -134,20 +134,22 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
   },
   MatMul: { call: (_, { inputs: [a, b], parameters }) => `torch.matmul(${a}, ${b ?? parameters.kernel})` },
   BatchNormalization: {
-    // BatchNorm1d to 3d differ in the ranks that they take; track_running_stats leaves a counter in the state dict, which is not loaded.
+    // PyTorch's own differ in the ranks that they take, and put a counter of batches into the state dict that they are given.
     module: (layer) => `BatchNorm(${layer.weights.scale!.shape[0]}, eps=${argument(layer, 'epsilon')})`,
     call: (_, { inputs: [x], self }) => `${self}(${x})`,
     helper: [
-      'class BatchNorm(nn.modules.batchnorm._BatchNorm):',
-      '    """Of any number of axes, and without a counter of batches in its state dict."""',
+      'class BatchNorm(nn.Module):',
+      '    """Batch normalisation of any number of axes."""',
       '',
       '    def __init__(self, channels, eps):',
-      '        super().__init__(channels, eps=eps)',
-      '        del self._buffers["num_batches_tracked"]',
-      '        self.num_batches_tracked = None',
+      '        super().__init__()',
+      '        self.eps = eps',
+      '        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))',
+      '        self.register_buffer("running_mean", torch.zeros(channels))',
+      '        self.register_buffer("running_var", torch.ones(channels))',
       '',
-      '    def _check_input_dim(self, x):',
-      '        pass',
+      '    def forward(self, x):',
+      '        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps)',
     ].join('\n'),
   },
   Gather: {

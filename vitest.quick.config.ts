@@ -10,9 +10,9 @@ const QUICK = [
   'test/architectures/vgg-names.test.ts',
 ];
 const SLOW = [
-  'test/{cases,install,readme,same-weights,vgg-family}.test.ts',
+  'test/{api,cases,install,readme,same-weights,vgg-family}.test.ts',
   'test/containers/hdf5{,-chunks}.test.ts',
-  'test/node/engine-host.test.ts',
+  'test/node/{engine-host,library}.test.ts',
   'test/**/*.slow.test.ts',
 ];
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { status } = spawnSync('npx', ['vitest', 'run', 'test/verify/faults', 'test/readme.test.ts', 'test/model/operators-doc.test.ts'], {
+const { status } = spawnSync('npx', ['vitest', 'run', 'test/verify/faults', 'test/readme.test.ts', 'test/api.test.ts', 'test/model/operators-doc.test.ts'], {
   cwd: root,
   stdio: 'inherit',
   shell: true,

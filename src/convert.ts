@@ -2,7 +2,7 @@
 import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
-import { type DType, dtypeNamed } from './model/dtype.js';
+import { type DType, type DTypeName, dtypeNamed } from './model/dtype.js';
 import type { Change, EditedMap } from './model/edited.js';
 import { LABELS_KEY } from './model/labels.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
@@ -15,13 +15,13 @@ import type { Edits } from './transforms/index.js';
 import { VERSION } from './version.js';
 import { listed } from './words.js';
 import { type AnyWriter, writers } from './writers/index.js';
-import type { TargetOption, WriteOptions } from './writers/writer.js';
+import type { TargetName, TargetOption, WriteOptions } from './writers/writer.js';
 
 export interface ConvertOptions extends OpenOptions, Edits {
-  /** Name of a writer; else the output's extension decides. */
-  readonly to?: string;
+  /** Name of a writer, checked when it is used; else the output's extension decides. */
+  readonly to?: TargetName | (string & {});
   /** dtype of stored weights; each tensor keeps its own when left out. */
-  readonly dtype?: string;
+  readonly dtype?: DTypeName | (string & {});
   readonly layout?: WriteOptions['layout'];
   readonly opset?: number;
   readonly externalData?: boolean;

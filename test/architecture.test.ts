@@ -32,7 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   shrink: ['model', 'bytes', 'containers', 'writers', 'verify'],
   evaluate: ['containers', 'model', 'verify'],
   report: ['model', 'bytes', 'containers', 'verify', 'diff', 'version.ts'],
-  node: ['bytes', 'verify'],
+  node: ['bytes', 'containers', 'model', 'readers', 'transforms', 'writers', 'verify', 'shrink', 'diff', 'inspect.ts', 'convert.ts'],
   'inspect.ts': ['bytes', 'model', 'readers'],
   'convert.ts': ['bytes', 'model', 'readers', 'transforms', 'writers', 'version.ts'],
   'bisect.ts': ['bytes', 'model', 'containers', 'readers', 'transforms', 'verify', 'writers'],

@@ -1,6 +1,8 @@
 /** The README's commands run, and say what the README says they say. */
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './cli/run-cli.js';
 
@@ -69,12 +71,14 @@ it('every flag that the README names exists', () => {
 });
 
 it('the library example runs', async () => {
-  const { convert, inspect, memorySink } = await import(join(ROOT, 'dist/index.js'));
-  const { nodeFileSet } = await import(join(ROOT, 'dist/node/index.js'));
-  const files = await nodeFileSet(join(DIGITS, 'digits.h5'));
-  expect((await inspect(files)).architecture.name).toContain('VGG');
-  const sink = memorySink();
-  await convert(files, sink, 'model.onnx');
-  expect(sink.files.get('model.onnx').length).toBeGreaterThan(200_000);
-  await files.close();
-});
+  const folder = temporaryFolder();
+  copyFileSync(join(DIGITS, 'digits.h5'), join(folder, 'model.h5'));
+  copyFileSync(join(DIGITS, 'keras.npz'), join(folder, 'recorded.npz'));
+  const example = /```js\n([\s\S]*?)```/.exec(readme)![1]!.replace("'weighbridge/node'", JSON.stringify(pathToFileURL(join(ROOT, 'dist/node/index.js')).href));
+  writeFileSync(join(folder, 'example.mjs'), example);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['example.mjs'], { cwd: folder, encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  expect(stdout).toContain('VGG');
+  expect(existsSync(join(folder, 'model.onnx'))).toBe(true);
+}, 120_000);

@@ -5,8 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runConvert } from '../src/cli/commands/convert.js';
 import { writeStateDict } from '../src/cli/demo/write-pth.js';
 import { makeVoice } from '../src/cli/print.js';
+import type { DTypeName } from '../src/model/dtype.js';
 import { fileSink } from '../src/node/index.js';
 import { writers } from '../src/writers/index.js';
+import type { TargetName } from '../src/writers/writer.js';
 import { temporaryFolder } from './cli/run-cli.js';
 import { VGG_NETS, type VggNet, vggInputShape, vggStateDict } from './vgg-nets.js';
 
@@ -41,7 +43,7 @@ describe.each(VGG_NETS.map((net) => [net.title, net] as const))('configuration %
   });
 });
 
-function convert(net: VggNet, source: string, output: string, to: string, dtype: string) {
+function convert(net: VggNet, source: string, output: string, to: TargetName, dtype: DTypeName) {
   return runConvert(makeVoice({ json: true, quiet: true }), source, {
     output,
     to,

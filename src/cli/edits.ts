@@ -1,8 +1,6 @@
 /** Options of commands that write a model: what changes on the way. */
-import { statSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { GivenPreparation } from '../model/preparation.js';
-import type { Edits } from '../transforms/index.js';
 import { parseNames, parsePreparation } from './options.js';
 
 export interface EditFlags {
@@ -31,17 +29,6 @@ export function addEditOptions(command: Command): Command {
         'the same with settings of your own: mean=..., scale=... or std=..., order=bgr, range=1, with commas between them; beside --inputs of pictures, how those are prepared, with resize=256 or stretch, filter=bicubic, antialias=no, crop=224, and the net stays as it is',
       ).argParser(parsePreparation),
     );
-}
-
-export function editsOf(flags: EditFlags): Edits {
-  const { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess } = flags;
-  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess: isEmbedded(flags) ? (preprocess?.values ?? undefined) : undefined };
-}
-
-/** Whether the net comes to prepare pictures itself, so that those which are given go in as they are. */
-export function isEmbedded({ embedPreprocessing, preprocess, inputs }: EditFlags): boolean {
-  const hasPictures = inputs !== undefined && statSync(inputs, { throwIfNoEntry: false })?.isDirectory() === true;
-  return embedPreprocessing === true || (preprocess?.values != null && !hasPictures);
 }
 
 function parseBatch(text: string): 'dynamic' | number {

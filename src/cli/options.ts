@@ -1,14 +1,9 @@
 /** Options that several commands share, and how their texts become values. */
-import { basename, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type FileSet, withFile } from '../bytes/file-set.js';
-import { ModelError } from '../errors.js';
-import { parseLabels } from '../model/labels.js';
 import type { Dim } from '../model/layer-map.js';
 import type { Framing, GivenPreparation, Preparation } from '../model/preparation.js';
-import { nodeFileSet } from '../node/file-set.js';
-import { fileSource } from '../node/file-source.js';
-import type { OpenOptions } from '../readers/open.js';
+import type { SourceFileOptions } from '../node/open-files.js';
+import type { SourceName } from '../readers/reader.js';
 import { byteCount } from '../report/numbers.js';
 
 export interface CommonFlags {
@@ -17,18 +12,9 @@ export interface CommonFlags {
   readonly verbose?: boolean;
 }
 
-export interface SourceFlags {
-  readonly from?: string;
-  readonly prototxt?: string;
-  readonly config?: string;
-  readonly arch?: string;
-  readonly assume?: Readonly<Record<string, string>>;
-  readonly weightsKey?: string;
-  readonly inference?: boolean;
-  readonly inputShape?: readonly Dim[];
-  /** Recorded inputs and outputs; the inputs may tell how large the model's are. */
+/** Of the files, the paths alone: what the command is given is text. */
+export interface SourceFlags extends SourceFileOptions {
   readonly golden?: string;
-  /** Names of classes. */
   readonly labels?: string;
 }
 
@@ -43,7 +29,7 @@ export function addOtherOptions(command: Command): Command {
 }
 
 export interface OtherFlags {
-  readonly otherFrom?: string;
+  readonly otherFrom?: SourceName;
   readonly otherPrototxt?: string;
   readonly otherConfig?: string;
   readonly otherArch?: string;
@@ -73,98 +59,6 @@ export function addSourceOptions(command: Command): Command {
     )
     .addOption(new Option('--inference', 'have layers that the file puts in training mode (Dropout, BatchNormalization) act as in inference'))
     .addOption(new Option('--input-shape <sizes>', "input shape in the model's own layout, such as 1,3,224,224; N for a free batch").argParser(parseShape));
-}
-
-export interface OpenedFiles {
-  readonly files: FileSet;
-  /** Where the main file lies: elsewhere than the user said where that is packed. */
-  readonly path: string;
-  readonly options: OpenOptions;
-  /** Where a file of the set lies on disk. */
-  readonly pathOf: (name: string) => string;
-}
-
-/** Opens the model's files, with companions that the user named and that may lie elsewhere. */
-export async function openFiles(path: string, flags: SourceFlags): Promise<OpenedFiles> {
-  const labels = flags.labels === undefined ? undefined : await readLabels(flags.labels);
-  const own = await nodeFileSet(path);
-  let files: FileSet = own;
-  const names: { prototxt?: string; config?: string } = {};
-  const given = flags.arch === undefined ? null : await readArchitecture(flags.arch);
-  const paths = new Map<string, string>();
-  const companions = { prototxt: flags.prototxt, config: flags.config ?? (given === 'config' ? flags.arch : undefined) };
-  for (const kind of ['prototxt', 'config'] as const) {
-    const companion = companions[kind];
-    if (companion === undefined) continue;
-    names[kind] = basename(companion);
-    paths.set(basename(companion), companion);
-    files = withFile(files, basename(companion), await fileSource(companion));
-  }
-  const pathOf = (name: string) => paths.get(name) ?? join(files.folder ?? '.', name);
-  const recordedShape = flags.golden === undefined ? undefined : await readRecordedShape(flags.golden);
-  return {
-    files,
-    path: own.path,
-    pathOf,
-    options: {
-      from: flags.from,
-      arch: given === null ? flags.arch : undefined,
-      ...(given === null || given === 'config' ? {} : { described: given }),
-      assume: flags.assume,
-      weightsKey: flags.weightsKey,
-      inference: flags.inference,
-      inputShape: flags.inputShape,
-      recordedShape,
-      ...(labels ? { labels } : {}),
-      ...names,
-    },
-  };
-}
-
-const MAX_LABELS_BYTES = 2 ** 24;
-
-/** @throws ModelError 'usage' when the file cannot be read or is no list of names */
-export async function readLabels(path: string): Promise<readonly string[]> {
-  const source = await fileSource(path).catch((error: unknown) => {
-    throw new ModelError('usage', 'there is no such file of class names', { file: path }, error);
-  });
-  try {
-    if (source.byteLength > MAX_LABELS_BYTES) throw new ModelError('usage', `${source.byteLength} bytes are no list of class names`, { file: path });
-    const names = parseLabels(new TextDecoder().decode(await source.read(0, source.byteLength)));
-    if (!names) throw new ModelError('usage', 'this is no list of class names: one a line is expected, or a list in JSON', { file: path });
-    return names;
-  } finally {
-    await source.close();
-  }
-}
-
-/** A description of the user's own, or a configuration that Keras writes; null for the name of a family. */
-async function readArchitecture(arch: string): Promise<{ name: string; text: string } | 'config' | null> {
-  if (!/\.(json|net|txt)$/i.test(arch)) return null;
-  const source = await fileSource(arch);
-  try {
-    if (source.byteLength > MAX_ARCHITECTURE_BYTES) throw new ModelError('unsafe', `${source.byteLength} bytes describe no net`, { file: arch });
-    const text = new TextDecoder().decode(await source.read(0, source.byteLength));
-    const isKeras = arch.endsWith('.json') && /"class_name"/.test(text) && !/"schema"\s*:\s*"weighbridge/.test(text);
-    return isKeras ? 'config' : { name: basename(arch), text };
-  } finally {
-    await source.close();
-  }
-}
-
-/** A document of thousands of layers. */
-const MAX_ARCHITECTURE_BYTES = 2 ** 24;
-
-/** Shape of the only recorded input, with a free batch; undefined where there are several. */
-async function readRecordedShape(path: string): Promise<Dim[] | undefined> {
-  const { readNpz } = await import('../containers/npy.js');
-  const source = await fileSource(path);
-  try {
-    const inputs = [...(await readNpz(source))].filter(([name]) => /^input(:|$)/.test(name));
-    return inputs.length === 1 ? inputs[0]![1].shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : undefined;
-  } finally {
-    await source.close();
-  }
 }
 
 export function parseShape(text: string): Dim[] {

@@ -5,8 +5,8 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import { openTar } from '../containers/tar.js';
 import { ModelError } from '../errors.js';
 import { fileSource } from '../node/file-source.js';
+import { openPictureFolder } from '../node/picture-folder.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
-import { openPictureFolder } from './picture-folder.js';
 
 export interface PictureData extends PictureFolder {
   close(): Promise<void>;

@@ -32,7 +32,7 @@ for (const { load } of named.length > 0 ? named : commands) {
 
 for (const [signal, number] of Object.entries(SIGNALS)) {
   process.on(signal, async () => {
-    const { abortAll } = await import('../node/index.js');
+    const { abortAll } = await import('../node/file-sink.js');
     await abortAll();
     process.exit(128 + number);
   });

@@ -1,5 +1,6 @@
 /** Progress on stderr for anything that takes over a second: a line that moves in a terminal, and a line now and then elsewhere. */
 import type { Ora } from 'ora';
+import type { Watching } from '../node/watching.js';
 import { formatBytes, type Voice } from './print.js';
 
 const DELAY_MS = 700;
@@ -16,6 +17,16 @@ export interface Progress {
   clear(): void;
   /** Takes the line away. */
   stop(): void;
+}
+
+/** The line as the library tells of its work. */
+export function watching(progress: Progress): Watching {
+  return {
+    onProgress({ phase, done, total, unit }) {
+      if (unit === 'bytes') progress.bytes(phase, done, total);
+      else progress.step(phase, done, total);
+    },
+  };
 }
 
 /** The spinner is loaded only once something has taken long enough to need it. */

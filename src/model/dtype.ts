@@ -28,7 +28,7 @@ export function isDType(name: string): name is DType {
 }
 
 /** What people write for the dtypes that weights are stored in. */
-const DTYPE_ALIASES: Readonly<Record<string, DType>> = {
+const DTYPE_ALIASES = {
   f64: 'float64',
   fp64: 'float64',
   double: 'float64',
@@ -43,13 +43,16 @@ const DTYPE_ALIASES: Readonly<Record<string, DType>> = {
   q8: 'int8',
   u8: 'uint8',
   u16: 'uint16',
-};
+} as const satisfies Readonly<Record<string, DType>>;
+
+/** A dtype by its own name or one that people use for it: 'float16', 'fp16', 'half'. */
+export type DTypeName = DType | keyof typeof DTYPE_ALIASES;
 
 /** The dtype of a name as people write it, 'half' for 'float16'; null where it is of none. */
 export function dtypeNamed(name: string): DType | null {
   const lower = name.toLowerCase();
   if (isDType(lower)) return lower;
-  return Object.hasOwn(DTYPE_ALIASES, lower) ? DTYPE_ALIASES[lower]! : null;
+  return Object.hasOwn(DTYPE_ALIASES, lower) ? DTYPE_ALIASES[lower as keyof typeof DTYPE_ALIASES] : null;
 }
 
 export function isFloatDType(dtype: DType): boolean {

@@ -5,11 +5,14 @@
  * alone and 12 % longer with matches. Which of the two a file gets is decided on a part of it.
  */
 import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BrotliOptions, brotliCompress, constants, createBrotliCompress, deflateRaw, type ZlibOptions } from 'node:zlib';
-import type { FileSink } from '../bytes/byte-sink.js';
+import type { FileSink, WrittenFile } from '../bytes/byte-sink.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { crc32 } from '../bytes/crc32.js';
+import { fileSink } from './file-sink.js';
+import { fileSource } from './file-source.js';
 
 export type Compression = 'gzip' | 'br';
 
@@ -24,6 +27,39 @@ const SMALL_BYTES = 2 ** 22;
 
 const deflate = promisify<Uint8Array, ZlibOptions, Uint8Array>(deflateRaw);
 const brotli = promisify<Uint8Array, BrotliOptions, Uint8Array>(brotliCompress);
+
+/** The files of a model that were written to `output`, compressed beside them. */
+export async function compressWritten(
+  output: string,
+  files: readonly WrittenFile[],
+  compression: Compression,
+  force: boolean,
+  onProgress: (bytesDone: number, bytesTotal: number) => void = () => {},
+): Promise<readonly WrittenFile[]> {
+  const folder = dirname(output);
+  const sink = await fileSink(`${output}${SUFFIX[compression]}`, { force, keep: () => files.map(({ name }) => join(folder, name)) });
+  const total = files.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  let done = 0;
+  try {
+    for (const { name } of files) {
+      const source = await fileSource(join(folder, name));
+      try {
+        const target = await sink.create(name + SUFFIX[compression]);
+        await compressFile(source, target, compression, (byteLength) => {
+          done += byteLength;
+          onProgress(done, total);
+        });
+        await target.close();
+      } finally {
+        await source.close();
+      }
+    }
+    return await sink.commit();
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
 
 export async function compressFile(
   source: ByteSource,

@@ -34,7 +34,8 @@ const ENVIRONMENT = {
   TF_CPP_MIN_LOG_LEVEL: '2',
 };
 
-export function engineHost(options: EngineHostOptions = {}): EngineHost {
+/** Its processes start when an engine is asked for, and end when it is closed, or disposed of. */
+export function engineHost(options: EngineHostOptions = {}): EngineHost & AsyncDisposable {
   const children = new Map<string, EngineProcess>();
   const processFor = async (engine: Engine): Promise<EngineProcess> => {
     // Most commands start no process and need not wait for the module that does.
@@ -45,6 +46,10 @@ export function engineHost(options: EngineHostOptions = {}): EngineHost {
       children.set(engine.name, child);
     }
     return child;
+  };
+  const close = async () => {
+    for (const child of children.values()) child.end();
+    children.clear();
   };
   return {
     async availability(engine): Promise<Availability> {
@@ -62,10 +67,8 @@ export function engineHost(options: EngineHostOptions = {}): EngineHost {
       children.get(name)?.end();
       children.delete(name);
     },
-    async close() {
-      for (const child of children.values()) child.end();
-      children.clear();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -15,6 +15,8 @@ export interface NodeFileSet extends FileSet {
   /** Where the main file lies, or the folder: elsewhere than the user said where that is packed. */
   readonly path: string;
   openedPaths(): readonly string[];
+  /** As `close`: `await using files = await nodeFileSet(path)`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
@@ -30,15 +32,11 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
   const plain = await unpacked(path);
   if (!plain) return plainFileSet(path);
   const files = await plainFileSet(plain.path);
-  return {
-    ...files,
-    label: path,
-    openedPaths: () => [path, ...files.openedPaths()],
-    async close() {
-      await files.close();
-      plain.remove();
-    },
+  const close = async () => {
+    await files.close();
+    plain.remove();
   };
+  return { ...files, label: path, openedPaths: () => [path, ...files.openedPaths()], close, [Symbol.asyncDispose]: close };
 }
 
 async function plainFileSet(path: string): Promise<NodeFileSet> {
@@ -53,6 +51,8 @@ async function plainFileSet(path: string): Promise<NodeFileSet> {
     openedPaths.add(path);
     return source;
   }
+
+  const close = async () => void (await Promise.all(opened.splice(0).map((source) => source.close())));
 
   return {
     main,
@@ -86,9 +86,8 @@ async function plainFileSet(path: string): Promise<NodeFileSet> {
       return source;
     },
     openedPaths: () => [...openedPaths],
-    async close() {
-      await Promise.all(opened.splice(0).map((source) => source.close()));
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

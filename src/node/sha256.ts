@@ -22,13 +22,21 @@ const HEAP_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 /**
  * SHA-256 of a whole file, in lower-case hexadecimal. Runs in a worker thread, so that conversion goes on meanwhile.
  *
+ * @param signal ends the worker; the promise is rejected with its reason
  * @throws ModelError 'usage' when the file cannot be read
  */
-export async function sha256File(path: string): Promise<string> {
+export async function sha256File(path: string, signal?: AbortSignal): Promise<string> {
   const { Worker } = await import('node:worker_threads');
   return new Promise((fulfil, reject) => {
     const worker = new Worker(WORKER, { eval: true, workerData: path, resourceLimits: HEAP_LIMITS });
+    const stop = () => {
+      void worker.terminate();
+      reject(signal!.reason);
+    };
     worker.once('message', fulfil);
     worker.once('error', (error) => reject(new ModelError('usage', `cannot be hashed: ${error.message}`, { file: path }, error)));
+    worker.once('exit', () => signal?.removeEventListener('abort', stop));
+    if (signal?.aborted) stop();
+    else signal?.addEventListener('abort', stop, { once: true });
   });
 }

@@ -10,11 +10,11 @@ import { listed } from '../words.js';
 import { readers } from './index.js';
 import { findLabels } from './labels.js';
 import { describeContent, describeFolder } from './other-content.js';
-import { PROBE_BYTES, type Probe, type Reader, type ReadOptions } from './reader.js';
+import { PROBE_BYTES, type Probe, type Reader, type ReadOptions, type SourceName } from './reader.js';
 
 export interface OpenOptions extends ReadOptions {
   /** Name of a reader, where recognition by content is to be overridden. */
-  readonly from?: string;
+  readonly from?: SourceName | (string & {});
   /** Names of the classes, instead of those that the file or its folder has. */
   readonly labels?: readonly string[];
 }

@@ -42,9 +42,12 @@ export interface ReadOptions {
   readonly recordedShape?: readonly Dim[];
 }
 
+/** Formats that are read. */
+export type SourceName = 'keras-h5' | 'keras-v3' | 'caffe' | 'onnx' | 'tfjs' | 'tfjs-graph' | 'tensorflow' | 'tflite' | 'pytorch' | 'safetensors' | 'npz';
+
 export interface Reader {
-  /** Short name for `--from` and reports: 'keras-h5', 'pytorch', 'caffe'. */
-  readonly name: string;
+  /** Short name for `--from` and reports. */
+  readonly name: SourceName;
   /** One line for `formats`. */
   readonly title: string;
   /** Usual extensions, with the dot, for help texts; recognition is by content. */

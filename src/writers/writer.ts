@@ -33,9 +33,12 @@ export interface WriteResult {
 /** Options that only some targets have. */
 export type TargetOption = 'layout' | 'opset' | 'externalData' | 'float16Compute' | 'names' | 'shardBytes';
 
+/** Formats that are written. */
+export type TargetName = 'onnx' | 'tfjs' | 'tfjs-graph' | 'keras-h5' | 'keras-v3' | 'pytorch' | 'caffe' | 'safetensors' | 'npz';
+
 export interface Target {
-  /** Short name for `--to`: 'onnx'. */
-  readonly name: string;
+  /** Short name for `--to`. */
+  readonly name: TargetName;
   readonly title: string;
   /** Extensions of `-o` that choose it. */
   readonly extensions: readonly string[];

@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import type { ConvertDocument } from '../../src/cli/convert-document.js';
+import type { ConvertDocument } from '../../src/node/convert-file.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 const schema = (name: string) => JSON.parse(readFileSync(join(ROOT, `schemas/${name}.schema.json`), 'utf8'));

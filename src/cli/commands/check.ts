@@ -10,12 +10,14 @@ import { MAX_POLICY_BYTES, parsePolicy } from '../../check/policy.js';
 import { annotations, checkReports } from '../../check/reports.js';
 import { ModelError } from '../../errors.js';
 import { nodeFileSet, sha256File } from '../../node/index.js';
+import { sha256Hasher } from '../../node/sha256-hasher.js';
+import { verifyPaths } from '../../node/verify-files.js';
+import type { EngineName } from '../../verify/engines/names.js';
+import { commandHost } from '../engine-host.js';
 import type { CommonFlags } from '../options.js';
 import { colour, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
-import { sha256Hasher } from '../sha256-hasher.js';
 import { writeText } from '../text-file.js';
-import { comparePair } from './verify.js';
 
 interface CheckFlags extends CommonFlags {
   readonly update?: boolean;
@@ -81,11 +83,16 @@ function hostIn(folder: string, createHasher: CheckHost['createHasher']): CheckH
     open: (path) => nodeFileSet(join(folder, path)),
     sha256: (path, name) => sha256File(name === '' || name === basename(path) ? join(folder, path) : join(folder, dirname(path), name)),
     createHasher,
-    async verify(path, { against, golden, inputs, ...how }) {
+    async verify(path, { against, golden, inputs, engine, ...how }) {
       const beside = (name: string | undefined) => (name === undefined ? undefined : join(folder, name));
-      const flags = { ...how, golden: beside(golden), inputs: beside(inputs) };
       const target = join(folder, path);
-      return comparePair(beside(against) ?? target, target, flags);
+      return verifyPaths(beside(against) ?? target, target, {
+        ...how,
+        engine: engine as EngineName,
+        golden: beside(golden),
+        inputs: beside(inputs),
+        host: commandHost(),
+      });
     },
   };
 }

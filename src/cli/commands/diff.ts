@@ -1,12 +1,12 @@
 /** `weighbridge diff`: two models of any formats, tensor by tensor. */
 import { type Command, Option } from 'commander';
 import { diffFiles } from '../../diff/diff.js';
-import { addOtherOptions, addSourceOptions, type CommonFlags, type OtherFlags, openFiles, otherFlags, type SourceFlags } from '../options.js';
+import { companionsOf, openFiles } from '../../node/open-files.js';
+import { addOtherOptions, addSourceOptions, type CommonFlags, type OtherFlags, otherFlags, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printDiff } from '../print-diff.js';
 import { startProgress } from '../progress.js';
 import { planPage } from '../report-files.js';
-import { companionsOf } from './verify.js';
 
 interface DiffFlags extends CommonFlags, SourceFlags, OtherFlags {
   readonly all?: boolean;

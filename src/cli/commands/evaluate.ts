@@ -10,7 +10,9 @@ import { type EvaluatedModel, type EvaluationDocument, type Row, type Shard, tal
 import { describePreparation, evaluate, labelsOfData, openRunner, type Runnable } from '../../evaluate/evaluate.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { fileSink, nodeFileSet, sha256File } from '../../node/index.js';
+import { openFiles, prototxtOf } from '../../node/open-files.js';
 import { openModel } from '../../readers/open.js';
+import type { EngineName } from '../../verify/engines/names.js';
 import { findWrittenFormat } from '../../verify/written/index.js';
 import { commandHost } from '../engine-host.js';
 import {
@@ -18,7 +20,6 @@ import {
   addSourceOptions,
   type CommonFlags,
   type OtherFlags,
-  openFiles,
   otherFlags,
   parsePreparation,
   parseShare,
@@ -29,7 +30,7 @@ import { errColour, makeVoice, type Voice } from '../print.js';
 import { printEvaluation, unmet } from '../print-evaluation.js';
 import { startProgress } from '../progress.js';
 import { writeText } from '../text-file.js';
-import { preprocessOption, prototxtOf } from './verify.js';
+import { preprocessOption } from './verify.js';
 
 interface EvaluateFlags extends CommonFlags, SourceFlags, OtherFlags {
   readonly data: string;
@@ -38,7 +39,7 @@ interface EvaluateFlags extends CommonFlags, SourceFlags, OtherFlags {
   readonly rows?: string;
   readonly parquet?: string;
   readonly output?: string;
-  readonly engine?: string;
+  readonly engine?: EngineName;
   readonly device?: 'auto' | 'cpu' | 'gpu';
   readonly preprocess?: GivenPreparation;
   readonly otherPreprocess?: GivenPreparation;

@@ -1,16 +1,16 @@
 /** `weighbridge inspect`: what a model file holds. */
 import type { Command } from 'commander';
-import { inspect, type ModelDocument } from '../../inspect.js';
+import type { ModelDocument } from '../../inspect.js';
 import type { Dim, Port } from '../../model/layer-map.js';
+import { inspectPath } from '../../node/inspect-file.js';
 import { listed } from '../../words.js';
 import { recordOptions } from '../given.js';
 import { areSeveral, planReadings } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
 import { printNotices } from '../notices.js';
-import { addSourceOptions, type CommonFlags, openFiles, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, type SourceFlags } from '../options.js';
 import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
-import { startProgress } from '../progress.js';
-import { sha256Hasher } from '../sha256-hasher.js';
+import { startProgress, watching } from '../progress.js';
 
 interface InspectFlags extends CommonFlags, SourceFlags {
   readonly weights?: boolean;
@@ -28,21 +28,14 @@ export function registerInspect(program: Command): Command {
     if (areSeveral(models)) return void (await runMany(await planReadings('inspect', models, given()), flags));
     const path = models[0]!;
     const voice = makeVoice(flags);
-    const { files, options } = await openFiles(path, flags);
     const progress = startProgress(voice);
     try {
-      const document = await inspect(files, {
-        ...options,
-        weights: flags.weights,
-        createHasher: flags.weights ? await sha256Hasher() : undefined,
-        onProgress: (done, total) => progress.bytes('reading weights', done, total),
-      });
+      const document = await inspectPath(path, { ...flags, ...watching(progress) });
       progress.stop();
       if (voice.asJson) voice.json(document);
       else printModel(voice, path, document, flags.weights === true);
     } finally {
       progress.stop();
-      await files.close();
     }
   });
 }

@@ -3,9 +3,9 @@ import type { AuditDocument } from '../../audit/document.js';
 import type { DiffDocument } from '../../diff/document.js';
 import type { EvaluationDocument } from '../../evaluate/document.js';
 import type { ModelDocument } from '../../inspect.js';
+import type { ConvertDocument } from '../../node/convert-file.js';
 import { verdictWord } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
-import type { ConvertDocument } from '../convert-document.js';
 import { colour, errColour, formatBytes, formatCount, formatTime, safeText, table, type Voice } from '../print.js';
 import type { BatchDocument, JobDocument, JobStatus } from './document.js';
 

@@ -1,8 +1,8 @@
 /** The files that a verification read, with their hashes: a report that is kept says of which bytes it speaks. */
 import { statSync } from 'node:fs';
 import type { FileSet } from '../bytes/file-set.js';
-import { sha256File } from '../node/index.js';
 import type { Report } from '../verify/report.js';
+import { sha256File } from './sha256.js';
 
 /** The report with the hashes of both sides; as it is where it is only printed, for hashing a large model takes longer than verifying it. */
 export async function withHashes(report: Report, { expected, actual }: { expected: FileSet; actual: FileSet }, isKept: boolean): Promise<Report> {

@@ -2,9 +2,9 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError } from '../errors.js';
-import { errorText } from '../node/file-source.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
 import { LABELS_FILE } from '../verify/pictures/labels.js';
+import { errorText } from './file-source.js';
 
 const PICTURE = /\.(png|jpe?g)$/i;
 /** Larger than any picture that is decoded, and than a table of a million lines. */

@@ -1,0 +1,60 @@
+/** Arrays and pictures that a user gives to be run. */
+import { basename } from 'node:path';
+import { memorySource } from '../bytes/byte-source.js';
+import { readNpy, readNpz } from '../containers/npy.js';
+import { looksLikeZip } from '../containers/zip.js';
+import { ModelError } from '../errors.js';
+import type { LayerMap } from '../model/layer-map.js';
+import type { GivenPreparation } from '../model/preparation.js';
+import type { Tensor } from '../model/tensor.js';
+import type { GivenInputs } from '../verify/feeds.js';
+import { fileSource } from './file-source.js';
+import { openPictureFolder } from './picture-folder.js';
+import type { OnStep } from './watching.js';
+
+/** A path, or what would be read there: arrays by the names of inputs. */
+export type GivenArrays = string | ReadonlyMap<string, Tensor>;
+
+export interface InputOptions {
+  /** Recorded inputs and outputs of the original framework: path of an .npz file, or its arrays (`input`, `output`, `input:<name>`, ...). */
+  readonly golden?: GivenArrays;
+  /** Inputs instead of generated ones: path of an .npy or .npz file or of a folder of pictures (PNG, JPEG), or arrays by name. */
+  readonly inputs?: GivenArrays;
+  /** How pictures of `inputs` are prepared, where it is not as usual. */
+  readonly preprocess?: GivenPreparation;
+  /** How many inputs to generate, and how many pictures to take at most. */
+  readonly samples?: number;
+}
+
+/** What `inputs` names, for this net. @throws ModelError 'usage' where `preprocess` has no pictures to be about */
+export async function readInputs({ inputs: given, preprocess, samples }: InputOptions, onStep: OnStep, map: LayerMap | null) {
+  const folder = typeof given === 'string' ? await openPictureFolder(given) : null;
+  const isSaid = preprocess !== undefined && (preprocess.values !== null || Object.keys(preprocess.framing).length > 0);
+  if (!folder && isSaid) throw new ModelError('usage', '--preprocess is about pictures, and --inputs names no folder of them.');
+  if (!folder) return given === undefined ? null : { arrays: await readArrays(given), notes: [] };
+  if (!map) throw new ModelError('usage', 'pictures are prepared for a net whose wiring is read, and this one is only run: give --inputs arrays (.npy, .npz).');
+  const { pictureInputs } = await import('../verify/pictures/index.js');
+  return pictureInputs(folder, map, preprocess, samples, (done, total) => onStep('reading pictures', done, total));
+}
+
+/** The inputs that a user gives, as a net takes them; null where there are none. */
+export async function readGiven(options: InputOptions, onStep: OnStep, map: LayerMap): Promise<GivenInputs | null> {
+  const { givenInputs, recordedInputs } = await import('../verify/feeds.js');
+  if (options.golden !== undefined) return recordedInputs(await readArrays(options.golden), map);
+  const inputs = await readInputs(options, onStep, map);
+  return inputs && givenInputs(inputs.arrays, map);
+}
+
+/** Arrays of an .npz file, or the one of an .npy file. */
+export async function readArrays(given: GivenArrays): Promise<ReadonlyMap<string, Tensor>> {
+  if (typeof given !== 'string') return given;
+  const file = await fileSource(given);
+  try {
+    const source = memorySource(await file.read(0, file.byteLength), given);
+    const head = await source.read(0, Math.min(4, source.byteLength));
+    if (looksLikeZip(head)) return await readNpz(source);
+    return new Map([['input', await readNpy(source, basename(given))]]);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,154 @@
+/** A model on disk with everything that is said about it: companions that lie elsewhere, a net for bare weights, names of classes. */
+import { basename, join } from 'node:path';
+import { type FileSet, withFile } from '../bytes/file-set.js';
+import { stoppable } from '../bytes/stoppable.js';
+import { ModelError } from '../errors.js';
+import { parseLabels } from '../model/labels.js';
+import type { Dim, ModelFile } from '../model/layer-map.js';
+import type { Tensor } from '../model/tensor.js';
+import type { OpenOptions } from '../readers/open.js';
+import type { SourceName } from '../readers/reader.js';
+import { type NodeFileSet, nodeFileSet } from './file-set.js';
+import { fileSource } from './file-source.js';
+
+/** What a file may not say about itself. */
+export interface SourceFileOptions {
+  /** Its format, where recognition by content is to be overridden. */
+  readonly from?: SourceName;
+  /** Path of a Caffe net's description, where it does not lie beside the weights. */
+  readonly prototxt?: string;
+  /** Path of a Keras model's configuration (JSON), for a file of weights. */
+  readonly config?: string;
+  /** Architecture of bare weights: a name, or the path of a description (.net, .txt, .json) or of a Keras configuration (.json). */
+  readonly arch?: string;
+  /** What weights leave open, instead of what is usual: `{ epsilon: '1e-3' }`. */
+  readonly assume?: Readonly<Record<string, string>>;
+  /** Which dictionary of a checkpoint is the model, its keys joined by dots: 'params_ema', 'model.state_dict'. */
+  readonly weightsKey?: string;
+  /** Has layers that the file puts in training mode act as in inference. */
+  readonly inference?: boolean;
+  /** In the model's own layout, batch first; a name such as 'N' for a size that is free. */
+  readonly inputShape?: readonly Dim[];
+  /** Recorded inputs and outputs of the original framework: path of an .npz file, or its arrays. */
+  readonly golden?: string | ReadonlyMap<string, Tensor>;
+  /** Names of the classes: a list, or the path of one (a line each, or JSON). */
+  readonly labels?: string | readonly string[];
+}
+
+export interface OpenedFiles {
+  /** As the user called it. */
+  readonly label: string;
+  readonly files: FileSet;
+  /** Where the main file lies: elsewhere than the user said where that is packed. */
+  readonly path: string;
+  readonly options: OpenOptions;
+  /** Where a file of the set lies on disk. */
+  readonly pathOf: (name: string) => string;
+}
+
+/**
+ * Opens the model's files, with companions that the user named and that may lie elsewhere. Who opened them closes `files`.
+ *
+ * @throws ModelError 'usage' when one of them cannot be read; nothing is left open then
+ */
+export async function openFiles(path: string, options: SourceFileOptions, signal?: AbortSignal): Promise<OpenedFiles> {
+  const labels = typeof options.labels === 'string' ? await readLabels(options.labels) : options.labels;
+  const given = options.arch === undefined ? null : await readArchitecture(options.arch);
+  const recordedShape = options.golden === undefined ? undefined : await recordedInputShape(options.golden);
+  const own: NodeFileSet = await nodeFileSet(path);
+  let files: FileSet = own;
+  try {
+    const names: { prototxt?: string; config?: string } = {};
+    const paths = new Map<string, string>();
+    const companions = { prototxt: options.prototxt, config: options.config ?? (given === 'config' ? options.arch : undefined) };
+    for (const kind of ['prototxt', 'config'] as const) {
+      const companion = companions[kind];
+      if (companion === undefined) continue;
+      names[kind] = basename(companion);
+      paths.set(basename(companion), companion);
+      files = withFile(files, basename(companion), await fileSource(companion));
+    }
+    return {
+      label: path,
+      files: stoppable(files, signal),
+      path: own.path,
+      pathOf: (name) => paths.get(name) ?? join(own.folder, name),
+      options: {
+        from: options.from,
+        arch: given === null ? options.arch : undefined,
+        ...(given === null || given === 'config' ? {} : { described: given }),
+        assume: options.assume,
+        weightsKey: options.weightsKey,
+        inference: options.inference,
+        inputShape: options.inputShape,
+        recordedShape,
+        ...(labels ? { labels } : {}),
+        ...names,
+      },
+    };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+/** Paths of the files that are read beside the model. */
+export function companionsOf({ prototxt, config, arch, golden, labels, inputs }: SourceFileOptions & { readonly inputs?: unknown }): string[] {
+  return [prototxt, config, arch, golden, inputs, labels].filter((given) => typeof given === 'string');
+}
+
+/** The prototxt that a Caffe model was read with, for a runtime that reads it itself. */
+export function prototxtOf({ details }: ModelFile): { prototxt?: string } {
+  return details.wiring?.endsWith('.prototxt') ? { prototxt: details.wiring } : {};
+}
+
+const MAX_LABELS_BYTES = 2 ** 24;
+
+/** @throws ModelError 'usage' when the file cannot be read or is no list of names */
+export async function readLabels(path: string): Promise<readonly string[]> {
+  const source = await fileSource(path).catch((error: unknown) => {
+    throw new ModelError('usage', 'there is no such file of class names', { file: path }, error);
+  });
+  try {
+    if (source.byteLength > MAX_LABELS_BYTES) throw new ModelError('usage', `${source.byteLength} bytes are no list of class names`, { file: path });
+    const names = parseLabels(new TextDecoder().decode(await source.read(0, source.byteLength)));
+    if (!names) throw new ModelError('usage', 'this is no list of class names: one a line is expected, or a list in JSON', { file: path });
+    return names;
+  } finally {
+    await source.close();
+  }
+}
+
+/** A document of thousands of layers. */
+const MAX_ARCHITECTURE_BYTES = 2 ** 24;
+
+/** A description of the user's own, or a configuration that Keras writes; null for the name of a family. */
+async function readArchitecture(arch: string): Promise<{ name: string; text: string } | 'config' | null> {
+  if (!/\.(json|net|txt)$/i.test(arch)) return null;
+  const source = await fileSource(arch);
+  try {
+    if (source.byteLength > MAX_ARCHITECTURE_BYTES) throw new ModelError('unsafe', `${source.byteLength} bytes describe no net`, { file: arch });
+    const text = new TextDecoder().decode(await source.read(0, source.byteLength));
+    const isKeras = arch.endsWith('.json') && /"class_name"/.test(text) && !/"schema"\s*:\s*"weighbridge/.test(text);
+    return isKeras ? 'config' : { name: basename(arch), text };
+  } finally {
+    await source.close();
+  }
+}
+
+/** Shape of the only recorded input, with a free batch; undefined where there are several. */
+async function recordedInputShape(golden: string | ReadonlyMap<string, Tensor>): Promise<Dim[] | undefined> {
+  if (typeof golden !== 'string') return onlyInputShape(golden);
+  const { readNpz } = await import('../containers/npy.js');
+  const source = await fileSource(golden);
+  try {
+    return onlyInputShape(await readNpz(source));
+  } finally {
+    await source.close();
+  }
+}
+
+function onlyInputShape(arrays: ReadonlyMap<string, Tensor>): Dim[] | undefined {
+  const inputs = [...arrays].filter(([name]) => /^input(:|$)/.test(name));
+  return inputs.length === 1 ? inputs[0]![1].shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : undefined;
+}

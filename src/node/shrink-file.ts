@@ -1,0 +1,226 @@
+/** `shrink` from disk to disk: convert with narrower weights, which are chosen one by one where a limit says what they may cost. */
+import { basename } from 'node:path';
+import { memorySink } from '../bytes/byte-sink.js';
+import { type ConvertOptions, chooseWriter } from '../convert.js';
+import { ModelError } from '../errors.js';
+import type { DTypeName } from '../model/dtype.js';
+import type { LayerMap } from '../model/layer-map.js';
+import type { Better } from '../shrink/index.js';
+import type { WeightReport } from '../verify/report.js';
+import { type Agreement, type ShrinkTotals, totalsOf, worstAgreement } from '../verify/savings.js';
+import type { AnyWriter } from '../writers/index.js';
+import { type ConvertDocument, type ConvertFileOptions, convertWhole } from './convert-file.js';
+import { readGiven } from './given-inputs.js';
+import { openFiles } from './open-files.js';
+import { forPrograms } from './spelling.js';
+import { type OnStep, onSteps } from './watching.js';
+
+export interface ShrinkLimits {
+  /** ONNX, TensorFlow.js: codes of 8 bits in steps of so many standard deviations of a weight, from 0.02 to 4. */
+  readonly step?: number;
+  /** int4, uint4: values that share a scale, at most; 32 where left out. */
+  readonly block?: number;
+  /** ONNX: each weight is one of so many values, 2 to 256, which are chosen so that it loses least. */
+  readonly palette?: number;
+  /** ONNX, TensorFlow.js: `best` works codes out on half of the inputs, where the other half says that they are better than rounding. */
+  readonly method?: 'round' | 'best';
+  /** Most bytes that the output may take; what each weight becomes is searched for. */
+  readonly budget?: number;
+  /** Bytes that the budget is about; `wire` means `compress: 'gzip'`. */
+  readonly count?: 'disk' | 'wire' | 'memory';
+  /** Least share of inputs with the same top class: the smallest net that keeps it is searched for. */
+  readonly minAgreement?: number;
+}
+
+/** Codes of 4 bits, which ONNX has, by the names that people use. */
+export type FourBitName = keyof typeof FOUR_BIT_NAMES;
+
+export interface ShrinkFileOptions extends Omit<ConvertFileOptions, 'verify' | 'float16Compute' | 'dtype'>, ShrinkLimits {
+  /** Of the large weights; int8 for ONNX, uint8 for TensorFlow.js, float16 for others where left out. */
+  readonly dtype?: DTypeName | FourBitName;
+}
+
+/** What `shrink --json` prints; `schemas/shrink.schema.json` describes it. */
+export interface ShrinkDocument extends Omit<ConvertDocument, 'schema'> {
+  readonly schema: 'weighbridge/shrink@1';
+  readonly weights: readonly WeightReport[];
+  readonly totals: ShrinkTotals;
+  /** Null where no limit was given. */
+  readonly budget: { readonly byteLength: number; readonly count: 'disk' | 'wire' | 'memory'; readonly taken: number; readonly met: boolean } | null;
+  /** Null where the output is no list of classes, or nothing was run. */
+  readonly agreement: (Agreement & { readonly minimum: number | null; readonly met: boolean }) | null;
+}
+
+/**
+ * Converts with narrower weights and says, weight by weight, what it saved and what it cost. That a limit was not met is no error:
+ * `budget` and `agreement` say so.
+ *
+ * @returns the document that `weighbridge shrink --json` prints
+ * @throws ModelError where it could not be done
+ */
+export async function shrinkFile(from: string, to: string, options: ShrinkFileOptions = {}): Promise<ShrinkDocument> {
+  return forPrograms(options, async () => {
+    const { rewrite, ...chosen } = await planShrink(to, options);
+    const source = await openFiles(from, options, options.signal);
+    try {
+      return judgeShrunk(await convertWhole(source, to, { ...options, ...chosen, verify: true }, { rewrite: rewrite?.(onSteps(options)) }), options);
+    } finally {
+      await source.files.close();
+    }
+  });
+}
+
+const FOUR_BIT_NAMES = { int4: 'int4', i4: 'int4', q4: 'int4', uint4: 'uint4', u4: 'uint4' } as const;
+/** The opset that codes of 4 bits came with. */
+const FOUR_BITS_OPSET = 21;
+
+export interface ShrinkPlan {
+  readonly dtype: DTypeName | undefined;
+  readonly compress: ConvertFileOptions['compress'];
+  readonly rewrite: Rewrite | undefined;
+}
+
+type Rewrite = (onStep: OnStep) => ConvertOptions['rewrite'];
+
+/** What each target is shrunk to when nothing is said: the smallest that keeps most nets' predictions. */
+const DEFAULT_DTYPES: Readonly<Record<string, DTypeName>> = { onnx: 'int8', tfjs: 'uint8', 'tfjs-graph': 'uint8', safetensors: 'float16', npz: 'float16' };
+
+/** How it is done. @throws ModelError 'usage' where the options contradict each other, or mean nothing for the target */
+export async function planShrink(to: string, options: ShrinkFileOptions): Promise<ShrinkPlan> {
+  if (to === '-') throw new ModelError('usage', 'what was shrunk is read back and judged, so it needs a path: stdout will not do.');
+  const writer = chooseWriter(basename(to), options.to);
+  if (options.minAgreement !== undefined && writer.carries === 'weights') {
+    throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
+  }
+  const rewrite =
+    (await bySearch(writer, to, options)) ?? (await toFour(writer, options)) ?? (await toPalettes(writer, options)) ?? (await byStep(writer, options));
+  return {
+    rewrite,
+    // What is left are names of dtypes: those of 4 bits are written anew, or were refused.
+    dtype: rewrite ? undefined : ((options.dtype as DTypeName | undefined) ?? DEFAULT_DTYPES[writer.name]),
+    compress: options.compress ?? (options.count === 'wire' && options.budget !== undefined ? 'gzip' : undefined),
+  };
+}
+
+/** Undefined where codes of 4 bits are not asked for. @throws ModelError 'usage' where they cannot be had */
+async function toFour(writer: AnyWriter, { dtype, block, opset, step, method }: ShrinkFileOptions): Promise<Rewrite | undefined> {
+  const name = fourBits(dtype);
+  const refused = (problem: string) => new ModelError('usage', problem);
+  if (!name) {
+    if (block !== undefined) throw refused('--block is about codes of 4 bits: give --dtype int4 or uint4 with it.');
+    return undefined;
+  }
+  const { DEFAULT_BLOCK, FOUR_BITS, shrinkToFour } = await import('../shrink/index.js');
+  if (!FOUR_BITS.has(writer.name)) throw refused(`${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+  if (opset !== undefined && opset < FOUR_BITS_OPSET)
+    throw refused(`${name} came with opset ${FOUR_BITS_OPSET}, and --opset ${opset} is older: leave --opset out, or choose --dtype int8.`);
+  if (step !== undefined) throw refused('--dtype and --step both say what weights become: give one of them.');
+  if (method === 'best') throw refused(`--method best works out codes of 8 bits, not ${name}: leave one of them out.`);
+  return (onStep) => async (map) => shrinkToFour(map, name, block ?? DEFAULT_BLOCK, onStep);
+}
+
+function fourBits(dtype: string | undefined): 'int4' | 'uint4' | undefined {
+  const lower = dtype?.toLowerCase() ?? '';
+  return Object.hasOwn(FOUR_BIT_NAMES, lower) ? FOUR_BIT_NAMES[lower as FourBitName] : undefined;
+}
+
+/** Undefined where no palettes are asked for. @throws ModelError 'usage' where they cannot be had */
+async function toPalettes(writer: AnyWriter, { dtype, palette, step, method }: ShrinkFileOptions): Promise<Rewrite | undefined> {
+  if (palette === undefined) return undefined;
+  const { PALETTES, shrinkToPalettes } = await import('../shrink/palettes.js');
+  if (!PALETTES.has(writer.name))
+    throw new ModelError('usage', `--palette means nothing for ${writer.title} files; ${NO_PALETTES[writer.name] ?? 'they have no such form of weights'}.`);
+  const other = dtype !== undefined ? '--dtype' : step !== undefined ? '--step' : method === 'best' ? '--method best' : null;
+  if (other) throw new ModelError('usage', `--palette and ${other} both say what weights become: give one of them.`);
+  return (onStep) => async (map) => shrinkToPalettes(map, palette, onStep);
+}
+
+const NO_PALETTES: Readonly<Record<string, string>> = {
+  tfjs: 'its layers have no gather among their weights: --step makes weights as small on the wire',
+  'tfjs-graph': 'TensorFlow.js would look every weight up again for each prediction: --step makes weights as small on the wire',
+};
+
+/** Undefined where neither a step nor a method is asked for. @throws ModelError 'usage' where the target keeps no codes, or a dtype is asked for as well */
+async function byStep(writer: AnyWriter, options: ShrinkFileOptions): Promise<Rewrite | undefined> {
+  const { dtype, step } = options;
+  const isBest = options.method === 'best';
+  if (step === undefined && !isBest) return undefined;
+  const { CODE_FORMS, shrinkByStep } = await import('../shrink/index.js');
+  const form = CODE_FORMS[writer.name];
+  const option = step === undefined ? '--method best' : '--step';
+  if (!form)
+    throw new ModelError('usage', `${option} means nothing for ${writer.title} files, which keep no codes; it is for ${Object.keys(CODE_FORMS).join(', ')}.`);
+  if (dtype !== undefined && !(step === undefined && dtype === DEFAULT_DTYPES[writer.name]))
+    throw new ModelError('usage', `--dtype and ${option} both say what weights become: give one of them.`);
+  return (onStep) => async (map) => shrinkByStep(map, form, step ?? 'full', await better(options, onStep, map));
+}
+
+/** @throws ModelError 'usage' where there are no inputs to work codes out with */
+async function better(options: ShrinkFileOptions, onProgress: OnStep, map: LayerMap): Promise<Better> {
+  if (options.method !== 'best') return { inputs: null, onProgress };
+  const inputs = await readGiven(options, onProgress, map);
+  if (!inputs)
+    throw new ModelError('usage', '--method best works codes out on inputs that mean something: give --inputs (arrays or a folder of pictures) or --golden.');
+  return { inputs, onProgress };
+}
+
+/** Undefined where nothing is searched for: no limit, a dtype that was asked for, a target without codes, or no inputs to measure agreement on. */
+async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOptions): Promise<Rewrite | undefined> {
+  const { budget, count, minAgreement, dtype } = options;
+  const { CODE_FORMS, FOUR_BITS, shrinkBySearch } = await import('../shrink/index.js');
+  const form = CODE_FORMS[writer.name];
+  // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
+  const limit = budget === undefined || count === 'memory' ? null : { byteLength: budget, count: count ?? 'disk' };
+  if (!form || dtype !== undefined || options.step !== undefined || options.palette !== undefined || (limit === null && minAgreement === undefined))
+    return undefined;
+  if (limit === null && options.inputs === undefined && options.golden === undefined) return undefined;
+  return (onProgress) => async (map) => {
+    const inputs = await readGiven(options, onProgress, map);
+    return shrinkBySearch(map, {
+      form,
+      fours: FOUR_BITS.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
+      budget: limit,
+      minAgreement: minAgreement ?? null,
+      ...(limit?.count === 'disk' ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options) } : {}),
+      inputs,
+      onProgress,
+    });
+  };
+}
+
+/** What is recorded beside a net: versions, names and hashes of its source. */
+const METADATA_BYTES = 1024;
+
+/** Bytes that a net takes as the target writes it. */
+async function writtenBytes(writer: AnyWriter, map: LayerMap, to: string, { layout, opset, externalData }: ShrinkFileOptions): Promise<number> {
+  if (writer.carries !== 'model') return 0;
+  const sink = memorySink();
+  await writer.write({ ...map, source: undefined }, sink, basename(to), {
+    dtype: 'source',
+    layout: layout ?? 'source',
+    opset,
+    externalData,
+    metadata: async () => ({}),
+  });
+  const files = await sink.commit();
+  return files.reduce((sum, { byteLength }) => sum + byteLength, METADATA_BYTES);
+}
+
+/** @throws ModelError 'usage' where an agreement is asked for and there is none to judge */
+export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgreement }: ShrinkLimits): ShrinkDocument {
+  const weights = converted.report?.weights?.tensors ?? [];
+  const agreement = converted.report && worstAgreement(converted.report);
+  if (minAgreement !== undefined && !agreement) {
+    throw new ModelError('usage', 'no output of this model is a list of classes, so --min-agreement has nothing to judge. The output was written.');
+  }
+  const totals = totalsOf(converted, weights);
+  const taken = count === 'memory' ? (totals.loaded?.after ?? totals.onDisk.after) : count === 'wire' ? totals.onWire.after : totals.onDisk.after;
+  return {
+    ...converted,
+    schema: 'weighbridge/shrink@1',
+    weights,
+    totals,
+    budget: budget === undefined ? null : { byteLength: budget, count: count ?? 'disk', taken, met: taken <= budget },
+    agreement: agreement && { ...agreement, minimum: minAgreement ?? null, met: agreement.share >= (minAgreement ?? 0) },
+  };
+}

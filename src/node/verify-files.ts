@@ -1,0 +1,180 @@
+/** Verification of files on disk: two that belong together, one against what was recorded, or what a conversion has just written. */
+import { dirname, join } from 'node:path';
+import { stoppable } from '../bytes/stoppable.js';
+import type { ConvertResult } from '../convert.js';
+import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { openModel, recognise } from '../readers/open.js';
+import type { EngineHost } from '../verify/engine.js';
+import type { EngineName } from '../verify/engines/names.js';
+import type { VerifyOptions, WrittenTarget } from '../verify/options.js';
+import type { Report } from '../verify/report.js';
+import { engineHost } from './engine-host.js';
+import { type NodeFileSet, nodeFileSet } from './file-set.js';
+import { type GivenArrays, type InputOptions, readArrays, readInputs } from './given-inputs.js';
+import { withHashes } from './hashes.js';
+import { type OpenedFiles, openFiles, prototxtOf, type SourceFileOptions } from './open-files.js';
+import { forPrograms } from './spelling.js';
+import { onSteps, type Watching } from './watching.js';
+
+/** How both sides are run and compared. */
+export interface VerificationOptions extends InputOptions, Watching {
+  /** Seed of the generated inputs. */
+  readonly seed?: number;
+  /** What runs the written file; else the first of those that can. */
+  readonly engine?: EngineName;
+  /** What it runs on. `gpu`: the whole net on a GPU, or failure; `auto`: a hardware GPU where there is one. The CPU where left out. */
+  readonly device?: 'auto' | 'cpu' | 'gpu';
+  /** Also compares what each layer makes. */
+  readonly layers?: boolean;
+  /** Stops at the first layer that differs; implies `layers`. */
+  readonly first?: boolean;
+  /** A match on our own word alone is a failure. */
+  readonly requireWitness?: boolean;
+  readonly atol?: number;
+  /** Relative to an output's largest value. */
+  readonly rtol?: number;
+  /** Puts paths and SHA-256 of all files that were read into the report. */
+  readonly hashes?: boolean;
+  /** Where engines on a GPU run; a host of its own, which ends with the verification, where left out. */
+  readonly host?: EngineHost;
+}
+
+export interface VerifyFilesOptions extends SourceFileOptions, VerificationOptions {}
+
+/** Who listens to a verification, beside its progress. */
+export type VerificationHooks = Pick<VerifyOptions, 'onMap' | 'onSample' | 'onPlaced'>;
+
+/**
+ * Runs a model and its conversion, or any two files that can be run, and compares what they predict. The options say what the first file
+ * may not say about itself.
+ *
+ * @returns the report that `weighbridge verify --json` prints; its `verdict` says how it went
+ * @throws ModelError where the two could not be compared
+ */
+export async function verifyFiles(expected: string, actual: string, options: VerifyFilesOptions = {}): Promise<Report> {
+  return forPrograms(options, () => verifyPaths(expected, actual, options));
+}
+
+/** The same in the command's words. */
+export async function verifyPaths(expected: string, actual: string, options: VerifyFilesOptions): Promise<Report> {
+  const source = await openFiles(expected, options, options.signal);
+  try {
+    const target = await nodeFileSet(actual);
+    try {
+      return (await verifyOpened(source, target, { ...options, isAlone: expected === actual })).report;
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.files.close();
+  }
+}
+
+/**
+ * Runs a model on recorded inputs, and compares what it predicts with the recorded outputs.
+ *
+ * @param golden path of an .npz file, or its arrays
+ */
+export async function verifyFile(path: string, golden: GivenArrays, options: Omit<VerifyFilesOptions, 'golden'> = {}): Promise<Report> {
+  return verifyFiles(path, path, { ...options, golden });
+}
+
+export interface Verified {
+  readonly report: Report;
+  readonly model: ModelFile;
+  /** The source's; null where its wiring was not read. */
+  readonly map: LayerMap | null;
+  readonly written: WrittenTarget;
+}
+
+/** @param isAlone whether the two are one file, whose weights are its own */
+export async function verifyOpened(
+  source: OpenedFiles,
+  target: NodeFileSet,
+  options: VerifyFilesOptions & { readonly isAlone?: boolean },
+  hooks: VerificationHooks & { readonly onRead?: (model: ModelFile) => void } = {},
+): Promise<Verified> {
+  const { onRead, ...listeners } = hooks;
+  const model = await openModel(source.files, source.options);
+  onRead?.(model);
+  const files = stoppable(target, options.signal);
+  const { name: format } = await recognise(files);
+  const { verifyFiles: compare } = await import('../verify/files.js');
+  const written: WrittenTarget = { files, path: target.path, format };
+  return withHost(options, async (host) => {
+    const { report: compared, map } = await compare(
+      { source: { files: source.files, path: source.path, ...prototxtOf(model) }, model, target: written },
+      (own) => verifyOptionsOf({ ...options, host }, listeners, own),
+    );
+    const own = options.isAlone ? { ...compared, weights: null } : compared;
+    const report = await withHashes(own, { expected: source.files, actual: target }, options.hashes === true);
+    return { report, model, map, written };
+  });
+}
+
+/** Verifies what a conversion has just written to `output`, against the files that it was made of. */
+export async function verifyWritten(
+  source: OpenedFiles,
+  output: string,
+  result: ConvertResult,
+  options: VerificationOptions,
+  hooks: VerificationHooks = {},
+): Promise<Report> {
+  // What was created first is the main file: it has another name than the output where that is a folder, or was cut into shards.
+  const main = join(dirname(output), result.files[0]!.name);
+  const target = await nodeFileSet(main);
+  try {
+    const { model, map, edited, writer } = result;
+    const prototxt = result.files.find(({ name }) => name.endsWith('.prototxt'))?.name;
+    const { verifyConversion } = await import('../verify/verify.js');
+    const expected = { files: source.files, path: source.path, ...prototxtOf(model) };
+    const written: WrittenTarget = { files: stoppable(target, options.signal), path: main, format: writer.name, ...(prototxt ? { prototxt } : {}) };
+    return await withHost(options, async (host) => {
+      const report = await verifyConversion(
+        { source: expected, model, map, edited, target: written },
+        await verifyOptionsOf({ ...ofNet(options, edited), host }, hooks, map),
+      );
+      return withHashes(report, { expected: source.files, actual: target }, options.hashes === true);
+    });
+  } finally {
+    await target.close();
+  }
+}
+
+/** A net that prepares pictures itself is given them as they are, of its size. */
+function ofNet(options: VerificationOptions, edited: ConvertResult['edited']): VerificationOptions {
+  const isEmbedded = edited?.changes.some(({ transform }) => transform === 'embed-preprocessing');
+  return isEmbedded && options.preprocess ? { ...options, preprocess: { ...options.preprocess, values: null } } : options;
+}
+
+async function withHost<Result>({ host: given }: VerificationOptions, work: (host: EngineHost) => Promise<Result>): Promise<Result> {
+  const host = given ?? engineHost();
+  try {
+    return await work(host);
+  } finally {
+    if (!given) await host.close();
+  }
+}
+
+async function verifyOptionsOf(options: VerificationOptions, hooks: VerificationHooks, map: LayerMap | null): Promise<VerifyOptions> {
+  const onProgress = onSteps(options);
+  const inputs = await readInputs(options, onProgress, map);
+  const { golden, samples, seed, engine, device, host, layers, first, requireWitness, atol, rtol } = options;
+  return {
+    golden: golden === undefined ? undefined : await readArrays(golden),
+    inputs: inputs?.arrays,
+    inputNotes: inputs?.notes,
+    samples,
+    seed,
+    engine,
+    device,
+    host,
+    layers: layers === true || first === true,
+    first,
+    requireWitness,
+    atol,
+    rtol,
+    ...hooks,
+    onProgress,
+  };
+}

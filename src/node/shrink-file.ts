@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { memorySink } from '../bytes/byte-sink.js';
 import { type ConvertOptions, chooseWriter } from '../convert.js';
 import { ModelError } from '../errors.js';
-import type { DTypeName } from '../model/dtype.js';
+import { type DTypeName, dtypeNamed } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Better } from '../shrink/index.js';
 import type { WeightReport } from '../verify/report.js';
@@ -92,13 +92,29 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   if (options.minAgreement !== undefined && writer.carries === 'weights') {
     throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
   }
-  const rewrite =
+  const coded =
     (await bySearch(writer, to, options)) ?? (await toFour(writer, options)) ?? (await toPalettes(writer, options)) ?? (await byStep(writer, options));
+  // What is left are names of dtypes: those of 4 bits are written anew, or were refused.
+  const dtype = coded ? undefined : ((options.dtype as DTypeName | undefined) ?? DEFAULT_DTYPES[writer.name]);
+  const hasOneScale = ONE_SCALE.has(writer.name) && (coded || dtypeNamed(dtype ?? '') === 'uint8');
   return {
-    rewrite,
-    // What is left are names of dtypes: those of 4 bits are written anew, or were refused.
-    dtype: rewrite ? undefined : ((options.dtype as DTypeName | undefined) ?? DEFAULT_DTYPES[writer.name]),
+    rewrite: hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded,
+    dtype,
     compress: options.compress ?? (options.count === 'wire' && options.budget !== undefined ? 'gzip' : undefined),
+  };
+}
+
+/** Targets with one scale for a whole weight. */
+const ONE_SCALE: ReadonlySet<string> = new Set(['tfjs', 'tfjs-graph']);
+
+/** With channels of one range, where that pays, before weights are coded: by `coded`, or by the writer. */
+function evenly(coded: Rewrite | undefined, mayMultiply: boolean): Rewrite {
+  return (onStep) => async (map) => {
+    const { evenChannels } = await import('../shrink/even.js');
+    const even = await evenChannels(map, mayMultiply);
+    const made = await coded?.(onStep)?.(even?.map ?? map);
+    if (!made || !even) return made ?? even;
+    return { map: made.map, change: { ...made.change, message: `${even.change.message}; ${made.change.message}` } };
   };
 }
 

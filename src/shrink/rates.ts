@@ -47,7 +47,7 @@ export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, f
         lost += (value - code * step) ** 2;
       }
     }
-    return { level, disk: 8, wire: Math.min(8, huffmanBits([...counts.values()]) * TABLES), error: energy === 0 ? 0 : lost / energy };
+    return { level, disk: 8, wire: Math.min(8, deflateBits([...counts.values()]) * TABLES), error: energy === 0 ? 0 : lost / energy };
   };
   const packed = form === 'channels' && fours ? [await fourBits({ tensor, axis }, channels, energy)] : [];
   return [
@@ -97,9 +97,17 @@ export function huffmanBits(counts: readonly number[]): number {
   return bits / total;
 }
 
-/** The same of codes that are two to a byte, each of which has a code of Huffman's. */
+/** Symbols of a block of deflate. */
+const BLOCK_SYMBOLS = 2 ** 14;
+
+/** In deflate each block has an end, whose code makes that of the least frequent symbol a bit longer: of five as frequent as each other, 2.6 bits instead of 2.4. */
+export function deflateBits(counts: readonly number[]): number {
+  return huffmanBits([...counts, counts.reduce((sum, count) => sum + count, 0) / BLOCK_SYMBOLS]);
+}
+
+/** The same of codes that are two to a byte, each byte a symbol. */
 function packedBits(counts: readonly number[]): number {
-  return huffmanBits(counts.flatMap((a) => counts.map((b) => a * b))) / 2;
+  return deflateBits(counts.flatMap((a) => counts.map((b) => a * b))) / 2;
 }
 
 async function sampledChannels(tensor: Tensor, axis: number): Promise<Float32Array[]> {

@@ -1,8 +1,9 @@
 /** The search spends bytes where they matter, keeps to its budget, and always ends the same. */
+import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { Layer, LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, tensorByteLength } from '../../src/model/tensor.js';
-import { huffmanBits, ratesOf } from '../../src/shrink/rates.js';
+import { deflateBits, huffmanBits, ratesOf } from '../../src/shrink/rates.js';
 import { search } from '../../src/shrink/search.js';
 import { codableWeights } from '../../src/shrink/weights.js';
 import { givenInputs } from '../../src/verify/feeds.js';
@@ -65,6 +66,13 @@ it('bits of codes are those that Huffman gives them', () => {
   // 1, 2, 3 and 3 bits.
   expect(huffmanBits([1, 4, 1, 2])).toBeCloseTo((1 * 3 + 4 * 1 + 1 * 3 + 2 * 2) / 8, 12);
   expect([huffmanBits([7]), huffmanBits([5, 1]), huffmanBits([1, 1, 1, 1])]).toEqual([1, 1, 2]);
+});
+
+it.each([2, 5, 8, 15])('what %d codes take on the wire is what zlib makes of them', (levels) => {
+  const codes = Uint8Array.from({ length: 2 ** 17 }, () => Math.floor(((gaussian() + 9) * 1e6) % levels));
+  const counts = Array.from({ length: levels }, (_, code) => codes.reduce((sum, one) => sum + (one === code ? 1 : 0), 0));
+  const bits = (deflateRawSync(codes, { strategy: constants.Z_HUFFMAN_ONLY, memLevel: 9 }).length * 8) / codes.length;
+  expect(Math.abs(deflateBits(counts) * 1.005 - bits) / bits).toBeLessThan(0.01);
 });
 
 describe('within a budget', () => {

@@ -151,6 +151,9 @@ export interface Weights {
 }
 
 /** Puts tensors into pickles, and keeps their storages for the file around them. */
+/** The magic number and the protocol of the container before 1.6, each a pickle. */
+const LEGACY_START = latin1('\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.');
+
 export class TensorKeeper {
   readonly storages: Uint8Array[] = [];
 
@@ -171,6 +174,19 @@ export class TensorKeeper {
   /** What `torch.save` writes. */
   pth(value: unknown, protocol: Protocol = 2): Uint8Array {
     return zipSync(this.members(value, protocol), { level: 0 });
+  }
+
+  /** What it wrote before 1.6: a run of pickles, and the storages behind them. @param others storages of other types by key: elements, bytes */
+  legacy(value: unknown, others: Readonly<Record<string, readonly [count: number, bytes: Uint8Array]>> = {}): Uint8Array {
+    const own = this.storages.map((bytes, key) => [String(key), bytes.byteLength / 4, bytes] as const);
+    const all = [...own, ...Object.entries(others).map(([key, [count, bytes]]) => [key, count, bytes] as const)];
+    return Uint8Array.from([
+      ...LEGACY_START,
+      ...pickle(new Map<string, unknown>([['little_endian', true]])),
+      ...pickle(value),
+      ...pickle(all.map(([key]) => key)),
+      ...all.flatMap(([, count, bytes]) => [...new Uint8Array(BigInt64Array.of(BigInt(count)).buffer), ...bytes]),
+    ]);
   }
 
   /** Its members. */
@@ -201,7 +217,7 @@ export function pickledTensor({ shape, values }: Weights): Call {
   const key = '94207746108720';
   const storage = new Persistent(new Tuple('storage', new Name('torch', 'FloatStorage'), key, 'cpu', values.length, null));
   const inner = [
-    ...latin1('\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.'),
+    ...LEGACY_START,
     ...pickle(new Map<string, unknown>([['little_endian', true]])),
     ...pickle(storage),
     ...pickle([key]),

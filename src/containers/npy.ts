@@ -8,7 +8,7 @@ import { concatBytes } from '../bytes/byte-sink.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { sliceSource } from '../bytes/byte-source.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
-import { ModelError } from '../errors.js';
+import { isModelError, ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { permute, rowMajorStrides, storedTensor, type Tensor } from '../model/tensor.js';
 import { openZip } from './zip.js';
@@ -45,13 +45,26 @@ export function looksLikeNpy(head: Uint8Array): boolean {
   return decodeLatin1(head.subarray(0, 6)) === MAGIC;
 }
 
-/**
- * Reads the header of an .npy file; the values stay where they are.
- *
- * @throws ModelError 'unsafe' for an array of Python objects, 'malformed' for a header that does not fit the file
- */
-export async function readNpy(source: ByteSource, name: string): Promise<Tensor> {
-  const place = { file: source.name, tensor: name };
+/** The head of an .npy file as bytes may show it, where it says that the array holds Python objects. */
+export function looksLikeObjects(head: Uint8Array): boolean {
+  return looksLikeNpy(head) && /'descr'\s*:\s*'\|?O/.test(decodeLatin1(head.subarray(0, 256)));
+}
+
+interface Header {
+  readonly descr: string;
+  readonly fortran: boolean;
+  readonly shape: readonly number[];
+  /** Where the values, or their pickle, begin. */
+  readonly end: number;
+}
+
+/** Where the pickle of an array of Python objects begins. @throws ModelError 'malformed' for a header that is none */
+export async function objectsAt(source: ByteSource): Promise<number> {
+  return (await readHeader(source, { file: source.name, tensor: source.name })).end;
+}
+
+/** @throws ModelError */
+async function readHeader(source: ByteSource, place: { file: string; tensor: string }): Promise<Header> {
   const start = await source.read(0, Math.min(12, source.byteLength));
   if (start.byteLength < 10 || !looksLikeNpy(start)) throw new ModelError('malformed', 'this is no .npy array: the signature is missing', place);
   const major = start[6]!;
@@ -61,13 +74,23 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
   const headerLength = major === 1 ? view.getUint16(8, true) : start.byteLength < 12 ? 0 : view.getUint32(8, true);
   if (headerLength > MAX_HEADER_BYTES) throw new ModelError('unsafe', `a header of ${headerLength} bytes describes no array`, place);
   const header = decodeLatin1(await source.read(headerAt, headerAt + headerLength));
-  const { descr, fortran, shape } = parseHeader(header, place);
+  return { ...parseHeader(header, place), end: headerAt + headerLength };
+}
+
+/**
+ * Reads the header of an .npy file; the values stay where they are.
+ *
+ * @throws ModelError 'unsafe' for an array of Python objects, 'malformed' for a header that does not fit the file
+ */
+export async function readNpy(source: ByteSource, name: string): Promise<Tensor> {
+  const place = { file: source.name, tensor: name };
+  const { descr, fortran, shape, end } = await readHeader(source, place);
   const order = descr[0];
   const kind = descr.slice(1);
   if (kind === 'O') throw new ModelError('unsafe', 'the array holds pickled Python objects, which are not opened', place);
   const dtype = numpyDType(kind);
   if (!dtype || !'<>|='.includes(order!)) throw new ModelError('unsupported', `arrays of type ${JSON.stringify(descr)} are not read`, place);
-  const data = sliceSource(source, headerAt + headerLength, source.byteLength);
+  const data = sliceSource(source, end, source.byteLength);
   const expected = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
   if (data.byteLength !== expected)
     throw new ModelError('malformed', `shape [${shape}] of ${dtype} takes ${expected} bytes, but ${data.byteLength} follow. Is it truncated?`, place);
@@ -83,10 +106,11 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
 /**
  * Reads the headers of all arrays of an .npz file.
  *
+ * @param unread takes the names of arrays that hold objects, records or texts, and what is said of them; left out, they are refused
  * @returns arrays by name, without '.npy'
  * @throws ModelError
  */
-export async function readNpz(source: ByteSource, maxDeflatedBytes = MAX_DEFLATED_BYTES): Promise<Map<string, Tensor>> {
+export async function readNpz(source: ByteSource, maxDeflatedBytes = MAX_DEFLATED_BYTES, unread?: Map<string, string>): Promise<Map<string, Tensor>> {
   const arrays = new Map<string, Tensor>();
   const { entries } = await openZip(source);
   const deflated = entries.filter(({ method }) => method === 'deflated').reduce((sum, { byteLength }) => sum + byteLength, 0);
@@ -102,8 +126,12 @@ export async function readNpz(source: ByteSource, maxDeflatedBytes = MAX_DEFLATE
   for (const entry of entries) {
     if (!entry.name.endsWith('.npy')) throw new ModelError('malformed', `the archive holds "${entry.name}", which is no .npy array`, { file: source.name });
     const name = entry.name.slice(0, -'.npy'.length);
-    const tensor = await readNpy(await entry.source(), name);
-    arrays.set(name, { ...tensor, origin: { file: source.name, name } });
+    try {
+      arrays.set(name, { ...(await readNpy(await entry.source(), name)), origin: { file: source.name, name } });
+    } catch (error) {
+      if (!unread || !isModelError(error) || error.kind === 'malformed') throw error;
+      unread.set(name, error.problem);
+    }
   }
   return arrays;
 }

@@ -2,6 +2,7 @@
 
 import type { FileSet } from '../bytes/file-set.js';
 import { lookAt, unfinishedHint } from '../bytes/leftover.js';
+import { looksLikeTar } from '../containers/tar.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
 import { didYouMean } from '../model/nearest.js';
@@ -113,6 +114,7 @@ async function describe({ files, name, source, head, tail }: Probe): Promise<str
   if (packed.length > 1) return `this is an archive of several models (${listed(packed, MAX_NAMES)}): unpack it, and name one.`;
   if (packed.length === 1) return `this is an archive that holds ${packed[0]}: unpack it first.`;
   const known = describeContent(look) ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`;
-  const hint = unfinishedHint(look);
+  // A tar archive ends in zeros.
+  const hint = looksLikeTar(head) ? null : unfinishedHint(look);
   return hint === null ? known : `${known} ${hint}`;
 }

@@ -4,6 +4,7 @@
  */
 import { type Content, describeLeftover, holds, isZero, type Look, SERVER_JSON, sentence } from '../bytes/leftover.js';
 
+const TAR = 'a tar archive without a PyTorch file that could be read in it: unpack it, and name the model';
 const MEAN = 'a Caffe mean image (a BlobProto), not a net: the weights are in the .caffemodel';
 /** Any byte, as signs have it. */
 const BYTE = '(?:%..|[^%])';
@@ -95,6 +96,7 @@ const OTHERS: readonly Content[] = [
     what: 'a Core ML model: name the file that it was converted from; coremltools reads this one',
   },
   { head: /^%1f%8b/, what: 'a gzip archive: unpack it first' },
+  { head: bytes('^.{257}ustar'), what: TAR },
   { head: /^PK/, what: 'a zip archive that holds no model known here' },
   { head: /^7z%bc%af/, what: 'a 7-Zip archive: unpack it first' },
   { head: /^Rar!/, what: 'a RAR archive: unpack it first' },
@@ -132,6 +134,11 @@ export function describeFolder(names: readonly string[]): string | null {
     return 'this is a TensorFlow checkpoint, values without the wiring: export the model as Keras (.h5, .keras) or ONNX (tf2onnx).';
   if (has(/^zero_pp_rank_|^mp_rank_\d+_model_states\.pt$/))
     return 'this is a checkpoint of DeepSpeed: its own zero_to_fp32.py makes one PyTorch file of it, or name mp_rank_00_model_states.pt.';
+  if (has(/^(latest|zero_to_fp32\.py)$/)) {
+    return 'this is a folder of DeepSpeed checkpoints: its own zero_to_fp32.py makes one PyTorch file of the newest, or name mp_rank_00_model_states.pt in the folder that the file "latest" names.';
+  }
+  if (has(/^latest_checkpointed_iteration\.txt$/))
+    return 'this is a folder of Megatron checkpoints: name model_optim_rng.pt in the folder of the newest iteration (iter_0000010/mp_rank_00).';
   if (has(/^(__model__|inference\.pdmodel|model\.pdmodel)$/)) return 'this is a Paddle model: paddle2onnx makes ONNX of it.';
   return null;
 }

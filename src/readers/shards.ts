@@ -15,6 +15,8 @@ export interface Shards {
 
 /** The largest models have some ten thousand tensors, of a hundred bytes here. */
 const MAX_INDEX_BYTES = 2 ** 26;
+/** What Hugging Face's trainers leave beside the weights, under the same extension. */
+const TRAINING_STATE = /^(optimizer|scheduler|scaler|sampler|training_args|random_states|rng_state)(_\d+)*\.\w+$/;
 /** 'model-00001-of-00003.safetensors'. */
 const SHARD_NAME = /^(.*)-(\d{5})-of-(\d{5})\.\w+$/;
 
@@ -41,7 +43,7 @@ async function findIndex(files: FileSet, suffix: string): Promise<string | null>
 }
 
 async function findSet(files: FileSet, extension: string): Promise<readonly string[]> {
-  const found = (await files.list()).filter((name) => name.endsWith(extension));
+  const found = (await files.list()).filter((name) => name.endsWith(extension) && !TRAINING_STATE.test(name));
   if (found.length === 1 && !SHARD_NAME.test(found[0]!)) return found;
   const parts = found.map((name) => SHARD_NAME.exec(name));
   const [stem, count] = [parts[0]?.[1], Number(parts[0]?.[3])];

@@ -3,10 +3,13 @@ import { gzipSync, zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { encodeNpyHeader } from '../../src/containers/npy.js';
 import { convert } from '../../src/convert.js';
 import type { ModelFile } from '../../src/model/layer-map.js';
 import { openModel } from '../../src/readers/open.js';
-import { Call, Name, Persistent, pickle, Raw, TensorKeeper, Tuple, tinyVgg } from '../pickles.js';
+import { joined } from '../hdf5-image.js';
+import { Call, Name, numpyArray, Persistent, pickle, Raw, TensorKeeper, Tuple, tinyVgg } from '../pickles.js';
+import { member } from '../tar-image.js';
 
 const open = (files: Record<string, Uint8Array>, main: string | null, options = {}) => openModel(memoryFileSet(files, main), options);
 const said = ({ warnings }: ModelFile) => warnings.map(({ message }) => message).join('\n');
@@ -164,6 +167,13 @@ describe('odd objects beside the weights', () => {
     else expect(model.warnings).toEqual([]);
   });
 
+  it('a quantised tensor in the container before 1.6, whose values lie among the others', async () => {
+    const { keeper, value } = keep(NAMES, [['odd', call('torch._utils._rebuild_qtensor', stored('QInt8Storage', '90', 3), 0, new Tuple(3), new Tuple(1))]]);
+    const model = await open({ 'x.pth': keeper.legacy(value, { 90: [3, Uint8Array.of(1, 2, 3)] }) }, 'x.pth');
+    expect(namesOf(model)).toEqual(NAMES);
+    expect(said(model)).toMatch(/_rebuild_qtensor/);
+  });
+
   it('among the weights are named, and the net is not built without them', async () => {
     const { keeper, value } = keep();
     const sparse = call(
@@ -234,3 +244,71 @@ function tar(files: Readonly<Record<string, Uint8Array>>): Uint8Array {
   });
   return Buffer.concat([...blocks, new Uint8Array(1024)]);
 }
+
+describe('arrays of Python objects', () => {
+  const header = (shape: string) => {
+    const text = `{'descr': '|O', 'fortran_order': False, 'shape': ${shape}, }`.padEnd(117);
+    return Uint8Array.from([0x93, ...[...'NUMPY'].map((c) => c.charCodeAt(0)), 1, 0, 118, 0, ...[...`${text}\n`].map((c) => c.charCodeAt(0))]);
+  };
+  /** As NumPy pickles an array of objects. */
+  const objects = (shape: Tuple, items: readonly unknown[]) =>
+    new Call(new Name('numpy.core.multiarray', '_reconstruct'), [new Name('numpy', 'ndarray'), new Tuple(0), Uint8Array.of(0x62)], {
+      state: new Tuple(1, shape, new Call(new Name('numpy', 'dtype'), ['O8', 0, 1]), false, items),
+    });
+  const whole = (shape: string, value: unknown) => Uint8Array.from([...header(shape), ...pickle(value)]);
+  const weights = tinyVgg();
+  const dict = new Map(NAMES.map((name) => [name, numpyArray(weights.get(name)!)]));
+
+  it('that are a dictionary are read, as numpy.save keeps one', async () => {
+    const model = await open({ 'x.npy': whole('()', objects(new Tuple(), [dict])) }, 'x.npy');
+    expect(model.details.container).toBe('pickle in an array');
+    expect(namesOf(model)).toEqual(NAMES);
+    expect((await model.map()).architecture?.name).toMatch(/VGG/);
+  });
+
+  it('that are a list are numbered', async () => {
+    const list = objects(new Tuple(2), [numpyArray({ shape: [2], values: [1, 2] }), 'note']);
+    expect(namesOf(await open({ 'x.npy': whole('(2,)', list) }, 'x.npy'))).toEqual(['0']);
+  });
+
+  it('beside the weights of an archive are named', async () => {
+    const number = joined(encodeNpyHeader('float32', [1]), new Uint8Array(4));
+    const model = await open({ 'x.npz': zipSync({ 'w.npy': number, 'note.npy': whole('()', objects(new Tuple(), ['a'])) }, { level: 0 }) }, 'x.npz');
+    expect(model.tensors.map(({ tensor }) => tensor.name)).toEqual(['w']);
+    expect(said(model)).toMatch(/not read: note \(the array holds pickled Python objects/);
+  });
+
+  it('that ask for a program are refused', async () => {
+    const evil = new Call(new Name('os', 'system'), ['touch EXECUTED']);
+    await expect(open({ 'x.npy': whole('()', evil) }, 'x.npy')).rejects.toMatchObject({ kind: 'unsafe' });
+  });
+});
+
+describe('what trainers leave beside the weights', () => {
+  it('of Hugging Face is not taken for shards', async () => {
+    const other = pickle(new Map([['a', 1]]));
+    const files = { 'pytorch_model.bin': saved(), 'training_args.bin': other, 'optimizer.bin': other, 'random_states_0.bin': other };
+    expect(namesOf(await open(files, null))).toEqual(NAMES);
+  });
+
+  it.each([
+    ['DeepSpeed', { latest: new Uint8Array(3), 'zero_to_fp32.py': new Uint8Array(3) }, /DeepSpeed.*zero_to_fp32\.py/],
+    ['Megatron', { 'latest_checkpointed_iteration.txt': new Uint8Array(3) }, /Megatron.*model_optim_rng\.pt/],
+  ])('of %s is a folder that is called by its name', async (_, files, says) => {
+    await expect(open(files, null)).rejects.toMatchObject({ kind: 'unknown-format', message: expect.stringMatching(says) });
+  });
+
+  it('of ZeRO stage 3 has empty tensors, which is said', async () => {
+    const keeper = new TensorKeeper();
+    const dict = new Map(NAMES.map((name) => [name, keeper.filled([0], 0)]));
+    const model = await open({ 'x.pt': keeper.pth(new Map<string, unknown>([['module', dict], ['ds_version', '0.9']])) }, 'x.pt'); // biome-ignore format: one line
+    expect(model.details.checkpoint).toBe('module');
+    expect(said(model)).toMatch(/its tensors are empty.*zero_to_fp32/);
+  });
+});
+
+it('a tar archive of an archive is called what it is, though it ends in zeros', async () => {
+  const content = zipSync({ 'a.pth': saved() }, { level: 0 });
+  const files = { 'x.tar': joined(member({ name: 'inner.zip', content }), new Uint8Array(10_240)) };
+  await expect(open(files, 'x.tar')).rejects.toMatchObject({ message: expect.stringMatching(/a tar archive.*unpack it, and name the model\.$/) });
+});

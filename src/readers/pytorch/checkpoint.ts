@@ -25,7 +25,7 @@ export interface Checkpoint {
 }
 
 /** Keys under which checkpoints keep the model, the likeliest first. */
-const MODEL_KEYS = ['state_dict', 'model_state_dict', 'model_state', 'model', 'net', 'params', 'weights'];
+const MODEL_KEYS = ['state_dict', 'model_state_dict', 'model_state', 'model', 'net', 'params', 'weights', 'module'];
 /** Dictionaries in dictionaries that lead to a model; real ones have three levels. */
 const MAX_LEVELS = 20;
 

@@ -144,9 +144,10 @@ export async function readLegacyContent(source: ByteSource): Promise<PyTorchCont
 /**
  * What `pickle.dump` wrote: tensors whose storages are PyTorch files of their own, as bytes, and NumPy's arrays.
  *
+ * @param start where it begins: behind the header of an array of objects, which is how `numpy.save` keeps a dictionary
  * @throws ModelError
  */
-export async function readPlainPickle(source: ByteSource): Promise<PyTorchContent> {
+export async function readPlainPickle(source: ByteSource, start = 0): Promise<PyTorchContent> {
   const inner: { readonly storage: Storage; readonly bytes: PickleSpan | Uint8Array }[] = [];
   const openInner = (bytes: unknown) => {
     if (!(bytes instanceof PickleSpan || bytes instanceof Uint8Array)) throw new ModelError('malformed', 'a storage is made of something that is no bytes');
@@ -162,7 +163,7 @@ export async function readPlainPickle(source: ByteSource): Promise<PyTorchConten
     }
     throw new ModelError('unsupported', 'a persistent id means something to the program that wrote it only');
   };
-  const { value, end, opaque } = await unpickle(source, 0, tensorHooks(foreign, openInner));
+  const { value, end, opaque } = await unpickle(source, start, tensorHooks(foreign, openInner));
   const breath = makeBreath();
   for (const { storage, bytes } of inner) {
     const file = bytes instanceof PickleSpan ? bytes.bytes(bytes.end - bytes.start) : memorySource(bytes, source.name);
@@ -171,7 +172,7 @@ export async function readPlainPickle(source: ByteSource): Promise<PyTorchConten
     Object.assign(storage, { dtype: found.dtype, source: found.source, bigEndian: found.bigEndian });
     await breath();
   }
-  return { container: 'plain pickle', value, opaque, surplus: source.byteLength - end };
+  return { container: start === 0 ? 'plain pickle' : 'pickle in an array', value, opaque, surplus: source.byteLength - end };
 }
 
 /** @throws ModelError */

@@ -149,6 +149,7 @@ function* children(value: object): Generator<readonly [unknown, unknown]> {
   if (value instanceof Map) yield* value;
   else if (Array.isArray(value)) yield* value.entries();
   else if (value instanceof PickleObject) yield* recordChildren(value);
+  else if (value instanceof NumpyArray && value.items) yield* value.isOne ? [['', value.items[0]] as const] : value.items.entries();
 }
 
 function* recordChildren(record: PickleObject): Generator<readonly [unknown, unknown]> {
@@ -186,7 +187,11 @@ function findHolders(root: unknown, file: string): ReadonlySet<object> {
   let steps = 0;
   const visit = (value: unknown, parent: number) => {
     if (++steps > MAX_STEPS) throw new ModelError('unsafe', TOO_MANY_WAYS, { file });
-    if (typeof value !== 'object' || value === null || !(value instanceof Map || Array.isArray(value) || value instanceof PickleObject || isTensor(value)))
+    if (
+      typeof value !== 'object' ||
+      value === null ||
+      !(value instanceof Map || Array.isArray(value) || value instanceof PickleObject || value instanceof NumpyArray || isTensor(value))
+    )
       return;
     const tensor = isTensor(value);
     let place = places.get(value);

@@ -1,6 +1,7 @@
 /** The PyTorch reader: zip, legacy pickle and tar containers, folders of them; state dicts, checkpoints and pickled modules as inert data. */
 import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
+import { looksLikeObjects } from '../../containers/npy.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
@@ -15,7 +16,7 @@ export const pytorch: Reader = {
   async match({ files, name, source, head }) {
     if (!source || name === null) return isModelFolder(files);
     if (name.endsWith('.bin.index.json')) return true;
-    if (isPlainPickle(head)) return true;
+    if (isPlainPickle(head) || looksLikeObjects(head)) return true;
     if (looksLikeTar(head)) {
       const members = await openTar(source);
       if (members.has('pickle') && members.has('storages')) return true;

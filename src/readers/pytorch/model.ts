@@ -1,6 +1,7 @@
 /** Reads PyTorch models: whatever the container, the state dict in it becomes a list of tensors. */
 import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
+import { looksLikeObjects, objectsAt } from '../../containers/npy.js';
 import { looksLikeTar } from '../../containers/tar.js';
 import { looksLikeZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
@@ -72,6 +73,7 @@ async function readContent(source: ByteSource): Promise<PyTorchContent> {
   const head = await source.read(0, Math.min(1024, source.byteLength));
   if (isLegacyPickle(head)) return readLegacyContent(source);
   if (isPlainPickle(head)) return readPlainPickle(source);
+  if (looksLikeObjects(head)) return readPlainPickle(source, await objectsAt(source));
   const inner = await openArchived(source);
   if (inner) {
     const content = await readContent(inner);
@@ -134,6 +136,11 @@ function notices({ views, unread }: Checkpoint, { opaque, surplus = 0 }: PyTorch
   const found: Notice[] = [];
   const shared = views.length - new Set(views.map(({ view }) => view.storage)).size;
   if (shared > 0) found.push({ code: 'shared-storage', message: `${shared} tensors share their storage with another one; each is written out on its own` });
+  if (views.length > 0 && views.every(({ view }) => view.shape.includes(0))) {
+    const message =
+      "its tensors are empty: DeepSpeed's ZeRO stage 3 keeps their values in the files zero_pp_rank_*; its own zero_to_fp32.py makes one file of them";
+    found.push({ code: 'no-weights', message });
+  }
   if (views.length === 0) found.push({ code: 'no-weights', message: NO_WEIGHTS });
   if (unread.length > 0) found.push({ code: 'unread-tensor', message: `not read: ${listed(unread.map(({ name, what }) => `${name} (${what})`))}` });
   const strange = strangeNames(opaque);

@@ -32,12 +32,18 @@ export class NumpyDType implements Buildable {
 export class NumpyArray implements Buildable {
   /** Null while it is empty, and for arrays of anything but plain numbers. */
   view: StoredView | null = null;
+  /** What an array of Python objects holds, row by row; `numpy.save` makes an array without axes of a dictionary. */
+  items: readonly unknown[] | null = null;
+  isOne = false;
 
   /** (version, shape, dtype, whether columns come first, bytes); the version is left out by the first NumPy. */
   build(state: unknown): void {
     if (!Array.isArray(state) || state.length < 4) throw new ModelError('malformed', 'the state of a NumPy array is not its shape, dtype, order and bytes');
     const [shape, dtype, isFortran, data] = state.slice(-4);
     this.view = arrayView(shape, dtype, isFortran === true || isFortran === 1, data);
+    if (this.view || !Array.isArray(data)) return;
+    this.items = data;
+    this.isOne = Array.isArray(shape) && shape.length === 0;
   }
 }
 

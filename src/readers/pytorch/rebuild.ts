@@ -2,7 +2,7 @@
 import { PickleGlobal, type PickleHooks, PickleObject } from '../../containers/pickle/index.js';
 import { ModelError } from '../../errors.js';
 import { arrayFromBuffer, NumpyArray, NumpyDType } from './numpy.js';
-import { Storage, StoredView, storageDType, toCounts, torchDType } from './stored-view.js';
+import { isQuantised, Storage, StoredView, storageDType, toCounts, torchDType } from './stored-view.js';
 
 /** Tensors that are not read, by the function that makes them, and what they are. */
 const OTHER_TENSORS: Readonly<Record<string, string>> = {
@@ -76,7 +76,7 @@ export function tensorHooks(persistentLoad: ((id: unknown) => unknown) | undefin
 
 /** What a record stands for that was made in a tensor's place; null for any other. */
 export function otherTensor(value: unknown): string | null {
-  if (value instanceof NumpyArray) return value.view ? null : 'a NumPy array of objects, records or texts';
+  if (value instanceof NumpyArray) return value.view || value.items ? null : 'a NumPy array of objects, records or texts';
   if (!(value instanceof PickleObject)) return null;
   const { module, name, path } = value.type;
   if (module === 'torch._utils' && /^_rebuild_.*tensor/.test(name)) return OTHER_TENSORS[name] ?? 'a tensor of a kind that is not known';
@@ -94,6 +94,7 @@ function toMap([pairs]: readonly unknown[]): Map<unknown, unknown> {
 /** (storage, offset, shape, strides, ...), and the dtype as the seventh where the storage has none. */
 function toView([storage, offset, shape, strides, , , type]: readonly unknown[]): StoredView {
   if (storage instanceof PickleObject) unsupported('a tensor over a storage of a kind that is not known');
+  if (storage instanceof Storage && storage.isQuantised) unsupported('a tensor over a storage of quantised values');
   if (!(storage instanceof Storage)) throw new ModelError('malformed', 'a tensor refers to something that is no storage');
   const [start] = toCounts([offset]);
   const ownDType = storage.dtype ?? (type === undefined || type === null ? null : torchDType(type));
@@ -124,7 +125,7 @@ export function knownStorage(storages: Map<string, Storage>, id: unknown): unkno
     if (known.dtype !== dtype || known.count !== count) throw new ModelError('malformed', `storage ${key} is described twice, differently`);
     return known;
   }
-  const storage = new Storage(key, dtype, count as number, String(location));
+  const storage = new Storage(key, dtype, count as number, String(location), isQuantised(type));
   storages.set(key, storage);
   return storage;
 }

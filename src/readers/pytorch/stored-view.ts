@@ -17,6 +17,7 @@ export class Storage {
     readonly count: number,
     /** 'cpu', 'cuda:0': where it lay when it was saved, which changes nothing. */
     readonly location: string,
+    readonly isQuantised = false,
   ) {}
 }
 
@@ -55,6 +56,15 @@ const STORAGE_DTYPES: Readonly<Record<string, DType>> = {
   ComplexDoubleStorage: 'complex128',
 };
 
+/** Of quantised tensors, which are told and not read: the numbers that stand for levels. */
+const QUANTISED_DTYPES: Readonly<Record<string, DType>> = {
+  QInt8Storage: 'int8',
+  QUInt8Storage: 'uint8',
+  QInt32Storage: 'int32',
+  QUInt4x2Storage: 'uint8',
+  QUInt2x4Storage: 'uint8',
+};
+
 /** torch.dtype names that NumPy spells otherwise or that need no translation. */
 const TORCH_DTYPES: Readonly<Record<string, DType>> = {
   float64: 'float64',
@@ -85,14 +95,19 @@ const TORCH_DTYPES: Readonly<Record<string, DType>> = {
 /**
  * A storage type as the pickle names it, torch.FloatStorage or torch.cuda.FloatStorage; null for untyped.
  *
- * @throws ModelError 'unsupported' for storages of quantised values
+ * @throws ModelError 'unsupported' for a storage that is not known
  */
 export function storageDType(type: unknown): DType | null {
   if (!(type instanceof PickleGlobal) || !type.module.startsWith('torch')) throw new ModelError('malformed', 'a storage has no storage type');
   if (type.name === 'UntypedStorage') return null;
-  const dtype = Object.hasOwn(STORAGE_DTYPES, type.name) ? STORAGE_DTYPES[type.name] : undefined;
+  const known = isQuantised(type) ? QUANTISED_DTYPES : STORAGE_DTYPES;
+  const dtype = Object.hasOwn(known, type.name) ? known[type.name] : undefined;
   if (!dtype) throw new ModelError('unsupported', `storages of type ${type.path} are not read. Known: ${Object.keys(STORAGE_DTYPES).join(', ')}.`);
   return dtype;
+}
+
+export function isQuantised(type: unknown): boolean {
+  return type instanceof PickleGlobal && Object.hasOwn(QUANTISED_DTYPES, type.name);
 }
 
 /** @throws ModelError 'unsupported' for a dtype that is not known */

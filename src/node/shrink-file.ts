@@ -22,6 +22,10 @@ export interface ShrinkLimits {
   readonly block?: number;
   /** ONNX: each weight is one of so many values, 2 to 256, which are chosen so that it loses least. */
   readonly palette?: number;
+  /** Dense layers become two smaller ones with such a part of their kernel's sum of squares, where that is worth it. */
+  readonly svd?: number;
+  /** The same with a rank. */
+  readonly rank?: number;
   /** ONNX, TensorFlow.js: `best` works codes out on half of the inputs, where the other half says that they are better than rounding. */
   readonly method?: 'round' | 'best';
   /** Most bytes that the output may take; what each weight becomes is searched for. */
@@ -96,11 +100,29 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
     (await bySearch(writer, to, options)) ?? (await toFour(writer, options)) ?? (await toPalettes(writer, options)) ?? (await byStep(writer, options));
   // What is left are names of dtypes: those of 4 bits are written anew, or were refused.
   const dtype = coded ? undefined : ((options.dtype as DTypeName | undefined) ?? DEFAULT_DTYPES[writer.name]);
+  const ranks = byRank(writer, options);
   const hasOneScale = ONE_SCALE.has(writer.name) && (coded || dtypeNamed(dtype ?? '') === 'uint8');
   return {
-    rewrite: hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded,
+    rewrite: ranks(hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded),
     dtype,
     compress: options.compress ?? (options.count === 'wire' && options.budget !== undefined ? 'gzip' : undefined),
+  };
+}
+
+/** With dense layers of low rank first, where that is asked for. @throws ModelError 'usage' where it means nothing */
+function byRank(writer: AnyWriter, { svd, rank, dtype }: ShrinkFileOptions): (coded: Rewrite | undefined) => Rewrite | undefined {
+  if (svd === undefined && rank === undefined) return (coded) => coded;
+  const refused = (problem: string) => new ModelError('usage', problem);
+  if (svd !== undefined && rank !== undefined) throw refused('--svd and --rank both say how much of a layer is left: give one of them.');
+  const option = svd === undefined ? '--rank' : '--svd';
+  if (writer.carries === 'weights') throw refused(`${option} makes two layers of one, and ${writer.title} files hold weights without wiring.`);
+  if (dtypeNamed(dtype ?? '') === 'float32')
+    throw refused(`what ${option} loses is judged with what narrower weights lose: choose --dtype float16 or a narrower one with it.`);
+  return (coded) => (onStep) => async (map) => {
+    const { shrinkRanks } = await import('../shrink/low-rank.js');
+    const low = await shrinkRanks(map, { energy: svd ?? null, rank: rank ?? null }, onStep);
+    const made = await coded?.(onStep)?.(low.map);
+    return made ? { map: made.map, change: { ...made.change, message: `${low.change.message}; ${made.change.message}` } } : low;
   };
 }
 

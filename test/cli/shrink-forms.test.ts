@@ -106,3 +106,36 @@ it.each([
   const { status, path } = shrink(output, ...args);
   expect([status, existsSync(path)]).toEqual([2, false]);
 });
+
+describe('low rank', () => {
+  it.each([
+    ['a.onnx', [], /^int8 per channel$/],
+    ['a.onnx', ['--dtype', 'int4'], /^int4 in blocks of \d+$/],
+    ['web', ['--to', 'tfjs'], /^uint8 per tensor$/],
+  ])('to %s %s makes two layers of one, which are coded like all', (output, args, method) => {
+    const { status, document } = shrink(output, '--rank', '24', ...args, ...GOLDEN);
+    expect([status, document.report.verdict, document.report.quantisation.correctness.passed]).toEqual([0, 'match', true]);
+    expect(document.changes.at(-1).message).toMatch(/^1 of 1 large dense layers became two each: "fc1" \(48 x 512\) to rank 24, [5-9]\d\.\d % of its energy/);
+    const kernels = document.weights.filter(({ layer, role }: { layer: string; role: string }) => layer.startsWith('fc1') && role === 'kernel');
+    expect(kernels.map(({ layer, count }: { layer: string; count: number }) => [layer, count])).toEqual([
+      ['fc1/rank', 24 * 512],
+      ['fc1', 48 * 24],
+    ]);
+    for (const kernel of kernels) expect(kernel.method).toMatch(method);
+  });
+
+  it('says where it pays nowhere', () => {
+    const { status, document } = shrink('a.onnx', '--svd', '0.9999', ...GOLDEN);
+    expect([status, document.changes.at(-1).message]).toEqual([0, 'of 1 large dense layers none is smaller as two with 99.99 % of the energy']);
+  });
+});
+
+it.each([
+  ['energy and rank', 'a.onnx', ['--svd', '0.9', '--rank', '4']],
+  ['low rank of weights without wiring', 'a.npz', ['--svd', '0.9']],
+  ['low rank in float32', 'a.onnx', ['--svd', '0.9', '--dtype', 'float32']],
+  ['an energy that is none', 'a.onnx', ['--svd', '95']],
+])('refuses %s, and leaves nothing', (_, output, args) => {
+  const { status, path } = shrink(output, ...args);
+  expect([status, existsSync(path)]).toEqual([2, false]);
+});

@@ -40,6 +40,13 @@ export function registerShrink(program: Command): Command {
     )
     .addOption(new Option('--block <values>', 'int4, uint4: values that share a scale, at most').argParser(parseBlock).default(undefined, '32'))
     .addOption(
+      new Option(
+        '--svd <energy>',
+        "large dense layers become two of lower rank, with such a part of their kernel's sum of squares (0.95, say), where that makes them smaller; what --dtype and the others say comes behind it",
+      ).argParser(parseShare),
+    )
+    .addOption(new Option('--rank <rank>', 'the same with a rank, up to 512').argParser(parseWhole))
+    .addOption(
       new Option('--palette <values>', 'ONNX: each weight is one of so many values, 2 to 256, which are chosen so that it loses least').argParser(parsePalette),
     )
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))

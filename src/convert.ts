@@ -179,6 +179,7 @@ const EDIT_OPTIONS: Readonly<Record<keyof Edits, string>> = {
   foldBatchnorm: '--fold-batchnorm',
   embedPreprocessing: '--embed-preprocessing',
   preprocess: '--preprocess',
+  mean: '--mean',
   batch: '--batch',
 };
 const EDITS = Object.keys(EDIT_OPTIONS) as (keyof Edits)[];

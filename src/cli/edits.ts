@@ -10,6 +10,7 @@ export interface EditFlags {
   readonly foldBatchnorm?: boolean;
   readonly embedPreprocessing?: boolean;
   readonly preprocess?: GivenPreparation;
+  readonly mean?: string;
   readonly inputs?: string;
 }
 
@@ -22,6 +23,12 @@ export function addEditOptions(command: Command): Command {
     .option(
       '--embed-preprocessing',
       'have the net take pictures of 0 to 255, red first, and prepare them itself, as is known of the source or its architecture',
+    )
+    .addOption(
+      new Option(
+        '--mean <file>',
+        'with either of them, or alone: a mean picture to take off, as Caffe does (.binaryproto, or .npy of channels x height x width)',
+      ),
     )
     .addOption(
       new Option(

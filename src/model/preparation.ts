@@ -6,6 +6,8 @@ export interface Preparation {
   readonly order: 'RGB' | 'BGR';
   readonly mean: readonly number[];
   readonly scale: readonly number[];
+  /** Where a whole picture is taken off instead of the mean: the file that holds it, which is not the model's. */
+  readonly meanFile?: string;
   /** Who says so: 'usual for VGG', 'layer "data" of the net', '--preprocess'. */
   readonly from: string;
   /** How pictures of any size come to that of the net, where it is known. */

@@ -3,17 +3,20 @@ import { statSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { WrittenFile } from '../bytes/byte-sink.js';
+import { memorySource } from '../bytes/byte-source.js';
 import { type ConvertOptions, type ConvertResult, chooseWriter, convert } from '../convert.js';
+import { ModelError } from '../errors.js';
 import type { DTypeName } from '../model/dtype.js';
 import type { Change } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { narrowDType } from '../model/narrow-form.js';
-import { elementCount } from '../model/tensor.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
 import type { Edits } from '../transforms/index.js';
 import type { Report } from '../verify/report.js';
 import type { TargetName } from '../writers/writer.js';
 import { type Compression, compressWritten } from './compress.js';
 import { fileSink } from './file-sink.js';
+import { fileSource } from './file-source.js';
 import { companionsOf, type OpenedFiles, openFiles, type SourceFileOptions } from './open-files.js';
 import { sha256File } from './sha256.js';
 import { forPrograms } from './spelling.js';
@@ -32,7 +35,9 @@ export interface TargetFileOptions extends Pick<ConvertOptions, 'layout' | 'opse
   readonly compress?: Compression;
 }
 
-export interface ConvertFileOptions extends SourceFileOptions, TargetFileOptions, Omit<Edits, 'preprocess'>, VerificationOptions {
+export interface ConvertFileOptions extends SourceFileOptions, TargetFileOptions, Omit<Edits, 'preprocess' | 'mean'>, VerificationOptions {
+  /** Path of a mean picture that the net comes to take off (.binaryproto or .npy), as Caffe's data layers do. */
+  readonly mean?: string;
   /** False: neither runs both sides afterwards nor records a hash of the source. */
   readonly verify?: boolean;
 }
@@ -128,7 +133,8 @@ export async function convertOpened(source: OpenedFiles, to: string, options: Co
   const { files, pathOf } = source;
   const { rewrite, onRead, onWritten, onRemoved, ...listeners } = hooks;
   const name = toStdout ? 'model' : basename(to);
-  const keep = () => [source.label, ...companionsOf(options), ...(files.openedPaths?.() ?? [])];
+  const keep = () => [source.label, ...companionsOf(options), ...(options.mean === undefined ? [] : [options.mean]), ...(files.openedPaths?.() ?? [])];
+  const edits = await editsOf(options);
   const sink = await fileSink(to, { force: options.force, keep });
   const hashing = new AbortController();
   let hashes: Promise<Record<string, string>> = Promise.resolve({});
@@ -145,7 +151,7 @@ export async function convertOpened(source: OpenedFiles, to: string, options: Co
       float16Compute: options.float16Compute,
       names: options.names,
       shardBytes: options.shardBytes,
-      ...editsOf(options),
+      ...edits,
       rewrite,
       sourceHashes: () => hashes,
       onRead: (model) => {
@@ -239,15 +245,31 @@ export function totalBytes(files: readonly WrittenFile[]): number {
   return files.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-function editsOf(options: ConvertFileOptions): Edits {
+async function editsOf(options: ConvertFileOptions): Promise<Edits> {
   const { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess } = options;
-  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess: isEmbedded(options) ? (preprocess?.values ?? undefined) : undefined };
+  const mean = options.mean === undefined ? undefined : await readMean(options.mean);
+  const given = isEmbedded(options) ? (preprocess?.values ?? undefined) : undefined;
+  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess: given, ...(mean ? { mean } : {}) };
+}
+
+/** More than any picture that a net takes. */
+const MAX_MEAN_BYTES = 2 ** 26;
+
+async function readMean(path: string): Promise<Tensor> {
+  const { readMeanPicture } = await import('../readers/caffe/mean.js');
+  const source = await fileSource(path);
+  try {
+    if (source.byteLength > MAX_MEAN_BYTES) throw new ModelError('malformed', `${source.byteLength} bytes are no mean picture`, { file: path });
+    return await readMeanPicture(memorySource(await source.read(0, source.byteLength), basename(path)));
+  } finally {
+    await source.close();
+  }
 }
 
 /** Whether the net comes to prepare pictures itself, so that those which are given go in as they are. */
-function isEmbedded({ embedPreprocessing, preprocess, inputs }: ConvertFileOptions): boolean {
+function isEmbedded({ embedPreprocessing, preprocess, mean, inputs }: ConvertFileOptions): boolean {
   const hasPictures = typeof inputs === 'string' && statSync(inputs, { throwIfNoEntry: false })?.isDirectory() === true;
-  return embedPreprocessing === true || (preprocess?.values != null && !hasPictures);
+  return embedPreprocessing === true || mean !== undefined || (preprocess?.values != null && !hasPictures);
 }
 
 /** What could not be done leaves nothing behind. */

@@ -13,7 +13,7 @@ import { makeLayer } from '../model/ops/index.js';
 import { ownPreparation, picturePort } from '../model/picture-port.js';
 import { portValueShape } from '../model/ports.js';
 import { type Preparation, rawPreparation } from '../model/preparation.js';
-import type { Tensor } from '../model/tensor.js';
+import { sliceAxis, type Tensor } from '../model/tensor.js';
 
 const ORIGIN = { file: 'weighbridge' };
 
@@ -26,13 +26,14 @@ export interface Embedded {
 
 /**
  * @param given what the user says; else what is known of the net
+ * @param picture taken off instead of one mean for each channel: [channels, height, width], in the order that the net reads; of a larger one the middle
  * @throws ModelError 'usage' where nothing is known, or the net takes no picture
  */
-export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded {
+export function embedPreprocessing(map: LayerMap, given?: Preparation, picture?: Tensor): Embedded {
   const port = floatPort(map);
   const prepared = given ? [] : ownPreparation(map, port);
   if (prepared.length > 0) return unchanged(map, `the net prepares its pictures itself (${prepared.map(({ name }) => `"${name}"`).join(', ')})`);
-  const preparation = given ?? map.preparation;
+  const preparation = given ?? map.preparation ?? (picture ? AS_CAFFE : undefined);
   if (!preparation) {
     const told = map.warnings.find(({ code }) => code === 'preprocessing');
     const known = told ? ` ${told.message}.` : '';
@@ -41,13 +42,22 @@ export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded
       `what is done to pictures before this net is not known in numbers.${known} Say it with --preprocess, such as mean=103.939,116.779,123.68,order=bgr.`,
     );
   }
+  if (preparation.meanFile !== undefined && !picture)
+    throw new ModelError(
+      'usage',
+      `the mean picture of "${preparation.meanFile}" is taken off before this net. Give that file with --mean, or a mean for each channel with --preprocess.`,
+    );
+  if (picture && preparation.meanFile === undefined && preparation.mean.some((value) => value !== 0) && given)
+    throw new ModelError('usage', '--mean takes a picture off, and --preprocess a mean: give one of them.');
   const channels = portValueShape(port)[1] as number;
   const { order, from } = preparation;
-  const [mean, scale] = [eachOf(preparation.mean, channels, 'mean'), eachOf(preparation.scale, channels, 'scale')];
+  const [mean, scale] = [eachOf(picture ? [0] : preparation.mean, channels, 'mean'), eachOf(preparation.scale, channels, 'scale')];
+  const middle = picture && middleOf(picture, port);
   if (order === 'BGR' && channels !== 3) throw new ModelError('usage', `pictures of ${channels} channels have no red and blue to change places`);
   const names = new Set([...map.layers.flatMap((layer) => [layer.name, ...layer.outputs]), ...map.inputs.map(({ value }) => value)]);
   const forward = steps(names, [
     ...(order === 'BGR' ? [reversal('preprocessing/order')] : []),
+    ...(middle ? [{ name: 'preprocessing/mean', op: 'Sub', weights: { operand: middle } }] : []),
     ...(mean.some((value) => value !== 0)
       ? [
           eachChannel(
@@ -76,6 +86,7 @@ export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded
           ),
         ]
       : []),
+    ...(middle ? [{ name: 'back/mean', op: 'Add', weights: { operand: middle } }] : []),
     ...(mean.some((value) => value !== 0) ? [eachChannel('back/mean', 'Add', mean, 'float64')] : []),
     ...(order === 'BGR' ? [reversal('back/order')] : []),
   ]);
@@ -88,8 +99,34 @@ export function embedPreprocessing(map: LayerMap, given?: Preparation): Embedded
     forward: { ...net, inputs: pictured!, outputs: own!, layers },
     back: { ...net, inputs: own!, outputs: pictured!, layers: chained(back, port.value, raw) },
   };
-  const message = `"${port.name}" takes pictures of 0 to 255, red first, which the net prepares now: ${described(order, mean, scale)} (${from})`;
+  const message = `"${port.name}" takes pictures of 0 to 255, red first, which the net prepares now: ${described(order, mean, scale, middle)} (${from})`;
   return { map: made, prelude, change: { transform: 'embed-preprocessing', message, layers: layers.map(({ name }) => name) } };
+}
+
+/** Mean pictures are Caffe's, and so are pictures with their blue first. */
+const AS_CAFFE: Preparation = { order: 'BGR', mean: [0], scale: [1], from: 'as Caffe does' };
+
+/**
+ * The part of a mean picture that a net sees: Caffe cuts the middle out of both.
+ *
+ * @throws ModelError 'usage' where the net takes pictures of any size, or larger ones
+ */
+function middleOf(picture: Tensor, port: Port): Tensor {
+  const [channels, ...sizes] = picture.shape as readonly [number, number, number];
+  const [, own, ...wanted] = portValueShape(port);
+  const isEach = sizes.every((size) => size === 1);
+  const fits = wanted.every((size, i) => typeof size === 'number' && size <= sizes[i]!);
+  if (channels !== own || (!isEach && !fits)) {
+    const problem = `the mean picture is of ${channels} channels and ${sizes.join(' x ')} pixels, and "${port.name}" takes [${[own, ...wanted].join(', ')}]`;
+    throw new ModelError('usage', `${problem}: it must have as many channels, and at least as many pixels; --input-shape gives sizes that are free.`, {
+      file: picture.origin.file,
+    });
+  }
+  if (isEach) return picture;
+  return (wanted as number[]).reduce((part, size, i) => {
+    const start = Math.floor((sizes[i]! - size) / 2);
+    return sliceAxis(part, i + 1, start, start + size);
+  }, picture);
 }
 
 const ITSELF = 'the net prepares its pictures itself';
@@ -105,11 +142,12 @@ function unchanged(map: LayerMap, why: string): Embedded {
   return { map, prelude: null, change: { transform: 'embed-preprocessing', message: `${why}: nothing was put in front of it`, layers: [] } };
 }
 
-function described(order: Preparation['order'], mean: readonly number[], scale: readonly number[]): string {
+function described(order: Preparation['order'], mean: readonly number[], scale: readonly number[], middle?: Tensor): string {
   const shortly = (values: readonly number[]) =>
     (new Set(values).size === 1 ? values.slice(0, 1) : values).map((value) => Number(value.toPrecision(7))).join(', ');
   return [
     ...(order === 'BGR' ? ['blue first'] : []),
+    ...(middle ? [`less the mean picture of ${middle.origin.file}`] : []),
     ...(mean.some((value) => value !== 0) ? [`less ${shortly(mean)}`] : []),
     ...(scale.some((value) => value !== 1) ? [`times ${shortly(scale)}`] : []),
   ].join(', ');

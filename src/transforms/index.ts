@@ -4,6 +4,7 @@ import { ModelError } from '../errors.js';
 import type { Change, EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Preparation } from '../model/preparation.js';
+import type { Tensor } from '../model/tensor.js';
 import { type Batch, setBatch } from './batch.js';
 import { cut } from './cut.js';
 import { removeDeadEnds } from './dead-ends.js';
@@ -20,6 +21,8 @@ export interface Edits {
   readonly embedPreprocessing?: boolean;
   /** How, instead of what the source or the architecture says. */
   readonly preprocess?: Preparation;
+  /** A picture that is taken off instead of a mean for each channel: [channels, height, width]. */
+  readonly mean?: Tensor;
   /** Rows that the net takes at a time: so many, or any number. */
   readonly batch?: Batch;
 }
@@ -52,8 +55,8 @@ export async function editMap(original: LayerMap, edits: Edits): Promise<EditedM
     changes.push(folded.change);
   }
   let prelude: EditedMap['prelude'] = null;
-  if (edits.embedPreprocessing || edits.preprocess) {
-    const embedded = embedPreprocessing(map, edits.preprocess);
+  if (edits.embedPreprocessing || edits.preprocess || edits.mean) {
+    const embedded = embedPreprocessing(map, edits.preprocess, edits.mean);
     map = embedded.map;
     prelude = embedded.prelude;
     if (embedded.change) changes.push(embedded.change);

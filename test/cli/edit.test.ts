@@ -3,6 +3,8 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
+import { concatBytes } from '../../src/bytes/byte-sink.js';
+import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import type { ConvertDocument } from '../../src/node/convert-file.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
@@ -117,6 +119,25 @@ describe('--embed-preprocessing and --preprocess', () => {
     const { document } = convert(digits('digits.caffemodel'), 'a.onnx', '--prototxt', join(folder, 'net.prototxt'), '--embed-preprocessing');
     expect(document.changes[0]!.message).toMatch(/blue first, less 104, 117, 123, times 0.0078125/);
     expect(document.report!.verdict).toBe('match');
+  });
+
+  it('a mean picture that a Caffe net names is asked for, and taken off with its scale', () => {
+    const folder = temporaryFolder();
+    const told = 'transform_param { mean_file: "train_mean.binaryproto" scale: 0.0078125 }';
+    writeFileSync(join(folder, 'net.prototxt'), readFileSync(digits('digits.prototxt'), 'utf8').replace(/(type: *"Input")/, `$1 ${told}`));
+    const side = 40;
+    const picture = new MessageBuilder();
+    for (const [field, size] of [1, 3, side, side].entries()) picture.int(field + 1, size);
+    const values = Float32Array.from({ length: 3 * side * side }, (_, i) => 90 + ((i * 7) % 50));
+    picture.bytes(5, new Uint8Array(values.buffer));
+    writeFileSync(join(folder, 'train_mean.binaryproto'), concatBytes(picture.pieces as Uint8Array[]));
+    const named = ['--prototxt', join(folder, 'net.prototxt')];
+    expect(refused(digits('digits.caffemodel'), 'a.onnx', ...named, '--embed-preprocessing')).toContain('Give that file with --mean');
+    const { document } = convert(digits('digits.caffemodel'), 'a.onnx', ...named, '--mean', join(folder, 'train_mean.binaryproto'));
+    expect(document.changes[0]!.message).toMatch(/blue first, less the mean picture of train_mean.binaryproto, times 0.0078125/);
+    expect(document.report!.verdict).toBe('match');
+    writeFileSync(join(folder, 'short.binaryproto'), concatBytes(picture.pieces as Uint8Array[]).subarray(0, 99));
+    expect(refused(digits('digits.caffemodel'), 'b.onnx', '--mean', join(folder, 'short.binaryproto'))).toContain('short.binaryproto');
   });
 
   it.each([

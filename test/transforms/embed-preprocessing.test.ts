@@ -5,8 +5,10 @@ import { framingOf } from '../../src/architectures/framing.js';
 import { familyNamed } from '../../src/architectures/recognise.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import type { Preparation } from '../../src/model/preparation.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { embedPreprocessing } from '../../src/transforms/embed-preprocessing.js';
 import { generateSample, RANGES } from '../../src/verify/inputs.js';
+import { planPictures } from '../../src/verify/pictures/prepare.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { Net, opsOf } from './contract.js';
 
@@ -39,6 +41,41 @@ it.each(['nchw', 'nhwc'] as const)('%s: each value as it was prepared by hand, e
   expect(opsOf(map)).toEqual(['Conv', 'Add', 'Mul', 'Conv']);
   expect(map.layers.at(-1)).toEqual(whole.layers[0]);
   expect(change!.message).toContain('blue first, less 104, 117, 123.5, times 0.5, 0.25, 0.125 (the test)');
+});
+
+it('a mean picture is taken off pixel by pixel, the middle of a larger one', async () => {
+  const whole = padded('nchw');
+  const values = Array.from({ length: 3 * 8 * 7 }, (_, i) => (i * 37) % 101);
+  const { map, change } = embedPreprocessing(
+    whole,
+    { order: 'BGR', mean: [0], scale: [0.5], from: 'the test' },
+    float32Tensor('mean', [3, 8, 7], values, { file: 'mean.binaryproto' }),
+  );
+  const [picture] = generateSample(whole.inputs, 0, 1, { range: RANGES.pixels });
+  const { shape, data } = picture!;
+  // 5 x 4 of 8 x 7: one row and one column before it, as whole numbers round.
+  const prepared = Float32Array.from(data as Float32Array, (_, i) => {
+    const [c, y, x] = [Math.floor(i / 20) % 3, Math.floor(i / 4) % 5, i % 4];
+    return (Number(data[i + (2 - 2 * c) * 20]) - values[(c * 8 + y + 1) * 7 + x + 1]!) * 0.5;
+  });
+  expect(await made(map, { shape, data: data as Float32Array })).toEqual(await made(whole, { shape, data: prepared }));
+  expect(opsOf(map)).toEqual(['Conv', 'Sub', 'Mul', 'Conv']);
+  expect(change!.message).toContain('blue first, less the mean picture of mean.binaryproto, times 0.5');
+});
+
+it.each([
+  ['it is smaller than the net', [3, 4, 4], undefined, 'at least as many pixels'],
+  ['it has other channels', [1, 8, 8], undefined, '1 channels'],
+  ['a mean is given as well', [3, 8, 8], CAFFE, 'give one of them'],
+] as const)('a mean picture is refused where %s', (_, shape, given, words) => {
+  const picture = float32Tensor('mean', shape, new Array(shape[0] * shape[1] * shape[2]).fill(1), { file: 'mean.npy' });
+  expect(() => embedPreprocessing(padded('nchw'), given, picture)).toThrow(words);
+});
+
+it('a net from which a mean picture is taken off asks for it', () => {
+  const net = { ...padded('nchw'), preparation: { order: 'BGR' as const, mean: [0], scale: [1], from: 'the source', meanFile: 'imagenet_mean.binaryproto' } };
+  expect(() => embedPreprocessing(net)).toThrow('--mean');
+  expect(() => planPictures(net)).toThrow('imagenet_mean.binaryproto');
 });
 
 it('what is known of the net is taken; what changes nothing is left out', () => {

@@ -83,7 +83,8 @@ function tagStart(field: Field, wire: WireReader): number {
   return start;
 }
 
-async function readBlob(wire: WireReader, span: Field, name: string): Promise<Tensor> {
+/** @param span where the message of the blob lies */
+export async function readBlob(wire: WireReader, span: Pick<Field, 'start' | 'end'>, name: string): Promise<Tensor> {
   const legacy = [0, 0, 0, 0];
   let isLegacy = false;
   let shape: number[] | null = null;

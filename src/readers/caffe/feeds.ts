@@ -88,12 +88,13 @@ export class Feed {
     ];
   }
 
-  /** The same in numbers: mean and scale; null where neither is said, or the mean is a picture in another file. */
-  numbers(): { readonly mean: readonly number[]; readonly scale: number } | null {
+  /** The same in numbers: mean, or the file of a mean picture, and scale; null where none of them is said. */
+  numbers(): { readonly mean: readonly number[]; readonly scale: number; readonly meanFile?: string } | null {
     const scale = this.#first('scale', (params) => params.numbers('scale').at(-1)) ?? 1;
     const mean = this.#transform.numbers('mean_value');
-    if (this.#first('mean_file', (params) => params.words('mean_file').at(-1)) !== undefined || (mean.length === 0 && scale === 1)) return null;
-    return { mean: mean.length === 0 ? [0] : mean, scale };
+    const meanFile = this.#first('mean_file', (params) => params.words('mean_file').at(-1));
+    if (meanFile === undefined && mean.length === 0 && scale === 1) return null;
+    return { mean: mean.length === 0 ? [0] : mean, scale, ...(meanFile === undefined ? {} : { meanFile }) };
   }
 
   #declared(top: number): FeedSize | readonly number[] | null {
@@ -156,7 +157,7 @@ export function preparationNotices(layers: readonly Pick<CaffeLayer, 'name' | 't
 export function feedPreparation(layers: readonly Pick<CaffeLayer, 'name' | 'type' | 'message' | 'tops'>[], channels: unknown): Preparation | null {
   for (const layer of layers) {
     const numbers = new Feed(layer).numbers();
-    if (numbers) return { order: channels === 3 ? 'BGR' : 'RGB', mean: numbers.mean, scale: [numbers.scale], from: `as the layer "${layer.name}" does` };
+    if (numbers) return { ...numbers, order: channels === 3 ? 'BGR' : 'RGB', scale: [numbers.scale], from: `as the layer "${layer.name}" does` };
   }
   return null;
 }

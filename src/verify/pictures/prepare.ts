@@ -33,6 +33,11 @@ export function planPictures(map: LayerMap, given: GivenPreparation = { values: 
   const own = ownPreparation(map, port).map(({ name }) => `"${name}"`);
   const values = given.values ?? (own.length > 0 ? rawPreparation(`the net prepares them itself: ${own.join(', ')}`) : map.preparation);
   if (!values) throw new ModelError('usage', `what is done to pictures before this net is not known. ${SAY_HOW}.`);
+  if (values.meanFile !== undefined)
+    throw new ModelError(
+      'usage',
+      `the mean picture of "${values.meanFile}" is taken off before this net, and pictures are not prepared with one. ${SAY_HOW}; or convert it with --mean first.`,
+    );
   for (const [what, { length }] of Object.entries({ mean: values.mean, scale: values.scale }))
     if (length !== 1 && length !== channels) throw new ModelError('usage', `the ${what} has ${length} values, and "${port.name}" takes ${channels} channels.`);
   const known = map.preparation?.framing ?? null;

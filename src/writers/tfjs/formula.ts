@@ -59,10 +59,19 @@ export class Formula {
     return this.mul(this.one('Sign', x), this.one('Floor', this.one('Abs', x)));
   }
 
-  /** @param axes in the file's order */
-  reduce(op: string, x: FileValue, axes: readonly number[], keep: boolean): FileValue {
-    const shape = keep ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !axes.includes(axis));
+  /** @param axes in the file's order; those that flow, as integers */
+  reduce(op: string, x: FileValue, axes: readonly number[] | FileValue, keep: boolean): FileValue {
     const attributes = { ...FLOAT, Tidx: { type: 'DT_INT32' }, keep_dims: { b: keep } };
+    if ('node' in axes) {
+      const left = keep ? x.shape : x.shape.slice(axes.shape[0] as number);
+      return this.graph.node(
+        op,
+        [x, axes],
+        attributes,
+        left.map(() => 'reduced'),
+      );
+    }
+    const shape = keep ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !axes.includes(axis));
     return this.graph.node(op, [x, this.graph.ints('axes', axes)], attributes, shape);
   }
 }

@@ -7,6 +7,20 @@ import type { Dim, Layer } from '../../model/layer-map.js';
 import { bindSlots, operatorOf } from '../../model/ops/index.js';
 import { float32Tensor } from '../../model/tensor.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
+import {
+  asInts,
+  flowingConstantOfShape,
+  flowingExpand,
+  flowingInto,
+  flowingNumbers,
+  flowingPad,
+  flowingReshape,
+  flowingSlice,
+  flowingSplit,
+  flowingSqueeze,
+  flowingTile,
+  flowingUnsqueeze,
+} from './graph-flowing.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
 import type { Placement } from './placement.js';
@@ -53,7 +67,7 @@ function operandSizes(layer: Layer, slot: string, lowering: Lowering, graph: Gra
 /** Amounts that are worked out when the model runs. */
 const pad: GraphRule = (layer, lowering, graph) => {
   const { mode, value } = layer.attributes as Readonly<Record<string, string | number>>;
-  if (mode !== 'constant' || layer.inputs.length > 2 || hasSlot(layer, 'axes')) return lowering.decline('padding of this kind whose amounts flow in');
+  if (mode !== 'constant' || layer.inputs.length > 2 || hasSlot(layer, 'axes')) return flowingPad(layer, lowering, graph);
   const x = lowering.plain(layer.inputs[0]!);
   const rank = x.shape.length;
   const amounts = operandSizes(layer, 'pads', lowering, graph);
@@ -307,12 +321,18 @@ const oneHot: GraphRule = (layer, lowering, graph) => {
 
 const topK: GraphRule = (layer, lowering, graph) => {
   const { x, order } = axisLast(layer.inputs[0]!, layer.attributes.axis as number, lowering);
-  const k = layer.attributes.k as number;
+  const flowing = flowingNumbers(layer, 'k', lowering, graph);
+  const k = flowing ? lowering.shape(layer.outputs.find((output) => output !== '')!)[order.at(-1)!]! : (layer.attributes.k as number);
   const formula = new Formula(graph);
   const isLargest = layer.attributes.largest === 1;
   const shape = x.shape.with(-1, k);
   // Sorted in any case: ONNX leaves open what is not.
-  const found = graph.node('TopKV2', [isLargest ? x : formula.one('Neg', x), graph.int('k', k)], { T: FLOAT, sorted: { b: true } }, shape);
+  const found = graph.node(
+    'TopKV2',
+    [isLargest ? x : formula.one('Neg', x), flowing ? asInts(flowing.values, graph) : graph.int('k', k as number)],
+    { T: FLOAT, sorted: { b: true } },
+    shape,
+  );
   const [values, indices] = layer.outputs;
   return [
     values ? ({ kind: 'axes', value: isLargest ? formula.one('Identity', found) : formula.one('Neg', found), order } as const) : null,
@@ -408,8 +428,15 @@ const trilu: GraphRule = (layer, lowering, graph) => {
   const x = lowering.plain(layer.inputs[0]!);
   const [rows, columns] = x.shape.slice(-2).map(knownSize) as [number | null, number | null];
   if (rows === null || columns === null) return lowering.decline('a triangle of a matrix of free size');
-  const k = layer.attributes.k as number;
   const isUpper = layer.attributes.upper === 1;
+  const flowing = flowingInto(layer, 'k');
+  if (flowing !== undefined) {
+    const above = Array.from({ length: rows * columns }, (_, i) => (i % columns) - Math.floor(i / columns));
+    const distance = graph.tensor('above', float32Tensor('above', [rows, columns], above, { file: 'weighbridge' }));
+    const f = new Formula(graph);
+    return axesPlace(f.choose(f.compare(isUpper ? 'GreaterEqual' : 'LessEqual', distance, graph.reshape(lowering.plain(flowing), [])), x, 0));
+  }
+  const k = layer.attributes.k as number;
   const kept = Array.from({ length: rows * columns }, (_, i) => {
     const above = (i % columns) - Math.floor(i / columns);
     return (isUpper ? above >= k : above <= k) ? 1 : 0;
@@ -470,15 +497,15 @@ export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
   Constant: constant,
   Shape: shape,
   Range: range,
-  Reshape: reshape,
+  Reshape: flowingReshape(reshape),
   Pad: pad,
-  ConstantOfShape: constantOfShape,
-  Unsqueeze: unsqueeze,
-  Squeeze: squeeze,
-  Tile: tile,
-  Expand: expand,
-  Split: split,
-  Slice: slice,
+  ConstantOfShape: flowingConstantOfShape(constantOfShape),
+  Unsqueeze: flowingUnsqueeze(unsqueeze),
+  Squeeze: flowingSqueeze(squeeze),
+  Tile: flowingTile(tile),
+  Expand: flowingExpand(expand),
+  Split: flowingSplit(split),
+  Slice: flowingSlice(slice),
   Gather: gather,
   GatherND: gatherND,
   ScatterND: scatterND,

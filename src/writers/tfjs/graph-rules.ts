@@ -14,6 +14,7 @@ import type { Layer } from '../../model/layer-map.js';
 import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
+import { asInts, flowingNumbers } from './graph-flowing.js';
 import type { GraphTarget } from './graph-target.js';
 import type { RuleFinder } from './lower.js';
 import type { Lowering } from './lowering.js';
@@ -124,7 +125,7 @@ const cast: GraphRule = (layer, lowering, graph) => {
   return from && isFloatDType(from) ? inPlace(place, formula.truncate(place.value)) : place;
 };
 
-type Folding = (x: FileValue, axes: readonly number[], keep: boolean, f: Formula) => FileValue;
+type Folding = (x: FileValue, axes: readonly number[] | FileValue, keep: boolean, f: Formula) => FileValue;
 
 const FOLDINGS: Readonly<Record<string, Folding>> = {
   ReduceMin: (x, axes, keep, f) => f.reduce('Min', x, axes, keep),
@@ -146,6 +147,15 @@ const FOLDINGS: Readonly<Record<string, Folding>> = {
 
 const reduction: GraphRule = (layer, lowering, graph) => {
   const [input] = layer.inputs;
+  const flowing = flowingNumbers(layer, 'axes', lowering, graph);
+  if (flowing) {
+    const f = new Formula(graph);
+    const x = lowering.plain(input!);
+    const isNoop = flowing.count === 0 && layer.attributes.noop_with_empty_axes === 1;
+    const over = flowing.count > 0 ? asInts(flowing.values, graph) : isNoop ? [] : identity(x.shape.length);
+    const made = FOLDINGS[layer.op]!(x, over, layer.attributes.keepdims === 1, f);
+    return axesPlace({ ...made, shape: lowering.shape(layer.outputs[0]!) });
+  }
   const { value, order } = withAxes(input!, lowering);
   const axes = foldedAxes(layer, order.length);
   const keep = layer.attributes.keepdims === 1;
@@ -256,9 +266,12 @@ const GENERAL: Readonly<Record<string, GraphRule>> = {
 export const GRAPH_OPS: ReadonlySet<string> = new Set([...Object.keys(RULES), ...Object.keys(GENERAL)]);
 
 /** What flows into these are sizes, which the graph works out when it runs. */
-const WITH_FREE_SIZES: ReadonlySet<string> = new Set(['Reshape', 'Expand', 'Tile', 'Slice', 'Resize', 'ConstantOfShape', 'Pad']);
+const WITH_FREE_SIZES: ReadonlySet<string> = new Set([
+  ...['Reshape', 'Expand', 'Tile', 'Slice', 'Resize', 'ConstantOfShape', 'Pad', 'Unsqueeze', 'Squeeze', 'Split', 'Trilu', 'TopK'],
+  ...Object.keys(FOLDINGS),
+]);
 
-/** An attribute that another layer makes, so that it is known only when the model runs; bounds of a Clip may be. */
+/** An attribute that another layer makes and no rule takes as it flows; bounds of a Clip are. */
 function flowingAttribute(layer: Layer): string | undefined {
   const operator = operatorOf(layer.op)!;
   if (layer.op === 'Clip' || WITH_FREE_SIZES.has(layer.op)) return undefined;

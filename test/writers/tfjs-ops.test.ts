@@ -30,14 +30,7 @@ const NOT_AS_LAYERS = new Set([
 ]);
 
 /** What graphs cannot say, by title. */
-const NOT_AS_GRAPH = new Set([
-  'Resize, cubic, by scales',
-  'Resize, cubic, by sizes',
-  'Einsum, a diagonal',
-  'OneHot',
-  'ConstantOfShape',
-  'ConstantOfShape of int64',
-]);
+const NOT_AS_GRAPH = new Set(['Einsum, a diagonal']);
 
 const MORE_CASES: readonly OpCase[] = [
   entry(
@@ -146,6 +139,55 @@ const GRAPH_CASES: readonly OpCase[] = [
   entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 8], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize to sizes'),
   entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 3], mode: 'nearest', nearest_mode: 'floor' }, {}, 'Resize to sizes, nearest'),
   entry('Einsum', [[2, 3, 4], [2, 5, 4]], { equation: 'bik, bjk -> bij' }, {}, 'Einsum of two'), // biome-ignore format: one case, one line
+  entry('MatMul', [[2, 1, 3, 4], [3, 4, 2]], {}, {}, 'MatMul that repeats the matrices of one'), // biome-ignore format: one case, one line
+  entry('MatMul', [[2, 1, 3, 4], [1, 3, 4, 2]], {}, {}, 'MatMul that repeats those of both'), // biome-ignore format: one case, one line
+  ...(['linear', 'nearest', 'cubic'] as const).flatMap((mode) =>
+    (['zeros', 'border', 'reflection'] as const).flatMap((padding_mode) =>
+      [0, 1].map((align_corners) => {
+        const title = `GridSample, ${mode}, ${padding_mode}, ${align_corners ? 'corners' : 'edges'}`;
+        return entry('GridSample', [[2, 3, 4, 5], [2, 3, 2, 2]], { mode, padding_mode, align_corners }, {}, title); // biome-ignore format: one case, one line
+      }),
+    ),
+  ),
+  entry('GridSample', [[1, 2, 3, 4, 5], [1, 2, 2, 3, 3]], { mode: 'linear' }, {}, 'GridSample of a volume'), // biome-ignore format: one case, one line
+  { ...entry('GatherElements', [[3, 4], [2, 4]], { axis: 0 }, {}, 'GatherElements of fewer rows'), others: { 1: [0, -1, 2, 1, -3, 0, 1, 2] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
+  ...(['none', 'add', 'mul', 'max', 'min'] as const).flatMap((reduction) => [
+    { ...entry('ScatterElements', [[3, 4], [2, 2], [2, 2]], { axis: 1, reduction }, {}, `ScatterElements, ${reduction}`), others: { 1: reduction === 'none' ? [0, -1, 1, 2] : [1, 1, -1, 2] }, dtypes: ['float32', 'int64', 'float32'] as const }, // biome-ignore format: one case, one line
+    { ...entry('ScatterND', [[4, 3], [3, 1], [3, 3]], { reduction }, {}, `ScatterND, ${reduction}`), others: { 1: reduction === 'none' ? [0, -1, 2] : [1, 1, -1] }, dtypes: ['float32', 'int64', 'float32'] as const }, // biome-ignore format: one case, one line
+  ]),
+  entry(
+    'Resize',
+    [[1, 2, 8, 9]],
+    { scales: [1, 1, 0.6, 0.5], mode: 'cubic', coordinate_transformation_mode: 'half_pixel', antialias: 1 },
+    {},
+    'Resize, antialiased',
+  ),
+  entry('Resize', [[2, 3, 4, 5]], { scales: [1, 2, 1, 1.5], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize of channels'),
+  entry('Resize', [[1, 2, 3, 4, 5]], { scales: [1, 1, 2, 1.5, 2], mode: 'linear', coordinate_transformation_mode: 'align_corners' }, {}, 'Resize of a volume'),
+  entry(
+    'Resize',
+    [[1, 2, 4, 5]],
+    { sizes: [1, 2, 7, 3], mode: 'nearest', nearest_mode: 'ceil', coordinate_transformation_mode: 'half_pixel' },
+    {},
+    'Resize, rounded up',
+  ),
+  entry('ConvTranspose', [[1, 2, 3, 4, 3]], { strides: [2, 1, 3], pads: [1, 0, 1, 0, 1, 0], output_padding: [1, 0, 1], group: 2 }, { kernel: weight('k', [2, 2, 3, 2, 2]), bias: weight('b', [4]) }, 'ConvTranspose over a volume'), // biome-ignore format: one case, one line
+  entry('ConvTranspose', [[1, 2, 4, 3]], { strides: [2, 1], dilations: [2, 3], pads: [1, 1, 1, 1] }, { kernel: weight('k', [2, 3, 2, 2]) }, 'ConvTranspose with gaps'), // biome-ignore format: one case, one line
+  entry('ConvTranspose', [[1, 4, 5], [4, 2, 3]], { strides: [2], group: 2, kernel_shape: [3] }, {}, 'ConvTranspose with a kernel that flows'), // biome-ignore format: one case, one line
+  entry('Conv', [[2, 4, 7, 6], [6, 2, 3, 3], [6]], { group: 2, strides: [2, 1], pads: [1, 1, 0, 1], kernel_shape: [3, 3] }, {}, 'Conv with a kernel that flows'), // biome-ignore format: one case, one line
+  entry('AveragePool', [[1, 2, 5, 6, 7]], { kernel_shape: [2, 2, 2], strides: [3, 3, 3], ceil_mode: 1 }, {}, 'AveragePool over a volume, with strides beyond the window'), // biome-ignore format: one case, one line
+  entry('Conv', [[1, 2, 6, 6, 6]], { strides: [3, 3, 3], auto_pad: 'SAME_UPPER' }, { kernel: weight('k', [3, 2, 2, 2, 2]) }, 'Conv over a volume, with strides beyond the window'), // biome-ignore format: one case, one line
+  ...(['MaxPool', 'AveragePool', 'LpPool'] as const).map((op) =>
+    entry(op, [[2, 3, 9, 8]], { kernel_shape: [3, 2], dilations: [2, 3], strides: [2, 1], pads: [1, 2, 2, 1], ceil_mode: 1 }, {}, `${op} with gaps`),
+  ),
+  entry(
+    'AveragePool',
+    [[2, 3, 9]],
+    { kernel_shape: [2], dilations: [3], pads: [1, 2], count_include_pad: 1 },
+    {},
+    'AveragePool of a line with gaps, its padding counted',
+  ),
+  entry('GlobalLpPool', [[2, 3, 4, 5]], { p: 3 }, {}, 'GlobalLpPool, cubes'),
 ];
 
 function entry(op: string, inputs: OpCase['inputs'], attributes: OpCase['attributes'], weights: OpCase['weights'], title: string): OpCase {

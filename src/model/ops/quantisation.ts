@@ -11,7 +11,8 @@ import { dtypeName, int, ints, type Operator, operator, optional } from './opera
 import { broadcastDims, checkedAxis } from './rules.js';
 import { completeWindow, WINDOW, windowedShape } from './window.js';
 
-const RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+/** The smallest and the largest code. */
+export const QUANTISED_RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
   int8: [-128, 127],
   uint8: [0, 255],
   int16: [-32768, 32767],
@@ -31,7 +32,7 @@ function parameterPlaces(x: Value, parameter: Value, axis: number, block: number
 }
 
 function quantise(x: Value, scale: Value, zero: Value | undefined, dtype: DType, axis: number, block: number): Value {
-  const range = RANGES[dtype];
+  const range = QUANTISED_RANGES[dtype];
   if (!range) throw new ModelError('engine', `the reference evaluator does not quantise to ${dtype}`);
   const place = parameterPlaces(x, scale, axis, block);
   const data = x.data.map((element, i) => {

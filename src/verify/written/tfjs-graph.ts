@@ -12,7 +12,7 @@ import type { WrittenModel } from './written.js';
 
 /** Which input of which operator holds a role's weight. */
 const PLACES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
-  kernel: { Conv2D: 1, Conv3D: 1, DepthwiseConv2dNative: 1, Conv2DBackpropInput: 1, MatMul: 1, BatchMatMulV2: 1 },
+  kernel: { Conv2D: 1, Conv3D: 1, DepthwiseConv2dNative: 1, Conv2DBackpropInput: 1, ReverseV2: 0, MatMul: 1, BatchMatMulV2: 1 },
   bias: { BiasAdd: 1, FusedBatchNormV3: 2, AddV2: 1 },
   scale: { FusedBatchNormV3: 1, Mul: 1 },
   mean: { FusedBatchNormV3: 3 },

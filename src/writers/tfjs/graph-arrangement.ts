@@ -21,6 +21,7 @@ import {
   flowingTile,
   flowingUnsqueeze,
 } from './graph-flowing.js';
+import { combiningScatterND, isPlainResize, resizeByMatrices } from './graph-sampling.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
 import type { Placement } from './placement.js';
@@ -252,7 +253,7 @@ const gatherND: GraphRule = (layer, lowering, graph) => {
 
 const scatterND: GraphRule = (layer, lowering, graph) => {
   const { reduction = 'none' } = layer.attributes;
-  if (reduction !== 'none') return lowering.decline(`a ScatterND that combines by ${reduction}`);
+  if (reduction !== 'none') return combiningScatterND(layer, lowering, graph);
   const x = lowering.plain(layer.inputs[0]!);
   const indices = elementPlaces(layer, x, lowering, graph);
   return axesPlace(graph.node('TensorScatterUpdate', [x, indices, lowering.plain(layer.inputs[2]!)], { T: FLOAT, Tindices: INT }, x.shape));
@@ -305,18 +306,24 @@ const hardmax: GraphRule = (layer, lowering, graph) => {
 
 const oneHot: GraphRule = (layer, lowering, graph) => {
   const [indices, depth, values] = layer.inputs;
-  const elements = (name: string) => lowering.types.get(name!)!.elements;
-  const count = elements(depth!)?.[0];
-  const [off, on] = elements(values!) ?? [];
-  if (typeof count !== 'number' || typeof off !== 'number' || typeof on !== 'number') return lowering.decline('a OneHot whose depth or values flow');
-  if (count > MOST_PLACES) return lowering.decline(`a OneHot of depth ${count}`);
+  const elements = (name: string) => lowering.types.get(name)!.elements;
+  const [count, off, on] = [elements(depth!)?.[0], ...(elements(values!) ?? [])];
+  const isKnown = typeof count === 'number' && typeof off === 'number' && typeof on === 'number';
+  if (isKnown && count > MOST_PLACES) return lowering.decline(`a OneHot of depth ${count}`);
   const formula = new Formula(graph);
   const x = lowering.plain(indices!);
-  const counted = formula.add(x, formula.mul(formula.compare('Less', x, 0), count));
   const rank = x.shape.length;
   const axis = front(layer.attributes.axis as number, rank + 1);
   const order = [...identity(rank).map((own) => (own >= axis ? own + 1 : own)), axis];
-  return { kind: 'axes', value: hot(counted, count, off, on, graph), order };
+  const size = typeof count === 'number' ? count : graph.reshape(lowering.plain(depth!), []);
+  const counted = formula.add(x, formula.mul(formula.compare('Less', x, 0), size));
+  if (isKnown) return { kind: 'axes', value: hot(counted, count, off, on, graph), order };
+  const [start, step] = [graph.scalar('start', 0), graph.scalar('step', 1)];
+  const last = typeof size === 'number' ? graph.scalar('depth', size) : size;
+  const places = graph.node('Range', [start, last, step], { Tidx: FLOAT }, [typeof count === 'number' ? count : 'depth']);
+  const isThere = formula.compare('Equal', withAxis(counted, rank, graph), places);
+  const of = (i: number) => graph.reshape(graph.slice(lowering.plain(values!), 0, i, i + 1), []);
+  return { kind: 'axes', value: formula.choose(isThere, of(1), of(0)), order };
 };
 
 const topK: GraphRule = (layer, lowering, graph) => {
@@ -464,15 +471,11 @@ const gemm: GraphRule = (layer, lowering, graph) => {
 };
 
 /** To sizes, as factors that lead there. */
-const resize: GraphRule = (layer, lowering) => {
+const resize: GraphRule = (layer, lowering, graph) => {
+  if (!isPlainResize(layer, lowering)) return resizeByMatrices(layer, lowering, graph);
   const { attributes } = layer;
   const shape = lowering.shape(layer.inputs[0]!);
   const wanted = lowering.shape(layer.outputs[0]!);
-  const beyond = ['roi', 'extrapolation_value', 'exclude_outside', 'antialias'].find(
-    (name) => attributes[name] !== undefined && `${attributes[name]}` !== '0' && `${attributes[name]}` !== '',
-  );
-  if (beyond !== undefined || attributes.keep_aspect_ratio_policy !== 'stretch')
-    return lowering.decline(`a Resize with ${beyond ?? 'keep_aspect_ratio_policy'}`);
   const along = (attributes.axes as readonly number[] | undefined)?.map((axis) => front(axis, shape.length)) ?? identity(shape.length);
   const given = attributes.scales as readonly number[] | undefined;
   const scales = shape.map((size, axis) => {

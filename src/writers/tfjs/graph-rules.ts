@@ -15,12 +15,16 @@ import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
 import { asInts, flowingNumbers } from './graph-flowing.js';
+import { QUANTISED_RULES } from './graph-quantised.js';
+import { isPlainResize, SAMPLING_RULES } from './graph-sampling.js';
 import type { GraphTarget } from './graph-target.js';
+import { flowingBatchNormalization, flowingConv, isDilated, isSpread, slicedPool, spreadConvTranspose } from './graph-windows.js';
 import type { RuleFinder } from './lower.js';
 import type { Lowering } from './lowering.js';
 import { channelsLast } from './placement.js';
 import { axesPlace, common, foldedAxes, front, inPlace, RULES, withAxes } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
+import { placedLast } from './windows.js';
 
 type Elementwise = (x: FileValue, f: Formula, attributes: Readonly<Record<string, number>>, layer: Layer) => FileValue;
 
@@ -145,9 +149,13 @@ const FOLDINGS: Readonly<Record<string, Folding>> = {
   },
 };
 
+const OF_SOME: ReadonlySet<string> = new Set(['ReduceMax', 'ReduceMin', 'ReduceLogSumExp']);
+
 const reduction: GraphRule = (layer, lowering, graph) => {
   const [input] = layer.inputs;
   const flowing = flowingNumbers(layer, 'axes', lowering, graph);
+  const isOfNone = lowering.shape(input!).includes(0);
+  if (isOfNone && OF_SOME.has(layer.op)) return lowering.decline(`${layer.op} of no elements, which is no number in TensorFlow.js`);
   if (flowing) {
     const f = new Formula(graph);
     const x = lowering.plain(input!);
@@ -245,6 +253,16 @@ const meanVarianceNormalization: GraphRule = (layer, lowering, graph) => {
   return { kind: 'axes', value: standardised(value, axes, 1e-18, new Formula(graph)).value, order };
 };
 
+const globalLpPool: GraphRule = (layer, lowering, graph) => {
+  const f = new Formula(graph);
+  const x = lowering.last(layer.inputs[0]!);
+  const axes = identity(x.shape.length).slice(1, -1);
+  const p = layer.attributes.p as number;
+  if (p === 1) return placedLast(f.reduce('Sum', f.one('Abs', x), axes, true));
+  if (p === 2) return placedLast(f.one('Sqrt', f.reduce('Sum', f.mul(x, x), axes, true)));
+  return placedLast(f.two('Pow', f.reduce('Sum', f.two('Pow', f.one('Abs', x), p), axes, true), 1 / p));
+};
+
 const GENERAL: Readonly<Record<string, GraphRule>> = {
   ...Object.fromEntries(Object.entries(UNARY).map(([op, make]) => [op, unary(make)])),
   ...Object.fromEntries(Object.keys(BINARY).map((op) => [op, binary])),
@@ -260,6 +278,15 @@ const GENERAL: Readonly<Record<string, GraphRule>> = {
   LpNormalization: lpNormalization,
   MeanVarianceNormalization: meanVarianceNormalization,
   ...GRAPH_ARRANGEMENTS,
+  ...QUANTISED_RULES,
+  ...SAMPLING_RULES,
+  GlobalLpPool: globalLpPool,
+  Conv: flowingConv,
+  ConvTranspose: spreadConvTranspose,
+  BatchNormalization: flowingBatchNormalization,
+  MaxPool: slicedPool,
+  AveragePool: slicedPool,
+  LpPool: slicedPool,
 };
 
 /** All operators that graph models can say. */
@@ -290,8 +317,9 @@ export function graphRule(graph: GraphTarget): RuleFinder {
     const beyond = beyondPlain(layer);
     const general = Object.hasOwn(GENERAL, op) ? GENERAL[op]! : undefined;
     if (beyond === null && Object.hasOwn(RULES, op)) {
-      // Quotients of whole numbers, cuts of axes of free size, rows counted from the end and products with lines are for rules of their own.
-      if (general && ['Div', 'Slice', 'Gather', 'MatMul'].includes(op))
+      // Quotients of whole numbers, cuts of axes of free size, rows counted from the end, products with lines and windows with gaps are for
+      // rules of their own.
+      if (general && ['Div', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
         return (own, lowering) => (isOwnCase(own, lowering) ? general(own, lowering, graph) : RULES[op]!(own, lowering));
       return RULES[op]!;
     }
@@ -304,6 +332,9 @@ export function graphRule(graph: GraphTarget): RuleFinder {
 function isOwnCase(layer: Layer, lowering: Lowering): boolean {
   const { dtype, shape } = lowering.types.get(layer.inputs[0]!)!;
   if (layer.op === 'Div') return dtype !== null && !isFloatDType(dtype);
+  if (layer.op === 'MaxPool' || layer.op === 'AveragePool') return isDilated(layer);
+  if (layer.op === 'Resize') return !isPlainResize(layer, lowering);
+  if (layer.op === 'ConvTranspose') return isSpread(layer);
   if (layer.op === 'Gather') return !layer.weights.table;
   if (layer.op === 'MatMul') return layer.inputs.some((input) => lowering.shape(input).length < 2);
   const axes = (layer.attributes.axes ?? []) as readonly number[];

@@ -423,7 +423,17 @@ export class GraphTarget implements Target {
     const [left, right] = [batch(a.shape), batch(b.shape)];
     const shape = [...left.map((size, axis) => (size === 1 ? right[axis]! : size)), a.shape.at(-2)!, b.shape.at(-1)!];
     if (rank === 2) return this.#made(this.#add('MatMul', 'MatMul', [a, b], { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } }), shape);
-    return this.#made(this.#add('BatchMatMulV2', 'BatchMatMulV2', [a, b], { T: FLOAT, adj_x: { b: false }, adj_y: { b: false } }), shape);
+    const operands = [this.#inBatches(a, left, shape.slice(0, -2)), this.#inBatches(b, right, shape.slice(0, -2))];
+    return this.#made(this.#add('BatchMatMulV2', 'BatchMatMulV2', operands, { T: FLOAT, adj_x: { b: false }, adj_y: { b: false } }), shape);
+  }
+
+  /** TensorFlow.js (4.22) begins with an operand's matrices anew after the last one: it repeats all of them, and none of them for itself. */
+  #inBatches(x: FileValue, own: readonly Dim[], wanted: readonly Dim[]): FileValue {
+    const first = own.findIndex((size) => size !== 1);
+    if (first < 0 || own.slice(first).every((size, axis) => size === wanted[first + axis])) return x;
+    const repeats = [...wanted.map((size, axis) => (own[axis] === 1 ? size : 1)).slice(own.length - (x.shape.length - 2)), 1, 1];
+    const shape = x.shape.map((size, axis) => (repeats[axis] === 1 ? size : repeats[axis]!));
+    return this.#made(this.#add('Tile', 'repeated', [x, this.vector(repeats)], { T: FLOAT, Tmultiples: INT }), shape);
   }
 
   gather(x: FileValue, table: FileWeight): FileValue {

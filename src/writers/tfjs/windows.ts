@@ -23,7 +23,7 @@ interface WindowAxis {
   readonly stride: number;
 }
 
-function windowAxes(layer: Layer, spatial: readonly Dim[]): WindowAxis[] {
+export function windowAxes(layer: Layer, spatial: readonly Dim[]): WindowAxis[] {
   const kernel = numbers(layer, 'kernel_shape');
   const dilations = numbers(layer, 'dilations') ?? ones(kernel);
   return kernel.map((size, axis) => ({
@@ -49,8 +49,9 @@ interface Padding {
 
 const VALID: Padding = { padding: 'valid', margins: null };
 
-/** @param inNumbers whether the margins must be added before */
-function convolutionPadding(layer: Layer, axes: readonly WindowAxis[], inNumbers: boolean): Padding {
+/** @param asNumbers whether the margins must be added before */
+export function convolutionPadding(layer: Layer, axes: readonly WindowAxis[], asNumbers: boolean): Padding {
+  const inNumbers = asNumbers || isShifted(axes);
   const mode = layer.attributes.auto_pad;
   if (mode === 'VALID') return VALID;
   const same = axes.map(sameMargin);
@@ -78,7 +79,16 @@ function givesSame({ size, extent, stride }: WindowAxis, margin: readonly [numbe
   return Math.floor((size + margin[0] + margin[1] - extent) / stride) + 1 === Math.ceil(size / stride);
 }
 
-function withChannels(margins: Margins): Margins {
+/**
+ * Whether TensorFlow.js (4.22) would move the windows over a volume: where the last one ends before the volume does, SAME there cuts off in front
+ * what it should leave out behind.
+ */
+function isShifted(axes: readonly WindowAxis[]): boolean {
+  const isShort = ({ size, extent, stride }: WindowAxis) => (size === null ? stride > extent : (Math.ceil(size / stride) - 1) * stride + extent < size);
+  return axes.length === 3 && axes.some(isShort);
+}
+
+export function withChannels(margins: Margins): Margins {
   return [[0, 0], ...margins, [0, 0]];
 }
 
@@ -231,7 +241,7 @@ function pool(layer: Layer, lowering: Lowering, kind: 'max' | 'average'): Placem
   if (margins === 'same' || margins === 'valid') return placedLast(target.pool(x, { ...form, padding: margins }));
   const countsPadding = kind === 'average' && layer.attributes.count_include_pad === 1;
   const isNothing = margins.every(([before, after]) => before === 0 && after === 0);
-  const isSame = axes.every((axis, i) => givesSame(axis, margins[i]!, sameMargin(axis) ?? [-1, -1]));
+  const isSame = !isShifted(axes) && axes.every((axis, i) => givesSame(axis, margins[i]!, sameMargin(axis) ?? [-1, -1]));
   if (isNothing || (isSame && !countsPadding)) return placedLast(target.pool(x, { ...form, padding: isNothing ? 'valid' : 'same' }));
   if (kind === 'max') {
     if (axes.some(({ kernel }, i) => margins[i]![0] >= kernel)) lowering.decline('a window lies in the padding as a whole');
@@ -259,7 +269,7 @@ function poolMargins(layer: Layer, axes: readonly WindowAxis[]): { margins: Marg
   const none: Margins = axes.map(() => [0, 0]);
   if (mode === 'VALID' && !layer.attributes.ceil_mode) return { margins: 'valid', asked: none };
   if (isFree) {
-    if (mode === 'SAME_UPPER' && !layer.attributes.count_include_pad) return { margins: 'same', asked: none };
+    if (mode === 'SAME_UPPER' && !layer.attributes.count_include_pad && !isShifted(axes)) return { margins: 'same', asked: none };
     if (mode === 'NOTSET' && !layer.attributes.ceil_mode && pads.every((pad) => pad === 0)) return { margins: 'valid', asked: none };
     throw inexpressible('padding or rounding up over axes of free size; give them with --input-shape');
   }

@@ -4,7 +4,7 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { ModelError } from '../../src/errors.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
-import { random } from '../keras-run.js';
+import { predictFile, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
 
 const X = random([2, 3], 5);
@@ -164,5 +164,61 @@ describe('a model inside a model, called twice', () => {
     const [first, second] = await witness('model.keras', await kerasArchive(config, tree), [X, Y]);
     expectClose(first, branch(X));
     expectClose(second, branch(Y));
+  });
+});
+
+describe('recurrent layers', () => {
+  const STEPS = random([2, 5, 3], 9);
+  const gates = { SimpleRNN: 1, LSTM: 4, GRU: 3 } as const;
+  const weightsOf = (kind: keyof typeof gates, seed: number): Weight[] => [
+    weight([3, 2 * gates[kind]], seed, 1),
+    weight([2, 2 * gates[kind]], seed + 1, 1),
+    weight([2 * gates[kind]], seed + 2),
+  ];
+  const settings = { units: 2, activation: 'tanh', use_bias: true, return_sequences: true, dropout: 0.2, implementation: 2, stateful: false };
+  const configOf = (kind: keyof typeof gates, more: object = {}) => ({
+    ...settings,
+    ...(kind === 'SimpleRNN' ? {} : { recurrent_activation: 'sigmoid' }),
+    ...(kind === 'GRU' ? { reset_after: false } : {}),
+    ...more,
+  });
+  /** What our own reader makes of the file, in ONNX Runtime. */
+  const ours = async (name: string, bytes: Uint8Array) => [...(await predictFile(name, bytes, [STEPS])).results.values()][0]!;
+
+  test.each(['SimpleRNN', 'LSTM', 'GRU'] as const)('%s is computed as ONNX Runtime does, forwards and backwards, in HDF5 and in an archive', async (kind) => {
+    for (const go_backwards of [false, true]) {
+      const config = sequential([null, 5, 3], [[kind, configOf(kind, { go_backwards })]]);
+      const own = weightsOf(kind, 11);
+      const stem = { SimpleRNN: 'simple_rnn', LSTM: 'lstm', GRU: 'gru' }[kind];
+      const file = await legacyH5(config, { [kind.toLowerCase()]: { 'a:0': own[0]!, 'b:0': own[1]!, 'c:0': own[2]! } });
+      const expected = await ours('model.h5', file);
+      expectClose((await witness('model.h5', file, [STEPS]))[0], expected);
+      expectClose((await witness('model.keras', await kerasArchive(config, { [`layers/${stem}/cell`]: own }), [STEPS]))[0], expected);
+    }
+  });
+
+  test.each([
+    ['concat', true],
+    ['sum', false],
+    ['ave', true],
+  ] as const)('Bidirectional by %s (sequences %s)', async (merge_mode, return_sequences) => {
+    const inner = { class_name: 'LSTM', config: { name: 'lstm', trainable: true, dtype: 'float32', ...configOf('LSTM', { return_sequences }) } };
+    const back = { ...inner, config: { ...inner.config, name: 'backward_lstm', go_backwards: true } };
+    const config = sequential([null, 5, 3], [['Bidirectional', { layer: inner, backward_layer: back, merge_mode }]]);
+    const [forward, backward] = [weightsOf('LSTM', 21), weightsOf('LSTM', 31)];
+    const tree = { 'layers/bidirectional/forward_layer/cell': forward, 'layers/bidirectional/backward_layer/cell': backward };
+    const file = await kerasArchive(config, tree);
+    expectClose((await witness('model.keras', file, [STEPS]))[0], await ours('model.keras', file));
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['LSTM', { return_state: true }, /return_state/],
+    ['GRU', { reset_after: true }, /reset_after/],
+    ['LSTM', { stateful: true }, /stateful/],
+    ['LSTM', { zero_output_for_mask: true }, /zero_output_for_mask/],
+    ['LSTM', { recurrent_activation: 'exponential' }, /exponential/],
+  ])('%s with %j is not asked of it', async (kind, more, says) => {
+    const config = sequential([null, 5, 3], [[kind, configOf(kind as 'LSTM', more)]]);
+    await expect(witness('model.h5', await legacyH5(config), [STEPS])).rejects.toMatchObject({ kind: 'engine', message: expect.stringMatching(says) });
   });
 });

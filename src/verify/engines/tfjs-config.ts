@@ -8,6 +8,7 @@ import { ModelError } from '../../errors.js';
 type Json = { [key: string]: unknown };
 
 const WINDOW = ['kernel_size', 'strides', 'padding', 'data_format', 'dilation_rate', 'activation', 'use_bias'];
+const SEQUENCE = ['return_sequences', 'go_backwards'];
 const POOL = ['pool_size', 'strides', 'padding', 'data_format'];
 
 /** Classes that TensorFlow.js computes as Keras does, and the settings that it heeds. */
@@ -55,6 +56,10 @@ const HEEDED: Readonly<Record<string, readonly string[]>> = {
   Concatenate: ['axis'],
   Dot: ['axes', 'normalize'],
   Rescaling: ['scale', 'offset'],
+  SimpleRNN: ['units', 'activation', 'use_bias', ...SEQUENCE],
+  LSTM: ['units', 'activation', 'recurrent_activation', 'use_bias', ...SEQUENCE],
+  // Without `reset_after`, which TensorFlow.js refuses.
+  GRU: ['units', 'activation', 'recurrent_activation', 'use_bias', ...SEQUENCE],
 };
 
 /** Layers that pass their input on in a prediction, by whatever name: TensorFlow.js has few of them, and needs none. */
@@ -63,7 +68,7 @@ const PASS_ON =
 
 /** Settings that say nothing about a prediction. */
 const AT_REST = new RegExp(
-  `^(name|trainable|dtype|dynamic|batch_input_shape|input_dtype|input_dim|input_length|activity_regularizer|momentum|fused|synchronized|ragged|optional|weights|seed|${[
+  `^(name|trainable|dtype|dynamic|batch_input_shape|input_dtype|input_dim|input_length|activity_regularizer|momentum|fused|synchronized|ragged|optional|weights|seed|implementation|unroll|(recurrent_)?dropout|unit_forget_bias|use_cudnn|${[
     'renorm_clipping|renorm_momentum|module|registered_name|build_config|autocast|lora_alpha|input_shape',
     '\\w+_(initializer|regularizer|constraint)',
   ].join('|')})$`,
@@ -83,6 +88,11 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   adjustment: [null],
   rms_scaling: [false],
   negative_slope: [0, null],
+  return_state: [false, null],
+  stateful: [false, null],
+  time_major: [false, null],
+  reset_after: [false, null],
+  zero_output_for_mask: [false, null],
   threshold: [0, null],
 };
 
@@ -102,6 +112,7 @@ const GUESSED: Readonly<Record<string, readonly string[]>> = {
   DepthwiseConv2D: ['depthwise_initializer'],
   SeparableConv2D: ['depthwise_initializer', 'pointwise_initializer'],
   Embedding: ['embeddings_initializer'],
+  ...Object.fromEntries(['SimpleRNN', 'LSTM', 'GRU'].map((name) => [name, ['kernel_initializer', 'recurrent_initializer']])),
 };
 
 /** What a layer is computed with. */
@@ -186,8 +197,41 @@ function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, setting: 
   const name = nameOf(layer);
   const nodes = Array.isArray(layer.inbound_nodes) ? { inbound_nodes: layer.inbound_nodes.map((node) => toTfjsNode(name, node, counts)) } : {};
   if (MODELS.test(given)) return { ...toTfjsModel(layer, name, setting), name, ...nodes };
+  if (given === 'Bidirectional') return { class_name: given, name, config: bothWays(name, layer, setting), ...nodes };
   const className = PASS_ON.test(given) ? 'Activation' : given;
   const own = PASS_ON.test(given) ? { name, activation: 'linear' } : { ...(layer.config as Json), name };
+  return { class_name: className, name, config: configOf(name, className, layer, own, setting), ...nodes };
+}
+
+/** A layer over a sequence, and the same backwards; TensorFlow.js makes the second from the first. */
+function bothWays(name: string, layer: Json, setting: Setting): Json {
+  const { layer: forward, backward_layer: backward, merge_mode, ...rest } = layer.config as Json;
+  const inner = (one: unknown, suffix: string): Json => {
+    const entry = one as Json;
+    const className = String(entry?.class_name);
+    if (!/^(SimpleRNN|LSTM|GRU)$/.test(className) || !isKerasOwn(layer))
+      throw declined(name, `holds a ${className}, which is not asked of TensorFlow.js there`);
+    const config = configOf(name, className, entry, { ...(entry.config as Json), name: `${name}_${suffix}` }, setting);
+    return { class_name: className, config };
+  };
+  const first = inner(forward, 'forward');
+  const means = ({ class_name, config }: Json) => {
+    const { name: _, go_backwards: __, trainable: ___, ...own } = config as Json;
+    return JSON.stringify([class_name, Object.entries(own).sort()]);
+  };
+  const wentBack = (one: Json) => (one.config as Json).go_backwards === true;
+  if (backward !== undefined && backward !== null) {
+    const second = inner(backward, 'backward');
+    if (means(first) !== means(second) || wentBack(first) === wentBack(second)) throw declined(name, 'has two layers that are not each other backwards');
+  }
+  if (typeof merge_mode !== 'string') throw declined(name, 'gives two outputs');
+  const unknown = Object.keys(rest).find((key) => !AT_REST.test(key));
+  if (unknown !== undefined) throw declined(name, `has the setting ${unknown}, which TensorFlow.js passes over`);
+  const shape = rest.batch_input_shape === undefined ? {} : { batch_input_shape: rest.batch_input_shape };
+  return { name, trainable: rest.trainable ?? true, layer: first, merge_mode, ...shape };
+}
+
+function configOf(name: string, className: string, layer: Json, own: Json, setting: Setting): Json {
   const heeded = Object.hasOwn(HEEDED, className) && isKerasOwn(layer) ? HEEDED[className]! : undefined;
   if (!heeded) throw declined(name, `is a ${className}, which is not known to mean the same in TensorFlow.js`);
   const settings = translated(name, className, own, setting.major);
@@ -203,7 +247,7 @@ function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, setting: 
   for (const key of [...initialised, ...(GUESSED[className] ?? [])]) config[key] = { class_name: 'Zeros', config: {} };
   check(name, className, config);
   if (setting.backend === 'wasm') checkWasm(name, className, config);
-  return { class_name: className, name, config, ...nodes };
+  return config;
 }
 
 /** A class of someone else's may bear a name of Keras's. */
@@ -228,7 +272,7 @@ function translated(name: string, className: string, given: Json, major: number)
   }
   if ((className === 'LeakyReLU' || className === 'ELU') && config.alpha !== undefined) config.alpha = plainNumber(config.alpha);
   if (Array.isArray(config.axis) && config.axis.length === 1) config.axis = config.axis[0];
-  if ('activation' in config) config.activation = activationOf(name, config.activation, major);
+  for (const key of ['activation', 'recurrent_activation']) if (key in config) config[key] = activationOf(name, config[key], major);
   return config;
 }
 

@@ -107,6 +107,9 @@ function readLegacy({ file, close }: Awaited<ReturnType<typeof openHdf5>>): Orig
   }
 }
 
+/** Where a layer's variables lie below its group: recurrent ones have them in their cells. */
+const CELLS = ['', 'cell/', 'forward_layer/cell/', 'backward_layer/cell/'];
+
 /** Groups say by class and count, in the order of the configuration, which layer they are of. */
 async function readArchive({ files }: EngineModel): Promise<Original> {
   const archive = await openZip(await files.open(files.main!));
@@ -125,9 +128,10 @@ async function readArchive({ files }: EngineModel): Promise<Original> {
     const variables = variablesOf(file);
     // tf.keras 2.12 met each layer that has weights twice, and counted it each time.
     const once = placesOf(net, entry, 1);
-    const fits = [...once].every(([path, layer]) => layer.weights.length === 0 || variables.has(path));
+    const held = (path: string) => CELLS.flatMap((cell) => variables.get(path + cell) ?? []);
+    const fits = [...once].every(([path, layer]) => layer.weights.length === 0 || held(path).length > 0);
     const places = fits ? once : placesOf(net, entry, 2);
-    for (const [path, layer] of places) setWeights(core, layer, variables.get(path) ?? []);
+    for (const [path, layer] of places) setWeights(core, layer, held(path));
   };
   return { config, version: typeof keras_version === 'string' ? keras_version : null, fill, close };
 }

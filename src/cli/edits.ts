@@ -7,7 +7,7 @@ export interface EditFlags {
   readonly until?: string;
   readonly outputs?: readonly string[];
   readonly batch?: 'dynamic' | number;
-  readonly foldBatchnorm?: boolean;
+  readonly foldBatchnorm?: boolean | 'any';
   readonly embedPreprocessing?: boolean;
   readonly preprocess?: GivenPreparation;
   readonly mean?: string;

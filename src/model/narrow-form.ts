@@ -36,7 +36,9 @@ export function narrowForm(tensor: Tensor): NarrowForm | null {
   const last = tensor.stages.at(-1);
   if (!last?.widens) return null;
   const stored = withoutLast(tensor);
-  if (DTYPE_BYTES[stored.dtype] >= DTYPE_BYTES[tensor.dtype]) return null;
+  // Codes of 32 bits, as biases are in, are no narrower, and another form all the same.
+  const isCodes = last.widens.kind !== 'cast';
+  if (isCodes ? DTYPE_BYTES[stored.dtype] > DTYPE_BYTES[tensor.dtype] : DTYPE_BYTES[stored.dtype] >= DTYPE_BYTES[tensor.dtype]) return null;
   if (last.widens.kind === 'cast') return narrowForm(stored) ?? { stored, codes: null };
   if (last.widens.kind === 'affine' || last.widens.kind === 'palette') return { stored, codes: last.widens };
   if (!isPlaced(last)) return null;

@@ -7,7 +7,7 @@ import type { Availability, NdArray, SessionPort } from '../verify/engine.js';
 
 export type Request =
   | { readonly what: 'availability'; readonly engine: string }
-  | { readonly what: 'open'; readonly engine: string; readonly path: string; readonly prototxt?: string; readonly layers?: boolean }
+  | { readonly what: 'open'; readonly engine: string; readonly path: string; readonly prototxt?: string; readonly layers?: boolean | readonly string[] }
   | { readonly what: 'run'; readonly session: number; readonly feeds: ReadonlyMap<string, NdArray>; readonly wanted?: readonly string[] }
   | { readonly what: 'close'; readonly session: number };
 

@@ -28,6 +28,8 @@ export interface ShrinkLimits {
   readonly rank?: number;
   /** ONNX, TensorFlow.js: `best` works codes out on half of the inputs, where the other half says that they are better than rounding. */
   readonly method?: 'round' | 'best';
+  /** ONNX: computes in 8 bits as well, with ranges of what flows in the net from inputs. */
+  readonly activations?: 'uint8' | 'int8';
   /** Most bytes that the output may take; what each weight becomes is searched for. */
   readonly budget?: number;
   /** Bytes that the budget is about; `wire` means `compress: 'gzip'`. */
@@ -82,6 +84,8 @@ export interface ShrinkPlan {
   readonly dtype: DTypeName | undefined;
   readonly compress: ConvertFileOptions['compress'];
   readonly rewrite: Rewrite | undefined;
+  /** Set where normalisations are folded first. */
+  readonly foldBatchnorm?: 'any';
 }
 
 type Rewrite = (onStep: OnStep) => ConvertOptions['rewrite'];
@@ -96,8 +100,10 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   if (options.minAgreement !== undefined && writer.carries === 'weights') {
     throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
   }
-  const coded =
-    (await bySearch(writer, to, options)) ?? (await toFour(writer, options)) ?? (await toPalettes(writer, options)) ?? (await byStep(writer, options));
+  const isInCodes = options.activations !== undefined;
+  const coded = isInCodes
+    ? await toActivations(writer, options)
+    : ((await bySearch(writer, to, options)) ?? (await toFour(writer, options)) ?? (await toPalettes(writer, options)) ?? (await byStep(writer, options)));
   // What is left are names of dtypes: those of 4 bits are written anew, or were refused.
   const dtype = coded ? undefined : ((options.dtype as DTypeName | undefined) ?? DEFAULT_DTYPES[writer.name]);
   const ranks = byRank(writer, options);
@@ -106,6 +112,8 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
     rewrite: ranks(hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded),
     dtype,
     compress: options.compress ?? (options.count === 'wire' && options.budget !== undefined ? 'gzip' : undefined),
+    // What stands between a product and its codes would have to compute in float32.
+    ...(isInCodes ? { foldBatchnorm: 'any' as const } : {}),
   };
 }
 
@@ -138,6 +146,19 @@ function evenly(coded: Rewrite | undefined, mayMultiply: boolean): Rewrite {
     if (!made || !even) return made ?? even;
     return { map: made.map, change: { ...made.change, message: `${even.change.message}; ${made.change.message}` } };
   };
+}
+
+/** @throws ModelError 'usage' where the target does not compute in integers, or there is nothing to tell ranges by */
+async function toActivations(writer: AnyWriter, options: ShrinkFileOptions): Promise<Rewrite> {
+  const { activations, step, dtype, palette } = options;
+  if (writer.name !== 'onnx')
+    throw new ModelError('usage', `--activations is for ONNX files, whose runtimes compute in integers; ${writer.title} is not among them.`);
+  const other = dtype !== undefined && dtype !== 'int8' ? `--dtype ${dtype}` : step !== undefined ? '--step' : palette !== undefined ? '--palette' : null;
+  if (other) throw new ModelError('usage', `--activations has kernels of int8: ${other} says otherwise.`);
+  if (options.inputs === undefined && options.golden === undefined)
+    throw new ModelError('usage', '--activations needs to know what flows in the net: give --inputs (arrays or a folder of pictures) or --golden.');
+  const { shrinkActivations } = await import('../shrink/activations.js');
+  return (onProgress) => async (map) => shrinkActivations(map, { dtype: activations!, inputs: (await readGiven(options, onProgress, map))!, onProgress });
 }
 
 /** Undefined where codes of 4 bits are not asked for. @throws ModelError 'usage' where they cannot be had */
@@ -245,13 +266,14 @@ async function writtenBytes(writer: AnyWriter, map: LayerMap, to: string, { layo
 }
 
 /** @throws ModelError 'usage' where an agreement is asked for and there is none to judge */
-export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgreement }: ShrinkLimits): ShrinkDocument {
+export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgreement, activations }: ShrinkLimits): ShrinkDocument {
   const weights = converted.report?.weights?.tensors ?? [];
   const agreement = converted.report && worstAgreement(converted.report);
   if (minAgreement !== undefined && !agreement) {
     throw new ModelError('usage', 'no output of this model is a list of classes, so --min-agreement has nothing to judge. The output was written.');
   }
-  const totals = totalsOf(converted, weights);
+  const inCodes = activations ? converted.changes.filter(({ transform }) => transform === 'shrink').flatMap(({ layers }) => layers) : [];
+  const totals = totalsOf(converted, weights, new Set(inCodes));
   const taken = count === 'memory' ? (totals.loaded?.after ?? totals.onDisk.after) : count === 'wire' ? totals.onWire.after : totals.onDisk.after;
   return {
     ...converted,

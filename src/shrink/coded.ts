@@ -31,7 +31,7 @@ export interface Spread {
   readonly max: number;
 }
 
-const INT8_MAX = 127;
+export const INT8_MAX = 127;
 const UINT8_MAX = 255;
 
 /** One streaming pass. @throws ModelError 'unsupported' where values are not finite */

@@ -9,6 +9,7 @@ import { DEFAULT_BLOCK } from './blocks.js';
 import { type CodeForm, codedWeight, isStepLevel, type Level, planCodes } from './coded.js';
 import { withFeedback } from './feedback.js';
 import { rowsSeen } from './patches.js';
+import { fewRows } from './rows.js';
 import { type Candidate, type SearchOptions, search } from './search.js';
 import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
@@ -54,9 +55,8 @@ export interface Better {
   readonly onProgress?: (phase: string, done: number, total: number) => void;
 }
 
-/** Inputs that are run in our evaluator, and fewer than which tell little. */
+/** Inputs that are run in our evaluator. */
 const CALIBRATION_RUNS = 24;
-const FEW_ROWS = 32;
 
 /**
  * Every large weight in steps of so many of its standard deviations; depthwise kernels and the net's ends in all codes that there are. 'full': all of them so.
@@ -101,9 +101,8 @@ async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[
     if (found) [kept, rounded, improved] = [kept + 1, rounded + 1, improved + found.improved / found.rounded];
     onProgress?.('coding weights', i + 1, levels.length);
   }
-  const few = inputs && inputs.rows < FEW_ROWS ? `; ${inputs.rows} inputs are few to tell by, ${FEW_ROWS} and more are better` : '';
   const gain = rounded > 0 ? `, whose layers' errors are ${(100 * (1 - improved / rounded)).toFixed(0)} % smaller on inputs kept back, on average` : '';
-  return { made, told: inputs ? `; the error is fed back in ${kept}${gain}${few}` : '' };
+  return { made, told: inputs ? `; the error is fed back in ${kept}${gain}${fewRows(inputs.rows)}` : '' };
 }
 
 /** Levels by search, within a budget or at a least agreement. */

@@ -7,6 +7,9 @@ import type { GivenInputs } from '../verify/feeds.js';
 import { type Arrays, portRunner } from '../verify/side.js';
 import { onnx } from '../writers/onnx/index.js';
 
+/** Nets of more bytes are not held in memory. */
+export const MAX_NET_BYTES = 2 ** 28;
+
 /** What the net gives in the runtime that its target is run in. */
 export async function outputsOf(map: LayerMap, inputs: GivenInputs, rows: number): Promise<Arrays[]> {
   const sink = memorySink();

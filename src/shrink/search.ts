@@ -13,7 +13,7 @@ import { narrowByteLength } from '../model/narrow-form.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { type CodeForm, codedWeight, type Level } from './coded.js';
-import { distance, outputsOf, sameTop } from './outputs.js';
+import { distance, MAX_NET_BYTES, outputsOf, sameTop } from './outputs.js';
 import { type Rate, ratesOf } from './rates.js';
 import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
@@ -59,8 +59,6 @@ const PROBED_ROWS = 12;
 const JUDGED_ROWS = 512;
 /** The level at which an effect is measured: well above what rounding does, well below where effects stop to add up. */
 const PROBE: Level = 0.3;
-/** Nets of more bytes are not held in memory. */
-const MAX_NET_BYTES = 2 ** 28;
 const HALVINGS = 40;
 /** Of refinement; little is left over after so many. */
 const MOST_ROUNDS = 40;

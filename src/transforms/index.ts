@@ -16,7 +16,8 @@ export interface Edits {
   readonly until?: string;
   /** Outputs, instead of the net's own: of layers or ports. */
   readonly outputs?: readonly string[];
-  readonly foldBatchnorm?: boolean;
+  /** 'any': where there is some that can be. */
+  readonly foldBatchnorm?: boolean | 'any';
   /** The net takes pictures as they are, and prepares them itself. */
   readonly embedPreprocessing?: boolean;
   /** How, instead of what the source or the architecture says. */
@@ -49,7 +50,7 @@ export async function editMap(original: LayerMap, edits: Edits): Promise<EditedM
     map = batched.map;
     changes.push(batched.change);
   }
-  if (edits.foldBatchnorm) {
+  if (edits.foldBatchnorm === 'any' ? map.layers.some(({ op }) => op === 'BatchNormalization') : edits.foldBatchnorm) {
     const folded = await foldBatchNorm(map);
     map = folded.map;
     changes.push(folded.change);

@@ -55,7 +55,7 @@ export interface EngineModel {
   /** Companion prototxt's name in the file set (Caffe). */
   readonly prototxt?: string;
   /** Also show values inside the net (`Session.intermediates`), which costs the runtime some of its fusions. */
-  readonly layers?: boolean;
+  readonly layers?: boolean | readonly string[];
   /** Compute the graph as it is written, where the runtime would rewrite it first: tells a runtime's fault from the file's. */
   readonly asWritten?: boolean;
 }

@@ -5,6 +5,7 @@
  * therefore also compared with its own weights, widened to float32 and run by our float64 evaluator: there the tight tolerance holds.
  */
 import { isModelError } from '../errors.js';
+import { isFloatDType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { storedDType } from '../model/packing.js';
 import type { Tolerance } from './compare.js';
@@ -44,7 +45,7 @@ export function findNarrowing(map: LayerMap, written: WrittenModel, mayComputeNa
     for (const [role, source] of Object.entries(layer.weights)) {
       const stored = written.weight(layer, role);
       isLinedUp ||= stored !== undefined;
-      if (!stored || isAsItWas(source.replaces?.tensor ?? source, stored)) continue;
+      if (!stored || !isFloatDType(source.dtype) || isAsItWas(source.replaces?.tensor ?? source, stored)) continue;
       if (!(mayComputeNarrow || stored.quantisation || stored.tensor.dtype !== source.dtype)) continue;
       const dtype = storedDType(stored.tensor);
       if (narrowestOf([dtype]) === undefined) continue;

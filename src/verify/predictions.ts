@@ -1,7 +1,9 @@
 /** Everything that is compared of two models: outputs, interface, layers, weights. */
+import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { describeAgreement } from './agreement.js';
 import { explain } from './causes/explain.js';
+import { checkCodes, hasCodes } from './codes.js';
 import { tryInner } from './inner.js';
 import { judgeLoss, lossOfFloat16 } from './loss.js';
 import { checkCorrectness, widenedMap } from './narrowing.js';
@@ -26,14 +28,21 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const ofOwn = (net: LayerMap) => ({ tolerance: tolerances.correctness('reference'), allowedFor: alone.ownAllowedFor(net) });
   const mayWiden = isRead && narrowing?.isLinedUp === true;
   const widened = mayWiden && written ? widenedMap(map, written) : null;
-  const correctness = widened && (await checkCorrectness(widened, [...kept, ...alone.further], ofOwn(widened), notes, progress('reference')));
+  const isCoded = hasCodes(map);
+  const correctness =
+    widened &&
+    (isCoded
+      ? await checkCodes(subject, widened, kept, options, notes)
+      : await checkCorrectness(widened, [...kept, ...alone.further], ofOwn(widened), notes, progress('reference')));
   if (narrowing && !mayWiden) {
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
   const own = narrowing ? widened : map;
   const inner =
-    isRead && own && written?.computeDType !== 'float16' ? await tryInner(subject, { samples: alone.compared, map: own, tolerances }, options, notes) : null;
+    isRead && own && !isCoded && written?.computeDType !== 'float16'
+      ? await tryInner(subject, { samples: alone.compared, map: own, tolerances }, options, notes)
+      : null;
   const ran = inner ? { ...alone, trials: [...alone.trials, inner] } : alone;
   const layers = options.layers ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
@@ -121,7 +130,7 @@ const UNTOLD =
 
 /** Whether the loss is too much; measured beside float16's where that is asked for or may decide. */
 async function judge(
-  { map, isRead, effort }: Subject,
+  { map, edited, isRead, effort }: Subject,
   { narrowing, agreement, given, kept }: Ran,
   outputs: readonly OutputReport[],
   options: VerifyOptions,
@@ -131,9 +140,16 @@ async function judge(
   const matters = given !== null || outputs.some(({ passed }) => !passed);
   const { narrowest } = narrowing!;
   const ofFloat16 =
-    isRead && matters && effort.few > 1 && narrowest !== 'float16' && kept.length > 0 ? await lossOfFloat16(map, kept.slice(0, effort.few)) : null;
+    isRead && matters && effort.few > 1 && narrowest !== 'float16' && kept.length > 0
+      ? await lossOfFloat16(asItWas(map, edited), kept.slice(0, effort.few))
+      : null;
   const isBounded = options.atol !== undefined || options.rtol !== undefined;
   return { ...judgeLoss({ outputs, narrowest, agreement, ofFloat16, isBounded, isGiven: given !== null, isRight }), ofFloat16 };
+}
+
+/** The net before it computed in codes, whose own roundings would hide what float16 does. */
+function asItWas(map: LayerMap, edited: Subject['edited']): LayerMap {
+  return edited && hasCodes(map) && edited.prelude === null && rowsOfSource(edited.comparable, map) === null ? edited.comparable : map;
 }
 
 function lossProblem({ agreement }: Ran, by: string | undefined): string | null {

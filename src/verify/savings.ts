@@ -30,12 +30,20 @@ const WIDENING: Readonly<Record<string, string>> = {
   'tfjs-graph': 'the file is smaller, what runs is not: TensorFlow.js widens weights to float32 when it loads them',
 };
 
-/** A sentence on what becomes of narrow weights of a target when it is loaded. */
-export function loadedForm(format: string): string {
+/**
+ * A sentence on what becomes of narrow weights of a target when it is loaded.
+ *
+ * @param computesInCodes whether some layers compute in 8 bits
+ */
+export function loadedForm(format: string, computesInCodes = false): string {
+  if (computesInCodes) return 'layers that compute in 8 bits keep their weights so, those of others are float32 again when the runtime loads or runs them';
   return WIDENING[format] ?? 'the format holds weights only, and whoever loads it decides what they become; counted as stored';
 }
 
-/** @param weights of the report, as read back from the file */
+/**
+ * @param weights of the report, as read back from the file
+ * @param inCodes names of layers that compute in 8 bits
+ */
 export function totalsOf(
   {
     source,
@@ -45,12 +53,14 @@ export function totalsOf(
     readonly target: { readonly byteLength: number; readonly wireByteLength: number | null; readonly format: string };
   },
   weights: readonly WeightReport[],
+  inCodes: ReadonlySet<string> = new Set(),
 ): ShrinkTotals {
   const onDisk = { before: source.byteLength, after: target.byteLength };
   const onWire = { before: source.byteLength, after: target.wireByteLength ?? target.byteLength };
   if (weights.length === 0) return { onDisk, onWire, loaded: null };
   const before = weights.reduce((sum, { byteLengthBefore }) => sum + byteLengthBefore, 0);
-  const after = weights.reduce((sum, weight) => sum + (target.format in WIDENING ? weight.count * 4 : weight.byteLengthAfter), 0);
+  const isWidened = ({ layer }: WeightReport) => target.format in WIDENING && !inCodes.has(layer);
+  const after = weights.reduce((sum, weight) => sum + (isWidened(weight) ? weight.count * 4 : weight.byteLengthAfter), 0);
   return { onDisk, onWire, loaded: { before, after } };
 }
 

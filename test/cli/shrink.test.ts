@@ -75,3 +75,29 @@ it.each([
   expect(stderr).toMatch(/^error/m);
   expect(existsSync(path)).toBe(false);
 });
+
+it('has a net compute in 8 bits, and shows that it does so code by code', () => {
+  const { status, document } = shrink('a.onnx', '--activations', 'uint8', ...GOLDEN);
+  expect(status).toBe(0);
+  const { correctness, agreement } = document.report.quantisation;
+  expect([correctness.passed, agreement.same]).toMatchObject([true, { count: 20, of: 20 }]);
+  expect(correctness.expected).toMatch(/from the codes that ort-cpu shows: \d+ codes, all the same/);
+  expect(document.changes.at(-1).message).toMatch(/^9 convolutions and dense layers .*20 inputs are few/);
+  const weights = document.weights as WeightReport[];
+  expect(new Set(weights.map(({ dtype }) => dtype))).toEqual(new Set(['float32', 'uint8', 'int8', 'int32']));
+  // Kernels stay as they are when the file is loaded.
+  expect(document.totals.loaded.after).toBeLessThan(document.totals.loaded.before / 3);
+  expect(document.totals.onDisk.after).toBeLessThan(document.totals.onDisk.before / 3);
+});
+
+it.each([
+  ['without inputs', 'a.onnx', ['--activations', 'uint8'], /needs to know what flows/],
+  ['for a runtime that computes in float32', 'model.json', ['--to', 'tfjs', '--activations', 'uint8', ...GOLDEN], /is for ONNX files/],
+  ['beside steps', 'a.onnx', ['--activations', 'int8', '--step', '0.5', ...GOLDEN], /--step says otherwise/],
+  ['beside another dtype', 'a.onnx', ['--activations', 'int8', '--dtype', 'float16', ...GOLDEN], /--dtype float16 says otherwise/],
+])('refuses to compute in 8 bits %s', (_, output, args, message) => {
+  const { status, stderr, path } = shrink(output, ...args);
+  expect(status).toBe(2);
+  expect(stderr).toMatch(message);
+  expect(existsSync(path)).toBe(false);
+});

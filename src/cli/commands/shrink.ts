@@ -68,6 +68,12 @@ export function registerShrink(program: Command): Command {
     )
     .addOption(
       new Option(
+        '--activations <dtype>',
+        'ONNX: compute in 8 bits as well (static quantisation, QDQ): ranges of what flows in the net come from --inputs or --golden, kernels are int8, biases int32',
+      ).choices(['uint8', 'int8']),
+    )
+    .addOption(
+      new Option(
         '--budget <size>',
         'most that the output may take, such as 60MB; what each weight becomes is searched for, and where it cannot be met the exit code is 1',
       ).argParser(parseBytes),
@@ -95,8 +101,8 @@ export function registerShrink(program: Command): Command {
 
 async function shrinkOne(path: string, flags: ShrinkFlags): Promise<void> {
   const voice = makeVoice(flags);
-  const { rewrite, dtype, compress } = await planShrink(flags.output, { ...flags, compress: flags.compress === 'none' ? undefined : flags.compress });
-  const given = { ...flags, compress: compress ?? flags.compress, dtype, rewrite, verify: true };
+  const { rewrite, ...planned } = await planShrink(flags.output, { ...flags, compress: flags.compress === 'none' ? undefined : flags.compress });
+  const given = { ...flags, ...planned, compress: planned.compress ?? flags.compress, rewrite, verify: true };
   const document = judgeShrunk(await runConvert(voice, path, given), flags);
   if (voice.asJson) voice.json(document);
   else printShrink(voice.say, document);
@@ -107,7 +113,9 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
   const { weights, totals, budget, agreement, target } = document;
   const right = (title: string) => ({ title, align: 'right' as const });
   if (weights.length > 0) {
-    const rows = weights.map(({ layer, role, method, dtype, byteLengthBefore, byteLengthAfter, relativeError, maxAbsolute }) => [
+    // Steps and zeros of activations are weights to a file, and none to people.
+    const shown = weights.filter(({ role, count }) => role !== 'value' || count > 1);
+    const rows = shown.map(({ layer, role, method, dtype, byteLengthBefore, byteLengthAfter, relativeError, maxAbsolute }) => [
       layer,
       // Tensors that were moved by name have no role of their own.
       role.startsWith(layer) ? role.slice(layer.length).replace(/^[./]/, '') : role,
@@ -129,7 +137,9 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     `on the wire    ${formatBytes(totals.onWire.before)} -> ${formatBytes(totals.onWire.after)}${wireByteLength === null ? ' as it is; --compress gzip writes what is sent' : ''}`,
   );
   if (totals.loaded) {
-    say(`after loading  ${formatBytes(totals.loaded.before)} -> ${formatBytes(totals.loaded.after)} of weights: ${loadedForm(target.format)}`);
+    say(
+      `after loading  ${formatBytes(totals.loaded.before)} -> ${formatBytes(totals.loaded.after)} of weights: ${loadedForm(target.format, target.dtype.split(' ').includes('int32'))}`,
+    );
   }
   if (agreement) {
     const verdict = agreement.minimum === null ? '' : `, at least ${agreement.minimum} wanted: ${agreement.met ? colour.green('met') : colour.red('not met')}`;

@@ -66,7 +66,7 @@ export const conv = operator({
     const add =
       fits && isWorthKernels(perGroup, depth, positions)
         ? kernelProducts(window, { data: input.data, groupIn, inSize }, multiplier)
-        : plainProducts(window, { data: input.data, groupIn, inSize });
+        : (perGroup <= FEW_ROWS ? tapProducts : plainProducts)(window, { data: input.data, groupIn, inSize });
     for await (const { start, count, data } of readRows(kernel)) {
       for (let row = start; row < start + count; ) {
         const g = Math.floor(row / perGroup);
@@ -134,6 +134,43 @@ function windowPlaces([d, h, w]: Window): Int32Array {
     }
   }
   return places;
+}
+
+/** Of as few rows packing costs more than it saves: depthwise convolutions. */
+const FEW_ROWS = 2;
+
+/** The same tap by tap, along the lines of the picture. */
+function tapProducts([d, h, w]: Window, { data, groupIn, inSize }: Planes): AddProducts {
+  const [depths, heights, widths] = [inputPositions(d), inputPositions(h), inputPositions(w)];
+  const positions = d.outSize * h.outSize * w.outSize;
+  // For each tap the columns at which it is inside of the picture.
+  const inside = Array.from({ length: w.kernel }, (_, tap) => {
+    const columns = Array.from({ length: w.outSize }, (_, column) => column).filter((column) => widths[column * w.kernel + tap]! >= 0);
+    return [columns[0] ?? 0, (columns.at(-1) ?? -1) + 1] as const;
+  });
+  const add = async (weights: Float64Array, rows: number, plane: number, y: Float64Array, at: number) => {
+    let k = 0;
+    for (let row = 0; row < rows; row++) {
+      for (let channel = 0; channel < groupIn; channel++) {
+        for (let kd = 0; kd < d.kernel; kd++) {
+          for (let kh = 0; kh < h.kernel; kh++) {
+            for (let kw = 0; kw < w.kernel; kw++) {
+              const weight = weights[k++]!;
+              const [first, last] = inside[kw]!;
+              for (let line = 0; line < d.outSize * h.outSize; line++) {
+                const [z, x] = [depths[Math.floor(line / h.outSize) * d.kernel + kd]!, heights[(line % h.outSize) * h.kernel + kh]!];
+                if (z < 0 || x < 0) continue;
+                let from = plane + channel * inSize + (z * h.inSize + x) * w.inSize + widths[first * w.kernel + kw]!;
+                const to = at + row * positions + line * w.outSize;
+                for (let column = first; column < last; column++, from += w.stride) y[to + column]! += weight * data[from]!;
+              }
+            }
+          }
+        }
+      }
+    }
+  };
+  return Object.assign(add, { done: async () => {} });
 }
 
 /** The same in plain loops: of few rows, or little work, and what kernels are tested against. */

@@ -35,10 +35,13 @@ function quantise(x: Value, scale: Value, zero: Value | undefined, dtype: DType,
   const range = QUANTISED_RANGES[dtype];
   if (!range) throw new ModelError('engine', `the reference evaluator does not quantise to ${dtype}`);
   const place = parameterPlaces(x, scale, axis, block);
-  const data = x.data.map((element, i) => {
-    const value = roundHalfToEven(Math.fround(element / scale.data[place(i)]!)) + (zero?.data[place(i)] ?? 0);
-    return Math.max(range[0], Math.min(range[1], value));
-  });
+  const [low, high] = range;
+  const data = new Float64Array(x.data.length);
+  for (let i = 0; i < data.length; i++) {
+    const at = place(i);
+    const value = roundHalfToEven(Math.fround(x.data[i]! / scale.data[at]!)) + (zero?.data[at] ?? 0);
+    data[i] = value < low ? low : value > high ? high : value;
+  }
   return { shape: x.shape, data, dtype };
 }
 
@@ -63,7 +66,12 @@ export const dequantizeLinear = operator({
   onnx: { since: 10, newer: { axis: 13, block_size: 21, output_dtype: 23 } },
   compute({ x, scale, zero }, { axis, block_size }) {
     const place = parameterPlaces(x, scale, axis, block_size);
-    return [{ shape: x.shape, data: x.data.map((element, i) => (element - (zero?.data[place(i)] ?? 0)) * scale.data[place(i)]!) }];
+    const data = new Float64Array(x.data.length);
+    for (let i = 0; i < data.length; i++) {
+      const at = place(i);
+      data[i] = (x.data[i]! - (zero?.data[at] ?? 0)) * scale.data[at]!;
+    }
+    return [{ shape: x.shape, data }];
   },
 });
 

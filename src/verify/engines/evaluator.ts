@@ -15,6 +15,6 @@ export const evaluator: Engine = {
   availability: async () => ({ available: true, detail: 'our own evaluator in float32, on what our readers read' }),
   async open({ files, prototxt, layers }) {
     const model = await openModel(files, { prototxt });
-    return referenceSession(await model.map(), { layers, precision: 'float32' });
+    return referenceSession(await model.map(), { layers: Boolean(layers), precision: 'float32' });
   },
 };

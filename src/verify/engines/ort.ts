@@ -63,7 +63,8 @@ export function ortEngine(build: OrtBuild): Engine {
         const ort = await build.load();
         const { available, detail } = await build.describe(ort);
         if (!available) throw new ModelError('engine', detail, { file: model.files.label });
-        const intermediates = model.layers ? await innerValues(model.files) : undefined;
+        const { layers = false } = model;
+        const intermediates = layers ? (await innerValues(model.files)).filter((name) => layers === true || layers.includes(name)) : undefined;
         return makeSession(build, ort, await createSession(build, ort, model, intermediates ?? []), intermediates);
       } catch (error) {
         throw isModelError(error) ? error : failure(build, 'does not load it', error, model.files.label);

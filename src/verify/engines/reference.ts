@@ -13,6 +13,6 @@ export const reference: Engine = {
   availability: async () => ({ available: true, detail: 'our float64 evaluator, on what our readers read' }),
   async open({ files, prototxt, layers }) {
     const model = await openModel(files, { prototxt });
-    return referenceSession(await model.map(), { layers });
+    return referenceSession(await model.map(), { layers: Boolean(layers) });
   },
 };

@@ -41,6 +41,8 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
       return (said as Layout | undefined) ?? layoutByShape(port, shown.shape);
     },
     weight(layer, role) {
+      // A constant is no node of the file, and has the name of the value.
+      if (layer.op === 'Constant') return weights.get(layer.outputs[0]!);
       const node = nodes.get(layer.name);
       if (!node || node.op !== layer.op) return undefined;
       const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '');

@@ -43,7 +43,8 @@ const ORIGIN: Origin = { file: 'weighbridge' };
  * @throws ModelError 'malformed' where a layer's weights do not fit what flows into it
  */
 export function planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Plan {
-  const builder = new GraphBuilder(options, opset, inferMap(map), measured, keptApart(map));
+  const decoded = new Set(map.layers.flatMap(({ op, outputs }) => (op === 'DequantizeLinear' ? outputs : [])));
+  const builder = new GraphBuilder(options, opset, inferMap(map), measured, keptApart(map), decoded);
   builder.namePorts(map);
   for (const port of map.inputs) builder.addInput(port);
   for (const layer of map.layers) builder.addLayer(layer);
@@ -124,6 +125,7 @@ class GraphBuilder {
     readonly types: ReadonlyMap<string, ValueType>,
     readonly measured: MeasuredScales,
     readonly keptApart: (layer: Layer, value: string) => boolean,
+    readonly decoded: ReadonlySet<string>,
   ) {
     this.#compute = computeDType(options);
   }
@@ -302,7 +304,9 @@ class GraphBuilder {
     if (coded) {
       let made = this.#addCodes(weight.name || `${layer.name}/${role}`, coded);
       if (compute !== 'float32') made = this.#derived(made, 'Cast', [], castStep(compute).attributes, compute);
-      if (weight.shape.length === 2 && (layer.op === 'MatMul' || transposed)) made = this.#derived(made, 'Flatten', [], { axis: intAttribute(1) });
+      // What reads codes as well is to be taken together with them.
+      const isFloat = !layer.inputs.some((value) => this.decoded.has(value));
+      if (isFloat && weight.shape.length === 2 && (layer.op === 'MatMul' || transposed)) made = this.#derived(made, 'Flatten', [], { axis: intAttribute(1) });
       this.#weights.set(weight, forms.set(form, made));
       return made;
     }

@@ -61,8 +61,15 @@ export async function legacyH5(config: object, weights: LegacyWeights = {}, attr
 
 /** A `.keras` archive: the variables of each group of `model.weights.h5`, by the group's path ('layers/dense'). */
 export async function kerasArchive(config: object, tree: Readonly<Record<string, readonly Weight[]>> = {}, version = '3.5.0'): Promise<Uint8Array> {
-  const weights = await writeHdf5((file) => {
-    file.create_group('vars');
+  const weights = await weightTree(tree);
+  const metadata = { keras_version: version, date_saved: '2024-01-01@00:00:00' };
+  return zipSync({ 'metadata.json': strToU8(JSON.stringify(metadata)), 'config.json': strToU8(JSON.stringify(config)), 'model.weights.h5': weights });
+}
+
+/** `model.weights.h5`: the variables of each group. @param isFirst of several files that hold a model, the first has the model's own variables */
+export async function weightTree(tree: Readonly<Record<string, readonly Weight[]>>, isFirst = true): Promise<Uint8Array> {
+  return writeHdf5((file) => {
+    if (isFirst) file.create_group('vars');
     file.create_group('layers');
     for (const [path, variables] of Object.entries(tree)) {
       variables.forEach((variable, i) => {
@@ -70,8 +77,6 @@ export async function kerasArchive(config: object, tree: Readonly<Record<string,
       });
     }
   });
-  const metadata = { keras_version: version, date_saved: '2024-01-01@00:00:00' };
-  return zipSync({ 'metadata.json': strToU8(JSON.stringify(metadata)), 'config.json': strToU8(JSON.stringify(config)), 'model.weights.h5': weights });
 }
 
 type H5 = typeof import('h5wasm');

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
-import { functional, kerasArchive, legacyH5, noise, sequential, type Weight, weight } from '../keras-files.js';
+import { openModel } from '../../src/readers/open.js';
+import { functional, kerasArchive, legacyH5, noise, sequential, type Weight, weight, weightTree } from '../keras-files.js';
 import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
 
 const X: Run = { shape: [2, 3], data: noise(6, 5) };
@@ -324,4 +325,32 @@ test('weights of a TensorFlow.js model may bear the names of enclosing models', 
     'shard.bin': new Uint8Array(shard.buffer),
   });
   expectRows([...results.values()][0], dense(rowsOf(X), KERNEL_A, BIAS_A));
+});
+
+describe('weights that Keras 3 cut into several files', () => {
+  const index = (map: object) => new TextEncoder().encode(JSON.stringify({ metadata: { total_size: 1 }, weight_map: map }, null, 4));
+  const files = async () => ({
+    'net.weights.json': index({
+      '/layers/dense/vars': 'net_00000.weights.h5',
+      '/layers/dense_1/vars': 'net_00000.weights.h5',
+      '/layers/dense_2/vars': 'net_00001.weights.h5',
+    }),
+    'net_00000.weights.h5': await weightTree({ 'layers/dense': [KERNEL_A, BIAS_A], 'layers/dense_1': [KERNEL_B] }),
+    // The second layer ends in the second file.
+    'net_00001.weights.h5': await weightTree({ 'layers/dense_1': [BIAS_B], 'layers/dense_2': [KERNEL_C, BIAS_C] }, false),
+    'net.json': new TextEncoder().encode(JSON.stringify(chain())),
+  });
+
+  test('are read by their index', async () => {
+    const { results } = await predict('net.weights.json', await files());
+    expectRows(results.get('c'), dense(dense(dense(rowsOf(X), KERNEL_A, BIAS_A), KERNEL_B, BIAS_B), KERNEL_C, BIAS_C));
+  });
+
+  test('are no whole model one by one, and missing ones are named', async () => {
+    const all = await files();
+    const part = await openModel(memoryFileSet(all, 'net_00001.weights.h5'));
+    expect(part.warnings.map(({ message }) => message).join()).toMatch(/this is part 2 of several/);
+    const { 'net_00001.weights.h5': _, ...rest } = all;
+    await expect(openModel(memoryFileSet(rest, 'net.weights.json'))).rejects.toMatchObject({ message: expect.stringMatching(/net_00001\.weights\.h5/) });
+  });
 });

@@ -2,15 +2,17 @@
 import { isHdf5 } from '../../containers/hdf5/signature.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
-import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS } from './archive.js';
+import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS, SHARD_INDEX } from './archive.js';
 
 export const kerasH5: Reader = {
   name: 'keras-h5',
   title: 'Keras HDF5',
   extensions: ['.h5', '.hdf5', '.keras'],
 
-  async match({ source }) {
-    if (!source || !(await isHdf5(source))) return false;
+  async match({ source, name, head }) {
+    if (!source) return false;
+    if (name?.endsWith(SHARD_INDEX)) return new TextDecoder().decode(head).includes('"weight_map"');
+    if (!(await isHdf5(source))) return false;
     return (await import('./model.js')).isKerasHdf5(source);
   },
 

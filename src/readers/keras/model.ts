@@ -13,23 +13,31 @@ import { ModelError } from '../../errors.js';
 import type { LayerMap, ModelFile, Notice } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
-import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS } from './archive.js';
+import { partNotices } from '../shards.js';
+import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS, SHARD_INDEX } from './archive.js';
 import { type ConfigText, checkedLength, configOrigin, decodeConfig, findConfigBeside } from './companions.js';
 import { type KerasLayer, type KerasModel, parseModelConfig } from './config.js';
 import type { Dialect } from './config-view.js';
 import { buildGraph } from './graph.js';
-import { assignTreeWeights, isWeightTree, readTreeLayers } from './tree-weights.js';
+import { object, parseJson, text } from './json.js';
+import { assignTreeWeights, isWeightTree, readTreeLayers, type TreeLayer } from './tree-weights.js';
 import { assignWeights, type LayerWeights, readLayerWeights } from './weights.js';
 
 const ARCHIVE_METADATA = 'metadata.json';
+/** One file of several, as Keras 3 numbers them from 0. */
+const SHARD_NAME = /_(\d{5})\.weights\.h5$/;
 
 /** Reads an HDF5 file. */
 export async function readHdf5(files: FileSet, options: ReadOptions): Promise<ModelFile> {
   const file = files.main!;
+  if (file.endsWith(SHARD_INDEX)) return readSharded(files, options);
   const root = await openHdf5(await files.open(file));
   if (!(await isKeras(root))) throw new ModelError('malformed', 'this HDF5 file is no Keras model: it has neither a model_config nor layer_names', { file });
   if (await isWeightTree(root)) {
-    return describeModel(await readTree(root, file), await findConfigBeside(files, options), {}, { file, format: 'keras-h5', container: 'HDF5', options });
+    const saved = await readTree(root, file);
+    const model = describeModel(saved, await findConfigBeside(files, options), {}, { file, format: 'keras-h5', container: 'HDF5', options });
+    const part = SHARD_NAME.exec(file)?.[1];
+    return part === undefined ? model : { ...model, warnings: [...model.warnings, ...partNotices(`part ${Number(part) + 1} of several`)] };
   }
   const nested = await root.get('model_weights');
   const holder = nested?.kind === 'group' ? nested : root;
@@ -42,6 +50,31 @@ export async function readHdf5(files: FileSet, options: ReadOptions): Promise<Mo
   const config = named ?? (stored === null ? null : { text: stored, name: null });
   const version = text('keras_version') ?? (attributes.has('nb_layers') ? '0' : null);
   return describeModel(saved, config, { version, backend: text('backend') }, { file, format: 'keras-h5', container: 'HDF5', options });
+}
+
+/** Reads weights that Keras 3 cut into several files, by their index. */
+async function readSharded(files: FileSet, options: ReadOptions): Promise<ModelFile> {
+  const file = files.main!;
+  const source = await files.open(file);
+  const index = parseJson(decodeConfig(await source.read(0, checkedLength(source.byteLength, file))), 'the index of the shards', file);
+  const map = object(object(index, 'the index of the shards', file).weight_map, 'its weight_map', file);
+  const shards = [...new Set(Object.values(map).flat())].map((name) => text(name, 'a shard of the weight_map', file)).sort();
+  if (shards.length === 0) throw new ModelError('malformed', 'the index names no shard', { file });
+  const layers = new Map<string, TreeLayer>();
+  for (const shard of shards) {
+    for (const layer of await readTreeLayers(await openHdf5(await files.open(shard)), shard)) {
+      const begun = layers.get(layer.path);
+      // A layer may begin in one file and end in the next.
+      layers.set(layer.path, begun ? { ...begun, tensors: [...begun.tensors, ...layer.tensors] } : layer);
+    }
+  }
+  const model = describeModel(
+    savedTree([...layers.values()], file),
+    await findConfigBeside(files, options),
+    {},
+    { file, format: 'keras-h5', container: 'HDF5', options },
+  );
+  return { ...model, details: { ...model.details, shards: String(shards.length) }, files: [...model.files, ...shards] };
 }
 
 /** Reads the zip archive of Keras 3. */
@@ -70,8 +103,9 @@ interface Saved {
   assign(model: KerasModel): Map<KerasLayer, readonly Tensor[]>;
 }
 
-async function readTree(root: Hdf5Group, file: string): Promise<Saved> {
-  const tree = await readTreeLayers(root, file);
+const readTree = async (root: Hdf5Group, file: string): Promise<Saved> => savedTree(await readTreeLayers(root, file), file);
+
+function savedTree(tree: readonly TreeLayer[], file: string): Saved {
   return {
     layers: tree.map(({ path, name, tensors }) => ({ layer: name ?? path, tensors })),
     assign: (model) => assignTreeWeights(model, tree, file),

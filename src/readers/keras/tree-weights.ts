@@ -34,8 +34,15 @@ const RANDOM_STATE = /(^|\/)(seed_generator|_?random_generator)$/;
 
 /** Whether the file is such a tree. */
 export async function isWeightTree(root: Hdf5Group): Promise<boolean> {
-  const keys = (await root.keys()).map(withSlashes);
-  return keys.includes('vars') && keys.some((key) => [CONTAINER, OLD_CONTAINER].includes(key.split('/')[0]!));
+  const keys = await root.keys();
+  const container = keys.find((key) => [CONTAINER, OLD_CONTAINER].includes(withSlashes(key).split('/')[0]!));
+  if (container === undefined) return false;
+  if (keys.includes('vars')) return true;
+  // Of a model in several files only the first has variables of its own.
+  const group = await root.get(container);
+  const [first] = group?.kind === 'group' ? await group.keys() : [];
+  const layer = first === undefined || group?.kind !== 'group' ? null : await group.get(first);
+  return layer?.kind === 'group' && (await layer.keys()).includes('vars');
 }
 
 /** On Windows, Keras up to 3.0 joined the names of groups by backslashes. */

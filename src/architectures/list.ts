@@ -3,10 +3,12 @@ import { alexnet } from './alexnet.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
 import { efficientnet } from './efficientnet.js';
+import { facenet } from './facenet.js';
 import type { Family } from './family.js';
 import { googlenet } from './googlenet.js';
 import { inception } from './inception.js';
 import { inceptionResnet } from './inception-resnet.js';
+import { iresnet } from './iresnet.js';
 import { maxvit } from './maxvit.js';
 import { mnasnet } from './mnasnet.js';
 import { mobilenetV1 } from './mobilenet-v1.js';
@@ -54,4 +56,6 @@ export const families: readonly Family[] = [
   segmentation,
   unet,
   rrdb,
+  iresnet,
+  facenet,
 ];

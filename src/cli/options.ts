@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Dim } from '../model/layer-map.js';
 import type { Framing, GivenPreparation, Preparation } from '../model/preparation.js';
 import type { SourceFileOptions } from '../node/open-files.js';
+import { ofOther, type RemoteFileOptions } from '../node/source.js';
 import type { SourceName } from '../readers/reader.js';
 import { byteCount } from '../report/numbers.js';
 
@@ -37,13 +38,36 @@ export interface OtherFlags {
 }
 
 /** What was said of the second file, as if it were the only one. */
-export function otherFlags({ otherFrom, otherPrototxt, otherConfig, otherArch, otherWeightsKey }: OtherFlags): SourceFlags {
-  return { from: otherFrom, prototxt: otherPrototxt, config: otherConfig, arch: otherArch, weightsKey: otherWeightsKey };
+export function otherFlags(flags: OtherFlags & RemoteFileOptions): SourceFlags {
+  const { otherFrom, otherPrototxt, otherConfig, otherArch, otherWeightsKey } = flags;
+  return { ...ofOther(flags), from: otherFrom, prototxt: otherPrototxt, config: otherConfig, arch: otherArch, weightsKey: otherWeightsKey };
+}
+
+/** Models that are somewhere else. */
+export function addRemoteOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--sha256 <hash>', 'refuse the (first) model where its file has another SHA-256').argParser(parseSha256))
+    .addOption(new Option('--max-download <size>', 'most that is fetched of a file, or taken from stdin; 20GB when left out').argParser(parseBytes))
+    .addOption(new Option('--timeout <seconds>', 'how long a server may say nothing; 30 when left out').argParser(parseSeconds))
+    .addOption(new Option('--token-env <variable>', 'environment variable with a token for the server of the URL (hf:// takes HF_TOKEN)'))
+    .addOption(new Option('--allow-http', 'also fetch without encryption'))
+    .addOption(new Option('--allow-private', 'also fetch from this machine and from networks that are not public'));
+}
+
+function parseSha256(text: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(text)) throw new InvalidArgumentError('64 hexadecimal digits are expected.');
+  return text.toLowerCase();
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0) || seconds > 86_400) throw new InvalidArgumentError('a number of seconds is expected.');
+  return seconds;
 }
 
 /** What the file may not say about itself. */
 export function addSourceOptions(command: Command): Command {
-  return command
+  return addRemoteOptions(command)
     .addOption(new Option('--from <format>', 'format of the model, where recognition by content is to be overridden'))
     .addOption(new Option('--prototxt <file>', 'Caffe net description, where it does not lie beside the weights'))
     .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))

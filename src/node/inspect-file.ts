@@ -19,7 +19,7 @@ export async function inspectFile(path: string, options: InspectFileOptions = {}
 
 /** The same in the command's words. */
 export async function inspectPath(path: string, options: InspectFileOptions): Promise<ModelDocument> {
-  const source = await openFiles(path, options, options.signal);
+  const source = await openFiles(path, options, options.signal, options.weights !== true);
   try {
     return await inspect(source.files, {
       ...source.options,

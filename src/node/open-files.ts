@@ -8,11 +8,13 @@ import type { Dim, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { OpenOptions } from '../readers/open.js';
 import type { SourceName } from '../readers/reader.js';
-import { type NodeFileSet, nodeFileSet } from './file-set.js';
+import type { NodeFileSet } from './file-set.js';
 import { fileSource } from './file-source.js';
+import { openSource, type RemoteFileOptions } from './source.js';
+import type { Watching } from './watching.js';
 
 /** What a file may not say about itself. */
-export interface SourceFileOptions {
+export interface SourceFileOptions extends RemoteFileOptions {
   /** Its format, where recognition by content is to be overridden. */
   readonly from?: SourceName;
   /** Path of a Caffe net's description, where it does not lie beside the weights. */
@@ -49,13 +51,19 @@ export interface OpenedFiles {
 /**
  * Opens the model's files, with companions that the user named and that may lie elsewhere. Who opened them closes `files`.
  *
+ * @param inParts fetch only what is read of a model on a server
  * @throws ModelError 'usage' when one of them cannot be read; nothing is left open then
  */
-export async function openFiles(path: string, options: SourceFileOptions, signal?: AbortSignal): Promise<OpenedFiles> {
+export async function openFiles(
+  path: string,
+  options: SourceFileOptions & Pick<Watching, 'onProgress'>,
+  signal?: AbortSignal,
+  inParts = false,
+): Promise<OpenedFiles> {
   const labels = typeof options.labels === 'string' ? await readLabels(options.labels) : options.labels;
   const given = options.arch === undefined ? null : await readArchitecture(options.arch);
   const recordedShape = options.golden === undefined ? undefined : await recordedInputShape(options.golden);
-  const own: NodeFileSet = await nodeFileSet(path);
+  const own: NodeFileSet = await openSource(path, options, inParts);
   let files: FileSet = own;
   try {
     const names: { prototxt?: string; config?: string } = {};

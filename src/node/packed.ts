@@ -3,15 +3,15 @@
  * as a stream, so that whatever reads them can read at any place; the folder is removed when the files are closed, and at the latest when the
  * process ends.
  */
-import { createReadStream, createWriteStream, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, createWriteStream, readdirSync, statSync } from 'node:fs';
 import { copyFile, link, open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
 import { ModelError } from '../errors.js';
 import { errorText } from './file-source.js';
+import { temporaryFolder } from './temporary.js';
 
 export interface Unpacked {
   /** Of what stands for the packed file or folder. */
@@ -25,11 +25,6 @@ const MANIFEST = 'model.json';
 /** Weights of few levels shrink to a tenth; what grows more than this is no model. */
 const MAX_RATIO = 64;
 const MAX_SMALL_BYTES = 2 ** 26;
-
-const folders = new Set<string>();
-process.on('exit', () => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
 
 /**
  * Null where there is nothing packed at `path`.
@@ -56,12 +51,7 @@ async function packedFolder(path: string): Promise<Unpacked | null> {
 }
 
 async function unpackInto(from: string, main: string, packedMain: string, belongs: (name: string) => boolean): Promise<Unpacked> {
-  const folder = mkdtempSync(join(tmpdir(), 'weighbridge-unpacked-'));
-  folders.add(folder);
-  const remove = () => {
-    folders.delete(folder);
-    rmSync(folder, { recursive: true, force: true });
-  };
+  const { path: folder, remove } = temporaryFolder('unpacked');
   try {
     await unpackFile(join(from, packedMain), join(folder, main));
     const done = new Set([main]);

@@ -13,6 +13,7 @@ import { type NodeFileSet, nodeFileSet } from './file-set.js';
 import { type GivenArrays, type InputOptions, readArrays, readInputs } from './given-inputs.js';
 import { withHashes } from './hashes.js';
 import { type OpenedFiles, openFiles, prototxtOf, type SourceFileOptions } from './open-files.js';
+import { ofOther, openSource } from './source.js';
 import { forPrograms } from './spelling.js';
 import { onSteps, type Watching } from './watching.js';
 
@@ -59,7 +60,7 @@ export async function verifyFiles(expected: string, actual: string, options: Ver
 export async function verifyPaths(expected: string, actual: string, options: VerifyFilesOptions): Promise<Report> {
   const source = await openFiles(expected, options, options.signal);
   try {
-    const target = await nodeFileSet(actual);
+    const target = await openSource(actual, ofOther(options));
     try {
       return (await verifyOpened(source, target, { ...options, isAlone: expected === actual })).report;
     } finally {

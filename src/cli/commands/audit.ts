@@ -2,15 +2,15 @@
 import { type Command, Option } from 'commander';
 import { auditFiles } from '../../audit/audit.js';
 import { type AuditDocument, RULES, type Severity } from '../../audit/document.js';
-import { nodeFileSet } from '../../node/file-set.js';
+import { openSource, type RemoteFileOptions } from '../../node/source.js';
 import { recordOptions } from '../given.js';
 import { areSeveral, planReadings } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
-import type { CommonFlags } from '../options.js';
+import { addRemoteOptions, type CommonFlags } from '../options.js';
 import { colour, formatBytes, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
 
-interface AuditFlags extends CommonFlags {
+interface AuditFlags extends CommonFlags, RemoteFileOptions {
   readonly weights?: boolean;
 }
 
@@ -20,12 +20,13 @@ export function registerAudit(program: Command): Command {
     .description('say what a file from a stranger contains that it should not (code, programs, files of yours), without loading it')
     .addOption(new Option('--weights', 'also read every weight, for values that cannot be meant'))
     .addHelpText('after', '\nExit codes: 0 nothing but notes; 1 something suspect or dangerous was found; 2 could not look.');
+  addRemoteOptions(command);
   const given = recordOptions(command, []);
   return addManyOptions(command).action(async (models: readonly string[], flags: AuditFlags & ManyFlags) => {
-    if (areSeveral(models)) return void (await runMany(await planReadings('audit', models, given()), flags));
+    if (areSeveral(models, flags)) return void (await runMany(await planReadings('audit', models, given()), flags));
     const path = models[0]!;
     const voice = makeVoice(flags);
-    const files = await nodeFileSet(path);
+    const files = await openSource(path, flags, flags.weights !== true);
     const progress = startProgress(voice);
     try {
       const document = await auditFiles(files, { weights: flags.weights, onProgress: (done, total) => progress.bytes('reading weights', done, total) });

@@ -78,7 +78,7 @@ export function registerConvert(program: Command): Command {
   const given = recordOptions(command, OUTPUT_OPTIONS);
   addManyOptions(command);
   return command.action(async (models: readonly string[], flags: ConvertFlags & ManyFlags) => {
-    if (areSeveral(models)) return convertMany('convert', models, flags, given());
+    if (areSeveral(models, flags)) return convertMany('convert', models, flags, given());
     const voice = makeVoice(flags);
     const [path] = models;
     const document = await withOutput(path!, flags, (output) => runConvert(voice, path!, { ...flags, output }));
@@ -131,8 +131,8 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const compression = flags.compress === 'none' ? undefined : flags.compress;
   if (compression && toStdout) throw new ModelError('usage', '--compress writes beside the model, and stdout has no such place.');
   const reports = await planReports(flags, [path, flags.output, ...companionsOf(flags)]);
-  const source = await openFiles(path, flags);
   const progress = startProgress(voice);
+  const source = await openFiles(path, { ...flags, ...watching(progress) }).finally(() => progress.clear());
   const options: ConvertFileOptions = {
     ...flags,
     ...watching(progress),

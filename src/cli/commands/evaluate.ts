@@ -152,7 +152,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags): 
 
 /** The net in a form that a runtime here takes: PyTorch's and others' are converted to ONNX first, in a folder that goes away again. */
 async function openRunnable(path: string, flags: SourceFlags, notes: string[]) {
-  const { files, options, pathOf } = await openFiles(path, flags);
+  const { files, options, pathOf, path: opened } = await openFiles(path, flags);
   const close = () => files.close();
   try {
     const model = await openModel(files, options);
@@ -161,7 +161,7 @@ async function openRunnable(path: string, flags: SourceFlags, notes: string[]) {
     for (const name of model.files) sha256[name] = await sha256File(pathOf(name));
     const own: Runnable = {
       map,
-      target: { files, path, format: model.format, ...prototxtOf(model) },
+      target: { files, path: opened, format: model.format, ...prototxtOf(model) },
     };
     if (findWrittenFormat(model.format)?.runs) return { runnable: own, sha256, format: model.format, close };
     const folder = mkdtempSync(join(tmpdir(), 'weighbridge-'));

@@ -25,7 +25,7 @@ export function registerInspect(program: Command): Command {
   const given = recordOptions(command, []);
   addManyOptions(command);
   return command.action(async (models: readonly string[], flags: InspectFlags & ManyFlags) => {
-    if (areSeveral(models)) return void (await runMany(await planReadings('inspect', models, given()), flags));
+    if (areSeveral(models, flags)) return void (await runMany(await planReadings('inspect', models, given()), flags));
     const path = models[0]!;
     const voice = makeVoice(flags);
     const progress = startProgress(voice);

@@ -93,7 +93,7 @@ export function registerShrink(program: Command): Command {
   const given = recordOptions(command, OUTPUT_OPTIONS);
   addManyOptions(command);
   return command.action(async (models: readonly string[], all: ShrinkFlags & ManyFlags) => {
-    if (areSeveral(models)) return convertMany('shrink', models, all, given());
+    if (areSeveral(models, all)) return convertMany('shrink', models, all, given());
     const [path] = models;
     await withOutput(path!, all, (output) => shrinkOne(path!, { ...all, output }));
   });

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander';
 import { ModelError } from '../../errors.js';
 import type { GivenPreparation } from '../../model/preparation.js';
-import { nodeFileSet } from '../../node/file-set.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
+import { ofOther, openSource } from '../../node/source.js';
 import { verifyOpened } from '../../node/verify-files.js';
 import { isGood } from '../../report/verdict.js';
 import type { EngineName } from '../../verify/engines/names.js';
@@ -81,8 +81,8 @@ export function registerVerify(program: Command): Command {
       throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
-    const source = await openFiles(expected, flags);
-    const target = await nodeFileSet(actual);
+    const source = await openFiles(expected, { ...flags, ...watching(progress) });
+    const target = await openSource(actual, { ...ofOther(flags), ...watching(progress) });
     try {
       const placed: PlacedFault[] = [];
       const onPlaced = (fault: PlacedFault) => void placed.push(fault);
@@ -100,7 +100,7 @@ export function registerVerify(program: Command): Command {
         await writeBisected(voice, flags.bisect, { map, target: written, placed: placed[0] ?? null });
       const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
       const keep = [expected, actual, ...companionsOf(flags), ...(source.files.openedPaths?.() ?? []), ...target.openedPaths()];
-      await reports.write(voice, report, { subject, model, map, target: { path: actual, format: written.format }, keep });
+      await reports.write(voice, report, { subject, model, map, target: { path: target.path, format: written.format }, keep });
     } finally {
       progress.stop();
       await source.files.close();

@@ -20,8 +20,10 @@ export const OUTPUT_OPTIONS: readonly string[] = ['output'];
 const NAME = '{name}';
 
 /** Whether several models are meant: more than one is named, or a pattern is. */
-export function areSeveral(models: readonly string[]): boolean {
-  return models.length > 1 || models.some(isPattern);
+export function areSeveral(models: readonly string[], { sha256 }: { readonly sha256?: string } = {}): boolean {
+  const several = models.length > 1 || models.some(isPattern);
+  if (several && sha256 !== undefined) throw new ModelError('usage', '--sha256 is of one file, and several models are named');
+  return several;
 }
 
 /** Where one model goes to: what was said, or a file of its name in the folder that was said, or here. @throws ModelError 'usage' where nothing says which format is meant */

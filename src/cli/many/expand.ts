@@ -2,18 +2,13 @@
 import { existsSync } from 'node:fs';
 import { sep } from 'node:path';
 import { ModelError } from '../../errors.js';
-import { identityOf } from '../../node/index.js';
+import { identityOf, isRemote } from '../../node/index.js';
 
 const PATTERN = /[*?[\]{}]/;
 
 /** Whether a path stands for what it matches: one that is there is meant as it is, whatever signs it has. */
 export function isPattern(path: string): boolean {
   return PATTERN.test(path) && !isRemote(path) && !existsSync(path);
-}
-
-/** Whether a model is somewhere else than on this machine's disk. */
-export function isRemote(path: string): boolean {
-  return /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
 }
 
 /**

@@ -3,9 +3,8 @@ import { mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { chooseWriter } from '../../convert.js';
 import { ModelError, throwAll } from '../../errors.js';
-import { identityOf } from '../../node/index.js';
+import { identityOf, isRemote } from '../../node/index.js';
 import type { AnyWriter } from '../../writers/index.js';
-import { isRemote } from './expand.js';
 
 /** Endings that say of what format a file is, or how it is packed, and nothing of its name. */
 const ENDINGS = [/\.(gz|br)$/i, /\.(tar|index\.json)$/i, /\.[a-z][a-z0-9]{0,11}$/i];

@@ -11,8 +11,23 @@ import { checkRelativeName } from './file-set.js';
 /** Smaller writes are gathered up to this size: each one is a message to another process. */
 const GATHER_BYTES = 2 ** 20;
 
-export function directorySink(folder: FileSystemDirectoryHandle): ByteSink {
-  const files: { readonly file: DirectoryFile; readonly parent: FileSystemDirectoryHandle; readonly existed: boolean }[] = [];
+/** The part of a `FileSystemDirectoryHandle` that is used; programs that are not pages have no such type. */
+export interface PageFolder {
+  getDirectoryHandle(name: string, options: { readonly create: true }): Promise<PageFolder>;
+  getFileHandle(name: string, options?: { readonly create: true }): Promise<{ createWritable(): Promise<PageFileStream> }>;
+  removeEntry(name: string): Promise<void>;
+}
+
+/** The part of a `FileSystemWritableFileStream` that is used. */
+export interface PageFileStream {
+  /** What it takes is the page's own type. */
+  write(chunk: never): Promise<void>;
+  close(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+export function directorySink(folder: PageFolder): ByteSink {
+  const files: { readonly file: DirectoryFile; readonly parent: PageFolder; readonly existed: boolean }[] = [];
   let ended = false;
   return {
     async create(given) {
@@ -58,7 +73,7 @@ class DirectoryFile implements FileSink {
   constructor(
     readonly name: string,
     readonly last: string,
-    readonly stream: FileSystemWritableFileStream,
+    readonly stream: PageFileStream,
   ) {}
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -95,9 +110,9 @@ class DirectoryFile implements FileSink {
 
   async #flush(): Promise<void> {
     if (this.#gatheredBytes === 0) return;
-    const data = (this.#gathered.length === 1 ? this.#gathered[0]! : concatBytes(this.#gathered)) as Uint8Array<ArrayBuffer>;
+    const data = this.#gathered.length === 1 ? this.#gathered[0]! : concatBytes(this.#gathered);
     this.#gathered = [];
     this.#gatheredBytes = 0;
-    await this.stream.write({ type: 'write', position: this.#gatheredAt, data });
+    await this.stream.write({ type: 'write', position: this.#gatheredAt, data } as never);
   }
 }

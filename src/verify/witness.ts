@@ -11,7 +11,7 @@ import type { Tensor } from '../model/tensor.js';
 import { toArray } from './array.js';
 import { isHeavy, isLarge } from './effort.js';
 import type { Engine, EngineHost, EngineModel } from './engine.js';
-import { witnessEngines } from './engines/index.js';
+import { byReason, type Reason, witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
 import { feedsBehind, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
@@ -39,6 +39,8 @@ export async function chooseWitness(
   notes: string[],
 ): Promise<Expected> {
   const refused: string[] = [];
+  const absent: Reason[] = [];
+  const tellAbsent = () => void notes.push(...byReason(absent.splice(0)).map((reason) => `not available as an independent witness: ${reason}`));
   const changed = map.warnings.find(({ code }) => code === 'inference');
   if (changed) notes.push('runtimes that run the original file do not witness, because layers of it act as in training there');
   const host = source.path !== undefined && isHeavy(map) ? options.host : undefined;
@@ -46,7 +48,7 @@ export async function chooseWitness(
     const engine = host ? apart(candidate, host) : candidate;
     const { available, detail } = await engine.availability();
     if (!available) {
-      notes.push(`the independent witness ${engine.name} is not available: ${detail}`);
+      absent.push({ name: engine.name, detail });
       refused.push(engine.name);
       continue;
     }
@@ -59,6 +61,7 @@ export async function chooseWitness(
         const run = await closingOnError(session, () => (edited ? originalRunner(session, edited) : portRunner(session, map, (port) => port.layout)));
         return { run: remembering(run), close: () => session.close() };
       }, options.first);
+      tellAbsent();
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
@@ -66,6 +69,7 @@ export async function chooseWitness(
       refused.push(engine.name);
     }
   }
+  tellAbsent();
   return referenceWitness(map, options, refused, edited);
 }
 

@@ -60,8 +60,12 @@ export function divideProducts(multiplier: Multiplier): Division {
 const PAGE_BYTES = 65_536;
 let compiled: WebAssembly.Module | null = null;
 
-/** The kernels, to be instantiated with a memory as `js.memory`. */
-export function productKernels(): WebAssembly.Module {
+/** The kernels, a `WebAssembly.Module` to be instantiated with a memory as `js.memory`; programs that are not pages have no type of that name. */
+export function productKernels(): object {
+  return compiledKernels();
+}
+
+function compiledKernels(): WebAssembly.Module {
   compiled ??= new WebAssembly.Module(Uint8Array.from(atob(PRODUCT_KERNELS), (character) => character.charCodeAt(0)));
   return compiled;
 }
@@ -77,7 +81,7 @@ export function localMultiplier(precision: Precision): Multiplier {
     async perform({ byteLength, writes, calls, sums }) {
       if (!bench) {
         const memory = new WebAssembly.Memory({ initial: 1 });
-        bench = { memory, kernels: new WebAssembly.Instance(productKernels(), { js: { memory } }).exports as never };
+        bench = { memory, kernels: new WebAssembly.Instance(compiledKernels(), { js: { memory } }).exports as never };
       }
       const { memory, kernels } = bench;
       const missing = byteLength - memory.buffer.byteLength;

@@ -1,5 +1,6 @@
 /** WebGPU: the browser's own, or Dawn from the package `webgpu`; which adapter it would compute on, and what that can do. */
 import type { Adapter } from '../engine.js';
+import { fromCompanion } from './companion.js';
 
 /** The part of the WebGPU API that is used; TypeScript's own libraries have none of it. */
 export interface Gpu {
@@ -25,7 +26,6 @@ export interface GpuDevice {
   addEventListener(event: 'uncapturederror', listener: (event: { readonly error: { readonly message: string } }) => void): void;
 }
 
-export const INSTALL_WEBGPU = 'npm install webgpu';
 export const NO_ADAPTER =
   'no GPU adapter was found; a driver with Vulkan (or Metal, or Direct3D 12) is needed, or a software one such as mesa-vulkan-drivers 25 (see docs/gpu.md)';
 
@@ -44,13 +44,26 @@ async function make(): Promise<Gpu> {
   const page = (globalThis as { navigator?: { gpu?: Gpu } }).navigator;
   if (page?.gpu) return page.gpu;
   if (typeof process === 'undefined' || !process.versions?.node) return { requestAdapter: async () => null };
-  const { create, globals } = (await import('webgpu')) as unknown as { create(options: string[]): Gpu; globals: object };
+  const { create, globals } = await importDawn();
   Object.assign(globalThis, globals);
   const gpu = create([]);
   // Node 21 and newer have a navigator of their own, which cannot be replaced but can be added to.
   if (page) Object.defineProperty(page, 'gpu', { value: gpu, configurable: true });
   else Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'node' }, configurable: true });
   return gpu;
+}
+
+interface Dawn {
+  create(options: string[]): Gpu;
+  readonly globals: object;
+}
+
+async function importDawn(): Promise<Dawn> {
+  try {
+    return (await import('webgpu')) as unknown as Dawn;
+  } catch (error) {
+    return fromCompanion(error, 'webgpu');
+  }
 }
 
 /** The adapter that WebGPU gives when the fastest is asked for; null where there is none. */

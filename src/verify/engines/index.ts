@@ -38,15 +38,27 @@ export async function selectEngine(format: string, { engine: wanted, device, hos
         : `the engine "${wanted}" computes on the CPU, not on a GPU`,
     );
   }
-  const reasons: string[] = [];
+  const reasons: Reason[] = [];
   for (const candidate of candidates) {
     const engine = placed(candidate, host);
     const availability = await engine.availability();
     const tooSoft = wanted === undefined && device === 'auto' && availability.adapter?.software === true;
-    if (availability.available && !tooSoft) return { engine, availability, passedOver: reasons };
-    reasons.push(`${engine.name}: ${availability.detail}`);
+    if (availability.available && !tooSoft) return { engine, availability, passedOver: byReason(reasons) };
+    reasons.push({ name: engine.name, detail: availability.detail });
   }
-  throw new ModelError('engine', `no engine for ${format} files can run here${device === 'gpu' ? ' on a GPU' : ''}. ${reasons.join('. ')}.`);
+  throw new ModelError('engine', `no engine for ${format} files can run here${device === 'gpu' ? ' on a GPU' : ''}. ${byReason(reasons).join('. ')}.`);
+}
+
+export interface Reason {
+  readonly name: string;
+  readonly detail: string;
+}
+
+/** Each reason once, behind the engines that it holds for: 'ort-cpu, ort-wasm: not installed'. */
+export function byReason(reasons: readonly Reason[]): string[] {
+  const names = new Map<string, string[]>();
+  for (const { name, detail } of reasons) names.set(detail, [...(names.get(detail) ?? []), name]);
+  return [...names].map(([detail, those]) => `${those.join(', ')}: ${detail}`);
 }
 
 /** An engine that was named runs where it runs, unless the other device was asked for too. */

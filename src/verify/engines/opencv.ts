@@ -8,6 +8,8 @@
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session } from '../engine.js';
+import { fromCompanion } from './companion.js';
+import { installLine } from './install.js';
 import { type CaffeWiring, caffeWiring } from './opencv-prototxt.js';
 
 /** The part of opencv-wasm that is used; its own type files call all of it `any`. */
@@ -61,7 +63,7 @@ export const opencv: Engine = {
       const version = /OpenCV ([\d.]+)/.exec(cv.getBuildInformation())?.[1] ?? 'of unknown version';
       return { available: true, detail: `OpenCV ${version} (opencv-wasm), CPU` };
     } catch (error) {
-      return { available: false, detail: missingPackage(error, 'npm install opencv-wasm') };
+      return { available: false, detail: missingPackage(error, installLine()) };
     }
   },
 
@@ -82,7 +84,7 @@ export const opencv: Engine = {
     const text = new TextDecoder().decode(await prototxt.read(0, prototxt.byteLength));
     const wiring = caffeWiring(text, model.prototxt);
     const { cv } = await load().catch((error: unknown) => {
-      throw new ModelError('engine', 'OpenCV could not be loaded; install it with: npm install opencv-wasm', { file }, error);
+      throw new ModelError('engine', `OpenCV could not be loaded; ${installLine()}`, { file }, error);
     });
     const weights = new Uint8Array(caffemodel.byteLength);
     await caffemodel.readInto(0, weights);
@@ -222,11 +224,24 @@ function guard<T>(cv: OpenCv, file: string, work: () => T): T {
  */
 function load(): Promise<{ readonly cv: OpenCv }> {
   loading ??= quietly(async () => {
-    const imported = (await import('opencv-wasm')) as unknown as { cv?: OpenCv; default?: { cv: OpenCv } };
+    const imported = await importOpenCv();
     const cv = imported.cv ?? imported.default!.cv;
     return { cv };
   });
   return loading;
+}
+
+interface OpenCvModule {
+  readonly cv?: OpenCv;
+  readonly default?: { readonly cv: OpenCv };
+}
+
+async function importOpenCv(): Promise<OpenCvModule> {
+  try {
+    return (await import('opencv-wasm')) as unknown as OpenCvModule;
+  } catch (error) {
+    return fromCompanion(error, 'opencv-wasm');
+  }
 }
 
 async function quietly<T>(work: () => Promise<T>): Promise<T> {

@@ -1,12 +1,14 @@
 /** ONNX Runtime, native: the runtime that consumes what is written, and the fastest on a CPU. */
 import type { Engine } from '../engine.js';
-import { type Ort, ortEngine } from './ort.js';
+import { installLine } from './install.js';
+import { ortEngine } from './ort.js';
+import { loadOrtNode } from './ort-node.js';
 
 export const ortCpu: Engine = ortEngine({
   name: 'ort-cpu',
   device: 'cpu',
-  install: 'npm install onnxruntime-node',
-  load: async () => (await import('onnxruntime-node')) as unknown as Ort,
+  install: installLine(),
+  load: loadOrtNode,
   describe: async ({ env }) => ({ available: true, detail: `onnxruntime-node ${env.versions?.node ?? env.versions?.common ?? ''}, CPU` }),
   // A verification runs a few inputs. Packing all weights for many costs VGG16 half a second of processor time and 127 MB.
   options: { executionProviders: ['cpu'], extra: { session: { disable_prepacking: '1' } } },

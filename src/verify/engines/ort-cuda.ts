@@ -5,7 +5,10 @@
  * the host of GPU engines sets it.
  */
 import type { Engine } from '../engine.js';
-import { type Ort, ortEngine } from './ort.js';
+import { resolvePackage } from './companion.js';
+import { installLine } from './install.js';
+import { ortEngine } from './ort.js';
+import { loadOrtNode } from './ort-node.js';
 
 const PROVIDER = 'libonnxruntime_providers_cuda.so';
 const INSTALL =
@@ -14,8 +17,8 @@ const INSTALL =
 export const ortCuda: Engine = ortEngine({
   name: 'ort-cuda',
   device: 'gpu',
-  install: 'npm install onnxruntime-node',
-  load: async () => (await import('onnxruntime-node')) as unknown as Ort,
+  install: installLine(),
+  load: loadOrtNode,
   async describe(ort) {
     const version = `onnxruntime-node ${ort.env.versions?.node ?? ort.env.versions?.common ?? ''}`;
     if (typeof process === 'undefined' || process.platform !== 'linux' || process.arch !== 'x64')
@@ -48,9 +51,7 @@ async function nvidiaGpu(): Promise<string | null> {
 
 async function hasProvider(): Promise<boolean> {
   const { existsSync, readdirSync } = await import('node:fs');
-  const { createRequire } = await import('node:module');
-  const root = createRequire(import.meta.url)
-    .resolve('onnxruntime-node/package.json')
-    .replace(/package\.json$/, 'bin');
+  const { fileURLToPath } = await import('node:url');
+  const root = fileURLToPath(new URL('bin', await resolvePackage('onnxruntime-node/package.json')));
   return readdirSync(root).some((napi) => existsSync(`${root}/${napi}/linux/x64/${PROVIDER}`));
 }

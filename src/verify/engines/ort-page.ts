@@ -1,15 +1,22 @@
 /** ONNX Runtime in a page: the builds of onnxruntime-web with one WebAssembly file each, where its main one has them all. */
 import type { Engine } from '../engine.js';
+import { fromCompanion } from './companion.js';
 import { bestAdapter, NO_ADAPTER } from './gpu.js';
+import { installLine } from './install.js';
 import { type Ort, ortEngine } from './ort.js';
-
-const INSTALL = 'npm install onnxruntime-web';
 
 export const ortPageWasm: Engine = ortEngine({
   name: 'ort-wasm',
   device: 'cpu',
-  install: INSTALL,
-  load: async () => onOneThread((await import('onnxruntime-web/wasm')) as unknown as Ort),
+  install: installLine('onnxruntime-web'),
+  async load() {
+    try {
+      return onOneThread((await import('onnxruntime-web/wasm')) as unknown as Ort);
+    } catch (error) {
+      // A bundler that finds the import within a try leaves out what is not installed, and goes on.
+      return fromCompanion(error, 'onnxruntime-web/wasm');
+    }
+  },
   describe: async (ort) => ({ available: true, detail: `${versionOf(ort)}, WebAssembly` }),
   options: { executionProviders: ['wasm'] },
   readsPaths: false,
@@ -19,8 +26,14 @@ export const ortPageWasm: Engine = ortEngine({
 export const ortPageWebgpu: Engine = ortEngine({
   name: 'ort-webgpu',
   device: 'gpu',
-  install: INSTALL,
-  load: async () => onOneThread((await import('onnxruntime-web/webgpu')) as unknown as Ort),
+  install: installLine('onnxruntime-web'),
+  async load() {
+    try {
+      return onOneThread((await import('onnxruntime-web/webgpu')) as unknown as Ort);
+    } catch (error) {
+      return fromCompanion(error, 'onnxruntime-web/webgpu');
+    }
+  },
   async describe(ort) {
     const best = await bestAdapter();
     if (best === null) return { available: false, detail: NO_ADAPTER };

@@ -6,8 +6,10 @@
  * still a GPU buffer aborts the process.
  */
 import type { Engine } from '../engine.js';
-import { bestAdapter, INSTALL_WEBGPU, NO_ADAPTER } from './gpu.js';
+import { bestAdapter, NO_ADAPTER } from './gpu.js';
+import { installLine } from './install.js';
 import { type Ort, ortEngine } from './ort.js';
+import { loadOrtNode } from './ort-node.js';
 
 interface OrtNode extends Ort {
   listSupportedBackends?(): readonly { readonly name: string }[];
@@ -16,15 +18,15 @@ interface OrtNode extends Ort {
 export const ortWebgpu: Engine = ortEngine({
   name: 'ort-webgpu',
   device: 'gpu',
-  install: 'npm install onnxruntime-node webgpu',
-  load: async () => (await import('onnxruntime-node')) as unknown as Ort,
+  install: installLine(),
+  load: loadOrtNode,
   async describe(ort) {
     const version = `onnxruntime-node ${ort.env.versions?.node ?? ort.env.versions?.common ?? ''}`;
     if (!(ort as OrtNode).listSupportedBackends?.().some(({ name }) => name === 'webgpu'))
       return { available: false, detail: `${version} has no WebGPU on this platform` };
     // The runtime does not tell which adapter it takes; in the same environment the package `webgpu` gets the same one.
     const best = await bestAdapter().catch(() => undefined);
-    if (best === undefined) return { available: false, detail: `the adapter could not be named without the package webgpu; ${INSTALL_WEBGPU}` };
+    if (best === undefined) return { available: false, detail: `the adapter could not be named without the package webgpu; ${installLine()}` };
     if (best === null) return { available: false, detail: NO_ADAPTER };
     return { available: true, detail: `${version}, WebGPU on ${best.adapter.name}`, adapter: best.adapter };
   },

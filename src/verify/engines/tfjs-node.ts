@@ -2,6 +2,7 @@
  * TensorFlow's own C library under TensorFlow.js's interface (`@tensorflow/tfjs-node`), when the user has installed it.
  */
 import type { Engine } from '../engine.js';
+import { installLine } from './install.js';
 import { type Tfjs, tfjsEngine } from './tfjs.js';
 import type { Core } from './tfjs-sessions.js';
 
@@ -18,7 +19,7 @@ export function tfjsNodeEngine(name: string, device: Engine['device'], packageNa
     name,
     device,
     backend: 'tensorflow',
-    install: `npm install ${packageName}`,
+    install: installLine(packageName),
     load: () => importNode(packageName),
     async describe({ core }) {
       const onGpu = (core.backend() as NodeBackend).isUsingGpuDevice === true;

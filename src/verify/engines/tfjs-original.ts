@@ -5,6 +5,7 @@
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { EngineModel } from '../engine.js';
+import { fromCompanion } from './companion.js';
 import type { Core } from './tfjs-sessions.js';
 
 type H5 = typeof import('h5wasm');
@@ -56,13 +57,13 @@ function legible(error: unknown): unknown {
 
 async function openHdf5(path: string | undefined, read: () => Promise<Uint8Array>): Promise<{ file: InstanceType<H5['File']>; close: () => void }> {
   if (path !== undefined && typeof process !== 'undefined') {
-    const h5wasm = await import('h5wasm/node');
+    const h5wasm = await importH5Node();
     // Else it prints what it finds wrong, and goes on with nothing.
     (await h5wasm.ready).activate_throwing_error_handler();
     const file = new h5wasm.File(path, 'r') as unknown as InstanceType<H5['File']>;
     return { file, close: () => file.close() };
   }
-  const h5wasm = await import('h5wasm');
+  const h5wasm = await importH5();
   const { FS, activate_throwing_error_handler } = await h5wasm.ready;
   activate_throwing_error_handler();
   const name = `model-${crypto.randomUUID()}.h5`;
@@ -219,4 +220,20 @@ function namesOf(group: { attrs: Record<string, { value: unknown }> }, attribute
   const pieces: string[] = [];
   for (let i = 0; group.attrs[`${attribute}${i}`]; i++) pieces.push(...(group.attrs[`${attribute}${i}`]!.value as unknown[]).map(String));
   return pieces;
+}
+
+async function importH5Node(): Promise<typeof import('h5wasm/node')> {
+  try {
+    return await import('h5wasm/node');
+  } catch (error) {
+    return fromCompanion(error, 'h5wasm/node');
+  }
+}
+
+async function importH5(): Promise<H5> {
+  try {
+    return await import('h5wasm');
+  } catch (error) {
+    return fromCompanion(error, 'h5wasm');
+  }
 }

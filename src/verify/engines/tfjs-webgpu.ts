@@ -7,7 +7,9 @@
  */
 import { ModelError } from '../../errors.js';
 import type { Engine } from '../engine.js';
+import { fromCompanion } from './companion.js';
 import { bestAdapter, type GpuDevice, getGpu, NO_ADAPTER } from './gpu.js';
+import { installLine } from './install.js';
 import { importTfjs, type Tfjs, tfjsEngine } from './tfjs.js';
 import type { Core } from './tfjs-sessions.js';
 import { splitLargeProducts } from './tfjs-webgpu-products.js';
@@ -21,7 +23,7 @@ export const tfjsWebgpu: Engine = tfjsEngine({
   name: 'tfjs-webgpu',
   device: 'gpu',
   backend: 'webgpu',
-  install: 'npm install webgpu @tensorflow/tfjs-backend-webgpu @tensorflow/tfjs-core @tensorflow/tfjs-layers @tensorflow/tfjs-converter h5wasm',
+  install: installLine(),
   load() {
     prepared ??= prepare();
     return prepared;
@@ -47,7 +49,7 @@ async function prepare(): Promise<Tfjs> {
   // The backend registers itself when it is imported, and only where it finds navigator.gpu.
   await getGpu();
   const tfjs = await importTfjs();
-  await import('@tensorflow/tfjs-backend-webgpu');
+  await importBackend();
   tfjs.core.env().set('WEBGPU_CPU_FORWARD', false);
   if ((await bestAdapter()) === null) throw new ModelError('engine', NO_ADAPTER);
   await tfjs.core.setBackend('webgpu');
@@ -61,6 +63,14 @@ async function prepare(): Promise<Tfjs> {
   });
   splitLargeProducts(tfjs.core, device.limits.maxStorageBufferBindingSize);
   return tfjs;
+}
+
+async function importBackend(): Promise<unknown> {
+  try {
+    return await import('@tensorflow/tfjs-backend-webgpu');
+  } catch (error) {
+    return fromCompanion(error, '@tensorflow/tfjs-backend-webgpu');
+  }
 }
 
 function deviceOf(core: Core): GpuDevice {

@@ -4,6 +4,7 @@
  */
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type Session } from '../engine.js';
+import { fromCompanion } from './companion.js';
 import { toTfjsConfig } from './tfjs-config.js';
 import { tfjsFiles } from './tfjs-files.js';
 import { readOriginal } from './tfjs-original.js';
@@ -68,10 +69,33 @@ export function tfjsEngine(build: TfjsBuild): Engine {
 
 /** The packages that all backends share. */
 export async function importTfjs(): Promise<Tfjs> {
-  const core = await import('@tensorflow/tfjs-core');
+  const tfjs = await importPackages();
   // Its advice to use a faster backend is no news to a user of this tool.
-  core.env().set('PROD', true);
-  return { core, layers: await import('@tensorflow/tfjs-layers'), converter: await import('@tensorflow/tfjs-converter') };
+  tfjs.core.env().set('PROD', true);
+  return tfjs;
+}
+
+/** All from one place: they share the first, and would not know each other's. */
+async function importPackages(): Promise<Tfjs> {
+  try {
+    const core = await import('@tensorflow/tfjs-core');
+    return { core, layers: await import('@tensorflow/tfjs-layers'), converter: await import('@tensorflow/tfjs-converter') };
+  } catch (error) {
+    return {
+      core: await fromCompanion(error, '@tensorflow/tfjs-core'),
+      layers: await fromCompanion(error, '@tensorflow/tfjs-layers'),
+      converter: await fromCompanion(error, '@tensorflow/tfjs-converter'),
+    };
+  }
+}
+
+/** The backend in plain JavaScript, which the others use too. */
+export async function importTfjsCpu(): Promise<unknown> {
+  try {
+    return await import('@tensorflow/tfjs-backend-cpu');
+  } catch (error) {
+    return fromCompanion(error, '@tensorflow/tfjs-backend-cpu');
+  }
 }
 
 export function describeTfjs({ core }: Tfjs): Availability {
@@ -128,7 +152,7 @@ async function loadOriginal(core: Core, layers: LayersApi, model: EngineModel, b
  */
 async function loadedOnCpu<T>(core: Core, load: () => Promise<T>): Promise<T> {
   const backend = core.getBackend();
-  const hasCpu = backend === 'wasm' && (await import('@tensorflow/tfjs-backend-cpu').catch(() => null)) !== null;
+  const hasCpu = backend === 'wasm' && (await importTfjsCpu().catch(() => null)) !== null;
   if (!hasCpu) return load();
   keepLargeMatrices(core);
   await core.setBackend('cpu');

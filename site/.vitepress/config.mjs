@@ -1,0 +1,74 @@
+/** The site made of docs/: `npm run docs:site`. */
+import { cpSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitepress';
+
+// Pages find what they are built with in a folder above them, which docs/ has not.
+const pages = fileURLToPath(new URL('../pages', import.meta.url));
+rmSync(pages, { recursive: true, force: true });
+cpSync(fileURLToPath(new URL('../../docs', import.meta.url)), pages, { recursive: true });
+
+const group = (text, items) => ({ text, collapsed: false, items: items.map(([title, link]) => ({ text: title, link })) });
+
+/** Files beside docs/ that pages lead to: their place on the site is the repository. */
+const OUTSIDE = /^(?:\.\.\/)+(?:schemas|README|CONTRIBUTING|SECURITY|CHANGELOG|scripts|src|test|action)/;
+
+export default defineConfig({
+  title: 'Weighbridge',
+  description: 'Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.',
+  srcDir: './pages',
+  outDir: './dist',
+  cacheDir: './.cache',
+  // A path, where the site is not at the root of its address.
+  base: process.env.SITE_BASE ?? '/',
+  cleanUrls: false,
+  ignoreDeadLinks: [OUTSIDE, /^\.\/(?:\.\.\/)+/],
+  // Text with < or {{ is text: nothing in docs/ is a component.
+  markdown: { html: false },
+  themeConfig: {
+    search: { provider: 'local' },
+    outline: [2, 3],
+    sidebar: [
+      group('I want to', [
+        ['put my Keras VGG16 into the browser', '/cookbook/keras-in-the-browser'],
+        ['know whether this .pth is safe', '/cookbook/is-this-file-safe'],
+        ['see which layers fine-tuning changed', '/cookbook/what-did-fine-tuning-change'],
+        ['find out why the numbers are wrong', '/cookbook/the-numbers-are-wrong'],
+        ['have a 500 MB model on my web page', '/cookbook/large-model-on-a-page'],
+        ['do what another converter did', '/coming-from'],
+      ]),
+      group('Commands', [
+        ['convert', '/convert'],
+        ['shrink', '/shrink'],
+        ['verify', '/verify'],
+        ['diff', '/diff'],
+        ['audit', '/audit'],
+        ['check', '/check'],
+        ['evaluate', '/scale'],
+        ['golden', '/golden'],
+        ['reports', '/reports'],
+        ['the page', '/web'],
+      ]),
+      group('Library', [['functions and types', '/api']]),
+      group('Formats', [
+        ['Keras', '/keras'],
+        ['PyTorch', '/pytorch'],
+        ['Caffe', '/caffe'],
+        ['ONNX', '/onnx'],
+        ['TensorFlow', '/tensorflow'],
+        ['TensorFlow.js', '/tfjs'],
+        ['safetensors', '/safetensors'],
+        ['npz', '/npz'],
+        ['nets that are recognised', '/architectures'],
+      ]),
+      group('Beneath', [
+        ['layer map', '/layer-map'],
+        ['operators', '/operators'],
+        ['conformance', '/conformance'],
+        ['engines', '/engines'],
+        ['GPUs', '/gpu'],
+        ['dependencies', '/dependencies'],
+      ]),
+    ],
+  },
+});

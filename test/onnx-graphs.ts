@@ -50,6 +50,7 @@ export async function onnxFile(graph: Graph, { opset = 17, functions = [] as Mes
   for (const [domain, version] of [
     ['', opset],
     ['local', 1],
+    ['com.microsoft', 1],
   ] as const)
     model.message(MODEL.opsetImport, new MessageBuilder().string(1, domain).int(2, version));
   for (const one of functions) model.message(MODEL.functions, one);

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { OPS, type Operator } from '../../src/model/ops/index.js';
+import { GRAPH_OPS } from '../../src/writers/tfjs/graph-rules.js';
 import { RULES } from '../../src/writers/tfjs/rules.js';
 
 const FILE = fileURLToPath(new URL('../../docs/operators.md', import.meta.url));
@@ -19,7 +20,7 @@ function attributesOf({ attributes }: Operator): string {
 
 function row(operator: Operator): string {
   const { op, slots, onnx } = operator;
-  const targets = [onnx === null ? '' : `opset ${onnx.since ?? 1}`, Object.hasOwn(RULES, op) ? 'yes' : ''];
+  const targets = [onnx === null ? '' : `opset ${onnx.since ?? 1}`, Object.hasOwn(RULES, op) ? 'both forms' : GRAPH_OPS.has(op) ? 'graph' : ''];
   return `| ${op} | ${slots.join(', ')} | ${attributesOf(operator)} | ${targets.join(' | ')} |`;
 }
 
@@ -30,7 +31,7 @@ it('docs/operators.md is current', () => {
     'What the layer map can say, made from `src/model/ops/` by `npm run docs`. Each operator means what ONNX means by it in the newest opset;',
     'every one is evaluated in float64 by the reference evaluator. A slot with `?` may be left out, one with `...` takes any number of values,',
     'and an attribute with `?` may be absent. Attributes that are slots too may flow in where ONNX lets them. ONNX: the oldest opset that is read',
-    'as this operator directly. TensorFlow.js: the plain form can be written.',
+    'as this operator directly. TensorFlow.js: which form can say it, a layers model only in the plain form (docs/tfjs.md).',
     '',
     '| operator | slots | attributes | ONNX | TensorFlow.js |',
     '|---|---|---|---|---|',

@@ -275,6 +275,70 @@ describe('constants', () => {
   });
 });
 
+describe('operators of ONNX Runtime', () => {
+  const own = (op: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}) =>
+    node(op, inputs, ['q'], attributes, { domain: 'com.microsoft', name: 'own' });
+  const scale = (name: string, value: number) => float32Tensor(name, [], [value], ORIGIN);
+  const zero = (name: string, value: number) => numbersTensor(name, 'uint8', [], [value], ORIGIN);
+  const x = ['x8', 'xs', 'xz'];
+  const float = (value: number): OnnxAttribute => ({ type: 'float', value });
+  const tensors = [
+    ...[scale('xs', 0.02), zero('xz', 120), scale('ys', 0.03), zero('yz', 110), scale('ks', 0.01), zero('kz', 128)],
+    numbersTensor(
+      'k',
+      'uint8',
+      [5, 3],
+      Array.from({ length: 15 }, (_, i) => (i * 37) % 256),
+      ORIGIN,
+    ),
+    numbersTensor('b', 'int32', [3], [400, -300, 20], ORIGIN),
+  ];
+  it.each([
+    ['QLinearAdd', [...x, ...x, 'ys', 'yz'], {}],
+    ['QLinearMul', [...x, ...x, 'ys', 'yz'], {}],
+    ['QLinearSigmoid', [...x, 'ys', 'yz'], {}],
+    ['QLinearLeakyRelu', [...x, 'ys', 'yz'], { alpha: float(0.2) }],
+    ['QLinearConcat', ['ys', 'yz', ...x, ...x], { axis: intAttribute(3) }],
+    ['QLinearGlobalAveragePool', [...x, 'ys', 'yz'], { channels_last: intAttribute(0) }],
+    ['QLinearAveragePool', [...x, 'ys', 'yz'], { kernel_shape: intsAttribute([2, 2]), pads: intsAttribute([1, 0, 0, 1]) }],
+  ] as const)('%s is what it computes, to one step', async (op, inputs, attributes) => {
+    const graph: Graph = {
+      nodes: [node('QuantizeLinear', ['x', 'xs', 'xz'], ['x8']), own(op, inputs, attributes), node('DequantizeLinear', ['q', 'ys', 'yz'], ['y'])],
+      tensors,
+      inputs: [['x', [1, 2, 4, 5]]],
+    };
+    const values = Array.from({ length: 40 }, (_, i) => Math.sin(i * 1.7) * 2);
+    const [wanted] = [...(await runOnnx(await onnxFile(graph), [{ shape: [1, 2, 4, 5], data: Float32Array.from(values) }])).values()];
+    const map = await mapOf(graph);
+    expect(map.layers.some(({ foreign }) => foreign)).toBe(false);
+    const made = await run(map, [1, 2, 4, 5], values);
+    const off = made.map((value, i) => Math.abs(value - wanted!.data[i]!));
+    expect(made.length).toBe(wanted!.data.length);
+    expect(Math.max(...off)).toBeLessThan(0.031);
+    // Halves may be rounded the other way.
+    expect(off.filter((one) => one > 1e-4).length).toBeLessThan(made.length / 10);
+  });
+
+  it('QGemm is a product of what its codes stand for, with a bias of its scale', async () => {
+    const graph: Graph = {
+      nodes: [node('QuantizeLinear', ['x', 'xs', 'xz'], ['x8']), own('QGemm', [...x, 'k', 'ks', 'kz', 'b']), node('Identity', ['q'], ['y'])],
+      tensors,
+      inputs: [['x', [2, 5]]],
+    };
+    const values = Array.from({ length: 10 }, (_, i) => Math.cos(i));
+    const [wanted] = [...(await runOnnx(await onnxFile(graph), [{ shape: [2, 5], data: Float32Array.from(values) }])).values()];
+    const made = await run(await mapOf(graph), [2, 5], values);
+    expect(Math.max(...made.map((value, i) => Math.abs(value - wanted!.data[i]!)))).toBeLessThan(1e-4);
+  });
+
+  it('with a setting that is not known they are kept as they came', async () => {
+    const graph: Graph = { nodes: [own('Gelu', ['x'], { other: intAttribute(1) }), node('Neg', ['q'], ['y'])], inputs: X };
+    expect((await mapOf(graph)).layers.map(({ op }) => op)).toEqual(['com.microsoft::Gelu', 'Neg']);
+    const gelu: Graph = { nodes: [own('Gelu', ['x']), node('Neg', ['q'], ['y'])], inputs: X };
+    expect((await mapOf(gelu)).layers.map(({ op }) => op)).toEqual(['Gelu', 'Neg']);
+  });
+});
+
 describe('recurrent nodes', () => {
   const [steps, batch, inputs, hidden] = [4, 2, 3, 2];
   const wave = (name: string, shape: readonly number[], speed: number) =>

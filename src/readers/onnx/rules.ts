@@ -11,6 +11,7 @@ import { fromPalette, narrowPlaces, widenPlaces } from '../../model/palette.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
+import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
 import type { Node, Rule, Translator } from './translator.js';
@@ -299,4 +300,5 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Hardmax: legacySoftmax,
   Upsample: upsample,
   Resize: resize,
+  ...MICROSOFT,
 };

@@ -1,7 +1,8 @@
 /**
- * Measures what `shrink` makes of trained nets, and writes the table of docs/shrink.md: node scripts/shrink-table.mjs [folder of trained nets]
+ * Measures what `shrink` makes of trained nets, and writes the table of docs/shrink.md: node scripts/shrink-table.mjs [folder of trained nets] [way,way]
  *
- * The folder has nets of other people (see its README), which are read in place; without it the demo's net alone is measured. Needs a build. The
+ * The folder has nets of other people (see its README), which are read in place; without it the demo's net alone is measured. With ways named, these alone
+ * are measured, and the rows of others stay as they are. Needs a build. The
  * same nets and inputs give the same numbers.
  */
 import { spawnSync } from 'node:child_process';
@@ -12,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const trained = process.argv[2] ?? join(root, '../shared/trained');
+const only = process.argv[3]?.split(',');
 const DOC = join(root, 'docs/shrink.md');
 const [BEGIN, END] = ['<!-- measured by scripts/shrink-table.mjs -->', '<!-- end of what was measured -->'];
 const ROWS = 200;
@@ -26,6 +28,9 @@ const NETS = [
 const WAYS = [
   { title: 'float16', args: ['--dtype', 'float16'] },
   { title: 'int8', args: ['--dtype', 'int8'] },
+  { title: 'int4', args: ['--dtype', 'int4'] },
+  { title: 'palette of 16', args: ['--palette', '16'] },
+  { title: 'rank by 90 % energy', args: ['--svd', '0.9'] },
   ...['0.1', '0.3', '0.5', '0.7'].map((step) => ({ title: `steps of ${step}`, args: ['--step', step] })),
   { title: 'search, agreement 0.97', args: ['--min-agreement', '0.97'] },
 ];
@@ -69,6 +74,16 @@ function measure(net, way, inputs, where) {
   return { totals, agreement, accuracy, relativeToScale };
 }
 
+const text = readFileSync(DOC, 'utf8');
+const [start, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+if (start < 0 || end < start) throw new Error(`${DOC} has no place for the table`);
+/** A row that was measured before. */
+const known = (net, way) =>
+  text
+    .slice(start, end)
+    .split('\n')
+    .find((line) => line.startsWith(`| ${net} | ${way} |`));
+
 const where = mkdtempSync(join(tmpdir(), 'weighbridge-table-'));
 const lines = [
   '| net | how | on disk | on the wire | after loading | same class first | right before, now | largest error, of scale |',
@@ -79,9 +94,16 @@ try {
     if (net.folder && !existsSync(join(trained, net.folder))) continue;
     const model = net.folder ? join(trained, net.folder, net.file) : net.model;
     const inputs = net.folder ? await inputsOf(net, where) : net.inputs;
+    const before = only && known(net.title, 'as it is');
+    if (before) lines.push(before);
     for (const [i, way] of WAYS.entries()) {
+      if (only && !only.includes(way.title)) {
+        lines.push(...[known(net.title, way.title)].filter(Boolean));
+        continue;
+      }
       const { totals, agreement, accuracy, relativeToScale } = measure(model, way, inputs, where);
-      if (i === 0) lines.push(`| ${net.title} | as it is | ${kb(totals.onDisk.before)} | ${kb(totals.onWire.before)} | ${kb(totals.loaded.before)} | | | |`);
+      if (i === 0 && !before)
+        lines.push(`| ${net.title} | as it is | ${kb(totals.onDisk.before)} | ${kb(totals.onWire.before)} | ${kb(totals.loaded.before)} | | | |`);
       const same = agreement ? `${agreement.same.count} of ${agreement.same.of}` : '';
       const right = accuracy ? `${accuracy.expected.count}, ${accuracy.actual.count}` : '';
       const sizes = [totals.onDisk.after, totals.onWire.after, totals.loaded.after].map(kb);
@@ -92,7 +114,4 @@ try {
 } finally {
   rmSync(where, { recursive: true, force: true });
 }
-const text = readFileSync(DOC, 'utf8');
-const [start, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-if (start < 0 || end < start) throw new Error(`${DOC} has no place for the table`);
 writeFileSync(DOC, `${text.slice(0, start + BEGIN.length)}\n${lines.join('\n')}\n${text.slice(end)}`);

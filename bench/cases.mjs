@@ -89,6 +89,17 @@ export const CASES = [
     cpuLimitS: 40,
     peakLimitMB: 1200,
   },
+  ...[
+    { what: 'int4', args: ['--dtype', 'int4'], cpuLimitS: 90, peakLimitMB: 1800 },
+    { what: 'few levels, 50 MB on the wire', args: ['--budget', '50MB', '--count', 'wire'], cpuLimitS: 60, peakLimitMB: 2300 },
+    { what: 'palettes of 16', args: ['--palette', '16'], cpuLimitS: 90, peakLimitMB: 1900 },
+  ].map(({ what, args, ...limits }) => ({
+    title: `PyTorch zip → ONNX ${what}, verified`,
+    source: 'vgg16.pth',
+    output: 'out.onnx',
+    args: (from, to) => ['shrink', from, '-o', to, '--samples', '1', '--force', '--quiet', ...args],
+    ...limits,
+  })),
   {
     title: 'Keras HDF5 → ONNX float32, verified by TensorFlow.js',
     source: 'vgg16.h5',

@@ -157,6 +157,13 @@ describe('windows', () => {
     expectClose(await tensorflow('nn.depthwise_conv2d', { filter: nested(blur), strides: [1, 1, 1, 1], padding: 'SAME' }, [X]), expected);
   });
 
+  test('pooling to a size that no net has is declined before anything is made', async () => {
+    for (const output_size of [1e9, 5000]) {
+      const error = await conversionError(keras('AdaptiveAveragePool', [tensor('x')], [X], { config: { output_size: [output_size, 1] } }));
+      expect(error.message).toContain(`to [${output_size},1]`);
+    }
+  });
+
   test('pooling to a size', async () => {
     const config = { output_size: [2, 2], data_format: 'channels_last' };
     const parts = [[0, 1], [1, 2]]; // biome-ignore format: rows of three pixels in two windows that overlap

@@ -47,8 +47,10 @@ export const locallyConnected =
     };
   };
 
-/** Elements of the kernels that pick others, and of windows in all; windows of 2,000 elements need as many. */
+/** Elements of the kernels that pick others; windows of 2,000 elements need as many. */
 const MAX_PICKS = 2 ** 22;
+/** What all windows cover together; 3 x 3 at each pixel of a picture of 224 x 224 is less. */
+const MAX_COVERED = 2 ** 19;
 
 function windowsOver(value: Value, { kernel, strides }: Pick<Windows, 'kernel' | 'strides'>, padding: 'valid' | 'same', scope: Scope): Windows {
   const [, channels, ...sizes] = value.shape;
@@ -57,7 +59,7 @@ function windowsOver(value: Value, { kernel, strides }: Pick<Windows, 'kernel' |
   const length = (size: number, axis: number) => Math.ceil((padding === 'same' ? size : size - kernel[axis]! + 1) / strides[axis]!);
   const places = (sizes as number[]).map(length);
   if (places.some((count) => count < 1)) throw scope.malformed(`windows of [${kernel}] do not fit into [${sizes}]`);
-  if (elementCount(places) * elementCount(kernel) > MAX_PICKS) throw scope.unsupported(`a locally connected layer with windows at [${places}] places`);
+  if (elementCount(places) * elementCount(kernel) > MAX_COVERED) throw scope.unsupported(`a locally connected layer with windows at [${places}] places`);
   // Keras centres its windows, whatever the strides: half a kernel stands before the first place.
   const begin = kernel.map((size) => (padding === 'same' ? Math.floor(size / 2) : 0));
   return { kernel, strides, begin, sizes: sizes as number[], places };

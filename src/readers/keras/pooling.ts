@@ -50,6 +50,10 @@ export const adaptivePooling =
     return ([input], scope) => pooledTo(op, ranked(scope.inFormat(input!, format), rank + 2, scope), outs, scope);
   };
 
+/** Larger than what nets pool to, and larger matrices of means than they take. */
+const MAX_OUT = 4096;
+const MAX_MEANS = 2 ** 22;
+
 /** @param value channels first */
 export function pooledTo(op: 'MaxPool' | 'AveragePool', value: Value, outs: readonly number[], scope: Scope): Value {
   if (outs.every((size) => size === 1)) return scope.add(`Global${op}`, [value]);
@@ -57,6 +61,7 @@ export function pooledTo(op: 'MaxPool' | 'AveragePool', value: Value, outs: read
     if (typeof size === 'number') return size;
     throw scope.unsupported(`pooling of [${value.shape}] to a size, where --input-shape does not give its own,`);
   });
+  if (outs.some((out, axis) => out > MAX_OUT || out * sizes[axis]! > MAX_MEANS)) throw scope.unsupported(`pooling of [${value.shape}] to [${outs}]`);
   const plain = sizes.map((size, axis) => plainPooling(size, outs[axis]!));
   if (plain.every((axis) => axis !== null)) {
     const attributes = { kernel_shape: plain.map((axis) => axis!.kernel), strides: plain.map((axis) => axis!.stride) };

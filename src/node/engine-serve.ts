@@ -1,4 +1,5 @@
 /** The inner side of an engine's process: runs engines for the program that started it, one request after the other. */
+import { closingOnError } from '../bytes/closing.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { Engine, Session } from '../verify/engine.js';
 import type { Answer, Answers, Numbered, Request } from './engine-protocol.js';
@@ -20,7 +21,7 @@ export function serveEngines(engines: readonly Engine[]): void {
     if (request.what === 'open') {
       const { engine, path, prototxt, layers } = request;
       const files = await nodeFileSet(path);
-      const session = await engineNamed(engine).open({ files, path, prototxt, layers });
+      const session = await closingOnError(files, () => engineNamed(engine).open({ files, path, prototxt, layers }));
       sessions.set(++opened, { session, release: () => files.close() });
       const { inputs, outputs, intermediates } = session;
       return { session: opened, inputs, outputs, intermediates };
@@ -29,8 +30,11 @@ export function serveEngines(engines: readonly Engine[]): void {
     if (!held) throw new ModelError('engine', 'the session is closed');
     if (request.what === 'run') return held.session.run(request.feeds, request.wanted);
     sessions.delete(request.session);
-    await held.session.close();
-    await held.release();
+    try {
+      await held.session.close();
+    } finally {
+      await held.release();
+    }
     return null;
   }
 

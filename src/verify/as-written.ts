@@ -5,7 +5,7 @@ import { selectEngine } from './engines/index.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
 import type { RunSample } from './samples.js';
-import { closingOnError, type LayoutOf, portRunner } from './side.js';
+import { type LayoutOf, portRunner } from './side.js';
 
 /**
  * Runs a sample that differs once more, without the runtime's optimisations.
@@ -24,10 +24,12 @@ export async function blame(
   if (!engine.optimises) return null;
   try {
     const session = await engine.open({ ...target, asWritten: true });
-    const run = await closingOnError(session, () => portRunner(session, map, layoutOf));
     const comparison = compareOutputs(map, tolerance);
-    comparison.add(wanted, await closingOnError(session, () => run(feeds)));
-    await session.close();
+    try {
+      comparison.add(wanted, await portRunner(session, map, layoutOf)(feeds));
+    } finally {
+      await session.close();
+    }
     if (comparison.report().outputs.every(({ passed }) => passed))
       return `run as it is written, without the optimisations of ${engine.name}, the file gives what is expected: the fault is the runtime's, not the file's`;
     return `without the optimisations of ${engine.name} it differs as well, so they are not at fault`;

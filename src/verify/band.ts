@@ -2,7 +2,7 @@
 import { isModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { multiplications } from './effort.js';
+import { isHuge, multiplications } from './effort.js';
 import type { NdArray } from './engine.js';
 import { coins, compareMoved, type Moved, measureRounding } from './rounding.js';
 import type { Arrays, Feeds, Side } from './side.js';
@@ -52,19 +52,26 @@ export async function measureBand({ map, isRead, layers, size, side, table }: Ba
       if (!isModelError(error)) throw error;
     }
   }
-  const outputs = await nudgedOutputs(map, side, feeds, size);
+  const outputs = await nudgedOutputs(map, side, feeds, size, isRead && isHuge(map) ? NUDGES.huge : NUDGES.usual);
   return outputs && { how: 'runtime', outputs, layers: null, table };
 }
 
-const NUDGES = [1, 2];
+/** Runs of a net so large that one takes the better part of a second are dear. */
+const NUDGES = { usual: [1, 2], huge: [1] } as const;
 
 /** What nudged inputs do to the outputs of a side; null where no input may be nudged. */
-export async function nudgedOutputs(map: Pick<LayerMap, 'inputs'>, side: Pick<Side, 'run'>, feeds: Feeds, size: number): Promise<Moved[] | null> {
+export async function nudgedOutputs(
+  map: Pick<LayerMap, 'inputs'>,
+  side: Pick<Side, 'run'>,
+  feeds: Feeds,
+  size: number,
+  seeds: readonly number[] = NUDGES.usual,
+): Promise<Moved[] | null> {
   const mayNudge = map.inputs.map(({ dtype }) => isFloatDType(dtype));
   if (!mayNudge.some(Boolean)) return null;
   const plain = await side.run(feeds);
   const nudged: Arrays[] = [];
-  for (const seed of NUDGES) nudged.push(await side.run(feeds.map((feed, i) => (mayNudge[i] ? nudge(feed, seed, size) : feed))));
+  for (const seed of seeds) nudged.push(await side.run(feeds.map((feed, i) => (mayNudge[i] ? nudge(feed, seed, size) : feed))));
   return plain.map((array, i) => {
     const others = nudged.map((arrays) => arrays[i]).filter((other) => other !== undefined);
     return array ? compareMoved(array, others, size) : { axis: null, groupOf: [], ofScale: [size] };

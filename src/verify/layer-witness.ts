@@ -1,4 +1,5 @@
 /** Chooses who shows what layers make, on both sides, and has them compared. */
+import { closingOnError } from '../bytes/closing.js';
 import { isModelError } from '../errors.js';
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
@@ -106,11 +107,13 @@ async function openRuntime(
     }
     try {
       const session = await engine.open({ ...source, layers: true });
-      const original = edited?.original ?? map;
-      const feed = originalFeed(session, original, edited);
-      const names = byValue(originalNames(original, session), map);
-      const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
-      return { session, source: sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast }) };
+      return await closingOnError(session, () => {
+        const original = edited?.original ?? map;
+        const feed = originalFeed(session, original, edited);
+        const names = byValue(originalNames(original, session), map);
+        const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
+        return { session, source: sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast }) };
+      });
     } catch (error) {
       if (!isModelError(error)) throw error;
       notes.push(`${engine.name} cannot show the layers of the original: ${error.message}`);

@@ -3,6 +3,7 @@
  * ports are lined up by name or position, their layouts by what the files say of themselves or by shape.
  */
 
+import { closingOnError } from '../bytes/closing.js';
 import type { ReadPort } from '../containers/onnx.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { Dim, Layer, LayerMap, Layout, Port } from '../model/layer-map.js';
@@ -18,7 +19,7 @@ import type { VerifyOptions, WrittenTarget } from './options.js';
 import type { Alignment } from './ports.js';
 import { comparePredictions } from './predictions.js';
 import type { Report } from './report.js';
-import { adaptPorts, closingOnError, type LayoutOf, portRunner } from './side.js';
+import { adaptPorts, type LayoutOf, portRunner } from './side.js';
 import type { LayersRun, Subject } from './subject.js';
 import type { Expected } from './witness.js';
 import { findWrittenFormat } from './written/index.js';

@@ -1,4 +1,5 @@
 /** A side of the comparison, whatever runs it: arrays in the source's layouts, one for each port of the layer map. */
+import { closingOnError } from '../bytes/closing.js';
 import { isModelError } from '../errors.js';
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
@@ -104,16 +105,6 @@ export function remembering(run: Side['run']): Side['run'] {
     if (last?.feeds !== feeds) last = { feeds, answer: await run(feeds, sample) };
     return last.answer;
   };
-}
-
-/** What is made of a session that was opened; where that fails the session is closed. */
-export async function closingOnError<T>(session: Session, make: () => T | Promise<T>): Promise<T> {
-  try {
-    return await make();
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
 }
 
 export interface Actual extends Side {

@@ -4,6 +4,7 @@
  * Best first: outputs that the original framework recorded; another runtime on the original file, which shares no code with our
  * reader; our float64 evaluator on the layer map, which cannot see a reader's mistake, and the report says so.
  */
+import { closingOnError } from '../bytes/closing.js';
 import { isModelError, ModelError } from '../errors.js';
 import { type EditedMap, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
@@ -16,7 +17,7 @@ import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
 import { feedsBehind, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
-import { type Arrays, closingOnError, type Feeds, portRunner, remembering, type Side } from './side.js';
+import { type Arrays, type Feeds, portRunner, remembering, type Side } from './side.js';
 
 export interface Expected extends Side {
   readonly witness: Witness;
@@ -106,7 +107,10 @@ function apart(engine: Engine, host: EngineHost): Engine {
     ...engine,
     availability: () => host.availability(engine),
     async open(model) {
-      const session = await host.open(engine, model);
+      const session = await host.open(engine, model).catch((error: unknown) => {
+        host.end(engine);
+        throw error;
+      });
       return { ...session, close: () => session.close().finally(() => host.end(engine)) };
     },
   };

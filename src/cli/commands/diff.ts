@@ -1,5 +1,6 @@
 /** `weighbridge diff`: two models of any formats, tensor by tensor. */
 import { type Command, Option } from 'commander';
+import { closingOnError } from '../../bytes/closing.js';
 import { diffFiles } from '../../diff/diff.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
 import { addOtherOptions, addSourceOptions, type CommonFlags, type OtherFlags, otherFlags, type SourceFlags } from '../options.js';
@@ -25,9 +26,9 @@ export function registerDiff(program: Command): Command {
     const voice = makeVoice(flags);
     const inputs = [a, b, ...companionsOf(flags), ...companionsOf(otherFlags(flags))];
     const page = flags.html === undefined ? null : await planPage(flags.html, inputs);
-    const progress = startProgress(voice);
     const first = await openFiles(a, flags);
-    const second = await openFiles(b, otherFlags(flags));
+    const second = await closingOnError(first.files, () => openFiles(b, otherFlags(flags)));
+    const progress = startProgress(voice);
     try {
       const document = await diffFiles(first.files, second.files, {
         a: first.options,

@@ -1,5 +1,6 @@
 /** `weighbridge verify`: a converted file against its source, or against recorded outputs. */
 import { type Command, Option } from 'commander';
+import { closingOnError } from '../../bytes/closing.js';
 import { ModelError } from '../../errors.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
@@ -82,7 +83,7 @@ export function registerVerify(program: Command): Command {
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
     const source = await openFiles(expected, { ...flags, ...watching(progress) });
-    const target = await openSource(actual, { ...ofOther(flags), ...watching(progress) });
+    const target = await closingOnError(source.files, () => openSource(actual, { ...ofOther(flags), ...watching(progress) }));
     try {
       const placed: PlacedFault[] = [];
       const onPlaced = (fault: PlacedFault) => void placed.push(fault);

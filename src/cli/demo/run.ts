@@ -4,6 +4,7 @@ import { mkdir, readFile, stat, statfs } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { memorySource } from '../../bytes/byte-source.js';
+import { closingOnError } from '../../bytes/closing.js';
 import { readNpz } from '../../containers/npy.js';
 import { ModelError } from '../../errors.js';
 import { nodeFileSet } from '../../node/index.js';
@@ -93,7 +94,8 @@ async function loadInput(name: string): Promise<NdArray> {
 /** Class and probability of each picture, by the converted file in its consumer's runtime. */
 async function predict(path: string, input: NdArray): Promise<Prediction[]> {
   const { engine } = await selectEngine('onnx');
-  const session = await engine.open({ files: await nodeFileSet(path), path });
+  const files = await nodeFileSet(path);
+  const session = await closingOnError(files, () => engine.open({ files, path }));
   try {
     const results = await session.run(new Map([[session.inputs[0]!.name, input]]));
     const { data, shape } = results.get(session.outputs[0]!.name)!;
@@ -108,6 +110,7 @@ async function predict(path: string, input: NdArray): Promise<Prediction[]> {
     });
   } finally {
     await session.close();
+    await files.close();
   }
 }
 

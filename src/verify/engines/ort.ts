@@ -2,6 +2,7 @@
 import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
 import { concatBytes } from '../../bytes/byte-sink.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
+import { closingOnError } from '../../bytes/closing.js';
 import { readOnnxModel } from '../../containers/onnx.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
@@ -65,7 +66,8 @@ export function ortEngine(build: OrtBuild): Engine {
         if (!available) throw new ModelError('engine', detail, { file: model.files.label });
         const { layers = false } = model;
         const intermediates = layers ? (await innerValues(model.files)).filter((name) => layers === true || layers.includes(name)) : undefined;
-        return makeSession(build, ort, await createSession(build, ort, model, intermediates ?? []), intermediates);
+        const session = await createSession(build, ort, model, intermediates ?? []);
+        return await closingOnError({ close: () => session.release() }, () => makeSession(build, ort, session, intermediates));
       } catch (error) {
         throw isModelError(error) ? error : failure(build, 'does not load it', error, model.files.label);
       }

@@ -146,12 +146,17 @@ function toTensor(core: Core, array: NdArray, dtype: string | undefined): Tensor
 }
 
 async function fetchAll(names: readonly string[], inputs: readonly Tensor[], work: () => Promise<Tensor | Tensor[]>): Promise<Map<string, NdArray>> {
-  const made = await work();
-  const tensors = Array.isArray(made) ? made : [made];
-  const results = new Map<string, NdArray>();
-  for (const [i, tensor] of tensors.entries()) results.set(names[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
-  for (const tensor of new Set([...inputs, ...tensors])) tensor.dispose();
-  return results;
+  const held = new Set(inputs);
+  try {
+    const made = await work();
+    const tensors = Array.isArray(made) ? made : [made];
+    for (const tensor of tensors) held.add(tensor);
+    const results = new Map<string, NdArray>();
+    for (const [i, tensor] of tensors.entries()) results.set(names[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
+    return results;
+  } finally {
+    for (const tensor of held) tensor.dispose();
+  }
 }
 
 function noValue(name: string): never {

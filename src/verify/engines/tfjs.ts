@@ -2,6 +2,7 @@
  * TensorFlow.js in all its builds: the consumer of what is written for it, and a witness for Keras models, as an implementation of
  * Keras that shares no code with our readers. Each engine of its own file says which backend computes.
  */
+import { closingOnError } from '../../bytes/closing.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type Session } from '../engine.js';
 import { fromCompanion } from './companion.js';
@@ -48,7 +49,7 @@ export function tfjsEngine(build: TfjsBuild): Engine {
       }
     },
     async open(model) {
-      return guarded(build, `does not load it`, model.files.label, async () => {
+      const open = async (): Promise<Session> => {
         const tfjs = await ready(build);
         const { available, detail } = await build.describe(tfjs);
         if (!available) throw new ModelError('engine', detail, { file: model.files.label });
@@ -62,7 +63,8 @@ export function tfjsEngine(build: TfjsBuild): Engine {
               return session.run(feeds, wanted);
             }),
         };
-      });
+      };
+      return guarded(build, 'does not load it', model.files.label, open, (session) => session.close());
     },
   };
 }
@@ -120,12 +122,16 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
   const files = await tfjsFiles(model.files);
   if (files.kind === 'graph') {
     const net = await loadedOnCpu(core, () => converter.loadGraphModel(files.handler(core)));
-    return graphSession(core, net, files.nodes, inner);
+    return disposingOnError(net, () => graphSession(core, net, files.nodes, inner));
   }
   const net = await loadedOnCpu(core, () =>
     files.kind === 'layers' ? layers.loadLayersModel(files.handler(core)) : loadOriginal(core, layers, model, backend),
   );
-  return layersSession(core, layers, net, inner);
+  return disposingOnError(net, () => layersSession(core, layers, net, inner));
+}
+
+function disposingOnError<T>(net: { dispose(): unknown }, make: () => T): Promise<T> {
+  return closingOnError({ close: async () => void net.dispose() }, make);
 }
 
 async function loadOriginal(core: Core, layers: LayersApi, model: EngineModel, backend: string): Promise<LayersModel> {
@@ -134,13 +140,10 @@ async function loadOriginal(core: Core, layers: LayersApi, model: EngineModel, b
     const config = toTfjsConfig(original.config, original.version, backend);
     const topology = { model_config: config, keras_version: '2.2.4', backend: 'tensorflow' };
     const net = await layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) });
-    try {
+    return await disposingOnError(net, () => {
       original.fill(core, net);
       return net;
-    } catch (error) {
-      net.dispose();
-      throw error;
-    }
+    });
   } finally {
     original.close();
   }
@@ -163,8 +166,12 @@ async function loadedOnCpu<T>(core: Core, load: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Runs TensorFlow.js code: whatever it throws, or the device reports beside it, is an 'engine' error. */
-async function guarded<T>(build: TfjsBuild, what: string, file: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs TensorFlow.js code: whatever it throws, or the device reports beside it, is an 'engine' error.
+ *
+ * @param undo gives back what was made where only the device reports that it is none
+ */
+async function guarded<T>(build: TfjsBuild, what: string, file: string, work: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
   const fail = (message: string, cause?: unknown) => new ModelError('engine', `${build.name} ${what}: ${message}`, { file }, cause);
   let result: T;
   try {
@@ -177,8 +184,9 @@ async function guarded<T>(build: TfjsBuild, what: string, file: string, work: ()
   }
   await build.settled?.();
   const silent = build.silentFailure?.();
-  if (silent !== undefined) throw fail(silent);
-  return result;
+  if (silent === undefined) return result;
+  await undo?.(result);
+  throw fail(silent);
 }
 
 function firstLine(error: unknown): string {

@@ -16,6 +16,7 @@ export interface EditFlags {
 
 export function addEditOptions(command: Command): Command {
   return command
+    .optionsGroup('Changes on the way:')
     .addOption(new Option('--until <layer>', 'end the net behind this layer: what it makes becomes the output'))
     .addOption(new Option('--outputs <names>', 'end the net in these, layers or its own outputs, with commas between them').argParser(parseNames))
     .addOption(new Option('--batch <rows>', 'pictures that the net takes at a time: a number, or dynamic for any').argParser(parseBatch))

@@ -22,6 +22,7 @@ export interface SourceFlags extends SourceFileOptions {
 /** What the second of two files may not say about itself; the options of the first, with a word before them. */
 export function addOtherOptions(command: Command): Command {
   return command
+    .optionsGroup('What the second file does not say about itself:')
     .addOption(new Option('--other-from <format>', 'the same of the second file'))
     .addOption(new Option('--other-prototxt <file>', 'the same of the second file'))
     .addOption(new Option('--other-config <file>', 'the same of the second file'))
@@ -46,6 +47,7 @@ export function otherFlags(flags: OtherFlags & RemoteFileOptions): SourceFlags {
 /** Models that are somewhere else. */
 export function addRemoteOptions(command: Command): Command {
   return command
+    .optionsGroup('Models on servers, and their hashes:')
     .addOption(new Option('--sha256 <hash>', 'refuse the (first) model where its file has another SHA-256').argParser(parseSha256))
     .addOption(new Option('--max-download <size>', 'most that is fetched of a file, or taken from stdin; 20GB when left out').argParser(parseBytes))
     .addOption(new Option('--timeout <seconds>', 'how long a server may say nothing; 30 when left out').argParser(parseSeconds))
@@ -68,6 +70,7 @@ function parseSeconds(text: string): number {
 /** What the file may not say about itself. */
 export function addSourceOptions(command: Command): Command {
   return addRemoteOptions(command)
+    .optionsGroup('What the file does not say about itself:')
     .addOption(new Option('--from <format>', 'format of the model, where recognition by content is to be overridden'))
     .addOption(new Option('--prototxt <file>', 'Caffe net description, where it does not lie beside the weights'))
     .addOption(new Option('--config <file>', 'Keras model configuration (JSON) for a weights-only file'))

@@ -14,7 +14,19 @@ const MAX_MESSAGE_LENGTH = 10_000;
 const program = new Command('weighbridge')
   .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
   .version(VERSION)
-  .addHelpText('after', '\nExit codes: 0 done, or equal; 1 compared and different; 2 could not; 130 interrupted; 143 terminated.')
+  .addHelpText(
+    'after',
+    `\nExamples:
+  weighbridge inspect model.h5                     what a file holds
+  weighbridge convert model.h5 -o model.onnx       converted, and proved right
+  weighbridge shrink model.pth --to onnx -o small/ int8, with what it costs
+  weighbridge verify a.h5 b.onnx                   do two files predict the same?
+  weighbridge audit stranger.pth                   is it safe to load?
+  weighbridge convert --help                       all that a command takes
+
+Exit codes: 0 done, or equal; 1 compared and different;
+2 could not; 130 interrupted; 143 terminated.`,
+  )
   .showSuggestionAfterError()
   .exitOverride()
   .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
@@ -24,6 +36,7 @@ const named = commands.filter(({ name }) => name === process.argv[2]);
 for (const { load } of named.length > 0 ? named : commands) {
   const register = await load();
   register(program)
+    .optionsGroup('General:')
     .addOption(new Option('--json', 'print one JSON document on stdout'))
     .addOption(new Option('-q, --quiet', 'no narration on stderr'))
     .addOption(new Option('-v, --verbose', 'more narration; stack traces'))

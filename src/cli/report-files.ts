@@ -42,6 +42,7 @@ export interface ReportPlan {
 
 export function addReportOptions(command: Command): Command {
   return command
+    .optionsGroup('Reports:')
     .addOption(
       new Option(
         '--report <file>',

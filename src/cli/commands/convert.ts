@@ -18,6 +18,7 @@ import {
 import { companionsOf, openFiles } from '../../node/open-files.js';
 import type { ShrinkPlan } from '../../node/shrink-file.js';
 import { isGood } from '../../report/verdict.js';
+import { writers } from '../../writers/index.js';
 import type { TargetName } from '../../writers/writer.js';
 import { addEditOptions, type EditFlags } from '../edits.js';
 import { commandHost } from '../engine-host.js';
@@ -57,8 +58,13 @@ export function registerConvert(program: Command): Command {
     .command('convert <models...>')
     .description('convert models, then prove that the results predict the same')
     .addOption(outputOption("'-' for stdout"))
-    .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
-    .addOption(new Option('--dtype <dtype>', 'dtype of the stored weights; the source keeps its own when left out'))
+    .addOption(new Option('--to <format>', `target format: ${writers.map(({ name }) => name).join(', ')}`))
+    .addOption(
+      new Option(
+        '--dtype <dtype>',
+        'dtype of the stored weights: float32, float16 (fp16, half), bfloat16 (bf16), float64, int8 (q8), uint8 or uint16, as the target has it; the source keeps its own when left out',
+      ),
+    )
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
     .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')

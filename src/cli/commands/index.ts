@@ -22,5 +22,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'golden', load: async () => (await import('./golden.js')).registerGolden },
   { name: 'arch', load: async () => (await import('./arch.js')).registerArch },
   { name: 'formats', load: async () => (await import('./formats.js')).registerFormats },
+  { name: 'doctor', load: async () => (await import('./doctor.js')).registerDoctor },
+  { name: 'completion', load: async () => (await import('./completion.js')).registerCompletion },
   { name: 'demo', load: async () => (await import('./demo.js')).registerDemo },
 ];

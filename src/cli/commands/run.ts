@@ -16,7 +16,7 @@ interface RunFlags extends ManyFlags {
 }
 
 /** Options by which a job reads files beside its models. */
-const READS = ['golden', 'inputs', 'prototxt', 'config', 'arch', 'labels', 'data', 'against'];
+const READS = ['golden', 'inputs', 'prototxt', 'config', 'arch', 'labels', 'data', 'against', 'mean'];
 
 export function registerRun(program: Command): Command {
   const command = program

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { judgeShrunk, planShrink, type ShrinkDocument, type ShrinkLimits } from '../../node/shrink-file.js';
 import { isGood } from '../../report/verdict.js';
 import { loadedForm } from '../../verify/savings.js';
+import { writers } from '../../writers/index.js';
 import { addEditOptions } from '../edits.js';
 import { recordOptions } from '../given.js';
 import { areSeveral, OUTPUT_OPTIONS } from '../many/conversions.js';
@@ -25,7 +26,7 @@ export function registerShrink(program: Command): Command {
     .command('shrink <models...>')
     .description('convert with narrower weights, and show layer by layer what it saved and what it cost')
     .addOption(outputOption())
-    .addOption(new Option('--to <format>', 'target format (see: weighbridge formats)'))
+    .addOption(new Option('--to <format>', `target format: ${writers.map(({ name }) => name).join(', ')}`))
     .addOption(
       new Option(
         '--dtype <dtype>',

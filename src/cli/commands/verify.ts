@@ -36,6 +36,7 @@ export interface VerifyFlags extends ReportFlags {
 /** How both sides are run and compared; shared with `convert`. */
 export function addVerifyOptions(command: Command): Command {
   command
+    .optionsGroup('Verification:')
     .addOption(
       new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'),
     )

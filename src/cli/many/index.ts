@@ -17,6 +17,7 @@ export const MANY_OPTIONS: readonly string[] = ['jobs', 'fail-fast'];
 
 export function addManyOptions(command: Command): Command {
   return command
+    .optionsGroup('Several models:')
     .addOption(new Option('--jobs <count>', 'several models: how many at a time; as many as cores and memory allow when left out').argParser(parseJobs))
     .addOption(new Option('--fail-fast', 'several models: begin no other one after the first that fails'));
 }

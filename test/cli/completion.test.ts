@@ -1,0 +1,78 @@
+/** `weighbridge completion`: a real bash completes with it, and no shell finds an error in it. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { ROOT, temporaryFolder, weighbridge } from './run-cli.js';
+
+const has = (shell: string) => spawnSync(shell, ['--version']).status === 0;
+const script = (shell: string) => weighbridge(['completion', shell]).stdout;
+
+describe.skipIf(!has('bash'))('bash', () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'completion.bash'), script('bash'));
+  writeFileSync(join(folder, 'net.h5'), '');
+  mkdirSync(join(folder, 'nets'));
+
+  /** What is offered for the last word. */
+  function complete(...words: string[]): string[] {
+    const line = `source ./completion.bash; COMP_WORDS=(weighbridge "$@"); COMP_CWORD=$#; _weighbridge; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', line, 'bash', ...words], { cwd: folder });
+    expect(stderr.toString()).toBe('');
+    return stdout.toString().split('\n').filter(Boolean).sort();
+  }
+
+  it.each([
+    [['con'], ['convert']],
+    [
+      ['convert', 'net.h5', '--to', 'tf'],
+      ['tfjs', 'tfjs-graph'],
+    ],
+    [
+      ['convert', 'net.h5', '--to', '=', 'tf'],
+      ['tfjs', 'tfjs-graph'],
+    ],
+    [['convert', 'net.h5', '--dtype', 'bf'], ['bfloat16']],
+    [
+      ['verify', 'a', 'b', '--engine', 'ort-w'],
+      ['ort-wasm', 'ort-webgpu'],
+    ],
+    [
+      ['convert', '--layout', 'n'],
+      ['nchw', 'nhwc'],
+    ],
+    [
+      ['inspect', '--wei'],
+      ['--weights', '--weights-key'],
+    ],
+    [
+      ['inspect', 'ne'],
+      ['net.h5', 'nets'],
+    ],
+    [
+      ['convert', 'net.h5', '-o', 'net'],
+      ['net.h5', 'nets'],
+    ],
+    [['report', ''], ['merge']],
+    [['completion', 'b'], ['bash']],
+    [['run', '--js'], ['--json']],
+  ])('%j: %j', (words, offered) => {
+    expect(complete(...words)).toEqual(offered);
+  });
+});
+
+it.each(['zsh', 'fish', 'powershell'])('%s has every command and the values of --to', (shell) => {
+  const text = script(shell);
+  for (const word of ['convert', 'inspect', 'tfjs-graph', 'ort-wasm']) expect(text).toContain(word);
+  const check = { zsh: ['zsh', '-n'], fish: ['fish', '-n'] }[shell];
+  if (!check || !has(check[0]!)) return;
+  const { status, stderr } = spawnSync(check[0]!, check.slice(1), { input: text });
+  expect([status, stderr.toString()]).toEqual([0, '']);
+});
+
+it('another shell is refused, and the document fits its schema', () => {
+  expect(weighbridge(['completion', 'tcsh']).status).toBe(2);
+  const validate = new Ajv2020({ strict: false }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/completion.schema.json'), 'utf8')));
+  expect(validate(JSON.parse(weighbridge(['completion', 'fish', '--json']).stdout))).toBe(true);
+});

@@ -110,7 +110,7 @@ function recognise(
   if (options.described) return { map: null, unknown: `they do not fit ${options.described.name}: ${nearest?.departure ?? 'nothing of it is there'}.` };
   const known = families.map(({ title }) => title).join(', ');
   const resembles = nearest ? ` They are most like those of ${named(nearest.family)} (${nearest.family.name}), but ${nearest.departure}.` : '';
-  return { map: null, unknown: `they are of no family that is recognised (${known}).${resembles}` };
+  return { map: null, unknown: `they are of no family that is recognised.${resembles} Known: ${known}.` };
 }
 
 /**
@@ -134,10 +134,10 @@ function besideOthers(attempts: readonly Attempt[], { under = '', arch }: Recogn
   const [first, ...more] = inside as [Attempt, ...Attempt[]];
   const titles = inside.map((one) => `${named(one.family)} under "${key(one)}"`).join(', ');
   const { beside } = first.whole!;
-  const rest = more.length > 0 ? '' : `, and ${beside.length} tensors of no net that is known beside it, first "${under}${beside[0]}"`;
+  const rest = more.length > 0 ? '' : `, and what is of no net that is known beside it (${beside.length}, first "${under}${beside[0]}")`;
   return {
     map: null,
-    unknown: `they are of more than one net: ${titles}${rest}. --weights-key ${key(first)} takes ${more.length > 0 ? 'that one' : 'it'} alone.`,
+    unknown: `they are not of one net alone: ${titles}${rest}. --weights-key ${key(first)} takes ${more.length > 0 ? 'that one' : 'it'} alone.`,
   };
 }
 
@@ -184,7 +184,8 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
     const built = buildNet(family, size, net, options);
     const left = store.leftOver().filter(({ name }) => !(family.training?.test(name) ?? false));
     if (left.length > 0) {
-      const departure = `${left.length} tensors are none of its own, first "${left[0]!.name}" [${left[0]!.shape}]`;
+      const others = left.length === 1 ? 'one tensor is none of its own:' : `${left.length} tensors are none of its own, first`;
+      const departure = `${others} "${left[0]!.name}" [${left[0]!.shape}]`;
       return { family, map: null, used: used(), departure, prefix, whole: { map: { ...built, warnings: [] }, beside: left.map(({ name }) => name) } };
     }
     checkAssumptions(net, options);

@@ -10,7 +10,7 @@ import { distance, MAX_NET_BYTES, outputsOf } from './outputs.js';
 import { withQdq } from './qdq.js';
 import { planQdq, type QdqPlan, withPadsMerged } from './qdq-plan.js';
 import { type ActivationCodes, codesFor, RANGE_METHODS, type RangeHistogram, type RangeMethod } from './ranges.js';
-import { fewRows } from './rows.js';
+import { fewRows, keptBack, placesOf } from './rows.js';
 import { codableWeights, withWeights } from './weights.js';
 
 export interface ActivationOptions {
@@ -34,7 +34,7 @@ export async function shrinkActivations(net: LayerMap, { dtype, inputs, onProgre
   const plan = planQdq(map);
   if (plan.products.length === 0) throw new ModelError('usage', 'the net has no convolution or dense layer of float32 that ONNX Runtime computes in 8 bits.');
   const runs = Math.min(inputs.runs, MOST_RUNS);
-  const places = Array.from({ length: runs }, (_, i) => Math.floor((i * inputs.runs) / runs));
+  const places = placesOf(inputs, runs);
   const values = new Set(plan.coded.values());
   // Half of the inputs choose ranges, and the others between ways to choose them; a net that is too large for that has all of them looked at.
   const mayTry = runs > 1 && bytesOf(map) <= MAX_NET_BYTES;
@@ -43,7 +43,7 @@ export async function shrinkActivations(net: LayerMap, { dtype, inputs, onProgre
   );
   const rest = await codedRest(map, plan);
   const made = (method: RangeMethod) => withQdq(rest, plan, codesOf(seen, method, dtype));
-  const tried = mayTry ? await tryRanges(map, made, keptBack(inputs, places), onProgress) : [];
+  const tried = mayTry ? await tryRanges(map, made, keptBack(inputs, runs), onProgress) : [];
   const [best] = tried.toSorted((a, b) => a.error - b.error);
   const method = best?.method ?? RANGE_METHODS[0]!;
   const message = `${sentence(map, plan, dtype)}; ranges by ${method} of ${rowsOf(inputs, runs)} inputs${told(tried)}${fewRows(inputs.rows)}`;
@@ -81,12 +81,6 @@ async function tryRanges(
     onProgress?.('choosing ranges', tried.length, RANGE_METHODS.length);
   }
   return tried;
-}
-
-/** The runs that ranges were not chosen by. */
-function keptBack(inputs: GivenInputs, places: readonly number[]): GivenInputs {
-  const others = places.filter((_, i) => i % 2 === 1);
-  return { ...inputs, runs: others.length, sample: (run) => inputs.sample(others[run]!) };
 }
 
 function sentence(map: LayerMap, { products, others }: QdqPlan, dtype: string): string {

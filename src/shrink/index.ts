@@ -8,8 +8,10 @@ import type { GivenInputs } from '../verify/feeds.js';
 import { DEFAULT_BLOCK } from './blocks.js';
 import { type CodeForm, codedWeight, isStepLevel, type Level, planCodes } from './coded.js';
 import { withFeedback } from './feedback.js';
+import { keptWhereItHelps, type Trial } from './helps.js';
+import { MAX_NET_BYTES } from './outputs.js';
 import { rowsSeen } from './patches.js';
-import { fewRows } from './rows.js';
+import { fewRows, keptBack } from './rows.js';
 import { type Candidate, type SearchOptions, search } from './search.js';
 import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
@@ -57,6 +59,8 @@ export interface Better {
 
 /** Inputs that are run in our evaluator. */
 const CALIBRATION_RUNS = 24;
+/** Part of a net's values that may stay in float16. */
+const MOST_WIDE = 0.1;
 
 /**
  * Every large weight in steps of so many of its standard deviations; depthwise kernels and the net's ends in all codes that there are. 'full': all of them so.
@@ -90,19 +94,46 @@ async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[
   const weights = levels.map(({ weight }) => weight);
   const runs = Math.min(inputs?.runs ?? 0, CALIBRATION_RUNS);
   const seen = inputs ? await rowsSeen(map, weights, inputs, runs, (done, total) => onProgress?.('running the net on inputs', done, total)) : new Map();
+  const fed = new Map<Tensor, Tensor>();
   let [kept, rounded, improved] = [0, 0, 0];
   for (const [i, { weight, level }] of levels.entries()) {
     const { tensor, axis, layer } = weight;
     const rows = seen.get(weight);
     const { bias } = layer.weights;
     const found = rows && isStepLevel(level) ? await withFeedback(tensor, bias, await planCodes(tensor, axis, form, level), rows) : null;
-    made.set(tensor, found?.kernel ?? (await codedWeight(tensor, axis, form, level, block)));
-    if (found?.bias && bias) made.set(bias, found.bias);
+    made.set(tensor, await codedWeight(tensor, axis, form, level, block));
+    if (found) fed.set(tensor, found.kernel);
+    if (found?.bias && bias) fed.set(bias, found.bias);
     if (found) [kept, rounded, improved] = [kept + 1, rounded + 1, improved + found.improved / found.rounded];
     onProgress?.('coding weights', i + 1, levels.length);
   }
+  if (!inputs) return { made, told: '' };
   const gain = rounded > 0 ? `, whose layers' errors are ${(100 * (1 - improved / rounded)).toFixed(0)} % smaller on inputs kept back, on average` : '';
-  return { made, told: inputs ? `; the error is fed back in ${kept}${gain}${fewRows(inputs.rows)}` : '' };
+  const told = `; the error is fed back in ${kept}${gain}${fewRows(inputs.rows)}`;
+  const mayTry = runs > 1 && weights.reduce((sum, { count }) => sum + count * 4, 0) <= MAX_NET_BYTES;
+  if (!mayTry) return { made: new Map([...made, ...fed]), told };
+  const trials = [...(fed.size > 0 ? [{ what: 'feedback', made: fed }] : []), ...(await keptWide(levels))];
+  const helped = await keptWhereItHelps(map, made, trials, keptBack(inputs, runs));
+  return { made: helped.made, told: `${told}${helped.told}` };
+}
+
+/** Depthwise kernels, and the first and last weight, in float16, where they are few. */
+async function keptWide(levels: readonly Levelled[]): Promise<Trial[]> {
+  const total = levels.reduce((sum, { weight }) => sum + weight.count, 0);
+  const coded = levels.filter(({ weight, level }) => weight.isTender && isStepLevel(level)).map(({ weight }) => weight);
+  const isEnd = (weight: CodableWeight) => weight === levels[0]!.weight || weight === levels.at(-1)!.weight;
+  const groups = [
+    { what: 'depthwise kernels in float16', weights: coded.filter((weight) => !isEnd(weight)) },
+    { what: 'the first and last weight in float16', weights: coded.filter(isEnd) },
+  ];
+  const trials: Trial[] = [];
+  for (const { what, weights } of groups) {
+    if (weights.length === 0 || weights.reduce((sum, { count }) => sum + count, 0) > MOST_WIDE * total) continue;
+    const made = new Map<Tensor, Tensor>();
+    for (const { tensor, axis } of weights) made.set(tensor, await codedWeight(tensor, axis, 'channels', 'float16'));
+    trials.push({ what, made });
+  }
+  return trials;
 }
 
 /** Levels by search, within a budget or at a least agreement. */

@@ -5,8 +5,9 @@ import type { Layer, LayerMap } from '../../src/model/layer-map.js';
 import { narrowForm } from '../../src/model/narrow-form.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
-import { planCodes } from '../../src/shrink/coded.js';
+import { codedWeight, planCodes } from '../../src/shrink/coded.js';
 import { withFeedback } from '../../src/shrink/feedback.js';
+import { keptWhereItHelps } from '../../src/shrink/helps.js';
 import { shrinkByStep } from '../../src/shrink/index.js';
 import { type Rows, rowsSeen } from '../../src/shrink/patches.js';
 import { codableWeights } from '../../src/shrink/weights.js';
@@ -137,5 +138,33 @@ describe('rows', () => {
     const { map: shrunk, change } = await shrinkByStep(map, 'channels', 0.8, { inputs });
     expect(change.message).toMatch(/the error is fed back in 1, whose layers' errors are \d+ % smaller.*12 inputs are few/);
     expect(shrunk.layers[0]!.weights.kernel!.replaces!.method).toMatch(/error fed back/);
+  });
+});
+
+describe('what is tried on a net', () => {
+  const noise = numbers(21);
+  const kernel = float32Tensor('k', [6, 12], Array.from({ length: 72 }, noise), ORIGIN);
+  const port = (name: string, shape: readonly (number | string)[]) => ({ name, value: name, dtype: 'float32', shape, layout: 'other' }) as const;
+  const dense: LayerMap = {
+    name: 'net',
+    format: 'test',
+    producer: null,
+    architecture: null,
+    inputs: [port('x', ['N', 12])],
+    outputs: [port('a', ['N', 6])],
+    layers: [makeLayer({ name: 'a', op: 'Gemm', inputs: ['x'], outputs: ['a'], weights: { kernel }, attributes: {} }, [[1, 12]])],
+    warnings: [],
+  };
+
+  it('is kept where the output comes nearer to what it was, and left out where not', async () => {
+    const inputs = await givenInputs(new Map([['x', float32Tensor('x', [20, 12], Array.from({ length: 240 }, noise), ORIGIN)]]), dense);
+    const [coarse, fine] = [await codedWeight(kernel, 0, 'channels', 1), await codedWeight(kernel, 0, 'channels', 'full')];
+    const trials = [
+      { what: 'fine', made: new Map([[kernel, fine]]) },
+      { what: 'coarse', made: new Map([[kernel, coarse]]) },
+    ];
+    const { made, told } = await keptWhereItHelps(dense, new Map([[kernel, coarse]]), trials, inputs);
+    expect(made.get(kernel)).toBe(fine);
+    expect(told).toMatch(/fine: [\d.]+ % before, [\d.]+ % with it; coarse: no help, left out$/);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Measures what `shrink` makes of trained nets, and writes the table of docs/shrink.md: node scripts/shrink-table.mjs [folder of trained nets] [way,way]
+ * Measures what `shrink` makes of trained nets, and writes the table and the picture of docs/shrink.md: node scripts/shrink-table.mjs [folder of trained nets] [way,way]
  *
  * The folder has nets of other people (see its README), which are read in place; without it the demo's net alone is measured. With ways named, these alone
  * are measured, and the rows of others stay as they are. Needs a build. The
@@ -10,6 +10,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { plotOf } from './shrink-plot.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const trained = process.argv[2] ?? join(root, '../shared/trained');
@@ -32,6 +33,8 @@ const WAYS = [
   { title: 'palette of 16', args: ['--palette', '16'] },
   { title: 'rank by 90 % energy', args: ['--svd', '0.9'] },
   ...['0.1', '0.3', '0.5', '0.7'].map((step) => ({ title: `steps of ${step}`, args: ['--step', step] })),
+  { title: 'method best', args: ['--method', 'best'] },
+  { title: 'computing in 8 bits', args: ['--activations', 'uint8'] },
   { title: 'search, agreement 0.97', args: ['--min-agreement', '0.97'] },
 ];
 
@@ -115,3 +118,4 @@ try {
   rmSync(where, { recursive: true, force: true });
 }
 writeFileSync(DOC, `${text.slice(0, start + BEGIN.length)}\n${lines.join('\n')}\n${text.slice(end)}`);
+writeFileSync(join(root, 'docs/shrink.svg'), plotOf(lines));

@@ -218,9 +218,12 @@ async function byStep(writer: AnyWriter, options: ShrinkFileOptions): Promise<Re
 async function better(options: ShrinkFileOptions, onProgress: OnStep, map: LayerMap): Promise<Better> {
   if (options.method !== 'best') return { inputs: null, onProgress };
   const inputs = await readGiven(options, onProgress, map);
-  if (!inputs)
-    throw new ModelError('usage', '--method best works codes out on inputs that mean something: give --inputs (arrays or a folder of pictures) or --golden.');
+  if (!inputs) throw needsInputs();
   return { inputs, onProgress };
+}
+
+function needsInputs(): ModelError {
+  return new ModelError('usage', '--method best works codes out on inputs that mean something: give --inputs (arrays or a folder of pictures) or --golden.');
 }
 
 /** Undefined where nothing is searched for: no limit, a dtype that was asked for, a target without codes, or no inputs to measure agreement on. */
@@ -235,7 +238,7 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
   if (limit === null && options.inputs === undefined && options.golden === undefined) return undefined;
   return (onProgress) => async (map) => {
     const inputs = await readGiven(options, onProgress, map);
-    return shrinkBySearch(map, {
+    const search = {
       form,
       fours: FOUR_BITS.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
       budget: limit,
@@ -243,7 +246,9 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
       ...(limit?.count === 'disk' ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options) } : {}),
       inputs,
       onProgress,
-    });
+    };
+    if (options.method === 'best' && !inputs) throw needsInputs();
+    return shrinkBySearch(map, search, { inputs: options.method === 'best' ? inputs : null, onProgress });
   };
 }
 

@@ -89,7 +89,7 @@ interface Levelled {
 }
 
 /** Tensors in place of the net's, and a sentence on what inputs did for them. */
-async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[], { inputs, onProgress }: Better, block?: number) {
+async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[], { inputs, onProgress }: Better, block?: number, mayWiden = true) {
   const made = new Map<Tensor, Tensor>();
   const weights = levels.map(({ weight }) => weight);
   const runs = Math.min(inputs?.runs ?? 0, CALIBRATION_RUNS);
@@ -112,7 +112,7 @@ async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[
   const told = `; the error is fed back in ${kept}${gain}${fewRows(inputs.rows)}`;
   const mayTry = runs > 1 && weights.reduce((sum, { count }) => sum + count * 4, 0) <= MAX_NET_BYTES;
   if (!mayTry) return { made: new Map([...made, ...fed]), told };
-  const trials = [...(fed.size > 0 ? [{ what: 'feedback', made: fed }] : []), ...(await keptWide(levels))];
+  const trials = [...(fed.size > 0 ? [{ what: 'feedback', made: fed }] : []), ...(mayWiden ? await keptWide(levels) : [])];
   const helped = await keptWhereItHelps(map, made, trials, keptBack(inputs, runs));
   return { made: helped.made, told: `${told}${helped.told}` };
 }
@@ -141,13 +141,15 @@ export async function shrinkBySearch(map: LayerMap, options: SearchOptions, bett
   someWeights(map);
   const { choices, isMet, candidates, isMeasured } = await search(map, options);
   const levelled = choices.map(({ weight, rate }) => ({ weight, level: rate.level }));
-  const { made, told } = await codeAll(map, options.form, levelled, better);
+  // Which weights stay wide is what was searched for.
+  const { made, told } = await codeAll(map, options.form, levelled, better, undefined, false);
+  const few = options.inputs && !better.inputs ? fewRows(options.inputs.rows) : '';
   const levels = new Map<Level, number>();
   for (const { rate } of choices) levels.set(rate.level, (levels.get(rate.level) ?? 0) + 1);
   const list = [...levels].sort(([a], [b]) => place(a) - place(b)).map(([level, count]) => `${count} ${nameOf(level)}`);
   const how = isMeasured ? 'by what each does to the output' : "by each one's own size, as there were no inputs, or the net is too large";
   const near = isMet ? '' : '; what was asked for is not to be had';
-  const message = `what weights become was searched for, ${how}: ${list.join(', ')}${told}${near}${tried(candidates)}`;
+  const message = `what weights become was searched for, ${how}: ${list.join(', ')}${told}${few}${near}${tried(candidates)}`;
   return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: choices.map(({ weight }) => weight.layer.name) } };
 }
 

@@ -101,3 +101,12 @@ it.each([
   expect(stderr).toMatch(message);
   expect(existsSync(path)).toBe(false);
 });
+
+it('works codes out within a budget as well, and tells that few inputs are few', () => {
+  const best = shrink('a.onnx', '--budget', '60KB', '--method', 'best', ...GOLDEN);
+  expect(best.document.changes.at(-1).message).toMatch(/searched for, .*the error is fed back in \d+.*20 inputs are few/);
+  expect(best.document.changes.at(-1).message).not.toMatch(/float16:/);
+  const plain = shrink('a.onnx', '--budget', '60KB', ...GOLDEN);
+  expect(plain.document.changes.at(-1).message).toMatch(/searched for, .*20 inputs are few/);
+  expect(plain.document.changes.at(-1).message).not.toMatch(/fed back/);
+});

@@ -11,7 +11,7 @@ const KINDS = [
   ['search', '#7c3aed', /^search/],
   ['other', '#0891b2', /./],
 ];
-const [WIDTH, HEIGHT, TOP] = [400, 250, 56];
+const [WIDTH, HEIGHT, TOP] = [400, 250, 72];
 const BOX = { left: 52, right: 14, top: 30, bottom: 40 };
 
 /** @param lines of the table, net and way first, the wire's size fourth and the error last */

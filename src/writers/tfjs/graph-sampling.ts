@@ -19,11 +19,22 @@ const MOST_PLACES = 2 ** 22;
 
 const truncatedToInts = (x: FileValue, graph: GraphTarget) => graph.cast(x, 'DT_FLOAT', 'DT_INT32');
 
-/** Rows of each batch by number. @param x [batch, rows, ...rest] @param places [batch, count], whole numbers in float32 */
+/**
+ * Rows of each batch by number, as rows of all batches one after the other: TensorFlow.js's WebAssembly kernel (4.22) picks wrong ones where a
+ * gather has batches of its own.
+ *
+ * @param x [batch, rows, ...rest] @param places [batch, count], whole numbers in float32
+ */
 function picked(x: FileValue, places: FileValue, graph: GraphTarget): FileValue {
-  const attributes = { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '1' } };
-  const shape = [...places.shape, ...x.shape.slice(2)];
-  return graph.node('GatherV2', [x, truncatedToInts(places, graph), graph.int('axis', 1)], attributes, shape);
+  const [, rows, ...rest] = x.shape as readonly [Dim, number, ...Dim[]];
+  const first = graph.slice(places, 1, 0, 1);
+  const ones = new Formula(graph).add(graph.node('ZerosLike', [first], { T: FLOAT }, first.shape), 1);
+  const counting = { T: FLOAT, Tidx: INT, exclusive: { b: true }, reverse: { b: false } };
+  const batch = truncatedToInts(graph.node('Cumsum', [ones, graph.int('axis', 0)], counting, first.shape), graph);
+  const starts = graph.node('Mul', [batch, graph.int('rows', rows)], { T: INT }, first.shape);
+  const all = graph.node('AddV2', [truncatedToInts(places, graph), starts], { T: INT }, places.shape);
+  const attributes = { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } };
+  return graph.node('GatherV2', [graph.reshape(x, ['all', ...rest]), all, graph.int('axis', 0)], attributes, [...places.shape, ...rest]);
 }
 
 /** The axes turned so that one is last, and back. */

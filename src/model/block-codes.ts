@@ -7,23 +7,11 @@
  * @see https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html, block_size
  */
 import { ModelError } from '../errors.js';
+import type { BlockCodes } from './block-form.js';
 import { castTensor } from './cast.js';
 import { ChannelCursor } from './channel-cursor.js';
 import { dequantiseAlong } from './quantise.js';
 import { elementCount, type Loop, type Path, permute, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
-
-/** value = scale * (code - zero), one pair for each block of `size` places along an axis. */
-export interface BlockCodes {
-  readonly kind: 'blocks';
-  /** In the tensor's own orientation. */
-  readonly axis: number;
-  readonly size: number;
-  /** Of the parameters: the tensor's, with the number of blocks along the axis. */
-  readonly shape: readonly number[];
-  /** Row-major. */
-  readonly scales: Float32Array;
-  readonly zeroPoints?: ArrayLike<number>;
-}
 
 /** Codes that there are. */
 export type CodeRange = 'int4' | 'uint4';
@@ -86,40 +74,6 @@ function blockPath(shape: readonly number[], { axis, size, shape: parameters }: 
     ];
   });
   return { offset: 0, axes };
-}
-
-/** Blocks of a step by its path, in the orientation that it has now; null where it goes over its parameters otherwise. */
-export function blocksOnPath({ offset, axes }: Path, scales: Float32Array, zeroPoints?: ArrayLike<number>): BlockCodes | null {
-  const loops = axes.map((own) => own.filter(({ size }) => size > 1));
-  const axis = loops.findIndex((own) => own.at(-1)?.stride === 0);
-  if (offset !== 0 || axis < 0 || loops.some((own, i) => own.length > (i === axis ? 2 : 1) || (i !== axis && own[0]?.stride === 0))) return null;
-  const moving = loops.map((own, i) => (i === axis ? own.slice(0, -1) : own)).map(([loop]) => loop ?? { size: 1, stride: 0 });
-  const shape = moving.map(({ size }) => size);
-  if (elementCount(shape) !== scales.length || moving.some(({ stride }) => stride < 0)) return null;
-  const turn = <T extends Float32Array | Float64Array>(from: ArrayLike<number>, made: T): T => {
-    const strides = rowMajorStrides(shape);
-    for (let i = 0; i < made.length; i++) {
-      let place = 0;
-      for (const [a, { size, stride }] of moving.entries()) place += (Math.floor(i / strides[a]!) % size) * stride;
-      made[i] = from[place]!;
-    }
-    return made;
-  };
-  return {
-    kind: 'blocks',
-    axis,
-    size: loops[axis]!.at(-1)!.size,
-    shape,
-    scales: turn(scales, new Float32Array(scales.length)),
-    ...(zeroPoints ? { zeroPoints: turn(zeroPoints, new Float64Array(scales.length)) } : {}),
-  };
-}
-
-/** The parameters of a weight whose two axes change places. */
-export function turnedBlocks({ axis, shape, scales, zeroPoints, ...rest }: BlockCodes): BlockCodes {
-  const [rows, columns] = shape as [number, number];
-  const turn = (from: ArrayLike<number>) => Float32Array.from({ length: scales.length }, (_, i) => from[(i % rows) * columns + Math.floor(i / rows)]!);
-  return { ...rest, axis: 1 - axis, shape: [columns, rows], scales: turn(scales), ...(zeroPoints ? { zeroPoints: turn(zeroPoints) } : {}) };
 }
 
 /**

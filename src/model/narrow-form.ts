@@ -2,7 +2,7 @@
  * What a widened tensor was before: half-precision floats, or the codes of integers with their scale. A writer whose format has the same
  * form stores that, so that nothing becomes larger than it was, and nothing is rounded again.
  */
-import { type BlockCodes, blocksOnPath } from './block-codes.js';
+import { type BlockCodes, blocksOnPath } from './block-form.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { packedByteLength } from './packing.js';
 import type { PaletteCodes } from './palette.js';

@@ -1,5 +1,6 @@
 /** The values that a stored weight stands for. */
-import { dequantiseBlocks, turnedBlocks } from '../../model/block-codes.js';
+import { dequantiseBlocks } from '../../model/block-codes.js';
+import { turnedBlocks } from '../../model/block-form.js';
 import { castTensor } from '../../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../../model/dtype.js';
 import { fromPalette } from '../../model/palette.js';

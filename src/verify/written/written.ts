@@ -3,7 +3,7 @@
  * layer map that it was made from.
  */
 import type { FileSet } from '../../bytes/file-set.js';
-import type { BlockCodes } from '../../model/block-codes.js';
+import type { BlockCodes } from '../../model/block-form.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer, Layout, Port } from '../../model/layer-map.js';
 import type { PaletteCodes } from '../../model/palette.js';

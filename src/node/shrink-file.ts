@@ -100,6 +100,8 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   if (options.minAgreement !== undefined && writer.carries === 'weights') {
     throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
   }
+  if (options.block !== undefined && !fourBits(options.dtype))
+    throw new ModelError('usage', '--block is about codes of 4 bits: give --dtype int4 or uint4 with it.');
   const isInCodes = options.activations !== undefined;
   const coded = isInCodes
     ? await toActivations(writer, options)
@@ -150,11 +152,16 @@ function evenly(coded: Rewrite | undefined, mayMultiply: boolean): Rewrite {
 
 /** @throws ModelError 'usage' where the target does not compute in integers, or there is nothing to tell ranges by */
 async function toActivations(writer: AnyWriter, options: ShrinkFileOptions): Promise<Rewrite> {
-  const { activations, step, dtype, palette } = options;
+  const { activations, step, dtype, palette, method } = options;
   if (writer.name !== 'onnx')
     throw new ModelError('usage', `--activations is for ONNX files, whose runtimes compute in integers; ${writer.title} is not among them.`);
   const other = dtype !== undefined && dtype !== 'int8' ? `--dtype ${dtype}` : step !== undefined ? '--step' : palette !== undefined ? '--palette' : null;
   if (other) throw new ModelError('usage', `--activations has kernels of int8: ${other} says otherwise.`);
+  if (method === 'best')
+    throw new ModelError(
+      'usage',
+      '--method best works out codes of weights that are computed with in float32, and --activations computes in codes: leave one out.',
+    );
   if (options.inputs === undefined && options.golden === undefined)
     throw new ModelError('usage', '--activations needs to know what flows in the net: give --inputs (arrays or a folder of pictures) or --golden.');
   const { shrinkActivations } = await import('../shrink/activations.js');
@@ -165,10 +172,7 @@ async function toActivations(writer: AnyWriter, options: ShrinkFileOptions): Pro
 async function toFour(writer: AnyWriter, { dtype, block, opset, step, method }: ShrinkFileOptions): Promise<Rewrite | undefined> {
   const name = fourBits(dtype);
   const refused = (problem: string) => new ModelError('usage', problem);
-  if (!name) {
-    if (block !== undefined) throw refused('--block is about codes of 4 bits: give --dtype int4 or uint4 with it.');
-    return undefined;
-  }
+  if (!name) return undefined;
   const { DEFAULT_BLOCK, FOUR_BITS, shrinkToFour } = await import('../shrink/index.js');
   if (!FOUR_BITS.has(writer.name)) throw refused(`${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
   if (opset !== undefined && opset < FOUR_BITS_OPSET)

@@ -92,6 +92,8 @@ it('has a net compute in 8 bits, and shows that it does so code by code', () => 
 
 it.each([
   ['without inputs', 'a.onnx', ['--activations', 'uint8'], /needs to know what flows/],
+  ['beside codes worked out for float32', 'a.onnx', ['--activations', 'uint8', '--method', 'best', ...GOLDEN], /--method best works out.*leave one out/s],
+  ['in blocks that it has not', 'a.onnx', ['--activations', 'uint8', '--block', '32', ...GOLDEN], /--block is about codes of 4 bits/],
   ['for a runtime that computes in float32', 'model.json', ['--to', 'tfjs', '--activations', 'uint8', ...GOLDEN], /is for ONNX files/],
   ['beside steps', 'a.onnx', ['--activations', 'int8', '--step', '0.5', ...GOLDEN], /--step says otherwise/],
   ['beside another dtype', 'a.onnx', ['--activations', 'int8', '--dtype', 'float16', ...GOLDEN], /--dtype float16 says otherwise/],

@@ -3,7 +3,8 @@
  *
  * The rule for quantised weights asks nothing of the code that quantised them: whatever the scale is, each value must lie
  * within half of it, and unless the values are met exactly the scale must be no larger than their range needs, or half of it
- * would excuse anything.
+ * would excuse anything. Wider steps, which make a file small once it is packed, are told by how wide they are; what they cost is
+ * judged by what the net gives.
  */
 import { castStage, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
@@ -26,6 +27,8 @@ export interface ComparedWeight {
 
 /** How much larger than necessary a scale may be: quantisers nudge ranges so that zero is met exactly. */
 const SCALE_SLACK = 1.01;
+/** Steps that many standard deviations wide change a bell of values by more than half of its size (s / sqrt(12)): next to nothing is left of a weight. */
+const WIDEST_STEP = 2;
 /** The step between the smallest float32, which is all the choice that a scale has there. */
 const SMALLEST_FLOAT32 = 2 ** -149;
 /** Roundings of float32 on the way back: the scale, the product, the sum. */
@@ -75,7 +78,14 @@ async function compareOwn(source: Tensor, { tensor: stored, quantisation }: Writ
       : await compareQuantised(first, second, turned);
   return {
     problem: found.problem,
-    facts: { ...facts, nonFinite: found.nonFinite ?? 0, maxAbsolute: found.maxAbsolute, relativeError: found.relativeError, equal: found.problem === null },
+    facts: {
+      ...facts,
+      ...(found.step === undefined ? {} : { method: `${facts.method}, steps of up to ${found.step.toPrecision(2)} deviations` }),
+      nonFinite: found.nonFinite ?? 0,
+      maxAbsolute: found.maxAbsolute,
+      relativeError: found.relativeError,
+      equal: found.problem === null,
+    },
   };
 }
 
@@ -85,6 +95,8 @@ interface Found {
   readonly nonFinite?: number;
   readonly maxAbsolute: number | null;
   readonly relativeError: number | null;
+  /** The widest step in standard deviations of its values, where that is more than their range needs. */
+  readonly step?: number;
 }
 
 /** Bit for bit with what rounding to the stored dtype gives. */
@@ -140,6 +152,7 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: Ex
   const high = new Float64Array(channels).fill(Number.NEGATIVE_INFINITY);
   /** How far values are beyond what rounding in float32 explains. */
   const inexact = new Float64Array(channels);
+  const squares = new Float64Array(channels);
   const isHeld = heldAt(stored);
   let problem: string | null = null;
   let position = 0;
@@ -152,6 +165,7 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: Ex
       const [w, scale, offset] = [wanted[i]!, scales[channel]!, offsets[channel]!];
       const value = steps[i]! * scale + offset;
       values[i] = value;
+      squares[channel]! += w * w;
       if (w < low[channel]!) low[channel] = w;
       if (w > high[channel]!) high[channel] = w;
       const beyond = Math.abs(w - value) - FLOAT32_SLACK * (Math.abs(w) + Math.abs(offset));
@@ -162,15 +176,20 @@ async function compareQuantised(source: Tensor, stored: Tensor, quantisation: Ex
     error.add(wanted, values);
     position += steps.length;
   }
-  const excessive = scales.findIndex(
-    (scale, c) =>
-      inexact[c]! > 0 &&
-      scale >
-        SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), elementBits(stored), isChannels && !quantisation.zeroPoints),
-  );
-  if (excessive >= 0)
-    problem ??= `the scale ${scales[excessive]} (channel ${excessive}) is larger than its values, ${low[excessive]} to ${high[excessive]}, need`;
-  return { problem, ...error.found() };
+  const isWide = (scale: number, c: number) =>
+    inexact[c]! > 0 &&
+    scale >
+      SMALLEST_FLOAT32 + SCALE_SLACK * neededScale(Math.min(0, low[c]!), Math.max(0, high[c]!), elementBits(stored), isChannels && !quantisation.zeroPoints);
+  const each = elementCount(source.shape) / channels;
+  let step = 0;
+  for (const [c, scale] of scales.entries()) {
+    if (!isWide(scale, c)) continue;
+    const deviations = scale / Math.sqrt(squares[c]! / each);
+    if (deviations > WIDEST_STEP * SCALE_SLACK)
+      problem ??= `the scale ${scale} (channel ${c}) is ${deviations.toPrecision(2)} standard deviations of its values, ${low[c]} to ${high[c]}, and leaves next to nothing of them`;
+    step = Math.max(step, deviations);
+  }
+  return { problem, ...error.found(), ...(step > 0 ? { step } : {}) };
 }
 
 /** Each value beside the one of the palette that is nearest to it, up to the rounding of the border between two. */

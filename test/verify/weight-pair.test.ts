@@ -123,10 +123,22 @@ describe('a quantised weight', () => {
     ).not.toBeNull();
   });
 
+  it('may have wider steps than its range needs, which are told, and are no excuse', async () => {
+    const wide = new Float32Array(6).fill(0.5);
+    const stored = quantiseChannels(source, 0, wide);
+    const quantisation = { kind: 'channels' as const, axis: 0, scales: wide };
+    const { problem, facts } = await compareWeight(source, { tensor: stored, quantisation });
+    expect([problem, facts.method]).toEqual([null, expect.stringMatching(/^int8 per channel, steps of up to [\d.]+ deviations$/)]);
+    const off = await edited(stored, (bytes) => {
+      bytes[40]! += 1;
+    });
+    expect((await compareWeight(source, { tensor: off, quantisation })).problem).toContain('element 40');
+  });
+
   it('is not excused by a scale so large that half of it covers everything', async () => {
     const stored = constantTensor('w', 'int8', SHAPE, new Uint8Array(72), ORIGIN);
     const quantisation = { kind: 'channels' as const, axis: 0, scales: new Float32Array(6).fill(1000) };
-    expect((await compareWeight(source, { tensor: stored, quantisation })).problem).toContain('larger than');
+    expect((await compareWeight(source, { tensor: stored, quantisation })).problem).toContain('leaves next to nothing');
     const constant = tensor(new Float32Array(72).fill(0.3));
     const zeros = constantTensor('w', 'uint8', SHAPE, new Uint8Array(72), ORIGIN);
     expect((await compareWeight(constant, { tensor: zeros, quantisation: { kind: 'affine', scale: 1, min: 0 } })).problem).not.toBeNull();

@@ -2,6 +2,7 @@
 import pc from 'picocolors';
 import { encodeJson } from '../report/json.js';
 import { safeText } from '../report/text.js';
+import { wrapTold, wrapWords } from './wrap.js';
 
 export { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, formatTimes } from '../report/numbers.js';
 export { safeText };
@@ -24,10 +25,13 @@ export interface Column {
   readonly align?: 'left' | 'right';
   /** Left out first where the terminal is too narrow. */
   readonly optional?: boolean;
+  /** Words that go on in the next line where the terminal is too narrow. */
+  readonly wraps?: boolean;
 }
 
 /** Narrower than this a name says nothing. */
 const LEAST_WIDTH = 10;
+const LEAST_WRAPPED = 16;
 /** A text beyond this makes its own row longer and no other: padding a hundred thousand rows to a name of a million letters would never end. */
 const MAX_WIDTH = 200;
 
@@ -36,7 +40,7 @@ const MAX_WIDTH = 200;
  *
  * Cells are plain text; control characters in them are made visible.
  *
- * @param width of the terminal: optional columns go first, then long texts lose their middle. In a pipe nothing is cut.
+ * @param width of the terminal: optional columns go first, then words wrap where a column lets them, then long texts lose their middle. In a pipe nothing is cut.
  */
 export function table(columns: readonly Column[], cells: readonly (readonly string[])[], width = terminalWidth()): string {
   const rows = cells.map((row) => row.map(safeText));
@@ -48,19 +52,33 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
     used = used.filter((i) => i !== dropped);
   }
   while (total() > width) {
+    const wrapped = used.filter((i) => columns[i]!.wraps && widths[i]! > LEAST_WRAPPED).sort((a, b) => widths[b]! - widths[a]!)[0];
+    if (wrapped === undefined) break;
+    widths[wrapped]!--;
+  }
+  while (total() > width) {
     const widest = used.filter((i) => columns[i]!.align !== 'right').sort((a, b) => widths[b]! - widths[a]!)[0];
     if (widest === undefined || widths[widest]! <= LEAST_WIDTH) break;
     widths[widest]!--;
   }
-  const line = (row: readonly string[], paint: (text: string) => string) =>
-    used
-      .map((i, at) => {
-        const text = widths[i] === MAX_WIDTH ? row[i]! : cutMiddle(row[i]!, widths[i]!);
-        if (columns[i]!.align === 'right') return paint(text.padStart(widths[i]!));
-        return paint(at === used.length - 1 ? text : text.padEnd(widths[i]!));
-      })
-      .join('  ')
-      .trimEnd();
+  const lines = (i: number, text: string) => {
+    if (widths[i] === MAX_WIDTH) return [text];
+    return columns[i]!.wraps ? wrapWords(text, widths[i]!).map((part) => cutMiddle(part, widths[i]!)) : [cutMiddle(text, widths[i]!)];
+  };
+  const line = (row: readonly string[], paint: (text: string) => string) => {
+    const cells = used.map((i) => lines(i, row[i]!));
+    const height = Math.max(1, ...cells.map(({ length }) => length));
+    return Array.from({ length: height }, (_, y) =>
+      used
+        .map((i, at) => {
+          const text = cells[at]![y] ?? '';
+          if (columns[i]!.align === 'right') return paint(text.padStart(widths[i]!));
+          return paint(at === used.length - 1 ? text : text.padEnd(widths[i]!));
+        })
+        .join('  ')
+        .trimEnd(),
+    ).join('\n');
+  };
   return [
     line(
       columns.map(({ title }) => title),
@@ -70,8 +88,8 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
   ].join('\n');
 }
 
-function terminalWidth(): number {
-  return process.stdout.isTTY ? process.stdout.columns || Number.POSITIVE_INFINITY : Number.POSITIVE_INFINITY;
+function terminalWidth(stream: NodeJS.WriteStream = process.stdout): number {
+  return stream.isTTY ? stream.columns || Number.POSITIVE_INFINITY : Number.POSITIVE_INFINITY;
 }
 
 /** Both ends of a layer's name tell it from others. */
@@ -90,6 +108,8 @@ export interface Voice {
   tell(text: string): void;
   /** A warning, on stderr, also with --quiet. */
   warn(text: string): void;
+  /** What went wrong, on stderr. */
+  fail(text: string): void;
   readonly verbose: boolean;
   readonly quiet: boolean;
   readonly asJson: boolean;
@@ -100,11 +120,16 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
     quiet,
     verbose,
     asJson: json,
-    say: (text) => void process.stdout.write(`${text}\n`),
+    say: (text) => void process.stdout.write(`${wrapTold(text, terminalWidth())}\n`),
     json: (document) => void process.stdout.write(`${encodeJson(document)}\n`),
     tell: (text) => {
-      if (!quiet) process.stderr.write(`${text}\n`);
+      if (!quiet) process.stderr.write(`${wrapTold(text, terminalWidth(process.stderr))}\n`);
     },
-    warn: (text) => void process.stderr.write(`${errColour.yellow('warning')}  ${safeText(text)}\n`),
+    warn: (text) => complain(errColour.yellow('warning'), text),
+    fail: (text) => complain(errColour.red('error'), text),
   };
+}
+
+function complain(label: string, text: string): void {
+  process.stderr.write(`${wrapTold(`${label}  ${safeText(text)}`, terminalWidth(process.stderr))}\n`);
 }

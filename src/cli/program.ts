@@ -28,8 +28,15 @@ Exit codes: 0 done, or equal; 1 compared and different;
 2 could not; 130 interrupted; 143 terminated.`,
   )
   .showSuggestionAfterError()
+  .showHelpAfterError('(--help tells what it takes)')
   .exitOverride()
-  .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
+  .configureOutput({
+    writeErr: (text) => void process.stderr.write(text),
+    outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
+  });
+
+// What some tools call it.
+if (process.argv[2] === 'version' && process.argv.length === 3) process.argv[2] = '--version';
 
 // The named command alone where there is one, because loading them all takes longer than looking into a file.
 const named = commands.filter(({ name }) => name === process.argv[2]);
@@ -68,13 +75,18 @@ await flushed(process.stderr);
 process.exit(process.exitCode ?? 0);
 
 function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : COULD_NOT;
+  const tellJson = (kind: string, message: string, place: object) => {
+    if (process.argv.includes('--json')) makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind, message, place } });
+  };
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    tellJson('usage', error.message.replace(/^error: /, ''), {});
+    return COULD_NOT;
+  }
   const verbose = process.argv.includes('--verbose') || process.argv.includes('-v');
   if (isModelError(error)) {
-    if (process.argv.includes('--json')) {
-      makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind: error.kind, message: error.message, place: error.place } });
-    }
-    process.stderr.write(`${errColour.red('error')}  ${safeText(clipped(error.message))}\n`);
+    tellJson(error.kind, error.message, error.place);
+    makeVoice({}).fail(clipped(error.message));
     if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
     return COULD_NOT;
   }

@@ -30,7 +30,7 @@ export function registerEngines(program: Command): Command {
       const progress = startProgress(voice);
       const document = await listEngines((done, total) => progress.step('looking', done, total)).finally(() => progress.stop());
       if (voice.asJson) return voice.json(document);
-      const columns = [{ title: 'engine' }, { title: 'device' }, { title: 'here' }, { title: 'formats' }, { title: 'what' }];
+      const columns = [{ title: 'engine' }, { title: 'device' }, { title: 'here' }, { title: 'formats', wraps: true }, { title: 'what', wraps: true }];
       const rows = document.engines.map(({ name, device, available, formats, detail }) => [
         name,
         device,

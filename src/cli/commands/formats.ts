@@ -13,7 +13,14 @@ export function registerFormats(program: Command): Command {
       const voice = makeVoice(flags);
       const document = listFormats();
       if (voice.asJson) return voice.json(document);
-      const columns = [{ title: 'format' }, { title: 'read' }, { title: 'write' }, { title: 'extensions' }, { title: 'dtypes written' }, { title: 'what' }];
+      const columns = [
+        { title: 'format' },
+        { title: 'read' },
+        { title: 'write' },
+        { title: 'extensions', wraps: true },
+        { title: 'dtypes written', wraps: true },
+        { title: 'what', wraps: true },
+      ];
       const rows = document.formats.map((format) => [
         format.name,
         format.reads ? 'yes' : '',

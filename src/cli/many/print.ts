@@ -19,7 +19,7 @@ export function tellJob(voice: Voice, job: JobDocument, done: number, total: num
   const facts = [titleOf(job), job.output === null ? '' : `-> ${job.output}`, resultOf(job).result, formatTime(elapsedMs)].filter((fact) => fact !== '');
   voice.tell(`${errColour[PAINT[status]](`${done} of ${total}`)}   ${safeText(facts.join('   '))}`);
   for (const warning of warnings) voice.warn(`${titleOf(job)}: ${warning}`);
-  if (error) process.stderr.write(`${errColour.red('error')}  ${safeText(named(error.message, job))}\n`);
+  if (error) voice.fail(named(error.message, job));
 }
 
 export function printBatch(voice: Voice, { jobs, totals, elapsedMs }: BatchDocument): void {

@@ -1,0 +1,52 @@
+/** A terminal of 80 columns: words stay whole, and what a program would copy stays as it is. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { table } from '../../src/cli/print.js';
+import { wrapTold, wrapWords } from '../../src/cli/wrap.js';
+
+describe('wrapTold', () => {
+  it('goes on beside the label', () => {
+    const text = 'witness  TensorFlow.js 4.22.0 (wasm), on the original file; it shares no code with our reader';
+    expect(wrapTold(text, 60)).toBe('witness  TensorFlow.js 4.22.0 (wasm), on the original file;\n         it shares no code with our reader');
+    expect(wrapTold(text, 200)).toBe(text);
+  });
+
+  it('breaks verdicts, and takes colours for no room', () => {
+    const text = '\u001b[32mmatch\u001b[39m (independent: recorded outputs): largest error 1.19e-7, 84 times below the limit';
+    const [first, second] = wrapTold(text, 61).split('\n');
+    expect(first).toBe('\u001b[32mmatch\u001b[39m (independent: recorded outputs): largest error 1.19e-7,');
+    expect(second).toBe('         84 times below the limit');
+  });
+
+  it('leaves tables, programs and long names as they are', () => {
+    for (const text of [`import numpy as np; ${'x = 1; '.repeat(20)}`, `block1_conv1/Relu ${'3 '.repeat(60)}`, `{"a": ${'1, '.repeat(60)}`])
+      expect(wrapTold(text, 60)).toBe(text);
+    expect(wrapTold(`wrote    ${'x'.repeat(90)}`, 60)).toBe(`wrote    ${'x'.repeat(90)}`);
+  });
+});
+
+it('wrapWords keeps every word, in lines that fit', () => {
+  fc.assert(
+    fc.property(fc.array(fc.stringMatching(/^[a-z]{1,12}$/), { minLength: 1, maxLength: 40 }), fc.integer({ min: 24, max: 80 }), (words, width) => {
+      const lines = wrapWords(words.join(' '), width, 9);
+      expect(lines.join(' ').split(/ +/).filter(Boolean)).toEqual(words);
+      for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
+    }),
+  );
+});
+
+it('a table wraps the columns that may, before it cuts', () => {
+  const columns = [{ title: 'engine' }, { title: 'what', wraps: true }];
+  const lines = table(
+    columns,
+    [
+      ['ort-cpu', 'not installed: npm install weighbridge-engines brings it'],
+      ['tfjs', 'here'],
+    ],
+    40,
+  ).split('\n');
+  expect(lines.every(({ length }) => length <= 40)).toBe(true);
+  expect(lines.join('')).not.toContain('…');
+  expect(lines).toHaveLength(4);
+  expect(lines[3]).toBe('tfjs     here');
+});

@@ -31,8 +31,12 @@ export interface ConvertOptions extends OpenOptions, Edits {
   /** Weights-only targets: names, shapes and layouts as the source has them, or canonical ones in the layer map's layout. */
   readonly names?: 'source' | 'canonical';
   readonly shardBytes?: number;
-  /** Puts other weights in place of the map's before it is written: what `shrink` does beyond a dtype. Null leaves it as it is. */
-  readonly rewrite?: (map: LayerMap) => Promise<{ readonly map: LayerMap; readonly change: Change } | null>;
+  /**
+   * Puts other weights in place of the map's before it is written: what `shrink` does beyond a dtype. Null leaves it as it is.
+   *
+   * @param edited how the map came to be, in whose terms inputs are given
+   */
+  readonly rewrite?: (map: LayerMap, edited: EditedMap) => Promise<{ readonly map: LayerMap; readonly change: Change } | null>;
   readonly onProgress?: WriteOptions['onProgress'];
   /** Called once the source is understood and before anything is written. */
   readonly onRead?: (model: ModelFile) => void;
@@ -68,8 +72,9 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
   const own = isModelError(read) ? null : read;
   const changed = own && edits.length > 0 ? await (await import('./transforms/index.js')).editMap(own, options) : undefined;
-  const made = own && options.rewrite ? await options.rewrite(changed?.map ?? own) : null;
-  const edited = own && made ? rewritten(changed ?? asItIs(own), made) : changed;
+  const before = changed ?? (own && asItIs(own));
+  const made = before && options.rewrite ? await options.rewrite(before.map, before) : null;
+  const edited = before && made ? rewritten(before, made) : changed;
   const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);

@@ -3,7 +3,8 @@ import { basename } from 'node:path';
 import { memorySource } from '../bytes/byte-source.js';
 import { readNpy, readNpz } from '../containers/npy.js';
 import { looksLikeZip } from '../containers/zip.js';
-import { ModelError } from '../errors.js';
+import { ModelError, throwAll } from '../errors.js';
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { GivenPreparation } from '../model/preparation.js';
 import type { Tensor } from '../model/tensor.js';
@@ -37,12 +38,39 @@ export async function readInputs({ inputs: given, preprocess, samples }: InputOp
   return pictureInputs(folder, map, preprocess, samples, (done, total) => onStep('reading pictures', done, total));
 }
 
-/** The inputs that a user gives, as a net takes them; null where there are none. */
-export async function readGiven(options: InputOptions, onStep: OnStep, map: LayerMap): Promise<GivenInputs | null> {
-  const { givenInputs, recordedInputs } = await import('../verify/feeds.js');
-  if (options.golden !== undefined) return recordedInputs(await readArrays(options.golden), map);
-  const inputs = await readInputs(options, onStep, map);
-  return inputs && givenInputs(inputs.arrays, map);
+/** A net that prepares pictures itself is given them as they are, of its size. */
+export function asPrepared<Options extends InputOptions>(options: Options, edited: Pick<EditedMap, 'changes'> | undefined): Options {
+  const isEmbedded = edited?.changes.some(({ transform }) => transform === 'embed-preprocessing');
+  return isEmbedded && options.preprocess ? { ...options, preprocess: { ...options.preprocess, values: null } } : options;
+}
+
+/**
+ * The inputs that a user gives, as a changed net takes them, which are those that verification feeds it; null where there are none.
+ *
+ * @throws ModelError 'malformed' naming the input and the row where one is NaN or infinite: nothing can be worked out on it
+ */
+export async function readGiven(options: InputOptions, onStep: OnStep, edited: EditedMap): Promise<GivenInputs | null> {
+  const [{ givenInputs, recordedInputs }, { feedsBefore }] = await Promise.all([import('../verify/feeds.js'), import('../verify/original.js')]);
+  const { map, prelude } = edited;
+  const read = async () => {
+    if (options.golden !== undefined)
+      return recordedInputs(await readArrays(options.golden), map, edited, prelude ? (feeds) => feedsBefore(edited, feeds) : undefined);
+    const inputs = await readInputs(asPrepared(options, edited), onStep, map);
+    return inputs && givenInputs(inputs.arrays, map);
+  };
+  const given = await read();
+  if (given) checkFinite(map, given);
+  return given;
+}
+
+function checkFinite({ inputs }: LayerMap, given: GivenInputs): void {
+  const errors = given.whole().flatMap(({ data, shape }, i) => {
+    const at = data.findIndex((value: number | bigint) => !Number.isFinite(Number(value)));
+    if (at < 0) return [];
+    const row = Math.floor((at * (shape[0] ?? 1)) / data.length);
+    return [new ModelError('malformed', `the input for "${inputs[i]!.name}" holds ${data[at]} in row ${row}, and nothing can be worked out on that.`)];
+  });
+  if (errors.length > 0) throwAll(errors, 'the inputs are not all finite:');
 }
 
 /** Arrays of an .npz file, or the one of an .npy file. */

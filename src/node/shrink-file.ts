@@ -4,6 +4,7 @@ import { memorySink } from '../bytes/byte-sink.js';
 import { type ConvertOptions, chooseWriter } from '../convert.js';
 import { ModelError } from '../errors.js';
 import { type DTypeName, dtypeNamed } from '../model/dtype.js';
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Better } from '../shrink/index.js';
 import type { WeightReport } from '../verify/report.js';
@@ -128,10 +129,10 @@ function byRank(writer: AnyWriter, { svd, rank, dtype }: ShrinkFileOptions): (co
   if (writer.carries === 'weights') throw refused(`${option} makes two layers of one, and ${writer.title} files hold weights without wiring.`);
   if (dtypeNamed(dtype ?? '') === 'float32')
     throw refused(`what ${option} loses is judged with what narrower weights lose: choose --dtype float16 or a narrower one with it.`);
-  return (coded) => (onStep) => async (map) => {
+  return (coded) => (onStep) => async (map, edited) => {
     const { shrinkRanks } = await import('../shrink/low-rank.js');
     const low = await shrinkRanks(map, { energy: svd ?? null, rank: rank ?? null }, onStep);
-    const made = await coded?.(onStep)?.(low.map);
+    const made = await coded?.(onStep)?.(low.map, edited);
     return made ? { map: made.map, change: { ...made.change, message: `${low.change.message}; ${made.change.message}` } } : low;
   };
 }
@@ -141,10 +142,10 @@ const ONE_SCALE: ReadonlySet<string> = new Set(['tfjs', 'tfjs-graph']);
 
 /** With channels of one range, where that pays, before weights are coded: by `coded`, or by the writer. */
 function evenly(coded: Rewrite | undefined, mayMultiply: boolean): Rewrite {
-  return (onStep) => async (map) => {
+  return (onStep) => async (map, edited) => {
     const { evenChannels } = await import('../shrink/even.js');
     const even = await evenChannels(map, mayMultiply);
-    const made = await coded?.(onStep)?.(even?.map ?? map);
+    const made = await coded?.(onStep)?.(even?.map ?? map, edited);
     if (!made || !even) return made ?? even;
     return { map: made.map, change: { ...made.change, message: `${even.change.message}; ${made.change.message}` } };
   };
@@ -165,7 +166,8 @@ async function toActivations(writer: AnyWriter, options: ShrinkFileOptions): Pro
   if (options.inputs === undefined && options.golden === undefined)
     throw new ModelError('usage', '--activations needs to know what flows in the net: give --inputs (arrays or a folder of pictures) or --golden.');
   const { shrinkActivations } = await import('../shrink/activations.js');
-  return (onProgress) => async (map) => shrinkActivations(map, { dtype: activations!, inputs: (await readGiven(options, onProgress, map))!, onProgress });
+  return (onProgress) => async (map, edited) =>
+    shrinkActivations(map, { dtype: activations!, inputs: (await readGiven(options, onProgress, edited))!, onProgress });
 }
 
 /** Undefined where codes of 4 bits are not asked for. @throws ModelError 'usage' where they cannot be had */
@@ -215,13 +217,13 @@ async function byStep(writer: AnyWriter, options: ShrinkFileOptions): Promise<Re
     throw new ModelError('usage', `${option} means nothing for ${writer.title} files, which keep no codes; it is for ${Object.keys(CODE_FORMS).join(', ')}.`);
   if (dtype !== undefined && !(step === undefined && dtype === DEFAULT_DTYPES[writer.name]))
     throw new ModelError('usage', `--dtype and ${option} both say what weights become: give one of them.`);
-  return (onStep) => async (map) => shrinkByStep(map, form, step ?? 'full', await better(options, onStep, map));
+  return (onStep) => async (map, edited) => shrinkByStep(map, form, step ?? 'full', await better(options, onStep, edited));
 }
 
 /** @throws ModelError 'usage' where there are no inputs to work codes out with */
-async function better(options: ShrinkFileOptions, onProgress: OnStep, map: LayerMap): Promise<Better> {
+async function better(options: ShrinkFileOptions, onProgress: OnStep, edited: EditedMap): Promise<Better> {
   if (options.method !== 'best') return { inputs: null, onProgress };
-  const inputs = await readGiven(options, onProgress, map);
+  const inputs = await readGiven(options, onProgress, edited);
   if (!inputs) throw needsInputs();
   return { inputs, onProgress };
 }
@@ -240,8 +242,8 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
   if (!form || dtype !== undefined || options.step !== undefined || options.palette !== undefined || (limit === null && minAgreement === undefined))
     return undefined;
   if (limit === null && options.inputs === undefined && options.golden === undefined) return undefined;
-  return (onProgress) => async (map) => {
-    const inputs = await readGiven(options, onProgress, map);
+  return (onProgress) => async (map, edited) => {
+    const inputs = await readGiven(options, onProgress, edited);
     const search = {
       form,
       fours: FOUR_BITS.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,

@@ -10,7 +10,7 @@ import type { VerifyOptions, WrittenTarget } from '../verify/options.js';
 import type { Report } from '../verify/report.js';
 import { engineHost } from './engine-host.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
-import { type GivenArrays, type InputOptions, readArrays, readInputs } from './given-inputs.js';
+import { asPrepared, type GivenArrays, type InputOptions, readArrays, readInputs } from './given-inputs.js';
 import { withHashes } from './hashes.js';
 import { type OpenedFiles, openFiles, prototxtOf, type SourceFileOptions } from './open-files.js';
 import { ofOther, openSource } from './source.js';
@@ -133,19 +133,13 @@ export async function verifyWritten(
     return await withHost(options, async (host) => {
       const report = await verifyConversion(
         { source: expected, model, map, edited, target: written },
-        await verifyOptionsOf({ ...ofNet(options, edited), host }, hooks, map),
+        await verifyOptionsOf({ ...asPrepared(options, edited), host }, hooks, map),
       );
       return withHashes(report, { expected: source.files, actual: target }, options.hashes === true);
     });
   } finally {
     await target.close();
   }
-}
-
-/** A net that prepares pictures itself is given them as they are, of its size. */
-function ofNet(options: VerificationOptions, edited: ConvertResult['edited']): VerificationOptions {
-  const isEmbedded = edited?.changes.some(({ transform }) => transform === 'embed-preprocessing');
-  return isEmbedded && options.preprocess ? { ...options, preprocess: { ...options.preprocess, values: null } } : options;
 }
 
 async function withHost<Result>({ host: given }: VerificationOptions, work: (host: EngineHost) => Promise<Result>): Promise<Result> {

@@ -70,7 +70,7 @@ export function registerShrink(program: Command): Command {
     .addOption(
       new Option(
         '--activations <dtype>',
-        'ONNX: compute in 8 bits as well (static quantisation, QDQ): ranges of what flows in the net come from --inputs or --golden, kernels are int8, biases int32',
+        'ONNX: compute in 8 bits as well (static quantisation, QDQ): ranges of what flows in the net come from --inputs or --golden, kernels are int8, biases int32; --budget and --min-agreement judge the outcome and search for nothing',
       ).choices(['uint8', 'int8']),
     )
     .addOption(

@@ -230,7 +230,7 @@ function channelsOf(
   quantisation: Exclude<WeightQuantisation, { kind: 'palette' }>,
   shape: readonly number[],
 ): { readonly channels: number; readonly channelOf: (i: number) => number } {
-  if (quantisation.kind === 'affine') return { channels: 1, channelOf: () => 0 };
+  if (quantisation.kind === 'affine' || isOfAll(quantisation)) return { channels: 1, channelOf: () => 0 };
   const { axis } = quantisation;
   const count = shape[axis]!;
   const inner = elementCount(shape.slice(axis + 1));
@@ -238,6 +238,11 @@ function channelsOf(
   const { size, shape: blocks } = quantisation;
   const channelOf = (i: number) => (Math.floor(i / (inner * count)) * blocks[axis]! + Math.floor((Math.floor(i / inner) % count) / size)) * inner + (i % inner);
   return { channels: elementCount(blocks), channelOf };
+}
+
+/** Whether one scale is that of all values, which then have one range: that of a single channel, too. */
+function isOfAll({ kind, scales }: Exclude<WeightQuantisation, { kind: 'palette' | 'affine' }>): boolean {
+  return kind === 'channels' && scales.length === 1;
 }
 
 /** What has a scale of its own, for reports. */

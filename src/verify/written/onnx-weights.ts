@@ -99,6 +99,8 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
     // One of two axes stays as it is: our own writer keeps kernels apart from a MatMul with it.
     const known = shown.get(first);
     if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
+    const turned = known && node.op === 'Transpose' ? inOrder(known, node) : null;
+    if (turned) shown.set(node.outputs[0]!, turned);
     if (!tensor) continue;
     if (node.op === 'Cast') shown.set(node.outputs[0]!, { tensor });
     const places = node.op === 'Gather' ? shown.get(second)?.tensor : undefined;
@@ -108,6 +110,18 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
     if (quantisation) shown.set(node.outputs[0]!, { tensor, quantisation });
   }
   return shown;
+}
+
+/** A weight behind a Transpose, such as a table of words that scores them as well; null where its blocks would lie along other axes than two. */
+function inOrder({ tensor, quantisation }: WrittenWeight, { attributes }: ReadNode): WrittenWeight | null {
+  const rank = tensor.shape.length;
+  const said = attributes.get('perm');
+  const order = Array.isArray(said) ? said.map(Number) : tensor.shape.map((_, axis) => rank - 1 - axis);
+  if (order.length !== rank || tensor.shape.some((_, axis) => !order.includes(axis))) return null;
+  const turned = permute(tensor, order);
+  if (quantisation?.kind === 'channels') return { tensor: turned, quantisation: { ...quantisation, axis: order.indexOf(quantisation.axis) } };
+  if (quantisation?.kind !== 'blocks') return { tensor: turned, ...(quantisation ? { quantisation } : {}) };
+  return rank === 2 && order[0] === 1 ? { tensor: turned, quantisation: turnedQuantisation(quantisation) } : null;
 }
 
 /** What turns codes into values where DequantizeLinear does not, or not all of it. */
@@ -162,19 +176,14 @@ async function channelsOf(node: ReadNode, tensor: Tensor, initializers: Readonly
   if (!scale || scale.shape.length > 1 || (zeroName !== '' && !zeroPoint)) return null;
   const perTensor = elementCount(scale.shape) === 1;
   const front = axis < 0 ? axis + tensor.shape.length : axis;
-  const count = tensor.shape[perTensor ? 0 : front] ?? 1;
+  const count = tensor.shape[front] ?? 1;
   const values = toFloat32Array(await tensorBytes(scale), scale.dtype);
   const zeroPoints = zeroPoint && toFloat64Array(await tensorBytes(zeroPoint), zeroPoint.dtype);
   const fits = (length: number) => length === (perTensor ? 1 : count);
   if (!fits(values.length) || (zeroPoints && !fits(zeroPoints.length))) {
     throw new ModelError('malformed', `${values.length} scales along axis ${axis} do not fit the shape [${tensor.shape}]`, place);
   }
-  return {
-    kind: 'channels',
-    axis: perTensor ? 0 : front,
-    scales: perTensor ? new Float32Array(count).fill(values[0]!) : values,
-    ...(zeroPoints ? { zeroPoints: perTensor ? new Float64Array(count).fill(zeroPoints[0]!) : zeroPoints } : {}),
-  };
+  return { kind: 'channels', axis: perTensor ? 0 : front, scales: values, ...(zeroPoints ? { zeroPoints } : {}) };
 }
 
 interface Blocks {

@@ -41,9 +41,9 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
       return (said as Layout | undefined) ?? layoutByShape(port, shown.shape);
     },
     weight(layer, role) {
-      // A constant is no node of the file, and has the name of the value.
-      if (layer.op === 'Constant') return weights.get(layer.outputs[0]!);
       const node = nodes.get(layer.name);
+      // A constant is no node of the file, and has the name of the value; where the graph gives it, an Identity does.
+      if (layer.op === 'Constant') return weights.get(node?.op === 'Identity' ? (node.inputs[0] ?? '') : layer.outputs[0]!);
       if (!node || node.op !== layer.op) return undefined;
       const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '');
       return stored && orient(stored, node, role);

@@ -14,7 +14,7 @@ import type { SessionPort } from '../engine.js';
 export type WeightQuantisation =
   /** value = min + scale * stored, one pair for the tensor, as TensorFlow.js has it. */
   | { readonly kind: 'affine'; readonly scale: number; readonly min: number }
-  /** value = scale * (stored - zero point), one pair for each place along `axis` (of the map's orientation), as ONNX has it. */
+  /** value = scale * (stored - zero point), one pair for each place along `axis` (of the map's orientation), or one for all, as ONNX has it. */
   | { readonly kind: 'channels'; readonly axis: number; readonly scales: Float32Array; readonly zeroPoints?: ArrayLike<number> }
   /** The same, one pair for each block along `axis`. */
   | BlockCodes

@@ -1,7 +1,7 @@
 /** What an engine is: a runtime that loads a model file and runs it. */
 import type { FileSet } from '../bytes/file-set.js';
 import type { DType } from '../model/dtype.js';
-import type { Layout } from '../model/layer-map.js';
+import type { LayerMap, Layout } from '../model/layer-map.js';
 import type { NdArray } from '../model/nd-array.js';
 
 export type { NdArray };
@@ -54,6 +54,8 @@ export interface EngineModel {
   readonly path?: string;
   /** Companion prototxt's name in the file set (Caffe). */
   readonly prototxt?: string;
+  /** What the file's weights make, where the file does not say it itself; our evaluator runs it. */
+  readonly wired?: LayerMap;
   /** Also show values inside the net (`Session.intermediates`), which costs the runtime some of its fusions. */
   readonly layers?: boolean | readonly string[];
   /** Compute the graph as it is written, where the runtime would rewrite it first: tells a runtime's fault from the file's. */

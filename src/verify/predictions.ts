@@ -47,7 +47,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const layers = options.layers ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
   const weights = written && map.layers.length > 0 ? withFolded(await compareWeights(map, written, progress('comparing weights')), subject) : null;
-  if (!weights) notes.push('weights were not compared one by one: the files do not name them alike');
+  if (!weights) notes.push(NOT_ONE_BY_ONE);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
   const told = ran.interface.filter(({ judged }) => !judged);
@@ -124,6 +124,8 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
 function telling({ differing, kept, further, compared }: Ran): RunSample[] {
   return [...new Set([...(differing ? [differing] : []), ...kept, ...further, ...compared])];
 }
+
+export const NOT_ONE_BY_ONE = 'weights were not compared one by one: the files do not name them alike';
 
 const UNTOLD =
   'generated inputs do not tell what narrower weights cost in predictions, and neither do a few real ones: --inputs or --golden with real ones tell, and with an array "labels" also how many are right';

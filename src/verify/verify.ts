@@ -7,6 +7,7 @@ import { comparePredictions } from './predictions.js';
 import type { Report } from './report.js';
 import type { Subject } from './subject.js';
 import { verifyWeights } from './weights-alone.js';
+import { verifyWired } from './wired.js';
 import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
 
@@ -27,7 +28,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     throw new ModelError('unsupported', `written ${target.format} files cannot be verified. Possible: ${known}.`, { file: target.files.label });
   }
   const written = await format.open(target.files, map?.layers ?? []);
-  if (!format.runs) return verifyWeights(conversion, written, options);
+  if (!format.runs) return options.golden ? verifyWired(conversion, written, options) : verifyWeights(conversion, written, options);
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   checkSizes(map);
   const subject: Subject = {

@@ -13,7 +13,7 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
   const weights = await compareEither(model, map, written, onProgress);
   const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
   if (edited) notes.push('the net was changed on the way: its weights are compared with what the change makes of the source, and what it predicts is not');
-  if (options.golden || options.inputs) notes.push('nothing of the file is run, so the recorded arrays were not used');
+  if (options.inputs) notes.push('nothing of the file is run, so the given inputs were not used');
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
   const cause = weights && weights.mismatches.length > 0 && map ? await explainStored(map, weights, written.weight) : null;
   const why = 'tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives';

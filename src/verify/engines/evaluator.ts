@@ -13,8 +13,7 @@ export const evaluator: Engine = {
   device: 'cpu',
   isOwn: true,
   availability: async () => ({ available: true, detail: 'our own evaluator in float32, on what our readers read' }),
-  async open({ files, prototxt, layers }) {
-    const model = await openModel(files, { prototxt });
-    return referenceSession(await model.map(), { layers: Boolean(layers), precision: 'float32' });
+  async open({ files, prototxt, wired, layers }) {
+    return referenceSession(wired ?? (await (await openModel(files, { prototxt })).map()), { layers: Boolean(layers), precision: 'float32' });
   },
 };

@@ -11,8 +11,7 @@ export const reference: Engine = {
   onRequest: true,
   isOwn: true,
   availability: async () => ({ available: true, detail: 'our float64 evaluator, on what our readers read' }),
-  async open({ files, prototxt, layers }) {
-    const model = await openModel(files, { prototxt });
-    return referenceSession(await model.map(), { layers: Boolean(layers) });
+  async open({ files, prototxt, wired, layers }) {
+    return referenceSession(wired ?? (await (await openModel(files, { prototxt })).map()), { layers: Boolean(layers) });
   },
 };

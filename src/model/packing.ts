@@ -71,6 +71,7 @@ export function unpackedSource(source: ByteSource, count: number, bits: number, 
     name: source.name,
     byteLength: count,
     async read(start, end) {
+      checkRange(unpacked, start, end);
       const target = new Uint8Array(end - start);
       await unpacked.readInto(start, target);
       return target;

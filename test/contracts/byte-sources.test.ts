@@ -1,10 +1,13 @@
 /** What holds for every source of bytes. Each file of src/ that makes one has a line below, and the last test fails for one that has none. */
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { zipSync, zlibSync } from 'fflate';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { foldReparametrised } from '../../src/architectures/reparametrised.js';
 import { blobSource } from '../../src/bytes/blob-file-set.js';
 import { type ByteSource, computedSource, memorySource, readRuns, sliceSource } from '../../src/bytes/byte-source.js';
@@ -12,13 +15,16 @@ import { checkedSource } from '../../src/bytes/checked-source.js';
 import { crc32 } from '../../src/bytes/crc32.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { joinFiles } from '../../src/bytes/joined-source.js';
+import { stoppable } from '../../src/bytes/stoppable.js';
 import { lazyTensor } from '../../src/cli/demo/seeded-source.js';
 import { unwrittenSource } from '../../src/containers/hdf5/chunked-source.js';
 import { openHdf5 } from '../../src/containers/hdf5/index.js';
 import { openZip } from '../../src/containers/zip.js';
 import { ModelError } from '../../src/errors.js';
+import { unpackedSource } from '../../src/model/packing.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { fileSource } from '../../src/node/index.js';
+import { rangeSource } from '../../src/node/remote/range-source.js';
 import { ascii, chunkedOld, dataset, filters, Hdf5Image, hardLink, joined, UINT8, u8, u16, u32, u64 } from '../hdf5-image.js';
 
 const ORIGIN = { file: 'made here' };
@@ -28,6 +34,21 @@ const CONTENT = Uint8Array.from({ length: LENGTH }, (_, i) => [3, 141, 59, 26, 0
 
 const folder = mkdtempSync(join(tmpdir(), 'weighbridge-sources-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A server that sends the part that is asked for, and nothing else. */
+const server = createServer(({ headers: { range = '' } }, response) => {
+  const [first, last] = range.replace('bytes=', '').split('-').map(Number) as [number, number];
+  const end = Math.min(LENGTH, last + 1);
+  response.writeHead(206, { etag: '"one"', 'content-length': end - first, 'content-range': `bytes ${first}-${end - 1}/${LENGTH}` });
+  response.end(CONTENT.subarray(first, end));
+});
+beforeAll(() => new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve)));
+afterAll(() => new Promise<unknown>((resolve) => void server.close(resolve)));
+const POLICY = { allowPrivate: true, allowHttp: true, maxBytes: 1e6, timeoutMs: 5000, token: null };
+
+/** What of the pattern fits into 4 bits, an integer to a byte, and two to a byte. */
+const NIBBLES = CONTENT.map((byte) => byte & 15);
+const PACKED = Uint8Array.from({ length: LENGTH / 2 }, (_, i) => NIBBLES[2 * i]! | (NIBBLES[2 * i + 1]! << 4));
 
 /** A dataset of bytes in deflated chunks of 50. */
 async function chunkedDataset(): Promise<ByteSource> {
@@ -61,7 +82,7 @@ function seeded(): ByteSource {
   return lazyTensor('seeded', { shape: [VALUES.length], fill } as never).walk.source;
 }
 
-const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<ByteSource> }>> = {
+const MAKERS: Readonly<Record<string, { readonly file: string; readonly content?: Uint8Array; make(): Promise<ByteSource> }>> = {
   memory: { file: 'bytes/byte-source.ts', make: async () => memorySource(CONTENT) },
   'a window of memory': { file: 'bytes/byte-source.ts', make: async () => sliceSource(framed(), 3, 3 + LENGTH) },
   'a window of a window': { file: 'bytes/byte-source.ts', make: async () => sliceSource(sliceSource(framed(), 1, LENGTH + 4), 2, 2 + LENGTH) },
@@ -82,6 +103,15 @@ const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<B
       return fileSource(join(folder, 'file'));
     },
   },
+  'a file that may be told to stop': {
+    file: 'bytes/stoppable.ts',
+    make: () => stoppable(memoryFileSet({ a: CONTENT }, null), new AbortController().signal).open('a'),
+  },
+  'a file on a server': {
+    file: 'node/remote/range-source.ts',
+    make: async () => (await rangeSource(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/file`), POLICY, 'file'))!,
+  },
+  'integers of 4 bits': { file: 'model/packing.ts', content: NIBBLES, make: async () => unpackedSource(memorySource(PACKED), LENGTH, 4, false) },
   'a chunked dataset': { file: 'containers/hdf5/chunked-source.ts', make: chunkedDataset },
   'a dataset that was never written': { file: 'containers/hdf5/chunked-source.ts', make: async () => unwrittenSource('d', CONTENT.subarray(0, 8), LENGTH) },
   'a weight that was kept apart': { file: 'architectures/reparametrised.ts', make: async () => foldedWeight() },
@@ -90,7 +120,7 @@ const MAKERS: Readonly<Record<string, { readonly file: string; make(): Promise<B
   'a deflated member': { file: 'bytes/byte-source.ts', make: () => member(9) },
 };
 
-describe.each(Object.entries(MAKERS))('%s', (_, { make }) => {
+describe.each(Object.entries(MAKERS))('%s', (_, { make, content = CONTENT }) => {
   async function using(test: (source: ByteSource) => Promise<void>): Promise<void> {
     const source = await make();
     try {
@@ -100,7 +130,7 @@ describe.each(Object.entries(MAKERS))('%s', (_, { make }) => {
       await source.close();
     }
   }
-  const part = (start: number, end: number) => CONTENT.subarray(start, end);
+  const part = (start: number, end: number) => content.subarray(start, end);
   const bytesOf = async (source: ByteSource, start: number, end: number) => Uint8Array.from(await source.read(start, end));
 
   it('gives exactly the bytes that are asked for', () =>

@@ -58,11 +58,19 @@ for (const [signal, number] of Object.entries(SIGNALS)) {
   });
 }
 
-// A reader of our output that went away (`weighbridge inspect x | head`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+// A reader of our output that went away (`weighbridge inspect x | head`) is no error; a full disk is one, and is told once.
+let isStdoutBroken = false;
+process.stdout.on('error', async (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (isStdoutBroken) return;
+  isStdoutBroken = true;
+  makeVoice({}).fail(`stdout: could not be written: ${error.message}`);
+  const { abortAll } = await import('../node/file-sink.js');
+  await abortAll();
+  process.exit(COULD_NOT);
 });
+// Where this cannot be written nobody can be told; the exit code still tells.
+process.stderr.on('error', () => {});
 
 try {
   await program.parseAsync();
@@ -72,9 +80,10 @@ try {
 // Runtimes leave worker threads behind that would keep the process alive.
 await flushed(process.stdout);
 await flushed(process.stderr);
-process.exit(process.exitCode ?? 0);
+process.exit(isStdoutBroken ? COULD_NOT : (process.exitCode ?? 0));
 
 function report(error: unknown): number {
+  if (isStdoutBroken) return COULD_NOT;
   const tellJson = (kind: string, message: string, place: object) => {
     if (process.argv.includes('--json')) makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind, message, place } });
   };
@@ -90,9 +99,20 @@ function report(error: unknown): number {
     if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
     return COULD_NOT;
   }
+  if (isSystemError(error)) {
+    tellJson('usage', error.message, {});
+    makeVoice({}).fail(clipped(error.message));
+    if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
+    return COULD_NOT;
+  }
   process.stderr.write(`${errColour.red('bug')}  Weighbridge failed in a way it should not. Please report this, with the file if you can:\n`);
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   return COULD_NOT;
+}
+
+/** What the system refused (no space, no permission, no such folder) is no mistake of this program, wherever it was asked. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'code' in error;
 }
 
 function clipped(message: string): string {

@@ -2,6 +2,7 @@
 import { type DiffOptions, diffFiles as diffSets } from '../diff/diff.js';
 import type { DiffDocument } from '../diff/document.js';
 import { openFiles, type SourceFileOptions } from './open-files.js';
+import { checkOneOrigin } from './remote/location.js';
 import { forPrograms } from './spelling.js';
 import { onBytes, type Watching } from './watching.js';
 
@@ -19,6 +20,7 @@ export interface DiffFilesOptions extends Watching, Pick<DiffOptions, 'histogram
  */
 export async function diffFiles(a: string, b: string, options: DiffFilesOptions = {}): Promise<DiffDocument> {
   return forPrograms(options, async () => {
+    if (options.a?.tokenEnv === options.b?.tokenEnv) checkOneOrigin([a, b], options.a?.tokenEnv);
     const first = await openFiles(a, options.a ?? {}, options.signal);
     try {
       const second = await openFiles(b, options.b ?? {}, options.signal);

@@ -3,6 +3,7 @@ import { readSync } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { type ByteSource, checkRange } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
+import { shownName } from './remote/location.js';
 
 /** Below this a read is done in place: handing it to Node's thread pool would take longer than copying the bytes. */
 const SMALL_READ_BYTES = 2 ** 16;
@@ -13,7 +14,7 @@ const SMALL_READ_BYTES = 2 ** 16;
  * @param name how messages call the file
  * @throws ModelError 'usage' when there is no such file, it is no regular file, or it may not be read
  */
-export async function fileSource(path: string, name = path): Promise<ByteSource> {
+export async function fileSource(path: string, name = shownName(path)): Promise<ByteSource> {
   let handle: FileHandle | undefined;
   let byteLength: number;
   try {

@@ -10,6 +10,7 @@ import type { OpenOptions } from '../readers/open.js';
 import type { SourceName } from '../readers/reader.js';
 import type { NodeFileSet } from './file-set.js';
 import { fileSource } from './file-source.js';
+import { shownName } from './remote/location.js';
 import { openSource, type RemoteFileOptions } from './source.js';
 import type { Watching } from './watching.js';
 
@@ -38,7 +39,7 @@ export interface SourceFileOptions extends RemoteFileOptions {
 }
 
 export interface OpenedFiles {
-  /** As the user called it. */
+  /** As the user called it, without what a URL keeps secret. */
   readonly label: string;
   readonly files: FileSet;
   /** Where the main file lies: elsewhere than the user said where that is packed. */
@@ -63,7 +64,7 @@ export async function openFiles(
   const labels = typeof options.labels === 'string' ? await readLabels(options.labels) : options.labels;
   const given = options.arch === undefined ? null : await readArchitecture(options.arch);
   const recordedShape = options.golden === undefined ? undefined : await recordedInputShape(options.golden);
-  const own: NodeFileSet = await openSource(path, options, inParts);
+  const own: NodeFileSet = await openSource(path, { ...options, signal }, inParts);
   let files: FileSet = own;
   try {
     const names: { prototxt?: string; config?: string } = {};
@@ -77,7 +78,7 @@ export async function openFiles(
       files = withFile(files, basename(companion), await fileSource(companion));
     }
     return {
-      label: path,
+      label: shownName(path),
       files: stoppable(files, signal),
       path: own.path,
       pathOf: (name) => paths.get(name) ?? join(own.folder, name),

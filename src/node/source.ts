@@ -5,7 +5,8 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ModelError } from '../errors.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
-import { isRemote } from './remote/location.js';
+import { errorText } from './file-source.js';
+import { checkedToken, isRemote, shownName } from './remote/location.js';
 import { sha256File } from './sha256.js';
 import { temporaryFolder } from './temporary.js';
 import { onBytes, type Watching } from './watching.js';
@@ -36,12 +37,12 @@ export interface RemoteFileOptions {
  * @param inParts fetch only what is read of it, where it is on a server and its hash is not asked for
  * @throws ModelError 'malformed' where its hash is another than was asked for, else as `nodeFileSet` and reading from a server do
  */
-export async function openSource(path: string, options: RemoteFileOptions & Pick<Watching, 'onProgress'> = {}, inParts = false): Promise<NodeFileSet> {
-  const { sha256, tokenEnv, timeout, maxDownload, allowHttp, allowPrivate } = options;
-  const token = tokenEnv === undefined ? undefined : process.env[tokenEnv];
+export async function openSource(path: string, options: RemoteFileOptions & Watching = {}, inParts = false): Promise<NodeFileSet> {
+  const { sha256, tokenEnv, timeout, maxDownload, allowHttp, allowPrivate, signal } = options;
+  const token = tokenEnv === undefined ? undefined : checkedToken(process.env[tokenEnv], tokenEnv);
   if (tokenEnv !== undefined && !token) throw new ModelError('usage', `--token-env names ${tokenEnv}, and there is no such environment variable`);
   const open = async (): Promise<NodeFileSet> => {
-    if (path === '-') return { ...(await nodeFileSet(await spooledStdin(maxDownload ?? MAX_STDIN_BYTES))), label: 'stdin' };
+    if (path === '-') return { ...(await nodeFileSet(await spooledStdin(maxDownload ?? MAX_STDIN_BYTES, signal))), label: 'stdin' };
     if (!isRemote(path)) return nodeFileSet(path);
     const { remoteFileSet } = await import('./remote/file-set.js');
     return remoteFileSet(path, {
@@ -50,12 +51,13 @@ export async function openSource(path: string, options: RemoteFileOptions & Pick
       maxBytes: maxDownload,
       timeoutMs: timeout === undefined ? undefined : 1000 * timeout,
       token,
+      signal,
       inParts: inParts && sha256 === undefined,
       onProgress: onBytes(options, 'fetching'),
     });
   };
   const files = await open();
-  if (sha256 !== undefined) await checkHash(path, files, sha256);
+  if (sha256 !== undefined) await checkHash(path, files, sha256, signal);
   return files;
 }
 
@@ -64,23 +66,25 @@ export function ofOther({ maxDownload, timeout, tokenEnv, allowHttp, allowPrivat
   return { maxDownload, timeout, tokenEnv, allowHttp, allowPrivate };
 }
 
-async function checkHash(path: string, files: NodeFileSet, expected: string): Promise<void> {
-  if (files.main === null) throw new ModelError('usage', '--sha256 is of a file, and this is a folder', { file: path });
-  const found = await sha256File(isRemote(path) ? files.openedPaths()[0]! : path === '-' ? files.path : path);
+async function checkHash(path: string, files: NodeFileSet, expected: string, signal?: AbortSignal): Promise<void> {
+  if (files.main === null) throw new ModelError('usage', '--sha256 is of a file, and this is a folder', { file: shownName(path) });
+  const found = await sha256File(isRemote(path) ? files.openedPaths()[0]! : path === '-' ? files.path : path, signal);
   if (found === expected.toLowerCase()) return;
   await files.close();
-  throw new ModelError('malformed', `its SHA-256 is ${found}, and ${expected} was asked for: it is another file, or was damaged on the way.`, { file: path });
+  throw new ModelError('malformed', `its SHA-256 is ${found}, and ${expected} was asked for: it is another file, or was damaged on the way.`, {
+    file: shownName(path),
+  });
 }
 
 let stdin: Promise<string> | null = null;
 
 /** Readers look at the end of a file before its middle, so all of stdin goes into a temporary file first, once. */
-function spooledStdin(most: number): Promise<string> {
-  stdin ??= spool(most);
+function spooledStdin(most: number, signal: AbortSignal | undefined): Promise<string> {
+  stdin ??= spool(most, signal);
   return stdin;
 }
 
-async function spool(most: number): Promise<string> {
+async function spool(most: number, signal: AbortSignal | undefined): Promise<string> {
   if (process.stdin.isTTY) throw new ModelError('usage', 'a model is not typed in: send a file or the output of a program to stdin.', { file: '-' });
   const path = join(temporaryFolder('stdin').path, 'stdin');
   let byteLength = 0;
@@ -93,7 +97,13 @@ async function spool(most: number): Promise<string> {
       );
     },
   });
-  await pipeline(process.stdin, limit, createWriteStream(path));
+  try {
+    await pipeline(process.stdin, limit, createWriteStream(path), { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof ModelError) throw error;
+    throw new ModelError('usage', `could not be kept in ${path}: ${errorText(error)}. TMPDIR names another folder.`, { file: 'stdin' }, error);
+  }
   if (byteLength === 0) throw new ModelError('usage', 'nothing came through stdin', { file: 'stdin' });
   return path;
 }

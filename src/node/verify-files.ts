@@ -13,6 +13,7 @@ import { type NodeFileSet, nodeFileSet } from './file-set.js';
 import { asPrepared, type GivenArrays, type InputOptions, readArrays, readInputs } from './given-inputs.js';
 import { withHashes } from './hashes.js';
 import { type OpenedFiles, openFiles, prototxtOf, type SourceFileOptions } from './open-files.js';
+import { checkOneOrigin } from './remote/location.js';
 import { ofOther, openSource } from './source.js';
 import { forPrograms } from './spelling.js';
 import { onSteps, type Watching } from './watching.js';
@@ -58,9 +59,10 @@ export async function verifyFiles(expected: string, actual: string, options: Ver
 
 /** The same in the command's words. */
 export async function verifyPaths(expected: string, actual: string, options: VerifyFilesOptions): Promise<Report> {
+  checkOneOrigin([expected, actual], options.tokenEnv);
   const source = await openFiles(expected, options, options.signal);
   try {
-    const target = await openSource(actual, ofOther(options));
+    const target = await openSource(actual, { ...ofOther(options), signal: options.signal });
     try {
       return (await verifyOpened(source, target, { ...options, isAlone: expected === actual })).report;
     } finally {

@@ -10,7 +10,7 @@ export interface Progress {
 }
 
 export interface Watching {
-  /** Stops the work at the next read or step. The promise is rejected with the signal's reason, once everything is closed and what was written is removed. */
+  /** Stops the work at the next read or step, and what a server is waited for at once. The promise is rejected with the signal's reason, once everything is closed and what was written is removed. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }

@@ -1,6 +1,7 @@
 /** The built command: exit codes, JSON against the schemas, nothing left behind after a failure. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
@@ -214,6 +215,22 @@ describe('conveniences', () => {
     const { status, stderr } = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(temporaryFolder(), 'digits.onnx'), ...options]);
     expect(status).toBe(2);
     expect(stderr).toContain(`Did you mean ${meant}`);
+  });
+
+  it
+    .skipIf(!existsSync('/dev/full'))
+    .each([`inspect ${join(DIGITS, 'digits.h5')} --json`, 'formats', `convert ${join(DIGITS, 'digits.h5')} -o - --to safetensors`])(
+    'says once that stdout is full, and that is exit code 2: %s',
+    (line) => {
+      const { status, stderr } = spawnSync('/bin/sh', ['-c', `"$0" "$1" ${line} --quiet >/dev/full`, process.execPath, join(ROOT, 'dist/cli/main.js')]);
+      expect([status, stderr.toString()]).toEqual([2, expect.stringMatching(/^error {2}stdout: could not be written: ENOSPC[^\n]*\n$/)]);
+    },
+  );
+
+  it('tells by its exit code alone where stderr is full', () => {
+    if (!existsSync('/dev/full')) return;
+    const line = ['-c', '"$0" "$1" inspect none.h5 2>/dev/full', process.execPath, join(ROOT, 'dist/cli/main.js')];
+    expect(spawnSync('/bin/sh', line).status).toBe(2);
   });
 
   it('colours what goes into a pipe where FORCE_COLOR asks for it, and nothing where NO_COLOR does', () => {

@@ -1,7 +1,7 @@
 /** The built command on models that are on a server, or come through stdin. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -117,6 +117,52 @@ describe('a URL', () => {
     expect(asked).toEqual(['/owner/name/resolve/v1/none.h5']);
   });
 
+  it('that was signed is nowhere to be read afterwards', async () => {
+    const out = temporaryFolder();
+    const signed = `${base}/digits.h5?sig=SECRET`;
+    const reports = ['xml', 'md', 'html', 'json'].flatMap((kind) => ['--report', join(out, `r.${kind}`)]);
+    const said = [
+      await run(['convert', signed, '-o', join(out, 'a.onnx'), ...LOCAL, '--samples', '1', ...reports]),
+      await run(['convert', signed, '-o', join(out, 'b.onnx'), ...LOCAL, '--no-verify', '--json']),
+      await run(['inspect', signed, ...LOCAL]),
+      await run(['inspect', signed, `${base}/digits.pth?sig=SECRET`, ...LOCAL, '--json']),
+      await run(['diff', signed, join(DIGITS, 'digits.pth'), ...LOCAL, '--html', join(out, 'd.html')]),
+      await run(['verify', signed, join(out, 'a.onnx'), ...LOCAL, '--samples', '1', '--report', join(out, 'v.html')]),
+      await run(['audit', signed, ...LOCAL]),
+    ];
+    for (const { status, stderr } of said) expect(status, stderr).toBe(0);
+    said.push(await run(['inspect', `${base}/none.h5?sig=SECRET`, ...LOCAL, '--json', '-v']), await run(['convert', signed]));
+    said.push(await run(['inspect', signed, '--sha256', '0'.repeat(64), ...LOCAL]));
+    expect(said.filter(({ stdout, stderr }) => `${stdout}${stderr}`.includes('SECRET'))).toEqual([]);
+    const written = readdirSync(out);
+    expect(written).toHaveLength(8);
+    expect(written.filter((name) => readFileSync(join(out, name)).includes('SECRET'))).toEqual([]);
+  }, 30_000);
+
+  it('has a token that is told to no other server', async () => {
+    const there = `${base.replace('127.0.0.1', 'localhost')}/digits.pth`;
+    const here = `${base}/digits.h5`;
+    const env = { CORP: 'secret' };
+    for (const args of [
+      ['diff', here, there],
+      ['verify', here, there],
+      ['inspect', here, there],
+      ['convert', here, there, '--to', 'onnx'],
+      ['evaluate', here, '--against', there, '--data', DIGITS],
+    ]) {
+      const { status, stderr } = await run([...args, ...LOCAL, '--token-env', 'CORP'], { env });
+      expect([args[0], status, stderr]).toEqual([args[0], 2, expect.stringContaining('--token-env is a secret of one server')]);
+    }
+    const config = join(temporaryFolder(), 'weighbridge.config.json');
+    const jobs = { a: { command: 'inspect', model: here }, b: { command: 'inspect', model: there } };
+    writeFileSync(config, JSON.stringify({ options: { 'allow-http': true, 'allow-private': true, 'token-env': 'CORP' }, jobs }));
+    const together = await run(['run', '--config-file', config], { env });
+    expect([together.status, together.stderr]).toEqual([2, expect.stringContaining('--token-env is a secret of one server')]);
+    expect(asked).toEqual([]);
+    const broken = await run(['inspect', here, ...LOCAL, '--token-env', 'CORP'], { env: { CORP: 'a\nb' } });
+    expect([broken.status, broken.stderr]).toEqual([2, expect.stringMatching(/^error {2}what CORP holds is no token[^\n]*\n$/)]);
+  }, 20_000);
+
   it('is limited in size, and one of several models', async () => {
     const large = await run(['convert', `${base}/digits.h5`, '--to', 'onnx', ...LOCAL, '--max-download', '1KB']);
     expect([large.status, large.stderr]).toEqual([2, expect.stringContaining('--max-download')]);
@@ -135,6 +181,11 @@ describe('stdin', () => {
     const converted = await run(['convert', '-', '-o', output, '--samples', '1', '--json'], { stdin: join(DIGITS, 'digits.h5') });
     expect(converted.status, converted.stderr).toBe(0);
     expect(JSON.parse(converted.stdout).report.verdict).toBe('match');
+  });
+
+  it('is an error where it cannot be kept', async () => {
+    const { status, stderr } = await run(['inspect', '-'], { stdin: join(DIGITS, 'digits.h5'), env: { TMPDIR: '/nonexistent', TEMP: '/nonexistent' } });
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^error [^\n]*TMPDIR names another place[^\n]*\n$/)]);
   });
 
   it('of nothing, or of too much, is refused', async () => {

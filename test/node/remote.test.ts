@@ -6,10 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { inspect } from '../../src/inspect.js';
+import { inspectFile } from '../../src/node/inspect-file.js';
 import { isPublicAddress } from '../../src/node/remote/address.js';
 import { download } from '../../src/node/remote/download.js';
 import { remoteFileSet } from '../../src/node/remote/file-set.js';
-import { locate } from '../../src/node/remote/location.js';
+import { checkedToken, checkOneOrigin, locate, shownName } from '../../src/node/remote/location.js';
 import { rangeSource } from '../../src/node/remote/range-source.js';
 import { checkUrl, type RemotePolicy, redirected, request } from '../../src/node/remote/request.js';
 import { temporaryFolder } from '../cli/run-cli.js';
@@ -299,9 +300,24 @@ describe('where a request may lead', () => {
     'http://2130706433/',
     'http://[::1]/',
     'http://[::ffff:10.0.0.1]/',
-    'http://169.254.169.254/',
+    'http://[fd00::1]/',
   ])('%s is not asked', async (url) => {
     await expect(request(new URL(url), {}, noPrivate, 'x')).rejects.toEqual(expected('unsafe', /--allow-private/));
+  });
+
+  it.each([
+    'http://169.254.169.254/latest/meta-data/',
+    'http://0xa9fea9fe/',
+    'http://[::ffff:169.254.169.254]/',
+    'http://[64:ff9b::a9fe:a9fe]/',
+    'http://[fe80::1]/',
+    'http://[febf::1]/',
+    'http://[fd00:ec2::254]/',
+    'http://100.100.100.200/',
+  ])('%s is not asked, whatever is allowed, nor where a server sends on to it', async (url) => {
+    await expect(request(new URL(url), {}, POLICY, 'x')).rejects.toEqual(expected('unsafe', /never asked, not even with --allow-private/));
+    ROUTES['/to-link'] = (_, response) => send(response, 302, { location: url }, Buffer.alloc(0));
+    await expect(fetched('/to-link')).rejects.toEqual(expected('unsafe', /never asked/));
   });
 
   it('a redirect leads to https alone, and to no private address', () => {
@@ -371,7 +387,61 @@ describe('where a request may lead', () => {
   });
 });
 
+describe('a signal', () => {
+  const patient: RemotePolicy = { ...POLICY, timeoutMs: 20_000 };
+
+  it.each(['/silent', '/drip', '/stalls'])(
+    '%s: ends what a server is waited for, at once',
+    async (path) => {
+      ROUTES['/stalls'] = (_, response) => {
+        response.writeHead(206, { 'content-range': `bytes 0-${BLOCK - 1}/${CONTENT.length}`, etag });
+        response.write('x');
+      };
+      const reason = new Error('enough');
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(reason), 50);
+      await expect(fetched(path, { ...patient, signal: controller.signal })).rejects.toBe(reason);
+    },
+    5000,
+  );
+
+  it('stops the functions of the library, and no other call that reads the same', async () => {
+    process.env.WEIGHBRIDGE_CACHE = temporaryFolder();
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const options = { allowHttp: true, allowPrivate: true };
+    setTimeout(() => controller.abort(reason), 50);
+    await expect(inspectFile(`${base}/silent`, { ...options, signal: controller.signal })).rejects.toBe(reason);
+    await expect(inspectFile(`${base}/file`, { ...options, signal: controller.signal })).rejects.toBe(reason);
+    await expect(inspectFile(`${base}/file`, { ...options, weights: true })).rejects.toEqual(expected('unknown-format', /./));
+  }, 5000);
+});
+
 describe('addresses of models', () => {
+  it.each([
+    ['https://user:pass@host.example/a/b.h5?sig=x#y', 'https://host.example/a/b.h5'],
+    ['hf://owner/name/file.h5@v1?token=x', 'hf://owner/name/file.h5@v1'],
+    ['https://host.example/a@b.h5', 'https://host.example/a@b.h5'],
+    ['what?.h5', 'what?.h5'],
+  ])('%s is shown as %s', (path, shown) => {
+    expect(shownName(path)).toBe(shown);
+  });
+
+  it('a token is for one origin', () => {
+    const [one, two] = ['https://a.example/x.h5', 'https://b.example/x.h5'];
+    expect(() => checkOneOrigin([one, two], 'TOKEN')).toThrow(/https:\/\/a.example and https:\/\/b.example/);
+    expect(() => checkOneOrigin(['https://a.example:444/x.h5', one], 'TOKEN')).toThrow(/--token-env/);
+    expect(() => checkOneOrigin(['hf://o/n/f.h5', one], 'TOKEN')).toThrow(/huggingface/);
+    checkOneOrigin([one, 'https://a.example/y.h5', 'z.h5', '-'], 'TOKEN');
+    checkOneOrigin([one, two], undefined);
+  });
+
+  it('a token is what a header takes', () => {
+    expect(checkedToken('abc\n', 'T')).toBe('abc');
+    expect(checkedToken(' ', 'T')).toBeUndefined();
+    for (const token of ['a\nb', 'a b', 'schl\u00fcssel', '\u20ac']) expect(() => checkedToken(token, 'T')).toThrow(/^what T holds is no token/);
+  });
+
   it.each([
     ['hf://owner/name/model.safetensors', 'https://huggingface.co/owner/name/resolve/main/model.safetensors'],
     ['hf://owner/name/onnx/model.onnx@refs/pr/1', 'https://huggingface.co/owner/name/resolve/refs%2Fpr%2F1/onnx/model.onnx'],

@@ -152,7 +152,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       ...reports.hooks,
       rewrite: flags.rewrite?.((phase, done, total) => progress.step(phase, done, total)),
       onRead: reports.nameClasses,
-      onWritten: (result, elapsedMs) => printWritten(voice, say, path, flags, result, elapsedMs),
+      onWritten: (result, elapsedMs) => printWritten(voice, say, source.label, flags, result, elapsedMs),
       onRemoved() {
         progress.stop();
         voice.tell(errColour.dim(`${flags.output} was removed, because it could not be verified; --no-verify keeps such files`));
@@ -164,7 +164,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       progress.stop();
       if (!voice.asJson) printReport(say, report, voice.verbose);
       // The model is written and judged by now; a report that cannot be written is an error, but takes neither back.
-      const subject = { expected: path, actual: flags.output, architecture: map?.architecture?.name ?? null };
+      const subject = { expected: source.label, actual: flags.output, architecture: map?.architecture?.name ?? null };
       const written = result.files.map((file) => join(dirname(flags.output), file.name));
       const keep = [path, ...companionsOf(flags), ...(source.files.openedPaths?.() ?? []), ...written];
       await reports.write(voice, report, { subject, model, map, target: { path: flags.output, format: writer.name }, keep });

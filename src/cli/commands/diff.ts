@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { closingOnError } from '../../bytes/closing.js';
 import { diffFiles } from '../../diff/diff.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
+import { checkOneOrigin } from '../../node/remote/location.js';
 import { addOtherOptions, addSourceOptions, type CommonFlags, type OtherFlags, otherFlags, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printDiff } from '../print-diff.js';
@@ -24,6 +25,7 @@ export function registerDiff(program: Command): Command {
   addOtherOptions(command);
   return command.action(async (a: string, b: string, flags: DiffFlags) => {
     const voice = makeVoice(flags);
+    checkOneOrigin([a, b], flags.tokenEnv);
     const inputs = [a, b, ...companionsOf(flags), ...companionsOf(otherFlags(flags))];
     const page = flags.html === undefined ? null : await planPage(flags.html, inputs);
     const first = await openFiles(a, flags);

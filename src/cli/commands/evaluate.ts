@@ -11,6 +11,7 @@ import { describePreparation, evaluate, labelsOfData, openRunner, type Runnable 
 import type { GivenPreparation } from '../../model/preparation.js';
 import { fileSink, nodeFileSet, sha256File } from '../../node/index.js';
 import { openFiles, prototxtOf } from '../../node/open-files.js';
+import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { openModel } from '../../readers/open.js';
 import type { EngineName } from '../../verify/engines/names.js';
 import { findWrittenFormat } from '../../verify/written/index.js';
@@ -74,6 +75,7 @@ export function registerEvaluate(program: Command): Command {
     const voice = makeVoice(flags);
     if (flags.minAgreement !== undefined && flags.against === undefined)
       throw new ModelError('usage', '--min-agreement is about another net: name it with --against.');
+    checkOneOrigin([path, ...(flags.against === undefined ? [] : [flags.against])], flags.tokenEnv);
     const document = await runEvaluation(voice, path, flags);
     if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
     if (voice.asJson) voice.json(document);
@@ -97,7 +99,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags): 
       closing.push(close);
       const runner = await openRunner(runnable, given, { engine: flags.engine, device: flags.device, host: commandHost() }, notes);
       closing.push(() => runner.close());
-      return { runner, document: { path: model, format, engine: runner.engine, sha256 } satisfies EvaluatedModel };
+      return { runner, document: { path: shownName(model), format, engine: runner.engine, sha256 } satisfies EvaluatedModel };
     };
     const own = await open(path, flags, flags.preprocess);
     const other = flags.against === undefined ? null : await open(flags.against, otherFlags(flags), flags.otherPreprocess);
@@ -170,7 +172,7 @@ async function openRunnable(path: string, flags: SourceFlags, notes: string[]) {
       const made = join(folder, 'model.onnx');
       await convert(files, await fileSink(made), basename(made), options);
       const target = await nodeFileSet(made);
-      notes.push(`${path} was converted to ONNX to be run: no runtime here takes ${model.format} files`);
+      notes.push(`${shownName(path)} was converted to ONNX to be run: no runtime here takes ${model.format} files`);
       const closeAll = async () => {
         await target.close();
         await close();

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { ModelDocument } from '../../inspect.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { inspectPath } from '../../node/inspect-file.js';
+import { shownName } from '../../node/remote/location.js';
 import { listed } from '../../words.js';
 import { recordOptions } from '../given.js';
 import { areSeveral, planReadings } from '../many/conversions.js';
@@ -42,7 +43,7 @@ export function registerInspect(program: Command): Command {
 
 function printModel(voice: Voice, path: string, document: ModelDocument, withWeights: boolean): void {
   const facts = [
-    ['file', path],
+    ['file', shownName(path)],
     ['format', document.format],
     ['producer', document.producer ?? 'not said'],
     ['architecture', document.architecture?.name ?? 'not recognised'],

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ModelError } from '../../errors.js';
 import { didYouMean } from '../../model/nearest.js';
+import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { CONFIG_NAME, type ConfiguredJob, readConfig } from '../many/config.js';
 import { planConversions, planReadings } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
@@ -30,6 +31,7 @@ export function registerRun(program: Command): Command {
     process.chdir(dirname(resolve(flags.configFile)));
     const planned = await Promise.all(configured.map(plan));
     const jobs = planned.flat();
+    checkTokens(configured);
     const targets = jobs.flatMap(({ models, output, force }) => (output === null ? [] : [{ model: models[0]!, output, force }]));
     checkOutputs(targets);
     if (flags.dryRun) return makeVoice(flags).say(jobs.map(commandLine).join('\n'));
@@ -58,8 +60,16 @@ async function plan({ name, command, models, options, flags }: ConfiguredJob): P
   return jobs.map((job) => ({ ...job, name, reads, force: flags.force === true || command === 'evaluate' }));
 }
 
-/** As a shell would take it. */
+/** A token is told to one server, whatever job reads from it. */
+function checkTokens(jobs: readonly ConfiguredJob[]): void {
+  const read = new Map<unknown, string[]>();
+  for (const { models, flags } of jobs)
+    read.set(flags.tokenEnv, [...(read.get(flags.tokenEnv) ?? []), ...models, ...(typeof flags.against === 'string' ? [flags.against] : [])]);
+  for (const [variable, paths] of read) checkOneOrigin(paths, variable as string | undefined);
+}
+
+/** As a shell would take it, but for what a URL was signed with. */
 function commandLine({ command, models, output, options }: Job): string {
-  const words = ['weighbridge', command, ...models, ...options, ...(output === null ? [] : ['-o', output])];
+  const words = ['weighbridge', command, ...models.map(shownName), ...options, ...(output === null ? [] : ['-o', output])];
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${safeText(word).replaceAll("'", "'\\''")}'`)).join(' ');
 }

@@ -4,6 +4,7 @@ import { closingOnError } from '../../bytes/closing.js';
 import { ModelError } from '../../errors.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
+import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { ofOther, openSource } from '../../node/source.js';
 import { verifyOpened } from '../../node/verify-files.js';
 import { isGood } from '../../report/verdict.js';
@@ -77,10 +78,11 @@ export function registerVerify(program: Command): Command {
   return command.action(async (expected: string, given: string | undefined, flags: CommonFlags & SourceFlags & VerifyFlags & { readonly bisect?: string }) => {
     const voice = makeVoice(flags);
     if (given === undefined && flags.golden === undefined)
-      throw new ModelError('usage', `what is ${expected} to be compared with? Name a second file, or recorded outputs with --golden.`);
+      throw new ModelError('usage', `what is ${shownName(expected)} to be compared with? Name a second file, or recorded outputs with --golden.`);
     const actual = given ?? expected;
     if (flags.labels !== undefined && flags.report === undefined)
       throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
+    checkOneOrigin([expected, actual], flags.tokenEnv);
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);
     const source = await openFiles(expected, { ...flags, ...watching(progress) });
@@ -100,7 +102,7 @@ export function registerVerify(program: Command): Command {
       if (!isGood(report)) process.exitCode = 1;
       if (flags.bisect !== undefined && report.verdict !== 'match')
         await writeBisected(voice, flags.bisect, { map, target: written, placed: placed[0] ?? null });
-      const subject = { expected, actual, architecture: map?.architecture?.name ?? null };
+      const subject = { expected: shownName(expected), actual: shownName(actual), architecture: map?.architecture?.name ?? null };
       const keep = [expected, actual, ...companionsOf(flags), ...(source.files.openedPaths?.() ?? []), ...target.openedPaths()];
       await reports.write(voice, report, { subject, model, map, target: { path: target.path, format: written.format }, keep });
     } finally {

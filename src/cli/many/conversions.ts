@@ -1,6 +1,7 @@
 /** `convert` and `shrink`: which outputs are meant, of one model or of several. */
 import { basename, join } from 'node:path';
 import { ModelError } from '../../errors.js';
+import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { writers } from '../../writers/index.js';
 import { expandModels, isPattern } from './expand.js';
 import { isFolderOutput, nameOutputs, outputName, stemOf, writerFor } from './outputs.js';
@@ -19,10 +20,11 @@ export const OUTPUT_OPTIONS: readonly string[] = ['output'];
 /** Stands for a model's name in the value of an option. */
 const NAME = '{name}';
 
-/** Whether several models are meant: more than one is named, or a pattern is. */
-export function areSeveral(models: readonly string[], { sha256 }: { readonly sha256?: string } = {}): boolean {
+/** Whether several models are meant: more than one is named, or a pattern is. @throws ModelError 'usage' where an option is about one alone */
+export function areSeveral(models: readonly string[], { sha256, tokenEnv }: { readonly sha256?: string; readonly tokenEnv?: string } = {}): boolean {
   const several = models.length > 1 || models.some(isPattern);
   if (several && sha256 !== undefined) throw new ModelError('usage', '--sha256 is of one file, and several models are named');
+  checkOneOrigin(models, tokenEnv);
   return several;
 }
 
@@ -31,7 +33,7 @@ export function outputOf(model: string, { output, to }: OutputFlags): string {
   const writer = writers.find(({ name }) => name === to) ?? null;
   if (output === undefined && to === undefined) {
     const example = `-o ${stemOf(model)}.onnx`;
-    throw new ModelError('usage', `where to? Name the output (${example}), or its format (--to onnx), and it is written here.`, { file: model });
+    throw new ModelError('usage', `where to? Name the output (${example}), or its format (--to onnx), and it is written here.`, { file: shownName(model) });
   }
   if (output !== undefined && !isFolderOutput(output, writer)) return output;
   return join(output ?? '.', outputName(stemOf(model), writerFor(to)));

@@ -1,5 +1,6 @@
 /** Commands that are given several models: what is added to them, and how they are run. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { shownName } from '../../node/remote/location.js';
 import type { CommonFlags } from '../options.js';
 import { makeVoice, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
@@ -37,7 +38,7 @@ export async function runMany(jobs: readonly Job[], flags: ManyFlags, { folder }
     jobs: flags.jobs,
     failFast: flags.failFast,
     folder,
-    onStart: (job, done, total) => progress.step(job.name ?? job.models.join(' '), done, total),
+    onStart: (job, done, total) => progress.step(job.name ?? job.models.map(shownName).join(' '), done, total),
     onDone(result, done, total) {
       progress.clear();
       tellJob(voice, result, done, total);

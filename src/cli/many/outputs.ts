@@ -4,6 +4,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import { chooseWriter } from '../../convert.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { identityOf, isRemote } from '../../node/index.js';
+import { shownName } from '../../node/remote/location.js';
 import type { AnyWriter } from '../../writers/index.js';
 
 /** Endings that say of what format a file is, or how it is packed, and nothing of its name. */
@@ -64,7 +65,9 @@ export function checkOutputs(targets: readonly Target[]): void {
     const key = resolve(output).toLowerCase();
     const other = takenBy.get(key);
     if (other !== undefined) {
-      problems.push(new ModelError('usage', `${other} and ${model} would both become this file. Convert them into two folders.`, { file: output }));
+      problems.push(
+        new ModelError('usage', `${shownName(other)} and ${shownName(model)} would both become this file. Convert them into two folders.`, { file: output }),
+      );
     }
     takenBy.set(key, model);
     const stats = statSync(output, { throwIfNoEntry: false });

@@ -7,6 +7,7 @@ import { statSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
 import { resolve, sep } from 'node:path';
 import { isObject } from '../../containers/json.js';
+import { shownName } from '../../node/remote/location.js';
 import type { JobDocument } from './document.js';
 
 export interface Job {
@@ -99,7 +100,7 @@ function memoryOf({ models }: Job): number {
 }
 
 function skipped({ name, command, models, output }: Job): JobDocument {
-  return { name, command, models, output, status: 'skipped', exitCode: null, elapsedMs: 0, document: null, error: null, warnings: [] };
+  return { name, command, models: models.map(shownName), output, status: 'skipped', exitCode: null, elapsedMs: 0, document: null, error: null, warnings: [] };
 }
 
 async function runJob(job: Job, folder: string | undefined): Promise<JobDocument> {

@@ -24,6 +24,11 @@ const GLOBAL_IPV6 = ['2000::/3'];
 /** IPv4 addresses as networks without IPv4 write them (RFC 6052), and as sockets do. */
 const HOLDS_IPV4 = ['64:ff9b::/96', '::ffff:0:0/96'];
 
+/** Of the link itself, and where clouds tell a machine its own secrets beyond it (Amazon's by IPv6, Alibaba's). */
+const LINK_IPV4 = ['169.254.0.0/16', '100.100.100.200/32'];
+const LINK_IPV6 = ['fe80::/10', 'fd00:ec2::254/128'];
+
+const link = { ipv4: listOf(LINK_IPV4, 'ipv4'), ipv6: listOf(LINK_IPV6, 'ipv6') };
 const special = { ipv4: listOf(SPECIAL_IPV4, 'ipv4'), ipv6: listOf(SPECIAL_IPV6, 'ipv6') };
 const globalIPv6 = listOf(GLOBAL_IPV6, 'ipv6');
 const holdsIPv4 = listOf(HOLDS_IPV4, 'ipv6');
@@ -35,6 +40,14 @@ export function isPublicAddress(address: string): boolean {
   const inner = ipv4Within(address);
   if (inner !== null) return isPublicAddress(inner);
   return globalIPv6.check(address, 'ipv6') && !special.ipv6.check(address, 'ipv6');
+}
+
+/** Whether it is one that no model is fetched from, whatever else is allowed. @param address as above */
+export function isLinkLocal(address: string): boolean {
+  if (isIPv4(address)) return link.ipv4.check(address, 'ipv4');
+  const plain = address.replace(/%.*$/, '');
+  const inner = ipv4Within(plain);
+  return inner === null ? link.ipv6.check(plain, 'ipv6') : isLinkLocal(inner);
 }
 
 function ipv4Within(address: string): string | null {

@@ -9,7 +9,7 @@ import { type NodeFileSet, nodeFileSet } from '../file-set.js';
 import { fileSource } from '../file-source.js';
 import { folderFor } from './cache.js';
 import { type DownloadProgress, download } from './download.js';
-import { locate, type RemoteOptions } from './location.js';
+import { locate, type RemoteOptions, shownName } from './location.js';
 import { rangeSource } from './range-source.js';
 import { type RemotePolicy, request } from './request.js';
 
@@ -25,9 +25,10 @@ const MAX_NAME_LENGTH = 200;
  * @throws ModelError as reading does
  */
 export async function remoteFileSet(path: string, options: RemoteOptions = {}): Promise<NodeFileSet> {
+  const shown = shownName(path);
   const { main: url, base, token } = locate(path, options.token);
-  const { allowPrivate = false, allowHttp = false, maxBytes = MAX_BYTES, timeoutMs = TIMEOUT_MS } = options;
-  const policy: RemotePolicy = { allowPrivate, allowHttp, maxBytes, timeoutMs, token };
+  const { allowPrivate = false, allowHttp = false, maxBytes = MAX_BYTES, timeoutMs = TIMEOUT_MS, signal } = options;
+  const policy: RemotePolicy = { allowPrivate, allowHttp, maxBytes, timeoutMs, token, signal };
   // What stands behind a question mark may make another file of it.
   const folder = folderFor(url.search === '' ? base : url);
   const main = nameOf(url);
@@ -38,7 +39,7 @@ export async function remoteFileSet(path: string, options: RemoteOptions = {}): 
   const urlOf = (name: string) => (name === main ? url : new URL(name.split('/').map(encodeURIComponent).join('/'), base));
 
   async function open(name: string): Promise<ByteSource> {
-    const label = name === main ? path : urlOf(name).href;
+    const label = name === main ? shown : urlOf(name).href;
     const source = inParts ? await rangeSource(urlOf(name), policy, label) : null;
     if (source) return source;
     const local = join(folder, ...name.split('/'));
@@ -56,7 +57,7 @@ export async function remoteFileSet(path: string, options: RemoteOptions = {}): 
   }
 
   const has = (name: string): Promise<boolean> => {
-    const relative = checkRelativeName(name, path);
+    const relative = checkRelativeName(name, shown);
     if (relative === main) return Promise.resolve(true);
     const found = known.get(relative) ?? exists(relative);
     known.set(relative, found);
@@ -67,16 +68,16 @@ export async function remoteFileSet(path: string, options: RemoteOptions = {}): 
   if (!inParts) {
     await (await open(main)).close();
     // What is packed is unpacked from disk, and has no companions elsewhere.
-    if (/\.(gz|br)$/i.test(main)) return { ...(await nodeFileSet(local)), label: path };
+    if (/\.(gz|br)$/i.test(main)) return { ...(await nodeFileSet(local)), label: shown };
   }
 
   const close = async () => void (await Promise.all(opened.splice(0).map((source) => source.close())));
 
   return {
     main,
-    label: path,
+    label: shown,
     folder,
-    path: inParts ? path : local,
+    path: inParts ? shown : local,
     // Servers do not list what they have: what usually lies beside such a file is asked for.
     async list() {
       const names = await Promise.all(usualCompanions(main).map(async (name) => ((await has(name)) ? [name] : [])));
@@ -84,7 +85,7 @@ export async function remoteFileSet(path: string, options: RemoteOptions = {}): 
     },
     has,
     async open(name) {
-      const relative = checkRelativeName(name, path);
+      const relative = checkRelativeName(name, shown);
       try {
         const source = await open(relative);
         opened.push(source);
@@ -92,7 +93,7 @@ export async function remoteFileSet(path: string, options: RemoteOptions = {}): 
         return source;
       } catch (error) {
         if (relative === main || !isModelError(error, 'usage')) throw error;
-        throw new ModelError('malformed', `${JSON.stringify(name)}, which the model names, could not be fetched: ${error.problem}`, { file: path }, error);
+        throw new ModelError('malformed', `${JSON.stringify(name)}, which the model names, could not be fetched: ${error.problem}`, { file: shown }, error);
       }
     },
     openedPaths: () => [...openedPaths],
@@ -102,14 +103,17 @@ export async function remoteFileSet(path: string, options: RemoteOptions = {}): 
 }
 
 /** A process fetches a file once, however often it opens it. */
-const fetched = new Map<string, Promise<void>>();
+const fetched = new Map<string, { readonly signal: AbortSignal | undefined; readonly end: Promise<void> }>();
 
 async function fetchOnce(url: URL, local: string, policy: RemotePolicy, label: string, onProgress?: DownloadProgress): Promise<void> {
   const key = `${url.href}\n${local}`;
-  const running = fetched.get(key) ?? download(url, local, policy, label, onProgress);
+  const { signal } = policy;
+  const known = fetched.get(key);
+  // What another stops is not waited for.
+  const running = known && known.signal === signal ? known : { signal, end: download(url, local, policy, label, onProgress) };
   fetched.set(key, running);
-  running.catch(() => fetched.delete(key));
-  await running;
+  running.end.catch(() => fetched.delete(key));
+  await running.end;
 }
 
 function usualCompanions(main: string): readonly string[] {

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP, type LookupFunction } from 'node:net';
 import { ModelError } from '../../errors.js';
 import { errorCode, errorText } from '../file-source.js';
-import { isPublicAddress } from './address.js';
+import { isLinkLocal, isPublicAddress } from './address.js';
 
 export interface RemotePolicy {
   /** Also addresses that are not of the public internet: this machine, the local network. */
@@ -17,6 +17,8 @@ export interface RemotePolicy {
   readonly timeoutMs: number;
   /** A secret, and the only origin that it is told. */
   readonly token: { readonly origin: string; readonly value: string } | null;
+  /** Ends requests at once; they are rejected with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Answer {
@@ -74,17 +76,25 @@ export function checkUrl(url: URL, { allowHttp, allowPrivate }: RemotePolicy, la
     });
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (isIP(host) !== 0 && !allowPrivate && !isPublicAddress(host)) throw privateError(url.hostname, host, label);
+  const refused = isIP(host) === 0 ? null : refusalOf(url.hostname, host, allowPrivate, label);
+  if (refused) throw refused;
 }
 
-function privateError(host: string, address: string, label: string): ModelError {
+/** Why an address is not connected to; null where it is. */
+function refusalOf(host: string, address: string, allowPrivate: boolean, label: string): ModelError | null {
   const where = host.includes(address) ? address : `${host} is ${address}, which`;
+  if (isLinkLocal(address))
+    return new ModelError('unsafe', `${where} is an address where machines are told their own secrets. It is never asked, not even with --allow-private.`, {
+      file: label,
+    });
+  if (allowPrivate || isPublicAddress(address)) return null;
   return new ModelError('unsafe', `${where} is an address of this machine or of a network that is not public. --allow-private allows it.`, { file: label });
 }
 
 async function ask(url: URL, headers: Readonly<Record<string, string>>, policy: RemotePolicy, label: string, method: string): Promise<IncomingMessage> {
   const { request: send } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
-  const { token, timeoutMs } = policy;
+  const { token, timeoutMs, signal } = policy;
+  signal?.throwIfAborted();
   const secret = token?.origin === url.origin ? { authorization: `Bearer ${token.value}` } : {};
   return new Promise((fulfil, reject) => {
     const sent = send(url, {
@@ -94,6 +104,7 @@ async function ask(url: URL, headers: Readonly<Record<string, string>>, policy: 
       lookup: checkedLookup(policy, label),
       maxHeaderSize: MAX_HEADER_BYTES,
       agent: false,
+      ...(signal ? { signal } : {}),
     });
     const timer = setTimeout(
       () => sent.destroy(new ModelError('usage', `${url.host} says nothing for ${timeoutMs / 1000} seconds`, { file: label })),
@@ -101,6 +112,7 @@ async function ask(url: URL, headers: Readonly<Record<string, string>>, policy: 
     );
     sent.on('error', (error) => {
       clearTimeout(timer);
+      if (signal?.aborted) return reject(signal.reason);
       reject(error instanceof ModelError ? error : new ModelError('usage', `${url.host} could not be asked: ${networkText(error)}`, { file: label }, error));
     });
     sent.on('response', (answer) => {
@@ -119,8 +131,10 @@ function checkedLookup({ allowPrivate }: RemotePolicy, label: string): LookupFun
     const give = callback as (error: Error | null, address?: string | LookupAddress[], family?: number) => void;
     resolveName(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return give(error);
-      const hidden = allowPrivate ? undefined : addresses.find(({ address }) => !isPublicAddress(address));
-      if (hidden) return give(privateError(hostname, hidden.address, label));
+      for (const { address } of addresses) {
+        const refused = refusalOf(hostname, address, allowPrivate, label);
+        if (refused) return give(refused);
+      }
       if (options.all) give(null, addresses);
       else give(null, addresses[0]!.address, addresses[0]!.family);
     });
@@ -144,7 +158,7 @@ function networkText(error: Error): string {
  * @param most bytes that are taken
  * @throws ModelError 'unsafe' beyond `most`, 'usage' where it stalls, drips, or is cut off
  */
-export async function* bodyOf({ body, url }: Answer, most: number, { timeoutMs }: RemotePolicy, label: string): AsyncGenerator<Uint8Array> {
+export async function* bodyOf({ body, url }: Answer, most: number, { timeoutMs, signal }: RemotePolicy, label: string): AsyncGenerator<Uint8Array> {
   let inWindow = 0;
   let total = 0;
   const least = (LEAST_BYTES_PER_SECOND * timeoutMs) / 1000;
@@ -168,6 +182,7 @@ export async function* bodyOf({ body, url }: Answer, most: number, { timeoutMs }
       yield chunk;
     }
   } catch (error) {
+    signal?.throwIfAborted();
     if (error instanceof ModelError) throw error;
     throw new CutOff(label, url.host, total, error);
   } finally {

@@ -27,6 +27,8 @@ const KEPT: ReadonlySet<string> = new Set(['DequantizeLinear', 'QuantizeLinear',
 export class Folding {
   /** Elements that are worked out for a tensor, with those of what it is made of. */
   readonly #work = new Map<Tensor, number>();
+  /** Views by what they are of and how: a weight that several layers turn the same way is one weight. */
+  readonly #views = new Map<Tensor, Map<string, Tensor>>();
   #total = 0;
 
   constructor(readonly origin: Origin) {}
@@ -44,7 +46,7 @@ export class Folding {
     const weights = Object.values(layer.weights);
     if (KEPT.has(operator.op) || made.dtype === null) return null;
     if (x && stored.length === 1 && weights.length === 0) {
-      const view = viewOf(x, layer, shape);
+      const view = this.#viewOf(x, layer, shape);
       if (view) return this.#counted(view, this.#work.get(x) ?? 0);
     }
     if (!operator.compute || COSTLY.has(operator.op) || operator.weights?.includes('kernel' as never)) return null;
@@ -55,6 +57,14 @@ export class Folding {
     if (all.length === 0 || count > Math.max(MAX_GROWN, given) || Math.max(count, given) > MAX_ELEMENTS || work > MAX_WORK) return null;
     const tensor = computedTensor(name, made.dtype, shape, this.origin, () => this.#compute(operator, layer, stored, made, work));
     return this.#counted(tensor, work);
+  }
+
+  #viewOf(x: Tensor, layer: Layer, shape: readonly number[]): Tensor | null {
+    const views = this.#views.get(x) ?? new Map<string, Tensor>();
+    const key = JSON.stringify([layer.op, shape, layer.attributes]);
+    const view = views.get(key) ?? viewOf(x, layer, shape);
+    if (view) this.#views.set(x, views.set(key, view));
+    return view;
   }
 
   #counted(tensor: Tensor, work: number): Tensor {

@@ -1,5 +1,5 @@
 /** `shrink` of nets that are wired in uncommon ways: a file that is right is found right, and a weight that is used twice is stored once. */
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { float32Tensor } from '../../src/model/tensor.js';
@@ -67,4 +67,19 @@ it.each([[['--dtype', 'int4']], [['--palette', '16']]])('a weight may be an outp
   };
   // What narrower weights cost where they are the output themselves is judged as a loss, and is another matter.
   expect(found(await shrink(given, ...args)).slice(2)).toEqual(RIGHT.slice(2));
+});
+
+it.each([
+  ['small.onnx', ['--step', '0.5'], 64 * 64],
+  ['small.onnx', ['--dtype', 'uint4'], (64 * 64) / 2 + 2 * 64 * 5],
+  ['model.json', ['--to', 'tfjs-graph'], 64 * 64],
+])('layers that share a weight go on sharing it in %s %j', async (output, args, bytes) => {
+  const folder = temporaryFolder();
+  const source = join(folder, 'source.onnx');
+  const shared = [0, 1, 2, 3].map((i) => node('Gemm', [i === 0 ? 'x' : `a${i - 1}`, 'w'], [i === 3 ? 'y' : `a${i}`]));
+  writeFileSync(source, await onnxFile({ nodes: shared, tensors: [weight('w', 64, 64)], inputs: [['x', ['N', 64]]] }));
+  const path = join(folder, output);
+  expect(weighbridge(['shrink', source, '-o', path, '--engine', 'evaluator', ...args]).status).toBe(0);
+  const files = output === 'model.json' ? [join(folder, 'group1-shard1of1.bin')] : [path];
+  expect(files.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(bytes + 2000);
 });

@@ -9,7 +9,7 @@ import { type DType, isFloatDType } from '../../model/dtype.js';
 import { spreadPads } from '../../model/ops/arrangement.js';
 import { fromPalette, narrowPlaces, widenPlaces } from '../../model/palette.js';
 import { dequantiseChannels } from '../../model/quantise.js';
-import { elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { elementCount, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { NotUnderstood } from './by-table.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
@@ -83,7 +83,7 @@ const gemm: Rule = (node, t) => {
   const kernel = transB
     ? b
     : b.constant
-      ? { ...b, constant: permute(b.constant, [1, 0]), shape: b.shape!.toReversed() }
+      ? { ...b, constant: t.turned(b.constant), shape: b.shape!.toReversed() }
       : t.add(node, 'Transpose', [b], { perm: [1, 0] }, 'b');
   if (isPlain) return [t.add(node, 'Gemm', [x, kernel, c])];
   const dtype = a.dtype ?? 'float32';

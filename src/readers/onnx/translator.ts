@@ -12,7 +12,7 @@ import { isFloatDType } from '../../model/dtype.js';
 import type { Notice } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
 import { type Operator, operatorOf, slotName } from '../../model/ops/index.js';
-import { elementCount, type Tensor } from '../../model/tensor.js';
+import { elementCount, permute, type Tensor } from '../../model/tensor.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
 import { freeNames, inRunningOrder } from './order.js';
 import { isOnnxDomain, nodeTitle, Scope } from './scope.js';
@@ -47,6 +47,7 @@ export class Translator {
   #scope: Scope;
   /** Small constants, with their elements. */
   readonly #looked = new Map<Tensor, Promise<Tensor>>();
+  readonly #turned = new Map<Tensor, Tensor>();
   readonly #functions: ReadonlyMap<string, ReadFunction>;
 
   constructor(
@@ -99,6 +100,13 @@ export class Translator {
   outputName(name: string): string {
     if (name === '') return '';
     return this.#scope.outer ? this.build.freeValue(`${this.#scope.prefix}${name}`) : name;
+  }
+
+  /** A matrix with its axes exchanged: the same tensor each time, so that layers that share a weight go on sharing it. */
+  turned(matrix: Tensor): Tensor {
+    const turned = this.#turned.get(matrix) ?? permute(matrix, [1, 0]);
+    this.#turned.set(matrix, turned);
+    return turned;
   }
 
   /** The elements of a small constant; undefined for what is none. */

@@ -2,6 +2,7 @@
 import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
+import { CLAIMS_KEY, type Claim } from './model/claims.js';
 import { type DType, type DTypeName, dtypeNamed } from './model/dtype.js';
 import type { Change, EditedMap } from './model/edited.js';
 import { LABELS_KEY } from './model/labels.js';
@@ -36,7 +37,10 @@ export interface ConvertOptions extends OpenOptions, Edits {
    *
    * @param edited how the map came to be, in whose terms inputs are given
    */
-  readonly rewrite?: (map: LayerMap, edited: EditedMap) => Promise<{ readonly map: LayerMap; readonly change: Change } | null>;
+  readonly rewrite?: (
+    map: LayerMap,
+    edited: EditedMap,
+  ) => Promise<{ readonly map: LayerMap; readonly change: Change; readonly claims?: readonly Claim[] } | null>;
   readonly onProgress?: WriteOptions['onProgress'];
   /** Called once the source is understood and before anything is written. */
   readonly onRead?: (model: ModelFile) => void;
@@ -93,6 +97,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     metadata: async () => ({
       ...(writer.keepsMetadata ? ownMetadata(model) : {}),
       ...(labels.names ? { [LABELS_KEY]: JSON.stringify(labels.names) } : {}),
+      ...claimed(edited?.changes ?? [], made?.claims ?? []),
       ...provenance(model, map, writer.carries === 'model' ? await options.sourceHashes?.() : {}),
     }),
     onProgress: options.onProgress,
@@ -259,6 +264,13 @@ function lostMetadata(model: ModelFile, writer: AnyWriter): Notice[] {
   const keys = Object.keys(ownMetadata(model)).filter((key) => key !== 'format');
   if (writer.keepsMetadata || keys.length === 0) return [];
   return [{ code: 'metadata-lost', message: `${writer.title} files have no place for the metadata of the source (${listed(keys)}), which was left out` }];
+}
+
+/** What the target records of weights that are not the source's, each rounded. */
+function claimed(changes: readonly Change[], claims: readonly Claim[]): Record<string, string> {
+  const isFolded = changes.some(({ transform, layers }) => transform === 'fold-batchnorm' && layers.length > 0);
+  const all = [...(isFolded ? ['folded'] : []), ...claims];
+  return all.length > 0 ? { [CLAIMS_KEY]: all.join(' ') } : {};
 }
 
 /** What the target records about where it came from; no dates, so that the same input gives the same bytes. */

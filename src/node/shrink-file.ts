@@ -6,7 +6,7 @@ import { ModelError } from '../errors.js';
 import { type DTypeName, dtypeNamed } from '../model/dtype.js';
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
-import type { Better } from '../shrink/index.js';
+import type { Better, Shrunk } from '../shrink/index.js';
 import type { WeightReport } from '../verify/report.js';
 import { type Agreement, type ShrinkTotals, totalsOf, worstAgreement } from '../verify/savings.js';
 import type { AnyWriter } from '../writers/index.js';
@@ -133,8 +133,13 @@ function byRank(writer: AnyWriter, { svd, rank, dtype }: ShrinkFileOptions): (co
     const { shrinkRanks } = await import('../shrink/low-rank.js');
     const low = await shrinkRanks(map, { energy: svd ?? null, rank: rank ?? null }, onStep);
     const made = await coded?.(onStep)?.(low.map, edited);
-    return made ? { map: made.map, change: { ...made.change, message: `${low.change.message}; ${made.change.message}` } } : low;
+    return made ? oneBehind(low, made) : low;
   };
+}
+
+/** Two changes as one. */
+function oneBehind(first: Shrunk, { map, change, claims = [] }: Shrunk): Shrunk {
+  return { map, claims: [...(first.claims ?? []), ...claims], change: { ...change, message: `${first.change.message}; ${change.message}` } };
 }
 
 /** Targets with one scale for a whole weight. */
@@ -146,8 +151,7 @@ function evenly(coded: Rewrite | undefined, mayMultiply: boolean): Rewrite {
     const { evenChannels } = await import('../shrink/even.js');
     const even = await evenChannels(map, mayMultiply);
     const made = await coded?.(onStep)?.(even?.map ?? map, edited);
-    if (!made || !even) return made ?? even;
-    return { map: made.map, change: { ...made.change, message: `${even.change.message}; ${made.change.message}` } };
+    return made && even ? oneBehind(even, made) : (made ?? even);
   };
 }
 

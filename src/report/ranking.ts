@@ -1,4 +1,5 @@
 /** Which layers to look at first, and what they are held to. */
+import { describeClaims } from '../model/claims.js';
 import type { LayerReport, Report, WeightsReport } from '../verify/report.js';
 import { listed } from '../words.js';
 import { formatNumber } from './numbers.js';
@@ -21,12 +22,13 @@ export function layersAllowed(layers: readonly LayerReport[]): string {
 }
 
 /** Why weights that differ do not decide the verdict, and which layers the file has no weights of; null where there is nothing to say. */
-export function describeUnjudged({ judged, mismatches, unpaired }: WeightsReport): string | null {
+export function describeUnjudged({ judged, mismatches, unpaired, claims }: WeightsReport): string | null {
   if (judged || (mismatches.length === 0 && unpaired.length === 0)) return null;
   const layers = new Set(mismatches.map(({ layer }) => layer)).size;
   const differ = layers > 0 ? `weights of ${layers} layers differ` : '';
   const lacking = unpaired.length > 0 ? `${unpaired.length} layers have none in the other file (${listed(unpaired, NAMES_SHOWN)})` : '';
   const what = [differ, lacking].filter((part) => part !== '').join(', and ');
+  if (claims) return `${what}: told, not judged, for the file says that ${describeClaims(claims)}; what the nets predict decides`;
   return `${what}: told, not judged, for a normalisation may be folded into the weights before it; what the nets predict decides`;
 }
 

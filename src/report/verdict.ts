@@ -1,4 +1,5 @@
 /** The verdict in a line: what was found, on whose word, and of how much. */
+import { describeClaims } from '../model/claims.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { Report, Verdict } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber, formatTimes } from './numbers.js';
@@ -58,7 +59,9 @@ export function verdictSentence(report: Report): string {
   const loss = report.quantisation;
   if (loss && verdict === 'match' && loss.lossJudgedBy !== 'bound') {
     const cost = loss.lossJudgedBy === 'predictions' ? 'and predicts as the source does' : 'and what that costs in predictions these inputs do not tell';
-    return `the file computes what its weights say, which are the source's, narrowed (${loss.methods.join(', ')}), ${cost}`;
+    const claims = report.weights?.claims;
+    const whose = claims ? `made of the source's so that ${describeClaims(claims)}, as it says itself` : "the source's, narrowed";
+    return `the file computes what its weights say, which are ${whose} (${loss.methods.join(', ')}), ${cost}`;
   }
   if (loss?.agreement && loss.lossJudgedBy === 'predictions' && loss.loss?.passed === false) {
     return `the narrowed weights (${loss.methods.join(', ')}) predict otherwise: ${describeAgreement(loss.agreement)}`;

@@ -47,7 +47,8 @@ export async function shrinkActivations(net: LayerMap, { dtype, inputs, onProgre
   const [best] = tried.toSorted((a, b) => a.error - b.error);
   const method = best?.method ?? RANGE_METHODS[0]!;
   const message = `${sentence(map, plan, dtype)}; ranges by ${method} of ${rowsOf(inputs, runs)} inputs${told(tried)}${fewRows(inputs.rows)}`;
-  return { map: await made(method), change: { transform: 'shrink', message, layers: [...plan.products, ...plan.others].map(({ name }) => name) } };
+  const layers = [...plan.products, ...plan.others].map(({ name }) => name);
+  return { map: await made(method), claims: ['in-codes'], change: { transform: 'shrink', message, layers } };
 }
 
 function codesOf(seen: ReadonlyMap<string, RangeHistogram>, method: RangeMethod, dtype: ActivationCodes['dtype']): Map<string, ActivationCodes> {

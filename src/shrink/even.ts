@@ -63,7 +63,7 @@ export async function evenChannels(map: LayerMap, mayMultiply: boolean): Promise
   ];
   const message = `the ranges of ${names.length} weights' channels went ${parts.join(' and ')}, as there is one scale for a whole weight`;
   const layers = map.layers.flatMap((layer) => made.get(layer) ?? [layer]);
-  return { map: { ...map, layers }, change: { transform: 'even-channels', message, layers: names } };
+  return { map: { ...map, layers }, claims: ['even-channels'], change: { transform: 'even-channels', message, layers: names } };
 }
 
 /** What each channel is of the largest; null where one scale for all is nearly as good. Values that are not finite are left to whoever codes them. */

@@ -1,6 +1,7 @@
 /** What `shrink` does beyond a dtype: other weights in place of a net's own, by a step that is given or by search. */
 import { ModelError } from '../errors.js';
 import type { CodeRange } from '../model/block-codes.js';
+import type { Claim } from '../model/claims.js';
 import type { Change } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
@@ -18,6 +19,8 @@ import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 export interface Shrunk {
   readonly map: LayerMap;
   readonly change: Change;
+  /** What is to be said of the weights in the file; nothing where they are the net's own, each rounded. */
+  readonly claims?: readonly Claim[];
 }
 
 /** Targets that keep codes, and how. */
@@ -72,9 +75,9 @@ export async function shrinkByStep(map: LayerMap, form: CodeForm, step: number |
   const levels = levelsOf(weights, step);
   const tender = weights.filter(({ isTender }) => isTender).length;
   const wide = `${weights.length - tender} weights are in steps of ${step} of their standard deviations${tender > 0 ? `, and ${tender} (depthwise kernels, the net's ends) in all codes of 8 bits` : ''}`;
-  const { made, told } = await codeAll(map, form, levels, better);
+  const { made, told, claims } = await codeAll(map, form, levels, better);
   const message = `${step === 'full' ? `${weights.length} weights are in codes of 8 bits` : wide}${told}`;
-  return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) } };
+  return { map: withWeights(map, made), claims, change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) } };
 }
 
 function someWeights(map: LayerMap): CodableWeight[] {
@@ -107,14 +110,15 @@ async function codeAll(map: LayerMap, form: CodeForm, levels: readonly Levelled[
     if (found) [kept, rounded, improved] = [kept + 1, rounded + 1, improved + found.improved / found.rounded];
     onProgress?.('coding weights', i + 1, levels.length);
   }
-  if (!inputs) return { made, told: '' };
+  if (!inputs) return { made, told: '', claims: [] };
   const gain = rounded > 0 ? `, whose layers' errors are ${(100 * (1 - improved / rounded)).toFixed(0)} % smaller on inputs kept back, on average` : '';
   const told = `; the error is fed back in ${kept}${gain}${fewRows(inputs.rows)}`;
   const mayTry = runs > 1 && weights.reduce((sum, { count }) => sum + count * 4, 0) <= MAX_NET_BYTES;
-  if (!mayTry) return { made: new Map([...made, ...fed]), told };
+  const claimed = (all: ReadonlyMap<Tensor, Tensor>): Claim[] => ([...fed].some(([tensor, other]) => all.get(tensor) === other) ? ['worked-out'] : []);
+  if (!mayTry) return { made: new Map([...made, ...fed]), told, claims: claimed(fed) };
   const trials = [...(fed.size > 0 ? [{ what: 'feedback', made: fed }] : []), ...(mayWiden ? await keptWide(levels) : [])];
   const helped = await keptWhereItHelps(map, made, trials, keptBack(inputs, runs));
-  return { made: helped.made, told: `${told}${helped.told}` };
+  return { made: helped.made, told: `${told}${helped.told}`, claims: claimed(helped.made) };
 }
 
 /** Depthwise kernels, and the first and last weight, in float16, where they are few. */
@@ -142,7 +146,7 @@ export async function shrinkBySearch(map: LayerMap, options: SearchOptions, bett
   const { choices, isMet, candidates, isMeasured } = await search(map, options);
   const levelled = choices.map(({ weight, rate }) => ({ weight, level: rate.level }));
   // Which weights stay wide is what was searched for.
-  const { made, told } = await codeAll(map, options.form, levelled, better, undefined, false);
+  const { made, told, claims } = await codeAll(map, options.form, levelled, better, undefined, false);
   const few = options.inputs && !better.inputs ? fewRows(options.inputs.rows) : '';
   const levels = new Map<Level, number>();
   for (const { rate } of choices) levels.set(rate.level, (levels.get(rate.level) ?? 0) + 1);
@@ -150,7 +154,7 @@ export async function shrinkBySearch(map: LayerMap, options: SearchOptions, bett
   const how = isMeasured ? 'by what each does to the output' : "by each one's own size, as there were no inputs, or the net is too large";
   const near = isMet ? '' : '; what was asked for is not to be had';
   const message = `what weights become was searched for, ${how}: ${list.join(', ')}${told}${few}${near}${tried(candidates)}`;
-  return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: choices.map(({ weight }) => weight.layer.name) } };
+  return { map: withWeights(map, made), claims, change: { transform: 'shrink', message, layers: choices.map(({ weight }) => weight.layer.name) } };
 }
 
 function tried(candidates: readonly Candidate[]): string {

@@ -1,4 +1,5 @@
 /** Large dense layers as two smaller ones behind each other: what a kernel does to most of what flows in, in fewer directions than it has. */
+import type { Claim } from '../model/claims.js';
 import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { elementCount, float32Tensor, permute } from '../model/tensor.js';
@@ -54,7 +55,12 @@ export async function shrinkRanks(map: LayerMap, options: RankOptions, onProgres
       ? `of ${dense.length} large dense layers none is smaller as two with ${asked}`
       : `${told.length} of ${dense.length} large dense layers became two each: ${listed(told)}`;
   const layers = map.layers.flatMap((layer) => made.get(layer) ?? [layer]);
-  return { map: made.size > 0 ? { ...map, layers } : map, change: { transform: 'low-rank', message, layers: [...made.keys()].map(({ name }) => name) } };
+  const claims: Claim[] = made.size > 0 ? ['low-rank'] : [];
+  return {
+    map: made.size > 0 ? { ...map, layers } : map,
+    claims,
+    change: { transform: 'low-rank', message, layers: [...made.keys()].map(({ name }) => name) },
+  };
 }
 
 function isLarge({ op, weights, inputs, foreign }: Layer): boolean {

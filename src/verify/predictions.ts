@@ -3,6 +3,7 @@ import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { describeAgreement } from './agreement.js';
 import { explain } from './causes/explain.js';
+import { checkClaimed, claimNote, claimsOf, withClaims } from './claimed.js';
 import { checkCodes, hasCodes } from './codes.js';
 import { tryInner } from './inner.js';
 import { judgeLoss, lossOfFloat16 } from './loss.js';
@@ -26,15 +27,19 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const { outputs: compared, tolerance, problem } = alone.comparison.report();
   const kept = alone.kept.slice(0, effort.few);
   const ofOwn = (net: LayerMap) => ({ tolerance: tolerances.correctness('reference'), allowedFor: alone.ownAllowedFor(net) });
-  const mayWiden = isRead && narrowing?.isLinedUp === true;
+  const claims = isRead && narrowing ? claimsOf(subject) : [];
+  const isClaimed = claims.length > 0;
+  if (isClaimed) notes.push(claimNote(claims));
+  const mayWiden = isRead && narrowing?.isLinedUp === true && !isClaimed;
   const widened = mayWiden && written ? widenedMap(map, written) : null;
   const isCoded = hasCodes(map);
-  const correctness =
-    widened &&
-    (isCoded
-      ? await checkCodes(subject, widened, kept, options, notes)
-      : await checkCorrectness(widened, [...kept, ...alone.further], ofOwn(widened), notes, progress('reference')));
-  if (narrowing && !mayWiden) {
+  const correctness = isClaimed
+    ? await checkClaimed(subject, [...kept, ...alone.further], ofOwn, options, notes)
+    : widened &&
+      (isCoded
+        ? await checkCodes(subject, widened, kept, options, notes)
+        : await checkCorrectness(widened, [...kept, ...alone.further], ofOwn(widened), notes, progress('reference')));
+  if (narrowing && !mayWiden && !isClaimed) {
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
@@ -44,9 +49,11 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
       ? await tryInner(subject, { samples: alone.compared, map: own, tolerances }, options, notes)
       : null;
   const ran = inner ? { ...alone, trials: [...alone.trials, inner] } : alone;
-  const layers = options.layers ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
+  if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
+  const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
-  const weights = written && map.layers.length > 0 ? withFolded(await compareWeights(map, written, progress('comparing weights')), subject) : null;
+  const stored = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
+  const weights = withClaims(withFolded(stored, subject), claims);
   if (!weights) notes.push(NOT_ONE_BY_ONE);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
@@ -138,7 +145,7 @@ async function judge(
   options: VerifyOptions,
   { weights, isCorrect }: { readonly weights: WeightsReport | null; readonly isCorrect: boolean },
 ) {
-  const isRight = isCorrect && weights?.judged === true && weights.mismatches.length === 0;
+  const isRight = isCorrect && (weights?.claims !== undefined || (weights?.judged === true && weights.mismatches.length === 0));
   const matters = given !== null || outputs.some(({ passed }) => !passed);
   const { narrowest } = narrowing!;
   const ofFloat16 =

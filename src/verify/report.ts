@@ -1,5 +1,6 @@
 /** What a verification found; `schemas/report.schema.json` describes it. */
 
+import type { Claim } from '../model/claims.js';
 import type { Change } from '../model/edited.js';
 
 /** `disputed`: an importer of the source's format says otherwise, and our evaluator of the source and the file's own runtime agree with each other. */
@@ -105,6 +106,8 @@ export interface WeightsReport {
   readonly judged: boolean;
   /** Layers of which the file has no weight: folded into others, or called otherwise. */
   readonly unpaired: readonly string[];
+  /** What the file says of how its weights were made, so that they are not the source's one by one; on its word alone. */
+  readonly claims?: readonly Claim[];
   readonly mismatches: readonly WeightMismatch[];
   readonly tensors: readonly WeightReport[];
 }

@@ -5,6 +5,7 @@
 import type { FileSet } from '../../bytes/file-set.js';
 import { readOnnxModel, withConstants } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
+import { CLAIMS_KEY, claimsIn } from '../../model/claims.js';
 import type { Layout } from '../../model/layer-map.js';
 import { layoutByShape } from '../layout.js';
 import { nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
@@ -32,6 +33,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     format: 'onnx',
     keepsEveryLayer: true,
     isOurs: model.metadata.has('weighbridge.version'),
+    claims: claimsIn(model.metadata.get(CLAIMS_KEY)),
     training: await trainingNodes(model, used),
     overridable: model.irVersion < OVERRIDABLE_BY_RULE ? [] : model.overridable,
     storedDTypes: weightDTypes(model, used),

@@ -1,5 +1,6 @@
 /** What a TensorFlow.js file says of how it relates to the layer map that it was made from (`userDefinedMetadata`). */
 import { ModelError } from '../../errors.js';
+import { CLAIMS_KEY, type Claim, claimsIn } from '../../model/claims.js';
 import type { Layer, Layout, Port } from '../../model/layer-map.js';
 import { isObject, type Json, type ModelJson } from '../../readers/tfjs/model-json.js';
 import type { SessionPort } from '../engine.js';
@@ -24,6 +25,7 @@ export interface LayerFacts {
 
 export interface TfjsNotes {
   readonly isOurs: boolean;
+  readonly claims: readonly Claim[];
   /** The file's names of layers, by the map's. */
   owners(layers: readonly Layer[]): ReadonlySet<string>;
   layer(name: string): LayerFacts;
@@ -44,6 +46,7 @@ export function readNotes({ top, file }: ModelJson): TfjsNotes {
   };
   return {
     isOurs: metadata['weighbridge.version'] !== undefined,
+    claims: claimsIn(metadata[CLAIMS_KEY]),
     layer,
     owners: (layers) => new Set(layers.map(({ name }) => layer(name).node)),
     // Files of other tools do not say; TensorFlow.js has channels last, unless sizes speak against it.

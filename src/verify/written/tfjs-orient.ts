@@ -21,6 +21,7 @@ export function notedModel(format: string, notes: TfjsNotes, find: (layer: Layer
   return {
     format,
     isOurs: notes.isOurs,
+    claims: notes.claims,
     channelsLast: true,
     layoutOf: (port, shown) => notes.layoutOf(port, shown),
     weight: (layer, role) => orientWeight(layer, role, find(layer, role), notes.layer(layer.name)),

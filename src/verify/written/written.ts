@@ -4,6 +4,7 @@
  */
 import type { FileSet } from '../../bytes/file-set.js';
 import type { BlockCodes } from '../../model/block-form.js';
+import type { Claim } from '../../model/claims.js';
 import type { DType } from '../../model/dtype.js';
 import type { Layer, Layout, Port } from '../../model/layer-map.js';
 import type { PaletteCodes } from '../../model/palette.js';
@@ -31,6 +32,8 @@ export interface WrittenModel {
   readonly format: string;
   /** Whether the file says that it was written from a layer map, so that its names are the map's and no coincidence. */
   readonly isOurs: boolean;
+  /** What the file says of how its weights were made; nothing where it is left out. */
+  readonly claims?: readonly Claim[];
   /** Layers of the file that act as in training, for messages. */
   readonly training?: readonly string[];
   /** Weights of the file that are inputs too, so that whoever runs it may put others in their place. */

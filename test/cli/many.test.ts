@@ -1,6 +1,6 @@
 /** The built command with several models: a process for each, one table, one document, the worst exit code. */
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -55,8 +55,8 @@ describe('convert', () => {
   it('verifies each, and says so in a table on stdout with the narration on stderr', () => {
     const { status, stdout, stderr } = weighbridge(['convert', 'nets/a.h5', 'nets/b.pth', '-o', 'proved', '--to', 'onnx', '--samples', '1'], folder);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/nets\/a\.h5 +proved.a\.onnx .* match\n/);
-    expect(stdout).toMatch(/nets\/b\.pth +proved.b\.onnx .* match\n/);
+    expect(stdout).toMatch(/nets\/a\.h5 +proved.a\.onnx .* match \(independent: /);
+    expect(stdout).toMatch(/nets\/b\.pth +proved.b\.onnx .* match \(own reading of the source\)/);
     expect(stdout).toContain('2 jobs: 2 done');
     expect(stderr).toMatch(/1 of 2 {3}nets.*\n(.*\n)*2 of 2 {3}nets/);
   });
@@ -104,6 +104,19 @@ describe('convert', () => {
     expect(stderr).toContain(says);
   });
 
+  it('keeps two names of one file, puts names into options as they are, and takes a file for no folder', () => {
+    const own = temporaryFolder();
+    copyFileSync(join(DIGITS, 'digits.h5'), join(own, 'a$$.h5'));
+    linkSync(join(own, 'a$$.h5'), join(own, 'b.h5'));
+    const both = batch(['convert', '*.h5', '-o', 'out/', '--to', 'npz', '--report', '{name}.json', '--samples', '1'], own);
+    expect(both.document.jobs.map(({ models }) => models[0])).toEqual(['a$$.h5', 'b.h5']);
+    expect(both.document.jobs[0]!.status).toBe('done');
+    expect(weighbridge(['convert', 'b.h5', '-o', 'c.npz', '--report', 'of-{name}.json', '--samples', '1'], own).status).toBe(0);
+    expect(readdirSync(own).sort()).toEqual(['a$$.h5', 'a$$.json', 'b.h5', 'b.json', 'c.npz', 'of-b.json', 'out']);
+    const { status, stderr } = weighbridge(['convert', 'a$$.h5', 'b.h5', '-o', 'c.npz', '--to', 'onnx'], own);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^error [^\n]*is a file[^\n]*\n$/)]);
+  });
+
   it('takes a single model into a folder, or here under its own name', () => {
     const own = temporaryFolder();
     const source = join(DIGITS, 'digits.h5');
@@ -146,6 +159,7 @@ it.each([
   ['efficientnet-b0.v1.0', 'efficientnet-b0.v1.0'],
   ['https://host.example/a/net.h5?download=true', 'net'],
   ['hf://owner/name/model.safetensors@main', 'model'],
+  ['model.v2', 'model.v2'],
   ['saved/', 'saved'],
   ['..', 'model'],
 ])('%s is called %s', (path, stem) => {

@@ -65,6 +65,36 @@ describe('weighbridge run', () => {
     expect(other.stderr).toContain('Did you mean "page"');
   });
 
+  it('names files that jobs would share, whatever writes them, and stdout', () => {
+    const verify = { command: 'verify', model: ['nets/a.h5', 'nets/b.pth'] };
+    const folder = project({
+      jobs: {
+        one: { model: 'nets/a.h5', output: 'same.pth' },
+        two: { model: 'nets/b.pth', output: 'same.pt', to: 'pytorch' },
+        three: { ...verify, report: 'r.html' },
+        four: { command: 'diff', model: ['nets/a.h5', 'nets/b.pth'], html: 'r.html' },
+        five: { model: 'nets/a.h5', output: '-', to: 'onnx' },
+      },
+    });
+    const { status, stderr } = weighbridge(['run'], folder);
+    expect(status).toBe(2);
+    expect(stderr).toContain('same.py: jobs "one" and "two" would both write this file');
+    expect(stderr).toContain('r.html: jobs "three" and "four" would both write this file');
+    expect(stderr).toContain('job "five"');
+    expect(readdirSync(folder).sort()).toEqual(['nets', 'weighbridge.config.json']);
+  });
+
+  it('does jobs in the order of the file, what is packed before what reads it', () => {
+    const folder = project({});
+    const jobs = `"b": {"model": "nets/a.h5", "output": "x.onnx", "compress": "gzip", "verify": false}, "10": {"command": "inspect", "model": "x.onnx.gz"}, "2": {"command": "inspect", "model": "nets/b.pth"}`;
+    writeFileSync(join(folder, 'weighbridge.config.json'), `\ufeff{"jobs": {${jobs}}}`);
+    const { status, stdout, stderr } = weighbridge(['run', '--json', '--jobs', '3'], folder);
+    expect(status, stderr).toBe(0);
+    expect(JSON.parse(stdout).jobs.map(({ name }: { name: string }) => name)).toEqual(['b', '10', '2']);
+    const wrong = weighbridge(['run', '--config-file', join(folder, 'nets')], folder);
+    expect([wrong.status, wrong.stderr]).toEqual([2, expect.stringMatching(/^error [^\n]*cannot be read: EISDIR[^\n]*\n$/)]);
+  });
+
   it('names everything that is wrong before anything is run', () => {
     const folder = project({
       job: {},

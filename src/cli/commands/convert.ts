@@ -23,7 +23,7 @@ import type { TargetName } from '../../writers/writer.js';
 import { addEditOptions, type EditFlags } from '../edits.js';
 import { commandHost } from '../engine-host.js';
 import { recordOptions } from '../given.js';
-import { areSeveral, OUTPUT_OPTIONS, outputOf, planConversions } from '../many/conversions.js';
+import { areSeveral, namedFlags, OUTPUT_OPTIONS, outputOf, planConversions } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
 import { checkOutputs, makeFolders } from '../many/outputs.js';
 import { printNotices } from '../notices.js';
@@ -66,7 +66,7 @@ export function registerConvert(program: Command): Command {
       ),
     )
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
-    .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
+    .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 26').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
     .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
     .addOption(
@@ -83,10 +83,11 @@ export function registerConvert(program: Command): Command {
   addVerifyOptions(command);
   const given = recordOptions(command, OUTPUT_OPTIONS);
   addManyOptions(command);
-  return command.action(async (models: readonly string[], flags: ConvertFlags & ManyFlags) => {
-    if (areSeveral(models, flags)) return convertMany('convert', models, flags, given());
-    const voice = makeVoice(flags);
+  return command.action(async (models: readonly string[], all: ConvertFlags & ManyFlags) => {
+    if (areSeveral(models, all)) return convertMany('convert', models, all, given());
+    const voice = makeVoice(all);
     const [path] = models;
+    const flags = namedFlags(all, path!);
     const document = await withOutput(path!, flags, (output) => runConvert(voice, path!, { ...flags, output }));
     if (voice.asJson) voice.json(document);
     if (document.report ? !isGood(document.report) : flags.requireWitness) process.exitCode = 1;

@@ -1,14 +1,14 @@
 /** `weighbridge run`: the jobs of a configuration file. */
 import { dirname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { ModelError } from '../../errors.js';
+import { ModelError, throwAll } from '../../errors.js';
 import { didYouMean } from '../../model/nearest.js';
 import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { CONFIG_NAME, type ConfiguredJob, readConfig } from '../many/config.js';
 import { planConversions, planReadings } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
 import { checkOutputs, makeFolders } from '../many/outputs.js';
-import type { Job } from '../many/run.js';
+import { type Job, writtenBy } from '../many/run.js';
 import { makeVoice, safeText } from '../print.js';
 
 interface RunFlags extends ManyFlags {
@@ -33,6 +33,7 @@ export function registerRun(program: Command): Command {
     const jobs = planned.flat();
     checkTokens(configured);
     const targets = jobs.flatMap(({ models, output, force }) => (output === null ? [] : [{ model: models[0]!, output, force }]));
+    checkShared(jobs);
     checkOutputs(targets);
     if (flags.dryRun) return makeVoice(flags).say(jobs.map(commandLine).join('\n'));
     const removeEmpty = makeFolders(targets.map(({ output }) => output));
@@ -58,6 +59,24 @@ async function plan({ name, command, models, options, flags }: ConfiguredJob): P
         : [{ name, command, models, output: typeof flags.output === 'string' ? flags.output : null, options: rest }];
   const reads = READS.flatMap((key) => (typeof flags[key] === 'string' ? [flags[key]] : []));
   return jobs.map((job) => ({ ...job, name, reads, force: flags.force === true || command === 'evaluate' }));
+}
+
+/** @throws ModelError 'usage' listing every file that two jobs would write beside their outputs, which are looked at by themselves, and outputs to stdout */
+function checkShared(jobs: readonly Job[]): void {
+  const problems: ModelError[] = [];
+  const takenBy = new Map<string, { readonly job: Job; readonly isOutput: boolean }>();
+  for (const job of jobs) {
+    if (job.output === '-') problems.push(new ModelError('usage', `job "${job.name}": jobs share stdout ('-'): name a file as its output`));
+    for (const [place, path] of writtenBy(job).entries()) {
+      const key = resolve(path).toLowerCase();
+      const isOutput = place === 0 && job.output !== null;
+      const other = takenBy.get(key);
+      if (other && !(isOutput && other.isOutput))
+        problems.push(new ModelError('usage', `jobs "${other.job.name}" and "${job.name}" would both write this file`, { file: path }));
+      takenBy.set(key, { job, isOutput });
+    }
+  }
+  if (problems.length > 0) throwAll(problems, 'nothing was run, because jobs share files:');
 }
 
 /** A token is told to one server, whatever job reads from it. */

@@ -6,7 +6,7 @@ import { loadedForm } from '../../verify/savings.js';
 import { writers } from '../../writers/index.js';
 import { addEditOptions } from '../edits.js';
 import { recordOptions } from '../given.js';
-import { areSeveral, OUTPUT_OPTIONS } from '../many/conversions.js';
+import { areSeveral, namedFlags, OUTPUT_OPTIONS } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags } from '../many/index.js';
 import { addSourceOptions, parseBytes, parseShare, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
@@ -51,7 +51,7 @@ export function registerShrink(program: Command): Command {
       new Option('--palette <values>', 'ONNX: each weight is one of so many values, 2 to 256, which are chosen so that it loses least').argParser(parsePalette),
     )
     .addOption(new Option('--layout <layout>', 'axis order of inputs and outputs').choices(['source', 'nchw', 'nhwc']).default('source'))
-    .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 21').argParser(parseWhole))
+    .addOption(new Option('--opset <version>', 'ONNX operator set, 13 to 26').argParser(parseWhole))
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
     .addOption(
       new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones')
@@ -96,7 +96,8 @@ export function registerShrink(program: Command): Command {
   return command.action(async (models: readonly string[], all: ShrinkFlags & ManyFlags) => {
     if (areSeveral(models, all)) return convertMany('shrink', models, all, given());
     const [path] = models;
-    await withOutput(path!, all, (output) => shrinkOne(path!, { ...all, output }));
+    const flags = namedFlags(all, path!);
+    await withOutput(path!, flags, (output) => shrinkOne(path!, { ...flags, output }));
   });
 }
 

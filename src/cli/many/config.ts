@@ -2,11 +2,13 @@
  * `weighbridge.config.json`: jobs that are done again and again, each a command, its models, and options as on the command line
  * without their dashes. `schemas/config.schema.json` describes it.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError, type Option } from 'commander';
 import { checkJson, isObject } from '../../containers/json.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { didYouMean } from '../../model/nearest.js';
+import { errorText } from '../../node/file-source.js';
+import { statsOf } from '../../node/identity.js';
 import { commands } from '../commands/index.js';
 import { argumentOf } from '../given.js';
 import { MANY_OPTIONS } from './index.js';
@@ -35,7 +37,8 @@ export interface ConfiguredJob {
 
 /** @throws ModelError 'usage' naming everything that is wrong with the file */
 export async function readConfig(path: string): Promise<readonly ConfiguredJob[]> {
-  const document = parse(readText(path), path);
+  const text = readText(path);
+  const document = parse(text, path);
   const problems: string[] = [];
   for (const key of Object.keys(document))
     if (!TOP_KEYS.includes(key)) problems.push(`there is no key "${key}".${didYouMean(key, TOP_KEYS)} Known: ${TOP_KEYS.join(', ')}.`);
@@ -45,7 +48,7 @@ export async function readConfig(path: string): Promise<readonly ConfiguredJob[]
   const found: ConfiguredJob[] = [];
   const used = new Set<string>();
   const seen = new Set<string>();
-  for (const [name, job] of Object.entries(isObject(jobs) ? jobs : {})) {
+  for (const [name, job] of inOrder(isObject(jobs) ? jobs : {}, text)) {
     const where = `job "${name}": `;
     if (!isObject(job)) {
       problems.push(`${where}an object is expected`);
@@ -129,11 +132,27 @@ function argumentsOf(key: string, value: unknown, known: ReadonlyMap<string, Opt
 }
 
 function readText(path: string): string {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
+  const size = statsOf(path)?.size;
   if (size === undefined)
     throw new ModelError('usage', `there is no such file. A ${CONFIG_NAME} lists jobs by name (docs/run.md); --config-file names another.`, { file: path });
   if (size > MAX_BYTES) throw new ModelError('unsafe', `${size} bytes are no configuration`, { file: path });
-  return readFileSync(path, 'utf8');
+  try {
+    return readFileSync(path, 'utf8').replace(/^\ufeff/, '');
+  } catch (error) {
+    throw new ModelError('usage', `cannot be read: ${errorText(error)}`, { file: path }, error);
+  }
+}
+
+/** Jobs as they are written down; a parsed object has names that look like numbers before all others. */
+function inOrder(jobs: Readonly<Record<string, unknown>>, text: string): readonly (readonly [string, unknown])[] {
+  const names = new Set<string>();
+  let [depth, top] = [0, ''];
+  for (const [token, quoted, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[[\]{}]/g)) {
+    if (quoted === undefined) depth += token === '{' || token === '[' ? 1 : -1;
+    else if (colon !== undefined && depth === 1) top = JSON.parse(quoted);
+    else if (colon !== undefined && depth === 2 && top === 'jobs') names.add(JSON.parse(quoted));
+  }
+  return [...names].filter((name) => Object.hasOwn(jobs, name)).map((name) => [name, jobs[name]]);
 }
 
 function parse(text: string, path: string): Readonly<Record<string, unknown>> {

@@ -1,5 +1,5 @@
 /** `convert` and `shrink`: which outputs are meant, of one model or of several. */
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { ModelError } from '../../errors.js';
 import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { writers } from '../../writers/index.js';
@@ -62,7 +62,7 @@ export async function planConversions(command: string, models: readonly string[]
     command,
     models: [model],
     output: outputs[i]!,
-    options: withName(options, stemOf(basename(outputs[i]!))),
+    options: withName(options, stemOf(model)),
   }));
   checkReports(jobs);
   return jobs;
@@ -74,8 +74,15 @@ export async function planReadings(command: string, models: readonly string[], o
   return (await expandModels(models)).map((model) => ({ name: null, command, models: [model], output: null, options: withName(options, stemOf(model)) }));
 }
 
+/** Options of a command with one model, in which its name stands as it does for several. */
+export function namedFlags<Flags extends object>(flags: Flags, model: string): Flags {
+  const name = (value: unknown): unknown =>
+    typeof value === 'string' ? value.replaceAll(NAME, () => stemOf(model)) : Array.isArray(value) ? value.map(name) : value;
+  return Object.fromEntries(Object.entries(flags).map(([key, value]) => [key, OUTPUT_OPTIONS.includes(key) ? value : name(value)])) as Flags;
+}
+
 function withName(options: readonly string[], name: string): readonly string[] {
-  return options.map((option) => option.replaceAll(NAME, name));
+  return options.map((option) => option.replaceAll(NAME, () => name));
 }
 
 /** @throws ModelError 'usage' where two models would have one report */

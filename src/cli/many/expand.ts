@@ -1,8 +1,8 @@
 /** Which models are meant: paths as they are, patterns as what they match. The shell of Windows leaves patterns to the program. */
 import { existsSync } from 'node:fs';
-import { sep } from 'node:path';
+import { resolve, sep } from 'node:path';
 import { ModelError } from '../../errors.js';
-import { identityOf, isRemote } from '../../node/index.js';
+import { isRemote } from '../../node/index.js';
 
 const PATTERN = /[*?[\]{}]/;
 
@@ -12,7 +12,7 @@ export function isPattern(path: string): boolean {
 }
 
 /**
- * Every model once, in the order that they were named; those of a pattern by name.
+ * Every name once, in the order that they were named; those of a pattern by name. Two names of one file (links) are two models.
  *
  * @param folder what relative paths are relative to
  * @throws ModelError 'usage' where a pattern matches nothing
@@ -22,7 +22,7 @@ export async function expandModels(paths: readonly string[], folder = '.'): Prom
   for (const path of paths) found.push(...(isPattern(path) ? await matches(path, folder) : [path]));
   const seen = new Set<string>();
   return found.filter((path) => {
-    const identity = isRemote(path) ? path : identityOf(path);
+    const identity = isRemote(path) ? path : resolve(folder, path);
     if (seen.has(identity)) return false;
     seen.add(identity);
     return true;

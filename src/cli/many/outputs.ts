@@ -1,14 +1,15 @@
 /** Where the outputs of several conversions go, checked before anything is written. */
-import { mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { chooseWriter } from '../../convert.js';
 import { ModelError, throwAll } from '../../errors.js';
+import { statsOf } from '../../node/identity.js';
 import { identityOf, isRemote } from '../../node/index.js';
 import { shownName } from '../../node/remote/location.js';
 import type { AnyWriter } from '../../writers/index.js';
 
-/** Endings that say of what format a file is, or how it is packed, and nothing of its name. */
-const ENDINGS = [/\.(gz|br)$/i, /\.(tar|index\.json)$/i, /\.[a-z][a-z0-9]{0,11}$/i];
+/** Endings that say of what format a file is, or how it is packed, and nothing of its name, as a version does (`net.v2`). */
+const ENDINGS = [/\.(gz|br)$/i, /\.(tar|index\.json)$/i, /\.(?!v\d+$)[a-z][a-z0-9]{0,11}$/i];
 
 /** A model's name without what its format adds: `vgg16` of `nets/vgg16.pth.tar`. */
 export function stemOf(path: string): string {
@@ -30,7 +31,7 @@ export function outputName(stem: string, { extensions }: AnyWriter): string {
 /** Whether an output is meant as the folder to write into. A target that is a folder of files itself takes the name of one as its own. */
 export function isFolderOutput(output: string, writer: AnyWriter | null): boolean {
   if (writer && !writer.extensions[0]?.startsWith('.')) return false;
-  return /[\\/]$/.test(output) || statSync(output, { throwIfNoEntry: false })?.isDirectory() === true;
+  return /[\\/]$/.test(output) || statsOf(output)?.isDirectory() === true;
 }
 
 /** @throws ModelError 'usage' where nothing says which format is to be written */
@@ -70,7 +71,7 @@ export function checkOutputs(targets: readonly Target[]): void {
       );
     }
     takenBy.set(key, model);
-    const stats = statSync(output, { throwIfNoEntry: false });
+    const stats = statsOf(output);
     if (!stats) continue;
     if (read.has(identityOf(output)))
       problems.push(new ModelError('usage', 'is one of the models that are read, and will not be overwritten', { file: output }));
@@ -85,7 +86,7 @@ export function checkOutputs(targets: readonly Target[]): void {
 export function makeFolders(outputs: readonly string[]): () => void {
   const made: string[] = [];
   const make = (folder: string): void => {
-    const stats = statSync(folder, { throwIfNoEntry: false });
+    const stats = statsOf(folder);
     if (stats?.isDirectory()) return;
     if (stats) throw new ModelError('usage', 'is a file, and the outputs are to lie in a folder of this name', { file: folder });
     make(dirname(folder));

@@ -4,7 +4,7 @@ import type { DiffDocument } from '../../diff/document.js';
 import type { EvaluationDocument } from '../../evaluate/document.js';
 import type { ModelDocument } from '../../inspect.js';
 import type { ConvertDocument } from '../../node/convert-file.js';
-import { verdictWord } from '../../report/verdict.js';
+import { onWhoseWord, verdictWord } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { colour, errColour, formatBytes, formatCount, formatTime, safeText, table, type Voice } from '../print.js';
 import type { BatchDocument, JobDocument, JobStatus } from './document.js';
@@ -52,10 +52,15 @@ function resultOf({ status, document }: JobDocument): { readonly size: string; r
   return describe(printed) ?? { size: '', result: status };
 }
 
+/** The verdict, and on whose word it rests. */
+function judged(report: Report): string {
+  return `${verdictWord(report)} (${onWhoseWord(report)})`;
+}
+
 function describe(printed: Printed): { readonly size: string; readonly result: string } | null {
   if ('target' in printed && 'files' in printed) {
     const { target, report } = printed as ConvertDocument;
-    return { size: formatBytes(target.byteLength), result: report ? verdictWord(report) : 'not verified' };
+    return { size: formatBytes(target.byteLength), result: report ? judged(report) : 'not verified' };
   }
   if (printed.schema === 'weighbridge/layer-map@1') {
     const { format, architecture, parameterCount, byteLength } = printed;
@@ -66,7 +71,7 @@ function describe(printed: Printed): { readonly size: string; readonly result: s
     const serious = printed.findings.filter(({ severity }) => severity !== 'note').length;
     return { size: '', result: serious === 0 ? printed.verdict : `${printed.verdict}: ${serious} ${serious === 1 ? 'finding' : 'findings'}` };
   }
-  if (printed.schema === 'weighbridge/report@1') return { size: '', result: verdictWord(printed) };
+  if (printed.schema === 'weighbridge/report@1') return { size: '', result: judged(printed) };
   if (printed.schema === 'weighbridge/diff@1') return { size: '', result: printed.verdict.sentence };
   return null;
 }

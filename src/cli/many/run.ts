@@ -3,10 +3,10 @@
  * and what it says comes in one piece.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { statSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
-import { resolve, sep } from 'node:path';
+import { extname, resolve, sep } from 'node:path';
 import { isObject } from '../../containers/json.js';
+import { statsOf } from '../../node/identity.js';
 import { shownName } from '../../node/remote/location.js';
 import type { JobDocument } from './document.js';
 
@@ -88,15 +88,29 @@ export async function runJobs(jobs: readonly Job[], { jobs: most, failFast = fal
   return found.map((result, place) => result ?? skipped(jobs[place]!));
 }
 
-/** Whether a job reads what another writes: its output, or a file in it. */
-function isWrittenBy({ models, reads = [] }: Job, { output }: Job): boolean {
-  if (output === null) return false;
-  const written = resolve(output);
-  return [...models, ...reads].map((path) => resolve(path)).some((path) => path === written || path.startsWith(written + sep));
+/** Options that name files which a job writes beside its output. */
+const WRITES = /^--(?:report|html|rows|parquet|bisect)=(.*)$/s;
+/** What formats write beside their main file, under the name that it has. */
+const COMPANIONS: Readonly<Record<string, string>> = { '.pth': '.py', '.pt': '.py', '.caffemodel': '.prototxt' };
+
+/** Every file (or folder) that a job writes, its output first. */
+export function writtenBy({ output, options }: Job): readonly string[] {
+  const others = options.flatMap((option) => WRITES.exec(option)?.[1] ?? []);
+  if (output === null) return others;
+  const companion = COMPANIONS[extname(output).toLowerCase()];
+  const files = companion === undefined ? [output] : [output, output.slice(0, -extname(output).length) + companion];
+  const packed = options.flatMap((option) => (option === '--compress=gzip' ? ['.gz'] : option === '--compress=br' ? ['.br'] : []));
+  return [...files, ...packed.flatMap((suffix) => files.map((file) => file + suffix)), ...others];
+}
+
+/** Whether a job reads what another writes: a file of its, or one in its folder. */
+function isWrittenBy({ models, reads = [] }: Job, writer: Job): boolean {
+  const written = writtenBy(writer).map((path) => resolve(path));
+  return [...models, ...reads].map((path) => resolve(path)).some((path) => written.some((other) => path === other || path.startsWith(other + sep)));
 }
 
 function memoryOf({ models }: Job): number {
-  return BASE_BYTES + FACTOR * Math.max(0, ...models.map((model) => statSync(model, { throwIfNoEntry: false })?.size ?? 0));
+  return BASE_BYTES + FACTOR * Math.max(0, ...models.map((model) => statsOf(model)?.size ?? 0));
 }
 
 function skipped({ name, command, models, output }: Job): JobDocument {

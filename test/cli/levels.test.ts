@@ -56,7 +56,9 @@ it('--method best tells in how many weights the error is fed back', () => {
   const { status, document } = shrink('a.onnx', '--method', 'best', '--step', '0.7', ...GOLDEN);
   expect([status, document.report.verdict]).toEqual([0, 'match']);
   expect(document.changes.at(-1).message).toMatch(/the error is fed back in [1-9].*20 inputs are few/);
-  expect(methodsOf(document).some((method) => method.includes('error fed back'))).toBe(true);
+  // Whether it stays is decided by what the whole net gives on inputs kept back, and said.
+  const isKept = !document.changes.at(-1).message.includes('feedback: no help, left out');
+  expect(methodsOf(document).some((method) => method.includes('error fed back'))).toBe(isKept);
 });
 
 it.each([

@@ -43,7 +43,7 @@ export interface ConvertOptions extends OpenOptions, Edits {
   ) => Promise<{ readonly map: LayerMap; readonly change: Change; readonly claims?: readonly Claim[] } | null>;
   readonly onProgress?: WriteOptions['onProgress'];
   /** Called once the source is understood and before anything is written. */
-  readonly onRead?: (model: ModelFile) => void;
+  readonly onRead?: (model: ModelFile, map: LayerMap | null, edited?: EditedMap) => void | Promise<void>;
 }
 
 export interface ConvertResult {
@@ -85,7 +85,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const withoutWiring: Notice[] = isModelError(read) ? [{ code: 'weights-only', message: `the weights alone were written: ${read.problem}` }] : [];
   if (weights?.length === 0 && model.tensors.length > 0) throw new ModelError('unsupported', NO_WEIGHTS, { file: files.label });
   const labels = carriedLabels(model, map, writer);
-  options.onRead?.(model);
+  await options.onRead?.(model, map, edited);
   const writeOptions: WriteOptions = {
     dtype,
     layout: options.layout ?? 'source',

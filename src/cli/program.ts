@@ -53,7 +53,10 @@ for (const { load } of named.length > 0 ? named : commands) {
 for (const [signal, number] of Object.entries(SIGNALS)) {
   process.on(signal, async () => {
     const { abortAll } = await import('../node/file-sink.js');
-    await abortAll();
+    for (const { output, replaces } of await abortAll()) {
+      const before = replaces ? '; what was there before is there again' : '';
+      process.stderr.write(`${safeText(output)} was removed, because it was not verified yet${before}\n`);
+    }
     process.exit(128 + number);
   });
 }

@@ -14,13 +14,13 @@ import { elementCount, type Tensor } from '../model/tensor.js';
 import type { Edits } from '../transforms/index.js';
 import type { Report } from '../verify/report.js';
 import type { TargetName } from '../writers/writer.js';
-import { type Compression, compressWritten } from './compress.js';
+import { type Compression, compressWritten, SUFFIX } from './compress.js';
 import { fileSink } from './file-sink.js';
 import { fileSource } from './file-source.js';
 import { companionsOf, type OpenedFiles, openFiles, type SourceFileOptions } from './open-files.js';
 import { sha256File } from './sha256.js';
 import { forPrograms } from './spelling.js';
-import { type VerificationHooks, type VerificationOptions, verifyWritten } from './verify-files.js';
+import { checkEngine, checkRecorded, type VerificationHooks, type VerificationOptions, verifyWritten } from './verify-files.js';
 import { onBytes } from './watching.js';
 
 /** What is written, and how. */
@@ -48,8 +48,8 @@ export interface ConversionHooks extends VerificationHooks {
   readonly onRead?: (model: ModelFile) => void;
   /** The files are written, and not verified yet. */
   readonly onWritten?: (result: ConvertResult, elapsedMs: number) => void;
-  /** They were removed again, for they could not be verified. */
-  readonly onRemoved?: () => void;
+  /** They were removed again, for they could not be verified; what they took the place of is back. */
+  readonly onRemoved?: (isBack: boolean) => void;
 }
 
 export interface Conversion {
@@ -123,7 +123,8 @@ export async function convertWhole(source: OpenedFiles, to: string, options: Con
 }
 
 /**
- * Converts and verifies, with the source left open for who reads more of it. What could not be verified, or was stopped, is removed.
+ * Converts and verifies, with the source left open for who reads more of it. What could not be verified, or was stopped, is removed, and what was
+ * there before is there again.
  *
  * @param to '-' is stdout, which is not read back
  */
@@ -135,7 +136,9 @@ export async function convertOpened(source: OpenedFiles, to: string, options: Co
   const name = toStdout ? 'model' : basename(to);
   const keep = () => [source.label, ...companionsOf(options), ...(options.mean === undefined ? [] : [options.mean]), ...(files.openedPaths?.() ?? [])];
   const edits = await editsOf(options);
-  const sink = await fileSink(to, { force: options.force, keep });
+  if (isVerified) await checkEngine(chooseWriter(name, options.to).name, options);
+  const beside = options.compress && !toStdout ? SUFFIX[options.compress] : undefined;
+  const sink = await fileSink(to, { force: options.force, keep, beside, provisional: isVerified });
   const hashing = new AbortController();
   let hashes: Promise<Record<string, string>> = Promise.resolve({});
   const startedAt = performance.now();
@@ -154,8 +157,9 @@ export async function convertOpened(source: OpenedFiles, to: string, options: Co
       ...edits,
       rewrite,
       sourceHashes: () => hashes,
-      onRead: (model) => {
+      onRead: async (model, map, edited) => {
         onRead?.(model);
+        if (isVerified && map) await checkRecorded(options, map, edited);
         // Hashing costs more than converting; whoever wants speed alone goes without.
         if (options.verify === false) return;
         hashes = hashFiles(model.files, pathOf, hashing.signal);
@@ -174,10 +178,13 @@ export async function convertOpened(source: OpenedFiles, to: string, options: Co
     onWritten?.(result, elapsedMs);
     const report = isVerified && (await isVerifiable(result)) ? await verifyWritten(source, to, result, options, listeners) : null;
     options.signal?.throwIfAborted();
+    sink.settle();
     return { result, report, elapsedMs };
   } catch (error) {
-    if (!toStdout) await removeWritten(to, result.files);
-    onRemoved?.();
+    const { replaces } = sink;
+    if (isVerified) await sink.abort();
+    else if (!toStdout) await removeWritten(to, result.files);
+    onRemoved?.(replaces);
     throw error;
   }
 }

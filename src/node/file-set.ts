@@ -36,7 +36,7 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
     await files.close();
     plain.remove();
   };
-  return { ...files, label: path, openedPaths: () => [path, ...files.openedPaths()], close, [Symbol.asyncDispose]: close };
+  return { ...files, label: path, openedPaths: () => [path, ...plain.from, ...files.openedPaths()], close, [Symbol.asyncDispose]: close };
 }
 
 async function plainFileSet(path: string): Promise<NodeFileSet> {

@@ -3,7 +3,21 @@
  *
  * Bytes go to temporary names in the folder of the final ones, because only within a file system is a rename atomic.
  */
-import { accessSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { ByteSink, FileSink, WrittenFile } from '../bytes/byte-sink.js';
 import { checkRelativeName } from '../bytes/file-set.js';
@@ -17,16 +31,34 @@ export interface FileSinkOptions {
   readonly force?: boolean;
   /** Paths that are read while the output is written, and whose files are replaced in no case, whatever name leads to them; asked for each file anew. */
   readonly keep?: () => readonly string[];
+  /** What the names of files end in that are to be written beside each of these later; they are held to the same. */
+  readonly beside?: string;
+  /** What is committed can still be aborted, which puts what was there before back, until it is settled. */
+  readonly provisional?: boolean;
+}
+
+export interface NodeByteSink extends ByteSink {
+  /** Whether files were there that it takes the place of. */
+  readonly replaces: boolean;
+  /** What a provisional sink has committed is there to stay. */
+  settle(): void;
 }
 
 /** Smaller writes are gathered up to this size; larger ones go out as they come. */
 const GATHER_BYTES = 2 ** 16;
 
-const live = new Set<ByteSink>();
+const live = new Set<NodeSink>();
 
-/** Removes what every uncommitted sink has written; for an interrupted process. */
-export async function abortAll(): Promise<void> {
-  await Promise.all([...live].map((sink) => sink.abort()));
+/**
+ * Removes what every sink has written that is not committed, or not settled; for an interrupted process.
+ *
+ * @returns the outputs that had their names already, and whether what was there before is back
+ */
+export async function abortAll(): Promise<readonly { readonly output: string; readonly replaces: boolean }[]> {
+  const sinks = [...live];
+  const seen = sinks.filter(({ isCommitted }) => isCommitted).map(({ output, replaces }) => ({ output, replaces }));
+  await Promise.all(sinks.map((sink) => sink.abort()));
+  return seen;
 }
 
 /**
@@ -39,8 +71,11 @@ export async function abortAll(): Promise<void> {
  *
  * @throws ModelError 'usage' when the output exists (without `force`), is a file of `keep`, is no file or folder, or its folder is missing or read-only
  */
-export async function fileSink(outputPath: string, { force = false, keep = () => [] }: FileSinkOptions = {}): Promise<ByteSink> {
-  if (outputPath === '-') return stdoutSink();
+export async function fileSink(
+  outputPath: string,
+  { force = false, keep = () => [], beside, provisional = false }: FileSinkOptions = {},
+): Promise<NodeByteSink> {
+  if (outputPath === '-') return Object.assign(stdoutSink(), { replaces: false, settle() {} });
   const path = resolve(outputPath);
   const folder = dirname(path);
   checkFolder(folder, outputPath);
@@ -48,21 +83,30 @@ export async function fileSink(outputPath: string, { force = false, keep = () =>
   if (kind === 'other') throw new ModelError('usage', 'is neither a file nor a folder, and will not be replaced', { file: outputPath });
   if (kind === 'file') checkKept(path, outputPath, keep);
   if (!force && (kind === 'file' || (kind === 'folder' && readdirSync(path).length > 0))) throw existsError(outputPath);
-  const sink = new NodeSink(folder, force, keep);
+  const sink = new NodeSink(outputPath, folder, force, keep, beside, provisional);
   live.add(sink);
   return sink;
 }
 
-class NodeSink implements ByteSink {
+class NodeSink implements NodeByteSink {
   readonly #files: NodeFile[] = [];
   readonly #madeFolders: string[] = [];
   #ended = false;
+  #settled = false;
+  isCommitted = false;
 
   constructor(
+    readonly output: string,
     readonly folder: string,
     readonly force: boolean,
     readonly keep: () => readonly string[],
+    readonly beside: string | undefined,
+    readonly provisional: boolean,
   ) {}
+
+  get replaces(): boolean {
+    return this.#files.some(({ replaces }) => replaces);
+  }
 
   async create(name: string): Promise<FileSink> {
     if (this.#ended) throw new Error(`${name} was created after the output had ended`);
@@ -74,6 +118,7 @@ class NodeSink implements ByteSink {
     if (kind === 'other') throw new ModelError('usage', 'is no regular file, and will not be replaced', { file: path });
     if (kind === 'file') checkKept(path, path, this.keep);
     if (kind === 'file' && !this.force) throw existsError(path);
+    if (this.beside !== undefined) this.#checkBeside(path + this.beside);
     if (this.#files.some((file) => file.path === path)) throw new Error(`${relative} was created twice`);
     const file = new NodeFile(relative, path);
     this.#files.push(file);
@@ -86,13 +131,25 @@ class NodeSink implements ByteSink {
     if (open) throw new Error(`${open.name} was committed before it was closed`);
     const intruder = this.force ? undefined : this.#files.find((file) => kindOf(file.path) !== 'nothing');
     if (intruder) throw existsError(intruder.path);
-    for (const file of [...this.#files].reverse()) file.rename();
-    this.#end();
+    this.#ended = true;
+    try {
+      for (const file of [...this.#files].reverse()) file.rename();
+    } catch (error) {
+      await this.abort();
+      throw error;
+    }
+    this.isCommitted = true;
+    if (!this.provisional) this.settle();
     return this.#files.map(({ name, position }) => ({ name, byteLength: position }));
   }
 
+  settle(): void {
+    this.#end();
+    for (const file of this.#files) file.settle();
+  }
+
   async abort(): Promise<void> {
-    if (this.#ended) return;
+    if (this.#settled) return;
     this.#end();
     for (const file of this.#files) file.remove();
     for (const made of this.#madeFolders.reverse()) {
@@ -106,7 +163,15 @@ class NodeSink implements ByteSink {
 
   #end(): void {
     this.#ended = true;
+    this.#settled = true;
     live.delete(this);
+  }
+
+  #checkBeside(path: string): void {
+    const kind = kindOf(path);
+    if (kind === 'folder' || kind === 'other') throw new ModelError('usage', 'is no regular file, and will not be replaced', { file: path });
+    if (kind === 'file') checkKept(path, path, this.keep);
+    if (kind === 'file' && !this.force) throw existsError(path);
   }
 
   #makeFolder(path: string): void {
@@ -121,6 +186,9 @@ class NodeSink implements ByteSink {
 
 class NodeFile implements FileSink {
   readonly #temporary: string;
+  /** Where what was there before is kept until this is settled. */
+  readonly #aside: string;
+  #replaces = false;
   /** Given up when the file is closed: a model may have a thousand files. */
   #gathered: Uint8Array | null = new Uint8Array(GATHER_BYTES);
   #gatheredLength = 0;
@@ -133,8 +201,14 @@ class NodeFile implements FileSink {
     readonly path: string,
   ) {
     // A long name would become too long with the suffix.
-    this.#temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${Math.random().toString(36).slice(2, 12)}.part`);
+    const hidden = join(dirname(path), `.${basename(path).slice(0, 60)}.${Math.random().toString(36).slice(2, 12)}`);
+    this.#temporary = `${hidden}.part`;
+    this.#aside = `${hidden}.old`;
     this.#descriptor = asUsage(path, () => openSync(this.#temporary, 'wx'));
+  }
+
+  get replaces(): boolean {
+    return this.#replaces;
   }
 
   get isClosed(): boolean {
@@ -169,14 +243,36 @@ class NodeFile implements FileSink {
   }
 
   rename(): void {
-    asUsage(this.path, () => renameSync(this.#temporary, this.path));
+    asUsage(this.path, () => {
+      const stats = lstatSync(this.path, { throwIfNoEntry: false });
+      // A folder that appeared since is an error, and stays as it is.
+      if (stats && !stats.isDirectory()) this.#keepAside();
+      renameSync(this.#temporary, this.path);
+    });
     this.#renamed = true;
   }
 
+  settle(): void {
+    if (this.#replaces) rmSync(this.#aside, { force: true });
+  }
+
+  /** Of what was renamed, what was there before takes the place again. */
   remove(): void {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
     this.#descriptor = null;
-    rmSync(this.#renamed ? this.path : this.#temporary, { force: true });
+    if (!this.#renamed) rmSync(this.#temporary, { force: true });
+    else if (!this.#replaces) rmSync(this.path, { force: true });
+    if (this.#replaces) renameSync(this.#aside, this.path);
+  }
+
+  /** By a second name, so that there is a file at every moment; by another name where a disk has no second ones. */
+  #keepAside(): void {
+    try {
+      linkSync(this.path, this.#aside);
+    } catch {
+      renameSync(this.path, this.#aside);
+    }
+    this.#replaces = true;
   }
 
   #flush(): void {

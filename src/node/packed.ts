@@ -16,6 +16,8 @@ import { temporaryFolder } from './temporary.js';
 export interface Unpacked {
   /** Of what stands for the packed file or folder. */
   readonly path: string;
+  /** The files that it was made of. */
+  readonly from: readonly string[];
   remove(): void;
 }
 
@@ -46,8 +48,8 @@ async function packedFolder(path: string): Promise<Unpacked | null> {
   const names = readdirSync(path);
   const manifest = names.find((name) => name.replace(PACKED, '') === MANIFEST);
   if (manifest === undefined || names.includes(MANIFEST)) return null;
-  const { path: main, remove } = await unpackInto(path, MANIFEST, manifest, (name) => name.endsWith('.bin'));
-  return { path: dirname(main), remove };
+  const { path: main, from, remove } = await unpackInto(path, MANIFEST, manifest, (name) => name.endsWith('.bin'));
+  return { path: dirname(main), from, remove };
 }
 
 async function unpackInto(from: string, main: string, packedMain: string, belongs: (name: string) => boolean): Promise<Unpacked> {
@@ -55,15 +57,17 @@ async function unpackInto(from: string, main: string, packedMain: string, belong
   try {
     await unpackFile(join(from, packedMain), join(folder, main));
     const done = new Set([main]);
+    const read = [join(from, packedMain)];
     // What lies there unpacked comes before what is packed.
     for (const name of readdirSync(from).sort()) {
       const plain = name.replace(PACKED, '');
       if (done.has(plain) || !belongs(plain) || !statSync(join(from, name)).isFile()) continue;
       done.add(plain);
+      read.push(join(from, name));
       if (plain === name) await link(join(from, name), join(folder, name)).catch(() => copyFile(join(from, name), join(folder, name)));
       else await unpackFile(join(from, name), join(folder, plain));
     }
-    return { path: join(folder, main), remove };
+    return { path: join(folder, main), from: read, remove };
   } catch (error) {
     remove();
     throw error;

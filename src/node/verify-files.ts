@@ -115,6 +115,29 @@ export async function verifyOpened(
   });
 }
 
+/**
+ * What is asked for to run a written file with is tried before anything is written.
+ *
+ * @param format a writer's name
+ * @throws ModelError where the engine, or one on the device, cannot run files of the format here
+ */
+export async function checkEngine(format: string, options: VerificationOptions): Promise<void> {
+  if (options.engine === undefined && options.device === undefined) return;
+  const { findWrittenFormat } = await import('../verify/written/index.js');
+  if (!findWrittenFormat(format)?.runs) return;
+  const { selectEngine } = await import('../verify/engines/index.js');
+  await withHost(options, (host) => selectEngine(format, { ...options, host }));
+}
+
+/** @throws ModelError where names or shapes of recorded arrays do not fit the net */
+export async function checkRecorded({ golden }: VerificationOptions, map: LayerMap, edited?: ConvertResult['edited']): Promise<void> {
+  if (golden === undefined) return;
+  const [{ recordedOutputs }, { recordedInputs }] = await Promise.all([import('../verify/witness.js'), import('../verify/feeds.js')]);
+  const arrays = await readArrays(golden);
+  await recordedOutputs(arrays, map, edited);
+  await recordedInputs(arrays, map, edited);
+}
+
 /** Verifies what a conversion has just written to `output`, against the files that it was made of. */
 export async function verifyWritten(
   source: OpenedFiles,

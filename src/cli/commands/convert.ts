@@ -143,7 +143,7 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
   const options: ConvertFileOptions = {
     ...flags,
     ...watching(progress),
-    compress: undefined,
+    compress: compression,
     shardBytes: flags.shardSize,
     hashes: isKept(flags),
     host: commandHost(),
@@ -154,9 +154,10 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       rewrite: flags.rewrite?.((phase, done, total) => progress.step(phase, done, total)),
       onRead: reports.nameClasses,
       onWritten: (result, elapsedMs) => printWritten(voice, say, source.label, flags, result, elapsedMs),
-      onRemoved() {
+      onRemoved(isBack) {
         progress.stop();
-        voice.tell(errColour.dim(`${flags.output} was removed, because it could not be verified; --no-verify keeps such files`));
+        const before = isBack ? 'what was there before is there again; ' : '';
+        voice.tell(errColour.dim(`${flags.output} was removed, because it could not be verified; ${before}--no-verify keeps such files`));
       },
     });
     const { result, report } = conversion;

@@ -14,7 +14,7 @@ import { MAX_NET_BYTES } from './outputs.js';
 import { rowsSeen } from './patches.js';
 import { fewRows, keptBack } from './rows.js';
 import { type Candidate, type SearchOptions, search } from './search.js';
-import { type CodableWeight, codableWeights, withWeights } from './weights.js';
+import { type CodableWeight, codableWeights, withOwnBiases, withWeights } from './weights.js';
 
 export interface Shrunk {
   readonly map: LayerMap;
@@ -70,14 +70,19 @@ const MOST_WIDE = 0.1;
  *
  * @throws ModelError 'usage' where the net has no large weights
  */
-export async function shrinkByStep(map: LayerMap, form: CodeForm, step: number | 'full', better: Better = { inputs: null }): Promise<Shrunk> {
+export async function shrinkByStep(net: LayerMap, form: CodeForm, step: number | 'full', better: Better = { inputs: null }): Promise<Shrunk> {
+  const { map, shared } = withOwnBiases(net);
   const weights = someWeights(map);
   const levels = levelsOf(weights, step);
   const tender = weights.filter(({ isTender }) => isTender).length;
   const wide = `${weights.length - tender} weights are in steps of ${step} of their standard deviations${tender > 0 ? `, and ${tender} (depthwise kernels, the net's ends) in all codes of 8 bits` : ''}`;
   const { made, told, claims } = await codeAll(map, form, levels, better);
   const message = `${step === 'full' ? `${weights.length} weights are in codes of 8 bits` : wide}${told}`;
-  return { map: withWeights(map, made), claims, change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) } };
+  return {
+    map: withWeights(map, new Map([...shared, ...made])),
+    claims,
+    change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) },
+  };
 }
 
 function someWeights(map: LayerMap): CodableWeight[] {
@@ -141,7 +146,8 @@ async function keptWide(levels: readonly Levelled[]): Promise<Trial[]> {
 }
 
 /** Levels by search, within a budget or at a least agreement. */
-export async function shrinkBySearch(map: LayerMap, options: SearchOptions, better: Better = { inputs: null }): Promise<Shrunk> {
+export async function shrinkBySearch(net: LayerMap, options: SearchOptions, better: Better = { inputs: null }): Promise<Shrunk> {
+  const { map, shared } = withOwnBiases(net);
   someWeights(map);
   const { choices, isMet, candidates, isMeasured } = await search(map, options);
   const levelled = choices.map(({ weight, rate }) => ({ weight, level: rate.level }));
@@ -154,7 +160,11 @@ export async function shrinkBySearch(map: LayerMap, options: SearchOptions, bett
   const how = isMeasured ? 'by what each does to the output' : "by each one's own size, as there were no inputs, or the net is too large";
   const near = isMet ? '' : '; what was asked for is not to be had';
   const message = `what weights become was searched for, ${how}: ${list.join(', ')}${told}${few}${near}${tried(candidates)}`;
-  return { map: withWeights(map, made), claims, change: { transform: 'shrink', message, layers: choices.map(({ weight }) => weight.layer.name) } };
+  return {
+    map: withWeights(map, new Map([...shared, ...made])),
+    claims,
+    change: { transform: 'shrink', message, layers: choices.map(({ weight }) => weight.layer.name) },
+  };
 }
 
 function tried(candidates: readonly Candidate[]): string {

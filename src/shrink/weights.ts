@@ -33,6 +33,29 @@ export function codableWeights({ layers }: LayerMap): CodableWeight[] {
 
 const SPARED = 0.05;
 
+/**
+ * The net with a bias of its own for each kernel, where kernels share one: what is put in place of it is worked out with one of them. They stay one in
+ * files as long as their values do.
+ *
+ * @returns the map, and the shared bias by those that stand for it
+ */
+export function withOwnBiases(map: LayerMap): { readonly map: LayerMap; readonly shared: ReadonlyMap<Tensor, Tensor> } {
+  const byBias = new Map<Tensor, Map<Tensor, Tensor>>();
+  const shared = new Map<Tensor, Tensor>();
+  const layers = map.layers.map((layer) => {
+    const { kernel, bias } = layer.weights;
+    if (!kernel || !bias) return layer;
+    const known = byBias.get(bias) ?? new Map<Tensor, Tensor>();
+    byBias.set(bias, known);
+    const own = known.get(kernel) ?? (known.size === 0 ? bias : { ...bias });
+    known.set(kernel, own);
+    if (own === bias) return layer;
+    shared.set(own, bias);
+    return { ...layer, weights: { ...layer.weights, bias: own } };
+  });
+  return { map: shared.size > 0 ? { ...map, layers } : map, shared };
+}
+
 export function withWeights(map: LayerMap, made: ReadonlyMap<Tensor, Tensor>): LayerMap {
   const swap = (tensor: Tensor) => made.get(tensor) ?? tensor;
   const layers = map.layers.map((layer) => ({

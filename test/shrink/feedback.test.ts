@@ -141,6 +141,49 @@ describe('rows', () => {
   });
 });
 
+it('layers that share a bias have each its own correction, and one bias where there is none', async () => {
+  const random = numbers(11);
+  const kernel = (name: string) => float32Tensor(name, [6, 12], Array.from({ length: 72 }, random), ORIGIN);
+  const bias = float32Tensor('bias', [6], new Float32Array(6), ORIGIN);
+  const port = (name: string, shape: readonly (number | string)[]) => ({ name, value: name, dtype: 'float32', shape, layout: 'other' }) as const;
+  const dense = (name: string, input: string) =>
+    makeLayer({ name, op: 'Gemm', inputs: [input], outputs: [name], weights: { kernel: kernel(`${name}.k`), bias }, attributes: {} }, [['N', 12]]);
+  const map: LayerMap = {
+    name: 'net',
+    format: 'test',
+    producer: null,
+    architecture: null,
+    inputs: [port('x', ['N', 12]), port('y', ['N', 12])],
+    outputs: [port('a', ['N', 6]), port('b', ['N', 6])],
+    layers: [dense('a', 'x'), dense('b', 'y')],
+    warnings: [],
+  };
+  // What flows is nearly the same in every row, so that most of the error is its mean: of either layer another.
+  const rowsOf = (name: string, level: number) => {
+    const cause = Array.from({ length: 12 }, () => level * random());
+    return [
+      name,
+      float32Tensor(
+        name,
+        [40, 12],
+        Array.from({ length: 480 }, (_, i) => cause[i % 12]! + 0.01 * random()),
+        ORIGIN,
+      ),
+    ] as const;
+  };
+  const inputs = await givenInputs(new Map([rowsOf('x', 1), rowsOf('y', 3)]), map);
+  const { map: shrunk } = await shrinkByStep(map, 'channels', 1.2, { inputs });
+  const run = async (net: LayerMap) => (await runLayers(net, inputs.sample(1), () => {})).map(({ data }) => Array.from(data, Number));
+  const [before, after] = [await run(map), await run(shrunk)];
+  const [a, b] = shrunk.layers.map(({ weights }) => weights.bias!);
+  expect([a!.replaces?.tensor, b!.replaces?.method]).toEqual([bias, 'float32, corrected']);
+  expect(await valuesOf(a!)).not.toEqual(await valuesOf(b!));
+  for (const [i, wanted] of before.entries()) for (const [k, value] of wanted.entries()) expect(Math.abs(value - after[i]![k]!)).toBeLessThan(0.1);
+  const plain = await shrinkByStep(map, 'channels', 1.2);
+  expect(plain.map.layers.map(({ weights }) => weights.bias)).toEqual([bias, bias]);
+  expect(plain.map.layers[0]!.weights.bias).toBe(plain.map.layers[1]!.weights.bias);
+});
+
 describe('what is tried on a net', () => {
   const noise = numbers(21);
   const kernel = float32Tensor('k', [6, 12], Array.from({ length: 72 }, noise), ORIGIN);

@@ -58,6 +58,7 @@ describe('convert', () => {
     expect(stdout).toMatch(/nets\/a\.h5 +proved.a\.onnx .* match \(independent: /);
     expect(stdout).toMatch(/nets\/b\.pth +proved.b\.onnx .* match \(own reading of the source\)/);
     expect(stdout).toContain('2 jobs: 2 done');
+    expect(stderr).toMatch(/^nets\/a\.h5: Dropout .* left out/m);
     expect(stderr).toMatch(/1 of 2 {3}nets.*\n(.*\n)*2 of 2 {3}nets/);
   });
 

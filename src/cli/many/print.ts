@@ -4,6 +4,7 @@ import type { DiffDocument } from '../../diff/document.js';
 import type { EvaluationDocument } from '../../evaluate/document.js';
 import type { ModelDocument } from '../../inspect.js';
 import type { ConvertDocument } from '../../node/convert-file.js';
+import { noticeLines } from '../../report/notices.js';
 import { onWhoseWord, verdictWord } from '../../report/verdict.js';
 import type { Report } from '../../verify/report.js';
 import { colour, errColour, formatBytes, formatCount, formatTime, safeText, table, type Voice } from '../print.js';
@@ -13,11 +14,12 @@ type Printed = ConvertDocument | ModelDocument | AuditDocument | DiffDocument | 
 
 const PAINT: Readonly<Record<JobStatus, 'green' | 'yellow' | 'red' | 'dim'>> = { done: 'green', different: 'yellow', failed: 'red', skipped: 'dim' };
 
-/** The line that is told when one is done, with what it warned of. */
+/** The line that is told when one is done, with what it warned of and what is worth telling beside. */
 export function tellJob(voice: Voice, job: JobDocument, done: number, total: number): void {
   const { status, elapsedMs, warnings, error } = job;
   const facts = [titleOf(job), job.output === null ? '' : `-> ${job.output}`, resultOf(job).result, formatTime(elapsedMs)].filter((fact) => fact !== '');
   voice.tell(`${errColour[PAINT[status]](`${done} of ${total}`)}   ${safeText(facts.join('   '))}`);
+  for (const note of usualNotes(job)) voice.tell(errColour.dim(safeText(`${titleOf(job)}: ${note}`)));
   for (const warning of warnings) voice.warn(`${titleOf(job)}: ${warning}`);
   if (error) voice.fail(named(error.message, job));
 }
@@ -35,6 +37,12 @@ export function printBatch(voice: Voice, { jobs, totals, elapsedMs }: BatchDocum
     .filter((status) => totals[status] > 0)
     .map((status) => colour[PAINT[status]](`${totals[status]} ${status}`));
   voice.say(`\n${jobs.length} ${jobs.length === 1 ? 'job' : 'jobs'}: ${counts.join(', ')}   ${formatTime(elapsedMs)}`);
+}
+
+/** What its document notes and its process, being quiet, did not tell. */
+function usualNotes({ document }: JobDocument): readonly string[] {
+  const notices = (document as Partial<ConvertDocument> | null)?.warnings;
+  return Array.isArray(notices) ? noticeLines(notices).flatMap(({ message, isUsual }) => (isUsual ? [message] : [])) : [];
 }
 
 function titleOf({ name, models }: JobDocument): string {

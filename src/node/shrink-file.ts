@@ -8,7 +8,7 @@ import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Better, Shrunk } from '../shrink/index.js';
 import type { WeightReport } from '../verify/report.js';
-import { type Agreement, type ShrinkTotals, totalsOf, worstAgreement } from '../verify/savings.js';
+import { type Agreement, mayListClasses, type ShrinkTotals, totalsOf, worstAgreement } from '../verify/savings.js';
 import type { AnyWriter } from '../writers/index.js';
 import { type ConvertDocument, type ConvertFileOptions, convertWhole } from './convert-file.js';
 import { readGiven } from './given-inputs.js';
@@ -101,8 +101,8 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   if (options.minAgreement !== undefined && writer.carries === 'weights') {
     throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
   }
-  if (options.block !== undefined && !fourBits(options.dtype))
-    throw new ModelError('usage', '--block is about codes of 4 bits: give --dtype int4 or uint4 with it.');
+  const { MOST_RANK } = await import('../shrink/low-rank.js');
+  checkLimits(options, MOST_RANK);
   const isInCodes = options.activations !== undefined;
   const coded = isInCodes
     ? await toActivations(writer, options)
@@ -112,12 +112,43 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   const ranks = byRank(writer, options);
   const hasOneScale = ONE_SCALE.has(writer.name) && (coded || dtypeNamed(dtype ?? '') === 'uint8');
   return {
-    rewrite: ranks(hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded),
+    rewrite: judgeable(options, ranks(hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded)),
     dtype,
     compress: options.compress ?? (options.count === 'wire' && options.budget !== undefined ? 'gzip' : undefined),
     // What stands between a product and its codes would have to compute in float32.
     ...(isInCodes ? { foldBatchnorm: 'any' as const } : {}),
   };
+}
+
+/** Numbers are in the ranges that they have a meaning in, and an option that another one leaves without effect is no wish. @throws ModelError 'usage' */
+function checkLimits({ step, svd, rank, palette, dtype, budget, count, block }: ShrinkFileOptions, mostRank: number): void {
+  const refused = (problem: string) => new ModelError('usage', problem);
+  const isWithin = (value: number | undefined, least: number, most: number) => value === undefined || (value >= least && value <= most);
+  if (!isWithin(step, LEAST_STEP, MOST_STEP)) throw refused(`--step ${step} is no number of standard deviations from ${LEAST_STEP} to ${MOST_STEP}.`);
+  if (svd !== undefined && !(svd > 0 && svd <= 1))
+    throw refused(`--svd ${svd} leaves nothing of a layer, or more than there is: give a part above 0 and up to 1, such as 0.95.`);
+  if (!isWithin(rank, 1, mostRank)) throw refused(`--rank ${rank} is no rank from 1 to ${mostRank}.`);
+  if (palette !== undefined && dtype !== undefined) throw refused('--palette and --dtype both say what weights become: give one of them.');
+  if (block !== undefined && !fourBits(dtype))
+    throw refused('--block is about codes of 4 bits: give --dtype int4 or uint4 with it, which are then not searched for (--budget, --min-agreement).');
+  if (count !== undefined && budget === undefined) throw refused(`--count ${count} says which bytes a budget is about: give --budget with it.`);
+}
+
+/** Standard deviations that a step may be wide. */
+export const LEAST_STEP = 0.02;
+export const MOST_STEP = 4;
+
+/** Refuses, before anything is written, an agreement of which it is plain that no output can have one. */
+function judgeable({ minAgreement }: ShrinkFileOptions, rewrite: Rewrite | undefined): Rewrite | undefined {
+  if (minAgreement === undefined) return rewrite;
+  return (onStep) => async (map, edited) => {
+    if (!mayListClasses(map)) throw noClasses();
+    return (await rewrite?.(onStep)?.(map, edited)) ?? null;
+  };
+}
+
+function noClasses(more = ''): ModelError {
+  return new ModelError('usage', `no output of this model is a list of classes, so --min-agreement has nothing to judge.${more}`);
 }
 
 /** With dense layers of low rank first, where that is asked for. @throws ModelError 'usage' where it means nothing */
@@ -253,6 +284,8 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
       fours: FOUR_BITS.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
       budget: limit,
       minAgreement: minAgreement ?? null,
+      // What fewer layers lose is part of what is judged.
+      source: edited.map,
       ...(limit?.count === 'disk' ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options) } : {}),
       inputs,
       onProgress,
@@ -285,7 +318,7 @@ export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgre
   const weights = converted.report?.weights?.tensors ?? [];
   const agreement = converted.report && worstAgreement(converted.report);
   if (minAgreement !== undefined && !agreement) {
-    throw new ModelError('usage', 'no output of this model is a list of classes, so --min-agreement has nothing to judge. The output was written.');
+    throw noClasses(' The output was written.');
   }
   const inCodes = activations ? converted.changes.filter(({ transform }) => transform === 'shrink').flatMap(({ layers }) => layers) : [];
   const totals = totalsOf(converted, weights, new Set(inCodes));

@@ -19,7 +19,7 @@ const LEAST_COUNT = 2 ** 14;
 /** Two kernels together take no more of the one's values. */
 const WORTH = 0.8;
 /** What is worked out in sensible time: some minutes for VGG16's first dense layer. */
-const MOST_RANK = 512;
+export const MOST_RANK = 512;
 
 /** Dense layers of low rank, in running order; the second of the two keeps the name and the bias. */
 export async function shrinkRanks(map: LayerMap, options: RankOptions, onProgress?: Better['onProgress']): Promise<Shrunk> {

@@ -24,6 +24,8 @@ export interface SearchOptions {
   /** Most bytes, and which are counted. */
   readonly budget: { readonly byteLength: number; readonly count: 'disk' | 'wire' } | null;
   readonly minAgreement: number | null;
+  /** The net whose classes are to be kept, where that is not the one whose weights are coded. */
+  readonly source?: LayerMap;
   /** Bytes that a net takes when it is written; where it is left out, and for large nets, they are estimated. */
   readonly measure?: (map: LayerMap) => Promise<number>;
   /** Null where there are none: then the loss of each weight, relative to its own size, counts the same. */
@@ -122,7 +124,7 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
       return { choices, isMet: taken <= budget.byteLength, candidates, isMeasured };
     }
   }
-  const reference = await outputsOf(map, inputs!, JUDGED_ROWS);
+  const reference = await outputsOf(options.source ?? map, inputs!, JUDGED_ROWS);
   let best: readonly Choice[] | null = null;
   // Prices that make every weight as fine, and as coarse, as it can be.
   let [low, high] = priceRange(priced, count);

@@ -27,7 +27,7 @@ export interface Tolerance {
 /** Below this part of an output's scale a relative error says nothing. */
 const TINY = 1e-3;
 /** Up to this many values along the last axis may be classes. */
-const MIN_CLASSES = 2;
+export const MIN_CLASSES = 2;
 
 export interface OutputComparison {
   /**

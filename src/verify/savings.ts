@@ -1,4 +1,6 @@
 /** What `shrink` adds up: bytes on disk and after loading, and how often the top class stayed the same. */
+import type { LayerMap } from '../model/layer-map.js';
+import { MIN_CLASSES } from './compare.js';
 import type { Report, WeightReport } from './report.js';
 
 export interface BeforeAfter {
@@ -62,6 +64,11 @@ export function totalsOf(
   const isWidened = ({ layer }: WeightReport) => target.format in WIDENING && !inCodes.has(layer);
   const after = weights.reduce((sum, weight) => sum + (isWidened(weight) ? weight.count * 4 : weight.byteLengthAfter), 0);
   return { onDisk, onWire, loaded: { before, after } };
+}
+
+/** Whether an output may be a list of classes for each row, as far as its shape is known. */
+export function mayListClasses({ outputs }: Pick<LayerMap, 'outputs'>): boolean {
+  return outputs.some(({ shape }) => shape.length === 2 && (typeof shape[1] === 'string' || shape[1]! >= MIN_CLASSES));
 }
 
 /** Null where no output is a list of classes. */

@@ -1,5 +1,5 @@
 /** `shrink` of nets that are wired in uncommon ways: a file that is right is found right, and a weight that is used twice is stored once. */
-import { statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { float32Tensor } from '../../src/model/tensor.js';
@@ -82,4 +82,13 @@ it.each([
   expect(weighbridge(['shrink', source, '-o', path, '--engine', 'evaluator', ...args]).status).toBe(0);
   const files = output === 'model.json' ? [join(folder, 'group1-shard1of1.bin')] : [path];
   expect(files.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(bytes + 2000);
+});
+
+it('an agreement that no output can have is refused before anything is written', async () => {
+  const folder = temporaryFolder();
+  const [source, output] = [join(folder, 'source.onnx'), join(folder, 'small.onnx')];
+  writeFileSync(source, await onnxFile(ONE_OUTPUT));
+  writeFileSync(output, 'kept');
+  const { status, stderr } = weighbridge(['shrink', source, '-o', output, '--force', '--min-agreement', '0.9']);
+  expect([status, stderr, readFileSync(output, 'utf8')]).toEqual([2, expect.stringContaining('no output of this model is a list of classes'), 'kept']);
 });

@@ -1,6 +1,7 @@
 /** `weighbridge shrink`: convert with narrower weights, and a table of what that saved and what it cost. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { judgeShrunk, planShrink, type ShrinkDocument, type ShrinkLimits } from '../../node/shrink-file.js';
+import { ModelError } from '../../errors.js';
+import { judgeShrunk, LEAST_STEP, MOST_STEP, planShrink, type ShrinkDocument, type ShrinkLimits } from '../../node/shrink-file.js';
 import { isGood } from '../../report/verdict.js';
 import { loadedForm } from '../../verify/savings.js';
 import { writers } from '../../writers/index.js';
@@ -79,7 +80,9 @@ export function registerShrink(program: Command): Command {
         'most that the output may take, such as 60MB; what each weight becomes is searched for, and where it cannot be met the exit code is 1',
       ).argParser(parseBytes),
     )
-    .addOption(new Option('--count <what>', 'bytes that the budget is about; wire means --compress gzip').choices(['disk', 'wire', 'memory']).default('disk'))
+    .addOption(
+      new Option('--count <what>', 'bytes that the budget is about; wire means --compress gzip').choices(['disk', 'wire', 'memory']).default(undefined, 'disk'),
+    )
     .addOption(
       new Option(
         '--min-agreement <share>',
@@ -103,6 +106,8 @@ export function registerShrink(program: Command): Command {
 
 async function shrinkOne(path: string, flags: ShrinkFlags): Promise<void> {
   const voice = makeVoice(flags);
+  if (flags.compress === 'none' && flags.count === 'wire')
+    throw new ModelError('usage', '--count wire is about files as they are sent, compressed, and --compress none has none: leave one of them out.');
   const { rewrite, ...planned } = await planShrink(flags.output, { ...flags, compress: flags.compress === 'none' ? undefined : flags.compress });
   const given = { ...flags, ...planned, compress: planned.compress ?? flags.compress, rewrite, verify: true };
   const document = judgeShrunk(await runConvert(voice, path, given), flags);
@@ -156,7 +161,8 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
 
 function parseStep(text: string): number {
   const step = Number(text);
-  if (!(step > 0 && step <= 4)) throw new InvalidArgumentError('a number of standard deviations is expected, from 0.02 to 4, such as 0.7.');
+  if (!(step >= LEAST_STEP && step <= MOST_STEP))
+    throw new InvalidArgumentError(`a number of standard deviations is expected, from ${LEAST_STEP} to ${MOST_STEP}, such as 0.7.`);
   return step;
 }
 

@@ -8,7 +8,7 @@ import { concatBytes } from '../bytes/byte-sink.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { sliceSource } from '../bytes/byte-source.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
-import { isModelError, ModelError } from '../errors.js';
+import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { permute, rowMajorStrides, storedTensor, type Tensor } from '../model/tensor.js';
 import { openZip } from './zip.js';
@@ -50,6 +50,9 @@ export function looksLikeObjects(head: Uint8Array): boolean {
   return looksLikeNpy(head) && /'descr'\s*:\s*'\|?O/.test(decodeLatin1(head.subarray(0, 256)));
 }
 
+/** An array is whole, and of a kind that is not read. */
+class UnreadArray extends ModelError {}
+
 interface Header {
   readonly descr: string;
   readonly fortran: boolean;
@@ -87,9 +90,9 @@ export async function readNpy(source: ByteSource, name: string): Promise<Tensor>
   const { descr, fortran, shape, end } = await readHeader(source, place);
   const order = descr[0];
   const kind = descr.slice(1);
-  if (kind === 'O') throw new ModelError('unsafe', 'the array holds pickled Python objects, which are not opened', place);
+  if (kind === 'O') throw new UnreadArray('unsafe', 'the array holds pickled Python objects, which are not opened', place);
   const dtype = numpyDType(kind);
-  if (!dtype || !'<>|='.includes(order!)) throw new ModelError('unsupported', `arrays of type ${JSON.stringify(descr)} are not read`, place);
+  if (!dtype || !'<>|='.includes(order!)) throw new UnreadArray('unsupported', `arrays of type ${JSON.stringify(descr)} are not read`, place);
   const data = sliceSource(source, end, source.byteLength);
   const expected = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
   if (data.byteLength !== expected)
@@ -129,7 +132,8 @@ export async function readNpz(source: ByteSource, maxDeflatedBytes = MAX_DEFLATE
     try {
       arrays.set(name, { ...(await readNpy(await entry.source(), name)), origin: { file: source.name, name } });
     } catch (error) {
-      if (!unread || !isModelError(error) || error.kind === 'malformed') throw error;
+      // What is wrong with the archive itself is no matter of one array.
+      if (!unread || !(error instanceof UnreadArray)) throw error;
       unread.set(name, error.problem);
     }
   }

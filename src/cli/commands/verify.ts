@@ -2,13 +2,12 @@
 import { type Command, Option } from 'commander';
 import { closingOnError } from '../../bytes/closing.js';
 import { ModelError } from '../../errors.js';
-import type { GivenPreparation } from '../../model/preparation.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
 import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { ofOther, openSource } from '../../node/source.js';
-import { verifyOpened } from '../../node/verify-files.js';
+import { type VerificationOptions, verifyOpened } from '../../node/verify-files.js';
+import type { Watching } from '../../node/watching.js';
 import { isGood } from '../../report/verdict.js';
-import type { EngineName } from '../../verify/engines/names.js';
 import type { PlacedFault } from '../../verify/options.js';
 import { writeBisected } from '../bisected.js';
 import { commandHost } from '../engine-host.js';
@@ -18,20 +17,10 @@ import { printReport } from '../print-report.js';
 import { startProgress, watching } from '../progress.js';
 import { addReportOptions, planReports, type ReportFlags } from '../report-files.js';
 
-export interface VerifyFlags extends ReportFlags {
+/** What the library takes, with paths where it takes arrays too. */
+export interface VerifyFlags extends ReportFlags, Omit<VerificationOptions, 'golden' | 'inputs' | 'hashes' | 'host' | keyof Watching> {
   readonly golden?: string;
   readonly inputs?: string;
-  /** How pictures of `inputs` are prepared. */
-  readonly preprocess?: GivenPreparation;
-  readonly samples?: number;
-  readonly seed?: number;
-  readonly engine?: EngineName;
-  readonly device?: 'auto' | 'cpu' | 'gpu';
-  readonly layers?: boolean;
-  readonly first?: boolean;
-  readonly requireWitness?: boolean;
-  readonly atol?: number;
-  readonly rtol?: number;
 }
 
 /** How both sides are run and compared; shared with `convert`. */

@@ -64,6 +64,7 @@ export function blobFileSet(blobs: ReadonlyMap<string, Blob>, main: string | nul
     main,
     label,
     list: async () => [...blobs.keys()].filter((name) => !name.includes('/')).sort(),
+    below: async () => [...blobs.keys()].filter((name) => name.split('/').length === 2).sort(),
     has: async (name) => blobs.has(checkRelativeName(name, label)),
     async open(name) {
       const blob = blobs.get(checkRelativeName(name, label));

@@ -15,6 +15,8 @@ export interface FileSet {
   openedPaths?(): readonly string[];
   /** Names of the files in the folder (not below it), sorted. */
   list(): Promise<readonly string[]>;
+  /** Names of the files in the folders of the folder ('one/model.h5'), for whoever looks for models; where they can be listed. */
+  below?(): Promise<readonly string[]>;
   /** Whether a file of that name can be opened. */
   has(name: string): Promise<boolean>;
   /**

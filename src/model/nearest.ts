@@ -4,8 +4,12 @@
 const MAX_LENGTH = 200;
 const MOST = 3;
 
-/** ' Did you mean ...?' with the names most like the one given, or '' where none is. */
-export function didYouMean(name: string, known: Iterable<string>): string {
+/**
+ * ' Did you mean ...?' with the names most like the one given, or '' where none is.
+ *
+ * @param shown how a name is told
+ */
+export function didYouMean(name: string, known: Iterable<string>, shown = (name: string) => name): string {
   const wanted = name.toLowerCase();
   const limit = Math.max(2, Math.floor(wanted.length / 3));
   const found: { name: string; distance: number }[] = [];
@@ -18,7 +22,7 @@ export function didYouMean(name: string, known: Iterable<string>): string {
     if (distance <= limit) found.push({ name: other, distance });
   }
   found.sort((a, b) => a.distance - b.distance);
-  const names = found.slice(0, MOST).map((one) => `"${one.name}"`);
+  const names = found.slice(0, MOST).map((one) => `"${shown(one.name)}"`);
   return names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
 }
 

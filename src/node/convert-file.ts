@@ -18,9 +18,10 @@ import { type Compression, compressWritten, SUFFIX } from './compress.js';
 import { fileSink } from './file-sink.js';
 import { fileSource } from './file-source.js';
 import { companionsOf, type OpenedFiles, openFiles, type SourceFileOptions } from './open-files.js';
+import { namesPictures } from './picture-folder.js';
 import { sha256File } from './sha256.js';
 import { forPrograms } from './spelling.js';
-import { checkEngine, checkRecorded, type VerificationHooks, type VerificationOptions, verifyWritten } from './verify-files.js';
+import { checkEngine, checkGiven, type VerificationHooks, type VerificationOptions, verifyWritten } from './verify-files.js';
 import { onBytes } from './watching.js';
 
 /** What is written, and how. */
@@ -159,7 +160,7 @@ export async function convertOpened(source: OpenedFiles, to: string, options: Co
       sourceHashes: () => hashes,
       onRead: async (model, map, edited) => {
         onRead?.(model);
-        if (isVerified && map) await checkRecorded(options, map, edited);
+        if (isVerified && map) await checkGiven(options, map, edited);
         // Hashing costs more than converting; whoever wants speed alone goes without.
         if (options.verify === false) return;
         hashes = hashFiles(model.files, pathOf, hashing.signal);
@@ -275,7 +276,7 @@ async function readMean(path: string): Promise<Tensor> {
 
 /** Whether the net comes to prepare pictures itself, so that those which are given go in as they are. */
 function isEmbedded({ embedPreprocessing, preprocess, mean, inputs }: ConvertFileOptions): boolean {
-  const hasPictures = typeof inputs === 'string' && statSync(inputs, { throwIfNoEntry: false })?.isDirectory() === true;
+  const hasPictures = typeof inputs === 'string' && namesPictures(inputs);
   return embedPreprocessing === true || mean !== undefined || (preprocess?.values != null && !hasPictures);
 }
 

@@ -5,7 +5,7 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import { checkRelativeName, type FileSet } from '../bytes/file-set.js';
 import { refuseLeftover } from '../bytes/leftover.js';
 import { ModelError } from '../errors.js';
-import { errorCode, errorText, fileSource } from './file-source.js';
+import { errorText, fileSource, insteadOf, isMissing } from './file-source.js';
 import './native.js';
 import { unpacked } from './packed.js';
 
@@ -39,6 +39,9 @@ export async function nodeFileSet(path: string): Promise<NodeFileSet> {
   return { ...files, label: path, openedPaths: () => [path, ...plain.from, ...files.openedPaths()], close, [Symbol.asyncDispose]: close };
 }
 
+/** Folders in a folder that are looked into for models. */
+const MAX_FOLDERS = 100;
+
 async function plainFileSet(path: string): Promise<NodeFileSet> {
   const isFolder = await isFolderPath(path);
   const folder = isFolder ? path : dirname(path);
@@ -65,6 +68,17 @@ async function plainFileSet(path: string): Promise<NodeFileSet> {
       });
       const kept = await Promise.all(names.map(async (name) => ((await isFile(join(folder, name))) ? [name] : [])));
       return kept.flat().sort();
+    },
+    async below() {
+      const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+      const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).slice(0, MAX_FOLDERS);
+      const found = await Promise.all(
+        folders.map(async ({ name }) => {
+          const inside = await readdir(join(folder, name), { withFileTypes: true }).catch(() => []);
+          return inside.filter((entry) => entry.isFile()).map((entry) => `${name}/${entry.name}`);
+        }),
+      );
+      return found.flat().sort();
     },
     has: async (name) => isFile(join(folder, checkRelativeName(name, path))),
     async open(name) {
@@ -98,8 +112,8 @@ async function isFolderPath(path: string): Promise<boolean> {
     return stats.isDirectory();
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    const missing = errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
-    throw new ModelError('usage', missing ? 'there is no such file or folder' : `cannot be opened: ${errorText(error)}`, { file: path }, error);
+    const problem = isMissing(error) ? `there is no such file or folder${insteadOf(path)}` : `cannot be opened: ${errorText(error)}`;
+    throw new ModelError('usage', problem, { file: path }, error);
   }
 }
 

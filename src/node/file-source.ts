@@ -1,8 +1,10 @@
 /** Files on disk as byte sources. */
-import { readSync } from 'node:fs';
+import { readdirSync, readSync } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { type ByteSource, checkRange } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
+import { didYouMean } from '../model/nearest.js';
 import { shownName } from './remote/location.js';
 
 /** Below this a read is done in place: handing it to Node's thread pool would take longer than copying the bytes. */
@@ -25,7 +27,7 @@ export async function fileSource(path: string, name = shownName(path)): Promise<
     byteLength = (await handle.stat()).size;
   } catch (error) {
     await handle?.close();
-    throw openError(error, name);
+    throw openError(error, path, name);
   }
   const opened = handle;
   let closed = false;
@@ -82,10 +84,29 @@ export async function fileSource(path: string, name = shownName(path)): Promise<
   };
 }
 
-function openError(error: unknown, name: string): unknown {
+function openError(error: unknown, path: string, name: string): unknown {
   if (error instanceof ModelError) return error;
-  const missing = errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
-  return new ModelError('usage', missing ? 'there is no such file' : `cannot be opened: ${errorText(error)}`, { file: name }, error);
+  const problem = isMissing(error) ? `there is no such file${insteadOf(path)}` : `cannot be opened: ${errorText(error)}`;
+  return new ModelError('usage', problem, { file: name }, error);
+}
+
+/** Whether a system error says that there is nothing at a path. */
+export function isMissing(error: unknown): boolean {
+  return errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
+}
+
+/** Names of a folder that are compared with the one that is not in it. */
+const MAX_NAMES = 10_000;
+
+/** What may have been meant by a path at which there is nothing, as the end of a sentence: names near by, or the folder that is missing; with its full stop. */
+export function insteadOf(path: string): string {
+  const folder = dirname(path);
+  try {
+    const names = readdirSync(folder).slice(0, MAX_NAMES);
+    return didYouMean(basename(path), names, (name) => (folder === '.' ? name : join(folder, name))).replace(/^(?=.)/, '.');
+  } catch {
+    return `: there is no folder ${folder}`;
+  }
 }
 
 /** Node's code of a system error ('ENOENT'). */

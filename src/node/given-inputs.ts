@@ -9,6 +9,7 @@ import type { LayerMap } from '../model/layer-map.js';
 import type { GivenPreparation } from '../model/preparation.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
+import { listed } from '../words.js';
 import { fileSource } from './file-source.js';
 import { openPictureFolder } from './picture-folder.js';
 import type { OnStep } from './watching.js';
@@ -19,7 +20,7 @@ export type GivenArrays = string | ReadonlyMap<string, Tensor>;
 export interface InputOptions {
   /** Recorded inputs and outputs of the original framework: path of an .npz file, or its arrays (`input`, `output`, `input:<name>`, ...). */
   readonly golden?: GivenArrays;
-  /** Inputs instead of generated ones: path of an .npy or .npz file or of a folder of pictures (PNG, JPEG), or arrays by name. */
+  /** Inputs instead of generated ones: path of an .npy or .npz file, of a picture (PNG, JPEG) or of a folder of them, or arrays by name. */
   readonly inputs?: GivenArrays;
   /** How pictures of `inputs` are prepared, where it is not as usual. */
   readonly preprocess?: GivenPreparation;
@@ -31,8 +32,14 @@ export interface InputOptions {
 export async function readInputs({ inputs: given, preprocess, samples }: InputOptions, onStep: OnStep, map: LayerMap | null) {
   const folder = typeof given === 'string' ? await openPictureFolder(given) : null;
   const isSaid = preprocess !== undefined && (preprocess.values !== null || Object.keys(preprocess.framing).length > 0);
-  if (!folder && isSaid) throw new ModelError('usage', '--preprocess is about pictures, and --inputs names no folder of them.');
-  if (!folder) return given === undefined ? null : { arrays: await readArrays(given), notes: [] };
+  if (!folder && isSaid) throw new ModelError('usage', '--preprocess is about pictures, and --inputs names none.');
+  if (!folder) {
+    if (given === undefined) return null;
+    const arrays = await readArrays(given);
+    const outputs = [...arrays.keys()].filter((name) => /^output([:_]|$)/.test(name));
+    const notes = outputs.length > 0 ? [`what --inputs names holds recorded outputs too (${listed(outputs)}), which only --golden compares with`] : [];
+    return { arrays, notes };
+  }
   if (!map) throw new ModelError('usage', 'pictures are prepared for a net whose wiring is read, and this one is only run: give --inputs arrays (.npy, .npz).');
   const { pictureInputs } = await import('../verify/pictures/index.js');
   return pictureInputs(folder, map, preprocess, samples, (done, total) => onStep('reading pictures', done, total));
@@ -54,7 +61,7 @@ export async function readGiven(options: InputOptions, onStep: OnStep, edited: E
   const { map, prelude } = edited;
   const read = async () => {
     if (options.golden !== undefined)
-      return recordedInputs(await readArrays(options.golden), map, edited, prelude ? (feeds) => feedsBefore(edited, feeds) : undefined);
+      return recordedInputs(await readGolden(options.golden), map, edited, prelude ? (feeds) => feedsBefore(edited, feeds) : undefined);
     const inputs = await readInputs(asPrepared(options, edited), onStep, map);
     return inputs && givenInputs(inputs.arrays, map);
   };
@@ -73,15 +80,33 @@ function checkFinite({ inputs }: LayerMap, given: GivenInputs): void {
   if (errors.length > 0) throwAll(errors, 'the inputs are not all finite:');
 }
 
+/**
+ * Recorded inputs and outputs.
+ *
+ * @throws ModelError 'usage' where the file is a single array
+ */
+export async function readGolden(given: GivenArrays): Promise<ReadonlyMap<string, Tensor>> {
+  if (typeof given !== 'string') return given;
+  const { arrays, isSingle } = await readArrayFile(given);
+  if (!isSingle) return arrays;
+  const problem = 'this is one array (.npy), and a recording has inputs and outputs: --golden wants an .npz with the arrays input and output';
+  throw new ModelError('usage', `${problem} (weighbridge golden prints the script that makes one); --inputs takes an .npy.`, { file: given });
+}
+
 /** Arrays of an .npz file, or the one of an .npy file. */
 export async function readArrays(given: GivenArrays): Promise<ReadonlyMap<string, Tensor>> {
   if (typeof given !== 'string') return given;
-  const file = await fileSource(given);
+  const { arrays } = await readArrayFile(given);
+  return arrays;
+}
+
+async function readArrayFile(path: string): Promise<{ readonly arrays: ReadonlyMap<string, Tensor>; readonly isSingle: boolean }> {
+  const file = await fileSource(path);
   try {
-    const source = memorySource(await file.read(0, file.byteLength), given);
+    const source = memorySource(await file.read(0, file.byteLength), path);
     const head = await source.read(0, Math.min(4, source.byteLength));
-    if (looksLikeZip(head)) return await readNpz(source);
-    return new Map([['input', await readNpy(source, basename(given))]]);
+    if (looksLikeZip(head)) return { arrays: await readNpz(source), isSingle: false };
+    return { arrays: new Map([['input', await readNpy(source, basename(path))]]), isSingle: true };
   } finally {
     await file.close();
   }

@@ -148,13 +148,8 @@ async function readArchitecture(arch: string): Promise<{ name: string; text: str
 /** Shape of the only recorded input, with a free batch; undefined where there are several. */
 async function recordedInputShape(golden: string | ReadonlyMap<string, Tensor>): Promise<Dim[] | undefined> {
   if (typeof golden !== 'string') return onlyInputShape(golden);
-  const { readNpz } = await import('../containers/npy.js');
-  const source = await fileSource(golden);
-  try {
-    return onlyInputShape(await readNpz(source));
-  } finally {
-    await source.close();
-  }
+  const { readGolden } = await import('./given-inputs.js');
+  return onlyInputShape(await readGolden(golden));
 }
 
 function onlyInputShape(arrays: ReadonlyMap<string, Tensor>): Dim[] | undefined {

@@ -1,10 +1,11 @@
 /** A folder of pictures on disk. */
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ModelError } from '../errors.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
 import { LABELS_FILE } from '../verify/pictures/labels.js';
-import { errorText } from './file-source.js';
+import { errorText, insteadOf } from './file-source.js';
+import { statsOf } from './identity.js';
 
 const PICTURE = /\.(png|jpe?g)$/i;
 /** Larger than any picture that is decoded, and than a table of a million lines. */
@@ -12,9 +13,17 @@ const MAX_FILE_BYTES = 2 ** 26;
 /** Folders of classes lie one below the other in some data sets. */
 const MAX_DEPTH = 3;
 
-/** Null where the path is no folder. */
+/** Whether it names pictures: a folder, or one by its extension. */
+export function namesPictures(path: string): boolean {
+  return PICTURE.test(path) || statsOf(path)?.isDirectory() === true;
+}
+
+/** The pictures of a folder, or the one that is named; null for any other file. */
 export async function openPictureFolder(path: string): Promise<PictureFolder | null> {
-  if (!(await stat(path).catch(() => null))?.isDirectory()) return null;
+  if (!namesPictures(path)) return null;
+  const stats = statsOf(path);
+  if (!stats) throw new ModelError('usage', `there is no such file${insteadOf(path)}`, { file: path });
+  if (!stats.isDirectory()) return { label: dirname(path), names: [basename(path)], labels: null, bytes: () => read(path) };
   const names = (await list(path, '', MAX_DEPTH)).sort();
   if (names.length === 0) throw new ModelError('usage', 'has no pictures in it: files ending in .png, .jpg or .jpeg are looked for.', { file: path });
   const table = join(path, LABELS_FILE);

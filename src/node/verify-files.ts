@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 import { stoppable } from '../bytes/stoppable.js';
 import type { ConvertResult } from '../convert.js';
+import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { openModel, recognise } from '../readers/open.js';
 import type { EngineHost } from '../verify/engine.js';
@@ -10,9 +11,10 @@ import type { VerifyOptions, WrittenTarget } from '../verify/options.js';
 import type { Report } from '../verify/report.js';
 import { engineHost } from './engine-host.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
-import { asPrepared, type GivenArrays, type InputOptions, readArrays, readInputs } from './given-inputs.js';
+import { asPrepared, type GivenArrays, type InputOptions, readArrays, readGolden, readInputs } from './given-inputs.js';
 import { withHashes } from './hashes.js';
 import { type OpenedFiles, openFiles, prototxtOf, type SourceFileOptions } from './open-files.js';
+import { openPictureFolder } from './picture-folder.js';
 import { checkOneOrigin } from './remote/location.js';
 import { ofOther, openSource } from './source.js';
 import { forPrograms } from './spelling.js';
@@ -129,13 +131,26 @@ export async function checkEngine(format: string, options: VerificationOptions):
   await withHost(options, (host) => selectEngine(format, { ...options, host }));
 }
 
-/** @throws ModelError where names or shapes of recorded arrays do not fit the net */
-export async function checkRecorded({ golden }: VerificationOptions, map: LayerMap, edited?: ConvertResult['edited']): Promise<void> {
-  if (golden === undefined) return;
-  const [{ recordedOutputs }, { recordedInputs }] = await Promise.all([import('../verify/witness.js'), import('../verify/feeds.js')]);
-  const arrays = await readArrays(golden);
-  await recordedOutputs(arrays, map, edited);
-  await recordedInputs(arrays, map, edited);
+/** @throws ModelError where names or shapes of recorded or given arrays do not fit the net, or nobody says how pictures are prepared for it */
+export async function checkGiven(options: VerificationOptions, map: LayerMap, edited?: ConvertResult['edited']): Promise<void> {
+  const { golden, inputs } = options;
+  if (golden === undefined) return inputs === undefined ? undefined : checkInputs(inputs, asPrepared(options, edited), map);
+  const [{ checkRecordedShapes, recordedOutputs }, { recordedInputs }] = await Promise.all([import('../verify/witness.js'), import('../verify/feeds.js')]);
+  const arrays = await readGolden(golden);
+  try {
+    const outputs = await recordedOutputs(arrays, map, edited);
+    const { rows } = await recordedInputs(arrays, map, edited);
+    checkRecordedShapes(outputs, map, rows);
+  } catch (error) {
+    throw isModelError(error) && typeof golden === 'string' ? error.at({ file: golden }) : error;
+  }
+}
+
+async function checkInputs(inputs: GivenArrays, { preprocess }: VerificationOptions, map: LayerMap): Promise<void> {
+  const isFolder = typeof inputs === 'string' && (await openPictureFolder(inputs)) !== null;
+  if (isFolder) return void (await import('../verify/pictures/prepare.js')).planPictures(map, preprocess);
+  const [{ givenInputs }, arrays] = await Promise.all([import('../verify/feeds.js'), readArrays(inputs)]);
+  await givenInputs(arrays, map);
 }
 
 /** Verifies what a conversion has just written to `output`, against the files that it was made of. */
@@ -181,7 +196,7 @@ async function verifyOptionsOf(options: VerificationOptions, hooks: Verification
   const inputs = await readInputs(options, onProgress, map);
   const { golden, samples, seed, engine, device, host, layers, first, requireWitness, atol, rtol } = options;
   return {
-    golden: golden === undefined ? undefined : await readArrays(golden),
+    golden: golden === undefined ? undefined : await readGolden(golden),
     inputs: inputs?.arrays,
     inputNotes: inputs?.notes,
     samples,

@@ -1,7 +1,9 @@
 /** Opens a model: finds the one reader that recognises it. */
 
+import type { ByteSource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
 import { lookAt, unfinishedHint } from '../bytes/leftover.js';
+import { isHdf5 } from '../containers/hdf5/signature.js';
 import { looksLikeTar } from '../containers/tar.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
@@ -10,6 +12,7 @@ import { tensorByteLength } from '../model/tensor.js';
 import { listed } from '../words.js';
 import { readers } from './index.js';
 import { findLabels } from './labels.js';
+import { describeModelsIn } from './models-in-folder.js';
 import { describeContent, describeFolder } from './other-content.js';
 import { PROBE_BYTES, type Probe, type Reader, type ReadOptions, type SourceName } from './reader.js';
 
@@ -107,14 +110,31 @@ const MAX_NAMES = 12;
 
 /** What is in the place of a model that no reader knows. */
 async function describe({ files, name, source, head, tail }: Probe): Promise<string> {
-  if (name === null) return describeFolder(await files.list()) ?? 'no model was recognised in this folder. Name the model file itself.';
+  if (name === null) return describeFolder(await files.list()) ?? (await describeModelsIn(files));
   const look = { name, byteLength: source!.byteLength, head, tail };
   const { archivedNames } = await import('./pytorch/archived.js');
   const packed = await archivedNames(source!).catch(() => []);
   if (packed.length > 1) return `this is an archive of several models (${listed(packed, MAX_NAMES)}): unpack it, and name one.`;
   if (packed.length === 1) return `this is an archive that holds ${packed[0]}: unpack it first.`;
-  const known = describeContent(look) ?? `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`;
+  const known =
+    (await describeHdf5(source!)) ??
+    describeContent(look) ??
+    `the content is of no format known here. Known formats: ${readers.map(({ title }) => title).join(', ')}.`;
   // A tar archive ends in zeros.
   const hint = looksLikeTar(head) ? null : unfinishedHint(look);
   return hint === null ? known : `${known} ${hint}`;
+}
+
+/** What an HDF5 file holds that is no model, by its names; null for any other file, and where there is more to say of it. */
+async function describeHdf5(source: ByteSource): Promise<string | null> {
+  if (!(await isHdf5(source))) return null;
+  const { openHdf5 } = await import('../containers/hdf5/index.js');
+  try {
+    const keys = await (await openHdf5(source)).keys();
+    if (keys.length === 0 || keys.includes('learned_net')) return null;
+    return `this is an HDF5 file, but it holds neither Keras nor Caffe weights: it has ${listed(keys, MAX_NAMES)}.`;
+  } catch (error) {
+    if (isModelError(error)) return null;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@
 import { ModelError } from '../errors.js';
 import type { LayerMap, Notice, StoredWeight } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
+import { clipped } from '../words.js';
 import type { ReadOptions } from './reader.js';
 
 /** Of an optimiser's file, and of a checkpoint without its model. */
@@ -16,6 +17,8 @@ export interface WiringContext {
   readonly part?: string | null;
   /** Keys of the dictionaries around the weights. */
   readonly path?: readonly string[];
+  /** Class of the object that the file is, where it is more than its weights. */
+  readonly className?: string | null;
 }
 
 /**
@@ -35,14 +38,26 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
   const { tensors: plain, prefix } = stateDict(tensors);
   const recognition = recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') });
   if (recognition.map) return { ...recognition.map, warnings: [...recognition.map.warnings, ...prefixNotices(prefix)] };
+  const [bare] = tensors;
+  if (tensors.length === 1 && !/\.\w+$/.test(bare!.name)) {
+    const what = `this is one tensor${bare!.name === '' ? '' : ` (${bare!.name})`} of shape [${bare!.shape.join(', ')}], not a model`;
+    throw new ModelError('unsupported', `${what}: it can be inspected, and written as safetensors or npz.`, { file: context.file });
+  }
   const modules = [...new Set([...plain.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
   throw new ModelError(
     'unsupported',
     `the file holds weights without wiring, and ${recognition.unknown} ` +
       `The ${modules.length} modules${prefix === '' ? '' : `, all under ${JSON.stringify(prefix)}`}: ${shortList(modules)}. ` +
-      'The weights can be inspected, and written as safetensors or npz.',
+      `The weights can be inspected, and written as safetensors or npz.${wayOut(context)}`,
     { file: context.file },
   );
+}
+
+/** How else the wiring comes along. PyTorch keeps it in code, which is never run; what it traces or exports holds it. */
+function wayOut({ format, className }: WiringContext): string {
+  if (format !== 'pytorch') return ' --arch takes a description of the net (docs/architectures.md).';
+  const whole = className ? `The file is a whole ${clipped(className)} of PyTorch, whose wiring is code that is never run. ` : '';
+  return ` ${whole}Save what has the wiring in it: torch.jit.trace(model, example).save("model.pt"), torch.export.save or torch.onnx.export; or describe the net with --arch (docs/architectures.md).`;
 }
 
 /** What the caller said, as recognition wants it. */

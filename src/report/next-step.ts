@@ -16,6 +16,7 @@ export function nextStep(report: Report): string {
     wrongWeight(report) ??
     explained(report) ??
     lossOfDType(report) ??
+    wrongRecording(report) ??
     wrongInterface(report) ??
     wrongTrial(report) ??
     wrongLayer(report) ??
@@ -110,6 +111,16 @@ function lossOfDType({ quantisation, inputs }: Report): string | null {
     GENTLER.flatMap(([stored, text]) => (quantisation.methods.some((method) => stored.test(method)) ? [text] : []))[0] ?? 'a wider dtype loses less';
   const real = inputs.kind === 'generated' ? '; and --inputs or --golden with real inputs tell what it costs in predictions' : '';
   return `the file computes what its narrowed weights say, so the conversion is right and the loss is the price of the dtype: ${advice}${real}.`;
+}
+
+/** Weights and layers are right, and the recording says otherwise: then it is of other inputs, or of another net. */
+function wrongRecording({ witness, outputs, weights, layers, cause, firstDifference, trials }: Report): string | null {
+  if (witness.kind !== 'recorded' || outputs.every(({ passed }) => passed) || trials.some(({ passed }) => passed === false)) return null;
+  const areLayersRight = layers === null ? firstDifference?.layer === undefined : layers.every(({ passed }) => passed);
+  if (cause || !areLayersRight || !weights?.judged || weights.mismatches.length > 0) return null;
+  const seen = layers === null ? 'the weights agree' : 'weights and layers agree';
+  const otherwise = layers === null ? '--layers names the first layer that differs, if one does' : 'else our reader takes a setting of the source for another';
+  return `${seen}, so look at the recording first: are its inputs and outputs in the same order, of this net, and were the inputs prepared alike? ${otherwise[0]!.toUpperCase()}${otherwise.slice(1)}.`;
 }
 
 function wrongInterface({ interface: differences, outputs }: Report): string | null {

@@ -78,7 +78,7 @@ async function sampled(
     const shape = shapeFor(port, array.shape);
     if (!shape) {
       const problem = `the input for "${port.name}" has the shape [${array.shape}], but the model takes [${port.shape}] (${port.layout})`;
-      throw new ModelError('malformed', problem, { file: tensors[i]!.origin.file, tensor: tensors[i]!.name });
+      throw new ModelError('malformed', `${problem}${reshapeHint(port, array.shape)}`, { file: tensors[i]!.origin.file });
     }
     own.push({ shape, data: array.data instanceof Float32Array ? asStored(array.data, port.dtype) : array.data });
   }
@@ -154,6 +154,20 @@ function shapeFor({ shape }: Port, found: readonly number[]): readonly number[] 
   const missing = shape.findLastIndex((size, axis) => axis > 0 && size === 1);
   const grown = missing > 0 ? found.toSpliced(missing, 0, 1) : found;
   return fits(grown) ? grown : null;
+}
+
+/** The line of NumPy that makes an array fit which has its axes in another order, or no batch; '' where neither is why. */
+function reshapeHint(port: Port, found: readonly number[]): string {
+  const fits = (shape: readonly number[]) => shapeFor(port, shape) !== null;
+  const last = found.length - 1;
+  const middle = Array.from({ length: Math.max(0, last - 1) }, (_, axis) => axis + 1);
+  const orders = [
+    { order: [0, ...middle.map((axis) => axis + 1), 1], what: 'channels-first' },
+    { order: [0, last, ...middle], what: 'channels-last' },
+  ];
+  const turned = found.length > 2 ? orders.find(({ order }) => fits(order.map((axis) => found[axis]!))) : undefined;
+  if (turned) return `. It looks ${turned.what}: np.transpose(x, (${turned.order.join(', ')})) puts its axes in order.`;
+  return fits([1, ...found]) ? '. It has no batch axis: x[None] adds one.' : '';
 }
 
 /**

@@ -202,7 +202,7 @@ function behindLayers(map: LayerMap, layers: readonly LayerReport[], outputs: re
     if (!layers.some((layer) => layer.layer === maker?.name && layer.passed)) continue;
     return {
       layer: maker!.name,
-      message: `output "${name}" differs although layer "${maker!.name}", which makes it, agrees: the file does something more to it`,
+      message: `output "${name}" differs although layer "${maker!.name}", which makes it, agrees: the file does something more to it, or what was expected is of something else`,
     };
   }
   return null;

@@ -23,7 +23,7 @@ import { type Actual, type Arrays, openActual, type Side } from './side.js';
 import type { Subject } from './subject.js';
 import { measuredTolerances, rtolsOf, type Tolerances, tolerances } from './tolerance.js';
 import { type BatchSample, isBatchFree, type Sides, tryBatch, trySizes } from './trials.js';
-import { type Expected, recordedOutputs, recordedWitness } from './witness.js';
+import { checkRecordedShapes, type Expected, recordedOutputs, recordedWitness } from './witness.js';
 import type { WrittenModel } from './written/written.js';
 
 const DEFAULT_SEED = 0;
@@ -71,6 +71,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
   if (options.golden && subject.edited?.prelude) notes.push('recorded inputs, which are prepared, were turned back into pictures for the written file');
   const recording = options.golden ? await recordedOutputs(options.golden, map, subject.edited) : null;
   const given = await givenRows(subject, options, recording);
+  if (recording && given) checkRecordedShapes(recording, map, given.rows);
   const seed = options.seed ?? DEFAULT_SEED;
   const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers });
   const first = given ? given.sample(0) : generate(0, PLAIN);

@@ -5,10 +5,10 @@
  * reader; our float64 evaluator on the layer map, which cannot see a reader's mistake, and the report says so.
  */
 import { closingOnError } from '../bytes/closing.js';
-import { isModelError, ModelError } from '../errors.js';
+import { isModelError, ModelError, throwAll } from '../errors.js';
 import { type EditedMap, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
-import type { Tensor } from '../model/tensor.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
 import { toArray } from './array.js';
 import { isHeavy, isLarge } from './effort.js';
 import type { Engine, EngineHost, EngineModel } from './engine.js';
@@ -162,6 +162,24 @@ export async function recordedOutputs(golden: ReadonlyMap<string, Tensor>, map: 
       `the recorded file has no outputs: arrays named ${edited ? map.outputs.map(({ name }) => `output:${name} or layer:${name}`).join(', ') : 'output, or output:<name>,'} are expected; it has ${[...golden.keys()].join(', ')}`,
     );
   return outputs;
+}
+
+/**
+ * @param rows of the recorded inputs
+ * @throws ModelError 'malformed' naming each recorded output that has not as many values a row as the net gives
+ */
+export function checkRecordedShapes(outputs: Arrays, { inputs, outputs: ports }: Pick<LayerMap, 'inputs' | 'outputs'>, rows: number): void {
+  const batch = inputs[0]?.shape[0];
+  const errors = ports.flatMap(({ name, shape }, i) => {
+    const found = outputs[i];
+    const sizes = shape.slice(1);
+    // How much an output has whose sizes are free, or which has no rows of the batch, is not known.
+    if (!found || typeof batch !== 'string' || shape[0] !== batch || !sizes.every((size) => typeof size === 'number')) return [];
+    if (elementCount(found.shape) === rows * elementCount(sizes)) return [];
+    const problem = `the recorded output for "${name}" has the shape [${found.shape}], but for ${rows} inputs the net gives [${[rows, ...sizes]}]`;
+    return [new ModelError('malformed', `${problem}: it was recorded with another net, or is another output of it.`)];
+  });
+  if (errors.length > 0) throwAll(errors, 'the recorded outputs do not fit the net:');
 }
 
 /** @param given the recording's inputs, which its outputs are cut like */

@@ -78,7 +78,7 @@ export function registerShrink(program: Command): Command {
       new Option(
         '--budget <size>',
         'most that the output may take, such as 60MB; what each weight becomes is searched for, and where it cannot be met the exit code is 1',
-      ).argParser(parseBytes),
+      ).argParser(parseBudget),
     )
     .addOption(
       new Option('--count <what>', 'bytes that the budget is about; wire means --compress gzip').choices(['disk', 'wire', 'memory']).default(undefined, 'disk'),
@@ -176,4 +176,13 @@ function parsePalette(text: string): number {
   const size = Number(text);
   if (!(Number.isInteger(size) && size >= 2 && size <= 256)) throw new InvalidArgumentError('a number of values is expected, from 2 to 256, such as 16.');
   return size;
+}
+
+/** Fewer bytes than any model's: '64' was meant to have a unit. */
+const LEAST_BUDGET = 1024;
+
+function parseBudget(text: string): number {
+  const byteLength = parseBytes(text);
+  if (byteLength < LEAST_BUDGET) throw new InvalidArgumentError(`${byteLength} bytes hold no model: say a size with its unit, such as 64MB or 64KB.`);
+  return byteLength;
 }

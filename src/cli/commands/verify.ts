@@ -30,7 +30,9 @@ export function addVerifyOptions(command: Command): Command {
     .addOption(
       new Option('--golden <file.npz>', 'recorded inputs and outputs of the original framework: arrays input and output, or input:<name> and output:<name>'),
     )
-    .addOption(new Option('--inputs <file|folder>', 'inputs to use instead of generated ones: .npy, .npz by input name, or a folder of pictures (PNG, JPEG)'))
+    .addOption(
+      new Option('--inputs <file|folder>', 'inputs to use instead of generated ones: .npy, .npz by input name, or a picture (PNG, JPEG) or a folder of them'),
+    )
     .addOption(new Option('--samples <count>', 'how many inputs to generate').argParser(parseWhole))
     .addOption(new Option('--seed <number>', 'seed of the generated inputs').argParser(parseWhole))
     .addOption(new Option('--engine <name>', 'engine that runs the written file (see: weighbridge engines)'))

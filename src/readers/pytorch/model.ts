@@ -15,7 +15,7 @@ import { NO_WEIGHTS, wireWeights } from '../wire.js';
 import { openArchived } from './archived.js';
 import { type Checkpoint, findModel } from './checkpoint.js';
 import { type PyTorchContent, readLegacyContent, readPlainPickle, readTarContent, readUnpacked, readZipContent } from './containers.js';
-import { type Collection, Contents, strangeNames } from './contents.js';
+import { type Collection, Contents, isModule, strangeNames } from './contents.js';
 import { isLegacyPickle, isPlainPickle, unpackedPrefix } from './recognise-content.js';
 import { StoredView } from './stored-view.js';
 import { viewTensor } from './view-tensor.js';
@@ -59,7 +59,8 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
         return scriptMap(script, { file, options, root: first.content.value, tensors: scriptTensors(first, file) });
       }
       for (const { checkpoint } of parts) checkAllRead(checkpoint, file);
-      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part, path: first?.checkpoint.path });
+      const className = isModule(first?.content.value) ? first.content.value.type.name : null;
+      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part, path: first?.checkpoint.path, className });
     },
   };
 }

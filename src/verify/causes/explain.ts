@@ -266,9 +266,11 @@ async function explainOutput(
   const layer = makeLayer({ name: port.name, op: 'Identity', inputs: [port.value], outputs: [''] });
   const values = new Map([[port.value, typed(made, types.get(port.value)?.dtype)]]);
   const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
+  const target = inMap(found[place]!, port);
+  // The file gives what its layer makes, so it is what was expected that is of something else.
+  if (errorOf(target, values.get(port.value)!, scaleOf(target)) <= LEAST_ALLOWED) return null;
   const whole = await segmentOf(around, maker, feeds);
   tell(around, whole.segment, { layer: maker, output: place, wanted: whole.found, allowed: LEAST_ALLOWED });
-  const target = inMap(found[place]!, port);
   const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, milliseconds: MILLISECONDS });
   return reportOf(findings, maker.name, { by: 'values', side: 'file', output: port.name });
 }

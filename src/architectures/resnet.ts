@@ -1,10 +1,11 @@
 /**
- * ResNet, ResNeXt, Wide ResNet.
+ * ResNet, ResNeXt, Wide ResNet; and what timm makes of them: ResNet-D, with channel attention, ResNeSt.
  *
- * He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; Xie et al., 2016; Zagoruyko & Komodakis, 2016. Names are
- * torchvision's, canonical names those of the authors' release for Caffe.
+ * He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; Xie et al., 2016; Zagoruyko & Komodakis, 2016; He et al., "Bag
+ * of Tricks", 2018, figure 2. Names are torchvision's and timm's, canonical names those of the authors' release for Caffe.
  */
 import { convNormAct, residual } from './blocks.js';
+import { type ChannelAttention, channelAttention, splitAttention } from './channel-attention.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { type Activation, type ConvOptions, type Net, sizeOf, type Value } from './net.js';
@@ -18,8 +19,12 @@ export interface ResNetSize {
   readonly widths: readonly number[];
   /** Of the 3 x 3 convolutions. */
   readonly groups: number;
-  /** A first convolution of 3 x 3, for small pictures. */
-  readonly stem?: 'small';
+  /** A first convolution of 3 x 3, for small pictures; or three of them in place of the one of 7 x 7. */
+  readonly stem?: 'small' | 'deep';
+  /** How each block weighs its channels; 'split' (ResNeSt) in its 3 x 3 convolution. */
+  readonly attention?: ChannelAttention | 'split';
+  /** What goes around a block that strides is averaged first. */
+  readonly averaged?: true;
 }
 
 const basic = (...depths: number[]): ResNetSize => ({ block: 'basic', depths, widths: [64, 128, 256, 512], groups: 1 });
@@ -28,6 +33,16 @@ const bottleneck = (depths: number[], width = 64, groups = 1): ResNetSize => ({
   depths,
   widths: [1, 2, 4, 8].map((factor) => factor * width * groups),
   groups,
+});
+
+/** Cadene's SE-ResNets pool without padding, and stride as the authors of ResNet do where they have no groups. */
+const LEGACY_STEM = 'layer0.conv1';
+
+const resnetD = (size: ResNetSize, attention?: ResNetSize['attention']): ResNetSize => ({
+  ...size,
+  stem: 'deep',
+  ...(attention ? { attention } : {}),
+  averaged: true,
 });
 
 export const resnet = family<ResNetSize>({
@@ -45,6 +60,17 @@ export const resnet = family<ResNetSize>({
     resnext101_64x4d: bottleneck([3, 4, 23, 3], 4, 64),
     wide_resnet50_2: bottleneck([3, 4, 6, 3], 128),
     wide_resnet101_2: bottleneck([3, 4, 23, 3], 128),
+    resnet18d: resnetD(basic(2, 2, 2, 2)),
+    resnet34d: resnetD(basic(3, 4, 6, 3)),
+    resnet50d: resnetD(bottleneck([3, 4, 6, 3])),
+    resnet101d: resnetD(bottleneck([3, 4, 23, 3])),
+    resnet152d: resnetD(bottleneck([3, 8, 36, 3])),
+    seresnet50: { ...bottleneck([3, 4, 6, 3]), attention: 'se' },
+    seresnext50_32x4d: { ...bottleneck([3, 4, 6, 3], 4, 32), attention: 'se' },
+    seresnext101_32x4d: { ...bottleneck([3, 4, 23, 3], 4, 32), attention: 'se' },
+    ecaresnet50d: resnetD(bottleneck([3, 4, 6, 3]), 'eca'),
+    ecaresnet101d: resnetD(bottleneck([3, 4, 23, 3]), 'eca'),
+    resnest50d: resnetD(bottleneck([3, 4, 6, 3]), 'split'),
   },
   stem: 'conv1',
   side: ({ stem }) => (stem === 'small' ? 32 : 224),
@@ -60,6 +86,20 @@ export const resnet = family<ResNetSize>({
   }),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // timm's stems of three convolutions, and the authors' of ResNeSt.
+    { ecosystem: 'timm', spell: spelling({ conv1: 'conv1.0', '{*}': '{*}' }) },
+    // Cadene's SE-ResNets, which timm calls legacy.
+    {
+      ecosystem: 'timm',
+      spell: spelling({
+        conv1: LEGACY_STEM,
+        bn1: 'layer0.bn1',
+        'layer{s}.{b}.se': 'layer{s}.{b}.se_module',
+        'layer{s}.{b}.se.{*}': 'layer{s}.{b}.se_module.{*}',
+        fc: 'last_linear',
+        '{*}': '{*}',
+      }),
+    },
     // Nets for small pictures of others: kuangliu's pytorch-cifar, weiaicunzai's pytorch-cifar100.
     { ecosystem: 'torchvision', spell: spelling({ 'layer{s}.{b}.downsample.{i}': 'layer{s}.{b}.shortcut.{i}', fc: 'linear|fc', '{*}': '{*}' }) },
     {
@@ -146,14 +186,21 @@ export function measureResNet(names: Names): ResNetSize | null {
   if (names.ecosystem === 'transformers' && names.shape('conv1')[2] !== 7) return null;
   const block = names.has('layer1.0.conv3') ? 'bottleneck' : 'basic';
   const stages = Array.from({ length: names.count('layer{n}.0.conv1', 1) }, (_, s) => s + 1);
-  const [width = 1, fanIn = 1] = names.shape('layer1.0.conv2');
-  const inner = names.shape('layer1.0.conv1')[0] ?? width;
+  const isSplit = names.has('layer1.0.conv2.fc1');
+  const widthOf = (s: number) => (isSplit ? names.shape(`layer${s}.0.conv3`)[1]! : names.shape(`layer${s}.0.conv2`)[0]!);
+  const [, fanIn = 1] = names.shape(isSplit ? 'layer1.0.conv2.conv' : 'layer1.0.conv2');
+  const inner = names.shape('layer1.0.conv1')[0] ?? widthOf(1);
+  const radix = isSplit ? names.shape('layer1.0.conv2.conv')[0]! / widthOf(1) : 1;
+  const attention = isSplit ? 'split' : names.has('layer1.0.se.fc1') ? 'se' : names.has('layer1.0.se.conv') ? 'eca' : null;
+  const stem = names.has('conv1.6') ? 'deep' : names.shape('conv1')[2] === 3 ? 'small' : null;
   return {
     block,
     depths: stages.map((s) => names.count(`layer${s}.{n}.conv1`)),
-    widths: stages.map((s) => names.shape(`layer${s}.0.conv2`)[0]!),
-    groups: inner / fanIn,
-    ...(names.shape('conv1')[2] === 3 ? { stem: 'small' as const } : {}),
+    widths: stages.map(widthOf),
+    groups: inner / fanIn / radix,
+    ...(stem ? { stem } : {}),
+    ...(attention ? { attention } : {}),
+    ...(names.has('layer2.0.downsample.2') ? { averaged: true as const } : {}),
   };
 }
 
@@ -161,17 +208,30 @@ export function measureResNet(names: Names): ResNetSize | null {
 export function resnetFeatures(
   net: Net,
   input: Value,
-  { block, depths, widths, groups, stem }: ResNetSize,
+  { block, depths, widths, groups, stem, attention, averaged }: ResNetSize,
   { at: root = '', dilate = [] }: { at?: string; dilate?: readonly boolean[] } = {},
 ): Value {
   const keras = net.ecosystem === 'keras';
   // With the authors' names came Keras's own epsilon.
   const epsilon = !keras ? 1e-5 : net.store.sourceName('bn1') === 'bn_conv1' ? 1e-3 : 1.001e-5;
   // The authors stride in the first convolution of a bottleneck; torchvision in the 3 x 3 one, which is called version 1.5.
-  const strideIn = block === 'bottleneck' ? net.setting('stride_in', keras || net.ecosystem === 'caffe' ? 1 : 2, STRIDE) : 1;
-  const first = stem === 'small' ? { kernel: 3 } : { kernel: 7, stride: 2, pad: 3 };
-  let x = convNormAct(net, input, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, ...first, epsilon, bias: keras });
-  if (stem !== 'small' || net.setting('stem_pooling', 'none', SMALL_STEM) !== 'none') x = net.maxPool(x, { kernel: 3, stride: 2, pad: 1 });
+  const isLegacy = (net.store.sourceName('conv1') ?? '').endsWith(LEGACY_STEM);
+  const early = keras || net.ecosystem === 'caffe' || (isLegacy && groups === 1);
+  const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
+  let x = input;
+  if (stem === 'deep') {
+    x = convNormAct(net, x, `${root}conv1.0`, `${root}conv1.1`, 'relu', { out: 32, kernel: 3, stride: 2 });
+    x = convNormAct(net, x, `${root}conv1.3`, `${root}conv1.4`, 'relu', { out: 32, kernel: 3 });
+    x = convNormAct(net, x, `${root}conv1.6`, `${root}bn1`, 'relu', { out: 64, kernel: 3 });
+  } else {
+    const first = stem === 'small' ? { kernel: 3 } : { kernel: 7, stride: 2, pad: 3 };
+    x = convNormAct(net, x, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, ...first, epsilon, bias: keras });
+  }
+  // timm's ResNet-RS strides where others pool.
+  if (net.has(`${root}maxpool.0`, false)) x = convNormAct(net, x, `${root}maxpool.0`, `${root}maxpool.1`, 'relu', { kernel: 3, stride: 2 });
+  else if (stem !== 'small' || net.setting('stem_pooling', 'none', SMALL_STEM) !== 'none') {
+    x = net.maxPool(x, { kernel: 3, stride: 2, ...(isLegacy ? { ceil: true } : { pad: 1 }) });
+  }
   let dilation = 1;
   depths.forEach((depth, s) => {
     // A dilated stage starts with the dilation of the one before it.
@@ -187,14 +247,27 @@ export function resnetFeatures(
       const branch = (y: Value) => {
         if (block === 'basic') return conv(conv(y, 1, 'relu', { out, kernel: 3, stride }), 2, 'none', { out, kernel: 3 });
         const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
+        if (attention === 'split') {
+          const split = splitAttention(net, reduced, `${at}.conv2`, { width: inner, groups });
+          return conv(stride > 1 ? net.averagePool(split, { kernel: 3, stride, pad: 1, countPadding: true }) : split, 3, 'none', { out });
+        }
         return conv(conv(reduced, 2, 'relu', { out: inner, kernel: 3, groups, stride: strideIn === 1 ? 1 : stride, dilation: spread }), 3, 'none', { out });
       };
-      const project = net.has(`${at}.downsample.0`, b === 0 && (s > 0 || block === 'bottleneck'));
+      const weighed = attention && attention !== 'split' ? (y: Value) => channelAttention(net, branch(y), `${at}.se`, attention) : branch;
+      const projects = b === 0 && (s > 0 || block === 'bottleneck');
+      const [path, norm] = averaged ? [`${at}.downsample.1`, `${at}.downsample.2`] : [`${at}.downsample.0`, `${at}.downsample.1`];
+      const project = net.has(path, projects);
       const around = (y: Value) =>
         project
-          ? convNormAct(net, y, `${at}.downsample.0`, `${at}.downsample.1`, 'none', { out, stride, pad: 0, epsilon, bias: keras })
+          ? convNormAct(net, averaged && stride > 1 ? net.averagePool(y, { kernel: 2, stride, ceil: true }) : y, path, norm, 'none', {
+              out,
+              stride: averaged ? 1 : stride,
+              pad: 0,
+              epsilon,
+              bias: keras,
+            })
           : withoutWeights(net, y, stride, net.store.shape(`${at}.conv${block === 'basic' ? 2 : 3}`)?.[0]);
-      x = net.activation(residual(net, x, branch, around), 'relu');
+      x = net.activation(residual(net, x, weighed, around), 'relu');
     }
   });
   return x;

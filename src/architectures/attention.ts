@@ -56,3 +56,45 @@ export function selfAttention(net: Net, qkv: Value, { heads, scale, similarity, 
   const mixed = net.op('MatMul', [net.op('Softmax', [weights], { axis: -1 }), v]);
   return net.reshape(net.transpose(mixed, swap(last + 2)), [...kept, features]);
 }
+
+/** Modules of one block of a transformer's encoder. */
+export interface EncoderNames {
+  readonly norm1: string;
+  readonly qkv: string;
+  readonly proj: string;
+  /** Of what attention gives, where the net has it. */
+  readonly scale1?: string;
+  readonly norm2: string;
+  readonly first: string;
+  readonly second: string;
+  readonly scale2?: string;
+}
+
+export interface EncoderOptions extends AttentionOptions {
+  readonly epsilon: number;
+  /** Between the two dense layers. */
+  readonly wide: number;
+  readonly act?: Activation;
+  /** Queries, keys and values side by side, where they are not one dense layer. */
+  readonly queries?: (x: Value) => Value;
+}
+
+/** Attention and two dense layers, each behind a layer normalisation and with its input added; over [batch, tokens, features]. */
+export function encoderBlock(net: Net, x: Value, names: EncoderNames, { epsilon, wide, act, queries, ...attention }: EncoderOptions): Value {
+  const features = sizeOf(x, x.shape.length - 1);
+  const qkv = queries ?? ((y: Value) => net.dense(y, names.qkv, { out: 3 * features }));
+  const attend = (y: Value) => net.dense(selfAttention(net, qkv(layerNorm(net, y, names.norm1, epsilon)), attention), names.proj, { out: features });
+  const blend = (y: Value) => mlp(net, layerNorm(net, y, names.norm2, epsilon), names.first, names.second, wide, act);
+  const attended = net.add(layerScale(net, attend(x), names.scale1), x);
+  return net.add(layerScale(net, blend(attended), names.scale2), attended);
+}
+
+/** A learned factor for each feature; nothing where the net has none. */
+export function layerScale(net: Net, x: Value, path: string | undefined): Value {
+  if (path === undefined || !net.has(path, false)) return x;
+  const features = sizeOf(x, x.shape.length - 1);
+  const scale = net.store.takeParameter(path, [features]);
+  const name = net.store.sourceName(path);
+  if (scale?.shape.join() !== String(features)) throw new Departure(name, `is no scale of ${features} features`);
+  return net.constantOp('Mul', x, scale, name);
+}

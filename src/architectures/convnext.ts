@@ -1,16 +1,17 @@
-/** ConvNeXt: Liu et al., "A ConvNet for the 2020s", 2022, section 3. */
+/** ConvNeXt: Liu et al., "A ConvNet for the 2020s", 2022, section 3; version 2: Woo et al., 2023 (channels compete instead of being scaled). */
 import { reshape } from '../model/tensor.js';
-import { layerNorm, mlp } from './attention.js';
+import { layerNorm } from './attention.js';
 import { residual } from './blocks.js';
 import { family, RAW, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
-import { Departure, type Value } from './net.js';
+import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 
 interface Size {
   readonly depths: readonly number[];
   readonly widths: readonly number[];
+  readonly version?: 2;
 }
 
 const EPSILON = 1e-6;
@@ -20,13 +21,21 @@ const widths = (first: number) => [1, 2, 4, 8].map((factor) => factor * first);
 export const convnext = family<Size>({
   name: 'convnext',
   title: 'ConvNeXt',
-  source: 'Liu et al., 2022, https://arxiv.org/abs/2201.03545, section 3',
+  source: 'Liu et al., 2022, https://arxiv.org/abs/2201.03545, section 3; Woo et al., 2023, https://arxiv.org/abs/2301.00808',
   sizes: {
     convnext_tiny: { depths: [3, 3, 9, 3], widths: widths(96) },
     convnext_small: { depths: [3, 3, 27, 3], widths: widths(96) },
     convnext_base: { depths: [3, 3, 27, 3], widths: widths(128) },
     convnext_large: { depths: [3, 3, 27, 3], widths: widths(192) },
     convnext_xlarge: { depths: [3, 3, 27, 3], widths: widths(256) },
+    convnextv2_atto: { depths: [2, 2, 6, 2], widths: widths(40), version: 2 },
+    convnextv2_femto: { depths: [2, 2, 6, 2], widths: widths(48), version: 2 },
+    convnextv2_pico: { depths: [2, 2, 6, 2], widths: widths(64), version: 2 },
+    convnextv2_nano: { depths: [2, 2, 8, 2], widths: widths(80), version: 2 },
+    convnextv2_tiny: { depths: [3, 3, 9, 3], widths: widths(96), version: 2 },
+    convnextv2_base: { depths: [3, 3, 27, 3], widths: widths(128), version: 2 },
+    convnextv2_large: { depths: [3, 3, 27, 3], widths: widths(192), version: 2 },
+    convnextv2_huge: { depths: [3, 3, 27, 3], widths: widths(352), version: 2 },
   },
   stem: 'features.0.0',
   side: 224,
@@ -45,6 +54,7 @@ export const convnext = family<Size>({
             [`features.${2 * s + 1}.{b}.block.3`, `stages.${s}.blocks.{b}.mlp.fc1`],
             [`features.${2 * s + 1}.{b}.block.5`, `stages.${s}.blocks.{b}.mlp.fc2`],
             [`features.${2 * s + 1}.{b}.layer_scale`, `stages.${s}.blocks.{b}.gamma`],
+            [`features.${2 * s + 1}.{b}.grn.{*}`, `stages.${s}.blocks.{b}.mlp.grn.{*}`],
             [`features.${2 * s + 2}.{i}`, `stages.${s + 1}.downsample.{i}`],
           ]),
         ),
@@ -64,6 +74,8 @@ export const convnext = family<Size>({
             [`features.${2 * s + 1}.{b}.block.3`, `stages.${s}.{b}.pwconv1`],
             [`features.${2 * s + 1}.{b}.block.5`, `stages.${s}.{b}.pwconv2`],
             [`features.${2 * s + 1}.{b}.layer_scale`, `stages.${s}.{b}.gamma`],
+            [`features.${2 * s + 1}.{b}.grn.weight`, `stages.${s}.{b}.grn.gamma`],
+            [`features.${2 * s + 1}.{b}.grn.bias`, `stages.${s}.{b}.grn.beta`],
             [`features.${2 * s + 2}.{i}`, `downsample_layers.${s + 1}.{i}`],
           ]),
         ),
@@ -83,6 +95,7 @@ export const convnext = family<Size>({
             [`features.${2 * s + 1}.{b}.block.3`, `encoder.stages.${s}.layers.{b}.pwconv1`],
             [`features.${2 * s + 1}.{b}.block.5`, `encoder.stages.${s}.layers.{b}.pwconv2`],
             [`features.${2 * s + 1}.{b}.layer_scale`, `encoder.stages.${s}.layers.{b}.layer_scale_parameter`],
+            [`features.${2 * s + 1}.{b}.grn.{*}`, `encoder.stages.${s}.layers.{b}.grn.{*}`],
             [`features.${2 * s + 2}.{i}`, `encoder.stages.${s + 1}.downsampling_layer.{i}`],
           ]),
         ),
@@ -113,15 +126,17 @@ export const convnext = family<Size>({
   ],
 
   measure(names) {
-    if (!names.has('features.0.1') || !names.has('features.1.0.layer_scale')) return null;
+    const isSecond = names.has('features.1.0.grn.weight');
+    if (!names.has('features.0.1') || !(isSecond || names.has('features.1.0.layer_scale'))) return null;
     const stages = Array.from({ length: MAX_STAGES }, (_, s) => 2 * s + 1).filter((i) => names.has(`features.${i}.0.block.0`));
     return {
       depths: stages.map((i) => names.count(`features.${i}.{n}.block.0`)),
       widths: stages.map((i) => names.shape(`features.${i}.0.block.0`)[0]!),
+      ...(isSecond ? { version: 2 as const } : {}),
     };
   },
 
-  build(net, input, { depths, widths }) {
+  build(net, input, { depths, widths, version }) {
     const stem = net.store.shape('features.0.0')?.[2] ?? 4;
     const isKeras = net.ecosystem === 'keras';
     const picture = isKeras ? kerasPreprocessing(net, input, (y) => (y.shape[1] === 3 ? normalisedPixels(net, y) : y)) : input;
@@ -133,7 +148,9 @@ export const convnext = family<Size>({
         const at = `features.${2 * s + 1}.${b}`;
         const branch = (y: Value) => {
           const deep = net.transpose(net.conv(y, `${at}.block.0`, { kernel: 7, depthwise: true, bias: true }), [0, 2, 3, 1]);
-          const blended = mlp(net, layerNorm(net, deep, `${at}.block.2`, EPSILON), `${at}.block.3`, `${at}.block.5`, 4 * width);
+          const wide = net.activation(net.dense(layerNorm(net, deep, `${at}.block.2`, EPSILON), `${at}.block.3`, { out: 4 * width }), 'gelu');
+          const blended = net.dense(version === 2 ? responses(net, wide, `${at}.grn`) : wide, `${at}.block.5`, { out: width });
+          if (version === 2) return net.transpose(blended, [0, 3, 1, 2]);
           const scale = net.store.takeParameter(`${at}.layer_scale`, [width, 1, 1]);
           if (scale?.shape[0] !== width) throw new Departure(net.store.sourceName(`${at}.layer_scale`), `is no scale of ${width} channels`);
           return net.transpose(net.constantOp('Mul', blended, reshape(scale, [width]), net.store.sourceName(`${at}.layer_scale`)), [0, 3, 1, 2]);
@@ -154,3 +171,19 @@ export const convnext = family<Size>({
     return head(net, layerNorm(net, pooled, 'classifier.0', net.ecosystem === 'transformers' ? 1e-12 : EPSILON), 'classifier.2');
   },
 });
+
+/** Each channel weighed by how strong it is among all of them (global response normalisation), over [batch, height, width, channels]. */
+function responses(net: Net, x: Value, path: string): Value {
+  const channels = sizeOf(x, 3);
+  const [scale, bias] = ['weight', 'bias'].map((role) => {
+    const tensor = net.store.takeParameter(`${path}.${role}`, [channels]);
+    if (tensor?.shape.at(-1) !== channels) throw new Departure(net.store.sourceName(`${path}.${role}`), `is not of ${channels} channels`);
+    return reshape(tensor, [channels]);
+  });
+  const strength = net.op('Sqrt', [net.op('ReduceSum', [net.multiply(x, x)], { axes: [1, 2], keepdims: 1 })]);
+  const mean = net.op('ReduceMean', [strength], { axes: [3], keepdims: 1 });
+  const share = net.op('Div', [strength, net.constantOp('Add', mean, EPSILON)]);
+  const name = net.store.sourceName(path);
+  const weighed = net.constantOp('Mul', net.multiply(x, share), scale!, name);
+  return net.add(x, net.constantOp('Add', weighed, bias!, `${name}.bias`));
+}

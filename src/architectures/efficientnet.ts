@@ -1,4 +1,4 @@
-/** EfficientNet: Tan & Le, 2019, table 1; EfficientNet v2: Tan & Le, 2021, table 4. */
+/** EfficientNet: Tan & Le, 2019, table 1; EfficientNet v2: Tan & Le, 2021, table 4; EfficientNet-Lite, without what small devices are slow at. */
 
 import { toFloat64Array } from '../model/cast.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
@@ -9,8 +9,8 @@ import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 
-/** Of one stage: 'mb' (depthwise, with squeeze and excitation) or 'fused' (one 3 x 3 convolution), expansion, kernel, stride, channels, blocks. */
-type Stage = readonly [kind: 'mb' | 'fused', expansion: number, kernel: number, stride: number, out: number, depth: number];
+/** Of one stage: 'mb' (depthwise, with squeeze and excitation), 'lite' (without it) or 'fused' (one 3 x 3 convolution), expansion, kernel, stride, channels, blocks. */
+type Stage = readonly [kind: 'mb' | 'lite' | 'fused', expansion: number, kernel: number, stride: number, out: number, depth: number];
 
 interface Size {
   readonly stem: number;
@@ -38,6 +38,15 @@ function scaled(width: number, depth: number): Size {
   return { ...net, last: 4 * net.stages.at(-1)![4] };
 }
 
+/** Of Lite, neither the first nor the last stage is deeper, neither stem nor head wider. */
+function lite(width: number, depth: number): Size {
+  const stages = B0.map(([, t, k, s, out, n], i): Stage => {
+    const isEnd = i === 0 || i === B0.length - 1;
+    return ['lite', t, k, s, roundWidth(out * width), isEnd ? n : Math.ceil(n * depth)];
+  });
+  return { stem: 32, stages, last: 1280 };
+}
+
 const v2 = (stem: number, ...stages: Stage[]): Size => ({ stem, stages, last: 1280 });
 
 /** The scaled nets of EfficientNet v2, which only Keras has; their widths may be more than a tenth below what was wanted. */
@@ -63,6 +72,11 @@ const SIZES = {
   efficientnet_b5: scaled(1.6, 2.2),
   efficientnet_b6: scaled(1.8, 2.6),
   efficientnet_b7: scaled(2, 3.1),
+  efficientnet_lite0: lite(1, 1),
+  efficientnet_lite1: lite(1, 1.1),
+  efficientnet_lite2: lite(1.1, 1.2),
+  efficientnet_lite3: lite(1.2, 1.4),
+  efficientnet_lite4: lite(1.4, 1.8),
   efficientnet_v2_s: v2(
     24,
     ['fused', 1, 3, 1, 24, 2],
@@ -107,6 +121,10 @@ const SIDES: Readonly<Record<string, number>> = {
   efficientnet_b5: 456,
   efficientnet_b6: 528,
   efficientnet_b7: 600,
+  efficientnet_lite1: 240,
+  efficientnet_lite2: 260,
+  efficientnet_lite3: 300,
+  efficientnet_lite4: 380,
   efficientnet_v2_s: 384,
   efficientnet_v2_m: 480,
   efficientnet_v2_l: 480,
@@ -184,7 +202,7 @@ const timmNames = spelling({
 });
 
 /** Of lukemelas's EfficientNet-PyTorch, which counts blocks through; how many each stage has tells which is which. */
-const PORTED = [...new Set(Object.values(SIZES).flatMap(({ stages }) => (stages[0]![0] === 'fused' ? [] : [stages.map(([, , , , , n]) => n).join()])))].map(
+const PORTED = [...new Set(Object.values(SIZES).flatMap(({ stages }) => (stages[0]![0] !== 'mb' ? [] : [stages.map(([, , , , , n]) => n).join()])))].map(
   (depths) => depths.split(',').map(Number),
 );
 function portedNames(depths: readonly number[]): (path: string) => string | null {
@@ -236,6 +254,11 @@ export const efficientnet = family<Size>({
       const [wide = 0, fanIn = 1, kernel = 1] = names.shape(`${at}.0.0`);
       const squeeze = [1, 2].find((place) => names.has(`${at}.${place}.fc1`));
       const strides = B0.map(([, , , stride]) => stride);
+      if (squeeze === undefined && (i === 0 ? names.has(`${at}.2.0`) : kernel === 1)) {
+        const place = i === 0 ? 0 : 1;
+        const [, , deepKernel = 1] = names.shape(`${at}.${place}.0`);
+        return ['lite', i === 0 ? 1 : wide / fanIn, deepKernel, strides[i] ?? 1, names.shape(`${at}.${place + 2}.0`)[0]!, depth];
+      }
       if (squeeze === undefined) {
         const [out = wide] = names.shape(`${at}.1.0`);
         return ['fused', names.has(`${at}.1.0`) ? wide / fanIn : 1, kernel, i === 0 ? 1 : 2, out, depth];
@@ -255,8 +278,9 @@ export const efficientnet = family<Size>({
     const fromTensorFlow = isFromTensorFlow(net, isV2 && publishedName(size) !== '');
     const larger = net.ecosystem === 'torchvision' && (isV2 || /b[567]$/.test(publishedName(size)));
     const epsilon = fromTensorFlow || larger ? 1e-3 : 1e-5;
+    const act = size.stages[0]![0] === 'lite' ? 'relu6' : 'silu';
     const picture = !isKeras ? input : isV2 ? kerasV2Input(net, input, size) : kerasInput(net, input);
-    let x = convBlock(net, picture, 'features.0', 'silu', { out: size.stem, kernel: 3, stride: 2, epsilon });
+    let x = convBlock(net, picture, 'features.0', act, { out: size.stem, kernel: 3, stride: 2, epsilon });
     size.stages.forEach(([kind, expansion, kernel, strideOfStage, out, depth], i) => {
       for (let b = 0; b < depth; b++) {
         const at = `features.${i + 1}.${b}.block`;
@@ -265,25 +289,25 @@ export const efficientnet = family<Size>({
         const width = roundWidth(channels * expansion);
         const branch = (y: Value) => {
           if (kind === 'fused') {
-            if (expansion === 1) return convBlock(net, y, `${at}.0`, 'silu', { out, kernel, stride, epsilon });
-            return convBlock(net, convBlock(net, y, `${at}.0`, 'silu', { out: width, kernel, stride, epsilon }), `${at}.1`, 'none', {
+            if (expansion === 1) return convBlock(net, y, `${at}.0`, act, { out, kernel, stride, epsilon });
+            return convBlock(net, convBlock(net, y, `${at}.0`, act, { out: width, kernel, stride, epsilon }), `${at}.1`, 'none', {
               out,
               kernel: 1,
               epsilon,
             });
           }
           const place = expansion === 1 ? 0 : 1;
-          let z = expansion === 1 ? y : convBlock(net, y, `${at}.0`, 'silu', { out: width, kernel: 1, epsilon });
-          z = convBlock(net, z, `${at}.${place}`, 'silu', { kernel, stride, depthwise: true, epsilon });
+          let z = expansion === 1 ? y : convBlock(net, y, `${at}.0`, act, { out: width, kernel: 1, epsilon });
+          z = convBlock(net, z, `${at}.${place}`, act, { kernel, stride, depthwise: true, epsilon });
           const squeeze = `${at}.${place + 1}`;
           const squeezed = Math.max(1, Math.floor(channels / 4));
-          z = squeezeExcite(net, z, { reduce: `${squeeze}.fc1`, expand: `${squeeze}.fc2`, width: squeezed, act: 'silu', gate: 'sigmoid' });
+          if (kind === 'mb') z = squeezeExcite(net, z, { reduce: `${squeeze}.fc1`, expand: `${squeeze}.fc2`, width: squeezed, act, gate: 'sigmoid' });
           return convBlock(net, z, `${at}.${place + 2}`, 'none', { out, kernel: 1, epsilon });
         };
         x = stride === 1 && channels === out ? residual(net, x, branch) : branch(x);
       }
     });
-    x = convBlock(net, x, `features.${size.stages.length + 1}`, 'silu', { out: size.last, kernel: 1, epsilon });
+    x = convBlock(net, x, `features.${size.stages.length + 1}`, act, { out: size.last, kernel: 1, epsilon });
     return pooledHead(net, x, 'classifier', { layers: [['1', 1000]] });
   },
 });

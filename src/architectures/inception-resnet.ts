@@ -1,4 +1,4 @@
-/** Inception-ResNet v2: Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning", 2016, as keras.applications has it. */
+/** Inception-ResNet v2: Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning", 2016, as keras.applications has it, and under Cadene's names. */
 import { branches, convNormAct } from './blocks.js';
 import { family, SYMMETRIC } from './family.js';
 import { pooledHead } from './head.js';
@@ -139,6 +139,28 @@ class Walk {
   }
 }
 
+/** Cadene's names, which timm has too, of the convolutions that Keras counts and of what has a name there. */
+function portedNames(): (path: string) => string | null {
+  const under = (at: string, list: Branches) => list.flatMap((steps, i) => steps.map((_, j) => `${at}.branch${i}${steps.length > 1 ? `.${j}` : ''}`));
+  const group = (at: string, { count, steps }: Group, last?: string) =>
+    Array.from({ length: count }, (_, i) => under(last && i === count - 1 ? last : `${at}.${i}`, steps)).flat();
+  const counted35 = [...under('mixed_5b', STEM_GRID), 'mixed_5b.branch3.1', ...group('repeat', BLOCK35), ...under('mixed_6a', GRID_A)];
+  const rest = [...group('repeat_1', BLOCK17), ...under('mixed_7a', GRID_B), ...group('repeat_2', BLOCK8, 'block8')];
+  const all = ['1a', '2a', '2b', '3b', '4a'].map((place) => `conv2d_${place}`).concat(counted35, rest);
+  const table = new Map<string, string>(
+    all.flatMap((name, i) => [[counted('conv2d', i), `${name}.conv`] as const, [counted('batch_normalization', i), `${name}.bn`] as const]),
+  );
+  const named = [
+    ['block35', 'repeat', BLOCK35.count],
+    ['block17', 'repeat_1', BLOCK17.count],
+    ['block8', 'repeat_2', BLOCK8.count],
+  ] as const;
+  for (const [own, at, count] of named) for (let i = 0; i < count; i++) table.set(`${own}_${i + 1}_conv`, `${at}.${i}.conv2d`);
+  table.set(`block8_${BLOCK8.count}_conv`, 'block8.conv2d');
+  table.set('conv_7b', 'conv2d_7b.conv').set('conv_7b_bn', 'conv2d_7b.bn').set('predictions', 'classif|last_linear');
+  return (path) => table.get(path) ?? null;
+}
+
 export const inceptionResnet = family<{ readonly version: 2 }>({
   name: 'inception_resnet_v2',
   title: 'Inception-ResNet v2',
@@ -147,7 +169,10 @@ export const inceptionResnet = family<{ readonly version: 2 }>({
   stem: 'conv2d',
   side: 299,
   preprocessing: () => SYMMETRIC,
-  spellings: [{ ecosystem: 'keras', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'keras', spell: (path) => path },
+    { ecosystem: 'timm', spell: portedNames() },
+  ],
 
   measure: (names) => (names.has('conv2d') && names.has('block35_1_conv') && names.has('block8_10_conv') ? { version: 2 } : null),
 

@@ -1,21 +1,27 @@
 /** The list of families: one file each, one line here. */
 import { alexnet } from './alexnet.js';
+import { beit } from './beit.js';
+import { clip } from './clip.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
 import { efficientnet } from './efficientnet.js';
 import { facenet } from './facenet.js';
 import type { Family } from './family.js';
+import { ghostnet } from './ghostnet.js';
 import { googlenet } from './googlenet.js';
 import { inception } from './inception.js';
 import { inceptionResnet } from './inception-resnet.js';
+import { inceptionV4 } from './inception-v4.js';
 import { iresnet } from './iresnet.js';
 import { maxvit } from './maxvit.js';
+import { mixer } from './mixer.js';
 import { mnasnet } from './mnasnet.js';
 import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { nasnet } from './nasnet.js';
 import { regnet } from './regnet.js';
+import { repVgg } from './repvgg.js';
 import { resnet } from './resnet.js';
 import { resnetRs } from './resnet-rs.js';
 import { resnetV2 } from './resnet-v2.js';
@@ -27,7 +33,7 @@ import { swin } from './swin.js';
 import { unet } from './unet.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
-import { xception } from './xception.js';
+import { xception, xceptionTorch } from './xception.js';
 
 export const families: readonly Family[] = [
   alexnet,
@@ -35,8 +41,10 @@ export const families: readonly Family[] = [
   squeezenet,
   googlenet,
   inception,
+  inceptionV4,
   inceptionResnet,
   xception,
+  xceptionTorch,
   resnet,
   resnetV2,
   resnetRs,
@@ -50,7 +58,12 @@ export const families: readonly Family[] = [
   efficientnet,
   regnet,
   convnext,
+  repVgg,
+  ghostnet,
   vit,
+  beit,
+  clip,
+  mixer,
   swin,
   maxvit,
   segmentation,

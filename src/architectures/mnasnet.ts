@@ -67,6 +67,8 @@ export const mnasnet = family<Size>({
     if (!names.has('layers.3') || !names.has(`layers.${FIRST}.0.layers.0`)) return null;
     const widths = [0, 6].map((i) => names.shape(`layers.${i}`)[0]!);
     const stages = STAGES.map((_, s) => `layers.${FIRST + s}`);
+    // Other nets have blocks of the same names, and other activations.
+    if (stages.some((at, s) => names.shape(`${at}.0.layers.3`)[2] !== STAGES[s]![0])) return null;
     return {
       widths: [...widths, ...stages.map((at) => names.shape(`${at}.0.layers.6`)[0]!)],
       depths: stages.map((at) => names.count(`${at}.{n}.layers.0`)),

@@ -113,6 +113,8 @@ export const mobilenetV2 = family<Size>({
     const [last = 0] = names.shape(`features.${count + 1}.0`);
     if (count !== STAGES.reduce((sum, [, , n]) => sum + n, 0)) return null;
     let first = 1;
+    // EfficientNet-Lite has blocks of the same names.
+    if (Array.from({ length: count }, (_, i) => names.shape(`features.${i + 1}.conv.${i === 0 ? 0 : 1}.0`)[2]).some((kernel) => kernel !== 3)) return null;
     const stages = STAGES.map(([, , n, s], i): Stage => {
       const [wide, narrow] = i === 0 ? [1, 1] : names.shape(`features.${first}.conv.0.0`);
       const stage: Stage = [wide! / narrow!, out(first), n, s];

@@ -55,7 +55,7 @@ export interface PoolOptions {
   readonly name?: string;
 }
 
-export type Activation = 'relu' | 'relu6' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'none';
+export type Activation = 'relu' | 'relu6' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'quick-gelu' | 'none';
 /** Those that people can ask for. */
 export const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>(['relu', 'relu6', 'silu', 'hard-swish', 'hard-sigmoid', 'sigmoid', 'tanh', 'gelu']);
 
@@ -252,6 +252,8 @@ export class Net {
         return this.op('Mul', [x, this.op('Sigmoid', [x])], {}, named);
       case 'hard-swish':
         return this.op('Mul', [x, this.op('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 })], {}, named);
+      case 'quick-gelu':
+        return this.op('Mul', [x, this.op('Sigmoid', [this.constantOp('Mul', x, 1.702)])], {}, named);
       case 'gelu': {
         const half = this.constantOp('Mul', x, 0.5);
         const erf = this.op('Erf', [this.constantOp('Mul', x, Math.SQRT1_2)]);

@@ -164,7 +164,8 @@ function windowAttention(net: Net, x: Value, path: string, { heads, window, shif
   const padded = more.some((size) => size > 0) ? net.op('Pad', [x], { pads: [0, 0, 0, 0, 0, ...more, 0] }) : x;
   const moved = rolled(net, rolled(net, padded, 1, shifts[0]), 2, shifts[1]);
   const name = net.store.sourceName(path);
-  const qkv = queries(net, intoWindows(net, moved, window), `${path}.qkv`, features, version);
+  const windows = intoWindows(net, moved, window);
+  const qkv = version === 1 ? net.dense(windows, `${path}.qkv`, { out: 3 * features }) : queries(net, windows, `${path}.qkv`, features);
   const positions = { name: `${name}.relative_position_bias`, tensor: positionBias(net, path, heads, window, version) };
   const mask = shifts.some((by) => by > 0) ? [{ name: `${name}.mask`, tensor: rollMask(window, sizes, shifts) }] : [];
   const similarity = version === 2 ? (q: Value, k: Value) => cosine(net, q, k, path, heads) : undefined;
@@ -175,9 +176,8 @@ function windowAttention(net: Net, x: Value, path: string, { heads, window, shif
   return more[1] > 0 ? net.slice(rows, 2, 0, width) : rows;
 }
 
-/** Queries, keys and values; version 2 takes the keys without their biases, whatever the file has there. */
-function queries(net: Net, x: Value, path: string, features: number, version: 1 | 2): Value {
-  if (version === 1) return net.dense(x, path, { out: 3 * features });
+/** Queries, keys and values, the keys without their biases, whatever the file has there: as version 2 takes them, and BEiT. */
+export function queries(net: Net, x: Value, path: string, features: number): Value {
   // The authors, timm and transformers have no biases for keys; torchvision has some that it does not use.
   const [q, v] = ['q_bias', 'v_bias'].map((own) => path.replace(/qkv$/, own));
   if (net.has(q!, false)) {

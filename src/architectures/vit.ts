@@ -1,6 +1,9 @@
-/** Vision Transformer: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, table 1. */
-import { layerNorm, mlp, selfAttention } from './attention.js';
-import { residual } from './blocks.js';
+/**
+ * Vision Transformer: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, table 1; DeiT, with a token of its own for distillation
+ * (Touvron et al., 2020); DINOv2, with layer scales (Oquab et al., 2023) and registers (Darcet et al., 2023).
+ */
+import { reshape, type Tensor } from '../model/tensor.js';
+import { encoderBlock, layerNorm } from './attention.js';
 import { family, SYMMETRIC, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
@@ -12,8 +15,14 @@ interface Size {
   readonly features: number;
   /** Between the two dense layers of a block. */
   readonly wide: number;
-  /** Tokens without the class token. */
+  /** Of patches. */
   readonly tokens: number;
+  /** With a second class token, and a head over it. */
+  readonly distilled?: true;
+  /** With a scale behind attention and behind the dense layers. */
+  readonly scaled?: true;
+  /** Tokens that stand for nothing. */
+  readonly registers?: number;
 }
 
 const size = (patch: number, depth: number, features: number, side = 224): Size => ({
@@ -22,6 +31,11 @@ const size = (patch: number, depth: number, features: number, side = 224): Size 
   features,
   wide: 4 * features,
   tokens: (side / patch) ** 2,
+});
+const dino = (depth: number, features: number, registers?: number): Size => ({
+  ...size(14, depth, features, 518),
+  scaled: true,
+  ...(registers ? { registers } : {}),
 });
 /** Heads of the published widths; others have one for 64 features. */
 const HEADS: Readonly<Record<number, number>> = { 1280: 16 };
@@ -40,13 +54,25 @@ export const vit = family<Size>({
     vit_l_16: size(16, 24, 1024),
     vit_l_32: size(32, 24, 1024),
     vit_h_14: size(14, 32, 1280),
+    vit_tiny_patch16_224: size(16, 12, 192),
+    vit_small_patch16_224: size(16, 12, 384),
+    vit_small_patch32_224: size(32, 12, 384),
+    deit_tiny_distilled_patch16_224: { ...size(16, 12, 192), distilled: true },
+    deit_small_distilled_patch16_224: { ...size(16, 12, 384), distilled: true },
+    deit_base_distilled_patch16_224: { ...size(16, 12, 768), distilled: true },
+    vit_small_patch14_dinov2: dino(12, 384),
+    vit_base_patch14_dinov2: dino(12, 768),
+    vit_large_patch14_dinov2: dino(24, 1024),
+    vit_small_patch14_reg4_dinov2: dino(12, 384, 4),
+    vit_base_patch14_reg4_dinov2: dino(12, 768, 4),
+    vit_large_patch14_reg4_dinov2: dino(24, 1024, 4),
   },
   stem: 'conv_proj',
   side: ({ patch, tokens }) => Math.round(Math.sqrt(tokens) * patch),
-  // timm's and those of transformers are Google's, which see -1 to 1.
-  preprocessing: (ecosystem) => (ecosystem === 'torchvision' ? TORCHVISION : SYMMETRIC),
-  // transformers keeps a layer over the class token beside, which its classifier does not use.
-  training: /(^|\.)pooler\.dense\./,
+  // timm's and those of transformers are Google's, which see -1 to 1; DeiT and DINOv2 do not.
+  preprocessing: (ecosystem, { distilled, scaled }) => (ecosystem === 'torchvision' || distilled || scaled ? TORCHVISION : SYMMETRIC),
+  // transformers keeps a layer over the class token beside, which its classifier does not use; what stands for patches that are hidden.
+  training: /(^|\.)(pooler\.dense\.|(embeddings\.)?mask_token$)/,
   spellings: [
     { ecosystem: 'torchvision', spell: spelling(OWN) },
     {
@@ -60,8 +86,32 @@ export const vit = family<Size>({
         'encoder.layers.encoder_layer_{i}.self_attention.out_proj': 'blocks.{i}.attn.proj',
         'encoder.layers.encoder_layer_{i}.mlp.0': 'blocks.{i}.mlp.fc1',
         'encoder.layers.encoder_layer_{i}.mlp.3': 'blocks.{i}.mlp.fc2',
+        'encoder.layers.encoder_layer_{i}.ls_{k}': 'blocks.{i}.ls{k}.gamma',
         'encoder.ln': 'norm',
         'heads.head': 'head',
+        distillation_token: 'dist_token',
+        'heads.distillation': 'head_dist',
+        registers: 'reg_token|register_tokens',
+        'pooled.ln': 'fc_norm',
+      }),
+    },
+    // DINOv2.
+    {
+      ecosystem: 'transformers',
+      spell: spelling({
+        conv_proj: 'embeddings.patch_embeddings.projection',
+        class_token: 'embeddings.cls_token',
+        registers: 'embeddings.register_tokens',
+        'encoder.pos_embedding': 'embeddings.position_embeddings',
+        'encoder.layers.encoder_layer_{i}.ln_{k}': 'encoder.layer.{i}.norm{k}',
+        'encoder.layers.encoder_layer_{i}.self_attention.in_proj': ['query', 'key', 'value']
+          .map((part) => `encoder.layer.{i}.attention.attention.${part}`)
+          .join('+'),
+        'encoder.layers.encoder_layer_{i}.self_attention.out_proj': 'encoder.layer.{i}.attention.output.dense',
+        'encoder.layers.encoder_layer_{i}.mlp.0': 'encoder.layer.{i}.mlp.fc1',
+        'encoder.layers.encoder_layer_{i}.mlp.3': 'encoder.layer.{i}.mlp.fc2',
+        'encoder.layers.encoder_layer_{i}.ls_{k}': 'encoder.layer.{i}.layer_scale{k}.lambda1',
+        'encoder.ln': 'layernorm',
       }),
     },
     {
@@ -87,39 +137,113 @@ export const vit = family<Size>({
     const [features, , patch] = names.shape('conv_proj');
     const positions = names.shape('encoder.pos_embedding');
     const [wide] = names.shape('encoder.layers.encoder_layer_0.mlp.0');
-    if (!features || !patch || positions.length !== 3 || !wide || !names.has('class_token')) return null;
-    return { patch, depth: names.count('encoder.layers.encoder_layer_{n}.ln_1'), features, wide, tokens: positions[1]! - 1 };
+    if (!features || !patch || positions.length !== 3 || !wide) return null;
+    const distilled = names.has('distillation_token');
+    const [, registers = 0] = names.shape('registers');
+    return {
+      patch,
+      depth: names.count('encoder.layers.encoder_layer_{n}.ln_1'),
+      features,
+      wide,
+      tokens: patchesOf(positions[1]!, [names.has('class_token'), distilled].filter(Boolean).length, registers),
+      ...(distilled ? { distilled } : {}),
+      ...(names.has('encoder.layers.encoder_layer_0.ls_1') ? { scaled: true as const } : {}),
+      ...(registers > 0 ? { registers } : {}),
+    };
   },
 
-  build(net, input, { patch, depth, features, wide, tokens }) {
+  build(net, input, { patch, depth, features, wide, tokens, distilled, registers = 0, scaled }) {
     const heads = net.setting('heads', HEADS[features] ?? Math.max(1, Math.round(features / 64)), 'attention has {} heads');
-    const epsilon = net.ecosystem === 'transformers' ? 1e-12 : 1e-6;
+    const epsilon = net.ecosystem === 'transformers' && !scaled ? 1e-12 : 1e-6;
     const patches = net.conv(input, 'conv_proj', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
-    const count = sizeOf(patches, 2) * sizeOf(patches, 3);
-    if (count !== tokens) throw new Departure('input', `makes ${count} patches, but there are positions for ${tokens}`);
-    let x = withClassToken(net, net.transpose(net.reshape(patches, [0, features, tokens]), [0, 2, 1]), features, tokens);
+    const isClassified = net.has('class_token', true);
+    const before: Prefix[] = [
+      ...(isClassified ? [{ path: 'class_token', count: 1 }] : []),
+      ...(distilled ? [{ path: 'distillation_token', count: 1 }] : []),
+      ...(registers > 0 ? [{ path: 'registers', count: registers }] : []),
+    ];
+    let x = placedTokens(net, patches, { before, positions: 'encoder.pos_embedding', tokens });
     for (let i = 0; i < depth; i++) {
       const at = `encoder.layers.encoder_layer_${i}`;
-      x = residual(net, x, (y) => {
-        const qkv = net.dense(layerNorm(net, y, `${at}.ln_1`, epsilon), `${at}.self_attention.in_proj`, { out: 3 * features });
-        return net.dense(selfAttention(net, qkv, { heads }), `${at}.self_attention.out_proj`, { out: features });
-      });
-      x = residual(net, x, (y) => mlp(net, layerNorm(net, y, `${at}.ln_2`, epsilon), `${at}.mlp.0`, `${at}.mlp.3`, wide));
+      const scales = scaled ? { scale1: `${at}.ls_1`, scale2: `${at}.ls_2` } : {};
+      const attention = { qkv: `${at}.self_attention.in_proj`, proj: `${at}.self_attention.out_proj` };
+      const names = { norm1: `${at}.ln_1`, ...attention, norm2: `${at}.ln_2`, first: `${at}.mlp.0`, second: `${at}.mlp.3`, ...scales };
+      x = encoderBlock(net, x, names, { heads, epsilon, wide });
     }
+    const also = { also: ['heads', 'head'] };
+    const prefix = before.reduce((sum, { count }) => sum + count, 0);
+    const mean = (y: Value) => net.op('ReduceMean', [prefix > 0 ? net.slice(y, 1, prefix, prefix + tokens) : y], { axes: [1], keepdims: 0 });
+    // Where the mean of all patches is what counts, it is normalised behind.
+    if (net.has('pooled.ln', false)) return head(net, layerNorm(net, mean(x), 'pooled.ln', epsilon), 'heads.head', also);
     x = layerNorm(net, x, 'encoder.ln', epsilon);
-    x = net.reshape(net.slice(x, 1, 0, 1), [0, features]);
-    if (net.has('heads.pre_logits', false)) x = net.activation(net.dense(x, 'heads.pre_logits'), 'tanh');
-    return head(net, x, 'heads.head', { also: ['heads', 'head'] });
+    if (!isClassified) return head(net, mean(x), 'heads.head', also);
+    const token = (at: number) => net.reshape(net.slice(x, 1, at, at + 1), [0, features]);
+    let y = token(0);
+    if (net.has('heads.pre_logits', false)) y = net.activation(net.dense(y, 'heads.pre_logits'), 'tanh');
+    const scores = head(net, y, 'heads.head', also);
+    if (!distilled || !net.endsInClasses) return scores;
+    const others = net.dense(token(1), 'heads.distillation', { out: sizeOf(scores, 1) });
+    return net.constantOp('Mul', net.add(scores, others), 0.5, 'heads.mean');
   },
 });
 
-/** The class token before all others, and to each token what says where it stands. */
-function withClassToken(net: Net, x: Value, features: number, tokens: number): Value {
-  const token = net.store.takeParameter('class_token', [1, 1, features]);
-  const positions = net.store.takeParameter('encoder.pos_embedding', [1, tokens + 1, features]);
-  if (!token || !positions) throw new Departure(token ? 'encoder.pos_embedding' : 'class_token', 'is missing');
-  // As many rows of zeros as there are pictures: the token is added to them, whatever their number.
-  const zeros = net.slice(net.op('Pad', [x], { pads: [0, 1, 0, 0, 0, 0] }, { name: 'class_token.room' }), 1, 0, 1);
-  const all = net.concat([net.constantOp('Add', zeros, token, net.store.sourceName('class_token')), x], 1);
-  return net.constantOp('Add', all, positions, net.store.sourceName('encoder.pos_embedding'));
+/** How many patches there are positions for: those of a square, where it is one, with or without places for what stands before them. */
+function patchesOf(positions: number, classes: number, registers: number): number {
+  const isSquare = (count: number) => Number.isInteger(Math.sqrt(count));
+  return [classes, 0, classes + registers].map((before) => positions - before).find(isSquare) ?? positions - classes;
+}
+
+/** Tokens that stand before those of patches. */
+export interface Prefix {
+  readonly path: string;
+  readonly count: number;
+}
+
+/**
+ * Patches as tokens, others before them, and to each what says where it stands. Files have positions for all of them, for patches alone, or
+ * for the class and patches: registers then come between.
+ *
+ * @param patches [batch, features, height, width]
+ * @returns [batch, before + tokens, features]
+ */
+export function placedTokens(
+  net: Net,
+  patches: Value,
+  { before, positions: path, tokens }: { readonly before: readonly Prefix[]; readonly positions: string; readonly tokens: number },
+): Value {
+  const features = sizeOf(patches, 1);
+  const count = sizeOf(patches, 2) * sizeOf(patches, 3);
+  if (count !== tokens) throw new Departure('input', `makes ${count} patches, but there are positions for ${tokens}`);
+  const all = before.reduce((sum, { count }) => sum + count, 0);
+  const stored = parameter(net, path, [1, all + tokens, features]);
+  const covered = stored.shape.at(-2)! - tokens;
+  const positions = reshape(stored, [1, covered + tokens, features]);
+  const placed = (x: Value) => net.constantOp('Add', x, positions, net.store.sourceName(path));
+  const x = net.transpose(net.reshape(patches, [0, features, tokens]), [0, 2, 1]);
+  const rows = before.map((prefix) => ({ ...prefix, value: prefixRows(net, x, prefix) }));
+  if (covered === 0) return net.concat([...rows.map(({ value }) => value), placed(x)], 1);
+  const [first, ...more] = rows;
+  if (covered === all) return placed(net.concat([...rows.map(({ value }) => value), x], 1));
+  if (!first || covered !== first.count) throw new Departure(net.store.sourceName(path), `has ${covered + tokens} places for ${all + tokens} tokens`);
+  const both = placed(net.concat([first.value, x], 1));
+  return net.concat([net.slice(both, 1, 0, covered), ...more.map(({ value }) => value), net.slice(both, 1, covered, covered + tokens)], 1);
+}
+
+/** As many rows of zeros as there are pictures: the tokens are added to them, whatever their number. */
+function prefixRows(net: Net, x: Value, { path, count }: Prefix): Value {
+  const features = sizeOf(x, 2);
+  const token = parameter(net, path, [1, count, features]);
+  const zeros = net.slice(net.op('Pad', [x], { pads: [0, count, 0, 0, 0, 0] }, { name: `${path}.room` }), 1, 0, count);
+  return net.constantOp('Add', zeros, reshape(token, [1, count, features]), net.store.sourceName(path));
+}
+
+/** A row before all others. */
+export function classToken(net: Net, x: Value, path: string): Value {
+  return prefixRows(net, x, { path, count: 1 });
+}
+
+function parameter(net: Net, path: string, expected: readonly number[]): Tensor {
+  const tensor = net.store.takeParameter(path, expected);
+  if (!tensor) throw new Departure(net.store.sourceName(path), 'is missing');
+  return tensor;
 }

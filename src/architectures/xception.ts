@@ -2,7 +2,7 @@
 import { convNormAct, residual } from './blocks.js';
 import { family, SYMMETRIC } from './family.js';
 import { pooledHead } from './head.js';
-import type { Value } from './net.js';
+import type { Net, Value } from './net.js';
 import { counted } from './spelling.js';
 
 interface Size {
@@ -64,3 +64,50 @@ export const xception = family<Size>({
     return pooledHead(net, x, 'predictions');
   },
 });
+
+/** The same net as Cadene has it, and timm as its legacy_xception: other paddings, each separable convolution two layers. */
+export const xceptionTorch = family<Size>({
+  name: 'legacy_xception',
+  title: 'Xception (PyTorch)',
+  source: 'Chollet, 2016, https://arxiv.org/abs/1610.02357, figure 5',
+  sizes: { legacy_xception: { blocks: BLOCKS } },
+  stem: 'conv1',
+  side: 299,
+  preprocessing: () => SYMMETRIC,
+  spellings: [{ ecosystem: 'timm', spell: (path) => (path === 'fc' ? 'fc|last_linear' : path) }],
+
+  measure(names) {
+    if (!names.has('conv1') || !names.has('block1.rep.0.pointwise') || !names.has('conv3.pointwise')) return null;
+    const blocks = Array.from({ length: names.count('block{n}.rep', 1) }, (_, i) => {
+      const places = [0, 1, 2, 3, 4, 5, 6, 7, 8].filter((k) => names.has(`block${i + 1}.rep.${k}.pointwise`));
+      return places.map((k) => names.shape(`block${i + 1}.rep.${k}.pointwise`)[0]!);
+    });
+    return { blocks: [...blocks, [3, 4].map((i) => names.shape(`conv${i}.pointwise`)[0]!)] };
+  },
+
+  build(net, input, { blocks }) {
+    let x = convNormAct(net, input, 'conv1', 'bn1', 'relu', { out: 32, kernel: 3, stride: 2, pad: 0 });
+    x = convNormAct(net, x, 'conv2', 'bn2', 'relu', { out: 64, kernel: 3, pad: 0 });
+    blocks.slice(0, -1).forEach((widths, i) => {
+      const at = `block${i + 1}`;
+      const strides = widths.length === 2;
+      // The first block follows an activation; in the others one comes first, and counts.
+      const first = i === 0 ? 0 : 1;
+      const branch = (y: Value) => {
+        const z = widths.reduce(
+          (z, out, k) => deepWide(net, first + k > 0 ? net.activation(z, 'relu') : z, `${at}.rep.${3 * k + first}`, `${at}.rep.${3 * k + first + 1}`, out),
+          y,
+        );
+        return strides ? net.maxPool(z, { kernel: 3, stride: 2, pad: 1 }) : z;
+      };
+      const project = (y: Value) => convNormAct(net, y, `${at}.skip`, `${at}.skipbn`, 'none', { out: widths.at(-1), stride: strides ? 2 : 1, pad: 0 });
+      x = residual(net, x, branch, net.has(`${at}.skip`, strides) ? project : undefined);
+    });
+    for (const [i, out] of blocks.at(-1)!.entries()) x = net.activation(deepWide(net, x, `conv${i + 3}`, `bn${i + 3}`, out), 'relu');
+    return pooledHead(net, x, 'fc');
+  },
+});
+
+function deepWide(net: Net, x: Value, path: string, norm: string, out: number): Value {
+  return net.norm(net.conv(net.conv(x, `${path}.conv1`, { kernel: 3, depthwise: true }), `${path}.pointwise`, { out }), norm);
+}

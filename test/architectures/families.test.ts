@@ -12,6 +12,8 @@ const ARCHITECTURE_CASES = ALL_CASES.filter(({ title }) => !title.includes('/own
 const LIMIT = 5e-5;
 
 describe('nets from weights alone', () => {
+  const seen = new Set<string>();
+  let tried = 0;
   it.each(ARCHITECTURE_CASES)('$title predicts what was recorded', async ({ folder }) => {
     const { files, options } = openDialect(folder);
     const { bytes, result } = await convertInMemory(files, options);
@@ -22,15 +24,13 @@ describe('nets from weights alone', () => {
     const worst = expected.data.reduce((max, value, i) => Math.max(max, Math.abs(value - actual!.data[i]!)), 0);
     expect(worst / scale).toBeLessThan(LIMIT);
     expect(result.map!.architecture!.assumed.length).toBeGreaterThan(0);
+    tried++;
+    seen.add(result.map!.name);
   });
 
-  it('has a net of every family of torchvision', async () => {
-    const titles = new Set<string>();
-    for (const { folder } of ARCHITECTURE_CASES) {
-      const { files, options } = openDialect(folder);
-      titles.add((await convertInMemory(files, options)).result.map!.name);
-    }
-    const own = families.filter(({ spellings }) => spellings.some(({ ecosystem }) => ecosystem === 'torchvision'));
-    expect([...titles].sort()).toEqual(own.map(({ name }) => name).sort());
+  it('has a net of every family that comes as a state dict', ({ skip }) => {
+    if (tried < ARCHITECTURE_CASES.length) skip('not all of them were tried');
+    const own = families.filter(({ spellings }) => spellings.some(({ ecosystem }) => ecosystem !== 'keras' && ecosystem !== 'caffe'));
+    expect([...seen].sort()).toEqual(own.map(({ name }) => name).sort());
   });
 });

@@ -1,0 +1,104 @@
+/** BEiT: Bao et al., "BERT Pre-Training of Image Transformers", 2021; a ViT whose attention knows of distances. Names are timm's and the authors'. */
+import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import { encoderBlock, layerNorm } from './attention.js';
+import { family, SYMMETRIC } from './family.js';
+import { head } from './head.js';
+import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { queries } from './swin.js';
+import { classToken } from './vit.js';
+import { relativeIndex } from './windows.js';
+
+interface Size {
+  readonly patch: number;
+  readonly depth: number;
+  readonly features: number;
+  readonly heads: number;
+  readonly wide: number;
+  /** Patches on a side of the picture. */
+  readonly side: number;
+}
+
+const EPSILON = 1e-6;
+/** Of the table: what the class token adds to patches, patches to it, and it to itself. */
+const OF_CLASS = 3;
+
+export const beit = family<Size>({
+  name: 'beit',
+  title: 'BEiT',
+  source: 'Bao et al., 2021, https://arxiv.org/abs/2106.08254',
+  sizes: {
+    beit_base_patch16_224: { patch: 16, depth: 12, features: 768, heads: 12, wide: 3072, side: 14 },
+    beit_large_patch16_224: { patch: 16, depth: 24, features: 1024, heads: 16, wide: 4096, side: 14 },
+  },
+  stem: 'patch_embed.proj',
+  side: ({ patch, side }) => patch * side,
+  preprocessing: () => SYMMETRIC,
+  training: /(relative_position_index|mask_token)$/,
+  spellings: [{ ecosystem: 'timm', spell: (path) => path }],
+
+  measure(names) {
+    const [features, , patch] = names.shape('patch_embed.proj');
+    const [differences, heads] = names.shape('blocks.0.attn.relative_position_bias_table');
+    const [wide] = names.shape('blocks.0.mlp.fc1');
+    if (!features || !patch || !differences || !heads || !wide || !names.has('cls_token')) return null;
+    const side = (Math.sqrt(differences - OF_CLASS) + 1) / 2;
+    return Number.isInteger(side) ? { patch, depth: names.count('blocks.{n}.norm1'), features, heads, wide, side } : null;
+  },
+
+  build(net, input, { patch, depth, features, heads, wide, side }) {
+    const patches = net.conv(input, 'patch_embed.proj', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
+    const count = side * side;
+    if (sizeOf(patches, 2) !== side || sizeOf(patches, 3) !== side) {
+      throw new Departure('input', `makes ${patches.shape[2]} x ${patches.shape[3]} patches, but there are biases for ${side} x ${side}`);
+    }
+    const tokens = net.transpose(net.reshape(patches, [0, features, count]), [0, 2, 1]);
+    let x = net.concat([classToken(net, tokens, 'cls_token'), tokens], 1);
+    for (let i = 0; i < depth; i++) {
+      const at = `blocks.${i}`;
+      const names = {
+        norm1: `${at}.norm1`,
+        qkv: `${at}.attn.qkv`,
+        proj: `${at}.attn.proj`,
+        scale1: `${at}.gamma_1`,
+        norm2: `${at}.norm2`,
+        first: `${at}.mlp.fc1`,
+        second: `${at}.mlp.fc2`,
+        scale2: `${at}.gamma_2`,
+      };
+      const biases = [{ name: `${net.store.sourceName(at)}.attn.relative_position_bias`, tensor: distanceBias(net, `${at}.attn`, side, heads) }];
+      x = encoderBlock(net, x, names, { heads, epsilon: EPSILON, wide, biases, queries: (y: Value) => queries(net, y, names.qkv, features) });
+    }
+    if (net.has('norm', false)) {
+      const token = net.reshape(net.slice(layerNorm(net, x, 'norm', EPSILON), 1, 0, 1), [0, features]);
+      return head(net, token, 'head');
+    }
+    const mean = net.op('ReduceMean', [net.slice(x, 1, 1, count + 1)], { axes: [1], keepdims: 0 });
+    return head(net, layerNorm(net, mean, 'fc_norm', EPSILON), 'head');
+  },
+});
+
+/** What each pair of tokens adds by head, the class token first. */
+function distanceBias(net: Net, path: string, side: number, heads: number): Tensor {
+  const name = `${path}.relative_position_bias_table`;
+  const rows = (2 * side - 1) ** 2 + OF_CLASS;
+  const table = net.store.takeParameter(name, [rows, heads]);
+  if (table?.shape.join() !== `${rows},${heads}`) throw new Departure(net.store.sourceName(name), `is no table of ${rows} rows for ${heads} heads`);
+  const tokens = side * side + 1;
+  return computedTensor(table.name, table.dtype, [heads, tokens, tokens], table.origin, async () => {
+    const index = relativeIndex(side);
+    const rowOf = (from: number, to: number) =>
+      from === 0 ? (to === 0 ? rows - 1 : rows - 3) : to === 0 ? rows - 2 : index[(from - 1) * (tokens - 1) + to - 1]!;
+    const bytes = await tensorBytes(table);
+    const width = bytes.byteLength / (rows * heads);
+    const out = new Uint8Array(heads * tokens * tokens * width);
+    for (let h = 0, at = 0; h < heads; h++) {
+      for (let from = 0; from < tokens; from++) {
+        for (let to = 0; to < tokens; to++, at += width) {
+          const start = (rowOf(from, to) * heads + h) * width;
+          out.set(bytes.subarray(start, start + width), at);
+        }
+      }
+    }
+    return out;
+  });
+}

@@ -1,0 +1,95 @@
+/** The pictures' side of CLIP: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, table 20. */
+import { encoderBlock, layerNorm } from './attention.js';
+import { family } from './family.js';
+import { type Activation, Departure } from './net.js';
+import { spelling } from './spelling.js';
+import { placedTokens } from './vit.js';
+
+interface Size {
+  readonly patch: number;
+  readonly depth: number;
+  readonly features: number;
+  readonly tokens: number;
+  /** Of the space that it shares with texts; null where the features are given as they are. */
+  readonly shared: number | null;
+}
+
+const EPSILON = 1e-5;
+const ACT = 'between the dense layers stands a {} (quick-gelu: as in those of OpenAI; gelu: in most that others trained)';
+
+export const clip = family<Size>({
+  name: 'clip',
+  title: 'CLIP (pictures, ViT)',
+  source: 'Radford et al., 2021, https://arxiv.org/abs/2103.00020, table 20',
+  sizes: {
+    clip_vit_b_32: { patch: 32, depth: 12, features: 768, tokens: 49, shared: 512 },
+    clip_vit_b_16: { patch: 16, depth: 12, features: 768, tokens: 196, shared: 512 },
+    clip_vit_l_14: { patch: 14, depth: 24, features: 1024, tokens: 256, shared: 768 },
+  },
+  stem: 'conv1',
+  side: ({ patch, tokens }) => Math.round(Math.sqrt(tokens) * patch),
+  output: 'embedding',
+  preprocessing: () => ({
+    order: 'RGB',
+    range: [0, 1],
+    mean: [0.48145466, 0.4578275, 0.40821073],
+    std: [0.26862954, 0.26130258, 0.27577711],
+  }),
+  // The numbers of places, counted.
+  training: /position_ids$/,
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    {
+      ecosystem: 'transformers',
+      spell: spelling({
+        conv1: 'vision_model.embeddings.patch_embedding',
+        class_embedding: 'vision_model.embeddings.class_embedding',
+        positional_embedding: 'vision_model.embeddings.position_embedding.weight',
+        ln_pre: 'vision_model.pre_layrnorm',
+        'transformer.resblocks.{i}.ln_{k}': 'vision_model.encoder.layers.{i}.layer_norm{k}',
+        'transformer.resblocks.{i}.attn.in_proj': ['q', 'k', 'v'].map((part) => `vision_model.encoder.layers.{i}.self_attn.${part}_proj`).join('+'),
+        'transformer.resblocks.{i}.attn.out_proj': 'vision_model.encoder.layers.{i}.self_attn.out_proj',
+        'transformer.resblocks.{i}.mlp.c_fc': 'vision_model.encoder.layers.{i}.mlp.fc1',
+        'transformer.resblocks.{i}.mlp.c_proj': 'vision_model.encoder.layers.{i}.mlp.fc2',
+        ln_post: 'vision_model.post_layernorm',
+        projection: 'visual_projection',
+      }),
+    },
+  ],
+
+  measure(names) {
+    const [features, , patch] = names.shape('conv1');
+    const [places] = names.shape('positional_embedding');
+    if (!features || !patch || !places || !names.has('ln_pre') || !names.has('class_embedding')) return null;
+    const shared = names.shape('proj')[1] ?? names.shape('projection')[0] ?? null;
+    return { patch, depth: names.count('transformer.resblocks.{n}.ln_1'), features, tokens: places - 1, shared };
+  },
+
+  build(net, input, { patch, depth, features, tokens, shared }) {
+    const heads = net.setting('heads', Math.max(1, Math.round(features / 64)), 'attention has {} heads');
+    const act = net.setting<string>('activation', 'quick-gelu', ACT);
+    if (act !== 'quick-gelu' && act !== 'gelu') throw new Departure('activation', `is ${act}, neither gelu nor quick-gelu`);
+    const patches = net.conv(input, 'conv1', { out: features, kernel: patch, stride: patch, pad: 0 });
+    let x = placedTokens(net, patches, { before: [{ path: 'class_embedding', count: 1 }], positions: 'positional_embedding', tokens });
+    x = layerNorm(net, x, 'ln_pre', EPSILON);
+    for (let i = 0; i < depth; i++) {
+      const at = `transformer.resblocks.${i}`;
+      const names = {
+        norm1: `${at}.ln_1`,
+        qkv: `${at}.attn.in_proj`,
+        proj: `${at}.attn.out_proj`,
+        norm2: `${at}.ln_2`,
+        first: `${at}.mlp.c_fc`,
+        second: `${at}.mlp.c_proj`,
+      };
+      x = encoderBlock(net, x, names, { heads, epsilon: EPSILON, wide: 4 * features, act: act as Activation });
+    }
+    const token = net.reshape(net.slice(layerNorm(net, x, 'ln_post', EPSILON), 1, 0, 1), [0, features]);
+    if (shared === null) return token;
+    // OpenAI has the matrix the other way round, as a parameter.
+    if (net.has('projection', false)) return net.dense(token, 'projection', { out: shared, bias: false });
+    const matrix = net.store.takeParameter('proj', [features, shared]);
+    if (matrix?.shape.join() !== `${features},${shared}`) throw new Departure(net.store.sourceName('proj'), `is no matrix of ${features} x ${shared}`);
+    return net.op('MatMul', [token], {}, { name: net.store.sourceName('proj'), weights: { kernel: matrix } });
+  },
+});

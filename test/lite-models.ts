@@ -83,6 +83,9 @@ export interface LiteOperator {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
   readonly options?: Part;
+  /** A custom operator's name, for the code of CUSTOM, and its own settings. */
+  readonly custom?: string;
+  readonly own?: Uint8Array;
 }
 
 export function liteModel(
@@ -91,7 +94,9 @@ export function liteModel(
   inputs: readonly number[],
   outputs: readonly number[],
 ): Uint8Array {
-  const codes = [...new Set(operators.map(({ code }) => code))];
+  const keyOf = ({ code, custom }: LiteOperator) => `${code} ${custom ?? ''}`;
+  const codes = [...new Map(operators.map((operator) => [keyOf(operator), operator])).values()];
+  const places = codes.map(keyOf);
   const buffers = [table(), ...tensors.map(({ data }) => (data ? table(child({ kind: 'bytes', bytes: data, unit: 1 })) : table()))];
   const quantisation = ({ scales, zeroPoints, axis = 0 }: LiteTensor): Field =>
     scales && child(table(undefined, undefined, child(floats(scales)), child(longs(zeroPoints ?? scales.map(() => 0))), undefined, undefined, int(axis)));
@@ -108,16 +113,20 @@ export function liteModel(
     child(ints(outputs)),
     child(
       tables(
-        ...operators.map(({ code, inputs: read, outputs: made, options }) =>
-          table(int(codes.indexOf(code)), child(ints(read)), child(ints(made)), undefined, options && child(options)),
-        ),
+        ...operators.map((operator) => {
+          const { inputs: read, outputs: made, options, own } = operator;
+          const settings = own && child({ kind: 'bytes', bytes: own, unit: 1 });
+          return table(int(places.indexOf(keyOf(operator))), child(ints(read)), child(ints(made)), undefined, options && child(options), settings);
+        }),
       ),
     ),
   );
   return flatBuffer(
     table(
       int(3),
-      child(tables(...codes.map((code) => table(byte(Math.min(code, 127)), undefined, int(1), int(code))))),
+      child(
+        tables(...codes.map(({ code, custom }) => table(byte(Math.min(code, 127)), custom === undefined ? undefined : child(text(custom)), int(1), int(code)))),
+      ),
       child(tables(graph)),
       child(text('made for a test')),
       child(tables(...buffers)),

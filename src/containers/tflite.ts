@@ -48,24 +48,41 @@ export interface LiteModel {
 
 /** The settings of an operator: a table whose fields are numbered as the schema has them. */
 export class LiteOptions {
+  readonly #read = new Set<number>();
+
+  /** @param own what a custom operator keeps its settings in */
   constructor(
     readonly buffer: FlatBuffer,
     readonly table: Table | null,
+    readonly own: Uint8Array,
   ) {}
 
+  /** Fields that are there, are not zero, and that nobody asked for. */
+  async unread(): Promise<readonly number[]> {
+    const { table } = this;
+    if (!table) return [];
+    const left = table.fields.flatMap((at, field) => (at === 0 || this.#read.has(field) ? [] : [field]));
+    const values = await Promise.all(left.map((field) => this.buffer.byte(table, field)));
+    return left.filter((_, i) => values[i] !== 0);
+  }
+
   async byte(field: number, missing = 0): Promise<number> {
+    this.#read.add(field);
     return this.table?.fields[field] ? this.buffer.byte(this.table, field) : missing;
   }
 
   async int(field: number, missing = 0): Promise<number> {
+    this.#read.add(field);
     return this.table ? this.buffer.int32(this.table, field, missing) : missing;
   }
 
   async float(field: number, missing = 0): Promise<number> {
+    this.#read.add(field);
     return this.table ? this.buffer.float32(this.table, field, missing) : missing;
   }
 
   async ints(field: number): Promise<readonly number[]> {
+    this.#read.add(field);
     return this.table ? this.buffer.int32s(this.table, field) : [];
   }
 }
@@ -76,7 +93,9 @@ const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, sparsit
 const QUANTISATION = { scale: 2, zeroPoint: 3, detailsType: 4, dimension: 6 } as const;
 const BUFFER = { data: 0, offset: 1, size: 2 } as const;
 const CODE = { deprecated: 0, custom: 1, builtin: 3 } as const;
-const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4 } as const;
+const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5 } as const;
+/** Settings of custom operators are a few numbers. */
+const MAX_OWN_BYTES = 65_536;
 
 const DTYPES: readonly (DType | 'string' | 'other')[] = [
   ...(['float32', 'float16', 'int32', 'uint8', 'int64', 'string', 'bool', 'int16', 'complex64', 'int8', 'float64', 'complex128', 'uint64'] as const),
@@ -122,7 +141,7 @@ export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
     const wrong = [...inputs, ...outputs].find((index) => index < -1 || index >= tensors.length);
     if (wrong !== undefined)
       throw new ModelError('malformed', `operator ${operators.length} (${op}) names tensor ${wrong} of ${tensors.length}`, { file: source.name });
-    operators.push({ op, inputs, outputs, options: new LiteOptions(buffer, await buffer.child(table, OPERATOR.options)) });
+    operators.push({ op, inputs, outputs, options: await readOptions(buffer, table) });
   }
   const ports = async (field: number) => {
     const indices = await buffer.int32s(graph, field);
@@ -139,6 +158,12 @@ export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
     outputs: await ports(GRAPH.outputs),
     otherGraphs: graphs.length - 1,
   };
+}
+
+async function readOptions(buffer: FlatBuffer, table: Table): Promise<LiteOptions> {
+  const { start, count } = await buffer.vector(table, OPERATOR.own, 1);
+  const own = count > 0 && count <= MAX_OWN_BYTES ? await buffer.source.read(start, start + count) : new Uint8Array();
+  return new LiteOptions(buffer, await buffer.child(table, OPERATOR.options), own);
 }
 
 async function readCode(buffer: FlatBuffer, table: Table): Promise<string> {

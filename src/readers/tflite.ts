@@ -1,6 +1,7 @@
 /** Reads TensorFlow Lite models (`.tflite`). */
 import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
+import type { Notice } from '../model/layer-map.js';
 import type { Reader } from './reader.js';
 
 /** A FlatBuffer's identifier stands behind the place of its root. */
@@ -42,21 +43,10 @@ export const tflite: Reader = {
       map: async () => {
         const { liteToTensorflow } = await import('../dialects/tensorflow/lite.js');
         const { buildTensorflowMap } = await import('../dialects/tensorflow/graph.js');
-        const { dynamic, ...graph } = await liteToTensorflow(model, source.name);
-        const [first] = dynamic;
-        if (first !== undefined && options.assume?.dynamic_range !== 'float') {
-          const what = `${dynamic.length} operators have int8 weights where floats flow ("dynamic range" quantisation)`;
-          const why =
-            'there TensorFlow Lite rounds what flows to 8 bits, in ways that depend on its version and the processor, by about 1e-3 of what it predicts';
-          throw new ModelError(
-            'unsupported',
-            `${what}: ${why}. --assume dynamic_range=float takes the weights as the numbers that they stand for and rounds nothing.`,
-            {
-              file: source.name,
-              layer: first,
-            },
-          );
-        }
+        const dynamicRange = options.assume?.dynamic_range ?? 'rounded';
+        if (dynamicRange !== 'rounded' && dynamicRange !== 'float')
+          throw new ModelError('unsupported', `dynamic_range is rounded or float, not ${JSON.stringify(dynamicRange)}`, { file: source.name });
+        const { dynamic, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange });
         return buildTensorflowMap({
           ...graph,
           weight: () => undefined,
@@ -64,8 +54,19 @@ export const tflite: Reader = {
           format: 'tflite',
           producer: model.description || null,
           inputShape: options.inputShape,
+          warnings: dynamic.length > 0 ? [dynamicNotice(dynamic, dynamicRange)] : [],
         });
       },
     };
   },
 };
+
+/** How "dynamic range" quantisation was read: what runtimes of other versions and processors do differs by about a thousandth. */
+function dynamicNotice(dynamic: readonly string[], read: 'rounded' | 'float'): Notice {
+  const what = `${dynamic.length === 1 ? 'an operator has' : `${dynamic.length} operators have`} int8 weights where floats flow ("dynamic range" quantisation)`;
+  const how =
+    read === 'float'
+      ? 'the weights were taken as the numbers that they stand for and nothing was rounded, where TensorFlow Lite rounds what flows to 8 bits, by about 1e-3 of what it predicts'
+      : 'what flows into them is rounded to 8 bits of its own range, as TensorFlow Lite with XNNPACK does; other versions and processors round otherwise, by about 1e-3 of what they predict. --assume dynamic_range=float rounds nothing';
+  return { code: 'assumed', message: `${what}: ${how}`, layer: dynamic[0]! };
+}

@@ -182,8 +182,15 @@ const stridedSlice: TfRule = (operation) => {
 };
 
 const gather: TfRule = (operation) => {
-  const axis = operation.inputs.length > 2 ? axisOf(operation, 2, operation.rank(operation.input(0))) : 0;
-  operation.rest('batch_dims', 0);
+  const [x, indices] = [operation.input(0), operation.input(1)];
+  const axis = operation.inputs.length > 2 ? axisOf(operation, 2, operation.rank(x)) : 0;
+  const shared = operation.number('batch_dims', 0);
+  // Rows of each sample by its own indices: as GatherND has it where the axis is the first behind those that are shared.
+  if (shared !== 0) {
+    if (axis !== shared || shared < 0) throw operation.decline(`batch_dims is ${shared}, with the axis ${axis}`);
+    const rank = operation.rank(indices);
+    return operation.add('GatherND', [x, operation.before('Unsqueeze', [operation.int64(1)], { axes: [rank] })], { batch_dims: shared });
+  }
   return operation.add('Gather', [operation.input(0), operation.input(1)], { axis });
 };
 
@@ -200,8 +207,53 @@ const pad: TfRule = (operation) => {
 
 const mirrorPad: TfRule = (operation) => {
   const mode = operation.text('mode');
-  if (mode !== 'REFLECT') throw operation.decline(`mode ${mode}, which repeats the edge, has no operator`);
+  if (mode === 'SYMMETRIC') return mirrored(operation);
+  if (mode !== 'REFLECT') throw operation.decline(`mode ${mode}`);
   return operation.add('Pad', [operation.input(0)], { pads: pads(operation), mode: 'reflect' });
+};
+
+/** A mirror that stands behind the edge, which ONNX has not: elements in the order of their mirrored places, one axis after another. */
+function mirrored(operation: TfOperation): Value {
+  const x = operation.input(0);
+  const amounts = pads(operation);
+  const rank = amounts.length / 2;
+  const padded = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => amounts[axis] !== 0 || amounts[rank + axis] !== 0);
+  return padded.reduce((value, axis, i) => {
+    const size = x.shape?.[axis];
+    const [before, after] = [amounts[axis]!, amounts[rank + axis]!];
+    if (typeof size !== 'number') throw operation.decline('it mirrors an axis whose size is known only when the model runs');
+    if (![before, after].every((amount) => amount >= 0 && amount <= size)) throw operation.decline(`it mirrors ${before} and ${after} of ${size} elements`);
+    const places = Array.from({ length: before + size + after }, (_, at) => mirrorPlace(at - before, size));
+    const name = i === padded.length - 1 ? operation.name : `${operation.name}/Gather`;
+    return operation.add('Gather', [value, operation.integers(places)], { axis }, name);
+  }, x);
+}
+
+function mirrorPlace(at: number, size: number): number {
+  if (at < 0) return -1 - at;
+  return at < size ? at : 2 * size - 1 - at;
+}
+
+const cumsum: TfRule = (operation) => {
+  const x = operation.input(0);
+  const axis = axisOf(operation, 1, operation.rank(x));
+  const attributes = { exclusive: operation.flag('exclusive') ? 1 : 0, reverse: operation.flag('reverse') ? 1 : 0 };
+  return operation.add('CumSum', [x, operation.build.numbers('int64', axis)], attributes);
+};
+
+const reverse: TfRule = (operation) => {
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const axes = operation.known(1, 'axes').map((axis) => (axis < 0 ? axis + rank : axis));
+  if (axes.length === 0) return x;
+  return operation.add('Slice', [x], { starts: axes.map(() => -1), ends: axes.map(() => -FAR - 1), axes, steps: axes.map(() => -1) });
+};
+
+/** What several indices name is added up; of zeros to begin with. */
+const scatter: TfRule = (operation) => {
+  const updates = operation.input(1);
+  const zeros = operation.before('Expand', [operation.scalar(0, updates), operation.int64(2)]);
+  return operation.add('ScatterND', [zeros, operation.int64(0), updates], { reduction: 'add' });
 };
 
 const resize =
@@ -222,7 +274,8 @@ const resize =
     if (sizes && from.every((size) => typeof size === 'number')) {
       const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
       const isExact = scales.every((scale, axis) => axis < 2 || Math.floor((from[axis - 2] as number) * scale) === sizes[axis - 2]);
-      if (!isExact) throw operation.decline(`the sizes [${from}] become [${sizes}], which no factor in floating point gives`);
+      // No factor in floating point gives these.
+      if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
       return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
     }
     const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
@@ -318,6 +371,10 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   Gather: gather,
   ResourceGather: gather,
   GatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
+  Cumsum: cumsum,
+  ReverseV2: reverse,
+  ScatterNd: scatter,
+  Where: (operation) => operation.add('Transpose', [operation.before('NonZero', [operation.input(0)])], { perm: [1, 0] }),
   Pad: pad,
   PadV2: pad,
   MirrorPad: mirrorPad,
@@ -347,14 +404,16 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   ZerosLike: (operation) => filled(operation, 0),
   OnesLike: (operation) => filled(operation, 1),
   OneHot: (operation) => {
-    operation.rest('axis', -1);
+    const rank = operation.rank(operation.input(0));
+    const axis = operation.number('axis', -1);
+    if (axis < -1 || axis > rank) throw operation.decline(`its axis ${axis} is none of ${rank + 1}`);
     const depths = operation.known(1, 'depth');
     const values = operation.before(
       'Concat',
       [operation.before('Unsqueeze', [operation.input(3)], { axes: [0] }), operation.before('Unsqueeze', [operation.input(2)], { axes: [0] })],
       { axis: 0 },
     );
-    return operation.add('OneHot', [operation.input(0), operation.integers(depths), values], { axis: -1 });
+    return operation.add('OneHot', [operation.input(0), operation.integers(depths), values], { axis });
   },
   Einsum: (operation) => operation.add('Einsum', operation.inputs, { equation: operation.text('equation') }),
   TopKV2: (operation) => {

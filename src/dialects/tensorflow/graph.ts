@@ -7,7 +7,7 @@
 import type { TfGraph, TfInput, TfNode, TfShape } from '../../containers/tf-graph.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import { GraphBuilder, type Value } from '../../model/builder.js';
-import type { Dim, LayerMap, Port } from '../../model/layer-map.js';
+import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
 import type { Tensor } from '../../model/tensor.js';
 import { mergeBias } from '../../transforms/merge-bias.js';
@@ -38,6 +38,8 @@ export interface TfModel {
   readonly producer: string | null;
   /** Sizes of the first input, where the file does not say. */
   readonly inputShape?: readonly Dim[];
+  /** What reading the file had to assume. */
+  readonly warnings?: readonly Notice[];
 }
 
 export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = { ...windows, ...elements, ...arrangement, ...liteRules };
@@ -61,7 +63,16 @@ type Made = Value | typeof DEAD;
 export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
   const translation = new Translation(model);
   const { inputs, outputs, layers } = await translation.run();
-  const map: LayerMap = { name: '', format: model.format, producer: model.producer, architecture: null, inputs, outputs, layers, warnings: [] };
+  const map: LayerMap = {
+    name: '',
+    format: model.format,
+    producer: model.producer,
+    architecture: null,
+    inputs,
+    outputs,
+    layers,
+    warnings: model.warnings ?? [],
+  };
   return mergeBias(sinkTransposes(map));
 }
 

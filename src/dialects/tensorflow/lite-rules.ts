@@ -23,6 +23,25 @@ function rounded(operation: TfOperation, asCodes: boolean): Value {
   return operation.add('Cast', [operation.before('Add', [held, float(zero)])], { to: codes });
 }
 
+/** Keeps the step of a range of nothing but zeros above zero. */
+const LEAST_SPAN = 1e-30;
+
+/**
+ * What flows, rounded to 256 steps between its own least and largest value, zero among them: to code 0 the nearest that has it. No value is
+ * beyond the outermost codes, since the least is one of them after rounding and the largest lies 255 steps above it.
+ *
+ * @see https://github.com/google/XNNPACK/blob/master/src/microparams-init.c, xnn_f32_qd8_asymmetric_quantization_params
+ */
+const roundToOwnRange: TfRule = (operation) => {
+  const x = operation.input(0);
+  const axes = operation.numbers('axes');
+  const least = operation.before('Clip', [operation.before('ReduceMin', [x], { axes, keepdims: 1 })], { max: 0 });
+  const largest = operation.before('Clip', [operation.before('ReduceMax', [x], { axes, keepdims: 1 })], { min: 0 });
+  const span = operation.before('Clip', [operation.before('Sub', [largest, least])], { min: LEAST_SPAN });
+  const step = operation.before('Div', [span, operation.scalar(255, x)]);
+  return operation.add('Mul', [operation.before('Round', [operation.before('Div', [x, step])]), step]);
+};
+
 export const liteRules: Readonly<Record<string, TfRule>> = {
   LiteDepthwise: (operation) => {
     const kernel = operation.constant(1, 'kernel');
@@ -32,6 +51,7 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
     return depthwiseOf(operation, operation.turned(kernel, [3, 0, 1, 2], [out, 1, height, width]), channels);
   },
   ReluN1To1: (operation) => operation.add('Clip', [operation.input(0)], { min: -1, max: 1 }),
+  Relu0To1: (operation) => operation.add('Clip', [operation.input(0)], { min: 0, max: 1 }),
   HardSwish: (operation) => {
     const x = operation.input(0);
     return operation.add('Mul', [x, operation.before('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 })]);
@@ -55,6 +75,7 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
     const norm = operation.before('Max', [operation.before('Sqrt', [sum]), operation.scalar(1e-6, x)]);
     return operation.add('Div', [x, norm]);
   },
+  RoundToOwnRange: roundToOwnRange,
   DequantizeCodes: dequantise,
   RoundToCodes: (operation) => rounded(operation, false),
   RoundToCodesAsCodes: (operation) => rounded(operation, true),

@@ -9,7 +9,7 @@
  */
 import type { TfAttribute, TfGraph, TfInput, TfNode } from '../../containers/tf-graph.js';
 import type { LiteModel, LiteOperator, LiteOptions, LiteTensor } from '../../containers/tflite.js';
-import { ModelError } from '../../errors.js';
+import { isModelError, ModelError, throwAll } from '../../errors.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { permute, type Tensor } from '../../model/tensor.js';
@@ -23,10 +23,29 @@ export interface LiteGraph {
   readonly dynamic: readonly string[];
 }
 
-/** @throws ModelError 'unsupported' listing nothing: an operator that is not known becomes a node that is not, which the graph lists */
-export async function liteToTensorflow(model: LiteModel, file: string): Promise<LiteGraph> {
-  const builder = new LiteBuilder(model, file);
-  for (const operator of model.operators) await builder.operator(operator);
+export interface LiteReading {
+  readonly file: string;
+  /** What flows into kernels in int8: rounded to codes of its own range, as the runtime does it, or left as it is. */
+  readonly dynamicRange: 'rounded' | 'float';
+}
+
+/** @throws ModelError 'unsupported' listing every operator that cannot be said; where there are only such as are not known, they become nodes, which the graph lists */
+export async function liteToTensorflow(model: LiteModel, reading: LiteReading): Promise<LiteGraph> {
+  const builder = new LiteBuilder(model, reading);
+  const errors: ModelError[] = [];
+  for (const operator of model.operators) {
+    try {
+      await builder.operator(operator);
+    } catch (error) {
+      if (!isModelError(error) || error.kind !== 'unsupported') throw error;
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) {
+    const unknown = new Set(model.operators.flatMap(({ op }) => (Object.hasOwn(RULES, op) ? [] : [op])));
+    for (const op of unknown) errors.push(new ModelError('unsupported', `the operator ${op} is not translated`, { file: reading.file }));
+    throwAll(errors, `${reading.file}: this TensorFlow Lite model cannot be translated:`);
+  }
   const port = (index: number): TfPort => ({ name: model.tensors[index]!.name, from: { node: builder.name(index), output: 0 } });
   return {
     graph: { nodes: builder.nodes, functions: new Map(), producer: 0 },
@@ -59,10 +78,13 @@ class LiteBuilder {
   /** Names under which constants were added. */
   readonly #constants = new Map<string, string>();
 
+  readonly file: string;
+
   constructor(
     readonly model: LiteModel,
-    readonly file: string,
+    readonly reading: LiteReading,
   ) {
+    this.file = reading.file;
     this.#names = model.tensors.map(({ name }) => this.#free(name));
     for (const index of model.inputs) this.#input(index);
   }
@@ -137,12 +159,20 @@ class LiteBuilder {
     const [output] = operator.outputs;
     if (output === undefined) return;
     if (output < 0) throw new ModelError('malformed', `${operator.op} makes no tensor`, { file: this.file });
-    const rule = RULES[operator.op];
+    const rule = Object.hasOwn(RULES, operator.op) ? RULES[operator.op] : undefined;
     const named = this.model.tensors[output]!;
     const codes = isQuantised(named);
     const result = codes ? this.#free(`${this.name(output)}/numbers`) : this.name(output);
-    if (rule) await rule(new LiteNode(this, operator, result));
-    else
+    if (rule) {
+      await rule(new LiteNode(this, operator, result));
+      const rest = AT_REST[operator.op] ?? [];
+      const unread = (await operator.options.unread()).filter((field) => !rest.includes(field));
+      if (unread.length > 0)
+        throw new ModelError('unsupported', `${operator.op} has settings that are not known: ${unread.map((field) => `field ${field}`).join(', ')}`, {
+          file: this.file,
+          layer: result,
+        });
+    } else
       this.node(
         operator.op,
         result,
@@ -219,13 +249,30 @@ class LiteNode {
   }
 
   /**
-   * What flows into a kernel. Where the kernel is in int8 and what flows in floats ("dynamic range"), TensorFlow Lite may round what flows to
-   * 8 bits too, in ways that depend on its version and on the processor.
+   * What flows into a kernel. Where the kernel is in int8 and what flows in floats ("dynamic range"), the runtime rounds what flows to 256
+   * steps between its least and its largest value: of the last axis where each place along the others is a row of a product, else of a sample.
+   *
+   * @param at the input that flows; the kernel is input 1
    */
-  flowing(): string {
-    const [flowing, kernel] = [0, 1].map((at) => this.builder.model.tensors[this.#place(at)]!) as [LiteTensor, LiteTensor];
-    if (flowing.dtype === 'float32' && kernel.dtype === 'int8' && kernel.quantisation) this.builder.dynamic.push(this.result);
-    return this.input(0);
+  flowing(isRows: boolean, at = 0): string {
+    const { builder } = this;
+    const [flowing, kernel] = [at, 1].map((i) => builder.model.tensors[this.#place(i)]!) as [LiteTensor, LiteTensor];
+    if (flowing.dtype !== 'float32' || !kernel.data || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return this.input(at);
+    if (kernel.dtype !== 'int8')
+      throw new ModelError(
+        'unsupported',
+        `${this.operator.op} has weights in ${kernel.dtype} where floats flow, which versions of the runtime read otherwise`,
+        {
+          file: builder.file,
+          layer: this.result,
+          tensor: kernel.name,
+        },
+      );
+    builder.dynamic.push(this.result);
+    if (builder.reading.dynamicRange === 'float') return this.input(at);
+    const rank = flowing.shape.length;
+    const axes = isRows ? [rank - 1] : Array.from({ length: rank - 1 }, (_, axis) => axis + 1);
+    return this.before('RoundToOwnRange', [this.input(at)], { axes: ints(axes) });
   }
 
   shape(i: number): readonly number[] {
@@ -269,6 +316,25 @@ class LiteNode {
   }
 }
 
+/**
+ * Settings that say how the runtime computes integers or what an input says too: of what type biases are summed, that scales are powers of
+ * two, how dynamic ranges are rounded (asymmetrically by all kernels of today), how many inputs there are.
+ */
+const AT_REST: Readonly<Record<string, readonly number[]>> = {
+  ADD: [1],
+  SUB: [1],
+  CONV_2D: [6],
+  TRANSPOSE_CONV: [4],
+  FULLY_CONNECTED: [3, 4],
+  BATCH_MATMUL: [2],
+  PACK: [0],
+  RESHAPE: [0],
+  SHAPE: [0],
+  CAST: [0, 1],
+  // Sizes of the window that a depthwise kernel has, which old converters write.
+  DEPTHWISE_CONV_2D: [3],
+};
+
 type LiteRule = (node: LiteNode) => Promise<void>;
 
 const padding = async (node: LiteNode): Promise<TfAttribute> => text(PADDINGS[await node.options.byte(0)] ?? 'unknown');
@@ -280,7 +346,9 @@ const conv: LiteRule = async (node) => {
     dilations: ints([1, await options.int(5, 1), await options.int(4, 1), 1]),
     padding: await padding(node),
   };
-  const inputs = [node.flowing(), node.turned(1, [1, 2, 3, 0])];
+  // One place of the picture is one row of a product where the runtime computes it as such.
+  const isProduct = [...(node.shape(1).slice(1, 3) ?? []), await options.int(1), await options.int(2)].every((size) => size === 1);
+  const inputs = [node.flowing(isProduct), node.turned(1, [1, 2, 3, 0])];
   const activation = await options.byte(3);
   if (!node.has(2)) return node.finish('Conv2D', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('Conv2D', inputs, attributes), node.input(2)], {}, activation);
@@ -294,7 +362,7 @@ const depthwise: LiteRule = async (node) => {
     dilations: ints([1, await options.int(6, 1), await options.int(5, 1), 1]),
     padding: await padding(node),
   };
-  const inputs = [node.flowing(), node.input(1)];
+  const inputs = [node.flowing(false), node.input(1)];
   const activation = await options.byte(4);
   if (!node.has(2)) return node.finish('LiteDepthwise', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('LiteDepthwise', inputs, attributes), node.input(2)], {}, activation);
@@ -303,7 +371,7 @@ const depthwise: LiteRule = async (node) => {
 const transposedConv: LiteRule = async (node) => {
   const { options } = node;
   const attributes = { strides: ints([1, await options.int(2), await options.int(1), 1]), padding: await padding(node) };
-  const inputs = [node.input(0), node.turned(1, [1, 2, 0, 3]), node.input(2)];
+  const inputs = [node.input(0), node.turned(1, [1, 2, 0, 3]), node.flowing(false, 2)];
   const activation = await options.byte(3);
   if (!node.has(3)) return node.finish('Conv2DBackpropInput', inputs, attributes, activation);
   return node.finish('BiasAdd', [node.before('Conv2DBackpropInput', inputs, attributes), node.input(3)], {}, activation);
@@ -326,7 +394,7 @@ const fullyConnected: LiteRule = async (node) => {
   const keeps = (await node.options.byte(2)) !== 0;
   if ((await node.options.byte(1)) !== 0)
     throw new ModelError('unsupported', 'FULLY_CONNECTED has shuffled weights', { file: node.builder.file, layer: node.result });
-  const flowing = node.flowing();
+  const flowing = node.flowing(true);
   const features = node.shape(1)[1]!;
   const rank = node.shape(0).length;
   const x =
@@ -373,6 +441,39 @@ const gather: LiteRule = async (node) => {
   node.builder.node('GatherV2', node.result, [...node.inputs, axis], { batch_dims: int(await node.options.int(1)) });
 };
 
+/** √ of the mean of squares in a window. */
+const l2Pool: LiteRule = async (node) => {
+  const { options } = node;
+  const attributes = {
+    strides: ints([1, await options.int(2), await options.int(1), 1]),
+    ksize: ints([1, await options.int(4), await options.int(3), 1]),
+    padding: await padding(node),
+  };
+  const mean = node.before('AvgPool', [node.before('Square', [node.input(0)])], attributes);
+  return node.finish('Sqrt', [mean], {}, await options.byte(5));
+};
+
+/** MediaPipe's transposed convolution with a bias: its settings are TfLiteTransposeConvParams, as they lie in memory. */
+const transposedConvBias: LiteRule = async (node) => {
+  const { own } = node.options;
+  if (own.byteLength < 12) throw new ModelError('malformed', `${node.operator.op} has no settings`, { file: node.builder.file, layer: node.result });
+  const view = new DataView(own.buffer, own.byteOffset, own.byteLength);
+  const [padding, width, height] = [0, 4, 8].map((at) => view.getInt32(at, true)) as [number, number, number];
+  const attributes = { strides: ints([1, height, width, 1]), padding: text(PADDINGS[padding - 1] ?? 'unknown') };
+  const [rows, columns] = [1, 2].map((axis) => {
+    const [size, extent, stride] = [node.shape(0)[axis]!, node.shape(1)[axis]!, axis === 1 ? height : width];
+    return padding === 1 ? size * stride : size * stride + Math.max(extent - stride, 0);
+  });
+  const sizes = node.builder.list([node.shape(0)[0]!, rows!, columns!, node.shape(1)[0]!], node.result);
+  const made = node.before('Conv2DBackpropInput', [sizes, node.turned(1, [1, 2, 0, 3]), node.flowing(false)], attributes);
+  return node.finish('BiasAdd', [made, node.input(2)], {}, 0);
+};
+
+/** Of one table, by rows. */
+const embeddingLookup: LiteRule = async (node) => {
+  node.builder.node('GatherV2', node.result, [node.input(1), node.input(0), node.builder.scalar(0, node.result)]);
+};
+
 const resize = (op: string, corners: number, centers: number): LiteRule =>
   plain(op, async ({ options }) => ({
     align_corners: flag((await options.byte(corners)) !== 0),
@@ -391,8 +492,12 @@ const RULES: Readonly<Record<string, LiteRule>> = {
   TRANSPOSE_CONV: transposedConv,
   AVERAGE_POOL_2D: pool('AvgPool'),
   MAX_POOL_2D: pool('MaxPool'),
+  L2_POOL_2D: l2Pool,
   FULLY_CONNECTED: fullyConnected,
-  BATCH_MATMUL: plain('BatchMatMulV2', async ({ options }) => ({ adj_x: flag((await options.byte(0)) !== 0), adj_y: flag((await options.byte(1)) !== 0) })),
+  BATCH_MATMUL: async (node) => {
+    const [x, y] = [(await node.options.byte(0)) !== 0, (await node.options.byte(1)) !== 0];
+    node.builder.node('BatchMatMulV2', node.result, [node.flowing(!x), node.input(1)], { adj_x: flag(x), adj_y: flag(y) });
+  },
   ADD: merged('AddV2'),
   SUB: merged('Sub'),
   MUL: merged('Mul'),
@@ -407,6 +512,7 @@ const RULES: Readonly<Record<string, LiteRule>> = {
   RELU: plain('Relu'),
   RELU6: plain('Relu6'),
   RELU_N1_TO_1: plain('ReluN1To1'),
+  RELU_0_TO_1: plain('Relu0To1'),
   ELU: plain('Elu'),
   LEAKY_RELU: plain('LeakyRelu', async ({ options }) => ({ alpha: float(await options.float(0)) })),
   PRELU: plain('Prelu'),
@@ -437,6 +543,14 @@ const RULES: Readonly<Record<string, LiteRule>> = {
   MINIMUM: plain('Minimum'),
   SQUARED_DIFFERENCE: plain('SquaredDifference'),
   FLOOR_DIV: plain('FloorDiv'),
+  FLOOR_MOD: plain('FloorMod'),
+  CUMSUM: plain('Cumsum', async ({ options }) => ({ exclusive: flag((await options.byte(0)) !== 0), reverse: flag((await options.byte(1)) !== 0) })),
+  REVERSE_V2: plain('ReverseV2'),
+  RANK: plain('Rank'),
+  ONE_HOT: plain('OneHot', async ({ options }) => ({ axis: int(await options.int(0)) })),
+  SCATTER_ND: plain('ScatterNd'),
+  WHERE: plain('Where'),
+  EMBEDDING_LOOKUP: embeddingLookup,
   GREATER: plain('Greater'),
   GREATER_EQUAL: plain('GreaterEqual'),
   LESS: plain('Less'),
@@ -488,6 +602,7 @@ const RULES: Readonly<Record<string, LiteRule>> = {
   RESIZE_BILINEAR: resize('ResizeBilinear', 2, 3),
   RESIZE_NEAREST_NEIGHBOR: resize('ResizeNearestNeighbor', 0, 1),
   TOPK_V2: async (node) => node.spread('TopKV2', node.inputs, {}),
+  'CUSTOM Convolution2DTransposeBias': transposedConvBias,
   // Constants stand for their numbers already, and what flows is rounded where it is made.
   DEQUANTIZE: plain('Identity'),
   QUANTIZE: plain('Identity'),

@@ -1,0 +1,460 @@
+/** TensorFlow Lite's operators, in models that the test writes: through the layer map into ONNX Runtime, against the arithmetic of its kernels. */
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { LITE_OPERATORS } from '../../src/containers/tflite.js';
+import { openModel } from '../../src/readers/open.js';
+import { runLayers } from '../../src/verify/reference/session.js';
+import { byte, child, float, int, ints, type LiteOperator, type LiteTensor, liteModel, table } from '../lite-models.js';
+import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
+
+const code = (op: string): number => LITE_OPERATORS.indexOf(op);
+const bytesOf = (list: Float32Array | Int32Array | Int8Array): Uint8Array => new Uint8Array(list.buffer);
+const floats = (values: readonly number[]): Uint8Array => bytesOf(Float32Array.from(values));
+const whole = (name: string, values: readonly number[], shape: readonly number[] = [values.length]): LiteTensor => ({
+  name,
+  shape,
+  type: 2,
+  data: bytesOf(Int32Array.from(values)),
+});
+const constant = (name: string, shape: readonly number[], values: readonly number[]): LiteTensor => ({ name, shape, type: 0, data: floats(values) });
+const flowing = (name: string, shape: readonly number[], type = 0): LiteTensor => ({ name, shape, type });
+const FILE = 'm.tflite';
+const files = (bytes: Uint8Array) => memoryFileSet({ [FILE]: bytes }, FILE);
+/** Values of both signs without a pattern. */
+const noise = (count: number, seed = 1): number[] => Array.from({ length: count }, (_, i) => Math.fround(Math.sin((i + 1) * 12.9898 * seed) * 2));
+const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+describe('dynamic range: kernels in int8 where floats flow', () => {
+  const kernels = Int8Array.from(noise(3 * 2 * 2 * 2, 3), (value) => Math.round(value * 60));
+  const scales = [0.5, 0.02, 0.1].map(Math.fround);
+
+  /** To the nearest of 256 steps between the least and the largest value, zero among both. */
+  function rounded(values: readonly number[]): number[] {
+    const [least, largest] = [Math.min(0, ...values), Math.max(0, ...values)];
+    const step = (largest - least) / 255 || 1;
+    const zero = -128 - Math.round(least / step);
+    return values.map((value) => (Math.max(-128, Math.min(127, Math.round(value / step) + zero)) - zero) * step);
+  }
+
+  const size = [2, 3, 3, 2];
+  const x = [...noise(18), ...noise(18, 7).map((value) => value * 20)];
+  /** Of channels-last pictures with a kernel [out, height, width, in]. */
+  function convolved(seen: (sample: number, row: number, column: number) => readonly number[], extent: number): number[] {
+    const made: number[] = [];
+    for (let sample = 0; sample < 2; sample++)
+      for (let row = 0; row + extent <= 3; row++)
+        for (let column = 0; column + extent <= 3; column++)
+          for (let out = 0; out < 3; out++) {
+            let sum = 0;
+            for (let r = 0; r < extent; r++)
+              for (let c = 0; c < extent; c++)
+                for (let channel = 0; channel < 2; channel++)
+                  sum += seen(sample, row + r, column + c)[channel]! * kernels[((out * extent + r) * extent + c) * 2 + channel]! * scales[out]!;
+            made.push(sum);
+          }
+    return made;
+  }
+  const model = (extent: number, kernel: Partial<LiteTensor> = {}) =>
+    liteModel(
+      [
+        flowing('x', size),
+        { name: 'kernel', shape: [3, extent, extent, 2], type: 9, data: bytesOf(kernels.slice(0, 6 * extent * extent)), scales, ...kernel },
+        flowing('y', [2, 4 - extent, 4 - extent, 3]),
+      ],
+      [{ code: code('CONV_2D'), inputs: [0, 1], outputs: [2], options: table(byte(1), int(1), int(1)) }],
+      [0],
+      [2],
+    );
+  async function run(bytes: Uint8Array, options = {}, shape = size, data = x): Promise<number[]> {
+    const converted = await convertInMemory(files(bytes), options);
+    const [output] = (await runOnnx(converted.bytes, [{ shape, data: Float32Array.from(data) }])).values();
+    return [...output!.data];
+  }
+  function expectClose(actual: readonly number[], expected: readonly number[]): void {
+    expect(actual).toHaveLength(expected.length);
+    const scale = Math.max(...expected.map(Math.abs));
+    expect(Math.max(...actual.map((value, i) => Math.abs(value - expected[i]!))) / scale).toBeLessThan(1e-6);
+  }
+
+  it('round what flows to steps of each sample', async () => {
+    const samples = [rounded(x.slice(0, 18)), rounded(x.slice(18))];
+    const expected = convolved((sample, row, column) => samples[sample]!.slice(2 * (3 * row + column)), 2);
+    expectClose(await run(model(2)), expected);
+  });
+
+  it('round to steps of each place, where the kernel is of one place', async () => {
+    const expected = convolved((sample, row, column) => rounded(x.slice(18 * sample + 2 * (3 * row + column)).slice(0, 2)), 1);
+    expectClose(await run(model(1)), expected);
+  });
+
+  it('round to steps of each row of a dense layer', async () => {
+    const weights = kernels.slice(0, 12);
+    const dense = liteModel(
+      [flowing('x', [2, 4]), { name: 'w', shape: [3, 4], type: 9, data: bytesOf(weights), scales: [0.25] }, flowing('y', [2, 3])],
+      [{ code: code('FULLY_CONNECTED'), inputs: [0, 1], outputs: [2], options: table(undefined, undefined, undefined, byte(1)) }],
+      [0],
+      [2],
+    );
+    const rows = [
+      [1, -2, 0.3, 0.011],
+      [0, 0, 0, 0],
+    ];
+    const expected = rows.flatMap((row) => {
+      const held = rounded(row);
+      return [0, 1, 2].map((out) => held.reduce((sum, value, i) => sum + value * weights[4 * out + i]! * 0.25, 0));
+    });
+    expectClose(await run(dense, {}, [2, 4], rows.flat()), expected);
+  });
+
+  it('are told, and are taken as plain numbers where that is said', async () => {
+    const told = await (await openModel(files(model(2)))).map();
+    expect(told.warnings).toMatchObject([{ code: 'assumed', message: expect.stringMatching(/dynamic range.*dynamic_range=float/) }]);
+    const plain = convolved((sample, row, column) => x.slice(18 * sample + 2 * (3 * row + column)), 2);
+    expectClose(await run(model(2), { assume: { dynamic_range: 'float' } }), plain);
+    await expect(convertInMemory(files(model(2)), { assume: { dynamic_range: 'exact' } })).rejects.toThrow(/rounded or float/);
+  });
+
+  it('are refused in uint8, which versions of the runtime read in two ways', async () => {
+    await expect(convertInMemory(files(model(2, { type: 3 })))).rejects.toThrow(/weights in uint8/);
+  });
+});
+
+describe('nets in integers', () => {
+  it('compute codes from codes, each output channel by its own scale', async () => {
+    const [inScale, inZero, outScale, outZero] = [0.5, 3, 0.75, -10];
+    const kernel = Int8Array.from(noise(2 * 3 * 3, 5), (value) => Math.round(value * 50));
+    const scales = [0.03125, 0.25];
+    const bias = [40, -7];
+    const model = liteModel(
+      [
+        { ...flowing('x', [1, 4, 4, 1], 9), scales: [inScale], zeroPoints: [inZero] },
+        { name: 'kernel', shape: [2, 3, 3, 1], type: 9, data: bytesOf(kernel), scales },
+        { ...whole('bias', bias), scales: scales.map((scale) => scale * inScale) },
+        { ...flowing('y', [1, 2, 2, 2], 9), scales: [outScale], zeroPoints: [outZero] },
+      ],
+      [{ code: code('CONV_2D'), inputs: [0, 1, 2], outputs: [3], options: table(byte(1), int(1), int(1), byte(1)) }],
+      [0],
+      [3],
+    );
+    const codes = noise(16, 2).map((value) => Math.round(value * 60));
+    const map = await (await openModel(files(model))).map();
+    expect(map.inputs[0]).toMatchObject({ dtype: 'int8', shape: [1, 4, 4, 1] });
+    // In the map's own order of axes, channels first.
+    const [made] = await runLayers(map, [{ shape: [1, 1, 4, 4], data: Float64Array.from(codes) }], () => {});
+    const expected: number[] = [];
+    for (const out of [0, 1])
+      for (const row of [0, 1])
+        for (const column of [0, 1]) {
+          let sum = bias[out]!;
+          for (let r = 0; r < 3; r++) for (let c = 0; c < 3; c++) sum += (codes[4 * (row + r) + column + c]! - inZero) * kernel[out * 9 + 3 * r + c]!;
+          const value = Math.max(0, sum * scales[out]! * inScale);
+          expected.push(Math.min(127, Math.max(-128, Math.round(value / outScale) + outZero)));
+        }
+    expect([...made!.data]).toEqual(expected);
+  });
+});
+
+interface Case {
+  readonly op: string;
+  readonly title?: string;
+  /** Of x, and of y where two values flow. */
+  readonly shapes: readonly (readonly number[])[];
+  readonly constants?: readonly LiteTensor[];
+  /** Tensors by name; x, y and the constants where left out. */
+  readonly reads?: readonly string[];
+  readonly made: readonly number[] | readonly (readonly number[])[];
+  readonly type?: number;
+  readonly options?: LiteOperator['options'];
+  readonly custom?: string;
+  readonly own?: Uint8Array;
+  readonly feed?: readonly number[];
+  readonly expected: (x: readonly number[], y: readonly number[]) => readonly number[];
+}
+
+const unary = (op: string, f: (value: number) => number, options?: LiteOperator['options']): Case => ({
+  op,
+  shapes: [[2, 3]],
+  made: [2, 3],
+  ...(options ? { options } : {}),
+  expected: (x) => x.map(f),
+});
+const erf = (x: number): number => {
+  let [sum, term] = [x, x];
+  for (let n = 1; n < 80; n++) {
+    term *= -(x * x) / n;
+    sum += term / (2 * n + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum;
+};
+/** Elements of x [rows, columns] by place. */
+const picked = (places: readonly number[]) => (x: readonly number[]) => places.map((at) => x[at]!);
+
+const CASES: readonly Case[] = [
+  unary('RELU', (v) => Math.max(0, v)),
+  unary('RELU6', (v) => Math.min(6, Math.max(0, v))),
+  unary('RELU_N1_TO_1', (v) => Math.min(1, Math.max(-1, v))),
+  unary('RELU_0_TO_1', (v) => Math.min(1, Math.max(0, v))),
+  unary('LEAKY_RELU', (v) => (v < 0 ? v * 0.25 : v), table(float(0.25))),
+  unary('HARD_SWISH', (v) => (v * Math.min(6, Math.max(0, v + 3))) / 6),
+  unary('ELU', (v) => (v < 0 ? Math.expm1(v) : v)),
+  unary('LOGISTIC', (v) => 1 / (1 + Math.exp(-v))),
+  unary('TANH', Math.tanh),
+  unary('GELU', (v) => (v / 2) * (1 + erf(v * Math.SQRT1_2))),
+  unary('GELU', (v) => (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))), table(byte(1))),
+  unary('SQUARE', (v) => v * v),
+  unary('ABS', Math.abs),
+  unary('NEG', (v) => -v),
+  unary('EXP', Math.exp),
+  {
+    op: 'PRELU',
+    shapes: [[1, 2, 1, 3]],
+    constants: [constant('slope', [1, 1, 3], [0.1, 0.2, -0.5])],
+    made: [1, 2, 1, 3],
+    expected: (x) => x.map((v, i) => (v < 0 ? v * [0.1, 0.2, -0.5][i % 3]! : v)),
+  },
+  { op: 'L2_NORMALIZATION', shapes: [[2, 3]], made: [2, 3], expected: (x) => x.map((v, i) => v / Math.hypot(...x.slice(i - (i % 3), i - (i % 3) + 3))) },
+  {
+    op: 'ADD',
+    title: 'with its activation',
+    shapes: [[2, 3]],
+    constants: [constant('c', [3], [1, -1, 0])],
+    made: [2, 3],
+    options: table(byte(1)),
+    expected: (x) => x.map((v, i) => Math.max(0, v + [1, -1, 0][i % 3]!)),
+  },
+  {
+    op: 'FLOOR_MOD',
+    shapes: [[2, 3]],
+    constants: [constant('c', [3], [0.7, -0.6, 1.5])],
+    made: [2, 3],
+    expected: (x) => x.map((v, i) => v - [0.7, -0.6, 1.5][i % 3]! * Math.floor(v / [0.7, -0.6, 1.5][i % 3]!)),
+  },
+  { op: 'MEAN', shapes: [[1, 2, 2, 1]], constants: [whole('axes', [1, 2])], made: [1, 1], expected: (x) => [(x[0]! + x[1]! + x[2]! + x[3]!) / 4] },
+  {
+    op: 'SUM',
+    title: 'kept',
+    shapes: [[2, 2]],
+    constants: [whole('axes', [-1])],
+    made: [2, 1],
+    options: table(byte(1)),
+    expected: (x) => [x[0]! + x[1]!, x[2]! + x[3]!],
+  },
+  { op: 'CUMSUM', shapes: [[1, 3]], constants: [whole('axis', [1], [])], made: [1, 3], expected: ([a, b, c]) => [a!, a! + b!, a! + b! + c!] },
+  {
+    op: 'CUMSUM',
+    title: 'from behind, without the own',
+    shapes: [[1, 3]],
+    constants: [whole('axis', [1], [])],
+    made: [1, 3],
+    options: table(byte(1), byte(1)),
+    expected: ([, b, c]) => [b! + c!, c!, 0],
+  },
+  { op: 'REVERSE_V2', shapes: [[2, 3]], constants: [whole('axes', [1])], made: [2, 3], expected: picked([2, 1, 0, 5, 4, 3]) },
+  {
+    op: 'MIRROR_PAD',
+    title: 'behind the edge',
+    shapes: [[2, 3]],
+    constants: [whole('pads', [1, 0, 2, 1], [2, 2])],
+    made: [3, 6],
+    options: table(byte(1)),
+    expected: picked([1, 0, 0, 1, 2, 2, 1, 0, 0, 1, 2, 2, 4, 3, 3, 4, 5, 5]),
+  },
+  {
+    op: 'MIRROR_PAD',
+    title: 'on the edge',
+    shapes: [[2, 3]],
+    constants: [whole('pads', [0, 0, 2, 1], [2, 2])],
+    made: [2, 6],
+    expected: picked([2, 1, 0, 1, 2, 1, 5, 4, 3, 4, 5, 4]),
+  },
+  {
+    op: 'PADV2',
+    shapes: [[1, 2]],
+    constants: [whole('pads', [0, 0, 1, 1], [2, 2]), constant('value', [], [7])],
+    made: [1, 4],
+    expected: ([a, b]) => [7, a!, b!, 7],
+  },
+  {
+    op: 'STRIDED_SLICE',
+    shapes: [[2, 4]],
+    constants: [whole('begin', [0, 1]), whole('end', [2, 4]), whole('strides', [1, 2])],
+    made: [2, 2],
+    expected: picked([1, 3, 5, 7]),
+  },
+  {
+    op: 'STRIDED_SLICE',
+    title: 'of one place',
+    shapes: [[2, 3]],
+    constants: [whole('begin', [0, -1]), whole('end', [0, 0]), whole('strides', [1, 1])],
+    made: [2],
+    options: table(int(1), int(1), int(0), int(0), int(2)),
+    expected: picked([2, 5]),
+  },
+  { op: 'SLICE', shapes: [[2, 3]], constants: [whole('begin', [1, 0]), whole('size', [1, -1])], made: [1, 3], expected: picked([3, 4, 5]) },
+  { op: 'PACK', shapes: [[2], [2]], made: [2, 2], options: table(int(2), int(1)), expected: (x, y) => [x[0]!, y[0]!, x[1]!, y[1]!] },
+  { op: 'UNPACK', shapes: [[2, 2]], made: [[2], [2]], options: table(int(2), int(1)), expected: picked([0, 2, 1, 3]) },
+  {
+    op: 'SPLIT',
+    shapes: [[1, 4]],
+    constants: [whole('axis', [1], [])],
+    reads: ['axis', 'x'],
+    made: [
+      [1, 2],
+      [1, 2],
+    ],
+    options: table(int(2)),
+    expected: picked([0, 1, 2, 3]),
+  },
+  {
+    op: 'SPLIT_V',
+    shapes: [[1, 4]],
+    constants: [whole('sizes', [1, 3]), whole('axis', [1], [])],
+    made: [
+      [1, 1],
+      [1, 3],
+    ],
+    options: table(int(2)),
+    expected: picked([0, 1, 2, 3]),
+  },
+  { op: 'TRANSPOSE', shapes: [[2, 3]], constants: [whole('perm', [1, 0])], made: [3, 2], expected: picked([0, 3, 1, 4, 2, 5]) },
+  { op: 'TILE', shapes: [[1, 2]], constants: [whole('times', [2, 2])], made: [2, 4], expected: picked([0, 1, 0, 1, 0, 1, 0, 1]) },
+  { op: 'GATHER', shapes: [[2, 3]], constants: [whole('indices', [2, 0])], made: [2, 2], options: table(int(1)), expected: picked([2, 0, 5, 3]) },
+  {
+    op: 'GATHER',
+    title: 'of each sample',
+    shapes: [[2, 3]],
+    constants: [whole('indices', [2, 0, 1, 1], [2, 2])],
+    made: [2, 2],
+    options: table(int(1), int(1)),
+    expected: picked([2, 0, 4, 4]),
+  },
+  {
+    op: 'SCATTER_ND',
+    shapes: [[2]],
+    constants: [whole('indices', [3, 1], [2, 1]), whole('shape', [4])],
+    reads: ['indices', 'x', 'shape'],
+    made: [4],
+    expected: ([a, b]) => [0, b!, 0, a!],
+  },
+  { op: 'SPACE_TO_DEPTH', shapes: [[1, 2, 2, 1]], made: [1, 1, 1, 4], options: table(int(2)), expected: picked([0, 1, 2, 3]) },
+  { op: 'DEPTH_TO_SPACE', shapes: [[1, 1, 1, 4]], made: [1, 2, 2, 1], options: table(int(2)), expected: picked([0, 1, 2, 3]) },
+  {
+    op: 'BATCH_MATMUL',
+    shapes: [
+      [1, 2, 2],
+      [1, 2, 2],
+    ],
+    made: [1, 2, 2],
+    options: table(byte(0), byte(1)),
+    expected: (x, y) => [x[0]! * y[0]! + x[1]! * y[1]!, x[0]! * y[2]! + x[1]! * y[3]!, x[2]! * y[0]! + x[3]! * y[1]!, x[2]! * y[2]! + x[3]! * y[3]!],
+  },
+  {
+    op: 'SOFTMAX',
+    title: 'of beta 2',
+    shapes: [[1, 3]],
+    made: [1, 3],
+    options: table(float(2)),
+    expected: (x) => x.map((v) => Math.exp(2 * v) / x.reduce((sum, one) => sum + Math.exp(2 * one), 0)),
+  },
+  {
+    op: 'L2_POOL_2D',
+    shapes: [[1, 2, 2, 1]],
+    made: [1, 1, 1, 1],
+    options: table(byte(1), int(1), int(1), int(2), int(2)),
+    expected: (x) => [Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / 4)],
+  },
+  { op: 'EMBEDDING_LOOKUP', shapes: [[2, 3]], constants: [whole('rows', [1])], reads: ['rows', 'x'], made: [1, 3], expected: picked([3, 4, 5]) },
+  {
+    op: 'RESIZE_NEAREST_NEIGHBOR',
+    shapes: [[1, 1, 2, 1]],
+    constants: [whole('size', [1, 5])],
+    made: [1, 1, 5, 1],
+    options: table(byte(0), byte(1)),
+    expected: picked([0, 0, 1, 1, 1]),
+  },
+  {
+    op: 'RESIZE_BILINEAR',
+    title: 'on corners',
+    shapes: [[1, 1, 2, 1]],
+    constants: [whole('size', [1, 3])],
+    made: [1, 1, 3, 1],
+    options: table(undefined, undefined, byte(1)),
+    expected: ([a, b]) => [a!, (a! + b!) / 2, b!],
+  },
+  {
+    op: 'TRANSPOSE_CONV',
+    shapes: [[1, 1, 2, 1]],
+    constants: [whole('sizes', [1, 1, 4, 1]), constant('k', [1, 1, 2, 1], [2, -3])],
+    reads: ['sizes', 'k', 'x'],
+    made: [1, 1, 4, 1],
+    options: table(byte(0), int(2), int(1)),
+    expected: ([a, b]) => [2 * a!, -3 * a!, 2 * b!, -3 * b!],
+  },
+  {
+    op: 'CUSTOM',
+    custom: 'Convolution2DTransposeBias',
+    own: bytesOf(Int32Array.of(1, 2, 1)),
+    shapes: [[1, 1, 2, 1]],
+    constants: [constant('k', [1, 1, 2, 1], [2, -3]), constant('bias', [1], [0.5])],
+    made: [1, 1, 4, 1],
+    expected: ([a, b]) => [2 * a!, -3 * a!, 2 * b!, -3 * b!].map((v) => v + 0.5),
+  },
+];
+
+describe('operators of TensorFlow Lite', () => {
+  it.each(CASES)('$op $custom $title computes what its kernel does', async ({ op, shapes, constants = [], reads, made, options, custom, own, expected }) => {
+    const made1 = (typeof made[0] === 'object' ? made : [made]) as readonly (readonly number[])[];
+    const values = shapes.map((shape, i) => flowing(['x', 'y'][i]!, shape));
+    const results = made1.map((shape, i) => flowing(`made${i}`, shape));
+    const tensors = [...values, ...constants, ...results];
+    const place = (name: string) => tensors.findIndex((tensor) => tensor.name === name);
+    const inputs = (reads ?? [...values, ...constants].map(({ name }) => name)).map(place);
+    const outputs = results.map(({ name }) => place(name));
+    const operator = { code: code(op), inputs, outputs, ...(options ? { options } : {}), ...(custom ? { custom } : {}), ...(own ? { own } : {}) };
+    const feeds = shapes.map((shape, i): Run => ({ shape, data: Float32Array.from(noise(count(shape), 3 + i)) }));
+    const { bytes } = await convertInMemory(
+      files(
+        liteModel(
+          tensors,
+          [operator],
+          values.map((_, i) => i),
+          outputs,
+        ),
+      ),
+    );
+    const found = [...(await runOnnx(bytes, feeds)).values()];
+    expect(found.map(({ shape }) => shape)).toEqual(made1);
+    const wanted = expected([...feeds[0]!.data], [...(feeds[1]?.data ?? [])]);
+    const all = found.flatMap(({ data }) => [...data]);
+    expect(all).toHaveLength(wanted.length);
+    for (const [i, value] of wanted.entries()) expect(all[i]).toBeCloseTo(value, 5);
+  });
+
+  it('refuse settings that are not known, and name all operators that cannot be said', async () => {
+    const model = liteModel(
+      [flowing('x', [1, 2]), flowing('a', [1, 2]), flowing('b', [1, 2]), flowing('c', [1, 2])],
+      [
+        { code: code('LEAKY_RELU'), inputs: [0], outputs: [1], options: table(float(0.5), int(7)) },
+        { code: code('CUSTOM'), custom: 'TFLite_Detection_PostProcess', inputs: [1], outputs: [2] },
+        { code: code('IF'), inputs: [2], outputs: [3], options: table(int(1), int(2)) },
+      ],
+      [0],
+      [3],
+    );
+    await expect(openModel(files(model)).then((opened) => opened.map())).rejects.toThrow(
+      /LEAKY_RELU has settings that are not known: field 1[\s\S]*TFLite_Detection_PostProcess[\s\S]*IF/,
+    );
+  });
+
+  it('take sizes from a list in their settings', async () => {
+    const model = liteModel(
+      [flowing('x', [2, 3]), flowing('y', [3, 2])],
+      [{ code: code('RESHAPE'), inputs: [0], outputs: [1], options: table(child(ints([3, 2]))) }],
+      [0],
+      [1],
+    );
+    const { bytes } = await convertInMemory(files(model));
+    const [output] = (await runOnnx(bytes, [{ shape: [2, 3], data: Float32Array.from([1, 2, 3, 4, 5, 6]) }])).values();
+    expect(output).toEqual({ shape: [3, 2], data: Float32Array.from([1, 2, 3, 4, 5, 6]) });
+  });
+});

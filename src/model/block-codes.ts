@@ -16,7 +16,8 @@ import { elementCount, type Loop, type Path, permute, rowMajorStrides, type Stag
 /** Codes that there are. */
 export type CodeRange = 'int4' | 'uint4';
 
-const RANGES: Readonly<Record<CodeRange, readonly [low: number, high: number]>> = { int4: [-8, 7], uint4: [0, 15] };
+/** The first and the last of each. */
+export const CODE_RANGES: Readonly<Record<CodeRange, readonly [low: number, high: number]>> = { int4: [-8, 7], uint4: [0, 15] };
 /** Largest magnitudes that are put where the last code is, by which code that is: the values beyond are held at it. */
 const REACHES = [8, 7.5, 7, 7.9 / 0.9, 7.9 / 0.8] as const;
 /** The same for codes with a zero point: parts of the range that are covered. */
@@ -38,7 +39,7 @@ export function quantiseFew(tensor: Tensor, axis: number, codes: Pick<BlockCodes
 }
 
 function encodeAlong(tensor: Tensor, own: Path, { scales, zeroPoints }: Pick<BlockCodes, 'scales' | 'zeroPoints'>, range: CodeRange): Tensor {
-  const [low, high] = RANGES[range];
+  const [low, high] = CODE_RANGES[range];
   const zeros = zeroPoints ?? new Uint8Array(scales.length);
   const begin = (path: Path): Stage['apply'] => {
     const cursor = new ChannelCursor(path);
@@ -50,7 +51,7 @@ function encodeAlong(tensor: Tensor, own: Path, { scales, zeroPoints }: Pick<Blo
         const { base, at, count } = cursor.next(values.length - start);
         for (let i = 0; i < count; i++) {
           const place = offsets ? base + offsets[at + i]! : base;
-          const code = rounded(values[start + i]! / scales[place]!) + zeros[place]!;
+          const code = roundToEven(values[start + i]! / scales[place]!) + zeros[place]!;
           codes[start + i] = Math.max(low, Math.min(high, code));
         }
         start += count;
@@ -133,7 +134,7 @@ function scaleOf(group: Float32Array, tensor: Tensor): number {
     const scale = Math.fround(largest / reach);
     let lost = 0;
     for (let i = 0; i < group.length; i++) {
-      const code = rounded(group[i]! / scale);
+      const code = roundToEven(group[i]! / scale);
       const error = group[i]! - Math.max(-8, Math.min(7, code)) * scale;
       lost += error * error;
     }
@@ -158,7 +159,7 @@ function scaleAndZero(group: Float32Array, tensor: Tensor): [scale: number, zero
     const zero = Math.min(15, Math.max(0, Math.round((-min * part) / scale)));
     let lost = 0;
     for (let i = 0; i < group.length; i++) {
-      const code = rounded(group[i]! / scale) + zero;
+      const code = roundToEven(group[i]! / scale) + zero;
       const error = group[i]! - (Math.max(0, Math.min(15, code)) - zero) * scale;
       lost += error * error;
     }
@@ -170,7 +171,7 @@ function scaleAndZero(group: Float32Array, tensor: Tensor): [scale: number, zero
 /** To nearest, ties to even: adding this leaves no bits behind the point. */
 const WHOLE = 1.5 * 2 ** 52;
 
-function rounded(value: number): number {
+export function roundToEven(value: number): number {
   return value + WHOLE - WHOLE;
 }
 

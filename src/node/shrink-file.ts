@@ -206,7 +206,8 @@ async function toActivations(writer: AnyWriter, options: ShrinkFileOptions): Pro
 }
 
 /** Undefined where codes of 4 bits are not asked for. @throws ModelError 'usage' where they cannot be had */
-async function toFour(writer: AnyWriter, { dtype, block, opset, step, method }: ShrinkFileOptions): Promise<Rewrite | undefined> {
+async function toFour(writer: AnyWriter, options: ShrinkFileOptions): Promise<Rewrite | undefined> {
+  const { dtype, block, opset, step } = options;
   const name = fourBits(dtype);
   const refused = (problem: string) => new ModelError('usage', problem);
   if (!name) return undefined;
@@ -215,8 +216,7 @@ async function toFour(writer: AnyWriter, { dtype, block, opset, step, method }: 
   if (opset !== undefined && opset < FOUR_BITS_OPSET)
     throw refused(`${name} came with opset ${FOUR_BITS_OPSET}, and --opset ${opset} is older: leave --opset out, or choose --dtype int8.`);
   if (step !== undefined) throw refused('--dtype and --step both say what weights become: give one of them.');
-  if (method === 'best') throw refused(`--method best works out codes of 8 bits, not ${name}: leave one of them out.`);
-  return (onStep) => async (map) => shrinkToFour(map, name, block ?? DEFAULT_BLOCK, onStep);
+  return (onStep) => async (map, edited) => shrinkToFour(map, name, block ?? DEFAULT_BLOCK, await better(options, onStep, edited));
 }
 
 function fourBits(dtype: string | undefined): 'int4' | 'uint4' | undefined {

@@ -23,6 +23,9 @@ export type Level = 'float32' | 'float16' | 'full' | CodeRange | number;
 export type StepLevel = 'full' | number;
 export const isStepLevel = (level: Level): level is StepLevel => level === 'full' || typeof level === 'number';
 
+/** Whether a weight is in codes, and not in floats. */
+export const isCodes = (level: Level): level is Exclude<Level, 'float32' | 'float16'> => level !== 'float32' && level !== 'float16';
+
 export interface Spread {
   /** Standard deviation of each channel about zero, and the largest magnitude; of a single one for the whole weight. */
   readonly deviation: Float64Array;
@@ -74,27 +77,39 @@ export function stepsFor({ deviation, largest, min, max }: Spread, form: CodeFor
   });
 }
 
-/** How a weight is coded. */
+/** How a weight is coded: value = step * (code - zero), with one pair for each group of values. */
 export interface CodePlan {
-  readonly dtype: 'int8' | 'uint8';
-  /** One for each channel, or one for all. */
+  /** The first code and the last. */
+  readonly range: readonly [low: number, high: number];
+  /** One for each group. */
   readonly steps: Float32Array;
-  /** The code of zero. */
-  readonly zero: number;
-  /** The code, counted from that of zero, of a value in steps. */
-  readonly code: (value: number) => number;
+  /** The code of zero in each group; null: 0. */
+  readonly zeros: ArrayLike<number> | null;
+  /** Groups of one channel; 0 where all channels are one group. */
+  readonly perChannel: number;
+  /** In which of its channel's groups a place of the channel is. */
+  readonly groupAt: (place: number) => number;
   readonly method: string;
+  /** Values of codes, an element a byte, in steps that may be others than those above. */
+  readonly widened: (codes: Tensor, steps: Float32Array) => Tensor;
+  /** Whether a step is as small as the largest value lets it be, so that one may gain by holding that value at the last code. */
+  readonly isTight: boolean;
 }
 
-export async function planCodes(tensor: Tensor, axis: number, form: CodeForm, level: 'full' | number): Promise<CodePlan> {
+/** @param axis of the channels, of which there is a step each, or one for all */
+export async function planCodes(tensor: Tensor, axis: number, form: CodeForm, level: StepLevel): Promise<CodePlan> {
   const spread = await spreadOf(tensor, axis, form);
   const steps = stepsFor(spread, form, level);
-  const dtype = form === 'channels' ? 'int8' : 'uint8';
+  const told = { steps, groupAt: () => 0, isTight: level === 'full' };
+  const levels = level === 'full' ? 'all levels' : `steps of ${level} deviations`;
+  if (form === 'channels') {
+    const widened = (codes: Tensor, own: Float32Array) => dequantiseChannels(codes, axis, own);
+    return { ...told, range: [-INT8_MAX, INT8_MAX], zeros: null, perChannel: 1, method: `int8, ${levels}`, widened };
+  }
   // In the middle of what the range leaves free on both sides.
-  const zero = form === 'channels' ? 0 : Math.min(UINT8_MAX, Math.max(0, Math.round((UINT8_MAX - (spread.max + spread.min) / steps[0]!) / 2)));
-  const [low, high] = form === 'channels' ? [-INT8_MAX, INT8_MAX] : [-zero, UINT8_MAX - zero];
-  const code = (value: number) => Math.min(high, Math.max(low, Math.round(value)));
-  return { dtype, steps, zero, code, method: `${dtype}, ${level === 'full' ? 'all levels' : `steps of ${level} deviations`}` };
+  const zero = Math.min(UINT8_MAX, Math.max(0, Math.round((UINT8_MAX - (spread.max + spread.min) / steps[0]!) / 2)));
+  const widened = (codes: Tensor, [step]: Float32Array) => dequantiseAffine(codes, { dtype: 'uint8', scale: step!, min: 0 - zero * step! });
+  return { ...told, range: [0, UINT8_MAX], zeros: [zero], perChannel: 0, method: `uint8, ${levels}`, widened };
 }
 
 /**
@@ -107,8 +122,8 @@ export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, 
   if (level === 'float32') return tensor;
   if (level === 'float16') return standIn(tensor, castTensor(castTensor(tensor, 'float16'), 'float32'), 'float16');
   if (!isStepLevel(level)) return blockedWeight(tensor, axis, level, block);
-  const { steps, zero, method } = await planCodes(tensor, axis, form, level);
-  if (form === 'channels') return standIn(tensor, dequantiseChannels(quantiseChannels(tensor, axis, steps), axis, steps), method);
-  const quantisation = { dtype: 'uint8', scale: steps[0]!, min: 0 - zero * steps[0]! } as const;
-  return standIn(tensor, dequantiseAffine(quantiseAffine(tensor, quantisation), quantisation), method);
+  const { steps, zeros, method, widened } = await planCodes(tensor, axis, form, level);
+  const min = 0 - (zeros?.[0] ?? 0) * steps[0]!;
+  const codes = form === 'channels' ? quantiseChannels(tensor, axis, steps) : quantiseAffine(tensor, { dtype: 'uint8', scale: steps[0]!, min });
+  return standIn(tensor, widened(codes, steps), method);
 }

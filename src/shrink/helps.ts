@@ -1,14 +1,14 @@
-/** What is tried on a net's weights, one thing after the other, and kept where the net's output comes nearer to what it was, on inputs kept back. */
+/** Whether what is tried on a net's weights brings its output nearer to what it was, on inputs kept back. */
 import type { LayerMap } from '../model/layer-map.js';
-import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { distance, outputsOf } from './outputs.js';
-import { withWeights } from './weights.js';
 
-export interface Trial {
-  /** 'depthwise kernels in float16', ... */
-  readonly what: string;
-  readonly made: ReadonlyMap<Tensor, Tensor>;
+/** One thing after the other is tried, each on what was kept of those before it. */
+export interface Judge {
+  /** Whether a net is nearer than the last that was kept; then it is the one that is kept. @param what 'depthwise kernels in float16', ... */
+  helps(what: string, net: LayerMap): Promise<boolean>;
+  /** A sentence on what each trial did; '' where nothing was tried. */
+  told(): string;
 }
 
 /** Less energy of the error than this part of what it was; what is nearer to it is chance. */
@@ -16,23 +16,25 @@ const LEAST_GAIN = 0.96;
 const JUDGED_ROWS = 64;
 
 /**
- * @param start tensors in place of the net's
+ * @param map the net as it was
+ * @param start with coarser weights, that trials begin with
  * @param inputs that nothing of the trials was worked out with
- * @returns the tensors that are left, and a sentence on what each trial did
  */
-export async function keptWhereItHelps(map: LayerMap, start: ReadonlyMap<Tensor, Tensor>, trials: readonly Trial[], inputs: GivenInputs) {
+export async function judgeOf(map: LayerMap, start: LayerMap, inputs: GivenInputs): Promise<Judge> {
   const exact = await outputsOf(map, inputs, JUDGED_ROWS);
-  const errorOf = async (made: ReadonlyMap<Tensor, Tensor>) => Math.sqrt(distance(exact, await outputsOf(withWeights(map, made), inputs, JUDGED_ROWS)));
-  let [made, error] = [new Map(start), await errorOf(start)];
-  const told: string[] = [];
-  for (const { what, made: changed } of trials) {
-    const tried = new Map([...made, ...changed]);
-    const now = await errorOf(tried);
-    const helps = now ** 2 < error ** 2 * LEAST_GAIN;
-    told.push(helps ? `${what}: ${percent(error)} before, ${percent(now)} with it` : `${what}: no help, left out`);
-    if (helps) [made, error] = [tried, now];
-  }
-  return { made, told: trials.length === 0 ? '' : `; error of the output on inputs kept back, ${told.join('; ')}` };
+  const errorOf = async (net: LayerMap) => Math.sqrt(distance(exact, await outputsOf(net, inputs, JUDGED_ROWS)));
+  let error = await errorOf(start);
+  const tried: string[] = [];
+  return {
+    async helps(what, net) {
+      const now = await errorOf(net);
+      const helps = now ** 2 < error ** 2 * LEAST_GAIN;
+      tried.push(helps ? `${what}: ${percent(error)} before, ${percent(now)} with it` : `${what}: no help, left out`);
+      if (helps) error = now;
+      return helps;
+    },
+    told: () => (tried.length === 0 ? '' : `; error of the output on inputs kept back, ${tried.join('; ')}`),
+  };
 }
 
 function percent(share: number): string {

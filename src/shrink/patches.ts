@@ -2,11 +2,12 @@
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import { inputPositions, type WindowAttributes, windowOver } from '../model/ops/window.js';
+import { permute, type Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { runLayers } from '../verify/reference/session.js';
 import type { CodableWeight } from './weights.js';
 
-/** Rows of as many values as a kernel has for each of its outputs. */
+/** Rows of as many values as a kernel has for each of its outputs; those of all groups beside each other where it is in groups. */
 export interface Rows {
   readonly count: number;
   readonly depth: number;
@@ -24,10 +25,17 @@ export interface SeenRows {
 const MOST_ROWS = 768;
 const MOST_VALUES = 2 ** 23;
 
-/** Whether a kernel's rows are known: [out, ...], not in groups, first axis its channels. */
-export function hasRows({ layer, role, axis }: CodableWeight): boolean {
-  if (role !== 'kernel' || axis !== 0) return false;
-  return layer.op === 'Gemm' || (layer.op === 'Conv' && layer.attributes.group === 1);
+/** Whether what a kernel is multiplied with is known: of convolutions and dense layers. */
+export function hasRows({ layer, role, axis, tensor }: CodableWeight): boolean {
+  if (role !== 'kernel') return false;
+  return layer.op === 'MatMul'
+    ? axis === 1 && tensor.shape.length === 2 && layer.inputs.length === 1
+    : axis === 0 && (layer.op === 'Gemm' || layer.op === 'Conv');
+}
+
+/** The kernel with its channels first, as rows lie. */
+export function channelsFirst({ axis }: Pick<CodableWeight, 'axis'>, tensor: Tensor): Tensor {
+  return axis === 1 ? permute(tensor, [1, 0]) : tensor;
 }
 
 /**
@@ -49,21 +57,21 @@ export async function rowsSeen(
       const weight = wanted.get(layer);
       const [input] = values;
       if (weight && input) {
-        const depth = weight.count / weight.tensor.shape[0]!;
+        const depth = (weight.count / weight.tensor.shape[weight.axis]!) * Number(layer.attributes.group ?? 1);
         const most = Math.max(1, Math.floor(Math.min(MOST_ROWS, MOST_VALUES / depth) / Math.ceil(runs / 2)));
-        seen.get(weight)![run % 2]!.push(...(layer.op === 'Conv' ? convRows(layer, input, most) : gemmRows(input, most)));
+        seen.get(weight)![run % 2]!.push(...(layer.op === 'Conv' ? convRows(layer, input, most) : denseRows(input, most)));
       }
       return values;
     };
-    await runLayers(map, inputs.sample(Math.floor((run * inputs.runs) / runs)), () => {}, { read });
+    await runLayers(map, inputs.sample(Math.floor((run * inputs.runs) / runs)), () => {}, { read, precision: 'float32' });
     onProgress?.(run + 1, runs);
   }
   return new Map([...seen].map(([weight, [fit, check]]) => [weight, { fit: turned(fit!), check: turned(check!) } satisfies SeenRows]));
 }
 
-function gemmRows({ shape, data }: Value, most: number): Float32Array[] {
-  const [batch, depth] = shape as [number, number];
-  return chosen(batch, most).map((row) => Float32Array.from(data.subarray(row * depth, (row + 1) * depth)));
+function denseRows({ shape, data }: Value, most: number): Float32Array[] {
+  const depth = shape.at(-1)!;
+  return chosen(data.length / depth, most).map((row) => Float32Array.from(data.subarray(row * depth, (row + 1) * depth)));
 }
 
 /** Windows at places that are spread evenly over the output, each as the kernel lies: channels, then the window. */

@@ -28,8 +28,9 @@ const PACKED_FLOATS = 0.93;
  * All levels of a weight, float32 first; in each step the error grows.
  *
  * @param fours whether the target takes codes of 4 bits
+ * @param more steps beside those that are always looked at
  */
-export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, fours = false): Promise<Rate[]> {
+export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, fours = false, more: readonly number[] = []): Promise<Rate[]> {
   const channels = await sampledChannels(tensor, axis);
   const all = channels.flatMap((values) => [...squaresAndLargest(values)]);
   const energy = all.reduce((sum, value, i) => (i % 2 === 0 ? sum + value : sum), 0);
@@ -54,7 +55,7 @@ export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, f
     { level: 'float32', disk: 32, wire: 32 * PACKED_FLOATS, error: 0 },
     { level: 'float16', disk: 16, wire: 16 * PACKED_FLOATS, error: 2 ** -24 },
     coded('full'),
-    ...STEPS.map(coded),
+    ...[...new Set([...STEPS, ...more])].sort((a, b) => a - b).map(coded),
     ...packed,
   ];
 }

@@ -16,6 +16,15 @@ export function placesOf(inputs: GivenInputs, runs: number): number[] {
 
 /** Every second of the runs that are looked at: those that nothing was worked out with. */
 export function keptBack(inputs: GivenInputs, runs: number): GivenInputs {
-  const others = placesOf(inputs, runs).filter((_, i) => i % 2 === 1);
-  return { ...inputs, runs: others.length, sample: (run) => inputs.sample(others[run]!) };
+  return everySecond(inputs, runs, 1);
+}
+
+/** The others. */
+export function toWorkWith(inputs: GivenInputs, runs: number): GivenInputs {
+  return everySecond(inputs, runs, 0);
+}
+
+function everySecond(inputs: GivenInputs, runs: number, first: 0 | 1): GivenInputs {
+  const places = placesOf(inputs, runs).filter((_, i) => i % 2 === first);
+  return { ...inputs, runs: places.length, sample: (run) => inputs.sample(places[run]!) };
 }

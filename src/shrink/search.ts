@@ -12,7 +12,7 @@ import type { LayerMap } from '../model/layer-map.js';
 import { narrowByteLength } from '../model/narrow-form.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
-import { type CodeForm, codedWeight, type Level } from './coded.js';
+import { type CodeForm, codedWeight, isStepLevel, type Level } from './coded.js';
 import { distance, MAX_NET_BYTES, outputsOf, sameTop } from './outputs.js';
 import { type Rate, ratesOf } from './rates.js';
 import { type CodableWeight, codableWeights, withWeights } from './weights.js';
@@ -89,18 +89,7 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
     onProgress?.('measuring weights', i + 1, weights.length);
   }
   const isMeasured = inputs !== null && weights.reduce((sum, { count }) => sum + count * 4, 0) <= MAX_NET_BYTES;
-  const exact = isMeasured ? await outputsOf(map, inputs, PROBED_ROWS) : null;
-  const priced: Priced[] = [];
-  for (const [i, weight] of weights.entries()) {
-    const probe = rates[i]!.find(({ level }) => level === PROBE)!;
-    let effect = 1;
-    if (exact && probe.error > 0) {
-      const coarse = withWeights(map, new Map([[weight.tensor, await codedWeight(weight.tensor, weight.axis, form, PROBE)]]));
-      effect = distance(exact, await outputsOf(coarse, inputs!, PROBED_ROWS)) / probe.error;
-      onProgress?.('measuring what each weight does', i + 1, weights.length);
-    }
-    priced.push({ weight, rates: rates[i]!, effect });
-  }
+  const priced = await pricedOf(map, { form, inputs: isMeasured ? inputs : null, onProgress }, weights, rates);
   const count = budget?.count ?? 'wire';
   const fixed = restBytes(map, weights) * (count === 'wire' ? PACKED_FLOATS : 1) + WIRING_BYTES * map.layers.length;
   const bytesOf = (choices: readonly Choice[]) => fixed + choices.reduce((sum, { weight, rate }) => sum + (rate[count] * weight.count) / 8, 0);
@@ -141,6 +130,56 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
   }
   const choices = best ?? atPrice(priced, count, 0);
   return { choices, isMet: best !== null, candidates, isMeasured };
+}
+
+/** What each weight's error does to the output: measured where there are inputs, the same for all where there are none. */
+async function pricedOf(
+  map: LayerMap,
+  { form, inputs, onProgress }: Pick<SearchOptions, 'form' | 'inputs' | 'onProgress'>,
+  weights: readonly CodableWeight[],
+  rates: readonly (readonly Rate[])[],
+): Promise<Priced[]> {
+  const exact = inputs ? await outputsOf(map, inputs, PROBED_ROWS) : null;
+  const priced: Priced[] = [];
+  for (const [i, weight] of weights.entries()) {
+    const probe = rates[i]!.find(({ level }) => level === PROBE)!;
+    let effect = 1;
+    if (exact && probe.error > 0) {
+      const coarse = withWeights(map, new Map([[weight.tensor, await codedWeight(weight.tensor, weight.axis, form, PROBE)]]));
+      effect = distance(exact, await outputsOf(coarse, inputs!, PROBED_ROWS)) / probe.error;
+      onProgress?.('measuring what each weight does', i + 1, weights.length);
+    }
+    priced.push({ weight, rates: rates[i]!, effect });
+  }
+  return priced;
+}
+
+/**
+ * Other steps, which take as many bytes over the wire as those that are given, and of all that do so move the output least: reverse water-filling, with what
+ * the output suffers from a byte less the same for all weights.
+ *
+ * @returns a level for each weight in running order; null where they stay as they are
+ */
+export async function stepsOfOneLevel(
+  map: LayerMap,
+  form: CodeForm,
+  levels: readonly Level[],
+  inputs: GivenInputs,
+  onProgress?: SearchOptions['onProgress'],
+): Promise<Level[] | null> {
+  const weights = codableWeights(map);
+  const rates: Rate[][] = [];
+  for (const [i, weight] of weights.entries()) {
+    const level = levels[i]!;
+    rates.push((await ratesOf(weight, form, false, typeof level === 'number' ? [level] : [])).filter((rate) => isStepLevel(rate.level)));
+  }
+  const given = levels.map((level, i) => rates[i]!.find((rate) => rate.level === level));
+  if (!given.every((rate) => rate !== undefined)) return null;
+  const bytesOf = (found: readonly Pick<Choice, 'rate'>[]) => found.reduce((sum, { rate }, i) => sum + (rate.wire * weights[i]!.count) / 8, 0);
+  const most = bytesOf(given.map((rate) => ({ rate })));
+  const priced = await pricedOf(map, { form, inputs, onProgress }, weights, rates);
+  const found = within(priced, 'wire', (choices) => bytesOf(choices) <= most).map(({ rate }) => rate.level);
+  return found.every((level, i) => level === levels[i]) ? null : found;
 }
 
 /** The level of each weight at which its error and its bytes cost least. */

@@ -30,7 +30,8 @@ function changed(path: string, from: string, to: string): string {
 
 describe.each([
   ['computing in codes', 'a.onnx', { activations: 'uint8' }, ['in-codes']],
-  ['codes worked out', 'a.onnx', { method: 'best' }, ['worked-out']],
+  ['codes worked out', 'a.onnx', { method: 'best' }, ['even-channels', 'worked-out']],
+  ['4 bits worked out', 'a.onnx', { method: 'best', dtype: 'int4' }, ['even-channels', 'worked-out']],
   ['low rank', 'a.onnx', { rank: 24 }, ['low-rank']],
   ['low rank and codes', 'a.onnx', { rank: 24, activations: 'int8' }, ['low-rank', 'in-codes']],
   ['low rank', 'model.json', { rank: 24, to: 'tfjs' }, ['low-rank']],

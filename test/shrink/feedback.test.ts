@@ -1,16 +1,19 @@
 /** Codes that inputs helped to choose are better on other inputs, or are not taken; what flows into a convolution is what its kernel is multiplied with. */
 import { describe, expect, it } from 'vitest';
+import type { BlockCodes } from '../../src/model/block-form.js';
 import { toFloat32Array } from '../../src/model/cast.js';
 import type { Layer, LayerMap } from '../../src/model/layer-map.js';
 import { narrowForm } from '../../src/model/narrow-form.js';
 import { makeLayer } from '../../src/model/ops/index.js';
+import { storedDType } from '../../src/model/packing.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { blockedWeight, planBlocks } from '../../src/shrink/blocks.js';
 import { codedWeight, planCodes } from '../../src/shrink/coded.js';
 import { withFeedback } from '../../src/shrink/feedback.js';
-import { keptWhereItHelps } from '../../src/shrink/helps.js';
+import { judgeOf } from '../../src/shrink/helps.js';
 import { shrinkByStep } from '../../src/shrink/index.js';
 import { type Rows, rowsSeen } from '../../src/shrink/patches.js';
-import { codableWeights } from '../../src/shrink/weights.js';
+import { codableWeights, withWeights } from '../../src/shrink/weights.js';
 import { givenInputs } from '../../src/verify/feeds.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 
@@ -56,7 +59,7 @@ describe('a kernel whose inputs go together', () => {
 
   it.each(['channels', 'whole'] as const)('is coded with less error than rounding, on other inputs, in the steps that were asked for (%s)', async (form) => {
     const plan = await planCodes(kernel, 0, form, 0.5);
-    const found = (await withFeedback(kernel, undefined, plan, { fit: rows(200, 40, 1), check: rows(200, 40, 2) }))!;
+    const found = (await withFeedback(kernel, plan, { fit: rows(200, 40, 1), check: rows(200, 40, 2) }, false))!;
     expect(found.improved).toBeLessThan(found.rounded * 0.7);
     const measured = await errorOn(kernel, found.kernel, rows(200, 40, 2));
     expect(Math.abs(measured / found.improved - 1)).toBeLessThan(1e-3);
@@ -69,20 +72,66 @@ describe('a kernel whose inputs go together', () => {
     const plan = await planCodes(kernel, 0, 'channels', 0.5);
     const noise = numbers(3);
     const check = { count: 200, depth: 40, data: Float32Array.from({ length: 8000 }, noise) };
-    expect(await withFeedback(kernel, undefined, plan, { fit: rows(3, 40, 1), check })).toBeNull();
+    expect(await withFeedback(kernel, plan, { fit: rows(3, 40, 1), check }, false)).toBeNull();
   });
 
   it('has a bias take up what is left on average', async () => {
     const plan = await planCodes(kernel, 0, 'channels', 1.2);
-    const bias = float32Tensor('b', [8], new Float32Array(8), ORIGIN);
     const few = (seed: number) => {
       const { count, depth, data } = rows(120, 40, seed, 1);
       return { count, depth, data: data.map((value) => value * 0.05 + 1) };
     };
-    const found = (await withFeedback(kernel, bias, plan, { fit: few(1), check: few(2) }))!;
+    const found = (await withFeedback(kernel, plan, { fit: few(1), check: few(2) }, true))!;
     expect(found.improved).toBeLessThan(found.rounded / 2);
-    if (found.bias) expect((await valuesOf(found.bias)).some((value) => value !== 0)).toBe(true);
+    if (found.means) expect(found.means.some((value) => value !== 0)).toBe(true);
   });
+});
+
+describe('of codes of 4 bits', () => {
+  const random = numbers(17);
+  const kernel = float32Tensor('k', [8, 64], Array.from({ length: 512 }, random), ORIGIN);
+  const seen = { fit: rows(200, 64, 1), check: rows(200, 64, 2) };
+
+  it.each(['int4', 'uint4'] as const)('%s has less error than rounding, on other inputs, two codes to a byte', async (range) => {
+    const plan = await planBlocks(kernel, range, 16);
+    const found = (await withFeedback(kernel, plan, seen, false))!;
+    const [plain, made] = [await errorOn(kernel, await blockedWeight(kernel, 0, range, 16), seen.check), await errorOn(kernel, found.kernel, seen.check)];
+    expect(made).toBeLessThan(0.7 * plain);
+    expect(Math.abs(plain / found.rounded - 1)).toBeLessThan(1e-3);
+    expect(Math.abs(made / found.improved - 1)).toBeLessThan(1e-3);
+    const { codes, stored } = narrowForm(found.kernel)!;
+    expect([codes!.kind, storedDType(stored)]).toEqual(['blocks', range]);
+  });
+
+  it('the largest value is held at the last code where little flows to it', async () => {
+    const values = Array.from({ length: 32 }, (_, i) => (i === 7 ? 2 : Math.sin(i)));
+    const lone = float32Tensor('k', [1, 32], values, ORIGIN);
+    const flow = (seed: number): Rows => {
+      const { count, depth, data } = rows(200, 32, seed);
+      return { count, depth, data: data.map((value, at) => (Math.floor(at / count) === 7 ? value * 1e-3 : value)) };
+    };
+    const plan = await planBlocks(lone, 'int4', 32);
+    const found = (await withFeedback(lone, plan, { fit: flow(1), check: flow(2) }, false))!;
+    const { scales } = narrowForm(found.kernel)!.codes as BlockCodes;
+    expect(scales[0]! / plan.steps[0]!).toBeLessThan(0.9);
+    expect((await valuesOf(found.kernel))[7]!).toBeLessThan(1.8);
+  });
+});
+
+it('kernels of a convolution in groups see the rows of their own group', async () => {
+  const random = numbers(23);
+  const kernel = float32Tensor('k', [4, 1, 1, 10], Array.from({ length: 40 }, random), ORIGIN);
+  const [fit, check] = [rows(100, 40, 1), rows(100, 40, 2)];
+  const found = (await withFeedback(kernel, await planCodes(kernel, 0, 'channels', 1), { fit, check }, false))!;
+  let [sum, values, made] = [0, await valuesOf(kernel), await valuesOf(found.kernel)];
+  for (let i = 0; i < 100; i++) {
+    for (let channel = 0; channel < 4; channel++) {
+      let left = 0;
+      for (let t = channel * 10; t < channel * 10 + 10; t++) left += (values[t]! - made[t]!) * check.data[t * 100 + i]!;
+      sum += left * left;
+    }
+  }
+  expect(Math.abs(sum / found.improved - 1)).toBeLessThan(1e-3);
 });
 
 describe('rows', () => {
@@ -202,12 +251,9 @@ describe('what is tried on a net', () => {
   it('is kept where the output comes nearer to what it was, and left out where not', async () => {
     const inputs = await givenInputs(new Map([['x', float32Tensor('x', [20, 12], Array.from({ length: 240 }, noise), ORIGIN)]]), dense);
     const [coarse, fine] = [await codedWeight(kernel, 0, 'channels', 1), await codedWeight(kernel, 0, 'channels', 'full')];
-    const trials = [
-      { what: 'fine', made: new Map([[kernel, fine]]) },
-      { what: 'coarse', made: new Map([[kernel, coarse]]) },
-    ];
-    const { made, told } = await keptWhereItHelps(dense, new Map([[kernel, coarse]]), trials, inputs);
-    expect(made.get(kernel)).toBe(fine);
-    expect(told).toMatch(/fine: [\d.]+ % before, [\d.]+ % with it; coarse: no help, left out$/);
+    const net = (made: Tensor) => withWeights(dense, new Map([[kernel, made]]));
+    const judge = await judgeOf(dense, net(coarse), inputs);
+    expect([await judge.helps('fine', net(fine)), await judge.helps('coarse', net(coarse))]).toEqual([true, false]);
+    expect(judge.told()).toMatch(/fine: [\d.]+ % before, [\d.]+ % with it; coarse: no help, left out$/);
   });
 });

@@ -4,7 +4,7 @@ import type { BlockCodes } from '../model/block-form.js';
 import { withBits } from '../model/packing.js';
 import { dequantiseChannels } from '../model/quantise.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
-import type { CodePlan } from './coded.js';
+import type { CodePlan } from './code-plan.js';
 import { standIn } from './stand-in.js';
 
 export const DEFAULT_BLOCK = 32;

@@ -13,7 +13,7 @@
 import { roundToEven } from '../model/block-codes.js';
 import { castTensor, toFloat32Array } from '../model/cast.js';
 import { constantTensor, sliceAxis, type Tensor, tensorBytes } from '../model/tensor.js';
-import type { CodePlan } from './coded.js';
+import type { CodePlan } from './code-plan.js';
 import type { Rows, SeenRows } from './patches.js';
 import { standIn } from './stand-in.js';
 

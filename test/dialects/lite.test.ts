@@ -139,12 +139,11 @@ describe('nets in integers', () => {
     const codes = noise(16, 2).map((value) => Math.round(value * 60));
     const map = await (await openModel(files(model))).map();
     expect(map.inputs[0]).toMatchObject({ dtype: 'int8', shape: [1, 4, 4, 1] });
-    // In the map's own order of axes, channels first.
-    const [made] = await runLayers(map, [{ shape: [1, 1, 4, 4], data: Float64Array.from(codes) }], () => {});
+    const [made] = await runLayers(map, [{ shape: [1, 4, 4, 1], data: Float64Array.from(codes) }], () => {});
     const expected: number[] = [];
-    for (const out of [0, 1])
-      for (const row of [0, 1])
-        for (const column of [0, 1]) {
+    for (const row of [0, 1])
+      for (const column of [0, 1])
+        for (const out of [0, 1]) {
           let sum = bias[out]!;
           for (let r = 0; r < 3; r++) for (let c = 0; c < 3; c++) sum += (codes[4 * (row + r) + column + c]! - inZero) * kernel[out * 9 + 3 * r + c]!;
           const value = Math.max(0, sum * scales[out]! * inScale);

@@ -36,11 +36,11 @@ function tensorTable(tensors: readonly TensorDiff[]): string {
     { title: 'layer' },
     { title: 'role' },
     { title: 'shape', optional: true },
-    { title: 'found' },
+    { title: 'found', wraps: true },
     { title: 'max abs', align: 'right' },
     { title: 'rel L2', align: 'right' },
     { title: 'cosine', align: 'right', optional: true },
-    { title: '' },
+    { title: '', wraps: true },
   ];
   const number = (value: number | null | undefined) => (value === null || value === undefined ? '' : formatNumber(value));
   const rows = tensors.map((tensor) => [

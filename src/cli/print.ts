@@ -2,6 +2,7 @@
 import pc from 'picocolors';
 import { encodeJson } from '../report/json.js';
 import { safeText } from '../report/text.js';
+import { shellWords } from './shell-words.js';
 import { wrapTold, wrapWords } from './wrap.js';
 
 export { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, formatTimes } from '../report/numbers.js';
@@ -108,6 +109,8 @@ export interface Voice {
   tell(text: string): void;
   /** A warning, on stderr, also with --quiet. */
   warn(text: string): void;
+  /** At the end of a command that succeeded: what to try next, on stderr; silent with --quiet and --json. */
+  next(words: readonly string[], why: string): void;
   /** What went wrong, on stderr. */
   fail(text: string): void;
   readonly verbose: boolean;
@@ -124,6 +127,9 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
     json: (document) => void process.stdout.write(`${encodeJson(document)}\n`),
     tell: (text) => {
       if (!quiet) process.stderr.write(`${wrapTold(text, terminalWidth(process.stderr))}\n`);
+    },
+    next(words, why) {
+      if (!json) this.tell(errColour.dim(`next     weighbridge ${shellWords(words)}   ${why}`));
     },
     warn: (text) => complain(errColour.yellow('warning'), text),
     fail: (text) => complain(errColour.red('error'), text),

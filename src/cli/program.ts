@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { isModelError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { commands } from './commands/index.js';
+import { helpEnd } from './examples.js';
 import { errColour, makeVoice, safeText } from './print.js';
 
 const COULD_NOT = 2;
@@ -20,7 +21,7 @@ const program = new Command('weighbridge')
   weighbridge inspect model.h5                     what a file holds
   weighbridge convert model.h5 -o model.onnx       converted, and proved right
   weighbridge shrink model.pth --to onnx -o small/ int8, with what it costs
-  weighbridge verify a.h5 b.onnx                   do two files predict the same?
+  weighbridge verify a.h5 b.onnx                   do both predict the same?
   weighbridge audit stranger.pth                   is it safe to load?
   weighbridge convert --help                       all that a command takes
 
@@ -40,9 +41,10 @@ if (process.argv[2] === 'version' && process.argv.length === 3) process.argv[2] 
 
 // The named command alone where there is one, because loading them all takes longer than looking into a file.
 const named = commands.filter(({ name }) => name === process.argv[2]);
-for (const { load } of named.length > 0 ? named : commands) {
+for (const { name, load } of named.length > 0 ? named : commands) {
   const register = await load();
   register(program)
+    .addHelpText('after', helpEnd(name))
     .optionsGroup('General:')
     .addOption(new Option('--json', 'print one JSON document on stdout'))
     .addOption(new Option('-q, --quiet', 'no narration on stderr'))

@@ -14,18 +14,23 @@ export function registerArch(program: Command): Command {
       if (name === undefined) {
         const document = { schema: 'weighbridge/architectures@1' as const, architectures: listArchitectures() };
         if (voice.asJson) return voice.json(document);
-        const columns = [{ title: 'family' }, { title: 'published nets' }, { title: 'source' }];
+        const columns = [
+          { title: 'family', wraps: true },
+          { title: 'published nets', wraps: true },
+          { title: 'source', optional: true },
+        ];
         voice.say(
           table(
             columns,
             document.architectures.map((family) => [family.name, family.nets.join(' '), family.source]),
           ),
         );
-        return;
+        return voice.next(['arch', 'resnet50'], 'shows one of them');
       }
       const document = describeArchitecture(name);
       if (voice.asJson) return voice.json(document);
       show(document, (text) => voice.say(text));
+      voice.next(['convert', 'weights.pth', '--arch', name, '-o', 'model.onnx'], 'takes bare weights for it');
     });
 }
 

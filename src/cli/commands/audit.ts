@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { auditFiles } from '../../audit/audit.js';
 import { type AuditDocument, RULES, type Severity } from '../../audit/document.js';
+import { shownName } from '../../node/remote/location.js';
 import { openSource, type RemoteFileOptions } from '../../node/source.js';
 import { recordOptions } from '../given.js';
 import { areSeveral, planReadings } from '../many/conversions.js';
@@ -18,8 +19,7 @@ export function registerAudit(program: Command): Command {
   const command = program
     .command('audit <models...>')
     .description('say what a file from a stranger contains that it should not (code, programs, files of yours), without loading it')
-    .addOption(new Option('--weights', 'also read every weight, for values that cannot be meant'))
-    .addHelpText('after', '\nExit codes: 0 nothing but notes; 1 something suspect or dangerous was found; 2 could not look.');
+    .addOption(new Option('--weights', 'also read every weight, for values that cannot be meant'));
   addRemoteOptions(command);
   const given = recordOptions(command, []);
   return addManyOptions(command).action(async (models: readonly string[], flags: AuditFlags & ManyFlags) => {
@@ -34,6 +34,7 @@ export function registerAudit(program: Command): Command {
       if (voice.asJson) voice.json(document);
       else printAudit(voice, document);
       if (document.verdict !== 'clean') process.exitCode = 1;
+      else voice.next(['inspect', shownName(path)], 'shows what the model is');
     } finally {
       progress.stop();
       await files.close();

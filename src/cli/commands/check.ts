@@ -37,7 +37,6 @@ export function registerCheck(program: Command): Command {
       ).argParser((path: string, earlier: readonly string[] = []) => [...earlier, path]),
     )
     .addOption(new Option('--annotations', 'print failures as annotations of GitHub; on in its actions'))
-    .addHelpText('after', '\nExit codes: 0 everything is as the policy wants; 1 something is not; 2 could not check.')
     .action(async (path: string, flags: CheckFlags) => {
       const voice = makeVoice(flags);
       const policy = await parsePolicy(await readSmall(path, MAX_POLICY_BYTES, 'policy'), path);
@@ -62,6 +61,7 @@ export function registerCheck(program: Command): Command {
         if (flags.annotations ?? process.env.GITHUB_ACTIONS === 'true')
           for (const line of annotations(document)) voice.asJson ? voice.tell(line) : voice.say(line);
         if (!document.passed) process.exitCode = 1;
+        else if (reports.length === 0) voice.next(['check', path, '--report', 'check.sarif'], 'tells code scanning in CI');
       } finally {
         progress.stop();
       }

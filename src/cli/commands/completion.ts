@@ -41,6 +41,8 @@ export function registerCompletion(program: Command): Command {
       const voice = makeVoice(flags);
       if (voice.asJson) voice.json({ schema: 'weighbridge/completion@1', shell, script });
       else process.stdout.write(script);
+      // Sourced at the start of every shell it has nothing to say.
+      if (process.stdout.isTTY) voice.tell(`next     ${INSTALL[shell]}`);
     });
 }
 

@@ -16,6 +16,7 @@ import {
   totalBytes,
 } from '../../node/convert-file.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
+import { shownName } from '../../node/remote/location.js';
 import type { ShrinkPlan } from '../../node/shrink-file.js';
 import { isGood } from '../../report/verdict.js';
 import { writers } from '../../writers/index.js';
@@ -91,7 +92,19 @@ export function registerConvert(program: Command): Command {
     const document = await withOutput(path!, flags, (output) => runConvert(voice, path!, { ...flags, output }));
     if (voice.asJson) voice.json(document);
     if (document.report ? !isGood(document.report) : flags.requireWitness) process.exitCode = 1;
+    else if (flags.output !== '-') tellNext(voice, path!, outputOf(path!, flags), document);
   });
+}
+
+/** What is known least of: whether anybody but us says that it is right, then what it costs to have it smaller. */
+function tellNext(voice: Voice, path: string, output: string, { target, report }: ConvertDocument): void {
+  const both = [shownName(path), output];
+  if (!report) voice.next(['verify', ...both], 'proves that both predict the same');
+  else if (!report.witness.independent)
+    voice.next(['verify', ...both, '--golden', 'recorded.npz'], 'takes the word of the framework itself (weighbridge golden)');
+  else if (target.format === 'onnx' || target.format === 'tfjs')
+    voice.next(['shrink', shownName(path), '--to', target.format, '-o', 'small/'], 'makes it smaller, with what it costs');
+  else voice.next(['diff', ...both], 'shows tensor by tensor what became of what');
 }
 
 /** @param more what else it may be */

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { closingOnError } from '../../bytes/closing.js';
 import { diffFiles } from '../../diff/diff.js';
 import { companionsOf, openFiles } from '../../node/open-files.js';
-import { checkOneOrigin } from '../../node/remote/location.js';
+import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { addOtherOptions, addSourceOptions, type CommonFlags, type OtherFlags, otherFlags, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printDiff } from '../print-diff.js';
@@ -47,6 +47,9 @@ export function registerDiff(program: Command): Command {
         voice.tell(`page     ${flags.html}`);
       }
       if (!document.verdict.equal) process.exitCode = 1;
+      const both = [shownName(a), shownName(b)];
+      if (document.verdict.equal) voice.next(['verify', ...both], 'runs both, and compares what they predict');
+      else if (!page) voice.next(['diff', ...both, '--html', 'diff.html'], 'draws how the values of each tensor moved');
     } finally {
       progress.stop();
       await first.files.close();

@@ -39,6 +39,7 @@ export function registerEngines(program: Command): Command {
         detail.split('\n')[0]!,
       ]);
       voice.say(table(columns, rows));
+      voice.next(['doctor'], 'tries each of them on a small net');
     });
 }
 

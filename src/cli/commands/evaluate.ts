@@ -83,6 +83,9 @@ export function registerEvaluate(program: Command): Command {
     const missed = unmet(document, flags);
     for (const sentence of missed) voice.warn(sentence);
     if (missed.length > 0 || document.failed.length > 0 || document.counts.pictures === 0) process.exitCode = 1;
+    else if (flags.shard.of > 1) voice.next(['report', 'merge', 'part1.json', 'part2.json'], 'puts the parts together');
+    else if (flags.against === undefined)
+      voice.next(['evaluate', shownName(path), '--data', flags.data, '--against', 'other.onnx'], 'tells where another net says otherwise');
   });
 }
 

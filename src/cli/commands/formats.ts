@@ -30,6 +30,7 @@ export function registerFormats(program: Command): Command {
         format.title,
       ]);
       voice.say(table(columns, rows));
+      voice.next(['convert', 'model.h5', '-o', 'model.onnx'], 'the extension chooses the format');
     });
 }
 

@@ -43,10 +43,10 @@ export function registerGolden(program: Command): Command {
         await file.close();
         await sink.commit();
         voice.tell(`wrote    ${flags.output}   its first lines say how to run it`);
-        if (!voice.asJson) return;
       }
       if (voice.asJson) voice.json(document);
-      else process.stdout.write(document.script);
+      else if (flags.output === undefined || flags.output === '-') process.stdout.write(document.script);
+      voice.next(['verify', 'model', 'model.onnx', '--golden', 'recorded.npz'], 'compares with what the script recorded');
     });
 }
 

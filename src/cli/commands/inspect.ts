@@ -35,6 +35,9 @@ export function registerInspect(program: Command): Command {
       progress.stop();
       if (voice.asJson) voice.json(document);
       else printModel(voice, path, document, flags.weights === true);
+      if (document.layers.length === 0) voice.next(['convert', shownName(path), '-o', 'weights.safetensors'], 'takes the weights along, without a net');
+      else if (document.format === 'onnx') voice.next(['shrink', shownName(path), '-o', 'small.onnx'], 'makes it smaller, with what it costs');
+      else voice.next(['convert', shownName(path), '-o', 'model.onnx'], 'converts it, and proves it right');
     } finally {
       progress.stop();
     }

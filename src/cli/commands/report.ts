@@ -35,6 +35,7 @@ export function registerReport(program: Command): Command {
       const missed = [...(missing.length > 0 ? [`parts are missing: ${missing.join(', ')} of ${document.shards[0]?.of}`] : []), ...unmet(document, flags)];
       for (const sentence of missed) voice.warn(sentence);
       if (missed.length > 0 || document.failed.length > 0) process.exitCode = 1;
+      else if (flags.output === undefined) voice.next(['report', 'merge', ...paths, '-o', 'evaluation.json'], 'keeps the whole');
     });
   merge.exitOverride();
   return command;

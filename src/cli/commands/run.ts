@@ -9,7 +9,8 @@ import { planConversions, planReadings } from '../many/conversions.js';
 import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
 import { checkOutputs, makeFolders } from '../many/outputs.js';
 import { type Job, writtenBy } from '../many/run.js';
-import { makeVoice, safeText } from '../print.js';
+import { makeVoice } from '../print.js';
+import { shellWords } from '../shell-words.js';
 
 interface RunFlags extends ManyFlags {
   readonly configFile: string;
@@ -37,7 +38,8 @@ export function registerRun(program: Command): Command {
     checkOutputs(targets);
     if (flags.dryRun) return makeVoice(flags).say(jobs.map(commandLine).join('\n'));
     const removeEmpty = makeFolders(targets.map(({ output }) => output));
-    await runMany(jobs, flags).finally(removeEmpty);
+    const { exitCode } = await runMany(jobs, flags).finally(removeEmpty);
+    if (exitCode === 0) makeVoice(flags).next(['check', 'policy.yaml'], 'holds what was made to a policy of yours, also in CI');
   });
 }
 
@@ -90,5 +92,5 @@ function checkTokens(jobs: readonly ConfiguredJob[]): void {
 /** As a shell would take it, but for what a URL was signed with. */
 function commandLine({ command, models, output, options }: Job): string {
   const words = ['weighbridge', command, ...models.map(shownName), ...options, ...(output === null ? [] : ['-o', output])];
-  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${safeText(word).replaceAll("'", "'\\''")}'`)).join(' ');
+  return shellWords(words);
 }

@@ -1,6 +1,7 @@
 /** `weighbridge shrink`: convert with narrower weights, and a table of what that saved and what it cost. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ModelError } from '../../errors.js';
+import { shownName } from '../../node/remote/location.js';
 import { judgeShrunk, LEAST_STEP, MOST_STEP, planShrink, type ShrinkDocument, type ShrinkLimits } from '../../node/shrink-file.js';
 import { isGood } from '../../report/verdict.js';
 import { loadedForm } from '../../verify/savings.js';
@@ -114,6 +115,7 @@ async function shrinkOne(path: string, flags: ShrinkFlags): Promise<void> {
   if (voice.asJson) voice.json(document);
   else printShrink(voice.say, document);
   if (!document.report || !isGood(document.report) || document.budget?.met === false || document.agreement?.met === false) process.exitCode = 1;
+  else voice.next(['evaluate', flags.output, '--data', 'pictures/', '--against', shownName(path)], 'tells what it costs on pictures of yours');
 }
 
 function printShrink(say: (text: string) => void, document: ShrinkDocument): void {

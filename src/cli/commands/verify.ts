@@ -91,6 +91,17 @@ export function registerVerify(program: Command): Command {
       if (voice.asJson) voice.json(report);
       else printReport(voice.say, report, voice.verbose);
       if (!isGood(report)) process.exitCode = 1;
+      else if (flags.report === undefined)
+        voice.next(
+          [
+            'verify',
+            ...(given === undefined ? [expected] : [expected, given]).map(shownName),
+            ...(flags.golden === undefined ? [] : ['--golden', flags.golden]),
+            '--report',
+            'report.html',
+          ],
+          'makes a page of it to show',
+        );
       if (flags.bisect !== undefined && report.verdict !== 'match')
         await writeBisected(voice, flags.bisect, { map, target: written, placed: placed[0] ?? null });
       const subject = { expected: shownName(expected), actual: shownName(actual), architecture: map?.architecture?.name ?? null };

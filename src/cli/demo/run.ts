@@ -39,6 +39,7 @@ export async function runDemo(flags: DemoFlags): Promise<void> {
   const document = flags.vgg16 ? await demoVgg16(voice, flags.folder) : await demoDigits(voice, flags.folder);
   if (voice.asJson) voice.json(document);
   if (document.verdicts.some((verdict) => verdict !== 'match')) process.exitCode = 1;
+  voice.next(['convert', 'model.h5', '-o', 'model.onnx'], 'does the same with a file of yours');
 }
 
 interface Prediction {

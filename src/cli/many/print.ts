@@ -27,7 +27,7 @@ export function tellJob(voice: Voice, job: JobDocument, done: number, total: num
 export function printBatch(voice: Voice, { jobs, totals, elapsedMs }: BatchDocument): void {
   const hasNames = jobs.some(({ name }) => name !== null);
   const right = (title: string) => ({ title, align: 'right' as const });
-  const columns = [{ title: hasNames ? 'job' : '' }, { title: 'model' }, { title: 'output' }, right('size'), right('time'), { title: 'result' }];
+  const columns = [{ title: hasNames ? 'job' : '' }, { title: 'model' }, { title: 'output' }, right('size'), right('time'), { title: 'result', wraps: true }];
   const rows = jobs.map((job) => {
     const { size, result } = resultOf(job);
     return [job.name ?? '', job.models.join(' '), job.output ?? '', size, job.exitCode === null ? '' : formatTime(job.elapsedMs), result];

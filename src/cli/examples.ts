@@ -62,7 +62,7 @@ export const HELP_ENDS: Readonly<Record<string, HelpEnd>> = {
     examples: [
       ['audit stranger.pth', 'is it safe to load?'],
       ['audit hf://owner/repository/model.bin', 'before it is fetched'],
-      ['audit models/*.pth --json', 'for a program'],
+      ['audit models/*.pth --weights', 'many, and every value in them'],
     ],
     exits: ['0 nothing but notes', '1 something suspect or dangerous was found', '2 could not look'],
   },

@@ -1,5 +1,5 @@
 /** The site made of docs/: `npm run docs:site`. */
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
 
@@ -7,6 +7,16 @@ import { defineConfig } from 'vitepress';
 const pages = fileURLToPath(new URL('../pages', import.meta.url));
 rmSync(pages, { recursive: true, force: true });
 cpSync(fileURLToPath(new URL('../../docs', import.meta.url)), pages, { recursive: true });
+
+// Schemas, each under its name and under its name and version, which stays when a newer one takes the name.
+const schemas = fileURLToPath(new URL('../../schemas/', import.meta.url));
+const published = `${pages}/public/schemas`;
+mkdirSync(published, { recursive: true });
+for (const file of readdirSync(schemas)) {
+  cpSync(`${schemas}${file}`, `${published}/${file}`);
+  const [, id] = /"weighbridge\/([a-z-]+@\d+)"/.exec(readFileSync(`${schemas}${file}`, 'utf8')) ?? [];
+  if (id) cpSync(`${schemas}${file}`, `${published}/${id}.schema.json`);
+}
 
 const group = (text, items) => ({ text, collapsed: false, items: items.map(([title, link]) => ({ text: title, link })) });
 
@@ -47,6 +57,9 @@ export default defineConfig({
         ['evaluate', '/scale'],
         ['golden', '/golden'],
         ['reports', '/reports'],
+        ['run, and many at once', '/run'],
+        ['models on servers', '/remote'],
+        ['JSON for programs', '/json'],
         ['the page', '/web'],
       ]),
       group('Library', [['functions and types', '/api']]),

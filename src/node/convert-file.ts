@@ -83,6 +83,8 @@ export interface ConvertDocument {
   readonly files: readonly { readonly path: string; readonly byteLength: number; readonly sha256: string }[];
   /** What was done to the net between reading and writing it, in this order. */
   readonly changes: readonly Change[];
+  /** What the source does not say and was filled in; `assume` and `arch` say otherwise. */
+  readonly assumed: readonly string[];
   readonly warnings: ConvertResult['warnings'];
   /** Of the conversion, without verification. */
   readonly elapsedMs: number;
@@ -222,6 +224,7 @@ export async function describeConversion(
     },
     files: isHashed ? await describeFiles(to, [...files, ...wire]) : [],
     changes: edited?.changes ?? [],
+    assumed: map?.architecture?.assumed ?? [],
     warnings,
     elapsedMs,
     report,

@@ -36,7 +36,11 @@ export function registerRun(program: Command): Command {
     const targets = jobs.flatMap(({ models, output, force }) => (output === null ? [] : [{ model: models[0]!, output, force }]));
     checkShared(jobs);
     checkOutputs(targets);
-    if (flags.dryRun) return makeVoice(flags).say(jobs.map(commandLine).join('\n'));
+    if (flags.dryRun) {
+      const voice = makeVoice(flags);
+      if (!voice.asJson) return voice.say(jobs.map((job) => shellWords(commandWords(job))).join('\n'));
+      return voice.json({ schema: 'weighbridge/commands@1', commands: jobs.map((job) => ({ name: job.name, words: commandWords(job) })) });
+    }
     const removeEmpty = makeFolders(targets.map(({ output }) => output));
     const { exitCode } = await runMany(jobs, flags).finally(removeEmpty);
     if (exitCode === 0) makeVoice(flags).next(['check', 'policy.yaml'], 'holds what was made to a policy of yours, also in CI');
@@ -89,8 +93,7 @@ function checkTokens(jobs: readonly ConfiguredJob[]): void {
   for (const [variable, paths] of read) checkOneOrigin(paths, variable as string | undefined);
 }
 
-/** As a shell would take it, but for what a URL was signed with. */
-function commandLine({ command, models, output, options }: Job): string {
-  const words = ['weighbridge', command, ...models.map(shownName), ...options, ...(output === null ? [] : ['-o', output])];
-  return shellWords(words);
+/** The command line of a job, but for what a URL was signed with. */
+function commandWords({ command, models, output, options }: Job): readonly string[] {
+  return ['weighbridge', command, ...models.map(shownName), ...options, ...(output === null ? [] : ['-o', output])];
 }

@@ -41,8 +41,9 @@ export function printBatch(voice: Voice, { jobs, totals, elapsedMs }: BatchDocum
 
 /** What its document notes and its process, being quiet, did not tell. */
 function usualNotes({ document }: JobDocument): readonly string[] {
-  const notices = (document as Partial<ConvertDocument> | null)?.warnings;
-  return Array.isArray(notices) ? noticeLines(notices).flatMap(({ message, isUsual }) => (isUsual ? [message] : [])) : [];
+  const { warnings, assumed } = (document ?? {}) as Partial<ConvertDocument>;
+  const usual = Array.isArray(warnings) ? noticeLines(warnings).flatMap(({ message, isUsual }) => (isUsual ? [message] : [])) : [];
+  return [...(Array.isArray(assumed) ? assumed.map((sentence) => `assumed: ${sentence}`) : []), ...usual];
 }
 
 function titleOf({ name, models }: JobDocument): string {

@@ -1,5 +1,6 @@
 /** Combinators: what the tables of papers are made of. */
-import { type Activation, type ConvOptions, type Net, sizeOf, type Value } from './net.js';
+import { float32Tensor, reshape } from '../model/tensor.js';
+import { type Activation, type ConvOptions, Departure, type Net, sizeOf, type Value } from './net.js';
 
 /** Widths of scaled nets: a multiple of eight, and never more than a tenth below what was wanted. */
 export function roundWidth(width: number): number {
@@ -69,4 +70,65 @@ export function channelShuffle(net: Net, x: Value, groups: number): Value {
   const [, channels, height, width] = x.shape as readonly [unknown, number, number, number];
   const apart = net.reshape(x, [0, groups, channels / groups, height * width]);
   return { ...net.reshape(net.transpose(apart, [0, 2, 1, 3]), [0, channels, height, width]), shape: x.shape };
+}
+
+/** An activation with a slope for each channel, or one for all, where numbers are negative. */
+export function prelu(net: Net, x: Value, path: string): Value {
+  const channels = sizeOf(x, 1);
+  const slope = net.store.takeParameter(`${path}.weight`, [channels]);
+  const name = net.store.sourceName(path);
+  const [count, ...more] = slope?.shape ?? [];
+  if (!slope || more.length > 0 || (count !== channels && count !== 1)) throw new Departure(name, `has no slope for each of ${channels} channels`);
+  return net.op('PRelu', [x], {}, { name, weights: { slope: reshape(slope, [count, 1, 1]) } });
+}
+
+export function leakyRelu(net: Net, x: Value, alpha: number): Value {
+  return net.op('LeakyRelu', [x], { alpha });
+}
+
+export interface TransposedOptions {
+  readonly out: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly pad: number;
+  /** Rows and columns more at the end. */
+  readonly more?: number;
+  readonly bias?: boolean;
+}
+
+/** A transposed convolution, which makes pictures larger; its kernel is [in, out, height, width]. */
+export function transposedConv(net: Net, x: Value, path: string, { out, kernel, stride, pad, more = 0, bias }: TransposedOptions): Value {
+  const channels = sizeOf(x, 1);
+  const weights = net.weights(path, 'conv', { kernel: [channels, out, kernel, kernel], ...(bias ? { bias: [out] } : {}) });
+  const { shape } = weights.kernel!;
+  if (shape.length !== 4 || shape[0] !== channels) {
+    throw new Departure(net.store.sourceName(path), `has a kernel of shape [${shape}], but ${channels} channels flow in`);
+  }
+  const attributes = { strides: [stride, stride], dilations: [1, 1], pads: [pad, pad, pad, pad], output_padding: [more, more] };
+  return net.module(path, 'ConvTranspose', x, weights, attributes);
+}
+
+/** Each channel of each picture by its own mean and variance; with a scale and a shift where the net has them. */
+export function instanceNorm(net: Net, x: Value, path: string, epsilon = 1e-5): Value {
+  const channels = sizeOf(x, 1);
+  const all = (value: number) => float32Tensor('', [channels], new Array<number>(channels).fill(value), { file: '' });
+  const name = net.store.sourceName(path);
+  const weights = net.has(path, false) ? net.weights(path, 'layer-norm', { scale: [channels], bias: [channels] }) : { scale: all(1), bias: all(0) };
+  if (weights.scale!.shape.join() !== String(channels)) throw new Departure(name, `is of shape [${weights.scale!.shape}], but ${channels} channels flow in`);
+  return net.op('InstanceNormalization', [x], { epsilon }, { name, weights });
+}
+
+/** The picture mirrored about its edges, so many pixels on each side. */
+export function mirrored(net: Net, x: Value, by: number): Value {
+  return by === 0 ? x : net.op('Pad', [x], { pads: [0, 0, by, by, 0, 0, by, by], mode: 'reflect' });
+}
+
+/** PyTorch's pixel_shuffle: groups of channels become squares of pixels. */
+export function pixelShuffle(net: Net, x: Value, side: number): Value {
+  return side === 1 ? x : net.op('DepthToSpace', [x], { blocksize: side, mode: 'CRD' });
+}
+
+/** Each pixel a square of them. */
+export function repeated(net: Net, x: Value, side: number): Value {
+  return net.op('Resize', [x], { scales: [1, 1, side, side], coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' });
 }

@@ -96,6 +96,19 @@ export function preparationOf({ order, range: [low, high], mean, std }: Preproce
   return { order, mean: mean.map((value) => (value - low) / unit), scale: std.map((value) => unit / value), from, framing };
 }
 
+/** The names of a net that is a part of another. */
+export function namesWithin(names: Names, path: (path: string) => string): Names {
+  return {
+    ...names,
+    has: (name) => names.has(path(name)),
+    shape: (name, role) => names.shape(path(name), role),
+    count: (name, first) => names.count(path(name), first),
+  };
+}
+
+/** More modules with running numbers than any net has; where a spelling forgets the number, there is no end of them. */
+const MAX_COUNT = 10_000;
+
 export function namesOf(store: WeightStore): Names {
   const has = (path: string) => store.has(path) === true;
   return {
@@ -105,7 +118,7 @@ export function namesOf(store: WeightStore): Names {
     shape: (path, role) => store.shape(path, role) ?? [],
     count: (path, first = 0) => {
       let count = 0;
-      while (has(path.replaceAll('{n}', String(first + count)))) count++;
+      while (count < MAX_COUNT && has(path.replaceAll('{n}', String(first + count)))) count++;
       return count;
     },
   };

@@ -94,6 +94,11 @@ function numbered(path: string): string | null {
   return index < 0 ? null : counted(part === 'conv' ? 'conv2d' : 'batch_normalization', index);
 }
 
+/** Of the weights of pytorch-fid (pt_inception-2015-12-05). */
+const FID_CLASSES = 1008;
+const POOLING =
+  'pools beside the branches are those of {} (torchvision: zeros of the border count; keras: they do not; fid: nor do they, and the last one takes the largest)';
+
 export const inception = family<{ readonly version: 3 }>({
   name: 'inception_v3',
   title: 'Inception v3',
@@ -116,7 +121,10 @@ export const inception = family<{ readonly version: 3 }>({
       return convNormAct(net, y, `${path}.conv`, `${path}.bn`, 'relu', { out, kernel, stride, epsilon: 1e-3, ...padded });
     };
     const pool = (y: Value) => net.maxPool(y, { kernel: 3, stride: 2 });
-    const around = (y: Value) => net.averagePool(y, { kernel: 3, stride: 1, pad: 1, countPadding: net.ecosystem !== 'keras' });
+    // The one that measures FID has TensorFlow's 1008 classes, and its pools.
+    const isMeasure = net.store.shape('fc')?.[0] === FID_CLASSES && !net.has('AuxLogits', false);
+    const pools = net.setting<string>('pooling', net.ecosystem === 'keras' ? 'keras' : isMeasure ? 'fid' : 'torchvision', POOLING);
+    const around = (y: Value) => net.averagePool(y, { kernel: 3, stride: 1, pad: 1, countPadding: pools === 'torchvision' });
     const grid = (y: Value, name: string) => {
       const steps = GRIDS[name]!.map((branch) => (b: Value) => {
         const start = branch[0]![0] === 'branch_pool' ? around(b) : b;
@@ -126,7 +134,7 @@ export const inception = family<{ readonly version: 3 }>({
       return branches(net, y, ...steps, ...(reduces ? [pool] : []));
     };
     /** Figure 7: the last two modules, whose branches fork. */
-    const fork = (y: Value, name: string) => {
+    const fork = (y: Value, name: string, pooled: (y: Value) => Value) => {
       const at = `Mixed_${name}`;
       const pair = (z: Value, step: string) =>
         branches(
@@ -141,7 +149,7 @@ export const inception = family<{ readonly version: 3 }>({
         (b) => conv(b, `${at}.branch1x1`, 320, 1),
         (b) => pair(conv(b, `${at}.branch3x3_1`, 384, 1), 'branch3x3_2'),
         (b) => pair(conv(conv(b, `${at}.branch3x3dbl_1`, 448, 1), `${at}.branch3x3dbl_2`, 384, 3), 'branch3x3dbl_3'),
-        (b) => conv(around(b), `${at}.branch_pool`, 192, 1),
+        (b) => conv(pooled(b), `${at}.branch_pool`, 192, 1),
       );
     };
     let x = conv(rescaled(net, input), 'Conv2d_1a_3x3', 32, 3, 2);
@@ -149,7 +157,8 @@ export const inception = family<{ readonly version: 3 }>({
     x = conv(conv(pool(x), 'Conv2d_3b_1x1', 80, 1, 1, 0), 'Conv2d_4a_3x3', 192, 3, 1, 0);
     x = pool(x);
     for (const name of Object.keys(GRIDS)) x = grid(x, name);
-    x = fork(fork(x, '7b'), '7c');
+    const last = pools === 'fid' ? (y: Value) => net.maxPool(y, { kernel: 3, stride: 1, pad: 1 }) : around;
+    x = fork(fork(x, '7b', around), '7c', last);
     return pooledHead(net, x, 'fc');
   },
 });

@@ -1,8 +1,7 @@
 /** IResNet of ArcFace: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2018, section 3; names are InsightFace's. */
-import { reshape } from '../model/tensor.js';
-import { residual } from './blocks.js';
+import { prelu, residual } from './blocks.js';
 import { family, SYMMETRIC } from './family.js';
-import { Departure, type Net, sizeOf, type Value } from './net.js';
+import type { Value } from './net.js';
 
 interface Size {
   readonly depths: readonly number[];
@@ -59,12 +58,3 @@ export const iresnet = family<Size>({
     return net.norm(net.dense(net.flatten(net.norm(x, 'bn2')), 'fc', { out: embedding }), 'features');
   },
 });
-
-/** A slope for each channel. */
-function prelu(net: Net, x: Value, path: string): Value {
-  const channels = sizeOf(x, 1);
-  const slope = net.store.takeParameter(`${path}.weight`, [channels]);
-  const name = net.store.sourceName(path);
-  if (slope?.shape.join() !== String(channels)) throw new Departure(name, `has no slope for each of ${channels} channels`);
-  return net.op('PRelu', [x], {}, { name, weights: { slope: reshape(slope, [channels, 1, 1]) } });
-}

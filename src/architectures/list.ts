@@ -4,15 +4,18 @@ import { beit } from './beit.js';
 import { clip } from './clip.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
+import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
 import { facenet } from './facenet.js';
 import type { Family } from './family.js';
+import { cyclegan, dcgan, pix2pix, styleTransfer } from './generators.js';
 import { ghostnet } from './ghostnet.js';
 import { googlenet } from './googlenet.js';
 import { inception } from './inception.js';
 import { inceptionResnet } from './inception-resnet.js';
 import { inceptionV4 } from './inception-v4.js';
 import { iresnet } from './iresnet.js';
+import { lenet } from './lenet.js';
 import { maxvit } from './maxvit.js';
 import { mixer } from './mixer.js';
 import { mnasnet } from './mnasnet.js';
@@ -29,8 +32,9 @@ import { rrdb } from './rrdb.js';
 import { segmentation } from './segmentation.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
+import { dncnn, fsrcnn, srcnn } from './srcnn.js';
 import { swin } from './swin.js';
-import { unet } from './unet.js';
+import { unet, unetResNet } from './unet.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
 import { xception, xceptionTorch } from './xception.js';
@@ -68,7 +72,18 @@ export const families: readonly Family[] = [
   maxvit,
   segmentation,
   unet,
+  unetResNet,
   rrdb,
+  srresnet,
+  edsr,
+  srcnn,
+  fsrcnn,
+  dncnn,
+  styleTransfer,
+  cyclegan,
+  pix2pix,
+  dcgan,
+  lenet,
   iresnet,
   facenet,
 ];

@@ -180,6 +180,7 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
   const net = new Net(store, { canonical: canonicalOf(family), assume: options.assume, arch: options.arch });
   const used = () => total - store.leftOver().length;
   const { prefix = '' } = store;
+  const untouched = used();
   try {
     const built = buildNet(family, size, net, options);
     const left = store.leftOver().filter(({ name }) => !(family.training?.test(name) ?? false));
@@ -204,6 +205,13 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
     // Layers of one family put together as another's.
     if (isModelError(error, 'malformed') && !options.described && options.arch === undefined)
       return { family, map: null, used: used(), departure: error.message, prefix };
+    // The shape is wrong only where the net is the right one; with its usual shape it shows whether it is.
+    if (isModelError(error, 'usage') && options.inputShape && options.arch === undefined && !options.described && used() === untouched) {
+      const { inputShape, ...usual } = options;
+      const again = attempt(family, size, store, total, usual);
+      if (again.departure === null) throw error;
+      return again;
+    }
     if (!(error instanceof Departure)) throw isModelError(error) && options.described ? error.at({ file: options.described.name }) : error;
     return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}`, prefix };
   }

@@ -204,12 +204,12 @@ export function measureResNet(names: Names): ResNetSize | null {
   };
 }
 
-/** @param options `at`: before all names; `dilate`: stages whose stride is replaced by dilation, as segmentation wants them */
+/** @param options `at`: before all names; `onStage`: told what the stem gives before its pooling, and each stage; `dilate`: stages whose stride is replaced by dilation, as segmentation wants them */
 export function resnetFeatures(
   net: Net,
   input: Value,
   { block, depths, widths, groups, stem, attention, averaged }: ResNetSize,
-  { at: root = '', dilate = [] }: { at?: string; dilate?: readonly boolean[] } = {},
+  { at: root = '', dilate = [], onStage }: { at?: string; dilate?: readonly boolean[]; onStage?: (value: Value) => void } = {},
 ): Value {
   const keras = net.ecosystem === 'keras';
   // With the authors' names came Keras's own epsilon.
@@ -227,6 +227,7 @@ export function resnetFeatures(
     const first = stem === 'small' ? { kernel: 3 } : { kernel: 7, stride: 2, pad: 3 };
     x = convNormAct(net, x, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, ...first, epsilon, bias: keras });
   }
+  onStage?.(x);
   // timm's ResNet-RS strides where others pool.
   if (net.has(`${root}maxpool.0`, false)) x = convNormAct(net, x, `${root}maxpool.0`, `${root}maxpool.1`, 'relu', { kernel: 3, stride: 2 });
   else if (stem !== 'small' || net.setting('stem_pooling', 'none', SMALL_STEM) !== 'none') {
@@ -269,6 +270,7 @@ export function resnetFeatures(
           : withoutWeights(net, y, stride, net.store.shape(`${at}.conv${block === 'basic' ? 2 : 3}`)?.[0]);
       x = net.activation(residual(net, x, weighed, around), 'relu');
     }
+    onStage?.(x);
   });
   return x;
 }

@@ -4,7 +4,7 @@
  */
 import { bilinear } from './adaptive.js';
 import { branches, convNormAct } from './blocks.js';
-import { family, type Names, TORCHVISION } from './family.js';
+import { family, namesWithin, TORCHVISION } from './family.js';
 import { type MobileNetV3Size, measureMobileNetV3, mobilenetV3Features } from './mobilenet-v3.js';
 import { type Net, sizeOf, type Value } from './net.js';
 import { measureResNet, type ResNetSize, resnetFeatures } from './resnet.js';
@@ -49,9 +49,9 @@ export const segmentation = family<Size>({
   measure(names) {
     const head = names.has('classifier.low_classifier') ? 'lraspp' : names.has(`${ASPP}.1.0`) ? 'deeplab' : names.has('classifier.4') ? 'fcn' : null;
     if (head === null) return null;
-    const resnet = measureResNet(within(names, (path) => `backbone.${path}`));
+    const resnet = measureResNet(namesWithin(names, (path) => `backbone.${path}`));
     if (resnet) return { head, backbone: { kind: 'resnet', size: resnet } };
-    const mobilenet = measureMobileNetV3(within(names, (path) => path.replace(/^features/, 'backbone')));
+    const mobilenet = measureMobileNetV3(namesWithin(names, (path) => path.replace(/^features/, 'backbone')));
     return mobilenet && { head, backbone: { kind: 'mobilenet', size: mobilenet } };
   },
 
@@ -69,15 +69,6 @@ export const segmentation = family<Size>({
     return bilinear(net, y, sizeOf(input, 2), sizeOf(input, 3));
   },
 });
-
-function within(names: Names, path: (path: string) => string): Names {
-  return {
-    ...names,
-    has: (name) => names.has(path(name)),
-    shape: (name, role) => names.shape(path(name), role),
-    count: (name, first) => names.count(path(name), first),
-  };
-}
 
 /** Atrous spatial pyramid pooling: windows of several spreads, and the whole picture, side by side. */
 function deepLab(net: Net, x: Value): Value {

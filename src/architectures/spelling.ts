@@ -33,6 +33,12 @@ export function counted(kind: string, index: number): string {
   return index === 0 ? kind : `${kind}_${index}`;
 }
 
+/** The same names where a reader took off what all of them begin with. */
+export const withoutPrefix =
+  (prefix: string) =>
+  (path: string): string | null =>
+    path.startsWith(prefix) ? path.slice(prefix.length) : null;
+
 export const asItIs = (path: string): string => path;
 
 function toRegex(pattern: string): RegExp {

@@ -1,7 +1,8 @@
 /** U-Net: Ronneberger et al., 2015, figure 1, with padding and batch normalisation as in milesial's Pytorch-UNet, whose names it has. */
-import { convNormAct } from './blocks.js';
-import { family } from './family.js';
-import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { convNormAct, repeated, transposedConv } from './blocks.js';
+import { family, namesWithin, TORCHVISION } from './family.js';
+import { type Net, sizeOf, type Value } from './net.js';
+import { measureResNet, type ResNetSize, resnetFeatures } from './resnet.js';
 
 interface Size {
   /** Channels of each level, the largest picture first. */
@@ -50,18 +51,63 @@ export const unet = family<Size>({
   },
 });
 
+interface EncodedSize {
+  readonly encoder: ResNetSize;
+  /** Of the decoder's blocks, the smallest picture first. */
+  readonly widths: readonly number[];
+  readonly classes: number;
+}
+
+const DECODER = [256, 128, 64, 32, 16];
+const encoded = (block: ResNetSize['block'], depths: readonly number[]): EncodedSize => ({
+  encoder: { block, depths, widths: [64, 128, 256, 512], groups: 1 },
+  widths: DECODER,
+  classes: 1,
+});
+
+/** A U-Net whose way down is a ResNet, as segmentation_models.pytorch has it. */
+export const unetResNet = family<EncodedSize>({
+  name: 'unet_resnet',
+  title: 'U-Net over a ResNet',
+  source: 'Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, with the encoder of He et al., 2015',
+  sizes: { unet_resnet18: encoded('basic', [2, 2, 2, 2]), unet_resnet34: encoded('basic', [3, 4, 6, 3]), unet_resnet50: encoded('bottleneck', [3, 4, 6, 3]) },
+  stem: 'encoder.conv1',
+  side: 256,
+  output: 'logits',
+  preprocessing: () => TORCHVISION,
+  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+
+  measure(names) {
+    const encoder = measureResNet(namesWithin(names, (path) => `encoder.${path}`));
+    const blocks = names.count('decoder.blocks.{n}.conv1.0');
+    const [classes] = names.shape('segmentation_head.0');
+    if (!encoder || !classes || blocks === 0) return null;
+    return { encoder, widths: Array.from({ length: blocks }, (_, i) => names.shape(`decoder.blocks.${i}.conv2.0`)[0]!), classes };
+  },
+
+  build(net, input, { encoder, widths, classes }) {
+    const beside: Value[] = [];
+    resnetFeatures(net, input, encoder, { at: 'encoder.', onStage: (value) => beside.push(value) });
+    let x = beside.pop()!;
+    widths.forEach((width, i) => {
+      const at = `decoder.blocks.${i}`;
+      const skip = beside.pop();
+      const larger = repeated(net, x, 2);
+      const both = skip ? net.concat([larger, skip]) : larger;
+      const one = convNormAct(net, both, `${at}.conv1.0`, `${at}.conv1.1`, 'relu', { out: width, kernel: 3 });
+      x = convNormAct(net, one, `${at}.conv2.0`, `${at}.conv2.1`, 'relu', { out: width, kernel: 3 });
+    });
+    return net.conv(x, 'segmentation_head.0', { out: classes, kernel: 3, bias: true });
+  },
+});
+
 /** Twice the size: by a transposed convolution, or between the corners. */
 function enlarged(net: Net, x: Value, path: string, learned: boolean): Value {
   if (!learned) {
     net.assume('enlarging', 'pictures are enlarged by bilinear interpolation with aligned corners: there are no weights that would do it');
     return net.op('Resize', [x], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: 'align_corners' });
   }
-  const channels = sizeOf(x, 1);
-  const weights = net.weights(path, 'conv', { kernel: [channels, channels / 2, 2, 2], bias: [channels / 2] });
-  if (weights.kernel!.shape[0] !== channels || weights.kernel!.shape.length !== 4) {
-    throw new Departure(net.store.sourceName(path), `has a kernel of shape [${weights.kernel!.shape}], but ${channels} channels flow in`);
-  }
-  return net.module(path, 'ConvTranspose', x, weights, { strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0], output_padding: [0, 0] });
+  return transposedConv(net, x, path, { out: sizeOf(x, 1) / 2, kernel: 2, stride: 2, pad: 0, bias: true });
 }
 
 /** Zeros around what is a pixel smaller than its neighbour, whose size was odd. */

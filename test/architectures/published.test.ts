@@ -40,6 +40,20 @@ describe('published nets', () => {
     },
   );
 
+  it('pool as TensorFlow does where the weights are those that measure FID', () => {
+    const fid = Object.entries(published.inception_v3!).filter(([name]) => !name.startsWith('AuxLogits'));
+    const shapes = Object.fromEntries(fid.map(([name, shape]) => [name, name.startsWith('fc.') ? [1008, ...shape.slice(1)] : shape]));
+    const { map } = recogniseStateDict(blank(shapes), options);
+    const pools = map!.layers.filter(({ op }) => op === 'AveragePool');
+    expect(pools.map(({ attributes }) => attributes.count_include_pad ?? 0)).toEqual(new Array(8).fill(0));
+    expect(map!.layers.filter(({ op, attributes }) => op === 'MaxPool' && String(attributes.strides ?? '1,1') === '1,1').length).toBe(1);
+    expect(map!.architecture!.assumed.join()).toContain('pools beside the branches are those of fid');
+  });
+
+  it('of which one fits by its weights say which channels a picture has', () => {
+    expect(() => recogniseStateDict(blank(published.resnet18!), { ...options, inputShape: ['N', 1, 32, 32] })).toThrow(/with 3 channels are expected/);
+  });
+
   it('say what they expect of a picture, and where their classes come from', () => {
     const nasnet = describeArchitecture('nasnet_large');
     expect(nasnet.preprocessing).toEqual({ order: 'RGB', range: [0, 1], mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });

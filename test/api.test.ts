@@ -1,3 +1,4 @@
+// @module-tag slow
 /** The library's page is what its types say, and what its errors speak of is there. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Situations that people reported in public, where they lie beside the project: each ends right, or is refused by its name. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

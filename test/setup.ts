@@ -8,13 +8,15 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 const left: string[] = [];
-process.on('warning', ({ message }) => {
+const onWarning = ({ message }: Error) => {
   if (message.includes('on garbage collection')) left.push(message);
-});
+};
+process.on('warning', onWarning);
 
 afterAll(async () => {
   collectGarbage();
   await turn();
   await turn();
+  process.off('warning', onWarning);
   if (left.length > 0) throw new Error(`files were not closed: ${left.join('; ')}`);
 });

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** The same net has the same canonical names, whoever names its layers and whatever its file is. */
 import { describe, expect, it } from 'vitest';
 import { withCanonicalNames } from '../../src/architectures/canonical.js';

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Small nets of every family: recognised from their weights alone, they predict what the original framework recorded. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Keras's own nets from weights alone: a published one against the same net with its configuration, others against published counts. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Every published net of torchvision in its full size: recognised from its names and shapes, and described with the same ones. */
 import { describe, expect, it } from 'vitest';
 import { describeArchitecture, listArchitectures } from '../../src/architectures/index.js';

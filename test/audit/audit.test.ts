@@ -1,3 +1,4 @@
+// @module-tag slow
 /** What a stranger's file may contain beside weights, each in a file made here; and nothing is found in files that are as they should be. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -49,7 +49,7 @@ describe.each(FIXTURES)('%s', (file) => {
     }
   });
 
-  it('is read in any pieces', async () => {
+  it('is read in any pieces', { tags: 'slow' }, async () => {
     for (const one of (await datasets(read(file))).values()) {
       const whole = await one.source.read(0, one.source.byteLength);
       const target = new Uint8Array(11);
@@ -66,7 +66,7 @@ describe('a byte that is turned', () => {
   it.each([
     ['btree1-filters', 'chunked.h5'],
     ['btree2-deflated', 'chunked-latest.h5'],
-  ])('in a chunk of %s is found by fletcher32 or zlib', async (name, file) => {
+  ])('in a chunk of %s is found by fletcher32 or zlib', { tags: 'slow' }, async (name, file) => {
     const whole = read(file);
     const before = await values((await datasets(whole)).get(name)!);
     // Stored chunks begin with zlib's header; those of this dataset are the ones whose damage this dataset notices.
@@ -87,7 +87,7 @@ describe('a byte that is turned', () => {
     expect(noticed).toBeGreaterThanOrEqual(9);
   });
 
-  it('in metadata of the newer form is found by its checksum, wherever it is, and none changes a value', async () => {
+  it('in metadata of the newer form is found by its checksum, wherever it is, and none changes a value', { tags: 'slow' }, async () => {
     const whole = read('chunked-latest.h5');
     const signatures = ['OHDR', 'OCHK', 'BTHD', 'BTLF', 'BTIN', 'FAHD', 'FADB', 'EAHD', 'EAIB', 'EASB', 'EADB', 'FRHP'];
     const text = Buffer.from(whole).toString('latin1');

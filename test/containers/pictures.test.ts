@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Pictures decode to the pixels that PIL gives; hostile and damaged ones are one error each, before anything large is allocated. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

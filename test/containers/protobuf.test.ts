@@ -66,11 +66,11 @@ describe('fields', () => {
     await expect(fieldsOf(content)).rejects.toMatchObject({ kind: 'malformed', place: { offset } });
   });
 
-  it('of more than any net are refused', async () => {
+  it('of more than any net are refused', { tags: 'slow' }, async () => {
     await expect(fieldsOf(repeated(bytes(0x08, 1), 2_000_001))).rejects.toMatchObject({ kind: 'unsafe' });
   });
 
-  it('in great number let others have their turn', async () => {
+  it('in great number let others have their turn', { tags: 'slow' }, async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
     await fieldsOf(repeated(bytes(0x08, 1), 1_000_000));

@@ -51,7 +51,7 @@ describe('a header', () => {
     await expect(read(bytes)).rejects.toMatchObject({ kind, message: expect.stringMatching(says) });
   });
 
-  it('is refused with more tensors than any model has', async () => {
+  it('is refused with more tensors than any model has', { tags: 'slow' }, async () => {
     const many = Object.fromEntries(Array.from({ length: 65_537 }, (_, i) => [`t${i}`, entry('U8', [0], 0, 0)]));
     await expect(read(file(header(many), 0))).rejects.toMatchObject({ kind: 'unsafe' });
   });

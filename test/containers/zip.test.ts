@@ -123,12 +123,12 @@ describe('a member is refused', () => {
     await expect(contentOf([member], member.name)).rejects.toMatchObject({ name: 'ModelError', message: expect.stringMatching(says) });
   });
 
-  it('when it is large and shrinks as only emptiness does', async () => {
+  it('when it is large and shrinks as only emptiness does', { tags: 'slow' }, async () => {
     const empty: Member = { name: 'zeros', content: new Uint8Array(2 ** 25 + 1), deflated: true };
     await expect(contentOf([empty], 'zeros')).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringMatching(/claims to inflate/) });
   });
 
-  it('when all members together inflate to more than an archive of the size has reason to', async () => {
+  it('when all members together inflate to more than an archive of the size has reason to', { tags: 'slow' }, async () => {
     const members = [1, 2, 3].map((i): Member => ({ name: `${i}`, content: new Uint8Array(15 * 2 ** 20), deflated: true }));
     const archive = await open(members);
     await archive.get('1')!.source();

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** What holds for every reader: it knows its own files and no others, and whatever stands in a file, it reads them or says why not. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { FileSet } from '../../src/bytes/file-set.js';

@@ -126,7 +126,7 @@ function counting(precision: Precision): { readonly multiplier: Multiplier; read
 }
 
 describe.each(['float64', 'float32'] as const)('in %s', (precision) => {
-  it('convolutions of random shapes, strides, dilations, paddings and groups are within the bound', async () => {
+  it('convolutions of random shapes, strides, dilations, paddings and groups are within the bound', { tags: 'slow' }, async () => {
     const { multiplier, work } = counting(precision);
     for (let seed = 0; seed < 14; seed++) {
       const conv = drawConv(seed);
@@ -137,7 +137,7 @@ describe.each(['float64', 'float32'] as const)('in %s', (precision) => {
     expect(work()).toBeGreaterThan(14 * 20_000);
   });
 
-  it('NaN and infinities end where the definition has them', async () => {
+  it('NaN and infinities end where the definition has them', { tags: 'slow' }, async () => {
     for (let seed = 100; seed < 105; seed++) {
       const conv = drawConv(seed);
       const draw = numbers(seed);
@@ -197,7 +197,7 @@ describe.each(['float64', 'float32'] as const)('in %s', (precision) => {
     }
   });
 
-  it('has the same bits on one thread and on several', async () => {
+  it('has the same bits on one thread and on several', { tags: 'slow' }, async () => {
     const draw = numbers(7);
     const shape = { strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1], group: 1 };
     const conv: Conv = { x: values(draw, [2, 65, 37, 39]), kernel: values(draw, [66, 65, 3, 3]), ...shape };

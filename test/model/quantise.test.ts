@@ -62,7 +62,7 @@ async function collect(tensor: Tensor, limits: { chunkBytes: number; stagingByte
 const TINY = fc.record({ chunkBytes: fc.constantFrom(16, 48, 256, 2 ** 20), stagingBytes: fc.constantFrom(16, 64, 512, 2 ** 20) });
 
 describe('affine quantisation', () => {
-  it.each(['uint8', 'uint16'] as const)('gives the codes, scale and minimum of the TensorFlow.js converter: %s', async (dtype) => {
+  it.each(['uint8', 'uint16'] as const)('gives the codes, scale and minimum of the TensorFlow.js converter: %s', { tags: 'slow' }, async (dtype) => {
     const limit = dtype === 'uint8' ? 255 : 65535;
     await fc.assert(
       fc.asyncProperty(fc.array(floats, { maxLength: 70 }), async (values) => {
@@ -106,7 +106,7 @@ describe('affine quantisation', () => {
     }
   });
 
-  it('does not care for the layout of what it measures', async () => {
+  it('does not care for the layout of what it measures', { tags: 'slow' }, async () => {
     await fc.assert(
       fc.asyncProperty(SAMPLES, async ({ tensor, log }) => {
         const values = await floatsOf(tensor);
@@ -148,7 +148,7 @@ function plainChannels(values: readonly number[], shape: readonly number[], axis
 }
 
 describe('quantisation per channel', () => {
-  it('gives what element-by-element arithmetic gives, for any values', async () => {
+  it('gives what element-by-element arithmetic gives, for any values', { tags: 'slow' }, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(floats, { minLength: 24, maxLength: 24 }),
@@ -172,7 +172,7 @@ describe('quantisation per channel', () => {
     );
   });
 
-  it('gives it for any layout before and after, in chunks of any size', async () => {
+  it('gives it for any layout before and after, in chunks of any size', { tags: 'slow' }, async () => {
     await fc.assert(
       fc.asyncProperty(
         SAMPLES,
@@ -222,7 +222,7 @@ describe('quantisation per channel', () => {
     ['a transposed convolution [in, out, kH, kW]', [250, 301, 3, 3], 1, [0, 1, 2, 3]],
     ['few channels last', [200_003, 3], 1, [0, 1]],
     ['more channels than a table holds', [3, 200_003], 1, [0, 1]],
-  ])('of %s is exact at full chunk sizes', async (_, shape, axis, order) => {
+  ])('of %s is exact at full chunk sizes', { tags: 'slow' }, async (_, shape, axis, order) => {
     const stored = new Float32Array(elementCount(shape));
     let state = 1;
     for (let i = 0; i < stored.length; i++) {

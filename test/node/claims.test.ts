@@ -1,3 +1,4 @@
+// @module-tag slow
 /** What `shrink` says is a match a later verification finds to be one, on the file's own word for its weights, and without that word a mismatch. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

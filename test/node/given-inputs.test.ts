@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Inputs that `shrink` works codes and ranges out on are those that the changed net takes, and numbers. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// @module-tag slow
 /** What goes over the wire: the same bytes every time, near the entropy of codes, and read as if it were not packed; hostile streams are refused. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

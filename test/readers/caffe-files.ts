@@ -6,7 +6,6 @@ import type { ConvertOptions } from '../../src/convert.js';
 import { isModelError, type ModelError } from '../../src/errors.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { openModel } from '../../src/readers/open.js';
-import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
 
 export interface BlobSpec {
   readonly shape: readonly number[];
@@ -27,7 +26,7 @@ export function made(count: number, seed = 1): number[] {
 export const blob = (...shape: number[]): BlobSpec => ({ shape });
 export const values = (...list: number[]): BlobSpec => ({ shape: [list.length], values: list });
 
-const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+export const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 /** What a blob holds, as the files say. */
 export function valuesOf({ shape, values: given }: BlobSpec, seed = 1): number[] {
@@ -112,16 +111,6 @@ export async function refusal(prototxt: string | Uint8Array, blobs: Blobs = {}, 
   const outcome = await mapOf(prototxt, blobs, options).catch((error: unknown) => error);
   if (!isModelError(outcome)) throw outcome instanceof Error ? outcome : new Error(`accepted:\n${prototxt}`);
   return outcome;
-}
-
-/** What the converted net makes of made-up inputs, and these inputs. */
-export async function predict(prototxt: string | Uint8Array, model: Uint8Array, options: ConvertOptions = {}) {
-  const { bytes, result } = await convertInMemory(filesOf(prototxt, model), options);
-  const inputs = result.map!.inputs.map(({ shape }, i): Run => {
-    const sizes = shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 2 : 6));
-    return { shape: sizes, data: Float32Array.from(made(size(sizes), i + 3)) };
-  });
-  return { inputs, outputs: await runOnnx(bytes, inputs), map: result.map!, warnings: result.warnings };
 }
 
 /** The largest difference, of the largest value. */

@@ -1,6 +1,7 @@
 /** Layers by themselves: what the converted net computes against Caffe's formulas, written out one value at a time. */
 import { describe, expect, it } from 'vitest';
-import { type Blobs, blob, caffemodel, difference, net, predict, refusal, values, valuesOf } from './caffe-files.js';
+import { type Blobs, blob, caffemodel, difference, net, refusal, values, valuesOf } from './caffe-files.js';
+import { predict } from './caffe-predict.js';
 
 /** A value of a picture [n, c, h, w], 0 outside of it. */
 type At = (n: number, c: number, y: number, x: number) => number;

@@ -247,7 +247,7 @@ describe('hostile nets', () => {
       'weights that are not stored',
       `input: "data" input_shape { dim: 2 dim: 3 dim: 4 dim: 4 } ${many(2000, (i) => `layer{name:"l${i}"type:"Convolution"bottom:"data"top:"t${i}"convolution_param{num_output:1000000 kernel_size:1 weight_filler{value:1}}}`)}`,
     ],
-  ])('of %s end soon, in few words', async (_, text) => {
+  ])('of %s end soon, in few words', { tags: 'slow' }, async (_, text) => {
     const start = process.cpuUsage();
     const outcome: unknown = await mapOf(text, {}).catch((error: unknown) => error);
     const { user, system } = process.cpuUsage(start);

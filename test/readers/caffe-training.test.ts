@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { openModel } from '../../src/readers/open.js';
-import { type Blobs, blob, caffemodel, filesOf, mapOf, predict, refusal } from './caffe-files.js';
+import { type Blobs, blob, caffemodel, filesOf, mapOf, refusal } from './caffe-files.js';
+import { predict } from './caffe-predict.js';
 
 const CONV = 'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 1 } }';
 const LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "conv" bottom: "label" top: "loss" }';

@@ -16,12 +16,12 @@ import {
   made,
   mapOf,
   net,
-  predict,
   refusal,
   v1Caffemodel,
   values,
   valuesOf,
 } from './caffe-files.js';
+import { predict } from './caffe-predict.js';
 
 const float16 = (list: readonly number[]) => {
   const out = new Uint16Array(list.length);

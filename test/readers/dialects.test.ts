@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Small nets in every dialect of their source: they predict through the converted file what was recorded. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

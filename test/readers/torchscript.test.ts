@@ -184,7 +184,7 @@ describe('programs', () => {
     ['parts without number', netOf(['_0 = torch.split(torch.expand(x, [1, 2, 4, 4]), 0, 2)', 'return _0[0]'])],
     ['tables that are worked out again and again', netOf(['for i in range(100000):', '  y = torch.add(torch.ones([1000, 1000]), 1)', 'return x'])],
     ['a module that holds itself', netOf(['_0 = self.inner', 'return (_0).forward(x, )'], { inner: instance('__torch__.Other', {}) })],
-  ])('with %s end in one clear error, quickly', async (_, files) => {
+  ])('with %s end in one clear error, quickly', { tags: 'slow' }, async (_, files) => {
     const { kind, message } = await errorOf(files);
     expect(['unsafe', 'malformed', 'unsupported']).toContain(kind);
     expect(message.length).toBeLessThan(1000);

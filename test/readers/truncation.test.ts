@@ -1,3 +1,4 @@
+// @module-tag slow
 /** A small file of every format, cut at every byte: a clear error each time, never a net that was not there. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';

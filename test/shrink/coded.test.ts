@@ -82,7 +82,7 @@ describe('written', () => {
     layers: [conv('a', 'x', kernel, 1), conv('b', 'a', depthwise, 8)],
     warnings: [],
   };
-  it.each(['onnx', 'tfjs-graph'])('to %s the codes are those that were made, and depthwise kernels have all levels', async (name) => {
+  it.each(['onnx', 'tfjs-graph'])('to %s the codes are those that were made, and depthwise kernels have all levels', { tags: 'slow' }, async (name) => {
     const writer = writers.find((candidate) => candidate.name === name)!;
     const form = name === 'onnx' ? 'channels' : 'whole';
     const shrunk = await shrinkByStep(map, form, 0.8);

@@ -134,7 +134,7 @@ describe('dense layers', () => {
     expectValues(y, [2, 2], [1.5, 6, 4.5, 15]);
   });
 
-  test('Gemm streams a kernel larger than a block of rows', async () => {
+  test('Gemm streams a kernel larger than a block of rows', { tags: 'slow' }, async () => {
     const [out, depth] = [7, 2 ** 19 + 1];
     const kernel = Array.from({ length: out * depth }, (_, i) => (i % depth === 0 ? Math.floor(i / depth) : 0));
     const x = new Float32Array(depth).fill(2);

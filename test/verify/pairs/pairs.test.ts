@@ -1,3 +1,4 @@
+// @module-tag slow
 /** Any two files, of whatever formats: each format against some of the others, so that each is there on both sides several times. */
 import { pairsOfFormats } from './suite.js';
 

@@ -2,18 +2,17 @@
 import { onnx as schema } from 'onnx-proto';
 import type { Layer, LayerMap } from '../../../src/model/layer-map.js';
 import { inferMap } from '../../../src/model/ops/index.js';
+import { roundToHalf } from '../../../src/verify/half.js';
+import { aroundNet } from './around-net.js';
 import {
   all,
   attribute,
-  beforeOutput,
-  behindInput,
   change,
   changeBytes,
   changeOp,
   constant,
   doubleNode,
   type Edit,
-  type Graph,
   integers,
   nodeOf,
   type OnnxNode,
@@ -80,17 +79,6 @@ function becomes(node: string, op: string, floats: Readonly<Record<string, numbe
   };
 }
 
-/** Puts a node behind another. */
-function behind(node: string, op: string): Edit {
-  return (graph) => {
-    const owner = nodeOf(graph, node);
-    const output = owner.output![0]!;
-    const index = graph.node!.indexOf(owner);
-    owner.output![0] = `${output}.plain`;
-    graph.node!.splice(index + 1, 0, schema.NodeProto.create({ opType: op, name: `${node}.more`, input: [`${output}.plain`], output: [output] }) as never);
-  };
-}
-
 const convolutions: Rule = function* (layer, map) {
   if (layer.op !== 'Conv') return;
   const { name } = layer;
@@ -106,7 +94,7 @@ const convolutions: Rule = function* (layer, map) {
     yield { kind: 'kernel flipped', edit: edit(flip), causes: ['kernel-flipped'] };
     if (last > 0) yield { kind: 'kernel mirrored', edit: edit((at, dims) => at.with(-1, dims.at(-1)! - 1 - at.at(-1)!)), causes: ['kernel-flipped'] };
   }
-  if (out === inner && group === 1)
+  if (out === inner && out > 1 && group === 1)
     yield { kind: 'input and output channels exchanged', edit: edit(([o, i, ...at]) => [i!, o!, ...at]), causes: ['axes-exchanged', 'kernel-transposed'] };
   if (window.length === 2 && (window[0]! > 1 || inner > 1)) {
     // Values that lie as [height, width, in, out], read as [out, in, height, width].
@@ -141,6 +129,7 @@ const convolutions: Rule = function* (layer, map) {
   const row = kernel.slice(1).reduce((a, b) => a * b, 1);
   yield { kind: 'channel zeroed', edit: change(name, 1, (value, i) => (i < row ? 0 : value)), causes: ['some-channels'] };
   yield { kind: 'off-by-one span', edit: change(name, 1, (_, i, data) => data[i + 1] ?? 0), causes: ['span'] };
+  yield { kind: 'kernel rounded to float16', edit: change(name, 1, roundToHalf), causes: ['narrower'] };
   yield {
     kind: 'kernel cut to bfloat16',
     edit: changeBytes(name, 1, (_, words) => words.set(words.map((bits) => bits & 0xffff0000))),
@@ -151,10 +140,16 @@ const convolutions: Rule = function* (layer, map) {
     yield { kind: 'groups exchanged', edit: edit(([o, ...rest]) => [(o! + out / group) % out, ...rest]), causes: ['groups-exchanged', 'shifted'] };
   const twin = map.layers.find((other) => other !== layer && other.op === 'Conv' && `${sizes(other)}` === `${kernel}`);
   if (twin) yield { kind: 'weights of another layer', edit: stealWeight(name, 1, twin.name), causes: ['weights-of-another'] };
-  yield* windowFaults(layer);
+  yield* windowFaults(layer, map);
 };
 
-function* windowFaults(layer: Layer): Iterable<Omit<AnyFault, 'layer'>> {
+/** How many places a value has beside its rows and channels. */
+function placesOf(value: string, map: LayerMap): number {
+  const sizes = inferMap(map).get(value)?.shape?.slice(2) ?? [];
+  return sizes.reduce<number>((count, size) => count * (typeof size === 'number' ? size : 2), 1);
+}
+
+function* windowFaults(layer: Layer, map: LayerMap): Iterable<Omit<AnyFault, 'layer'>> {
   const { name } = layer;
   const { pads, strides, dilations, kernel_shape } = layer.attributes as Readonly<Record<string, readonly number[] | undefined>>;
   if (!pads || !strides || !kernel_shape) return;
@@ -166,7 +161,8 @@ function* windowFaults(layer: Layer): Iterable<Omit<AnyFault, 'layer'>> {
       yield { kind: 'padding on the other side', edit: setting(name, 'pads', other), causes: ['padding'] };
     if (layer.op === 'Conv') yield { kind: 'reflected for zero padding', edit: reflected(name, pads), causes: ['padding-mode'] };
   }
-  if (layer.op === 'Conv' && isPadded && dilations?.every((size) => size === 1) && kernel_shape.every((size) => size === 3)) {
+  const isWide = placesOf(layer.outputs[0]!, map) > 1;
+  if (layer.op === 'Conv' && isPadded && isWide && dilations?.every((size) => size === 1) && kernel_shape.every((size) => size === 3)) {
     const grown = pads.map((pad) => pad + 1);
     yield {
       kind: 'dilation',
@@ -181,7 +177,7 @@ function* windowFaults(layer: Layer): Iterable<Omit<AnyFault, 'layer'>> {
       causes: ['dilation'],
     };
   }
-  if (strides.every((size) => size === 1))
+  if (strides.every((size) => size === 1) && isWide)
     yield {
       kind: 'stride',
       edit: setting(
@@ -213,12 +209,12 @@ function reflected(name: string, pads: readonly number[]): Edit {
   };
 }
 
-const transposedConvolutions: Rule = function* (layer) {
+const transposedConvolutions: Rule = function* (layer, map) {
   if (layer.op !== 'ConvTranspose') return;
   const { name } = layer;
   yield { kind: 'kernel flipped', edit: rearrange(name, 1, ([i, o, h, w], [, , H, W]) => [i!, o!, H! - 1 - h!, W! - 1 - w!]), causes: ['kernel-flipped'] };
   yield { kind: 'kernel transposed (height and width)', edit: rearrange(name, 1, ([i, o, h, w]) => [i!, o!, w!, h!]), causes: ['kernel-transposed'] };
-  yield* windowFaults(layer);
+  yield* windowFaults(layer, map);
 };
 
 const biases: Rule = function* (layer) {
@@ -232,6 +228,7 @@ const biases: Rule = function* (layer) {
   });
   yield vary('bias dropped', ['bias-missing', 'channel-bias'], () => 0);
   yield vary('bias doubled', ['bias-doubled', 'channel-bias'], (value) => 2 * value);
+  yield vary('bias with the other sign', ['bias-negated', 'channel-bias'], (value) => -value);
   yield vary('bias shifted by one channel', ['shifted'], (_, i, data) => data[(i + 1) % data.length]!);
   yield vary('bias of one channel dropped', ['some-channels', 'channel-bias', 'some-values'], (value, i) => (i === 1 ? 0 : value));
   yield {
@@ -317,7 +314,8 @@ const poolings: Rule = function* (layer, map) {
   }
   if ((op === 'MaxPool' || op === 'AveragePool') && hasRest(layer, map))
     yield { kind: 'ceil and floor of a pooling', edit: setting(name, 'ceil_mode', 1 - Number(attributes.ceil_mode)), causes: ['ceil-mode'] };
-  if (op === 'GlobalAveragePool') yield { kind: 'max for average over all', edit: changeOp(name, 'GlobalMaxPool'), causes: ['pooling'] };
+  if (op === 'GlobalAveragePool' && placesOf(layer.inputs[0]!, map) > 1)
+    yield { kind: 'max for average over all', edit: changeOp(name, 'GlobalMaxPool'), causes: ['pooling'] };
 };
 
 const products: Rule = function* (layer, map) {
@@ -419,60 +417,6 @@ function reordered(layer: Layer): Edit {
     graph.node!.splice(index + 3, 0, made('Reshape', [`${output}.other`, plain], output));
   };
 }
-
-/** Between the net's input and what reads it, and behind what makes its output. */
-function* aroundNet(map: LayerMap): Iterable<AnyFault> {
-  const first = map.layers.find((layer) => layer.inputs.includes(map.inputs[0]!.value))!.name;
-  const last = map.layers.find((layer) => layer.outputs[0] === map.outputs[0]!.value)!.name;
-  const channels = Number(map.inputs[0]!.shape[1]);
-  const through = (kind: string, causes: readonly string[], make: (graph: Graph, input: string, output: string) => object): AnyFault => ({
-    kind,
-    causes,
-    layer: first,
-    edit: (graph) => behindInput(graph, (input, output) => [schema.NodeProto.create(make(graph, input, output)) as never]),
-  });
-  yield through('input divided by 255', ['input-scale', 'scaled', 'scaled-and-shifted'], (graph, input, output) => ({
-    opType: 'Mul',
-    name: 'scale.fault',
-    input: [input, constant(graph, 'f', [1 / 255])],
-    output: [output],
-  }));
-  yield through('input clipped at 10', ['input-scale'], (graph, input, output) => ({
-    opType: 'Clip',
-    name: 'clip.fault',
-    input: [input, constant(graph, 'l', [-10]), constant(graph, 'h', [10])],
-    output: [output],
-  }));
-  if (channels > 1)
-    yield through('channels of the input reversed', ['input-bgr', 'reads-reversed', 'channels-reversed'], (graph, input, output) => ({
-      opType: 'Gather',
-      name: 'bgr.fault',
-      input: [
-        input,
-        integers(
-          graph,
-          'order',
-          Array.from({ length: channels }, (_, i) => channels - 1 - i),
-        ),
-      ],
-      output: [output],
-      attribute: [schema.AttributeProto.create({ name: 'axis', type: schema.AttributeProto.AttributeType.INT, i: 1 })],
-    }));
-  yield {
-    kind: 'output scaled',
-    causes: ['scaled', 'operand-doubled', 'doubled', 'scaled-and-shifted'],
-    layer: last,
-    edit: (graph) =>
-      beforeOutput(graph, (input, output) => [
-        schema.NodeProto.create({ opType: 'Mul', name: 'out.fault', input: [input, constant(graph, 'g', [2])], output: [output] }) as never,
-      ]),
-  };
-  const makes = map.layers.find(({ name }) => name === last)!.op;
-  if (!NEVER_NEGATIVE.has(makes)) yield { kind: 'ReLU behind the output', causes: ['activation-more'], layer: last, edit: behind(last, 'Relu') };
-}
-
-/** What a ReLU behind them would leave as it is. */
-const NEVER_NEGATIVE: ReadonlySet<string> = new Set(['Softmax', 'Sigmoid', 'Relu']);
 
 const RULES: readonly Rule[] = [convolutions, transposedConvolutions, biases, normalisations, activations, poolings, products, wiring, arrangements];
 

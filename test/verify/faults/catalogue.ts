@@ -86,6 +86,11 @@ export async function scoreFault(subject: Subject, fault: AnyFault): Promise<Sco
   }
 }
 
+/** Those that fit the net, but for what the first file makes of its weights: nodes that are not there under the layer's name. */
+export function faultsOf({ map }: Subject): AnyFault[] {
+  return faultsFor(map);
+}
+
 /** @param every only each so many-th of the faults, where running all takes long */
 export async function scoreNet(subject: Subject, every = 1): Promise<Score[]> {
   const scores: Score[] = [];

@@ -1,13 +1,12 @@
 /** The nets into whose written files faults are put. */
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { memorySource } from '../../../src/bytes/byte-source.js';
 import type { Layer, LayerMap, ModelFile } from '../../../src/model/layer-map.js';
 import { makeLayer } from '../../../src/model/ops/index.js';
 import { storedTensor, type Tensor } from '../../../src/model/tensor.js';
-import { DIGITS } from '../../cli/run-cli.js';
 
 /** The digits net as Caffe: convolutions, ReLU, max pooling, dense layers, softmax. */
-export const DIGITS_SOURCE = join(DIGITS, 'digits.caffemodel');
+export const DIGITS_SOURCE = fileURLToPath(new URL('../../../demo/digits/digits.caffemodel', import.meta.url));
 
 /** Batch normalisation, groups, both poolings on odd sizes, a branch, global pooling: what the digits net has not. */
 export function branchedNet(): LayerMap {

@@ -40,10 +40,17 @@ export interface InnerRun {
   /** The map with the weights that the file computes with. */
   readonly map: LayerMap;
   readonly tolerances: Tolerances;
+  /** What differs behind an output is put here. */
+  readonly shown: RunSample[];
 }
 
 /** Null where no output saturates, or nothing shows what is behind it; the latter is told. */
-export async function tryInner(subject: Subject, { samples, map, tolerances }: InnerRun, options: VerifyOptions, notes: string[]): Promise<TrialReport | null> {
+export async function tryInner(
+  subject: Subject,
+  { samples, map, tolerances, shown }: InnerRun,
+  options: VerifyOptions,
+  notes: string[],
+): Promise<TrialReport | null> {
   const behind = findBehind(map);
   const saturated = samples.filter(({ wanted, found }) => behind.some(({ end, output }) => isSaturated(end, wanted[output] ?? found[output])));
   const affordable = Math.min(MOST_SAMPLES, Math.floor(BUDGET / Math.max(1, multiplications(map))));
@@ -59,7 +66,7 @@ export async function tryInner(subject: Subject, { samples, map, tolerances }: I
       const layers = map.layers.filter((layer) => source.layers.has(layer) && behind.some((each) => each.layer === layer));
       if (layers.length === 0) return untold('the file does not keep it apart');
       const telling = saturated.toSorted((a, b) => rank(a.range) - rank(b.range));
-      return compareInner(map, source, layers, { samples: telling.slice(0, affordable), tolerances, ends });
+      return compareInner(map, source, layers, { samples: telling.slice(0, affordable), tolerances, ends, shown });
     });
   } catch (error) {
     if (!isModelError(error)) throw error;
@@ -128,14 +135,19 @@ export async function withInner<T>(
   }
 }
 
-interface InnerSamples {
+interface InnerSamples extends Pick<InnerRun, 'shown'> {
   readonly samples: readonly RunSample[];
   readonly tolerances: Tolerances;
   /** The functions that read the values, for messages. */
   readonly ends: string;
 }
 
-async function compareInner(map: LayerMap, actual: LayerSource, layers: readonly Layer[], { samples, tolerances, ends }: InnerSamples): Promise<TrialReport> {
+async function compareInner(
+  map: LayerMap,
+  actual: LayerSource,
+  layers: readonly Layer[],
+  { samples, tolerances, ends, shown }: InnerSamples,
+): Promise<TrialReport> {
   const outputs = layers.map(({ name, outputs: [value = ''] }) => ({ name, value, dtype: 'float32', shape: [], layout: 'other' }) as const);
   const comparison = compareOutputs({ outputs }, { ...tolerances.correctness('reference'), each: layers.map((layer) => tolerances.layer('reference', layer)) });
   const reference = referenceLayers(map);
@@ -147,13 +159,16 @@ async function compareInner(map: LayerMap, actual: LayerSource, layers: readonly
     return layers.map((layer) => shown.get(layer));
   };
   let compared = 0;
-  for (const { feeds, range } of samples) {
+  for (const sample of samples) {
+    const { feeds, range } = sample;
     const [wanted, found] = [await show(reference, feeds), await show(actual, feeds)];
     if (isBeyondFloat32(range, wanted, found)) continue;
     const allowedFor: AllowedFor = (fed) => rtolsByNudging(map, { run: (nudged) => show(reference, nudged) }, fed);
     const slack = await slackFor({ outputs, inputs: map.inputs }, { allowedFor, comparison }, { feeds, wanted, found, range });
     if (slack === null) continue;
+    const before = comparison.report().problem;
     comparison.add(wanted, found, slack);
+    if (before === null && comparison.report().problem !== null) shown.push(sample);
     compared++;
   }
   const { problem } = comparison.report();

@@ -44,11 +44,12 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
   const own = narrowing ? widened : map;
+  const shownBehind: RunSample[] = [];
   const inner =
     isRead && own && !isCoded && written?.computeDType !== 'float16'
-      ? await tryInner(subject, { samples: alone.compared, map: own, tolerances }, options, notes)
+      ? await tryInner(subject, { samples: alone.compared, map: own, tolerances, shown: shownBehind }, options, notes)
       : null;
-  const ran = inner ? { ...alone, trials: [...alone.trials, inner] } : alone;
+  const ran = { ...alone, trials: inner ? [...alone.trials, inner] : alone.trials, shown: [...shownBehind, ...alone.shown] };
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
   const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
@@ -128,8 +129,8 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
 }
 
 /** Samples that show a difference first, then what else is at hand. */
-function telling({ differing, kept, further, compared }: Ran): RunSample[] {
-  return [...new Set([...(differing ? [differing] : []), ...kept, ...further, ...compared])];
+function telling({ differing, shown, kept, further, compared }: Ran): RunSample[] {
+  return [...new Set([...(differing ? [differing] : []), ...shown, ...kept, ...further, ...compared])];
 }
 
 export const NOT_ONE_BY_ONE = 'weights were not compared one by one: the files do not name them alike';

@@ -57,6 +57,8 @@ export interface Ran {
   readonly ownAllowedFor: (map: LayerMap) => (side: Pick<Side, 'run'>) => AllowedFor;
   /** The first sample that is out of tolerance. */
   readonly differing: RunSample | null;
+  /** Batches and sizes on which the two differ. */
+  readonly shown: readonly RunSample[];
   /** A few samples of mild numbers, for what is looked at more closely. */
   readonly kept: readonly RunSample[];
   /** All samples that were compared, where the net is small. */
@@ -176,7 +178,8 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         alone.push(sample);
         if (kept.length === 0) kept.push({ ...sample, wanted: await expected.run(feeds) });
       }
-      const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name) };
+      const shown: RunSample[] = [];
+      const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name), shown };
       // Those of a large net the runtime brings out in slices: plain numbers and pixels.
       const inHalf = effort.few > 1 ? compared.slice(0, HALF_SAMPLES) : Array.from({ length: Math.min(samples, LARGE_HALF_SAMPLES) }, (_, i) => sampleOf(i));
       const trials = await tryBeside(subject, { sides, rows: alone, inHalf, seed: given ? null : seed }, options, notes);
@@ -208,6 +211,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           return rtolsOf(own.correctness('reference'), map.outputs.length);
         },
         differing,
+        shown,
         kept,
         compared,
         further,

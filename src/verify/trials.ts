@@ -6,7 +6,7 @@ import { isModelError } from '../errors.js';
 import type { LayerMap, Port } from '../model/layer-map.js';
 import type { Tolerance } from './compare.js';
 import { isCut, joinFeeds, partOf } from './feeds.js';
-import { FREE_SIZE, generateSample } from './inputs.js';
+import { FREE_SIZE, generateSample, PLAIN } from './inputs.js';
 import { compareOutputs } from './outputs.js';
 import type { TrialReport } from './report.js';
 import type { RunSample } from './samples.js';
@@ -22,6 +22,8 @@ export interface Sides {
   /** Between the two sides, and between two runs of the file itself. */
   readonly tolerance: Tolerance;
   readonly own: Tolerance;
+  /** What differs here is put here, for whoever looks for the layer that is to blame. */
+  readonly shown: RunSample[];
 }
 
 /** Whether a net may be given several rows at once. */
@@ -33,7 +35,7 @@ export function isBatchFree({ inputs }: Pick<LayerMap, 'inputs'>): boolean {
 export type BatchSample = Pick<RunSample, 'feeds' | 'found'> & Partial<Pick<RunSample, 'wanted'>>;
 
 /** Runs samples that were run alone once more as one batch. Nets that mix the rows of a batch are compared as they mix them. */
-export async function tryBatch({ map, expected, actual, tolerance, own }: Sides, samples: readonly BatchSample[]): Promise<TrialReport> {
+export async function tryBatch({ map, expected, actual, tolerance, own, shown }: Sides, samples: readonly BatchSample[]): Promise<TrialReport> {
   const count = samples.length;
   const what = `a batch of ${count}`;
   const trial = (passed: boolean | null, message: string): TrialReport => ({ kind: 'batch', what, passed, message });
@@ -47,8 +49,10 @@ export async function tryBatch({ map, expected, actual, tolerance, own }: Sides,
   if (typeof wanted === 'string') return trial(null, `the expected side does not run ${what}: ${wanted}`);
   const source: Arrays[] = [];
   for (const sample of samples) source.push(sample.wanted ?? (await expected.run(sample.feeds)));
-  if (typeof found === 'string' || rowsApart(map, wanted, source, tolerance) === null) return trial(false, apart);
-  const problem = wholeApart(map, wanted, found, tolerance);
+  const mixes = rowsApart(map, wanted, source, tolerance) !== null;
+  const problem = typeof found === 'string' ? found : wholeApart(map, wanted, found, tolerance);
+  if (typeof found !== 'string' && problem !== null) shown.push({ feeds, wanted, found, range: PLAIN });
+  if (typeof found === 'string' || !mixes) return trial(false, apart);
   return trial(
     problem === null,
     problem === null ? `the net mixes the rows of ${what}, and the file does as well` : `of ${what}, whose rows the net mixes, ${problem}`,
@@ -59,7 +63,7 @@ export async function tryBatch({ map, expected, actual, tolerance, own }: Sides,
 const OTHER_SIZES = [64, 48, 16];
 
 /** Null where every size but the batch is fixed. */
-export async function trySizes({ map, expected, actual, tolerance }: Sides, seed: number): Promise<TrialReport | null> {
+export async function trySizes({ map, expected, actual, tolerance, shown }: Sides, seed: number): Promise<TrialReport | null> {
   const names = [...new Set(map.inputs.flatMap((port) => freeNames(port)))];
   if (names.length === 0 || !expected) return null;
   for (const size of OTHER_SIZES) {
@@ -71,6 +75,7 @@ export async function trySizes({ map, expected, actual, tolerance }: Sides, seed
     if (typeof wanted === 'string') continue;
     const found = await attempt(actual, feeds);
     const problem = typeof found === 'string' ? `the file does not run: ${found}` : wholeApart(map, wanted, found, tolerance);
+    if (problem !== null && typeof found !== 'string') shown.push({ feeds, wanted, found, range: PLAIN });
     const message = problem === null ? `${what}: the two agree there as well` : `with ${what}, which the source leaves free, ${problem}`;
     return { kind: 'sizes', what, passed: problem === null, message };
   }

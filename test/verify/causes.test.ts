@@ -5,7 +5,9 @@ import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import type { Report } from '../../src/verify/report.js';
 import { verifyConversion } from '../../src/verify/verify.js';
-import { type Subject, subjectOf, verifyEdited as verify } from './faults/catalogue.js';
+import { faultsFor } from './faults/any-net.js';
+import { type Subject, scoreFault, subjectOf, verifyEdited as verify } from './faults/catalogue.js';
+import { FAMILIES } from './faults/families.js';
 import { branchedNet, modelOf } from './faults/nets.js';
 import { all, attribute, change, changeOp, type Edit, rearrange, skipNode } from './faults/onnx-edit.js';
 
@@ -39,6 +41,22 @@ describe('the cause of a mismatch', () => {
     expect(cause).toMatchObject({ layer: 'pool2' });
     expect(cause!.explainedBy[0]).toMatchObject({ kind: 'activation-missing', layer: 'relu2' });
     expect(cause!.message).toContain('(in "relu2")');
+  });
+
+  it.each(['input shifted', 'input clipped at 10', 'pixels read as signed bytes', 'no number where the input is zero', 'rows of a batch reversed'])(
+    'is what is done to the input: %s',
+    async (kind) => {
+      const fault = faultsFor(map).find((each) => each.kind === kind)!;
+      expect(await scoreFault(subject, fault)).toMatchObject({ verdict: 'mismatch', seen: true, placed: true, named: true });
+    },
+  );
+
+  it('is between two layers, the first of which is what it should be', async () => {
+    const transformer = FAMILIES.map((make) => make()).find(({ name }) => name === 'transformer')!;
+    const fault = faultsFor(transformer).find(({ kind }) => kind === 'softmax doubled')!;
+    const score = await scoreFault(await subjectOf(transformer), fault);
+    expect(score).toMatchObject({ placed: true, named: true });
+    expect(score.said).toContain('(in "attention")');
   });
 
   it('is two, where both explain it', async () => {

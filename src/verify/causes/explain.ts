@@ -21,7 +21,7 @@ import type { Feeds } from '../side.js';
 import type { Subject } from '../subject.js';
 import type { Tolerances } from '../tolerance.js';
 import { tryStored } from './stored.js';
-import { errorOf, evaluateSegment, type Findings, type Segment, scaleOf, tryCauses } from './trial.js';
+import { errorOf, evaluateSegment, type Findings, type Segment, scaleOf, type TrialLimits, tryCauses } from './trial.js';
 
 /** Samples on which a layer is looked at: the first that differs, and others that tell causes apart. */
 const SAMPLES = 3;
@@ -151,7 +151,10 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
     const target = side === 'file' ? made : own;
     return target ? [{ segment: each, target }] : [];
   });
-  const findings = await tryCauses(targets, { allowed, milliseconds: MILLISECONDS });
+  const limits = { allowed, milliseconds: MILLISECONDS };
+  const alone = await tryCauses(targets, limits);
+  // What a node that the source has not does to what the layer reads is told by the layers that make that.
+  const findings = side === 'file' && isUntold(alone) ? ((await tryBefore(place, layer, feeds, limits)) ?? alone) : alone;
   // Weights as they are stored tell more than what a layer makes of them; in a file that was not written from the map they may be others by right.
   for (const { name } of side === 'file' && (findings.isFitted || findings.explained.length === 0) ? segment.layers : []) {
     const suspect = map.layers.find((each) => each.name === name)!;
@@ -161,8 +164,34 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
   return reportOf(findings, layer.name, { by: 'values', side });
 }
 
-/** The layer and what stands before it that the file does not show apart, with what flows into them. */
-async function segmentOf({ sides, map, net, types }: Place, layer: Layer, feeds: Feeds): Promise<{ segment: Segment; found: Value }> {
+const isUntold = ({ isFitted, explained }: Findings) => isFitted || explained.length === 0;
+
+/** The same mistakes, made between the layers that the layer reads and itself; null where none of them explains it either. */
+async function tryBefore(place: Place, layer: Layer, feeds: readonly Feeds[], limits: TrialLimits): Promise<Findings | null> {
+  const { map, net } = place;
+  const before = new Set(map.layers.filter(({ outputs }) => outputs.some((value) => layer.inputs.includes(value))));
+  if (before.size === 0) return null;
+  const suspects = new Set(net.layers.filter((_, i) => before.has(map.layers[i]!)));
+  const targets: { segment: Segment; target: Value }[] = [];
+  for (const feed of feeds) {
+    const { segment, found } = await segmentOf(place, layer, feed, before);
+    targets.push({ segment, target: found });
+  }
+  const findings = await tryCauses(targets, { ...limits, suspects });
+  return isUntold(findings) ? null : findings;
+}
+
+/**
+ * The layer and what stands before it that the file does not show apart, with what flows into them.
+ *
+ * @param before layers that are taken for such although the file shows them
+ */
+async function segmentOf(
+  { sides, map, net, types }: Place,
+  layer: Layer,
+  feeds: Feeds,
+  before: ReadonlySet<Layer> = new Set(),
+): Promise<{ segment: Segment; found: Value }> {
   const makers = new Map(map.layers.flatMap((each) => each.outputs.map((value) => [value, each] as const)));
   const hidden = new Set<Layer>([layer]);
   const shown = new Set<Layer>();
@@ -172,7 +201,7 @@ async function segmentOf({ sides, map, net, types }: Place, layer: Layer, feeds:
     const maker = makers.get(value);
     if (!maker || hidden.has(maker) || shown.has(maker)) continue;
     // A source shows what a layer makes first.
-    if (sides.actual.layers.has(maker) && maker.outputs[0] === value) shown.add(maker);
+    if (sides.actual.layers.has(maker) && maker.outputs[0] === value && !before.has(maker)) shown.add(maker);
     else {
       hidden.add(maker);
       open.push(...maker.inputs);

@@ -21,6 +21,13 @@ export interface Fit {
 /** Those that say most first. */
 export const fits: readonly Fit[] = [
   {
+    kind: 'not-a-number',
+    what: 'no number, or an infinite one, where the source has numbers',
+    told: (value, target) => `${lost(value, target)} of ${target.data.length} values`,
+    made: (value, target) =>
+      lost(value, target) > 0 ? { ...value, data: value.data.map((x, i) => (Number.isFinite(target.data[i]) ? x : target.data[i]!)) } : null,
+  },
+  {
     kind: 'channels-permuted',
     what: 'channels in another order',
     told: (value, target) => describeOrder(matched(value, target) ?? []),
@@ -108,6 +115,10 @@ export const fits: readonly Fit[] = [
   },
   someChannels(0.5),
 ];
+
+function lost(value: Value, target: Value): number {
+  return target.data.reduce((count, x, i) => count + (Number.isFinite(value.data[i]) && !Number.isFinite(x) ? 1 : 0), 0);
+}
 
 function mean(values: Float64Array): number {
   return values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);

@@ -57,6 +57,8 @@ export const arranged: Family = function* (suspect) {
   if (!x) return;
   const isFirst = readsInput(suspect);
   const rank = x.shape.length;
+  if (x.shape[0]! > 1)
+    yield firstInput('batch', `${isFirst ? 'the input' : 'what it reads'} with the rows of its batch in reverse`, (value) => reversedAlong(value, 0));
   if ((x.shape[1] ?? 1) > 1) {
     const what = isFirst && x.shape[1] === 3 ? 'BGR for RGB: the input with its channels in reverse' : 'what it reads with its channels in reverse';
     yield firstInput(isFirst ? 'input-bgr' : 'reads-reversed', what, (value) => reversedAlong(value, 1));

@@ -7,6 +7,7 @@ import { elementCount, sliceAxis } from '../../model/tensor.js';
 import type { Cause, Inputs, Suspect } from './cause.js';
 import { picked } from './edit.js';
 import { fits } from './fitted.js';
+import { fitInput } from './fitted-input.js';
 import { families } from './list.js';
 
 /** Layers that are evaluated together: one that is shown, and before it those that nothing shows apart. */
@@ -47,6 +48,8 @@ export interface TrialLimits {
   /** An error up to which numbers are the same. */
   readonly allowed: number;
   readonly milliseconds: number;
+  /** Layers of the segment that are suspected; all where left out. */
+  readonly suspects?: ReadonlySet<Layer>;
 }
 
 /** Multiplications that all causes of a layer may take together; beyond it they are tried on some of its output channels. */
@@ -89,7 +92,7 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
   let channels: Findings['channels'] = null;
   const explained: (Explained & { readonly trial: Trial; readonly cause: Cause; readonly index: number })[] = [];
   for (const layer of segment.layers.toReversed()) {
-    const trial = prepare(segment, layer, known, target, base);
+    const trial = limits.suspects?.has(layer) === false ? null : prepare(segment, layer, known, target, base);
     if (!trial) continue;
     if (trial.part) channels ??= { count: trial.part.count, of: trial.part.of };
     for (const [index, cause] of causesOf(trial.suspect).entries()) {
@@ -117,6 +120,8 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
     if (kept.length > 0) best = kept;
   }
   if (best.length === 0) {
+    const fitted = await fitInput(samples, limits.allowed);
+    if (fitted) return { error: before, isFitted: false, explained: [fitted], tried: tried + 1, isCut, channels };
     for (const fit of fits) {
       tried++;
       const value = fit.made(base, target);

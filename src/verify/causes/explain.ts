@@ -20,8 +20,9 @@ import type { RunSample } from '../samples.js';
 import type { Feeds } from '../side.js';
 import type { Subject } from '../subject.js';
 import type { Tolerances } from '../tolerance.js';
+import { errorOf, evaluateSegment, type Segment, scaleOf } from './segment.js';
 import { tryStored } from './stored.js';
-import { errorOf, evaluateSegment, type Findings, type Segment, scaleOf, type TrialLimits, tryCauses } from './trial.js';
+import { type Findings, type TrialLimits, tryCauses } from './trial.js';
 
 /** Samples on which a layer is looked at: the first that differs, and others that tell causes apart. */
 const SAMPLES = 3;

@@ -2,7 +2,7 @@
 import { newValue, type Value } from '../../model/ops/array.js';
 import { elementCount } from '../../model/tensor.js';
 import { readsInput } from './cause.js';
-import { type Explained, errorOf, evaluateSegment, type Segment, scaleOf } from './trial.js';
+import { type Explained, errorOf, evaluateSegment, type Segment, scaleOf } from './segment.js';
 
 interface Sample {
   readonly segment: Segment;

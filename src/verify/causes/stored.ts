@@ -10,7 +10,8 @@ import type { Suspect } from './cause.js';
 import { MOST_HELD } from './edit.js';
 import { fits } from './fitted.js';
 import { families } from './list.js';
-import { type Explained, errorOf, type Findings, named, scaleOf } from './trial.js';
+import { type Explained, errorOf, scaleOf } from './segment.js';
+import { type Findings, named } from './trial.js';
 
 export interface StoredLayer {
   readonly map: Suspect['map'];

@@ -1,34 +1,15 @@
 /** Tries causes on one layer: with what flowed into it, which of them gives what was found? */
-import type { Layer, LayerMap } from '../../model/layer-map.js';
+import type { Layer } from '../../model/layer-map.js';
 import type { Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
-import { operatorOf, type ValueType } from '../../model/ops/index.js';
+import { operatorOf } from '../../model/ops/index.js';
 import { elementCount, sliceAxis } from '../../model/tensor.js';
-import type { Cause, Inputs, Suspect } from './cause.js';
+import type { Cause, Suspect } from './cause.js';
 import { picked } from './edit.js';
 import { fits } from './fitted.js';
 import { fitInput } from './fitted-input.js';
 import { families } from './list.js';
-
-/** Layers that are evaluated together: one that is shown, and before it those that nothing shows apart. */
-export interface Segment {
-  readonly map: LayerMap;
-  /** In running order; the last makes what is shown. */
-  readonly layers: readonly Layer[];
-  /** What flows into them. */
-  readonly values: ReadonlyMap<string, Value>;
-  readonly types: ReadonlyMap<string, ValueType>;
-  /** Values of other layers, by the layer that makes them. */
-  readonly others: ReadonlyMap<Layer, Value>;
-}
-
-export interface Explained {
-  readonly kind: string;
-  readonly what: string;
-  readonly layer: string;
-  /** What is left of the error. */
-  readonly error: number;
-}
+import { allValues, type Explained, errorOf, inputsOf, type Segment, scaleOf } from './segment.js';
 
 export interface Findings {
   /** Of the layer's scale, before anything is changed. */
@@ -61,23 +42,6 @@ const PART = 0.25;
 /** As good as the best: within a few roundings of float32. */
 const AS_GOOD = { times: 4, noise: 1e-6 };
 const MOST_NAMED = 4;
-
-/** What the segment makes as it is. */
-export async function evaluateSegment({ layers, values }: Segment): Promise<Value> {
-  const known = await allValues(layers, values);
-  return known.get(layers.at(-1)!.outputs[0]!)!;
-}
-
-async function allValues(layers: readonly Layer[], values: ReadonlyMap<string, Value>): Promise<Map<string, Value>> {
-  const known = new Map(values);
-  for (const layer of layers) {
-    const made = await evaluateLayer(layer, inputsOf(layer, known));
-    for (const [i, name] of layer.outputs.entries()) if (made[i]) known.set(name, made[i]);
-  }
-  return known;
-}
-
-const inputsOf = (layer: Layer, known: ReadonlyMap<string, Value>): Inputs => layer.inputs.map((name) => known.get(name));
 
 /** @param samples the same segment on several inputs, with what was found of each; causes that explain the first are held to the others as well */
 export async function tryCauses(samples: readonly { readonly segment: Segment; readonly target: Value }[], limits: TrialLimits): Promise<Findings> {
@@ -235,23 +199,4 @@ const range = ({ start, count }: Part) => Array.from({ length: count }, (_, i) =
 function partOf(layer: Layer, { start, count }: Part): Layer {
   const weights = Object.fromEntries(Object.entries(layer.weights).map(([role, tensor]) => [role, sliceAxis(tensor, 0, start, start + count)]));
   return { ...layer, weights };
-}
-
-export function scaleOf({ data }: Value): number {
-  return data.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
-}
-
-/** The largest difference, of a scale; infinite where shapes differ, or one side is finite alone. */
-export function errorOf(a: Value, b: Value, scale: number): number {
-  const trim = (shape: readonly number[]) => shape.filter((size) => size !== 1).join();
-  if (a.data.length !== b.data.length || trim(a.shape) !== trim(b.shape)) return Number.POSITIVE_INFINITY;
-  let most = 0;
-  for (let i = 0; i < a.data.length; i++) {
-    const [x, y] = [a.data[i]!, b.data[i]!];
-    if (Object.is(x, y) || x === y) continue;
-    const difference = Math.abs(x - y);
-    if (!(difference <= most)) most = difference;
-    if (Number.isNaN(most)) return Number.POSITIVE_INFINITY;
-  }
-  return most === 0 ? 0 : most / (scale || 1);
 }

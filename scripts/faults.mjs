@@ -1,13 +1,14 @@
 /**
  * `npm run faults`: the catalogue of faults in nets that were not made for it (test/verify/faults/foreign.ts): each is converted, every fault that fits
- * is put into the written file, alone, and the file is verified with no options. Prints what is not seen, placed or named, and with --write puts
- * the table into docs/verify.md.
+ * is put into the written file, alone, and the file is verified with no options. Prints what is not seen, placed or named.
  *
- *   npm run faults -- [--nets folder] [--only name] [--kinds text] [--every 3] [--write]
+ *   npm run faults -- [--nets folder] [--only name] [--kinds text] [--every 3] [--save folder] [--write]
  *
- * --nets: what test/fixtures/exported/make.py has made. --every: each so many-th fault. Nets that are not here are left out.
+ * --nets: what test/fixtures/exported/make.py has made. --every: each so many-th fault. --save: keeps what was found, a file for each net, so that
+ * nets can be run one by one; --write puts the table of all that was kept into docs/verify.md. Nets that are not here are left out.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createViteServer } from 'vitest/node';
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     kinds: { type: 'string', default: '' },
     every: { type: 'string', default: '1' },
+    save: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -64,24 +66,40 @@ async function measure({ foreignNets, foreignSubject }, { faultsOf, scoreFault }
         if (lacks.length > 0) console.log(`${net.name}: not ${lacks.join(', not ')}: ${fault.kind} in "${fault.layer}": ${score.verdict}. ${score.said}`);
       }
       rows.push({ name: net.name, scores });
+      keep(net.name, scores);
       const { user, system } = process.cpuUsage(started);
       console.log(`${row(net.name, scores)} ${Math.round((user + system) / 1e6)} s of processors`);
     } finally {
       await subject.close();
     }
   }
-  const all = rows.flatMap(({ scores }) => scores);
-  const kinds = new Set(all.map(({ fault }) => fault.kind)).size;
-  const lines = [...rows.map(({ name, scores }) => row(name, scores)), row(`**${rows.length} nets, ${kinds} kinds**`, all, '**')];
-  const table = `| net | faults | seen | placed | named |\n|---|---|---|---|---|\n${lines.join('\n')}\n`;
+  const table = tableOf(values.save ? kept() : rows);
   console.log(table);
   if (!values.write) return;
-  const page = `${root}docs/verify.md`;
+  const page = join(root, 'docs/verify.md');
   const block = /(<!-- foreign faults:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;
   writeFileSync(
     page,
     readFileSync(page, 'utf8').replace(block, (_, start, end) => `${start}${table}${end}`),
   );
+}
+
+function keep(name, scores) {
+  if (!values.save) return;
+  mkdirSync(values.save, { recursive: true });
+  const short = scores.map(({ fault: { kind, layer }, seen, placed, named, said }) => ({ fault: { kind, layer }, seen, placed, named, said }));
+  writeFileSync(join(values.save, `${name.replaceAll(/\W+/g, '-')}.json`), JSON.stringify({ name, scores: short }, null, 1));
+}
+
+function kept() {
+  return readdirSync(values.save).map((file) => JSON.parse(readFileSync(join(values.save, file), 'utf8')));
+}
+
+function tableOf(rows) {
+  const all = rows.flatMap(({ scores }) => scores);
+  const kinds = new Set(all.map(({ fault }) => fault.kind)).size;
+  const lines = [...rows.map(({ name, scores }) => row(name, scores)), row(`**${rows.length} nets, ${kinds} kinds**`, all, '**')];
+  return `| net | faults | seen | placed | named |\n|---|---|---|---|---|\n${lines.join('\n')}\n`;
 }
 
 function row(name, scores, mark = '') {

@@ -68,6 +68,8 @@ export function verdictSentence(report: Report): string {
   }
   const isBeyondValues = verdict === 'mismatch' && inputs.kind !== 'none' && outputs.every(({ passed }) => passed);
   const promise = report.interface.find(({ judged }) => judged) ?? report.trials.find(({ passed }) => passed === false);
+  const first = report.firstDifference;
+  if (isBeyondValues && !promise && first) return `every value of the outputs is ${within}, but ${first.message}`;
   if (isBeyondValues && promise) return `every value of single inputs is ${within}, but ${promise.message}`;
   const all =
     verdict === 'match' && compared.of > 0 ? ` of ${compared.of === 1 ? 'the output' : `all ${compared.of} outputs`} (${formatCount(compared.values)})` : '';
@@ -79,7 +81,7 @@ export function verdictSentence(report: Report): string {
 export function verdictGlance(report: Report): string {
   const { verdict, quantisation, outputs } = report;
   const isPlain = verdict === 'match' ? !quantisation : verdict === 'mismatch' && outputs.some(({ passed }) => !passed);
-  const error = besideLimit(report);
+  const error = quantisation?.lossJudgedBy === 'predictions' ? '' : besideLimit(report);
   return isPlain && error !== '' ? error : verdictSentence(report);
 }
 

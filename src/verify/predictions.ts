@@ -80,8 +80,11 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     inLayers,
     correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
   );
+  // Nobody's mistake: a file that is what its source's weights, rounded, come to, of a net that does not bear it.
+  const isLoss = loss?.passed === false && passed.weights && passed.layers && correctness?.report.passed === true && beyondValues(ran) === null;
+  if (isLoss) notes.push(OF_NARROWING);
   const cause =
-    verdict === 'mismatch' || verdict === 'disputed'
+    !isLoss && (verdict === 'mismatch' || verdict === 'disputed')
       ? await explain(
           subject,
           { first, weights, widened, tolerances, samples: telling(ran), isAsked: options.layers === true, onPlaced: options.onPlaced },
@@ -135,6 +138,9 @@ function telling({ differing, shown, kept, further, compared }: Ran): RunSample[
 
 export const NOT_ONE_BY_ONE = 'weights were not compared one by one: the files do not name them alike';
 
+const OF_NARROWING =
+  "what differs is what narrower weights cost this net: the file computes what they say, and they are the source's, rounded. A wider dtype, or weights kept wide in some layers, costs less";
+
 const UNTOLD =
   'generated inputs do not tell what narrower weights cost in predictions, and neither do a few real ones: --inputs or --golden with real ones tell, and with an array "labels" also how many are right';
 
@@ -163,6 +169,7 @@ function asItWas(map: LayerMap, edited: Subject['edited']): LayerMap {
 }
 
 function lossProblem({ agreement }: Ran, by: string | undefined): string | null {
+  if (by === 'nothing') return "the outputs point elsewhere than the source's, as those of another net: see cosine and classes";
   return by === 'predictions' && agreement ? `predictions are not the source's: ${describeAgreement(agreement)}` : null;
 }
 

@@ -3,10 +3,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { verdictGlance } from '../../src/report/verdict.js';
 import type { Report } from '../../src/verify/report.js';
 import { verifyConversion } from '../../src/verify/verify.js';
 import { faultsFor } from './faults/any-net.js';
-import { type Subject, scoreFault, subjectOf, verifyEdited as verify } from './faults/catalogue.js';
+import { type Subject, scoreFault, subjectOf, verifyEdited as verify, writtenOnnx } from './faults/catalogue.js';
 import { FAMILIES } from './faults/families.js';
 import { branchedNet, modelOf } from './faults/nets.js';
 import { all, attribute, change, changeOp, type Edit, rearrange, skipNode } from './faults/onnx-edit.js';
@@ -79,6 +80,15 @@ describe('the cause of a mismatch', () => {
     );
     expect(report.cause).toMatchObject({ layer: 'conv1', explainedBy: [] });
     expect(report.cause!.message).toMatch(/none of \d+ mistakes that were tried explains it/);
+  });
+
+  it('is no mistake where narrower weights cost too much', async () => {
+    const bytes = await writtenOnnx(map, 'int8');
+    const files = memoryFileSet({ 'net.onnx': bytes }, 'net.onnx');
+    const report = await verifyConversion({ source: { files }, model: modelOf(map), map, target: { files, format: 'onnx' } }, { rtol: 1e-6 });
+    expect(report).toMatchObject({ verdict: 'mismatch', cause: null });
+    expect(report.notes.join()).toContain('what narrower weights cost this net');
+    expect(verdictGlance(report)).toContain('times beyond the limit');
   });
 
   it('is nothing where nothing differs', async () => {

@@ -110,7 +110,8 @@ async function explainValues(subject: Subject, toExplain: ToExplain, types: Read
           others,
           Math.max(LEAST_ALLOWED, failed.allowed),
         );
-      const output = behind(map, sides, sample);
+      // What narrower weights cost shows in outputs as well, and is nothing that is done to them.
+      const output = widened ? null : behind(map, sides, sample);
       if (output) return explainOutput({ sides, net: widened ?? map, map, types, written: subject.written, onPlaced }, output, sample);
     }
     return null;

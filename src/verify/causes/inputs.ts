@@ -126,6 +126,7 @@ export const before: Family = function* ({ map, layer, inputs }) {
 
 /** A layer that is passed by: what it reads goes on as it is, or one of its inputs does. */
 export const passedBy: Family = function* ({ layer, inputs }) {
+  if (layer.op === 'Identity') return;
   for (const [place, own] of inputs.entries()) {
     if (!own) continue;
     const which = inputs.length > 1 ? `: what "${layer.inputs[place]}" holds goes on alone` : '';

@@ -37,9 +37,9 @@ export interface Score {
 /** Has every operator of the families. */
 const OPSET = 20;
 
-export async function writtenOnnx(map: LayerMap): Promise<Uint8Array> {
+export async function writtenOnnx(map: LayerMap, dtype: 'source' | 'int8' = 'source'): Promise<Uint8Array> {
   const sink = memorySink();
-  await onnxWriter.write(map, sink, 'net.onnx', { dtype: 'source', layout: 'source', opset: OPSET, metadata: async () => ({}) });
+  await onnxWriter.write(map, sink, 'net.onnx', { dtype, layout: 'source', opset: OPSET, metadata: async () => ({}) });
   await sink.commit();
   return sink.files.get('net.onnx')!;
 }

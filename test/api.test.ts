@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { describeApi } from '../scripts/api.mjs';
-import { withOptionNames } from '../src/node/spelling.js';
+import { withOptionNames } from '../src/spelling.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PAGE = join(ROOT, 'docs/api.md');
@@ -26,7 +26,7 @@ it('every function that works on files is on it with its comment', () => {
 it('every flag that the core speaks of is an option of the library', () => {
   const src = join(ROOT, 'src');
   const unknown = readdirSync(src, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !/^(cli|report|check|audit|bisect|node.spelling|verify.engines.(ort-cuda|install))/.test(name))
+    .filter((name) => name.endsWith('.ts') && !/^(cli|report|check|audit|bisect|spelling|verify.engines.(ort-cuda|install))/.test(name))
     .flatMap((name) => spokenFlags(readFileSync(join(src, name), 'utf8')))
     .filter((flag) => ![...withOptionNames(`${flag} `).matchAll(/`(\w+)/g)].every(([, option]) => api.options.has(option!)));
   expect([...new Set(unknown)]).toEqual([]);

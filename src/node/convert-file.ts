@@ -11,6 +11,7 @@ import type { Change } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { narrowDType } from '../model/narrow-form.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
+import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
 import type { Edits } from '../transforms/index.js';
 import type { Report } from '../verify/report.js';
 import type { TargetName } from '../writers/writer.js';
@@ -20,8 +21,7 @@ import { fileSource } from './file-source.js';
 import { companionsOf, type OpenedFiles, openFiles, type SourceFileOptions } from './open-files.js';
 import { namesPictures } from './picture-folder.js';
 import { sha256File } from './sha256.js';
-import { forPrograms } from './spelling.js';
-import { checkEngine, checkGiven, type VerificationHooks, type VerificationOptions, verifyWritten } from './verify-files.js';
+import { checkEngine, checkGiven, VERIFY_NAMES, type VerificationHooks, type VerificationOptions, verifyWritten } from './verify-files.js';
 import { onBytes } from './watching.js';
 
 /** What is written, and how. */
@@ -42,6 +42,27 @@ export interface ConvertFileOptions extends SourceFileOptions, TargetFileOptions
   /** False: neither runs both sides afterwards nor records a hash of the source. */
   readonly verify?: boolean;
 }
+
+export const CONVERT_NAMES: OptionNames<ConvertFileOptions> = {
+  ...VERIFY_NAMES,
+  to: true,
+  dtype: true,
+  layout: true,
+  opset: true,
+  externalData: true,
+  float16Compute: true,
+  names: true,
+  shardBytes: true,
+  force: true,
+  compress: true,
+  until: true,
+  outputs: true,
+  foldBatchnorm: true,
+  embedPreprocessing: true,
+  batch: true,
+  mean: true,
+  verify: true,
+};
 
 /** Who looks on, and what `shrink` puts in place of the net's weights. */
 export interface ConversionHooks extends VerificationHooks {
@@ -101,6 +122,7 @@ export interface ConvertDocument {
  */
 export async function convertFile(from: string, to: string, options: ConvertFileOptions = {}): Promise<ConvertDocument> {
   return forPrograms(options, async () => {
+    checkOptions(options, CONVERT_NAMES, 'convertFile');
     chooseWriter(to === '-' ? 'model' : basename(to), options.to);
     const source = await openFiles(from, options, options.signal);
     try {

@@ -1,16 +1,18 @@
 /** `diff` of two files on disk. */
 import { type DiffOptions, diffFiles as diffSets } from '../diff/diff.js';
 import type { DiffDocument } from '../diff/document.js';
-import { openFiles, type SourceFileOptions } from './open-files.js';
+import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
+import { openFiles, SOURCE_NAMES, type SourceFileOptions } from './open-files.js';
 import { checkOneOrigin } from './remote/location.js';
-import { forPrograms } from './spelling.js';
-import { onBytes, type Watching } from './watching.js';
+import { onBytes, WATCHING_NAMES, type Watching } from './watching.js';
 
 export interface DiffFilesOptions extends Watching, Pick<DiffOptions, 'histograms'> {
   /** What the first file does not say of itself, and the second. */
   readonly a?: SourceFileOptions;
   readonly b?: SourceFileOptions;
 }
+
+const DIFF_NAMES: OptionNames<DiffFilesOptions> = { ...WATCHING_NAMES, histograms: true, a: true, b: true };
 
 /**
  * Compares two models of any formats, tensor by tensor.
@@ -20,6 +22,8 @@ export interface DiffFilesOptions extends Watching, Pick<DiffOptions, 'histogram
  */
 export async function diffFiles(a: string, b: string, options: DiffFilesOptions = {}): Promise<DiffDocument> {
   return forPrograms(options, async () => {
+    checkOptions(options, DIFF_NAMES, 'diffFiles');
+    for (const side of [options.a, options.b]) checkOptions(side ?? {}, SOURCE_NAMES, 'diffFiles');
     if (options.a?.tokenEnv === options.b?.tokenEnv) checkOneOrigin([a, b], options.a?.tokenEnv);
     const first = await openFiles(a, options.a ?? {}, options.signal);
     try {

@@ -8,6 +8,7 @@ import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { GivenPreparation } from '../model/preparation.js';
 import type { Tensor } from '../model/tensor.js';
+import type { OptionNames } from '../spelling.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { listed } from '../words.js';
 import { fileSource } from './file-source.js';
@@ -27,6 +28,8 @@ export interface InputOptions {
   /** How many inputs to generate, and how many pictures to take at most. */
   readonly samples?: number;
 }
+
+export const INPUT_NAMES: OptionNames<InputOptions> = { golden: true, inputs: true, preprocess: true, samples: true };
 
 /** What `inputs` names, for this net. @throws ModelError 'usage' where `preprocess` has no pictures to be about */
 export async function readInputs({ inputs: given, preprocess, samples }: InputOptions, onStep: OnStep, map: LayerMap | null) {

@@ -1,11 +1,13 @@
 /** `inspect` of a file on disk. */
 import { type InspectOptions, inspect, type ModelDocument } from '../inspect.js';
-import { openFiles, type SourceFileOptions } from './open-files.js';
+import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
+import { openFiles, SOURCE_NAMES, type SourceFileOptions } from './open-files.js';
 import { sha256Hasher } from './sha256-hasher.js';
-import { forPrograms } from './spelling.js';
-import { onBytes, type Watching } from './watching.js';
+import { onBytes, WATCHING_NAMES, type Watching } from './watching.js';
 
 export interface InspectFileOptions extends SourceFileOptions, Watching, Pick<InspectOptions, 'weights'> {}
+
+const INSPECT_NAMES: OptionNames<InspectFileOptions> = { ...SOURCE_NAMES, ...WATCHING_NAMES, weights: true };
 
 /**
  * What a model file holds: format, producer, architecture, layers and weights. With `weights` every weight is read, for statistics and SHA-256.
@@ -14,7 +16,10 @@ export interface InspectFileOptions extends SourceFileOptions, Watching, Pick<In
  * @throws ModelError for a file that cannot be read, or whose wiring and weights disagree
  */
 export async function inspectFile(path: string, options: InspectFileOptions = {}): Promise<ModelDocument> {
-  return forPrograms(options, () => inspectPath(path, options));
+  return forPrograms(options, async () => {
+    checkOptions(options, INSPECT_NAMES, 'inspectFile');
+    return inspectPath(path, options);
+  });
 }
 
 /** The same in the command's words. */

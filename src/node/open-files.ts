@@ -8,10 +8,11 @@ import type { Dim, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { OpenOptions } from '../readers/open.js';
 import type { SourceName } from '../readers/reader.js';
+import type { OptionNames } from '../spelling.js';
 import type { NodeFileSet } from './file-set.js';
 import { fileSource } from './file-source.js';
 import { shownName } from './remote/location.js';
-import { openSource, type RemoteFileOptions } from './source.js';
+import { openSource, REMOTE_NAMES, type RemoteFileOptions } from './source.js';
 import type { Watching } from './watching.js';
 
 /** What a file may not say about itself. */
@@ -37,6 +38,20 @@ export interface SourceFileOptions extends RemoteFileOptions {
   /** Names of the classes: a list, or the path of one (a line each, or JSON). */
   readonly labels?: string | readonly string[];
 }
+
+export const SOURCE_NAMES: OptionNames<SourceFileOptions> = {
+  ...REMOTE_NAMES,
+  from: true,
+  prototxt: true,
+  config: true,
+  arch: true,
+  assume: true,
+  weightsKey: true,
+  inference: true,
+  inputShape: true,
+  golden: true,
+  labels: true,
+};
 
 export interface OpenedFiles {
   /** As the user called it, without what a URL keeps secret. */

@@ -7,13 +7,13 @@ import { type DTypeName, dtypeNamed } from '../model/dtype.js';
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Better, Shrunk } from '../shrink/index.js';
+import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
 import type { WeightReport } from '../verify/report.js';
 import { type Agreement, mayListClasses, type ShrinkTotals, totalsOf, worstAgreement } from '../verify/savings.js';
 import type { AnyWriter } from '../writers/index.js';
-import { type ConvertDocument, type ConvertFileOptions, convertWhole } from './convert-file.js';
+import { CONVERT_NAMES, type ConvertDocument, type ConvertFileOptions, convertWhole } from './convert-file.js';
 import { readGiven } from './given-inputs.js';
 import { openFiles } from './open-files.js';
-import { forPrograms } from './spelling.js';
 import { type OnStep, onSteps } from './watching.js';
 
 export interface ShrinkLimits {
@@ -47,6 +47,22 @@ export interface ShrinkFileOptions extends Omit<ConvertFileOptions, 'verify' | '
   readonly dtype?: DTypeName | FourBitName;
 }
 
+const { verify: _, float16Compute: __, ...OF_CONVERT } = CONVERT_NAMES;
+
+const SHRINK_NAMES: OptionNames<ShrinkFileOptions> = {
+  ...OF_CONVERT,
+  step: true,
+  block: true,
+  palette: true,
+  svd: true,
+  rank: true,
+  method: true,
+  activations: true,
+  budget: true,
+  count: true,
+  minAgreement: true,
+};
+
 /** What `shrink --json` prints; `schemas/shrink.schema.json` describes it. */
 export interface ShrinkDocument extends Omit<ConvertDocument, 'schema'> {
   readonly schema: 'weighbridge/shrink@1';
@@ -67,6 +83,7 @@ export interface ShrinkDocument extends Omit<ConvertDocument, 'schema'> {
  */
 export async function shrinkFile(from: string, to: string, options: ShrinkFileOptions = {}): Promise<ShrinkDocument> {
   return forPrograms(options, async () => {
+    checkOptions(options, SHRINK_NAMES, 'shrinkFile');
     const { rewrite, ...chosen } = await planShrink(to, options);
     const source = await openFiles(from, options, options.signal);
     try {

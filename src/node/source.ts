@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ModelError } from '../errors.js';
+import type { OptionNames } from '../spelling.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
 import { errorText } from './file-source.js';
 import { checkedToken, isRemote, shownName } from './remote/location.js';
@@ -29,6 +30,15 @@ export interface RemoteFileOptions {
   /** Also fetches from this machine and from networks that are not public. */
   readonly allowPrivate?: boolean;
 }
+
+export const REMOTE_NAMES: OptionNames<RemoteFileOptions> = {
+  sha256: true,
+  maxDownload: true,
+  timeout: true,
+  tokenEnv: true,
+  allowHttp: true,
+  allowPrivate: true,
+};
 
 /**
  * Opens a model wherever it is.

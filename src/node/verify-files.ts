@@ -5,20 +5,20 @@ import type { ConvertResult } from '../convert.js';
 import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { openModel, recognise } from '../readers/open.js';
+import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
 import type { EngineHost } from '../verify/engine.js';
 import type { EngineName } from '../verify/engines/names.js';
 import type { VerifyOptions, WrittenTarget } from '../verify/options.js';
 import type { Report } from '../verify/report.js';
 import { engineHost } from './engine-host.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
-import { asPrepared, type GivenArrays, type InputOptions, readArrays, readGolden, readInputs } from './given-inputs.js';
+import { asPrepared, type GivenArrays, INPUT_NAMES, type InputOptions, readArrays, readGolden, readInputs } from './given-inputs.js';
 import { withHashes } from './hashes.js';
-import { type OpenedFiles, openFiles, prototxtOf, type SourceFileOptions } from './open-files.js';
+import { type OpenedFiles, openFiles, prototxtOf, SOURCE_NAMES, type SourceFileOptions } from './open-files.js';
 import { openPictureFolder } from './picture-folder.js';
 import { checkOneOrigin } from './remote/location.js';
 import { ofOther, openSource } from './source.js';
-import { forPrograms } from './spelling.js';
-import { onSteps, type Watching } from './watching.js';
+import { onSteps, WATCHING_NAMES, type Watching } from './watching.js';
 
 /** How both sides are run and compared. */
 export interface VerificationOptions extends InputOptions, Watching {
@@ -45,6 +45,22 @@ export interface VerificationOptions extends InputOptions, Watching {
 
 export interface VerifyFilesOptions extends SourceFileOptions, VerificationOptions {}
 
+export const VERIFY_NAMES: OptionNames<VerifyFilesOptions> = {
+  ...SOURCE_NAMES,
+  ...INPUT_NAMES,
+  ...WATCHING_NAMES,
+  seed: true,
+  engine: true,
+  device: true,
+  layers: true,
+  first: true,
+  requireWitness: true,
+  atol: true,
+  rtol: true,
+  hashes: true,
+  host: true,
+};
+
 /** Who listens to a verification, beside its progress. */
 export type VerificationHooks = Pick<VerifyOptions, 'onMap' | 'onSample' | 'onPlaced'>;
 
@@ -56,7 +72,10 @@ export type VerificationHooks = Pick<VerifyOptions, 'onMap' | 'onSample' | 'onPl
  * @throws ModelError where the two could not be compared
  */
 export async function verifyFiles(expected: string, actual: string, options: VerifyFilesOptions = {}): Promise<Report> {
-  return forPrograms(options, () => verifyPaths(expected, actual, options));
+  return forPrograms(options, async () => {
+    checkOptions(options, VERIFY_NAMES, 'verifyFiles');
+    return verifyPaths(expected, actual, options);
+  });
 }
 
 /** The same in the command's words. */

@@ -1,4 +1,5 @@
 /** How a program follows what the library does, and stops it. */
+import type { OptionNames } from '../spelling.js';
 
 export interface Progress {
   /** What is done: 'writing', 'reading weights', an engine's name. */
@@ -14,6 +15,8 @@ export interface Watching {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
+
+export const WATCHING_NAMES: OptionNames<Watching> = { signal: true, onProgress: true };
 
 export type OnStep = (phase: string, done: number, total: number) => void;
 

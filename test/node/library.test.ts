@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { convertFile, diffFiles, inspectFile, type Progress, shrinkFile, verifyFile, verifyFiles } from '../../src/node/index.js';
-import { withOptionNames } from '../../src/node/spelling.js';
+import { withOptionNames } from '../../src/spelling.js';
 import { readers } from '../../src/readers/index.js';
 import type { SourceName } from '../../src/readers/reader.js';
 import { engines } from '../../src/verify/engines/list.js';

@@ -2,8 +2,8 @@
  * How options are called: messages speak as the command does (`--input-shape`), and programs call the same `inputShape`. The names are
  * each other's but for a few.
  */
-import { isModelError, ModelError } from '../errors.js';
-import type { Watching } from './watching.js';
+import { isModelError, ModelError, throwAll } from './errors.js';
+import { didYouMean } from './model/nearest.js';
 
 /** Flags that are called otherwise, or that a program spells as a value. */
 const SPECIAL: Readonly<Record<string, string>> = { 'no-verify': 'verify: false', 'shard-size': 'shardBytes' };
@@ -41,7 +41,7 @@ function inCode(word: string): string {
 /**
  * Work that a program asked for: its errors name options, and once it is stopped they are the signal's reason, whatever the work made of it.
  */
-export async function forPrograms<Result>({ signal }: Pick<Watching, 'signal'>, work: () => Promise<Result>): Promise<Result> {
+export async function forPrograms<Result>({ signal }: { readonly signal?: AbortSignal }, work: () => Promise<Result>): Promise<Result> {
   try {
     signal?.throwIfAborted();
     return await work();
@@ -51,4 +51,23 @@ export async function forPrograms<Result>({ signal }: Pick<Watching, 'signal'>, 
     const problem = withOptionNames(error.problem);
     throw problem === error.problem ? error : new ModelError(error.kind, problem, error.place, error);
   }
+}
+
+/** Every option that there is, held by the compiler to the type that says so. */
+export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true };
+
+/**
+ * What a program misspelt would be without effect, and nobody would know.
+ *
+ * @param what whose options they are: 'convertFile'
+ * @throws ModelError 'usage' naming each option that there is not, and the one that was probably meant
+ */
+export function checkOptions<Options extends object>(given: Options, names: OptionNames<Options>, what: string): void {
+  const known = Object.keys(names);
+  const errors = Object.entries(given).flatMap(([name, value]) => {
+    if (value === undefined || Object.hasOwn(names, name)) return [];
+    const near = didYouMean(name, known) || ` Known: ${known.join(', ')}.`;
+    return [new ModelError('usage', `${what} has no option "${name}".${near}`)];
+  });
+  if (errors.length > 0) throwAll(errors, `${what} has not all of the options that it was given:`);
 }

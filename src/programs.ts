@@ -1,0 +1,152 @@
+/** What programs call, in their words: options that are misspelt are refused, and errors speak of options where those of the command speak of flags. */
+import { blobFileSet } from './bytes/blob-file-set.js';
+import { blobSink } from './bytes/blob-sink.js';
+import type { ByteSink } from './bytes/byte-sink.js';
+import type { FileSet } from './bytes/file-set.js';
+import { type ConvertOptions, type ConvertResult, convert as convertFiles } from './convert.js';
+import { type DiffOptions, diffFiles } from './diff/diff.js';
+import type { DiffDocument } from './diff/document.js';
+import { ModelError } from './errors.js';
+import { type InspectOptions, inspect as inspectFiles, type ModelDocument } from './inspect.js';
+import type { ModelFile } from './model/layer-map.js';
+import { type OpenOptions, openModel as openFiles } from './readers/open.js';
+import { checkOptions, forPrograms, type OptionNames } from './spelling.js';
+import type { Edits } from './transforms/index.js';
+
+const OPEN: OptionNames<OpenOptions> = {
+  from: true,
+  labels: true,
+  prototxt: true,
+  config: true,
+  arch: true,
+  described: true,
+  assume: true,
+  weightsKey: true,
+  inputShape: true,
+  inference: true,
+  recordedShape: true,
+};
+
+const EDITS: OptionNames<Edits> = {
+  until: true,
+  outputs: true,
+  foldBatchnorm: true,
+  embedPreprocessing: true,
+  preprocess: true,
+  mean: true,
+  batch: true,
+};
+
+const CONVERT: OptionNames<ConvertOptions> = {
+  ...OPEN,
+  ...EDITS,
+  to: true,
+  dtype: true,
+  layout: true,
+  opset: true,
+  externalData: true,
+  float16Compute: true,
+  sourceHashes: true,
+  names: true,
+  shardBytes: true,
+  rewrite: true,
+  onProgress: true,
+  onRead: true,
+};
+
+const INSPECT: OptionNames<InspectOptions> = { ...OPEN, weights: true, createHasher: true, onProgress: true };
+
+const DIFF: OptionNames<DiffOptions> = { a: true, b: true, histograms: true, onProgress: true };
+
+/**
+ * Recognises a model by content and reads its headers and wiring.
+ *
+ * @throws ModelError 'unknown-format' when no reader says yes, else what the reader throws
+ */
+export async function openModel(files: FileSet, options: OpenOptions = {}): Promise<ModelFile> {
+  return forPrograms({}, async () => {
+    checkOptions(options, OPEN, 'openModel');
+    const model = await openFiles(files, options);
+    return { ...model, map: () => forPrograms({}, () => model.map()) };
+  });
+}
+
+/**
+ * Describes a model: format, producer, architecture, layers, tensors, and what is odd about the file.
+ *
+ * Where the wiring is not in the file, or has layers without a translation, `layers` is empty and a warning says why.
+ *
+ * @throws ModelError for a file that cannot be read, or whose wiring and weights disagree
+ */
+export async function inspect(files: FileSet, options: InspectOptions = {}): Promise<ModelDocument> {
+  return forPrograms({}, async () => {
+    checkOptions(options, INSPECT, 'inspect');
+    return inspectFiles(files, options);
+  });
+}
+
+/**
+ * Converts a model into `sink`, as `name`. Nothing appears under its final name unless everything was written. It is not verified:
+ * `verifyConversion` of 'weighbridge/verify' does that.
+ *
+ * @throws ModelError; several obstacles are listed in one error
+ */
+export async function convert(files: FileSet, sink: ByteSink, name: string, options: ConvertOptions = {}): Promise<ConvertResult> {
+  return forPrograms({}, async () => {
+    checkOptions(options, CONVERT, 'convert');
+    return convertFiles(files, sink, name, options);
+  });
+}
+
+/**
+ * Compares two models: each tensor with the one that stands in its place, and the layers where both files hold wiring.
+ *
+ * @throws ModelError for a file that cannot be read, or that holds no weights
+ */
+export async function diff(a: FileSet, b: FileSet, options: DiffOptions = {}): Promise<DiffDocument> {
+  return forPrograms({}, async () => {
+    checkOptions(options, DIFF, 'diff');
+    return diffFiles(a, b, options);
+  });
+}
+
+export interface ConvertedBlobs {
+  /** The model's files by name, its main file first. */
+  readonly files: ReadonlyMap<string, Blob>;
+  readonly result: ConvertResult;
+}
+
+/**
+ * Converts what a page was given, into blobs that it may offer for download.
+ *
+ * @param given the model's file, or it and the files beside it, the model's own first
+ * @param name of the main file that is written; its extension chooses the format where `to` does not
+ * @throws ModelError as `convert` does
+ */
+export async function convertBlob(given: File | readonly File[], name: string, options: ConvertOptions = {}): Promise<ConvertedBlobs> {
+  const sink = blobSink();
+  const files = filesOf(given);
+  try {
+    const result = await convert(files, sink, name, options);
+    return { files: sink.files, result };
+  } finally {
+    await files.close();
+  }
+}
+
+/** Describes what a page was given: see `inspect`. @param given as of `convertBlob` */
+export async function inspectBlob(given: File | readonly File[], options: InspectOptions = {}): Promise<ModelDocument> {
+  const files = filesOf(given);
+  try {
+    return await inspect(files, options);
+  } finally {
+    await files.close();
+  }
+}
+
+function filesOf(given: File | readonly File[]): FileSet {
+  const all = given instanceof Blob ? [given] : given;
+  const [main] = all;
+  if (!main) throw new ModelError('usage', 'no file was given');
+  return blobFileSet(new Map(all.map((file) => [file.name, file])), main.name);
+}

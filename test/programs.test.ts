@@ -1,0 +1,68 @@
+/** What programs call says what they misspelt, and speaks of options; a page gives files and gets files. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { convert, convertBlob, diff, inspect, inspectBlob, memoryFileSet, memorySink, openModel } from '../src/index.js';
+import { convertFile, diffFiles, inspectFile, shrinkFile, verifyFile } from '../src/node/index.js';
+import { verifyConversion } from '../src/verification.js';
+
+const DIGITS = fileURLToPath(new URL('../demo/digits/', import.meta.url));
+const bytesOf = (name: string) => new Uint8Array(readFileSync(join(DIGITS, name)));
+const files = () => memoryFileSet({ 'digits.h5': bytesOf('digits.h5') }, 'digits.h5');
+const KERAS = join(DIGITS, 'digits.h5');
+const misspelt = (options: object) => options as never;
+
+describe('an option that there is not is refused by name, with the one that was meant', () => {
+  it.each([
+    ['convert', () => convert(files(), memorySink(), 'x.onnx', misspelt({ dytpe: 'float16' })), /convert has no option "dytpe"\. Did you mean "dtype"/],
+    ['inspect', () => inspect(files(), misspelt({ weight: true })), /Did you mean "weights"/],
+    ['openModel', () => openModel(files(), misspelt({ achr: 'vgg16' })), /Did you mean "arch"/],
+    ['diff', () => diff(files(), files(), misspelt({ histogram: true })), /Did you mean "histograms"/],
+    ['verifyConversion', () => verifyConversion({} as never, misspelt({ sample: 3 })), /Did you mean "samples"/],
+    ['convertFile', () => convertFile(KERAS, 'x.onnx', misspelt({ overwrite: true })), /convertFile has no option "overwrite"\. Known: .*force/],
+    ['convertFile, twice', () => convertFile(KERAS, 'x.onnx', misspelt({ dtypes: 'half', Force: true })), /"dtypes".*"dtype"[\s\S]*"Force".*"force"/],
+    ['shrinkFile', () => shrinkFile(KERAS, 'x.onnx', misspelt({ verify: false })), /has no option "verify"/],
+    ['verifyFile', () => verifyFile(KERAS, 'x.npz', misspelt({ layer: true })), /Did you mean "layers"/],
+    ['inspectFile', () => inspectFile(KERAS, misspelt({ weight: true })), /Did you mean "weights"/],
+    ['diffFiles', () => diffFiles(KERAS, KERAS, misspelt({ a: { architecture: 'vgg16' } })), /has no option "architecture"/],
+  ])('%s', async (_, work, words) => {
+    await expect(work()).rejects.toMatchObject({ name: 'ModelError', kind: 'usage', message: expect.stringMatching(words) });
+  });
+
+  it('and one that is undefined is none', async () => {
+    expect((await inspect(files(), misspelt({ nothing: undefined }))).format).toBe('keras-h5');
+  });
+});
+
+describe('an error of the core', () => {
+  it('speaks of options, also where the wiring is asked for later', async () => {
+    await expect(convert(files(), memorySink(), 'x.unknown')).rejects.toThrow('name one with `to`');
+    await expect(convert(files(), memorySink(), 'x.onnx', { until: 'a', outputs: ['b'] })).rejects.toThrow('`until` and `outputs` both say');
+    const prototxt = memoryFileSet({ 'x.prototxt': bytesOf('digits.prototxt') }, 'x.prototxt');
+    await expect(openModel(prototxt).then((model) => model.map())).rejects.toThrow('with `prototxt`');
+  });
+});
+
+describe('files of a page', () => {
+  const file = (name: string) => new File([bytesOf(name)], name);
+
+  it('are described and converted, companions with them', async () => {
+    expect((await inspectBlob(file('digits.h5'))).format).toBe('keras-h5');
+    const given = [file('digits.caffemodel'), file('digits.prototxt')];
+    expect((await inspectBlob(given)).layers.length).toBeGreaterThan(10);
+    const { files: written, result } = await convertBlob(given, 'digits.onnx');
+    expect(result.model.format).toBe('caffe');
+    const sink = memorySink();
+    await convert(
+      memoryFileSet({ 'digits.caffemodel': bytesOf('digits.caffemodel'), 'digits.prototxt': bytesOf('digits.prototxt') }, 'digits.caffemodel'),
+      sink,
+      'digits.onnx',
+    );
+    expect(new Uint8Array(await written.get('digits.onnx')!.arrayBuffer())).toEqual(sink.files.get('digits.onnx'));
+  });
+
+  it('of which there are none are told', async () => {
+    await expect(inspectBlob([])).rejects.toMatchObject({ kind: 'usage' });
+  });
+});

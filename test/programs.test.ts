@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { convert, convertBlob, diff, inspect, inspectBlob, memoryFileSet, memorySink, openModel } from '../src/index.js';
-import { convertFile, diffFiles, inspectFile, shrinkFile, verifyFile } from '../src/node/index.js';
+import { convertFile, diffFiles, fileSink, inspectFile, shrinkFile, verifyFile } from '../src/node/index.js';
 import { verifyConversion } from '../src/verification.js';
 
 const DIGITS = fileURLToPath(new URL('../demo/digits/', import.meta.url));
@@ -42,6 +42,11 @@ describe('an error of the core', () => {
     const prototxt = memoryFileSet({ 'x.prototxt': bytesOf('digits.prototxt') }, 'x.prototxt');
     await expect(openModel(prototxt).then((model) => model.map())).rejects.toThrow('with `prototxt`');
   });
+});
+
+it('what cannot be written where it should is told with the option', async () => {
+  const taken = fileURLToPath(import.meta.url);
+  await expect(fileSink(taken)).rejects.toThrow('overwrite it with `force`');
 });
 
 describe('files of a page', () => {

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { fileSink } from '../node/index.js';
+import { fileSink } from '../node/file-sink.js';
 import type { PlacedFault, WrittenTarget } from '../verify/options.js';
 import { safeText, type Voice } from './print.js';
 

@@ -4,12 +4,13 @@ export { type ConvertDocument, type ConvertFileOptions, convertFile } from './co
 export { type DiffFilesOptions, diffFiles } from './diff-files.js';
 export { type EngineHostOptions, engineHost } from './engine-host.js';
 export { type NodeFileSet, nodeFileSet } from './file-set.js';
-export { abortAll, type FileSinkOptions, fileSink } from './file-sink.js';
+export { abortAll, type FileSinkOptions } from './file-sink.js';
 export { fileSource } from './file-source.js';
 export type { GivenArrays } from './given-inputs.js';
 export { identityOf } from './identity.js';
 export { type InspectFileOptions, inspectFile } from './inspect-file.js';
 export type { SourceFileOptions } from './open-files.js';
+export { fileSink } from './programs.js';
 export { cacheFolder } from './remote/cache.js';
 export { isRemote } from './remote/location.js';
 export { sha256File } from './sha256.js';

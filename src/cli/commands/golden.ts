@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ModelError } from '../../errors.js';
 import type { Dim } from '../../model/layer-map.js';
-import { fileSink } from '../../node/index.js';
+import { fileSink } from '../../node/file-sink.js';
 import { goldenScripts } from '../golden/index.js';
 import { type CommonFlags, parseShape, parseWhole } from '../options.js';
 import { makeVoice } from '../print.js';

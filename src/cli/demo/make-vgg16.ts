@@ -1,6 +1,6 @@
 /** Makes the full-size seeded VGG16 in a folder, in all three source dialects. */
 import { join } from 'node:path';
-import { fileSink } from '../../node/index.js';
+import { fileSink } from '../../node/file-sink.js';
 import { type SeededLayer, seededVgg16 } from './vgg16.js';
 import { writeCaffe } from './write-caffe.js';
 import { writeH5 } from './write-h5.js';

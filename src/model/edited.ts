@@ -9,6 +9,27 @@ export interface Change {
   readonly message: string;
   /** Layers of the source that it touched, in running order. */
   readonly layers: readonly string[];
+  /** Where something was searched for: what was looked at. */
+  readonly search?: SearchRecord;
+}
+
+/** Ways to spend bytes on a net's weights, from the most bytes to the fewest: how far each is thought to move the output. */
+export interface SearchRecord {
+  /** Which bytes. */
+  readonly count: 'disk' | 'wire';
+  readonly ways: readonly SearchedWay[];
+}
+
+export interface SearchedWay {
+  /** Of the whole net, estimated. */
+  readonly bytes: number;
+  /** Of the output, relative to it, estimated from what each weight alone does; of weights themselves where nothing was run. */
+  readonly error: number;
+  /** Share of the given inputs with the same top class; null where it was not run. */
+  readonly agreement: number | null;
+  /** What weights become, such as "3 in all codes of 8 bits". */
+  readonly levels: string;
+  readonly isChosen: boolean;
 }
 
 /** What the changed net does to pictures before the source's own layers see them, as nets that are run on their own. */

@@ -288,6 +288,7 @@ function needsInputs(): ModelError {
 async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOptions): Promise<Rewrite | undefined> {
   const { budget, count, minAgreement, dtype } = options;
   const { CODE_FORMS, FOUR_BITS, shrinkBySearch } = await import('../shrink/index.js');
+  const { PALETTES } = await import('../shrink/palettes.js');
   const form = CODE_FORMS[writer.name];
   // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
   const limit = budget === undefined || count === 'memory' ? null : { byteLength: budget, count: count ?? 'disk' };
@@ -299,6 +300,7 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
     const search = {
       form,
       fours: FOUR_BITS.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
+      palettes: PALETTES.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
       budget: limit,
       minAgreement: minAgreement ?? null,
       // What fewer layers lose is part of what is judged.

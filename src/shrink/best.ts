@@ -7,23 +7,19 @@ import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { planBlocks } from './blocks.js';
-import { type CodeForm, codedWeight, isCodes, isStepLevel, type Level, planCodes } from './coded.js';
+import { codedWeight, isCodes, isStepLevel, type Level, planCodes } from './coded.js';
 import { equalised } from './equalise.js';
 import { meansLost, withFeedback } from './feedback.js';
 import { type Judge, judgeOf } from './helps.js';
 import { type Mend, mended, mendsOf } from './mends.js';
 import { MAX_NET_BYTES } from './outputs.js';
 import { channelsFirst, rowsSeen, type SeenRows } from './patches.js';
+import { type Coder, codeRounded, type OnProgress, roundedWeights } from './rounded.js';
 import { fewRows, keptBack, toWorkWith } from './rows.js';
 import { stepsOfOneLevel } from './search.js';
 import { type CodableWeight, codableWeights, withWeights } from './weights.js';
 
-export interface Coder {
-  readonly form: CodeForm;
-  /** Of each weight, in running order. */
-  readonly levels: readonly Level[];
-  /** Of codes of 4 bits: longest block. */
-  readonly block?: number;
+export interface BestCoder extends Coder {
   /** Whether levels are to stay as they are, for they were searched for. */
   readonly isSearched?: boolean;
 }
@@ -35,30 +31,13 @@ export interface Coded {
   readonly claims: readonly Claim[];
 }
 
-export type OnProgress = (phase: string, done: number, total: number) => void;
-
 /** Inputs that are run in our evaluator. */
 const CALIBRATION_RUNS = 64;
 /** Part of a net's values that may stay in float16. */
 const MOST_WIDE = 0.1;
 
-/** Each weight rounded. */
-export async function codeRounded(map: LayerMap, coder: Coder, onProgress?: OnProgress): Promise<LayerMap> {
-  return withWeights(map, await rounded(map, coder, new Map(), onProgress));
-}
-
-/** @param others weights that have something else in their place */
-async function rounded(map: LayerMap, { form, levels, block }: Coder, others: ReadonlyMap<Tensor, Tensor>, onProgress?: OnProgress) {
-  const made = new Map<Tensor, Tensor>();
-  for (const [i, { tensor, axis }] of codableWeights(map).entries()) {
-    if (!others.has(tensor)) made.set(tensor, await codedWeight(tensor, axis, form, levels[i]!, block));
-    onProgress?.('coding weights', i + 1, levels.length);
-  }
-  return made;
-}
-
 /** @param net kernels have biases of their own */
-export async function codeBest(net: LayerMap, coder: Coder, inputs: GivenInputs, onProgress?: OnProgress): Promise<Coded> {
+export async function codeBest(net: LayerMap, coder: BestCoder, inputs: GivenInputs, onProgress?: OnProgress): Promise<Coded> {
   const runs = Math.min(inputs.runs, CALIBRATION_RUNS);
   const weights = codableWeights(net);
   const fit = toWorkWith(inputs, runs);
@@ -82,7 +61,7 @@ export async function codeBest(net: LayerMap, coder: Coder, inputs: GivenInputs,
       levels = other;
   }
   const fed = await fedBack(map, { ...coder, levels }, seen, onProgress);
-  const start = await rounded(map, { ...coder, levels }, judge ? new Map() : fed.made);
+  const start = await roundedWeights(map, { ...coder, levels }, judge ? new Map() : fed.made);
   const told = `; the error is fed back in ${fed.count}${fed.gain}${fewRows(inputs.rows)}`;
   if (!judge) return { map: withWeights(map, new Map([...start, ...fed.made])), told, claims: fed.count > 0 ? [...claims, 'worked-out'] : claims };
   const kept = await tried(map, { ...coder, levels }, { seen, fed: fed.made, start }, judge);
@@ -135,7 +114,7 @@ interface Start {
 }
 
 /** Feedback, biases, and weights that stay wide. */
-async function tried(map: LayerMap, coder: Coder, { seen, fed, start }: Start, judge: Judge) {
+async function tried(map: LayerMap, coder: BestCoder, { seen, fed, start }: Start, judge: Judge) {
   let made = new Map(start);
   let isWorkedOut = false;
   const keep = async (what: string, changed: ReadonlyMap<Tensor, Tensor>) => {

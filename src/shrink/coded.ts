@@ -12,20 +12,21 @@ import { dequantiseAffine, dequantiseChannels, quantiseAffine, quantiseChannels 
 import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
 import { blockedWeight } from './blocks.js';
 import type { CodePlan } from './code-plan.js';
+import { palettedWeight, SEARCHED_PALETTE } from './paletted.js';
 import { standIn } from './stand-in.js';
 
 /** How the target keeps codes: a step for each channel, or one for the whole weight. */
 export type CodeForm = 'channels' | 'whole';
 
-/** What a weight becomes: wide, in codes of 4 bits, or of 8 in steps of so many standard deviations; 'full' takes all codes that there are. */
-export type Level = 'float32' | 'float16' | 'full' | CodeRange | number;
+/** What a weight becomes: wide, in codes of 4 bits, places in a palette, or codes of 8 bits in steps of so many standard deviations; 'full' takes all codes that there are. */
+export type Level = 'float32' | 'float16' | 'full' | 'palette' | CodeRange | number;
 
 /** Levels of 8 bits, whose steps are one for each channel or one for all. */
 export type StepLevel = 'full' | number;
 export const isStepLevel = (level: Level): level is StepLevel => level === 'full' || typeof level === 'number';
 
-/** Whether a weight is in codes, and not in floats. */
-export const isCodes = (level: Level): level is Exclude<Level, 'float32' | 'float16'> => level !== 'float32' && level !== 'float16';
+/** Whether a weight is in codes of even steps. */
+export const isCodes = (level: Level): level is StepLevel | CodeRange => isStepLevel(level) || level === 'int4' || level === 'uint4';
 
 export interface Spread {
   /** Standard deviation of each channel about zero, and the largest magnitude; of a single one for the whole weight. */
@@ -103,6 +104,7 @@ export async function planCodes(tensor: Tensor, axis: number, form: CodeForm, le
 export async function codedWeight(tensor: Tensor, axis: number, form: CodeForm, level: Level, block?: number): Promise<Tensor> {
   if (level === 'float32') return tensor;
   if (level === 'float16') return standIn(tensor, castTensor(castTensor(tensor, 'float16'), 'float32'), 'float16');
+  if (level === 'palette') return palettedWeight(tensor, SEARCHED_PALETTE);
   if (!isStepLevel(level)) return blockedWeight(tensor, axis, level, block);
   const { steps, zeros, method, widened } = await planCodes(tensor, axis, form, level);
   const min = 0 - (zeros?.[0] ?? 0) * steps[0]!;

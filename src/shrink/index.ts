@@ -5,11 +5,12 @@ import type { Claim } from '../model/claims.js';
 import type { Change } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { GivenInputs } from '../verify/feeds.js';
-import { type Coded, type Coder, codeBest, codeRounded } from './best.js';
+import { type BestCoder, type Coded, codeBest } from './best.js';
 import { DEFAULT_BLOCK } from './blocks.js';
 import type { CodeForm, Level } from './coded.js';
+import { codeRounded } from './rounded.js';
 import { fewRows } from './rows.js';
-import { type Candidate, type SearchOptions, search } from './search.js';
+import { describeLevels, levelled, type SearchOptions, search } from './search.js';
 import { type CodableWeight, codableWeights, withOwnBiases, withWeights } from './weights.js';
 
 export interface Shrunk {
@@ -56,7 +57,7 @@ function changeOf(message: string, weights: readonly CodableWeight[]): Change {
 }
 
 /** Weights of such levels, each rounded, or as inputs say. */
-async function coded(map: LayerMap, coder: Coder, { inputs, onProgress }: Better): Promise<Coded> {
+async function coded(map: LayerMap, coder: BestCoder, { inputs, onProgress }: Better): Promise<Coded> {
   return inputs ? codeBest(map, coder, inputs, onProgress) : { map: await codeRounded(map, coder, onProgress), told: '', claims: [] };
 }
 
@@ -90,35 +91,13 @@ function someWeights(map: LayerMap): CodableWeight[] {
 /** Levels by search, within a budget or at a least agreement. */
 export async function shrinkBySearch(net: LayerMap, options: SearchOptions, better: Better = { inputs: null }): Promise<Shrunk> {
   const { map, shared } = withOwnBiases(net);
-  someWeights(map);
-  const { choices, isMet, candidates, isMeasured } = await search(map, options);
-  const { map: made, told, claims } = await coded(map, { form: options.form, levels: choices.map(({ rate }) => rate.level), isSearched: true }, better);
+  const weights = someWeights(map);
+  const { choices, isMet, record, isMeasured } = await search(map, options);
+  const { map: low, levels } = levelled(map, choices);
+  const { map: made, told, claims } = await coded(low, { form: options.form, levels, isSearched: true }, better);
   const few = options.inputs && !better.inputs ? fewRows(options.inputs.rows) : '';
-  const levels = new Map<Level, number>();
-  for (const { rate } of choices) levels.set(rate.level, (levels.get(rate.level) ?? 0) + 1);
-  const list = [...levels].sort(([a], [b]) => place(a) - place(b)).map(([level, count]) => `${count} ${nameOf(level)}`);
   const how = isMeasured ? 'by what each does to the output' : "by each one's own size, as there were no inputs, or the net is too large";
   const near = isMet ? '' : '; what was asked for is not to be had';
-  const message = `what weights become was searched for, ${how}: ${list.join(', ')}${told}${few}${near}${tried(candidates)}`;
-  return { map: withWeights(made, shared), claims, change: changeOf(message, codableWeights(map)) };
-}
-
-function tried(candidates: readonly Candidate[]): string {
-  const judged = candidates.filter(({ agreement }) => agreement !== null);
-  if (judged.length === 0) return '';
-  const list = judged
-    .toSorted((a, b) => b.bytes - a.bytes)
-    .map(({ bytes, agreement }) => `${bytes} bytes on the wire agree on ${(100 * agreement!).toFixed(1)} %`);
-  return `; of those tried ${list.join(', ')}`;
-}
-
-function place(level: Level): number {
-  return level === 'float32' ? -3 : level === 'float16' ? -2 : level === 'full' ? -1 : typeof level === 'number' ? level : MOST_STEPS;
-}
-
-/** Behind all steps. */
-const MOST_STEPS = 9;
-
-function nameOf(level: Level): string {
-  return level === 'full' ? 'in all codes of 8 bits' : typeof level === 'number' ? `in steps of ${level} deviations` : level;
+  const message = `what weights become was searched for, ${how}: ${describeLevels(choices)}${told}${few}${near}`;
+  return { map: withWeights(made, shared), claims: low === map ? claims : ['low-rank', ...claims], change: { ...changeOf(message, weights), search: record } };
 }

@@ -1,11 +1,10 @@
 /** Weights in palettes: a table of values for each, chosen so that it loses least, and places in it. */
 import { ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { fromPalette, paletteOf, toPalette } from '../model/palette.js';
 import type { Tensor } from '../model/tensor.js';
 import { codedWeight } from './coded.js';
 import type { Better, Shrunk } from './index.js';
-import { standIn } from './stand-in.js';
+import { palettedWeight } from './paletted.js';
 import { codableWeights, withWeights } from './weights.js';
 
 /** Targets that have a gather which a runtime works out once, when it loads the file. */
@@ -29,9 +28,4 @@ export async function shrinkToPalettes(map: LayerMap, size: number, onProgress?:
   const rest = tender > 0 ? `, and ${tender} (depthwise kernels, the net's ends) in all codes of 8 bits` : '';
   const message = `${weights.length - tender} weights are places in a palette of up to ${size} values each${rest}`;
   return { map: withWeights(map, made), change: { transform: 'shrink', message, layers: weights.map(({ layer }) => layer.name) } };
-}
-
-export async function palettedWeight(tensor: Tensor, size: number): Promise<Tensor> {
-  const table = await paletteOf(tensor, size);
-  return standIn(tensor, fromPalette(toPalette(tensor, table), table), `palette of ${table.length}`);
 }

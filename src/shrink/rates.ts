@@ -1,9 +1,12 @@
 /** What each level of a weight costs in bits and in error, measured on a part of its values. */
-import { measureBlocks, quantiseBlocks } from '../model/block-codes.js';
+import { type CodeRange, measureBlocks, quantiseBlocks } from '../model/block-codes.js';
 import { castTensor } from '../model/cast.js';
+import { paletteOf, toPalette } from '../model/palette.js';
 import { elementCount, float32Tensor, sliceAxis, type Tensor, tensorBytes, tensorChunks } from '../model/tensor.js';
 import { blockAxis, blockFor, DEFAULT_BLOCK } from './blocks.js';
 import type { CodeForm, Level } from './coded.js';
+import { SEARCHED_PALETTE } from './paletted.js';
+import type { LowRank } from './svd.js';
 import type { CodableWeight } from './weights.js';
 
 export interface Rate {
@@ -13,6 +16,17 @@ export interface Rate {
   readonly wire: number;
   /** Energy of the error, of the weight's own. */
   readonly error: number;
+  /** Where a dense layer becomes two: the kernels, and what that does to the output by itself. Bits are of a value of the one kernel as well. */
+  readonly low?: { readonly factors: LowRank; readonly moved: number };
+}
+
+export interface Offered {
+  readonly form: CodeForm;
+  /** Whether the target takes codes of 4 bits, and palettes. */
+  readonly fours?: boolean;
+  readonly palettes?: boolean;
+  /** Steps beside those that are always looked at. */
+  readonly more?: readonly number[];
 }
 
 /** From the finest to the coarsest. */
@@ -24,13 +38,8 @@ const TABLES = 1.005;
 /** What deflate saves of the exponents of float32 and float16. */
 const PACKED_FLOATS = 0.93;
 
-/**
- * All levels of a weight, float32 first; in each step the error grows.
- *
- * @param fours whether the target takes codes of 4 bits
- * @param more steps beside those that are always looked at
- */
-export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, fours = false, more: readonly number[] = []): Promise<Rate[]> {
+/** All levels of a weight, float32 first; in each step the error grows. */
+export async function ratesOf({ tensor, axis }: CodableWeight, { form, fours = false, palettes = false, more = [] }: Offered): Promise<Rate[]> {
   const channels = await sampledChannels(tensor, axis);
   const all = channels.flatMap((values) => [...squaresAndLargest(values)]);
   const energy = all.reduce((sum, value, i) => (i % 2 === 0 ? sum + value : sum), 0);
@@ -50,7 +59,9 @@ export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, f
     }
     return { level, disk: 8, wire: Math.min(8, deflateBits([...counts.values()]) * TABLES), error: energy === 0 ? 0 : lost / energy };
   };
-  const packed = form === 'channels' && fours ? [await fourBits({ tensor, axis }, channels, energy)] : [];
+  const packed: Rate[] = [];
+  if (form === 'channels' && fours) for (const range of ['int4', 'uint4'] as const) packed.push(await fourBits({ tensor, axis }, channels, energy, range));
+  if (palettes) packed.push(await palette(tensor, channels, energy));
   return [
     { level: 'float32', disk: 32, wire: 32 * PACKED_FLOATS, error: 0 },
     { level: 'float16', disk: 16, wire: 16 * PACKED_FLOATS, error: 2 ** -24 },
@@ -61,7 +72,12 @@ export async function ratesOf({ tensor, axis }: CodableWeight, form: CodeForm, f
 }
 
 /** Codes of 4 bits in blocks, as channels that are looked at lose by them. */
-async function fourBits({ tensor, axis }: Pick<CodableWeight, 'tensor' | 'axis'>, channels: readonly Float32Array[], energy: number): Promise<Rate> {
+async function fourBits(
+  { tensor, axis }: Pick<CodableWeight, 'tensor' | 'axis'>,
+  channels: readonly Float32Array[],
+  energy: number,
+  range: CodeRange,
+): Promise<Rate> {
   const size = tensor.shape.length > 1 ? blockFor(tensor.shape[blockAxis(axis)]!, DEFAULT_BLOCK) : null;
   const each = elementCount(tensor.shape) / tensor.shape[axis]!;
   // Along the input axis a channel's values have others of the window between them.
@@ -70,15 +86,32 @@ async function fourBits({ tensor, axis }: Pick<CodableWeight, 'tensor' | 'axis'>
   let lost = 0;
   for (const values of channels) {
     const own = float32Tensor('channel', [values.length / inner, inner], values, tensor.origin);
-    const few = await measureBlocks(own, 0, size ?? each, 'int4');
-    for (const [i, byte] of (await tensorBytes(quantiseBlocks(own, few, 'int4'))).entries()) {
+    const few = await measureBlocks(own, 0, size ?? each, range);
+    const zeros = few.zeroPoints;
+    for (const [i, byte] of (await tensorBytes(quantiseBlocks(own, few, range))).entries()) {
+      const group = Math.floor(Math.floor(i / inner) / few.size) * inner + (i % inner);
       const code = byte > 127 ? byte - 256 : byte;
-      lost += (values[i]! - code * few.scales[Math.floor(Math.floor(i / inner) / few.size) * inner + (i % inner)]!) ** 2;
+      lost += (values[i]! - (code - (zeros?.[group] ?? 0)) * few.scales[group]!) ** 2;
       counts.set(code, (counts.get(code) ?? 0) + 1);
     }
   }
-  const scales = 32 / (size ?? each);
-  return { level: 'int4', disk: 4 + scales, wire: packedBits([...counts.values()]) * TABLES + scales * PACKED_FLOATS, error: energy === 0 ? 0 : lost / energy };
+  const scales = (range === 'uint4' ? 36 : 32) / (size ?? each);
+  return { level: range, disk: 4 + scales, wire: packedBits([...counts.values()]) * TABLES + scales * PACKED_FLOATS, error: energy === 0 ? 0 : lost / energy };
+}
+
+/** Places in a palette of all channels that are looked at, which take 4 bits, and the table. */
+async function palette(tensor: Tensor, channels: readonly Float32Array[], energy: number): Promise<Rate> {
+  const values = channels.flatMap((channel) => [...channel]);
+  const own = float32Tensor('channels', [values.length], values, tensor.origin);
+  const table = await paletteOf(own, SEARCHED_PALETTE);
+  const counts = new Map<number, number>();
+  let lost = 0;
+  for (const [i, code] of (await tensorBytes(toPalette(own, table))).entries()) {
+    lost += (values[i]! - table[code]!) ** 2;
+    counts.set(code, (counts.get(code) ?? 0) + 1);
+  }
+  const shared = (32 * SEARCHED_PALETTE) / elementCount(tensor.shape);
+  return { level: 'palette', disk: 4 + shared, wire: packedBits([...counts.values()]) * TABLES + shared, error: energy === 0 ? 0 : lost / energy };
 }
 
 /** Bits of a code on average, with Huffman's, which are whole ones: no less than one. */

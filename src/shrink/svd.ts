@@ -70,6 +70,16 @@ export async function lowRank(matrix: Tensor, { energy, rank, most }: Wanted): P
   return factors(range!, along!, { rows, columns, total }, { energy, rank, most });
 }
 
+/** The same of a lower rank: the largest singular values alone. */
+export function truncated({ rank, left, right, energy }: LowRank, wanted: number): LowRank {
+  const [rows, columns] = [left.length / rank, right.length / rank];
+  const part = Float32Array.from({ length: rows * wanted }, (_, i) => left[Math.floor(i / wanted) * rank + (i % wanted)]!);
+  // A singular value is the sum of squares of its row.
+  const squares = Array.from({ length: rank }, (_, k) => right.subarray(k * columns, (k + 1) * columns).reduce((sum, value) => sum + value * value, 0) ** 2);
+  const held = squares.slice(0, wanted).reduce((sum, value) => sum + value, 0) / squares.reduce((sum, value) => sum + value, 0);
+  return { rank: wanted, left: part, right: right.slice(0, wanted * columns), energy: energy * held };
+}
+
 /** The factors of `range` times `along` transposed. */
 function factors(range: Float64Array[], along: Float64Array[], size: { rows: number; columns: number; total: number }, wanted: Wanted): LowRank | null {
   const { values, vectors } = eigen(along.map((a) => Float64Array.from(along, (b) => dot(a, b))));

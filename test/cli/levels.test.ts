@@ -1,5 +1,5 @@
 /** `shrink` beyond a dtype: steps, budgets that are searched for, codes that are worked out on inputs; every form is run by its own runtime. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DIGITS, temporaryFolder, weighbridge } from './run-cli.js';
@@ -43,6 +43,18 @@ describe('a budget', () => {
     expect([met, status]).toEqual([taken <= 30_000, taken <= 30_000 ? 0 : 1]);
     expect(Math.abs(taken / 30_000 - 1)).toBeLessThan(0.12);
     expect(document.agreement.share).toBeGreaterThan(0.9);
+  });
+  it('tells what else there was: in the terminal, in the document, and on a page with the curve', () => {
+    const folder = temporaryFolder();
+    const page = join(folder, 'a.html');
+    const args = ['shrink', join(DIGITS, 'digits.h5'), '-o', join(folder, 'a.onnx'), '--budget', '45KB', '--report', page, ...GOLDEN];
+    const { status, stdout } = weighbridge(args);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^ +on disk +error +what weights become/m);
+    expect(stdout.match(/^> +[\d.]+ KiB +[\d.e-]+ % /gm)).toHaveLength(1);
+    const shown = readFileSync(page, 'utf8');
+    expect(shown).toMatch(/<h2>Search<\/h2>[\s\S]*<polyline class="pareto" points="(\d+,\d+ ?){5,}"[\s\S]*<b>chosen<\/b>/);
+    expect(shown).not.toMatch(/NaN/);
   });
   it('that cannot be met is told, with how near it came', () => {
     const path = join(temporaryFolder(), 'a.onnx');

@@ -86,12 +86,12 @@ it('NaN is refused', async () => {
 it('the search is told what 4 bits cost', async () => {
   const tensor = float32Tensor('w', [8, 64, 3, 3], wave(8 * 64 * 9), ORIGIN);
   const weight = { tensor, axis: 0, count: 8 * 64 * 9, isTender: false, role: 'kernel', layer: null as never };
-  const rate = (await ratesOf(weight, 'channels', true)).find(({ level }) => level === 'int4')!;
+  const rate = (await ratesOf(weight, { form: 'channels', fours: true })).find(({ level }) => level === 'int4')!;
   const [before, after] = [await valuesOf(tensor), await valuesOf(await blockedWeight(tensor, 0, 'int4'))];
   const energy = before.reduce((sum, value) => sum + value * value, 0);
   expect(rate.disk).toBe(5);
   expect(rate.error).toBeCloseTo(before.reduce((sum, value, i) => sum + (value - after[i]!) ** 2, 0) / energy, 8);
-  expect((await ratesOf(weight, 'channels')).some(({ level }) => level === 'int4')).toBe(false);
+  expect((await ratesOf(weight, { form: 'channels' })).some(({ level }) => level === 'int4')).toBe(false);
 });
 
 describe.each(['int4', 'uint4'] as const)('%s in ONNX', (range) => {

@@ -9,7 +9,8 @@ import { elementBits } from '../../src/model/packing.js';
 import { fromPalette, paletteOf } from '../../src/model/palette.js';
 import { constantTensor, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
-import { palettedWeight, shrinkToPalettes } from '../../src/shrink/palettes.js';
+import { palettedWeight } from '../../src/shrink/paletted.js';
+import { shrinkToPalettes } from '../../src/shrink/palettes.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { runOnnx } from '../run-onnx.js';
 

@@ -1,8 +1,10 @@
 /** `weighbridge shrink`: convert with narrower weights, and a table of what that saved and what it cost. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ModelError } from '../../errors.js';
+import type { SearchRecord } from '../../model/edited.js';
 import { shownName } from '../../node/remote/location.js';
 import { judgeShrunk, LEAST_STEP, MOST_STEP, planShrink, type ShrinkDocument, type ShrinkLimits } from '../../node/shrink-file.js';
+import { COUNTED_WORDS, errorWords } from '../../report/searched.js';
 import { isGood } from '../../report/verdict.js';
 import { loadedForm } from '../../verify/savings.js';
 import { writers } from '../../writers/index.js';
@@ -137,6 +139,8 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     const columns = [{ title: 'layer' }, { title: 'role' }, { title: 'method' }, right('before'), right('after'), right('error (rms)'), right('largest')];
     say(`\n${table(columns, rows)}`);
   }
+  const search = document.changes.find((change) => change.search)?.search;
+  if (search) printSearch(say, search);
   say('');
   const factor = totals.onDisk.before / totals.onDisk.after;
   const size = factor >= 1 ? `${factor.toFixed(2)} times smaller` : `${(1 / factor).toFixed(2)} times larger`;
@@ -159,6 +163,26 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
     say(`budget         ${formatBytes(budget.byteLength)} ${COUNTED[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
     if (!budget.met && budget.count === 'disk' && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
   }
+}
+
+/** From the most bytes to the fewest, with what was chosen marked. */
+function printSearch(say: (text: string) => void, { count, ways }: SearchRecord): void {
+  const rows = ways.map((way) => [
+    way.isChosen ? '>' : '',
+    formatBytes(way.bytes),
+    errorWords(way),
+    way.agreement === null ? '' : `${(100 * way.agreement).toFixed(1)} %`,
+    way.levels,
+  ]);
+  const right = (title: string) => ({ title, align: 'right' as const });
+  const columns = [
+    { title: '' },
+    right(COUNTED_WORDS[count]),
+    right('error'),
+    right('same top-1'),
+    { title: 'what weights become (bytes and errors are estimated)', wraps: true },
+  ];
+  say(`\n${table(columns, rows)}`);
 }
 
 function parseStep(text: string): number {

@@ -8,6 +8,7 @@ import { type Markup, html as markup } from './markup.js';
 import { pageOf } from './page.js';
 import { filters, histograms } from './pictures.js';
 import { predictions } from './predictions.js';
+import { searched } from './search.js';
 import { head, layers, outputs, quantisation, weights } from './sections.js';
 
 export const html: ReportFormat = {
@@ -29,6 +30,7 @@ export function reportMain(document: ReportDocument): Markup {
 ${head(document)}
 ${outputs(report)}
 ${quantisation(report)}
+${searched(report.changes.find(({ search }) => search)?.search)}
 ${layers(report)}
 ${exhibits ? predictions(exhibits.samples, report) : null}
 ${exhibits?.filters ? filters(exhibits.filters) : null}

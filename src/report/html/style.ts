@@ -63,6 +63,7 @@ figcaption { color: var(--soft); font-size: 12.5px; }
 .plot .grid { stroke: var(--line); }
 .plot .axis { stroke: var(--soft); }
 .plot line.tolerance { stroke: var(--written); stroke-dasharray: 6 4; stroke-width: 1.5; }
+.plot .pareto { fill: none; stroke: var(--source); opacity: .45; }
 .stem line { stroke: var(--source); stroke-width: 2; opacity: .45; }
 .stem circle { fill: var(--source); }
 .stem.bad line { stroke: var(--bad); }

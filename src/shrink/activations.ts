@@ -5,12 +5,12 @@ import { elementCount, type Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { seenValues } from './calibrate.js';
 import { codedWeight } from './coded.js';
-import type { Shrunk } from './index.js';
 import { distance, MAX_NET_BYTES, outputsOf } from './outputs.js';
 import { withQdq } from './qdq.js';
 import { planQdq, type QdqPlan, withPadsMerged } from './qdq-plan.js';
 import { type ActivationCodes, codesFor, RANGE_METHODS, type RangeHistogram, type RangeMethod } from './ranges.js';
 import { fewRows, keptBack, placesOf } from './rows.js';
+import type { Shrunk } from './shrunk.js';
 import { codableWeights, withWeights } from './weights.js';
 
 export interface ActivationOptions {

@@ -11,7 +11,7 @@ import { channelScales } from '../model/quantise.js';
 import { scaleChannels } from '../model/scale-channels.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../model/tensor.js';
 import { listed } from '../words.js';
-import type { Shrunk } from './index.js';
+import type { Shrunk } from './shrunk.js';
 
 /** Energy of the rounding that has to go: a multiplication of all that flows is not free, and neither is the change of a file. */
 const LEAST_GAIN = 0.5;

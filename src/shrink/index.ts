@@ -1,28 +1,21 @@
 /** What `shrink` does beyond a dtype: other weights in place of a net's own, by a step that is given or by search. */
 import { ModelError } from '../errors.js';
 import type { CodeRange } from '../model/block-codes.js';
-import type { Claim } from '../model/claims.js';
 import type { Change } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
-import type { GivenInputs } from '../verify/feeds.js';
 import { type BestCoder, type Coded, codeBest } from './best.js';
 import { DEFAULT_BLOCK } from './blocks.js';
 import type { CodeForm, Level } from './coded.js';
 import { codeRounded } from './rounded.js';
 import { fewRows } from './rows.js';
 import { describeLevels, levelled, type SearchOptions, search } from './search.js';
+import type { Better, Shrunk } from './shrunk.js';
 import { type CodableWeight, codableWeights, withOwnBiases, withWeights } from './weights.js';
-
-export interface Shrunk {
-  readonly map: LayerMap;
-  readonly change: Change;
-  /** What is to be said of the weights in the file; nothing where they are the net's own, each rounded. */
-  readonly claims?: readonly Claim[];
-}
 
 /** Targets that keep codes, and how. */
 export const CODE_FORMS: Readonly<Record<string, CodeForm>> = { onnx: 'channels', tfjs: 'whole', 'tfjs-graph': 'whole' };
 
+export type { Better, Shrunk };
 export { DEFAULT_BLOCK };
 
 /** Targets that keep codes of 4 bits. */
@@ -59,12 +52,6 @@ function changeOf(message: string, weights: readonly CodableWeight[]): Change {
 /** Weights of such levels, each rounded, or as inputs say. */
 async function coded(map: LayerMap, coder: BestCoder, { inputs, onProgress }: Better): Promise<Coded> {
   return inputs ? codeBest(map, coder, inputs, onProgress) : { map: await codeRounded(map, coder, onProgress), told: '', claims: [] };
-}
-
-/** Inputs to work better codes out with; null: each value is rounded. */
-export interface Better {
-  readonly inputs: GivenInputs | null;
-  readonly onProgress?: (phase: string, done: number, total: number) => void;
 }
 
 /**

@@ -4,7 +4,7 @@ import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { elementCount, float32Tensor, permute, type Tensor } from '../model/tensor.js';
 import { listed } from '../words.js';
-import type { Better, Shrunk } from './index.js';
+import type { Better, Shrunk } from './shrunk.js';
 import { type LowRank, lowRank } from './svd.js';
 
 export interface RankOptions {

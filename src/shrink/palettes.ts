@@ -3,8 +3,8 @@ import { ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { codedWeight } from './coded.js';
-import type { Better, Shrunk } from './index.js';
 import { palettedWeight } from './paletted.js';
+import type { Better, Shrunk } from './shrunk.js';
 import { codableWeights, withWeights } from './weights.js';
 
 /** Targets that have a gather which a runtime works out once, when it loads the file. */

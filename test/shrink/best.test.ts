@@ -98,7 +98,7 @@ describe('channels evened between layers', () => {
     expect(await valuesOf(found!.map.layers.at(-1)!.weights.kernel!)).not.toEqual(await valuesOf(map.layers.at(-1)!.weights.kernel!));
   });
 
-  it('what flows is scaled as the net now has it', async () => {
+  it('what flows is scaled as the net now has it', { tags: 'slow' }, async () => {
     const map = net([relu]);
     const { inputs, found } = await even(map);
     const fresh = await rowsSeen(found!.map, codableWeights(found!.map), inputs, 8);
@@ -120,7 +120,7 @@ describe('channels evened between layers', () => {
   });
 });
 
-it('steps by what each weight does to the output: finer where few values decide all that follows', async () => {
+it('steps by what each weight does to the output: finer where few values decide all that follows', { tags: 'slow' }, async () => {
   const map = net([relu], false, 48);
   const levels = await stepsOfOneLevel(map, 'channels', [0.7, 0.7], await given(map));
   expect(Number(levels![0])).toBeLessThan(0.7);
@@ -131,7 +131,7 @@ describe('the whole of it', () => {
   it.each([
     ['few levels', (map: LayerMap, inputs: GivenInputs | null) => shrinkByStep(map, 'channels', 0.7, { inputs })],
     ['4 bits', (map: LayerMap, inputs: GivenInputs | null) => shrinkToFour(map, 'int4', 32, { inputs })],
-  ] as const)('comes nearer than rounding, on inputs that nothing saw (%s)', async (_, shrunk) => {
+  ] as const)('comes nearer than rounding, on inputs that nothing saw (%s)', { tags: 'slow' }, async (_, shrunk) => {
     const map = net([relu], true);
     const [inputs, others] = [await given(map), await given(map)];
     const exact = await outputsOf(map, others, 40);

@@ -40,3 +40,43 @@ it('sizes are divided as sizes, so that shapes are still worked out from them', 
   const map = await (await openModel(netOf(body), { inputShape: ['N', 8] })).map();
   expect([map.outputs[0]!.shape, map.layers.map(({ op }) => op)]).toEqual([['N', 4], ['Slice']]);
 });
+
+/** x holds 0 to 11, as [1, 3, 4]. */
+const moved: readonly (readonly [string, readonly string[], readonly number[]])[] = [
+  ['tile, whose axes in front stay', ['return torch.slice(torch.tile(x, [2]), 1, 0, 1)'], [0, 1, 2, 3, 0, 1, 2, 3]],
+  ['repeat_interleave of all elements', ['return torch.slice(torch.repeat_interleave(x, 2), 0, 0, 5)'], [0, 0, 1, 1, 2]],
+  ['roll of all elements as one row', ['return torch.roll(x, [1], [])'], [11, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]],
+  ['rot90', ['return torch.rot90(torch.select(x, 0, 0), 1, [0, 1])'], [3, 7, 11, 2, 6, 10, 1, 5, 9, 0, 4, 8]],
+  ['a sum along an axis of truths', ['return torch.cumsum(torch.gt(torch.select(torch.select(x, 0, 0), 0, 0), 0), 0)'], [0, 1, 2, 3]],
+  ['sort, descending', ['_0, _1 = torch.sort(torch.select(x, 0, 0), 1, True)', 'return _0'], [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8]],
+  ['argsort', ['return torch.argsort(torch.neg(torch.select(torch.select(x, 0, 0), 0, 1)))'], [3, 2, 1, 0]],
+  ['median, the lower of two', ['_0, _1 = torch.median(torch.select(x, 0, 0), 1)', 'return _0'], [1, 5, 9]],
+  ['kthvalue, kept', ['_0, _1 = torch.kthvalue(x, 2, -1, True)', 'return _0'], [1, 5, 9]],
+  ['windows of adaptive_max_pool2d that differ', ['_0, _1 = torch.adaptive_max_pool2d(x, [2, 3])', 'return _0'], [5, 6, 7, 9, 10, 11]],
+  [
+    'index_put by a mask',
+    ['_0 = torch.clone(x)', '_1: List[Optional[Tensor]] = [torch.gt(_0, 8)]', '_2 = torch.index_put_(_0, _1, torch.tensor(-1.))', 'return _0'],
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, -1, -1, -1],
+  ],
+  [
+    'every second element, written in place',
+    ['_0 = torch.clone(x)', '_1 = torch.fill_(torch.slice(_0, 2, 0, 4, 2), 9)', 'return _0'],
+    [9, 1, 9, 3, 9, 5, 9, 7, 9, 9, 9, 11],
+  ],
+  [
+    'a part of a part, written in place by steps',
+    ['_0 = torch.clone(x)', '_1 = torch.fill_(torch.slice(torch.select(_0, 1, 1), 1, 1, 4, 2), 9)', 'return _0'],
+    [0, 1, 2, 3, 4, 9, 6, 9, 8, 9, 10, 11],
+  ],
+];
+
+it.each(moved)('%s', async (_, body, expected) => {
+  const map = await (await openModel(netOf(body), { inputShape: [1, 3, 4] })).map();
+  const [made] = await runLayers(map, [{ shape: [1, 3, 4], data: Float64Array.from(new Array(12).keys()) }], () => {});
+  expect([...made!.data].map(Number)).toEqual(expected);
+});
+
+it('what is changed through a part that may be a copy cannot be read of the whole any more', async () => {
+  const body = ['_0 = torch.clone(x)', '_1 = torch.reshape(torch.select(_0, 1, 0), [4])', '_2 = torch.add_(_1, 1)', 'return _0'];
+  await expect(openModel(netOf(body), { inputShape: [1, 3, 4] }).then((model) => model.map())).rejects.toThrow(/may or may not share its memory/);
+});

@@ -121,13 +121,19 @@ export class TensorItem {
     if (!this.view) return;
     const { of, put } = this.view;
     if (put) of.write(put(of.value, value));
-    else of.#tear();
-    this.#seen = of.#version;
+    else of.#tearWhole();
+    this.#seen = of.#refreshed();
   }
 
   #tear(): void {
     this.#torn = 'a tensor is read after it was changed in place through another one that may or may not share its memory';
     this.#version++;
+  }
+
+  /** With all that it is a part of; their other parts find out when they are read. */
+  #tearWhole(): void {
+    this.view?.of.#tearWhole();
+    this.#tear();
   }
 
   #refreshed(): number {

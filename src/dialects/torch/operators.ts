@@ -8,12 +8,23 @@ import { elements } from './rules/elements.js';
 import { language } from './rules/language.js';
 import { making } from './rules/making.js';
 import { normalisation } from './rules/normalisation.js';
+import { places } from './rules/places.js';
 import { products } from './rules/products.js';
 import { recurrentRules } from './rules/recurrent.js';
 import { windows } from './rules/windows.js';
 
 /** By name within 'aten', or with the namespace where it is another one. */
-export const TORCH_RULES: Rules = { ...windows, ...products, ...normalisation, ...elements, ...arrangement, ...making, ...language, ...recurrentRules };
+export const TORCH_RULES: Rules = {
+  ...windows,
+  ...products,
+  ...normalisation,
+  ...elements,
+  ...arrangement,
+  ...making,
+  ...places,
+  ...language,
+  ...recurrentRules,
+};
 
 /** Obstacles by what they say, with the place of the first and how often they were met. */
 export class Obstacles {

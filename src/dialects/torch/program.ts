@@ -8,7 +8,7 @@ import { inputLayout } from '../../model/ports.js';
 import { listed } from '../../words.js';
 import type { Workshop } from './call.js';
 import { Interpreter, type Program } from './interpreter.js';
-import { type Item, knownScalar, List, numberOf, ObjectItem, TensorItem, Tuple, typeName, Unknown } from './items.js';
+import { type Item, knownScalar, List, numberOf, ObjectItem, TensorItem, Tuple, typeName, Unknown, Untold } from './items.js';
 import { Obstacles } from './operators.js';
 
 export interface ProgramOptions {
@@ -124,7 +124,8 @@ export function outputsOf(returned: Item, shop: Workshop, obstacles: Obstacles):
     } else if (item instanceof Map) for (const [key, one] of item) walk(one, typeof key === 'string' ? key : `${name}_${String(key)}`, depth + 1);
     else {
       const scalar = item instanceof Unknown ? null : knownScalar(item);
-      if (scalar === null) obstacles.add(new ModelError('unsupported', `it returns ${typeName(item)}, which is no tensor`), 'forward', '');
+      if (item instanceof Untold) obstacles.add(new ModelError('unsupported', item.obstacle), 'returned', '');
+      else if (scalar === null) obstacles.add(new ModelError('unsupported', `it returns ${typeName(item)}, which is no tensor`), 'forward', '');
       else found.push({ name, value: shop.build.numbers(typeof scalar === 'object' ? 'float32' : 'int64', numberOf(scalar)) });
     }
   };

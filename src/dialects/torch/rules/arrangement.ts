@@ -1,15 +1,16 @@
 /** Operators that only move elements: views, cuts, joins, padding, and looking things up. */
 import type { Value } from '../../../model/builder.js';
+import { isFloatDType } from '../../../model/dtype.js';
 import { spreadPads } from '../../../model/ops/arrangement.js';
 import type { Call } from '../call.js';
-import { type Item, knownScalar, List, numberOf, Tuple } from '../items.js';
+import { type Item, knownScalar, List, MAX_LENGTH, numberOf, TensorItem, Tuple } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 
 /** "To the end", as the largest int64. */
 const END = 2 ** 63;
 
 /** The value's sizes as a program would ask for them. */
-function sizeItems(call: Call, value: Value): Item[] {
+export function sizeItems(call: Call, value: Value): Item[] {
   return call.shape(value).map((_, axis) => call.sizeItem(value, axis));
 }
 
@@ -133,7 +134,14 @@ function cut(call: Call, axis: number, start: number, end: number, step = 1): It
     const after = to >= END || to === size ? [] : [slice(whole, to, END, 'after')];
     return before.length + after.length === 0 ? part : call.add('Concat', [...before, part, ...after], { axis }, 'whole');
   };
-  return call.view('self', (whole) => slice(whole, from, to), step === 1 ? put : null);
+  const last = typeof size === 'number' ? size : null;
+  // Every so many of the elements are written: the part stands behind the whole, and each element is looked up where it is now.
+  const putSteps = (whole: Value, part: Value) => {
+    const written = (at: number) => at >= from && at < to && (at - from) % step === 0;
+    const places = Array.from({ length: last! }, (_, at) => (written(at) ? last! + (at - from) / step : at));
+    return call.add('Gather', [call.add('Concat', [whole, part], { axis }, 'both'), call.build.numbers('int64', places)], { axis }, 'whole');
+  };
+  return call.view('self', (whole) => slice(whole, from, to), step === 1 ? put : last === null || last > MAX_LENGTH ? null : putSteps);
 }
 
 const slice = rule('self, dim=0, start=None, end=None, step=1', (call) => {
@@ -142,7 +150,7 @@ const slice = rule('self, dim=0, start=None, end=None, step=1', (call) => {
   if (self instanceof List || self instanceof Tuple || typeof self === 'string') return slicedList(call, self);
   const axis = call.axis('dim', call.tensor('self'));
   const [start, end] = [call.has('start') ? knownScalar(call.item('start')) : 0, call.has('end') ? knownScalar(call.item('end')) : END];
-  const isWhole = start === 0 && call.has('end') && call.isSameSize(call.item('end'), call.shape(call.tensor('self'))[axis]!);
+  const isWhole = start === 0 && call.number('step') === 1 && call.has('end') && call.isSameSize(call.item('end'), call.shape(call.tensor('self'))[axis]!);
   if (isWhole) return call.tensorItem('self');
   if (start !== null && end !== null) return cut(call, axis, numberOf(start), numberOf(end), call.number('step'));
   const bounds = ['start', 'end'].map((name, i) => {
@@ -287,7 +295,7 @@ const expand = rule('self, size, implicit=False', (call) => {
   return call.view('self', (whole) => expanded(call, whole, call.sizesOf(wanted, 'size')), null);
 });
 
-function expanded(call: Call, value: Value, shape: readonly number[] | Value, step?: string): Value {
+export function expanded(call: Call, value: Value, shape: readonly number[] | Value, step?: string): Value {
   return Array.isArray(shape) ? call.add('Expand', [value], { shape }, step) : call.add('Expand', [value, shape as Value], {}, step);
 }
 
@@ -298,15 +306,29 @@ const repeat = rule('self, repeats', (call) => {
   const repeats = call.sizes('repeats');
   const count = call.items('repeats').length;
   const lead = count - call.rank(x);
+  if (lead < 0) throw call.decline(`it repeats ${count} axes of ${call.rank(x)}`);
   const wide = lead > 0 ? call.add('Unsqueeze', [x], { axes: Array.from({ length: lead }, (_, axis) => axis) }, 'wide') : x;
   if (Array.isArray(repeats)) return repeats.every((one) => one === 1) ? wide : call.add('Tile', [wide], { repeats });
   return call.add('Tile', [wide, repeats as Value]);
 });
 
-const repeatInterleave = rule('self, repeats, dim=None, output_size=None', (call) => {
+const repeatInterleave: Rule = rule('self, repeats, dim=None, output_size=None', (call) => {
+  if (!call.has('dim')) {
+    const row = call.reshaped(call.tensor('self'), [-1], 'row');
+    return repeatInterleave.run(call.withGiven({ self: new TensorItem(row), dim: 0 }));
+  }
   const x = call.tensor('self');
-  if (!call.has('dim')) throw call.decline('it has no axis');
-  const [axis, times] = [call.axis('dim', x), call.number('repeats')];
+  const axis = call.axis('dim', x);
+  const each = call.item('repeats');
+  const counts = each instanceof TensorItem && each.value.shape?.length === 1 ? each.value.elements : undefined;
+  if (counts && counts.length > 1) {
+    const places = counts.flatMap((count, at) => {
+      if (typeof count !== 'number' || count > MAX_PARTS) throw call.decline('how often it repeats is known only when the model runs');
+      return new Array<number>(count).fill(at);
+    });
+    return call.add('Gather', [x, call.build.numbers('int64', places)], { axis });
+  }
+  const times = counts?.length === 1 ? Number(counts[0]) : call.number('repeats');
   const wide = call.add('Unsqueeze', [x], { axes: [axis + 1] }, 'wide');
   const repeats = Array.from({ length: call.rank(x) + 1 }, (_, at) => (at === axis + 1 ? times : 1));
   const tiled = call.add('Tile', [wide], { repeats }, 'tiled');
@@ -314,10 +336,15 @@ const repeatInterleave = rule('self, repeats, dim=None, output_size=None', (call
   return call.reshaped(tiled, call.sizesOf([...items.slice(0, axis), -1, ...items.slice(axis + 1)], 'shape'));
 });
 
-const roll = rule('self, shifts, dims=[]', (call) => {
+const roll: Rule = rule('self, shifts, dims=[]', (call) => {
   const x = call.tensor('self');
   const [shifts, dims] = [call.numbers('shifts'), call.numbers('dims')];
-  if (shifts.length !== dims.length) throw call.decline('it rolls all elements as one row');
+  if (dims.length === 0) {
+    const row = call.reshaped(x, [-1], 'row');
+    const rolled = roll.run(call.withGiven({ self: new TensorItem(row), dims: new List([0]) })) as Value;
+    return call.reshaped(rolled, call.sizesOf(sizeItems(call, x), 'shape'));
+  }
+  if (shifts.length !== dims.length) throw call.decline(`it rolls ${dims.length} axes by ${shifts.length} places`);
   return dims.reduce((made, dim, i) => {
     const axis = call.axisOf(dim, call.rank(x));
     const size = call.size(x, axis);
@@ -351,8 +378,8 @@ const index = rule('self, indices', (call) => {
   const x = call.tensor('self');
   const given = call.items('indices').map((item) => (item === null ? null : call.valueOf(item, 'indices')));
   const used = given.flatMap((value, axis) => (value ? [{ value, axis }] : []));
-  if (used.some(({ value }) => value.dtype === 'bool' || value.dtype === 'uint8'))
-    throw call.decline('how many elements a mask chooses is known only when the model runs');
+  const [mask] = used.filter(({ value }) => value.dtype === 'bool' || value.dtype === 'uint8');
+  if (mask) return chosen(call, x, used.length === 1 ? mask : null);
   const [only, ...more] = used;
   if (!only) return x;
   if (more.length === 0) return call.add('Gather', [x, only.value], { axis: only.axis });
@@ -375,6 +402,15 @@ const index = rule('self, indices', (call) => {
   const axes = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
   return call.add('Transpose', [made], { perm: [...axes(places, before), ...axes(0, places), ...axes(places + before, rest.length - before)] });
 });
+
+/** Places where a mask over one axis is set, where that is known. */
+function chosen(call: Call, x: Value, mask: { readonly value: Value; readonly axis: number } | null): Value {
+  const elements = mask?.value.shape?.length === 1 ? mask.value.elements : undefined;
+  if (!mask || !elements) throw call.decline('how many elements a mask chooses is known only when the model runs');
+  const places = elements.flatMap((element, at) => (element === 0 ? [] : [at]));
+  if (places.length === 0) throw call.decline('its mask chooses nothing');
+  return call.add('Gather', [x, call.build.numbers('int64', places)], { axis: mask.axis });
+}
 
 const embedding = rule('weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False', (call) => {
   const indices = call.tensor('indices');
@@ -429,7 +465,7 @@ const copyInto = rule('self, src, non_blocking=False', (call) => {
   return item;
 });
 
-function spreadLike(call: Call, value: Value, like: Value): Value {
+export function spreadLike(call: Call, value: Value, like: Value): Value {
   const shape = call.shape(like);
   if (call.shape(value).length === shape.length && call.shape(value).every((size, axis) => size === shape[axis])) return value;
   return expanded(call, value, call.sizesOf(sizeItems(call, like), 'shape'), 'spread');
@@ -507,7 +543,13 @@ export const arrangement: Rules = {
   expand,
   expand_as: expandAs,
   repeat,
-  tile: rule('self, dims', (call) => repeat.run(call.withGiven({ repeats: call.item('dims') }))),
+  tile: rule('self, dims', (call) => {
+    const [dims, rank] = [call.items('dims'), call.rank(call.tensor('self'))];
+    // Axes in front that are not named stay as they are.
+    return repeat.run(call.withGiven({ repeats: new List([...new Array<Item>(Math.max(0, rank - dims.length)).fill(1), ...dims]) }));
+  }),
+  fliplr: rule('self', (call) => flip.run(call.withGiven({ dims: new List([1]) }))),
+  flipud: rule('self', (call) => flip.run(call.withGiven({ dims: new List([0]) }))),
   repeat_interleave: repeatInterleave,
   roll,
   flip,
@@ -529,7 +571,9 @@ export const arrangement: Rules = {
   triu: triangle(1),
   meshgrid,
   cumsum: rule('self, dim, dtype=None', (call) => {
-    const x = call.tensor('self');
+    const given = call.tensor('self');
+    const own = given.dtype !== null && isFloatDType(given.dtype) ? given.dtype : 'int64';
+    const x = call.cast(given, call.dtype('dtype') ?? own, 'summed');
     return call.add('CumSum', [x, call.build.numbers('int64', call.axis('dim', x))]);
   }),
 };

@@ -181,31 +181,51 @@ const adaptiveAverage = (rank: number): Rule =>
 
 const adaptiveMax = (rank: number): Rule =>
   rule('self, output_size', (call) => {
-    const x = checkedAxes(call, call.tensor('self'), rank);
-    const outs = adaptiveSizes(call, x, rank);
-    const pooled = () => {
+    const pooled = batched(call, call.tensor('self'), rank, (x) => {
+      const outs = adaptiveSizes(call, x, rank);
       if (outs.every((size) => size === 1)) return call.add('GlobalMaxPool', [x]);
       const plain = outs.map((out, axis) => plainPooling(call.size(x, axis + 2), out ?? call.size(x, axis + 2)));
-      if (!plain.every((axis) => axis !== null)) throw call.decline(`its windows over [${call.shape(x)}] differ in size`);
+      if (!plain.every((axis) => axis !== null)) return largestOfParts(call, x, outs);
       return call.add('MaxPool', [x], { kernel_shape: plain.map((axis) => axis!.kernel), strides: plain.map((axis) => axis!.stride) });
-    };
-    return new List([...listOf([pooled()]).items, call.unknown('the places of the largest elements')]);
+    });
+    return new List([...listOf([pooled]).items, call.unknown('the places of the largest elements')]);
   });
+
+/** Windows that differ in size: each a part of an axis, folded; one axis after the other. */
+function largestOfParts(call: Call, x: Value, outs: readonly (number | null)[]): Value {
+  return outs.reduce<Value>((made, out, i) => {
+    const [axis, size] = [i + 2, call.size(x, i + 2)];
+    if (out === null || out === size) return made;
+    if (out > MAX_PARTS) throw call.decline(`its windows over [${call.shape(x)}] differ in size`);
+    const parts = Array.from({ length: out }, (_, at) => {
+      const bounds = { starts: [Math.floor((at * size) / out)], ends: [Math.ceil(((at + 1) * size) / out)], axes: [axis], steps: [1] };
+      return call.add('ReduceMax', [call.add('Slice', [made], bounds, 'part')], { axes: [axis], keepdims: 1 }, 'largest');
+    });
+    return call.add('Concat', parts, { axis }, `axis${i}`);
+  }, x);
+}
+
+/** Windows of different sizes that are written out; a net's are a few. */
+const MAX_PARTS = 64;
 
 interface Resampling {
   readonly mode: string;
   readonly coordinates: string;
   readonly nearest?: string;
+  /** Windows widen where a picture shrinks, and weights of what lies outside are given to what lies inside. */
+  readonly antialias?: boolean;
 }
 
 /** To a size or by factors; the scale that coordinates are worked out with is the given factor, or the ratio of the sizes. */
-function resample(call: Call, rank: number, { mode, coordinates, nearest }: Resampling, given: { size: Item; scales: Item }): Value {
+function resample(call: Call, rank: number, { mode, coordinates, nearest, antialias }: Resampling, given: { size: Item; scales: Item }): Value {
   const x = checkedAxes(call, call.tensor('self'), rank);
   const attributes: Attributes = {
     mode,
     coordinate_transformation_mode: coordinates,
     ...(nearest ? { nearest_mode: nearest } : {}),
-    ...(mode === 'cubic' ? { cubic_coeff_a: -0.75 } : {}),
+    // Pillow's own, where it is antialiased.
+    ...(mode === 'cubic' ? { cubic_coeff_a: antialias ? -0.5 : -0.75 } : {}),
+    ...(antialias ? { antialias: 1, exclude_outside: 1 } : {}),
   };
   const scales = given.scales === null ? null : call.withGiven({ scales: given.scales }).numbers('scales', rank);
   if (scales && coordinates !== 'align_corners') return call.add('Resize', [x], { ...attributes, scales: [1, 1, ...scales] });
@@ -262,7 +282,6 @@ const interpolate = rule('self, size=None, scale_factor=None, mode=nearest, alig
     ...Object.fromEntries(['linear', 'bilinear', 'trilinear'].map((word) => [word, linear(corners)])),
     bicubic: cubic(corners),
   };
-  if (call.flag('antialias')) throw call.decline('it smooths what it makes smaller');
   const list = (name: string) => {
     const item = call.item(name);
     return item instanceof List ? item : new List(new Array<Item>(rank).fill(item));
@@ -275,7 +294,7 @@ const interpolate = rule('self, size=None, scale_factor=None, mode=nearest, alig
     : list('size');
   if (mode === 'area') return adaptiveAverage(rank).run(call.withGiven({ output_size: size }));
   if (!how[mode]) throw call.decline(`its mode is ${JSON.stringify(mode)}`);
-  return resample(call, rank, how[mode], { size, scales: isFactor && !recomputed ? list('scale_factor') : null });
+  return resample(call, rank, { ...how[mode], antialias: call.flag('antialias') }, { size, scales: isFactor && !recomputed ? list('scale_factor') : null });
 });
 
 /** A window's elements become channels: a convolution that picks one element for each. */
@@ -384,6 +403,8 @@ export const windows: Rules = {
   upsample_bilinear2d: upsampling(2, true, linear),
   upsample_trilinear3d: upsampling(3, true, linear),
   upsample_bicubic2d: upsampling(2, true, cubic),
+  _upsample_bilinear2d_aa: upsampling(2, true, (corners) => ({ ...linear(corners), antialias: true })),
+  _upsample_bicubic2d_aa: upsampling(2, true, (corners) => ({ ...cubic(corners), antialias: true })),
   __interpolate: interpolate,
   im2col,
   affine_grid_generator: affineGrid,

@@ -132,7 +132,7 @@ export class TensorItem {
 
   /** With all that it is a part of; their other parts find out when they are read. */
   #tearWhole(): void {
-    this.view?.of.#tearWhole();
+    if (this.view) this.view.of.#tearWhole();
     this.#tear();
   }
 

@@ -4,6 +4,7 @@ import { BEHIND_OBSTACLE, type Workshop } from './call.js';
 import { type Item, TensorItem, Unknown } from './items.js';
 import { asItem, callOf, isValue, type Rule, type Rules } from './rule.js';
 import { arrangement } from './rules/arrangement.js';
+import { compositions } from './rules/compositions.js';
 import { elements } from './rules/elements.js';
 import { language } from './rules/language.js';
 import { making } from './rules/making.js';
@@ -21,6 +22,7 @@ export const TORCH_RULES: Rules = {
   ...elements,
   ...arrangement,
   ...making,
+  ...compositions,
   ...places,
   ...language,
   ...recurrentRules,

@@ -391,11 +391,20 @@ export const elements: Rules = {
   neg: scalarUnary((x) => -x, true, 'Neg'),
   floor: scalarUnary(Math.floor, true, 'Floor'),
   ceil: scalarUnary(Math.ceil, true, 'Ceil'),
-  round: unary('Round'),
+  round: rule('self, decimals=0', (call) => {
+    const factor = 10 ** call.number('decimals');
+    const x = float(call);
+    if (factor === 1) return call.add('Round', [x]);
+    const rounded = call.add('Round', [call.add('Mul', [x, call.scalar(factor, x)], {}, 'scaled')], {}, 'rounded');
+    return call.add('Div', [rounded, call.scalar(factor, x)]);
+  }),
   trunc: rule('self', (call) => {
     const scalar = knownScalar(call.item('self'));
-    if (scalar === null) throw call.decline('what it rounds is known only when the model runs');
-    return Math.trunc(numberOf(scalar));
+    if (scalar !== null) return Math.trunc(numberOf(scalar));
+    const x = call.tensor('self');
+    if (x.dtype !== null && !isFloatDType(x.dtype)) return x;
+    const floor = call.add('Floor', [call.add('Abs', [x], {}, 'abs')], {}, 'floor');
+    return call.add('Mul', [call.add('Sign', [x], {}, 'sign'), floor]);
   }),
   reciprocal: unary('Reciprocal'),
   sign: unary('Sign'),

@@ -75,7 +75,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const model = await openModel(files, options);
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
   const own = isModelError(read) ? null : read;
-  const changed = own && edits.length > 0 ? await (await import('./transforms/index.js')).editMap(own, options) : undefined;
+  const changed = own ? await editedFor(own, chosen, options) : undefined;
   const before = changed ?? (own && asItIs(own));
   const made = before && options.rewrite ? await options.rewrite(before.map, before) : null;
   const edited = before && made ? rewritten(before, made) : changed;
@@ -124,6 +124,19 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     await sink.abort();
     throw error;
   }
+}
+
+/**
+ * The map as it is to be written; undefined where that is how it is. Exporters' ways of writing an operator are taken out where the map is written
+ * anew in another format: of its own format only what was asked for changes.
+ */
+async function editedFor(map: LayerMap, writer: AnyWriter, options: ConvertOptions): Promise<EditedMap | undefined> {
+  const simplify = options.simplify ?? (writer.carries === 'model' && map.format !== writer.name);
+  const edits: Edits = { ...options, simplify };
+  if (!EDITS.some((name) => edits[name] !== undefined && edits[name] !== false)) return undefined;
+  const { editMap } = await import('./transforms/index.js');
+  const edited = await editMap(map, edits, async (layer) => writer.carries === 'model' && writer.hasOperator(layer, map, options));
+  return edited.changes.length > 0 || edited.prelude ? edited : undefined;
 }
 
 function asItIs(map: LayerMap): EditedMap {
@@ -191,6 +204,7 @@ const EDIT_OPTIONS: Readonly<Record<keyof Edits, string>> = {
   preprocess: '--preprocess',
   mean: '--mean',
   batch: '--batch',
+  simplify: '--simplify',
 };
 const EDITS = Object.keys(EDIT_OPTIONS) as (keyof Edits)[];
 

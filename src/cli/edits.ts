@@ -8,6 +8,7 @@ export interface EditFlags {
   readonly outputs?: readonly string[];
   readonly batch?: 'dynamic' | number;
   readonly foldBatchnorm?: boolean | 'any';
+  readonly simplify?: boolean;
   readonly embedPreprocessing?: boolean;
   readonly preprocess?: GivenPreparation;
   readonly mean?: string;
@@ -21,6 +22,8 @@ export function addEditOptions(command: Command): Command {
     .addOption(new Option('--outputs <names>', 'end the net in these, layers or its own outputs, with commas between them').argParser(parseNames))
     .addOption(new Option('--batch <rows>', 'pictures that the net takes at a time: a number, or dynamic for any').argParser(parseBatch))
     .option('--fold-batchnorm', 'fold batch normalisation into the weights of the layer before it')
+    .option('--simplify', 'ONNX to ONNX too: patterns that exporters write become the operators that they stand for, what does nothing is left out')
+    .option('--no-simplify', 'leave the net as its exporter wrote it, also for another format')
     .option(
       '--embed-preprocessing',
       'have the net take pictures of 0 to 255, red first, and prepare them itself, as is known of the source or its architecture',

@@ -47,6 +47,8 @@ export class GraphBuilder {
   readonly #shapeMath = new Set<Layer>();
 
   readonly #folding: Folding;
+  /** Operators that depend on nothing that flows in, and became no layer. */
+  folded = 0;
 
   /** @param origin where constants that are worked out are said to come from */
   constructor(readonly origin: Origin) {
@@ -118,11 +120,13 @@ export class GraphBuilder {
     const types = inferLayer(layer, given);
     const values = outputs.map((output, i): Value => ({ ...(types[i] ?? NONE), name: output }));
     if (op !== 'Constant' && values.every(isKnown)) {
+      this.folded++;
       this.#names.delete(name);
       return values;
     }
     const folded = this.#folded(operator, layer, placed.inputs, values);
     if (folded) {
+      this.folded++;
       this.#names.delete(name);
       return [{ ...values[0]!, constant: folded }];
     }
@@ -154,7 +158,10 @@ export class GraphBuilder {
     const kept: Layer[] = [];
     for (const layer of this.layers.toReversed()) {
       const isUnread = !layer.outputs.some((output) => read.has(output));
-      if (isUnread && (this.#shapeMath.has(layer) || layer.op === 'Constant')) continue;
+      if (isUnread && (this.#shapeMath.has(layer) || layer.op === 'Constant')) {
+        if (layer.op !== 'Constant') this.folded++;
+        continue;
+      }
       for (const value of valuesRead(layer)) read.add(value);
       kept.push(layer);
     }

@@ -53,6 +53,12 @@ export interface EditedMap {
   readonly prelude: Prelude | null;
 }
 
+/** Whether the changed net's inputs or outputs are not those of the source, so that the source runs behind or in front of something. */
+export function hasOtherPorts({ map, original, prelude }: EditedMap): boolean {
+  const ports = ({ inputs, outputs }: LayerMap) => [...inputs, ...outputs].map(({ name, value }) => `${name} ${value}`).join('\n');
+  return prelude !== null || ports(map) !== ports(original) || rowsOfSource(original, map) !== null;
+}
+
 /** How many rows the source takes at a time, where the changed net takes another number of them; null where both take the same. */
 export function rowsOfSource(source: Pick<LayerMap, 'inputs'>, changed: Pick<LayerMap, 'inputs'>): number | null {
   const own = source.inputs[0]?.shape[0];

@@ -105,6 +105,8 @@ export interface LayerMap {
   readonly preparation?: Preparation;
   /** In what the framework of the source computes it, where that is coarser than float32: what it recorded is no more exact. */
   readonly arithmetic?: 'float16' | 'bfloat16';
+  /** How many of the source's operators depend on nothing that flows in, and were worked out or left to the weights' readers. */
+  readonly folded?: number;
   /** The file that the map was read from, for a writer of the same format, which need not change what the map leaves as it was. */
   readonly source?: SourceDocument;
 }

@@ -279,10 +279,10 @@ export function totalBytes(files: readonly WrittenFile[]): number {
 }
 
 async function editsOf(options: ConvertFileOptions): Promise<Edits> {
-  const { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess } = options;
+  const { until, outputs, batch, foldBatchnorm, simplify, embedPreprocessing, preprocess } = options;
   const mean = options.mean === undefined ? undefined : await readMean(options.mean);
   const given = isEmbedded(options) ? (preprocess?.values ?? undefined) : undefined;
-  return { until, outputs, batch, foldBatchnorm, embedPreprocessing, preprocess: given, ...(mean ? { mean } : {}) };
+  return { until, outputs, batch, foldBatchnorm, simplify, embedPreprocessing, preprocess: given, ...(mean ? { mean } : {}) };
 }
 
 /** More than any picture that a net takes. */

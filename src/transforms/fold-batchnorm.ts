@@ -11,10 +11,11 @@ import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
 import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { numbersTensor } from '../model/numbers.js';
-import { inferMap, makeLayer, valuesRead } from '../model/ops/index.js';
+import { makeLayer } from '../model/ops/index.js';
 import { scaleChannels } from '../model/scale-channels.js';
 import { elementCount, type Path, permute, type Tensor, tensorBytes } from '../model/tensor.js';
 import { listed } from '../words.js';
+import { Wiring, withLayers } from './wiring.js';
 
 /** y = x * factor + summand, for each channel. */
 interface Affine {
@@ -28,26 +29,21 @@ interface Affine {
 export async function foldBatchNorm(map: LayerMap): Promise<{ readonly map: LayerMap; readonly change: Change }> {
   const norms = map.layers.filter(({ op }) => op === 'BatchNormalization');
   if (norms.length === 0) throw new ModelError('usage', '--fold-batchnorm means nothing for this net: it has no batch normalisation.');
-  const readers = new Map<string, Layer[]>();
-  for (const layer of map.layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
-  const shown = new Set(map.outputs.map(({ value }) => value));
-  const types = inferMap(map);
-  const followers = (layer: Layer): Layer | null => {
-    const [value = ''] = layer.outputs;
-    const [next, ...others] = readers.get(value) ?? [];
-    return next && others.length === 0 && !shown.has(value) && next.inputs[0] === value ? next : null;
+  const wiring = new Wiring(map);
+  const follower = (layer: Layer): Layer | null => {
+    const next = wiring.follower(layer);
+    return next?.inputs[0] === layer.outputs[0] ? next : null;
   };
-  const folded = new Map<Layer, Layer>();
-  const gone = new Set<Layer>();
+  const instead = new Map<Layer, Layer | null>();
   const touched: string[] = [];
   for (const layer of map.layers) {
-    const channels = outputChannels(layer, types.get(layer.inputs[0] ?? '')?.shape?.length);
-    if (channels === null || followers(layer)?.op !== 'BatchNormalization') continue;
-    const rank = types.get(layer.outputs[0]!)?.shape?.length ?? 0;
+    const channels = outputChannels(layer, wiring.shape(layer.inputs[0])?.length);
+    if (channels === null || follower(layer)?.op !== 'BatchNormalization') continue;
+    const rank = wiring.shape(layer.outputs[0])?.length ?? 0;
     let made: Layer = layer;
     const taken: Layer[] = [];
     let affine: Affine | null = null;
-    for (let next = followers(layer); next; next = followers(next)) {
+    for (let next = follower(layer); next; next = follower(next)) {
       const step = await affineOf(next, channels, rank);
       if (!step) break;
       affine = affine ? composed(affine, step) : step;
@@ -55,15 +51,15 @@ export async function foldBatchNorm(map: LayerMap): Promise<{ readonly map: Laye
       made = next;
     }
     if (!affine) continue;
-    folded.set(layer, { ...(await withAffine(layer, channels, affine)), outputs: made.outputs });
-    for (const one of taken) gone.add(one);
+    instead.set(layer, { ...(await withAffine(layer, channels, affine)), outputs: made.outputs });
+    for (const one of taken) instead.set(one, null);
     touched.push(layer.name, ...taken.map(({ name }) => name));
   }
-  const left = norms.filter((norm) => !gone.has(norm));
-  const layers = map.layers.flatMap((layer) => (gone.has(layer) ? [] : [folded.get(layer) ?? layer]));
+  const left = norms.filter((norm) => !instead.has(norm));
+  const into = [...instead.values()].filter((layer) => layer !== null).length;
   return {
-    map: { ...map, layers },
-    change: { transform: 'fold-batchnorm', message: messageOf(norms.length - left.length, folded.size, left), layers: touched },
+    map: withLayers(map, instead),
+    change: { transform: 'fold-batchnorm', message: messageOf(norms.length - left.length, into, left), layers: touched },
   };
 }
 

@@ -10,6 +10,8 @@ import { cut } from './cut.js';
 import { removeDeadEnds } from './dead-ends.js';
 import { embedPreprocessing } from './embed-preprocessing.js';
 import { foldBatchNorm } from './fold-batchnorm.js';
+import type { Wanted } from './recognise.js';
+import { simplify } from './simplify.js';
 
 export interface Edits {
   /** The net ends behind this layer, whose output becomes the net's. */
@@ -26,10 +28,15 @@ export interface Edits {
   readonly mean?: Tensor;
   /** Rows that the net takes at a time: so many, or any number. */
   readonly batch?: Batch;
+  /** Patterns of exporters become the operators that they stand for, as far as the target has them; what does nothing is left out. */
+  readonly simplify?: boolean;
 }
 
-/** @throws ModelError 'usage' where the net has not what an edit names */
-export async function editMap(original: LayerMap, edits: Edits): Promise<EditedMap> {
+/**
+ * @param wanted whether the target has the operator of a layer that a pattern can become
+ * @throws ModelError 'usage' where the net has not what an edit names
+ */
+export async function editMap(original: LayerMap, edits: Edits, wanted: Wanted = async () => true): Promise<EditedMap> {
   if (edits.until !== undefined && edits.outputs !== undefined) {
     throw new ModelError('usage', '--until and --outputs both say where the net ends: give one of them.');
   }
@@ -54,6 +61,11 @@ export async function editMap(original: LayerMap, edits: Edits): Promise<EditedM
     const folded = await foldBatchNorm(map);
     map = folded.map;
     changes.push(folded.change);
+  }
+  if (edits.simplify) {
+    const simplified = await simplify(map, wanted);
+    map = simplified.map;
+    changes.push(...simplified.changes);
   }
   let prelude: EditedMap['prelude'] = null;
   if (edits.embedPreprocessing || edits.preprocess || edits.mean) {

@@ -4,34 +4,41 @@
  *
  * Only where nothing else reads what lies between, and where the Add keeps the shape.
  */
+import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { inferMap, makeLayer, valuesRead } from '../model/ops/index.js';
+import { makeLayer } from '../model/ops/index.js';
 import { elementCount, permute, reshape, type Tensor } from '../model/tensor.js';
+import { Wiring, withLayers } from './wiring.js';
 
 const CONVOLUTIONS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose']);
 
+export interface WithBiases {
+  readonly map: LayerMap;
+  /** Null where there was no Add to take in. */
+  readonly change: Change | null;
+}
+
 /** The same net with fewer Adds. The merged layer bears the name of the convolution or product, and makes the value of the Add. */
-export function mergeBias(map: LayerMap): LayerMap {
-  const readers = new Map<string, Layer[]>();
-  for (const layer of map.layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
-  const shown = new Set(map.outputs.map(({ value }) => value));
-  const types = inferMap(map);
-  const merged = new Map<Layer, Layer>();
-  const gone = new Set<Layer>();
+export function mergeBias(map: LayerMap): WithBiases {
+  const wiring = new Wiring(map);
+  const instead = new Map<Layer, Layer | null>();
+  const touched: string[] = [];
   for (const layer of map.layers) {
-    const [value] = layer.outputs;
-    const [add, ...others] = readers.get(value!) ?? [];
-    const isAlone = add?.op === 'Add' && others.length === 0 && layer.outputs.length === 1 && !shown.has(value!) && add.inputs[0] === value;
-    const bias = isAlone ? add.weights.operand : undefined;
+    if (layer.op !== 'MatMul' && !CONVOLUTIONS.has(layer.op)) continue;
+    const [value = ''] = layer.outputs;
+    const add = wiring.follower(layer);
+    const bias = add?.op === 'Add' && add.inputs[0] === value ? add.weights.operand : undefined;
     if (!add || !bias || layer.weights.bias) continue;
     const made = CONVOLUTIONS.has(layer.op)
-      ? withBias(layer, bias, types.get(value!)?.shape?.length ?? 0)
-      : asGemm(layer, bias, types.get(layer.inputs[0] ?? '')?.shape?.length);
+      ? withBias(layer, bias, wiring.shape(value)?.length ?? 0)
+      : asGemm(layer, bias, wiring.shape(layer.inputs[0])?.length);
     if (!made) continue;
-    merged.set(layer, { ...made, outputs: add.outputs });
-    gone.add(add);
+    instead.set(layer, { ...made, outputs: add.outputs });
+    instead.set(add, null);
+    touched.push(layer.name, add.name);
   }
-  return { ...map, layers: map.layers.flatMap((layer) => (gone.has(layer) ? [] : [merged.get(layer) ?? layer])) };
+  const message = `${touched.length / 2} biases were taken into the convolutions and products that they are added to`;
+  return { map: withLayers(map, instead), change: touched.length === 0 ? null : { transform: 'merge-bias', message, layers: touched } };
 }
 
 function withBias(layer: Layer, bias: Tensor, rank: number): Layer | null {

@@ -6,7 +6,7 @@
  */
 import { closingOnError } from '../bytes/closing.js';
 import { isModelError, ModelError, throwAll } from '../errors.js';
-import { type EditedMap, rowsOfSource } from '../model/edited.js';
+import { type EditedMap, hasOtherPorts, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { toArray } from './array.js';
@@ -44,6 +44,7 @@ export async function chooseWitness(
   const tellAbsent = () => void notes.push(...byReason(absent.splice(0)).map((reason) => `not available as an independent witness: ${reason}`));
   const changed = map.warnings.find(({ code }) => code === 'inference');
   if (changed) notes.push('runtimes that run the original file do not witness, because layers of it act as in training there');
+  const behind = edited && hasOtherPorts(edited) ? edited : undefined;
   const host = source.path !== undefined && isHeavy(map) ? options.host : undefined;
   for (const candidate of changed ? [] : witnessEngines(model.format)) {
     const engine = host ? apart(candidate, host) : candidate;
@@ -58,8 +59,8 @@ export async function chooseWitness(
       const witness: Witness = { kind: 'runtime', independent: true, detail: own, refused };
       const side = await resting(async () => {
         options.onProgress?.('opening the witness', 0, 1);
-        const session = await engine.open(edited ? { ...source, layers: true } : source);
-        const run = await closingOnError(session, () => (edited ? originalRunner(session, edited) : portRunner(session, map, (port) => port.layout)));
+        const session = await engine.open(behind ? { ...source, layers: true } : source);
+        const run = await closingOnError(session, () => (behind ? originalRunner(session, behind) : portRunner(session, map, (port) => port.layout)));
         return { run: remembering(run), close: () => session.close() };
       }, options.first);
       tellAbsent();

@@ -23,6 +23,8 @@ export const caffe: Writer = {
   carries: 'model',
   ...CAFFE,
 
+  hasOperator: async () => false,
+
   async check(map, options) {
     const errors = plan(map).obstacles;
     if (options.dtype !== 'source' && !CAFFE.dtypes.includes(options.dtype))

@@ -25,6 +25,7 @@ function modelWriter(target: Target, load: () => Promise<Writer>, weightsOnly?: 
     ...target,
     carries: 'model',
     ...(weightsOnly ? { weightsOnly } : {}),
+    hasOperator: async (layer, map, options) => (await load()).hasOperator(layer, map, options),
     check: async (map, options) => (await load()).check(map, options),
     write: async (map, sink, name, options) => (await load()).write(map, sink, name, options),
   };

@@ -25,6 +25,7 @@ const KERAS_3 = '3.0.0';
 export const kerasH5: Writer = {
   carries: 'model',
   ...KERAS_H5,
+  hasOperator: async ({ op }) => op === 'ChannelShuffle',
   check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
@@ -40,6 +41,7 @@ export const kerasH5: Writer = {
 export const kerasV3: Writer = {
   carries: 'model',
   ...KERAS_V3,
+  hasOperator: async ({ op }) => op === 'ChannelShuffle',
   check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {

@@ -2,7 +2,7 @@
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
-import type { LayerMap, Notice } from '../model/layer-map.js';
+import type { Layer, LayerMap, Notice } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 
 export interface WriteOptions {
@@ -56,6 +56,8 @@ export interface Writer extends Target {
   readonly carries: 'model';
   /** Writes the same format from a source that has weights and no wiring, where that makes sense. */
   readonly weightsOnly?: WeightsWriter;
+  /** Whether the format has an operator of its own for a layer that could stand for several simpler ones (`transforms/recognise.ts`). */
+  hasOperator(layer: Layer, map: LayerMap, options: Pick<WriteOptions, 'opset'>): Promise<boolean>;
   /** Every obstacle at once; empty when `write` can express the map. */
   check(map: LayerMap, options: WriteOptions): Promise<readonly ModelError[]>;
   /** Streams the model as `name` into the sink; neither commits nor aborts. */

@@ -330,4 +330,5 @@ export const ALONE: Readonly<Record<string, string>> = {
   Range: 'reads three numbers',
   ConstantOfShape: 'reads a shape',
   NonMaxSuppression: 'reads boxes and their scores',
+  ChannelShuffle: 'is no operator of ONNX, and written as three of TensorFlow.js that stand here',
 };

@@ -50,7 +50,7 @@ const DECLINED: Readonly<Record<string, RegExp>> = {
   caffe: /rounds up|both sides|no translation|free size|different shapes|constant|Slice|merges/,
   // What the OpenCV that ships is known to compute otherwise.
   opencv: /OpenCV is no witness here: .*(local response)/,
-  pytorch: /no translation|given in numbers|leaves out padding/,
+  pytorch: /no translation|given in numbers|leaves out padding|Resize of other axes/,
 };
 
 async function write(folder: string, to: string, name: string, more: ConvertOptions = {}) {

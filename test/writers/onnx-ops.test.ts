@@ -11,7 +11,7 @@ const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) 
 
 it('has a case for every operator', () => {
   const covered = new Set(OP_CASES.map(({ op }) => op));
-  expect(Object.keys(OPS).filter((op) => !covered.has(op))).toEqual([]);
+  expect(Object.keys(OPS).filter((op) => OPS[op]!.onnx && !covered.has(op))).toEqual([]);
 });
 
 describe.each([13, 17, 21, 24])('opset %i', (opset) => {

@@ -73,7 +73,7 @@ export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
     layers,
     warnings: model.warnings ?? [],
   };
-  return mergeBias(sinkTransposes(map));
+  return mergeBias(sinkTransposes(map)).map;
 }
 
 /** A graph or the body of a function, with what its nodes made so far. */

@@ -263,6 +263,27 @@ export const eyeLike = operator({
   },
 });
 
+/** Channels dealt out again: the first of each group, then the second of each. ONNX writes it as a Reshape, a Transpose and a Reshape. */
+export const channelShuffle = operator({
+  op: 'ChannelShuffle',
+  slots: ['x'],
+  attributes: { groups: int() },
+  shape: ({ x }) => [x.shape],
+  sign: ({ x }) => x,
+  onnx: null,
+  compute({ x }, { groups }) {
+    const { size: channels } = aroundAxis(x.shape, 1);
+    const dealt = Array.from({ length: channels }, (_, i) => (i % groups) * (channels / groups) + Math.floor(i / groups));
+    const all = (size: number) => Array.from({ length: size }, (_, i) => i);
+    return [
+      pickElements(
+        x,
+        x.shape.map((size, axis) => (axis === 1 ? dealt : all(size))),
+      ),
+    ];
+  },
+});
+
 /** mode DCR: [depth, column, row] blocks come before channels; CRD: behind. */
 export const depthToSpace = operator({
   op: 'DepthToSpace',

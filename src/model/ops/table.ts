@@ -6,6 +6,7 @@ import { gather, gemm, matMul } from './dense.js';
 import { einsum } from './einsum.js';
 import { activations, arithmetic, bitShift, bits, clip, gelu, isInf, mean, mod, pRelu, variadics } from './elementwise.js';
 import {
+  channelShuffle,
   compress,
   cumSum,
   depthToSpace,
@@ -83,6 +84,7 @@ const LIST: readonly Operator[] = [
   meanVarianceNormalization,
   rmsNormalization,
   lpPool,
+  channelShuffle,
   cumSum,
   depthToSpace,
   eyeLike,

@@ -98,6 +98,7 @@ async function translate(model: ReadModel, options: ReadOptions): Promise<LayerM
     outputs: model.outputs.map((port, i) => portOf(port, outputs[i]!, build.flowing(outputs[i]!), 'other')),
     layers,
     warnings,
+    folded: build.folded,
     // The file itself has other shapes.
     ...(ports === model.inputs ? { source: { format: 'onnx', layers, document: model } } : {}),
   };

@@ -98,6 +98,8 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
     if (codes) shown.set(node.outputs[0]!, codes);
     // One of two axes stays as it is: our own writer keeps kernels apart from a MatMul with it.
     const known = shown.get(first);
+    // PyTorch's exporter stores weights that are equal once, and shares them through an Identity.
+    if (node.op === 'Identity' && known) shown.set(node.outputs[0]!, known);
     if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
     const turned = known && node.op === 'Transpose' ? inOrder(known, node) : null;
     if (turned) shown.set(node.outputs[0]!, turned);

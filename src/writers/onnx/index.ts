@@ -28,6 +28,8 @@ export const onnx: Writer = {
   carries: 'model',
   ...ONNX,
 
+  hasOperator: async (layer, map, { opset }) => layerObstacle(layer, opset ?? ownOpset(map)) === null,
+
   async check(map, options) {
     if (patchable(map, options)) return [optionsObstacle(options)].filter((error) => error !== null);
     const opset = chooseOpset(map, options);

@@ -125,6 +125,34 @@ const globalPool = (call: string): Expression => ({
   call: (_, { inputs: [x] }) => `torch.${call}(${x}, dim=tuple(range(2, ${x}.dim())), keepdim=True)`,
 });
 
+const NO_FLOWING: Pick<Expression, 'obstacle'> = {
+  obstacle: (layer) => (layer.inputs.length === 1 ? null : `${layer.op} whose factors another layer makes`),
+};
+
+/** Over the axes from one on. */
+const layerNorm: Expression = {
+  call(layer, { inputs: [x], parameters }) {
+    const axis = number(layer, 'axis');
+    return `F.layer_norm(${x}, ${x}.shape[${axis}:], ${parameters.scale}, ${parameters.bias ?? 'None'}, ${argument(layer, 'epsilon')})`;
+  },
+  ...NO_FLOWING,
+};
+
+const rmsNorm: Expression = {
+  call(layer, { inputs: [x], parameters }) {
+    const axis = number(layer, 'axis');
+    const axes = axis < 0 ? pythonTuple(Array.from({ length: -axis }, (_, i) => axis + i)) : `tuple(range(${axis}, ${x}.dim()))`;
+    return `${x} * torch.rsqrt((${x} * ${x}).mean(dim=${axes}, keepdim=True) + ${argument(layer, 'epsilon')}) * ${parameters.scale}`;
+  },
+  ...NO_FLOWING,
+};
+
+/** PyTorch's counts its blocks inside of each channel, as CRD does. */
+const pixels = (call: string): Expression => ({
+  ...unary((x, layer) => `F.${call}(${x}, ${number(layer, 'blocksize')})`),
+  obstacle: (layer) => (layer.attributes.mode === 'CRD' ? null : `${layer.op} with mode DCR`),
+});
+
 export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
   Conv: conv,
   ConvTranspose: convTranspose,
@@ -174,6 +202,25 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
   Neg: unary((x) => `-${x}`),
   Sqrt: unary((x) => `torch.sqrt(${x})`),
   Identity: unary((x) => x),
+  Gelu: unary((x, layer) => `F.gelu(${x}, approximate=${pythonText(layer.attributes.approximate as string)})`),
+  HardSwish: unary((x) => `F.hardswish(${x})`),
+  Mish: unary((x) => `F.mish(${x})`),
+  Swish: unary((x, layer) => (number(layer, 'alpha') === 1 ? `F.silu(${x})` : `${x} * torch.sigmoid(${argument(layer, 'alpha')} * ${x})`)),
+  LayerNormalization: layerNorm,
+  RMSNormalization: rmsNorm,
+  GroupNormalization: {
+    call: (layer, { inputs: [x], parameters }) =>
+      `F.group_norm(${x}, ${number(layer, 'num_groups')}, ${parameters.scale}, ${parameters.bias}, ${argument(layer, 'epsilon')})`,
+    ...NO_FLOWING,
+  },
+  InstanceNormalization: {
+    call: (layer, { inputs: [x], parameters }) =>
+      `F.instance_norm(${x}, weight=${parameters.scale}, bias=${parameters.bias}, eps=${argument(layer, 'epsilon')})`,
+    ...NO_FLOWING,
+  },
+  DepthToSpace: pixels('pixel_shuffle'),
+  SpaceToDepth: pixels('pixel_unshuffle'),
+  ChannelShuffle: unary((x, layer) => `torch.channel_shuffle(${x}, ${number(layer, 'groups')})`),
   Clip: unary((x, layer) => `torch.clamp(${x}, ${argument(layer, 'min')}, ${argument(layer, 'max')})`),
   Softmax: unary((x, layer) => `torch.softmax(${x}, dim=${argument(layer, 'axis')})`),
   LogSoftmax: unary((x, layer) => `torch.log_softmax(${x}, dim=${argument(layer, 'axis')})`),

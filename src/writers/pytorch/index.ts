@@ -41,6 +41,8 @@ export const pytorchWeights: WeightsWriter = {
 export const pytorch: Writer = {
   carries: 'model',
   ...PYTORCH,
+
+  hasOperator: async (layer, map) => moduleObstacles({ ...map, layers: [layer] }).length === 0,
   weightsOnly: pytorchWeights,
 
   async check(map, options) {

@@ -24,9 +24,10 @@ import {
 import { combiningScatterND, isPlainResize, resizeByMatrices } from './graph-sampling.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
-import type { Placement } from './placement.js';
+import { channelsLast, type Placement } from './placement.js';
 import { axesPlace, front, RULES, withAxes } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
+import { placedLast } from './windows.js';
 
 const FLOAT = { type: 'DT_FLOAT' };
 const INT = { type: 'DT_INT32' };
@@ -354,10 +355,16 @@ const cumSum: GraphRule = (layer, lowering, graph) => {
   return { kind: 'axes', value: graph.node('Cumsum', [value, graph.int('axis', axis)], attributes, value.shape), order };
 };
 
-/** Blocks of pixels to channels or back: a reshape, an order of the six axes, a reshape. */
+/** Blocks of pixels to channels or back, with the channels last: a reshape, an order of the six axes, a reshape. */
 function blocks(layer: Layer, lowering: Lowering, graph: GraphTarget, shape: readonly Dim[], perm: readonly number[]): Placement {
-  const parts = graph.reshape(lowering.plain(layer.inputs[0]!), shape);
-  return axesPlace(graph.reshape(graph.transpose(parts, perm), lowering.shape(layer.outputs[0]!)));
+  const parts = graph.transpose(graph.reshape(lowering.last(layer.inputs[0]!), shape), perm);
+  const made = lowering.shape(layer.outputs[0]!);
+  return placedLast(
+    graph.reshape(
+      parts,
+      channelsLast(4).map((axis) => made[axis]!),
+    ),
+  );
 }
 
 const depthToSpace: GraphRule = (layer, lowering, graph) => {
@@ -365,20 +372,15 @@ const depthToSpace: GraphRule = (layer, lowering, graph) => {
   const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
   const inner = divideDim(c, b * b);
   return layer.attributes.mode === 'DCR'
-    ? blocks(layer, lowering, graph, [n, b, b, inner, h, w], [0, 3, 4, 1, 5, 2])
-    : blocks(layer, lowering, graph, [n, inner, b, b, h, w], [0, 1, 4, 2, 5, 3]);
+    ? blocks(layer, lowering, graph, [n, h, w, b, b, inner], [0, 1, 3, 2, 4, 5])
+    : blocks(layer, lowering, graph, [n, h, w, inner, b, b], [0, 1, 4, 2, 5, 3]);
 };
 
 const spaceToDepth: GraphRule = (layer, lowering, graph) => {
   const b = layer.attributes.blocksize as number;
   const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
-  return blocks(
-    layer,
-    lowering,
-    graph,
-    [n, c, divideDim(h, b), b, divideDim(w, b), b],
-    layer.attributes.mode === 'DCR' ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4],
-  );
+  const perm = layer.attributes.mode === 'DCR' ? [0, 1, 3, 2, 4, 5] : [0, 1, 3, 5, 2, 4];
+  return blocks(layer, lowering, graph, [n, divideDim(h, b), b, divideDim(w, b), b, c], perm);
 };
 
 /** Of one or two operands, each letter once in each: sums, a product of matrices and an order of axes, because not every backend has Einsum. */

@@ -22,9 +22,13 @@ import { storeWeights, weightObstacles } from './weights.js';
 /** What the configurations follow. */
 const KERAS_VERSION = '2.15.0';
 
+/** What a graph says in fewer nodes than the patterns that become these; the others it would take apart again. */
+const OWN: ReadonlySet<string> = new Set(['ChannelShuffle', 'DepthToSpace', 'SpaceToDepth']);
+
 export const tfjs: Writer = {
   carries: 'model',
   ...TFJS,
+  hasOperator: async ({ op }) => op === 'ChannelShuffle',
   check: async (map, options) => check(map, new LayersTarget(), options),
   async write(map, sink, name, options) {
     const target = new LayersTarget();
@@ -39,6 +43,7 @@ export const tfjs: Writer = {
 export const tfjsGraph: Writer = {
   carries: 'model',
   ...TFJS_GRAPH,
+  hasOperator: async ({ op }) => OWN.has(op),
   async check(map, options) {
     const target = new GraphTarget();
     return check(map, target, options, graphRule(target));

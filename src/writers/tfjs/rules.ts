@@ -273,6 +273,20 @@ const transpose: Rule = (layer, lowering) => {
   return { kind: 'axes', value, order: order.map((axis) => perm.indexOf(axis)) };
 };
 
+/** Of the last axis, so that a net with its channels there needs no other order. */
+const channelShuffle: Rule = (layer, lowering) => {
+  const x = lowering.last(layer.inputs[0]!);
+  const groups = layer.attributes.groups as number;
+  const channels = x.shape.at(-1) as number;
+  const rank = x.shape.length;
+  const dealt = lowering.target.transpose(lowering.target.reshape(x, [...x.shape.slice(0, -1), groups, channels / groups]), [
+    ...identity(rank - 1),
+    rank,
+    rank - 1,
+  ]);
+  return placedLast(lowering.target.reshape(dealt, x.shape));
+};
+
 const concat: Rule = (layer, lowering) => {
   const { value, order } = withAxes(layer.inputs[0]!, lowering);
   if (layer.inputs.length === 1) return { kind: 'axes', value, order };
@@ -360,6 +374,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Flatten: flatten,
   Reshape: reshapeRule,
   Transpose: transpose,
+  ChannelShuffle: channelShuffle,
   Concat: concat,
   ...Object.fromEntries(['Add', 'Sub', 'Mul', 'Div', 'Pow'].map((op) => [op, binary])),
   ...Object.fromEntries(['Max', 'Min', 'Sum'].map((op) => [op, variadic])),

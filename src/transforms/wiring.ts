@@ -1,0 +1,65 @@
+/** Who makes and who reads each value of a map, as transforms look at it, and layers in the place of others. */
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import { inferMap, type ValueType, valuesRead } from '../model/ops/index.js';
+
+export class Wiring {
+  readonly types: ReadonlyMap<string, ValueType>;
+  readonly #makers = new Map<string, Layer>();
+  readonly #readers = new Map<string, Layer[]>();
+  /** Outputs of the net, and what graphs inside of kept nodes read by name. */
+  readonly #named: ReadonlySet<string>;
+
+  constructor(readonly map: LayerMap) {
+    this.types = inferMap(map);
+    for (const layer of map.layers) {
+      for (const value of layer.outputs) this.#makers.set(value, layer);
+      for (const value of new Set(valuesRead(layer))) {
+        const readers = this.#readers.get(value);
+        if (readers) readers.push(layer);
+        else this.#readers.set(value, [layer]);
+      }
+    }
+    this.#named = new Set([...map.outputs.map(({ value }) => value), ...map.layers.flatMap(({ foreign }) => foreign?.captures ?? [])]);
+  }
+
+  /** Undefined for an input of the net. */
+  maker(value: string | undefined): Layer | undefined {
+    return this.#makers.get(value ?? '');
+  }
+
+  /** Each layer once, however often it reads the value. */
+  readers(value: string): readonly Layer[] {
+    return this.#readers.get(value) ?? [];
+  }
+
+  /** Whether something outside of the layers knows the value by its name. */
+  isNamed(value: string): boolean {
+    return this.#named.has(value);
+  }
+
+  /** The only layer that reads what a layer makes; null where there are several, or the net shows the value. */
+  follower(layer: Layer): Layer | null {
+    const [value = '', ...others] = layer.outputs;
+    const [next, ...more] = this.readers(value);
+    return next && more.length === 0 && others.length === 0 && !this.isNamed(value) ? next : null;
+  }
+
+  shape(value: string | undefined): ValueType['shape'] {
+    return this.types.get(value ?? '')?.shape ?? null;
+  }
+
+  /** Whether all that reads values of `inner` is in it, but for what `end` makes. */
+  isClosed(inner: ReadonlySet<Layer>, end: Layer): boolean {
+    return [...inner].every(
+      (layer) => layer === end || layer.outputs.every((value) => !this.isNamed(value) && this.readers(value).every((reader) => inner.has(reader))),
+    );
+  }
+}
+
+/** The map with layers in the place of others, which are left out where nothing stands for them, and without constants that nothing reads then. */
+export function withLayers(map: LayerMap, instead: ReadonlyMap<Layer, Layer | null>): LayerMap {
+  if (instead.size === 0) return map;
+  const layers = map.layers.flatMap((layer) => (instead.has(layer) ? (instead.get(layer) ?? []) : [layer]));
+  const read = new Set([...map.outputs.map(({ value }) => value), ...layers.flatMap(valuesRead)]);
+  return { ...map, layers: layers.filter(({ op, outputs }) => op !== 'Constant' || read.has(outputs[0]!)) };
+}

@@ -31,6 +31,7 @@ const EDITS: OptionNames<Edits> = {
   until: true,
   outputs: true,
   foldBatchnorm: true,
+  simplify: true,
   embedPreprocessing: true,
   preprocess: true,
   mean: true,

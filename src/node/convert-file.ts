@@ -58,6 +58,7 @@ export const CONVERT_NAMES: OptionNames<ConvertFileOptions> = {
   until: true,
   outputs: true,
   foldBatchnorm: true,
+  simplify: true,
   embedPreprocessing: true,
   batch: true,
   mean: true,

@@ -33,7 +33,7 @@ const NOT_AS_LAYERS = new Set([
 const NOT_AS_GRAPH = new Set(['Einsum, a diagonal']);
 
 const MORE_CASES: readonly OpCase[] = [
-  entry('ChannelShuffle', [[2, 6, 4, 5]], { groups: 3 }),
+  entry('ChannelShuffle', [[2, 6, 4, 5]], { groups: 3 }, {}, 'ChannelShuffle'),
   entry(
     'Conv',
     [[2, 4, 9, 8]],

@@ -72,6 +72,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   checkOptions(chosen, options);
   const edits = EDITS.filter((name) => options[name] !== undefined && options[name] !== false);
   if (chosen.carries === 'weights' && edits.length > 0) throw meansNothing(edits, chosen);
+  if (chosen.carries === 'weights' && options.names !== 'canonical') checkWiring(options, chosen);
   const model = await openModel(files, options);
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
   const own = isModelError(read) ? null : read;
@@ -211,6 +212,18 @@ const EDITS = Object.keys(EDIT_OPTIONS) as (keyof Edits)[];
 function meansNothing(edits: readonly (keyof Edits)[], { title }: AnyWriter): ModelError {
   const options = edits.map((name) => EDIT_OPTIONS[name]).join(' and ');
   return new ModelError('usage', `${options} ${edits.length > 1 ? 'change' : 'changes'} the net, and ${title} files hold weights without one.`);
+}
+
+/** What the caller says of a net's wiring, of which a weights-only target has nothing unless its names are the wiring's. @throws ModelError 'usage' */
+function checkWiring(options: ConvertOptions, { title }: AnyWriter): void {
+  const { arch = options.described, assume, inputShape } = options;
+  const given = Object.entries({ '--arch': arch, '--assume': assume, '--input-shape': inputShape }).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return;
+  const [flags, verb] = [given.map(([flag]) => flag).join(' and '), given.length > 1 ? 'say' : 'says'];
+  throw new ModelError(
+    'usage',
+    `${flags} ${verb} how a net is wired, and ${title} files hold weights without a net (but --names canonical takes names from it).`,
+  );
 }
 
 /** How the command line spells options of the target, and what they are about. */

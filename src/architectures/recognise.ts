@@ -108,6 +108,11 @@ function recognise(
   if (several) return several;
   const nearest = attempts.toSorted((a, b) => b.used - a.used)[0];
   if (options.described) return { map: null, unknown: `they do not fit ${options.described.name}: ${nearest?.departure ?? 'nothing of it is there'}.` };
+  if (options.arch !== undefined) {
+    const asked = named(chosenFamilies(options)[0]!);
+    const problem = `the weights are not those of ${asked}, which --arch ${options.arch} names: ${nearest?.departure ?? 'nothing of it is there'}`;
+    throw new ModelError('usage', problem, { file: options.file });
+  }
   const known = families.map(({ title }) => title).join(', ');
   const resembles = nearest ? ` They are most like those of ${named(nearest.family)} (${nearest.family.name}), but ${nearest.departure}.` : '';
   return { map: null, unknown: `they are of no family that is recognised.${resembles} Known: ${known}.` };

@@ -40,6 +40,8 @@ export async function openModel(files: FileSet, options: OpenOptions = {}): Prom
 
 async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFile> {
   const reader = options.from === undefined ? await recognise(files) : namedReader(options.from);
+  if (options.weightsKey === '')
+    throw new ModelError('usage', 'a weights key is the names that lead to a set of weights; it was given empty', { file: files.label });
   if (options.weightsKey !== undefined && !reader.hasKeys) {
     const those = readers.filter(({ hasKeys }) => hasKeys).map(({ title }) => title);
     throw new ModelError(

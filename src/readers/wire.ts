@@ -3,6 +3,7 @@ import { ModelError } from '../errors.js';
 import type { LayerMap, Notice, StoredWeight } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
 import { clipped } from '../words.js';
+import { kerasNamed } from './keras-named.js';
 import type { ReadOptions } from './reader.js';
 
 /** Of an optimiser's file, and of a checkpoint without its model. */
@@ -34,16 +35,20 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
       file: context.file,
     });
   }
-  const { recogniseStateDict } = await import('../architectures/recognise.js');
+  const { recogniseKeras, recogniseStateDict } = await import('../architectures/recognise.js');
+  const ofKeras = kerasNamed(tensors);
+  const own = ofKeras && recogniseKeras(ofKeras, false, recogniseOptions(context));
+  if (own?.map) return own.map;
   const { tensors: plain, prefix } = stateDict(tensors);
-  const recognition = recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') });
+  const recognition =
+    own ?? recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') });
   if (recognition.map) return { ...recognition.map, warnings: [...recognition.map.warnings, ...prefixNotices(prefix)] };
   const [bare] = tensors;
   if (tensors.length === 1 && !/\.\w+$/.test(bare!.name)) {
     const what = `this is one tensor${bare!.name === '' ? '' : ` (${bare!.name})`} of shape [${bare!.shape.join(', ')}], not a model`;
     throw new ModelError('unsupported', `${what}: it can be inspected, and written as safetensors or npz.`, { file: context.file });
   }
-  const modules = [...new Set([...plain.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
+  const modules = ofKeras?.map(({ name }) => name) ?? [...new Set([...plain.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
   throw new ModelError(
     'unsupported',
     `the file holds weights without wiring, and ${recognition.unknown} ` +

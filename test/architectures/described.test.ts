@@ -107,7 +107,7 @@ describe('nets of one’s own', () => {
 describe('nets that nobody knows', () => {
   it('are said to be most like a known one, and where they first depart', async () => {
     const { files, options } = openDialect(caseNamed('resnet-basic'));
-    await expect(convertInMemory(files, { ...options, arch: 'mobilenet_v2' })).rejects.toThrow('of no family');
+    await expect(convertInMemory(files, { ...options, arch: 'mobilenet_v2' })).rejects.toThrow('not those of a MobileNet v2, which --arch mobilenet_v2 names');
     const { files: own } = openDialect(caseNamed('own-resnet-changed'));
     await expect(convertInMemory(own)).rejects.toThrow(
       /most like those of a ResNet \(resnet\), but one tensor is none of its own: "layer1.0.gate" \[3\]\. Known: /,

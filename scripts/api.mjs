@@ -14,12 +14,14 @@ const ENTRIES = [
   ['weighbridge/node', 'src/node/index.ts'],
   ['weighbridge', 'src/index.ts'],
   ['weighbridge/verify', 'src/verification.ts'],
+  ['weighbridge/layers', 'src/layers.ts'],
 ];
 
 const HEAD = `# The library
 
 Made by \`npm run docs\` from the types. \`weighbridge/node\` works on paths and is all that a program on Node needs; \`weighbridge\` works on
-\`FileSet\`s and \`ByteSink\`s, in a page too; \`weighbridge/verify\` runs models.
+\`FileSet\`s and \`ByteSink\`s, in a page too; \`weighbridge/verify\` runs models; \`weighbridge/layers\` has the operators, for who changes
+layer maps.
 
 \`\`\`js
 import { convertFile, inspectFile, verifyFiles } from 'weighbridge/node';

@@ -16,7 +16,6 @@ export type { DType, DTypeName } from './model/dtype.js';
 export type { Change } from './model/edited.js';
 export type { Labels } from './model/labels.js';
 export type { Architecture, Dim, Layer, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from './model/layer-map.js';
-export { makeLayer, OPS } from './model/ops/index.js';
 export type { Framing, GivenPreparation, Preparation } from './model/preparation.js';
 export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorBytes, tensorChunks } from './model/tensor.js';
 export { type ConvertedBlobs, convert, convertBlob, diff, inspect, inspectBlob, openModel } from './programs.js';

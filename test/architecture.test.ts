@@ -41,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'verify-programs.ts': ['verify', 'spelling.ts'],
   'index.ts': 'everything',
   'verification.ts': 'everything',
+  'layers.ts': ['model'],
   cli: 'everything',
 };
 

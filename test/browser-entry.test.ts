@@ -1,7 +1,9 @@
 /** The library in a page: bundlers take it as it comes, what is loaded first is small, and it runs in a browser. */
+
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { rolldown } from 'rolldown';
@@ -114,4 +116,109 @@ it('rolldown takes it for browsers without a word', async () => {
   await bundle.close();
   expect(output.length).toBeGreaterThan(1);
   expect(said.filter((message) => /weighbridge|node:|externalized/.test(message))).toEqual([]);
+});
+
+/** Of what is loaded before a file is known, by bundlers that follow every import which a module names, whether it is used or not. */
+const MAX_NAMED_BYTES = 60_000;
+
+/** A bundler that is no dependency of this project: where it is installed beside it, or in the folder that the variable names. */
+function optional<Bundler>(name: string): Bundler | null {
+  try {
+    return createRequire(join(process.env.WEIGHBRIDGE_BUNDLERS ?? ROOT, 'package.json'))(name) as Bundler;
+  } catch {
+    return null;
+  }
+}
+
+interface Esbuild {
+  build(options: object): Promise<{
+    readonly warnings: readonly { readonly text: string }[];
+    readonly outputFiles: readonly { readonly path: string; readonly contents: Uint8Array }[];
+    readonly metafile: { readonly outputs: Readonly<Record<string, { readonly imports: readonly { readonly path: string; readonly kind: string }[] }>> };
+  }>;
+}
+
+interface WebpackStats {
+  toJson(options: object): {
+    readonly warnings: readonly { readonly message: string }[];
+    readonly errors: readonly { readonly message: string }[];
+    readonly entrypoints: Readonly<Record<string, { readonly assets: readonly { readonly name: string }[] }>>;
+  };
+}
+
+const ENTRY = "import { convert, inspect } from 'weighbridge';\nglobalThis.run = [convert, inspect];";
+const ENTRIES = "export { convert, inspect } from 'weighbridge';\nexport { verifyConversion } from 'weighbridge/verify';";
+const esbuild = optional<Esbuild>('esbuild');
+const webpack = optional<(options: object, done: (error: Error | null, stats: WebpackStats) => void) => void>('webpack');
+
+describe('what every bundler loads before it knows of any file', () => {
+  it('names no operator, no architecture and no engine', () => {
+    const dist = join(ROOT, 'dist');
+    const seen = new Set<string>();
+    const open = [join(dist, 'index.js')];
+    for (let file = open.pop(); file !== undefined; file = open.pop()) {
+      if (seen.has(file)) continue;
+      seen.add(file);
+      const text = readFileSync(file, 'utf8');
+      for (const [, name] of text.matchAll(/^(?:import|export)\b[^;'"]*?(?:from )?['"](\.[^'"]+\.js)['"];/gm)) open.push(resolve(dirname(file), name!));
+    }
+    const names = [...seen].map((file) => relative(dist, file).replaceAll('\\', '/')).sort();
+    expect(names.length).toBeGreaterThan(30);
+    expect(names.filter((name) => /^(model\/ops|architectures|verify|shrink|report|transforms|dialects|node|cli)\//.test(name))).toEqual([]);
+  });
+
+  it.skipIf(esbuild === null)(
+    `esbuild takes it as it comes, and it is small${esbuild ? '' : ' (esbuild is not installed)'}`,
+    async () => {
+      const entry = join(project, 'esbuild.js');
+      writeFileSync(entry, ENTRY);
+      const how = {
+        bundle: true,
+        splitting: true,
+        format: 'esm',
+        minify: true,
+        platform: 'browser',
+        metafile: true,
+        write: false,
+        logLevel: 'silent',
+        absWorkingDir: project,
+      };
+      const { warnings, outputFiles, metafile } = await esbuild!.build({ ...how, entryPoints: [entry], outdir: 'esbuild-out' });
+      expect(warnings).toEqual([]);
+      const first = new Set<string>();
+      const open = ['esbuild-out/esbuild.js'];
+      for (let name = open.pop(); name !== undefined; name = open.pop()) {
+        if (first.has(name)) continue;
+        first.add(name);
+        open.push(...metafile.outputs[name]!.imports.flatMap(({ path, kind }) => (kind === 'import-statement' ? [path] : [])));
+      }
+      const byteLength = outputFiles
+        .filter(({ path }) => first.has(relative(project, path)))
+        .reduce((sum, { contents }) => sum + gzipSync(contents).byteLength, 0);
+      expect(byteLength).toBeGreaterThan(10_000);
+      expect(byteLength).toBeLessThan(MAX_NAMED_BYTES);
+      const both = join(project, 'esbuild-both.js');
+      writeFileSync(both, ENTRIES);
+      const verifying = await esbuild!.build({ ...how, entryPoints: [both], outdir: 'esbuild-both-out' });
+      expect(verifying.warnings).toEqual([]);
+    },
+    60_000,
+  );
+
+  it.skipIf(webpack === null)(
+    `webpack takes it as it comes, and it is small${webpack ? '' : ' (webpack is not installed)'}`,
+    async () => {
+      const entry = join(project, 'webpack.js');
+      writeFileSync(entry, ENTRY);
+      const output = { path: join(project, 'webpack-out') };
+      const stats = await new Promise<WebpackStats>((done, fail) =>
+        webpack!({ mode: 'production', context: project, entry, output }, (error, found) => (error ? fail(error) : done(found))),
+      );
+      const { errors, warnings, entrypoints } = stats.toJson({ all: false, errors: true, warnings: true, entrypoints: true });
+      expect([...errors, ...warnings].map(({ message }) => message).filter((message) => !/size limit|performance/i.test(message))).toEqual([]);
+      const byteLength = entrypoints.main!.assets.reduce((sum, { name }) => sum + gzipSync(readFileSync(join(output.path, name))).byteLength, 0);
+      expect(byteLength).toBeLessThan(MAX_NAMED_BYTES);
+    },
+    240_000,
+  );
 });

@@ -60,7 +60,7 @@ export function exportedDocument({ nodes, parameters, sizes, output }: Exported)
   };
 }
 
-export function exportedFile(program: Exported, layout: (typeof LAYOUTS)[number] = '2.9', document: unknown = exportedDocument(program)) {
+export function exportedFile(program: Exported, layout: (typeof LAYOUTS)[number] | '2.1' = '2.9', document: unknown = exportedDocument(program)) {
   const json = strToU8(JSON.stringify(document));
   const { parameters } = program;
   const dictionary = () => {
@@ -75,11 +75,11 @@ export function exportedFile(program: Exported, layout: (typeof LAYOUTS)[number]
     return [name, { path_name: `weight_${i}`, is_param: true, use_pickle: false, tensor_meta }] as const;
   });
   const members: Record<string, Uint8Array> =
-    layout === '2.1 to 2.7'
+    layout === '2.1' || layout === '2.1 to 2.7'
       ? {
           version: strToU8('8.2'),
           'serialized_exported_program.json': json,
-          'serialized_state_dict.pt': dictionary(),
+          [layout === '2.1' ? 'serialized_state_dict.json' : 'serialized_state_dict.pt']: dictionary(),
           'serialized_constants.pt': new TensorKeeper().pth(new Map()),
         }
       : {

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError, type ModelError } from '../../src/errors.js';
 import { openModel } from '../../src/readers/open.js';
+import { runLayers } from '../../src/verify/reference/session.js';
 import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, readNpyFile, recordedTensors } from '../corpus.js';
-import { type Exported, exportedDocument, exportedFile, ints, LAYOUTS, tensor } from '../exported-files.js';
+import { type Exported, exportedDocument, exportedFile, ints, LAYOUTS, type Node, tensor } from '../exported-files.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
 
 const symbol = (name: string) => ({ as_sym_int: { as_name: name } });
@@ -140,6 +141,119 @@ describe('a program of torch.export', () => {
     const files = exportedFile({ ...net, nodes: [dropout, relu], output: tensor('r') });
     expect((await errorOf(files)).message).toMatch(/act as in training.*--inference/);
     expect((await (await openModel(files, { inference: true })).map()).layers.map(({ op }) => op)).toEqual(['Relu']);
+  });
+
+  const valuesOf = async (files: ReturnType<typeof exportedFile>, shape: readonly number[], data: readonly number[], options = {}) => {
+    const map = await (await openModel(files, options)).map();
+    const [made] = await runLayers(map, [{ shape, data: Float64Array.from(data) }], () => {});
+    return { shape: made!.shape, data: [...made!.data].map(Number) };
+  };
+  const graphOf = (target: string, ...inputs: readonly string[]) => ({
+    as_graph: {
+      name: 'inner',
+      graph: {
+        inputs: inputs.map(tensor),
+        outputs: [tensor('x')],
+        // Its names are its own: "x" of the outer graph is another value.
+        nodes: [{ target, inputs: [{ name: 'self', arg: tensor(inputs[0]!), kind: 1 }], outputs: [tensor('x')], metadata: {} }],
+        tensor_values: {},
+        sym_int_values: {},
+        sym_bool_values: {},
+      },
+    },
+  });
+
+  it('may have graphs within its graph, where it is certain which one runs', async () => {
+    const wrapped: Node = {
+      target: 'torch.ops.higher_order.wrap_with_set_grad_enabled',
+      inputs: [
+        ['', { as_bool: false }],
+        ['', graphOf('torch.ops.aten.neg.default', 'y')],
+        ['', tensor('x')],
+      ],
+      outputs: [{ as_tensors: [{ name: 'made' }] }],
+    };
+    const chosen = (taken: unknown): Node => ({
+      target: 'torch.ops.higher_order.cond',
+      inputs: [
+        ['', taken],
+        ['', graphOf('torch.ops.aten.relu.default', 'y')],
+        ['', graphOf('torch.ops.aten.neg.default', 'y')],
+        ['', { as_tensors: [{ name: 'made' }] }],
+      ],
+      outputs: [{ as_tensors: [{ name: 'last' }] }],
+    });
+    const file = (taken: unknown) => exportedFile({ ...net, nodes: [wrapped, chosen(taken)], output: tensor('last') });
+    expect((await valuesOf(file({ as_bool: true }), [1, 3], [1, -2, 3])).data).toEqual([0, 2, 0]);
+    expect((await valuesOf(file({ as_bool: false }), [1, 3], [1, -2, 3])).data).toEqual([1, -2, 3]);
+    expect((await errorOf(file(tensor('x')))).message).toMatch(/which branch is taken/);
+  });
+
+  it('takes sizes within the ranges that it was made for, each the same wherever it is met', async () => {
+    const square = { ...net, sizes: ['s0', "Symbol('s1', integer=True, positive=True)", "Symbol('s1', integer=True, positive=True)"] };
+    const relu: Node = { target: 'torch.ops.aten.relu.default', inputs: [['self', tensor('x')]], outputs: [tensor('r')] };
+    const document = { ...exportedDocument({ ...square, nodes: [relu], output: tensor('r') }), range_constraints: { s0: { min_val: 2, max_val: 8 } } };
+    const file = () => exportedFile({ ...square, nodes: [relu], output: tensor('r') }, '2.9', document);
+    expect((await (await openModel(file(), { inputShape: [4, 5, 5] })).map()).outputs[0]!.shape).toEqual([4, 5, 5]);
+    expect((await errorOf(file(), { inputShape: [9, 5, 5] })).message).toMatch(/"s0" is asked to be 9, and the program was made for 2 to 8/);
+    expect((await errorOf(file(), { inputShape: [4, 5, 6] })).message).toMatch(/"s1" is asked to be 5 and 6/);
+  });
+
+  it('of torch 2.1 names its parameters in dictionaries, and its weights a JSON file', async () => {
+    const linear = net.nodes[0]!;
+    const document = JSON.parse(JSON.stringify(exportedDocument({ ...net, nodes: [linear], output: tensor('linear') })));
+    document.schema_version = 1;
+    document.graph_module.signature = {
+      inputs_to_parameters: { p_fc_weight: 'fc.weight' },
+      inputs_to_buffers: { p_fc_bias: 'fc.bias' },
+      user_inputs: ['x'],
+      user_outputs: ['linear'],
+      buffers_to_mutate: {},
+    };
+    const files = exportedFile(net, '2.1', document);
+    expect(await valuesOf(files, [1, 3], [1, 1, 1])).toEqual({ shape: [1, 2], data: [16, -85] });
+  });
+
+  it('may be taken apart to the core of ATen', async () => {
+    const run = (node: Node, data: readonly number[], sizes: readonly number[]) =>
+      valuesOf(exportedFile({ ...net, parameters: {}, sizes, nodes: [node], output: tensor('made') }), sizes, data);
+    // Instance normalisation is that of a batch of one, in training.
+    const statistics: Node = {
+      target: 'torch.ops.aten._native_batch_norm_legit.no_stats',
+      inputs: [
+        ['input', tensor('x')],
+        ['weight', { as_none: true }],
+        ['bias', { as_none: true }],
+        ['training', { as_bool: true }],
+        ['momentum', { as_float: 0.1 }],
+        ['eps', { as_float: 0 }],
+      ],
+      outputs: [tensor('made'), tensor('mean'), tensor('deviation')],
+    };
+    expect((await run(statistics, [1, 3, 10, 30], [1, 2, 1, 2])).data).toEqual([-1, 1, -1, 1]);
+    const attention: Node = {
+      target: 'torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default',
+      inputs: [
+        ['query', tensor('x')],
+        ['key', tensor('x')],
+        ['value', tensor('x')],
+        ['dropout_p', { as_float: 0 }],
+        ['is_causal', { as_bool: true }],
+        ['scale', { as_float: 0 }, 'keyword'],
+      ],
+      outputs: [tensor('made'), tensor('logsumexp')],
+    };
+    expect((await run(attention, [1, 2, 3, 6], [1, 1, 2, 2])).data).toEqual([1, 2, 2, 4]);
+    const clamp: Node = {
+      target: 'torch.ops.aten.clamp.default',
+      inputs: [
+        ['self', tensor('x')],
+        ['min', { as_float: '-inf' }],
+        ['max', { as_float: 1 }],
+      ],
+      outputs: [tensor('made')],
+    };
+    expect((await run(clamp, [-1e9, 2], [1, 2])).data).toEqual([-1e9, 1]);
   });
 
   const broken = (change: (document: { graph_module: { graph: Record<string, unknown>; signature: Record<string, unknown> } }) => void) => {

@@ -70,6 +70,26 @@ describe('programs', () => {
     expect(error.message).toMatch(/"x".*--input-shape/);
   });
 
+  it('of several inputs take the shape of each, and of what it holds, as it is told', async () => {
+    const code = [
+      'class Net(Module):',
+      '  def forward(self: __torch__.Net, x: Tensor, places: Tensor) -> Tensor:',
+      '    return torch.index_select(x, 1, places)',
+      '',
+    ].join('\n');
+    const files = () => scriptFile({ __torch__: code }, instance('__torch__.Net', {}));
+    expect((await errorOf(files())).message).toMatch(/"places".*--assume shape_places=/);
+    const { inputs, outputs, warnings } = await mapOf(files(), { ...shape, assume: { shape_places: 'K', dtype_places: 'int64' } });
+    expect(inputs.map(({ name, dtype, shape }) => [name, dtype, shape])).toEqual([
+      ['x', 'float32', [1, 2, 4, 4]],
+      ['places', 'int64', ['K']],
+    ]);
+    expect(outputs[0]!.shape).toEqual([1, 'K', 4, 4]);
+    expect(warnings.map(({ message }) => message)).toEqual([expect.stringMatching(/"x" is taken to be of float32/)]);
+    expect(await errorOf(files(), { ...shape, assume: { shape_places: '0,1' } })).toMatchObject({ kind: 'usage' });
+    expect(await errorOf(files(), { ...shape, assume: { shape_places: '2', dtype_places: 'complex64' } })).toMatchObject({ kind: 'usage' });
+  });
+
   it('name everything that is not translated at once, with the line, and each thing once', async () => {
     const body = [
       '_0 = torch.lgamma(x)',

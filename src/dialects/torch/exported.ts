@@ -13,6 +13,7 @@ import { isBehindObstacle, scalarTypeOf, type Workshop } from './call.js';
 import { type Item, knownScalar, List, numberOf, Opaque, Real, TensorItem, Tuple, Unknown } from './items.js';
 import { callOperator, isObstacle, Obstacles, ruleOf } from './operators.js';
 import { failWith, finish, newWorkshop, type Output, type ProgramOptions, trainingNotices } from './program.js';
+import { EXPORTED_TYPES } from './scalar-types.js';
 
 export interface ExportedProgram {
   /** The JSON that says what the program is. */
@@ -20,25 +21,6 @@ export interface ExportedProgram {
   /** Parameters, buffers and constants by their names. */
   tensor(name: string): Tensor | undefined;
 }
-
-/** ScalarType of the schema, which is not that of c10. */
-const SCALAR_TYPES: Readonly<Record<number, DType>> = {
-  1: 'uint8',
-  2: 'int8',
-  3: 'int16',
-  4: 'int32',
-  5: 'int64',
-  6: 'float16',
-  7: 'float32',
-  8: 'float64',
-  10: 'complex64',
-  11: 'complex128',
-  12: 'bool',
-  13: 'bfloat16',
-  28: 'uint16',
-  29: 'float8_e4m3fn',
-  30: 'float8_e5m2',
-};
 
 /** Functions of Python by the operator that means the same. */
 const PYTHON: Readonly<Record<string, string>> = {
@@ -82,10 +64,13 @@ export function buildExportedMap(program: ExportedProgram, options: ProgramOptio
 class Translation {
   readonly #graph: JsonObject;
   readonly #signature: JsonObject;
-  readonly #values = new Map<string, Item>();
+  #values = new Map<string, Item>();
   readonly #shop: Workshop;
   readonly #obstacles = new Obstacles();
   readonly #inputs: Value[] = [];
+  /** Numbers for sizes that are free in the file. */
+  readonly #given = new Map<Dim, number>();
+  #depth = 0;
 
   constructor(
     readonly program: ExportedProgram,
@@ -98,7 +83,7 @@ class Translation {
   }
 
   run(): LayerMap {
-    for (const spec of list(this.#signature, 'input_specs')) this.#input(object(spec));
+    for (const spec of inputSpecs(this.#signature, this.#graph)) this.#input(spec);
     if (this.#inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into the program');
     for (const [i, node] of list(this.#graph, 'nodes').entries()) this.#node(object(node), i);
     const outputs = this.#outputs();
@@ -125,7 +110,8 @@ class Translation {
       }
       case 'user_input': {
         const [form, arg] = union(field(inner, 'arg'));
-        if (form === 'as_none') return;
+        // What was no tensor when the program was made is part of it.
+        if (['as_none', 'as_int', 'as_float', 'as_bool', 'as_string'].includes(form)) return;
         const name = isObject(arg) ? String(arg.name ?? arg.as_name) : '';
         if (form === 'as_tensor') this.#userInput(name);
         else throw new ModelError('unsupported', `its input ${name === '' ? '' : `"${name}" `}is no tensor (${form})`);
@@ -148,9 +134,29 @@ class Translation {
     const wanted = this.#inputs.length === 0 ? this.options.inputShape : undefined;
     const differs = wanted && (wanted.length !== sizes.length || wanted.some((size, axis) => typeof sizes[axis] === 'number' && sizes[axis] !== size));
     if (differs) throw new ModelError('usage', `the input "${name}" is of shape [${sizes}] in the file, and [${wanted}] is asked for`);
-    const value = this.#shop.build.input(name, dtype, wanted ?? sizes);
+    sizes.forEach((size, axis) => {
+      if (wanted && typeof size === 'string' && typeof wanted[axis] === 'number') this.#give(size, wanted[axis]);
+    });
+    const value = this.#shop.build.input(
+      name,
+      dtype,
+      sizes.map((size, axis) => this.#given.get(size) ?? wanted?.[axis] ?? size),
+    );
     this.#inputs.push(value);
     this.#values.set(name, new TensorItem(value));
+  }
+
+  /** A number for a size that is free: the same wherever that size is met, and within the range that the program was made for. */
+  #give(symbol: Dim, size: number): void {
+    const known = this.#given.get(symbol);
+    if (known !== undefined && known !== size)
+      throw new ModelError('usage', `the size "${symbol}" is asked to be ${known} and ${size}, and is one in the file`);
+    const ranges = this.program.document.range_constraints;
+    const range = isObject(ranges) ? ranges[symbol] : undefined;
+    const [least, largest] = isObject(range) ? [boundOf(range.min_val, 0), boundOf(range.max_val, Number.POSITIVE_INFINITY)] : [0, Number.POSITIVE_INFINITY];
+    if (size < least || size > largest)
+      throw new ModelError('usage', `the size "${symbol}" is asked to be ${size}, and the program was made for ${least} to ${largest}`);
+    this.#given.set(symbol, size);
   }
 
   #node(node: JsonObject, index: number): void {
@@ -159,7 +165,9 @@ class Translation {
     const where = `node ${index + 1}, ${target.slice(0, 120)}`;
     let made: Item;
     try {
-      made = this.#made(target, list(node, 'inputs').map(object));
+      const inputs = list(node, 'inputs').map(object);
+      const higher = /^torch\.ops\.higher_order\.(\w+)$/.exec(target)?.[1];
+      made = higher === undefined ? this.#made(target, inputs) : this.#higherOrder(higher, inputs);
     } catch (error) {
       if (!isBehindObstacle(error)) {
         if (!isObstacle(error)) throw error;
@@ -194,6 +202,46 @@ class Translation {
       else named.set(own, item);
     }
     return callOperator(name, args, named, this.#shop);
+  }
+
+  /** Operators that run graphs within the graph: where it is certain which, it is followed in their place. */
+  #higherOrder(name: string, inputs: readonly JsonObject[]): Item {
+    const args = inputs.map((input) => field(input, 'arg'));
+    const plain = (at: number) => knownScalar(this.#item(args[at] ?? {}));
+    if (name === 'wrap_with_set_grad_enabled') return this.#inner(args[1], args.slice(2));
+    if (name === 'wrap_with_autocast') {
+      if (plain(2) !== null && numberOf(plain(2)!) !== 0)
+        throw new ModelError('unsupported', 'torch.autocast computes in a data type of its own within the program');
+      return this.#inner(args[4], args.slice(5));
+    }
+    if (name !== 'cond') throw new ModelError('unsupported', `torch.ops.higher_order.${name} is not translated`);
+    const taken = plain(0);
+    if (taken === null) throw new ModelError('unsupported', 'torch.cond: which branch is taken is known only when the model runs');
+    const [, operands] = union(args[3] ?? {});
+    return this.#inner(
+      args[numberOf(taken) === 0 ? 2 : 1],
+      array(operands).map((one) => (isObject(one) && 'name' in one ? { as_tensor: one } : object(one))),
+    );
+  }
+
+  /** The graph of an argument, with values for what it takes. */
+  #inner(argument: JsonObject | undefined, given: readonly JsonObject[]): Item {
+    if (++this.#depth > MAX_DEPTH) throw new ModelError('unsafe', `graphs within graphs are more than ${MAX_DEPTH} deep`);
+    const graph = field(field(argument ?? {}, 'as_graph'), 'graph');
+    const items = given.map((one) => this.#item(one));
+    const outer = this.#values;
+    this.#values = new Map();
+    try {
+      list(graph, 'inputs').forEach((input, i) => {
+        const [, value] = union(object(input));
+        if (isObject(value)) this.#values.set(String(value.name ?? value.as_name), items[i] ?? null);
+      });
+      for (const [i, node] of list(graph, 'nodes').entries()) this.#node(object(node), i);
+      return new List(list(graph, 'outputs').map((output) => this.#item(object(output))));
+    } finally {
+      this.#values = outer;
+      this.#depth--;
+    }
   }
 
   #element(inputs: readonly JsonObject[]): Item {
@@ -253,7 +301,7 @@ class Translation {
       case 'as_int':
         return Number(value);
       case 'as_float':
-        return new Real(Number(value));
+        return new Real(realOf(value));
       case 'as_bool':
         return value === true;
       case 'as_string':
@@ -261,13 +309,19 @@ class Translation {
       case 'as_ints':
         return new List(array(value).map(Number));
       case 'as_floats':
-        return new List(array(value).map((one) => new Real(Number(one))));
+        return new List(array(value).map((one) => new Real(realOf(one))));
       case 'as_bools':
         return new List(array(value).map((one) => one === true));
       case 'as_strings':
         return new List(array(value).map(String));
       case 'as_scalar_type':
         return scalarTypeOf(dtypeOf(value));
+      case 'as_int_lists':
+        return new List(array(value).map((one) => new List(array(one).map(Number))));
+      case 'as_nested_tensors':
+        return new List(array(value).map((list) => new List(array(list).map((one) => this.#value(text(object(one), 'name'))))));
+      case 'as_string_to_argument':
+        return new Map(Object.entries(object(value)).map(([key, one]) => [key, this.#item(object(one))]));
       case 'as_memory_format':
       case 'as_layout':
       case 'as_device':
@@ -285,7 +339,7 @@ class Translation {
 
   #outputs(): readonly Output[] {
     const found: Output[] = [];
-    const specs = list(this.#signature, 'output_specs').map(object);
+    const specs = outputSpecs(this.#signature, this.#graph);
     const many = specs.filter((spec) => union(spec)[0] === 'user_output').length > 1;
     for (const spec of specs) {
       const [kind, inner] = union(spec);
@@ -312,6 +366,52 @@ class Translation {
   }
 }
 
+/** Graphs of branches and of blocks without gradients lie a few deep. */
+const MAX_DEPTH = 64;
+
+/** What each input of the graph is; torch 2.1 had dictionaries of names instead. */
+function inputSpecs(signature: JsonObject, graph: JsonObject): readonly JsonObject[] {
+  if (!isObject(signature.inputs_to_parameters)) return list(signature, 'input_specs').map(object);
+  const names = (kind: string) => (isObject(signature[kind]) ? (signature[kind] as JsonObject) : {});
+  return list(graph, 'inputs').map((input) => {
+    const arg = object(input);
+    const [form, value] = union(arg);
+    const name = isObject(value) ? String(value.name ?? value.as_name) : '';
+    for (const [kind, field, key] of OLD_INPUTS) {
+      const own = names(field)[name];
+      if (form === 'as_tensor' && typeof own === 'string') return { [kind]: { arg: { name }, [key]: own } };
+    }
+    return { user_input: { arg } };
+  });
+}
+
+const OLD_INPUTS = [
+  ['parameter', 'inputs_to_parameters', 'parameter_name'],
+  ['buffer', 'inputs_to_buffers', 'buffer_name'],
+  ['tensor_constant', 'inputs_to_lifted_tensor_constants', 'tensor_constant_name'],
+] as const;
+
+function outputSpecs(signature: JsonObject, graph: JsonObject): readonly JsonObject[] {
+  if (!isObject(signature.inputs_to_parameters)) return list(signature, 'output_specs').map(object);
+  const changed = isObject(signature.buffers_to_mutate) ? signature.buffers_to_mutate : {};
+  return list(graph, 'outputs').map((output) => {
+    const arg = object(output);
+    const [, value] = union(arg);
+    const buffer = isObject(value) ? changed[String(value.name)] : undefined;
+    return buffer === undefined ? { user_output: { arg } } : { buffer_mutation: { arg: value, buffer_name: buffer } };
+  });
+}
+
+/** Infinite numbers are words. */
+function realOf(value: unknown): number {
+  if (typeof value === 'string' && /^[-+]?inf(inity)?$/i.test(value)) return value.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  return Number(value);
+}
+
+function boundOf(value: unknown, missing: number): number {
+  return typeof value === 'number' ? value : missing;
+}
+
 /** A size in numbers, or the name of the symbol that it is; one that is worked out from symbols has none of its own. */
 function sizeOf(size: JsonObject, own: string): Dim {
   if (typeof size.as_int === 'number') return size.as_int;
@@ -321,7 +421,7 @@ function sizeOf(size: JsonObject, own: string): Dim {
 }
 
 function dtypeOf(code: unknown): DType {
-  const dtype = typeof code === 'number' ? SCALAR_TYPES[code] : undefined;
+  const dtype = typeof code === 'number' ? EXPORTED_TYPES[code] : undefined;
   if (!dtype) throw new ModelError('unsupported', `a tensor has the data type ${String(code).slice(0, 40)}, which is not known`);
   return dtype;
 }

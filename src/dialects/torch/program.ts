@@ -16,6 +16,8 @@ export interface ProgramOptions {
   readonly producer: string | null;
   readonly inputShape: readonly Dim[] | undefined;
   readonly inference: boolean;
+  /** What the file leaves open, by the name of the assumption. */
+  readonly assume?: Readonly<Record<string, string>> | undefined;
 }
 
 /** @throws ModelError 'unsupported' listing every obstacle, 'unsafe' for a program that takes more work than any net's */
@@ -66,34 +68,62 @@ interface Inputs {
   readonly warnings: readonly Notice[];
 }
 
-/** What flows in: tensors become inputs, all else must be what it is when nobody gives it. */
-function takeInputs(parameters: readonly Parameter[], { build }: Workshop, { inputShape }: ProgramOptions): Inputs {
+/**
+ * What flows in: tensors become inputs, all else must be what it is when nobody gives it. The shape of the first is the input shape; of the others,
+ * and of what they hold, the assumptions tell ('shape_mask', 'dtype_mask').
+ */
+function takeInputs(parameters: readonly Parameter[], { build }: Workshop, options: ProgramOptions): Inputs {
   const inputs: Value[] = [];
   const args: Item[] = [];
   const left: string[] = [];
-  const tensors = parameters.filter(({ type, usual }) => isTensorType(type) && !usual);
+  const missing: string[] = [];
+  const assumed: string[] = [];
   for (const { name, type, usual } of parameters) {
     if (usual) {
       left.push(name);
       break;
     }
     if (!isTensorType(type)) throw new ModelError('unsupported', `its input "${name}" is no tensor, but ${spelt(type)}`);
-    if (!inputShape) {
-      const names = tensors.map((one) => `"${one.name}"`).join(', ');
-      throw new ModelError(
-        'unsupported',
-        `a program does not say the shape of what flows in (${names}); give it with --input-shape, as in --input-shape 1,3,224,224`,
-      );
-    }
-    if (inputs.length > 0) throw new ModelError('unsupported', `it takes ${tensors.length} tensors, and the shape of one can be given with --input-shape`);
-    const value = build.input(name, 'float32', inputShape);
+    const shape = shapeFor(name, args.length === 0, options);
+    const dtype = options.assume?.[`dtype_${name}`];
+    if (dtype === undefined) assumed.push(`"${name}"`);
+    else if (!isInputType(dtype)) throw new ModelError('usage', `dtype_${name} is ${JSON.stringify(dtype)}; it is one of ${INPUT_TYPES.join(', ')}`);
+    if (!shape) missing.push(name);
+    const value = build.input(name, dtype ?? 'float32', shape ?? []);
     inputs.push(value);
     args.push(new TensorItem(value));
   }
   if (inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into it');
-  const warnings: Notice[] = [{ code: 'assumed', message: `a program does not say what its input holds: "${inputs[0]!.name}" is taken to be of float32` }];
+  if (missing.length > 0) throw shapesMissing(inputs[0]!.name, missing);
+  const warnings: Notice[] = [];
+  if (assumed.length > 0)
+    warnings.push({ code: 'assumed', message: `a program does not say what its input holds: ${listed(assumed)} is taken to be of float32` });
   if (left.length > 0) warnings.push({ code: 'assumed', message: `its argument "${left[0]}" and those behind it are left out, as when nobody gives them` });
   return { inputs, args, warnings };
+}
+
+function shapesMissing(first: string, missing: readonly string[]): ModelError {
+  const names = missing.map((name) => `"${name}"`).join(', ');
+  const how = missing.map((name) => (name === first ? '--input-shape, as in --input-shape 1,3,224,224' : `--assume shape_${name}=1,3,224,224`));
+  return new ModelError('unsupported', `a program does not say the shape of what flows in (${names}); give it with ${how.join(' and ')}`);
+}
+
+function shapeFor(name: string, isFirst: boolean, { inputShape, assume }: ProgramOptions): readonly Dim[] | undefined {
+  const told = assume?.[`shape_${name}`];
+  if (told === undefined) return isFirst ? inputShape : undefined;
+  return told.split(',').map((part): Dim => {
+    const size = Number(part);
+    if (/^[A-Za-z_]\w*$/.test(part)) return part;
+    if (!Number.isInteger(size) || size < 1)
+      throw new ModelError('usage', `shape_${name} is ${JSON.stringify(told)}: sizes are whole numbers with commas between them`);
+    return size;
+  });
+}
+
+const INPUT_TYPES = ['float32', 'float64', 'float16', 'int64', 'int32', 'uint8', 'bool'] as const;
+
+function isInputType(name: string): name is (typeof INPUT_TYPES)[number] {
+  return INPUT_TYPES.some((known) => known === name);
 }
 
 function isTensorType(type: Expression | null): boolean {

@@ -7,8 +7,9 @@
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { openZip, type ZipArchive } from '../../containers/zip.js';
+import { EXPORTED_TYPES } from '../../dialects/torch/scalar-types.js';
 import { ModelError } from '../../errors.js';
-import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
+import { DTYPE_BYTES } from '../../model/dtype.js';
 import type { ModelFile, StoredWeight } from '../../model/layer-map.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
@@ -82,9 +83,9 @@ async function readWeights(zip: ZipArchive, program: string, file: string): Prom
   const found = new Map<string, Tensor>();
   if (model === undefined) {
     const folder = program.slice(0, -'serialized_exported_program.json'.length);
-    if (zip.get(`${folder}serialized_state_dict.json`))
-      throw new ModelError('unsupported', 'its weights are in the form of torch 2.1 (serialized_state_dict.json), which is not read', { file });
-    for (const part of ['serialized_state_dict.pt', 'serialized_constants.pt']) await addDictionary(zip, `${folder}${part}`, file, found);
+    // torch 2.1 called what torch.save wrote a JSON file.
+    for (const part of ['serialized_state_dict.json', 'serialized_state_dict.pt', 'serialized_constants.pt'])
+      await addDictionary(zip, `${folder}${part}`, file, found);
     return found;
   }
   for (const kind of ['weights', 'constants']) {
@@ -105,13 +106,6 @@ async function addDictionary(zip: ZipArchive, name: string, file: string, found:
   for (const named of findModel(content, file).views) found.set(named.name, viewTensor(named, file));
 }
 
-const CODES: Readonly<Record<number, DType>> = {
-  ...Object.fromEntries(['uint8', 'int8', 'int16', 'int32', 'int64', 'float16', 'float32', 'float64'].map((dtype, i) => [i + 1, dtype as DType])),
-  12: 'bool',
-  13: 'bfloat16',
-  28: 'uint16',
-};
-
 /** Every weight as a member: the bytes of its storage, which several may share. */
 async function addMembers(zip: ZipArchive, folder: string, config: string, file: string, found: Map<string, Tensor>): Promise<void> {
   if (!zip.get(config)) return;
@@ -124,7 +118,7 @@ async function addMembers(zip: ZipArchive, folder: string, config: string, file:
       throw new ModelError('unsupported', 'it is an object of its own, or a tensor of a kind that is not read', place);
     const entry = zip.get(`${folder}${payload.path_name}`);
     if (!entry) throw new ModelError('malformed', `there is no ${String(payload.path_name).slice(0, 200)}, which holds it`, place);
-    const dtype = typeof meta.dtype === 'number' ? CODES[meta.dtype] : undefined;
+    const dtype = typeof meta.dtype === 'number' ? EXPORTED_TYPES[meta.dtype] : undefined;
     if (!dtype) throw new ModelError('unsupported', `its data type ${String(meta.dtype).slice(0, 40)} is not read`, place);
     const [shape, strides] = [numbersOf(meta.sizes, place), numbersOf(meta.strides, place)];
     const [offset] = numbersOf([meta.storage_offset], place);

@@ -49,6 +49,7 @@ export async function scriptMap(script: Script, { file, options, root, tensors }
     producer: 'PyTorch (TorchScript)',
     inputShape: options.inputShape ?? options.recordedShape,
     inference: options.inference === true,
+    assume: options.assume,
   });
 }
 

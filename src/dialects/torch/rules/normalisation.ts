@@ -27,6 +27,19 @@ const batchNorm = rule('input, weight, bias, running_mean, running_var, training
   return normaliseBatch(call);
 });
 
+/** With statistics of the batch where the operator has none of its own: of one sample they are those of the sample, as of InstanceNorm. */
+const batchNormLegit = rule('input, weight, bias, running_mean=None, running_var=None, training, momentum, eps', (call) => {
+  const x = call.tensor('input');
+  if (call.has('running_mean')) {
+    call.trains('training');
+    return threeOf(call, normaliseBatch(call));
+  }
+  if (call.shape(x)[0] !== 1) throw call.decline('it normalises by the statistics of a batch');
+  const filled = (value: number) => call.build.numbers(x.dtype ?? 'float32', new Array<number>(call.size(x, 1)).fill(value));
+  const [scale, bias] = [call.optionalTensor('weight') ?? filled(1), call.optionalTensor('bias') ?? filled(0)];
+  return threeOf(call, call.add('InstanceNormalization', [x, scale, bias], { epsilon: call.number('eps') }));
+});
+
 const batchNormStatistics = rule('input, weight, bias, running_mean, running_var, momentum, eps', (call) => threeOf(call, normaliseBatch(call)));
 
 function threeOf(call: Call, value: Value): List {
@@ -227,6 +240,8 @@ export const normalisation: Rules = {
   batch_norm: batchNorm,
   _native_batch_norm_legit_no_training: batchNormStatistics,
   cudnn_batch_norm: batchNorm,
+  _native_batch_norm_legit: batchNormLegit,
+  native_batch_norm: batchNormLegit,
   layer_norm: layerNorm,
   native_layer_norm: nativeLayerNorm,
   group_norm: groupNorm,
@@ -235,6 +250,7 @@ export const normalisation: Rules = {
   local_response_norm: localResponse,
   softmax: softmax('Softmax'),
   _softmax: softmax('Softmax'),
+  _safe_softmax: softmax('Softmax'),
   log_softmax: softmax('LogSoftmax'),
   _log_softmax: softmax('LogSoftmax'),
   mean: reduction('ReduceMean', true),

@@ -2,7 +2,7 @@
 import type { Value } from '../../../model/builder.js';
 import type { Call } from '../call.js';
 import { List, TensorItem } from '../items.js';
-import { type Rule, type Rules, rule } from '../rule.js';
+import { listOf, type Rule, type Rules, rule } from '../rule.js';
 
 /** x weightᵀ + bias, over the last axis. */
 const linear = rule('input, weight, bias=None', (call) => dense(call, call.tensor('input'), call.tensor('weight'), call.optionalTensor('bias')));
@@ -38,9 +38,26 @@ const einsum = rule('equation, tensors, path=None', (call) =>
 );
 
 /** softmax(q kᵀ scale + mask) v. */
-const attention = rule('query, key, value, attn_mask=None, dropout_p=0, is_causal=False, scale=None, enable_gqa=False', (call) => {
-  const [query, key, value] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
-  if (call.flag('enable_gqa')) throw call.decline('its heads share keys (enable_gqa)');
+/** Several heads of queries have one of keys and values, each as many times as it is shared. */
+function sharedHeads(call: Call, value: Value, query: Value): Value {
+  const axis = call.rank(value) - 3;
+  const [heads, wanted] = [call.size(value, axis), call.size(query, call.rank(query) - 3)];
+  if (wanted % heads !== 0) throw call.decline(`${wanted} heads share ${heads}`);
+  const places = Array.from({ length: wanted }, (_, head) => Math.floor((head * heads) / wanted));
+  return heads === wanted ? value : call.add('Gather', [value, call.build.numbers('int64', places)], { axis }, 'shared');
+}
+
+/** As backends have it: beside the result they give what only training reads. */
+const fusedAttention = (signature: string, mask: string | null): Rule =>
+  rule(signature, (call) => {
+    const own = { enable_gqa: false, attn_mask: mask === null ? null : (call.given.get(mask) ?? null), scale: call.given.get('scale') ?? null };
+    const made = attention.run(call.withGiven(own)) as Value;
+    return new List([...listOf([made]).items, ...Array.from({ length: 8 }, () => call.unknown('what training reads of it'))]);
+  });
+
+const attention: Rule = rule('query, key, value, attn_mask=None, dropout_p=0, is_causal=False, scale=None, enable_gqa=False', (call) => {
+  const [query, ownKey, ownValue] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
+  const [key, value] = [ownKey, ownValue].map((one) => (call.flag('enable_gqa') ? sharedHeads(call, one, query) : one)) as [Value, Value];
   if (call.number('dropout_p') !== 0) call.trains('dropout_p');
   const rank = call.rank(query);
   const scale = call.has('scale') ? call.number('scale') : 1 / Math.sqrt(call.size(query, rank - 1));
@@ -98,5 +115,11 @@ export const products: Rules = {
   dot: matmul('self', 'tensor'),
   einsum,
   scaled_dot_product_attention: attention,
+  _scaled_dot_product_flash_attention_for_cpu: fusedAttention('query, key, value, dropout_p=0, is_causal=False, attn_mask=None, scale=None', 'attn_mask'),
+  _scaled_dot_product_flash_attention: fusedAttention('query, key, value, dropout_p=0, is_causal=False, return_debug_mask=False, scale=None', null),
+  _scaled_dot_product_efficient_attention: fusedAttention(
+    'query, key, value, attn_bias, compute_log_sumexp, dropout_p=0, is_causal=False, scale=None',
+    'attn_bias',
+  ),
   _native_multi_head_attention: wholeAttention,
 };

@@ -6,7 +6,7 @@ import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { queries } from './swin.js';
 import { classToken } from './vit.js';
-import { relativeIndex } from './windows.js';
+import { biasName, relativeIndex } from './windows.js';
 
 interface Size {
   readonly patch: number;
@@ -84,7 +84,7 @@ function distanceBias(net: Net, path: string, side: number, heads: number): Tens
   const table = net.store.takeParameter(name, [rows, heads]);
   if (table?.shape.join() !== `${rows},${heads}`) throw new Departure(net.store.sourceName(name), `is no table of ${rows} rows for ${heads} heads`);
   const tokens = side * side + 1;
-  return computedTensor(table.name, table.dtype, [heads, tokens, tokens], table.origin, async () => {
+  return computedTensor(biasName(table), table.dtype, [heads, tokens, tokens], table.origin, async () => {
     const index = relativeIndex(side);
     const rowOf = (from: number, to: number) =>
       from === 0 ? (to === 0 ? rows - 1 : rows - 3) : to === 0 ? rows - 2 : index[(from - 1) * (tokens - 1) + to - 1]!;

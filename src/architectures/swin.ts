@@ -183,7 +183,7 @@ export function queries(net: Net, x: Value, path: string, features: number): Val
   if (net.has(q!, false)) {
     const [first, last] = [q!, v!].map((name) => net.store.takeParameter(name, [features]));
     if (!first || !last) throw new Departure(net.store.sourceName(v!), 'is missing');
-    const all = computed(first, [3 * features], async () => {
+    const all = computed(first, `${net.store.sourceName(path)}.bias`, [3 * features], async () => {
       const [a, b] = await Promise.all([first, last].map(numbersOf));
       return Float64Array.from({ length: 3 * features }, (_, i) => (i < features ? a![i]! : i < 2 * features ? 0 : b![i - 2 * features]!));
     });
@@ -209,7 +209,9 @@ function cosine(net: Net, q: Value, k: Value, path: string, heads: number): Valu
   };
   const logits = net.store.takeParameter(`${path}.logit_scale`, [heads, 1, 1]);
   if (!logits) throw new Departure(`${net.store.sourceName(path)}.logit_scale`, 'is missing');
-  const scale = computed(logits, [heads, 1, 1], async () => (await numbersOf(logits)).map((logit) => Math.exp(Math.min(logit, Math.log(100)))));
+  const scale = computed(logits, `${logits.name}.factor`, [heads, 1, 1], async () =>
+    (await numbersOf(logits)).map((logit) => Math.exp(Math.min(logit, Math.log(100)))),
+  );
   const product = net.op('MatMul', [normal(q, -1), normal(k, -2)]);
   return net.constantOp('Mul', product, scale, `${net.store.sourceName(path)}.logit_scale`);
 }
@@ -226,7 +228,7 @@ function positionBias(net: Net, path: string, heads: number, window: number, ver
   const { kernel: first, bias } = net.weights(`${path}.cpb_mlp.0`, 'dense', { kernel: [wide, 2], bias: [wide] });
   const { kernel: second } = net.weights(`${path}.cpb_mlp.2`, 'dense', { kernel: [heads, wide] });
   if (!bias) throw new Departure(`${net.store.sourceName(path)}.cpb_mlp.0`, 'has no bias');
-  return computed(second!, [heads, tokens, tokens], async () => {
+  return computed(second!, `${net.store.sourceName(path)}.relative_position_bias`, [heads, tokens, tokens], async () => {
     const [a, b, c] = await Promise.all([first!, bias, second!].map(numbersOf));
     const hidden = b!.length;
     const side = 2 * window - 1;
@@ -253,9 +255,9 @@ async function numbersOf(tensor: Tensor): Promise<Float64Array> {
 }
 
 /** float32 numbers worked out from a weight. */
-function computed(source: Tensor, shape: readonly number[], compute: () => Promise<Float64Array>): Tensor {
+function computed(source: Tensor, name: string, shape: readonly number[], compute: () => Promise<Float64Array>): Tensor {
   return reshape(
-    computedTensor(source.name, 'float32', shape, source.origin, async () => new Uint8Array(Float32Array.from(await compute()).buffer)),
+    computedTensor(name, 'float32', shape, source.origin, async () => new Uint8Array(Float32Array.from(await compute()).buffer)),
     shape,
   );
 }

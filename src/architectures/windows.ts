@@ -29,6 +29,11 @@ export function relativeIndex(side: number): number[] {
   return places.flatMap(([y, x]) => places.map(([v, u]) => (y - v + side - 1) * (2 * side - 1) + (x - u + side - 1)));
 }
 
+/** What the biases of pairs are called, of which a file has only the table. */
+export function biasName({ name }: Tensor): string {
+  return name.replace(/_table$/, '');
+}
+
 /**
  * Picks from a table of position biases the one of each pair of tokens.
  *
@@ -39,7 +44,7 @@ export function pairBias(table: Tensor, side: number): Tensor {
   const heads = table.shape[1]!;
   const tokens = side * side;
   const index = relativeIndex(side);
-  return computedTensor(table.name, table.dtype, [heads, tokens, tokens], table.origin, async () => {
+  return computedTensor(biasName(table), table.dtype, [heads, tokens, tokens], table.origin, async () => {
     const bytes = await tensorBytes(table);
     const width = bytes.byteLength / (table.shape[0]! * heads);
     const out = new Uint8Array(heads * index.length * width);

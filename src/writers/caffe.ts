@@ -7,7 +7,7 @@ import { MessageBuilder, type Piece, writePieces } from '../containers/protobuf-
 import { isModelError, ModelError } from '../errors.js';
 import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
 import { Names } from '../model/names.js';
-import { inferShapes, windowedSize } from '../model/ops/index.js';
+import { inferShapes, padsInNumbers, windowedSize } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import { elementCount, float32Tensor, reshape, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
@@ -200,23 +200,11 @@ function perAxis(name: string, values: readonly number[]): Settings {
 /** The same padding on both sides of each axis, worked out where auto_pad says SAME; a text where it is not. */
 function evenPads(layer: Layer, net: NetBuilder): readonly number[] | string {
   const rank = numbers(layer, 'kernel_shape').length;
-  const mode = layer.attributes.auto_pad;
-  if (mode === 'VALID') return new Array<number>(rank).fill(0);
-  if (mode === 'NOTSET') {
-    const pads = numbers(layer, 'pads');
-    const before = pads.slice(0, rank);
-    return before.every((amount, axis) => amount === pads[axis + rank]) ? before : `${layer.op} pads [${pads}], and Caffe pads both sides alike`;
-  }
-  const totals = numbers(layer, 'kernel_shape').map((kernel, axis) => {
-    const size = net.shape(layer.inputs[0]!)[axis + 2]!;
-    const stride = numbers(layer, 'strides')[axis]!;
-    const extent = (kernel - 1) * (numbers(layer, 'dilations')?.[axis] ?? 1) + 1;
-    if (typeof size === 'number') return Math.max((Math.ceil(size / stride) - 1) * stride + extent - size, 0);
-    return stride === 1 ? extent - 1 : Number.NaN;
-  });
-  return totals.every((total) => total % 2 === 0)
-    ? totals.map((total) => total / 2)
-    : `${layer.op} with ${mode} pads [${totals}] in all, and Caffe pads both sides alike`;
+  const pads = padsInNumbers(layer, net.shape(layer.inputs[0]!).slice(2));
+  if (!pads)
+    return `${layer.op} with ${layer.attributes.auto_pad} over a picture of free size, and Caffe wants its padding in numbers; --input-shape gives the size`;
+  const before = pads.slice(0, rank);
+  return before.every((amount, axis) => amount === pads[axis + rank]) ? before : `${layer.op} pads [${pads}], and Caffe pads both sides alike`;
 }
 
 function convolution(type: 'Convolution' | 'Deconvolution'): Rule {

@@ -11,4 +11,4 @@ export { beyondPlain, bindSlots, isNeverNegative, type LayerDraft, makeLayer, va
 export type { AttributeType, Operator, Shaped, ValueType } from './operator.js';
 export { isOptionalSlot, slotName } from './operator.js';
 export { OPS, operatorOf } from './table.js';
-export { windowedSize } from './window.js';
+export { padsInNumbers, windowedSize } from './window.js';

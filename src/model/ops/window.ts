@@ -73,6 +73,33 @@ export function windowedSize(size: Dim, axis: number, layer: { readonly attribut
   return stride + end <= extent ? count : `${count}, windows within ${addDims(size, begin)}`;
 }
 
+/**
+ * A window's pads in numbers, whatever auto_pad says: [begin of each spatial axis ..., end of each].
+ *
+ * @param spatial sizes of the input
+ * @returns null where they depend on a size that is free
+ */
+export function padsInNumbers(
+  layer: { readonly attributes: Readonly<Record<string, AttributeValue>> },
+  spatial: readonly (Dim | undefined)[],
+): readonly number[] | null {
+  const { kernel_shape, strides, pads, dilations, auto_pad } = layer.attributes as unknown as WindowAttributes;
+  if (auto_pad === 'NOTSET') return pads;
+  if (auto_pad === 'VALID') return [...kernel_shape, ...kernel_shape].map(() => 0);
+  const totals: number[] = [];
+  for (const [axis, window] of kernel_shape.entries()) {
+    const extent = (window - 1) * (dilations?.[axis] ?? 1) + 1;
+    const stride = strides[axis]!;
+    const size = spatial[axis];
+    if (typeof size === 'number') totals.push(Math.max((Math.ceil(size / stride) - 1) * stride + extent - size, 0));
+    else if (stride === 1) totals.push(extent - 1);
+    else return null;
+  }
+  const smaller = totals.map((total) => Math.floor(total / 2));
+  const larger = totals.map((total) => Math.ceil(total / 2));
+  return auto_pad === 'SAME_UPPER' ? [...smaller, ...larger] : [...larger, ...smaller];
+}
+
 /** Size that a transposed convolution makes along one axis. */
 export function transposedSize(size: Dim, stride: number, extent: number, outputPadding: number, pads: number): Dim {
   return addDims(multiplyDims(subtractDims(size, 1), stride), outputPadding + extent - pads);

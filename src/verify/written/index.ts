@@ -14,10 +14,12 @@ export const writtenFormats: readonly WrittenFormat[] = [
   { format: 'pytorch', runs: false, open: async (files, layers) => (await import('./named.js')).openNamedWeights(files, 'pytorch', await stateNames(layers)) },
 ];
 
-/** Under which names a state dict has the weights of layers. */
-async function stateNames(layers: readonly Layer[]): Promise<ReadonlyMap<string, string>> {
-  const { stateOf } = await import('../../writers/pytorch/module.js');
-  return new Map(stateOf(layers).map(({ layer, role, name }) => [`${layer.name} ${role}`, name]));
+/** Under which names a state dict has the weights of layers, and which matrices the other way round. */
+async function stateNames(layers: readonly Layer[]) {
+  const { isLinear, stateOf } = await import('../../writers/pytorch/module.js');
+  const places = stateOf(layers).map(({ layer, role, name }) => [`${layer.name} ${role}`, { name, isTurned: isLinear(layer, layer.weights[role]!) }] as const);
+  const known = new Map(places);
+  return (layer: Layer, role: string) => known.get(`${layer.name} ${role}`);
 }
 
 /** Undefined where files of the format cannot be verified. */

@@ -2,14 +2,19 @@
 import type { FileSet } from '../../bytes/file-set.js';
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap, ModelFile } from '../../model/layer-map.js';
+import { permute } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import type { WrittenModel } from './written.js';
 
 /**
  * @param format name of a reader
- * @param names of weights, by 'layer role', where the format's own are neither
+ * @param named where the format's own names are neither: the name of a layer's weight, and whether the matrix is stored the other way round
  */
-export async function openNamedWeights(files: FileSet, format: string, names?: ReadonlyMap<string, string>): Promise<WrittenModel> {
+export async function openNamedWeights(
+  files: FileSet,
+  format: string,
+  named?: (layer: Layer, role: string) => { readonly name: string; readonly isTurned: boolean } | undefined,
+): Promise<WrittenModel> {
   const model = await openModel(files, { from: format });
   const own = model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   const byName = new Map(own.map((tensor) => [tensor.name, tensor]));
@@ -21,8 +26,10 @@ export async function openNamedWeights(files: FileSet, format: string, names?: R
     isOurs: true,
     layoutOf: ({ layout }) => layout,
     weight(layer, role) {
-      const name = names?.get(`${layer.name} ${role}`) ?? roleName(layer, role);
-      const tensor = byName.get(name) ?? byName.get(roleName(layer, role)) ?? byRole.get(roleName(layer, role));
+      const own = named?.(layer, role);
+      const stored = own && byName.get(own.name);
+      if (stored) return { tensor: own.isTurned && stored.shape.length === 2 ? permute(stored, [1, 0]) : stored };
+      const tensor = byName.get(roleName(layer, role)) ?? byRole.get(roleName(layer, role));
       return tensor && { tensor };
     },
     valueOf: () => undefined,

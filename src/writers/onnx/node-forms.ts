@@ -12,7 +12,7 @@ import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
 import { numbersTensor } from '../../model/numbers.js';
-import { type Operator, operatorOf } from '../../model/ops/index.js';
+import { type Operator, operatorOf, padsInNumbers } from '../../model/ops/index.js';
 import type { Tensor } from '../../model/tensor.js';
 import { intAttribute, intsAttribute, type OnnxAttribute } from './graph.js';
 
@@ -93,33 +93,10 @@ function constantOf(slot: string, type: string, value: AttributeValue, isScalar:
 }
 
 function settlePads(layer: Layer, context: FormContext, attributes: Record<string, OnnxAttribute>): void {
-  const pads = explicitPads(layer, context);
+  const pads = padsInNumbers(layer, context.shapeOf(layer.inputs[0]!)?.slice(2) ?? []);
   // Where auto_pad decides, shape inference of the onnx package obeys pads if there are any.
   if (!pads) delete attributes.pads;
   else Object.assign(attributes, { pads: intsAttribute(pads), auto_pad: { type: 'string', value: 'NOTSET' } });
-}
-
-const ints = (layer: Layer, name: string) => layer.attributes[name] as readonly number[];
-
-/** Pads in numbers; null where they depend on a size that is free. */
-function explicitPads(layer: Layer, context: FormContext): readonly number[] | null {
-  const mode = layer.attributes.auto_pad;
-  if (mode === 'NOTSET') return ints(layer, 'pads');
-  const kernel = ints(layer, 'kernel_shape');
-  if (mode === 'VALID') return [...kernel, ...kernel].map(() => 0);
-  const spatial = context.shapeOf(layer.inputs[0]!)?.slice(2) ?? [];
-  const totals: number[] = [];
-  for (const [axis, size] of kernel.entries()) {
-    const extent = (size - 1) * (ints(layer, 'dilations')?.[axis] ?? 1) + 1;
-    const stride = ints(layer, 'strides')[axis]!;
-    const length = spatial[axis];
-    if (typeof length === 'number') totals.push(Math.max((Math.ceil(length / stride) - 1) * stride + extent - length, 0));
-    else if (stride === 1) totals.push(extent - 1);
-    else return null;
-  }
-  const smaller = totals.map((total) => Math.floor(total / 2));
-  const larger = totals.map((total) => Math.ceil(total / 2));
-  return mode === 'SAME_UPPER' ? [...smaller, ...larger] : [...larger, ...smaller];
 }
 
 /**

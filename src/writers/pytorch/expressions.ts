@@ -50,7 +50,9 @@ function pad(x: string, pads: readonly number[], mode = 'constant', value = 0): 
 const isEven = (pads: readonly number[]) => pads.slice(0, pads.length / 2).every((amount, i) => amount === pads[i + pads.length / 2]);
 
 const explicit = (layer: Layer): string | null =>
-  String(layer.attributes.auto_pad).startsWith('SAME') ? `${layer.op} with auto_pad ${layer.attributes.auto_pad}: its padding must be given in numbers` : null;
+  String(layer.attributes.auto_pad).startsWith('SAME')
+    ? `${layer.op} with auto_pad ${layer.attributes.auto_pad} over sizes that are free: what it pads depends on them; --input-shape gives them`
+    : null;
 
 const spatial = (layer: Layer) => layer.weights.kernel!.shape.length - 2;
 
@@ -105,9 +107,11 @@ const averagePool: Expression = {
     const size = pythonTuple(window);
     const options = `stride=${pythonTuple(numbers(layer, 'strides'))}, ceil_mode=${number(layer, 'ceil_mode') ? 'True' : 'False'}`;
     if (pads.every((amount) => amount === 0)) return `F.avg_pool${window.length}d(${x}, ${size}, ${options})`;
-    if (isEven(pads))
+    if (isEven(pads) && pads.slice(0, window.length).every((amount, i) => 2 * amount <= window[i]!))
       return `F.avg_pool${window.length}d(${x}, ${size}, ${options}, padding=${pythonTuple(pads.slice(0, window.length))}, count_include_pad=${counts ? 'True' : 'False'})`;
-    return `F.avg_pool${window.length}d(${pad(x!, pads)}, ${size}, ${options})`;
+    const over = (from: string) => `F.avg_pool${window.length}d(${pad(from, pads)}, ${size}, ${options})`;
+    // Of a window at the border, only so much is picture.
+    return counts ? over(x!) : `${over(x!)} / ${over(`torch.ones_like(${x}[:1, :1])`)}`;
   },
   obstacle(layer) {
     const pads = padsOf(layer);
@@ -115,9 +119,7 @@ const averagePool: Expression = {
     if (explicit(layer)) return explicit(layer);
     const half = pads.slice(0, window.length).every((amount, i) => 2 * amount <= window[i]!);
     if (isEven(pads) && half) return null;
-    return number(layer, 'count_include_pad') && !number(layer, 'ceil_mode')
-      ? null
-      : 'AveragePool leaves out padding that differs on both sides, which torch.nn has not';
+    return number(layer, 'ceil_mode') ? 'AveragePool rounds up and pads more on one side than on the other, which torch.nn has not' : null;
   },
 };
 
@@ -180,6 +182,16 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
       '        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps)',
     ].join('\n'),
   },
+  InstanceNormalization: {
+    call: (layer, { inputs: [x], parameters }) =>
+      `F.instance_norm(${x}, weight=${parameters.scale}, bias=${parameters.bias}, eps=${argument(layer, 'epsilon')})`,
+  },
+  DepthToSpace: {
+    ...unary((x, layer) => `F.pixel_shuffle(${x}, ${argument(layer, 'blocksize')})`),
+    obstacle: (layer) => (layer.attributes.mode === 'CRD' ? null : 'DepthToSpace with the channels of a square apart (mode DCR)'),
+  },
+  HardSwish: unary((x) => `F.hardswish(${x})`),
+  Gelu: unary((x, layer) => `F.gelu(${x}${layer.attributes.approximate === 'tanh' ? ', approximate="tanh"' : ''})`),
   Gather: {
     module: (layer) => `nn.Embedding(${layer.weights.table!.shape.join(', ')})`,
     call: (_, { inputs: [x], self }) => `${self}(${x}.long())`,

@@ -14,7 +14,8 @@ import { castWeights } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { PYTORCH } from '../targets.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
-import { moduleObstacles, writeModule } from './module.js';
+import { moduleObstacles, storedWeight, writeModule } from './module.js';
+import { paddingNotices, withPadsInNumbers } from './pads.js';
 
 /** Where PyTorch starts the elements of a storage, so that a file can be mapped. */
 const ALIGNMENT = 64;
@@ -46,24 +47,26 @@ export const pytorch: Writer = {
   weightsOnly: pytorchWeights,
 
   async check(map, options) {
-    const obstacles = moduleObstacles(map);
+    const settled = withPadsInNumbers(map);
+    const obstacles = moduleObstacles(settled);
     // What no module can be made of has no names in one.
-    return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(map), options);
+    return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(settled), options);
   },
 
-  async write(map, sink, name, options) {
+  async write(given, sink, name, options) {
+    const map = withPadsInNumbers(given);
     // Written first, so that the state dict, which is the model, gets its name last.
     const { warnings } = await writeStateDict(namedWeights(map), sink, name, options);
     const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}.py`);
     await file.write(new TextEncoder().encode(writeModule(channelsFirst(map)).source));
     await file.close();
-    return { warnings };
+    return { warnings: [...paddingNotices(given), ...warnings] };
   },
 };
 
 /** The weights under their names in the state dict, each once. */
 function namedWeights(map: LayerMap): Tensor[] {
-  const named = new Map(writeModule(map).state.map(({ layer, role, name }) => [name, { ...layer.weights[role]!, name }]));
+  const named = new Map(writeModule(map).state.map(({ layer, role, name }) => [name, { ...storedWeight(layer, role), name }]));
   return [...named.values()];
 }
 

@@ -6,6 +6,7 @@
 import { ModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
+import { permute, type Tensor } from '../../model/tensor.js';
 import { EXPRESSIONS, type Expression } from './expressions.js';
 import { docText, pythonText, pythonTuple } from './python.js';
 
@@ -40,6 +41,15 @@ export function writeModule(map: LayerMap): PythonModule {
 /** The names that layers' weights have in the state dict. */
 export function stateOf(layers: readonly Layer[]): readonly StateName[] {
   return new ModuleBuilder({ name: '', inputs: [], outputs: [], layers }).state;
+}
+
+/**
+ * A layer's weight as the state dict has it. A matrix under the name that PyTorch gives to those of nn.Linear is [out, in] there, whatever
+ * multiplies by it; the map's products want [in, out].
+ */
+export function storedWeight(layer: Layer, role: string): Tensor {
+  const tensor = layer.weights[role]!;
+  return isLinear(layer, tensor) ? permute(tensor, [1, 0]) : tensor;
 }
 
 /** Every layer that has no expression in PyTorch. */
@@ -120,7 +130,8 @@ class ModuleBuilder {
     const inputs = layer.inputs.map((value) => this.#variables.get(value)!);
     const made = module?.(layer) ?? null;
     const self = made === null ? null : this.#module(layer, made);
-    const parameters = Object.fromEntries(made === null ? Object.keys(layer.weights).map((role) => [role, this.#parameter(layer, role)]) : []);
+    const used = (role: string) => `${this.#parameter(layer, role)}${isLinear(layer, layer.weights[role]!) ? '.t()' : ''}`;
+    const parameters = Object.fromEntries(made === null ? Object.keys(layer.weights).map((role) => [role, used(role)]) : []);
     const expression = call(layer, { inputs, self, parameters });
     const output = this.#variable(layer.outputs[0]!, layer.name);
     this.#forward.push(`        ${output} = ${expression}`);
@@ -158,7 +169,7 @@ class ModuleBuilder {
     const path = this.#modules.get(key) ?? this.#paths.take(own);
     if (!this.#modules.has(key)) {
       this.#modules.set(key, path);
-      this.#init.push(`put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(tensor.shape)}), requires_grad=False))`);
+      this.#init.push(`put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(storedWeight(layer, role).shape)}), requires_grad=False))`);
     }
     this.state.push({ layer, role, name: path });
     return `self.get_parameter(${pythonText(path)})`;
@@ -176,6 +187,11 @@ class ModuleBuilder {
     this.#numbers.set(tensor, known);
     return known;
   }
+}
+
+/** Whether a product's matrix is one of nn.Linear, by its name. */
+export function isLinear({ op }: Layer, { name, shape }: Tensor): boolean {
+  return op === 'MatMul' && shape.length === 2 && /[._]weight$/.test(name);
 }
 
 const KEYWORDS = new Set(

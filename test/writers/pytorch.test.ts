@@ -1,0 +1,53 @@
+/** PyTorch as a target: padding that depends on sizes, and matrices as nn.Linear has them. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { convert } from '../../src/convert.js';
+import { tensorBytes } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
+import { verifyConversion } from '../../src/verify/verify.js';
+import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
+
+const folderOf = (name: string) => ARCHITECTURE_CASES.find(({ title }) => title === `architectures/${name}`)!.folder;
+
+async function written(name: string) {
+  const { files, options } = openDialect(folderOf(name));
+  const sink = memorySink();
+  const result = await convert(files, sink, 'model.pth', { ...options, to: 'pytorch' });
+  return { files, options, result, made: memoryFileSet(Object.fromEntries(sink.files), 'model.pth') };
+}
+
+describe('a net that pads as TensorFlow does', () => {
+  it('has the numbers for the size of picture that it takes, and says which', async () => {
+    const { result, made } = await written('efficientnet_v2-timm-tf');
+    const notice = result.warnings.find(({ code }) => code === 'padding-in-numbers');
+    expect(notice?.message).toContain('32 x 32');
+    const source = await (await made.open('model.py')).read(0, (await made.open('model.py')).byteLength);
+    expect(new TextDecoder().decode(source)).toMatch(/F\.pad\(\w+, \(0, 1, 0, 1/);
+  });
+
+  it('says nothing of it where no layer pads so', async () => {
+    const { result } = await written('resnet-basic');
+    expect(result.warnings.map(({ code }) => code)).not.toContain('padding-in-numbers');
+  });
+});
+
+describe('a transformer', () => {
+  it('has its matrices [out, in], under their own names, and verifies', async () => {
+    const { files, result, made } = await written('vit');
+    const source = await openModel(files, { from: 'pytorch' });
+    const own = new Map((await openModel(made, { from: 'pytorch' })).tensors.map(({ tensor }) => [tensor.name, tensor]));
+    const name = 'encoder.layers.encoder_layer_0.mlp.0.weight';
+    const { tensor } = source.tensors.find((one) => one.tensor.name === name)!;
+    expect(own.get(name)!.shape).toEqual(tensor.shape);
+    expect(Buffer.from(await tensorBytes(own.get(name)!)).equals(Buffer.from(await tensorBytes(tensor)))).toBe(true);
+    const report = await verifyConversion({
+      source: { files, path: join(folderOf('vit'), 'model.pth') },
+      model: result.model,
+      map: result.map,
+      target: { files: made, path: 'model.pth', format: 'pytorch' },
+    });
+    expect(report.verdict).toBe('match');
+  });
+});

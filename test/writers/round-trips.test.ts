@@ -1,0 +1,130 @@
+/**
+ * One small net of every family to every target and back: the weights are the state dict's bit for bit, under its names where the target has
+ * room for them, and what a target cannot express is declined, by the name of what it lacks.
+ */
+import { describe, expect, it } from 'vitest';
+import { families } from '../../src/architectures/list.js';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { convert } from '../../src/convert.js';
+import { isModelError } from '../../src/errors.js';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { elementCount, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
+import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
+
+/** The family's net, where it is not called like the family. */
+const CASES: Readonly<Record<string, string>> = {
+  inception_resnet_v2: 'inception_resnet_v2-timm',
+  legacy_xception: 'xception-timm',
+  mobilenet: 'mobilenet-listed',
+  mobilenet_v3: 'mobilenet_v3_small',
+  regnet: 'regnet_y',
+  resnet: 'resnet-basic',
+  segmentation: 'fcn_resnet',
+  squeezenet: 'squeezenet1_1',
+  unet_resnet: 'unet-resnet',
+  vgg: 'vgg-small-picture',
+  dcgan: 'dcgan-generator',
+};
+/** Six hundred tensors of one number. */
+const DEEP = new Set(['inception_resnet_v2']);
+const FAMILIES = families.filter(({ spellings }) => spellings.some(({ ecosystem }) => ecosystem !== 'keras' && ecosystem !== 'caffe'));
+
+const TARGETS = [
+  ['onnx', 'model.onnx'],
+  ['tfjs', 'model.json'],
+  ['tfjs-graph', 'model.json'],
+  ['keras-h5', 'model.h5'],
+  ['keras-v3', 'model.keras'],
+  ['caffe', 'model.caffemodel'],
+  ['pytorch', 'model.pth'],
+  ['safetensors', 'model.safetensors'],
+] as const;
+
+/** Tried in frameworks.test.ts, with their predictions. */
+const ELSEWHERE = {
+  families: new Set(
+    'alexnet convnext densenet efficientnet googlenet inception_v3 mnasnet mobilenet_v2 mobilenet_v3 regnet resnet shufflenet_v2 squeezenet'.split(' '),
+  ),
+  targets: new Set<string>(['keras-h5', 'keras-v3', 'caffe', 'pytorch']),
+};
+
+const LAYERS = /no translation|has no such layer|of two values|constant of the shape|Clip from|differ|axis|MatMul|product/;
+const WITHOUT_LAYERS = 'vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(' ');
+const WITHOUT_CAFFE =
+  'inception_v4 inception_resnet_v2 ghostnet segmentation unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
+    ' ',
+  );
+
+/** What a target has no word for: in which families, and what the refusal names. */
+const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {
+  tfjs: { families: [...WITHOUT_LAYERS, 'convnext', 'segmentation'], words: LAYERS },
+  'keras-h5': { families: WITHOUT_LAYERS, words: LAYERS },
+  'keras-v3': { families: WITHOUT_LAYERS, words: LAYERS },
+  caffe: { families: WITHOUT_CAFFE, words: /no translation|leaves padding out|output_padding|both sides|constant of the shape/ },
+};
+/** Convolutions in groups become as many, each with its part of the kernel. */
+const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['regnet'], 'tfjs-graph': ['regnet'] };
+
+/** Names of weights of more than a few elements, by their bytes. */
+async function values(tensors: readonly Tensor[]): Promise<Map<string, string>> {
+  const large = tensors.filter(({ dtype, shape }) => dtype === 'float32' && elementCount(shape) > 2);
+  return new Map(await Promise.all(large.map(async (tensor) => [Buffer.from(await tensorBytes(tensor)).toString('base64'), tensor.name] as const)));
+}
+
+const weightsOf = ({ layers }: LayerMap) => layers.flatMap(({ weights }) => Object.values(weights));
+
+describe.each(FAMILIES.map(({ name }) => name))('%s', (family) => {
+  const title = `architectures/${CASES[family] ?? family}`;
+  const { folder } = ARCHITECTURE_CASES.find((one) => one.title === title) ?? { folder: '' };
+
+  it.each(
+    TARGETS.filter(([to]) => !((ELSEWHERE.families.has(family) && ELSEWHERE.targets.has(to)) || (DEEP.has(family) && !['onnx', 'pytorch'].includes(to)))),
+  )('goes to %s and comes back', async (to, name) => {
+    const { files, options } = openDialect(folder);
+    const source = await openModel(files, options);
+    const sink = memorySink();
+    const refusal = DECLINED[to]?.families.includes(family) ? DECLINED[to].words : undefined;
+    let result: Awaited<ReturnType<typeof convert>>;
+    try {
+      result = await convert(files, sink, name, { ...options, to });
+    } catch (error) {
+      if (!isModelError(error) || !refusal) throw error;
+      expect(error.message).toMatch(refusal);
+      expect(sink.files.size).toBe(0);
+      return;
+    }
+    expect(refusal, 'declined').toBeUndefined();
+    const back = await openModel(memoryFileSet(Object.fromEntries(sink.files), name), { from: to });
+    const stored = back.tensors.map(({ tensor }) => tensor);
+    if (to === 'safetensors' || to === 'pytorch') {
+      const known = new Map(stored.map((tensor) => [tensor.name, tensor]));
+      for (const { tensor } of source.tensors.filter(({ tensor }) => known.has(tensor.name))) {
+        expect(Buffer.from(await tensorBytes(known.get(tensor.name)!)).equals(Buffer.from(await tensorBytes(tensor))), tensor.name).toBe(true);
+      }
+      const own = source.tensors.filter(({ tensor }) => tensor.dtype === 'float32');
+      if (to === 'safetensors') expect(known.size).toBeGreaterThanOrEqual(own.length);
+    }
+    const map = result.map ?? (await source.map());
+    const after = to === 'safetensors' || to === 'pytorch' ? stored : weightsOf(await back.map());
+    const before = to === 'safetensors' ? source.tensors.map(({ tensor }) => tensor) : weightsOf(map).filter((tensor) => to !== 'pytorch' || !isMatrix(tensor));
+    const found = await values(after);
+    const missing = [...(await values(before))].filter(([bytes]) => !found.has(bytes));
+    // Where pictures are channels-last, rows of a matrix behind Flatten stand in that order, and constants have other axes last.
+    const turned = to.startsWith('tfjs') || to.startsWith('keras') ? new Set([...found.keys()].map(sorted)) : new Set<string>();
+    const lost = missing.filter(([bytes]) => !turned.has(sorted(bytes))).map(([, name]) => name);
+    if (!IN_GROUPS[to]?.includes(family)) expect(lost).toEqual([]);
+  });
+});
+
+/** The numbers of a weight, whatever their order. */
+function sorted(bytes: string): string {
+  const buffer = Buffer.from(bytes, 'base64');
+  return Array.from({ length: buffer.byteLength / 4 }, (_, i) => buffer.readInt32LE(4 * i))
+    .sort((a, b) => a - b)
+    .join();
+}
+
+/** Products want [in, out], a state dict has [out, in]: compared by name. */
+const isMatrix = ({ name, shape }: Tensor) => shape.length === 2 && /[._]weight$/.test(name);

@@ -182,16 +182,6 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
       '        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps)',
     ].join('\n'),
   },
-  InstanceNormalization: {
-    call: (layer, { inputs: [x], parameters }) =>
-      `F.instance_norm(${x}, weight=${parameters.scale}, bias=${parameters.bias}, eps=${argument(layer, 'epsilon')})`,
-  },
-  DepthToSpace: {
-    ...unary((x, layer) => `F.pixel_shuffle(${x}, ${argument(layer, 'blocksize')})`),
-    obstacle: (layer) => (layer.attributes.mode === 'CRD' ? null : 'DepthToSpace with the channels of a square apart (mode DCR)'),
-  },
-  HardSwish: unary((x) => `F.hardswish(${x})`),
-  Gelu: unary((x, layer) => `F.gelu(${x}${layer.attributes.approximate === 'tanh' ? ', approximate="tanh"' : ''})`),
   Gather: {
     module: (layer) => `nn.Embedding(${layer.weights.table!.shape.join(', ')})`,
     call: (_, { inputs: [x], self }) => `${self}(${x}.long())`,

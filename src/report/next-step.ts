@@ -149,6 +149,7 @@ const TRIALS: Readonly<Record<TrialReport['kind'], string>> = {
     'single inputs agree, several at once do not: look for a batch size that is written into a Reshape or an Expand of the file, and for an operator that works along the batch.',
   sizes: 'the size that was tried first agrees, another does not: look for sizes that are written into a Reshape, a Resize, a Slice or a pooling of the file.',
   inner: 'the outputs agree because they are saturated, and what they are made of does not: --layers names the first layer that differs.',
+  alone: 'the outputs agree within what rounding does to this net, which is much, and one layer does not: --layers looks at each.',
   float16: 'without --float16-compute the weights are stored in float16 all the same, and computed with in float32.',
 };
 

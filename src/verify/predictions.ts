@@ -2,6 +2,7 @@
 import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { describeAgreement } from './agreement.js';
+import { tryAlone } from './alone.js';
 import { explain } from './causes/explain.js';
 import { checkClaimed, claimNote, claimsOf, withClaims } from './claimed.js';
 import { checkCodes, hasCodes } from './codes.js';
@@ -49,7 +50,8 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     isRead && own && !isCoded && written?.computeDType !== 'float16'
       ? await tryInner(subject, { samples: alone.compared, map: own, tolerances, shown: shownBehind }, options, notes)
       : null;
-  const ran = { ...alone, trials: inner ? [...alone.trials, inner] : alone.trials, shown: [...shownBehind, ...alone.shown] };
+  const apart = isRead && !narrowing && !ranOut(alone) ? await tryAlone(subject, { samples: alone.compared, tolerances }, options) : null;
+  const ran = { ...alone, trials: [...alone.trials, ...(inner ? [inner] : []), ...(apart ? [apart.trial] : [])], shown: [...shownBehind, ...alone.shown] };
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
   const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
@@ -87,7 +89,16 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     !isLoss && (verdict === 'mismatch' || verdict === 'disputed')
       ? await explain(
           subject,
-          { first, weights, widened, tolerances, samples: telling(ran), isAsked: options.layers === true, onPlaced: options.onPlaced },
+          {
+            first,
+            weights,
+            widened,
+            tolerances,
+            samples: telling(ran),
+            suspect: apart?.first ?? undefined,
+            isAsked: options.layers === true,
+            onPlaced: options.onPlaced,
+          },
           notes,
         )
       : null;
@@ -129,6 +140,11 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     notes,
     elapsedMs: performance.now() - startedAt,
   };
+}
+
+/** Whether an output is out of tolerance already. */
+function ranOut({ comparison }: Ran): boolean {
+  return comparison.report().outputs.some(({ passed }) => !passed);
 }
 
 /** Samples that show a difference first, then what else is at hand. */

@@ -20,7 +20,7 @@ import type { RunSample } from '../samples.js';
 import type { Feeds } from '../side.js';
 import type { Subject } from '../subject.js';
 import type { Tolerances } from '../tolerance.js';
-import { errorOf, evaluateSegment, type Segment, scaleOf } from './segment.js';
+import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaleOf } from './segment.js';
 import { tryStored } from './stored.js';
 import { type Findings, type TrialLimits, tryCauses } from './trial.js';
 
@@ -43,6 +43,8 @@ export interface ToExplain {
   readonly samples: readonly RunSample[];
   readonly widened: LayerMap | null;
   readonly tolerances: Tolerances;
+  /** A layer that is known to be to blame, and where it shows. */
+  readonly suspect?: { readonly layer: Layer; readonly sample: RunSample };
   /** Whether layers are compared however long that takes. */
   readonly isAsked: boolean;
   readonly onPlaced?: (fault: PlacedFault) => void;
@@ -89,7 +91,7 @@ export async function explainStored(
 
 async function explainValues(subject: Subject, toExplain: ToExplain, types: ReadonlyMap<string, ValueType>, notes: string[]): Promise<CauseReport | null> {
   const { map } = subject;
-  const { samples, widened, tolerances, isAsked, onPlaced } = toExplain;
+  const { samples, widened, tolerances, isAsked, onPlaced, suspect } = toExplain;
   if (!subject.withLayers || samples.length === 0) return null;
   if (!isAsked && multiplications(map) > IN_PASSING) {
     notes.push('what kind of mistake it is was not looked for: the net is large; --layers takes the time');
@@ -98,21 +100,17 @@ async function explainValues(subject: Subject, toExplain: ToExplain, types: Read
   const seen: string[] = [];
   const report = await subject.withLayers({ widened, tolerances }, seen, async (sides) => {
     const chosen = samples.slice(0, SAMPLES);
+    const place: Place = { sides, net: widened ?? map, map, types, written: subject.written, onPlaced };
+    if (suspect) return explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
     for (const [i, sample] of chosen.entries()) {
       const { layers } = await compareLayers({ ...sides, feeds: [sample.feeds] });
       const failed = layers.find(({ passed }) => !passed);
       const layer = failed && map.layers.find(({ name }) => name === failed.layer);
       const others = [sample, ...chosen.filter((_, j) => j !== i)].map(({ feeds }) => feeds);
-      if (layer)
-        return explainLayer(
-          { sides, net: widened ?? map, map, types, written: subject.written, onPlaced },
-          layer,
-          others,
-          Math.max(LEAST_ALLOWED, failed.allowed),
-        );
+      if (layer) return explainLayer(place, layer, others, Math.max(LEAST_ALLOWED, failed.allowed));
       // What narrower weights cost shows in outputs as well, and is nothing that is done to them.
       const output = widened ? null : behind(map, sides, sample);
-      if (output) return explainOutput({ sides, net: widened ?? map, map, types, written: subject.written, onPlaced }, output, sample);
+      if (output) return explainOutput(place, output, sample);
     }
     return null;
   });
@@ -156,7 +154,7 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
   const limits = { allowed, milliseconds: MILLISECONDS };
   const alone = await tryCauses(targets, limits);
   // What a node that the source has not does to what the layer reads is told by the layers that make that.
-  const findings = side === 'file' && isUntold(alone) ? ((await tryBefore(place, layer, feeds, limits)) ?? alone) : alone;
+  const findings = side === 'file' && isUntold(alone) && !alone.isCut ? ((await tryBefore(place, layer, feeds, limits)) ?? alone) : alone;
   // Weights as they are stored tell more than what a layer makes of them; in a file that was not written from the map they may be others by right.
   for (const { name } of side === 'file' && (findings.isFitted || findings.explained.length === 0) ? segment.layers : []) {
     const suspect = map.layers.find((each) => each.name === name)!;
@@ -194,21 +192,8 @@ async function segmentOf(
   feeds: Feeds,
   before: ReadonlySet<Layer> = new Set(),
 ): Promise<{ segment: Segment; found: Value }> {
-  const makers = new Map(map.layers.flatMap((each) => each.outputs.map((value) => [value, each] as const)));
-  const hidden = new Set<Layer>([layer]);
-  const shown = new Set<Layer>();
-  const open = [...layer.inputs];
-  while (open.length > 0) {
-    const value = open.pop()!;
-    const maker = makers.get(value);
-    if (!maker || hidden.has(maker) || shown.has(maker)) continue;
-    // A source shows what a layer makes first.
-    if (sides.actual.layers.has(maker) && maker.outputs[0] === value && !before.has(maker)) shown.add(maker);
-    else {
-      hidden.add(maker);
-      open.push(...maker.inputs);
-    }
-  }
+  // A source shows what a layer makes first.
+  const { hidden, shown } = hiddenBehind(map, layer, (maker, value) => sides.actual.layers.has(maker) && maker.outputs[0] === value && !before.has(maker));
   // What flows into the layers anyway, behind one that is not shown, is no other's.
   const beside = othersFor(map, layer, types).filter((other) => sides.actual.layers.has(other) && !shown.has(other));
   const fetched = await valuesOf(

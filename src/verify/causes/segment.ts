@@ -25,6 +25,29 @@ export interface Explained {
   readonly error: number;
 }
 
+/**
+ * The layer, and those before it that nothing shows apart; and the makers of what flows into them.
+ *
+ * @param isShown whether a value of a layer is at hand
+ */
+export function hiddenBehind({ layers }: LayerMap, layer: Layer, isShown: (maker: Layer, value: string) => boolean) {
+  const makers = new Map(layers.flatMap((each) => each.outputs.map((value) => [value, each] as const)));
+  const hidden = new Set<Layer>([layer]);
+  const shown = new Set<Layer>();
+  const open = [...layer.inputs];
+  while (open.length > 0) {
+    const value = open.pop()!;
+    const maker = makers.get(value);
+    if (!maker || hidden.has(maker) || shown.has(maker)) continue;
+    if (isShown(maker, value)) shown.add(maker);
+    else {
+      hidden.add(maker);
+      open.push(...maker.inputs);
+    }
+  }
+  return { hidden, shown };
+}
+
 /** What the segment makes as it is. */
 export async function evaluateSegment({ layers, values }: Segment): Promise<Value> {
   const known = await allValues(layers, values);

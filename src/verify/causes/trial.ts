@@ -56,6 +56,8 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
   let channels: Findings['channels'] = null;
   const explained: (Explained & { readonly trial: Trial; readonly cause: Cause; readonly index: number })[] = [];
   for (const layer of segment.layers.toReversed()) {
+    // Hundreds of layers may be hidden: a recurrent one is as many as it has steps.
+    if (isCut) break;
     const trial = limits.suspects?.has(layer) === false ? null : prepare(segment, layer, known, target, base);
     if (!trial) continue;
     if (trial.part) channels ??= { count: trial.part.count, of: trial.part.of };

@@ -1,0 +1,126 @@
+/**
+ * Each layer alone. In a net that makes much of a rounding, what two right answers may differ by is wide, and a fault hides in it: another epsilon
+ * in one of fifty normalisations. So what the file's runtime makes of each layer is held to what our evaluator makes of the very values that flowed
+ * into it there, which no rounding before it has moved.
+ */
+import { isModelError } from '../errors.js';
+import type { Layer, LayerMap } from '../model/layer-map.js';
+import { toValue, type Value } from '../model/ops/array.js';
+import { inferMap } from '../model/ops/index.js';
+import { isChannelsLast, toChannelsFirst } from '../model/ports.js';
+import { permuteArray } from './array.js';
+import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaleOf } from './causes/segment.js';
+import { multiplications } from './effort.js';
+import { withInner } from './inner.js';
+import type { VerifyOptions } from './options.js';
+import type { TrialReport } from './report.js';
+import { APPROXIMATED, coins, HALF_UNIT } from './rounding.js';
+import type { RunSample } from './samples.js';
+import type { Subject } from './subject.js';
+import { MARGIN, type Tolerances } from './tolerance.js';
+
+/** Of an output's scale: what rounding does to most nets is less, and every known fault more. */
+const WIDE = 1e-4;
+/** Of a layer's scale: what runtimes were seen to differ by on one layer, and several times that. */
+const ALLOWED = 2e-5;
+/** What moves this much by a rounding of what it reads proves nothing. */
+const UNSTEADY = 1e-2;
+const SAMPLES = 2;
+const BUDGET = 1e8;
+/** A sum of some hundred products, each of which is rounded. */
+const NUDGE = 4 * HALF_UNIT.float32;
+
+export interface AloneRun {
+  readonly samples: readonly RunSample[];
+  readonly tolerances: Tolerances;
+}
+
+export interface LayerAlone {
+  readonly trial: TrialReport;
+  /** The first that differs, and on which sample. */
+  readonly first: { readonly layer: Layer; readonly sample: RunSample } | null;
+}
+
+/** Null where the outputs are held to little anyway, or the file's runtime does not show the map's layers. */
+export async function tryAlone(subject: Subject, { samples, tolerances }: AloneRun, options: VerifyOptions): Promise<LayerAlone | null> {
+  const { map, target, written } = subject;
+  const asked = samples.slice(0, SAMPLES);
+  if (target.format !== 'onnx' || !written?.isOurs || asked.length === 0 || multiplications(map) * asked.length > BUDGET) return null;
+  if (tolerances.correctness('reference').rtol <= WIDE) return null;
+  const what = 'each layer alone';
+  try {
+    return await withInner(subject, map, options, async ({ source }) => {
+      let compared = 0;
+      for (const sample of asked) {
+        const values = new Map<string, Value>(map.inputs.map((port, i) => [port.value, ofPort(sample.feeds[i]!, port)]));
+        await source.visit(
+          sample.feeds,
+          0,
+          map.layers.filter((layer) => source.layers.has(layer)),
+          async (layer, value) => {
+            values.set(layer.outputs[0]!, toValue(value));
+          },
+        );
+        for (const segment of segments(map, source.layers, values)) {
+          const layer = segment.layers.at(-1)!;
+          const apart = await apartOf(segment, values.get(layer.outputs[0]!)!);
+          if (apart === null) continue;
+          compared++;
+          if (apart.error <= apart.allowed) continue;
+          const message = `layer "${layer.name}" (${layer.op}) makes of what flows into it something else than it should: ${apart.error.toExponential(1)} of its scale, allowed ${apart.allowed.toExponential(1)}; in the outputs it hides in what rounding does to this net`;
+          return { trial: { kind: 'alone', what, passed: false, message }, first: { layer, sample } };
+        }
+      }
+      if (compared === 0) return null;
+      return { trial: { kind: 'alone', what, passed: true, message: `${what}: each makes of what flows into it what it should` }, first: null };
+    });
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return null;
+  }
+}
+
+/** Every layer that is shown with those before it that are not, and what flows into them. */
+function* segments(map: LayerMap, shown: ReadonlySet<Layer>, values: ReadonlyMap<string, Value>): Iterable<Segment> {
+  const types = inferMap(map);
+  for (const layer of map.layers) {
+    if (!shown.has(layer) || !values.has(layer.outputs[0]!)) continue;
+    const { hidden } = hiddenBehind(map, layer, (maker, value) => shown.has(maker) && maker.outputs[0] === value && values.has(value));
+    yield { map, layers: map.layers.filter((each) => hidden.has(each)), values, types, others: new Map() };
+  }
+}
+
+/** Null where nothing can be told of the layer: numbers that are none, an operator that the evaluator lacks, a step. */
+async function apartOf(segment: Segment, found: Value): Promise<{ readonly error: number; readonly allowed: number } | null> {
+  try {
+    const base = await evaluateSegment(segment);
+    // Runtimes approximate such functions to a part of the size at which they saturate: what is all but zero tells nothing.
+    const scale = Math.max(scaleOf(base), segment.layers.some(({ op }) => APPROXIMATED.has(op)) ? 1 : 0);
+    const isWhole = [base, found].every(({ data }) => data.every(Number.isFinite));
+    if (!isWhole || scale === 0 || base.data.length !== found.data.length) return null;
+    const error = errorOf(base, found, scale);
+    if (error <= ALLOWED) return { error, allowed: ALLOWED };
+    const moved = errorOf(base, await evaluateSegment(nudged(segment)), scale);
+    const allowed = Math.max(ALLOWED, MARGIN * moved);
+    return allowed < UNSTEADY ? { error, allowed } : null;
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return null;
+  }
+}
+
+function nudged(segment: Segment): Segment {
+  const coin = coins(1);
+  const read = new Set(segment.layers.flatMap(({ inputs }) => inputs));
+  const values = new Map(
+    [...segment.values]
+      .filter(([name]) => read.has(name))
+      .map(([name, value]) => [name, { ...value, data: value.data.map((x) => x * (1 + (coin() ? NUDGE : -NUDGE))) }]),
+  );
+  return { ...segment, values };
+}
+
+function ofPort(array: Parameters<typeof toValue>[0], port: LayerMap['inputs'][number]): Value {
+  const first = isChannelsLast(port.layout) && array.shape.length > 2 ? permuteArray(array, toChannelsFirst(array.shape.length)) : array;
+  return { ...toValue(first), ...(port.valueDType ? { dtype: port.valueDType } : {}) };
+}

@@ -70,7 +70,18 @@ const EXACT: ReadonlySet<string> = new Set([
 ]);
 
 /** Functions that runtimes approximate, with an error that goes by the size at which they saturate, which is 1. */
-export const APPROXIMATED: ReadonlySet<string> = new Set(['Sigmoid', 'Tanh', 'Erf', 'Gelu', 'Softmax', 'Mish', 'Softplus', 'HardSigmoid', 'HardSwish', 'Swish']);
+export const APPROXIMATED: ReadonlySet<string> = new Set([
+  'Sigmoid',
+  'Tanh',
+  'Erf',
+  'Gelu',
+  'Softmax',
+  'Mish',
+  'Softplus',
+  'HardSigmoid',
+  'HardSwish',
+  'Swish',
+]);
 
 /** An arithmetic in which every value is a little off. */
 function disturbed(seed: number, size: number): Arithmetic {

@@ -3,6 +3,7 @@ import { strToU8, zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError, type ModelError } from '../../src/errors.js';
+import { tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import type { ReadOptions } from '../../src/readers/reader.js';
 import { TensorKeeper } from '../pickles.js';
@@ -50,6 +51,58 @@ it('lists of numbers and tensors, and typed dictionaries, can be inspected', asy
     ['anchors.1', [2]],
     ['weight', [2]],
   ]);
+});
+
+describe('files of torch before 1.3', () => {
+  const document = {
+    protoVersion: '2',
+    mainModule: {
+      name: 'Net',
+      submodules: [{ name: 'fc', parameters: [{ name: 'weight' }, { name: 'bias', tensorId: '1' }] }],
+    },
+    tensors: [
+      { dims: ['2', '3'], strides: ['3', '1'], dataType: 'FLOAT', data: { key: 'tensors/0' } },
+      { dims: ['2'], strides: ['1'], offset: '1', dataType: 'FLOAT', data: { key: 'tensors/1' } },
+    ],
+  };
+  const file = (model: unknown) =>
+    memoryFileSet(
+      {
+        'net.pt': zipSync(
+          {
+            'net/version': strToU8('1'),
+            'net/model.json': strToU8(JSON.stringify(model)),
+            'net/code/net.py': strToU8('op_version_set = 0\n'),
+            'net/tensors/0': new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer),
+            'net/tensors/1': new Uint8Array(Float32Array.of(9, 7, 8).buffer),
+          },
+          { level: 0 },
+        ),
+      },
+      'net.pt',
+    );
+
+  it('are called by their name, and their weights are read', async () => {
+    const { details, tensors, warnings } = await openModel(file(document));
+    expect(details.container).toMatch(/torch 1\.0 to 1\.2/);
+    expect(warnings.map(({ message }) => message)).toEqual([expect.stringMatching(/before 1\.3/)]);
+    const values = await Promise.all(tensors.map(async ({ tensor }) => [tensor.name, [...new Float32Array((await tensorBytes(tensor)).slice().buffer)]]));
+    expect(values).toEqual([
+      ['fc.weight', [1, 2, 3, 4, 5, 6]],
+      ['fc.bias', [7, 8]],
+    ]);
+  });
+
+  it('are refused where they contradict themselves', async () => {
+    const broken = [
+      { ...document, tensors: [] },
+      { ...document, tensors: [{ ...document.tensors[0], dims: ['2', '4'], strides: ['4', '1'] }, document.tensors[1]] },
+      { ...document, tensors: [{ ...document.tensors[0], dataType: 'STRING' }, document.tensors[1]] },
+      { ...document, tensors: [{ ...document.tensors[0], data: { key: 'tensors/7' } }, document.tensors[1]] },
+      'nothing',
+    ];
+    for (const one of broken) expect(isModelError(await openModel(file(one)).catch((error: unknown) => error))).toBe(true);
+  });
 });
 
 describe('programs', () => {

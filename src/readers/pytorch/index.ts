@@ -5,7 +5,7 @@ import { looksLikeObjects } from '../../containers/npy.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
-import { exportedProgramName, isPlainPickle, unpackedPrefix } from './recognise-content.js';
+import { exportedProgramName, isPlainPickle, oldScriptName, unpackedPrefix } from './recognise-content.js';
 
 export const pytorch: Reader = {
   name: 'pytorch',
@@ -25,7 +25,8 @@ export const pytorch: Reader = {
       const firstName = decodeLatin1(head.subarray(30, 30 + Math.min(300, head[26]! | (head[27]! << 8))));
       if (/(^|\/)(data\.pkl|version|byteorder|constants\.pkl|\.format_version|data\/\d+)$|\/code\//.test(firstName)) return true;
       const { entries } = await openZip(source);
-      if (entries.some(({ name: member }) => /(^|\/)data\.pkl$/.test(member)) || exportedProgramName(entries.map((entry) => entry.name)) !== null) return true;
+      const members = entries.map((entry) => entry.name);
+      if (members.some((member) => /(^|\/)data\.pkl$/.test(member)) || exportedProgramName(members) !== null || oldScriptName(members) !== null) return true;
     } else if (head[0] !== 0x1f || head[1] !== 0x8b) return false;
     return (await import('./archived.js')).isArchived(source);
   },

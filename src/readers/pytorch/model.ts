@@ -67,7 +67,8 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
 
 async function readIfExported(source: ByteSource, name: string, options: ReadOptions): Promise<ModelFile | null> {
   const head = await source.read(0, Math.min(4, source.byteLength));
-  return looksLikeZip(head) ? (await import('./exported.js')).readExported(source, name, options) : null;
+  if (!looksLikeZip(head)) return null;
+  return (await (await import('./exported.js')).readExported(source, name, options)) ?? (await import('./old-script.js')).readOldScript(source, name, options);
 }
 
 async function readContent(source: ByteSource): Promise<PyTorchContent> {

@@ -35,6 +35,16 @@ export function exportedProgramName(members: readonly string[]): string | null {
   return members.find((name) => /^([^/]+\/)?models\/[^/]+\.json$/.test(name)) ?? null;
 }
 
+/** The member that is the program of a TorchScript file of torch 1.0 to 1.2; null where none is. */
+export function oldScriptName(members: readonly string[]): string | null {
+  const name = members.find((member) => /^([^/]+\/)?model\.json$/.test(member));
+  if (name === undefined) return null;
+  const prefix = name.slice(0, -'model.json'.length);
+  return members.includes(`${prefix}version`) && members.some((member) => member.startsWith(`${prefix}code/`) || member.startsWith(`${prefix}tensors/`))
+    ? name
+    : null;
+}
+
 /** Where the members lie that `torch.save` put into a zip archive which was unpacked: in the folder, or in one below it. */
 export async function unpackedPrefix(files: FileSet): Promise<string | null> {
   if (files.main !== null && files.main !== 'data.pkl') return null;

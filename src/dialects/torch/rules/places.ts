@@ -114,6 +114,12 @@ const indexPut = rule('self, indices, values, accumulate=False, unsafe=False', (
     const one = call.rank(values) === 0 ? values : call.reshaped(values, [], 'value');
     return call.add('Where', [call.cast(mask, 'bool', 'mask'), one, x]);
   }
+  const axis = given.findIndex((item) => item !== null);
+  if (lists.length === 1 && axis > 0 && call.rank(only) === 1) {
+    const sizes = sizeItems(call, x).map((size, i) => (i === axis ? call.sizeItem(only, 0) : size));
+    const spread = expanded(call, values, call.sizesOf(sizes, 'shape'), 'updates');
+    return rowsWritten(call.withGiven({ dim: axis, index: given[axis]! }), spread, isAdded ? 'add' : 'none');
+  }
   if (given.slice(0, lists.length).includes(null) || lists.some(({ dtype }) => dtype === 'bool' || dtype === 'uint8'))
     throw call.decline('it writes to places of other axes than the first');
   const sum = lists.reduce((a, b) => call.add('Add', [a, b], {}, 'places'));

@@ -135,6 +135,13 @@ function besideOthers(attempts: readonly Attempt[], { under = '', arch }: Recogn
     const message = `the file holds the same net again under ${inside.map((one) => `"${key(one)}"`).join(', ')}, left out; --weights-key ${key(inside[0]!)} takes that one`;
     return { map: { ...map, warnings: [...map.warnings, { code: 'checkpoint-part-ignored', message }] } };
   }
+  const main = outer ? undefined : withoutAverages(inside);
+  if (main) {
+    const other = inside.find((one) => one !== main)!;
+    const message = `the file holds the same net twice: the one under "${key(main)}" is taken, not its average under "${key(other)}"; --weights-key ${key(other)} takes that one`;
+    const { map } = main.whole!;
+    return { map: { ...map, warnings: [...map.warnings, { code: 'checkpoint-part-ignored', message }] } };
+  }
   if (inside.length === 0 || arch !== undefined) return null;
   const [first, ...more] = inside as [Attempt, ...Attempt[]];
   const titles = inside.map((one) => `${named(one.family)} under "${key(one)}"`).join(', ');
@@ -144,6 +151,18 @@ function besideOthers(attempts: readonly Attempt[], { under = '', arch }: Recogn
     map: null,
     unknown: `they are not of one net alone: ${titles}${rest}. --weights-key ${key(first)} takes ${more.length > 0 ? 'that one' : 'it'} alone.`,
   };
+}
+
+/** What training code calls the average that it keeps of a net's weights. */
+const AVERAGE = /^(ema|ema_model|model_ema|ema_net|averaged_model|swa_model)\./;
+
+/** The net under `model.` (Lightning) or `net.`, where all others are averages of it, and nothing else is in the file. */
+function withoutAverages(nets: readonly Attempt[]): Attempt | undefined {
+  const [main, ...more] = nets.filter(({ prefix }) => prefix === 'model.' || prefix === 'net.');
+  const others = nets.filter((one) => one !== main);
+  if (!main || more.length > 0 || others.length === 0) return undefined;
+  const areAverages = others.every(({ prefix, family }) => AVERAGE.test(prefix) && family === main.family);
+  return areAverages && main.whole!.beside.every((name) => AVERAGE.test(name)) ? main : undefined;
 }
 
 function named({ title }: Family): string {

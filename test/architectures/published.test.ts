@@ -55,6 +55,22 @@ describe('published nets', () => {
     expect(() => recogniseStateDict(blank(published.resnet18!), { ...options, inputShape: ['N', 1, 32, 32] })).toThrow(/with 3 channels are expected/);
   });
 
+  it('are taken from under "model" where "ema" holds their average, which is told', () => {
+    const twice = Object.fromEntries(
+      Object.entries(published.resnet18!).flatMap(([name, shape]) => [
+        [`model.${name}`, shape],
+        [`ema.module.${name}`, shape],
+      ]),
+    );
+    const { map, unknown } = recogniseStateDict(blank({ ...twice, 'ema.n_averaged': [] }), options);
+    expect(unknown).toBeUndefined();
+    expect(map!.layers.flatMap(({ weights }) => Object.values(weights)).every(({ name }) => name.startsWith('model.'))).toBe(true);
+    expect(map!.warnings.map(({ message }) => message).join()).toContain('--weights-key ema.module takes that one');
+    // Of two nets side by side, none is the usual one.
+    const pair = Object.fromEntries(Object.entries(twice).map(([name, shape]) => [name.replace(/^ema\.module/, 'teacher'), shape]));
+    expect(recogniseStateDict(blank(pair), options).unknown).toContain('not of one net alone');
+  });
+
   it('say what they expect of a picture, and where their classes come from', () => {
     const nasnet = describeArchitecture('nasnet_large');
     expect(nasnet.preprocessing).toEqual({ order: 'RGB', range: [0, 1], mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });

@@ -103,19 +103,17 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     }),
     onProgress: options.onProgress,
   };
-  const obstacles = await (writer.carries === 'model' ? writer.check(map!, writeOptions) : writer.check(weights!, writeOptions));
+  const watched = writer.carries === 'model' ? watchMap(map!) : watchTensors(weights!);
+  const obstacles = await (writer.carries === 'model'
+    ? writer.check(watched.weights as LayerMap, writeOptions)
+    : writer.check(watched.weights as readonly Tensor[], writeOptions));
   if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
   try {
     const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...labels.notices, ...lostMetadata(model, writer)];
-    if (writer.carries === 'model') {
-      const watched = watchMap(map!);
-      const lost = await writer.write(watched.weights, sink, name, writeOptions);
-      warnings.push(...noticed(watched.notices(), lost.warnings));
-    } else {
-      const watched = watchTensors(weights!);
-      const lost = await writer.write(watched.weights, sink, name, writeOptions);
-      warnings.push(...noticed(watched.notices(), lost.warnings));
-    }
+    const lost = await (writer.carries === 'model'
+      ? writer.write(watched.weights as LayerMap, sink, name, writeOptions)
+      : writer.write(watched.weights as readonly Tensor[], sink, name, writeOptions));
+    warnings.push(...noticed(watched.notices(), lost.warnings));
     await model.check?.();
     const written = await sink.commit();
     // Codes that were put in place of weights are no codes of the source.

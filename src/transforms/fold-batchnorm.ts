@@ -15,7 +15,7 @@ import { makeLayer } from '../model/ops/index.js';
 import { scaleChannels } from '../model/scale-channels.js';
 import { elementCount, type Path, permute, type Tensor, tensorBytes } from '../model/tensor.js';
 import { listed } from '../words.js';
-import { Wiring, withLayers } from './wiring.js';
+import { wiringOf, withLayers } from './wiring.js';
 
 /** y = x * factor + summand, for each channel. */
 interface Affine {
@@ -29,7 +29,7 @@ interface Affine {
 export async function foldBatchNorm(map: LayerMap): Promise<{ readonly map: LayerMap; readonly change: Change }> {
   const norms = map.layers.filter(({ op }) => op === 'BatchNormalization');
   if (norms.length === 0) throw new ModelError('usage', '--fold-batchnorm means nothing for this net: it has no batch normalisation.');
-  const wiring = new Wiring(map);
+  const wiring = wiringOf(map);
   const follower = (layer: Layer): Layer | null => {
     const next = wiring.follower(layer);
     return next?.inputs[0] === layer.outputs[0] ? next : null;

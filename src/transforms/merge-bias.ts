@@ -8,7 +8,7 @@ import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
 import { elementCount, permute, reshape, type Tensor } from '../model/tensor.js';
-import { Wiring, withLayers } from './wiring.js';
+import { wiringOf, withLayers } from './wiring.js';
 
 const CONVOLUTIONS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose']);
 
@@ -20,7 +20,7 @@ export interface WithBiases {
 
 /** The same net with fewer Adds. The merged layer bears the name of the convolution or product, and makes the value of the Add. */
 export function mergeBias(map: LayerMap): WithBiases {
-  const wiring = new Wiring(map);
+  const wiring = wiringOf(map);
   const instead = new Map<Layer, Layer | null>();
   const touched: string[] = [];
   for (const layer of map.layers) {

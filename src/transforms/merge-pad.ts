@@ -1,7 +1,7 @@
 /** Takes padding with zeros into the convolutions that read it: they pad with zeros themselves. */
 import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { Wiring, withLayers } from './wiring.js';
+import { wiringOf, withLayers } from './wiring.js';
 
 export interface WithoutPads {
   readonly map: LayerMap;
@@ -11,12 +11,13 @@ export interface WithoutPads {
 
 /** Only padding of spatial axes that adds and cuts nothing, and convolutions whose own padding is given in numbers. */
 export function mergePads(map: LayerMap): WithoutPads {
-  const wiring = new Wiring(map);
+  const wiring = wiringOf(map);
   const instead = new Map<Layer, Layer | null>();
   const touched: string[] = [];
   for (const layer of map.layers) {
+    if (layer.op !== 'Pad') continue;
     const rank = wiring.shape(layer.inputs[0])?.length;
-    const pads = layer.op === 'Pad' && rank !== undefined ? spatialPads(layer, rank) : null;
+    const pads = rank === undefined ? null : spatialPads(layer, rank);
     const [value = ''] = layer.outputs;
     const readers = wiring.readers(value);
     const areAll = readers.every(

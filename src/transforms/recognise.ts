@@ -11,7 +11,7 @@ import type { Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
 import type { LayerDraft } from '../model/ops/layers.js';
 import { ARITHMETIC, type Found, inTermsOf, type Numbers } from './algebra.js';
-import { Wiring, withLayers } from './wiring.js';
+import { type Wiring, wiringOf, withLayers } from './wiring.js';
 
 /** Whether the target has the operator of a layer that a pattern may become. */
 export type Wanted = (layer: Layer) => Promise<boolean>;
@@ -35,7 +35,7 @@ export interface Match {
 export type Matcher = (layer: Layer, wiring: Wiring, numbers: Numbers) => Match | null;
 
 export async function recognise(map: LayerMap, numbers: Numbers, matcher: Matcher, wanted: Wanted): Promise<Recognised> {
-  const wiring = new Wiring(map);
+  const wiring = wiringOf(map);
   const instead = new Map<Layer, Layer | null>();
   const counts = new Map<string, { count: number; nodes: number; layers: string[] }>();
   for (const layer of map.layers) {

@@ -9,7 +9,7 @@ import type { DType } from '../model/dtype.js';
 import type { Change } from '../model/edited.js';
 import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
-import { Wiring } from './wiring.js';
+import { type Wiring, wiringOf } from './wiring.js';
 
 /** What each is held by without a loss. */
 const WIDER: Readonly<Partial<Record<DType, readonly DType[]>>> = {
@@ -34,14 +34,14 @@ export interface WithoutRedundant {
 }
 
 export function removeRedundant(map: LayerMap): WithoutRedundant {
-  const wiring = new Wiring(map);
+  const wiring = wiringOf(map);
   /** What stands for a value now. */
   const same = new Map<string, string>();
   const made = new Map<string, Layer>();
   const touched: string[] = [];
   const layers = map.layers.flatMap((layer) => {
     const read = renamed(layer, same);
-    let shorter = layer.foreign || layer.outputs.length !== 1 ? read : shortened(read, wiring.types, made);
+    let shorter = layer.foreign || layer.outputs.length !== 1 ? read : shortened(read, wiring, made);
     if (typeof shorter === 'string' && wiring.isNamed(layer.outputs[0]!)) {
       // What the net shows, or a kept node reads by its name, must have it.
       const isNearer = shorter === read.inputs[0];
@@ -65,15 +65,15 @@ function renamed(layer: Layer, same: ReadonlyMap<string, string>): Layer {
 }
 
 /** The same from what lies further back, or the value that it is; the layer itself where it is needed. */
-function shortened(layer: Layer, types: Wiring['types'], made: ReadonlyMap<string, Layer>): Layer | string {
+function shortened(layer: Layer, wiring: Wiring, made: ReadonlyMap<string, Layer>): Layer | string {
   const [value = ''] = layer.inputs;
   if (layer.op === 'Identity') return value;
   const before = made.get(value);
   if (layer.op === 'Cast') {
     const to = layer.attributes.to as DType;
-    if (types.get(value)?.dtype === to) return value;
+    if (wiring.types.get(value)?.dtype === to) return value;
     const source = before?.op === 'Cast' ? before.inputs[0]! : '';
-    const from = types.get(source)?.dtype;
+    const from = wiring.types.get(source)?.dtype;
     const isHeld = from && WIDER[from]?.includes(before!.attributes.to as DType);
     return isHeld ? (from === to ? source : { ...layer, inputs: [source] }) : layer;
   }
@@ -87,12 +87,12 @@ function shortened(layer: Layer, types: Wiring['types'], made: ReadonlyMap<strin
     return { ...layer, inputs: before.inputs, attributes: { ...layer.attributes, perm: both } };
   }
   if (!RESHAPES.has(layer.op)) return layer;
-  const shape = types.get(layer.outputs[0]!)?.shape;
+  const shape = wiring.shape(layer.outputs[0]);
   if (!shape) return layer;
-  if (isAlike(shape, types.get(value)?.shape)) return value;
+  if (isAlike(shape, wiring.shape(value))) return value;
   if (!before || !RESHAPES.has(before.op)) return layer;
   const source = before.inputs[0]!;
-  const from = types.get(source)?.shape;
+  const from = wiring.shape(source);
   if (isAlike(shape, from)) return source;
   const sizes = from && reshapeSizes(shape, from);
   return sizes ? makeLayer({ name: layer.name, op: 'Reshape', inputs: [source], outputs: layer.outputs, attributes: { shape: sizes } }) : layer;

@@ -2,15 +2,23 @@
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { inferMap, type ValueType, valuesRead } from '../model/ops/index.js';
 
+/** That of a map, worked out once for all that look at it. */
+export function wiringOf(map: LayerMap): Wiring {
+  const wiring = WIRINGS.get(map) ?? new Wiring(map);
+  WIRINGS.set(map, wiring);
+  return wiring;
+}
+
+const WIRINGS = new WeakMap<LayerMap, Wiring>();
+
 export class Wiring {
-  readonly types: ReadonlyMap<string, ValueType>;
+  #types: ReadonlyMap<string, ValueType> | null = null;
   readonly #makers = new Map<string, Layer>();
   readonly #readers = new Map<string, Layer[]>();
   /** Outputs of the net, and what graphs inside of kept nodes read by name. */
   readonly #named: ReadonlySet<string>;
 
   constructor(readonly map: LayerMap) {
-    this.types = inferMap(map);
     for (const layer of map.layers) {
       for (const value of layer.outputs) this.#makers.set(value, layer);
       for (const value of new Set(valuesRead(layer))) {
@@ -20,6 +28,12 @@ export class Wiring {
       }
     }
     this.#named = new Set([...map.outputs.map(({ value }) => value), ...map.layers.flatMap(({ foreign }) => foreign?.captures ?? [])]);
+  }
+
+  /** Worked out when they are asked for: most nets have nothing that they decide. */
+  get types(): ReadonlyMap<string, ValueType> {
+    this.#types ??= inferMap(this.map);
+    return this.#types;
   }
 
   /** Undefined for an input of the net. */

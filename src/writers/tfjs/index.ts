@@ -13,7 +13,7 @@ import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { graphRule } from './graph-rules.js';
 import { GraphTarget } from './graph-target.js';
 import { LayersTarget, type NamedWeight } from './layers-target.js';
-import { layoutMetadata, lower, plainRule, type RuleFinder } from './lower.js';
+import { type Lowered, layoutMetadata, lower, plainRule, type RuleFinder } from './lower.js';
 import type { LayerNote } from './lowering.js';
 import { SHARD_BYTES, writeShards } from './shards.js';
 import type { Target } from './target.js';
@@ -29,10 +29,9 @@ export const tfjs: Writer = {
   carries: 'model',
   ...TFJS,
   hasOperator: async ({ op }) => op === 'ChannelShuffle',
-  check: async (map, options) => check(map, new LayersTarget(), options),
+  check: async (map, options) => LAYERS.check(map, options),
   async write(map, sink, name, options) {
-    const target = new LayersTarget();
-    const notes = build(map, target, options);
+    const { target, notes } = LAYERS.take(map, options);
     return writeModel(map, target.weights(), notes, sink, name, options, {
       format: 'layers-model',
       modelTopology: { keras_version: KERAS_VERSION, backend: 'tensorflow', model_config: target.config(map.name || 'model') },
@@ -44,13 +43,9 @@ export const tfjsGraph: Writer = {
   carries: 'model',
   ...TFJS_GRAPH,
   hasOperator: async ({ op }) => OWN.has(op),
-  async check(map, options) {
-    const target = new GraphTarget();
-    return check(map, target, options, graphRule(target));
-  },
+  check: async (map, options) => GRAPHS.check(map, options),
   async write(map, sink, name, options) {
-    const target = new GraphTarget();
-    const notes = build(map, target, options, graphRule(target));
+    const { target, notes } = GRAPHS.take(map, options);
     return writeModel(map, target.weights(), notes, sink, name, options, {
       format: 'graph-model',
       signature: target.signature(),
@@ -59,19 +54,49 @@ export const tfjsGraph: Writer = {
   },
 };
 
-function check(map: LayerMap, target: Target, options: WriteOptions, ruleFor: RuleFinder = plainRule): ModelError[] {
-  const errors = [...weightObstacles(map), ...lower(map, target, options, ruleFor).obstacles];
-  if (options.dtype !== 'source' && !TFJS.dtypes.includes(options.dtype))
-    errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS.dtypes.join(', ')}.`));
-  return errors;
+interface Built<T> extends Lowered {
+  readonly target: T;
+  readonly layout: WriteOptions['layout'];
 }
 
-/** @throws ModelError the first obstacle; `check` lists them all */
-function build(map: LayerMap, target: Target, options: WriteOptions, ruleFor: RuleFinder = plainRule): Readonly<Record<string, LayerNote>> {
-  const { obstacles, notes } = lower(map, target, options, ruleFor);
-  if (obstacles[0]) throw obstacles[0];
-  return notes;
+/** Models of one form: what was built to see whether it can be is what is written. */
+class Form<T extends Target> {
+  readonly #built = new WeakMap<LayerMap, Built<T>>();
+
+  constructor(
+    readonly make: () => T,
+    readonly ruleFor: (target: T) => RuleFinder,
+  ) {}
+
+  check(map: LayerMap, options: WriteOptions): ModelError[] {
+    const built = this.#build(map, options);
+    if (built.obstacles.length === 0) this.#built.set(map, built);
+    const errors = [...weightObstacles(map), ...built.obstacles];
+    if (options.dtype !== 'source' && !TFJS.dtypes.includes(options.dtype))
+      errors.push(new ModelError('usage', `TensorFlow.js files are not written in ${options.dtype}. Possible: ${TFJS.dtypes.join(', ')}.`));
+    return errors;
+  }
+
+  /** @throws ModelError the first obstacle; `check` lists them all */
+  take(map: LayerMap, options: WriteOptions): Built<T> {
+    const there = this.#built.get(map);
+    this.#built.delete(map);
+    const built = there?.layout === options.layout ? there : this.#build(map, options);
+    if (built.obstacles[0]) throw built.obstacles[0];
+    return built;
+  }
+
+  #build(map: LayerMap, options: WriteOptions): Built<T> {
+    const target = this.make();
+    return { ...lower(map, target, options, this.ruleFor(target)), target, layout: options.layout };
+  }
 }
+
+const LAYERS = new Form(
+  () => new LayersTarget(),
+  () => plainRule,
+);
+const GRAPHS = new Form(() => new GraphTarget(), graphRule);
 
 /**
  * @param name of the folder, or of the JSON file itself

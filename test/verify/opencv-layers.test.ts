@@ -111,6 +111,8 @@ const others: Case[] = [
   ['BatchNorm', '', [blob(4), positive(4), one]],
   ['BatchNorm', 'eps: 0.1 use_global_stats: true', [blob(4), positive(4), { ...one, data: Float32Array.of(2.5) }], [[3, 4]]],
   ['BatchNorm', '', [blob(4), positive(4), { ...one, data: Float32Array.of(0) }]],
+  ['BatchNorm', '', [blob(4), positive(4), one], [[2, 4, 5]]],
+  ['BatchNorm', '', [blob(4), positive(4), one], [[2, 4, 1, 1]]],
   ['Scale', '', [blob(4)]],
   ['Scale', 'axis: 1 bias_term: true', [blob(4), blob(4)], [[3, 4]]],
   ['Bias', '', [blob(4)]],
@@ -178,6 +180,34 @@ describe('OpenCV agrees with our evaluator', () => {
   it('on every kind of layer that it is let compute', () => {
     const tried = new Set([...convolutions, ...deconvolutions, ...poolings, ...others].map(([type]) => type.toLowerCase()));
     expect(Object.keys(KINDS).filter((type) => !tried.has(type))).toEqual(['silence']);
+  });
+
+  const layer = (name: string, type: string, bottoms: readonly string[], top: string, settings = '', blobs: readonly Blob[] = []): CaffeNetLayer => ({
+    name,
+    type,
+    bottoms: [...bottoms],
+    tops: [top],
+    params: block(type, settings),
+    blobs: [...blobs],
+  });
+  const conv = (name: string, bottom: string) => layer(name, 'Convolution', [bottom], name, 'num_output: 4 kernel_size: 3 pad: 1', [blob(4, 4, 3, 3), blob(4)]);
+  const relu = (name: string, top: string) => layer(name, 'ReLU', [top], top);
+  const norm = (name: string, top: string) => layer(name, 'BatchNorm', [top], top, '', [blob(4), positive(4), one]);
+
+  /** What its importer joins without being told that somebody else reads it. */
+  it.each<[string, CaffeNetLayer[]]>([
+    ['in-place layers before a Concat', [conv('a', 'data'), relu('ra', 'a'), conv('b', 'data'), relu('rb', 'b'), layer('c', 'Concat', ['a', 'b'], 'c')]],
+    ['a Concat of what another layer reads too', [conv('a', 'data'), layer('c', 'Concat', ['a', 'data'], 'c'), layer('s', 'Sigmoid', ['a'], 's')]],
+    ['a normalisation behind an in-place PReLU', [conv('a', 'data'), layer('p', 'PReLU', ['a'], 'a', '', [blob(4)]), norm('n', 'a'), relu('r', 'a')]],
+    [
+      'a normalisation, its scale and a ReLU in place',
+      [conv('a', 'data'), norm('n', 'a'), layer('s', 'Scale', ['a'], 'a', 'bias_term: true', [blob(4), blob(4)]), relu('r', 'a')],
+    ],
+    ['a Power behind a Power', [layer('p', 'Power', ['data'], 'p', 'power: 2 shift: 0.5'), layer('q', 'Power', ['p'], 'q', 'scale: 3 shift: 1')]],
+    ['a sum of what a ReLU then changes in place', [conv('a', 'data'), layer('e', 'Eltwise', ['a', 'data'], 'e'), relu('r', 'e'), conv('b', 'e')]],
+  ])('on %s, and on each layer within', async (_, layers) => {
+    expect(await difference({ data: PICTURE, other: [2, 3] }, [...layers, WEIGHTS])).toBeLessThan(ROUNDING);
+    expect(await difference({ data: PICTURE, other: [2, 3] }, [...layers, WEIGHTS], true)).toBeLessThan(ROUNDING);
   });
 
   it('on random nets with branches, in-place layers and several outputs', async () => {

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { openModel } from '../../src/readers/open.js';
 import type { Engine, NdArray } from '../../src/verify/engine.js';
+import { ACTIVATIONS, HEEDED } from '../../src/verify/engines/tfjs-config.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
 import { runLayers } from '../../src/verify/reference/session.js';
@@ -72,7 +73,32 @@ const one = (className: string, config: object, input: readonly number[], weight
 });
 const kernelAndBias = (...kernel: number[]) => ({ kernel: weight(kernel, 1), bias: weight([kernel.at(-1)!], 2) });
 
-const ACTIVATIONS = ['linear', 'relu', 'relu6', 'elu', 'selu', 'sigmoid', 'tanh', 'softmax', 'softplus', 'softsign', 'gelu', 'mish', 'swish', 'hard_sigmoid'];
+const TRIED_ACTIVATIONS = [
+  'linear',
+  'relu',
+  'relu6',
+  'elu',
+  'selu',
+  'sigmoid',
+  'tanh',
+  'softmax',
+  'softplus',
+  'softsign',
+  'gelu',
+  'mish',
+  'swish',
+  'silu',
+  'log_softmax',
+  'hard_sigmoid',
+];
+
+/** A recurrent layer of five units, its gates side by side. */
+const recurrent = (className: string, gates: number, config: object = {}) =>
+  one(className, { units: 5, activation: 'tanh', use_bias: true, return_sequences: true, ...config }, LINE, {
+    kernel: weight([4, 5 * gates], 1),
+    recurrent_kernel: weight([5, 5 * gates], 2),
+    bias: weight([5 * gates], 3),
+  });
 
 const windows = (dimensions: 1 | 2 | 3) => {
   const input = [LINE, PICTURE, VOLUME][dimensions - 1]!;
@@ -128,7 +154,7 @@ const CASES: readonly Case[] = [
   one('Reshape', { target_shape: [7, -1] }, PICTURE),
   one('Permute', { dims: [3, 1, 2] }, PICTURE),
   one('RepeatVector', { n: 3 }, [5]),
-  ...ACTIVATIONS.map((activation) => one('Activation', { activation }, PICTURE)),
+  ...TRIED_ACTIVATIONS.map((activation) => one('Activation', { activation }, PICTURE)),
   ...['softmax', 'gelu', 'hard_sigmoid'].map((activation) => one('Activation', { activation }, [9])),
   one('ReLU', {}, PICTURE),
   one('ReLU', { max_value: 0.7 }, PICTURE),
@@ -171,6 +197,10 @@ const CASES: readonly Case[] = [
   ),
   one('UpSampling2D', { size: [2, 3], interpolation: 'nearest' }, PICTURE),
   one('Rescaling', { scale: 0.3, offset: -1 }, PICTURE),
+  recurrent('SimpleRNN', 1),
+  recurrent('LSTM', 4, { recurrent_activation: 'sigmoid' }),
+  recurrent('LSTM', 4, { return_sequences: false, go_backwards: true, recurrent_activation: 'hard_sigmoid' }),
+  recurrent('GRU', 3, { recurrent_activation: 'sigmoid', reset_after: false }),
   one('Dropout', { rate: 0.5 }, PICTURE),
 ];
 
@@ -197,7 +227,7 @@ const DECLINED: readonly (readonly [entry: Case, backends: readonly string[]])[]
   [one('ReLU', { negative_slope: 0.3 }, PICTURE), ['tfjs-wasm', 'tfjs-cpu']],
 ];
 
-const MERGES: readonly LayerSpec[] = [
+const MERGES: readonly (readonly [className: string, config?: Readonly<Record<string, unknown>>, input?: readonly number[]])[] = [
   ['Add'],
   ['Multiply'],
   ['Average'],
@@ -205,6 +235,8 @@ const MERGES: readonly LayerSpec[] = [
   ['Minimum'],
   ['Concatenate', { axis: -1 }],
   ['Concatenate', { axis: 1 }],
+  ['Dot', { axes: 2, normalize: false }, LINE],
+  ['Dot', { axes: 1, normalize: true }, [6]],
 ];
 
 const title = ([className, config = {}]: LayerSpec, input: readonly number[]) => `${className} ${JSON.stringify(config)} of [${input}]`;
@@ -230,22 +262,33 @@ describe.each([tfjsWasm, tfjsCpu].map((engine) => [engine.name, engine] as const
     },
   );
 
-  it.each(MERGES.map((layer) => [title(layer, PICTURE), layer] as const))('%s of two', async (_title, [className, config]) => {
-    const input = (name: string) => ({ class_name: 'InputLayer', name, config: { batch_input_shape: [null, ...PICTURE], dtype: 'float32' } });
-    const inbound = [
-      [
-        ['a', 0, 0, {}],
-        ['b', 0, 0, {}],
-      ],
-    ];
-    const model = functional(
-      [input('a'), input('b'), { class_name: className, name: 'm', config, inbound }],
-      [
-        ['a', 0, 0],
-        ['b', 0, 0],
-      ],
-      [['m', 0, 0]],
-    );
-    expect(await difference(engine, await legacyH5(model))).toBeLessThan(ROUNDING);
-  });
+  it.each(MERGES.map((layer) => [title([layer[0], layer[1]], layer[2] ?? PICTURE), layer] as const))(
+    '%s of two',
+    async (_title, [className, config, shape = PICTURE]) => {
+      const input = (name: string) => ({ class_name: 'InputLayer', name, config: { batch_input_shape: [null, ...shape], dtype: 'float32' } });
+      const inbound = [
+        [
+          ['a', 0, 0, {}],
+          ['b', 0, 0, {}],
+        ],
+      ];
+      const model = functional(
+        [input('a'), input('b'), { class_name: className, name: 'm', config, inbound }],
+        [
+          ['a', 0, 0],
+          ['b', 0, 0],
+        ],
+        [['m', 0, 0]],
+      );
+      expect(await difference(engine, await legacyH5(model))).toBeLessThan(ROUNDING);
+    },
+  );
+});
+
+it('every class and activation that TensorFlow.js is let compute is among those that are tried', () => {
+  const tried = new Set(
+    [...CASES, ...DECLINED.map(([entry]) => entry)].map(({ layer: [className] }) => className).concat(MERGES.map(([className]) => className)),
+  );
+  expect(Object.keys(HEEDED).filter((className) => className !== 'InputLayer' && !tried.has(className))).toEqual([]);
+  expect(Object.keys(ACTIVATIONS).filter((name) => !TRIED_ACTIVATIONS.includes(name))).toEqual([]);
 });

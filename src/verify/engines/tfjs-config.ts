@@ -12,7 +12,7 @@ const SEQUENCE = ['return_sequences', 'go_backwards'];
 const POOL = ['pool_size', 'strides', 'padding', 'data_format'];
 
 /** Classes that TensorFlow.js computes as Keras does, and the settings that it heeds. */
-const HEEDED: Readonly<Record<string, readonly string[]>> = {
+export const HEEDED: Readonly<Record<string, readonly string[]>> = {
   InputLayer: ['batch_input_shape', 'dtype', 'sparse'],
   Conv1D: ['filters', ...WINDOW],
   Conv2D: ['filters', ...WINDOW],
@@ -97,7 +97,7 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /** Activations that TensorFlow.js has under the same name, or another one. */
-const ACTIVATIONS: Readonly<Record<string, string>> = {
+export const ACTIVATIONS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ['linear', 'relu', 'relu6', 'elu', 'selu', 'sigmoid', 'tanh', 'softmax', 'softplus', 'softsign', 'gelu', 'mish', 'swish'].map((name) => [name, name]),
   ),

@@ -124,18 +124,6 @@ it('a weights key that leads nowhere is refused in each', async () => {
   }
 });
 
-it('variables of Keras are told by their names, in whatever order a container has them', async () => {
-  const gammaFirst = ['gamma', 'beta', 'moving_mean', 'moving_variance'].map((name) => `block1_conv1/${name}:0`);
-  const { kerasNamed } = await import('../src/readers/keras-named.js');
-  const tensor = (name: string) => ({ name, shape: [2] }) as unknown as Parameters<typeof kerasNamed>[0] extends Iterable<infer T> ? T : never;
-  const layers = kerasNamed(gammaFirst.toSorted().map(tensor))!;
-  expect(layers.map(({ tensors }) => tensors.map(({ name }) => name))).toEqual([gammaFirst]);
-  expect(kerasNamed([tensor('a/kernel:0'), tensor('a/table_of_its_own:0')])).toBeNull();
-  expect(kerasNamed([tensor('a/kernel:0'), tensor('features.0.weight')])).toBeNull();
-  // Nested in another model, and in a group of the layer's own name.
-  expect(kerasNamed(['vgg/c1/c1/kernel:0', 'vgg/c2/c2/kernel:0'].map(tensor))!.map(({ name }) => name)).toEqual(['c1', 'c2']);
-});
-
 it('check judges them alike', () => {
   const rules = 'dtypes: [float32], finite: true, max-parameters: 1000';
   const artifacts = SETS.torch

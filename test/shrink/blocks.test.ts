@@ -10,7 +10,7 @@ import { narrowForm } from '../../src/model/narrow-form.js';
 import { elementBits, packedChunks, unpackedSource, withBits } from '../../src/model/packing.js';
 import { constantTensor, elementCount, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
-import { blockedWeight, blockFor } from '../../src/shrink/blocks.js';
+import { blockedWeight, blockFor, planBlocks } from '../../src/shrink/blocks.js';
 import { shrinkToFour } from '../../src/shrink/index.js';
 import { ratesOf } from '../../src/shrink/rates.js';
 import { onnx } from '../../src/writers/onnx/index.js';
@@ -69,6 +69,30 @@ it('blocks follow a change of layout', async () => {
     const place = (Math.floor(a / size) * 3 + b) * 4 + c;
     expect(Math.fround((codes[i]! - zeroPoints![place]!) * scales[place]!)).toBe(value);
   }
+});
+
+it('blocks lie along the axis before the channels, where those come last', async () => {
+  const made = await blockedWeight(float32Tensor('w', [2, 8, 3], wave(48), ORIGIN), 2, 'int4', 4);
+  expect(narrowForm(made)!.codes).toMatchObject({ kind: 'blocks', axis: 1, size: 4, shape: [2, 2, 3] });
+});
+
+it('each place of a kernel is in the block whose scale it has', async () => {
+  const [channels, inputs, window] = [2, 8, 3];
+  const largest = (channel: number, input: number, place: number) => 2 ** (channel * 6 + Math.floor(input / 4) * 3 + place);
+  const indices = Array.from({ length: channels * inputs * window }, (_, i) => [Math.floor(i / 24), Math.floor(i / window) % inputs, i % window] as const);
+  const plan = await planBlocks(
+    float32Tensor(
+      'w',
+      [channels, inputs, 1, window],
+      indices.map((index) => largest(...index)),
+      ORIGIN,
+    ),
+    'int4',
+    4,
+  );
+  const steps = indices.map(([channel, input, place]) => plan.steps[channel * plan.perChannel + plan.groupAt(input * window + place)]!);
+  const ratio = steps[0]! / largest(0, 0, 0);
+  expect(steps).toEqual(indices.map((index) => expect.closeTo(ratio * largest(...index), 4)));
 });
 
 it('a block divides its axis, and where only short ones do a scale is for a channel', async () => {

@@ -82,11 +82,20 @@ it.each(['Gemm', 'MatMul'] as const)('a net computes nearly what it did with a %
   const weight = net.build.constant(op === 'Gemm' ? kernel : permute(kernel, [1, 0]), 'k');
   const y = net.build.add(op, op === 'Gemm' ? [x, weight, net.weight('b', [128])] : [x, weight], {}, 'fc');
   const whole = net.map(net.build.add('Tanh', [y], {}, 'tanh'));
-  const { map, change } = await shrinkRanks(whole, { energy: 0.999, rank: null });
+  const { map, change, claims } = await shrinkRanks(whole, { energy: 0.999, rank: null });
+  expect(claims).toEqual(['low-rank']);
   expect(opsOf(map)).toEqual([op, op, 'Tanh']);
   expect(map.layers[1]).toMatchObject({ name: 'fc', inputs: ['fc/rank'] });
   expect(change.message).toMatch(/^1 of 1 large dense layers became two each: "fc" \(128 x 160\) to rank 3, 100\.0 % of its energy$/);
   expect(await distance(map, whole)).toBeLessThan(1e-3);
   const none = await shrinkRanks(whole, { energy: null, rank: 100 });
+  expect(none.claims).toEqual([]);
   expect([none.map, none.change.message]).toEqual([whole, 'of 1 large dense layers none is smaller as two with rank 100']);
+});
+
+it('the new layer takes no name that another has', async () => {
+  const net = new Net();
+  const hidden = net.build.add('MatMul', [net.input(['N', 160]), net.build.constant(permute(matrixOf(128, 160, [9, 7, 5]), [1, 0]), 'k')], {}, 'fc');
+  const { map } = await shrinkRanks(net.map(net.build.add('Tanh', [hidden], {}, 'fc/rank')), { energy: 0.99, rank: null });
+  expect(map.layers.map(({ name }) => name)).toEqual(["fc/rank'", 'fc', 'fc/rank']);
 });

@@ -109,3 +109,18 @@ it.each([
     expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]!)))).toBeLessThan(1e-6 * Math.max(...b.map(Math.abs)));
   }
 });
+
+it('depthwise kernels have all codes of 8 bits instead, and that is told', async () => {
+  const net = netOf(float32Tensor('k', [24, 64], wave(1536), ORIGIN));
+  const depthwise = {
+    name: 'd',
+    op: 'Conv',
+    inputs: ['x'],
+    outputs: ['d'],
+    weights: { kernel: float32Tensor('dk', [4, 1, 3, 3], wave(36), ORIGIN) },
+    attributes: { group: 4 },
+  };
+  const { map, change } = await shrinkToPalettes({ ...net, layers: [depthwise, ...net.layers] } as never, 16);
+  expect(map.layers.map(({ weights }) => narrowForm(weights.kernel!)!.codes!.kind)).toEqual(['channels', 'palette']);
+  expect(change.message).toMatch(/^1 weights are places in a palette of up to 16 values each, and 1 \(/);
+});

@@ -8,6 +8,7 @@ import { convert } from '../../convert.js';
 import { isModelError } from '../../errors.js';
 import { fileSink } from '../../node/file-sink.js';
 import { cacheFolder, nodeFileSet } from '../../node/index.js';
+import { cachedFiles, cacheLimit } from '../../node/remote/cache.js';
 import type { Engine } from '../../verify/engine.js';
 import { engines, placed } from '../../verify/engines/index.js';
 import { VERSION } from '../../version.js';
@@ -79,7 +80,17 @@ function memory(): Check {
 }
 
 function folders(): readonly Check[] {
-  return [folder('this folder', '.', false), folder('temporary files', tmpdir(), false), folder('downloads', cacheFolder(), true)];
+  return [folder('this folder', '.', false), folder('temporary files', tmpdir(), false), kept(folder('downloads', cacheFolder(), true))];
+}
+
+/** How much of it is taken, and what is allowed. */
+function kept(check: Check): Check {
+  if (check.finding === 'problem') return check;
+  const files = cachedFiles();
+  const limit = cacheLimit();
+  const taken = `${files.length} ${files.length === 1 ? 'file' : 'files'} of ${formatBytes(files.reduce((sum, { byteLength }) => sum + byteLength, 0))}`;
+  const most = limit === null ? '; WEIGHBRIDGE_CACHE_LIMIT=20GB would keep it within that' : `, and ${formatBytes(limit)} are allowed`;
+  return { ...check, detail: `${check.detail}; ${taken}${most}` };
 }
 
 /** Whether a file can be written there; `isMade` where it is made when it is needed. */

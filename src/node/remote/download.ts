@@ -1,9 +1,9 @@
 /** A whole file from a server, kept for the next time; what was cut off goes on where it was. */
-import { closeSync, openSync, readFileSync, renameSync, rmSync, statfsSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, statfsSync, statSync, truncateSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ModelError } from '../../errors.js';
 import { errorText } from '../file-source.js';
-import { claim } from './cache.js';
+import { cacheLimit, claim, trimCache } from './cache.js';
 import { contentRange, markOf, tooLarge } from './range-source.js';
 import { type Answer, bodyOf, CutOff, expectStatus, type RemotePolicy, request } from './request.js';
 
@@ -32,10 +32,12 @@ export async function download(url: URL, path: string, policy: RemotePolicy, lab
     const kept = readKept(path);
     const isThere = kept !== null && kept.byteLength === sizeOf(path) && kept.mark !== null;
     const result = await fetchAll(url, part, isThere ? kept : null, policy, label, onProgress);
-    if (result === null) return;
+    const limit = cacheLimit();
+    if (result === null) return used(path);
     renameSync(part, path);
     forget(part);
     keep(path, result);
+    if (limit !== null) trimCache(limit);
   } catch (error) {
     // Without a mark nobody knows whether the rest would belong to it.
     if (!release || readKept(part)?.mark == null) {
@@ -45,6 +47,16 @@ export async function download(url: URL, path: string, policy: RemotePolicy, lab
     throw error;
   } finally {
     release?.();
+  }
+}
+
+/** So that it is not among the first to go. */
+function used(path: string): void {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+  } catch {
+    // Of a folder that may only be read it is no use, and no harm.
   }
 }
 

@@ -1,11 +1,10 @@
 /**
- * Measures what `shrink` makes of trained nets, and writes the table and the picture of docs/shrink.md: node scripts/shrink-table.mjs [folder of trained nets] [way,way]
+ * Measures what `shrink` makes of trained nets, and writes the table and the picture of docs/shrink.md: node scripts/shrink-table.mjs [shared folder] [way;way] [net;net]
  *
- * The folder has nets of other people (see its README), which are read in place; without it the demo's net alone is measured. With ways named, these alone
- * are measured, and the rows of others stay as they are. Needs a build. The
- * same nets and inputs give the same numbers.
+ * The folder has nets of other people in `trained` and `corpus` (see their READMEs), which are read in place; without it the demo's net alone is measured. With ways or nets
+ * named, these alone are measured, and the rows of others stay as they are; '' stands for all. The page is written after each net. Needs a build. The same nets and inputs
+ * give the same numbers.
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,47 +12,97 @@ import { fileURLToPath } from 'node:url';
 import { plotOf } from './shrink-plot.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const trained = process.argv[2] ?? join(root, '../shared/trained');
-const only = process.argv[3]?.split(',');
+const shared = process.argv[2] || join(root, '../shared');
+const [ways, nets] = [process.argv[3], process.argv[4]].map((list) => (list ? list.split(';') : null));
 const DOC = join(root, 'docs/shrink.md');
 const [BEGIN, END] = ['<!-- measured by scripts/shrink-table.mjs -->', '<!-- end of what was measured -->'];
 const ROWS = 200;
 
+/** MNIST's pictures for nets that take them so. */
+const digits = (title, name, prepare, layout = 'nchw', rest = {}) => ({ title, corpus: name, pictures: 'mnist-cnn', prepare, layout, ...rest });
+const recorded = (title, name) => ({ title, corpus: name });
 const NETS = [
-  { title: 'digits (demo)', model: join(root, 'demo/digits/digits.h5'), inputs: ['--golden', join(root, 'demo/digits/keras.npz')] },
-  { title: 'CNN for MNIST', folder: 'mnist-cnn', file: 'mnist_cnn.h5', prepare: (x) => x / 255, channel: true },
-  { title: 'ResNet-8, CIFAR-10', folder: 'resnet8-cifar10', file: 'pretrainedResnet.h5', prepare: (x) => x },
-  { title: 'MobileNet v2 0.35', folder: 'mobilenetv2-waste', file: 'keras_model.h5', prepare: (x) => x / 127.5 - 1 },
+  { title: 'digits (demo)', model: join(root, 'demo/digits/digits.h5'), golden: join(root, 'demo/digits/keras.npz') },
+  { title: 'CNN for MNIST', trained: 'mnist-cnn/mnist_cnn.h5', pictures: 'mnist-cnn', prepare: (x) => x / 255, layout: 'nhwc' },
+  { title: 'ResNet-8, CIFAR-10', trained: 'resnet8-cifar10/pretrainedResnet.h5', pictures: 'resnet8-cifar10', prepare: (x) => x },
+  { title: 'MobileNet v2 0.35', trained: 'mobilenetv2-waste/keras_model.h5', pictures: 'mobilenetv2-waste', prepare: (x) => x / 127.5 - 1 },
+  { title: 'ESRGAN slim x2', trained: 'esrgan-slim-x2/model.json', pictures: 'esrgan-slim-x2', prepare: (x) => x / 255, rows: 12 },
+  digits('LeNet (Caffe)', 'caffe-lenet', (x) => x / 256),
+  digits('LeNet-5 (ONNX)', 'onnx-lenet-simple', (x) => x / 255),
+  digits('MLP for MNIST (ONNX)', 'onnx-mlp-custom', (x) => x / 255),
+  digits('CNTK MNIST (ONNX)', 'onnx-cntk-mnist-op7', (x) => x),
+  digits('digits CNN (Keras 3)', 'keras3-digits-cnn', (x) => x / 255, 'nhwc'),
+  recorded('CIFAR-10 quick (Caffe)', 'caffe-cifar10-quick-v1'),
+  recorded('CIFAR-10 full (Caffe)', 'caffe-cifar10-full-hdf5'),
+  recorded('mini XCEPTION, FER2013', 'keras2-fer2013-mini-xception'),
+  recorded('wake word (Keras)', 'tfkeras-tiny-streaming-wakeword'),
+  recorded('key words DS-CNN (TFLite)', 'tflite-kws-dscnn'),
+  recorded('tiny VGG (TensorFlow.js)', 'tfjs-tinyvgg-poloclub'),
+  recorded('UltraFace slim (ONNX)', 'onnx-ultraface-slim-320'),
+  recorded('YuNet (ONNX)', 'onnx-yunet-dynamic'),
+  recorded('BlazeFace (ONNX)', 'onnx-blazeface-front-tf2onnx'),
+  recorded('PP-OCR direction (ONNX)', 'onnx-ppocr-cls-constants'),
+  recorded('SqueezeNet (ONNX, float16)', 'onnx-squeezenet-fp16'),
+  recorded('waifu2x (Caffe)', 'caffe-waifu2x-y'),
+  recorded('FSRCNN x3 (TensorFlow)', 'tf-frozen-fsrcnn-x3'),
 ];
 
 const WAYS = [
-  { title: 'float16', args: ['--dtype', 'float16'] },
-  { title: 'int8', args: ['--dtype', 'int8'] },
-  { title: 'int4', args: ['--dtype', 'int4'] },
-  { title: 'palette of 16', args: ['--palette', '16'] },
-  { title: 'rank by 90 % energy', args: ['--svd', '0.9'] },
-  ...['0.1', '0.3', '0.5', '0.7'].map((step) => ({ title: `steps of ${step}`, args: ['--step', step] })),
-  { title: 'method best', args: ['--method', 'best'] },
-  { title: 'computing in 8 bits', args: ['--activations', 'uint8'] },
-  { title: 'search, agreement 0.97', args: ['--min-agreement', '0.97'] },
+  { title: 'float16', options: { dtype: 'float16' } },
+  { title: 'int8', options: { dtype: 'int8' } },
+  { title: 'int4', options: { dtype: 'int4' } },
+  { title: 'int4, method best', options: { dtype: 'int4', method: 'best' } },
+  { title: 'palette of 16', options: { palette: 16 } },
+  { title: 'rank by 90 % energy', options: { svd: 0.9 } },
+  ...[0.1, 0.3, 0.5, 0.7].map((step) => ({ title: `steps of ${step}`, options: { step } })),
+  ...[0.3, 0.7].map((step) => ({ title: `steps of ${step}, method best`, options: { step, method: 'best' } })),
+  { title: 'method best', options: { method: 'best' } },
+  { title: 'computing in 8 bits', options: { activations: 'uint8' } },
+  { title: 'search, agreement 0.97', options: { minAgreement: 0.97 } },
 ];
+/** Where an output is no list of classes: a third of what float16 takes. */
+const SMALL = 1 / 3;
+
+const { memorySource, readNpz, tensorBytes } = await import(new URL('../dist/index.js', import.meta.url));
+const { shrinkFile } = await import(new URL('../dist/node/index.js', import.meta.url));
+const { zipSync } = await import('fflate');
+
+/** The file of a net, and options with the inputs that judge it; null where it is not here. */
+function sourceOf(net, where) {
+  if (net.model) return { path: net.model, options: { golden: net.golden } };
+  const inCorpus = net.corpus && join(shared, 'corpus', net.corpus);
+  const path = inCorpus ? join(inCorpus, 'case.json') : join(shared, 'trained', net.trained);
+  if (!existsSync(path)) return null;
+  if (!inCorpus) return { path, options: { inputs: picturesOf(net, where) } };
+  const { model, prototxt, inputs } = JSON.parse(readFileSync(path, 'utf8'));
+  const given = net.pictures ? picturesOf(net, where) : recordedOf(inCorpus, inputs, where);
+  return { path: join(inCorpus, model), options: { inputs: given, ...(prototxt ? { prototxt: join(inCorpus, prototxt) } : {}) } };
+}
 
 /** The pictures as the net takes them, and their labels, as .npz. */
-async function inputsOf({ folder, prepare, channel }, where) {
-  const { memorySource, readNpz, tensorBytes } = await import(new URL('../dist/index.js', import.meta.url));
-  const path = join(trained, folder, 'pictures.npz');
+async function picturesOf({ pictures: folder, prepare, layout, rows: most = ROWS }, where) {
+  const path = join(shared, 'trained', folder, 'pictures.npz');
   const arrays = await readNpz(memorySource(new Uint8Array(readFileSync(path)), path));
   const pictures = arrays.get('pictures');
-  const rows = Math.min(ROWS, pictures.shape[0]);
-  const each = pictures.shape.slice(1).reduce((a, b) => a * b, 1);
-  const bytes = (await tensorBytes(pictures)).subarray(0, rows * each);
-  const files = { 'input.npy': npy([rows, ...pictures.shape.slice(1), ...(channel ? [1] : [])], Float32Array.from(bytes, prepare)) };
+  const rows = Math.min(most, pictures.shape[0]);
+  const size = pictures.shape.slice(1);
+  const bytes = (await tensorBytes(pictures)).subarray(0, rows * size.reduce((a, b) => a * b, 1));
+  const shape = size.length > 2 ? size : layout === 'nhwc' ? [...size, 1] : [1, ...size];
+  const files = { 'input.npy': npy([rows, ...shape], Float32Array.from(bytes, prepare)) };
   const labels = arrays.get('labels');
   if (labels) files['labels.npy'] = npy([rows], Float32Array.from((await tensorBytes(labels)).subarray(0, rows)));
-  const { zipSync } = await import('fflate');
-  const out = join(where, `${folder}.npz`);
+  return archive(where, files);
+}
+
+function recordedOf(folder, inputs, where) {
+  const name = (input) => (inputs.length === 1 || input.name === null ? 'input' : input.name);
+  return archive(where, Object.fromEntries(inputs.map((input) => [`${name(input)}.npy`, new Uint8Array(readFileSync(join(folder, input.file)))])));
+}
+
+function archive(where, files) {
+  const out = join(where, 'inputs.npz');
   writeFileSync(out, zipSync(files, { level: 0 }));
-  return ['--inputs', out];
+  return out;
 }
 
 function npy(shape, values) {
@@ -65,57 +114,76 @@ function npy(shape, values) {
 
 const kb = (bytes) => `${(bytes / 1000).toFixed(0)} kB`;
 
-function measure(net, way, inputs, where) {
-  const output = join(where, 'a.onnx');
-  const args = ['shrink', net, '-o', output, '--force', '--compress', 'gzip', '--json', ...inputs, ...way.args];
-  const { stdout, stderr, status } = spawnSync(process.execPath, [join(root, 'dist/cli/main.js'), ...args], { encoding: 'utf8', maxBuffer: 2 ** 28 });
-  if (status === 2) throw new Error(stderr);
-  const { totals, report } = JSON.parse(stdout);
+async function measure({ path, options }, own, where) {
+  const inputs = await options.inputs;
+  const {
+    totals,
+    report,
+    agreement: top,
+  } = await shrinkFile(path, join(where, 'a.onnx'), { ...options, ...(inputs ? { inputs } : {}), ...own, force: true, compress: 'gzip' });
   const { agreement } = report.quantisation ?? { agreement: null };
-  const [{ relativeToScale }] = report.outputs;
-  const accuracy = agreement?.accuracy;
-  return { totals, agreement, accuracy, relativeToScale };
+  const relativeToScale = Math.max(...report.outputs.map((output) => output.relativeToScale));
+  return { totals, agreement: top ? agreement : null, accuracy: agreement?.accuracy, relativeToScale };
 }
 
 const text = readFileSync(DOC, 'utf8');
 const [start, end] = [text.indexOf(BEGIN), text.indexOf(END)];
 if (start < 0 || end < start) throw new Error(`${DOC} has no place for the table`);
+const before = text.slice(start, end).split('\n');
 /** A row that was measured before. */
-const known = (net, way) =>
-  text
-    .slice(start, end)
-    .split('\n')
-    .find((line) => line.startsWith(`| ${net} | ${way} |`));
+const known = (net, way) => before.find((line) => line.startsWith(`| ${net} | ${way} |`));
 
 const where = mkdtempSync(join(tmpdir(), 'weighbridge-table-'));
-const lines = [
+const head = [
   '| net | how | on disk | on the wire | after loading | same class first | right before, now | largest error, of scale |',
   '|---|---|---|---|---|---|---|---|',
 ];
+const rowsOf = new Map(NETS.map(({ title }) => [title, [{ title: 'as it is' }, ...WAYS].flatMap((way) => known(title, way.title) ?? [])]));
 try {
   for (const net of NETS) {
-    if (net.folder && !existsSync(join(trained, net.folder))) continue;
-    const model = net.folder ? join(trained, net.folder, net.file) : net.model;
-    const inputs = net.folder ? await inputsOf(net, where) : net.inputs;
-    const before = only && known(net.title, 'as it is');
-    if (before) lines.push(before);
-    for (const [i, way] of WAYS.entries()) {
-      if (only && !only.includes(way.title)) {
-        lines.push(...[known(net.title, way.title)].filter(Boolean));
-        continue;
-      }
-      const { totals, agreement, accuracy, relativeToScale } = measure(model, way, inputs, where);
-      if (i === 0 && !before)
-        lines.push(`| ${net.title} | as it is | ${kb(totals.onDisk.before)} | ${kb(totals.onWire.before)} | ${kb(totals.loaded.before)} | | | |`);
-      const same = agreement ? `${agreement.same.count} of ${agreement.same.of}` : '';
-      const right = accuracy ? `${accuracy.expected.count}, ${accuracy.actual.count}` : '';
-      const sizes = [totals.onDisk.after, totals.onWire.after, totals.loaded.after].map(kb);
-      lines.push(`| ${net.title} | ${way.title} | ${sizes.join(' | ')} | ${same} | ${right} | ${Number(relativeToScale.toPrecision(2))} |`);
-      console.error(lines.at(-1));
-    }
+    if (nets && !nets.includes(net.title)) continue;
+    const source = sourceOf(net, where);
+    if (source) rowsOf.set(net.title, await measured(net, source));
+    const lines = [...head, ...[...rowsOf.values()].flat()];
+    writeFileSync(DOC, `${text.slice(0, start + BEGIN.length)}\n${lines.join('\n')}\n${text.slice(end)}`);
+    writeFileSync(join(root, 'docs/shrink.svg'), plotOf(lines));
   }
 } finally {
   rmSync(where, { recursive: true, force: true });
 }
-writeFileSync(DOC, `${text.slice(0, start + BEGIN.length)}\n${lines.join('\n')}\n${text.slice(end)}`);
-writeFileSync(join(root, 'docs/shrink.svg'), plotOf(lines));
+
+async function measured(net, source) {
+  const lines = ways ? [known(net.title, 'as it is')].filter(Boolean) : [];
+  let small = 0;
+  for (const way of WAYS) {
+    const old = known(net.title, way.title);
+    if (ways && !ways.includes(way.title)) {
+      if (old) lines.push(old);
+      continue;
+    }
+    let found;
+    try {
+      found = await measure(source, way.options, where);
+    } catch (error) {
+      if (error.kind !== 'usage') throw error;
+      // An output that is no list of classes has no agreement to search for; a net may have no layer for a way.
+      if (!way.options.minAgreement || small === 0) {
+        console.error(`${net.title}, ${way.title}: ${error.message.slice(0, 200)}`);
+        continue;
+      }
+      found = await measure(source, { budget: small, count: 'wire' }, where);
+      way.said = 'search, a third of float16';
+    }
+    const { totals, agreement, accuracy, relativeToScale } = found;
+    if (lines.length === 0)
+      lines.push(`| ${net.title} | as it is | ${kb(totals.onDisk.before)} | ${kb(totals.onWire.before)} | ${kb(totals.loaded.before)} | | | |`);
+    if (way.title === 'float16') small = Math.round(totals.onWire.after * SMALL);
+    const same = agreement ? `${agreement.same.count} of ${agreement.same.of}` : '';
+    const right = accuracy ? `${accuracy.expected.count}, ${accuracy.actual.count}` : '';
+    const sizes = [totals.onDisk.after, totals.onWire.after, totals.loaded.after].map(kb);
+    lines.push(`| ${net.title} | ${way.said ?? way.title} | ${sizes.join(' | ')} | ${same} | ${right} | ${Number(relativeToScale.toPrecision(2))} |`);
+    way.said = undefined;
+    console.error(lines.at(-1));
+  }
+  return lines;
+}

@@ -30,8 +30,8 @@ export interface Improved {
 const DAMPING = 0.02;
 /** Less than this is chance. */
 export const LEAST_GAIN = 0.98;
-/** Values of channels that are held at a time. */
-const BLOCK_VALUES = 2 ** 20;
+/** Channels that go through the rows together: what is left of each stays in the processor's cache, and so does the row that all read. */
+const TOGETHER = 16;
 /** Steps that are tried, as parts of what the largest value asks for: for few codes, also wider ones. */
 const FINE_PARTS = [1, 0.95, 0.9, 0.85, 0.8, 0.7] as const;
 const COARSE_PARTS = [1, 1.08, 0.93, 0.87, 0.8, 0.73] as const;
@@ -42,26 +42,30 @@ const COARSE_PARTS = [1, 1.08, 0.93, 0.87, 0.8, 0.73] as const;
  * @returns null where rounding is as good
  */
 export async function withFeedback(tensor: Tensor, plan: CodePlan, seen: SeenRows, mayMend: boolean): Promise<Improved | null> {
-  const [out] = tensor.shape as [number];
-  const rowsOf = { fit: byGroup(seen.fit, tensor), check: byGroup(seen.check, tensor) };
   if (seen.fit.count === 0 || seen.check.count === 0) return null;
-  const energies = rowsOf.fit.map(energiesOf);
-  const steps = plan.isTight ? await fittedSteps(tensor, plan, energies) : plan.steps;
-  const stored = new Uint8Array(out * rowsOf.fit[0]!.depth);
+  const [out] = tensor.shape as [number];
+  const [fits, checks] = [byGroup(seen.fit, tensor), byGroup(seen.check, tensor)];
+  const { depth } = fits[0]!;
+  const energies = fits.map(energiesOf);
+  const places = Int32Array.from({ length: depth }, (_, t) => plan.groupAt(t));
+  const steps = plan.isTight ? await fittedSteps(tensor, plan, places, energies) : plan.steps;
+  const stored = new Uint8Array(out * depth);
   const means = new Float64Array(out);
   let [rounded, improved, corrected] = [0, 0, 0];
-  for await (const { channel, weights } of channelsOf(tensor)) {
-    const group = Math.floor((channel * rowsOf.fit.length) / out);
-    const check = rowsOf.check[group]!;
-    const [plain, own] = [gridOf(plan, plan.steps, channel, weights.length), gridOf(plan, steps, channel, weights.length)];
-    const { codes, left } = feedback(weights, own, rowsOf.fit[group]!, energies[group]!);
-    const after = residual(weights, codes, own, check);
-    const mean = average(left);
-    means[channel] = mean;
-    rounded += energy(residual(weights, roundedTo(plain, weights), plain, check), 0);
-    improved += energy(after, 0);
-    corrected += energy(after, mean);
-    for (let t = 0; t < weights.length; t++) stored[channel * weights.length + t] = codes[t]! + own.zeros[t]!;
+  for await (const block of blocksOf(tensor, fits.length)) {
+    const [plain, own] = [plan.steps, steps].map((some) => gridOf(plan, some, places, block)) as [Grid, Grid];
+    const { codes, left } = feedback(block, own, fits[block.group]!, energies[block.group]!);
+    const check = checks[block.group]!;
+    const before = along(lostBy(block, roundedTo(plain, block), plain), check);
+    const after = along(lostBy(block, codes, own), check);
+    for (const [c, sums] of after.entries()) {
+      const mean = average(left[c]!);
+      means[block.first + c] = mean;
+      rounded += energy(before[c]!, 0);
+      improved += energy(sums, 0);
+      corrected += energy(sums, mean);
+    }
+    for (let at = 0; at < codes.length; at++) stored[block.first * depth + at] = codes[at]! + own.zeros[at]!;
   }
   const mends = mayMend && corrected < improved * LEAST_GAIN;
   const least = mends ? corrected : improved;
@@ -79,19 +83,20 @@ export async function withFeedback(tensor: Tensor, plan: CodePlan, seen: SeenRow
  */
 export async function meansLost(tensor: Tensor, made: Tensor, { fit, check }: SeenRows): Promise<Float64Array | null> {
   if (fit.count === 0 || check.count === 0) return null;
-  const [out] = tensor.shape as [number];
-  const rowsOf = { fit: byGroup(fit, tensor), check: byGroup(check, tensor) };
-  const means = new Float64Array(out);
+  const [fits, checks] = [byGroup(fit, tensor), byGroup(check, tensor)];
+  const means = new Float64Array(tensor.shape[0]!);
   let [before, after] = [0, 0];
-  const others = channelsOf(made);
-  for await (const { channel, weights } of channelsOf(tensor)) {
-    const other = (await others.next()).value!.weights;
-    const lost = Float64Array.from(weights, (weight, t) => weight - other[t]!);
-    const group = Math.floor((channel * rowsOf.fit.length) / out);
-    means[channel] = average(along(lost, rowsOf.fit[group]!));
-    const checked = along(lost, rowsOf.check[group]!);
-    before += energy(checked, 0);
-    after += energy(checked, means[channel]);
+  const others = blocksOf(made, fits.length);
+  for await (const { first, group, values } of blocksOf(tensor, fits.length)) {
+    const other = (await others.next()).value!.values;
+    const lost = Float64Array.from(values, (value, at) => value - other[at]!);
+    const checked = along(lost, checks[group]!);
+    for (const [c, sums] of along(lost, fits[group]!).entries()) {
+      const mean = average(sums);
+      means[first + c] = mean;
+      before += energy(checked[c]!, 0);
+      after += energy(checked[c]!, mean);
+    }
   }
   return after < before * LEAST_GAIN ? means : null;
 }
@@ -102,45 +107,69 @@ function byGroup({ count, depth, data }: Rows, { shape }: Tensor): Rows[] {
   return Array.from({ length: depth / own }, (_, i) => ({ count, depth: own, data: data.subarray(i * own * count, (i + 1) * own * count) }));
 }
 
-async function* channelsOf(tensor: Tensor): AsyncGenerator<{ readonly channel: number; readonly weights: Float32Array }, undefined> {
-  const [out, ...window] = tensor.shape as [number, ...number[]];
-  const depth = window.reduce((a, b) => a * b, 1);
-  const perBlock = Math.max(1, Math.floor(BLOCK_VALUES / depth));
-  for (let start = 0; start < out; start += perBlock) {
-    const end = Math.min(out, start + perBlock);
-    const values = toFloat32Array(await tensorBytes(castTensor(sliceAxis(tensor, 0, start, end), 'float32')), 'float32');
-    for (let channel = start; channel < end; channel++) yield { channel, weights: values.subarray((channel - start) * depth, (channel - start + 1) * depth) };
+/** Some channels of a kernel, which see the same rows. */
+interface Block {
+  readonly first: number;
+  /** Of the convolution's groups. */
+  readonly group: number;
+  /** [channels, depth] */
+  readonly values: Float32Array;
+}
+
+async function* blocksOf(tensor: Tensor, groups: number): AsyncGenerator<Block, undefined> {
+  const perGroup = tensor.shape[0]! / groups;
+  for (let group = 0; group < groups; group++) {
+    for (let first = group * perGroup; first < (group + 1) * perGroup; first += TOGETHER) {
+      const end = Math.min((group + 1) * perGroup, first + TOGETHER);
+      yield { first, group, values: toFloat32Array(await tensorBytes(castTensor(sliceAxis(tensor, 0, first, end), 'float32')), 'float32') };
+    }
   }
   return undefined;
 }
 
-/** What the places of a channel may hold: value = step * code, codes counted from that of zero. */
+/** What the places of some channels may hold: value = step * code, codes counted from that of zero. */
 interface Grid {
-  readonly steps: Float64Array;
-  readonly zeros: Float64Array;
-  readonly low: Float64Array;
-  readonly high: Float64Array;
+  readonly steps: Float32Array;
+  readonly zeros: Uint8Array;
+  readonly low: number;
+  readonly high: number;
 }
 
-function gridOf({ perChannel, groupAt, zeros, range: [low, high] }: CodePlan, steps: Float32Array, channel: number, depth: number): Grid {
-  const groups = Int32Array.from({ length: depth }, (_, t) => channel * perChannel + groupAt(t));
-  const own = Float64Array.from(groups, (group) => zeros?.[group] ?? 0);
-  return { steps: Float64Array.from(groups, (group) => steps[group]!), zeros: own, low: own.map((zero) => low - zero), high: own.map((zero) => high - zero) };
+/** @param places which of its channel's groups each place is in */
+function gridOf({ perChannel, zeros, range: [low, high] }: CodePlan, steps: Float32Array, places: Int32Array, { first, values }: Block): Grid {
+  const grid = { steps: new Float32Array(values.length), zeros: new Uint8Array(values.length), low, high };
+  const depth = places.length;
+  for (let at = 0, channel = first; at < values.length; at += depth, channel++) {
+    for (let t = 0; t < depth; t++) {
+      const group = channel * perChannel + places[t]!;
+      grid.steps[at + t] = steps[group]!;
+      if (zeros) grid.zeros[at + t] = zeros[group]!;
+    }
+  }
+  return grid;
 }
 
-function codeAt({ steps, low, high }: Grid, t: number, value: number): number {
-  return Math.min(high[t]!, Math.max(low[t]!, roundToEven(value / steps[t]!)));
+function codeAt({ steps, zeros, low, high }: Grid, at: number, value: number): number {
+  const zero = zeros[at]!;
+  return Math.min(high - zero, Math.max(low - zero, roundToEven(value / steps[at]!)));
 }
 
-function roundedTo(grid: Grid, weights: Float32Array): Float64Array {
-  return Float64Array.from(weights, (weight, t) => codeAt(grid, t, weight));
+function roundedTo(grid: Grid, { values }: Block): Float64Array {
+  const codes = new Float64Array(values.length);
+  for (let at = 0; at < codes.length; at++) codes[at] = codeAt(grid, at, values[at]!);
+  return codes;
+}
+
+function lostBy({ values }: Block, codes: Float64Array, { steps }: Grid): Float64Array {
+  return codes.map((code, at) => values[at]! - code * steps[at]!);
 }
 
 /** For each group the step of those tried at which the errors, each times what flows in there, are least together. */
-async function fittedSteps(tensor: Tensor, plan: CodePlan, energies: readonly Float64Array[]): Promise<Float32Array> {
+async function fittedSteps(tensor: Tensor, plan: CodePlan, places: Int32Array, energies: readonly Float64Array[]): Promise<Float32Array> {
   const parts = plan.range[1] - plan.range[0] > 15 ? FINE_PARTS : COARSE_PARTS;
   const steps = plan.steps.slice();
   const groups = Math.max(1, plan.perChannel);
+  const depth = places.length;
   const lost = parts.map(() => new Float64Array(groups));
   const settle = (first: number) => {
     for (let group = 0; group < groups; group++) {
@@ -149,37 +178,60 @@ async function fittedSteps(tensor: Tensor, plan: CodePlan, energies: readonly Fl
     }
     for (const sums of lost) sums.fill(0);
   };
-  for await (const { channel, weights } of channelsOf(tensor)) {
-    const own = energies[Math.floor((channel * energies.length) / tensor.shape[0]!)]!;
-    const grid = gridOf(plan, plan.steps, channel, weights.length);
-    for (const [i, part] of parts.entries()) {
-      for (let t = 0; t < weights.length; t++) {
-        const step = Math.fround(grid.steps[t]! * part);
-        const code = Math.min(grid.high[t]!, Math.max(grid.low[t]!, roundToEven(weights[t]! / step)));
-        lost[i]![plan.perChannel === 0 ? 0 : plan.groupAt(t)]! += own[t]! * (weights[t]! - code * step) ** 2;
+  for await (const block of blocksOf(tensor, energies.length)) {
+    const own = energies[block.group]!;
+    for (let start = 0, channel = block.first; start < block.values.length; start += depth, channel++) {
+      for (const [i, part] of parts.entries()) {
+        const sums = lost[i]!;
+        for (let t = 0; t < depth; t++) {
+          const group = channel * plan.perChannel + places[t]!;
+          const step = Math.fround(plan.steps[group]! * part);
+          const [value, zero] = [block.values[start + t]!, plan.zeros?.[group] ?? 0];
+          const code = Math.min(plan.range[1] - zero, Math.max(plan.range[0] - zero, roundToEven(value / step)));
+          const error = value - code * step;
+          sums[places[t]!]! += own[t]! * error * error;
+        }
       }
+      if (plan.perChannel > 0) settle(channel * plan.perChannel);
     }
-    if (plan.perChannel > 0) settle(channel * plan.perChannel);
   }
   if (plan.perChannel === 0) settle(0);
   return steps;
 }
 
-/** Rounds one place after the other, with what those before it left; and what is left in the end, for each row. */
-function feedback(weights: Float32Array, grid: Grid, { count, depth, data }: Rows, energies: Float64Array) {
-  const left = new Float64Array(count);
-  const codes = new Float64Array(depth);
+/** Rounds one place after the other, with what those before it left; and what is left of each channel in the end, for each row. */
+function feedback({ values }: Block, grid: Grid, { count, depth, data }: Rows, energies: Float64Array) {
+  const left = Array.from({ length: values.length / depth }, () => new Float64Array(count));
+  const codes = new Float64Array(values.length);
   for (let t = 0; t < depth; t++) {
-    const at = t * count;
-    let sum = 0;
-    for (let i = 0; i < count; i++) sum += data[at + i]! * left[i]!;
-    const [w, reach] = [weights[t]!, energies[t]!];
-    const chosen = codeAt(grid, t, reach > 0 ? w + sum / reach : w);
-    codes[t] = chosen;
-    const lost = w - chosen * grid.steps[t]!;
-    if (lost !== 0) for (let i = 0; i < count; i++) left[i] = left[i]! + lost * data[at + i]!;
+    const row = data.subarray(t * count, (t + 1) * count);
+    const reach = energies[t]!;
+    for (let c = 0; c < left.length; c++) {
+      const [at, own] = [c * depth + t, left[c]!];
+      const weight = values[at]!;
+      const chosen = codeAt(grid, at, reach > 0 ? weight + product(row, own) / reach : weight);
+      codes[at] = chosen;
+      addTo(own, row, weight - chosen * grid.steps[at]!);
+    }
   }
   return { codes, left };
+}
+
+/** Four sums at a time, which need not wait for each other. */
+function product(row: Float32Array, left: Float64Array): number {
+  let [a, b, c, d, i] = [0, 0, 0, 0, 0];
+  for (; i + 3 < row.length; i += 4) {
+    a += row[i]! * left[i]!;
+    b += row[i + 1]! * left[i + 1]!;
+    c += row[i + 2]! * left[i + 2]!;
+    d += row[i + 3]! * left[i + 3]!;
+  }
+  for (; i < row.length; i++) a += row[i]! * left[i]!;
+  return a + b + c + d;
+}
+
+function addTo(sums: Float64Array, row: Float32Array, factor: number): void {
+  if (factor !== 0) for (let i = 0; i < row.length; i++) sums[i]! += factor * row[i]!;
 }
 
 function energiesOf({ count, depth, data }: Rows): Float64Array {
@@ -189,20 +241,12 @@ function energiesOf({ count, depth, data }: Rows): Float64Array {
   return energies.map((value) => (value > 0 ? value + damping : 0));
 }
 
-/** What the channel gives less than it should, for each row. */
-function residual(weights: Float32Array, codes: Float64Array, { steps }: Grid, rows: Rows): Float64Array {
-  return along(
-    codes.map((code, t) => weights[t]! - code * steps[t]!),
-    rows,
-  );
-}
-
-/** Each row times what is at its places. */
-function along(factors: Float64Array, { count, depth, data }: Rows): Float64Array {
-  const sums = new Float64Array(count);
+/** For each channel what rows make of values at its places. @param factors [channels, depth] */
+function along(factors: Float64Array, { count, depth, data }: Rows): Float64Array[] {
+  const sums = Array.from({ length: factors.length / depth }, () => new Float64Array(count));
   for (let t = 0; t < depth; t++) {
-    const factor = factors[t]!;
-    if (factor !== 0) for (let i = 0; i < count; i++) sums[i] = sums[i]! + factor * data[t * count + i]!;
+    const row = data.subarray(t * count, (t + 1) * count);
+    for (let c = 0; c < sums.length; c++) addTo(sums[c]!, row, factors[c * depth + t]!);
   }
   return sums;
 }

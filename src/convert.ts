@@ -188,10 +188,19 @@ function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'sou
   if (dtype === undefined) return 'source';
   const named = dtypeNamed(dtype);
   if (named !== null && writer.dtypes.includes(named)) return named;
+  const { packed = [] } = writer;
+  if ((packed as readonly string[]).includes(dtype)) {
+    throw new ModelError('usage', `codes of ${dtype} are chosen so that they lose little, which is what \`weighbridge shrink --dtype ${dtype}\` does.`);
+  }
   throw new ModelError(
     'usage',
-    `${writer.title} files are not written in "${dtype}".${named === null ? didYouMean(dtype, writer.dtypes) : ''} Possible: ${writer.dtypes.join(', ')}.`,
+    `${writer.title} files are not written in "${dtype}".${named === null ? didYouMean(dtype, [...writer.dtypes, ...packed]) : ''} ${possibleDTypes(writer)}`,
   );
+}
+
+/** What an error says of the dtypes that a target is written in. */
+export function possibleDTypes({ dtypes, packed = [] }: Pick<AnyWriter, 'dtypes' | 'packed'>): string {
+  return `Possible: ${dtypes.join(', ')}${packed.length > 0 ? `; with shrink also ${packed.join(', ')}` : ''}.`;
 }
 
 /** Options that change the net on the way, and how the command line spells them. */

@@ -1,7 +1,7 @@
 /** `shrink` from disk to disk: convert with narrower weights, which are chosen one by one where a limit says what they may cost. */
 import { basename } from 'node:path';
 import { memorySink } from '../bytes/byte-sink.js';
-import { type ConvertOptions, chooseWriter } from '../convert.js';
+import { type ConvertOptions, chooseWriter, possibleDTypes } from '../convert.js';
 import { ModelError } from '../errors.js';
 import { type DTypeName, dtypeNamed } from '../model/dtype.js';
 import type { EditedMap } from '../model/edited.js';
@@ -228,8 +228,8 @@ async function toFour(writer: AnyWriter, options: ShrinkFileOptions): Promise<Re
   const name = fourBits(dtype);
   const refused = (problem: string) => new ModelError('usage', problem);
   if (!name) return undefined;
-  const { DEFAULT_BLOCK, FOUR_BITS, shrinkToFour } = await import('../shrink/index.js');
-  if (!FOUR_BITS.has(writer.name)) throw refused(`${writer.title} files are not written in "${dtype}". Possible: ${writer.dtypes.join(', ')}.`);
+  const { DEFAULT_BLOCK, shrinkToFour } = await import('../shrink/index.js');
+  if (!writer.packed?.includes(name)) throw refused(`${writer.title} files are not written in "${dtype}". ${possibleDTypes(writer)}`);
   if (opset !== undefined && opset < FOUR_BITS_OPSET)
     throw refused(`${name} came with opset ${FOUR_BITS_OPSET}, and --opset ${opset} is older: leave --opset out, or choose --dtype int8.`);
   if (step !== undefined) throw refused('--dtype and --step both say what weights become: give one of them.');
@@ -287,7 +287,7 @@ function needsInputs(): ModelError {
 /** Undefined where nothing is searched for: no limit, a dtype that was asked for, a target without codes, or no inputs to measure agreement on. */
 async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOptions): Promise<Rewrite | undefined> {
   const { budget, count, minAgreement, dtype } = options;
-  const { CODE_FORMS, FOUR_BITS, shrinkBySearch } = await import('../shrink/index.js');
+  const { CODE_FORMS, shrinkBySearch } = await import('../shrink/index.js');
   const { PALETTES } = await import('../shrink/palettes.js');
   const form = CODE_FORMS[writer.name];
   // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
@@ -299,7 +299,7 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
     const inputs = await readGiven(options, onProgress, edited);
     const search = {
       form,
-      fours: FOUR_BITS.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
+      fours: writer.packed !== undefined && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
       palettes: PALETTES.has(writer.name) && (options.opset ?? FOUR_BITS_OPSET) >= FOUR_BITS_OPSET,
       budget: limit,
       minAgreement: minAgreement ?? null,

@@ -18,9 +18,6 @@ export const CODE_FORMS: Readonly<Record<string, CodeForm>> = { onnx: 'channels'
 export type { Better, Shrunk };
 export { DEFAULT_BLOCK };
 
-/** Targets that keep codes of 4 bits. */
-export const FOUR_BITS: ReadonlySet<string> = new Set(['onnx']);
-
 /**
  * Every large weight in codes of 4 bits, with a scale for each block along the input axis; depthwise kernels and the net's ends in 8 bits.
  *

@@ -6,6 +6,7 @@ export const ONNX: Target = {
   title: 'ONNX',
   extensions: ['.onnx'],
   dtypes: ['float32', 'float16', 'bfloat16', 'int8'],
+  packed: ['int4', 'uint4'],
   options: ['layout', 'opset', 'externalData', 'float16Compute'],
   keepsMetadata: true,
 };

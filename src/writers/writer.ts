@@ -1,6 +1,7 @@
 /** What a writer is: it expresses the layer map in one target format. */
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ModelError } from '../errors.js';
+import type { CodeRange } from '../model/block-codes.js';
 import type { DType } from '../model/dtype.js';
 import type { Layer, LayerMap, Notice } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
@@ -43,6 +44,8 @@ export interface Target {
   /** Extensions of `-o` that choose it. */
   readonly extensions: readonly string[];
   readonly dtypes: readonly DType[];
+  /** Codes of fewer bits that `shrink` writes beside those. */
+  readonly packed?: readonly CodeRange[];
   /** Options that mean something for it; any other that is given is refused. */
   readonly options: readonly TargetOption[];
   /** Whether the format has a place for the metadata of any source. */

@@ -147,3 +147,11 @@ it.each([
   const { status, path } = shrink(output, ...args);
   expect([status, existsSync(path)]).toEqual([2, false]);
 });
+
+it('codes that a target has are named where others are asked for, and convert says who makes them', () => {
+  const { status, stderr } = shrink('a.onnx', '--dtype', 'int2');
+  expect(status).toBe(2);
+  expect(stderr.replace(/\s+/g, ' ')).toMatch(/not written in "int2"\. Did you mean .*"int4".*\? Possible: .*int8; with shrink also int4, uint4\./);
+  const converted = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(temporaryFolder(), 'a.onnx'), '--dtype', 'int4']);
+  expect([converted.status, converted.stderr]).toEqual([2, expect.stringMatching(/weighbridge shrink --dtype int4/)]);
+});

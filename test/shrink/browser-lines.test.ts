@@ -5,11 +5,12 @@ import { gzipSync } from 'node:zlib';
 import * as core from '@tensorflow/tfjs-core';
 import { loadLayersModel } from '@tensorflow/tfjs-layers';
 import * as ort from 'onnxruntime-web';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
-import { serve } from '../web-server.js';
+import { CHROMIUM, NO_CHROMIUM, openPage, type Page } from '../chromium.js';
+import { serve, type WebServer } from '../web-server.js';
 
 const page = readFileSync(new URL('../../docs/shrink.md', import.meta.url), 'utf8');
 const blocks = [...page.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code!);
@@ -54,4 +55,45 @@ it('TensorFlow.js takes the model and the weights that it names', async () => {
   } finally {
     await server.close();
   }
+});
+
+/** The runtimes as a page has them: scripts, from whoever serves it. */
+const SCRIPTS = [
+  'onnxruntime-web/dist/ort.min.js',
+  '@tensorflow/tfjs-core/dist/tf-core.min.js',
+  '@tensorflow/tfjs-layers/dist/tf-layers.min.js',
+  '@tensorflow/tfjs-backend-cpu/dist/tf-backend-cpu.min.js',
+];
+
+describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`in a browser${NO_CHROMIUM.why}`, () => {
+  let server: WebServer;
+  let page: Page;
+  beforeAll(async () => {
+    const html = SCRIPTS.map((path) => `<script src="/node_modules/${path}"></script>`).join('\n');
+    server = await serve(
+      new Map<string, Uint8Array | string>([['index.html', html], ...(await packed('onnx', 'model.onnx')), ...(await packed('tfjs', 'web'))]),
+    );
+    page = await openPage();
+    await page.goto(`${server.origin}/`);
+  });
+  afterAll(async () => {
+    await page?.close();
+    await server?.close();
+  });
+  const inPage = (code: string, result: string) => page.evaluate<unknown>(`(async () => { ${code}; return ${result}; })()`);
+
+  it('ONNX Runtime Web inflates the model and runs it', async () => {
+    const run = `(await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', new Float32Array(32 * 32 * 3), [1, 32, 32, 3]) })).predictions.data`;
+    const sum = await inPage(blocks[0]!, `[...${run}].reduce((a, b) => a + b, 0)`);
+    expect(Math.abs((sum as number) - 1)).toBeLessThan(1e-5);
+  });
+
+  it('TensorFlow.js inflates the model and its weights, and runs it', async () => {
+    const sum = await inPage(
+      `await tf.setBackend('cpu'); ${blocks[1]!}`,
+      '[...(await model.predict(tf.zeros([1, 32, 32, 3])).data())].reduce((a, b) => a + b, 0)',
+    );
+    expect(Math.abs((sum as number) - 1)).toBeLessThan(1e-5);
+    expect(page.requests.filter((url) => url.includes('/models/')).every((url) => url.endsWith('.gz'))).toBe(true);
+  });
 });

@@ -51,7 +51,7 @@ function valuesOf(option: Option): readonly string[] {
   if (option.argChoices) return option.argChoices;
   const name = option.name();
   if (name === 'to') return writers.map((writer) => writer.name);
-  if (name === 'dtype') return [...new Set(writers.flatMap((writer) => writer.dtypes))];
+  if (name === 'dtype') return [...new Set(writers.flatMap(({ dtypes, packed = [] }) => [...dtypes, ...packed]))];
   if (name === 'from' || name === 'other-from') return readers.map((reader) => reader.name);
   return name === 'engine' ? engines.map((engine) => engine.name) : [];
 }

@@ -21,8 +21,11 @@ const DEFAULT_OPSET = 17;
 const MAX_INLINE_BYTES = 2 ** 31 - 2 ** 24;
 /** Smaller ones stay inline, as onnx's own tools keep them: shape inference reads shapes and axes there only. */
 const MIN_EXTERNAL_BYTES = 1024;
-/** Offsets of external tensors are multiples of what Windows maps files at, so that runtimes can map them. */
+/** Offsets of large external tensors are multiples of what Windows maps files at, so that runtimes can map them. */
 const EXTERNAL_ALIGNMENT = 65536;
+/** Smaller ones are read rather than mapped, as in files of ONNX Runtime's own tools: their offsets only suit their elements. */
+const MIN_MAPPED_BYTES = 2 ** 20;
+const ELEMENT_ALIGNMENT = 64;
 
 export const onnx: Writer = {
   carries: 'model',
@@ -114,7 +117,8 @@ async function writeExternal(
   const file = await sink.create(name);
   const places = new Map<string, ExternalPlace>();
   for (const { name: initializer, bytes } of stored) {
-    await file.write(new Uint8Array((EXTERNAL_ALIGNMENT - (file.position % EXTERNAL_ALIGNMENT)) % EXTERNAL_ALIGNMENT));
+    const unit = bytes.byteLength >= MIN_MAPPED_BYTES ? EXTERNAL_ALIGNMENT : ELEMENT_ALIGNMENT;
+    await file.write(new Uint8Array((unit - (file.position % unit)) % unit));
     places.set(initializer, { file: name, offset: file.position });
     await writePieces([bytes], file, onBytes);
   }

@@ -83,7 +83,7 @@ export function prelu(net: Net, x: Value, path: string): Value {
 }
 
 export function leakyRelu(net: Net, x: Value, alpha: number): Value {
-  return net.op('LeakyRelu', [x], { alpha });
+  return net.activation(x, 'leaky-relu', undefined, alpha);
 }
 
 export interface TransposedOptions {
@@ -113,7 +113,7 @@ export function instanceNorm(net: Net, x: Value, path: string, epsilon = 1e-5): 
   const channels = sizeOf(x, 1);
   const all = (value: number) => float32Tensor('', [channels], new Array<number>(channels).fill(value), { file: '' });
   const name = net.store.sourceName(path);
-  const weights = net.has(path, false) ? net.weights(path, 'layer-norm', { scale: [channels], bias: [channels] }) : { scale: all(1), bias: all(0) };
+  const weights = net.store.shape(path, 'scale') ? net.weights(path, 'layer-norm', { scale: [channels], bias: [channels] }) : { scale: all(1), bias: all(0) };
   if (weights.scale!.shape.join() !== String(channels)) throw new Departure(name, `is of shape [${weights.scale!.shape}], but ${channels} channels flow in`);
   return net.op('InstanceNormalization', [x], { epsilon }, { name, weights });
 }

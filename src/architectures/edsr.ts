@@ -62,6 +62,7 @@ export const edsr = family<Size>({
       });
     // The mean colour, taken off and put back by convolutions of their own.
     const shifted = (x: Value, path: string) => (net.has(path, false) ? net.conv(x, path, { out: sizeOf(x, 1) }) : x);
+    if (!net.has('sub_mean', true)) net.assume('mean', 'no mean colour is taken off and put back: the file has none');
     let x = many(conv(shifted(input, 'sub_mean'), 'head.0'), 'body', depths);
     steps.forEach((step, i) => {
       x = pixelShuffle(net, conv(x, `tail.0.${2 * i}`, features * step * step), step);

@@ -12,6 +12,24 @@ interface Style {
   readonly blocks: number;
 }
 
+const STATISTICS =
+  'statistics beside normalisations are {} (unused: PyTorch 0.3 kept them of pictures that are normalised each by itself, and counted no batches; or used)';
+
+/**
+ * Each picture by itself, or by the statistics of training: those of batch normalisation, or of what counts batches.
+ *
+ * @param batch whether it is batch normalisation, where a scale is there and no batches are counted; or in a net without weights
+ */
+function pictureNorm(net: Net, x: Value, path: string, batch = false): Value {
+  const { store } = net;
+  if (store.has(path) === undefined) return batch ? net.norm(x, path) : instanceNorm(net, x, path);
+  if (store.shape(path, 'mean') === undefined) return instanceNorm(net, x, path);
+  const isBatch = net.has(`${path}.num_batches_tracked`, false) || (batch && store.shape(path, 'scale') !== undefined);
+  if (isBatch || net.setting<string>('statistics', 'unused', STATISTICS) === 'used') return net.norm(x, path);
+  for (const role of ['running_mean', 'running_var']) store.takeParameter(`${path}.${role}`, []);
+  return instanceNorm(net, x, path);
+}
+
 export const styleTransfer = family<Style>({
   name: 'fast_neural_style',
   title: 'style transfer net',
@@ -21,8 +39,6 @@ export const styleTransfer = family<Style>({
   side: 256,
   output: 'output',
   preprocessing: () => RAW,
-  // PyTorch once kept them where nothing uses them.
-  training: /(^|\.)in\d\.running_(mean|var)$/,
   spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
 
   measure(names) {
@@ -36,13 +52,13 @@ export const styleTransfer = family<Style>({
       const size = net.store.shape(`${path}.conv2d`)?.[2] ?? kernel;
       return net.conv(mirrored(net, x, Math.floor(size / 2)), `${path}.conv2d`, { out, kernel, stride, pad: 0, bias: true });
     };
-    const active = (x: Value, norm: string) => net.activation(instanceNorm(net, x, norm), 'relu');
+    const active = (x: Value, norm: string) => net.activation(pictureNorm(net, x, norm), 'relu');
     let x = active(conv(input, 'conv1', widths[0], 9), 'in1');
     x = active(conv(x, 'conv2', widths[1], 3, 2), 'in2');
     x = active(conv(x, 'conv3', widths[2], 3, 2), 'in3');
     for (let i = 1; i <= blocks; i++) {
       const at = `res${i}`;
-      x = residual(net, x, (y) => instanceNorm(net, conv(active(conv(y, `${at}.conv1`, widths[2]), `${at}.in1`), `${at}.conv2`, widths[2]), `${at}.in2`));
+      x = residual(net, x, (y) => pictureNorm(net, conv(active(conv(y, `${at}.conv1`, widths[2]), `${at}.in1`), `${at}.conv2`, widths[2]), `${at}.in2`));
     }
     x = active(conv(repeated(net, x, 2), 'deconv1', widths[1]), 'in4');
     x = active(conv(repeated(net, x, 2), 'deconv2', widths[0]), 'in5');
@@ -60,11 +76,6 @@ interface Cycle {
 /** Modules before the first residual block. */
 const BEFORE = 10;
 
-/** Batch normalisation where the file has it; else each picture by itself, which leaves no weights. */
-function eachNorm(net: Net, x: Value, path: string, batch: boolean): Value {
-  return batch ? net.norm(x, path) : instanceNorm(net, x, path);
-}
-
 export const cyclegan = family<Cycle>({
   name: 'cyclegan',
   title: 'CycleGAN generator',
@@ -81,11 +92,11 @@ export const cyclegan = family<Cycle>({
     if (!width || !names.has(`model.${BEFORE}.conv_block.1`)) return null;
     let blocks = 0;
     while (names.has(`model.${BEFORE + blocks}.conv_block.1`)) blocks++;
-    return { width, blocks, second: names.has(`model.${BEFORE}.conv_block.6`) ? 6 : 5, normed: names.shape('model.2', 'mean').length > 0 };
+    return { width, blocks, second: names.shape(`model.${BEFORE}.conv_block.6`).length === 4 ? 6 : 5, normed: names.shape('model.2', 'mean').length > 0 };
   },
 
   build(net, input, { width, blocks, second, normed }) {
-    const active = (x: Value, path: string) => net.activation(eachNorm(net, x, path, normed), 'relu');
+    const active = (x: Value, path: string) => net.activation(pictureNorm(net, x, path, normed), 'relu');
     const conv = (x: Value, path: string, out: number, stride: number) => net.conv(x, path, { out, kernel: 3, stride, pad: 1, bias: !normed });
     let x = active(net.conv(mirrored(net, input, 3), 'model.1', { out: width, kernel: 7, pad: 0, bias: !normed }), 'model.2');
     x = active(conv(x, 'model.4', 2 * width, 2), 'model.5');
@@ -94,7 +105,7 @@ export const cyclegan = family<Cycle>({
       const at = `model.${BEFORE + i}.conv_block`;
       const step = (y: Value, place: number) => {
         const wide = net.conv(mirrored(net, y, 1), `${at}.${place}`, { out: 4 * width, kernel: 3, pad: 0, bias: !normed });
-        return eachNorm(net, wide, `${at}.${place + 1}`, normed);
+        return pictureNorm(net, wide, `${at}.${place + 1}`, normed);
       };
       x = residual(net, x, (y) => step(net.activation(step(y, 1), 'relu'), second));
     }
@@ -150,9 +161,9 @@ export const pix2pix = family<Pix>({
     const level = (x: Value, at: string, i: number): Value => {
       const deep = down(leakyRelu(net, x, SLOPE), `${at}.1`, widths[i]!);
       const isLast = i === widths.length - 1;
-      const below = isLast ? deep : level(eachNorm(net, deep, `${at}.2`, normed), `${at}.3.model`, i + 1);
+      const below = isLast ? deep : level(pictureNorm(net, deep, `${at}.2`, normed), `${at}.3.model`, i + 1);
       const place = isLast ? 3 : 5;
-      return net.concat([x, eachNorm(net, up(below, `${at}.${place}`, sizeOf(x, 1), !normed), `${at}.${place + 1}`, normed)]);
+      return net.concat([x, pictureNorm(net, up(below, `${at}.${place}`, sizeOf(x, 1), !normed), `${at}.${place + 1}`, normed)]);
     };
     if ([2, 3].some((axis) => sizeOf(input, axis) % 2 ** widths.length !== 0)) {
       throw new Departure('input', `its sides must be multiples of ${2 ** widths.length}: there are ${widths.length} levels`);
@@ -180,7 +191,8 @@ export const dcgan = family<Dcgan>({
   },
   stem: 'main.0',
   channels: ({ widths }) => widths[0]!,
-  side: ({ kind }) => (kind === 'generator' ? 1 : 64),
+  // The last convolution takes 4 x 4 pixels; each before it halves.
+  side: ({ kind, widths }) => (kind === 'generator' ? 1 : 4 * 2 ** (widths.length - 2)),
   output: 'output',
   preprocessing: () => SYMMETRIC,
   spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],

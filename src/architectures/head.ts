@@ -150,6 +150,19 @@ function between(net: Net, at: string, usual: Activation): Activation {
   throw new ModelError('usage', `--assume head_activation=${taken} is no activation; known: ${[...ACTIVATIONS, 'none'].join(', ')}`);
 }
 
+const ENDS: Readonly<Record<string, (net: Net, x: Value) => Value>> = {
+  softmax: (net, x) => net.op('Softmax', [x], { axis: x.shape.length === 4 ? 1 : -1 }),
+  'log-softmax': (net, x) => net.op('LogSoftmax', [x], { axis: x.shape.length === 4 ? 1 : -1 }),
+};
+
+/** What people put behind the last layer of nets that they write themselves, where the user says so. */
+export function ending(net: Net, x: Value): Value {
+  const known = [...ACTIVATIONS, ...Object.keys(ENDS), 'none'];
+  const taken = net.setting<string>('end', 'none', 'behind the last layer stands {} (none, softmax, log-softmax, sigmoid, tanh, relu)');
+  if (!known.includes(taken)) throw new ModelError('usage', `--assume end=${taken} is no end of a net; known: ${known.join(', ')}`);
+  return ENDS[taken]?.(net, x) ?? net.activation(x, taken as Activation);
+}
+
 /** Whether the published head lost its last layers, and nothing replaced them: the features of its hidden layers are what people want then. */
 function isCut(net: Net, at: string, leaves: readonly Leaf[], layers: Published): boolean {
   const dense = leaves.filter(({ kind }) => kind === 'dense');

@@ -4,7 +4,9 @@
  * How the convolutions pad and where pooling stands is in no weight; of the usual ways, the one is taken that makes as many features as the
  * first dense layer takes.
  */
+import { ModelError } from '../errors.js';
 import { family, SYMMETRIC } from './family.js';
+import { ending } from './head.js';
 import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 
@@ -15,32 +17,39 @@ interface Size {
   readonly side: number;
 }
 
-/** Zeros around the first picture, all of them, or none; pooling behind each convolution, or only behind the last. */
+/** What convolutions pad, where pooling of 2 x 2 stands, and what they stride. */
 interface Way {
   readonly pads: 'none' | 'first' | 'all';
-  readonly pools: 'each' | 'last';
+  readonly pools: 'each' | 'last' | 'none';
+  readonly stride: 1 | 2;
 }
-const WAYS: readonly Way[] = [
-  { pads: 'none', pools: 'each' },
-  { pads: 'none', pools: 'last' },
-  { pads: 'first', pools: 'each' },
-  { pads: 'all', pools: 'each' },
-];
+const pooled = (pads: Way['pads'], pools: Way['pools'] = 'each'): Way => ({ pads, pools, stride: 1 });
+const strided = (pads: Way['pads']): Way => ({ pads, pools: 'none', stride: 2 });
+/** As lessons go. */
+const USUAL: Readonly<Record<string, Way>> = { valid: pooled('none'), 'valid-late': pooled('none', 'last'), first: pooled('first'), same: pooled('all') };
+const WAYS: Readonly<Record<string, Way>> = { ...USUAL, 'same-late': pooled('all', 'last'), 'valid-strided': strided('none'), 'same-strided': strided('all') };
 const MAX_LAYERS = 5;
 
-const padOf = ({ pads }: Way, i: number, kernel: number) => (pads === 'all' || (pads === 'first' && i === 0) ? (kernel - 1) / 2 : 0);
+/** With a kernel of even size, as many as keep or halve the size of a picture. */
+function padOf({ pads, stride }: Way, i: number, kernel: number): number {
+  if (pads === 'none' || (pads === 'first' && i > 0)) return 0;
+  return kernel % 2 === 1 ? (kernel - 1) / 2 : kernel / 2 - (stride - 1);
+}
 
 /** Features of a picture that went a way. */
 function features({ convolutions }: Size, way: Way, sides: readonly number[]): number {
   const last = convolutions.length - 1;
   const places = sides.map((side) =>
     convolutions.reduce((size, [, kernel], i) => {
-      const after = size + 2 * padOf(way, i, kernel) - kernel + 1;
-      return way.pools === 'each' || i === last ? Math.floor(after / 2) : after;
+      const after = Math.floor((size + 2 * padOf(way, i, kernel) - kernel) / way.stride) + 1;
+      return way.pools === 'each' || (way.pools === 'last' && i === last) ? Math.floor(after / 2) : after;
     }, side),
   );
   return convolutions[last]![0] * places.reduce((a, b) => a * b, 1);
 }
+
+const fitting = (size: Size, ways: Readonly<Record<string, Way>>, sides: readonly number[], wanted: number | undefined): string[] =>
+  Object.keys(ways).filter((name) => features(size, ways[name]!, sides) === wanted);
 
 export const lenet = family<Size>({
   name: 'lenet',
@@ -95,30 +104,26 @@ export const lenet = family<Size>({
     if (count < 2 || count > MAX_LAYERS || layers < 1 || layers > MAX_LAYERS) return null;
     const kernels = Array.from({ length: count }, (_, i) => names.shape(`conv${i + 1}`));
     const matrices = Array.from({ length: layers }, (_, i) => names.shape(`fc${i + 1}`));
-    if (kernels.some(({ length }) => length !== 4) || matrices.some(({ length }) => length !== 2)) return null;
+    if (kernels.some(({ length, 2: height, 3: width }) => length !== 4 || height !== width) || matrices.some(({ length }) => length !== 2)) return null;
     const [, channels = 1] = kernels[0]!;
     const size = { convolutions: kernels.map(([out, , kernel]) => [out!, kernel!] as const), dense: matrices.map(([out]) => out!), channels, side: 0 };
     const sides = channels === 1 ? [28, 32] : [32, 28, 64, 224];
-    const fits = (side: number) => WAYS.some((way) => features(size, way, [side, side]) === matrices[0]![1]);
-    return { ...size, side: sides.find(fits) ?? sides[0]! };
+    const find = (ways: typeof WAYS) => sides.find((side) => fitting(size, ways, [side, side], matrices[0]![1]).length > 0);
+    return { ...size, side: find(USUAL) ?? find(WAYS) ?? sides[0]! };
   },
 
   build(net, input, size) {
     const act = net.setting<string>('activation', 'relu', 'behind each layer but the last stands a {} (relu, tanh, sigmoid)') as Activation;
     const pooling = net.setting<string>('pooling', 'max', 'pooling takes the {} of 2 x 2 (max, or average)');
     const sides = [sizeOf(input, 2), sizeOf(input, 3)];
-    const wanted = net.store.shape('fc1')?.[1] ?? features(size, WAYS[0]!, sides);
-    const way = WAYS.find((one) => features(size, one, sides) === wanted);
-    if (!way)
-      throw new Departure('input', `no usual way from ${sides.join(' x ')} pixels makes the ${wanted} features that "${net.store.sourceName('fc1')}" takes`);
-    const [pads, pools] = [`${way.pads === 'none' ? 'no' : way.pads} convolutions pad`, `pooling stands behind ${way.pools === 'each' ? 'each' : 'the last'}`];
-    net.assume('way', `${pads}, and ${pools}: the usual way that makes ${wanted} features`);
+    const way = wayOf(net, size, sides);
     let x = input;
     size.convolutions.forEach(([out, kernel], i) => {
-      const normal = normed(net, net.conv(x, `conv${i + 1}`, { out, kernel, pad: padOf(way, i, kernel), bias: true }), `bn${i + 1}`);
-      x = net.activation(normal, act);
+      x = net.conv(x, `conv${i + 1}`, { out, kernel, stride: way.stride, pad: padOf(way, i, kernel), bias: true });
+      x = normed(net, x, `bn${i + 1}`, act);
       const isLast = i === size.convolutions.length - 1;
-      if (way.pools === 'each' || isLast) x = pooling === 'average' ? net.averagePool(x, { kernel: 2 }) : net.maxPool(x, { kernel: 2 });
+      if (way.pools === 'each' || (way.pools === 'last' && isLast))
+        x = pooling === 'average' ? net.averagePool(x, { kernel: 2 }) : net.maxPool(x, { kernel: 2 });
     });
     x = net.flatten(x);
     size.dense.forEach((out, i) => {
@@ -126,10 +131,35 @@ export const lenet = family<Size>({
       if (i < size.dense.length - 1) x = net.activation(x, act);
     });
     net.endsInClasses = true;
-    return x;
+    return ending(net, x);
   },
 });
 
-function normed(net: Net, x: Value, path: string): Value {
-  return net.has(path, false) ? net.norm(x, path) : x;
+/** The way that makes as many features as the first dense layer takes: the most usual one, or the one that the user names. */
+function wayOf(net: Net, size: Size, sides: readonly number[]): Way {
+  const wanted = net.store.shape('fc1')?.[1] ?? features(size, WAYS.valid!, sides);
+  const all = fitting(size, WAYS, sides, wanted);
+  const [usual] = all;
+  if (usual === undefined) {
+    const takes = `makes the ${wanted} features that "${net.store.sourceName('fc1')}" takes`;
+    throw new Departure('input', `no usual way from ${sides.join(' x ')} pixels ${takes}; --input-shape says otherwise, or --arch describes the net`);
+  }
+  const told = all.map((name) => `${name}: ${spelt(WAYS[name]!)}`).join('; ');
+  const taken = net.setting<string>('way', usual, `from ${sides.join(' x ')} pixels to ${wanted} features the way is {}, of those that make as many (${told})`);
+  if (!all.includes(taken)) throw new ModelError('usage', `--assume way=${taken} does not make ${wanted} features; those that do: ${all.join(', ')}`);
+  return WAYS[taken]!;
+}
+
+function spelt({ pads, pools, stride }: Way): string {
+  const padding = `${pads === 'none' ? 'no' : pads === 'first' ? 'the first' : 'each'} convolution pads`;
+  if (stride > 1) return `${padding}, each strides by ${stride}, nothing pools`;
+  return `${padding}, pooling behind ${pools === 'each' ? 'each' : 'the last'}`;
+}
+
+const NORMAL = 'normalisation stands {} the activation (before, or behind)';
+
+function normed(net: Net, x: Value, path: string, act: Activation): Value {
+  if (!net.has(path, false)) return net.activation(x, act);
+  if (net.setting<string>('norm', 'before', NORMAL) === 'behind') return net.norm(net.activation(x, act), path);
+  return net.activation(net.norm(x, path), act);
 }

@@ -55,9 +55,22 @@ export interface PoolOptions {
   readonly name?: string;
 }
 
-export type Activation = 'relu' | 'relu6' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'quick-gelu' | 'none';
+export type Activation = 'relu' | 'relu6' | 'leaky-relu' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'quick-gelu' | 'none';
 /** Those that people can ask for. */
-export const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>(['relu', 'relu6', 'silu', 'hard-swish', 'hard-sigmoid', 'sigmoid', 'tanh', 'gelu']);
+export const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>([
+  'relu',
+  'relu6',
+  'leaky-relu',
+  'silu',
+  'hard-swish',
+  'hard-sigmoid',
+  'sigmoid',
+  'tanh',
+  'gelu',
+  'quick-gelu',
+]);
+/** PyTorch's. */
+const SLOPE = 0.01;
 
 export interface NetOptions {
   /** Paper's name of a module, where it has one. */
@@ -74,6 +87,8 @@ export class Net {
   readonly assumed = new Map<string, string>();
   /** Names of all that `setting` was asked for. */
   readonly settings = new Set<string>();
+  /** The kinds of activations that the family has, each of which `--assume` replaces by its name. */
+  readonly activations = new Set<Activation>();
   readonly #names = new Names(2);
   /** The module built last: layers without weights are named after it. */
   lastModule = 'net';
@@ -170,14 +185,26 @@ export class Net {
     }
     if (depthwise && group !== channels) throw new Departure(this.store.sourceName(path), `is no depthwise convolution of ${channels} channels`);
     const keeps = shape.slice(2).map((size) => ((size - 1) * dilation) / 2);
-    const pads = options.pad === undefined ? keeps : pairOf(options.pad);
     const asTensorFlow = this.padsAsTensorFlow && options.pad === undefined;
+    const pads = options.pad === undefined ? keeps : this.#padsOf(path, shape, pairOf(options.pad), [kernelH, kernelW], keeps);
+    if (!asTensorFlow && !pads.every(Number.isInteger))
+      throw new Departure(this.store.sourceName(path), `has a kernel of ${shape.slice(2).join(' x ')}, with which no padding keeps the size of a picture`);
     return this.module(path, 'Conv', x, weights, {
       strides: [stride, stride],
       dilations: [dilation, dilation],
       group,
       ...(asTensorFlow ? { auto_pad: 'SAME_UPPER' } : { pads: [...pads, ...pads] }),
     });
+  }
+
+  /** What a family pads with speaks of its own kernel: where that keeps the size and the file has another kernel, as many zeros as keep it. */
+  #padsOf(path: string, shape: readonly number[], pads: readonly number[], usual: readonly number[], keeps: readonly number[]): readonly number[] {
+    if (usual.every((size, axis) => size === shape[axis + 2])) return pads;
+    const kept = pads.every((pad, axis) => 2 * pad === usual[axis]! - 1);
+    const taken = kept ? keeps : pads;
+    const kernels = `kernel of ${shape.slice(2).join(' x ')}, where others of the family have one of ${usual.join(' x ')}`;
+    this.assume(`pads of ${path}`, `"${this.store.sourceName(path)}" pads with ${taken.join(' x ')} zeros: it has a ${kernels}`);
+    return taken;
   }
 
   /** A depthwise and a 1 x 1 convolution that are one layer (Keras's SeparableConv2D). */
@@ -233,11 +260,19 @@ export class Net {
     return this.op(op, [x], {}, { ...(name === undefined ? {} : { name }), weights: { operand: tensor } });
   }
 
-  activation(x: Value, kind: Activation, name?: string): Value {
+  /**
+   * An activation of the family's, or the one that the user has in the place of all of its kind.
+   *
+   * @throws ModelError 'usage' for a word that is no activation
+   */
+  activation(x: Value, usual: Activation, name?: string, slope = SLOPE): Value {
     const named = name === undefined ? {} : { name };
+    const kind = this.#activationFor(usual);
     switch (kind) {
       case 'none':
         return x;
+      case 'leaky-relu':
+        return this.op('LeakyRelu', [x], { alpha: this.setting('slope', slope, 'leaky ReLUs multiply what is negative by {}') }, named);
       case 'relu':
         return this.op('Relu', [x], {}, named);
       case 'relu6':
@@ -260,6 +295,16 @@ export class Net {
         return this.op('Mul', [half, this.constantOp('Add', erf, 1)], {}, named);
       }
     }
+  }
+
+  #activationFor(usual: Activation): Activation {
+    if (usual !== 'none') {
+      this.activations.add(usual);
+      this.settings.add(usual);
+    }
+    const taken = this.options.assume?.[usual] ?? usual;
+    if (taken === 'none' || ACTIVATIONS.has(taken)) return taken as Activation;
+    throw new ModelError('usage', `${taken} is no activation; known: ${[...ACTIVATIONS, 'none'].join(', ')}`);
   }
 
   maxPool(x: Value, options: PoolOptions): Value {

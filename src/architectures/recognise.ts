@@ -311,6 +311,13 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
 /** What weights say nothing of; a family says all of it. */
 const UNSEEN = 'activations, pooling, strides and padding are those of the family: weights leave no trace of them';
 
+function unseen({ activations }: Net): string {
+  const [first] = activations;
+  const others =
+    first === undefined ? '' : `; of activations there are ${[...activations].join(', ')}, and --assume ${first}=... takes others in the place of each`;
+  return `${UNSEEN}${others}`;
+}
+
 function publishedAs(family: Family, size: unknown): string | undefined {
   return Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
 }
@@ -320,7 +327,7 @@ function architectureOf(family: Family, size: unknown, net: Net, outputs: Dim | 
   const published = publishedAs(family, size);
   return {
     name: published === undefined ? `${family.title} of no published size` : `${family.title} (${published})`,
-    assumed: [UNSEEN, ...net.assumed.values()],
+    assumed: [unseen(net), ...net.assumed.values()],
     ...(net.endsInClasses && outputs === (family.classes ?? CLASSES) ? { labels: family.labels ?? IMAGENET_LABELS } : {}),
   };
 }

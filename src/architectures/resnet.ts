@@ -177,7 +177,8 @@ export const resnet = family<ResNetSize>({
   build: (net, input, size) => pooledHead(net, resnetFeatures(net, input, size), 'fc'),
 });
 
-const SMALL_STEM = 'the first convolution is one of 3 x 3, as in nets for small pictures: it does not stride, and {} pooling follows (none, or max)';
+const SMALL_STEM = 'the first convolution is one of 3 x 3, as in nets for small pictures, and {} pooling follows (none, or max)';
+const STEM_STRIDE = 'the first convolution, one of 3 x 3, strides by {}';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
@@ -224,7 +225,7 @@ export function resnetFeatures(
     x = convNormAct(net, x, `${root}conv1.3`, `${root}conv1.4`, 'relu', { out: 32, kernel: 3 });
     x = convNormAct(net, x, `${root}conv1.6`, `${root}bn1`, 'relu', { out: 64, kernel: 3 });
   } else {
-    const first = stem === 'small' ? { kernel: 3 } : { kernel: 7, stride: 2, pad: 3 };
+    const first = stem === 'small' ? { kernel: 3, stride: net.setting('stem_stride', 1, STEM_STRIDE) } : { kernel: 7, stride: 2, pad: 3 };
     x = convNormAct(net, x, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, ...first, epsilon, bias: keras });
   }
   onStage?.(x);

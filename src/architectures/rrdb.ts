@@ -2,6 +2,7 @@
  * RRDBNet of ESRGAN and Real-ESRGAN: Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", 2018, figure 4.
  * Names are those of BasicSR; the first release of ESRGAN has others.
  */
+import { leakyRelu } from './blocks.js';
 import { family } from './family.js';
 import { type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
@@ -11,11 +12,14 @@ interface Size {
   readonly features: number;
   /** Channels that a convolution of a dense block adds. */
   readonly growth: number;
-  /** Of the first convolution: 3, or 12 and 48 where a picture comes in smaller, its pixels as channels. */
+  /** Of the first convolution: those of the picture, or 4 and 16 times as many where it comes in smaller, its pixels as channels. */
   readonly channels: number;
+  /** Of the picture, as it comes out. */
+  readonly colours: number;
 }
 
-const SCALE = 0.2;
+/** Of what a block adds, and of its activations. */
+const [SCALE, SLOPE] = [0.2, 0.2];
 const BLOCKS = ['rdb1', 'rdb2', 'rdb3'];
 const CONVOLUTIONS = 5;
 
@@ -23,9 +27,13 @@ export const rrdb = family<Size>({
   name: 'rrdb',
   title: 'RRDBNet',
   source: 'Wang et al., 2018, https://arxiv.org/abs/1809.00219, figure 4',
-  sizes: { rrdb_x4: { blocks: 23, features: 64, growth: 32, channels: 3 }, rrdb_x2: { blocks: 23, features: 64, growth: 32, channels: 12 } },
+  sizes: {
+    rrdb_x4: { blocks: 23, features: 64, growth: 32, channels: 3, colours: 3 },
+    rrdb_x2: { blocks: 23, features: 64, growth: 32, channels: 12, colours: 3 },
+  },
   stem: 'conv_first',
-  channels: (size) => Math.min(size.channels, 3),
+  // What comes out has the channels of what comes in, unless the first convolution takes others that are no squares of pixels.
+  channels: ({ channels, colours }) => (Number.isInteger(Math.sqrt(channels / colours)) ? colours : channels),
   side: 64,
   output: 'output',
   preprocessing: () => ({ order: 'RGB', range: [0, 1], mean: [0, 0, 0], std: [1, 1, 1] }),
@@ -48,13 +56,14 @@ export const rrdb = family<Size>({
   measure(names) {
     const [features, channels] = names.shape('conv_first');
     const [growth] = names.shape('body.0.rdb1.conv1');
-    if (!features || !channels || !growth) return null;
-    return { blocks: names.count('body.{n}.rdb1.conv1'), features, growth, channels };
+    const [colours] = names.shape('conv_last');
+    if (!features || !channels || !growth || !colours) return null;
+    return { blocks: names.count('body.{n}.rdb1.conv1'), features, growth, channels, colours };
   },
 
-  build(net, input, { blocks, features, growth, channels }) {
+  build(net, input, { blocks, features, growth, channels, colours }) {
     const conv = (x: Value, path: string, out: number) => net.conv(x, path, { out, kernel: 3, bias: true });
-    const active = (x: Value) => net.op('LeakyRelu', [x], { alpha: SCALE });
+    const active = (x: Value) => leakyRelu(net, x, SLOPE);
     const larger = (x: Value) => net.op('Resize', [x], { scales: [1, 1, 2, 2], coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' });
     const dense = (x: Value, at: string) => {
       const seen = [x];
@@ -70,7 +79,7 @@ export const rrdb = family<Size>({
     x = net.add(first, conv(x, 'conv_body', features));
     x = active(conv(larger(x), 'conv_up1', features));
     x = active(conv(larger(x), 'conv_up2', features));
-    return conv(active(conv(x, 'conv_hr', features)), 'conv_last', 3);
+    return conv(active(conv(x, 'conv_hr', features)), 'conv_last', colours);
   },
 });
 

@@ -4,7 +4,8 @@
  */
 import { convNormAct, pixelShuffle, prelu, transposedConv } from './blocks.js';
 import { family, type Preprocessing } from './family.js';
-import { type Activation, Departure, sizeOf, type Value } from './net.js';
+import { ending } from './head.js';
+import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling, withoutPrefix } from './spelling.js';
 
 const PIXELS: Preprocessing = { order: 'RGB', range: [0, 1], mean: [0, 0, 0], std: [1, 1, 1] };
@@ -65,11 +66,14 @@ export const srcnn = family<Plain>({
     const usual = net.store.sourceName('conv1').endsWith(YJN) ? 'tanh' : 'relu';
     const act = net.setting<string>('activation', usual, 'behind each convolution but the last stands a {} (relu, or tanh)') as Activation;
     const last = convolutions.length - 1;
+    const pads = net.setting<string>('padding', 'same', 'convolutions pad so that pictures are {} (same: keep their size; valid: nothing is padded)');
     const x = convolutions.reduce((y, [out, kernel], i) => {
-      const z = net.conv(y, `conv${i + 1}`, { out, kernel, bias: true });
+      const z = net.conv(y, `conv${i + 1}`, { out, kernel, bias: true, ...(pads === 'valid' ? { pad: 0 } : {}) });
       return i < last ? net.activation(z, act) : z;
     }, input);
-    return pixelShuffle(net, x, scale);
+    if (scale === 1) return ending(net, x);
+    const meaning = `the ${scale * scale} channels that come out for each one of the picture are {} (pixels: the picture becomes ${scale} times larger; channels)`;
+    return ending(net, net.setting<string>('gives', 'pixels', meaning) === 'pixels' ? pixelShuffle(net, x, scale) : x);
   },
 });
 
@@ -153,15 +157,34 @@ export const dncnn = family<Denoiser>({
 
   build(net, input, { convolutions }) {
     const usual = net.store.sourceName('model.0').endsWith(`${NOISE}.0`) ? 'noise' : 'picture';
-    const gives = net.setting<string>('gives', usual, 'the net gives the {} (picture: without its noise; noise: what to take off)');
+    const gives = net.setting<string>(
+      'gives',
+      usual,
+      'the net gives the {} (picture: the input less what the last layer makes; noise: what the last layer makes)',
+    );
     if (gives !== 'noise' && gives !== 'picture') throw new Departure('gives', `is ${gives}, neither picture nor noise`);
     const last = convolutions.length - 1;
     const x = convolutions.reduce((y, [place, out, norm], i) => {
-      const act = i < last ? 'relu' : 'none';
+      const act = i < last && gapBehind(net, convolutions, i) > 0 ? 'relu' : 'none';
       if (norm) return convNormAct(net, y, `model.${place}`, `model.${place + 1}`, act, { out, kernel: 3 });
       return net.activation(net.conv(y, `model.${place}`, { out, kernel: 3, bias: true }), act);
     }, input);
     if (sizeOf(x, 1) !== sizeOf(input, 1)) throw new Departure(net.store.sourceName('model.0'), 'takes other channels than the last module gives');
-    return gives === 'noise' ? x : net.op('Sub', [input, x]);
+    const y = ending(net, x);
+    return gives === 'noise' ? y : net.op('Sub', [input, y]);
   },
 });
+
+/**
+ * Modules without weights before the next convolution, as the numbers of a list tell: none is no activation.
+ *
+ * @throws Departure for more than one, which is no net of this family: something pools, or enlarges
+ */
+function gapBehind(net: Net, convolutions: Denoiser['convolutions'], i: number): number {
+  const [[place, , norm], [next]] = [convolutions[i]!, convolutions[i + 1]!];
+  const gap = next - place - (norm ? 2 : 1);
+  const between = `between "${net.store.sourceName(`model.${place}`)}" and "${net.store.sourceName(`model.${next}`)}"`;
+  if (gap > 1) throw new Departure(net.store.sourceName(`model.${next}`), `stands behind ${gap} modules without weights, where one activation is expected`);
+  if (gap === 0) net.assume('gap', `where numbers leave no place for an activation there is none, first ${between}`);
+  return gap;
+}

@@ -92,6 +92,7 @@ export const unetResNet = family<EncodedSize>({
     widths.forEach((width, i) => {
       const at = `decoder.blocks.${i}`;
       const skip = beside.pop();
+      net.assume('enlarging', 'pictures are enlarged by repeating pixels: no weights would do it');
       const larger = repeated(net, x, 2);
       const both = skip ? net.concat([larger, skip]) : larger;
       const one = convNormAct(net, both, `${at}.conv1.0`, `${at}.conv1.1`, 'relu', { out: width, kernel: 3 });
@@ -101,11 +102,13 @@ export const unetResNet = family<EncodedSize>({
   },
 });
 
+const ENLARGING = 'pictures are enlarged by bilinear interpolation, as no weights do it; whether corners are aligned is {} (true, or false)';
+
 /** Twice the size: by a transposed convolution, or between the corners. */
 function enlarged(net: Net, x: Value, path: string, learned: boolean): Value {
   if (!learned) {
-    net.assume('enlarging', 'pictures are enlarged by bilinear interpolation with aligned corners: there are no weights that would do it');
-    return net.op('Resize', [x], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: 'align_corners' });
+    const corners = net.setting<string>('align_corners', 'true', ENLARGING) === 'true';
+    return net.op('Resize', [x], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: corners ? 'align_corners' : 'half_pixel' });
   }
   return transposedConv(net, x, path, { out: sizeOf(x, 1) / 2, kernel: 2, stride: 2, pad: 0, bias: true });
 }

@@ -241,6 +241,8 @@ const CODES = {
   int16: (bytes: Uint8Array) => new Int16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2),
   uint16: (bytes: Uint8Array) => new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2),
   int32: (bytes: Uint8Array) => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4),
+  // Biases where 16 bits flow; those of trained nets are far from the 53 bits that a number holds.
+  int64: (bytes: Uint8Array) => Float64Array.from(new BigInt64Array(bytes.slice().buffer), Number),
 };
 
 /** The path over channels of a row-major tensor: only its axis moves. */

@@ -38,9 +38,9 @@ export function writeModule(map: LayerMap): PythonModule {
   return { source: builder.source(), state: builder.state };
 }
 
-/** The names that layers' weights have in the state dict. */
+/** The names that layers' weights have in the state dict; those of operators without an expression are in none that was written. */
 export function stateOf(layers: readonly Layer[]): readonly StateName[] {
-  return new ModuleBuilder({ name: '', inputs: [], outputs: [], layers }).state;
+  return new ModuleBuilder({ name: '', inputs: [], outputs: [], layers: layers.filter(({ op }) => Object.hasOwn(EXPRESSIONS, op)) }).state;
 }
 
 /**

@@ -304,8 +304,10 @@ describe('quantisation per channel', () => {
     ['uint8', [0, 128, 255, 3], [128, 3]],
     ['int8', [-128, 127, 5, -1], [-3, 7]],
     ['int32', [2 ** 30, -5, 0, 9], [0, 0]],
+    ['int64', [2 ** 40, -5, 0, 9], [0, 0]],
   ])('is undone with zero points, from %s', async (dtype, codes, zeros) => {
-    const bytes = new Uint8Array((dtype === 'uint8' ? Uint8Array : dtype === 'int8' ? Int8Array : Int32Array).from(codes).buffer);
+    const wide = dtype === 'int64' ? BigInt64Array.from(codes.map(BigInt)) : null;
+    const bytes = new Uint8Array((wide ?? (dtype === 'uint8' ? Uint8Array : dtype === 'int8' ? Int8Array : Int32Array).from(codes)).buffer);
     const tensor = constantTensor('q', dtype, [2, 2], bytes, ORIGIN);
     const back = await floatsOf(dequantiseChannels(tensor, 1, Float32Array.of(0.1, 3), zeros));
     expect(back).toEqual(codes.map((code, i) => Math.fround((code - zeros[i % 2]!) * Math.fround(i % 2 === 0 ? 0.1 : 3))));

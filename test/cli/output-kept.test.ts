@@ -25,14 +25,14 @@ describe('what was there before is there still', () => {
     ['an engine that does not run the format', ['-o', 'keep.onnx', '--engine', 'tfjs-webgpu']],
     ['an engine, for a folder', ['-o', 'web', '--to', 'tfjs', '--engine', 'ort-cpu']],
     ['a recording of other shapes', ['-o', 'keep.onnx', '--golden', 'caffe.npz']],
-    ['inputs of other shapes, which are told when both sides run', ['-o', 'keep.onnx', '--inputs', 'caffe.npz']],
+    ['inputs of other shapes', ['-o', 'keep.onnx', '--inputs', 'caffe.npz']],
     ['the same, for a folder', ['-o', 'web', '--to', 'tfjs', '--inputs', 'caffe.npz']],
   ])('%s', (_, words) => {
     const folder = prepared();
     const before = contents(folder);
     const { status, stderr } = weighbridge(['convert', 'digits.h5', ...words, '--force'], folder);
     expect(stderr).toMatch(/^error {2}/m);
-    expect(stderr).toMatch(words.includes('--inputs') ? /was removed, .* there again/ : /^(?!.*was removed)/s);
+    expect(stderr).not.toMatch(/was removed/);
     expect(status).toBe(2);
     expect(contents(folder)).toEqual(before);
   });

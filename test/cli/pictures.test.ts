@@ -73,6 +73,6 @@ describe('pictures', () => {
 
   it('--preprocess without them is an error', () => {
     const { status, stderr } = weighbridge(['verify', H5, H5, ...HOW]);
-    expect([status, stderr]).toEqual([2, expect.stringContaining('--inputs names no folder')]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('--inputs names none')]);
   });
 });

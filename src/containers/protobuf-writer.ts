@@ -21,30 +21,42 @@ const VARINT = 0;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
+/** Larger byte fields are pieces of their own; smaller ones are copied, so that a file of many fields is not as many arrays. */
+const COPIED_BYTES = 1024;
+
+const TEXT = new TextEncoder();
+
 /** A message under construction. Fields are encoded in the order of the calls. */
 export class MessageBuilder {
-  readonly pieces: Piece[] = [];
+  /** What lies before the bytes at hand. */
+  readonly #done: Piece[] = [];
+  #bytes = new Uint8Array(64);
+  #length = 0;
   /** Of the encoded message. */
   byteLength = 0;
 
+  get pieces(): readonly Piece[] {
+    return this.#length === 0 ? this.#done : [...this.#done, this.#bytes.subarray(0, this.#length)];
+  }
+
   /** int64, int32, enum, bool. */
   int(field: number, value: number | bigint): this {
-    return this.#add(encodeTag(field, VARINT)).#add(encodeVarint(value));
+    return this.#tag(field, VARINT).#varint(value);
   }
 
   float(field: number, value: number): this {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);
-    return this.#add(encodeTag(field, FIXED32)).#add(bytes);
+    return this.#tag(field, FIXED32).#add(bytes);
   }
 
   string(field: number, text: string): this {
-    return this.bytes(field, new TextEncoder().encode(text));
+    return this.bytes(field, TEXT.encode(text));
   }
 
   /** A bytes field; a span is streamed later. */
   bytes(field: number, bytes: Piece): this {
-    return this.#add(encodeTag(field, LENGTH_DELIMITED)).#add(encodeVarint(bytes.byteLength)).#add(bytes);
+    return this.#tag(field, LENGTH_DELIMITED).#varint(bytes.byteLength).#add(bytes);
   }
 
   /** Fields that are encoded already. */
@@ -53,15 +65,45 @@ export class MessageBuilder {
   }
 
   message(field: number, message: MessageBuilder): this {
-    this.#add(encodeTag(field, LENGTH_DELIMITED)).#add(encodeVarint(message.byteLength));
+    this.#tag(field, LENGTH_DELIMITED).#varint(message.byteLength);
     for (const piece of message.pieces) this.#add(piece);
     return this;
   }
 
-  #add(piece: Piece): this {
-    this.pieces.push(piece);
-    this.byteLength += piece.byteLength;
+  #tag(field: number, wireType: number): this {
+    return this.#varint(field * 8 + wireType);
+  }
+
+  #varint(value: number | bigint): this {
+    // Tags and nearly all lengths are one byte.
+    if (typeof value !== 'number' || value < 0 || value > 127) return this.#add(encodeVarint(value));
+    this.#makeRoom(1);
+    this.#bytes[this.#length++] = value;
+    this.byteLength++;
     return this;
+  }
+
+  #add(piece: Piece): this {
+    this.byteLength += piece.byteLength;
+    if (piece instanceof Uint8Array && piece.byteLength <= COPIED_BYTES) {
+      this.#makeRoom(piece.byteLength);
+      this.#bytes.set(piece, this.#length);
+      this.#length += piece.byteLength;
+      return this;
+    }
+    if (this.#length > 0) this.#done.push(this.#bytes.subarray(0, this.#length));
+    this.#done.push(piece);
+    this.#bytes = new Uint8Array(64);
+    this.#length = 0;
+    return this;
+  }
+
+  #makeRoom(byteLength: number): void {
+    const needed = this.#length + byteLength;
+    if (needed <= this.#bytes.byteLength) return;
+    const larger = new Uint8Array(Math.max(needed, 2 * this.#bytes.byteLength));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
   }
 }
 
@@ -95,10 +137,6 @@ export async function writePieces(pieces: readonly Piece[], out: FileSink, onByt
     if (written !== piece.byteLength) throw new Error(`a span of ${piece.byteLength} bytes yielded ${written}`);
   }
   await flush();
-}
-
-function encodeTag(field: number, wireType: number): Uint8Array {
-  return encodeVarint(field * 8 + wireType);
 }
 
 /** Base-128 little-endian; negative numbers as 64-bit two's complement, as int32 and int64 fields have them. */

@@ -75,7 +75,8 @@ function reached(names: readonly string[]): string[] {
 }
 
 function sizeOf(folder: string): number {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  const found = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => statSync(join(folder, name)));
+  return found.reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0);
 }
 
 describe('a package made of a fresh clone', () => {

@@ -144,7 +144,8 @@ function flattened(net: Net, features: Value, { dense, side }: VggSize): Value {
 /** Dense layers as convolutions: the net takes pictures of any size. */
 function windows(net: Net, features: Value, { dense }: VggSize): Value {
   return dense.reduce((x, [name], i) => {
-    const y = net.conv(x, name, { pad: 0 });
+    // A dense layer over a map of any size is as wide as its window; nothing is put around.
+    const y = net.conv(x, name, { kernel: net.store.shape(name)?.slice(2) as [number, number] | undefined, pad: 0 });
     return i < dense.length - 1 ? net.activation(y, 'relu', `relu${denseNumber(i, dense.length)}`) : y;
   }, features);
 }

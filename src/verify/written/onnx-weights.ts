@@ -103,8 +103,9 @@ export async function shownWeights(model: ReadModel): Promise<Map<string, Writte
     if (node.op === 'Flatten' && known?.tensor.shape.length === 2) shown.set(node.outputs[0]!, known);
     const turned = known && node.op === 'Transpose' ? inOrder(known, node) : null;
     if (turned) shown.set(node.outputs[0]!, turned);
+    // Codes of a net in float16 are cast to it once they are numbers.
+    if (node.op === 'Cast' && known) shown.set(node.outputs[0]!, known);
     if (!tensor) continue;
-    if (node.op === 'Cast') shown.set(node.outputs[0]!, { tensor });
     const places = node.op === 'Gather' ? shown.get(second)?.tensor : undefined;
     if (places?.dtype === 'uint8' && tensor.dtype === 'float32' && tensor.shape.length === 1 && tensor.shape[0]! <= 256)
       shown.set(node.outputs[0]!, { tensor: places, quantisation: { kind: 'palette', table: toFloat32Array(await tensorBytes(tensor), 'float32') } });

@@ -3,7 +3,8 @@
  * DequantizeLinear.
  */
 import type { FileSet } from '../../bytes/file-set.js';
-import { readOnnxModel, withConstants } from '../../containers/onnx.js';
+import { type ReadModel, type ReadNode, readOnnxModel, withConstants } from '../../containers/onnx.js';
+import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { CLAIMS_KEY, claimsIn } from '../../model/claims.js';
 import type { Layout } from '../../model/layer-map.js';
@@ -37,7 +38,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     training: await trainingNodes(model, used),
     overridable: model.irVersion < OVERRIDABLE_BY_RULE ? [] : model.overridable,
     storedDTypes: weightDTypes(model, used),
-    computeDType: used.some(({ op, inputs }) => KERNEL_OPS.has(op) && model.initializers.get(inputs[1] ?? '')?.dtype === 'float16') ? 'float16' : 'float32',
+    computeDType: computesInHalf(model, used) ? 'float16' : 'float32',
     layoutOf(port, shown) {
       const said = model.metadata.get(`weighbridge.layout.${shown.name}`) ?? model.metadata.get(`weighbridge.layout.${port.name}`);
       return (said as Layout | undefined) ?? layoutByShape(port, shown.shape);
@@ -52,4 +53,10 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     },
     valueOf: (layer) => nodes.get(layer.name)?.outputs[0],
   };
+}
+
+/** Whether a kernel is of float16 where it is multiplied: stored so, or cast to it from the codes that it is stored in. */
+function computesInHalf({ initializers, nodes }: ReadModel, used: readonly ReadNode[]): boolean {
+  const cast = new Set(nodes.flatMap(({ op, attributes, outputs }) => (op === 'Cast' && Number(attributes.get('to')) === DATA_TYPE.float16 ? outputs : [])));
+  return used.some(({ op, inputs }) => KERNEL_OPS.has(op) && (initializers.get(inputs[1] ?? '')?.dtype === 'float16' || cast.has(inputs[1] ?? '')));
 }

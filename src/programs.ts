@@ -10,8 +10,7 @@ import { ModelError } from './errors.js';
 import { type InspectOptions, inspect as inspectFiles, type ModelDocument } from './inspect.js';
 import type { ModelFile } from './model/layer-map.js';
 import { type OpenOptions, openModel as openFiles } from './readers/open.js';
-import { checkOptions, forPrograms, type OptionNames } from './spelling.js';
-import type { Edits } from './transforms/index.js';
+import { checkOptions, EDIT_NAMES, forPrograms, type OptionNames, TARGET_NAMES } from './spelling.js';
 
 const OPEN: OptionNames<OpenOptions> = {
   from: true,
@@ -27,29 +26,11 @@ const OPEN: OptionNames<OpenOptions> = {
   recordedShape: true,
 };
 
-const EDITS: OptionNames<Edits> = {
-  until: true,
-  outputs: true,
-  foldBatchnorm: true,
-  simplify: true,
-  embedPreprocessing: true,
-  preprocess: true,
-  mean: true,
-  batch: true,
-};
-
 const CONVERT: OptionNames<ConvertOptions> = {
   ...OPEN,
-  ...EDITS,
-  to: true,
-  dtype: true,
-  layout: true,
-  opset: true,
-  externalData: true,
-  float16Compute: true,
+  ...EDIT_NAMES,
+  ...TARGET_NAMES,
   sourceHashes: true,
-  names: true,
-  shardBytes: true,
   rewrite: true,
   onProgress: true,
   onRead: true,

@@ -56,6 +56,30 @@ export async function forPrograms<Result>({ signal }: { readonly signal?: AbortS
 /** Every option that there is, held by the compiler to the type that says so. */
 export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true };
 
+/** What conversions of files and of what is in memory both have; the compiler holds them to the options where they are used. */
+export const EDIT_NAMES = {
+  until: true,
+  outputs: true,
+  foldBatchnorm: true,
+  simplify: true,
+  embedPreprocessing: true,
+  preprocess: true,
+  mean: true,
+  batch: true,
+} as const;
+
+/** What is written, and how. */
+export const TARGET_NAMES = {
+  to: true,
+  dtype: true,
+  layout: true,
+  opset: true,
+  externalData: true,
+  float16Compute: true,
+  names: true,
+  shardBytes: true,
+} as const;
+
 /**
  * What a program misspelt would be without effect, and nobody would know.
  *

@@ -11,7 +11,7 @@ import type { Change } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { narrowDType } from '../model/narrow-form.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
-import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
+import { checkOptions, EDIT_NAMES, forPrograms, type OptionNames, TARGET_NAMES } from '../spelling.js';
 import type { Edits } from '../transforms/index.js';
 import type { Report } from '../verify/report.js';
 import type { TargetName } from '../writers/writer.js';
@@ -45,23 +45,10 @@ export interface ConvertFileOptions extends SourceFileOptions, TargetFileOptions
 
 export const CONVERT_NAMES: OptionNames<ConvertFileOptions> = {
   ...VERIFY_NAMES,
-  to: true,
-  dtype: true,
-  layout: true,
-  opset: true,
-  externalData: true,
-  float16Compute: true,
-  names: true,
-  shardBytes: true,
+  ...TARGET_NAMES,
+  ...EDIT_NAMES,
   force: true,
   compress: true,
-  until: true,
-  outputs: true,
-  foldBatchnorm: true,
-  simplify: true,
-  embedPreprocessing: true,
-  batch: true,
-  mean: true,
   verify: true,
 };
 

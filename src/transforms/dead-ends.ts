@@ -1,16 +1,10 @@
 /** Removes what no output depends on: layers whose values nothing reads, and inputs that feed none of the layers that are left. */
-import type { Change } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { valuesRead } from '../model/ops/index.js';
-
-export interface WithoutDeadEnds {
-  readonly map: LayerMap;
-  /** Null where there were none. */
-  readonly change: Change | null;
-}
+import type { Transformed } from './wiring.js';
 
 /** The same outputs from fewer layers. An input goes only where something else stays. */
-export function removeDeadEnds(map: LayerMap): WithoutDeadEnds {
+export function removeDeadEnds(map: LayerMap): Transformed {
   const read = new Set(map.outputs.map(({ value }) => value));
   const kept = map.layers
     .toReversed()

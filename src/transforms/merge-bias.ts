@@ -4,22 +4,15 @@
  *
  * Only where nothing else reads what lies between, and where the Add keeps the shape.
  */
-import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
 import { elementCount, permute, reshape, type Tensor } from '../model/tensor.js';
-import { wiringOf, withLayers } from './wiring.js';
+import { type Transformed, wiringOf, withLayers } from './wiring.js';
 
 const CONVOLUTIONS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose']);
 
-export interface WithBiases {
-  readonly map: LayerMap;
-  /** Null where there was no Add to take in. */
-  readonly change: Change | null;
-}
-
 /** The same net with fewer Adds. The merged layer bears the name of the convolution or product, and makes the value of the Add. */
-export function mergeBias(map: LayerMap): WithBiases {
+export function mergeBias(map: LayerMap): Transformed {
   const wiring = wiringOf(map);
   const instead = new Map<Layer, Layer | null>();
   const touched: string[] = [];

@@ -1,16 +1,9 @@
 /** Takes padding with zeros into the convolutions that read it: they pad with zeros themselves. */
-import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { wiringOf, withLayers } from './wiring.js';
-
-export interface WithoutPads {
-  readonly map: LayerMap;
-  /** Null where there was no Pad that only convolutions read. */
-  readonly change: Change | null;
-}
+import { type Transformed, wiringOf, withLayers } from './wiring.js';
 
 /** Only padding of spatial axes that adds and cuts nothing, and convolutions whose own padding is given in numbers. */
-export function mergePads(map: LayerMap): WithoutPads {
+export function mergePads(map: LayerMap): Transformed {
   const wiring = wiringOf(map);
   const instead = new Map<Layer, Layer | null>();
   const touched: string[] = [];

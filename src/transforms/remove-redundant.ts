@@ -6,10 +6,9 @@
  */
 import { identity, sameOrder } from '../model/axis-order.js';
 import type { DType } from '../model/dtype.js';
-import type { Change } from '../model/edited.js';
 import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
-import { type Wiring, wiringOf } from './wiring.js';
+import { type Transformed, type Wiring, wiringOf } from './wiring.js';
 
 /** What each is held by without a loss. */
 const WIDER: Readonly<Partial<Record<DType, readonly DType[]>>> = {
@@ -27,13 +26,7 @@ const WIDER: Readonly<Partial<Record<DType, readonly DType[]>>> = {
 
 const RESHAPES: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 
-export interface WithoutRedundant {
-  readonly map: LayerMap;
-  /** Null where there was nothing to take out. */
-  readonly change: Change | null;
-}
-
-export function removeRedundant(map: LayerMap): WithoutRedundant {
+export function removeRedundant(map: LayerMap): Transformed {
   const wiring = wiringOf(map);
   /** What stands for a value now. */
   const same = new Map<string, string>();

@@ -15,6 +15,7 @@ import { groupNormalisation } from './recognise-groups.js';
 import { normalisation } from './recognise-normalisation.js';
 import { shuffle } from './recognise-shuffles.js';
 import { removeRedundant } from './remove-redundant.js';
+import type { Transformed } from './wiring.js';
 
 export interface Simplified {
   readonly map: LayerMap;
@@ -25,7 +26,7 @@ export interface Simplified {
 export async function simplify(map: LayerMap, wanted: Wanted): Promise<Simplified> {
   const changes: Change[] = folded(map);
   let current = map;
-  const take = ({ map: made, change }: { readonly map: LayerMap; readonly change: Change | null }) => {
+  const take = ({ map: made, change }: Transformed) => {
     current = made;
     if (change) changes.push(change);
   };

@@ -1,6 +1,14 @@
 /** Who makes and who reads each value of a map, as transforms look at it, and layers in the place of others. */
+import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { inferMap, type ValueType, valuesRead } from '../model/ops/index.js';
+
+/** What a transform gives. */
+export interface Transformed {
+  readonly map: LayerMap;
+  /** Null where there was nothing to do. */
+  readonly change: Change | null;
+}
 
 /** That of a map, worked out once for all that look at it. */
 export function wiringOf(map: LayerMap): Wiring {

@@ -79,7 +79,11 @@ function minus(a: Float64Array, b: Float64Array): Float64Array {
 }
 
 function joined(a: Float64Array | undefined, b: Float64Array): Float64Array {
-  return a ? Float64Array.from([...a, ...b]) : b;
+  if (!a) return b;
+  const both = new Float64Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
 /** Least squares by orthogonalisation; a column that tells nothing beside the others gets zero. */

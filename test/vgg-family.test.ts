@@ -18,6 +18,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** TensorFlow.js has no layer for local response normalisation. */
 const REFUSED = new Set(['A-LRN to tfjs', 'A-LRN to keras-h5', 'A-LRN to keras-v3']);
 
+/** A dtype is each tensor's matter and not the net's wiring: one net of each kind of weights shows them all. */
+const EVERY_DTYPE = new Set(['D', 'A with batch normalisation', 'D fully convolutional']);
+
 describe.each(VGG_NETS.map((net) => [net.title, net] as const))('configuration %s', (title, net) => {
   const source = join(folder, `${title.replaceAll(' ', '-')}.pth`);
   beforeAll(async () => {
@@ -28,7 +31,8 @@ describe.each(VGG_NETS.map((net) => [net.title, net] as const))('configuration %
     await sink.commit();
   });
 
-  it.each(writers.flatMap(({ name, dtypes }) => dtypes.map((dtype) => [name, dtype] as const)))('becomes %s in %s, which matches', async (to, dtype) => {
+  const every = writers.flatMap(({ name, dtypes }) => dtypes.map((dtype) => [name, dtype] as const));
+  it.each(EVERY_DTYPE.has(title) ? every : every.filter(([, dtype]) => dtype === 'float32'))('becomes %s in %s, which matches', async (to, dtype) => {
     const output = join(folder, `${title.replaceAll(' ', '-')}-${dtype}-${to}`);
     const run = convert(net, source, output, to, dtype);
     if (REFUSED.has(`${title} to ${to}`)) {

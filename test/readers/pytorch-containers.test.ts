@@ -188,6 +188,28 @@ describe('odd objects beside the weights', () => {
   });
 
   it.each([
+    ['neg', '_rebuild_tensor_v2', []],
+    ['conj', '_rebuild_tensor_v2', []],
+    ['neg', '_rebuild_tensor_v3', [new Name('torch', 'float32')]],
+  ])('a view with the bit "%s" (%s) is not taken for what is stored', async (bit, rebuild, between) => {
+    const { keeper, value } = keep();
+    const { args } = keeper.filled([2], 3);
+    const lazy = (isSet: boolean) => call(`torch._utils.${rebuild}`, ...args, ...between, new Map([[bit, isSet]]));
+    const model = await open({ 'x.pth': keeper.pth(new Map([...value, ['a.weight', lazy(true)]])) }, 'x.pth');
+    expect(namesOf(model)).toEqual(NAMES);
+    expect(said(model)).toMatch(/a\.weight \(a view whose values are negated or conjugated/);
+    await expect(model.map()).rejects.toMatchObject({ kind: 'unsupported' });
+    expect(namesOf(await open({ 'x.pth': keeper.pth(new Map([...value, ['a.weight', lazy(false)]])) }, 'x.pth'))).toEqual([...NAMES, 'a.weight']);
+  });
+
+  it('a parameter of a lazy module that never ran is named', async () => {
+    const { keeper, value } = keep();
+    const lazy = call('torch.nn.parameter.UninitializedParameter', true);
+    const model = await open({ 'x.pth': keeper.pth(new Map([...value, ['head.weight', lazy]])) }, 'x.pth');
+    expect(said(model)).toMatch(/head\.weight \(a tensor that was never given a shape/);
+  });
+
+  it.each([
     'os.system',
     'posix.popen',
     'builtins.eval',

@@ -14,6 +14,10 @@ const OTHER_TENSORS: Readonly<Record<string, string>> = {
   _rebuild_wrapper_subclass: 'a tensor subclass',
 };
 
+/** Where the functions that rebuild a tensor are told what is still to be done to the stored values: the conjugate, the negative. */
+const LAZY_BITS: Readonly<Record<string, number>> = { _rebuild_tensor: Number.POSITIVE_INFINITY, _rebuild_tensor_v2: 6, _rebuild_tensor_v3: 7 };
+const LAZY = 'a view whose values are negated or conjugated when they are used (its resolve_neg() or resolve_conj() is a plain tensor)';
+
 /** Known classes and functions of which inert records are made. */
 const INERT = [
   'torch.Size',
@@ -57,7 +61,7 @@ export function tensorHooks(persistentLoad: ((id: unknown) => unknown) | undefin
   // TorchScript's typed lists, and dictionaries with a note of their type.
   for (const name of ['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist', 'restore_type_tag'])
     callables[`torch.jit._pickle.${name}`] = ([value]) => value;
-  for (const name of ['_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3']) callables[`torch._utils.${name}`] = toView;
+  for (const [name, place] of Object.entries(LAZY_BITS)) callables[`torch._utils.${name}`] = (args) => toView(args, args[place]);
   for (const name of ['_rebuild_device_tensor_from_numpy', '_rebuild_xla_tensor', '_rebuild_mlc_tensor']) callables[`torch._utils.${name}`] = ([data]) => data;
   for (const [name, what] of Object.entries(OTHER_TENSORS)) callables[`torch._utils.${name}`] = () => unsupported(what);
   // A tensor subclass: the tensor inside is what counts.
@@ -79,7 +83,10 @@ export function otherTensor(value: unknown): string | null {
   if (value instanceof NumpyArray) return value.view || value.items ? null : 'a NumPy array of objects, records or texts';
   if (!(value instanceof PickleObject)) return null;
   const { module, name, path } = value.type;
+  const place = module === 'torch._utils' && Object.hasOwn(LAZY_BITS, name) ? LAZY_BITS[name]! : null;
+  if (place !== null && isLazy(value.args[place])) return LAZY;
   if (module === 'torch._utils' && /^_rebuild_.*tensor/.test(name)) return OTHER_TENSORS[name] ?? 'a tensor of a kind that is not known';
+  if (module === 'torch.nn.parameter' && name.startsWith('Uninitialized')) return 'a tensor that was never given a shape (of a lazy module)';
   return /^torch\.(_tensor|tensor)\._rebuild_from_type/.test(path) ? 'a tensor subclass' : null;
 }
 
@@ -91,8 +98,14 @@ function toMap([pairs]: readonly unknown[]): Map<unknown, unknown> {
   return new Map(list.map(([key, value]: readonly unknown[]) => [key, value]));
 }
 
+/** Whether notes beside a tensor ask for more than its stored values; all of PyTorch's do. */
+function isLazy(notes: unknown): boolean {
+  return notes instanceof Map && [...notes.values()].some((value) => value !== false && value !== null);
+}
+
 /** (storage, offset, shape, strides, ...), and the dtype as the seventh where the storage has none. */
-function toView([storage, offset, shape, strides, , , type]: readonly unknown[]): StoredView {
+function toView([storage, offset, shape, strides, , , type]: readonly unknown[], notes: unknown): StoredView {
+  if (isLazy(notes)) unsupported(LAZY);
   if (storage instanceof PickleObject) unsupported('a tensor over a storage of a kind that is not known');
   if (storage instanceof Storage && storage.isQuantised) unsupported('a tensor over a storage of quantised values');
   if (!(storage instanceof Storage)) throw new ModelError('malformed', 'a tensor refers to something that is no storage');

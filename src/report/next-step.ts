@@ -5,6 +5,7 @@
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
 import { listed } from '../words.js';
 import { formatCount } from './numbers.js';
+import { capitalise } from './verdict.js';
 
 /** @returns a sentence without colour or markup; the command line and every report show it */
 export function nextStep(report: Report): string {
@@ -120,7 +121,7 @@ function wrongRecording({ witness, outputs, weights, layers, cause, firstDiffere
   if (cause || !areLayersRight || !weights?.judged || weights.mismatches.length > 0) return null;
   const seen = layers === null ? 'the weights agree' : 'weights and layers agree';
   const otherwise = layers === null ? '--layers names the first layer that differs, if one does' : 'else our reader takes a setting of the source for another';
-  return `${seen}, so look at the recording first: are its inputs and outputs in the same order, of this net, and were the inputs prepared alike? ${otherwise[0]!.toUpperCase()}${otherwise.slice(1)}.`;
+  return `${seen}, so look at the recording first: are its inputs and outputs in the same order, of this net, and were the inputs prepared alike? ${capitalise(otherwise)}.`;
 }
 
 function wrongInterface({ interface: differences, outputs }: Report): string | null {

@@ -98,3 +98,8 @@ function besideLimit({ outputs, compared }: Report): string {
   const times = worst.ofAllowed > 1 ? `${formatTimes(worst.ofAllowed)} times beyond` : `${formatTimes(1 / worst.ofAllowed)} times below`;
   return `largest error ${formatNumber(worst.maxAbsolute)}, ${times} the limit`;
 }
+
+/** Words as the beginning of a sentence. */
+export function capitalise(words: string): string {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+}

@@ -46,6 +46,12 @@ describe('the page as text', () => {
     expect(page).toMatch(/Correctness: [\s\S]*widened to float32[\s\S]*Loss: [\s\S]*the original/);
   });
 
+  it('says at a glance what was found, how far below the limit, and on whose word', async () => {
+    const header = async (document: ReportDocument) => /<header[\s\S]*?<\/header>/.exec(await html.render(document))![0].replace(/<[^>]*>/g, '');
+    expect(await header(documentOf(MATCH))).toMatch(/The two predict the same: largest error \S+, \S+ times below the limit\. (Independent|Own)/);
+    expect(await header(documentOf(MISMATCH))).toMatch(/The two do not predict the same: largest error \S+, \S+ times beyond the limit\. (Independent|Own)/);
+  });
+
   it('does not speak of predictions where nothing was run', async () => {
     const page = await html.render(documentOf(WEIGHTS));
     expect(page).toContain('The weights are those of the source');

@@ -7,19 +7,20 @@ import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
 import { describeUnjudged, layerWitnesses, worstLayers } from '../ranking.js';
-import { isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictWord } from '../verdict.js';
+import { capitalise, isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../verdict.js';
 import { errorPlot } from './error-plot.js';
 import { html, type Markup } from './markup.js';
 
+/** What comes before the verdict's own words. */
 const SENTENCES = {
-  match: 'The two predict the same, within the tolerance.',
-  mismatch: 'The two do not predict the same.',
-  disputed: 'One witness says that the two do not predict the same, and another that they do.',
-  'nothing-compared': 'No value could be compared, so nothing is proved.',
+  match: 'The two predict the same',
+  mismatch: 'The two do not predict the same',
+  disputed: 'One witness says that the two do not predict the same, and another that they do',
+  'nothing-compared': 'Nothing is proved',
 } as const;
 const WEIGHTS_ONLY = {
-  match: 'The weights are those of the source; there was nothing to run.',
-  mismatch: 'The weights are not those of the source.',
+  match: 'The weights are those of the source; there was nothing to run',
+  mismatch: 'The weights are not those of the source',
   disputed: SENTENCES.disputed,
   'nothing-compared': SENTENCES['nothing-compared'],
 } as const;
@@ -34,7 +35,7 @@ export function head({ report, subject }: ReportDocument): Markup {
 <header class="${isGood(report) ? 'good' : 'bad'}">
   <p class="verdict">${verdictWord(report)}</p>
   <h1><span class="name">${subject.expected}</span> <span class="arrow">→</span> <span class="name">${subject.actual}</span></h1>
-  <p>${(ran ? SENTENCES : WEIGHTS_ONLY)[verdict]} <span class="word">${onWhoseWord(report)}.</span>${lacksWitness(report) ? ` ${NO_WITNESS}.` : null}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
+  <p>${ran ? `${SENTENCES[verdict]}: ${verdictGlance(report)}` : WEIGHTS_ONLY[verdict]}. <span class="word">${capitalise(onWhoseWord(report))}.</span>${lacksWitness(report) ? ` ${capitalise(NO_WITNESS)}.` : null}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
 </header>
 ${
   verdict === 'match'
@@ -71,7 +72,7 @@ export function outputs(report: Report): Markup | null {
   ${outputTable(report.outputs)}
   ${failed.map((output) => html`<p class="note bad"><b>${output.name}</b>: ${describeWorst(output)}</p>`)}
   ${report.interface.map(({ message, judged }) => html`<p class="${judged ? 'note bad' : 'note'}">${message}</p>`)}
-  ${report.trials.map(({ what, message, passed }) => html`<p class="${passed === false ? 'note bad' : 'note'}"><b>${what}</b>: ${message}</p>`)}
+  ${report.trials.map(({ message, passed }) => html`<p class="${passed === false ? 'note bad' : 'note'}">${message}</p>`)}
 </section>`;
 }
 

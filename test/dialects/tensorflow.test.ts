@@ -162,6 +162,40 @@ const CASES: readonly Case[] = [
     'ZerosLike',
     'OnesLike',
   ].map((op): Case => ({ op, attr: T, shapes: [[2, 5]] })),
+  { op: 'Asinh', attr: T, shapes: [[2, 5]] },
+  { op: 'Atan2', attr: T, shapes: [[3, 5], [5]], input: ['x', 'y'] },
+  { op: 'Mod', attr: T, shapes: [[2, 5]], weights: { c: positive([5]) }, isPositive: true },
+  { op: 'MatrixBandPart', attr: { ...T, Tindex: int32 }, shapes: [[2, 4, 5]], weights: { lower: scalar(1), upper: scalar(-1) } },
+  {
+    op: 'TensorScatterUpdate',
+    attr: { ...T, Tindices: int32 },
+    shapes: [[4, 3]],
+    weights: { places: { dtype: 'int32', shape: [2, 1], values: [3, 0] }, rows: weight([2, 3]) },
+  },
+  {
+    op: 'SparseToDense',
+    attr: { ...T, Tindices: int32, validate_indices: { b: true } },
+    shapes: [[2]],
+    weights: { places: whole(4, 1), shape: whole(6), rest: { dtype: 'float32', shape: [], values: [0.5] } },
+    input: ['places', 'shape', 'x', 'rest'],
+  },
+  {
+    op: 'CropAndResize',
+    attr: { ...T, method: text('bilinear'), extrapolation_value: { f: -3 } },
+    shapes: PICTURE,
+    weights: {
+      boxes: { dtype: 'float32', shape: [4, 4], values: [0, 0, 1, 1, 0.9, 0.2, 0.1, 0.7, -0.3, 0.1, 0.6, 1.2, 0.25, 0.25, 0.5, 0.75] },
+      pictures: whole(0, 1, 1, 0),
+      size: whole(3, 4),
+    },
+  },
+  {
+    op: 'CropAndResize',
+    title: 'of one place across',
+    attr: { ...T, method: text('bilinear'), extrapolation_value: { f: 0 } },
+    shapes: PICTURE,
+    weights: { boxes: { dtype: 'float32', shape: [1, 4], values: [0.1, 0.2, 0.8, 0.6] }, pictures: whole(1), size: whole(2, 1) },
+  },
   ...['Log', 'Sqrt', 'Rsqrt', 'Reciprocal', 'Log1p'].map((op): Case => ({ op, attr: T, shapes: [[2, 5]], isPositive: true })),
   { op: 'LeakyRelu', attr: { ...T, alpha: { f: 0.3 } }, shapes: PICTURE },
   { op: 'Prelu', attr: T, shapes: PICTURE, weights: { slope: weight([3]) } },
@@ -316,6 +350,103 @@ describe('TensorFlow nodes', () => {
     const map = await (await openModel(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'))).map();
     const [made] = await runLayers(map, [{ shape: [1, 5], data: Float64Array.from(dividends) }], () => {});
     expect([...made!.data]).toEqual(dividends.map((a, i) => truth(a, divisors[i]!)));
+  });
+
+  /** Outputs of a graph that is run through the layer map. */
+  async function made(graph: SmallGraph, feeds: readonly (readonly number[])[]): Promise<number[][]> {
+    const map = await (await openModel(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'))).map();
+    const values = feeds.map((data, i) => ({ shape: map.inputs[i]!.shape as number[], data: Float64Array.from(data) }));
+    return (await runLayers(map, values, () => {})).map(({ data }) => [...data]);
+  }
+  const one = (op: string, shape: readonly number[], attr: Record<string, Attr>, weights: Record<string, Weight>): SmallGraph => ({
+    nodes: [placeholder('x', shape), { name: 'y', op, input: ['x', ...Object.keys(weights)], attr: { ...T, ...attr } }],
+    weights,
+    inputs: ['x'],
+    outputs: ['y'],
+  });
+
+  it.each([
+    ['FakeQuantWithMinMaxArgs', { min: { f: -1 }, max: { f: 1.5 }, num_bits: { i: 2 } }, {}, [-1, 2]],
+    ['FakeQuantWithMinMaxVars', {}, { least: -0.5, largest: 1 }, [-0.5, 1]],
+    ['FakeQuantWithMinMaxVars', { narrow_range: { b: true }, num_bits: { i: 4 } }, { least: -0.5, largest: 1 }, [-0.5, 1]],
+  ] as const)('%s %j rounds to steps of a range in which zero is one', async (op, attr, range, _) => {
+    const scalars = Object.fromEntries(
+      Object.entries(range).map(([name, value]): [string, Weight] => [name, { dtype: 'float32', shape: [], values: [value] }]),
+    );
+    const x = [-3, -0.51, -0.2, 0, 0.03, 0.49, 0.9, 7];
+    const [rounded] = await made(one(op, [8], attr, scalars), [x]);
+    const [least, largest] = 'min' in attr ? [attr.min.f, attr.max.f] : [range.least!, range.largest!];
+    const [first, last] = ['narrow_range' in attr ? 1 : 0, 2 ** ('num_bits' in attr ? attr.num_bits.i : 8) - 1];
+    const step = (largest - least) / (last - first);
+    const zero = Math.round(first - least / step);
+    const expected = x.map((value) => (Math.min(last, Math.max(first, Math.floor(value / step + zero + 0.5))) - zero) * step);
+    for (const [i, value] of expected.entries()) expect(rounded![i]).toBeCloseTo(value, 5);
+  });
+
+  it('Roll, ReverseSequence, ListDiff and InvertPermutation move elements to where they say', async () => {
+    const x = [0, 1, 2, 3, 4, 5];
+    expect(await made(one('Roll', [2, 3], {}, { shift: whole(1, -1), axes: whole(0, 1) }), [x])).toEqual([[4, 5, 3, 1, 2, 0]]);
+    expect(await made(one('ReverseSequence', [2, 3], { seq_dim: { i: 1 }, batch_dim: { i: 0 }, Tlen: int32 }, { lengths: whole(2, 3) }), [x])).toEqual([
+      [1, 0, 2, 5, 4, 3],
+    ]);
+    const folded: SmallGraph = {
+      nodes: [
+        placeholder('x', [2, 3, 4]),
+        { name: 'rest', op: 'ListDiff', input: ['all', 'some'], attr: { T: int32 } },
+        { name: 'perm', op: 'InvertPermutation', input: ['order'], attr: { T: int32 } },
+        { name: 't', op: 'Transpose', input: ['x', 'perm'], attr: T },
+        { name: 'y', op: 'Sum', input: ['t', 'rest'], attr: { ...T, keep_dims: { b: false } } },
+      ],
+      weights: { all: whole(0, 1, 2), some: whole(1), order: whole(1, 2, 0) },
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    // Axes of 4, 2 and 3: the middle one is left.
+    const sums = [0, 1].map((row) => Array.from({ length: 12 }, (_, i) => row * 12 + i).reduce((a, b) => a + b));
+    expect(await made(folded, [Array.from({ length: 24 }, (_, i) => i)])).toEqual([sums]);
+  });
+
+  it.each(['NonMaxSuppressionV2', 'NonMaxSuppressionV3', 'NonMaxSuppressionV4', 'NonMaxSuppressionV5'])(
+    '%s keeps the best of boxes that overlap',
+    async (op) => {
+      const scores = [0.3, 0.9, 0.8, 0.7, 0.05];
+      const boxes = [0, 0, 1, 1, 0, 0, 1, 1.1, 0, 5, 1, 6, 1, 1.2, 0, 0, 9, 9, 8, 8];
+      const number = (value: number): Weight => ({ dtype: 'float32', shape: [], values: [value] });
+      const more = op.endsWith('V2') ? {} : { least: number(0.1), ...(op.endsWith('V5') ? { sigma: number(0) } : {}) };
+      const graph: SmallGraph = {
+        nodes: [
+          placeholder('boxes', [5, 4]),
+          placeholder('scores', [5]),
+          { name: 'y', op, input: ['boxes', 'scores', 'most', 'overlap', ...Object.keys(more)], attr: T },
+          ...(op.endsWith('V5') ? [{ name: 'z', op: 'Identity', input: ['y:1'], attr: T }] : []),
+        ],
+        weights: { most: scalar(4), overlap: number(0.5), ...more },
+        inputs: ['boxes', 'scores'],
+        outputs: ['y'],
+      };
+      const results = await made(graph, [boxes, scores]);
+      expect(results.map((values) => values.map((value) => Number(value.toFixed(3))))).toEqual([
+        op.endsWith('V2') ? [1, 2, 4] : op.endsWith('V5') ? [0.9, 0.8] : [1, 2],
+      ]);
+    },
+  );
+
+  it('ResizeBicubic weighs four neighbours on each side, without those beyond the border where pixels have half centres', async () => {
+    const x = [1, 5, -2, 3];
+    for (const isHalf of [true, false]) {
+      const graph = one('ResizeBicubic', [1, 1, 4, 1], { align_corners: { b: false }, half_pixel_centers: { b: isHalf } }, { size: whole(1, 8) });
+      const [row] = await made(graph, [x]);
+      const a = isHalf ? -0.5 : -0.75;
+      const cubic = (t: number) => (t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0);
+      for (let i = 0; i < 8; i++) {
+        const at = isHalf ? (i + 0.5) / 2 - 0.5 : i / 2;
+        const taps = [-1, 0, 1, 2].map((offset) => Math.floor(at) + offset);
+        const shares = taps.map((tap) => (isHalf && (tap < 0 || tap > 3) ? 0 : cubic(Math.abs(at - tap))));
+        const total = shares.reduce((sum, share) => sum + share, 0);
+        const expected = taps.reduce((sum, tap, j) => sum + (shares[j]! / total) * x[Math.min(3, Math.max(0, tap))]!, 0);
+        expect(row![i]).toBeCloseTo(expected, 5);
+      }
+    }
   });
 
   it('that are not known are listed all at once, by name and place', async () => {

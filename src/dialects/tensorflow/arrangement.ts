@@ -3,7 +3,7 @@ import type { Value } from '../../model/builder.js';
 import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 
-function axisOf(operation: TfOperation, index: number, rank: number, what = 'axis'): number {
+export function axisOf(operation: TfOperation, index: number, rank: number, what = 'axis'): number {
   const [axis] = operation.known(index, what);
   if (axis === undefined || axis < -rank || axis >= rank) throw operation.decline(`its ${what} ${axis} is none of ${rank}`);
   return axis < 0 ? axis + rank : axis;
@@ -30,15 +30,6 @@ const reduceBoolean =
     const keepdims = operation.flag('keep_dims') ? 1 : 0;
     const numbers = operation.before('Cast', [operation.input(0)], { to: 'int32' });
     return operation.add('Cast', [axes.length === 0 ? numbers : operation.before(op, [numbers], { axes, keepdims })], { to: 'bool' });
-  };
-
-const argument =
-  (op: 'ArgMax' | 'ArgMin'): TfRule =>
-  (operation) => {
-    const to = operation.dtype('output_type') ?? 'int64';
-    const axis = axisOf(operation, 1, operation.rank(operation.input(0)));
-    if (to === 'int64') return operation.add(op, [operation.input(0)], { axis, keepdims: 0 });
-    return operation.add('Cast', [operation.before(op, [operation.input(0)], { axis, keepdims: 0 })], { to });
   };
 
 const squeeze: TfRule = (operation) => {
@@ -123,7 +114,7 @@ const slice: TfRule = (operation) => {
 };
 
 /** An end that is beyond every axis. */
-const FAR = 2 ** 31 - 1;
+export const FAR = 2 ** 31 - 1;
 
 /** @see https://www.tensorflow.org/api_docs/python/tf/strided_slice, whose masks have a bit for each place */
 const stridedSlice: TfRule = (operation) => {
@@ -181,19 +172,6 @@ const stridedSlice: TfRule = (operation) => {
   return value;
 };
 
-const gather: TfRule = (operation) => {
-  const [x, indices] = [operation.input(0), operation.input(1)];
-  const axis = operation.inputs.length > 2 ? axisOf(operation, 2, operation.rank(x)) : 0;
-  const shared = operation.number('batch_dims', 0);
-  // Rows of each sample by its own indices: as GatherND has it where the axis is the first behind those that are shared.
-  if (shared !== 0) {
-    if (axis !== shared || shared < 0) throw operation.decline(`batch_dims is ${shared}, with the axis ${axis}`);
-    const rank = operation.rank(indices);
-    return operation.add('GatherND', [x, operation.before('Unsqueeze', [operation.int64(1)], { axes: [rank] })], { batch_dims: shared });
-  }
-  return operation.add('Gather', [operation.input(0), operation.input(1)], { axis });
-};
-
 function pads(operation: TfOperation): number[] {
   const pairs = operation.known(1, 'paddings');
   const rank = pairs.length / 2;
@@ -248,50 +226,6 @@ const reverse: TfRule = (operation) => {
   if (axes.length === 0) return x;
   return operation.add('Slice', [x], { starts: axes.map(() => -1), ends: axes.map(() => -FAR - 1), axes, steps: axes.map(() => -1) });
 };
-
-/** What several indices name is added up; of zeros to begin with. */
-const scatter: TfRule = (operation) => {
-  const updates = operation.input(1);
-  const zeros = operation.before('Expand', [operation.scalar(0, updates), operation.int64(2)]);
-  return operation.add('ScatterND', [zeros, operation.int64(0), updates], { reduction: 'add' });
-};
-
-const resize =
-  (mode: 'nearest' | 'linear'): TfRule =>
-  (operation) => {
-    const x = operation.input(0);
-    if (operation.rank(x) !== 4) throw operation.decline('pictures have four axes');
-    const corners = operation.flag('align_corners');
-    const centers = operation.flag('half_pixel_centers');
-    const coordinate_transformation_mode = corners ? 'align_corners' : centers ? 'half_pixel' : 'asymmetric';
-    // TensorFlow's nearest with half pixels takes the element under the centre: floor of a coordinate that is half a pixel further on.
-    const nearest_mode = mode === 'nearest' && corners ? 'round_prefer_ceil' : mode === 'nearest' && centers ? 'round_prefer_ceil' : 'floor';
-    const { elements } = operation.input(1);
-    const sizes = elements?.every((size) => typeof size === 'number') ? (elements as readonly number[]) : null;
-    const from = x.shape!.slice(1, 3);
-    const turned = operation.first(x, true);
-    const attributes = { mode, coordinate_transformation_mode, nearest_mode };
-    if (sizes && from.every((size) => typeof size === 'number')) {
-      const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
-      const isExact = scales.every((scale, axis) => axis < 2 || Math.floor((from[axis - 2] as number) * scale) === sizes[axis - 2]);
-      // No factor in floating point gives these.
-      if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
-      return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
-    }
-    const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
-    if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
-    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
-  };
-
-const depth =
-  (op: 'DepthToSpace' | 'SpaceToDepth'): TfRule =>
-  (operation) => {
-    const isLast = operation.isLast();
-    const x = operation.first(operation.input(0), isLast);
-    const blocksize = operation.number('block_size', 0);
-    const attributes = op === 'DepthToSpace' ? { blocksize, mode: 'DCR' } : { blocksize };
-    return operation.back((name) => operation.add(op, [x], attributes, name), isLast);
-  };
 
 /** Batch and blocks of a picture trade places: a Reshape, a Transpose, a Reshape. */
 const spaceToBatch: TfRule = (operation) => {
@@ -367,21 +301,11 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   SplitV: splitV,
   Slice: slice,
   StridedSlice: stridedSlice,
-  GatherV2: gather,
-  Gather: gather,
-  ResourceGather: gather,
-  GatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
   Cumsum: cumsum,
   ReverseV2: reverse,
-  ScatterNd: scatter,
-  Where: (operation) => operation.add('Transpose', [operation.before('NonZero', [operation.input(0)])], { perm: [1, 0] }),
   Pad: pad,
   PadV2: pad,
   MirrorPad: mirrorPad,
-  ResizeBilinear: resize('linear'),
-  ResizeNearestNeighbor: resize('nearest'),
-  DepthToSpace: depth('DepthToSpace'),
-  SpaceToDepth: depth('SpaceToDepth'),
   SpaceToBatchND: spaceToBatch,
   BatchToSpaceND: batchToSpace,
   Mean: reduce('ReduceMean'),
@@ -392,34 +316,37 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   EuclideanNorm: reduce('ReduceL2'),
   All: reduceBoolean('ReduceMin'),
   Any: reduceBoolean('ReduceMax'),
-  ArgMax: argument('ArgMax'),
-  ArgMin: argument('ArgMin'),
   Shape: (operation) => sizes(operation, 'Shape'),
+  ShapeN: (operation) => {
+    const to = operation.dtype('out_type') ?? 'int32';
+    return operation.inputs.map((x, i) => operation.add('Cast', [operation.before('Shape', [x])], { to }, i === 0 ? operation.name : `${operation.name}/${i}`));
+  },
   Size: (operation) => sizes(operation, 'Size'),
   Rank: (operation) => operation.build.numbers('int32', operation.rank(operation.input(0))),
   Fill: (operation) => operation.add('Expand', [operation.input(1), operation.int64(0)]),
   BroadcastTo: (operation) => operation.add('Expand', [operation.input(0), operation.int64(1)]),
   Tile: (operation) => operation.add('Tile', [operation.input(0), operation.int64(1)]),
   Range: (operation) => operation.add('Range', [operation.input(0), operation.input(1), operation.input(2)]),
+  LinSpace: (operation) => {
+    const [[start], [stop], [count]] = [operation.known(0, 'start'), operation.known(1, 'end'), operation.known(2, 'count')] as [number[], number[], number[]];
+    operation.checkCount(count!);
+    const step = count! > 1 ? (stop! - start!) / (count! - 1) : 0;
+    return operation.build.numbers(
+      operation.input(0).dtype ?? 'float32',
+      Array.from({ length: count! }, (_, i) => (i > 0 && i === count! - 1 ? stop! : start! + step * i)),
+    );
+  },
+  /** The shape that several shapes broadcast to. */
+  BroadcastArgs: (operation) => {
+    const [a, b] = [operation.known(0, 'shape'), operation.known(1, 'shape')];
+    const rank = Math.max(a.length, b.length);
+    const sizes = Array.from({ length: rank }, (_, i) => [a[i - rank + a.length] ?? 1, b[i - rank + b.length] ?? 1] as const);
+    return operation.build.numbers(
+      operation.input(0).dtype ?? 'int32',
+      sizes.map(([x, y]) => (x === 1 ? y : x)),
+    );
+  },
   ZerosLike: (operation) => filled(operation, 0),
   OnesLike: (operation) => filled(operation, 1),
-  OneHot: (operation) => {
-    const rank = operation.rank(operation.input(0));
-    const axis = operation.number('axis', -1);
-    if (axis < -1 || axis > rank) throw operation.decline(`its axis ${axis} is none of ${rank + 1}`);
-    const depths = operation.known(1, 'depth');
-    const values = operation.before(
-      'Concat',
-      [operation.before('Unsqueeze', [operation.input(3)], { axes: [0] }), operation.before('Unsqueeze', [operation.input(2)], { axes: [0] })],
-      { axis: 0 },
-    );
-    return operation.add('OneHot', [operation.input(0), operation.integers(depths), values], { axis });
-  },
   Einsum: (operation) => operation.add('Einsum', operation.inputs, { equation: operation.text('equation') }),
-  TopKV2: (operation) => {
-    operation.flag('sorted', true);
-    const k = operation.known(1, 'count');
-    const [values, places] = operation.many('TopK', [operation.input(0), operation.integers(k)], { axis: -1 }, 2);
-    return [values!, operation.add('Cast', [places!], { to: 'int32' }, `${operation.name}/indices`)];
-  },
 };

@@ -1,5 +1,7 @@
 /** Nodes that treat each element alike, and products of matrices. */
 import type { Value } from '../../model/builder.js';
+import { isFloatDType } from '../../model/dtype.js';
+import { angleOf } from '../angle.js';
 import { floorQuotient, floorRemainder } from '../quotient.js';
 import { isDType, type TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
@@ -108,6 +110,25 @@ const floored =
       (op, inputs) => operation.add(op, inputs),
     );
 
+/** What is left of a division towards zero, as in C; TensorFlow.js rounds down. */
+const remainder: TfRule = (operation) =>
+  operation.runtime === 'tfjs' ? floored(floorRemainder)(operation) : operation.add('Mod', [operation.input(0), operation.input(1)], { fmod: 1 });
+
+const truncatedQuotient: TfRule = (operation) => {
+  const { dtype } = operation.input(0);
+  if (dtype === null || isFloatDType(dtype)) throw operation.decline('it divides floats');
+  return operation.add('Div', [operation.input(0), operation.input(1)]);
+};
+
+/** Nothing times what is none stays nothing: f(y) x, and 0 where x is. */
+const unlessZero =
+  (make: (operation: TfOperation, x: Value, y: Value) => Value): TfRule =>
+  (operation) => {
+    const [x, y] = [operation.input(0), operation.input(1)];
+    const zero = operation.scalar(0, x);
+    return operation.add('Where', [operation.before('Equal', [x, zero]), zero, make(operation, x, y)]);
+  };
+
 export const elements: Readonly<Record<string, TfRule>> = {
   Identity: same,
   StopGradient: same,
@@ -149,7 +170,24 @@ export const elements: Readonly<Record<string, TfRule>> = {
   Atan: unary('Atan'),
   Sinh: unary('Sinh'),
   Cosh: unary('Cosh'),
+  Asinh: unary('Asinh'),
+  Acosh: unary('Acosh'),
+  Atanh: unary('Atanh'),
+  Atan2: (operation) =>
+    angleOf(
+      operation.input(0),
+      operation.input(1),
+      (value) => operation.scalar(value, operation.input(1)),
+      (op, ...inputs) => operation.before(op, inputs),
+      (op, ...inputs) => operation.add(op, inputs),
+    ),
   IsNan: unary('IsNaN'),
+  IsInf: unary('IsInf'),
+  IsFinite: (operation) => {
+    const x = operation.input(0);
+    return operation.add('Not', [operation.before('Or', [operation.before('IsNaN', [x]), operation.before('IsInf', [x])])]);
+  },
+  Erfc: (operation) => operation.add('Sub', [one(operation, operation.input(0)), operation.before('Erf', [operation.input(0)])]),
   LogicalNot: unary('Not'),
   Reciprocal: (operation) => operation.add('Div', [one(operation, operation.input(0)), operation.input(0)]),
   Inv: (operation) => operation.add('Div', [one(operation, operation.input(0)), operation.input(0)]),
@@ -169,8 +207,19 @@ export const elements: Readonly<Record<string, TfRule>> = {
     const zero = operation.scalar(0, b);
     return operation.add('Where', [operation.before('Equal', [b, zero]), operation.scalar(0, a), operation.before('Div', [a, b])]);
   },
+  Xdivy: unlessZero((operation, x, y) => operation.before('Div', [x, y])),
+  Xlogy: unlessZero((operation, x, y) => operation.before('Mul', [x, operation.before('Log', [y])])),
+  Xlog1py: unlessZero((operation, x, y) => operation.before('Mul', [x, operation.before('Log', [operation.before('Add', [y, one(operation, y)])])])),
+  MulNoNan: (operation) => {
+    const [x, y] = [operation.input(0), operation.input(1)];
+    const zero = operation.scalar(0, y);
+    return operation.add('Where', [operation.before('Equal', [y, zero]), zero, operation.before('Mul', [x, y])]);
+  },
   FloorDiv: floored(floorQuotient),
   FloorMod: floored(floorRemainder),
+  Mod: remainder,
+  TruncateMod: (operation) => operation.add('Mod', [operation.input(0), operation.input(1)], { fmod: 1 }),
+  TruncateDiv: truncatedQuotient,
   Pow: binary('Pow'),
   Maximum: binary('Max'),
   Minimum: binary('Min'),
@@ -179,6 +228,7 @@ export const elements: Readonly<Record<string, TfRule>> = {
     return operation.add('Mul', [difference, difference]);
   },
   AddN: (operation) => operation.add('Sum', operation.inputs),
+  AccumulateNV2: (operation) => operation.add('Sum', operation.inputs),
   Greater: compare('Greater'),
   GreaterEqual: compare('GreaterOrEqual'),
   Less: compare('Less'),
@@ -187,6 +237,10 @@ export const elements: Readonly<Record<string, TfRule>> = {
   NotEqual: compare('Equal', true),
   LogicalAnd: binary('And'),
   LogicalOr: binary('Or'),
+  BitwiseAnd: binary('BitwiseAnd'),
+  BitwiseOr: binary('BitwiseOr'),
+  BitwiseXor: binary('BitwiseXor'),
+  Invert: unary('BitwiseNot'),
   SelectV2: (operation) => operation.add('Where', [operation.input(0), operation.input(1), operation.input(2)]),
   Select: (operation) => {
     const [condition, x] = [operation.input(0), operation.input(1)];

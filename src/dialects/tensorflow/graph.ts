@@ -14,8 +14,11 @@ import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { arrangement } from './arrangement.js';
 import { elements } from './elements.js';
+import { indexing } from './indexing.js';
 import { liteRules } from './lite-rules.js';
 import { isDType, TfOperation } from './node.js';
+import { pictures } from './pictures.js';
+import { quantised } from './quantised.js';
 import type { TfRule } from './rule.js';
 import { windows } from './windows.js';
 
@@ -42,7 +45,15 @@ export interface TfModel {
   readonly warnings?: readonly Notice[];
 }
 
-export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = { ...windows, ...elements, ...arrangement, ...liteRules };
+export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
+  ...windows,
+  ...elements,
+  ...arrangement,
+  ...indexing,
+  ...pictures,
+  ...quantised,
+  ...liteRules,
+};
 
 /** Functions within functions; each call is put in its place, so that a small file could ask for much. */
 const MAX_CALLS = 10_000;
@@ -209,7 +220,7 @@ class Translation {
     const rule = Object.hasOwn(TENSORFLOW_RULES, node.op) ? TENSORFLOW_RULES[node.op] : undefined;
     if (!rule) throw new ModelError('unsupported', `the operator ${node.op} is not translated`);
     const named = scope.prefix === '' ? node : { ...node, name: scope.prefix + node.name };
-    const operation = new TfOperation(named, values, this.#build);
+    const operation = new TfOperation(named, values, this.#build, this.model.format === 'tfjs-graph' ? 'tfjs' : 'tensorflow');
     const made = rule(operation);
     const unread = operation.unread();
     if (unread.length > 0) throw operation.decline(`it has settings that are not known: ${unread.join(', ')}`);

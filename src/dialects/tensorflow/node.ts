@@ -52,11 +52,15 @@ const MAX_OUTPUTS = 10_000;
 export class TfOperation {
   readonly #read: Set<string>;
 
-  /** @param name of the layer that makes what the node makes */
+  /**
+   * @param runtime whose meaning counts where TensorFlow.js computes otherwise than TensorFlow
+   * @param name of the layer that makes what the node makes
+   */
   constructor(
     readonly node: TfNode,
     readonly inputs: readonly Value[],
     readonly build: GraphBuilder,
+    readonly runtime: 'tensorflow' | 'tfjs' = 'tensorflow',
     readonly name = node.name,
     read = new Set<string>(),
   ) {
@@ -65,7 +69,7 @@ export class TfOperation {
 
   /** The same node, for a rule whose result is not the last that the node does. */
   named(name: string): TfOperation {
-    return new TfOperation(this.node, this.inputs, this.build, name, this.#read);
+    return new TfOperation(this.node, this.inputs, this.build, this.runtime, name, this.#read);
   }
 
   /** @throws ModelError 'malformed' where the node has fewer inputs */
@@ -134,7 +138,10 @@ export class TfOperation {
   /** Settings that no rule asked for, each by name and value. */
   unread(): string[] {
     return [...this.node.attributes]
-      .filter(([name, { kind }]) => !this.#read.has(name) && !name.startsWith('_') && !(AT_REST.has(name) && kind !== 'string'))
+      .filter(
+        ([name, { kind }]) =>
+          !this.#read.has(name) && !name.startsWith('_') && !(AT_REST.has(name) && kind !== 'string') && !(kind === 'type' && /^T[a-z]*$/.test(name)),
+      )
       .map(([name, { value }]) => `${name} ${JSON.stringify(value)?.slice(0, 60)}`);
   }
 

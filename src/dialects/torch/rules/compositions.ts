@@ -1,6 +1,7 @@
 /** Operators that the layer map says in several steps: functions of elements, distances, diagonals, and torchvision's own. */
 import type { Value } from '../../../model/builder.js';
 import { isFloatDType } from '../../../model/dtype.js';
+import { angleOf } from '../../angle.js';
 import type { Call } from '../call.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 import { expanded } from './arrangement.js';
@@ -195,17 +196,10 @@ const sumOf = (prepared: (call: Call, x: Value) => Value): Rule =>
     return call.add('ReduceSum', [x], { ...(axes.length > 0 ? { axes } : {}), keepdims: call.flag('keepdim') ? 1 : 0 });
   });
 
-/** The angle of a point, of whatever quarter: arctan of the quotient, turned by π where x is below zero. */
 const atan2 = rule('self, other', (call) => {
   const { step, last } = toolsOf(call);
   const [y, x] = [float(call, 'self'), float(call, 'other')];
-  const [zero, pi] = [call.scalar(0, x), call.scalar(Math.PI, x)];
-  const half = step('Atan', step('Div', y, x));
-  const turn = step('Where', step('Less', y, zero), step('Neg', pi), pi);
-  const around = step('Where', step('Less', x, zero), step('Add', half, turn), half);
-  // Nothing is divided by nothing.
-  const isOrigin = step('And', step('Equal', x, zero), step('Equal', y, zero));
-  return last('Where', isOrigin, zero, around);
+  return angleOf(y, x, (value) => call.scalar(value, x), step, last);
 });
 
 const nanToNum = rule('self, nan=0, posinf=None, neginf=None', (call) => {

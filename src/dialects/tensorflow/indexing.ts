@@ -1,0 +1,187 @@
+/** Nodes that take or put elements by their places, and those that look for places. */
+import type { Value } from '../../model/builder.js';
+import { axisOf, FAR } from './arrangement.js';
+import type { TfOperation } from './node.js';
+import type { TfRule } from './rule.js';
+
+const argument =
+  (op: 'ArgMax' | 'ArgMin'): TfRule =>
+  (operation) => {
+    const to = operation.dtype('output_type') ?? 'int64';
+    const axis = axisOf(operation, 1, operation.rank(operation.input(0)));
+    if (to === 'int64') return operation.add(op, [operation.input(0)], { axis, keepdims: 0 });
+    return operation.add('Cast', [operation.before(op, [operation.input(0)], { axis, keepdims: 0 })], { to });
+  };
+
+const gather: TfRule = (operation) => {
+  const [x, indices] = [operation.input(0), operation.input(1)];
+  const axis = operation.inputs.length > 2 ? axisOf(operation, 2, operation.rank(x)) : 0;
+  const shared = operation.number('batch_dims', 0);
+  // Rows of each sample by its own indices: as GatherND has it where the axis is the first behind those that are shared.
+  if (shared !== 0) {
+    if (axis !== shared || shared < 0) throw operation.decline(`batch_dims is ${shared}, with the axis ${axis}`);
+    const rank = operation.rank(indices);
+    return operation.add('GatherND', [x, operation.before('Unsqueeze', [operation.int64(1)], { axes: [rank] })], { batch_dims: shared });
+  }
+  return operation.add('Gather', [operation.input(0), operation.input(1)], { axis });
+};
+
+/** What several indices name is added up; of zeros to begin with. */
+const scatter: TfRule = (operation) => {
+  const updates = operation.input(1);
+  const zeros = operation.before('Expand', [operation.scalar(0, updates), operation.int64(2)]);
+  return operation.add('ScatterND', [zeros, operation.int64(0), updates], { reduction: 'add' });
+};
+
+/** New values at places of a tensor that is there. */
+const update =
+  (reduction: 'none' | 'add' | 'max' | 'min'): TfRule =>
+  (operation) =>
+    operation.add('ScatterND', [operation.input(0), operation.int64(1), operation.input(2)], { reduction });
+
+/** inputs: places, shape, values, the value of all other places. */
+const sparseToDense: TfRule = (operation) => {
+  const places = operation.int64(0);
+  const rank = operation.rank(operation.input(0));
+  const count = operation.sizes(operation.input(0))[0] ?? 1;
+  // A vector of places is of one axis, a number is one place.
+  const rows = rank === 2 ? places : operation.before('Reshape', [places], { shape: rank === 0 ? [1, 1] : [-1, 1] });
+  const values = operation.input(2);
+  const each = operation.rank(values) === 1 ? values : operation.before('Expand', [values, operation.integers([Number(count)])]);
+  if (typeof count !== 'number') throw operation.decline('how many places it fills is known only when the model runs');
+  return operation.add('ScatterND', [operation.before('Expand', [operation.input(3), operation.int64(1)]), rows, each]);
+};
+
+const reverseSequence: TfRule = (operation) =>
+  operation.add('ReverseSequence', [operation.input(0), operation.int64(1)], {
+    time_axis: operation.number('seq_dim', 0),
+    batch_axis: operation.number('batch_dim', 0),
+  });
+
+/** What leaves an axis behind its end comes in before its beginning. */
+const roll: TfRule = (operation) => {
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const shifts = operation.known(1, 'shift');
+  const axes = operation.known(2, 'axes').map((axis) => (axis < 0 ? axis + rank : axis));
+  return axes.reduce((made, axis, i) => {
+    const size = operation.sizes(x)[axis];
+    if (typeof size !== 'number') throw operation.decline('it rolls an axis whose size is known only when the model runs');
+    const shift = ((shifts[i]! % size) + size) % size;
+    if (shift === 0) return made;
+    const back = operation.before('Slice', [made], { starts: [size - shift], ends: [FAR], axes: [axis] });
+    const front = operation.before('Slice', [made], { starts: [0], ends: [size - shift], axes: [axis] });
+    return i === axes.length - 1 ? operation.add('Concat', [back, front], { axis }) : operation.before('Concat', [back, front], { axis });
+  }, x);
+};
+
+/** The diagonals from so many below the middle one to so many above it; all of a side where the number is below zero. */
+const matrixBand: TfRule = (operation) => {
+  const [[lower], [upper]] = [operation.known(1, 'lower diagonals'), operation.known(2, 'upper diagonals')] as [readonly number[], readonly number[]];
+  const x = operation.input(0);
+  const above = lower! < 0 ? x : operation.before('Trilu', [x], { k: -lower!, upper: 1 });
+  return upper! < 0 ? operation.add('Identity', [above]) : operation.add('Trilu', [above], { k: upper!, upper: 0 });
+};
+
+/** Elements of the first list that are not in the second, and where they stood: of lists that are known. */
+const listDiff: TfRule = (operation) => {
+  const [all, without] = [operation.known(0, 'list'), new Set(operation.known(1, 'list'))];
+  operation.dtype('out_idx');
+  const places = [...all.keys()].filter((i) => !without.has(all[i]!));
+  const { dtype } = operation.input(0);
+  return [
+    operation.build.numbers(
+      dtype ?? 'int32',
+      places.map((i) => all[i]!),
+    ),
+    operation.build.numbers('int32', places),
+  ];
+};
+
+const invertPermutation: TfRule = (operation) => {
+  const order = operation.known(0, 'order');
+  const places = new Array<number>(order.length).fill(0);
+  for (const [i, place] of order.entries()) places[place] = i;
+  return operation.build.numbers(operation.input(0).dtype ?? 'int32', places);
+};
+
+function selected(operation: TfOperation, hasLeast: boolean): Value {
+  const boxes = operation.before('Unsqueeze', [operation.input(0)], { axes: [0] });
+  const scores = operation.before('Unsqueeze', [operation.input(1)], { axes: [0, 1] });
+  const most = operation.before('Reshape', [operation.int64(2)], { shape: [1] });
+  const number = (index: number, what: string) => operation.build.numbers('float32', [operation.known(index, what)[0]!]);
+  const overlap = operation.inputs.length > 3 ? number(3, 'overlap') : operation.build.numbers('float32', [operation.number('iou_threshold', 0.5)]);
+  const least = hasLeast && operation.inputs.length > 4 ? number(4, 'least score') : null;
+  const rows = operation.before('NonMaxSuppression', [boxes, scores, most, overlap, least]);
+  const column = operation.before('Squeeze', [operation.before('Slice', [rows], { starts: [2], ends: [3], axes: [1] })], { axes: [1] });
+  return operation.add('Cast', [column], { to: 'int32' });
+}
+
+/** Of how many boxes a padded list would be is fixed, which ONNX has not. */
+function unpadded(operation: TfOperation): void {
+  operation.rest('pad_to_max_output_size', false);
+}
+
+function countOf(operation: TfOperation, chosen: Value): Value {
+  return operation.add('Cast', [operation.before('Squeeze', [operation.before('Shape', [chosen])], { axes: [0] })], { to: 'int32' }, `${operation.name}/count`);
+}
+
+const suppression4: TfRule = (operation) => {
+  unpadded(operation);
+  const chosen = selected(operation, true);
+  return [chosen, countOf(operation, chosen)];
+};
+
+const suppression5: TfRule = (operation) => {
+  unpadded(operation);
+  if (operation.inputs.length > 5 && operation.known(5, 'sigma')[0] !== 0)
+    throw operation.decline('it lowers the scores of boxes that overlap (soft_nms_sigma)');
+  const chosen = selected(operation, true);
+  const scores = operation.add('Gather', [operation.input(1), chosen], { axis: 0 }, `${operation.name}/scores`);
+  return [chosen, scores, countOf(operation, chosen)];
+};
+
+export const indexing: Readonly<Record<string, TfRule>> = {
+  GatherV2: gather,
+  Gather: gather,
+  ResourceGather: gather,
+  GatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
+  ResourceGatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
+  ScatterNd: scatter,
+  TensorScatterUpdate: update('none'),
+  TensorScatterAdd: update('add'),
+  TensorScatterMax: update('max'),
+  TensorScatterMin: update('min'),
+  SparseToDense: sparseToDense,
+  ReverseSequence: reverseSequence,
+  Roll: roll,
+  MatrixBandPart: matrixBand,
+  ListDiff: listDiff,
+  InvertPermutation: invertPermutation,
+  ArgMax: argument('ArgMax'),
+  ArgMin: argument('ArgMin'),
+  Where: (operation) => operation.add('Transpose', [operation.before('NonZero', [operation.input(0)])], { perm: [1, 0] }),
+  OneHot: (operation) => {
+    const rank = operation.rank(operation.input(0));
+    const axis = operation.number('axis', -1);
+    if (axis < -1 || axis > rank) throw operation.decline(`its axis ${axis} is none of ${rank + 1}`);
+    const depths = operation.known(1, 'depth');
+    const values = operation.before(
+      'Concat',
+      [operation.before('Unsqueeze', [operation.input(3)], { axes: [0] }), operation.before('Unsqueeze', [operation.input(2)], { axes: [0] })],
+      { axis: 0 },
+    );
+    return operation.add('OneHot', [operation.input(0), operation.integers(depths), values], { axis });
+  },
+  TopKV2: (operation) => {
+    operation.flag('sorted', true);
+    const k = operation.known(1, 'count');
+    const [values, places] = operation.many('TopK', [operation.input(0), operation.integers(k)], { axis: -1 }, 2);
+    return [values!, operation.add('Cast', [places!], { to: 'int32' }, `${operation.name}/indices`)];
+  },
+  NonMaxSuppression: (operation) => selected(operation, false),
+  NonMaxSuppressionV2: (operation) => selected(operation, false),
+  NonMaxSuppressionV3: (operation) => selected(operation, true),
+  NonMaxSuppressionV4: suppression4,
+  NonMaxSuppressionV5: suppression5,
+};

@@ -1,0 +1,101 @@
+/** Nodes that make pictures larger or smaller, or cut parts out of them. */
+import type { Value } from '../../model/builder.js';
+import type { TfRule } from './rule.js';
+
+const resize =
+  (mode: 'nearest' | 'linear' | 'cubic'): TfRule =>
+  (operation) => {
+    const x = operation.input(0);
+    if (operation.rank(x) !== 4) throw operation.decline('pictures have four axes');
+    const corners = operation.flag('align_corners');
+    const centers = operation.flag('half_pixel_centers');
+    const coordinate_transformation_mode = corners ? 'align_corners' : centers ? 'half_pixel' : 'asymmetric';
+    // TensorFlow's nearest with half pixels takes the element under the centre: floor of a coordinate that is half a pixel further on.
+    const nearest_mode = mode === 'nearest' && corners ? 'round_prefer_ceil' : mode === 'nearest' && centers ? 'round_prefer_ceil' : 'floor';
+    const { elements } = operation.input(1);
+    const sizes = elements?.every((size) => typeof size === 'number') ? (elements as readonly number[]) : null;
+    const from = x.shape!.slice(1, 3);
+    const turned = operation.first(x, true);
+    const attributes = {
+      mode,
+      coordinate_transformation_mode,
+      nearest_mode,
+      // With half pixels it is Keys's cubic without what lies beyond the border; before, it was another one with the border repeated.
+      ...(mode === 'cubic' ? { cubic_coeff_a: centers ? -0.5 : -0.75, exclude_outside: centers ? 1 : 0 } : {}),
+    };
+    if (sizes && from.every((size) => typeof size === 'number')) {
+      const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
+      const isExact = scales.every((scale, axis) => axis < 2 || Math.floor((from[axis - 2] as number) * scale) === sizes[axis - 2]);
+      // No factor in floating point gives these.
+      if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
+      return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
+    }
+    const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
+    if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
+    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
+  };
+
+const depth =
+  (op: 'DepthToSpace' | 'SpaceToDepth'): TfRule =>
+  (operation) => {
+    const isLast = operation.isLast();
+    const x = operation.first(operation.input(0), isLast);
+    const blocksize = operation.number('block_size', 0);
+    const attributes = op === 'DepthToSpace' ? { blocksize, mode: 'DCR' } : { blocksize };
+    return operation.back((name) => operation.add(op, [x], attributes, name), isLast);
+  };
+
+/** Places at the very border count as inside, however their sum was rounded. */
+const BORDER = 1e-6;
+
+/**
+ * Boxes [count, 4] of y1, x1, y2, x2 in parts of the picture, each as one picture. Along each axis place i of n reads the picture at
+ * (y1 + (y2 - y1) i / (n - 1)) (height - 1), which is one sample in the middle of each bin of a RoiAlign whose region is half a bin larger on each side.
+ *
+ * @see https://www.tensorflow.org/api_docs/python/tf/image/crop_and_resize
+ */
+const cropAndResize: TfRule = (operation) => {
+  const method = operation.text('method', 'bilinear');
+  if (method !== 'bilinear') throw operation.decline(`method is ${method}`);
+  const beyond = operation.number('extrapolation_value', 0);
+  const made = operation.known(3, 'crop size');
+  const sizes = operation.sizes(operation.input(0)).slice(1, 3);
+  const float = (values: readonly number[]) => operation.build.numbers('float32', values);
+  const step = (op: string, inputs: readonly Value[], attributes = {}) => operation.before(op, inputs, attributes);
+  const column = (at: number) => step('Slice', [operation.input(1)], { starts: [at], ends: [at + 1], axes: [1] });
+  const axes = [0, 1].map((axis) => {
+    const [size, count] = [sizes[axis], made[axis]!];
+    if (typeof size !== 'number') throw operation.decline('it cuts from a picture whose size is known only when the model runs');
+    const [from, to] = [column(axis), column(axis + 2)];
+    const extent = step('Sub', [to, from]);
+    // One place alone is the middle.
+    const bin = count > 1 ? step('Div', [extent, float([count - 1])]) : extent;
+    const start = count > 1 ? step('Sub', [from, step('Mul', [bin, float([0.5])])]) : from;
+    const end = count > 1 ? step('Add', [to, step('Mul', [bin, float([0.5])])]) : to;
+    const scaled = (value: Value) => step('Add', [step('Mul', [value, float([size - 1])]), float([0.5])]);
+    const places = step('Add', [from, step('Mul', [extent, float(Array.from({ length: count }, (_, i) => (count > 1 ? i / (count - 1) : 0.5)))])]);
+    const isInside = step('And', [step('GreaterOrEqual', [places, float([-BORDER])]), step('LessOrEqual', [places, float([1 + BORDER])])]);
+    return { start: scaled(start), end: scaled(end), isInside };
+  });
+  const [down, across] = axes as [(typeof axes)[0], (typeof axes)[0]];
+  const regions = step('Concat', [across.start, down.start, across.end, down.end], { axis: 1 });
+  const isInside = step('And', [step('Unsqueeze', [down.isInside], { axes: [1, 3] }), step('Unsqueeze', [across.isInside], { axes: [1, 2] })]);
+  const cut = step('RoiAlign', [operation.first(operation.input(0), true), regions, operation.int64(2)], {
+    mode: 'avg',
+    coordinate_transformation_mode: 'half_pixel',
+    output_height: made[0]!,
+    output_width: made[1]!,
+    sampling_ratio: 1,
+    spatial_scale: 1,
+  });
+  return operation.back((name) => operation.add('Where', [isInside, cut, float([beyond])], {}, name), true);
+};
+
+export const pictures: Readonly<Record<string, TfRule>> = {
+  ResizeBilinear: resize('linear'),
+  ResizeNearestNeighbor: resize('nearest'),
+  ResizeBicubic: resize('cubic'),
+  DepthToSpace: depth('DepthToSpace'),
+  SpaceToDepth: depth('SpaceToDepth'),
+  CropAndResize: cropAndResize,
+};

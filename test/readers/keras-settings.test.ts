@@ -301,6 +301,23 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
       ...{ depthwise_regularizer: null, pointwise_regularizer: null, depthwise_constraint: null, pointwise_constraint: null },
     },
   ],
+  [
+    'Deconvolution2D',
+    'Keras 1',
+    { ...KERAS1, ...keras1Conv, nb_filter: 4, nb_row: 3, nb_col: 3, subsample: [2, 2], dim_ordering: 'tf', output_shape: [null, 16, 16, 4] },
+  ],
+  [
+    'MaxoutDense',
+    'Keras 1',
+    { ...KERAS1, ...without(keras1Conv, 'border_mode', 'activation', 'bias', 'weights'), output_dim: 4, nb_feature: 4, input_dim: 12 },
+  ],
+  [
+    'SReLU',
+    'Keras 1',
+    { ...KERAS1, t_left_init: 'zero', a_left_init: 'glorot_uniform', t_right_init: 'glorot_uniform', a_right_init: 'one', shared_axes: [1, 2] },
+  ],
+  ['ParametricSoftplus', 'Keras 1', { ...KERAS1, alpha_init: 0.2, beta_init: 5, shared_axes: null }],
+  ['Highway', 'Keras 1', { ...KERAS1, ...without(keras1Conv, 'border_mode', 'bias', 'weights'), transform_bias: -2, input_dim: 12 }],
   ['TimeDistributedDense', 'Keras 1', { ...KERAS1, ...without(keras1Conv, 'border_mode'), output_dim: 4, input_dim: 12, input_length: 5 }],
   ['Masking', 'Keras 3', { ...KERAS3, mask_value: 0 }],
   ['RepeatVector', 'tf.keras', { ...TF_KERAS, n: 3 }],

@@ -80,14 +80,12 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
   const { config } = entry;
   if (className === 'Sequential') {
     const layers = Array.isArray(config) ? config : list(object(config, 'config of a Sequential', file).layers, 'layers of a Sequential', file);
-    const name = Array.isArray(config) ? undefined : (config as Json).name;
-    return sequential(
-      typeof name === 'string' ? name : 'sequential',
-      layers.map((layer) => parseLayer(layer, prefix, depth, file)),
-      Array.isArray(config) ? {} : (config as Json),
-      prefix,
-      file,
-    );
+    const given = Array.isArray(config) ? {} : (config as Json);
+    const name = typeof given.name === 'string' ? given.name : 'sequential';
+    const [first, ...rest] = layers.map((layer) => parseLayer(layer, prefix, depth, file));
+    if (!first) throw new ModelError('malformed', `the Sequential model "${name}" has no layers`, { file });
+    const begun = Array.isArray(first.config.layers) ? merged(first, first.config.layers, prefix, depth, file) : beginning(first, given, prefix);
+    return sequential(name, begun, rest, given, file);
   }
   const layers = (config as Json | undefined)?.layers;
   if (!MODEL_CLASSES.has(className) || !Array.isArray(layers)) {
@@ -173,26 +171,64 @@ function layerClass({ class_name, module, registered_name }: Json, file: string)
   return /^(tf_keras|keras|tensorflow\.(python\.)?keras)(\.|$)/.test(module) ? name : `${module}.${name}`;
 }
 
-function sequential(name: string, given: readonly KerasLayer[], config: Json, prefix: string, file: string): KerasModel {
-  const [first] = given;
-  if (!first) throw new ModelError('malformed', `the Sequential model "${name}" has no layers`, { file });
-  const layers = first.className === 'InputLayer' ? given : [impliedInput(first, config, prefix), ...given];
+/** What a Sequential begins with: layers and their calls, up to the one that the others follow. */
+type Beginning = Pick<KerasModel, 'layers' | 'calls' | 'inputs' | 'unknown'> & { readonly last: TensorRef };
+
+const outputOf = ({ name }: KerasLayer): TensorRef => ({ layer: name, call: 0, tensor: 0 });
+
+function callOn(layer: KerasLayer, inputs: readonly TensorRef[]): LayerCall {
+  const positional = inputs.length > 1 ? [{ list: inputs.map((_, input) => ({ input })) }] : inputs.map((_, input) => ({ input }));
+  return { layer, index: 0, inputs, positional, named: {} };
+}
+
+function beginning(first: KerasLayer, config: Json, prefix: string): Beginning {
+  const isInput = first.className === 'InputLayer';
+  const input = isInput ? first : impliedInput(first, config, prefix);
+  const calls = [callOn(input, []), ...(isInput ? [] : [callOn(first, [outputOf(input)])])];
+  return { layers: calls.map(({ layer }) => layer), calls, inputs: [outputOf(input)], unknown: [], last: outputOf(first) };
+}
+
+/** Keras 1: a Sequential that begins where several models end, whose layers count as its own. */
+function merged(merge: KerasLayer, entries: readonly unknown[], prefix: string, depth: number, file: string): Beginning {
+  const branches = entries.map((entry): Beginning => {
+    if (!MODEL_CLASSES.has(String((entry as Json | null)?.class_name))) return beginning(parseLayer(entry, prefix, depth + 1, file), {}, prefix);
+    const { layers, calls, inputs, unknown, outputs } = parseModel(object(entry, 'a branch of a Merge', file), prefix, depth + 1, file);
+    if (outputs.length !== 1)
+      throw new ModelError('unsupported', `a Merge of a model with ${outputs.length} outputs is not translated`, { file, layer: merge.path });
+    return { layers, calls, inputs, unknown, last: outputs[0]! };
+  });
+  const { layers: _, ...config } = merge.config;
+  const own = { ...merge, config };
+  return {
+    layers: [...branches.flatMap(({ layers }) => layers), own],
+    calls: [
+      ...branches.flatMap(({ calls }) => calls),
+      callOn(
+        own,
+        branches.map(({ last }) => last),
+      ),
+    ],
+    inputs: branches.flatMap(({ inputs }) => inputs),
+    unknown: branches.flatMap(({ unknown }) => unknown),
+    last: outputOf(own),
+  };
+}
+
+function sequential(name: string, begun: Beginning, rest: readonly KerasLayer[], config: Json, file: string): KerasModel {
+  const layers = [...begun.layers, ...rest];
   const names = new Set<string>();
   for (const layer of layers) {
     if (names.has(layer.name)) throw new ModelError('malformed', 'two layers have this name', { file, layer: layer.path });
     names.add(layer.name);
   }
-  const calls = layers.map((layer, i): LayerCall => {
-    const inputs = i === 0 ? [] : [{ layer: layers[i - 1]!.name, call: 0, tensor: 0 }];
-    return { layer, index: 0, inputs, positional: inputs.map((_, input) => ({ input })), named: {} };
-  });
+  const before = [begun.last, ...rest.map(outputOf)];
   return {
     name,
     layers,
-    calls,
-    inputs: [{ layer: layers[0]!.name, call: 0, tensor: 0 }],
-    outputs: [{ layer: layers.at(-1)!.name, call: 0, tensor: 0 }],
-    unknown: unknownKeys(config, MODEL_KEYS),
+    calls: [...begun.calls, ...rest.map((layer, i) => callOn(layer, [before[i]!]))],
+    inputs: begun.inputs,
+    outputs: [before.at(-1)!],
+    unknown: [...begun.unknown, ...unknownKeys(config, MODEL_KEYS)],
   };
 }
 

@@ -24,7 +24,7 @@ interface Window {
   readonly format: DataFormat;
 }
 
-interface Convolution extends Window {
+export interface Convolution extends Window {
   readonly bias: boolean;
   readonly activation: Activation;
   /** Keras 1 wrote it; its kernels lie differently. */
@@ -38,7 +38,7 @@ export function kernelSizes(config: ConfigView, rank: number): readonly number[]
   return config.has('nb_filter') ? KERNEL_KEYS[rank]!.map((key) => config.integer([key])) : config.sizes(['kernel_size'], rank);
 }
 
-function readConvolution(config: ConfigView, rank: number): Convolution {
+export function readConvolution(config: ConfigView, rank: number): Convolution {
   const keras1 = config.has('nb_filter');
   const kernel = kernelSizes(config, rank);
   const ones = kernel.map(() => 1);
@@ -69,7 +69,7 @@ export const convolution =
   };
 
 /** The kernel of a Keras 1 convolution as Keras 2 would hold it: [...spatial, in, out]. */
-function keras1Kernel({ kernel, format }: Convolution, channels: number, filters: number, scope: Scope): Tensor {
+export function keras1Kernel({ kernel, format }: Convolution, channels: number, filters: number, scope: Scope): Tensor {
   if (kernel.length === 1) {
     const stored = scope.nextWeight('kernel');
     const [length] = kernel as [number];
@@ -139,7 +139,6 @@ export const transposedConvolution =
       return amount >= least && amount < read.strides[axis]! + least;
     };
     if (padded && !padded.every(fits)) config.decline(`"output_padding" is [${padded}], which TensorFlow refuses for strides of [${read.strides}]`);
-    if (config.has('nb_filter')) config.decline('a Deconvolution2D of Keras 1 is not translated');
     if (read.padding === 'causal') config.decline('a causal transposed convolution is not translated');
     return ([input], scope) => {
       const value = scope.inFormat(input!, read.format);
@@ -213,12 +212,12 @@ function depthwiseKernel(kernel: readonly number[], channels: number, multiplier
   return reshape(permute(stored, [rank, rank + 1, ...range(rank)]), [channels * multiplier, 1, ...kernel]);
 }
 
-function bias(read: Convolution, filters: number, scope: Scope): Readonly<Record<string, Tensor>> {
+export function bias(read: Convolution, filters: number, scope: Scope): Readonly<Record<string, Tensor>> {
   return read.bias ? { bias: scope.weight('bias', [filters]) } : {};
 }
 
 /** Theano convolves in the mathematical sense: its kernels are turned by 180 degrees against everyone else's. */
-function turned(kernel: Tensor, { dialect }: Scope): Tensor {
+export function turned(kernel: Tensor, { dialect }: Scope): Tensor {
   return dialect.theano
     ? flip(
         kernel,
@@ -231,7 +230,7 @@ function declineTheano(config: ConfigView): void {
   if (config.dialect.theano) config.decline('a depthwise kernel saved under Theano: whether it is turned by 180 degrees is not known');
 }
 
-function knownChannels(value: Value, rank: number, scope: Scope): number {
+export function knownChannels(value: Value, rank: number, scope: Scope): number {
   if (value.shape.length !== rank + 2) throw scope.malformed(`a value of ${value.shape.length} axes flows in, expected ${rank + 2}`);
   const channels = value.shape[1]!;
   if (typeof channels === 'number') return channels;

@@ -20,22 +20,28 @@ export const dot: Rule = (config) => {
   const isGeneral = (config.dialect.version?.[0] ?? 0) >= 3 || (config.dialect.version?.[1] ?? 0) >= 4;
   const least = (config.dialect.version?.[0] ?? 2) >= 3 ? 1e-24 : 1e-12;
   return (inputs, scope) => {
-    const values = inputs.map((input, i) => {
-      const value = scope.builder.toKeras(input);
-      if (value.shape.length > 3 && !isGeneral) throw scope.unsupported('a product of values of more than three axes, of a Keras before 2.4,');
-      if (value.shape.length < 2) throw scope.unsupported('a product of values that are a batch of numbers');
-      const [axis] = kerasAxes(value, [(axes as number[])[i]!], scope) as [number];
-      if (axis === 0) throw scope.unsupported('a product over the batch');
-      return { value: normalize ? unit(value, [axis], least, scope) : value, axis };
-    });
-    const [a, b] = values as [(typeof values)[0], (typeof values)[0]];
-    if (a.value.shape.length === 2 && b.value.shape.length === 2) return reduce('ReduceSum', combineValues('Mul', a.value, b.value, scope), [1], true, scope);
-    const [left, right] = [summedLast(a, scope), summedLast(b, scope)];
-    const made = scope.add('MatMul', [left.matrix, lastTwoSwapped(right.matrix, scope)]);
-    const shape: readonly Dim[] = [a.value.shape[0]!, ...left.rest, ...right.rest];
-    return `${made.shape}` === `${shape}` ? made : reshapeTo(made, shape, 'keras', scope);
+    if (!isGeneral && inputs.some(({ shape }) => shape.length > 3))
+      throw scope.unsupported('a product of values of more than three axes, of a Keras before 2.4,');
+    return productOver(inputs, axes as readonly number[], normalize ? least : null, scope);
   };
 };
+
+/** Sums over one axis of each. @param least what the square of a length is kept from being below; null where lengths stay */
+export function productOver(inputs: readonly Value[], axes: readonly number[], least: number | null, scope: Scope): Value {
+  const values = inputs.map((input, i) => {
+    const value = scope.builder.toKeras(input);
+    if (value.shape.length < 2) throw scope.unsupported('a product of values that are a batch of numbers');
+    const [axis] = kerasAxes(value, [axes[i]!], scope) as [number];
+    if (axis === 0) throw scope.unsupported('a product over the batch');
+    return { value: least === null ? value : unit(value, [axis], least, scope), axis };
+  });
+  const [a, b] = values as [(typeof values)[0], (typeof values)[0]];
+  if (a.value.shape.length === 2 && b.value.shape.length === 2) return reduce('ReduceSum', combineValues('Mul', a.value, b.value, scope), [1], true, scope);
+  const [left, right] = [summedLast(a, scope), summedLast(b, scope)];
+  const made = scope.add('MatMul', [left.matrix, lastTwoSwapped(right.matrix, scope)]);
+  const shape: readonly Dim[] = [a.value.shape[0]!, ...left.rest, ...right.rest];
+  return `${made.shape}` === `${shape}` ? made : reshapeTo(made, shape, 'keras', scope);
+}
 
 /** [N, rows, summed] of a value, and the sizes that the rows count. */
 function summedLast({ value, axis }: { readonly value: Value; readonly axis: number }, scope: Scope): { matrix: Value; rest: readonly Dim[] } {

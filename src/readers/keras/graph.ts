@@ -262,10 +262,10 @@ class ModelBuilder {
   }
 }
 
-/** The mask of a layer's inputs. Keras combines several, and joins those of a Concatenate. */
+/** The mask of a layer's inputs. Keras combines several, and joins those of a Concatenate; a Merge may be one. */
 function joinMasks(inputs: readonly Value[], className: string): Value['mask'] {
   const [mask, ...further] = new Set(inputs.flatMap((input) => (input.mask ? [input.mask] : [])));
-  return mask && (further.length > 0 || className === 'Concatenate') ? 'unknown' : mask;
+  return mask && (further.length > 0 || className === 'Concatenate' || className === 'Merge') ? 'unknown' : mask;
 }
 
 function makeOutput(wanted: string, made: Value, ports: readonly Port[], plan: Plan, builder: GraphBuilder): Port {

@@ -27,18 +27,8 @@ export const concatenate: Rule = (config) => {
   return (inputs, scope) => concat(axis, inputs, scope);
 };
 
-/** The one joining layer of Keras 1, whose mode says what it does. */
-export const legacyMerge: Rule = (config) => {
-  const mode = config.oneOf(['mode'], ['sum', 'mul', 'ave', 'max', 'concat']);
-  const axis = config.number(['concat_axis'], -1);
-  config.expect(['layers'], [null], 'branches inside a Merge layer are not translated; save the model in functional form');
-  config.expect(['mode_type'], ['raw'], 'Python code is never run');
-  config.value(['dot_axes', 'output_shape', 'output_shape_type', 'output_mask', 'output_mask_type', 'arguments']);
-  const ops = { sum: 'Add', mul: 'Mul', ave: 'Average', max: 'Max' } as const;
-  return (inputs, scope) => (mode === 'concat' ? concat(axis, inputs, scope) : join(ops[mode], inputs, scope));
-};
-
-function join(op: MergeOp, inputs: readonly Value[], scope: Scope): Value {
+/** Element by element. */
+export function join(op: MergeOp, inputs: readonly Value[], scope: Scope): Value {
   const values = aligned(inputs, scope);
   if (op === 'Max' || op === 'Min') return scope.add(op, values);
   const step = op === 'Average' ? 'Add' : op;

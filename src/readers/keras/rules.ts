@@ -5,15 +5,16 @@
  * known. A class that is not here is an obstacle; nothing is skipped but what is at rest in a prediction.
  */
 
-import { elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
+import { elu, leakyRelu, parametricSoftplus, prelu, reluLayer, softmaxLayer, srelu, thresholdedRelu } from './activation-layers.js';
 import { activationLayer } from './activation-setting.js';
 import { convolution, depthwiseConvolution, separableConvolution, transposedConvolution } from './convolutions.js';
 import { dense, embedding, layerScale, rescaling } from './dense.js';
 import { dot } from './dot.js';
 import { einsumDense } from './einsum.js';
+import { deconvolution, highway, legacyMerge, maxoutDense } from './keras1.js';
 import { locallyConnected } from './local.js';
 import { masking } from './masking.js';
-import { concatenate, legacyMerge, merge, scaledSum, subtract } from './merge.js';
+import { concatenate, merge, scaledSum, subtract } from './merge.js';
 import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
 import { adaptivePooling, cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
 import { bidirectional, recurrent } from './recurrent/index.js';
@@ -60,7 +61,7 @@ const augment: Rule = (config) => {
 
 /** Layers that treat the steps of a sequence alike and leave them where they are, so that a mask goes on. */
 const PASS_MASKS = new RegExp(
-  `^(Dense|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Identity|(Sync)?BatchNormalization(V[12])?|(Layer|Unit|RMS|Group)Normalization|Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|${NOISE.join('|')})$`,
+  `^(Dense|Activation|(Leaky|P|S|Thresholded)?ReLU|ParametricSoftplus|ELU|Identity|(Sync)?BatchNormalization(V[12])?|(Layer|Unit|RMS|Group)Normalization|Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Merge|${NOISE.join('|')})$`,
 );
 
 /** Layers that heed a mask in a way that is not translated. */
@@ -98,6 +99,7 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     Convolution1DTranspose: spatial(1, transposedConvolution(1)),
     Conv2DTranspose: spatial(2, transposedConvolution(2)),
     Convolution2DTranspose: spatial(2, transposedConvolution(2)),
+    Deconvolution2D: spatial(2, deconvolution),
     Conv3DTranspose: spatial(3, transposedConvolution(3)),
     Convolution3DTranspose: spatial(3, transposedConvolution(3)),
     MaxPooling1D: spatial(1, pooling('MaxPool', 1)),
@@ -132,6 +134,8 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     RandomCrop: spatial(2, randomCrop),
     Dense: one(dense),
     TimeDistributedDense: one(dense),
+    MaxoutDense: one(maxoutDense),
+    Highway: one(highway),
     EinsumDense: one(einsumDense),
     ...Object.fromEntries(RECURRENT.map((name) => [name, sequence(recurrent)])),
     Bidirectional: sequence(bidirectional),
@@ -156,6 +160,8 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     ReLU: one(reluLayer),
     LeakyReLU: one(leakyRelu),
     PReLU: one(prelu),
+    SReLU: one(srelu),
+    ParametricSoftplus: one(parametricSoftplus),
     ELU: one(elu),
     ThresholdedReLU: one(thresholdedRelu),
     Softmax: one(softmaxLayer),

@@ -86,7 +86,10 @@ const NORMALIZED: Settings = trained('beta', 'gamma');
 const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
   Object.entries({
     InputLayer: { ...any('type_spec'), sparse: [false, null], ragged: [false, null], optional: [false, null], input_tensor: [null] },
-    ...forEach(['Conv1D', 'Conv2D', 'Conv3D', 'Convolution1D', 'Convolution2D', 'Convolution3D', 'AtrousConvolution1D', 'AtrousConvolution2D'], CONVOLUTION),
+    ...forEach(
+      ['Conv1D', 'Conv2D', 'Conv3D', 'Convolution1D', 'Convolution2D', 'Convolution3D', 'AtrousConvolution1D', 'AtrousConvolution2D', 'Deconvolution2D'],
+      CONVOLUTION,
+    ),
     ...forEach(['DepthwiseConv1D', 'DepthwiseConv2D', 'SeparableConv1D', 'SeparableConv2D', 'SeparableConvolution1D', 'SeparableConvolution2D'], DEPTHWISE),
     ...forEach(['Conv1DTranspose', 'Conv2DTranspose', 'Conv3DTranspose', 'Convolution2DTranspose', 'Convolution3DTranspose'], { ...CONVOLUTION, ...UNGROUPED }),
     ...forEach(['LocallyConnected1D', 'LocallyConnected2D'], { ...CONVOLUTION, ...any('implementation') }),
@@ -96,6 +99,8 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     ...forEach(['BatchNormalization', 'BatchNormalizationV1', 'BatchNormalizationV2', 'SyncBatchNormalization'], BATCH_NORMALIZATION),
     ...forEach(['LayerNormalization', 'GroupNormalization', 'RMSNormalization'], NORMALIZED),
     PReLU: { ...trained('alpha'), ...any('init', 'weights') },
+    SReLU: any('t_left_init', 'a_left_init', 't_right_init', 'a_right_init', 'weights'),
+    ParametricSoftplus: any('alpha_init', 'beta_init', 'weights'),
     ...forEach(['Dropout', 'FixedDropout', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D', 'AlphaDropout', 'GaussianDropout'], {
       ...any('rate', 'p', 'noise_shape', 'seed', 'rng_type', 'data_format', 'dim_ordering'),
     }),
@@ -105,7 +110,8 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
       ['LSTM', 'GRU', 'SimpleRNN', 'CuDNNLSTM', 'CuDNNGRU', 'LSTMCell', 'GRUCell', 'SimpleRNNCell', 'RNN', 'ConvLSTM1D', 'ConvLSTM2D', 'ConvLSTM3D'],
       RECURRENT,
     ),
-    TimeDistributedDense: { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS },
+    ...forEach(['TimeDistributedDense', 'MaxoutDense'], { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS }),
+    Highway: { ...KERAS1_WEIGHTS, ...any('transform_bias') },
     ...forEach(['Attention', 'AdditiveAttention'], any('dropout', 'seed')),
     ...forEach(['MultiHeadAttention', 'GroupedQueryAttention'], { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention') }),
   } satisfies Record<string, Settings>),

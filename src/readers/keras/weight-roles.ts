@@ -64,7 +64,8 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^Normalization$/, ({ mean }) => ({ trained: [], fixed: mean === null || mean === undefined ? ['mean', 'variance', 'count'] : [] })],
   [/^LayerScale$/, () => ({ trained: ['gamma'], fixed: [] })],
   [/^Bidirectional$/, bidirectional],
-  [/^TimeDistributedDense$/, withBias('kernel')],
+  [/^(TimeDistributedDense|MaxoutDense|Deconvolution2D)$/, withBias('kernel')],
+  [/^Highway$/, (config) => ({ trained: isOn(config, ['bias']) ? ['kernel', 'W_carry', 'bias', 'b_carry'] : ['kernel', 'W_carry'], fixed: [] })],
   [
     /^Attention$/,
     ({ use_scale, score_mode }) => ({
@@ -74,6 +75,8 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   ],
   [/^AdditiveAttention$/, ({ use_scale }) => ({ trained: use_scale === false ? [] : ['scale'], fixed: [] })],
   [/^PReLU$/, () => ({ trained: ['alpha'], fixed: [] })],
+  [/^SReLU$/, () => ({ trained: ['t_left', 'a_left', 't_right', 'a_right'], fixed: [] })],
+  [/^ParametricSoftplus$/, () => ({ trained: ['alphas', 'betas'], fixed: [] })],
   [/^Embedding$/, () => ({ trained: ['embeddings'], fixed: [] })],
   [/^(MultiHead|GroupedQuery)Attention$/, attention],
 ];

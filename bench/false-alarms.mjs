@@ -1,11 +1,15 @@
 /**
- * How often right files are called wrong: every model of a folder of real ones that converts, to each target and dtype, in each engine, over
- * a few seeds. The models are third parties'; where the folder is absent there is nothing to do. Every mismatch is to be explained.
+ * How often right files are called wrong: every model of some folders that converts, to each target and dtype, in each engine, over a few
+ * seeds. Every verdict but a match is to be explained. A folder that is not here has nothing to do.
  *
- *   node bench/false-alarms.mjs [--models ../shared/corpus,../shared/trained] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers]
+ *   node bench/false-alarms.mjs [--models folder,folder] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers] [--save folder] [--write]
+ *
+ * Folders: models of other people, each in a folder of its own (`case.json` says what it is, where there is one), made nets with their
+ * `options.json` (test/fixtures/architectures), or a zoo, whose `index.json` lists its models. --save keeps what was found, a file for each
+ * model and target, which is not done again; --write puts the table of all that was kept into docs/verify.md.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { convert, isModelError, memoryFileSet, memorySink } from '../dist/index.js';
@@ -15,99 +19,168 @@ import { verifyConversion } from '../dist/verification.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: flags } = parseArgs({
   options: {
-    models: { type: 'string', default: ['corpus', 'trained'].map((folder) => resolve(root, '../shared', folder)).join() },
+    models: { type: 'string', default: ['../shared/corpus', '../shared/trained', 'test/fixtures/architectures'].map((folder) => resolve(root, folder)).join() },
     seeds: { type: 'string', default: '2' },
     only: { type: 'string', default: '' },
     targets: { type: 'string', default: '' },
     layers: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
+    save: { type: 'string' },
+    write: { type: 'boolean', default: false },
   },
 });
 
-/** Format and dtype, the file that is loaded, and the engines that run it. */
+/** Format and dtype, the file that is loaded, and the engines that run it; null where none does and weights are compared alone. */
 const TARGETS = [
-  { name: 'onnx', to: 'onnx', file: 'model.onnx', engines: ['ort-cpu', 'ort-wasm'], options: {} },
-  { name: 'onnx:float16', to: 'onnx', file: 'model.onnx', engines: ['ort-cpu'], options: { dtype: 'float16' } },
-  { name: 'onnx:bfloat16', to: 'onnx', file: 'model.onnx', engines: ['ort-cpu'], options: { dtype: 'bfloat16' } },
-  { name: 'onnx:int8', to: 'onnx', file: 'model.onnx', engines: ['ort-cpu'], options: { dtype: 'int8' } },
-  { name: 'onnx:compute', to: 'onnx', file: 'model.onnx', engines: ['ort-cpu'], options: { dtype: 'float16', float16Compute: true } },
-  { name: 'tfjs', to: 'tfjs', file: 'model.json', engines: ['tfjs-wasm'], options: {} },
-  { name: 'tfjs-graph', to: 'tfjs-graph', file: 'model.json', engines: ['tfjs-wasm', 'tfjs-cpu'], options: {} },
-  { name: 'tfjs-graph:float16', to: 'tfjs-graph', file: 'model.json', engines: ['tfjs-wasm'], options: { dtype: 'float16' } },
-  { name: 'tfjs-graph:uint8', to: 'tfjs-graph', file: 'model.json', engines: ['tfjs-wasm'], options: { dtype: 'uint8' } },
+  target('onnx', 'model.onnx', ['ort-cpu', 'ort-wasm']),
+  target('onnx:float16', 'model.onnx', ['ort-cpu', 'ort-wasm']),
+  target('onnx:bfloat16', 'model.onnx', ['ort-cpu']),
+  target('onnx:int8', 'model.onnx', ['ort-cpu']),
+  { ...target('onnx:compute', 'model.onnx', ['ort-cpu']), options: { dtype: 'float16', float16Compute: true } },
+  target('tfjs', 'model.json', ['tfjs-wasm']),
+  target('tfjs:float16', 'model.json', ['tfjs-wasm']),
+  target('tfjs-graph', 'model.json', ['tfjs-wasm', 'tfjs-cpu']),
+  target('tfjs-graph:float16', 'model.json', ['tfjs-wasm']),
+  target('tfjs-graph:uint8', 'model.json', ['tfjs-wasm']),
+  target('keras-v3', 'model.keras', [undefined]),
+  target('keras-h5:float16', 'model.h5', [undefined]),
+  target('caffe', 'model.caffemodel', [undefined]),
+  target('pytorch', 'model.pth', [null]),
+  target('safetensors:bfloat16', 'model.safetensors', [null]),
 ].filter(({ name }) => flags.targets === '' || flags.targets.split(',').includes(name));
+
+function target(name, file, engines) {
+  const [to, dtype] = name.split(':');
+  return { name, to, file, engines, options: dtype ? { dtype } : {} };
+}
 
 const MODEL = /\.(h5|hdf5|keras|onnx|caffemodel|pth|pt|pb|json)$/i;
 
-/** @returns the model of each folder: what its case says, or the only file that looks like one */
 function models() {
-  return flags.models.split(',').flatMap((folder) => {
-    if (!existsSync(folder)) return [];
-    return readdirSync(folder)
-      .filter((name) => statSync(join(folder, name)).isDirectory() && name.includes(flags.only))
-      .flatMap((name) => {
-        const place = join(folder, name);
-        const described = existsSync(join(place, 'case.json')) ? JSON.parse(readFileSync(join(place, 'case.json'), 'utf8')) : null;
-        if (described && (described.kind !== 'net' || !['convert', 'warn'].includes(described.expect))) return [];
-        const model = described?.model ?? readdirSync(place).find((file) => MODEL.test(file) && !/^(trained|case|tensors)\.json$/.test(file));
-        return model ? [{ name, path: join(place, model), prototxt: described?.prototxt ?? undefined }] : [];
-      });
-  });
+  return flags.models
+    .split(',')
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => (existsSync(join(folder, 'index.json')) ? zoo(folder) : cases(folder)))
+    .filter(({ name }) => new RegExp(flags.only).test(name));
 }
 
-const counts = new Map();
-const count = (key) => counts.set(key, (counts.get(key) ?? 0) + 1);
-const started = performance.now();
+function zoo(folder) {
+  return readJson(join(folder, 'index.json'))
+    .models.filter(({ expect, dropped }) => expect === 'match' && !dropped)
+    .map(({ name, model, files }) => {
+      const wiring = files.map((file) => join(folder, file)).find((file) => /\.(prototxt|json)$/.test(file));
+      return {
+        name: `${basename(folder)}-${name}`,
+        path: join(folder, model),
+        options: wiring ? (/json$/.test(wiring) ? { configPath: wiring } : { prototxt: wiring }) : {},
+      };
+    });
+}
 
-for (const { name, path, prototxt } of models()) {
-  for (const target of TARGETS) {
-    const files = await nodeFileSet(path);
+/** The model of each folder: what its case says, or the only file that looks like one. */
+function cases(folder) {
+  return readdirSync(folder)
+    .filter((name) => statSync(join(folder, name)).isDirectory())
+    .flatMap((name) => {
+      const place = join(folder, name);
+      const told = (file) => (existsSync(join(place, file)) ? readJson(join(place, file)) : null);
+      const described = told('case.json');
+      if (described && (described.kind !== 'net' || !['convert', 'warn'].includes(described.expect))) return [];
+      const model = described?.model ?? readdirSync(place).find((file) => MODEL.test(file) && !/^(trained|case|tensors|options|layers)\.json$/.test(file));
+      return model ? [{ name, path: join(place, model), options: { ...told('options.json'), prototxt: described?.prototxt ?? undefined } }] : [];
+    });
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
+
+/** Every engine and seed of one model in one form. */
+async function tried({ name, path, options }, form) {
+  const files = await nodeFileSet(path);
+  const found = [];
+  const attempt = async (words, work) => {
     try {
-      const sink = memorySink();
-      let result;
-      try {
-        result = await convert(files, sink, target.file, { to: target.to, prototxt, ...target.options });
-      } catch (error) {
-        if (!isModelError(error)) throw error;
-        count('not converted');
-        if (flags.verbose) console.log(`- ${name} ${target.name}: ${error.message.split('\n')[0]}`);
-        continue;
-      }
-      for (const engine of target.engines) {
-        for (let seed = 0; seed < Number(flags.seeds); seed++) {
-          const written = memoryFileSet(Object.fromEntries(sink.files), target.file);
-          const conversion = {
-            source: { files, path: resolve(path), prototxt },
-            model: result.model,
-            map: result.map,
-            target: { files: written, format: target.to },
-          };
-          try {
-            const report = await verifyConversion(conversion, { engine, seed, layers: flags.layers });
-            count(report.verdict);
-            count(`${report.verdict} in ${target.name}`);
-            const worst = Math.max(0, ...report.outputs.map(({ ofAllowed }) => ofAllowed));
-            const line = `${report.verdict === 'match' ? ' ' : '!'} ${name} ${target.name} ${engine} seed ${seed} against ${report.engines.expected.split(' ')[0]}: ${report.verdict}, ${worst.toPrecision(2)} of what is allowed (${report.tolerance.rtol})`;
-            if (report.verdict !== 'match' || flags.verbose) console.log(line, report.verdict === 'match' ? '' : (report.firstDifference?.message ?? ''));
-          } catch (error) {
-            if (!isModelError(error)) throw error;
-            count('not run');
-            if (flags.verbose) console.log(`- ${name} ${target.name} ${engine}: ${error.message.split('\n')[0]}`);
-          }
+      return await work();
+    } catch (error) {
+      if (!isModelError(error)) throw error;
+      if (flags.verbose) console.log(`- ${name} ${form.name}: ${words}: ${error.message.split('\n')[0]}`);
+      found.push({ verdict: words });
+      return null;
+    }
+  };
+  try {
+    const sink = memorySink();
+    const result = await attempt('not converted', () => convert(files, sink, form.file, { to: form.to, ...options, ...form.options }));
+    if (!result) return found;
+    const written = memoryFileSet(Object.fromEntries(sink.files), form.file);
+    const conversion = {
+      source: { files, path: resolve(path), prototxt: options.prototxt },
+      model: result.model,
+      map: result.map,
+      edited: result.edited,
+      target: { files: written, format: form.to },
+    };
+    for (const engine of form.engines) {
+      for (let seed = 0; seed < (engine === null ? 1 : Number(flags.seeds)); seed++) {
+        const run = { engine: engine ?? undefined, seed, layers: flags.layers };
+        const report = await attempt('not run', () => verifyConversion(conversion, run));
+        if (!report) continue;
+        const ofAllowed = Math.max(0, ...report.outputs.map((output) => output.ofAllowed));
+        found.push({ verdict: report.verdict, engine: report.engines.actual, seed, ofAllowed });
+        if (report.verdict !== 'match' || flags.verbose) {
+          const against = `${report.engines.actual ?? 'weights'} seed ${seed} against ${report.engines.expected}`;
+          const why =
+            report.verdict === 'match' ? '' : [report.firstDifference?.message, report.cause?.message, ...report.notes].filter(Boolean).join('\n    ');
+          console.log(
+            `${report.verdict === 'match' ? ' ' : '!'} ${name} ${form.name} ${against}: ${report.verdict}, ${ofAllowed.toPrecision(2)} of what is allowed (${report.tolerance.rtol}) ${why}`,
+          );
         }
       }
-    } finally {
-      await files.close?.();
     }
+    return found;
+  } finally {
+    await files.close?.();
   }
 }
-console.log(
-  `\n${
-    basename(dirname(root)) &&
-    [...counts]
-      .sort()
-      .map(([key, number]) => `${key}: ${number}`)
-      .join('\n')
-  }`,
-);
-console.log(`${((performance.now() - started) / 1000).toFixed(0)} s`);
+
+const rows = [];
+for (const model of models()) {
+  for (const form of TARGETS) {
+    const kept = flags.save && join(flags.save, `${`${model.name} ${form.name}`.replaceAll(/[^\w.-]+/g, '_')}.json`);
+    const row = kept && existsSync(kept) ? readJson(kept) : { model: model.name, target: form.name, found: await tried(model, form) };
+    if (kept) {
+      mkdirSync(flags.save, { recursive: true });
+      writeFileSync(kept, JSON.stringify(row));
+    }
+    rows.push(row);
+  }
+}
+const table = tableOf(flags.save ? readdirSync(flags.save).map((file) => readJson(join(flags.save, file))) : rows);
+console.log(table);
+if (flags.write) {
+  const page = join(root, 'docs/verify.md');
+  const block = /(<!-- false alarms:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;
+  writeFileSync(
+    page,
+    readFileSync(page, 'utf8').replace(block, (_, start, end) => `${start}${table}${end}`),
+  );
+}
+process.exit();
+
+function tableOf(all) {
+  const order = [...new Set([...TARGETS.map(({ name }) => name), ...all.map(({ target }) => target)])];
+  const lines = order.flatMap((name) => {
+    const of = all.filter((row) => row.target === name);
+    return of.length > 0 ? [line(name.replace(':compute', ', computed in float16').replace(':', ', '), of)] : [];
+  });
+  return `| written as | nets | verdicts | not a match | largest error, of what is allowed |\n|---|---|---|---|---|\n${[...lines, line('**all**', all)].join('\n')}\n`;
+}
+
+function line(name, of) {
+  const judged = of.map((row) => ({ ...row, found: row.found.filter(({ engine }) => engine !== undefined) })).filter(({ found }) => found.length > 0);
+  const verdicts = judged.flatMap(({ found }) => found);
+  const nets = new Set(judged.map(({ model }) => model)).size;
+  const largest = Math.max(0, ...verdicts.map(({ ofAllowed }) => ofAllowed ?? 0));
+  return `| ${name} | ${nets} | ${verdicts.length} | ${verdicts.filter(({ verdict }) => verdict !== 'match').length} | ${largest.toPrecision(2)} |`;
+}

@@ -61,7 +61,7 @@ export function verdictSentence(report: Report): string {
     const cost = loss.lossJudgedBy === 'predictions' ? 'and predicts as the source does' : 'and what that costs in predictions these inputs do not tell';
     const claims = report.weights?.claims;
     const whose = claims ? `made of the source's so that ${describeClaims(claims)}, as it says itself` : "the source's, narrowed";
-    return `the file computes what its weights say, which are ${whose} (${loss.methods.join(', ')}), ${cost}`;
+    return `the file computes what its weights say, which are ${whose} (${loss.methods.join(', ')}), ${cost}${inHalf(report)}`;
   }
   if (loss?.agreement && loss.lossJudgedBy === 'predictions' && loss.loss?.passed === false) {
     return `the narrowed weights (${loss.methods.join(', ')}) predict otherwise: ${describeAgreement(loss.agreement)}`;
@@ -74,7 +74,13 @@ export function verdictSentence(report: Report): string {
   const all =
     verdict === 'match' && compared.of > 0 ? ` of ${compared.of === 1 ? 'the output' : `all ${compared.of} outputs`} (${formatCount(compared.values)})` : '';
   const error = besideLimit(report);
-  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${error && `; ${error}`} (${tolerance.why})`;
+  return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${error && `; ${error}`} (${tolerance.why})${inHalf(report)}`;
+}
+
+/** Of a file that computes in float16: whether that is enough, which the runtime that ran it need not show. */
+function inHalf({ trials }: Report): string {
+  const trial = trials.find(({ kind }) => kind === 'float16');
+  return trial ? `; ${trial.message}` : '';
 }
 
 /** The same, to be read at a glance: the largest error against its limit, and why that is the limit left out. */

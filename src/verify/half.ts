@@ -10,34 +10,61 @@ import { walkLayers } from './reference/session.js';
 /** The largest finite float16. */
 export const LARGEST_HALF = 65504;
 
-export interface HalfRun {
-  readonly outputs: readonly NdArray[];
-  /** The first layer, in running order, whose values do not fit, and the largest of them in exact arithmetic; null where all do. */
-  readonly overflow: { readonly layer: Layer; readonly largest: number } | null;
+/** A layer where float16 does not do, and the largest of its values in exact arithmetic. */
+export interface HalfFault {
+  readonly layer: Layer;
+  readonly largest: number;
 }
 
-/** @throws ModelError 'engine' for an operator that the evaluator lacks */
-export async function runHalf(map: LayerMap, feeds: readonly NdArray[]): Promise<HalfRun> {
+export interface HalfRun {
+  readonly outputs: readonly NdArray[];
+  /** The same in exact arithmetic. */
+  readonly exact: readonly NdArray[];
+  /** The first layer, in running order, whose values do not fit; null where all do. */
+  readonly overflow: HalfFault | null;
+  /** The first one whose values are further from the exact ones than is allowed, and by which part of their scale; null where none is. */
+  readonly lost: (HalfFault & { readonly ofScale: number }) | null;
+}
+
+/**
+ * @param allowed part of its scale by which what a layer makes may be off
+ * @throws ModelError 'engine' for an operator that the evaluator lacks
+ */
+export async function runHalf(map: LayerMap, feeds: readonly NdArray[], allowed: number): Promise<HalfRun> {
   const exact = walkLayers(map, feeds);
   const half = walkLayers(map, feeds, { made: (_, value) => roundedToHalf(value) });
   let overflow: HalfRun['overflow'] = null;
+  let lost: HalfRun['lost'] = null;
   for (;;) {
     const [wide, narrow] = await Promise.all([exact.next(), half.next()]);
-    if (wide.done || narrow.done) return { outputs: narrow.value as NdArray[], overflow };
+    if (wide.done || narrow.done) return { outputs: narrow.value as NdArray[], exact: wide.value as NdArray[], overflow, lost };
     if (overflow !== null) continue;
-    // What is infinite in exact arithmetic too is meant so, such as a mask.
-    const { data } = wide.value.value;
-    const fits = narrow.value.value.data.every((value, i) => Number.isFinite(value) || !Number.isFinite(data[i]));
-    const largest = data.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
-    if (!fits) overflow = { layer: wide.value.layer, largest };
+    const { layer } = wide.value;
+    const { fits, largest, furthest } = apart(wide.value.value.data, narrow.value.value.data);
+    if (!fits) overflow = { layer, largest };
+    if (furthest > allowed * largest) lost ??= { layer, largest, ofScale: furthest / largest };
   }
+}
+
+/** How far one layer's values are from the exact ones. What is infinite in exact arithmetic too is meant so, such as a mask. */
+function apart(exact: ArrayLike<number>, half: ArrayLike<number>): { readonly fits: boolean; readonly largest: number; readonly furthest: number } {
+  let [fits, largest, furthest] = [true, 0, 0];
+  for (let i = 0; i < exact.length; i++) {
+    const value = exact[i]!;
+    if (!Number.isFinite(value)) continue;
+    if (!Number.isFinite(half[i]!)) fits = false;
+    largest = Math.max(largest, Math.abs(value));
+    furthest = Math.max(furthest, Math.abs(value - half[i]!));
+  }
+  return { fits, largest, furthest };
 }
 
 /** Splits a float64 after its first 11 bits (Dekker 1971): what float16 keeps of a normal number. */
 const SPLIT = 2 ** 42 + 1;
 /** Added and taken away it leaves multiples of 2^-24, float16's step below its smallest normal number. */
 const SUBNORMAL = 1.5 * 2 ** 28;
-const SMALLEST_NORMAL = 2 ** -14;
+/** The smallest float16 that has all of its bits. */
+export const SMALLEST_NORMAL = 2 ** -14;
 
 function roundedToHalf(value: Value): Value {
   return value.dtype !== undefined && !value.dtype.includes('float') ? value : { ...value, data: value.data.map(roundToHalf) };

@@ -80,7 +80,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     map,
     weights,
     inLayers,
-    correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
+    tooCoarse(ran) ?? correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
   );
   // Nobody's mistake: a file that is what its source's weights, rounded, come to, of a net that does not bear it.
   const isLoss = loss?.passed === false && passed.weights && passed.layers && correctness?.report.passed === true && beyondValues(ran) === null;
@@ -216,6 +216,11 @@ function verdictOf({ interface: differences, trials }: Ran, outputs: readonly Ou
 /** What is wrong where every value of single inputs is right. */
 function beyondValues({ interface: differences, trials }: Ran): string | null {
   return differences.find(({ judged }) => judged)?.message ?? trials.find(({ passed }) => passed === false)?.message ?? null;
+}
+
+/** Where float16, in which the file computes, does not do: that names the layer, which an output that has become NaN does not. */
+function tooCoarse({ trials }: Ran): string | null {
+  return trials.find(({ kind, passed }) => kind === 'float16' && passed === false)?.message ?? null;
 }
 
 /** An output that differs though the layer that makes it agrees: something stands between the two in the file. */

@@ -146,7 +146,7 @@ export interface TrialReport {
   readonly kind: 'batch' | 'sizes' | 'inner' | 'alone' | 'float16';
   /** 'a batch of 3', 'a free size of 64', 'what "softmax" reads', 'each layer alone', 'true float16'. */
   readonly what: string;
-  /** Null where the expected side does not do it either. */
+  /** Null where the expected side does not do it either, or it could not be looked at. */
   readonly passed: boolean | null;
   readonly message: string;
 }

@@ -242,7 +242,7 @@ async function tryBeside(subject: Subject, { sides, rows, inHalf, seed }: ToTry,
   if (isBatchFree(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
   if (seed !== null) trials.push(await trySizes(sides, seed));
   if (written?.computeDType === 'float16' && isRead) {
-    trials.push(await (effort.few > 1 ? tryHalf(map, inHalf, notes) : tryHalfInside(subject, map, inHalf, options, notes)));
+    trials.push(await (effort.few > 1 ? tryHalf(map, inHalf, sides.tolerance, notes) : tryHalfInside(subject, map, inHalf, options, notes)));
   }
   return trials.filter((trial) => trial !== null);
 }

@@ -197,13 +197,18 @@ function recordedTolerance(dtype: 'float16' | 'bfloat16'): Tolerance {
 function lossTolerance(narrowest: string, band: Band | null): Tolerance {
   const { rtol: table, measured } = LOSSES[narrowest] ?? LOSSES.uint8!;
   const moved = band ? Math.max(...band.outputs.map(({ ofScale }) => ofScale[0]!)) : 0;
-  const own = Math.min(Number((LOSS_MARGIN * moved).toPrecision(2)), MOST_LOSS);
+  const own = lossAllowed(moved);
   const rest = 'that the values stored are the right ones is another comparison';
   const why =
     own > table
       ? `${LOSS_MARGIN} times what rounding to ${narrowest} does to this net, ${moved.toExponential(1)} of its scale; ${rest}`
       : `${narrowest} weights alone move outputs by ${measured} of their scale on VGG16; ${rest}`;
   return { atol: 0, rtol: Math.max(table, own), why, rounding: moved || null };
+}
+
+/** rtol for narrower numbers of which a rounding moves an output by so much of its scale. */
+export function lossAllowed(moved: number): number {
+  return Math.min(Number((LOSS_MARGIN * moved).toPrecision(2)), MOST_LOSS);
 }
 
 /** The one of several stored dtypes that loses most; undefined where none is narrow. */

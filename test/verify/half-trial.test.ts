@@ -1,10 +1,14 @@
 /** Files that compute in float16: what does not fit is found, although ONNX Runtime's CPU computes them in float32. */
 import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { convert } from '../../src/convert.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { nextStep } from '../../src/report/next-step.js';
+import { verdictSentence } from '../../src/report/verdict.js';
 import { tryHalfInside } from '../../src/verify/half-trial.js';
 import { RANGES, type Range } from '../../src/verify/inputs.js';
+import { verifyConversion } from '../../src/verify/verify.js';
 import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { mapOf, spread, tensor, verifyWrittenMap, written } from './small-files.js';
 
@@ -64,6 +68,73 @@ describe('a net whose activations pass 65504', () => {
   });
 });
 
+/** Picks values apart by what is done to them between two factors that cancel each other. */
+function netBetween(factors: readonly number[], between: Parameters<typeof mapOf>[0]): LayerMap {
+  const mul = (name: string, input: string, factor: number) => ({
+    name,
+    op: 'Mul',
+    inputs: [input],
+    outputs: [name],
+    weights: { operand: tensor(`${name}.o`, [1, 1, 1, 1], [factor]) },
+  });
+  const [first, ...rest] = factors;
+  const last = between.at(-1)?.outputs[0] ?? 'm0';
+  return mapOf(
+    [mul('m0', 'x', first!), ...between, ...rest.map((factor, i) => mul(i === rest.length - 1 ? 'y' : `m${i + 1}`, i === 0 ? last : `m${i}`, factor))],
+    [IMAGE],
+    [{ ...IMAGE, name: 'y', value: 'y' }],
+  );
+}
+
+describe('a net that float16 is too coarse for', () => {
+  it('is no match where what flows is smaller than float16 has bits for, though its runtime agrees', async () => {
+    const report = await verified(netBetween([2 ** -12, 2 ** -12, 2 ** 12, 2 ** 12], []), IN_HALF);
+    expect(report.verdict).toBe('mismatch');
+    expect(report.trials.find(({ kind }) => kind === 'float16')).toMatchObject({
+      passed: false,
+      message: expect.stringMatching(
+        /^computed in float16, output "y" is off by \S+ of its scale: it begins in layer "m1" \(Mul\), whose values are at most \S+: below 6.1e-5/,
+      ),
+    });
+    expect(verdictSentence(report)).toContain('computed in float16, output "y" is off');
+    expect(nextStep(report)).toContain('without --float16-compute');
+  });
+
+  it('is no match where a sum loses what is small beside the rest', async () => {
+    const add = (name: string, input: string, operand: number) => ({
+      name,
+      op: 'Add',
+      inputs: [input],
+      outputs: [name],
+      weights: { operand: tensor(`${name}.o`, [1, 1, 1, 1], [operand]) },
+    });
+    const report = await verified(netBetween([1, 1], [add('more', 'm0', 30_000), add('less', 'more', -30_000)]), IN_HALF);
+    const trial = report.trials.find(({ kind }) => kind === 'float16');
+    expect([report.verdict, trial]).toMatchObject([
+      'mismatch',
+      { passed: false, message: expect.stringMatching(/begins in layer "less" \(Add\), whose values float16 moves by/) },
+    ]);
+  });
+
+  it('is no match where it divides by what float16 has no number for, and that is said of the layer that divides', async () => {
+    const least = { name: 'least', op: 'Abs', inputs: ['m0'], outputs: ['least'] };
+    const over = { name: 'over', op: 'Div', inputs: ['m0', 'least'], outputs: ['over'] };
+    const report = await verified(netBetween([2 ** -30, 1], [least, over]), IN_HALF);
+    expect([report.verdict, report.firstDifference?.message]).toEqual([
+      'mismatch',
+      expect.stringMatching(/layer "over" \(Div\) gives NaN or infinity, although/),
+    ]);
+  });
+
+  it('matches where small values are small beside others', async () => {
+    const report = await verified(netBetween([2 ** -6, 2 ** 6], []), IN_HALF);
+    expect([report.verdict, verdictSentence(report)]).toEqual([
+      'match',
+      expect.stringMatching(/float16 is enough for every value.*, computed in float16 by our evaluator$/),
+    ]);
+  });
+});
+
 describe('what the runtime shows of a net that is too large for our evaluator', () => {
   const looked = async (gain: number, range = RANGES.plain as Range) => {
     const map = netThatReaches(gain);
@@ -87,6 +158,20 @@ describe('what the runtime shows of a net that is too large for our evaluator', 
 
   it('fits where it does', async () => {
     expect((await looked(10)).trial).toMatchObject({ passed: true, message: expect.stringMatching(/as ort-cpu shows 7 of 7 layers/) });
+  });
+});
+
+describe('a net in float16 that is narrowed to int8', () => {
+  it('is a match: its codes are weights behind a Cast, and what they are multiplied in is float16', async () => {
+    const half = memoryFileSet(await written(netThatReaches(10), 'onnx', IN_HALF), 'net.onnx');
+    const sink = memorySink();
+    const { model, map } = await convert(half, sink, 'int8.onnx', { dtype: 'int8' });
+    const files = memoryFileSet(Object.fromEntries(sink.files), 'int8.onnx');
+    const { computeDType } = await findWrittenFormat('onnx')!.open(files, map!.layers);
+    const report = await verifyConversion({ source: { files: half, path: undefined }, model, map, target: { files, format: 'onnx' } }, {});
+    expect([report.verdict, computeDType, report.weights]).toMatchObject(['match', 'float16', { compared: 7, mismatches: [], unpaired: [] }]);
+    expect(report.weights!.tensors.filter(({ method }) => method === 'int8 per channel')).toHaveLength(3);
+    expect(report.quantisation?.correctness?.passed).toBe(true);
   });
 });
 

@@ -129,7 +129,7 @@ describe('true float16', () => {
       makeLayer({ name: 'small', op: 'Mul', inputs: ['larger'], outputs: ['small'], weights: { operand: weight('c', [], [1e-4]) } }),
     ];
     const map: LayerMap = { ...emptyMap, inputs: [port], outputs: [{ ...port, name: 'y', value: 'small' }], layers };
-    const run = (values: readonly number[]) => runHalf(map, [{ shape: [1, 3], data: Float32Array.from(values) }]);
+    const run = (values: readonly number[]) => runHalf(map, [{ shape: [1, 3], data: Float32Array.from(values) }], 0.01);
     const { overflow, outputs } = await run([4, 1, -2]);
     expect(overflow).toMatchObject({ layer: { name: 'larger' } });
     expect(overflow!.largest).toBeCloseTo(120_000);

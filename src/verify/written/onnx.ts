@@ -18,6 +18,9 @@ const OVERRIDABLE_BY_RULE = 4;
 /** Operators whose kernel decides what the file computes in. */
 const KERNEL_OPS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 
+/** What only moves values, or turns stored ones into others, computes in nothing. */
+const KEEPS_VALUES: ReadonlySet<string> = new Set(['Cast', 'DequantizeLinear', 'Gather', 'Identity', 'Transpose', 'Reshape', 'Flatten', 'Concat']);
+
 /** What is told of an ONNX file, whichever side it is on. */
 export async function onnxFacts(files: FileSet): Promise<{ readonly training: readonly string[]; readonly overridable: readonly string[] }> {
   const model = await readOnnxModel(files, files.main!);
@@ -55,8 +58,14 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   };
 }
 
-/** Whether a kernel is of float16 where it is multiplied: stored so, or cast to it from the codes that it is stored in. */
+/**
+ * Whether kernels, or in a net without any the other weights, are of float16 where they are computed with: stored so, or cast to it from the
+ * codes that they are stored in.
+ */
 function computesInHalf({ initializers, nodes }: ReadModel, used: readonly ReadNode[]): boolean {
   const cast = new Set(nodes.flatMap(({ op, attributes, outputs }) => (op === 'Cast' && Number(attributes.get('to')) === DATA_TYPE.float16 ? outputs : [])));
-  return used.some(({ op, inputs }) => KERNEL_OPS.has(op) && (initializers.get(inputs[1] ?? '')?.dtype === 'float16' || cast.has(inputs[1] ?? '')));
+  const isHalf = (name = '') => initializers.get(name)?.dtype === 'float16' || cast.has(name);
+  const kernels = used.filter(({ op }) => KERNEL_OPS.has(op));
+  if (kernels.length > 0) return kernels.some(({ inputs }) => isHalf(inputs[1]));
+  return used.some(({ op, inputs }) => !KEEPS_VALUES.has(op) && inputs.some(isHalf));
 }

@@ -15,6 +15,8 @@ import { type Field, WireReader } from './protobuf.js';
 export interface TfInput {
   readonly node: string;
   readonly output: number;
+  /** In functions, the name of the output, or of the list of outputs that `output` counts in. */
+  readonly port?: string;
 }
 
 /** Sizes, -1 for one that is free; null where the rank is not known. */
@@ -379,15 +381,15 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** 'name', 'name:1' and '^name'; in functions 'name:output_name:1', whose output is resolved where the operator is known. */
+/** 'name', 'name:1' and '^name'; in functions 'name:output_name:1', whose output is resolved where the operator is known (`port`). */
 export function splitInputs(inputs: readonly string[]): Pick<TfNode, 'inputs' | 'control'> {
   const data = inputs.filter((input) => !input.startsWith('^'));
   return { inputs: data.map(parseInput), control: inputs.filter((input) => input.startsWith('^')).map((input) => input.slice(1)) };
 }
 
 export function parseInput(input: string): TfInput {
-  const [, node, , output] = /^(.*?)(:[A-Za-z_]\w*)?(?::(\d+))?$/s.exec(input)!;
-  return { node: node!, output: Number(output ?? 0) };
+  const [, node, port, output] = /^(.*?)(?::([A-Za-z_]\w*))?(?::(\d+))?$/s.exec(input)!;
+  return { node: node!, output: Number(output ?? 0), ...(port === undefined ? {} : { port }) };
 }
 
 export function isNumberDType(name: string): name is DType {

@@ -131,6 +131,13 @@ const unlessZero =
 
 export const elements: Readonly<Record<string, TfRule>> = {
   Identity: same,
+  // How loops of TensorFlow 1 are wired, which are followed step by step.
+  Enter: (operation) => {
+    operation.text('frame_name');
+    return operation.input(0);
+  },
+  NextIteration: same,
+  LoopCond: same,
   StopGradient: same,
   PreventGradient: same,
   CheckNumerics: same,

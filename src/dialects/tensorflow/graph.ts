@@ -4,7 +4,7 @@
  *
  * @see https://www.tensorflow.org/api_docs/python/tf/raw_ops for what each node means
  */
-import type { TfGraph, TfInput, TfNode, TfShape } from '../../containers/tf-graph.js';
+import { parseInput, type TfGraph, type TfInput, type TfNode, type TfShape } from '../../containers/tf-graph.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import { GraphBuilder, type Value } from '../../model/builder.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
@@ -14,7 +14,9 @@ import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { arrangement } from './arrangement.js';
 import { elements } from './elements.js';
+import { type Loop, loopOf } from './frames.js';
 import { indexing } from './indexing.js';
+import { LIST_RULES, TensorList } from './lists.js';
 import { liteRules } from './lite-rules.js';
 import { isDType, TfOperation } from './node.js';
 import { pictures } from './pictures.js';
@@ -59,16 +61,51 @@ export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
 const MAX_CALLS = 10_000;
 const MAX_NODES = 200_000;
 const MAX_DEPTH = 64;
+/** Each step of a loop becomes the layers of its body. */
+const MAX_STEPS = 1024;
 
 const CALLS: ReadonlySet<string> = new Set(['PartitionedCall', 'StatefulPartitionedCall']);
 const CONDITIONS: ReadonlySet<string> = new Set(['If', 'StatelessIf']);
 const VARIABLES: ReadonlySet<string> = new Set(['VarHandleOp', 'VariableV2', 'Variable']);
+/** Nodes that give what they are given, and so a list. */
+const PASSING: ReadonlySet<string> = new Set(['Identity', 'StopGradient', 'Snapshot', 'Enter', 'NextIteration']);
 /** Nodes that check or count and make nothing. */
-const SILENT: ReadonlySet<string> = new Set(['NoOp', 'Assert', 'Print', 'PrintV2']);
+const SILENT: ReadonlySet<string> = new Set(['NoOp', 'Assert', 'Print', 'PrintV2', 'Exit', 'TensorArrayCloseV3']);
+
+const LOOPS: ReadonlySet<string> = new Set(['While', 'StatelessWhile']);
+const CASES: ReadonlySet<string> = new Set(['Case', 'StatelessCase']);
+
+/** Outputs by name, of nodes that have several: what functions call them by. Of all others an output's number is its place. */
+const OUTPUTS: Readonly<Record<string, readonly string[]>> = {
+  TopK: ['values', 'indices'],
+  TopKV2: ['values', 'indices'],
+  ListDiff: ['out', 'idx'],
+  Unique: ['y', 'idx'],
+  UniqueV2: ['y', 'idx'],
+  UniqueWithCounts: ['y', 'idx', 'count'],
+  Switch: ['output_false', 'output_true'],
+  Merge: ['output', 'value_index'],
+  FusedBatchNorm: ['y', 'batch_mean', 'batch_variance', 'reserve_space_1', 'reserve_space_2'],
+  FusedBatchNormV2: ['y', 'batch_mean', 'batch_variance', 'reserve_space_1', 'reserve_space_2'],
+  FusedBatchNormV3: ['y', 'batch_mean', 'batch_variance', 'reserve_space_1', 'reserve_space_2', 'reserve_space_3'],
+  MaxPoolWithArgmax: ['output', 'argmax'],
+  NonMaxSuppressionV4: ['selected_indices', 'valid_outputs'],
+  NonMaxSuppressionV5: ['selected_indices', 'selected_scores', 'valid_outputs'],
+  CombinedNonMaxSuppression: ['nmsed_boxes', 'nmsed_scores', 'nmsed_classes', 'valid_detections'],
+  TensorArrayV3: ['handle', 'flow'],
+  TensorArrayConcatV3: ['value', 'lengths'],
+  TensorListConcat: ['tensor', 'lengths'],
+  TensorListConcatV2: ['tensor', 'lengths'],
+  TensorListPopBack: ['output_handle', 'tensor'],
+  BlockLSTM: ['i', 'cs', 'f', 'o', 'ci', 'co', 'h'],
+  BlockLSTMV2: ['i', 'cs', 'f', 'o', 'ci', 'co', 'h'],
+  LSTMBlockCell: ['i', 'cs', 'f', 'o', 'ci', 'co', 'h'],
+  GRUBlockCell: ['r', 'u', 'c', 'h'],
+};
 
 /** What a Switch gives on the side that is not taken. */
 const DEAD = Symbol('not taken');
-type Made = Value | typeof DEAD;
+type Made = Value | TensorList | typeof DEAD;
 
 /** @throws ModelError 'unsupported' listing every node that cannot be said, 'malformed' where the graph contradicts itself */
 export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
@@ -87,6 +124,9 @@ export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
   return mergeBias(sinkTransposes(map)).map;
 }
 
+/** What stands in the place of what cannot be said, so that the next obstacles are found too. */
+const OBSTACLE: Value = { name: 'obstacle', dtype: null, shape: null };
+
 /** A graph or the body of a function, with what its nodes made so far. */
 interface Scope {
   readonly nodes: ReadonlyMap<string, TfNode>;
@@ -95,6 +135,15 @@ interface Scope {
   readonly given: ReadonlyMap<string, Made>;
   readonly prefix: string;
   readonly depth: number;
+  /** A step of a loop in the graph itself, whose nodes have their own names' weights. */
+  readonly isFrame?: boolean;
+  /** Loops of the graph by the names of their Exits, and what they left behind. */
+  readonly loops: Map<string, Loop>;
+  readonly left: Map<Loop, ReadonlyMap<string, Made>>;
+}
+
+function newScope(nodes: ReadonlyMap<string, TfNode>, prefix: string, depth: number): Scope {
+  return { nodes, made: new Map(), given: new Map(), prefix, depth, loops: new Map(), left: new Map() };
 }
 
 class Translation {
@@ -103,6 +152,8 @@ class Translation {
   readonly #errors: ModelError[] = [];
   #calls = 0;
   #nodes = 0;
+  readonly #constants = new Map<TfNode, Value>();
+  readonly #functions = new Map<string, ReadonlyMap<string, TfNode>>();
 
   constructor(readonly model: TfModel) {
     this.#build = new GraphBuilder({ file: model.file });
@@ -110,7 +161,7 @@ class Translation {
 
   async run(): Promise<Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>> {
     const { graph, file } = this.model;
-    const scope: Scope = { nodes: byName(graph.nodes, file), made: new Map(), given: new Map(), prefix: '', depth: 0 };
+    const scope = newScope(byName(graph.nodes, file), '', 0);
     const wanted = this.model.outputs ?? unreadNodes(graph.nodes);
     if (wanted.length === 0) throw new ModelError('malformed', 'the graph has no outputs', { file });
     const inputs = this.model.inputs ?? graph.nodes.filter(({ op }) => op === 'Placeholder').map(({ name }) => ({ name, from: { node: name, output: 0 } }));
@@ -122,6 +173,8 @@ class Translation {
     );
     if (this.#errors.length > 0) throwAll(this.#errors, `${file}: this TensorFlow graph cannot be translated:`);
     const outputs = wanted.map(({ name, from }) => ({ name, value: this.#value(scope, from) }));
+    const list = outputs.find(({ value }) => value instanceof TensorList);
+    if (list) throw new ModelError('unsupported', `the output "${list.name}" is a list of values`, { file });
     const dead = outputs.find(({ value }) => value === DEAD);
     if (dead) throw new ModelError('malformed', `the output "${dead.name}" is on a branch that is not taken`, { file });
     const values = outputs.map(({ value }) => value as Value);
@@ -159,7 +212,9 @@ class Translation {
       }
       const node = scope.nodes.get(name);
       if (!node) throw new ModelError('malformed', `"${name}" is read, but there is no such node`, { file: this.model.file });
-      const missing = node.inputs.filter((input) => !scope.made.has(input.node) && !scope.given.has(input.node));
+      const missing = (node.op === 'Exit' ? this.#loopAt(scope, node).enters : node.inputs.map((input) => input.node)).filter(
+        (input) => !scope.made.has(input) && !scope.given.has(input),
+      );
       if (missing.length === 0) {
         open.pop();
         waiting.delete(name);
@@ -168,19 +223,35 @@ class Translation {
         continue;
       }
       if (waiting.has(name)) {
-        throw new ModelError('unsupported', 'the graph has a loop (tf.while_loop), which is not translated', { file: this.model.file, layer: name });
+        throw new ModelError('unsupported', 'it depends on itself, in a loop that is wired otherwise than tf.while_loop wires it', {
+          file: this.model.file,
+          layer: name,
+        });
       }
       waiting.add(name);
-      for (const input of missing.toReversed()) open.push(input.node);
+      for (const input of missing.toReversed()) open.push(input);
     }
   }
 
-  #value(scope: Scope, { node, output }: TfInput): Made {
+  #value(scope: Scope, { node, output, port }: TfInput): Made {
     const given = scope.given.get(node);
     if (given !== undefined) return given;
-    const made = scope.made.get(node)?.[output];
-    if (made === undefined) throw new ModelError('malformed', `reads output ${output} of "${node}", which it has not`, { file: this.model.file });
+    const names = port === undefined ? undefined : OUTPUTS[scope.nodes.get(node)?.op ?? ''];
+    const at = names ? names.indexOf(port!) : output;
+    const made = scope.made.get(node)?.[at];
+    if (made === undefined) {
+      const which = `${port ?? output} of "${node}" (${scope.nodes.get(node)?.op ?? 'no node'})`;
+      throw new ModelError('unsupported', `reads the output ${which}, which is not translated`, { file: this.model.file });
+    }
     return made;
+  }
+
+  #placed<T>(node: TfNode, run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      throw isModelError(error) ? error.at({ file: this.model.file, layer: node.name }) : error;
+    }
   }
 
   async #node(scope: Scope, node: TfNode): Promise<readonly Made[]> {
@@ -190,11 +261,12 @@ class Translation {
       if (!isModelError(error) || error.kind === 'unsafe') throw error;
       this.#errors.push(error.at({ file: this.model.file, layer: scope.prefix + node.name }));
       // Goes on as if the node were there, so that the next obstacles are found too.
-      return Array.from({ length: 16 }, (): Value => ({ name: node.name, dtype: null, shape: null }));
+      return new Array<Made>(16).fill(OBSTACLE);
     }
   }
 
   async #translated(scope: Scope, node: TfNode): Promise<readonly Made[]> {
+    if (node.op === 'Exit') return [await this.#left(scope, node)];
     const inputs = node.inputs.map((input) => this.#value(scope, input));
     if (node.op === 'Merge') {
       const alive = inputs.filter((input) => input !== DEAD);
@@ -202,36 +274,46 @@ class Translation {
       return [alive[0]!, this.#build.numbers('int32', inputs.indexOf(alive[0]!))];
     }
     if (inputs.includes(DEAD)) return new Array<Made>(16).fill(DEAD);
-    const values = inputs as readonly Value[];
     // Behind an obstacle nothing can be said, and nothing more needs to be.
-    if (values.some(({ dtype, shape }) => dtype === null && shape === null))
-      return Array.from({ length: 16 }, () => values.find(({ dtype }) => dtype === null)!);
+    if (inputs.some(isObstacle)) return new Array<Made>(Math.max(16, inputs.length)).fill(OBSTACLE);
+    const named = scope.prefix === '' ? node : { ...node, name: scope.prefix + node.name };
+    if (PASSING.has(node.op) && inputs[0] instanceof TensorList) return [inputs[0]];
+    if (node.op === 'IdentityN') return inputs;
+    if (node.op === 'Switch') return this.#switch(inputs);
+    if (CALLS.has(node.op)) return this.#call(scope, node.name, functionOf(node, 'f'), inputs);
+    if (LOOPS.has(node.op)) return this.#while(scope, node, inputs);
+    if (CONDITIONS.has(node.op) || CASES.has(node.op)) return this.#call(scope, node.name, branchOf(node, inputs[0]!), inputs.slice(1));
+    const isList = inputs.some((input) => input instanceof TensorList);
+    const values = inputs.map((input): Value => (input instanceof TensorList ? { name: 'list', dtype: null, shape: null } : (input as Value)));
+    const operation = new TfOperation(named, values, this.#build, this.model.format === 'tfjs-graph' ? 'tfjs' : 'tensorflow');
+    if (Object.hasOwn(LIST_RULES, node.op)) {
+      const made = LIST_RULES[node.op]!(operation, inputs as readonly (Value | TensorList)[]);
+      operation.checkRead();
+      return made;
+    }
+    if (isList) throw new ModelError('unsupported', `${node.op}: it reads a list of values`);
     if (node.op === 'Const') return [await this.#constant(scope, node)];
     if (VARIABLES.has(node.op)) return [await this.#variable(scope, node)];
-    if (node.op === 'Switch') return this.#switch(values);
-    if (CALLS.has(node.op)) return this.#call(scope, node, functionOf(node, 'f'), values);
-    if (CONDITIONS.has(node.op)) {
-      const taken = known(values[0]!);
-      if (taken === null) throw new ModelError('unsupported', `${node.op}: which branch is taken is known only when the model runs`);
-      return this.#call(scope, node, functionOf(node, taken ? 'then_branch' : 'else_branch'), values.slice(1));
-    }
-    if (node.op === 'IdentityN') return values;
     if (node.op === 'Placeholder') throw new ModelError('unsupported', 'it is fed from outside, but is no input of the signature');
     const rule = Object.hasOwn(TENSORFLOW_RULES, node.op) ? TENSORFLOW_RULES[node.op] : undefined;
     if (!rule) throw new ModelError('unsupported', `the operator ${node.op} is not translated`);
-    const named = scope.prefix === '' ? node : { ...node, name: scope.prefix + node.name };
-    const operation = new TfOperation(named, values, this.#build, this.model.format === 'tfjs-graph' ? 'tfjs' : 'tensorflow');
     const made = rule(operation);
-    const unread = operation.unread();
-    if (unread.length > 0) throw operation.decline(`it has settings that are not known: ${unread.join(', ')}`);
+    operation.checkRead();
     return Array.isArray(made) ? (made as readonly Value[]) : [made as Value];
   }
 
+  /** Each is one constant, however often a function is called or a loop takes a step. */
   async #constant(scope: Scope, node: TfNode): Promise<Value> {
+    const there = this.#constants.get(node);
+    if (there) return there;
     const value = node.attributes.get('value');
-    const stored = (scope.depth === 0 ? this.model.weight(node.name) : undefined) ?? (value?.kind === 'tensor' ? value.value : undefined);
+    // Converters for TensorFlow.js name the constants of functions after these.
+    const isNamed = scope.depth === 0 || scope.isFrame || this.model.format === 'tfjs-graph';
+    const stored = (isNamed ? this.model.weight(node.name) : undefined) ?? (value?.kind === 'tensor' ? value.value : undefined);
     if (!stored) throw new ModelError('unsupported', `Const: it holds no numbers${attributeType(node) === 'string' ? ', but text' : ''}`);
-    return this.#build.constant(await withKnown({ ...stored, name: scope.prefix + node.name }));
+    const made = this.#build.constant(await withKnown({ ...stored, name: scope.prefix + node.name }));
+    this.#constants.set(node, made);
+    return made;
   }
 
   async #variable(scope: Scope, node: TfNode): Promise<Value> {
@@ -247,26 +329,72 @@ class Translation {
   }
 
   /** Gives its data on the side that is taken, which must be known. */
-  #switch([data, predicate]: readonly Value[]): readonly Made[] {
+  #switch([data, predicate]: readonly Made[]): readonly Made[] {
     const taken = known(predicate!);
     if (taken === null) throw new ModelError('unsupported', 'Switch: which branch is taken is known only when the model runs');
     return taken ? [DEAD, data!] : [data!, DEAD];
   }
 
-  async #call(scope: Scope, node: TfNode, name: string, values: readonly Value[]): Promise<readonly Made[]> {
+  /** The values of a loop after its last step; how many there are has to be known. */
+  async #while(scope: Scope, node: TfNode, inputs: readonly Made[]): Promise<readonly Made[]> {
+    let state = inputs;
+    const errors = this.#errors.length;
+    // What cannot be said in one step cannot be said in the next.
+    for (let step = 0; this.#errors.length === errors; step++) {
+      const [goesOn] = await this.#call(scope, `${node.name}/${step}/cond`, functionOf(node, 'cond'), state);
+      if (goesOn !== undefined && isObstacle(goesOn)) break;
+      if (!isAnotherStep(goesOn!, step)) return state;
+      state = await this.#call(scope, `${node.name}/${step}`, functionOf(node, 'body'), state);
+    }
+    return inputs.map(() => OBSTACLE);
+  }
+
+  #loopAt(scope: Scope, exit: TfNode): Loop {
+    const known = scope.loops.get(exit.name);
+    if (known) return known;
+    const loop = this.#placed(exit, () => loopOf(scope.nodes, exit));
+    for (const name of loop.exits.keys()) if (!scope.loops.has(name)) scope.loops.set(name, loop);
+    return loop;
+  }
+
+  /** The last value of what an Exit gives; those of the loop's other variables are kept for the other Exits. */
+  async #left(scope: Scope, exit: TfNode): Promise<Made> {
+    const loop = this.#loopAt(scope, exit);
+    const known = scope.left.get(loop);
+    if (known) return known.get(loop.exits.get(exit.name)!.merge.name)!;
+    const frame = exit.name.slice(0, exit.name.lastIndexOf('/') + 1) || `${exit.name}/`;
+    let state: ReadonlyMap<string, Made> = new Map(loop.variables.map(({ merge, enter }): [string, Made] => [merge.name, scope.made.get(enter)![0]!]));
+    const errors = this.#errors.length;
+    for (let step = 0; ; step++) {
+      if (this.#errors.length > errors) return OBSTACLE;
+      const inner: Scope = { ...newScope(scope.nodes, `${scope.prefix}${frame}${step}/`, scope.depth + 1), isFrame: true };
+      if (inner.depth > MAX_DEPTH) throw new ModelError('unsafe', `loops lie more than ${MAX_DEPTH} deep`, { file: this.model.file });
+      for (const enter of loop.enters) inner.made.set(enter, scope.made.get(enter)!);
+      for (const { merge } of loop.variables) inner.made.set(merge.name, [state.get(merge.name)!, this.#build.numbers('int32', step === 0 ? 0 : 1)]);
+      await this.#need(inner, [loop.condition.name]);
+      const goesOn = this.#value(inner, { node: loop.condition.name, output: 0 });
+      if (isObstacle(goesOn)) return OBSTACLE;
+      if (!isAnotherStep(goesOn, step)) break;
+      await this.#need(
+        inner,
+        loop.variables.map(({ next }) => next.name),
+      );
+      state = new Map(loop.variables.map(({ merge, next }): [string, Made] => [merge.name, this.#value(inner, { node: next.name, output: 0 })]));
+    }
+    scope.left.set(loop, state);
+    return state.get(loop.exits.get(exit.name)!.merge.name)!;
+  }
+
+  async #call(scope: Scope, place: string, name: string, values: readonly Made[]): Promise<readonly Made[]> {
     const called = this.model.graph.functions.get(name);
-    if (!called) throw new ModelError('malformed', `${node.op}: there is no function "${name}"`);
+    if (!called) throw new ModelError('malformed', `there is no function "${name}"`);
     if (scope.depth >= MAX_DEPTH || ++this.#calls > MAX_CALLS)
       throw new ModelError('unsafe', `functions call functions more than ${MAX_DEPTH} deep or ${MAX_CALLS} times`, { file: this.model.file });
     const given = new Map<string, Made>(called.arguments.map((argument, i) => [argument, values[i]!]));
-    const inner: Scope = {
-      nodes: byName(called.nodes, this.model.file),
-      made: new Map(),
-      given,
-      prefix: `${scope.prefix}${node.name}/`,
-      depth: scope.depth + 1,
-    };
-    const results = called.results.map(([, from]) => resultInput(from));
+    const known = this.#functions.get(name) ?? byName(called.nodes, this.model.file);
+    this.#functions.set(name, known);
+    const inner: Scope = { ...newScope(known, `${scope.prefix}${place}/`, scope.depth + 1), given };
+    const results = called.results.map(([, from]) => parseInput(from));
     await this.#need(
       inner,
       results.map((result) => result.node),
@@ -275,10 +403,29 @@ class Translation {
   }
 }
 
-/** 'node:output_name:0', 'node:0' or an argument's name. Nodes whose first output is another than the named one are few, and have one. */
-function resultInput(from: string): TfInput {
-  const parts = from.split(':');
-  return { node: parts[0]!, output: parts.length > 1 ? Number(parts.at(-1)) || 0 : 0 };
+function isObstacle(made: Made): boolean {
+  return made !== DEAD && !(made instanceof TensorList) && made.dtype === null && made.shape === null;
+}
+
+function isAnotherStep(condition: Made, step: number): boolean {
+  const goesOn = known(condition);
+  if (goesOn === null)
+    throw new ModelError('unsupported', 'how many steps the loop takes is known only when the model runs; give the sizes of the input with --input-shape');
+  if (goesOn && step >= MAX_STEPS) throw new ModelError('unsupported', `the loop takes more than ${MAX_STEPS} steps, each of which would become layers`);
+  return goesOn;
+}
+
+/** The function of the branch that is taken. */
+function branchOf(node: TfNode, condition: Made): string {
+  const [which] = condition === DEAD || condition instanceof TensorList ? [] : (condition.elements ?? []);
+  if (typeof which !== 'number') throw new ModelError('unsupported', `${node.op}: which branch is taken is known only when the model runs`);
+  if (CONDITIONS.has(node.op)) return functionOf(node, which !== 0 ? 'then_branch' : 'else_branch');
+  const branches = node.attributes.get('branches');
+  const list = branches?.kind === 'list' ? branches.value : [];
+  // A number of no branch takes the last one.
+  const taken = list[which] ?? list.at(-1);
+  if (taken?.kind !== 'function') throw new ModelError('malformed', `${node.op} does not say which functions it calls`);
+  return taken.value.name;
 }
 
 function functionOf(node: TfNode, attribute: string): string {
@@ -320,7 +467,7 @@ function sizesOf(shape: TfShape, name: string): readonly Dim[] | null {
   return shape?.map((size, axis) => (size >= 0 ? size : axis === 0 ? 'batch' : `${name}.${axis}`)) ?? null;
 }
 
-function known({ elements }: Value): boolean | null {
-  const [taken] = elements ?? [];
+function known(value: Made): boolean | null {
+  const [taken] = value === DEAD || value instanceof TensorList ? [] : (value.elements ?? []);
   return typeof taken === 'number' ? taken !== 0 : null;
 }

@@ -135,8 +135,18 @@ export class TfOperation {
     if (attribute !== undefined && attribute.value !== value) throw this.decline(`${name} is ${JSON.stringify(attribute.value)}`);
   }
 
-  /** Settings that no rule asked for, each by name and value. */
-  unread(): string[] {
+  /** A setting that says what the values themselves say. */
+  passOver(name: string): void {
+    this.#read.add(name);
+  }
+
+  /** @throws ModelError 'unsupported' naming settings that no rule asked for */
+  checkRead(): void {
+    const unread = this.#unread();
+    if (unread.length > 0) throw this.decline(`it has settings that are not known: ${unread.join(', ')}`);
+  }
+
+  #unread(): string[] {
     return [...this.node.attributes]
       .filter(
         ([name, { kind }]) =>

@@ -15,6 +15,7 @@ export function looksLikeCaffemodel(head: Uint8Array): boolean {
     }
     return -1;
   };
+  let names = 0;
   for (let i = 0; i < 64; i++) {
     const tag = varint();
     const [number, wireType] = [tag >> 3, tag & 7];
@@ -25,7 +26,8 @@ export function looksLikeCaffemodel(head: Uint8Array): boolean {
       if (![4, 5, 7, 11, 12, 13, 14, 18, 19].includes(number)) return false;
     } else if (number === 100) return head[at] === 0x0a;
     else if (number === 2) return [0x0a, 0x12, 0x1a, 0x22, 0x28].includes(head[at] ?? -1);
-    else if (![1, 3, 6, 8, 17].includes(number)) return false;
+    // A net has one name; what has several there is a graph of TensorFlow's, whose functions come behind its nodes.
+    else if (![1, 3, 6, 8, 17].includes(number) || (number === 1 && ++names > 1)) return false;
     else at += length;
   }
   return false;

@@ -44,6 +44,20 @@ const LEFTOVERS: readonly Content[] = [
     what: SERVER_ERROR,
   },
   { head: /^[45]\d\d:? [A-Z]/, maxBytes: 4096, what: SERVER_ERROR },
+  {
+    head: /^(\.\.?\/)*(\.git|\/)?\/?annex\/objects\/|^(\.\.\/)+blobs\/[0-9a-f]{40,64}$/,
+    maxBytes: 1024,
+    what: 'the place of a file that is kept elsewhere (a link of git-annex or of a cache that became text), not the file itself: fetch it, or copy what the link leads to',
+  },
+  {
+    head: /^(%ff%fe([\t\r\n\x20-\x7e]%00){4}|%fe%ff(%00[\t\r\n\x20-\x7e]){4})/,
+    what: "text in UTF-16, as PowerShell's > and some editors write it: save it as UTF-8",
+  },
+  {
+    head: /^%89HDF(\n%1a\n|\r\r\n%1a\r\n|\r\n%1a\r\n)/,
+    what: 'an HDF5 file whose line ends were changed on the way (a transfer as text, or git): get it anew, as binary',
+  },
+  { head: /^(md5:[^\n]*\n)?(outs|deps):\s*\n- (md5|etag|hash|path|url)/, maxBytes: 4096, what: 'a pointer of DVC, not the file itself: run "dvc pull"' },
 ];
 
 /** Answers of servers in JSON; a JSON file beside a model may say such things too, so they are looked for in a model's place only. */
@@ -68,13 +82,47 @@ export function describeLeftover(look: Look): string | null {
   return found ? sentence(found, look) : null;
 }
 
-const UNFINISHED = /\.(part|partial|crdownload|download|opdownload|aria2|incomplete|filepart|!ut|!qb|tmp|temp)$/i;
+const UNFINISHED = /\.(part|partial|crdownload|download|opdownload|aria2|incomplete|unfinished|filepart|!ut|!qb|bc!|td|xltd|tmp|temp)$/i;
+/** As split, 7-Zip, WinRAR and uploaders name the pieces. */
+const PIECE = /\.(0\d\d|z\d\d|r\d\d|part-?\d+|x?a[a-z]|chunk-?\d+)$/i;
 
-/** What else is wrong with a file that could not be read, or null: signs of a download that has not come to its end. */
-export function unfinishedHint({ name, byteLength, tail }: Look): string | null {
+/** What else is wrong with a file that could not be read, or null: signs of a download that has not come to its end, of a file in pieces, of a transfer as text. */
+export function unfinishedHint({ name, byteLength, head, tail }: Look): string | null {
   const suffix = UNFINISHED.exec(name)?.[0];
   if (suffix !== undefined) return `The name ends in ${suffix}: the download has not come to its end.`;
+  const text = wasText(head);
+  if (LINE_ENDS.every((byte, i) => head[i] === byte))
+    return 'Its line ends were changed on the way (a transfer as text, or git): get the file anew, as binary.';
+  if (text === 'replaced')
+    return 'Its bytes went through a program that took them for text (what is no UTF-8 became U+FFFD) and are lost: get the file anew, as binary.';
+  if (text === 'widened')
+    return 'Its bytes went through a program that took them for text (each from 128 on became two, as Latin-1 does in UTF-8): get the file anew, as binary.';
+  const piece = PIECE.exec(name)?.[0];
+  if (piece !== undefined) return `The name ends in ${piece}, as those of files do that were split: join it with its other parts first.`;
   return byteLength > 2 * tail.byteLength && isZero(tail) ? `Its last ${tail.byteLength} bytes are zero: it was probably not downloaded to its end.` : null;
+}
+
+/** How a PyTorch file of before 1.6 begins, with a carriage return before the first line feed. */
+const LINE_ENDS = [0x80, 2, 0x8a, 0x0d, 0x0a] as const;
+/** U+FFFD in UTF-8, which stands for bytes that are none. */
+const REPLACED = [0xef, 0xbf, 0xbd] as const;
+
+/**
+ * Whether a program took the bytes for text: what is no UTF-8 became U+FFFD, or every byte from 128 on became two. Weights have all 256 bytes
+ * about as often, and those pairs make up a hundredth of a percent of them.
+ */
+function wasText(head: Uint8Array): 'replaced' | 'widened' | null {
+  let replaced = 0;
+  let widened = 0;
+  let high = 0;
+  for (let i = 0; i < head.length; i++) {
+    if (REPLACED.every((byte, j) => head[i + j] === byte)) replaced++;
+    if (head[i]! < 0x80) continue;
+    high++;
+    if ((head[i] === 0xc2 || head[i] === 0xc3) && (head[i + 1] ?? 0) >= 0x80 && (head[i + 1] ?? 0) < 0xc0) widened++;
+  }
+  if (replaced >= 8 && replaced * 6 > high) return 'replaced';
+  return widened >= 16 && widened * 2 >= high - 1 ? 'widened' : null;
 }
 
 /** The first and last bytes of a file. */

@@ -32,10 +32,18 @@ export async function openModel(files: FileSet, options: OpenOptions = {}): Prom
   try {
     return await readModel(files, options);
   } catch (error) {
-    if (!isModelError(error, 'malformed') || files.main === null) throw error;
+    if (!isModelError(error)) throw error;
+    const other = options.from === undefined || error.kind === 'usage' ? null : await otherFormat(files, options.from).catch(() => null);
+    if (other !== null) throw new ModelError('usage', other, { file: files.label }, error);
+    if (error.kind !== 'malformed' || files.main === null) throw error;
     const hint = unfinishedHint(await lookAt(await files.open(files.main), files.main, PROBE_BYTES));
-    throw hint === null ? error : new ModelError(error.kind, `${error.problem} ${hint}`, error.place, error);
+    throw hint === null ? error : new ModelError(error.kind, `${ended(error.problem)} ${hint}`, error.place, error);
   }
+}
+
+/** With what ends a sentence. */
+function ended(problem: string): string {
+  return /[.?!]$/.test(problem) ? problem : `${problem}.`;
 }
 
 async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFile> {
@@ -56,6 +64,16 @@ async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFil
   await checkClaims(files, model);
   const labels = options.labels ? { names: options.labels, from: '--labels' } : await findLabels(files, model);
   return labels ? { ...model, labels } : model;
+}
+
+/** What a file is that cannot be read as the format that the caller named: of another one, or none. Null where it looks like what was named. */
+async function otherFormat(files: FileSet, from: string): Promise<string | null> {
+  const probe = await probeFiles(files);
+  const named = namedReader(from);
+  if (await named.match(probe)) return null;
+  const found = await matching(probe);
+  if (found) return `its content is ${found.title}, and cannot be read as ${named.title}: leave --from ${from} out, or say --from ${found.name}.`;
+  return `it cannot be read as ${named.title}, which --from ${from} asks for: ${await describe(probe)}`;
 }
 
 /** What any file may claim, and how many times its size: weights shrink little, and few are shared. */
@@ -85,10 +103,16 @@ async function checkClaims(files: FileSet, model: ModelFile): Promise<void> {
 /** @throws ModelError 'unknown-format' saying what the content looks like and which formats are known */
 export async function recognise(files: FileSet): Promise<Reader> {
   const probe = await probeFiles(files);
+  const found = await matching(probe);
+  if (found) return found;
+  throw new ModelError('unknown-format', await describe(probe), { file: files.label });
+}
+
+async function matching(probe: Probe): Promise<Reader | null> {
   for (const reader of readers) {
     if (await reader.match(probe)) return reader;
   }
-  throw new ModelError('unknown-format', await describe(probe), { file: files.label });
+  return null;
 }
 
 /** @throws ModelError 'usage' when there is no reader of that name */
@@ -112,7 +136,10 @@ const MAX_NAMES = 12;
 
 /** What is in the place of a model that no reader knows. */
 async function describe({ files, name, source, head, tail }: Probe): Promise<string> {
-  if (name === null) return describeFolder(await files.list()) ?? (await describeModelsIn(files));
+  if (name === null) {
+    const variables = ((await files.below?.()) ?? []).filter((below) => below.startsWith('variables/'));
+    return describeFolder([...(await files.list()), ...variables]) ?? (await describeModelsIn(files));
+  }
   const look = { name, byteLength: source!.byteLength, head, tail };
   const { archivedNames } = await import('./pytorch/archived.js');
   const packed = await archivedNames(source!).catch(() => []);

@@ -35,7 +35,31 @@ const CASES: readonly (readonly [name: string, content: Uint8Array, says: RegExp
   ['x.pt', new Uint8Array(20_000), /zeros/],
   ['x.pth.part', bytes('nothing that is known'), /ends in \.part: the download/],
   ['Unconfirmed 1234.crdownload', bytes('nothing that is known'), /\.crdownload: the download/],
+  ['x.h5', text('/annex/objects/SHA256E-s123--abc.h5\n'), /kept elsewhere/],
+  ['x.h5', text(`../../blobs/${'0a'.repeat(32)}`), /kept elsewhere.*copy what the link leads to/],
+  ['x.h5.dvc', text('outs:\n- md5: abc\n  path: x.h5\n'), /dvc pull/],
+  ['x.json', bytes(0xff, 0xfe, ...[...'{"class_name"'].flatMap((letter) => [letter, 0])), /UTF-16.*UTF-8/],
+  ['x.pth', bytes(0xfe, 0xff, ...[...'<!DOCTYPE html>'].flatMap((letter) => [0, letter])), /UTF-16/],
+  ['x.h5', bytes(0x89, 'HDF\n', 0x1a, '\n', 0, 0), /line ends were changed.*as binary/],
+  ['x.pth', bytes('HTTP/1.1 200 OK\r\n\r\nPK', 3, 4, 'archive/data.pkl'), /the first 19 bytes do not belong.*zip archive/],
+  ['x.pth', bytes('\r\n', 0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20), /the first 2 bytes do not belong.*PyTorch/],
+  ['x.pth', text(`UEsDBAAACAgAAAAAAAA${'A'.repeat(60)}`), /base64/],
+  ['x.zip.001', bytes('PK', 7, 8, 1, 2, 3), /ends in \.001.*join it/],
+  ['model.bin.part2', bytes(1, 2, 3, 4), /ends in \.part2.*join it/],
   // Other tools.
+  ['x.circle', bytes(0x1c, 0, 0, 0, 'CIR0', 0), /Circle/],
+  ['x.cfg', text('# a comment\n\n[net]\nbatch=1\n'), /Darknet/],
+  ['init_net.pb', bytes('\n', 3, 'net', 0x12, 32, 0x12, 7, 'conv1_w"', 15, 'GivenTensorFill*', 1, 0x0a), /Caffe2.*caffe2\.python\.onnx/],
+  ['predict_net.pb', bytes(0x12, 20, '\n', 4, 'data', 0x12, 2, 'c1"', 4, 'Conv*', 1, 0x0a), /Caffe2/],
+  ['x.ckpt', bytes('\n', 24, '\n', 12, 'conv1.weight', 0x12, 8, 8, 2), /MindSpore/],
+  ['x.solverstate', bytes(8, 100, 0x12, 12, 'x.caffemodel', 0x1a, 4), /Caffe solver state/],
+  ['solver.prototxt', text('# how\nnet: "x.prototxt"\nbase_lr: 0.01\n'), /Caffe solver/],
+  ['graph.pbtxt', text('node {\n  name: "a"\n  op: "Const"\n}\n'), /TensorFlow graph as text/],
+  ['labels.pbtxt', text('item {\n  id: 1\n}\n'), /class names/],
+  ['inference.json', text('{"base_code":{"magic":"pir"},"program":{}}'), /Paddle/],
+  ['adapter_config.json', text('{"base_model_name_or_path":"x","peft_type":"LORA"}'), /adapter/],
+  ['config.json', text('{"architectures":["ResNetForImageClassification"],"model_type":"resnet"}'), /configuration of Hugging Face/],
+  ['x.xml', text('<?xml version="1.0"?>\n<!-- a -->\n<opencv_storage>'), /OpenCV/],
   ['x.ort', bytes(0x28, 0, 0, 0, 'ORTM', 0), /ONNX Runtime/],
   ['x.pte', bytes(0x28, 0, 0, 0, 'ET12', 0), /ExecuTorch/],
   ['x.gguf', bytes('GGUF', 3, 0, 0, 0), /GGUF/],
@@ -128,11 +152,55 @@ describe('a download that has not come to its end', () => {
   });
 });
 
+describe('a file whose bytes went through a program that took them for text', () => {
+  const keeper = new TensorKeeper();
+  const layers = [...tinyVgg()].map(([name, weights]) => [name, keeper.tensor({ ...weights, values: weights.values.map((_, i) => Math.sin(i)) })] as const);
+  const whole = keeper.pth(new Map(layers));
+  const legacy = keeper.legacy(new Map(layers));
+
+  it.each([
+    ['what is no UTF-8 became U+FFFD', new TextEncoder().encode(new TextDecoder().decode(whole)), /no UTF-8 became U\+FFFD.*as binary/],
+    ['Latin-1 became UTF-8', new TextEncoder().encode(String.fromCharCode(...whole)), /each from 128 on became two/],
+    ['line ends became two bytes', Uint8Array.from([...legacy].flatMap((byte) => (byte === 10 ? [13, 10] : [byte]))), /line ends were changed/],
+  ])('%s', async (_, content, says) => {
+    await expect(openModel(memoryFileSet({ 'x.pth': content }, 'x.pth'))).rejects.toMatchObject({ message: expect.stringMatching(says) });
+  });
+});
+
+describe('a format that the caller names, where the content', () => {
+  const keeper = new TensorKeeper();
+  const whole = keeper.pth(new Map([['a.weight', keeper.filled([2], 1)]]));
+
+  it.each(['onnx', 'keras-h5', 'keras-v3', 'caffe', 'tfjs', 'tensorflow', 'tflite', 'npz', 'safetensors'])('is another, is told from it: %s', async (from) => {
+    await expect(openModel(memoryFileSet({ 'x.pth': whole }, 'x.pth'), { from })).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringMatching(/its content is PyTorch, and cannot be read as .*say --from pytorch/),
+    });
+  });
+
+  it('is none that is read, is called by its name', async () => {
+    await expect(openModel(memoryFileSet({ x: bytes('GGUF', 3, 0, 0, 0, 1, 2, 3) }, 'x'), { from: 'safetensors' })).rejects.toMatchObject({
+      message: expect.stringMatching(/--from safetensors.*GGUF/),
+    });
+  });
+
+  it('is that one and damaged, has the error of its reader', async () => {
+    await expect(openModel(memoryFileSet({ 'x.pth': whole.subarray(0, 200) }, 'x.pth'), { from: 'pytorch' })).rejects.toMatchObject({ kind: 'malformed' });
+  });
+});
+
 it.each([
   [['.metadata', '__0_0.distcp'], /distributed checkpoint/],
   [['Manifest.json'], /Core ML/],
   [['model.ckpt.index', 'model.ckpt.data-00000-of-00001'], /TensorFlow checkpoint/],
   [['mp_rank_00_model_states.pt', 'zero_pp_rank_0_mp_rank_00_optim_states.pt'], /DeepSpeed/],
+  [['model.mil', 'coremldata.bin'], /Core ML/],
+  [['_CHECKPOINT_METADATA', 'manifest.ocdbt'], /Orbax/],
+  [['.zgroup'], /Zarr/],
+  [['saved_model.pbtxt'], /SavedModel as text/],
+  [['variables/variables.index', 'variables/variables.data-00000-of-00001'], /saved_model\.pb.*missing/],
+  [['adapter_config.json'], /adapter/],
+  [['inference.json', 'inference.pdiparams'], /Paddle/],
   [['README.md'], /Name the model file itself/],
 ])('a folder with %s is called what it is', async (names, says) => {
   const files = Object.fromEntries(names.map((name) => [name, bytes(1, 2, 3)]));
@@ -149,6 +217,9 @@ it('signs take no long time over what is made to be looked at for ever', async (
     '\n'.repeat(5000),
     '\x12feed'.repeat(500),
     '404 '.repeat(900),
+    '# a\n \n'.repeat(600),
+    '\n\n# '.repeat(700),
+    '../'.repeat(1200),
   ]) {
     await openModel(memoryFileSet({ x: bytes(content) }, 'x')).catch(() => {});
   }

@@ -2,6 +2,19 @@
 import type { ByteSource } from '../../bytes/byte-source.js';
 import type { Hdf5Group } from '../../containers/hdf5/index.js';
 
+/**
+ * A layer of before 2014. An operator of Caffe2, whose nets have theirs under the same number, has texts where a layer within a layer and the
+ * number of a type are.
+ */
+function beginsLayer(head: Uint8Array, start: number, end: number): boolean {
+  const first = head[start] ?? -1;
+  // The layer within begins with its name, behind a length of one byte to five.
+  if (first === 0x0a) return head.subarray(start + 2, start + 7).includes(0x0a);
+  if (![0x12, 0x1a, 0x22, 0x28].includes(first)) return false;
+  for (let at = start; at + 1 < end && [0x12, 0x1a, 0x22, 0x2a].includes(head[at]!); at += 2 + head[at + 1]!) if (head[at] === 0x2a) return false;
+  return true;
+}
+
 /** NetParameter: a name, then layers that begin with one of their own first fields; for 2013's that is a layer within the layer. */
 export function looksLikeCaffemodel(head: Uint8Array): boolean {
   let at = 0;
@@ -25,7 +38,7 @@ export function looksLikeCaffemodel(head: Uint8Array): boolean {
     if (wireType === 0) {
       if (![4, 5, 7, 11, 12, 13, 14, 18, 19].includes(number)) return false;
     } else if (number === 100) return head[at] === 0x0a;
-    else if (number === 2) return [0x0a, 0x12, 0x1a, 0x22, 0x28].includes(head[at] ?? -1);
+    else if (number === 2) return beginsLayer(head, at, Math.min(head.length, at + length));
     // A net has one name; what has several there is a graph of TensorFlow's, whose functions come behind its nodes.
     else if (![1, 3, 6, 8, 17].includes(number) || (number === 1 && ++names > 1)) return false;
     else at += length;

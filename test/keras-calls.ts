@@ -43,7 +43,7 @@ export async function keras(
   className: string,
   args: readonly unknown[],
   inputs: readonly Run[],
-  { config = {}, kwargs = {}, outputs = 1 } = {},
+  { config = {}, kwargs = {}, outputs = 1, module = 'keras.src.ops.numpy' } = {},
 ): Promise<Run[]> {
   const model = {
     class_name: 'Functional',
@@ -59,7 +59,7 @@ export async function keras(
           inbound_nodes: [],
         })),
         {
-          module: 'keras.src.ops.numpy',
+          module,
           class_name: className,
           config: { name: 'op', ...config },
           registered_name: className,

@@ -82,6 +82,22 @@ describe('normalisation', () => {
     expectClose(actual, expected);
   });
 
+  test.each([
+    ['TensorFlow 2', ['moving_stddev', 'renorm_mean', 'renorm_stddev'], [6]],
+    ['TensorFlow 1', ['renorm_mean', 'renorm_mean_weight', 'renorm_stddev', 'renorm_stddev_weight'], []],
+  ] as const)('BatchNormalization that renormalised in training, of %s', async (_, more, shape) => {
+    const [mean, spread] = [weight([6], 9), { shape: [6], values: [0.5, 1, 2, 0.04, 9, 1] }];
+    const own = { 'gamma:0': gamma, 'beta:0': beta, 'moving_mean:0': mean, 'moving_variance:0': spread };
+    const further = Object.fromEntries(more.map((name) => [`${name}:0`, name.endsWith('_weight') ? { shape, values: [1] } : weight([6], 11)]));
+    const config = { axis: [3], epsilon: 0.01, renorm: true, renorm_clipping: {}, renorm_momentum: 0.9 };
+    const actual = await predictSequence(PICTURE, [['BatchNormalization', config]], { weights: { batchnormalization: { ...own, ...further } } });
+    const expected = arrayOf(
+      PICTURE.shape,
+      (n, h, w, c) => ((at(PICTURE, n, h, w, c) - mean.values[c]!) / Math.sqrt(spread.values[c]! + 0.01)) * gamma.values[c]! + beta.values[c]!,
+    );
+    expectClose(actual, expected);
+  });
+
   test('UnitNormalization, and RMSNormalization of Keras 3', async () => {
     const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
       const length = Math.hypot(...range(6).map((k) => at(PICTURE, n, h, w, k)));
@@ -317,6 +333,19 @@ describe('arrangement', () => {
       1e-5,
     );
   });
+
+  test.each(['lanczos3', 'lanczos5', 'area', 'gaussian', 'mitchellcubic'])(
+    'UpSampling2D, %s, is a Resizing to as many times the size',
+    async (interpolation) => {
+      const both: Run[] = [];
+      for (const layer of [
+        ['UpSampling2D', { size: [2, 3], interpolation, data_format: 'channels_last' }],
+        ['Resizing', { height: 10, width: 12, interpolation }],
+      ] as const)
+        both.push(await predictSequence(PICTURE, [layer]));
+      expectClose(both[0]!, both[1]!);
+    },
+  );
 
   test('Resizing that fills pictures up to the proportions first, as much on either side', async () => {
     const filled = arrayOf([2, 5, 8, 6], (n, h, w, c) => (w < 2 || w > 5 ? 0.5 : at(PICTURE, n, h, w - 2, c)));

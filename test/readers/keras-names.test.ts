@@ -173,6 +173,16 @@ describe('an archive', () => {
     expectRows(results.get('c'), expected());
   });
 
+  test('of layers that were trained by low ranks has these in its kernels', async () => {
+    const { config, ...rest } = chain();
+    const ranked = config.layers.map((layer) =>
+      layer.class_name === 'Dense' ? { ...layer, config: { ...layer.config, lora_rank: 4, lora_alpha: 8 } } : layer,
+    );
+    const tree = Object.fromEntries(variables.map((own, i) => [`layers/dense${i === 0 ? '' : `_${i}`}`, own]));
+    const { results } = await predict('model.keras', { 'model.keras': await kerasArchive({ ...rest, config: { ...config, layers: ranked } }, tree) });
+    expectRows(results.get('c'), expected());
+  });
+
   test('keeps states of random generators, which are no weights', async () => {
     const config = sequential(
       [null, 3],

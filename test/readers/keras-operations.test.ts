@@ -102,6 +102,21 @@ test('gelu by its tangent is the default of the operation, not of the activation
   expectClose((await keras('Gelu', [tensor('x')], [X]))[0]!, each(approximate));
 });
 
+test('keras.activations.relu of Keras 3, with every setting', async () => {
+  const x = random([3, 5], 8, 4);
+  const [actual] = await keras('ReLU', [tensor('x')], [x], {
+    config: { negative_slope: 0.1, max_value: 3, threshold: 0.5 },
+    module: 'keras.src.activations.activations',
+  });
+  const formula = (v: number) => (v > 0.5 ? Math.min(v, 3) : 0.1 * (v - 0.5));
+  expect(
+    difference(
+      actual!,
+      arrayOf([3, 5], (...i) => formula(at(x, ...i))),
+    ),
+  ).toBeLessThan(1e-5);
+});
+
 describe('indices', () => {
   const all = { start: null, stop: null, step: null };
   const rest = { class_name: '__ellipsis__' };

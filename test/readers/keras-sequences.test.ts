@@ -326,10 +326,16 @@ describe('attention', () => {
   ]);
 
   test('of several heads, as tf.keras calls it', async () => {
+    const calledWith = { query_shape: [null, 4, features], key_shape: [null, 6, features], value_shape: [null, 6, features] };
     const layers = [
       { class_name: 'InputLayer', name: 'q', config: { batch_input_shape: [null, 4, features] } },
       { class_name: 'InputLayer', name: 'v', config: { batch_input_shape: [null, 6, features] } },
-      { class_name: 'MultiHeadAttention', name: 'mha', config, inbound: [[['q', 0, 0, { value: ['v', 0, 0], key: null, attention_mask: null }]]] },
+      {
+        class_name: 'MultiHeadAttention',
+        name: 'mha',
+        config: { ...config, ...calledWith },
+        inbound: [[['q', 0, 0, { value: ['v', 0, 0], key: null, attention_mask: null }]]],
+      },
     ];
     const model = functional(
       layers,
@@ -371,7 +377,7 @@ describe('attention', () => {
     }
   });
 
-  test('whose heads of queries share those of keys and values', async () => {
+  test.each(['GroupQueryAttention', 'GroupedQueryAttention'])('whose heads of queries share those of keys and values, as %s', async (class_name) => {
     const shared = {
       query: [weight([features, 4, 3], 41), weight([4, 3], 42)],
       key: [weight([features, 2, 3], 43), weight([2, 3], 44)],
@@ -397,7 +403,7 @@ describe('attention', () => {
     const { layers, ...rest } = keras3({}).config;
     const grouped = {
       ...layers[1]!,
-      class_name: 'GroupedQueryAttention',
+      class_name,
       config: { name: 'mha', head_dim: 3, num_query_heads: 4, num_key_value_heads: 2, use_bias: true, dropout: 0, seed: null },
     };
     const own = Object.fromEntries(Object.entries(shared).map(([name, list]) => [`layers/grouped_query_attention/_${name}_dense`, list]));

@@ -1,7 +1,9 @@
 /** Every setting that Keras writes is known, class by class; a planted one is named. */
 import { describe, expect, test } from 'vitest';
 import type { ModelError } from '../../src/errors.js';
+import { parseModelConfig } from '../../src/readers/keras/config.js';
 import { ConfigView } from '../../src/readers/keras/config-view.js';
+import { readOperation } from '../../src/readers/keras/operations/index.js';
 import { LAYER_CLASSES, TRAINING_ONLY } from '../../src/readers/keras/rules.js';
 
 const initializer = (class_name: string) => ({ module: 'keras.initializers', class_name, config: { seed: null }, registered_name: null });
@@ -391,12 +393,69 @@ describe('settings', () => {
 
   test.each([
     ['DepthwiseConv2D', { ...TF_KERAS, ...without(conv(2), 'filters'), groups: 2 }, 'groups'],
-    ['Dense', { ...KERAS3, units: 3, lora_rank: 4 }, 'lora_rank'],
+    ['Dense', { ...KERAS3, units: 3, quantization_mode: 'int8' }, 'quantization_mode'],
     ['Dense', { ...KERAS3, units: 3, dtype: { class_name: 'QuantizedDTypePolicy', config: { mode: 'int8', source_name: 'float32' } } }, 'dtype'],
     ['BatchNormalization', { ...TF_KERAS, ...batchNorm, virtual_batch_size: 4 }, 'virtual_batch_size'],
     ['ReLU', { ...TF_KERAS, dynamic: true }, 'dynamic'],
   ])('%s whose setting acts is declined', (className, config, setting) => {
     expect(problems(className, config)).toEqual([expect.stringContaining(`"${setting}"`)]);
+  });
+});
+
+describe('operations of Keras 3, which write every parameter down', () => {
+  const tensor = { class_name: '__keras_tensor__', config: { shape: [null, 4, 4, 2], dtype: 'float32', keras_history: ['x', 0, 0] } };
+  const shared = { crop_to_aspect_ratio: false, pad_to_aspect_ratio: false, fill_mode: 'constant', fill_value: 0, data_format: null };
+  const written: readonly (readonly [className: string, config: object, args?: readonly unknown[], kwargs?: object])[] = [
+    ...['Max', 'Min'].map((name) => [name, { axis: -1, keepdims: false, initial: null }] as const),
+    ['Prod', { axis: -1, keepdims: false, dtype: null }],
+    ['Cumsum', { axis: 1, dtype: null }],
+    ['Average', { axis: [1, 2] }, [tensor], { weights: null }],
+    ['Moments', { axes: [1, 2], keepdims: false, synchronized: false }],
+    [
+      'Pad',
+      {
+        pad_width: [
+          [0, 0],
+          [1, 1],
+          [1, 1],
+          [0, 0],
+        ],
+        mode: 'constant',
+      },
+      [tensor],
+      { constant_values: null },
+    ],
+    ['Unstack', { num: null, axis: 1 }],
+    ['OneHot', { num_classes: 3, axis: -1, dtype: null, sparse: false }],
+    ['Resize', { size: [8, 8], interpolation: 'bilinear', antialias: false, ...shared }],
+    ['Norm', { ord: null, axis: -1, keepdims: true }],
+    ['Normalize', { axis: -1, order: 2, epsilon: null }],
+    ['MaxPool', { pool_size: 2, strides: null, padding: 'valid', data_format: 'channels_last' }],
+    ['ReLU', { negative_slope: 0, max_value: null, threshold: 0 }],
+  ];
+  const said = (class_name: string, config: object, args: readonly unknown[] = [tensor], kwargs: object = {}) => {
+    const input = { class_name: 'InputLayer', config: { name: 'x', batch_shape: [null, 4, 4, 2] }, name: 'x', inbound_nodes: [] };
+    const module = class_name === 'ReLU' ? 'keras.src.activations.activations' : 'keras.src.ops.numpy';
+    const operation = { module, class_name, registered_name: class_name, config: { name: 'op', ...config }, name: 'op', inbound_nodes: [{ args, kwargs }] };
+    const model = { class_name: 'Functional', config: { name: 'f', layers: [input, operation], input_layers: [['x', 0, 0]], output_layers: [['op', 0, 0]] } };
+    const call = parseModelConfig(JSON.stringify(model), 'model.keras').calls.at(-1)!;
+    const obstacles: ModelError[] = [];
+    const view = new ConfigView(call.layer, { version: [3, 8], theano: false }, 'model.keras', obstacles);
+    readOperation(view, call);
+    view.finish();
+    return obstacles.map(({ message }) => message);
+  };
+
+  test.each(written.map((one) => [one[0], one] as const))('%s is read', (_, one) => {
+    expect(said(...one)).toEqual([]);
+  });
+
+  test.each(written.map((one) => [one[0], one] as const))('%s with a planted parameter is declined by its name', (_, [name, config, args, kwargs]) => {
+    expect(said(name, { ...config, planted: 3 }, args, kwargs)).toEqual([expect.stringContaining('"planted" is 3')]);
+  });
+
+  test('a largest element that counts from a number is declined', () => {
+    expect(said('Max', { axis: -1, keepdims: false, initial: 2 })).toEqual([expect.stringContaining('"initial" is 2')]);
   });
 });
 

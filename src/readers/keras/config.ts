@@ -162,10 +162,14 @@ function unknownKeys(entry: Json, known: ReadonlySet<string>): string[] {
   return Object.keys(entry).filter((key) => !known.has(key));
 }
 
+/** Classes that Keras exports under another name than their own, which its weights are filed under. */
+const EXPORTED_AS: Readonly<Record<string, string>> = { GroupQueryAttention: 'GroupedQueryAttention' };
+
 /** The class's name; a class of someone else's that bears a name of Keras's keeps its package before it. */
 function layerClass({ class_name, module, registered_name }: Json, file: string): string {
-  const name = text(class_name, 'class_name of a layer', file);
-  if (typeof registered_name === 'string' && registered_name !== name) return registered_name;
+  const given = text(class_name, 'class_name of a layer', file);
+  const name = Object.hasOwn(EXPORTED_AS, given) ? EXPORTED_AS[given]! : given;
+  if (typeof registered_name === 'string' && registered_name !== given && registered_name !== name) return registered_name;
   if (typeof module !== 'string') return name;
   if (/^(tf_)?keras\.(src\.)?(ops|activations)(\.|$)/.test(module)) return `ops.${name}`;
   return /^(tf_keras|keras|tensorflow\.(python\.)?keras)(\.|$)/.test(module) ? name : `${module}.${name}`;

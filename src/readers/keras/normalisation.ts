@@ -17,7 +17,7 @@ export const batchNormalization: Rule = (config) => {
   if (!Number.isSafeInteger(axis)) config.decline(`"axis" is ${JSON.stringify(given)}: normalisation over one axis is translated`);
   const scaled = config.boolean(['scale'], true);
   const centred = config.boolean(['center'], true);
-  // Batch renormalisation counts two statistics more, which only training reads.
+  // Batch renormalisation counts three statistics more (four in TensorFlow 1), which only training reads.
   const renorm = config.boolean(['renorm'], false);
   config.expect(['mode'], [0], 'only mode 0 normalises by stored statistics, axis by axis');
   return ([input], scope) => {
@@ -31,7 +31,9 @@ export const batchNormalization: Rule = (config) => {
     // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
     const statistics = { mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
     const weights = { scale: gamma ?? constant('gamma', 1), bias: beta ?? constant('beta', 0), ...statistics };
-    if (renorm) for (const role of ['renormalised mean', 'renormalised deviation']) scope.weight(role, [channels]);
+    if (renorm)
+      for (const { shape } of scope.weights.slice((gamma ? 1 : 0) + (beta ? 1 : 0) + 2))
+        scope.weight('statistic of training', shape.length === 0 ? [] : [channels]);
     return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
   };
 };

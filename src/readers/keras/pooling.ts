@@ -2,10 +2,11 @@
 import { adaptiveMeans, adaptiveWindows, plainPooling } from '../../model/adaptive.js';
 import type { Dim } from '../../model/layer-map.js';
 import { float32Tensor } from '../../model/tensor.js';
-import { reshapeTo } from './axes.js';
+import { knownSize, reshapeTo } from './axes.js';
 import type { DataFormat } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
-import { SAMPLING } from './resizing.js';
+import { INTERPOLATIONS } from './resampling.js';
+import { resizedPicture, SAMPLING } from './resizing.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
@@ -134,15 +135,22 @@ export const upSampling =
   (config) => {
     const sizes = config.sizes(['size', 'length'], rank, new Array(rank).fill(2));
     const format = poolingFormat(config, rank);
-    const interpolation = config.oneOf(['interpolation'], ['nearest', 'bilinear', 'bicubic'], 'nearest');
+    const interpolation = config.oneOf(['interpolation'], rank === 2 ? INTERPOLATIONS : ['nearest'], 'nearest');
     // TensorFlow 1 samples at other points than TensorFlow 2, and "2.2.4-tf" was written by both.
     const [major = 0, minor = 0] = config.dialect.version ?? [];
     if (interpolation !== 'nearest' && (major < 2 || (major === 2 && minor < 4))) {
       config.decline(`${interpolation} upsampling of a Keras before 2.4, whose sampling points depend on the TensorFlow version, is not translated`);
     }
-    const sampling = interpolation === 'nearest' ? {} : SAMPLING[interpolation]!;
     return ([input], scope) => {
       const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
+      const sampling = interpolation === 'nearest' ? {} : SAMPLING[interpolation];
+      if (!sampling) {
+        const [height, width] = sizes.map((times, axis) => times * knownSize({ ...value, order: 'keras' }, axis + 2, `${interpolation} upsampling`, scope)) as [
+          number,
+          number,
+        ];
+        return resizedPicture(value, format, [height, width], { interpolation, antialias: false, crop: false, filling: null }, scope);
+      }
       return scope.add('Resize', [value], { attributes: { scales: [1, 1, ...sizes], ...sampling } });
     };
   };

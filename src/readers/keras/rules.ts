@@ -192,7 +192,7 @@ const WHY_NOT: Readonly<Record<string, string>> = {
     ),
   ),
   ...Object.fromEntries(
-    ['AutoContrast', 'Equalization', 'CLAHE', 'RandomResizedCrop'].map((name) => [
+    ['AutoContrast', 'Equalization', 'CLAHE', 'ContrastLimitedAdaptiveHistogramEqualization', 'RandomResizedCrop'].map((name) => [
       name,
       'it changes pictures in predictions too, before the net. Cut the model behind it, and feed what it makes.',
     ]),

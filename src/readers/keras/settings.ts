@@ -32,10 +32,9 @@ const KERAS1_WEIGHTS: Settings = any(
   ...['W_regularizer', 'U_regularizer', 'b_regularizer', 'W_constraint', 'U_constraint', 'b_constraint'],
 );
 
-/** Low-rank training and quantisation of Keras 3. */
+/** Low-rank training, whose products Keras 3 adds to the kernels that it saves, and quantisation. */
 const KERAS3_WEIGHTS: Settings = {
-  ...any('lora_alpha'),
-  lora_rank: [null],
+  ...any('lora_rank', 'lora_alpha'),
   quantization_config: [null],
   quantization_mode: [null],
   gptq_unpacked_column_size: [null],
@@ -80,6 +79,8 @@ const RECURRENT: Settings = {
   ),
 };
 
+const ATTENTION: Settings = { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention'), use_gate: [false, null] };
+
 const NORMALIZED: Settings = trained('beta', 'gamma');
 
 /** Beside what any layer may have; a class that is not listed has nothing more. */
@@ -113,7 +114,9 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     ...forEach(['TimeDistributedDense', 'MaxoutDense'], { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS }),
     Highway: { ...KERAS1_WEIGHTS, ...any('transform_bias') },
     ...forEach(['Attention', 'AdditiveAttention'], any('dropout', 'seed')),
-    ...forEach(['MultiHeadAttention', 'GroupedQueryAttention'], { ...trained('kernel', 'bias'), ...any('dropout', 'seed', 'flash_attention') }),
+    // Shapes that tf.keras was called with.
+    MultiHeadAttention: { ...ATTENTION, ...any('query_shape', 'key_shape', 'value_shape') },
+    GroupedQueryAttention: ATTENTION,
   } satisfies Record<string, Settings>),
 );
 

@@ -26,7 +26,7 @@ const affine = (config: Json): readonly string[] => [...(isOn(config, ['scale'])
 
 const batchNormalization = (config: Json): WeightRoles => ({
   trained: affine(config),
-  fixed: ['moving_mean', 'moving_variance', ...(config.renorm === true ? ['renorm_mean', 'renorm_stddev'] : [])],
+  fixed: ['moving_mean', 'moving_variance', ...(config.renorm === true ? ['moving_stddev', 'renorm_mean', 'renorm_stddev'] : [])],
 });
 
 const layerNormalization = (config: Json): WeightRoles => ({ trained: config.rms_scaling === true ? ['gamma'] : affine(config), fixed: [] });

@@ -129,8 +129,11 @@ export class Arguments {
     return typeof value === 'boolean' ? value : this.#refuse(name, 'true or false', fallback);
   }
 
-  /** Ends the reading: what nobody asked for must be nothing. */
+  /** Ends the reading: what nobody asked for must be nothing. Keras 3 writes every parameter down, those that were left out as null. */
   finish(): void {
+    const stored = this.config.layer.config;
+    for (const name of [...this.signature.names, ...(this.signature.idle ?? [])])
+      if (stored[name] === null || this.signature.idle?.includes(name)) this.config.value([name]);
     const { positional, named } = this.call;
     const given = [...positional.map((_, i) => this.signature.names[i] ?? `argument ${i + 1}`), ...Object.keys(named)];
     for (const name of given) {

@@ -186,6 +186,10 @@ const BATCH_NORM = { mean: 'mean', variance: 'variance', offset: 'offset', scale
 export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
   ...Object.fromEntries(['Copy', 'Conj', 'Conjugate', 'Real', 'StopGradient', 'Identity'].map((name) => [name, known(['x'], each.identityOf('x'))])),
   StopGradient: known(['variable'], each.identityOf('variable')),
+  Positive: known(['x'], each.identityOf('x')),
+  // keras.activations.relu
+  ReLU: known(['x', 'negative_slope', 'max_value', 'threshold'], rectifier('negative_slope')),
+  Average: known(['x', 'weights', 'axis'], arrange.reduction('ReduceMean', 'x')),
   Log2: known(['x'], each.applied('x', logarithm(2))),
   Log10: known(['x'], each.applied('x', logarithm(10))),
   Exp2: known(['x'], each.applied('x', powerOfTwo)),

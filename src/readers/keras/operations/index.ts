@@ -182,6 +182,7 @@ const KERAS: Readonly<Record<string, Known>> = {
   LogSoftmax: known(['x', 'axis'], each.softmaxOf('LogSoftmax', 'x')),
   Clip: known(['x', 'x_min', 'x_max'], each.clip('x', 'x_min', 'x_max')),
   Cast: known(['x', 'dtype'], each.cast('x')),
+  SaturateCast: known(['x', 'dtype'], each.cast('x')),
   Mean: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceMean', 'x')),
   Sum: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceSum', 'x')),
   Max: known(['x', 'axis', 'keepdims', 'initial'], arrange.reduction('ReduceMax', 'x')),
@@ -209,7 +210,7 @@ const KERAS: Readonly<Record<string, Known>> = {
   ExpandDims: known(['x', 'axis'], arrange.expandDims('x')),
   Squeeze: known(['x', 'axis'], arrange.squeezeOf('x')),
   Flip: known(['x', 'axis'], arrange.flipOf('x')),
-  Pad: known(['x', 'pad_width', 'mode', 'constant_values'], arrange.pad('x', 'pad_width', 'mode', 'constant_values')),
+  Pad: known(['x', 'constant_values', 'pad_width', 'mode'], arrange.pad('x', 'pad_width', 'mode', 'constant_values')),
   Matmul: known(['x1', 'x2'], arrange.matMul('x1', 'x2')),
 };
 

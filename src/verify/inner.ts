@@ -16,6 +16,7 @@ import { type AllowedFor, isBeyondFloat32, type RunSample, slackFor } from './sa
 import { type Arrays, adaptPorts, type Feeds } from './side.js';
 import type { Subject } from './subject.js';
 import { rtolsByNudging, type Tolerances } from './tolerance.js';
+import { isWrittenFrom } from './written/written.js';
 
 const SATURATES: ReadonlySet<string> = new Set(['Softmax', 'Sigmoid', 'HardSigmoid', 'Tanh', 'ArgMax']);
 /** What may stand between such a function and the output. */
@@ -118,7 +119,7 @@ export async function withInner<T>(
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
   try {
-    const { feed, outputOf } = adaptPorts(session, map, layoutOf);
+    const { feed, outputOf } = adaptPorts(session, map, layoutOf, { keepsOrder: isWrittenFrom(map, written!) });
     const names = writtenNames(map, written!, session, outputOf);
     return await work({
       source: sessionLayers({

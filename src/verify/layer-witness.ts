@@ -13,7 +13,7 @@ import type { VerifyOptions, WrittenTarget } from './options.js';
 import { originalFeed } from './original.js';
 import { adaptPorts, type Feeds } from './side.js';
 import type { Tolerances } from './tolerance.js';
-import type { WrittenModel } from './written/written.js';
+import { isWrittenFrom, type WrittenModel } from './written/written.js';
 
 /** Engines whose interface gives one value at a time. */
 const RERUNS: ReadonlySet<string> = new Set(['opencv']);
@@ -56,7 +56,7 @@ export async function withLayers<T>(
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
   try {
-    const { feed, outputOf } = adaptPorts(session, map, written.layoutOf);
+    const { feed, outputOf } = adaptPorts(session, map, written.layoutOf, { keepsOrder: isWrittenFrom(map, written) });
     const shapes = mapShapes(map);
     const names = writtenNames(map, written, session, outputOf);
     const actual = sessionLayers({ name: engine.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast: written.channelsLast ?? false });

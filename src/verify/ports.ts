@@ -27,8 +27,12 @@ export interface Alignment {
 /** More ports than this that could be any of each other are taken in order: 24 assignments can be tried, 3,628,800 cannot. */
 const MOST_TRIED = 4;
 
-/** @returns an assignment in which no two ports have the same place */
-export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly NamedPort[]): Alignment {
+/**
+ * @param keepsOrder whether the ports shown are known to come in the order of the own ones, whatever they are called
+ * @returns an assignment in which no two ports have the same place
+ */
+export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly NamedPort[], keepsOrder = false): Alignment {
+  const inOrderOf = keepsOrder ? (places: readonly number[]) => places : inOrderOfIndex;
   const [ports, shown] = [distinct(ownPorts), distinct(shownPorts)];
   const exact = byName(ports, shown, (name) => name);
   if (exact) return { places: exact, by: 'name', others: [] };
@@ -41,8 +45,8 @@ export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly 
   }
   const left = shown.map((_, i) => i).filter((i) => !places.includes(i));
   const open = ports.map((_, i) => i).filter((i) => places[i] === null);
-  const ordered = inOrderOfIndex(left, shown);
-  const wanted = inOrderOfIndex(open, ports);
+  const ordered = inOrderOf(left, shown);
+  const wanted = inOrderOf(open, ports);
   const fitting = assignments(wanted, ordered, (port, place) => canBe(ports[port]!, shown[place]!));
   const inOrder = wanted.every((port, i) => i >= ordered.length || canBe(ports[port]!, shown[ordered[i]!]!));
   const [first] = fitting;

@@ -22,9 +22,9 @@ import { type Found, searchInputs } from './search.js';
 import { type Actual, type Arrays, openActual, type Side } from './side.js';
 import type { Subject } from './subject.js';
 import { measuredTolerances, rtolsOf, type Tolerances, tolerances } from './tolerance.js';
-import { type BatchSample, isBatchFree, type Sides, tryBatch, trySizes } from './trials.js';
+import { type BatchSample, hasBatch, isBatchFree, type Sides, tryBatch, trySizes, withOneOfEach } from './trials.js';
 import { checkRecordedShapes, type Expected, recordedOutputs, recordedWitness } from './witness.js';
-import type { WrittenModel } from './written/written.js';
+import { isWrittenFrom } from './written/written.js';
 
 const DEFAULT_SEED = 0;
 /** As many as show an overflow; each is evaluated twice. */
@@ -92,13 +92,13 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
     // Of a net whose weights take much memory only one side is held at a time.
     const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options) : null;
     const expected = ahead ?? witness;
-    const actual = await openActual(target, map, layoutOf, options, notes);
+    const isOurs = written !== null && isWrittenFrom(map, written);
+    const actual = await openActual(target, map, layoutOf, options, notes, isOurs);
     try {
       subject.checkInputs?.(actual);
       const { atol, rtol } = options;
       const recordedIn = recording ? map.arithmetic : undefined;
       const asked = { atol, rtol, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn };
-      const isOurs = written !== null && isWrittenFrom(map, written);
       if (actual.isAmbiguous && !isOurs) {
         const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, tolerances(asked).outputs);
         if (assumed !== null) notes.push(assumed);
@@ -171,13 +171,14 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       }
       for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       // What is expected of a row alone is asked for only where the file's rows differ in a batch: it may take seconds.
-      const alone: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : [...kept];
-      for (let i = alone.length; i < rows && !given && isBatchFree(map); i++) {
+      const own: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : [...kept];
+      for (let i = own.length; i < rows && !given && hasBatch(map); i++) {
         const feeds = generate(i, PLAIN);
         const sample = { feeds, found: await actual.run(feeds), range: PLAIN };
-        alone.push(sample);
+        own.push(sample);
         if (kept.length === 0) kept.push({ ...sample, wanted: await expected.run(feeds) });
       }
+      const alone = await withOneOfEach(map, actual, own);
       const shown: RunSample[] = [];
       const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name), shown };
       // Those of a large net the runtime brings out in slices: plain numbers and pixels.
@@ -239,7 +240,7 @@ interface ToTry {
 async function tryBeside(subject: Subject, { sides, rows, inHalf, seed }: ToTry, options: VerifyOptions, notes: string[]): Promise<TrialReport[]> {
   const { map, isRead, written, effort } = subject;
   const trials: (TrialReport | null)[] = [];
-  if (isBatchFree(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
+  if (hasBatch(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
   if (seed !== null) trials.push(await trySizes(sides, seed));
   if (written?.computeDType === 'float16' && isRead) {
     trials.push(await (effort.few > 1 ? tryHalf(map, inHalf, sides.tolerance, notes) : tryHalfInside(subject, map, inHalf, options, notes)));
@@ -260,12 +261,6 @@ function interfaceOf(subject: Subject, actual: Actual, sample: RunSample | undef
   const ranked = new Set(differences.filter(({ kind }) => kind === 'rank').map(({ port }) => port));
   if (sample) differences.push(...compareRanks(map, sample.wanted, sample.found).filter(({ port }) => !ranked.has(port)));
   return differences;
-}
-
-/** Whether a file was written from this map: it says that it was from one, and has a kernel for each that the map has. The order of its ports is the map's. */
-function isWrittenFrom({ layers }: LayerMap, written: WrittenModel): boolean {
-  const kernels = layers.filter((layer) => layer.weights.kernel);
-  return written.isOurs && kernels.every((layer) => written.weight(layer, 'kernel'));
 }
 
 /** What the inputs reach inside the net, and inputs for what they do not; null, and a note, where the runtime does not show it. */

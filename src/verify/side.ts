@@ -1,6 +1,6 @@
 /** A side of the comparison, whatever runs it: arrays in the source's layouts, one for each port of the layer map. */
 import { closingOnError } from '../bytes/closing.js';
-import { isModelError } from '../errors.js';
+import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
 import type { Availability, Engine, EngineChoice, EngineModel, NdArray, Session, SessionPort } from './engine.js';
@@ -65,12 +65,22 @@ export interface Places {
   readonly outputs: readonly (number | null)[];
 }
 
+/** How ports are found where names do not say it. */
+export interface PortsKnown {
+  /** Whether the session's ports come in the order of the map's, as those of a file do that was written from it. */
+  readonly keepsOrder?: boolean;
+  /** Other places than names, order and shapes give. */
+  readonly places?: Places;
+}
+
 /**
- * @param places other ones than names, order and shapes give
  * @throws ModelError 'engine' where no port of the map has a counterpart
  */
-export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Ports, layoutOf: LayoutOf, places?: Places): PortAdapter {
-  const aligned = { inputs: alignPorts(map.inputs, session.inputs), outputs: alignPorts(map.outputs, session.outputs) };
+export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Ports, layoutOf: LayoutOf, { places, keepsOrder }: PortsKnown = {}): PortAdapter {
+  const aligned = {
+    inputs: alignPorts(map.inputs, session.inputs, keepsOrder),
+    outputs: alignPorts(map.outputs, session.outputs, keepsOrder),
+  };
   const shown = (what: 'inputs' | 'outputs') =>
     (places?.[what] ?? requirePlaces(aligned[what], map[what], session[what], what)).map((place) => session[what][place ?? -1]);
   const [inputs, outputs] = [shown('inputs'), shown('outputs')];
@@ -124,6 +134,7 @@ export interface Actual extends Side {
 /**
  * Opens the written file in a runtime of its format.
  *
+ * @param keepsOrder see `PortsKnown`
  * @throws ModelError 'engine' when none can run it
  */
 export async function openActual(
@@ -132,13 +143,24 @@ export async function openActual(
   layoutOf: LayoutOf,
   choice: EngineChoice,
   notes: string[],
+  keepsOrder = false,
 ): Promise<Actual> {
   const { engine, availability, passedOver } = await selectEngine(target.format, choice);
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const { session, used, detail } = await openOrReread(engine, availability, target, choice, notes);
-  let adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf));
-  const runner = () => remembering(async (feeds) => adapter.show(await session.run(adapter.feed(feeds))));
+  let adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf, { keepsOrder }));
+  const [more] = session.inputs.filter((_, i) => !adapter.aligned.inputs.places.includes(i));
+  const runner = () =>
+    remembering(async (feeds) => {
+      try {
+        return adapter.show(await session.run(adapter.feed(feeds)));
+      } catch (error) {
+        if (!more || !isModelError(error)) throw error;
+        const problem = `the file has an input more than the source, "${more.name}", and what to feed to it is not known`;
+        throw new ModelError('engine', problem, { file: target.files.label }, error);
+      }
+    });
   let run = runner();
   return {
     name: used.name,
@@ -149,7 +171,7 @@ export async function openActual(
     aligned: adapter.aligned,
     isAmbiguous: adapter.aligned.inputs.others.length + adapter.aligned.outputs.others.length > 0,
     assign: (places) => {
-      adapter = adaptPorts(session, ports, layoutOf, places);
+      adapter = adaptPorts(session, ports, layoutOf, { places, keepsOrder });
       run = runner();
     },
     run: (feeds) => run(feeds),

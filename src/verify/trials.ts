@@ -26,20 +26,41 @@ export interface Sides {
   readonly shown: RunSample[];
 }
 
-/** Whether a net may be given several rows at once. */
+/** Whether all that a net is fed has rows of a batch of any size. */
 export function isBatchFree({ inputs }: Pick<LayerMap, 'inputs'>): boolean {
   return inputs.length > 0 && inputs.every(({ shape }) => typeof shape[0] === 'string');
 }
 
+/** Whether some of what a net is fed has such rows; what has none, such as a mask of all rows, is one for the whole batch. */
+export function hasBatch({ inputs }: Pick<LayerMap, 'inputs'>): boolean {
+  return inputs.some(isRowed);
+}
+
+function isRowed({ shape }: Port): boolean {
+  return typeof shape[0] === 'string';
+}
+
+/** Samples as rows of one batch: what has no rows is the first one's in all of them, and they are run again so. */
+export async function withOneOfEach(map: Pick<LayerMap, 'inputs'>, actual: Runs, samples: readonly BatchSample[]): Promise<readonly BatchSample[]> {
+  if (samples.length < 2 || isBatchFree(map)) return samples;
+  const made: BatchSample[] = [];
+  for (const { feeds: own, range } of samples) {
+    const feeds = own.map((array, i) => (isRowed(map.inputs[i]!) ? array : samples[0]!.feeds[i]!));
+    made.push({ feeds, found: await actual.run(feeds), range });
+  }
+  return made;
+}
+
 /** A sample that was run alone. */
-export type BatchSample = Pick<RunSample, 'feeds' | 'found'> & Partial<Pick<RunSample, 'wanted'>>;
+export type BatchSample = Pick<RunSample, 'feeds' | 'found' | 'range'> & Partial<Pick<RunSample, 'wanted'>>;
 
 /** Runs samples that were run alone once more as one batch. Nets that mix the rows of a batch are compared as they mix them. */
 export async function tryBatch({ map, expected, actual, tolerance, own, shown }: Sides, samples: readonly BatchSample[]): Promise<TrialReport> {
   const count = samples.length;
   const what = `a batch of ${count}`;
   const trial = (passed: boolean | null, message: string): TrialReport => ({ kind: 'batch', what, passed, message });
-  const feeds = joinFeeds(samples.map((sample) => sample.feeds));
+  const joined = joinFeeds(samples.map((sample) => sample.feeds));
+  const feeds = joined.map((array, i) => (isRowed(map.inputs[i]!) ? array : samples[0]!.feeds[i]!));
   const found = await attempt(actual, feeds);
   const alone = samples.map((sample) => sample.found);
   const apart = typeof found === 'string' ? `the file does not run ${what}: ${found}` : rowsApart(map, found, alone, own);

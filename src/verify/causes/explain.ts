@@ -11,6 +11,7 @@ import { elementCount } from '../../model/tensor.js';
 import { permuteArray } from '../array.js';
 import { multiplications } from '../effort.js';
 import type { NdArray } from '../engine.js';
+import { exchangedOutputs } from '../exchanged.js';
 import type { LayerSource } from '../layer-source.js';
 import type { LayerSides } from '../layer-witness.js';
 import { compareLayers } from '../layers.js';
@@ -54,6 +55,9 @@ export interface ToExplain {
 export async function explain(subject: Subject, toExplain: ToExplain, notes: string[]): Promise<CauseReport | null> {
   const { map, written } = subject;
   const { first, weights } = toExplain;
+  const areWeightsRight = weights?.judged !== true || weights.mismatches.length === 0;
+  const exchanged = areWeightsRight ? exchangedOutputs(map, toExplain.samples.slice(0, SAMPLES), toExplain.tolerances.outputs) : null;
+  if (exchanged) return exchanged;
   if (map.layers.length === 0 || !subject.isRead) {
     notes.push('what kind of mistake it is was not looked for: that takes the layers of the original, of which only outputs are known here');
     return null;

@@ -61,6 +61,8 @@ export function graphSession(core: Core, net: GraphModel, nodes: readonly Topolo
   const taken = new Set([...byName.keys(), ...byName.values()]);
   const values = inner ? innerNodes(nodes).filter((name) => !taken.has(name)) : [];
   for (const name of values) byName.set(name, name);
+  /** An output that is a weight is the model's own tensor. */
+  const stored = new Set(Object.values(net.weights).flat());
   let branches = false;
   /** A graph with branches, loops or sizes that depend on values can only be waited for; one without is better not. */
   const execute = async (fed: Record<string, Tensor>, asked: string[]): Promise<Tensor | Tensor[]> => {
@@ -80,7 +82,7 @@ export function graphSession(core: Core, net: GraphModel, nodes: readonly Topolo
     async run(feeds, wanted = outputs.map(({ name }) => name)) {
       const asked = wanted.map((name) => byName.get(name) ?? noValue(name));
       const fed = Object.fromEntries(inputs.map(({ name, node, dtype }) => [node, toTensor(core, feedFor(feeds, name), dtype)]));
-      return fetchAll(wanted, Object.values(fed), () => execute(fed, asked));
+      return fetchAll(wanted, Object.values(fed), () => execute(fed, asked), stored);
     },
     async close() {
       net.dispose();
@@ -145,7 +147,13 @@ function toTensor(core: Core, array: NdArray, dtype: string | undefined): Tensor
   return core.tensor(typedValues(array, 'float32') as Float32Array, shape);
 }
 
-async function fetchAll(names: readonly string[], inputs: readonly Tensor[], work: () => Promise<Tensor | Tensor[]>): Promise<Map<string, NdArray>> {
+/** @param kept tensors that are not given back */
+async function fetchAll(
+  names: readonly string[],
+  inputs: readonly Tensor[],
+  work: () => Promise<Tensor | Tensor[]>,
+  kept: ReadonlySet<Tensor> = new Set(),
+): Promise<Map<string, NdArray>> {
   const held = new Set(inputs);
   try {
     const made = await work();
@@ -155,7 +163,7 @@ async function fetchAll(names: readonly string[], inputs: readonly Tensor[], wor
     for (const [i, tensor] of tensors.entries()) results.set(names[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
     return results;
   } finally {
-    for (const tensor of held) tensor.dispose();
+    for (const tensor of held) if (!kept.has(tensor)) tensor.dispose();
   }
 }
 

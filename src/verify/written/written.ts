@@ -6,7 +6,7 @@ import type { FileSet } from '../../bytes/file-set.js';
 import type { BlockCodes } from '../../model/block-form.js';
 import type { Claim } from '../../model/claims.js';
 import type { DType } from '../../model/dtype.js';
-import type { Layer, Layout, Port } from '../../model/layer-map.js';
+import type { Layer, LayerMap, Layout, Port } from '../../model/layer-map.js';
 import type { PaletteCodes } from '../../model/palette.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { SessionPort } from '../engine.js';
@@ -54,6 +54,12 @@ export interface WrittenModel {
   valueOf(layer: Layer): string | undefined;
   /** Formats without wiring: all tensors, under the names that they are stored under. */
   readonly tensors?: readonly Tensor[];
+}
+
+/** Whether a file was written from this map: it says that it was from one, and has a kernel for each that the map has. The order of its ports is the map's. */
+export function isWrittenFrom({ layers }: Pick<LayerMap, 'layers'>, written: WrittenModel): boolean {
+  const kernels = layers.filter((layer) => layer.weights.kernel);
+  return written.isOurs && kernels.every((layer) => written.weight(layer, 'kernel'));
 }
 
 /** How the files of one target format are read back. */

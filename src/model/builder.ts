@@ -6,6 +6,7 @@
  * not depend on data, so that exporters' ways of saying "flatten all but the batch" all become one Reshape.
  */
 import { ModelError } from '../errors.js';
+import { castTensor, newCastTally } from './cast.js';
 import type { DType } from './dtype.js';
 import { isFloatDType } from './dtype.js';
 import { Folding } from './fold.js';
@@ -18,7 +19,7 @@ import type { Origin, Tensor } from './tensor.js';
 export interface Value extends ValueType {
   /** In the layer map. */
   readonly name: string;
-  /** A stored tensor that this is. */
+  /** A stored tensor that this is; it may be stored in a narrower dtype than it is computed with. */
   readonly constant?: Tensor;
 }
 
@@ -41,6 +42,8 @@ export class GraphBuilder {
   readonly #reserved = new Set<string>();
   /** Constant layers by what they hold, so that a constant that several layers read is there once. */
   readonly #constants = new Map<Tensor, string>();
+  /** Tensors that are stored narrower than they are computed with, as they are computed with. */
+  readonly #wide = new Map<Tensor, Tensor>();
   /** The same for values that were worked out. */
   readonly #known = new Map<string, string>();
   /** Layers that work on shapes: left out at the end where nothing reads them any more. */
@@ -88,6 +91,12 @@ export class GraphBuilder {
   numbers(dtype: DType, values: number | readonly number[], shape?: readonly number[]): Value {
     const list = typeof values === 'number' ? [values] : values;
     return this.constant(numbersTensor('constant', dtype, shape ?? (typeof values === 'number' ? [] : [list.length]), list, this.origin));
+  }
+
+  /** A float value that is known as a stored tensor, as which it can be a weight. */
+  stored(value: Value): Value {
+    if (value.constant || value.dtype === null || !isFloatDType(value.dtype) || !isKnown(value)) return value;
+    return { ...value, constant: this.#tensorOf(value) };
   }
 
   /** Adds an operator with one output, which bears the layer's name. @throws ModelError 'malformed' when what flows in does not fit */
@@ -222,7 +231,7 @@ export class GraphBuilder {
   }
 
   #flowing(value: Value): string {
-    if (value.constant) return this.#constantLayer(value.constant, value.name);
+    if (value.constant) return this.#constantLayer(this.#asComputed(value, value.constant), value.name);
     if (!isKnown(value)) return value.name;
     const tensor = this.#tensorOf(value);
     const key = `${tensor.dtype} [${tensor.shape}] ${tensor.known}`;
@@ -231,6 +240,16 @@ export class GraphBuilder {
     const name = this.#constantLayer(tensor, value.name);
     this.#known.set(key, name);
     return name;
+  }
+
+  /** The tensor in the dtype that it is computed with. */
+  #asComputed({ dtype }: Value, tensor: Tensor): Tensor {
+    if (dtype === null || dtype === tensor.dtype) return tensor;
+    const there = this.#wide.get(tensor);
+    if (there?.dtype === dtype) return there;
+    const wide = castTensor(tensor, dtype, newCastTally());
+    this.#wide.set(tensor, wide);
+    return wide;
   }
 
   #constantLayer(tensor: Tensor, wanted: string): string {

@@ -32,6 +32,9 @@ interface Flattened {
   readonly layer: Layer;
 }
 
+/** Layers that prepare a picture: codes to numbers, a mean taken off, a factor. */
+const MAX_PREPARATION = 16;
+
 const CHANNELS_LAST: Readonly<Record<number, Layout>> = { 3: 'nwc', 4: 'nhwc', 5: 'ndhwc' };
 
 /** The same net with as few Transposes as its operators allow. Names of layers stay; what layers make may have its axes in another order. */
@@ -67,10 +70,18 @@ class Sinking {
     const layout = CHANNELS_LAST[rank];
     if (port.layout !== 'other' || layout === undefined) return port;
     const last = toChannelsLast(rank);
-    const isPicture = this.#users.get(port.value)?.some(({ op, attributes }) => op === 'Transpose' && sameOrder(inverse(attributes.perm as number[]), last));
-    if (!isPicture) return port;
+    if (!this.#isTurned(port.value, last)) return port;
     this.#turned.set(port.value, { source: port.value, order: last });
     return { ...port, layout };
+  }
+
+  /** Whether a value is turned to channels-first, behind whatever prepares it element by element. */
+  #isTurned(value: string, last: readonly number[], depth = 0): boolean {
+    return (this.#users.get(value) ?? []).some((user) => {
+      if (user.op === 'Transpose') return sameOrder(inverse(user.attributes.perm as number[]), last);
+      const isAlike = operatorOf(user.op)?.axes === 'any' && user.inputs.length === 1 && user.outputs.length === 1;
+      return isAlike && depth < MAX_PREPARATION && this.#isTurned(user.outputs[0]!, last, depth + 1);
+    });
   }
 
   output(port: Port): Port {
@@ -128,7 +139,7 @@ class Sinking {
     } else if (this.#types.get(layer.outputs[0]!)?.shape?.length !== rank) return false;
     const inputs: string[] = [];
     for (const value of layer.inputs) {
-      const beneath = value === '' ? '' : this.#inOrder(value, order);
+      const beneath = value === '' ? '' : this.#inOrder(value, order, axes === 'any');
       if (beneath === null) return false;
       inputs.push(beneath);
     }
@@ -139,16 +150,21 @@ class Sinking {
     return true;
   }
 
-  /** The value with the axes of what lies beneath a value of that order; null where that takes more than a Transpose. */
-  #inOrder(value: string, order: readonly number[]): string | null {
+  /**
+   * The value with the axes of what lies beneath a value of that order; null where that takes more than a Transpose.
+   *
+   * @param broadcasts whether axes of size one may be left out
+   */
+  #inOrder(value: string, order: readonly number[], broadcasts: boolean): string | null {
     const form = this.#turned.get(value);
     if (form && sameOrder(form.order, order)) return form.source;
     const constant = this.#constants.get(value);
     if (constant) {
       const tensor = constant.weights.value!;
       if (tensor.shape.length === 0) return this.#plain(value);
-      const turned = beneathTensor(tensor, order);
-      return this.#once(`${value} beneath ${order}`, `${value}/turned`, (name) =>
+      if (!broadcasts && tensor.shape.length !== order.length) return null;
+      const turned = broadcasts ? beneathTensor(tensor, order) : permute(tensor, inverse(order));
+      return this.#once(`${value} beneath ${order} ${broadcasts}`, `${value}/turned`, (name) =>
         makeLayer({ ...constant, name, outputs: [name], weights: { value: turned } }),
       );
     }

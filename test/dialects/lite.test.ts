@@ -138,7 +138,8 @@ describe('nets in integers', () => {
     );
     const codes = noise(16, 2).map((value) => Math.round(value * 60));
     const map = await (await openModel(files(model))).map();
-    expect(map.inputs[0]).toMatchObject({ dtype: 'int8', shape: [1, 4, 4, 1] });
+    expect(map.inputs[0]).toMatchObject({ dtype: 'int8', shape: [1, 4, 4, 1], layout: 'nhwc' });
+    expect(map.layers.filter(({ op }) => op === 'Transpose')).toEqual([]);
     const [made] = await runLayers(map, [{ shape: [1, 4, 4, 1], data: Float64Array.from(codes) }], () => {});
     const expected: number[] = [];
     for (const row of [0, 1])
@@ -150,6 +151,61 @@ describe('nets in integers', () => {
           expected.push(Math.min(127, Math.max(-128, Math.round(value / outScale) + outZero)));
         }
     expect([...made!.data]).toEqual(expected);
+  });
+});
+
+describe('weights in float16', () => {
+  /** 1, 2, 0.5 and -1 in half precision. */
+  const HALVES: Readonly<Record<number, number>> = { 1: 0x3c00, 2: 0x4000, 0.5: 0x3800, [-1]: 0xbc00 };
+  const half = (name: string, shape: readonly number[], values: readonly number[]): LiteTensor => ({
+    name,
+    shape,
+    type: 1,
+    data: new Uint8Array(Uint16Array.from(values, (value) => HALVES[value]!).buffer),
+  });
+
+  it('stay so in kernels', async () => {
+    const model = liteModel(
+      [flowing('x', [1, 600]), half('w16', [2, 600], new Array<number>(1200).fill(2)), flowing('w', [2, 600]), flowing('y', [1, 2])],
+      [
+        { code: code('DEQUANTIZE'), inputs: [1], outputs: [2] },
+        { code: code('FULLY_CONNECTED'), inputs: [0, 2], outputs: [3] },
+      ],
+      [0],
+      [3],
+    );
+    const { layers } = await (await openModel(files(model))).map();
+    expect(layers.map(({ op, weights }) => [op, weights.kernel?.dtype])).toEqual([['MatMul', 'float16']]);
+  });
+
+  it('are numbers in float32 for whatever reads them', async () => {
+    const model = liteModel(
+      [
+        flowing('x', [1, 2, 2, 1]),
+        half('k16', [2, 1, 1, 1], [2, -1]),
+        flowing('k', [2, 1, 1, 1]),
+        half('b16', [2], [1, 0.5]),
+        flowing('b', [2]),
+        flowing('made', [1, 2, 2, 2]),
+        half('c16', [1, 2, 2, 1], [1, 2, 0.5, -1]),
+        flowing('c', [1, 2, 2, 1]),
+        flowing('y', [1, 2, 2, 3]),
+      ],
+      [
+        { code: code('DEQUANTIZE'), inputs: [1], outputs: [2] },
+        { code: code('DEQUANTIZE'), inputs: [3], outputs: [4] },
+        { code: code('DEQUANTIZE'), inputs: [6], outputs: [7] },
+        { code: code('CONV_2D'), inputs: [0, 2, 4], outputs: [5], options: table(byte(1), int(1), int(1)) },
+        { code: code('CONCATENATION'), inputs: [5, 7], outputs: [8], options: table(int(3)) },
+      ],
+      [0],
+      [8],
+    );
+    const { bytes, result } = await convertInMemory(files(model));
+    expect(result.map!.layers.find(({ op }) => op === 'Conv')!.weights).toHaveProperty('kernel');
+    const x = [1, 2, 3, 4];
+    const [y] = (await runOnnx(bytes, [{ shape: [1, 2, 2, 1], data: Float32Array.from(x) }])).values();
+    expect([...y!.data]).toEqual(x.flatMap((value, i) => [2 * value + 1, 0.5 - value, [1, 2, 0.5, -1][i]!]));
   });
 });
 

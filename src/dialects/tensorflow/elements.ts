@@ -89,6 +89,9 @@ const cast: TfRule = (operation) => {
   const to = operation.dtype('DstT') ?? '';
   operation.flag('Truncate');
   if (!isDType(to)) throw operation.decline(`casts to ${to}`);
+  const x = operation.input(0);
+  // A weight stays as narrow as it is stored.
+  if (x.constant && to === 'float32' && (x.dtype === 'float16' || x.dtype === 'bfloat16')) return { ...x, dtype: to };
   return operation.add('Cast', [operation.input(0)], { to });
 };
 

@@ -284,7 +284,9 @@ class Translation {
     if (LOOPS.has(node.op)) return this.#while(scope, node, inputs);
     if (CONDITIONS.has(node.op) || CASES.has(node.op)) return this.#call(scope, node.name, branchOf(node, inputs[0]!), inputs.slice(1));
     const isList = inputs.some((input) => input instanceof TensorList);
-    const values = inputs.map((input): Value => (input instanceof TensorList ? { name: 'list', dtype: null, shape: null } : (input as Value)));
+    const values = inputs.map(
+      (input): Value => (input instanceof TensorList ? { name: 'list', dtype: null, shape: null } : this.#build.stored(input as Value)),
+    );
     const operation = new TfOperation(named, values, this.#build, this.model.format === 'tfjs-graph' ? 'tfjs' : 'tensorflow');
     if (Object.hasOwn(LIST_RULES, node.op)) {
       const made = LIST_RULES[node.op]!(operation, inputs as readonly (Value | TensorList)[]);

@@ -275,6 +275,10 @@ class LiteNode {
     return this.before('RoundToOwnRange', [this.input(at)], { axes: ints(axes) });
   }
 
+  dtype(i: number): string {
+    return this.builder.model.tensors[this.#place(i)]!.dtype;
+  }
+
   shape(i: number): readonly number[] {
     return this.builder.model.tensors[this.#place(i)]!.shape;
   }
@@ -604,6 +608,9 @@ const RULES: Readonly<Record<string, LiteRule>> = {
   TOPK_V2: async (node) => node.spread('TopKV2', node.inputs, {}),
   'CUSTOM Convolution2DTransposeBias': transposedConvBias,
   // Constants stand for their numbers already, and what flows is rounded where it is made.
-  DEQUANTIZE: plain('Identity'),
+  DEQUANTIZE: async (node) => {
+    const isHalf = node.dtype(0) === 'float16';
+    node.builder.node(isHalf ? 'Cast' : 'Identity', node.result, node.inputs, isHalf ? { DstT: type('float32') } : {});
+  },
   QUANTIZE: plain('Identity'),
 };

@@ -6,7 +6,8 @@ export const NODE_COUNT = 5000;
 
 /** Blocks of a convolution, a normalisation, an activation and a sum, one behind the other. */
 export async function makeManyNodes(path) {
-  const { makeLayer, memorySink, storedTensor, memorySource, writers } = await import('../dist/index.js');
+  const { makeLayer } = await import('../dist/layers.js');
+  const { memorySink, storedTensor, memorySource, writers } = await import('../dist/index.js');
   const tensor = (name, shape, value) => {
     const bytes = new Uint8Array(Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => value + (i % 7) / 100).buffer);
     return storedTensor({ name, dtype: 'float32', shape, source: memorySource(bytes, 'made'), origin: { file: 'made' } });

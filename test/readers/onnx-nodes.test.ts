@@ -171,6 +171,66 @@ it('a Dropout that drops nothing is nothing, in whichever mode', async () => {
 });
 
 describe('what old opsets say otherwise', () => {
+  it('Sum, Max, Min and Mean are of values of one shape, Clip and InstanceNormalization name what they consume', async () => {
+    const consumed = { consumed_inputs: intsAttribute([0, 0, 0]) };
+    const tensors = [float32Tensor('b', [1, 4], [4, 4, -4, -4], ORIGIN), float32Tensor('c', [1, 4], [1, -5, 1, -5], ORIGIN)];
+    for (const [op, y] of [
+      ['Sum', [7, 1, 0, -5]],
+      ['Max', [4, 4, 3, 4]],
+      ['Min', [1, -5, -4, -5]],
+      ['Mean', [7 / 3, 1 / 3, 0, -5 / 3]],
+    ] as const) {
+      const map = await mapOf({ nodes: [node(op, ['x', 'b', 'c'], ['y'], consumed)], tensors, inputs: X }, { opset: 1 });
+      (await run(map, [1, 4], [2, 2, 3, 4])).forEach((value, i) => {
+        expect(value, op).toBeCloseTo(y[i]!, 6);
+      });
+    }
+    const bounds = { min: { type: 'float', value: -1 }, max: { type: 'float', value: 2 } } as const;
+    const clipped = await mapOf({ nodes: [node('Clip', ['x'], ['y'], { ...bounds, consumed_inputs: intsAttribute([0]) })], inputs: X }, { opset: 1 });
+    expect(await run(clipped, [1, 4], [-3, 0, 1, 5])).toEqual([-1, 0, 1, 2]);
+    const parameters = ['s', 'b'].map((name, i) => float32Tensor(name, [1], [i + 2], ORIGIN));
+    const normalised = { nodes: [node('InstanceNormalization', ['x', 's', 'b'], ['y'], consumed)], tensors: parameters };
+    const made = await run(await mapOf({ ...normalised, inputs: [['x', [1, 1, 1, 2]]] }, { opset: 1 }), [1, 1, 1, 2], [1000, 3000]);
+    expect(made.map((value) => Math.round(value * 1000) / 1000)).toEqual([1, 5]);
+  });
+
+  it('Concat is along the second axis, and Selu has fewer digits, where nothing is said', async () => {
+    const concat = await mapOf({ nodes: [node('Concat', ['x', 'x'], ['y'])], inputs: [['x', [2, 1]]] }, { opset: 1 });
+    expect(await run(concat, [2, 1], [1, 2])).toEqual([1, 1, 2, 2]);
+    const selu = async (opset: number) => run(await mapOf({ nodes: [node('Selu', ['x'], ['y'])], inputs: X }, { opset }), [1, 4], [100, 0, 0, 0]);
+    expect((await selu(1))[0]).toBeCloseTo(105.07, 4);
+    expect((await selu(6))[0]).toBeCloseTo(105.0701, 4);
+  });
+
+  it('Resize of opset 10 takes the next element where an axis becomes smaller, as the example of the specification', async () => {
+    const graph = (scales: readonly number[]): Graph => ({
+      nodes: [node('Resize', ['x', 's'], ['y'])],
+      tensors: [float32Tensor('s', [4], scales, ORIGIN)],
+      inputs: [['x', [1, 1, 2, 4]]],
+    });
+    const values = [1, 2, 3, 4, 5, 6, 7, 8];
+    expect(await run(await mapOf(graph([1, 1, 0.6, 0.6]), { opset: 10 }), [1, 1, 2, 4], values)).toEqual([1, 3]);
+    // Larger along one axis, smaller along the other; and what ONNX Runtime makes of the file.
+    const mixed = graph([1, 1, 1.5, 0.75]);
+    const [wanted] = [...(await runOnnx(await onnxFile(mixed, { opset: 10 }), [{ shape: [1, 1, 2, 4], data: Float32Array.from(values) }])).values()];
+    const map = await mapOf(mixed, { opset: 10 });
+    expect(await run(map, [1, 1, 2, 4], values)).toEqual([...wanted!.data]);
+    const anew = await runOnnx(await writtenAnew(map), [{ shape: [1, 1, 2, 4], data: Float32Array.from(values) }]);
+    expect([...[...anew.values()][0]!.data]).toEqual([...wanted!.data]);
+  });
+
+  it('GroupNormalization of opset 18 has a scale and a bias for each group', async () => {
+    const tensors = [float32Tensor('s', [2], [1, 10], ORIGIN), float32Tensor('b', [2], [0, 100], ORIGIN)];
+    const norm = node('GroupNormalization', ['x', 's', 'b'], ['y'], { num_groups: intAttribute(2), epsilon: { type: 'float', value: 0 } });
+    const map = await mapOf({ nodes: [norm], tensors, inputs: [['x', [1, 4, 1]]] }, { opset: 18 });
+    expect(await run(map, [1, 4, 1], [1, 3, 5, 9])).toEqual([-1, 1, 90, 110]);
+  });
+
+  it('the mask of a Dropout before opset 10 is of the dtype of what flows in', async () => {
+    const map = await mapOf({ nodes: [node('Dropout', ['x'], ['d', 'm']), node('Add', ['d', 'm'], ['y'])], inputs: X }, { opset: 7 });
+    expect(await run(map, [1, 4], [1, 2, 3, 4])).toEqual([2, 3, 4, 5]);
+  });
+
   it('Add names the axis of its second operand', async () => {
     const bias = float32Tensor('b', [3], [10, 20, 30], ORIGIN);
     const add = node('Add', ['x', 'b'], ['y'], { broadcast: intAttribute(1), axis: intAttribute(1) });
@@ -192,6 +252,47 @@ describe('what old opsets say otherwise', () => {
     const map = await mapOf({ nodes, tensors: [scales], inputs: [['x', [1, 2]]] }, { opset: 9 });
     expect(map.layers.map(({ op }) => op)).toEqual(['Unsqueeze', 'Resize']);
     expect(await run(map, [1, 2], [5, 7])).toEqual([5, 5, 7, 7]);
+  });
+});
+
+describe('operators that were on trial in opset 1', () => {
+  const float = (value: number): OnnxAttribute => ({ type: 'float', value });
+  const floats = (value: readonly number[]): OnnxAttribute => ({ type: 'floats', value });
+  const shape = [1, 2, 3, 3];
+  const values = Array.from({ length: 18 }, (_, i) => (i - 7) / 3);
+  for (const [op, attributes] of [
+    ['ImageScaler', { scale: float(2), bias: floats([0.5, -1]) }],
+    ['Affine', { alpha: float(2), beta: float(0.5) }],
+    ['Crop', { border: intsAttribute([1, 0, 1, 2]) }],
+    ['Crop', { border: intsAttribute([1, 0, 0, 0]), scale: intsAttribute([2, 1]) }],
+    ['Scale', { scale: float(3) }],
+    ['ScaledTanh', { alpha: float(2), beta: float(0.5) }],
+    ['ParametricSoftplus', { alpha: float(2), beta: float(0.5) }],
+    ['ThresholdedRelu', { alpha: float(0.5) }],
+    ['MeanVarianceNormalization', { across_channels: intAttribute(1) }],
+    ['MeanVarianceNormalization', {}],
+  ] as const) {
+    it(`${op} with ${Object.keys(attributes).join(', ') || 'nothing'} computes what ONNX Runtime does`, async () => {
+      const graph: Graph = { nodes: [node(op, ['x'], ['y'], attributes)], inputs: [['x', shape]] };
+      const map = await mapOf(graph, { opset: 1 });
+      const [wanted] = [...(await runOnnx(await onnxFile(graph, { opset: 1 }), [{ shape, data: Float32Array.from(values) }])).values()];
+      const made = await run(map, shape, values);
+      expect(made).toHaveLength(wanted!.data.length);
+      made.forEach((value, i) => {
+        expect(value).toBeCloseTo(wanted!.data[i]!, 4);
+      });
+    });
+  }
+
+  it('one that says something else is kept as it came', async () => {
+    for (const [op, attributes, reason] of [
+      ['Crop', { border: intsAttribute([1, 1]) }, 'its border has not four sides'],
+      ['Affine', { gamma: float(1) }, 'its gamma is not known'],
+      ['ImageScaler', { bias: floats([1]) }, 'it has 1 biases for 2 channels'],
+    ] as const) {
+      const map = await mapOf({ nodes: [node(op, ['x'], ['y'], attributes)], inputs: [['x', shape]] }, { opset: 1 });
+      expect(map.layers).toMatchObject([{ op: `ai.onnx::${op}`, foreign: { reason } }]);
+    }
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ModelError } from '../../src/errors.js';
 import type { AttributeValue, Layer, LayerMap, Layout } from '../../src/model/layer-map.js';
 import { numbersTensor } from '../../src/model/numbers.js';
-import { canEvaluate } from '../../src/model/ops/evaluate.js';
+import { canEvaluate, evaluateLayer } from '../../src/model/ops/evaluate.js';
 import { makeLayer, OPS } from '../../src/model/ops/index.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import type { NdArray } from '../../src/verify/engine.js';
@@ -304,6 +304,20 @@ describe('arrangement', () => {
     expectValues(await evaluate('Resize', [line], { ...linear, coordinate_transformation_mode: 'half_pixel' }), [1, 1, 4], [1, 1.5, 2.5, 3]);
     expectValues(await evaluate('Resize', [line], { ...linear, coordinate_transformation_mode: 'align_corners' }), [1, 1, 4], [1, 5 / 3, 7 / 3, 3]);
     await expect(evaluate('Resize', [line], { scales: [1, 1, 2], mode: 'sinc' })).rejects.toThrow('no mode "sinc"');
+  });
+
+  test('the nearest neighbour is found in float32, where 1.5 / 0.6 is 2.5 as in every runtime', async () => {
+    const line = array([1, 1, 5], [0, 1, 2, 3, 4]);
+    const half = { coordinate_transformation_mode: 'half_pixel', nearest_mode: 'floor' };
+    expectValues(await evaluate('Resize', [line], { scales: [1, 1, Math.fround(0.6)], ...half }), [1, 1, 3], [0, 2, 3]);
+  });
+
+  test('a mean of whole numbers is one, rounded towards zero', async () => {
+    for (const dtype of ['int32', 'int64'] as const) {
+      const layer = makeLayer({ name: 'one', op: 'ReduceMean', inputs: ['x'], outputs: ['y'], attributes: { axes: [1], keepdims: 0 } });
+      const [made] = await evaluateLayer(layer, [{ shape: [2, 2], data: Float64Array.of(1, 2, -1, -2), dtype }]);
+      expectValues(made!, [2], [1, -1]);
+    }
   });
 
   test('reductions drop their axes or keep ones', async () => {

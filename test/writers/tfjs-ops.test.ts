@@ -140,6 +140,13 @@ const GRAPH_CASES: readonly OpCase[] = [
   entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 8], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize to sizes'),
   entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 3], mode: 'nearest', nearest_mode: 'floor' }, {}, 'Resize to sizes, nearest'),
   entry('Einsum', [[2, 3, 4], [2, 5, 4]], { equation: 'bik, bjk -> bij' }, {}, 'Einsum of two'), // biome-ignore format: one case, one line
+  entry('Einsum', [[2, 3], [3, 4], [4, 2]], { equation: 'aB,Bc,cd' }, {}, 'Einsum of three, its result not said'), // biome-ignore format: one case, one line
+  entry('Einsum', [[2, 3, 4], [4, 5]], { equation: '...i,ij->...j' }, {}, 'Einsum with axes of no name'), // biome-ignore format: one case, one line
+  entry('Einsum', [[5], [5]], { equation: 'i,i' }, {}, 'Einsum of two lines to one number'), // biome-ignore format: one case, one line
+  { ...entry('Pow', [[6], [1]], {}, {}, 'Pow of integers and a fraction'), values: [1, 2, 3, 5, 8, 10], others: { 1: [0.5] }, dtypes: ['int32', 'float32'] }, // biome-ignore format: one case, one line
+  { ...entry('ReduceMean', [[1, 2, 2, 2]], { axes: [2, 3] }, {}, 'ReduceMean of integers'), values: [1, 2, 2, 2, -1, -2, -2, -2], dtypes: ['int32'] },
+  entry('Resize', [[1, 2, 4, 5]], { sizes: [1, 2, 1, 1], mode: 'linear', coordinate_transformation_mode: 'pytorch_half_pixel' }, {}, 'Resize to one pixel, as PyTorch has it'), // biome-ignore format: one case, one line
+  entry('Resize', [[1, 2, 4, 5]], { sizes: [1, 2, 1, 1], mode: 'nearest', nearest_mode: 'round_prefer_ceil', coordinate_transformation_mode: 'pytorch_half_pixel' }, {}, 'Resize to the nearest pixel, as PyTorch has it'), // biome-ignore format: one case, one line
   entry('MatMul', [[2, 1, 3, 4], [3, 4, 2]], {}, {}, 'MatMul that repeats the matrices of one'), // biome-ignore format: one case, one line
   entry('MatMul', [[2, 1, 3, 4], [1, 3, 4, 2]], {}, {}, 'MatMul that repeats those of both'), // biome-ignore format: one case, one line
   ...(['linear', 'nearest', 'cubic'] as const).flatMap((mode) =>

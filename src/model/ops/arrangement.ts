@@ -110,7 +110,7 @@ export const concat = operator({
   moves: true,
   sign: ({ parts }) => parts.every((part) => part),
   axes: ({ axis }, order) => ({ axis: movedAxes([axis], order)[0]! }),
-  onnx: { since: 4 },
+  onnx: { defaults: { axis: { before: 4, value: 1 } } },
   compute: ({ parts }, { axis }) => [joinValues(parts, axis)],
 });
 

@@ -5,13 +5,13 @@ import { rowMajorStrides } from '../tensor.js';
 import { newValue } from './array.js';
 import { operator, text } from './operator.js';
 
-interface Terms {
+export interface EinsumTerms {
   readonly inputs: readonly (readonly string[])[];
   readonly output: readonly string[];
 }
 
 /** Letters of each term; an ellipsis becomes letters of its own ('.0' the last of its axes). */
-function parse(equation: string, ranks: readonly number[]): Terms {
+export function einsumTerms(equation: string, ranks: readonly number[]): EinsumTerms {
   const [left, right] = equation.replaceAll(' ', '').split('->') as [string, string | undefined];
   const terms = left.split(',');
   if (terms.length !== ranks.length) throw new ModelError('malformed', `the equation "${equation}" has ${terms.length} terms for ${ranks.length} inputs`);
@@ -37,7 +37,7 @@ export const einsum = operator({
   slots: ['parts...'],
   attributes: { equation: text() },
   shape({ parts }, { equation }) {
-    const { inputs, output } = parse(
+    const { inputs, output } = einsumTerms(
       equation,
       parts.map(({ shape }) => shape.length),
     );
@@ -55,7 +55,7 @@ export const einsum = operator({
   },
   onnx: { since: 12 },
   compute({ parts }, { equation }) {
-    const { inputs, output } = parse(
+    const { inputs, output } = einsumTerms(
       equation,
       parts.map(({ shape }) => shape.length),
     );

@@ -71,7 +71,7 @@ export const activations: readonly Operator[] = [
     ({ alpha }) =>
       (x) =>
         x > alpha ? x : 0,
-    { sign: ({ x }, { alpha }) => x || alpha >= 0, onnx: { since: 10 } },
+    { sign: ({ x }, { alpha }) => x || alpha >= 0 },
   ),
   unary(
     'Elu',
@@ -87,7 +87,11 @@ export const activations: readonly Operator[] = [
     ({ alpha, gamma }) =>
       (x) =>
         gamma * (x > 0 ? x : alpha * Math.expm1(x)),
-    { sign: ({ x }, { gamma }) => x && gamma >= 0 },
+    // Opset 1 had fewer digits.
+    {
+      sign: ({ x }, { gamma }) => x && gamma >= 0,
+      onnx: { defaults: { alpha: { before: 6, value: 1.6732 }, gamma: { before: 6, value: 1.0507 } } },
+    },
   ),
   unary('Sigmoid', {}, () => (x) => 1 / (1 + Math.exp(-x)), never),
   unary(
@@ -155,7 +159,7 @@ export const clip = operator({
   // A bound that flows in is an input that is below zero or not.
   sign: ({ x, min: lowest, max: highest }, { min, max }) => (highest ?? max >= 0) && (x || (lowest ?? min >= 0)),
   axes: 'any',
-  onnx: { since: 6, inputs: { min: { since: 11, scalar: true }, max: { since: 11, scalar: true } } },
+  onnx: { inputs: { min: { since: 11, scalar: true }, max: { since: 11, scalar: true } } },
   compute({ x, min, max }, given) {
     const [lowest, highest] = [min?.data[0] ?? given.min, max?.data[0] ?? given.max];
     return [mapValue(x, (element) => Math.min(highest, Math.max(lowest, element)))];
@@ -230,7 +234,8 @@ function variadic(op: string, combine: Combine): Operator {
     shape: ({ parts }: { parts: readonly Shaped[] }): readonly (readonly Dim[])[] => [broadcastDims(parts.map(({ shape }) => shape))],
     sign: ({ parts }) => parts.every((part) => part),
     axes: 'any',
-    onnx: { since: 8 },
+    // Before opset 8 all inputs had one shape.
+    onnx: {},
     compute: ({ parts }: { parts: readonly Value[] }) => [parts.reduce((a, b) => combineValues(a, b, combine))],
   });
 }
@@ -308,7 +313,7 @@ export const mean = operator({
   shape: ({ parts }) => [broadcastDims(parts.map(({ shape }) => shape))],
   sign: ({ parts }) => parts.every((part) => part),
   axes: 'any',
-  onnx: { since: 8 },
+  onnx: {},
   compute: ({ parts }) => [
     mapValue(
       parts.reduce((a, b) => combineValues(a, b, (x, y) => x + y)),

@@ -71,4 +71,6 @@ const WRAP: Readonly<Partial<Record<DType, (element: number) => number>>> = {
   uint8: (x) => x & 0xff,
   uint16: (x) => x & 0xffff,
   uint32: (x) => x >>> 0,
+  int64: Math.trunc,
+  uint64: Math.trunc,
 };

@@ -129,7 +129,7 @@ export const instanceNormalization = operator({
   weights: ['scale', 'bias'],
   attributes: { epsilon: float(1e-5) },
   shape: ({ x }) => [x.shape],
-  onnx: { since: 6 },
+  onnx: {},
   compute({ x, scale, bias }, { epsilon }) {
     const [batch, channels] = x.shape as [number, number];
     const y = standardised(x, batch * channels, epsilon);

@@ -139,7 +139,7 @@ function resizeAxis(resizing: Resizing, x: Value, shape: readonly number[], axis
   const { outer, size, inner } = aroundAxis(x.shape, axis);
   const y = newValue(x.shape.with(axis, found.outSize));
   for (let i = 0; i < found.outSize; i++) {
-    const at = sourceCoordinate(resizing.coordinate_transformation_mode, i, found, size);
+    const at = sourceCoordinate(resizing, i, found, size);
     const isOutside = isCropped && (at < 0 || at > size - 1);
     const taps = isOutside ? [] : tapsOf(resizing, at, found.scale, size);
     for (let o = 0; o < outer; o++) {
@@ -153,25 +153,34 @@ function resizeAxis(resizing: Resizing, x: Value, shape: readonly number[], axis
   return y;
 }
 
-function sourceCoordinate(mode: string, i: number, { scale, outSize, roi }: Axis, size: number): number {
-  switch (mode) {
+/**
+ * Where an element of the result lies in x. Which neighbour is the nearest is worked out in float32, as runtimes do: 1.5 / 0.6 is 2.5 there, and the
+ * exact quotient by float32's 0.6 a little less.
+ */
+function sourceCoordinate({ coordinate_transformation_mode, mode }: Resizing, i: number, { scale: exact, outSize, roi }: Axis, size: number): number {
+  const round = mode === 'nearest' ? Math.fround : (x: number) => x;
+  const scale = round(exact);
+  switch (coordinate_transformation_mode) {
     case 'asymmetric':
-      return i / scale;
+      return round(i / scale);
     case 'half_pixel':
-      return (i + 0.5) / scale - 0.5;
+      return round(round((i + 0.5) / scale) - 0.5);
     case 'pytorch_half_pixel':
-      return outSize > 1 ? (i + 0.5) / scale - 0.5 : 0;
+      return outSize > 1 ? round(round((i + 0.5) / scale) - 0.5) : 0;
     case 'tf_half_pixel_for_nn':
-      return (i + 0.5) / scale;
+      return round((i + 0.5) / scale);
     case 'half_pixel_symmetric': {
       // The picture is centred when its size was rounded.
-      const exact = size * scale;
-      return (size / 2) * (1 - outSize / exact) + (i + 0.5) / scale - 0.5;
+      const begin = round((size / 2) * (1 - outSize / (size * exact)));
+      return round(begin + round(round((i + 0.5) / scale) - 0.5));
     }
-    case 'tf_crop_and_resize':
-      return outSize > 1 ? roi[0] * (size - 1) + (i * (roi[1] - roi[0]) * (size - 1)) / (outSize - 1) : 0.5 * (roi[0] + roi[1]) * (size - 1);
+    case 'tf_crop_and_resize': {
+      const [from, to] = [round(roi[0]), round(roi[1])];
+      if (outSize <= 1) return round(0.5 * round(from + to) * (size - 1));
+      return round(round(from * (size - 1)) + round(round(round(i * round(to - from)) * (size - 1)) / (outSize - 1)));
+    }
     default:
-      return outSize > 1 ? (i * (size - 1)) / (outSize - 1) : 0;
+      return outSize > 1 ? round((i * (size - 1)) / (outSize - 1)) : 0;
   }
 }
 

@@ -10,7 +10,9 @@ import { spreadPads } from '../../model/ops/arrangement.js';
 import { fromPalette, narrowPlaces, widenPlaces } from '../../model/palette.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { elementCount, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { attention, rotaryEmbedding } from './attention.js';
 import { NotUnderstood } from './by-table.js';
+import { EARLY } from './early.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
@@ -55,10 +57,11 @@ const dropout: Rule = async (node, t) => {
   return node.outputs.length > 1 ? [inputs[0]!, ...maskOf(node, t)] : [inputs[0]!];
 };
 
-/** In inference nothing is dropped. */
+/** In inference nothing is dropped. Before opset 10 the mask was of the input's dtype. */
 function maskOf(node: Node, t: Translator): readonly Value[] {
   const x = node.inputs[0]!;
-  const ones = t.build.add('ConstantOfShape', [t.add(node, 'Shape', [x], {}, 'shape')], { value: 1, dtype: 'bool' }, `${node.title}/mask`);
+  const dtype = node.opset < 10 ? (x.dtype ?? 'float32') : 'bool';
+  const ones = t.build.add('ConstantOfShape', [t.add(node, 'Shape', [x], {}, 'shape')], { value: 1, dtype }, `${node.title}/mask`);
   return [ones];
 }
 
@@ -203,8 +206,24 @@ function legacyScales(node: Node): readonly number[] | undefined {
   return Number.isNaN(height) || Number.isNaN(width) ? undefined : [1, 1, height, width];
 }
 
-/** Opset 10: scales are the second input, coordinates are those of Upsample. */
-const resize: Rule = (node, t) => (node.opset === 10 ? upsample(node, t) : t.byTable(node));
+/**
+ * Opset 10: scales are the second input, coordinates are those of Upsample. Where an axis becomes smaller, the nearest element is the next one, which the
+ * specification's example shows and ONNX Runtime does.
+ *
+ * @see https://github.com/onnx/onnx/blob/rel-1.5.0/docs/Operators.md#Resize, resize_downsample_nearest
+ */
+const resize: Rule = async (node, t) => {
+  if (node.opset !== 10) return t.byTable(node);
+  const [x, given = null] = node.inputs as [Value, Value | null];
+  if ((node.attributes.get('mode') ?? 'nearest') !== 'nearest') return upsample(node, t);
+  const scales = await t.known(given);
+  if (!scales) return new NotUnderstood('whether it makes smaller or larger is known only when the model runs');
+  if (scales.every((scale) => scale >= 1)) return upsample(node, t);
+  const how = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric' };
+  const isMixed = scales.some((scale) => scale > 1);
+  const larger = isMixed ? t.add(node, 'Resize', [x], { scales: scales.map((scale) => Math.max(scale, 1)), ...how, nearest_mode: 'floor' }, 'larger') : x;
+  return [t.add(node, 'Resize', [larger], { scales: scales.map((scale) => Math.min(scale, 1)), ...how, nearest_mode: 'ceil' })];
+};
 
 /** Padding that is said by the size of the result, or by words. */
 const convTranspose: Rule = async (node, t) => {
@@ -273,6 +292,22 @@ const dequantizeLinear: Rule = async (node, t) => {
 
 const DEQUANTISED: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
 
+/** Before opset 21 scale and bias were of each group, not of each channel. */
+const groupNormalization: Rule = (node, t) => {
+  if (node.opset >= 21) return t.byTable(node);
+  const [x, scale, bias] = node.inputs as [Value, Value, Value];
+  const [groups, channels] = [number(node, 'num_groups', 0), x.shape?.[1]];
+  if (typeof channels !== 'number' || groups < 1 || channels % groups !== 0)
+    return new NotUnderstood(`${groups} groups of ${channels ?? 'any number of'} channels`);
+  const each = (value: Value, step: string) => {
+    const column = t.add(node, 'Reshape', [value], { shape: [groups, 1] }, `${step}-groups`);
+    const wide = t.add(node, 'Expand', [column], { shape: [groups, channels / groups] }, `${step}-wide`);
+    return t.add(node, 'Reshape', [wide], { shape: [channels] }, `${step}-channels`);
+  };
+  const attributes = { num_groups: groups, epsilon: number(node, 'epsilon', 1e-5) };
+  return [t.add(node, 'GroupNormalization', [x, each(scale, 'scale'), each(bias, 'bias')], attributes)];
+};
+
 const scatter: Rule = (node, t) => [t.add(node, 'ScatterElements', node.inputs, { axis: number(node, 'axis', 0) })];
 
 export const RULES: Readonly<Record<string, Rule>> = {
@@ -300,5 +335,9 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Hardmax: legacySoftmax,
   Upsample: upsample,
   Resize: resize,
+  GroupNormalization: groupNormalization,
+  Attention: attention,
+  RotaryEmbedding: rotaryEmbedding,
+  ...EARLY,
   ...MICROSOFT,
 };

@@ -4,6 +4,7 @@ import { identity } from '../../model/axis-order.js';
 import { divideDim, multiplyDims, productOf, quotientOf } from '../../model/dims.js';
 import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
+import { einsumTerms } from '../../model/ops/einsum.js';
 import { bindSlots, operatorOf } from '../../model/ops/index.js';
 import { float32Tensor } from '../../model/tensor.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
@@ -383,30 +384,26 @@ const spaceToDepth: GraphRule = (layer, lowering, graph) => {
   return blocks(layer, lowering, graph, [n, divideDim(h, b), b, divideDim(w, b), b, c], perm);
 };
 
-/** Of one or two operands, each letter once in each: sums, a product of matrices and an order of axes, because not every backend has Einsum. */
+/** Letters once in each operand: sums, products of matrices and an order of axes, because not every backend has Einsum. */
 const einsum: GraphRule = (layer, lowering, graph) => {
-  const equation = (layer.attributes.equation as string).replaceAll(' ', '');
-  const [left, right] = equation.split('->');
-  const terms = left!.split(',');
-  const isRepeated = [...terms, right ?? ''].some((term) => new Set(term).size !== term.length);
-  if (right === undefined || equation.includes('.') || terms.length > 2 || isRepeated) return lowering.decline(`an Einsum of "${equation}"`);
+  const equation = layer.attributes.equation as string;
+  const shapes = layer.inputs.map((input) => lowering.shape(input));
+  const { inputs, output } = einsumTerms(
+    equation,
+    shapes.map(({ length }) => length),
+  );
+  if ([...inputs, output].some((term) => new Set(term).size !== term.length)) return lowering.decline(`an Einsum of "${equation}"`);
   const sizes = new Map<string, Dim>();
-  terms.forEach((term, i) => {
-    [...term].forEach((letter, axis) => {
-      const size = lowering.shape(layer.inputs[i]!)[axis]!;
+  inputs.forEach((term, i) => {
+    term.forEach((letter, axis) => {
+      const size = shapes[i]![axis]!;
       if ((sizes.get(letter) ?? size) !== size && (size === 1 || sizes.get(letter) === 1))
         lowering.decline(`an Einsum of "${equation}" that broadcasts "${letter}"`);
       sizes.set(letter, size);
     });
   });
   const formula = new Formula(graph);
-  const operands = terms.map((term, i): Lettered => {
-    const letters = [...term];
-    const others = `${right}${terms.toSpliced(i, 1).join('')}`;
-    const alone = letters.flatMap((letter, axis) => (others.includes(letter) ? [] : [axis]));
-    const x = lowering.plain(layer.inputs[i]!);
-    return { x: alone.length === 0 ? x : formula.reduce('Sum', x, alone, false), letters: letters.filter((letter) => others.includes(letter)) };
-  });
+  const dims = (letters: readonly string[]) => letters.map((letter) => sizes.get(letter)!);
   const inOrder = ({ x, letters }: Lettered, wanted: readonly string[]): FileValue =>
     wanted.every((letter, axis) => letter === letters[axis])
       ? x
@@ -414,17 +411,25 @@ const einsum: GraphRule = (layer, lowering, graph) => {
           x,
           wanted.map((letter) => letters.indexOf(letter)),
         );
-  const [a, b] = operands as [Lettered, Lettered | undefined];
-  if (!b) return axesPlace(inOrder(a, [...right]));
-  const both = a.letters.filter((letter) => b.letters.includes(letter));
-  const [batch, folded] = [both.filter((letter) => right.includes(letter)), both.filter((letter) => !right.includes(letter))];
-  const only = ({ letters }: Lettered) => letters.filter((letter) => !both.includes(letter));
-  const dims = (letters: readonly string[]) => letters.map((letter) => sizes.get(letter)!);
-  const matrix = (operand: Lettered, rows: readonly string[], columns: readonly string[]) =>
-    graph.reshape(inOrder(operand, [...batch, ...rows, ...columns]), [...dims(batch), productOf(dims(rows)), productOf(dims(columns))]);
-  const made = graph.matMul(matrix(a, only(a), folded), matrix(b, folded, only(b)));
-  const letters = [...batch, ...only(a), ...only(b)];
-  return axesPlace(inOrder({ x: graph.reshape(made, dims(letters)), letters }, [...right]));
+  /** Without the letters that nothing else has. */
+  const summed = ({ x, letters }: Lettered, others: readonly string[]): Lettered => {
+    const alone = letters.flatMap((letter, axis) => (others.includes(letter) ? [] : [axis]));
+    return { x: alone.length === 0 ? x : formula.reduce('Sum', x, alone, false), letters: letters.filter((letter) => others.includes(letter)) };
+  };
+  const product = (left: Lettered, right: Lettered, wanted: readonly string[]): Lettered => {
+    const [a, b] = [summed(left, [...wanted, ...right.letters]), summed(right, [...wanted, ...left.letters])];
+    const both = a.letters.filter((letter) => b.letters.includes(letter));
+    const [batch, folded] = [both.filter((letter) => wanted.includes(letter)), both.filter((letter) => !wanted.includes(letter))];
+    const only = ({ letters }: Lettered) => letters.filter((letter) => !both.includes(letter));
+    const matrix = (operand: Lettered, rows: readonly string[], columns: readonly string[]) =>
+      graph.reshape(inOrder(operand, [...batch, ...rows, ...columns]), [...dims(batch), productOf(dims(rows)), productOf(dims(columns))]);
+    const made = graph.matMul(matrix(a, only(a), folded), matrix(b, folded, only(b)));
+    const letters = [...batch, ...only(a), ...only(b)];
+    return { x: graph.reshape(made, dims(letters)), letters };
+  };
+  let [made, ...rest] = inputs.map((letters, i): Lettered => ({ x: lowering.plain(layer.inputs[i]!), letters })) as [Lettered, ...Lettered[]];
+  for (let next = rest.shift(); next; next = rest.shift()) made = product(made, next, [...output, ...rest.flatMap(({ letters }) => letters)]);
+  return axesPlace(inOrder(summed(made, output), output));
 };
 
 interface Lettered {

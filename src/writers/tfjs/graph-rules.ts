@@ -26,6 +26,8 @@ import { axesPlace, common, foldedAxes, front, inPlace, RULES, withAxes } from '
 import { type FileValue, knownSize } from './target.js';
 import { placedLast } from './windows.js';
 
+const isInteger = (dtype: DType | null): boolean => dtype !== null && !isFloatDType(dtype);
+
 type Elementwise = (x: FileValue, f: Formula, attributes: Readonly<Record<string, number>>, layer: Layer) => FileValue;
 
 const UNARY: Readonly<Record<string, Elementwise>> = {
@@ -69,6 +71,7 @@ const BINARY: Readonly<Record<string, (a: FileValue, b: FileValue, f: Formula, l
   Or: (a, b, f) => f.two('Maximum', a, b),
   Xor: (a, b, f) => f.compare('NotEqual', a, b),
   Div: (a, b, f) => f.truncate(f.div(a, b)),
+  Pow: (a, b, f) => f.truncate(f.two('Pow', a, b)),
   // The remainder of magnitudes with the dividend's sign is C's; TensorFlow.js has Python's.
   Mod: (a, b, f, { attributes }) =>
     attributes.fmod === 1 ? f.mul(f.one('Sign', a), f.two('FloorMod', f.one('Abs', a), f.one('Abs', b))) : f.two('FloorMod', a, b),
@@ -168,7 +171,8 @@ const reduction: GraphRule = (layer, lowering, graph) => {
   const axes = foldedAxes(layer, order.length);
   const keep = layer.attributes.keepdims === 1;
   const inFile = order.flatMap((axis, i) => (axes.includes(axis) ? [i] : []));
-  const made = FOLDINGS[layer.op]!(value, inFile, keep, new Formula(graph));
+  const folded = FOLDINGS[layer.op]!(value, inFile, keep, new Formula(graph));
+  const made = layer.op === 'ReduceMean' && isInteger(lowering.types.get(input!)!.dtype) ? new Formula(graph).truncate(folded) : folded;
   const kept = identity(order.length).filter((axis) => !axes.includes(axis));
   return { kind: 'axes', value: made, order: keep ? order : order.filter((axis) => !axes.includes(axis)).map((axis) => kept.indexOf(axis)) };
 };
@@ -317,9 +321,9 @@ export function graphRule(graph: GraphTarget): RuleFinder {
     const beyond = beyondPlain(layer);
     const general = Object.hasOwn(GENERAL, op) ? GENERAL[op]! : undefined;
     if (beyond === null && Object.hasOwn(RULES, op)) {
-      // Quotients of whole numbers, cuts of axes of free size, rows counted from the end, products with lines and windows with gaps are for
+      // Quotients, roots and means of whole numbers, cuts of axes of free size, rows counted from the end, products with lines and windows with gaps are for
       // rules of their own.
-      if (general && ['Div', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
+      if (general && ['Div', 'Pow', 'ReduceMean', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
         return (own, lowering) => (isOwnCase(own, lowering) ? general(own, lowering, graph) : RULES[op]!(own, lowering));
       return RULES[op]!;
     }
@@ -331,7 +335,8 @@ export function graphRule(graph: GraphTarget): RuleFinder {
 
 function isOwnCase(layer: Layer, lowering: Lowering): boolean {
   const { dtype, shape } = lowering.types.get(layer.inputs[0]!)!;
-  if (layer.op === 'Div') return dtype !== null && !isFloatDType(dtype);
+  if (layer.op === 'Div' || layer.op === 'ReduceMean') return isInteger(dtype);
+  if (layer.op === 'Pow') return isInteger(dtype) && !isInteger(layer.weights.operand?.dtype ?? lowering.types.get(layer.inputs[1]!)!.dtype);
   if (layer.op === 'MaxPool' || layer.op === 'AveragePool') return isDilated(layer);
   if (layer.op === 'Resize') return !isPlainResize(layer, lowering);
   if (layer.op === 'ConvTranspose') return isSpread(layer);

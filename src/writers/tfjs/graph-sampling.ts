@@ -300,6 +300,8 @@ export function isPlainResize(layer: Layer, lowering: Lowering): boolean {
   const isPicture = from.length <= 4 && wanted.slice(0, 2).every((size, axis) => size === from[axis]);
   if (!isPicture || rest.exclude_outside || rest.antialias || rest.keep_aspect_ratio_policy !== 'stretch') return false;
   const half = how === 'half_pixel' || how === 'pytorch_half_pixel';
+  // PyTorch takes the first element where one is left, TensorFlow.js what is in the middle.
+  if (how === 'pytorch_half_pixel' && wanted.some((size, axis) => size === 1 && from[axis] !== 1)) return false;
   if (mode === 'linear') return (half || how === 'align_corners' || how === 'asymmetric') && !lostSize(layer, from, wanted);
   if (mode !== 'nearest') return false;
   const isWhole = wanted.every((size, axis) => size === from[axis] || (typeof size === 'number' && typeof from[axis] === 'number' && size % from[axis] === 0));

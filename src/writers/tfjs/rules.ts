@@ -1,6 +1,7 @@
 /** How each operator of the layer map is made from a target's operations, and in which order its values lie. */
 
 import { identity, sameOrder } from '../../model/axis-order.js';
+import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import type { Lowering, Made } from './lowering.js';
@@ -224,8 +225,9 @@ export function foldedAxes({ attributes }: Layer, rank: number): number[] {
 
 function reduction(kind: 'mean' | 'max' | 'sum'): Rule {
   return (layer, lowering) => {
-    const rank = lowering.shape(layer.inputs[0]!).length;
-    const axes = foldedAxes(layer, rank);
+    const { dtype, shape } = lowering.types.get(layer.inputs[0]!)!;
+    if (kind === 'mean' && dtype !== null && !isFloatDType(dtype)) lowering.decline(`a mean of ${dtype}`);
+    const axes = foldedAxes(layer, shape!.length);
     return reduceOver(layer, lowering, kind, axes, layer.attributes.keepdims === 1);
   };
 }
@@ -336,6 +338,9 @@ const resize: Rule = (layer, lowering) => {
   if (scales[0] !== 1 || scales[1] !== 1) lowering.decline('a resize of the batch or the channels');
   const isWhole = factors.every((factor) => Number.isInteger(factor) && factor >= 1);
   const halfPixel = coordinates === 'half_pixel' || coordinates === 'pytorch_half_pixel';
+  // PyTorch's half pixels differ from ONNX's only where one pixel is made.
+  const isOne = wanted.some((size, axis) => size === 1 && x.shape[axis + 1] !== 1);
+  if (coordinates === 'pytorch_half_pixel' && isOne) lowering.decline(`interpolation to one pixel by ${coordinates}`);
   if (mode === 'nearest') {
     // For whole factors the centre of each new pixel lies within the old one, whichever way it is rounded.
     const isCentre = halfPixel && (isWhole ? rounding!.startsWith('round') : rounding === 'round_prefer_ceil');
@@ -343,7 +348,6 @@ const resize: Rule = (layer, lowering) => {
     return placedLast(lowering.target.resize(x, factors, 'nearest', isCentre && !isWhole ? 'half-pixel' : 'asymmetric', sizes));
   }
   if (mode !== 'linear') lowering.decline(`interpolation ${mode}`);
-  // PyTorch's half pixels differ from ONNX's only where one pixel is made.
   const sampling = halfPixel ? 'half-pixel' : coordinates === 'align_corners' ? 'corners' : coordinates === 'asymmetric' ? 'asymmetric' : null;
   if (sampling === null) return lowering.decline(`interpolation by ${coordinates}`);
   return placedLast(lowering.target.resize(x, factors, 'bilinear', sampling, sizes));

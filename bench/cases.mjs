@@ -1,5 +1,6 @@
 /** What the benchmark runs: one row each, with the most that it may cost. */
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { GOLDEN } from './record.mjs';
 
 const convert =
@@ -11,6 +12,8 @@ const verify =
   (from, to) => ['convert', from, '-o', to, '--quiet', ...extra];
 const diff = (other) => (from) => ['diff', from, join(dirname(from), other), '--quiet'];
 const inspect = (from) => ['inspect', from, '--quiet'];
+/** What shrink does before it judges what it wrote. */
+const WRITE_SHRUNK = fileURLToPath(new URL('write-shrunk.mjs', import.meta.url));
 /** The container that PyTorch wrote until 1.5. */
 export const LEGACY = 'vgg16.legacy.pth';
 export const VGG_ONNX = 'vgg16.onnx';
@@ -89,6 +92,20 @@ export const CASES = [
     cpuLimitS: 40,
     peakLimitMB: 1200,
   },
+  ...[
+    { what: 'few levels', options: { step: 0.7 }, ratioLimit: 8 },
+    { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' } },
+    { what: 'int4 in blocks', options: { dtype: 'int4' }, ratioLimit: 8 },
+    { what: 'uint4 in blocks', options: { dtype: 'uint4' }, ratioLimit: 8 },
+  ].map(({ what, options, ratioLimit }) => ({
+    title: `PyTorch zip → ONNX ${what}`,
+    source: 'vgg16.pth',
+    output: 'out.onnx',
+    script: WRITE_SHRUNK,
+    args: (from, to) => [from, to, JSON.stringify(options)],
+    ratioLimit,
+    peakLimitMB: 350,
+  })),
   ...[
     { what: 'int4', args: ['--dtype', 'int4'], cpuLimitS: 90, peakLimitMB: 1800 },
     { what: 'few levels, 50 MB on the wire', args: ['--budget', '50MB', '--count', 'wire'], cpuLimitS: 60, peakLimitMB: 2300 },

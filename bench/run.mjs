@@ -67,7 +67,7 @@ console.log(
 console.log('| conversion | cp | wall | ratio to cp | processors | limit | peak memory | limit |');
 console.log('|---|---:|---:|---:|---:|---:|---:|---:|');
 let failed = false;
-for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS, cpuLimitS } of cases) {
+for (const { title, source, script = main, args, output, ratioLimit, peakLimitMB, wallLimitS, cpuLimitS } of cases) {
   const from = join(flags.folder, source);
   const to = join(flags.folder, output ?? 'none');
   const copies = [];
@@ -78,7 +78,7 @@ for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS, c
   for (let run = 0; run <= runs; run++) {
     const copied = await timedCopy(from);
     if (output) rmSync(to, { recursive: true, force: true });
-    const { wallMs, peakKiB, cpuMs } = await timedCommand(args(from, to));
+    const { wallMs, peakKiB, cpuMs } = await timedCommand(args(from, to), script);
     // The first run warms the page cache and the disk's write-back.
     if (run === 0) continue;
     copies.push(copied);
@@ -87,7 +87,7 @@ for (const { title, source, args, output, ratioLimit, peakLimitMB, wallLimitS, c
     peaks.push(peakKiB * 1024);
     times.push(cpuMs / 1000);
   }
-  if (output) rmSync(to, { recursive: true, force: true });
+  if (output) for (const path of [to, `${to}.gz`]) rmSync(path, { recursive: true, force: true });
   const [copy, wall, ratio, cpu, peak] = [median(copies), median(walls), median(ratios), median(times), Math.max(...peaks)];
   const peakMB = peak / 1e6;
   const over =
@@ -114,9 +114,9 @@ async function timedCopy(from) {
   return elapsedMs;
 }
 
-async function timedCommand(args) {
+async function timedCommand(args, script = main) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--import', REPORT_USE, main, ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', REPORT_USE, script, ...args], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
   let use = '';
   child.stdio[3].on('data', (text) => {
     use += text;

@@ -9,19 +9,24 @@
 import { ModelError } from '../errors.js';
 import type { BlockCodes } from './block-form.js';
 import { castTensor } from './cast.js';
-import { ChannelCursor } from './channel-cursor.js';
-import { dequantiseAlong } from './quantise.js';
-import { elementCount, type Loop, type Path, permute, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
+import { type Kernels, kernelMemory, kernelsOver } from './kernel-instance.js';
+import { dequantiseAlong, encodeAlong } from './quantise.js';
+import { PIECE_VALUES } from './quantise-bench.js';
+import { elementCount, type Loop, type Path, permute, rowMajorStrides, type Tensor, tensorChunks } from './tensor.js';
 
 /** Codes that there are. */
 export type CodeRange = 'int4' | 'uint4';
 
 /** The first and the last of each. */
 export const CODE_RANGES: Readonly<Record<CodeRange, readonly [low: number, high: number]>> = { int4: [-8, 7], uint4: [0, 15] };
-/** Largest magnitudes that are put where the last code is, by which code that is: the values beyond are held at it. */
-const REACHES = [8, 7.5, 7, 7.9 / 0.9, 7.9 / 0.8] as const;
-/** The same for codes with a zero point: parts of the range that are covered. */
-const PARTS = [1, 0.93, 0.85] as const;
+/**
+ * Scales that are tried: the span of a block times the first over the second. The largest magnitude is put where these codes are, and the values
+ * beyond the last code are held at it; with a zero point, such parts of the range are covered.
+ */
+const TRIALS: Readonly<Record<CodeRange, readonly (readonly [factor: number, divisor: number])[]>> = {
+  int4: [8, 7.5, 7, 7.9 / 0.9, 7.9 / 0.8].map((reach) => [1, reach] as const),
+  uint4: [1, 0.93, 0.85].map((part) => [part, 15] as const),
+};
 
 export function dequantiseBlocks(tensor: Tensor, codes: Omit<BlockCodes, 'kind'>): Tensor {
   return dequantiseAlong(tensor, blockPath(tensor.shape, codes), codes.scales, codes.zeroPoints);
@@ -29,38 +34,18 @@ export function dequantiseBlocks(tensor: Tensor, codes: Omit<BlockCodes, 'kind'>
 
 /** Codes of a weight, an element a byte. Values beyond the codes are held at the last. */
 export function quantiseBlocks(tensor: Tensor, codes: Omit<BlockCodes, 'kind'>, range: CodeRange): Tensor {
-  return encodeAlong(tensor, blockPath(tensor.shape, codes), codes, range);
+  return encodeFew(tensor, blockPath(tensor.shape, codes), codes, range);
 }
 
 /** The same, one scale for each place along an axis. */
 export function quantiseFew(tensor: Tensor, axis: number, codes: Pick<BlockCodes, 'scales' | 'zeroPoints'>, range: CodeRange): Tensor {
   const path = { offset: 0, axes: tensor.shape.map((size, i) => [{ size, stride: i === axis ? 1 : 0 }]) };
-  return encodeAlong(tensor, path, codes, range);
+  return encodeFew(tensor, path, codes, range);
 }
 
-function encodeAlong(tensor: Tensor, own: Path, { scales, zeroPoints }: Pick<BlockCodes, 'scales' | 'zeroPoints'>, range: CodeRange): Tensor {
+function encodeFew(tensor: Tensor, path: Path, { scales, zeroPoints }: Pick<BlockCodes, 'scales' | 'zeroPoints'>, range: CodeRange): Tensor {
   const [low, high] = CODE_RANGES[range];
-  const zeros = zeroPoints ?? new Uint8Array(scales.length);
-  const begin = (path: Path): Stage['apply'] => {
-    const cursor = new ChannelCursor(path);
-    const { offsets } = cursor;
-    return (input) => {
-      const values = new Float32Array(input.buffer, input.byteOffset, input.byteLength / 4);
-      const codes = new Int8Array(values.length);
-      for (let start = 0; start < values.length; ) {
-        const { base, at, count } = cursor.next(values.length - start);
-        for (let i = 0; i < count; i++) {
-          const place = offsets ? base + offsets[at + i]! : base;
-          const code = roundToEven(values[start + i]! / scales[place]!) + zeros[place]!;
-          codes[start + i] = Math.max(low, Math.min(high, code));
-        }
-        start += count;
-      }
-      return new Uint8Array(codes.buffer);
-    };
-  };
-  const dtype = range === 'int4' ? 'int8' : 'uint8';
-  return withStage(castTensor(tensor, 'float32'), { dtype, bits: 4, ...own, begin });
+  return encodeAlong(tensor, path, scales, { dtype: range === 'int4' ? 'int8' : 'uint8', bits: 4, low, high, zeros: zeroPoints });
 }
 
 /** The path over the parameters of a row-major tensor. */
@@ -99,73 +84,69 @@ export async function measureFew(tensor: Tensor, axis: number, range: CodeRange)
 async function measureGroups(tensor: Tensor, size: number, inner: number, range: CodeRange): Promise<Pick<BlockCodes, 'scales' | 'zeroPoints'>> {
   const scales = new Float32Array(elementCount(tensor.shape) / size);
   const zeroPoints = new Uint8Array(range === 'uint4' ? scales.length : 0);
-  const held = new Float32Array(size * inner);
-  const group = new Float32Array(size);
+  const slab = size * inner;
+  const held = new Float32Array(slab * Math.max(1, Math.floor(PIECE_VALUES / slab)));
+  const bench = new BlockBench(size, held.length / size, range);
   let [filled, at] = [0, 0];
+  const measure = () => {
+    const count = filled / size;
+    const isInOrder = inner === 1 && bench.stride === size;
+    if (isInOrder) bench.values.set(held.subarray(0, filled));
+    for (let group = 0; group < count && !isInOrder; group++) {
+      const first = Math.floor(group / inner) * slab + (group % inner);
+      for (let k = 0; k < size; k++) bench.values[group * bench.stride + k] = held[first + k * inner]!;
+    }
+    bench.choose(count);
+    scales.set(bench.scales.subarray(0, count), at);
+    if (range === 'uint4') zeroPoints.set(bench.zeros.subarray(0, count), at);
+    [filled, at] = [0, at + count];
+  };
   for await (const chunk of tensorChunks(castTensor(tensor, 'float32'))) {
     const values = new Float32Array(chunk.buffer, chunk.byteOffset, chunk.byteLength / 4);
     for (let start = 0; start < values.length; ) {
       const taken = Math.min(held.length - filled, values.length - start);
       held.set(values.subarray(start, start + taken), filled);
       [filled, start] = [filled + taken, start + taken];
-      if (filled < held.length) break;
-      for (let i = 0; i < inner; i++, at++) {
-        if (inner === 1) group.set(held);
-        else for (let k = 0; k < size; k++) group[k] = held[k * inner + i]!;
-        if (range === 'int4') scales[at] = scaleOf(group, tensor);
-        else [scales[at], zeroPoints[at]] = scaleAndZero(group, tensor);
-      }
-      filled = 0;
+      if (filled === held.length) measure();
     }
   }
+  if (filled > 0) measure();
+  if (!scales.every(Number.isFinite))
+    throw new ModelError('unsupported', 'holds NaN or infinite values, which codes cannot hold', { file: tensor.origin.file, tensor: tensor.name });
   return { scales, ...(range === 'uint4' ? { zeroPoints } : {}) };
 }
 
-function scaleOf(group: Float32Array, tensor: Tensor): number {
-  let largest = 0;
-  for (const value of group) {
-    const magnitude = Math.abs(value);
-    if (!(magnitude <= largest)) largest = magnitude;
-  }
-  if (!Number.isFinite(largest)) throw notFinite(tensor);
-  if (!(Math.fround(largest / 8) > 0)) return 1;
-  let [best, least] = [1, Number.POSITIVE_INFINITY];
-  for (const reach of REACHES) {
-    const scale = Math.fround(largest / reach);
-    let lost = 0;
-    for (let i = 0; i < group.length; i++) {
-      const code = roundToEven(group[i]! / scale);
-      const error = group[i]! - Math.max(-8, Math.min(7, code)) * scale;
-      lost += error * error;
-    }
-    if (lost < least) [best, least] = [scale, lost];
-  }
-  return best;
-}
+/** Groups of values in the memory of the kernel that chooses their scales. */
+class BlockBench {
+  /** From one group to the next: a multiple of four, filled up with zeros, which change nothing. */
+  readonly stride: number;
+  readonly values: Float32Array;
+  readonly scales: Float32Array;
+  readonly zeros: Uint8Array;
+  readonly #trials: Float64Array;
+  readonly #kernels: Kernels;
+  readonly #range: CodeRange;
 
-/** Zero is a code: what was pruned or padded stays zero. */
-function scaleAndZero(group: Float32Array, tensor: Tensor): [scale: number, zero: number] {
-  let [min, max] = [0, 0];
-  for (const value of group) {
-    if (!Number.isFinite(value)) throw notFinite(tensor);
-    if (value < min) min = value;
-    if (value > max) max = value;
+  constructor(size: number, groups: number, range: CodeRange) {
+    this.stride = 4 * Math.ceil(size / 4);
+    const trials = TRIALS[range];
+    const memory = kernelMemory(16 * trials.length + groups * (4 * this.stride + 4 + 1));
+    this.#trials = new Float64Array(memory, 0, 2 * trials.length);
+    this.#trials.set(trials.flat());
+    this.values = new Float32Array(memory, this.#trials.byteLength, groups * this.stride);
+    this.scales = new Float32Array(memory, this.values.byteOffset + this.values.byteLength, groups);
+    this.zeros = new Uint8Array(memory, this.scales.byteOffset + this.scales.byteLength, groups);
+    this.#kernels = kernelsOver(memory)!.kernels;
+    this.#range = range;
   }
-  if (!(Math.fround((max - min) / 15) > 0)) return [1, 0];
-  let best: [number, number] = [1, 0];
-  let least = Number.POSITIVE_INFINITY;
-  for (const part of PARTS) {
-    const scale = Math.fround(((max - min) * part) / 15);
-    const zero = Math.min(15, Math.max(0, Math.round((-min * part) / scale)));
-    let lost = 0;
-    for (let i = 0; i < group.length; i++) {
-      const code = roundToEven(group[i]! / scale) + zero;
-      const error = group[i]! - (Math.max(0, Math.min(15, code)) - zero) * scale;
-      lost += error * error;
-    }
-    if (lost < least) [best, least] = [[scale, zero], lost];
+
+  /** Chooses scales, and zeros of uint4, for the first groups. A scale is not finite where a value is not. */
+  choose(groups: number): void {
+    const zeros = this.#range === 'uint4' ? this.zeros.byteOffset : 0;
+    const [low, high] = CODE_RANGES[this.#range];
+    const { scales, values, stride } = this;
+    this.#kernels.blockScales(scales.byteOffset, zeros, values.byteOffset, groups, stride, 0, TRIALS[this.#range].length, low, high);
   }
-  return best;
 }
 
 /** To nearest, ties to even: adding this leaves no bits behind the point. */
@@ -173,8 +154,4 @@ const WHOLE = 1.5 * 2 ** 52;
 
 export function roundToEven(value: number): number {
   return value + WHOLE - WHOLE;
-}
-
-function notFinite({ name, origin }: Tensor): ModelError {
-  return new ModelError('unsupported', 'holds NaN or infinite values, which codes cannot hold', { file: origin.file, tensor: name });
 }

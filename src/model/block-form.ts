@@ -1,4 +1,5 @@
 /** What a weight is that has a scale for each block of neighbours along an axis: its parameters, whatever its layout has become. */
+import { positions } from './slab-plan.js';
 import { elementCount, type Path, rowMajorStrides } from './tensor.js';
 
 /** value = scale * (code - zero), one pair for each block of `size` places along an axis. */
@@ -22,12 +23,13 @@ export function blocksOnPath({ offset, axes }: Path, scales: Float32Array, zeroP
   const moving = loops.map((own, i) => (i === axis ? own.slice(0, -1) : own)).map(([loop]) => loop ?? { size: 1, stride: 0 });
   const shape = moving.map(({ size }) => size);
   if (elementCount(shape) !== scales.length || moving.some(({ stride }) => stride < 0)) return null;
+  const strides = rowMajorStrides(shape);
+  const isInOrder = moving.every(({ size, stride }, i) => size === 1 || stride === strides[i]);
   const turn = <T extends Float32Array | Float64Array>(from: ArrayLike<number>, made: T): T => {
-    const strides = rowMajorStrides(shape);
-    for (let i = 0; i < made.length; i++) {
-      let place = 0;
-      for (const [a, { size, stride }] of moving.entries()) place += (Math.floor(i / strides[a]!) % size) * stride;
-      made[i] = from[place]!;
+    if (isInOrder) made.set(from);
+    else {
+      let i = 0;
+      for (const place of positions(moving)) made[i++] = from[place]!;
     }
     return made;
   };

@@ -10,6 +10,7 @@ export interface Kernels {
   largestMagnitudes(largest: number, source: number, count: number): void;
   encodeAffine(target: number, isWord: number, source: number, count: number, min: number, scale: number, limit: number): void;
   encodeSymmetric(target: number, source: number, count: number, scales: number, scaleStep: number): void;
+  blockScales(scales: number, zeros: number, source: number, blocks: number, size: number, trials: number, tries: number, low: number, high: number): void;
 }
 
 export interface KernelInstance {

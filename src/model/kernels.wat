@@ -323,6 +323,91 @@
         (local.set $scales (i32.add (local.get $scales) (local.get $scaleStep)))
         (br $next))))
 
+  ;; Chooses how $blocks groups of $size float32 (a multiple of 4; zeros fill up) at $source are put into codes from $low to $high: of $tries
+  ;; pairs of float64 at $trials, a factor and a divisor of the group's span, those whose scale loses least. Writes a scale for each to $scales,
+  ;; which is not finite where a value is not, and, where $zeros is not 0, a byte for the code of zero there; then the span goes from the smallest
+  ;; value to the largest, else it is the largest magnitude. Zero is a code in both, and a group of zeros has a scale of 1.
+  (func (export "blockScales")
+    (param $scales i32) (param $zeros i32) (param $source i32) (param $blocks i32) (param $size i32)
+    (param $trials i32) (param $tries i32) (param $low f32) (param $high f32)
+    (local $end i32) (local $at i32) (local $trial i32) (local $lastTrial i32) (local $zero i32) (local $bestZero i32)
+    (local $least v128) (local $most v128) (local $value v128) (local $lost v128) (local $lows v128) (local $highs v128) (local $step v128)
+    (local $min f64) (local $span f64) (local $scale f32) (local $best f32) (local $loss f64) (local $leastLoss f64)
+    (local.set $lastTrial (i32.add (local.get $trials) (i32.shl (local.get $tries) (i32.const 4))))
+    (block $done
+      (loop $nextBlock
+        (br_if $done (i32.eqz (local.get $blocks)))
+        (local.set $end (i32.add (local.get $source) (i32.shl (local.get $size) (i32.const 2))))
+        (local.set $least (v128.const f32x4 0 0 0 0))
+        (local.set $most (v128.const f32x4 0 0 0 0))
+        (local.set $at (local.get $source))
+        (loop $measure
+          (local.set $value (v128.load (local.get $at)))
+          (if (i32.eqz (local.get $zeros)) (then (local.set $value (f32x4.abs (local.get $value)))))
+          (local.set $least (f32x4.min (local.get $least) (local.get $value)))
+          (local.set $most (f32x4.max (local.get $most) (local.get $value)))
+          (br_if $measure (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
+        (local.set $min (f64.promote_f32
+          (f32.min
+            (f32.min (f32x4.extract_lane 0 (local.get $least)) (f32x4.extract_lane 1 (local.get $least)))
+            (f32.min (f32x4.extract_lane 2 (local.get $least)) (f32x4.extract_lane 3 (local.get $least))))))
+        (local.set $span (f64.sub
+          (f64.promote_f32
+            (f32.max
+              (f32.max (f32x4.extract_lane 0 (local.get $most)) (f32x4.extract_lane 1 (local.get $most)))
+              (f32.max (f32x4.extract_lane 2 (local.get $most)) (f32x4.extract_lane 3 (local.get $most)))))
+          (local.get $min)))
+        (local.set $best (f32.const 1))
+        (local.set $bestZero (i32.const 0))
+        (local.set $leastLoss (f64.const inf))
+        (local.set $trial (local.get $trials))
+        (if (f64.ne (f64.sub (local.get $span) (local.get $span)) (f64.const 0)) (then
+          (local.set $best (f32.const nan))
+          (local.set $trial (local.get $lastTrial))))
+        ;; Where the step of the first trial is nothing, all values are zeros, or as good as that.
+        (if (i32.eqz (f32.gt
+          (f32.demote_f64 (f64.div (f64.mul (local.get $span) (f64.load (local.get $trials))) (f64.load offset=8 (local.get $trials))))
+          (f32.const 0))) (then (local.set $trial (local.get $lastTrial))))
+        (block $tried
+          (loop $try
+            (br_if $tried (i32.ge_u (local.get $trial) (local.get $lastTrial)))
+            (local.set $scale (f32.demote_f64
+              (f64.div (f64.mul (local.get $span) (f64.load (local.get $trial))) (f64.load offset=8 (local.get $trial)))))
+            (if (local.get $zeros) (then
+              (local.set $zero (i32.trunc_sat_f64_u (f64.min (f64.promote_f32 (local.get $high)) (f64.floor (f64.add (f64.const 0.5)
+                (f64.div (f64.mul (f64.neg (local.get $min)) (f64.load (local.get $trial))) (f64.promote_f32 (local.get $scale))))))))))
+            (local.set $lows (f32x4.splat (f32.sub (local.get $low) (f32.convert_i32_u (local.get $zero)))))
+            (local.set $highs (f32x4.splat (f32.sub (local.get $high) (f32.convert_i32_u (local.get $zero)))))
+            (local.set $step (f32x4.splat (local.get $scale)))
+            (local.set $lost (v128.const f32x4 0 0 0 0))
+            (local.set $at (local.get $source))
+            ;; In steps, so that no square is too small for a float32.
+            (loop $lose
+              (local.set $value (f32x4.div (v128.load (local.get $at)) (local.get $step)))
+              (local.set $value (f32x4.sub (local.get $value)
+                (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
+              (local.set $lost (f32x4.add (local.get $lost) (f32x4.mul (local.get $value) (local.get $value))))
+              (br_if $lose (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
+            (local.set $loss (f64.mul
+              (f64.mul (f64.promote_f32 (local.get $scale)) (f64.promote_f32 (local.get $scale)))
+              (f64.promote_f32 (f32.add
+                (f32.add (f32x4.extract_lane 0 (local.get $lost)) (f32x4.extract_lane 1 (local.get $lost)))
+                (f32.add (f32x4.extract_lane 2 (local.get $lost)) (f32x4.extract_lane 3 (local.get $lost)))))))
+            (if (f64.lt (local.get $loss) (local.get $leastLoss)) (then
+              (local.set $leastLoss (local.get $loss))
+              (local.set $best (local.get $scale))
+              (local.set $bestZero (local.get $zero))))
+            (local.set $trial (i32.add (local.get $trial) (i32.const 16)))
+            (br $try)))
+        (f32.store (local.get $scales) (local.get $best))
+        (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
+        (if (local.get $zeros) (then
+          (i32.store8 (local.get $zeros) (local.get $bestZero))
+          (local.set $zeros (i32.add (local.get $zeros) (i32.const 1)))))
+        (local.set $source (local.get $end))
+        (local.set $blocks (i32.sub (local.get $blocks) (i32.const 1)))
+        (br $nextBlock))))
+
   (func $sumLanes (param $lanes v128) (result i32)
     (i32.add
       (i32.add (i32x4.extract_lane 0 (local.get $lanes)) (i32x4.extract_lane 1 (local.get $lanes)))

@@ -45,7 +45,8 @@ export async function* packedChunks(tensor: Tensor): AsyncGenerator<Uint8Array> 
     }
     const count = Math.floor(elements.length / perByte);
     const packed = new Uint8Array(count);
-    for (let i = 0; i < count; i++) packed[i] = packOne(elements, i * perByte, perByte, bits, mask);
+    if (bits === 4) for (let i = 0; i < count; i++) packed[i] = (elements[2 * i]! & 15) | (elements[2 * i + 1]! << 4);
+    else for (let i = 0; i < count; i++) packed[i] = packOne(elements, i * perByte, perByte, bits, mask);
     rest = elements.slice(count * perByte);
     yield packed;
   }

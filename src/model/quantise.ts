@@ -11,7 +11,7 @@
  */
 import { ModelError } from '../errors.js';
 import { castTensor } from './cast.js';
-import { ChannelCursor } from './channel-cursor.js';
+import { ChannelCursor, type Visit } from './channel-cursor.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
 import { type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
@@ -168,6 +168,27 @@ export async function channelScales(tensor: Tensor, axis: number): Promise<Float
  * @param scales positive; values beyond 127.5 of them are held at 127
  */
 export function quantiseChannels(tensor: Tensor, axis: number, scales: Float32Array): Tensor {
+  return encodeAlong(tensor, channelPath(tensor.shape, axis), scales);
+}
+
+/** Codes that are held within fewer than those of int8. */
+export interface FewCodes {
+  readonly dtype: 'int8' | 'uint8';
+  /** That files need for each. */
+  readonly bits: number;
+  readonly low: number;
+  readonly high: number;
+  /** One for each scale; all zero where left out. */
+  readonly zeros?: ArrayLike<number> | undefined;
+}
+
+/**
+ * round(value / scale), ties to even, and a zero point.
+ *
+ * @param own goes over the scales, one for each element
+ * @param few from -127 to 127 where left out
+ */
+export function encodeAlong(tensor: Tensor, own: Path, scales: Float32Array, few?: FewCodes): Tensor {
   const begin = (path: Path): Stage['apply'] => {
     const cursor = new ChannelCursor(path);
     const scalesOf = patternScales(cursor, scales);
@@ -178,18 +199,47 @@ export function quantiseChannels(tensor: Tensor, axis: number, scales: Float32Ar
       for (let first = 0; first < values.length; first += PIECE_VALUES) {
         const piece = values.subarray(first, first + PIECE_VALUES);
         bench.load(piece);
+        const visits: PlacedVisit[] = [];
         for (let start = 0; start < piece.length; ) {
-          const { base, at, count } = cursor.next(piece.length - start);
+          const visit = cursor.next(piece.length - start);
+          const { base, at, count } = visit;
           if (cursor.offsets) bench.encodeEach(start, count, scalesOf(base).subarray(at, at + count));
           else bench.encodeRun(start, count, scales[base]!);
+          if (few) visits.push({ ...visit, start });
           start += count;
         }
-        codes.set(bench.encoded(piece.length), first);
+        const encoded = bench.encoded(piece.length);
+        if (few) hold(encoded, few, visits, cursor.offsets);
+        codes.set(encoded, first);
       }
       return codes;
     };
   };
-  return withStage(castTensor(tensor, 'float32'), { dtype: 'int8', ...channelPath(tensor.shape, axis), begin });
+  const { dtype = 'int8', bits } = few ?? {};
+  return withStage(castTensor(tensor, 'float32'), { dtype, ...(bits === undefined ? {} : { bits }), ...own, begin });
+}
+
+interface PlacedVisit extends Visit {
+  /** Where its codes begin. */
+  readonly start: number;
+}
+
+/** Adds the zero points to codes, and holds them within the few that there are, in place. */
+function hold(encoded: Uint8Array, { low, high, zeros }: FewCodes, visits: readonly PlacedVisit[], offsets: Int32Array | null): void {
+  const codes = new Int8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+  if (!zeros) {
+    for (let i = 0; i < codes.length; i++) {
+      const code = codes[i]!;
+      codes[i] = code < low ? low : code > high ? high : code;
+    }
+    return;
+  }
+  for (const { base, at, count, start } of visits) {
+    for (let i = 0; i < count; i++) {
+      const code = codes[start + i]! + zeros[offsets ? base + offsets[at + i]! : base]!;
+      codes[start + i] = code < low ? low : code > high ? high : code;
+    }
+  }
 }
 
 /**
@@ -254,12 +304,26 @@ function channelPath(shape: readonly number[], axis: number): Path {
 /** Scales of one repetition by its base; worked out when the base changes. */
 function patternScales({ offsets, length }: ChannelCursor, scales: Float32Array): (base: number) => Float32Array {
   const table = new Float32Array(offsets ? length : 0);
+  const run = offsets ? runLength(offsets) : 1;
   let known = -1;
   return (base) => {
-    if (base !== known && offsets) for (let i = 0; i < length; i++) table[i] = scales[base + offsets[i]!]!;
+    if (base !== known && offsets) {
+      if (run < LONG_RUN) for (let i = 0; i < length; i++) table[i] = scales[base + offsets[i]!]!;
+      else for (let i = 0; i < length; i += run) table.fill(scales[base + offsets[i]!]!, i, i + run);
+    }
     known = base;
     return table;
   };
+}
+
+/** From how many values on it pays to fill them in one call. */
+const LONG_RUN = 8;
+
+/** How many neighbours have one offset, from the first on and all along. */
+function runLength(offsets: Int32Array): number {
+  const first = offsets.findIndex((offset) => offset !== offsets[0]);
+  const run = first < 0 ? offsets.length : first;
+  return offsets.length % run === 0 && offsets.every((offset, i) => offset === offsets[i - (i % run)]) ? run : 1;
 }
 
 /**

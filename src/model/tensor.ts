@@ -72,7 +72,7 @@ export function constantTensor(name: string, dtype: DType, shape: readonly numbe
 
 /** A float32 tensor of given values. */
 export function float32Tensor(name: string, shape: readonly number[], values: ArrayLike<number>, origin: Origin): Tensor {
-  return constantTensor(name, 'float32', shape, new Uint8Array(Float32Array.from(values).buffer), origin);
+  return constantTensor(name, 'float32', shape, new Uint8Array(new Float32Array(values).buffer), origin);
 }
 
 /**

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memorySource } from '../../src/bytes/byte-source.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { measureBlocks } from '../../src/model/block-codes.js';
+import { CODE_RANGES, measureBlocks, roundToEven } from '../../src/model/block-codes.js';
 import { toFloat32Array } from '../../src/model/cast.js';
 import { narrowForm } from '../../src/model/narrow-form.js';
 import { elementBits, packedChunks, unpackedSource, withBits } from '../../src/model/packing.js';
@@ -52,6 +52,54 @@ it.each(['int4', 'uint4'] as const)('a block loses no more than one whose scale 
     { numRuns: 100 },
   );
 });
+
+/** What is lost of a block in codes of a scale and a zero, in float64. */
+function lossOf(block: readonly number[], scale: number, zero: number, [low, high]: readonly [number, number]): number {
+  return block.reduce((sum, value) => {
+    const code = Math.max(low, Math.min(high, roundToEven(value / scale) + zero));
+    return sum + (value - (code - zero) * scale) ** 2;
+  }, 0);
+}
+
+it.each(['int4', 'uint4'] as const)(
+  'of the scales that are tried, the one is taken that loses least, but for rounding, at any size of block and value (%s)',
+  async (range) => {
+    const anyBlocks = fc
+      .record({ size: fc.integer({ min: 1, max: 37 }), blocks: fc.integer({ min: 1, max: 5 }), power: fc.constantFrom(-140, -60, 0, 100) })
+      .chain(({ size, blocks, power }) =>
+        fc.record({
+          size: fc.constant(size),
+          list: fc.array(
+            fc.double({ min: -4, max: 4, noNaN: true }).map((value) => Math.fround(value * 2 ** power)),
+            { minLength: size * blocks, maxLength: size * blocks },
+          ),
+        }),
+      );
+    await fc.assert(
+      fc.asyncProperty(anyBlocks, async ({ size, list }) => {
+        const { scales, zeroPoints } = await measureBlocks(float32Tensor('w', [1, list.length], list, ORIGIN), 1, size, range);
+        for (const [i, scale] of scales.entries()) {
+          const block = list.slice(i * size, (i + 1) * size);
+          const [least, most] = [Math.min(0, ...block), Math.max(0, ...block)];
+          const tried =
+            range === 'int4'
+              ? [8, 7.5, 7, 7.9 / 0.9, 7.9 / 0.8].map((reach) => [Math.fround(Math.max(-least, most) / reach), 0] as const)
+              : [1, 0.93, 0.85].map((part) => {
+                  const step = Math.fround(((most - least) * part) / 15);
+                  return [step, Math.min(15, Math.round((-least * part) / step))] as const;
+                });
+          const losses = tried.filter(([step]) => step > 0).map(([step, zero]) => lossOf(block, step, zero, CODE_RANGES[range]));
+          if (tried[0]![0] === 0) expect(scale).toBe(1);
+          else
+            expect(lossOf(block, scale, zeroPoints?.[i] ?? 0, CODE_RANGES[range])).toBeLessThanOrEqual(
+              Math.min(...losses) * (1 + 1e-4) + size * (1e-6 * (most - least)) ** 2 + Number.MIN_VALUE,
+            );
+        }
+      }),
+      { numRuns: 300 },
+    );
+  },
+);
 
 it('blocks follow a change of layout', async () => {
   const tensor = float32Tensor('w', [4, 8, 3], wave(96), ORIGIN);
@@ -102,9 +150,13 @@ it('a block divides its axis, and where only short ones do a scale is for a chan
   expect(made.replaces!.method).toBe('int4 per channel');
 });
 
-it('NaN is refused', async () => {
-  for (const range of ['int4', 'uint4'] as const)
-    await expect(measureBlocks(float32Tensor('w', [1, 2], [1, Number.NaN], ORIGIN), 1, 2, range)).rejects.toMatchObject({ kind: 'unsupported' });
+it('NaN and infinities are refused, wherever they stand, and large values are not', async () => {
+  const holds = (range: 'int4' | 'uint4', list: number[]) => measureBlocks(float32Tensor('w', [1, list.length], list, ORIGIN), 1, 3, range);
+  for (const range of ['int4', 'uint4'] as const) {
+    for (const odd of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])
+      for (const at of [0, 4, 5]) await expect(holds(range, [1, -2, 3, 0, 0, 0].with(at, odd))).rejects.toMatchObject({ kind: 'unsupported' });
+    expect((await holds(range, [0, 0, 0, 3e38, -3e38, 1])).scales.every((scale) => scale > 0 && Number.isFinite(scale))).toBe(true);
+  }
 });
 
 it('the search is told what 4 bits cost', async () => {

@@ -350,10 +350,10 @@ class GraphBuilder {
     }
     const numbers = (dtype: DType, values: readonly number[], shape: readonly number[]) => numbersTensor('codes', dtype, shape, values, ORIGIN);
     const shape = codes.kind === 'blocks' ? codes.shape : codes.kind === 'channels' && codes.axis !== null ? [codes.scales.length] : [];
-    const scales = codes.kind === 'affine' ? [codes.scale] : Array.from(codes.scales);
+    const scales = codes.kind === 'affine' ? [codes.scale] : codes.scales;
     const step = codes.kind === 'affine' ? wholeSteps(codes, stored.dtype) : null;
     const zeros = codes.kind !== 'affine' ? codes.zeroPoints && Array.from(codes.zeroPoints) : step === null ? undefined : [step];
-    const scale = constant('scale', numbers('float32', scales, shape));
+    const scale = constant('scale', float32Tensor('scale', shape, scales, ORIGIN));
     let value: string;
     if (hasDequantize(stored.dtype, this.opset)) {
       const inputs = zeros ? [scale, constant('zero', withBits(numbers(stored.dtype, zeros, shape), isPacked ? 4 : undefined), isPacked)] : [scale];

@@ -7,6 +7,7 @@ import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type
 import { framingOf } from './framing.js';
 import { CLASSES } from './head.js';
 import { ownKerasHead } from './keras-head.js';
+import { kerasOrder, ORDERED_FAMILIES, renamed } from './keras-order.js';
 import { families } from './list.js';
 import { Departure, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
@@ -79,6 +80,29 @@ export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean,
   const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
   const stores = ({ stem }: Family, { spell }: Spelling) => kerasPrefixes(layers, spell(stem) ?? '').map((prefix) => kerasStore(layers, spell, theano, prefix));
   return recognise(['keras'], stores, total, options);
+}
+
+/** What is told of a net whose file names no layers. */
+const BY_ORDER = 'the file names no layers: those of each class were taken in the order that Keras has them in';
+
+/** A Keras file that has neither a configuration nor names of layers. */
+export function recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: RecogniseOptions): Recognition {
+  const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
+  const { file, format, producer } = options;
+  for (const family of chosenFamilies(options).filter(({ name }) => ORDERED_FAMILIES.has(name))) {
+    for (const size of Object.values(family.sizes)) {
+      const order = kerasOrder((store) => buildNet(family, size, new Net(store), { file, format, producer }));
+      for (const { spell } of family.spellings.filter(({ ecosystem }) => ecosystem === 'keras')) {
+        const named = renamed(layers, order, spell);
+        if (!named) continue;
+        const store = kerasStore(named, spell);
+        const measured = family.measure(namesOf(store));
+        const { map } = measured === null ? { map: null } : attempt(family, measured, store, total, options);
+        if (map) return { map: { ...map, architecture: { ...map.architecture!, assumed: [...map.architecture!.assumed, BY_ORDER] } } };
+      }
+    }
+  }
+  return { map: null, unknown: 'they are named by their class and its order alone, and are of no net of keras.applications whose order is known.' };
 }
 
 function recognise(

@@ -30,7 +30,7 @@ const MAX_DEPTH = 64;
 const MAX_GROUPS = 200_000;
 
 /** States of random generators; no weights of the model. */
-const RANDOM_STATE = /(^|\/)(seed_generator|_?random_generator)$/;
+export const RANDOM_STATE = /(^|\/)(seed_generator|_?random_generator)$/;
 
 /** Whether the file is such a tree. */
 export async function isWeightTree(root: Hdf5Group): Promise<boolean> {

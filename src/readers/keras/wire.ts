@@ -1,10 +1,12 @@
 /** Keras files that hold weights and no configuration: the nets of keras.applications are recognised by names and shapes. */
-import { recogniseKeras } from '../../architectures/recognise.js';
+import { isUnnamed } from '../../architectures/keras-order.js';
+import { recogniseKeras, recogniseUnnamedKeras } from '../../architectures/recognise.js';
 import type { OrderedLayer } from '../../architectures/store.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
 import { recogniseOptions, shortList, type WiringContext } from '../wire.js';
+import { RANDOM_STATE } from './tree-weights.js';
 import type { LayerWeights } from './weights.js';
 
 /** The layers of one group of weights: a model that is used as a layer keeps those of its own layers in one list, under their names. */
@@ -30,8 +32,9 @@ function ownLayers({ layer, tensors }: LayerWeights): OrderedLayer[] {
  * @throws ModelError 'unsupported' when the names and shapes are of no known net: the wiring is not in the file
  */
 export function wireKerasWeights(saved: readonly LayerWeights[], theano: boolean, context: WiringContext): LayerMap {
-  const layers = saved.flatMap(ownLayers);
-  const recognition = recogniseKeras(layers, theano, recogniseOptions(context));
+  const layers = saved.filter(({ layer }) => !RANDOM_STATE.test(layer)).flatMap(ownLayers);
+  const options = recogniseOptions(context);
+  const recognition = isUnnamed(layers) ? recogniseUnnamedKeras(layers, options) : recogniseKeras(layers, theano, options);
   if (recognition.map) return recognition.map;
   const names = layers.filter(({ tensors }) => tensors.length > 0).map(({ name }) => name);
   throw new ModelError(

@@ -4,7 +4,7 @@
  * `npm run conformance -- --zoo <folder>`: converts the nets of a folder to ONNX and to a TensorFlow.js graph model, runs both against what the nets' own
  * framework recorded, and puts the rows into the table of nets. The folder has an `index.json` (models with their inputs and outputs as .npy, the source's
  * layout) or folders with a `case.json`; rows of nets that it does not have stay, so that a large zoo can be made and tried a net at a time. Nothing is done
- * where the folder is absent. `--only <pattern>` takes the nets whose names fit.
+ * where the folder is absent. `--only <pattern>` takes the nets whose names fit, `--to <target>` tries that target alone: the other cell stays as it was.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,12 @@ const TARGETS = ['onnx', 'tfjs-graph'];
 /** A net of hundreds of megabytes on a busy machine. */
 const MOST_MILLISECONDS = 600_000;
 
-const { values } = parseArgs({ options: { zoo: { type: 'string' }, only: { type: 'string' } } });
+/** Of a target that nobody tried. */
+const NOT_RUN = 'not run';
+
+const { values } = parseArgs({ options: { zoo: { type: 'string' }, only: { type: 'string' }, to: { type: 'string' } } });
+const targets = TARGETS.filter((target) => target === (values.to ?? target));
+if (targets.length === 0) throw new Error(`--to ${values.to} is none of ${TARGETS.join(', ')}`);
 if (values.zoo === undefined) {
   const { status } = spawnSync('npx', ['vitest', 'run', 'test/conformance'], {
     cwd: fileURLToPath(new URL('..', import.meta.url)),
@@ -45,14 +50,17 @@ function tryFrom(nets, rows) {
   const script = fileURLToPath(new URL('./zoo.mjs', import.meta.url));
   const out = mkdtempSync(join(tmpdir(), 'weighbridge-nets-'));
   const list = join(out, 'nets.json');
-  writeFileSync(list, JSON.stringify({ nets, targets: TARGETS, out }));
+  writeFileSync(list, JSON.stringify({ nets, targets, out }));
   const child = spawn(process.execPath, [script, list], { stdio: ['ignore', 'pipe', 'ignore'] });
   let [done, cells] = [0, []];
   const row = () => {
     const { name, format } = nets[done++];
-    const line = `| ${name} | ${format} | ${cells.join(' | ')} |`;
+    const key = `${name} | ${format}`;
+    const known = rows.get(key)?.split(' | ').slice(2) ?? [];
+    const all = TARGETS.map((target, i) => cells[targets.indexOf(target)] ?? known[i]?.replace(/ \|$/, '') ?? NOT_RUN);
+    const line = `| ${key} | ${all.join(' | ')} |`;
     cells = [];
-    rows.set(`${name} | ${format}`, line);
+    rows.set(key, line);
     console.log(line);
     // Written at once: an interrupted run keeps what it found.
     write(rows);
@@ -68,14 +76,14 @@ function tryFrom(nets, rows) {
     if (outcome === undefined) return;
     wait();
     cells.push(outcome);
-    if (cells.length === TARGETS.length) row();
+    if (cells.length === targets.length) row();
   });
   return new Promise((resolve) => {
     child.on('close', (status, signal) => {
       clearTimeout(timer);
       rmSync(out, { recursive: true, force: true });
       if (done < nets.length) {
-        while (cells.length < TARGETS.length) cells.push(signal ? `ended by ${signal}` : `exit ${status}`);
+        while (cells.length < targets.length) cells.push(signal ? `ended by ${signal}` : `exit ${status}`);
         row();
       }
       resolve(done);

@@ -58,6 +58,7 @@ export function head(net: Net, x: Value, path: string, options: HeadOptions = {}
     const leaves = leavesOf(net, own);
     y = runLeaves(net, y, own, leaves, act, layers);
     net.endsInClasses = !isCut(net, own, leaves, layers);
+    net.hasOwnHead = own === path ? leaves.some((leaf, i) => leaf.path !== below(path, layers[i]?.[0])) : leaves.length > 1;
     const meaning = 'the last layer of the published head is not there, and what is left ends in the activation {} (or none)';
     if (!net.endsInClasses && net.setting<string>('head_end', act, meaning) !== 'none') y = net.activation(y, act);
   }
@@ -72,7 +73,12 @@ export function head(net: Net, x: Value, path: string, options: HeadOptions = {}
     if (between !== 'none') y = net.activation(y, 'relu');
   }
   net.endsInClasses = true;
+  net.hasOwnHead = true;
   return runLeaves(net, y, beside, leaves, 'relu', []);
+}
+
+function below(path: string, child: string | undefined): string {
+  return child === '' ? path : `${path}.${child}`;
 }
 
 /** How many features the head takes that lies beside a net without one of its own; null where there is none. */
@@ -155,10 +161,14 @@ const ENDS: Readonly<Record<string, (net: Net, x: Value) => Value>> = {
   'log-softmax': (net, x) => net.op('LogSoftmax', [x], { axis: x.shape.length === 4 ? 1 : -1 }),
 };
 
-/** What people put behind the last layer of nets that they write themselves, where the user says so. */
-export function ending(net: Net, x: Value): Value {
+/**
+ * What people put behind the last layer of nets or heads that they write themselves, where the user says so.
+ *
+ * @param quiet it is not told where there is nothing
+ */
+export function ending(net: Net, x: Value, quiet = false): Value {
   const known = [...ACTIVATIONS, ...Object.keys(ENDS), 'none'];
-  const taken = net.setting<string>('end', 'none', 'behind the last layer stands {} (none, softmax, log-softmax, sigmoid, tanh, relu)');
+  const taken = net.setting<string>('end', 'none', 'behind the last layer stands {} (none, softmax, log-softmax, sigmoid, tanh, relu)', quiet);
   if (!known.includes(taken)) throw new ModelError('usage', `--assume end=${taken} is no end of a net; known: ${known.join(', ')}`);
   return ENDS[taken]?.(net, x) ?? net.activation(x, taken as Activation);
 }

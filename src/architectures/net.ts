@@ -104,6 +104,8 @@ export class Net {
   padsAsTensorFlow: boolean;
   /** Whether the last value is one of classes. */
   endsInClasses = false;
+  /** Whether somebody else made the layers that end in them, and may have put something behind. */
+  hasOwnHead = false;
 
   get ecosystem(): Ecosystem {
     return this.store.ecosystem;
@@ -118,8 +120,9 @@ export class Net {
    * Something that weights do not show: the user's word for it, else the family's.
    *
    * @param meaning a sentence; `{}` stands for the value
+   * @param quiet what is usual is so usual that it is not told
    */
-  setting<T extends string | number>(name: string, usual: T, meaning: string): T {
+  setting<T extends string | number>(name: string, usual: T, meaning: string, quiet = false): T {
     this.settings.add(name);
     const given = this.options.assume?.[name];
     if (given !== undefined && typeof usual === 'number' && !Number.isFinite(Number(given))) {
@@ -127,7 +130,7 @@ export class Net {
     }
     const value = (given === undefined ? usual : typeof usual === 'number' ? Number(given) : given) as T;
     const told = given === undefined ? `; --assume ${name}=... says otherwise` : ', as --assume says';
-    if (!this.assumed.has(name)) this.assumed.set(name, `${meaning.replace('{}', spelt(value))}${told}`);
+    if (!this.assumed.has(name) && !(quiet && given === undefined)) this.assumed.set(name, `${meaning.replace('{}', spelt(value))}${told}`);
     return value;
   }
 

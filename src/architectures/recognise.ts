@@ -5,7 +5,7 @@ import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
 import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling } from './family.js';
 import { framingOf } from './framing.js';
-import { CLASSES } from './head.js';
+import { CLASSES, ending } from './head.js';
 import { ownKerasHead } from './keras-head.js';
 import { kerasOrder, ORDERED_FAMILIES, renamed } from './keras-order.js';
 import { families } from './list.js';
@@ -284,6 +284,9 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   let y = net.endsInClasses ? features : ownKerasHead(net, features);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
+  // Keras ends in a softmax unless told; other families have said by themselves what is behind.
+  const mayEnd = net.endsInClasses && store.ecosystem !== 'keras' && !options.softmax && !net.settings.has('end') && family.output === undefined;
+  if (mayEnd) y = ending(net, y, !net.hasOwnHead && y.shape[1] !== 1);
   const isKeras = store.ecosystem === 'keras' && net.endsInClasses;
   // Of one number a softmax makes 1, whatever it is.
   const softmax = options.softmax ?? (isKeras && y.shape[1] !== 1);

@@ -1,9 +1,10 @@
 /** Swin Transformer: Liu et al., 2021, table 7; version 2: Liu et al., 2022 (cosine attention, positions from a small net, norms after). */
+import { ModelError } from '../errors.js';
 import { toFloat64Array } from '../model/cast.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 import { layerNorm, mlp, selfAttention } from './attention.js';
 import { residual } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
+import { family, type Names, namesOf, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
@@ -15,8 +16,12 @@ interface Size {
   readonly features: number;
   readonly depths: readonly number[];
   readonly heads: readonly number[];
-  readonly window: number;
+  /** Side of each stage's windows. */
+  readonly windows: readonly number[];
 }
+
+/** Of version 2, where the weights do not tell. */
+const USUAL_WINDOW = 8;
 
 const of = (version: 1 | 2, features: number, third: number, heads: number): Size => ({
   version,
@@ -24,7 +29,7 @@ const of = (version: 1 | 2, features: number, third: number, heads: number): Siz
   features,
   depths: [2, 2, third, 2],
   heads: [1, 2, 4, 8].map((factor) => factor * heads),
-  window: version === 1 ? 7 : 8,
+  windows: new Array<number>(4).fill(version === 1 ? 7 : USUAL_WINDOW),
 });
 
 const EPSILON = 1e-5;
@@ -107,20 +112,20 @@ export const swin = family<Size>({
     const stages = Array.from({ length: MAX_STAGES }, (_, i) => 2 * i + 1).filter((i) => names.has(`features.${i}.0.attn.qkv`));
     const headsOf = (i: number) =>
       version === 2 ? names.shape(`features.${i}.0.attn.logit_scale`)[0]! : names.shape(`features.${i}.0.attn.relative_position_bias_table`)[1]!;
-    const differences = names.shape('features.1.0.attn.relative_position_bias_table')[0] ?? 0;
-    const pairs = names.shape('features.1.0.attn.relative_position_index')[0] ?? 0;
-    // (2 window - 1)^2 differences of places, window^4 pairs of them.
-    const window = version === 1 ? (Math.sqrt(differences) + 1) / 2 : pairs > 0 ? Math.round(pairs ** 0.25) : 8;
-    return { version, patch, features, depths: stages.map((i) => names.count(`features.${i}.{n}.attn.qkv`)), heads: stages.map(headsOf), window };
+    const windows = stages.map((i) => windowOf(names, `features.${i}.0.attn`) || USUAL_WINDOW);
+    return { version, patch, features, depths: stages.map((i) => names.count(`features.${i}.{n}.attn.qkv`)), heads: stages.map(headsOf), windows };
   },
 
-  build(net, input, { version, patch, features, depths, heads, window }) {
+  build(net, input, { version, patch, features, depths, heads, windows }) {
+    const isTold = net.store.has('features.1') === undefined || windowOf(namesOf(net.store), 'features.1.0.attn') > 0;
+    const anyWindow = isTold ? null : net.setting('window', USUAL_WINDOW, 'windows have sides of {} places');
     let x = net.conv(input, 'features.0.0', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
     x = layerNorm(net, net.transpose(x, [0, 2, 3, 1]), 'features.0.2', EPSILON);
     depths.forEach((depth, s) => {
       for (let b = 0; b < depth; b++) {
         const at = `features.${2 * s + 1}.${b}`;
-        const attention = { heads: heads[s]!, window, shift: b % 2 === 0 ? 0 : Math.floor(window / 2), version };
+        const window = anyWindow === null ? windows[s]! : windowWithin(net, x, anyWindow);
+        const attention = { heads: heads[s]!, window, shift: b % 2 === 0 ? 0 : Math.floor(window / 2), version, stage: s };
         const attend = (y: Value) => windowAttention(net, y, `${at}.attn`, attention);
         const blend = (y: Value) => mlp(net, y, `${at}.mlp.0`, `${at}.mlp.3`, 4 * features * 2 ** s);
         const norm = (y: Value, i: number) => layerNorm(net, y, `${at}.norm${i}`, EPSILON);
@@ -133,6 +138,24 @@ export const swin = family<Size>({
     return head(net, net.op('ReduceMean', [x], { axes: [1, 2], keepdims: 0 }), 'head');
   },
 });
+
+/**
+ * The side of a stage's windows: there are (2 side - 1)^2 differences of places, and side^4 pairs of places.
+ *
+ * @returns 0 where the weights do not tell, and a fraction where they are of no square window
+ */
+function windowOf(names: Names, path: string): number {
+  const [differences] = names.shape(`${path}.relative_position_bias_table`);
+  if (differences !== undefined) return (Math.sqrt(differences) + 1) / 2;
+  const pairs = names.shape(`${path}.relative_position_index`).reduce((product, size) => product * size, 1);
+  const [, side] = names.shape(`${path}.relative_coords_table`);
+  return side !== undefined ? (side + 1) / 2 : pairs > 1 ? pairs ** 0.25 : 0;
+}
+
+/** All but torchvision make windows no larger than the picture. */
+function windowWithin(net: Net, x: Value, window: number): number {
+  return net.ecosystem === 'torchvision' ? window : Math.min(window, sizeOf(x, 1), sizeOf(x, 2));
+}
 
 /** Four neighbours become one place of twice the features. */
 function merge(net: Net, picture: Value, path: string, version: 1 | 2): Value {
@@ -153,10 +176,13 @@ interface WindowOptions {
   readonly window: number;
   readonly shift: number;
   readonly version: 1 | 2;
+  readonly stage: number;
 }
 
 /** Attention within windows; every other block has them shifted, and what the shift wraps around masked. */
-function windowAttention(net: Net, x: Value, path: string, { heads, window, shift, version }: WindowOptions): Value {
+function windowAttention(net: Net, x: Value, path: string, options: WindowOptions): Value {
+  const { heads, window, shift, version } = options;
+  if (!Number.isInteger(window)) throw new Departure(net.store.sourceName(path), 'has positions of no square window');
   const [height, width, features] = [sizeOf(x, 1), sizeOf(x, 2), sizeOf(x, 3)];
   const more = [height, width].map((size) => (window - (size % window)) % window) as [number, number];
   const sizes = [height + more[0], width + more[1]] as const;
@@ -166,7 +192,7 @@ function windowAttention(net: Net, x: Value, path: string, { heads, window, shif
   const name = net.store.sourceName(path);
   const windows = intoWindows(net, moved, window);
   const qkv = version === 1 ? net.dense(windows, `${path}.qkv`, { out: 3 * features }) : queries(net, windows, `${path}.qkv`, features);
-  const positions = { name: `${name}.relative_position_bias`, tensor: positionBias(net, path, heads, window, version) };
+  const positions = { name: `${name}.relative_position_bias`, tensor: positionBias(net, path, options) };
   const mask = shifts.some((by) => by > 0) ? [{ name: `${name}.mask`, tensor: rollMask(window, sizes, shifts) }] : [];
   const similarity = version === 2 ? (q: Value, k: Value) => cosine(net, q, k, path, heads) : undefined;
   const attended = selfAttention(net, qkv, { heads, biases: [positions, ...mask], ...(similarity ? { similarity } : {}) });
@@ -217,28 +243,35 @@ function cosine(net: Net, q: Value, k: Value, path: string, heads: number): Valu
 }
 
 /** What each pair of tokens of a window adds, by head: from a table, in version 2 from a small net over the differences of places. */
-function positionBias(net: Net, path: string, heads: number, window: number, version: 1 | 2): Tensor {
+function positionBias(net: Net, path: string, { heads, window, version, stage }: WindowOptions): Tensor {
   const tokens = window * window;
   if (version === 1) {
     const table = net.store.takeParameter(`${path}.relative_position_bias_table`, [(2 * window - 1) ** 2, heads]);
-    if (!table) throw new Departure(`${net.store.sourceName(path)}.relative_position_bias_table`, 'is missing');
+    const name = `${net.store.sourceName(path)}.relative_position_bias_table`;
+    if (!table) throw new Departure(name, 'is missing');
+    if (table.shape[0] !== (2 * window - 1) ** 2) throw new Departure(name, `is of [${table.shape}], but windows of its stage are of ${window} x ${window}`);
     return pairBias(table, window);
   }
   const wide = 512;
   const { kernel: first, bias } = net.weights(`${path}.cpb_mlp.0`, 'dense', { kernel: [wide, 2], bias: [wide] });
   const { kernel: second } = net.weights(`${path}.cpb_mlp.2`, 'dense', { kernel: [heads, wide] });
   if (!bias) throw new Departure(`${net.store.sourceName(path)}.cpb_mlp.0`, 'has no bias');
+  const side = 2 * window - 1;
+  const stored = net.store.takeParameter(`${path}.relative_coords_table`, [1, side, side, 2]);
+  const told = stored?.shape.join() === [1, side, side, 2].join() ? stored : null;
+  // Nets that were trained again for larger pictures count differences in windows of the smaller ones.
+  const farthest = told ? window : trainedWindow(net, stage, window);
   return computed(second!, `${net.store.sourceName(path)}.relative_position_bias`, [heads, tokens, tokens], async () => {
     const [a, b, c] = await Promise.all([first!, bias, second!].map(numbersOf));
     const hidden = b!.length;
-    const side = 2 * window - 1;
+    const coordinates = told && (await numbersOf(told));
     // Logarithms of the differences, scaled so that the farthest is log2(9) / 3.
     const spread = (i: number) => {
-      const far = window === 1 ? 0 : ((i - (window - 1)) / (window - 1)) * 8;
+      const far = farthest === 1 ? 0 : ((i - (window - 1)) / (farthest - 1)) * 8;
       return (Math.sign(far) * Math.log2(Math.abs(far) + 1)) / 3;
     };
     const table = Array.from({ length: side * side }, (_, row) => {
-      const [y, x] = [spread(Math.floor(row / side)), spread(row % side)];
+      const [y, x] = coordinates ? [coordinates[2 * row]!, coordinates[2 * row + 1]!] : [spread(Math.floor(row / side)), spread(row % side)];
       const between = Array.from({ length: hidden }, (_, h) => Math.max(0, a![2 * h]! * y + a![2 * h + 1]! * x + b![h]!));
       return Array.from({ length: heads }, (_, head) => {
         const sum = between.reduce((total, value, h) => total + value * c![head * hidden + h]!, 0);
@@ -248,6 +281,21 @@ function positionBias(net: Net, path: string, heads: number, window: number, ver
     const index = relativeIndex(window);
     return Float64Array.from({ length: heads * index.length }, (_, i) => table[index[i % index.length]!]![Math.floor(i / index.length)]!);
   });
+}
+
+/**
+ * The side of the windows in which positions were learned, where the file has no table of them.
+ *
+ * @throws ModelError 'usage' for what is no list of whole numbers
+ */
+function trainedWindow(net: Net, stage: number, window: number): number {
+  const meaning = 'positions were learned in windows of {} (own: those of the net; else a number for each stage, as 12,12,12,6)';
+  const taken = net.setting<string>('pretrained_window', 'own', meaning);
+  if (taken === 'own') return window;
+  const each = taken.split(',').map(Number);
+  const side = each[stage] ?? each.at(-1)!;
+  if (!each.every((one) => Number.isInteger(one) && one >= 0)) throw new ModelError('usage', `--assume pretrained_window=${taken} is no list of whole numbers`);
+  return side === 0 ? window : side;
 }
 
 async function numbersOf(tensor: Tensor): Promise<Float64Array> {

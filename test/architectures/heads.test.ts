@@ -30,6 +30,17 @@ describe('heads', () => {
     expect(lastOps(read(shapes, { head_activation: 'tanh' }), 2)).toEqual(['Tanh', 'Gemm']);
   });
 
+  it('may end in a softmax or another activation, which is told of those that somebody else made', () => {
+    const shapes = { ...without(shapesOf('resnet18'), 'fc'), ...linear('fc.fc1', 32, 512), ...linear('fc.fc2', 7, 32) };
+    const map = read(shapes);
+    expect(lastOps(map, 1)).toEqual(['Gemm']);
+    expect(map.architecture!.assumed.join()).toContain('behind the last layer stands none');
+    expect(lastOps(read(shapes, { end: 'log-softmax' }), 2)).toEqual(['Gemm', 'LogSoftmax']);
+    const own = shapesOf('resnet18');
+    expect(read(own).architecture!.assumed.join()).not.toContain('behind the last layer');
+    expect(lastOps(read(own, { end: 'softmax' }), 2)).toEqual(['Gemm', 'Softmax']);
+  });
+
   it('have their activation before or behind a normalisation, as the gaps in their numbers say', () => {
     const norm = (name: string) => Object.fromEntries(['weight', 'bias', 'running_mean', 'running_var'].map((role) => [`${name}.${role}`, [32]]));
     const body = without(shapesOf('resnet18'), 'fc');

@@ -43,6 +43,49 @@ describe('activations', () => {
   });
 });
 
+describe('windows of Swin Transformer v2', () => {
+  const coordinates = /relative_(coords_table|position_index)$/;
+  const timm = (name: string) =>
+    name
+      .replace(/^features\.0\.0/, 'patch_embed.proj')
+      .replace(/^features\.0\.2/, 'patch_embed.norm')
+      .replace(/^features\.(\d+)\.(\d+)\./, (_, s, b) => `layers.${(s - 1) / 2}.blocks.${b}.`)
+      .replace(/^features\.(\d+)\./, (_, s) => `layers.${s / 2}.downsample.`)
+      .replace('.mlp.0.', '.mlp.fc1.')
+      .replace('.mlp.3.', '.mlp.fc2.');
+  const untold = Object.fromEntries(
+    Object.entries(shapesOf('swin_v2_t')).flatMap(([name, shape]) => (coordinates.test(name) ? [] : [[timm(name), shape] as const])),
+  );
+  const sides = (map: LayerMap) =>
+    map.layers.flatMap(({ weights }) =>
+      Object.values(weights)
+        .filter(({ name }) => name.endsWith('position_bias'))
+        .map(({ shape }) => shape.at(-1)! ** 0.5),
+    );
+
+  it('are told where no weight shows them, and are no larger than the picture', () => {
+    const map = read(untold);
+    expect(told(map)).toContain('windows have sides of 8 places');
+    expect(told(map)).toContain('positions were learned in windows of own');
+    expect(new Set(sides(map))).toEqual(new Set([8]));
+    const wide = read(untold, { window: '16', pretrained_window: '12,12,12,6' });
+    expect(sides(wide)).toEqual([...new Array(10).fill(16), 8, 8]);
+    expect(() => read(untold, { pretrained_window: 'wide' })).toThrow(isUsage);
+  });
+
+  it('are those of each stage where tables show them', () => {
+    const shapes = Object.fromEntries(
+      Object.entries(shapesOf('swin_v2_t')).map(([name, shape]) => {
+        const side = name.startsWith('features.7.') ? 4 : 8;
+        if (name.endsWith('relative_coords_table')) return [name, [1, 2 * side - 1, 2 * side - 1, 2]];
+        return [name, name.endsWith('relative_position_index') ? [side ** 4] : shape];
+      }),
+    );
+    expect(sides(read(shapes))).toEqual([...new Array(10).fill(8), 4, 4]);
+    expect(told(read(shapes))).not.toContain('windows');
+  });
+});
+
 describe('padding', () => {
   it("follows the file's kernel where the family's keeps the size of a picture, and is said", () => {
     const map = read({ ...shapesOf('resnet18'), 'conv1.weight': [64, 3, 5, 5], 'layer2.0.downsample.0.weight': [128, 64, 3, 3] });

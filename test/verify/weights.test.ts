@@ -31,6 +31,19 @@ describe('a conversion', () => {
     expect(report.weights).toBeNull();
   });
 
+  it('finds a constant that has the name of a weight', async () => {
+    const map = mapOf(
+      [
+        { name: 'first', op: 'Add', inputs: ['x'], outputs: ['a'], weights: { operand: tensor('constant', [1], [2]) } },
+        { name: 'constant', op: 'Constant', inputs: [], outputs: ['constant'], weights: { value: tensor('constant', [1], [3]) } },
+        { name: 'second', op: 'Mul', inputs: ['constant', 'a'], outputs: ['b'] },
+      ],
+      [X],
+      [output('b', 4)],
+    );
+    expect(await verifyWrittenMap(map, await written(map))).toMatchObject({ verdict: 'match', weights: { equal: 2, mismatches: [] } });
+  });
+
   it.each(['onnx', 'tfjs-graph'])('keeps the constants of an activation of several steps apart (%s)', async (to) => {
     const scalar = (name: string, value: number) => ({ operand: tensor(name, [1], [value]) });
     const map = mapOf(

@@ -146,6 +146,8 @@ class GraphBuilder {
       this.#portNames.set(port, name);
       if (this.#isDirect(port) && !this.#values.has(port.value)) this.#values.set(port.value, name);
     }
+    // A constant is found in the file by the name of its value, which some weight may have as well.
+    for (const { op, outputs } of layers) if (op === 'Constant') this.#value(outputs[0]!);
   }
 
   addInput(port: Port): void {

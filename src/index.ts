@@ -7,10 +7,10 @@ export { directorySink } from './bytes/directory-sink.js';
 export { type FileSet, memoryFileSet, withFile } from './bytes/file-set.js';
 export { readNpy, readNpz } from './containers/npy.js';
 export { type ConvertOptions, type ConvertResult, canonicalWeights } from './convert.js';
-export { type DiffOptions, diffModels } from './diff/diff.js';
+export type { DiffOptions, NamedModel } from './diff/diff.js';
 export type { DiffDocument, TensorDiff } from './diff/document.js';
 export { type ErrorPlace, isModelError, ModelError, type ModelErrorKind } from './errors.js';
-export { describeModel, type InspectOptions, type LayerDocument, type ModelDocument, type TensorDocument } from './inspect.js';
+export type { InspectOptions, LayerDocument, ModelDocument, TensorDocument } from './inspect.js';
 export { castTensor } from './model/cast.js';
 export type { DType, DTypeName } from './model/dtype.js';
 export type { Change } from './model/edited.js';
@@ -18,7 +18,18 @@ export type { Labels } from './model/labels.js';
 export type { Architecture, Dim, Layer, LayerMap, Layout, ModelFile, Notice, Port, StoredWeight } from './model/layer-map.js';
 export type { Framing, GivenPreparation, Preparation } from './model/preparation.js';
 export { flip, permute, reshape, sliceAxis, storedTensor, type Tensor, tensorBytes, tensorChunks } from './model/tensor.js';
-export { type ConvertedBlobs, convert, convertBlob, diff, inspect, inspectBlob, openModel } from './programs.js';
+export {
+  type ConvertedBlobs,
+  convert,
+  convertBlob,
+  type DescribeOptions,
+  describeModel,
+  diff,
+  diffModels,
+  inspect,
+  inspectBlob,
+  openModel,
+} from './programs.js';
 export { readers } from './readers/index.js';
 export type { OpenOptions } from './readers/open.js';
 export type { Reader, SourceName } from './readers/reader.js';

@@ -4,10 +4,10 @@ import { blobSink } from './bytes/blob-sink.js';
 import type { ByteSink } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { type ConvertOptions, type ConvertResult, convert as convertFiles } from './convert.js';
-import { type DiffOptions, diffFiles } from './diff/diff.js';
+import { type DiffOptions, diffFiles, diffModels as diffOpened, type NamedModel } from './diff/diff.js';
 import type { DiffDocument } from './diff/document.js';
 import { ModelError } from './errors.js';
-import { type InspectOptions, inspect as inspectFiles, type ModelDocument } from './inspect.js';
+import { describeModel as describeOpened, type InspectOptions, inspect as inspectFiles, type ModelDocument } from './inspect.js';
 import type { ModelFile } from './model/layer-map.js';
 import { type OpenOptions, openModel as openFiles } from './readers/open.js';
 import { checkOptions, EDIT_NAMES, forPrograms, type OptionNames, TARGET_NAMES } from './spelling.js';
@@ -36,9 +36,13 @@ const CONVERT: OptionNames<ConvertOptions> = {
   onRead: true,
 };
 
-const INSPECT: OptionNames<InspectOptions> = { ...OPEN, weights: true, createHasher: true, onProgress: true };
+/** What is said of a model that is open already. */
+export type DescribeOptions = Omit<InspectOptions, keyof OpenOptions>;
+const DESCRIBE: OptionNames<DescribeOptions> = { weights: true, createHasher: true, onProgress: true };
+const INSPECT: OptionNames<InspectOptions> = { ...OPEN, ...DESCRIBE };
 
-const DIFF: OptionNames<DiffOptions> = { a: true, b: true, histograms: true, onProgress: true };
+const COMPARE: OptionNames<Omit<DiffOptions, 'a' | 'b'>> = { histograms: true, onProgress: true };
+const DIFF: OptionNames<DiffOptions> = { a: true, b: true, ...COMPARE };
 
 /**
  * Recognises a model by content and reads its headers and wiring.
@@ -67,6 +71,14 @@ export async function inspect(files: FileSet, options: InspectOptions = {}): Pro
   });
 }
 
+/** Describes a model of `openModel`: see `inspect`. */
+export async function describeModel(model: ModelFile, options: DescribeOptions = {}): Promise<ModelDocument> {
+  return forPrograms({}, async () => {
+    checkOptions(options, DESCRIBE, 'describeModel');
+    return describeOpened(model, options);
+  });
+}
+
 /**
  * Converts a model into `sink`, as `name`. Nothing appears under its final name unless everything was written. It is not verified:
  * `verifyConversion` of 'weighbridge/verify' does that.
@@ -89,6 +101,14 @@ export async function diff(a: FileSet, b: FileSet, options: DiffOptions = {}): P
   return forPrograms({}, async () => {
     checkOptions(options, DIFF, 'diff');
     return diffFiles(a, b, options);
+  });
+}
+
+/** Compares two models of `openModel`: see `diff`. */
+export async function diffModels(a: NamedModel, b: NamedModel, options: Omit<DiffOptions, 'a' | 'b'> = {}): Promise<DiffDocument> {
+  return forPrograms({}, async () => {
+    checkOptions(options, COMPARE, 'diffModels');
+    return diffOpened(a, b, options);
   });
 }
 

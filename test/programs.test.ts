@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { convert, convertBlob, diff, inspect, inspectBlob, memoryFileSet, memorySink, openModel } from '../src/index.js';
+import { convert, convertBlob, describeModel, diff, diffModels, inspect, inspectBlob, memoryFileSet, memorySink, openModel } from '../src/index.js';
 import { convertFile, diffFiles, fileSink, inspectFile, shrinkFile, verifyFile } from '../src/node/index.js';
 import { verifyConversion } from '../src/verification.js';
 
@@ -12,12 +12,23 @@ const bytesOf = (name: string) => new Uint8Array(readFileSync(join(DIGITS, name)
 const files = () => memoryFileSet({ 'digits.h5': bytesOf('digits.h5') }, 'digits.h5');
 const KERAS = join(DIGITS, 'digits.h5');
 const misspelt = (options: object) => options as never;
+const compared = async (options: object) => {
+  const named = { path: 'digits.h5', model: await openModel(files()) };
+  return diffModels(named, named, misspelt(options));
+};
 
 describe('an option that there is not is refused by name, with the one that was meant', () => {
   it.each([
     ['convert', () => convert(files(), memorySink(), 'x.onnx', misspelt({ dytpe: 'float16' })), /convert has no option "dytpe"\. Did you mean "dtype"/],
     ['inspect', () => inspect(files(), misspelt({ weight: true })), /Did you mean "weights"/],
     ['openModel', () => openModel(files(), misspelt({ achr: 'vgg16' })), /Did you mean "arch"/],
+    [
+      'describeModel',
+      async () => describeModel(await openModel(files()), misspelt({ weight: true })),
+      /describeModel has no option "weight"\. Did you mean "weights"/,
+    ],
+    ['diffModels', () => compared({ histogram: true }), /diffModels has no option "histogram"\. Did you mean "histograms"/],
+    ['diffModels, what is said when a file is opened', () => compared({ a: { arch: 'vgg16' } }), /diffModels has no option "a"/],
     ['diff', () => diff(files(), files(), misspelt({ histogram: true })), /Did you mean "histograms"/],
     ['verifyConversion', () => verifyConversion({} as never, misspelt({ sample: 3 })), /Did you mean "samples"/],
     ['convertFile', () => convertFile(KERAS, 'x.onnx', misspelt({ overwrite: true })), /convertFile has no option "overwrite"\. Known: .*force/],
@@ -42,6 +53,13 @@ describe('an error of the core', () => {
     const prototxt = memoryFileSet({ 'x.prototxt': bytesOf('digits.prototxt') }, 'x.prototxt');
     await expect(openModel(prototxt).then((model) => model.map())).rejects.toThrow('with `prototxt`');
   });
+});
+
+it('models that are open are described and compared', async () => {
+  const model = await openModel(files());
+  const document = await describeModel(model);
+  expect(document).toEqual(await inspect(files()));
+  expect((await diffModels({ path: 'a', model }, { path: 'b', model })).verdict.equal).toBe(true);
 });
 
 it('what cannot be written where it should is told with the option', async () => {

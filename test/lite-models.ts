@@ -74,6 +74,7 @@ export interface LiteTensor {
   readonly scales?: readonly number[];
   readonly zeroPoints?: readonly number[];
   readonly axis?: number;
+  readonly isVariable?: boolean;
   /** The shape with free sizes as -1. */
   readonly signature?: readonly number[];
 }
@@ -88,46 +89,62 @@ export interface LiteOperator {
   readonly own?: Uint8Array;
 }
 
+export interface LiteGraph {
+  readonly tensors: readonly LiteTensor[];
+  readonly operators: readonly LiteOperator[];
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+}
+
+/** @param others graphs beside the first, which its branches and loops call by their number */
 export function liteModel(
   tensors: readonly LiteTensor[],
   operators: readonly LiteOperator[],
   inputs: readonly number[],
   outputs: readonly number[],
+  others: readonly LiteGraph[] = [],
 ): Uint8Array {
+  const graphs: readonly LiteGraph[] = [{ tensors, operators, inputs, outputs }, ...others];
   const keyOf = ({ code, custom }: LiteOperator) => `${code} ${custom ?? ''}`;
-  const codes = [...new Map(operators.map((operator) => [keyOf(operator), operator])).values()];
+  const codes = [...new Map(graphs.flatMap((graph) => graph.operators.map((operator) => [keyOf(operator), operator] as const))).values()];
   const places = codes.map(keyOf);
-  const buffers = [table(), ...tensors.map(({ data }) => (data ? table(child({ kind: 'bytes', bytes: data, unit: 1 })) : table()))];
+  const all = graphs.flatMap((graph) => graph.tensors);
+  const buffers = [table(), ...all.map(({ data }) => (data ? table(child({ kind: 'bytes', bytes: data, unit: 1 })) : table()))];
   const quantisation = ({ scales, zeroPoints, axis = 0 }: LiteTensor): Field =>
     scales && child(table(undefined, undefined, child(floats(scales)), child(longs(zeroPoints ?? scales.map(() => 0))), undefined, undefined, int(axis)));
-  const graph = table(
-    child(
-      tables(
-        ...tensors.map((tensor, i) => {
-          const free = tensor.signature && child(ints(tensor.signature));
-          return table(child(ints(tensor.shape)), byte(tensor.type), int(i + 1), child(text(tensor.name)), quantisation(tensor), undefined, undefined, free);
-        }),
-      ),
-    ),
-    child(ints(inputs)),
-    child(ints(outputs)),
-    child(
-      tables(
-        ...operators.map((operator) => {
-          const { inputs: read, outputs: made, options, own } = operator;
-          const settings = own && child({ kind: 'bytes', bytes: own, unit: 1 });
-          return table(int(places.indexOf(keyOf(operator))), child(ints(read)), child(ints(made)), undefined, options && child(options), settings);
-        }),
-      ),
-    ),
-  );
+  const tensorTable = (tensor: LiteTensor): Part => {
+    const free = tensor.signature && child(ints(tensor.signature));
+    const state = tensor.isVariable ? byte(1) : undefined;
+    return table(
+      child(ints(tensor.shape)),
+      byte(tensor.type),
+      int(all.indexOf(tensor) + 1),
+      child(text(tensor.name)),
+      quantisation(tensor),
+      state,
+      undefined,
+      free,
+    );
+  };
+  const operatorTable = (operator: LiteOperator): Part => {
+    const { inputs: read, outputs: made, options, own } = operator;
+    const settings = own && child({ kind: 'bytes', bytes: own, unit: 1 });
+    return table(int(places.indexOf(keyOf(operator))), child(ints(read)), child(ints(made)), undefined, options && child(options), settings);
+  };
+  const graphTable = (graph: LiteGraph): Part =>
+    table(
+      child(tables(...graph.tensors.map(tensorTable))),
+      child(ints(graph.inputs)),
+      child(ints(graph.outputs)),
+      child(tables(...graph.operators.map(operatorTable))),
+    );
   return flatBuffer(
     table(
       int(3),
       child(
         tables(...codes.map(({ code, custom }) => table(byte(Math.min(code, 127)), custom === undefined ? undefined : child(text(custom)), int(1), int(code)))),
       ),
-      child(tables(graph)),
+      child(tables(...graphs.map(graphTable))),
       child(text('made for a test')),
       child(tables(...buffers)),
     ),

@@ -55,8 +55,8 @@ export const liteGraph: Examiner = {
   kind: 'TensorFlow Lite graph',
   match: (file) => tfliteReader.match(probeOf(file)),
   async examine({ source, path }, audit) {
-    const { operators } = await readLiteModel(source);
-    const foreign = new Set(operators.map(({ op }) => op).filter((op) => op.startsWith('CUSTOM ') && !LITE_CUSTOM.has(op)));
+    const { graphs } = await readLiteModel(source);
+    const foreign = new Set(graphs.flatMap(({ operators }) => operators.map(({ op }) => op)).filter((op) => op.startsWith('CUSTOM ') && !LITE_CUSTOM.has(op)));
     tellOps(
       audit,
       'foreign-operator',

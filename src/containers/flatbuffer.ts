@@ -23,6 +23,8 @@ export interface Table {
   readonly at: number;
   /** Where each field lies; 0 for one that is left out. */
   readonly fields: readonly number[];
+  /** Where the table ends. */
+  readonly end: number;
 }
 
 export class FlatBuffer {
@@ -40,6 +42,15 @@ export class FlatBuffer {
   async byte(table: Table, field: number): Promise<number> {
     const at = table.fields[field];
     return at ? (await this.#view(at, 1)).getInt8(0) : 0;
+  }
+
+  /** Whether a field is there and not zero, whatever its width: its bytes end where the next field's begin. */
+  async isSet(table: Table, field: number): Promise<boolean> {
+    const at = table.fields[field];
+    if (!at) return false;
+    const next = Math.min(at + 8, table.end, ...table.fields.filter((other) => other > at));
+    const view = await this.#view(at, Math.max(1, next - at));
+    return Array.from({ length: view.byteLength }, (_, i) => view.getUint8(i)).some((value) => value !== 0);
   }
 
   async int32(table: Table, field: number, missing = 0): Promise<number> {
@@ -111,13 +122,14 @@ export class FlatBuffer {
     if (++this.#tables > MAX_TABLES) throw this.#error(at, `more than ${MAX_TABLES} tables`);
     const layout = at - (await this.#view(at, 4)).getInt32(0, true);
     const byteLength = (await this.#view(layout, 2)).getUint16(0, true);
+    const end = at + (await this.#view(layout + 2, 2)).getUint16(0, true);
     if (byteLength < 4 || byteLength % 2 !== 0) throw this.#error(layout, `a table's layout of ${byteLength} bytes`);
     const fields: number[] = [];
     for (let entry = 4; entry < byteLength; entry += 2) {
       const offset = (await this.#view(layout + entry, 2)).getUint16(0, true);
       fields.push(offset === 0 ? 0 : at + offset);
     }
-    return { at, fields };
+    return { at, fields, end };
   }
 
   async #uint32(at: number): Promise<number> {

@@ -4,9 +4,10 @@
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/schema/schema.fbs
  */
 import { type ByteSource, sliceSource } from '../bytes/byte-source.js';
-import { ModelError } from '../errors.js';
+import { type ErrorPlace, ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
-import { storedTensor, type Tensor } from '../model/tensor.js';
+import { unpackedSource, withBits } from '../model/packing.js';
+import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
 import { FlatBuffer, type Table } from './flatbuffer.js';
 
 export interface LiteQuantisation {
@@ -24,6 +25,8 @@ export interface LiteTensor {
   /** Null for what flows. */
   readonly data: Tensor | null;
   readonly quantisation: LiteQuantisation | null;
+  /** A state that the runtime keeps from one call to the next, zeros at first. */
+  readonly isVariable: boolean;
 }
 
 export interface LiteOperator {
@@ -35,15 +38,20 @@ export interface LiteOperator {
   readonly options: LiteOptions;
 }
 
-export interface LiteModel {
-  readonly version: number;
-  readonly description: string;
+/** One of a model's graphs; those beside the first are branches, bodies of loops, or what other signatures run. */
+export interface LiteSubgraph {
+  readonly name: string;
   readonly tensors: readonly LiteTensor[];
   readonly operators: readonly LiteOperator[];
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
-  /** Graphs beside the first, which are branches and loops. */
-  readonly otherGraphs: number;
+}
+
+export interface LiteModel extends LiteSubgraph {
+  readonly version: number;
+  readonly description: string;
+  /** All graphs; the first is the model's own. */
+  readonly graphs: readonly LiteSubgraph[];
 }
 
 /** The settings of an operator: a table whose fields are numbered as the schema has them. */
@@ -62,8 +70,8 @@ export class LiteOptions {
     const { table } = this;
     if (!table) return [];
     const left = table.fields.flatMap((at, field) => (at === 0 || this.#read.has(field) ? [] : [field]));
-    const values = await Promise.all(left.map((field) => this.buffer.byte(table, field)));
-    return left.filter((_, i) => values[i] !== 0);
+    const isSet = await Promise.all(left.map((field) => this.buffer.isSet(table, field)));
+    return left.filter((_, i) => isSet[i]);
   }
 
   async byte(field: number, missing = 0): Promise<number> {
@@ -88,19 +96,23 @@ export class LiteOptions {
 }
 
 const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4 } as const;
-const GRAPH = { tensors: 0, inputs: 1, outputs: 2, operators: 3 } as const;
-const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, sparsity: 6, signature: 7 } as const;
+const GRAPH = { tensors: 0, inputs: 1, outputs: 2, operators: 3, name: 4 } as const;
+const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, variable: 5, sparsity: 6, signature: 7 } as const;
 const QUANTISATION = { scale: 2, zeroPoint: 3, detailsType: 4, dimension: 6 } as const;
 const BUFFER = { data: 0, offset: 1, size: 2 } as const;
 const CODE = { deprecated: 0, custom: 1, builtin: 3 } as const;
 const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5 } as const;
+/** Branches and loops of a net are few. */
+const MAX_GRAPHS = 1000;
 /** Settings of custom operators are a few numbers. */
 const MAX_OWN_BYTES = 65_536;
 
 const DTYPES: readonly (DType | 'string' | 'other')[] = [
   ...(['float32', 'float16', 'int32', 'uint8', 'int64', 'string', 'bool', 'int16', 'complex64', 'int8', 'float64', 'complex128', 'uint64'] as const),
-  ...(['other', 'other', 'uint32', 'uint16', 'other'] as const),
+  ...(['other', 'other', 'uint32', 'uint16', 'int8', 'bfloat16', 'int8', 'uint8'] as const),
 ];
+/** Bits of an element, of the dtypes that have several in a byte. */
+const BITS: Readonly<Record<number, number>> = { 17: 4, 19: 2, 20: 4 };
 
 /** BuiltinOperator, by number. */
 export const LITE_OPERATORS: readonly string[] = (
@@ -116,7 +128,12 @@ export const LITE_OPERATORS: readonly string[] = (
   'PLACEHOLDER_FOR_GREATER_OP_CODES CUMSUM CALL_ONCE BROADCAST_TO RFFT2D CONV_3D IMAG REAL COMPLEX_ABS HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT ' +
   'HASHTABLE_SIZE REDUCE_ALL CONV_3D_TRANSPOSE VAR_HANDLE READ_VARIABLE ASSIGN_VARIABLE BROADCAST_ARGS RANDOM_STANDARD_NORMAL BUCKETIZE RANDOM_UNIFORM ' +
   'MULTINOMIAL GELU DYNAMIC_UPDATE_SLICE RELU_0_TO_1 UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_SUM ATAN2 UNSORTED_SEGMENT_MIN SIGN BITCAST ' +
-  'BITWISE_XOR RIGHT_SHIFT'
+  'BITWISE_XOR RIGHT_SHIFT STABLEHLO_LOGISTIC STABLEHLO_ADD STABLEHLO_DIVIDE STABLEHLO_MULTIPLY STABLEHLO_MAXIMUM STABLEHLO_RESHAPE STABLEHLO_CLAMP ' +
+  'STABLEHLO_CONCATENATE STABLEHLO_BROADCAST_IN_DIM STABLEHLO_CONVOLUTION STABLEHLO_SLICE STABLEHLO_CUSTOM_CALL STABLEHLO_REDUCE STABLEHLO_ABS ' +
+  'STABLEHLO_AND STABLEHLO_COSINE STABLEHLO_EXPONENTIAL STABLEHLO_FLOOR STABLEHLO_LOG STABLEHLO_MINIMUM STABLEHLO_NEGATE STABLEHLO_OR STABLEHLO_POWER ' +
+  'STABLEHLO_REMAINDER STABLEHLO_RSQRT STABLEHLO_SELECT STABLEHLO_SUBTRACT STABLEHLO_TANH STABLEHLO_SCATTER STABLEHLO_COMPARE STABLEHLO_CONVERT ' +
+  'STABLEHLO_DYNAMIC_SLICE STABLEHLO_DYNAMIC_UPDATE_SLICE STABLEHLO_PAD STABLEHLO_IOTA STABLEHLO_DOT_GENERAL STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT ' +
+  'STABLEHLO_WHILE STABLEHLO_GATHER STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE'
 ).split(' ');
 const CUSTOM = LITE_OPERATORS.indexOf('CUSTOM');
 
@@ -124,14 +141,23 @@ const CUSTOM = LITE_OPERATORS.indexOf('CUSTOM');
 export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
   const buffer = new FlatBuffer(source);
   const root = await buffer.root();
-  const graphs = await buffer.tables(root, MODEL.subgraphs);
-  const [graph] = graphs;
-  if (!graph) throw new ModelError('malformed', 'the model has no graph. Is the file truncated?', { file: source.name });
   const buffers = await buffer.tables(root, MODEL.buffers);
-  const tensors: LiteTensor[] = [];
-  for (const table of await buffer.tables(graph, GRAPH.tensors)) tensors.push(await readTensor(buffer, table, buffers, tensors.length));
   const codes: string[] = [];
   for (const table of await buffer.tables(root, MODEL.operatorCodes)) codes.push(await readCode(buffer, table));
+  const graphs: LiteSubgraph[] = [];
+  for (const table of await buffer.tables(root, MODEL.subgraphs)) {
+    if (graphs.length >= MAX_GRAPHS) throw new ModelError('unsafe', `more than ${MAX_GRAPHS} graphs`, { file: source.name });
+    graphs.push(await readSubgraph(buffer, table, buffers, codes));
+  }
+  const [graph] = graphs;
+  if (!graph) throw new ModelError('malformed', 'the model has no graph. Is the file truncated?', { file: source.name });
+  return { ...graph, version: await buffer.int32(root, MODEL.version), description: await buffer.text(root, MODEL.description), graphs };
+}
+
+async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly Table[], codes: readonly string[]): Promise<LiteSubgraph> {
+  const { source } = buffer;
+  const tensors: LiteTensor[] = [];
+  for (const table of await buffer.tables(graph, GRAPH.tensors)) tensors.push(await readTensor(buffer, table, buffers, tensors.length));
   const operators: LiteOperator[] = [];
   for (const table of await buffer.tables(graph, GRAPH.operators)) {
     const code = await buffer.int32(table, OPERATOR.code);
@@ -149,15 +175,7 @@ export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
     if (wrong !== undefined) throw new ModelError('malformed', `a port is tensor ${wrong} of ${tensors.length}`, { file: source.name });
     return indices;
   };
-  return {
-    version: await buffer.int32(root, MODEL.version),
-    description: await buffer.text(root, MODEL.description),
-    tensors,
-    operators,
-    inputs: await ports(GRAPH.inputs),
-    outputs: await ports(GRAPH.outputs),
-    otherGraphs: graphs.length - 1,
-  };
+  return { name: await buffer.text(graph, GRAPH.name), tensors, operators, inputs: await ports(GRAPH.inputs), outputs: await ports(GRAPH.outputs) };
 }
 
 async function readOptions(buffer: FlatBuffer, table: Table): Promise<LiteOptions> {
@@ -177,7 +195,9 @@ async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Ta
   const { source } = buffer;
   const name = (await buffer.text(table, TENSOR.name)) || `tensor ${index}`;
   const place = { file: source.name, tensor: name };
-  const dtype = DTYPES[await buffer.byte(table, TENSOR.type)] ?? 'other';
+  const type = await buffer.byte(table, TENSOR.type);
+  const dtype = DTYPES[type] ?? 'other';
+  const bits = BITS[type];
   const shape = await buffer.int32s(table, TENSOR.shape);
   const signature = await buffer.int32s(table, TENSOR.signature);
   const held = await buffer.int32(table, TENSOR.buffer);
@@ -190,22 +210,27 @@ async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Ta
   const isConstant = byteLength > 0;
   if (isConstant && table.fields[TENSOR.sparsity]) throw new ModelError('unsupported', 'it is stored sparsely, which is not read', place);
   const isNumeric = dtype !== 'string' && dtype !== 'other';
-  const stored =
-    isConstant && isNumeric
-      ? storedTensor({ name, dtype, shape, source: sliceSource(source, start, start + byteLength), origin: { file: source.name, offset: start, name } })
-      : null;
+  const bytes = sliceSource(source, start, start + byteLength);
+  const values = bits ? unpackedSource(bytes, elementCount(shape), bits, dtype === 'int8') : bytes;
+  if (isConstant && bits && byteLength !== Math.ceil((elementCount(shape) * bits) / 8))
+    throw new ModelError('malformed', `shape [${shape}] of ${bits} bits an element does not take ${byteLength} bytes`, place);
+  const whole = isConstant && isNumeric ? storedTensor({ name, dtype, shape, source: values, origin: { file: source.name, offset: start, name } }) : null;
+  const stored = whole && bits ? withBits(whole, bits) : whole;
   return {
     name,
     dtype,
     shape: !isConstant && signature.length === shape.length ? signature : shape,
     data: stored,
-    quantisation: await readQuantisation(buffer, table),
+    quantisation: await readQuantisation(buffer, table, place),
+    isVariable: (await buffer.byte(table, TENSOR.variable)) !== 0,
   };
 }
 
-async function readQuantisation(buffer: FlatBuffer, tensor: Table): Promise<LiteQuantisation | null> {
+async function readQuantisation(buffer: FlatBuffer, tensor: Table, place: ErrorPlace): Promise<LiteQuantisation | null> {
   const table = await buffer.child(tensor, TENSOR.quantisation);
   if (!table) return null;
+  if ((await buffer.byte(table, QUANTISATION.detailsType)) !== 0)
+    throw new ModelError('unsupported', 'it is quantised by a scheme of its own (custom or by blocks), which is not read', place);
   const scales = await buffer.float32s(table, QUANTISATION.scale);
   if (scales.length === 0) return null;
   const zeroPoints = await buffer.int64s(table, QUANTISATION.zeroPoint);

@@ -1,6 +1,9 @@
 /** Reads TensorFlow Lite models (`.tflite`). */
+
+import type { ByteSource } from '../bytes/byte-source.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
+import type { Labels } from '../model/labels.js';
 import type { Notice } from '../model/layer-map.js';
 import type { Reader } from './reader.js';
 
@@ -21,6 +24,7 @@ export const tflite: Reader = {
     const source = await files.open(name);
     const { readLiteModel } = await import('../containers/tflite.js');
     const model = await readLiteModel(source);
+    const labels = await packedLabels(source);
     const counts = new Map<string, number>();
     for (const { op } of model.operators) counts.set(op, (counts.get(op) ?? 0) + 1);
     const stored = new Set(model.tensors.flatMap(({ data }) => (data ? [data.dtype] : [])));
@@ -36,9 +40,15 @@ export const tflite: Reader = {
         outputs: model.outputs.map((i) => `${model.tensors[i]!.name} [${model.tensors[i]!.shape}] ${model.tensors[i]!.dtype}`).join(', '),
       },
       warnings:
-        model.otherGraphs > 0
-          ? [{ code: 'several-graphs', message: `${model.otherGraphs} graphs beside the first, for branches and loops, are not looked at` }]
+        model.graphs.length > 1
+          ? [
+              {
+                code: 'several-graphs',
+                message: `the first of ${model.graphs.length} graphs is the model's own; the others are looked at where its branches and loops call them`,
+              },
+            ]
           : [],
+      ...(labels ? { labels } : {}),
       files: [name],
       map: async () => {
         const { liteToTensorflow } = await import('../dialects/tensorflow/lite.js');
@@ -46,7 +56,7 @@ export const tflite: Reader = {
         const dynamicRange = options.assume?.dynamic_range ?? 'rounded';
         if (dynamicRange !== 'rounded' && dynamicRange !== 'float')
           throw new ModelError('unsupported', `dynamic_range is rounded or float, not ${JSON.stringify(dynamicRange)}`, { file: source.name });
-        const { dynamic, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange });
+        const { dynamic, unrounded, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange });
         return buildTensorflowMap({
           ...graph,
           weight: () => undefined,
@@ -54,12 +64,44 @@ export const tflite: Reader = {
           format: 'tflite',
           producer: model.description || null,
           inputShape: options.inputShape,
-          warnings: dynamic.length > 0 ? [dynamicNotice(dynamic, dynamicRange)] : [],
+          warnings: [...(dynamic.length > 0 ? [dynamicNotice(dynamic, dynamicRange)] : []), ...(unrounded.length > 0 ? [recurrentNotice(unrounded)] : [])],
         });
       },
     };
   },
 };
+
+function recurrentNotice(unrounded: readonly string[]): Notice {
+  const what = `${unrounded.length === 1 ? 'a recurrent operator has' : `${unrounded.length} recurrent operators have`} int8 weights where floats flow`;
+  const how = 'the weights were taken as the numbers that they stand for, where TensorFlow Lite rounds what flows to 8 bits at each step';
+  return { code: 'assumed', message: `${what}: ${how}`, layer: unrounded[0]! };
+}
+
+/** A zip archive's end, without a comment. */
+const ZIP_END_BYTES = 22;
+const MAX_LABEL_BYTES = 2 ** 22;
+
+/**
+ * Names of classes in a file that TensorFlow Lite's metadata writer packed into the model, which makes it a zip archive as well.
+ *
+ * @see https://www.tensorflow.org/lite/models/convert/metadata
+ * @returns null where there is none, or several
+ */
+async function packedLabels(source: ByteSource): Promise<Labels | null> {
+  if (source.byteLength < ZIP_END_BYTES) return null;
+  const end = await source.read(source.byteLength - ZIP_END_BYTES, source.byteLength);
+  if (decodeLatin1(end.subarray(0, 4)) !== 'PK\x05\x06') return null;
+  const { openZip } = await import('../containers/zip.js');
+  const { parseLabels } = await import('../model/labels.js');
+  const texts = (await openZip(source)).entries.filter(({ name }) => name.endsWith('.txt') && !/vocab/i.test(name));
+  const named = texts.filter(({ name }) => /label|class/i.test(name));
+  const [entry, ...more] = named.length > 0 ? named : texts;
+  if (!entry || more.length > 0) return null;
+  if (entry.byteLength > MAX_LABEL_BYTES) return null;
+  const file = await entry.source();
+  const names = parseLabels(new TextDecoder().decode(await file.read(0, file.byteLength)));
+  return names ? { names, from: `${entry.name} in ${source.name}` } : null;
+}
 
 /** How "dynamic range" quantisation was read: what runtimes of other versions and processors do differs by about a thousandth. */
 function dynamicNotice(dynamic: readonly string[], read: 'rounded' | 'float'): Notice {

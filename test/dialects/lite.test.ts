@@ -6,6 +6,7 @@ import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { byte, child, float, int, ints, type LiteOperator, type LiteTensor, liteModel, table } from '../lite-models.js';
 import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
+import { zipImage } from '../zip-image.js';
 
 const code = (op: string): number => LITE_OPERATORS.indexOf(op);
 const bytesOf = (list: Float32Array | Int32Array | Int8Array): Uint8Array => new Uint8Array(list.buffer);
@@ -151,6 +152,178 @@ describe('nets in integers', () => {
           expected.push(Math.min(127, Math.max(-128, Math.round(value / outScale) + outZero)));
         }
     expect([...made!.data]).toEqual(expected);
+  });
+});
+
+describe('what several graphs and steps make', () => {
+  const codes = (name: string, shape: readonly number[]): LiteTensor => ({ ...flowing(name, shape, 9), scales: [0.5], zeroPoints: [1] });
+  const evaluated = async (bytes: Uint8Array, ...feeds: (readonly number[])[]): Promise<number[][]> => {
+    const map = await (await openModel(files(bytes))).map();
+    const values = feeds.map((data, i) => ({ shape: map.inputs[i]!.shape as number[], data: Float64Array.from(data) }));
+    return (await runLayers(map, values, () => {})).map(({ data }) => Array.from(data, Number));
+  };
+
+  it('is in codes at every port, and in numbers where the net reads on', async () => {
+    const model = liteModel(
+      [codes('x', [1, 4]), whole('axis', [1], []), codes('a', [1, 2]), codes('b', [1, 2]), codes('sum', [1, 2])],
+      [
+        { code: code('SPLIT'), inputs: [1, 0], outputs: [2, 3], options: table(int(2)) },
+        { code: code('ADD'), inputs: [2, 3], outputs: [4] },
+      ],
+      [0],
+      [2, 3, 4],
+    );
+    // Numbers 1, 2, 3 and -0.5; the sums 4 and 1.5 have the codes 9 and 4.
+    expect(await evaluated(model, [3, 5, 7, 0])).toEqual([
+      [3, 5],
+      [7, 0],
+      [9, 4],
+    ]);
+  });
+
+  it('of branches is that of the one whose condition is known, and of loops that of their steps', async () => {
+    const count = { tensors: [flowing('i', [], 2), flowing('v', [1, 2])], inputs: [0, 1] };
+    const below = {
+      ...count,
+      tensors: [...count.tensors, whole('limit', [3], []), flowing('more', [], 6)],
+      operators: [{ code: code('LESS'), inputs: [0, 2], outputs: [3] }],
+      outputs: [3],
+    };
+    const double = {
+      ...count,
+      tensors: [...count.tensors, whole('one', [1], []), flowing('next', [], 2), flowing('twice', [1, 2])],
+      operators: [
+        { code: code('ADD'), inputs: [0, 2], outputs: [3] },
+        { code: code('ADD'), inputs: [1, 1], outputs: [4] },
+      ],
+      outputs: [3, 4],
+    };
+    const negative = {
+      tensors: [flowing('v', [1, 2]), flowing('minus', [1, 2])],
+      operators: [{ code: code('NEG'), inputs: [0], outputs: [1] }],
+      inputs: [0],
+      outputs: [1],
+    };
+    const same = { ...negative, operators: [{ code: code('ABS'), inputs: [0], outputs: [1] }] };
+    const model = liteModel(
+      [
+        flowing('x', [1, 2]),
+        whole('zero', [0], []),
+        flowing('i', [], 2),
+        flowing('y', [1, 2]),
+        { name: 'yes', shape: [], type: 6, data: Uint8Array.of(1) },
+        flowing('z', [1, 2]),
+      ],
+      [
+        { code: code('WHILE'), inputs: [1, 0], outputs: [2, 3], options: table(int(1), int(2)) },
+        { code: code('IF'), inputs: [4, 3], outputs: [5], options: table(int(3), int(4)) },
+      ],
+      [0],
+      [5],
+      [below, double, negative, same].map(({ tensors, ...graph }) => ({ ...graph, tensors: tensors.map((tensor) => ({ ...tensor })) })),
+    );
+    expect(await evaluated(model, [1, -3])).toEqual([[-8, 24]]);
+  });
+
+  it('of an LSTM is what its equations say, from states of zeros', async () => {
+    const [steps, inputs, units] = [3, 2, 2];
+    const kernels = [...Array(8).keys()].map((i) => constant(`k${i}`, [units, i < 4 ? inputs : units], noise(4, i + 1)));
+    const biases = [...Array(4).keys()].map((i) => constant(`b${i}`, [units], noise(2, i + 11)));
+    const state = (name: string): LiteTensor => ({ ...flowing(name, [1, units]), isVariable: true });
+    const tensors = [flowing('x', [1, steps, inputs]), ...kernels, ...biases, state('h'), state('c'), flowing('y', [1, steps, units])];
+    const at = (name: string) => tensors.findIndex((tensor) => tensor.name === name);
+    const reads = [0, ...kernels.map(({ name }) => at(name)), -1, -1, -1, ...biases.map(({ name }) => at(name)), -1, -1, at('h'), at('c')];
+    const model = liteModel(
+      tensors,
+      [{ code: code('UNIDIRECTIONAL_SEQUENCE_LSTM'), inputs: reads, outputs: [at('y')], options: table(byte(4)) }],
+      [0],
+      [at('y')],
+    );
+    const x = noise(6, 9);
+    const sigmoid = (value: number) => 1 / (1 + Math.exp(-value));
+    let [h, c] = [
+      [0, 0],
+      [0, 0],
+    ];
+    const expected: number[] = [];
+    for (let step = 0; step < steps; step++) {
+      const gate = (g: number, unit: number) => {
+        const [into, back, bias] = [noise(4, g + 1), noise(4, g + 5), noise(2, g + 11)];
+        return [0, 1].reduce((sum, i) => sum + into[unit * 2 + i]! * x[step * 2 + i]! + back[unit * 2 + i]! * h[i]!, bias[unit]!);
+      };
+      c = [0, 1].map((u) => sigmoid(gate(1, u)) * c[u]! + sigmoid(gate(0, u)) * Math.tanh(gate(2, u)));
+      h = [0, 1].map((u) => sigmoid(gate(3, u)) * Math.tanh(c[u]!));
+      expected.push(...h);
+    }
+    const [made] = await evaluated(model, x);
+    for (const [i, value] of expected.entries()) expect(made![i]).toBeCloseTo(value, 5);
+  });
+
+  it('of int4 kernels is what their halves of bytes stand for, and of blocks of scales is refused', async () => {
+    const packed = { name: 'w', shape: [2, 3], type: 17, data: Uint8Array.of(0x21, 0xf3, 0x98), scales: [0.5, 2] };
+    const dense = (kernel: LiteTensor) =>
+      liteModel([flowing('x', [1, 3]), kernel, flowing('y', [1, 2])], [{ code: code('FULLY_CONNECTED'), inputs: [0, 1], outputs: [2] }], [0], [2]);
+    const map = await (await openModel(files(dense(packed)), { assume: { dynamic_range: 'float' } })).map();
+    const [made] = await runLayers(map, [{ shape: [1, 3], data: Float64Array.of(1, 10, 100) }], () => {});
+    // 1, 2, 3 halves; twice -1, -8 and -7.
+    expect([...made!.data].map(Number)).toEqual([160.5, -1562]);
+    await expect(openModel(files(dense({ ...packed, data: Uint8Array.of(1, 2) })))).rejects.toThrow(/does not take 2 bytes/);
+  });
+
+  it('of a volume is a convolution of a volume', async () => {
+    const kernel = noise(2 * 2 * 1 * 1 * 2, 4);
+    const model = liteModel(
+      [flowing('x', [1, 2, 2, 1, 1]), constant('k', [2, 2, 1, 1, 2], kernel), constant('b', [2], [1, -1]), flowing('y', [1, 1, 1, 1, 2])],
+      [{ code: code('CONV_3D'), inputs: [0, 1, 2], outputs: [3], options: table(byte(1), int(1), int(1), int(1), byte(1)) }],
+      [0],
+      [3],
+    );
+    const x = noise(4, 6);
+    const [made] = await evaluated(model, x);
+    [0, 1].map((out) =>
+      expect(made![out]).toBeCloseTo(
+        Math.max(
+          0,
+          x.reduce((sum, value, i) => sum + value * kernel[i * 2 + out]!, out ? -1 : 1),
+        ),
+        5,
+      ),
+    );
+  });
+
+  it('names its classes where the file says so', async () => {
+    const model = liteModel(
+      [flowing('x', [1, 2]), flowing('y', [1, 2])],
+      [{ code: code('SOFTMAX'), inputs: [0], outputs: [1], options: table(float(1)) }],
+      [0],
+      [1],
+    );
+    // The metadata writer puts the archive behind the model, with places that count from the model's beginning.
+    const archive = zipImage([{ name: 'labels.txt', content: new TextEncoder().encode('cat\ndog\n') }]);
+    const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength);
+    const end = archive.byteLength - 22;
+    const directory = view.getUint32(end + 16, true);
+    for (const at of [end + 16, directory + 42]) view.setUint32(at, view.getUint32(at, true) + model.byteLength, true);
+    const opened = await openModel(files(Uint8Array.from([...model, ...archive])));
+    expect(opened.labels).toMatchObject({ names: ['cat', 'dog'], from: expect.stringContaining('labels.txt') });
+  });
+
+  it('is refused where a state is kept, or a setting of any width is not known', async () => {
+    const kept = liteModel(
+      [flowing('x', [1, 2]), { ...flowing('s', [1, 2]), isVariable: true }, flowing('y', [1, 2])],
+      [{ code: code('ADD'), inputs: [0, 1], outputs: [2] }],
+      [0],
+      [2],
+    );
+    await expect(evaluated(kept, [1, 2])).rejects.toThrow(/"s".*kept from one call to the next/);
+    // 0.5 begins with a byte of zeros.
+    const unknown = liteModel(
+      [flowing('x', [1, 2]), flowing('y', [1, 2])],
+      [{ code: code('RELU'), inputs: [0], outputs: [1], options: table(float(0.5)) }],
+      [0],
+      [1],
+    );
+    await expect(evaluated(unknown, [1, 2])).rejects.toThrow(/RELU has settings that are not known: field 0/);
   });
 });
 
@@ -491,13 +664,13 @@ describe('operators of TensorFlow Lite', () => {
       [
         { code: code('LEAKY_RELU'), inputs: [0], outputs: [1], options: table(float(0.5), int(7)) },
         { code: code('CUSTOM'), custom: 'TFLite_Detection_PostProcess', inputs: [1], outputs: [2] },
-        { code: code('IF'), inputs: [2], outputs: [3], options: table(int(1), int(2)) },
+        { code: code('SVDF'), inputs: [2], outputs: [3], options: table(int(1), int(2)) },
       ],
       [0],
       [3],
     );
     await expect(openModel(files(model)).then((opened) => opened.map())).rejects.toThrow(
-      /LEAKY_RELU has settings that are not known: field 1[\s\S]*TFLite_Detection_PostProcess[\s\S]*IF/,
+      /LEAKY_RELU has settings that are not known: field 1[\s\S]*TFLite_Detection_PostProcess[\s\S]*SVDF/,
     );
   });
 

@@ -117,28 +117,30 @@ function selected(operation: TfOperation, hasLeast: boolean): Value {
   return operation.add('Cast', [column], { to: 'int32' });
 }
 
-/** Of how many boxes a padded list would be is fixed, which ONNX has not. */
-function unpadded(operation: TfOperation): void {
-  operation.rest('pad_to_max_output_size', false);
-}
-
 function countOf(operation: TfOperation, chosen: Value): Value {
   return operation.add('Cast', [operation.before('Squeeze', [operation.before('Shape', [chosen])], { axes: [0] })], { to: 'int32' }, `${operation.name}/count`);
 }
 
+/** As long as the most that could have been chosen, with zeros behind what was, where the node says so. */
+function padded(operation: TfOperation, list: Value, name: string): Value {
+  if (!operation.flag('pad_to_max_output_size')) return list;
+  const [most] = operation.known(2, 'largest number of boxes');
+  operation.checkCount(most!);
+  const longer = operation.before('Concat', [list, operation.build.numbers(list.dtype ?? 'int32', new Array<number>(most!).fill(0))], { axis: 0 });
+  return operation.add('Slice', [longer], { starts: [0], ends: [most!], axes: [0] }, name);
+}
+
 const suppression4: TfRule = (operation) => {
-  unpadded(operation);
-  const chosen = selected(operation, true);
-  return [chosen, countOf(operation, chosen)];
+  const chosen = selected(operation.named(`${operation.name}/chosen`), true);
+  return [padded(operation, chosen, operation.name), countOf(operation, chosen)];
 };
 
 const suppression5: TfRule = (operation) => {
-  unpadded(operation);
   if (operation.inputs.length > 5 && operation.known(5, 'sigma')[0] !== 0)
     throw operation.decline('it lowers the scores of boxes that overlap (soft_nms_sigma)');
-  const chosen = selected(operation, true);
-  const scores = operation.add('Gather', [operation.input(1), chosen], { axis: 0 }, `${operation.name}/scores`);
-  return [chosen, scores, countOf(operation, chosen)];
+  const chosen = selected(operation.named(`${operation.name}/chosen`), true);
+  const scores = operation.add('Gather', [operation.input(1), chosen], { axis: 0 }, `${operation.name}/chosen scores`);
+  return [padded(operation, chosen, operation.name), padded(operation, scores, `${operation.name}/scores`), countOf(operation, chosen)];
 };
 
 export const indexing: Readonly<Record<string, TfRule>> = {

@@ -1,5 +1,6 @@
 /** Nodes that TensorFlow Lite has and TensorFlow has not, or has otherwise; their names are made in `lite.ts`. */
 import type { Value } from '../../model/builder.js';
+import { GATES, type RecurrentKind, runSteps } from '../recurrent.js';
 import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 import { depthwiseOf } from './windows.js';
@@ -42,6 +43,27 @@ const roundToOwnRange: TfRule = (operation) => {
   return operation.add('Mul', [operation.before('Round', [operation.before('Div', [x, step])]), step]);
 };
 
+/**
+ * One direction over a sequence [batch, steps, inputs], or [steps, batch, inputs] where time_major says so, from states of zeros.
+ *
+ * @param kind of the step; its gates are stacked as 'ifgo'
+ */
+function recurrent(operation: TfOperation, kind: RecurrentKind, peepholes: Value | null): Value {
+  const isTimeMajor = operation.flag('time_major');
+  const [sequence, input, hidden, bias] = [0, 1, 2, 3].map((i) => operation.input(i)) as [Value, Value, Value, Value];
+  const swap = { perm: [1, 0, 2] };
+  const x = isTimeMajor ? sequence : operation.before('Transpose', [sequence], swap);
+  const units = operation.sizes(hidden)[1];
+  if (typeof units !== 'number') throw operation.decline('how many units it has is not known');
+  const batch = operation.before('Slice', [operation.before('Shape', [x])], { starts: [1], ends: [2], axes: [0] });
+  const shape = operation.before('Concat', [operation.integers([1]), batch, operation.integers([units])], { axis: 0 });
+  const zeros = operation.before('Expand', [operation.scalar(0, x), shape]);
+  const manner = { manner: { peepholes } };
+  const direction = { input, recurrent: hidden, inputBias: bias, recurrentBias: null, hidden: zeros, cell: zeros, backwards: false, ...manner };
+  const run = runSteps(operation.build, kind, kind === 'lstm' ? GATES.lstm.torch : 'h', x, direction, operation.name);
+  return isTimeMajor ? operation.add('Identity', [run.sequence]) : operation.add('Transpose', [run.sequence], swap);
+}
+
 export const liteRules: Readonly<Record<string, TfRule>> = {
   LiteDepthwise: (operation) => {
     const kernel = operation.constant(1, 'kernel');
@@ -75,6 +97,8 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
     const norm = operation.before('Max', [operation.before('Sqrt', [sum]), operation.scalar(1e-6, x)]);
     return operation.add('Div', [x, norm]);
   },
+  LiteLstm: (operation) => recurrent(operation, 'lstm', operation.inputs[4] ?? null),
+  LiteRnn: (operation) => recurrent(operation, operation.text('activation') === 'relu' ? 'relu' : 'tanh', null),
   RoundToOwnRange: roundToOwnRange,
   DequantizeCodes: dequantise,
   RoundToCodes: (operation) => rounded(operation, false),

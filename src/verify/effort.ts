@@ -75,14 +75,20 @@ export function isHeavy({ layers }: LayerMap): boolean {
   return bytes > HEAVY_BYTES;
 }
 
-/** For one sample: every kernel once for each place of its layer's output. */
+/** For one sample: every kernel once for each place, or row, of its layer's output; products of two values likewise. */
 export function multiplications(map: LayerMap): number {
   const shapes = shapesOf(map);
-  return map.layers.reduce((sum, { op, inputs, outputs, weights }) => {
-    if (!weights.kernel) return sum;
+  const [picture] = map.inputs.filter(({ shape }) => shape.length > 2);
+  const [batch = 1] = picture?.shape ?? [];
+  const count = (value: string | undefined, start: number, end?: number) =>
+    elementCount((shapes.get(value!) ?? []).slice(start, end).map((dim, i) => (start + i === 0 && typeof dim !== 'number' ? 1 : sizeOf(dim))));
+  // Windows of a picture stand beside each other as pictures of a batch do.
+  const rows = (value: string | undefined) => count(value, 0, -1) / (typeof batch === 'number' && batch > 0 ? batch : 1);
+  return map.layers.reduce((sum, { op, inputs, outputs, weights: { kernel } }) => {
+    if (op === 'MatMul') return sum + rows(outputs[0]) * count(outputs[0], -1) * count(inputs[0], -1);
+    if (!kernel) return sum;
     // A transposed convolution uses its kernel once for each place of its input.
     const value = op === 'ConvTranspose' ? inputs[0] : outputs[0];
-    const places = op === 'Conv' || op === 'ConvTranspose' ? elementCount((shapes.get(value!) ?? []).slice(2).map(sizeOf)) : 1;
-    return sum + elementCount(weights.kernel.shape) * places;
+    return sum + elementCount(kernel.shape) * (op === 'Conv' || op === 'ConvTranspose' ? count(value, 2) : 1);
   }, 0);
 }

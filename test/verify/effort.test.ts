@@ -6,7 +6,7 @@ import { writePieces } from '../../src/containers/protobuf-writer.js';
 import type { Dim, LayerMap } from '../../src/model/layer-map.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { constantTensor } from '../../src/model/tensor.js';
-import { checkSizes } from '../../src/verify/effort.js';
+import { checkSizes, multiplications } from '../../src/verify/effort.js';
 import { openWrittenOnnx } from '../../src/verify/written/onnx.js';
 import { encodeModel } from '../../src/writers/onnx/encode.js';
 import { emptyMap } from '../writers/onnx-cases.js';
@@ -23,6 +23,26 @@ describe('what is run', () => {
     expect(() => checkSizes(map(['N', 128, 132, 132]))).not.toThrow();
     expect(() => checkSizes(map(['N', 128, 500, 500]))).toThrow(/elements are run/);
     expect(() => checkSizes(map([1, 'channels', 2000, 2000]))).toThrow(/elements are run/);
+  });
+});
+
+describe('how much work a sample is', () => {
+  const kernel = constantTensor('k', 'float32', [8, 16], new Uint8Array(512), { file: 'f' });
+  const product = makeLayer({ name: 'a', op: 'MatMul', inputs: ['x'], outputs: ['a'], weights: { kernel } });
+  const map = (shape: readonly Dim[], layers: LayerMap['layers']): LayerMap => ({
+    ...emptyMap,
+    inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape, layout: 'other' }],
+    layers,
+  });
+
+  it('counts a matrix once for each row that it is multiplied with, of one of the batch', () => {
+    for (const batch of ['N', 1, 5]) expect(multiplications(map([batch, 10, 8], [product]))).toBe(10 * 8 * 16);
+  });
+
+  it('counts products of two values', () => {
+    const turned = makeLayer({ name: 'b', op: 'Transpose', inputs: ['x'], outputs: ['b'], attributes: { perm: [0, 2, 1] } });
+    const scores = makeLayer({ name: 'c', op: 'MatMul', inputs: ['x', 'b'], outputs: ['c'] });
+    expect(multiplications(map(['N', 10, 8], [turned, scores]))).toBe(10 * 8 * 10);
   });
 });
 

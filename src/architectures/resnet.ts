@@ -4,6 +4,7 @@
  * He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; Xie et al., 2016; Zagoruyko & Komodakis, 2016; He et al., "Bag
  * of Tricks", 2018, figure 2. Names are torchvision's and timm's, canonical names those of the authors' release for Caffe.
  */
+import { ModelError } from '../errors.js';
 import { convNormAct, residual } from './blocks.js';
 import { type ChannelAttention, channelAttention, splitAttention } from './channel-attention.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
@@ -178,7 +179,10 @@ export const resnet = family<ResNetSize>({
 });
 
 const SMALL_STEM = 'the first convolution is one of 3 x 3, as in nets for small pictures, and {} pooling follows (none, or max)';
-const STEM_STRIDE = 'the first convolution, one of 3 x 3, strides by {}';
+const STEM_STRIDE = 'the first convolution strides by {}';
+const STEM_POOLING = 'behind the first convolution is {} pooling (max, or none)';
+/** Of a picture's side, what is left of it at the end: 32, or 16 and 8 where the last stages dilate instead of striding. */
+const OUTPUT_STRIDE = 'the net makes pictures {} times smaller (16 and 8: its last stages dilate, as replace_stride_with_dilation has them)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
@@ -225,24 +229,26 @@ export function resnetFeatures(
     x = convNormAct(net, x, `${root}conv1.3`, `${root}conv1.4`, 'relu', { out: 32, kernel: 3 });
     x = convNormAct(net, x, `${root}conv1.6`, `${root}bn1`, 'relu', { out: 64, kernel: 3 });
   } else {
-    const first = stem === 'small' ? { kernel: 3, stride: net.setting('stem_stride', 1, STEM_STRIDE) } : { kernel: 7, stride: 2, pad: 3 };
+    const stride = net.setting('stem_stride', stem === 'small' ? 1 : 2, STEM_STRIDE, stem !== 'small');
+    const first = stem === 'small' ? { kernel: 3, stride } : { kernel: 7, stride, pad: 3 };
     x = convNormAct(net, x, `${root}conv1`, `${root}bn1`, 'relu', { out: 64, ...first, epsilon, bias: keras });
   }
   onStage?.(x);
   // timm's ResNet-RS strides where others pool.
   if (net.has(`${root}maxpool.0`, false)) x = convNormAct(net, x, `${root}maxpool.0`, `${root}maxpool.1`, 'relu', { kernel: 3, stride: 2 });
-  else if (stem !== 'small' || net.setting('stem_pooling', 'none', SMALL_STEM) !== 'none') {
+  else if (net.setting<string>('stem_pooling', stem === 'small' ? 'none' : 'max', stem === 'small' ? SMALL_STEM : STEM_POOLING, stem !== 'small') !== 'none') {
     x = net.maxPool(x, { kernel: 3, stride: 2, ...(isLegacy ? { ceil: true } : { pad: 1 }) });
   }
+  const dilates = dilate.length > 0 ? dilate : dilatedFor(net, depths.length, stem === 'small' ? 1 : 4);
   let dilation = 1;
   depths.forEach((depth, s) => {
     // A dilated stage starts with the dilation of the one before it.
     const before = dilation;
-    if (dilate[s]) dilation *= 2;
+    if (dilates[s]) dilation *= 2;
     const [inner, out] = [widths[s]!, block === 'basic' ? widths[s]! : 256 * 2 ** s];
     for (let b = 0; b < depth; b++) {
       const at = `${root}layer${s + 1}.${b}`;
-      const stride = s > 0 && b === 0 && !dilate[s] ? 2 : 1;
+      const stride = s > 0 && b === 0 && !dilates[s] ? 2 : 1;
       const spread = b === 0 ? before : dilation;
       const conv = (y: Value, i: number, act: Activation, options: ConvOptions) =>
         convNormAct(net, y, `${at}.conv${i}`, `${at}.bn${i}`, act, { ...options, epsilon, bias: keras });
@@ -274,6 +280,19 @@ export function resnetFeatures(
     onStage?.(x);
   });
   return x;
+}
+
+/**
+ * Stages that dilate instead of striding, where the user says how much smaller pictures become.
+ *
+ * @throws ModelError 'usage' for what no number of dilated stages makes
+ */
+function dilatedFor(net: Net, stages: number, stem: number): readonly boolean[] {
+  const usual = stem * 2 ** (stages - 1);
+  const taken = net.setting('output_stride', usual, OUTPUT_STRIDE, true);
+  const dilated = Math.log2(usual / taken);
+  if (Number.isInteger(dilated) && dilated >= 0 && dilated < stages) return Array.from({ length: stages }, (_, s) => s >= stages - dilated);
+  throw new ModelError('usage', `--assume output_stride=${taken} is none that a net of ${stages} stages has (${usual}, ${usual / 2}, ...)`);
 }
 
 /** The paper's shortcut A: every second place, and zeros for the channels that are new, as many before as behind. */

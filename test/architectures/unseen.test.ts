@@ -43,6 +43,28 @@ describe('activations', () => {
   });
 });
 
+describe('strides of a ResNet', () => {
+  it('are those that the user says, of any first convolution and of stages that dilate', () => {
+    const shapes = shapesOf('resnet50');
+    expect(told(read(shapes))).not.toMatch(/stem_|output_stride/);
+    const map = read(shapes, { stem_stride: '1', stem_pooling: 'none', output_stride: '8' });
+    expect(ops(map)).not.toContain('MaxPool');
+    expect(map.layers[0]!.attributes.strides).toEqual([1, 1]);
+    const dilations = ['layer2.0', 'layer3.0', 'layer3.1', 'layer4.0', 'layer4.1'].map((at) => {
+      const { strides, dilations } = map.layers.find(({ name }) => name === `${at}.conv2`)!.attributes as Record<string, number[]>;
+      return [strides![0], dilations![0]];
+    });
+    expect(dilations).toEqual([
+      [2, 1],
+      [1, 1],
+      [1, 2],
+      [1, 2],
+      [1, 4],
+    ]);
+    expect(() => read(shapes, { output_stride: '12' })).toThrow(isUsage);
+  });
+});
+
 describe('windows of Swin Transformer v2', () => {
   const coordinates = /relative_(coords_table|position_index)$/;
   const timm = (name: string) =>

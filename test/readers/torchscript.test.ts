@@ -159,6 +159,7 @@ describe('programs', () => {
   it.each([
     ['an argument that is not known', ['return torch.relu(x, inplace=True)'], /aten::relu: its argument inplace is not known/],
     ['more arguments than the operator has', ['return torch.relu(x, 1, 2)'], /3 arguments, and 1 are known/],
+    ['weights in a form that is not saved', ['return ops.aten.to_mkldnn(x)'], /optimize_for_inference moved the weights/],
     ['a branch that depends on values', ['if torch.gt(torch.max(x), 0):', '  y = x', 'else:', '  y = torch.neg(x)', 'return y'], /which branch is taken/],
     ['a loop that depends on values', ['for i in range(int(torch.max(x))):', '  pass', 'return x'], /how often a loop runs/],
     ['an exception that is raised', ['ops.prim.RaiseException("no such picture")', 'return x'], /raises an exception .*no such picture/],

@@ -28,6 +28,10 @@ export const TORCH_RULES: Rules = {
   ...recurrentRules,
 };
 
+/** Its weights are tensors of a layout of its own, of which PyTorch 1.13 writes none: it cannot load its own file. */
+const NOT_SAVED =
+  'torch.jit.optimize_for_inference moved the weights into the form of MKL-DNN, and the file does not have them: save the program before that, as torch.jit.freeze gives it';
+
 /** Obstacles by what they say, with the place of the first and how often they were met. */
 export class Obstacles {
   readonly #found = new Map<string, { readonly error: ModelError; count: number }>();
@@ -65,7 +69,7 @@ export function callOperator(name: string, args: readonly Item[], named: Readonl
   // What ends in an underscore changes its first argument in place.
   const plain = name.endsWith('_') && !name.endsWith('__') ? ruleOf(name.slice(0, -1)) : undefined;
   const [target] = args;
-  if (!plain) throw new ModelError('unsupported', `${op}: the operator is not translated`);
+  if (!plain) throw new ModelError('unsupported', /mkldnn/i.test(op) ? NOT_SAVED : `${op}: the operator is not translated`);
   if (target instanceof Unknown) throw BEHIND_OBSTACLE;
   if (!(target instanceof TensorItem)) throw new ModelError('unsupported', `${op}: it changes something that is no tensor`);
   const made = plain.run(callOf(op, plain, args, named, shop));

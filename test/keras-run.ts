@@ -21,19 +21,20 @@ export interface SequenceOptions {
   /** Of the layers' groups ('conv2d'), without the layer's name: { conv2d: { 'kernel:0': ... } }. */
   readonly weights?: Readonly<Record<string, Readonly<Record<string, Weight>>>>;
   readonly dtype?: string;
+  readonly backend?: string;
 }
 
 /** What a Sequential of these layers predicts for the input. */
 export async function predictSequence(
   input: Run,
   layers: readonly LayerSpec[],
-  { version = '2.13.1', weights = {}, dtype }: SequenceOptions = {},
+  { version = '2.13.1', weights = {}, dtype, backend = 'tensorflow' }: SequenceOptions = {},
 ): Promise<Run> {
   const config = sequential([null, ...input.shape.slice(1)], layers, dtype);
   const named = Object.fromEntries(
     Object.entries(weights).map(([layer, own]) => [layer, Object.fromEntries(Object.entries(own).map(([role, weight]) => [`${layer}/${role}`, weight]))]),
   );
-  const bytes = await legacyH5(config, named, { keras_version: version });
+  const bytes = await legacyH5(config, named, { keras_version: version, backend });
   const { results } = await predictFile('model.h5', bytes, [input]);
   return [...results.values()][0]!;
 }

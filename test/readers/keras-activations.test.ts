@@ -28,6 +28,7 @@ const FORMULAS: Readonly<Record<string, (x: number) => number>> = {
   celu: (x) => (x < 0 ? Math.exp(x) - 1 : x),
   selu: (x) => 1.05070098 * (x < 0 ? 1.67326324 * (Math.exp(x) - 1) : x),
   gelu: (x) => x * normal(x),
+  gelu_new: (x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))) / 2,
   sigmoid,
   log_sigmoid: (x) => Math.log(sigmoid(x)),
   sparse_sigmoid: (x) => clamp((x + 1) / 2, 0, 1),
@@ -60,6 +61,13 @@ async function expectActivation(activation: unknown, expected: Run, options: Seq
 describe('activations', () => {
   test.each(Object.keys(FORMULAS))('%s', async (name) => {
     await expectActivation(name, mapped(X, FORMULAS[name]!), { version: '3.9.0' });
+  });
+
+  test('a function of TensorFlow that bears the name is it, one of someone else is not', async () => {
+    const named = (module: string) => ({ module, class_name: 'function', config: 'relu', registered_name: 'relu' });
+    await expectActivation(named('tensorflow.python.ops.gen_nn_ops'), mapped(X, FORMULAS.relu!));
+    const error = await conversionError(predictSequence(X, [['Activation', { activation: named('__main__') }]]));
+    expect(error.kind).toBe('unsupported');
   });
 
   test.each([

@@ -98,6 +98,23 @@ describe('normalisation', () => {
     expectClose(actual, expected);
   });
 
+  test('InstanceNormalization and GroupNormalization of TensorFlow Addons', async () => {
+    for (const [kind, size, config] of [
+      ['Instance', 1, {}],
+      ['Instance', 1, { groups: 6 }],
+      ['Group', 3, { groups: 2 }],
+    ] as const) {
+      const name = `addons>${kind.toLowerCase()}normalization`;
+      const actual = await predictSequence(PICTURE, [[`Addons>${kind}Normalization`, { axis: -1, epsilon: 0.01, ...config }]], { weights: { [name]: affine } });
+      const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+        const first = Math.floor(c / size) * size;
+        const values = range(5).flatMap((i) => range(4).flatMap((j) => range(size).map((k) => at(PICTURE, n, i, j, first + k))));
+        return ((at(PICTURE, n, h, w, c) - mean(values)) / Math.sqrt(variance(values) + 0.01)) * gamma.values[c]! + beta.values[c]!;
+      });
+      expectClose(actual, expected);
+    }
+  });
+
   test('UnitNormalization, and RMSNormalization of Keras 3', async () => {
     const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
       const length = Math.hypot(...range(6).map((k) => at(PICTURE, n, h, w, k)));
@@ -209,6 +226,26 @@ describe('transposed convolution', () => {
     const layer = { filters: 3, kernel_size: [size, size], strides: [stride, stride], padding, output_padding };
     const error = await conversionError(predictSequence(PICTURE, [['Conv2DTranspose', layer]]));
     expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining('output_padding')]);
+  });
+
+  test('padded, saved under Theano, which cuts off half a kernel at the beginning and turns it; an even one is declined', async () => {
+    const kernel = weight([3, 3, 3, 6], 4);
+    const layer = (size: number) =>
+      ['Conv2DTranspose', { filters: 3, kernel_size: [size, size], strides: [2, 2], padding: 'same', data_format: 'channels_last', use_bias: false }] as const;
+    const options = { version: '2.2.4', backend: 'theano', weights: { conv2dtranspose: { 'kernel:0': kernel } } };
+    const expected = arrayOf([2, 10, 8, 3], (n, h, w, f) => {
+      let sum = 0;
+      for (let i = 0; i < 5; i++)
+        for (let j = 0; j < 4; j++) {
+          const [y, z] = [h - 2 * i + 1, w - 2 * j + 1];
+          if (y < 0 || y > 2 || z < 0 || z > 2) continue;
+          for (let c = 0; c < 6; c++) sum += at(PICTURE, n, i, j, c) * at({ shape: kernel.shape, data: kernel.values }, 2 - y, 2 - z, f, c);
+        }
+      return sum;
+    });
+    expectClose(await predictSequence(PICTURE, [layer(3)], options), expected);
+    const even = { ...options, weights: { conv2dtranspose: { 'kernel:0': weight([4, 4, 3, 6], 4) } } };
+    expect((await conversionError(predictSequence(PICTURE, [layer(4)], even))).kind).toBe('unsupported');
   });
 
   test('with dilation', async () => {

@@ -4,6 +4,7 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
 import { openModel } from '../../src/readers/open.js';
 import { functional, kerasArchive, legacyH5, noise, sequential, type Weight, weight, weightTree } from '../keras-files.js';
+import { conversionError } from '../keras-run.js';
 import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
 
 const X: Run = { shape: [2, 3], data: noise(6, 5) };
@@ -181,6 +182,31 @@ describe('an archive', () => {
     const tree = Object.fromEntries(variables.map((own, i) => [`layers/dense${i === 0 ? '' : `_${i}`}`, own]));
     const { results } = await predict('model.keras', { 'model.keras': await kerasArchive({ ...rest, config: { ...config, layers: ranked } }, tree) });
     expectRows(results.get('c'), expected());
+  });
+
+  test('of a compiled model has what its optimiser and its metrics count, also of models within it', async () => {
+    const counted = [{ shape: [], values: [3] }];
+    const training = { 'metrics/mean': counted, 'metrics/mean_metric_wrapper': counted, optimizer: counted };
+    const tree = { 'layers/dense': [KERNEL_A, BIAS_A], 'layers/dense_1': [KERNEL_B, BIAS_B], 'layers/dense_2': [KERNEL_C, BIAS_C], ...training };
+    const { results } = await predict('model.keras', { 'model.keras': await kerasArchive(chain(), tree) });
+    expectRows(results.get('c'), expected());
+    const inner = Object.fromEntries(Object.entries(tree).map(([path, own]) => [`layers/functional/${path}`, own]));
+    const nested = functional(
+      [input('y'), { class_name: 'Functional', name: 'm', config: chain().config, inbound: [[at('y')]] }],
+      [['y', 0, 0]],
+      [['m', 1, 0]],
+    );
+    const within = await predict('model.keras', { 'model.keras': await kerasArchive(nested, { ...inner, ...training }) });
+    expectRows([...within.results.values()][0], expected());
+  });
+
+  test('of a class of its own that is wired as a functional model is read, and it is told', async () => {
+    const tree = Object.fromEntries(variables.map((own, i) => [`layers/dense${i === 0 ? '' : `_${i}`}`, own]));
+    const { results, warnings } = await predict('model.keras', { 'model.keras': await kerasArchive({ ...chain(), class_name: 'WithOwnTraining' }, tree) });
+    expectRows(results.get('c'), expected());
+    expect(warnings).toContain('"WithOwnTraining"');
+    const error = await conversionError(predict('model.keras', { 'model.keras': await kerasArchive({ class_name: 'Mine', config: { units: 3 } }, tree) }));
+    expect(error.message).toContain('wiring is Python code');
   });
 
   test('keeps states of random generators, which are no weights', async () => {

@@ -215,6 +215,20 @@ describe('ConvLSTM2D', () => {
     );
   });
 
+  test('saved under Theano, with both kernels turned by 180 degrees', async () => {
+    const half = ({ shape, values }: Weight): Weight => {
+      const [, , c, o] = shape as [number, number, number, number];
+      return { shape, values: Float32Array.from({ length: values.length }, (_, i) => values[(8 - Math.floor(i / (c * o))) * c * o + (i % (c * o))]!) };
+    };
+    const layer: LayerSpec = ['ConvLSTM2D', { ...settings, recurrent_activation: 'sigmoid' }];
+    const own = { convlstm2d: { 'kernel:0': half(kernel), 'recurrent_kernel:0': half(recurrent), 'bias:0': bias } };
+    const made = walk(0, 3);
+    expectClose(
+      await predictSequence(pictures, [layer], { version: '2.2.4', backend: 'theano', weights: own }),
+      arrayOf([1, 3, 3, F], (_, i, j, f) => made[2]![i]![j]![f]!),
+    );
+  });
+
   test('with padding and strides, all steps, in front of another layer', async () => {
     const made = walk(1, 3, 2);
     const layer: LayerSpec = ['ConvLSTM2D', { ...settings, strides: [2, 2], padding: 'same', recurrent_activation: 'sigmoid', return_sequences: true }];

@@ -251,6 +251,11 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
   ['LayerNormalization', 'tf.keras', { ...TF_KERAS, axis: [3], epsilon: 1e-3, center: true, scale: true, ...weights('beta', 'gamma') }],
   ['LayerNormalization', 'Keras 3', { ...KERAS3, axis: -1, epsilon: 1e-6, center: true, scale: true, rms_scaling: false, ...weights('beta', 'gamma') }],
   ['GroupNormalization', 'Keras 3', { ...KERAS3, groups: 2, axis: -1, epsilon: 1e-3, center: true, scale: true, ...weights('beta', 'gamma') }],
+  ...['Group', 'Instance'].map((kind): readonly [string, string, object] => [
+    `Addons>${kind}Normalization`,
+    'tf.keras',
+    { ...TF_KERAS, groups: 2, axis: -1, epsilon: 1e-3, center: true, scale: true, ...weights('beta', 'gamma') },
+  ]),
   ['RMSNormalization', 'Keras 3', { ...KERAS3, axis: -1, epsilon: 1e-6 }],
   ['UnitNormalization', 'tf.keras', { ...TF_KERAS, axis: [1] }],
   ['Normalization', 'tf.keras', { ...TF_KERAS, axis: [-1], mean: null, variance: null }],

@@ -39,9 +39,14 @@ function nameOf(value: unknown): string {
   return brief((registered === 'function' ? undefined : registered) ?? (value.class_name === 'function' ? value.config : value.class_name) ?? value);
 }
 
+/** Where Keras's functions, and TensorFlow's of the same names, are from; someone else's may bear one of their names. */
+const OWN_MODULE = /^(builtins|(tf_)?keras|tensorflow)(\.|$)/;
+
 /** A serialised function that is Keras's own. */
 function functionName(value: unknown): string | null {
   if (!isObject(value) || value.class_name !== 'function' || typeof value.config !== 'string') return null;
+  const { module } = value;
+  if (module !== undefined && module !== null && !(typeof module === 'string' && OWN_MODULE.test(module))) return null;
   return (value.registered_name ?? value.config) === value.config ? value.config : null;
 }
 

@@ -158,6 +158,8 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   celu: celuOf(1),
   selu: simple('Selu'),
   gelu,
+  // TensorFlow.js's word.
+  gelu_new: geluTanh,
   glu: gluOf(-1),
   sigmoid: simple('Sigmoid'),
   hard_sigmoid: (input, scope) => hardSigmoidOf(scope.dialect)(input, scope),
@@ -180,6 +182,8 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   hard_silu: hardSilu,
   mish: gated(simple('Softplus'), simple('Tanh')),
   softmax: (input, scope) => softmax(input, scope, -1, 'Softmax'),
+  // What TensorFlow 2 calls its own.
+  softmax_v2: (input, scope) => softmax(input, scope, -1, 'Softmax'),
   sparsemax: sparsemaxOf(-1),
   log_softmax: (input, scope) => softmax(input, scope, -1, 'LogSoftmax'),
 };

@@ -42,6 +42,8 @@ export interface KerasModel {
   readonly outputs: readonly TensorRef[];
   /** Facts of the model's configuration that no version of Keras is known to write. */
   readonly unknown: readonly string[];
+  /** The class, where it is someone's own that is made as a functional model. */
+  readonly ownClass?: string;
 }
 
 /** Models within models, deeper than any that people build; recursion stops here. */
@@ -88,14 +90,20 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
     return sequential(name, begun, rest, given, file);
   }
   const layers = (config as Json | undefined)?.layers;
-  if (!MODEL_CLASSES.has(className) || !Array.isArray(layers)) {
+  if (!Array.isArray(layers) || !(MODEL_CLASSES.has(className) || isFunctional(config as Json))) {
     throw new ModelError(
       'unsupported',
       `the model is of class "${className}", whose wiring is Python code. Only Sequential and functional models say how their layers are wired.`,
       { file },
     );
   }
-  return functional(config as Json, layers, prefix, depth, file);
+  const model = functional(config as Json, layers, prefix, depth, file);
+  return MODEL_CLASSES.has(className) ? model : { ...model, ownClass: className };
+}
+
+/** Whether a configuration says how layers are wired: classes of someone's own may be made as functional models are. */
+function isFunctional(config: Json): boolean {
+  return Array.isArray(config.layers) && config.input_layers !== undefined && config.output_layers !== undefined;
 }
 
 /** @param prefix names of the enclosing models, each with a '/' behind it */
@@ -115,7 +123,7 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
     const inner = parseLayer(config.layer, `${path}/`, depth + 1, file);
     return { ...inner, name, path, wrapper: className, unknown: [...inner.unknown, ...unknown] };
   }
-  const isModel = MODEL_CLASSES.has(className);
+  const isModel = MODEL_CLASSES.has(className) || isFunctional(config);
   const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;
   return { name, path, className, config, model, unknown: unknownKeys(entry, ENTRY_KEYS) };
 }

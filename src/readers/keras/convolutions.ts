@@ -140,6 +140,9 @@ export const transposedConvolution =
     };
     if (padded && !padded.every(fits)) config.decline(`"output_padding" is [${padded}], which TensorFlow refuses for strides of [${read.strides}]`);
     if (read.padding === 'causal') config.decline('a causal transposed convolution is not translated');
+    const { theano } = config.dialect;
+    if (theano && read.padding === 'same' && read.kernel.some((_, axis) => extentOf(read, axis) % 2 === 0))
+      config.decline('a padded transposed convolution with an even kernel, saved under Theano, is not translated');
     return ([input], scope) => {
       const value = scope.inFormat(input!, read.format);
       const channels = knownChannels(value, rank, scope);
@@ -150,9 +153,12 @@ export const transposedConvolution =
         if (padded) return (read.padding === 'same' ? 2 * Math.floor(extent / 2) : 0) - padded[axis]!;
         return read.padding === 'same' ? extent - read.strides[axis]! : Math.min(extent - read.strides[axis]!, 0);
       });
-      const begin = surplus.map((amount) => Math.max(Math.floor(amount / 2), 0));
-      const pads = [...begin, ...surplus.map((amount, axis) => Math.max(amount, 0) - begin[axis]!)];
-      const output_padding = surplus.map((amount) => Math.max(-amount, 0));
+      // Theano cuts half a kernel off at the beginning, whatever the strides.
+      const isHalf = theano && read.padding === 'same';
+      const begin = surplus.map((amount, axis) => (isHalf ? Math.floor(extentOf(read, axis) / 2) : Math.max(Math.floor(amount / 2), 0)));
+      const end = surplus.map((amount, axis) => amount - begin[axis]!);
+      const pads = [...begin, ...end.map((amount) => Math.max(amount, 0))];
+      const output_padding = end.map((amount) => Math.max(-amount, 0));
       const attributes = { kernel_shape: read.kernel, strides: read.strides, dilations: read.dilations, pads, output_padding };
       return read.activation(scope.add('ConvTranspose', [value], { attributes, weights: { kernel, ...bias(read, filters, scope) } }), scope);
     };

@@ -60,7 +60,7 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const named = outputNames(model.outputs.map(({ layer }) => layer));
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
-  const warnings = [...removedLayers(model), ...named.notices, ...precisionNotices(plan)];
+  const warnings = [...ownClasses(model), ...removedLayers(model), ...named.notices, ...precisionNotices(plan)];
   const coarse = (['bfloat16', 'float16'] as const).find((dtype) => plan.arithmetic.has(dtype));
   return { inputs: ports, outputs, layers: builder.layers, warnings, ...(coarse ? { arithmetic: coarse } : {}) };
 }
@@ -277,6 +277,14 @@ function makeOutput(wanted: string, made: Value, ports: readonly Port[], plan: P
   const layouts = LAYOUTS[shape.length];
   const format = value.order === 'moved' ? 'channels_last' : plan.formats.get(shape.length) === 'channels_first' ? 'channels_first' : undefined;
   return { name: wanted, value: value.name, dtype: 'float32', shape, layout: layouts && format ? layouts[format] : 'other' };
+}
+
+/** What a class of someone's own does in Python is not in the file. */
+function ownClasses(model: KerasModel, layer?: string): Notice[] {
+  const inner = model.layers.flatMap((one) => (one.model ? ownClasses(one.model, one.path) : []));
+  if (model.ownClass === undefined) return inner;
+  const message = `the model is of a class of its own ("${model.ownClass}"); it is taken to predict as its layers are wired, as one does that changes training alone`;
+  return [{ code: 'assumed', message, ...(layer === undefined ? {} : { layer }) }, ...inner];
 }
 
 function removedLayers(model: KerasModel): Notice[] {

@@ -127,23 +127,25 @@ export const rmsNormalization: Rule = (config) => {
   };
 };
 
-/** By mean and variance of each group of channels, over all places. */
-export const groupNormalization: Rule = (config) => {
-  const given = config.number(['groups'], 32);
-  const [axis, ...others] = readAxes(config, [-1]);
-  const read = readAffine(config, 1e-3);
-  if (others.length > 0) config.decline('"axis" has several axes; groups of the channels of one are translated');
-  return ([input], scope) => {
-    const value = channelsAtOne(input!, axis!, scope);
-    const channels = value.shape[1];
-    if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
-    const groups = given === -1 ? channels : given;
-    if (!Number.isInteger(channels / groups)) throw scope.malformed(`${groups} groups do not divide ${channels} channels`);
-    const rows = scope.add('Reshape', [value], { attributes: { shape: [0, groups, -1] }, order: 'keras' });
-    const made = reshapeTo(standardised(rows, [2], read.epsilon, scope), value.shape, value.order, scope);
-    return affine(made, [value.order === 'moved' ? value.shape.length - 1 : 1], read, scope);
+/** By mean and variance of each group of channels, over all places. @param usual groups where none are said; -1 for one of each channel */
+export const groupNormalization =
+  (usual: number): Rule =>
+  (config) => {
+    const given = config.number(['groups'], usual);
+    const [axis, ...others] = readAxes(config, [-1]);
+    const read = readAffine(config, 1e-3);
+    if (others.length > 0) config.decline('"axis" has several axes; groups of the channels of one are translated');
+    return ([input], scope) => {
+      const value = channelsAtOne(input!, axis!, scope);
+      const channels = value.shape[1];
+      if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
+      const groups = given === -1 ? channels : given;
+      if (!Number.isInteger(channels / groups)) throw scope.malformed(`${groups} groups do not divide ${channels} channels`);
+      const rows = scope.add('Reshape', [value], { attributes: { shape: [0, groups, -1] }, order: 'keras' });
+      const made = reshapeTo(standardised(rows, [2], read.epsilon, scope), value.shape, value.order, scope);
+      return affine(made, [value.order === 'moved' ? value.shape.length - 1 : 1], read, scope);
+    };
   };
-};
 
 export const unitNormalization: Rule = (config) => {
   const axes = readAxes(config, [-1]);

@@ -150,7 +150,10 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     BatchNormalizationV2: one(batchNormalization),
     SyncBatchNormalization: one(batchNormalization),
     LayerNormalization: one(layerNormalization),
-    GroupNormalization: one(groupNormalization),
+    GroupNormalization: one(groupNormalization(32)),
+    // TensorFlow Addons.
+    'Addons>GroupNormalization': one(groupNormalization(32)),
+    'Addons>InstanceNormalization': one(groupNormalization(-1)),
     RMSNormalization: one(rmsNormalization),
     UnitNormalization: one(unitNormalization),
     Normalization: one(normalization),

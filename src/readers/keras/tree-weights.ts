@@ -24,6 +24,9 @@ export interface TreeLayer {
 const CONTAINER = 'layers';
 /** What tf.keras 2.12 called it. */
 const OLD_CONTAINER = '_layer_checkpoint_dependencies';
+const CONTAINERS: readonly string[] = [CONTAINER, OLD_CONTAINER];
+/** What a compiled model keeps beside its layers: the optimiser, and in tf.keras what its metrics count. */
+const OF_TRAINING = /^(optimizer|metrics)([/\\]|$)/;
 /** Hard links can lead in circles. */
 const MAX_DEPTH = 64;
 /** More than the groups of any real model, of which each layer has two or three. */
@@ -35,7 +38,7 @@ export const RANDOM_STATE = /(^|\/)(seed_generator|_?random_generator)$/;
 /** Whether the file is such a tree. */
 export async function isWeightTree(root: Hdf5Group): Promise<boolean> {
   const keys = await root.keys();
-  const container = keys.find((key) => [CONTAINER, OLD_CONTAINER].includes(withSlashes(key).split('/')[0]!));
+  const container = keys.find((key) => CONTAINERS.includes(withSlashes(key).split('/')[0]!));
   if (container === undefined) return false;
   if (keys.includes('vars')) return true;
   // Of a model in several files only the first has variables of its own.
@@ -51,7 +54,7 @@ function withSlashes(path: string): string {
 }
 
 /**
- * Lists all layers that have variables, those of one class in the order of the model; the optimiser's are left out.
+ * Lists all layers that have variables, those of one class in the order of the model; the optimiser's and those of metrics are left out.
  *
  * @throws ModelError 'malformed' for a tree that is none
  */
@@ -60,8 +63,10 @@ export async function readTreeLayers(root: Hdf5Group, file: string): Promise<Tre
   let groups = 0;
   const visit = async (group: Hdf5Group, path: string, depth: number): Promise<void> => {
     if (depth > MAX_DEPTH || ++groups > MAX_GROUPS) throw new ModelError('malformed', 'the groups are nested without an end', { file });
-    for (const key of (await group.keys()).toSorted(byNumber)) {
-      if (depth === 0 && /^optimizer([/\\]|$)/.test(key)) continue;
+    const keys = await group.keys();
+    const isModel = depth === 0 || keys.some((key) => CONTAINERS.includes(withSlashes(key).split('/')[0]!));
+    for (const key of keys.toSorted(byNumber)) {
+      if (isModel && OF_TRAINING.test(key)) continue;
       const child = await group.get(key);
       if (child?.kind !== 'group') continue;
       if (key === 'vars') await readVars(child, path);
@@ -120,7 +125,8 @@ function assignBy(model: KerasModel, saved: readonly TreeLayer[], counted: 'once
   const claim = (inner: KerasModel, prefix: string): void => {
     const counts = new Map<string, number>();
     for (const layer of inner.layers) {
-      const stem = snakeCase((layer.wrapper ?? layer.className).replace(/^ops\./, ''));
+      // Without the module or the package before it.
+      const stem = snakeCase((layer.wrapper ?? layer.className).replace(/^.*[.>]/, ''));
       const count = counts.get(stem) ?? 0;
       counts.set(stem, count + (counted === 'twice' && hasWeights(layer) ? 2 : 1));
       const path = `${prefix}${CONTAINER}/${stem}${count === 0 ? '' : `_${count}`}`;

@@ -3,7 +3,7 @@ import { permute, type Tensor } from '../../../model/tensor.js';
 import { activation } from '../activation-setting.js';
 import { slice } from '../axes.js';
 import type { ConfigView, DataFormat } from '../config-view.js';
-import { type Padding, windowAttributes } from '../convolutions.js';
+import { type Padding, turned, windowAttributes } from '../convolutions.js';
 import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
 import { type Cell, lstmGates } from './cells.js';
@@ -28,7 +28,7 @@ export function readConvolutionalCell(config: ConfigView, rank: number): Cell {
     begin(channels, scope) {
       const wide = GATES * filters;
       const [own, recurrent] = [channels, filters].map((from, i) =>
-        permute(scope.weight(i === 0 ? 'kernel' : 'recurrent kernel', [...kernel, from, wide]), [rank + 1, rank, ...spatial]),
+        turned(permute(scope.weight(i === 0 ? 'kernel' : 'recurrent kernel', [...kernel, from, wide]), [rank + 1, rank, ...spatial]), scope),
       );
       const bias: Readonly<Record<string, Tensor>> = hasBias ? { bias: scope.weight('bias', [wide]) } : {};
       const convolve = (value: Value, window: Parameters<typeof windowAttributes>[0], weights: Parameters<Scope['add']>[2]) =>

@@ -145,6 +145,12 @@ const GRAPH_CASES: readonly OpCase[] = [
   entry('Einsum', [[5], [5]], { equation: 'i,i' }, {}, 'Einsum of two lines to one number'), // biome-ignore format: one case, one line
   { ...entry('Pow', [[6], [1]], {}, {}, 'Pow of integers and a fraction'), values: [1, 2, 3, 5, 8, 10], others: { 1: [0.5] }, dtypes: ['int32', 'float32'] }, // biome-ignore format: one case, one line
   { ...entry('ReduceMean', [[1, 2, 2, 2]], { axes: [2, 3] }, {}, 'ReduceMean of integers'), values: [1, 2, 2, 2, -1, -2, -2, -2], dtypes: ['int32'] },
+  ...(['ReduceL2', 'ReduceLogSum', 'ReduceLogSumExp'] as const).map(
+    (op): OpCase => ({ ...entry(op, [[1, 2, 3]], { axes: [2], keepdims: 0 }, {}, `${op} of integers`), values: [1, 2, 3, 4, 5, 6], dtypes: ['int32'] }),
+  ),
+  { ...entry('Resize', [[1, 1, 2, 2]], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize of integers, linear'), values: [1, 4, 9, 15], dtypes: ['uint8'] }, // biome-ignore format: one case, one line
+  { ...entry('Cast', [[6]], { to: 'uint8' }, {}, 'Cast to bytes'), values: [0.2, 1.9, 254.9, 255, 100.5, 3] },
+  { ...entry('Cast', [[6]], { to: 'int8' }, {}, 'Cast to small integers, around their ends'), values: [127, 128, 255, 300, -129, -128], dtypes: ['int32'] },
   entry('Resize', [[1, 2, 4, 5]], { sizes: [1, 2, 1, 1], mode: 'linear', coordinate_transformation_mode: 'pytorch_half_pixel' }, {}, 'Resize to one pixel, as PyTorch has it'), // biome-ignore format: one case, one line
   entry('Resize', [[1, 2, 4, 5]], { sizes: [1, 2, 1, 1], mode: 'nearest', nearest_mode: 'round_prefer_ceil', coordinate_transformation_mode: 'pytorch_half_pixel' }, {}, 'Resize to the nearest pixel, as PyTorch has it'), // biome-ignore format: one case, one line
   entry('MatMul', [[2, 1, 3, 4], [3, 4, 2]], {}, {}, 'MatMul that repeats the matrices of one'), // biome-ignore format: one case, one line

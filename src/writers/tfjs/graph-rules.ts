@@ -19,9 +19,9 @@ import { QUANTISED_RULES } from './graph-quantised.js';
 import { isPlainResize, SAMPLING_RULES } from './graph-sampling.js';
 import type { GraphTarget } from './graph-target.js';
 import { flowingBatchNormalization, flowingConv, isDilated, isSpread, slicedPool, spreadConvTranspose } from './graph-windows.js';
-import type { RuleFinder } from './lower.js';
-import type { Lowering } from './lowering.js';
-import { channelsLast } from './placement.js';
+import { cutsFractions, type RuleFinder } from './lower.js';
+import type { Lowering, Made } from './lowering.js';
+import { channelsLast, type Placement } from './placement.js';
 import { axesPlace, common, foldedAxes, front, inPlace, RULES, withAxes } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
 import { placedLast } from './windows.js';
@@ -128,8 +128,21 @@ const cast: GraphRule = (layer, lowering, graph) => {
   const formula = new Formula(graph);
   if (from === to || isFloatDType(to) || from === 'bool') return place;
   if (to === 'bool') return inPlace(place, formula.compare('NotEqual', place.value, 0));
-  if (to !== 'int32' && to !== 'int64') return lowering.decline(`a Cast to ${to}`);
-  return from && isFloatDType(from) ? inPlace(place, formula.truncate(place.value)) : place;
+  const narrow = NARROW[to];
+  if (to !== 'int32' && to !== 'int64' && !narrow) return lowering.decline(`a Cast to ${to}`);
+  const whole = from && isFloatDType(from) ? formula.truncate(place.value) : place.value;
+  if (!narrow) return inPlace(place, whole);
+  const [low, count] = narrow;
+  // Whole numbers wrap around at the ends of a range.
+  return inPlace(place, formula.add(formula.two('FloorMod', formula.sub(whole, low), count), low));
+};
+
+/** The smallest number of a dtype, and how many it has. */
+const NARROW: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+  uint8: [0, 2 ** 8],
+  int8: [-(2 ** 7), 2 ** 8],
+  uint16: [0, 2 ** 16],
+  int16: [-(2 ** 15), 2 ** 16],
 };
 
 type Folding = (x: FileValue, axes: readonly number[] | FileValue, keep: boolean, f: Formula) => FileValue;
@@ -171,8 +184,7 @@ const reduction: GraphRule = (layer, lowering, graph) => {
   const axes = foldedAxes(layer, order.length);
   const keep = layer.attributes.keepdims === 1;
   const inFile = order.flatMap((axis, i) => (axes.includes(axis) ? [i] : []));
-  const folded = FOLDINGS[layer.op]!(value, inFile, keep, new Formula(graph));
-  const made = layer.op === 'ReduceMean' && isInteger(lowering.types.get(input!)!.dtype) ? new Formula(graph).truncate(folded) : folded;
+  const made = FOLDINGS[layer.op]!(value, inFile, keep, new Formula(graph));
   const kept = identity(order.length).filter((axis) => !axes.includes(axis));
   return { kind: 'axes', value: made, order: keep ? order : order.filter((axis) => !axes.includes(axis)).map((axis) => kept.indexOf(axis)) };
 };
@@ -317,25 +329,36 @@ function flowingAttribute(layer: Layer): string | undefined {
 
 export function graphRule(graph: GraphTarget): RuleFinder {
   return (layer) => {
-    const { op } = layer;
-    const beyond = beyondPlain(layer);
-    const general = Object.hasOwn(GENERAL, op) ? GENERAL[op]! : undefined;
-    if (beyond === null && Object.hasOwn(RULES, op)) {
-      // Quotients, roots and means of whole numbers, cuts of axes of free size, rows counted from the end, products with lines and windows with gaps are for
-      // rules of their own.
-      if (general && ['Div', 'Pow', 'ReduceMean', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
-        return (own, lowering) => (isOwnCase(own, lowering) ? general(own, lowering, graph) : RULES[op]!(own, lowering));
-      return RULES[op]!;
-    }
-    if (!general) return beyond && GRAPH_OPS.has(op) ? `${op} ${beyond}, which has` : `the operator ${op} has`;
-    const flows = flowingAttribute(layer);
-    return flows === undefined ? (own, lowering) => general(own, lowering, graph) : `${op} takes its ${flows} from another layer, which has`;
+    const rule = anyRule(layer, graph);
+    if (typeof rule === 'string') return rule;
+    return (own, lowering) => (cutsFractions(own, lowering) ? truncated(rule(own, lowering), graph) : rule(own, lowering));
   };
+}
+
+function truncated(made: Made, graph: GraphTarget): Made {
+  const whole = (place: Placement) => inPlace(place, new Formula(graph).truncate(place.value));
+  return Array.isArray(made) ? made.map((place) => place && whole(place)) : whole(made as Placement);
+}
+
+function anyRule(layer: Layer, graph: GraphTarget): ReturnType<RuleFinder> {
+  const { op } = layer;
+  const beyond = beyondPlain(layer);
+  const general = Object.hasOwn(GENERAL, op) ? GENERAL[op]! : undefined;
+  if (beyond === null && Object.hasOwn(RULES, op)) {
+    // Quotients and roots of whole numbers, cuts of axes of free size, rows counted from the end, products with lines and windows with gaps are for
+    // rules of their own.
+    if (general && ['Div', 'Pow', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
+      return (own, lowering) => (isOwnCase(own, lowering) ? general(own, lowering, graph) : RULES[op]!(own, lowering));
+    return RULES[op]!;
+  }
+  if (!general) return beyond && GRAPH_OPS.has(op) ? `${op} ${beyond}, which has` : `the operator ${op} has`;
+  const flows = flowingAttribute(layer);
+  return flows === undefined ? (own, lowering) => general(own, lowering, graph) : `${op} takes its ${flows} from another layer, which has`;
 }
 
 function isOwnCase(layer: Layer, lowering: Lowering): boolean {
   const { dtype, shape } = lowering.types.get(layer.inputs[0]!)!;
-  if (layer.op === 'Div' || layer.op === 'ReduceMean') return isInteger(dtype);
+  if (layer.op === 'Div') return isInteger(dtype);
   if (layer.op === 'Pow') return isInteger(dtype) && !isInteger(layer.weights.operand?.dtype ?? lowering.types.get(layer.inputs[1]!)!.dtype);
   if (layer.op === 'MaxPool' || layer.op === 'AveragePool') return isDilated(layer);
   if (layer.op === 'Resize') return !isPlainResize(layer, lowering);

@@ -1,5 +1,6 @@
 /** Takes a layer map layer by layer to a TensorFlow.js target. */
 import { isModelError, ModelError } from '../../errors.js';
+import { isFloatDType } from '../../model/dtype.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { beyondPlain, inferMap } from '../../model/ops/index.js';
 import type { ValueType } from '../../model/ops/operator.js';
@@ -22,11 +23,20 @@ export interface Lowered {
 /** The rule for a layer, or what of it has no translation. */
 export type RuleFinder = (layer: Layer) => GeneralRule | string;
 
+/** Operators that make fractions of whole numbers, which runtimes cut off; what is nearest is whole. */
+const OF_FRACTIONS: ReadonlySet<string> = new Set(['ReduceMean', 'ReduceL2', 'ReduceLogSum', 'ReduceLogSumExp', 'Resize']);
+
+export function cutsFractions({ op, inputs, attributes }: Layer, lowering: Lowering): boolean {
+  const dtype = OF_FRACTIONS.has(op) ? lowering.types.get(inputs[0]!)!.dtype : null;
+  return dtype !== null && !isFloatDType(dtype) && attributes.mode !== 'nearest';
+}
+
 /** Rules that every target can follow, for plain forms of operators. */
 export const plainRule: RuleFinder = (layer) => {
   if (!Object.hasOwn(RULES, layer.op)) return `the operator ${layer.op} has`;
   const beyond = beyondPlain(layer);
-  return beyond ? `${layer.op} ${beyond}, which has` : RULES[layer.op]!;
+  if (beyond) return `${layer.op} ${beyond}, which has`;
+  return (own, lowering) => (cutsFractions(own, lowering) ? lowering.decline(`a ${own.op} of whole numbers`) : RULES[own.op]!(own, lowering));
 };
 
 /** Builds the whole model in `target`; finds every obstacle. */

@@ -1,7 +1,6 @@
 /** How each operator of the layer map is made from a target's operations, and in which order its values lie. */
 
 import { identity, sameOrder } from '../../model/axis-order.js';
-import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import type { Lowering, Made } from './lowering.js';
@@ -225,9 +224,8 @@ export function foldedAxes({ attributes }: Layer, rank: number): number[] {
 
 function reduction(kind: 'mean' | 'max' | 'sum'): Rule {
   return (layer, lowering) => {
-    const { dtype, shape } = lowering.types.get(layer.inputs[0]!)!;
-    if (kind === 'mean' && dtype !== null && !isFloatDType(dtype)) lowering.decline(`a mean of ${dtype}`);
-    const axes = foldedAxes(layer, shape!.length);
+    const rank = lowering.shape(layer.inputs[0]!).length;
+    const axes = foldedAxes(layer, rank);
     return reduceOver(layer, lowering, kind, axes, layer.attributes.keepdims === 1);
   };
 }

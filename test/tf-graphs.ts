@@ -18,6 +18,8 @@ export type Attr =
   | { readonly ints: readonly number[] }
   | { readonly texts: readonly string[] }
   | { readonly func: string }
+  /** A tensor of strings, as GraphDefs have it. */
+  | { readonly names: readonly string[] }
   /** A tensor of one int32. */
   | { readonly int: number };
 
@@ -172,6 +174,11 @@ function attributeMessage(value: Attr): MessageBuilder {
   if ('type' in value) return message.int(6, value.type);
   if ('shape' in value) return message.message(7, shapeMessage(value.shape));
   if ('func' in value) return message.message(10, new MessageBuilder().string(1, value.func));
+  if ('names' in value) {
+    const tensor = new MessageBuilder().int(1, 7).message(2, shapeMessage([value.names.length]));
+    for (const name of value.names) tensor.string(8, name);
+    return message.message(8, tensor);
+  }
   if ('int' in value)
     return message.message(
       8,

@@ -33,7 +33,8 @@ export type TfAttribute =
   /** A name of `TF_DTYPES`, or 'type 20' for one that holds no numbers. */
   | { readonly kind: 'type'; readonly value: string }
   | { readonly kind: 'shape'; readonly value: TfShape }
-  | { readonly kind: 'tensor'; readonly value: Tensor | null }
+  /** `texts`: the elements of a tensor of strings, whose value is null. */
+  | { readonly kind: 'tensor'; readonly value: Tensor | null; readonly texts?: readonly string[] }
   | { readonly kind: 'function'; readonly value: TfFunctionCall }
   | { readonly kind: 'list'; readonly value: readonly TfAttribute[] };
 
@@ -101,6 +102,11 @@ const ATTR = { list: 1, s: 2, i: 3, f: 4, b: 5, type: 6, shape: 7, tensor: 8, fu
 const LIST_FUNC = 9;
 const SHAPE = { dim: 2, unknownRank: 3 } as const;
 const TENSOR = { dtype: 1, shape: 2, content: 4, float: 5, double: 6, int: 7, string: 8, int64: 10, bool: 11, half: 13, uint32: 16, uint64: 17 } as const;
+/** DataType's code of strings. */
+const STRING = 7;
+/** Of variables, of which nets have some thousand. */
+const MAX_NAMES = 100_000;
+const MAX_NAME_BYTES = 4096;
 const FUNCTION = { signature: 1, node: 3, result: 4 } as const;
 const OP_DEF = { name: 1, input: 2, output: 3 } as const;
 
@@ -275,8 +281,26 @@ class GraphDefReader {
     if (number === ATTR.i || number === ATTR.b || number === ATTR.type) return scalar(number, field.varint);
     if (number === ATTR.f) return { kind: 'float', value: viewOf(await this.wire.bytes(field)).getFloat32(0, true) };
     if (number === ATTR.shape) return { kind: 'shape', value: await readTensorShape(this.wire, field) };
-    if (number === ATTR.tensor) return { kind: 'tensor', value: await this.tensor(field, label) };
+    if (number === ATTR.tensor) return (await this.#texts(field)) ?? { kind: 'tensor', value: await this.tensor(field, label) };
     return null;
+  }
+
+  /** Null for a tensor that holds no strings. */
+  async #texts(field: Field): Promise<TfAttribute | null> {
+    const spans: Field[] = [];
+    let code = 0;
+    for await (const entry of this.#fields(field)) {
+      if (entry.number === TENSOR.dtype) code = Number(entry.varint);
+      else if (code !== STRING) return null;
+      else if (entry.number === TENSOR.string) spans.push(entry);
+      if (spans.length > MAX_LIST) throw this.wire.error(entry.start, `more than ${MAX_LIST} strings`);
+    }
+    if (code !== STRING) return null;
+    // Vocabularies and pictures are no names.
+    const isNames = spans.length <= MAX_NAMES && spans.every(({ start, end }) => end - start <= MAX_NAME_BYTES);
+    const texts: string[] = [];
+    if (isNames) for (const span of spans) texts.push(await this.wire.text(span));
+    return { kind: 'tensor', value: null, texts };
   }
 
   /** Null for a tensor of strings or handles, which hold no numbers. */

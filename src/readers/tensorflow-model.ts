@@ -14,6 +14,7 @@ import { ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { ReadOptions } from './reader.js';
+import { restoredKeys } from './tensorflow-restored.js';
 
 const SAVED_MODEL = { schemaVersion: 1, metaGraph: 2 } as const;
 const META_GRAPH = { info: 1, graph: 2, signature: 5 } as const;
@@ -47,7 +48,8 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
   const variables = bundle ? await namedVariables(bundle) : new Map<string, Tensor>();
   const { graph } = content;
   const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
-  const signature = content.signatures.find((one) => one.name === SERVING) ?? content.signatures[0];
+  const signature = chosenSignature(content.signatures, options, source.name);
+  const restored = new Map([...restoredKeys(graph)].map(([node, key]) => [node, bundle?.tensors.get(key)]));
   const weights = bundle ? [...new Set(variables.values())] : constants;
   return {
     format: 'tensorflow',
@@ -67,7 +69,12 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
     },
     warnings:
       content.signatures.length > 1
-        ? [{ code: 'assumed', message: `of the signatures ${content.signatures.map((one) => one.name).join(', ')}, "${signature!.name}" is taken` }]
+        ? [
+            {
+              code: 'assumed',
+              message: `of the signatures ${content.signatures.map((one) => one.name).join(', ')}, "${signature!.name}" is taken; --assume signature=NAME takes another`,
+            },
+          ]
         : [],
     files: [name, ...(bundle?.files ?? [])],
     map: async () =>
@@ -76,12 +83,23 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
         inputs: signature?.inputs ?? null,
         outputs: signature?.outputs ?? null,
         weight: (wanted) => variables.get(wanted),
+        variable: (node) => restored.get(node),
         file: source.name,
         format: 'tensorflow',
         producer: content.version,
         inputShape: options.inputShape ?? options.recordedShape,
       }),
   };
+}
+
+/** The one that is asked for, the serving one, or the first. */
+function chosenSignature(signatures: readonly Signature[], { assume }: ReadOptions, file: string): Signature | undefined {
+  const wanted = assume?.signature;
+  if (wanted === undefined) return signatures.find((one) => one.name === SERVING) ?? signatures[0];
+  const found = signatures.find((one) => one.name === wanted);
+  if (found) return found;
+  const names = signatures.map((one) => one.name).join(', ') || 'none';
+  throw new ModelError('usage', `there is no signature ${JSON.stringify(wanted)}; the file has ${names}`, { file });
 }
 
 async function readContent(source: ByteSource): Promise<Content> {
@@ -154,9 +172,10 @@ async function readEntry(wire: WireReader, field: Field): Promise<[string, Field
  * graph gives to those keys.
  */
 async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>> {
-  const named = new Map(bundle.tensors);
   const graph = bundle.strings.get(OBJECT_GRAPH_KEY);
-  if (!graph) return named;
+  if (!graph) return new Map(bundle.tensors);
+  // Null for a name that several variables have: they are told apart by what restores them alone.
+  const named = new Map<string, Tensor | null>();
   const bytes = await readSingleString(graph);
   const wire = new WireReader(memorySource(bytes, graph.name));
   for await (const node of wire.fields(0, bytes.byteLength)) {
@@ -169,10 +188,10 @@ async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>
         else if (part.number === 3) key = await wire.text(part);
       }
       const tensor = bundle.tensors.get(key);
-      if (tensor && full !== '' && !named.has(full)) named.set(full, tensor);
+      if (tensor && full !== '') named.set(full, named.has(full) && named.get(full) !== tensor ? null : tensor);
     }
   }
-  return named;
+  return new Map([...[...named].filter((entry): entry is [string, Tensor] => entry[1] !== null), ...bundle.tensors]);
 }
 
 /** Constants that hold numbers, by the names of their nodes; scalars and small lists of integers are settings. */

@@ -10,7 +10,7 @@ import { openModel } from '../../src/readers/open.js';
 import { corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
 import { byte, int, liteModel, table } from '../lite-models.js';
 import { convertInMemory, corpusExcess, runOnnx } from '../run-onnx.js';
-import { graphDef, joined, placeholder, type SmallGraph } from '../tf-graphs.js';
+import { type GraphNode, graphDef, joined, placeholder, type SmallGraph } from '../tf-graphs.js';
 
 const FORMATS = ['tfjs-graph', 'tf-frozen', 'tflite'];
 
@@ -62,6 +62,54 @@ describe('SavedModels', () => {
     expect(result.map!.outputs.map(({ name }) => name)).toEqual(['scores']);
     const [output] = (await runOnnx(bytes, [{ shape: [1, 3], data: Float32Array.of(1, 10, 100) }])).values();
     expect([...output!.data]).toEqual([531, 642]);
+  });
+
+  it('of Keras 3 give each variable the values that the graph would restore it with, whatever its name', async () => {
+    const handle = (name: string): GraphNode => ({ name, op: 'VarHandleOp', attr: { dtype: { type: 1 }, shape: { shape: [2] }, shared_name: { s: name } } });
+    const keys = ['_operations/1/_kernel/.ATTRIBUTES/VARIABLE_VALUE', '_operations/2/_kernel/.ATTRIBUTES/VARIABLE_VALUE'];
+    const restoring: SmallGraph = {
+      nodes: [
+        placeholder('x', [-1, 2]),
+        ...['kernel', 'kernel_1'].map(handle),
+        { name: 'prefix', op: 'Placeholder', attr: { dtype: { type: 7 } } },
+        { name: 'restore', op: 'StatefulPartitionedCall', input: ['prefix', 'kernel', 'kernel_1'], attr: { f: { func: 'traced_restore' } } },
+        { name: 'scaled', op: 'Mul', input: ['x', 'read'], attr: { T: { type: 1 } } },
+        { name: 'read', op: 'ReadVariableOp', input: ['kernel'], attr: { dtype: { type: 1 } } },
+        { name: 'read_1', op: 'ReadVariableOp', input: ['kernel_1'], attr: { dtype: { type: 1 } } },
+        { name: 'y', op: 'AddV2', input: ['scaled', 'read_1'], attr: { T: { type: 1 } } },
+      ],
+      functions: {
+        traced_restore: {
+          args: ['file', 'first', 'second'],
+          results: { done: 'file' },
+          nodes: [
+            { name: 'names', op: 'Const', attr: { dtype: { type: 7 }, value: { names: keys.toReversed() } } },
+            { name: 'RestoreV2', op: 'RestoreV2', input: ['file', 'names:output:0', 'names:output:0'] },
+            { name: 'Identity', op: 'Identity', input: ['RestoreV2:tensors:0'] },
+            { name: 'Identity_1', op: 'Identity', input: ['RestoreV2:tensors:1'] },
+            { name: 'assign', op: 'AssignVariableOp', input: ['first', 'Identity:output:0'] },
+            { name: 'assign_1', op: 'AssignVariableOp', input: ['second', 'Identity_1:output:0'] },
+          ],
+        },
+      },
+      weights: {},
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    const values = [Float32Array.of(1, 2), Float32Array.of(30, 40)];
+    const data = Uint8Array.from(values.flatMap((value) => [...new Uint8Array(value.buffer)]));
+    const set = memoryFileSet(
+      {
+        'saved_model.pb': savedModel(graphDef(restoring)),
+        'variables/variables.index': bundleOf(keys.map((name, i) => ({ name, shape: [2], offset: 8 * i, byteLength: 8 }))),
+        'variables/variables.data-00000-of-00001': data,
+      },
+      null,
+    );
+    const { bytes } = await convertInMemory(set);
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 2], data: Float32Array.of(1, 10) }])).values();
+    expect([...output!.data]).toEqual([31, 402]);
+    await expect(openModel(set, { assume: { signature: 'train' } })).rejects.toThrow(/no signature "train"; the file has serving_default/);
   });
 
   it('are refused by name where the bundle is cut, lies about sizes or is compressed', async () => {
@@ -197,24 +245,38 @@ function blockEnd(index: Uint8Array): number {
   return size - 5;
 }
 
+interface BundleEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset?: number;
+  readonly byteLength: number;
+  readonly values?: Uint8Array;
+}
+
 /** A table of two entries: the bundle's header and one variable. */
 function bundleIndex(name: string, shape: readonly number[], byteLength: number, values?: Uint8Array): Uint8Array {
-  const dims = new MessageBuilder();
-  for (const size of shape) dims.message(2, new MessageBuilder().int(1, size));
+  return bundleOf([{ name, shape, byteLength, ...(values ? { values } : {}) }]);
+}
+
+/** The bundle's header and variables, sorted by name. */
+function bundleOf(variables: readonly BundleEntry[]): Uint8Array {
   const header = joined(new MessageBuilder().int(1, 1));
-  const fields = new MessageBuilder().int(1, 1).message(2, dims).int(5, byteLength);
-  if (values) fields.raw(Uint8Array.of((6 << 3) | 5, ...maskedChecksum(values)));
-  const entry = joined(fields);
-  const data = block([
-    ['', header],
-    [name, entry],
-  ]);
+  const entries = variables.map(({ name, shape, offset = 0, byteLength, values }): [string, Uint8Array] => {
+    const dims = new MessageBuilder();
+    for (const size of shape) dims.message(2, new MessageBuilder().int(1, size));
+    const fields = new MessageBuilder().int(1, 1).message(2, dims);
+    if (offset > 0) fields.int(4, offset);
+    fields.int(5, byteLength);
+    if (values) fields.raw(Uint8Array.of((6 << 3) | 5, ...maskedChecksum(values)));
+    return [name, joined(fields)];
+  });
+  const data = block([['', header], ...entries]);
   const empty = block([]);
   const handle = (offset: number, size: number) => [...varint(offset), ...varint(size)];
   const trailer = (bytes: readonly number[]) => [0, ...maskedChecksum(Uint8Array.from([...bytes, 0]))];
   const metaAt = data.length + 5;
   const indexAt = metaAt + empty.length + 5;
-  const index = block([[`${name}~`, Uint8Array.from(handle(0, data.length))]]);
+  const index = block([[`${variables.at(-1)!.name}~`, Uint8Array.from(handle(0, data.length))]]);
   const handles = [...handle(metaAt, empty.length), ...handle(indexAt, index.length)];
   const magic = new Uint8Array(8);
   new DataView(magic.buffer).setBigUint64(0, 0xdb4775248b80fb57n, true);

@@ -38,6 +38,8 @@ export interface TfModel {
   readonly outputs: readonly TfPort[] | null;
   /** The value of a constant or a variable that is stored beside the graph; by the node's name, or a variable's shared one. */
   weight(name: string): Tensor | undefined;
+  /** The value of a variable by the name of the node that holds it, where the file says it so. */
+  variable?(node: string): Tensor | undefined;
   readonly file: string;
   readonly format: string;
   readonly producer: string | null;
@@ -321,7 +323,7 @@ class Translation {
   async #variable(scope: Scope, node: TfNode): Promise<Value> {
     const shared = node.attributes.get('shared_name');
     const name = shared?.kind === 'string' && shared.value !== '' ? shared.value : node.name;
-    const stored = this.model.weight(name) ?? this.model.weight(node.name);
+    const stored = this.model.variable?.(node.name) ?? this.model.weight(name) ?? this.model.weight(node.name);
     if (!stored)
       throw new ModelError(
         'unsupported',

@@ -7,6 +7,7 @@ import { CLAIMS_KEY, type Claim, describeClaims } from '../model/claims.js';
 import type { LayerMap, Port } from '../model/layer-map.js';
 import { openModel } from '../readers/open.js';
 import { toLayout } from './array.js';
+import { beyondClaims } from './claim-bounds.js';
 import { checkCodes, hasCodes } from './codes.js';
 import type { Tolerance } from './compare.js';
 import { checkCorrectness } from './narrowing.js';
@@ -25,9 +26,11 @@ export function claimNote(claims: readonly Claim[]): string {
   return `the file says of itself (${CLAIMS_KEY}) that ${describeClaims(claims)}: so its weights are not the source's one by one, and what it predicts is compared with the source, what it computes with its own weights; that it was made of this source is its own word`;
 }
 
-/** Told, and not judged. */
-export function withClaims(weights: WeightsReport | null, claims: readonly Claim[]): WeightsReport | null {
-  return weights && claims.length > 0 ? { ...weights, judged: false, claims } : weights;
+/** What is claimed is told, and not judged; what it does not explain is judged alone. */
+export async function withClaims(weights: WeightsReport | null, claims: readonly Claim[], { map, written }: Subject): Promise<WeightsReport | null> {
+  if (!weights || !written || claims.length === 0) return weights;
+  const beyond = await beyondClaims(weights, claims, { map, written });
+  return beyond.length > 0 ? { ...weights, judged: true, claims, mismatches: beyond } : { ...weights, judged: false, claims };
 }
 
 /** @returns null, and a note, where the file is not read back as a net, or our evaluator lacks an operator */

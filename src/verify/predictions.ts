@@ -56,7 +56,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
   const stored = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
-  const weights = withClaims(withFolded(stored, subject), claims);
+  const weights = await withClaims(withFolded(stored, subject), claims, subject);
   if (!weights) notes.push(NOT_ONE_BY_ONE);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
@@ -168,7 +168,7 @@ async function judge(
   options: VerifyOptions,
   { weights, isCorrect }: { readonly weights: WeightsReport | null; readonly isCorrect: boolean },
 ) {
-  const isRight = isCorrect && (weights?.claims !== undefined || (weights?.judged === true && weights.mismatches.length === 0));
+  const isRight = isCorrect && (weights?.judged === true ? weights.mismatches.length === 0 : weights?.claims !== undefined);
   const matters = given !== null || outputs.some(({ passed }) => !passed);
   const { narrowest } = narrowing!;
   const ofFloat16 =

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { claimsIn } from '../../src/model/claims.js';
 import { type ShrinkFileOptions, shrinkFile, verifyFiles } from '../../src/node/index.js';
 import { verdictSentence } from '../../src/report/verdict.js';
+import { editOnnx } from '../verify/faults/onnx-edit.js';
 import { temporaryFolder } from './temporary-folder.js';
 
 const DIGITS = fileURLToPath(new URL('../../demo/digits', import.meta.url));
@@ -67,6 +68,26 @@ it('excuses nothing of what the file predicts', async () => {
   const { path } = await shrunk('a.onnx', { rank: 1 });
   const report = await verifyFiles(H5, path, { golden });
   expect([report.verdict, report.weights!.claims]).toEqual(['mismatch', ['low-rank']]);
+});
+
+it('excuses no kernel whose codes are those of another order, however little that moves what is predicted', async () => {
+  const { path } = await shrunk('a.onnx', { method: 'best', dtype: 'int8' });
+  expect((await verifyFiles(H5, path)).verdict).toBe('match');
+  const bytes = editOnnx(readFileSync(path), (graph) => {
+    const kernels = graph.initializer!.filter(({ dims, dataType }) => dims!.length === 4 && dataType === 3);
+    // The first two output channels of the last convolution, exchanged.
+    const { dims, rawData } = kernels.at(-1)!;
+    const size = rawData!.length / Number(dims![0]);
+    const [first, second] = [rawData!.slice(0, size), rawData!.slice(size, 2 * size)];
+    rawData!.set(second, 0);
+    rawData!.set(first, size);
+  });
+  writeFileSync(path, bytes);
+  const report = await verifyFiles(H5, path);
+  expect([report.verdict, report.weights!.judged, report.weights!.mismatches.map(({ role }) => role)]).toEqual(['mismatch', true, ['kernel']]);
+  expect(report.weights!.mismatches[0]!.message).toMatch(
+    /other signs than the source's in output channel [01]: what the file says of its weights does not explain that$/,
+  );
 });
 
 it('is nothing but words that are known', async () => {

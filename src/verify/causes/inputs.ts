@@ -86,13 +86,26 @@ export const operands: Family = function* ({ layer, operator, inputs }) {
   if (operand) yield { kind: 'operand-order', what: 'operands exchanged', layer: { ...layer, weights: { ...weights, x: operand } } };
   if (inputs.length < 2) return;
   const isList = operator.slots.some(isListSlot);
-  const most = inputs.length <= 4 ? otherOrders(inputs.length) : [inputs.map((_, i) => inputs.length - 1 - i)];
-  const swaps = inputs.length > 4 ? inputs.slice(1).map((_, i) => inputs.map((__, j) => (j === i ? i + 1 : j === i + 1 ? i : j))) : [];
-  for (const order of [...most, ...swaps]) {
+  for (const order of ordersOf(inputs.length)) {
     const what = isList ? `parts in the order ${order.map((place) => `"${layer.inputs[place]}"`).join(', ')}` : 'operands exchanged';
     yield { kind: isList ? 'concat-order' : 'operand-order', what, read: (given) => order.map((place) => given[place]) };
   }
 };
+
+/** Parts that may be exchanged by twos: 66 ways of twelve. */
+const MOST_EXCHANGED = 12;
+
+/** Orders of so many parts that converters mistake: all of a few, else in reverse, and two exchanged. */
+function* ordersOf(count: number): Iterable<readonly number[]> {
+  if (count <= 4) {
+    yield* otherOrders(count);
+    return;
+  }
+  const plain = Array.from({ length: count }, (_, i) => i);
+  yield plain.toReversed();
+  for (const i of plain)
+    for (const j of plain.slice(i + 1)) if (count <= MOST_EXCHANGED || j === i + 1 || (i === 0 && j === count - 1)) yield plain.with(i, j).with(j, i);
+}
 
 /** Another layer's value in the place of what is read. */
 export const elsewhere: Family = function* ({ layer, inputs, others }) {

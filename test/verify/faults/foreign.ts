@@ -18,7 +18,7 @@ export interface ForeignNet {
 const FIXTURES = fileURLToPath(new URL('../../fixtures/architectures', import.meta.url));
 /** Families of torchvision's, from their weights alone. */
 const FROM_WEIGHTS = ['mobilenet_v2', 'resnet-basic', 'densenet', 'shufflenet_v2', 'squeezenet1_1', 'efficientnet', 'vit', 'swin', 'unet', 'rrdb'];
-/** Published nets: detection heads, faces, an enlarger, nets of Keras, Caffe and TensorFlow.js. */
+/** Published nets: detection heads, faces, enlargers, a recurrent one, nets of Keras, Caffe, TensorFlow and TensorFlow.js. */
 const PUBLISHED = [
   'onnx-blazeface-front-tf2onnx',
   'onnx-ultraface-slim-320',
@@ -27,6 +27,12 @@ const PUBLISHED = [
   'pytorch-kws-dscnn',
   'tfjs-faceapi-tiny-face-detector',
   'caffe-cifar10-quick-v1',
+  'onnx-yunet-dynamic',
+  'keras3-digits-cnn',
+  'tfkeras-tiny-streaming-wakeword',
+  'tfjs-graph-gender',
+  'tf-frozen-fsrcnn-x3',
+  'keras-simple-lstm-tf-k1',
 ];
 
 /** @param exported a folder of what test/fixtures/exported/make.py makes */

@@ -1,9 +1,11 @@
 /** What the documents tell to type is there, and runs. */
-import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../src/cli/commands/index.js';
 import { ROOT, temporaryFolder, weighbridge } from './cli/run-cli.js';
+import { liteModel } from './lite-models.js';
+import { graphDef, placeholder } from './tf-graphs.js';
 
 const DOCS = join(ROOT, 'docs');
 const pages = [
@@ -63,6 +65,42 @@ describe('what the documents tell to type', () => {
     120_000,
   );
 });
+
+/**
+ * What the commands of coming-from.md read, beside the demo's nets. SavedModels, nets with batch normalisation and such that say what is done to
+ * pictures are not among them, and have tests elsewhere.
+ */
+function othersFiles(folder: string): void {
+  const names = { 'digits.h5': 'model.h5', 'digits.pth': 'model.pth', 'digits.caffemodel': 'net.caffemodel', 'digits.prototxt': 'net.prototxt' };
+  for (const [from, to] of Object.entries(names)) copyFileSync(join(ROOT, 'demo/digits', from), join(folder, to));
+  const relu = { name: 'y', op: 'Relu', input: ['x'], attr: { T: { type: 1 } } };
+  writeFileSync(join(folder, 'frozen.pb'), graphDef({ nodes: [placeholder('x', [2, 3]), relu], weights: {}, inputs: ['x'], outputs: ['y'] }));
+  const ports = ['x', 'y'].map((name) => ({ name, shape: [2, 3], type: 0 }));
+  writeFileSync(join(folder, 'model.tflite'), liteModel(ports, [{ code: 19, inputs: [0], outputs: [1] }], [0], [1]));
+  for (const words of ['net.caffemodel -o in.onnx', 'net.caffemodel -o out.onnx', 'model.h5 -o web --to tfjs']) {
+    const { status, stderr } = weighbridge(['convert', ...words.split(' '), '--no-verify'], folder);
+    expect(status, stderr).toBe(0);
+  }
+}
+
+it('what users of other converters are told to type does it', () => {
+  const given = temporaryFolder();
+  othersFiles(given);
+  // The digits are smaller pictures, and their layers have other names.
+  const commands = [...new Set(commandsOf(textOf('docs/coming-from.md')))]
+    .filter((command) => !/ saved | --embed-preprocessing| --fold-batchnorm/.test(command))
+    .map((command) => command.replace('3,224,224', '3,32,32').replace('conv5', 'conv3_2'));
+  expect(commands.length).toBeGreaterThan(20);
+  for (const command of commands) {
+    const words = command.split(/\s+/).slice(1);
+    const writes = words[0] === 'convert' || words[0] === 'shrink';
+    // Of its own, since some write what others read.
+    const folder = temporaryFolder();
+    cpSync(given, folder, { recursive: true });
+    const { status, stderr, stdout } = weighbridge(writes ? [...words, '--force', '--samples', '1'] : words, folder);
+    expect(status, `${command}\n${stdout}\n${stderr}`).toBe(0);
+  }
+}, 240_000);
 
 it.each(pages)('%s leads to files that are there', (page) => {
   for (const [, target] of textOf(page).matchAll(/\]\((?!https?:|#)([^)\s#]+)/g))

@@ -75,7 +75,7 @@ export function registerConvert(program: Command): Command {
         .choices(['source', 'canonical'])
         .default('source'),
     )
-    .addOption(new Option('--shard-size <size>', 'safetensors: largest file, such as 500MB; larger models become shards with an index').argParser(parseBytes))
+    .addOption(new Option('--shard-size <size>', 'safetensors, TensorFlow.js: largest file, such as 500MB; larger models become shards').argParser(parseBytes))
     .addOption(compressOption())
     .option('--force', 'overwrite existing output')
     .option('--no-verify', 'only convert: neither run both sides afterwards nor record a hash of the source');

@@ -23,7 +23,8 @@ const COUNTED = { disk: 'on disk', wire: 'on the wire', memory: 'after loading' 
 
 /** Formats whose files are cut into small ones. */
 const IN_SHARDS = /^(tfjs|safetensors)/;
-const SHARDS_HINT = 'where it is each file that must stay below a size: TensorFlow.js models come in shards of 4 MiB, safetensors in those of --shard-size';
+const SHARDS_HINT =
+  'where it is each file that must stay below a size: TensorFlow.js models come in shards of 4 MiB and safetensors of 5 GB, or of --shard-size';
 
 export function registerShrink(program: Command): Command {
   const command = program
@@ -62,7 +63,7 @@ export function registerShrink(program: Command): Command {
         .choices(['source', 'canonical'])
         .default('source'),
     )
-    .addOption(new Option('--shard-size <size>', 'safetensors: largest file').argParser(parseBytes))
+    .addOption(new Option('--shard-size <size>', 'safetensors, TensorFlow.js: largest file').argParser(parseBytes))
     .addOption(
       new Option(
         '--method <how>',

@@ -594,3 +594,12 @@ describe('masks', () => {
     expectClose(await predictSequence(ids, [embedding], { weights }), expected);
   });
 });
+
+test.each(['Add', 'Multiply', 'Average', 'Maximum', 'Concatenate'])('%s of a list of one value is that value', async (class_name) => {
+  const layers = [
+    { class_name: 'InputLayer', name: 'x', config: { batch_input_shape: [null, 5] } },
+    { class_name, name: 'joined', config: class_name === 'Concatenate' ? { axis: -1 } : {}, inbound: [[['x', 0, 0, {}]]] },
+  ];
+  const file = await legacyH5(functional(layers, [['x', 0, 0]], [['joined', 0, 0]]));
+  expectClose((await predictFile('model.h5', file, [VECTORS])).results.get('joined')!, VECTORS);
+});

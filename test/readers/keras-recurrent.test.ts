@@ -1,9 +1,10 @@
 /** Recurrent layers beyond the plain ones: states to begin with, cells and stacks of them, CuDNN's, pictures, both directions. */
 import { describe, expect, test } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { type Cell, cellWeights, named, range, type Steps, sigmoid, sum, type Walk, w, walkGru, walkLstm, walkSimple } from '../keras-cells.js';
 import { functional, kerasArchive, type LayerSpec, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
-import type { Run } from '../run-onnx.js';
+import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
 
 function expectClose(actual: Run | undefined, expected: Run, tolerance = 3e-6) {
   const scale = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
@@ -265,6 +266,9 @@ describe('Bidirectional', () => {
   };
   const wrapper = (more: object) => ({ layer: { class_name: 'LSTM', config: { name: 'lstm', ...gated, ...more } }, merge_mode: 'concat' });
 
+  const backwards: Walk = (x) => walkLstm(other)(x, steps.toReversed());
+  const joined = arrayOf([2, 2 * UNITS], (n, u) => at(u < UNITS ? last(walkLstm(lstm)) : last(backwards), n, u % UNITS));
+
   test('gives the states of both directions', async () => {
     const layers = [
       { class_name: 'InputLayer', name: 'x', config: { batch_input_shape: [null, STEPS, FEATURES] } },
@@ -272,9 +276,43 @@ describe('Bidirectional', () => {
     ];
     const outputs = range(5).map((i) => ['bidirectional', 0, i]);
     const { results } = await predictFile('model.h5', await legacyH5(functional(layers, [['x', 0, 0]], outputs), weights), [X]);
-    const backwards: Walk = (x) => walkLstm(other)(x, steps.toReversed());
     const expected = [last(walkLstm(lstm), X, 0), last(walkLstm(lstm), X, 1), last(backwards, X, 0), last(backwards, X, 1)];
     for (const [i, state] of expected.entries()) expectClose(results.get(`bidirectional_${i + 1}`), state);
+  });
+
+  test('of TensorFlow.js, whose weights are named by direction and cell', async () => {
+    const own = Object.entries(weights.bidirectional).map(([name, one]) => {
+      const [direction, role] = name.split('/') as [string, string];
+      return { name: `bidirectional/${direction}_lstm/lstm_cell/${role.replace(':0', '')}`, ...one };
+    });
+    const specs = own.map(({ name, shape }) => ({ name, shape, dtype: 'float32' }));
+    const manifest = [{ paths: ['shard.bin'], weights: specs }];
+    const topology = { model_config: sequential([null, STEPS, FEATURES], [['Bidirectional', wrapper({})]]), keras_version: '2.13.1' };
+    const files = {
+      'model.json': new TextEncoder().encode(JSON.stringify({ format: 'layers-model', modelTopology: topology, weightsManifest: manifest })),
+      'shard.bin': new Uint8Array(Float32Array.from(own.flatMap(({ values }) => [...(values as Float32Array)])).buffer),
+    };
+    const { bytes } = await convertInMemory(memoryFileSet(files, 'model.json'));
+    expectClose([...(await runOnnx(bytes, [X])).values()][0], joined);
+  });
+
+  test('of Keras 1, which keeps the weights of each gate apart', async () => {
+    const gate = ({ shape, values }: Weight, i: number): Weight => {
+      const rows = shape.length === 1 ? 1 : shape[0]!;
+      const own = range(rows).flatMap((row) => range(UNITS).map((u) => values[row * 4 * UNITS + i * UNITS + u]!));
+      return { shape: shape.length === 1 ? [UNITS] : [rows, UNITS], values: own };
+    };
+    // Input, candidate, forget, output.
+    const apart = (cell: Cell, side: string) =>
+      [0, 2, 1, 3].flatMap((i, k) => ['kernel', 'recurrent', 'bias'].map((role) => [`${side}_${role}_${k}`, gate(cell[role as keyof Cell] as Weight, i)]));
+    const config = {
+      ...{ name: 'lstm', output_dim: UNITS, activation: 'tanh', inner_activation: 'sigmoid', init: 'glorot_uniform', inner_init: 'orthogonal' },
+      ...{ forget_bias_init: 'one', return_sequences: false, go_backwards: false, stateful: false, unroll: false, consume_less: 'cpu' },
+      ...{ dropout_W: 0, dropout_U: 0, W_regularizer: null, U_regularizer: null, b_regularizer: null, input_dim: FEATURES, input_length: STEPS },
+    };
+    const layer: LayerSpec = ['Bidirectional', { layer: { class_name: 'LSTM', config }, merge_mode: 'concat' }];
+    const own = { bidirectional: Object.fromEntries([...apart(lstm, 'forward'), ...apart(other, 'backward')]) };
+    expectClose(await predictSequence(X, [layer], { version: '1.2.2', weights: own }), joined);
   });
 
   describe('behind a mask', () => {
@@ -307,11 +345,12 @@ describe('SpectralNormalization', () => {
   const u = weight([1, UNITS], 3);
   const x = random([2, FEATURES], 4);
   const inner = { class_name: 'Dense', config: { name: 'dense', units: UNITS, activation: 'linear', use_bias: true } };
-  const model = sequential([null, FEATURES], [['SpectralNormalization', { layer: inner, power_iterations: 1 }]]);
+  const modelOf = (className: string) => sequential([null, FEATURES], [[className, { layer: inner, power_iterations: 1 }]]);
   const expected = arrayOf([2, UNITS], (n, o) => bias.values[o]! + sum(FEATURES, (f) => at(x, n, f) * w(kernel, f, o)));
 
-  test('takes the kernel as it is stored, in HDF5 and in an archive', async () => {
-    const stored = { spectralnormalization: { 'dense/kernel:0': kernel, 'dense/bias:0': bias, 'sn_u:0': u } };
+  test.each(['SpectralNormalization', 'Addons>SpectralNormalization'])('takes the kernel as it is stored, in HDF5 and in an archive: %s', async (className) => {
+    const model = modelOf(className);
+    const stored = { [className.toLowerCase()]: { 'dense/kernel:0': kernel, 'dense/bias:0': bias, 'sn_u:0': u } };
     expectClose([...(await predictFile('model.h5', await legacyH5(model, stored), [x])).results.values()][0], expected);
     const tree = { 'layers/spectral_normalization/layer': [kernel, bias], 'layers/spectral_normalization': [u] };
     expectClose([...(await predictFile('model.keras', await kerasArchive(model, tree), [x])).results.values()][0], expected);

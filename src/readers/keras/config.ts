@@ -117,11 +117,11 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
   if (depth > MAX_NESTING) throw new ModelError('unsupported', `layers are nested more than ${MAX_NESTING} deep`, { file });
   if (className === 'TimeDistributed')
     return { name, path, className, config, model: oneStep(entry, `${path}/`, depth + 1, file), perStep: true, unknown: unknownOfWrapper(entry, config) };
-  if (className === 'SpectralNormalization') {
+  if (/^(Addons>)?SpectralNormalization$/.test(className)) {
     const unknown = [...unknownKeys(entry, ENTRY_KEYS), ...unknownKeys(config, new Set([...WRAPPER_KEYS, 'power_iterations']))];
     // A prediction takes the kernel as training left it, divided by its norm.
     const inner = parseLayer(config.layer, `${path}/`, depth + 1, file);
-    return { ...inner, name, path, wrapper: className, unknown: [...inner.unknown, ...unknown] };
+    return { ...inner, name, path, wrapper: 'SpectralNormalization', unknown: [...inner.unknown, ...unknown] };
   }
   const isModel = MODEL_CLASSES.has(className) || isFunctional(config);
   const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;

@@ -140,8 +140,8 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
 }
 
 function fits(count: number, wanted: LayerClass['inputs'] | number): boolean {
-  if (wanted === 'several') return count > 1;
-  if (wanted === 'sequence') return count > 0;
+  // A list of one value is joined to itself.
+  if (wanted === 'several' || wanted === 'sequence') return count > 0;
   return count === (wanted === 'one' ? 1 : wanted === 'two' ? 2 : wanted);
 }
 

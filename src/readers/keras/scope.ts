@@ -60,6 +60,11 @@ export class Scope {
     return tensor;
   }
 
+  /** The shape of the weight that is next; undefined where there is none. */
+  get nextShape(): readonly number[] | undefined {
+    return this.weights[this.#taken]?.shape;
+  }
+
   /** The layer's next weight, of whatever shape. */
   nextWeight(role: string): Tensor {
     const tensor = this.weights[this.#taken++];

@@ -43,8 +43,13 @@ const cellWeights = (cell: unknown): readonly string[] => {
   return Array.isArray(config.cells) ? config.cells.flatMap(cellWeights) : recurrent(config).trained;
 };
 
-const recurrent = (config: Json): WeightRoles =>
-  config.cell === undefined ? withBias('kernel', 'recurrent_kernel')(config) : { trained: cellWeights(config.cell), fixed: [] };
+const recurrent = (config: Json): WeightRoles => {
+  if (config.cell !== undefined) return { trained: cellWeights(config.cell), fixed: [] };
+  const roles = withBias('kernel', 'recurrent_kernel')(config);
+  // Keras 1 keeps the weights of each gate apart, unless they are meant for a GPU.
+  const gates = config.inner_activation === undefined || config.consume_less === 'gpu' ? 1 : config.forget_bias_init === undefined ? 3 : 4;
+  return { trained: new Array<readonly string[]>(gates).fill(roles.trained).flat(), fixed: [] };
+};
 
 const bidirectional = ({ layer, backward_layer }: Json): WeightRoles => {
   const one = (inner: unknown) => recurrent(isObject(inner) && isObject(inner.config) ? inner.config : {}).trained;

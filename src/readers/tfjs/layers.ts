@@ -45,16 +45,28 @@ function assignByName(model: KerasModel, weights: readonly Tensor[], file: strin
     if (own) own.push(tensor);
     else byLayer.set(layer, [tensor]);
   }
+  return new Map([...byLayer].map(([layer, tensors]) => [layer, inOrder(tensors)]));
+}
+
+/** Keras's order: cell by cell, direction by direction, as the manifest has these; within them by role. */
+function inOrder(tensors: readonly Tensor[]): Tensor[] {
+  const parts = new Map<string, Tensor[]>();
+  for (const tensor of tensors) {
+    const part = tensor.name.slice(0, tensor.name.lastIndexOf('/'));
+    const own = parts.get(part);
+    if (own) own.push(tensor);
+    else parts.set(part, [tensor]);
+  }
   const rank = ({ name }: Tensor) => {
     const role = ROLES.indexOf(name.slice(name.lastIndexOf('/') + 1));
     return role < 0 ? ROLES.length : role;
   };
-  return new Map([...byLayer].map(([layer, tensors]) => [layer, tensors.toSorted((a, b) => rank(a) - rank(b))]));
+  return [...parts.values()].flatMap((own) => own.toSorted((x, y) => rank(x) - rank(y)));
 }
 
-/** The layer that most of the scope names; its own name may have slashes, and a cell's may follow. */
+/** The layer that most of the scope names; its own name may have slashes, and those of a direction and of a cell may follow. */
 function ownerOf(scope: readonly string[], layers: ReadonlyMap<string, KerasLayer>): KerasLayer | undefined {
-  for (const parts of [scope, scope.slice(0, -1)]) {
+  for (const parts of [scope, scope.slice(0, -1), scope.slice(0, -2), scope.slice(0, -3)]) {
     for (let first = 0; first < parts.length; first++) {
       const found = layers.get(parts.slice(first).join('/'));
       if (found) return found;

@@ -63,7 +63,7 @@ export function readCell(config: ConfigView, kind: Kind): Cell {
   // Keras 1 kept the weights of each gate apart, unless it was meant to run on a GPU.
   const keras1 = config.has('output_dim') && kind !== 'SimpleRNN';
   return plainCell(settings, (features, scope) =>
-    keras1 && scope.weights.length === 3 * GATES[kind] ? takeGates(settings, features, scope) : takeWeights(settings, features, scope),
+    keras1 && `${scope.nextShape}` === `${[features, settings.units]}` ? takeGates(settings, features, scope) : takeWeights(settings, features, scope),
   );
 }
 

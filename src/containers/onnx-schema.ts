@@ -54,9 +54,20 @@ export const EXTERNAL = 1;
 
 export const VALUE_INFO = { name: 1, type: 2 } as const;
 export const TYPE = { tensorType: 1 } as const;
+/** What a TypeProto says that is no dense tensor, in words. */
+export const OTHER_TYPES: ReadonlyMap<number, string> = new Map([
+  [4, 'a sequence'],
+  [5, 'a map'],
+  [7, 'opaque'],
+  [8, 'a sparse tensor'],
+  [9, 'an optional value'],
+]);
 export const TENSOR_TYPE = { elemType: 1, shape: 2 } as const;
 export const SHAPE = { dim: 1 } as const;
 export const DIMENSION = { value: 1, param: 2 } as const;
+
+/** TensorProto.DataType of strings. */
+export const TEXT = 8;
 
 /** TensorProto.DataType, by the names that NumPy and ml_dtypes give the types. */
 export const DATA_TYPE = {

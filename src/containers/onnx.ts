@@ -9,7 +9,23 @@ import { ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
 import type { Dim } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
-import { ATTRIBUTE, ATTRIBUTE_TYPE, DIMENSION, ENTRY, FUNCTION, GRAPH, MODEL, NODE, OPSET_ID, SHAPE, TENSOR_TYPE, TYPE, VALUE_INFO } from './onnx-schema.js';
+import {
+  ATTRIBUTE,
+  ATTRIBUTE_TYPE,
+  DIMENSION,
+  ENTRY,
+  FUNCTION,
+  GRAPH,
+  MODEL,
+  NODE,
+  OPSET_ID,
+  OTHER_TYPES,
+  SHAPE,
+  TENSOR_TYPE,
+  TEXT,
+  TYPE,
+  VALUE_INFO,
+} from './onnx-schema.js';
 import { DTYPE_BY_CODE, type ReadTensor, TensorReader } from './onnx-tensors.js';
 import { type Field, WireReader } from './protobuf.js';
 
@@ -38,6 +54,8 @@ export interface ReadPort {
   readonly dtype: DType | null;
   /** Null where the file does not say. */
   readonly shape: readonly Dim[] | null;
+  /** What it is, in words, where that is no tensor of a known dtype. */
+  readonly other?: string;
 }
 
 export interface ReadGraph {
@@ -283,18 +301,22 @@ class OnnxFile {
     const fields = await tensors.collect(port);
     const name = await tensors.textOf(fields, VALUE_INFO.name);
     const [type] = fields.get(VALUE_INFO.type) ?? [];
-    const [tensorType] = type ? ((await tensors.collect(type)).get(TYPE.tensorType) ?? []) : [];
-    if (!tensorType) return { name, dtype: null, shape: null };
+    const kinds = type ? await tensors.collect(type) : new Map<number, readonly Field[]>();
+    const [tensorType] = kinds.get(TYPE.tensorType) ?? [];
+    const other = [...kinds.keys()].map((kind) => OTHER_TYPES.get(kind)).find((one) => one !== undefined);
+    if (!tensorType) return { name, dtype: null, shape: null, ...(other === undefined ? {} : { other }) };
     const parts = await tensors.collect(tensorType);
-    const dtype = DTYPE_BY_CODE.get(Number(parts.get(TENSOR_TYPE.elemType)?.[0]?.varint ?? 0n)) ?? null;
+    const code = Number(parts.get(TENSOR_TYPE.elemType)?.[0]?.varint ?? 0n);
+    const dtype = DTYPE_BY_CODE.get(code) ?? null;
+    const unread = dtype === null && code !== 0 ? { other: code === TEXT ? 'text' : `a tensor of data type ${code}` } : {};
     const [shape] = parts.get(TENSOR_TYPE.shape) ?? [];
-    if (!shape) return { name, dtype, shape: null };
+    if (!shape) return { name, dtype, shape: null, ...unread };
     const sizes: Dim[] = [];
     for (const dim of (await tensors.collect(shape)).get(SHAPE.dim) ?? []) {
       const size = await tensors.collect(dim);
       const [value] = size.get(DIMENSION.value) ?? [];
       sizes.push(value ? Number(BigInt.asIntN(64, value.varint)) : (await tensors.textOf(size, DIMENSION.param)) || '?');
     }
-    return { name, dtype, shape: sizes };
+    return { name, dtype, shape: sizes, ...unread };
   }
 }

@@ -255,6 +255,31 @@ describe('what old opsets say otherwise', () => {
   });
 });
 
+it('an input that is no tensor of numbers is refused as what it is', async () => {
+  const file = async (type: MessageBuilder) => {
+    const port = new MessageBuilder().string(1, 'x').message(2, type);
+    const graph = new MessageBuilder().message(GRAPH.node, encodeNode(node('Identity', ['x'], ['y']))).message(GRAPH.input, port);
+    const model = new MessageBuilder()
+      .int(MODEL.irVersion, 8)
+      .message(MODEL.graph, graph.message(GRAPH.output, new MessageBuilder().string(1, 'y').message(2, type)))
+      .message(MODEL.opsetImport, new MessageBuilder().string(1, '').int(2, 17));
+    const sink = memorySink();
+    const out = await sink.create('m.onnx');
+    await writePieces(model.pieces, out);
+    await out.close();
+    await sink.commit();
+    return openModel(memoryFileSet(Object.fromEntries(sink.files), 'm.onnx'));
+  };
+  const tensor = (code: number) => new MessageBuilder().int(1, code);
+  for (const [type, words] of [
+    [new MessageBuilder().message(4, new MessageBuilder().message(1, new MessageBuilder().message(1, tensor(1)))), 'a sequence'],
+    [new MessageBuilder().message(1, tensor(8)), 'text'],
+    [new MessageBuilder().message(1, tensor(99)), 'a tensor of data type 99'],
+  ] as const) {
+    await expect(file(type).then((model) => model.map())).rejects.toMatchObject({ kind: 'unsupported', problem: expect.stringContaining(`"x" is ${words}`) });
+  }
+});
+
 describe('operators that were on trial in opset 1', () => {
   const float = (value: number): OnnxAttribute => ({ type: 'float', value });
   const floats = (value: readonly number[]): OnnxAttribute => ({ type: 'floats', value });

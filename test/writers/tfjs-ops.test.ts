@@ -149,6 +149,7 @@ const GRAPH_CASES: readonly OpCase[] = [
     (op): OpCase => ({ ...entry(op, [[1, 2, 3]], { axes: [2], keepdims: 0 }, {}, `${op} of integers`), values: [1, 2, 3, 4, 5, 6], dtypes: ['int32'] }),
   ),
   { ...entry('Resize', [[1, 1, 2, 2]], { scales: [1, 1, 2, 2], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize of integers, linear'), values: [1, 4, 9, 15], dtypes: ['uint8'] }, // biome-ignore format: one case, one line
+  entry('Pad', [[1, 2, 3, 4]], { pads: [0, 0, 1, 4, 0, 1, 3, 0], mode: 'wrap' }, {}, 'Pad, from the other end'),
   { ...entry('Cast', [[6]], { to: 'uint8' }, {}, 'Cast to bytes'), values: [0.2, 1.9, 254.9, 255, 100.5, 3] },
   { ...entry('Cast', [[6]], { to: 'int8' }, {}, 'Cast to small integers, around their ends'), values: [127, 128, 255, 300, -129, -128], dtypes: ['int32'] },
   entry('Resize', [[1, 2, 4, 5]], { sizes: [1, 2, 1, 1], mode: 'linear', coordinate_transformation_mode: 'pytorch_half_pixel' }, {}, 'Resize to one pixel, as PyTorch has it'), // biome-ignore format: one case, one line

@@ -134,6 +134,7 @@ function trainingError(model: ReadModel, layers: readonly string[]): ModelError 
 function portOf(port: ReadPort, value: Value, name: string, layout: Layout): Port {
   const dtype = port.dtype ?? value.dtype;
   const shape = agreedShape(port.shape, value.shape);
+  if (port.other !== undefined) throw new ModelError('unsupported', `"${port.name}" is ${port.other}; inputs and outputs have to be tensors of numbers`);
   if (dtype === null || shape === null) {
     throw new ModelError('unsupported', `the file does not say which ${dtype === null ? 'dtype' : 'shape'} "${port.name}" has, and it cannot be worked out`, {
       tensor: port.name,

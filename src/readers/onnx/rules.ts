@@ -102,7 +102,8 @@ const legacyBinary: Rule = async (node, t) => {
   const [a, b] = node.inputs as [Value, Value];
   const axis = number(node, 'axis', Number.NaN);
   const op = node.op;
-  if (!number(node, 'broadcast', 0) || Number.isNaN(axis) || !a.shape || !b.shape) return [t.add(node, op, [a, b])];
+  if (!number(node, 'broadcast', 0) || Number.isNaN(axis)) return [t.add(node, op, [a, b])];
+  if (!a.shape || !b.shape) return new NotUnderstood('how many axes flow in is not known');
   const behind = a.shape.length - (axis < 0 ? axis + a.shape.length : axis) - b.shape.length;
   return [t.add(node, op, [a, behind > 0 ? spread(node, t, b, behind) : b])];
 };
@@ -116,7 +117,9 @@ function spread(node: Node, t: Translator, value: Value, count: number): Value {
 
 const pRelu: Rule = (node, t) => {
   const [x, slope] = node.inputs as [Value, Value];
-  const perChannel = node.opset < 7 && slope.shape?.length === 1 && slope.shape[0] !== 1 && x.shape && x.shape.length > 2;
+  const ofChannels = node.opset < 7 && slope.shape?.length === 1 && slope.shape[0] !== 1;
+  if (ofChannels && !x.shape) return new NotUnderstood('how many axes flow in is not known');
+  const perChannel = ofChannels && x.shape!.length > 2;
   return [t.add(node, 'PRelu', [x, perChannel ? spread(node, t, slope, x.shape!.length - 2) : slope])];
 };
 

@@ -70,6 +70,7 @@ function operandSizes(layer: Layer, slot: string, lowering: Lowering, graph: Gra
 /** Amounts that are worked out when the model runs. */
 const pad: GraphRule = (layer, lowering, graph) => {
   const { mode, value } = layer.attributes as Readonly<Record<string, string | number>>;
+  if (mode === 'wrap' && layer.attributes.pads) return wrappedPad(layer, lowering, graph);
   if (mode !== 'constant' || layer.inputs.length > 2 || hasSlot(layer, 'axes')) return flowingPad(layer, lowering, graph);
   const x = lowering.plain(layer.inputs[0]!);
   const rank = x.shape.length;
@@ -82,6 +83,23 @@ const pad: GraphRule = (layer, lowering, graph) => {
   );
   const made = lowering.shape(layer.outputs[0]!);
   return axesPlace(graph.node('PadV2', [x, pairs, graph.scalar('pad_value', (value as number | undefined) ?? 0)], { T: FLOAT, Tpaddings: INT }, made));
+};
+
+/** Beyond an end lies what lies at the other one. */
+const wrappedPad: GraphRule = (layer, lowering, graph) => {
+  const pads = numbers(layer, 'pads');
+  const x = lowering.plain(layer.inputs[0]!);
+  const rank = x.shape.length;
+  const made = identity(rank).reduce((value, axis) => {
+    const [before, after] = [pads[axis]!, pads[axis + rank]!];
+    if (before === 0 && after === 0) return value;
+    const size = knownSize(value.shape[axis]);
+    if (size === null || Math.min(before, after) < 0 || Math.max(before, after) > size)
+      return lowering.decline(`padding with mode wrap by ${before} and ${after} of an axis of ${value.shape[axis]}`);
+    const parts = [...(before > 0 ? [graph.slice(value, axis, size - before, size)] : []), value, ...(after > 0 ? [graph.slice(value, axis, 0, after)] : [])];
+    return graph.concat(parts, axis);
+  }, x);
+  return axesPlace(made);
 };
 
 const reshape: GraphRule = (layer, lowering) => RULES.Reshape!(layer, lowering);

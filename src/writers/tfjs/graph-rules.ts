@@ -347,7 +347,7 @@ function anyRule(layer: Layer, graph: GraphTarget): ReturnType<RuleFinder> {
   if (beyond === null && Object.hasOwn(RULES, op)) {
     // Quotients and roots of whole numbers, cuts of axes of free size, rows counted from the end, products with lines and windows with gaps are for
     // rules of their own.
-    if (general && ['Div', 'Pow', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
+    if (general && ['Div', 'Pow', 'Pad', 'Slice', 'Gather', 'MatMul', 'MaxPool', 'AveragePool', 'ConvTranspose', 'Resize'].includes(op))
       return (own, lowering) => (isOwnCase(own, lowering) ? general(own, lowering, graph) : RULES[op]!(own, lowering));
     return RULES[op]!;
   }
@@ -359,6 +359,7 @@ function anyRule(layer: Layer, graph: GraphTarget): ReturnType<RuleFinder> {
 function isOwnCase(layer: Layer, lowering: Lowering): boolean {
   const { dtype, shape } = lowering.types.get(layer.inputs[0]!)!;
   if (layer.op === 'Div') return isInteger(dtype);
+  if (layer.op === 'Pad') return layer.attributes.mode === 'wrap';
   if (layer.op === 'Pow') return isInteger(dtype) && !isInteger(layer.weights.operand?.dtype ?? lowering.types.get(layer.inputs[1]!)!.dtype);
   if (layer.op === 'MaxPool' || layer.op === 'AveragePool') return isDilated(layer);
   if (layer.op === 'Resize') return !isPlainResize(layer, lowering);

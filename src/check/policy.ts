@@ -24,11 +24,15 @@ export interface Policy {
 
 /** Policies are written by hand. */
 export const MAX_POLICY_BYTES = 2 ** 20;
+const MAX_LINES = 10_000;
+/** A policy has some five levels. */
+const MAX_LEVELS = 64;
 const MAX_ALIASES = 100;
 const VERSION = 1;
 
 /** @throws ModelError 'usage' with every mistake and its line */
 export async function parsePolicy(text: string, file: string): Promise<Policy> {
+  checkExtent(text, file);
   const { isMap, isScalar, isSeq, LineCounter, parseDocument } = await import('yaml');
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
@@ -38,7 +42,13 @@ export async function parsePolicy(text: string, file: string): Promise<Policy> {
   for (const { message, pos } of document.errors) mistakes.push(new ModelError('usage', `line ${lines.linePos(pos[0]).line}: ${message}`, { file }));
   if (mistakes.length > 0) throwAll(mistakes, `${file} is no YAML:`);
 
-  const plain = (node: unknown): unknown => (node as { toJS(document: unknown, options: object): unknown }).toJS(document, { maxAliasCount: MAX_ALIASES });
+  const plain = (node: unknown): unknown => {
+    try {
+      return (node as { toJS(document: unknown, options: object): unknown }).toJS(document, { maxAliasCount: MAX_ALIASES });
+    } catch (error) {
+      throw new ModelError('usage', `line ${lineOf(node)}: ${(error as Error).message}`, { file }, error);
+    }
+  };
   const entries = (node: unknown): [name: string, value: unknown, key: unknown][] => {
     if (isMap(node)) return node.items.map(({ key, value }) => [String(isScalar(key) ? key.value : key), value, key]);
     mistake(node, 'settings by name are expected');
@@ -102,6 +112,25 @@ export async function parsePolicy(text: string, file: string): Promise<Policy> {
   }
   if (mistakes.length > 0) throwAll(mistakes, `${file} is no policy:`);
   return { lock, artifacts };
+}
+
+/** What would cost the parser of YAML more than any policy does: it goes down a level for each bracket, dash and indentation, and compares each key with all others. */
+function checkExtent(text: string, file: string): void {
+  const lines = text.split('\n');
+  if (lines.length > MAX_LINES) throw new ModelError('usage', `more than ${MAX_LINES} lines are no policy`, { file });
+  let brackets = 0;
+  let items = 0;
+  for (const [i, line] of lines.entries()) {
+    const [indentation] = /^[ \t?-]*/.exec(line)!;
+    for (const character of line) {
+      if (character === '[' || character === '{') brackets++;
+      else if (character === ']' || character === '}') brackets = Math.max(0, brackets - 1);
+      else if (character === ',') items++;
+    }
+    if (brackets > MAX_LEVELS || indentation.length > 2 * MAX_LEVELS)
+      throw new ModelError('usage', `line ${i + 1}: nested deeper than ${MAX_LEVELS} levels`, { file });
+  }
+  if (items > MAX_LINES) throw new ModelError('usage', `more than ${MAX_LINES} settings are no policy`, { file });
 }
 
 const TOP = ['version', 'lock', 'all', 'artifacts'];

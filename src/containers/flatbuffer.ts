@@ -4,6 +4,7 @@
  *
  * @see https://flatbuffers.dev/internals/
  */
+import { Budget } from '../bytes/budget.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 
@@ -11,7 +12,11 @@ import { ModelError } from '../errors.js';
 const WINDOW_BYTES = 65_536;
 
 /** Positions that a file sends its reader to; a file of hundreds of tensors takes some ten thousand. */
-const MAX_TABLES = 2_000_000;
+const MAX_TABLES = 300_000;
+/** The largest table of TensorFlow Lite's schema has some thirty. */
+const MAX_FIELDS = 256;
+/** Names, shapes and settings of the largest models; as much again as the file's own size may be read, and no part again and again. */
+const FREE_BYTES = 2 ** 24;
 
 export interface Span {
   readonly start: number;
@@ -27,12 +32,23 @@ export interface Table {
   readonly end: number;
 }
 
+interface Layout {
+  readonly size: number;
+  /** 0 for a field that is left out. */
+  readonly offsets: readonly number[];
+}
+
 export class FlatBuffer {
   #window: DataView = new DataView(new ArrayBuffer(0));
   #windowStart = 0;
   #tables = 0;
+  readonly #budget: Budget;
+  /** By where a layout lies: tables of one kind share theirs. */
+  readonly #layouts = new Map<number, Layout>();
 
-  constructor(readonly source: ByteSource) {}
+  constructor(readonly source: ByteSource) {
+    this.#budget = new Budget(FREE_BYTES + source.byteLength, 'the metadata of this file', source.name);
+  }
 
   /** The table that the buffer begins with. */
   async root(): Promise<Table> {
@@ -71,7 +87,7 @@ export class FlatBuffer {
   async text(table: Table, field: number): Promise<string> {
     const span = await this.vector(table, field, 1);
     if (span.count > 1_000_000) throw this.#error(span.start, `a name of ${span.count} bytes`);
-    return new TextDecoder().decode(await this.source.read(span.start, span.start + span.count));
+    return new TextDecoder().decode(await this.bytes(span));
   }
 
   async child(table: Table, field: number): Promise<Table | null> {
@@ -112,8 +128,16 @@ export class FlatBuffer {
     return Array.from({ length: count }, (_, i) => Number(bytes.getBigInt64(8 * i, true)));
   }
 
+  /** What a vector of bytes holds; what is read again counts again. */
+  async bytes({ start, count }: Span): Promise<Uint8Array> {
+    this.#budget.spend(count);
+    return this.source.read(start, start + count);
+  }
+
   async #bytes(table: Table, field: number, width: number) {
     const { start, count } = await this.vector(table, field, width);
+    // As numbers they take eight bytes each, whatever they take here.
+    this.#budget.spend(8 * count);
     const bytes = await this.source.read(start, start + count * width);
     return { bytes: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), count };
   }
@@ -121,15 +145,20 @@ export class FlatBuffer {
   async #table(at: number): Promise<Table> {
     if (++this.#tables > MAX_TABLES) throw this.#error(at, `more than ${MAX_TABLES} tables`);
     const layout = at - (await this.#view(at, 4)).getInt32(0, true);
-    const byteLength = (await this.#view(layout, 2)).getUint16(0, true);
-    const end = at + (await this.#view(layout + 2, 2)).getUint16(0, true);
-    if (byteLength < 4 || byteLength % 2 !== 0) throw this.#error(layout, `a table's layout of ${byteLength} bytes`);
-    const fields: number[] = [];
-    for (let entry = 4; entry < byteLength; entry += 2) {
-      const offset = (await this.#view(layout + entry, 2)).getUint16(0, true);
-      fields.push(offset === 0 ? 0 : at + offset);
-    }
-    return { at, fields, end };
+    const known = this.#layouts.get(layout) ?? (await this.#layout(layout));
+    this.#layouts.set(layout, known);
+    this.#budget.spend(known.offsets.length);
+    return { at, fields: known.offsets.map((offset) => (offset === 0 ? 0 : at + offset)), end: at + known.size };
+  }
+
+  /** How large a kind of table is, and where its fields lie, from its beginning. */
+  async #layout(at: number): Promise<Layout> {
+    const byteLength = (await this.#view(at, 2)).getUint16(0, true);
+    if (byteLength < 4 || byteLength % 2 !== 0 || byteLength > 4 + 2 * MAX_FIELDS) throw this.#error(at, `a table's layout of ${byteLength} bytes`);
+    const size = (await this.#view(at + 2, 2)).getUint16(0, true);
+    const offsets: number[] = [];
+    for (let entry = 4; entry < byteLength; entry += 2) offsets.push((await this.#view(at + entry, 2)).getUint16(0, true));
+    return { size, offsets };
   }
 
   async #uint32(at: number): Promise<number> {

@@ -5,6 +5,7 @@
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/tensor_bundle/tensor_bundle.h, protobuf/tensor_bundle.proto
  *   and https://github.com/google/leveldb/blob/main/doc/table_format.md
  */
+import { Budget } from '../bytes/budget.js';
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
 import { checkedSource } from '../bytes/checked-source.js';
 import { CRC32C } from '../bytes/crc32.js';
@@ -50,7 +51,9 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
   }
   const cursor = new Bytes(footer, place.file);
   cursor.handle();
-  const blocks = await readBlock(index, cursor.handle());
+  // Blocks lie side by side: all of them together are no longer than the file.
+  const budget = new Budget(index.byteLength, 'the table of the variables', index.name);
+  const blocks = await readBlock(index, cursor.handle(), budget);
   const tensors = new Map<string, Tensor>();
   const strings = new Map<string, ByteSource>();
   const shards = new Map<number, ByteSource>();
@@ -69,7 +72,7 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
     return source;
   };
   for (const [, value] of blocks) {
-    for (const [key, record] of await readBlock(index, new Bytes(value, place.file).handle())) {
+    for (const [key, record] of await readBlock(index, new Bytes(value, place.file).handle(), budget)) {
       if (++entries > MAX_ENTRIES) throw new ModelError('unsafe', `more than ${MAX_ENTRIES} entries`, place);
       if (key === '') {
         shardCount = await readHeader(record, index.name);
@@ -152,11 +155,12 @@ function unmasked(stored: number): number {
 }
 
 /** Keys and values of a block, in which each key leaves out what it shares with the one before. */
-async function readBlock(source: ByteSource, { offset, size }: { offset: number; size: number }): Promise<[string, Uint8Array][]> {
+async function readBlock(source: ByteSource, { offset, size }: { offset: number; size: number }, budget: Budget): Promise<[string, Uint8Array][]> {
   const file = source.name;
   if (size > MAX_BLOCK_BYTES || size < 4 || offset + size + TRAILER_BYTES > source.byteLength) {
     throw new ModelError('malformed', `a block of ${size} bytes at ${offset} of ${source.byteLength}`, { file });
   }
+  budget.spend(size + TRAILER_BYTES);
   const bytes = await source.read(offset, offset + size + TRAILER_BYTES);
   if (bytes[size] !== 0)
     throw new ModelError('unsupported', `a block is compressed (type ${bytes[size]}); TensorFlow writes bundles without compression`, { file, offset });

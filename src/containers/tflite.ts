@@ -179,8 +179,8 @@ async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly 
 }
 
 async function readOptions(buffer: FlatBuffer, table: Table): Promise<LiteOptions> {
-  const { start, count } = await buffer.vector(table, OPERATOR.own, 1);
-  const own = count > 0 && count <= MAX_OWN_BYTES ? await buffer.source.read(start, start + count) : new Uint8Array();
+  const span = await buffer.vector(table, OPERATOR.own, 1);
+  const own = span.count > 0 && span.count <= MAX_OWN_BYTES ? await buffer.bytes(span) : new Uint8Array();
   return new LiteOptions(buffer, await buffer.child(table, OPERATOR.options), own);
 }
 
@@ -234,5 +234,8 @@ async function readQuantisation(buffer: FlatBuffer, tensor: Table, place: ErrorP
   const scales = await buffer.float32s(table, QUANTISATION.scale);
   if (scales.length === 0) return null;
   const zeroPoints = await buffer.int64s(table, QUANTISATION.zeroPoint);
+  // The runtime refuses such files; zeros say nothing however many there are.
+  if (zeroPoints.length !== scales.length && zeroPoints.some((point) => point !== 0))
+    throw new ModelError('malformed', `it has ${scales.length} scales and ${zeroPoints.length} zero points`, place);
   return { scales, zeroPoints: scales.map((_, i) => zeroPoints[i] ?? 0), axis: await buffer.int32(table, QUANTISATION.dimension) };
 }

@@ -24,6 +24,8 @@ export interface Unpacked {
 /** Archives of several files are another thing, which readers look into themselves. */
 const PACKED = /(?<!\.tar)\.(gz|br)$/i;
 const MANIFEST = 'model.json';
+/** Files that are models by themselves. */
+const WEIGHTS = /\.(onnx|h5|hdf5|keras|caffemodel|safetensors|npz|pth|pt|ckpt|tflite|pb)$/i;
 /** Weights of few levels shrink to a tenth; what grows more than this is no model. */
 const MAX_RATIO = 64;
 const MAX_SMALL_BYTES = 2 ** 26;
@@ -39,8 +41,8 @@ export async function unpacked(path: string): Promise<Unpacked | null> {
   if (!stats?.isFile() || !PACKED.test(path) || !(await isPacked(path))) return null;
   const main = basename(path).replace(PACKED, '');
   const stem = `${main.split('.')[0]}.`;
-  // Of a TensorFlow.js model the weights have names of their own.
-  const belongs = (name: string) => name.startsWith(stem) || (main.endsWith('.json') && name.endsWith('.bin'));
+  // Of a TensorFlow.js model the weights have names of their own; beside a file with weights, another one is another model.
+  const belongs = (name: string) => (name.startsWith(stem) && !(WEIGHTS.test(main) && WEIGHTS.test(name))) || (main.endsWith('.json') && name.endsWith('.bin'));
   return unpackInto(dirname(path), main, basename(path), belongs);
 }
 

@@ -1,7 +1,7 @@
 /** Policies: what they may say, and every mistake with its line. */
 import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parsePolicy } from '../../src/check/policy.js';
 import { rules } from '../../src/check/rules.js';
 import { isModelError } from '../../src/errors.js';
@@ -55,4 +55,20 @@ it.each([
   ],
 ])('%s is a mistake, told quickly', async (_, text) => {
   expect(await mistakes(text)).toMatch(/^p\.yml/);
+});
+
+describe('a policy that would cost its parser much', () => {
+  const bomb = `a: &a [${Array(9).fill('x').join()}]\n${['ab', 'bc', 'cd', 'de', 'ef', 'fg'].map(([from, to]) => `${to}: &${to} [${Array(9).fill(`*${from}`).join()}]`).join('\n')}`;
+
+  it.each([
+    ['brackets', '['.repeat(100_000), /line 1: nested deeper/],
+    ['braces', `version: 1\n${'{a: '.repeat(100_000)}`, /line 2: nested deeper/],
+    ['dashes', '- '.repeat(100_000), /nested deeper/],
+    ['indentation', Array.from({ length: 1000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), /line 130: nested deeper/],
+    ['lines', 'version: 1\nartifacts:\n'.concat('  - path: x\n'.repeat(80_000)), /more than 10000 lines/],
+    ['keys in a line', `{${Array.from({ length: 90_000 }, (_, i) => `k${i}: 1`).join()}}`, /more than 10000 settings/],
+    ['aliases of aliases', `${bomb}\nversion: *g\n`, /line 8: .*alias/i],
+  ])('by its %s is refused', async (_, text, says) => {
+    expect(await mistakes(text)).toMatch(says);
+  });
 });

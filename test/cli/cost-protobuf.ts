@@ -110,6 +110,22 @@ export const PROTOBUF_FILES: Readonly<Record<string, CostlyFile>> = {
   '30,000 layers of one name': { name: 'x.caffemodel', bytes: () => caffe(many(30_000, () => layer('r'))), says: /layers/ },
   'two million sizes of an input': { name: 'x.caffemodel', bytes: () => caffe(message(4, new Uint8Array(2_000_000)), layer('r')), says: /bytes|fields|input/ },
   '300,000 tops of a layer': { name: 'x.caffemodel', bytes: () => caffe(layer('r', repeated(text(4, 'a'), 300_000))), says: /fields/ },
+  'a sum of 200,000 blobs': {
+    name: 'x.caffemodel',
+    bytes: () => caffe(message(100, text(1, 'e'), text(2, 'Eltwise'), repeated(text(3, 'data'), 200_000), text(4, 'e'))),
+    says: /operators, or/,
+    flags: ['--input-shape', '1,1,1,1'],
+  },
+  'an input of 100,000 axes': {
+    name: 'x.caffemodel',
+    bytes: () =>
+      joined(
+        text(3, 'data'),
+        many(5000, (i) => layer(`r${i}`)),
+        message(8, repeated(number(1, 1), 100_000)),
+      ),
+    says: /100000 axes; Caffe allows 32/,
+  },
   '300,000 values one by one': {
     name: 'x.caffemodel',
     bytes: () =>

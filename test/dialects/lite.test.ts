@@ -121,6 +121,25 @@ describe('dynamic range: kernels in int8 where floats flow', () => {
 });
 
 describe('nets in integers', () => {
+  it('have as many zero points as scales, or none that counts', async () => {
+    const net = (zeroPoints: readonly number[]) =>
+      liteModel(
+        [
+          { ...flowing('x', [1, 2], 9), scales: [0.5], zeroPoints: [0] },
+          { name: 'kernel', shape: [2, 2], type: 9, data: Uint8Array.of(1, 2, 3, 4), scales: [0.5, 0.25], zeroPoints },
+          { ...flowing('y', [1, 2], 9), scales: [0.5], zeroPoints: [0] },
+        ],
+        [{ code: code('FULLY_CONNECTED'), inputs: [0, 1], outputs: [2], options: table(byte(0)) }],
+        [0],
+        [2],
+      );
+    await expect(openModel(files(net([3])))).rejects.toMatchObject({
+      kind: 'malformed',
+      message: expect.stringMatching(/"kernel".*2 scales and 1 zero points/),
+    });
+    expect((await openModel(files(net([])))).tensors.length).toBeGreaterThan(0);
+  });
+
   it('compute codes from codes, each output channel by its own scale', async () => {
     const [inScale, inZero, outScale, outZero] = [0.5, 3, 0.75, -10];
     const kernel = Int8Array.from(noise(2 * 3 * 3, 5), (value) => Math.round(value * 50));

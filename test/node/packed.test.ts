@@ -85,6 +85,7 @@ describe('a packed model', () => {
     writeFileSync(join(folder, 'net.onnx.data.br'), brotliCompressSync(Buffer.from('weights')));
     writeFileSync(join(folder, 'net.txt'), 'words');
     writeFileSync(join(folder, 'other.onnx'), 'not mine');
+    writeFileSync(join(folder, 'net.h5.gz'), 'another model, and damaged');
     const path = join(folder, 'net.onnx.gz');
     expect([await read(path, 'net.onnx'), await read(path, 'net.onnx.data'), await read(path, 'net.txt')]).toEqual(['model', 'weights', 'words']);
     const files = await nodeFileSet(path);

@@ -104,6 +104,14 @@ describe('a file in an archive', () => {
     expect(model.details.container).toBe('zip in an archive');
   });
 
+  it('in an archive in an archive, a thousand deep, is refused before memory or patience end', async () => {
+    let bytes: Uint8Array = inside;
+    for (let depth = 0; depth < 3; depth++) bytes = zipSync({ 'm.pth': bytes }, { level: 0 });
+    expect(namesOf(await open({ 'x.zip': bytes }, 'x.zip'))).toEqual(NAMES);
+    for (let depth = 0; depth < 300; depth++) bytes = zipSync({ 'm.pth': bytes }, { level: 0 });
+    await expect(open({ 'x.zip': bytes }, 'x.zip')).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringMatching(/more than 3 archives/) });
+  });
+
   it('with others is not guessed at', async () => {
     const error = await open({ x: zipSync({ 'a.pth': inside, 'b.pth': inside }, { level: 0 }) }, 'x').catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ kind: 'unknown-format', message: expect.stringMatching(/a\.pth, b\.pth/) });

@@ -5,7 +5,7 @@ import { DTYPE_BYTES, type DType } from '../../model/dtype.js';
 import { computedTensor, storedTensor, type Tensor } from '../../model/tensor.js';
 import { ENUMS } from './enums.js';
 import { decodeMessage, descriptionBudget, type Message, type MessageField, messagesOf, textsOf } from './message.js';
-import { SCHEMA } from './schema.js';
+import { MAX_AXES, SCHEMA } from './schema.js';
 
 /** A layer's blobs by their numbers. Snapshots of HDF5 leave out those that another layer has, too. */
 export type Blobs = ReadonlyMap<number, Tensor>;
@@ -24,9 +24,6 @@ const MAX_LAYERS = 100_000;
 const MAX_BLOBS = 200_000;
 /** Values without a packed field come with a tag each; nothing large was ever written so, and each takes memory. */
 const MAX_UNPACKED_VALUES = 1_000_000;
-/** Caffe's own limit. */
-const MAX_AXES = 32;
-
 /** BlobProto; the last four are NVIDIA's, and OpenCV's for halved weights. */
 const BLOB = { num: 1, width: 4, data: 5, diff: 6, shape: 7, doubleData: 8, doubleDiff: 9, rawType: 10, rawDiffType: 11, raw: 12, rawDiff: 13 } as const;
 /** Gradients of the last step of training. */

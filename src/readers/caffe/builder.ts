@@ -6,11 +6,15 @@ import { Names } from '../../model/names.js';
 import { inferLayer, makeLayer } from '../../model/ops/index.js';
 import { computedTensor, float32Tensor, type Tensor } from '../../model/tensor.js';
 import type { Blobs } from './blobs.js';
+import { MAX_AXES } from './schema.js';
 import type { CaffeLayer } from './topology.js';
 import { NetWeights } from './weights.js';
 
 /** Caffe counts a blob's values in an int. */
 const MAX_VALUES = 2 ** 31 - 1;
+/** Of a whole net: the deepest published ones come to some five thousand operators, of two operands each. */
+const MAX_OPERATORS = 25_000;
+const MAX_OPERANDS = 250_000;
 
 export interface Step {
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
@@ -34,6 +38,7 @@ export class CaffeBuilder {
   readonly #dtypes = new Map<string, DType>();
   /** Blobs that a layer should have made which could not be translated. */
   readonly #givenUp = new Set<string>();
+  #operands = 0;
 
   constructor(
     readonly file: string,
@@ -103,6 +108,12 @@ export class CaffeBuilder {
    * @returns the value it makes
    */
   add(layer: CaffeLayer, name: string, op: string, inputs: readonly string[], step: Step = {}): string {
+    this.#operands += inputs.length;
+    if (this.layers.length >= MAX_OPERATORS || this.#operands > MAX_OPERANDS)
+      throw new ModelError('unsafe', `the net comes to more than ${MAX_OPERATORS} operators, or ${MAX_OPERANDS} operands, which no net has`, {
+        file: this.file,
+        layer: layer.name,
+      });
     const unique = this.#names.take(name);
     const made = makeLayer({ name: unique, op, inputs, outputs: [unique], ...step });
     const [type] = inferLayer(
@@ -110,6 +121,7 @@ export class CaffeBuilder {
       inputs.map((value) => ({ dtype: this.#dtypes.get(value) ?? 'float32', shape: this.shapeOf(value) })),
     );
     const { dtype, shape } = type as { readonly dtype: DType; readonly shape: readonly Dim[] };
+    if (shape.length > MAX_AXES) throw this.malformed(layer, `${layer.type} makes a blob of ${shape.length} axes; Caffe allows ${MAX_AXES}`);
     if (shape.includes(0)) throw this.malformed(layer, `${layer.type} makes the shape [${shape}]. Is the input too small?`);
     if (shape.reduce<number>((product, size) => product * (typeof size === 'number' ? size : 1), 1) > MAX_VALUES)
       throw this.malformed(layer, `${layer.type} makes the shape [${shape}], which has more values than a blob of Caffe's may have`);
@@ -144,6 +156,7 @@ export class CaffeBuilder {
    */
   reshape(layer: CaffeLayer, name: string, input: string, target: readonly Dim[]): string {
     const from = this.shapeOf(input);
+    if (target.length > MAX_AXES) throw this.malformed(layer, `${layer.type} makes a blob of ${target.length} axes; Caffe allows ${MAX_AXES}`);
     if (from.join() === target.join()) return this.add(layer, name, 'Identity', [input]);
     const shape = target.map((size, axis) => (typeof size === 'number' ? size : from[axis] === size ? 0 : -1));
     if (shape.filter((size) => size === -1).length > 1)

@@ -9,6 +9,7 @@ import type { CaffeBuilder } from './builder.js';
 import { Feed, type FeedSize, preparationNotices } from './feeds.js';
 import { messagesOf, numbersOf } from './message.js';
 import { Params } from './params.js';
+import { MAX_AXES } from './schema.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { isFeed, isLoss, type TrainingParts } from './training.js';
 
@@ -49,6 +50,8 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
     const sizes = given ?? declared ?? (isOwnCode ? undefined : (recorded ?? guess));
     if (!sizes) throw asksForShape(builder, name, layer, guess ?? null);
     if (sizes === guess) open = asksForShape(builder, name, layer, guess);
+    if (sizes.length > MAX_AXES)
+      throw new ModelError('malformed', `the input "${name}" has ${sizes.length} axes; Caffe allows ${MAX_AXES}`, { file: builder.file });
     if (sizes.length === 0 || sizes.some((size) => typeof size === 'number' && (!Number.isSafeInteger(size) || size < 1)))
       throw new ModelError('malformed', `the input "${name}" has the shape [${sizes}]`, { file: builder.file });
     builder.addInput(name, sizes);

@@ -138,7 +138,7 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
     if (unread.length > 0)
       fail(builder.malformed(layer, `${layer.type} has no use for ${unread.join(', ')}, which the weights hold. Do prototxt and caffemodel belong together?`));
   } catch (error) {
-    if (!(error instanceof ModelError)) throw error;
+    if (!(error instanceof ModelError) || error.kind === 'unsafe') throw error;
     fail(...named, error);
   }
 }

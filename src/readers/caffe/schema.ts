@@ -504,3 +504,6 @@ export function isIdle(spec: FieldSpec, value: unknown): boolean {
 
 /** Field numbers of blobs in the messages that have some. */
 export const BLOBS_FIELD: Readonly<Record<string, number>> = { Layer: 7, V1Layer: 6, V0Layer: 50 };
+
+/** Of a blob; Caffe's own limit (kMaxBlobAxes). */
+export const MAX_AXES = 32;

@@ -71,14 +71,19 @@ async function readIfExported(source: ByteSource, name: string, options: ReadOpt
   return (await (await import('./exported.js')).readExported(source, name, options)) ?? (await import('./old-script.js')).readOldScript(source, name, options);
 }
 
-async function readContent(source: ByteSource): Promise<PyTorchContent> {
+/** Of archives around a file: a release in a zip, and the zip in another one. */
+const MAX_ARCHIVES = 3;
+
+async function readContent(source: ByteSource, archives = 0): Promise<PyTorchContent> {
   const head = await source.read(0, Math.min(1024, source.byteLength));
   if (isLegacyPickle(head)) return readLegacyContent(source);
   if (isPlainPickle(head)) return readPlainPickle(source);
   if (looksLikeObjects(head)) return readPlainPickle(source, await objectsAt(source));
+  if (archives > MAX_ARCHIVES)
+    throw new ModelError('unsafe', `it lies in more than ${MAX_ARCHIVES} archives, one in another: unpack them`, { file: source.name });
   const inner = await openArchived(source);
   if (inner) {
-    const content = await readContent(inner);
+    const content = await readContent(inner, archives + 1);
     return { ...content, container: `${content.container} in an archive` };
   }
   return looksLikeTar(head) ? readTarContent(source) : looksLikeZip(head) ? readZipContent(source) : readLegacyContent(source);

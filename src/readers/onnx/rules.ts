@@ -16,6 +16,7 @@ import { EARLY } from './early.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
+import { SEQUENCES } from './sequences.js';
 import type { Node, Rule, Translator } from './translator.js';
 
 const number = (node: Node, name: string, usual: number): number => {
@@ -342,5 +343,6 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Attention: attention,
   RotaryEmbedding: rotaryEmbedding,
   ...EARLY,
+  ...SEQUENCES,
   ...MICROSOFT,
 };

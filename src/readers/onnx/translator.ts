@@ -36,6 +36,9 @@ export interface Node {
   readonly title: string;
 }
 
+/** Operators into which a list may flow whose parts are known; any other node is kept as it came, and the list is made for it. */
+const TAKES_LISTS: ReadonlySet<string> = new Set([...['SequenceAt', 'SequenceInsert', 'SequenceErase', 'SequenceLength', 'ConcatFromSequence', 'Identity']]);
+
 /** Gives a value for each output. */
 export type Rule = (node: Node, translator: Translator) => Promise<readonly (Value | null)[] | NotUnderstood> | readonly (Value | null)[] | NotUnderstood;
 
@@ -45,6 +48,8 @@ export class Translator {
   /** Layers that act as in training. */
   readonly training: string[] = [];
   #scope: Scope;
+  /** What is in lists whose parts are known. */
+  readonly #lists = new Map<Value, readonly Value[]>();
   /** Small constants, with their elements. */
   readonly #looked = new Map<Tensor, Promise<Tensor>>();
   readonly #turned = new Map<Tensor, Tensor>();
@@ -109,6 +114,17 @@ export class Translator {
     return turned;
   }
 
+  /** A list of values, which no layer makes. */
+  listOf(parts: readonly Value[], output: string): Value {
+    const list: Value = { name: output, dtype: null, shape: null };
+    this.#lists.set(list, parts);
+    return list;
+  }
+
+  partsOf(value: Value | null | undefined): readonly Value[] | undefined {
+    return value ? this.#lists.get(value) : undefined;
+  }
+
   /** The elements of a small constant; undefined for what is none. */
   async known(value: Value | null | undefined): Promise<readonly number[] | undefined> {
     if (!value) return undefined;
@@ -140,6 +156,7 @@ export class Translator {
     const local = this.#functions.get(`${read.domain}::${read.op}`);
     if (local) return this.#call(node, local);
     const rule = Object.hasOwn(this.rules, ruleName(read)) ? this.rules[ruleName(read)] : undefined;
+    if (!TAKES_LISTS.has(read.op) && node.inputs.some((input) => this.partsOf(input))) return new NotUnderstood('a sequence flows in');
     try {
       return rule ? await rule(node, this) : await this.byTable(node, operator);
     } catch (error) {
@@ -203,13 +220,26 @@ export class Translator {
     });
     const domain = isOnnxDomain(read.domain) ? 'ai.onnx' : read.domain;
     const foreign = { format: 'onnx', domain, op: read.op, reason, attributes, captures, types };
-    const inputs = node.inputs.map((input) => input);
+    const inputs = node.inputs.map((input) => (this.partsOf(input) ? this.#madeList(input!, this.build.freeValue(`${node.title}/list`)) : input));
     return this.build.foreign(foreign, inputs, { name: `${this.#scope.prefix}${node.title}`, outputs });
+  }
+
+  /** A list as the node that makes one, for nodes that are kept as they came. */
+  #madeList(list: Value, name: string): Value {
+    const parts = this.partsOf(list)!;
+    const op = parts.length === 0 ? 'SequenceEmpty' : 'SequenceConstruct';
+    const foreign = { format: 'onnx', domain: 'ai.onnx', op, reason: 'a sequence', attributes: [], captures: [], types: [{ dtype: null, shape: null }] };
+    return this.build.foreign(foreign, parts, { name, outputs: [name] })[0]!;
   }
 
   /** What a graph inside of a node reads keeps the name by which it is read there. */
   #keepName(name: string, node: Node): void {
     const value = this.#scope.get(name, node.read);
+    if (this.partsOf(value)) {
+      if (this.#scope.outer) throw new ModelError('unsupported', `${node.op} holds a graph that reads the sequence "${name}" of the function around it`);
+      this.#scope.set(name, this.#madeList(value, name));
+      return;
+    }
     const flowing = this.build.flowing(value);
     if (flowing === name) return;
     if (this.#scope.outer) throw new ModelError('unsupported', `${node.op} holds a graph that reads "${name}" of the function or branch around it`);

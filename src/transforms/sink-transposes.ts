@@ -32,7 +32,7 @@ interface Flattened {
   readonly layer: Layer;
 }
 
-/** Layers that prepare a picture: codes to numbers, a mean taken off, a factor. */
+/** Layers that prepare a picture: codes to numbers, a mean taken off, a factor, padding. */
 const MAX_PREPARATION = 16;
 
 const CHANNELS_LAST: Readonly<Record<number, Layout>> = { 3: 'nwc', 4: 'nhwc', 5: 'ndhwc' };
@@ -53,6 +53,8 @@ class Sinking {
   readonly #flattened = new Map<string, Flattened>();
   /** Constants, which are turned where they are read. */
   readonly #constants = new Map<string, Layer>();
+  /** Reshapes that were written, by what they make. */
+  readonly #reshapes = new Map<string, Layer>();
   /** What was written already, by what it is. */
   readonly #written = new Map<string, string>();
   readonly #names: Set<string>;
@@ -75,11 +77,13 @@ class Sinking {
     return { ...port, layout };
   }
 
-  /** Whether a value is turned to channels-first, behind whatever prepares it element by element. */
+  /** Whether a value is turned to channels-first, behind whatever prepares it. */
   #isTurned(value: string, last: readonly number[], depth = 0): boolean {
     return (this.#users.get(value) ?? []).some((user) => {
       if (user.op === 'Transpose') return sameOrder(inverse(user.attributes.perm as number[]), last);
-      const isAlike = operatorOf(user.op)?.axes === 'any' && user.inputs.length === 1 && user.outputs.length === 1;
+      const { axes } = operatorOf(user.op) ?? {};
+      const follows = axes !== undefined && axes !== 'fixed' && user.inputs.length === 1 && user.outputs.length === 1;
+      const isAlike = follows && this.#types.get(user.outputs[0]!)?.shape?.length === last.length;
       return isAlike && depth < MAX_PREPARATION && this.#isTurned(user.outputs[0]!, last, depth + 1);
     });
   }
@@ -257,9 +261,24 @@ class Sinking {
 
   #transposed(source: string, order: readonly number[]): string {
     if (sameOrder(order, identity(order.length))) return source;
-    return this.#once(`${source} by ${order}`, `${source}/transpose`, (name) =>
-      makeLayer({ name, op: 'Transpose', inputs: [source], outputs: [name], attributes: { perm: order } }),
-    );
+    return this.#once(`${source} by ${order}`, `${source}/transpose`, (name) => {
+      const merged = this.#reshapedInstead(source, order);
+      if (merged) return makeLayer({ name, op: 'Reshape', inputs: [merged.from], outputs: [name], attributes: { shape: merged.shape } });
+      return makeLayer({ name, op: 'Transpose', inputs: [source], outputs: [name], attributes: { perm: order } });
+    });
+  }
+
+  /**
+   * What a value that a Reshape made is to be reshaped to in place of it, where turning moves axes of size one alone: features become a
+   * channels-first picture of one place at once.
+   */
+  #reshapedInstead(source: string, order: readonly number[]): { from: string; shape: number[] } | null {
+    const made = this.#reshapes.get(source);
+    const shape = this.#types.get(source)?.shape;
+    if (!made || !shape || shape.length !== order.length || !keepsElements(order, shape)) return null;
+    const turned = order.map((axis) => shape[axis]!);
+    const sizes = sizesOf(turned, '', false);
+    return sizes && { from: made.inputs[0]!, shape: sizes };
   }
 
   #once(key: string, wanted: string, make: (name: string) => Layer): string {
@@ -280,14 +299,21 @@ class Sinking {
 
   #write(layer: Layer): void {
     this.layers.push(layer);
+    if (layer.op === 'Reshape' && layer.inputs.length === 1) this.#reshapes.set(layer.outputs[0]!, layer);
   }
 }
 
 /** A reduction that drops axes: attributes for what lies beneath, and the order of what is left. */
-function foldedAway({ attributes }: Layer, order: readonly number[]): { attributes: Record<string, readonly number[]>; order: readonly number[] } | null {
-  const axes = attributes.axes as readonly number[] | undefined;
+function foldedAway(
+  { attributes }: Layer,
+  order: readonly number[],
+): { attributes: Record<string, number | readonly number[]>; order: readonly number[] } | null {
+  // ArgMax has one axis.
+  const { axis } = attributes;
+  const axes = typeof axis === 'number' ? [axis] : (attributes.axes as readonly number[] | undefined);
   if (attributes.keepdims !== 0 || !axes) return null;
   const folded = axes.map((axis) => order[axis < 0 ? axis + order.length : axis]!);
+  if (typeof axis === 'number') return { attributes: { axis: folded[0]! }, order: withoutAxes(order, folded) };
   return { attributes: { axes: folded.toSorted((a, b) => a - b) }, order: withoutAxes(order, folded) };
 }
 
@@ -329,7 +355,7 @@ function isUnary(layer: Layer): boolean {
 function withoutUnread(layers: readonly Layer[], outputs: readonly Port[]): Layer[] {
   const read = new Set(outputs.map(({ value }) => value));
   const kept = layers.toReversed().filter((layer) => {
-    if (layer.op === 'Constant' && !layer.outputs.some((output) => read.has(output))) return false;
+    if ((layer.op === 'Constant' || layer.op === 'Reshape') && !layer.outputs.some((output) => read.has(output))) return false;
     for (const input of [...layer.inputs, ...(layer.foreign?.captures ?? [])]) read.add(input);
     return true;
   });

@@ -13,6 +13,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { arrangement } from './arrangement.js';
+import { dilatedAt, dilatedNode } from './dilated.js';
 import { elements } from './elements.js';
 import { type Loop, loopOf } from './frames.js';
 import { indexing } from './indexing.js';
@@ -214,9 +215,7 @@ class Translation {
       }
       const node = scope.nodes.get(name);
       if (!node) throw new ModelError('malformed', `"${name}" is read, but there is no such node`, { file: this.model.file });
-      const missing = (node.op === 'Exit' ? this.#loopAt(scope, node).enters : node.inputs.map((input) => input.node)).filter(
-        (input) => !scope.made.has(input) && !scope.given.has(input),
-      );
+      const missing = this.#reads(scope, node).filter((input) => !scope.made.has(input) && !scope.given.has(input));
       if (missing.length === 0) {
         open.pop();
         waiting.delete(name);
@@ -233,6 +232,25 @@ class Translation {
       waiting.add(name);
       for (const input of missing.toReversed()) open.push(input);
     }
+  }
+
+  /** Names of the nodes that have to be made before a node. */
+  #reads(scope: Scope, node: TfNode): readonly string[] {
+    if (node.op === 'Exit') return this.#loopAt(scope, node).enters;
+    return (dilatedAt(scope.nodes, node)?.reads ?? node.inputs).map((input) => input.node);
+  }
+
+  /** A convolution with gaps in the place of three nodes; null where they are three after all, which are made then. */
+  async #dilated(scope: Scope, node: TfNode): Promise<readonly Made[] | null> {
+    const dilated = dilatedAt(scope.nodes, node);
+    if (!dilated) return null;
+    const [x, ...rest] = dilated.reads.map((input) => this.#value(scope, input));
+    const numbers = rest.slice(0, 4).map((made) => (made === DEAD || made instanceof TensorList ? null : (made.elements ?? null)));
+    const known = numbers.map((list) => (list?.every((element) => typeof element === 'number') ? (list as readonly number[]) : null));
+    const whole = dilatedNode(node.name, dilated, known);
+    if (whole) return this.#made(scope, whole, [x!, ...rest.slice(4)]);
+    await this.#need(scope, [dilated.convolution.name]);
+    return null;
   }
 
   #value(scope: Scope, { node, output, port }: TfInput): Made {
@@ -269,7 +287,17 @@ class Translation {
 
   async #translated(scope: Scope, node: TfNode): Promise<readonly Made[]> {
     if (node.op === 'Exit') return [await this.#left(scope, node)];
-    const inputs = node.inputs.map((input) => this.#value(scope, input));
+    const dilated = await this.#dilated(scope, node);
+    if (dilated) return dilated;
+    return this.#made(
+      scope,
+      node,
+      node.inputs.map((input) => this.#value(scope, input)),
+    );
+  }
+
+  /** What a node makes of its inputs. */
+  async #made(scope: Scope, node: TfNode, inputs: readonly Made[]): Promise<readonly Made[]> {
     if (node.op === 'Merge') {
       const alive = inputs.filter((input) => input !== DEAD);
       if (alive.length !== 1) throw new ModelError('unsupported', 'Merge: which branch is taken is known only when the model runs');

@@ -4,6 +4,7 @@
  * @see https://www.tensorflow.org/api_docs/python/tf/raw_ops
  */
 import type { Value } from '../../model/builder.js';
+import { addDims, multiplyDims } from '../../model/dims.js';
 import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 
@@ -86,7 +87,12 @@ const convTranspose: TfRule = (operation) => {
     const extent = (filter.shape[axis]! - 1) * dilations[axis]! + 1;
     const at = axis + (isLast ? 1 : 2);
     const [made, size] = [wanted?.[at], given?.[at]];
-    // A size that nothing tells is the one that padding gives at least, which is what frameworks ask for.
+    // Where sizes are free, what the padding makes of them at least has to be what the graph asks for.
+    const least = typeof size === 'number' ? null : addDims(multiplyDims(size ?? '?', stride), word === 'SAME' ? 0 : Math.max(0, extent - stride));
+    if (!(typeof made === 'number' && typeof size === 'number') && (made == null || made !== least))
+      throw operation.decline(
+        `that it makes ${made ?? 'a size'} of ${size ?? 'another'} is known only when the model runs; give the sizes of the input with --input-shape`,
+      );
     const total =
       typeof made === 'number' && typeof size === 'number'
         ? (size - 1) * stride + extent - made

@@ -422,6 +422,62 @@ test('SeparableConvolution2D of Keras 1 is SeparableConv2D by other words', asyn
   const older = ['SeparableConvolution2D', { nb_filter: 4, nb_row: 3, nb_col: 2, border_mode: 'same', depth_multiplier: 2, dim_ordering: 'tf' }] as const;
   const expected = await predictSequence(PICTURE, [newer], { weights: { separableconv2d: own } });
   expectClose(await predictSequence(PICTURE, [older], { version: '1.2.2', weights: { separableconvolution2d: own } }), expected);
+  // Channels first: [out, in, height, width], of both kernels.
+  const turned = ({ shape, values }: ReturnType<typeof weight>) => {
+    const made = arrayOf(
+      [3, 2, 0, 1].map((axis) => shape[axis]!),
+      (o, i, h, w) => at({ shape, data: values }, h, w, i, o),
+    );
+    return { shape: made.shape, values: made.data };
+  };
+  const first = { 'd:0': turned(own['depthwise_kernel:0']), 'p:0': turned(own['pointwise_kernel:0']), 'b:0': own['bias:0'] };
+  const picture = arrayOf([2, 6, 5, 4], (n, c, h, w) => at(PICTURE, n, h, w, c));
+  const made = await predictSequence(picture, [['SeparableConvolution2D', { ...older[1], dim_ordering: 'th' }]], {
+    version: '1.2.2',
+    weights: { separableconvolution2d: first },
+  });
+  expectClose(
+    made,
+    arrayOf([2, 4, 5, 4], (n, c, h, w) => at(expected, n, h, w, c)),
+  );
+});
+
+describe('layers that join values of fewer axes and of more', () => {
+  const vector = random([2, 6], 9);
+  const lines = random([2, 4, 6], 10);
+  const input = (name: string, { shape }: Run) => ({ class_name: 'InputLayer', name, config: { batch_input_shape: [null, ...shape.slice(1)] } });
+  const identity = { shape: [1, 1, 6, 6], values: range(36).map((i) => (i % 7 === 0 ? 1 : 0)) };
+  const conv = { class_name: 'Conv2D', name: 'conv', config: { filters: 6, kernel_size: [1, 1], use_bias: false }, inbound: [[['x', 0, 0, {}]]] };
+  const joined = async (class_name: string, other: Run, from: string, isSwapped: boolean) => {
+    const ends = [
+      [from, 0, 0, {}],
+      ['v', 0, 0, {}],
+    ];
+    const layers = [input('x', PICTURE), input('v', other), ...(from === 'conv' ? [conv] : [])];
+    const join = { class_name, name: 'join', inbound: [isSwapped ? ends.toReversed() : ends] };
+    const inputs = [
+      ['x', 0, 0],
+      ['v', 0, 0],
+    ];
+    const file = await legacyH5(functional([...layers, join], inputs, [['join', 0, 0]]), from === 'conv' ? { conv: { 'conv/kernel:0': identity } } : {});
+    return (await predictFile('model.h5', file, [PICTURE, other])).results.get('join')!;
+  };
+  const formulas: Readonly<Record<string, (a: number, b: number) => number>> = {
+    Multiply: (a, b) => a * b,
+    Add: (a, b) => a + b,
+    Subtract: (a, b) => a - b,
+    Maximum: Math.max,
+  };
+
+  test.each(Object.keys(formulas))('%s: a vector is one for all places of a picture, a line for all its rows', async (class_name) => {
+    const formula = formulas[class_name]!;
+    for (const from of ['conv', 'x']) {
+      const ofVector = arrayOf(PICTURE.shape, (n, h, w, c) => formula(at(PICTURE, n, h, w, c), at(vector, n, c)));
+      expectClose(await joined(class_name, vector, from, false), ofVector);
+    }
+    const swapped = arrayOf(PICTURE.shape, (n, h, w, c) => formula(at(lines, n, w, c), at(PICTURE, n, h, w, c)));
+    expectClose(await joined(class_name, lines, 'conv', true), swapped);
+  });
 });
 
 test.each([[[1, 2]], [[-1, 1]]])('Softmax over the axes %j together', async (axes) => {

@@ -91,7 +91,7 @@ export const depthwiseConvolution =
     return ([input], scope) => {
       const value = scope.inFormat(input!, read.format);
       const channels = knownChannels(value, rank, scope);
-      const kernel = depthwiseKernel(read.kernel, channels, multiplier, scope);
+      const kernel = asGroups(scope.weight('depthwise kernel', [...read.kernel, channels, multiplier]));
       return convolve(value, { kernel, ...bias(read, channels * multiplier, scope) }, read, channels, scope, read.activation);
     };
   };
@@ -101,15 +101,23 @@ export const separableConvolution =
   (config) => {
     const read = readConvolution(config, rank);
     const filters = config.integer(['filters', 'nb_filter']);
-    if (read.keras1 && read.format === 'channels_first') config.decline('a SeparableConvolution2D of Keras 1 whose channels are first is not translated');
+    // Keras 1 then has these kernels as those of other convolutions, [out, in, ...spatial].
+    const isTurned = read.keras1 && read.format === 'channels_first';
+    const last = (kernel: Tensor) => permute(kernel, [...range(rank).map((axis) => axis + 2), 1, 0]);
     const multiplier = config.integer(['depth_multiplier'], 1);
     declineTheano(config);
     return ([input], scope) => {
       const value = scope.inFormat(input!, read.format);
       const channels = knownChannels(value, rank, scope);
-      const depthwise = depthwiseKernel(read.kernel, channels, multiplier, scope);
       const ones = read.kernel.map(() => 1);
-      const stored = scope.weight('pointwise kernel', [...ones, channels * multiplier, filters]);
+      const depthwise = asGroups(
+        isTurned
+          ? last(scope.weight('depthwise kernel', [multiplier, channels, ...read.kernel]))
+          : scope.weight('depthwise kernel', [...read.kernel, channels, multiplier]),
+      );
+      const stored = isTurned
+        ? last(scope.weight('pointwise kernel', [filters, channels * multiplier, ...ones]))
+        : scope.weight('pointwise kernel', [...ones, channels * multiplier, filters]);
       const pointwise = permute(stored, [rank + 1, rank, ...range(rank)]);
       const spread = convolve(value, { kernel: depthwise }, read, channels, scope);
       const point: Window = { kernel: ones, strides: ones, dilations: ones, padding: 'valid', format: read.format };
@@ -212,10 +220,10 @@ function samePadding(size: Dim, extent: number, stride: number): number | null {
 }
 
 /** [...spatial, in, multiplier] as a grouped kernel [in · multiplier, 1, ...spatial]. */
-function depthwiseKernel(kernel: readonly number[], channels: number, multiplier: number, scope: Scope): Tensor {
-  const rank = kernel.length;
-  const stored = scope.weight('depthwise kernel', [...kernel, channels, multiplier]);
-  return reshape(permute(stored, [rank, rank + 1, ...range(rank)]), [channels * multiplier, 1, ...kernel]);
+function asGroups(stored: Tensor): Tensor {
+  const rank = stored.shape.length - 2;
+  const [channels, multiplier] = stored.shape.slice(rank) as [number, number];
+  return reshape(permute(stored, [rank, rank + 1, ...range(rank)]), [channels * multiplier, 1, ...stored.shape.slice(0, rank)]);
 }
 
 export function bias(read: Convolution, filters: number, scope: Scope): Readonly<Record<string, Tensor>> {

@@ -1,4 +1,6 @@
 /** Layers that join several values into one. */
+import type { Dim } from '../../model/layer-map.js';
+import { reshapeTo } from './axes.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import { mapAxis, type Value } from './value.js';
@@ -11,7 +13,7 @@ export const merge =
   (inputs, scope) =>
     join(op, inputs, scope);
 
-export const subtract: Rule = () => (inputs, scope) => scope.add('Sub', aligned(inputs, scope));
+export const subtract: Rule = () => (inputs, scope) => scope.add('Sub', aligned(ofOneRank(inputs, scope), scope));
 
 /** keras.applications' InceptionResNetV2: the first value and the second, scaled. */
 export const scaledSum: Rule = (config) => {
@@ -29,7 +31,7 @@ export const concatenate: Rule = (config) => {
 
 /** Element by element. */
 export function join(op: MergeOp, inputs: readonly Value[], scope: Scope): Value {
-  const values = aligned(inputs, scope);
+  const values = aligned(ofOneRank(inputs, scope), scope);
   if (op === 'Max' || op === 'Min') return scope.add(op, values);
   const step = op === 'Average' ? 'Add' : op;
   const joined = values.slice(1).reduce((sum, value) => scope.add(step, [sum, value]), values[0]!);
@@ -45,7 +47,23 @@ export function concat(kerasAxis: number, inputs: readonly Value[], scope: Scope
   return scope.add('Concat', values, { attributes: { axis } });
 }
 
-/** The values in one order. Keras aligns values of different ranks at their first axes, unlike everyone else. */
+/** Keras puts axes of one element behind the batch of values that have fewer axes than others: a vector is one for all places of a picture. */
+function ofOneRank(inputs: readonly Value[], scope: Scope): readonly Value[] {
+  const rank = Math.max(...inputs.map(({ shape }) => shape.length));
+  const isMoved = inputs.some(({ shape, order }) => shape.length === rank && order === 'moved');
+  return inputs.map((input) => {
+    const missing = rank - input.shape.length;
+    if (missing === 0) return input;
+    const value = scope.builder.toKeras(input);
+    const [batch, ...rest] = value.shape as [Dim, ...Dim[]];
+    const ones = new Array<Dim>(missing).fill(1);
+    return isMoved && rest.length === 1
+      ? reshapeTo(value, [batch, ...rest, ...ones], 'moved', scope)
+      : reshapeTo(value, [batch, ...ones, ...rest], 'keras', scope);
+  });
+}
+
+/** The values in one order. */
 function aligned(inputs: readonly Value[], scope: Scope): readonly Value[] {
   const [first] = inputs;
   if (inputs.some((value) => value.shape.length !== first!.shape.length)) {

@@ -1,7 +1,7 @@
 /** What a family of architectures is: how it is built, how its sources name their modules, and what comes before and after it. */
 import type { LayerMap } from '../model/layer-map.js';
 import type { Framing, Preparation } from '../model/preparation.js';
-import type { Net, Value } from './net.js';
+import type { Net, Outputs, Value } from './net.js';
 import type { Ecosystem, Spell, WeightStore } from './store.js';
 
 /** What the net expects of a picture, in the order of the channels that it reads. */
@@ -65,7 +65,8 @@ export interface Family<Size = unknown> {
   readonly classes?: number;
   /** Reads the size off the weights; null where they are of no such net. */
   measure(names: Names): Size | null;
-  build(net: Net, x: Value, size: Size): Value;
+  /** One value, or several by the names of the net's outputs. */
+  build(net: Net, x: Value, size: Size): Value | Outputs;
   /** Names the finished net, where its size alone does not. */
   finish?(map: LayerMap): LayerMap;
 }

@@ -4,6 +4,7 @@ import { beit } from './beit.js';
 import { clip } from './clip.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
+import { retinanet, ssd } from './detection.js';
 import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
 import { facenet } from './facenet.js';
@@ -71,6 +72,8 @@ export const families: readonly Family[] = [
   swin,
   maxvit,
   segmentation,
+  ssd,
+  retinanet,
   unet,
   unetResNet,
   rrdb,

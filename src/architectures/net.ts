@@ -20,6 +20,13 @@ export interface Value {
   readonly picture?: readonly Dim[];
 }
 
+/** What a net gives, by the names of its outputs. */
+export type Outputs = Readonly<Record<string, Value>>;
+
+export function isValue(made: Value | Outputs): made is Value {
+  return typeof made.name === 'string';
+}
+
 /** Where a file stops being of a family: the first tensor that is not there, or does not fit. */
 export class Departure extends Error {
   constructor(

@@ -9,7 +9,7 @@ import { CLASSES, ending } from './head.js';
 import { ownKerasHead } from './keras-head.js';
 import { kerasOrder, ORDERED_FAMILIES, renamed } from './keras-order.js';
 import { families } from './list.js';
-import { Departure, Net, type Value } from './net.js';
+import { Departure, isValue, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
 import { kerasStore, type OrderedLayer, stateDictStore, type WeightStore } from './store.js';
 
@@ -280,7 +280,9 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const [batch, height, width] = inputSizes(options, store, channels, family.input?.slice(1) ?? [side, side]);
   const x: Value = { name: options.inputName ?? inputName(store), shape: [batch, channels, height, width] };
   if (!options.inputShape && !family.input) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
-  const features = family.build(net, x, size);
+  const built = family.build(net, x, size);
+  const several = isValue(built) ? null : Object.entries(built);
+  const features = isValue(built) ? built : several![0]![1];
   let y = net.endsInClasses ? features : ownKerasHead(net, features);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
@@ -324,7 +326,9 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     producer: options.producer,
     architecture: architectureOf(family, size, net, y.shape[1]),
     inputs: [input],
-    outputs: [output],
+    outputs: several?.map(([name, value]) => ({ ...output, name, value: value.name, shape: shape([batch, ...value.shape.slice(1)]), layout: 'other' })) ?? [
+      output,
+    ],
     layers: net.layers,
     warnings: [],
     // A description of one's own says nothing of pictures.

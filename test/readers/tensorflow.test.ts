@@ -28,6 +28,30 @@ describe.skipIf(!hasCorpus)(`TensorFlow graphs of the corpus${corpusTitle}`, () 
   });
 });
 
+describe('frozen graphs', () => {
+  it('that are told from outside whether they are trained are read as they infer, which is told', async () => {
+    const type = { T: { type: 1 } };
+    const graph: SmallGraph = {
+      nodes: [
+        placeholder('x', [1, 2]),
+        { name: 'phase_train', op: 'Placeholder', attr: { dtype: { type: 10 } } },
+        { name: 'sides', op: 'Switch', input: ['x', 'phase_train'], attr: type },
+        { name: 'infer', op: 'Neg', input: ['sides'], attr: type },
+        { name: 'train', op: 'RandomUniformLike', input: ['sides:1'], attr: type },
+        { name: 'y', op: 'Merge', input: ['infer', 'train'], attr: { ...type, N: { i: 2 } } },
+      ],
+      weights: {},
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    const { bytes, result } = await convertInMemory(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'));
+    expect(result.map!.inputs.map(({ name }) => name)).toEqual(['x']);
+    expect(result.map!.warnings).toMatchObject([{ code: 'assumed', message: expect.stringContaining('"phase_train"') }]);
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 2], data: Float32Array.of(1, -2) }])).values();
+    expect([...output!.data]).toEqual([-1, 2]);
+  });
+});
+
 describe('SavedModels', () => {
   const graph: SmallGraph = {
     nodes: [

@@ -122,7 +122,7 @@ export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
     inputs,
     outputs,
     layers,
-    warnings: model.warnings ?? [],
+    warnings: [...(model.warnings ?? []), ...translation.warnings],
   };
   return mergeBias(sinkTransposes(map)).map;
 }
@@ -158,6 +158,8 @@ class Translation {
   readonly #constants = new Map<TfNode, Value>();
   readonly #functions = new Map<string, ReadonlyMap<string, TfNode>>();
 
+  readonly warnings: Notice[] = [];
+
   constructor(readonly model: TfModel) {
     this.#build = new GraphBuilder({ file: model.file });
   }
@@ -167,7 +169,9 @@ class Translation {
     const scope = newScope(byName(graph.nodes, file), '', 0);
     const wanted = this.model.outputs ?? unreadNodes(graph.nodes);
     if (wanted.length === 0) throw new ModelError('malformed', 'the graph has no outputs', { file });
-    const inputs = this.model.inputs ?? graph.nodes.filter(({ op }) => op === 'Placeholder').map(({ name }) => ({ name, from: { node: name, output: 0 } }));
+    if (!this.model.inputs) for (const node of graph.nodes.filter(isPhase)) this.#phase(scope, node);
+    const fed = graph.nodes.filter((node) => node.op === 'Placeholder' && !isPhase(node));
+    const inputs = this.model.inputs ?? fed.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
     this.#build.reserve(graph.nodes.map(({ name }) => name));
     for (const [i, { name, from }] of inputs.entries()) this.#input(scope, name, from, i === 0 ? this.model.inputShape : undefined);
     await this.#need(
@@ -187,6 +191,12 @@ class Translation {
       return { name, value: this.#build.flowing(values[i]!), dtype: dtype ?? 'float32', valueDType: dtype ?? 'float32', shape: shape ?? [], layout: 'other' };
     });
     return { inputs: [...this.#inputs.values()].map(({ port }) => port), outputs: ports, layers };
+  }
+
+  /** Whether the net is being trained, which old graphs are told from outside. */
+  #phase(scope: Scope, { name }: TfNode): void {
+    scope.made.set(name, [this.#build.numbers('bool', 0)]);
+    this.warnings.push({ code: 'assumed', message: `"${name}", which tells the graph whether it is being trained, is taken as false`, layer: name });
   }
 
   #input(scope: Scope, name: string, from: TfInput, wanted: readonly Dim[] | undefined): void {
@@ -484,6 +494,11 @@ function unreadNodes(nodes: readonly TfNode[]): TfPort[] {
 function attributeType({ attributes }: TfNode): string {
   const dtype = attributes.get('dtype') ?? attributes.get('T');
   return dtype?.kind === 'type' ? dtype.value : 'float32';
+}
+
+/** A boolean that is fed and is no picture: `keras_learning_phase`, FaceNet's `phase_train`. */
+function isPhase(node: TfNode): boolean {
+  return node.op === 'Placeholder' && attributeType(node) === 'bool' && (shapeOf(node)?.length ?? 0) === 0;
 }
 
 function shapeOf({ attributes }: TfNode): TfShape {

@@ -125,7 +125,9 @@ const batchNormalization: TfRule = (operation) => {
   const isLast = operation.isLast();
   const epsilon = operation.number('epsilon', 1e-4);
   operation.number('exponential_avg_factor', 1);
-  if (operation.flag('is_training', true)) throw operation.decline('it acts as in training, where it normalises by the batch; freeze the graph for inference');
+  // TensorFlow.js normalises by the statistics that it is given, whatever is said.
+  if (operation.flag('is_training', true) && operation.runtime === 'tensorflow')
+    throw operation.decline('it acts as in training, where it normalises by the batch; freeze the graph for inference');
   const x = operation.first(operation.input(0), isLast);
   const statistics = [1, 2, 3, 4].map((i) => operation.input(i));
   return operation.back((name) => operation.add('BatchNormalization', [x, ...statistics], { epsilon }, name), isLast);

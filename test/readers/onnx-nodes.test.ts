@@ -255,6 +255,28 @@ describe('what old opsets say otherwise', () => {
   });
 });
 
+it('Mod of floats has the sign of the divisor, and infinite ones are what Python makes of them', async () => {
+  const divisors = float32Tensor('d', [1, 4], [3, -3, Number.POSITIVE_INFINITY, 0.5], ORIGIN);
+  const map = await mapOf({ nodes: [node('Mod', ['x', 'd'], ['y'])], tensors: [divisors], inputs: X }, { opset: 28 });
+  const wanted = [2, -2, Number.POSITIVE_INFINITY, 0];
+  expect(await run(map, [1, 4], [-4, 4, -5, 2])).toEqual(wanted);
+  const [made] = [...(await runOnnx(await writtenAnew(map), [{ shape: [1, 4], data: Float32Array.of(-4, 4, -5, 2) }])).values()];
+  expect([...made!.data]).toEqual(wanted);
+});
+
+it('SpaceToDepth with its channels before its blocks is what runtimes of today can say', async () => {
+  const shuffled = node('SpaceToDepth', ['x'], ['y'], { blocksize: intAttribute(2), mode: { type: 'string', value: 'CRD' } });
+  const map = await mapOf({ nodes: [shuffled], inputs: [['x', ['N', 2, 2, 4]]] }, { opset: 28 });
+  const values = Array.from({ length: 16 }, (_, i) => i);
+  // Of each channel the four places of its blocks.
+  const wanted = [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15];
+  expect(await run(map, [1, 2, 2, 4], values)).toEqual(wanted);
+  const anew = await openModel(memoryFileSet({ 'm.onnx': await writtenAnew({ ...map, layers: [...map.layers] }) }, 'm.onnx'));
+  expect(await run(await anew.map(), [1, 2, 2, 4], values)).toEqual(wanted);
+  const [made] = [...(await runOnnx(await writtenAnew(map), [{ shape: [1, 2, 2, 4], data: Float32Array.from(values) }])).values()];
+  expect([...made!.data]).toEqual(wanted);
+});
+
 it('an input that is no tensor of numbers is refused as what it is', async () => {
   const file = async (type: MessageBuilder) => {
     const port = new MessageBuilder().string(1, 'x').message(2, type);

@@ -323,7 +323,7 @@ export const spaceToDepth = operator({
     return [[n!, multiplyDims(c!, blocksize ** 2), divideDim(h!, blocksize), divideDim(w!, blocksize)]];
   },
   sign: ({ x }) => x,
-  onnx: { newer: { mode: 26 } },
+  onnx: { newer: { mode: 28 } },
   compute({ x }, { blocksize: b, mode }) {
     const [n, c, h, w] = x.shape as [number, number, number, number];
     const [rows, columns] = [Math.floor(h / b), Math.floor(w / b)];

@@ -312,6 +312,32 @@ const groupNormalization: Rule = (node, t) => {
   return [t.add(node, 'GroupNormalization', [x, each(scale, 'scale'), each(bias, 'bias')], attributes)];
 };
 
+/** A remainder of floats with the sign of the divisor, which ONNX has from opset 28 on and no runtime yet: that with the dividend's sign, set right. */
+const mod: Rule = (node, t) => {
+  const [x, divisor] = node.inputs as [Value, Value];
+  if (number(node, 'fmod', 0) !== 0 || !x.dtype || !isFloatDType(x.dtype)) return t.byTable(node);
+  const zero = t.build.numbers(x.dtype, 0);
+  const rest = t.add(node, 'Mod', [x, divisor], { fmod: 1 }, 'rest');
+  const [isBelow, isDivisorBelow] = [t.add(node, 'Less', [rest, zero], {}, 'below'), t.add(node, 'Less', [divisor, zero], {}, 'divisor-below')];
+  const differs = t.add(node, 'Xor', [isBelow, isDivisorBelow], {}, 'signs');
+  const isSome = t.add(node, 'Not', [t.add(node, 'Equal', [rest, zero], {}, 'none')], {}, 'some');
+  const isWrong = t.add(node, 'And', [differs, isSome], {}, 'wrong');
+  return [t.add(node, 'Where', [isWrong, t.add(node, 'Add', [rest, divisor], {}, 'other'), rest])];
+};
+
+/** Channels before blocks, which ONNX says from opset 28 on, as the steps that every target has; those that have it say it again. */
+const spaceToDepth: Rule = (node, t) => {
+  const [x] = node.inputs as [Value];
+  const [block, [, channels, height, width] = []] = [number(node, 'blocksize', 0), x.shape ?? []];
+  const isKnown = [channels, height, width].every((size) => typeof size === 'number') && block > 0;
+  if (node.attributes.get('mode') !== 'CRD' || !isKnown) return t.byTable(node);
+  const [depth, rows, columns] = [channels as number, (height as number) / block, (width as number) / block];
+  if (!Number.isInteger(rows) || !Number.isInteger(columns)) return t.byTable(node);
+  const blocks = t.add(node, 'Reshape', [x], { shape: [0, depth, rows, block, columns, block] }, 'blocks');
+  const turned = t.add(node, 'Transpose', [blocks], { perm: [0, 1, 3, 5, 2, 4] }, 'turned');
+  return [t.add(node, 'Reshape', [turned], { shape: [0, depth * block * block, rows, columns] })];
+};
+
 const scatter: Rule = (node, t) => [t.add(node, 'ScatterElements', node.inputs, { axis: number(node, 'axis', 0) })];
 
 export const RULES: Readonly<Record<string, Rule>> = {
@@ -332,6 +358,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ConvTranspose: convTranspose,
   Pad: pad,
   Scatter: scatter,
+  SpaceToDepth: spaceToDepth,
+  Mod: mod,
   LSTM: recurrent,
   GRU: recurrent,
   RNN: recurrent,

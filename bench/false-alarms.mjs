@@ -113,6 +113,8 @@ async function tried({ name, path, options }, form) {
     const sink = memorySink();
     const result = await attempt('not converted', () => convert(files, sink, form.file, { to: form.to, ...options, ...form.options }));
     if (!result) return found;
+    // A net without weights leaves a file of weights nothing to hold.
+    if (form.engines[0] === null && result.map?.layers.every(({ weights }) => Object.keys(weights).length === 0)) return found;
     const written = memoryFileSet(Object.fromEntries(sink.files), form.file);
     const conversion = {
       source: { files, path: resolve(path), prototxt: options.prototxt },

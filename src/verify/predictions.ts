@@ -44,13 +44,14 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
+  const isHalf = written?.computeDType === 'float16';
   const own = narrowing ? widened : map;
   const shownBehind: RunSample[] = [];
   const inner =
-    isRead && own && !isCoded && written?.computeDType !== 'float16'
+    isRead && own && !isCoded && !isHalf
       ? await tryInner(subject, { samples: alone.compared, map: own, tolerances, shown: shownBehind }, options, notes)
       : null;
-  const apart = isRead && !narrowing && !ranOut(alone) ? await tryAlone(subject, { samples: alone.compared, tolerances }, options) : null;
+  const apart = isRead && !narrowing && !isHalf && !ranOut(alone) ? await tryAlone(subject, { samples: alone.compared, tolerances }, options) : null;
   const ran = { ...alone, trials: [...alone.trials, ...(inner ? [inner] : []), ...(apart ? [apart.trial] : [])], shown: [...shownBehind, ...alone.shown] };
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
   const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;

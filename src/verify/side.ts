@@ -49,7 +49,16 @@ async function openOrReread(
   try {
     return { session: await engine.open(target), used: engine, detail: availability.detail };
   } catch (error) {
-    if (choice.engine !== undefined || !IMPORTED.has(target.format) || !isModelError(error)) throw error;
+    if (choice.engine !== undefined || !isModelError(error)) throw error;
+    if (engine.name === 'tfjs-wasm') {
+      const { tfjsCpu } = await import('./engines/tfjs-cpu.js');
+      const other = await tfjsCpu.open(target).catch(() => null);
+      if (other) {
+        notes.push(`the written file was run by ${tfjsCpu.name}, because ${engine.name} cannot run it: ${error.problem}`);
+        return { session: other, used: tfjsCpu, detail: (await tfjsCpu.availability()).detail };
+      }
+    }
+    if (!IMPORTED.has(target.format)) throw error;
     notes.push(`the written file was run by our own evaluator, as our own reader reads it, because ${engine.name} cannot run it: ${error.problem}`);
     const { reference } = await import('./engines/reference.js');
     return { session: await reference.open(target), used: reference, detail: (await reference.availability()).detail };

@@ -175,6 +175,30 @@ describe('a net in float16 that is narrowed to int8', () => {
   });
 });
 
+describe('what a file computes in', () => {
+  const port = { name: 'y', value: 'y', dtype: 'float32', shape: ['N', 3, 8, 8], layout: 'nchw' } as const;
+  const plain = mapOf([{ name: 'n', op: 'LeakyRelu', inputs: ['x'], outputs: ['y'], attributes: { alpha: 0.1 } }], [IMAGE], [port]);
+
+  it('is seen where it has no weights', async () => {
+    const report = await verified(plain, IN_HALF);
+    expect([report.verdict, report.trials.some(({ kind }) => kind === 'float16')]).toEqual(['match', true]);
+  });
+
+  it('is float32 behind weights that are stored in float16', async () => {
+    const files = memoryFileSet(await written(netBetween([1, 2], []), 'onnx', { dtype: 'float16' }), 'net.onnx');
+    expect((await findWrittenFormat('onnx')!.open(files, [])).computeDType).toBe('float32');
+  });
+
+  it('may overflow on pixels, which is told and not judged', async () => {
+    // What is turned afterwards the runtime holds in float16.
+    const last = (name: string) => ({ name, value: name, dtype: 'float32', shape: ['N', 8, 8, 3], layout: 'nhwc' }) as const;
+    const weights = { kernel: tensor('k', [3, 3, 3, 3], spread(81, 0, 60)), bias: tensor('b', [3]) };
+    const conv = { name: 'conv', op: 'Conv', inputs: ['x'], outputs: ['y'], weights, attributes: { pads: [1, 1, 1, 1] } };
+    const report = await verified(mapOf([conv], [last('x')], [last('y')]), IN_HALF);
+    expect([report.verdict, report.notes.join()]).toEqual(['match', expect.stringMatching(/on inputs of 0 to 255 the file gives values that are infinite/)]);
+  });
+});
+
 describe('a net whose activations fit', () => {
   it('is a match in float16, which says that they were looked at', async () => {
     const report = await verified(netThatReaches(10), IN_HALF);

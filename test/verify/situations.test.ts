@@ -124,3 +124,39 @@ it('an input more, which nobody can feed, is named', async () => {
   const more: Edit = (graph) => void graph.input!.push({ ...graph.input![0]!, name: 'more' } as never);
   await expect(verified(heads('a', 'b'), 'onnx', more)).rejects.toThrow('the file has an input more than the source, "more"');
 });
+
+it('a weight that is an input in the source too may be narrowed', async () => {
+  const graph = { ...masked, inputs: [...masked.inputs, port('k', [3, 4])] };
+  const files = memoryFileSet({ 'net.onnx': await onnxBytes(graph) }, 'net.onnx');
+  const sink = memorySink();
+  const { model, map } = await convert(files, sink, 'out.onnx', { to: 'onnx', dtype: 'float16' });
+  const target = { files: memoryFileSet(Object.fromEntries(sink.files), 'out.onnx'), format: 'onnx' };
+  const report = await verifyConversion({ source: { files }, model, map, target }, {});
+  expect([report.verdict, report.interface]).toEqual(['match', []]);
+});
+
+it('maxima of volumes are looked for by TensorFlow.js in JavaScript, since its WebAssembly kernel has them wrong', async () => {
+  const pooled: Graph = {
+    nodes: [node('MaxPool', ['x'], ['y'], { kernel_shape: attributes.ints([2, 2, 2]), strides: attributes.ints([2, 2, 2]) })],
+    inputs: [port('x', ['N', 2, 4, 4, 4])],
+    outputs: [port('y', ['N', 2, 2, 2, 2])],
+  };
+  const report = await verified(pooled, 'tfjs');
+  expect([report.verdict, report.engines.actual]).toEqual(['match', expect.stringContaining('tfjs-cpu')]);
+  expect(report.notes.join()).toContain('because tfjs-wasm cannot run it');
+});
+
+it('one number for all channels is found where Keras has one for each, in float16', async () => {
+  const scaled: Graph = {
+    nodes: [node('Gemm', ['x', 'k'], ['h'], turned), node('Mul', ['h', 'by'], ['m']), node('Add', ['m', 'plus'], ['y'])],
+    inputs: [port('x', ['N', 4])],
+    outputs: [port('y', ['N', 3])],
+    weights: [tensor('k', [3, 4]), tensor('by', [], [0.3]), tensor('plus', [], [-0.7])],
+  };
+  const files = memoryFileSet({ 'net.onnx': await onnxBytes(scaled) }, 'net.onnx');
+  const sink = memorySink();
+  const { model, map } = await convert(files, sink, 'out.h5', { to: 'keras-h5', dtype: 'float16' });
+  const target = { files: memoryFileSet(Object.fromEntries(sink.files), 'out.h5'), format: 'keras-h5' };
+  const report = await verifyConversion({ source: { files }, model, map, target }, {});
+  expect([report.verdict, report.quantisation?.correctness?.passed]).toEqual(['match', true]);
+});

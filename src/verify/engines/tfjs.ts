@@ -121,13 +121,23 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
   const backend = core.getBackend();
   const files = await tfjsFiles(model.files);
   if (files.kind === 'graph') {
+    if (backend === 'wasm' && files.nodes.some(({ op }) => op === 'MaxPool3D')) throw wrongInWasm(model);
     const net = await loadedOnCpu(core, () => converter.loadGraphModel(files.handler(core)));
     return disposingOnError(net, () => graphSession(core, net, files.nodes, inner));
   }
   const net = await loadedOnCpu(core, () =>
     files.kind === 'layers' ? layers.loadLayersModel(files.handler(core)) : loadOriginal(core, layers, model, backend),
   );
-  return disposingOnError(net, () => layersSession(core, layers, net, inner));
+  return disposingOnError(net, () => {
+    if (backend === 'wasm' && net.layers.some((layer) => layer.getClassName() === 'MaxPooling3D')) throw wrongInWasm(model);
+    return layersSession(core, layers, net, inner);
+  });
+}
+
+/** The kernel of WebAssembly for MaxPool3D (4.22) starts from zero: right files would be called wrong. */
+function wrongInWasm({ files }: EngineModel): ModelError {
+  const problem = 'it looks for maxima in a volume, where the WebAssembly kernel finds none below zero. TensorFlow.js in JavaScript does: --engine tfjs-cpu.';
+  return new ModelError('engine', problem, { file: files.label });
 }
 
 function disposingOnError<T>(net: { dispose(): unknown }, make: () => T): Promise<T> {

@@ -59,13 +59,20 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
 }
 
 /**
- * Whether kernels, or in a net without any the other weights, are of float16 where they are computed with: stored so, or cast to it from the
- * codes that they are stored in.
+ * Whether kernels are of float16 where they are multiplied with: stored so, or cast to it from the codes that they are stored in. In a net that
+ * has none, whether what else is computed with is, or what flows.
  */
-function computesInHalf({ initializers, nodes }: ReadModel, used: readonly ReadNode[]): boolean {
-  const cast = new Set(nodes.flatMap(({ op, attributes, outputs }) => (op === 'Cast' && Number(attributes.get('to')) === DATA_TYPE.float16 ? outputs : [])));
-  const isHalf = (name = '') => initializers.get(name)?.dtype === 'float16' || cast.has(name);
-  const kernels = used.filter(({ op }) => KERNEL_OPS.has(op));
-  if (kernels.length > 0) return kernels.some(({ inputs }) => isHalf(inputs[1]));
-  return used.some(({ op, inputs }) => !KEEPS_VALUES.has(op) && inputs.some(isHalf));
+function computesInHalf({ initializers, nodes, inputs: ports }: ReadModel, used: readonly ReadNode[]): boolean {
+  const known = new Set(initializers.keys());
+  const weights = new Set([...initializers].flatMap(([name, { dtype }]) => (dtype === 'float16' ? [name] : [])));
+  const flowing = new Set(ports.flatMap(({ name, dtype }) => (dtype === 'float16' ? [name] : [])));
+  for (const { op, attributes, inputs, outputs } of nodes) {
+    const isKnown = inputs.every((name) => known.has(name));
+    if (isKnown) for (const name of outputs) known.add(name);
+    const becomesHalf = op === 'Cast' ? Number(attributes.get('to')) === DATA_TYPE.float16 : isKnown && inputs.some((name) => weights.has(name));
+    if (becomesHalf) for (const name of outputs) (isKnown ? weights : flowing).add(name);
+  }
+  const kernels = used.filter(({ op, inputs: [, kernel = ''] }) => KERNEL_OPS.has(op) && known.has(kernel));
+  if (kernels.length > 0) return kernels.some(({ inputs: [, kernel = ''] }) => weights.has(kernel));
+  return used.some(({ op, inputs }) => op !== 'Cast' && inputs.some((name) => flowing.has(name) || (weights.has(name) && !KEEPS_VALUES.has(op))));
 }

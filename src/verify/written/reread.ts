@@ -6,7 +6,7 @@
  */
 import type { FileSet } from '../../bytes/file-set.js';
 import type { Layer } from '../../model/layer-map.js';
-import { elementCount, reshape, type Tensor } from '../../model/tensor.js';
+import { elementCount, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import { validName } from '../../writers/tfjs/valid-name.js';
 import type { WrittenModel } from './written.js';
@@ -39,6 +39,12 @@ export async function openReread(files: FileSet, format: string, layers: readonl
       const apart = layer.op === 'BatchNormalization' ? APART[role] : undefined;
       const ofItsOwn = candidates.find(({ op, weights }) => op === apart && fits(weights.operand))?.weights.operand;
       const byRole = ofItsOwn ?? candidates.map(({ weights }) => weights[role]).find(fits);
+      // One number for all channels is stored once for each of them, as a normalisation that does nothing else.
+      const inNorm =
+        elementCount(source.shape) === 1
+          ? candidates.map(({ op, weights }) => (op === 'BatchNormalization' ? weights[IN_NORM[layer.op]!] : undefined)).find(Boolean)
+          : undefined;
+      if (!byRole && inNorm) return { tensor: reshape(sliceAxis(inNorm, 0, 0, 1), source.shape) };
       const found = byRole ?? candidates.flatMap(({ weights }) => Object.values(weights)).find((tensor) => fits(tensor) && !taken.has(tensor));
       if (!found) return undefined;
       taken.add(found);
@@ -47,6 +53,8 @@ export async function openReread(files: FileSet, format: string, layers: readonl
     valueOf: () => undefined,
   };
 }
+
+const IN_NORM: Readonly<Record<string, string>> = { Mul: 'scale', Add: 'bias' };
 
 const APART: Readonly<Record<string, string>> = { scale: 'Mul', bias: 'Add' };
 

@@ -1,6 +1,6 @@
 /** Layers against their formulas, worked out here in another way than the product's. */
 import { describe, expect, test } from 'vitest';
-import { functional, legacyH5, weight } from '../keras-files.js';
+import { functional, legacyH5, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
 
@@ -78,6 +78,38 @@ describe('normalisation', () => {
       const first = Math.floor(c / size) * size;
       const values = range(5).flatMap((i) => range(4).flatMap((j) => range(size).map((k) => at(PICTURE, n, i, j, first + k))));
       return ((at(PICTURE, n, h, w, c) - mean(values)) / Math.sqrt(variance(values) + 0.01)) * gamma.values[c]! + beta.values[c]!;
+    });
+    expectClose(actual, expected);
+  });
+
+  test.each([
+    [2, [4]],
+    [
+      [1, 2],
+      [1, 5, 4, 1],
+    ],
+    [
+      [3, 1],
+      [1, 5, 1, 6],
+    ],
+  ])('BatchNormalization over the axes %j', async (axis, shape) => {
+    const [g, b, m] = [1, 2, 3].map((seed) => weight(shape, seed)) as [Weight, Weight, Weight];
+    const v = { shape, values: Array.from(weight(shape, 4).values, (value) => value * value + 0.2) };
+    const own = { 'gamma:0': g, 'beta:0': b, 'moving_mean:0': m, 'moving_variance:0': v };
+    const conv = { 'kernel:0': { shape: [1, 1, 6, 6], values: range(36).map((i) => (i % 7 === 0 ? 1 : 0)) } };
+    const layers = [
+      ['Conv2D', { filters: 6, kernel_size: [1, 1], use_bias: false }],
+      ['BatchNormalization', { axis, epsilon: 0.01 }],
+    ] as const;
+    const actual = await predictSequence(PICTURE, layers, { weights: { conv2d: conv, batchnormalization: own } });
+    const of = ({ values }: Weight, h: number, w: number, c: number) => {
+      const places: Readonly<Record<number, number>> = { 1: h, 2: w, 3: c };
+      const sizes = shape.length === 1 ? range(4).map((a) => (a === axis ? shape[0]! : 1)) : shape;
+      return values[sizes.reduce((at, size, a) => at * size + (size === 1 ? 0 : places[a]!), 0)]!;
+    };
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const [gg, bb, mm, vv] = [g, b, m, v].map((one) => of(one as Weight, h, w, c)) as [number, number, number, number];
+      return ((at(PICTURE, n, h, w, c) - mm) / Math.sqrt(vv + 0.01)) * gg + bb;
     });
     expectClose(actual, expected);
   });

@@ -8,35 +8,68 @@ import type { Constant } from './constant.js';
 import { unit } from './operations/arrangement.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
-import type { Value } from './value.js';
+import { kerasShape, type Value } from './value.js';
 
 export const batchNormalization: Rule = (config) => {
   const epsilon = config.number(['epsilon'], 1e-3);
-  const given = config.value(['axis']) ?? -1;
-  const axis = Array.isArray(given) && given.length === 1 ? given[0] : given;
-  if (!Number.isSafeInteger(axis)) config.decline(`"axis" is ${JSON.stringify(given)}: normalisation over one axis is translated`);
+  const axes = readAxes(config, [-1]);
   const scaled = config.boolean(['scale'], true);
   const centred = config.boolean(['center'], true);
   // Batch renormalisation counts three statistics more (four in TensorFlow 1), which only training reads.
   const renorm = config.boolean(['renorm'], false);
   config.expect(['mode'], [0], 'only mode 0 normalises by stored statistics, axis by axis');
   return ([input], scope) => {
-    const value = channelsAtOne(input!, axis as number, scope);
-    const channels = value.shape[1]!;
-    if (typeof channels !== 'number') throw scope.unsupported('normalisation over an axis whose size is not given');
-    const constant = (role: string, filling: number) =>
-      float32Tensor(`${scope.name}/${role}`, [channels], new Float32Array(channels).fill(filling), { file: scope.builder.file });
-    const gamma = scaled ? scope.weight('gamma', [channels]) : null;
-    const beta = centred ? scope.weight('beta', [channels]) : null;
+    const own = axesOf(input!, axes, scope);
+    const isChannel = own.length === 1 && (own[0] === 1 || own[0] === input!.shape.length - 1);
+    const value = isChannel ? channelsAtOne(input!, own[0]!, scope) : scope.builder.unflattened(input!);
+    const sizes = isChannel ? [value.shape[1]!] : own.map((axis) => kerasShape(value)[axis]!);
+    if (!sizes.every((size) => typeof size === 'number')) throw scope.unsupported('normalisation over an axis whose size is not given');
+    // Of several axes, the statistics have all of the value's.
+    const shape = sizes.length === 1 ? sizes : value.shape.map((_, axis) => (own.includes(axis) ? sizes[own.indexOf(axis)]! : 1));
+    const gamma = scaled ? scope.weight('gamma', shape) : null;
+    const beta = centred ? scope.weight('beta', shape) : null;
     // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
-    const statistics = { mean: scope.weight('moving mean', [channels]), variance: scope.weight('moving variance', [channels]) };
-    const weights = { scale: gamma ?? constant('gamma', 1), bias: beta ?? constant('beta', 0), ...statistics };
+    const statistics = { mean: scope.weight('moving mean', shape), variance: scope.weight('moving variance', shape) };
     if (renorm)
-      for (const { shape } of scope.weights.slice((gamma ? 1 : 0) + (beta ? 1 : 0) + 2))
-        scope.weight('statistic of training', shape.length === 0 ? [] : [channels]);
+      for (const { shape: one } of scope.weights.slice((gamma ? 1 : 0) + (beta ? 1 : 0) + 2))
+        scope.weight('statistic of training', one.length === 0 ? [] : shape);
+    if (!isChannel) return normalisedBy({ ...statistics, gamma, beta }, value, own, sizes, epsilon, scope);
+    const constant = (role: string, filling: number) =>
+      float32Tensor(`${scope.name}/${role}`, shape, new Float32Array(shape[0]!).fill(filling), { file: scope.builder.file });
+    const weights = { scale: gamma ?? constant('gamma', 1), bias: beta ?? constant('beta', 0), ...statistics };
     return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
   };
 };
+
+/** Keras's axes in order, none of them the batch. */
+function axesOf(value: Value, axes: readonly number[], scope: Scope): readonly number[] {
+  const own = kerasAxes(value, axes, scope).toSorted((a, b) => a - b);
+  if (own.includes(0) || new Set(own).size !== own.length) throw scope.unsupported(`normalisation over the axes ${axes} of ${value.shape.length}`);
+  return own;
+}
+
+interface Statistics {
+  readonly mean: Tensor;
+  readonly variance: Tensor;
+  readonly gamma: Tensor | null;
+  readonly beta: Tensor | null;
+}
+
+/** (x - mean) / √(variance + epsilon) · gamma + beta, each along these of Keras's axes. */
+function normalisedBy(
+  { mean, variance, gamma, beta }: Statistics,
+  value: Value,
+  axes: readonly number[],
+  sizes: readonly number[],
+  epsilon: number,
+  scope: Scope,
+): Value {
+  const along = (tensor: Tensor) => spread(reshape(tensor, sizes), value, axes);
+  const factor = mapped(along(variance), '1 / deviation', (number) => 1 / Math.sqrt(number + epsilon));
+  let made = combineTensor('Mul', combineTensor('Sub', value, along(mean), scope), factor, scope);
+  if (gamma) made = combineTensor('Mul', made, along(gamma), scope);
+  return beta ? combineTensor('Add', made, along(beta), scope) : made;
+}
 
 /** The value with the normalised axis second. */
 function channelsAtOne(input: Value, axis: number, scope: Scope): Value {

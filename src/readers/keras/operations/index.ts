@@ -101,6 +101,7 @@ const TENSORFLOW: Readonly<Record<string, Known>> = {
   'math.reduce_std': known(['input_tensor', 'axis', 'keepdims'], arrange.spread(true, 'input_tensor')),
   'math.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
   'nn.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
+  'linalg.l2_normalize': known(['x', 'axis', 'epsilon', 'name', 'dim'], arrange.l2Normalize('x')),
   concat: known(['values', 'axis'], arrange.concatenate('values')),
   stack: known(['values', 'axis'], arrange.stack('values')),
   split: known(['value', 'num_or_size_splits', 'axis', 'num'], arrange.split('value', 'num_or_size_splits', 'sizes')),

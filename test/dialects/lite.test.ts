@@ -289,6 +289,63 @@ describe('what several graphs and steps make', () => {
     await expect(openModel(files(dense({ ...packed, data: Uint8Array.of(1, 2) })))).rejects.toThrow(/does not take 2 bytes/);
   });
 
+  /** A FlexBuffers map of names to float32, as `flexbuffers::Builder` lays it out. */
+  function flexMap(entries: Readonly<Record<string, number>>): Uint8Array {
+    const names = Object.keys(entries).sort();
+    const text = names.map((name) => [...new TextEncoder().encode(name), 0]);
+    const places: number[] = [];
+    let at = 0;
+    for (const bytes of text) {
+      places.push(at);
+      at += bytes.length;
+    }
+    const head = (at + 3) & ~3;
+    const bytes = new Uint8Array(head + 4 + 4 * names.length + 12 + 4 * names.length + names.length + 3);
+    const view = new DataView(bytes.buffer);
+    bytes.set(text.flat());
+    view.setUint32(head, names.length, true);
+    const keys = head + 4;
+    for (const [i, place] of places.entries()) view.setUint32(keys + 4 * i, keys + 4 * i - place, true);
+    const values = keys + 4 * names.length + 12;
+    view.setUint32(values - 12, values - 12 - keys, true);
+    view.setUint32(values - 8, 4, true);
+    view.setUint32(values - 4, names.length, true);
+    for (const [i, name] of names.entries()) {
+      view.setFloat32(values + 4 * i, entries[name]!, true);
+      bytes[values + 4 * names.length + i] = (3 << 2) | 2;
+    }
+    const end = values + 5 * names.length;
+    bytes.set([end - values, (9 << 2) | 2, 1], end);
+    return bytes;
+  }
+
+  it('of a detector is the best of what overlaps, in boxes, classes and scores with zeros behind them', async () => {
+    const own = flexMap({
+      ...{ max_detections: 3, max_classes_per_detection: 1, detections_per_class: 100, use_regular_nms: 0, num_classes: 2 },
+      ...{ nms_score_threshold: 0.3, nms_iou_threshold: 0.5, y_scale: 10, x_scale: 10, h_scale: 5, w_scale: 5 },
+    });
+    const anchors = [0.5, 0.5, 0.2, 0.2, 0.5, 0.5, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.8, 0.8, 0.1, 0.1];
+    const model = (settings: Uint8Array) =>
+      liteModel(
+        [
+          ...[flowing('codes', [1, 4, 4]), flowing('scores', [1, 4, 3]), constant('anchors', [4, 4], anchors)],
+          ...[flowing('boxes', [1, 3, 4]), flowing('classes', [1, 3]), flowing('best', [1, 3]), flowing('count', [1])],
+        ],
+        [{ code: code('CUSTOM'), custom: 'TFLite_Detection_PostProcess', own: settings, inputs: [0, 1, 2], outputs: [3, 4, 5, 6] }],
+        [0, 1],
+        [3, 4, 5, 6],
+      );
+    const codes = [0, 0, 0, 0, 0.5, 0, 0, 0, 1, -1, 5 * Math.log(2), 0, 0, 0, 0, 0];
+    const scores = [0.1, 0.6, 0.2, 0.1, 0.5, 0.1, 0.9, 0.1, 0.8, 0, 0.2, 0.1];
+    const [boxes, classes, best, count] = await evaluated(model(own), codes, scores);
+    const expected = [0.11, 0.14, 0.31, 0.24, 0.4, 0.4, 0.6, 0.6, 0, 0, 0, 0];
+    for (const [i, value] of expected.entries()) expect(boxes![i]).toBeCloseTo(value, 5);
+    expect(classes).toEqual([1, 0, 0]);
+    expect(best!.map((value) => Math.round(value * 10))).toEqual([8, 6, 0]);
+    expect(count).toEqual([2]);
+    await expect(evaluated(model(new Uint8Array(own.length)), codes, scores)).rejects.toThrow(/TFLite_Detection_PostProcess: its settings do not say/);
+  });
+
   it('of a volume is a convolution of a volume', async () => {
     const kernel = noise(2 * 2 * 1 * 1 * 2, 4);
     const model = liteModel(
@@ -682,14 +739,14 @@ describe('operators of TensorFlow Lite', () => {
       [flowing('x', [1, 2]), flowing('a', [1, 2]), flowing('b', [1, 2]), flowing('c', [1, 2])],
       [
         { code: code('LEAKY_RELU'), inputs: [0], outputs: [1], options: table(float(0.5), int(7)) },
-        { code: code('CUSTOM'), custom: 'TFLite_Detection_PostProcess', inputs: [1], outputs: [2] },
+        { code: code('CUSTOM'), custom: 'MaxUnpooling2D', inputs: [1], outputs: [2] },
         { code: code('SVDF'), inputs: [2], outputs: [3], options: table(int(1), int(2)) },
       ],
       [0],
       [3],
     );
     await expect(openModel(files(model)).then((opened) => opened.map())).rejects.toThrow(
-      /LEAKY_RELU has settings that are not known: field 1[\s\S]*TFLite_Detection_PostProcess[\s\S]*SVDF/,
+      /LEAKY_RELU has settings that are not known: field 1[\s\S]*MaxUnpooling2D[\s\S]*SVDF/,
     );
   });
 

@@ -3,6 +3,7 @@
  *
  * @see https://github.com/tensorflow/tensorflow/tree/master/tensorflow/lite/kernels, and lite/schema/schema.fbs for the numbers of settings
  */
+import { parseNumberMap } from '../../containers/flexbuffer.js';
 import type { TfAttribute } from '../../containers/tf-graph.js';
 import { ModelError } from '../../errors.js';
 import { type Attributes, flag, float, int, ints, type LiteNode, text, type } from './lite-node.js';
@@ -242,6 +243,28 @@ const recurrent: LiteRule = async (node) => {
   );
 };
 
+/** Settings of TFLite_Detection_PostProcess that have a number of their own; all of them have to be known. */
+const DETECTION_SETTINGS = ['max_detections', 'nms_score_threshold', 'nms_iou_threshold', 'num_classes', 'y_scale', 'x_scale', 'h_scale', 'w_scale'];
+const DETECTION_REST = [
+  'max_classes_per_detection',
+  'detections_per_class',
+  'use_regular_nms',
+  '_output_quantized',
+  '_support_output_type_float_in_quantized_op',
+];
+
+const detections: LiteRule = async (node) => {
+  const settings = parseNumberMap(node.options.own);
+  const missing = DETECTION_SETTINGS.find((name) => !settings?.has(name));
+  if (!settings || missing) throw node.decline(`its settings do not say ${missing}`);
+  const unknown = [...settings.keys()].find((name) => !DETECTION_SETTINGS.includes(name) && !DETECTION_REST.includes(name));
+  if (unknown !== undefined) throw node.decline(`it has a setting that is not known: ${unknown}`);
+  if ((settings.get('use_regular_nms') ?? 0) !== 0) throw node.decline('it looks for the best boxes of each class (use_regular_nms)');
+  if ((settings.get('max_classes_per_detection') ?? 1) !== 1) throw node.decline('it gives several classes to a box (max_classes_per_detection)');
+  if (node.shape(0)[0] !== 1) throw node.decline(`it takes ${node.shape(0)[0]} pictures`);
+  node.spread('LiteDetections', node.inputs, Object.fromEntries(DETECTION_SETTINGS.map((name) => [name, float(settings.get(name)!)])));
+};
+
 const branch: LiteRule = async (node) => {
   const [then, otherwise] = [await node.options.int(0), await node.options.int(1)];
   node.spread('If', node.inputs, { then_branch: await node.calls(then), else_branch: await node.calls(otherwise) });
@@ -395,6 +418,7 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   RESIZE_NEAREST_NEIGHBOR: resize('ResizeNearestNeighbor', 0, 1),
   TOPK_V2: async (node) => node.spread('TopKV2', node.inputs, {}),
   'CUSTOM Convolution2DTransposeBias': transposedConvBias,
+  'CUSTOM TFLite_Detection_PostProcess': detections,
   // Constants stand for their numbers already, and what flows is rounded where it is made.
   DEQUANTIZE: async (node) => {
     const isHalf = node.dtype(0) === 'float16';

@@ -64,6 +64,56 @@ function recurrent(operation: TfOperation, kind: RecurrentKind, peepholes: Value
   return isTimeMajor ? operation.add('Identity', [run.sequence]) : operation.add('Transpose', [run.sequence], swap);
 }
 
+/**
+ * Boxes, classes, scores and the number of what a detector found, with zeros behind them: the best class of each anchor, the best of boxes that overlap.
+ *
+ * inputs: [1, anchors, 4] of y, x, height, width; scores [1, anchors, classes]; anchors [anchors, 4] of centres and sizes.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/detection_postprocess.cc
+ */
+const detections: TfRule = (operation) => {
+  const setting = (name: string) => operation.number(name, 0);
+  const [codes, scores, anchors] = [0, 1, 2].map((i) => operation.input(i)) as [Value, Value, Value];
+  const step = (op: string, inputs: readonly Value[], attributes = {}) => operation.before(op, inputs, attributes);
+  const float = (values: number | readonly number[]) => operation.build.numbers('float32', values);
+  const part = (value: Value, from: number, to: number, axis: number) => step('Slice', [value], { starts: [from], ends: [to], axes: [axis] });
+  const classes = operation.sizes(scores)[2];
+  const most = setting('max_detections');
+  operation.checkCount(most);
+  if (typeof classes !== 'number') throw operation.decline('how many classes there are is not known');
+  const rows = step('Reshape', [codes], { shape: [-1, Number(operation.sizes(codes)[2] ?? 4)] });
+  const [places, sizes] = [part(anchors, 0, 2, 1), part(anchors, 2, 4, 1)];
+  const moved = step('Mul', [step('Div', [part(rows, 0, 2, 1), float([setting('y_scale'), setting('x_scale')])]), sizes]);
+  const centres = step('Add', [moved, places]);
+  const grown = step('Exp', [step('Div', [part(rows, 2, 4, 1), float([setting('h_scale'), setting('w_scale')])])]);
+  const half = step('Mul', [step('Mul', [grown, sizes]), float(0.5)]);
+  const boxes = step('Concat', [step('Sub', [centres, half]), step('Add', [centres, half])], { axis: 1 });
+  // What comes before the classes is the background.
+  const own = part(step('Squeeze', [scores], { axes: [0] }), classes - setting('num_classes'), classes, 1);
+  const best = step('ReduceMax', [own], { axes: [1], keepdims: 0 });
+  const which = step('Cast', [step('ArgMax', [own], { axis: 1, keepdims: 0 })], { to: 'float32' });
+  const chosen = step('NonMaxSuppression', [
+    step('Unsqueeze', [boxes], { axes: [0] }),
+    step('Unsqueeze', [best], { axes: [0, 1] }),
+    operation.integers([most]),
+    float([setting('nms_iou_threshold')]),
+    float([setting('nms_score_threshold')]),
+  ]);
+  const at = step('Squeeze', [part(chosen, 2, 3, 1)], { axes: [1] });
+  const filled = (value: Value, shape: readonly number[], name: string) => {
+    const zeros = operation.build.numbers('float32', new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(0), shape);
+    const longer = part(step('Concat', [step('Gather', [value, at], { axis: 0 }), zeros], { axis: 0 }), 0, most, 0);
+    return operation.add('Unsqueeze', [longer], { axes: [0] }, name);
+  };
+  const count = operation.add('Cast', [step('Shape', [at])], { to: 'float32' }, `${operation.name}/count`);
+  return [
+    filled(boxes, [most, 4], `${operation.name}/boxes`),
+    filled(which, [most], `${operation.name}/classes`),
+    filled(best, [most], `${operation.name}/scores`),
+    count,
+  ];
+};
+
 export const liteRules: Readonly<Record<string, TfRule>> = {
   LiteDepthwise: (operation) => {
     const kernel = operation.constant(1, 'kernel');
@@ -99,6 +149,7 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
   },
   LiteLstm: (operation) => recurrent(operation, 'lstm', operation.inputs[4] ?? null),
   LiteRnn: (operation) => recurrent(operation, operation.text('activation') === 'relu' ? 'relu' : 'tanh', null),
+  LiteDetections: detections,
   RoundToOwnRange: roundToOwnRange,
   DequantizeCodes: dequantise,
   RoundToCodes: (operation) => rounded(operation, false),

@@ -143,6 +143,20 @@ describe('programs', () => {
     expect(await errorOf(files(), { ...shape, assume: { shape_places: '2', dtype_places: 'complex64' } })).toMatchObject({ kind: 'usage' });
   });
 
+  it('keep tensors in dictionaries that they make', async () => {
+    const body = [
+      'out = torch.dict()',
+      'torch._set_item(out, "a", torch.relu(x))',
+      'more = torch.dict([("b", torch.neg(x))])',
+      'torch.update(out, torch.dict(more))',
+      'missing = torch.get(out, "c", x)',
+      'return torch.add(torch.add(out["a"], out["b"]), missing)',
+    ];
+    const { layers } = await (await openModel(netOf(body), { inputShape: [1, 2, 4, 4] })).map();
+    expect(layers.map(({ op }) => op)).toEqual(['Relu', 'Neg', 'Add', 'Add']);
+    expect((await errorOf(netOf(['y = torch.dict([x])', 'return x']))).message).toMatch(/no pairs/);
+  });
+
   it('name everything that is not translated at once, with the line, and each thing once', async () => {
     const body = [
       '_0 = torch.lgamma(x)',

@@ -142,6 +142,25 @@ export const language: Rules = {
     const self = call.item('self');
     return self instanceof Tuple ? new List([...self.items]) : new List([...list(call).items]);
   }),
+  dict: rule('self=None', (call) => {
+    const self = call.item('self');
+    if (self === null) return new Map();
+    if (self instanceof Map) return new Map(self);
+    const pairs = list(call).items.map((pair) => (pair instanceof Tuple && pair.items.length === 2 ? (pair.items as [Item, Item]) : null));
+    if (pairs.includes(null)) throw call.decline('it makes a dictionary of what are no pairs');
+    return new Map(pairs.map((pair) => [keyOf(pair![0]), pair![1]]));
+  }),
+  get: rule('self, key, default_value=None', (call) => {
+    const [self, key] = [dictionary(call), keyOf(call.item('key'))];
+    return self.has(key) ? self.get(key)! : call.item('default_value');
+  }),
+  update: rule('self, to_add', (call) => {
+    const more = call.item('to_add');
+    if (!(more instanceof Map)) throw call.decline('its to_add is no dictionary');
+    const self = dictionary(call);
+    for (const [key, value] of more) self.set(key, value);
+    return null;
+  }),
   keys: rule('self', (call) => new List([...dictionary(call).keys()])),
   values: rule('self', (call) => new List([...dictionary(call).values()])),
   items: rule('self', (call) => new List([...dictionary(call)].map((entry) => new Tuple(entry)))),

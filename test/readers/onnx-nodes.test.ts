@@ -5,6 +5,7 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { ATTRIBUTE, ATTRIBUTE_TYPE, FUNCTION, GRAPH, MODEL, NODE, TENSOR } from '../../src/containers/onnx-schema.js';
 import { MessageBuilder, writePieces } from '../../src/containers/protobuf-writer.js';
 import { numbersTensor } from '../../src/model/numbers.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
@@ -253,6 +254,19 @@ describe('what old opsets say otherwise', () => {
     expect(map.layers.map(({ op }) => op)).toEqual(['Unsqueeze', 'Resize']);
     expect(await run(map, [1, 2], [5, 7])).toEqual([5, 5, 7, 7]);
   });
+});
+
+it('Swish is its steps, in the newest opset too, and ONNX Runtime runs them', async () => {
+  const alpha = { alpha: { type: 'float', value: 0.5 } } as const;
+  const map = await mapOf({ nodes: [node('Swish', ['x'], ['y'], alpha)], inputs: X }, { opset: 26 });
+  const wanted = [-2, 0, 1, 40].map((x) => x / (1 + Math.exp(-x / 2)));
+  const [made] = [...(await runOnnx(await writtenAnew(map), [{ shape: [1, 4], data: Float32Array.of(-2, 0, 1, 40) }])).values()];
+  for (const values of [await run(map, [1, 4], [-2, 0, 1, 40]), [...made!.data]])
+    values.forEach((value, i) => {
+      expect(value).toBeCloseTo(wanted[i]!, 5);
+    });
+  const [layer] = [makeLayer({ name: 's', op: 'Swish', inputs: ['x'], outputs: ['y'] })];
+  for (const opset of [24, 26]) expect(await onnx.hasOperator!(layer!, map, { opset })).toBe(false);
 });
 
 it('Mod of floats has the sign of the divisor, and infinite ones are what Python makes of them', async () => {

@@ -312,6 +312,14 @@ const groupNormalization: Rule = (node, t) => {
   return [t.add(node, 'GroupNormalization', [x, each(scale, 'scale'), each(bias, 'bias')], attributes)];
 };
 
+/** As its steps, which runtimes have in every opset; targets that have the operator take them together again. */
+const swish: Rule = (node, t) => {
+  const [x] = node.inputs as [Value];
+  const alpha = number(node, 'alpha', 1);
+  const slope = alpha === 1 ? x : t.add(node, 'Mul', [x, t.build.numbers(x.dtype ?? 'float32', alpha)], {}, 'alpha');
+  return [t.add(node, 'Mul', [x, t.add(node, 'Sigmoid', [slope], {}, 'sigmoid')])];
+};
+
 /** A remainder of floats with the sign of the divisor, which ONNX has from opset 28 on and no runtime yet: that with the dividend's sign, set right. */
 const mod: Rule = (node, t) => {
   const [x, divisor] = node.inputs as [Value, Value];
@@ -360,6 +368,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Scatter: scatter,
   SpaceToDepth: spaceToDepth,
   Mod: mod,
+  Swish: swish,
   LSTM: recurrent,
   GRU: recurrent,
   RNN: recurrent,

@@ -11,6 +11,7 @@ import type { DType } from './dtype.js';
 import { isFloatDType } from './dtype.js';
 import { Folding } from './fold.js';
 import type { AttributeValue, Dim, Foreign, Layer } from './layer-map.js';
+import { Names } from './names.js';
 import { numbersTensor } from './numbers.js';
 import { inferLayer, type LayerDraft, makeLayer, type Operator, operatorOf, slotName, type ValueType, valuesRead } from './ops/index.js';
 import { isListSlot } from './ops/operator.js';
@@ -37,8 +38,8 @@ export interface NodeNames {
 
 export class GraphBuilder {
   readonly layers: Layer[] = [];
-  readonly #names = new Set<string>();
-  readonly #values = new Set<string>();
+  readonly #names = new Names(2);
+  readonly #values = new Names(2);
   readonly #reserved = new Set<string>();
   /** Constant layers by what they hold, so that a constant that several layers read is there once. */
   readonly #constants = new Map<Tensor, string>();
@@ -60,7 +61,7 @@ export class GraphBuilder {
 
   /** The name, or the name with a number where a layer has it already; from now on it is taken. */
   unique(name: string): string {
-    return take(this.#names, name);
+    return this.#names.take(name);
   }
 
   /** Names of values that are given to the builder later: no other value gets one of them. */
@@ -73,7 +74,7 @@ export class GraphBuilder {
 
   /** A name that no value has. */
   freeValue(wanted: string): string {
-    return take(this.#values, wanted);
+    return this.#values.take(wanted);
   }
 
   /** A value that flows in from outside. Sizes without a name ('?') get one, because two of them are two sizes. */
@@ -110,7 +111,7 @@ export class GraphBuilder {
     if (!operator) throw new Error(`no operator ${op}`);
     const placed = this.#place(operator, inputs, attributes);
     const name = this.unique(names.name);
-    const outputs = names.outputs ?? [take(this.#values, name)];
+    const outputs = names.outputs ?? [this.#values.take(name)];
     this.reserve(outputs);
     const draft: LayerDraft = {
       name,
@@ -130,13 +131,13 @@ export class GraphBuilder {
     const values = outputs.map((output, i): Value => ({ ...(types[i] ?? NONE), name: output }));
     if (op !== 'Constant' && values.every(isKnown)) {
       this.folded++;
-      this.#names.delete(name);
+      this.#names.release(names.name, name);
       return values;
     }
     const folded = this.#folded(operator, layer, placed.inputs, values);
     if (folded) {
       this.folded++;
-      this.#names.delete(name);
+      this.#names.release(names.name, name);
       return [{ ...values[0]!, constant: folded }];
     }
     // Constants that turn out to be read become layers only now, so that they stand before what reads them.
@@ -255,7 +256,7 @@ export class GraphBuilder {
   #constantLayer(tensor: Tensor, wanted: string): string {
     const there = this.#constants.get(tensor);
     if (there !== undefined) return there;
-    const output = this.#reserved.delete(wanted) ? wanted : take(this.#values, wanted);
+    const output = this.#reserved.delete(wanted) ? wanted : this.#values.take(wanted);
     this.#constants.set(tensor, output);
     this.layers.push(makeLayer({ name: this.unique(wanted), op: 'Constant', inputs: [], outputs: [output], weights: { value: tensor } }));
     return output;
@@ -290,11 +291,4 @@ function trimmed(names: readonly string[]): string[] {
   const list = [...names];
   while (list.at(-1) === '') list.pop();
   return list;
-}
-
-function take(taken: Set<string>, name: string): string {
-  let free = name;
-  for (let i = 2; taken.has(free); i++) free = `${name}_${i}`;
-  taken.add(free);
-  return free;
 }

@@ -1,7 +1,7 @@
 /** Unique names: the first to ask for a name gets it, the next ones get it with a number. */
 export class Names {
   readonly #taken = new Set<string>();
-  /** Where the search for a name's number left off: names are never given back, so it need not begin anew. */
+  /** Where the search for a name's number left off: it need not begin anew. */
   readonly #next = new Map<string, number>();
 
   /** @param first number of the second to ask: writers count from 1, readers from 2 */
@@ -15,5 +15,16 @@ export class Names {
     this.#next.set(wanted, next);
     this.#taken.add(name);
     return name;
+  }
+
+  /** Takes a name that somebody else gives. */
+  add(name: string): void {
+    this.#taken.add(name);
+  }
+
+  /** Gives back what `take(wanted)` gave: whoever asks next gets it. */
+  release(wanted: string, name: string): void {
+    this.#taken.delete(name);
+    if (name !== wanted) this.#next.set(wanted, Math.min(this.#next.get(wanted)!, Number(name.slice(wanted.length + 1))));
   }
 }

@@ -259,6 +259,7 @@ describe('programs', () => {
     ],
     ['a loop without end', netOf(['_0 = True', 'while _0:', '  y = x', 'return x'])],
     ['a loop of 2^62 turns', netOf(['for i in range(4611686018427387904):', '  pass', 'return x'])],
+    ['a loop of 600,000 layers', netOf(['for i in range(600000):', '  x = torch.relu(x)', 'return x'])],
     ['brackets within brackets', netOf([`return ${nested('(', ')', 50_000)}`])],
     ['calls within calls', netOf([`return ${nested('torch.relu(', ')', 5000)}`])],
     ['a chain of attributes', netOf([`return x${'.y'.repeat(50_000)}`])],

@@ -26,6 +26,8 @@ export interface Program {
 
 /** Statements and expressions that are followed; the largest scripted nets take some hundred thousand. */
 const MAX_STEPS = 2_000_000;
+/** Operators on tensors, numbers and lists, loops unrolled; the largest scripted nets come to some ten thousand. */
+const MAX_OPERATORS = 50_000;
 /** Calls within calls. */
 const MAX_CALLS = 100;
 /** Calls, blocks and brackets within each other. */
@@ -47,6 +49,7 @@ export class Interpreter {
   readonly #tensors = new Map<unknown, TensorItem>();
   readonly #leaves = new Map<PickleObject, boolean>();
   #steps = 0;
+  #operators = 0;
   #calls = 0;
   #depth = 0;
   #where = '';
@@ -408,6 +411,8 @@ export class Interpreter {
   }
 
   #operator(name: string, args: readonly Item[], named: ReadonlyMap<string, Item>): Item {
+    if (++this.#operators > MAX_OPERATORS)
+      throw new ModelError('unsafe', `the program comes to more than ${MAX_OPERATORS} operators, which no net needs (${this.#where})`);
     try {
       return callOperator(name, args, named, this.shop);
     } catch (error) {

@@ -113,8 +113,6 @@ async function tried({ name, path, options }, form) {
     const sink = memorySink();
     const result = await attempt('not converted', () => convert(files, sink, form.file, { to: form.to, ...options, ...form.options }));
     if (!result) return found;
-    // A net without weights leaves a file of weights nothing to hold.
-    if (form.engines[0] === null && result.map?.layers.every(({ weights }) => Object.keys(weights).length === 0)) return found;
     const written = memoryFileSet(Object.fromEntries(sink.files), form.file);
     const conversion = {
       source: { files, path: resolve(path), prototxt: options.prototxt },
@@ -127,7 +125,8 @@ async function tried({ name, path, options }, form) {
       for (let seed = 0; seed < (engine === null ? 1 : Number(flags.seeds)); seed++) {
         const run = { engine: engine ?? undefined, seed, layers: flags.layers };
         const report = await attempt('not run', () => verifyConversion(conversion, run));
-        if (!report) continue;
+        // A net without weights leaves a file of weights nothing to hold.
+        if (!report || (engine === null && report.weights === null)) continue;
         const ofAllowed = Math.max(0, ...report.outputs.map((output) => output.ofAllowed));
         found.push({ verdict: report.verdict, engine: report.engines.actual, seed, ofAllowed });
         if (report.verdict !== 'match' || flags.verbose) {

@@ -22,6 +22,8 @@ const KEYS = [LABELS_KEY, 'labels', 'classes', 'class_names', 'class_labels', 'i
  * @returns null where it is no such list
  */
 export function parseLabels(text: string): readonly string[] | null {
+  // Text in UTF-16, an archive, a model: no name has such characters.
+  if (/[^\P{Cc}\t\n\v\f\r]/u.test(text)) return null;
   if (/^\s*[[{]/.test(text)) return namesFrom(parsed(text));
   const lines = text
     .replace(/^\uFEFF/, '')

@@ -23,6 +23,8 @@ describe('a text of names', () => {
     ['numbers that are not all', JSON.stringify({ 0: 'cat', 2: 'dog' }), null],
     ['two names for one number', JSON.stringify({ cat: 0, dog: 0 }), null],
     ['no names', '', null],
+    ['text in UTF-16', new TextDecoder().decode(Uint8Array.of(0xff, 0xfe, 0x61, 0, 0x62, 0, 10, 0, 0x63, 0)), null],
+    ['the bytes of an archive', 'PK\x03\x04\nx', null],
     ['no JSON', '{cat', null],
     ['a list of numbers', '[1, 2]', null],
   ])('%s', (_, text, names) => {

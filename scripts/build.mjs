@@ -22,7 +22,13 @@ const bundle = await rolldown({
   external: (id) => !id.startsWith('.') && !isAbsolute(id),
 });
 // All is read before the entry that it is made of gives way to it.
-const { output } = await bundle.generate({ format: 'esm', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' });
+const { output } = await bundle.generate({
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: 'chunks/[name]-[hash].js',
+  // Names stay, so that a trace of the stack still says where.
+  minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+});
 await bundle.close();
 mkdirSync('dist/cli/chunks', { recursive: true });
 for (const { fileName, code } of output) writeFileSync(join('dist/cli', fileName), code);

@@ -2,8 +2,9 @@
 
 import type { ByteSource } from '../bytes/byte-source.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
+import { openZip } from '../containers/zip.js';
 import { ModelError } from '../errors.js';
-import type { Labels } from '../model/labels.js';
+import { type Labels, parseLabels } from '../model/labels.js';
 import type { Notice } from '../model/layer-map.js';
 import type { Reader } from './reader.js';
 
@@ -91,8 +92,6 @@ async function packedLabels(source: ByteSource): Promise<Labels | null> {
   if (source.byteLength < ZIP_END_BYTES) return null;
   const end = await source.read(source.byteLength - ZIP_END_BYTES, source.byteLength);
   if (decodeLatin1(end.subarray(0, 4)) !== 'PK\x05\x06') return null;
-  const { openZip } = await import('../containers/zip.js');
-  const { parseLabels } = await import('../model/labels.js');
   const texts = (await openZip(source)).entries.filter(({ name }) => name.endsWith('.txt') && !/vocab/i.test(name));
   const named = texts.filter(({ name }) => /label|class/i.test(name));
   const [entry, ...more] = named.length > 0 ? named : texts;

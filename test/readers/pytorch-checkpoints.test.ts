@@ -286,4 +286,16 @@ describe('pickles that PyTorch did not write', () => {
     expect(await modelOf(model)).toEqual({ names: NAMES, seed: 1, beside: 0 });
     expect((await model.map()).architecture?.name).toMatch(/VGG/);
   });
+
+  it("PaddlePaddle's are listed and are no net: its dense kernels lie the other way round", async () => {
+    const { pickle } = await import('../pickles.js');
+    const own = new Map<string, unknown>([...dict(numpyArray, 1), ['StructuredToParameterName@@', new Map(NAMES.map((name) => [name, `${name}_0`]))]]);
+    const byKey = await open(pickle(own));
+    const byName = await openModel(memoryFileSet({ 'x.pdparams': pickle(dict(numpyArray, 1)) }, 'x.pdparams'));
+    for (const model of [byKey, byName]) {
+      expect(await modelOf(model)).toEqual({ names: NAMES, seed: 1, beside: 0 });
+      expect(model.producer).toBe('PaddlePaddle');
+      await expect(model.map()).rejects.toThrow(/PaddlePaddle.*the other way round.*paddle2onnx/);
+    }
+  });
 });

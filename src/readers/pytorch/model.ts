@@ -38,10 +38,11 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   const part = index === null ? partOf(shards) : null;
   const [first] = parts;
   const isScript = first?.content.container === 'TorchScript zip';
+  const isPaddle = parts.some(namesPaddle) || shards.some((name) => /\.pdparams$/i.test(name));
   const labels = isScript ? null : labelsInCheckpoint(first?.content.value);
   return {
     format: 'pytorch',
-    producer: isScript ? 'PyTorch (TorchScript)' : 'PyTorch',
+    producer: isScript ? 'PyTorch (TorchScript)' : isPaddle ? 'PaddlePaddle' : 'PyTorch',
     tensors: weights,
     ...(labels ? { labels } : {}),
     details: {
@@ -58,6 +59,7 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
         const { scriptMap } = await import('./script.js');
         return scriptMap(script, { file, options, root: first.content.value, tensors: scriptTensors(first, file) });
       }
+      if (isPaddle) throw new ModelError('unsupported', PADDLE, { file });
       for (const { checkpoint } of parts) checkAllRead(checkpoint, file);
       const className = isModule(first?.content.value) ? first.content.value.type.name : null;
       return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part, path: first?.checkpoint.path, className });
@@ -109,6 +111,15 @@ function readPart(file: string, content: PyTorchContent, options: ReadOptions): 
     ...checkpoint.beside.map((named) => ({ tensor: viewTensor(named, file), layer: null, beside: true as const })),
   ];
   return { content, checkpoint, weights, notices: [...checkpoint.warnings, ...notices(checkpoint, content)] };
+}
+
+/** The key under which paddle.save keeps the parameters' own names beside a state dict. */
+const PADDLE_NAMES = 'StructuredToParameterName@@';
+const PADDLE =
+  "PaddlePaddle saved these weights, whose dense kernels lie the other way round than PyTorch's: they can be inspected, and moved to safetensors or npz by name, and are no net here. paddle2onnx makes ONNX of a Paddle model";
+
+function namesPaddle({ content: { value } }: Part): boolean {
+  return value instanceof Map && value.has(PADDLE_NAMES);
 }
 
 /** What a program holds: the tensors of its modules, and those that became constants of its code, as all are once it was frozen. */

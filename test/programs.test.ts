@@ -70,7 +70,7 @@ it('what cannot be written where it should is told with the option', async () =>
 describe('files of a page', () => {
   const file = (name: string) => new File([bytesOf(name)], name);
 
-  it('are described and converted, companions with them', async () => {
+  it('are described and converted, companions with them', { tags: 'slow' }, async () => {
     expect((await inspectBlob(file('digits.h5'))).format).toBe('keras-h5');
     const given = [file('digits.caffemodel'), file('digits.prototxt')];
     expect((await inspectBlob(given)).layers.length).toBeGreaterThan(10);

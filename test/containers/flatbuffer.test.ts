@@ -1,3 +1,4 @@
+// @module-tag slow
 /** FlatBuffers whose parts are one part that is referred to again and again: nothing is read more often than a file of that size explains. */
 import { expect, it } from 'vitest';
 import { memorySource } from '../../src/bytes/byte-source.js';

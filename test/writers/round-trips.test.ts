@@ -1,3 +1,4 @@
+// @module-tag slow
 /**
  * One small net of every family to every target and back: the weights are the state dict's bit for bit, under its names where the target has
  * room for them, and what a target cannot express is declined, by the name of what it lacks.

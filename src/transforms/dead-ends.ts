@@ -1,19 +1,12 @@
 /** Removes what no output depends on: layers whose values nothing reads, and inputs that feed none of the layers that are left. */
 import type { LayerMap } from '../model/layer-map.js';
 import { valuesRead } from '../model/ops/index.js';
-import type { Transformed } from './wiring.js';
+import { type Transformed, withoutUnread } from './wiring.js';
 
 /** The same outputs from fewer layers. An input goes only where something else stays. */
 export function removeDeadEnds(map: LayerMap): Transformed {
-  const read = new Set(map.outputs.map(({ value }) => value));
-  const kept = map.layers
-    .toReversed()
-    .filter((layer) => {
-      if (!layer.outputs.some((value) => read.has(value))) return false;
-      for (const value of valuesRead(layer)) read.add(value);
-      return true;
-    })
-    .toReversed();
+  const kept = withoutUnread(map.layers, map, () => true);
+  const read = new Set([...map.outputs.map(({ value }) => value), ...kept.flatMap(valuesRead)]);
   const inputs = map.inputs.filter(({ value }) => read.has(value));
   const staying = new Set(kept);
   const gone = map.layers.filter((layer) => !staying.has(layer));

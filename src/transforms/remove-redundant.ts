@@ -8,7 +8,7 @@ import { identity, sameOrder } from '../model/axis-order.js';
 import type { DType } from '../model/dtype.js';
 import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
-import { type Transformed, type Wiring, wiringOf } from './wiring.js';
+import { type Transformed, type Wiring, wiringOf, withoutUnread } from './wiring.js';
 
 /** What each is held by without a loss. */
 const WIDER: Readonly<Partial<Record<DType, readonly DType[]>>> = {
@@ -50,7 +50,10 @@ export function removeRedundant(map: LayerMap): Transformed {
   });
   if (touched.length === 0) return { map, change: null };
   const message = `${touched.length} layers that undo or repeat what is before them were taken out`;
-  return { map: { ...map, layers: withoutUnread(layers, map) }, change: { transform: 'remove-redundant', message, layers: touched } };
+  // What only those read that were taken out goes too; what nothing read before is left to `dead-ends.ts`.
+  const before = new Set(map.layers.flatMap(({ inputs }) => inputs));
+  const mayGo = ({ op, outputs }: Layer) => RESTING.has(op) && outputs.length === 1 && before.has(outputs[0]!);
+  return { map: { ...map, layers: withoutUnread(layers, map, mayGo) }, change: { transform: 'remove-redundant', message, layers: touched } };
 }
 
 function renamed(layer: Layer, same: ReadonlyMap<string, string>): Layer {
@@ -99,21 +102,6 @@ function isAlike(a: readonly Dim[], b: readonly Dim[] | null | undefined): boole
 function reshapeSizes(shape: readonly Dim[], from: readonly Dim[]): readonly number[] | null {
   const sizes = shape.map((size, axis) => (typeof size === 'number' ? size : from[axis] === size ? 0 : -1));
   return shape.includes(0) || sizes.filter((size) => size === -1).length > 1 ? null : sizes;
-}
-
-/** Without what only those read that were taken out. */
-function withoutUnread(layers: readonly Layer[], map: LayerMap): readonly Layer[] {
-  const read = new Set(map.outputs.map(({ value }) => value));
-  const before = new Set(map.layers.flatMap(({ inputs }) => inputs));
-  return layers
-    .toReversed()
-    .filter((layer) => {
-      const isLeft = layer.outputs.length === 1 && before.has(layer.outputs[0]!) && !read.has(layer.outputs[0]!) && RESTING.has(layer.op);
-      if (isLeft) return false;
-      for (const value of [...layer.inputs, ...(layer.foreign?.captures ?? [])]) read.add(value);
-      return true;
-    })
-    .toReversed();
 }
 
 const RESTING: ReadonlySet<string> = new Set(['Cast', 'Transpose', ...RESHAPES]);

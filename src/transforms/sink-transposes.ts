@@ -13,6 +13,7 @@ import { inferMap, makeLayer, operatorOf, slotName, type ValueType } from '../mo
 import { isListSlot } from '../model/ops/operator.js';
 import { toChannelsLast } from '../model/ports.js';
 import { permute, reshape, type Tensor } from '../model/tensor.js';
+import { withoutUnread } from './wiring.js';
 
 /** Axis i of the value is axis `order[i]` of `source`. */
 interface Turned {
@@ -43,7 +44,7 @@ export function sinkTransposes(map: LayerMap): LayerMap {
   const inputs = map.inputs.map((port) => sinking.input(port));
   for (const layer of map.layers) sinking.layer(layer);
   const outputs = map.outputs.map((port) => sinking.output(port));
-  return { ...map, inputs, outputs, layers: withoutUnread(sinking.layers, outputs) };
+  return { ...map, inputs, outputs, layers: withoutUnread(sinking.layers, { outputs }, ({ op }) => op === 'Constant' || op === 'Reshape') };
 }
 
 class Sinking {
@@ -350,16 +351,6 @@ function sizesOf(made: readonly Dim[], batch: Dim, keepsBatch: boolean): number[
 
 function isUnary(layer: Layer): boolean {
   return operatorOf(layer.op)?.axes === 'any' && layer.inputs.length === 1 && layer.outputs.length === 1 && Object.keys(layer.weights).length === 0;
-}
-
-function withoutUnread(layers: readonly Layer[], outputs: readonly Port[]): Layer[] {
-  const read = new Set(outputs.map(({ value }) => value));
-  const kept = layers.toReversed().filter((layer) => {
-    if ((layer.op === 'Constant' || layer.op === 'Reshape') && !layer.outputs.some((output) => read.has(output))) return false;
-    for (const input of [...layer.inputs, ...(layer.foreign?.captures ?? [])]) read.add(input);
-    return true;
-  });
-  return kept.toReversed();
 }
 
 function mostFrequent(orders: readonly (readonly number[])[]): readonly number[] | undefined {

@@ -82,6 +82,20 @@ export class Wiring {
 export function withLayers(map: LayerMap, instead: ReadonlyMap<Layer, Layer | null>): LayerMap {
   if (instead.size === 0) return map;
   const layers = map.layers.flatMap((layer) => (instead.has(layer) ? (instead.get(layer) ?? []) : [layer]));
-  const read = new Set([...map.outputs.map(({ value }) => value), ...layers.flatMap(valuesRead)]);
-  return { ...map, layers: layers.filter(({ op, outputs }) => op !== 'Constant' || read.has(outputs[0]!)) };
+  return { ...map, layers: withoutUnread(layers, map, ({ op }) => op === 'Constant') };
+}
+
+/**
+ * Layers without those that nothing reads, last ones first, so that what only they read goes as well.
+ *
+ * @param mayGo whether a layer is one that may be left out
+ */
+export function withoutUnread(layers: readonly Layer[], { outputs }: Pick<LayerMap, 'outputs'>, mayGo: (layer: Layer) => boolean): Layer[] {
+  const read = new Set(outputs.map(({ value }) => value));
+  const kept = layers.toReversed().filter((layer) => {
+    if (mayGo(layer) && !layer.outputs.some((output) => read.has(output))) return false;
+    for (const value of valuesRead(layer)) read.add(value);
+    return true;
+  });
+  return kept.toReversed();
 }

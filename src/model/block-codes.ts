@@ -148,10 +148,3 @@ class BlockBench {
     this.#kernels.blockScales(scales.byteOffset, zeros, values.byteOffset, groups, stride, 0, TRIALS[this.#range].length, low, high);
   }
 }
-
-/** To nearest, ties to even: adding this leaves no bits behind the point. */
-const WHOLE = 1.5 * 2 ** 52;
-
-export function roundToEven(value: number): number {
-  return value + WHOLE - WHOLE;
-}

@@ -383,10 +383,11 @@ function largestCode(dtype: AffineQuantisation['dtype']): number {
   return 2 ** (8 * DTYPE_BYTES[dtype]) - 1;
 }
 
-function roundToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+/** To nearest, ties to even: adding this leaves no bits behind the point. */
+const WHOLE = 1.5 * 2 ** 52;
+
+export function roundToEven(value: number): number {
+  return value + WHOLE - WHOLE;
 }
 
 function placeOf(tensor: Tensor): { file: string; tensor: string } {

@@ -10,8 +10,9 @@
  *
  * @see Lybrand and Saab, "A greedy algorithm for quantizing neural networks", JMLR 2021, algorithm 1
  */
-import { roundToEven } from '../model/block-codes.js';
+
 import { castTensor, toFloat32Array } from '../model/cast.js';
+import { roundToEven } from '../model/quantise.js';
 import { constantTensor, sliceAxis, type Tensor, tensorBytes } from '../model/tensor.js';
 import type { CodePlan } from './code-plan.js';
 import type { Rows, SeenRows } from './patches.js';

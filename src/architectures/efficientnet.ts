@@ -267,7 +267,7 @@ export const efficientnet = family<Size>({
       const [out = 0] = names.shape(`${at}.${squeeze + 1}.0`);
       return ['mb', squeeze === 1 ? 1 : wide / fanIn, deepKernel, strides[i] ?? 1, out, depth];
     });
-    return { stem, stages, last: names.shape(`features.${count + 1}.0`)[0] ?? 0 };
+    return isOwn(stages) ? { stem, stages, last: names.shape(`features.${count + 1}.0`)[0] ?? 0 } : null;
   },
 
   build(net, input, size) {
@@ -311,6 +311,15 @@ export const efficientnet = family<Size>({
     return pooledHead(net, x, 'classifier', { layers: [['1', 1000]] });
   },
 });
+
+/**
+ * timm has blocks of the same names in other nets, whose activations are others: MNASNet weighs the channels of some stages only, and
+ * expands them otherwise than Lite.
+ */
+function isOwn(stages: readonly Stage[]): boolean {
+  if (stages.every(([kind], i) => kind === 'mb' || (kind === 'fused' && i < 3))) return true;
+  return stages.length === B0.length && stages.every(([kind, t, k], i) => kind === 'lite' && t === B0[i]![1] && k === B0[i]![2]);
+}
 
 /**
  * Keras's EfficientNet takes pixels of 0 to 255: scaled, and normalised by statistics among the weights. In Keras's own weights the

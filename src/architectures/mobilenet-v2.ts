@@ -24,16 +24,20 @@ const STAGES: readonly Stage[] = [
   [6, 320, 1, 1],
 ];
 
+/** Blocks of each stage: the paper's, and those of timm's deeper nets (110d, 120d). */
+const DEPTHS = [1, 1.2, 1.4].map((factor) => STAGES.map(([, , n], s) => (s === 0 || s === STAGES.length - 1 ? n : Math.ceil(n * factor))));
+const total = (depths: readonly number[]) => depths.reduce((sum, n) => sum + n, 0);
+
 /** A convolution and its normalisation, as transformers calls them. */
 const each = (path: string, own: string): Record<string, string> =>
   Object.fromEntries(['convolution', 'normalization'].map((word, i) => [path.replace('{0}', String(i)), own.replace('{1}', word)]));
 
 /** timm has blocks by stage. */
-function timmNames(): (path: string) => string | null {
+function timmNames(depths: readonly number[]): (path: string) => string | null {
   const table: Record<string, string> = { 'features.0.0': 'conv_stem', 'features.0.1': 'bn1', classifier: 'classifier' };
   let i = 1;
-  for (const [s, [t, , depth]] of STAGES.entries()) {
-    for (let b = 0; b < depth; b++, i++) {
+  for (const [s, [t]] of STAGES.entries()) {
+    for (let b = 0; b < depths[s]!; b++, i++) {
       const modules = t === 1 ? ['conv_dw', 'bn1', 'conv_pw', 'bn2'] : ['conv_pw', 'bn1', 'conv_dw', 'bn2', 'conv_pwl', 'bn3'];
       const paths = t === 1 ? ['0.0', '0.1', '1', '2'] : ['0.0', '0.1', '1.0', '1.1', '2', '3'];
       for (const [k, path] of paths.entries()) table[`features.${i}.conv.${path}`] = `blocks.${s}.${b}.${modules[k]}`;
@@ -67,7 +71,7 @@ export const mobilenetV2 = family<Size>({
         '{*}': '{*}',
       }),
     },
-    { ecosystem: 'timm', spell: timmNames() },
+    ...DEPTHS.map((depths) => ({ ecosystem: 'timm' as const, spell: timmNames(depths) })),
     {
       ecosystem: 'tensorflow-port',
       spell: spelling({
@@ -111,11 +115,13 @@ export const mobilenetV2 = family<Size>({
     const count = names.count('features.{n}.conv.0.0', 1);
     const out = (i: number) => names.shape(`features.${i}.conv.${i === 1 ? 1 : 2}`)[0]!;
     const [last = 0] = names.shape(`features.${count + 1}.0`);
-    if (count !== STAGES.reduce((sum, [, , n]) => sum + n, 0)) return null;
+    const depths = DEPTHS.find((known) => total(known) === count);
+    if (!depths) return null;
     let first = 1;
     // EfficientNet-Lite has blocks of the same names.
     if (Array.from({ length: count }, (_, i) => names.shape(`features.${i + 1}.conv.${i === 0 ? 0 : 1}.0`)[2]).some((kernel) => kernel !== 3)) return null;
-    const stages = STAGES.map(([, , n, s], i): Stage => {
+    const stages = STAGES.map(([, , , s], i): Stage => {
+      const n = depths[i]!;
       const [wide, narrow] = i === 0 ? [1, 1] : names.shape(`features.${first}.conv.0.0`);
       const stage: Stage = [wide! / narrow!, out(first), n, s];
       first += n;

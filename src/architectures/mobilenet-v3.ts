@@ -218,8 +218,9 @@ export function mobilenetV3Features(
   { stem, blocks }: MobileNetV3Size,
   { at = 'features', dilate = false, onLow }: FeatureOptions = {},
 ): Value {
-  // torchvision has TensorFlow's epsilon, and not its padding.
-  const epsilon = net.ecosystem !== 'timm' || isFromTensorFlow(net) ? 1e-3 : 1e-5;
+  // torchvision has TensorFlow's epsilon, and not its padding; so has timm's mobilenetv3_rw, whose last but one convolution has no bias.
+  const isOldest = net.ecosystem === 'timm' && net.has('classifier.0', false) && net.store.shape('classifier.0', 'bias') === undefined;
+  const epsilon = net.ecosystem !== 'timm' || isFromTensorFlow(net) || isOldest ? 1e-3 : 1e-5;
   const mainAct = mainActivation(blocks);
   let x = convBlock(net, input, `${at}.0`, mainAct, { out: stem, kernel: 3, stride: 2, epsilon });
   const strided = blocks.flatMap(([, , , , , stride], i) => (stride === 2 ? [i] : []));

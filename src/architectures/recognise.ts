@@ -124,7 +124,7 @@ function recognise(
   const [best, ...others] = fits;
   if (best) {
     const also = [...new Set(others.map(({ family }) => family.name))].filter((name) => name !== best.family.name);
-    const assumed = also.map((name) => `the weights fit a ${name} as well; --arch ${name} takes it`);
+    const assumed = also.map((name) => `the weights fit ${/^[aeio]/.test(name) ? 'an' : 'a'} ${name} as well; --arch ${name} takes it`);
     const { architecture } = best.map!;
     return { map: { ...best.map!, architecture: { ...architecture!, assumed: [...architecture!.assumed, ...assumed] } } };
   }

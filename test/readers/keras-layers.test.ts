@@ -1,6 +1,6 @@
 /** Layers against their formulas, worked out here in another way than the product's. */
 import { describe, expect, test } from 'vitest';
-import { functional, legacyH5, type Weight, weight } from '../keras-files.js';
+import { functional, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
 
@@ -112,6 +112,39 @@ describe('normalisation', () => {
       return ((at(PICTURE, n, h, w, c) - mm) / Math.sqrt(vv + 0.01)) * gg + bb;
     });
     expectClose(actual, expected);
+  });
+
+  test.each([
+    ['tf.keras 2.13', '2.13.1', [3], 1.001e-5],
+    ['tf.keras 2.2', '2.2.4-tf', -1, 1.001e-5],
+    ['Keras 2.2', '2.2.4', -1, 1.001e-5],
+    ['Keras 2.0', '2.0.8', -1, 1e-7],
+    ['Keras 3', '3.3.3', 3, 1e-7],
+    ['tf.keras along an inner axis', '2.13.1', [2], 1e-7],
+  ])('BatchNormalization of %s adds the epsilon that its kernel takes', async (_, version, axis, epsilon) => {
+    const count = Number(axis) === 2 ? 4 : 6;
+    const own = { 'gamma:0': weight([count], 1), 'beta:0': weight([count], 2), 'moving_mean:0': weight([count], 3) };
+    const spread = { shape: [count], values: range(count).map((i) => i * 1e-5) };
+    const weights = { batchnormalization: { ...own, 'moving_variance:0': spread } };
+    const actual = await predictSequence(PICTURE, [['BatchNormalization', { axis, epsilon: 1e-7 }]], { version, weights });
+    const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+      const i = count === 4 ? w : c;
+      const [g, b, m] = Object.values(own).map(({ values }) => values[i]!) as [number, number, number];
+      return ((at(PICTURE, n, h, w, c) - m) / Math.sqrt(spread.values[i]! + epsilon)) * g + b;
+    });
+    expectClose(actual, expected);
+  });
+
+  test('an epsilon that Keras 2.3 raised on one TensorFlow and not on another is told', async () => {
+    const own = { 'gamma:0': gamma, 'beta:0': beta, 'moving_mean:0': weight([6], 9), 'moving_variance:0': { shape: [6], values: [1, 1, 1, 1, 1, 1] } };
+    const told = async (epsilon: number) => {
+      const config = sequential([null, 5, 4, 6], [['BatchNormalization', { epsilon }]]);
+      const named = Object.fromEntries(Object.entries(own).map(([role, one]) => [`batchnormalization/${role}`, one]));
+      const file = await legacyH5(config, { batchnormalization: named }, { keras_version: '2.3.1', backend: 'tensorflow' });
+      return (await predictFile('model.h5', file, [PICTURE])).warnings;
+    };
+    expect(await told(1e-6)).toContain('1.001e-5');
+    expect(await told(1e-3)).toBe('');
   });
 
   test.each([

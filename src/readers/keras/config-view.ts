@@ -5,6 +5,7 @@
 import { ModelError } from '../../errors.js';
 import { type KerasLayer, parseLayer } from './config.js';
 import { type Constant, parseConstant } from './constant.js';
+import type { Fusing } from './fused.js';
 import { isObject, plainList } from './json.js';
 import { type Arithmetic, arithmeticOf } from './precision.js';
 import { isAtRest, isSame } from './settings.js';
@@ -15,6 +16,8 @@ export interface Dialect {
   readonly version: readonly [number, number] | null;
   /** Saved under Theano, whose convolutions turn their kernels by 180 degrees. */
   readonly theano: boolean;
+  /** How it normalises batches, where that is TensorFlow's fused kernel. */
+  readonly fusing?: Fusing | null;
 }
 
 /** Data formats, as Keras 1 (`dim_ordering`) and later versions spell them. */

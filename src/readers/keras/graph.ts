@@ -60,7 +60,7 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const named = outputNames(model.outputs.map(({ layer }) => layer));
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
-  const warnings = [...ownClasses(model), ...removedLayers(model), ...named.notices, ...precisionNotices(plan)];
+  const warnings = [...ownClasses(model), ...removedLayers(model), ...named.notices, ...precisionNotices(plan), ...builder.notices];
   const coarse = (['bfloat16', 'float16'] as const).find((dtype) => plan.arithmetic.has(dtype));
   return { inputs: ports, outputs, layers: builder.layers, warnings, ...(coarse ? { arithmetic: coarse } : {}) };
 }

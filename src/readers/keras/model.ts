@@ -18,6 +18,7 @@ import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS, SHARD_INDEX } from './archive.js';
 import { type ConfigText, checkedLength, configOrigin, decodeConfig, findConfigBeside } from './companions.js';
 import { type KerasLayer, type KerasModel, parseModelConfig } from './config.js';
 import type { Dialect } from './config-view.js';
+import { fusingOf } from './fused.js';
 import { buildGraph } from './graph.js';
 import { object, parseJson, text } from './json.js';
 import { assignTreeWeights, isWeightTree, readTreeLayers, type TreeLayer } from './tree-weights.js';
@@ -178,7 +179,8 @@ function readDialect(version: string | null, backend: string | null, layers: rea
   const names = layers.flatMap(({ tensors }) => tensors.map(({ name }) => name));
   const unmarked = names.length > 0 && !names.some((name) => /:\d+$|(^|\/)vars\/\d+$/.test(name));
   const mayBeOld = numbers === null || numbers[0] < 2;
-  return { version: numbers, theano: backend === null ? mayBeOld && unmarked : backend === 'theano' };
+  const theano = backend === null ? mayBeOld && unmarked : backend === 'theano';
+  return { version: numbers, theano, fusing: theano ? null : fusingOf(version, backend) };
 }
 
 function theanoNotices({ theano }: Dialect, backend: string | null, layers: readonly LayerWeights[]): Notice[] {

@@ -5,7 +5,9 @@ import { combineTensor, combineValues } from './arithmetic.js';
 import { kerasAxes, knownSize, reduce, reshapeTo } from './axes.js';
 import { brief, type ConfigView } from './config-view.js';
 import type { Constant } from './constant.js';
+import { fusedEpsilon } from './fused.js';
 import { unit } from './operations/arrangement.js';
+import { arithmeticOf } from './precision.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import { kerasShape, type Value } from './value.js';
@@ -17,6 +19,8 @@ export const batchNormalization: Rule = (config) => {
   const centred = config.boolean(['center'], true);
   // Batch renormalisation counts three statistics more (four in TensorFlow 1), which only training reads.
   const renorm = config.boolean(['renorm'], false);
+  const isApart = renorm || config.layer.className === 'SyncBatchNormalization' || config.boolean(['synchronized'], false);
+  const isFused = !isApart && config.value(['fused']) !== false && arithmeticOf(config.value(['dtype'])) !== 'float64';
   config.expect(['mode'], [0], 'only mode 0 normalises by stored statistics, axis by axis');
   return ([input], scope) => {
     const own = axesOf(input!, axes, scope);
@@ -26,6 +30,7 @@ export const batchNormalization: Rule = (config) => {
     if (!sizes.every((size) => typeof size === 'number')) throw scope.unsupported('normalisation over an axis whose size is not given');
     // Of several axes, the statistics have all of the value's.
     const shape = sizes.length === 1 ? sizes : value.shape.map((_, axis) => (own.includes(axis) ? sizes[own.indexOf(axis)]! : 1));
+    const added = isFused && own.length === 1 ? raisedEpsilon(epsilon, input!.shape.length, own[0]!, scope) : epsilon;
     const gamma = scaled ? scope.weight('gamma', shape) : null;
     const beta = centred ? scope.weight('beta', shape) : null;
     // Keras 1 calls the second statistic "running_std", but it is a variance there, too.
@@ -33,13 +38,20 @@ export const batchNormalization: Rule = (config) => {
     if (renorm)
       for (const { shape: one } of scope.weights.slice((gamma ? 1 : 0) + (beta ? 1 : 0) + 2))
         scope.weight('statistic of training', one.length === 0 ? [] : shape);
-    if (!isChannel) return normalisedBy({ ...statistics, gamma, beta }, value, own, sizes, epsilon, scope);
+    if (!isChannel) return normalisedBy({ ...statistics, gamma, beta }, value, own, sizes, added, scope);
     const constant = (role: string, filling: number) =>
       float32Tensor(`${scope.name}/${role}`, shape, new Float32Array(shape[0]!).fill(filling), { file: scope.builder.file });
     const weights = { scale: gamma ?? constant('gamma', 1), bias: beta ?? constant('beta', 0), ...statistics };
-    return scope.add('BatchNormalization', [value], { attributes: { epsilon }, weights });
+    return scope.add('BatchNormalization', [value], { attributes: { epsilon: added }, weights });
   };
 };
+
+/** TensorFlow's fused kernel takes no epsilon that is as small as others may be. */
+function raisedEpsilon(epsilon: number, rank: number, axis: number, scope: Scope): number {
+  const raised = fusedEpsilon(epsilon, rank, axis, scope.dialect.fusing);
+  if (raised.isOpen) scope.assume(`an epsilon of ${epsilon} was taken as it is; where the model ran on TensorFlow 1, its fused kernel took 1.001e-5 instead`);
+  return raised.epsilon;
+}
 
 /** Keras's axes in order, none of them the batch. */
 function axesOf(value: Value, axes: readonly number[], scope: Scope): readonly number[] {

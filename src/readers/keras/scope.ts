@@ -87,6 +87,11 @@ export class Scope {
     });
   }
 
+  /** Tells what the file does not say, and what was taken for it. */
+  assume(message: string): void {
+    this.builder.notices.push({ code: 'assumed', message, layer: this.layer.path });
+  }
+
   unsupported(problem: string): ModelError {
     return new ModelError('unsupported', `${problem} is not translated`, { file: this.builder.file, layer: this.layer.path });
   }

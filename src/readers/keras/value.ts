@@ -5,7 +5,7 @@
  * that a layer can ask for the order it needs; a Transpose appears only where two layers disagree.
  */
 import { ModelError } from '../../errors.js';
-import type { AttributeValue, Dim, Layer } from '../../model/layer-map.js';
+import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { inferShapes, makeLayer } from '../../model/ops/index.js';
 import { toChannelsFirst, toChannelsLast } from '../../model/ports.js';
@@ -64,6 +64,8 @@ const MAX_LAYERS = 200_000;
 /** The layers made so far. */
 export class GraphBuilder {
   readonly layers: Layer[] = [];
+  /** What was taken for so, or left open, on the way. */
+  readonly notices: Notice[] = [];
   readonly #names = new Names(2);
 
   constructor(readonly file: string) {}

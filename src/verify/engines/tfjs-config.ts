@@ -4,6 +4,7 @@
  * heeds (version 4.22, read in its layers), and any other setting must be known to say nothing about a prediction.
  */
 import { ModelError } from '../../errors.js';
+import { type Fusing, fusedEpsilon, fusingOf } from '../../readers/keras/fused.js';
 
 type Json = { [key: string]: unknown };
 
@@ -121,6 +122,7 @@ interface Setting {
   readonly major: number;
   /** TensorFlow.js's backend. */
   readonly backend: string;
+  readonly fusing: Fusing | null;
 }
 
 /**
@@ -128,7 +130,7 @@ interface Setting {
  * @throws ModelError 'engine' naming the layer that TensorFlow.js would not compute as Keras does
  */
 export function toTfjsConfig(text: string, version: string | null = null, backend = 'cpu'): Json {
-  return toTfjsModel(JSON.parse(text) as Json, 'model', { major: Number(version?.split('.')[0] ?? 2), backend });
+  return toTfjsModel(JSON.parse(text) as Json, 'model', { major: Number(version?.split('.')[0] ?? 2), backend, fusing: fusingOf(version, null) });
 }
 
 const MODELS = /^(Sequential|Model|Functional)$/;
@@ -234,7 +236,7 @@ function bothWays(name: string, layer: Json, setting: Setting): Json {
 function configOf(name: string, className: string, layer: Json, own: Json, setting: Setting): Json {
   const heeded = Object.hasOwn(HEEDED, className) && isKerasOwn(layer) ? HEEDED[className]! : undefined;
   if (!heeded) throw declined(name, `is a ${className}, which is not known to mean the same in TensorFlow.js`);
-  const settings = translated(name, className, own, setting.major);
+  const settings = translated(name, className, own, setting);
   const config: Json = { name, trainable: settings.trainable ?? true };
   for (const [key, value] of Object.entries(settings)) {
     if (heeded.includes(key)) config[key] = value;
@@ -259,7 +261,7 @@ function isKerasOwn({ module, registered_name, class_name }: Json): boolean {
 }
 
 /** Spellings of Keras 3, and what is said in another way than TensorFlow.js reads it. */
-function translated(name: string, className: string, given: Json, major: number): Json {
+function translated(name: string, className: string, given: Json, { major, fusing }: Setting): Json {
   const { batch_shape, ...config } = given;
   if (batch_shape !== undefined && batch_shape !== null) config.batch_input_shape = batch_shape;
   // Whatever precision Keras computes in, float32 is what both sides are held to; whole numbers are cast by the layers themselves.
@@ -272,8 +274,19 @@ function translated(name: string, className: string, given: Json, major: number)
   }
   if ((className === 'LeakyReLU' || className === 'ELU') && config.alpha !== undefined) config.alpha = plainNumber(config.alpha);
   if (Array.isArray(config.axis) && config.axis.length === 1) config.axis = config.axis[0];
+  if (className === 'BatchNormalization' && typeof config.epsilon === 'number') config.epsilon = epsilonOf(name, config, config.epsilon, fusing);
   for (const key of ['activation', 'recurrent_activation']) if (key in config) config[key] = activationOf(name, config[key], major);
   return config;
+}
+
+/** TensorFlow raises it for pictures; the axis tells how many axes there are where it is not the first or counted from the end. */
+function epsilonOf(name: string, { axis }: Json, given: number, fusing: Fusing | null): number {
+  const last = Number(axis ?? -1);
+  if (last > 2) return fusedEpsilon(given, last + 1, last, fusing).epsilon;
+  const raised = fusedEpsilon(given, 4, 3, fusing).epsilon;
+  // Next to a variance, nobody sees the difference between 1e-5 and what it is raised to.
+  if (given !== raised && given < 1e-5) throw declined(name, `has an epsilon of ${given}, which TensorFlow raises for pictures`);
+  return given;
 }
 
 function isFloatPolicy(dtype: unknown): boolean {

@@ -174,6 +174,85 @@ describe('nets in integers', () => {
   });
 });
 
+describe('codes in kernels that take them as they are', () => {
+  const codes = (name: string, scale: number, zero = 0, shape = [1, 2]): LiteTensor => ({ ...flowing(name, shape, 9), scales: [scale], zeroPoints: [zero] });
+  const one = (op: string, tensors: readonly LiteTensor[], reads: readonly number[], options?: LiteOperator['options']) =>
+    liteModel(tensors, [{ code: code(op), inputs: reads, outputs: [tensors.length - 1], ...(options ? { options } : {}) }], [0], [tensors.length - 1]);
+  const evaluated = async (bytes: Uint8Array, feed: readonly number[], shape: readonly number[] = [1, 2]) => {
+    const [made] = await runLayers(await (await openModel(files(bytes))).map(), [{ shape: [...shape], data: Float64Array.from(feed) }], () => {});
+    return Array.from(made!.data, Number);
+  };
+
+  it('are cast as integers', async () => {
+    expect(await evaluated(one('CAST', [codes('x', 0.5, 3), flowing('y', [1, 2])], [0]), [7, -9])).toEqual([7, -9]);
+    expect(await evaluated(one('CAST', [flowing('x', [1, 2]), codes('y', 0.5, 3)], [0]), [7, -9])).toEqual([7, -9]);
+  });
+
+  it.each(['RESHAPE', 'MAXIMUM', 'TRANSPOSE'])('are moved by %s where both sides have one scale, and refused where they have two', async (op) => {
+    const reads = op === 'RESHAPE' ? whole('more', [1, 2]) : op === 'TRANSPOSE' ? whole('more', [0, 1]) : codes('z', 0.5, 3);
+    const second = op === 'MAXIMUM' ? { ...reads, data: Uint8Array.of(0, 0) } : reads;
+    expect(await evaluated(one(op, [codes('x', 0.5, 3), second, codes('y', 0.5, 3)], [0, 1]), [7, 9])).toEqual([7, 9]);
+    await expect(evaluated(one(op, [codes('x', 0.5, 3), second, codes('y', 0.25, 3)], [0, 1]), [7, 9])).rejects.toThrow(/moves codes between "x" and "y"/);
+    await expect(evaluated(one(op, [codes('x', 0.5, 3), second, codes('y', 0.5, 4)], [0, 1]), [7, 9])).rejects.toThrow(/other numbers/);
+  });
+
+  it('are refused where the kernel knows nothing of scales, or the scale is none', async () => {
+    await expect(evaluated(one('FLOOR_MOD', [codes('x', 0.5), codes('y', 0.5)], [0, 0]), [1, 2])).rejects.toThrow(
+      /FLOOR_MOD: it takes the codes of "x" as integers/,
+    );
+    await expect(evaluated(one('RELU', [codes('x', 0), codes('y', 0.5)], [0]), [1, 2])).rejects.toThrow(/"x".*the scale 0/);
+  });
+
+  it('have biases of the product of both scales, whatever they say', async () => {
+    const kernel = { name: 'k', shape: [2, 2], type: 9, data: bytesOf(Int8Array.of(1, 2, 3, 4)), scales: [0.5] };
+    const dense = (bias: Partial<LiteTensor>) =>
+      liteModel(
+        [codes('x', 0.25), kernel, { ...whole('b', [8, -8]), ...bias }, codes('y', 0.5)],
+        [{ code: code('FULLY_CONNECTED'), inputs: [0, 1, 2], outputs: [3] }],
+        [0],
+        [3],
+      );
+    // 1 4 + 2 8 + 8 and 3 4 + 4 8 - 8, in eighths; a code is a half.
+    for (const bias of [{}, { scales: [0.125] }, { scales: [7] }]) expect(await evaluated(dense(bias), [4, 8])).toEqual([7, 9]);
+    const wide = { type: 4, data: new Uint8Array(BigInt64Array.of(8n, -8n).buffer) };
+    expect(await evaluated(dense(wide), [4, 8])).toEqual([7, 9]);
+  });
+
+  it('have no zero point in kernels of convolutions in int8', async () => {
+    const kernel = { name: 'k', shape: [1, 1, 1, 2], type: 9, data: bytesOf(Int8Array.of(1, 2)), scales: [0.5], zeroPoints: [1] };
+    const tensors = [codes('x', 0.5, 0, [1, 1, 1, 2]), kernel, codes('y', 0.5, 0, [1, 1, 1, 1])];
+    await expect(evaluated(one('CONV_2D', tensors, [0, 1], table(byte(1), int(1), int(1))), [4, 8], [1, 1, 1, 2])).rejects.toThrow(/"k".*zero point 1/);
+  });
+});
+
+describe('settings that kernels pass over', () => {
+  const net = (op: string, options: LiteOperator['options'], reads = [0]) =>
+    liteModel([flowing('x', [1, 2]), flowing('y', [1, 2])], [{ code: code(op), inputs: reads, outputs: [1], ...(options ? { options } : {}) }], [0], [1]);
+
+  it.each([
+    ['ADD', table(byte(4)), [0, 0], /activation 4/],
+    ['MUL', table(byte(5)), [0, 0], /activation 5/],
+    ['CONCATENATION', table(int(0), byte(1)), [0], /activation/],
+    ['L2_NORMALIZATION', table(byte(1)), [0], /activation/],
+    ['SOFTMAX', undefined, [0], /beta is 0/],
+    ['SOFTMAX', table(float(1)), [0, 0], /SOFTMAX: its input 2 \("x"\) is not known/],
+  ] as const)('%s is refused with them', async (op, options, reads, message) => {
+    await expect(openModel(files(net(op, options, [...reads]))).then((opened) => opened.map())).rejects.toThrow(message);
+  });
+
+  it('cut a transposed convolution to the sizes that are asked for', async () => {
+    const model = liteModel(
+      [whole('sizes', [1, 1, 3, 1]), constant('k', [1, 1, 2, 1], [2, -3]), flowing('x', [1, 1, 2, 1]), flowing('y', [1, 1, 3, 1])],
+      [{ code: code('TRANSPOSE_CONV'), inputs: [0, 1, 2], outputs: [3], options: table(byte(1), int(2), int(1)) }],
+      [2],
+      [3],
+    );
+    const { bytes } = await convertInMemory(files(model));
+    const [y] = (await runOnnx(bytes, [{ shape: [1, 1, 2, 1], data: Float32Array.of(1, 10) }])).values();
+    expect(y).toMatchObject({ shape: [1, 1, 3, 1], data: Float32Array.of(2, -3, 20) });
+  });
+});
+
 describe('what several graphs and steps make', () => {
   const codes = (name: string, shape: readonly number[]): LiteTensor => ({ ...flowing(name, shape, 9), scales: [0.5], zeroPoints: [1] });
   const evaluated = async (bytes: Uint8Array, ...feeds: (readonly number[])[]): Promise<number[][]> => {

@@ -32,9 +32,12 @@ export const flag = (value: boolean): TfAttribute => ({ kind: 'bool', value });
 export const type = (value: string): TfAttribute => ({ kind: 'type', value });
 export const ints = (values: readonly number[]): TfAttribute => ({ kind: 'list', value: values.map(int) });
 
-/** ActivationFunctionType, by number. */
-const ACTIVATIONS: readonly (string | null)[] = [null, 'Relu', 'ReluN1To1', 'Relu6', 'Tanh'];
+/** ActivationFunctionType, by number. Of TANH and SIGN_BIT there is no merged form: kernels of convolutions and sums pass over them. */
+const ACTIVATIONS: readonly (string | null)[] = [null, 'Relu', 'ReluN1To1', 'Relu6'];
 export const CODES: Readonly<Record<string, readonly [number, number]>> = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767] };
+
+/** Dtypes in which constants are codes of numbers. */
+const STORED_CODES: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32', 'int64']);
 
 /** One graph of a model as it becomes nodes. */
 export class LiteBuilder {
@@ -125,8 +128,10 @@ export class LiteBuilder {
   /** The numbers of a constant. */
   numbers(index: number): Tensor {
     const { data, quantisation, dtype } = this.model.tensors[index]!;
-    if (!quantisation || dtype === 'float32' || dtype === 'float16') return data!;
+    if (!quantisation || !STORED_CODES.has(dtype)) return data!;
     const { scales, zeroPoints, axis } = quantisation;
+    // Some converters say of lists of sizes that each stands for itself.
+    if (dtype.length === 5 && scales.every((scale) => scale === 1) && zeroPoints.every((point) => point === 0)) return data!;
     const whole = data!.shape.length === 0 ? { ...data!, shape: [1], walk: { ...data!.walk, axes: [[{ size: 1, stride: 1 }]] } } : data!;
     const count = whole.shape[axis] ?? 0;
     if (scales.length !== 1 && scales.length !== count) {
@@ -140,7 +145,25 @@ export class LiteBuilder {
   single({ name, quantisation }: LiteTensor): readonly [number, number] {
     const { scales, zeroPoints } = quantisation!;
     if (scales.length !== 1) throw new ModelError('unsupported', 'what flows has several scales', { file: this.file, tensor: name });
+    if (!(scales[0]! > 0 && scales[0]! < Number.POSITIVE_INFINITY))
+      throw new ModelError('malformed', `its codes have the scale ${scales[0]}`, { file: this.file, tensor: name });
     return [scales[0]!, zeroPoints[0]!];
+  }
+
+  /** The codes of a tensor, of those that are in codes. */
+  codes(index: number): string {
+    const tensor = this.model.tensors[index]!;
+    if (tensor.data) return this.constant(`${index} codes`, `${this.name(index)}/codes`, tensor.data);
+    if (!isQuantised(tensor)) return this.input(index);
+    if (this.isOwn && this.model.inputs.includes(index)) return this.placeholder(index);
+    return this.node('RoundToCodesAsCodes', this.#free(`${this.name(index)}/codes`), [this.name(index)], this.rounding(tensor));
+  }
+
+  /** How numbers become the codes of a tensor. */
+  rounding(tensor: LiteTensor): Attributes {
+    const [scale, zero] = this.single(tensor);
+    const [low, high] = CODES[tensor.dtype]!;
+    return { scale: float(scale), zero: int(zero), low: int(low), high: int(high), codes: type(tensor.dtype) };
   }
 
   /** The node that gives what leaves the graph. */
@@ -171,6 +194,9 @@ export function isQuantised({ dtype, quantisation, data }: LiteTensor): boolean 
 
 /** One operator, as a rule sees it. */
 export class LiteNode {
+  /** Places of inputs that the rule looked at. */
+  readonly #read = new Set<number>();
+
   constructor(
     readonly builder: LiteBuilder,
     readonly operator: LiteOperator,
@@ -189,7 +215,18 @@ export class LiteNode {
   }
 
   get inputs(): string[] {
-    return this.operator.inputs.filter((index) => index >= 0).map((index) => this.builder.input(index));
+    return this.operator.inputs.flatMap((index, i) => (index >= 0 ? [this.input(i)] : []));
+  }
+
+  /** What it reads and makes. */
+  get tensors(): readonly LiteTensor[] {
+    return [...this.operator.inputs, ...this.operator.outputs].filter((index) => index >= 0).map((index) => this.builder.model.tensors[index]!);
+  }
+
+  /** @throws ModelError 'unsupported' naming inputs that the rule did not look at */
+  checkRead(): void {
+    const left = this.operator.inputs.findIndex((index, i) => index >= 0 && !this.#read.has(i));
+    if (left >= 0) throw this.decline(`its input ${left + 1} ("${this.builder.model.tensors[this.operator.inputs[left]!]!.name}") is not known`);
   }
 
   input(i: number): string {
@@ -200,7 +237,37 @@ export class LiteNode {
   #place(i: number): number {
     const index = this.operator.inputs[i] ?? -1;
     if (index < 0) throw new ModelError('malformed', `${this.operator.op} has no input ${i + 1}`, { file: this.builder.file, layer: this.result });
+    this.#read.add(i);
     return index;
+  }
+
+  /** An input in its codes, where it is in codes. */
+  codes(i: number): string {
+    return this.builder.codes(this.#place(i));
+  }
+
+  /** The runtime's own memory, which is zeros at first. */
+  state(i: number): void {
+    if (this.has(i) && !this.builder.model.tensors[this.#place(i)]!.isVariable) throw this.decline(`its state (input ${i + 1}) is none that the runtime keeps`);
+  }
+
+  /**
+   * A bias. Of what is summed in integers it stands for multiples of the product of both scales, whatever it says itself.
+   *
+   * @param at the input that flows; the kernel is input 1
+   */
+  bias(i: number, at: number): string {
+    const [index, flowing, kernel] = [this.#place(i), this.tensor(at), this.tensor(1)];
+    const bias = this.builder.model.tensors[index]!;
+    const isSummed = bias.data !== null && (bias.dtype === 'int32' || bias.dtype === 'int64') && Object.hasOwn(CODES, flowing.dtype);
+    if (!isSummed || !flowing.quantisation || !kernel.quantisation) return this.input(i);
+    const count = bias.shape[0] ?? 1;
+    const { scales } = kernel.quantisation;
+    if (bias.shape.length !== 1 || (scales.length !== 1 && scales.length !== count))
+      throw this.decline(`its bias [${bias.shape}] does not fit ${scales.length} scales`);
+    const [step] = this.builder.single(flowing);
+    const each = Float32Array.from({ length: count }, (_, out) => step * scales[scales.length === 1 ? 0 : out]!);
+    return this.builder.constant(`${index} by ${flowing.name}`, `${bias.name}/numbers`, dequantiseChannels(bias.data!, 0, each));
   }
 
   has(i: number): boolean {
@@ -215,7 +282,7 @@ export class LiteNode {
    */
   flowing(isRows: boolean, at = 0): string {
     const { builder } = this;
-    const [flowing, kernel] = [at, 1].map((i) => builder.model.tensors[this.#place(i)]!) as [LiteTensor, LiteTensor];
+    const [flowing, kernel] = [this.tensor(at), this.tensor(1)];
     if (flowing.dtype !== 'float32' || !kernel.data || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return this.input(at);
     if (kernel.dtype !== 'int8')
       throw new ModelError(
@@ -246,16 +313,20 @@ export class LiteNode {
 
   /** Whether an input is a constant in integer codes. */
   isCodes(i: number): boolean {
-    const { data, quantisation, dtype } = this.builder.model.tensors[this.#place(i)]!;
+    const { data, quantisation, dtype } = this.tensor(i);
     return data !== null && quantisation !== null && Object.hasOwn(CODES, dtype);
   }
 
+  tensor(i: number): LiteTensor {
+    return this.builder.model.tensors[this.#place(i)]!;
+  }
+
   dtype(i: number): string {
-    return this.builder.model.tensors[this.#place(i)]!.dtype;
+    return this.tensor(i).dtype;
   }
 
   shape(i: number): readonly number[] {
-    return this.builder.model.tensors[this.#place(i)]!.shape;
+    return this.tensor(i).shape;
   }
 
   /** A constant in another order of axes; a node where it flows. */

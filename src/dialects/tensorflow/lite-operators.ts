@@ -6,7 +6,8 @@
 import { parseNumberMap } from '../../containers/flexbuffer.js';
 import type { TfAttribute } from '../../containers/tf-graph.js';
 import { ModelError } from '../../errors.js';
-import { type Attributes, flag, float, int, ints, type LiteNode, text, type } from './lite-node.js';
+import { checkZeroPoint } from './lite-codes.js';
+import { type Attributes, flag, float, int, ints, isQuantised, type LiteNode, text, type } from './lite-node.js';
 
 const PADDINGS = ['SAME', 'VALID'];
 
@@ -30,6 +31,18 @@ export const AT_REST: Readonly<Record<string, readonly number[]>> = {
 
 export type LiteRule = (node: LiteNode) => Promise<void>;
 
+/**
+ * A product with a kernel, and behind it its bias, where it has one, and the activation that is merged into it.
+ *
+ * @param bias which input it is
+ * @param at the input that flows
+ */
+async function product(node: LiteNode, op: string, inputs: readonly string[], attributes: Attributes, activation: number, bias = 2, at = 0): Promise<void> {
+  if (op !== 'MatMul' && op !== 'BatchMatMulV2') checkZeroPoint(node.tensor(1), node.builder.file);
+  if (!node.has(bias)) return node.finish(op, inputs, attributes, activation);
+  return node.finish('BiasAdd', [node.before(op, inputs, attributes), node.bias(bias, at)], {}, activation);
+}
+
 const padding = async (node: LiteNode): Promise<TfAttribute> => text(PADDINGS[await node.options.byte(0)] ?? 'unknown');
 
 const conv: LiteRule = async (node) => {
@@ -42,9 +55,7 @@ const conv: LiteRule = async (node) => {
   // One place of the picture is one row of a product where the runtime computes it as such.
   const isProduct = [...(node.shape(1).slice(1, 3) ?? []), await options.int(1), await options.int(2)].every((size) => size === 1);
   const inputs = [node.flowing(isProduct), node.turned(1, [1, 2, 3, 0])];
-  const activation = await options.byte(3);
-  if (!node.has(2)) return node.finish('Conv2D', inputs, attributes, activation);
-  return node.finish('BiasAdd', [node.before('Conv2D', inputs, attributes), node.input(2)], {}, activation);
+  return product(node, 'Conv2D', inputs, attributes, await options.byte(3));
 };
 
 /** Kernel [1, height, width, channels times multiplier]. */
@@ -56,18 +67,14 @@ const depthwise: LiteRule = async (node) => {
     padding: await padding(node),
   };
   const inputs = [node.flowing(false), node.input(1)];
-  const activation = await options.byte(4);
-  if (!node.has(2)) return node.finish('LiteDepthwise', inputs, attributes, activation);
-  return node.finish('BiasAdd', [node.before('LiteDepthwise', inputs, attributes), node.input(2)], {}, activation);
+  return product(node, 'LiteDepthwise', inputs, attributes, await options.byte(4));
 };
 
 const transposedConv: LiteRule = async (node) => {
   const { options } = node;
   const attributes = { strides: ints([1, await options.int(2), await options.int(1), 1]), padding: await padding(node) };
   const inputs = [node.input(0), node.turned(1, [1, 2, 0, 3]), node.flowing(false, 2)];
-  const activation = await options.byte(3);
-  if (!node.has(3)) return node.finish('Conv2DBackpropInput', inputs, attributes, activation);
-  return node.finish('BiasAdd', [node.before('Conv2DBackpropInput', inputs, attributes), node.input(3)], {}, activation);
+  return product(node, 'Conv2DBackpropInput', inputs, attributes, await options.byte(3), 3, 2);
 };
 
 const pool =
@@ -94,9 +101,7 @@ const fullyConnected: LiteRule = async (node) => {
     keeps || (rank === 2 && node.shape(0)[1] === features) ? flowing : node.before('Reshape', [flowing, node.builder.list([-1, features], node.result)]);
   const inputs = [x, node.turned(1, [1, 0])];
   const op = keeps && rank > 2 ? 'BatchMatMulV2' : 'MatMul';
-  const activation = await node.options.byte(0);
-  if (!node.has(2)) return node.finish(op, inputs, {}, activation);
-  return node.finish('BiasAdd', [node.before(op, inputs), node.input(2)], {}, activation);
+  return product(node, op, inputs, {}, await node.options.byte(0));
 };
 
 const plain =
@@ -113,20 +118,24 @@ const merged =
 const reduce = (op: string): LiteRule => plain(op, async ({ options }) => ({ keep_dims: flag((await options.byte(0)) !== 0) }));
 
 const reshape: LiteRule = async (node) => {
-  const wanted = await node.options.ints(0);
+  const said = await node.options.ints(0);
+  // Old converters say so of a scalar.
+  const wanted = said.length === 1 && said[0] === 0 ? [] : said;
   const shape = node.has(1) ? node.input(1) : node.builder.list(wanted, node.result);
   node.builder.node('Reshape', node.result, [node.input(0), shape]);
 };
 
 const softmax: LiteRule = async (node) => {
-  const beta = await node.options.float(0, 1);
-  const x = beta === 1 || beta === 0 ? node.input(0) : node.before('Mul', [node.input(0), node.builder.scalar(beta, node.result, 'float32')]);
+  const beta = await node.options.float(0);
+  if (beta === 0) throw node.decline('its beta is 0, by which all classes are alike');
+  const x = beta === 1 ? node.input(0) : node.before('Mul', [node.input(0), node.builder.scalar(beta, node.result, 'float32')]);
   node.builder.node('Softmax', node.result, [x]);
 };
 
 const concatenation: LiteRule = async (node) => {
   const axis = node.builder.scalar(await node.options.int(0), node.result);
-  return node.finish('ConcatV2', [...node.inputs, axis], {}, await node.options.byte(1));
+  if ((await node.options.byte(1)) !== 0) throw node.decline('an activation is merged into it, which its kernel has not');
+  node.builder.node('ConcatV2', node.result, [...node.inputs, axis]);
 };
 
 const gather: LiteRule = async (node) => {
@@ -158,8 +167,7 @@ const transposedConvBias: LiteRule = async (node) => {
     return padding === 1 ? size * stride : size * stride + Math.max(extent - stride, 0);
   });
   const sizes = node.builder.list([node.shape(0)[0]!, rows!, columns!, node.shape(1)[0]!], node.result);
-  const made = node.before('Conv2DBackpropInput', [sizes, node.turned(1, [1, 2, 0, 3]), node.flowing(false)], attributes);
-  return node.finish('BiasAdd', [made, node.input(2)], {}, 0);
+  return product(node, 'Conv2DBackpropInput', [sizes, node.turned(1, [1, 2, 0, 3]), node.flowing(false)], attributes, 0);
 };
 
 /** Of one table, by rows. */
@@ -188,22 +196,19 @@ const volumes = async ({ options }: LiteNode): Promise<Attributes> => ({
 const conv3d: LiteRule = async (node) => {
   const attributes = { ...(await volumes(node)), padding: await padding(node) };
   const inputs = [node.flowing(false), node.input(1)];
-  const activation = await node.options.byte(4);
-  if (!node.has(2)) return node.finish('Conv3D', inputs, attributes, activation);
-  return node.finish('BiasAdd', [node.before('Conv3D', inputs, attributes), node.input(2)], {}, activation);
+  return product(node, 'Conv3D', inputs, attributes, await node.options.byte(4));
 };
 
 /** inputs: sizes of what it makes, kernel [depth, height, width, out, in], what flows in. */
 const transposedConv3d: LiteRule = async (node) => {
   const attributes = { ...(await volumes(node)), padding: await padding(node) };
   const inputs = [node.input(0), node.input(1), node.flowing(false, 2)];
-  const activation = await node.options.byte(4);
-  if (!node.has(3)) return node.finish('Conv3DBackpropInputV2', inputs, attributes, activation);
-  return node.finish('BiasAdd', [node.before('Conv3DBackpropInputV2', inputs, attributes), node.input(3)], {}, activation);
+  return product(node, 'Conv3DBackpropInputV2', inputs, attributes, await node.options.byte(4), 3, 2);
 };
 
 /** Places among an operator's inputs of what an LSTM without projection and normalisation has. */
 const LSTM = { input: [1, 2, 3, 4], recurrent: [5, 6, 7, 8], peepholes: [9, 11, 10], biases: [12, 13, 14, 15], more: [16, 17, 20, 21, 22, 23] } as const;
+const LSTM_STATES = [18, 19];
 const TANH = 4;
 
 const together = (node: LiteNode, places: readonly number[]): string =>
@@ -225,7 +230,8 @@ const lstm: LiteRule = async (node) => {
   if ((await options.float(1)) !== 0) throw node.decline('it cuts off its cell (cell_clip)');
   await options.float(2);
   const inputs = [node.input(0), together(node, LSTM.input), together(node, LSTM.recurrent), together(node, LSTM.biases)];
-  const peepholes = node.has(LSTM.peepholes[1]) ? [together(node, LSTM.peepholes)] : [];
+  for (const i of LSTM_STATES) node.state(i);
+  const peepholes = LSTM.peepholes.some((i) => node.has(i)) ? [together(node, LSTM.peepholes)] : [];
   const [isTimeMajor] = [(await options.byte(3)) !== 0, await options.byte(4)];
   node.builder.node('LiteLstm', node.result, [...inputs, ...peepholes], { time_major: flag(isTimeMajor) });
 };
@@ -233,6 +239,7 @@ const lstm: LiteRule = async (node) => {
 const recurrent: LiteRule = async (node) => {
   const { options } = node;
   checkRecurrent(node, [1, 2]);
+  node.state(4);
   const [isTimeMajor, activation] = [(await options.byte(0)) !== 0, await options.byte(1), await options.byte(2)];
   if (activation !== TANH && activation !== 1) throw node.decline(`its activation has the number ${activation}`);
   node.builder.node(
@@ -307,7 +314,10 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   PRELU: plain('Prelu'),
   HARD_SWISH: plain('HardSwish'),
   GELU: plain('Gelu', async ({ options }) => ({ approximate: flag((await options.byte(0)) !== 0) })),
-  L2_NORMALIZATION: merged('L2Normalise'),
+  L2_NORMALIZATION: plain('L2Normalise', async (node) => {
+    if ((await node.options.byte(0)) !== 0) throw node.decline('an activation is merged into it, which its kernel has not');
+    return {};
+  }),
   LOCAL_RESPONSE_NORMALIZATION: plain('LRN', async ({ options }) => ({
     depth_radius: int(await options.int(0)),
     bias: float(await options.float(1)),
@@ -406,9 +416,13 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   RANGE: plain('Range'),
   SHAPE: plain('Shape', async ({ options }) => ({ out_type: type((await options.byte(0)) === 4 ? 'int64' : 'int32') })),
   ZEROS_LIKE: plain('ZerosLike'),
+  // Codes are cast as the integers that they are.
   CAST: async (node) => {
-    const { dtype } = node.builder.model.tensors[node.operator.outputs[0]!]!;
-    node.builder.node('Cast', node.result, node.inputs, { DstT: type(dtype) });
+    const made = node.builder.model.tensors[node.operator.outputs[0]!]!;
+    const attributes = { DstT: type(made.dtype) };
+    if (!isQuantised(made)) return void node.builder.node('Cast', node.result, [node.codes(0)], attributes);
+    const [scale, zero] = node.builder.single(made);
+    node.builder.node('DequantizeCodes', node.result, [node.before('Cast', [node.codes(0)], attributes)], { scale: float(scale), zero: int(zero) });
   },
   DEPTH_TO_SPACE: plain('DepthToSpace', async ({ options }) => ({ block_size: int(await options.int(0)) })),
   SPACE_TO_DEPTH: plain('SpaceToDepth', async ({ options }) => ({ block_size: int(await options.int(0)) })),

@@ -11,7 +11,8 @@ import type { TfFunction, TfGraph } from '../../containers/tf-graph.js';
 import type { LiteModel, LiteOperator } from '../../containers/tflite.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { TfPort } from './graph.js';
-import { CODES, float, int, isQuantised, LiteBuilder, LiteNode, type LiteReading, type LiteShared, type } from './lite-node.js';
+import { checkCodes } from './lite-codes.js';
+import { isQuantised, LiteBuilder, LiteNode, type LiteReading, type LiteShared } from './lite-node.js';
 import { AT_REST, LITE_RULES } from './lite-operators.js';
 
 export interface LiteGraph {
@@ -88,7 +89,10 @@ async function addOperator(builder: LiteBuilder, shared: LiteShared, operator: L
   const results = outputs.map((output, i) => (isQuantised(tensors[i]!) ? builder.free(`${builder.name(output)}/numbers`) : builder.name(output)));
   const rule = Object.hasOwn(LITE_RULES, op) ? LITE_RULES[op] : undefined;
   if (rule) {
-    await rule(new LiteNode(builder, operator, results, shared));
+    const node = new LiteNode(builder, operator, results, shared);
+    checkCodes(node);
+    await rule(node);
+    node.checkRead();
     const rest = AT_REST[op] ?? [];
     const unread = (await operator.options.unread()).filter((field) => !rest.includes(field));
     if (unread.length > 0)
@@ -104,9 +108,7 @@ async function addOperator(builder: LiteBuilder, shared: LiteShared, operator: L
     );
   for (const [i, tensor] of tensors.entries()) {
     if (!isQuantised(tensor)) continue;
-    const [scale, zero] = builder.single(tensor);
-    const [low, high] = CODES[tensor.dtype]!;
-    const settings = { scale: float(scale), zero: int(zero), low: int(low), high: int(high), codes: type(tensor.dtype) };
+    const settings = builder.rounding(tensor);
     const name = builder.name(outputs[i]!);
     builder.node('RoundToCodes', name, [results[i]!], settings);
     // What leaves the net is in codes; what reads it in the net reads numbers.

@@ -93,15 +93,14 @@ const convTranspose: TfRule = (operation) => {
       throw operation.decline(
         `that it makes ${made ?? 'a size'} of ${size ?? 'another'} is known only when the model runs; give the sizes of the input with --input-shape`,
       );
-    const total =
-      typeof made === 'number' && typeof size === 'number'
-        ? (size - 1) * stride + extent - made
-        : word === 'SAME'
-          ? extent - stride
-          : Math.min(0, extent - stride);
-    before.push(word === 'SAME' ? Math.max(0, Math.floor(total / 2)) : 0);
-    after.push(word === 'SAME' ? Math.max(0, total - Math.floor(total / 2)) : 0);
-    more.push(Math.max(0, -total));
+    // What is cut off: in front by the sizes that the picture would have in the other direction, behind whatever is beyond what is asked for.
+    const isKnown = typeof made === 'number' && typeof size === 'number';
+    const total = isKnown ? (size - 1) * stride + extent - made : word === 'SAME' ? extent - stride : Math.min(0, extent - stride);
+    const due = isKnown ? (Math.ceil(made / stride) - 1) * stride + extent - made : total;
+    const front = word === 'SAME' ? Math.max(0, Math.floor(due / 2)) : 0;
+    before.push(front);
+    after.push(Math.max(0, total - front));
+    more.push(Math.max(0, front - total));
   }
   const kernel = operation.turned(filter, [rank + 1, rank, ...Array.from({ length: rank }, (_, i) => i)]);
   const x = operation.first(operation.input(2), isLast);

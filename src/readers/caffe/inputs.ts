@@ -2,13 +2,12 @@
 import { ModelError } from '../../errors.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { elementCount } from '../../model/tensor.js';
-import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import type { CaffeBuilder } from './builder.js';
 import { Feed, type FeedSize, preparationNotices } from './feeds.js';
 import { messagesOf, numbersOf } from './message.js';
-import { Params } from './params.js';
+import { notKnown, Params } from './params.js';
 import { MAX_AXES } from './schema.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { isFeed, isLoss, type TrainingParts } from './training.js';
@@ -87,7 +86,7 @@ function layerInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, tr
 }
 
 function refuseUnknown(builder: CaffeBuilder, layer: CaffeLayer, unknown: readonly string[]): void {
-  if (unknown.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unknown)}`));
+  if (unknown.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has ${notKnown(unknown)}`));
 }
 
 function feedInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, labels: ReadonlySet<string>): Input[] {

@@ -3,7 +3,7 @@ import type { Field as WireField, WireReader } from '../../containers/protobuf.j
 import type { TextMessage, TextScalar } from '../../containers/prototext.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { ENUMS, V1_TYPE_NUMBERS } from './enums.js';
-import { BLOBS_FIELD, type FieldSpec, isMessage, SCHEMA } from './schema.js';
+import { BLOBS_FIELD, type Contest, type FieldSpec, isMessage, SCHEMA } from './schema.js';
 
 export type Scalar = number | string | boolean;
 
@@ -154,7 +154,9 @@ export async function decodeMessage(
   for await (const field of wire.fields(start, end)) {
     if (field.wireType === 2 && field.number === BLOBS_FIELD[type]) onBlob(field);
     else {
-      for (const made of await decodeField(wire, field, specs.byNumber.get(field.number) ?? [], budget, onBlob)) {
+      const contest = specs.contested.get(field.number);
+      if (contest && field.wireType === 0 && contest.agreed.includes(Number(field.varint))) continue;
+      for (const made of await decodeField(wire, field, specs.byNumber.get(field.number) ?? [], budget, onBlob, contest)) {
         if (--budget.fields < 0) throw wire.error(field.start, 'the net is described by more fields than any net has');
         fields.push(made);
       }
@@ -169,10 +171,11 @@ async function decodeField(
   specs: readonly FieldSpec[],
   budget: Budget,
   onBlob: (field: WireField) => void,
+  contest: Contest | undefined,
 ): Promise<MessageField[]> {
   const spec = specs.find((candidate) => wireTypesOf(candidate).includes(field.wireType));
   const made = (value: Scalar | Message, known: FieldSpec | null = spec ?? null): MessageField => ({
-    name: spec?.name ?? `field ${field.number}`,
+    name: spec?.name ?? `field ${field.number}${contest ? ` (${contest.meanings})` : ''}`,
     spec: known,
     value,
     line: 0,
@@ -189,7 +192,8 @@ async function decodeField(
   const numbers = field.wireType === 0 ? [field.varint] : await wire.varints(field);
   return Array.from(numbers, (varint) => {
     const number = Number(BigInt.asIntN(64, varint));
-    if (spec.type === 'bool') return made(number !== 0);
+    // Caffe writes no other; a larger one is a number of a fork whose field this is.
+    if (spec.type === 'bool') return number === 0 || number === 1 ? made(number === 1) : made(number, null);
     if (spec.type === 'word') return made(String(number));
     if (spec.type === 'V1Type') return made(V1_TYPE_NUMBERS[number] ?? String(number));
     const names = ENUMS[spec.type];

@@ -3,13 +3,12 @@
 import { nameVgg } from '../../architectures/vgg-names.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { LayerMap, Notice, Port } from '../../model/layer-map.js';
-import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import { CaffeBuilder } from './builder.js';
 import { type Inputs, makeInputs } from './inputs.js';
 import { messagesOf, textsOf } from './message.js';
-import { Params, unknownIn } from './params.js';
+import { notKnown, Params, unknownIn } from './params.js';
 import { DECLINED, RULES } from './rules/index.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS, type TrainingParts } from './training.js';
@@ -113,7 +112,7 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
     return;
   }
   const unknown = unknownIn(layer.message);
-  const named = unknown.length > 0 ? [builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unknown)}`)] : [];
+  const named = unknown.length > 0 ? [builder.unsupported(layer, `${layer.type} has ${notKnown(unknown)}`)] : [];
   const count = (what: string, found: number, [least, most]: readonly [number, number] = [1, 1]) =>
     found >= least && found <= most ? [] : [builder.malformed(layer, `${layer.type} with ${found} ${what}`)];
   const again = layer.tops.find((top) => !layer.bottoms.includes(top) && builder.values.has(top));
@@ -133,7 +132,7 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
     if (faults.length > 0) throw faults[0]!;
     rule.build(builder, layer, params);
     const unaccounted = layerParams.unaccounted();
-    if (unaccounted.length > 0) fail(builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unaccounted)}`));
+    if (unaccounted.length > 0) fail(builder.unsupported(layer, `${layer.type} has ${notKnown(unaccounted)}`));
     const unread = builder.weights.unread(layer);
     if (unread.length > 0)
       fail(builder.malformed(layer, `${layer.type} has no use for ${unread.join(', ')}, which the weights hold. Do prototxt and caffemodel belong together?`));
@@ -186,7 +185,7 @@ function finishLoss(layer: CaffeLayer, readers: ReadonlyMap<string, readonly Caf
   const axis = op === 'Softmax' ? params.child('softmax_param').number('axis', 1) : 1;
   params.child('loss_param');
   const unaccounted = params.unaccounted();
-  if (unaccounted.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has settings that are not known: ${listed(unaccounted)}`));
+  if (unaccounted.length > 0) builder.obstacles.push(builder.unsupported(layer, `${layer.type} has ${notKnown(unaccounted)}`));
   // The loss's second top, where it has one, is what it made of its input.
   const top = layer.tops[1] ?? layer.tops[0] ?? 'prob';
   if (builder.isGivenUp(logits)) {

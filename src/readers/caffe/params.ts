@@ -1,4 +1,5 @@
 /** Reads a message and keeps account: a field that nobody asked for must be known to be without effect, or it is told. */
+import { listed } from '../../words.js';
 import { type Message, messagesOf, type Scalar } from './message.js';
 import { isIdle } from './schema.js';
 
@@ -83,6 +84,15 @@ export class Params {
     return this.#message ? messagesOf(this.#message, name) : [];
   }
 }
+
+/** Says which settings are not known; where a binary has only their numbers, that names would tell. */
+export function notKnown(settings: readonly string[]): string {
+  const hint = settings.some((setting) => /field \d/.test(setting)) ? `. ${NUMBERS_ONLY}` : '';
+  return `settings that are not known: ${listed(settings)}${hint}`;
+}
+
+const NUMBERS_ONLY =
+  "Forks of Caffe use one number for different things, and a caffemodel has numbers only: the net's prototxt, which has names, tells which is meant. Give it with --prototxt.";
 
 /** Fields that a message, or a message in it, is not known to have. */
 export function unknownIn(message: Message, path = ''): string[] {

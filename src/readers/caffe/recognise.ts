@@ -40,7 +40,7 @@ export function looksLikeCaffemodel(head: Uint8Array): boolean {
     } else if (number === 100) return head[at] === 0x0a;
     else if (number === 2) return beginsLayer(head, at, Math.min(head.length, at + length));
     // A net has one name; what has several there is a graph of TensorFlow's, whose functions come behind its nodes.
-    else if (![1, 3, 6, 8, 17].includes(number) || (number === 1 && ++names > 1)) return false;
+    else if (![1, 3, 6, 8, 9, 10, 17].includes(number) || (number === 1 && ++names > 1)) return false;
     else at += length;
   }
   return false;

@@ -5,7 +5,8 @@
  * field that none of them asks for must be without effect here, or it is an obstacle (`params.ts`).
  *
  * @see https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto; fields of forks stand where their names are unambiguous:
- *   the SSD branch (200 to 207), NVIDIA's, OpenCL's, and layers that many forks share. Fields without a number have another one in every fork.
+ *   the SSD branch (200 to 207), NVIDIA's, OpenCL's, Intel's, and layers that many forks share. Fields without a number have another one in
+ *   every fork; numbers that forks use for something else are in \`CONTESTED\`.
  */
 import { ENUMS } from './enums.js';
 
@@ -69,8 +70,10 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     default_conv_algos_override: idle(17, 'string'),
     reduce_buckets: idle(18, 'int'),
     default_cudnn_math_override: idle(19, 'int'),
-    // Intel's fork.
-    engine: idle(null, 'string'),
+    // Intel's fork: what computes, which layers it made one (those are gone from the net), and how it trains on several machines.
+    engine: idle(9, 'string'),
+    compile_net_state: idle(10, 'Opaque'),
+    multinode: idle(101, 'Opaque'),
     layer: many(100, 'Layer'),
   },
   Shape: { dim: many(1, 'int') },
@@ -281,11 +284,16 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     axis: one(16, 'int'),
     force_nd_im2col: idle(17, 'bool'),
     dilation: many(18, 'uint'),
-    // DeepLab's name for dilation.
+    // Temporal Segment Networks have it by axis; DeepLab calls it holes.
+    dilation_h: one(null, 'uint'),
+    dilation_w: one(null, 'uint'),
     hole: many(null, 'uint'),
+    hole_h: one(null, 'uint'),
+    hole_w: one(null, 'uint'),
     fuse_type: idleAt(19, 'FuseType', 'UNFUSED'),
     cudnn_convolution_algo_seeker: idle(null, 'word'),
     conv_algos_override: idle(null, 'string'),
+    conv_algorithm: idle(null, 'string'),
   },
   InnerProduct: {
     num_output: one(1, 'uint'),
@@ -310,7 +318,6 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     engine: idle(11, 'word'),
     global_pooling: one(12, 'bool'),
     round_mode: one(13, 'RoundMode'),
-    // OpenCL's branch has its dilation at 13, too: from text only.
     dilation: many(null, 'uint'),
     axis: one(16, 'int'),
     ceil_mode: one(1013, 'bool'),
@@ -364,8 +371,8 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   Exp: { base: one(1, 'float'), scale: one(2, 'float'), shift: one(3, 'float') },
   Softmax: { engine: idle(1, 'word'), axis: one(2, 'int') },
 
-  Eltwise: { operation: one(1, 'EltwiseOp'), coeff: many(2, 'float'), stable_prod_grad: idle(3, 'bool') },
-  Concat: { concat_dim: one(1, 'uint'), axis: one(2, 'int') },
+  Eltwise: { operation: one(1, 'EltwiseOp'), coeff: many(2, 'float'), stable_prod_grad: idle(3, 'bool'), engine: idle(null, 'word') },
+  Concat: { concat_dim: one(1, 'uint'), axis: one(2, 'int'), engine: idle(null, 'word') },
   Slice: { slice_dim: one(1, 'uint'), slice_point: many(2, 'uint'), axis: one(3, 'int') },
   Crop: { axis: one(1, 'int'), offset: many(2, 'uint') },
   Flatten: { axis: one(1, 'int'), end_axis: one(2, 'int') },
@@ -464,7 +471,15 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   Python: { module: one(1, 'string'), layer: one(2, 'string'), param_str: idle(3, 'string'), share_in_parallel: idle(4, 'bool') },
 
   // What losses and measurements are told has no effect on what they are given.
-  Loss: { ignore_label: idle(1, 'int'), normalize: idle(2, 'bool'), normalization: idle(3, 'word') },
+  Loss: {
+    ignore_label: idle(1, 'int'),
+    normalize: idle(2, 'bool'),
+    normalization: idle(3, 'word'),
+    pre_fixed_normalizer: idle(4, 'float'),
+    label_smoothing: idle(null, 'float'),
+    weight_by_label_freqs: idle(null, 'bool'),
+    class_weighting: idles(null, 'float'),
+  },
   Accuracy: { top_k: idle(1, 'uint'), axis: idle(2, 'int'), ignore_label: idle(3, 'int') },
   ContrastiveLoss: { margin: idle(1, 'float'), legacy_version: idle(2, 'bool') },
   HingeLoss: { norm: idle(1, 'word') },
@@ -472,10 +487,37 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   HDF5Output: { file_name: idle(1, 'string') },
 };
 
+/** What a number may mean in a binary, where no name says which. */
+export interface Contest {
+  /** 'round_mode, ceil_mode, pad_type or dilation' */
+  readonly meanings: string;
+  /** Values that leave predictions as they are whichever of them is meant. */
+  readonly agreed: readonly number[];
+}
+
+/**
+ * Numbers of fields that forks use for different things of one wire type: BVLC's, and those of NVIDIA, Intel, OpenCL, Synopsys, yjxiong,
+ * pathak22 (CCNN) and Bayesian SegNet.
+ */
+const CONTESTED: Readonly<Record<string, Readonly<Record<number, Contest>>>> = {
+  Convolution: {
+    16: { meanings: 'axis, dilation or hole', agreed: [1] },
+    17: { meanings: 'force_nd_im2col, dilation_h or hole', agreed: [0] },
+    19: { meanings: 'relu, pad_type, fuse_type, hole_w or cudnn_convolution_algo_seeker', agreed: [0] },
+  },
+  Pooling: {
+    13: { meanings: 'round_mode, ceil_mode, pad_type or dilation', agreed: [] },
+    16: { meanings: 'axis or pad_l', agreed: [] },
+  },
+  Dropout: { 2: { meanings: 'scale_train or sample_weights_test', agreed: [] } },
+  BatchNorm: { 4: { meanings: 'engine, fused_relu or add_eps_before_sqrt', agreed: [] } },
+};
+
 export interface MessageSpec {
   readonly byName: ReadonlyMap<string, FieldSpec>;
-  /** Two where a number means a message in one fork and a scalar in another. */
+  /** Two where a number means a message in one fork and a scalar in another; none where it is contested. */
   readonly byNumber: ReadonlyMap<number, readonly FieldSpec[]>;
+  readonly contested: ReadonlyMap<number, Contest>;
 }
 
 const SCALARS: ReadonlySet<string> = new Set(['int', 'uint', 'float', 'bool', 'string', 'word', 'V1Type', ...Object.keys(ENUMS)]);
@@ -484,12 +526,13 @@ const SCALARS: ReadonlySet<string> = new Set(['int', 'uint', 'float', 'bool', 's
 export const SCHEMA: ReadonlyMap<string, MessageSpec> = new Map(
   Object.entries(MESSAGES).map(([message, rows]) => {
     const specs = Object.entries(rows).map(([name, row]): FieldSpec => ({ name, ...row }));
+    const contested = new Map(Object.entries(CONTESTED[message] ?? {}).map(([number, contest]) => [Number(number), contest]));
     const byNumber = new Map<number, FieldSpec[]>();
     for (const spec of specs) {
       if (!isMessage(spec) && !SCALARS.has(spec.type)) throw new Error(`${message}.${spec.name} has the type ${spec.type}, which is not described`);
-      if (spec.number !== null) byNumber.set(spec.number, [...(byNumber.get(spec.number) ?? []), spec]);
+      if (spec.number !== null && !contested.has(spec.number)) byNumber.set(spec.number, [...(byNumber.get(spec.number) ?? []), spec]);
     }
-    return [message, { byName: new Map(specs.map((spec) => [spec.name, spec])), byNumber }];
+    return [message, { byName: new Map(specs.map((spec) => [spec.name, spec])), byNumber, contested }];
   }),
 );
 

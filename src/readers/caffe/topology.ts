@@ -3,7 +3,7 @@ import { ModelError, throwAll } from '../../errors.js';
 import { listed } from '../../words.js';
 import { V1_TYPES } from './enums.js';
 import { type Message, messagesOf, numbersOf, textsOf } from './message.js';
-import { Params, unknownIn } from './params.js';
+import { notKnown, Params, unknownIn } from './params.js';
 import { isV0, upgradeV0 } from './v0.js';
 
 export interface CaffeLayer {
@@ -47,7 +47,7 @@ export function readTopology(net: Message, file: string): CaffeNet {
   const stated = { level: state.number('level', 0), stages: state.words('stage') };
   ['name', 'layer', 'layers'].forEach((name) => void params.has(name));
   const unknown = params.unaccounted();
-  if (unknown.length > 0) errors.push(new ModelError('unsupported', `the net has settings that are not known: ${listed(unknown)}`, { file }));
+  if (unknown.length > 0) errors.push(new ModelError('unsupported', `the net has ${notKnown(unknown)}`, { file }));
   for (const layer of all) {
     const rules = ['include', 'exclude'].filter((name) => messagesOf(layer.message, name).length > 0);
     const place = { file, layer: layer.name };

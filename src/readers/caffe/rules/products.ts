@@ -18,8 +18,9 @@ export const convolution: Rule = {
     if (rank < 3) throw builder.unsupported(layer, `a convolution over an input of shape [${shape}], which has no spatial axes`);
     if (layer.tops.length !== layer.bottoms.length) throw builder.malformed(layer, `${layer.bottoms.length} bottoms and ${layer.tops.length} tops`);
     const { kernel, stride, pad } = readWindow(builder, layer, params, rank - 2);
-    if (params.has('dilation') && params.has('hole')) throw builder.malformed(layer, 'dilation and hole are given, which are the same');
-    const dilation = spatial(builder, layer, params, params.has('hole') ? 'hole' : 'dilation', rank - 2, 1);
+    const [asDilation, asHoles] = ['dilation', 'hole'].map((name) => [name, `${name}_h`, `${name}_w`].some((field) => params.has(field)));
+    if (asDilation && asHoles) throw builder.malformed(layer, 'dilation and hole are given, which are the same');
+    const dilation = spatial(builder, layer, params, asHoles ? 'hole' : 'dilation', rank - 2, 1);
     if (dilation.includes(0)) throw builder.malformed(layer, `dilation [${dilation}] must be at least 1`);
     const channels = builder.size(layer, shape[1], 'a convolution over channels whose number is not known');
     const out = outputsOf(builder, layer, params);

@@ -22,7 +22,7 @@ export function readWindow(builder: CaffeBuilder, layer: CaffeLayer, params: Par
 export function spatial(builder: CaffeBuilder, layer: CaffeLayer, params: Params, name: string, axes: number, fallback: number | null): readonly number[] {
   const sizes = params.numbers(name);
   const stem = name === 'kernel_size' ? 'kernel' : name;
-  const pair = name === 'dilation' || name === 'hole' ? [] : [`${stem}_h`, `${stem}_w`];
+  const pair = [`${stem}_h`, `${stem}_w`];
   if (pair.some((part) => params.has(part))) {
     if (sizes.length > 0) throw builder.malformed(layer, `${name} and ${pair.join(', ')} are given; Caffe takes one or the other`);
     if (axes !== 2) throw builder.malformed(layer, `${pair.join(' and ')} are for pictures, but there are ${axes} spatial axes`);

@@ -84,6 +84,9 @@ function explained({ cause, trials }: Report): string | null {
   // Where float16 computes too little the file is as it was asked for.
   if (!first || trials.some(({ kind, passed }) => kind === 'float16' && passed === false)) return null;
   if (first.kind === 'outputs-exchanged') return `${first.what}; so look at the names and the order of the outputs in the file, or have it written anew.`;
+  if (cause!.side === 'recording') {
+    return `the recording was made otherwise (${first.what}): record anew, with the script that \`weighbridge golden\` prints. If it is right as it is, our reader takes a setting of the source for another.`;
+  }
   const files = '`weighbridge verify --bisect <folder>` writes the smallest files that show it';
   return cause!.side === 'reading'
     ? `layer "${first.layer}" is read otherwise than the original computes it (${first.what}): ${files}, for a report to us.`

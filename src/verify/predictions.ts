@@ -99,6 +99,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
             suspect: apart?.first ?? undefined,
             isAsked: options.layers === true,
             onPlaced: options.onPlaced,
+            ofRecording: ran.ofRecording,
           },
           notes,
         )

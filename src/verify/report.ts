@@ -224,8 +224,11 @@ export interface FirstDifference {
 export interface CauseReport {
   /** The layer that was looked at. */
   readonly layer: string;
-  /** `file`: the written file departs from the source as it was read; `reading`: the original's own runtime, or its recording, departs from it. */
-  readonly side: 'file' | 'reading';
+  /**
+   * `file`: the written file departs from the source as it was read; `reading`: the original's own runtime, or its recording, departs from
+   * it; `recording`: what was recorded is of the net, and not as it is compared.
+   */
+  readonly side: 'file' | 'reading' | 'recording';
   /** Whether what the layer makes was compared, or its weights as they are stored. */
   readonly by: 'values' | 'weights';
   /** As it is, of the scale; null where it is no number, as between different shapes. */

@@ -5,6 +5,7 @@ import { collectAgreement, labelsOf } from './agreement.js';
 import { MOST_AHEAD, runAhead } from './ahead.js';
 import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
+import { explainRecording } from './causes/recording.js';
 import { isHeavy } from './effort.js';
 import { selectEngine } from './engines/index.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
@@ -16,7 +17,7 @@ import { findNarrowing, type Narrowing } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import { feedsBefore } from './original.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
-import type { AgreementReport, CoverageReport, InterfaceDifference, TrialReport } from './report.js';
+import type { AgreementReport, CauseReport, CoverageReport, InterfaceDifference, TrialReport } from './report.js';
 import { type AllowedFor, type RunSample, runSamples } from './samples.js';
 import { type Found, searchInputs } from './search.js';
 import { type Actual, type Arrays, openActual, type Side } from './side.js';
@@ -57,6 +58,8 @@ export interface Ran {
   readonly ownAllowedFor: (map: LayerMap) => (side: Pick<Side, 'run'>) => AllowedFor;
   /** The first sample that is out of tolerance. */
   readonly differing: RunSample | null;
+  /** What was done otherwise when it was recorded, where that explains what differs. */
+  readonly ofRecording: CauseReport | null;
   /** Batches and sizes on which the two differ. */
   readonly shown: readonly RunSample[];
   /** A few samples of mild numbers, for what is looked at more closely. */
@@ -169,6 +172,8 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
         const sentence = await blame(target, map, layoutOf, differing, comparison, options);
         if (sentence !== null) notes.push(sentence);
       }
+      const told = compared.length > 0 ? compared : differing ? [differing] : [];
+      const ofRecording = recording && differing && !whole ? await explainRecording({ map, actual, samples: told, rtol: allowed.outputs.rtol }) : null;
       for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       // What is expected of a row alone is asked for only where the file's rows differ in a batch: it may take seconds.
       const own: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : [...kept];
@@ -215,6 +220,7 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
           return rtolsOf(own.correctness('reference'), map.outputs.length);
         },
         differing,
+        ofRecording,
         shown,
         kept,
         compared,

@@ -81,6 +81,14 @@ test('opencv shows the values inside the original Caffe net', async () => {
   expect(await compareLayers(session, map, (layer) => layer, false)).toBeGreaterThan(15);
 });
 
+test('opencv finds the weights of a net that is named by its prototxt', async () => {
+  const files = await openedFiles(join(DIGITS, 'digits.prototxt'));
+  const session = await engineNamed('opencv').open({ files, prototxt: 'digits.prototxt' });
+  expect(session.outputs.map(({ name }) => name)).toEqual(['prob']);
+  await session.close();
+  await files.close();
+});
+
 describe('choosing an engine', () => {
   /** A host on a machine with the given adapter; the engines themselves are not touched. */
   function hostWith(adapter: Adapter | null): EngineHost & { readonly asked: string[] } {

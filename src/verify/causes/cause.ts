@@ -31,6 +31,11 @@ export interface Suspect {
   readonly others: ReadonlyMap<Layer, Value>;
 }
 
+/** As much of it as tells what is read. */
+export interface Reading extends Pick<Suspect, 'layer' | 'inputs'> {
+  readonly map: Pick<LayerMap, 'inputs'>;
+}
+
 /** Mistakes of one family, likely ones first. Those that cannot be of this layer are not among them. */
 export type Family = (suspect: Suspect) => Iterable<Cause>;
 
@@ -45,7 +50,7 @@ export function withWeights(layer: Layer, weights: Layer['weights']): Layer {
 }
 
 /** Whether a value of the net's own inputs flows into the layer. */
-export function readsInput({ map, layer }: Pick<Suspect, 'map' | 'layer'>): boolean {
+export function readsInput({ map, layer }: Pick<Reading, 'map' | 'layer'>): boolean {
   return map.inputs.some(({ value }) => layer.inputs.includes(value));
 }
 

@@ -6,9 +6,8 @@ import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
 import { inferMap, makeLayer, type ValueType, valuesRead } from '../../model/ops/index.js';
-import { isChannelsLast, toChannelsFirst } from '../../model/ports.js';
 import { elementCount } from '../../model/tensor.js';
-import { permuteArray } from '../array.js';
+import { toLayout } from '../array.js';
 import { multiplications } from '../effort.js';
 import type { NdArray } from '../engine.js';
 import { exchangedOutputs } from '../exchanged.js';
@@ -21,7 +20,7 @@ import type { RunSample } from '../samples.js';
 import type { Feeds } from '../side.js';
 import type { Subject } from '../subject.js';
 import type { Tolerances } from '../tolerance.js';
-import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaleOf } from './segment.js';
+import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaled, scaleOf } from './segment.js';
 import { tryStored } from './stored.js';
 import { type Findings, type TrialLimits, tryCauses } from './trial.js';
 
@@ -44,6 +43,8 @@ export interface ToExplain {
   readonly samples: readonly RunSample[];
   readonly widened: LayerMap | null;
   readonly tolerances: Tolerances;
+  /** What explains it where no layer does. */
+  readonly ofRecording?: CauseReport | null;
   /** A layer that is known to be to blame, and where it shows. */
   readonly suspect?: { readonly layer: Layer; readonly sample: RunSample };
   /** Whether layers are compared however long that takes. */
@@ -53,6 +54,13 @@ export interface ToExplain {
 
 /** Null where nothing differs that a layer could be to blame for; a note says why where one could not be looked at. */
 export async function explain(subject: Subject, toExplain: ToExplain, notes: string[]): Promise<CauseReport | null> {
+  const { ofRecording } = toExplain;
+  if (!ofRecording) return explainLayers(subject, toExplain, notes);
+  const ofLayers = await explainLayers(subject, toExplain, []);
+  return ofLayers && ofLayers.explainedBy.length > 0 ? ofLayers : ofRecording;
+}
+
+async function explainLayers(subject: Subject, toExplain: ToExplain, notes: string[]): Promise<CauseReport | null> {
   const { map, written } = subject;
   const { first, weights } = toExplain;
   const areWeightsRight = weights?.judged !== true || weights.mismatches.length === 0;
@@ -258,8 +266,7 @@ function typed(array: NdArray, dtype: Value['dtype'] | null): Value {
 }
 
 function inMap(array: NdArray, port: LayerMap['inputs'][number]): Value {
-  const first = isChannelsLast(port.layout) && array.shape.length > 2 ? permuteArray(array, toChannelsFirst(array.shape.length)) : array;
-  return typed(first, port.valueDType ?? 'float32');
+  return typed(toLayout(array, port.layout, 'nchw'), port.valueDType ?? 'float32');
 }
 
 /** An output that differs although the layer that makes it agrees. */
@@ -313,9 +320,4 @@ function reportOf(
       ? `${what}${whose ? `: ${whose}` : ''}: explained by: ${causes.join('; or equally by: ')} (error ${now} of ${of} becomes ${becomes}${looked})`
       : `${what}${whose ? `: ${whose}` : ''}: none of ${tried} mistakes that were tried explains it (error ${now} of ${of}${looked}${cut})`;
   return { layer, side, by, error: Number.isFinite(error) ? error : null, explainedBy: explained, tried, message };
-}
-
-function scaled(error: number): string {
-  if (!Number.isFinite(error)) return 'beyond number';
-  return error === 0 ? '0' : error >= 0.01 ? `${Number(error.toPrecision(2))}` : error.toExponential(0);
 }

@@ -2,7 +2,7 @@
 import { mapValue, transposeValue, type Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
 import { isListSlot } from '../../model/ops/operator.js';
-import { type Cause, type Family, type Inputs, otherOrders, readsInput } from './cause.js';
+import { type Cause, type Family, type Inputs, otherOrders, type Reading, readsInput } from './cause.js';
 import { picked, reversedAlong } from './edit.js';
 
 /** Means of the channels of pictures, red first: of ImageNet's bytes, and of its numbers from 0 to 1. */
@@ -31,7 +31,7 @@ const SCALES: readonly (readonly [what: string, of: (x: number) => number])[] = 
 ];
 
 /** Of the net's own inputs, how they are scaled. */
-export const scales: Family = function* (suspect) {
+export function* scales(suspect: Reading): Generator<Cause> {
   if (!readsInput(suspect)) return;
   for (const [what, of] of SCALES) yield firstInput('input-scale', `input ${what}`, (x) => mapValue(x, of));
   const channels = suspect.inputs[0]?.shape[1];
@@ -49,10 +49,10 @@ export const scales: Family = function* (suspect) {
     yield perChannel(`plus the mean of ImageNet (${order} first)`, (x, c) => x + MEANS.bytes[place(c)]!);
     yield perChannel(`less ImageNet's mean, divided by its deviation (${order} first)`, (x, c) => (x - MEANS.unit[place(c)]!) / DEVIATIONS[place(c)]!);
   }
-};
+}
 
 /** The order of what is read. */
-export const arranged: Family = function* (suspect) {
+export function* arranged(suspect: Reading): Generator<Cause> {
   const [x] = suspect.inputs;
   if (!x) return;
   const isFirst = readsInput(suspect);
@@ -72,7 +72,7 @@ export const arranged: Family = function* (suspect) {
     const what = `what it reads laid out as [${full.map((axis) => names[axis]).join(', ')}]`;
     yield firstInput('reads-transposed', what, (value) => ({ ...transposeValue(value, full), shape: value.shape }));
   }
-};
+}
 
 function firstInput(kind: string, what: string, change: (value: Value) => Value): Cause {
   return { kind, what, read: ([x, ...rest]) => (x ? [{ ...change(x), dtype: x.dtype }, ...rest] : null) };

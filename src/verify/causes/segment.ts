@@ -84,3 +84,9 @@ export function errorOf(a: Value, b: Value, scale: number): number {
   }
   return most === 0 ? 0 : most / (scale || 1);
 }
+
+/** An error of scale, for people. */
+export function scaled(error: number): string {
+  if (!Number.isFinite(error)) return 'beyond number';
+  return error === 0 ? '0' : error >= 0.01 ? `${Number(error.toPrecision(2))}` : error.toExponential(0);
+}

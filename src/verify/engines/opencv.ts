@@ -5,8 +5,10 @@
  * It runs as WebAssembly (opencv-wasm 4.3.0; the newer builds of others crash on VGG16's fc6 or have no Caffe importer). Its
  * bindings make no matrices of more than two axes and show no names, hence `Reshaper` and `caffeWiring`.
  */
+import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { isModelError, ModelError } from '../../errors.js';
+import { openModel } from '../../readers/open.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session } from '../engine.js';
 import { fromCompanion } from './companion.js';
 import { installLine } from './install.js';
@@ -73,7 +75,7 @@ export const opencv: Engine = {
       throw new ModelError('engine', 'OpenCV is no witness here: it needs the prototxt beside the caffemodel', { file });
     }
     const prototxt = await model.files.open(model.prototxt);
-    const caffemodel = await model.files.open(model.files.main);
+    const caffemodel = await model.files.open(await weightsName(model.files, model.files.main, model.prototxt));
     if (prototxt.byteLength > MAX_PROTOTXT_BYTES || caffemodel.byteLength > MAX_MODEL_BYTES) {
       throw new ModelError('engine', `OpenCV is no witness here: it reads models of at most ${MAX_MODEL_BYTES / 1e6} MB`, { file });
     }
@@ -92,6 +94,11 @@ export const opencv: Engine = {
     return openSession(cv, net, wiring, file, model.layers === true);
   },
 };
+
+/** Who names the prototxt means the caffemodel beside it as well. */
+async function weightsName(files: FileSet, main: string, prototxt: string): Promise<string> {
+  return main === prototxt ? ((await openModel(files)).details.weights ?? main) : main;
+}
 
 /** @param inner whether every layer's first output is shown, by the layer's name */
 function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string, inner: boolean): Session {

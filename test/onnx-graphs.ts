@@ -4,6 +4,7 @@ import { GRAPH, MODEL } from '../src/containers/onnx-schema.js';
 import { MessageBuilder, writePieces } from '../src/containers/protobuf-writer.js';
 import type { Dim } from '../src/model/layer-map.js';
 import { numbersTensor } from '../src/model/numbers.js';
+import { withBits } from '../src/model/packing.js';
 import type { Tensor } from '../src/model/tensor.js';
 import { encodeInitializer, encodeNode, encodePort } from '../src/writers/onnx/encode.js';
 import type { OnnxAttribute, OnnxNode } from '../src/writers/onnx/graph.js';
@@ -29,16 +30,20 @@ export const node = (
 export interface Graph {
   readonly nodes: readonly (OnnxNode | MessageBuilder)[];
   readonly tensors?: readonly Tensor[];
+  /** Of 4 bits an element. */
+  readonly packed?: readonly Tensor[];
   readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[]])[];
   readonly outputs?: readonly string[];
 }
 
 const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
 
-export function graphOf({ nodes, tensors = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
+export function graphOf({ nodes, tensors = [], packed = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
   const graph = new MessageBuilder().string(GRAPH.name, 'graph');
   for (const one of nodes) graph.message(GRAPH.node, encoded(one));
   for (const tensor of tensors) graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor }, undefined));
+  for (const tensor of packed)
+    graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor: withBits(tensor, 4), isPacked: true }, undefined));
   for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));
   for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
   return graph;

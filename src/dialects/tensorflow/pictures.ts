@@ -1,5 +1,6 @@
 /** Nodes that make pictures larger or smaller, or cut parts out of them. */
 import type { Value } from '../../model/builder.js';
+import { scaledLength } from '../../model/ops/index.js';
 import type { TfRule } from './rule.js';
 
 const resize =
@@ -25,7 +26,7 @@ const resize =
     };
     if (sizes && from.every((size) => typeof size === 'number')) {
       const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
-      const isExact = scales.every((scale, axis) => axis < 2 || Math.floor((from[axis - 2] as number) * scale) === sizes[axis - 2]);
+      const isExact = scales.every((scale, axis) => axis < 2 || scaledLength(from[axis - 2] as number, scale) === sizes[axis - 2]);
       // No factor in floating point gives these.
       if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
       return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);

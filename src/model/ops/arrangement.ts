@@ -163,13 +163,16 @@ export const pad = operator({
     const pads = axes ? spreadPads(fixed ?? [...given!.data], [...axes.data], x.shape.length) : (fixed ?? [...given!.data]);
     const places = x.shape.map((size, axis) => {
       const begin = pads[axis]!;
-      const length = Math.max(0, size + begin + pads[axis + x.shape.length]!);
+      const end = pads[axis + x.shape.length]!;
+      const length = Math.max(0, size + begin + end);
+      // What is cut off is not gone on with.
+      const [first, left] = [Math.max(0, -begin), size - Math.max(0, -begin) - Math.max(0, -end)];
       return Array.from({ length }, (_, i) => {
         const at = i - begin;
         if (at >= 0 && at < size) return at;
         if (mode === 'constant') return -1;
         if (mode === 'edge') return Math.max(0, Math.min(size - 1, at));
-        if (mode === 'wrap') return ((at % size) + size) % size;
+        if (mode === 'wrap') return first + ((((at - first) % left) + left) % left);
         const period = 2 * (size - 1);
         const wrapped = period === 0 ? 0 : ((at % period) + period) % period;
         return Math.min(wrapped, period - wrapped);

@@ -72,5 +72,5 @@ const WRAP: Readonly<Partial<Record<DType, (element: number) => number>>> = {
   uint16: (x) => x & 0xffff,
   uint32: (x) => x >>> 0,
   int64: Math.trunc,
-  uint64: Math.trunc,
+  uint64: (x) => (x < 0 ? Math.trunc(x) + 2 ** 64 : Math.trunc(x)),
 };

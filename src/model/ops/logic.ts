@@ -4,7 +4,7 @@ import type { DType } from '../dtype.js';
 import type { Dim } from '../layer-map.js';
 import { broadcastShape, broadcastValue, combineValues, mapValue } from './array.js';
 import { combineElements, placesOf } from './elements.js';
-import { dtypeName, type Operator, type OperatorDefinition, operator } from './operator.js';
+import { dtypeName, int, type Operator, type OperatorDefinition, operator } from './operator.js';
 import { roundTo } from './rounding.js';
 import { broadcastDims } from './rules.js';
 
@@ -86,12 +86,13 @@ export const where = operator({
 export const cast = operator({
   op: 'Cast',
   slots: ['x'],
-  attributes: { to: dtypeName() },
+  /** saturate: as where left out, unless it is 0; of 8-bit floats. */
+  attributes: { to: dtypeName(), saturate: { ...int(), optional: true as const } },
   shape: ({ x }) => [x.shape],
   dtype: (_, { to }) => [to as DType],
   axes: 'any',
   sign: ({ x }) => x,
-  onnx: { since: 6 },
+  onnx: { since: 6, newer: { saturate: 19 } },
   elements: ({ x }, { to }) => (to === 'bool' ? undefined : x.elements?.map((element) => (typeof element === 'string' ? element : null))),
-  compute: ({ x }, { to }) => [{ shape: x.shape, data: roundTo(x.data, to as DType) }],
+  compute: ({ x }, { to, saturate }) => [{ shape: x.shape, data: roundTo(x.data, to as DType, saturate !== 0) }],
 });

@@ -8,6 +8,7 @@ import { roundHalfToEven } from './elementwise.js';
 import { localMultiplier } from './multiplier.js';
 import { readOperand } from './operands.js';
 import { dtypeName, int, ints, type Operator, operator, optional } from './operator.js';
+import { roundTo } from './rounding.js';
 import { broadcastDims, checkedAxis } from './rules.js';
 import { completeWindow, WINDOW, windowedShape } from './window.js';
 
@@ -31,8 +32,14 @@ function parameterPlaces(x: Value, parameter: Value, axis: number, block: number
   return (i) => (Math.floor(i / (inner * size)) * blocks + Math.floor((Math.floor(i / inner) % size) / block)) * inner + (i % inner);
 }
 
-function quantise(x: Value, scale: Value, zero: Value | undefined, dtype: DType, axis: number, block: number): Value {
+function quantise(x: Value, scale: Value, zero: Value | undefined, dtype: DType, axis: number, block: number, saturate = true): Value {
   const range = QUANTISED_RANGES[dtype];
+  if (dtype.startsWith('float8')) {
+    // Its zero point is zero.
+    const place = parameterPlaces(x, scale, axis, block);
+    const shares = x.data.map((element, i) => Math.fround(element / scale.data[place(i)]!));
+    return { shape: x.shape, data: roundTo(shares, dtype, saturate), dtype };
+  }
   if (!range) throw new ModelError('engine', `the reference evaluator does not quantise to ${dtype}`);
   const place = parameterPlaces(x, scale, axis, block);
   const [low, high] = range;
@@ -52,8 +59,8 @@ export const quantizeLinear = operator({
   shape: ({ x }) => [x.shape],
   dtype: ({ zero }, { output_dtype }) => [zero?.dtype ?? (output_dtype as DType | undefined) ?? 'uint8'],
   onnx: { since: 10, newer: { axis: 13, block_size: 21, output_dtype: 21, saturate: 19, precision: 23 } },
-  compute: ({ x, scale, zero }, { axis, block_size, output_dtype }) => [
-    quantise(x, scale, zero, zero?.dtype ?? (output_dtype as DType) ?? 'uint8', axis, block_size),
+  compute: ({ x, scale, zero }, { axis, block_size, output_dtype, saturate }) => [
+    quantise(x, scale, zero, zero?.dtype ?? (output_dtype as DType) ?? 'uint8', axis, block_size, saturate !== 0),
   ],
 });
 

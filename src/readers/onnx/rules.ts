@@ -3,15 +3,17 @@ import { isGraph, isTensor } from '../../containers/onnx.js';
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { DTYPE_BY_CODE } from '../../containers/onnx-tensors.js';
 import { dequantiseBlocks } from '../../model/block-codes.js';
-import type { Value } from '../../model/builder.js';
+import type { Attributes, Value } from '../../model/builder.js';
 import { castTensor, toFloat32Array, toFloat64Array } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import { spreadPads } from '../../model/ops/arrangement.js';
+import { OPS } from '../../model/ops/index.js';
+import { elementBits } from '../../model/packing.js';
 import { fromPalette, narrowPlaces, widenPlaces } from '../../model/palette.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { elementCount, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { attention, rotaryEmbedding } from './attention.js';
-import { NotUnderstood } from './by-table.js';
+import { NotUnderstood, tableAttributes } from './by-table.js';
 import { EARLY } from './early.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
@@ -157,8 +159,11 @@ function placeNormalization(node: Node, t: Translator): readonly Value[] {
 
 const castLike: Rule = (node, t) => {
   const [x, like] = node.inputs as [Value, Value];
-  return like.dtype === null ? new NotUnderstood('which dtype it casts to is not known') : [t.add(node, 'Cast', [x], { to: like.dtype })];
+  return like.dtype === null ? new NotUnderstood('which dtype it casts to is not known') : [t.add(node, 'Cast', [x], { to: like.dtype, ...saturation(node) })];
 };
+
+/** Of Casts to 8-bit floats: they saturate unless they say that they do not. */
+const saturation = (node: Node): Attributes => (number(node, 'saturate', 1) === 0 ? { saturate: 0 } : {});
 
 const legacyCast: Rule = (node, t) => {
   const to = node.attributes.get('to');
@@ -172,7 +177,7 @@ const legacyCast: Rule = (node, t) => {
   // So do places in a table of weights.
   if (x.constant?.dtype === 'uint8' && x.constant.shape.length > 1 && (dtype === 'int32' || dtype === 'int64'))
     return [t.build.constant({ ...widenPlaces(x.constant, dtype), name: x.constant.name }, node.outputs[0])];
-  return [t.add(node, 'Cast', [x], { to: dtype })];
+  return [t.add(node, 'Cast', [x], { to: dtype, ...saturation(node) })];
 };
 
 /** A weight may be places in a table of few values: see `palette.ts`. */
@@ -294,6 +299,18 @@ const dequantizeLinear: Rule = async (node, t) => {
   return made(dequantiseChannels(codes, axis, scales, zeros));
 };
 
+/** Codes of fewer bits than a byte are kept as bytes, and are bound to their own range. */
+const quantizeLinear: Rule = async (node, t) => {
+  const zero = node.inputs[2]?.constant;
+  const bits = zero ? elementBits(zero) : 8;
+  if (!zero || bits >= 8) return t.byTable(node);
+  const [low, high] = zero.dtype === 'int8' ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  const attributes = await tableAttributes(OPS.QuantizeLinear!, node.attributes, node.opset);
+  if (attributes instanceof NotUnderstood) return attributes;
+  const codes = t.add(node, 'QuantizeLinear', node.inputs, attributes, 'codes');
+  return [t.add(node, 'Clip', [codes, t.build.numbers(zero.dtype, low), t.build.numbers(zero.dtype, high)])];
+};
+
 const DEQUANTISED: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
 
 /** Before opset 21 scale and bias were of each group, not of each channel. */
@@ -372,6 +389,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   LSTM: recurrent,
   GRU: recurrent,
   RNN: recurrent,
+  QuantizeLinear: quantizeLinear,
   DequantizeLinear: dequantizeLinear,
   Hardmax: legacySoftmax,
   Upsample: upsample,

@@ -126,6 +126,7 @@ const cast: GraphRule = (layer, lowering, graph) => {
   const from = lowering.types.get(input!)!.dtype;
   const place = lowering.place(input!);
   const formula = new Formula(graph);
+  if (to.startsWith('float8')) return lowering.decline(`a Cast to ${to}`);
   if (from === to || isFloatDType(to) || from === 'bool') return place;
   if (to === 'bool') return inPlace(place, formula.compare('NotEqual', place.value, 0));
   const narrow = NARROW[to];

@@ -226,6 +226,8 @@ function reduction(kind: 'mean' | 'max' | 'sum'): Rule {
   return (layer, lowering) => {
     const rank = lowering.shape(layer.inputs[0]!).length;
     const axes = foldedAxes(layer, rank);
+    if (kind === 'max' && axes.some((axis) => lowering.shape(layer.inputs[0]!)[axis] === 0))
+      lowering.decline('a maximum of no elements, which is no number in TensorFlow.js');
     return reduceOver(layer, lowering, kind, axes, layer.attributes.keepdims === 1);
   };
 }

@@ -47,6 +47,8 @@ export interface Family<Size = unknown> {
   readonly stem: string;
   /** Channels of the input, where the first convolution takes others. */
   readonly channels?: (size: Size) => number;
+  /** Keras's own net ends in logits, whatever activation it is asked for; others of Keras's end in a softmax. */
+  readonly kerasLogits?: true;
   /** What comes out of a net that is no classifier. */
   readonly output?: string;
   /** What flows in, where a description says it: channels, height, width. */

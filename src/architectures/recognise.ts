@@ -283,13 +283,14 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const built = family.build(net, x, size);
   const several = isValue(built) ? null : Object.entries(built);
   const features = isValue(built) ? built : several![0]![1];
-  let y = net.endsInClasses ? features : ownKerasHead(net, features);
+  const isPublished = net.endsInClasses;
+  let y = isPublished ? features : ownKerasHead(net, features);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
   // Keras ends in a softmax unless told; other families have said by themselves what is behind.
-  const mayEnd = net.endsInClasses && store.ecosystem !== 'keras' && !options.softmax && !net.settings.has('end') && family.output === undefined;
-  if (mayEnd) y = ending(net, y, !net.hasOwnHead && y.shape[1] !== 1);
-  const isKeras = store.ecosystem === 'keras' && net.endsInClasses;
+  const isKeras = store.ecosystem === 'keras' && net.endsInClasses && !(family.kerasLogits && isPublished);
+  const mayEnd = net.endsInClasses && !isKeras && !options.softmax && !net.settings.has('end') && family.output === undefined;
+  if (mayEnd) y = ending(net, y, !net.hasOwnHead && y.shape[1] !== 1 && store.ecosystem !== 'keras');
   // Of one number a softmax makes 1, whatever it is.
   const softmax = options.softmax ?? (isKeras && y.shape[1] !== 1);
   if (isKeras && y.shape[1] === 1 && net.setting<string>('head_end', 'sigmoid', 'the only output goes through a {} (or none)') === 'sigmoid')

@@ -71,6 +71,8 @@ export const regnet = family<Size>({
     regnety120: y([2, 5, 11, 1], [224, 448, 896, 2240], 112),
   },
   stem: 'stem.0',
+  // Its dense layer is made without the activation.
+  kerasLogits: true,
   side: 224,
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [

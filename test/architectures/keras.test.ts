@@ -115,10 +115,17 @@ describe('the nets of keras.applications', () => {
       const { map, unknown } = recogniseKeras(storedLayers(name), false, options);
       expect(unknown).toBeUndefined();
       expect(map!.architecture!.name).toContain(`(${name})`);
-      expect(map!.layers.at(-1)!.op).toBe('Softmax');
+      // The dense layer of RegNet is made without the activation that is asked for.
+      expect(map!.layers.at(-1)!.op).toBe(name.startsWith('regnet') ? 'Gemm' : 'Softmax');
       expect(map!.inputs[0]!.layout).toBe('nhwc');
     },
   );
+
+  it('RegNet says that it ends in logits, and may be told otherwise', () => {
+    const layers = storedLayers('regnetx002');
+    expect(recogniseKeras(layers, false, options).map!.architecture!.assumed.join()).toContain('--assume end=');
+    expect(recogniseKeras(layers, false, { ...options, assume: { end: 'softmax' } }).map!.layers.at(-1)!.op).toBe('Softmax');
+  });
 
   it('are found inside a model that keeps them in one list, as ConvNeXt keeps its stem', () => {
     const layers = storedLayers('convnext_tiny');

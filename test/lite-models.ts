@@ -1,6 +1,6 @@
 /** Small TensorFlow Lite models for tests: a FlatBuffer written back to front, as FlatBuffers are. */
 
-type Field = { readonly width: 1 | 4; readonly value: number } | { readonly child: Part } | undefined;
+type Field = { readonly width: 1 | 4 | 8; readonly value: number } | { readonly child: Part } | undefined;
 type Part =
   | { readonly kind: 'table'; readonly fields: readonly Field[] }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly unit: number }
@@ -8,6 +8,7 @@ type Part =
 
 export const byte = (value: number): Field => ({ width: 1, value });
 export const int = (value: number): Field => ({ width: 4, value });
+export const long = (value: number): Field => ({ width: 8, value });
 export const float = (value: number): Field => ({ width: 4, value: new DataView(Float32Array.of(value).buffer).getUint32(0, true) });
 export const child = (part: Part): Field => ({ child: part });
 export const table = (...fields: readonly Field[]): Part => ({ kind: 'table', fields });
@@ -44,19 +45,22 @@ export function flatBuffer(root: Part, identifier: string): Uint8Array {
       return at;
     }
     const layout = new Uint8Array(4 + 2 * part.fields.length);
-    const body = new Uint8Array(4 + 4 * part.fields.length);
+    const unit = part.fields.some((field) => field && 'width' in field && field.width === 8) ? 8 : 4;
+    const body = new Uint8Array(unit + unit * part.fields.length);
     const view = new DataView(layout.buffer);
     view.setUint16(0, layout.byteLength, true);
     view.setUint16(2, body.byteLength, true);
-    for (const [i, field] of part.fields.entries()) if (field) view.setUint16(4 + 2 * i, 4 + 4 * i, true);
+    const placeOf = (field: number) => unit + unit * field;
+    for (const [i, field] of part.fields.entries()) if (field) view.setUint16(4 + 2 * i, placeOf(i), true);
     const layoutAt = place(layout, 2);
-    const at = place(body, 4);
+    const at = place(body, unit);
     new DataView(body.buffer).setInt32(0, at - layoutAt, true);
     part.fields.forEach((field, i) => {
       if (!field) return;
-      if ('child' in field) point(body, at, 4 + 4 * i, write(field.child));
-      else if (field.width === 1) body[4 + 4 * i] = field.value & 255;
-      else new DataView(body.buffer).setUint32(4 + 4 * i, field.value >>> 0, true);
+      if ('child' in field) point(body, at, placeOf(i), write(field.child));
+      else if (field.width === 1) body[placeOf(i)] = field.value & 255;
+      else if (field.width === 8) new DataView(body.buffer).setBigUint64(placeOf(i), BigInt(field.value), true);
+      else new DataView(body.buffer).setUint32(placeOf(i), field.value >>> 0, true);
     });
     return at;
   };
@@ -75,8 +79,28 @@ export interface LiteTensor {
   readonly zeroPoints?: readonly number[];
   readonly axis?: number;
   readonly isVariable?: boolean;
+  /** What `data` has of the tensor; a level of which all places are stored is its size. */
+  readonly sparsity?: LiteSparsity;
+  /** Where the file has its data, behind the FlatBuffer. */
+  readonly outside?: { readonly offset: number; readonly size: number };
   /** The shape with free sizes as -1. */
   readonly signature?: readonly number[];
+}
+
+export interface LiteSparsity {
+  readonly order: readonly number[];
+  readonly blocks?: readonly number[];
+  readonly levels: readonly (number | { readonly segments: readonly number[]; readonly indices: readonly number[] })[];
+}
+
+/** The second list as bytes, as converters write lists of small numbers. */
+function sparsityTable({ order, blocks, levels }: LiteSparsity): Part {
+  const level = (one: LiteSparsity['levels'][number]): Part => {
+    if (typeof one === 'number') return table(byte(0), int(one));
+    const bytes: Part = { kind: 'bytes', bytes: Uint8Array.from(one.indices), unit: 1 };
+    return table(byte(1), undefined, byte(1), child(table(child(ints(one.segments)))), byte(3), child(table(child(bytes))));
+  };
+  return table(child(ints(order)), blocks && child(ints(blocks)), child(tables(...levels.map(level))));
 }
 
 export interface LiteOperator {
@@ -84,6 +108,8 @@ export interface LiteOperator {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
   readonly options?: Part;
+  /** Of operators whose settings stand in the second union. */
+  readonly moreOptions?: Part;
   /** A custom operator's name, for the code of CUSTOM, and its own settings. */
   readonly custom?: string;
   readonly own?: Uint8Array;
@@ -109,7 +135,11 @@ export function liteModel(
   const codes = [...new Map(graphs.flatMap((graph) => graph.operators.map((operator) => [keyOf(operator), operator] as const))).values()];
   const places = codes.map(keyOf);
   const all = graphs.flatMap((graph) => graph.tensors);
-  const buffers = [table(), ...all.map(({ data }) => (data ? table(child({ kind: 'bytes', bytes: data, unit: 1 })) : table()))];
+  const bufferTable = ({ data, outside }: LiteTensor): Part => {
+    if (outside) return table(undefined, long(outside.offset), long(outside.size));
+    return data ? table(child({ kind: 'bytes', bytes: data, unit: 1 })) : table();
+  };
+  const buffers = [table(), ...all.map(bufferTable)];
   const quantisation = ({ scales, zeroPoints, axis = 0 }: LiteTensor): Field =>
     scales && child(table(undefined, undefined, child(floats(scales)), child(longs(zeroPoints ?? scales.map(() => 0))), undefined, undefined, int(axis)));
   const tensorTable = (tensor: LiteTensor): Part => {
@@ -122,14 +152,15 @@ export function liteModel(
       child(text(tensor.name)),
       quantisation(tensor),
       state,
-      undefined,
+      tensor.sparsity && child(sparsityTable(tensor.sparsity)),
       free,
     );
   };
   const operatorTable = (operator: LiteOperator): Part => {
-    const { inputs: read, outputs: made, options, own } = operator;
+    const { inputs: read, outputs: made, options, moreOptions, own } = operator;
+    const more = moreOptions ? [...new Array<undefined>(6).fill(undefined), child(moreOptions)] : [];
     const settings = own && child({ kind: 'bytes', bytes: own, unit: 1 });
-    return table(int(places.indexOf(keyOf(operator))), child(ints(read)), child(ints(made)), undefined, options && child(options), settings);
+    return table(int(places.indexOf(keyOf(operator))), child(ints(read)), child(ints(made)), undefined, options && child(options), settings, ...more);
   };
   const graphTable = (graph: LiteGraph): Part =>
     table(

@@ -3,12 +3,14 @@
  *
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/schema/schema.fbs
  */
+import type { Budget } from '../bytes/budget.js';
 import { type ByteSource, sliceSource } from '../bytes/byte-source.js';
 import { type ErrorPlace, ModelError } from '../errors.js';
-import type { DType } from '../model/dtype.js';
+import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { unpackedSource, withBits } from '../model/packing.js';
 import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
 import { FlatBuffer, type Table } from './flatbuffer.js';
+import { denseTensor, sparseBudget } from './tflite-sparse.js';
 
 export interface LiteQuantisation {
   /** One, or one for each place along `axis`. */
@@ -101,7 +103,7 @@ const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, variabl
 const QUANTISATION = { scale: 2, zeroPoint: 3, detailsType: 4, dimension: 6 } as const;
 const BUFFER = { data: 0, offset: 1, size: 2 } as const;
 const CODE = { deprecated: 0, custom: 1, builtin: 3 } as const;
-const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5 } as const;
+const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5, moreOptions: 12 } as const;
 /** Branches and loops of a net are few. */
 const MAX_GRAPHS = 1000;
 /** Settings of custom operators are a few numbers. */
@@ -145,19 +147,20 @@ export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
   const codes: string[] = [];
   for (const table of await buffer.tables(root, MODEL.operatorCodes)) codes.push(await readCode(buffer, table));
   const graphs: LiteSubgraph[] = [];
+  const sparse = sparseBudget(buffer);
   for (const table of await buffer.tables(root, MODEL.subgraphs)) {
     if (graphs.length >= MAX_GRAPHS) throw new ModelError('unsafe', `more than ${MAX_GRAPHS} graphs`, { file: source.name });
-    graphs.push(await readSubgraph(buffer, table, buffers, codes));
+    graphs.push(await readSubgraph(buffer, table, buffers, codes, sparse));
   }
   const [graph] = graphs;
   if (!graph) throw new ModelError('malformed', 'the model has no graph. Is the file truncated?', { file: source.name });
   return { ...graph, version: await buffer.int32(root, MODEL.version), description: await buffer.text(root, MODEL.description), graphs };
 }
 
-async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly Table[], codes: readonly string[]): Promise<LiteSubgraph> {
+async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly Table[], codes: readonly string[], sparse: Budget): Promise<LiteSubgraph> {
   const { source } = buffer;
   const tensors: LiteTensor[] = [];
-  for (const table of await buffer.tables(graph, GRAPH.tensors)) tensors.push(await readTensor(buffer, table, buffers, tensors.length));
+  for (const table of await buffer.tables(graph, GRAPH.tensors)) tensors.push(await readTensor(buffer, table, buffers, sparse, tensors.length));
   const operators: LiteOperator[] = [];
   for (const table of await buffer.tables(graph, GRAPH.operators)) {
     const code = await buffer.int32(table, OPERATOR.code);
@@ -181,7 +184,7 @@ async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly 
 async function readOptions(buffer: FlatBuffer, table: Table): Promise<LiteOptions> {
   const span = await buffer.vector(table, OPERATOR.own, 1);
   const own = span.count > 0 && span.count <= MAX_OWN_BYTES ? await buffer.bytes(span) : new Uint8Array();
-  return new LiteOptions(buffer, await buffer.child(table, OPERATOR.options), own);
+  return new LiteOptions(buffer, (await buffer.child(table, OPERATOR.options)) ?? (await buffer.child(table, OPERATOR.moreOptions)), own);
 }
 
 async function readCode(buffer: FlatBuffer, table: Table): Promise<string> {
@@ -191,7 +194,7 @@ async function readCode(buffer: FlatBuffer, table: Table): Promise<string> {
   return LITE_OPERATORS[code] ?? `operator ${code}`;
 }
 
-async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Table[], index: number): Promise<LiteTensor> {
+async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Table[], sparse: Budget, index: number): Promise<LiteTensor> {
   const { source } = buffer;
   const name = (await buffer.text(table, TENSOR.name)) || `tensor ${index}`;
   const place = { file: source.name, tensor: name };
@@ -208,14 +211,18 @@ async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Ta
   const start = outside > 1 ? await buffer.uint64(data, BUFFER.offset) : span.start;
   const byteLength = outside > 1 ? outside : span.count;
   const isConstant = byteLength > 0;
-  if (isConstant && table.fields[TENSOR.sparsity]) throw new ModelError('unsupported', 'it is stored sparsely, which is not read', place);
+  const sparsity = isConstant ? await buffer.child(table, TENSOR.sparsity) : null;
+  if (sparsity && bits) throw new ModelError('unsupported', `it is stored sparsely in ${bits} bits an element, which is not read`, place);
   const isNumeric = dtype !== 'string' && dtype !== 'other';
   const bytes = sliceSource(source, start, start + byteLength);
   const values = bits ? unpackedSource(bytes, elementCount(shape), bits, dtype === 'int8') : bytes;
   if (isConstant && bits && byteLength !== Math.ceil((elementCount(shape) * bits) / 8))
     throw new ModelError('malformed', `shape [${shape}] of ${bits} bits an element does not take ${byteLength} bytes`, place);
-  const whole = isConstant && isNumeric ? storedTensor({ name, dtype, shape, source: values, origin: { file: source.name, offset: start, name } }) : null;
-  const stored = whole && bits ? withBits(whole, bits) : whole;
+  const listed = sparsity && isNumeric ? [Math.floor(byteLength / DTYPE_BYTES[dtype])] : shape;
+  const whole =
+    isConstant && isNumeric ? storedTensor({ name, dtype, shape: listed, source: values, origin: { file: source.name, offset: start, name } }) : null;
+  const dense = whole && sparsity ? await denseTensor(buffer, sparsity, whole, shape, sparse, place) : whole;
+  const stored = dense && bits ? withBits(dense, bits) : dense;
   return {
     name,
     dtype,

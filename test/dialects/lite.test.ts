@@ -4,7 +4,7 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { LITE_OPERATORS } from '../../src/containers/tflite.js';
 import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
-import { byte, child, float, int, ints, type LiteOperator, type LiteTensor, liteModel, table } from '../lite-models.js';
+import { byte, child, float, int, ints, type LiteOperator, type LiteTensor, liteModel, table, text } from '../lite-models.js';
 import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
 import { zipImage } from '../zip-image.js';
 
@@ -323,6 +323,19 @@ describe('what several graphs and steps make', () => {
     expect(await evaluated(model, [1, -3])).toEqual([[-8, 24]]);
   });
 
+  it('of a composite is what the graph of its steps makes', async () => {
+    const double = { tensors: [flowing('v', [1, 2]), flowing('twice', [1, 2])], inputs: [0], outputs: [1] };
+    const composite = { code: code('STABLEHLO_COMPOSITE'), inputs: [0], outputs: [1], moreOptions: table(child(text('acme.double')), int(1)) };
+    const model = liteModel(
+      [flowing('x', [1, 2]), flowing('y', [1, 2])],
+      [composite],
+      [0],
+      [1],
+      [{ ...double, operators: [{ code: code('ADD'), inputs: [0, 0], outputs: [1] }] }],
+    );
+    expect(await evaluated(model, [1, -3])).toEqual([[2, -6]]);
+  });
+
   it('of an LSTM is what its equations say, from states of zeros', async () => {
     const [steps, inputs, units] = [3, 2, 2];
     const kernels = [...Array(8).keys()].map((i) => constant(`k${i}`, [units, i < 4 ? inputs : units], noise(4, i + 1)));
@@ -479,6 +492,87 @@ describe('what several graphs and steps make', () => {
       [1],
     );
     await expect(evaluated(unknown, [1, 2])).rejects.toThrow(/RELU has settings that are not known: field 0/);
+  });
+});
+
+describe('weights that are stored sparsely, or behind the FlatBuffer', () => {
+  const csr = { order: [0, 1], levels: [3, { segments: [0, 2, 2, 3], indices: [0, 3, 1] }] };
+  const sparse = (values: readonly number[], shape: readonly number[], sparsity: LiteTensor['sparsity']): LiteTensor => ({
+    ...constant('w', shape, values),
+    ...(sparsity ? { sparsity } : {}),
+  });
+  const dense = (w: LiteTensor, hasDensify = false) => {
+    const [out, inputs] = w.shape as [number, number];
+    const tensors = [flowing('x', [1, inputs]), w, flowing('spread', w.shape), flowing('y', [1, out])];
+    const densify = { code: code('DENSIFY'), inputs: [1], outputs: [2] };
+    const product = { code: code('FULLY_CONNECTED'), inputs: [0, hasDensify ? 2 : 1], outputs: [3] };
+    return liteModel(tensors, hasDensify ? [densify, product] : [product], [0], [3]);
+  };
+  const product = async (bytes: Uint8Array, inputs: number) => {
+    const map = await (await openModel(files(bytes))).map();
+    const [made] = await runLayers(map, [{ shape: [1, inputs], data: Float64Array.from({ length: inputs }, (_, i) => 10 ** i) }], () => {});
+    return Array.from(made!.data, Number);
+  };
+
+  it.each([
+    ['by rows', sparse([1, 2, 3], [3, 4], csr), [2001, 0, 30]],
+    ['by columns', sparse([1, 3, 2], [3, 4], { order: [1, 0], levels: [4, { segments: [0, 1, 2, 2, 3], indices: [0, 2, 0] }] }), [2001, 0, 30]],
+    [
+      'in blocks',
+      sparse([1, 2, 3, 4, 5, 6, 7, 8], [4, 4], { order: [0, 1, 2, 3], blocks: [0, 1], levels: [2, { segments: [0, 1, 2], indices: [0, 1] }, 2, 2] }),
+      [21, 43, 6500, 8700],
+    ],
+    [
+      'in blocks of columns',
+      sparse([1, 2, 5, 6], [2, 4], { order: [0, 1, 2], blocks: [1], levels: [2, { segments: [0, 1, 2], indices: [0, 1] }, 2] }),
+      [21, 6500],
+    ],
+  ] as const)('are spread out %s', async (_, w, expected) => {
+    expect(await product(dense(w), w.shape[1]!)).toEqual(expected);
+    expect(await product(dense(w, true), w.shape[1]!)).toEqual(expected);
+  });
+
+  it.each([
+    [
+      'name a place that there is not',
+      sparse([1, 2, 3], [3, 4], { ...csr, levels: [3, { segments: [0, 2, 2, 3], indices: [0, 4, 1] }] }),
+      /what its levels name/,
+    ],
+    ['name more places than are stored', sparse([1, 2], [3, 4], csr), /what its levels name/],
+    ['store more than they name', sparse([1, 2, 3, 4], [3, 4], csr), /what its levels name/],
+    ['have fewer segments than rows', sparse([1, 2, 3], [3, 4], { ...csr, levels: [3, { segments: [0, 2, 3], indices: [0, 3, 1] }] }), /what its levels name/],
+    ['have levels of other sizes', sparse([1, 2, 3], [3, 4], { ...csr, levels: [4, csr.levels[1]!] }), /a level has 4 places where there are 3/],
+    ['have one order of axes twice', sparse([1, 2, 3], [3, 4], { ...csr, order: [0, 0] }), /order \[0,0\]/],
+    [
+      'have blocks that do not fit',
+      sparse([1, 2, 3], [3, 4], { order: [0, 1, 2], blocks: [1], levels: [3, csr.levels[1]!, 3] }),
+      /blocks of 3 do not make an axis of 4/,
+    ],
+    ['turn their blocks', sparse([1], [2, 2], { order: [0, 1, 3, 2], blocks: [0, 1], levels: [1, 1, 2, 2] }), /turned/],
+    [
+      'are far larger than their file',
+      sparse([1], [2 ** 13, 2 ** 11], { order: [0, 1], levels: [2 ** 13, { segments: [0], indices: [] }] }),
+      /sparse tensors refers|so often/,
+    ],
+    [
+      'are larger than memory',
+      sparse([1], [2 ** 15, 2 ** 15], { order: [0, 1], levels: [2 ** 15, { segments: [0], indices: [] }] }),
+      /stored sparsely and takes/,
+    ],
+  ] as const)('are refused where they %s', async (_, w, message) => {
+    await expect(product(dense(w), w.shape[1]!)).rejects.toThrow(message);
+  });
+
+  it('lie where the buffer says, beyond the first two gigabytes too', async () => {
+    const build = (offset: number) => dense({ ...flowing('w', [1, 2]), outside: { offset, size: 8 } });
+    const end = build(1).byteLength;
+    expect(await product(Uint8Array.from([...build(end), ...floats([3, 4])]), 2)).toEqual([43]);
+    await expect(product(build(2 ** 33), 2)).rejects.toThrow(/asked for, but the file ends/);
+  });
+
+  it('in int8 behind DENSIFY round what flows as they would without it', async () => {
+    const w = { name: 'w', shape: [3, 4], type: 9, data: Uint8Array.of(1, 2, 3), scales: [0.5], sparsity: csr };
+    for (const hasDensify of [false, true]) expect((await (await openModel(files(dense(w, hasDensify)))).map()).warnings[0]!.message).toMatch(/dynamic range/);
   });
 });
 

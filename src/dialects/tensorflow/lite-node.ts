@@ -283,7 +283,7 @@ export class LiteNode {
   flowing(isRows: boolean, at = 0): string {
     const { builder } = this;
     const [flowing, kernel] = [this.tensor(at), this.tensor(1)];
-    if (flowing.dtype !== 'float32' || !kernel.data || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return this.input(at);
+    if (flowing.dtype !== 'float32' || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return this.input(at);
     if (kernel.dtype !== 'int8')
       throw new ModelError(
         'unsupported',

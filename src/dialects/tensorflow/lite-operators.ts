@@ -25,6 +25,8 @@ export const AT_REST: Readonly<Record<string, readonly number[]>> = {
   PACK: [0],
   RESHAPE: [0],
   CAST: [0, 1],
+  // Its name, attributes and version, for runtimes that know it as a whole.
+  STABLEHLO_COMPOSITE: [0, 2, 3, 4],
   // Sizes of the window that a depthwise kernel has, which old converters write.
   DEPTHWISE_CONV_2D: [3],
 };
@@ -354,6 +356,7 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   CONV_3D_TRANSPOSE: transposedConv3d,
   UNIDIRECTIONAL_SEQUENCE_LSTM: lstm,
   UNIDIRECTIONAL_SEQUENCE_RNN: recurrent,
+  STABLEHLO_COMPOSITE: async (node) => node.spread('PartitionedCall', node.inputs, { f: await node.calls(await node.options.int(1)) }),
   IF: branch,
   WHILE: loop,
   ATAN2: plain('Atan2'),

@@ -8,7 +8,7 @@
  *   https://github.com/tensorflow/tensorflow/tree/master/tensorflow/lite/kernels
  */
 import type { TfFunction, TfGraph } from '../../containers/tf-graph.js';
-import type { LiteModel, LiteOperator } from '../../containers/tflite.js';
+import type { LiteModel, LiteOperator, LiteSubgraph } from '../../containers/tflite.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { TfPort } from './graph.js';
 import { checkCodes } from './lite-codes.js';
@@ -26,7 +26,8 @@ export interface LiteGraph {
 }
 
 /** @throws ModelError 'unsupported' listing every operator that cannot be said; where there are only such as are not known, they become nodes, which the graph lists */
-export async function liteToTensorflow(model: LiteModel, reading: LiteReading): Promise<LiteGraph> {
+export async function liteToTensorflow(written: LiteModel, reading: LiteReading): Promise<LiteGraph> {
+  const model = { ...written, ...withoutDensify(written), graphs: written.graphs.map(withoutDensify) };
   const functions = new Map<string, TfFunction>();
   const errors: ModelError[] = [];
   const asked = new Set<number>([0]);
@@ -67,6 +68,18 @@ export async function liteToTensorflow(model: LiteModel, reading: LiteReading): 
     dynamic: shared.dynamic,
     unrounded: shared.unrounded,
   };
+}
+
+/** Constants that are stored sparsely are whole where they are read: what would spread them out makes nothing of its own. */
+function withoutDensify(graph: LiteSubgraph): LiteSubgraph {
+  const spread = new Map<number, number>();
+  for (const { op, inputs, outputs } of graph.operators) {
+    const [from, to] = [inputs[0] ?? -1, outputs[0] ?? -1];
+    if (op === 'DENSIFY' && to >= 0 && graph.tensors[from]?.data) spread.set(to, from);
+  }
+  if (spread.size === 0) return graph;
+  const tensors = graph.tensors.map((tensor, i) => (spread.has(i) ? { ...graph.tensors[spread.get(i)!]!, name: tensor.name } : tensor));
+  return { ...graph, tensors, operators: graph.operators.filter(({ op, outputs }) => op !== 'DENSIFY' || !spread.has(outputs[0]!)) };
 }
 
 async function translate(builder: LiteBuilder, shared: LiteShared, errors: ModelError[]): Promise<void> {

@@ -9,17 +9,20 @@ export function instance(path: string, attributes: Readonly<Record<string, unkno
   return new Call(new Name(path.slice(0, at), path.slice(at + 1)), [], { via: '\x81', state: new Map(Object.entries(attributes)) });
 }
 
-/** @param code by module: '__torch__.nets' */
-export function scriptFile(code: Readonly<Record<string, string>>, root: Call, keeper = new TensorKeeper()) {
+/**
+ * @param code by module: '__torch__.nets'
+ * @param version of the operators' meanings
+ */
+export function scriptFile(code: Readonly<Record<string, string>>, root: Call, keeper = new TensorKeeper(), version = 10) {
   const members = Object.entries(code).map(([module, text]) => [`archive/code/${module.replaceAll('.', '/')}.py`, strToU8(text)] as const);
-  const constants = { 'archive/constants.pkl': pickle(new Tuple()) };
+  const constants = { 'archive/constants.pkl': pickle(new Tuple()), 'archive/version': strToU8(`${version}\n`) };
   const bytes = zipSync({ ...keeper.members(root), ...constants, ...Object.fromEntries(members) }, { level: 0 });
   return memoryFileSet({ 'net.pt': bytes }, 'net.pt');
 }
 
 /** A net of one class with a forward of one tensor, whose body is given; its lines are indented here. */
-export function netOf(body: readonly string[], attributes: Readonly<Record<string, unknown>> = {}, more = '', keeper = new TensorKeeper()) {
+export function netOf(body: readonly string[], attributes: Readonly<Record<string, unknown>> = {}, more = '', keeper = new TensorKeeper(), version = 10) {
   const lines = body.map((line) => `    ${line}`).join('\n');
   const code = `class Net(Module):\n  training : bool\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n${lines}\n${more}`;
-  return scriptFile({ __torch__: code }, instance('__torch__.Net', { training: false, ...attributes }), keeper);
+  return scriptFile({ __torch__: code }, instance('__torch__.Net', { training: false, ...attributes }), keeper, version);
 }

@@ -5,6 +5,7 @@ import { runLayers } from '../../src/verify/reference/session.js';
 import { netOf } from '../torchscript-files.js';
 
 const VALUES = [-7, -6, -3, -1, 0, 1, 5, 7];
+const MEAN = -0.5;
 
 const int = ['_0 = torch.to(x, 4)'];
 const floorMod = (a: number, b: number) => a - b * Math.floor(a / b);
@@ -27,12 +28,25 @@ const cases: readonly (readonly [string, readonly string[], (x: number) => numbe
   ['softplus with a threshold of its own', ['return torch.softplus(x, 0.5, 1)'], (x) => (x * 0.5 > 1 ? x : Math.log1p(Math.exp(x * 0.5)) / 0.5)],
   ['log_sigmoid far below zero', ['return torch.log_sigmoid(torch.mul(x, 200.))'], (x) => (x < 0 ? x * 200 : -Math.log1p(Math.exp(-200 * x)))],
   ['the exponential of integers', [...int, 'return torch.exp(_0)'], Math.exp],
+  ['integers held to bounds that are none', [...int, 'return torch.clamp(_0, -2.5, 5.5)'], (x) => Math.min(5.5, Math.max(-2.5, x))],
+  ['integers times a float without axes', [...int, 'return torch.mul(_0, torch.mean(x))'], (x) => x * MEAN],
+  ['integers compared with a float without axes', [...int, 'return torch.to(torch.gt(_0, torch.mean(torch.abs(x))), 6)'], (x) => Number(x > 3.75)],
 ];
 
 it.each(cases)('%s', async (_, body, truth) => {
   const map = await (await openModel(netOf(body), { inputShape: [1, 8] })).map();
   const [made] = await runLayers(map, [{ shape: [1, 8], data: Float64Array.from(VALUES) }], () => {});
   for (const [i, x] of VALUES.entries()) expect(Number(made!.data[i]), `of ${x}`).toBeCloseTo(truth(x), 6);
+});
+
+it.each([
+  [3, (x: number) => Math.trunc(x / 2)],
+  [4, (x: number) => x / 2],
+] as const)('div of integers as version %i of the operators means it', async (version, truth) => {
+  const body = [...int, 'return torch.div(_0, torch.tensor(2))'];
+  const map = await (await openModel(netOf(body, {}, '', undefined, version), { inputShape: [1, 8] })).map();
+  const [made] = await runLayers(map, [{ shape: [1, 8], data: Float64Array.from(VALUES) }], () => {});
+  expect(Array.from(made!.data, Number)).toEqual(VALUES.map((x) => expect.closeTo(truth(x), 6)));
 });
 
 it('sizes are divided as sizes, so that shapes are still worked out from them', async () => {
@@ -84,6 +98,10 @@ const moved: readonly (readonly [string, readonly string[], readonly number[]])[
     ['return torch.dstack([torch.slice(torch.select(x, 0, 0), 0, 0, 1), torch.slice(torch.select(x, 0, 0), 0, 1, 2)])'],
     [0, 4, 1, 5, 2, 6, 3, 7],
   ],
+  ['weight_norm of a whole', ['return torch.slice(torch._weight_norm(x, torch.tensor(2.), -1), 1, 2)'], [8, 9, 10, 11].map((v) => (2 * v) / Math.sqrt(506))],
+  ['a norm of order 0', ['return torch.norm(x, 0, [2])'], [3, 4, 4]],
+  ['a norm of order -inf', ['return torch.norm(torch.neg(x), float("-inf"), [2])'], [0, 4, 8]],
+  ['a sum of bytes', ['return torch.sum(torch.to(torch.mul(x, 20), 0))'], [1320]],
   ['tensordot', ['return torch.tensordot(x, torch.slice(x, 1, 0, 1), [2, 0], [2, 0])'], [14, 38, 62]],
 ];
 

@@ -13,6 +13,8 @@ export interface Workshop {
   readonly build: GraphBuilder;
   readonly work: Work;
   readonly inference: boolean;
+  /** Version of the operators' meanings that the program was saved with. @see caffe2/serialize/versions.h */
+  readonly version: number;
   /** Calls that act as in training. */
   readonly training: string[];
   /** Path of the module in which the program is, joined by dots, and whether it has no modules inside. */
@@ -264,29 +266,39 @@ export class Call {
     return new TensorItem(get(of.value), { of, get, put });
   }
 
-  /** Operands of arithmetic, brought to one dtype as PyTorch promotes them: a number gives way to a tensor. */
-  promoted(names: readonly string[]): { values: Value[]; dtype: DType } {
-    const items = names.map((name) => this.item(name));
-    const known = items.map(knownScalar);
-    const tensors = items.flatMap((item, i) => (item instanceof TensorItem && (known[i] === null || items.length === 1) ? [item.value] : []));
-    const ranked = tensors.filter(({ shape }) => shape === null || shape.length > 0);
-    const dtypes = (ranked.length > 0 ? ranked : tensors).map(({ dtype }) => dtype);
-    if (dtypes.includes(null)) throw BEHIND_OBSTACLE;
-    let dtype = (dtypes as DType[]).reduce<DType | null>((a, b) => (a === null ? b : promoteTypes(a, b)), null);
-    for (const scalar of known) {
-      if (scalar === null) continue;
-      const own = dtypeOfScalar(scalar);
-      if (dtype === null || kindOf(own) > kindOf(dtype)) dtype = own;
+  /**
+   * The dtype of arithmetic with these operands. Those of tensors with axes count first, then those of tensors without, then those of plain
+   * numbers: what comes later only counts where it is of a kind that holds more (a float among integers).
+   *
+   * @see c10/core/ScalarType.h and `at::native::result_type`
+   */
+  promotedType(names: readonly string[]): DType {
+    const ranked: DType[] = [];
+    const single: DType[] = [];
+    const plain: DType[] = [];
+    for (const name of names) {
+      const item = this.item(name);
+      // Tracing keeps numbers as tensors of one float64: they are numbers still.
+      const scalar = knownScalar(item);
+      if (scalar !== null) plain.push(dtypeOfScalar(scalar));
+      else {
+        const { dtype, shape } = this.valueOf(item, name);
+        if (dtype === null) throw BEHIND_OBSTACLE;
+        (shape?.length === 0 ? single : ranked).push(dtype);
+      }
     }
-    const to = dtype ?? 'float32';
-    return {
-      dtype: to,
-      values: items.map((item, i) => {
-        const scalar = known[i];
-        if (scalar !== null && scalar !== undefined) return this.build.numbers(to, numberOf(scalar));
-        return this.cast(this.valueOf(item, names[i]!), to);
-      }),
-    };
+    const widest = (dtypes: readonly DType[]) => dtypes.reduce<DType | null>((a, b) => (a === null ? b : promoteTypes(a, b)), null);
+    return givingWay(widest(ranked), givingWay(widest(single), widest(plain))) ?? 'float32';
+  }
+
+  /** Operands of arithmetic, brought to one dtype. */
+  promoted(names: readonly string[]): { values: Value[]; dtype: DType } {
+    const dtype = this.promotedType(names);
+    const values = names.map((name) => {
+      const scalar = knownScalar(this.item(name));
+      return scalar === null ? this.cast(this.tensor(name), dtype) : this.build.numbers(dtype, numberOf(scalar));
+    });
+    return { values, dtype };
   }
 
   /** Whether a call that acts otherwise in training does so here; tells it. */
@@ -301,6 +313,12 @@ function kindOf(dtype: DType): number {
   if (dtype === 'bool') return 0;
   if (dtype.startsWith('complex')) return 3;
   return isFloatDType(dtype) ? 2 : 1;
+}
+
+/** The first, but for a second of a kind that holds more. */
+function givingWay(first: DType | null, second: DType | null): DType | null {
+  if (first === null || second === null) return first ?? second;
+  return kindOf(second) > kindOf(first) ? promoteTypes(first, second) : first;
 }
 
 export function promoteTypes(a: DType, b: DType): DType {

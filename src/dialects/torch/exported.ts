@@ -79,7 +79,7 @@ class Translation {
     const module = field(program.document, 'graph_module');
     this.#graph = field(module, 'graph');
     this.#signature = field(module, 'signature');
-    this.#shop = newWorkshop(options.file, options.inference);
+    this.#shop = newWorkshop(options.file, options.inference, Number.POSITIVE_INFINITY);
   }
 
   run(): LayerMap {

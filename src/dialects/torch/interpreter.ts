@@ -18,6 +18,8 @@ import { keyOf } from './rules/language.js';
 export interface Program {
   /** Code by its dotted name ('__torch__.torchvision.models.resnet'), and what its file is called; null where there is none. */
   code(module: string): { readonly file: string; readonly code: CodeFile } | null;
+  /** Of the operators' meanings. */
+  readonly version: number;
   /** What CONSTANTS.c0 and the like are. */
   readonly constants: readonly unknown[];
   /** The tensor that a value of the pickle is; undefined for any other value. */

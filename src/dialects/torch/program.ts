@@ -24,7 +24,7 @@ export interface ProgramOptions {
 export function buildTorchMap(program: Program, root: unknown, options: ProgramOptions): LayerMap {
   const { file } = options;
   if (!(root instanceof PickleObject)) throw new ModelError('malformed', 'the file holds no module', { file });
-  const shop = newWorkshop(file, options.inference);
+  const shop = newWorkshop(file, options.inference, program.version);
   const obstacles = new Obstacles();
   const interpreter = new Interpreter(program, shop, obstacles);
   const self = new ObjectItem(root, '');
@@ -41,8 +41,8 @@ export function buildTorchMap(program: Program, root: unknown, options: ProgramO
   }
 }
 
-export function newWorkshop(file: string, inference: boolean): Workshop {
-  return { build: new GraphBuilder({ file }), work: { elements: 0 }, inference, training: [], path: '', isLeaf: false };
+export function newWorkshop(file: string, inference: boolean, version: number): Workshop {
+  return { build: new GraphBuilder({ file }), work: { elements: 0 }, inference, version, training: [], path: '', isLeaf: false };
 }
 
 /** @throws ModelError where there is an obstacle */

@@ -47,20 +47,25 @@ export async function readZipContent(source: ByteSource): Promise<PyTorchContent
   for (const storage of storages) place(storage, await open(`data/${storage.key}`), source.name);
   if (!isScript) return { container: 'zip', value, opaque };
   const code = zip.entries.flatMap(({ name }) => (name.startsWith(`${prefix}code/`) && name.endsWith('.py') ? [name.slice(prefix.length)] : []));
-  return { container: 'TorchScript zip', value, opaque, script: { code, open, constants: await readConstants(open, source.name) } };
+  const [constants, version] = [await readConstants(open, source.name), await readVersion(open, source.name)];
+  return { container: 'TorchScript zip', value, opaque, script: { code, open, constants, version } };
+}
+
+/** A number in decimals and the end of a line; programs without are of today. */
+async function readVersion(open: (name: string) => Promise<ByteSource | null>, label: string): Promise<number> {
+  const source = (await open('version')) ?? (await open('.data/version'));
+  if (!source) return Number.POSITIVE_INFINITY;
+  const text = source.byteLength <= 16 ? new TextDecoder().decode(await source.read(0, source.byteLength)).trim() : '';
+  if (!/^\d+$/.test(text)) throw new ModelError('malformed', `its version is ${JSON.stringify(text)}, expected a number`, { file: label });
+  return Number(text);
 }
 
 /** The tuple of constants.pkl, whose tensors lie in a folder of their own. */
 async function readConstants(open: (name: string) => Promise<ByteSource | null>, label: string): Promise<readonly unknown[]> {
   const source = await open('constants.pkl');
   if (!source) return [];
-  const storages = new Map<string, Storage>();
-  const { value } = await unpickle(
-    source,
-    0,
-    tensorHooks((id) => knownStorage(storages, id)),
-  );
-  for (const storage of storages.values()) place(storage, await open(`constants/${storage.key}`), label, 'constants');
+  const { value, storages } = await readPickle(source, open, label);
+  for (const storage of storages) place(storage, await open(`constants/${storage.key}`), label, 'constants');
   return Array.isArray(value) ? value : [];
 }
 
@@ -93,6 +98,10 @@ export async function readUnpacked(files: FileSet, prefix: string): Promise<PyTo
 
 /** The pickle of a zip archive, and the storages that it refers to. */
 async function readWiring(open: (name: string) => Promise<ByteSource | null>, label: string) {
+  return readPickle((await open('data.pkl'))!, open, label);
+}
+
+async function readPickle(source: ByteSource, open: (name: string) => Promise<ByteSource | null>, label: string) {
   const order = await open('byteorder');
   const bigEndian = order !== null && (await isBigEndian(order, label));
   const storages = new Map<string, Storage>();
@@ -101,7 +110,7 @@ async function readWiring(open: (name: string) => Promise<ByteSource | null>, la
     if (storage instanceof Storage) storage.bigEndian = bigEndian;
     return storage;
   });
-  const { value, opaque } = await unpickle((await open('data.pkl'))!, 0, hooks);
+  const { value, opaque } = await unpickle(source, 0, hooks);
   return { value, opaque, storages: [...storages.values()] };
 }
 

@@ -23,6 +23,8 @@ export interface Script {
   open(name: string): Promise<ByteSource | null>;
   /** What constants.pkl holds. */
   readonly constants: readonly unknown[];
+  /** Of the operators' meanings, as the archive's member "version" says it. */
+  readonly version: number;
 }
 
 /** The code of the largest scripted nets has 2 MB. */
@@ -43,7 +45,7 @@ export async function scriptMap(script: Script, { file, options, root, tensors }
   const code = await readCode(script, file);
   const known = new Map<unknown, Tensor>();
   for (const [view, tensor] of tensors) known.set(view, isLookedAt(tensor) ? await withKnown(tensor) : tensor);
-  const program: Program = { code, constants: script.constants, tensor: (value) => known.get(value) };
+  const program: Program = { code, version: script.version, constants: script.constants, tensor: (value) => known.get(value) };
   return buildTorchMap(program, root, {
     file,
     producer: 'PyTorch (TorchScript)',

@@ -30,7 +30,7 @@ const relu6 = rule('self', (call) => clip(call, call.tensor('self'), 0, 6));
 
 /** Bounds may be numbers or tensors. */
 const clamp = rule('self, min=None, max=None', (call) => {
-  const x = call.tensor('self');
+  const x = call.cast(call.tensor('self'), call.promotedType(['self', ...['min', 'max'].filter((name) => call.has(name))]), 'widened');
   const [min, max] = ['min', 'max'].map((name) => (call.has(name) ? knownScalar(call.item(name)) : null));
   const flows = ['min', 'max'].filter((name, i) => call.has(name) && (i === 0 ? min : max) === null);
   if (knownScalar(call.item('self')) !== null && flows.length === 0) {
@@ -57,14 +57,18 @@ const gated = (op: string, attributes: Readonly<Record<string, number>> = {}): R
     return call.add('Mul', [x, call.add(op, [x], attributes, 'gate')]);
   });
 
+/** x times the share of a normal distribution that lies below it. */
+export function geluOf(call: Call, x: Value): Value {
+  const half = call.add('Mul', [x, call.scalar(0.5, x)], {}, 'half');
+  const erf = call.add('Erf', [call.add('Mul', [x, call.scalar(Math.SQRT1_2, x)], {}, 'scaled')], {}, 'erf');
+  return call.add('Mul', [half, call.add('Add', [erf, call.scalar(1, x)], {}, 'share')]);
+}
+
 const gelu = rule('self, approximate=none', (call) => {
   const x = call.tensor('self');
+  if (call.text('approximate') === 'none') return geluOf(call, x);
   const scalar = (value: number) => call.scalar(value, x);
   const half = call.add('Mul', [x, scalar(0.5)], {}, 'half');
-  if (call.text('approximate') === 'none') {
-    const erf = call.add('Erf', [call.add('Mul', [x, scalar(Math.SQRT1_2)], {}, 'scaled')], {}, 'erf');
-    return call.add('Mul', [half, call.add('Add', [erf, scalar(1)], {}, 'share')]);
-  }
   const cube = call.add('Mul', [call.add('Mul', [x, x], {}, 'square'), x], {}, 'cube');
   const inner = call.add('Add', [x, call.add('Mul', [cube, scalar(0.044715)], {}, 'bent')], {}, 'inner');
   const tanh = call.add('Tanh', [call.add('Mul', [inner, scalar(Math.sqrt(2 / Math.PI))], {}, 'scaled')], {}, 'tanh');
@@ -127,8 +131,17 @@ const arithmetic = (op: string, compute: Numbers): Rule =>
     return call.add('Or', [a, scaled]);
   });
 
+/** Division gave whole numbers for whole numbers, rounded towards zero, until version 4 of the operators (torch 1.5). */
+const TRUE_DIVISION = 4;
+
 const div = rule('self, other, rounding_mode=None', (call) => {
-  const mode = call.has('rounding_mode') ? call.text('rounding_mode') : null;
+  const operands = ['self', 'other'];
+  const isOld =
+    /^div_?$/.test(call.word) &&
+    call.shop.version < TRUE_DIVISION &&
+    operands.some((name) => call.item(name) instanceof TensorItem) &&
+    !isFloatDType(call.promotedType(operands));
+  const mode = isOld ? 'trunc' : call.has('rounding_mode') ? call.text('rounding_mode') : null;
   const round = mode === 'floor' ? Math.floor : mode === 'trunc' ? Math.trunc : (x: number) => x;
   const made = worked(call, (a, b) => round(a / b), mode !== null);
   if (made !== undefined) return made;

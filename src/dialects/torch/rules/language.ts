@@ -78,6 +78,8 @@ const toInt = rule('self', (call) => {
 
 const toFloat = rule('self', (call) => {
   const item = call.item('self');
+  const infinite = typeof item === 'string' ? /^([-+]?)inf(inity)?$/i.exec(item) : null;
+  if (infinite) return new Real(infinite[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY);
   if (item instanceof TensorItem && knownScalar(item) === null) return call.cast(item.value, 'float32');
   return new Real(call.number('self'));
 });

@@ -1,6 +1,6 @@
 /** Normalisations, softmax, and operators that fold axes. */
 import type { Value } from '../../../model/builder.js';
-import { type DType, isFloatDType } from '../../../model/dtype.js';
+import { isFloatDType } from '../../../model/dtype.js';
 import { elementCount } from '../../../model/tensor.js';
 import type { Call } from '../call.js';
 import { type Item, knownScalar, List, numberOf, Real, TensorItem } from '../items.js';
@@ -113,8 +113,8 @@ const reduction = (op: string, isFloat = false): Rule =>
       if (folded !== null) return folded;
     }
     const given = call.tensor('self');
-    const wanted: DType | null =
-      call.dtype('dtype') ?? (given.dtype === 'bool' ? 'int64' : isFloat && !isFloatDType(given.dtype ?? 'float32') ? 'float32' : null);
+    const isWhole = given.dtype !== null && !isFloatDType(given.dtype) && !given.dtype.startsWith('complex');
+    const wanted = call.dtype('dtype') ?? (isWhole ? (isFloat ? 'float32' : 'int64') : null);
     const x = wanted ? call.cast(given, wanted) : given;
     const axes = axesOf(call, x);
     return axes.length === 0 ? x : call.add(op, [x], { axes, keepdims: call.flag('keepdim') ? 1 : 0 });
@@ -170,7 +170,9 @@ const topk = rule('self, k, dim=-1, largest=True, sorted=True', (call) => {
 function normOf(call: Call, x: Value, p: number, axes: readonly number[], keepdims: number): Value {
   if (p === 2) return call.add('ReduceL2', [x], { axes, keepdims });
   if (p === 1) return call.add('ReduceL1', [x], { axes, keepdims });
-  if (p === Number.POSITIVE_INFINITY) return call.add('ReduceMax', [call.add('Abs', [x], {}, 'abs')], { axes, keepdims });
+  if (Math.abs(p) === Number.POSITIVE_INFINITY) return call.add(p > 0 ? 'ReduceMax' : 'ReduceMin', [call.add('Abs', [x], {}, 'abs')], { axes, keepdims });
+  // How many are not 0.
+  if (p === 0) return call.add('ReduceSum', [call.cast(call.cast(x, 'bool', 'isset'), x.dtype!, 'count')], { axes, keepdims });
   const powers = call.add('Pow', [call.add('Abs', [x], {}, 'abs'), call.scalar(p, x)], {}, 'powers');
   return call.add('Pow', [call.add('ReduceSum', [powers], { axes, keepdims }, 'sum'), call.scalar(1 / p, x)]);
 }
@@ -221,10 +223,10 @@ const linalgNorm = rule('self, ord=None, dim=None, keepdim=False, dtype=None', (
   return normOf(call, x, p, axes, call.flag('keepdim') ? 1 : 0);
 });
 
-/** v scaled to the norm g, for each place of an axis: a reparametrised weight. */
+/** v scaled to the norm g, for each place of an axis, or of all of it where the axis is -1: a reparametrised weight. */
 const weightNorm = rule('v, g, dim=0', (call) => {
   const v = call.tensor('v');
-  const dim = call.axis('dim', v);
+  const dim = call.number('dim') === -1 ? null : call.axis('dim', v);
   const axes = Array.from({ length: call.rank(v) }, (_, axis) => axis).filter((axis) => axis !== dim);
   const size = normOf(call.withGiven({}), v, 2, axes, 1);
   return call.add('Mul', [v, call.add('Div', [call.tensor('g'), size], {}, 'factor')]);

@@ -3,6 +3,7 @@ import type { Value } from '../../../model/builder.js';
 import type { Call } from '../call.js';
 import { List, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
+import { geluOf } from './elements.js';
 
 /** x weightᵀ + bias, over the last axis. */
 const linear = rule('input, weight, bias=None', (call) => dense(call, call.tensor('input'), call.tensor('weight'), call.optionalTensor('bias')));
@@ -37,7 +38,6 @@ const einsum = rule('equation, tensors, path=None', (call) =>
   call.add('Einsum', call.tensors('tensors'), { equation: call.text('equation').replaceAll(' ', '') }),
 );
 
-/** softmax(q kᵀ scale + mask) v. */
 /** Several heads of queries have one of keys and values, each as many times as it is shared. */
 function sharedHeads(call: Call, value: Value, query: Value): Value {
   const axis = call.rank(value) - 3;
@@ -55,6 +55,7 @@ const fusedAttention = (signature: string, mask: string | null): Rule =>
     return new List([...listOf([made]).items, ...Array.from({ length: 8 }, () => call.unknown('what training reads of it'))]);
   });
 
+/** softmax(q kᵀ scale + mask) v. */
 const attention: Rule = rule('query, key, value, attn_mask=None, dropout_p=0, is_causal=False, scale=None, enable_gqa=False', (call) => {
   const [query, ownKey, ownValue] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
   const [key, value] = [ownKey, ownValue].map((one) => (call.flag('enable_gqa') ? sharedHeads(call, one, query) : one)) as [Value, Value];
@@ -78,29 +79,74 @@ const attention: Rule = rule('query, key, value, attn_mask=None, dropout_p=0, is
   return call.add('MatMul', [call.add('Softmax', [weights], { axis: -1 }, 'softmax'), value]);
 });
 
-/** PyTorch's fast way through a whole nn.MultiheadAttention: one product makes queries, keys and values of the same tokens. */
+/** Attention of tokens [batch, tokens, features] to each other, of whose queries, keys and values one product is made. */
+interface SelfAttention {
+  readonly features: number;
+  readonly heads: number;
+  /** Names of the arguments that are its weights: of queries, keys and values together, and of what goes out. */
+  readonly weights: readonly [inner: string, innerBias: string, outer: string, outerBias: string];
+}
+
+function attendToEachOther(call: Call, x: Value, { features, heads, weights: names }: SelfAttention): Value {
+  const [batch, tokens] = [call.sizeItem(x, 0), call.sizeItem(x, 1)];
+  const [inner, innerBias, outer, outerBias] = names.map((name) => call.tensor(name)) as [Value, Value, Value, Value];
+  const all = dense(call, x, inner, innerBias);
+  const cut = call.reshaped(all, call.sizesOf([batch, tokens, 3, heads, features / heads], 'shape'), 'cut');
+  const turned = call.add('Transpose', [cut], { perm: [2, 0, 3, 1, 4] }, 'heads');
+  const part = (at: number, step: string) => call.add('Gather', [turned, call.build.numbers('int64', at)], { axis: 0 }, step);
+  const query = part(0, 'query');
+  const scaled = call.add('Mul', [query, call.scalar((features / heads) ** -0.5, query)], {}, 'scaled');
+  const similarity = call.add('MatMul', [scaled, call.transposed(part(1, 'key'))], {}, 'similarity');
+  const weights = call.add('Softmax', [hidden(call, similarity)], { axis: -1 }, 'softmax');
+  const mixed = call.add('Transpose', [call.add('MatMul', [weights, part(2, 'value')], {}, 'mixed')], { perm: [0, 2, 1, 3] }, 'tokens');
+  return dense(call, call.reshaped(mixed, call.sizesOf([batch, tokens, features], 'shape'), 'joined'), outer, outerBias);
+}
+
+/** What is true in the mask is not seen: by kind a mask [tokens, tokens], one of padding [batch, tokens], or one for each head. */
+function hidden(call: Call, similarity: Value): Value {
+  if (!call.has('mask')) return similarity;
+  const given = call.cast(call.tensor('mask'), 'bool', 'mask');
+  const [kind, rank] = [call.has('mask_type') ? call.number('mask_type') : null, call.rank(given)];
+  if (kind === null || rank !== [2, 2, 4][kind]) throw call.decline(`its mask has ${rank} axes, and is of the kind ${kind}`);
+  const mask = kind === 1 ? call.add('Unsqueeze', [given], { axes: [1, 2] }, 'padding') : given;
+  return call.add('Where', [mask, call.scalar(Number.NEGATIVE_INFINITY, similarity), similarity], {}, 'masked');
+}
+
+/** PyTorch's fast way through a whole nn.MultiheadAttention. */
 const wholeAttention = rule(
   'query, key, value, embed_dim, num_head, qkv_weight, qkv_bias, proj_weight, proj_bias, mask=None, need_weights=True, average_attn_weights=True, mask_type=None',
   (call) => {
     const [x, key, value] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
     if (x.name !== key.name || x.name !== value.name) throw call.decline('its queries, keys and values are not of the same tokens');
-    if (call.has('mask')) throw call.decline('it has a mask');
-    const [batch, tokens] = [call.sizeItem(x, 0), call.sizeItem(x, 1)];
-    const [features, heads] = [call.number('embed_dim'), call.number('num_head')];
-    const all = dense(call, x, call.tensor('qkv_weight'), call.tensor('qkv_bias'));
-    const cut = call.reshaped(all, call.sizesOf([batch, tokens, 3, heads, features / heads], 'shape'), 'cut');
-    const turned = call.add('Transpose', [cut], { perm: [2, 0, 3, 1, 4] }, 'heads');
-    const [q, k, v] = [0, 1, 2].map((i) => call.add('Gather', [turned, call.build.numbers('int64', i)], { axis: 0 }, ['query', 'key', 'value'][i])) as [
-      Value,
-      Value,
-      Value,
-    ];
-    const scaled = call.add('Mul', [q, call.scalar((features / heads) ** -0.5, q)], {}, 'scaled');
-    const weights = call.add('Softmax', [call.add('MatMul', [scaled, call.transposed(k)], {}, 'similarity')], { axis: -1 }, 'softmax');
-    const mixed = call.add('Transpose', [call.add('MatMul', [weights, v], {}, 'mixed')], { perm: [0, 2, 1, 3] }, 'tokens');
-    const joined = call.reshaped(mixed, call.sizesOf([batch, tokens, features], 'shape'), 'joined');
-    const made = new TensorItem(dense(call, joined, call.tensor('proj_weight'), call.tensor('proj_bias')));
+    const weights = ['qkv_weight', 'qkv_bias', 'proj_weight', 'proj_bias'] as const;
+    const made = new TensorItem(attendToEachOther(call, x, { features: call.number('embed_dim'), heads: call.number('num_head'), weights }));
     return new List([made, call.has('need_weights') && call.flag('need_weights') ? call.unknown('how tokens attend to each other') : null]);
+  },
+);
+
+/** PyTorch's fast way through a whole nn.TransformerEncoderLayer. */
+const encoderLayer = rule(
+  'src, embed_dim, num_heads, qkv_weight, qkv_bias, proj_weight, proj_bias, use_gelu, norm_first, eps, norm_weight_1, norm_bias_1, norm_weight_2, norm_bias_2, ' +
+    'ffn_weight_1, ffn_bias_1, ffn_weight_2, ffn_bias_2, mask=None, mask_type=None',
+  (call) => {
+    const src = call.tensor('src');
+    const features = call.number('embed_dim');
+    const normal = (x: Value, which: 1 | 2) => {
+      const inputs = [x, call.tensor(`norm_weight_${which}`), call.tensor(`norm_bias_${which}`)];
+      return call.add('LayerNormalization', inputs, { axis: call.rank(x) - 1, epsilon: call.number('eps') }, `norm${which}`);
+    };
+    const weights = ['qkv_weight', 'qkv_bias', 'proj_weight', 'proj_bias'] as const;
+    const forward = (x: Value): Value => {
+      const wide = dense(call, x, call.tensor('ffn_weight_1'), call.tensor('ffn_bias_1'));
+      const bent = call.flag('use_gelu') ? geluOf(call, wide) : call.add('Relu', [wide], {}, 'relu');
+      return dense(call, bent, call.tensor('ffn_weight_2'), call.tensor('ffn_bias_2'));
+    };
+    const isFirst = call.flag('norm_first');
+    const attend = (x: Value) => attendToEachOther(call, x, { features, heads: call.number('num_heads'), weights });
+    const summed = call.add('Add', [src, attend(isFirst ? normal(src, 1) : src)], {}, 'attended');
+    const attended = isFirst ? summed : normal(summed, 1);
+    const made = call.add('Add', [attended, forward(isFirst ? normal(attended, 2) : attended)], {}, isFirst ? undefined : 'sum');
+    return isFirst ? made : normal(made, 2);
   },
 );
 
@@ -122,4 +168,5 @@ export const products: Rules = {
     'attn_bias',
   ),
   _native_multi_head_attention: wholeAttention,
+  _transformer_encoder_layer_fwd: encoderLayer,
 };

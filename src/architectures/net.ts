@@ -11,6 +11,7 @@ import { numbersTensor } from '../model/numbers.js';
 import { inferLayer, makeLayer } from '../model/ops/index.js';
 import { permute, reshape, type Tensor } from '../model/tensor.js';
 import type { Ecosystem, ModuleKind, Shapes, WeightStore, Weights } from './store.js';
+import { Overrides } from './unseen.js';
 
 /** What flows: a value's name, and its shape, channels-first. */
 export interface Value {
@@ -62,20 +63,28 @@ export interface PoolOptions {
   readonly name?: string;
 }
 
-export type Activation = 'relu' | 'relu6' | 'leaky-relu' | 'silu' | 'hard-swish' | 'hard-sigmoid' | 'sigmoid' | 'tanh' | 'gelu' | 'quick-gelu' | 'none';
-/** Those that people can ask for. */
-export const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>([
+const KINDS = [
   'relu',
   'relu6',
   'leaky-relu',
+  'elu',
+  'selu',
   'silu',
+  'mish',
+  'softplus',
   'hard-swish',
   'hard-sigmoid',
   'sigmoid',
   'tanh',
   'gelu',
+  'gelu-tanh',
   'quick-gelu',
-]);
+] as const;
+export type Activation = (typeof KINDS)[number] | 'none';
+/** Those that people can ask for. */
+export const ACTIVATIONS: ReadonlySet<string> = new Set(KINDS);
+/** What is done with a number, as it is told. */
+const VERBS = { Add: 'adding', Sub: 'subtracting', Mul: 'multiplying by', Div: 'dividing by' } as const;
 /** PyTorch's. */
 const SLOPE = 0.01;
 
@@ -96,7 +105,12 @@ export class Net {
   readonly settings = new Set<string>();
   /** The kinds of activations that the family has, each of which `--assume` replaces by its name. */
   readonly activations = new Set<Activation>();
+  /** What values are multiplied by or added to, and by which layers. */
+  readonly numbers = new Map<string, string[]>();
   readonly #names = new Names(2);
+  readonly #overrides: Overrides;
+  /** Whether what is added is a part of an activation. */
+  #isActivating = false;
   /** The module built last: layers without weights are named after it. */
   lastModule = 'net';
 
@@ -105,6 +119,7 @@ export class Net {
     readonly options: NetOptions = {},
   ) {
     this.padsAsTensorFlow = store.ecosystem === 'keras' || store.ecosystem === 'tensorflow-port';
+    this.#overrides = new Overrides(options.assume ?? {}, this.settings);
   }
 
   /** Whether what a convolution pads with is TensorFlow's 'same': one zero more at the end than at the beginning, where that does not come out even. */
@@ -149,7 +164,8 @@ export class Net {
   /** Adds an operator. */
   op(op: string, inputs: readonly Value[], attributes: Readonly<Record<string, AttributeValue>> = {}, extra: Partial<Layer> = {}): Value {
     const name = this.#names.take(extra.name ?? `${this.lastModule}.${op.toLowerCase()}`);
-    const layer = makeLayer({ ...extra, name, op, inputs: inputs.map((value) => value.name), outputs: [name], attributes });
+    const layer = this.#overrides.apply(makeLayer({ ...extra, name, op, inputs: inputs.map((value) => value.name), outputs: [name], attributes }));
+    if (!layer) return inputs[0]!;
     this.layers.push(layer);
     const [made] = inferLayer(
       layer,
@@ -267,7 +283,13 @@ export class Net {
   /** An operator whose second operand is a constant. */
   constantOp(op: 'Add' | 'Sub' | 'Mul' | 'Div', x: Value, operand: Tensor | number, name?: string): Value {
     const tensor = typeof operand === 'number' ? numbersTensor(`${op.toLowerCase()}.operand`, 'float32', [], [operand], { file: '' }) : operand;
-    return this.op(op, [x], {}, { ...(name === undefined ? {} : { name }), weights: { operand: tensor } });
+    const y = this.op(op, [x], {}, { ...(name === undefined ? {} : { name }), weights: { operand: tensor } });
+    // What a normalisation adds is a setting, which tells of itself.
+    if (typeof operand === 'number' && !this.#isActivating && !y.name.endsWith('.epsilon')) {
+      const told = `${VERBS[op]} ${spelt(Number(operand.toPrecision(6)))}`;
+      this.numbers.set(told, [...(this.numbers.get(told) ?? []), y.name]);
+    }
+    return y;
   }
 
   /**
@@ -276,8 +298,16 @@ export class Net {
    * @throws ModelError 'usage' for a word that is no activation
    */
   activation(x: Value, usual: Activation, name?: string, slope = SLOPE): Value {
-    const named = name === undefined ? {} : { name };
     const kind = this.#activationFor(usual);
+    this.#isActivating = true;
+    try {
+      return this.#activated(x, kind, name === undefined ? {} : { name }, slope);
+    } finally {
+      this.#isActivating = false;
+    }
+  }
+
+  #activated(x: Value, kind: Activation, named: { name?: string }, slope: number): Value {
     switch (kind) {
       case 'none':
         return x;
@@ -287,6 +317,14 @@ export class Net {
         return this.op('Relu', [x], {}, named);
       case 'relu6':
         return this.op('Clip', [x], { min: 0, max: 6 }, named);
+      case 'elu':
+        return this.op('Elu', [x], {}, named);
+      case 'selu':
+        return this.op('Selu', [x], {}, named);
+      case 'softplus':
+        return this.op('Softplus', [x], {}, named);
+      case 'mish':
+        return this.op('Mul', [x, this.op('Tanh', [this.op('Softplus', [x])])], {}, named);
       case 'sigmoid':
         return this.op('Sigmoid', [x], {}, named);
       case 'tanh':
@@ -299,6 +337,12 @@ export class Net {
         return this.op('Mul', [x, this.op('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 })], {}, named);
       case 'quick-gelu':
         return this.op('Mul', [x, this.op('Sigmoid', [this.constantOp('Mul', x, 1.702)])], {}, named);
+      // Hendrycks & Gimpel's approximation, which JAX has unless told.
+      case 'gelu-tanh': {
+        const cube = this.op('Mul', [this.op('Mul', [x, x]), x]);
+        const inner = this.constantOp('Mul', this.op('Add', [x, this.constantOp('Mul', cube, 0.044715)]), Math.sqrt(2 / Math.PI));
+        return this.op('Mul', [this.constantOp('Mul', x, 0.5), this.constantOp('Add', this.op('Tanh', [inner]), 1)], {}, named);
+      }
       case 'gelu': {
         const half = this.constantOp('Mul', x, 0.5);
         const erf = this.op('Erf', [this.constantOp('Mul', x, Math.SQRT1_2)]);
@@ -312,7 +356,9 @@ export class Net {
       this.activations.add(usual);
       this.settings.add(usual);
     }
-    const taken = this.options.assume?.[usual] ?? usual;
+    // Behind one module, or of a kind.
+    const own = usual === 'none' ? undefined : this.#overrides.find(this.lastModule, 'activation');
+    const taken = own ?? this.options.assume?.[usual] ?? usual;
     if (taken === 'none' || ACTIVATIONS.has(taken)) return taken as Activation;
     throw new ModelError('usage', `${taken} is no activation; known: ${[...ACTIVATIONS, 'none'].join(', ')}`);
   }

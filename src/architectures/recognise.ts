@@ -12,6 +12,7 @@ import { families } from './list.js';
 import { Departure, isValue, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
 import { kerasStore, type OrderedLayer, stateDictStore, type WeightStore } from './store.js';
+import { traceless } from './unseen.js';
 
 export interface RecogniseOptions {
   readonly file: string;
@@ -269,7 +270,11 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
 function checkAssumptions(net: Net, { assume = {}, file }: RecogniseOptions): void {
   const unknown = Object.keys(assume).find((name) => !net.settings.has(name));
   if (unknown === undefined) return;
-  throw new ModelError('usage', `--assume ${unknown}=... says nothing about this net; it leaves open: ${[...net.settings].join(', ') || 'nothing'}`, { file });
+  throw new ModelError(
+    'usage',
+    `--assume ${unknown}=... says nothing about this net; it leaves open: ${[...net.settings].join(', ') || 'nothing'}, and LAYER.ATTRIBUTE of each of its layers`,
+    { file },
+  );
 }
 
 /** The layer map of a family's net; with a store of weights the net that they make. */
@@ -343,11 +348,14 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
 /** What weights say nothing of; a family says all of it. */
 const UNSEEN = 'activations, pooling, strides and padding are those of the family: weights leave no trace of them';
 
-function unseen({ activations }: Net): string {
+function unseen({ activations, layers, numbers }: Net): string[] {
   const [first] = activations;
   const others =
-    first === undefined ? '' : `; of activations there are ${[...activations].join(', ')}, and --assume ${first}=... takes others in the place of each`;
-  return `${UNSEEN}${others}`;
+    first === undefined
+      ? ''
+      : `; of activations there are ${[...activations].join(', ')}, and --assume ${first}=... takes others in the place of each, MODULE.activation=... behind one module`;
+  const told = traceless(layers, numbers);
+  return [`${UNSEEN}${others}`, ...(told === null ? [] : [told])];
 }
 
 function publishedAs(family: Family, size: unknown): string | undefined {
@@ -359,7 +367,7 @@ function architectureOf(family: Family, size: unknown, net: Net, outputs: Dim | 
   const published = publishedAs(family, size);
   return {
     name: published === undefined ? `${family.title} of no published size` : `${family.title} (${published})`,
-    assumed: [unseen(net), ...net.assumed.values()],
+    assumed: [...unseen(net), ...net.assumed.values()],
     ...(net.endsInClasses && outputs === (family.classes ?? CLASSES) ? { labels: family.labels ?? IMAGENET_LABELS } : {}),
   };
 }

@@ -98,7 +98,7 @@ export function parseShape(text: string): Dim[] {
 }
 
 export function collectAssumption(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const [, name, value] = /^(\w+)=(.+)$/.exec(text) ?? [];
+  const [, name, value] = /^([^=\s]+)=(.+)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('a name and a value are expected, such as epsilon=1e-3.');
   return { ...before, [name]: value };
 }

@@ -20,6 +20,17 @@ export function adaptivePool(net: Net, x: Value, outH: number, outW: number): Va
   return net.transpose(mapped(net, rows, adaptiveMeans(sizes[0], outH), 'avgpool.rows'), [0, 1, 3, 2]);
 }
 
+/** The same where a published net does it to inputs that are not of its own size: another writing of the net may not, so it is told. */
+export function adapted(net: Net, x: Value, outH: number, outW: number): Value {
+  const [h, w] = [sizeOf(x, 2), sizeOf(x, 3)];
+  if (h !== outH || w !== outW)
+    net.assume(
+      'avgpool',
+      `the ${h} x ${w} features of an input of this size are averaged, or repeated, to ${outH} x ${outW} (AdaptiveAvgPool2d), as torchvision does`,
+    );
+  return adaptivePool(net, x, outH, outW);
+}
+
 /** Bilinear interpolation to a known size, as PyTorch's interpolate without aligned corners. */
 export function bilinear(net: Net, x: Value, outH: number, outW: number): Value {
   const sizes = [sizeOf(x, 2), sizeOf(x, 3)] as const;

@@ -1,5 +1,5 @@
 /** AlexNet, in the one-tower form of Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014. */
-import { adaptivePool } from './adaptive.js';
+import { adapted } from './adaptive.js';
 import { family, TORCHVISION } from './family.js';
 import { CLASSES, head } from './head.js';
 import { spelling } from './spelling.js';
@@ -44,6 +44,6 @@ export const alexnet = family<Size>({
     x = conv(x, 8, 3, 3, 1, 1);
     x = pool(conv(x, 10, 4, 3, 1, 1));
     const layers = [['1', 4096] as const, ['4', 4096] as const, ['6', CLASSES] as const];
-    return head(net, net.flatten(adaptivePool(net, x, 6, 6)), 'classifier', { layers });
+    return head(net, net.flatten(adapted(net, x, 6, 6)), 'classifier', { layers });
   },
 });

@@ -5,7 +5,7 @@
  * input size; batch normalisation as in torchvision; fully convolutional, or without its dense layers.
  */
 import { ModelError } from '../errors.js';
-import { adaptivePool } from './adaptive.js';
+import { adapted } from './adaptive.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
 import { besideWidth, CLASSES, head } from './head.js';
 import { type Net, sizeOf, type Value } from './net.js';
@@ -136,7 +136,7 @@ function flattened(net: Net, features: Value, { dense, side }: VggSize): Value {
       throw new ModelError('unsupported', `${problem}. Choose --input-shape so that they agree.`);
     }
     // torchvision averages the features down, or repeats them, to what the first dense layer takes.
-    x = adaptivePool(net, x, side!, side!);
+    x = adapted(net, x, side!, side!);
   }
   return net.flatten(x, 'flatten');
 }

@@ -1,7 +1,7 @@
 /** Arrays and pictures that a user gives to be run. */
 import { basename } from 'node:path';
 import { memorySource } from '../bytes/byte-source.js';
-import { readNpy, readNpz } from '../containers/npy.js';
+import { looksLikeNpy, readNpy, readNpz } from '../containers/npy.js';
 import { looksLikeZip } from '../containers/zip.js';
 import { ModelError, throwAll } from '../errors.js';
 import type { EditedMap } from '../model/edited.js';
@@ -106,8 +106,14 @@ export async function readArrays(given: GivenArrays): Promise<ReadonlyMap<string
 async function readArrayFile(path: string): Promise<{ readonly arrays: ReadonlyMap<string, Tensor>; readonly isSingle: boolean }> {
   const file = await fileSource(path);
   try {
+    // Looked at before it is read whole: a model of some gigabytes may be given by mistake.
+    const head = await file.read(0, Math.min(6, file.byteLength));
+    if (!looksLikeZip(head) && !looksLikeNpy(head)) {
+      throw new ModelError('usage', 'this holds no arrays of NumPy: an .npz is expected, which `weighbridge golden` prints a script for, or an .npy', {
+        file: path,
+      });
+    }
     const source = memorySource(await file.read(0, file.byteLength), path);
-    const head = await source.read(0, Math.min(4, source.byteLength));
     if (looksLikeZip(head)) return { arrays: await readNpz(source), isSingle: false };
     return { arrays: new Map([['input', await readNpy(source, basename(path))]]), isSingle: true };
   } finally {

@@ -55,6 +55,16 @@ describe('published nets', () => {
     expect(() => recogniseStateDict(blank(published.resnet18!), { ...options, inputShape: ['N', 1, 32, 32] })).toThrow(/with 3 channels are expected/);
   });
 
+  it.each([
+    ['vgg11', 96, '3 x 3 features of an input of this size are averaged, or repeated, to 7 x 7'],
+    ['alexnet', 256, '7 x 7 features of an input of this size are averaged, or repeated, to 6 x 6'],
+  ])('tell what %s does to a picture of another size', (name, size, told) => {
+    const assumedAt = (side: number) =>
+      recogniseStateDict(blank(published[name]!), { ...options, inputShape: ['N', 3, side, side] }).map!.architecture!.assumed.join();
+    expect(assumedAt(size)).toContain(told);
+    expect(assumedAt(224)).not.toContain('averaged, or repeated');
+  });
+
   it('are taken from under "model" where "ema" holds their average, which is told', () => {
     const twice = Object.fromEntries(
       Object.entries(published.resnet18!).flatMap(([name, shape]) => [

@@ -18,6 +18,12 @@ const KERAS = join(DIGITS, 'digits.h5');
 const GOLDEN = join(DIGITS, 'keras.npz');
 
 describe('files by their paths', () => {
+  it('a recording that is a model, or a picture, is refused before it is read', async () => {
+    await expect(convertFile(KERAS, join(temporaryFolder(), 'digits.onnx'), { golden: KERAS })).rejects.toThrow(
+      /holds no arrays of NumPy: an .npz is expected/,
+    );
+  });
+
   it('a conversion is verified, and what happened is the document of the command', async () => {
     const output = join(temporaryFolder(), 'digits.onnx');
     const seen: Progress[] = [];

@@ -1,4 +1,5 @@
 /** What kind of mistake it is: tried on the layer that differs, and named with what is left of the error. */
+import { onnx as schema } from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
@@ -10,7 +11,7 @@ import { faultsFor } from './faults/any-net.js';
 import { type Subject, scoreFault, subjectOf, verifyEdited as verify, writtenOnnx } from './faults/catalogue.js';
 import { FAMILIES } from './faults/families.js';
 import { branchedNet, modelOf } from './faults/nets.js';
-import { all, attribute, change, changeOp, type Edit, rearrange, skipNode } from './faults/onnx-edit.js';
+import { all, attribute, change, changeBytes, changeOp, type Edit, nodeOf, rearrange, skipNode } from './faults/onnx-edit.js';
 
 const map = branchedNet();
 let subject: Subject;
@@ -35,6 +36,16 @@ describe('the cause of a mismatch', () => {
     expect(cause!.explainedBy[0]!.error).toBeLessThan(2e-6);
     expect(cause!.error).toBeGreaterThan(1e-4);
     expect(cause!.message).toContain(`explained by: ${cause!.explainedBy[0]!.what}`);
+  });
+
+  it.each<[what: string, layer: string, kind: string, says: string, edit: Edit]>([
+    ['a padding of one side alone', 'conv1', 'padding', 'pads [1,4,1,1] for [1,1,1,1]', attribute('conv1', 'pads', [1, 4, 1, 1])],
+    ['a factor', 'fc', 'operator', 'Gemm ("product"), Mul ("alpha"), Add for Gemm', factor('fc', 1.013)],
+    ['values whose last bits are gone', 'conv2', 'narrower', 'kernel without the last 14 bits of each value', changeBytes('conv2', 1, cutBits(14))],
+  ])('is a number that no list has, which the file states: %s', async (_, layer, kind, says, edit) => {
+    const { cause, verdict } = await verify(subject, edit);
+    expect(verdict).toBe('mismatch');
+    expect(cause!.explainedBy[0]).toMatchObject({ kind, layer, what: says });
   });
 
   it('is in a layer that the file has lost, behind which the first difference shows', async () => {
@@ -106,6 +117,19 @@ describe('the cause of a mismatch', () => {
     expect(report.cause!.message).toContain('the original computes otherwise than it was read');
   });
 });
+
+/** A Gemm with an alpha, which the writer never gives. */
+function factor(node: string, alpha: number): Edit {
+  return (graph) => {
+    const owner = nodeOf(graph, node);
+    const kept = owner.attribute!.filter(({ name }) => name !== 'alpha');
+    owner.attribute = [...kept, schema.AttributeProto.create({ name: 'alpha', type: schema.AttributeProto.AttributeType.FLOAT, f: alpha })];
+  };
+}
+
+function cutBits(count: number) {
+  return (_: Uint8Array, words: Uint32Array) => words.set(words.map((word) => word & (-1 << count)));
+}
 
 async function flippedMap(net: LayerMap, name: string): Promise<LayerMap> {
   const layers = await Promise.all(

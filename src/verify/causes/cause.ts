@@ -14,6 +14,8 @@ export interface Cause {
   readonly layer?: Layer;
   /** What the layer reads instead. @throws ModelError, or gives null, where that cannot be */
   read?(inputs: Inputs): Inputs | null | Promise<Inputs | null>;
+  /** What is computed in its place, whatever it is; null where that cannot be. */
+  compute?(): Promise<readonly Value[] | null>;
   /** What becomes of what it makes; null where that cannot be. */
   made?(value: Value): Value | null | Promise<Value | null>;
 }
@@ -27,6 +29,8 @@ export interface Suspect {
   readonly inputs: Inputs;
   /** Of all values of the map. */
   readonly types: ReadonlyMap<string, ValueType>;
+  /** What flows in the net there, by its names; empty where only weights are looked at. */
+  readonly known: ReadonlyMap<string, Value>;
   /** Values of other layers that have the shape of one that this layer reads, by the layer that makes them. */
   readonly others: ReadonlyMap<Layer, Value>;
 }

@@ -20,6 +20,7 @@ import type { RunSample } from '../samples.js';
 import type { Feeds } from '../side.js';
 import type { Subject } from '../subject.js';
 import type { Tolerances } from '../tolerance.js';
+import { readStated, type Stated } from './as-stated.js';
 import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaled, scaleOf } from './segment.js';
 import { tryStored } from './stored.js';
 import { type Findings, type TrialLimits, tryCauses } from './trial.js';
@@ -112,7 +113,9 @@ async function explainValues(subject: Subject, toExplain: ToExplain, types: Read
   const seen: string[] = [];
   const report = await subject.withLayers({ widened, tolerances }, seen, async (sides) => {
     const chosen = samples.slice(0, SAMPLES);
-    const place: Place = { sides, net: widened ?? map, map, types, written: subject.written, onPlaced };
+    const net = widened ?? map;
+    const stated = await readStated(subject.target.files, subject.target.format, net);
+    const place: Place = { sides, net, map, types, written: subject.written, stated, onPlaced };
     if (suspect) return explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
     for (const [i, sample] of chosen.entries()) {
       const { layers } = await compareLayers({ ...sides, feeds: [sample.feeds] });
@@ -137,11 +140,12 @@ interface Place {
   readonly net: LayerMap;
   readonly types: ReadonlyMap<string, ValueType>;
   readonly written: Subject['written'];
+  readonly stated: Stated | null;
   readonly onPlaced?: (fault: PlacedFault) => void;
 }
 
 async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[], allowed: number): Promise<CauseReport | null> {
-  const { sides, map, net, types, written } = place;
+  const { sides, map, net, types, written, stated } = place;
   const seen: { segment: Segment; found: Value; base: Value; wanted: Value | null }[] = [];
   for (const feed of feeds) {
     try {
@@ -164,7 +168,7 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
     return target ? [{ segment: each, target }] : [];
   });
   const limits = { allowed, milliseconds: MILLISECONDS };
-  const alone = await tryCauses(targets, limits);
+  const alone = await tryCauses(targets, { ...limits, stated: side === 'file' ? stated : null });
   // What a node that the source has not does to what the layer reads is told by the layers that make that.
   const findings = side === 'file' && isUntold(alone) && !alone.isCut ? ((await tryBefore(place, layer, feeds, limits)) ?? alone) : alone;
   // Weights as they are stored tell more than what a layer makes of them; in a file that was not written from the map they may be others by right.
@@ -199,7 +203,7 @@ async function tryBefore(place: Place, layer: Layer, feeds: readonly Feeds[], li
  * @param before layers that are taken for such although the file shows them
  */
 async function segmentOf(
-  { sides, map, net, types }: Place,
+  { sides, map, net, types, stated }: Place,
   layer: Layer,
   feeds: Feeds,
   before: ReadonlySet<Layer> = new Set(),
@@ -207,7 +211,11 @@ async function segmentOf(
   // A source shows what a layer makes first.
   const { hidden, shown } = hiddenBehind(map, layer, (maker, value) => sides.actual.layers.has(maker) && maker.outputs[0] === value && !before.has(maker));
   // What flows into the layers anyway, behind one that is not shown, is no other's.
-  const beside = othersFor(map, layer, types).filter((other) => sides.actual.layers.has(other) && !shown.has(other));
+  const read = new Set(stated?.readBy(layer).map(({ name }) => name));
+  const near = othersFor(map, layer, types);
+  const beside = [...near, ...map.layers.filter((other) => read.has(other.name) && !near.includes(other))].filter(
+    (other) => sides.actual.layers.has(other) && !shown.has(other),
+  );
   const fetched = await valuesOf(
     sides.actual,
     feeds,

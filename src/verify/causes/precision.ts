@@ -52,6 +52,14 @@ export const storage: Family = function* ({ layer }) {
   }
 };
 
+/** How many low bits each float32 has lost, where all have lost as many and are else what they were; 0 where that is not so. */
+export function lostBits(values: Float64Array, found: Float64Array): number {
+  const [own, other] = [values, found].map((array) => new Uint32Array(Float32Array.from(array).buffer)) as [Uint32Array, Uint32Array];
+  const set = other.reduce((all, word) => all | word, 0);
+  const lost = set === 0 ? 0 : 31 - Math.clz32(set & -set);
+  return lost > 0 && own.every((word, i) => (word & (-1 << lost)) >>> 0 === other[i]) ? lost : 0;
+}
+
 function quantised(tensor: Tensor, isPerChannel: boolean, levels: number): Tensor {
   return worked(tensor, (values) => {
     const inner = isPerChannel ? elementCount(tensor.shape.slice(1)) : values.length;

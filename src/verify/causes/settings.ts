@@ -92,7 +92,8 @@ export const lists: Family = function* ({ layer, operator }) {
 /** What `windows.ts` sees to. */
 const WINDOWS: ReadonlySet<string> = new Set(['strides', 'dilations', 'pads', 'kernel_shape', 'output_padding']);
 
-function shown(value: unknown): string {
+/** A setting, for messages. */
+export function shown(value: unknown): string {
   return Array.isArray(value) ? `[${value}]` : typeof value === 'number' ? `${Number(value.toPrecision(6))}` : `${value}`;
 }
 

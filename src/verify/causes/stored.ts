@@ -10,6 +10,7 @@ import type { Suspect } from './cause.js';
 import { MOST_HELD } from './edit.js';
 import { fits } from './fitted.js';
 import { families } from './list.js';
+import { lostBits } from './precision.js';
 import { type Explained, errorOf, scaleOf } from './segment.js';
 import { type Findings, named } from './trial.js';
 
@@ -51,7 +52,7 @@ export async function tryStored({ map, layer, types, weight }: StoredLayer, mill
   const wrong = [...roles].filter(([, { before, allowed }]) => before > allowed);
   if (wrong.length === 0) return null;
   const worst = Math.max(...wrong.map(([, { before }]) => before));
-  const suspect: Suspect = { map, layer, operator, inputs: [], types, others: new Map() };
+  const suspect: Suspect = { map, layer, operator, inputs: [], types, known: new Map(), others: new Map() };
   const explained: Explained[] = [];
   let [tried, isCut] = [0, false];
   for (const family of families) {
@@ -124,6 +125,8 @@ async function errorWith(layer: Layer, changed: readonly string[], roles: Readon
 async function fitOf(layer: string, role: string, { source, found, scale, before, allowed, rows }: Role): Promise<Explained | null> {
   const own = await readOperand(cut(source, rows));
   if (found.data.length !== own.data.length) return null;
+  const lost = lostBits(own.data, found.data);
+  if (lost > 0) return { kind: 'narrower', what: `${role} without the last ${lost} bits of each value`, layer, error: 0 };
   const views = [asRows, ...(own.shape.length > 1 ? [asColumns] : [])];
   for (const view of views) {
     const [a, b] = [view(own), view(found)];

@@ -4,6 +4,7 @@ import type { Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
 import { operatorOf } from '../../model/ops/index.js';
 import { elementCount, sliceAxis } from '../../model/tensor.js';
+import type { Stated } from './as-stated.js';
 import type { Cause, Suspect } from './cause.js';
 import { picked } from './edit.js';
 import { fits } from './fitted.js';
@@ -31,6 +32,8 @@ export interface TrialLimits {
   readonly milliseconds: number;
   /** Layers of the segment that are suspected; all where left out. */
   readonly suspects?: ReadonlySet<Layer>;
+  /** What the file itself says; nothing where it is not to blame, or cannot be read. */
+  readonly stated?: Stated | null;
 }
 
 /** Multiplications that all causes of a layer may take together; beyond it they are tried on some of its output channels. */
@@ -61,7 +64,7 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
     const trial = limits.suspects?.has(layer) === false ? null : prepare(segment, layer, known, target, base);
     if (!trial) continue;
     if (trial.part) channels ??= { count: trial.part.count, of: trial.part.of };
-    for (const [index, cause] of causesOf(trial.suspect).entries()) {
+    for (const [index, cause] of causesOf(trial.suspect, limits.stated).entries()) {
       if (performance.now() > until) {
         isCut = true;
         break;
@@ -79,7 +82,7 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
     const kept: typeof explained = [];
     for (const each of best) {
       const trial = prepare(sample.segment, each.trial.suspect.layer, again, sample.target, own);
-      const cause = trial && causesOf(trial.suspect)[each.index];
+      const cause = trial && causesOf(trial.suspect, limits.stated)[each.index];
       const error = cause?.what === each.what ? await trial!.errorWith(cause) : each.error;
       if (error !== null && error <= limits.allowed) kept.push({ ...each, error: Math.max(each.error, error) });
     }
@@ -88,6 +91,7 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
   if (best.length === 0) {
     const fitted = await fitInput(samples, limits.allowed);
     if (fitted) return { error: before, isFitted: false, explained: [fitted], tried: tried + 1, isCut, channels };
+    const whole = await statedWhole(segment, known, target, base, limits);
     for (const fit of fits) {
       tried++;
       const value = fit.made(base, target);
@@ -98,14 +102,27 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
       return {
         error: before,
         isFitted: true,
-        explained: [{ kind: fit.kind, what: said ? `${fit.what}: ${said}` : fit.what, layer: segment.layers.at(-1)!.name, error }],
+        explained: [{ kind: fit.kind, what: said ? `${fit.what}: ${said}` : fit.what, layer: segment.layers.at(-1)!.name, error }, ...whole],
         tried,
         isCut,
         channels,
       };
     }
+    if (whole.length > 0) return { error: before, isFitted: true, explained: whole, tried: tried + 1, isCut, channels };
   }
   return { error: before, isFitted: false, explained: named(best), tried, isCut, channels };
+}
+
+/** Where no mistake that is known explains it: whether the file states something else in the layer's place, and that does. */
+async function statedWhole(segment: Segment, known: ReadonlyMap<string, Value>, target: Value, base: Value, limits: TrialLimits): Promise<Explained[]> {
+  const layer = segment.layers.at(-1)!;
+  const trial = limits.stated && limits.suspects?.has(layer) !== false ? prepare(segment, layer, known, target, base) : null;
+  const explained: Explained[] = [];
+  for (const cause of trial ? limits.stated!.whole(trial.suspect) : []) {
+    const error = await trial!.errorWith(cause);
+    if (error !== null && error <= limits.allowed) explained.push({ kind: cause.kind, what: cause.what, layer: layer.name, error });
+  }
+  return explained;
 }
 
 /** Those that are as good as the best one, each said once. */
@@ -117,8 +134,8 @@ export function named(explained: readonly Explained[]): Explained[] {
   return once.slice(0, MOST_NAMED).map(({ kind, what, layer, error }) => ({ kind, what, layer, error }));
 }
 
-function causesOf(suspect: Suspect): Cause[] {
-  return families.flatMap((family) => [...family(suspect)]);
+function causesOf(suspect: Suspect, stated: Stated | null | undefined): Cause[] {
+  return [...(stated?.settings(suspect) ?? []), ...families.flatMap((family) => [...family(suspect)])];
 }
 
 interface Trial {
@@ -140,7 +157,7 @@ function prepare(segment: Segment, layer: Layer, known: ReadonlyMap<string, Valu
   if (!operator || layer.foreign) return null;
   const { map, types } = segment;
   const inputs = inputsOf(layer, known);
-  const suspect: Suspect = { map, layer, operator, inputs, types, others: segment.others };
+  const suspect: Suspect = { map, layer, operator, inputs, types, known, others: segment.others };
   const rest = segment.layers.slice(segment.layers.indexOf(layer) + 1);
   const own = known.get(layer.outputs[0]!)!;
   const part = partFor(layer, own, rest, base, target);
@@ -156,8 +173,13 @@ function prepare(segment: Segment, layer: Layer, known: ReadonlyMap<string, Valu
         const read = cause.read ? await cause.read(inputs) : inputs;
         if (!read) return null;
         const isSame = changed === layer && read === inputs;
-        const whole = !part || isSame;
-        const outputs = isSame ? layer.outputs.map((name) => known.get(name)!) : await evaluateLayer(part ? partOf(changed, part) : changed, read);
+        const whole = !part || isSame || cause.compute !== undefined;
+        const outputs = cause.compute
+          ? await cause.compute()
+          : isSame
+            ? layer.outputs.map((name) => known.get(name)!)
+            : await evaluateLayer(part ? partOf(changed, part) : changed, read);
+        if (!outputs) return null;
         const aim = whole && part ? target : wanted;
         const value = cause.made ? await cause.made(outputs[0]!) : outputs[0]!;
         if (!value) return null;

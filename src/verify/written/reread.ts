@@ -58,12 +58,13 @@ const IN_NORM: Readonly<Record<string, string>> = { Mul: 'scale', Add: 'bias' };
 
 const APART: Readonly<Record<string, string>> = { scale: 'Mul', bias: 'Add' };
 
-function nameIn(format: string, name: string): string {
-  return format === 'caffe' ? name : validName(name).replaceAll('/', '_');
+/** The name of a layer of the map in a file of a format. */
+export function nameIn(format: string, name: string): string {
+  return format === 'caffe' || format === 'onnx' ? name : validName(name).replaceAll('/', '_');
 }
 
 /** The layer of the map that a layer of the file belongs to: of its name, or of the longest name that it begins with. */
-function ownerOf(name: string, taken: ReadonlySet<string>): string {
+export function ownerOf(name: string, taken: ReadonlySet<string>): string {
   for (let end = name.length; end > 0; end--) {
     const head = name.slice(0, end);
     if (taken.has(head) && (end === name.length || /[/_.:-]/.test(name[end]!))) return head;

@@ -1,0 +1,149 @@
+/**
+ * What the written file itself says of a layer: our reader reads it back, and settings, operators and wiring that it states otherwise than the
+ * source does are tried like every other mistake. Numbers that no list of mistakes has are found so, such as a stride of one axis alone.
+ */
+import type { FileSet } from '../../bytes/file-set.js';
+import { isModelError } from '../../errors.js';
+import type { Layer, LayerMap } from '../../model/layer-map.js';
+import { openModel } from '../../readers/open.js';
+import { listed } from '../../words.js';
+import { nameIn, ownerOf } from '../written/reread.js';
+import { type Cause, type Suspect, withAttributes } from './cause.js';
+import { allValues } from './segment.js';
+import { shown } from './settings.js';
+
+export interface Stated {
+  /** Settings that the file states otherwise. */
+  settings(suspect: Suspect): Cause[];
+  /** All that the file computes in the layer's place, where that is something else or reads something else. */
+  whole(suspect: Suspect): Cause[];
+  /** Layers of the source that the file's layer reads, at once or through what the source has not. */
+  readBy(layer: Layer): readonly Layer[];
+}
+
+/** Null where our readers do not read the file's wiring. */
+export async function readStated(files: FileSet, format: string, map: LayerMap): Promise<Stated | null> {
+  try {
+    return statedBy(await (await openModel(files)).map(), format, map);
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return null;
+  }
+}
+
+/** By what a mistake in an attribute is called elsewhere. */
+const KINDS: Readonly<Record<string, string>> = { strides: 'stride', pads: 'padding', auto_pad: 'padding', dilations: 'dilation', kernel_shape: 'window' };
+/** Of a number, what rounding to float32 leaves of it. */
+const SAME = 1e-6;
+
+function statedBy(file: LayerMap, format: string, map: LayerMap): Stated {
+  const byName = new Map(map.layers.map((layer) => [nameIn(format, layer.name), layer]));
+  const taken = new Set(byName.keys());
+  const groups = new Map<string, Layer[]>();
+  const owners = new Map<Layer, Layer>();
+  for (const layer of file.layers) {
+    const owner = byName.get(ownerOf(layer.name, taken));
+    if (!owner) continue;
+    owners.set(layer, owner);
+    groups.set(owner.name, [...(groups.get(owner.name) ?? []), layer]);
+  }
+  const makers = new Map(file.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const ports = new Map(file.inputs.map(({ value }, i) => [value, map.inputs[i]?.value]));
+
+  /** The file's layers in the place of one of the source, what the source has not before them, and what flows into all of these. */
+  function placeOf(layer: Layer) {
+    const own = groups.get(layer.name) ?? [];
+    const inserted = new Set<Layer>();
+    const read: string[] = [];
+    const open = own.flatMap(({ inputs }) => inputs);
+    for (let value = open.shift(); value !== undefined; value = open.shift()) {
+      const maker = makers.get(value);
+      if (maker && own.includes(maker)) continue;
+      if (maker && !owners.has(maker)) {
+        if (!inserted.has(maker)) open.push(...maker.inputs);
+        inserted.add(maker);
+      } else if (value !== '' && !read.includes(value)) read.push(value);
+    }
+    return { own, inserted: file.layers.filter((each) => inserted.has(each)), read };
+  }
+
+  /** The source's name of a value of the file; undefined where it has none. */
+  function inSource(value: string): string | undefined {
+    const maker = makers.get(value);
+    if (!maker) return ports.get(value);
+    const owner = owners.get(maker);
+    return owner && groups.get(owner.name)!.at(-1) === maker ? owner.outputs[maker.outputs.indexOf(value)] : undefined;
+  }
+
+  return {
+    readBy(layer) {
+      const read = new Set(placeOf(layer).read.map(inSource));
+      return map.layers.filter(({ outputs }) => outputs.some((value) => read.has(value)));
+    },
+    settings({ layer }) {
+      const own = groups.get(layer.name) ?? [];
+      const [stated] = own;
+      if (!stated || own.length > 1 || stated.op !== layer.op) return [];
+      const changed = Object.keys({ ...layer.attributes, ...stated.attributes }).filter((name) => differs(layer.attributes[name], stated.attributes[name]));
+      const causeOf = (names: readonly string[]): Cause => ({
+        kind: KINDS[names[0]!] ?? names[0]!.replaceAll('_', '-'),
+        what: names.map((name) => `${name} ${shown(stated.attributes[name])} for ${shown(layer.attributes[name])}`).join(' and '),
+        layer: withAttributes(layer, Object.fromEntries(names.map((name) => [name, stated.attributes[name]!]))),
+      });
+      return [...changed.map((name) => causeOf([name])), ...(changed.length > 1 ? [causeOf(changed)] : [])];
+    },
+    whole({ layer, known, others }) {
+      const { own, inserted, read } = placeOf(layer);
+      const last = own.at(-1);
+      if (!last) return [];
+      const sources = read.map(inSource);
+      const ops = own.map(({ op }) => op);
+      const isOther = `${ops}` !== layer.op;
+      const strays = sources.filter((value) => value !== undefined && !layer.inputs.includes(value));
+      if (!isOther && inserted.length === 0 && strays.length === 0) return [];
+      const ofOthers = new Map([...others].flatMap(([maker, value]) => (maker.outputs[0] ? [[maker.outputs[0], value] as const] : [])));
+      const nameOf = (value: string | undefined) => map.layers.find(({ outputs }) => outputs.includes(value!))?.name ?? value;
+      const said = [
+        ...(isOther
+          ? [
+              `${listed(
+                own.map((each) => called(each, layer)),
+                4,
+              )} for ${layer.op}`,
+            ]
+          : []),
+        ...(inserted.length > 0 ? [`${listed(inserted.map(({ name, op }) => `"${name}" (${op})`))} before it, which the source has not`] : []),
+        ...(strays.length > 0 ? [`what "${nameOf(strays[0])}" makes among what it reads`] : []),
+      ];
+      return [
+        {
+          kind: isOther ? 'operator' : strays.length > 0 ? 'wiring' : 'inserted',
+          what: said.join(' and '),
+          async compute() {
+            const values = new Map(
+              read.flatMap((value, i) => {
+                const found = known.get(sources[i] ?? '') ?? ofOthers.get(sources[i] ?? '');
+                return found ? [[value, found] as const] : [];
+              }),
+            );
+            if (values.size < read.length) return null;
+            const made = await allValues([...inserted, ...own], values);
+            return last.outputs.map((value) => made.get(value)!);
+          },
+        },
+      ];
+    },
+  };
+}
+
+/** A layer of the file by its operator, and by what its name says more than that of the one in whose place it stands. */
+function called({ op, name }: Layer, layer: Layer): string {
+  return name.startsWith(`${layer.name}/`) ? `${op} ("${name.slice(layer.name.length + 1)}")` : op;
+}
+
+/** Whether a setting that the file states is another one. What it leaves out is as it was. */
+function differs(own: Layer['attributes'][string] | undefined, stated: Layer['attributes'][string] | undefined): boolean {
+  if (stated === undefined || stated === null) return false;
+  if (typeof own === 'number' && typeof stated === 'number') return Math.abs(own - stated) > SAME * Math.abs(own);
+  return `${own}` !== `${stated}`;
+}

@@ -73,7 +73,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const edits = EDITS.filter((name) => options[name] !== undefined && options[name] !== false);
   if (chosen.carries === 'weights' && edits.length > 0) throw meansNothing(edits, chosen);
   if (chosen.carries === 'weights' && options.names !== 'canonical') checkWiring(options, chosen);
-  const model = await openModel(files, options);
+  const model = await openModel(files, { ...options, ends: options.until === undefined ? options.outputs : [options.until] });
   const read = chosen.carries === 'model' || options.names === 'canonical' ? await readMap(model, chosen, edits.length > 0) : null;
   const own = isModelError(read) ? null : read;
   const changed = own ? await editedFor(own, chosen, options) : undefined;

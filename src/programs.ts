@@ -24,6 +24,7 @@ const OPEN: OptionNames<OpenOptions> = {
   inputShape: true,
   inference: true,
   recordedShape: true,
+  ends: true,
 };
 
 const CONVERT: OptionNames<ConvertOptions> = {

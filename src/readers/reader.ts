@@ -36,6 +36,8 @@ export interface ReadOptions {
   readonly weightsKey?: string;
   /** Input shape in the source's layout, batch first. */
   readonly inputShape?: readonly Dim[];
+  /** Where the caller will end the net, as layers or values are called: what none of them depends on need not be understood. */
+  readonly ends?: readonly string[];
   /** Has what acts as in training act as in inference. */
   readonly inference?: boolean;
   /** Shape of recorded inputs; taken where neither the file nor `inputShape` says how large the input is. */

@@ -55,7 +55,8 @@ export function cut(map: LayerMap, names: readonly string[]): Cut {
     }
   }
   if (errors.length > 0) throwAll(errors, 'The net cannot end there:');
-  const message = `the net ends in ${outputs.map(({ name, shape }) => `"${name}" [${shape}]`).join(', ')}, not in ${map.outputs.map(({ name }) => `"${name}"`).join(', ')}`;
+  const others = map.outputs.filter(({ value }) => !outputs.some((output) => output.value === value)).map(({ name }) => `"${name}"`);
+  const message = `the net ends in ${outputs.map(({ name, shape }) => `"${name}" [${shape}]`).join(', ')}${others.length > 0 ? `, not in ${others.join(', ')}` : ''}`;
   return { map: { ...map, outputs, layers: [...map.layers, ...more] }, change: { transform: 'cut', message, layers }, shown };
 }
 

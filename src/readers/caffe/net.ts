@@ -3,6 +3,7 @@
 import { nameVgg } from '../../architectures/vgg-names.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { LayerMap, Notice, Port } from '../../model/layer-map.js';
+import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import type { Blobs } from './blobs.js';
 import { CaffeBuilder } from './builder.js';
@@ -14,11 +15,42 @@ import type { CaffeLayer, CaffeNet } from './topology.js';
 import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS, type TrainingParts } from './training.js';
 
 /**
- * Translates a net.
+ * Translates a net. Where that cannot be and the net is to end earlier, what leads there.
  *
  * @throws ModelError 'unsupported' listing every layer and field without a translation; 'malformed' where net and weights disagree
  */
 export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Blobs>, file: string, options: ReadOptions): Promise<LayerMap> {
+  try {
+    return await translateNet(net, blobs, file, options);
+  } catch (error) {
+    const leading = isModelError(error) && error.kind !== 'unsafe' ? leadingTo(net, options.ends ?? []) : [];
+    if (leading.length === 0 || leading.length === net.layers.length) throw error;
+    const beyond = net.layers.filter((layer) => !leading.includes(layer));
+    const names = new Set(beyond.map(({ name }) => name));
+    const stored = new Map([...blobs].filter(([name]) => !names.has(name)));
+    const map = await translateNet({ ...net, layers: leading }, stored, file, options);
+    const message = `not all of the net can be translated; what it is to end in does not depend on ${listed(beyond.map(({ name, type }) => `"${name}" (${type})`))}: left out`;
+    // Where a layer that is followed in place has its blob's name, the name stays the layer's, as in a net that is read whole.
+    const outputs = map.outputs.map((port) =>
+      map.layers.some(({ name }) => name === port.name && name !== port.value) ? { ...port, name: port.value } : port,
+    );
+    return { ...map, outputs, warnings: [...map.warnings, { code: 'left-out', message }] };
+  }
+}
+
+/** The layers that some of these names depend on: of layers, or of blobs. */
+function leadingTo({ layers }: CaffeNet, names: readonly string[]): readonly CaffeLayer[] {
+  const wanted = new Set(names);
+  const kept: CaffeLayer[] = [];
+  for (const layer of layers.toReversed()) {
+    if (!names.includes(layer.name) && !layer.tops.some((top) => wanted.has(top))) continue;
+    for (const bottom of layer.bottoms) wanted.add(bottom);
+    kept.unshift(layer);
+  }
+  return kept;
+}
+
+async function translateNet(net: CaffeNet, blobs: ReadonlyMap<string, Blobs>, file: string, options: ReadOptions): Promise<LayerMap> {
   const builder = new CaffeBuilder(file, blobs, net.layers);
   const training = findTrainingParts(net, blobs);
   const computing = net.layers.filter((layer) => layer.type !== 'Input' && !isFeed(layer));

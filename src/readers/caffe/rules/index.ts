@@ -71,9 +71,11 @@ export const DECLINED: Readonly<Record<string, string>> = {
   BatchReindex: 'it takes samples of a batch by numbers that come with the data',
   Filter: 'it leaves out samples of a batch by what another layer says',
   Parameter: 'it gives a stored blob that no input leads to',
-  PriorBox: 'it makes boxes, not predictions. Cut the net before its boxes are made and joined, and do that where the result is used',
-  DetectionOutput: 'it chooses among boxes. Cut the net before it, and do that where the result is used',
+  PriorBox:
+    'it makes boxes, not predictions. End the net before its boxes are joined (--outputs with the layers before), and make them where the result is used',
+  DetectionOutput: 'it chooses among boxes. End the net before it (--outputs with the layers before), and do that where the result is used',
   RNN: 'recurrent layers are not translated',
   LSTM: 'recurrent layers are not translated',
+  Proposal: 'it chooses among boxes. End the net before it (--outputs with the layers before), and do that where the result is used',
   HardSigmoid: 'forks disagree about what it computes',
 };

@@ -45,7 +45,7 @@ export function quantiseFew(tensor: Tensor, axis: number, codes: Pick<BlockCodes
 
 function encodeFew(tensor: Tensor, path: Path, { scales, zeroPoints }: Pick<BlockCodes, 'scales' | 'zeroPoints'>, range: CodeRange): Tensor {
   const [low, high] = CODE_RANGES[range];
-  return encodeAlong(tensor, path, scales, { dtype: range === 'int4' ? 'int8' : 'uint8', bits: 4, low, high, zeros: zeroPoints });
+  return encodeAlong(tensor, path, scales, { dtype: range === 'int4' ? 'int8' : 'uint8', bits: 4, low, high, zeros: zeroPoints && new Uint8Array(zeroPoints) });
 }
 
 /** The path over the parameters of a row-major tensor. */
@@ -85,17 +85,10 @@ async function measureGroups(tensor: Tensor, size: number, inner: number, range:
   const scales = new Float32Array(elementCount(tensor.shape) / size);
   const zeroPoints = new Uint8Array(range === 'uint4' ? scales.length : 0);
   const slab = size * inner;
-  const held = new Float32Array(slab * Math.max(1, Math.floor(PIECE_VALUES / slab)));
-  const bench = new BlockBench(size, held.length / size, range);
+  const bench = new BlockBench(size, inner, Math.max(1, Math.floor(PIECE_VALUES / slab)), range);
   let [filled, at] = [0, 0];
   const measure = () => {
     const count = filled / size;
-    const isInOrder = inner === 1 && bench.stride === size;
-    if (isInOrder) bench.values.set(held.subarray(0, filled));
-    for (let group = 0; group < count && !isInOrder; group++) {
-      const first = Math.floor(group / inner) * slab + (group % inner);
-      for (let k = 0; k < size; k++) bench.values[group * bench.stride + k] = held[first + k * inner]!;
-    }
     bench.choose(count);
     scales.set(bench.scales.subarray(0, count), at);
     if (range === 'uint4') zeroPoints.set(bench.zeros.subarray(0, count), at);
@@ -104,10 +97,10 @@ async function measureGroups(tensor: Tensor, size: number, inner: number, range:
   for await (const chunk of tensorChunks(castTensor(tensor, 'float32'))) {
     const values = new Float32Array(chunk.buffer, chunk.byteOffset, chunk.byteLength / 4);
     for (let start = 0; start < values.length; ) {
-      const taken = Math.min(held.length - filled, values.length - start);
-      held.set(values.subarray(start, start + taken), filled);
+      const taken = Math.min(bench.held.length - filled, values.length - start);
+      bench.held.set(values.subarray(start, start + taken), filled);
       [filled, start] = [filled + taken, start + taken];
-      if (filled === held.length) measure();
+      if (filled === bench.held.length) measure();
     }
   }
   if (filled > 0) measure();
@@ -118,33 +111,46 @@ async function measureGroups(tensor: Tensor, size: number, inner: number, range:
 
 /** Groups of values in the memory of the kernel that chooses their scales. */
 class BlockBench {
-  /** From one group to the next: a multiple of four, filled up with zeros, which change nothing. */
-  readonly stride: number;
-  readonly values: Float32Array;
+  /** To be filled: slabs of `size` rows of `inner` values, a group in each column. */
+  readonly held: Float32Array;
   readonly scales: Float32Array;
   readonly zeros: Uint8Array;
+  /** One group after the other, each filled up with zeros, which change nothing, to a multiple of four; what is held itself, where it is that already. */
+  readonly #groups: Float32Array;
+  readonly #stride: number;
   readonly #trials: Float64Array;
   readonly #kernels: Kernels;
-  readonly #range: CodeRange;
 
-  constructor(size: number, groups: number, range: CodeRange) {
-    this.stride = 4 * Math.ceil(size / 4);
+  constructor(
+    readonly size: number,
+    readonly inner: number,
+    slabs: number,
+    readonly range: CodeRange,
+  ) {
+    const groups = slabs * inner;
+    this.#stride = 4 * Math.ceil(size / 4);
     const trials = TRIALS[range];
-    const memory = kernelMemory(16 * trials.length + groups * (4 * this.stride + 4 + 1));
+    const memory = kernelMemory(16 * trials.length + groups * (4 * size + 4 * this.#stride + 4 + 1));
     this.#trials = new Float64Array(memory, 0, 2 * trials.length);
     this.#trials.set(trials.flat());
-    this.values = new Float32Array(memory, this.#trials.byteLength, groups * this.stride);
-    this.scales = new Float32Array(memory, this.values.byteOffset + this.values.byteLength, groups);
-    this.zeros = new Uint8Array(memory, this.scales.byteOffset + this.scales.byteLength, groups);
+    this.#groups = new Float32Array(memory, this.#trials.byteLength, groups * this.#stride);
+    this.scales = new Float32Array(memory, this.#groups.byteOffset + this.#groups.byteLength, groups);
+    const held = new Float32Array(memory, this.scales.byteOffset + this.scales.byteLength, groups * size);
+    this.held = inner === 1 && this.#stride === size ? this.#groups : held;
+    this.zeros = new Uint8Array(memory, held.byteOffset + held.byteLength, groups);
     this.#kernels = kernelsOver(memory)!.kernels;
-    this.#range = range;
   }
 
   /** Chooses scales, and zeros of uint4, for the first groups. A scale is not finite where a value is not. */
   choose(groups: number): void {
-    const zeros = this.#range === 'uint4' ? this.zeros.byteOffset : 0;
-    const [low, high] = CODE_RANGES[this.#range];
-    const { scales, values, stride } = this;
-    this.#kernels.blockScales(scales.byteOffset, zeros, values.byteOffset, groups, stride, 0, TRIALS[this.#range].length, low, high);
+    const { size, inner, held, scales } = this;
+    const stride = this.#stride;
+    for (let first = 0; first < groups && held !== this.#groups; first += inner) {
+      const [to, from] = [this.#groups.byteOffset + first * stride * 4, held.byteOffset + first * size * 4];
+      this.#kernels.transpose(to, stride * 4, from, inner * 4, size, inner);
+    }
+    const zeros = this.range === 'uint4' ? this.zeros.byteOffset : 0;
+    const [low, high] = CODE_RANGES[this.range];
+    this.#kernels.blockScales(scales.byteOffset, zeros, this.#groups.byteOffset, groups, stride, 0, TRIALS[this.range].length, low, high);
   }
 }

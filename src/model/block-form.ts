@@ -25,12 +25,9 @@ export function blocksOnPath({ offset, axes }: Path, scales: Float32Array, zeroP
   if (elementCount(shape) !== scales.length || moving.some(({ stride }) => stride < 0)) return null;
   const strides = rowMajorStrides(shape);
   const isInOrder = moving.every(({ size, stride }, i) => size === 1 || stride === strides[i]);
-  const turn = <T extends Float32Array | Float64Array>(from: ArrayLike<number>, made: T): T => {
-    if (isInOrder) made.set(from);
-    else {
-      let i = 0;
-      for (const place of positions(moving)) made[i++] = from[place]!;
-    }
+  const turned = <T extends Float32Array | Float64Array>(from: ArrayLike<number>, made: T): T => {
+    let i = 0;
+    for (const place of positions(moving)) made[i++] = from[place]!;
     return made;
   };
   return {
@@ -38,8 +35,8 @@ export function blocksOnPath({ offset, axes }: Path, scales: Float32Array, zeroP
     axis,
     size: loops[axis]!.at(-1)!.size,
     shape,
-    scales: turn(scales, new Float32Array(scales.length)),
-    ...(zeroPoints ? { zeroPoints: turn(zeroPoints, new Float64Array(scales.length)) } : {}),
+    scales: isInOrder ? scales : turned(scales, new Float32Array(scales.length)),
+    ...(zeroPoints ? { zeroPoints: isInOrder ? zeroPoints : turned(zeroPoints, new Float64Array(scales.length)) } : {}),
   };
 }
 

@@ -9,7 +9,10 @@ export interface Kernels {
   largestMagnitude(source: number, count: number): number;
   largestMagnitudes(largest: number, source: number, count: number): void;
   encodeAffine(target: number, isWord: number, source: number, count: number, min: number, scale: number, limit: number): void;
-  encodeSymmetric(target: number, source: number, count: number, scales: number, scaleStep: number): void;
+  encodeRuns(target: number, source: number, runs: number, size: number, scales: number, zeros: number, low: number, high: number): void;
+  encodeEach(target: number, source: number, count: number, scales: number, zeros: number, low: number, high: number): void;
+  spread(source: number, count: number, sum: number, result: number): void;
+  packHalves(at: number, count: number): void;
   blockScales(scales: number, zeros: number, source: number, blocks: number, size: number, trials: number, tries: number, low: number, high: number): void;
 }
 

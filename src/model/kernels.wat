@@ -293,34 +293,155 @@
         (local.set $target (i32.add (local.get $target) (i32.const 8)))
         (br $next))))
 
-  ;; Writes $count float32 as int8: round(value / scale), ties to even, held within -127 and 127. The scales, float32, go along with the
-  ;; values; where $scaleStep is 0 instead of 32 the first 8 serve again. Works in float64 and in groups of 8, as encodeAffine.
-  (func (export "encodeSymmetric") (param $target i32) (param $source i32) (param $count i32) (param $scales i32) (param $scaleStep i32)
-    (local $end i32) (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $words v128)
+  ;; Writes $runs groups of $size float32 as bytes: round(value / scale) + zero, ties to even, held within $low and $high, which are codes of int8.
+  ;; There is a scale, float32, for each group, and, where $zeros is not 0, a byte for the code of zero. NaN becomes zero. A group is worked on in
+  ;; eights: where $size is no multiple of 8 there is one group, and up to 7 values more are read and written, whose content does not matter.
+  ;;
+  ;; The quotient is that of float64, though it is worked out in float32: rounding keeps order, and the ties k + 0.5 are float32, so both lie between
+  ;; the same two ties, unless the one of float32 is a tie.
+  (func (export "encodeRuns")
+    (param $target i32) (param $source i32) (param $runs i32) (param $size i32) (param $scales i32) (param $zeros i32) (param $low i32) (param $high i32)
+    (local $end i32) (local $lows v128) (local $highs v128) (local $zero v128) (local $scale v128)
+    (local $a v128) (local $b v128) (local $x v128) (local $y v128)
+    (local.set $lows (i16x8.splat (local.get $low)))
+    (local.set $highs (i16x8.splat (local.get $high)))
+    (block $done
+      (loop $nextRun
+        (br_if $done (i32.eqz (local.get $runs)))
+        (local.set $runs (i32.sub (local.get $runs) (i32.const 1)))
+        (local.set $end (i32.add (local.get $source) (i32.shl (local.get $size) (i32.const 2))))
+        (local.set $scale (v128.load32_splat (local.get $scales)))
+        (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
+        (if (local.get $zeros) (then
+          (local.set $zero (i16x8.splat (i32.load8_u (local.get $zeros))))
+          (local.set $zeros (i32.add (local.get $zeros) (i32.const 1)))))
+        (loop $next
+          (local.set $a (f32x4.div (v128.load (local.get $source)) (local.get $scale)))
+          (local.set $b (f32x4.div (v128.load offset=16 (local.get $source)) (local.get $scale)))
+          (local.set $x (f32x4.nearest (local.get $a)))
+          (local.set $y (f32x4.nearest (local.get $b)))
+          (if (v128.any_true (v128.or
+                (f32x4.eq (f32x4.abs (f32x4.sub (local.get $a) (local.get $x))) (v128.const f32x4 0.5 0.5 0.5 0.5))
+                (f32x4.eq (f32x4.abs (f32x4.sub (local.get $b) (local.get $y))) (v128.const f32x4 0.5 0.5 0.5 0.5))))
+            (then
+              (local.set $x (call $nearestQuotients (v128.load (local.get $source)) (local.get $scale)))
+              (local.set $y (call $nearestQuotients (v128.load offset=16 (local.get $source)) (local.get $scale)))))
+          (local.set $x
+            (i16x8.min_s (local.get $highs) (i16x8.max_s (local.get $lows) (i16x8.add_sat_s (local.get $zero)
+              (i16x8.narrow_i32x4_s (i32x4.trunc_sat_f32x4_s (local.get $x)) (i32x4.trunc_sat_f32x4_s (local.get $y)))))))
+          (v128.store64_lane 0 (local.get $target) (i8x16.narrow_i16x8_s (local.get $x) (local.get $x)))
+          (local.set $target (i32.add (local.get $target) (i32.const 8)))
+          (br_if $next (i32.lt_u (local.tee $source (i32.add (local.get $source) (i32.const 32))) (local.get $end))))
+        (br $nextRun))))
+
+  ;; The same with a scale, and a byte for zero, for each value.
+  (func (export "encodeEach")
+    (param $target i32) (param $source i32) (param $count i32) (param $scales i32) (param $zeros i32) (param $low i32) (param $high i32)
+    (local $end i32) (local $lows v128) (local $highs v128) (local $zero v128)
+    (local $a v128) (local $b v128) (local $x v128) (local $y v128)
+    (local.set $lows (i16x8.splat (local.get $low)))
+    (local.set $highs (i16x8.splat (local.get $high)))
     (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
     (block $done
       (loop $next
         (br_if $done (i32.ge_u (local.get $source) (local.get $end)))
-        (local.set $a (v128.load (local.get $source)))
-        (local.set $b (v128.load offset=16 (local.get $source)))
-        (local.set $c (v128.load (local.get $scales)))
-        (local.set $d (v128.load offset=16 (local.get $scales)))
-        (local.set $words
-          (i16x8.narrow_i32x4_s
-            (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
-              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
-                (f64x2.div (f64x2.promote_low_f32x4 (local.get $a)) (f64x2.promote_low_f32x4 (local.get $c)))))))
-              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
-                (f64x2.div (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $a) (local.get $a))) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $c) (local.get $c)))))))))
-            (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
-              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
-                (f64x2.div (f64x2.promote_low_f32x4 (local.get $b)) (f64x2.promote_low_f32x4 (local.get $d)))))))
-              (i32x4.trunc_sat_f64x2_s_zero (f64x2.min (v128.const f64x2 127 127) (f64x2.max (v128.const f64x2 -127 -127) (f64x2.nearest
-                (f64x2.div (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $b) (local.get $b))) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $d) (local.get $d)))))))))))
-        (v128.store64_lane 0 (local.get $target) (i8x16.narrow_i16x8_s (local.get $words) (local.get $words)))
+        (local.set $a (f32x4.div (v128.load (local.get $source)) (v128.load (local.get $scales))))
+        (local.set $b (f32x4.div (v128.load offset=16 (local.get $source)) (v128.load offset=16 (local.get $scales))))
+        (local.set $x (f32x4.nearest (local.get $a)))
+        (local.set $y (f32x4.nearest (local.get $b)))
+        (if (v128.any_true (v128.or
+              (f32x4.eq (f32x4.abs (f32x4.sub (local.get $a) (local.get $x))) (v128.const f32x4 0.5 0.5 0.5 0.5))
+              (f32x4.eq (f32x4.abs (f32x4.sub (local.get $b) (local.get $y))) (v128.const f32x4 0.5 0.5 0.5 0.5))))
+          (then
+            (local.set $x (call $nearestQuotients (v128.load (local.get $source)) (v128.load (local.get $scales))))
+            (local.set $y (call $nearestQuotients (v128.load offset=16 (local.get $source)) (v128.load offset=16 (local.get $scales))))))
+        (if (local.get $zeros) (then
+          (local.set $zero (v128.load8x8_u (local.get $zeros)))
+          (local.set $zeros (i32.add (local.get $zeros) (i32.const 8)))))
+        (local.set $x
+          (i16x8.min_s (local.get $highs) (i16x8.max_s (local.get $lows) (i16x8.add_sat_s (local.get $zero)
+            (i16x8.narrow_i32x4_s (i32x4.trunc_sat_f32x4_s (local.get $x)) (i32x4.trunc_sat_f32x4_s (local.get $y)))))))
+        (v128.store64_lane 0 (local.get $target) (i8x16.narrow_i16x8_s (local.get $x) (local.get $x)))
         (local.set $source (i32.add (local.get $source) (i32.const 32)))
+        (local.set $scales (i32.add (local.get $scales) (i32.const 32)))
         (local.set $target (i32.add (local.get $target) (i32.const 8)))
-        (local.set $scales (i32.add (local.get $scales) (local.get $scaleStep)))
+        (br $next))))
+
+  ;; Four quotients, worked out and rounded in float64; as float32, which is exact below 2^24.
+  (func $nearestQuotients (param $values v128) (param $scales v128) (result v128)
+    (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+      (f32x4.demote_f64x2_zero (f64x2.nearest
+        (f64x2.div (f64x2.promote_low_f32x4 (local.get $values)) (f64x2.promote_low_f32x4 (local.get $scales)))))
+      (f32x4.demote_f64x2_zero (f64x2.nearest
+        (f64x2.div (f64x2.promote_low_f32x4 (call $upperHalf (local.get $values))) (f64x2.promote_low_f32x4 (call $upperHalf (local.get $scales))))))))
+
+  (func $upperHalf (param $lanes v128) (result v128)
+    (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $lanes) (local.get $lanes)))
+
+  ;; Adds the squares of $count float32 to $sum, one after the other, in float64. Leaves the sum, float64, at $result, and the smallest and largest
+  ;; value, float32, behind it: infinite where there is none, anything where the sum is not finite.
+  (func (export "spread") (param $source i32) (param $count i32) (param $sum f64) (param $result i32)
+    (local $end i32) (local $wholeEnd i32) (local $value v128) (local $least v128) (local $most v128) (local $squares v128) (local $one f32) (local $min f32) (local $max f32)
+    (local.set $end (i32.add (local.get $source) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $wholeEnd (i32.add (local.get $source) (i32.shl (i32.and (local.get $count) (i32.const -4)) (i32.const 2))))
+    (local.set $least (v128.const f32x4 inf inf inf inf))
+    (local.set $most (v128.const f32x4 -inf -inf -inf -inf))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $source) (local.get $wholeEnd)))
+        (local.set $value (v128.load (local.get $source)))
+        (local.set $least (f32x4.pmin (local.get $least) (local.get $value)))
+        (local.set $most (f32x4.pmax (local.get $most) (local.get $value)))
+        (local.set $squares (f64x2.promote_low_f32x4 (local.get $value)))
+        (local.set $squares (f64x2.mul (local.get $squares) (local.get $squares)))
+        (local.set $sum (f64.add (local.get $sum) (f64x2.extract_lane 0 (local.get $squares))))
+        (local.set $sum (f64.add (local.get $sum) (f64x2.extract_lane 1 (local.get $squares))))
+        (local.set $squares (f64x2.promote_low_f32x4
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $value) (local.get $value))))
+        (local.set $squares (f64x2.mul (local.get $squares) (local.get $squares)))
+        (local.set $sum (f64.add (local.get $sum) (f64x2.extract_lane 0 (local.get $squares))))
+        (local.set $sum (f64.add (local.get $sum) (f64x2.extract_lane 1 (local.get $squares))))
+        (local.set $source (i32.add (local.get $source) (i32.const 16)))
+        (br $next)))
+    (local.set $min (f32.min
+      (f32.min (f32x4.extract_lane 0 (local.get $least)) (f32x4.extract_lane 1 (local.get $least)))
+      (f32.min (f32x4.extract_lane 2 (local.get $least)) (f32x4.extract_lane 3 (local.get $least)))))
+    (local.set $max (f32.max
+      (f32.max (f32x4.extract_lane 0 (local.get $most)) (f32x4.extract_lane 1 (local.get $most)))
+      (f32.max (f32x4.extract_lane 2 (local.get $most)) (f32x4.extract_lane 3 (local.get $most)))))
+    (block $tailDone
+      (loop $tail
+        (br_if $tailDone (i32.ge_u (local.get $source) (local.get $end)))
+        (local.set $one (f32.load (local.get $source)))
+        (local.set $min (f32.min (local.get $min) (local.get $one)))
+        (local.set $max (f32.max (local.get $max) (local.get $one)))
+        (local.set $sum (f64.add (local.get $sum) (f64.mul (f64.promote_f32 (local.get $one)) (f64.promote_f32 (local.get $one)))))
+        (local.set $source (i32.add (local.get $source) (i32.const 4)))
+        (br $tail)))
+    (f64.store (local.get $result) (local.get $sum))
+    (f32.store offset=8 (local.get $result) (local.get $min))
+    (f32.store offset=12 (local.get $result) (local.get $max)))
+
+  ;; Puts the lower halves of $count bytes (a multiple of 32) at $at two to a byte, the first in the lower half, in place.
+  (func (export "packHalves") (param $at i32) (param $count i32)
+    (local $end i32) (local $write i32) (local $a v128) (local $b v128)
+    (local.set $write (local.get $at))
+    (local.set $end (i32.add (local.get $at) (local.get $count)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        (local.set $a (v128.load (local.get $at)))
+        (local.set $b (v128.load offset=16 (local.get $at)))
+        (v128.store (local.get $write)
+          (i8x16.narrow_i16x8_u
+            (v128.or
+              (v128.and (local.get $a) (v128.const i16x8 0x0f 0x0f 0x0f 0x0f 0x0f 0x0f 0x0f 0x0f))
+              (v128.and (i16x8.shr_u (local.get $a) (i32.const 4)) (v128.const i16x8 0xf0 0xf0 0xf0 0xf0 0xf0 0xf0 0xf0 0xf0)))
+            (v128.or
+              (v128.and (local.get $b) (v128.const i16x8 0x0f 0x0f 0x0f 0x0f 0x0f 0x0f 0x0f 0x0f))
+              (v128.and (i16x8.shr_u (local.get $b) (i32.const 4)) (v128.const i16x8 0xf0 0xf0 0xf0 0xf0 0xf0 0xf0 0xf0 0xf0)))))
+        (local.set $at (i32.add (local.get $at) (i32.const 32)))
+        (local.set $write (i32.add (local.get $write) (i32.const 16)))
         (br $next))))
 
   ;; Chooses how $blocks groups of $size float32 (a multiple of 4; zeros fill up) at $source are put into codes from $low to $high: of $tries
@@ -330,9 +451,9 @@
   (func (export "blockScales")
     (param $scales i32) (param $zeros i32) (param $source i32) (param $blocks i32) (param $size i32)
     (param $trials i32) (param $tries i32) (param $low f32) (param $high f32)
-    (local $end i32) (local $at i32) (local $trial i32) (local $lastTrial i32) (local $zero i32) (local $bestZero i32)
-    (local $least v128) (local $most v128) (local $value v128) (local $lost v128) (local $lows v128) (local $highs v128) (local $step v128)
-    (local $min f64) (local $span f64) (local $scale f32) (local $best f32) (local $loss f64) (local $leastLoss f64)
+    (local $end i32) (local $at i32) (local $trial i32) (local $lastTrial i32) (local $zero i32) (local $bestZero i32) (local $isBetter i32)
+    (local $least v128) (local $most v128) (local $largest v128) (local $value v128) (local $lost v128) (local $lows v128) (local $highs v128) (local $step v128)
+    (local $bits i32) (local $min f64) (local $span f64) (local $scale f32) (local $best i32) (local $loss i64) (local $leastLoss i64)
     (local.set $lastTrial (i32.add (local.get $trials) (i32.shl (local.get $tries) (i32.const 4))))
     (block $done
       (loop $nextBlock
@@ -340,29 +461,38 @@
         (local.set $end (i32.add (local.get $source) (i32.shl (local.get $size) (i32.const 2))))
         (local.set $least (v128.const f32x4 0 0 0 0))
         (local.set $most (v128.const f32x4 0 0 0 0))
+        (local.set $largest (v128.const i32x4 0 0 0 0))
         (local.set $at (local.get $source))
         (loop $measure
           (local.set $value (v128.load (local.get $at)))
-          (if (i32.eqz (local.get $zeros)) (then (local.set $value (f32x4.abs (local.get $value)))))
-          (local.set $least (f32x4.min (local.get $least) (local.get $value)))
-          (local.set $most (f32x4.max (local.get $most) (local.get $value)))
+          (local.set $least (f32x4.pmin (local.get $least) (local.get $value)))
+          (local.set $most (f32x4.pmax (local.get $most) (local.get $value)))
+          (local.set $largest (i32x4.max_u (local.get $largest)
+            (v128.and (local.get $value) (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))))
           (br_if $measure (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
-        (local.set $min (f64.promote_f32
-          (f32.min
-            (f32.min (f32x4.extract_lane 0 (local.get $least)) (f32x4.extract_lane 1 (local.get $least)))
-            (f32.min (f32x4.extract_lane 2 (local.get $least)) (f32x4.extract_lane 3 (local.get $least))))))
-        (local.set $span (f64.sub
-          (f64.promote_f32
-            (f32.max
-              (f32.max (f32x4.extract_lane 0 (local.get $most)) (f32x4.extract_lane 1 (local.get $most)))
-              (f32.max (f32x4.extract_lane 2 (local.get $most)) (f32x4.extract_lane 3 (local.get $most)))))
-          (local.get $min)))
-        (local.set $best (f32.const 1))
+        ;; Magnitudes as bits, of which those of NaN are the largest.
+        (local.set $bits (call $larger
+          (call $larger (i32x4.extract_lane 0 (local.get $largest)) (i32x4.extract_lane 1 (local.get $largest)))
+          (call $larger (i32x4.extract_lane 2 (local.get $largest)) (i32x4.extract_lane 3 (local.get $largest)))))
+        (if (local.get $zeros)
+          (then
+            (local.set $min (f64.promote_f32
+              (f32.min
+                (f32.min (f32x4.extract_lane 0 (local.get $least)) (f32x4.extract_lane 1 (local.get $least)))
+                (f32.min (f32x4.extract_lane 2 (local.get $least)) (f32x4.extract_lane 3 (local.get $least))))))
+            (local.set $span (f64.sub
+              (f64.promote_f32
+                (f32.max
+                  (f32.max (f32x4.extract_lane 0 (local.get $most)) (f32x4.extract_lane 1 (local.get $most)))
+                  (f32.max (f32x4.extract_lane 2 (local.get $most)) (f32x4.extract_lane 3 (local.get $most)))))
+              (local.get $min))))
+          (else (local.set $span (f64.promote_f32 (f32.reinterpret_i32 (local.get $bits))))))
+        (local.set $best (i32.const 0x3f800000))
         (local.set $bestZero (i32.const 0))
-        (local.set $leastLoss (f64.const inf))
+        (local.set $leastLoss (i64.const 0x7ff0000000000000))
         (local.set $trial (local.get $trials))
-        (if (f64.ne (f64.sub (local.get $span) (local.get $span)) (f64.const 0)) (then
-          (local.set $best (f32.const nan))
+        (if (i32.ge_u (local.get $bits) (i32.const 0x7f800000)) (then
+          (local.set $best (i32.const 0x7fc00000))
           (local.set $trial (local.get $lastTrial))))
         ;; Where the step of the first trial is nothing, all values are zeros, or as good as that.
         (if (i32.eqz (f32.gt
@@ -388,18 +518,19 @@
                 (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
               (local.set $lost (f32x4.add (local.get $lost) (f32x4.mul (local.get $value) (local.get $value))))
               (br_if $lose (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
-            (local.set $loss (f64.mul
+            ;; Bits of what is not negative are in the order of the numbers, and choosing among integers takes no branch.
+            (local.set $loss (i64.reinterpret_f64 (f64.mul
               (f64.mul (f64.promote_f32 (local.get $scale)) (f64.promote_f32 (local.get $scale)))
               (f64.promote_f32 (f32.add
                 (f32.add (f32x4.extract_lane 0 (local.get $lost)) (f32x4.extract_lane 1 (local.get $lost)))
-                (f32.add (f32x4.extract_lane 2 (local.get $lost)) (f32x4.extract_lane 3 (local.get $lost)))))))
-            (if (f64.lt (local.get $loss) (local.get $leastLoss)) (then
-              (local.set $leastLoss (local.get $loss))
-              (local.set $best (local.get $scale))
-              (local.set $bestZero (local.get $zero))))
+                (f32.add (f32x4.extract_lane 2 (local.get $lost)) (f32x4.extract_lane 3 (local.get $lost))))))))
+            (local.set $isBetter (i64.lt_u (local.get $loss) (local.get $leastLoss)))
+            (local.set $leastLoss (select (local.get $loss) (local.get $leastLoss) (local.get $isBetter)))
+            (local.set $best (select (i32.reinterpret_f32 (local.get $scale)) (local.get $best) (local.get $isBetter)))
+            (local.set $bestZero (select (local.get $zero) (local.get $bestZero) (local.get $isBetter)))
             (local.set $trial (i32.add (local.get $trial) (i32.const 16)))
             (br $try)))
-        (f32.store (local.get $scales) (local.get $best))
+        (i32.store (local.get $scales) (local.get $best))
         (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
         (if (local.get $zeros) (then
           (i32.store8 (local.get $zeros) (local.get $bestZero))

@@ -8,10 +8,11 @@ const MAX_KNOWN = 1024;
 
 /** A tensor of given elements, which everyone may look at without reading it. */
 export function numbersTensor(name: string, dtype: DType, shape: readonly number[], values: readonly number[], origin: Origin): Tensor {
-  return { ...stored(name, dtype, shape, values, origin), known: values };
+  return { ...listedTensor(name, dtype, shape, values, origin), known: values };
 }
 
-function stored(name: string, dtype: DType, shape: readonly number[], values: readonly number[], origin: Origin): Tensor {
+/** The same of elements that may be many. */
+export function listedTensor(name: string, dtype: DType, shape: readonly number[], values: ArrayLike<number>, origin: Origin): Tensor {
   const make = (array: ArrayBufferView, stored = dtype) => constantTensor(name, stored, shape, new Uint8Array(array.buffer as ArrayBuffer), origin);
   switch (dtype) {
     case 'int64':
@@ -19,24 +20,24 @@ function stored(name: string, dtype: DType, shape: readonly number[], values: re
     case 'uint64':
       return make(BigUint64Array.from(values, (value) => BigInt(Math.trunc(value))));
     case 'int32':
-      return make(Int32Array.from(values));
+      return make(new Int32Array(values));
     case 'uint32':
-      return make(Uint32Array.from(values));
+      return make(new Uint32Array(values));
     case 'int16':
-      return make(Int16Array.from(values));
+      return make(new Int16Array(values));
     case 'uint16':
-      return make(Uint16Array.from(values));
+      return make(new Uint16Array(values));
     case 'int8':
-      return make(Int8Array.from(values));
+      return make(new Int8Array(values));
     case 'uint8':
     case 'bool':
-      return make(Uint8Array.from(values));
+      return make(new Uint8Array(values));
     case 'float64':
-      return make(Float64Array.from(values));
+      return make(new Float64Array(values));
     case 'float32':
-      return make(Float32Array.from(values));
+      return make(new Float32Array(values));
     default:
-      return castTensor(make(Float32Array.from(values), 'float32'), dtype, newCastTally());
+      return castTensor(make(new Float32Array(values), 'float32'), dtype, newCastTally());
   }
 }
 

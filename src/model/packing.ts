@@ -4,6 +4,7 @@
  */
 import { type ByteSource, checkRange } from '../bytes/byte-source.js';
 import { DTYPE_BYTES } from './dtype.js';
+import { kernelsOver } from './kernel-instance.js';
 import { elementCount, type Tensor, tensorChunks } from './tensor.js';
 
 /** Bits of an element as files keep it. */
@@ -30,6 +31,9 @@ export function withBits(tensor: Tensor, bits: number | undefined): Tensor {
   return { ...tensor, stages: [...tensor.stages.slice(0, -1), { ...last, bits }] };
 }
 
+/** Elements that the kernel packs at a time. */
+const PACKED_TOGETHER = 32;
+
 /** The bytes of a file, several elements to each. */
 export async function* packedChunks(tensor: Tensor): AsyncGenerator<Uint8Array> {
   const bits = elementBits(tensor);
@@ -37,6 +41,12 @@ export async function* packedChunks(tensor: Tensor): AsyncGenerator<Uint8Array> 
   const mask = 2 ** bits - 1;
   let rest = new Uint8Array(0);
   for await (const chunk of tensorChunks(tensor)) {
+    const kernels = bits === 4 && rest.length === 0 && chunk.length % PACKED_TOGETHER === 0 ? kernelsOver(chunk.buffer)?.kernels : undefined;
+    if (kernels) {
+      kernels.packHalves(chunk.byteOffset, chunk.length);
+      yield chunk.subarray(0, chunk.length / perByte);
+      continue;
+    }
     let elements: Uint8Array = chunk;
     if (rest.length > 0) {
       elements = new Uint8Array(rest.length + chunk.length);

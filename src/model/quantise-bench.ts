@@ -9,7 +9,20 @@ const SLACK_BYTES = 64;
 const VALUES_AT = 0;
 const TARGET_AT = PIECE_VALUES * 4 + SLACK_BYTES;
 const TABLE_AT = TARGET_AT + PIECE_VALUES * 2 + SLACK_BYTES;
-const BYTE_LENGTH = TABLE_AT + PIECE_VALUES * 4 + SLACK_BYTES;
+const ZEROS_AT = TABLE_AT + PIECE_VALUES * 4 + SLACK_BYTES;
+const BYTE_LENGTH = ZEROS_AT + PIECE_VALUES + SLACK_BYTES;
+
+/** What values are encoded with: a scale each, and a code for zero, which is 0 where it is left out. */
+export interface Parameters {
+  readonly scales: Float32Array;
+  readonly zeros: Uint8Array | null;
+}
+
+/** The codes that there are. */
+export interface CodeLimits {
+  readonly low: number;
+  readonly high: number;
+}
 
 let memory: ArrayBuffer | null = null;
 
@@ -20,6 +33,8 @@ export class QuantiseBench {
   readonly #bytes: Uint8Array;
   readonly #floats: Float32Array;
   readonly #bits: Uint32Array;
+  readonly #zeros: Uint8Array;
+  readonly #sum: Float64Array;
 
   constructor() {
     memory ??= kernelMemory(BYTE_LENGTH);
@@ -28,6 +43,8 @@ export class QuantiseBench {
     this.#bytes = new Uint8Array(memory, TARGET_AT, PIECE_VALUES * 2);
     this.#floats = new Float32Array(memory, TABLE_AT, PIECE_VALUES);
     this.#bits = new Uint32Array(memory, TABLE_AT, PIECE_VALUES);
+    this.#zeros = new Uint8Array(memory, ZEROS_AT, PIECE_VALUES);
+    this.#sum = new Float64Array(memory, TABLE_AT, 1);
   }
 
   /** Puts values in place for the other methods. */
@@ -67,19 +84,32 @@ export class QuantiseBench {
     return this.#bytes.subarray(0, count * bytesEach);
   }
 
-  /** Encodes some loaded values to int8 with one scale; results are at the same places of `encoded`. Call it in their order. */
-  encodeRun(start: number, count: number, scale: number): void {
-    this.#floats.fill(scale, 0, 8);
-    this.#kernels.encodeSymmetric(TARGET_AT + start, VALUES_AT + start * 4, count, TABLE_AT, 0);
+  /**
+   * Encodes some loaded values to bytes, with a scale for each run of `size` of them; results are at the same places of `encoded`. Call it in
+   * their order.
+   *
+   * @param size a multiple of 8 where there are several runs
+   */
+  encodeRuns(start: number, size: number, { scales, zeros }: Parameters, { low, high }: CodeLimits): void {
+    this.#floats.set(scales);
+    if (zeros) this.#zeros.set(zeros);
+    this.#kernels.encodeRuns(TARGET_AT + start, VALUES_AT + start * 4, scales.length, size, TABLE_AT, zeros ? ZEROS_AT : 0, low, high);
   }
 
   /** The same with a scale for each value. */
-  encodeEach(start: number, count: number, scales: Float32Array): void {
+  encodeEach(start: number, { scales, zeros }: Parameters, { low, high }: CodeLimits): void {
     this.#floats.set(scales);
-    this.#kernels.encodeSymmetric(TARGET_AT + start, VALUES_AT + start * 4, count, TABLE_AT, 32);
+    if (zeros) this.#zeros.set(zeros);
+    this.#kernels.encodeEach(TARGET_AT + start, VALUES_AT + start * 4, scales.length, TABLE_AT, zeros ? ZEROS_AT : 0, low, high);
   }
 
-  /** What was encoded to int8; a view. */
+  /** Adds squares of some loaded values to a sum, in their order; min and max are infinite where there are none. */
+  spread(start: number, count: number, sum: number): { sum: number; min: number; max: number } {
+    this.#kernels.spread(VALUES_AT + start * 4, count, sum, TABLE_AT);
+    return { sum: this.#sum[0]!, min: this.#floats[2]!, max: this.#floats[3]! };
+  }
+
+  /** What was encoded to bytes; a view. */
   encoded(count: number): Uint8Array {
     return this.#bytes.subarray(0, count);
   }

@@ -11,9 +11,9 @@
  */
 import { ModelError } from '../errors.js';
 import { castTensor } from './cast.js';
-import { ChannelCursor, type Visit } from './channel-cursor.js';
+import { ChannelCursor } from './channel-cursor.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
-import { PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
+import { type CodeLimits, type Parameters, PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
 import { type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
 
 /** value ≈ min + scale * q, q in 0..255 or 0..65535 */
@@ -172,15 +172,15 @@ export function quantiseChannels(tensor: Tensor, axis: number, scales: Float32Ar
 }
 
 /** Codes that are held within fewer than those of int8. */
-export interface FewCodes {
+export interface FewCodes extends CodeLimits {
   readonly dtype: 'int8' | 'uint8';
   /** That files need for each. */
   readonly bits: number;
-  readonly low: number;
-  readonly high: number;
   /** One for each scale; all zero where left out. */
-  readonly zeros?: ArrayLike<number> | undefined;
+  readonly zeros?: Uint8Array | undefined;
 }
+
+const INT8_CODES: CodeLimits = { low: -INT8_MAX, high: INT8_MAX };
 
 /**
  * round(value / scale), ties to even, and a zero point.
@@ -189,28 +189,27 @@ export interface FewCodes {
  * @param few from -127 to 127 where left out
  */
 export function encodeAlong(tensor: Tensor, own: Path, scales: Float32Array, few?: FewCodes): Tensor {
+  const limits = few ?? INT8_CODES;
+  const all: Parameters = { scales, zeros: few?.zeros ?? null };
   const begin = (path: Path): Stage['apply'] => {
     const cursor = new ChannelCursor(path);
-    const scalesOf = patternScales(cursor, scales);
+    const pattern = cursor.offsets ? new ParameterPattern(cursor.offsets, all) : null;
     return (input) => {
       const bench = new QuantiseBench();
       const values = asFloats(input);
-      const codes = new Uint8Array(values.length);
+      // In place: values are read before codes, which are shorter, come to lie over them.
+      const codes = new Uint8Array(values.buffer, values.byteOffset, values.length);
       for (let first = 0; first < values.length; first += PIECE_VALUES) {
         const piece = values.subarray(first, first + PIECE_VALUES);
         bench.load(piece);
-        const visits: PlacedVisit[] = [];
         for (let start = 0; start < piece.length; ) {
-          const visit = cursor.next(piece.length - start);
-          const { base, at, count } = visit;
-          if (cursor.offsets) bench.encodeEach(start, count, scalesOf(base).subarray(at, at + count));
-          else bench.encodeRun(start, count, scales[base]!);
-          if (few) visits.push({ ...visit, start });
+          const { base, at, count } = cursor.next(piece.length - start);
+          if (!pattern) bench.encodeRuns(start, count, part(all, base, base + 1), limits);
+          else if (pattern.isInRuns(at, count)) bench.encodeRuns(start, pattern.run, pattern.ofRuns(base, at, count), limits);
+          else bench.encodeEach(start, pattern.ofEach(base, at, count), limits);
           start += count;
         }
-        const encoded = bench.encoded(piece.length);
-        if (few) hold(encoded, few, visits, cursor.offsets);
-        codes.set(encoded, first);
+        codes.set(bench.encoded(piece.length), first);
       }
       return codes;
     };
@@ -219,27 +218,70 @@ export function encodeAlong(tensor: Tensor, own: Path, scales: Float32Array, few
   return withStage(castTensor(tensor, 'float32'), { dtype, ...(bits === undefined ? {} : { bits }), ...own, begin });
 }
 
-interface PlacedVisit extends Visit {
-  /** Where its codes begin. */
-  readonly start: number;
+function part({ scales, zeros }: Parameters, start: number, end: number): Parameters {
+  return { scales: scales.subarray(start, end), zeros: zeros?.subarray(start, end) ?? null };
 }
 
-/** Adds the zero points to codes, and holds them within the few that there are, in place. */
-function hold(encoded: Uint8Array, { low, high, zeros }: FewCodes, visits: readonly PlacedVisit[], offsets: Int32Array | null): void {
-  const codes = new Int8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
-  if (!zeros) {
-    for (let i = 0; i < codes.length; i++) {
-      const code = codes[i]!;
-      codes[i] = code < low ? low : code > high ? high : code;
-    }
-    return;
+/** The parameters of one repetition by its base; worked out when the base changes. */
+class ParameterPattern {
+  /** How many neighbours have one offset, from the first on and all along. */
+  readonly run: number;
+  readonly #offsets: Int32Array;
+  readonly #all: Parameters;
+  readonly #runs: PatternTable;
+  readonly #each: PatternTable;
+
+  constructor(offsets: Int32Array, all: Parameters) {
+    this.run = runLength(offsets);
+    this.#offsets = offsets;
+    this.#all = all;
+    this.#runs = patternTable(offsets.length / this.run, all);
+    this.#each = patternTable(offsets.length, all);
   }
-  for (const { base, at, count, start } of visits) {
-    for (let i = 0; i < count; i++) {
-      const code = codes[start + i]! + zeros[offsets ? base + offsets[at + i]! : base]!;
-      codes[start + i] = code < low ? low : code > high ? high : code;
-    }
+
+  /** Whether elements of a repetition are whole runs that kernels take as such. */
+  isInRuns(at: number, count: number): boolean {
+    return this.run % KERNEL_GROUP === 0 && at % this.run === 0 && count % this.run === 0;
   }
+
+  /** For each run; a view. */
+  ofRuns(base: number, at: number, count: number): Parameters {
+    this.#fill(this.#runs, base, this.run);
+    return part(this.#runs, at / this.run, (at + count) / this.run);
+  }
+
+  /** For each element; a view. */
+  ofEach(base: number, at: number, count: number): Parameters {
+    this.#fill(this.#each, base, 1);
+    return part(this.#each, at, at + count);
+  }
+
+  #fill(table: PatternTable, base: number, step: number): void {
+    if (table.base === base) return;
+    const { scales, zeros } = table;
+    for (let i = 0; i < scales.length; i++) scales[i] = this.#all.scales[base + this.#offsets[i * step]!]!;
+    if (zeros) for (let i = 0; i < zeros.length; i++) zeros[i] = this.#all.zeros![base + this.#offsets[i * step]!]!;
+    table.base = base;
+  }
+}
+
+interface PatternTable extends Parameters {
+  /** What it was filled for; -1 at first. */
+  base: number;
+}
+
+function patternTable(length: number, { zeros }: Parameters): PatternTable {
+  return { base: -1, scales: new Float32Array(length), zeros: zeros && new Uint8Array(length) };
+}
+
+/** Values that kernels work on together. */
+const KERNEL_GROUP = 8;
+
+/** How many neighbours have one offset, from the first on and all along. */
+function runLength(offsets: Int32Array): number {
+  const first = offsets.findIndex((offset) => offset !== offsets[0]);
+  const run = first < 0 ? offsets.length : first;
+  return offsets.length % run === 0 && offsets.every((offset, i) => offset === offsets[i - (i % run)]) ? run : 1;
 }
 
 /**
@@ -301,31 +343,6 @@ function channelPath(shape: readonly number[], axis: number): Path {
   return { offset: 0, axes: shape.map((size, i) => [{ size, stride: i === axis ? 1 : 0 }]) };
 }
 
-/** Scales of one repetition by its base; worked out when the base changes. */
-function patternScales({ offsets, length }: ChannelCursor, scales: Float32Array): (base: number) => Float32Array {
-  const table = new Float32Array(offsets ? length : 0);
-  const run = offsets ? runLength(offsets) : 1;
-  let known = -1;
-  return (base) => {
-    if (base !== known && offsets) {
-      if (run < LONG_RUN) for (let i = 0; i < length; i++) table[i] = scales[base + offsets[i]!]!;
-      else for (let i = 0; i < length; i += run) table.fill(scales[base + offsets[i]!]!, i, i + run);
-    }
-    known = base;
-    return table;
-  };
-}
-
-/** From how many values on it pays to fill them in one call. */
-const LONG_RUN = 8;
-
-/** How many neighbours have one offset, from the first on and all along. */
-function runLength(offsets: Int32Array): number {
-  const first = offsets.findIndex((offset) => offset !== offsets[0]);
-  const run = first < 0 ? offsets.length : first;
-  return offsets.length % run === 0 && offsets.every((offset, i) => offset === offsets[i - (i % run)]) ? run : 1;
-}
-
 /**
  * The same elements in the order in which they are stored, for passes that do not care: a transposed kernel of 411 MB is read
  * straight through. The path over the axis's channels goes along.
@@ -359,7 +376,7 @@ function inStoredOrder(tensor: Tensor, axis?: number): Tensor | { tensor: Tensor
 }
 
 /** The tensor's values as float32, at most `PIECE_VALUES` at a time. */
-async function* floatPieces(tensor: Tensor): AsyncGenerator<Float32Array> {
+export async function* floatPieces(tensor: Tensor): AsyncGenerator<Float32Array> {
   for await (const chunk of tensorChunks(castTensor(tensor, 'float32'))) {
     const values = asFloats(chunk);
     for (let start = 0; start < values.length; start += PIECE_VALUES) yield values.subarray(start, start + PIECE_VALUES);

@@ -8,8 +8,9 @@
 import { ModelError } from '../errors.js';
 import type { CodeRange } from '../model/block-codes.js';
 import { castTensor } from '../model/cast.js';
-import { dequantiseAffine, dequantiseChannels, quantiseAffine, quantiseChannels } from '../model/quantise.js';
-import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
+import { dequantiseAffine, dequantiseChannels, floatPieces, quantiseAffine, quantiseChannels } from '../model/quantise.js';
+import { QuantiseBench } from '../model/quantise-bench.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
 import { blockedWeight } from './blocks.js';
 import type { CodePlan } from './code-plan.js';
 import { palettedWeight, SEARCHED_PALETTE } from './paletted.js';
@@ -39,28 +40,27 @@ export interface Spread {
 export const INT8_MAX = 127;
 const UINT8_MAX = 255;
 
+/** Shorter runs of one channel are not worth a call of the kernel. */
+const LEAST_RUN = 16;
+
 /** One streaming pass. @throws ModelError 'unsupported' where values are not finite */
 export async function spreadOf(tensor: Tensor, axis: number, form: CodeForm): Promise<Spread> {
   const channels = form === 'channels' ? tensor.shape[axis]! : 1;
   const inner = form === 'channels' ? elementCount(tensor.shape.slice(axis + 1)) : elementCount(tensor.shape);
   const [squares, largest] = [new Float64Array(channels), new Float64Array(channels)];
   let [min, max, position] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
-  for await (const chunk of tensorChunks(castTensor(tensor, 'float32'))) {
-    const values = new Float32Array(chunk.buffer, chunk.byteOffset, chunk.byteLength / 4);
+  const bench = new QuantiseBench();
+  for await (const values of floatPieces(tensor)) {
+    bench.load(values);
     for (let start = 0; start < values.length; ) {
       const channel = Math.floor((position + start) / inner) % channels;
-      const end = Math.min(values.length, start + inner - ((position + start) % inner));
-      let [sum, most] = [squares[channel]!, largest[channel]!];
-      for (let i = start; i < end; i++) {
-        const value = values[i]!;
-        sum += value * value;
-        if (value < min) min = value;
-        if (value > max) max = value;
-        if (Math.abs(value) > most) most = Math.abs(value);
-      }
-      squares[channel] = sum;
-      largest[channel] = most;
-      start = end;
+      const count = Math.min(values.length - start, inner - ((position + start) % inner));
+      const found = count < LEAST_RUN ? plainSpread(values.subarray(start, start + count), squares[channel]!) : bench.spread(start, count, squares[channel]!);
+      squares[channel] = found.sum;
+      largest[channel] = Math.max(largest[channel]!, Math.abs(found.min), Math.abs(found.max));
+      min = Math.min(min, found.min);
+      max = Math.max(max, found.max);
+      start += count;
     }
     position += values.length;
   }
@@ -68,6 +68,17 @@ export async function spreadOf(tensor: Tensor, axis: number, form: CodeForm): Pr
     throw new ModelError('unsupported', 'holds NaN or infinite values, which codes cannot hold', { file: tensor.origin.file, tensor: tensor.name });
   const each = elementCount(tensor.shape) / channels;
   return { deviation: squares.map((sum) => Math.sqrt(sum / each)), largest, min, max };
+}
+
+/** As the kernel does it. */
+function plainSpread(values: Float32Array, sum: number): { sum: number; min: number; max: number } {
+  let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    sum += value * value;
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return { sum, min, max };
 }
 
 /** The step of each channel: no value is beyond the codes, however small the step that was asked for. */

@@ -7,7 +7,7 @@ import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, Foreign, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { narrowForm, unwidened } from '../../model/narrow-form.js';
-import { numbersTensor } from '../../model/numbers.js';
+import { listedTensor, numbersTensor } from '../../model/numbers.js';
 import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
 import { elementBits, withBits } from '../../model/packing.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
@@ -350,11 +350,11 @@ class GraphBuilder {
       this.#nodes.push({ name: node, op: 'Gather', inputs: [table, places], outputs: [value], attributes: { axis: intAttribute(0) } });
       return value;
     }
-    const numbers = (dtype: DType, values: readonly number[], shape: readonly number[]) => numbersTensor('codes', dtype, shape, values, ORIGIN);
+    const numbers = (dtype: DType, values: ArrayLike<number>, shape: readonly number[]) => listedTensor('codes', dtype, shape, values, ORIGIN);
     const shape = codes.kind === 'blocks' ? codes.shape : codes.kind === 'channels' && codes.axis !== null ? [codes.scales.length] : [];
     const scales = codes.kind === 'affine' ? [codes.scale] : codes.scales;
     const step = codes.kind === 'affine' ? wholeSteps(codes, stored.dtype) : null;
-    const zeros = codes.kind !== 'affine' ? codes.zeroPoints && Array.from(codes.zeroPoints) : step === null ? undefined : [step];
+    const zeros = codes.kind !== 'affine' ? codes.zeroPoints : step === null ? undefined : [step];
     const scale = constant('scale', float32Tensor('scale', shape, scales, ORIGIN));
     let value: string;
     if (hasDequantize(stored.dtype, this.opset)) {

@@ -7,7 +7,7 @@ import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type
 import { framingOf } from './framing.js';
 import { CLASSES, ending } from './head.js';
 import { ownKerasHead } from './keras-head.js';
-import { kerasOrder, ORDERED_FAMILIES, renamed } from './keras-order.js';
+import { kerasOrder, mayBeOf, ORDERED_FAMILIES, renamed } from './keras-order.js';
 import { families } from './list.js';
 import { Departure, isValue, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
@@ -92,14 +92,16 @@ export function recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: 
   const { file, format, producer } = options;
   for (const family of chosenFamilies(options).filter(({ name }) => ORDERED_FAMILIES.has(name))) {
     for (const size of Object.values(family.sizes)) {
-      const order = kerasOrder((store) => buildNet(family, size, new Net(store), { file, format, producer }));
+      const order = kerasOrder((store) => buildNet(family, size, new Net(store), { file, format, producer }), family.name);
+      // The sizes of a family have the same classes of layers.
+      if (!mayBeOf(layers, order)) break;
       for (const { spell } of family.spellings.filter(({ ecosystem }) => ecosystem === 'keras')) {
-        const named = renamed(layers, order, spell);
-        if (!named) continue;
-        const store = kerasStore(named, spell);
-        const measured = family.measure(namesOf(store));
-        const { map } = measured === null ? { map: null } : attempt(family, measured, store, total, options);
-        if (map) return { map: { ...map, architecture: { ...map.architecture!, assumed: [...map.architecture!.assumed, BY_ORDER] } } };
+        for (const named of renamed(layers, order, spell)) {
+          const store = kerasStore(named, spell);
+          const measured = family.measure(namesOf(store));
+          const { map } = measured === null ? { map: null } : attempt(family, measured, store, total, options);
+          if (map) return { map: { ...map, architecture: { ...map.architecture!, assumed: [...map.architecture!.assumed, BY_ORDER] } } };
+        }
       }
     }
   }

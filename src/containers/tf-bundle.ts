@@ -10,17 +10,22 @@ import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source
 import { checkedSource } from '../bytes/checked-source.js';
 import { CRC32C } from '../bytes/crc32.js';
 import type { FileSet } from '../bytes/file-set.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
-import { DTYPE_BYTES } from '../model/dtype.js';
+import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
-import { WireReader } from './protobuf.js';
+import { type Field, WireReader } from './protobuf.js';
+import { decodeSnappy } from './snappy.js';
 import { readTensorShape, TF_DTYPES } from './tf-graph.js';
+import { assembled, type Slice, sliceKey } from './tf-slices.js';
 
 export interface TensorBundle {
   /** By key, in the table's order. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Strings, which are no weights: the bytes of their elements as they lie in the file. */
   readonly strings: ReadonlyMap<string, ByteSource>;
+  /** DataType codes of entries that hold neither numbers nor strings. */
+  readonly others: ReadonlyMap<string, number>;
   /** Index and data files, relative to the model. */
   readonly files: readonly string[];
 }
@@ -29,16 +34,26 @@ const MAGIC = 0xdb4775248b80fb57n;
 const FOOTER_BYTES = 48;
 /** Compression byte and checksum behind each block. */
 const TRAILER_BYTES = 5;
+const SNAPPY = 1;
 /** TensorFlow's blocks hold 256 KB; an index that names ten thousand variables takes half a megabyte. */
 const MAX_BLOCK_BYTES = 2 ** 26;
 const MAX_ENTRIES = 1_000_000;
 const ENTRY = { dtype: 1, shape: 2, shard: 3, offset: 4, size: 5, crc: 6, slices: 7 } as const;
 const STRING = 7;
 
+interface Entry {
+  readonly dtype: number;
+  readonly shape: readonly number[];
+  readonly shard: number;
+  readonly offset: number;
+  readonly size: number;
+  readonly crc: number | null;
+  readonly slices: readonly Slice[];
+}
+
 /**
  * @param prefix path of the bundle within the model's folder, such as 'variables/variables'
- * @throws ModelError 'malformed' where index and data contradict themselves or each other, 'unsupported' for compressed blocks, slices
- *   and big-endian bundles
+ * @throws ModelError 'malformed' where index and data contradict themselves or each other
  */
 export async function readTensorBundle(files: FileSet, prefix: string): Promise<TensorBundle> {
   const indexName = `${prefix}.index`;
@@ -54,12 +69,16 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
   // Blocks lie side by side: all of them together are no longer than the file.
   const budget = new Budget(index.byteLength, 'the table of the variables', index.name);
   const blocks = await readBlock(index, cursor.handle(), budget);
-  const tensors = new Map<string, Tensor>();
-  const strings = new Map<string, ByteSource>();
   const shards = new Map<number, ByteSource>();
   const names = new Set<string>([indexName]);
-  let shardCount = 1;
-  let entries = 0;
+  const records = new Map<string, Uint8Array>();
+  for (const [, value] of blocks) {
+    for (const [key, record] of await readBlock(index, new Bytes(value, place.file).handle(), budget)) {
+      if (records.size >= MAX_ENTRIES) throw new ModelError('unsafe', `more than ${MAX_ENTRIES} entries`, place);
+      records.set(key, record);
+    }
+  }
+  const { shardCount, bigEndian } = await readHeader(records.get('') ?? new Uint8Array(), index.name);
   const readShard = async (shard: number): Promise<ByteSource> => {
     const known = shards.get(shard);
     if (known) return known;
@@ -71,35 +90,50 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
     shards.set(shard, source);
     return source;
   };
-  for (const [, value] of blocks) {
-    for (const [key, record] of await readBlock(index, new Bytes(value, place.file).handle(), budget)) {
-      if (++entries > MAX_ENTRIES) throw new ModelError('unsafe', `more than ${MAX_ENTRIES} entries`, place);
-      if (key === '') {
-        shardCount = await readHeader(record, index.name);
-        continue;
+  const storedBytes = async (entry: Entry, tensor: string): Promise<ByteSource> => {
+    const shard = await readShard(entry.shard);
+    const end = entry.offset + entry.size;
+    if (end > shard.byteLength)
+      throw new ModelError('malformed', `takes bytes ${entry.offset} to ${end}, but ${shard.name} ends at byte ${shard.byteLength}`, { ...place, tensor });
+    const stored = sliceSource(shard, entry.offset, end);
+    const damaged = () =>
+      new ModelError('malformed', `does not have the checksum that ${index.name} states: the file is damaged`, { file: shard.name, tensor });
+    // The checksum of strings is worked out over their lengths in another form.
+    return entry.crc === null || entry.dtype === STRING ? stored : checkedSource(stored, unmasked(entry.crc), damaged, CRC32C);
+  };
+  const storedEntry = async (entry: Entry, dtype: DType, name: string): Promise<Tensor> => {
+    const { shape, offset, size } = entry;
+    if (elementCount(shape) * DTYPE_BYTES[dtype] !== size)
+      throw new ModelError('malformed', `shape [${shape}] of ${dtype} does not take ${size} bytes`, { ...place, tensor: name });
+    const source = await storedBytes(entry, name);
+    return storedTensor({ name, dtype, shape, source, origin: { file: (await readShard(entry.shard)).name, offset, name }, bigEndian });
+  };
+  const tensors = new Map<string, Tensor>();
+  const strings = new Map<string, ByteSource>();
+  const others = new Map<string, number>();
+  let slices = 0;
+  for (const [key, record] of records) {
+    // Slices have entries of their own, which the entry of the whole names.
+    if (key === '' || key.startsWith('\0')) continue;
+    const name = new TextDecoder().decode(Uint8Array.from(key, (character) => character.charCodeAt(0)));
+    const entry = await readEntry(record, index.name, name);
+    const dtype = TF_DTYPES.get(entry.dtype);
+    if (entry.dtype === STRING) strings.set(name, await storedBytes(entry, name));
+    else if (!dtype) others.set(name, entry.dtype);
+    else if (entry.slices.length === 0) tensors.set(name, await storedEntry(entry, dtype, name));
+    else {
+      const parts: { slice: Slice; tensor: Tensor }[] = [];
+      slices += entry.slices.length;
+      if (slices > records.size) throw new ModelError('malformed', 'names more slices than there are', { ...place, tensor: name });
+      for (const slice of entry.slices) {
+        const part = records.get(sliceKey(key, slice));
+        if (!part) throw new ModelError('malformed', `its slice at [${slice.map(({ start }) => start)}] is not in the table`, { ...place, tensor: name });
+        parts.push({ slice, tensor: await storedEntry(await readEntry(part, index.name, name), dtype, name) });
       }
-      const entry = await readEntry(record, index.name, key);
-      const shard = await readShard(entry.shard);
-      const end = entry.offset + entry.size;
-      if (end > shard.byteLength)
-        throw new ModelError('malformed', `takes bytes ${entry.offset} to ${end}, but ${shard.name} ends at byte ${shard.byteLength}`, {
-          ...place,
-          tensor: key,
-        });
-      const stored = sliceSource(shard, entry.offset, end);
-      const damaged = () =>
-        new ModelError('malformed', `does not have the checksum that ${index.name} states: the file is damaged`, { file: shard.name, tensor: key });
-      // The checksum of strings is worked out over their lengths in another form.
-      const source = entry.crc === null || entry.dtype === STRING ? stored : checkedSource(stored, unmasked(entry.crc), damaged, CRC32C);
-      const dtype = TF_DTYPES.get(entry.dtype);
-      if (entry.dtype === STRING) strings.set(key, source);
-      else if (!dtype) throw new ModelError('unsupported', `its dtype has the code ${entry.dtype}, which holds no numbers`, { ...place, tensor: key });
-      else if (elementCount(entry.shape) * DTYPE_BYTES[dtype] !== entry.size) {
-        throw new ModelError('malformed', `shape [${entry.shape}] of ${dtype} does not take ${entry.size} bytes`, { ...place, tensor: key });
-      } else tensors.set(key, storedTensor({ name: key, dtype, shape: entry.shape, source, origin: { file: shard.name, offset: entry.offset, name: key } }));
+      tensors.set(name, assembled(name, entry.shape, parts, { ...place, tensor: name }));
     }
   }
-  return { tensors, strings, files: [...names] };
+  return { tensors, strings, others, files: [...names] };
 }
 
 /** The text of a string tensor's only element: its length, a checksum of it, its bytes. */
@@ -110,20 +144,20 @@ export async function readSingleString(source: ByteSource): Promise<Uint8Array> 
   return source.read(start, start + length);
 }
 
-async function readHeader(record: Uint8Array, file: string): Promise<number> {
+async function readHeader(record: Uint8Array, file: string): Promise<{ shardCount: number; bigEndian: boolean }> {
   const wire = new WireReader(memorySource(record, file));
-  let shards = 1;
+  let [shards, bigEndian] = [1, false];
   for await (const { number, varint } of wire.fields(0, record.byteLength)) {
     if (number === 1) shards = Number(varint);
-    if (number === 2 && varint !== 0n) throw new ModelError('unsupported', 'the bundle is big-endian', { file });
+    if (number === 2) bigEndian = varint !== 0n;
   }
   if (!(shards >= 1 && shards <= 100_000)) throw new ModelError('malformed', `a bundle of ${shards} shards`, { file });
-  return shards;
+  return { shardCount: shards, bigEndian };
 }
 
-async function readEntry(record: Uint8Array, file: string, tensor: string) {
+async function readEntry(record: Uint8Array, file: string, tensor: string): Promise<Entry> {
   const wire = new WireReader(memorySource(record, file));
-  const entry = { dtype: 0, shape: [] as number[], shard: 0, offset: 0, size: 0, crc: null as number | null };
+  const entry = { dtype: 0, shape: [] as number[], shard: 0, offset: 0, size: 0, crc: null as number | null, slices: [] as Slice[] };
   for await (const field of wire.fields(0, record.byteLength)) {
     if (field.number === ENTRY.dtype) entry.dtype = Number(field.varint);
     else if (field.number === ENTRY.shard) entry.shard = Number(field.varint);
@@ -133,8 +167,7 @@ async function readEntry(record: Uint8Array, file: string, tensor: string) {
       if (field.wireType !== 5) throw new ModelError('malformed', 'its checksum is none', { file, tensor });
       const bytes = await wire.bytes(field);
       entry.crc = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-    } else if (field.number === ENTRY.slices)
-      throw new ModelError('unsupported', 'the variable is partitioned, and its slices are not put together', { file, tensor });
+    } else if (field.number === ENTRY.slices) entry.slices.push(await readSlice(wire, field));
     else if (field.number === ENTRY.shape) {
       const shape = await readTensorShape(wire, field);
       if (shape === null) throw new ModelError('malformed', 'its entry does not say how many axes it has', { file, tensor });
@@ -148,13 +181,28 @@ async function readEntry(record: Uint8Array, file: string, tensor: string) {
   return entry;
 }
 
+/** A TensorSliceProto: of each axis where it begins, and how long it is if it is not all of it. */
+async function readSlice(wire: WireReader, field: Field): Promise<Slice> {
+  const slice: { start: number; length: number }[] = [];
+  for await (const extent of wire.fields(field.start, field.end)) {
+    if (extent.number !== 1) continue;
+    const numbers = { start: 0, length: -1 };
+    for await (const part of wire.fields(extent.start, extent.end)) {
+      if (part.number === 1) numbers.start = Number(part.varint);
+      else if (part.number === 2) numbers.length = Number(part.varint);
+    }
+    slice.push(numbers);
+  }
+  return slice;
+}
+
 /** Checksums are stored turned and moved, lest a checksum be worked out over one. */
 function unmasked(stored: number): number {
   const turned = (stored - 0xa282ead8) >>> 0;
   return ((turned >>> 17) | (turned << 15)) >>> 0;
 }
 
-/** Keys and values of a block, in which each key leaves out what it shares with the one before. */
+/** Keys, each byte a character, and values of a block, in which each key leaves out what it shares with the one before. */
 async function readBlock(source: ByteSource, { offset, size }: { offset: number; size: number }, budget: Budget): Promise<[string, Uint8Array][]> {
   const file = source.name;
   if (size > MAX_BLOCK_BYTES || size < 4 || offset + size + TRAILER_BYTES > source.byteLength) {
@@ -162,16 +210,19 @@ async function readBlock(source: ByteSource, { offset, size }: { offset: number;
   }
   budget.spend(size + TRAILER_BYTES);
   const bytes = await source.read(offset, offset + size + TRAILER_BYTES);
-  if (bytes[size] !== 0)
-    throw new ModelError('unsupported', `a block is compressed (type ${bytes[size]}); TensorFlow writes bundles without compression`, { file, offset });
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (unmasked(view.getUint32(size + 1, true)) !== CRC32C.update(bytes.subarray(0, size + 1), 0)) {
+  const trailer = new DataView(bytes.buffer, bytes.byteOffset + size, TRAILER_BYTES);
+  if (unmasked(trailer.getUint32(1, true)) !== CRC32C.update(bytes.subarray(0, size + 1), 0)) {
     throw new ModelError('malformed', 'a block of the table fails its checksum: the file is damaged', { file, offset });
   }
-  const restarts = view.getUint32(size - 4, true);
-  const end = size - 4 - 4 * restarts;
-  if (end < 0) throw new ModelError('malformed', `a block with ${restarts} restart points in ${size} bytes`, { file, offset });
-  const cursor = new Bytes(bytes.subarray(0, end), file, offset);
+  const packing = bytes[size]!;
+  if (packing > SNAPPY) throw new ModelError('unsupported', `a block is compressed in a way that is not known (${packing})`, { file, offset });
+  const whole = packing === SNAPPY ? decodeSnappy(bytes.subarray(0, size)) : bytes.subarray(0, size);
+  if (typeof whole === 'string' || whole.byteLength < 4)
+    throw new ModelError('malformed', `a compressed block ${typeof whole === 'string' ? whole : 'is empty'}`, { file, offset });
+  const restarts = new DataView(whole.buffer, whole.byteOffset).getUint32(whole.byteLength - 4, true);
+  const end = whole.byteLength - 4 - 4 * restarts;
+  if (end < 0) throw new ModelError('malformed', `a block with ${restarts} restart points in ${whole.byteLength} bytes`, { file, offset });
+  const cursor = new Bytes(whole.subarray(0, end), file, offset);
   const entries: [string, Uint8Array][] = [];
   let key = new Uint8Array();
   let keyBytes = 0;
@@ -185,7 +236,7 @@ async function readBlock(source: ByteSource, { offset, size }: { offset: number;
     // Shared prefixes could make a small block into endless keys.
     keyBytes += key.byteLength;
     if (keyBytes > MAX_BLOCK_BYTES) throw new ModelError('unsafe', `keys of more than ${MAX_BLOCK_BYTES} bytes in a block`, { file, offset });
-    entries.push([new TextDecoder().decode(key), cursor.take(length)]);
+    entries.push([decodeLatin1(key), cursor.take(length)]);
   }
   return entries;
 }

@@ -9,6 +9,7 @@ import type { FileSet } from '../bytes/file-set.js';
 import { type Field, WireReader } from '../containers/protobuf.js';
 import { readSingleString, readTensorBundle, type TensorBundle } from '../containers/tf-bundle.js';
 import { parseInput, readGraphDef, type TfGraph, type TfNode } from '../containers/tf-graph.js';
+import { parseSliceSpec, sliceOf } from '../containers/tf-slices.js';
 import { buildTensorflowMap, type TfPort } from '../dialects/tensorflow/graph.js';
 import { ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
@@ -49,7 +50,7 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
   const { graph } = content;
   const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
   const signature = chosenSignature(content.signatures, options, source.name);
-  const restored = new Map([...restoredKeys(graph)].map(([node, key]) => [node, bundle?.tensors.get(key)]));
+  const restored = bundle ? restoredVariables(graph, bundle, source.name) : new Map<string, Tensor>();
   const weights = bundle ? [...new Set(variables.values())] : constants;
   return {
     format: 'tensorflow',
@@ -82,7 +83,11 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
         graph,
         inputs: signature?.inputs ?? null,
         outputs: signature?.outputs ?? null,
-        weight: (wanted) => variables.get(wanted),
+        weight: (wanted) => {
+          const code = bundle?.others.get(wanted);
+          if (code !== undefined) throw new ModelError('unsupported', `the variable "${wanted}" has the dtype ${code}, which holds no numbers`);
+          return variables.get(wanted);
+        },
         variable: (node) => restored.get(node),
         file: source.name,
         format: 'tensorflow',
@@ -104,7 +109,12 @@ function chosenSignature(signatures: readonly Signature[], { assume }: ReadOptio
 
 async function readContent(source: ByteSource): Promise<Content> {
   const graphs = await readContents(source);
-  const serving = graphs.find(({ tags }) => tags.includes('serve')) ?? graphs[0];
+  // One for a CPU before one for an accelerator; modules of TensorFlow Hub have one without tags, and one for training.
+  const serving =
+    graphs.find(({ tags }) => tags.join() === 'serve') ??
+    graphs.find(({ tags }) => tags.includes('serve')) ??
+    graphs.find(({ tags }) => tags.length === 0) ??
+    graphs[0];
   if (!serving) throw new ModelError('malformed', 'the SavedModel has no graph', { file: source.name });
   return serving;
 }
@@ -192,6 +202,20 @@ async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>
     }
   }
   return new Map([...[...named].filter((entry): entry is [string, Tensor] => entry[1] !== null), ...bundle.tensors]);
+}
+
+/** Variables by the nodes that hold them, as the graph itself restores them. */
+function restoredVariables(graph: TfGraph, bundle: TensorBundle, file: string): Map<string, Tensor> {
+  const variables = new Map<string, Tensor>();
+  for (const [node, { key, slice }] of restoredKeys(graph)) {
+    const whole = bundle.tensors.get(key);
+    if (!whole) continue;
+    const wanted = slice === '' ? null : parseSliceSpec(slice);
+    const part = slice === '' ? whole : wanted && sliceOf(whole, wanted);
+    if (!part) throw new ModelError('malformed', `the slice ${JSON.stringify(slice)} is none of [${whole.shape}]`, { file, layer: node, tensor: key });
+    variables.set(node, part);
+  }
+  return variables;
 }
 
 /** Constants that hold numbers, by the names of their nodes; scalars and small lists of integers are settings. */

@@ -1,7 +1,6 @@
 /** TensorFlow's own files: frozen graphs, SavedModels and TensorFlow Lite, as they are recorded in the corpus and as they are made here. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CRC32C } from '../../src/bytes/crc32.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { tensorBytes } from '../../src/model/tensor.js';
@@ -10,6 +9,7 @@ import { openModel } from '../../src/readers/open.js';
 import { corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
 import { byte, int, liteModel, table } from '../lite-models.js';
 import { convertInMemory, corpusExcess, runOnnx } from '../run-onnx.js';
+import { blockEnd, bundleIndex, bundleOf } from '../tf-bundles.js';
 import { type GraphNode, graphDef, joined, placeholder, type SmallGraph } from '../tf-graphs.js';
 
 const FORMATS = ['tfjs-graph', 'tf-frozen', 'tflite'];
@@ -108,7 +108,8 @@ describe('SavedModels', () => {
           results: { done: 'file' },
           nodes: [
             { name: 'names', op: 'Const', attr: { dtype: { type: 7 }, value: { names: keys.toReversed() } } },
-            { name: 'RestoreV2', op: 'RestoreV2', input: ['file', 'names:output:0', 'names:output:0'] },
+            { name: 'wholes', op: 'Const', attr: { dtype: { type: 7 }, value: { names: ['', ''] } } },
+            { name: 'RestoreV2', op: 'RestoreV2', input: ['file', 'names:output:0', 'wholes:output:0'] },
             { name: 'Identity', op: 'Identity', input: ['RestoreV2:tensors:0'] },
             { name: 'Identity_1', op: 'Identity', input: ['RestoreV2:tensors:1'] },
             { name: 'assign', op: 'AssignVariableOp', input: ['first', 'Identity:output:0'] },
@@ -136,11 +137,11 @@ describe('SavedModels', () => {
     await expect(openModel(set, { assume: { signature: 'train' } })).rejects.toThrow(/no signature "train"; the file has serving_default/);
   });
 
-  it('are refused by name where the bundle is cut, lies about sizes or is compressed', async () => {
+  it('are refused by name where the bundle is cut or lies about sizes', async () => {
     await expect(openModel(files((index) => index.subarray(0, -1)))).rejects.toThrow(/signature|truncated/);
     await expect(openModel(files(() => bundleIndex('dense/kernel', [3, 3], kernel.byteLength)))).rejects.toThrow(/shape \[3,3\]/);
     await expect(openModel(files(() => bundleIndex('dense/kernel', [3, 2], kernel.byteLength + 4)))).rejects.toThrow();
-    await expect(openModel(files((index) => index.map((value, i) => (i === blockEnd(index) ? 1 : value))))).rejects.toThrow(/compressed/);
+    await expect(openModel(files((index) => index.map((value, i) => (i === blockEnd(index) ? 1 : value))))).rejects.toThrow(/checksum/);
   });
 
   it('are refused where a byte of the table or of a variable is not what its checksum says', async () => {
@@ -159,6 +160,70 @@ describe('SavedModels', () => {
     const values = new Uint8Array(kernel.buffer);
     for (let at = 0; at < values.length; at++) {
       await expect(damaged('variables/variables.data-00000-of-00001', values, at)).rejects.toThrow(/dense\/kernel.*checksum/);
+    }
+  });
+
+  const PARTS = ['embedding/part_0', 'embedding/part_1'];
+  /** Two rows and three of an embedding, put together by the graph, as a partitioned variable of TensorFlow 1 is. */
+  const partitioned: SmallGraph = {
+    nodes: [
+      placeholder('x', [-1, 5]),
+      ...PARTS.map((name, i): GraphNode => ({ name, op: 'VariableV2', attr: { dtype: { type: 1 }, shape: { shape: [2 + i, 2] } } })),
+      { name: 'names', op: 'Const', attr: { dtype: { type: 7 }, value: { names: ['embedding', 'embedding'] } } },
+      { name: 'slices', op: 'Const', attr: { dtype: { type: 7 }, value: { names: ['5 2 0,2:0,2', '5 2 2,3:-'] } } },
+      { name: 'prefix', op: 'Placeholder', attr: { dtype: { type: 7 } } },
+      { name: 'restore', op: 'RestoreV2', input: ['prefix', 'names', 'slices'] },
+      ...PARTS.map((name, i): GraphNode => ({ name: `assign_${i}`, op: 'Assign', input: [name, `restore:${i}`] })),
+      ...PARTS.map((name): GraphNode => ({ name: `${name}/read`, op: 'Identity', input: [name], attr: { T: { type: 1 } } })),
+      { name: 'whole', op: 'ConcatV2', input: [...PARTS.map((name) => `${name}/read`), 'axis'], attr: { T: { type: 1 }, N: { i: 2 } } },
+      { name: 'y', op: 'MatMul', input: ['x', 'whole'], attr: { T: { type: 1 }, transpose_a: { b: false }, transpose_b: { b: false } } },
+    ],
+    weights: { axis: { dtype: 'int32', shape: [], values: [0] } },
+    inputs: ['x'],
+    outputs: ['y'],
+  };
+
+  it('put partitioned variables together from the slices that the graph restores', async () => {
+    const rows = Float32Array.from({ length: 10 }, (_, i) => i + 1);
+    const bytes = new Uint8Array(rows.buffer);
+    const slices = [
+      [
+        { start: 0, length: 2 },
+        { start: 0, length: 2 },
+      ],
+      [
+        { start: 2, length: 3 },
+        { start: 0, length: 2 },
+      ],
+    ].map((slice, i) => ({
+      slice,
+      shape: [2 + i, 2],
+      offset: 16 * i,
+      byteLength: 16 + 8 * i,
+    }));
+    const variables = { whole: { name: 'embedding', shape: [5, 2], byteLength: 40 }, sliced: { name: 'embedding', shape: [5, 2], byteLength: 0, slices } };
+    for (const variable of Object.values(variables)) {
+      const set = memoryFileSet(
+        {
+          'saved_model.pb': savedModel(graphDef(partitioned)),
+          'variables/variables.index': bundleOf([variable]),
+          'variables/variables.data-00000-of-00001': bytes,
+        },
+        null,
+      );
+      const { bytes: onnx } = await convertInMemory(set);
+      const [output] = (await runOnnx(onnx, [{ shape: [1, 5], data: Float32Array.of(1, 10, 100, 1000, 10_000) }])).values();
+      expect([...output!.data]).toEqual([97_531, 108_642]);
+    }
+  });
+
+  it('of several graphs take the one for a CPU that is not for training', async () => {
+    const other: SmallGraph = { ...graph, nodes: [placeholder('x', [-1, 3]), { name: 'y', op: 'Neg', input: ['x'], attr: { T: { type: 1 } } }] };
+    const hub = savedModel(graphDef(other), [['train'], graphDef(graph)], [[], graphDef(other)]);
+    const served = savedModel(graphDef(graph), [['serve', 'tpu'], graphDef(graph)], [['serve'], graphDef(other)]);
+    for (const bytes of [hub, served]) {
+      const map = await (await openModel(memoryFileSet({ 'saved_model.pb': bytes }, null))).map();
+      expect(map.layers.map(({ op }) => op)).toEqual(['Neg']);
     }
   });
 
@@ -247,94 +312,16 @@ describe('TensorFlow Lite', () => {
   }
 });
 
-/** A SavedModel with one graph, served as `pixels` to `scores`. */
-function savedModel(graph: Uint8Array): Uint8Array {
+/** A SavedModel, served as `pixels` to `scores`: of one graph, or of those that are given with their tags. */
+function savedModel(graph: Uint8Array, ...graphs: (readonly [tags: readonly string[], graph: Uint8Array])[]): Uint8Array {
   const port = (name: string, node: string) => new MessageBuilder().string(1, name).message(2, new MessageBuilder().string(1, `${node}:0`).int(2, 1));
   const signature = new MessageBuilder().message(1, port('pixels', 'x')).message(2, port('scores', 'y'));
-  const info = new MessageBuilder().string(4, 'serve').string(5, '2.15.0');
-  const meta = new MessageBuilder().message(1, info).bytes(2, graph).message(5, new MessageBuilder().string(1, 'serving_default').message(2, signature));
-  return joined(new MessageBuilder().int(1, 1).message(2, meta));
-}
-
-/** Where the compression of the first data block is said. */
-function blockEnd(index: Uint8Array): number {
-  let [size, at, factor] = [0, index.length - 48, 1];
-  // The metaindex handle comes first: it stands behind the data block, which begins at 0 and ends with its trailer.
-  for (;;) {
-    const value = index[at++]!;
-    size += (value & 127) * factor;
-    factor *= 128;
-    if (value < 128) break;
+  const model = new MessageBuilder().int(1, 1);
+  for (const [tags, one] of graphs.length > 0 ? graphs : [[['serve'], graph] as const]) {
+    const info = new MessageBuilder();
+    for (const tag of tags) info.string(4, tag);
+    const meta = new MessageBuilder().message(1, info.string(5, '2.15.0')).bytes(2, one);
+    model.message(2, meta.message(5, new MessageBuilder().string(1, 'serving_default').message(2, signature)));
   }
-  return size - 5;
-}
-
-interface BundleEntry {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly offset?: number;
-  readonly byteLength: number;
-  readonly values?: Uint8Array;
-}
-
-/** A table of two entries: the bundle's header and one variable. */
-function bundleIndex(name: string, shape: readonly number[], byteLength: number, values?: Uint8Array): Uint8Array {
-  return bundleOf([{ name, shape, byteLength, ...(values ? { values } : {}) }]);
-}
-
-/** The bundle's header and variables, sorted by name. */
-function bundleOf(variables: readonly BundleEntry[]): Uint8Array {
-  const header = joined(new MessageBuilder().int(1, 1));
-  const entries = variables.map(({ name, shape, offset = 0, byteLength, values }): [string, Uint8Array] => {
-    const dims = new MessageBuilder();
-    for (const size of shape) dims.message(2, new MessageBuilder().int(1, size));
-    const fields = new MessageBuilder().int(1, 1).message(2, dims);
-    if (offset > 0) fields.int(4, offset);
-    fields.int(5, byteLength);
-    if (values) fields.raw(Uint8Array.of((6 << 3) | 5, ...maskedChecksum(values)));
-    return [name, joined(fields)];
-  });
-  const data = block([['', header], ...entries]);
-  const empty = block([]);
-  const handle = (offset: number, size: number) => [...varint(offset), ...varint(size)];
-  const trailer = (bytes: readonly number[]) => [0, ...maskedChecksum(Uint8Array.from([...bytes, 0]))];
-  const metaAt = data.length + 5;
-  const indexAt = metaAt + empty.length + 5;
-  const index = block([[`${variables.at(-1)!.name}~`, Uint8Array.from(handle(0, data.length))]]);
-  const handles = [...handle(metaAt, empty.length), ...handle(indexAt, index.length)];
-  const magic = new Uint8Array(8);
-  new DataView(magic.buffer).setBigUint64(0, 0xdb4775248b80fb57n, true);
-  return Uint8Array.from([
-    ...data,
-    ...trailer(data),
-    ...empty,
-    ...trailer(empty),
-    ...index,
-    ...trailer(index),
-    ...handles,
-    ...new Array<number>(40 - handles.length).fill(0),
-    ...magic,
-  ]);
-}
-
-/** Four bytes, as TensorFlow stores a CRC-32C. */
-function maskedChecksum(bytes: Uint8Array): Uint8Array {
-  const crc = CRC32C.update(bytes, 0);
-  return new Uint8Array(Uint32Array.of(((crc >>> 15) | (crc << 17)) + 0xa282ead8).buffer);
-}
-
-function block(entries: readonly (readonly [string, Uint8Array])[]): number[] {
-  const bytes = entries.flatMap(([key, value]) => {
-    const name = [...new TextEncoder().encode(key)];
-    return [...varint(0), ...varint(name.length), ...varint(value.length), ...name, ...value];
-  });
-  return [...bytes, 0, 0, 0, 0, 1, 0, 0, 0];
-}
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return [...bytes, rest];
-    bytes.push((rest % 128) + 128);
-  }
+  return joined(model);
 }

@@ -1,0 +1,169 @@
+/** Tensor bundles as other writers make them: compressed, in slices, in several files, with what is no number. */
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { decodeSnappy } from '../../src/containers/snappy.js';
+import { readTensorBundle } from '../../src/containers/tf-bundle.js';
+import { parseSliceSpec, type Slice, sliceKey } from '../../src/containers/tf-slices.js';
+import { tensorBytes } from '../../src/model/tensor.js';
+import { type BundleEntry, bundleOf } from '../tf-bundles.js';
+
+const bytesOf = (values: readonly number[]) => new Uint8Array(Float32Array.from(values).buffer);
+const text = (bytes: Uint8Array | string) => (typeof bytes === 'string' ? bytes : new TextDecoder().decode(bytes));
+const written = (value: string) => Array.from(value, (character) => character.charCodeAt(0));
+
+async function floatsOf(index: Uint8Array, name: string, ...data: Uint8Array[]): Promise<number[]> {
+  const files = Object.fromEntries(data.map((bytes, i) => [`v.data-0000${i}-of-0000${data.length}`, bytes]));
+  const { tensors } = await readTensorBundle(memoryFileSet({ 'v.index': index, ...files }, null), 'v');
+  return [...new Float32Array((await tensorBytes(tensors.get(name)!)).slice().buffer)];
+}
+
+/** Snappy of literals of up to 60 bytes, and of copies where a byte repeats. */
+function snappy(bytes: readonly number[]): readonly [number, readonly number[]] {
+  const packed = [(bytes.length & 127) + 128, bytes.length >> 7];
+  for (let at = 0; at < bytes.length; ) {
+    let run = 0;
+    while (at > 0 && run < 64 && at + run < bytes.length && bytes[at + run] === bytes[at - 1]) run++;
+    if (run >= 4) packed.push(((run - 1) << 2) | 2, 1, 0);
+    else {
+      run = 1;
+      packed.push(0, bytes[at]!);
+    }
+    at += run;
+  }
+  return [1, packed];
+}
+
+describe('snappy', () => {
+  it('has literals of every length, copies of three forms, and copies that repeat themselves', () => {
+    const long = 'x'.repeat(100);
+    expect(text(decodeSnappy(Uint8Array.of(3, 2 << 2, ...written('abc'))))).toBe('abc');
+    expect(text(decodeSnappy(Uint8Array.of(100, 60 << 2, 99, ...written(long))))).toBe(long);
+    expect(text(decodeSnappy(Uint8Array.of(100, 61 << 2, 99, 0, ...written(long))))).toBe(long);
+    expect(text(decodeSnappy(Uint8Array.of(8, 0, 97, (3 << 2) | 1, 1)))).toBe('aaaaaaaa');
+    expect(text(decodeSnappy(Uint8Array.of(6, 2 << 2, ...written('abc'), (2 << 2) | 2, 3, 0)))).toBe('abcabc');
+    expect(text(decodeSnappy(Uint8Array.of(5, 2 << 2, ...written('abc'), (1 << 2) | 3, 2, 0, 0, 0)))).toBe('abcbc');
+  });
+
+  it.each([
+    ['says nothing', []],
+    ['claims far more than it has', [255, 255, 255, 255, 15, 0, 97]],
+    ['ends early', [3, 1 << 2, 97, 98]],
+    ['has a literal beyond its end', [3, 2 << 2, 97]],
+    ['copies from before its beginning', [4, 0, 97, (2 << 2) | 2, 2, 0]],
+    ['copies from nowhere', [4, 0, 97, (2 << 2) | 2, 0, 0]],
+    ['makes more than it said', [2, 0, 97, (3 << 2) | 1, 1]],
+    ['is cut within a copy', [4, 0, 97, (2 << 2) | 2, 1]],
+  ])('that %s is refused', (_, bytes) => {
+    expect(decodeSnappy(Uint8Array.from(bytes))).toBeTypeOf('string');
+  });
+});
+
+describe('tensor bundles', () => {
+  const values = [1, 2, 3, 4, 5, 6];
+
+  it('are read from compressed blocks, and refused where those are damaged', async () => {
+    const variable = { name: 'w', shape: [6], byteLength: 24 };
+    expect(await floatsOf(bundleOf([variable], { pack: snappy }), 'w', bytesOf(values))).toEqual(values);
+    const cut = bundleOf([variable], { pack: (block) => [1, snappy(block)[1].slice(0, -1)] });
+    await expect(floatsOf(cut, 'w', bytesOf(values))).rejects.toThrow(/compressed block has a literal/);
+    await expect(floatsOf(bundleOf([variable], { pack: (block) => [2, block] }), 'w', bytesOf(values))).rejects.toThrow(/not known \(2\)/);
+  });
+
+  it('of machines that write the largest byte first are turned', async () => {
+    const turned = bytesOf(values);
+    for (let at = 0; at < turned.length; at += 4) turned.subarray(at, at + 4).reverse();
+    expect(await floatsOf(bundleOf([{ name: 'w', shape: [6], byteLength: 24 }], { bigEndian: true }), 'w', turned)).toEqual(values);
+  });
+
+  it('in several files name the one that is missing', async () => {
+    const variables = [0, 1].map((shard) => ({ name: `w${shard}`, shape: [3], byteLength: 12, shard }));
+    const index = bundleOf(variables, { shards: 2 });
+    expect(await floatsOf(index, 'w1', bytesOf([1, 2, 3]), bytesOf([4, 5, 6]))).toEqual([4, 5, 6]);
+    const one = memoryFileSet({ 'v.index': index, 'v.data-00000-of-00002': bytesOf([1, 2, 3]) }, null);
+    await expect(readTensorBundle(one, 'v')).rejects.toThrow(/v\.data-00001-of-00002/);
+  });
+
+  it('keep what is no number apart', async () => {
+    const index = bundleOf([
+      { name: 'odd', shape: [], byteLength: 4, dtype: 21 },
+      { name: 'w', shape: [6], byteLength: 24 },
+    ]);
+    const bundle = await readTensorBundle(memoryFileSet({ 'v.index': index, 'v.data-00000-of-00001': bytesOf(values) }, null), 'v');
+    expect([[...bundle.tensors.keys()], [...bundle.others]]).toEqual([['w'], [['odd', 21]]]);
+  });
+});
+
+describe('variables in slices', () => {
+  const part = (slice: Slice, shape: readonly number[], offset: number) => ({
+    slice,
+    shape,
+    offset: 4 * offset,
+    byteLength: 4 * shape.reduce((a, b) => a * b, 1),
+  });
+  const rows = (start: number, length: number): Slice => [
+    { start, length },
+    { start: 0, length: -1 },
+  ];
+  const variable = (...slices: NonNullable<BundleEntry['slices']>): BundleEntry => ({ name: 'wörter\0', shape: [3, 2], byteLength: 0, slices });
+  const values = [1, 2, 3, 4, 5, 6];
+
+  it('have keys that sort as their numbers do', () => {
+    const hex = (value: number) => Buffer.from(sliceKey('', [{ start: value, length: -1 }]), 'latin1').toString('hex');
+    // As TensorFlow's OrderedCode has them.
+    const codes = {
+      0: '80',
+      63: 'bf',
+      64: 'c040',
+      300: 'c12c',
+      8191: 'dfff',
+      8192: 'e02000',
+      70000: 'e11170',
+      [2 ** 31]: 'f880000000',
+      [2 ** 40]: 'fd0000000000',
+    };
+    for (const [value, code] of Object.entries(codes)) expect(hex(Number(value))).toBe(`0000010101${code}7f`);
+    expect(Buffer.from(sliceKey('a\0\xff', []), 'latin1').toString('hex')).toBe('006100ffff00000100');
+  });
+
+  it('are put together by rows, by columns and from tiles', async () => {
+    const byRows = variable(part(rows(1, 2), [2, 2], 2), part(rows(0, 1), [1, 2], 0));
+    expect(await floatsOf(bundleOf([byRows]), 'wörter\0', bytesOf(values))).toEqual(values);
+    const column = (start: number): Slice => [
+      { start: 0, length: -1 },
+      { start, length: 1 },
+    ];
+    const byColumns = variable(part(column(0), [3, 1], 0), part(column(1), [3, 1], 3));
+    expect(await floatsOf(bundleOf([byColumns]), 'wörter\0', bytesOf([1, 3, 5, 2, 4, 6]))).toEqual(values);
+  });
+
+  it.each([
+    ['leave a gap', [part(rows(0, 1), [1, 2], 0)], /of 1 rows of 3/],
+    ['lie on each other', [part(rows(0, 2), [2, 2], 0), part(rows(1, 2), [2, 2], 2)], /row 2 is in none or in several/],
+    ['reach beyond the whole', [part(rows(2, 2), [2, 2], 0)], /is none of \[3,2\]/],
+    ['are of another size than they say', [part(rows(0, 3), [2, 2], 0)], /is none of \[3,2\]/],
+  ] as const)('are refused where they %s', async (_, slices, message) => {
+    await expect(floatsOf(bundleOf([variable(...slices)]), 'wörter\0', bytesOf(values))).rejects.toThrow(message);
+  });
+
+  it('of tiles that leave a gap are refused when they are read', async () => {
+    const tile = variable(
+      part(
+        [
+          { start: 0, length: 3 },
+          { start: 1, length: 1 },
+        ],
+        [3, 1],
+        0,
+      ),
+    );
+    await expect(floatsOf(bundleOf([tile]), 'wörter\0', bytesOf(values))).rejects.toThrow(/gap/);
+  });
+
+  it('are wanted in words', () => {
+    expect(parseSliceSpec('5 2 0,2:-')).toEqual([
+      { start: 0, length: 2 },
+      { start: 0, length: -1 },
+    ]);
+    for (const words of ['', '5 2 0,2', '5 2 0,x:-', '5 2 0,2:0,2:0,2']) expect(parseSliceSpec(words)).toBeNull();
+  });
+});

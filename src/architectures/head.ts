@@ -20,10 +20,13 @@ export interface HeadOptions {
 
 export const CLASSES = 1000;
 
+const FEATURES = 'there is no classifier: what comes out is the {} of features (mean: of each channel; picture: nothing is pooled)';
+
 /** The mean of each channel, and a classifier over them. Keras's nets without their top end in the picture of features. */
 export function pooledHead(net: Net, x: Value, path: string, options: HeadOptions = {}): Value {
-  const isHeadless = net.ecosystem === 'keras' && ![path, ...(options.also ?? [])].some((name) => net.has(name, true));
-  return isHeadless ? x : head(net, net.globalPool(x), path, options);
+  const isHeadless = ![path, ...(options.also ?? [])].some((name) => net.has(name, true)) && besideOf(net, path, undefined) === undefined;
+  if (isHeadless && (net.ecosystem === 'keras' || net.setting<string>('features', 'mean', FEATURES) === 'picture')) return x;
+  return head(net, net.globalPool(x), path, options);
 }
 
 /** What people call the head that they put on a net, or beside one that is a part of theirs. */

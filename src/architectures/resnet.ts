@@ -5,7 +5,8 @@
  * of Tricks", 2018, figure 2. Names are torchvision's and timm's, canonical names those of the authors' release for Caffe.
  */
 import { ModelError } from '../errors.js';
-import { convNormAct, residual } from './blocks.js';
+import { float32Tensor } from '../model/tensor.js';
+import { convNormAct, mirrored, residual } from './blocks.js';
 import { type ChannelAttention, channelAttention, splitAttention } from './channel-attention.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
@@ -183,6 +184,10 @@ const STEM_STRIDE = 'the first convolution strides by {}';
 const STEM_POOLING = 'behind the first convolution is {} pooling (max, or none)';
 /** Of a picture's side, what is left of it at the end: 32, or 16 and 8 where the last stages dilate instead of striding. */
 const OUTPUT_STRIDE = 'the net makes pictures {} times smaller (16 and 8: its last stages dilate, as replace_stride_with_dilation has them)';
+const SHORTCUT =
+  'what goes around blocks without weights of its own is every second place, with zeros for new channels {} those that are there (option A of the paper; around: half of them before, half behind; behind)';
+/** timm's resnetblur50 and resnetaa50 have no other weights. */
+const ANTIALIAS = 'what strides is followed by {} (none; blur or average: it strides by 1, and that makes the picture smaller)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
@@ -223,6 +228,7 @@ export function resnetFeatures(
   const isLegacy = (net.store.sourceName('conv1') ?? '').endsWith(LEGACY_STEM);
   const early = keras || net.ecosystem === 'caffe' || (isLegacy && groups === 1);
   const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
+  const antialias = net.setting<string>('antialias', 'none', ANTIALIAS, true);
   let x = input;
   if (stem === 'deep') {
     x = convNormAct(net, x, `${root}conv1.0`, `${root}conv1.1`, 'relu', { out: 32, kernel: 3, stride: 2 });
@@ -237,7 +243,8 @@ export function resnetFeatures(
   // timm's ResNet-RS strides where others pool.
   if (net.has(`${root}maxpool.0`, false)) x = convNormAct(net, x, `${root}maxpool.0`, `${root}maxpool.1`, 'relu', { kernel: 3, stride: 2 });
   else if (net.setting<string>('stem_pooling', stem === 'small' ? 'none' : 'max', stem === 'small' ? SMALL_STEM : STEM_POOLING, stem !== 'small') !== 'none') {
-    x = net.maxPool(x, { kernel: 3, stride: 2, ...(isLegacy ? { ceil: true } : { pad: 1 }) });
+    if (antialias === 'none') x = net.maxPool(x, { kernel: 3, stride: 2, ...(isLegacy ? { ceil: true } : { pad: 1 }) });
+    else x = smaller(net, antialias === 'blur' ? net.maxPool(x, { kernel: 3, stride: 1, pad: 1 }) : x, antialias);
   }
   const dilates = dilate.length > 0 ? dilate : dilatedFor(net, depths.length, stem === 'small' ? 1 : 4);
   let dilation = 1;
@@ -252,14 +259,19 @@ export function resnetFeatures(
       const spread = b === 0 ? before : dilation;
       const conv = (y: Value, i: number, act: Activation, options: ConvOptions) =>
         convNormAct(net, y, `${at}.conv${i}`, `${at}.bn${i}`, act, { ...options, epsilon, bias: keras });
+      const isSmoothed = antialias !== 'none' && stride > 1;
+      /** The step by which the picture becomes smaller. */
+      const stepped = (y: Value, i: number, options: ConvOptions) =>
+        isSmoothed ? smaller(net, conv(y, i, 'relu', { ...options, stride: 1 }), antialias) : conv(y, i, 'relu', { ...options, stride });
       const branch = (y: Value) => {
-        if (block === 'basic') return conv(conv(y, 1, 'relu', { out, kernel: 3, stride }), 2, 'none', { out, kernel: 3 });
+        if (block === 'basic') return conv(stepped(y, 1, { out, kernel: 3 }), 2, 'none', { out, kernel: 3 });
         const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
         if (attention === 'split') {
           const split = splitAttention(net, reduced, `${at}.conv2`, { width: inner, groups });
           return conv(stride > 1 ? net.averagePool(split, { kernel: 3, stride, pad: 1, countPadding: true }) : split, 3, 'none', { out });
         }
-        return conv(conv(reduced, 2, 'relu', { out: inner, kernel: 3, groups, stride: strideIn === 1 ? 1 : stride, dilation: spread }), 3, 'none', { out });
+        const wide = { out: inner, kernel: 3, groups, dilation: spread };
+        return conv(strideIn === 1 ? conv(reduced, 2, 'relu', wide) : stepped(reduced, 2, wide), 3, 'none', { out });
       };
       const weighed = attention && attention !== 'split' ? (y: Value) => channelAttention(net, branch(y), `${at}.se`, attention) : branch;
       const projects = b === 0 && (s > 0 || block === 'bottleneck');
@@ -295,12 +307,29 @@ function dilatedFor(net: Net, stages: number, stem: number): readonly boolean[] 
   throw new ModelError('usage', `--assume output_stride=${taken} is none that a net of ${stages} stages has (${usual}, ${usual / 2}, ...)`);
 }
 
-/** The paper's shortcut A: every second place, and zeros for the channels that are new, as many before as behind. */
+/**
+ * Half the picture, each place a mean: of squares of four, or of nine places weighed as a binomial over edges that are mirrored (Zhang,
+ * "Making Convolutional Networks Shift-Invariant Again", 2019).
+ *
+ * @throws ModelError 'usage' for another word
+ */
+function smaller(net: Net, x: Value, kind: string): Value {
+  if (kind === 'average') return net.averagePool(x, { kernel: 2 });
+  if (kind !== 'blur') throw new ModelError('usage', `--assume antialias=${kind} is none of none, blur, average`);
+  const channels = sizeOf(x, 1);
+  const window = [1, 2, 1].flatMap((a) => [1, 2, 1].map((b) => (a * b) / 16));
+  const values = Array.from({ length: channels }, () => window).flat();
+  const kernel = float32Tensor('blur', [channels, 1, 3, 3], values, { file: '' });
+  const attributes = { group: channels, strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0] };
+  return net.op('Conv', [mirrored(net, x, 1)], attributes, { name: `${net.lastModule}.blur`, weights: { kernel } });
+}
+
+/** The paper's shortcut A: every second place, and zeros for the channels that are new, as many before as behind unless the user says so. */
 function withoutWeights(net: Net, x: Value, stride: number, out: number | undefined): Value {
   const more = (out ?? sizeOf(x, 1)) - sizeOf(x, 1);
   if (stride === 1 && more === 0) return x;
-  net.assume('shortcut', 'what goes around blocks without weights of its own is every second place, with zeros for new channels (option A of the paper)');
+  const zeros = net.setting<string>('shortcut', 'around', SHORTCUT);
   const fewer = stride === 1 ? x : net.averagePool(x, { kernel: 1, stride });
-  const before = Math.floor(more / 2);
+  const before = zeros === 'behind' ? 0 : Math.floor(more / 2);
   return more === 0 ? fewer : net.op('Pad', [fewer], { pads: [0, before, 0, 0, 0, more - before, 0, 0] });
 }

@@ -60,7 +60,8 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
       }
     }
     writeFileSync(own('model.tflite'), CONVOLUTION);
-    page = await openPage();
+    // Chromium brings a program that computes as a GPU does.
+    page = await openPage(['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']);
     await page.emulate({});
   });
 
@@ -133,6 +134,18 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     expect(await convertTo(to)).toBe(`verified: ${verdict}`);
     expect((await text('#report header .verdict')).toLowerCase()).toBe(verdict);
     expect(await text('#command')).toContain('npx weighbridge convert');
+  });
+
+  it.each(['onnx', 'tfjs-graph'])('a net in %s is run through WebGPU, on what is named', async (to) => {
+    // A small one: each of its shaders is made by a program as well.
+    await give(own('model.tflite'));
+    await page.waitFor(isShown('#device-field'));
+    expect(await page.evaluate(`document.querySelector('#device').textContent`)).toMatch(/WebGPU.*google.*software/i);
+    expect(await page.evaluate(`document.querySelector('[name=gpu]').checked`)).toBe(false);
+    await choose('gpu', 'on');
+    expect(await convertTo(to)).toBe('verified: match');
+    expect(await text('#report')).toMatch(/webgpu.*WebGPU.*on google/i);
+    expect(await text('#report')).not.toContain('computed on the CPU');
   });
 
   it('the net is drawn; a click on a layer shows its attributes, weights and filters', async () => {

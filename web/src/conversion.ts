@@ -8,7 +8,7 @@ import { Cancelled, type Client } from './client.js';
 import { convertCommand } from './command-line.js';
 import { byId, download, fill, noTrouble, tell, trouble } from './dom.js';
 import { notices } from './facts.js';
-import type { Converted, GivenModel, Opened, Target, Verified } from './jobs.js';
+import type { Converted, Device, GivenModel, Opened, Target, Verified } from './jobs.js';
 import { save } from './save.js';
 
 /** Beyond this, running both sides takes more memory than many a tab has: it is done when it is asked for. */
@@ -36,6 +36,7 @@ export class Conversion {
   #converted: Converted | null = null;
   #verified: Verified | null = null;
   #isBusy = false;
+  #onGpu: Device = 'auto';
 
   constructor(
     readonly client: Client,
@@ -55,11 +56,12 @@ export class Conversion {
     this.#refresh();
     this.client
       .run('adapter', null)
-      .then((name) => {
-        if (name === null) return;
-        byId('device').textContent = `On the GPU (${name}) where it can`;
+      .then((adapter) => {
+        if (!adapter) return;
+        this.#onGpu = adapter.software ? 'gpu' : 'auto';
+        byId('device').textContent = adapter.software ? `Through WebGPU, though slower here: ${adapter.name}` : `On the GPU (${adapter.name}) where it can`;
         byId('device-field').hidden = false;
-        byId('device-field').querySelector('input')!.checked = true;
+        byId('device-field').querySelector('input')!.checked = !adapter.software;
       })
       .catch(() => {});
   }
@@ -72,7 +74,7 @@ export class Conversion {
     golden: File | null;
     layers: boolean;
     output: string;
-    device: 'auto' | 'cpu';
+    device: Device;
   } {
     const data = new FormData(byId<HTMLFormElement>('convert-form'));
     const target = this.opened.targets.find(({ name }) => name === data.get('to'))!;
@@ -97,7 +99,7 @@ export class Conversion {
       verify: chosen('verify'),
       golden: golden instanceof File && golden.size > 0 ? golden : null,
       layers: chosen('layers'),
-      device: chosen('gpu') ? 'auto' : 'cpu',
+      device: chosen('gpu') ? this.#onGpu : 'cpu',
       output:
         target.extension === '' ? `${stem}-${target.name}` : `${stem}${stem + target.extension === this.given.label ? '-converted' : ''}${target.extension}`,
     };
@@ -143,7 +145,7 @@ export class Conversion {
     });
   }
 
-  async #verify(device: 'auto' | 'cpu', layers: boolean, golden: File | null, onProgress: (what: string, done: number, total: number) => void): Promise<void> {
+  async #verify(device: Device, layers: boolean, golden: File | null, onProgress: (what: string, done: number, total: number) => void): Promise<void> {
     byId('progress-title').textContent = 'Verifying: both sides run';
     try {
       this.#verified = await this.client.run('verify', { device, layers, ...(golden ? { golden } : {}) }, onProgress);

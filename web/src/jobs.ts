@@ -22,6 +22,7 @@ import { type Markup, html as markup } from '../../src/report/html/markup.js';
 import { histogram, mosaic } from '../../src/report/html/pictures.js';
 import { predictions } from '../../src/report/html/predictions.js';
 import type { SampleCollector } from '../../src/report/samples.js';
+import type { Adapter } from '../../src/verify/engine.js';
 import type { Report } from '../../src/verify/report.js';
 import type { VerifyOptions } from '../../src/verify/verify.js';
 import { writers } from '../../src/writers/index.js';
@@ -84,7 +85,7 @@ export interface Verified {
 }
 
 export interface VerifyRequest {
-  readonly device: 'auto' | 'cpu';
+  readonly device: Device;
   readonly layers: boolean;
   /** Recorded arrays of the original framework, an .npz file. */
   readonly golden?: Blob;
@@ -259,15 +260,18 @@ export const jobs = {
     return { shown: diffMain(document).text, page: await renderDiff(document), equal: document.verdict.equal };
   },
 
-  /** The GPU that WebGPU would compute on, by its driver's name; null where there is none, or only a program that computes like one. */
-  async adapter(_: null): Promise<string | null> {
+  /** What WebGPU would compute on, by its driver's name; null where there is nothing. */
+  async adapter(_: null): Promise<Adapter | null> {
     const { bestAdapter } = await import('../../src/verify/engines/gpu.js');
     const best = await bestAdapter().catch(() => null);
-    return best && !best.adapter.software ? best.adapter.name : null;
+    return best?.adapter ?? null;
   },
 };
 
 export type Jobs = typeof jobs;
+
+/** `auto`: on a GPU where it can; `gpu`: through WebGPU, though a program stands in for the GPU. */
+export type Device = 'auto' | 'gpu' | 'cpu';
 
 async function coded(format: string, step: number): Promise<ConvertOptions['rewrite']> {
   const { CODE_FORMS, shrinkByStep } = await import('../../src/shrink/index.js');
@@ -305,7 +309,7 @@ function counting(blobs: ReadonlyMap<string, Blob>, onProgress: OnProgress): (by
 }
 
 interface Asked {
-  readonly device: 'auto' | 'cpu';
+  readonly device: Device;
   readonly layers: boolean;
   readonly golden?: ReadonlyMap<string, Tensor>;
   readonly inputs?: ReadonlyMap<string, Tensor>;
@@ -322,7 +326,7 @@ async function runVerification({ device, ...asked }: Asked, onProgress: OnProgre
   const { prototxt } = given.options;
   const written = [...blobs.keys()].find((name) => name.endsWith('.prototxt'));
   const { map } = result;
-  const run = async (on: 'auto' | 'cpu') => {
+  const run = async (on: Device) => {
     let collector: SampleCollector | null = null;
     let compared = map;
     const options: VerifyOptions = {
@@ -349,7 +353,7 @@ async function runVerification({ device, ...asked }: Asked, onProgress: OnProgre
   };
   if (device === 'cpu') return run('cpu');
   try {
-    return await run('auto');
+    return await run(device);
   } catch (error) {
     if (!isModelError(error, 'engine')) throw error;
     const { report, ...rest } = await run('cpu');

@@ -32,20 +32,26 @@ export interface Graph {
   readonly tensors?: readonly Tensor[];
   /** Of 4 bits an element. */
   readonly packed?: readonly Tensor[];
+  /** Initializers as messages. */
+  readonly more?: readonly MessageBuilder[];
   readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[]])[];
   readonly outputs?: readonly string[];
+  /** Outputs of which the file says no shape. */
+  readonly unshaped?: readonly string[];
 }
 
 const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
 
-export function graphOf({ nodes, tensors = [], packed = [], inputs = [], outputs = ['y'] }: Graph): MessageBuilder {
+export function graphOf({ nodes, tensors = [], packed = [], more = [], inputs = [], outputs = ['y'], unshaped = [] }: Graph): MessageBuilder {
   const graph = new MessageBuilder().string(GRAPH.name, 'graph');
   for (const one of nodes) graph.message(GRAPH.node, encoded(one));
   for (const tensor of tensors) graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor }, undefined));
   for (const tensor of packed)
     graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor: withBits(tensor, 4), isPacked: true }, undefined));
+  for (const one of more) graph.message(GRAPH.initializer, one);
   for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));
   for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
+  for (const name of unshaped) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: null }));
   return graph;
 }
 

@@ -28,10 +28,23 @@ export const FUNCTION = { name: 1, input: 4, output: 5, node: 7, opsetImport: 9,
 
 export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
 
-export const ATTRIBUTE = { name: 1, float: 2, int: 3, string: 4, tensor: 5, graph: 6, floats: 7, ints: 8, strings: 9, type: 20, reference: 21 } as const;
+export const ATTRIBUTE = {
+  name: 1,
+  float: 2,
+  int: 3,
+  string: 4,
+  tensor: 5,
+  graph: 6,
+  floats: 7,
+  ints: 8,
+  strings: 9,
+  type: 20,
+  reference: 21,
+  sparse: 22,
+} as const;
 
 /** AttributeProto.AttributeType. */
-export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7, strings: 8 } as const;
+export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7, strings: 8, sparse: 11 } as const;
 
 export const TENSOR = {
   dims: 1,

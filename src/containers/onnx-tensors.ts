@@ -25,6 +25,8 @@ export interface ReadTensor {
   /** The message in the file. */
   readonly span: Field;
   readonly isExternal: boolean;
+  /** A SparseTensorProto. */
+  readonly isSparse?: true;
 }
 
 export class TensorReader {

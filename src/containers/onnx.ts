@@ -156,8 +156,10 @@ class OnnxFile {
     for await (const field of this.wire.fields(0, file.byteLength)) {
       if (field.number === MODEL.irVersion) irVersion = Number(field.varint);
       else if (field.number === MODEL.producerName || field.number === MODEL.producerVersion) producer.push(await this.wire.text(field));
-      else if (field.number === MODEL.graph) [graph, graphSpan] = [await this.readGraph(field), field];
-      else if (field.number === MODEL.opsetImport) await this.readOpset(field, opsets);
+      else if (field.number === MODEL.graph) {
+        if (graph) throw this.wire.error(field.start, 'the file has a second graph');
+        [graph, graphSpan] = [await this.readGraph(field), field];
+      } else if (field.number === MODEL.opsetImport) await this.readOpset(field, opsets);
       else if (field.number === MODEL.functions) functions.push(await this.readFunction(field));
       else if (field.number === MODEL.metadata) {
         const entry = await this.tensors.collect(field);
@@ -230,7 +232,7 @@ class OnnxFile {
   async readSparse(field: Field): Promise<ReadTensor> {
     const [values] = (await this.tensors.collect(field)).get(1) ?? [];
     if (!values) throw this.wire.error(field.start, 'a sparse tensor has no values');
-    return { ...(await this.tensors.read(values)), tensor: null, span: field };
+    return { ...(await this.tensors.read(values)), tensor: null, span: field, isSparse: true };
   }
 
   async readFunction(field: Field): Promise<ReadFunction> {

@@ -39,6 +39,11 @@ export class MessageBuilder {
     return this.#length === 0 ? this.#done : [...this.#done, this.#bytes.subarray(0, this.#length)];
   }
 
+  /** The message, where no piece of it is streamed. */
+  toBytes(): Uint8Array {
+    return concatBytes(this.pieces as readonly Uint8Array[]);
+  }
+
   /** int64, int32, enum, bool. */
   int(field: number, value: number | bigint): this {
     return this.#tag(field, VARINT).#varint(value);

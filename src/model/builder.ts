@@ -157,6 +157,12 @@ export class GraphBuilder {
     return names.outputs.map((output, i) => ({ ...(foreign.types[i] ?? NONE), name: output }));
   }
 
+  /** Leaves out what was added since there were so many layers: a translation that came to nothing. Constants stay, which others may read by now. */
+  discard(count: number): void {
+    const added = this.layers.splice(count);
+    this.layers.push(...added.filter(({ op }) => op === 'Constant'));
+  }
+
   /** The name of a value that layers can read: constants get a layer of their own here. */
   flowing(value: Value): string {
     return this.#flowing(value);

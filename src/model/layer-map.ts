@@ -25,6 +25,8 @@ export interface Port {
   readonly valueDType?: DType;
   /** In the port's own layout. */
   readonly shape: readonly Dim[];
+  /** An output of which nothing tells how many axes it has: its shape is []. */
+  readonly isUnshaped?: true;
   readonly layout: Layout;
 }
 
@@ -68,6 +70,8 @@ export interface Foreign {
   readonly attributes: readonly Uint8Array[];
   /** Values of this graph that graphs inside of the attributes read. */
   readonly captures: readonly string[];
+  /** In the words of which version of the format's operators it is: itself, and all that graphs inside of the attributes hold. */
+  readonly spoken?: { readonly version: number; readonly operators: readonly string[] };
   /** What the file says of its outputs, in order. */
   readonly types: readonly { readonly dtype: DType | null; readonly shape: readonly Dim[] | null }[];
 }

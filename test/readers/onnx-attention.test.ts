@@ -20,16 +20,16 @@ const feedsOf = (shapes: Shapes) =>
     ),
   }));
 
-async function mapOf(graph: Graph) {
-  return (await openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, { opset: 23 }) }, 'm.onnx'))).map();
+async function mapOf(graph: Graph, opset = 23) {
+  return (await openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, { opset }) }, 'm.onnx'))).map();
 }
 
 /** Each output of the layer map beside that of ONNX Runtime on the file. */
-async function compare(graph: Graph, shapes: Shapes): Promise<void> {
-  const [map, feeds] = [await mapOf(graph), feedsOf(shapes)];
+async function compare(graph: Graph, shapes: Shapes, opset = 23): Promise<void> {
+  const [map, feeds] = [await mapOf(graph, opset), feedsOf(shapes)];
   expect(map.layers.filter(({ foreign }) => foreign)).toEqual([]);
   const made = [...(await (await referenceSession(map)).run(new Map(map.inputs.map(({ name }, i) => [name, feeds[i]!])))).values()];
-  const wanted = [...(await runOnnx(await onnxFile(graph, { opset: 23 }), feeds)).values()];
+  const wanted = [...(await runOnnx(await onnxFile(graph, { opset }), feeds)).values()];
   expect(made.map(({ shape }) => shape)).toEqual(wanted.map(({ shape }) => shape));
   made.forEach(({ data }, output) => {
     Array.from(data, Number).forEach((value, i) => {
@@ -53,6 +53,12 @@ describe('Attention', () => {
     ['of features that are cut into heads', FLAT, NUMBERS],
     ['behind what came before', { ...FLAT, mask: [3, 7], pk: [1, 2, 2, 6], pv: [1, 2, 2, 6] }, NUMBERS, ['y', 'keys', 'values']],
     ['that gives its scores', HEADS, { qk_matmul_output_mode: intAttribute(3) }, ['y', '', '', 'scores']],
+    [
+      'that gives its scores under a mask, and its keys',
+      { ...HEADS, mask: [3, 5] },
+      { qk_matmul_output_mode: intAttribute(2) },
+      ['y', 'keys', 'values', 'scores'],
+    ],
   ];
   for (const [title, shapes, attributes, outputs = ['y']] of cases) {
     it(title, async () => {
@@ -74,10 +80,27 @@ describe('Attention', () => {
     expect(Number(made!.data[0])).toBeCloseTo((4 + 3 * 8) / 4, 5);
   });
 
-  it('whose mask is shorter than its keys is kept as it came, and says so', async () => {
-    const shapes = { ...HEADS, mask: [3, 4] };
-    const map = await mapOf({ nodes: [node('Attention', Object.keys(shapes), ['y'])], inputs: Object.entries(shapes) });
-    expect(map.layers.at(-1)).toMatchObject({ op: 'ai.onnx::Attention', foreign: { reason: 'its mask is of 4 places where there are 5' } });
+  it('whose mask is shorter than its keys hides those behind it', async () => {
+    const by = async (mask: readonly number[]) => {
+      const shapes = { ...HEADS, mask };
+      const map = await mapOf({ nodes: [node('Attention', Object.keys(shapes), ['y'])], inputs: Object.entries(shapes) });
+      const values = (_: unknown, i: number) => (i % mask[1]! < 4 ? 0 : Number.NEGATIVE_INFINITY);
+      const feeds = feedsOf(HEADS).concat({ shape: mask, data: Float32Array.from({ length: 3 * mask[1]! }, values) });
+      return [...(await (await referenceSession(map)).run(new Map(map.inputs.map(({ name }, i) => [name, feeds[i]!])))).values()][0]!.data;
+    };
+    expect(await by([3, 4])).toEqual(await by([3, 5]));
+  });
+
+  it('of which not all keys count looks at those that do', async () => {
+    const attention = node('Attention', ['q', 'k', 'v', '', '', '', 'lengths'], ['y']);
+    await compare({ nodes: [attention], tensors: [int64('lengths', [2, 4])], inputs: Object.entries(HEADS) }, HEADS, 24);
+  });
+
+  it('whose scores were told differently is kept as it came, and what it gives is there once', async () => {
+    const attributes = { qk_matmul_output_mode: intAttribute(1), softcap: float(2) };
+    const graph: Graph = { nodes: [node('Attention', ['q', 'k', 'v'], ['y', 'keys', 'values', 'scores'], attributes)], inputs: Object.entries(HEADS) };
+    const map = await mapOf(graph);
+    expect(map.layers).toMatchObject([{ op: 'ai.onnx::Attention', foreign: { reason: 'it gives its scores by mode 1' } }]);
   });
 });
 

@@ -2,16 +2,19 @@
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { ATTRIBUTE, ATTRIBUTE_TYPE, MODEL, NODE, TENSOR } from '../../src/containers/onnx-schema.js';
+import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { convert } from '../../src/convert.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { numbersTensor } from '../../src/model/numbers.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
+import { encodeNode } from '../../src/writers/onnx/encode.js';
 import type { OnnxAttribute } from '../../src/writers/onnx/graph.js';
 import { intAttribute } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
-import { type Graph, int64, node, ORIGIN, onnxFile } from '../onnx-graphs.js';
+import { type Graph, graphOf, int64, node, ORIGIN, onnxFile } from '../onnx-graphs.js';
 import { runOnnx } from '../run-onnx.js';
 import { runTfjs } from '../run-tfjs.js';
 
@@ -131,5 +134,65 @@ describe('what newer opsets say', () => {
       const [made] = await runTfjs('tfjs-graph', sink.files, [feed]);
       matches([...made!.data]);
     }
+  });
+});
+
+describe('what is not understood', () => {
+  const open = async (graph: Graph, opset: number) => (await openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, { opset }) }, 'm.onnx'))).map();
+  const branches = (op: string) => {
+    const message = encodeNode(node('If', ['c'], ['y']));
+    for (const [name, inner] of [
+      ['then_branch', node(op, ['x'], ['t'])],
+      ['else_branch', node('Neg', ['x'], ['t'])],
+    ] as const) {
+      const graph = graphOf({ nodes: [inner], outputs: ['t'] });
+      message.message(
+        NODE.attribute,
+        new MessageBuilder().string(ATTRIBUTE.name, name).message(ATTRIBUTE.graph, graph).int(ATTRIBUTE.type, ATTRIBUTE_TYPE.graph),
+      );
+    }
+    const nodes = [node('ReduceMax', ['x'], ['most'], { keepdims: intAttribute(0) }), node('Greater', ['most', 'zero'], ['c']), message];
+    return { nodes, tensors: [number('zero', 0)], inputs: [['x', [2, 3]]] } satisfies Graph;
+  };
+  const check = (map: LayerMap, opset?: number) =>
+    onnx.check({ ...map, layers: [...map.layers] }, { dtype: 'source', layout: 'source', metadata: async () => ({}), ...(opset ? { opset } : {}) });
+
+  it('is written in another opset only where its words mean the same there, those of its branches included', async () => {
+    expect(await check(await open(branches('Softmax'), 11))).toMatchObject([
+      { problem: expect.stringContaining('If, which has Softmax inside of it, is kept') },
+    ]);
+    expect(await check(await open(branches('Sigmoid'), 11))).toEqual([]);
+    expect(await check(await open(branches('Softmax'), 17), 21)).toEqual([]);
+    expect(await check(await open(branches('Softmax'), 17), 13)).toMatchObject([{ problem: expect.stringContaining('choose --opset 17') }]);
+  });
+
+  it('may be text: it goes along, and so does what reads it', async () => {
+    const words = (name: string, ...texts: string[]) => {
+      const message = new MessageBuilder().int(TENSOR.dims, texts.length).int(TENSOR.dataType, 8).string(TENSOR.name, name);
+      for (const one of texts) message.string(6, one);
+      return message;
+    };
+    const graph: Graph = {
+      nodes: [node('Equal', ['a', 'b'], ['same']), node('Cast', ['same'], ['ones'], { to: intAttribute(1) }), node('Mul', ['x', 'ones'], ['y'])],
+      more: [words('a', 'cat', 'dog', 'owl'), words('b', 'cat', 'cow', 'owl')],
+      inputs: vector(3),
+    };
+    const map = await open(graph, 19);
+    expect(map.layers.map(({ op }) => op)).toEqual(['ai.onnx::Constant', 'ai.onnx::Constant', 'ai.onnx::Equal', 'Cast', 'Mul']);
+    const made = await runOnnx(await writtenAnew(map), [{ shape: [3], data: Float32Array.of(5, 6, 7) }]);
+    expect([...[...made.values()][0]!.data]).toEqual([5, 0, 7]);
+  });
+
+  it('leaves an output without a shape where the file says none', async () => {
+    const graph: Graph = { nodes: [node('Det', ['x'], ['y'])], inputs: [['x', [2, 2]]], unshaped: ['y'], outputs: [] };
+    const map = await open(graph, 17);
+    expect(map.outputs).toMatchObject([{ name: 'y', shape: [], isUnshaped: true }]);
+    const made = await runOnnx(await writtenAnew(map), [{ shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }]);
+    expect(Number([...made.values()][0]!.data[0])).toBeCloseTo(-2, 5);
+  });
+
+  it('is refused where it is a second graph', async () => {
+    const twice = new MessageBuilder().raw(await onnxFile(branches('Relu'))).message(MODEL.graph, graphOf(branches('Neg')));
+    await expect(openModel(memoryFileSet({ 'm.onnx': twice.toBytes() }, 'm.onnx'))).rejects.toMatchObject({ kind: 'malformed' });
   });
 });

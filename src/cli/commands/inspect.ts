@@ -126,7 +126,7 @@ function printTensors(voice: Voice, { tensors }: ModelDocument): void {
 }
 
 function describePort(port: Port): string {
-  return `${port.name}  ${port.dtype}  ${describeShape(port.shape)}${port.layout === 'other' ? '' : `  ${port.layout}`}`;
+  return `${port.name}  ${port.dtype}  ${port.isUnshaped ? '[?]' : describeShape(port.shape)}${port.layout === 'other' ? '' : `  ${port.layout}`}`;
 }
 
 export function describeShape(shape: readonly Dim[]): string {

@@ -57,7 +57,7 @@ export const quantizeLinear = operator({
   slots: ['x', 'scale', 'zero?'],
   attributes: { axis: int(1), block_size: int(0), output_dtype: optional(dtypeName()), saturate: int(1), precision: optional(dtypeName()) },
   shape: ({ x }) => [x.shape],
-  dtype: ({ zero }, { output_dtype }) => [zero?.dtype ?? (output_dtype as DType | undefined) ?? 'uint8'],
+  dtype: ({ zero }, { output_dtype }) => [zero ? zero.dtype : ((output_dtype as DType | undefined) ?? 'uint8')],
   onnx: { since: 10, newer: { axis: 13, block_size: 21, output_dtype: 21, saturate: 19, precision: 23 } },
   compute: ({ x, scale, zero }, { axis, block_size, output_dtype, saturate }) => [
     quantise(x, scale, zero, zero?.dtype ?? (output_dtype as DType) ?? 'uint8', axis, block_size, saturate !== 0),

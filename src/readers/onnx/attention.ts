@@ -32,7 +32,9 @@ export const attention: Rule = (node, t) => {
     Value,
     ...(Value | null)[],
   ];
-  if (lengths) return new NotUnderstood('how many of its keys count is known only when the model runs');
+  const isCausal = number(node, 'is_causal', 0) !== 0;
+  // From where on what comes is counted was told differently from version to version.
+  if (lengths && isCausal) return new NotUnderstood('how many of its keys count is known only when the model runs');
   const rank = given.shape?.length;
   if (rank === undefined || !givenKeys.shape || !givenValues.shape) return new NotUnderstood('how many axes flow in is not known');
   const steps = stepsOf(node, t);
@@ -59,17 +61,22 @@ export const attention: Rule = (node, t) => {
   const turned = steps('Transpose', [repeated(keys, own / shared, 'k', steps)], { perm: [0, 1, 3, 2] }, 'k-columns');
   const softcap = number(node, 'softcap', 0);
   const mode = number(node, 'qk_matmul_output_mode', 0);
-  // What the modes between the first and the last give was told differently from version to version.
-  if (scoresOut && (softcap !== 0 || (mode !== 0 && mode !== 3))) return new NotUnderstood(`it gives its scores by mode ${mode}`);
-  const products = step(node, t, 'MatMul', [shrunk, turned], {}, 'scores', mode === 0 ? scoresOut : undefined);
+  // What is given of scores that are capped, and before a mask, was told differently from version to version.
+  const isTold = mode === 3 || (softcap === 0 && (mode === 0 || mode === 2 || (mode === 1 && !mask && !lengths && !isCausal)));
+  if (scoresOut && !isTold) return new NotUnderstood(`it gives its scores by mode ${mode}`);
+  const products = step(node, t, 'MatMul', [shrunk, turned], {}, 'scores', mode < 2 ? scoresOut : undefined);
   const capped =
     softcap === 0
       ? products
       : steps('Mul', [steps('Tanh', [steps('Div', [products, constant(softcap)], {}, 'cap')], {}, 'cap-tanh'), constant(softcap)], {}, 'capped');
-  const masked = underMask(capped, mask, constant(Number.NEGATIVE_INFINITY), steps);
+  const never = constant(Number.NEGATIVE_INFINITY);
+  const masked = underMask(capped, mask, never, steps);
   if (masked instanceof NotUnderstood) return masked;
-  const seen = number(node, 'is_causal', 0) === 0 ? masked : underCause(masked, pastKeys?.shape?.[2] ?? 0, t, steps, constant(Number.NEGATIVE_INFINITY));
-  if (seen instanceof NotUnderstood) return seen;
+  const counted = lengths ? underLengths(masked, lengths, t, steps, never) : masked;
+  if (counted instanceof NotUnderstood) return counted;
+  const all = isCausal ? underCause(counted, pastKeys?.shape?.[2] ?? 0, t, steps, never) : counted;
+  if (all instanceof NotUnderstood) return all;
+  const seen = mode === 2 && scoresOut ? step(node, t, 'Identity', [all], {}, 'scores-masked', scoresOut) : all;
 
   const precision = node.attributes.has('softmax_precision') ? DTYPE_BY_CODE.get(number(node, 'softmax_precision', 0)) : dtype;
   if (precision === undefined || !isFloatDType(precision)) return new NotUnderstood('its softmax_precision is not known');
@@ -77,10 +84,11 @@ export const attention: Rule = (node, t) => {
   const isLast = precision === dtype;
   const shares = step(node, t, 'Softmax', [wide], { axis: -1 }, 'shares', isLast && mode === 3 ? scoresOut : undefined);
   const narrow = isLast ? shares : step(node, t, 'Cast', [shares], { to: dtype }, 'shares-narrow', mode === 3 ? scoresOut : undefined);
+  const givenScores = mode === 3 ? narrow : mode === 2 ? seen : products;
   const inputs = [narrow, repeated(values, own / shared, 'v', steps)];
-  if (!isFlat) return [t.add(node, 'MatMul', inputs), keys, values, mode === 3 ? narrow : products].slice(0, Math.max(1, node.outputs.length));
+  if (!isFlat) return [t.add(node, 'MatMul', inputs), keys, values, givenScores].slice(0, Math.max(1, node.outputs.length));
   const made = steps('Transpose', [steps('MatMul', inputs, {}, 'heads')], { perm: [0, 2, 1, 3] }, 'heads-turned');
-  return [t.add(node, 'Reshape', [made], { shape: [0, 0, -1] }), keys, values, mode === 3 ? narrow : products].slice(0, Math.max(1, node.outputs.length));
+  return [t.add(node, 'Reshape', [made], { shape: [0, 0, -1] }), keys, values, givenScores].slice(0, Math.max(1, node.outputs.length));
 };
 
 type Steps = (op: string, inputs: Inputs, attributes: Attributes, name: string) => Value;
@@ -114,9 +122,28 @@ function underMask(scores: Value, mask: Value | null, never: Value, steps: Steps
   if (!mask) return scores;
   if (!mask.shape) return new NotUnderstood('the shape of its mask is not known');
   const [width, length] = [mask.shape.at(-1), scores.shape?.at(-1)];
+  const isBool = mask.dtype === 'bool';
+  const hide = (whole: Value) => (isBool ? steps('Where', [whole, scores, never], {}, 'masked') : steps('Add', [scores, whole], {}, 'masked'));
+  if (width === length || width === 1) return hide(mask);
   // A mask that ends before the keys do hides those behind it.
-  if (width !== length && width !== 1) return new NotUnderstood(`its mask is of ${width} places where there are ${length}`);
-  return mask.dtype === 'bool' ? steps('Where', [mask, scores, never], {}, 'masked') : steps('Add', [scores, mask], {}, 'masked');
+  if (typeof width !== 'number' || typeof length !== 'number' || width > length)
+    return new NotUnderstood(`its mask is of ${width} places where there are ${length}`);
+  const pads = [...mask.shape.map(() => 0), ...mask.shape.map((_, axis) => (axis === mask.shape!.length - 1 ? length - width : 0))];
+  const numbers = isBool ? steps('Cast', [mask], { to: 'int32' }, 'mask-numbers') : mask;
+  const wide = steps('Pad', [numbers], { pads, value: isBool ? 0 : Number.NEGATIVE_INFINITY }, 'mask-wide');
+  return hide(isBool ? steps('Cast', [wide], { to: 'bool' }, 'mask') : wide);
+}
+
+/** Only so many keys of each batch count. */
+function underLengths(scores: Value, lengths: Value, t: Translator, steps: Steps, never: Value): Value | NotUnderstood {
+  const length = scores.shape?.at(-1);
+  if (typeof length !== 'number') return new NotUnderstood('how many keys it has is known only when the model runs');
+  const places = t.build.numbers(
+    'int64',
+    Array.from({ length }, (_, i) => i),
+  );
+  const counts = steps('Reshape', [lengths], { shape: [-1, 1, 1, 1] }, 'lengths');
+  return steps('Where', [steps('Less', [places, counts], {}, 'counted'), scores, never], {}, 'counting');
 }
 
 /** No place looks at one that comes behind it. */

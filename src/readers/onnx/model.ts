@@ -63,11 +63,7 @@ function unreadTensors({ storedTensors }: ReadModel): Notice[] {
 async function translate(model: ReadModel, options: ReadOptions): Promise<LayerMap> {
   const translator = new Translator(model, RULES, (field) => model.file.read(field.start, field.end), options.inference === true);
   const { build, scope } = translator;
-  for (const { name, tensor } of model.storedTensors) {
-    // A tensor that is not read can only be passed on by its name.
-    if (!tensor)
-      throw new ModelError('unsupported', 'the tensor holds text, or is sparse or of a dtype that is not read', { file: model.file.name, tensor: name });
-  }
+  for (const stored of model.storedTensors) if (!stored.tensor) await translator.unread(stored);
   const ports = inputPorts(model, options.inputShape);
   const inputs = ports.map((port) => {
     const value = build.input(port.name, port.dtype, port.shape);
@@ -95,7 +91,7 @@ async function translate(model: ReadModel, options: ReadOptions): Promise<LayerM
     producer: model.producer || null,
     architecture: null,
     inputs: ports.map((port, i) => portOf(port, inputs[i]!, inputs[i]!.name, inputLayout(inputs[i]!, layers))),
-    outputs: model.outputs.map((port, i) => portOf(port, outputs[i]!, build.flowing(outputs[i]!), 'other')),
+    outputs: model.outputs.map((port, i) => outputOf(port, outputs[i]!, build.flowing(outputs[i]!))),
     layers,
     warnings,
     folded: build.folded,
@@ -129,6 +125,13 @@ function trainingError(model: ReadModel, layers: readonly string[]): ModelError 
     `${layers.length} layers act as in training: ${listed(layers)}. Export the model after model.eval(), or convert it with --inference, which has them act as in inference`,
     { file: model.file.name },
   );
+}
+
+/** Behind a node that is not understood nothing tells a shape that the file does not. */
+function outputOf(port: ReadPort, value: Value, name: string): Port {
+  const isUnshaped = port.shape === null && value.shape === null;
+  const made = portOf(isUnshaped ? { ...port, shape: [] } : port, value, name, 'other');
+  return isUnshaped ? { ...made, isUnshaped } : made;
 }
 
 function portOf(port: ReadPort, value: Value, name: string, layout: Layout): Port {

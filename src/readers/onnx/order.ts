@@ -1,5 +1,6 @@
 /** The order in which nodes run: what a node reads, the graphs inside of it included, is made before it. */
 import { isGraph, type ReadGraph, type ReadNode } from '../../containers/onnx.js';
+import { isOnnxDomain } from './scope.js';
 
 /**
  * The nodes as they stand where each reads only what is there, else moved back behind what they read, as ONNX Runtime does.
@@ -44,4 +45,10 @@ export function freeNames({ nodes, initializers, inputs, outputs }: ReadGraph): 
   const made = new Set([...initializers.keys(), ...inputs.map(({ name }) => name), ...nodes.flatMap((node) => node.outputs)]);
   const read = [...nodes.flatMap((node) => [...namesRead(node)]), ...outputs.map(({ name }) => name)];
   return new Set(read.filter((name) => name !== '' && !made.has(name)));
+}
+
+/** Names of ONNX's operators that a node is and its graphs hold. */
+export function operatorsIn({ domain, op, attributes }: ReadNode): Set<string> {
+  const inside = [...attributes.values()].flatMap((value) => (isGraph(value) ? value.nodes.flatMap((node) => [...operatorsIn(node)]) : []));
+  return new Set([...(isOnnxDomain(domain) ? [op] : []), ...inside]);
 }

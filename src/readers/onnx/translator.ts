@@ -4,8 +4,10 @@
  * Most go by their operator's definition. `rules.ts` has those that old opsets spelt differently, or that are several operators here.
  * Functions of the file and branches that a constant chooses become part of the graph. What remains is kept as it came, and says why.
  */
-import { isGraph, type OnnxValue, type ReadFunction, type ReadGraph, type ReadModel, type ReadNode } from '../../containers/onnx.js';
+import { isGraph, type OnnxValue, type ReadFunction, type ReadGraph, type ReadModel, type ReadNode, type ReadTensor } from '../../containers/onnx.js';
+import { ATTRIBUTE, ATTRIBUTE_TYPE } from '../../containers/onnx-schema.js';
 import type { Field } from '../../containers/protobuf.js';
+import { MessageBuilder } from '../../containers/protobuf-writer.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Attributes, GraphBuilder, type Inputs, type Value } from '../../model/builder.js';
 import { isFloatDType } from '../../model/dtype.js';
@@ -14,7 +16,7 @@ import { withKnown } from '../../model/numbers.js';
 import { type Operator, operatorOf, slotName } from '../../model/ops/index.js';
 import { elementCount, permute, type Tensor } from '../../model/tensor.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
-import { freeNames, inRunningOrder } from './order.js';
+import { freeNames, inRunningOrder, operatorsIn } from './order.js';
 import { isOnnxDomain, nodeTitle, Scope } from './scope.js';
 
 /** Functions in functions, branches in branches. */
@@ -23,6 +25,8 @@ const MAX_DEPTH = 64;
 const MAX_LAYERS = 1_000_000;
 /** Attributes of a node that is kept as it came are held in memory. */
 const MAX_FOREIGN_BYTES = 2 ** 26;
+
+const UNREAD = 'text, or is sparse or of a dtype that is not read';
 
 /** A node as rules see it. */
 export interface Node {
@@ -50,6 +54,8 @@ export class Translator {
   #scope: Scope;
   /** What is in lists whose parts are known. */
   readonly #lists = new Map<Value, readonly Value[]>();
+  /** Values of text and of other elements that are no numbers here. */
+  readonly #unread = new Set<Value>();
   /** Small constants, with their elements. */
   readonly #looked = new Map<Tensor, Promise<Tensor>>();
   readonly #turned = new Map<Tensor, Tensor>();
@@ -132,6 +138,26 @@ export class Translator {
     return elements?.every((element) => typeof element === 'number') ? (elements as readonly number[]) : undefined;
   }
 
+  /**
+   * A tensor of text, or of a dtype that is none of ours: a Constant that is kept as it came, and so is what reads it.
+   *
+   * @throws ModelError 'unsupported' where it lies beside the file, and cannot be taken along
+   */
+  async unread({ name, span, isExternal, isSparse }: ReadTensor): Promise<void> {
+    const place = { file: this.model.file.name, tensor: name };
+    if (isExternal || span.end - span.start > MAX_FOREIGN_BYTES) throw new ModelError('unsupported', `the tensor holds ${UNREAD}`, place);
+    const [field, type] = isSparse ? [ATTRIBUTE.sparse, ATTRIBUTE_TYPE.sparse] : [ATTRIBUTE.tensor, ATTRIBUTE_TYPE.tensor];
+    const message = new MessageBuilder()
+      .string(ATTRIBUTE.name, isSparse ? 'sparse_value' : 'value')
+      .bytes(field, await this.readBytes(span))
+      .int(ATTRIBUTE.type, type);
+    const types = [{ dtype: null, shape: null }];
+    const foreign = { format: 'onnx', domain: 'ai.onnx', op: 'Constant', reason: `it holds ${UNREAD}`, attributes: [message.toBytes()], captures: [], types };
+    const [value] = this.build.foreign(foreign, [], { name: this.build.freeValue(`${name}/constant`), outputs: [name] });
+    this.#unread.add(value!);
+    this.#scope.set(name, value!);
+  }
+
   async #node(read: ReadNode): Promise<void> {
     if (this.build.layers.length > MAX_LAYERS)
       throw new ModelError('unsafe', `the graph has more than ${MAX_LAYERS} nodes once its functions are put in their places`);
@@ -142,10 +168,13 @@ export class Translator {
     const outputs = [...read.outputs];
     while (outputs.at(-1) === '') outputs.pop();
     const node: Node = { read, op: read.op, opset: this.#scope.opsetOf(read.domain), attributes, inputs, outputs, title };
+    const before = this.build.layers.length;
     try {
       const made = await this.#translate(node, operator);
+      if (made instanceof NotUnderstood) this.build.discard(before);
       const values = made instanceof NotUnderstood ? await this.#foreign(node, made.reason) : made;
       for (const [i, name] of read.outputs.entries()) if (values[i]) this.#scope.set(name, values[i]);
+      if (made instanceof NotUnderstood && read.op === 'Constant') this.#unread.add(values[0]!);
     } catch (error) {
       throw isModelError(error) ? error.at({ layer: `${this.#scope.prefix}${title}`, file: this.model.file.name }) : error;
     }
@@ -156,6 +185,7 @@ export class Translator {
     const local = this.#functions.get(`${read.domain}::${read.op}`);
     if (local) return this.#call(node, local);
     const rule = Object.hasOwn(this.rules, ruleName(read)) ? this.rules[ruleName(read)] : undefined;
+    if (node.inputs.some((input) => input && this.#unread.has(input))) return new NotUnderstood(`what flows in holds ${UNREAD}`);
     if (!TAKES_LISTS.has(read.op) && node.inputs.some((input) => this.partsOf(input))) return new NotUnderstood('a sequence flows in');
     try {
       return rule ? await rule(node, this) : await this.byTable(node, operator);
@@ -219,7 +249,8 @@ export class Translator {
       return { dtype: info?.dtype ?? null, shape: info?.shape?.map((size, axis) => (size === '?' ? `?${name}.${axis}` : size)) ?? null };
     });
     const domain = isOnnxDomain(read.domain) ? 'ai.onnx' : read.domain;
-    const foreign = { format: 'onnx', domain, op: read.op, reason, attributes, captures, types };
+    const spoken = { version: this.#scope.opsetOf(''), operators: [...operatorsIn(read)] };
+    const foreign = { format: 'onnx', domain, op: read.op, reason, attributes, captures, types, spoken };
     const inputs = node.inputs.map((input) => (this.partsOf(input) ? this.#madeList(input!, this.build.freeValue(`${node.title}/list`)) : input));
     return this.build.foreign(foreign, inputs, { name: `${this.#scope.prefix}${node.title}`, outputs });
   }

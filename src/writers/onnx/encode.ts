@@ -117,12 +117,13 @@ export function encodeInitializer({ name, tensor, isPacked }: OnnxInitializer, p
 
 export function encodePort({ name, dtype, shape }: OnnxPort): MessageBuilder {
   const dims = new MessageBuilder();
-  for (const size of shape) {
+  for (const size of shape ?? []) {
     const dim = new MessageBuilder();
     const sized = typeof size === 'number' ? dim.int(DIMENSION.value, size) : size.startsWith('?') ? dim : dim.string(DIMENSION.param, size);
     dims.message(SHAPE.dim, sized);
   }
-  const tensorType = new MessageBuilder().int(TENSOR_TYPE.elemType, DATA_TYPE[dtype]).message(TENSOR_TYPE.shape, dims);
+  const tensorType = new MessageBuilder().int(TENSOR_TYPE.elemType, DATA_TYPE[dtype]);
+  if (shape) tensorType.message(TENSOR_TYPE.shape, dims);
   return new MessageBuilder().string(VALUE_INFO.name, name).message(VALUE_INFO.type, new MessageBuilder().message(TYPE.tensorType, tensorType));
 }
 

@@ -33,7 +33,8 @@ export interface OnnxInitializer {
 export interface OnnxPort {
   readonly name: string;
   readonly dtype: DType;
-  readonly shape: readonly Dim[];
+  /** Null where nothing tells it. */
+  readonly shape: readonly Dim[] | null;
 }
 
 export interface OnnxGraph {

@@ -15,6 +15,10 @@ import { numbersTensor } from '../../model/numbers.js';
 import { type Operator, operatorOf, padsInNumbers } from '../../model/ops/index.js';
 import type { Tensor } from '../../model/tensor.js';
 import { intAttribute, intsAttribute, type OnnxAttribute } from './graph.js';
+import { changedBetween } from './opset-changes.js';
+
+/** Of the opsets in which files are written anew. */
+const OLDEST_WRITTEN = 13;
 
 /** What a form may ask of the graph around it. */
 export interface FormContext {
@@ -107,7 +111,16 @@ function settlePads(layer: Layer, context: FormContext, attributes: Record<strin
 export function layerObstacle(layer: Layer, opset: number): ModelError | null {
   const unsupported = (problem: string) => new ModelError('unsupported', problem, { layer: layer.name });
   if (layer.foreign) {
-    const { format, reason, domain, op } = layer.foreign;
+    const { format, reason, domain, op, spoken } = layer.foreign;
+    const changed = format === 'onnx' && spoken ? changedBetween(spoken.operators, spoken.version, opset) : undefined;
+    if (changed !== undefined) {
+      const what = changed === op ? `${op} is` : `${op}, which has ${changed} inside of it, is`;
+      return unsupported(
+        `${what} kept as it came (${reason}), in the words of opset ${spoken!.version}, which mean something else in opset ${opset}; ${
+          spoken!.version < OLDEST_WRITTEN ? `files older than ${OLDEST_WRITTEN} are only copied` : `choose --opset ${spoken!.version}`
+        }`,
+      );
+    }
     if (format === 'onnx') return null;
     return unsupported(`${domain}::${op} of ${format} has no translation to ONNX: ${reason}`);
   }

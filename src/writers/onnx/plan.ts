@@ -265,7 +265,7 @@ class GraphBuilder {
     const layout = portLayout(port, this.options);
     const shape = portValueShape(port);
     const name = this.#portNames.get(port)!;
-    this.#outputs.push({ name, dtype: port.dtype, shape: inLayout(shape, layout) });
+    this.#outputs.push({ name, dtype: port.dtype, shape: port.isUnshaped ? null : inLayout(shape, layout) });
     const steps: Step[] = [];
     if (isChannelsLast(layout)) steps.push({ op: 'Transpose', attributes: { perm: intsAttribute(toChannelsLast(shape.length)) } });
     if (port.dtype !== this.#dtypeOf(port.value)) steps.push(castStep(port.dtype));

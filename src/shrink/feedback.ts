@@ -15,6 +15,7 @@ import { castTensor, toFloat32Array } from '../model/cast.js';
 import { roundToEven } from '../model/quantise.js';
 import { constantTensor, sliceAxis, type Tensor, tensorBytes } from '../model/tensor.js';
 import type { CodePlan } from './code-plan.js';
+import { FeedbackBench, type GroupSteps } from './feedback-bench.js';
 import type { Rows, SeenRows } from './patches.js';
 import { standIn } from './stand-in.js';
 
@@ -45,28 +46,31 @@ const COARSE_PARTS = [1, 1.08, 0.93, 0.87, 0.8, 0.73] as const;
 export async function withFeedback(tensor: Tensor, plan: CodePlan, seen: SeenRows, mayMend: boolean): Promise<Improved | null> {
   if (seen.fit.count === 0 || seen.check.count === 0) return null;
   const [out] = tensor.shape as [number];
-  const [fits, checks] = [byGroup(seen.fit, tensor), byGroup(seen.check, tensor)];
+  const fits = byGroup(seen.fit, tensor);
   const { depth } = fits[0]!;
   const energies = fits.map(energiesOf);
   const places = Int32Array.from({ length: depth }, (_, t) => plan.groupAt(t));
   const steps = plan.isTight ? await fittedSteps(tensor, plan, places, energies) : plan.steps;
+  const zeros = plan.zeros && new Uint8Array(plan.zeros);
   const stored = new Uint8Array(out * depth);
   const means = new Float64Array(out);
   let [rounded, improved, corrected] = [0, 0, 0];
-  for await (const block of blocksOf(tensor, fits.length)) {
-    const [plain, own] = [plan.steps, steps].map((some) => gridOf(plan, some, places, block)) as [Grid, Grid];
-    const { codes, left } = feedback(block, own, fits[block.group]!, energies[block.group]!);
-    const check = checks[block.group]!;
-    const before = along(lostBy(block, roundedTo(plain, block), plain), check);
-    const after = along(lostBy(block, codes, own), check);
-    for (const [c, sums] of after.entries()) {
-      const mean = average(left[c]!);
-      means[block.first + c] = mean;
-      rounded += energy(before[c]!, 0);
-      improved += energy(sums, 0);
-      corrected += energy(sums, mean);
+  const bench = new FeedbackBench(seen, depth, TOGETHER, Math.min(plan.steps.length, Math.max(1, plan.perChannel) * TOGETHER));
+  try {
+    for await (const block of blocksOf(tensor, fits.length)) {
+      bench.load(block.values, block.group);
+      bench.round(stepsOf(plan, plan.steps, zeros, places, block));
+      for (const sums of bench.along('check')) rounded += energy(sums, 0);
+      const { codes, left } = bench.feedback(energies[block.group]!, stepsOf(plan, steps, zeros, places, block));
+      stored.set(codes, block.first * depth);
+      for (const [c, sums] of left.entries()) means[block.first + c] = average(sums);
+      for (const [c, sums] of bench.along('check').entries()) {
+        improved += energy(sums, 0);
+        corrected += energy(sums, means[block.first + c]!);
+      }
     }
-    for (let at = 0; at < codes.length; at++) stored[block.first * depth + at] = codes[at]! + own.zeros[at]!;
+  } finally {
+    bench.close();
   }
   const mends = mayMend && corrected < improved * LEAST_GAIN;
   const least = mends ? corrected : improved;
@@ -84,20 +88,24 @@ export async function withFeedback(tensor: Tensor, plan: CodePlan, seen: SeenRow
  */
 export async function meansLost(tensor: Tensor, made: Tensor, { fit, check }: SeenRows): Promise<Float64Array | null> {
   if (fit.count === 0 || check.count === 0) return null;
-  const [fits, checks] = [byGroup(fit, tensor), byGroup(check, tensor)];
+  const groups = byGroup(fit, tensor);
   const means = new Float64Array(tensor.shape[0]!);
   let [before, after] = [0, 0];
-  const others = blocksOf(made, fits.length);
-  for await (const { first, group, values } of blocksOf(tensor, fits.length)) {
-    const other = (await others.next()).value!.values;
-    const lost = Float64Array.from(values, (value, at) => value - other[at]!);
-    const checked = along(lost, checks[group]!);
-    for (const [c, sums] of along(lost, fits[group]!).entries()) {
-      const mean = average(sums);
-      means[first + c] = mean;
-      before += energy(checked[c]!, 0);
-      after += energy(checked[c]!, mean);
+  const others = blocksOf(made, groups.length);
+  const bench = new FeedbackBench({ fit, check }, groups[0]!.depth, TOGETHER, 0);
+  try {
+    for await (const { first, group, values } of blocksOf(tensor, groups.length)) {
+      const other = (await others.next()).value!.values;
+      bench.load(values, group);
+      bench.lose(Float64Array.from(values, (value, at) => value - other[at]!));
+      for (const [c, sums] of bench.along('fit').entries()) means[first + c] = average(sums);
+      for (const [c, sums] of bench.along('check').entries()) {
+        before += energy(sums, 0);
+        after += energy(sums, means[first + c]!);
+      }
     }
+  } finally {
+    bench.close();
   }
   return after < before * LEAST_GAIN ? means : null;
 }
@@ -128,41 +136,11 @@ async function* blocksOf(tensor: Tensor, groups: number): AsyncGenerator<Block, 
   return undefined;
 }
 
-/** What the places of some channels may hold: value = step * code, codes counted from that of zero. */
-interface Grid {
-  readonly steps: Float32Array;
-  readonly zeros: Uint8Array;
-  readonly low: number;
-  readonly high: number;
-}
-
-/** @param places which of its channel's groups each place is in */
-function gridOf({ perChannel, zeros, range: [low, high] }: CodePlan, steps: Float32Array, places: Int32Array, { first, values }: Block): Grid {
-  const grid = { steps: new Float32Array(values.length), zeros: new Uint8Array(values.length), low, high };
-  const depth = places.length;
-  for (let at = 0, channel = first; at < values.length; at += depth, channel++) {
-    for (let t = 0; t < depth; t++) {
-      const group = channel * perChannel + places[t]!;
-      grid.steps[at + t] = steps[group]!;
-      if (zeros) grid.zeros[at + t] = zeros[group]!;
-    }
-  }
-  return grid;
-}
-
-function codeAt({ steps, zeros, low, high }: Grid, at: number, value: number): number {
-  const zero = zeros[at]!;
-  return Math.min(high - zero, Math.max(low - zero, roundToEven(value / steps[at]!)));
-}
-
-function roundedTo(grid: Grid, { values }: Block): Float64Array {
-  const codes = new Float64Array(values.length);
-  for (let at = 0; at < codes.length; at++) codes[at] = codeAt(grid, at, values[at]!);
-  return codes;
-}
-
-function lostBy({ values }: Block, codes: Float64Array, { steps }: Grid): Float64Array {
-  return codes.map((code, at) => values[at]! - code * steps[at]!);
+/** How the channels of a block are coded, in steps of the plan or others. @param places which of its channel's groups each place is in */
+function stepsOf(plan: CodePlan, steps: Float32Array, zeros: Uint8Array | null, places: Int32Array, { first, values }: Block): GroupSteps {
+  const { perChannel, range } = plan;
+  const [start, end] = perChannel === 0 ? [0, steps.length] : [first * perChannel, (first + values.length / places.length) * perChannel];
+  return { steps: steps.subarray(start, end), zeros: zeros?.subarray(start, end) ?? null, perChannel, places, low: range[0], high: range[1] };
 }
 
 /** For each group the step of those tried at which the errors, each times what flows in there, are least together. */
@@ -200,56 +178,11 @@ async function fittedSteps(tensor: Tensor, plan: CodePlan, places: Int32Array, e
   return steps;
 }
 
-/** Rounds one place after the other, with what those before it left; and what is left of each channel in the end, for each row. */
-function feedback({ values }: Block, grid: Grid, { count, depth, data }: Rows, energies: Float64Array) {
-  const left = Array.from({ length: values.length / depth }, () => new Float64Array(count));
-  const codes = new Float64Array(values.length);
-  for (let t = 0; t < depth; t++) {
-    const row = data.subarray(t * count, (t + 1) * count);
-    const reach = energies[t]!;
-    for (let c = 0; c < left.length; c++) {
-      const [at, own] = [c * depth + t, left[c]!];
-      const weight = values[at]!;
-      const chosen = codeAt(grid, at, reach > 0 ? weight + product(row, own) / reach : weight);
-      codes[at] = chosen;
-      addTo(own, row, weight - chosen * grid.steps[at]!);
-    }
-  }
-  return { codes, left };
-}
-
-/** Four sums at a time, which need not wait for each other. */
-function product(row: Float32Array, left: Float64Array): number {
-  let [a, b, c, d, i] = [0, 0, 0, 0, 0];
-  for (; i + 3 < row.length; i += 4) {
-    a += row[i]! * left[i]!;
-    b += row[i + 1]! * left[i + 1]!;
-    c += row[i + 2]! * left[i + 2]!;
-    d += row[i + 3]! * left[i + 3]!;
-  }
-  for (; i < row.length; i++) a += row[i]! * left[i]!;
-  return a + b + c + d;
-}
-
-function addTo(sums: Float64Array, row: Float32Array, factor: number): void {
-  if (factor !== 0) for (let i = 0; i < row.length; i++) sums[i]! += factor * row[i]!;
-}
-
 function energiesOf({ count, depth, data }: Rows): Float64Array {
   const energies = new Float64Array(depth);
   for (let t = 0; t < depth; t++) for (let i = 0; i < count; i++) energies[t] = energies[t]! + data[t * count + i]! ** 2;
   const damping = (DAMPING * energies.reduce((sum, value) => sum + value, 0)) / depth;
   return energies.map((value) => (value > 0 ? value + damping : 0));
-}
-
-/** For each channel what rows make of values at its places. @param factors [channels, depth] */
-function along(factors: Float64Array, { count, depth, data }: Rows): Float64Array[] {
-  const sums = Array.from({ length: factors.length / depth }, () => new Float64Array(count));
-  for (let t = 0; t < depth; t++) {
-    const row = data.subarray(t * count, (t + 1) * count);
-    for (let c = 0; c < sums.length; c++) addTo(sums[c]!, row, factors[c * depth + t]!);
-  }
-  return sums;
 }
 
 function energy(values: Float64Array, mean: number): number {

@@ -1,6 +1,6 @@
 /** Layers against their formulas, worked out here in another way than the product's. */
 import { describe, expect, test } from 'vitest';
-import { functional, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
+import { functional, type LayerSpec, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
 
@@ -178,6 +178,56 @@ describe('normalisation', () => {
       });
       expectClose(actual, expected);
     }
+  });
+
+  describe('of others, under a name that Keras had not then,', () => {
+    const told = async (layer: LayerSpec, own: Readonly<Record<string, Weight>>, version: string) => {
+      const name = layer[0].toLowerCase();
+      const named = Object.fromEntries(Object.entries(own).map(([role, one]) => [`${name}/${role}`, one]));
+      const file = await legacyH5(sequential([null, 5, 4, 6], [layer]), { [name]: named }, { keras_version: version, backend: 'tensorflow' });
+      const { results, warnings } = await predictFile('model.h5', file, [PICTURE]);
+      return { actual: [...results.values()][0]!, warnings };
+    };
+
+    test("GroupNormalization has keras_contrib's groups, which are rows of the picture", async () => {
+      const { actual, warnings } = await told(['GroupNormalization', { groups: 2, axis: -1, epsilon: 1e-5 }], affine, '2.2.4');
+      expect(warnings).toContain('keras_contrib');
+      // [N, 2, 5, 4, 3] without moving anything: element i of a sample is in group i / 60, and takes the weights of that group's three channels.
+      const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+        const place = (h * 4 + w) * 6 + c;
+        const group = Math.floor(place / 60);
+        const values = range(60).map((i) => PICTURE.data[n * 120 + group * 60 + i]!);
+        const channel = group * 3 + (place % 3);
+        return ((at(PICTURE, n, h, w, c) - mean(values)) / Math.sqrt(variance(values) + 1e-5)) * gamma.values[channel]! + beta.values[channel]!;
+      });
+      expectClose(actual, expected);
+    });
+
+    test.each([[-1], [null]])("InstanceNormalization along axis %j has keras_contrib's epsilon", async (axis) => {
+      const own = axis === null ? { 'gamma:0': weight([1], 7), 'beta:0': weight([1], 8) } : affine;
+      const { actual, warnings } = await told(['InstanceNormalization', { axis, epsilon: 0.2, center: true, scale: true }], own, '2.2.4');
+      expect(warnings).toContain('keras_contrib');
+      const expected = arrayOf(PICTURE.shape, (n, h, w, c) => {
+        const values = range(5).flatMap((i) => range(4).flatMap((j) => (axis === null ? range(6) : [c]).map((k) => at(PICTURE, n, i, j, k))));
+        const at0 = axis === null ? 0 : c;
+        return ((at(PICTURE, n, h, w, c) - mean(values)) / (Math.sqrt(variance(values)) + 0.2)) * own['gamma:0'].values[at0]! + own['beta:0'].values[at0]!;
+      });
+      expectClose(actual, expected);
+    });
+
+    test('LayerNormalization is told, and named where it does not say what it adds', async () => {
+      const { warnings } = await told(['LayerNormalization', { epsilon: 1e-6 }], affine, '2.2.4');
+      expect(warnings).toContain('no LayerNormalization then');
+      expect((await told(['LayerNormalization', { epsilon: 1e-6 }], affine, '2.2.4-tf')).warnings).toBe('');
+      expect((await conversionError(told(['LayerNormalization', {}], affine, '2.2.4'))).message).toContain('epsilon');
+      expect((await conversionError(told(['InstanceNormalization', { epsilon: 1e-5 }], affine, '2.13.1'))).message).toContain('keras_contrib');
+    });
+
+    test('SpectralNormalization is named, and gelu is told', async () => {
+      const layer = { class_name: 'Dense', config: { name: 'dense', units: 3 } };
+      expect((await conversionError(told(['SpectralNormalization', { layer, power_iterations: 1 }], {}, '2.11.0'))).message).toContain('SpectralNormalization');
+      expect((await told(['Activation', { activation: 'gelu' }], {}, '2.3.1')).warnings).toContain('gelu');
+    });
   });
 
   test('UnitNormalization, and RMSNormalization of Keras 3', async () => {

@@ -362,6 +362,7 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
   ['Conv2D', 'tf.keras with tuples that it tells from lists', { ...TF_KERAS, ...conv(2), kernel_size: { class_name: '__tuple__', items: [3, 3] } }],
   ['Dense', 'tf.keras with a layer for its activation', { ...TF_KERAS, units: 3, activation: { class_name: 'Activation', config: { activation: 'relu' } } }],
   ['AlphaDropout', 'Keras 3', { ...KERAS3, rate: 0.1, seed: null, noise_shape: null }],
+  ['InstanceNormalization', 'keras_contrib', { name: 'one', trainable: true, axis: 3, epsilon: 1e-3, center: true, scale: true, ...weights('beta', 'gamma') }],
   ['GaussianDropout', 'tf.keras', { ...TF_KERAS, rate: 0.1 }],
 ];
 

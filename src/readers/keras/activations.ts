@@ -5,7 +5,7 @@
  */
 
 import { float32Tensor } from '../../model/tensor.js';
-import type { Dialect } from './config-view.js';
+import { type Dialect, isBefore } from './config-view.js';
 import type { Scope } from './scope.js';
 import { mapAxis, type Value } from './value.js';
 
@@ -157,7 +157,10 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   elu: eluOf(1),
   celu: celuOf(1),
   selu: simple('Selu'),
-  gelu,
+  gelu: (input, scope) => {
+    if (isBefore(scope.dialect, 2, 4)) scope.assume('Keras had no gelu then; it is taken for the exact one, not for the one by tanh');
+    return gelu(input, scope);
+  },
   // TensorFlow.js's word.
   gelu_new: geluTanh,
   glu: gluOf(-1),
@@ -186,6 +189,12 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   softmax_v2: (input, scope) => softmax(input, scope, -1, 'Softmax'),
   sparsemax: sparsemaxOf(-1),
   log_softmax: (input, scope) => softmax(input, scope, -1, 'LogSoftmax'),
+  // TensorFlow Addons.
+  'Addons>mish': gated(simple('Softplus'), simple('Tanh')),
+  'Addons>lisht': gated(simple('Tanh')),
+  'Addons>tanhshrink': tanhShrink,
+  'Addons>hardshrink': hardShrinkOf(0.5),
+  'Addons>softshrink': softShrinkOf(0.5),
 };
 
 export const ACTIVATION_NAMES: readonly string[] = Object.keys(ACTIVATIONS);

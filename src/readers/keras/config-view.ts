@@ -20,6 +20,16 @@ export interface Dialect {
   readonly fusing?: Fusing | null;
 }
 
+/** Whether the file is of an older Keras than this one; a file that does not say is of none. */
+export function isBefore({ version }: Dialect, major: number, minor: number): boolean {
+  return version !== null && (version[0] < major || (version[0] === major && version[1] < minor));
+}
+
+/** Whether the file is of Keras as it stood by itself, before it was TensorFlow's. */
+export function isStandalone(dialect: Dialect): boolean {
+  return isBefore(dialect, 2, 4) && dialect.fusing?.by !== 'tf.keras';
+}
+
 /** Data formats, as Keras 1 (`dim_ordering`) and later versions spell them. */
 const DATA_FORMATS: Readonly<Record<string, DataFormat>> = {
   channels_last: 'channels_last',

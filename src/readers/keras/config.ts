@@ -121,7 +121,7 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
     const unknown = [...unknownKeys(entry, ENTRY_KEYS), ...unknownKeys(config, new Set([...WRAPPER_KEYS, 'power_iterations']))];
     // A prediction takes the kernel as training left it, divided by its norm.
     const inner = parseLayer(config.layer, `${path}/`, depth + 1, file);
-    return { ...inner, name, path, wrapper: 'SpectralNormalization', unknown: [...inner.unknown, ...unknown] };
+    return { ...inner, name, path, wrapper: className, unknown: [...inner.unknown, ...unknown] };
   }
   const isModel = MODEL_CLASSES.has(className) || isFunctional(config);
   const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;

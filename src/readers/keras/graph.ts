@@ -11,7 +11,7 @@ import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import { extraArguments, plainInputs, type TensorRef } from './call.js';
 import { inputLayers, type KerasLayer, type KerasModel, type LayerCall } from './config.js';
-import { ConfigView, type DataFormat, type Dialect } from './config-view.js';
+import { ConfigView, type DataFormat, type Dialect, isBefore } from './config-view.js';
 import { plainList } from './json.js';
 import { isOperation, readOperation } from './operations/index.js';
 import type { Arithmetic } from './precision.js';
@@ -60,7 +60,7 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const named = outputNames(model.outputs.map(({ layer }) => layer));
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
-  const warnings = [...ownClasses(model), ...removedLayers(model), ...named.notices, ...precisionNotices(plan), ...builder.notices];
+  const warnings = [...ownClasses(model), ...removedLayers(model, options.dialect), ...named.notices, ...precisionNotices(plan), ...builder.notices];
   const coarse = (['bfloat16', 'float16'] as const).find((dtype) => plan.arithmetic.has(dtype));
   return { inputs: ports, outputs, layers: builder.layers, warnings, ...(coarse ? { arithmetic: coarse } : {}) };
 }
@@ -118,6 +118,8 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
       view.decline(declineClass(layer.className));
       continue;
     }
+    if (layer.wrapper === 'SpectralNormalization' && isBefore(options.dialect, 2, 13))
+      view.decline('a SpectralNormalization around the layer, of which Keras had none then: what that of others does in a prediction is not in the file');
     plan.builds.set(layer, known.rule(view));
     view.finish();
     if (view.arithmetic !== 'float32') plan.arithmetic.set(view.arithmetic, [...(plan.arithmetic.get(view.arithmetic) ?? []), layer.path]);
@@ -287,11 +289,16 @@ function ownClasses(model: KerasModel, layer?: string): Notice[] {
   return [{ code: 'assumed', message, ...(layer === undefined ? {} : { layer }) }, ...inner];
 }
 
-function removedLayers(model: KerasModel): Notice[] {
+/** Layers that the first versions of Keras 3 that have them applied in predictions too, by mistake and at random. */
+const ONCE_APPLIED = /^(RandomGrayscale|RandomHue|RandomSaturation|RandomColorJitter|RandomPosterization|RandomErasing|MixUp|CutMix)$/;
+
+function removedLayers(model: KerasModel, dialect: Dialect): Notice[] {
   return model.layers.flatMap((layer): Notice[] => {
-    if (layer.model) return removedLayers(layer.model);
+    if (layer.model) return removedLayers(layer.model, dialect);
     if (!TRAINING_ONLY.has(layer.className)) return [];
-    return [{ code: 'training-layer-removed', message: `${layer.className} acts in training only and was left out`, layer: layer.path }];
+    const mistaken = ONCE_APPLIED.test(layer.className) && dialect.version?.[0] === 3 && isBefore(dialect, 3, 10);
+    const once = mistaken ? '; some versions of Keras 3 before 3.10 applied it in predictions too, by mistake and at random' : '';
+    return [{ code: 'training-layer-removed', message: `${layer.className} acts in training only and was left out${once}`, layer: layer.path }];
   });
 }
 

@@ -3,12 +3,12 @@ import { toFloat64Array } from '../../model/cast.js';
 import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { combineTensor, combineValues } from './arithmetic.js';
 import { kerasAxes, knownSize, reduce, reshapeTo } from './axes.js';
-import { brief, type ConfigView } from './config-view.js';
+import { brief, type ConfigView, isBefore, isStandalone } from './config-view.js';
 import type { Constant } from './constant.js';
 import { fusedEpsilon } from './fused.js';
 import { unit } from './operations/arrangement.js';
 import { arithmeticOf } from './precision.js';
-import type { Rule } from './rule.js';
+import type { Build, Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import { kerasShape, type Value } from './value.js';
 
@@ -144,7 +144,11 @@ export const layerNormalization: Rule = (config) => {
   const given = readAxes(config, [-1]);
   const read = readAffine(config, 1e-3);
   const uncentred = config.boolean(['rms_scaling'], false);
+  const isForeign = isStandalone(config.dialect);
+  if (isForeign && !config.has('epsilon'))
+    config.decline('a LayerNormalization that does not say its epsilon: it is none of Keras, which had no such layer then, and its code is not in the file');
   return ([input], scope) => {
+    if (isForeign) scope.assume('Keras had no LayerNormalization then; it is taken for one that divides by the root of variance and epsilon');
     const value = scope.builder.unflattened(input!);
     const axes = kerasAxes(value, given, scope).toSorted((a, b) => a - b);
     if (axes.includes(0)) throw scope.unsupported('a normalisation over the batch');
@@ -180,6 +184,7 @@ export const groupNormalization =
     const [axis, ...others] = readAxes(config, [-1]);
     const read = readAffine(config, 1e-3);
     if (others.length > 0) config.decline('"axis" has several axes; groups of the channels of one are translated');
+    if (config.layer.className === 'GroupNormalization' && isBefore(config.dialect, 2, 11)) return neighbourGroups(given, axis!, read);
     return ([input], scope) => {
       const value = channelsAtOne(input!, axis!, scope);
       const channels = value.shape[1];
@@ -191,6 +196,59 @@ export const groupNormalization =
       return affine(made, [value.order === 'moved' ? value.shape.length - 1 : 1], read, scope);
     };
   };
+
+/**
+ * keras_contrib's GroupNormalization, of which Keras had none then: its groups are what lies side by side, which is channels only where
+ * these are first; gamma and beta are spread over groups and the channels in each.
+ *
+ * @see https://github.com/keras-team/keras-contrib/blob/master/keras_contrib/layers/normalization/groupnormalization.py
+ */
+function neighbourGroups(groups: number, axis: number, read: Affine): Build {
+  return ([input], scope) => {
+    scope.assume("Keras had no GroupNormalization then; it is taken for keras_contrib's, whose groups are what lies side by side");
+    const value = scope.builder.toKeras(input!);
+    const [channelAxis] = kerasAxes(value, [axis], scope) as [number];
+    const sizes = value.shape.slice(1).map((_, i) => knownSize(value, i + 1, 'a GroupNormalization', scope));
+    const channels = sizes[channelAxis - 1]!;
+    if (!Number.isInteger(channels / groups)) throw scope.malformed(`${groups} groups do not divide ${channels} channels`);
+    const places = elementCount(sizes) / channels;
+    const isLast = channelAxis === sizes.length;
+    if (!isLast && channelAxis !== 1) throw scope.unsupported(`groups along axis ${axis} of ${value.shape.length}`);
+    const own = channels / groups;
+    const parts = scope.add('Reshape', [value], { attributes: { shape: [0, groups, ...(isLast ? [places, own] : [own, places])] } });
+    const along = (role: string) => reshape(scope.weight(role, [channels]), isLast ? [1, groups, 1, own] : [1, groups, own, 1]);
+    let made = standardised(parts, [2, 3], read.epsilon, scope);
+    if (read.scaled) made = combineTensor('Mul', made, along('gamma'), scope);
+    if (read.centred) made = combineTensor('Add', made, along('beta'), scope);
+    return scope.add('Reshape', [made], { attributes: { shape: [0, ...sizes] } });
+  };
+}
+
+/**
+ * keras_contrib's InstanceNormalization: by the deviation of each sample, to which epsilon is added, over all axes or all but one.
+ *
+ * @see https://github.com/keras-team/keras-contrib/blob/master/keras_contrib/layers/normalization/instancenormalization.py
+ */
+export const instanceNormalization: Rule = (config) => {
+  const stored = config.value(['axis']);
+  const [axis] = stored === null ? [] : readAxes(config, []);
+  const read = readAffine(config, 1e-3);
+  for (const key of ['axis', 'epsilon', 'center', 'scale'])
+    if (!config.has(key)) config.decline(`an InstanceNormalization without "${key}" is not keras_contrib's, and the code of others is not in the file`);
+  return ([input], scope) => {
+    scope.assume("InstanceNormalization is taken for keras_contrib's, which adds epsilon to the deviation");
+    const value = scope.builder.unflattened(input!);
+    const own = axis === undefined ? [] : kerasAxes(value, [axis], scope);
+    if (own.includes(0)) throw scope.unsupported('a normalisation over the batch');
+    const over = value.shape.map((_, i) => i).filter((i) => i > 0 && !own.includes(i));
+    const { centred, deviation } = spreadOf(value, over, 0, scope);
+    const made = combineValues('Div', centred, scope.withScalar('Add', deviation, read.epsilon), scope);
+    if (own.length > 0) return affine(made, own, read, scope);
+    const one = (role: string) => scope.weight(role, [1]);
+    const scaled = read.scaled ? combineTensor('Mul', made, one('gamma'), scope) : made;
+    return read.centred ? combineTensor('Add', scaled, one('beta'), scope) : scaled;
+  };
+};
 
 export const unitNormalization: Rule = (config) => {
   const axes = readAxes(config, [-1]);

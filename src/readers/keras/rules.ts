@@ -15,7 +15,15 @@ import { deconvolution, highway, legacyMerge, maxoutDense } from './keras1.js';
 import { locallyConnected } from './local.js';
 import { masking } from './masking.js';
 import { concatenate, merge, scaledSum, subtract } from './merge.js';
-import { batchNormalization, groupNormalization, layerNormalization, normalization, rmsNormalization, unitNormalization } from './normalisation.js';
+import {
+  batchNormalization,
+  groupNormalization,
+  instanceNormalization,
+  layerNormalization,
+  normalization,
+  rmsNormalization,
+  unitNormalization,
+} from './normalisation.js';
 import { adaptivePooling, cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
 import { bidirectional, recurrent } from './recurrent/index.js';
 import { centerCrop, randomCrop, resizing } from './resizing.js';
@@ -61,7 +69,7 @@ const augment: Rule = (config) => {
 
 /** Layers that treat the steps of a sequence alike and leave them where they are, so that a mask goes on. */
 const PASS_MASKS = new RegExp(
-  `^(Dense|Activation|(Leaky|P|S|Thresholded)?ReLU|ParametricSoftplus|ELU|Identity|(Sync)?BatchNormalization(V[12])?|(Layer|Unit|RMS|Group)Normalization|Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Merge|${NOISE.join('|')})$`,
+  `^(Dense|Activation|(Leaky|P|S|Thresholded)?ReLU|ParametricSoftplus|ELU|Identity|(Sync)?BatchNormalization(V[12])?|(Layer|Unit|RMS|Group|Instance)Normalization|Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Merge|${NOISE.join('|')})$`,
 );
 
 /** Layers that heed a mask in a way that is not translated. */
@@ -154,6 +162,8 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     // TensorFlow Addons.
     'Addons>GroupNormalization': one(groupNormalization(32)),
     'Addons>InstanceNormalization': one(groupNormalization(-1)),
+    // keras_contrib.
+    InstanceNormalization: one(instanceNormalization),
     RMSNormalization: one(rmsNormalization),
     UnitNormalization: one(unitNormalization),
     Normalization: one(normalization),

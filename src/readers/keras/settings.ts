@@ -98,7 +98,10 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     EinsumDense: { ...trained('kernel', 'bias'), ...KERAS3_WEIGHTS },
     Embedding: { ...trained('embeddings'), ...KERAS1_WEIGHTS, ...KERAS3_WEIGHTS, ...any('dropout'), sparse: [false, null] },
     ...forEach(['BatchNormalization', 'BatchNormalizationV1', 'BatchNormalizationV2', 'SyncBatchNormalization'], BATCH_NORMALIZATION),
-    ...forEach(['LayerNormalization', 'GroupNormalization', 'RMSNormalization', 'Addons>GroupNormalization', 'Addons>InstanceNormalization'], NORMALIZED),
+    ...forEach(
+      ['LayerNormalization', 'GroupNormalization', 'RMSNormalization', 'Addons>GroupNormalization', 'Addons>InstanceNormalization', 'InstanceNormalization'],
+      NORMALIZED,
+    ),
     PReLU: { ...trained('alpha'), ...any('init', 'weights') },
     SReLU: any('t_left_init', 'a_left_init', 't_right_init', 'a_right_init', 'weights'),
     ParametricSoftplus: any('alpha_init', 'beta_init', 'weights'),

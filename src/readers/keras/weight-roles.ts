@@ -64,7 +64,7 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^EinsumDense$/, ({ bias_axes }) => ({ trained: ['kernel', ...(bias_axes ? ['bias'] : [])], fixed: [] })],
   [/^((CuDNN)?(LSTM|GRU)|SimpleRNN|RNN|ConvLSTM\dD)$/, recurrent],
   [/^(Sync)?BatchNormalization(V1|V2)?$/, batchNormalization],
-  [/^(Layer|(Addons>)?Group|Addons>Instance)Normalization$/, layerNormalization],
+  [/^(Layer|(Addons>)?(Group|Instance))Normalization$/, layerNormalization],
   [/^RMSNormalization$/, () => ({ trained: ['scale'], fixed: [] })],
   [/^Normalization$/, ({ mean }) => ({ trained: [], fixed: mean === null || mean === undefined ? ['mean', 'variance', 'count'] : [] })],
   [/^LayerScale$/, () => ({ trained: ['gamma'], fixed: [] })],

@@ -65,7 +65,10 @@ function foldedNotice(names: readonly string[]): Notice[] {
   const [first] = names;
   const weights = names.length === 1 ? `"${first}" was` : `${names.length} weights ("${first}", ...) were`;
   return [
-    { code: 'folded', message: `${weights} put together from the parts that weight_norm or spectral_norm keeps: g · v / |v|, or the weight over its norm` },
+    {
+      code: 'folded',
+      message: `${weights} put together from the parts that weight_norm, spectral_norm or pruning keeps: g · v / |v|, the weight over its norm, or what its mask leaves`,
+    },
   ];
 }
 

@@ -1,10 +1,11 @@
 /**
  * Weights that PyTorch keeps apart in training, put together as the net computes with them: `weight_norm` has a direction and its length,
  * w = g · v / |v|; `spectral_norm` a weight and two vectors of its largest singular value, w = w₀ / (u · w₀v), which inference does not
- * change. The old hooks name them weight_g, weight_v and weight_orig, weight_u, weight_v; the parametrizations of torch 1.9 and later
- * parametrizations.weight.original0, original1 and original, 0._u, 0._v.
+ * change; pruning a weight and what is left of it, w = w₀ · mask. The old hooks name them weight_g, weight_v and weight_orig, weight_u,
+ * weight_v and weight_orig, weight_mask; the parametrizations of torch 1.9 and later parametrizations.weight.original0, original1 and
+ * original, 0._u, 0._v.
  *
- * @see https://github.com/pytorch/pytorch/blob/main/torch/nn/utils/weight_norm.py and spectral_norm.py, parametrizations.py beside them
+ * @see https://github.com/pytorch/pytorch/blob/main/torch/nn/utils/weight_norm.py and spectral_norm.py, prune.py, parametrizations.py beside them
  */
 import { type ByteSource, checkRange } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
@@ -21,7 +22,7 @@ export interface Folded {
 
 /** What a weight is made of, by the names of its parts. */
 interface Parts {
-  readonly kind: 'weight' | 'spectral';
+  readonly kind: keyof typeof FORMS;
   readonly of: string;
   readonly names: readonly string[];
 }
@@ -32,11 +33,11 @@ export function foldReparametrised(tensors: ReadonlyMap<string, Tensor>): Folded
   /** Which weight a part belongs to. */
   const used = new Map<string, string>();
   for (const name of tensors.keys()) {
-    const parts = partsOf(name);
+    const parts = partsOf(name, tensors);
     if (!parts || tensors.has(parts.of) || folded.has(parts.of)) continue;
     const found = parts.names.map((part) => tensors.get(part));
     if (!found.every((tensor) => tensor !== undefined && isFloatDType(tensor.dtype))) continue;
-    const whole = (parts.kind === 'weight' ? weightNorm : spectralNorm)(parts.of, found as Tensor[]);
+    const whole = FORMS[parts.kind](parts.of, found as Tensor[]);
     if (!whole) continue;
     folded.set(parts.of, whole);
     for (const part of parts.names) used.set(part, parts.of);
@@ -51,15 +52,29 @@ export function foldReparametrised(tensors: ReadonlyMap<string, Tensor>): Folded
   return { tensors: all, names: [...folded.keys()] };
 }
 
+const FORMS = { weight: weightNorm, spectral: spectralNorm, pruned } as const;
+
 /** By the name of the part that no other form has. */
-function partsOf(name: string): Parts | null {
+function partsOf(name: string, tensors: ReadonlyMap<string, Tensor>): Parts | null {
   const found = /^(.*)(_g|_orig)$/.exec(name) ?? /^((?:.*\.)?parametrizations\.\w+)\.(original0|original)$/.exec(name);
   if (!found) return null;
   const [, stem = '', part] = found;
   const of = stem.replace(/parametrizations\.(\w+)$/, '$1');
   if (part === '_g') return { kind: 'weight', of, names: [name, `${stem}_v`] };
   if (part === 'original0') return { kind: 'weight', of, names: [name, `${stem}.original1`] };
+  if (part === '_orig' && tensors.has(`${stem}_mask`)) return { kind: 'pruned', of, names: [name, `${stem}_mask`] };
   return { kind: 'spectral', of, names: part === '_orig' ? [name, `${stem}_u`, `${stem}_v`] : [name, `${stem}.0._u`, `${stem}.0._v`] };
+}
+
+/** A mask of ones and zeros, of the weight's shape. */
+function pruned(name: string, [weight, mask]: readonly Tensor[]): Tensor | null {
+  const { dtype, shape, origin } = weight!;
+  if (`${mask!.shape}` !== `${shape}` || (dtype !== 'float32' && dtype !== 'float64')) return null;
+  return computedTensor(name, dtype, shape, origin, async () => {
+    const left = toFloat64Array(await tensorBytes(mask!), mask!.dtype);
+    const values = toFloat64Array(await tensorBytes(weight!), dtype).map((value, i) => value * left[i]!);
+    return new Uint8Array(dtype === 'float64' ? values.buffer : Float32Array.from(values).buffer);
+  });
 }
 
 /** The length has the direction's axes, of which all but one have size 1, or none at all. */

@@ -21,9 +21,13 @@ const WRAPPERS: ReadonlySet<string> = new Set(
 /** Wrappers around wrappers: more are no training code's, but a name made to be taken apart for ever. */
 const MAX_WRAPPERS = 8;
 
-/** Takes off what wrappers put before all names. */
+/** Modules that PyTorch itself puts around others, wherever in a net: their names are in no net's code. */
+const WITHIN = /\.(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
+
+/** Takes off what wrappers put before all names, and between their parts. */
 export function stateDict(tensors: readonly Tensor[]): StateDict {
-  let dict: StateDict = { tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])), prefix: '' };
+  const plain = new Map(tensors.map((tensor) => [tensor.name.replaceAll(WITHIN, ''), tensor]));
+  let dict: StateDict = { tensors: plain.size === tensors.length ? plain : new Map(tensors.map((tensor) => [tensor.name, tensor])), prefix: '' };
   for (let inner = unwrap(dict); inner !== null && WRAPPERS.has(outermost(dict)!); inner = unwrap(dict)) dict = inner;
   return dict;
 }

@@ -38,7 +38,10 @@ export function weightRole(name: string): WeightRole | null {
     .replace(/([a-z])([A-Z])/g, '$1 $2')
     .toLowerCase()
     .split(/[^a-z]+/);
-  if (parts.join(' ') === 'n averaged') return 'bookkeeping';
+  const whole = parts.join(' ').trim();
+  if (whole === 'n averaged') return 'bookkeeping';
+  // What optimisers keep of each weight.
+  if (/^(exp avg( sq)?|max exp avg sq|square avg|momentum buffer|grads?|gradients?)$/.test(whole)) return 'optimiser';
   return WORDS.find(([, word]) => parts.some((part) => word.test(part)))?.[0] ?? null;
 }
 

@@ -5,7 +5,7 @@ import type { StoredWeight } from '../model/layer-map.js';
 import { storedTensor } from '../model/tensor.js';
 import { underKey } from './keyed.js';
 import type { Reader } from './reader.js';
-import { checkIndex, checkUnique, findShards, partNotices, partOf } from './shards.js';
+import { checkIndex, checkUnique, findShards, parallelPartOf, partNotices, partOf } from './shards.js';
 import { wireWeights } from './wire.js';
 
 const EXTENSION = '.safetensors';
@@ -37,7 +37,7 @@ export const safetensors: Reader = {
       }
     }
     checkUnique(tensors, files.label);
-    const part = index === null ? partOf(shards) : null;
+    const part = index === null ? (partOf(shards) ?? (await parallelPartOf(files))) : null;
     const producer = metadata['weighbridge.version'] === undefined ? (metadata.format ?? null) : `weighbridge ${metadata['weighbridge.version']}`;
     const weights = underKey(tensors, options.weightsKey, files.label);
     return {

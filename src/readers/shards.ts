@@ -18,7 +18,9 @@ const MAX_INDEX_BYTES = 2 ** 26;
 /** What Hugging Face's trainers leave beside the weights, under the same extension. */
 const TRAINING_STATE = /^(optimizer|scheduler|scaler|sampler|training_args|random_states|rng_state)(_\d+)*\.\w+$/;
 /** 'model-00001-of-00003.safetensors'. */
-const SHARD_NAME = /^(.*)-(\d{5})-of-(\d{5})\.\w+$/;
+const SHARD_NAME = /^(.*)-(\d+)-of-(\d+)\.\w+$/;
+/** Of nets whose every matrix is cut over several devices: each file has a part of all of them, and nothing in it says so. */
+const PARALLEL_NAME = /^(.*(?:consolidated\.|mp_rank_))(\d\d)((?:_model_states)?\.(?:pth|pt|safetensors))$/;
 
 /**
  * The files of what the user named: an index, one file, or a folder with an index, with a whole set of shards, or with one file.
@@ -62,8 +64,17 @@ export function partOf(shards: readonly string[]): string | null {
   return !part || shards.length === Number(part[3]) ? null : `part ${Number(part[2])} of ${Number(part[3])}`;
 }
 
+/** The same of files that only their neighbours tell for parts: 'consolidated.00.pth' beside 'consolidated.01.pth'. */
+export async function parallelPartOf(files: FileSet): Promise<string | null> {
+  const [, stem, number, end] = PARALLEL_NAME.exec(files.main ?? '') ?? [];
+  if (number === undefined) return null;
+  const other = `${stem}${number === '00' ? '01' : '00'}${end}`;
+  return (await files.has(other)) ? `part ${Number(number) + 1} of several (${other} lies beside it)` : null;
+}
+
 export function partNotices(part: string | null): Notice[] {
-  return part === null ? [] : [{ code: 'part', message: `this is ${part}: open the folder or the index for all of the model` }];
+  if (part === null) return [];
+  return [{ code: 'part', message: `this is ${part}${part.includes('several') ? '' : ': open the folder or the index for all of the model'}` }];
 }
 
 /** @returns the file of each tensor */

@@ -48,6 +48,9 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
     const what = `this is one tensor${bare!.name === '' ? '' : ` (${bare!.name})`} of shape [${bare!.shape.join(', ')}], not a model`;
     throw new ModelError('unsupported', `${what}: it can be inspected, and written as safetensors or npz.`, { file: context.file });
   }
+  const kept = keptOtherwise(tensors.map(({ name }) => name));
+  if (kept !== null)
+    throw new ModelError('unsupported', `${kept}. What there is can be inspected, and moved to safetensors or npz by name.`, { file: context.file });
   const modules = ofKeras?.map(({ name }) => name) ?? [...new Set([...plain.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
   throw new ModelError(
     'unsupported',
@@ -56,6 +59,34 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
       `The weights can be inspected, and written as safetensors or npz.${wayOut(context)}`,
     { file: context.file },
   );
+}
+
+/** Forms in which training and serving code keep weights that are not the weights of a net, by names that no net's own tensors have. */
+const OTHER_FORMS: readonly (readonly [RegExp, string])[] = [
+  [
+    /(^|[._])lora_(A|B|down|up|embedding_A|embedding_B|magnitude_vector)\b/,
+    'low-rank changes to weights (LoRA), which are to be merged into the net that they belong to: merge_and_unload() of PEFT does, and what it gives can be saved',
+  ],
+  [/\.qzeros$|\.qweight$/, 'codes of a few bits in the packing of GPTQ or AWQ: save the net as it was before, or as its own library dequantises it'],
+  [/\.(absmax|quant_map|nested_absmax|quant_state\.\w+)$/, 'codes of four bits of bitsandbytes: dequantize() of Transformers gives a net that can be saved'],
+  [/\.SCB$/, 'codes of eight bits of bitsandbytes, with a scale for each row beside them: dequantize() of Transformers gives a net that can be saved'],
+  [
+    /\.(weight_scale|weight_scale_inv|input_scale|weight_packed)$/,
+    'codes with scales beside them, as compressed-tensors and nets in float8 keep them: save the net dequantised',
+  ],
+  [
+    /(^|\.)_?flat_param(_\d+)?$/,
+    "parameters of FSDP run together into rows of numbers, mostly one process's part of them: save a full state dict (StateDictType.FULL_STATE_DICT)",
+  ],
+];
+
+/** What is said of weights in another form; null where no name tells one. */
+function keptOtherwise(names: readonly string[]): string | null {
+  for (const [pattern, what] of OTHER_FORMS) {
+    const found = names.filter((name) => pattern.test(name));
+    if (found.length > 0) return `${found.length} of its ${names.length} tensors (${shortList(found.map((name) => clipped(name)))}) are ${what}`;
+  }
+  return null;
 }
 
 /** How else the wiring comes along. PyTorch keeps it in code, which is never run; what it traces or exports holds it. */

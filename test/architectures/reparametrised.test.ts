@@ -29,6 +29,12 @@ function counted(one: Tensor): { tensor: Tensor; read: () => number } {
   return { tensor: { ...one, walk: { ...one.walk, source: counting } }, read: () => read };
 }
 
+it('what pruning masks is 0', async () => {
+  const { tensors } = foldReparametrised(dict(tensor('a.weight_orig', [2, 2], [1, 2, 3, 4]), tensor('a.weight_mask', [2, 2], [1, 0, 0, 1])));
+  expect([...tensors.keys()]).toEqual(['a.weight']);
+  expect(await valuesOf(tensors.get('a.weight')!)).toEqual([1, 0, 0, 4]);
+});
+
 describe('weight_norm', () => {
   const direction = [3, 4, 0, 5];
 

@@ -188,6 +188,53 @@ describe('a checkpoint', () => {
     await expect(openModel(moved, { weightsKey: 'ema' })).rejects.toMatchObject({ kind: 'usage' });
   });
 
+  it.each<readonly [string, (save: Save) => unknown]>([
+    [
+      'an average',
+      (save) =>
+        new Map<string, unknown>([
+          ['ema', dict(save, 1)],
+          ['model', null],
+        ]),
+    ],
+    ['a place in a tuple', (save) => new Tuple(dict(save, 1), new Map([['epoch', 3]]))],
+    ['a place in a list', (save) => [dict(save, 1)]],
+  ])('whose only weights lie under the name of %s has the names of the net', async (_, make) => {
+    const model = await open(saved(make));
+    expect(await modelOf(model)).toEqual({ names: NAMES, seed: 1, beside: 0 });
+  });
+
+  it('with gradients or moments of each weight has no weights', async () => {
+    for (const key of ['exp_avg', 'grads', 'momentum_buffer']) {
+      const model = await open(saved((save) => new Map([[key, dict(save, 1)]])));
+      expect(await modelOf(model)).toMatchObject({ names: [] });
+      await expect(model.map()).rejects.toMatchObject({ kind: 'unsupported' });
+    }
+  });
+
+  it('of a net that is cut over devices is a part, which its neighbour tells', async () => {
+    const bytes = saved((save) => dict(save, 1));
+    for (const [name, other] of [
+      ['consolidated.00.pth', 'consolidated.01.pth'],
+      ['mp_rank_01_model_states.pt', 'mp_rank_00_model_states.pt'],
+    ] as const) {
+      await expect(openModel(memoryFileSet({ [name]: bytes, [other]: bytes }, name)).then((model) => model.map())).rejects.toThrow(/part [12] of several/);
+      expect((await (await openModel(memoryFileSet({ [name]: bytes }, name))).map()).architecture?.name).toMatch(/VGG/);
+    }
+  });
+
+  it.each([
+    ['base_model.model.layers.0.q_proj.lora_A.weight', /LoRA/],
+    ['lora_unet_mid.lora_down.weight', /LoRA/],
+    ['model.layers.0.q_proj.qzeros', /GPTQ or AWQ/],
+    ['layers.0.weight.absmax', /four bits of bitsandbytes/],
+    ['classifier.0.SCB', /eight bits of bitsandbytes/],
+    ['layers.0._flat_param', /FSDP/],
+  ] as const)('with %s is named for what it is', async (name, what) => {
+    const model = await open(saved((save) => new Map([...dict(save, 1), [name, save({ shape: [1], values: [1] })]])));
+    await expect(model.map()).rejects.toThrow(what);
+  });
+
   it('with nothing but an optimiser has no weights, and is never written as if it had', async () => {
     for (const make of [(save: Save) => optimiser(save), (save: Save) => new Map([['optimizer', optimiser(save)]])]) {
       const bytes = saved(make);
@@ -247,6 +294,13 @@ describe('what is no checkpoint', () => {
       const map = await (await open(saved((save) => dict(save, 1, prefix)))).map();
       expect(map.layers[0]!.name).toBe('features.0');
       expect(map.warnings.map(({ message }) => message).join()).toContain(prefix);
+    }
+  });
+
+  it('wrappers between the parts of names are none either', async () => {
+    for (const wrapper of ['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module']) {
+      const bytes = saved((save) => new Map([...dict(save, 1)].map(([name, weights]) => [name.replace('.', `.${wrapper}.`), weights])));
+      expect((await (await open(bytes)).map()).layers[0]!.name).toBe('features.0');
     }
   });
 });

@@ -151,10 +151,11 @@ class Search {
     const direct = entries.filter(({ value }) => isTensor(value));
     if (nested.length === 0 || isStateDict(direct, nested.length)) return null;
     if (nested.length === 1 && direct.length === 0) {
-      // What is alone keeps its full name, unless that is the usual one and says nothing.
+      // What is alone keeps its full name, unless that says nothing of the net: the usual one, that of an average, the place in a list.
       const [only] = nested as [Entry];
       if (!isModelRole(only.role)) this.leave(this.dictionary);
-      return MODEL_KEYS.includes(only.key) ? only : null;
+      const isPlace = only.role === 'average' || Array.isArray(this.dictionary);
+      return MODEL_KEYS.includes(only.key) || (isPlace && this.#isWhole(only.value)) ? only : null;
     }
     // Parameters may lie in dictionaries by layer too, and a layer may be called `net`: one among layers is no model.
     const isPart = ({ key, role, value }: Entry) => role !== null && (role !== 'model' || key.endsWith('state_dict') || this.#isWhole(value));

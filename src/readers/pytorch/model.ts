@@ -10,7 +10,7 @@ import type { ModelFile, Notice, StoredWeight } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
 import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
-import { checkIndex, checkUnique, findShards, partNotices, partOf } from '../shards.js';
+import { checkIndex, checkUnique, findShards, parallelPartOf, partNotices, partOf } from '../shards.js';
 import { NO_WEIGHTS, wireWeights } from '../wire.js';
 import { openArchived } from './archived.js';
 import { type Checkpoint, findModel } from './checkpoint.js';
@@ -35,7 +35,7 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
       weights.filter(({ beside }) => !beside),
       files.label,
     );
-  const part = index === null ? partOf(shards) : null;
+  const part = index === null ? (partOf(shards) ?? (await parallelPartOf(files))) : null;
   const [first] = parts;
   const isScript = first?.content.container === 'TorchScript zip';
   const isPaddle = parts.some(namesPaddle) || shards.some((name) => /\.pdparams$/i.test(name));

@@ -59,6 +59,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const stored = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
   const weights = await withClaims(withFolded(stored, subject), claims, subject);
   if (!weights) notes.push(NOT_ONE_BY_ONE);
+  if (written?.partners) notes.push(BY_WIRING);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
   const told = ran.interface.filter(({ judged }) => !judged);
@@ -155,6 +156,8 @@ function telling({ differing, shown, kept, further, compared }: Ran): RunSample[
 }
 
 export const NOT_ONE_BY_ONE = 'weights were not compared one by one: the files do not name them alike';
+
+const BY_WIRING = 'the two files name their layers otherwise, so that layers and weights were paired by where they stand in the net';
 
 const OF_NARROWING =
   "what differs is what narrower weights cost this net: the file computes what they say, and they are the source's, rounded. A wider dtype, or weights kept wide in some layers, costs less";

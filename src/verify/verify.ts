@@ -10,6 +10,7 @@ import { verifyWeights } from './weights-alone.js';
 import { verifyWired } from './wired.js';
 import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
+import { openPaired } from './written/wired-alike.js';
 
 export type { ConversionToVerify, VerifyOptions, WrittenTarget } from './options.js';
 
@@ -27,7 +28,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     const known = writtenFormats.map((candidate) => candidate.format).join(', ');
     throw new ModelError('unsupported', `written ${target.format} files cannot be verified. Possible: ${known}.`, { file: target.files.label });
   }
-  const written = await format.open(target.files, map?.layers ?? []);
+  const written = map ? await openPaired(format, target.files, map) : await format.open(target.files, []);
   if (!format.runs) return options.golden ? verifyWired(conversion, written, options) : verifyWeights(conversion, written, options);
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   checkSizes(map);

@@ -36,7 +36,7 @@ export async function compareWeights(map: LayerMap, written: WrittenModel, onPro
     const isPaired = found.some((pair) => pair.written !== undefined);
     return found.map((pair) => ({ ...pair, isPaired }));
   });
-  return comparePairs(pairs, written.isOurs && pairs.every(({ isPaired }) => isPaired), onProgress);
+  return comparePairs(pairs, written.isOurs && !written.partners && pairs.every(({ isPaired }) => isPaired), onProgress);
 }
 
 /** Tensors of two files by their names. */

@@ -249,6 +249,7 @@ export const meanVarianceNormalization = operator({
 function alongAxis(x: Value, axis: number, change: (line: Float64Array) => Float64Array): Value {
   const { outer, size, inner } = aroundAxis(x.shape, axis);
   const y = newValue(x.shape);
+  if (y.data.length === 0) return y;
   const line = new Float64Array(size);
   for (let o = 0; o < outer; o++) {
     for (let n = 0; n < inner; n++) {

@@ -2,11 +2,11 @@
  * What the written file itself says of a layer: our reader reads it back, and settings, operators and wiring that it states otherwise than the
  * source does are tried like every other mistake. Numbers that no list of mistakes has are found so, such as a stride of one axis alone.
  */
-import type { FileSet } from '../../bytes/file-set.js';
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { openModel } from '../../readers/open.js';
 import { listed } from '../../words.js';
+import type { WrittenTarget } from '../options.js';
 import { nameIn, ownerOf } from '../written/reread.js';
 import { type Cause, type Suspect, withAttributes } from './cause.js';
 import { allValues } from './segment.js';
@@ -22,9 +22,9 @@ export interface Stated {
 }
 
 /** Null where our readers do not read the file's wiring. */
-export async function readStated(files: FileSet, format: string, map: LayerMap): Promise<Stated | null> {
+export async function readStated({ files, format }: WrittenTarget, map: LayerMap, partners: ReadonlyMap<string, string> = new Map()): Promise<Stated | null> {
   try {
-    return statedBy(await (await openModel(files)).map(), format, map);
+    return statedBy(await (await openModel(files)).map(), map, ({ name }) => partners.get(name) ?? nameIn(format, name));
   } catch (error) {
     if (!isModelError(error)) throw error;
     return null;
@@ -36,8 +36,9 @@ const KINDS: Readonly<Record<string, string>> = { strides: 'stride', pads: 'padd
 /** Of a number, what rounding to float32 leaves of it. */
 const SAME = 1e-6;
 
-function statedBy(file: LayerMap, format: string, map: LayerMap): Stated {
-  const byName = new Map(map.layers.map((layer) => [nameIn(format, layer.name), layer]));
+/** @param nameOf the file's name of a layer of the map */
+function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => string): Stated {
+  const byName = new Map(map.layers.map((layer) => [nameOf(layer), layer]));
   const taken = new Set(byName.keys());
   const groups = new Map<string, Layer[]>();
   const owners = new Map<Layer, Layer>();
@@ -102,7 +103,7 @@ function statedBy(file: LayerMap, format: string, map: LayerMap): Stated {
       const strays = sources.filter((value) => value !== undefined && !layer.inputs.includes(value));
       if (!isOther && inserted.length === 0 && strays.length === 0) return [];
       const ofOthers = new Map([...others].flatMap(([maker, value]) => (maker.outputs[0] ? [[maker.outputs[0], value] as const] : [])));
-      const nameOf = (value: string | undefined) => map.layers.find(({ outputs }) => outputs.includes(value!))?.name ?? value;
+      const makerOf = (value: string | undefined) => map.layers.find(({ outputs }) => outputs.includes(value!))?.name ?? value;
       const said = [
         ...(isOther
           ? [
@@ -113,7 +114,7 @@ function statedBy(file: LayerMap, format: string, map: LayerMap): Stated {
             ]
           : []),
         ...(inserted.length > 0 ? [`${listed(inserted.map(({ name, op }) => `"${name}" (${op})`))} before it, which the source has not`] : []),
-        ...(strays.length > 0 ? [`what "${nameOf(strays[0])}" makes among what it reads`] : []),
+        ...(strays.length > 0 ? [`what "${makerOf(strays[0])}" makes among what it reads`] : []),
       ];
       return [
         {

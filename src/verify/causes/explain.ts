@@ -114,7 +114,7 @@ async function explainValues(subject: Subject, toExplain: ToExplain, types: Read
   const report = await subject.withLayers({ widened, tolerances }, seen, async (sides) => {
     const chosen = samples.slice(0, SAMPLES);
     const net = widened ?? map;
-    const stated = await readStated(subject.target.files, subject.target.format, net);
+    const stated = await readStated(subject.target, net, subject.written?.partners);
     const place: Place = { sides, net, map, types, written: subject.written, stated, onPlaced };
     if (suspect) return explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
     for (const [i, sample] of chosen.entries()) {

@@ -110,7 +110,10 @@ async function otherEnd({ map, samples }: Recorded, allowed: number): Promise<Ex
 async function endOf(op: (typeof ENDS)[number], array: NdArray, { name, layout }: Port): Promise<Value> {
   const axis = array.shape.length > 2 && layout !== 'other' && !isChannelsLast(layout) ? 1 : -1;
   const layer = makeLayer({ name, op, inputs: ['x'], outputs: ['y'], attributes: op.endsWith('Softmax') ? { axis } : {} });
-  return (await evaluateLayer(layer, [toValue(array)]))[0]!;
+  // A number without axes has no line to go along.
+  const value = toValue(array);
+  const made = (await evaluateLayer(layer, [value.shape.length === 0 ? { ...value, shape: [1] } : value]))[0]!;
+  return { ...made, shape: value.shape };
 }
 
 /** An input that was prepared otherwise before it was recorded, or after. */

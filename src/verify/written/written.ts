@@ -32,6 +32,8 @@ export interface WrittenModel {
   readonly format: string;
   /** Whether the file says that it was written from a layer map, so that its names are the map's and no coincidence. */
   readonly isOurs: boolean;
+  /** Names of the file's layers by those of the map, where they were paired by the wiring and not by their names. */
+  readonly partners?: ReadonlyMap<string, string>;
   /** What the file says of how its weights were made; nothing where it is left out. */
   readonly claims?: readonly Claim[];
   /** Layers of the file that act as in training, for messages. */

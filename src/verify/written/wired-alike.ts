@@ -1,0 +1,165 @@
+/**
+ * Files that name their layers otherwise than the map, as files of other tools do: layers are paired by where they stand in the wiring, so that
+ * weights and values are compared layer by layer all the same.
+ *
+ * Two layers are one where the same operators, with weights of the same sizes, lead from the inputs to them, or from them to the outputs; where
+ * several are alike, where both do; and else in running order. What other operators read in the two nets is not the same: a normalisation that is
+ * folded into the weights before it changes what they make.
+ */
+import type { FileSet } from '../../bytes/file-set.js';
+import { isModelError } from '../../errors.js';
+import type { Layer, LayerMap } from '../../model/layer-map.js';
+import { openModel } from '../../readers/open.js';
+import type { WrittenFormat, WrittenModel } from './written.js';
+
+/** Opens a written file, and where it does not have the map's names pairs its layers by the wiring. */
+export async function openPaired(format: WrittenFormat, files: FileSet, map: LayerMap): Promise<WrittenModel> {
+  const named = await format.open(files, map.layers);
+  const holding = map.layers.filter(({ weights }) => Object.keys(weights).length > 0);
+  if (!format.runs || map.layers.length === 0 || (named.isOurs && holding.every((layer) => isPaired(named, layer)))) return named;
+  const other = await mapOf(files);
+  if (!other) return named;
+  const partners = pairLayers(map, other);
+  const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));
+  const paired = await format.open(files, [...renamed.values()]);
+  const count = (written: WrittenModel, layerOf: (layer: Layer) => Layer) => map.layers.filter((layer) => isPaired(written, layerOf(layer))).length;
+  const [byName, byWiring] = [count(named, (layer) => layer), count(paired, (layer) => renamed.get(layer)!)];
+  // Names that files of different origin have in common may be a coincidence.
+  if (byWiring < byName || (byWiring === byName && named.isOurs) || byWiring === 0) return named;
+  return {
+    ...paired,
+    keepsEveryLayer: false,
+    partners: new Map([...partners].map(([layer, partner]) => [layer.name, partner.name])),
+    weight: (layer, role) => paired.weight(renamed.get(layer) ?? layer, role),
+    valueOf: (layer) => paired.valueOf(renamed.get(layer) ?? layer),
+  };
+}
+
+/** Whether the file has a weight of the layer, or shows what it makes. */
+function isPaired(written: WrittenModel, layer: Layer): boolean {
+  return Object.keys(layer.weights).some((role) => written.weight(layer, role)) || written.valueOf(layer) !== undefined;
+}
+
+/** Null where our readers do not read the file's wiring. */
+async function mapOf(files: FileSet): Promise<LayerMap | null> {
+  try {
+    return await (await openModel(files)).map();
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return null;
+  }
+}
+
+type Net = Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>;
+
+/** The layer of the other net that each layer is; without those that have none, or more than one that they could be. */
+export function pairLayers(net: Net, other: Net): Map<Layer, Layer> {
+  const numbers = new Map<string, number>();
+  /** A number for each description, the same in both nets. */
+  const numberOf = (description: string) => {
+    const known = numbers.get(description) ?? numbers.size;
+    numbers.set(description, known);
+    return known;
+  };
+  const placesOf = (each: Net): Places => ({ before: before(each, numberOf), ...behind(each, numberOf) });
+  const [own, theirs] = [placesOf(net), placesOf(other)];
+  const pairs = new Map<Layer, Layer>();
+  const taken = new Set<Layer>();
+  const pairAlike = (mine: readonly Layer[], yours: readonly Layer[]) => {
+    if (mine.length !== yours.length) return;
+    for (const [i, layer] of mine.entries()) {
+      if (own.readers.get(layer) !== theirs.readers.get(yours[i]!)) continue;
+      pairs.set(layer, yours[i]!);
+      taken.add(yours[i]!);
+    }
+  };
+  for (const [first, second] of [
+    ['before', 'behind'],
+    ['behind', 'before'],
+  ] as const) {
+    const candidates = groupBy(
+      other.layers.filter((layer) => !taken.has(layer)),
+      theirs[first],
+    );
+    const open = net.layers.filter((layer) => !pairs.has(layer));
+    for (const [place, mine] of groupBy(open, own[first])) {
+      const yours = candidates.get(place) ?? [];
+      const among = groupBy(yours, theirs[second]);
+      if (mine.length === 1) pairAlike(mine, yours);
+      else for (const [end, alike] of groupBy(mine, own[second])) pairAlike(alike, among.get(end) ?? []);
+    }
+  }
+  return pairs;
+}
+
+interface Places {
+  readonly before: ReadonlyMap<Layer, number>;
+  readonly behind: ReadonlyMap<Layer, number>;
+  /** Operators that read what each layer makes. */
+  readonly readers: ReadonlyMap<Layer, string>;
+}
+
+function groupBy(layers: readonly Layer[], places: ReadonlyMap<Layer, number>): Map<number, Layer[]> {
+  const groups = new Map<number, Layer[]>();
+  for (const layer of layers) {
+    const place = places.get(layer);
+    if (place === undefined) continue;
+    const group = groups.get(place);
+    if (group) group.push(layer);
+    else groups.set(place, [layer]);
+  }
+  return groups;
+}
+
+/** What leads to each layer. What changes nothing stands for what it reads. */
+function before({ inputs, layers }: Net, numberOf: (description: string) => number): Map<Layer, number> {
+  const values = new Map(inputs.map(({ value }, i) => [value, `input ${i}`]));
+  const found = new Map<Layer, number>();
+  for (const layer of layers) {
+    const read = layer.inputs.map((value) => values.get(value) ?? '');
+    if (layer.op === 'Identity') {
+      values.set(layer.outputs[0]!, read[0]!);
+      continue;
+    }
+    const number = numberOf(`${ownKey(layer)} of ${read}`);
+    found.set(layer, number);
+    for (const [i, value] of layer.outputs.entries()) values.set(value, `${number} ${i}`);
+  }
+  return found;
+}
+
+/** What each layer leads to. */
+function behind({ outputs, layers }: Net, numberOf: (description: string) => number): Pick<Places, 'behind' | 'readers'> {
+  const readers = new Map<string, string[]>();
+  const ops = new Map<Layer, string>();
+  const add = (value: string, reader: string) => readers.set(value, [...(readers.get(value) ?? []), reader]);
+  for (const [i, { value }] of outputs.entries()) add(value, `output ${i}`);
+  const found = new Map<Layer, number>();
+  for (const layer of layers.toReversed()) {
+    const leads = layer.outputs.map((value) => (readers.get(value) ?? []).toSorted());
+    if (layer.op === 'Identity') {
+      for (const reader of leads[0]!) add(layer.inputs[0]!, reader);
+      continue;
+    }
+    const number = numberOf(`${ownKey(layer)} to ${leads.map((each) => each.join()).join(' | ')}`);
+    found.set(layer, number);
+    ops.set(
+      layer,
+      leads
+        .map((each) =>
+          each
+            .map((reader) => reader.split(' ')[0])
+            .sort()
+            .join(),
+        )
+        .join(' | '),
+    );
+    for (const [i, value] of layer.inputs.entries()) if (value !== '') add(value, `${layer.op} ${number} ${i}`);
+  }
+  return { behind: found, readers: ops };
+}
+
+function ownKey({ op, weights }: Layer): string {
+  const sizes = Object.entries(weights).map(([role, { shape }]) => `${role} ${shape.join('x')}`);
+  return `${op} (${sizes.sort().join(', ')})`;
+}

@@ -105,7 +105,8 @@ function jsonNode({ name, op, input = [], attr = {} }: GraphNode) {
 export function graphDef({ nodes, weights, functions = {} }: SmallGraph): Uint8Array {
   const graph = new MessageBuilder();
   for (const [name, weight] of Object.entries(weights)) {
-    const tensor = new MessageBuilder().int(1, CODES[weight.dtype]).message(2, shapeMessage(weight.shape)).bytes(4, bytesOf(weight));
+    const tensor = new MessageBuilder().int(1, CODES[weight.dtype]).message(2, shapeMessage(weight.shape));
+    if (weight.values.length > 0) tensor.bytes(4, bytesOf(weight));
     const node = new MessageBuilder().string(1, name).string(2, 'Const');
     node.message(5, new MessageBuilder().string(1, 'dtype').message(2, new MessageBuilder().int(6, CODES[weight.dtype])));
     node.message(5, new MessageBuilder().string(1, 'value').message(2, new MessageBuilder().message(8, tensor)));

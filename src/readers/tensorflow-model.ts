@@ -12,10 +12,14 @@ import { parseInput, readGraphDef, type TfGraph, type TfNode } from '../containe
 import { parseSliceSpec, sliceOf } from '../containers/tf-slices.js';
 import { buildTensorflowMap, type TfPort } from '../dialects/tensorflow/graph.js';
 import { ModelError } from '../errors.js';
+import { isFloatDType } from '../model/dtype.js';
 import type { ModelFile } from '../model/layer-map.js';
-import type { Tensor } from '../model/tensor.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
 import type { ReadOptions } from './reader.js';
+import { OLD_GRAPH } from './tensorflow.js';
 import { restoredKeys } from './tensorflow-restored.js';
+import { OLD_MANIFEST, readModelJson } from './tfjs/model-json.js';
+import { type ManifestWeights, readManifest } from './tfjs/weights.js';
 
 const SAVED_MODEL = { schemaVersion: 1, metaGraph: 2 } as const;
 const META_GRAPH = { info: 1, graph: 2, signature: 5 } as const;
@@ -46,12 +50,13 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
   const source = await files.open(name);
   const content = await readContent(source);
   const bundle = content.isSavedModel && (await files.has(`${BUNDLE}.index`)) ? await readTensorBundle(files, BUNDLE) : null;
-  const variables = bundle ? await namedVariables(bundle) : new Map<string, Tensor>();
   const { graph } = content;
   const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
+  const manifest = content.isSavedModel || !(await isHollow(constants)) ? null : await readOldManifest(files, source.name);
+  const variables = bundle ? await namedVariables(bundle) : new Map((manifest?.weights ?? []).map(({ tensor }) => [tensor.name, tensor]));
   const signature = chosenSignature(content.signatures, options, source.name);
   const restored = bundle ? restoredVariables(graph, bundle, source.name) : new Map<string, Tensor>();
-  const weights = bundle ? [...new Set(variables.values())] : constants;
+  const weights = bundle || manifest ? [...new Set(variables.values())] : constants;
   return {
     format: 'tensorflow',
     producer: content.version === null ? null : `tensorflow ${content.version}`,
@@ -77,7 +82,7 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
             },
           ]
         : [],
-    files: [name, ...(bundle?.files ?? [])],
+    files: [name, ...(bundle?.files ?? []), ...(manifest ? [OLD_MANIFEST, ...manifest.files] : [])],
     map: async () =>
       buildTensorflowMap({
         graph,
@@ -202,6 +207,27 @@ async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>
     }
   }
   return new Map([...[...named].filter((entry): entry is [string, Tensor] => entry[1] !== null), ...bundle.tensors]);
+}
+
+/** Whether no constant of floats holds a number but zero: whoever wrote the graph keeps the numbers elsewhere. */
+async function isHollow(constants: readonly Tensor[]): Promise<boolean> {
+  const floats = constants.filter((tensor) => isFloatDType(tensor.dtype) && elementCount(tensor.shape) > 1);
+  for (const { walk } of floats) {
+    // One value stands for all of them, or none for zeros.
+    if (walk.axes.some((axis) => axis.some(({ size, stride }) => size > 1 && stride !== 0))) return false;
+    if ((await walk.source.read(0, walk.source.byteLength)).some((byte) => byte !== 0)) return false;
+  }
+  return floats.length > 0;
+}
+
+/** The weights of a TensorFlow.js model of 2018, which lie beside its graph. */
+async function readOldManifest(files: FileSet, file: string): Promise<ManifestWeights> {
+  if (await files.has(OLD_MANIFEST)) return readManifest(files, await readModelJson(files, OLD_MANIFEST));
+  throw new ModelError(
+    'unsupported',
+    `all its weights are zeros, as in the graph of an old TensorFlow.js model (${OLD_GRAPH}), whose weights lie beside it: ${OLD_MANIFEST} is missing`,
+    { file },
+  );
 }
 
 /** Variables by the nodes that hold them, as the graph itself restores them. */

@@ -7,6 +7,8 @@ const SCHEMA_VERSION = 0x08;
 const META_GRAPH = 0x12;
 
 const SAVED_MODEL = 'saved_model.pb';
+/** The graph of a TensorFlow.js model that a converter of 2018 wrote, whose weights a manifest beside it describes. */
+export const OLD_GRAPH = 'tensorflowjs_model.pb';
 
 export const tensorflow: Reader = {
   name: 'tensorflow',
@@ -14,7 +16,7 @@ export const tensorflow: Reader = {
   extensions: ['.pb'],
 
   async match({ files, name, source, head }) {
-    if (name === null) return files.has(SAVED_MODEL);
+    if (name === null) return (await files.has(SAVED_MODEL)) || (await files.has(OLD_GRAPH));
     if (!source) return false;
     if (head[0] === SCHEMA_VERSION && head[1] === 1 && head[2] === META_GRAPH) return true;
     if (head[0] !== NODE) return false;
@@ -24,6 +26,6 @@ export const tensorflow: Reader = {
 
   async read(files, options) {
     const { readTensorflow } = await import('./tensorflow-model.js');
-    return readTensorflow(files, files.main ?? SAVED_MODEL, options);
+    return readTensorflow(files, files.main ?? ((await files.has(SAVED_MODEL)) ? SAVED_MODEL : OLD_GRAPH), options);
   },
 };

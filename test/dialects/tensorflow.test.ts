@@ -327,6 +327,89 @@ describe('TensorFlow nodes', () => {
     }
   });
 
+  const resize = { align_corners: { b: false }, half_pixel_centers: { b: true } };
+  const boxes: Weight = { dtype: 'float32', shape: [1, 4], values: [0.1, 0.2, 0.8, 0.9] };
+  const number = (value: number): Weight => ({ dtype: 'float32', shape: [], values: [value] });
+  /** Graphs of integers; the node's result is cast to float32 where it is one. `tensorflow`: where TensorFlow computes otherwise than TensorFlow.js. */
+  const INTEGERS: readonly (Case & { readonly tensorflow?: (x: readonly number[]) => readonly number[] })[] = [
+    { op: 'ResizeBilinear', shapes: [[1, 3, 4, 2]], attr: resize, weights: { size: whole(5, 7) } },
+    { op: 'ResizeNearestNeighbor', shapes: [[1, 3, 4, 2]], attr: resize, weights: { size: whole(5, 7) } },
+    { op: 'CropAndResize', shapes: [[1, 5, 5, 1]], attr: { method: text('bilinear') }, weights: { boxes, which: whole(0), size: whole(3, 3) } },
+    { op: 'OneHot', title: 'last', shapes: [[5]], attr: { axis: { i: -1 }, TI: int32 }, weights: { depth: scalar(4), on: number(2), off: number(-1) } },
+    {
+      op: 'OneHot',
+      title: 'of integers',
+      shapes: [[2, 3]],
+      attr: { axis: { i: -1 }, TI: int32 },
+      weights: { depth: scalar(3), on: scalar(5), off: scalar(1) },
+    },
+    { op: 'RealDiv', shapes: [[5]], weights: { c: scalar(3) }, tensorflow: (x) => x.map((value) => Math.trunc(value / 3)) },
+    {
+      op: 'Mean',
+      shapes: [[2, 5]],
+      attr: { keep_dims: { b: false } },
+      weights: { axis: whole(1) },
+      tensorflow: (x) => [x.slice(0, 5), x.slice(5)].map((row) => Math.trunc(row.reduce((a, b) => a + b) / 5)),
+    },
+    { op: 'MaxPoolWithArgmax', shapes: [[1, 4, 4, 2]], attr: pool('SAME', 3, 2) },
+    {
+      op: '_FusedConv2D',
+      title: 'whose kernel says its order',
+      shapes: [[1, 4, 4, 2]],
+      attr: { ...conv('SAME', 1), num_args: { i: 1 }, num_host_args: { i: 0 }, filter_format: text('HWIO'), fused_ops: { texts: ['BiasAdd', 'Relu'] } },
+      weights: { k: weight([3, 3, 2, 4]), b: weight([4]) },
+    },
+  ];
+
+  it.each(INTEGERS)('$op $title of integers computes what its framework computes', async ({ op, shapes, attr = {}, weights = {}, tensorflow }) => {
+    const isFloat = op.startsWith('Max') || op.startsWith('_Fused');
+    const graph: SmallGraph = {
+      nodes: [
+        placeholder('x', shapes![0]!),
+        { name: 'whole', op: isFloat ? 'Identity' : 'Cast', input: ['x'], attr: isFloat ? T : { SrcT: float, DstT: int32 } },
+        { name: 'made', op, input: ['whole', ...Object.keys(weights)], attr: { ...attr, T: isFloat ? float : int32 } },
+        { name: 'y', op: 'Cast', input: ['made'], attr: { SrcT: int32, DstT: float } },
+      ],
+      weights,
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    const [{ shape, data }] = feedsOf({ op, shapes: shapes! }) as [{ shape: readonly number[]; data: Float32Array }];
+    const feeds = [{ shape, data: data.map((value) => (isFloat ? value : Math.round(value * 3))) }];
+    const files = tfjsFiles(graph);
+    const [expected] = await runTfjs('tfjs-graph', files, feeds);
+    const sources = [memoryFileSet(Object.fromEntries(files), 'model.json'), memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb')];
+    for (const [i, source] of sources.entries()) {
+      const [actual] = (await runOnnx((await convertInMemory(source)).bytes, feeds)).values();
+      expect(actual!.shape).toEqual(expected!.shape);
+      const wanted = i === 1 && tensorflow ? tensorflow([...feeds[0]!.data]) : [...expected!.data];
+      for (const [at, value] of wanted.entries()) expect(actual!.data[at]).toBeCloseTo(value, 4);
+    }
+  });
+
+  it('OneHot has its classes on the axis that it says, which TensorFlow.js passes over', async () => {
+    const graph: SmallGraph = {
+      nodes: [placeholder('x', [2], 3), { name: 'y', op: 'OneHot', input: ['x', 'depth', 'on', 'off'], attr: { T: float, TI: int32, axis: { i: 0 } } }],
+      weights: { depth: scalar(3), on: number(1), off: number(0) },
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    expect(await made(graph, [[2, -1]])).toEqual([[0, 0, 0, 0, 1, 0]]);
+    const [output] = await runTfjs('tfjs-graph', tfjsFiles(graph), [{ shape: [2], data: Float32Array.of(2, -1) }]);
+    const { bytes } = await convertInMemory(memoryFileSet(Object.fromEntries(tfjsFiles(graph)), 'model.json'));
+    expect([...(await runOnnx(bytes, [{ shape: [2], data: Float32Array.of(2, -1) }])).values()]).toEqual([output]);
+  });
+
+  it('into which TensorFlow.js finds no bias merged are refused from TensorFlow.js', async () => {
+    const graph = graphOf({
+      op: '_FusedConv2D',
+      attr: { ...conv('SAME', 1), num_args: { i: 1 }, fused_ops: { texts: ['Prelu'] } },
+      shapes: PICTURE,
+      weights: { k: weight([3, 3, 3, 4]), slope: weight([4]) },
+    });
+    await expect(openModel(memoryFileSet(Object.fromEntries(tfjsFiles(graph)), 'model.json')).then((model) => model.map())).rejects.toThrow(/Prelu are merged/);
+  });
+
   it.each([
     ['FloorDiv', (a: number, b: number) => Math.floor(a / b)],
     ['FloorMod', (a: number, b: number) => a - b * Math.floor(a / b)],

@@ -52,6 +52,41 @@ describe('frozen graphs', () => {
   });
 });
 
+describe('TensorFlow.js models of 2018', () => {
+  const hollow: SmallGraph = {
+    nodes: [
+      placeholder('x', [1, 2]),
+      { name: 'scaled', op: 'Mul', input: ['x', 'a'], attr: { T: { type: 1 } } },
+      { name: 'y', op: 'AddV2', input: ['scaled', 'b'], attr: { T: { type: 1 } } },
+    ],
+    weights: { a: { dtype: 'float32', shape: [2], values: [] }, b: { dtype: 'float32', shape: [2], values: [] } },
+    inputs: ['x'],
+    outputs: ['y'],
+  };
+  const group = (name: string, paths: readonly string[]) => ({ paths, weights: [{ name, shape: [2], dtype: 'float32' }] });
+  const floats = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
+  const folder = {
+    'tensorflowjs_model.pb': graphDef(hollow),
+    // The second weight lies in two shards.
+    'weights_manifest.json': new TextEncoder().encode(JSON.stringify([group('a', ['group1-shard1of1']), group('b', ['group2-shard1of2', 'group2-shard2of2'])])),
+    'group1-shard1of1': floats(2, 3),
+    'group2-shard1of2': floats(0.5, -1).subarray(0, 5),
+    'group2-shard2of2': floats(0.5, -1).subarray(5),
+  };
+
+  it.each([null, 'tensorflowjs_model.pb'])('have their weights beside the graph (%s)', async (main) => {
+    const { bytes } = await convertInMemory(memoryFileSet(folder, main));
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 2], data: Float32Array.of(1, 10) }])).values();
+    expect([...output!.data]).toEqual([2.5, 29]);
+    expect((await openModel(memoryFileSet(folder, main))).files).toContain('group2-shard2of2');
+  });
+
+  it('are refused without them', async () => {
+    const alone = memoryFileSet({ 'tensorflowjs_model.pb': graphDef(hollow) }, 'tensorflowjs_model.pb');
+    await expect(openModel(alone)).rejects.toThrow(/weights_manifest\.json is missing/);
+  });
+});
+
 describe('SavedModels', () => {
   const graph: SmallGraph = {
     nodes: [

@@ -1,5 +1,6 @@
 /** Nodes that move elements, fold axes, and work on shapes. */
 import type { Value } from '../../model/builder.js';
+import { isFloatDType } from '../../model/dtype.js';
 import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 
@@ -20,6 +21,13 @@ const reduce =
     if (axes.length === 0) return x;
     return operation.add(op, [x], { axes, keepdims });
   };
+
+/** TensorFlow.js gives the mean of integers in float32, TensorFlow as an integer. */
+const mean: TfRule = (operation) => {
+  const { dtype } = operation.input(0);
+  if (operation.runtime !== 'tfjs' || dtype === null || isFloatDType(dtype)) return reduce('ReduceMean')(operation);
+  return reduce('ReduceMean')(operation.reading([operation.before('Cast', [operation.input(0)], { to: 'float32' }), ...operation.inputs.slice(1)]));
+};
 
 /** Of booleans, as numbers. */
 const reduceBoolean =
@@ -308,7 +316,7 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   MirrorPad: mirrorPad,
   SpaceToBatchND: spaceToBatch,
   BatchToSpaceND: batchToSpace,
-  Mean: reduce('ReduceMean'),
+  Mean: mean,
   Sum: reduce('ReduceSum'),
   Max: reduce('ReduceMax'),
   Min: reduce('ReduceMin'),

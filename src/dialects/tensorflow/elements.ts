@@ -34,6 +34,10 @@ function fused(rule: TfRule): TfRule {
   return (operation) => {
     const isLast = operation.isLast();
     const steps = operation.texts('fused_ops');
+    operation.rest('filter_format', 'HWIO');
+    // TensorFlow.js looks for a bias in the first place, and for an activation in the second.
+    if (operation.runtime === 'tfjs' && (steps.length > 2 || (steps.length > 0 && steps[0] !== 'BiasAdd')))
+      throw operation.decline(`${steps.join(' and ')} are merged into it, which TensorFlow.js reads otherwise`);
     operation.number('epsilon', 1e-4);
     operation.number('leakyrelu_alpha', 0.2);
     operation.numbers('explicit_paddings');
@@ -116,6 +120,12 @@ const floored =
 /** What is left of a division towards zero, as in C; TensorFlow.js rounds down. */
 const remainder: TfRule = (operation) =>
   operation.runtime === 'tfjs' ? floored(floorRemainder)(operation) : operation.add('Mod', [operation.input(0), operation.input(1)], { fmod: 1 });
+
+/** TensorFlow.js rounds quotients of integers down, TensorFlow towards zero. */
+const quotient: TfRule = (operation) => {
+  const isWhole = operation.inputs.every(({ dtype }) => dtype !== null && !isFloatDType(dtype));
+  return (operation.runtime === 'tfjs' && isWhole ? floored(floorQuotient) : binary('Div'))(operation);
+};
 
 const truncatedQuotient: TfRule = (operation) => {
   const { dtype } = operation.input(0);
@@ -210,8 +220,8 @@ export const elements: Readonly<Record<string, TfRule>> = {
   AddV2: binary('Add'),
   Sub: binary('Sub'),
   Mul: binary('Mul'),
-  Div: binary('Div'),
-  RealDiv: binary('Div'),
+  Div: quotient,
+  RealDiv: quotient,
   DivNoNan: (operation) => {
     const [a, b] = [operation.input(0), operation.input(1)];
     const zero = operation.scalar(0, b);

@@ -105,6 +105,24 @@ const invertPermutation: TfRule = (operation) => {
   return operation.build.numbers(operation.input(0).dtype ?? 'int32', places);
 };
 
+/** Far more words than any vocabulary has. */
+const MAX_DEPTH = 1_000_000;
+
+/** Places that are compared one by one: an index below zero is none, where ONNX would count it from the end. */
+const oneHot: TfRule = (operation) => {
+  const rank = operation.rank(operation.input(0));
+  const axis = operation.number('axis', -1);
+  if (axis < -1 || axis > rank) throw operation.decline(`its axis ${axis} is none of ${rank + 1}`);
+  const [depth] = operation.known(1, 'depth');
+  // TensorFlow.js passes over the axis.
+  const at = axis < 0 || operation.runtime === 'tfjs' ? rank : axis;
+  if (!(depth! >= 0 && depth! <= MAX_DEPTH)) throw operation.decline(`its depth is ${depth}`);
+  const shape = [depth!, ...new Array<number>(rank - at).fill(1)];
+  const places = operation.build.numbers('int64', [...Array(depth!).keys()], shape);
+  const isThere = operation.before('Equal', [operation.before('Unsqueeze', [operation.int64(0)], { axes: [at] }), places]);
+  return operation.add('Where', [isThere, operation.input(2), operation.input(3)]);
+};
+
 function selected(operation: TfOperation, hasLeast: boolean): Value {
   const boxes = operation.before('Unsqueeze', [operation.input(0)], { axes: [0] });
   const scores = operation.before('Unsqueeze', [operation.input(1)], { axes: [0, 1] });
@@ -163,18 +181,7 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   ArgMax: argument('ArgMax'),
   ArgMin: argument('ArgMin'),
   Where: (operation) => operation.add('Transpose', [operation.before('NonZero', [operation.input(0)])], { perm: [1, 0] }),
-  OneHot: (operation) => {
-    const rank = operation.rank(operation.input(0));
-    const axis = operation.number('axis', -1);
-    if (axis < -1 || axis > rank) throw operation.decline(`its axis ${axis} is none of ${rank + 1}`);
-    const depths = operation.known(1, 'depth');
-    const values = operation.before(
-      'Concat',
-      [operation.before('Unsqueeze', [operation.input(3)], { axes: [0] }), operation.before('Unsqueeze', [operation.input(2)], { axes: [0] })],
-      { axis: 0 },
-    );
-    return operation.add('OneHot', [operation.input(0), operation.integers(depths), values], { axis });
-  },
+  OneHot: oneHot,
   TopKV2: (operation) => {
     operation.flag('sorted', true);
     const k = operation.known(1, 'count');

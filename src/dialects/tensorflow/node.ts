@@ -32,6 +32,7 @@ const AT_REST: ReadonlySet<string> = new Set([
     'Toutput_type',
     'batch_dims',
     'num_args',
+    'num_host_args',
     'host_args',
     'TArgs',
     'parallel_iterations',
@@ -70,6 +71,11 @@ export class TfOperation {
   /** The same node, for a rule whose result is not the last that the node does. */
   named(name: string): TfOperation {
     return new TfOperation(this.node, this.inputs, this.build, this.runtime, name, this.#read);
+  }
+
+  /** The same node, of other inputs. */
+  reading(inputs: readonly Value[]): TfOperation {
+    return new TfOperation(this.node, inputs, this.build, this.runtime, this.name, this.#read);
   }
 
   /** @throws ModelError 'malformed' where the node has fewer inputs */

@@ -1,7 +1,13 @@
 /** Nodes that make pictures larger or smaller, or cut parts out of them. */
 import type { Value } from '../../model/builder.js';
 import { scaledLength } from '../../model/ops/index.js';
+import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
+
+/** What lies between pixels is worked out in float32, of pictures in integers too. */
+function inFloats(operation: TfOperation, x: Value): Value {
+  return x.dtype === null || x.dtype === 'float32' ? x : operation.before('Cast', [x], { to: 'float32' });
+}
 
 const resize =
   (mode: 'nearest' | 'linear' | 'cubic'): TfRule =>
@@ -16,7 +22,7 @@ const resize =
     const { elements } = operation.input(1);
     const sizes = elements?.every((size) => typeof size === 'number') ? (elements as readonly number[]) : null;
     const from = x.shape!.slice(1, 3);
-    const turned = operation.first(x, true);
+    const turned = operation.first(mode === 'nearest' ? x : inFloats(operation, x), true);
     const attributes = {
       mode,
       coordinate_transformation_mode,
@@ -81,7 +87,7 @@ const cropAndResize: TfRule = (operation) => {
   const [down, across] = axes as [(typeof axes)[0], (typeof axes)[0]];
   const regions = step('Concat', [across.start, down.start, across.end, down.end], { axis: 1 });
   const isInside = step('And', [step('Unsqueeze', [down.isInside], { axes: [1, 3] }), step('Unsqueeze', [across.isInside], { axes: [1, 2] })]);
-  const cut = step('RoiAlign', [operation.first(operation.input(0), true), regions, operation.int64(2)], {
+  const cut = step('RoiAlign', [operation.first(inFloats(operation, operation.input(0)), true), regions, operation.int64(2)], {
     mode: 'avg',
     coordinate_transformation_mode: 'half_pixel',
     output_height: made[0]!,

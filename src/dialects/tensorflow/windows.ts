@@ -119,6 +119,12 @@ function pool(op: 'MaxPool' | 'AveragePool'): TfRule {
   };
 }
 
+/** Its first output alone; where the largest elements stood is named where it is read. */
+const poolWithPlaces: TfRule = (operation) => {
+  operation.flag('include_batch_in_index');
+  return pool('MaxPool')(operation);
+};
+
 /** Its other outputs are what training reads. */
 const batchNormalization: TfRule = (operation) => {
   const isLast = operation.isLast();
@@ -170,6 +176,7 @@ export const windows: Readonly<Record<string, TfRule>> = {
   Conv3DBackpropInputV2: convTranspose,
   MaxPool: pool('MaxPool'),
   MaxPoolV2: pool('MaxPool'),
+  MaxPoolWithArgmax: poolWithPlaces,
   MaxPool3D: pool('MaxPool'),
   AvgPool: pool('AveragePool'),
   AvgPool3D: pool('AveragePool'),

@@ -9,6 +9,7 @@ import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
+import { OLD_GRAPH } from '../tensorflow.js';
 
 export { isObject, type JsonObject as Json };
 
@@ -29,12 +30,15 @@ export interface ModelJson {
 const MAX_JSON_BYTES = 2 ** 28;
 
 const FOLDER_FILE = 'model.json';
+/** Of a model that a converter of 2018 wrote. */
+export const OLD_MANIFEST = 'weights_manifest.json';
 const MANIFEST_SUFFIX = 'weights_manifest.json';
 
 /** The JSON file of a model, which may be given as its folder; null where there is none. */
 export async function findModelJson(files: FileSet): Promise<string | null> {
   if (files.main !== null) return files.main;
   if (await files.has(FOLDER_FILE)) return FOLDER_FILE;
+  if (await files.has(OLD_GRAPH)) return null;
   const manifests = (await files.list()).filter((name) => name.endsWith(MANIFEST_SUFFIX));
   return manifests.length === 1 ? manifests[0]! : null;
 }
@@ -55,9 +59,12 @@ export async function recogniseModelJson(files: FileSet, name: string): Promise<
   }
 }
 
-/** @throws ModelError 'malformed' where it is no JSON or none of a TensorFlow.js model */
-export async function readModelJson(files: FileSet): Promise<ModelJson> {
-  const file = await findModelJson(files);
+/**
+ * @param named which of the files it is; the model's own where left out
+ * @throws ModelError 'malformed' where it is no JSON or none of a TensorFlow.js model
+ */
+export async function readModelJson(files: FileSet, named?: string): Promise<ModelJson> {
+  const file = named ?? (await findModelJson(files));
   if (file === null) throw new ModelError('malformed', 'the folder holds no model.json', { file: files.label });
   const source = await files.open(file);
   if (source.byteLength > MAX_JSON_BYTES) throw new ModelError('unsafe', `a topology of ${source.byteLength} bytes is larger than any model's`, { file });

@@ -224,7 +224,10 @@ function meansNothing(edits: readonly (keyof Edits)[], { title }: AnyWriter): Mo
 /** What the caller says of a net's wiring, of which a weights-only target has nothing unless its names are the wiring's. @throws ModelError 'usage' */
 function checkWiring(options: ConvertOptions, { title }: AnyWriter): void {
   const { arch = options.described, assume, inputShape } = options;
-  const given = Object.entries({ '--arch': arch, '--assume': assume, '--input-shape': inputShape }).filter(([, value]) => value !== undefined);
+  const inference = options.inference || undefined;
+  const given = Object.entries({ '--arch': arch, '--assume': assume, '--input-shape': inputShape, '--inference': inference }).filter(
+    ([, value]) => value !== undefined,
+  );
   if (given.length === 0) return;
   const [flags, verb] = [given.map(([flag]) => flag).join(' and '), given.length > 1 ? 'say' : 'says'];
   throw new ModelError(

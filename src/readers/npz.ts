@@ -10,7 +10,7 @@ export const npz: Reader = {
   name: 'npz',
   title: 'NumPy npz',
   extensions: ['.npz', '.npy'],
-  hasKeys: true,
+  options: ['arch', 'assume', 'inputShape', 'weightsKey'],
 
   async match({ source, head }) {
     if (!source) return false;

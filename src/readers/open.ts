@@ -10,6 +10,7 @@ import type { ModelFile } from '../model/layer-map.js';
 import { didYouMean } from '../model/nearest.js';
 import { tensorByteLength } from '../model/tensor.js';
 import { listed } from '../words.js';
+import { type Asked, checkSourceOptions, keptAccount } from './asked.js';
 import { readers } from './index.js';
 import { findLabels } from './labels.js';
 import { describeModelsIn } from './models-in-folder.js';
@@ -50,20 +51,24 @@ async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFil
   const reader = options.from === undefined ? await recognise(files) : namedReader(options.from);
   if (options.weightsKey === '')
     throw new ModelError('usage', 'a weights key is the names that lead to a set of weights; it was given empty', { file: files.label });
-  if (options.weightsKey !== undefined && !reader.hasKeys) {
-    const those = readers.filter(({ hasKeys }) => hasKeys).map(({ title }) => title);
-    throw new ModelError(
-      'usage',
-      `a weights key chooses among several sets of weights in one file, which ${reader.title} files have not; ${those.join(', ')} files may.`,
-      {
-        file: files.label,
-      },
-    );
-  }
-  const model = await reader.read(files, options);
+  checkSourceOptions(reader, options, readers, files.label);
+  const account = keptAccount(options);
+  const model = accounted(await reader.read(files, account.options), account, files.label);
   await checkClaims(files, model);
   const labels = options.labels ? { names: options.labels, from: '--labels' } : await findLabels(files, model);
   return labels ? { ...model, labels } : model;
+}
+
+/** The model, whose wiring is refused where the caller says what it has no use for. */
+function accounted(model: ModelFile, account: Asked, file: string): ModelFile {
+  return {
+    ...model,
+    map: async () => {
+      const map = await model.map();
+      account.check(file);
+      return map;
+    },
+  };
 }
 
 /** What a file is that cannot be read as the format that the caller named: of another one, or none. Null where it looks like what was named. */

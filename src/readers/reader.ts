@@ -47,6 +47,9 @@ export interface ReadOptions {
 /** Formats that are read. */
 export type SourceName = 'keras-h5' | 'keras-v3' | 'caffe' | 'onnx' | 'tfjs' | 'tfjs-graph' | 'tensorflow' | 'tflite' | 'pytorch' | 'safetensors' | 'npz';
 
+/** Options that a format may have use for; `arch` is `described`, too. */
+export type SourceOption = 'prototxt' | 'config' | 'arch' | 'assume' | 'inference' | 'inputShape' | 'weightsKey';
+
 export interface Reader {
   /** Short name for `--from` and reports. */
   readonly name: SourceName;
@@ -54,8 +57,8 @@ export interface Reader {
   readonly title: string;
   /** Usual extensions, with the dot, for help texts; recognition is by content. */
   readonly extensions: readonly string[];
-  /** Whether `ReadOptions.weightsKey` means something here: the file may hold several sets of weights. */
-  readonly hasKeys?: true;
+  /** What a caller may say that files of the format leave open; anything else is refused. */
+  readonly options: readonly SourceOption[];
   /** Whether the content is of this format; the most specific sign first, no weight is read. */
   match(probe: Probe): Promise<boolean>;
   /**

@@ -15,7 +15,7 @@ export const safetensors: Reader = {
   name: 'safetensors',
   title: 'safetensors',
   extensions: ['.safetensors', INDEX_SUFFIX],
-  hasKeys: true,
+  options: ['arch', 'assume', 'inputShape', 'weightsKey'],
 
   async match({ files, name, source, head }) {
     if (name === null) return (await files.list()).some((entry) => entry.endsWith(EXTENSION) || entry.endsWith(INDEX_SUFFIX));

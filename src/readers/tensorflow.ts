@@ -14,6 +14,7 @@ export const tensorflow: Reader = {
   name: 'tensorflow',
   title: 'TensorFlow frozen graph or SavedModel',
   extensions: ['.pb'],
+  options: ['assume', 'inputShape'],
 
   async match({ files, name, source, head }) {
     if (name === null) return (await files.has(SAVED_MODEL)) || (await files.has(OLD_GRAPH));

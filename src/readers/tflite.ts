@@ -15,6 +15,7 @@ export const tflite: Reader = {
   name: 'tflite',
   title: 'TensorFlow Lite',
   extensions: ['.tflite'],
+  options: ['assume', 'inputShape'],
 
   async match({ source, head }) {
     return source !== null && decodeLatin1(head.subarray(IDENTIFIER_AT, IDENTIFIER_AT + 4)) === 'TFL3';

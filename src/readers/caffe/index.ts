@@ -7,6 +7,7 @@ export const caffe: Reader = {
   name: 'caffe',
   title: 'Caffe',
   extensions: ['.caffemodel', '.prototxt', '.caffemodel.h5'],
+  options: ['prototxt', 'inputShape'],
 
   async match({ source, head }) {
     if (!source) return false;

@@ -8,6 +8,7 @@ export const kerasH5: Reader = {
   name: 'keras-h5',
   title: 'Keras HDF5',
   extensions: ['.h5', '.hdf5', '.keras'],
+  options: ['config', 'arch', 'assume', 'inputShape'],
 
   async match({ source, name, head }) {
     if (!source) return false;
@@ -25,6 +26,7 @@ export const kerasArchive: Reader = {
   name: 'keras-v3',
   title: 'Keras 3 archive',
   extensions: ['.keras'],
+  options: ['config', 'arch', 'assume', 'inputShape'],
 
   async match({ source, head }) {
     if (!source || !looksLikeZip(head)) return false;

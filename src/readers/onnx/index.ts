@@ -8,6 +8,7 @@ export const onnx: Reader = {
   name: 'onnx',
   title: 'ONNX',
   extensions: ['.onnx'],
+  options: ['inference', 'inputShape'],
 
   async match({ head, source }) {
     if (!source || !FIRST_TAGS.has(head[0] ?? 0)) return false;

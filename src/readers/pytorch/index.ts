@@ -11,7 +11,7 @@ export const pytorch: Reader = {
   name: 'pytorch',
   title: 'PyTorch',
   extensions: ['.pth', '.pt', '.pt2', '.bin', '.ckpt', '.tar', '.pkl', '.bin.index.json'],
-  hasKeys: true,
+  options: ['arch', 'assume', 'inference', 'inputShape', 'weightsKey'],
 
   async match({ files, name, source, head }) {
     if (!source || name === null) return isModelFolder(files);

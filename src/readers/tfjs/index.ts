@@ -6,6 +6,7 @@ export const tfjs: Reader = {
   name: 'tfjs',
   title: 'TensorFlow.js layers model',
   extensions: ['model.json', 'weights_manifest.json'],
+  options: ['inputShape'],
 
   async match(probe) {
     const kind = await kindOf(probe);
@@ -21,6 +22,7 @@ export const tfjsGraph: Reader = {
   name: 'tfjs-graph',
   title: 'TensorFlow.js graph model',
   extensions: ['model.json'],
+  options: ['inputShape'],
   match: async (probe) => (await kindOf(probe)) === 'graph',
 
   async read(files, options) {

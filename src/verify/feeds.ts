@@ -97,6 +97,21 @@ async function sampled(
   };
 }
 
+/** Some of the rows, spread evenly over whole runs: as many as are asked for, or a few more. */
+export interface SomeInputs extends GivenInputs {
+  /** Index of each row among all of them. */
+  readonly places: readonly number[];
+}
+
+/** @param most rows */
+export function someInputs(given: GivenInputs, most: number): SomeInputs {
+  const { rows: all, batch } = given;
+  const count = Math.min(given.runs, Math.ceil(most / batch));
+  const runs = Array.from({ length: count }, (_, i) => Math.floor((i * given.runs) / count));
+  const places = runs.flatMap((run) => Array.from({ length: Math.min(batch, all - run * batch) }, (_, i) => run * batch + i));
+  return { ...given, rows: places.length, runs: count, sample: (run) => given.sample(runs[run]!), places };
+}
+
 /** All rows in one run, as a recording wants that cannot be cut into rows. */
 export function asWhole(given: GivenInputs): GivenInputs {
   return { ...given, batch: given.rows, runs: 1, sample: given.whole };

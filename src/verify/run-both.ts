@@ -8,7 +8,7 @@ import { assignPorts } from './assign.js';
 import { explainRecording } from './causes/recording.js';
 import { isHeavy } from './effort.js';
 import { selectEngine } from './engines/index.js';
-import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs } from './feeds.js';
+import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs, someInputs } from './feeds.js';
 import { tryHalf, tryHalfInside } from './half-trial.js';
 import { withInner } from './inner.js';
 import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
@@ -75,15 +75,17 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
   notes.push(...(options.inputNotes ?? []));
   if (options.golden && subject.edited?.prelude) notes.push('recorded inputs, which are prepared, were turned back into pictures for the written file');
   const recording = options.golden ? await recordedOutputs(options.golden, map, subject.edited) : null;
-  const given = await givenRows(subject, options, recording);
-  if (recording && given) checkRecordedShapes(recording, map, given.rows);
+  const all = await givenRows(subject, options, recording);
+  if (recording && all) checkRecordedShapes(recording, map, all.rows);
   const seed = options.seed ?? DEFAULT_SEED;
   const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers });
-  const first = given ? given.sample(0) : generate(0, PLAIN);
+  const first = all ? all.sample(0) : generate(0, PLAIN);
   // What cannot be run at all is told before the witness takes its time.
   await selectEngine(target.format, options);
-  const witness = recording ? recordedWitness(recording, given!) : await subject.openExpected(first, notes);
+  const witness = recording ? recordedWitness(recording, all!) : await subject.openExpected(first, notes);
   try {
+    const given = all && someInputs(all, Math.max(witness.maxRows ?? all.rows, options.samples ?? 0));
+    if (given && given.rows < all.rows) notes.push(tellSome(given.rows, all.rows));
     const narrowing = written && findNarrowing(map, written, isRead && witness.witness.kind !== 'reference');
     const computeDType = written?.computeDType;
     const samples = given ? given.runs : Math.min(options.samples ?? effort.samples, witness.maxSamples);
@@ -121,7 +123,8 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const ranges = new Set<string>();
       let differing: RunSample | null = null;
       const rows = effort.few > 1 ? BATCH_ROWS.small : BATCH_ROWS.large;
-      const agreement = given ? collectAgreement(map, given.rows, await labelsOf(options.golden ?? options.inputs)) : null;
+      const labels = given && (await labelsOf(options.golden ?? options.inputs));
+      const agreement = given ? collectAgreement(map, given.rows, labels && given.places.flatMap((row) => labels[row] ?? [])) : null;
       const leftOut = await runSamples(
         {
           map,
@@ -303,6 +306,10 @@ function limited(measure: AllowedFor): AllowedFor {
 const HALF_RANGES: readonly Range[] = [RANGES.plain, RANGES.pixels, RANGES.unit];
 /** Rounded weights move outputs, and so hide a clip; beside its own weights it shows. */
 const NARROW_RANGES: readonly Range[] = [RANGES.pixels, RANGES.small];
+
+function tellSome(some: number, all: number): string {
+  return `of ${all} inputs that were given, ${some} were run, spread evenly: what is expected comes from our own evaluator, which takes seconds for each. --samples ${all} runs them all`;
+}
 
 /** Inputs that were recorded or given; whole where the recording cannot be cut into rows. */
 async function givenRows({ map, edited }: Subject, { golden, inputs }: VerifyOptions, recording: Arrays | null): Promise<GivenInputs | null> {

@@ -9,8 +9,9 @@ import { isModelError, ModelError, throwAll } from '../errors.js';
 import { type EditedMap, hasOtherPorts, rowsOfSource } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
+import { MIN_ROWS } from './agreement.js';
 import { toArray } from './array.js';
-import { isHeavy, isLarge } from './effort.js';
+import { isHeavy, isHuge, isLarge } from './effort.js';
 import type { Engine, EngineHost, EngineModel } from './engine.js';
 import { byReason, type Reason, witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
@@ -22,6 +23,8 @@ import { type Arrays, type Feeds, portRunner, remembering, type Side } from './s
 export interface Expected extends Side {
   readonly witness: Witness;
   readonly maxSamples: number;
+  /** Rows of given inputs that are run where nobody asks for more; all where left out. */
+  readonly maxRows?: number;
   /** Gives back the memory that it holds until it is run again. */
   rest(): Promise<void>;
 }
@@ -118,7 +121,7 @@ function apart(engine: Engine, host: EngineHost): Engine {
 }
 
 /**
- * Our own evaluator; slow on large nets, so it runs one sample of them.
+ * Our own evaluator; slow on large nets, so it runs one generated sample of them, and a part of many that are given.
  *
  * @param refused the independent witnesses that it stands in for
  * @param edited has it run the net as it was before it was changed, so that a mistake of a transform shows
@@ -143,6 +146,8 @@ export async function referenceWitness(
     witness: { kind: 'reference', independent: false, detail, refused },
     run: remembering(edited?.prelude ? async (feeds) => run(await feedsBehind(edited, feeds)) : run),
     maxSamples: isLarge(map) ? 1 : Number.POSITIVE_INFINITY,
+    // Each takes seconds, and these tell how often the classes agree.
+    ...(isHuge(map) ? { maxRows: MIN_ROWS } : {}),
     rest: async () => {},
     close: () => session.close(),
   };

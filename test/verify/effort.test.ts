@@ -1,12 +1,17 @@
 /** What is too large to run, and in what a file computes: both decide whether a right file is called right. */
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
+import { computedSource } from '../../src/bytes/byte-source.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { writePieces } from '../../src/containers/protobuf-writer.js';
 import type { Dim, LayerMap } from '../../src/model/layer-map.js';
 import { makeLayer } from '../../src/model/ops/index.js';
-import { constantTensor } from '../../src/model/tensor.js';
+import { constantTensor, float32Tensor, storedTensor, type Tensor } from '../../src/model/tensor.js';
+import { MIN_ROWS } from '../../src/verify/agreement.js';
 import { checkSizes, multiplications } from '../../src/verify/effort.js';
+import type { NdArray } from '../../src/verify/engine.js';
+import { givenInputs, someInputs } from '../../src/verify/feeds.js';
+import { referenceWitness } from '../../src/verify/witness.js';
 import { openWrittenOnnx } from '../../src/verify/written/onnx.js';
 import { encodeModel } from '../../src/writers/onnx/encode.js';
 import { emptyMap } from '../writers/onnx-cases.js';
@@ -25,6 +30,49 @@ describe('what is run', () => {
     expect(() => checkSizes(map([1, 'channels', 2000, 2000]))).toThrow(/elements are run/);
   });
 });
+
+describe('of given inputs', () => {
+  const inputs = async (count: number, batch: Dim) => {
+    const x = float32Tensor(
+      'x',
+      [count, 2],
+      Array.from({ length: 2 * count }, (_, i) => i),
+      { file: 'f' },
+    );
+    return givenInputs(new Map([['x', x]]), { ...emptyMap, inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: [batch, 2], layout: 'other' }] });
+  };
+  const firstOf = ({ data }: NdArray) => Number(data[0]) / 2;
+
+  it('some are as many as were asked for, spread evenly, the first among them', async () => {
+    const some = someInputs(await inputs(64, 'N'), 20);
+    expect([some.rows, some.runs, some.places[0], some.places.at(-1)]).toEqual([20, 20, 0, 60]);
+    expect(new Set(some.places).size).toBe(20);
+    expect(some.places.map((_, run) => firstOf(some.sample(run)[0]!))).toEqual(some.places);
+  });
+
+  it('some are whole batches, of which the last may lack rows', async () => {
+    const some = someInputs(await inputs(10, 4), 5);
+    expect([some.runs, some.rows, some.places]).toEqual([2, 8, [0, 1, 2, 3, 4, 5, 6, 7]]);
+    const all = someInputs(await inputs(10, 4), 100);
+    expect([all.runs, all.rows, firstOf(all.sample(2)[0]!)]).toEqual([3, 10, 8]);
+  });
+
+  it('our own evaluator runs as many of a huge net as tell how often classes agree, and all of a small one', async () => {
+    const net = (side: number): LayerMap => ({
+      ...emptyMap,
+      inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: ['N', side], layout: 'other' }],
+      outputs: [{ name: 'y', value: 'y', dtype: 'float32', shape: ['N', side], layout: 'other' }],
+      layers: [makeLayer({ name: 'y', op: 'Gemm', inputs: ['x'], outputs: ['y'], weights: { kernel: unread(side) } })],
+    });
+    expect([(await referenceWitness(net(100_000), {})).maxRows, (await referenceWitness(net(100), {})).maxRows]).toEqual([MIN_ROWS, undefined]);
+  });
+});
+
+/** A square kernel that nobody reads. */
+function unread(side: number): Tensor {
+  const source = computedSource('f', 4 * side * side, () => Promise.reject(new Error('nobody reads it')));
+  return storedTensor({ name: 'k', dtype: 'float32', shape: [side, side], source, origin: { file: 'f' } });
+}
 
 describe('how much work a sample is', () => {
   const kernel = constantTensor('k', 'float32', [8, 16], new Uint8Array(512), { file: 'f' });

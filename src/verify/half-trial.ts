@@ -3,9 +3,10 @@
  * file in float32, so that what they predict proves nothing of it.
  */
 import { isModelError } from '../errors.js';
+import { LARGEST_HALF } from '../model/half-range.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Tolerance } from './compare.js';
-import { type HalfRun, LARGEST_HALF, runHalf, SMALLEST_NORMAL } from './half.js';
+import { type HalfRun, runHalf, SMALLEST_NORMAL } from './half.js';
 import { withInner } from './inner.js';
 import { RANGES, type Range } from './inputs.js';
 import type { VerifyOptions } from './options.js';

@@ -2,13 +2,11 @@
  * A net in true float16: every weight as the file has it, every value rounded to float16 as soon as it is made, sums inside a layer exact,
  * as runtimes that add in float32 have them. ONNX Runtime on a CPU computes float16 in float32, so only this shows what does not fit.
  */
+import { guardsOf, heldInHalf, heldWeight, LARGEST_HALF } from '../model/half-range.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import type { NdArray } from './engine.js';
 import { walkLayers } from './reference/session.js';
-
-/** The largest finite float16. */
-export const LARGEST_HALF = 65504;
 
 /** A layer where float16 does not do, and the largest of its values in exact arithmetic. */
 export interface HalfFault {
@@ -32,7 +30,7 @@ export interface HalfRun {
  */
 export async function runHalf(map: LayerMap, feeds: readonly NdArray[], allowed: number): Promise<HalfRun> {
   const exact = walkLayers(map, feeds);
-  const half = walkLayers(map, feeds, { made: (_, value) => roundedToHalf(value) });
+  const half = walkLayers({ ...map, layers: asInFile(map) }, feeds, { made: (_, value) => roundedToHalf(value) });
   let overflow: HalfRun['overflow'] = null;
   let lost: HalfRun['lost'] = null;
   for (;;) {
@@ -44,6 +42,17 @@ export async function runHalf(map: LayerMap, feeds: readonly NdArray[], allowed:
     if (!fits) overflow = { layer, largest };
     if (furthest > allowed * largest) lost ??= { layer, largest, ofScale: furthest / largest };
   }
+}
+
+/** Numbers of formulas as a file in float16 has them. */
+function asInFile({ layers }: LayerMap): readonly Layer[] {
+  const guards = guardsOf(layers);
+  return layers.map((layer) => {
+    if (!guards.has(layer)) return layer;
+    const attributes = Object.entries(layer.attributes).map(([name, value]) => [name, typeof value === 'number' ? heldInHalf(value, true) : value]);
+    const weights = Object.entries(layer.weights).map(([role, tensor]) => [role, heldWeight(role, tensor)]);
+    return { ...layer, attributes: Object.fromEntries(attributes), weights: Object.fromEntries(weights) };
+  });
 }
 
 /** How far one layer's values are from the exact ones. What is infinite in exact arithmetic too is meant so, such as a mask. */

@@ -4,6 +4,7 @@
  * A net whose biases are all zero would hide a dropped bias from any comparison of outputs, and one value of a hundred million that
  * is off hides among the rest.
  */
+import { guardsOf, heldWeight } from '../model/half-range.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
@@ -31,8 +32,12 @@ interface Pair {
  * @returns null where none of the map's layers is found in the file, as in files of other tools, which name them otherwise
  */
 export async function compareWeights(map: LayerMap, written: WrittenModel, onProgress?: OnProgress): Promise<WeightsReport | null> {
+  const guards = written.computeDType === 'float16' ? guardsOf(map.layers) : null;
   const pairs = map.layers.flatMap((layer): Pair[] => {
-    const found = Object.entries(layer.weights).map(([role, source]) => ({ layer: layer.name, role, source, written: written.weight(layer, role) }));
+    const found = Object.entries(layer.weights).map(([role, own]) => {
+      const source = guards?.has(layer) ? heldWeight(role, own) : own;
+      return { layer: layer.name, role, source, written: written.weight(layer, role) };
+    });
     const isPaired = found.some((pair) => pair.written !== undefined);
     return found.map((pair) => ({ ...pair, isPaired }));
   });

@@ -4,6 +4,7 @@ import { onnx as schema } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { makeLayer } from '../../src/model/ops/index.js';
+import { runHalf } from '../../src/verify/half.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { readNpyFile } from '../corpus.js';
@@ -104,5 +105,34 @@ it('counts what float16 cannot hold, of weights and of constants', async () => {
   const port = (name: string, value: string, shape: readonly number[]) => ({ name, value, dtype: 'float32' as const, shape, layout: 'other' as const });
   const map = { ...emptyMap, inputs: [port('x', 'x', [1, 3])], outputs: [port('y', 'b', [1, 1])], layers: [gemm, clip] };
   const { warnings } = await onnx.write(map, memorySink(), 'model.onnx', OPTIONS);
-  expect(warnings.map(({ code, layer }) => `${code} ${layer}`)).toEqual(['overflow one', 'underflow one', 'nan one', 'overflow two']);
+  expect(warnings.map(({ code, layer }) => `${code} ${layer}`)).toEqual(['overflow one', 'underflow one', 'nan one', 'held two']);
+});
+
+it('numbers of formulas are neither zero nor infinite, so that a norm of zero and a row that is hidden whole give no NaN', async () => {
+  const layer = (name: string, op: string, input: string, attributes = {}, operand?: number) =>
+    makeLayer({
+      name,
+      op,
+      inputs: [input],
+      outputs: [name],
+      attributes,
+      weights: operand === undefined ? {} : { operand: weight(`w-${name}`, [1], [operand]) },
+    });
+  const norm = layer('norm', 'ReduceL2', 'x', { axes: [1], keepdims: 1 });
+  const least = layer('least', 'Clip', 'norm', { min: 1e-12 });
+  const unit = makeLayer({ name: 'unit', op: 'Div', inputs: ['x', 'least'], outputs: ['unit'] });
+  const layers = [norm, least, unit, layer('hidden', 'Add', 'unit', {}, -1e9), layer('shares', 'Softmax', 'hidden', { axis: 1 })];
+  const port = (name: string, value: string) => ({ name, value, dtype: 'float32' as const, shape: [2, 2], layout: 'other' as const });
+  const map = { ...emptyMap, inputs: [port('x', 'x')], outputs: [port('y', 'shares'), port('u', 'unit')], layers };
+  const sink = memorySink();
+  const { warnings } = await onnx.write(map, sink, 'model.onnx', OPTIONS);
+  await sink.commit();
+  expect(warnings.map(({ code, layer: name }) => `${code} ${name}`)).toEqual(['held least', 'held hidden']);
+  const feed = { shape: [2, 2], data: Float32Array.of(3, 4, 0, 0) };
+  const [shares, units] = [...(await runOnnx(sink.files.get('model.onnx')!, [feed])).values()];
+  for (const share of shares!.data) expect(Math.abs(share - 0.5)).toBeLessThan(0.06);
+  expect([...units!.data].map((value) => Math.round(value * 100) / 100)).toEqual([0.6, 0.8, 0, 0]);
+  // The trial in true float16 sees the file's numbers.
+  const { overflow } = await runHalf(map, [feed], 1);
+  expect(overflow).toBeNull();
 });

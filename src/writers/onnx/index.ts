@@ -3,6 +3,7 @@
 import type { ByteSink } from '../../bytes/byte-sink.js';
 import { type Span, writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
+import type { HeldTally } from '../../model/half-range.js';
 import type { LayerMap, Notice } from '../../model/layer-map.js';
 import { castNotices } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
@@ -129,9 +130,20 @@ async function writeExternal(
   return places;
 }
 
+/** Numbers of formulas that are within float16's range in the file, and not in the source. */
+function heldNotices(name: string, { large, small }: HeldTally = { large: 0, small: 0 }): Notice[] {
+  const notice = (count: number, why: string, what: string): Notice[] =>
+    count === 0
+      ? []
+      : [{ code: 'held', message: `${name}: ${count} ${count === 1 ? 'number is' : 'numbers are'} too ${why} for float16, and ${what} in the file` }];
+  return [...notice(large, 'large', '65504'), ...notice(small, 'small', '6e-8, the smallest one,')];
+}
+
 /** What was lost when dtypes changed; complete once all weights were streamed. */
 function narrowingNotices(narrowed: readonly NarrowedWeight[], { dtype: wanted }: WriteOptions): Notice[] {
-  const notices = narrowed.flatMap(({ layer, tensor, dtype, tally }) => castNotices(tensor.name, tally, dtype).map((notice) => ({ ...notice, layer })));
+  const notices = narrowed.flatMap(({ layer, tensor, dtype, tally, held }) =>
+    [...heldNotices(tensor.name, held), ...castNotices(tensor.name, tally, dtype)].map((notice) => ({ ...notice, layer })),
+  );
   const wide = narrowed.filter(({ tensor, dtype }) => tensor.dtype === 'float64' && dtype === 'float32');
   if (wanted !== 'source' || wide.length === 0) return notices;
   return [{ code: 'narrowed', message: `${wide.length} weights are float64 and were stored as float32, in which ONNX files compute here` }, ...notices];

@@ -4,6 +4,7 @@ import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
+import { guardsOf, type HeldTally, heldWeight } from '../../model/half-range.js';
 import type { Dim, Foreign, Layer, LayerMap, Layout, Notice, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { narrowForm, unwidened } from '../../model/narrow-form.js';
@@ -27,6 +28,8 @@ export interface NarrowedWeight {
   readonly tensor: Tensor;
   readonly dtype: DType;
   readonly tally: CastTally;
+  /** Numbers that stand within float16's range in place of their own. */
+  readonly held?: HeldTally | undefined;
 }
 
 export interface Plan {
@@ -44,7 +47,7 @@ const ORIGIN: Origin = { file: 'weighbridge' };
  */
 export function planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Plan {
   const decoded = new Set(map.layers.flatMap(({ op, outputs }) => (op === 'DequantizeLinear' ? outputs : [])));
-  const builder = new GraphBuilder(options, opset, inferMap(map), measured, keptApart(map), decoded);
+  const builder = new GraphBuilder(options, opset, inferMap(map), measured, keptApart(map), decoded, guardsOf(map.layers));
   builder.namePorts(map);
   for (const port of map.inputs) builder.addInput(port);
   for (const layer of map.layers) builder.addLayer(layer);
@@ -126,6 +129,7 @@ class GraphBuilder {
     readonly measured: MeasuredScales,
     readonly keptApart: (layer: Layer, value: string) => boolean,
     readonly decoded: ReadonlySet<string>,
+    readonly guards: ReadonlySet<Layer>,
   ) {
     this.#compute = computeDType(options);
   }
@@ -222,7 +226,7 @@ class GraphBuilder {
       this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [made], outputs: [name], attributes: {} });
       return;
     }
-    const tensor = this.#narrow(layer, value, this.#computed(value.dtype));
+    const tensor = this.#narrow(layer, value, this.#computed(value.dtype), 'value');
     // An initializer is no output of a graph.
     if (!this.#outputPorts.has(output)) this.#initializers.push({ name, tensor });
     else {
@@ -233,7 +237,7 @@ class GraphBuilder {
 
   #scalar(layer: Layer, slot: string, value: number): Tensor {
     const dtype = this.types.get(layer.inputs[0] ?? '')?.dtype ?? 'float32';
-    if (isFloatDType(dtype)) return this.#narrow(layer, float32Tensor(slot, [], [value], ORIGIN), this.#computed(dtype));
+    if (isFloatDType(dtype)) return this.#narrow(layer, float32Tensor(slot, [], [value], ORIGIN), this.#computed(dtype), 'value');
     return numbersTensor(slot, dtype, [], [value], ORIGIN);
   }
 
@@ -312,7 +316,7 @@ class GraphBuilder {
       this.#weights.set(weight, forms.set(form, made));
       return made;
     }
-    const stored = quantised ? quantiseChannels(weight, quantised.axis, quantised.scales) : this.#narrow(layer, weight, dtype);
+    const stored = quantised ? quantiseChannels(weight, quantised.axis, quantised.scales) : this.#narrow(layer, weight, dtype, role);
     const tensor = transposed ? permute(stored, [1, 0]) : stored;
     let name = this.#addInitializer(weight.name || `${layer.name}/${role}`, tensor);
     if (quantised) {
@@ -324,13 +328,14 @@ class GraphBuilder {
     return name;
   }
 
-  #narrow(layer: Layer, weight: Tensor, dtype: DType): Tensor {
+  #narrow(layer: Layer, weight: Tensor, dtype: DType, role: string): Tensor {
     const own = unwidened(weight);
     if (dtype === own.dtype) return own;
     if (dtype === weight.dtype && !narrowForm(weight)) return weight;
     const tally = newCastTally();
-    this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally });
-    return castTensor(own, dtype, tally);
+    const held: HeldTally = { large: 0, small: 0 };
+    this.#narrowed.push({ layer: layer.name, tensor: weight, dtype, tally, held });
+    return castTensor(dtype === 'float16' && this.guards.has(layer) ? heldWeight(role, own, held) : own, dtype, tally);
   }
 
   /**

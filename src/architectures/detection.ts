@@ -5,6 +5,7 @@
  */
 import { reshape } from '../model/tensor.js';
 import { repeated } from './blocks.js';
+import { unit } from './cosine.js';
 import { family, namesWithin, type Preprocessing, TORCHVISION } from './family.js';
 import { Departure, type Net, type Outputs, sizeOf, type Value } from './net.js';
 import { measureResNet, type ResNetSize, resnetFeatures } from './resnet.js';
@@ -118,10 +119,7 @@ function scaled(net: Net, x: Value, path: string): Value {
   const name = net.store.sourceName(path);
   if (!factors) throw new Departure(name, 'is missing');
   if (factors.shape.join() !== String(channels)) throw new Departure(name, `is of shape [${factors.shape}], but ${channels} channels flow in`);
-  const length = net.op('Sqrt', [net.op('ReduceSum', [net.multiply(x, x)], { axes: [1], keepdims: 1 })]);
-  // PyTorch's normalize divides by 1e-12 at least.
-  const unit = net.op('Div', [x, net.op('Clip', [length], { min: 1e-12 })]);
-  return net.constantOp('Mul', unit, reshape(factors, [channels, 1, 1]), name);
+  return net.constantOp('Mul', unit(net, x, 1), reshape(factors, [channels, 1, 1]), name);
 }
 
 interface RetinaNetSize {

@@ -1,13 +1,10 @@
 /** Classifiers at the end of a net, as published and as people replace them when they fine-tune. */
 import { ModelError } from '../errors.js';
-import { layerNorm } from './attention.js';
-import { ACTIVATIONS, type Activation, type Net, type Value } from './net.js';
+import { cosineHead } from './cosine.js';
+import { type Leaf, leavesOf, only, type Published, runLeaves } from './leaves.js';
+import { ACTIVATIONS, type Activation, type Net, sizeOf, type Value } from './net.js';
+import { otherHeads } from './other-heads.js';
 import { RAW_NAME } from './store.js';
-
-/** More layers than any head has. */
-const MAX_CHILDREN = 32;
-/** A Sequential in a Sequential in ... */
-const MAX_DEPTH = 4;
 
 export interface HeadOptions {
   /** Between its layers. */
@@ -26,7 +23,22 @@ const FEATURES = 'there is no classifier: what comes out is the {} of features (
 export function pooledHead(net: Net, x: Value, path: string, options: HeadOptions = {}): Value {
   const isHeadless = ![path, ...(options.also ?? [])].some((name) => net.has(name, true)) && besideOf(net, path, undefined) === undefined;
   if (isHeadless && (net.ecosystem === 'keras' || net.setting<string>('features', 'mean', FEATURES) === 'picture')) return x;
-  return head(net, net.globalPool(x), path, options);
+  return head(net, pooled(net, x, path, options), path, options);
+}
+
+const POOLING = 'what the classifier takes is the {} of each channel (mean, or max)';
+const BOTH = 'the classifier takes two numbers of each channel: {} (max-mean: all largest ones first, as fastai has them; mean-max)';
+
+/** One number of each channel, or two where the head takes as many. */
+function pooled(net: Net, x: Value, path: string, { also = [] }: HeadOptions): Value {
+  const at = [path, ...also].find((candidate) => net.has(candidate, false)) ?? besideOf(net, path, undefined);
+  const channels = sizeOf(x, 1);
+  const first = at === undefined || net.store.has(path) === undefined ? undefined : leavesOf(net, at)[0];
+  const taken = first && (first.kind === 'dense' ? net.store.shape(first.path)?.[1] : net.store.shape(first.path, 'scale')?.[0]);
+  const max = () => net.flatten(net.op('GlobalMaxPool', [x]));
+  if (taken !== 2 * channels) return net.setting<string>('head_pooling', 'mean', POOLING, true) === 'max' ? max() : net.globalPool(x);
+  const both = net.setting<string>('head_pooling', 'max-mean', BOTH);
+  return net.concat(both === 'mean-max' ? [net.globalPool(x), max()] : [max(), net.globalPool(x)]);
 }
 
 /** What people call the head that they put on a net, or beside one that is a part of theirs. */
@@ -56,6 +68,11 @@ export function head(net: Net, x: Value, path: string, options: HeadOptions = {}
   const { act = 'relu', layers = [['', CLASSES]], also = [] } = options;
   if (net.store.has(path) === undefined) return published(net, x, path, act, layers);
   const own = [path, ...also].find((candidate) => net.has(candidate, false));
+  const beside = besideOf(net, path, own);
+  if (own === undefined || layers.length === 1) {
+    const several = otherHeads(net, x, own === undefined && beside === undefined ? 1 : 2, own === undefined);
+    if (several !== x) return several;
+  }
   let y = x;
   if (own !== undefined) {
     const leaves = leavesOf(net, own);
@@ -65,19 +82,23 @@ export function head(net: Net, x: Value, path: string, options: HeadOptions = {}
     const meaning = 'the last layer of the published head is not there, and what is left ends in the activation {} (or none)';
     if (!net.endsInClasses && net.setting<string>('head_end', act, meaning) !== 'none') y = net.activation(y, act);
   }
-  const beside = besideOf(net, path, own);
   if (beside === undefined) return y;
   const leaves = leavesOf(net, beside);
   if (net.endsInClasses) {
     // Somebody else's, unless it takes the classes of the net's own.
     if (net.store.shape(leaves.find(({ kind }) => kind === 'dense')?.path ?? beside)?.[1] !== y.shape[1]) return y;
     const [here, there] = [net.store.sourceName(own!), net.store.sourceName(beside)];
-    const between = net.setting<string>('between', 'none', `what "${here}" makes goes into "${there}" with {} between (none, or relu)`);
+    // Behind a Sequential of somebody's own stands what ends it; behind a published head nothing.
+    const between = net.setting<string>(
+      'between',
+      net.hasOwnHead ? 'relu' : 'none',
+      `what "${here}" makes goes into "${there}" with {} between (none, or relu)`,
+    );
     if (between !== 'none') y = net.activation(y, 'relu');
   }
   net.endsInClasses = true;
   net.hasOwnHead = true;
-  return runLeaves(net, y, beside, leaves, 'relu', []);
+  return cosineHead(net, y, beside, leaves) ?? runLeaves(net, y, beside, leaves, 'relu', []);
 }
 
 function below(path: string, child: string | undefined): string {
@@ -94,69 +115,15 @@ export function besideWidth(net: Net, path: string): number | null {
 /** Where a head lies that is no part of the net itself. */
 function besideOf(net: Net, path: string, own: string | undefined): string | undefined {
   const { store } = net;
-  if (store.ecosystem === 'keras' || store.has(path) === undefined || (own !== undefined && !store.prefix)) return undefined;
+  if (store.ecosystem === 'keras' || store.has(path) === undefined) return undefined;
+  // A learner of fastai is a Sequential of body and head.
+  const fastai = /(^|\.)0\.$/.test(store.prefix ?? '') ? [`${store.prefix!.slice(0, -2)}1`] : [];
   // What holds the net's own head is no other one.
   const within = [path, ...(own === undefined ? [] : [own])].map((name) => `${store.sourceName(name)}.`);
-  return [...new Set([store.prefix ?? '', ''])]
-    .flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))
+  return [...fastai, ...[...new Set([store.prefix ?? '', ''])].flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))]
     .filter((name) => !within.some((inside) => inside.startsWith(`${name}.`)))
     .map((name) => RAW_NAME + name)
     .find((name) => net.has(name, false));
-}
-
-/** A layer of a head. */
-interface Leaf {
-  readonly path: string;
-  readonly kind: 'dense' | 'norm' | 'layer-norm';
-  /** Modules without weights that stand right before it, as far as numbers tell; null where names do not. */
-  readonly gap: number | null;
-}
-
-/** All layers below a module, in their order. */
-function leavesOf(net: Net, at: string, gap: number | null = 0, depth = 0): Leaf[] {
-  const kind = isStatistics(net, at) ? 'norm' : net.store.shape(at)?.length === 1 ? 'layer-norm' : 'dense';
-  const children = isDense(net, at) || kind !== 'dense' || depth === MAX_DEPTH ? [] : childrenOf(net, at);
-  if (children.length === 0) return [{ path: at, kind, gap }];
-  return children.flatMap((child, i) => {
-    const between = i === 0 ? 0 : Number(child) - Number(children[i - 1]) - 1;
-    return leavesOf(net, `${at}.${child}`, i === 0 ? gap : Number.isNaN(between) ? null : between, depth + 1);
-  });
-}
-
-type Published = NonNullable<HeadOptions['layers']>;
-
-/** @param layers of the published head, where it is that, or what is left of it */
-function runLeaves(net: Net, x: Value, at: string, leaves: readonly Leaf[], act: Activation, layers: Published): Value {
-  let y = x;
-  // Before the first dense layer there is at most dropout; one activation follows each, before or behind its normalisation.
-  let before: Leaf | null = null;
-  let passed = 0;
-  for (const leaf of leaves) {
-    const { path, kind, gap } = leaf;
-    if (before !== null && (gap === null ? kind === 'dense' : gap > 0)) {
-      const [usual, next] = layers.slice(passed - 1);
-      // Where the published head has one, too.
-      const isPlace = before.path === `${at}.${usual?.[0]}` && (next === undefined || `${path}.`.startsWith(`${at}.${next[0]}.`));
-      const isPublished = isPlace && net.store.shape(before.path)?.[0] === usual?.[1];
-      y = net.activation(y, isPublished ? act : between(net, at, isPlace ? act : 'relu'));
-      before = null;
-    }
-    if (kind === 'norm') y = net.norm(y, path);
-    else if (kind === 'layer-norm') y = layerNorm(net, y, path, 1e-5);
-    else {
-      y = net.dense(y, path, only(net, at, leaves.length));
-      before = leaf;
-      passed++;
-    }
-  }
-  return y;
-}
-
-/** @throws ModelError 'usage' for an activation that is none */
-function between(net: Net, at: string, usual: Activation): Activation {
-  const taken = net.setting<string>('head_activation', usual, `between the layers of the head ("${net.store.sourceName(at)}") stands a {}`);
-  if (ACTIVATIONS.has(taken) || taken === 'none') return taken as Activation;
-  throw new ModelError('usage', `--assume head_activation=${taken} is no activation; known: ${[...ACTIVATIONS, 'none'].join(', ')}`);
 }
 
 const ENDS: Readonly<Record<string, (net: Net, x: Value) => Value>> = {
@@ -185,33 +152,10 @@ function isCut(net: Net, at: string, leaves: readonly Leaf[], layers: Published)
 }
 
 /** The only layer of a head is called what the head is, whatever stands before it. */
-function only(net: Net, at: string, count: number): { canonical?: string } {
-  const canonical = count === 1 ? net.options.canonical?.(at) : null;
-  return canonical ? { canonical } : {};
-}
-
-/** Numbers in their order, or names in the file's. */
-function childrenOf(net: Net, at: string): readonly string[] {
-  const numbers = Array.from({ length: MAX_CHILDREN }, (_, i) => String(i)).filter((i) => net.has(`${at}.${i}`, false));
-  if (numbers.length > 0) return numbers;
-  const below = `${net.store.sourceName(at)}.`;
-  const { prefix = '' } = net.store;
-  const inside = net.store.modules.map((name) => prefix + name).filter((name) => name.startsWith(below));
-  return [...new Set(inside.map((name) => name.slice(below.length).split('.', 1)[0]!))].slice(0, MAX_CHILDREN);
-}
-
 function published(net: Net, x: Value, path: string, act: Activation, layers: Published): Value {
   net.endsInClasses = true;
   return layers.reduce((y, [suffix, out], i) => {
     const dense = net.dense(y, suffix === '' ? path : `${path}.${suffix}`, { out, ...only(net, path, layers.length) });
     return i < layers.length - 1 ? net.activation(dense, act) : dense;
   }, x);
-}
-
-function isDense(net: Net, path: string): boolean {
-  return net.store.shape(path)?.length === 2;
-}
-
-function isStatistics(net: Net, path: string): boolean {
-  return net.store.shape(path, 'mean') !== undefined;
 }

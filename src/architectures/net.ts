@@ -126,6 +126,8 @@ export class Net {
   padsAsTensorFlow: boolean;
   /** Whether the last value is one of classes. */
   endsInClasses = false;
+  /** Several heads over the same features, by what they are called. */
+  heads: Outputs | null = null;
   /** Whether somebody else made the layers that end in them, and may have put something behind. */
   hasOwnHead = false;
 

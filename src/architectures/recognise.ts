@@ -33,6 +33,21 @@ export interface RecogniseOptions {
   readonly under?: string;
 }
 
+/** What is kept beside a net for its training: weights of classes in a loss, how many nets an average is of. */
+const OF_TRAINING = /^((\w+\.)?(criterion|loss|loss_?(fn|func|function)|(train|val)_loss)\.(weight|pos_weight)|n_averaged)$/;
+
+/** Nets that no description is of, by names that only they have, and what to do with them. */
+const OTHER_NETS: readonly { readonly names: readonly RegExp[]; readonly said: string }[] = [
+  {
+    names: [/(^|\.)model\.0\.conv\.weight$/, /(^|\.)model\.\d+\.cv1\.conv\.weight$/],
+    said: 'they have the names of a YOLO of ultralytics, whose wiring is in its configuration and no weight. `yolo export format=onnx` (or torchscript) writes one that is read.',
+  },
+  {
+    names: [/^lin0\.model\.1\.weight$/, /^lin4\.model\.1\.weight$/],
+    said: 'they are the weights by which LPIPS sums distances of features: the net whose features these are (AlexNet, VGG, SqueezeNet) is in a file of its own.',
+  },
+];
+
 /** How far a family goes with a file. */
 interface Attempt {
   readonly family: Family;
@@ -55,7 +70,7 @@ export function recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options:
   const { tensors, names } = foldReparametrised(stored);
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
     prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
-  const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, tensors.size, options);
+  const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, [...tensors.keys()], options);
   if (!map) return { map, unknown: `${unknown}${reparametrised(tensors)}` };
   return { map: { ...map, warnings: [...map.warnings, ...foldedNotice(names)] } };
 }
@@ -81,9 +96,13 @@ function reparametrised(tensors: ReadonlyMap<string, Tensor>): string {
 
 /** A Keras file without a configuration. */
 export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean, options: RecogniseOptions): Recognition {
-  const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
   const stores = ({ stem }: Family, { spell }: Spelling) => kerasPrefixes(layers, spell(stem) ?? '').map((prefix) => kerasStore(layers, spell, theano, prefix));
-  return recognise(['keras'], stores, total, options);
+  return recognise(
+    ['keras'],
+    stores,
+    layers.flatMap(({ tensors }) => tensors.map(({ name }) => name)),
+    options,
+  );
 }
 
 /** What is told of a net whose file names no layers. */
@@ -114,9 +133,10 @@ export function recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: 
 function recognise(
   ecosystems: readonly string[],
   storesOf: (family: Family, spelling: Spelling) => readonly WeightStore[],
-  total: number,
+  all: readonly string[],
   options: RecogniseOptions,
 ): Recognition {
+  const total = all.length;
   const attempts: Attempt[] = [];
   for (const family of chosenFamilies(options)) {
     for (const spelling of family.spellings.filter(({ ecosystem }) => ecosystems.includes(ecosystem))) {
@@ -143,6 +163,8 @@ function recognise(
     const problem = `the weights are not those of ${asked}, which --arch ${options.arch} names: ${nearest?.departure ?? 'nothing of it is there'}`;
     throw new ModelError('usage', problem, { file: options.file });
   }
+  const elsewhere = OTHER_NETS.find(({ names }) => names.every((pattern) => all.some((name) => pattern.test(name))));
+  if (elsewhere) return { map: null, unknown: elsewhere.said };
   const known = families.map(({ title }) => title).join(', ');
   const resembles = nearest ? ` They are most like those of ${named(nearest.family)} (${nearest.family.name}), but ${nearest.departure}.` : '';
   return { map: null, unknown: `they are of no family that is recognised.${resembles} Known: ${known}.` };
@@ -237,7 +259,7 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
   const untouched = used();
   try {
     const built = buildNet(family, size, net, options);
-    const left = store.leftOver().filter(({ name }) => !(family.training?.test(name) ?? false));
+    const left = store.leftOver().filter(({ name, shape }) => !(family.training?.test(name) ?? false) && !(shape.length < 2 && OF_TRAINING.test(name)));
     if (left.length > 0) {
       const others = left.length === 1 ? 'one tensor is none of its own:' : `${left.length} tensors are none of its own, first`;
       const departure = `${others} "${left[0]!.name}" [${left[0]!.shape}]`;
@@ -251,7 +273,10 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
         : [
             {
               code: 'training-layer-removed',
-              message: `${dropped.length} tensors that only training uses, or that are worked out from others, are left out ("${dropped[0]!.name}", ...)`,
+              message:
+                dropped.length === 1
+                  ? `"${dropped[0]!.name}", which only training uses or which is worked out from others, is left out`
+                  : `${dropped.length} tensors that only training uses, or that are worked out from others, are left out ("${dropped[0]!.name}", ...)`,
             },
           ];
     return { family, used: total, departure: null, prefix, map: { ...built, warnings: notices } };
@@ -291,15 +316,15 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
   const x: Value = { name: options.inputName ?? inputName(store), shape: [batch, channels, height, width] };
   if (!options.inputShape && !family.input) net.assume('input', `the input is ${height} x ${width} pixels; --input-shape says otherwise`);
   const built = family.build(net, x, size);
-  const several = isValue(built) ? null : Object.entries(built);
-  const features = isValue(built) ? built : several![0]![1];
+  const several = net.heads ? Object.entries(net.heads) : isValue(built) ? null : Object.entries(built);
+  const features = isValue(built) ? built : Object.values(built)[0]!;
   const isPublished = net.endsInClasses;
   let y = isPublished ? features : ownKerasHead(net, features);
   const isPicture = y.shape.length === 4;
   const { lastModule } = net;
   // Keras ends in a softmax unless told; other families have said by themselves what is behind.
   const isKeras = store.ecosystem === 'keras' && net.endsInClasses && !(family.kerasLogits && isPublished);
-  const mayEnd = net.endsInClasses && !isKeras && !options.softmax && !net.settings.has('end') && family.output === undefined;
+  const mayEnd = !several && net.endsInClasses && !isKeras && !options.softmax && !net.settings.has('end') && family.output === undefined;
   if (mayEnd) y = ending(net, y, !net.hasOwnHead && y.shape[1] !== 1 && store.ecosystem !== 'keras');
   // Of one number a softmax makes 1, whatever it is.
   const softmax = options.softmax ?? (isKeras && y.shape[1] !== 1);
@@ -411,7 +436,9 @@ function prefixesOf(tensors: ReadonlyMap<string, Tensor>, { stem }: Family, spel
       else if (name.endsWith(`.${anchor}`)) prefixes.add(name.slice(0, -anchor.length));
     }
   }
-  return [...prefixes].slice(0, MAX_PREFIXES);
+  // Blocks of a net may have convolutions of the same name: those that lie deeper are no nets.
+  const depth = (prefix: string) => prefix.split('.').length;
+  return [...prefixes].sort((a, b) => depth(a) - depth(b)).slice(0, MAX_PREFIXES);
 }
 
 /** What may stand before all names of a Keras net: nothing, or what stands before its first convolution's. */

@@ -40,6 +40,9 @@ const bottleneck = (depths: number[], width = 64, groups = 1): ResNetSize => ({
 /** Cadene's SE-ResNets pool without padding, and stride as the authors of ResNet do where they have no groups. */
 const LEGACY_STEM = 'layer0.conv1';
 
+/** Of detectron2, whose nets stride as the authors' do unless they have groups, and take pictures as these take them. */
+const DETECTRON_STEM = 'stem.conv1';
+
 const resnetD = (size: ResNetSize, attention?: ResNetSize['attention']): ResNetSize => ({
   ...size,
   stem: 'deep',
@@ -90,6 +93,23 @@ export const resnet = family<ResNetSize>({
     { ecosystem: 'torchvision', spell: (path) => path },
     // timm's stems of three convolutions, and the authors' of ResNeSt.
     { ecosystem: 'timm', spell: spelling({ conv1: 'conv1.0', '{*}': '{*}' }) },
+    // ResNet-C and -D of OpenMMLab.
+    {
+      ecosystem: 'timm',
+      spell: spelling({ conv1: 'stem.0', 'conv1.{i}': 'stem.{i}', bn1: 'stem.7', 'layer{s}.{*}': 'layer{s}.{*}', fc: 'head.fc|fc' }),
+    },
+    {
+      ecosystem: 'torchvision',
+      spell: spelling({
+        conv1: DETECTRON_STEM,
+        bn1: `${DETECTRON_STEM}.norm`,
+        'layer{s}.{b}.conv{i}': 'res{s+1}.{b}.conv{i}',
+        'layer{s}.{b}.bn{i}': 'res{s+1}.{b}.conv{i}.norm',
+        'layer{s}.{b}.downsample.0': 'res{s+1}.{b}.shortcut',
+        'layer{s}.{b}.downsample.1': 'res{s+1}.{b}.shortcut.norm',
+        fc: 'linear|fc',
+      }),
+    },
     // Cadene's SE-ResNets, which timm calls legacy.
     {
       ecosystem: 'timm',
@@ -133,7 +153,7 @@ export const resnet = family<ResNetSize>({
     // A Sequential of the children, as `nn.Sequential(*list(net.children())[:-1])` saves it.
     {
       ecosystem: 'torchvision',
-      spell: spelling({ conv1: '0', bn1: '1', 'layer{s}.{*}': '{s+3}.{*}', fc: '9' }),
+      spell: spelling({ conv1: '0', bn1: '1', 'layer{s}.{*}': '{s+3}.{*}', fc: '9|10|11' }),
     },
     {
       ecosystem: 'keras',
@@ -226,7 +246,8 @@ export function resnetFeatures(
   const epsilon = !keras ? 1e-5 : net.store.sourceName('bn1') === 'bn_conv1' ? 1e-3 : 1.001e-5;
   // The authors stride in the first convolution of a bottleneck; torchvision in the 3 x 3 one, which is called version 1.5.
   const isLegacy = (net.store.sourceName('conv1') ?? '').endsWith(LEGACY_STEM);
-  const early = keras || net.ecosystem === 'caffe' || (isLegacy && groups === 1);
+  const isDetectron = (net.store.sourceName('conv1') ?? '').endsWith(DETECTRON_STEM);
+  const early = keras || net.ecosystem === 'caffe' || ((isLegacy || isDetectron) && groups === 1);
   const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
   const antialias = net.setting<string>('antialias', 'none', ANTIALIAS, true);
   let x = input;

@@ -36,6 +36,8 @@ export interface WeightStore {
   shape(path: string, role?: string): readonly number[] | undefined;
   /** The source's own name of a module. */
   sourceName(path: string): string;
+  /** What modules right below one are called, in the source's order; of a state dict, where it has any. */
+  childrenOf?(path: string): readonly string[];
   /** What stands before all of the net's names; its head may stand without. */
   readonly prefix?: string;
   /** The layers of which nobody asked for anything, in the source's order, under names that are taken with `RAW_NAME`. */
@@ -89,6 +91,11 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
     layout: 'nchw',
     has: (path) => spelt(path) !== null && parts(path).every((name) => modules.has(name)),
     sourceName: (path) => parts(path).join('+'),
+    childrenOf: (path) => {
+      const below = `${parts(path).join('+')}.`;
+      const inside = [...modules].filter((name) => name.startsWith(below));
+      return [...new Set(inside.map((name) => name.slice(below.length).split('.', 1)[0]!))].filter((child) => !tensors.has(below + child));
+    },
     shape: (path, role = 'kernel') => {
       for (const roles of Object.values(TORCH_ROLES)) {
         const tensor = roles[role] === undefined ? undefined : find(path, roles[role]!);

@@ -363,6 +363,10 @@ const WRITTEN: readonly (readonly [className: string, dialect: string, config: o
   ['Dense', 'tf.keras with a layer for its activation', { ...TF_KERAS, units: 3, activation: { class_name: 'Activation', config: { activation: 'relu' } } }],
   ['AlphaDropout', 'Keras 3', { ...KERAS3, rate: 0.1, seed: null, noise_shape: null }],
   ['InstanceNormalization', 'keras_contrib', { name: 'one', trainable: true, axis: 3, epsilon: 1e-3, center: true, scale: true, ...weights('beta', 'gamma') }],
+  ['Discretization', 'Keras 3', { ...KERAS3, bin_boundaries: [0, 1], num_bins: null, epsilon: 0.01, output_mode: 'int', sparse: false }],
+  ['CategoryEncoding', 'tf.keras', { ...TF_KERAS, num_tokens: 4, output_mode: 'multi_hot', sparse: false }],
+  ['Addons>StochasticDepth', 'tf.keras', { ...TF_KERAS, survival_probability: 0.8 }],
+  ['SubPixelUpscaling', 'keras_contrib', { name: 'one', trainable: true, scale_factor: 2, data_format: 'channels_last' }],
   ['GaussianDropout', 'tf.keras', { ...TF_KERAS, rate: 0.1 }],
 ];
 

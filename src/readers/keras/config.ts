@@ -91,6 +91,14 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
   }
   const layers = (config as Json | undefined)?.layers;
   if (!Array.isArray(layers) || !(MODEL_CLASSES.has(className) || isFunctional(config as Json))) {
+    if (className === 'Graph')
+      throw new ModelError(
+        'unsupported',
+        'the model is a Graph, which Keras had up to 1.0: load it with Keras 1.0 to 1.2 and make it anew as a functional Model.',
+        {
+          file,
+        },
+      );
     throw new ModelError(
       'unsupported',
       `the model is of class "${className}", whose wiring is Python code. Only Sequential and functional models say how their layers are wired.`,
@@ -122,6 +130,18 @@ export function parseLayer(value: unknown, prefix: string, depth: number, file: 
     // A prediction takes the kernel as training left it, divided by its norm.
     const inner = parseLayer(config.layer, `${path}/`, depth + 1, file);
     return { ...inner, name, path, wrapper: className, unknown: [...inner.unknown, ...unknown] };
+  }
+  // Keras 3: layers one behind the other that are no model.
+  if (className === 'Pipeline' && Array.isArray(config.layers)) {
+    const model = parseModel({ class_name: 'Sequential', config: { name, layers: config.layers } }, `${path}/`, depth + 1, file);
+    return {
+      name,
+      path,
+      className,
+      config,
+      model,
+      unknown: [...unknownKeys(entry, ENTRY_KEYS), ...unknownKeys(config, new Set(['layers', 'name', 'trainable', 'dtype']))],
+    };
   }
   const isModel = MODEL_CLASSES.has(className) || isFunctional(config);
   const model = isModel ? parseModel(entry, `${path}/`, depth + 1, file) : null;

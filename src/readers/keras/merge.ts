@@ -64,7 +64,7 @@ function ofOneRank(inputs: readonly Value[], scope: Scope): readonly Value[] {
 }
 
 /** The values in one order. */
-function aligned(inputs: readonly Value[], scope: Scope): readonly Value[] {
+export function aligned(inputs: readonly Value[], scope: Scope): readonly Value[] {
   const [first] = inputs;
   if (inputs.some((value) => value.shape.length !== first!.shape.length)) {
     throw scope.unsupported(`a ${scope.layer.className} of values with different numbers of axes`);

@@ -7,6 +7,7 @@
 
 import { elu, leakyRelu, parametricSoftplus, prelu, reluLayer, softmaxLayer, srelu, thresholdedRelu } from './activation-layers.js';
 import { activationLayer } from './activation-setting.js';
+import { categoryEncoding, discretization } from './categories.js';
 import { convolution, depthwiseConvolution, separableConvolution, transposedConvolution } from './convolutions.js';
 import { dense, embedding, layerScale, rescaling } from './dense.js';
 import { dot } from './dot.js';
@@ -24,6 +25,7 @@ import {
   rmsNormalization,
   unitNormalization,
 } from './normalisation.js';
+import { depthDropped, subPixels } from './others.js';
 import { adaptivePooling, cropping, globalPooling, pooling, upSampling, zeroPadding } from './pooling.js';
 import { bidirectional, recurrent } from './recurrent/index.js';
 import { centerCrop, randomCrop, resizing } from './resizing.js';
@@ -190,6 +192,11 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
     Merge: several(legacyMerge),
     Subtract: { rule: subtract, inputs: 'two' },
     Dot: { rule: dot, inputs: 'two' },
+    Discretization: one(discretization),
+    CategoryEncoding: one(categoryEncoding),
+    'Addons>StochasticDepth': { rule: depthDropped, inputs: 'two' },
+    // keras_contrib.
+    SubPixelUpscaling: spatial(2, subPixels),
     Identity: one(passOn),
     ...Object.fromEntries(NOISE.map((name) => [name, one(passOn)])),
     ...Object.fromEntries(AUGMENTATION.map((name) => [name, one(augment)])),
@@ -199,10 +206,12 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map(
 /** Why a class that people do use has no rule; other unknown classes are called unknown. */
 const WHY_NOT: Readonly<Record<string, string>> = {
   Lambda: 'it holds Python code, which is never run. Replace it by the layers that it stands for and save again.',
+  RandomChoice: 'it picks layers at random in predictions too. Cut the model behind it, and feed what it makes.',
   ...Object.fromEntries(
-    ['StringLookup', 'IntegerLookup', 'TextVectorization', 'Hashing', 'HashedCrossing', 'Discretization', 'CategoryEncoding', 'CategoryCrossing'].map(
-      (name) => [name, 'it looks up, counts or sorts into classes what flows in, before the net. Cut the model behind it, and feed what it makes.'],
-    ),
+    ['StringLookup', 'IntegerLookup', 'TextVectorization', 'Hashing', 'HashedCrossing', 'CategoryCrossing'].map((name) => [
+      name,
+      'it looks up, counts or sorts into classes what flows in, before the net. Cut the model behind it, and feed what it makes.',
+    ]),
   ),
   ...Object.fromEntries(
     ['AutoContrast', 'Equalization', 'CLAHE', 'ContrastLimitedAdaptiveHistogramEqualization', 'RandomResizedCrop'].map((name) => [

@@ -97,6 +97,7 @@ const BY_CLASS: ReadonlyMap<string, Settings> = new Map(
     Dense: { ...trained('kernel', 'bias'), ...KERAS1_WEIGHTS, ...KERAS3_WEIGHTS },
     EinsumDense: { ...trained('kernel', 'bias'), ...KERAS3_WEIGHTS },
     Embedding: { ...trained('embeddings'), ...KERAS1_WEIGHTS, ...KERAS3_WEIGHTS, ...any('dropout'), sparse: [false, null] },
+    ...forEach(['ReversibleEmbedding', 'keras_hub>ReversibleEmbedding', 'keras_nlp>ReversibleEmbedding'], { ...trained('embeddings'), ...KERAS3_WEIGHTS }),
     ...forEach(['BatchNormalization', 'BatchNormalizationV1', 'BatchNormalizationV2', 'SyncBatchNormalization'], BATCH_NORMALIZATION),
     ...forEach(
       ['LayerNormalization', 'GroupNormalization', 'RMSNormalization', 'Addons>GroupNormalization', 'Addons>InstanceNormalization', 'InstanceNormalization'],

@@ -82,6 +82,10 @@ const BY_CLASS: readonly (readonly [names: RegExp, roles: (config: Json) => Weig
   [/^PReLU$/, () => ({ trained: ['alpha'], fixed: [] })],
   [/^SReLU$/, () => ({ trained: ['t_left', 'a_left', 't_right', 'a_right'], fixed: [] })],
   [/^ParametricSoftplus$/, () => ({ trained: ['alphas', 'betas'], fixed: [] })],
+  [
+    /^(keras_(hub|nlp)>)?ReversibleEmbedding$/,
+    ({ tie_weights }) => ({ trained: ['embeddings', ...(tie_weights === false ? ['reverse_embeddings'] : [])], fixed: [] }),
+  ],
   [/^Embedding$/, () => ({ trained: ['embeddings'], fixed: [] })],
   [/^(MultiHead|GroupedQuery)Attention$/, attention],
 ];

@@ -18,6 +18,7 @@ import { KERAS_FURTHER, TENSORFLOW_FURTHER } from './further.js';
 import { type Known, known } from './known.js';
 import * as pictures from './pictures.js';
 import * as placing from './placing.js';
+import { reversibleEmbedding } from './reversible.js';
 import { getItem } from './slicing.js';
 
 const of = (x: string, ...rest: readonly string[]) => ({
@@ -281,6 +282,7 @@ const LAYERS: Readonly<Record<string, Known>> = {
     ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask', 'return_attention_scores', 'training', 'use_causal_mask'],
     groupedQueryAttention,
   ),
+  ...Object.fromEntries(['', 'keras_hub>', 'keras_nlp>'].map((owner) => [`${owner}ReversibleEmbedding`, known(['inputs', 'reverse'], reversibleEmbedding)])),
   AdditiveAttention: known(['inputs', 'mask', 'training', 'return_attention_scores', 'use_causal_mask'], additiveAttention),
   Attention: known(['inputs', 'mask', 'training', 'return_attention_scores', 'use_causal_mask'], attention),
 };

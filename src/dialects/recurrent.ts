@@ -19,6 +19,8 @@ export interface Direction {
   /** [gates * hidden] each. */
   readonly inputBias: Value | null;
   readonly recurrentBias: Value | null;
+  /** [projected, hidden]: what leaves an LSTM's cell becomes its state by a product. */
+  readonly projection?: Value | null;
   /** [1, batch, hidden]. */
   readonly hidden: Value;
   readonly cell: Value | null;
@@ -105,12 +107,14 @@ export function runSteps(build: GraphBuilder, kind: RecurrentKind, order: string
     const candidate = candidateOf(clipped(sum(from.n!, mul(r, past.n!))));
     return sum(candidate, mul(z, add('Sub', [hidden, candidate])));
   };
+  const projection = direction.projection ? turned(direction.projection) : null;
   const lstm = (step: Value, hidden: Value, cell: Value): readonly [Value, Value] => {
     const gates = gatesOf(sum(step, withBias(add('MatMul', [hidden, recurrent]), direction.recurrentBias)));
     const input = gate(clipped(seen(gates.i!, 0, cell)));
     const forget = manner.inputForget ? add('Sub', [one(), input]) : gate(clipped(seen(gates.f!, 2, cell)));
     const next = sum(mul(forget, cell), mul(input, candidateOf(clipped(gates.g!))));
-    return [mul(gate(clipped(seen(gates.o!, 1, next))), leave(next)), next];
+    const left = mul(gate(clipped(seen(gates.o!, 1, next))), leave(next));
+    return [projection ? add('MatMul', [left, projection]) : left, next];
   };
 
   const each = parts(all, steps, 0);

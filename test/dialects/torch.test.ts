@@ -102,6 +102,29 @@ const moved: readonly (readonly [string, readonly string[], readonly number[]])[
   ['a norm of order 0', ['return torch.norm(x, 0, [2])'], [3, 4, 4]],
   ['a norm of order -inf', ['return torch.norm(torch.neg(x), float("-inf"), [2])'], [0, 4, 8]],
   ['a sum of bytes', ['return torch.sum(torch.to(torch.mul(x, 20), 0))'], [1320]],
+  ['a running product', ['return torch.cumprod(torch.slice(x, 2, 1), 2)'], [1, 2, 6, 5, 30, 210, 9, 90, 990]],
+  ['a running maximum', ['_0, _1 = torch.cummax(torch.remainder(x, 5), 2)', 'return _0'], [0, 1, 2, 3, 4, 4, 4, 4, 3, 4, 4, 4]],
+  ['the places of a running maximum', ['_0, _1 = torch.cummax(torch.remainder(torch.mul(x, x), 4), 2)', 'return _1'], [0, 1, 1, 3, 0, 1, 1, 3, 0, 1, 1, 3]],
+  ['a running minimum', ['_0, _1 = torch.cummin(torch.remainder(x, 5), 1)', 'return _0'], [0, 1, 2, 3, 0, 0, 1, 2, 0, 0, 0, 1]],
+  ['a running sum of exponentials', ['return torch.exp(torch.logcumsumexp(torch.log(torch.select(x, 1, 1)), 1))'], [4, 9, 15, 22]],
+  ['logaddexp of infinities', ['_0 = torch.full_like(torch.slice(torch.slice(x, 1, 0, 1), 2, 0, 1), -inf)', 'return torch.exp(torch.logaddexp(_0, _0))'], [0]],
+  ['bounds below values', ['return torch.bucketize(torch.select(x, 1, 1), torch.tensor([4, 6.]))'], [0, 1, 1, 2]],
+  ['bounds up to values', ['return torch.searchsorted(torch.tensor([4, 6.]), torch.select(x, 1, 1), right=True)'], [1, 1, 2, 2]],
+  ['a product of vectors', ['return torch.cross(torch.slice(x, 2, 0, 1), torch.slice(x, 2, 1, 2), 1)'], [-4, 8, -4]],
+  ['kron', ['return torch.kron(torch.slice(torch.select(x, 0, 0), 0, 0, 1), torch.tensor([[1.], [2.]]))'], [0, 1, 2, 3, 0, 2, 4, 6]],
+  ['block_diag', ['return torch.block_diag([torch.tensor([[1., 2.]]), torch.tensor([[3.]])])'], [1, 2, 0, 0, 0, 3]],
+  ['elements by their places in memory', ['return torch.as_strided(x, [2, 3], [4, 2], 1)'], [1, 3, 5, 5, 7, 9]],
+  ['dist', ['return torch.dist(torch.select(x, 1, 0), torch.select(x, 1, 1), 1)'], [16]],
+  ['xlogy of 0', ['return torch.xlogy(torch.slice(torch.select(x, 1, 0), 1, 0, 2), 0.5)'], [0, Math.log(0.5)]],
+  ['sinc', ['return torch.sinc(torch.mul(torch.slice(torch.select(x, 1, 0), 1, 0, 2), 0.5))'], [1, 2 / Math.PI]],
+  ['the median of all', ['return torch.median(x)'], [5]],
+  ['parts that do not come out even', ['return torch.tensor_split(x, 3, 2)[0]'], [0, 1, 4, 5, 8, 9]],
+  ['parts between places', ['return torch.tensor_split(x, [1, 3], 2)[2]'], [3, 7, 11]],
+  [
+    'what a pooling found, put back',
+    ['_0, _1 = torch.max_pool2d_with_indices(torch.unsqueeze(x, 0), [2, 2], [1, 2])', 'return torch.max_unpool2d(_0, _1, [3, 4])'],
+    [0, 0, 0, 0, 0, 5, 0, 7, 0, 9, 0, 11],
+  ],
   ['tensordot', ['return torch.tensordot(x, torch.slice(x, 1, 0, 1), [2, 0], [2, 0])'], [14, 38, 62]],
 ];
 
@@ -110,6 +133,15 @@ it.each(moved)('%s', async (_, body, expected) => {
   const [made] = await runLayers(map, [{ shape: [1, 3, 4], data: Float64Array.from(new Array(12).keys()) }], () => {});
   expect(made!.data).toHaveLength(expected.length);
   for (const [i, value] of expected.entries()) expect(Number(made!.data[i])).toBeCloseTo(value, 5);
+});
+
+it.each([
+  ['a transposed tensor', 'torch.transpose(x, 1, 2)'],
+  ['a part', 'torch.contiguous(torch.slice(x, 1, 1, 3))'],
+])('places in memory are not known of %s', async (_, what) => {
+  await expect(
+    openModel(netOf([`return torch.as_strided(${what}, [2, 3], [4, 2], 1)`]), { inputShape: [1, 3, 4] }).then((model) => model.map()),
+  ).rejects.toThrow(/memory/);
 });
 
 it('what is changed through a part that may be a copy cannot be read of the whole any more', async () => {

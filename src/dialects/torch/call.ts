@@ -66,7 +66,7 @@ export class Call {
     const item = this.given.get(name);
     if (item === undefined) throw new ModelError('malformed', `${this.op} lacks its ${name}`);
     if (item instanceof Unknown) throw BEHIND_OBSTACLE;
-    if (item instanceof Untold) throw new ModelError('unsupported', item.obstacle);
+    if (item instanceof Untold) return item.told();
     return item;
   }
 
@@ -208,9 +208,9 @@ export class Call {
     return item instanceof TensorItem && item.value.elements?.length === 1 && item.value.elements[0] === size;
   }
 
-  /** One of several results, which nothing can be made of. */
-  unknown(what: string): Item {
-    return new Untold(`${this.op}: ${what} cannot be said`);
+  /** One of several results, which nothing can be made of, or which is made only where something reads it. */
+  unknown(what: string, make: (() => Item) | null = null): Item {
+    return new Untold(`${this.op}: ${what} cannot be said`, make);
   }
 
   /** How many times larger a size is than another, where that is a number. */
@@ -261,9 +261,9 @@ export class Call {
   }
 
   /** A part of a tensor that shares its memory. */
-  view(name: string, get: View['get'], put: View['put']): Item {
+  view(name: string, get: View['get'], put: View['put'], isRowMajor = false): Item {
     const of = this.tensorItem(name);
-    return new TensorItem(get(of.value), { of, get, put });
+    return new TensorItem(get(of.value), { of, get, put }, isRowMajor);
   }
 
   /**

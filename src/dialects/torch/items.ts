@@ -54,9 +54,21 @@ export class Opaque {
 /** What an operator would have made that is not translated: whatever it flows into is not known either. */
 export class Unknown {}
 
-/** A result that cannot be said, which is an obstacle only where something reads it. */
+/** A result that cannot be said, or is not made where nothing reads it: an obstacle, or layers, only where something does. */
 export class Untold {
-  constructor(readonly obstacle: string) {}
+  #made: Item | undefined;
+
+  constructor(
+    readonly obstacle: string,
+    readonly make: (() => Item) | null = null,
+  ) {}
+
+  /** @throws ModelError 'unsupported' */
+  told(): Item {
+    if (!this.make) throw new ModelError('unsupported', this.obstacle);
+    this.#made ??= this.make();
+    return this.#made;
+  }
 }
 
 export type Item =
@@ -101,6 +113,8 @@ export class TensorItem {
   constructor(
     value: Value,
     readonly view: View | null = null,
+    /** Whether its elements are known to lie in memory in the order of its axes. */
+    readonly isRowMajor = false,
   ) {
     this.#value = value;
     this.#seen = view ? view.of.#refreshed() : 0;

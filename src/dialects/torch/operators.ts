@@ -12,6 +12,7 @@ import { normalisation } from './rules/normalisation.js';
 import { places } from './rules/places.js';
 import { products } from './rules/products.js';
 import { recurrentRules } from './rules/recurrent.js';
+import { scans } from './rules/scans.js';
 import { windows } from './rules/windows.js';
 
 /** By name within 'aten', or with the namespace where it is another one. */
@@ -24,6 +25,7 @@ export const TORCH_RULES: Rules = {
   ...making,
   ...compositions,
   ...places,
+  ...scans,
   ...language,
   ...recurrentRules,
 };

@@ -91,7 +91,7 @@ function takeInputs(parameters: readonly Parameter[], { build }: Workshop, optio
     if (!shape) missing.push(name);
     const value = build.input(name, dtype ?? 'float32', shape ?? []);
     inputs.push(value);
-    args.push(new TensorItem(value));
+    args.push(new TensorItem(value, null, true));
   }
   if (inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into it');
   if (missing.length > 0) throw shapesMissing(inputs[0]!.name, missing);
@@ -143,7 +143,8 @@ export interface Output {
 /** The tensors in what a program returns, by their place or name. */
 export function outputsOf(returned: Item, shop: Workshop, obstacles: Obstacles): readonly Output[] {
   const found: Output[] = [];
-  const walk = (item: Item, name: string, depth: number): void => {
+  const walk = (given: Item, name: string, depth: number): void => {
+    const item = given instanceof Untold && given.make ? given.told() : given;
     if (item === null || depth > 8) return;
     if (item instanceof TensorItem) found.push({ name, value: item.value });
     else if (item instanceof List || item instanceof Tuple) {

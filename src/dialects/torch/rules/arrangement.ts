@@ -528,13 +528,6 @@ export const arrangement: Rules = {
   split,
   unsafe_split: split,
   split_with_sizes: split,
-  tensor_split: rule('self, indices_or_sections, dim=0', (call) => {
-    const [x, sections] = [call.tensor('self'), call.number('indices_or_sections')];
-    const axis = call.axis('dim', x);
-    const size = call.size(x, axis);
-    if (size % sections !== 0) throw call.decline(`${size} elements are no ${sections} equal parts`);
-    return evenParts(call, axis, size / sections);
-  }),
   unbind,
   cat,
   concat: cat,
@@ -561,6 +554,7 @@ export const arrangement: Rules = {
   constant_pad_nd: rule('self, pad, value=0', (call) => padded(call, 'constant', call.number('value'))),
   reflection_pad1d: padAs('reflect'),
   reflection_pad2d: padAs('reflect'),
+  reflection_pad3d: padAs('reflect'),
   replication_pad1d: padAs('edge'),
   replication_pad2d: padAs('edge'),
   replication_pad3d: padAs('edge'),

@@ -470,7 +470,9 @@ export const elements: Rules = {
   cuda: rule('self, device=None', (call) => call.item('self')),
   requires_grad_: rule('self, requires_grad=True', (call) => call.item('self')),
   clone: rule('self, memory_format=None', (call) => call.tensor('self')),
-  contiguous: rule('self, memory_format=None', (call) => call.view('self', (value) => value, null)),
+  contiguous: rule('self, memory_format=None', (call) =>
+    call.view('self', (value) => value, null, !call.has('memory_format') || call.given.get('memory_format') === 0),
+  ),
   'prim::dtype': rule('self', (call) => {
     const { dtype } = call.tensor('self');
     if (dtype === null) throw call.decline('the dtype of what flows into it is not known');

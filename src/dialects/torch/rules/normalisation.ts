@@ -167,7 +167,7 @@ const topk = rule('self, k, dim=-1, largest=True, sorted=True', (call) => {
 });
 
 /** The p-norm of some axes. */
-function normOf(call: Call, x: Value, p: number, axes: readonly number[], keepdims: number): Value {
+export function normOf(call: Call, x: Value, p: number, axes: readonly number[], keepdims: number): Value {
   if (p === 2) return call.add('ReduceL2', [x], { axes, keepdims });
   if (p === 1) return call.add('ReduceL1', [x], { axes, keepdims });
   if (Math.abs(p) === Number.POSITIVE_INFINITY) return call.add(p > 0 ? 'ReduceMax' : 'ReduceMin', [call.add('Abs', [x], {}, 'abs')], { axes, keepdims });

@@ -1,7 +1,7 @@
 /** Operators that order elements, and that write to places which indices name. */
 import type { Value } from '../../../model/builder.js';
 import type { Call } from '../call.js';
-import type { Item, List } from '../items.js';
+import { type Item, type List, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 import { expanded, sizeItems } from './arrangement.js';
 
@@ -26,6 +26,14 @@ function ranked(call: Call, place: (size: number) => number): List {
     }),
   );
 }
+
+/** The lower one of two; of all elements without its place. */
+const median = rule('self, dim=None, keepdim=False', (call) => {
+  const middle = (size: number) => Math.floor((size - 1) / 2) + 1;
+  if (call.has('dim')) return ranked(call, middle);
+  const row = new TensorItem(call.reshaped(call.tensor('self'), [-1], 'row'));
+  return ranked(call.withGiven({ self: row, dim: 0 }), middle).items[0]!;
+});
 
 /** Overloads with and without a word on equal elements, which comes first. */
 const sorting = (run: (call: Call, isDescending: boolean) => Item | Value): Rule =>
@@ -168,7 +176,7 @@ export const places: Rules = {
   sort: sorting((call, isDescending) => listOf(ordered(call, isDescending))),
   argsort: sorting((call, isDescending) => ordered(call, isDescending)[1]!),
   kthvalue: rule('self, k, dim=-1, keepdim=False', (call) => ranked(call, () => call.number('k'))),
-  median: rule('self, dim, keepdim=False', (call) => ranked(call, (size) => Math.floor((size - 1) / 2) + 1)),
+  median,
   scatter,
   scatter_add: rule('self, dim, index, src', (call) => scattered(call, 'add')),
   scatter_reduce: scatterReduce,

@@ -87,7 +87,7 @@ interface SelfAttention {
   readonly weights: readonly [inner: string, innerBias: string, outer: string, outerBias: string];
 }
 
-function attendToEachOther(call: Call, x: Value, { features, heads, weights: names }: SelfAttention): Value {
+function attendToEachOther(call: Call, x: Value, { features, heads, weights: names }: SelfAttention): { readonly tokens: Value; readonly weights: Value } {
   const [batch, tokens] = [call.sizeItem(x, 0), call.sizeItem(x, 1)];
   const [inner, innerBias, outer, outerBias] = names.map((name) => call.tensor(name)) as [Value, Value, Value, Value];
   const all = dense(call, x, inner, innerBias);
@@ -99,7 +99,7 @@ function attendToEachOther(call: Call, x: Value, { features, heads, weights: nam
   const similarity = call.add('MatMul', [scaled, call.transposed(part(1, 'key'))], {}, 'similarity');
   const weights = call.add('Softmax', [hidden(call, similarity)], { axis: -1 }, 'softmax');
   const mixed = call.add('Transpose', [call.add('MatMul', [weights, part(2, 'value')], {}, 'mixed')], { perm: [0, 2, 1, 3] }, 'tokens');
-  return dense(call, call.reshaped(mixed, call.sizesOf([batch, tokens, features], 'shape'), 'joined'), outer, outerBias);
+  return { tokens: dense(call, call.reshaped(mixed, call.sizesOf([batch, tokens, features], 'shape'), 'joined'), outer, outerBias), weights };
 }
 
 /** What is true in the mask is not seen: by kind a mask [tokens, tokens], one of padding [batch, tokens], or one for each head. */
@@ -118,9 +118,11 @@ const wholeAttention = rule(
   (call) => {
     const [x, key, value] = ['query', 'key', 'value'].map((name) => call.tensor(name)) as [Value, Value, Value];
     if (x.name !== key.name || x.name !== value.name) throw call.decline('its queries, keys and values are not of the same tokens');
-    const weights = ['qkv_weight', 'qkv_bias', 'proj_weight', 'proj_bias'] as const;
-    const made = new TensorItem(attendToEachOther(call, x, { features: call.number('embed_dim'), heads: call.number('num_head'), weights }));
-    return new List([made, call.has('need_weights') && call.flag('need_weights') ? call.unknown('how tokens attend to each other') : null]);
+    const names = ['qkv_weight', 'qkv_bias', 'proj_weight', 'proj_bias'] as const;
+    const { tokens, weights } = attendToEachOther(call, x, { features: call.number('embed_dim'), heads: call.number('num_head'), weights: names });
+    const attended = () => new TensorItem(call.flag('average_attn_weights') ? call.add('ReduceMean', [weights], { axes: [1], keepdims: 0 }, 'mean') : weights);
+    const needed = call.has('need_weights') && call.flag('need_weights');
+    return new List([new TensorItem(tokens), needed ? call.unknown('how tokens attend to each other', attended) : null]);
   },
 );
 
@@ -142,7 +144,7 @@ const encoderLayer = rule(
       return dense(call, bent, call.tensor('ffn_weight_2'), call.tensor('ffn_bias_2'));
     };
     const isFirst = call.flag('norm_first');
-    const attend = (x: Value) => attendToEachOther(call, x, { features, heads: call.number('num_heads'), weights });
+    const attend = (x: Value) => attendToEachOther(call, x, { features, heads: call.number('num_heads'), weights }).tokens;
     const summed = call.add('Add', [src, attend(isFirst ? normal(src, 1) : src)], {}, 'attended');
     const attended = isFirst ? summed : normal(summed, 1);
     const made = call.add('Add', [attended, forward(isFirst ? normal(attended, 2) : attended)], {}, isFirst ? undefined : 'sum');

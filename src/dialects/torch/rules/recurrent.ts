@@ -21,7 +21,9 @@ function recurrent(kind: RecurrentKind): Rule {
     const [hasBiases, layers, isBatchFirst] = [call.flag('has_biases'), call.number('num_layers'), call.flag('batch_first')];
     const directions = call.flag('bidirectional') ? 2 : 1;
     const each = params.length / (layers * directions);
-    if (each !== (hasBiases ? 4 : 2)) throw call.decline(`it has ${params.length} weights for ${layers} layers; projections are not translated`);
+    const own = hasBiases ? 4 : 2;
+    const isProjected = kind === 'lstm' && each === own + 1;
+    if (each !== own && !isProjected) throw call.decline(`it has ${params.length} weights for ${layers} layers`);
     const given = call.tensor('input');
     if (call.rank(given) !== 3) throw call.decline(`[${given.shape}] flows in, expected [steps, batch, inputs]`);
     const swap = (value: Value) => call.add('Transpose', [value], { perm: [1, 0, 2] }, 'steps');
@@ -30,9 +32,19 @@ function recurrent(kind: RecurrentKind): Rule {
     for (let layer = 0; layer < layers; layer++) {
       const runs = Array.from({ length: directions }, (_, direction) => {
         const at = layer * directions + direction;
-        const [input, weights, inputBias = null, recurrentBias = null] = params.slice(at * each, (at + 1) * each) as [Value, Value, Value?, Value?];
+        const [input, weights, inputBias = null, recurrentBias = null] = params.slice(at * each, at * each + own) as [Value, Value, Value?, Value?];
+        const projection = isProjected ? params[(at + 1) * each - 1]! : null;
         const [hidden, cell] = states.map((state) => stateOf(call, state, at));
-        const form: Direction = { input, recurrent: weights, inputBias, recurrentBias, hidden: hidden!, cell: cell ?? null, backwards: direction === 1 };
+        const form: Direction = {
+          input,
+          recurrent: weights,
+          inputBias,
+          recurrentBias,
+          projection,
+          hidden: hidden!,
+          cell: cell ?? null,
+          backwards: direction === 1,
+        };
         return runSteps(call.build, kind, GATES[kind].torch, x, form, call.layerName(`${layer}${direction ? '_reverse' : ''}`));
       });
       ends.push(...runs);

@@ -5,7 +5,7 @@ import { adaptiveMeans, plainPooling } from '../../../model/adaptive.js';
 import type { Attributes, Value } from '../../../model/builder.js';
 import { numbersTensor } from '../../../model/numbers.js';
 import type { Call } from '../call.js';
-import { type Item, List } from '../items.js';
+import { type Item, List, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 
 const both = (pads: readonly number[]) => [...pads, ...pads];
@@ -118,12 +118,37 @@ const maxPool = (rank: number): Rule =>
     batched(call, call.tensor('self'), rank, (x) => call.add('MaxPool', [x], { ...windowOf(call, rank), dilations: call.numbers('dilation', rank) })),
   );
 
-/** The places of the maxima are taken by nothing that can be said; the maxima are. */
+/** With the places of the largest elements, counted within each picture; they are made only where something reads them. */
 const maxPoolWithIndices = (rank: number): Rule =>
   rule('self, kernel_size, stride=[], padding=0, dilation=1, ceil_mode=False', (call) => {
     const made = maxPool(rank).run(call) as Value;
-    return new List([...listOf([made]).items, call.unknown('the places of the largest elements')]);
+    const x = call.tensor('self');
+    const places = () => {
+      if (call.rank(x) !== rank + 2) throw call.decline('its places in a picture without the axis of a batch cannot be said');
+      const count = Array.from({ length: rank }, (_, axis) => call.size(x, axis + 2)).reduce((a, b) => a * b, 1);
+      const [, all] = call.addMany('MaxPool', [x], { ...windowOf(call, rank), dilations: call.numbers('dilation', rank) }, 2);
+      return new TensorItem(call.add('Mod', [all!, call.build.numbers('int64', count)], {}, 'places'));
+    };
+    return new List([...listOf([made]).items, call.unknown('the places of the largest elements', places)]);
   });
+
+/** Puts elements where a pooling found them, into zeros. */
+const maxUnpool: Rule = rule('self, indices, output_size, stride=[], padding=[]', (call) => {
+  const [x, indices] = [call.tensor('self'), call.tensor('indices')];
+  const sizes = call.numbers('output_size');
+  if (call.rank(x) !== sizes.length + 2) throw call.decline('pictures without the axis of a batch are not put back');
+  const lead = [call.sizeItem(x, 0), call.sizeItem(x, 1)];
+  const flat = (value: Value, step: string) => call.reshaped(value, call.sizesOf([...lead, -1], 'shape'), step);
+  const shape = call.sizesOf([...lead, sizes.reduce((a, b) => a * b, 1)], 'shape');
+  const zeros = call.add(
+    'ConstantOfShape',
+    [Array.isArray(shape) ? call.build.numbers('int64', shape) : (shape as Value)],
+    { value: 0, dtype: x.dtype! },
+    'zeros',
+  );
+  const placed = call.add('ScatterElements', [zeros, flat(indices, 'places'), flat(x, 'values')], { axis: 2, reduction: 'none' }, 'placed');
+  return call.reshaped(placed, call.sizesOf([...lead, ...sizes], 'shape'));
+});
 
 const averagePool = (rank: number): Rule =>
   rule('self, kernel_size, stride=[], padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None', (call) => {
@@ -383,6 +408,8 @@ export const windows: Rules = {
   max_pool1d_with_indices: maxPoolWithIndices(1),
   max_pool2d_with_indices: maxPoolWithIndices(2),
   max_pool3d_with_indices: maxPoolWithIndices(3),
+  max_unpool2d: maxUnpool,
+  max_unpool3d: maxUnpool,
   avg_pool1d: averagePool(1),
   avg_pool2d: averagePool(2),
   avg_pool3d: averagePool(3),

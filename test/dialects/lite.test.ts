@@ -117,6 +117,7 @@ describe('dynamic range: kernels in int8 where floats flow', () => {
 
   it('are refused in uint8, which versions of the runtime read in two ways', async () => {
     await expect(convertInMemory(files(model(2, { type: 3 })))).rejects.toThrow(/weights in uint8/);
+    expect((await convertInMemory(files(model(2, { type: 3 })), { assume: { dynamic_range: 'float' } })).bytes.length).toBeGreaterThan(0);
   });
 });
 
@@ -216,6 +217,17 @@ describe('codes in kernels that take them as they are', () => {
     for (const bias of [{}, { scales: [0.125] }, { scales: [7] }]) expect(await evaluated(dense(bias), [4, 8])).toEqual([7, 9]);
     const wide = { type: 4, data: new Uint8Array(BigInt64Array.of(8n, -8n).buffer) };
     expect(await evaluated(dense(wide), [4, 8])).toEqual([7, 9]);
+  });
+
+  it('are rounded away from zero where they are means of windows', async () => {
+    const mean = liteModel(
+      [codes('x', 0.3, 3, [1, 1, 6, 1]), codes('y', 0.3, 3, [1, 1, 3, 1])],
+      [{ code: code('AVERAGE_POOL_2D'), inputs: [0], outputs: [1], options: table(byte(1), int(2), int(1), int(2), int(1)) }],
+      [0],
+      [1],
+    );
+    // 2.5, -2.5 and 3.5.
+    expect(await evaluated(mean, [2, 3, -2, -3, 3, 4], [1, 1, 6, 1])).toEqual([3, -3, 4]);
   });
 
   it('have no zero point in kernels of convolutions in int8', async () => {

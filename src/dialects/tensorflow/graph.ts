@@ -78,6 +78,12 @@ const SILENT: ReadonlySet<string> = new Set(['NoOp', 'Assert', 'Print', 'PrintV2
 const LOOPS: ReadonlySet<string> = new Set(['While', 'StatelessWhile']);
 const CASES: ReadonlySet<string> = new Set(['Case', 'StatelessCase']);
 
+/** Nodes that are followed while a graph is read and leave no layer of their own: calls, branches, loops, lists, variables, checks. */
+export const FOLLOWED: ReadonlySet<string> = new Set([
+  ...[...CALLS, ...CONDITIONS, ...CASES, ...LOOPS, ...VARIABLES, ...PASSING, ...SILENT, ...Object.keys(LIST_RULES)],
+  ...['Const', 'Placeholder', 'IdentityN', 'Switch', 'Merge', 'LoopCond', 'ReadVariableOp'],
+]);
+
 /** Outputs by name, of nodes that have several: what functions call them by. Of all others an output's number is its place. */
 const OUTPUTS: Readonly<Record<string, readonly string[]>> = {
   TopK: ['values', 'indices'],

@@ -9,7 +9,7 @@ import { ModelError } from '../../errors.js';
 import { CODES, type LiteNode } from './lite-node.js';
 
 /** Kernels that move, compare or average codes, which is meant where all of them stand for the same numbers. */
-const MOVING: ReadonlySet<string> = new Set(
+export const MOVING: ReadonlySet<string> = new Set(
   (
     'RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE SLICE STRIDED_SLICE SPLIT SPLIT_V PACK UNPACK GATHER GATHER_ND TILE BROADCAST_TO REVERSE_V2 REVERSE_SEQUENCE ' +
     'PAD PADV2 MIRROR_PAD DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND SELECT SELECT_V2 FILL ONE_HOT TOPK_V2 DYNAMIC_UPDATE_SLICE ' +
@@ -17,7 +17,7 @@ const MOVING: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 /** Kernels that take codes as the integers that they are, and those that know no codes. */
-const PLAIN: ReadonlySet<string> = new Set(
+export const PLAIN: ReadonlySet<string> = new Set(
   'FLOOR_DIV FLOOR_MOD POW CUMSUM ADD_N SCATTER_ND SPARSE_TO_DENSE ZEROS_LIKE WHERE BITWISE_XOR L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION CONV_3D CONV_3D_TRANSPOSE'.split(
     ' ',
   ),

@@ -137,9 +137,7 @@ export class LiteBuilder {
     if (scales.length !== 1 && scales.length !== count) {
       throw new ModelError('malformed', `${scales.length} scales for an axis of ${count}`, { file: this.file, tensor: data!.name });
     }
-    const each = Float32Array.from({ length: count }, (_, i) => scales[scales.length === 1 ? 0 : i]!);
-    const zeros = Array.from({ length: count }, (_, i) => zeroPoints[scales.length === 1 ? 0 : i]!);
-    return dequantiseChannels(whole, axis, each, zeros);
+    return dequantiseChannels(whole, axis, Float32Array.from(scales), zeroPoints.some((point) => point !== 0) ? zeroPoints : undefined);
   }
 
   single({ name, quantisation }: LiteTensor): readonly [number, number] {
@@ -284,10 +282,10 @@ export class LiteNode {
     const { builder } = this;
     const [flowing, kernel] = [this.tensor(at), this.tensor(1)];
     if (flowing.dtype !== 'float32' || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return this.input(at);
-    if (kernel.dtype !== 'int8')
+    if (kernel.dtype !== 'int8' && builder.reading.dynamicRange === 'rounded')
       throw new ModelError(
         'unsupported',
-        `${this.operator.op} has weights in ${kernel.dtype} where floats flow, which versions of the runtime read otherwise`,
+        `${this.operator.op} has weights in ${kernel.dtype} where floats flow, which versions of the runtime read otherwise; --assume dynamic_range=float takes them as the numbers that they stand for`,
         {
           file: builder.file,
           layer: this.result,

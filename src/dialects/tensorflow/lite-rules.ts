@@ -18,11 +18,23 @@ function rounded(operation: TfOperation, asCodes: boolean): Value {
   const [scale, zero, low, high] = ['scale', 'zero', 'low', 'high'].map((name) => operation.number(name, 0)) as [number, number, number, number];
   const codes = operation.dtype('codes') ?? 'int8';
   const float = (value: number) => operation.build.numbers('float32', value);
-  const steps = operation.before('Round', [operation.before('Div', [operation.input(0), float(scale)])]);
+  const places = operation.before('Div', [operation.input(0), float(scale)]);
+  const steps = operation.flag('away') ? roundedAway(operation, places, zero) : operation.before('Round', [places]);
   const held = operation.before('Clip', [steps], { min: low - zero, max: high - zero });
   if (!asCodes) return operation.add('Mul', [held, float(scale)]);
   return operation.add('Cast', [operation.before('Add', [held, float(zero)])], { to: codes });
 }
+
+/** Steps from the zero point whose codes are rounded, halves away from zero. */
+function roundedAway(operation: TfOperation, places: Value, zero: number): Value {
+  const float = (value: number) => operation.build.numbers('float32', value);
+  const codes = operation.before('Add', [places, float(zero)]);
+  const size = operation.before('Floor', [operation.before('Add', [operation.before('Abs', [codes]), float(0.5 + NEARLY)])]);
+  return operation.before('Sub', [operation.before('Mul', [operation.before('Sign', [codes]), size]), float(zero)]);
+}
+
+/** Halves that were worked out in float32 may lie a little below; the parts of a window's mean are further apart. */
+const NEARLY = 1e-4;
 
 /** Keeps the step of a range of nothing but zeros above zero. */
 const LEAST_SPAN = 1e-30;

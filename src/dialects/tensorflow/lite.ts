@@ -12,7 +12,7 @@ import type { LiteModel, LiteOperator, LiteSubgraph } from '../../containers/tfl
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { TfPort } from './graph.js';
 import { checkCodes } from './lite-codes.js';
-import { isQuantised, LiteBuilder, LiteNode, type LiteReading, type LiteShared } from './lite-node.js';
+import { flag, isQuantised, LiteBuilder, LiteNode, type LiteReading, type LiteShared } from './lite-node.js';
 import { AT_REST, LITE_RULES } from './lite-operators.js';
 
 export interface LiteGraph {
@@ -121,7 +121,8 @@ async function addOperator(builder: LiteBuilder, shared: LiteShared, operator: L
     );
   for (const [i, tensor] of tensors.entries()) {
     if (!isQuantised(tensor)) continue;
-    const settings = builder.rounding(tensor);
+    // Means of a window are rounded as integers are divided, away from zero.
+    const settings = { ...builder.rounding(tensor), away: flag(op === 'AVERAGE_POOL_2D') };
     const name = builder.name(outputs[i]!);
     builder.node('RoundToCodes', name, [results[i]!], settings);
     // What leaves the net is in codes; what reads it in the net reads numbers.

@@ -124,7 +124,7 @@ export async function planPage(path: string, others: readonly string[]): Promise
   if (extname(path).toLowerCase() !== '.html') throw new ModelError('usage', 'a page is named .html', { file: path });
   for (const other of others) await refuseToReplace(path, other);
   await (await fileSink(path, { force: true })).abort();
-  return { write: (text, keep) => writeText(path, text, keep) };
+  return { write: (text, keep) => writeText(path, text, { keep }) };
 }
 
 async function readBack({ model, map, target }: Pick<Verified, 'model' | 'map' | 'target'>, collector: SampleCollector | null, progress: Progress) {

@@ -1,13 +1,43 @@
-/** Small files that appear whole or not at all. */
-import { basename } from 'node:path';
+/** Small files that appear whole or not at all, and take the place of nothing but their own earlier selves. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { ModelError } from '../errors.js';
 import { fileSink } from '../node/file-sink.js';
+import { statsOf } from '../node/identity.js';
 
-/**
- * @param keep files that were read, which may not be replaced
- * @throws ModelError 'usage' where it cannot be written
- */
-export async function writeText(path: string, content: string | Uint8Array, keep: readonly string[] = []): Promise<void> {
-  const sink = await fileSink(path, { force: true, keep: () => keep });
+export interface Replacing {
+  /** Files that were read, which may not be replaced. */
+  readonly keep?: readonly string[];
+  /** How an earlier one begins, and what it is: a file that begins otherwise is somebody's, and stays. */
+  readonly earlier?: { readonly begins: RegExp; readonly what: string };
+}
+
+/** A document of ours, by the schema that it names first. */
+export function documentOf(schema: string, what: string): Replacing['earlier'] {
+  return { begins: new RegExp(`^\\{\\s*"schema":\\s*"weighbridge/${schema}@`), what };
+}
+
+/** What says of a file what it is. */
+const HEAD_BYTES = 200;
+
+/** @throws ModelError 'usage' where it could not be written; for before the work is done whose result it is to hold */
+export async function checkText(path: string, { keep = [], earlier }: Replacing = {}): Promise<void> {
+  await (await fileSink(path, { force: true, keep: () => keep })).abort();
+  if (!earlier || !statsOf(path)?.isFile() || earlier.begins.test(headOf(path))) return;
+  throw new ModelError('usage', `exists already and is no ${earlier.what}, so it will not be replaced. Choose another file.`, { file: path });
+}
+
+/** @throws ModelError 'usage' where one path is asked for twice */
+export function checkTwice(paths: readonly (string | undefined)[]): void {
+  const given = paths.flatMap((path) => (path === undefined ? [] : [resolve(path)]));
+  const twice = given.find((path, i) => given.indexOf(path) < i);
+  if (twice !== undefined) throw new ModelError('usage', 'is asked for twice', { file: twice });
+}
+
+/** @throws ModelError 'usage' where it cannot be written */
+export async function writeText(path: string, content: string | Uint8Array, replacing: Replacing = {}): Promise<void> {
+  await checkText(path, replacing);
+  const sink = await fileSink(path, { force: true, keep: () => replacing.keep ?? [] });
   try {
     const file = await sink.create(basename(path));
     await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
@@ -16,5 +46,15 @@ export async function writeText(path: string, content: string | Uint8Array, keep
   } catch (error) {
     await sink.abort();
     throw error;
+  }
+}
+
+function headOf(path: string): string {
+  const bytes = new Uint8Array(HEAD_BYTES);
+  const descriptor = openSync(path, 'r');
+  try {
+    return new TextDecoder('latin1').decode(bytes.subarray(0, readSync(descriptor, bytes, 0, HEAD_BYTES, 0)));
+  } finally {
+    closeSync(descriptor);
   }
 }

@@ -1,8 +1,8 @@
 /** Whatever a command reads is there afterwards, unchanged: by its own name, through links, and where it is only a companion, a shard or a recording. */
-import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DIGITS, temporaryFolder, weighbridge } from './run-cli.js';
+import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 interface Situation {
   /** Fills the folder; the command runs in it. */
@@ -79,7 +79,46 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     command: ['verify', 'digits.h5', 'digits.h5', '--golden', 'keras.npz', '--report', 'hard.md'],
     prepare: (folder) => linkSync(join(folder, 'keras.npz'), join(folder, 'hard.md')),
   },
+  'a model, by its evaluation': { command: ['evaluate', 'digits.h5', '--data', 'pictures', '-o', 'digits.h5'], prepare: pictures },
+  'another model, by a table of rows': {
+    command: ['evaluate', 'digits.h5', '--against', 'digits.caffemodel', '--data', 'pictures', '--parquet', 'digits.caffemodel'],
+    prepare: pictures,
+  },
+  'a companion, by rows': {
+    command: ['evaluate', 'digits.caffemodel', '--prototxt', 'digits.prototxt', '--data', 'pictures', '--rows', 'digits.prototxt'],
+    prepare: pictures,
+  },
+  'a picture, by an evaluation': { command: ['evaluate', 'digits.h5', '--data', 'pictures', '-o', 'pictures/0/a.png'], prepare: pictures },
+  'one output, by the other': { command: ['evaluate', 'digits.h5', '--data', 'pictures', '-o', 'x.json', '--rows', './x.json'], prepare: pictures },
+  'an evaluation that is put together with others': { command: ['report', 'merge', 'part.json', '-o', 'hard.json'], prepare: evaluation },
+  'what is no evaluation, by one': {
+    command: ['report', 'merge', 'part.json', '-o', 'names.txt'],
+    prepare: (folder) => (evaluation(folder), pictures(folder)),
+  },
+  'a policy, by the report of its check': { command: ['check', 'policy.json', '--report', 'policy.json'], prepare: policy('lock.json') },
+  'a list of names, by the report of a check': { command: ['check', 'policy.json', '--report', 'names.json'], prepare: policy('lock.json') },
+  'an artifact, by the lock': { command: ['check', 'policy.json', '--update'], prepare: policy('digits.h5') },
 };
+
+function pictures(folder: string): void {
+  mkdirSync(join(folder, 'pictures/0'), { recursive: true });
+  copyFileSync(join(ROOT, 'docs/report.png'), join(folder, 'pictures/0/a.png'));
+  writeFileSync(join(folder, 'names.txt'), 'zero\none\n');
+}
+
+function evaluation(folder: string): void {
+  const counts = { pictures: 0, labelled: 0, top1: 0, top5: 0, agreed: 0 };
+  const document = { schema: 'weighbridge/evaluation@1', model: {}, data: {}, counts, shards: [{ index: 1, of: 1 }], confusion: [], failed: [], notes: [] };
+  writeFileSync(join(folder, 'part.json'), JSON.stringify(document));
+  linkSync(join(folder, 'part.json'), join(folder, 'hard.json'));
+}
+
+function policy(lock: string): (folder: string) => void {
+  return (folder) => {
+    writeFileSync(join(folder, 'policy.json'), JSON.stringify({ version: 1, lock, artifacts: [{ path: 'digits.h5' }] }));
+    writeFileSync(join(folder, 'names.json'), '["zero", "one"]');
+  };
+}
 
 function contents(folder: string): Record<string, string> {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile());
@@ -93,7 +132,7 @@ describe.skipIf(process.platform === 'win32')('no output replaces', () => {
     prepare?.(folder);
     const before = contents(folder);
     const { status, stderr } = weighbridge(command, folder);
-    expect(stderr).toMatch(/^error {2}.*(will not be overwritten|replace)/m);
+    expect(stderr).toMatch(/^error {2}.*(will not be overwritten|replace|asked for twice)/m);
     expect(status).toBe(2);
     const after = contents(folder);
     const expected = title.includes('just written') ? Object.fromEntries(Object.keys(before).map((name) => [name, after[name]])) : after;

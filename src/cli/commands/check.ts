@@ -17,7 +17,7 @@ import { commandHost } from '../engine-host.js';
 import type { CommonFlags } from '../options.js';
 import { colour, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
-import { writeText } from '../text-file.js';
+import { checkText, checkTwice, documentOf, type Replacing, writeText } from '../text-file.js';
 
 interface CheckFlags extends CommonFlags {
   readonly update?: boolean;
@@ -45,6 +45,8 @@ export function registerCheck(program: Command): Command {
         throw new ModelError('usage', 'it names no lock file (lock: weighbridge.lock.json) that could be updated', { file: path });
       const reports = (flags.report ?? []).map((file) => ({ file, format: reportFormat(file) }));
       const lockPath = policy.lock === null ? null : join(folder, policy.lock);
+      checkTwice([path, ...(lockPath === null ? [] : [lockPath]), ...reports.map(({ file }) => file)]);
+      for (const { file } of reports) await checkText(file, earlierReport(file, path));
       const progress = startProgress(voice);
       try {
         const { document, lock } = await check(policy, hostIn(folder, await sha256Hasher()), {
@@ -54,8 +56,9 @@ export function registerCheck(program: Command): Command {
           onArtifact: (artifact, done, total) => progress.step(artifact, done, total),
         });
         progress.stop();
-        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`);
-        for (const { file, format } of reports) await writeText(file, format.render(document));
+        const keep = [path, ...document.artifacts.map((artifact) => join(folder, artifact.path))];
+        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`, { keep });
+        for (const { file, format } of reports) await writeText(file, format.render(document), earlierReport(file, path));
         if (voice.asJson) voice.json(document);
         else printCheck(voice, document);
         if (flags.annotations ?? process.env.GITHUB_ACTIONS === 'true')
@@ -66,6 +69,11 @@ export function registerCheck(program: Command): Command {
         progress.stop();
       }
     });
+}
+
+/** Models and what belongs to them are JSON files too; the other kinds of reports have extensions that no model has. */
+function earlierReport(file: string, policy: string): Replacing {
+  return { keep: [policy], ...(extname(file).toLowerCase() === '.json' ? { earlier: documentOf('check', 'report of a check') } : {}) };
 }
 
 /** Artifacts lie in the policy's folder or below it. */

@@ -11,7 +11,7 @@ import { describePreparation, evaluate, labelsOfData, openRunner, type Runnable 
 import type { GivenPreparation } from '../../model/preparation.js';
 import { fileSink } from '../../node/file-sink.js';
 import { nodeFileSet, sha256File } from '../../node/index.js';
-import { openFiles, prototxtOf } from '../../node/open-files.js';
+import { companionsOf, openFiles, prototxtOf } from '../../node/open-files.js';
 import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { openModel } from '../../readers/open.js';
 import type { EngineName } from '../../verify/engines/names.js';
@@ -31,7 +31,7 @@ import { openPictureData } from '../picture-data.js';
 import { errColour, makeVoice, type Voice } from '../print.js';
 import { printEvaluation, unmet } from '../print-evaluation.js';
 import { startProgress } from '../progress.js';
-import { writeText } from '../text-file.js';
+import { checkText, checkTwice, documentOf, type Replacing, writeText } from '../text-file.js';
 import { preprocessOption } from './verify.js';
 
 interface EvaluateFlags extends CommonFlags, SourceFlags, OtherFlags {
@@ -77,8 +77,14 @@ export function registerEvaluate(program: Command): Command {
     if (flags.minAgreement !== undefined && flags.against === undefined)
       throw new ModelError('usage', '--min-agreement is about another net: name it with --against.');
     checkOneOrigin([path, ...(flags.against === undefined ? [] : [flags.against])], flags.tokenEnv);
-    const document = await runEvaluation(voice, path, flags);
-    if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
+    checkTwice([flags.output, flags.rows, flags.parquet]);
+    const keep = [path, flags.data, ...(flags.against === undefined ? [] : [flags.against]), ...companionsOf(flags), ...companionsOf(otherFlags(flags))];
+    const outputs = { output: { keep, earlier: documentOf('evaluation', 'evaluation') }, parquet: { keep, earlier: PARQUET } };
+    if (flags.output !== undefined) await checkText(flags.output, outputs.output);
+    if (flags.parquet !== undefined) await checkText(flags.parquet, outputs.parquet);
+    if (flags.rows !== undefined) await checkText(flags.rows, { keep });
+    const document = await runEvaluation(voice, path, flags, outputs.parquet);
+    if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`, outputs.output);
     if (voice.asJson) voice.json(document);
     else printEvaluation(voice.say, document);
     const missed = unmet(document, flags);
@@ -90,7 +96,7 @@ export function registerEvaluate(program: Command): Command {
   });
 }
 
-async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags): Promise<EvaluationDocument> {
+async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, parquet: Replacing): Promise<EvaluationDocument> {
   const startedAt = performance.now();
   const progress = startProgress(voice);
   const closing: (() => Promise<void> | void)[] = [() => progress.stop()];
@@ -139,7 +145,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags): 
       onFailed: (name, problem) => void failed.push({ name, problem }),
       onProgress: (count, total) => progress.step('pictures', count, total),
     });
-    if (flags.parquet !== undefined) await writeParquet(flags.parquet, rows, other !== null);
+    if (flags.parquet !== undefined) await writeParquet(flags.parquet, rows, other !== null, parquet);
     return {
       schema: 'weighbridge/evaluation@1',
       model: own.document,
@@ -215,8 +221,10 @@ function readRows(path: string, head: object): Row[] {
   });
 }
 
+const PARQUET: Replacing['earlier'] = { begins: /^PAR1/, what: 'Parquet file' };
+
 /** For engines that count in tables: DuckDB, Polars, Spark. */
-async function writeParquet(path: string, rows: readonly Row[], hasOther: boolean): Promise<void> {
+async function writeParquet(path: string, rows: readonly Row[], hasOther: boolean, replacing: Replacing): Promise<void> {
   const { parquetWriteBuffer } = await import('hyparquet-writer');
   const place = (list: readonly number[] | undefined, i: number) => list?.[i] ?? null;
   const tops = (name: string, of: (row: Row) => readonly number[] | undefined) =>
@@ -228,7 +236,7 @@ async function writeParquet(path: string, rows: readonly Row[], hasOther: boolea
     ...tops('top', ({ top }) => top),
     ...(hasOther ? tops('other', ({ other }) => other) : []),
   ];
-  await writeText(path, new Uint8Array(parquetWriteBuffer({ columnData })));
+  await writeText(path, new Uint8Array(parquetWriteBuffer({ columnData })), replacing);
 }
 
 function parseShard(text: string): Shard {

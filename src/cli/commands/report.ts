@@ -7,7 +7,7 @@ import { type EvaluationDocument, mergeEvaluations, missingShards } from '../../
 import { type CommonFlags, parseShare } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printEvaluation, unmet } from '../print-evaluation.js';
-import { writeText } from '../text-file.js';
+import { documentOf, writeText } from '../text-file.js';
 
 interface MergeFlags extends CommonFlags {
   readonly output?: string;
@@ -28,7 +28,8 @@ export function registerReport(program: Command): Command {
       const flags = merge.optsWithGlobals<MergeFlags>();
       const voice = makeVoice(flags);
       const document = mergeEvaluations(await Promise.all(paths.map(readEvaluation)));
-      if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`);
+      const replacing = { keep: paths, earlier: documentOf('evaluation', 'evaluation') };
+      if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`, replacing);
       if (voice.asJson) voice.json(document);
       else printEvaluation(voice.say, document);
       const missing = missingShards(document);

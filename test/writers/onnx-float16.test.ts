@@ -136,3 +136,17 @@ it('numbers of formulas are neither zero nor infinite, so that a norm of zero an
   const { overflow } = await runHalf(map, [feed], 1);
   expect(overflow).toBeNull();
 });
+
+it('what opset 13 has for float32 alone stands between casts, and what is not understood is declined', async () => {
+  const port = (name: string) => ({ name, value: name, dtype: 'float32' as const, shape: [2, 3], layout: 'other' as const });
+  const sum = makeLayer({ name: 'sum', op: 'CumSum', inputs: ['x'], outputs: ['y'], attributes: { axis: 1 } });
+  const map = { ...emptyMap, inputs: [port('x')], outputs: [port('y')], layers: [sum] };
+  const sink = memorySink();
+  await onnx.write(map, sink, 'model.onnx', { ...OPTIONS, opset: 13 });
+  await sink.commit();
+  const [made] = (await runOnnx(sink.files.get('model.onnx')!, [{ shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) }])).values();
+  expect([...made!.data]).toEqual([1, 3, 6, 4, 9, 15]);
+  const foreign = { format: 'onnx', domain: 'ai.onnx', op: 'Loop', reason: 'it loops', attributes: [], captures: [], types: [] };
+  const kept = { ...sum, op: 'ai.onnx::Loop', attributes: {}, foreign };
+  expect(await onnx.check({ ...map, layers: [kept] }, OPTIONS)).toMatchObject([{ problem: expect.stringContaining('Loop is kept as it came (it loops)') }]);
+});

@@ -4,7 +4,7 @@ import type { ByteSink } from '../../bytes/byte-sink.js';
 import { type Span, writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
 import type { HeldTally } from '../../model/half-range.js';
-import type { LayerMap, Notice } from '../../model/layer-map.js';
+import type { Layer, LayerMap, Notice } from '../../model/layer-map.js';
 import { castNotices } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { ONNX } from '../targets.js';
@@ -44,7 +44,7 @@ export const onnx: Writer = {
     if (!OPSETS.includes(opset)) errors.push(new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`));
     for (const port of [...map.inputs, ...map.outputs]) errors.push(portObstacle(port));
     for (const layer of map.layers) {
-      errors.push(layerObstacle(layer, opset));
+      errors.push(layerObstacle(layer, opset), options.float16Compute ? foreignObstacle(layer) : null);
       for (const [role, tensor] of Object.entries(layer.weights)) errors.push(storageObstacle(layer, role, tensor));
     }
     return errors.filter((error) => error !== null);
@@ -69,6 +69,18 @@ export const onnx: Writer = {
     return { warnings: [...warnings, ...opsetNotices(map, options), ...narrowingNotices(narrowed, options)] };
   },
 };
+
+/** What it computes in is its own: graphs inside of it have float32. */
+function foreignObstacle({ name, foreign }: Layer): ModelError | null {
+  if (!foreign) return null;
+  return new ModelError(
+    'unsupported',
+    `${foreign.op} is kept as it came (${foreign.reason}), and does not compute in float16; without --float16-compute it can stay`,
+    {
+      layer: name,
+    },
+  );
+}
 
 /** A file that is copied but for what changes: what lay beside it lies beside the copy. */
 async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: string, options: WriteOptions): Promise<WriteResult> {

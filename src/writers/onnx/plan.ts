@@ -64,8 +64,8 @@ const TRANSPARENT: ReadonlySet<string> = new Set(['Identity', 'Transpose']);
  */
 const KEPT_APART: Readonly<Record<string, string>> = { MaxPool: 'Pad', AveragePool: 'Pad' };
 
-/** Operators of one input that ONNX has for float32 alone. */
-const FLOAT32_ONLY: ReadonlySet<string> = new Set(['Celu']);
+/** Operators of one input of float that ONNX has for float32 alone, and the first opset in which it has them for float16 too. */
+const FLOAT16_SINCE: Readonly<Record<string, number>> = { Celu: Number.POSITIVE_INFINITY, CumSum: 14, MeanVarianceNormalization: 17 };
 
 /** Which values a layer must not be taken together with the maker of. */
 function keptApart({ layers }: LayerMap): (layer: Layer, value: string) => boolean {
@@ -195,12 +195,16 @@ class GraphBuilder {
     const least = operatorOf(layer.op)!.onnx?.outputs ?? 1;
     for (let i = 0; i < least; i++) outputs[i] ||= this.#names.take(`${layer.name}/output ${i}`);
     const node = { name: this.#nodeNames.take(layer.name), op: layer.op, attributes: form.attributes };
-    if (!FLOAT32_ONLY.has(layer.op) || this.#dtypeOf(layer.inputs[0]!) !== 'float16') {
+    if (this.opset >= (FLOAT16_SINCE[layer.op] ?? 0) || this.#dtypeOf(layer.inputs[0]!) !== 'float16') {
       this.#nodes.push({ ...node, inputs, outputs });
       return;
     }
     const made = this.#names.take(`${layer.name}/float32`);
-    this.#nodes.push({ ...node, inputs: [this.#derived(inputs[0]!, 'Cast', [], castStep('float32').attributes, 'float32')], outputs: [made] });
+    this.#nodes.push({
+      ...node,
+      inputs: [this.#derived(inputs[0]!, 'Cast', [], castStep('float32').attributes, 'float32'), ...inputs.slice(1)],
+      outputs: [made],
+    });
     this.#addSteps(made, [castStep('float16')], () => outputs[0]!);
   }
 

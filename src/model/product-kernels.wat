@@ -274,5 +274,28 @@
     (v128.store offset=48 (local.get $y) (f64x2.add (v128.load offset=48 (local.get $y)) (f64x2.promote_low_f32x4 (call $high (local.get $right)))))
     (i32.add (local.get $y) (local.get $stride)))
 
+  ;; The inner product of $count float32 with as many float64, in float64: four sums side by side, what is left over with the first of them.
+  (func (export "dot") (param $a i32) (param $b i32) (param $count i32) (result f64)
+    (local $end i32) (local $x v128) (local $y v128) (local $first f64)
+    (local.set $end (i32.add (local.get $a) (i32.shl (i32.and (local.get $count) (i32.const -4)) (i32.const 2))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $a) (local.get $end)))
+        (local.set $x (f64x2.add (local.get $x) (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero (local.get $a))) (v128.load (local.get $b)))))
+        (local.set $y (f64x2.add (local.get $y) (f64x2.mul (f64x2.promote_low_f32x4 (v128.load64_zero offset=8 (local.get $a))) (v128.load offset=16 (local.get $b)))))
+        (local.set $a (i32.add (local.get $a) (i32.const 16)))
+        (local.set $b (i32.add (local.get $b) (i32.const 32)))
+        (br $next)))
+    (local.set $first (f64x2.extract_lane 0 (local.get $x)))
+    (local.set $end (i32.add (local.get $end) (i32.shl (i32.and (local.get $count) (i32.const 3)) (i32.const 2))))
+    (block $tailDone
+      (loop $tail
+        (br_if $tailDone (i32.ge_u (local.get $a) (local.get $end)))
+        (local.set $first (f64.add (local.get $first) (f64.mul (f64.promote_f32 (f32.load (local.get $a))) (f64.load (local.get $b)))))
+        (local.set $a (i32.add (local.get $a) (i32.const 4)))
+        (local.set $b (i32.add (local.get $b) (i32.const 8)))
+        (br $tail)))
+    (f64.add (f64.add (local.get $first) (f64x2.extract_lane 1 (local.get $x))) (f64.add (f64x2.extract_lane 0 (local.get $y)) (f64x2.extract_lane 1 (local.get $y)))))
+
   (func $high (param $x v128) (result v128)
     (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $x) (local.get $x))))

@@ -6,6 +6,8 @@ import { evaluateLayer } from '../../src/model/ops/evaluate.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { localMultiplier, type Multiplier } from '../../src/model/ops/multiplier.js';
 import type { Precision } from '../../src/model/ops/product-task.js';
+import { innerProduct } from '../../src/model/ops/products.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { threadedMultiplier } from '../../src/verify/reference/threads.js';
 
 /** A sum is off by at most this part of the sum of its products' magnitudes: what `Precision` says of float32, and float64's own. */
@@ -221,4 +223,22 @@ it('a task that fails on a thread is an error, and the next one is done', async 
   await expect(multiplier.perform(task)).rejects.toMatchObject({ kind: 'engine' });
   expect([...(await multiplier.perform({ ...task, calls: [['clear', 64, 16]] }))]).toEqual([0, 0]);
   multiplier.close();
+});
+
+it.each([1, 2, 3])('of few rows a dense layer gives the inner products of plain loops, to the bit (%i)', async (batch) => {
+  const draw = numbers(batch);
+  for (const depth of [255, 256, 1001]) {
+    const [x, weights] = [values(draw, [batch, depth]), Float32Array.from({ length: 5 * depth }, () => draw(-1, 1))];
+    const kernel = float32Tensor('k', [5, depth], weights, { file: 'test' });
+    const layer = makeLayer({ name: 'y', op: 'Gemm', inputs: ['x'], outputs: ['y'], weights: { kernel } });
+    const [{ data }] = (await evaluateLayer(layer, [x])) as [Value];
+    const plain = Array.from({ length: batch * 5 }, (_, i) => innerProduct(weights, (i % 5) * depth, x.data, Math.floor(i / 5) * depth, depth));
+    expect([...data]).toEqual(plain);
+  }
+});
+
+it('a ReLU is the larger of each element and zero, NaN and zeros of both signs included', async () => {
+  const data = Float64Array.of(1, -1, 0, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 5e-324, -5e-324);
+  const [made] = (await evaluateLayer(makeLayer({ name: 'y', op: 'Relu', inputs: ['x'], outputs: ['y'] }), [{ shape: [9], data }])) as [Value];
+  expect([...made.data]).toEqual([...data].map((element) => Math.max(element, 0)));
 });

@@ -3,7 +3,7 @@ import { ModelError } from '../../errors.js';
 import type { Dim } from '../layer-map.js';
 import { elementCount } from '../tensor.js';
 import { broadcastShape, broadcastValue, frontAxis, newValue, type Value } from './array.js';
-import { divideProducts, isWorthKernels, type Multiplier } from './multiplier.js';
+import { divideProducts, isWorthKernels, type Multiplier, pieceProducts } from './multiplier.js';
 import { readOperand, readRows, readValues } from './operands.js';
 import { int, type Operand, operator, type Shaped } from './operator.js';
 import { type Columns, columnTable } from './product-task.js';
@@ -90,18 +90,26 @@ export const matMul = operator({
   },
 });
 
+/** Values that flow in from which the kernel pays. */
+const WORTH_LOADING = 256;
+
 /**
  * Adds to y [batch][out] the products of few rows of x with a kernel's rows, as the kernel's values come by: where each is used but a few
  * times, moving them costs more than multiplying.
  */
 async function addRowProducts(kernel: Operand, x: Float64Array, batch: number, depth: number, y: Float64Array, out: number): Promise<void> {
   let done = 0;
+  const products = batch * depth >= WORTH_LOADING ? pieceProducts(x) : null;
   for await (const values of readValues(kernel)) {
+    const isLoaded = products !== null && values instanceof Float32Array;
+    if (isLoaded) products.load(values);
     for (let at = 0; at < values.length; ) {
       const row = Math.floor(done / depth);
       const first = done % depth;
       const count = Math.min(depth - first, values.length - at);
-      for (let n = 0; n < batch; n++) y[n * out + row]! += innerProduct(values, at, x, n * depth + first, count);
+      for (let n = 0; n < batch; n++) {
+        y[n * out + row]! += isLoaded ? products.product(at, n * depth + first, count) : innerProduct(values, at, x, n * depth + first, count);
+      }
       at += count;
       done += count;
     }

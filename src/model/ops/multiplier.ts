@@ -70,6 +70,29 @@ function compiledKernels(): WebAssembly.Module {
   return compiled;
 }
 
+/** Inner products of some float64 with float32 that come in pieces: what `innerProduct` gives, to the bit. */
+export interface PieceProducts {
+  /** Puts a piece in place of the one before it. */
+  load(piece: Float32Array): void;
+  /** Of the piece from `at` on with the float64 from `from` on. */
+  product(at: number, from: number, count: number): number;
+}
+
+export function pieceProducts(factors: Float64Array): PieceProducts {
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(factors.byteLength / PAGE_BYTES) });
+  const { dot } = new WebAssembly.Instance(compiledKernels(), { js: { memory } }).exports as { dot: (a: number, b: number, count: number) => number };
+  new Float64Array(memory.buffer, 0, factors.length).set(factors);
+  const start = factors.byteLength;
+  return {
+    load(piece) {
+      const missing = start + piece.byteLength - memory.buffer.byteLength;
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+      new Float32Array(memory.buffer, start, piece.length).set(piece);
+    },
+    product: (at, from, count) => dot(start + at * 4, from * 8, count),
+  };
+}
+
 /** In this thread, in a memory that goes with the multiplier. */
 export function localMultiplier(precision: Precision): Multiplier {
   let bench: { readonly memory: WebAssembly.Memory; readonly kernels: Record<string, (...args: number[]) => void> } | null = null;

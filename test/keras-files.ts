@@ -84,8 +84,11 @@ type H5Group = InstanceType<H5['Group']>;
 
 function createDataset(root: H5Group, path: string, { shape, values }: Weight): void {
   const parts = path.split('/');
-  groupAt(root, parts.slice(0, -1)).create_dataset({ name: parts.at(-1)!, data: Float32Array.from(values), shape: [...shape], dtype: '<f' });
+  groupAt(root, parts.slice(0, -1)).create_dataset({ name: parts.at(-1)!, ...stored(values), shape: [...shape] });
 }
+
+/** Codes as such, all else in float32. */
+const stored = (values: ArrayLike<number>) => (values instanceof Int8Array ? { data: values, dtype: '<b' } : { data: Float32Array.from(values), dtype: '<f' });
 
 /** The group, made where it is not there. */
 function groupAt(root: H5Group, path: readonly string[]): H5Group {

@@ -1,7 +1,7 @@
 /** Classes that few models have: numbers sorted into classes, tables read both ways, layers of others' packages. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { tensor } from '../keras-calls.js';
-import { functional, kerasArchive, legacyH5, weight } from '../keras-files.js';
+import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
 
@@ -131,4 +131,36 @@ test('SubPixelUpscaling of keras_contrib, and StochasticDepth of TensorFlow Addo
 test('a Graph of Keras 0 is called by its name', async () => {
   const work = legacyH5({ class_name: 'Graph', config: { input_config: [], nodes: {} } }).then((file) => predictFile('model.h5', file, [ROWS]));
   expect((await conversionError(work)).message).toContain('up to 1.0');
+});
+
+describe('quantised to int8', () => {
+  const codes = (shape: readonly number[], seed: number) => ({ shape, values: Int8Array.from(weight(shape, seed).values, (value) => Math.round(value * 80)) });
+  const policy = { module: 'keras', class_name: 'QuantizedDTypePolicy', config: { mode: 'int8', source_name: 'float32' }, registered_name: null };
+  const net = async (layer: readonly [string, object], group: string, vars: readonly Weight[], input: Run) => {
+    const config = sequential([null, ...input.shape.slice(1)], [[layer[0], { ...layer[1], dtype: policy }]]);
+    return [...(await predictFile('model.keras', await kerasArchive(config, { [group]: vars }, '3.8.0'), [input])).results.values()][0]!;
+  };
+
+  test('a Dense layer rounds each row to codes, as Keras does', async () => {
+    const input = random([2, 3, 6], 8);
+    const [kernel, bias, scale] = [codes([6, 4], 1), weight([4], 2), { shape: [4], values: [90, 120, 300, 40] }];
+    const actual = await net(['Dense', { units: 4, activation: 'relu' }], 'layers/dense', [kernel, bias, scale], input);
+    const expected = arrayOf([2, 3, 4], (n, i, u) => {
+      const row = range(6).map((f) => at(input, n, i, f));
+      const own = 127 / (Math.max(...row.map(Math.abs)) + 1e-7);
+      const sum = row.reduce((total, x, f) => total + Math.round(x * own) * kernel.values[f * 4 + u]!, 0);
+      return Math.max(0, sum / (own * scale.values[u]!) + bias.values[u]!);
+    });
+    expectClose(actual, expected);
+  });
+
+  test('an Embedding has a scale for each row', async () => {
+    const tokens: Run = { shape: [2, 3], data: Float32Array.of(0, 4, 1, 2, 2, 3) };
+    const [rows, scale] = [codes([5, 4], 3), { shape: [5], values: [10, 20, 30, 40, 50] }];
+    const actual = await net(['Embedding', { input_dim: 5, output_dim: 4 }], 'layers/embedding', [rows, scale], tokens);
+    expectClose(
+      actual,
+      arrayOf([2, 3, 4], (n, i, f) => rows.values[at(tokens, n, i) * 4 + f]! / scale.values[at(tokens, n, i)]!),
+    );
+  });
 });

@@ -284,6 +284,101 @@ test('nodes of a TensorFlow graph that join sizes, as tf.keras 2.0 to 2.3 writes
   );
 });
 
+describe('that few models call', () => {
+  const odd = arrayOf(X.shape, (...i) => [Number.NaN, Infinity, -Infinity, at(X, ...i)][(i[1]! + i[2]!) % 4]!);
+
+  test.each<[string, (x: number) => number, object?]>([
+    ['Isnan', (x) => Number(Number.isNaN(x))],
+    ['Isinf', (x) => Number(Math.abs(x) === Infinity)],
+    ['Isfinite', (x) => Number(Number.isFinite(x))],
+    ['NanToNum', (x) => (Number.isNaN(x) ? 7 : x === Infinity ? 0.5 : x === -Infinity ? -3 : x), { nan: 7, posinf: 0.5, neginf: -3 }],
+  ])('%s', async (name, formula, config = {}) => {
+    const clear = arrayOf(X.shape, (...i) => formula(at(odd, ...i)));
+    expectClose((await keras(name, [tensor('x')], [odd], { config }))[0]!, clear);
+  });
+
+  test('steps, sums of powers, turns and parts', async () => {
+    const signs = arrayOf(X.shape, (...i) => Math.sign(Math.round(at(X, ...i))));
+    expectClose(
+      (await keras('Heaviside', [tensor('x'), array(0.25)], [signs]))[0]!,
+      arrayOf(X.shape, (...i) => [0, 0.25, 1][at(signs, ...i) + 1]!),
+    );
+    expectClose(
+      (await keras('Logaddexp2', [tensor('x'), tensor('y')], [X, Y]))[0]!,
+      each((x, y) => Math.log2(2 ** x + 2 ** y)),
+      1e-5,
+    );
+    for (const [k, from] of [
+      [1, (n: number, h: number, w: number, c: number) => at(X, n, w, 3 - h, c)],
+      [2, (n: number, h: number, w: number, c: number) => at(X, n, 2 - h, 3 - w, c)],
+      [-1, (n: number, h: number, w: number, c: number) => at(X, n, 2 - w, h, c)],
+    ] as const) {
+      const shape = k === 2 ? [2, 3, 4, 5] : [2, 4, 3, 5];
+      expectClose((await keras('Rot90', [tensor('x')], [X], { config: { k, axes: [1, 2] } }))[0]!, arrayOf(shape, from as (...i: number[]) => number));
+    }
+    const parts = await keras('ArraySplit', [tensor('x')], [X], { config: { indices_or_sections: 3, axis: 3 }, outputs: 3 });
+    expect(parts.map(({ shape }) => shape[3])).toEqual([2, 2, 1]);
+    expectClose(
+      parts[1]!,
+      arrayOf([2, 3, 4, 2], (n, h, w, c) => at(X, n, h, w, c + 2)),
+    );
+    expectClose(
+      (await keras('Dstack', [[tensor('x'), tensor('y')]], [X, Y]))[0]!,
+      arrayOf([2, 3, 8, 5], (n, h, w, c) => (w < 4 ? at(X, n, h, w, c) : at(Y, n, h, w - 4, c))),
+    );
+    expectClose(
+      (await keras('Append', [tensor('x'), tensor('y')], [X, Y], { config: { axis: 1 } }))[0]!,
+      arrayOf([2, 6, 4, 5], (n, h, w, c) => (h < 3 ? at(X, n, h, w, c) : at(Y, n, h - 3, w, c))),
+    );
+  });
+
+  test('choices among several values, and numbers sorted into classes', async () => {
+    const [one, two] = [X, Y].map((run) => arrayOf(run.shape, (...i) => Number(at(run, ...i) > 0.3))) as [Run, Run];
+    expectClose(
+      (
+        await keras(
+          'Select',
+          [
+            [tensor('x'), tensor('y')],
+            [tensor('y'), array(5)],
+          ],
+          [one, two],
+          { config: { default: -1 } },
+        )
+      )[0]!,
+      arrayOf(X.shape, (...i) => (at(one, ...i) ? at(two, ...i) : at(two, ...i) ? 5 : -1)),
+    );
+    expectClose(
+      (await keras('Digitize', [tensor('x')], [X], { config: { bins: [-0.5, 0, 0.5] } }))[0]!,
+      arrayOf(X.shape, (...i) => [-0.5, 0, 0.5].filter((bin) => at(X, ...i) >= bin).length),
+    );
+    const places: Run = { shape: [2, 3], data: Float32Array.of(0, 3, 3, 1, 2, 0) };
+    expectClose(
+      (await keras('MultiHot', [tensor('x')], [places], { config: { num_classes: 4, axis: -1, dtype: null, sparse: false } }))[0]!,
+      arrayOf([2, 4], (n, k) => Number(range(3).some((i) => at(places, n, i) === k))),
+    );
+  });
+
+  test('windows of a picture as features', async () => {
+    const config = { size: [2, 3], strides: [1, 1], dilation_rate: 1, padding: 'valid', data_format: 'channels_last' };
+    expectClose(
+      (await keras('ExtractPatches', [tensor('x')], [X], { config }))[0]!,
+      arrayOf([2, 2, 2, 30], (n, h, w, f) => at(X, n, h + Math.floor(f / 15), w + (Math.floor(f / 5) % 3), f % 5)),
+    );
+    expect((await conversionError(keras('ExtractPatches', [tensor('x')], [X], { config: { ...config, padding: 'same' } }))).message).toContain('edge');
+  });
+
+  test.each([false, true])('attention of values alone (causal: %s)', async (is_causal) => {
+    const actual = (await keras('DotProductAttention', [tensor('x'), tensor('y'), tensor('z')], [X, Y, X], { config: { is_causal } }))[0]!;
+    const expected = arrayOf(X.shape, (n, t, h, f) => {
+      const seen = range(3).filter((s) => !is_causal || s <= t);
+      const scores = seen.map((s) => Math.exp(sum(range(5).map((d) => at(X, n, t, h, d) * at(Y, n, s, h, d))) / Math.sqrt(5)));
+      return sum(seen.map((s, i) => (scores[i]! / sum(scores)) * at(X, n, s, h, f)));
+    });
+    expectClose(actual, expected);
+  });
+});
+
 test('an operation that is not known is named', async () => {
   for (const name of ['FFT2', 'Map', 'Quantile', 'Rearrange', 'SegmentSum', 'UnravelIndex']) {
     const error = await conversionError(keras(name, [tensor('x')], [X]));

@@ -404,7 +404,8 @@ describe('settings', () => {
   test.each([
     ['DepthwiseConv2D', { ...TF_KERAS, ...without(conv(2), 'filters'), groups: 2 }, 'groups'],
     ['Dense', { ...KERAS3, units: 3, quantization_mode: 'int8' }, 'quantization_mode'],
-    ['Dense', { ...KERAS3, units: 3, dtype: { class_name: 'QuantizedDTypePolicy', config: { mode: 'int8', source_name: 'float32' } } }, 'dtype'],
+    ['Dense', { ...KERAS3, units: 3, dtype: { class_name: 'QuantizedDTypePolicy', config: { mode: 'int4', source_name: 'float32' } } }, 'dtype'],
+    ['PReLU', { ...KERAS3, shared_axes: null, dtype: { class_name: 'QuantizedDTypePolicy', config: { mode: 'int8', source_name: 'float32' } } }, 'dtype'],
     ['BatchNormalization', { ...TF_KERAS, ...batchNorm, virtual_batch_size: 4 }, 'virtual_batch_size'],
     ['ReLU', { ...TF_KERAS, dynamic: true }, 'dynamic'],
   ])('%s whose setting acts is declined', (className, config, setting) => {

@@ -7,7 +7,7 @@ import { type KerasLayer, parseLayer } from './config.js';
 import { type Constant, parseConstant } from './constant.js';
 import type { Fusing } from './fused.js';
 import { isObject, plainList } from './json.js';
-import { type Arithmetic, arithmeticOf } from './precision.js';
+import { type Arithmetic, arithmeticOf, int8Source } from './precision.js';
 import { isAtRest, isSame } from './settings.js';
 
 /** What is known of the file as a whole and changes what layers mean. */
@@ -43,6 +43,7 @@ export type DataFormat = 'channels_last' | 'channels_first';
 export class ConfigView {
   readonly #read = new Set<string>();
   #arithmetic: Arithmetic = 'float32';
+  #isInt8 = false;
 
   constructor(
     readonly layer: KerasLayer,
@@ -147,6 +148,12 @@ export class ConfigView {
     return new ConfigView(parseLayer(value, `${this.layer.path}/`, 0, this.file), this.dialect, this.file, this.obstacles);
   }
 
+  /** Whether Keras 3 has quantised the layer to int8; a rule that asks knows what it computes then. */
+  isInt8(): boolean {
+    this.#isInt8 = int8Source(this.value(['dtype'])) !== null;
+    return this.#isInt8;
+  }
+
   /** Leaves every key unread on purpose: the layer does nothing in a prediction. */
   ignoreAll(): void {
     for (const key of Object.keys(this.layer.config)) this.#read.add(key);
@@ -166,8 +173,10 @@ export class ConfigView {
   #checkDType(): void {
     if (this.layer.className === 'InputLayer') return; // Of the port, which may well be integers.
     const value = this.value(['dtype']);
-    const arithmetic = arithmeticOf(value);
-    if (arithmetic === null) this.decline(`"dtype" is ${brief(value)}. Layers that compute in floating point are translated; cast the model to float32 first.`);
+    const arithmetic = arithmeticOf(this.#isInt8 ? int8Source(value) : value);
+    const also = int8Source(value) === null ? '' : ', and Dense and Embedding in int8';
+    if (arithmetic === null)
+      this.decline(`"dtype" is ${brief(value)}. Layers that compute in floating point are translated${also}; cast the model to float32 first.`);
     else this.#arithmetic = arithmetic;
   }
 

@@ -1,14 +1,18 @@
 /** Layers whose weights meet every value: dense, embedding, rescaling. */
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import { activation } from './activation-setting.js';
+import type { Activation } from './activations.js';
 import { combineTensor, combineWith } from './arithmetic.js';
-import type { Rule } from './rule.js';
+import { knownSize } from './axes.js';
+import { int8Product, int8Rows } from './quantised.js';
+import type { Build, Rule } from './rule.js';
 
 /** Works on the last axis of whatever flows in; on [N, features] that is a Gemm. */
 export const dense: Rule = (config) => {
   const units = config.integer(['units', 'output_dim']);
   const bias = config.boolean(['use_bias', 'bias'], true);
   const then = activation(config);
+  if (config.isInt8()) return int8Dense(units, bias, then);
   return ([input], scope) => {
     const matrix = input!.shape.length === 2;
     const value = matrix ? input! : scope.builder.toKeras(input!);
@@ -24,6 +28,17 @@ export const dense: Rule = (config) => {
     return then(weights.bias ? scope.add('Add', [product], { weights: { operand: weights.bias } }) : product, scope);
   };
 };
+
+/** The same with codes for weights, whose scales stand behind the bias. */
+function int8Dense(units: number, hasBias: boolean, then: Activation): Build {
+  return ([input], scope) => {
+    const features = knownSize(input!, -1, 'a Dense layer', scope);
+    const kernel = scope.weight('kernel', [features, units]);
+    const bias = hasBias ? scope.weight('bias', [units]) : null;
+    const product = int8Product(input!, kernel, scope.weight('scale of the kernel', [units]), scope);
+    return then(bias ? scope.add('Add', [product], { weights: { operand: bias } }) : product, scope);
+  };
+}
 
 /**
  * The kernel of a dense layer after a Flatten, for features counted channels-first.
@@ -45,9 +60,11 @@ export const embedding: Rule = (config) => {
   const count = config.integer(['input_dim']);
   const width = config.integer(['output_dim']);
   const masked = config.boolean(['mask_zero'], false);
+  const isInt8 = config.isInt8();
   return ([input], scope) => {
     const ids = scope.builder.toKeras(input!);
-    const rows = scope.add('Gather', [ids], { weights: { table: scope.weight('embeddings', [count, width]) } });
+    const table = scope.weight('embeddings', [count, width]);
+    const rows = isInt8 ? int8Rows(ids, table, scope.weight('scale of the embeddings', [count]), scope) : scope.add('Gather', [ids], { weights: { table } });
     // Number 0 fills a sequence up; numbers are whole and not negative.
     return masked ? { ...rows, mask: scope.add('Clip', [ids], { attributes: { min: 0, max: 1 } }) } : rows;
   };

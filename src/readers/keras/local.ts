@@ -144,7 +144,7 @@ function picked(
 }
 
 /** What each window covers, as channels [...window, channel]: a convolution whose kernels pick one element each. */
-function unfolded(value: Value, { kernel, strides, begin, sizes, places }: Windows, scope: Scope): Value {
+export function unfolded(value: Value, { kernel, strides, begin, sizes, places }: Windows, scope: Scope): Value {
   const channels = value.shape[1] as number;
   const window = elementCount(kernel);
   if ((window * channels) ** 2 > MAX_PICKS) throw scope.unsupported(`a locally connected layer whose windows have ${window * channels} elements`);

@@ -23,6 +23,17 @@ const POLICIES: Readonly<Record<string, Arithmetic>> = {
 /** Nothing else in these objects speaks of arithmetic: the scale of losses, what the map was made from. */
 const POLICY_CLASSES = /^(DTypePolicy|FloatDTypePolicy|Policy|PolicyV1)$/;
 
+/**
+ * What a policy that Keras 3 quantised to int8 was before: `QuantizedDTypePolicy` of mode int8, or 'int8_from_float32'; null for any other.
+ */
+export function int8Source(dtype: unknown): string | null {
+  if (typeof dtype === 'string') return /^int8_from_(\w+)$/.exec(dtype)?.[1] ?? null;
+  if (!isObject(dtype) || dtype.class_name !== 'QuantizedDTypePolicy' || !isObject(dtype.config)) return null;
+  const { mode, source_name, name } = dtype.config;
+  if (mode === 'int8' && typeof source_name === 'string') return source_name;
+  return typeof name === 'string' ? int8Source(name) : null;
+}
+
 /** @returns null for what is none of Keras's float policies, quantised ones included */
 export function arithmeticOf(dtype: unknown): Arithmetic | null {
   if (dtype === undefined || dtype === null) return 'float32';

@@ -149,7 +149,7 @@ function linear(x: Value, kernel: Tensor, bias: Tensor | null, scope: Scope): Va
 const MAX_SCORES = 2 ** 24;
 
 /** The scores [..., queries, keys] without those that a step gives to later ones. */
-function causalOnly(scores: Value, scope: Scope): Value {
+export function causalOnly(scores: Value, scope: Scope): Value {
   const [queries, keys] = [-2, -1].map((axis) => knownSize(scores, axis, 'causal attention', scope)) as [number, number];
   if (queries * keys > MAX_SCORES) throw scope.unsupported(`causal attention over ${queries} steps`);
   const values = Array.from({ length: queries * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? UNSEEN : 0));

@@ -62,6 +62,12 @@ const logOfSum = (left: Value, right: Value, scope: Scope) => {
   return combineValues('Add', combineValues('Max', left, right, scope), scope.add('Softplus', [apart]), scope);
 };
 
+/** log₂(2ᵃ + 2ᵇ) */
+const binaryLogOfSum = (left: Value, right: Value, scope: Scope) => {
+  const [a, b] = [left, right].map((value) => scope.withScalar('Mul', value, Math.LN2)) as [Value, Value];
+  return scope.withScalar('Mul', logOfSum(a, b, scope), 1 / Math.LN2);
+};
+
 /** Whether any, or each, of the elements along some axes is none of zero. */
 export const quantified = (op: 'ReduceMax' | 'ReduceMin', x: string, keep = 'keepdims'): Operation => counted(op, x, keep);
 
@@ -181,6 +187,13 @@ const concatAlong =
       );
   };
 
+/** NumPy's dot, which is a product with a matrix where that is numbers. */
+const withMatrix: Operation = (args) => {
+  const right = args.operand('x2');
+  if (!isConstant(right) || right.constant.shape.length !== 2) args.decline('a dot of a value with a matrix of numbers is translated, no other');
+  return arrange.matMul('x1', 'x2')(args);
+};
+
 const BATCH_NORM = { mean: 'mean', variance: 'variance', offset: 'offset', scale: 'scale' } as const;
 
 export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
@@ -199,6 +212,7 @@ export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
   Sparsemax: known(['x', 'axis'], sparsemax),
   Hypot: known(['x1', 'x2'], ofTwo('x1', 'x2', hypotenuse)),
   Logaddexp: known(['x1', 'x2'], ofTwo('x1', 'x2', logOfSum)),
+  Logaddexp2: known(['x1', 'x2'], ofTwo('x1', 'x2', binaryLogOfSum)),
   DivideNoNan: known(['x1', 'x2'], ofTwo('x1', 'x2', safeQuotient)),
   Amax: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceMax', 'x')),
   Amin: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceMin', 'x')),
@@ -210,6 +224,8 @@ export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
   Tril: known(['x', 'k'], triangle(true)),
   Triu: known(['x', 'k'], triangle(false)),
   Hstack: known(['xs'], concatAlong(1)),
+  Dstack: known(['xs'], concatAlong(2)),
+  Dot: known(['x1', 'x2'], withMatrix),
   Tensordot: known(['x1', 'x2', 'axes'], tensordot('x1', 'x2')),
   Conv: known(['inputs', 'kernel', 'strides', 'padding', 'data_format', 'dilation_rate'], convolve('inputs', 'kernel')),
   DepthwiseConv: known(['inputs', 'kernel', 'strides', 'padding', 'data_format', 'dilation_rate'], convolve('inputs', 'kernel', true)),

@@ -19,6 +19,7 @@ import { type Known, known } from './known.js';
 import * as pictures from './pictures.js';
 import * as placing from './placing.js';
 import { reversibleEmbedding } from './reversible.js';
+import { KERAS_SCARCE } from './scarce.js';
 import { getItem } from './slicing.js';
 
 const of = (x: string, ...rest: readonly string[]) => ({
@@ -138,6 +139,7 @@ const KERAS: Readonly<Record<string, Known>> = {
   ...unaries('x', (_, name) => name),
   ...KERAS_FURTHER,
   ...KERAS_FUNCTIONS,
+  ...KERAS_SCARCE,
   Abs: of('x').unary('Abs'),
   Add: known(['x1', 'x2'], each.binary('Add', 'x1', 'x2')),
   Subtract: known(['x1', 'x2'], each.binary('Sub', 'x1', 'x2')),

@@ -279,6 +279,14 @@ const batchToSpace: TfRule = (operation) => {
   return operation.add('Slice', [merged], { starts: before, ends: after.map((amount) => (amount === 0 ? FAR : -amount)), axes: block.map((_, i) => i + 1) });
 };
 
+/** Of old graphs, whose blocks are squares. */
+const ofSquares =
+  (rule: TfRule): TfRule =>
+  (operation) => {
+    const size = operation.number('block_size', 0);
+    return rule(operation.reading([operation.input(0), operation.integers([size, size]), operation.input(1)]));
+  };
+
 function margins(pairs: readonly number[]): [number[], number[]] {
   const count = pairs.length / 2;
   return [Array.from({ length: count }, (_, i) => pairs[2 * i]!), Array.from({ length: count }, (_, i) => pairs[2 * i + 1]!)];
@@ -316,6 +324,8 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   MirrorPad: mirrorPad,
   SpaceToBatchND: spaceToBatch,
   BatchToSpaceND: batchToSpace,
+  SpaceToBatch: ofSquares(spaceToBatch),
+  BatchToSpace: ofSquares(batchToSpace),
   Mean: mean,
   Sum: reduce('ReduceSum'),
   Max: reduce('ReduceMax'),

@@ -257,6 +257,7 @@ export const elements: Readonly<Record<string, TfRule>> = {
   NotEqual: compare('Equal', true),
   LogicalAnd: binary('And'),
   LogicalOr: binary('Or'),
+  LogicalXor: binary('Xor'),
   BitwiseAnd: binary('BitwiseAnd'),
   BitwiseOr: binary('BitwiseOr'),
   BitwiseXor: binary('BitwiseXor'),

@@ -19,6 +19,7 @@ import { type Loop, loopOf } from './frames.js';
 import { indexing } from './indexing.js';
 import { LIST_RULES, TensorList } from './lists.js';
 import { liteRules } from './lite-rules.js';
+import { merged } from './merged.js';
 import { isDType, TfOperation } from './node.js';
 import { pictures } from './pictures.js';
 import { quantised } from './quantised.js';
@@ -57,6 +58,7 @@ export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
   ...indexing,
   ...pictures,
   ...quantised,
+  ...merged,
   ...liteRules,
 };
 

@@ -161,6 +161,62 @@ const suppression5: TfRule = (operation) => {
   return [padded(operation, chosen, operation.name), padded(operation, scores, `${operation.name}/scores`), countOf(operation, chosen)];
 };
 
+function largest(operation: TfOperation, count: readonly number[]): readonly Value[] {
+  operation.flag('sorted', true);
+  const [values, places] = operation.many('TopK', [operation.input(0), operation.integers(count)], { axis: -1 }, 2);
+  return [values!, operation.add('Cast', [places!], { to: 'int32' }, `${operation.name}/indices`)];
+}
+
+/** Below every score. */
+const LEAST_SCORE = -3.4e38;
+
+/**
+ * Of one picture: the best boxes of each class, and the best of those, with zeros behind them.
+ *
+ * inputs: boxes [1, places, 1, 4], scores [1, places, classes], how many of a class, how many of all, the overlap and the least score.
+ *
+ * @see https://www.tensorflow.org/api_docs/python/tf/image/combined_non_max_suppression
+ */
+const combinedSuppression: TfRule = (operation) => {
+  const step = (op: string, inputs: readonly (Value | null)[], attributes = {}) => operation.before(op, inputs, attributes);
+  const [batch, , own] = operation.sizes(operation.input(0));
+  const classes = operation.sizes(operation.input(1))[2];
+  if (batch !== 1 || own !== 1) throw operation.decline(`it looks for boxes in ${batch} pictures, of ${own} kinds; it is read for one (--input-shape 1,...)`);
+  const number = (index: number, what: string) => operation.known(index, what)[0]!;
+  const [each, all] = [number(2, 'largest number of a class'), number(3, 'largest number')];
+  const most = operation.flag('pad_per_class') && typeof classes === 'number' ? Math.min(all, each * classes) : all;
+  operation.checkCount(most);
+  const float = (values: readonly number[], shape?: readonly number[]) => operation.build.numbers('float32', values, shape);
+  const boxes = step('Squeeze', [operation.input(0)], { axes: [2] });
+  const scores = step('Transpose', [operation.input(1)], { perm: [0, 2, 1] });
+  const limits = [operation.integers([each]), float([number(4, 'overlap')]), float([number(5, 'least score')])];
+  const rows = step('NonMaxSuppression', [boxes, scores, ...limits]);
+  const column = (at: number) => step('Squeeze', [step('Slice', [rows], { starts: [at], ends: [at + 1], axes: [1] })], { axes: [1] });
+  const chosen = step('GatherND', [scores, rows]);
+  const behind = (value: Value, filler: number, width?: number) => {
+    const shape = width === undefined ? [most] : [most, width];
+    return step('Concat', [value, float(new Array<number>(most * (width ?? 1)).fill(filler), shape)], { axis: 0 });
+  };
+  const outputs = ['best', 'order'].map((name) => operation.build.freeValue(`${operation.name}/${name}`));
+  const [, order] = operation.build.node(
+    'TopK',
+    [behind(chosen, LEAST_SCORE), operation.integers([most])],
+    { axis: -1 },
+    { name: `${operation.name}/TopK`, outputs },
+  );
+  const ranked = (value: Value, name: string, width?: number) =>
+    operation.add('Unsqueeze', [step('Gather', [behind(value, 0, width), order!], { axis: 0 })], { axes: [0] }, name);
+  const found = step('Gather', [step('Squeeze', [boxes], { axes: [0] }), column(2)], { axis: 0 });
+  const held = operation.flag('clip_boxes', true) ? step('Clip', [found], { min: 0, max: 1 }) : found;
+  const count = step('Min', [step('Shape', [chosen]), operation.integers([most])]);
+  return [
+    ranked(held, operation.name, 4),
+    ranked(chosen, `${operation.name}/scores`),
+    ranked(step('Cast', [column(1)], { to: 'float32' }), `${operation.name}/classes`),
+    operation.add('Cast', [count], { to: 'int32' }, `${operation.name}/count`),
+  ];
+};
+
 export const indexing: Readonly<Record<string, TfRule>> = {
   GatherV2: gather,
   Gather: gather,
@@ -182,12 +238,9 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   ArgMin: argument('ArgMin'),
   Where: (operation) => operation.add('Transpose', [operation.before('NonZero', [operation.input(0)])], { perm: [1, 0] }),
   OneHot: oneHot,
-  TopKV2: (operation) => {
-    operation.flag('sorted', true);
-    const k = operation.known(1, 'count');
-    const [values, places] = operation.many('TopK', [operation.input(0), operation.integers(k)], { axis: -1 }, 2);
-    return [values!, operation.add('Cast', [places!], { to: 'int32' }, `${operation.name}/indices`)];
-  },
+  TopK: (operation) => largest(operation, [operation.number('k', 0)]),
+  TopKV2: (operation) => largest(operation, operation.known(1, 'count')),
+  CombinedNonMaxSuppression: combinedSuppression,
   NonMaxSuppression: (operation) => selected(operation, false),
   NonMaxSuppressionV2: (operation) => selected(operation, false),
   NonMaxSuppressionV3: (operation) => selected(operation, true),

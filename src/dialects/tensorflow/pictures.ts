@@ -9,38 +9,42 @@ function inFloats(operation: TfOperation, x: Value): Value {
   return x.dtype === null || x.dtype === 'float32' ? x : operation.before('Cast', [x], { to: 'float32' });
 }
 
+type Mode = 'nearest' | 'linear' | 'cubic';
+
 const resize =
-  (mode: 'nearest' | 'linear' | 'cubic'): TfRule =>
-  (operation) => {
-    const x = operation.input(0);
-    if (operation.rank(x) !== 4) throw operation.decline('pictures have four axes');
-    const corners = operation.flag('align_corners');
-    const centers = operation.flag('half_pixel_centers');
-    const coordinate_transformation_mode = corners ? 'align_corners' : centers ? 'half_pixel' : 'asymmetric';
-    // TensorFlow's nearest with half pixels takes the element under the centre: floor of a coordinate that is half a pixel further on.
-    const nearest_mode = mode === 'nearest' && corners ? 'round_prefer_ceil' : mode === 'nearest' && centers ? 'round_prefer_ceil' : 'floor';
-    const { elements } = operation.input(1);
-    const sizes = elements?.every((size) => typeof size === 'number') ? (elements as readonly number[]) : null;
-    const from = x.shape!.slice(1, 3);
-    const turned = operation.first(mode === 'nearest' ? x : inFloats(operation, x), true);
-    const attributes = {
-      mode,
-      coordinate_transformation_mode,
-      nearest_mode,
-      // With half pixels it is Keys's cubic without what lies beyond the border; before, it was another one with the border repeated.
-      ...(mode === 'cubic' ? { cubic_coeff_a: centers ? -0.5 : -0.75, exclude_outside: centers ? 1 : 0 } : {}),
-    };
-    if (sizes && from.every((size) => typeof size === 'number')) {
-      const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
-      const isExact = scales.every((scale, axis) => axis < 2 || scaledLength(from[axis - 2] as number, scale) === sizes[axis - 2]);
-      // No factor in floating point gives these.
-      if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
-      return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
-    }
-    const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
-    if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
-    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
+  (mode: Mode): TfRule =>
+  (operation) =>
+    resized(operation, mode, operation.flag('align_corners'), operation.flag('half_pixel_centers'));
+
+/** inputs: picture, height and width of what is made of it. */
+export function resized(operation: TfOperation, mode: Mode, corners: boolean, centers: boolean): Value {
+  const x = operation.input(0);
+  if (operation.rank(x) !== 4) throw operation.decline('pictures have four axes');
+  const coordinate_transformation_mode = corners ? 'align_corners' : centers ? 'half_pixel' : 'asymmetric';
+  // TensorFlow's nearest with half pixels takes the element under the centre: floor of a coordinate that is half a pixel further on.
+  const nearest_mode = mode === 'nearest' && corners ? 'round_prefer_ceil' : mode === 'nearest' && centers ? 'round_prefer_ceil' : 'floor';
+  const { elements } = operation.input(1);
+  const sizes = elements?.every((size) => typeof size === 'number') ? (elements as readonly number[]) : null;
+  const from = x.shape!.slice(1, 3);
+  const turned = operation.first(mode === 'nearest' ? x : inFloats(operation, x), true);
+  const attributes = {
+    mode,
+    coordinate_transformation_mode,
+    nearest_mode,
+    // With half pixels it is Keys's cubic without what lies beyond the border; before, it was another one with the border repeated.
+    ...(mode === 'cubic' ? { cubic_coeff_a: centers ? -0.5 : -0.75, exclude_outside: centers ? 1 : 0 } : {}),
   };
+  if (sizes && from.every((size) => typeof size === 'number')) {
+    const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
+    const isExact = scales.every((scale, axis) => axis < 2 || scaledLength(from[axis - 2] as number, scale) === sizes[axis - 2]);
+    // No factor in floating point gives these.
+    if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
+    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
+  }
+  const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
+  if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
+  return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
+}
 
 const depth =
   (op: 'DepthToSpace' | 'SpaceToDepth'): TfRule =>
@@ -51,6 +55,26 @@ const depth =
     const attributes = op === 'DepthToSpace' ? { blocksize, mode: 'DCR' } : { blocksize };
     return operation.back((name) => operation.add(op, [x], attributes, name), isLast);
   };
+
+/** Squares that lie side by side, each as a place of all that it holds; parts of squares at the borders are left out. */
+const patches: TfRule = (operation) => {
+  const [sizes, strides, rates] = ['ksizes', 'strides', 'rates'].map((name) => operation.numbers(name).slice(1, 3)) as [number[], number[], number[]];
+  const padding = operation.text('padding');
+  const x = operation.input(0);
+  const [blocksize] = sizes;
+  if (blocksize === undefined || ![...sizes, ...strides].every((size) => size === blocksize) || rates.some((rate) => rate !== 1))
+    throw operation.decline('its patches are no squares side by side');
+  const kept = operation
+    .sizes(x)
+    .slice(1, 3)
+    .map((size) => (typeof size === 'number' ? size - (size % blocksize) : null));
+  if (kept.includes(null)) throw operation.decline('the size of its picture is known only when the model runs; give it with --input-shape');
+  const isCut = kept.some((size, i) => size !== x.shape![i + 1]);
+  if (isCut && padding !== 'VALID') throw operation.decline(`padding is ${padding}, and its patches do not fill the picture`);
+  const whole = isCut ? operation.before('Slice', [x], { starts: [0, 0], ends: kept as number[], axes: [1, 2] }) : x;
+  const turned = operation.first(whole, true);
+  return operation.back((name) => operation.add('SpaceToDepth', [turned], { blocksize }, name), true);
+};
 
 /** Places at the very border count as inside, however their sum was rounded. */
 const BORDER = 1e-6;
@@ -105,4 +129,5 @@ export const pictures: Readonly<Record<string, TfRule>> = {
   DepthToSpace: depth('DepthToSpace'),
   SpaceToDepth: depth('SpaceToDepth'),
   CropAndResize: cropAndResize,
+  ExtractImagePatches: patches,
 };

@@ -1,5 +1,6 @@
 /** Nodes that round what flows as integers would hold it: of nets that were trained for quantisation. */
 import type { Value } from '../../model/builder.js';
+import { dequantiseAffine } from '../../model/quantise.js';
 import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
 
@@ -37,8 +38,37 @@ const flowing: TfRule = (operation) => {
   );
 };
 
+/** Of DataType, the least and the largest code. */
+const CODES: Readonly<Record<string, readonly [number, number]>> = { uint8: [0, 255], int8: [-128, 127], uint16: [0, 65_535], int16: [-32_768, 32_767] };
+
+/**
+ * Codes as the numbers that they stand for: least + step code.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/kernels/dequantize_op.cc and quantization_utils.h
+ */
+const dequantise: TfRule = (operation) => {
+  const x = operation.input(0);
+  const [[least], [largest]] = [operation.known(1, 'least value'), operation.known(2, 'largest value')] as [readonly number[], readonly number[]];
+  const mode = operation.text('mode', 'MIN_COMBINED');
+  operation.rest('narrow_range', false);
+  operation.rest('axis', -1);
+  const codes = CODES[x.dtype ?? ''];
+  if (!codes) throw operation.decline(`its codes are ${x.dtype}`);
+  const [low, high] = codes;
+  const steps = Math.fround((largest! - least!) / (high - low));
+  let [scale, min] = [steps, least! - low * steps];
+  if (mode === 'MIN_FIRST') min = (steps === 0 ? least! : Math.round(least! / steps) * steps) - low * steps;
+  else if (mode === 'SCALED') [scale, min] = [Math.fround(low === 0 ? largest! / high : Math.max(least! / low, largest! / high)), 0];
+  else if (mode !== 'MIN_COMBINED') throw operation.decline(`mode is ${mode}`);
+  if (x.constant && (x.dtype === 'uint8' || x.dtype === 'uint16'))
+    return operation.build.constant(dequantiseAffine(x.constant, { dtype: x.dtype, scale, min }));
+  const numbers = operation.before('Mul', [operation.before('Cast', [x], { to: 'float32' }), operation.build.numbers('float32', scale)]);
+  return operation.add('Add', [numbers, operation.build.numbers('float32', min)]);
+};
+
 export const quantised: Readonly<Record<string, TfRule>> = {
   FakeQuantWithMinMaxArgs: (operation) => fakeQuantised(operation, [[operation.number('min', -6), operation.number('max', 6)]]),
+  Dequantize: dequantise,
   FakeQuantWithMinMaxVars: flowing,
   FakeQuantWithMinMaxVarsPerChannel: flowing,
 };

@@ -1,12 +1,13 @@
 /**
  * Detectors as torchvision has them, up to where they stop being of one size: what their heads say of each anchor. SSD over VGG-16 (Liu et al.,
- * 2015, figure 2), RetinaNet over a ResNet and a feature pyramid (Lin et al., 2017, figure 3). Anchors, thresholds and the suppression of
+ * 2015, figure 2) and MobileNet v3, RetinaNet over a ResNet and a feature pyramid (Lin et al., 2017, figure 3). Anchors, thresholds and the suppression of
  * what overlaps come behind.
  */
 import { reshape } from '../model/tensor.js';
-import { repeated } from './blocks.js';
+import { convBlock, repeated } from './blocks.js';
 import { unit } from './cosine.js';
-import { family, namesWithin, type Preprocessing, TORCHVISION } from './family.js';
+import { family, namesWithin, type Preprocessing, SYMMETRIC, TORCHVISION } from './family.js';
+import { type MobileNetV3Size, measureMobileNetV3, mobilenetV3, mobilenetV3Features } from './mobilenet-v3.js';
 import { Departure, type Net, type Outputs, sizeOf, type Value } from './net.js';
 import { measureResNet, type ResNetSize, resnetFeatures } from './resnet.js';
 
@@ -19,7 +20,7 @@ const REGRESSION = 'head.regression_head';
 const COORDINATES = 4;
 
 /** [batch, anchors x each, height, width] to [batch, places x anchors, each]. */
-function byAnchor(net: Net, x: Value, each: number): Value {
+export function byAnchor(net: Net, x: Value, each: number): Value {
   const [channels, height, width] = [sizeOf(x, 1), sizeOf(x, 2), sizeOf(x, 3)];
   return net.reshape(net.transpose(x, [0, 2, 3, 1]), [0, (height * width * channels) / each, each]);
 }
@@ -122,6 +123,74 @@ function scaled(net: Net, x: Value, path: string): Value {
   return net.constantOp('Mul', unit(net, x, 1), reshape(factors, [channels, 1, 1]), name);
 }
 
+/** The block whose stride is the last: torchvision cuts the list of MobileNet v3's modules behind what it makes wide. */
+const CUT = 13;
+const LITE_EPSILON = 1e-3;
+const LITE_ANCHORS = 6;
+/** Of each further block. */
+const LITE_EXTRA = [512, 256, 256, 128] as const;
+
+/** torchvision's names of a MobileNet v3 in two parts. */
+function inTwo(path: string): string {
+  const [, module, rest = ''] = /^backbone\.features\.(\d+)\.(.*)$/.exec(path) ?? [];
+  if (module === undefined) return path;
+  const at = Number(module);
+  if (at < CUT) return `backbone.features.0.${at}.${rest}`;
+  if (at > CUT) return `backbone.features.1.${at - CUT}.${rest}`;
+  const [, place, inside = ''] = /^block\.(\d+)(.*)$/.exec(rest) ?? [];
+  return place === '0' ? `backbone.features.0.${CUT}${inside}` : `backbone.features.1.0.${place}${inside}`;
+}
+
+export const ssdlite = family<{ readonly backbone: MobileNetV3Size; readonly extra: number }>({
+  name: 'ssdlite',
+  title: 'SSDlite over MobileNet v3',
+  source: 'Sandler et al., 2018, https://arxiv.org/abs/1801.04381, section 6.2; Howard et al., 2019, https://arxiv.org/abs/1905.02244, section 6.3',
+  sizes: { ssdlite320_mobilenet_v3_large: { backbone: withReducedTail(), extra: LITE_EXTRA.length } },
+  stem: 'backbone.features.0.0',
+  side: 320,
+  classes: CLASSES,
+  labels: LABELS,
+  preprocessing: () => SYMMETRIC,
+  spellings: [{ ecosystem: 'torchvision', spell: inTwo }],
+
+  measure(names) {
+    if (!names.has(`${CLASSIFIER}.module_list.0.0.0`) || !names.has('backbone.extra.0.1.0')) return null;
+    const backbone = measureMobileNetV3(namesWithin(names, (path) => `backbone.${path}`));
+    return backbone && { backbone, extra: names.count('backbone.extra.{n}.1.0') };
+  },
+
+  build(net, input, { backbone, extra }) {
+    const options = { epsilon: LITE_EPSILON };
+    const features: Value[] = [];
+    let x = mobilenetV3Features(net, input, backbone, { at: 'backbone.features', onWide: (y) => features.push(y), ...options });
+    features.push(x);
+    for (let i = 0; i < extra; i++) {
+      const at = `backbone.extra.${i}`;
+      const out = LITE_EXTRA[i] ?? LITE_EXTRA[3];
+      x = convBlock(net, x, `${at}.0`, 'relu6', { out: out / 2, kernel: 1, ...options });
+      x = convBlock(net, x, `${at}.1`, 'relu6', { kernel: 3, stride: 2, depthwise: true, ...options });
+      x = convBlock(net, x, `${at}.2`, 'relu6', { out, kernel: 1, ...options });
+      features.push(x);
+    }
+    const at = (head: string) => (i: number) => `${head}.module_list.${i}.1`;
+    const run = (y: Value, head: string, i: number, out: number, last: string) => {
+      const deep = convBlock(net, y, `${head}.module_list.${i}.0`, 'relu6', { kernel: 3, depthwise: true, ...options });
+      return net.conv(deep, last, { out, kernel: 1, bias: true });
+    };
+    const anchors = features.map(() => LITE_ANCHORS);
+    return heads(net, features, anchors, run, { logits: at(CLASSIFIER), boxes: at(REGRESSION) });
+  },
+});
+
+/** MobileNet v3 whose last stage has half the channels. */
+function withReducedTail(): MobileNetV3Size {
+  const large = mobilenetV3.sizes.mobilenet_v3_large as MobileNetV3Size;
+  const blocks = large.blocks.map(([kernel, expanded, out, ...rest], i): MobileNetV3Size['blocks'][number] =>
+    i < CUT - 1 ? [kernel, expanded, out, ...rest] : [kernel, i === CUT - 1 ? expanded : expanded / 2, out / 2, ...rest],
+  );
+  return { ...large, blocks };
+}
+
 interface RetinaNetSize {
   readonly backbone: ResNetSize;
   /** Convolutions of each head before its last. */
@@ -188,7 +257,8 @@ function beforeBlocks(path: string): string {
 }
 
 /** Each pixel a square of four, as far as the other picture goes: the nearest ones, as an odd side halves to the larger half. */
-function enlarged(net: Net, x: Value, to: Value): Value {
+export function enlarged(net: Net, x: Value, to: Value): Value {
+  if ([2, 3].every((axis) => sizeOf(x, axis) === sizeOf(to, axis))) return x;
   return [2, 3].reduce(
     (y, axis) => {
       const size = sizeOf(to, axis);

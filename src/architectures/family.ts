@@ -60,6 +60,8 @@ export interface Family<Size = unknown> {
   readonly canonical?: Spell;
   /** Modules that only matter in training: names of the source. */
   readonly training?: RegExp;
+  /** Modules that come behind what the net gives, and take something else as well: names of the source. They are left out, and told. */
+  readonly beyond?: RegExp;
   readonly preprocessing: (ecosystem: Ecosystem, size: Size) => Preprocessing;
   /** Where the published nets' classes come from, and their order; ImageNet's where left out. */
   readonly labels?: string;

@@ -4,7 +4,7 @@ import { beit } from './beit.js';
 import { clip } from './clip.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
-import { retinanet, ssd } from './detection.js';
+import { retinanet, ssd, ssdlite } from './detection.js';
 import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
 import { facenet } from './facenet.js';
@@ -24,6 +24,7 @@ import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { nasnet } from './nasnet.js';
+import { rcnn } from './rcnn.js';
 import { regnet } from './regnet.js';
 import { repVgg } from './repvgg.js';
 import { resnet } from './resnet.js';
@@ -73,7 +74,9 @@ export const families: readonly Family[] = [
   maxvit,
   segmentation,
   ssd,
+  ssdlite,
   retinanet,
+  rcnn,
   unet,
   unetResNet,
   rrdb,

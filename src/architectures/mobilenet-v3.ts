@@ -210,17 +210,23 @@ export interface FeatureOptions {
   readonly dilate?: boolean;
   /** Sees the features of an eighth of the picture's side. */
   readonly onLow?: (value: Value) => void;
+  /** Sees what the last block that strides makes wide, before its stride. */
+  readonly onWide?: (value: Value) => void;
+  /** Sees what that block gives. */
+  readonly onLast?: (value: Value) => void;
+  /** Of batch normalisation, where it is not the family's. */
+  readonly epsilon?: number;
 }
 
 export function mobilenetV3Features(
   net: Net,
   input: Value,
   { stem, blocks }: MobileNetV3Size,
-  { at = 'features', dilate = false, onLow }: FeatureOptions = {},
+  { at = 'features', dilate = false, onLow, onWide, onLast, epsilon: own }: FeatureOptions = {},
 ): Value {
   // torchvision has TensorFlow's epsilon, and not its padding; so has timm's mobilenetv3_rw, whose last but one convolution has no bias.
   const isOldest = net.ecosystem === 'timm' && net.has('classifier.0', false) && net.store.shape('classifier.0', 'bias') === undefined;
-  const epsilon = net.ecosystem !== 'timm' || isFromTensorFlow(net) || isOldest ? 1e-3 : 1e-5;
+  const epsilon = own ?? (net.ecosystem !== 'timm' || isFromTensorFlow(net) || isOldest ? 1e-3 : 1e-5);
   const mainAct = mainActivation(blocks);
   let x = convBlock(net, input, `${at}.0`, mainAct, { out: stem, kernel: 3, stride: 2, epsilon });
   const strided = blocks.flatMap(([, , , , , stride], i) => (stride === 2 ? [i] : []));
@@ -236,6 +242,7 @@ export function mobilenetV3Features(
     const place = places(net.has(`${path}.${squeeze ? 3 : 2}.0`, expanded !== channels), squeeze);
     const branch = (y: Value) => {
       let z = place.deep === 0 ? y : convBlock(net, y, `${path}.0`, act, { out: expanded, kernel: 1, epsilon });
+      if (i === lastStride) onWide?.(z);
       z = convBlock(net, z, `${path}.${place.deep}`, act, { kernel, stride, dilation, depthwise: true, epsilon });
       const width = roundWidth(Math.floor(expanded / 4));
       const reduced = { reduce: `${path}.${place.squeeze}.fc1`, expand: `${path}.${place.squeeze}.fc2`, width, act: 'relu', gate: 'hard-sigmoid' } as const;
@@ -244,6 +251,7 @@ export function mobilenetV3Features(
     };
     x = strideOfBlock === 1 && channels === out ? residual(net, x, branch) : branch(x);
     if (i === lowBlock) onLow?.(x);
+    if (i === lastStride) onLast?.(x);
   });
   return convBlock(net, x, `${at}.${blocks.length + 1}`, mainAct, { out: 6 * (x.shape[1] as number), kernel: 1, epsilon });
 }

@@ -259,14 +259,19 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
   const untouched = used();
   try {
     const built = buildNet(family, size, net, options);
-    const left = store.leftOver().filter(({ name, shape }) => !(family.training?.test(name) ?? false) && !(shape.length < 2 && OF_TRAINING.test(name)));
+    const left = store
+      .leftOver()
+      .filter(
+        ({ name, shape }) => !(family.training?.test(name) ?? false) && !(family.beyond?.test(name) ?? false) && !(shape.length < 2 && OF_TRAINING.test(name)),
+      );
     if (left.length > 0) {
       const others = left.length === 1 ? 'one tensor is none of its own:' : `${left.length} tensors are none of its own, first`;
       const departure = `${others} "${left[0]!.name}" [${left[0]!.shape}]`;
       return { family, map: null, used: used(), departure, prefix, whole: { map: { ...built, warnings: [] }, beside: left.map(({ name }) => name) } };
     }
     checkAssumptions(net, options);
-    const dropped = store.leftOver();
+    const beyond = store.leftOver().filter(({ name }) => family.beyond?.test(name) ?? false);
+    const dropped = store.leftOver().filter((tensor) => !beyond.includes(tensor));
     const notices: Notice[] =
       dropped.length === 0
         ? []
@@ -279,6 +284,11 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
                   : `${dropped.length} tensors that only training uses, or that are worked out from others, are left out ("${dropped[0]!.name}", ...)`,
             },
           ];
+    if (beyond.length > 0) {
+      const given = built.outputs.map(({ name }) => name).join(', ');
+      const message = `${beyond.length} tensors ("${beyond[0]!.name}", ...) are of what comes behind and takes regions as well: left out, and what comes out is ${given}`;
+      notices.push({ code: 'checkpoint-part-ignored', message });
+    }
     return { family, used: total, departure: null, prefix, map: { ...built, warnings: notices } };
   } catch (error) {
     // Layers of one family put together as another's.

@@ -24,6 +24,7 @@ const CASES: Readonly<Record<string, string>> = {
   resnet: 'resnet-basic',
   segmentation: 'fcn_resnet',
   squeezenet: 'squeezenet1_1',
+  rcnn: 'fasterrcnn',
   ssd: 'ssd_vgg',
   unet_resnet: 'unet-resnet',
   vgg: 'vgg-small-picture',
@@ -55,7 +56,7 @@ const ELSEWHERE = {
 const LAYERS = /no translation|has no such layer|of two values|constant of the shape|Clip from|differ|axis|MatMul|product/;
 const WITHOUT_LAYERS = 'ssd vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(' ');
 const WITHOUT_CAFFE =
-  'inception_v4 inception_resnet_v2 ghostnet segmentation ssd retinanet unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
+  'inception_v4 inception_resnet_v2 ghostnet segmentation ssd ssdlite rcnn retinanet unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
     ' ',
   );
 

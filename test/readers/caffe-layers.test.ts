@@ -436,6 +436,45 @@ const CASES: readonly Case[] = [
     shape: PICTURE,
     values: each(PICTURE, (n, c, y, z) => reader(x!, PICTURE)(n!, [0, 2, 1, 3][c!]!, y!, z!)),
   })),
+  one('Upsample by a scale for each axis', 'Upsample data -> out | upsample_param { scale_h: 1 scale_w: 3 }', ([x]) => ({
+    shape: [2, 4, 5, 18],
+    values: each([2, 4, 5, 18], (n, c, y, at) => reader(x!, PICTURE)(n!, c!, y!, Math.floor(at! / 3))),
+  })),
+  // Behind a ReLU many windows have several maxima, all 0, of which Caffe takes the first.
+  ...(
+    [
+      ['of whole windows', [4, 6], [2, 2], 'scale: 2'],
+      ['to a size, the last windows in part outside', [5, 7], [2, 2], 'scale: 2 upsample_h: 5 upsample_w: 7'],
+      ['without the last row', [5, 6], [2, 2], 'pad_out_h: true'],
+      ['of other windows', [4, 9], [2, 3], 'scale_h: 2 scale_w: 3'],
+    ] as const
+  ).map(
+    ([title, [height, width], [high, wide], settings]): Case => ({
+      title: `Upsample by the positions of a pooling ${title}`,
+      inputs: [`data 2 4 ${height} ${width}`],
+      lines: [
+        'ReLU data -> r',
+        `Pooling r -> p mask | pooling_param { kernel_h: ${high} kernel_w: ${wide} stride_h: ${high} stride_w: ${wide} }`,
+        'Power p -> q | power_param { scale: 2 shift: 1 }',
+        `Upsample q mask -> out | upsample_param { ${settings} }`,
+      ],
+      truth: ([x]) => {
+        const shape = [2, 4, height, width];
+        const at = (n: number, c: number, y: number, z: number) => Math.max(0, reader(x!, shape)(n, c, y, z));
+        const place = (n: number, c: number, row: number, column: number) => {
+          let best = [row * high, column * wide] as const;
+          for (let y = row * high; y < Math.min(height, (row + 1) * high); y++)
+            for (let z = column * wide; z < Math.min(width, (column + 1) * wide); z++) if (at(n, c, y, z) > at(n, c, ...best)) best = [y, z];
+          return best;
+        };
+        const values = each(shape, (n, c, y, z) => {
+          const [row, column] = place(n!, c!, Math.floor(y! / high), Math.floor(z! / wide));
+          return row === y && column === z ? 2 * at(n!, c!, y!, z!) + 1 : 0;
+        });
+        return { shape, values };
+      },
+    }),
+  ),
   one('Upsample', 'Upsample data -> out | upsample_param { scale: 2 }', ([x]) => ({
     shape: [2, 4, 10, 12],
     values: each([2, 4, 10, 12], (n, c, y, z) => reader(x!, PICTURE)(n!, c!, Math.floor(y! / 2), Math.floor(z! / 2))),
@@ -563,6 +602,17 @@ describe("Caffe's layers", () => {
     expect(found.shape).toEqual(expected.shape);
     expect(difference(found.data, expected.values)).toBeLessThan(3e-6);
   });
+});
+
+it('positions of maxima are refused where they are taken for values, or for another picture', async () => {
+  const pool = 'Pooling data -> p mask | pooling_param { kernel_size: 2 stride: 2 }';
+  for (const [line, words] of [
+    ['Power mask -> out', /"mask", the positions of maxima, which are for Upsample only/],
+    ['Upsample p mask -> out | upsample_param { upsample_h: 7 upsample_w: 6 }', /to 7 x 6, by positions in a picture of 5 x 6/],
+    ['Upsample data mask -> out', /an Upsample of \[N,4,5,6\]/],
+  ] as const) {
+    expect((await refusal(net(['data 2 4 5 6'], pool, line))).message).toMatch(words);
+  }
 });
 
 describe('pooling', () => {
@@ -698,8 +748,12 @@ describe('what has no translation', () => {
     ['HardSigmoid data -> out', /forks disagree/],
     ['Python data -> out | python_param { module: "mine" layer: "Nms" }', /Python \(mine\.Nms\)/],
     ['ShuffleChannel data -> out', /without a group/],
-    ['Upsample data more -> out | upsample_param { scale: 2 }', /back to where a pooling/],
-    ['Pooling data -> out mask | pooling_param { kernel_size: 2 }', /positions of its maxima/],
+    ['Upsample data like -> out | upsample_param { scale: 2 }', /"like" as the positions of maxima, which no pooling gives/],
+    ['Upsample data -> out | upsample_param { scale: 2 upsample_h: 9 }', /to a size without the positions/],
+    ['Pooling data -> out mask | pooling_param { kernel_size: 2 }', /positions of its maxima, over windows that are padded or overlap/],
+    ['Pooling data -> out mask | pooling_param { kernel_size: 2 stride: 2 }', /positions of its maxima \("mask"\), which no Upsample takes/],
+    ['Interp data -> out | interp_param { height: 9 width: 9 zoom_factor: 2 }', /in several ways/],
+    ['Interp data like -> out | interp_param { height: 9 width: 9 }', /in several ways/],
     ['BatchNorm data -> out | batch_norm_param { use_global_stats: false }', /use_global_stats is false/],
     ['InnerProduct data -> out | inner_product_param { num_output: 3 axis: 0 }', /one vector of all samples/],
     ['Reduction data -> out', /one number of all samples/],

@@ -21,6 +21,16 @@ export interface Step {
   readonly weights?: Readonly<Record<string, Tensor>>;
 }
 
+/** What a pooling says of where its maxima lie: enough to find them again. */
+export interface Positions {
+  readonly layer: CaffeLayer;
+  /** The value that was pooled, and what became of it. */
+  readonly input: string;
+  readonly pooled: string;
+  /** Windows lie side by side. */
+  readonly kernel: readonly number[];
+}
+
 export class CaffeBuilder {
   readonly layers: Layer[] = [];
   readonly warnings: Notice[] = [];
@@ -28,6 +38,9 @@ export class CaffeBuilder {
   readonly shapes = new Map<string, readonly Dim[]>();
   /** What a blob's name stands for now; in-place layers change it. */
   readonly values = new Map<string, string>();
+  /** By the blobs that hold them, which are no values. */
+  readonly positions = new Map<string, Positions>();
+  readonly #positionsUsed = new Set<string>();
   readonly weights: NetWeights;
   /** Looks at values of weights, once the net is understood. */
   readonly checks: (() => Promise<readonly Notice[]>)[] = [];
@@ -75,8 +88,27 @@ export class CaffeBuilder {
     const blob = layer.bottoms[i];
     if (blob === undefined) throw this.malformed(layer, `${layer.type} has no bottom ${i}`);
     const value = this.values.get(blob);
+    if (value === undefined && this.positions.has(blob)) throw this.unsupported(layer, `reads "${blob}", the positions of maxima, which are for Upsample only`);
     if (value === undefined) throw this.malformed(layer, `reads "${blob}", which no earlier layer makes`);
     return value;
+  }
+
+  /** The positions that a layer reads. */
+  positionsOf(layer: CaffeLayer, i: number): Positions {
+    const blob = layer.bottoms[i]!;
+    const positions = this.positions.get(blob);
+    if (!positions) throw this.malformed(layer, `reads "${blob}" as the positions of maxima, which no pooling gives`);
+    this.#positionsUsed.add(blob);
+    return positions;
+  }
+
+  /** Of poolings whose positions nothing takes: they would be outputs. */
+  openPositions(): ModelError[] {
+    return [...this.positions].flatMap(([blob, { layer }]) =>
+      this.#positionsUsed.has(blob)
+        ? []
+        : [this.unsupported(layer, `pooling that also gives the positions of its maxima ("${blob}"), which no Upsample takes`)],
+    );
   }
 
   inputs(layer: CaffeLayer): string[] {

@@ -65,6 +65,7 @@ async function translateNet(net: CaffeNet, blobs: ReadonlyMap<string, Blobs>, fi
     if (!layer.tops.some((top) => ports.some(({ name }) => name === top)))
       builder.warnings.push(removed(layer, `${layer.type} is ${outOf(layer)} and was removed`));
   }
+  if (builder.obstacles.length === 0) builder.obstacles.push(...builder.openPositions());
   builder.obstacles.push(...builder.weights.doubtfulFills());
   refuse(builder, open);
   if (net.assumedStage !== null)

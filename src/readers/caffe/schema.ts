@@ -389,7 +389,16 @@ const MESSAGES: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     pad_beg: one(5, 'int'),
     pad_end: one(6, 'int'),
   },
-  Upsample: { scale: one(1, 'float'), scale_h: one(null, 'float'), scale_w: one(null, 'float'), upsample_h: one(null, 'uint'), upsample_w: one(null, 'uint') },
+  // SegNet's.
+  Upsample: {
+    scale: one(1, 'float'),
+    scale_h: one(2, 'float'),
+    scale_w: one(3, 'float'),
+    pad_out_h: one(4, 'bool'),
+    pad_out_w: one(5, 'bool'),
+    upsample_h: one(6, 'uint'),
+    upsample_w: one(7, 'uint'),
+  },
   ShuffleChannel: { group: one(1, 'uint') },
 
   Input: { shape: many(1, 'Shape') },

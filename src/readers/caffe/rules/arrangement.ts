@@ -179,16 +179,60 @@ export const shuffleChannel: Rule = {
   },
 };
 
-/** Each value as often as the scale says, along height and width. */
+/**
+ * Each value as often as the scale says, along height and width; or, with the positions of a pooling, back to where its windows had their
+ * maxima, with zeros around (SegNet).
+ *
+ * Caffe takes the first of equal maxima, so places in a window are numbered downwards, and where the maximum is the largest number wins.
+ */
 export const upsample: Rule = {
   block: 'upsample_param',
   bottoms: [1, 2],
   build(builder, layer, params) {
-    if (layer.bottoms.length > 1) throw builder.unsupported(layer, 'an Upsample that puts values back to where a pooling took them from');
-    pictureShape(builder, layer);
-    const scale = params.number('scale', 0);
-    if (!Number.isInteger(scale) || scale < 1) throw builder.unsupported(layer, `an Upsample of scale ${scale}; whole ones from 1 on are translated`);
-    builder.output(layer, builder.add(layer, layer.name, 'Resize', [builder.input(layer)], { attributes: { scales: [1, 1, scale, scale] } }));
+    const { name } = layer;
+    const [, , height, width] = pictureShape(builder, layer);
+    const hasPositions = layer.bottoms.length > 1;
+    const scale = params.number('scale', hasPositions ? 2 : 0);
+    const scales = ['scale_h', 'scale_w'].map((side) => params.number(side, scale));
+    const sizes = ['upsample_h', 'upsample_w'].map((side) => params.number(side, 0));
+    const enlarged = (value: string, step: string, by: readonly number[]) =>
+      builder.add(layer, step, 'Resize', [value], { attributes: { scales: [1, 1, ...by] } });
+    if (!hasPositions) {
+      if (sizes.some((size) => size !== 0)) throw builder.unsupported(layer, 'an Upsample to a size without the positions of a pooling');
+      if (!scales.every((each) => Number.isInteger(each) && each >= 1))
+        throw builder.unsupported(layer, `an Upsample of scale ${scales.join(' x ')}; whole ones from 1 on are translated`);
+      builder.output(layer, enlarged(builder.input(layer), name, scales));
+      return;
+    }
+    const { input, pooled, kernel } = builder.positionsOf(layer, 1);
+    const from = builder
+      .shapeOf(input)
+      .slice(2)
+      .map((size) => builder.size(layer, size, 'an Upsample of a picture whose size is not known'));
+    const small = [height, width].map((size) => builder.size(layer, size, 'an Upsample of a picture whose size is not known'));
+    const to = small.map((size, i) => sizes[i] || size * scales[i]! - (params.flag(i === 0 ? 'pad_out_h' : 'pad_out_w', false) ? 1 : 0));
+    if (builder.shapeOf(pooled).join() !== builder.inputShape(layer).join() || to.join() !== from.join())
+      throw builder.unsupported(layer, `an Upsample of [${builder.inputShape(layer)}] to ${to.join(' x ')}, by positions in a picture of ${from.join(' x ')}`);
+    const attributes = { starts: [0, 0], ends: from, axes: [2, 3] };
+    /** As large as what was pooled; the last windows may reach beyond it. */
+    const spread = (value: string, step: string) => {
+      const whole = enlarged(value, `${name}/${step}`, kernel);
+      return small.every((size, i) => size * kernel[i]! === from[i]) ? whole : builder.add(layer, `${name}/${step}/cut`, 'Slice', [whole], { attributes });
+    };
+    const [rows, columns] = from as [number, number];
+    const places = builder.computed(layer, `${name}/places`, [1, 1, rows, columns], () =>
+      Float32Array.from(
+        { length: rows * columns },
+        (_, i) => kernel[0]! * kernel[1]! - (Math.floor(i / columns) % kernel[0]!) * kernel[1]! - ((i % columns) % kernel[1]!),
+      ),
+    );
+    const asNumber = (value: string, step: string) => builder.add(layer, `${name}/${step}`, 'Cast', [value], { attributes: { to: 'float32' } });
+    const isMaximum = asNumber(builder.add(layer, `${name}/maxima`, 'Equal', [input, spread(pooled, 'maximum')]), 'is-maximum');
+    const numbered = builder.add(layer, `${name}/numbered`, 'Mul', [isMaximum], { weights: { operand: places } });
+    const ends = small.map((size, i) => size * kernel[i]! - from[i]!);
+    const first = builder.add(layer, `${name}/first`, 'MaxPool', [numbered], { attributes: { kernel_shape: kernel, strides: kernel, pads: [0, 0, ...ends] } });
+    const chosen = asNumber(builder.add(layer, `${name}/chosen`, 'Equal', [numbered, spread(first, 'number')]), 'is-chosen');
+    builder.output(layer, builder.add(layer, name, 'Mul', [spread(builder.input(layer), 'values'), chosen]));
   },
 };
 
@@ -209,6 +253,9 @@ export const interpolate: Rule = {
     const zoom = params.has('zoom_factor') ? params.number('zoom_factor', 1) : null;
     const shrink = params.has('shrink_factor') ? params.number('shrink_factor', 1) : null;
     const given = ['height', 'width'].map((side) => params.number(side, 0));
+    const ways = [like !== null, given.some((size) => size > 0), zoom !== null || shrink !== null].filter(Boolean).length;
+    if (ways > 1)
+      throw builder.malformed(layer, 'its size is given in several ways (another blob, height and width, factors), of which forks take one or another');
     const sizes = [2, 3].map((axis) => {
       const from = builder.size(layer, shape[axis], 'an interpolation of a picture whose size is not known') + begin + end;
       return { axis, from, to: target(axis, from) };
@@ -232,7 +279,7 @@ export const interpolate: Rule = {
         return zoom === null ? shrunk : shrunk + (shrunk - 1) * (zoom - 1);
       }
       if (given.every((size) => size > 0)) return given[axis - 2]!;
-      throw builder.malformed(layer, 'Interp has neither height and width nor a factor');
+      throw builder.malformed(layer, 'Interp has neither height and width, nor a factor, nor another blob');
     }
 
     /** [from, to]: what each value gives to those that are made of it. */

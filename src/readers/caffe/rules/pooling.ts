@@ -11,12 +11,12 @@ export const pooling: Rule = {
   tops: [1, 2],
   build(builder, layer, params) {
     const method = methodOf(builder, layer, params);
-    if (layer.tops.length > 1) throw builder.unsupported(layer, 'pooling that also gives the positions of its maxima');
     pictureShape(builder, layer);
     if (params.number('axis', 1) !== 1) throw builder.unsupported(layer, 'pooling along other axes than height and width');
     if (spatial(builder, layer, params, 'dilation', 2, 1).some((size) => size !== 1)) throw builder.unsupported(layer, 'pooling with dilation');
     const roundUp = roundsUp(builder, layer, params);
     if (params.flag('global_pooling', false)) {
+      if (layer.tops.length > 1) throw builder.unsupported(layer, 'global pooling that also gives the positions of its maxima');
       // The window is the picture, whatever else is written; a stride has nowhere to go.
       ['kernel_size', 'kernel_h', 'kernel_w', 'stride', 'stride_h', 'stride_w'].forEach((name) => void params.has(name));
       if (spatial(builder, layer, params, 'pad', 2, 0).some((size) => size !== 0))
@@ -24,7 +24,14 @@ export const pooling: Rule = {
       builder.output(layer, builder.add(layer, layer.name, method === 'MAX' ? 'GlobalMaxPool' : 'GlobalAveragePool', [builder.input(layer)]));
       return;
     }
-    builder.output(layer, addPooling(builder, layer, layer.name, { ...readWindow(builder, layer, params, 2), method, roundUp }));
+    const window = readWindow(builder, layer, params, 2);
+    const input = builder.input(layer);
+    const pooled = addPooling(builder, layer, layer.name, { ...window, method, roundUp });
+    builder.output(layer, pooled);
+    if (layer.tops.length === 1) return;
+    if (method !== 'MAX' || window.pad.some((size) => size !== 0) || window.kernel.some((size, i) => size !== window.stride[i]))
+      throw builder.unsupported(layer, 'pooling that also gives the positions of its maxima, over windows that are padded or overlap');
+    builder.positions.set(layer.tops[1]!, { layer, input, pooled, kernel: window.kernel });
   },
 };
 

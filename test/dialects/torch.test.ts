@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
+import { TensorKeeper } from '../pickles.js';
 import { netOf } from '../torchscript-files.js';
 
 const VALUES = [-7, -6, -3, -1, 0, 1, 5, 7];
@@ -125,6 +126,11 @@ const moved: readonly (readonly [string, readonly string[], readonly number[]])[
     ['_0, _1 = torch.max_pool2d_with_indices(torch.unsqueeze(x, 0), [2, 2], [1, 2])', 'return torch.max_unpool2d(_0, _1, [3, 4])'],
     [0, 0, 0, 0, 0, 5, 0, 7, 0, 9, 0, 11],
   ],
+  [
+    'lists cut backwards and put into order',
+    ['_0 = torch.slice([4, 1, 3, 2], None, None, -2)', 'return torch.tensor(torch.add(_0, torch.sorted([4, 1, 3])))'],
+    [2, 1, 1, 3, 4],
+  ],
   ['tensordot', ['return torch.tensordot(x, torch.slice(x, 1, 0, 1), [2, 0], [2, 0])'], [14, 38, 62]],
 ];
 
@@ -142,6 +148,26 @@ it.each([
   await expect(
     openModel(netOf([`return torch.as_strided(${what}, [2, 3], [4, 2], 1)`]), { inputShape: [1, 3, 4] }).then((model) => model.map()),
   ).rejects.toThrow(/memory/);
+});
+
+const KEPT = new TensorKeeper();
+const keep = { cache: KEPT.tensor({ shape: [1, 3, 4], values: new Array<number>(12).fill(2) }) };
+
+it.each([
+  ['counted up', ['_0 = torch.add_(self.cache, 1)', 'return torch.add(x, _0)']],
+  ['read and then written', ['_0 = torch.add(x, self.cache)', '_1 = torch.copy_(self.cache, x)', 'return _0']],
+  ['written in part', ['_0 = torch.copy_(torch.select(self.cache, 1, 0), torch.select(x, 1, 0))', 'return torch.add(x, self.cache)']],
+])('a tensor that the program keeps cannot be %s: the next run would find another one', async (_, body) => {
+  await expect(openModel(netOf(body, keep, '', KEPT), { inputShape: [1, 3, 4] }).then((model) => model.map())).rejects.toThrow(/changes its tensor "cache"/);
+});
+
+it.each([
+  ['held to bounds', ['_0 = torch.clamp_(self.cache, 0, 1)', 'return torch.add(x, _0)'], 1],
+  ['filled before it is read', ['_0 = torch.fill_(self.cache, 5)', '_1 = torch.add_(self.cache, 1)', 'return torch.add(x, self.cache)'], 6],
+] as const)('a tensor that the program keeps may be %s', async (_, body, more) => {
+  const map = await (await openModel(netOf(body, keep, '', KEPT), { inputShape: [1, 3, 4] })).map();
+  const [made] = await runLayers(map, [{ shape: [1, 3, 4], data: Float64Array.from(new Array(12).keys()) }], () => {});
+  expect(Array.from(made!.data, Number)).toEqual(Array.from({ length: 12 }, (_, i) => i + more));
 });
 
 it('what is changed through a part that may be a copy cannot be read of the whole any more', async () => {

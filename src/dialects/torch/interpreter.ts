@@ -305,7 +305,7 @@ export class Interpreter {
     if (tensor) {
       let item = this.#tensors.get(value);
       if (!item) {
-        item = new TensorItem(this.shop.build.constant(tensor));
+        item = new TensorItem(this.shop.build.constant(tensor), null, false, path.startsWith('CONSTANTS.') ? null : path);
         this.#tensors.set(value, item);
       }
       return item;

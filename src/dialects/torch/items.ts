@@ -88,6 +88,9 @@ export type Item =
   | Unknown
   | Untold;
 
+/** What of a tensor a change leaves as it was: some of it; nothing; or all of it, when the same change is made again. */
+export type Change = 'part' | 'whole' | 'settled';
+
 /** How a tensor is part of another one, so that what is written into one shows in the other. */
 export interface View {
   readonly of: TensorItem;
@@ -104,6 +107,7 @@ export interface View {
  */
 export class TensorItem {
   #value: Value;
+  #isRead = false;
   /** How often it has been changed. */
   #version = 0;
   /** The whole's version that the value is a part of. */
@@ -115,6 +119,8 @@ export class TensorItem {
     readonly view: View | null = null,
     /** Whether its elements are known to lie in memory in the order of its axes. */
     readonly isRowMajor = false,
+    /** Its name, where the program keeps it from one run to the next. */
+    private kept: string | null = null,
   ) {
     this.#value = value;
     this.#seen = view ? view.of.#refreshed() : 0;
@@ -122,13 +128,24 @@ export class TensorItem {
 
   /** @throws ModelError 'unsupported' where it may share its memory with a tensor that was changed in place, or not */
   get value(): Value {
+    this.#isRead = true;
+    return this.unread;
+  }
+
+  /** The same for whoever looks at its shape and dtype only. */
+  get unread(): Value {
     this.#refreshed();
     if (this.#torn !== null) throw new ModelError('unsupported', this.#torn);
     return this.#value;
   }
 
-  /** Changes it in place. */
-  write(value: Value): void {
+  /**
+   * Changes it in place.
+   *
+   * @throws ModelError 'unsupported' where a later run would find another value in it than this one does
+   */
+  write(value: Value, change: Change = 'part'): void {
+    this.#change(change);
     this.#refreshed();
     this.#value = value;
     this.#version++;
@@ -139,6 +156,13 @@ export class TensorItem {
     this.#seen = of.#refreshed();
   }
 
+  #change(change: Change): void {
+    if (this.kept === null || change === 'settled') return;
+    if (change === 'part' || this.#isRead)
+      throw new ModelError('unsupported', `the program changes its tensor "${this.kept}" while it runs: what it gives depends on what it was given before`);
+    this.kept = null;
+  }
+
   #tear(): void {
     this.#torn = 'a tensor is read after it was changed in place through another one that may or may not share its memory';
     this.#version++;
@@ -147,6 +171,7 @@ export class TensorItem {
   /** With all that it is a part of; their other parts find out when they are read. */
   #tearWhole(): void {
     if (this.view) this.view.of.#tearWhole();
+    this.#change('part');
     this.#tear();
   }
 

@@ -34,6 +34,9 @@ export const TORCH_RULES: Rules = {
 const NOT_SAVED =
   'torch.jit.optimize_for_inference moved the weights into the form of MKL-DNN, and the file does not have them: save the program before that, as torch.jit.freeze gives it';
 
+/** What made once more changes nothing more. */
+const SETTLED = /^(clamp|clamp_min|clamp_max|clip|hardtanh|relu|relu6|abs|sign|round|floor|ceil|trunc)_$/;
+
 /** Obstacles by what they say, with the place of the first and how often they were met. */
 export class Obstacles {
   readonly #found = new Map<string, { readonly error: ModelError; count: number }>();
@@ -79,7 +82,8 @@ export function callOperator(name: string, args: readonly Item[], named: Readonl
   const value = isValue(made) ? made : made instanceof TensorItem ? made.value : null;
   if (!value) throw new ModelError('unsupported', `${op}: the operator is not translated`);
   const { dtype } = target.value;
-  target.write(dtype !== null && value.dtype !== dtype ? shop.build.add('Cast', [value], { to: dtype }, `${shop.path}.cast`) : value);
+  const written = dtype !== null && value.dtype !== dtype ? shop.build.add('Cast', [value], { to: dtype }, `${shop.path}.cast`) : value;
+  target.write(written, SETTLED.test(name) ? 'settled' : 'part');
   return target;
 }
 

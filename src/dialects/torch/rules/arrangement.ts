@@ -162,13 +162,17 @@ const slice = rule('self, dim=0, start=None, end=None, step=1', (call) => {
 });
 
 function slicedList(call: Call, self: List | Tuple | string): Item {
-  const [start, end, step] = ['dim', 'start', 'end'].map((name) => (call.has(name) ? call.number(name) : null));
-  const from = call.given.get('dim') === null ? 0 : (start ?? 0);
-  if (typeof self === 'string') return self.slice(from, end ?? undefined);
-  const taken = self.items.slice(from, end === null || end === undefined ? undefined : end);
+  const [start, end, step] = ['dim', 'start', 'end'].map((name) => (call.given.get(name) === null ? null : call.number(name)));
+  if (typeof self === 'string') return self.slice(start ?? 0, end ?? undefined);
+  const count = self.items.length;
   const by = step ?? 1;
-  if (by < 1) throw call.decline('a list is cut backwards');
-  const items = taken.filter((_, i) => i % by === 0);
+  if (by === 0) throw call.decline('its step is 0');
+  const [least, most] = by > 0 ? [0, count] : [-1, count - 1];
+  const bound = (at: number | null | undefined, usual: number) =>
+    at === null || at === undefined ? usual : Math.max(least, Math.min(most, at < 0 ? at + count : at));
+  const [from, to] = by > 0 ? [bound(start, 0), bound(end, count)] : [bound(start, count - 1), bound(end, -1)];
+  const items: Item[] = [];
+  for (let at = from; by > 0 ? at < to : at > to; at += by) items.push(self.items[at]!);
   return self instanceof List ? new List(items) : new Tuple(items);
 }
 
@@ -459,9 +463,9 @@ const padAs = (mode: string): Rule => rule('self, pad', (call) => padded(call, m
 
 const copyInto = rule('self, src, non_blocking=False', (call) => {
   const item = call.tensorItem('self');
-  const x = item.value;
+  const x = item.unread;
   const source = call.cast(call.tensor('src'), x.dtype!, 'source');
-  item.write(spreadLike(call, source, x));
+  item.write(spreadLike(call, source, x), 'whole');
   return item;
 });
 

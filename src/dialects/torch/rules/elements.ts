@@ -420,7 +420,7 @@ export const elements: Rules = {
     return call.add('Mul', [call.add('Sign', [x], {}, 'sign'), floor]);
   }),
   reciprocal: unary('Reciprocal'),
-  sign: unary('Sign'),
+  sign: rule('self', (call) => call.add('Sign', [call.tensor('self')])),
   erf: unary('Erf'),
   sin: unary('Sin'),
   cos: unary('Cos'),

@@ -50,6 +50,16 @@ function dictionary(call: Call): Map<Item, Item> {
   throw call.decline('its self is no dictionary');
 }
 
+function sortedItems(call: Call, items: readonly Item[]): Item[] {
+  const keys = items.map((item) => {
+    const scalar = knownScalar(item);
+    if (typeof item !== 'string' && scalar === null) throw call.decline('it puts into order what is known only when the model runs');
+    return typeof item === 'string' ? item : numberOf(scalar!);
+  });
+  const order = [...keys.keys()].sort((a, b) => (keys[a]! < keys[b]! ? -1 : keys[a]! > keys[b]! ? 1 : 0));
+  return order.map((at) => items[at]!);
+}
+
 /** The same thing, not an equal one: only None is compared so. */
 const is = (isNegated: boolean): Rule =>
   rule('self, obj', (call) => {
@@ -136,6 +146,7 @@ export const language: Rules = {
     list(call).items.reverse();
     return null;
   }),
+  sorted: rule('self', (call) => new List(sortedItems(call, list(call).items))),
   copy: rule('self', (call) => {
     const self = call.item('self');
     return self instanceof Map ? new Map(self) : new List([...list(call).items]);

@@ -1,6 +1,9 @@
 /** Archives: names, links, programs, and bytes between the members; what is inside is looked at in turn. */
+
+import { memorySource } from '../bytes/byte-source.js';
 import { checkRelativeName } from '../bytes/file-set.js';
-import { looksLikeTar, openTar } from '../containers/tar.js';
+import { inflateUpTo } from '../containers/inflate.js';
+import { looksLikeTar, type OtherMember, openTar } from '../containers/tar.js';
 import { openZip, type ZipArchive } from '../containers/zip.js';
 import { isModelError } from '../errors.js';
 import type { Audit, Examined, Examiner } from './examiner.js';
@@ -40,11 +43,43 @@ export const tarArchive: Examiner = {
   kind: 'tar archive',
   match: ({ head }) => looksLikeTar(head),
   async examine({ source, path, depth }, audit) {
-    for (const [name, member] of await openTar(source)) {
+    for (const [name, member] of await openTar(source, undefined, (other) => examineOther(other, path, audit))) {
       examineName(name, path, audit);
       if (SCRIPT_NAME.test(name)) audit.tell('program-inside', `the member ${JSON.stringify(name)} is a program by its name`, path);
       if (member.byteLength > 0) await audit.examine(member, `${path}/${name}`, depth + 1);
     }
+  },
+};
+
+/** Bytes of a name that stands in a member of its own. */
+const MAX_NAME_BYTES = 2 ** 16;
+const NAMES_OF_TYPES: Readonly<Record<string, string>> = { '1': 'a hard link', '2': 'a symbolic link', '3': 'a device', '4': 'a device', '6': 'a pipe' };
+
+async function examineOther({ type, name, target, content, offset }: OtherMember, path: string, audit: Audit): Promise<void> {
+  const called = NAMES_OF_TYPES[type];
+  const where = type === '1' || type === '2' ? ` to ${JSON.stringify(target)}` : '';
+  if (called) audit.tell('archive-link', `the member ${JSON.stringify(name)} is ${called}${where}`, path, offset);
+  if (type === '5') examineName(name, path, audit);
+  if (!'LKx'.includes(type) || content.byteLength > MAX_NAME_BYTES) return;
+  const text = new TextDecoder().decode(await content.read(0, content.byteLength));
+  // GNU's are the name; those of POSIX are lines 'length path=name'.
+  for (const long of type === 'x' ? Array.from(text.matchAll(/^\d+ (?:link)?path=(.*)$/gm), ([, found]) => found!) : [text.replace(/\0.*$/s, '')])
+    examineName(long, path, audit);
+}
+
+/** Of what a gzip file inflates to. */
+const MAX_INFLATED = 2 ** 25;
+
+/** One file, often a tar archive, which is looked at in turn. */
+export const gzip: Examiner = {
+  kind: 'gzip',
+  match: ({ head }) => head[0] === 0x1f && head[1] === 0x8b && head[2] === 8,
+  async examine({ source, path, depth }, audit) {
+    const inflated = await inflateUpTo(source, MAX_INFLATED);
+    if (typeof inflated === 'string') audit.tell('unreadable', `its content ${inflated}`, path);
+    else if (inflated === null)
+      audit.tell('unknown-format', `it inflates to more than ${MAX_INFLATED / 2 ** 20} MiB: unpack it, and audit what it holds`, path);
+    else await audit.examine(memorySource(inflated, path), `${path}/content`, depth + 1);
   },
 };
 

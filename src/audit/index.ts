@@ -1,5 +1,5 @@
 /** The list of what looks at files. Adding a kind is one line here. */
-import { tarArchive, zipArchive } from './archive.js';
+import { gzip, tarArchive, zipArchive } from './archive.js';
 import type { Examiner } from './examiner.js';
 import { liteGraph, onnxGraph, tensorflowGraph, torchScript } from './graphs.js';
 import { hdf5 } from './hdf5.js';
@@ -12,6 +12,7 @@ export const examiners: readonly Examiner[] = [
   programs,
   zipArchive,
   tarArchive,
+  gzip,
   pickles,
   objectArrays,
   hdf5,

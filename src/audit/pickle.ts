@@ -18,6 +18,9 @@ const MAX_PICKLES = 64;
 const HARMLESS =
   /^(torch\.((nn|optim|jit|fx|distributions)\.[\w.]+|\w*(Storage|Tensor|Size|device)|[a-z]+\d*|storage\.\w+|_utils\._rebuild_\w+|_tensor\.\w+|serialization\._get_layout|utils\.hooks\.\w+|cuda\.\w+(Storage|Tensor))|numpy\.(dtype|ndarray|(_?core\.)(multiarray|numeric)\.\w+|[a-z]+\d+)|collections\.\w+|__torch__\..*|_codecs\.encode|copyreg\._reconstructor|copy_reg\._reconstructor|(builtins|__builtin__)\.(set|frozenset|list|dict|tuple|object|int|float|complex|bytearray|bytes|str|slice|range|bool))$/;
 
+/** What puts functions together from code that the pickle holds. Whoever trains saves such objects too, so that readers only leave them out. */
+const HOLDS_CODE = /^(cloudpickle\.|dill\.|torch\.fx\.graph_module\.)/;
+
 export const pickles: Examiner = {
   kind: 'pickle',
   match: ({ head, path }) => (head[0] === PROTO && head[1]! <= HIGHEST_PROTOCOL) || (EARLY_NAMES.test(path) && EARLY_OPCODES.has(head[0]!)),
@@ -48,9 +51,9 @@ async function examinePickles(source: ByteSource, start: number, path: string, a
     persistentLoad: (id: unknown) => new PickleObject(STORAGE, [id]),
     onName(module: string, name: string) {
       const full = `${module}.${name}`;
+      if (isDangerous(module, name) || HOLDS_CODE.test(full)) return void dangerous.add(full);
       const isKnown = Object.hasOwn(hooks.callables, full) || hooks.inert.has(full) || HARMLESS.test(full);
-      if (isKnown) return;
-      (isDangerous(module, name) ? dangerous : names).add(full);
+      if (!isKnown) names.add(full);
     },
   };
   let count = 0;

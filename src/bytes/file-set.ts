@@ -34,11 +34,11 @@ export interface FileSet {
  * Checks a file name found inside a model.
  *
  * @returns the name with '/' between its parts
- * @throws ModelError 'unsafe' for absolute names, drive letters, '..' and NUL
+ * @throws ModelError 'unsafe' for absolute names, drive letters, addresses, '..' and NUL
  */
 export function checkRelativeName(name: string, file?: string): string {
   const parts = name.replaceAll('\\', '/').split('/');
-  const leaves = name === '' || name.includes('\0') || /^([a-z]:|\/|\\)/i.test(name) || parts.includes('..');
+  const leaves = name === '' || name.includes('\0') || /^([a-z]:|[a-z][a-z0-9+.-]*:\/\/|\/|\\)/i.test(name) || parts.includes('..');
   if (leaves) {
     throw new ModelError('unsafe', `the file name ${JSON.stringify(name)} leaves the model's folder. Only files beside the model are opened.`, { file });
   }

@@ -3,6 +3,8 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import { crc32 } from '../bytes/crc32.js';
 
 const STEP_BYTES = 2 ** 16;
+/** A step may inflate to a thousand times as much. */
+const SMALL_STEP_BYTES = 2 ** 13;
 
 /**
  * @param format 'deflate' for the bare stream (zip), 'zlib' with its header (HDF5), 'gzip' with header, checksum and length
@@ -28,6 +30,33 @@ export async function inflateExactly(stored: ByteSource, format: 'deflate' | 'zl
   }
   if (position === byteLength) return (await checksumHolds(stored, format, inflated)) ? inflated : 'fails its checksum';
   return `inflates to ${position > byteLength ? 'more than' : `${position} bytes, expected`} ${byteLength} bytes`;
+}
+
+/** @returns what a gzip file inflates to, null where that is more than a limit, or a sentence about what is wrong */
+export async function inflateUpTo(stored: ByteSource, limit: number): Promise<Uint8Array | null | string> {
+  const { Gunzip } = await import('fflate');
+  const parts: Uint8Array[] = [];
+  let count = 0;
+  const stream = new Gunzip((chunk) => {
+    count += chunk.byteLength;
+    if (count <= limit) parts.push(chunk.slice());
+  });
+  try {
+    for (let at = 0; at < stored.byteLength && count <= limit; at += SMALL_STEP_BYTES) {
+      const end = Math.min(at + SMALL_STEP_BYTES, stored.byteLength);
+      stream.push(await stored.read(at, end), end === stored.byteLength);
+    }
+  } catch (error) {
+    return `does not inflate: ${(error as Error).message}`;
+  }
+  if (count > limit) return null;
+  const inflated = new Uint8Array(count);
+  let position = 0;
+  for (const part of parts) {
+    inflated.set(part, position);
+    position += part.byteLength;
+  }
+  return inflated;
 }
 
 /** What follows a stream, which the inflater does not look at: Adler-32 behind zlib's, CRC-32 behind gzip's. */

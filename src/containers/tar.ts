@@ -12,13 +12,29 @@ export function looksLikeTar(head: Uint8Array): boolean {
   return head.byteLength >= BLOCK && head[0] !== 0 && checksumHolds(head);
 }
 
+/** A link ('1', '2'), a device ('3', '4'), a folder ('5'), a pipe ('6'), or a longer name for the next member ('L', 'K', 'x'). */
+export interface OtherMember {
+  readonly type: string;
+  readonly name: string;
+  /** Where a link leads. */
+  readonly target: string;
+  readonly content: ByteSource;
+  readonly offset: number;
+}
+
 /**
+ * @param onOther told of members that are no regular files, with their type as the header has it
  * @returns the regular members by name
  * @throws ModelError 'malformed' when a header fails its checksum or a member runs past the file
  */
-export async function openTar(source: ByteSource, maxMembers = MAX_MEMBERS): Promise<ReadonlyMap<string, ByteSource>> {
+export async function openTar(
+  source: ByteSource,
+  maxMembers = MAX_MEMBERS,
+  onOther: (member: OtherMember) => Promise<void> = async () => {},
+): Promise<ReadonlyMap<string, ByteSource>> {
   const members = new Map<string, ByteSource>();
   let at = 0;
+  let others = 0;
   while (at + BLOCK <= source.byteLength) {
     const header = await source.read(at, at + BLOCK);
     if (header.every((byte) => byte === 0)) break;
@@ -34,8 +50,11 @@ export async function openTar(source: ByteSource, maxMembers = MAX_MEMBERS): Pro
       const name = text(header, 0, 100);
       if (members.has(name)) throw new ModelError('malformed', `the tar archive has two members named ${JSON.stringify(name)}`, place);
       members.set(name, sliceSource(source, start, start + size, source.name));
+    } else {
+      others++;
+      await onOther({ type, name: text(header, 0, 100), target: text(header, 157, 100), content: sliceSource(source, start, start + size), offset: at });
     }
-    if (members.size > maxMembers) throw new ModelError('unsafe', `the tar archive has more than ${maxMembers} members`, place);
+    if (members.size + others > maxMembers) throw new ModelError('unsafe', `the tar archive has more than ${maxMembers} members`, place);
     at = start + Math.ceil(size / BLOCK) * BLOCK;
   }
   return members;

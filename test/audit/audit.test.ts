@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { zipSync } from 'fflate';
+import { gzipSync, zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { auditFiles } from '../../src/audit/audit.js';
 import { RULES, type RuleName } from '../../src/audit/document.js';
@@ -22,6 +22,44 @@ const rulesOf = async (bytes: Uint8Array, name?: string): Promise<RuleName[]> =>
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 const SYSTEM = new Call(new Name('posix', 'system'), ['id']);
 
+/** A tar header, with its checksum. */
+function tarMember(name: string, type: string, target = '', content: Uint8Array = new Uint8Array(0)): Uint8Array {
+  const header = new Uint8Array(512);
+  const put = (at: number, text: string) => header.set(ascii(text), at);
+  put(0, name);
+  put(124, content.byteLength.toString(8).padStart(11, '0'));
+  put(156, type);
+  put(157, target);
+  put(148, '        ');
+  const sum = header.reduce((a, b) => a + b, 0);
+  put(148, `${sum.toString(8).padStart(6, '0')}\0 `);
+  const padded = new Uint8Array(Math.ceil(content.byteLength / 512) * 512);
+  padded.set(content);
+  return joined(header, padded);
+}
+
+describe('tar archives', () => {
+  const ok = tarMember('m/readme', '0', '', ascii('x'));
+
+  it.each<[what: string, member: Uint8Array, rule: RuleName, says: string]>([
+    ['a symbolic link', tarMember('a', '2', '/etc/passwd'), 'archive-link', 'a symbolic link to "/etc/passwd"'],
+    ['a hard link', tarMember('a', '1', '../../x'), 'archive-link', 'a hard link to "../../x"'],
+    ['a device', tarMember('a', '3'), 'archive-link', 'a device'],
+    ['a long name of GNU', tarMember('././@LongLink', 'L', '', ascii('../../.ssh/keys\0')), 'archive-path', '../../.ssh/keys'],
+    ['a long name of POSIX', tarMember('x', 'x', '', ascii('21 path=../../evil.sh\n')), 'archive-path', '../../evil.sh'],
+  ])('name %s', async (_, member, rule, says) => {
+    const { findings } = await audit(joined(ok, member, new Uint8Array(1024)), 'm.tar');
+    expect(findings.find((finding) => finding.rule === rule)!.message).toContain(says);
+  });
+
+  it('are looked into where they are packed by gzip, and a file that inflates without end is not', async () => {
+    const packed = gzipSync(joined(ok, tarMember('a', '2', '/etc/passwd'), tarMember('w.pkl', '0', '', pickle(SYSTEM, 2)), new Uint8Array(1024)));
+    expect(await rulesOf(packed, 'm.tar.gz')).toEqual(expect.arrayContaining(['archive-link', 'pickle-runs-code']));
+    const { findings } = await audit(gzipSync(new Uint8Array(2 ** 26)), 'bomb.gz');
+    expect(findings.map(({ message }) => message).join()).toContain('inflates to more than 32 MiB');
+  });
+});
+
 describe('pickles', () => {
   it.each([2, 3, 4] as const)('names what runs code, in protocol %i', async (protocol) => {
     const { findings, verdict } = await audit(pickle(SYSTEM, protocol), 'weights.pkl');
@@ -31,6 +69,21 @@ describe('pickles', () => {
 
   it('names it in protocol 0, which is text', async () => {
     expect(await rulesOf(ascii("cposix\nsystem\n(S'id'\ntR."), 'weights.pkl')).toContain('pickle-runs-code');
+  });
+
+  it.each([
+    ['cnumpy\nfromfile\n(S"/etc/passwd"\ntR.', 'numpy.fromfile'],
+    ['ctorch\nload\n(S"x.pth"\ntR.', 'torch.load'],
+    ['ctorch.jit.unsupported_tensor_ops\nexecWrapper\n(S"1"\ntR.', 'execWrapper'],
+    ['cnumpy.f2py.crackfortran\nmyeval\n(S"1"\ntR.', 'myeval'],
+    ['ccloudpickle.cloudpickle\n_make_function\n(S"x"\ntR.', '_make_function'],
+    ['cdill._dill\n_create_function\n(S"x"\ntR.', '_create_function'],
+    ['ctorch.fx.graph_module\nreduce_graph_module\n(S"x"\ntR.', 'reduce_graph_module'],
+  ])('names what reads files or holds code under a harmless name: %s', async (text, named) => {
+    const { findings, verdict } = await audit(ascii(text), 'weights.pkl');
+    expect(verdict).toBe('dangerous');
+    expect(findings.find(({ rule }) => rule === 'pickle-runs-code')!.message).toContain(named);
+    expect(findings.map(({ rule }) => rule)).not.toContain('pickle');
   });
 
   it('names it in the second of two pickles, and where the pickle breaks off behind it', async () => {

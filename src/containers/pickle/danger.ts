@@ -6,16 +6,20 @@
  */
 
 /** Packages of which every part is refused; and modules, which have no parts: `code.models` is somebody's package, not Python's `code`. */
-const PACKAGES = words('os subprocess importlib ctypes urllib http xmlrpc asyncio idlelib ensurepip venv pip distutils lib2to3 requests aiohttp');
+const PACKAGES = words(
+  'os subprocess importlib ctypes urllib http xmlrpc asyncio idlelib ensurepip venv pip distutils lib2to3 requests aiohttp numpy.f2py numpy.distutils torch.distributed.rpc torch._inductor torch._dynamo',
+);
 const MODULES = words(
   'posix nt sys runpy pty shutil socket marshal pickle _pickle cPickle webbrowser httplib commands popen2 platform pdb bdb timeit cProfile ' +
     'profile trace doctest pydoc imp zipimport pkgutil smtplib ftplib telnetlib imaplib poplib nntplib site ssl torch.hub ' +
-    'torch.utils.cpp_extension numpy.testing._private.utils',
+    'torch.utils.cpp_extension numpy.testing._private.utils torch.jit.unsupported_tensor_ops torch.utils.bottleneck.__main__ torch.utils.collect_env ' +
+    'torch.utils._config_module torch.utils.data.datapipes.utils.decoder torch.fx.experimental.symbolic_shapes',
 );
 const NAMES = words(
   'code.interact code.InteractiveConsole code.InteractiveInterpreter code.compile_command codeop.Compile codeop.CommandCompiler ' +
     'codeop.compile_command types.CodeType types.FunctionType operator.methodcaller functools.reduce io.open _io.open io.FileIO _io.FileIO ' +
-    'tempfile.NamedTemporaryFile tempfile.mkstemp multiprocessing.Process threading.Thread signal.signal gc.get_objects numpy.load ' +
+    'tempfile.NamedTemporaryFile tempfile.mkstemp multiprocessing.Process threading.Thread signal.signal gc.get_objects numpy.load numpy.save ' +
+    'numpy.fromfile numpy.loadtxt numpy.savetxt numpy.genfromtxt numpy.DataSource torch.save torch.ops.load_library torch.classes.load_library ' +
     'joblib.load torch.load torch.jit.load torch.serialization.load cloudpickle.subimport cloudpickle.cloudpickle.subimport dill._dill._import_module',
 );
 /** Of builtins: what evaluates, imports or opens. */

@@ -52,6 +52,39 @@ describe('frozen graphs', () => {
   });
 });
 
+describe('what graphs leave open', () => {
+  const type = { T: { type: 1 } };
+  const small = (nodes: readonly GraphNode[]): SmallGraph => ({
+    nodes,
+    weights: { zeros: { dtype: 'float32', shape: [1, 2], values: [3, 4] } },
+    inputs: ['x'],
+    outputs: ['y'],
+  });
+  const defaulted: GraphNode = { name: 'x', op: 'PlaceholderWithDefault', input: ['zeros'], attr: { dtype: { type: 1 }, shape: { shape: [-1, 2] } } };
+  const read = async (nodes: readonly GraphNode[]) => (await openModel(memoryFileSet({ 'm.pb': graphDef(small(nodes)) }, 'm.pb'))).map();
+
+  it('is fed where it has a value of its own and nothing else is fed, and is told where it is not fed', async () => {
+    const alone = await read([defaulted, { name: 'y', op: 'Neg', input: ['x'], attr: type }]);
+    expect(alone.inputs.map(({ name, shape }) => [name, shape[1]])).toEqual([['x', 2]]);
+    const beside = await read([placeholder('picture', [1, 2]), defaulted, { name: 'y', op: 'AddV2', input: ['picture', 'x'], attr: type }]);
+    expect(beside.inputs.map(({ name }) => name)).toEqual(['picture']);
+    expect(beside.warnings).toMatchObject([{ code: 'assumed', layer: 'x' }]);
+  });
+
+  it('is refused where a variable is read after it was changed', async () => {
+    const nodes: readonly GraphNode[] = [
+      placeholder('x', [1, 2]),
+      { name: 'v', op: 'VarHandleOp', attr: { dtype: { type: 1 }, shape: { shape: [2] }, shared_name: { s: 'v' } } },
+      { name: 'count', op: 'AssignAddVariableOp', input: ['v', 'x'], attr: { dtype: { type: 1 } } },
+      { name: 'read', op: 'ReadVariableOp', input: ['v', '^count'], attr: { dtype: { type: 1 } } },
+      { name: 'y', op: 'AddV2', input: ['x', 'read'], attr: type },
+    ];
+    const bundle = { 'variables/variables.index': bundleIndex('v', [2], 8), 'variables/variables.data-00000-of-00001': new Uint8Array(8) };
+    const model = await openModel(memoryFileSet({ 'saved_model.pb': savedModel(graphDef(small(nodes))), ...bundle }, null));
+    await expect(model.map()).rejects.toThrow(/"read": ReadVariableOp: it reads a variable after/);
+  });
+});
+
 describe('TensorFlow.js models of 2018', () => {
   const hollow: SmallGraph = {
     nodes: [

@@ -206,6 +206,21 @@ describe('a graph model', () => {
     await expect(model.map()).rejects.toMatchObject({ kind: 'unsupported' });
   });
 
+  it('has the ports that its metadata names, as converters of 2020 wrote them', async () => {
+    const port = (name: string) => ({ name, dtype: 'DT_FLOAT', tensorShape: { dim: [{ size: '2' }] } });
+    const nodes = [
+      { name: 'x', op: 'Placeholder', attr: { dtype: { type: 'DT_FLOAT' }, shape: { shape: { dim: [{ size: '2' }] } } } },
+      { name: 'a', op: 'Neg', input: ['x'], attr: { T: { type: 'DT_FLOAT' } } },
+      { name: 'b', op: 'Abs', input: ['x'], attr: { T: { type: 'DT_FLOAT' } } },
+    ];
+    const signature = { inputs: { pixels: port('x:0') }, outputs: { second: port('b:0'), first: port('a:0') } };
+    const document = { modelTopology: { node: nodes }, weightsManifest: [], signature: { inputs: {}, outputs: {} }, userDefinedMetadata: { signature } };
+    const model = await openModel(memoryFileSet({ 'model.json': new TextEncoder().encode(JSON.stringify(document)) }, 'model.json'));
+    const map = await model.map();
+    expect([map.inputs, map.outputs].map((ports) => ports.map(({ name }) => name))).toEqual([['pixels'], ['second', 'first']]);
+    expect(model.details.outputs).toMatch(/second.*first/);
+  });
+
   it('with a node that reads what is not there is refused', async () => {
     const broken = structuredClone(GRAPH);
     broken.modelTopology.node[2]!.input = ['z'];

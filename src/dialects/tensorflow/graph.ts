@@ -77,6 +77,7 @@ const PASSING: ReadonlySet<string> = new Set(['Identity', 'StopGradient', 'Snaps
 /** Nodes that check or count and make nothing. */
 const SILENT: ReadonlySet<string> = new Set(['NoOp', 'Assert', 'Print', 'PrintV2', 'Exit', 'TensorArrayCloseV3']);
 
+const DEFAULTED = 'PlaceholderWithDefault';
 const LOOPS: ReadonlySet<string> = new Set(['While', 'StatelessWhile']);
 const CASES: ReadonlySet<string> = new Set(['Case', 'StatelessCase']);
 
@@ -178,7 +179,9 @@ class Translation {
     const wanted = this.model.outputs ?? unreadNodes(graph.nodes);
     if (wanted.length === 0) throw new ModelError('malformed', 'the graph has no outputs', { file });
     if (!this.model.inputs) for (const node of graph.nodes.filter(isPhase)) this.#phase(scope, node);
-    const fed = graph.nodes.filter((node) => node.op === 'Placeholder' && !isPhase(node));
+    const placeholders = graph.nodes.filter((node) => node.op === 'Placeholder' && !isPhase(node));
+    // What has a value of its own is fed where nothing else is.
+    const fed = placeholders.length > 0 ? placeholders : graph.nodes.filter(({ op }) => op === DEFAULTED);
     const inputs = this.model.inputs ?? fed.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
     this.#build.reserve(graph.nodes.map(({ name }) => name));
     for (const [i, { name, from }] of inputs.entries()) this.#input(scope, name, from, i === 0 ? this.model.inputShape : undefined);
@@ -344,6 +347,14 @@ class Translation {
     if (isList) throw new ModelError('unsupported', `${node.op}: it reads a list of values`);
     if (node.op === 'Const') return [await this.#constant(scope, node)];
     if (VARIABLES.has(node.op)) return [await this.#variable(scope, node)];
+    if (node.op === DEFAULTED)
+      this.warnings.push({
+        code: 'assumed',
+        message: `"${named.name}", which may be fed from outside, is taken as the value that the graph gives it`,
+        layer: named.name,
+      });
+    if (node.op === 'ReadVariableOp' && node.control.some((name) => /^Assign/.test(scope.nodes.get(name)?.op ?? '')))
+      throw new ModelError('unsupported', 'ReadVariableOp: it reads a variable after the graph has changed it');
     if (node.op === 'Placeholder') throw new ModelError('unsupported', 'it is fed from outside, but is no input of the signature');
     const rule = Object.hasOwn(TENSORFLOW_RULES, node.op) ? TENSORFLOW_RULES[node.op] : undefined;
     if (!rule) throw new ModelError('unsupported', `the operator ${node.op} is not translated`);

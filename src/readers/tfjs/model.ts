@@ -7,7 +7,7 @@ import { ModelError } from '../../errors.js';
 import type { ModelFile, StoredWeight } from '../../model/layer-map.js';
 import type { ReadOptions } from '../reader.js';
 import { buildLayersMap } from './layers.js';
-import { isObject, type ModelJson, readModelJson } from './model-json.js';
+import { isObject, type Json, type ModelJson, readModelJson } from './model-json.js';
 import { type ManifestWeights, readManifest } from './weights.js';
 
 export async function readTfjs(files: FileSet, options: ReadOptions): Promise<ModelFile> {
@@ -68,8 +68,8 @@ export async function readTfjsGraph(files: FileSet, options: ReadOptions): Promi
 }
 
 /** Ports by the order of the signature; null for a side that it does not name. */
-function signatureOf({ top }: ModelJson): { inputs: readonly TfPort[] | null; outputs: readonly TfPort[] | null } {
-  const signature = isObject(top.signature) ? top.signature : {};
+function signatureOf(json: ModelJson): { inputs: readonly TfPort[] | null; outputs: readonly TfPort[] | null } {
+  const signature = statedSignature(json);
   const ports = (value: unknown): TfPort[] | null => {
     const entries = Object.entries(isObject(value) ? value : {});
     if (entries.length === 0) return null;
@@ -125,8 +125,14 @@ function layerOf(name: string): string | null {
   return name.includes('/') ? name.slice(0, name.lastIndexOf('/')) : null;
 }
 
-function signaturePorts({ top }: ModelJson): { inputs: string; outputs: string } {
-  const signature = isObject(top.signature) ? top.signature : {};
+/** Converters of 2020 wrote it into the user's metadata, which TensorFlow.js looks at first. */
+function statedSignature({ top }: ModelJson): Json {
+  const metadata = isObject(top.userDefinedMetadata) ? top.userDefinedMetadata : {};
+  return [metadata.signature, top.signature].find(isObject) ?? {};
+}
+
+function signaturePorts(json: ModelJson): { inputs: string; outputs: string } {
+  const signature = statedSignature(json);
   const ports = (value: unknown) =>
     Object.entries(isObject(value) ? value : {})
       .map(([name, port]) => `${name} [${sizesOf(port)}]`)

@@ -33,11 +33,21 @@ export async function runTfjs(form: TfjsForm, files: ReadonlyMap<string, Uint8Ar
       tf.tensor(types[i] === 'int32' ? Int32Array.from(data) : data, [...shape], types[i] === 'int32' ? 'int32' : 'float32'),
     );
     const named = Object.fromEntries(feeds.map((feed, i) => [model!.inputs[i]!.name, feed]));
-    const made = 'executeAsync' in model ? model.predict(named) : model.predict(feeds.length === 1 ? feeds[0]! : feeds);
+    const made = 'executeAsync' in model ? await predicted(model, named) : model.predict(feeds.length === 1 ? feeds[0]! : feeds);
     const outputs = (Array.isArray(made) ? made : [made]) as tf.Tensor[];
     return await Promise.all(outputs.map(async (output) => ({ shape: output.shape, data: Float32Array.from(await output.data()) })));
   } finally {
     model?.dispose();
     tf.engine().endScope();
+  }
+}
+
+/** Graphs that find elements or suppress boxes say that only `executeAsync` runs them. */
+async function predicted(model: GraphModel, named: tf.NamedTensorMap): Promise<tf.Tensor | tf.Tensor[]> {
+  try {
+    return model.predict(named) as tf.Tensor | tf.Tensor[];
+  } catch (error) {
+    if (!String(error).includes('executeAsync')) throw error;
+    return model.executeAsync(named);
   }
 }

@@ -203,6 +203,42 @@ const GRAPH_CASES: readonly OpCase[] = [
     'AveragePool of a line with gaps, its padding counted',
   ),
   entry('GlobalLpPool', [[2, 3, 4, 5]], { p: 3 }, {}, 'GlobalLpPool, cubes'),
+  entry('Resize', [[1, 2, 3, 4]], { scales: [1, 1, 2.5, 1.2], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize of rows, and of columns that stay as many'), // biome-ignore format: one case, one line
+  ...(['not_larger', 'not_smaller'] as const).map(
+    (keep_aspect_ratio_policy) =>
+    entry('Resize', [[1, 2, 4, 5]], { sizes: [7, 8], axes: [2, 3], mode: 'linear', coordinate_transformation_mode: 'half_pixel', keep_aspect_ratio_policy }, {}, `Resize, ${keep_aspect_ratio_policy}`), // biome-ignore format: one case, one line
+  ),
+  { ...entry('GatherND', [[2, 3, 4], [2, 2, 1]], { batch_dims: 1 }, {}, 'GatherND of each batch'), others: { 1: [-1, 0, 1, 2] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
+  { ...entry('GatherND', [[2, 3, 4], [2, 3, 1]], { batch_dims: 2 }, {}, 'GatherND of each row of each batch'), others: { 1: [-1, 0, 1, 2, 3, -4] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
+  { ...entry('Compress', [[2, 3], [6]], {}, {}, 'Compress of all elements'), others: { 1: [1, 0, 1, 1, 0, 1] }, dtypes: ['float32', 'bool'] }, // biome-ignore format: one case, one line
+  { ...entry('ReverseSequence', [[2, 3, 4], [2]], { batch_axis: 0, time_axis: 2 }, {}, 'ReverseSequence of lines'), others: { 1: [2, 4] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
+  ...[0, 1].map(
+    (center_point_box): OpCase => ({
+      ...entry('NonMaxSuppression', [[2, 3, 4], [2, 2, 3], [1], [1], [1]], { center_point_box }, {}, `NonMaxSuppression of two pictures, form ${center_point_box}`), // biome-ignore format: one case, one line
+      // The second box of the first picture overlaps by a half, which is the threshold and not more.
+      values: [0, 0, 2, 2, 0, 0, 2, 1, 4, 4, 6, 6, 2, 2, 0, 0, 0.1, 0, 2.1, 2, 4, 4, 6, 6],
+      others: { 1: [0.9, 0.75, 0.6, 0.1, 0.7, 0.8, 0.9, 0.95, 0.6, 0.3, 0.2, 0.7], 2: [3], 3: [0.5], 4: [0.2] },
+      dtypes: ['float32', 'float32', 'int64'],
+    }),
+  ),
+  ...(['avg', 'max'] as const).flatMap((mode) =>
+    (['half_pixel', 'output_half_pixel'] as const).map(
+      (how): OpCase => ({
+        ...entry('RoiAlign', [[2, 3, 6, 7], [3, 4], [3]], { mode, output_height: 2, output_width: 3, sampling_ratio: 2, spatial_scale: 0.5, coordinate_transformation_mode: how }, {}, `RoiAlign, ${mode}, ${how}`), // biome-ignore format: one case, one line
+        others: { 1: [0, 0, 9, 8, 1, 3, 12, 15, -3, -2, 4, 30], 2: [0, 1, 1] },
+        dtypes: ['float32', 'float32', 'int64'],
+      }),
+    ),
+  ),
+  entry(
+    'DeformConv',
+    [[1, 4, 5, 6], [1, 16, 3, 5], [1, 8, 3, 5]],
+    { group: 2, offset_group: 2, strides: [2, 1], pads: [1, 0, 0, 1], dilations: [1, 2], kernel_shape: [2, 2] },
+    { kernel: weight('k', [6, 2, 2, 2]), bias: weight('b', [6]) },
+    'DeformConv in groups, under a mask',
+  ), // biome-ignore format: one case, one line
+  entry('Col2Im', [[2, 12, 6]], { image: [4, 5], block: [2, 3], strides: [2, 1], dilations: [1, 2], pads: [0, 1, 0, 1] }, {}, 'Col2Im with gaps'),
+  entry('CenterCropPad', [[2, 3, 5, 4]], { shape: [2, 7], axes: [3, 2] }, {}, 'CenterCropPad of a picture'),
 ];
 
 function entry(op: string, inputs: OpCase['inputs'], attributes: OpCase['attributes'], weights: OpCase['weights'], title: string): OpCase {

@@ -32,6 +32,8 @@ export function notedModel(format: string, notes: TfjsNotes, find: (layer: Layer
   };
 }
 
+const CONVOLUTIONS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'DeformConv']);
+
 /** @param parts in order; several where groups have kernels of their own */
 function orientWeight(layer: Layer, role: string, parts: readonly FoundWeight[], facts: LayerFacts): WrittenWeight | undefined {
   const [first] = parts;
@@ -51,7 +53,7 @@ function orient(layer: Layer, role: string, { weight, depthwise, negated }: Foun
   const tensor = weight.stored;
   const rank = tensor.shape.length;
   const window = Array.from({ length: Math.max(0, rank - 2) }, (_, axis) => axis);
-  if (role === 'kernel' && (layer.op === 'Conv' || layer.op === 'ConvTranspose') && rank > 2) {
+  if (role === 'kernel' && CONVOLUTIONS.has(layer.op) && rank > 2) {
     // [channels, multiplier, ...window] is [out, 1, ...window] once the first two are merged.
     if (depthwise) return permute(tensor, [rank - 2, rank - 1, ...window]);
     return permute(tensor, [rank - 1, rank - 2, ...window]);

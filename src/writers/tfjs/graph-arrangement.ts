@@ -23,6 +23,7 @@ import {
   flowingUnsqueeze,
 } from './graph-flowing.js';
 import { combiningScatterND, isPlainResize, resizeByMatrices } from './graph-sampling.js';
+import { withBatchPlaces } from './graph-searching.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
 import { channelsLast, type Placement } from './placement.js';
@@ -265,9 +266,10 @@ function elementPlaces(layer: Layer, x: FileValue, lowering: Lowering, graph: Gr
 }
 
 const gatherND: GraphRule = (layer, lowering, graph) => {
-  if (layer.attributes.batch_dims !== 0) return lowering.decline(`a GatherND with batch_dims ${layer.attributes.batch_dims}`);
   const x = lowering.plain(layer.inputs[0]!);
-  const indices = elementPlaces(layer, x, lowering, graph);
+  const batch = layer.attributes.batch_dims as number;
+  const own = elementPlaces(layer, { ...x, shape: x.shape.slice(batch) }, lowering, graph);
+  const indices = batch === 0 ? own : withBatchPlaces(own, batch, lowering, graph);
   return axesPlace(graph.node('GatherNd', [x, indices], { Tparams: FLOAT, Tindices: INT }, lowering.shape(layer.outputs[0]!)));
 };
 

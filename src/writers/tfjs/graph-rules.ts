@@ -15,8 +15,10 @@ import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
 import { asInts, flowingNumbers } from './graph-flowing.js';
+import { PATCH_RULES } from './graph-patches.js';
 import { QUANTISED_RULES } from './graph-quantised.js';
 import { isPlainResize, SAMPLING_RULES } from './graph-sampling.js';
+import { SEARCHING_RULES } from './graph-searching.js';
 import type { GraphTarget } from './graph-target.js';
 import { flowingBatchNormalization, flowingConv, isDilated, isSpread, slicedPool, spreadConvTranspose } from './graph-windows.js';
 import { cutsFractions, type RuleFinder } from './lower.js';
@@ -297,6 +299,8 @@ const GENERAL: Readonly<Record<string, GraphRule>> = {
   ...GRAPH_ARRANGEMENTS,
   ...QUANTISED_RULES,
   ...SAMPLING_RULES,
+  ...SEARCHING_RULES,
+  ...PATCH_RULES,
   GlobalLpPool: globalLpPool,
   Conv: flowingConv,
   ConvTranspose: spreadConvTranspose,

@@ -25,10 +25,10 @@ const truncatedToInts = (x: FileValue, graph: GraphTarget) => graph.cast(x, 'DT_
  *
  * @param x [batch, rows, ...rest] @param places [batch, count], whole numbers in float32
  */
-function picked(x: FileValue, places: FileValue, graph: GraphTarget): FileValue {
+export function picked(x: FileValue, places: FileValue, graph: GraphTarget): FileValue {
   const [, rows, ...rest] = x.shape as readonly [Dim, number, ...Dim[]];
   const first = graph.slice(places, 1, 0, 1);
-  const ones = new Formula(graph).add(graph.node('ZerosLike', [first], { T: FLOAT }, first.shape), 1);
+  const ones = new Formula(graph).add(1, graph.node('ZerosLike', [first], { T: FLOAT }, first.shape));
   const counting = { T: FLOAT, Tidx: INT, exclusive: { b: true }, reverse: { b: false } };
   const batch = truncatedToInts(graph.node('Cumsum', [ones, graph.int('axis', 0)], counting, first.shape), graph);
   const starts = graph.node('Mul', [batch, graph.int('rows', rows)], { T: INT }, first.shape);
@@ -262,26 +262,31 @@ export const resizeByMatrices: GraphRule = (layer, lowering, graph) => {
   const [from, wanted] = [lowering.shape(layer.inputs[0]!), lowering.shape(layer.outputs[0]!)];
   const { attributes } = layer;
   if (attributes.coordinate_transformation_mode === 'tf_crop_and_resize') return lowering.decline('a Resize that crops');
-  const moved = wanted.flatMap((size, axis) => (size === from[axis] ? [] : [axis]));
+  const along = (attributes.axes as readonly number[] | undefined)?.map((axis) => front(axis, from.length)) ?? identity(from.length);
+  const scales = attributes.sizes ? undefined : (attributes.scales as readonly number[] | undefined);
+  // An axis that keeps its size by a factor that is not 1 is interpolated all the same.
+  const moved = wanted.flatMap((size, axis) => (size === from[axis] && (scales?.[along.indexOf(axis)] ?? 1) === 1 ? [] : [axis]));
   if (moved.some((axis) => typeof from[axis] !== 'number' || typeof wanted[axis] !== 'number') || (!attributes.scales && !attributes.sizes))
     return lowering.decline(
       `interpolation ${attributes.mode} by ${attributes.coordinate_transformation_mode} of axes of free size; give them with --input-shape`,
     );
-  const along = (attributes.axes as readonly number[] | undefined)?.map((axis) => front(axis, from.length)) ?? identity(from.length);
-  const scales = attributes.scales as readonly number[] | undefined;
+  const wantedSizes = attributes.sizes as readonly number[] | undefined;
+  const isKept = attributes.keep_aspect_ratio_policy !== 'stretch' && wantedSizes !== undefined;
+  const ratios = isKept ? along.map((axis, i) => wantedSizes[i]! / (from[axis] as number)) : [];
+  if (ratios.some(Number.isNaN)) return lowering.decline('a Resize of free sizes that keeps the aspect ratio; give them with --input-shape');
+  const ratio = attributes.keep_aspect_ratio_policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios);
   return axesPlace(
     moved.reduce((x, axis) => {
       const [size, made] = [from[axis] as number, wanted[axis] as number];
       if (size * made > MOST_PLACES) return lowering.decline(`a matrix of ${size} x ${made} numbers`);
       const unit = { shape: [size, size], data: Float64Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)) };
-      const scale = attributes.sizes ? undefined : scales?.[along.indexOf(axis)];
-      if (attributes.keep_aspect_ratio_policy !== 'stretch' && attributes.sizes) return lowering.decline('a Resize that keeps the aspect ratio');
+      const scale = scales?.[along.indexOf(axis)];
       const own = {
         ...attributes,
-        keep_aspect_ratio_policy: 'stretch',
         axes: [1],
         roi: undefined,
-        ...(scale === undefined ? { scales: undefined, sizes: [made] } : { scales: [scale], sizes: undefined }),
+        // One ratio is for all axes that keep it.
+        ...(scale === undefined ? { scales: undefined, sizes: [isKept ? ratio * size : made] } : { scales: [scale], sizes: undefined }),
       };
       const [matrix] = OPS.Resize!.compute!({ x: unit } as never, own as never, { outputs: 1 });
       const factors = graph.tensor('shares', float32Tensor('shares', [size, made], matrix!.data, ORIGIN));

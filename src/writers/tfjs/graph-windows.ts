@@ -80,7 +80,7 @@ export function convolved(x: FileValue, kernel: FileValue, layer: Layer, lowerin
   return inGroups(padded, turned, layer.attributes.group as number, { strides: numbers(layer, 'strides'), dilations: numbers(layer, 'dilations') }, graph);
 }
 
-function withBias(x: FileValue, layer: Layer, lowering: Lowering, graph: GraphTarget): Placement {
+export function withBias(x: FileValue, layer: Layer, lowering: Lowering, graph: GraphTarget): Placement {
   const bias = slotValue(layer, 'bias', lowering, graph);
   return placedLast(bias ? new Formula(graph).add(x, bias) : x);
 }

@@ -115,7 +115,7 @@ interface Steps {
   readonly padding: WindowPadding;
 }
 
-function grouped(layer: Layer, lowering: Lowering, x: FileValue, steps: Steps): FileValue {
+export function grouped(layer: Layer, lowering: Lowering, x: FileValue, steps: Steps): FileValue {
   const { target } = lowering;
   const kernel = layer.weights.kernel!;
   const rank = kernel.shape.length - 2;

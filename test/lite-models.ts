@@ -122,13 +122,17 @@ export interface LiteGraph {
   readonly outputs: readonly number[];
 }
 
-/** @param others graphs beside the first, which its branches and loops call by their number */
+/**
+ * @param others graphs beside the first, which its branches and loops call by their number
+ * @param signatures names of what runs graphs, and which
+ */
 export function liteModel(
   tensors: readonly LiteTensor[],
   operators: readonly LiteOperator[],
   inputs: readonly number[],
   outputs: readonly number[],
   others: readonly LiteGraph[] = [],
+  signatures: Readonly<Record<string, number>> = {},
 ): Uint8Array {
   const graphs: readonly LiteGraph[] = [{ tensors, operators, inputs, outputs }, ...others];
   const keyOf = ({ code, custom }: LiteOperator) => `${code} ${custom ?? ''}`;
@@ -178,6 +182,8 @@ export function liteModel(
       child(tables(...graphs.map(graphTable))),
       child(text('made for a test')),
       child(tables(...buffers)),
+      ...[undefined, undefined],
+      child(tables(...Object.entries(signatures).map(([name, graph]) => table(undefined, undefined, child(text(name)), undefined, int(graph))))),
     ),
     'TFL3',
   );

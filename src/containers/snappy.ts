@@ -7,8 +7,11 @@
 /** A byte may stand for 64 of them at most: a copy of 64 bytes takes three. */
 const MAX_GAIN = 32;
 
-/** @returns the bytes, or a sentence about what is wrong with them */
-export function decodeSnappy(packed: Uint8Array): Uint8Array | string {
+/**
+ * @param limit of what may come out
+ * @returns the bytes, or a sentence about what is wrong with them
+ */
+export function decodeSnappy(packed: Uint8Array, limit: number): Uint8Array | string {
   let at = 0;
   const little = (count: number): number => {
     let value = 0;
@@ -22,7 +25,7 @@ export function decodeSnappy(packed: Uint8Array): Uint8Array | string {
     byteLength += (byte & 127) * factor;
     if (byte < 128) break;
   }
-  if (byteLength > MAX_GAIN * packed.byteLength) return `claims ${byteLength} bytes of ${packed.byteLength}`;
+  if (byteLength > Math.min(limit, MAX_GAIN * packed.byteLength)) return `claims ${byteLength} bytes of ${packed.byteLength}`;
   const bytes = new Uint8Array(byteLength);
   let made = 0;
   while (at < packed.byteLength) {

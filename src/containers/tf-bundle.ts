@@ -35,6 +35,8 @@ const FOOTER_BYTES = 48;
 /** Compression byte and checksum behind each block. */
 const TRAILER_BYTES = 5;
 const SNAPPY = 1;
+/** What compressed blocks may become together, beside the size of the file: far more than names of variables take. */
+const UNPACKED_BYTES = 2 ** 26;
 /** TensorFlow's blocks hold 256 KB; an index that names ten thousand variables takes half a megabyte. */
 const MAX_BLOCK_BYTES = 2 ** 26;
 const MAX_ENTRIES = 1_000_000;
@@ -67,7 +69,7 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
   const cursor = new Bytes(footer, place.file);
   cursor.handle();
   // Blocks lie side by side: all of them together are no longer than the file.
-  const budget = new Budget(index.byteLength, 'the table of the variables', index.name);
+  const budget = new Budget(index.byteLength + UNPACKED_BYTES, 'the table of the variables', index.name);
   const blocks = await readBlock(index, cursor.handle(), budget);
   const shards = new Map<number, ByteSource>();
   const names = new Set<string>([indexName]);
@@ -216,9 +218,10 @@ async function readBlock(source: ByteSource, { offset, size }: { offset: number;
   }
   const packing = bytes[size]!;
   if (packing > SNAPPY) throw new ModelError('unsupported', `a block is compressed in a way that is not known (${packing})`, { file, offset });
-  const whole = packing === SNAPPY ? decodeSnappy(bytes.subarray(0, size)) : bytes.subarray(0, size);
+  const whole = packing === SNAPPY ? decodeSnappy(bytes.subarray(0, size), UNPACKED_BYTES) : bytes.subarray(0, size);
   if (typeof whole === 'string' || whole.byteLength < 4)
     throw new ModelError('malformed', `a compressed block ${typeof whole === 'string' ? whole : 'is empty'}`, { file, offset });
+  if (packing === SNAPPY) budget.spend(whole.byteLength);
   const restarts = new DataView(whole.buffer, whole.byteOffset).getUint32(whole.byteLength - 4, true);
   const end = whole.byteLength - 4 - 4 * restarts;
   if (end < 0) throw new ModelError('malformed', `a block with ${restarts} restart points in ${whole.byteLength} bytes`, { file, offset });

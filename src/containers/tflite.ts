@@ -49,11 +49,18 @@ export interface LiteSubgraph {
   readonly outputs: readonly number[];
 }
 
+/** What runs one of the graphs by a name, as a SavedModel's signature does. */
+export interface LiteSignature {
+  readonly name: string;
+  readonly graph: number;
+}
+
 export interface LiteModel extends LiteSubgraph {
   readonly version: number;
   readonly description: string;
   /** All graphs; the first is the model's own. */
   readonly graphs: readonly LiteSubgraph[];
+  readonly signatures: readonly LiteSignature[];
 }
 
 /** The settings of an operator: a table whose fields are numbered as the schema has them. */
@@ -97,7 +104,8 @@ export class LiteOptions {
   }
 }
 
-const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4 } as const;
+const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4, signatures: 7 } as const;
+const SIGNATURE = { name: 2, graph: 4 } as const;
 const GRAPH = { tensors: 0, inputs: 1, outputs: 2, operators: 3, name: 4 } as const;
 const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, variable: 5, sparsity: 6, signature: 7 } as const;
 const QUANTISATION = { scale: 2, zeroPoint: 3, detailsType: 4, dimension: 6 } as const;
@@ -153,9 +161,16 @@ export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
     if (graphs.length >= MAX_GRAPHS) throw new ModelError('unsafe', `more than ${MAX_GRAPHS} graphs`, { file: source.name });
     graphs.push(await readSubgraph(buffer, table, buffers, codes, sparse));
   }
+  const signatures: LiteSignature[] = [];
+  for (const table of await buffer.tables(root, MODEL.signatures)) {
+    const signature = { name: await buffer.text(table, SIGNATURE.name), graph: await buffer.int32(table, SIGNATURE.graph) };
+    if (!graphs[signature.graph])
+      throw new ModelError('malformed', `the signature "${signature.name}" runs graph ${signature.graph} of ${graphs.length}`, { file: source.name });
+    signatures.push(signature);
+  }
   const [graph] = graphs;
   if (!graph) throw new ModelError('malformed', 'the model has no graph. Is the file truncated?', { file: source.name });
-  return { ...graph, version: await buffer.int32(root, MODEL.version), description: await buffer.text(root, MODEL.description), graphs };
+  return { ...graph, version: await buffer.int32(root, MODEL.version), description: await buffer.text(root, MODEL.description), graphs, signatures };
 }
 
 async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly Table[], codes: readonly string[], sparse: Budget): Promise<LiteSubgraph> {

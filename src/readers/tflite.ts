@@ -2,11 +2,12 @@
 
 import type { ByteSource } from '../bytes/byte-source.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
+import type { LiteModel, LiteSubgraph } from '../containers/tflite.js';
 import { openZip } from '../containers/zip.js';
 import { ModelError } from '../errors.js';
 import { type Labels, parseLabels } from '../model/labels.js';
 import type { Notice } from '../model/layer-map.js';
-import type { Reader } from './reader.js';
+import type { Reader, ReadOptions } from './reader.js';
 
 /** A FlatBuffer's identifier stands behind the place of its root. */
 const IDENTIFIER_AT = 4;
@@ -27,29 +28,23 @@ export const tflite: Reader = {
     const { readLiteModel } = await import('../containers/tflite.js');
     const model = await readLiteModel(source);
     const labels = await packedLabels(source);
+    const main = chosenGraph(model, options, source.name);
+    const graph = model.graphs[main]!;
     const counts = new Map<string, number>();
-    for (const { op } of model.operators) counts.set(op, (counts.get(op) ?? 0) + 1);
-    const stored = new Set(model.tensors.flatMap(({ data }) => (data ? [data.dtype] : [])));
+    for (const { op } of graph.operators) counts.set(op, (counts.get(op) ?? 0) + 1);
+    const stored = new Set(graph.tensors.flatMap(({ data }) => (data ? [data.dtype] : [])));
     return {
       format: 'tflite',
       producer: model.description || null,
-      tensors: model.tensors.flatMap(({ data }) => (data && data.shape.length > 0 ? [{ tensor: data, layer: null }] : [])),
+      tensors: graph.tensors.flatMap(({ data }) => (data && data.shape.length > 0 ? [{ tensor: data, layer: null }] : [])),
       details: {
         version: String(model.version),
         operators: [...counts].map(([op, count]) => (count === 1 ? op : `${op} (${count})`)).join(', '),
         stored: [...stored].join(', '),
-        inputs: model.inputs.map((i) => `${model.tensors[i]!.name} [${model.tensors[i]!.shape}] ${model.tensors[i]!.dtype}`).join(', '),
-        outputs: model.outputs.map((i) => `${model.tensors[i]!.name} [${model.tensors[i]!.shape}] ${model.tensors[i]!.dtype}`).join(', '),
+        inputs: ports(graph, graph.inputs),
+        outputs: ports(graph, graph.outputs),
       },
-      warnings:
-        model.graphs.length > 1
-          ? [
-              {
-                code: 'several-graphs',
-                message: `the first of ${model.graphs.length} graphs is the model's own; the others are looked at where its branches and loops call them`,
-              },
-            ]
-          : [],
+      warnings: model.graphs.length > 1 ? [graphsNotice(model, main)] : [],
       ...(labels ? { labels } : {}),
       files: [name],
       map: async () => {
@@ -58,7 +53,7 @@ export const tflite: Reader = {
         const dynamicRange = options.assume?.dynamic_range ?? 'rounded';
         if (dynamicRange !== 'rounded' && dynamicRange !== 'float')
           throw new ModelError('unsupported', `dynamic_range is rounded or float, not ${JSON.stringify(dynamicRange)}`, { file: source.name });
-        const { dynamic, unrounded, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange });
+        const { dynamic, unrounded, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange }, main);
         return buildTensorflowMap({
           ...graph,
           weight: () => undefined,
@@ -72,6 +67,30 @@ export const tflite: Reader = {
     };
   },
 };
+
+/** The graph of the signature that is asked for; else the first. */
+function chosenGraph({ signatures }: LiteModel, { assume }: ReadOptions, file: string): number {
+  const wanted = assume?.signature;
+  if (wanted === undefined) return 0;
+  const found = signatures.find(({ name }) => name === wanted);
+  if (found) return found.graph;
+  const names = signatures.map(({ name }) => name).join(', ') || 'none';
+  throw new ModelError('usage', `there is no signature ${JSON.stringify(wanted)}; the file has ${names}`, { file });
+}
+
+function graphsNotice({ graphs, signatures }: LiteModel, main: number): Notice {
+  const others = signatures.filter(({ graph }) => graph !== main).map(({ name }) => name);
+  const how = others.length > 0 ? `; --assume signature=NAME takes that of another signature (${others.join(', ')})` : '';
+  const which = main === 0 ? 'the first' : `graph ${main}`;
+  return {
+    code: 'several-graphs',
+    message: `${which} of ${graphs.length} graphs is the model's own; the others are looked at where its branches and loops call them${how}`,
+  };
+}
+
+function ports({ tensors }: LiteSubgraph, indices: readonly number[]): string {
+  return indices.map((i) => `${tensors[i]!.name} [${tensors[i]!.shape}] ${tensors[i]!.dtype}`).join(', ');
+}
 
 function recurrentNotice(unrounded: readonly string[]): Notice {
   const what = `${unrounded.length === 1 ? 'a recurrent operator has' : `${unrounded.length} recurrent operators have`} int8 weights where floats flow`;

@@ -1,12 +1,13 @@
 /** Tensor bundles as other writers make them: compressed, in slices, in several files, with what is no number. */
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { decodeSnappy } from '../../src/containers/snappy.js';
+import { decodeSnappy as decode } from '../../src/containers/snappy.js';
 import { readTensorBundle } from '../../src/containers/tf-bundle.js';
 import { parseSliceSpec, type Slice, sliceKey } from '../../src/containers/tf-slices.js';
 import { tensorBytes } from '../../src/model/tensor.js';
 import { type BundleEntry, bundleOf } from '../tf-bundles.js';
 
+const decodeSnappy = (bytes: Uint8Array, limit = 1000) => decode(bytes, limit);
 const bytesOf = (values: readonly number[]) => new Uint8Array(Float32Array.from(values).buffer);
 const text = (bytes: Uint8Array | string) => (typeof bytes === 'string' ? bytes : new TextDecoder().decode(bytes));
 const written = (value: string) => Array.from(value, (character) => character.charCodeAt(0));
@@ -55,6 +56,7 @@ describe('snappy', () => {
     ['is cut within a copy', [4, 0, 97, (2 << 2) | 2, 1]],
   ])('that %s is refused', (_, bytes) => {
     expect(decodeSnappy(Uint8Array.from(bytes))).toBeTypeOf('string');
+    expect(decodeSnappy(Uint8Array.of(8, 0, 97, (3 << 2) | 1, 1), 7)).toBeTypeOf('string');
   });
 });
 

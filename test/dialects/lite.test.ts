@@ -348,6 +348,21 @@ describe('what several graphs and steps make', () => {
     expect(await evaluated(model, [1, -3])).toEqual([[2, -6]]);
   });
 
+  it('of several signatures is that of the one that is asked for, else of the first graph', async () => {
+    const same = { tensors: [flowing('v', [1, 2]), flowing('w', [1, 2])], inputs: [0], outputs: [1] };
+    const graph = (op: string) => ({ ...same, operators: [{ code: code(op), inputs: [0], outputs: [1] }] });
+    const [main, other] = [graph('NEG'), graph('ABS')];
+    const model = (signatures: Record<string, number>) => files(liteModel(main.tensors, main.operators, [0], [1], [other], signatures));
+    const ops = async (assume?: Record<string, string>) => {
+      const opened = await openModel(model({ infer: 0, size: 1 }), assume ? { assume } : {});
+      return [(await opened.map()).layers.map(({ op }) => op).join(), opened.details.operators, opened.warnings[0]!.message];
+    };
+    expect(await ops()).toEqual(['Neg', 'NEG', expect.stringMatching(/the first of 2 graphs.*signature=NAME.*\(size\)/)]);
+    expect(await ops({ signature: 'size' })).toEqual(['Abs', 'ABS', expect.stringMatching(/graph 1 of 2.*\(infer\)/)]);
+    await expect(ops({ signature: 'train' })).rejects.toThrow(/no signature "train"; the file has infer, size/);
+    await expect(openModel(model({ infer: 2 }))).rejects.toThrow(/"infer" runs graph 2 of 2/);
+  });
+
   it('of an LSTM is what its equations say, from states of zeros', async () => {
     const [steps, inputs, units] = [3, 2, 2];
     const kernels = [...Array(8).keys()].map((i) => constant(`k${i}`, [units, i < 4 ? inputs : units], noise(4, i + 1)));

@@ -25,18 +25,22 @@ export interface LiteGraph {
   readonly unrounded: readonly string[];
 }
 
-/** @throws ModelError 'unsupported' listing every operator that cannot be said; where there are only such as are not known, they become nodes, which the graph lists */
-export async function liteToTensorflow(written: LiteModel, reading: LiteReading): Promise<LiteGraph> {
-  const model = { ...written, ...withoutDensify(written), graphs: written.graphs.map(withoutDensify) };
+/**
+ * @param main which of the graphs it is
+ * @throws ModelError 'unsupported' listing every operator that cannot be said; where there are only such as are not known, they become nodes, which the graph lists
+ */
+export async function liteToTensorflow(written: LiteModel, reading: LiteReading, main = 0): Promise<LiteGraph> {
+  const graphs = written.graphs.map(withoutDensify);
+  const model = graphs[main]!;
   const functions = new Map<string, TfFunction>();
   const errors: ModelError[] = [];
-  const asked = new Set<number>([0]);
+  const asked = new Set<number>([main]);
   const open: number[] = [];
   const shared: LiteShared = {
     dynamic: [],
     unrounded: [],
     async functionOf(index) {
-      if (!model.graphs[index] || index === 0) throw new ModelError('malformed', `names graph ${index} of ${model.graphs.length}`, { file: reading.file });
+      if (!graphs[index] || index === main) throw new ModelError('malformed', `names graph ${index} of ${graphs.length}`, { file: reading.file });
       if (!asked.has(index)) open.push(index);
       asked.add(index);
       return `graph ${index}`;
@@ -45,7 +49,7 @@ export async function liteToTensorflow(written: LiteModel, reading: LiteReading)
   const builder = new LiteBuilder(model, reading, true);
   await translate(builder, shared, errors);
   for (let index = open.pop(); index !== undefined; index = open.pop()) {
-    const graph = model.graphs[index]!;
+    const graph = graphs[index]!;
     const inner = new LiteBuilder(graph, reading, false);
     await translate(inner, shared, errors);
     functions.set(`graph ${index}`, {
@@ -56,7 +60,7 @@ export async function liteToTensorflow(written: LiteModel, reading: LiteReading)
     });
   }
   if (errors.length > 0) {
-    const all = [...asked].flatMap((index) => model.graphs[index]!.operators);
+    const all = [...asked].flatMap((index) => graphs[index]!.operators);
     const unknown = new Set(all.flatMap(({ op }) => (Object.hasOwn(LITE_RULES, op) ? [] : [op])));
     for (const op of unknown) errors.push(new ModelError('unsupported', `the operator ${op} is not translated`, { file: reading.file }));
     throwAll(errors, `${reading.file}: this TensorFlow Lite model cannot be translated:`);

@@ -2,6 +2,8 @@
  * What to try next where two models do not match: a sentence that follows from what was found, that is from which check failed, where the
  * difference begins, and what was assumed. Never from the size of a difference alone: an epsilon that is off looks like rounding.
  */
+
+import { DRAWS } from '../model/drawing.js';
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
 import { listed } from '../words.js';
 import { formatCount } from './numbers.js';
@@ -31,7 +33,7 @@ function nothingCompared({ verdict, outputs, compared, witness }: Report): strin
   if (outputs.some(({ nonFinite }) => nonFinite.actual > 0)) {
     return 'every value is NaN or infinite on both sides, so the source itself computes none: look at its weights (`weighbridge inspect --weights`), and at the inputs.';
   }
-  const missing = outputs.filter((output) => output.compared === 0).map(({ name }) => `"${name}"`);
+  const missing = outputs.filter((output) => output.compared === 0 && !output.isEmpty).map(({ name }) => `"${name}"`);
   if (compared.values > 0) {
     const where = witness.kind === 'recorded' ? 'the recording has no array for' : 'one side does not give';
     return `${where} ${missing.join(', ')}: every output must be compared before two nets are said to be the same.`;
@@ -47,6 +49,9 @@ function disputed({ verdict, engines, layers }: Report): string | null {
 
 function training({ training: layers }: Report): string | null {
   if (layers.length === 0) return null;
+  const drawing = layers.filter((layer) => layer.includes(DRAWS));
+  if (drawing.length > 0)
+    return `${listed(drawing, 3)}, so what the net gives is another at each run, and two nets cannot be compared: have the noise be an input of the model, or export it without.`;
   return `${listed(layers, 3)} act as in training, so what they give depends on chance or on the rest of the batch: export the model in inference mode (PyTorch: after model.eval()).`;
 }
 

@@ -57,6 +57,7 @@ export function compareOutput(name: string, { atol, rtol, groups }: Tolerance, w
   let worstRatio = -1;
   let ofAllowed = 0;
   let passed = true;
+  let isEmpty = false;
   let problem: string | null = null;
   const fail = (message: string) => {
     passed = false;
@@ -75,6 +76,7 @@ export function compareOutput(name: string, { atol, rtol, groups }: Tolerance, w
         fail(`${what} "${name}" has the shape [${actual.shape}], expected [${expected.shape}]`);
         return;
       }
+      if (expected.data.length === 0) isEmpty = true;
       let scale = 0;
       for (const value of expected.data as Float32Array) if (Number.isFinite(value)) scale = Math.max(scale, Math.abs(value));
       const whole = atol + Math.max(rtol, slack) * scale;
@@ -148,6 +150,7 @@ export function compareOutput(name: string, { atol, rtol, groups }: Tolerance, w
       return {
         name,
         compared,
+        ...(isEmpty && compared === 0 ? { isEmpty } : {}),
         nonFinite: { ...nonFinite },
         maxAbsolute,
         maxRelative,

@@ -1,6 +1,9 @@
 /** Everything that is compared of two models: outputs, interface, layers, weights. */
+
+import { DRAWS } from '../model/drawing.js';
 import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
+import { listed } from '../words.js';
 import { describeAgreement } from './agreement.js';
 import { tryAlone } from './alone.js';
 import { explain } from './causes/explain.js';
@@ -60,6 +63,8 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const weights = await withClaims(withFolded(stored, subject), claims, subject);
   if (!weights) notes.push(NOT_ONE_BY_ONE);
   if (written?.partners) notes.push(BY_WIRING);
+  const drawing = [...new Set([...subject.training, ...(written?.training ?? [])])].filter((layer) => layer.includes(DRAWS));
+  if (drawing.length > 0) notes.push(`${listed(drawing, 3)}: what agrees, agrees by a seed that both runs had`);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && weights?.judged !== false;
   const told = ran.interface.filter(({ judged }) => !judged);
@@ -117,7 +122,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
     tolerance,
     inputs: { samples: ran.samples, seed: ran.seed, kind: ran.given ? 'recorded' : 'generated', ranges: ran.ranges },
     compared: {
-      outputs: outputs.filter(({ compared }) => compared > 0).length,
+      outputs: outputs.filter(({ compared, isEmpty }) => compared > 0 || isEmpty).length,
       of: outputs.length,
       values: outputs.reduce((sum, { compared }) => sum + compared, 0),
     },
@@ -215,7 +220,7 @@ function verdictOf({ interface: differences, trials }: Ran, outputs: readonly Ou
   const differs = outputs.some((output) => !output.passed && (output.compared > 0 || output.nonFinite.expected === 0));
   const promises = differences.some(({ judged }) => judged) || trials.some((trial) => trial.passed === false);
   if (differs || promises || !passed.loss || !passed.weights || !passed.correctness || !passed.layers) return 'mismatch';
-  return outputs.length === 0 || outputs.some(({ compared }) => compared === 0) ? 'nothing-compared' : 'match';
+  return outputs.every(({ compared }) => compared === 0) || outputs.some(({ compared, isEmpty }) => compared === 0 && !isEmpty) ? 'nothing-compared' : 'match';
 }
 
 /** What is wrong where every value of single inputs is right. */

@@ -30,6 +30,8 @@ export interface OutputReport {
   readonly name: string;
   /** Values compared; where both sides have the same NaN or infinity there is nothing to compare. */
   readonly compared: number;
+  /** Whether both sides gave arrays of the same shape without a single value, so that there is nothing to compare. */
+  readonly isEmpty?: boolean;
   /** NaN and infinities among the values; where there are any, the output does not match. */
   readonly nonFinite: NonFinite;
   /** Infinite where one side is not finite, or not in the same way. So are the two that follow. */

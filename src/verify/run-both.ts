@@ -179,10 +179,12 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
       const ofRecording = recording && differing && !whole ? await explainRecording({ map, actual, samples: told, rtol: allowed.outputs.rtol }) : null;
       for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       // What is expected of a row alone is asked for only where the file's rows differ in a batch: it may take seconds.
-      const own: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : [...kept];
+      const own: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : kept.filter(({ found }) => areFinite(found));
       for (let i = own.length; i < rows && !given && hasBatch(map); i++) {
         const feeds = generate(i, PLAIN);
         const sample = { feeds, found: await actual.run(feeds), range: PLAIN };
+        // What the net itself cannot compute says nothing of its rows.
+        if (kept.length > 0 && !areFinite(sample.found)) continue;
         own.push(sample);
         if (kept.length === 0) kept.push({ ...sample, wanted: await expected.run(feeds) });
       }
@@ -320,6 +322,10 @@ async function givenRows({ map, edited }: Subject, { golden, inputs }: VerifyOpt
 
 function isMixed(comparison: OutputsComparison, given: GivenInputs): boolean {
   return given.batch === 1 && given.rows > 1 && hasFailed(comparison);
+}
+
+function areFinite(arrays: Arrays): boolean {
+  return arrays.every((array) => !array || array.data.every((value) => Number.isFinite(Number(value))));
 }
 
 function hasFailed(comparison: OutputsComparison): boolean {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor } from '../../src/model/tensor.js';
+import { nextStep } from '../../src/report/next-step.js';
 import type { VerifyOptions } from '../../src/verify/verify.js';
 import { branchedNet } from './faults/nets.js';
 import { beforeOutput, behindInput, constant, type Edit, editOnnx, integers, nodeOf } from './faults/onnx-edit.js';
@@ -196,6 +197,46 @@ describe('what a batch shows', () => {
       ['output', tensor('output', [3, 2], [1, 2, 3, 4, 5, 6])],
     ]);
     expect(await verifyFiles(graph, graph, { golden })).toMatchObject({ verdict: 'match', outputs: [{ compared: 6 }] });
+  });
+});
+
+describe('what cannot be compared', () => {
+  const withEmpty = (starts: number): Graph => ({
+    nodes: [node('Neg', ['x'], ['y']), node('Slice', ['x', 'starts', 'ends', 'axes'], ['z'])],
+    inputs: [port('x', ['N', 4])],
+    outputs: [port('y', ['N', 4]), port('z', ['N', 'some'])],
+    weights: [int64s('starts', [starts]), int64s('ends', [2]), int64s('axes', [1])],
+  });
+
+  it('is no output without a single value, where the other is as well', async () => {
+    const report = await verifyFiles(withEmpty(2), withEmpty(2));
+    expect(report).toMatchObject({ verdict: 'match', compared: { outputs: 2, of: 2 }, outputs: [{ passed: true }, { compared: 0, isEmpty: true }] });
+    expect((await verifyFiles(withEmpty(2), withEmpty(1))).verdict).toBe('mismatch');
+  });
+
+  it('is what draws random numbers, and that is said', async () => {
+    const noisy: Graph = {
+      nodes: [node('RandomNormalLike', ['x'], ['noise']), node('Add', ['x', 'noise'], ['y'])],
+      inputs: [port('x', ['N', 4])],
+      outputs: [port('y', ['N', 4])],
+    };
+    const report = await verifyFiles(noisy, noisy);
+    expect(report.training).toEqual(['RandomNormalLike "noise" draws random numbers']);
+    expect(report.notes.join()).toContain('RandomNormalLike "noise" draws random numbers');
+    // Whether two runs agree all the same depends on the runtime's seed.
+    expect(nextStep({ ...report, verdict: 'mismatch' })).toMatch(
+      /^RandomNormalLike "noise" draws random numbers, so what the net gives is another at each run/,
+    );
+  });
+
+  it('is no row of a batch that the net itself divides by zero for', async () => {
+    const dividing: Graph = {
+      nodes: [node('Round', ['x'], ['whole']), node('Div', ['x', 'whole'], ['y'])],
+      inputs: [port('x', ['N', 2])],
+      outputs: [port('y', ['N', 2])],
+    };
+    const { trials } = await verifyFiles(dividing, dividing);
+    expect(trials.map(({ passed }) => passed)).not.toContain(false);
   });
 });
 

@@ -3,6 +3,7 @@
 import type { ReadModel, ReadNode } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import { toFloat32Array, toFloat64Array } from '../../model/cast.js';
+import { DRAWS, drawsNumbers } from '../../model/drawing.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { OPS, operatorOf, slotName } from '../../model/ops/index.js';
@@ -163,6 +164,7 @@ export async function trainingNodes(model: ReadModel, used: readonly ReadNode[])
     const flag = node.op === 'Dropout' ? stored.get(node.inputs[2] ?? '') : undefined;
     const isDropping = flag?.dtype === 'bool' && (await tensorBytes(flag))[0] === 1;
     if (isDropping || (node.op === 'BatchNormalization' && node.attributes.get('training_mode') === 1)) found.push(`${node.op} "${nodeName(node)}"`);
+    if (drawsNumbers(node.op)) found.push(`${node.op} "${nodeName(node)}" ${DRAWS}`);
   }
   return found;
 }

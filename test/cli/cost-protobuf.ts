@@ -116,6 +116,36 @@ export const PROTOBUF_FILES: Readonly<Record<string, CostlyFile>> = {
     says: /operators, or/,
     flags: ['--input-shape', '1,1,1,1'],
   },
+  'a layer of 100,000 bottoms and as many tops': {
+    name: 'x.caffemodel',
+    bytes: () =>
+      caffe(
+        message(
+          100,
+          text(1, 's'),
+          text(2, 'Split'),
+          many(100_000, (i) => text(3, `b${i}`)),
+          many(100_000, (i) => text(4, `t${i}`)),
+        ),
+      ),
+    says: /Split with 100000 bottoms/,
+  },
+  '60,000 inputs': {
+    name: 'x.caffemodel',
+    bytes: () =>
+      joined(
+        text(1, 'net'),
+        message(
+          100,
+          text(1, 'in'),
+          text(2, 'Input'),
+          many(60_000, (i) => text(4, `i${i}`)),
+          message(143, message(1, number(1, 1))),
+        ),
+        message(100, text(1, 'r'), text(2, 'ReLU'), text(3, 'i0'), text(4, 'r')),
+      ),
+    says: /60000 inputs, more than any net has/,
+  },
   'an input of 100,000 axes': {
     name: 'x.caffemodel',
     bytes: () =>

@@ -15,6 +15,9 @@ import { isFeed, isLoss, type TrainingParts } from './training.js';
 /** Caffe's own data layers, and SSD's; of any other, nobody knows what its code does. */
 const DATA_TYPES: ReadonlySet<string> = new Set(['Data', 'ImageData', 'HDF5Data', 'MemoryData', 'WindowData', 'DummyData', 'AnnotatedData']);
 
+/** Recurrent nets that are written out step by step have some hundreds. */
+const MAX_INPUTS = 2000;
+
 interface Input {
   readonly name: string;
   /** As declared, batch first; null where nothing is. */
@@ -36,7 +39,9 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
   const found: Input[] = [...net.inputs, ...net.layers.flatMap((layer) => layerInputs(layer, net, builder, training))];
   if (found.length === 0) found.push(...impliedInputs(net, builder));
   if (found.length === 0) throw new ModelError('malformed', 'the net has no input', { file: builder.file });
-  const twice = found.find(({ name }, i) => found.findIndex((other) => other.name === name) < i);
+  checkCount(found, builder);
+  const names = found.map(({ name }) => name);
+  const twice = found.find(({ name }, i) => names.indexOf(name) < i);
   if (twice) throw new ModelError('malformed', `two inputs are named "${twice.name}"`, { file: builder.file });
   const fixed = fixesBatch(net);
   let open: ModelError | null = null;
@@ -57,6 +62,10 @@ export function makeInputs(net: CaffeNet, builder: CaffeBuilder, training: Train
     return { name, value: name, dtype: 'float32', shape: sizes, layout: sizes.length === 4 ? 'nchw' : 'other' };
   });
   return { ports, open };
+}
+
+function checkCount({ length }: readonly unknown[], { file }: CaffeBuilder): void {
+  if (length > MAX_INPUTS) throw new ModelError('unsafe', `the net has ${length} inputs, more than any net has`, { file });
 }
 
 function asksForShape({ file }: CaffeBuilder, name: string, layer: CaffeLayer | undefined, guess: readonly Dim[] | null): ModelError {
@@ -92,6 +101,7 @@ function refuseUnknown(builder: CaffeBuilder, layer: CaffeLayer, unknown: readon
 function feedInputs(layer: CaffeLayer, net: CaffeNet, builder: CaffeBuilder, labels: ReadonlySet<string>): Input[] {
   const feed = new Feed(layer);
   const names = layer.tops.filter((top) => !labels.has(top));
+  checkCount(names, builder);
   if (names.length > 0) {
     const message = `${feed.kind()} feeds a training net; it became the input ${names.map((name) => `"${name}"`).join(' and ')}`;
     builder.warnings.push({ code: 'training-layer-removed', message, layer: layer.name });
@@ -161,9 +171,15 @@ function firstWeights(
 /** What is read and never made: nets whose data layer is of the TRAIN phase, and snapshots that have lost the declaration of their inputs. */
 function impliedInputs(net: CaffeNet, builder: CaffeBuilder): Input[] {
   const { layers, leftOut } = net;
-  const made = new Set(layers.flatMap(({ tops, bottoms }) => tops.filter((top) => !bottoms.includes(top))));
+  const made = new Set(
+    layers.flatMap(({ tops, bottoms }) => {
+      const inPlace = new Set(bottoms);
+      return tops.filter((top) => !inPlace.has(top));
+    }),
+  );
   const used = layers.flatMap((layer) => (isLoss(layer) ? layer.bottoms.slice(0, 1) : layer.bottoms));
   const names = [...new Set(used)].filter((name) => !made.has(name));
+  checkCount(names, builder);
   return names.flatMap((name): Input[] => {
     const feed = leftOut.find((layer) => isFeed(layer) && layer.tops.includes(name));
     if (!feed) return [{ name, shape: null }];

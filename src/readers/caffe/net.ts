@@ -25,7 +25,8 @@ export async function buildCaffeMap(net: CaffeNet, blobs: ReadonlyMap<string, Bl
   } catch (error) {
     const leading = isModelError(error) && error.kind !== 'unsafe' ? leadingTo(net, options.ends ?? []) : [];
     if (leading.length === 0 || leading.length === net.layers.length) throw error;
-    const beyond = net.layers.filter((layer) => !leading.includes(layer));
+    const kept = new Set(leading);
+    const beyond = net.layers.filter((layer) => !kept.has(layer));
     const names = new Set(beyond.map(({ name }) => name));
     const stored = new Map([...blobs].filter(([name]) => !names.has(name)));
     const map = await translateNet({ ...net, layers: leading }, stored, file, options);
@@ -148,7 +149,8 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
   const named = unknown.length > 0 ? [builder.unsupported(layer, `${layer.type} has ${notKnown(unknown)}`)] : [];
   const count = (what: string, found: number, [least, most]: readonly [number, number] = [1, 1]) =>
     found >= least && found <= most ? [] : [builder.malformed(layer, `${layer.type} with ${found} ${what}`)];
-  const again = layer.tops.find((top) => !layer.bottoms.includes(top) && builder.values.has(top));
+  const inPlace = new Set(layer.bottoms);
+  const again = layer.tops.find((top) => !inPlace.has(top) && builder.values.has(top));
   const faults = [
     ...count('bottoms', layer.bottoms.length, rule.bottoms),
     ...count('tops', layer.tops.length, rule.tops),
@@ -252,7 +254,8 @@ function makeOutputs(layers: readonly CaffeLayer[], builder: CaffeBuilder, input
       open.add(top);
     }
   }
-  const names = [...made].filter((name) => open.has(name) && !inputs.some((input) => input.name === name && builder.values.get(name) === input.value));
+  const fed = new Map(inputs.map(({ name, value }) => [name, value]));
+  const names = [...made].filter((name) => open.has(name) && builder.values.get(name) !== fed.get(name));
   if (names.length === 0) throw new ModelError('malformed', 'the net has no output', { file: builder.file });
   return names.map((name) => {
     const value = builder.values.get(name)!;

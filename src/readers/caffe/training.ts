@@ -41,9 +41,13 @@ export function findTrainingParts({ layers }: CaffeNet, weights: ReadonlyMap<str
     const serves = !isEnd && bottoms.length > 0 && tops.length > 0 && !weights.has(name) && tops.every((top) => endsInLosses.get(top) === true);
     if (serves) serving.add(layer);
     // A label that nobody reads at test time is one still, beside a blob that somebody does.
-    if (isFeed(layer)) for (const top of tops) if (endsInLosses.get(top) ?? tops.some((other) => endsInLosses.has(other))) labels.add(top);
+    if (isFeed(layer)) {
+      const isRead = tops.some((top) => endsInLosses.has(top));
+      for (const top of tops) if (endsInLosses.get(top) ?? isRead) labels.add(top);
+    }
     // Before this layer a blob of the same name is another one.
-    for (const top of tops) if (!bottoms.includes(top)) endsInLosses.delete(top);
+    const inPlace = new Set(bottoms);
+    for (const top of tops) if (!inPlace.has(top)) endsInLosses.delete(top);
     for (const [slot, bottom] of bottoms.entries()) {
       const ends = isEnd ? slot >= (PREDICTIONS[type] ?? 1) : serves;
       endsInLosses.set(bottom, ends && (endsInLosses.get(bottom) ?? true));

@@ -70,6 +70,10 @@ const OTHERS: readonly Content[] = [
     head: /^\s*(#[^\n]*\n\s*)*node\s*\{/,
     what: 'a TensorFlow graph as text (.pbtxt): name the .pb; tf.io.write_graph(graph, folder, name, as_text=False) makes one',
   },
+  {
+    name: /(^|[/\\])(keras_metadata|tfhub_module|fingerprint)\.pb$/,
+    what: 'a note beside a SavedModel, which holds no net: name the folder, or saved_model.pb in it',
+  },
   { head: /^\s*saved_model_schema_version\s*:/, what: 'a SavedModel as text (.pbtxt): save it anew, which makes saved_model.pb' },
   { head: /^\s*(#[^\n]*\n\s*)*item\s*\{/, what: 'a list of class names (of the detectors of TensorFlow), which holds no weights' },
   {

@@ -107,6 +107,25 @@ describe('dynamic range: kernels in int8 where floats flow', () => {
     expectClose(await run(dense, {}, [2, 4], rows.flat()), expected);
   });
 
+  it('round to steps of each row that a dense layer makes of a picture', async () => {
+    const weights = kernels.slice(0, 12);
+    const dense = liteModel(
+      [flowing('x', [2, 2, 1, 2]), { name: 'w', shape: [3, 4], type: 9, data: bytesOf(weights), scales: [0.25] }, flowing('y', [2, 3])],
+      [{ code: code('FULLY_CONNECTED'), inputs: [0, 1], outputs: [2] }],
+      [0],
+      [2],
+    );
+    const rows = [
+      [1, -2, 30, 0.11],
+      [0.5, 0.26, -7, 3.1],
+    ];
+    const expected = rows.flatMap((row) => {
+      const held = rounded(row);
+      return [0, 1, 2].map((out) => held.reduce((sum, value, i) => sum + value * weights[4 * out + i]! * 0.25, 0));
+    });
+    expectClose(await run(dense, {}, [2, 2, 1, 2], rows.flat()), expected);
+  });
+
   it('are told, and are taken as plain numbers where that is said', async () => {
     const told = await (await openModel(files(model(2)))).map();
     expect(told.warnings).toMatchObject([{ code: 'assumed', message: expect.stringMatching(/dynamic range.*dynamic_range=float/) }]);

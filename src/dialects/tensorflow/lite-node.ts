@@ -277,11 +277,13 @@ export class LiteNode {
    * steps between its least and its largest value: of the last axis where each place along the others is a row of a product, else of a sample.
    *
    * @param at the input that flows; the kernel is input 1
+   * @param rows what flows as the rows that the product is of, where it is put into their shape first
    */
-  flowing(isRows: boolean, at = 0): string {
+  flowing(isRows: boolean, at = 0, rows?: string): string {
     const { builder } = this;
     const [flowing, kernel] = [this.tensor(at), this.tensor(1)];
-    if (flowing.dtype !== 'float32' || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return this.input(at);
+    const x = rows ?? this.input(at);
+    if (flowing.dtype !== 'float32' || !kernel.quantisation || !Object.hasOwn(CODES, kernel.dtype)) return x;
     if (kernel.dtype !== 'int8' && builder.reading.dynamicRange === 'rounded')
       throw new ModelError(
         'unsupported',
@@ -293,10 +295,10 @@ export class LiteNode {
         },
       );
     this.shared.dynamic.push(this.result);
-    if (builder.reading.dynamicRange === 'float') return this.input(at);
-    const rank = flowing.shape.length;
+    if (builder.reading.dynamicRange === 'float') return x;
+    const rank = rows === undefined ? flowing.shape.length : 2;
     const axes = isRows ? [rank - 1] : Array.from({ length: rank - 1 }, (_, axis) => axis + 1);
-    return this.before('RoundToOwnRange', [this.input(at)], { axes: ints(axes) });
+    return this.before('RoundToOwnRange', [x], { axes: ints(axes) });
   }
 
   /** One of the model's other graphs, as a function. */

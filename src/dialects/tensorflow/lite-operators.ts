@@ -96,11 +96,10 @@ const fullyConnected: LiteRule = async (node) => {
   const keeps = (await node.options.byte(2)) !== 0;
   if ((await node.options.byte(1)) !== 0)
     throw new ModelError('unsupported', 'FULLY_CONNECTED has shuffled weights', { file: node.builder.file, layer: node.result });
-  const flowing = node.flowing(true);
   const features = node.shape(1)[1]!;
   const rank = node.shape(0).length;
-  const x =
-    keeps || (rank === 2 && node.shape(0)[1] === features) ? flowing : node.before('Reshape', [flowing, node.builder.list([-1, features], node.result)]);
+  const isKept = keeps || (rank === 2 && node.shape(0)[1] === features);
+  const x = isKept ? node.flowing(true) : node.flowing(true, 0, node.before('Reshape', [node.input(0), node.builder.list([-1, features], node.result)]));
   const inputs = [x, node.turned(1, [1, 0])];
   const op = keeps && rank > 2 ? 'BatchMatMulV2' : 'MatMul';
   return product(node, op, inputs, {}, await node.options.byte(0));

@@ -11,7 +11,7 @@ import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { encodeNode } from '../../src/writers/onnx/encode.js';
-import type { OnnxAttribute } from '../../src/writers/onnx/graph.js';
+import type { OnnxAttribute, OnnxNode } from '../../src/writers/onnx/graph.js';
 import { intAttribute } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { type Graph, graphOf, int64, node, ORIGIN, onnxFile } from '../onnx-graphs.js';
@@ -194,5 +194,48 @@ describe('what is not understood', () => {
   it('is refused where it is a second graph', async () => {
     const twice = new MessageBuilder().raw(await onnxFile(branches('Relu'))).message(MODEL.graph, graphOf(branches('Neg')));
     await expect(openModel(memoryFileSet({ 'm.onnx': twice.toBytes() }, 'm.onnx'))).rejects.toMatchObject({ kind: 'malformed' });
+  });
+});
+
+describe('what ONNX Runtime took together', () => {
+  const waves = (name: string, shape: readonly number[], from: number) =>
+    float32Tensor(
+      name,
+      shape,
+      Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(1.7 * i + from)),
+      ORIGIN,
+    );
+  const [microsoft, float] = [{ domain: 'com.microsoft' }, (value: number): OnnxAttribute => ({ type: 'float', value })];
+  const floats = (...values: number[]): OnnxAttribute => ({ type: 'floats', value: values });
+  const [picture, matrix] = [
+    [1, 2, 4, 4],
+    [2, 3, 4],
+  ] as const;
+  const tensors = [waves('w', [3, 2, 3, 3], 0), waves('b', [3], 1), waves('g', [4], 2), waves('m', [2, 5, 4], 3), waves('k', [5, 4], 4)];
+  const cases: readonly (readonly [string, OnnxNode, readonly number[]])[] = [
+    [
+      'a convolution and a bound',
+      node('FusedConv', ['x', 'w', 'b'], ['y'], { activation: text('Clip'), activation_params: floats(-0.5, 0.7) }, microsoft),
+      picture,
+    ],
+    ['a convolution, a sum and an activation', node('FusedConv', ['x', 'w', 'b', 'w2'], ['y'], { activation: text('Relu') }, microsoft), picture],
+    ['a product with turned matrices', node('FusedMatMul', ['x', 'm'], ['y'], { transB: intAttribute(1), alpha: float(0.5) }, microsoft), matrix],
+    ['a sum that is normalised', node('SkipLayerNormalization', ['x', 'x', 'g', 'g', 'g'], ['y'], { epsilon: float(1e-5) }, microsoft), matrix],
+    ['a sum that is divided by its root', node('SkipSimplifiedLayerNormalization', ['x', 'x', 'g'], ['y'], { epsilon: float(1e-5) }, microsoft), matrix],
+    ['what is divided by its root', node('SimplifiedLayerNormalization', ['x', 'g'], ['y'], { epsilon: float(1e-5), axis: intAttribute(-1) }), matrix],
+    ['a dense layer and an activation', node('FusedGemm', ['x', 'k'], ['y'], { activation: text('LeakyRelu'), activation_alpha: float(0.2), transB: intAttribute(1) }, microsoft), [3, 4]], // biome-ignore format: one case, one line
+  ];
+  it.each(cases)('%s is what it computes', async (_, one, shape) => {
+    const graph: Graph = { nodes: [one], tensors: [...tensors, waves('w2', [1, 3, 2, 2], 5)], inputs: [['x', shape]] };
+    const feed = { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (__, i) => Math.cos(i)) };
+    const file = await onnxFile(graph);
+    const map = await (await openModel(memoryFileSet({ 'm.onnx': file }, 'm.onnx'))).map();
+    expect(map.layers.filter(({ foreign }) => foreign)).toEqual([]);
+    const [wanted] = (await runOnnx(file, [feed])).values();
+    const [made] = (await runOnnx(await writtenAnew(map), [feed])).values();
+    expect(made!.shape).toEqual(wanted!.shape);
+    made!.data.forEach((value, i) => {
+      expect(value).toBeCloseTo(wanted!.data[i]!, 4);
+    });
   });
 });

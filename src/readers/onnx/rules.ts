@@ -15,6 +15,7 @@ import { elementCount, reshape, type Tensor, tensorBytes } from '../../model/ten
 import { attention, rotaryEmbedding } from './attention.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
 import { EARLY } from './early.js';
+import { FUSED } from './fused.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
@@ -399,5 +400,6 @@ export const RULES: Readonly<Record<string, Rule>> = {
   RotaryEmbedding: rotaryEmbedding,
   ...EARLY,
   ...SEQUENCES,
+  ...FUSED,
   ...MICROSOFT,
 };

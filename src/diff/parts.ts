@@ -5,6 +5,7 @@ import type { Layer, LayerMap, ModelFile } from '../model/layer-map.js';
 import { valuesRead } from '../model/ops/index.js';
 import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
+import { joinScales } from './joined-scales.js';
 
 /** One use of a tensor; a tensor that two layers share is two parts. */
 export interface Part {
@@ -36,7 +37,7 @@ export interface Side {
 /** @throws ModelError for a file whose wiring and weights disagree; wiring that is not there, or not understood, is none */
 export async function readSide(model: ModelFile): Promise<Side> {
   try {
-    const map = withCanonicalNames(await model.map());
+    const map = withCanonicalNames(await joinScales(await model.map()));
     return { model, map, withoutMap: null, hasWiring: (map.architecture?.assumed ?? []).length === 0 };
   } catch (error) {
     if (!isModelError(error, 'unsupported')) throw error;

@@ -3,14 +3,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { convert } from '../../src/convert.js';
 import { diffFiles } from '../../src/diff/diff.js';
+import { joinScales } from '../../src/diff/joined-scales.js';
 import { alignSequences } from '../../src/diff/sequence.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { permute } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
 import { renderDiff } from '../../src/report/html/diff.js';
 import { ROOT } from '../cli/run-cli.js';
+import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 import { HOSTILE } from '../report/examples.js';
 import { branchedNet } from '../verify/faults/nets.js';
 import { changed, diffOf, floats, onnx, random, safetensors, tensorOf, texts, withWeight } from './files.js';
@@ -21,6 +26,25 @@ const LAYERS = ['block.conv1', 'block.conv2', 'block.conv3', 'head'];
 const weightsOf = (names: readonly string[]) => names.flatMap((name, i) => [random(`${name}.weight`, [8, 8 + i]), random(`${name}.bias`, [8])]);
 const plain = weightsOf(LAYERS);
 const renamed = (change: (name: string) => string) => plain.map((tensor) => ({ ...tensor, name: change(tensor.name) }));
+
+describe('a net in Caffe, which normalises in one layer and scales in another', () => {
+  it('has the same weights as in PyTorch, and differs where one of them does', async () => {
+    const { folder } = ARCHITECTURE_CASES.find(({ title }) => title.endsWith('/resnet-grey'))!;
+    const { files, options } = openDialect(folder);
+    const sink = memorySink();
+    await convert(files, sink, 'model.caffemodel', { ...options, to: 'caffe' });
+    const caffe = memoryFileSet(Object.fromEntries(sink.files), 'model.caffemodel');
+    const document = await diffFiles(files, caffe, { a: options });
+    expect(document.verdict.equal).toBe(true);
+    expect(document.totals).toMatchObject({ different: 0, 'only-in-a': 0, 'only-in-b': 0 });
+    // By names alone: bn1 of the one is the last layer of the other's two.
+    const map = await (await openModel(caffe, {})).map();
+    const scaled = withWeight(map, 'bn1', 'operand', (tensor) => floats('bn1/1', tensor.shape, new Array(4).fill(9)));
+    const joined = await joinScales(scaled);
+    expect(joined.layers.find(({ name }) => name === 'bn1')).toMatchObject({ op: 'BatchNormalization', weights: { bias: { shape: [4] } } });
+    expect(joined.layers.some(({ name }) => name.startsWith('bn1/'))).toBe(false);
+  });
+});
 
 describe('which tensor is which', () => {
   it('is told by names, without what training code puts before all of them', async () => {

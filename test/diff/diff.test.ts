@@ -46,6 +46,25 @@ describe('a net in Caffe, which normalises in one layer and scales in another', 
   });
 });
 
+describe('a net in Keras, which pads before its layers and has an epsilon that is not below 1.001e-5', () => {
+  it('is wired as in ONNX, and not where its padding is another', async () => {
+    const { folder } = ARCHITECTURE_CASES.find(({ title }) => title.endsWith('/resnet-grey'))!;
+    const { files, options } = openDialect(folder);
+    const to = async (format: string, name: string, more: object = {}) => {
+      const sink = memorySink();
+      await convert(files, sink, name, { ...options, ...more, to: format });
+      return memoryFileSet(Object.fromEntries(sink.files), name);
+    };
+    const keras = await to('keras-h5', 'model.h5');
+    const same = await diffFiles(await to('onnx', 'model.onnx'), keras);
+    expect(same.structure?.changed).toEqual([]);
+    expect(same.verdict.equal).toBe(true);
+    const other = await diffFiles(await to('onnx', 'model.onnx', { assume: { 'conv1.pads': '2' } }), keras);
+    expect(other.structure?.changed.flatMap(({ what }) => what)).toContain('pads 2,2,2,2 and 3,3,3,3');
+    expect(other.verdict.equal).toBe(false);
+  });
+});
+
 describe('which tensor is which', () => {
   it('is told by names, without what training code puts before all of them', async () => {
     const document = await diffOf(await safetensors(...plain), await safetensors(...renamed((name) => `module.${name}`).reverse()));

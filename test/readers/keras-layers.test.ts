@@ -1,5 +1,7 @@
 /** Layers against their formulas, worked out here in another way than the product's. */
 import { describe, expect, test } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { functional, type LayerSpec, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
@@ -498,6 +500,39 @@ describe('arrangement', () => {
       expectClose(both[0]!, both[1]!);
     },
   );
+
+  describe('UpSampling2D, bilinear, before Keras 2.4', () => {
+    const ofVersion = (keras_version: string) => {
+      const layer = ['UpSampling2D', { size: [2, 3], interpolation: 'bilinear', data_format: 'channels_last' }] as const;
+      return legacyH5(sequential([null, 5, 4, 6], [layer]), {}, { keras_version, backend: 'tensorflow' });
+    };
+
+    const predicted = async (file: Uint8Array) => [...(await predictFile('model.h5', file, [PICTURE])).results.values()][0]!;
+
+    /** Each pixel stands where it stood, times the size. */
+    const expected = arrayOf([2, 10, 12, 6], (n, h, w, c) => {
+      const pixel = (y: number, x: number) => at(PICTURE, n, Math.min(y, 4), Math.min(x, 3), c);
+      const [y, x] = [Math.floor(h / 2), Math.floor(w / 3)];
+      const [down, right] = [h / 2 - y, w / 3 - x];
+      const row = (place: number) => (1 - right) * pixel(place, x) + right * pixel(place, x + 1);
+      return (1 - down) * row(y) + down * row(y + 1);
+    });
+
+    test.each(['2.2.4', '2.3.1'])('Keras %s samples as TensorFlow 1, and TensorFlow.js with it', async (version) => {
+      const file = await ofVersion(version);
+      expectClose(await predicted(file), expected, 1e-5);
+      const session = await tfjsCpu.open({ files: memoryFileSet({ 'model.h5': file }, 'model.h5') });
+      const [result] = (await session.run(new Map([[session.inputs[0]!.name, PICTURE]]))).values();
+      await session.close();
+      expectClose({ shape: result!.shape as number[], data: Float32Array.from(result!.data as Float32Array) }, expected, 1e-5);
+    });
+
+    test('tf.keras samples as TensorFlow 2, where the version tells', async () => {
+      expectClose(await predicted(await ofVersion('2.3.0-tf')), resized(PICTURE, [10, 12]), 1e-5);
+      const open = await conversionError(predicted(await ofVersion('2.2.4-tf')));
+      expect(open.message).toContain('sampling points');
+    });
+  });
 
   test('Resizing that fills pictures up to the proportions first, as much on either side', async () => {
     const filled = arrayOf([2, 5, 8, 6], (n, h, w, c) => (w < 2 || w > 5 ? 0.5 : at(PICTURE, n, h, w - 2, c)));

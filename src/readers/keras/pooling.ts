@@ -3,7 +3,7 @@ import { adaptiveMeans, adaptiveWindows, plainPooling } from '../../model/adapti
 import type { Dim } from '../../model/layer-map.js';
 import { float32Tensor } from '../../model/tensor.js';
 import { knownSize, reshapeTo } from './axes.js';
-import type { DataFormat } from './config-view.js';
+import type { DataFormat, Dialect } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
 import { INTERPOLATIONS } from './resampling.js';
 import { resizedPicture, SAMPLING } from './resizing.js';
@@ -130,20 +130,32 @@ export const cropping =
     };
   };
 
+const OPEN_SAMPLING =
+  'a Keras before 2.4, whose sampling points depend on a TensorFlow version that the file does not tell (saved again by a newer one, it does)';
+
+/**
+ * @returns undefined for what ONNX has no word for; 'open' where the file does not tell: "2.2.4-tf" was written from TensorFlow 1.13 to 2.1, and
+ *   the two majors sample at other points. Keras by itself always did as TensorFlow 1.
+ * @see `resize_images` of keras/backend/tensorflow_backend.py (2.2.3 to 2.3) and of tensorflow/python/keras/backend.py
+ */
+function samplingOf(interpolation: string, { version, fusing }: Dialect): (typeof SAMPLING)[string] | undefined | 'open' {
+  const [major = 0, minor = 0] = version ?? [];
+  if (major > 2 || (major === 2 && minor >= (fusing?.by === 'tf.keras' ? 3 : 4))) return SAMPLING[interpolation];
+  if (fusing?.by === 'keras' && interpolation === 'bilinear') return { mode: 'linear', coordinate_transformation_mode: 'asymmetric' };
+  return 'open';
+}
+
 export const upSampling =
   (rank: number): Rule =>
   (config) => {
     const sizes = config.sizes(['size', 'length'], rank, new Array(rank).fill(2));
     const format = poolingFormat(config, rank);
     const interpolation = config.oneOf(['interpolation'], rank === 2 ? INTERPOLATIONS : ['nearest'], 'nearest');
-    // TensorFlow 1 samples at other points than TensorFlow 2, and "2.2.4-tf" was written by both.
-    const [major = 0, minor = 0] = config.dialect.version ?? [];
-    if (interpolation !== 'nearest' && (major < 2 || (major === 2 && minor < 4))) {
-      config.decline(`${interpolation} upsampling of a Keras before 2.4, whose sampling points depend on the TensorFlow version, is not translated`);
-    }
+    const given = interpolation === 'nearest' ? {} : samplingOf(interpolation, config.dialect);
+    if (given === 'open') config.decline(`${interpolation} upsampling of ${OPEN_SAMPLING}, is not translated`);
+    const sampling = given === 'open' ? {} : given;
     return ([input], scope) => {
       const value = ranked(scope.inFormat(input!, format), rank + 2, scope);
-      const sampling = interpolation === 'nearest' ? {} : SAMPLING[interpolation];
       if (!sampling) {
         const [height, width] = sizes.map((times, axis) => times * knownSize({ ...value, order: 'keras' }, axis + 2, `${interpolation} upsampling`, scope)) as [
           number,

@@ -247,7 +247,7 @@ function configOf(name: string, className: string, layer: Json, own: Json, setti
   // Its own guesses would be made, which takes seconds, and thrown away when the weights come. A file need not say which it had.
   const initialised = Object.keys(settings).filter((key) => key.endsWith('_initializer'));
   for (const key of [...initialised, ...(GUESSED[className] ?? [])]) config[key] = { class_name: 'Zeros', config: {} };
-  check(name, className, config);
+  check(name, className, config, setting);
   if (setting.backend === 'wasm') checkWasm(name, className, config);
   return config;
 }
@@ -313,10 +313,12 @@ function activationOf(name: string, value: unknown, major: number): string {
 }
 
 /** Settings that TensorFlow.js heeds in part. */
-function check(name: string, className: string, config: Json): void {
+function check(name: string, className: string, config: Json, { fusing }: Setting): void {
   if (config.data_format === 'channels_first') throw declined(name, 'is channels-first, which the WebAssembly and CPU backends do not compute');
   if (config.padding === 'causal') throw declined(name, 'has causal padding');
-  if (className === 'UpSampling2D' && config.interpolation !== undefined && config.interpolation !== 'nearest') throw declined(name, 'interpolates');
+  // It samples as TensorFlow 1 does, and with it Keras by itself.
+  const interpolates = className === 'UpSampling2D' && config.interpolation !== undefined && config.interpolation !== 'nearest';
+  if (interpolates && !(config.interpolation === 'bilinear' && fusing?.by === 'keras')) throw declined(name, 'interpolates');
   if (className === 'Rescaling' && ![config.scale, config.offset ?? 0].every((value) => typeof value === 'number'))
     throw declined(name, 'rescales each channel');
   const dilation = config.dilation_rate;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { openModel } from '../../src/readers/open.js';
-import { type Blobs, blob, caffemodel, filesOf, mapOf, refusal } from './caffe-files.js';
+import { type Blobs, blob, caffemodel, filesOf, mapOf, refusal, values } from './caffe-files.js';
 import { predict } from './caffe-predict.js';
 
 const CONV = 'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 1 } }';
@@ -277,5 +277,29 @@ describe('losses', () => {
       )
     ).message;
     expect(message).toMatch(/"loss": the net goes on with the value of this loss \(layer "double"\)/);
+  });
+});
+
+describe('layers of the TRAIN phase with weights', () => {
+  const lines = (rule: string, top: string, more = '') => `input: "data" input_shape { dim: 2 dim: 4 dim: 5 dim: 6 }
+    layer { name: "relu" type: "ReLU" bottom: "data" top: "a" }
+    layer { name: "bn" type: "BatchNorm" bottom: "a" top: "${top}" ${rule} batch_norm_param { use_global_stats: false } } ${more}
+    layer { name: "out" type: "TanH" bottom: "a" top: "out" }`;
+  const statistics = { bn: [values(1, 2, 3, 4), values(1, 2, 3, 4), values(1)] };
+  const TRAIN = 'include { phase: TRAIN }';
+  const TEST = 'layer { name: "bn" type: "BatchNorm" bottom: "a" top: "a" include { phase: TEST } }';
+
+  it.each([
+    [TRAIN, /BatchNorm is of the TRAIN phase, has weights, and writes over "a".*--prototxt/],
+    ['exclude { phase: TEST }', /BatchNorm is of the TRAIN phase/],
+    ['include { stage: "s" }', /BatchNorm is of another stage or level, has weights/],
+  ])('are no part that a net can lose: %s in place', async (rule, words) => {
+    expect((await refusal(lines(rule, 'a'), statistics)).message).toMatch(words);
+  });
+
+  it('are left out where the TEST phase has its own, where they have none, and where a branch is theirs', async () => {
+    expect((await mapOf(lines(TRAIN, 'a', TEST), statistics)).layers.map(({ op }) => op)).toEqual(['Relu', 'BatchNormalization', 'Tanh']);
+    expect((await mapOf(lines(TRAIN, 'a').replace('"BatchNorm"', '"Dropout"'), {})).layers.map(({ op }) => op)).toEqual(['Relu', 'Tanh']);
+    expect((await mapOf(lines(TRAIN, 'auxiliary'), statistics)).layers.map(({ op }) => op)).toEqual(['Relu', 'Tanh']);
   });
 });

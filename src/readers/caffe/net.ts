@@ -62,7 +62,15 @@ async function translateNet(net: CaffeNet, blobs: ReadonlyMap<string, Blobs>, fi
     else if (isLoss(layer)) finishLoss(layer, readers, builder);
     else translate(layer, builder);
   }
+  const included = new Set(net.layers.map(({ name }) => name));
   for (const layer of net.leftOut) {
+    const overwritten = layer.tops.find((top) => layer.bottoms.includes(top) && builder.values.has(top));
+    // A snapshot of training has the layer as it trained, and not as it tests.
+    if (overwritten !== undefined && blobs.has(layer.name) && !included.has(layer.name)) {
+      const problem = `${layer.type} is ${outOf(layer)}, has weights, and writes over "${overwritten}", which the net goes on with: without it the net is another. Give the prototxt for deployment with --prototxt`;
+      builder.obstacles.push(builder.unsupported(layer, `${problem}.`));
+      continue;
+    }
     if (!layer.tops.some((top) => ports.some(({ name }) => name === top)))
       builder.warnings.push(removed(layer, `${layer.type} is ${outOf(layer)} and was removed`));
   }

@@ -62,7 +62,8 @@ export interface Family<Size = unknown> {
   readonly training?: RegExp;
   /** Modules that come behind what the net gives, and take something else as well: names of the source. They are left out, and told. */
   readonly beyond?: RegExp;
-  readonly preprocessing: (ecosystem: Ecosystem, size: Size) => Preprocessing;
+  /** @param stem what the source calls the first convolution */
+  readonly preprocessing: (ecosystem: Ecosystem, size: Size, stem?: string) => Preprocessing;
   /** Where the published nets' classes come from, and their order; ImageNet's where left out. */
   readonly labels?: string;
   /** How many they are; 1000 where left out. */

@@ -379,7 +379,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
     warnings: [],
     // A description of one's own says nothing of pictures.
     ...(channels === 3 && !family.input
-      ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size), `usual for ${family.title}`, framing) }
+      ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size, store.sourceName(family.stem)), `usual for ${family.title}`, framing) }
       : {}),
   };
   return family.finish?.(map) ?? map;

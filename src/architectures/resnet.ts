@@ -79,7 +79,7 @@ export const resnet = family<ResNetSize>({
   },
   stem: 'conv1',
   side: ({ stem }) => (stem === 'small' ? 32 : 224),
-  preprocessing: (ecosystem) => (ecosystem === 'keras' || ecosystem === 'caffe' ? CAFFE : TORCHVISION),
+  preprocessing: (ecosystem, _, stem = '') => (ecosystem === 'keras' || ecosystem === 'caffe' || stem.endsWith(DETECTRON_STEM) ? CAFFE : TORCHVISION),
   canonical: spelling({
     conv1: 'conv1',
     bn1: 'bn_conv1',

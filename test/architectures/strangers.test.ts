@@ -95,6 +95,7 @@ describe('files of other houses', () => {
     const map = read(names);
     expect(map.architecture!.name).toContain('resnet50');
     expect(told(map)).toContain('bottlenecks stride in convolution 1');
+    expect(map.preparation!.order).toBe('BGR');
     const stem: Shapes = { 'stem.0.weight': [32, 3, 3, 3], 'stem.3.weight': [32, 32, 3, 3], 'stem.6.weight': [64, 32, 3, 3] };
     for (const [place, size] of [
       [1, 32],

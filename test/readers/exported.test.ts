@@ -10,6 +10,15 @@ import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listed
 import { type Exported, exportedDocument, exportedFile, ints, LAYOUTS, type Node, tensor } from '../exported-files.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
 
+it('of ten thousand nodes are followed as short ones are', async () => {
+  const nodes = Array.from({ length: 10_000 }, (_, i): Node => {
+    const self = tensor(i === 0 ? 'x' : `y${i - 1}`);
+    return { target: 'torch.ops.aten.relu.default', inputs: [['self', self]], outputs: [tensor(`y${i}`)] };
+  });
+  const map = await (await openModel(exportedFile({ parameters: {}, sizes: [1, 3], nodes, output: tensor('y9999') }))).map();
+  expect(map.layers).toHaveLength(10_000);
+});
+
 const symbol = (name: string) => ({ as_sym_int: { as_name: name } });
 const net: Exported = {
   parameters: { 'fc.weight': { shape: [2, 3], values: [1, 2, 3, 4, 5, 6] }, 'fc.bias': { shape: [2], values: [10, -100] } },

@@ -271,6 +271,12 @@ describe('programs', () => {
     ['a tensor of ones that fills the memory', netOf(['_0 = torch.ones([100000, 100000, 100000])', 'return torch.add(x, torch.sum(_0))'])],
     ['a range that fills the memory', netOf(['return torch.add(x, torch.sum(torch.arange(100000000000)))'])],
     ['parts without number', netOf(['_0 = torch.split(torch.expand(x, [1, 2, 4, 4]), 0, 2)', 'return _0[0]'])],
+    ['ranges that are counted again and again', netOf(['for i in range(100000):', '  y = torch.arange(1000000)', 'return x'])],
+    [
+      'parts that are cut again and again',
+      netOf(['y = torch.add(torch.zeros([4000, 4]), torch.sum(x))', 'for i in range(100000):', '  z = torch.unbind(y)', 'return x']),
+    ],
+    ['parts of parts', netOf(['y = x', 'for i in range(3000):', '  y = torch.unsqueeze(torch.squeeze(y, 0), 0)', 'return torch.add_(y, 1)'])],
     ['tables that are worked out again and again', netOf(['for i in range(100000):', '  y = torch.add(torch.ones([1000, 1000]), 1)', 'return x'])],
     ['a module that holds itself', netOf(['_0 = self.inner', 'return (_0).forward(x, )'], { inner: instance('__torch__.Other', {}) })],
   ])('with %s end in one clear error, quickly', { tags: 'slow' }, async (_, files) => {

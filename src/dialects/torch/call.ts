@@ -5,7 +5,7 @@ import { quotientOf } from '../../model/dims.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim } from '../../model/layer-map.js';
 import { operatorOf } from '../../model/ops/index.js';
-import { foldConstant, type Work } from './constants.js';
+import { countOperator, foldConstant, type Work } from './constants.js';
 import { type Item, knownScalar, List, numberOf, Real, TensorItem, Tuple, typeName, Unknown, Untold, type View } from './items.js';
 
 /** What all calls of a program share. */
@@ -222,6 +222,7 @@ export class Call {
   /** A layer with one output; without a step it is the last one that the call adds, and bears the module's name. */
   add(op: string, inputs: Inputs, attributes: Attributes = {}, step?: string): Value {
     const operator = operatorOf(op)!;
+    countOperator(this.shop.work);
     const folded = foldConstant(operator, inputs, attributes, this.build.origin, this.shop.work);
     return folded ?? this.build.add(op, inputs, attributes, this.layerName(step));
   }

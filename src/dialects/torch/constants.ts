@@ -3,7 +3,7 @@
  * tables that a program makes itself are worked out.
  */
 import { ModelError } from '../../errors.js';
-import type { Attributes, Inputs, Value } from '../../model/builder.js';
+import { type Attributes, GraphBuilder, type Inputs, type Value } from '../../model/builder.js';
 import type { Dim } from '../../model/layer-map.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { bindSlots, makeLayer, type Operator } from '../../model/ops/index.js';
@@ -13,12 +13,41 @@ import { computedTensor, elementCount, type Origin, permute, reshape, sliceAxis,
 /** Elements of what is worked out; masks and tables of positions have fewer. */
 const MAX_ELEMENTS = 2 ** 20;
 /** Of all that is worked out for one program, which may ask for the same again and again. */
-const MAX_WORK = 24_000_000;
+const MAX_WORK = 12_000_000;
 const NO_CONTEXT = { outputs: 1, fresh: () => '?' };
 
-/** Elements that were worked out for a program so far. */
+/** What was done for a program so far: elements that were worked out, and operators that were added or worked out. */
 export interface Work {
   elements: number;
+  operators: number;
+}
+
+/** A cut into parts and a write into a part of a part take several; the largest scripted nets come to some ten thousand. */
+const MAX_OPERATORS = 60_000;
+
+/** @throws ModelError 'unsafe' */
+export function countOperator(work: Work): void {
+  if (++work.operators > MAX_OPERATORS) throw new ModelError('unsafe', `the program comes to more than ${MAX_OPERATORS} operators, which no net needs`);
+}
+
+function countElements(work: Work, count: number): void {
+  work.elements += count;
+  if (work.elements > MAX_WORK) throw new ModelError('unsafe', 'the program works out more constants than any net needs');
+}
+
+/** A builder that counts the numbers that are made up for a program: tables of places, masks, kernels. */
+export class CountingBuilder extends GraphBuilder {
+  constructor(
+    origin: Origin,
+    private readonly work: Work,
+  ) {
+    super(origin);
+  }
+
+  override constant(tensor: Tensor, name = tensor.name): Value {
+    countElements(this.work, tensor.known?.length ?? 0);
+    return super.constant(tensor, name);
+  }
 }
 
 /** What an operator with one output makes of constants; null where it becomes a layer. */
@@ -72,8 +101,10 @@ function evaluated(operator: Operator, layer: ReturnType<typeof makeLayer>, inpu
   );
   const [sizes] = operator.shape(types as never, layer.attributes as never, NO_CONTEXT);
   if (!sizes?.every((size): size is number => typeof size === 'number') || elementCount(sizes) > MAX_ELEMENTS) return null;
-  work.elements += elementCount(sizes) + inputs.reduce((sum, input) => sum + (input?.elements?.length ?? 0), 0);
-  if (work.elements > MAX_WORK) throw new ModelError('unsafe', 'the program works out more constants than any net needs');
+  countElements(
+    work,
+    inputs.reduce((sum, input) => sum + (input?.elements?.length ?? 0), elementCount(sizes)),
+  );
   const dtype = (operator.dtype?.(types as never, layer.attributes as never)[0] ?? inputs[0]!.dtype) as NonNullable<Value['dtype']>;
   const [made] = operator.compute(bound as never, layer.attributes as never, { outputs: 1 });
   const known = Array.from(roundTo(made!.data, dtype));

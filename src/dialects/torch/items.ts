@@ -91,6 +91,9 @@ export type Item =
 /** What of a tensor a change leaves as it was: some of it; nothing; or all of it, when the same change is made again. */
 export type Change = 'part' | 'whole' | 'settled';
 
+/** A change goes through all that a part is a part of; real ones are a few. */
+const MAX_VIEWS = 200;
+
 /** How a tensor is part of another one, so that what is written into one shows in the other. */
 export interface View {
   readonly of: TensorItem;
@@ -108,6 +111,7 @@ export interface View {
 export class TensorItem {
   #value: Value;
   #isRead = false;
+  readonly #depth: number;
   /** How often it has been changed. */
   #version = 0;
   /** The whole's version that the value is a part of. */
@@ -124,6 +128,8 @@ export class TensorItem {
   ) {
     this.#value = value;
     this.#seen = view ? view.of.#refreshed() : 0;
+    this.#depth = view ? view.of.#depth + 1 : 0;
+    if (this.#depth > MAX_VIEWS) throw new ModelError('unsafe', `parts of parts of a tensor go more than ${MAX_VIEWS} deep, which those of no net do`);
   }
 
   /** @throws ModelError 'unsupported' where it may share its memory with a tensor that was changed in place, or not */

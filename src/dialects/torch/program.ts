@@ -2,11 +2,12 @@
 import { PickleObject } from '../../containers/pickle/index.js';
 import type { Expression, Parameter } from '../../containers/torchscript/syntax.js';
 import { ModelError, throwAll } from '../../errors.js';
-import { GraphBuilder, type Value } from '../../model/builder.js';
+import type { Value } from '../../model/builder.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { inputLayout } from '../../model/ports.js';
 import { listed } from '../../words.js';
 import type { Workshop } from './call.js';
+import { CountingBuilder } from './constants.js';
 import { Interpreter, type Program } from './interpreter.js';
 import { type Item, knownScalar, List, numberOf, ObjectItem, TensorItem, Tuple, typeName, Unknown, Untold } from './items.js';
 import { Obstacles } from './operators.js';
@@ -42,7 +43,8 @@ export function buildTorchMap(program: Program, root: unknown, options: ProgramO
 }
 
 export function newWorkshop(file: string, inference: boolean, version: number): Workshop {
-  return { build: new GraphBuilder({ file }), work: { elements: 0 }, inference, version, training: [], path: '', isLeaf: false };
+  const work = { elements: 0, operators: 0 };
+  return { build: new CountingBuilder({ file }, work), work, inference, version, training: [], path: '', isLeaf: false };
 }
 
 /** @throws ModelError where there is an obstacle */

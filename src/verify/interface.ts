@@ -37,7 +37,10 @@ function comparePorts({ map, session, aligned, layoutOf, isOurs, hasSameDTypes }
   for (const [i, port] of map[what].entries()) {
     const other = shown[places[i] ?? -1];
     if (other) found.push(...comparePort(word, port, other, layoutOf, hasSameDTypes));
-    else tell('count', port.name, `the file has no ${word} for "${port.name}"`);
+    // Other formats number and spell names by rules of their own.
+    if (other && hasSameDTypes && by !== 'name' && by !== 'convention' && other.name !== port.name)
+      tell('name', port.name, `the file calls ${word} "${port.name}" "${other.name}", under which whoever feeds or reads it by name must ask for it`, false);
+    if (!other) tell('count', port.name, `the file has no ${word} for "${port.name}"`);
   }
   const inOrder = places.every((place, i) => i === 0 || place === null || places[i - 1] === null || place > places[i - 1]!);
   if (!inOrder && (by !== 'shape' || isOurs))

@@ -292,6 +292,13 @@ describe('what the interface shows', () => {
     expect(await verifyFiles(plain, turned)).toMatchObject({ verdict: 'mismatch', outputs: [{ passed: true }], interface: [{ kind: 'rank', port: 'y' }] });
   });
 
+  it('outputs under other names, which is told', async () => {
+    const called = { ...plain, nodes: [node('Relu', ['x'], ['z'])], outputs: [port('z', ['N', 8])] };
+    const report = await verifyFiles(plain, called);
+    expect(report).toMatchObject({ verdict: 'match', interface: [{ kind: 'name', port: 'y', judged: false }] });
+    expect(report.notes.join()).toContain('the file calls output "y" "z"');
+  });
+
   it('an output of another dtype', async () => {
     const wide: Graph = {
       ...plain,

@@ -11,3 +11,8 @@ const LONGEST = 120;
 export function clipped(name: string): string {
   return name.length > LONGEST ? `${name.slice(0, LONGEST)}...` : name;
 }
+
+/** An operator, and of a node that was not understood why it was not. */
+export function operatorInWords({ op, foreign }: { readonly op: string; readonly foreign?: { readonly reason: string } | undefined }): string {
+  return foreign ? `the operator ${op}, which is kept as it came (${clipped(foreign.reason)}),` : `the operator ${op}`;
+}

@@ -10,6 +10,7 @@ import { Names } from '../model/names.js';
 import { inferShapes, padsInNumbers, windowedSize } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import { elementCount, float32Tensor, reshape, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
+import { operatorInWords } from '../words.js';
 import { castWeights } from './cast-weights.js';
 import { byteProgress } from './progress.js';
 import { CAFFE } from './targets.js';
@@ -83,7 +84,7 @@ function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelE
   }
   for (const layer of map.layers) {
     const rule = RULES[layer.op];
-    const problem = !rule || layer.outputs.length !== 1 ? `the operator ${layer.op} has no translation to Caffe` : rule(layer, builder);
+    const problem = !rule || layer.outputs.length !== 1 ? `${operatorInWords(layer)} has no translation to Caffe` : rule(layer, builder);
     if (typeof problem === 'string') {
       obstacles.push(new ModelError('unsupported', problem, { layer: layer.name }));
       builder.pretend(layer);

@@ -181,6 +181,9 @@ describe('what is not understood', () => {
     expect(map.layers.map(({ op }) => op)).toEqual(['ai.onnx::Constant', 'ai.onnx::Constant', 'ai.onnx::Equal', 'Cast', 'Mul']);
     const made = await runOnnx(await writtenAnew(map), [{ shape: [3], data: Float32Array.of(5, 6, 7) }]);
     expect([...[...made.values()][0]!.data]).toEqual([5, 0, 7]);
+    // Other targets say why not.
+    const declined = convert(memoryFileSet({ 'm.onnx': await onnxFile(graph, { opset: 19 }) }, 'm.onnx'), memorySink(), 'model.json', { to: 'tfjs-graph' });
+    await expect(declined).rejects.toMatchObject({ message: expect.stringContaining('ai.onnx::Equal, which is kept as it came (what flows in holds text') });
   });
 
   it('leaves an output without a shape where the file says none', async () => {

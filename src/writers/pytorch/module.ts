@@ -7,6 +7,7 @@ import { ModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { permute, type Tensor } from '../../model/tensor.js';
+import { operatorInWords } from '../../words.js';
 import { EXPRESSIONS, type Expression } from './expressions.js';
 import { docText, pythonText, pythonTuple } from './python.js';
 
@@ -56,7 +57,7 @@ export function storedWeight(layer: Layer, role: string): Tensor {
 export function moduleObstacles(map: LayerMap): ModelError[] {
   return map.layers.flatMap((layer) => {
     const expression = EXPRESSIONS[layer.op];
-    const problem = !expression || layer.outputs.length !== 1 ? `the operator ${layer.op} has no translation to torch.nn` : expression.obstacle?.(layer);
+    const problem = !expression || layer.outputs.length !== 1 ? `${operatorInWords(layer)} has no translation to torch.nn` : expression.obstacle?.(layer);
     return problem ? [new ModelError('unsupported', problem, { layer: layer.name })] : [];
   });
 }

@@ -4,6 +4,7 @@ import { isFloatDType } from '../../model/dtype.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { beyondPlain, inferMap } from '../../model/ops/index.js';
 import type { ValueType } from '../../model/ops/operator.js';
+import { operatorInWords } from '../../words.js';
 import type { WriteOptions } from '../writer.js';
 import { type LayerNote, Lowering } from './lowering.js';
 import { filePortLayout } from './placement.js';
@@ -50,7 +51,8 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
   }
   for (const layer of map.layers) {
     const rule = ruleFor(layer);
-    if (typeof rule === 'string') obstacles.push(new ModelError('unsupported', `${rule} no translation to TensorFlow.js`, { layer: layer.name }));
+    const what = layer.foreign ? `${operatorInWords(layer)} has` : rule;
+    if (typeof what === 'string') obstacles.push(new ModelError('unsupported', `${what} no translation to TensorFlow.js`, { layer: layer.name }));
   }
   if (obstacles.length > 0) return { obstacles, notes: {} };
   let types: ReadonlyMap<string, ValueType>;

@@ -229,7 +229,8 @@ const biases: Rule = function* (layer) {
   yield vary('bias dropped', ['bias-missing', 'channel-bias'], () => 0);
   yield vary('bias doubled', ['bias-doubled', 'channel-bias'], (value) => 2 * value);
   yield vary('bias with the other sign', ['bias-negated', 'channel-bias'], (value) => -value);
-  yield vary('bias shifted by one channel', ['shifted'], (_, i, data) => data[(i + 1) % data.length]!);
+  // One value alone has no neighbour.
+  if (sizes(layer, 'bias')[0] !== 1) yield vary('bias shifted by one channel', ['shifted'], (_, i, data) => data[(i + 1) % data.length]!);
   yield vary('bias of one channel dropped', ['some-channels', 'channel-bias', 'some-values'], (value, i) => (i === 1 ? 0 : value));
   yield {
     kind: 'byte order',
@@ -323,7 +324,7 @@ const products: Rule = function* (layer, map) {
   if ((op !== 'Gemm' && op !== 'MatMul') || !weights.kernel) return;
   const [rows, columns] = sizes(layer) as [number, number];
   if (rows === columns) yield { kind: 'dense matrix transposed', edit: rearrange(name, 1, ([o, i]) => [i!, o!]), causes: ['matrix-transposed'] };
-  else
+  else if (rows > 1 && columns > 1)
     yield {
       kind: 'dense matrix laid out the other way',
       edit: rearrange(name, 1, ([o, i]) => {
@@ -384,7 +385,7 @@ const arrangements: Rule = function* (layer) {
   if (op === 'DepthToSpace')
     yield { kind: 'order of a sub-pixel shuffle', edit: word(name, 'mode', attributes.mode === 'CRD' ? 'DCR' : 'CRD'), causes: ['mode'] };
   if (op === 'Resize') {
-    yield { kind: 'resize mode', edit: word(name, 'mode', 'nearest'), causes: ['mode', 'coordinate-transformation-mode'] };
+    if (attributes.mode !== 'nearest') yield { kind: 'resize mode', edit: word(name, 'mode', 'nearest'), causes: ['mode', 'coordinate-transformation-mode'] };
     yield { kind: 'alignment of a resize', edit: word(name, 'coordinate_transformation_mode', 'align_corners'), causes: ['coordinate-transformation-mode'] };
   }
   if (op === 'Transpose')

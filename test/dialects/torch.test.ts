@@ -115,6 +115,7 @@ const moved: readonly (readonly [string, readonly string[], readonly number[]])[
   ['kron', ['return torch.kron(torch.slice(torch.select(x, 0, 0), 0, 0, 1), torch.tensor([[1.], [2.]]))'], [0, 1, 2, 3, 0, 2, 4, 6]],
   ['block_diag', ['return torch.block_diag([torch.tensor([[1., 2.]]), torch.tensor([[3.]])])'], [1, 2, 0, 0, 0, 3]],
   ['elements by their places in memory', ['return torch.as_strided(x, [2, 3], [4, 2], 1)'], [1, 3, 5, 5, 7, 9]],
+  ['a distance of order 3', ['return torch.pairwise_distance(torch.select(x, 1, 0), torch.select(x, 1, 1), 3, 0.)'], [256 ** (1 / 3)]],
   ['dist', ['return torch.dist(torch.select(x, 1, 0), torch.select(x, 1, 1), 1)'], [16]],
   ['xlogy of 0', ['return torch.xlogy(torch.slice(torch.select(x, 1, 0), 1, 0, 2), 0.5)'], [0, Math.log(0.5)]],
   ['sinc', ['return torch.sinc(torch.mul(torch.slice(torch.select(x, 1, 0), 1, 0, 2), 0.5))'], [1, 2 / Math.PI]],

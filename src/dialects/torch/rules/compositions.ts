@@ -5,6 +5,7 @@ import { angleOf } from '../../angle.js';
 import type { Call } from '../call.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 import { expanded } from './arrangement.js';
+import { normOf } from './normalisation.js';
 
 /** What flows in, as floats. */
 function float(call: Call, name = 'self'): Value {
@@ -35,12 +36,9 @@ function toolsOf(call: Call): Tools {
   };
 }
 
-/** Σ (a - b)^p along the last axis, to the power 1/p. */
+/** The p-norm of a difference along its last axis. */
 function distance(call: Call, difference: Value, p: number, keepdims: number): Value {
-  const attributes = { axes: [call.rank(difference) - 1], keepdims };
-  if (p === 2) return call.add('ReduceL2', [difference], attributes);
-  if (p === 1) return call.add('ReduceL1', [difference], attributes);
-  throw call.decline(`its distance is of order ${p}`);
+  return normOf(call, difference, p, [call.rank(difference) - 1], keepdims);
 }
 
 const pairwiseDistance = rule('x1, x2, p=2, eps=1e-6, keepdim=False', (call) => {

@@ -110,7 +110,8 @@ describe.each(writers.map((writer) => [writer.name, writer] as const))('%s', (na
   it.skipIf(writer.carries !== 'model')('lists obstacles instead of throwing, and names the layer', async () => {
     const types = [{ dtype: 'float32', shape: ['N', 3] }];
     const layer = { name: 'strange layer', op: 'Strange', inputs: ['x'], outputs: ['y'], attributes: {}, weights: {} };
-    const foreign = { ...layer, foreign: { domain: 'mine', types, captured: [], graphs: [] } } as unknown as Layer;
+    const own = { format: 'mine', domain: 'mine', op: 'Strange', reason: 'it is strange', attributes: [], captures: [], types };
+    const foreign = { ...layer, foreign: own } as unknown as Layer;
     const map: LayerMap = {
       ...emptyMap,
       inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3], layout: 'other' }],

@@ -127,7 +127,7 @@ function sourceOf({ walk }: Tensor): ByteSource {
 }
 
 /** Sources one behind the other. */
-function stackedSource(sources: readonly ByteSource[]): ByteSource {
+export function stackedSource(sources: readonly ByteSource[]): ByteSource {
   const ends: number[] = [];
   for (const { byteLength } of sources) ends.push((ends.at(-1) ?? 0) + byteLength);
   const stacked: ByteSource = {

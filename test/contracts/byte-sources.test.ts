@@ -19,6 +19,7 @@ import { stoppable } from '../../src/bytes/stoppable.js';
 import { lazyTensor } from '../../src/cli/demo/seeded-source.js';
 import { unwrittenSource } from '../../src/containers/hdf5/chunked-source.js';
 import { openHdf5 } from '../../src/containers/hdf5/index.js';
+import { stackedSource } from '../../src/containers/tf-slices.js';
 import { openZip } from '../../src/containers/zip.js';
 import { ModelError } from '../../src/errors.js';
 import { unpackedSource } from '../../src/model/packing.js';
@@ -112,6 +113,11 @@ const MAKERS: Readonly<Record<string, { readonly file: string; readonly content?
     make: async () => (await rangeSource(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/file`), POLICY, 'file'))!,
   },
   'integers of 4 bits': { file: 'model/packing.ts', content: NIBBLES, make: async () => unpackedSource(memorySource(PACKED), LENGTH, 4, false) },
+  'slices one behind the other': {
+    file: 'containers/tf-slices.ts',
+    make: async () =>
+      stackedSource([CONTENT.subarray(0, 50), new Uint8Array(), CONTENT.subarray(50, 51), CONTENT.subarray(51)].map((part) => memorySource(part))),
+  },
   'a chunked dataset': { file: 'containers/hdf5/chunked-source.ts', make: chunkedDataset },
   'a dataset that was never written': { file: 'containers/hdf5/chunked-source.ts', make: async () => unwrittenSource('d', CONTENT.subarray(0, 8), LENGTH) },
   'a weight that was kept apart': { file: 'architectures/reparametrised.ts', make: async () => foldedWeight() },

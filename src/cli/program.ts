@@ -63,11 +63,11 @@ for (const [signal, number] of Object.entries(SIGNALS)) {
   });
 }
 
-// A reader of our output that went away (`weighbridge inspect x | head`) is no error; a full disk is one, and is told once.
+// A reader of our output that went away (`weighbridge verify a b | head`) is no error: the work goes on, and the exit code is that of what came
+// of it. A full disk is an error, and is told once.
 let isStdoutBroken = false;
 process.stdout.on('error', async (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  if (isStdoutBroken) return;
+  if (isStdoutBroken || error.code === 'EPIPE') return;
   isStdoutBroken = true;
   makeVoice({}).fail(`stdout: could not be written: ${error.message}`);
   const { abortAll } = await import('../node/file-sink.js');

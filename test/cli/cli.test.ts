@@ -1,5 +1,5 @@
 /** The built command: exit codes, JSON against the schemas, nothing left behind after a failure. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -226,6 +226,15 @@ describe('conveniences', () => {
       expect([status, stderr.toString()]).toEqual([2, expect.stringMatching(/^error {2}stdout: could not be written: ENOSPC[^\n]*\n$/)]);
     },
   );
+
+  it.each([
+    ['differences', ['diff', join(DIGITS, 'digits.h5'), join(DIGITS, 'keras.npz')], 1],
+    ['none', ['diff', join(DIGITS, 'digits.h5'), join(DIGITS, 'digits.h5')], 0],
+  ] as const)('tells by its exit code of %s where nobody reads what it says any more', async (_, args, status) => {
+    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+    child.stdout.destroy();
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(status);
+  });
 
   it('tells by its exit code alone where stderr is full', () => {
     if (!existsSync('/dev/full')) return;

@@ -47,7 +47,7 @@ function quantise(x: Value, scale: Value, zero: Value | undefined, dtype: DType,
   for (let i = 0; i < data.length; i++) {
     const at = place(i);
     const value = roundHalfToEven(Math.fround(x.data[i]! / scale.data[at]!)) + (zero?.data[at] ?? 0);
-    data[i] = value < low ? low : value > high ? high : value;
+    data[i] = Math.min(high, Math.max(low, value));
   }
   return { shape: x.shape, data, dtype };
 }

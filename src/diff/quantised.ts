@@ -83,7 +83,8 @@ async function rangesAlong(tensor: Tensor, axis: number): Promise<Ranges> {
   for await (const chunk of tensorChunks(tensor)) {
     const values = valuesOf(chunk, tensor.dtype);
     for (let start = 0; start < values.length; ) {
-      const { channel, end } = runs.next(start, values.length);
+      const end = runs.next(start, values.length);
+      const { channel } = runs;
       let [low, high] = [min[channel]!, max[channel]!];
       for (let i = start; i < end; i++) {
         const value = values[i]!;
@@ -105,8 +106,11 @@ async function gridOf(a: Tensor, b: Tensor, axis: number | null, { min, max }: R
   for await (const [own, other] of alignedPieces(a, b)) {
     const [x, y] = [valuesOf(own, a.dtype), valuesOf(other, b.dtype)];
     for (let start = 0; start < y.length; ) {
-      const { channel, end } = runs.next(start, y.length);
-      left = left.filter((grid) => fits(grid, x.subarray(start, end), y.subarray(start, end), min[channel]!, max[channel]!));
+      const end = runs.next(start, y.length);
+      // Runs may be of one value each: nothing is made for one.
+      let isLost = false;
+      for (const grid of left) isLost ||= !fits(grid, x, y, start, end, min[runs.channel]!, max[runs.channel]!);
+      if (isLost) left = left.filter((grid) => fits(grid, x, y, start, end, min[runs.channel]!, max[runs.channel]!));
       if (left.length === 0) return null;
       start = end;
     }
@@ -114,11 +118,20 @@ async function gridOf(a: Tensor, b: Tensor, axis: number | null, { min, max }: R
   return left[0] ?? null;
 }
 
-function fits({ isSymmetric, steps, slack }: Grid, from: ArrayLike<number>, to: ArrayLike<number>, min: number, max: number): boolean {
+/** @param start, end the run of `from` and `to` that is looked at */
+function fits(
+  { isSymmetric, steps, slack }: Grid,
+  from: ArrayLike<number>,
+  to: ArrayLike<number>,
+  start: number,
+  end: number,
+  min: number,
+  max: number,
+): boolean {
   const step = (isSymmetric ? Math.max(-min, max) : max - min) / steps;
   const zero = isSymmetric ? 0 : min;
   const reach = step * (0.5 + slack);
-  for (let i = 0; i < to.length; i++) {
+  for (let i = start; i < end; i++) {
     const level = step === 0 ? 0 : (to[i]! - zero) / step;
     if (!(Math.abs(level - Math.round(level)) <= slack && Math.abs(from[i]! - to[i]!) <= reach)) return false;
   }
@@ -129,8 +142,10 @@ function fits({ isSymmetric, steps, slack }: Grid, from: ArrayLike<number>, to: 
 class Runs {
   readonly #inner: number;
   readonly #channels: number;
-  #channel = 0;
+  #next = 0;
   #left: number;
+  /** Of the run that was given last. */
+  channel = 0;
 
   constructor(shape: readonly number[], axis: number | null) {
     this.#inner = axis === null ? Number.POSITIVE_INFINITY : elementCount(shape.slice(axis + 1));
@@ -138,15 +153,15 @@ class Runs {
     this.#left = this.#inner;
   }
 
-  /** The run that begins at `start` of a piece, and where it ends within the piece. */
-  next(start: number, length: number): { channel: number; end: number } {
-    const channel = this.#channel;
+  /** Where the run that begins at `start` of a piece ends within it. */
+  next(start: number, length: number): number {
+    this.channel = this.#next;
     const end = Math.min(length, start + this.#left);
     this.#left -= end - start;
     if (this.#left === 0) {
       this.#left = this.#inner;
-      this.#channel = (this.#channel + 1) % this.#channels;
+      this.#next = (this.#next + 1) % this.#channels;
     }
-    return { channel, end };
+    return end;
   }
 }

@@ -115,33 +115,40 @@ it('writes external data near each other, keeps small weights inline, and the we
   expect(both).toBeLessThan((await digits('digits.pth')).bytes.byteLength * 1.02);
 });
 
-it('external tensors that runtimes map lie at multiples of 64 KiB', async () => {
-  const weight = (name: string, count: number) => float32Tensor(name, [4, count / 4], new Float32Array(count), { file: 'test' });
-  const dense = (name: string, input: string, size: number): Layer => ({
-    name,
-    op: 'Gemm',
-    inputs: [input],
-    outputs: [name],
-    weights: { kernel: weight(`${name}.k`, size) },
-    attributes: {},
-  });
+describe('weights beside the model', () => {
   const port = (name: string, shape: (number | string)[]) => ({ name, value: name, dtype: 'float32', shape, layout: 'other' }) as const;
-  const map: LayerMap = {
-    name: 'net',
-    format: 'test',
-    producer: null,
-    architecture: null,
-    inputs: [port('x', ['N', 512]), port('y', ['N', 2 ** 17])],
-    outputs: [port('small', ['N', 4]), port('large', ['N', 4])],
-    layers: [dense('small', 'x', 2048), dense('large', 'y', 2 ** 19)],
-    warnings: [],
-  };
-  const sink = memorySink();
-  await onnx.write(map, sink, 'model.onnx', { dtype: 'source', layout: 'source', externalData: true, metadata: async () => ({}) });
-  await sink.commit();
-  const { graph } = schema.ModelProto.decode(sink.files.get('model.onnx')!);
-  const offsets = graph!.initializer!.map(({ externalData }) => Number(externalData!.find(({ key }) => key === 'offset')!.value));
-  expect(offsets).toEqual([0, 65536]);
+
+  /** Two dense layers of four outputs, with so many weights. */
+  async function written(small: number, large: number) {
+    const dense = (name: string, input: string, size: number): Layer => {
+      const kernel = float32Tensor(`${name}.k`, [4, size / 4], new Float32Array(size), { file: 'test' });
+      return { name, op: 'Gemm', inputs: [input], outputs: [name], weights: { kernel }, attributes: {} };
+    };
+    const map: LayerMap = {
+      name: 'net',
+      format: 'test',
+      producer: null,
+      architecture: null,
+      inputs: [port('x', ['N', small / 4]), port('y', ['N', large / 4])],
+      outputs: [port('small', ['N', 4]), port('large', ['N', 4])],
+      layers: [dense('small', 'x', small), dense('large', 'y', large)],
+      warnings: [],
+    };
+    const sink = memorySink();
+    await onnx.write(map, sink, 'model.onnx', { dtype: 'source', layout: 'source', externalData: true, metadata: async () => ({}) });
+    await sink.commit();
+    return sink.files;
+  }
+
+  it('lie at multiples of 64 KiB where runtimes map them', async () => {
+    const { graph } = schema.ModelProto.decode((await written(2048, 2 ** 19)).get('model.onnx')!);
+    const offsets = graph!.initializer!.map(({ externalData }) => Number(externalData!.find(({ key }) => key === 'offset')!.value));
+    expect(offsets).toEqual([0, 65536]);
+  });
+
+  it('make no file where all are small', async () => {
+    expect([...(await written(64, 128)).keys()]).toEqual(['model.onnx']);
+  });
 });
 
 it('refuses an opset or dtype that it does not write', async () => {

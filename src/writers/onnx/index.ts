@@ -60,8 +60,8 @@ export const onnx: Writer = {
     const file = await sink.create(name);
     const onBytes = byteProgress(total, options);
     const inline = options.externalData !== true && total <= MAX_INLINE_BYTES;
-    const large = spans.filter(({ bytes }) => bytes.byteLength >= MIN_EXTERNAL_BYTES);
-    const places = inline ? new Map<string, ExternalPlace>() : await writeExternal(large, sink, `${name}.data`, onBytes);
+    const outside = inline ? [] : spans.filter(({ bytes }) => bytes.byteLength >= MIN_EXTERNAL_BYTES);
+    const places = await writeExternal(outside, sink, `${name}.data`, onBytes);
     await writePieces(encodeModel(graph, places).pieces, file, inline ? onBytes : undefined);
     const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
     await writePieces(encodeMetadata(metadata).pieces, file);
@@ -89,7 +89,7 @@ async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: str
   const outside = patch.stored.filter(({ bytes, wasExternal }) => (everything ? bytes.byteLength >= MIN_EXTERNAL_BYTES : wasExternal));
   const file = await sink.create(name);
   const onBytes = byteProgress(total, options);
-  const places = outside.length === 0 ? new Map<string, ExternalPlace>() : await writeExternal(outside, sink, `${name}.data`, onBytes);
+  const places = await writeExternal(outside, sink, `${name}.data`, onBytes);
   await writePieces((await encodePatch(patch, places)).pieces, file, onBytes);
   const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
   await writePieces(encodeOtherMetadata(metadata).pieces, file);
@@ -120,7 +120,7 @@ function opsetNotices(map: LayerMap, options: WriteOptions): Notice[] {
 }
 
 /**
- * Streams the weights into the file beside the model.
+ * Streams the weights into the file beside the model; there is none where no weight is to lie there.
  *
  * @returns where each one is
  */
@@ -130,8 +130,9 @@ async function writeExternal(
   name: string,
   onBytes: (byteLength: number) => void,
 ): Promise<Map<string, ExternalPlace>> {
-  const file = await sink.create(name);
   const places = new Map<string, ExternalPlace>();
+  if (stored.length === 0) return places;
+  const file = await sink.create(name);
   for (const { name: initializer, bytes } of stored) {
     const unit = bytes.byteLength >= MIN_MAPPED_BYTES ? EXTERNAL_ALIGNMENT : ELEMENT_ALIGNMENT;
     await file.write(new Uint8Array((unit - (file.position % unit)) % unit));

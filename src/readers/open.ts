@@ -13,8 +13,6 @@ import { listed } from '../words.js';
 import { type Asked, checkSourceOptions, keptAccount } from './asked.js';
 import { readers } from './index.js';
 import { findLabels } from './labels.js';
-import { describeModelsIn } from './models-in-folder.js';
-import { describeContent, describeFolder } from './other-content.js';
 import { PROBE_BYTES, type Probe, type Reader, type ReadOptions, type SourceName } from './reader.js';
 
 export interface OpenOptions extends ReadOptions {
@@ -139,11 +137,12 @@ async function probeFiles(files: FileSet): Promise<Probe> {
 /** As many as one reads. */
 const MAX_NAMES = 12;
 
-/** What is in the place of a model that no reader knows. */
+/** What is in the place of a model that no reader knows; a page loads the words for it when it comes to that. */
 async function describe({ files, name, source, head, tail }: Probe): Promise<string> {
+  const { describeContent, describeFolder } = await import('./other-content.js');
   if (name === null) {
     const variables = ((await files.below?.()) ?? []).filter((below) => below.startsWith('variables/'));
-    return describeFolder([...(await files.list()), ...variables]) ?? (await describeModelsIn(files));
+    return describeFolder([...(await files.list()), ...variables]) ?? (await (await import('./models-in-folder.js')).describeModelsIn(files));
   }
   const look = { name, byteLength: source!.byteLength, head, tail };
   const { archivedNames } = await import('./pytorch/archived.js');

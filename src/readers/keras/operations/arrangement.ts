@@ -73,6 +73,17 @@ function listed(operands: readonly Operand[], inputs: readonly Value[], scope: S
   return { values: operands.map((operand) => valueAt(operand, inputs)) };
 }
 
+/** Values one behind the other along an axis. */
+export function joined(args: Arguments, operands: readonly Operand[], axis: number): ReturnType<Operation> {
+  if (operands.some(isConstant)) args.decline('joining numbers with values is not translated');
+  return (inputs, scope) =>
+    concat(
+      axis,
+      operands.map((operand) => valueAt(operand, inputs)),
+      scope,
+    );
+}
+
 export const concatenate =
   (xs: string, usual = 0): Operation =>
   (args) => {

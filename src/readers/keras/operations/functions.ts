@@ -3,7 +3,6 @@ import { float32Tensor } from '../../../model/tensor.js';
 import { ACTIVATION_NAMES, type Activation, generalRelu } from '../activations.js';
 import { combineTensor, combineValues, constantValue } from '../arithmetic.js';
 import { kerasAxes, knownSize, reduce, slice } from '../axes.js';
-import { concat } from '../merge.js';
 import { pooledTo } from '../pooling.js';
 import type { Scope } from '../scope.js';
 import { kerasShape, type Value } from '../value.js';
@@ -176,16 +175,8 @@ const MAX_FILLED = 2 ** 20;
 
 const concatAlong =
   (axis: number): Operation =>
-  (args) => {
-    const operands = args.operands('xs');
-    if (operands.some(isConstant)) args.decline('joining numbers with values is not translated');
-    return (inputs, scope) =>
-      concat(
-        axis,
-        operands.map((operand) => valueAt(operand, inputs)),
-        scope,
-      );
-  };
+  (args) =>
+    arrange.joined(args, args.operands('xs'), axis);
 
 /** NumPy's dot, which is a product with a matrix where that is numbers. */
 const withMatrix: Operation = (args) => {

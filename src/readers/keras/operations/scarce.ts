@@ -4,11 +4,10 @@ import { softmax } from '../activations.js';
 import { combineValues, constantValue, inOneOrder } from '../arithmetic.js';
 import { kerasAxes, knownSize, reduce, slice, unsqueeze } from '../axes.js';
 import { unfolded } from '../local.js';
-import { concat } from '../merge.js';
 import type { Scope } from '../scope.js';
 import { kerasShape, type Value } from '../value.js';
 import { type Arguments, isConstant, type Operand, valueAt } from './arguments.js';
-import { lastTwoSwapped, ofValue, transposed } from './arrangement.js';
+import { joined, lastTwoSwapped, ofValue, transposed } from './arrangement.js';
 import { causalOnly } from './attention.js';
 import { applied } from './elementwise.js';
 import { type Known, known } from './known.js';
@@ -190,14 +189,7 @@ const dotProductAttention: Operation = (args) => {
 const joinedTo: Operation = (args) => {
   const operands = [args.operand('x1'), args.operand('x2')];
   if (args.isNull('axis') || !args.has('axis')) args.decline('it joins all elements in a row, which is not translated');
-  const axis = args.integer('axis', 1);
-  if (operands.some(isConstant)) args.decline('joining numbers with values is not translated');
-  return (inputs, scope) =>
-    concat(
-      axis,
-      operands.map((operand) => valueAt(operand, inputs)),
-      scope,
-    );
+  return joined(args, operands, args.integer('axis', 1));
 };
 
 /** More elements than a row of them is made of. */

@@ -72,6 +72,35 @@ export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
 }
 
 /**
+ * A source of which each piece is made where it is asked for.
+ *
+ * @param fill fills the whole of `target` with the bytes from `start` on, all of which are within the source
+ */
+export function filledSource(
+  name: string,
+  byteLength: number,
+  fill: (start: number, target: Uint8Array) => void | Promise<void>,
+  close: () => Promise<void> = async () => {},
+): ByteSource {
+  const source: ByteSource = {
+    name,
+    byteLength,
+    async read(start, end) {
+      checkRange(source, start, end);
+      const target = new Uint8Array(end - start);
+      await fill(start, target);
+      return target;
+    },
+    async readInto(start, target) {
+      checkRange(source, start, start + target.byteLength);
+      await fill(start, target);
+    },
+    close,
+  };
+  return source;
+}
+
+/**
  * A source whose bytes are worked out when they are read, all at once. A large one is read in several pieces; what was worked out for
  * one serves the next, unless memory is short.
  *

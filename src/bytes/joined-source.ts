@@ -1,5 +1,5 @@
 /** Several files, read as one stream of bytes. */
-import { type ByteSource, checkRange } from './byte-source.js';
+import { type ByteSource, filledSource } from './byte-source.js';
 import type { FileSet } from './file-set.js';
 
 /** A large model has more shards than a process may have open files. */
@@ -47,32 +47,19 @@ export async function joinFiles(files: FileSet, names: readonly string[], label:
     }
     return shard.source;
   };
-  const joined: ByteSource = {
-    name: label,
-    byteLength: shards.at(-1)?.end ?? 0,
-    async read(start, end) {
-      checkRange(joined, start, end);
-      const target = new Uint8Array(end - start);
-      await joined.readInto(start, target);
-      return target;
-    },
-    async readInto(start, target) {
-      const end = start + target.byteLength;
-      checkRange(joined, start, end);
-      for (let i = firstAt(shards, start); i < shards.length && shards[i]!.start < end; i++) {
-        const shard = shards[i]!;
-        const from = Math.max(start, shard.start);
-        const to = Math.min(end, shard.end);
-        try {
-          await (await take(shard)).readInto(from - shard.start, target.subarray(from - start, to - start));
-        } finally {
-          shard.busy--;
-        }
+  return filledSource(label, shards.at(-1)?.end ?? 0, async (start, target) => {
+    const end = start + target.byteLength;
+    for (let i = firstAt(shards, start); i < shards.length && shards[i]!.start < end; i++) {
+      const shard = shards[i]!;
+      const from = Math.max(start, shard.start);
+      const to = Math.min(end, shard.end);
+      try {
+        await (await take(shard)).readInto(from - shard.start, target.subarray(from - start, to - start));
+      } finally {
+        shard.busy--;
       }
-    },
-    async close() {},
-  };
-  return joined;
+    }
+  });
 }
 
 /** Index of the first shard that ends behind a position. */

@@ -1,4 +1,5 @@
 /** Inflates deflate streams into a buffer of known size, never beyond it. */
+import { concatBytes } from '../bytes/byte-sink.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { crc32 } from '../bytes/crc32.js';
 
@@ -20,14 +21,8 @@ export async function inflateExactly(stored: ByteSource, format: 'deflate' | 'zl
     position += chunk.byteLength;
   };
   const stream = format === 'zlib' ? new Unzlib(take) : format === 'gzip' ? new Gunzip(take) : new Inflate(take);
-  try {
-    for (let at = 0; at < stored.byteLength && position <= byteLength; at += STEP_BYTES) {
-      const end = Math.min(at + STEP_BYTES, stored.byteLength);
-      stream.push(await stored.read(at, end), end === stored.byteLength);
-    }
-  } catch (error) {
-    return `does not inflate: ${(error as Error).message}`;
-  }
+  const problem = await feed(stream, stored, STEP_BYTES, () => position > byteLength);
+  if (problem !== null) return problem;
   if (position === byteLength) return (await checksumHolds(stored, format, inflated)) ? inflated : 'fails its checksum';
   return `inflates to ${position > byteLength ? 'more than' : `${position} bytes, expected`} ${byteLength} bytes`;
 }
@@ -41,22 +36,27 @@ export async function inflateUpTo(stored: ByteSource, limit: number): Promise<Ui
     count += chunk.byteLength;
     if (count <= limit) parts.push(chunk.slice());
   });
+  const problem = await feed(stream, stored, SMALL_STEP_BYTES, () => count > limit);
+  if (problem !== null) return problem;
+  return count > limit ? null : concatBytes(parts);
+}
+
+/** @returns what is wrong with the stream; null where nothing is, as far as it was looked at before it was enough */
+async function feed(
+  stream: { push(chunk: Uint8Array, isLast: boolean): void },
+  stored: ByteSource,
+  step: number,
+  isEnough: () => boolean,
+): Promise<string | null> {
   try {
-    for (let at = 0; at < stored.byteLength && count <= limit; at += SMALL_STEP_BYTES) {
-      const end = Math.min(at + SMALL_STEP_BYTES, stored.byteLength);
+    for (let at = 0; at < stored.byteLength && !isEnough(); at += step) {
+      const end = Math.min(at + step, stored.byteLength);
       stream.push(await stored.read(at, end), end === stored.byteLength);
     }
+    return null;
   } catch (error) {
     return `does not inflate: ${(error as Error).message}`;
   }
-  if (count > limit) return null;
-  const inflated = new Uint8Array(count);
-  let position = 0;
-  for (const part of parts) {
-    inflated.set(part, position);
-    position += part.byteLength;
-  }
-  return inflated;
 }
 
 /** What follows a stream, which the inflater does not look at: Adler-32 behind zlib's, CRC-32 behind gzip's. */

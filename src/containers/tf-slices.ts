@@ -5,7 +5,7 @@
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/saved_tensor_slice_util.cc, framework/tensor_slice.h and
  *   lib/strings/ordered_code.cc
  */
-import { type ByteSource, checkRange } from '../bytes/byte-source.js';
+import { type ByteSource, filledSource } from '../bytes/byte-source.js';
 import { type ErrorPlace, ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import { computedTensor, elementCount, rowMajorStrides, sliceAxis, storedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
@@ -71,7 +71,7 @@ export function assembled(
       next += box[0]!.length;
     }
     if (next !== shape[0]) throw contradiction(`of ${next} rows of ${shape[0]}`);
-    return storedTensor({ name, dtype, shape, source: stackedSource(sorted.map(({ tensor }) => sourceOf(tensor))), origin });
+    return storedTensor({ name, dtype, shape, source: stackedSource(sorted.map(({ tensor }) => tensor.walk.source)), origin });
   }
   const byteLength = elementCount(shape) * DTYPE_BYTES[dtype];
   if (byteLength > MAX_MIXED_BYTES) throw new ModelError('unsupported', `it is stored in slices beside each other, and takes ${byteLength} bytes`, place);
@@ -121,34 +121,16 @@ export function sliceOf(tensor: Tensor, slice: Slice): Tensor | null {
   );
 }
 
-/** A tensor that lies in the bundle as it is. */
-function sourceOf({ walk }: Tensor): ByteSource {
-  return walk.source;
-}
-
 /** Sources one behind the other. */
 export function stackedSource(sources: readonly ByteSource[]): ByteSource {
   const ends: number[] = [];
   for (const { byteLength } of sources) ends.push((ends.at(-1) ?? 0) + byteLength);
-  const stacked: ByteSource = {
-    name: sources[0]!.name,
-    byteLength: ends.at(-1)!,
-    async read(start, end) {
-      checkRange(stacked, start, end);
-      const target = new Uint8Array(end - start);
-      await stacked.readInto(start, target);
-      return target;
-    },
-    async readInto(start, target) {
-      const end = start + target.byteLength;
-      checkRange(stacked, start, end);
-      for (const [i, source] of sources.entries()) {
-        const first = ends[i]! - source.byteLength;
-        const [from, to] = [Math.max(start, first), Math.min(end, ends[i]!)];
-        if (from < to) await source.readInto(from - first, target.subarray(from - start, to - start));
-      }
-    },
-    async close() {},
-  };
-  return stacked;
+  return filledSource(sources[0]!.name, ends.at(-1)!, async (start, target) => {
+    const end = start + target.byteLength;
+    for (const [i, source] of sources.entries()) {
+      const first = ends[i]! - source.byteLength;
+      const [from, to] = [Math.max(start, first), Math.min(end, ends[i]!)];
+      if (from < to) await source.readInto(from - first, target.subarray(from - start, to - start));
+    }
+  });
 }

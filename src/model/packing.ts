@@ -2,7 +2,7 @@
  * Integers of fewer than 8 bits, of which files keep several in a byte, the first in the lowest bits. As tensors they are int8 or uint8, an
  * element a byte, and remember how many bits of it files need.
  */
-import { type ByteSource, checkRange } from '../bytes/byte-source.js';
+import { type ByteSource, filledSource } from '../bytes/byte-source.js';
 import { DTYPE_BYTES } from './dtype.js';
 import { kernelsOver } from './kernel-instance.js';
 import { elementCount, type Tensor, tensorChunks } from './tensor.js';
@@ -78,26 +78,14 @@ export function unpackedSource(source: ByteSource, count: number, bits: number, 
   const perByte = 8 / bits;
   const mask = 2 ** bits - 1;
   const sign = isSigned ? 2 ** (bits - 1) : mask + 1;
-  const unpacked: ByteSource = {
-    name: source.name,
-    byteLength: count,
-    async read(start, end) {
-      checkRange(unpacked, start, end);
-      const target = new Uint8Array(end - start);
-      await unpacked.readInto(start, target);
-      return target;
-    },
-    async readInto(start, target) {
-      checkRange(unpacked, start, start + target.byteLength);
-      const first = Math.floor(start / perByte);
-      const bytes = await source.read(first, Math.ceil((start + target.byteLength) / perByte));
-      for (let i = 0; i < target.length; i++) {
-        const at = start + i;
-        const value = (bytes[Math.floor(at / perByte) - first]! >> (bits * (at % perByte))) & mask;
-        target[i] = value >= sign ? value - 2 * sign : value;
-      }
-    },
-    close: () => source.close(),
+  const unpack = async (start: number, target: Uint8Array) => {
+    const first = Math.floor(start / perByte);
+    const bytes = await source.read(first, Math.ceil((start + target.byteLength) / perByte));
+    for (let i = 0; i < target.length; i++) {
+      const at = start + i;
+      const value = (bytes[Math.floor(at / perByte) - first]! >> (bits * (at % perByte))) & mask;
+      target[i] = value >= sign ? value - 2 * sign : value;
+    }
   };
-  return unpacked;
+  return filledSource(source.name, count, unpack, () => source.close());
 }

@@ -1,5 +1,5 @@
 /** Seeded tensors as lazy ones, for the writers that the product has. */
-import { type ByteSource, checkRange } from '../../bytes/byte-source.js';
+import { type ByteSource, filledSource } from '../../bytes/byte-source.js';
 import { elementCount, storedTensor, type Tensor } from '../../model/tensor.js';
 import type { SeededTensor } from './vgg16.js';
 
@@ -14,24 +14,11 @@ export function lazyTensor(name: string, seeded: SeededTensor, shape = seeded.sh
 }
 
 function seededSource(name: string, seeded: SeededTensor, indexOf?: (position: number) => number): ByteSource {
-  const source: ByteSource = {
-    name,
-    byteLength: 4 * elementCount(seeded.shape),
-    async read(start, end) {
-      checkRange(source, start, end);
-      const bytes = new Uint8Array(end - start);
-      await source.readInto(start, bytes);
-      return bytes;
-    },
-    async readInto(start, target) {
-      checkRange(source, start, start + target.byteLength);
-      // Whole values, of which the first and the last may stick out.
-      const first = Math.floor(start / 4);
-      const values = new Float32Array(Math.ceil((start + target.byteLength) / 4) - first);
-      seeded.fill(values, first, indexOf);
-      target.set(new Uint8Array(values.buffer, start - 4 * first, target.byteLength));
-    },
-    async close() {},
-  };
-  return source;
+  return filledSource(name, 4 * elementCount(seeded.shape), (start, target) => {
+    // Whole values, of which the first and the last may stick out.
+    const first = Math.floor(start / 4);
+    const values = new Float32Array(Math.ceil((start + target.byteLength) / 4) - first);
+    seeded.fill(values, first, indexOf);
+    target.set(new Uint8Array(values.buffer, start - 4 * first, target.byteLength));
+  });
 }

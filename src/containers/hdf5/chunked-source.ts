@@ -1,5 +1,5 @@
 /** A chunked dataset as row-major bytes: slabs of whole chunks along the first axis, decoded as they are read. */
-import { type ByteSource, checkRange, memorySource } from '../../bytes/byte-source.js';
+import { type ByteSource, filledSource, memorySource } from '../../bytes/byte-source.js';
 import { inflateExactly } from '../inflate.js';
 import type { ChunkTable, StoredChunk } from './chunk-index.js';
 import type { Hdf5File } from './cursor.js';
@@ -127,31 +127,18 @@ export function chunkedSource(options: ChunkedOptions): ByteSource {
     return bytes;
   }
 
-  const source: ByteSource = {
-    name: file.source.name,
-    byteLength: product(shape) * unit,
-    async read(start, end) {
-      checkRange(source, start, end);
-      const target = new Uint8Array(end - start);
-      await source.readInto(start, target);
-      return target;
-    },
-    async readInto(start, target) {
-      checkRange(source, start, start + target.byteLength);
-      const slabBytes = slabRows * rowBytes;
-      let done = 0;
-      while (done < target.byteLength) {
-        const slab = Math.floor((start + done) / slabBytes);
-        if (cached?.slab !== slab) cached = { slab, bytes: decodeSlab(slab) };
-        const within = start + done - slab * slabBytes;
-        const piece = (await cached.bytes).subarray(within, within + target.byteLength - done);
-        target.set(piece, done);
-        done += piece.byteLength;
-      }
-    },
-    async close() {},
-  };
-  return source;
+  return filledSource(file.source.name, product(shape) * unit, async (start, target) => {
+    const slabBytes = slabRows * rowBytes;
+    let done = 0;
+    while (done < target.byteLength) {
+      const slab = Math.floor((start + done) / slabBytes);
+      if (cached?.slab !== slab) cached = { slab, bytes: decodeSlab(slab) };
+      const within = start + done - slab * slabBytes;
+      const piece = (await cached.bytes).subarray(within, within + target.byteLength - done);
+      target.set(piece, done);
+      done += piece.byteLength;
+    }
+  });
 }
 
 function unshuffle(bytes: Uint8Array, unit: number): Uint8Array {
@@ -202,23 +189,10 @@ function repeatInto(target: Uint8Array, pattern: Uint8Array): void {
 
 /** A dataset whose storage was never allocated: one fill value after another. */
 export function unwrittenSource(name: string, fill: Uint8Array, byteLength: number): ByteSource {
-  const source: ByteSource = {
-    name,
-    byteLength,
-    async read(start, end) {
-      checkRange(source, start, end);
-      const target = new Uint8Array(end - start);
-      await source.readInto(start, target);
-      return target;
-    },
-    async readInto(start, target) {
-      checkRange(source, start, start + target.byteLength);
-      const turned = start % fill.byteLength;
-      repeatInto(target, turned === 0 ? fill : Uint8Array.from([...fill.subarray(turned), ...fill.subarray(0, turned)]));
-    },
-    async close() {},
-  };
-  return source;
+  return filledSource(name, byteLength, (start, target) => {
+    const turned = start % fill.byteLength;
+    repeatInto(target, turned === 0 ? fill : Uint8Array.from([...fill.subarray(turned), ...fill.subarray(0, turned)]));
+  });
 }
 
 function product(sizes: readonly number[]): number {

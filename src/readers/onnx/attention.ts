@@ -7,15 +7,10 @@ import { DTYPE_BY_CODE } from '../../containers/onnx-tensors.js';
 import type { Attributes, Inputs, Value } from '../../model/builder.js';
 import { isFloatDType } from '../../model/dtype.js';
 import { NotUnderstood } from './by-table.js';
-import type { Node, Rule, Translator } from './translator.js';
+import { type Node, numberOf, type Rule, type Translator } from './translator.js';
 
 /** A mask of places that may not be looked at is written out. */
 const MOST_PLACES = 2 ** 22;
-
-const number = ({ attributes }: Node, name: string, usual: number): number => {
-  const value = attributes.get(name);
-  return typeof value === 'number' ? value : usual;
-};
 
 const ATTRIBUTES: ReadonlySet<string> = new Set('is_causal q_num_heads kv_num_heads scale softcap softmax_precision qk_matmul_output_mode'.split(' '));
 
@@ -32,7 +27,7 @@ export const attention: Rule = (node, t) => {
     Value,
     ...(Value | null)[],
   ];
-  const isCausal = number(node, 'is_causal', 0) !== 0;
+  const isCausal = numberOf(node, 'is_causal', 0) !== 0;
   // From where on what comes is counted was told differently from version to version.
   if (lengths && isCausal) return new NotUnderstood('how many of its keys count is known only when the model runs');
   const rank = given.shape?.length;
@@ -44,7 +39,7 @@ export const attention: Rule = (node, t) => {
     if (!isFlat) return value;
     return steps('Transpose', [steps('Reshape', [value], { shape: [0, 0, count, -1] }, `${step}-heads`)], { perm: [0, 2, 1, 3] }, `${step}-turned`);
   };
-  const [queryCount, keyCount] = [number(node, 'q_num_heads', 0), number(node, 'kv_num_heads', 0)];
+  const [queryCount, keyCount] = [numberOf(node, 'q_num_heads', 0), numberOf(node, 'kv_num_heads', 0)];
   if (isFlat && (queryCount < 1 || keyCount < 1)) return new NotUnderstood('its numbers of heads are not said');
   const query = heads(given, queryCount, 'q');
   const keys = joined(node, t, pastKeys, heads(givenKeys, keyCount, 'k'), 'keys', keysOut);
@@ -56,11 +51,11 @@ export const attention: Rule = (node, t) => {
 
   const dtype = query.dtype ?? 'float32';
   const constant = (value: number) => t.build.numbers(dtype, value);
-  const scale = number(node, 'scale', 0) || 1 / Math.sqrt(size);
+  const scale = numberOf(node, 'scale', 0) || 1 / Math.sqrt(size);
   const shrunk = steps('Mul', [query, constant(scale)], {}, 'q-scaled');
   const turned = steps('Transpose', [repeated(keys, own / shared, 'k', steps)], { perm: [0, 1, 3, 2] }, 'k-columns');
-  const softcap = number(node, 'softcap', 0);
-  const mode = number(node, 'qk_matmul_output_mode', 0);
+  const softcap = numberOf(node, 'softcap', 0);
+  const mode = numberOf(node, 'qk_matmul_output_mode', 0);
   // What is given of scores that are capped, and before a mask, was told differently from version to version.
   const isTold = mode === 3 || (softcap === 0 && (mode === 0 || mode === 2 || (mode === 1 && !mask && !lengths && !isCausal)));
   if (scoresOut && !isTold) return new NotUnderstood(`it gives its scores by mode ${mode}`);
@@ -78,7 +73,7 @@ export const attention: Rule = (node, t) => {
   if (all instanceof NotUnderstood) return all;
   const seen = mode === 2 && scoresOut ? step(node, t, 'Identity', [all], {}, 'scores-masked', scoresOut) : all;
 
-  const precision = node.attributes.has('softmax_precision') ? DTYPE_BY_CODE.get(number(node, 'softmax_precision', 0)) : dtype;
+  const precision = node.attributes.has('softmax_precision') ? DTYPE_BY_CODE.get(numberOf(node, 'softmax_precision', 0)) : dtype;
   if (precision === undefined || !isFloatDType(precision)) return new NotUnderstood('its softmax_precision is not known');
   const wide = precision === dtype ? seen : steps('Cast', [seen], { to: precision }, 'precise');
   const isLast = precision === dtype;
@@ -166,20 +161,20 @@ export const rotaryEmbedding: Rule = (node, t) => {
   const rank = given.shape?.length;
   if (rank !== 3 && rank !== 4) return new NotUnderstood('how many axes flow in is not known');
   const steps = stepsOf(node, t);
-  const heads = number(node, 'num_heads', 0);
+  const heads = numberOf(node, 'num_heads', 0);
   if (rank === 3 && heads < 1) return new NotUnderstood('its number of heads is not said');
   // [batch, length, heads, size] or [batch, heads, length, size]: the angles have no axis of heads.
   const x = rank === 3 ? steps('Reshape', [given], { shape: [0, 0, heads, -1] }, 'heads') : given;
   const size = x.shape![3];
   if (typeof size !== 'number') return new NotUnderstood('the size of its heads is not known');
-  const turning = number(node, 'rotary_embedding_dim', 0) || size;
+  const turning = numberOf(node, 'rotary_embedding_dim', 0) || size;
   const angles = (cache: Value, name: string) => {
     const found = places ? steps('Gather', [cache, places], { axis: 0 }, `${name}-places`) : cache;
     return steps('Unsqueeze', [found], { axes: [rank === 3 ? 2 : 1] }, name);
   };
   const [cos, sin] = [angles(cosines, 'cos'), angles(sines, 'sin')];
   const cut = (start: number, end: number, by: number, name: string) => steps('Slice', [x], { starts: [start], ends: [end], axes: [3], steps: [by] }, name);
-  const isInterleaved = number(node, 'interleaved', 0) === 1;
+  const isInterleaved = numberOf(node, 'interleaved', 0) === 1;
   const first = isInterleaved ? cut(0, turning, 2, 'even') : cut(0, turning / 2, 1, 'first');
   const second = isInterleaved ? cut(1, turning, 2, 'odd') : cut(turning / 2, turning, 1, 'second');
   const real = steps('Sub', [steps('Mul', [cos, first], {}, 'cos-first'), steps('Mul', [sin, second], {}, 'sin-second')], {}, 'real');

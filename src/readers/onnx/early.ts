@@ -5,12 +5,8 @@
  */
 import type { Value } from '../../model/builder.js';
 import { NotUnderstood } from './by-table.js';
-import type { Node, Rule, Translator } from './translator.js';
+import { type Node, numberOf, type Rule, type Translator } from './translator.js';
 
-const number = ({ attributes }: Node, name: string, usual: number): number => {
-  const value = attributes.get(name);
-  return typeof value === 'number' ? value : usual;
-};
 const numbers = ({ attributes }: Node, name: string): readonly number[] => {
   const value = attributes.get(name);
   return Array.isArray(value) ? (value as readonly number[]) : [];
@@ -36,7 +32,7 @@ const imageScaler: Rule = (node, t) => {
   const bias = numbers(node, 'bias');
   const channels = x.shape?.[1];
   if (typeof channels === 'number' && bias.length !== channels) return new NotUnderstood(`it has ${bias.length} biases for ${channels} channels`);
-  return [plus(node, t, scaled(node, t, x, number(node, 'scale', 1)), bias, [bias.length, 1, 1])];
+  return [plus(node, t, scaled(node, t, x, numberOf(node, 'scale', 1)), bias, [bias.length, 1, 1])];
 };
 
 /** border: what is left out on the left, at the top, on the right, at the bottom; or from the first two on a height and a width. */
@@ -52,8 +48,8 @@ const crop: Rule = (node, t) => {
 /** Over each channel of each picture, or over each picture; of all pictures together nothing is taken. */
 const meanVariance: Rule = (node, t) => {
   if (node.opset >= 9) return t.byTable(node);
-  if (number(node, 'normalize_variance', 1) === 0) return new NotUnderstood('it leaves the variance as it is');
-  const axes = number(node, 'across_channels', 0) === 0 ? [0, 2, 3] : [0, 1, 2, 3];
+  if (numberOf(node, 'normalize_variance', 1) === 0) return new NotUnderstood('it leaves the variance as it is');
+  const axes = numberOf(node, 'across_channels', 0) === 0 ? [0, 2, 3] : [0, 1, 2, 3];
   return [t.add(node, 'MeanVarianceNormalization', node.inputs, { axes })];
 };
 
@@ -62,8 +58,10 @@ export const EARLY: Readonly<Record<string, Rule>> = {
   Crop: withAttributes(['border', 'scale'], crop),
   MeanVarianceNormalization: meanVariance,
   // alpha x + beta
-  Affine: withAttributes(['alpha', 'beta'], (node, t) => [plus(node, t, scaled(node, t, node.inputs[0]!, number(node, 'alpha', 1)), number(node, 'beta', 0))]),
-  Scale: withAttributes(['scale'], (node, t) => [scaled(node, t, node.inputs[0]!, number(node, 'scale', 1), true)]),
+  Affine: withAttributes(['alpha', 'beta'], (node, t) => [
+    plus(node, t, scaled(node, t, node.inputs[0]!, numberOf(node, 'alpha', 1)), numberOf(node, 'beta', 0)),
+  ]),
+  Scale: withAttributes(['scale'], (node, t) => [scaled(node, t, node.inputs[0]!, numberOf(node, 'scale', 1), true)]),
   // alpha f(beta x)
   ...Object.fromEntries(
     [

@@ -6,12 +6,7 @@
 import type { Attributes, Value } from '../../model/builder.js';
 import { OPS } from '../../model/ops/index.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
-import type { Node, Rule, Translator } from './translator.js';
-
-const number = ({ attributes }: Node, name: string, usual: number): number => {
-  const value = attributes.get(name);
-  return typeof value === 'number' ? value : usual;
-};
+import { type Node, numberOf, type Rule, type Translator } from './translator.js';
 
 const unknown = ({ attributes }: Node, known: readonly string[]): NotUnderstood | null => {
   const name = [...attributes.keys()].find((one) => !known.includes(one));
@@ -70,10 +65,10 @@ const gemm: Rule = async (node, t) => {
 const matMul: Rule = (node, t) => {
   const wrong = unknown(node, ['alpha', 'transA', 'transB', 'transBatchA', 'transBatchB']);
   if (wrong) return wrong;
-  if (number(node, 'transBatchA', 0) || number(node, 'transBatchB', 0)) return new NotUnderstood('it exchanges the axes of batches');
+  if (numberOf(node, 'transBatchA', 0) || numberOf(node, 'transBatchB', 0)) return new NotUnderstood('it exchanges the axes of batches');
   const [a, b] = node.inputs as [Value, Value];
   const turned = (value: Value, name: string): Value | null => {
-    if (!number(node, `trans${name}`, 0)) return value;
+    if (!numberOf(node, `trans${name}`, 0)) return value;
     const rank = value.shape?.length;
     if (rank === undefined) return null;
     const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
@@ -81,7 +76,7 @@ const matMul: Rule = (node, t) => {
   };
   const [left, right] = [turned(a, 'A'), turned(b, 'B')];
   if (!left || !right) return new NotUnderstood('how many axes flow in is not known');
-  const alpha = number(node, 'alpha', 1);
+  const alpha = numberOf(node, 'alpha', 1);
   if (alpha === 1) return [t.add(node, 'MatMul', [left, right])];
   return [t.add(node, 'Mul', [t.add(node, 'MatMul', [left, right], {}, 'product'), t.build.numbers(a.dtype ?? 'float32', alpha)])];
 };
@@ -100,7 +95,7 @@ const skipNormalization =
     const sum = named(node, t, 'Add', [x!, skip!], 'sum', bias ? undefined : node.outputs[3]);
     const whole = bias ? named(node, t, 'Add', [sum, bias], 'biased', node.outputs[3]) : sum;
     // Its own default is another one than the standard's.
-    const epsilon = number(node, 'epsilon', 1e-12);
+    const epsilon = numberOf(node, 'epsilon', 1e-12);
     if (!hasBeta) return [rootMeanSquare(node, t, whole, gamma!, [-1], epsilon), null, null, whole];
     return [t.add(node, op, [whole, gamma!, ...(beta ? [beta] : [])], { axis: -1, epsilon }), null, null, whole];
   };
@@ -123,11 +118,11 @@ const simplified: Rule = (node, t) => {
   if (wrong) return wrong;
   if (node.outputs.length > 1) return new NotUnderstood(`it has ${node.outputs.length} outputs`);
   const [x, scale] = node.inputs as [Value, Value];
-  const [rank, given] = [x.shape?.length, number(node, 'axis', -1)];
+  const [rank, given] = [x.shape?.length, numberOf(node, 'axis', -1)];
   if (rank === undefined) return new NotUnderstood('how many axes flow in is not known');
   if (x.dtype === 'float16') return new NotUnderstood('it computes in float32 what is float16');
   const axes = Array.from({ length: rank }, (_, axis) => axis).slice(given);
-  return [rootMeanSquare(node, t, x, scale, axes, number(node, 'epsilon', 1e-5))];
+  return [rootMeanSquare(node, t, x, scale, axes, numberOf(node, 'epsilon', 1e-5))];
 };
 
 export const FUSED: Readonly<Record<string, Rule>> = {

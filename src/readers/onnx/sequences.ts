@@ -4,15 +4,10 @@
  */
 import type { Value } from '../../model/builder.js';
 import { NotUnderstood } from './by-table.js';
-import type { Node, Rule, Translator } from './translator.js';
+import { type Node, numberOf, type Rule, type Translator } from './translator.js';
 
 /** A list of more parts stays what it is in the file. */
 const MOST_PARTS = 1024;
-
-const number = ({ attributes }: Node, name: string, usual: number): number => {
-  const value = attributes.get(name);
-  return typeof value === 'number' ? value : usual;
-};
 
 /** Of a list whose parts are known. */
 const ofParts =
@@ -47,14 +42,14 @@ const erase = ofParts(async (parts, { inputs, outputs }, t) => {
 });
 
 const concat = ofParts((parts, node, t) => {
-  const axis = number(node, 'axis', 0);
-  const apart = number(node, 'new_axis', 0) === 1 ? parts.map((part, i) => t.add(node, 'Unsqueeze', [part], { axes: [axis] }, `part${i}`)) : parts;
+  const axis = numberOf(node, 'axis', 0);
+  const apart = numberOf(node, 'new_axis', 0) === 1 ? parts.map((part, i) => t.add(node, 'Unsqueeze', [part], { axes: [axis] }, `part${i}`)) : parts;
   return apart.length === 0 ? new NotUnderstood('nothing is in its sequence') : [t.add(node, 'Concat', apart, { axis })];
 });
 
 const splitToSequence: Rule = async (node, t) => {
   const [x, given = null] = node.inputs as [Value, Value | null];
-  const axis = number(node, 'axis', 0);
+  const axis = numberOf(node, 'axis', 0);
   const size = x.shape?.at(axis);
   const said = given && (await t.known(given));
   if (typeof size !== 'number' || (given && !said)) return new NotUnderstood('how many parts it makes is known only when the model runs');
@@ -65,7 +60,7 @@ const splitToSequence: Rule = async (node, t) => {
   const name = `${t.scope.prefix}${node.title}`;
   const names = sizes.map((_, i) => t.build.freeValue(`${name}/${i}`));
   const parts = sizes.length === 1 ? [x] : t.build.node('Split', [x], { axis, split: sizes }, { name, outputs: names });
-  const isSqueezed = !given && number(node, 'keepdims', 1) === 0;
+  const isSqueezed = !given && numberOf(node, 'keepdims', 1) === 0;
   const made = isSqueezed ? parts.map((part, i) => t.add(node, 'Squeeze', [part], { axes: [axis] }, `${i}/part`)) : parts;
   return [t.listOf(made, node.outputs[0]!)];
 };
@@ -74,7 +69,7 @@ export const SEQUENCES: Readonly<Record<string, Rule>> = {
   SplitToSequence: splitToSequence,
   SequenceConstruct: ({ inputs, outputs }, t) => [t.listOf(inputs as readonly Value[], outputs[0]!)],
   // Of floats where nothing is said.
-  SequenceEmpty: (node, t) => (number(node, 'dtype', 1) === 1 ? [t.listOf([], node.outputs[0]!)] : new NotUnderstood('nothing is in it')),
+  SequenceEmpty: (node, t) => (numberOf(node, 'dtype', 1) === 1 ? [t.listOf([], node.outputs[0]!)] : new NotUnderstood('nothing is in it')),
   SequenceAt: at,
   SequenceInsert: insert,
   SequenceErase: erase,

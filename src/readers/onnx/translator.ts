@@ -40,6 +40,12 @@ export interface Node {
   readonly title: string;
 }
 
+/** An attribute that is one number; `usual` where the node has none. */
+export function numberOf({ attributes }: Node, name: string, usual: number): number {
+  const value = attributes.get(name);
+  return typeof value === 'number' ? value : usual;
+}
+
 /** Operators into which a list may flow whose parts are known; any other node is kept as it came, and the list is made for it. */
 const TAKES_LISTS: ReadonlySet<string> = new Set([...['SequenceAt', 'SequenceInsert', 'SequenceErase', 'SequenceLength', 'ConcatFromSequence', 'Identity']]);
 

@@ -8,6 +8,7 @@
  * @see `map_graph_network` in https://github.com/keras-team/keras/blob/master/keras/src/ops/function.py
  */
 import type { Layer, LayerMap } from '../model/layer-map.js';
+import { makersOf } from '../model/ops/index.js';
 import { counted } from './spelling.js';
 import { blankStore, type ModuleKind, type OrderedLayer, type Spell, type WeightStore } from './store.js';
 
@@ -109,7 +110,7 @@ export function kerasOrder(build: (store: WeightStore) => LayerMap, family: stri
 
 /** Names of layers, the farthest from the output first. */
 export function inKerasOrder(layers: readonly Layer[], { sums, span = () => 1 }: Wiring = ONE_TO_ONE): string[] {
-  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((output) => [output, layer] as const)));
+  const makers = makersOf(layers);
   const fromInput = new Map<Layer, number>();
   for (const layer of layers)
     fromInput.set(layer, 1 + Math.max(0, ...layer.inputs.map((input) => (makers.has(input) ? fromInput.get(makers.get(input)!)! : 0))));

@@ -5,7 +5,7 @@
  */
 import { toFloat64Array } from '../model/cast.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { valuesRead } from '../model/ops/index.js';
+import { readersOf } from '../model/ops/index.js';
 import { computedTensor, elementCount, type Tensor, tensorByteLength, tensorBytes } from '../model/tensor.js';
 import { layerParts, type Part, partsOf, usedLayers } from './parts.js';
 
@@ -22,14 +22,7 @@ export function hasBatchNormalisation(map: LayerMap): boolean {
 /** The parts of a net whose normalisations are folded as far as they can be. */
 export function foldedParts(map: LayerMap): Part[] {
   const layers = usedLayers(map);
-  const readers = new Map<string, Layer[]>();
-  for (const layer of layers) {
-    for (const value of valuesRead(layer)) {
-      const known = readers.get(value);
-      if (known) known.push(layer);
-      else readers.set(value, [layer]);
-    }
-  }
+  const readers = readersOf(layers);
   const shown = new Set(map.outputs.map(({ value }) => value));
   const gone = new Set<Layer>();
   const folded = new Map<Layer, Part[]>();

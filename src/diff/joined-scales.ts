@@ -4,7 +4,7 @@
  */
 import { toFloat64Array } from '../model/cast.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { valuesRead } from '../model/ops/index.js';
+import { readersOf } from '../model/ops/index.js';
 import { elementCount, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 
 /** Longer ones are no factors of channels. */
@@ -12,8 +12,7 @@ const MAX_CHANNELS = 2 ** 20;
 
 /** The map, with a normalisation that scales nothing and the factors behind it as one layer. */
 export async function joinScales(map: LayerMap): Promise<LayerMap> {
-  const readers = new Map<string, Layer[]>();
-  for (const layer of map.layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const readers = readersOf(map.layers);
   const shown = new Set(map.outputs.map(({ value }) => value));
   /** The only layer that reads what one makes, where it is of a kind and has a factor for each channel. */
   const next = (layer: Layer, op: string, channels: number): Layer | undefined => {

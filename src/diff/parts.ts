@@ -2,7 +2,7 @@
 import { withCanonicalNames } from '../architectures/index.js';
 import { isModelError } from '../errors.js';
 import type { Layer, LayerMap, ModelFile } from '../model/layer-map.js';
-import { valuesRead } from '../model/ops/index.js';
+import { makersOf, valuesRead } from '../model/ops/index.js';
 import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
 import { joinScales } from './joined-scales.js';
@@ -119,7 +119,7 @@ export function leftOver({ model, map }: Side): Part[] {
 
 /** Layers that an output depends on: integers of weights that were turned back stand beside them, and nothing reads them. */
 export function usedLayers(map: LayerMap): Layer[] {
-  const makers = new Map(map.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(map.layers);
   const used = new Set<Layer>();
   const open = map.outputs.map(({ value }) => makers.get(value));
   while (open.length > 0) {

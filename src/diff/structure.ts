@@ -3,7 +3,7 @@
  * Which layer reads which is not compared.
  */
 import type { AttributeValue, Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
-import { inferShapes, isNeverNegative, valuesRead } from '../model/ops/index.js';
+import { inferShapes, isNeverNegative, makersOf, valuesRead } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import type { LayerPlace, StructureDiff } from './document.js';
 import { usedLayers } from './parts.js';
@@ -78,7 +78,7 @@ function countedLayers(map: LayerMap, pads: ReadonlyMap<string, Layer>): Layer[]
  * have it so where padding is not theirs. A pooling of maxima pads with what is smaller than all, so zeros are the same where nothing is below.
  */
 function padsBefore(map: LayerMap): Map<string, Layer> {
-  const makers = new Map(map.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(map.layers);
   const counts = new Map<string, number>();
   for (const value of [...map.layers.flatMap(valuesRead), ...map.outputs.map(({ value }) => value)]) counts.set(value, (counts.get(value) ?? 0) + 1);
   const positive = new Set<string>();

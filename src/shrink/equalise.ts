@@ -10,7 +10,7 @@
  */
 import { castTensor, toFloat32Array } from '../model/cast.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { valuesRead } from '../model/ops/index.js';
+import { makersOf, valuesRead } from '../model/ops/index.js';
 import { scaleChannels } from '../model/scale-channels.js';
 import { elementCount, type Path, type Tensor, tensorChunks } from '../model/tensor.js';
 import type { SeenRows } from './patches.js';
@@ -81,7 +81,7 @@ function pairsOf({ layers, outputs }: LayerMap, weights: readonly CodableWeight[
   const shown = new Set(outputs.map(({ value }) => value));
   const uses = new Map<Tensor, number>();
   for (const { weights: own } of layers) for (const tensor of Object.values(own)) uses.set(tensor, (uses.get(tensor) ?? 0) + 1);
-  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(layers);
   const isOwn = (tensor: Tensor | undefined) => tensor === undefined || (tensor.dtype === 'float32' && uses.get(tensor) === 1);
   return weights.flatMap((to) => {
     const { layer, tensor } = to;

@@ -6,7 +6,7 @@
 import { isModelError } from '../errors.js';
 import { toFloat64Array } from '../model/cast.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { makeLayer, valuesRead } from '../model/ops/index.js';
+import { makeLayer, readersOf } from '../model/ops/index.js';
 import { channelScales } from '../model/quantise.js';
 import { scaleChannels } from '../model/scale-channels.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../model/tensor.js';
@@ -23,8 +23,7 @@ const LEAST_FACTOR = 2 ** -12;
  * @returns null where it pays nowhere
  */
 export async function evenChannels(map: LayerMap, mayMultiply: boolean): Promise<Shrunk | null> {
-  const readers = new Map<string, Layer[]>();
-  for (const layer of map.layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const readers = readersOf(map.layers);
   const shown = new Set(map.outputs.map(({ value }) => value));
   const uses = new Map<Tensor, number>();
   for (const layer of map.layers) for (const tensor of Object.values(layer.weights)) uses.set(tensor, (uses.get(tensor) ?? 0) + 1);

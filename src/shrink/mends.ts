@@ -1,7 +1,7 @@
 /** Where what a coded kernel gives too little, on average, is given back: its bias, or the mean of the batch normalisation that alone reads it. */
 import { castTensor, toFloat32Array } from '../model/cast.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { valuesRead } from '../model/ops/index.js';
+import { readersOf } from '../model/ops/index.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../model/tensor.js';
 import { standIn } from './stand-in.js';
 
@@ -13,8 +13,7 @@ export interface Mend {
 
 /** For each layer that has one. A tensor that several layers have is none, but for biases, which each kernel has of its own by now. */
 export function mendsOf({ layers, outputs }: LayerMap): ReadonlyMap<Layer, Mend> {
-  const readers = new Map<string, Layer[]>();
-  for (const layer of layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const readers = readersOf(layers);
   const uses = new Map<Tensor, number>();
   for (const { weights } of layers) for (const tensor of Object.values(weights)) uses.set(tensor, (uses.get(tensor) ?? 0) + 1);
   const shown = new Set(outputs.map(({ value }) => value));

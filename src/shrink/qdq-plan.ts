@@ -8,7 +8,7 @@
  * @see https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
  */
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { inferMap, valuesRead } from '../model/ops/index.js';
+import { inferMap, makersOf, readersOf } from '../model/ops/index.js';
 
 export interface QdqPlan {
   /** Kernels of these become int8, and biases int32. */
@@ -35,8 +35,7 @@ const ACTIVATIONS: ReadonlySet<string> = new Set(['Relu', 'Clip']);
  */
 export function withPadsMerged(map: LayerMap): LayerMap {
   const shown = new Set(map.outputs.map(({ value }) => value));
-  const readers = new Map<string, Layer[]>();
-  for (const layer of map.layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const readers = readersOf(map.layers);
   const merged = new Map<Layer, Layer>();
   const gone = new Set<Layer>();
   for (const pad of map.layers) {
@@ -68,9 +67,8 @@ export function planQdq(map: LayerMap): QdqPlan {
   const types = inferMap(map);
   const isFloat = (value: string) => types.get(value)?.dtype === 'float32';
   const shown = new Set(map.outputs.map(({ value }) => value));
-  const readers = new Map<string, Layer[]>();
-  for (const layer of map.layers) for (const value of valuesRead(layer)) readers.set(value, [...(readers.get(value) ?? []), layer]);
-  const makers = new Map(map.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const readers = readersOf(map.layers);
+  const makers = makersOf(map.layers);
   const coded = new Map<string, string>();
   const active = new Set<Layer>();
   const code = (value: string) => {

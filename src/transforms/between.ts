@@ -2,7 +2,7 @@
 import { ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
 import type { Layer, LayerMap, Port } from '../model/layer-map.js';
-import { valuesRead } from '../model/ops/index.js';
+import { makersOf, valuesRead } from '../model/ops/index.js';
 import { cut } from './cut.js';
 import { removeDeadEnds } from './dead-ends.js';
 
@@ -20,7 +20,7 @@ export interface Start {
  * @throws ModelError 'unsupported' where the end depends on something else, or a layer that makes a start makes more that is needed
  */
 export function between(map: LayerMap, starts: ReadonlyMap<string, Start>, end: string): LayerMap {
-  const makers = new Map(map.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(map.layers);
   const needed = new Set<Layer>();
   const open = [end];
   while (open.length > 0) {

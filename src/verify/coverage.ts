@@ -3,6 +3,7 @@
  * something that a padding could be taken for. What no input reaches may be wrong unseen.
  */
 import type { Layer, LayerMap } from '../model/layer-map.js';
+import { makersOf } from '../model/ops/index.js';
 import type { NdArray } from './engine.js';
 import type { CoverageReport } from './report.js';
 
@@ -50,7 +51,7 @@ interface Watch {
 
 /** @param shown whether a layer's value can be looked at */
 export function coverageOf({ layers }: Pick<LayerMap, 'layers'>, shown: (layer: Layer) => boolean): Coverage {
-  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(layers);
   const borders = new Map<Layer, Map<string, readonly [number, boolean]>>();
   for (const layer of layers) {
     const maker = makers.get(layer.inputs[0] ?? '');

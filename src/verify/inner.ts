@@ -4,6 +4,7 @@
  */
 import { isModelError } from '../errors.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
+import { makersOf } from '../model/ops/index.js';
 import { multiplications } from './effort.js';
 import type { NdArray } from './engine.js';
 import { selectEngine } from './engines/index.js';
@@ -81,7 +82,7 @@ function rank(range: Range): number {
 }
 
 function findBehind({ layers, outputs }: LayerMap): Behind[] {
-  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(layers);
   const through = (value: string | undefined): Layer | undefined => {
     const maker = makers.get(value ?? '');
     return maker && PASSES.has(maker.op) ? through(maker.inputs[0]) : maker;

@@ -1,6 +1,7 @@
 /** Compares what each layer makes, and names the first one that is out of tolerance. */
 import { isModelError } from '../errors.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
+import { makersOf } from '../model/ops/index.js';
 import { compareOutput, type OutputComparison, type Tolerance } from './compare.js';
 import type { NdArray } from './engine.js';
 import type { LayerSource } from './layer-source.js';
@@ -99,7 +100,7 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
  * (a convolution whose activation is fused into it) may be to blame as well, and the message says so.
  */
 function findFirst(map: LayerMap, comparisonOf: (layer: Layer) => OutputComparison | undefined, missing: ReadonlySet<Layer>): FirstDifference | null {
-  const makers = new Map(map.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(map.layers);
   for (const layer of map.layers) {
     const comparison = comparisonOf(layer);
     if (comparison?.problem == null) continue;

@@ -7,7 +7,7 @@
  * @see https://onnx.ai/onnx/operators/
  */
 export { inferLayer, inferMap, inferShapes, inferValues } from './infer.js';
-export { beyondPlain, bindSlots, isNeverNegative, type LayerDraft, makeLayer, valuesRead } from './layers.js';
+export { beyondPlain, bindSlots, isNeverNegative, type LayerDraft, makeLayer, makersOf, readersOf, valuesRead } from './layers.js';
 export type { AttributeType, Operator, Shaped, ValueType } from './operator.js';
 export { isOptionalSlot, slotName } from './operator.js';
 export { scaledLength } from './resize.js';

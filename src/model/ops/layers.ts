@@ -55,6 +55,24 @@ export function valuesRead(layer: Pick<Layer, 'inputs' | 'foreign'>): readonly s
   return layer.foreign ? [...inputs, ...layer.foreign.captures] : inputs;
 }
 
+/** The layer that makes each value. */
+export function makersOf(layers: readonly Layer[]): ReadonlyMap<string, Layer> {
+  return new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+}
+
+/** The layers that read each value, one as often as it reads it. */
+export function readersOf(layers: readonly Layer[]): ReadonlyMap<string, readonly Layer[]> {
+  const readers = new Map<string, Layer[]>();
+  for (const layer of layers) {
+    for (const value of valuesRead(layer)) {
+      const known = readers.get(value);
+      if (known) known.push(layer);
+      else readers.set(value, [layer]);
+    }
+  }
+  return readers;
+}
+
 export interface LayerDraft {
   readonly name: string;
   readonly canonicalName?: string;

@@ -4,6 +4,7 @@
  */
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
+import { makersOf } from '../../model/ops/index.js';
 import { openModel } from '../../readers/open.js';
 import { listed } from '../../words.js';
 import type { WrittenTarget } from '../options.js';
@@ -48,7 +49,7 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
     owners.set(layer, owner);
     groups.set(owner.name, [...(groups.get(owner.name) ?? []), layer]);
   }
-  const makers = new Map(file.layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(file.layers);
   const ports = new Map(file.inputs.map(({ value }, i) => [value, map.inputs[i]?.value]));
 
   /** The file's layers in the place of one of the source, what the source has not before them, and what flows into all of these. */

@@ -3,6 +3,7 @@ import type { Layer, LayerMap } from '../../model/layer-map.js';
 import type { Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
 import type { ValueType } from '../../model/ops/index.js';
+import { makersOf } from '../../model/ops/index.js';
 import type { Inputs } from './cause.js';
 
 /** Layers that are evaluated together: one that is shown, and before it those that nothing shows apart. */
@@ -31,7 +32,7 @@ export interface Explained {
  * @param isShown whether a value of a layer is at hand
  */
 export function hiddenBehind({ layers }: LayerMap, layer: Layer, isShown: (maker: Layer, value: string) => boolean) {
-  const makers = new Map(layers.flatMap((each) => each.outputs.map((value) => [value, each] as const)));
+  const makers = makersOf(layers);
   const hidden = new Set<Layer>([layer]);
   const shown = new Set<Layer>();
   const open = [...layer.inputs];

@@ -1,5 +1,6 @@
 /** How a weight lies in its file: orders of axes, flips, channels, features of a flattened picture, values of another layer. */
 import type { Layer } from '../../model/layer-map.js';
+import { makersOf } from '../../model/ops/index.js';
 import { elementCount, flip, permute, type Tensor } from '../../model/tensor.js';
 import { axisNames, type Cause, type Family, otherOrders, type Suspect, withWeights } from './cause.js';
 import { divisors, inverse, MOST_HELD, misread, rolled, shuffled, worked } from './edit.js';
@@ -64,7 +65,7 @@ const listed = (axes: readonly number[], names: readonly string[]) => axes.map((
 function* flattened({ map, layer, types }: Suspect, role: string, tensor: Tensor): Iterable<Cause> {
   const axis = { Gemm: 1, MatMul: 0 }[layer.op];
   if (role !== 'kernel' || axis === undefined) return;
-  const makers = new Map(map.layers.flatMap((each) => each.outputs.map((value) => [value, each] as const)));
+  const makers = makersOf(map.layers);
   let value = layer.inputs[0] ?? '';
   let sizes: readonly number[] | null = null;
   for (let steps = 0; steps < 6 && sizes === null; steps++) {

@@ -1,5 +1,4 @@
 /** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
-
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
@@ -9,7 +8,7 @@ import type { Dim, Foreign, Layer, LayerMap, Layout, Notice, Port } from '../../
 import { Names } from '../../model/names.js';
 import { narrowForm, unwidened } from '../../model/narrow-form.js';
 import { listedTensor, numbersTensor } from '../../model/numbers.js';
-import { inferMap, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
+import { inferMap, makersOf, operatorOf, slotName, type ValueType } from '../../model/ops/index.js';
 import { elementBits, withBits } from '../../model/packing.js';
 import { isChannelsLast, portValueShape, toChannelsFirst, toChannelsLast } from '../../model/ports.js';
 import { quantiseChannels, wholeSteps } from '../../model/quantise.js';
@@ -69,7 +68,7 @@ const FLOAT16_SINCE: Readonly<Record<string, number>> = { Celu: Number.POSITIVE_
 
 /** Which values a layer must not be taken together with the maker of. */
 function keptApart({ layers }: LayerMap): (layer: Layer, value: string) => boolean {
-  const makers = new Map(layers.flatMap((layer) => layer.outputs.map((value) => [value, layer] as const)));
+  const makers = makersOf(layers);
   return ({ op }, value) => {
     let maker = makers.get(value);
     while (maker && maker.op !== KEPT_APART[op] && TRANSPARENT.has(maker.op)) maker = makers.get(maker.inputs[0]!);

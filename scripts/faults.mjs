@@ -52,8 +52,14 @@ process.exit();
 
 async function measure({ foreignNets, foreignSubject }, { faultsOf, scoreFault }) {
   const rows = [];
+  const refused = [];
   for (const net of foreignNets(values.nets).filter(({ name }) => new RegExp(values.only).test(name))) {
-    const subject = await foreignSubject(net);
+    const subject = await foreignSubject(net).catch((error) => {
+      // One that cannot be converted is told, and the others are measured.
+      console.log(`${net.name}: not converted: ${error.message.split('\n')[0]}`);
+      refused.push(net.name);
+    });
+    if (!subject) continue;
     const started = process.cpuUsage();
     try {
       const wanted = faultsOf(subject).filter(({ kind }, i) => kind.includes(values.kinds) && i % Number(values.every) === 0);
@@ -75,6 +81,7 @@ async function measure({ foreignNets, foreignSubject }, { faultsOf, scoreFault }
   }
   const table = tableOf(values.save ? kept() : rows);
   console.log(table);
+  if (refused.length > 0) console.log(`not converted: ${refused.join(', ')}`);
   if (!values.write) return;
   const page = join(root, 'docs/verify.md');
   const block = /(<!-- foreign faults:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;

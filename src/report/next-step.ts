@@ -92,6 +92,9 @@ function explained({ cause, trials }: Report): string | null {
   if (cause!.side === 'recording') {
     return `the recording was made otherwise (${first.what}): record anew, with the script that \`weighbridge golden\` prints. If it is right as it is, our reader takes a setting of the source for another.`;
   }
+  // What no input reaches no input shows.
+  if (trials.some(({ kind, passed }) => kind === 'stated' && passed === false))
+    return `mend layer "${first.layer}" of the file (${first.what}), or have it written anew.`;
   const files = '`weighbridge verify --bisect <folder>` writes the smallest files that show it';
   return cause!.side === 'reading'
     ? `layer "${first.layer}" is read otherwise than the original computes it (${first.what}): ${files}, for a report to us.`
@@ -161,6 +164,7 @@ const TRIALS: Readonly<Record<TrialReport['kind'], string>> = {
   sizes: 'the size that was tried first agrees, another does not: look for sizes that are written into a Reshape, a Resize, a Slice or a pooling of the file.',
   inner: 'the outputs agree because they are saturated, and what they are made of does not: --layers names the first layer that differs.',
   alone: 'the outputs agree within what rounding does to this net, which is much, and one layer does not: --layers looks at each.',
+  stated: 'what was run agrees, and other inputs will not: have the file written anew, or mend the layer that is named.',
   float16: 'without --float16-compute the weights are stored in float16 all the same, and computed with in float32.',
 };
 

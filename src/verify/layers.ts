@@ -19,20 +19,34 @@ export interface LayersToCompare {
   readonly missing: ReadonlySet<Layer>;
   /** Whether to stop at the first layer that is out of tolerance. */
   readonly first?: boolean;
+  /** When to stop, by `performance.now()`; never where left out. */
+  readonly until?: number;
 }
 
 export interface ComparedLayers {
   readonly layers: readonly LayerReport[];
   readonly firstDifference: FirstDifference | null;
   readonly notes: readonly string[];
+  /** Whether time ran out before all layers were looked at. */
+  readonly isCut: boolean;
 }
 
-export async function compareLayers({ map, expected, actual, feeds, toleranceFor, missing, first = false }: LayersToCompare): Promise<ComparedLayers> {
+export async function compareLayers({
+  map,
+  expected,
+  actual,
+  feeds,
+  toleranceFor,
+  missing,
+  first = false,
+  until = Number.POSITIVE_INFINITY,
+}: LayersToCompare): Promise<ComparedLayers> {
   const compared = new Map<Layer, { witness: string; comparison: OutputComparison; allowed: number; shape: readonly number[] }>();
   const notes: string[] = [];
   const order = new Map(map.layers.map((layer, place) => [layer, place]));
   /** Layers from here on are not looked at any more. */
   let end = map.layers.length;
+  let isCut = false;
   let open = map.layers.filter((layer) => actual.layers.has(layer));
   for (const source of expected) {
     const shown = open.filter((layer) => source.layers.has(layer));
@@ -52,7 +66,8 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
             };
             compared.set(layer, entry);
             entry.comparison.add(wanted, await found.next(layer));
-            if (!first || entry.comparison.problem === null) return;
+            isCut ||= performance.now() > until;
+            if (!isCut && (!first || entry.comparison.problem === null)) return;
             end = order.get(layer)!;
             throw STOPPED;
           });
@@ -69,7 +84,8 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
     }
     open = open.filter((layer) => !compared.has(layer));
   }
-  if (end < map.layers.length) notes.push(`${map.layers.length - end - 1} layers behind the first that differs were not looked at`);
+  if (isCut) notes.push(`${map.layers.length - end - 1} layers were not looked at, for time ran out`);
+  else if (end < map.layers.length) notes.push(`${map.layers.length - end - 1} layers behind the first that differs were not looked at`);
   const layers = map.layers.flatMap((layer): LayerReport[] => {
     const entry = compared.get(layer);
     if (!entry) return [];
@@ -92,7 +108,7 @@ export async function compareLayers({ map, expected, actual, feeds, toleranceFor
       },
     ];
   });
-  return { layers, firstDifference: findFirst(map, (layer) => compared.get(layer)?.comparison, missing), notes };
+  return { layers, firstDifference: findFirst(map, (layer) => compared.get(layer)?.comparison, missing), notes, isCut };
 }
 
 /**

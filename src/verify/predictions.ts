@@ -17,6 +17,7 @@ import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Repor
 import { type Ran, runBoth } from './run-both.js';
 import type { RunSample } from './samples.js';
 import { isWitnessAlone } from './second-opinion.js';
+import { type StatedOtherwise, tryActivations } from './stated-activations.js';
 import type { Subject } from './subject.js';
 import { compareWeights } from './weights.js';
 
@@ -55,7 +56,9 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
       ? await tryInner(subject, { samples: alone.compared, map: own, tolerances, shown: shownBehind }, options, notes)
       : null;
   const apart = isRead && !narrowing && !isHalf && !ranOut(alone) ? await tryAlone(subject, { samples: alone.compared, tolerances }, options) : null;
-  const ran = { ...alone, trials: [...alone.trials, ...(inner ? [inner] : []), ...(apart ? [apart.trial] : [])], shown: [...shownBehind, ...alone.shown] };
+  const stated = isRead && !isCoded && !isHalf && !ranOut(alone) ? await tryActivations(subject, narrowing !== null) : null;
+  const besides = [inner, apart?.trial, stated?.trial].filter((trial) => trial != null);
+  const ran = { ...alone, trials: [...alone.trials, ...besides], shown: [...shownBehind, ...alone.shown] };
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
   const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
   notes.push(...(layers?.notes ?? []));
@@ -82,7 +85,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   const found = verdictOf(ran, outputs, passed);
   const mayBeWitness = found === 'mismatch' && passed.weights && beyondValues(ran) === null;
   const verdict = mayBeWitness && (await isWitnessAlone(subject, ran)) ? 'disputed' : found;
-  const inLayers = layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs));
+  const inLayers = (layers && (layers.firstDifference ?? behindLayers(map, layers.layers, outputs))) ?? (stated && firstStated(stated));
   const first = firstDifference(
     map,
     weights,
@@ -92,24 +95,27 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
   // Nobody's mistake: a file that is what its source's weights, rounded, come to, of a net that does not bear it.
   const isLoss = loss?.passed === false && passed.weights && passed.layers && correctness?.report.passed === true && beyondValues(ran) === null;
   if (isLoss) notes.push(OF_NARROWING);
+  const isToBlame = !isLoss && (verdict === 'mismatch' || verdict === 'disputed');
   const cause =
-    !isLoss && (verdict === 'mismatch' || verdict === 'disputed')
-      ? await explain(
-          subject,
-          {
-            first,
-            weights,
-            widened,
-            tolerances,
-            samples: telling(ran),
-            suspect: apart?.first ?? undefined,
-            isAsked: options.layers === true,
-            onPlaced: options.onPlaced,
-            ofRecording: ran.ofRecording,
-          },
-          notes,
-        )
-      : null;
+    isToBlame && stated && passed.weights
+      ? stated.cause
+      : isToBlame
+        ? await explain(
+            subject,
+            {
+              first,
+              weights,
+              widened,
+              tolerances,
+              samples: telling(ran),
+              suspect: apart?.first ?? undefined,
+              isAsked: options.layers === true,
+              onPlaced: options.onPlaced,
+              ofRecording: ran.ofRecording,
+            },
+            notes,
+          )
+        : null;
   if (verdict === 'match' && inLayers) notes.push(`${inLayers.message}; the outputs agree, so the two arrange this part in different ways`);
   return {
     schema: 'weighbridge/report@1',
@@ -231,6 +237,10 @@ function beyondValues({ interface: differences, trials }: Ran): string | null {
 /** Where float16, in which the file computes, does not do: that names the layer, which an output that has become NaN does not. */
 function tooCoarse({ trials }: Ran): string | null {
   return trials.find(({ kind, passed }) => kind === 'float16' && passed === false)?.message ?? null;
+}
+
+function firstStated({ layer, trial }: StatedOtherwise): FirstDifference {
+  return { layer: layer.name, message: trial.message };
 }
 
 /** An output that differs though the layer that makes it agrees: something stands between the two in the file. */

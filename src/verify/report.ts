@@ -145,8 +145,8 @@ export interface InterfaceDifference {
 
 /** Something that was run beside single inputs of the first size. */
 export interface TrialReport {
-  readonly kind: 'batch' | 'sizes' | 'inner' | 'alone' | 'float16';
-  /** 'a batch of 3', 'a free size of 64', 'what "softmax" reads', 'each layer alone', 'true float16'. */
+  readonly kind: 'batch' | 'sizes' | 'inner' | 'alone' | 'stated' | 'float16';
+  /** 'a batch of 3', 'a free size of 64', 'what "softmax" reads', 'each layer alone', 'activations beyond what the inputs reach', 'true float16'. */
   readonly what: string;
   /** Null where the expected side does not do it either, or it could not be looked at. */
   readonly passed: boolean | null;

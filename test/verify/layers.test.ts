@@ -10,11 +10,15 @@ import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
 import { encodeJson } from '../../src/report/json.js';
+import { generateSample } from '../../src/verify/inputs.js';
+import { referenceLayers } from '../../src/verify/layer-source.js';
+import { compareLayers } from '../../src/verify/layers.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import type { Report } from '../../src/verify/report.js';
 import { type VerifyOptions, verifyConversion } from '../../src/verify/verify.js';
 import { DIGITS, ROOT } from '../cli/run-cli.js';
 import { readGoldenArrays } from '../golden.js';
+import { branchedNet } from './faults/nets.js';
 import { all, attribute, type Edit, editOnnx, nodeOf, skipNode } from './faults/onnx-edit.js';
 
 const isReport = new Ajv2020({ strict: false }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/report.schema.json'), 'utf8')));
@@ -95,6 +99,17 @@ describe('layers', () => {
     golden.set('layer:relu2_1', float32Tensor('wrong', wrong.shape, new Float32Array(wrong.shape.reduce((a, b) => a * b)).fill(0.5), { file: 'made here' }));
     expect(await verify('digits.pth', { to: 'onnx' }, { golden })).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'relu2_1' } });
   });
+});
+
+it('layers are looked at for as long as there is time', async () => {
+  const map = branchedNet();
+  const tolerance = { atol: 0, rtol: 1e-5, why: '' };
+  const sides = { map, expected: [referenceLayers(map)], actual: referenceLayers(map), toleranceFor: () => tolerance, missing: new Set<never>() };
+  const feeds = [generateSample(map.inputs, 0, 0)];
+  expect((await compareLayers({ ...sides, feeds, until: Number.POSITIVE_INFINITY })).layers).toHaveLength(map.layers.length);
+  const cut = await compareLayers({ ...sides, feeds, until: 0 });
+  expect(cut).toMatchObject({ isCut: true, firstDifference: null, notes: [`${map.layers.length - 1} layers were not looked at, for time ran out`] });
+  expect(cut.layers).toHaveLength(1);
 });
 
 it('layers behind the first that differs are not looked at, where that is asked for', async () => {

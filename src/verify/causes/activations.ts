@@ -67,6 +67,11 @@ export function isActivation({ op }: Pick<Layer, 'op'>): boolean {
   return SINGLE.has(op) || OF_MANY.includes(op);
 }
 
+/** Whether it is a function of the single elements of one value, which the layer's settings alone tell. */
+export function isSingleActivation({ op, inputs, weights }: Pick<Layer, 'op' | 'inputs' | 'weights'>): boolean {
+  return SINGLE.has(op) && inputs.length === 1 && Object.keys(weights).length === 0;
+}
+
 /** An activation that is not there. */
 export const missing: Family = function* ({ layer }) {
   if (isActivation(layer)) yield { kind: 'activation-missing', what: `${layer.op} missing`, layer: nothing(layer) };

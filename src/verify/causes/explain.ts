@@ -27,8 +27,10 @@ import { type Findings, type TrialLimits, tryCauses } from './trial.js';
 
 /** Samples on which a layer is looked at: the first that differs, and others that tell causes apart. */
 const SAMPLES = 3;
-/** How long trying may take. */
+/** How long trying may take on one layer. */
 const MILLISECONDS = 2500;
+/** How long all of it may take, from the search for the layer on: what is not found until then is told as such. */
+const MOST_MILLISECONDS = 30_000;
 /** Multiplications of a net whose layers are looked at in passing, where nobody asked for all of them. */
 const IN_PASSING = 2e9;
 /** Layers whose values are fetched beside the one that differs, and elements of each. */
@@ -71,19 +73,20 @@ async function explainLayers(subject: Subject, toExplain: ToExplain, notes: stri
     notes.push('what kind of mistake it is was not looked for: that takes the layers of the original, of which only outputs are known here');
     return null;
   }
+  const until = performance.now() + MOST_MILLISECONDS;
   try {
     const types = inferMap(map);
     const mismatch = weights?.judged ? weights.mismatches.find(({ layer }) => layer === first?.layer) : undefined;
     const layer = mismatch && map.layers.find(({ name }) => name === mismatch.layer);
     if (layer && written) {
-      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, MILLISECONDS);
+      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, leftUntil(until));
       // A weight that is wrong is what is to be explained: what the layer makes of it tells less.
       if (found) {
-        if (toExplain.onPlaced) await explainValues(subject, toExplain, types, []);
+        if (toExplain.onPlaced) await explainValues(subject, toExplain, { types, until }, []);
         return reportOf(found, layer.name, { by: 'weights', side: 'file' });
       }
     }
-    return await explainValues(subject, toExplain, types, notes);
+    return await explainValues(subject, toExplain, { types, until }, notes);
   } catch (error) {
     if (!isModelError(error)) throw error;
     notes.push(`what kind of mistake it is was not looked for: ${error.message}`);
@@ -102,7 +105,17 @@ export async function explainStored(
   return found ? reportOf(found, layer.name, { by: 'weights', side: 'file' }) : null;
 }
 
-async function explainValues(subject: Subject, toExplain: ToExplain, types: ReadonlyMap<string, ValueType>, notes: string[]): Promise<CauseReport | null> {
+/** How long a layer may still take. */
+function leftUntil(until: number): number {
+  return Math.max(0, Math.min(MILLISECONDS, until - performance.now()));
+}
+
+async function explainValues(
+  subject: Subject,
+  toExplain: ToExplain,
+  { types, until }: Pick<Place, 'types' | 'until'>,
+  notes: string[],
+): Promise<CauseReport | null> {
   const { map } = subject;
   const { samples, widened, tolerances, isAsked, onPlaced, suspect } = toExplain;
   if (!subject.withLayers || samples.length === 0) return null;
@@ -111,25 +124,31 @@ async function explainValues(subject: Subject, toExplain: ToExplain, types: Read
     return null;
   }
   const seen: string[] = [];
+  let isOut = false;
   const report = await subject.withLayers({ widened, tolerances }, seen, async (sides) => {
     const chosen = samples.slice(0, SAMPLES);
     const net = widened ?? map;
     const stated = await readStated(subject.target, net, subject.written?.partners);
-    const place: Place = { sides, net, map, types, written: subject.written, stated, onPlaced };
+    const place: Place = { sides, net, map, types, written: subject.written, stated, until, onPlaced };
     if (suspect) return explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
     for (const [i, sample] of chosen.entries()) {
-      const { layers } = await compareLayers({ ...sides, feeds: [sample.feeds] });
+      const { layers, isCut } = await compareLayers({ ...sides, feeds: [sample.feeds], first: true, until });
       const failed = layers.find(({ passed }) => !passed);
       const layer = failed && map.layers.find(({ name }) => name === failed.layer);
       const others = [sample, ...chosen.filter((_, j) => j !== i)].map(({ feeds }) => feeds);
       if (layer) return explainLayer(place, layer, others, Math.max(LEAST_ALLOWED, failed.allowed));
+      if (isCut) {
+        isOut = true;
+        return null;
+      }
       // What narrower weights cost shows in outputs as well, and is nothing that is done to them.
       const output = widened ? null : behind(map, sides, sample);
       if (output) return explainOutput(place, output, sample);
     }
     return null;
   });
-  if (!report) notes.push('what kind of mistake it is could not be told: no layer that both sides show differs on the inputs that were looked at');
+  if (isOut) notes.push('which layer differs first was not found in the time that there is for it: --layers takes the time');
+  else if (!report) notes.push('what kind of mistake it is could not be told: no layer that both sides show differs on the inputs that were looked at');
   return report;
 }
 
@@ -141,6 +160,8 @@ interface Place {
   readonly types: ReadonlyMap<string, ValueType>;
   readonly written: Subject['written'];
   readonly stated: Stated | null;
+  /** When looking must end. */
+  readonly until: number;
   readonly onPlaced?: (fault: PlacedFault) => void;
 }
 
@@ -167,14 +188,18 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
     const target = side === 'file' ? made : own;
     return target ? [{ segment: each, target }] : [];
   });
-  const limits = { allowed, milliseconds: MILLISECONDS };
+  const limits = { allowed, milliseconds: leftUntil(place.until) };
   const alone = await tryCauses(targets, { ...limits, stated: side === 'file' ? stated : null });
   // What a node that the source has not does to what the layer reads is told by the layers that make that.
-  const findings = side === 'file' && isUntold(alone) && !alone.isCut ? ((await tryBefore(place, layer, feeds, limits)) ?? alone) : alone;
+  const findings =
+    side === 'file' && isUntold(alone) && !alone.isCut
+      ? ((await tryBefore(place, layer, feeds, { ...limits, milliseconds: leftUntil(place.until) })) ?? alone)
+      : alone;
   // Weights as they are stored tell more than what a layer makes of them; in a file that was not written from the map they may be others by right.
   for (const { name } of side === 'file' && (findings.isFitted || findings.explained.length === 0) ? segment.layers : []) {
+    if (performance.now() > place.until) break;
     const suspect = map.layers.find((each) => each.name === name)!;
-    const stored = written && (await tryStored({ map, layer: suspect, types, weight: (role) => written.weight(suspect, role) }, MILLISECONDS));
+    const stored = written && (await tryStored({ map, layer: suspect, types, weight: (role) => written.weight(suspect, role) }, leftUntil(place.until)));
     if (stored && stored.explained.length > 0) return reportOf(stored, name, { by: 'weights', side });
   }
   return reportOf(findings, layer.name, { by: 'values', side });
@@ -306,11 +331,12 @@ async function explainOutput(
   if (errorOf(target, values.get(port.value)!, scaleOf(target)) <= LEAST_ALLOWED) return null;
   const whole = await segmentOf(around, maker, feeds);
   tell(around, whole.segment, { layer: maker, output: place, wanted: whole.found, allowed: LEAST_ALLOWED });
-  const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, milliseconds: MILLISECONDS });
+  const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, milliseconds: leftUntil(around.until) });
   return reportOf(findings, maker.name, { by: 'values', side: 'file', output: port.name });
 }
 
-function reportOf(
+/** What was found of a layer, in words. */
+export function reportOf(
   { error, explained, tried, isCut, channels }: Findings,
   layer: string,
   { by, side, output }: Pick<CauseReport, 'by' | 'side'> & { readonly output?: string },

@@ -1,0 +1,99 @@
+/**
+ * Activations where no input reaches them. A ReLU6 in the place of a ReLU, deep in a net whose values stay small, shows in no output; but the file says
+ * what stands there. What it states in the place of each activation is held to the source's on a ramp of numbers, far beyond what flows in the net.
+ */
+import { isModelError } from '../errors.js';
+import type { Layer } from '../model/layer-map.js';
+import type { Value } from '../model/ops/array.js';
+import { evaluateLayer } from '../model/ops/evaluate.js';
+import { inferMap, operatorOf, type ValueType } from '../model/ops/index.js';
+import { isSingleActivation } from './causes/activations.js';
+import { readStated, type Stated } from './causes/as-stated.js';
+import type { Cause, Suspect } from './causes/cause.js';
+import { reportOf } from './causes/explain.js';
+import { errorOf, type Segment, scaleOf } from './causes/segment.js';
+import { tryCauses } from './causes/trial.js';
+import type { CauseReport, TrialReport } from './report.js';
+import type { Subject } from './subject.js';
+
+/** Of the ramp's scale. Constants that the file has narrowed with its weights, such as a slope in bfloat16, move what it makes by as much. */
+const ALLOWED = { exact: 2e-5, narrowed: 1e-2 } as const;
+/** Up to which numbers a function is looked at: an exponential of more is infinite in float32, of which others may be made. */
+const MOST = 80;
+/** The same of functions made of straight lines, which nothing overflows. */
+const FAR = 1e6;
+const STRAIGHT: ReadonlySet<string> = new Set(['Relu', 'LeakyRelu', 'ThresholdedRelu', 'Clip', 'HardSigmoid', 'HardSwish', 'Abs', 'Neg']);
+/** Numbers on each side of zero. */
+const STEPS = 200;
+const MILLISECONDS = 1000;
+
+export interface StatedOtherwise {
+  readonly trial: TrialReport;
+  readonly layer: Layer;
+  readonly cause: CauseReport;
+}
+
+/**
+ * The first activation that the file states otherwise; null where there is none, or the file does not say what stands in their places.
+ *
+ * @param isNarrowed whether the file's constants may be the source's, rounded
+ */
+export async function tryActivations({ map, target, written }: Subject, isNarrowed: boolean): Promise<StatedOtherwise | null> {
+  const activations = map.layers.filter(isSingleActivation);
+  if (!written?.isOurs || activations.length === 0) return null;
+  const stated = await readStated(target, map, written.partners);
+  if (!stated) return null;
+  const allowed = isNarrowed ? ALLOWED.narrowed : ALLOWED.exact;
+  const types = inferMap(map);
+  for (const layer of activations) {
+    const values = new Map([[layer.inputs[0]!, rampFor(layer, types)]]);
+    const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
+    const found = await statedOtherwise(segment, layer, stated, allowed);
+    if (!found) continue;
+    const findings = await tryCauses([{ segment, target: found.made }], { allowed, milliseconds: MILLISECONDS, stated });
+    const message = `layer "${layer.name}" (${layer.op}) is another function in the file (${found.what}), where none of the inputs that were run reaches`;
+    return {
+      trial: { kind: 'stated', what: 'activations beyond what the inputs reach', passed: false, message },
+      layer,
+      cause: reportOf(findings, layer.name, { by: 'values', side: 'file' }),
+    };
+  }
+  return null;
+}
+
+async function statedOtherwise(
+  { map, values, types }: Segment,
+  layer: Layer,
+  stated: Stated,
+  allowed: number,
+): Promise<{ readonly made: Value; readonly what: string } | null> {
+  const ramp = values.get(layer.inputs[0]!)!;
+  const suspect: Suspect = { map, layer, operator: operatorOf(layer.op)!, inputs: [ramp], types, known: values, others: new Map() };
+  const [base] = await evaluateLayer(layer, [ramp]);
+  for (const cause of [...stated.settings(suspect), ...stated.whole(suspect)]) {
+    const made = await madeBy(cause, ramp);
+    // What cannot be computed of the ramp alone, such as a layer that reads something else, runs have to show.
+    if (made && made.data.length === base!.data.length && errorOf(base!, made, scaleOf(base!)) > allowed) return { made, what: cause.what };
+  }
+  return null;
+}
+
+async function madeBy({ layer, compute }: Cause, ramp: Value): Promise<Value | null> {
+  try {
+    const made = layer ? await evaluateLayer(layer, [ramp]) : await compute?.();
+    return made?.[0] ?? null;
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return null;
+  }
+}
+
+/** Numbers that lie closer the nearer they are to zero. */
+function rampFor({ op, inputs: [value = ''] }: Layer, types: ReadonlyMap<string, ValueType>): Value {
+  const most = STRAIGHT.has(op) ? FAR : MOST;
+  const data = Float64Array.from({ length: 2 * STEPS + 1 }, (_, i) => {
+    const part = (i - STEPS) / STEPS;
+    return Math.sign(part) * most ** Math.abs(part) * Math.abs(part);
+  });
+  return { shape: [1, data.length], data, dtype: types.get(value)?.dtype ?? 'float32' };
+}

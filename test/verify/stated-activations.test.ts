@@ -1,0 +1,87 @@
+/** A function that is another one only where no input reaches is seen by what the file states. */
+import { expect, it } from 'vitest';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { constant, editOnnx, nodeOf } from './faults/onnx-edit.js';
+import { editTfjs } from './faults/tfjs-edit.js';
+import { mapOf, spread, tensor, verifyWrittenMap, written } from './small-files.js';
+
+const port = (name: string, channels: number) => ({ name, value: name, dtype: 'float32', shape: ['N', channels, 4, 4], layout: 'nchw' }) as const;
+
+/** A layer that reads numbers between 0 and 1. */
+function behindSigmoid(op: string, attributes: Readonly<Record<string, number>> = {}): LayerMap {
+  const weights = { kernel: tensor('k', [2, 3, 1, 1], spread(6)), bias: tensor('b', [2], [0.1, -0.2]) };
+  return mapOf(
+    [
+      { name: 'conv', op: 'Conv', inputs: ['x'], outputs: ['h'], weights },
+      { name: 'gate', op: 'Sigmoid', inputs: ['h'], outputs: ['g'] },
+      { name: 'act', op, inputs: ['g'], outputs: ['y'], attributes },
+    ],
+    [port('x', 3)],
+    [port('y', 2)],
+  );
+}
+
+it('ReLU6 for ReLU, and a ReLU clipped at 20, in an ONNX file', async () => {
+  const map = behindSigmoid('Relu');
+  const files = await written(map);
+  for (const [most, kind] of [
+    [6, 'activation'],
+    [20, 'clip'],
+  ] as const) {
+    const wrong = editOnnx(files['net.onnx']!, (graph) => {
+      const act = nodeOf(graph, 'act');
+      act.opType = 'Clip';
+      act.input = [act.input![0]!, constant(graph, 'low', [0]), constant(graph, 'high', [most])];
+    });
+    const report = await verifyWrittenMap(map, { 'net.onnx': wrong });
+    expect(report).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'act' }, cause: { layer: 'act', side: 'file' } });
+    expect(report.trials.find(({ passed }) => passed === false)).toMatchObject({ kind: 'stated' });
+    expect(report.cause!.explainedBy.map((cause) => cause.kind)).toContain(kind);
+  }
+});
+
+it('the same in TensorFlow.js files of both kinds', async () => {
+  const map = behindSigmoid('Relu');
+  for (const [format, edit] of [
+    ['tfjs', (part: Record<string, unknown>) => Object.assign(part.config as object, { activation: 'relu6' })],
+    ['tfjs-graph', (part: Record<string, unknown>) => Object.assign(part, { op: 'Relu6' })],
+  ] as const) {
+    const wrong = editTfjs(await written(map, format), ({ part }) => void edit(part('act')));
+    expect(await verifyWrittenMap(map, wrong, {}, format)).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'act' } });
+  }
+});
+
+it('a file with narrower weights as well', async () => {
+  const map = behindSigmoid('Clip', { min: 0, max: 6 });
+  const files = await written(map, 'onnx', { dtype: 'int8' });
+  expect((await verifyWrittenMap(map, files)).verdict).toBe('match');
+  const wrong = editOnnx(files['net.onnx']!, (graph) => {
+    nodeOf(graph, 'act').input![2] = constant(graph, 'high', [3]);
+  });
+  expect(await verifyWrittenMap(map, { 'net.onnx': wrong })).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'act' } });
+});
+
+it('a right file of every activation in every format that writes it is a match', async () => {
+  const layers: [string, Record<string, number>?][] = [
+    ...['Relu', 'Selu', 'Sigmoid', 'Tanh', 'Softplus', 'Softsign', 'Mish', 'Gelu', 'HardSwish', 'Exp', 'Erf', 'Abs', 'Neg'].map((op): [string] => [op]),
+    ['LeakyRelu', { alpha: 0.1 }],
+    ['Elu', { alpha: 0.7 }],
+    ['Celu', { alpha: 0.7 }],
+    ['ThresholdedRelu', { alpha: 0.4 }],
+    ['HardSigmoid', { alpha: 1 / 6, beta: 0.5 }],
+    ['Clip', { min: 0, max: 6 }],
+    ['Clip', { min: -1, max: 0.1 }],
+  ];
+  let seen = 0;
+  for (const [op, attributes] of layers) {
+    const map = behindSigmoid(op, attributes);
+    for (const format of ['onnx', 'tfjs-graph', 'tfjs']) {
+      const files = await written(map, format, { opset: 20 }).catch(() => null);
+      if (!files) continue;
+      const report = await verifyWrittenMap(map, files, { samples: 1 }, format);
+      expect([op, format, report.verdict, report.firstDifference?.message]).toEqual([op, format, 'match', undefined]);
+      seen++;
+    }
+  }
+  expect(seen).toBeGreaterThan(40);
+});

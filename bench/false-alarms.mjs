@@ -4,7 +4,7 @@
  *
  *   node bench/false-alarms.mjs [--models folder,folder] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers] [--save folder] [--write]
  *
- * Folders: models of other people, each in a folder of its own (`case.json` says what it is, where there is one), made nets with their
+ * Folders: what test/fixtures/exported/strangers.py makes, models of other people, each in a folder of its own (`case.json` says what it is, where there is one), made nets with their
  * `options.json` (test/fixtures/architectures), or a zoo, whose `index.json` lists its models. --save keeps what was found, a file for each
  * model and target, which is not done again; --write puts the table of all that was kept into docs/verify.md.
  */
@@ -54,7 +54,7 @@ function target(name, file, engines) {
   return { name, to, file, engines, options: dtype ? { dtype } : {} };
 }
 
-const MODEL = /\.(h5|hdf5|keras|onnx|caffemodel|pth|pt|pb|json)$/i;
+const MODEL = /\.(h5|hdf5|keras|onnx|caffemodel|pth|pt|pt2|pb|tflite|json)$/i;
 
 function models() {
   return flags.models

@@ -4,7 +4,7 @@
  *
  *   npm run faults -- [--nets folder] [--only name] [--kinds text] [--every 3] [--save folder] [--write]
  *
- * --nets: what test/fixtures/exported/make.py has made. --every: each so many-th fault. --save: keeps what was found, a file for each net, so that
+ * --nets: what test/fixtures/exported/make.py or strangers.py has made. --every: each so many-th fault. --save: keeps what was found, a file for each net, so that
  * nets can be run one by one; --write puts the table of all that was kept into docs/verify.md. Nets that are not here are left out.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -40,7 +40,9 @@ export interface StatedOtherwise {
  */
 export async function tryActivations({ map, target, written }: Subject, isNarrowed: boolean): Promise<StatedOtherwise | null> {
   const activations = map.layers.filter(isSingleActivation);
-  if (!written?.isOurs || activations.length === 0) return null;
+  if (!written || activations.length === 0) return null;
+  // In a file that has some of the names only, a function may be spread over others of its layers.
+  if (!written.isOurs && map.layers.some((layer) => written.valueOf(layer) === undefined)) return null;
   const stated = await readStated(target, map, written.partners);
   if (!stated) return null;
   const allowed = isNarrowed ? ALLOWED.narrowed : ALLOWED.exact;

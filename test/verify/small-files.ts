@@ -87,19 +87,22 @@ export function mapOf(layers: readonly Parameters<typeof makeLayer>[0][], inputs
   };
 }
 
+const FILE_NAMES: Readonly<Record<string, string>> = { onnx: 'net.onnx', 'keras-v3': 'net.keras', 'keras-h5': 'net.h5', caffe: 'net.caffemodel' };
+const fileName = (format: string) => FILE_NAMES[format] ?? 'model.json';
+
 /** What a writer makes of a map, in memory. */
 export async function written(map: LayerMap, to = 'onnx', options: Readonly<Record<string, unknown>> = {}): Promise<Readonly<Record<string, Uint8Array>>> {
   const writer = writers.find(({ name }) => name === to) as Extract<AnyWriter, { carries: 'model' }>;
   const sink = memorySink();
   const metadata = async () => ({ 'weighbridge.version': 'test' });
-  await writer.write(map, sink, to === 'onnx' ? 'net.onnx' : 'model.json', { dtype: 'source', layout: 'source', metadata, ...options });
+  await writer.write(map, sink, fileName(to), { dtype: 'source', layout: 'source', metadata, ...options });
   await sink.commit();
   return Object.fromEntries(sink.files);
 }
 
 /** A written map, perhaps changed, verified as a conversion of that map; nothing but our evaluator, or a recording, is its witness. */
 export async function verifyWrittenMap(map: LayerMap, files: Readonly<Record<string, Uint8Array>>, options: VerifyOptions = {}, to = 'onnx'): Promise<Report> {
-  const target = { files: memoryFileSet(files, to === 'onnx' ? 'net.onnx' : 'model.json'), format: to };
+  const target = { files: memoryFileSet(files, fileName(to)), format: to };
   const source = { files: memoryFileSet({}, null) };
   return verifyConversion({ source, model: modelOf(map), map, target }, options);
 }

@@ -35,7 +35,14 @@ const PUBLISHED = [
   'keras-simple-lstm-tf-k1',
 ];
 
-/** @param exported a folder of what test/fixtures/exported/make.py makes */
+const MADE = /\.(onnx|keras|h5|pt|tflite)$/;
+
+function optionsIn(folder: string): ForeignNet['options'] {
+  const path = join(folder, 'options.json');
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+}
+
+/** @param exported a folder of what test/fixtures/exported/make.py makes, or strangers.py */
 export function foreignNets(exported?: string): ForeignNet[] {
   const own = FROM_WEIGHTS.map((name) => {
     const { inputShape, assume } = JSON.parse(readFileSync(join(FIXTURES, name, 'options.json'), 'utf8'));
@@ -45,9 +52,12 @@ export function foreignNets(exported?: string): ForeignNet[] {
     const { model, prototxt } = JSON.parse(readFileSync(join(CORPUS, name, 'case.json'), 'utf8'));
     return { name, path: join(CORPUS, name, model), prototxt: prototxt ?? undefined, options: {} };
   });
-  const made = (exported ? readdirSync(exported) : [])
-    .filter((file) => file.endsWith('.onnx'))
-    .map((file) => ({ name: `${file.slice(0, -'.onnx'.length)}, exported by torch`, path: join(exported!, file), options: {} }));
+  const made = (exported ? readdirSync(exported, { withFileTypes: true }) : []).flatMap((entry): ForeignNet[] => {
+    const path = join(exported!, entry.name);
+    if (!entry.isDirectory()) return MADE.test(entry.name) ? [{ name: `${entry.name.replace(MADE, '')}, exported by torch`, path, options: {} }] : [];
+    const file = readdirSync(path).find((name) => MADE.test(name));
+    return file ? [{ name: entry.name, path: join(path, file), options: optionsIn(path) }] : [];
+  });
   return [...own, ...made, ...published];
 }
 

@@ -21,6 +21,7 @@ import type { WriteOptions, Writer } from './writer.js';
 /** The last release of Keras 2, and the release of Keras 3 whose archive is followed. */
 const KERAS_2 = '2.15.0';
 const KERAS_3 = '3.0.0';
+const WEIGHTS_NAME = '.weights.h5';
 
 export const kerasH5: Writer = {
   carries: 'model',
@@ -31,8 +32,11 @@ export const kerasH5: Writer = {
   async write(map, sink, name, options) {
     const target = build(map, options);
     const { store, total, notices } = storage(target, options);
+    const whole = legacyFile(target, map, store, await options.metadata());
+    // A file of this name is to Keras 3 one of weights as it saves them, and load_weights looks for them where it does.
+    const both = name.endsWith(WEIGHTS_NAME) ? new Map([...whole.children, ...weightsTree(target, store).children]) : whole.children;
     const file = await sink.create(name);
-    await writePieces(encodeHdf5(legacyFile(target, map, store, await options.metadata())), file, byteProgress(total, options));
+    await writePieces(encodeHdf5({ ...whole, children: both }), file, byteProgress(total, options));
     await file.close();
     return { warnings: notices() };
   },
@@ -83,7 +87,7 @@ function storage(target: KerasTarget, { dtype }: WriteOptions) {
   // HDF5 has no bfloat16, and what Keras computes in is float32.
   const { tensors, notices } = castWeights(weights, dtype, (own) => own !== 'bfloat16');
   const stored = new Map(weights.map((tensor, i) => [tensor, tensors[i]!]));
-  return { store: (tensor: Tensor) => stored.get(tensor)!, total: tensors.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0), notices };
+  return { store: (tensor: Tensor) => stored.get(tensor)!, total: [...new Set(tensors)].reduce((sum, tensor) => sum + tensorByteLength(tensor), 0), notices };
 }
 
 function legacyFile(target: KerasTarget, map: LayerMap, store: (tensor: Tensor) => Tensor, metadata: Readonly<Record<string, string>>): Hdf5Group {

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Group, File as H5File, ready } from 'h5wasm/node';
+import { unzipSync } from 'fflate';
+import { type Dataset, Group, File as H5File, ready } from 'h5wasm/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
@@ -27,6 +28,11 @@ const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
 /** Modules by hash as PyTorch ran them, with the largest error of their predictions. */
 const WRITTEN = JSON.parse(readFileSync(join(FIXTURES, 'written/recorded.json'), 'utf8')) as {
   readonly cases: Readonly<Record<string, { readonly module: string; readonly error: number }>>;
+};
+
+/** Configurations by hash as Keras loaded them, with its order of their layers and the largest error of its predictions. */
+const LOADED = JSON.parse(readFileSync(join(FIXTURES, 'written/recorded-keras.json'), 'utf8')) as {
+  readonly cases: Readonly<Record<string, { readonly config: string; readonly layers: string; readonly error: number }>>;
 };
 
 /** One of each family. */
@@ -70,6 +76,8 @@ async function weightBytes(map: LayerMap): Promise<Map<string, number>> {
   }
   return counts;
 }
+
+const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
 
 async function declinedOr<T>(to: string, work: () => Promise<T>): Promise<T | null> {
   try {
@@ -137,6 +145,21 @@ function splitBatch({ shape, data }: Picture, batch: number | string | undefined
   return Array.from({ length: shape[0]! }, (_, i) => ({ shape: [1, ...shape.slice(1)], data: data.slice(i * size, (i + 1) * size) }));
 }
 
+describe('a Keras 3 archive', () => {
+  it.each(Object.keys(LOADED.cases))('%s has the configuration that Keras loaded and found right, its layers in the order of Keras', async (name) => {
+    const { config, layers, error } = LOADED.cases[name]!;
+    const { sink } = await write(join(FIXTURES, 'architectures', name), 'keras-v3', 'model.keras');
+    const written = new TextDecoder().decode(unzipSync(sink.files.get('model.keras')!)['config.json']);
+    const names = JSON.parse(written).config.layers.map((layer: { name: string }) => layer.name);
+    // Keras gives weights to layers by their order alone.
+    expect(sha256(names.join('\n'))).toBe(layers);
+    // Where this differs on purpose, test/fixtures/written/make_keras.py loads the new files and records them.
+    expect(sha256(written)).toBe(config);
+    // Keras adds up in float32, in an order of its own.
+    expect(error).toBeLessThan(1e-4);
+  });
+});
+
 describe('Keras HDF5', () => {
   beforeAll(async () => {
     await ready;
@@ -155,6 +178,31 @@ describe('Keras HDF5', () => {
       if (expected.shape.length === 2) expectClose({ shape: output!.shape, data: output!.data as Float32Array }, expected, 5e-5);
     } finally {
       await session.close();
+    }
+  });
+
+  it('named .weights.h5 has each weight a second time, as a link, where Keras 3 looks for weights', async () => {
+    const folder = join(FIXTURES, 'architectures/vgg-small-picture');
+    const plain = (await write(folder, 'keras-h5', 'model.h5')).sink.files.get('model.h5')!;
+    const { sink, files } = await write(folder, 'keras-h5', 'model.weights.h5');
+    const both = sink.files.get('model.weights.h5')!;
+    expect(both.byteLength / plain.byteLength).toBeLessThan(1.5);
+    const back = await openModel(files);
+    const before = await openModel(memoryFileSet({ 'model.h5': plain }, 'model.h5'));
+    expect(await weightBytes(await back.map())).toEqual(await weightBytes(await before.map()));
+    const { FS } = await ready;
+    FS.writeFile('/both.weights.h5', both);
+    const file = new H5File('/both.weights.h5', 'r');
+    try {
+      const { config } = JSON.parse(file.attrs.model_config!.value as string);
+      const convolutions = config.layers.filter(({ class_name }: { class_name: string }) => class_name === 'Conv2D');
+      for (const [i, { name }] of convolutions.entries()) {
+        const value = (path: string) => (file.get(path) as Dataset).value;
+        expect(value(`layers/conv2d${i === 0 ? '' : `_${i}`}/vars/0`), name).toEqual(value(`model_weights/${name}/${name}/kernel:0`));
+      }
+      expect(convolutions.length).toBeGreaterThan(3);
+    } finally {
+      file.close();
     }
   });
 
@@ -223,7 +271,7 @@ describe('PyTorch', () => {
     const { module, error } = WRITTEN.cases[name]!;
     const { sink } = await write(join(FIXTURES, 'architectures', name), 'pytorch', 'model.pth');
     // Where this differs on purpose, test/fixtures/written/make.py loads the new modules and records them.
-    expect(createHash('sha256').update(sink.files.get('model.py')!).digest('hex')).toBe(module);
+    expect(sha256(sink.files.get('model.py')!)).toBe(module);
     expect(error).toBeLessThan(1e-5);
   });
 });

@@ -33,7 +33,7 @@ const INTERNAL_K = 16;
 const LEAF_K = 4;
 
 /**
- * The file as pieces that follow each other; those of the datasets are streamed.
+ * The file as pieces that follow each other; those of the datasets are streamed. A tensor in several places is one dataset with as many links.
  *
  * @throws ModelError 'unsupported' naming a tensor of a dtype that HDF5 has no standard type for, or a list of texts that is too long
  */
@@ -65,6 +65,7 @@ interface PlacedGroup {
 /** The metadata behind the superblock; addresses of datasets are filled in once its size is known. */
 class Image {
   readonly datasets: Tensor[] = [];
+  readonly #placed = new Map<Tensor, { readonly header: Uint8Array; readonly address: number }>();
   readonly #pieces: Uint8Array[] = [];
   readonly #dataAddresses: { header: Uint8Array; at: number; offset: number }[] = [];
   #position = SUPERBLOCK_BYTES;
@@ -94,6 +95,12 @@ class Image {
   }
 
   #dataset(tensor: Tensor): number {
+    const known = this.#placed.get(tensor);
+    if (known) {
+      const view = new DataView(known.header.buffer, known.header.byteOffset);
+      view.setUint32(LINKS_AT, view.getUint32(LINKS_AT, true) + 1, true);
+      return known.address;
+    }
     const byteLength = tensorByteLength(tensor);
     // Contiguous data at an address that follows; an empty dataset has none.
     const layout = concatBytes([Uint8Array.of(3, 1), u64(byteLength === 0 ? UNDEFINED : 0), u64(byteLength)]);
@@ -103,7 +110,9 @@ class Image {
     if (byteLength > 0) this.#dataAddresses.push({ header, at, offset: this.#dataBytes });
     this.datasets.push(tensor);
     this.#dataBytes += byteLength + padding(byteLength);
-    return this.#place(header);
+    const address = this.#place(header);
+    this.#placed.set(tensor, { header, address });
+    return address;
   }
 
   #attribute(name: string, value: Hdf5Attribute): Uint8Array {
@@ -157,7 +166,10 @@ class Image {
   }
 }
 
-/** Object header version 1: reference count 1, the messages in one block. */
+/** Where an object header counts the links to its object. */
+const LINKS_AT = 4;
+
+/** Object header version 1: one link, the messages in one block. */
 function objectHeader(messages: readonly Uint8Array[]): Uint8Array {
   const body = concatBytes(messages);
   return concatBytes([Uint8Array.of(1, 0), u16(messages.length), u32(1), u32(body.byteLength), new Uint8Array(4), body]);

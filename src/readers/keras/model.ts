@@ -34,7 +34,9 @@ export async function readHdf5(files: FileSet, options: ReadOptions): Promise<Mo
   if (file.endsWith(SHARD_INDEX)) return readSharded(files, options);
   const root = await openHdf5(await files.open(file));
   if (!(await isKeras(root))) throw new ModelError('malformed', 'this HDF5 file is no Keras model: it has neither a model_config nor layer_names', { file });
-  if (await isWeightTree(root)) {
+  const own = await root.attributes();
+  // A whole model may have its weights once more where Keras 3 looks for them.
+  if (!own.has('model_config') && (await isWeightTree(root))) {
     const saved = await readTree(root, file);
     const model = describeModel(saved, await findConfigBeside(files, options), {}, { file, format: 'keras-h5', container: 'HDF5', options });
     const part = SHARD_NAME.exec(file)?.[1];
@@ -42,7 +44,7 @@ export async function readHdf5(files: FileSet, options: ReadOptions): Promise<Mo
   }
   const nested = await root.get('model_weights');
   const holder = nested?.kind === 'group' ? nested : root;
-  const attributes = new Map([...(await root.attributes()), ...(await holder.attributes())]);
+  const attributes = new Map([...own, ...(await holder.attributes())]);
   const text = (name: string) => (typeof attributes.get(name) === 'string' ? (attributes.get(name) as string) : null);
   const layers = await readLayerWeights(holder, file);
   const saved: Saved = { layers, assign: (model) => assignWeights(model, layers, file) };

@@ -33,7 +33,7 @@ export interface KerasLayer extends FileNode {
   readonly weights: readonly (readonly [role: string, weight: FileWeight])[];
 }
 
-interface KerasNode extends KerasLayer {
+export interface KerasNode extends KerasLayer {
   readonly config: Json;
   /** Of each call. */
   readonly calls: (readonly FileValue[])[];
@@ -80,7 +80,7 @@ export class LayersTarget implements Target {
   /** The configuration as Keras 2 writes it. */
   config(name: string): Json {
     const ref = ({ node, call }: FileValue) => [node.name, call, 0];
-    const layers = this.#nodes.map(({ name: own, className, config, calls }) => ({
+    const layers = this.#ordered().map(({ name: own, className, config, calls }) => ({
       class_name: className,
       name: own,
       config: { name: own, trainable: true, dtype: 'float32', ...config },
@@ -89,13 +89,22 @@ export class LayersTarget implements Target {
     return { class_name: 'Model', config: { name, layers, input_layers: this.#inputs.map(ref), output_layers: this.#outputs.map(ref) } };
   }
 
-  /** Its layers in running order, each once however often it is called. */
+  /** Its layers, each once however often it is called. */
   layers(): readonly KerasLayer[] {
-    return this.#nodes;
+    return this.#ordered();
   }
 
   weights(): NamedWeight[] {
     return this.#nodes.flatMap(({ name, weights }) => weights.map(([role, weight]) => ({ name: `${name}/${role}`, weight })));
+  }
+
+  #ordered(): readonly KerasNode[] {
+    return this.order(this.#nodes, this.#inputs, this.#outputs);
+  }
+
+  /** The layers as the file has them: in running order, which is any to TensorFlow.js. */
+  protected order(nodes: readonly KerasNode[], _inputs: readonly FileValue[], _outputs: readonly FileValue[]): readonly KerasNode[] {
+    return nodes;
   }
 
   nameNodes(name: string, result: FileValue): void {
@@ -107,7 +116,7 @@ export class LayersTarget implements Target {
     // becomes takes their bits for floats.
     const dtype = 'float32';
     const sizes = shape.map((size, axis) => (axis === 0 && typeof size === 'string' ? null : knownSize(size)));
-    const value = this.#add('InputLayer', 'input', { batch_input_shape: sizes, dtype, sparse: false }, [], shape);
+    const value = this.add('InputLayer', 'input', { batch_input_shape: sizes, dtype, sparse: false }, [], shape);
     this.#inputs.push(value);
     this.nameNodes(port.name, value);
     return value;
@@ -122,7 +131,7 @@ export class LayersTarget implements Target {
 
   transpose(x: FileValue, perm: readonly number[]): FileValue {
     if (perm[0] !== 0) throw inexpressible('the batch would have to become another axis, and layers leave it where it is');
-    return this.#add(
+    return this.add(
       'Permute',
       'permute',
       { dims: perm.slice(1) },
@@ -135,13 +144,13 @@ export class LayersTarget implements Target {
     if (shape[0] !== x.shape[0]) throw inexpressible(`a reshape from [${x.shape}] to [${shape}], which does not keep the batch`);
     const sizes = shape.slice(1).map((size) => knownSize(size) ?? -1);
     if (sizes.filter((size) => size === -1).length > 1) throw inexpressible(`a reshape to [${shape}], of which several sizes are free`);
-    return this.#add('Reshape', 'reshape', { target_shape: sizes }, [x], shape);
+    return this.add('Reshape', 'reshape', { target_shape: sizes }, [x], shape);
   }
 
   flatten(x: FileValue): FileValue {
     const sizes = x.shape.slice(1).map(knownSize);
     const features = sizes.every((size) => size !== null) ? product(sizes) : '?';
-    return this.#add('Flatten', 'flatten', { data_format: 'channels_last' }, [x], [x.shape[0]!, features]);
+    return this.add('Flatten', 'flatten', { data_format: 'channels_last' }, [x], [x.shape[0]!, features]);
   }
 
   pad(x: FileValue, margins: Margins, mode: string, value: number): FileValue {
@@ -170,7 +179,7 @@ export class LayersTarget implements Target {
       shape.map((size, axis) => (axes.includes(axis) && typeof size === 'number' ? size + sign * (amounts[axis]![0] + amounts[axis]![1]) : size));
     if (changed.length === 0) return x;
     if (x.shape.length === 4 && changed.every((axis) => axis === 1 || axis === 2)) {
-      return this.#add(className, suffix, { [key]: [amounts[1], amounts[2]], data_format: 'channels_last' }, [x], grown(x.shape, changed));
+      return this.add(className, suffix, { [key]: [amounts[1], amounts[2]], data_format: 'channels_last' }, [x], grown(x.shape, changed));
     }
     const what = className === 'Cropping2D' ? 'cutting' : 'padding';
     return changed.reduce((value, axis) => {
@@ -179,7 +188,7 @@ export class LayersTarget implements Target {
       const picture = [batch, product(sizes.slice(1, axis)), sizes[axis]!, product(sizes.slice(axis + 1))];
       const changedPicture = picture.with(2, sizes[axis]! + sign * (amounts[axis]![0] + amounts[axis]![1]));
       const config = { [key]: [[0, 0], amounts[axis]], data_format: 'channels_last' };
-      const made = this.#add(className, suffix, config, [this.reshape(value, picture)], changedPicture);
+      const made = this.add(className, suffix, config, [this.reshape(value, picture)], changedPicture);
       return this.reshape(made, grown(value.shape, [axis]));
     }, x);
   }
@@ -193,7 +202,7 @@ export class LayersTarget implements Target {
     if (axis === 0) throw inexpressible('a concatenation along the batch');
     const sizes = xs.map(({ shape }) => knownSize(shape[axis]));
     const total = sizes.every((size) => size !== null) ? sizes.reduce((a, b) => a + b, 0) : '?';
-    return this.#add('Concatenate', 'concat', { axis: axis === xs[0]!.shape.length - 1 ? -1 : axis }, xs, xs[0]!.shape.with(axis, total));
+    return this.add('Concatenate', 'concat', { axis: axis === xs[0]!.shape.length - 1 ? -1 : axis }, xs, xs[0]!.shape.with(axis, total));
   }
 
   resize(x: FileValue, factors: readonly number[], mode: string, sampling: string): FileValue {
@@ -212,7 +221,7 @@ export class LayersTarget implements Target {
 
   protected enlarge(x: FileValue, factors: readonly number[], interpolation: 'nearest' | 'bilinear'): FileValue {
     const shape = x.shape.map((size, axis) => multiplyDims(size, axis === 1 || axis === 2 ? factors[axis - 1]! : 1));
-    return this.#add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation }, [x], shape);
+    return this.add('UpSampling2D', 'resize', { size: factors, data_format: 'channels_last', interpolation }, [x], shape);
   }
 
   convolution(x: FileValue, { kernel, bias, strides, dilations, padding, groups = 1 }: ConvolutionForm): FileValue {
@@ -230,7 +239,7 @@ export class LayersTarget implements Target {
       use_bias: bias !== null,
     };
     const spatial = windowedShape(x.shape.slice(1, -1), { window, strides, dilations, padding });
-    return this.#add(CONVOLUTIONS[window.length]!, 'conv', config, [x], [x.shape[0]!, ...spatial, filters], weightsOf({ kernel, bias }));
+    return this.add(CONVOLUTIONS[window.length]!, 'conv', config, [x], [x.shape[0]!, ...spatial, filters], weightsOf({ kernel, bias }));
   }
 
   hasDepthwise({ dilations }: Pick<ConvolutionForm, 'dilations'>): boolean {
@@ -253,7 +262,7 @@ export class LayersTarget implements Target {
     };
     const spatial = windowedShape(x.shape.slice(1, -1), { window, strides, dilations, padding });
     const weights = weightsOf({ depthwise_kernel: kernel, bias });
-    return this.#add('DepthwiseConv2D', 'depthwise', config, [x], [x.shape[0]!, ...spatial, channels * multiplier], weights);
+    return this.add('DepthwiseConv2D', 'depthwise', config, [x], [x.shape[0]!, ...spatial, channels * multiplier], weights);
   }
 
   transposedConvolution(x: FileValue, { kernel, bias, strides }: Pick<ConvolutionForm, 'kernel' | 'bias' | 'strides'>): FileValue {
@@ -270,26 +279,26 @@ export class LayersTarget implements Target {
       use_bias: bias !== null,
     };
     const spatial = transposedShape(x.shape.slice(1, -1), window, strides);
-    return this.#add('Conv2DTranspose', 'conv', config, [x], [x.shape[0]!, ...spatial, filters], weightsOf({ kernel, bias }));
+    return this.add('Conv2DTranspose', 'conv', config, [x], [x.shape[0]!, ...spatial, filters], weightsOf({ kernel, bias }));
   }
 
   dense(x: FileValue, kernel: FileWeight, bias: FileWeight | null): FileValue {
     if (x.shape.length < 2) throw inexpressible('a dense layer without a batch');
     const units = kernel.tensor.shape[1]!;
     const config = { units, activation: 'linear', use_bias: bias !== null };
-    return this.#add('Dense', 'dense', config, [x], x.shape.with(-1, units), weightsOf({ kernel, bias }));
+    return this.add('Dense', 'dense', config, [x], x.shape.with(-1, units), weightsOf({ kernel, bias }));
   }
 
   matMul(a: FileValue, b: FileValue): FileValue {
     if (a.shape.length !== 3 || b.shape.length !== 3 || a.shape[0] !== b.shape[0])
       throw inexpressible(`a product of two values of the shapes [${a.shape}] and [${b.shape}]; the Dot layer takes batches of matrices`);
-    return this.#add('Dot', 'dot', { axes: [2, 1], normalize: false }, [a, b], [...a.shape.slice(0, 2), b.shape[2]!]);
+    return this.add('Dot', 'dot', { axes: [2, 1], normalize: false }, [a, b], [...a.shape.slice(0, 2), b.shape[2]!]);
   }
 
   gather(x: FileValue, table: FileWeight): FileValue {
     const [rows, width] = table.tensor.shape as [number, number];
     const config = { input_dim: rows, output_dim: width, mask_zero: false, input_length: null };
-    return this.#add('Embedding', 'embedding', config, [x], [...x.shape, width], [['embeddings', table]]);
+    return this.add('Embedding', 'embedding', config, [x], [...x.shape, width], [['embeddings', table]]);
   }
 
   normalise(x: FileValue, { scale, bias, mean, variance }: Readonly<Record<'scale' | 'bias' | 'mean' | 'variance', FileWeight>>, epsilon: number): FileValue {
@@ -300,10 +309,10 @@ export class LayersTarget implements Target {
   #normalise(x: FileValue, config: Json, weights: KerasNode['weights']): FileValue {
     const rank = x.shape.length;
     const whole = { axis: -1, momentum: 0.99, ...config };
-    if (rank <= 4) return this.#add('BatchNormalization', 'normalise', whole, [x], x.shape, weights);
+    if (rank <= 4) return this.add('BatchNormalization', 'normalise', whole, [x], x.shape, weights);
     const sizes = knownSizes(x, `a normalisation over ${rank} axes`);
     const picture = [x.shape[0]!, product(sizes.slice(0, -2)), ...sizes.slice(-2)];
-    return this.reshape(this.#add('BatchNormalization', 'normalise', whole, [this.reshape(x, picture)], picture, weights), x.shape);
+    return this.reshape(this.add('BatchNormalization', 'normalise', whole, [this.reshape(x, picture)], picture, weights), x.shape);
   }
 
   localResponse(): FileValue {
@@ -314,7 +323,7 @@ export class LayersTarget implements Target {
     const className = `${kind === 'max' ? 'Max' : 'Average'}Pooling${size.length}D`;
     const spatial = windowedShape(x.shape.slice(1, -1), { window: size, strides, dilations: size.map(() => 1), padding });
     const config = { pool_size: size, strides, padding, data_format: 'channels_last' };
-    return this.#add(className, 'pool', config, [x], [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
+    return this.add(className, 'pool', config, [x], [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
   }
 
   weightedAverage(): FileValue {
@@ -333,11 +342,11 @@ export class LayersTarget implements Target {
     const word = kind === 'max' ? 'GlobalMaxPooling' : 'GlobalAveragePooling';
     let made: FileValue;
     if (kept.length === 1 && axes.length <= 2) {
-      made = this.#add(`${word}${axes.length}D`, 'pool', axes.length === 2 ? { data_format: 'channels_last' } : {}, [x], [x.shape[0]!, ...kept]);
+      made = this.add(`${word}${axes.length}D`, 'pool', axes.length === 2 ? { data_format: 'channels_last' } : {}, [x], [x.shape[0]!, ...kept]);
     } else {
       const sizes = knownSizes(x, 'a reduction over these axes');
       const rows = [x.shape[0]!, product(sizes.slice(0, axes.length)), product(sizes.slice(axes.length))];
-      const pooled = this.#add(`${word}1D`, 'pool', {}, [this.reshape(x, rows)], [rows[0]!, rows[2]!]);
+      const pooled = this.add(`${word}1D`, 'pool', {}, [this.reshape(x, rows)], [rows[0]!, rows[2]!]);
       made = kept.length === 1 ? pooled : this.reshape(pooled, [x.shape[0]!, ...kept]);
     }
     return kind === 'sum' ? this.#rescale(made, product(knownSizes(x, 'a sum').slice(0, axes.length)), 0) : made;
@@ -354,9 +363,9 @@ export class LayersTarget implements Target {
     const { alpha = 1, beta = 0, gamma = 1, min, max } = attributes;
     switch (op) {
       case 'LeakyRelu':
-        return this.#add('LeakyReLU', 'leaky-relu', { alpha }, [x], x.shape);
+        return this.add('LeakyReLU', 'leaky-relu', { alpha }, [x], x.shape);
       case 'ThresholdedRelu':
-        return this.#add('ThresholdedReLU', 'thresholded-relu', { theta: alpha }, [x], x.shape);
+        return this.add('ThresholdedReLU', 'thresholded-relu', { theta: alpha }, [x], x.shape);
       case 'Elu':
         return this.#elu(x, alpha, 1);
       case 'Selu':
@@ -370,7 +379,7 @@ export class LayersTarget implements Target {
         return this.binary('Add', this.#activation(x, 'relu'), this.#activation(this.#rescale(x, -1, 0), 'relu'), x.shape);
       case 'Clip':
         if (min === 0 && max === Number.POSITIVE_INFINITY) return this.#activation(x, 'relu');
-        if (min === 0 && max! > 0) return this.#add('ReLU', 'relu', { max_value: max }, [x], x.shape);
+        if (min === 0 && max! > 0) return this.add('ReLU', 'relu', { max_value: max }, [x], x.shape);
         throw inexpressible(`a Clip from ${min} to ${max}; layers have it from 0 only. A graph model (--to tfjs-graph) has it.`);
       default:
         throw inexpressible(`${op}; TensorFlow.js has no such layer, but a graph model (--to tfjs-graph) has it`);
@@ -378,7 +387,7 @@ export class LayersTarget implements Target {
   }
 
   protected hardSigmoid(x: FileValue, alpha: number, beta: number): FileValue {
-    return this.#add('ReLU', 'relu', { max_value: 1 }, [this.#rescale(x, alpha, beta)], x.shape);
+    return this.add('ReLU', 'relu', { max_value: 1 }, [this.#rescale(x, alpha, beta)], x.shape);
   }
 
   /** gamma · (x above zero, alpha · (e^x - 1) below); the ELU layer of TensorFlow.js has alpha 1 only. */
@@ -393,7 +402,7 @@ export class LayersTarget implements Target {
     const shared = slope.tensor.shape.flatMap((size, axis) => (size === 1 ? [axis + 1] : []));
     const free = slope.tensor.shape.some((size, axis) => size !== 1 && x.shape[axis + 1] !== size);
     if (free) throw inexpressible(`a slope of the shape [${slope.tensor.shape}] for values of the shape [${x.shape}]`);
-    return this.#add('PReLU', 'prelu', { shared_axes: shared.length > 0 ? shared : null }, [x], x.shape, [['alpha', slope]]);
+    return this.add('PReLU', 'prelu', { shared_axes: shared.length > 0 ? shared : null }, [x], x.shape, [['alpha', slope]]);
   }
 
   binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
@@ -401,7 +410,7 @@ export class LayersTarget implements Target {
     if (op === 'Sub') return this.binary('Add', a, this.#rescale(b, -1, 0), shape);
     const className = MERGES[op];
     if (className === undefined) throw inexpressible(`${op} of two values; a graph model (--to tfjs-graph) has it`);
-    return this.#add(className, op.toLowerCase(), {}, [a, b], shape);
+    return this.add(className, op.toLowerCase(), {}, [a, b], shape);
   }
 
   /** As a normalisation with mean 0 and variance 1, which multiplies and adds exactly. */
@@ -421,14 +430,21 @@ export class LayersTarget implements Target {
   }
 
   #rescale(x: FileValue, scale: number, offset: number): FileValue {
-    return this.#add('Rescaling', 'rescale', { scale, offset }, [x], x.shape);
+    return this.add('Rescaling', 'rescale', { scale, offset }, [x], x.shape);
   }
 
   #activation(x: FileValue, activation: string): FileValue {
-    return this.#add('Activation', activation.replace('_', '-'), { activation }, [x], x.shape);
+    return this.add('Activation', activation.replace('_', '-'), { activation }, [x], x.shape);
   }
 
-  #add(className: string, suffix: string, config: Json, inputs: readonly FileValue[], shape: readonly Dim[], weights: KerasNode['weights'] = []): FileValue {
+  protected add(
+    className: string,
+    suffix: string,
+    config: Json,
+    inputs: readonly FileValue[],
+    shape: readonly Dim[],
+    weights: KerasNode['weights'] = [],
+  ): FileValue {
     const key = weights.length > 0 ? JSON.stringify([className, config, weights.map(([role, { tensor }]) => [role, this.#numberOf(tensor)])]) : null;
     const known = key === null ? undefined : this.#shared.get(key);
     if (known) {

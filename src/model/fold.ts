@@ -55,7 +55,7 @@ export class Folding {
     const count = elementCount(shape);
     const work = all.reduce((sum, tensor) => sum + (this.#work.get(tensor) ?? 0), count + given);
     if (all.length === 0 || count > Math.max(MAX_GROWN, given) || Math.max(count, given) > MAX_ELEMENTS || work > MAX_WORK) return null;
-    const tensor = computedTensor(name, made.dtype, shape, this.origin, () => this.#compute(operator, layer, stored, made, work));
+    const tensor = computedTensor(name, made.dtype, shape, this.origin, () => this.#compute(operator, layer, stored, made, count + given));
     return this.#counted(tensor, work);
   }
 
@@ -72,6 +72,7 @@ export class Folding {
     return tensor;
   }
 
+  /** @param work elements of this step alone: what flows into it is worked out, and counted, when it is read */
   async #compute(operator: Operator, layer: Layer, stored: readonly (Tensor | null)[], made: ValueType, work: number): Promise<Uint8Array> {
     this.#total += work;
     if (this.#total > MAX_TOTAL) throw new ModelError('unsafe', 'the graph works out more constants than any net needs');

@@ -157,6 +157,14 @@ test('what is made of stored tensors alone is stored too, and worked out when it
   expect(standardised[5]).toBeCloseTo(values[5]! - first, 6);
 });
 
+test('a long chain of steps is counted once for each step when it is read', async () => {
+  const { build } = started();
+  let value = build.constant(weight('w', [2 ** 14]));
+  for (let i = 0; i < 200; i++) value = build.add('Add', [value, build.numbers('float32', 1)]);
+  const [made] = build.finish([value]);
+  expect(new Float32Array((await tensorBytes(made!.weights.value!)).slice().buffer)[5]).toBe(200);
+});
+
 test('a chain of doublings of a stored tensor stays in the graph from where it would be work without end', () => {
   const { build } = started();
   let value = build.constant(weight('w', [1024]));

@@ -8,6 +8,7 @@ import { pooledHead } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
+import type { Ecosystem } from './store.js';
 
 /** Of one stage: 'mb' (depthwise, with squeeze and excitation), 'lite' (without it) or 'fused' (one 3 x 3 convolution), expansion, kernel, stride, channels, blocks. */
 type Stage = readonly [kind: 'mb' | 'lite' | 'fused', expansion: number, kernel: number, stride: number, out: number, depth: number];
@@ -234,7 +235,7 @@ export const efficientnet = family<Size>({
   sizes: SIZES,
   stem: 'features.0.0',
   side: (size, ecosystem) => (ecosystem === 'keras' ? KERAS_SIDES : SIDES)[publishedName(size)] ?? 224,
-  preprocessing: (ecosystem, size) => (ecosystem === 'keras' ? RAW : publishedName(size) === 'efficientnet_v2_l' ? SYMMETRIC : TORCHVISION),
+  preprocessing: (ecosystem, size) => (ecosystem === 'keras' ? RAW : isSymmetric(ecosystem, publishedName(size)) ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
     { ecosystem: 'timm', spell: timmNames },
@@ -312,11 +313,18 @@ export const efficientnet = family<Size>({
   },
 });
 
+/** Of version 2 timm's nets see -1 to 1 as TensorFlow's do, but for the three smallest; of torchvision's the largest does. */
+function isSymmetric(ecosystem: Ecosystem, published: string): boolean {
+  return published === 'efficientnet_v2_l' || (ecosystem === 'timm' && /^efficientnet_v2_(s|m|b3)$/.test(published));
+}
+
 /**
  * timm has blocks of the same names in other nets, whose activations are others: MNASNet weighs the channels of some stages only, and
  * expands them otherwise than Lite.
  */
 function isOwn(stages: readonly Stage[]): boolean {
+  // Of nets of other depths nothing tells which stages stride.
+  if (stages.length < B0.length - 1 || stages.length > B0.length) return false;
   if (stages.every(([kind], i) => kind === 'mb' || (kind === 'fused' && i < 3))) return true;
   return stages.length === B0.length && stages.every(([kind, t, k], i) => kind === 'lite' && t === B0[i]![1] && k === B0[i]![2]);
 }

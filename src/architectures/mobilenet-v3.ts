@@ -80,7 +80,7 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   build(net, input, size) {
     if (net.ecosystem === 'keras') return kerasNet(net, input, size);
     const x = mobilenetV3Features(net, input, size);
-    if (net.ecosystem === 'timm' && net.has('classifier.0', false)) return timmHead(net, x);
+    if (net.ecosystem === 'timm' && net.has('classifier.0', false)) return timmHead(net, x, mainActivation(size.blocks));
     return pooledHead(net, x, 'classifier', {
       act: 'hard-swish',
       layers: [
@@ -149,9 +149,9 @@ function timmNames(blocks: readonly Block[]): Spell {
 }
 
 /** timm widens behind the mean by a convolution. */
-function timmHead(net: Net, x: Value): Value {
+function timmHead(net: Net, x: Value, act: Activation): Value {
   const pooled = net.op('GlobalAveragePool', [x]);
-  const wide = net.activation(net.conv(pooled, 'classifier.0', { pad: 0, bias: true }), 'hard-swish');
+  const wide = net.activation(net.conv(pooled, 'classifier.0', { pad: 0, bias: true }), act);
   return head(net, net.flatten(wide), 'classifier.3');
 }
 

@@ -273,7 +273,7 @@ export class Net {
     const out = options.out ?? features;
     const stored = this.weights(path, 'dense', { kernel: [out, features], ...((options.bias ?? true) ? { bias: [out] } : {}) });
     const weights = Object.fromEntries(Object.entries(stored).map(([role, tensor]) => [role, options.change?.[role]?.(tensor) ?? tensor]));
-    const kernel = weights.kernel!;
+    const kernel = asMatrix(weights.kernel!);
     if (kernel.shape.length !== 2 || kernel.shape[1] !== features) {
       throw new Departure(this.store.sourceName(path), `has a matrix of shape [${kernel.shape}], but ${features} features flow in`);
     }
@@ -441,6 +441,12 @@ export function sizeOf({ shape, name }: Value, axis: number): number {
 
 export function pairOf(size: number | readonly [number, number]): readonly [number, number] {
   return typeof size === 'number' ? [size, size] : size;
+}
+
+/** What a convolution of 1 x 1 does to each place, as a dense layer over channels: timm has some nets either way. */
+function asMatrix(kernel: Tensor): Tensor {
+  const [out, features, ...window] = kernel.shape as readonly [number, number];
+  return window.join() === '1,1' ? reshape(kernel, [out, features]) : kernel;
 }
 
 /** Small numbers as people write them: 1e-5. */

@@ -50,6 +50,9 @@ const resnetD = (size: ResNetSize, attention?: ResNetSize['attention']): ResNetS
   averaged: true,
 });
 
+/** timm's nets whose strides are smoothed, which have the weights of those that are not. */
+const SMOOTHED = /^(?:eca|se)?resne(?:x)?t(blur|aa)\d+/;
+
 export const resnet = family<ResNetSize>({
   name: 'resnet',
   title: 'ResNet',
@@ -77,6 +80,7 @@ export const resnet = family<ResNetSize>({
     ecaresnet101d: resnetD(bottleneck([3, 4, 23, 3]), 'eca'),
     resnest50d: resnetD(bottleneck([3, 4, 6, 3]), 'split'),
   },
+  otherNames: SMOOTHED,
   stem: 'conv1',
   side: ({ stem }) => (stem === 'small' ? 32 : 224),
   preprocessing: (ecosystem, _, stem = '') => (ecosystem === 'keras' || ecosystem === 'caffe' || stem.endsWith(DETECTRON_STEM) ? CAFFE : TORCHVISION),
@@ -207,7 +211,7 @@ const OUTPUT_STRIDE = 'the net makes pictures {} times smaller (16 and 8: its la
 const SHORTCUT =
   'what goes around blocks without weights of its own is every second place, with zeros for new channels {} those that are there (option A of the paper; around: half of them before, half behind; behind)';
 /** timm's resnetblur50 and resnetaa50 have no other weights. */
-const ANTIALIAS = 'what strides is followed by {} (none; blur or average: it strides by 1, and that makes the picture smaller)';
+export const ANTIALIAS = 'what strides is followed by {} (none; blur or average: it strides by 1, and that makes the picture smaller)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
@@ -249,7 +253,7 @@ export function resnetFeatures(
   const isDetectron = (net.store.sourceName('conv1') ?? '').endsWith(DETECTRON_STEM);
   const early = keras || net.ecosystem === 'caffe' || ((isLegacy || isDetectron) && groups === 1);
   const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
-  const antialias = net.setting<string>('antialias', 'none', ANTIALIAS, true);
+  const antialias = net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, true);
   let x = input;
   if (stem === 'deep') {
     x = convNormAct(net, x, `${root}conv1.0`, `${root}conv1.1`, 'relu', { out: 32, kernel: 3, stride: 2 });
@@ -315,6 +319,12 @@ export function resnetFeatures(
   return x;
 }
 
+/** timm says it by the net's name: resnetblur50, seresnextaa101d_32x8d. */
+function antialiasNamed(arch = ''): string {
+  const [, word] = SMOOTHED.exec(arch) ?? [];
+  return word === 'blur' ? 'blur' : word === 'aa' ? 'average' : 'none';
+}
+
 /**
  * Stages that dilate instead of striding, where the user says how much smaller pictures become.
  *
@@ -334,7 +344,7 @@ function dilatedFor(net: Net, stages: number, stem: number): readonly boolean[] 
  *
  * @throws ModelError 'usage' for another word
  */
-function smaller(net: Net, x: Value, kind: string): Value {
+export function smaller(net: Net, x: Value, kind: string): Value {
   if (kind === 'average') return net.averagePool(x, { kernel: 2 });
   if (kind !== 'blur') throw new ModelError('usage', `--assume antialias=${kind} is none of none, blur, average`);
   const channels = sizeOf(x, 1);

@@ -52,7 +52,7 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
   const bundle = content.isSavedModel && (await files.has(`${BUNDLE}.index`)) ? await readTensorBundle(files, BUNDLE) : null;
   const { graph } = content;
   const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
-  const manifest = content.isSavedModel || !(await isHollow(constants)) ? null : await readOldManifest(files, source.name);
+  const manifest = content.isSavedModel || !(await isHollow(graph.nodes, constants)) ? null : await readOldManifest(files, source.name);
   const variables = bundle ? await namedVariables(bundle) : new Map((manifest?.weights ?? []).map(({ tensor }) => [tensor.name, tensor]));
   const signature = chosenSignature(content.signatures, options, source.name);
   const restored = bundle ? restoredVariables(graph, bundle, source.name) : new Map<string, Tensor>();
@@ -209,15 +209,21 @@ async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>
   return new Map([...[...named].filter((entry): entry is [string, Tensor] => entry[1] !== null), ...bundle.tensors]);
 }
 
-/** Whether no constant of floats holds a number but zero: whoever wrote the graph keeps the numbers elsewhere. */
-async function isHollow(constants: readonly Tensor[]): Promise<boolean> {
+/** Nodes that multiply what flows in by weights, which are zeros in no net. */
+const WEIGHING = /Conv2D|Conv2d|MatMul|^Mul$/;
+
+/** Whether no constant of floats holds a number but zero, weights among them: whoever wrote the graph keeps the numbers elsewhere. */
+async function isHollow(nodes: readonly TfNode[], constants: readonly Tensor[]): Promise<boolean> {
   const floats = constants.filter((tensor) => isFloatDType(tensor.dtype) && elementCount(tensor.shape) > 1);
   for (const { walk } of floats) {
     // One value stands for all of them, or none for zeros.
     if (walk.axes.some((axis) => axis.some(({ size, stride }) => size > 1 && stride !== 0))) return false;
     if ((await walk.source.read(0, walk.source.byteLength)).some((byte) => byte !== 0)) return false;
   }
-  return floats.length > 0;
+  const hollow = new Set(floats.map(({ name }) => name));
+  const reads = ({ inputs }: TfNode) => inputs.some(({ node }) => hollow.has(node));
+  for (const node of nodes) if (node.op === 'Identity' && reads(node)) hollow.add(node.name);
+  return nodes.some((node) => WEIGHING.test(node.op) && reads(node));
 }
 
 /** The weights of a TensorFlow.js model of 2018, which lie beside its graph. */

@@ -101,6 +101,7 @@ export const OP_CASES: readonly OpCase[] = [
     entry(op, [IMAGE], { axes: [1], keepdims: 0 }, {}, `${op}, axis dropped`),
   ]),
   entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], value: 0.5 }),
+  entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], value: Number.NEGATIVE_INFINITY }, {}, 'Pad, with less than any number'),
   entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], mode: 'reflect' }, {}, 'Pad, reflected'),
   entry('Pad', [IMAGE], { pads: [0, 0, 1, 2, 0, 0, 0, 1], mode: 'edge' }, {}, 'Pad, edge'),
   entry('Slice', [IMAGE], { starts: [-1], ends: [-100], axes: [3], steps: [-2] }, {}, 'Slice, backwards'),

@@ -10,16 +10,22 @@ export function axisOf(operation: TfOperation, index: number, rank: number, what
   return axis < 0 ? axis + rank : axis;
 }
 
+const NARROW: ReadonlySet<string> = new Set(['uint8', 'int8', 'uint16', 'int16']);
+
+/** @param ofNone what it makes of each element alone, where that is not the element */
 const reduce =
-  (op: string): TfRule =>
+  (op: string, ofNone?: string): TfRule =>
   (operation) => {
     const x = operation.input(0);
     const rank = operation.rank(x);
     const axes = operation.known(1, 'axes').map((axis) => (axis < 0 ? axis + rank : axis));
     const keepdims = operation.flag('keep_dims') || operation.flag('keepdims') ? 1 : 0;
     // Folding no axis leaves everything as it is; ONNX would fold all.
-    if (axes.length === 0) return x;
-    return operation.add(op, [x], { axes, keepdims });
+    if (axes.length === 0) return ofNone === undefined ? x : operation.add(ofNone, [x]);
+    // Runtimes add and multiply wide integers only; what wraps around comes out alike.
+    if (x.dtype === null || !NARROW.has(x.dtype) || !/Sum|Prod/.test(op)) return operation.add(op, [x], { axes, keepdims });
+    const wide = operation.before(op, [operation.before('Cast', [x], { to: 'int32' })], { axes, keepdims });
+    return operation.add('Cast', [wide], { to: x.dtype });
   };
 
 /** TensorFlow.js gives the mean of integers in float32, TensorFlow as an integer. */
@@ -115,10 +121,17 @@ const splitV: TfRule = (operation) => {
 };
 
 const slice: TfRule = (operation) => {
+  const x = operation.input(0);
   const starts = operation.known(1, 'begin');
-  const sizes = operation.known(2, 'size');
-  const ends = starts.map((start, axis) => (sizes[axis] === -1 ? FAR : start + sizes[axis]!));
-  return operation.add('Slice', [operation.input(0)], { starts, ends, axes: starts.map((_, axis) => axis) });
+  const sizes = operation.bounds(2);
+  const ends = starts.map((start, axis) => {
+    const size = sizes[axis];
+    // All of an axis, whatever its size.
+    if (size === -1 || (start === 0 && size != null && size === x.shape?.[axis])) return FAR;
+    if (typeof size !== 'number') throw operation.decline('how much it takes is known only when the model runs');
+    return start + size;
+  });
+  return operation.add('Slice', [x], { starts, ends, axes: starts.map((_, axis) => axis) });
 };
 
 /** An end that is beyond every axis. */
@@ -331,7 +344,7 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   Max: reduce('ReduceMax'),
   Min: reduce('ReduceMin'),
   Prod: reduce('ReduceProd'),
-  EuclideanNorm: reduce('ReduceL2'),
+  EuclideanNorm: reduce('ReduceL2', 'Abs'),
   All: reduceBoolean('ReduceMin'),
   Any: reduceBoolean('ReduceMax'),
   Shape: (operation) => sizes(operation, 'Shape'),

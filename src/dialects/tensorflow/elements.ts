@@ -91,9 +91,9 @@ const one = (operation: TfOperation, like: Value): Value => operation.scalar(1, 
 
 const cast: TfRule = (operation) => {
   const to = operation.dtype('DstT') ?? '';
-  operation.flag('Truncate');
   if (!isDType(to)) throw operation.decline(`casts to ${to}`);
   const x = operation.input(0);
+  if (operation.flag('Truncate') && isFloatDType(to) && x.dtype !== to) throw operation.decline(`it cuts off what ${to} has no bits for (Truncate)`);
   // A weight stays as narrow as it is stored.
   if (x.constant && to === 'float32' && (x.dtype === 'float16' || x.dtype === 'bfloat16')) return { ...x, dtype: to };
   return operation.add('Cast', [operation.input(0)], { to });
@@ -142,6 +142,21 @@ const unlessZero =
     return operation.add('Where', [operation.before('Equal', [x, zero]), zero, make(operation, x, y)]);
   };
 
+/** Runtimes have no choice between booleans: what is true where it is chosen. */
+function selected(operation: TfOperation, chooser: Value): Value {
+  const [x, y] = [operation.input(1), operation.input(2)];
+  if (x.dtype !== 'bool') return operation.add('Where', [chooser, x, y]);
+  const [first, second] = [operation.before('And', [chooser, x]), operation.before('And', [operation.before('Not', [chooser]), y])];
+  return operation.add('Or', [first, second]);
+}
+
+/** Of integers it is the larger one of each and zero, which runtimes have. */
+const relu: TfRule = (operation) => {
+  const x = operation.input(0);
+  if (x.dtype === null || isFloatDType(x.dtype)) return operation.add('Relu', [x]);
+  return operation.add('Max', [x, operation.scalar(0, x)]);
+};
+
 export const elements: Readonly<Record<string, TfRule>> = {
   Identity: same,
   // How loops of TensorFlow 1 are wired, which are followed step by step.
@@ -153,7 +168,10 @@ export const elements: Readonly<Record<string, TfRule>> = {
   LoopCond: same,
   StopGradient: same,
   PreventGradient: same,
-  CheckNumerics: same,
+  CheckNumerics: (operation) => {
+    operation.text('message');
+    return operation.input(0);
+  },
   Snapshot: same,
   EnsureShape: (operation) => {
     operation.shape('shape');
@@ -161,7 +179,7 @@ export const elements: Readonly<Record<string, TfRule>> = {
   },
   PlaceholderWithDefault: same,
   ReadVariableOp: same,
-  Relu: unary('Relu'),
+  Relu: relu,
   Relu6: unary('Clip', () => ({ min: 0, max: 6 })),
   Elu: unary('Elu'),
   Selu: unary('Selu'),
@@ -262,19 +280,25 @@ export const elements: Readonly<Record<string, TfRule>> = {
   BitwiseOr: binary('BitwiseOr'),
   BitwiseXor: binary('BitwiseXor'),
   Invert: unary('BitwiseNot'),
-  SelectV2: (operation) => operation.add('Where', [operation.input(0), operation.input(1), operation.input(2)]),
+  SelectV2: (operation) => selected(operation, operation.input(0)),
   Select: (operation) => {
     const [condition, x] = [operation.input(0), operation.input(1)];
     // A vector chooses rows, where SelectV2 would broadcast it along the last axis.
     const rows = operation.rank(condition) === 1 && operation.rank(x) > 1;
     const chooser = rows ? operation.before('Unsqueeze', [condition], { axes: Array.from({ length: operation.rank(x) - 1 }, (_, i) => i + 1) }) : condition;
-    return operation.add('Where', [chooser, x, operation.input(2)]);
+    return selected(operation, chooser);
   },
   Cast: cast,
   MatMul: matMul,
   BatchMatMul: matMul,
   BatchMatMulV2: matMul,
-  BatchMatMulV3: matMul,
+  // Narrow integers are multiplied as the wider ones that the products are.
+  BatchMatMulV3: (operation) => {
+    const to = operation.dtype('Tout') ?? '';
+    if (!isDType(to)) throw operation.decline(`makes ${to}`);
+    const wide = operation.inputs.map((value) => (value.dtype === to ? value : operation.before('Cast', [value], { to })));
+    return matMul(operation.reading(wide));
+  },
   Softmax: unary('Softmax', () => ({ axis: -1 })),
   LogSoftmax: unary('LogSoftmax', () => ({ axis: -1 })),
   _FusedConv2D: fused(windows.Conv2D!),

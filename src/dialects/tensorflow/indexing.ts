@@ -16,18 +16,37 @@ const argument =
 const gather: TfRule = (operation) => {
   const [x, indices] = [operation.input(0), operation.input(1)];
   const axis = operation.inputs.length > 2 ? axisOf(operation, 2, operation.rank(x)) : 0;
-  const shared = operation.number('batch_dims', 0);
+  const said = operation.number('batch_dims', 0);
+  if (said === 0) return operation.add('Gather', [x, indices], { axis });
+  const [rank, places] = [operation.rank(x), operation.rank(indices)];
+  const shared = said < 0 ? said + places : said;
+  if (axis < shared || shared < 0) throw operation.decline(`batch_dims is ${said}, with the axis ${axis}`);
   // Rows of each sample by its own indices: as GatherND has it where the axis is the first behind those that are shared.
-  if (shared !== 0) {
-    if (axis !== shared || shared < 0) throw operation.decline(`batch_dims is ${shared}, with the axis ${axis}`);
-    const rank = operation.rank(indices);
-    return operation.add('GatherND', [x, operation.before('Unsqueeze', [operation.int64(1)], { axes: [rank] })], { batch_dims: shared });
-  }
-  return operation.add('Gather', [operation.input(0), operation.input(1)], { axis });
+  const order = [...Array(rank).keys()].toSpliced(axis, 1).toSpliced(shared, 0, axis);
+  const turned = axis === shared ? x : operation.before('Transpose', [x], { perm: order });
+  const rows = [turned, operation.before('Unsqueeze', [operation.int64(1)], { axes: [places] })];
+  if (axis === shared) return operation.add('GatherND', rows, { batch_dims: shared });
+  // What stood between the shared axes and this one comes before what the indices make.
+  const [between, made] = [axis - shared, places - shared];
+  const perm = [...Array(rank - 1 + made).keys()];
+  perm.splice(shared, made + between, ...perm.slice(shared + made, shared + made + between), ...perm.slice(shared, shared + made));
+  return operation.add('Transpose', [operation.before('GatherND', rows, { batch_dims: shared })], { perm });
+};
+
+/** Places that are none are errors on a CPU, which is what '' says as well; only where they are passed over do they mean something. */
+function checkPlaces(operation: TfOperation): void {
+  const policy = operation.text('bad_indices_policy');
+  if (!['', 'DEFAULT', 'ERROR'].includes(policy)) throw operation.decline(`bad_indices_policy is ${policy}`);
+}
+
+const gatherNd: TfRule = (operation) => {
+  checkPlaces(operation);
+  return operation.add('GatherND', [operation.input(0), operation.int64(1)]);
 };
 
 /** What several indices name is added up; of zeros to begin with. */
 const scatter: TfRule = (operation) => {
+  checkPlaces(operation);
   const updates = operation.input(1);
   const zeros = operation.before('Expand', [operation.scalar(0, updates), operation.int64(2)]);
   return operation.add('ScatterND', [zeros, operation.int64(0), updates], { reduction: 'add' });
@@ -36,8 +55,16 @@ const scatter: TfRule = (operation) => {
 /** New values at places of a tensor that is there. */
 const update =
   (reduction: 'none' | 'add' | 'max' | 'min'): TfRule =>
-  (operation) =>
-    operation.add('ScatterND', [operation.input(0), operation.int64(1), operation.input(2)], { reduction });
+  (operation) => {
+    checkPlaces(operation);
+    return operation.add('ScatterND', [operation.input(0), operation.int64(1), operation.input(2)], { reduction });
+  };
+
+/** New values taken off: added with the other sign. */
+const subtraction: TfRule = (operation) => {
+  const [x, places, values] = [operation.input(0), operation.input(1), operation.input(2)];
+  return update('add')(operation.reading([x, places, operation.before('Neg', [values])]));
+};
 
 /** inputs: places, shape, values, the value of all other places. */
 const sparseToDense: TfRule = (operation) => {
@@ -83,6 +110,65 @@ const matrixBand: TfRule = (operation) => {
   return upper! < 0 ? operation.add('Identity', [above]) : operation.add('Trilu', [above], { k: upper!, upper: 0 });
 };
 
+/** Which elements of [rows, columns] are on the middle diagonal. */
+function diagonal(operation: TfOperation, rows: number, columns: number): Value {
+  const flags = Array.from({ length: rows * columns }, (_, at) => (Math.floor(at / columns) === at % columns ? 1 : 0));
+  return operation.build.numbers('bool', flags, [rows, columns]);
+}
+
+/** The middle diagonal is meant; the others are named. */
+function checkDiagonal(operation: TfOperation, at: number): void {
+  operation.passOver('align');
+  if (operation.inputs.length > at && operation.known(at, 'diagonal').some((k) => k !== 0))
+    throw operation.decline('it is about another diagonal than the middle one');
+}
+
+/** A matrix with the elements of a vector on its diagonal. */
+const matrixOf: TfRule = (operation) => {
+  const x = operation.input(0);
+  const size = operation.sizes(x).at(-1);
+  if (typeof size !== 'number' || size > MAX_DIAGONAL) throw operation.decline(`its diagonal has the length ${size}`);
+  checkDiagonal(operation, 1);
+  const sizes = [2, 3].flatMap((at) => (operation.inputs.length > at ? operation.known(at, 'size') : []));
+  if (sizes.some((one) => one !== -1 && one !== size)) throw operation.decline(`it makes [${sizes}] of a diagonal of ${size}`);
+  const rest = operation.inputs.length > 4 ? operation.known(4, 'padding')[0]! : 0;
+  return operation.add('Where', [
+    diagonal(operation, size, size),
+    operation.before('Unsqueeze', [x], { axes: [operation.rank(x)] }),
+    operation.scalar(rest, x),
+  ]);
+};
+
+/** Rows and columns of the matrices that flow in. */
+function matrixSizes(operation: TfOperation): readonly [number, number] {
+  const [rows, columns] = operation.sizes(operation.input(0)).slice(-2);
+  if (typeof rows !== 'number' || typeof columns !== 'number' || rows > MAX_DIAGONAL || columns > MAX_DIAGONAL)
+    throw operation.decline(`it is about matrices of ${rows} x ${columns}`);
+  return [rows, columns];
+}
+
+/** The diagonal of a matrix: the sum of each row when all else is nothing. */
+const diagonalOf: TfRule = (operation) => {
+  const x = operation.input(0);
+  const [rows, columns] = matrixSizes(operation);
+  checkDiagonal(operation, 1);
+  operation.passOver('padding_value');
+  const rank = operation.rank(x);
+  const kept = operation.before('Where', [diagonal(operation, rows, columns), x, operation.scalar(0, x)]);
+  if (rows <= columns) return operation.add('ReduceSum', [kept], { axes: [rank - 1], keepdims: 0 });
+  return operation.add('ReduceSum', [kept], { axes: [rank - 2], keepdims: 0 });
+};
+
+/** Another diagonal in the place of a matrix's own. */
+const withDiagonal: TfRule = (operation) => {
+  const x = operation.input(0);
+  const [rows, columns] = matrixSizes(operation);
+  checkDiagonal(operation, 2);
+  const rank = operation.rank(x);
+  const put = operation.before('Unsqueeze', [operation.input(1)], { axes: [rows <= columns ? rank - 1 : rank - 2] });
+  return operation.add('Where', [diagonal(operation, rows, columns), put, x]);
+};
+
 /** Elements of the first list that are not in the second, and where they stood: of lists that are known. */
 const listDiff: TfRule = (operation) => {
   const [all, without] = [operation.known(0, 'list'), new Set(operation.known(1, 'list'))];
@@ -104,6 +190,9 @@ const invertPermutation: TfRule = (operation) => {
   for (const [i, place] of order.entries()) places[place] = i;
   return operation.build.numbers(operation.input(0).dtype ?? 'int32', places);
 };
+
+/** Of larger matrices the diagonal's places would be a large constant. */
+const MAX_DIAGONAL = 4096;
 
 /** Far more words than any vocabulary has. */
 const MAX_DEPTH = 1_000_000;
@@ -221,17 +310,27 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   GatherV2: gather,
   Gather: gather,
   ResourceGather: gather,
-  GatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
-  ResourceGatherNd: (operation) => operation.add('GatherND', [operation.input(0), operation.int64(1)]),
+  GatherNd: gatherNd,
+  ResourceGatherNd: gatherNd,
   ScatterNd: scatter,
   TensorScatterUpdate: update('none'),
   TensorScatterAdd: update('add'),
+  TensorScatterSub: subtraction,
   TensorScatterMax: update('max'),
   TensorScatterMin: update('min'),
   SparseToDense: sparseToDense,
   ReverseSequence: reverseSequence,
   Roll: roll,
   MatrixBandPart: matrixBand,
+  MatrixDiag: matrixOf,
+  MatrixDiagV2: matrixOf,
+  MatrixDiagV3: matrixOf,
+  MatrixDiagPart: diagonalOf,
+  MatrixDiagPartV2: diagonalOf,
+  MatrixDiagPartV3: diagonalOf,
+  MatrixSetDiag: withDiagonal,
+  MatrixSetDiagV2: withDiagonal,
+  MatrixSetDiagV3: withDiagonal,
   ListDiff: listDiff,
   InvertPermutation: invertPermutation,
   ArgMax: argument('ArgMax'),

@@ -12,24 +12,10 @@ import { permute, reshape, type Tensor } from '../../model/tensor.js';
 /** Attributes that say of what types a node is, or how it is run: the values themselves have their types. */
 const AT_REST: ReadonlySet<string> = new Set([
   ...['T', 'U', 'N', 'S', 'Tdim', 'Tidx', 'Tindices', 'Tparams', 'Taxis', 'Tperm', 'Tshape', 'Tpaddings', 'Tblock_shape', 'Tcrops', 'Tlen', 'Tmultiples'],
-  ...[
-    'Tin',
-    'Tout',
-    'TI',
-    'Tn',
-    'Tnumsegments',
-    'dtype',
-    'out_type',
-    'index_type',
-    'Index',
-    'SrcT',
-    'shape',
-    'message',
-    'use_cudnn_on_gpu',
-    'validate_indices',
-  ],
+  ...['Tin', 'Tout', 'TI', 'Tn', 'Tnumsegments', 'dtype', 'out_type', 'index_type', 'Index', 'SrcT', 'shape', 'use_cudnn_on_gpu', 'validate_indices'],
   ...[
     'Toutput_type',
+    'T_threshold',
     'batch_dims',
     'num_args',
     'num_host_args',

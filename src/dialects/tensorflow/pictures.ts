@@ -2,6 +2,7 @@
 import type { Value } from '../../model/builder.js';
 import { scaledLength } from '../../model/ops/index.js';
 import type { TfOperation } from './node.js';
+import { areaWeights, cubicWeights, KERNEL_NAMES, kernelWeights, type Weights } from './resampling.js';
 import type { TfRule } from './rule.js';
 
 /** What lies between pixels is worked out in float32, of pictures in integers too. */
@@ -46,6 +47,62 @@ export function resized(operation: TfOperation, mode: Mode, corners: boolean, ce
   return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
 }
 
+/** Far larger pictures than nets are given, for which a matrix would be. */
+const MAX_WEIGHTS = 2 ** 22;
+
+/** Sizes of a picture and of what is made of it, where all of them are known. */
+function knownSizes(operation: TfOperation): readonly [readonly number[], readonly number[]] | null {
+  const from = operation.sizes(operation.input(0)).slice(1, 3);
+  const { elements: to } = operation.input(1);
+  const isKnown = [from, to ?? [null]].every((sizes) => sizes.every((size) => typeof size === 'number'));
+  if (!isKnown || from.some((size, axis) => (size as number) * (to![axis] as number) > MAX_WEIGHTS)) return null;
+  return [from as readonly number[], to as readonly number[]];
+}
+
+/** Products of each channel [height, width] with a matrix on either side. */
+function weighed(operation: TfOperation, [down, across]: readonly [Weights, Weights]): Value {
+  const matrix = (rows: Weights) =>
+    operation.build.numbers(
+      'float32',
+      [...rows].flatMap((row) => [...row]),
+      [rows.length, rows[0]!.length],
+    );
+  const turned = Array.from(across[0]!, (_, column) => Float64Array.from(across, (row) => row[column]!));
+  const x = operation.first(inFloats(operation, operation.input(0)), true);
+  return operation.back((name) => operation.add('MatMul', [matrix(down), operation.before('MatMul', [x, matrix(turned)])], {}, name), true);
+}
+
+/** TensorFlow looks its weights up in a table, which Resize comes close to only; where sizes are free it has to do. */
+const cubic: TfRule = (operation) => {
+  const [corners, centers] = [operation.flag('align_corners'), operation.flag('half_pixel_centers')];
+  const sizes = knownSizes(operation);
+  if (!sizes) return resized(operation, 'cubic', corners, centers);
+  const [from, to] = sizes;
+  const along = (axis: 0 | 1) => cubicWeights(from[axis]!, to[axis]!, corners, centers);
+  return weighed(operation, [along(0), along(1)]);
+};
+
+const area: TfRule = (operation) => {
+  const corners = operation.flag('align_corners');
+  const sizes = knownSizes(operation);
+  if (!sizes) throw operation.decline('its sizes are known only when the model runs; give those of the input with --input-shape');
+  const [from, to] = sizes;
+  const along = (axis: 0 | 1) => areaWeights(from[axis]!, to[axis]!, corners);
+  return weighed(operation, [along(0), along(1)]);
+};
+
+/** inputs: picture, height and width of what is made of it, how much larger that is, by how many pixels it is moved. */
+const scaleAndTranslate: TfRule = (operation) => {
+  const [kernel, smooths] = [operation.text('kernel_type', 'lanczos3'), operation.flag('antialias', true)];
+  if (!KERNEL_NAMES.includes(kernel)) throw operation.decline(`kernel_type is ${kernel}`);
+  const sizes = knownSizes(operation);
+  if (!sizes) throw operation.decline('its sizes are known only when the model runs; give those of the input with --input-shape');
+  const [scales, shifts] = [operation.known(2, 'scale'), operation.known(3, 'translation')];
+  const [from, to] = sizes;
+  const along = (axis: 0 | 1) => kernelWeights(from[axis]!, to[axis]!, kernel, scales[axis]!, shifts[axis]!, smooths);
+  return weighed(operation, [along(0), along(1)]);
+};
+
 const depth =
   (op: 'DepthToSpace' | 'SpaceToDepth'): TfRule =>
   (operation) => {
@@ -56,24 +113,41 @@ const depth =
     return operation.back((name) => operation.add(op, [x], attributes, name), isLast);
   };
 
-/** Squares that lie side by side, each as a place of all that it holds; parts of squares at the borders are left out. */
+/** Squares side by side that fill the picture are SpaceToDepth, where parts of squares at the borders are left out. */
+function sideBySide(operation: TfOperation, [sizes, strides, rates]: readonly (readonly number[])[]): Value | null {
+  const x = operation.input(0);
+  const blocksize = sizes![0];
+  if (blocksize === undefined || ![...sizes!, ...strides!].every((size) => size === blocksize) || rates!.some((rate) => rate !== 1)) return null;
+  const from = operation.sizes(x).slice(1, 3);
+  if (from.some((size) => typeof size !== 'number'))
+    throw operation.decline('the size of its picture is known only when the model runs; give it with --input-shape');
+  const kept = from.map((size) => (size as number) - ((size as number) % blocksize));
+  const isCut = kept.some((size, i) => size !== from[i]);
+  if (isCut && operation.text('padding') !== 'VALID') return null;
+  const whole = isCut ? operation.before('Slice', [x], { starts: [0, 0], ends: kept, axes: [1, 2] }) : x;
+  const turned = operation.first(whole, true);
+  return operation.back((name) => operation.add('SpaceToDepth', [turned], { blocksize }, name), true);
+}
+
+/** Each window of the picture as a place of all that it holds: a convolution with one element of the window for each channel that it makes. */
 const patches: TfRule = (operation) => {
   const [sizes, strides, rates] = ['ksizes', 'strides', 'rates'].map((name) => operation.numbers(name).slice(1, 3)) as [number[], number[], number[]];
   const padding = operation.text('padding');
-  const x = operation.input(0);
-  const [blocksize] = sizes;
-  if (blocksize === undefined || ![...sizes, ...strides].every((size) => size === blocksize) || rates.some((rate) => rate !== 1))
-    throw operation.decline('its patches are no squares side by side');
-  const kept = operation
-    .sizes(x)
-    .slice(1, 3)
-    .map((size) => (typeof size === 'number' ? size - (size % blocksize) : null));
-  if (kept.includes(null)) throw operation.decline('the size of its picture is known only when the model runs; give it with --input-shape');
-  const isCut = kept.some((size, i) => size !== x.shape![i + 1]);
-  if (isCut && padding !== 'VALID') throw operation.decline(`padding is ${padding}, and its patches do not fill the picture`);
-  const whole = isCut ? operation.before('Slice', [x], { starts: [0, 0], ends: kept as number[], axes: [1, 2] }) : x;
-  const turned = operation.first(whole, true);
-  return operation.back((name) => operation.add('SpaceToDepth', [turned], { blocksize }, name), true);
+  if (padding !== 'SAME' && padding !== 'VALID') throw operation.decline(`padding is ${padding}`);
+  const blocks = sideBySide(operation, [sizes, strides, rates]);
+  if (blocks) return blocks;
+  const channels = operation.sizes(operation.input(0))[3];
+  const window = sizes[0]! * sizes[1]!;
+  if (typeof channels !== 'number' || channels * window * window > MAX_WEIGHTS)
+    throw operation.decline(`it cuts windows of [${sizes}] out of ${channels} channels`);
+  const ones = Float64Array.from({ length: channels * window * window }, (_, at) => (Math.floor(at / window) % window === at % window ? 1 : 0));
+  const kernel = operation.build.numbers('float32', [...ones], [channels * window, 1, ...sizes]);
+  const x = operation.first(inFloats(operation, operation.input(0)), true);
+  const auto_pad = padding === 'SAME' ? 'SAME_UPPER' : 'VALID';
+  const cut = operation.before('Conv', [x, kernel], { strides, dilations: rates, auto_pad, group: channels });
+  // The windows of each channel lie one behind the other; all channels of a place belong together.
+  const order = Array.from({ length: channels * window }, (_, at) => (at % channels) * window + Math.floor(at / channels));
+  return operation.back((name) => operation.add('Gather', [cut, operation.integers(order)], { axis: 1 }, name), true);
 };
 
 /** Places at the very border count as inside, however their sum was rounded. */
@@ -125,7 +199,9 @@ const cropAndResize: TfRule = (operation) => {
 export const pictures: Readonly<Record<string, TfRule>> = {
   ResizeBilinear: resize('linear'),
   ResizeNearestNeighbor: resize('nearest'),
-  ResizeBicubic: resize('cubic'),
+  ResizeBicubic: cubic,
+  ResizeArea: area,
+  ScaleAndTranslate: scaleAndTranslate,
   DepthToSpace: depth('DepthToSpace'),
   SpaceToDepth: depth('SpaceToDepth'),
   CropAndResize: cropAndResize,

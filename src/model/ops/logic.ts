@@ -83,6 +83,11 @@ export const where = operator({
   },
 });
 
+/** Whether a number is a size that the dtype has as it is. */
+function holds(dtype: DType, element: number | null): boolean {
+  return (dtype === 'int32' || dtype === 'int64' || dtype === 'float32') && Number.isInteger(element) && Math.abs(element!) <= 2 ** 24;
+}
+
 export const cast = operator({
   op: 'Cast',
   slots: ['x'],
@@ -93,6 +98,7 @@ export const cast = operator({
   axes: 'any',
   sign: ({ x }) => x,
   onnx: { since: 6, newer: { saturate: 19 } },
-  elements: ({ x }, { to }) => (to === 'bool' ? undefined : x.elements?.map((element) => (typeof element === 'string' ? element : null))),
+  elements: ({ x }, { to }) =>
+    to === 'bool' ? undefined : x.elements?.map((element) => (typeof element === 'string' || holds(to as DType, element) ? element : null)),
   compute: ({ x }, { to, saturate }) => [{ shape: x.shape, data: roundTo(x.data, to as DType, saturate !== 0) }],
 });

@@ -49,7 +49,7 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
   const spelling = operator.onnx!;
   const attributes: Record<string, OnnxAttribute> = {};
   const constants: Record<string, string> = {};
-  for (const [name, { type, isDType }] of Object.entries(operator.attributes)) {
+  for (const [name, { type, isDType, default: rest }] of Object.entries(operator.attributes)) {
     const value = layer.attributes[name];
     const input = spelling.inputs?.[name];
     if (value === undefined || (spelling.newer?.[name] ?? 0) > context.opset) continue;
@@ -58,7 +58,11 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
     else if (Object.values(spelling.oneElement ?? {}).includes(name)) continue;
     else if (isDType) attributes[name] = intAttribute(DATA_TYPE[context.computed(value as DType)]);
     else if (!input || context.opset < input.since) attributes[name] = { type, value: spelt(operator, name, value, context.opset) };
-    else if (!fillsSlot(operator, layer, name)) constants[name] = constantOf(name, type, value, input.scalar === true, context);
+    else if (!fillsSlot(operator, layer, name)) {
+      // A bound that is infinite is none, as Clip has it; a border of nothing but infinities is one.
+      const isRest = type === 'float' && value === rest && !Number.isFinite(value);
+      constants[name] = isRest ? '' : constantOf(name, type, value, input.scalar === true, context);
+    }
   }
   for (const [name, { type, value, since = 1, until = Number.POSITIVE_INFINITY }] of Object.entries(spelling.rest ?? {})) {
     if (context.opset >= since && context.opset < until) attributes[name] = { type, value: typeof value === 'function' ? value(layer) : value };
@@ -92,8 +96,7 @@ function constantOf(slot: string, type: string, value: AttributeValue, isScalar:
   if (type === 'ints') return context.ints(slot, value as readonly number[]);
   if (type === 'floats') return context.floats(slot, value as readonly number[]);
   if (type === 'int') return isScalar ? context.int(slot, value as number) : context.ints(slot, [value as number]);
-  // A bound that is infinite is none.
-  return Number.isFinite(value as number) ? context.scalar(slot, value as number) : '';
+  return context.scalar(slot, value as number);
 }
 
 function settlePads(layer: Layer, context: FormContext, attributes: Record<string, OnnxAttribute>): void {

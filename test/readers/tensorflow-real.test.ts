@@ -1,0 +1,52 @@
+/** Files that TensorFlow itself wrote (test/fixtures/tensorflow-real/make.py) predict, once converted, what it recorded. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { memorySource } from '../../src/bytes/byte-source.js';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { readNpz } from '../../src/containers/npy.js';
+import { toFloat64Array } from '../../src/model/cast.js';
+import { tensorBytes } from '../../src/model/tensor.js';
+import { distance, runOnnxArrays, type TypedArray } from '../run-arrays.js';
+import { convertInMemory } from '../run-onnx.js';
+
+const FOLDER = new URL('../fixtures/tensorflow-real/', import.meta.url);
+
+interface Recorded {
+  readonly name: string;
+  readonly model: Uint8Array;
+  /** By the names of placeholders. */
+  readonly inputs: ReadonlyMap<string, TypedArray>;
+  readonly outputs: readonly TypedArray[];
+}
+
+/** All cases of a file, whose arrays are called 'case/model', 'case/x0', 'case/y0'. */
+async function recorded(file: string): Promise<readonly Recorded[]> {
+  const path = fileURLToPath(new URL(file, FOLDER));
+  const cases = new Map<string, { model: Uint8Array; inputs: Map<string, TypedArray>; outputs: TypedArray[] }>();
+  for (const [key, tensor] of await readNpz(memorySource(new Uint8Array(readFileSync(path)), path))) {
+    const [name, part] = key.split('/') as [string, string];
+    const found = cases.get(name) ?? { model: new Uint8Array(), inputs: new Map(), outputs: [] };
+    cases.set(name, found);
+    const bytes = await tensorBytes(tensor);
+    const array = { dtype: tensor.dtype, shape: tensor.shape, data: toFloat64Array(bytes, tensor.dtype) };
+    if (part === 'model') found.model = bytes;
+    else if (part.startsWith('x')) found.inputs.set(part, array);
+    else found.outputs[Number(part.slice(1))] = array;
+  }
+  return [...cases].map(([name, found]) => ({ name, ...found }));
+}
+
+describe('frozen graphs of TensorFlow 2.21', async () => {
+  const cases = await recorded('graphs.npz');
+
+  it('are all there', () => expect(cases).toHaveLength(29));
+
+  it.each(cases)('$name', async ({ model, inputs, outputs }) => {
+    const { bytes, result } = await convertInMemory(memoryFileSet({ 'model.pb': model }, 'model.pb'));
+    const feeds = result.map!.inputs.map(({ name }) => inputs.get(name)!);
+    const made = [...(await runOnnxArrays(bytes, feeds)).values()];
+    expect(made.map(({ dtype }) => dtype)).toEqual(outputs.map(({ dtype }) => dtype));
+    for (const [i, output] of outputs.entries()) expect(distance(made[i]!, output)).toBeLessThan(1e-5);
+  });
+});

@@ -427,14 +427,14 @@ describe('arrangement', () => {
     expectClose(await predictSequence(PICTURE, [layer]), resized(PICTURE, size, interpolation === 'nearest'), 1e-5);
   });
 
-  /** Keys's cubic with a = -0.5 between four neighbours, those outside left out. */
+  /** Keys's cubic with a = -0.5 between four neighbours, those outside left out, at the nearest of 1024 places between two pixels. */
   function cubic(x: Run, [height, width]: readonly [number, number]): Run {
     const [n, h, w, c] = x.shape as [number, number, number, number];
     const near = (d: number) => 1.5 * d ** 3 - 2.5 * d ** 2 + 1;
     const far = (d: number) => -0.5 * d ** 3 + 2.5 * d ** 2 - 4 * d + 2;
     const weights = (from: number, to: number) =>
       range(to).map((i) => {
-        const place = ((i + 0.5) * from) / to - 0.5;
+        const place = Math.round((((i + 0.5) * from) / to - 0.5) * 1024) / 1024;
         const taps = [-1, 0, 1, 2].map((step) => Math.floor(place) + step).filter((at) => at >= 0 && at < from);
         const raw = taps.map((at) => (Math.abs(place - at) <= 1 ? near(Math.abs(place - at)) : far(Math.abs(place - at))));
         const total = raw.reduce((a, b) => a + b);

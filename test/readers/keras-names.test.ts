@@ -308,17 +308,23 @@ describe('arguments of a call', () => {
   });
   const tree = { 'layers/dense': [KERNEL_A, BIAS_A] };
 
-  test.each([{ mask: [null, null] }, { mask: null, training: false }, { training: null }])('%j change nothing', async (kwargs) => {
+  test.each([{ mask: [null, null] }, { mask: null, training: false }, { training: null }, { training: true }])('%j change nothing', async (kwargs) => {
     const { results } = await predict('model.keras', { 'model.keras': await kerasArchive(keras3(kwargs), tree) });
     expectRows(results.get('a'), dense(rowsOf(X), KERNEL_A, BIAS_A));
   });
 
+  test('as in training are told, which `predict` of Keras 3 overrules', async () => {
+    const { warnings } = await predict('model.keras', { 'model.keras': await kerasArchive(keras3({ training: true }), tree) });
+    expect(warnings).toContain('training=true');
+  });
+
   test.each([
-    [{ training: true }, 'training=true'],
-    [{ planted: 3 }, 'planted=3'],
-    [{ mask: { class_name: '__keras_tensor__', config: { keras_history: ['x', 0, 0] } } }, 'mask='],
-  ])('%j are declined', async (kwargs, said) => {
-    const error = await predict('model.keras', { 'model.keras': await kerasArchive(keras3(kwargs), tree) }).catch((thrown: unknown) => thrown);
+    // Which `predict` does not overrule before Keras 3.
+    [{ training: true }, 'training=true', '2.15.0'],
+    [{ planted: 3 }, 'planted=3', '3.5.0'],
+    [{ mask: { class_name: '__keras_tensor__', config: { keras_history: ['x', 0, 0] } } }, 'mask=', '3.5.0'],
+  ])('%j are declined', async (kwargs, said, version) => {
+    const error = await predict('model.keras', { 'model.keras': await kerasArchive(keras3(kwargs), tree, version) }).catch((thrown: unknown) => thrown);
     expect(isModelError(error) && [error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
   });
 });

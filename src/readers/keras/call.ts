@@ -86,6 +86,23 @@ export function parseRef([layer, call, tensor]: readonly unknown[], what: string
   return { layer, call, tensor };
 }
 
+/** The call without one of its named arguments, and without the inputs that it held. */
+export function withoutArgument<T extends CallArguments>(call: T, name: string): T {
+  if (!Object.hasOwn(call.named, name)) return call;
+  const { [name]: _, ...named } = call.named;
+  const used = [...call.positional, ...Object.values(named)].flatMap(inputsIn);
+  const renumbered = (argument: Argument): Argument => {
+    if ('input' in argument) return { input: used.indexOf(argument.input) };
+    return 'list' in argument ? { list: argument.list.map(renumbered) } : argument;
+  };
+  return {
+    ...call,
+    inputs: used.map((input) => call.inputs[input]!),
+    positional: call.positional.map(renumbered),
+    named: Object.fromEntries(Object.entries(named).map(([key, argument]) => [key, renumbered(argument)])),
+  };
+}
+
 /** Arguments that are a layer's inputs, whatever the layer. */
 const INPUTS = 'inputs';
 
@@ -99,15 +116,16 @@ export function plainInputs({ positional, named }: CallArguments, also: readonly
  * mask of nothing.
  *
  * @param also names of arguments that are further inputs
+ * @param overruled names of arguments that a prediction gives itself, whatever they are here
  */
-export function extraArguments({ positional, named }: CallArguments, also: readonly string[] = []): string[] {
+export function extraArguments({ positional, named }: CallArguments, also: readonly string[] = [], overruled: readonly string[] = []): string[] {
   const changes = (value: unknown) => !isNothing(value);
   const extras = positional
     .flatMap(constantsIn)
     .filter(changes)
     .map((value) => JSON.stringify(value));
   for (const [name, argument] of Object.entries(named)) {
-    if (name === INPUTS) continue;
+    if (name === INPUTS || overruled.includes(name)) continue;
     const constants = constantsIn(argument).filter((value) => changes(value) && !(name === 'training' && (value === false || value === 0)));
     if (inputsIn(argument).length > 0 && !also.includes(name)) extras.push(`${name}=a value of the model`);
     else if (constants.length > 0) extras.push(`${name}=${JSON.stringify(constants.length === 1 ? constants[0] : constants)}`);

@@ -355,6 +355,12 @@ function callResolver(
   };
 }
 
+/** The model with each of its layers replaced, in its calls too. */
+export function mapLayers(model: KerasModel, change: (layer: KerasLayer) => KerasLayer): KerasModel {
+  const changed = new Map(model.layers.map((layer) => [layer, change(layer)]));
+  return { ...model, layers: [...changed.values()], calls: model.calls.map((call) => ({ ...call, layer: changed.get(call.layer)! })) };
+}
+
 /** `input_layers` or `output_layers`: [[name, node, tensor], ...], one such triple alone, or any structure of lists and dictionaries of them. */
 function parseRefs(value: unknown, what: string, file: string): TensorRef[] {
   const refs = flattenRefs(value, what, file);

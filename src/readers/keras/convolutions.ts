@@ -168,7 +168,8 @@ export const transposedConvolution =
       const pads = [...begin, ...end.map((amount) => Math.max(amount, 0))];
       const output_padding = end.map((amount) => Math.max(-amount, 0));
       const attributes = { kernel_shape: read.kernel, strides: read.strides, dilations: read.dilations, pads, output_padding };
-      return read.activation(scope.add('ConvTranspose', [value], { attributes, weights: { kernel, ...bias(read, filters, scope) } }), scope);
+      const weights = { kernel, ...bias(read, filters, scope) };
+      return read.activation(biased(scope.add('ConvTranspose', [value], { attributes, weights }), read.format, weights.bias, scope), scope);
     };
   };
 
@@ -186,7 +187,7 @@ function convolve(
   then: Activation = (made) => made,
 ): Value {
   const attributes = { ...windowAttributes(window, value.shape, scope), dilations: window.dilations, group };
-  return then(scope.add('Conv', [value], { attributes, weights }), scope);
+  return then(biased(scope.add('Conv', [value], { attributes, weights }), window.format, weights.bias, scope), scope);
 }
 
 /**
@@ -226,8 +227,19 @@ function asGroups(stored: Tensor): Tensor {
   return reshape(permute(stored, [rank, rank + 1, ...range(rank)]), [channels * multiplier, 1, ...stored.shape.slice(0, rank)]);
 }
 
-export function bias(read: Convolution, filters: number, scope: Scope): Readonly<Record<string, Tensor>> {
+export function bias(read: Convolution, filters: number, scope: Scope): { readonly bias?: Tensor } {
   return read.bias ? { bias: scope.weight('bias', [filters]) } : {};
+}
+
+/** Tells where Keras 3 errs on one of its backends (`add` of keras/src/backend/tensorflow/numpy.py). */
+function biased(made: Value, format: DataFormat, bias: Tensor | undefined, scope: Scope): Value {
+  const { version } = scope.dialect;
+  const [filters] = bias?.shape ?? [];
+  if (format === 'channels_first' && version !== null && version[0] >= 3 && filters !== undefined && filters > 1 && made.shape.at(-1) === filters)
+    scope.assume(
+      'the last axis is as long as there are channels, where Keras 3 on TensorFlow adds the bias along that axis by mistake; it is added to channels here, as on its other backends',
+    );
+  return made;
 }
 
 /** Theano convolves in the mathematical sense: its kernels are turned by 180 degrees against everyone else's. */

@@ -87,7 +87,8 @@ function inOrder(value: Value, from: string, to: readonly string[], scope: Scope
 function withBias(value: Value, spelt: string, axes: string, to: string, sizes: ReadonlyMap<string, Dim>, scope: Scope): Value {
   const own = spelt.replace('...', '');
   const first = Math.min(...[...axes].map((letter) => own.indexOf(letter)));
-  if (first < 0 || spelt.endsWith('...')) throw scope.unsupported(`a bias along "${axes}" of "${to}"`);
-  const shape = [...own.slice(first)].map((letter) => (axes.includes(letter) ? (sizes.get(letter) as number) : 1));
+  if (first < 0) throw scope.unsupported(`a bias along "${axes}" of "${to}"`);
+  const behind = spelt.endsWith('...') ? to.slice(own.length) : '';
+  const shape = [...own.slice(first), ...behind].map((letter) => (axes.includes(letter) ? (sizes.get(letter) as number) : 1));
   return combineTensor('Add', value, scope.weight('bias', shape), scope);
 }

@@ -9,14 +9,15 @@ import { type DType, isDType } from '../../model/dtype.js';
 import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js';
 import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
-import { extraArguments, plainInputs, type TensorRef } from './call.js';
+import { type Argument, extraArguments, plainInputs, type TensorRef } from './call.js';
 import { inputLayers, type KerasLayer, type KerasModel, type LayerCall } from './config.js';
 import { ConfigView, type DataFormat, type Dialect, isBefore } from './config-view.js';
 import { plainList } from './json.js';
+import { MASK, takesMask } from './masks.js';
 import { isOperation, readOperation } from './operations/index.js';
 import type { Arithmetic } from './precision.js';
 import type { Build, LayerClass } from './rule.js';
-import { declineClass, LAYER_CLASSES, maskOf, TRAINING_ONLY } from './rules.js';
+import { DEFAULTS_TO_TRAINING, declineClass, LAYER_CLASSES, maskOf, TRAINING_ONLY } from './rules.js';
 import { Scope } from './scope.js';
 import { eachStep } from './steps.js';
 import { GraphBuilder, kerasShape, type Value } from './value.js';
@@ -47,7 +48,7 @@ export interface Graph {
  */
 export function buildGraph(model: KerasModel, assign: () => Weights, options: GraphOptions): Graph {
   const obstacles: ModelError[] = [];
-  const plan: Plan = { builds: new Map(), calls: new Map(), formats: new Map(), arithmetic: new Map() };
+  const plan: Plan = { builds: new Map(), calls: new Map(), formats: new Map(), arithmetic: new Map(), overruled: new Set() };
   planModel(model, plan, options, obstacles);
   if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
   const builder = new GraphBuilder(options.file);
@@ -60,7 +61,14 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const named = outputNames(model.outputs.map(({ layer }) => layer));
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
-  const warnings = [...ownClasses(model), ...removedLayers(model, options.dialect), ...named.notices, ...precisionNotices(plan), ...builder.notices];
+  const warnings = [
+    ...ownClasses(model),
+    ...removedLayers(model, options.dialect),
+    ...named.notices,
+    ...precisionNotices(plan),
+    ...overruledNotices(plan),
+    ...builder.notices,
+  ];
   const coarse = (['bfloat16', 'float16'] as const).find((dtype) => plan.arithmetic.has(dtype));
   return { inputs: ports, outputs, layers: builder.layers, warnings, ...(coarse ? { arithmetic: coarse } : {}) };
 }
@@ -88,6 +96,8 @@ interface Plan {
   readonly formats: Map<number, DataFormat>;
   /** Layers that Keras does not compute in float32, by the arithmetic that it uses. */
   readonly arithmetic: Map<Arithmetic, string[]>;
+  /** Layers that are called as in training, which a prediction overrules. */
+  readonly overruled: Set<string>;
 }
 
 function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacles: ModelError[]): void {
@@ -128,13 +138,18 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
       plan.formats.set(known.spatial + 2, silent.dataFormat());
     }
   }
+  // Its `predict` says that it is no training, over what a call was made with (`operation_fn` of keras/src/models/functional.py).
+  const isKeras3 = options.dialect.version !== null && !isBefore(options.dialect, 3, 0);
   for (const call of model.calls) {
     const { layer } = call;
     const place = { file, layer: layer.path };
     const known = layer.model ? undefined : LAYER_CLASSES.get(layer.className);
     if (!layer.model && !known) continue;
-    for (const extra of extraArguments(call, known?.also))
+    for (const extra of extraArguments(call, known?.also, isKeras3 ? ['training', ...(takesMask(layer) ? [MASK] : [])] : []))
       obstacles.push(new ModelError('unsupported', `the layer is called with ${extra.slice(0, 80)}, which is not translated`, place));
+    const { training } = call.named;
+    if (isKeras3 && training && 'constant' in training && training.constant === true && !DEFAULTS_TO_TRAINING.has(layer.className))
+      plan.overruled.add(layer.path);
     const count = plainInputs(call, known?.also).length;
     const wanted = layer.model ? layer.model.inputs.length : known!.inputs;
     if (!fits(count, wanted)) obstacles.push(new ModelError('unsupported', `the ${layer.className} is called with ${count} inputs`, place));
@@ -227,7 +242,8 @@ class ModelBuilder {
       const name = prefix + layer.name + (call.index === 0 ? '' : `/call_${call.index + 1}`);
       const operation = this.plan.calls.get(call);
       const inputs = call.inputs.map(read);
-      const values = operation ? inputs : plainInputs(call, LAYER_CLASSES.get(layer.className)?.also).map((input) => inputs[input]!);
+      const plain = plainInputs(call, LAYER_CLASSES.get(layer.className)?.also).map((input) => inputs[input]!);
+      const values = operation ? inputs : masked(plain, call.named[MASK], inputs);
       const outputs = layer.model ? this.#inner(layer, layer.model, values, name) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
       made.set(key(layer.name, call.index), outputs);
     }
@@ -253,6 +269,8 @@ class ModelBuilder {
     const fate = mask ? maskOf(layer.className) : undefined;
     try {
       if (fate === 'declined' || (fate === 'read' && mask === 'unknown')) throw scope.unsupported(`a ${layer.className} that follows a mask`);
+      if (layer.wrapper && inputs[0]?.integer && !isBefore(dialect, 3, 0))
+        throw scope.unsupported(`a ${layer.wrapper} of whole numbers, to which Keras 3 cuts its results off,`);
       const made = build(inputs, scope);
       scope.finish();
       const outputs: readonly Value[] = Array.isArray(made) ? made : [made as Value];
@@ -262,6 +280,15 @@ class ModelBuilder {
       throw error instanceof ModelError ? error.at({ file, layer: layer.path }) : error;
     }
   }
+}
+
+/** Values with the masks that a call names for them. */
+function masked(values: readonly Value[], argument: Argument | undefined, inputs: readonly Value[]): readonly Value[] {
+  const masks = argument === undefined ? [] : 'list' in argument ? argument.list : [argument];
+  return values.map((value, i) => {
+    const given = masks[i];
+    return given && 'input' in given ? { ...value, mask: inputs[given.input]! } : value;
+  });
 }
 
 /** The mask of a layer's inputs. Keras combines several, and joins those of a Concatenate; a Merge may be one. */
@@ -300,6 +327,11 @@ function removedLayers(model: KerasModel, dialect: Dialect): Notice[] {
     const once = mistaken ? '; some versions of Keras 3 before 3.10 applied it in predictions too, by mistake and at random' : '';
     return [{ code: 'training-layer-removed', message: `${layer.className} acts in training only and was left out${once}`, layer: layer.path }];
   });
+}
+
+function overruledNotices({ overruled }: Plan): Notice[] {
+  const message = 'the layer is called with training=true, which model.predict of Keras 3 overrules: it is what it is in a prediction';
+  return [...overruled].map((layer) => ({ code: 'assumed', message, layer }));
 }
 
 function precisionNotices({ arithmetic }: Plan): Notice[] {

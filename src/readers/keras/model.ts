@@ -21,6 +21,8 @@ import type { Dialect } from './config-view.js';
 import { fusingOf } from './fused.js';
 import { buildGraph } from './graph.js';
 import { object, parseJson, text } from './json.js';
+import { withoutIdleMasks } from './masks.js';
+import { withOperations } from './operations/index.js';
 import { assignTreeWeights, isWeightTree, readTreeLayers, type TreeLayer } from './tree-weights.js';
 import { assignWeights, type LayerWeights, readLayerWeights } from './weights.js';
 
@@ -147,7 +149,9 @@ function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, 
     files: config?.name ? [file, config.name] : [file],
     map: async (): Promise<LayerMap> => {
       if (config === null) return (await import('./wire.js')).wireKerasWeights(saved.layers, dialect.theano, { file, format, producer, options });
-      const model = parseModelConfig(config.text, config.name ?? file);
+      const parsed = parseModelConfig(config.text, config.name ?? file);
+      const isKeras3 = (dialect.version?.[0] ?? 0) >= 3;
+      const model = withoutIdleMasks(isKeras3 && format === 'keras-h5' ? withOperations(parsed) : parsed);
       const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape });
       return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });
     },

@@ -118,13 +118,23 @@ function readAffine(config: ConfigView, epsilon: number): Affine {
   return { scaled: config.boolean(['scale'], true), centred: config.boolean(['center'], true), epsilon: config.number(['epsilon'], epsilon) };
 }
 
-/** x · gamma + beta, weights along these of Keras's axes, which are in order. */
-function affine(value: Value, axes: readonly number[], { scaled, centred }: Affine, scope: Scope): Value {
-  const sizes = axes.map((axis) => knownSize(value, axis, 'a normalisation', scope));
+/**
+ * x · gamma + beta, weights along these of Keras's axes, which are in order.
+ *
+ * @param stored the axes in the order in which weights have their sizes; Keras takes their elements as they lie all the same
+ */
+function affine(value: Value, axes: readonly number[], { scaled, centred }: Affine, scope: Scope, stored = axes): Value {
+  const sizesOf = (of: readonly number[]) => of.map((axis) => knownSize(value, axis, 'a normalisation', scope));
+  const along = (role: string) => spread(reshape(scope.weight(role, sizesOf(stored)), sizesOf(axes)), value, axes);
   let made = value;
-  if (scaled) made = combineTensor('Mul', made, spread(scope.weight('gamma', sizes), value, axes), scope);
-  if (centred) made = combineTensor('Add', made, spread(scope.weight('beta', sizes), value, axes), scope);
+  if (scaled) made = combineTensor('Mul', made, along('gamma'), scope);
+  if (centred) made = combineTensor('Add', made, along('beta'), scope);
   return made;
+}
+
+/** The axes in the order in which a layer has its weights: Keras 3 sorts them as they were given, negative ones first. */
+function storedAxes(value: Value, given: readonly number[], scope: Scope): readonly number[] {
+  return kerasAxes(value, isBefore(scope.dialect, 3, 0) ? given : given.toSorted((a, b) => a - b), scope);
 }
 
 /** (x - mean) / √(variance + epsilon), both of the sample itself, over these of Keras's axes. */
@@ -152,16 +162,17 @@ export const layerNormalization: Rule = (config) => {
     const value = scope.builder.unflattened(input!);
     const axes = kerasAxes(value, given, scope).toSorted((a, b) => a - b);
     if (axes.includes(0)) throw scope.unsupported('a normalisation over the batch');
+    const stored = storedAxes(value, given, scope);
     // Keras then divides by the deviation (of the mean, whatever its documentation says), multiplies, and shifts nothing.
     if (uncentred) {
       const { deviation } = spreadOf(value, axes, read.epsilon, scope);
-      return affine(combineValues('Div', value, deviation, scope), axes, { ...read, scaled: true, centred: false }, scope);
+      return affine(combineValues('Div', value, deviation, scope), axes, { ...read, scaled: true, centred: false }, scope, stored);
     }
-    return affine(standardised(value, axes, read.epsilon, scope), axes, read, scope);
+    return affine(standardised(value, axes, read.epsilon, scope), axes, read, scope, stored);
   };
 };
 
-/** x / √(mean of x² + epsilon) · scale */
+/** x / √(mean of x² + epsilon) · scale, which Keras spreads over the last axes whichever are normalised. */
 export const rmsNormalization: Rule = (config) => {
   const given = readAxes(config, [-1]);
   const epsilon = config.number(['epsilon'], 1e-6);
@@ -171,8 +182,11 @@ export const rmsNormalization: Rule = (config) => {
     if (axes.includes(0)) throw scope.unsupported('a normalisation over the batch');
     const square = reduce('ReduceMean', scope.add('Mul', [value, value]), axes, true, scope);
     const made = combineValues('Div', value, scope.add('Sqrt', [scope.withScalar('Add', square, epsilon)]), scope);
-    const sizes = axes.map((axis) => knownSize(value, axis, 'a normalisation', scope));
-    return combineTensor('Mul', made, spread(scope.weight('scale', sizes), value, axes), scope);
+    const sizes = storedAxes(value, given, scope).map((axis) => knownSize(value, axis, 'a normalisation', scope));
+    const last = sizes.map((_, i) => value.shape.length - sizes.length + i);
+    if (last.some((axis, i) => sizes[i] !== 1 && knownSize(value, axis, 'a normalisation', scope) !== sizes[i]))
+      throw scope.malformed(`a scale of the shape [${sizes}] does not fit the last axes of the value, along which Keras spreads it`);
+    return combineTensor('Mul', made, spread(scope.weight('scale', sizes), value, last), scope);
   };
 };
 

@@ -5,7 +5,7 @@ import { float32Tensor } from '../../model/tensor.js';
 import { knownSize, reshapeTo } from './axes.js';
 import type { DataFormat, Dialect } from './config-view.js';
 import { type Padding, windowAttributes } from './convolutions.js';
-import { INTERPOLATIONS } from './resampling.js';
+import { INTERPOLATIONS, isInTable } from './resampling.js';
 import { resizedPicture, SAMPLING } from './resizing.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
@@ -138,9 +138,9 @@ const OPEN_SAMPLING =
  *   the two majors sample at other points. Keras by itself always did as TensorFlow 1.
  * @see `resize_images` of keras/backend/tensorflow_backend.py (2.2.3 to 2.3) and of tensorflow/python/keras/backend.py
  */
-function samplingOf(interpolation: string, { version, fusing }: Dialect): (typeof SAMPLING)[string] | undefined | 'open' {
+function samplingOf(interpolation: string, isInTable: boolean, { version, fusing }: Dialect): (typeof SAMPLING)[string] | undefined | 'open' {
   const [major = 0, minor = 0] = version ?? [];
-  if (major > 2 || (major === 2 && minor >= (fusing?.by === 'tf.keras' ? 3 : 4))) return SAMPLING[interpolation];
+  if (major > 2 || (major === 2 && minor >= (fusing?.by === 'tf.keras' ? 3 : 4))) return isInTable ? SAMPLING[interpolation] : undefined;
   if (fusing?.by === 'keras' && interpolation === 'bilinear') return { mode: 'linear', coordinate_transformation_mode: 'asymmetric' };
   return 'open';
 }
@@ -151,7 +151,8 @@ export const upSampling =
     const sizes = config.sizes(['size', 'length'], rank, new Array(rank).fill(2));
     const format = poolingFormat(config, rank);
     const interpolation = config.oneOf(['interpolation'], rank === 2 ? INTERPOLATIONS : ['nearest'], 'nearest');
-    const given = interpolation === 'nearest' ? {} : samplingOf(interpolation, config.dialect);
+    const given =
+      interpolation === 'nearest' ? {} : samplingOf(interpolation, interpolation !== 'bicubic' || sizes.every((times) => isInTable(1, times)), config.dialect);
     if (given === 'open') config.decline(`${interpolation} upsampling of ${OPEN_SAMPLING}, is not translated`);
     const sampling = given === 'open' ? {} : given;
     return ([input], scope) => {

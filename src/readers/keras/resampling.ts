@@ -36,13 +36,29 @@ export const INTERPOLATIONS = ['bilinear', 'nearest', 'bicubic', 'area', 'lanczo
 export function resamplingMatrix(from: number, to: number, interpolation: string, antialias: boolean): Float32Array {
   const matrix = new Float32Array(from * to);
   const scale = from / to;
+  const isTabled = interpolation === 'bicubic' && !antialias;
   for (let i = 0; i < to; i++) {
     const weights =
-      interpolation === 'area' ? areaWeights(i * scale, (i + 1) * scale, from) : kernelWeights((i + 0.5) * scale, from, interpolation, antialias ? scale : 1);
+      interpolation === 'area'
+        ? areaWeights(i * scale, (i + 1) * scale, from)
+        : kernelWeights(isTabled ? tabled((i + 0.5) * scale) : (i + 0.5) * scale, from, interpolation, antialias ? scale : 1);
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
     for (const [place, weight] of weights) matrix[place * to + i]! += weight / total;
   }
   return matrix;
+}
+
+/** Its bicubic kernel has a table of weights for so many places between two pixels. @see resize_bicubic_op.cc, kTableSize */
+const TABLE_SIZE = 1024;
+
+function tabled(centre: number): number {
+  return Math.round((centre - 0.5) * TABLE_SIZE) / TABLE_SIZE + 0.5;
+}
+
+/** Whether all places that this enlarges to are in the table. */
+export function isInTable(from: number, to: number): boolean {
+  const times = to / from;
+  return Number.isInteger(Math.log2(times)) && times >= 1 && times * 2 <= TABLE_SIZE;
 }
 
 type Weighed = readonly (readonly [place: number, weight: number])[];

@@ -1,7 +1,7 @@
 /** Layers that bring pictures to a size: Resizing, CenterCrop, RandomCrop at rest. */
 import { float32Tensor } from '../../model/tensor.js';
 import { type ConfigView, type DataFormat, isBefore } from './config-view.js';
-import { INTERPOLATIONS, resamplingMatrix } from './resampling.js';
+import { INTERPOLATIONS, isInTable, resamplingMatrix } from './resampling.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
@@ -119,11 +119,13 @@ type Interpolation = Pick<ResizeOptions, 'interpolation' | 'antialias'>;
 function resize(value: Value, size: Size, wanted: Size, how: Interpolation, scope: Scope): Value {
   if (`${size}` === `${wanted}`) return value;
   const isLess = size.some((length, axis) => wanted[axis]! < length);
+  // What is told to antialias is worked out without the table, enlarged or not.
+  const isExact = how.antialias || size.every((length, axis) => isInTable(length, wanted[axis]!));
   const { interpolation } = how;
   const antialias = how.antialias && isLess && interpolation !== 'nearest';
   // ONNX Runtime has no cubic interpolation to fewer pixels.
-  if (antialias || !Object.hasOwn(SAMPLING, interpolation) || (interpolation === 'bicubic' && isLess))
-    return resampled(value, size, wanted, { interpolation, antialias }, scope);
+  if (antialias || !Object.hasOwn(SAMPLING, interpolation) || (interpolation === 'bicubic' && (isLess || !isExact)))
+    return resampled(value, size, wanted, how, scope);
   const scales = [1, 1, ...size.map((length, axis) => scaleTo(length, wanted[axis]!))];
   return scope.add('Resize', [value], { attributes: { scales, ...SAMPLING[interpolation]! } });
 }

@@ -56,6 +56,9 @@ const AUGMENTATION: readonly string[] = [
   ...['AugMix', 'CutMix', 'MixUp', 'RandAugment', 'RandomApply', 'Solarization', 'MaxNumBoundingBoxes'],
 ];
 
+/** Classes whose calls take place in training where nothing is said, which Keras 3 writes down with each. */
+export const DEFAULTS_TO_TRAINING: ReadonlySet<string> = new Set([...AUGMENTATION, 'RandomCrop', 'CenterCrop', 'Resizing', 'Pipeline']);
+
 /** Layers that are left out, and told. */
 export const TRAINING_ONLY: ReadonlySet<string> = new Set([...NOISE, ...AUGMENTATION]);
 

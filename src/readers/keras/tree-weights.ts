@@ -145,7 +145,8 @@ function assignBy(model: KerasModel, saved: readonly TreeLayer[], counted: 'once
       if (own.length > 0)
         assigned.set(
           layer,
-          own.flatMap((key) => byPath.get(key)!.tensors),
+          // Before a wrapper's own vector Keras 3 keeps the kernel once more, which the layer's own replaces as it loads.
+          own.flatMap((key) => byPath.get(key)!.tensors.slice(key === path && layer.wrapper ? -1 : 0)),
         );
       for (const key of own) byPath.delete(key);
     }

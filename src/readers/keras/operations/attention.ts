@@ -48,6 +48,7 @@ function weighted(args: Arguments, { heads, keyHeads, keySize, valueSize, output
   const mask = args.has('attention_mask') ? args.operand('attention_mask') : null;
   const bias = args.boolean('use_bias', true);
   const causal = args.boolean('use_causal_mask', false);
+  const reach = args.has('sliding_window') ? args.integer('sliding_window', 1) : Number.POSITIVE_INFINITY;
   const wantsScores = args.boolean('return_attention_scores', false);
   if ([query, value, key, ...(mask ? [mask] : [])].some(isConstant)) args.decline('it is called on numbers alone, which is not translated');
   declineTraining(args);
@@ -75,7 +76,8 @@ function weighted(args: Arguments, { heads, keyHeads, keySize, valueSize, output
     const values = project(v, valueSize, [1, 0, 2]);
     const plain = scope.add('MatMul', [queries, keys]);
     const seen = mask ? withMask(plain, valueAt(mask, inputs), scope) : plain;
-    const scores = softmax(causal ? causalOnly(seen, scope) : seen, scope, -1);
+    const near = causal || reach < Number.POSITIVE_INFINITY ? withinReach(seen, reach - 1, causal ? 0 : reach - 1, scope) : seen;
+    const scores = softmax(near, scope, -1);
     const weighed = scope.add('Transpose', [scope.add('MatMul', [scores, values])], { attributes: { perm: turn(1, 0, 2) } });
     const joined = scope.add('Reshape', [weighed], { attributes: { shape: [...zeros(lead + 1), heads * valueSize] } });
     const out = outputShape && outputShape.length > 0 ? outputShape : [knownSize(q.value, -1, 'attention', scope)];
@@ -150,9 +152,17 @@ const MAX_SCORES = 2 ** 24;
 
 /** The scores [..., queries, keys] without those that a step gives to later ones. */
 export function causalOnly(scores: Value, scope: Scope): Value {
+  return withinReach(scores, Number.POSITIVE_INFINITY, 0, scope);
+}
+
+/** The scores [..., queries, keys] that a step gives to so many before it, and so many behind it. */
+function withinReach(scores: Value, before: number, behind: number, scope: Scope): Value {
   const [queries, keys] = [-2, -1].map((axis) => knownSize(scores, axis, 'causal attention', scope)) as [number, number];
   if (queries * keys > MAX_SCORES) throw scope.unsupported(`causal attention over ${queries} steps`);
-  const values = Array.from({ length: queries * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? UNSEEN : 0));
+  const values = Array.from({ length: queries * keys }, (_, i) => {
+    const step = (i % keys) - Math.floor(i / keys);
+    return step > behind || -step > before ? UNSEEN : 0;
+  });
   return combineTensor('Add', scores, float32Tensor(`${scope.name}/later steps`, [queries, keys], values, { file: scope.builder.file }), scope);
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { Argument } from '../call.js';
-import type { LayerCall } from '../config.js';
+import { type KerasModel, type LayerCall, mapLayers } from '../config.js';
 import type { ConfigView } from '../config-view.js';
 import { parseConstant } from '../constant.js';
 import { isObject, parseJson } from '../json.js';
@@ -290,6 +290,18 @@ const LAYERS: Readonly<Record<string, Known>> = {
 };
 
 /** Whether layers of the class are calls of operations, whose arguments count and not only their inputs. */
+/**
+ * The model with operations of Keras 3 named as such. HDF5 files of Keras 3 have them under their class alone, which layers may share; only
+ * layers say whether they are trained, and in what they compute.
+ */
+export function withOperations(model: KerasModel): KerasModel {
+  return mapLayers(model, (layer) => {
+    if (layer.model) return { ...layer, model: withOperations(layer.model) };
+    const isLayer = Object.hasOwn(layer.config, 'trainable') || Object.hasOwn(layer.config, 'dtype');
+    return isLayer || !Object.hasOwn(KERAS, layer.className) ? layer : { ...layer, className: `ops.${layer.className}` };
+  });
+}
+
 export function isOperation(className: string): boolean {
   return (
     className === 'TFOpLambda' ||

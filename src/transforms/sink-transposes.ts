@@ -276,8 +276,9 @@ class Sinking {
   #reshapedInstead(source: string, order: readonly number[]): { from: string; shape: number[] } | null {
     const made = this.#reshapes.get(source);
     const shape = this.#types.get(source)?.shape;
-    if (!made || !shape || shape.length !== order.length || !keepsElements(order, shape)) return null;
+    if (!made || !shape || shape.length !== order.length) return null;
     const turned = order.map((axis) => shape[axis]!);
+    if (!keepsElements(order, turned)) return null;
     const sizes = sizesOf(turned, '', false);
     return sizes && { from: made.inputs[0]!, shape: sizes };
   }
@@ -335,7 +336,11 @@ function beneathTensor(tensor: Tensor, order: readonly number[]): Tensor {
   return reshape(turned, lead < 0 ? [] : turned.shape.slice(lead));
 }
 
-/** Whether only axes of size one are moved, so that the elements stay where they are. */
+/**
+ * Whether only axes of size one are moved, so that the elements stay where they are.
+ *
+ * @param shape of what is made, whose axis i is axis order[i] of what it is made of
+ */
 function keepsElements(order: readonly number[], shape: readonly Dim[]): boolean {
   const moved = order.filter((_, axis) => shape[axis] !== 1);
   return moved.every((axis, i) => i === 0 || axis > moved[i - 1]!);

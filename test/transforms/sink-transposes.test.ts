@@ -123,6 +123,18 @@ describe('channels-last graphs', () => {
     expect(map.inputs[0]!.layout).toBe('nhwc');
   });
 
+  it('are turned where a row of several places is reshaped to a picture of one row', async () => {
+    const shape = [1, 7, 4];
+    const nodes = [placeholder('x', shape), node('row', 'Reshape', ['x', 'shape']), conv('y', 'row', 'kernel')];
+    const graph: SmallGraph = { nodes, weights: { kernel, shape: whole(1, 1, 7, 4) }, inputs: ['x'], outputs: ['y'] };
+    const x = noise(28, 4);
+    const [expected] = await runTfjs('tfjs-graph', tfjsFiles(graph), [{ shape, data: Float32Array.from(x) }]);
+    const map = await (await openModel(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'))).map();
+    const [made] = await runLayers(map, [{ shape, data: Float64Array.from(x) }], () => {});
+    expect(made!.shape).toEqual(expected!.shape);
+    for (const [i, value] of expected!.data.entries()) expect(Number(made!.data[i])).toBeCloseTo(value, 4);
+  });
+
   it('transposed convolutions to sizes that only the model knows are refused, with what to do', async () => {
     const graph: SmallGraph = {
       nodes: [

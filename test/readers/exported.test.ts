@@ -1,6 +1,7 @@
 /** Programs of torch.export (.pt2). The files are written by the schema: the torch that makes the fixtures cannot export. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { strToU8, zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError, type ModelError } from '../../src/errors.js';
@@ -172,7 +173,7 @@ describe('a program of torch.export', () => {
     },
   });
 
-  it('may have graphs within its graph, where it is certain which one runs', async () => {
+  it('may have graphs within its graph: one of two where it is certain which runs, else both', async () => {
     const wrapped: Node = {
       target: 'torch.ops.higher_order.wrap_with_set_grad_enabled',
       inputs: [
@@ -195,7 +196,12 @@ describe('a program of torch.export', () => {
     const file = (taken: unknown) => exportedFile({ ...net, nodes: [wrapped, chosen(taken)], output: tensor('last') });
     expect((await valuesOf(file({ as_bool: true }), [1, 3], [1, -2, 3])).data).toEqual([0, 2, 0]);
     expect((await valuesOf(file({ as_bool: false }), [1, 3], [1, -2, 3])).data).toEqual([1, -2, 3]);
-    expect((await errorOf(file(tensor('x')))).message).toMatch(/which branch is taken/);
+    expect((await errorOf(file(tensor('x')))).message).toMatch(/torch.cond: what it depends on is not one truth/);
+    // Of what flows in: the model chooses between both results.
+    const truth: Node = { target: 'torch.ops.aten.any.default', inputs: [['self', tensor('x')]], outputs: [tensor('truth')] };
+    const flowing = exportedFile({ ...net, nodes: [wrapped, truth, chosen(tensor('truth'))], output: tensor('last') });
+    expect((await valuesOf(flowing, [1, 3], [1, -2, 3])).data).toEqual([0, 2, 0]);
+    expect((await valuesOf(flowing, [1, 3], [0, 0, 0])).data.map(Math.abs)).toEqual([0, 0, 0]);
   });
 
   it('takes sizes within the ranges that it was made for, each the same wherever it is met', async () => {
@@ -206,6 +212,58 @@ describe('a program of torch.export', () => {
     expect((await (await openModel(file(), { inputShape: [4, 5, 5] })).map()).outputs[0]!.shape).toEqual([4, 5, 5]);
     expect((await errorOf(file(), { inputShape: [9, 5, 5] })).message).toMatch(/"s0" is asked to be 9, and the program was made for 2 to 8/);
     expect((await errorOf(file(), { inputShape: [4, 5, 6] })).message).toMatch(/"s1" is asked to be 5 and 6/);
+  });
+
+  it('that changes a buffer while it runs says so, and with --inference gives what its first run gives', async () => {
+    const [name, value] = ['count', { shape: [], values: [2] }];
+    const document = JSON.parse(
+      JSON.stringify(
+        exportedDocument({
+          ...net,
+          parameters: { [name]: value },
+          nodes: [
+            {
+              target: 'torch.ops.aten.add_.Tensor',
+              inputs: [
+                ['self', tensor('p_count')],
+                ['other', { as_int: 1 }],
+              ],
+              outputs: [tensor('add_')],
+            },
+            {
+              target: 'torch.ops.aten.mul.Tensor',
+              inputs: [
+                ['self', tensor('x')],
+                ['other', tensor('p_count')],
+              ],
+              outputs: [tensor('made')],
+            },
+          ],
+          output: tensor('made'),
+        }),
+      ),
+    );
+    const { signature } = document.graph_module;
+    signature.input_specs[0] = { buffer: { arg: { name: 'p_count' }, buffer_name: name, persistent: true } };
+    signature.input_specs.unshift({ token: { arg: { name: 'token' } } });
+    // What becomes of the caller's tensor is no result of the net.
+    signature.output_specs.unshift({ token: { arg: { name: 'token' } } }, { user_input_mutation: { arg: { name: 'x' }, user_input_name: 'x' } });
+    const file = () => exportedFile({ ...net, parameters: { [name]: value } }, '2.9', document);
+    expect((await errorOf(file())).message).toMatch(/the buffer count changes while the program runs/);
+    expect(await valuesOf(file(), [1, 3], [1, 2, 3], { inference: true })).toEqual({ shape: [1, 3], data: [3, 6, 9] });
+  });
+
+  it('in a package of several is the one that is named', async () => {
+    const relu: Node = { target: 'torch.ops.aten.relu.default', inputs: [['self', tensor('x')]], outputs: [tensor('r')] };
+    const json = (target: string) => strToU8(JSON.stringify(exportedDocument({ ...net, parameters: {}, nodes: [{ ...relu, target }], output: tensor('r') })));
+    const members = {
+      'net/archive_format': strToU8('pt2'),
+      'net/models/first.json': json(relu.target),
+      'net/models/second.json': json('torch.ops.aten.neg.default'),
+    };
+    const file = () => memoryFileSet({ 'net.pt2': zipSync(members, { level: 0 }) }, 'net.pt2');
+    expect(await errorOf(file())).toMatchObject({ kind: 'usage', message: expect.stringMatching(/first, second.*--weights-key first/) });
+    expect((await valuesOf(file(), [1, 3], [1, -2, 3], { weightsKey: 'second' })).data).toEqual([-1, 2, -3]);
   });
 
   it('of torch 2.1 names its parameters in dictionaries, and its weights a JSON file', async () => {

@@ -4,6 +4,7 @@
  */
 import { ModelError } from '../../errors.js';
 import { type Attributes, GraphBuilder, type Inputs, type Value } from '../../model/builder.js';
+import { isFloatDType } from '../../model/dtype.js';
 import type { Dim } from '../../model/layer-map.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { bindSlots, makeLayer, type Operator } from '../../model/ops/index.js';
@@ -15,6 +16,11 @@ const MAX_ELEMENTS = 2 ** 20;
 /** Of all that is worked out for one program, which may ask for the same again and again. */
 const MAX_WORK = 12_000_000;
 const NO_CONTEXT = { outputs: 1, fresh: () => '?' };
+
+/** Sizes, axes, indices and masks are looked at while a program is followed; weights are not. */
+export function isLookedAt({ name, dtype, shape }: Tensor): boolean {
+  return (!isFloatDType(dtype) || elementCount(shape) === 1) && !name.endsWith('num_batches_tracked');
+}
 
 /** What was done for a program so far: elements that were worked out, and operators that were added or worked out. */
 export interface Work {

@@ -9,7 +9,7 @@ import type { Value } from '../../model/builder.js';
 import type { DType } from '../../model/dtype.js';
 import type { Dim, LayerMap } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
-import { isBehindObstacle, scalarTypeOf, type Workshop } from './call.js';
+import { BEHIND_OBSTACLE, isBehindObstacle, scalarTypeOf, type Workshop } from './call.js';
 import { type Item, knownScalar, List, numberOf, Opaque, Real, TensorItem, Tuple, Unknown } from './items.js';
 import { callOperator, isObstacle, Obstacles, ruleOf } from './operators.js';
 import { failWith, finish, newWorkshop, type Output, type ProgramOptions, trainingNotices } from './program.js';
@@ -49,7 +49,8 @@ const PYTHON: Readonly<Record<string, string>> = {
 };
 
 /** They check what they are given, or tell the compiler about it, and make nothing. */
-const CHECKS = /^aten::(_assert_async|_assert_scalar|_assert_tensor_metadata|sym_constrain_range|sym_constrain_range_for_size)$/;
+const CHECKS =
+  /^aten::(_assert_async|_assert_scalar|_functional_assert_async|_functional_assert_scalar|_assert_tensor_metadata|_linalg_check_errors|_print|sym_constrain_range|sym_constrain_range_for_size)$/;
 
 /** @throws ModelError 'unsupported' listing every obstacle, 'malformed' where the document contradicts itself */
 export function buildExportedMap(program: ExportedProgram, options: ProgramOptions): LayerMap {
@@ -70,6 +71,8 @@ class Translation {
   readonly #inputs: Value[] = [];
   /** Numbers for sizes that are free in the file. */
   readonly #given = new Map<Dim, number>();
+  /** What the program keeps from one run to the next, by name. */
+  readonly #buffers = new Map<string, { readonly item: TensorItem; readonly value: Value }>();
   #depth = 0;
 
   constructor(
@@ -86,9 +89,15 @@ class Translation {
     for (const spec of inputSpecs(this.#signature, this.#graph)) this.#input(spec);
     if (this.#inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into the program');
     for (const [i, node] of list(this.#graph, 'nodes').entries()) this.#node(object(node), i);
+    // A program that was not taken apart changes its buffers in place.
+    for (const [name, { item, value }] of this.#buffers) if (item.unread !== value) this.#changes(name);
     const outputs = this.#outputs();
     failWith(this.#obstacles, this.#shop);
     return { ...finish(this.#shop, this.#inputs, outputs, this.options), warnings: trainingNotices(this.#shop) };
+  }
+
+  #changes(buffer: string): void {
+    this.#shop.training.push(`the buffer ${buffer.slice(0, 200)} changes while the program runs`);
   }
 
   #input(spec: JsonObject): void {
@@ -102,10 +111,9 @@ class Translation {
         const tensor = this.program.tensor(name);
         const value = text(field(inner, 'arg'), 'name');
         // What nothing reads may be missing: counters of batches, mostly.
-        this.#values.set(
-          value,
-          tensor ? new TensorItem(this.#shop.build.constant(tensor)) : new Opaque(`a tensor that the file lacks ("${name.slice(0, 200)}")`),
-        );
+        const item = tensor ? new TensorItem(this.#shop.build.constant(tensor)) : new Opaque(`a tensor that the file lacks ("${name.slice(0, 200)}")`);
+        if (kind === 'buffer' && item instanceof TensorItem) this.#buffers.set(name, { item, value: item.unread });
+        this.#values.set(value, item);
         return;
       }
       case 'user_input': {
@@ -119,6 +127,10 @@ class Translation {
       }
       case 'constant_input': {
         this.#values.set(text(inner, 'name'), this.#item(field(inner, 'value')));
+        return;
+      }
+      case 'token': {
+        this.#values.set(text(field(inner, 'arg'), 'name'), new Opaque('a token'));
         return;
       }
       default:
@@ -208,6 +220,13 @@ class Translation {
   #higherOrder(name: string, inputs: readonly JsonObject[]): Item {
     const args = inputs.map((input) => field(input, 'arg'));
     const plain = (at: number) => knownScalar(this.#item(args[at] ?? {}));
+    // Tokens, which come first, tell the order of what acts beyond its results: checks, and what prints.
+    if (name === 'with_effects') {
+      const target = args[1]?.as_operator;
+      if (typeof target !== 'string') throw new ModelError('malformed', 'torch.ops.higher_order.with_effects says no operator');
+      const made = this.#made(target, inputs.slice(2));
+      return new List([null, ...(made instanceof List ? made.items : [made])]);
+    }
     if (name === 'wrap_with_set_grad_enabled') return this.#inner(args[1], args.slice(2));
     if (name === 'wrap_with_autocast') {
       if (plain(2) !== null && numberOf(plain(2)!) !== 0)
@@ -216,16 +235,23 @@ class Translation {
     }
     if (name !== 'cond') throw new ModelError('unsupported', `torch.ops.higher_order.${name} is not translated`);
     const taken = plain(0);
-    if (taken === null) throw new ModelError('unsupported', 'torch.cond: which branch is taken is known only when the model runs');
     const [, operands] = union(args[3] ?? {});
-    return this.#inner(
-      args[numberOf(taken) === 0 ? 2 : 1],
-      array(operands).map((one) => (isObject(one) && 'name' in one ? { as_tensor: one } : object(one))),
-    );
+    const given = array(operands).map((one) => (isObject(one) && 'name' in one ? { as_tensor: one } : object(one)));
+    if (taken !== null) return this.#inner(args[numberOf(taken) === 0 ? 2 : 1], given);
+    return this.#chosen(this.#item(args[0] ?? {}), this.#inner(args[1], given), this.#inner(args[2], given));
+  }
+
+  /** Results of both branches, of which the model chooses when it runs: branches change nothing outside, and what was not chosen is not seen. */
+  #chosen(condition: Item, taken: List, other: List): Item {
+    if (condition instanceof Unknown) throw BEHIND_OBSTACLE;
+    const shape = condition instanceof TensorItem ? condition.value.shape : null;
+    if (!shape?.every((size) => size === 1)) throw new ModelError('unsupported', 'torch.cond: what it depends on is not one truth');
+    const truth = callOperator('reshape', [condition, new List([])], new Map(), this.#shop);
+    return new List(taken.items.map((item, i) => callOperator('where', [truth, item, other.items[i] ?? null], new Map(), this.#shop)));
   }
 
   /** The graph of an argument, with values for what it takes. */
-  #inner(argument: JsonObject | undefined, given: readonly JsonObject[]): Item {
+  #inner(argument: JsonObject | undefined, given: readonly JsonObject[]): List {
     if (++this.#depth > MAX_DEPTH) throw new ModelError('unsafe', `graphs within graphs are more than ${MAX_DEPTH} deep`);
     const graph = field(field(argument ?? {}, 'as_graph'), 'graph');
     const items = given.map((one) => this.#item(one));
@@ -305,6 +331,7 @@ class Translation {
       case 'as_bool':
         return value === true;
       case 'as_string':
+      case 'as_operator':
         return String(value);
       case 'as_ints':
         return new List(array(value).map(Number));
@@ -344,8 +371,10 @@ class Translation {
     for (const spec of specs) {
       const [kind, inner] = union(spec);
       if (kind !== 'user_output') {
-        if (kind === 'buffer_mutation') this.#shop.training.push(`the buffer ${String(object(inner).buffer_name)} changes while the program runs`);
-        else this.#obstacles.add(new ModelError('unsupported', `an output of the kind ${kind} is not known`), 'signature', '');
+        if (kind === 'buffer_mutation') this.#changes(String(object(inner).buffer_name));
+        // What becomes of the caller's own tensor is no result, and tokens hold nothing.
+        else if (kind !== 'user_input_mutation' && kind !== 'token')
+          this.#obstacles.add(new ModelError('unsupported', `an output of the kind ${kind} is not known`), 'signature', '');
         continue;
       }
       const item = this.#item(field(object(inner), 'arg'));

@@ -1,7 +1,7 @@
 /** All operators of PyTorch that are translated, and how a call of one is made. */
 import { isModelError, ModelError } from '../../errors.js';
 import { BEHIND_OBSTACLE, type Workshop } from './call.js';
-import { type Item, TensorItem, Unknown } from './items.js';
+import { type Item, knownScalar, numberOf, TensorItem, Unknown } from './items.js';
 import { asItem, callOf, isValue, type Rule, type Rules } from './rule.js';
 import { arrangement } from './rules/arrangement.js';
 import { compositions } from './rules/compositions.js';
@@ -12,6 +12,7 @@ import { normalisation } from './rules/normalisation.js';
 import { places } from './rules/places.js';
 import { products } from './rules/products.js';
 import { recurrentRules } from './rules/recurrent.js';
+import { replaced } from './rules/replaced.js';
 import { scans } from './rules/scans.js';
 import { windows } from './rules/windows.js';
 
@@ -25,6 +26,7 @@ export const TORCH_RULES: Rules = {
   ...making,
   ...compositions,
   ...places,
+  ...replaced,
   ...scans,
   ...language,
   ...recurrentRules,
@@ -79,7 +81,14 @@ export function callOperator(name: string, args: readonly Item[], named: Readonl
   if (!(target instanceof TensorItem)) throw new ModelError('unsupported', `${op}: it changes something that is no tensor`);
   const made = plain.run(callOf(op, plain, args, named, shop));
   if (made === target) return target;
-  const value = isValue(made) ? made : made instanceof TensorItem ? made.value : null;
+  const scalar = isValue(made) ? null : knownScalar(made);
+  const value = isValue(made)
+    ? made
+    : made instanceof TensorItem
+      ? made.value
+      : scalar === null
+        ? null
+        : shop.build.numbers(target.value.dtype!, numberOf(scalar));
   if (!value) throw new ModelError('unsupported', `${op}: the operator is not translated`);
   const { dtype } = target.value;
   const written = dtype !== null && value.dtype !== dtype ? shop.build.add('Cast', [value], { to: dtype }, `${shop.path}.cast`) : value;

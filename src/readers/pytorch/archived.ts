@@ -4,7 +4,7 @@ import { inflateExactly } from '../../containers/inflate.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
-import { exportedProgramName, isPlainPickle } from './recognise-content.js';
+import { exportedProgramNames, isPlainPickle } from './recognise-content.js';
 
 /** A packed member is unpacked into memory; who has a larger one is told to unpack it. */
 const MAX_UNPACKED_BYTES = 2 ** 26;
@@ -55,7 +55,7 @@ async function members(source: ByteSource): Promise<Member[]> {
   const head = await source.read(0, Math.min(512, source.byteLength));
   if (looksLikeZip(head)) {
     const { entries } = await openZip(source);
-    if (entries.some(({ name }) => /(^|\/)data\.pkl$/.test(name)) || exportedProgramName(entries.map(({ name }) => name)) !== null) return [];
+    if (entries.some(({ name }) => /(^|\/)data\.pkl$/.test(name)) || exportedProgramNames(entries.map(({ name }) => name)).length > 0) return [];
     return models(entries.map((entry) => ({ ...entry, isPacked: entry.method !== 'stored', open: () => entry.source() })));
   }
   if (looksLikeTar(head)) {

@@ -12,10 +12,11 @@ import { ModelError } from '../../errors.js';
 import { DTYPE_BYTES } from '../../model/dtype.js';
 import type { ModelFile, StoredWeight } from '../../model/layer-map.js';
 import { storedTensor, type Tensor } from '../../model/tensor.js';
+import { listed } from '../../words.js';
 import type { ReadOptions } from '../reader.js';
 import { findModel } from './checkpoint.js';
 import { readZipContent } from './containers.js';
-import { exportedProgramName } from './recognise-content.js';
+import { exportedProgramNames, PROGRAM } from './recognise-content.js';
 import { viewTensor } from './view-tensor.js';
 
 /** Programs of large nets have a few MB, most of it notes on where each node comes from. */
@@ -27,9 +28,10 @@ const MAX_JSON_BYTES = 2 ** 26;
  */
 export async function readExported(source: ByteSource, name: string, options: ReadOptions): Promise<ModelFile | null> {
   const zip = await openZip(source);
-  const program = exportedProgramName(zip.entries.map(({ name }) => name));
-  if (program === null) return null;
+  const programs = exportedProgramNames(zip.entries.map(({ name }) => name));
+  if (programs.length === 0) return null;
   const file = source.name;
+  const program = chosenProgram(programs, options, file);
   const document = await readJson(zip, program, file);
   const weights = await readWeights(zip, program, file);
   const schema = isObject(document.schema_version)
@@ -47,16 +49,26 @@ export async function readExported(source: ByteSource, name: string, options: Re
     files: [name],
     map: async () => {
       const { buildExportedMap } = await import('../../dialects/torch/exported.js');
+      const { isLookedAt } = await import('../../dialects/torch/constants.js');
       const { withKnown } = await import('../../model/numbers.js');
       const known = new Map<string, Tensor>();
-      // Indices and sizes are looked at while a program is followed; weights are not.
-      for (const [name, tensor] of weights) known.set(name, tensor.dtype.startsWith('int') || tensor.shape.length === 0 ? await withKnown(tensor) : tensor);
+      for (const [name, tensor] of weights) known.set(name, isLookedAt(tensor) ? await withKnown(tensor) : tensor);
       return buildExportedMap(
         { document, tensor: (name) => known.get(name) },
         { file, producer: `PyTorch${version}`, inputShape: options.inputShape, inference: options.inference === true },
       );
     },
   };
+}
+
+/** The only one, or the one that the caller names. */
+function chosenProgram(programs: readonly string[], options: ReadOptions, file: string): string {
+  if (programs.length === 1) return programs[0]!;
+  const named = new Map(programs.map((member) => [PROGRAM.exec(member)![2]!, member]));
+  const chosen = options.weightsKey === undefined ? undefined : named.get(options.weightsKey);
+  if (chosen !== undefined) return chosen;
+  const [first] = named.keys();
+  throw new ModelError('usage', `it is a package of several programs: ${listed([...named.keys()])}. Name one, as in --weights-key ${first}`, { file });
 }
 
 async function readJson(zip: ZipArchive, name: string, file: string): Promise<JsonObject> {
@@ -79,7 +91,7 @@ async function readJson(zip: ZipArchive, name: string, file: string): Promise<Js
 
 /** Parameters, buffers and constants by name. */
 async function readWeights(zip: ZipArchive, program: string, file: string): Promise<Map<string, Tensor>> {
-  const [, prefix, model] = /^(.*\/)?models\/([^/]+)\.json$/.exec(program) ?? [];
+  const [, prefix, model] = PROGRAM.exec(program) ?? [];
   const found = new Map<string, Tensor>();
   if (model === undefined) {
     const folder = program.slice(0, -'serialized_exported_program.json'.length);

@@ -5,7 +5,7 @@ import { looksLikeObjects } from '../../containers/npy.js';
 import { looksLikeTar, openTar } from '../../containers/tar.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import type { Reader } from '../reader.js';
-import { exportedProgramName, isPlainPickle, oldScriptName, unpackedPrefix } from './recognise-content.js';
+import { exportedProgramNames, isPlainPickle, oldScriptName, unpackedPrefix } from './recognise-content.js';
 
 export const pytorch: Reader = {
   name: 'pytorch',
@@ -26,7 +26,7 @@ export const pytorch: Reader = {
       if (/(^|\/)(data\.pkl|version|byteorder|constants\.pkl|\.format_version|data\/\d+)$|\/code\//.test(firstName)) return true;
       const { entries } = await openZip(source);
       const members = entries.map((entry) => entry.name);
-      if (members.some((member) => /(^|\/)data\.pkl$/.test(member)) || exportedProgramName(members) !== null || oldScriptName(members) !== null) return true;
+      if (members.some((member) => /(^|\/)data\.pkl$/.test(member)) || exportedProgramNames(members).length > 0 || oldScriptName(members) !== null) return true;
     } else if (head[0] !== 0x1f || head[1] !== 0x8b) return false;
     return (await import('./archived.js')).isArchived(source);
   },

@@ -27,13 +27,16 @@ export function isPlainPickle(head: Uint8Array): boolean {
 /** Two lines that name something, or where a mark or an empty container is put away. */
 const STARTS = [/^\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n[pq(]/, /^\([dlt]p\d/, /^\((?:[dlt]p?|S'|V|[dlt]?[(}\]])/, /^[}\]][q(]/] as const;
 
-/** The member of an archive that is a program of torch.export; null where none is. */
-export function exportedProgramName(members: readonly string[]): string | null {
+/** The members of an archive that are programs of torch.export: one, but for packages. */
+export function exportedProgramNames(members: readonly string[]): readonly string[] {
   const old = members.find((name) => /(^|\/)serialized_exported_program\.json$/.test(name));
-  if (old !== undefined) return old;
-  if (!members.some((name) => /^([^/]+\/)?archive_format$/.test(name))) return null;
-  return members.find((name) => /^([^/]+\/)?models\/[^/]+\.json$/.test(name)) ?? null;
+  if (old !== undefined) return [old];
+  if (!members.some((name) => /^([^/]+\/)?archive_format$/.test(name))) return [];
+  return members.filter((name) => PROGRAM.test(name));
 }
+
+/** Groups: what comes before, the program's name. */
+export const PROGRAM = /^([^/]+\/)?models\/([^/]+)\.json$/;
 
 /** The member that is the program of a TorchScript file of torch 1.0 to 1.2; null where none is. */
 export function oldScriptName(members: readonly string[]): string | null {

@@ -6,13 +6,13 @@
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { type ParseBudget, parseCode } from '../../containers/torchscript/parser.js';
 import type { CodeFile } from '../../containers/torchscript/syntax.js';
+import { isLookedAt } from '../../dialects/torch/constants.js';
 import type { Program } from '../../dialects/torch/interpreter.js';
 import { buildTorchMap } from '../../dialects/torch/program.js';
 import { ModelError } from '../../errors.js';
-import { isFloatDType } from '../../model/dtype.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
-import { elementCount, type Tensor } from '../../model/tensor.js';
+import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
 
 /** The parts of a TorchScript file that say what its program does. */
@@ -53,11 +53,6 @@ export async function scriptMap(script: Script, { file, options, root, tensors }
     inference: options.inference === true,
     assume: options.assume,
   });
-}
-
-/** Sizes, axes and indices are looked at while a program is followed; weights are not. */
-function isLookedAt({ name, dtype, shape }: Tensor): boolean {
-  return (!isFloatDType(dtype) || elementCount(shape) === 1) && !name.endsWith('num_batches_tracked');
 }
 
 async function readCode({ code, open }: Script, file: string): Promise<Program['code']> {

@@ -144,7 +144,7 @@ function cut(call: Call, axis: number, start: number, end: number, step = 1): It
   return call.view('self', (whole) => slice(whole, from, to), step === 1 ? put : last === null || last > MAX_LENGTH ? null : putSteps);
 }
 
-const slice = rule('self, dim=0, start=None, end=None, step=1', (call) => {
+export const slice = rule('self, dim=0, start=None, end=None, step=1', (call) => {
   const self = call.item('self');
   // Of a list: (list, start, end, step).
   if (self instanceof List || self instanceof Tuple || typeof self === 'string') return slicedList(call, self);
@@ -191,7 +191,7 @@ const narrow = rule('self, dim, start, length', (call) => {
   return cut(call, axis, call.number('start'), call.number('start') + call.number('length'));
 });
 
-const select = rule('self, dim, index', (call) => {
+export const select = rule('self, dim, index', (call) => {
   const x = call.tensor('self');
   const axis = call.axis('dim', x);
   const index = call.number('index');
@@ -389,9 +389,9 @@ const index = rule('self, indices', (call) => {
   if (more.length === 0) return call.add('Gather', [x, only.value], { axis: only.axis });
   const sum = used.map(({ value }) => value).reduce((a, b) => call.add('Add', [a, b], {}, 'places'));
   const shape = call.shape(sum);
-  if (!shape.every((size) => typeof size === 'number')) throw call.decline('how many places are indexed is known only when the model runs');
+  const sizes = call.sizesOf(sizeItems(call, sum), 'shape');
   const columns = used.map(({ value }) =>
-    call.add('Unsqueeze', [expanded(call, call.cast(value, 'int64', 'whole'), shape as number[], 'places')], { axes: [shape.length] }, 'column'),
+    call.add('Unsqueeze', [expanded(call, call.cast(value, 'int64', 'whole'), sizes, 'places')], { axes: [shape.length] }, 'column'),
   );
   const indices = call.add('Concat', columns, { axis: shape.length }, 'indices');
   if (used.every(({ axis }, i) => axis === i)) return call.add('GatherND', [x, indices]);
@@ -511,6 +511,7 @@ export const arrangement: Rules = {
   permute,
   transpose,
   swapaxes: transpose,
+  swapdims: transpose,
   t,
   numpy_T: rule('self', (call) =>
     permuted(
@@ -522,6 +523,7 @@ export const arrangement: Rules = {
     ),
   ),
   movedim,
+  moveaxis: movedim,
   unsqueeze,
   squeeze,
   slice,
@@ -545,6 +547,7 @@ export const arrangement: Rules = {
     // Axes in front that are not named stay as they are.
     return repeat.run(call.withGiven({ repeats: new List([...new Array<Item>(Math.max(0, rank - dims.length)).fill(1), ...dims]) }));
   }),
+  take: rule('self, index', (call) => call.add('Gather', [call.reshaped(call.tensor('self'), [-1], 'row'), call.tensor('index')], { axis: 0 })),
   fliplr: rule('self', (call) => flip.run(call.withGiven({ dims: new List([1]) }))),
   flipud: rule('self', (call) => flip.run(call.withGiven({ dims: new List([0]) }))),
   repeat_interleave: repeatInterleave,

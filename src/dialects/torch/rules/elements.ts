@@ -4,7 +4,7 @@ import { isFloatDType } from '../../../model/dtype.js';
 import { floorQuotient, floorRemainder } from '../../quotient.js';
 import { type Call, scalarTypeOf } from '../call.js';
 import { type Item, knownScalar, List, MAX_LENGTH, numberOf, Opaque, Real, TensorItem, Tuple } from '../items.js';
-import { type Rule, type Rules, rule } from '../rule.js';
+import { listOf, type Rule, type Rules, rule } from '../rule.js';
 
 const unary = (op: string, signature = 'self'): Rule => rule(signature, (call) => call.add(op, [float(call)]));
 
@@ -134,6 +134,12 @@ const arithmetic = (op: string, compute: Numbers): Rule =>
 /** Division gave whole numbers for whole numbers, rounded towards zero, until version 4 of the operators (torch 1.5). */
 const TRUE_DIVISION = 4;
 
+/** Towards zero. */
+function truncated(call: Call, x: Value): Value {
+  const floor = call.add('Floor', [call.add('Abs', [x], {}, 'abs')], {}, 'floor');
+  return call.add('Mul', [call.add('Sign', [x], {}, 'sign'), floor]);
+}
+
 const div = rule('self, other, rounding_mode=None', (call) => {
   const operands = ['self', 'other'];
   const isOld =
@@ -151,6 +157,7 @@ const div = rule('self, other, rounding_mode=None', (call) => {
   if (whole && mode === 'trunc') return call.add('Div', values);
   const exact = call.add('Div', whole ? values.map((value, i) => call.cast(value, 'float32', `operand${i}`)) : values, {}, mode === null ? undefined : 'exact');
   if (mode === null) return exact;
+  if (mode === 'trunc') return truncated(call, exact);
   throw call.decline(`its rounding_mode is ${mode}`);
 });
 
@@ -323,11 +330,31 @@ const chosen = (op: 'Max' | 'Min'): Rule =>
     return made ?? call.add(op, call.promoted(['self', 'other']).values);
   });
 
+const sign = rule('self', (call) => call.add('Sign', [call.tensor('self')]));
+
 const isFloating = rule('self', (call) => {
   const { dtype } = call.tensor('self');
   if (dtype === null) throw call.decline('the dtype of what flows into it is not known');
   return isFloatDType(dtype);
 });
+
+/** A slope between the bounds, in inference the middle: all that a training run averages over. */
+function betweenBounds(call: Call): Value {
+  call.trains('training');
+  return call.add('LeakyRelu', [call.tensor('self')], { alpha: (call.number('lower') + call.number('upper')) / 2 });
+}
+
+/** Of two numbers of which one is NaN it is the other. */
+const chosenNumber = (op: 'Max' | 'Min'): Rule =>
+  rule('self, other', (call) => {
+    const [a, b] = call.promoted(['self', 'other']).values as [Value, Value];
+    const both = call.add(op, [a, b], {}, 'both');
+    if (!isFloatDType(both.dtype ?? 'float32')) return both;
+    const one = call.add('Where', [call.add('IsNaN', [b], {}, 'isnan'), a, both], {}, 'one');
+    return call.add('Where', [call.add('IsNaN', [a], {}, 'isnan'), b, one]);
+  });
+
+const scaledBy = (factor: number): Rule => rule('self', (call) => call.add('Mul', [float(call), call.scalar(factor, float(call))]));
 
 const passedOn = rule('self', (call) => call.item('self'));
 
@@ -335,11 +362,11 @@ export const elements: Rules = {
   relu: unary('Relu'),
   relu6,
   leaky_relu: rule('self, negative_slope=0.01', (call) => call.add('LeakyRelu', [call.tensor('self')], { alpha: call.number('negative_slope') })),
-  // Between its bounds in inference, which is all that a training run averages over.
-  rrelu: rule('self, lower=0.125, upper=0.3333333333333333, training=False, generator=None', (call) => {
-    call.trains('training');
-    return call.add('LeakyRelu', [call.tensor('self')], { alpha: (call.number('lower') + call.number('upper')) / 2 });
-  }),
+  rrelu: rule('self, lower=0.125, upper=0.3333333333333333, training=False, generator=None', betweenBounds),
+  rrelu_with_noise: rule('self, noise, lower=0.125, upper=0.3333333333333333, training=False, generator=None', betweenBounds),
+  rrelu_with_noise_functional: rule('self, noise, lower=0.125, upper=0.3333333333333333, training=False, generator=None', (call) =>
+    listOf([betweenBounds(call), call.tensor('noise')]),
+  ),
   hardtanh: rule('self, min_val=-1, max_val=1', (call) => clip(call, call.tensor('self'), call.number('min_val'), call.number('max_val'))),
   clamp,
   clip: clamp,
@@ -378,9 +405,7 @@ export const elements: Rules = {
   mul: arithmetic('Mul', (a, b) => a * b),
   multiply: arithmetic('Mul', (a, b) => a * b),
   subtract: arithmetic('Sub', (a, b) => a - b),
-  rsub: rule('self, other, alpha=1', (call) =>
-    arithmetic('Sub', (a, b) => a - b).run(call.withGiven({ self: call.item('other'), other: call.item('self'), alpha: restingOne(call) })),
-  ),
+  rsub: rule('self, other, alpha=1', (call) => arithmetic('Sub', (a, b) => a - b).run(call.withGiven({ self: call.item('other'), other: call.item('self') }))),
   div,
   divide: div,
   true_divide: div,
@@ -415,12 +440,11 @@ export const elements: Rules = {
     const scalar = knownScalar(call.item('self'));
     if (scalar !== null) return Math.trunc(numberOf(scalar));
     const x = call.tensor('self');
-    if (x.dtype !== null && !isFloatDType(x.dtype)) return x;
-    const floor = call.add('Floor', [call.add('Abs', [x], {}, 'abs')], {}, 'floor');
-    return call.add('Mul', [call.add('Sign', [x], {}, 'sign'), floor]);
+    return x.dtype !== null && !isFloatDType(x.dtype) ? x : truncated(call, x);
   }),
   reciprocal: unary('Reciprocal'),
-  sign: rule('self', (call) => call.add('Sign', [call.tensor('self')])),
+  sign,
+  sgn: sign,
   erf: unary('Erf'),
   sin: unary('Sin'),
   cos: unary('Cos'),
@@ -430,8 +454,28 @@ export const elements: Rules = {
   atan: unary('Atan'),
   sinh: unary('Sinh'),
   cosh: unary('Cosh'),
+  asinh: unary('Asinh'),
+  acosh: unary('Acosh'),
+  atanh: unary('Atanh'),
+  arcsin: unary('Asin'),
+  arccos: unary('Acos'),
+  arctan: unary('Atan'),
+  deg2rad: scaledBy(Math.PI / 180),
+  rad2deg: scaledBy(180 / Math.PI),
   isnan: unary('IsNaN'),
   isinf: unary('IsInf'),
+  fmax: chosenNumber('Max'),
+  fmin: chosenNumber('Min'),
+  heaviside: rule('self, values', (call) => {
+    const [x, atZero] = call.promoted(['self', 'values']).values as [Value, Value];
+    const zero = call.scalar(0, x);
+    const above = call.cast(call.add('Greater', [x, zero], {}, 'above'), x.dtype!, 'step');
+    return call.add('Where', [call.add('Equal', [x, zero], {}, 'zero'), atZero, above]);
+  }),
+  float_power: rule('self, exponent', (call) => {
+    const double = (name: string) => new TensorItem(call.cast(call.tensor(name), 'float64', name));
+    return pow.run(call.withGiven({ self: double('self'), exponent: double('exponent') }));
+  }),
   maximum: chosen('Max'),
   minimum: chosen('Min'),
   eq: comparison('Equal', (a, b) => a === b),
@@ -466,6 +510,7 @@ export const elements: Rules = {
   is_floating_point: isFloating,
   detach: passedOn,
   alias: passedOn,
+  positive: passedOn,
   cpu: passedOn,
   cuda: rule('self, device=None', (call) => call.item('self')),
   requires_grad_: rule('self, requires_grad=True', (call) => call.item('self')),
@@ -479,6 +524,8 @@ export const elements: Rules = {
     return scalarTypeOf(dtype);
   }),
   'prim::device': rule('self', () => new Opaque('a device')),
+  /** Of a device, on which the fast ways through modules depend. */
+  'prim::type': rule('self', () => 'cpu'),
   'prim::layout': rule('self', () => 0),
   'prim::is_cuda': rule('self', () => false),
   'prim::is_quantized': rule('self', () => false),
@@ -486,8 +533,3 @@ export const elements: Rules = {
   'prim::requires_grad': rule('self', () => false),
   'prim::NumToTensor': passedOn,
 };
-
-function restingOne(call: Call): number {
-  if (call.number('alpha') !== 1) throw call.decline('its alpha is not 1');
-  return 1;
-}

@@ -2,6 +2,7 @@
 import type { Call } from '../call.js';
 import { type Item, knownScalar, List, MAX_LENGTH, numberOf, ObjectItem, Opaque, Real, TensorItem, Tuple } from '../items.js';
 import { type Rule, type Rules, rule } from '../rule.js';
+import { spreadLike } from './arrangement.js';
 import { equalItems } from './elements.js';
 
 function list(call: Call, name = 'self'): List {
@@ -114,7 +115,7 @@ const truth = (op: 'ReduceMin' | 'ReduceMax', ofList: (flags: readonly boolean[]
   rule('self, dim=None, keepdim=False', (call) => {
     if (call.item('self') instanceof List) return ofList(flags(call));
     const x = call.tensor('self');
-    const axes = call.has('dim') ? { axes: [call.axis('dim', x)] } : {};
+    const axes = call.has('dim') ? { axes: call.numbers('dim').map((axis) => call.axisOf(axis, call.rank(x))) } : {};
     const whole = call.cast(x, 'int32', 'whole');
     return call.cast(
       call.add(
@@ -147,7 +148,9 @@ export const language: Rules = {
     return null;
   }),
   sorted: rule('self', (call) => new List(sortedItems(call, list(call).items))),
-  copy: rule('self', (call) => {
+  copy: rule('self, src=None, non_blocking=False', (call) => {
+    // Of a tensor: what is written over it, in its shape.
+    if (call.has('src')) return spreadLike(call, call.cast(call.tensor('src'), call.tensor('self').dtype!, 'source'), call.tensor('self'));
     const self = call.item('self');
     return self instanceof Map ? new Map(self) : new List([...list(call).items]);
   }),

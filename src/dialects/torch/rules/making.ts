@@ -1,7 +1,7 @@
 /** Operators that make tensors of nothing, and that ask what a tensor is like. */
 import type { Value } from '../../../model/builder.js';
 import { productOf } from '../../../model/dims.js';
-import type { DType } from '../../../model/dtype.js';
+import { type DType, isFloatDType } from '../../../model/dtype.js';
 import { numbersTensor } from '../../../model/numbers.js';
 import { elementCount } from '../../../model/tensor.js';
 import { type Call, dtypeOfScalar } from '../call.js';
@@ -59,15 +59,28 @@ function listed(call: Call, values: readonly number[], dtype: DType, shape: read
   return call.build.constant(numbersTensor('constant', dtype, shape, values, call.build.origin));
 }
 
+/** Whole numbers as far as a size that is free. */
+function counted(call: Call, items: readonly Item[]): Value {
+  const values = items.map((item) => call.valueOf(item, 'end'));
+  if (values.some(({ dtype, shape }) => dtype === null || isFloatDType(dtype) || shape?.length !== 0))
+    throw call.decline('how far it counts is known only when the model runs');
+  const dtype = call.dtype('dtype') ?? 'int64';
+  const made = call.add(
+    'Range',
+    values.map((value) => call.cast(value, 'int64', 'bound')),
+    {},
+    dtype === 'int64' ? undefined : 'counted',
+  );
+  return call.cast(made, dtype);
+}
+
 /** (end), (start, end) or (start, end, step). */
 const arange = rule('first=None, second=None, third=None, start=None, end=None, step=None, dtype=None, requires_grad=False', (call) => {
   const given = ['first', 'second', 'third'].flatMap((name) => (call.has(name) ? [call.item(name)] : []));
   const [start, end, step] = given.length < 2 ? [undefined, given[0]] : given;
-  const bounds = [start ?? call.given.get('start') ?? 0, end ?? call.item('end'), step ?? call.given.get('step') ?? 1].map((item) => {
-    const scalar = knownScalar(item);
-    if (scalar === null) throw call.decline('how far it counts is known only when the model runs');
-    return scalar;
-  });
+  const items = [start ?? call.given.get('start') ?? 0, end ?? call.item('end'), step ?? call.given.get('step') ?? 1];
+  const bounds = items.map(knownScalar);
+  if (!bounds.every((bound) => bound !== null)) return counted(call, items);
   const [from, to, by] = bounds.map(numberOf) as [number, number, number];
   const dtype = call.dtype('dtype') ?? (bounds.some((bound) => bound instanceof Real) ? 'float32' : 'int64');
   const count = Math.ceil((to - from) / by);
@@ -82,12 +95,15 @@ const arange = rule('first=None, second=None, third=None, start=None, end=None, 
 const linspace = rule('start, end, steps, dtype=None, requires_grad=False', (call) => {
   const [start, end, steps] = ['start', 'end', 'steps'].map((name) => call.number(name)) as [number, number, number];
   if (!(Number.isInteger(steps) && steps >= 0 && steps <= MAX_ELEMENTS)) throw call.decline(`it has ${steps} steps`);
-  const by = steps > 1 ? (end - start) / (steps - 1) : 0;
+  const dtype = call.dtype('dtype') ?? 'float32';
+  // From both ends and by a step of the dtype's own, as PyTorch does it: what is read between two pixels depends on the last bit.
+  const own = dtype === 'float32' ? Math.fround : (x: number) => x;
+  const by = steps > 1 ? own(own(own(end) - own(start)) / (steps - 1)) : 0;
+  const half = Math.floor(steps / 2);
   return listed(
     call,
-    // From both ends, as PyTorch does it.
-    Array.from({ length: steps }, (_, i) => (i < steps / 2 ? start + i * by : end - (steps - 1 - i) * by)),
-    call.dtype('dtype') ?? 'float32',
+    Array.from({ length: steps }, (_, i) => (i < half ? own(start) + i * by : own(end) - (steps - 1 - i) * by)),
+    dtype,
   );
 });
 
@@ -135,7 +151,16 @@ const len = rule('self', (call) => {
   return call.sizeItem(call.tensor('self'), 0);
 });
 
+/** What it holds is what the memory held: any number is right, for whoever reads it before it is written. */
+const empty = fillWith(0);
+
 export const making: Rules = {
+  empty,
+  empty_permuted: rule('size, physical_layout, dtype=None, requires_grad=False', (call) => empty.run(call)),
+  empty_strided: rule('size, stride, dtype=None, requires_grad=False', (call) => empty.run(call)),
+  empty_like: likeWith(0),
+  new_empty: newWith(0),
+  new_empty_strided: rule('self, size, stride, dtype=None, requires_grad=False', (call) => newWith(0).run(call)),
   zeros: fillWith(0),
   ones: fillWith(1),
   full,
@@ -149,6 +174,15 @@ export const making: Rules = {
   linspace,
   tensor,
   scalar_tensor: rule('data, dtype=None', (call) => tensor.run(call)),
+  logspace: rule('start, end, steps, base=10, dtype=None, requires_grad=False', (call) => {
+    const powers = (linspace.run(call.withGiven({ dtype: null })) as Value).elements;
+    if (!powers?.every((power) => typeof power === 'number')) throw call.decline('its steps are too many');
+    return listed(
+      call,
+      powers.map((power) => call.number('base') ** power),
+      call.dtype('dtype') ?? 'float32',
+    );
+  }),
   eye: rule('n, m=None, dtype=None, requires_grad=False', (call) => {
     const [rows, columns] = [call.number('n'), call.has('m') ? call.number('m') : call.number('n')];
     if (!(rows * columns <= MAX_ELEMENTS)) throw call.decline(`it has ${rows} rows of ${columns}`);

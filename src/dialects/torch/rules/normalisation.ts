@@ -60,6 +60,22 @@ function normaliseLayer(call: Call): Value {
 const layerNorm = rule('input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True', normaliseLayer);
 const nativeLayerNorm = rule('input, normalized_shape, weight, bias, eps', (call) => threeOf(call, normaliseLayer(call)));
 
+/** By the root of the mean square, in float32 at least; without an epsilon it is the smallest step from 1 there. */
+function normaliseRoot(call: Call): Value {
+  const given = call.tensor('input');
+  const x = given.dtype === 'float64' ? given : call.cast(given, 'float32', 'widened');
+  const count = call.items('normalized_shape').length;
+  const axes = Array.from({ length: count }, (_, i) => call.rank(x) - count + i);
+  const epsilon = call.has('eps') ? call.number('eps') : x.dtype === 'float64' ? 2 ** -52 : 2 ** -23;
+  const mean = call.add('ReduceMean', [call.add('Mul', [x, x], {}, 'square')], { axes, keepdims: 1 }, 'mean');
+  const root = call.add('Sqrt', [call.add('Add', [mean, call.scalar(epsilon, x)], {}, 'epsilon')], {}, 'root');
+  const weight = call.optionalTensor('weight');
+  const isLast = !weight && given.dtype === x.dtype;
+  const normal = call.add('Mul', [x, call.add('Reciprocal', [root], {}, 'factor')], {}, isLast ? undefined : 'normal');
+  const scaled = weight ? call.add('Mul', [normal, call.cast(weight, x.dtype!, 'scale')], {}, given.dtype === x.dtype ? undefined : 'scaled') : normal;
+  return call.cast(scaled, given.dtype!, 'narrowed');
+}
+
 /** Groups of channels become rows, each of which is normalised as a channel; then each channel has its scale. */
 function normaliseGroups(call: Call, groups: number): Value {
   const x = call.tensor('input');
@@ -246,6 +262,11 @@ export const normalisation: Rules = {
   native_batch_norm: batchNormLegit,
   layer_norm: layerNorm,
   native_layer_norm: nativeLayerNorm,
+  rms_norm: rule('input, normalized_shape, weight=None, eps=None', normaliseRoot),
+  _fused_rms_norm: rule(
+    'input, normalized_shape, weight=None, eps=None',
+    (call) => new List([...listOf([normaliseRoot(call)]).items, call.unknown('the deviation')]),
+  ),
   group_norm: groupNorm,
   native_group_norm: nativeGroupNorm,
   instance_norm: instanceNorm,

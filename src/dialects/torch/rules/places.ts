@@ -1,7 +1,7 @@
 /** Operators that order elements, and that write to places which indices name. */
 import type { Value } from '../../../model/builder.js';
 import type { Call } from '../call.js';
-import { type Item, type List, TensorItem } from '../items.js';
+import { type Item, List, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
 import { expanded, sizeItems } from './arrangement.js';
 
@@ -105,7 +105,7 @@ const indexFill = rule('self, dim, index, value', (call) => {
 });
 
 /** Values at places: one mask over the first axes, or lists of places for the first axes. */
-const indexPut = rule('self, indices, values, accumulate=False, unsafe=False', (call) => {
+const indexPut: Rule = rule('self, indices, values, accumulate=False, unsafe=False', (call) => {
   const x = call.tensor('self');
   const values = call.cast(call.tensor('values'), x.dtype!, 'values');
   const given = call.items('indices');
@@ -128,8 +128,8 @@ const indexPut = rule('self, indices, values, accumulate=False, unsafe=False', (
     const spread = expanded(call, values, call.sizesOf(sizes, 'shape'), 'updates');
     return rowsWritten(call.withGiven({ dim: axis, index: given[axis]! }), spread, isAdded ? 'add' : 'none');
   }
-  if (given.slice(0, lists.length).includes(null) || lists.some(({ dtype }) => dtype === 'bool' || dtype === 'uint8'))
-    throw call.decline('it writes to places of other axes than the first');
+  if (lists.some(({ dtype }) => dtype === 'bool' || dtype === 'uint8')) throw call.decline('it writes by a mask beside other indices');
+  if (given.slice(0, lists.length).includes(null)) return writtenAside(call, lists);
   const sum = lists.reduce((a, b) => call.add('Add', [a, b], {}, 'places'));
   const shape = call.shape(sum);
   const whole = lists.map((list, i) => {
@@ -144,6 +144,28 @@ const indexPut = rule('self, indices, values, accumulate=False, unsafe=False', (
   const updates = expanded(call, values, call.sizesOf(sizes, 'shape'), 'updates');
   return call.add('ScatterND', [x, indices, updates], { reduction: isAdded ? 'add' : 'none' });
 });
+
+/** Values at places of other axes than the first: these are turned ahead, and back. */
+function writtenAside(call: Call, lists: readonly Value[]): Value {
+  const x = call.tensor('self');
+  const axes = call.items('indices').flatMap((item, axis) => (item === null ? [] : [axis]));
+  const rest = Array.from({ length: call.rank(x) }, (_, axis) => axis).filter((axis) => !axes.includes(axis));
+  const order = [...axes, ...rest];
+  const sum = lists.reduce((a, b) => call.add('Add', [a, b], {}, 'places'));
+  const [places, sizes] = [sizeItems(call, sum), sizeItems(call, x)];
+  // Places that stand together stay where they were among the axes of the values, others come first.
+  const before = axes.every((axis, i) => axis === axes[0]! + i) ? axes[0]! : 0;
+  const others = rest.map((axis) => sizes[axis]!);
+  const shape = call.sizesOf([...others.slice(0, before), ...places, ...others.slice(before)], 'shape');
+  const values = expanded(call, call.cast(call.tensor('values'), x.dtype!, 'values'), shape, 'updates');
+  const all = Array.from({ length: places.length + rest.length }, (_, i) => i);
+  const turned = [...all.slice(before, before + places.length), ...all.slice(0, before), ...all.slice(before + places.length)];
+  const ahead = call.add('Transpose', [x], { perm: order }, 'ahead');
+  const updates = before === 0 ? values : call.add('Transpose', [values], { perm: turned }, 'turned');
+  const own = { self: new TensorItem(ahead), indices: new List(lists.map((list) => new TensorItem(list))), values: new TensorItem(updates) };
+  const made = indexPut.run(call.withGiven(own)) as Value;
+  return call.add('Transpose', [made], { perm: order.map((_, axis) => order.indexOf(axis)) });
+}
 
 const takeAlong = rule('self, indices, dim=None', (call) => {
   if (!call.has('dim')) throw call.decline('it takes of all elements as one row');

@@ -32,6 +32,38 @@ const matmul = (first: string, second: string): Rule =>
     return call.add('MatMul', [a, b]);
   });
 
+const addmv = rule('self, mat, vec, beta=1, alpha=1', (call) => addmm.run(call.withGiven({ mat1: call.item('mat'), mat2: call.item('vec') })));
+
+/** The products of a batch of matrices, added up. */
+const addbmm = rule('self, batch1, batch2, beta=1, alpha=1', (call) => {
+  const products = call.add('MatMul', [call.tensor('batch1'), call.tensor('batch2')], {}, 'products');
+  const sum = call.add('ReduceSum', [products], { axes: [0], keepdims: 0 }, 'sum');
+  const scaled = (x: Value, factor: number, step: string) => (factor === 1 ? x : call.add('Mul', [x, call.scalar(factor, x)], {}, step));
+  const made = scaled(sum, call.number('alpha'), 'alpha');
+  return call.number('beta') === 0 ? made : call.add('Add', [made, scaled(call.tensor('self'), call.number('beta'), 'beta')]);
+});
+
+/** Of the last axes of both. */
+const inner = rule('self, other', (call) => {
+  const [a, b] = [call.tensor('self'), call.tensor('other')];
+  if (call.rank(a) === 0 || call.rank(b) === 0) return call.add('Mul', [a, b]);
+  const letters = 'abcdefghijklmnopqrstuvwxy';
+  const [first, second] = [letters.slice(0, call.rank(a) - 1), letters.slice(call.rank(a) - 1, call.rank(a) + call.rank(b) - 2)];
+  return call.add('Einsum', [a, b], { equation: `${first}z,${second}z->${first}${second}` });
+});
+
+/** The product of three, each with new axes where it has not those of the others, added up along some. */
+const trilinear = rule('i1, i2, i3, expand1, expand2, expand3, sumdim, unroll_dim=1', (call) => {
+  const wide = (at: number) => {
+    const axes = call.numbers(`expand${at}`);
+    const x = call.tensor(`i${at}`);
+    return axes.length === 0 ? x : call.add('Unsqueeze', [x], { axes }, 'wide');
+  };
+  const product = call.add('Mul', [call.add('Mul', [wide(1), wide(2)], {}, 'both'), wide(3)], {}, 'product');
+  const axes = call.numbers('sumdim');
+  return axes.length === 0 ? product : call.add('ReduceSum', [product], { axes, keepdims: 0 });
+});
+
 const baddbmm = rule('self, batch1, batch2, beta=1, alpha=1', (call) => addmm.run(call.withGiven({ mat1: call.item('batch1'), mat2: call.item('batch2') })));
 
 const einsum = rule('equation, tensors, path=None', (call) =>
@@ -156,11 +188,16 @@ export const products: Rules = {
   linear,
   addmm,
   baddbmm,
+  addmv,
+  addbmm,
+  inner,
+  _trilinear: trilinear,
   matmul: matmul('self', 'other'),
   mm: matmul('self', 'mat2'),
   bmm: matmul('self', 'mat2'),
   mv: matmul('self', 'vec'),
   dot: matmul('self', 'tensor'),
+  vdot: matmul('self', 'other'),
   einsum,
   scaled_dot_product_attention: attention,
   _scaled_dot_product_flash_attention_for_cpu: fusedAttention('query, key, value, dropout_p=0, is_causal=False, attn_mask=None, scale=None', 'attn_mask'),

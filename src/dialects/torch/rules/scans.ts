@@ -145,6 +145,30 @@ const asStrided = rule('self, size, stride, storage_offset=None', (call) => {
 
 const isZero = (call: Call, x: Value) => call.add('Equal', [x, call.scalar(0, x)], {}, 'zero');
 
+/** Parts of numbers that are as equal as can be, or parts between places. */
+const tensorSplit = rule('self, indices_or_sections, dim=0', (call) => {
+  const x = call.tensor('self');
+  const axis = call.axis('dim', x);
+  const size = call.size(x, axis);
+  const given = call.item('indices_or_sections');
+  const count = given instanceof List ? null : knownScalar(given);
+  const inner =
+    count === null ? (given instanceof TensorItem ? (given.value.elements ?? [null]) : call.numbers('indices_or_sections')) : evenly(size, numberOf(count));
+  const bounds = inner.map((place) => {
+    if (typeof place !== 'number') throw call.decline('where it cuts is known only when the model runs');
+    return Math.max(0, Math.min(size, place < 0 ? place + size : place));
+  });
+  const edges = [0, ...bounds, size];
+  const cut = (start: number, end: number) => {
+    if (end <= start) throw call.decline(`a part of the ${size} elements is empty`);
+    return start === 0 && end === size ? x : call.add('Slice', [x], { starts: [start], ends: [end], axes: [axis] }, 'part');
+  };
+  return listOf(edges.slice(1).map((end, i) => cut(edges[i]!, end)));
+});
+
+const splitAlong = (name: string, axis: (rank: number) => number): Rule =>
+  rule(`self, ${name}`, (call) => tensorSplit.run(call.withGiven({ dim: axis(call.rank(call.tensor('self'))) })));
+
 export const scans: Rules = {
   cumprod: runningProduct,
   cummax: runningExtreme('Max'),
@@ -182,26 +206,10 @@ export const scans: Rules = {
     const share = call.add('Div', [call.add('Sin', [turned], {}, 'sine'), turned], {}, 'share');
     return call.add('Where', [isZero(call, x), call.scalar(1, x), share]);
   }),
-  /** Parts of numbers that are as equal as can be, or parts between places. */
-  tensor_split: rule('self, indices_or_sections, dim=0', (call) => {
-    const x = call.tensor('self');
-    const axis = call.axis('dim', x);
-    const size = call.size(x, axis);
-    const given = call.item('indices_or_sections');
-    const count = given instanceof List ? null : knownScalar(given);
-    const inner =
-      count === null ? (given instanceof TensorItem ? (given.value.elements ?? [null]) : call.numbers('indices_or_sections')) : evenly(size, numberOf(count));
-    const bounds = inner.map((place) => {
-      if (typeof place !== 'number') throw call.decline('where it cuts is known only when the model runs');
-      return Math.max(0, Math.min(size, place < 0 ? place + size : place));
-    });
-    const edges = [0, ...bounds, size];
-    const cut = (start: number, end: number) => {
-      if (end <= start) throw call.decline(`a part of the ${size} elements is empty`);
-      return start === 0 && end === size ? x : call.add('Slice', [x], { starts: [start], ends: [end], axes: [axis] }, 'part');
-    };
-    return listOf(edges.slice(1).map((end, i) => cut(edges[i]!, end)));
-  }),
+  hsplit: splitAlong('indices_or_sections', (rank) => (rank === 1 ? 0 : 1)),
+  vsplit: splitAlong('indices_or_sections', () => 0),
+  dsplit: splitAlong('indices_or_sections', () => 2),
+  tensor_split: tensorSplit,
 };
 
 /** Where an axis is cut into so many parts, of which the first ones are one larger where it does not come out even. */

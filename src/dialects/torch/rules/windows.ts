@@ -417,6 +417,7 @@ export const windows: Rules = {
   adaptive_avg_pool2d: adaptiveAverage(2),
   _adaptive_avg_pool2d: adaptiveAverage(2),
   adaptive_avg_pool3d: adaptiveAverage(3),
+  _adaptive_avg_pool3d: adaptiveAverage(3),
   adaptive_max_pool1d: adaptiveMax(1),
   adaptive_max_pool2d: adaptiveMax(2),
   adaptive_max_pool3d: adaptiveMax(3),

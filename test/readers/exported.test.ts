@@ -253,6 +253,25 @@ describe('a program of torch.export', () => {
     expect(await valuesOf(file(), [1, 3], [1, 2, 3], { inference: true })).toEqual({ shape: [1, 3], data: [3, 6, 9] });
   });
 
+  it('calls what it returns by the keys that the exporter noted', async () => {
+    const neg: Node = { target: 'torch.ops.aten.neg.default', inputs: [['self', tensor('x')]], outputs: [tensor('n')] };
+    const document = JSON.parse(JSON.stringify(exportedDocument({ ...net, parameters: {}, nodes: [neg], output: tensor('n') })));
+    const { graph_module: module } = document;
+    module.signature.output_specs = ['n', 'x', 'n'].map((name) => ({ user_output: { arg: tensor(name) } }));
+    const leaf = { type: null, context: null, children_spec: [] };
+    const pair = { type: 'builtins.tuple', context: 'null', children_spec: [leaf, leaf] };
+    const spec = { type: 'builtins.dict', context: '["logits", "hidden"]', children_spec: [leaf, pair] };
+    const namesOf = async (out_spec: string) => {
+      module.module_call_graph = [{ fqn: '', signature: { out_spec } }];
+      const { outputs } = await (await openModel(exportedFile({ ...net, parameters: {} }, '2.9', document))).map();
+      return outputs.map(({ name }) => name);
+    };
+    expect(await namesOf(JSON.stringify([1, spec]))).toEqual(['logits', 'hidden_0', 'hidden_1']);
+    // One that tells of another number of results tells nothing.
+    expect(await namesOf(JSON.stringify([1, pair]))).toEqual(['output_0', 'output_1', 'output_2']);
+    await expect(namesOf('[1, {')).rejects.toMatchObject({ kind: 'malformed' });
+  });
+
   it('in a package of several is the one that is named', async () => {
     const relu: Node = { target: 'torch.ops.aten.relu.default', inputs: [['self', tensor('x')]], outputs: [tensor('r')] };
     const json = (target: string) => strToU8(JSON.stringify(exportedDocument({ ...net, parameters: {}, nodes: [{ ...relu, target }], output: tensor('r') })));

@@ -3,7 +3,7 @@
  *
  * @see https://github.com/pytorch/pytorch/blob/main/torch/_export/serde/schema.py
  */
-import { isObject, type JsonObject } from '../../containers/json.js';
+import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { isModelError, ModelError } from '../../errors.js';
 import type { Value } from '../../model/builder.js';
 import type { DType } from '../../model/dtype.js';
@@ -367,7 +367,8 @@ class Translation {
   #outputs(): readonly Output[] {
     const found: Output[] = [];
     const specs = outputSpecs(this.#signature, this.#graph);
-    const many = specs.filter((spec) => union(spec)[0] === 'user_output').length > 1;
+    const names = outputNames(this.program.document, specs.filter((spec) => union(spec)[0] === 'user_output').length, this.options.file);
+    let at = 0;
     for (const spec of specs) {
       const [kind, inner] = union(spec);
       if (kind !== 'user_output') {
@@ -377,6 +378,7 @@ class Translation {
           this.#obstacles.add(new ModelError('unsupported', `an output of the kind ${kind} is not known`), 'signature', '');
         continue;
       }
+      const name = names[at++]!;
       const item = this.#item(field(object(inner), 'arg'));
       if (item === null || item instanceof Unknown) continue;
       const scalar = knownScalar(item);
@@ -386,7 +388,7 @@ class Translation {
           : scalar === null
             ? null
             : this.#shop.build.numbers(scalar instanceof Real ? 'float32' : 'int64', numberOf(scalar));
-      if (value) found.push({ name: many ? `output_${found.length}` : 'output', value });
+      if (value) found.push({ name, value });
       else this.#obstacles.add(new ModelError('unsupported', 'it returns something that is no tensor'), 'signature', '');
     }
     failWith(this.#obstacles, this.#shop);
@@ -429,6 +431,40 @@ function outputSpecs(signature: JsonObject, graph: JsonObject): readonly JsonObj
     const buffer = isObject(value) ? changed[String(value.name)] : undefined;
     return buffer === undefined ? { user_output: { arg } } : { buffer_mutation: { arg: value, buffer_name: buffer } };
   });
+}
+
+/** How what is returned is built of tuples, lists and dictionaries says what its parts are called; keys are names, as in TorchScript. */
+function outputNames({ graph_module: module }: JsonObject, count: number, file: string): readonly string[] {
+  const names: string[] = [];
+  const walk = (given: unknown, name: string, depth: number): void => {
+    const { type, context, children_spec: children } = object(given);
+    if (depth > MAX_DEPTH) throw new ModelError('unsafe', `what it returns is more than ${MAX_DEPTH} lists in lists`);
+    if (type === null) names.push(name);
+    else {
+      const keys: unknown = typeof context === 'string' && context.startsWith('["') ? parsed(context, file) : null;
+      array(children).forEach((child, i) => {
+        const key: unknown = Array.isArray(keys) ? keys[i] : undefined;
+        walk(child, typeof key === 'string' ? key.slice(0, 200) : `${name}_${i}`, depth + 1);
+      });
+    }
+  };
+  const [call] = isObject(module) && Array.isArray(module.module_call_graph) ? module.module_call_graph : [];
+  const spec = isObject(call) && isObject(call.signature) ? call.signature.out_spec : undefined;
+  if (typeof spec === 'string') {
+    walk(array(parsed(spec, file))[1], 'output', 0);
+  }
+  if (names.length !== count) return Array.from({ length: count }, (_, i) => (count === 1 ? 'output' : `output_${i}`));
+  return count === 1 ? [names[0]!.replace(/^output_0$/, 'output')] : names;
+}
+
+/** JSON in a text of JSON. */
+function parsed(text: string, file: string): unknown {
+  checkJson(text, file);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ModelError('malformed', 'what it returns is described by a text that is no JSON', {}, cause);
+  }
 }
 
 /** Infinite numbers are words. */

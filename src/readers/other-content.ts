@@ -150,6 +150,10 @@ const OTHERS: readonly Content[] = [
   },
   { head: /^%1f%8b/, what: 'a gzip archive: unpack it first' },
   { head: bytes('^.{257}ustar'), what: TAR },
+  {
+    head: bytes('^PK.{28}([^%/]+/)?data/aotinductor/'),
+    what: 'a program that AOTInductor compiled, made for running only: save the program that it was compiled from (torch.export.save)',
+  },
   { head: /^PK/, what: 'a zip archive that holds no model known here' },
   { head: /^7z%bc%af/, what: 'a 7-Zip archive: unpack it first' },
   { head: /^Rar!/, what: 'a RAR archive: unpack it first' },

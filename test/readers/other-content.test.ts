@@ -91,6 +91,7 @@ const CASES: readonly (readonly [name: string, content: Uint8Array, says: RegExp
   ['x.rknn', bytes('RKNN', 0, 0, 0, 0), /compiled/],
   // Archives, pictures and the like.
   ['x.zip', zipSync({ 'a.txt': text('hello') }), /zip archive that holds no model/],
+  ['x.pt2', zipSync({ 'x/data/aotinductor/model/c.wrapper.so': text('ELF'), 'x/archive_format': text('pt2') }, { level: 0 }), /AOTInductor compiled/],
   ['x.gz', gzipSync(text('hello')), /gzip/],
   ['x.7z', bytes('7z', 0xbc, 0xaf, 0x27), /7-Zip/],
   ['x.rar', bytes('Rar!', 0x1a, 7, 0), /RAR/],

@@ -32,6 +32,9 @@ const PYTHON: Readonly<Record<string, string>> = {
   '_operator.mod': 'remainder',
   '_operator.pow': 'pow',
   '_operator.neg': 'neg',
+  '_operator.pos': 'positive',
+  '_operator.and_': '__and__',
+  '_operator.or_': '__or__',
   '_operator.eq': 'eq',
   '_operator.ne': 'ne',
   '_operator.lt': 'lt',
@@ -46,6 +49,8 @@ const PYTHON: Readonly<Record<string, string>> = {
   'torch.sym_float': 'Float',
   'torch.sym_int': 'Int',
   'torch.sym_not': '__not__',
+  'torch.sym_sqrt': 'sqrt',
+  'torch.sym_ite': 'where',
 };
 
 /** They check what they are given, or tell the compiler about it, and make nothing. */
@@ -90,14 +95,14 @@ class Translation {
     if (this.#inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into the program');
     for (const [i, node] of list(this.#graph, 'nodes').entries()) this.#node(object(node), i);
     // A program that was not taken apart changes its buffers in place.
-    for (const [name, { item, value }] of this.#buffers) if (item.unread !== value) this.#changes(name);
+    for (const [name, { item, value }] of this.#buffers) if (item.unread !== value) this.#changes(`the buffer ${name}`);
     const outputs = this.#outputs();
     failWith(this.#obstacles, this.#shop);
     return { ...finish(this.#shop, this.#inputs, outputs, this.options), warnings: trainingNotices(this.#shop) };
   }
 
-  #changes(buffer: string): void {
-    this.#shop.training.push(`the buffer ${buffer.slice(0, 200)} changes while the program runs`);
+  #changes(what: string): void {
+    this.#shop.training.push(`${what.slice(0, 200)} changes while the program runs`);
   }
 
   #input(spec: JsonObject): void {
@@ -343,6 +348,8 @@ class Translation {
         return new List(array(value).map(String));
       case 'as_scalar_type':
         return scalarTypeOf(dtypeOf(value));
+      case 'as_float_lists':
+        return new List(array(value).map((one) => new List(array(one).map((number) => new Real(realOf(number))))));
       case 'as_int_lists':
         return new List(array(value).map((one) => new List(array(one).map(Number))));
       case 'as_nested_tensors':
@@ -372,7 +379,8 @@ class Translation {
     for (const spec of specs) {
       const [kind, inner] = union(spec);
       if (kind !== 'user_output') {
-        if (kind === 'buffer_mutation') this.#changes(String(object(inner).buffer_name));
+        if (kind === 'buffer_mutation') this.#changes(`the buffer ${String(object(inner).buffer_name)}`);
+        else if (kind === 'parameter_mutation') this.#changes(`the parameter ${String(object(inner).parameter_name)}`);
         // What becomes of the caller's own tensor is no result, and tokens hold nothing.
         else if (kind !== 'user_input_mutation' && kind !== 'token')
           this.#obstacles.add(new ModelError('unsupported', `an output of the kind ${kind} is not known`), 'signature', '');

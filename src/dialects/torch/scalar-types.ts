@@ -17,4 +17,6 @@ export const EXPORTED_TYPES: Readonly<Record<number, DType>> = {
   28: 'uint16',
   29: 'float8_e4m3fn',
   30: 'float8_e5m2',
+  34: 'uint32',
+  35: 'uint64',
 };

@@ -62,7 +62,8 @@ export function tensorHooks(persistentLoad: ((id: unknown) => unknown) | undefin
   for (const name of ['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist', 'restore_type_tag'])
     callables[`torch.jit._pickle.${name}`] = ([value]) => value;
   for (const [name, place] of Object.entries(LAZY_BITS)) callables[`torch._utils.${name}`] = (args) => toView(args, args[place]);
-  for (const name of ['_rebuild_device_tensor_from_numpy', '_rebuild_xla_tensor', '_rebuild_mlc_tensor']) callables[`torch._utils.${name}`] = ([data]) => data;
+  for (const name of ['_rebuild_device_tensor_from_cpu_tensor', '_rebuild_device_tensor_from_numpy', '_rebuild_xla_tensor', '_rebuild_mlc_tensor'])
+    callables[`torch._utils.${name}`] = ([data]) => data;
   for (const [name, what] of Object.entries(OTHER_TENSORS)) callables[`torch._utils.${name}`] = () => unsupported(what);
   // A tensor subclass: the tensor inside is what counts.
   for (const path of ['torch._tensor._rebuild_from_type_v2', 'torch._tensor._rebuild_from_type', 'torch.tensor._rebuild_from_type']) {

@@ -260,6 +260,12 @@ export const normalisation: Rules = {
   cudnn_batch_norm: batchNorm,
   _native_batch_norm_legit: batchNormLegit,
   native_batch_norm: batchNormLegit,
+  // What training makes of the statistics comes behind.
+  _native_batch_norm_legit_functional: rule('input, weight, bias, running_mean, running_var, training, momentum, eps', (call) => {
+    call.trains('training');
+    const { items } = threeOf(call, normaliseBatch(call));
+    return new List([...items, call.item('running_mean'), call.item('running_var')]);
+  }),
   layer_norm: layerNorm,
   native_layer_norm: nativeLayerNorm,
   rms_norm: rule('input, normalized_shape, weight=None, eps=None', normaliseRoot),

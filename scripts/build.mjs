@@ -28,6 +28,14 @@ const { output } = await bundle.generate({
   chunkFileNames: 'chunks/[name]-[hash].js',
   // Names stay, so that a trace of the stack still says where.
   minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+  // Left alone, what several commands share becomes eighty small files for an inspection, and to find and link those takes longer than to compile
+  // them: what opens any model is one file. The program itself stays out, because it awaits commands, which may not await it.
+  codeSplitting: {
+    groups: [
+      { name: 'version', test: /dist[\\/]version\.js$/, priority: 1 },
+      { name: 'core', test: /dist[\\/](cli[\\/]commands[\\/]inspect|model[\\/]builder|model[\\/]ops[\\/]index)\.js$/ },
+    ],
+  },
 });
 await bundle.close();
 mkdirSync('dist/cli/chunks', { recursive: true });

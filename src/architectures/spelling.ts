@@ -7,16 +7,26 @@
  * for the rest of a name. `'layer{s}.{b}.conv{i}': 'conv{s+1}_block{b+1}_{i}_conv'`.
  */
 export function spelling(table: Readonly<Record<string, string>>): (path: string) => string | null {
-  const rules = Object.entries(table).map(([pattern, result]) => ({ regex: toRegex(pattern), result }));
+  // Families have hundreds of patterns, and of most nobody asks more than how the stem is spelt: an expression is made when a path comes to it.
+  const rules = Object.entries(table).map(([pattern, result]) => {
+    let regex: RegExp | null = null;
+    const match = pattern.includes('{')
+      ? (path: string) => {
+          regex ??= toRegex(pattern);
+          return regex.exec(path);
+        }
+      : (path: string) => (path === pattern ? { groups: {} } : null);
+    return { match, result };
+  });
   const known = new Map<string, string | null>();
   return (path) => {
     let spelt = known.get(path);
     if (spelt === undefined) {
       spelt = null;
-      for (const { regex, result } of rules) {
-        const match = regex.exec(path);
-        if (!match) continue;
-        const groups = match.groups;
+      for (const { match, result } of rules) {
+        const found = match(path);
+        if (!found) continue;
+        const groups = found.groups as Readonly<Record<string, string>> | undefined;
         spelt = result.replace(/\{(\w+|\*)([+-]\d+|:[aA])?\}/g, (_, name: string, change?: string) =>
           changed(groups?.[name === '*' ? 'rest' : name] ?? '', change),
         );

@@ -5,8 +5,7 @@ import { type AuditDocument, RULES, type Severity } from '../../audit/document.j
 import { shownName } from '../../node/remote/location.js';
 import { openSource, type RemoteFileOptions } from '../../node/source.js';
 import { recordOptions } from '../given.js';
-import { areSeveral, planReadings } from '../many/conversions.js';
-import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
+import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
 import { addRemoteOptions, type CommonFlags } from '../options.js';
 import { colour, formatBytes, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
@@ -23,7 +22,7 @@ export function registerAudit(program: Command): Command {
   addRemoteOptions(command);
   const given = recordOptions(command, []);
   return addManyOptions(command).action(async (models: readonly string[], flags: AuditFlags & ManyFlags) => {
-    if (areSeveral(models, flags)) return void (await runMany(await planReadings('audit', models, given()), flags));
+    if (areSeveral(models, flags)) return (await import('../many/index.js')).runReadings('audit', models, given(), flags);
     const path = models[0]!;
     const voice = makeVoice(flags);
     const files = await openSource(path, flags, flags.weights !== true);

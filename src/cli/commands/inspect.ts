@@ -6,8 +6,7 @@ import { inspectPath } from '../../node/inspect-file.js';
 import { shownName } from '../../node/remote/location.js';
 import { listed } from '../../words.js';
 import { recordOptions } from '../given.js';
-import { areSeveral, planReadings } from '../many/conversions.js';
-import { addManyOptions, type ManyFlags, runMany } from '../many/index.js';
+import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
 import { printNotices } from '../notices.js';
 import { addSourceOptions, type CommonFlags, type SourceFlags } from '../options.js';
 import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
@@ -26,7 +25,7 @@ export function registerInspect(program: Command): Command {
   const given = recordOptions(command, []);
   addManyOptions(command);
   return command.action(async (models: readonly string[], flags: InspectFlags & ManyFlags) => {
-    if (areSeveral(models, flags)) return void (await runMany(await planReadings('inspect', models, given()), flags));
+    if (areSeveral(models, flags)) return (await import('../many/index.js')).runReadings('inspect', models, given(), flags);
     const path = models[0]!;
     const voice = makeVoice(flags);
     const progress = startProgress(voice);

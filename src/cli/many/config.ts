@@ -11,7 +11,7 @@ import { errorText } from '../../node/file-source.js';
 import { statsOf } from '../../node/identity.js';
 import { commands } from '../commands/index.js';
 import { argumentOf } from '../given.js';
-import { MANY_OPTIONS } from './index.js';
+import { MANY_OPTIONS } from './options.js';
 
 export const CONFIG_NAME = 'weighbridge.config.json';
 

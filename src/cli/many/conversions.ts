@@ -1,9 +1,10 @@
 /** `convert` and `shrink`: which outputs are meant, of one model or of several. */
 import { join } from 'node:path';
 import { ModelError } from '../../errors.js';
-import { checkOneOrigin, shownName } from '../../node/remote/location.js';
+import { shownName } from '../../node/remote/location.js';
 import { writers } from '../../writers/index.js';
-import { expandModels, isPattern } from './expand.js';
+import { expandModels } from './expand.js';
+import { areSeveral } from './options.js';
 import { isFolderOutput, nameOutputs, outputName, stemOf, writerFor } from './outputs.js';
 import type { Job } from './run.js';
 
@@ -19,14 +20,6 @@ export const OUTPUT_OPTIONS: readonly string[] = ['output'];
 
 /** Stands for a model's name in the value of an option. */
 const NAME = '{name}';
-
-/** Whether several models are meant: more than one is named, or a pattern is. @throws ModelError 'usage' where an option is about one alone */
-export function areSeveral(models: readonly string[], { sha256, tokenEnv }: { readonly sha256?: string; readonly tokenEnv?: string } = {}): boolean {
-  const several = models.length > 1 || models.some(isPattern);
-  if (several && sha256 !== undefined) throw new ModelError('usage', '--sha256 is of one file, and several models are named');
-  checkOneOrigin(models, tokenEnv);
-  return several;
-}
 
 /** Where one model goes to: what was said, or a file of its name in the folder that was said, or here. @throws ModelError 'usage' where nothing says which format is meant */
 export function outputOf(model: string, { output, to }: OutputFlags): string {

@@ -1,33 +1,12 @@
-/** Commands that are given several models: what is added to them, and how they are run. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+/** How commands that are given several models are run. */
 import { shownName } from '../../node/remote/location.js';
-import type { CommonFlags } from '../options.js';
 import { makeVoice, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
+import { planReadings } from './conversions.js';
 import { type BatchDocument, batchOf } from './document.js';
+import type { ManyFlags } from './options.js';
 import { printBatch, tellJob } from './print.js';
 import { type Job, type RunOptions, runJobs } from './run.js';
-
-export interface ManyFlags extends CommonFlags {
-  readonly jobs?: number;
-  readonly failFast?: boolean;
-}
-
-/** Options that are about several models together, and are not passed on to the process of each. */
-export const MANY_OPTIONS: readonly string[] = ['jobs', 'fail-fast'];
-
-export function addManyOptions(command: Command): Command {
-  return command
-    .optionsGroup('Several models:')
-    .addOption(new Option('--jobs <count>', 'several models: how many at a time; as many as cores and memory allow when left out').argParser(parseJobs))
-    .addOption(new Option('--fail-fast', 'several models: begin no other one after the first that fails'));
-}
-
-function parseJobs(text: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > 256) throw new InvalidArgumentError('a number of jobs is expected, from 1 to 256.');
-  return count;
-}
 
 /** Runs the jobs and prints what came of them; the exit code is the worst of all. */
 export async function runMany(jobs: readonly Job[], flags: ManyFlags, { folder }: Pick<RunOptions, 'folder'> = {}): Promise<BatchDocument> {
@@ -53,4 +32,9 @@ export async function runMany(jobs: readonly Job[], flags: ManyFlags, { folder }
   }
   process.exitCode = document.exitCode;
   return document;
+}
+
+/** The same of a command that writes nothing, a job for each model. */
+export async function runReadings(command: string, models: readonly string[], options: readonly string[], flags: ManyFlags): Promise<void> {
+  await runMany(await planReadings(command, models, options), flags);
 }

@@ -109,16 +109,22 @@ async function measureGroups(tensor: Tensor, size: number, inner: number, range:
   return { scales, ...(range === 'uint4' ? { zeroPoints } : {}) };
 }
 
+/** The kernel has a group in each lane of a vector. */
+const LANES = 4;
+
 /** Groups of values in the memory of the kernel that chooses their scales. */
 class BlockBench {
   /** To be filled: slabs of `size` rows of `inner` values, a group in each column. */
   readonly held: Float32Array;
   readonly scales: Float32Array;
   readonly zeros: Uint8Array;
-  /** One group after the other, each filled up with zeros, which change nothing, to a multiple of four; what is held itself, where it is that already. */
+  /** As the kernel takes them. */
   readonly #groups: Float32Array;
+  /** Values of one; 0 where they lie beside each other, as they are held. Else each is filled up with zeros, which change nothing, to a multiple of four. */
   readonly #stride: number;
   readonly #trials: Float64Array;
+  /** Address of the vectors that the kernel works on. */
+  readonly #lanes: number;
   readonly #kernels: Kernels;
 
   constructor(
@@ -128,29 +134,45 @@ class BlockBench {
     readonly range: CodeRange,
   ) {
     const groups = slabs * inner;
-    this.#stride = 4 * Math.ceil(size / 4);
+    this.#stride = inner < LANES ? 4 * Math.ceil(size / 4) : 0;
     const trials = TRIALS[range];
-    const memory = kernelMemory(16 * trials.length + groups * (4 * size + 4 * this.#stride + 4 + 1));
+    const isTurned = this.#stride !== 0 && (inner > 1 || this.#stride !== size);
+    // The kernel reads and writes as if the number of groups were a multiple of that of the lanes.
+    const beyond = LANES - 1;
+    const values = Math.max(groups * size, isTurned ? 0 : (groups + beyond) * this.#stride);
+    const turned = isTurned ? (groups + beyond) * this.#stride : 0;
+    const vectors = size + LANES;
+    const memory = kernelMemory(16 * trials.length + 16 * vectors + 4 * (values + turned + groups + beyond) + groups + beyond);
     this.#trials = new Float64Array(memory, 0, 2 * trials.length);
     this.#trials.set(trials.flat());
-    this.#groups = new Float32Array(memory, this.#trials.byteLength, groups * this.#stride);
-    this.scales = new Float32Array(memory, this.#groups.byteOffset + this.#groups.byteLength, groups);
-    const held = new Float32Array(memory, this.scales.byteOffset + this.scales.byteLength, groups * size);
-    this.held = inner === 1 && this.#stride === size ? this.#groups : held;
-    this.zeros = new Uint8Array(memory, held.byteOffset + held.byteLength, groups);
+    this.#lanes = this.#trials.byteLength;
+    this.held = new Float32Array(memory, this.#lanes + 16 * vectors, groups * size);
+    this.#groups = isTurned ? new Float32Array(memory, this.held.byteOffset + 4 * values, groups * this.#stride) : this.held;
+    this.scales = new Float32Array(memory, this.held.byteOffset + 4 * (values + turned), groups + beyond);
+    this.zeros = new Uint8Array(memory, this.scales.byteOffset + this.scales.byteLength, groups + beyond);
     this.#kernels = kernelsOver(memory)!.kernels;
   }
 
   /** Chooses scales, and zeros of uint4, for the first groups. A scale is not finite where a value is not. */
   choose(groups: number): void {
-    const { size, inner, held, scales } = this;
+    const { size, inner, held } = this;
     const stride = this.#stride;
+    if (stride === 0) {
+      for (let first = 0; first < groups; first += inner) this.#scales(first, held.byteOffset + first * size * 4, inner, size, inner * 4);
+      return;
+    }
     for (let first = 0; first < groups && held !== this.#groups; first += inner) {
       const [to, from] = [this.#groups.byteOffset + first * stride * 4, held.byteOffset + first * size * 4];
       this.#kernels.transpose(to, stride * 4, from, inner * 4, size, inner);
     }
-    const zeros = this.range === 'uint4' ? this.zeros.byteOffset : 0;
+    this.#scales(0, this.#groups.byteOffset, groups, stride, 4);
+  }
+
+  /** @param first group whose scale it is; what is written behind the last is written over by the next */
+  #scales(first: number, source: number, groups: number, size: number, step: number): void {
+    const zeros = this.range === 'uint4' ? this.zeros.byteOffset + first : 0;
     const [low, high] = CODE_RANGES[this.range];
-    this.#kernels.blockScales(scales.byteOffset, zeros, this.#groups.byteOffset, groups, stride, 0, TRIALS[this.range].length, low, high);
+    const tries = TRIALS[this.range].length;
+    this.#kernels.blockScales(this.scales.byteOffset + 4 * first, zeros, source, groups, size, step, this.#lanes, this.#trials.byteOffset, tries, low, high);
   }
 }

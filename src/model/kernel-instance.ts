@@ -13,7 +13,19 @@ export interface Kernels {
   encodeEach(target: number, source: number, count: number, scales: number, zeros: number, low: number, high: number): void;
   spread(source: number, count: number, sum: number, result: number): void;
   packHalves(at: number, count: number): void;
-  blockScales(scales: number, zeros: number, source: number, blocks: number, size: number, trials: number, tries: number, low: number, high: number): void;
+  blockScales(
+    scales: number,
+    zeros: number,
+    source: number,
+    groups: number,
+    size: number,
+    step: number,
+    lanes: number,
+    trials: number,
+    tries: number,
+    low: number,
+    high: number,
+  ): void;
 }
 
 export interface KernelInstance {

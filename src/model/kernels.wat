@@ -444,100 +444,152 @@
         (local.set $write (i32.add (local.get $write) (i32.const 16)))
         (br $next))))
 
-  ;; Chooses how $blocks groups of $size float32 (a multiple of 4; zeros fill up) at $source are put into codes from $low to $high: of $tries
-  ;; pairs of float64 at $trials, a factor and a divisor of the group's span, those whose scale loses least. Writes a scale for each to $scales,
-  ;; which is not finite where a value is not, and, where $zeros is not 0, a byte for the code of zero there; then the span goes from the smallest
-  ;; value to the largest, else it is the largest magnitude. Zero is a code in both, and a group of zeros has a scale of 1.
+  ;; Chooses how $groups groups of $size float32 at $source are put into codes from $low to $high: of $tries pairs of float64 at $trials, a factor
+  ;; and a divisor of the group's span, those whose scale loses least. $step is from one value of a group to its next: 4 where groups lie one after
+  ;; the other, and are of a multiple of four values; else they lie beside each other. Writes a scale for each to $scales, which is not finite where
+  ;; a value is not, and, where $zeros is not 0, a byte for the code of zero there; then the span goes from the smallest value to the largest, else it
+  ;; is the largest magnitude. Zero is a code in both, and a group of zeros has a scale of 1. Four groups are in the lanes of a vector at a time, in
+  ;; $size + 1 vectors at $lanes, so that up to three more are read and written.
   (func (export "blockScales")
-    (param $scales i32) (param $zeros i32) (param $source i32) (param $blocks i32) (param $size i32)
+    (param $scales i32) (param $zeros i32) (param $source i32) (param $groups i32) (param $size i32) (param $step i32) (param $lanes i32)
     (param $trials i32) (param $tries i32) (param $low f32) (param $high f32)
-    (local $end i32) (local $at i32) (local $trial i32) (local $lastTrial i32) (local $zero i32) (local $bestZero i32) (local $isBetter i32)
-    (local $least v128) (local $most v128) (local $largest v128) (local $value v128) (local $lost v128) (local $lows v128) (local $highs v128) (local $step v128)
-    (local $bits i32) (local $min f64) (local $span f64) (local $scale f32) (local $best i32) (local $loss i64) (local $leastLoss i64)
+    (local $end i32) (local $at i32) (local $to i32) (local $apart i32) (local $trial i32) (local $lastTrial i32)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $value v128)
+    (local $least v128) (local $most v128) (local $largest v128) (local $span v128) (local $upperSpan v128)
+    (local $lift v128) (local $factor v128) (local $divisor v128) (local $scale v128) (local $first v128) (local $inverse v128) (local $zero v128)
+    (local $lows v128) (local $highs v128) (local $lost v128) (local $lostToo v128) (local $loss v128) (local $leastLoss v128)
+    (local $isBetter v128) (local $best v128) (local $bestZero v128)
     (local.set $lastTrial (i32.add (local.get $trials) (i32.shl (local.get $tries) (i32.const 4))))
+    (local.set $apart (i32.shl (local.get $size) (i32.const 2)))
+    ;; An even number of vectors; a zero changes nothing.
+    (local.set $end (i32.add (local.get $lanes) (i32.shl (i32.and (i32.add (local.get $size) (i32.const 1)) (i32.const -2)) (i32.const 4))))
+    (v128.store (i32.add (local.get $lanes) (i32.shl (local.get $size) (i32.const 4))) (v128.const i32x4 0 0 0 0))
     (block $done
-      (loop $nextBlock
-        (br_if $done (i32.eqz (local.get $blocks)))
-        (local.set $end (i32.add (local.get $source) (i32.shl (local.get $size) (i32.const 2))))
+      (loop $nextGroups
+        (br_if $done (i32.le_s (local.get $groups) (i32.const 0)))
+        (local.set $at (local.get $source))
+        (local.set $to (local.get $lanes))
+        (if (i32.eq (local.get $step) (i32.const 4))
+          (then
+            (loop $turn
+              (local.set $a (v128.load (local.get $at)))
+              (local.set $b (v128.load (i32.add (local.get $at) (local.get $apart))))
+              (local.set $c (v128.load (i32.add (local.get $at) (i32.shl (local.get $apart) (i32.const 1)))))
+              (local.set $d (v128.load (i32.add (local.get $at) (i32.mul (local.get $apart) (i32.const 3)))))
+              (local.set $value (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $a) (local.get $b)))
+              (local.set $a (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $a) (local.get $b)))
+              (local.set $b (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $c) (local.get $d)))
+              (local.set $c (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $c) (local.get $d)))
+              (v128.store (local.get $to) (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $value) (local.get $b)))
+              (v128.store offset=16 (local.get $to) (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $value) (local.get $b)))
+              (v128.store offset=32 (local.get $to) (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $a) (local.get $c)))
+              (v128.store offset=48 (local.get $to) (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $a) (local.get $c)))
+              (local.set $to (i32.add (local.get $to) (i32.const 64)))
+              (br_if $turn (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (i32.add (local.get $source) (local.get $apart))))))
+          (else
+            (loop $take
+              (v128.store (local.get $to) (v128.load (local.get $at)))
+              (local.set $at (i32.add (local.get $at) (local.get $step)))
+              (br_if $take (i32.lt_u (local.tee $to (i32.add (local.get $to) (i32.const 16)))
+                (i32.add (local.get $lanes) (i32.shl (local.get $size) (i32.const 4))))))))
         (local.set $least (v128.const f32x4 0 0 0 0))
         (local.set $most (v128.const f32x4 0 0 0 0))
         (local.set $largest (v128.const i32x4 0 0 0 0))
-        (local.set $at (local.get $source))
+        (local.set $at (local.get $lanes))
         (loop $measure
           (local.set $value (v128.load (local.get $at)))
           (local.set $least (f32x4.pmin (local.get $least) (local.get $value)))
           (local.set $most (f32x4.pmax (local.get $most) (local.get $value)))
+          ;; Magnitudes as bits, of which those of NaN are the largest.
           (local.set $largest (i32x4.max_u (local.get $largest)
             (v128.and (local.get $value) (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))))
           (br_if $measure (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
-        ;; Magnitudes as bits, of which those of NaN are the largest.
-        (local.set $bits (call $larger
-          (call $larger (i32x4.extract_lane 0 (local.get $largest)) (i32x4.extract_lane 1 (local.get $largest)))
-          (call $larger (i32x4.extract_lane 2 (local.get $largest)) (i32x4.extract_lane 3 (local.get $largest)))))
         (if (local.get $zeros)
           (then
-            (local.set $min (f64.promote_f32
-              (f32.min
-                (f32.min (f32x4.extract_lane 0 (local.get $least)) (f32x4.extract_lane 1 (local.get $least)))
-                (f32.min (f32x4.extract_lane 2 (local.get $least)) (f32x4.extract_lane 3 (local.get $least))))))
-            (local.set $span (f64.sub
-              (f64.promote_f32
-                (f32.max
-                  (f32.max (f32x4.extract_lane 0 (local.get $most)) (f32x4.extract_lane 1 (local.get $most)))
-                  (f32.max (f32x4.extract_lane 2 (local.get $most)) (f32x4.extract_lane 3 (local.get $most)))))
-              (local.get $min))))
-          (else (local.set $span (f64.promote_f32 (f32.reinterpret_i32 (local.get $bits))))))
-        (local.set $best (i32.const 0x3f800000))
-        (local.set $bestZero (i32.const 0))
-        (local.set $leastLoss (i64.const 0x7ff0000000000000))
+            (local.set $span (f64x2.sub (f64x2.promote_low_f32x4 (local.get $most)) (f64x2.promote_low_f32x4 (local.get $least))))
+            (local.set $upperSpan (f64x2.sub
+              (f64x2.promote_low_f32x4 (call $upperHalf (local.get $most))) (f64x2.promote_low_f32x4 (call $upperHalf (local.get $least))))))
+          (else
+            (local.set $span (f64x2.promote_low_f32x4 (local.get $largest)))
+            (local.set $upperSpan (f64x2.promote_low_f32x4 (call $upperHalf (local.get $largest))))))
+        ;; Values so small that a step of theirs has no inverse are lifted by 2^100, which is exact.
+        (local.set $lift (v128.const f32x4 1 1 1 1))
+        (local.set $value (i32x4.lt_s (local.get $largest) (v128.const f32x4 0x1p-20 0x1p-20 0x1p-20 0x1p-20)))
+        (if (v128.any_true (local.get $value)) (then
+          (local.set $lift (v128.bitselect (v128.const f32x4 0x1p100 0x1p100 0x1p100 0x1p100) (local.get $lift) (local.get $value)))
+          (local.set $at (local.get $lanes))
+          (loop $raise
+            (v128.store (local.get $at) (f32x4.mul (v128.load (local.get $at)) (local.get $lift)))
+            (br_if $raise (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))))
         (local.set $trial (local.get $trials))
-        (if (i32.ge_u (local.get $bits) (i32.const 0x7f800000)) (then
-          (local.set $best (i32.const 0x7fc00000))
-          (local.set $trial (local.get $lastTrial))))
+        (loop $try
+          (local.set $factor (v128.load64_splat (local.get $trial)))
+          (local.set $divisor (v128.load64_splat offset=8 (local.get $trial)))
+          (local.set $scale (call $narrowed
+            (f64x2.div (f64x2.mul (local.get $span) (local.get $factor)) (local.get $divisor))
+            (f64x2.div (f64x2.mul (local.get $upperSpan) (local.get $factor)) (local.get $divisor))))
+          (if (local.get $zeros) (then
+            (local.set $zero (f32x4.pmin (f32x4.splat (local.get $high)) (call $narrowed
+              (call $zeroCodes (local.get $least) (local.get $factor) (local.get $scale))
+              (call $zeroCodes (call $upperHalf (local.get $least)) (local.get $factor) (call $upperHalf (local.get $scale))))))))
+          (local.set $lows (f32x4.sub (f32x4.splat (local.get $low)) (local.get $zero)))
+          (local.set $highs (f32x4.sub (f32x4.splat (local.get $high)) (local.get $zero)))
+          (local.set $inverse (f32x4.div (v128.const f32x4 1 1 1 1) (f32x4.mul (local.get $scale) (local.get $lift))))
+          (local.set $lost (v128.const f32x4 0 0 0 0))
+          (local.set $lostToo (v128.const f32x4 0 0 0 0))
+          (local.set $at (local.get $lanes))
+          ;; In steps, so that no square is too small for a float32.
+          (loop $lose
+            (local.set $value (f32x4.mul (v128.load (local.get $at)) (local.get $inverse)))
+            (local.set $value (f32x4.sub (local.get $value)
+              (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
+            (local.set $lost (f32x4.add (local.get $lost) (f32x4.mul (local.get $value) (local.get $value))))
+            (local.set $value (f32x4.mul (v128.load offset=16 (local.get $at)) (local.get $inverse)))
+            (local.set $value (f32x4.sub (local.get $value)
+              (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
+            (local.set $lostToo (f32x4.add (local.get $lostToo) (f32x4.mul (local.get $value) (local.get $value))))
+            (br_if $lose (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 32))) (local.get $end))))
+          (local.set $loss (f32x4.add (local.get $lost) (local.get $lostToo)))
+          (if (i32.eq (local.get $trial) (local.get $trials))
+            (then
+              (local.set $first (local.get $scale))
+              (local.set $best (local.get $scale))
+              (local.set $bestZero (local.get $zero))
+              (local.set $leastLoss (local.get $loss)))
+            (else
+              (local.set $value (f32x4.div (local.get $scale) (local.get $first)))
+              (local.set $loss (f32x4.mul (local.get $loss) (f32x4.mul (local.get $value) (local.get $value))))
+              (local.set $isBetter (f32x4.lt (local.get $loss) (local.get $leastLoss)))
+              (local.set $leastLoss (v128.bitselect (local.get $loss) (local.get $leastLoss) (local.get $isBetter)))
+              (local.set $best (v128.bitselect (local.get $scale) (local.get $best) (local.get $isBetter)))
+              (local.set $bestZero (v128.bitselect (local.get $zero) (local.get $bestZero) (local.get $isBetter)))))
+          (br_if $try (i32.lt_u (local.tee $trial (i32.add (local.get $trial) (i32.const 16))) (local.get $lastTrial))))
         ;; Where the step of the first trial is nothing, all values are zeros, or as good as that.
-        (if (i32.eqz (f32.gt
-          (f32.demote_f64 (f64.div (f64.mul (local.get $span) (f64.load (local.get $trials))) (f64.load offset=8 (local.get $trials))))
-          (f32.const 0))) (then (local.set $trial (local.get $lastTrial))))
-        (block $tried
-          (loop $try
-            (br_if $tried (i32.ge_u (local.get $trial) (local.get $lastTrial)))
-            (local.set $scale (f32.demote_f64
-              (f64.div (f64.mul (local.get $span) (f64.load (local.get $trial))) (f64.load offset=8 (local.get $trial)))))
-            (if (local.get $zeros) (then
-              (local.set $zero (i32.trunc_sat_f64_u (f64.min (f64.promote_f32 (local.get $high)) (f64.floor (f64.add (f64.const 0.5)
-                (f64.div (f64.mul (f64.neg (local.get $min)) (f64.load (local.get $trial))) (f64.promote_f32 (local.get $scale))))))))))
-            (local.set $lows (f32x4.splat (f32.sub (local.get $low) (f32.convert_i32_u (local.get $zero)))))
-            (local.set $highs (f32x4.splat (f32.sub (local.get $high) (f32.convert_i32_u (local.get $zero)))))
-            (local.set $step (f32x4.splat (local.get $scale)))
-            (local.set $lost (v128.const f32x4 0 0 0 0))
-            (local.set $at (local.get $source))
-            ;; In steps, so that no square is too small for a float32.
-            (loop $lose
-              (local.set $value (f32x4.div (v128.load (local.get $at)) (local.get $step)))
-              (local.set $value (f32x4.sub (local.get $value)
-                (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
-              (local.set $lost (f32x4.add (local.get $lost) (f32x4.mul (local.get $value) (local.get $value))))
-              (br_if $lose (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
-            ;; Bits of what is not negative are in the order of the numbers, and choosing among integers takes no branch.
-            (local.set $loss (i64.reinterpret_f64 (f64.mul
-              (f64.mul (f64.promote_f32 (local.get $scale)) (f64.promote_f32 (local.get $scale)))
-              (f64.promote_f32 (f32.add
-                (f32.add (f32x4.extract_lane 0 (local.get $lost)) (f32x4.extract_lane 1 (local.get $lost)))
-                (f32.add (f32x4.extract_lane 2 (local.get $lost)) (f32x4.extract_lane 3 (local.get $lost))))))))
-            (local.set $isBetter (i64.lt_u (local.get $loss) (local.get $leastLoss)))
-            (local.set $leastLoss (select (local.get $loss) (local.get $leastLoss) (local.get $isBetter)))
-            (local.set $best (select (i32.reinterpret_f32 (local.get $scale)) (local.get $best) (local.get $isBetter)))
-            (local.set $bestZero (select (local.get $zero) (local.get $bestZero) (local.get $isBetter)))
-            (local.set $trial (i32.add (local.get $trial) (i32.const 16)))
-            (br $try)))
-        (i32.store (local.get $scales) (local.get $best))
-        (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
+        (local.set $isBetter (f32x4.gt (local.get $first) (v128.const f32x4 0 0 0 0)))
+        (local.set $best (v128.bitselect (local.get $best) (v128.const f32x4 1 1 1 1) (local.get $isBetter)))
+        (local.set $bestZero (v128.and (local.get $bestZero) (local.get $isBetter)))
+        (v128.store (local.get $scales) (v128.or (local.get $best)
+          (i32x4.gt_s (local.get $largest) (v128.const i32x4 0x7f7fffff 0x7f7fffff 0x7f7fffff 0x7f7fffff))))
+        (local.set $scales (i32.add (local.get $scales) (i32.const 16)))
         (if (local.get $zeros) (then
-          (i32.store8 (local.get $zeros) (local.get $bestZero))
-          (local.set $zeros (i32.add (local.get $zeros) (i32.const 1)))))
-        (local.set $source (local.get $end))
-        (local.set $blocks (i32.sub (local.get $blocks) (i32.const 1)))
-        (br $nextBlock))))
+          (local.set $value (i32x4.trunc_sat_f32x4_u (local.get $bestZero)))
+          (local.set $value (i16x8.narrow_i32x4_u (local.get $value) (local.get $value)))
+          (v128.store32_lane 0 (local.get $zeros) (i8x16.narrow_i16x8_u (local.get $value) (local.get $value)))
+          (local.set $zeros (i32.add (local.get $zeros) (i32.const 4)))))
+        (local.set $source (i32.add (local.get $source)
+          (select (i32.shl (local.get $apart) (i32.const 2)) (i32.const 16) (i32.eq (local.get $step) (i32.const 4)))))
+        (local.set $groups (i32.sub (local.get $groups) (i32.const 4)))
+        (br $nextGroups))))
+
+  ;; The codes for zero of the two lower groups, before the last code holds them.
+  (func $zeroCodes (param $least v128) (param $factor v128) (param $scale v128) (result v128)
+    (f64x2.floor (f64x2.add (v128.const f64x2 0.5 0.5)
+      (f64x2.div
+        (f64x2.mul (f64x2.neg (f64x2.promote_low_f32x4 (local.get $least))) (local.get $factor))
+        (f64x2.promote_low_f32x4 (local.get $scale))))))
+
+  (func $narrowed (param $lower v128) (param $upper v128) (result v128)
+    (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (f32x4.demote_f64x2_zero (local.get $lower)) (f32x4.demote_f64x2_zero (local.get $upper))))
 
   (func $sumLanes (param $lanes v128) (result i32)
     (i32.add

@@ -14,6 +14,8 @@ const diff = (other) => (from) => ['diff', from, join(dirname(from), other), '--
 const inspect = (from) => ['inspect', from, '--quiet'];
 /** What shrink does before it judges what it wrote. */
 const WRITE_SHRUNK = fileURLToPath(new URL('write-shrunk.mjs', import.meta.url));
+/** The part of compressing that is not ours. */
+const ZLIB_ALONE = fileURLToPath(new URL('zlib-alone.mjs', import.meta.url));
 /** The container that PyTorch wrote until 1.5. */
 export const LEGACY = 'vgg16.legacy.pth';
 export const VGG_ONNX = 'vgg16.onnx';
@@ -94,15 +96,16 @@ export const CASES = [
   },
   ...[
     { what: 'few levels', options: { step: 0.7 }, ratioLimit: 8 },
-    { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' } },
+    { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' }, beside: { title: 'zlib alone, of the same bytes', script: ZLIB_ALONE } },
     { what: 'int4 in blocks', options: { dtype: 'int4' }, ratioLimit: 8 },
     { what: 'uint4 in blocks', options: { dtype: 'uint4' }, ratioLimit: 8 },
-  ].map(({ what, options, ratioLimit }) => ({
+  ].map(({ what, options, ratioLimit, beside }) => ({
     title: `PyTorch zip → ONNX ${what}`,
     source: 'vgg16.pth',
     output: 'out.onnx',
     script: WRITE_SHRUNK,
     args: (from, to) => [from, to, JSON.stringify(options)],
+    beside,
     ratioLimit,
     peakLimitMB: 350,
   })),

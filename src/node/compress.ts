@@ -81,7 +81,8 @@ async function gzip(source: ByteSource, target: FileSink, onBytes: (byteLength: 
     const block = await source.read(start, Math.min(source.byteLength, start + BLOCK_BYTES));
     crc = crc32(block, crc);
     const isLast = start + BLOCK_BYTES >= source.byteLength;
-    pending.push(deflate(block, { ...settings, finishFlush: isLast ? constants.Z_FINISH : constants.Z_FULL_FLUSH }));
+    // In one piece: zlib's own 16 KB at a time take a quarter longer.
+    pending.push(deflate(block, { ...settings, chunkSize: BLOCK_BYTES, finishFlush: isLast ? constants.Z_FINISH : constants.Z_FULL_FLUSH }));
     if (pending.length > availableParallelism()) await target.write(await pending.shift()!);
     onBytes(block.byteLength);
   }

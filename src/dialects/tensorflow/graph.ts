@@ -357,7 +357,10 @@ class Translation {
       throw new ModelError('unsupported', 'ReadVariableOp: it reads a variable after the graph has changed it');
     if (node.op === 'Placeholder') throw new ModelError('unsupported', 'it is fed from outside, but is no input of the signature');
     const rule = Object.hasOwn(TENSORFLOW_RULES, node.op) ? TENSORFLOW_RULES[node.op] : undefined;
-    if (!rule) throw new ModelError('unsupported', `the operator ${node.op} is not translated`);
+    if (!rule) {
+      const chance = /Random|Multinomial|TruncatedNormal/.test(node.op) ? ': it draws random numbers, as in training; export the net without what does' : '';
+      throw new ModelError('unsupported', `the operator ${node.op} is not translated${chance}`);
+    }
     const made = rule(operation);
     operation.checkRead();
     return Array.isArray(made) ? (made as readonly Value[]) : [made as Value];

@@ -430,7 +430,7 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   SPACE_TO_DEPTH: plain('SpaceToDepth', async ({ options }) => ({ block_size: int(await options.int(0)) })),
   SPACE_TO_BATCH_ND: plain('SpaceToBatchND'),
   BATCH_TO_SPACE_ND: plain('BatchToSpaceND'),
-  RESIZE_BILINEAR: resize('ResizeBilinear', 2, 3),
+  RESIZE_BILINEAR: async (node) => resize(node.isQuantised && node.dtype(0) === 'int16' ? 'LiteResizeBilinear' : 'ResizeBilinear', 2, 3)(node),
   RESIZE_NEAREST_NEIGHBOR: resize('ResizeNearestNeighbor', 0, 1),
   TOPK_V2: async (node) => node.spread('TopKV2', node.inputs, {}),
   'CUSTOM Convolution2DTransposeBias': transposedConvBias,

@@ -2,6 +2,7 @@
 import type { Value } from '../../model/builder.js';
 import { GATES, type RecurrentKind, runSteps } from '../recurrent.js';
 import type { TfOperation } from './node.js';
+import { integerBilinear } from './pictures.js';
 import type { TfRule } from './rule.js';
 import { depthwiseOf } from './windows.js';
 
@@ -161,6 +162,7 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
   },
   LiteLstm: (operation) => recurrent(operation, 'lstm', operation.inputs[4] ?? null),
   LiteRnn: (operation) => recurrent(operation, operation.text('activation') === 'relu' ? 'relu' : 'tanh', null),
+  LiteResizeBilinear: integerBilinear,
   LiteDetections: detections,
   RoundToOwnRange: roundToOwnRange,
   DequantizeCodes: dequantise,

@@ -20,6 +20,27 @@ function inside(place: number, given: number): number {
   return Math.min(given - 1, Math.max(0, place));
 }
 
+/** Parts of an element that integers count places in. */
+const PARTS = 1024;
+
+/**
+ * What lies between two elements, with places in whole parts of an element.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/internal/reference/resize_bilinear.h, ResizeBilinearInteger
+ */
+export function integerLinearWeights(given: number, made: number, corners: boolean, centers: boolean): Weights {
+  const [from, to] = corners && made > 1 ? [given - 1, made - 1] : [given, made];
+  const step = Math.floor((PARTS * from + Math.floor(to / 2)) / to);
+  return Array.from({ length: made }, (_, i) => {
+    const at = centers ? i * step + Math.floor(step / 2) - PARTS / 2 : i * step;
+    const [low, high] = [Math.max(0, Math.trunc(at / PARTS)), Math.min(given - 1, Math.trunc((at + PARTS - 1) / PARTS))];
+    const row = new Float64Array(given);
+    row[low]! += 1 - (at / PARTS - low);
+    row[high]! += at / PARTS - low;
+    return row;
+  });
+}
+
 /** Of so many steps between two elements are the weights of the bicubic known. */
 const CUBIC_STEPS = 1024;
 

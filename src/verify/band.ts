@@ -23,6 +23,8 @@ export const TOO_SENSITIVE = 0.02;
 const QUICK_NET = 5e7;
 /** The same where layers are compared one by one, which takes the evaluator anyway. */
 const PATIENT_NET = 1e9;
+/** The same for an input on which the two sides are apart, which is a fault unless rounding explains it. */
+const DOUBTED_NET = 5e9;
 
 /** A net that is measured. */
 export interface Net {
@@ -31,6 +33,8 @@ export interface Net {
   readonly isRead: boolean;
   /** Whether layers are compared one by one. */
   readonly layers: boolean;
+  /** Whether the two sides are apart on the input: what rounding does inside the net is worth seconds then. */
+  readonly isDoubted?: true;
   /** Who is nudged where the evaluator would take too long. */
   readonly side: Pick<Side, 'run'>;
 }
@@ -43,8 +47,8 @@ export interface BandAsked extends Net {
 }
 
 /** @returns null where neither shows anything: no weights at hand, and inputs of whole numbers */
-export async function measureBand({ map, isRead, layers, size, side, table }: BandAsked, feeds: Feeds): Promise<Band | null> {
-  if (isRead && multiplications(map) <= (layers ? PATIENT_NET : QUICK_NET)) {
+export async function measureBand({ map, isRead, layers, isDoubted, size, side, table }: BandAsked, feeds: Feeds): Promise<Band | null> {
+  if (isRead && multiplications(map) <= (isDoubted ? DOUBTED_NET : layers ? PATIENT_NET : QUICK_NET)) {
     try {
       return { how: 'evaluator', ...(await measureRounding(map, feeds, { size })) };
     } catch (error) {

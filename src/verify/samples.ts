@@ -33,6 +33,8 @@ export interface SamplesToRun {
 export interface LeftOut {
   readonly range: Range;
   readonly why: string;
+  /** Whether it is rounding that decides there. */
+  readonly isSensitive?: true;
 }
 
 /**
@@ -62,7 +64,7 @@ export async function runSamples(
     }
     const slack = await slackFor(map, { allowedFor, comparison }, { feeds, wanted, found, range });
     if (slack === null) {
-      leftOut.push({ range, why: 'the net is so sensitive there that rounding decides' });
+      leftOut.push({ range, why: 'the net is so sensitive there that rounding decides', isSensitive: true });
       continue;
     }
     comparison.add(wanted, found, slack, feeds === measuredOn);

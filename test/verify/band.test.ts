@@ -122,4 +122,25 @@ describe('outputs', () => {
     expect(report.verdict).toBe('nothing-compared');
     expect(report.notes.join()).toMatch(/so sensitive there that rounding decides/);
   });
+
+  it('in which rounding decides on plain numbers alone are compared on calmer ones, where a fault shows', async () => {
+    const number = (name: string, value: number) => float32Tensor(name, [], [value], { file: 'net.h5', name });
+    const cancel = (factor: number) =>
+      net(
+        [
+          { name: 'above', op: 'Sub', inputs: ['x'], outputs: ['above'], weights: { operand: number('bound', 1.5) } },
+          { name: 'over', op: 'Relu', inputs: ['above'], outputs: ['over'] },
+          { name: 'much', op: 'Mul', inputs: ['over'], outputs: ['much'], weights: { operand: number('much', 3e12) } },
+          { name: 'scaled', op: 'Mul', inputs: ['x'], outputs: ['scaled'], weights: { operand: number('scale', factor) } },
+          { name: 'more', op: 'Add', inputs: ['scaled', 'much'], outputs: ['more'] },
+          { name: 'y', op: 'Sub', inputs: ['more', 'much'], outputs: ['y'] },
+        ],
+        6,
+      );
+    const right = await verifyWrittenMap(cancel(2), await written(cancel(2)));
+    expect(right.verdict).toBe('match');
+    expect(right.notes.join()).toMatch(/on plain numbers rounding decides .* calmer inputs were taken/);
+    expect(right.outputs[0]!.compared).toBeGreaterThan(20);
+    expect((await verifyWrittenMap(cancel(2), await written(cancel(2.001)))).outputs[0]).toMatchObject({ passed: false });
+  });
 });

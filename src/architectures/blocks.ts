@@ -118,6 +118,16 @@ export function instanceNorm(net: Net, x: Value, path: string, epsilon = 1e-5): 
   return net.op('InstanceNormalization', [x], { epsilon }, { name, weights });
 }
 
+/** Groups of channels of each picture by their own mean and variance. */
+export function groupNorm(net: Net, x: Value, path: string, groups: number, epsilon = 1e-5): Value {
+  const channels = sizeOf(x, 1);
+  const weights = net.weights(path, 'layer-norm', { scale: [channels], bias: [channels] });
+  const name = net.store.sourceName(path);
+  if (weights.scale!.shape.join() !== String(channels)) throw new Departure(name, `is of shape [${weights.scale!.shape}], but ${channels} channels flow in`);
+  if (channels % groups !== 0) throw new Departure(name, `is of ${channels} channels, which ${groups} groups cannot share`);
+  return net.op('GroupNormalization', [x], { epsilon, num_groups: groups }, { name, weights });
+}
+
 /** The picture mirrored about its edges, so many pixels on each side. */
 export function mirrored(net: Net, x: Value, by: number): Value {
   return by === 0 ? x : net.op('Pad', [x], { pads: [0, 0, by, by, 0, 0, by, by], mode: 'reflect' });

@@ -1,6 +1,6 @@
 /** The pictures' side of CLIP: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, table 20. */
 import { encoderBlock, layerNorm } from './attention.js';
-import { family } from './family.js';
+import { CLIP, family } from './family.js';
 import { type Activation, Departure } from './net.js';
 import { spelling } from './spelling.js';
 import { placedTokens } from './vit.js';
@@ -17,6 +17,9 @@ interface Size {
 const EPSILON = 1e-5;
 const ACT = 'between the dense layers stands a {} (quick-gelu: as in those of OpenAI; gelu: in most that others trained)';
 
+/** Within the whole of it; alone it is called as it is in transformers 5. */
+const VISION = (...parts: readonly string[]) => `${parts.map((part) => `vision_model.${part}`).join('+')}|${parts.join('+')}`;
+
 export const clip = family<Size>({
   name: 'clip',
   title: 'CLIP (pictures, ViT)',
@@ -29,12 +32,7 @@ export const clip = family<Size>({
   stem: 'conv1',
   side: ({ patch, tokens }) => Math.round(Math.sqrt(tokens) * patch),
   output: 'embedding',
-  preprocessing: () => ({
-    order: 'RGB',
-    range: [0, 1],
-    mean: [0.48145466, 0.4578275, 0.40821073],
-    std: [0.26862954, 0.26130258, 0.27577711],
-  }),
+  preprocessing: () => CLIP,
   // The numbers of places, counted.
   training: /position_ids$/,
   spellings: [
@@ -42,16 +40,16 @@ export const clip = family<Size>({
     {
       ecosystem: 'transformers',
       spell: spelling({
-        conv1: 'vision_model.embeddings.patch_embedding',
-        class_embedding: 'vision_model.embeddings.class_embedding',
-        positional_embedding: 'vision_model.embeddings.position_embedding.weight',
-        ln_pre: 'vision_model.pre_layrnorm',
-        'transformer.resblocks.{i}.ln_{k}': 'vision_model.encoder.layers.{i}.layer_norm{k}',
-        'transformer.resblocks.{i}.attn.in_proj': ['q', 'k', 'v'].map((part) => `vision_model.encoder.layers.{i}.self_attn.${part}_proj`).join('+'),
-        'transformer.resblocks.{i}.attn.out_proj': 'vision_model.encoder.layers.{i}.self_attn.out_proj',
-        'transformer.resblocks.{i}.mlp.c_fc': 'vision_model.encoder.layers.{i}.mlp.fc1',
-        'transformer.resblocks.{i}.mlp.c_proj': 'vision_model.encoder.layers.{i}.mlp.fc2',
-        ln_post: 'vision_model.post_layernorm',
+        conv1: VISION('embeddings.patch_embedding'),
+        class_embedding: VISION('embeddings.class_embedding'),
+        positional_embedding: VISION('embeddings.position_embedding.weight'),
+        ln_pre: VISION('pre_layrnorm'),
+        'transformer.resblocks.{i}.ln_{k}': VISION('encoder.layers.{i}.layer_norm{k}'),
+        'transformer.resblocks.{i}.attn.in_proj': VISION(...['q', 'k', 'v'].map((part) => `encoder.layers.{i}.self_attn.${part}_proj`)),
+        'transformer.resblocks.{i}.attn.out_proj': VISION('encoder.layers.{i}.self_attn.out_proj'),
+        'transformer.resblocks.{i}.mlp.c_fc': VISION('encoder.layers.{i}.mlp.fc1'),
+        'transformer.resblocks.{i}.mlp.c_proj': VISION('encoder.layers.{i}.mlp.fc2'),
+        ln_post: VISION('post_layernorm'),
         projection: 'visual_projection',
       }),
     },

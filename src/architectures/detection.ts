@@ -4,7 +4,7 @@
  * what overlaps come behind.
  */
 import { reshape } from '../model/tensor.js';
-import { convBlock, repeated } from './blocks.js';
+import { convBlock, groupNorm, repeated } from './blocks.js';
 import { unit } from './cosine.js';
 import { family, namesWithin, type Preprocessing, SYMMETRIC, TORCHVISION } from './family.js';
 import { type MobileNetV3Size, measureMobileNetV3, mobilenetV3, mobilenetV3Features } from './mobilenet-v3.js';
@@ -198,6 +198,8 @@ interface RetinaNetSize {
 }
 
 const PYRAMID = 256;
+/** Of channels that are normalised together. */
+const HEAD_GROUPS = 32;
 /** Of each place: three sizes, three shapes. */
 const RETINANET_ANCHORS = 9;
 /** The stages that the pyramid is made of. */
@@ -244,7 +246,12 @@ export const retinanet = family<RetinaNetSize>({
     features.push(sixth, conv(net.activation(sixth, 'relu'), 'backbone.fpn.extra_blocks.p7', { stride: 2 }));
     const run = (x: Value, at: string, _: number, out: number, last: string) => {
       let y = x;
-      for (let i = 0; i < depth; i++) y = net.activation(conv(y, `${at}.conv.${i}.0`), 'relu');
+      for (let i = 0; i < depth; i++) {
+        // The second version normalises, instead of adding a bias.
+        const normed = net.has(`${at}.conv.${i}.1`, false);
+        const made = conv(y, `${at}.conv.${i}.0`, { bias: !normed });
+        y = net.activation(normed ? groupNorm(net, made, `${at}.conv.${i}.1`, HEAD_GROUPS) : made, 'relu');
+      }
       return conv(y, last, { out });
     };
     const anchors = features.map(() => RETINANET_ANCHORS);

@@ -93,6 +93,13 @@ export const TORCHVISION = { order: 'RGB', range: [0, 1], mean: [0.485, 0.456, 0
 export const CAFFE = { order: 'BGR', range: [0, 255], mean: [103.939, 116.779, 123.68], std: [1, 1, 1] } as const satisfies Preprocessing;
 /** Keras's 'tf' mode: -1 to 1. */
 export const SYMMETRIC = { order: 'RGB', range: [0, 1], mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const satisfies Preprocessing;
+/** OpenAI's, of the pictures that CLIP was trained on. */
+export const CLIP = {
+  order: 'RGB',
+  range: [0, 1],
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+} as const satisfies Preprocessing;
 /** For nets that rescale the picture themselves. */
 export const RAW = { order: 'RGB', range: [0, 255], mean: [0, 0, 0], std: [1, 1, 1] } as const satisfies Preprocessing;
 

@@ -5,6 +5,7 @@ import { clip } from './clip.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
 import { retinanet, ssd, ssdlite } from './detection.js';
+import { dla } from './dla.js';
 import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
 import { facenet } from './facenet.js';
@@ -12,6 +13,7 @@ import type { Family } from './family.js';
 import { cyclegan, dcgan, pix2pix, styleTransfer } from './generators.js';
 import { ghostnet } from './ghostnet.js';
 import { googlenet } from './googlenet.js';
+import { hrnet } from './hrnet.js';
 import { inception } from './inception.js';
 import { inceptionResnet } from './inception-resnet.js';
 import { inceptionV4 } from './inception-v4.js';
@@ -31,14 +33,17 @@ import { resnet } from './resnet.js';
 import { resnetRs } from './resnet-rs.js';
 import { resnetV2 } from './resnet-v2.js';
 import { rrdb } from './rrdb.js';
+import { segformer } from './segformer.js';
 import { segmentation } from './segmentation.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
 import { dncnn, fsrcnn, srcnn } from './srcnn.js';
 import { swin } from './swin.js';
+import { timmBlocks } from './timm-blocks.js';
 import { unet, unetResNet } from './unet.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
+import { vovnet } from './vovnet.js';
 import { xception, xceptionTorch } from './xception.js';
 
 export const families: readonly Family[] = [
@@ -65,6 +70,10 @@ export const families: readonly Family[] = [
   regnet,
   convnext,
   repVgg,
+  timmBlocks,
+  hrnet,
+  dla,
+  vovnet,
   ghostnet,
   vit,
   beit,
@@ -73,6 +82,7 @@ export const families: readonly Family[] = [
   swin,
   maxvit,
   segmentation,
+  segformer,
   ssd,
   ssdlite,
   retinanet,

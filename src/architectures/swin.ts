@@ -64,8 +64,22 @@ const TRANSFORMERS = {
   },
 };
 
+/** What a state dict of transformers 5 has in memory; its files keep the older names. */
+const TRANSFORMERS_5 = {
+  ...TRANSFORMERS,
+  parts: {
+    norm1: 'layernorm_before',
+    norm2: 'layernorm_after',
+    'attn.qkv': 'attention.q_proj+attention.k_proj+attention.v_proj',
+    'attn.proj': 'attention.o_proj',
+    'mlp.0': 'mlp.fc1',
+    'mlp.3': 'mlp.fc2',
+    'attn.relative_position_bias_table': 'attention.relative_position_bias.relative_position_bias_table',
+  },
+};
+
 /** torchvision counts stages and what merges patches between them through: 1, 2, 3, ... */
-function stagesOf(merge: string, { stem, norm, head, last, at, parts }: typeof TRANSFORMERS | typeof TIMM): Record<string, string> {
+function stagesOf(merge: string, { stem, norm, head, last, at, parts }: typeof TRANSFORMERS | typeof TRANSFORMERS_5 | typeof TIMM): Record<string, string> {
   const table: Record<string, string> = { 'features.0.0': stem, 'features.0.2': norm, norm: last, ...(head === null ? {} : { head }) };
   for (let s = 0; s < MAX_STAGES; s++) {
     const placed = (name: string) => name.replace('{s}', String(s)).replace('{s+1}', String(s + 1));
@@ -103,6 +117,7 @@ export const swin = family<Size>({
     { ecosystem: 'timm', spell: spelling(stagesOf('layers.{s}.downsample', TIMM)) },
     { ecosystem: 'timm', spell: spelling(stagesOf('layers.{s+1}.downsample', TIMM)) },
     { ecosystem: 'transformers', spell: spelling(stagesOf('encoder.layers.{s}.downsample', TRANSFORMERS)) },
+    { ecosystem: 'transformers', spell: spelling(stagesOf('encoder.layers.{s}.downsample', TRANSFORMERS_5)) },
   ],
 
   measure(names) {

@@ -7,7 +7,7 @@
 import { ModelError } from '../errors.js';
 import { adapted } from './adaptive.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
-import { besideWidth, CLASSES, head } from './head.js';
+import { besideWidth, CLASSES, head, pooledHead } from './head.js';
 import { type Net, sizeOf, type Value } from './net.js';
 import { denseNumber, nameVgg } from './vgg-names.js';
 
@@ -100,6 +100,7 @@ export const vgg = family<VggSize>({
       });
       x = net.maxPool(x, { kernel: 2, name: `pool${b + 1}` });
     });
+    if (net.has('pre_logits.fc1', false)) return timmHead(net, x);
     if (ownHead !== undefined) return head(net, flattened(net, x, size), ownHead, { layers: LAYERS });
     const beside = dense.length === 0 ? besideWidth(net, 'classifier') : null;
     if (beside !== null) return head(net, beside === sizeOf(x, 1) ? net.globalPool(x) : flattened(net, x, { ...size, side: 7 }), 'classifier');
@@ -108,6 +109,16 @@ export const vgg = family<VggSize>({
     return side === null ? windows(net, x, size) : matrices(net, x, size);
   },
 });
+
+/** timm has the dense layers as convolutions, over pictures of at least their window, and the mean of what they give. */
+function timmHead(net: Net, features: Value): Value {
+  const [, , window = 7] = net.store.shape('pre_logits.fc1') ?? [];
+  const [height, width] = [sizeOf(features, 2), sizeOf(features, 3)];
+  let x = height < window || width < window ? adapted(net, features, Math.max(window, height), Math.max(window, width)) : features;
+  x = net.activation(net.conv(x, 'pre_logits.fc1', { kernel: window, pad: 0, bias: true }), 'relu');
+  x = net.activation(net.conv(x, 'pre_logits.fc2', { bias: true }), 'relu');
+  return pooledHead(net, x, 'head.fc');
+}
 
 /** Dense layers over the flattened picture. */
 function matrices(net: Net, features: Value, size: VggSize): Value {

@@ -29,6 +29,10 @@ const CASES: Readonly<Record<string, string>> = {
   unet_resnet: 'unet-resnet',
   vgg: 'vgg-small-picture',
   dcgan: 'dcgan-generator',
+  dla: 'dla-timm',
+  hrnet: 'hrnet-timm',
+  timm_blocks: 'lcnet-timm',
+  vovnet: 'vovnet-timm',
 };
 /** Six hundred tensors of one number. */
 const DEEP = new Set(['inception_resnet_v2']);
@@ -54,9 +58,9 @@ const ELSEWHERE = {
 };
 
 const LAYERS = /no translation|has no such layer|of two values|constant of the shape|Clip from|differ|axis|MatMul|product/;
-const WITHOUT_LAYERS = 'ssd vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(' ');
+const WITHOUT_LAYERS = 'segformer ssd vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(' ');
 const WITHOUT_CAFFE =
-  'inception_v4 inception_resnet_v2 ghostnet segmentation ssd ssdlite rcnn retinanet unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
+  'timm_blocks vovnet hrnet inception_v4 inception_resnet_v2 ghostnet segformer segmentation ssd ssdlite rcnn retinanet unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
     ' ',
   );
 

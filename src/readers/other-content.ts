@@ -212,7 +212,9 @@ export function describeFolder(names: readonly string[]): string | null {
     return 'this is a distributed checkpoint: torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes one PyTorch file of it.';
   }
   if (has(/^Manifest\.json$/)) return 'this is a Core ML package: name the model that it was converted from; coremltools reads this one.';
-  if (has(/^variables\/variables\.(index|data-\d{5}-of-\d{5})$|^variables\.index$/))
+  if (has(/^variables\.index$/))
+    return 'these are the variables of a SavedModel, values without the wiring: name the folder above, in which saved_model.pb lies.';
+  if (has(/^variables\/variables\.(index|data-\d{5}-of-\d{5})$/))
     return 'these are the variables of a SavedModel without its wiring: saved_model.pb, which lies beside them, is missing.';
   if (has(/\.data-\d{5}-of-\d{5}$/))
     return 'this is a TensorFlow checkpoint, values without the wiring: export the model as Keras (.h5, .keras) or ONNX (tf2onnx).';

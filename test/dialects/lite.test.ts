@@ -969,6 +969,12 @@ describe('operators of TensorFlow Lite', () => {
     );
   });
 
+  it('that are not translated are named where their second output leaves the net', async () => {
+    const tensors = [flowing('x', [4]), flowing('y', [4]), flowing('places', [4])];
+    const model = liteModel(tensors, [{ code: code('UNIQUE'), inputs: [0], outputs: [1, 2] }], [0], [1, 2]);
+    await expect(openModel(files(model)).then((opened) => opened.map())).rejects.toThrow(/UNIQUE is not translated/);
+  });
+
   it('take sizes from a list in their settings', async () => {
     const model = liteModel(
       [flowing('x', [2, 3]), flowing('y', [3, 2])],

@@ -36,7 +36,11 @@ export function isFolderOutput(output: string, writer: AnyWriter | null): boolea
 
 /** @throws ModelError 'usage' where nothing says which format is to be written */
 export function writerFor(to: string | undefined): AnyWriter {
-  if (to === undefined) throw new ModelError('usage', 'several models become files of one format: say which with --to, such as --to onnx.');
+  if (to === undefined)
+    throw new ModelError(
+      'usage',
+      'several models become files of one format: say which with --to, such as --to onnx; the file that one model becomes is named with -o.',
+    );
   return chooseWriter('', to);
 }
 

@@ -117,12 +117,12 @@ async function addOperator(builder: LiteBuilder, shared: LiteShared, operator: L
         file: builder.file,
         layer: results[0]!,
       });
-  } else
-    builder.node(
-      op,
-      results[0]!,
-      operator.inputs.filter((index) => index >= 0).map((index) => builder.input(index)),
-    );
+  } else {
+    const inputs = operator.inputs.filter((index) => index >= 0).map((index) => builder.input(index));
+    const node = builder.node(op, results[0]!, inputs);
+    for (const [i, name] of results.entries())
+      if (i > 0) builder.nodes.push({ name, op: 'Identity', inputs: [{ node, output: i }], control: [], attributes: new Map() });
+  }
   for (const [i, tensor] of tensors.entries()) {
     if (!isQuantised(tensor)) continue;
     // Means of a window are rounded as integers are divided, away from zero.

@@ -6,9 +6,10 @@
  */
 import type { FileSet } from '../../bytes/file-set.js';
 import type { Layer } from '../../model/layer-map.js';
-import { elementCount, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
+import { elementCount, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import { validName } from '../../writers/tfjs/valid-name.js';
+import { negatedTensor } from './tfjs-orient.js';
 import type { WrittenModel } from './written.js';
 
 /** @param format name of a reader and of a writer */
@@ -38,14 +39,15 @@ export async function openReread(files: FileSet, format: string, layers: readonl
       // Caffe scales and shifts what it has normalised in a layer of its own.
       const apart = layer.op === 'BatchNormalization' ? APART[role] : undefined;
       const ofItsOwn = candidates.find(({ op, weights }) => op === apart && fits(weights.operand))?.weights.operand;
-      const byRole = ofItsOwn ?? candidates.map(({ weights }) => weights[role]).find(fits);
-      // One number for all channels is stored once for each of them, as a normalisation that does nothing else.
-      const inNorm =
-        elementCount(source.shape) === 1
-          ? candidates.map(({ op, weights }) => (op === 'BatchNormalization' ? weights[IN_NORM[layer.op]!] : undefined)).find(Boolean)
-          : undefined;
-      if (!byRole && inNorm) return { tensor: reshape(sliceAxis(inNorm, 0, 0, 1), source.shape) };
-      const found = byRole ?? candidates.flatMap(({ weights }) => Object.values(weights)).find((tensor) => fits(tensor) && !taken.has(tensor));
+      const byRole = ofItsOwn ?? candidates.map((each) => asIn(layer, each, role)).find(fits);
+      // A constant for each channel is stored as a normalisation that does nothing else, and one for all of them once for each.
+      const ofNorm = candidates.map(({ op, weights }) => (op === 'BatchNormalization' ? weights[IN_NORM[layer.op]!] : undefined)).find(Boolean);
+      const inNorm = ofNorm && layer.op === 'Sub' ? negatedTensor(ofNorm) : ofNorm;
+      if (!byRole && inNorm && elementCount(source.shape) === 1) return { tensor: reshape(sliceAxis(inNorm, 0, 0, 1), source.shape) };
+      const found =
+        byRole ??
+        (fits(inNorm) ? inNorm : undefined) ??
+        candidates.flatMap(({ weights }) => Object.values(weights)).find((tensor) => fits(tensor) && !taken.has(tensor));
       if (!found) return undefined;
       taken.add(found);
       return { tensor: reshape(found, source.shape) };
@@ -54,7 +56,14 @@ export async function openReread(files: FileSet, format: string, layers: readonl
   };
 }
 
-const IN_NORM: Readonly<Record<string, string>> = { Mul: 'scale', Add: 'bias' };
+/** A weight as the map's layer would have it: a product of matrices alone has its matrix the other way round than a dense layer. */
+function asIn({ op }: Layer, { op: own, weights }: Layer, role: string): Tensor | undefined {
+  const tensor = weights[role];
+  const isTurned = role === 'kernel' && tensor?.shape.length === 2 && ((op === 'MatMul' && own === 'Gemm') || (op === 'Gemm' && own === 'MatMul'));
+  return isTurned ? permute(tensor, [1, 0]) : tensor;
+}
+
+const IN_NORM: Readonly<Record<string, string>> = { Mul: 'scale', Add: 'bias', Sub: 'bias' };
 
 const APART: Readonly<Record<string, string>> = { scale: 'Mul', bias: 'Add' };
 

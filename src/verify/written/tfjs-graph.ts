@@ -39,7 +39,7 @@ export async function openWrittenTfjsGraph(files: FileSet, layers: readonly Laye
     if (own) return [{ weight: own, depthwise: false }];
     return nodes.flatMap((candidate): FoundWeight[] => {
       const place = Object.hasOwn(places, candidate.op) ? places[candidate.op]! : null;
-      if (place === null || !belongs(candidate, node, owners) || !used.has(candidate.name)) return [];
+      if (place === null || !belongs(candidate, [node, layer.name], owners) || !used.has(candidate.name)) return [];
       const weight = constants.get(candidate.inputs[place]?.node ?? '');
       return weight ? [{ weight, depthwise: candidate.op === 'DepthwiseConv2dNative' }] : [];
     });
@@ -72,11 +72,13 @@ function reachable(nodes: readonly TfNode[], outputs?: readonly string[]): Reado
 
 /**
  * What a layer needs besides its last node is named after it and its operator: 'conv/Conv2D', 'conv/Conv2D_1'. A step of several may have such
- * a name too ('gelu/Mul_2'), and is a layer of its own.
+ * a name too ('gelu/Mul_2'), and is a layer of its own. Where the layer's own name is taken by such a part of another ('gru/MatMul' of 'gru'), its
+ * last node has another name, and the rest is named after the layer all the same.
  */
-function belongs({ name, op }: TfNode, layer: string, owners: ReadonlySet<string>): boolean {
-  if (name === layer) return true;
-  if (!name.startsWith(`${layer}/`) || owners.has(name)) return false;
-  const suffix = name.slice(layer.length + 1);
+function belongs({ name, op }: TfNode, [node, layer]: readonly [node: string, layer: string], owners: ReadonlySet<string>): boolean {
+  if (name === node) return true;
+  const owner = [node, layer].find((each) => name.startsWith(`${each}/`));
+  if (owner === undefined || owners.has(name)) return false;
+  const suffix = name.slice(owner.length + 1);
   return suffix === op || (suffix.startsWith(`${op}_`) && /^\d+$/.test(suffix.slice(op.length + 1)));
 }

@@ -1,6 +1,6 @@
 /** Weights of TensorFlow.js files, turned into the layer map's orientation; shared by both forms. */
 import { toFloat64Array } from '../../model/cast.js';
-import { DTYPE_BYTES } from '../../model/dtype.js';
+import { DTYPE_BYTES, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { computedTensor, elementCount, permute, reshape, sliceAxis, type Tensor, tensorBytes } from '../../model/tensor.js';
 import type { ManifestWeight } from '../../readers/tfjs/weights.js';
@@ -110,9 +110,20 @@ function joined(parts: readonly Tensor[]): Tensor {
   });
 }
 
-function negatedTensor(tensor: Tensor): Tensor {
-  return computedTensor(tensor.name, 'float32', tensor.shape, tensor.origin, async () => {
-    const values = Float32Array.from(toFloat64Array(await tensorBytes(tensor), tensor.dtype), (value) => -value);
-    return new Uint8Array(values.buffer);
+/** The negative of a weight, in the dtype that it is stored in; of codes, in float32. */
+export function negatedTensor(tensor: Tensor): Tensor {
+  const { name, dtype, shape, origin } = tensor;
+  if (!isFloatDType(dtype)) {
+    return computedTensor(name, 'float32', shape, origin, async () => {
+      const values = Float32Array.from(toFloat64Array(await tensorBytes(tensor), dtype), (value) => -value);
+      return new Uint8Array(values.buffer);
+    });
+  }
+  return computedTensor(name, dtype, shape, origin, async () => {
+    const bytes = Uint8Array.from(await tensorBytes(tensor));
+    const size = DTYPE_BYTES[dtype];
+    // The sign is the first bit of the last byte.
+    for (let last = size - 1; last < bytes.length; last += size) bytes[last]! ^= 0x80;
+    return bytes;
   });
 }

@@ -22,7 +22,10 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
   const partners = pairLayers(map, other);
   const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));
   const paired = await format.open(files, [...renamed.values()]);
-  const count = (written: WrittenModel, layerOf: (layer: Layer) => Layer) => map.layers.filter((layer) => isPaired(written, layerOf(layer))).length;
+  // Weights are paired or not; a value is taken to be shown under any name that a file does not speak of.
+  const telling = holding.length > 0 ? holding : map.layers;
+  const isFound = holding.length > 0 ? holdsWeight : isPaired;
+  const count = (written: WrittenModel, layerOf: (layer: Layer) => Layer) => telling.filter((layer) => isFound(written, layerOf(layer))).length;
   const [byName, byWiring] = [count(named, (layer) => layer), count(paired, (layer) => renamed.get(layer)!)];
   // Names that files of different origin have in common may be a coincidence.
   if (byWiring < byName || (byWiring === byName && named.isOurs) || byWiring === 0) return named;
@@ -37,7 +40,11 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
 
 /** Whether the file has a weight of the layer, or shows what it makes. */
 function isPaired(written: WrittenModel, layer: Layer): boolean {
-  return Object.keys(layer.weights).some((role) => written.weight(layer, role)) || written.valueOf(layer) !== undefined;
+  return holdsWeight(written, layer) || written.valueOf(layer) !== undefined;
+}
+
+function holdsWeight(written: WrittenModel, layer: Layer): boolean {
+  return Object.keys(layer.weights).some((role) => written.weight(layer, role));
 }
 
 /** Null where our readers do not read the file's wiring. */

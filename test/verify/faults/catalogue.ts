@@ -68,7 +68,10 @@ export async function verifyEdited({ map, model, source, bytes }: Subject, edit:
 }
 
 export async function scoreFault(subject: Subject, fault: AnyFault): Promise<Score> {
+  const notRun = (said: string): Score => ({ fault, verdict: 'not run', seen: false, placed: false, named: false, said });
   try {
+    const [before, after] = [editOnnx(subject.bytes, () => {}), editOnnx(subject.bytes, fault.edit)];
+    if (Buffer.compare(before, after) === 0) return notRun('it changes nothing');
     const report = await verifyEdited(subject, fault.edit);
     const { verdict, cause, firstDifference } = report;
     const layers = [firstDifference?.layer, cause?.layer, ...(cause?.explainedBy.map(({ layer }) => layer) ?? [])];
@@ -82,7 +85,7 @@ export async function scoreFault(subject: Subject, fault: AnyFault): Promise<Sco
     };
   } catch (error) {
     if (!isModelError(error)) throw error;
-    return { fault, verdict: 'not run', seen: false, placed: false, named: false, said: error.message };
+    return notRun(error.message);
   }
 }
 

@@ -120,9 +120,10 @@ export function swapNodes(first: string, second: string): Edit {
   };
 }
 
-/** A node reads another one's weight. */
+/** A node reads another one's weight; where that is the same, as in the steps of a recurrent layer, nothing changes. */
 export function stealWeight(node: string, position: number, from: string): Edit {
   return (graph) => {
+    if (Buffer.compare(new Uint8Array(weightOf(graph, node, position).data.buffer), new Uint8Array(weightOf(graph, from, position).data.buffer)) === 0) return;
     nodeOf(graph, node).input![position] = nodeOf(graph, from).input![position]!;
   };
 }

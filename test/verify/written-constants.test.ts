@@ -1,0 +1,72 @@
+/** A constant of each channel, wherever a format keeps it: in Keras in a normalisation that does nothing else. */
+import { expect, it } from 'vitest';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { mapOf, spread, tensor, verifyWrittenMap, written } from './small-files.js';
+
+/** Dense layers whose products are not theirs alone, as in a recurrent layer's gates, and a picture scaled by channel. */
+function net(op: string, rank: 2 | 4, values: readonly number[]): LayerMap {
+  const layout = rank === 4 ? 'nchw' : 'other';
+  const [input, output] =
+    rank === 4
+      ? [
+          ['N', 3, 4, 4],
+          ['N', 5, 4, 4],
+        ]
+      : [
+          ['N', 3],
+          ['N', 5],
+        ];
+  const kernel = rank === 4 ? tensor('k', [5, 3, 1, 1], spread(15)) : tensor('k', [3, 5], spread(15));
+  return mapOf(
+    [
+      { name: 'product', op: rank === 4 ? 'Conv' : 'MatMul', inputs: ['x'], outputs: ['h'], weights: { kernel } },
+      { name: 'bent', op: 'Tanh', inputs: ['h'], outputs: ['t'] },
+      { name: 'constant', op, inputs: ['t'], outputs: ['y'], weights: { operand: tensor('o', rank === 4 ? [5, 1, 1] : [5], values) } },
+    ],
+    [{ name: 'x', value: 'x', dtype: 'float32', shape: input!, layout }],
+    [{ name: 'y', value: 'y', dtype: 'float32', shape: output!, layout }],
+  );
+}
+
+const VALUES = [0.3, -1.7, 2.1, 0.75, 3.3];
+const FORMATS = ['onnx', 'tfjs', 'tfjs-graph', 'keras-v3', 'keras-h5'];
+
+it.each(FORMATS)('is found in %s files, and another one is seen', async (format) => {
+  let count = 0;
+  for (const op of ['Add', 'Mul', 'Sub', 'Div']) {
+    for (const [rank, dtype] of [
+      [2, 'source'],
+      [4, 'float16'],
+    ] as const) {
+      const map = net(op, rank, VALUES);
+      const files = await written(map, format, { dtype }).catch(() => null);
+      if (!files) continue;
+      count++;
+      const right = await verifyWrittenMap(map, files, { samples: 1 }, format);
+      expect([op, rank, right.verdict, right.weights?.mismatches]).toEqual([op, rank, 'match', []]);
+      const wrong = await verifyWrittenMap(net(op, rank, VALUES.toReversed()), files, { samples: 1 }, format);
+      expect([op, rank, wrong.verdict]).toEqual([op, rank, 'mismatch']);
+    }
+  }
+  expect(count).toBeGreaterThan(3);
+});
+
+it('a layer whose name is that of a part of another is found in a TensorFlow.js graph', async () => {
+  const step = (name: string, input: string, output: string) => ({
+    name,
+    op: 'MatMul',
+    inputs: [input],
+    outputs: [output],
+    weights: { kernel: tensor(`${name}.kernel`, [8, 8], spread(64)) },
+  });
+  const port = (name: string) => ({ name, value: name, dtype: 'float32', shape: ['N', 6, 8], layout: 'other' }) as const;
+  const map = mapOf(
+    [step('gru', 'x', 'h'), { name: 'bent', op: 'Tanh', inputs: ['h'], outputs: ['t'] }, step('gru/MatMul', 't', 'y')],
+    [port('x')],
+    [port('y')],
+  );
+  for (const dtype of ['source', 'float16', 'uint8']) {
+    const report = await verifyWrittenMap(map, await written(map, 'tfjs-graph', { dtype }), { samples: 2 }, 'tfjs-graph');
+    expect([dtype, report.verdict, report.weights]).toMatchObject([dtype, 'match', { compared: 2, judged: true, unpaired: [] }]);
+  }
+});

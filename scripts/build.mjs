@@ -22,6 +22,8 @@ const bundle = await rolldown({
   // The host starts the child by its file name, which lies beside the host wherever that ends up.
   input: { main: 'dist/cli/main.js', 'chunks/engine-child': 'dist/node/engine-child.js' },
   platform: 'node',
+  // What the core has is there already when it is asked for later; in the library, and in a page, it is not.
+  checks: { ineffectiveDynamicImport: false },
   external: (id) => !BUNDLED.includes(id) && !id.startsWith('.') && !isAbsolute(id),
 });
 // All is read before the entry that it is made of gives way to it.

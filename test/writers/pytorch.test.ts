@@ -8,6 +8,7 @@ import { tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { verifyConversion } from '../../src/verify/verify.js';
 import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
+import { exportedFile, ints, type Node, tensor } from '../exported-files.js';
 
 const folderOf = (name: string) => ARCHITECTURE_CASES.find(({ title }) => title === `architectures/${name}`)!.folder;
 
@@ -49,5 +50,46 @@ describe('a transformer', () => {
       target: { files: made, path: 'model.pth', format: 'pytorch' },
     });
     expect(report.verdict).toBe('match');
+  });
+});
+
+describe('a module in Python', () => {
+  const source = async (nodes: readonly Node[], output: string) => {
+    const sink = memorySink();
+    await convert(exportedFile({ parameters: {}, sizes: [2, 4, 6], nodes, output: tensor(output) }), sink, 'model.pth', { to: 'pytorch', simplify: false });
+    return new TextDecoder().decode(sink.files.get('model.py')!);
+  };
+  const integers = (target: string, values: Readonly<Record<string, number>>, output: string): Node => ({
+    target: `torch.ops.aten.${target}`,
+    inputs: [['self', tensor('x')], ...Object.entries(values).map(([name, value]) => [name, { as_int: value }] as const)],
+    outputs: [tensor(output)],
+  });
+
+  it('takes every so many elements where a slice has steps, and turns an axis around where they go backwards', async () => {
+    expect(await source([integers('slice.Tensor', { dim: 1, start: 1, end: 4, step: 2 }, 's')], 's')).toContain('[:, 1:4:2]');
+    expect(await source([integers('slice.Tensor', { dim: 2, start: 1, end: 5, step: 1 }, 's')], 's')).toMatch(/\[:, :, 1:5\]/);
+    const flip: Node = {
+      target: 'torch.ops.aten.flip.default',
+      inputs: [
+        ['self', tensor('x')],
+        ['dims', ints(0, 2)],
+      ],
+      outputs: [tensor('f')],
+    };
+    expect(await source([flip], 'f')).toMatch(/= x\.flip\(\(0, 2\)\)\n/);
+  });
+
+  it('calls no part of itself as nn.Module calls its own', async () => {
+    const gelu: Node = {
+      target: 'torch.ops.aten.gelu.default',
+      inputs: [
+        ['self', tensor('x')],
+        ['approximate', { as_string: 'tanh' }, 'keyword'],
+      ],
+      outputs: [tensor('g')],
+    };
+    const python = await source([gelu], 'g');
+    expect(python).toMatch(/put\(self, "[^"]+",/);
+    expect(python).not.toMatch(/put\(self, "([^"]*\.)?half[".]/);
   });
 });

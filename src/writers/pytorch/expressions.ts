@@ -23,6 +23,15 @@ export interface Expression {
 
 const number = (layer: Layer, name: string) => layer.attributes[name] as number;
 const numbers = (layer: Layer, name: string) => layer.attributes[name] as readonly number[];
+/** What a Slice takes of each axis. */
+const slicedAxes = (layer: Layer) =>
+  numbers(layer, 'axes').map((axis, i) => ({
+    axis,
+    start: numbers(layer, 'starts')[i]!,
+    end: numbers(layer, 'ends')[i]!,
+    step: numbers(layer, 'steps')?.[i] ?? 1,
+  }));
+
 const argument = (layer: Layer, name: string) => pythonNumber(number(layer, name));
 
 const unary = (call: (x: string, layer: Layer) => string): Expression => ({ call: (layer, { inputs: [x] }) => call(x!, layer) });
@@ -279,15 +288,25 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
   },
   Slice: {
     call(layer, { inputs: [x] }) {
-      const [starts, ends, axes] = ['starts', 'ends', 'axes'].map((name) => numbers(layer, name)) as [readonly number[], readonly number[], readonly number[]];
-      const rank = Math.max(...axes) + 1;
-      const parts = Array.from({ length: rank }, (_, axis) => {
-        const i = axes.indexOf(axis);
-        return i < 0 ? ':' : `${starts[i]}:${ends[i]! >= 2 ** 31 - 1 ? '' : ends[i]}`;
+      const parts = slicedAxes(layer);
+      const turned = parts.filter(({ step }) => step < 0).map(({ axis }) => axis);
+      const words = Array.from({ length: Math.max(...parts.map(({ axis }) => axis)) + 1 }, (_, at) => {
+        const part = parts.find(({ axis }) => axis === at);
+        if (!part) return ':';
+        const { start, end, step } = part;
+        if (step < 0) return step === -1 ? ':' : `::${-step}`;
+        return `${start}:${end >= 2 ** 31 - 1 ? '' : end}${step === 1 ? '' : `:${step}`}`;
       });
-      return `${x}[${parts.join(', ')}]`;
+      // PyTorch has no steps backwards.
+      const whole = turned.length > 0 ? `${x}.flip(${pythonTuple(turned)})` : x;
+      return words.every((word) => word === ':') ? whole! : `${whole}[${words.join(', ')}]`;
     },
-    obstacle: (layer) => (numbers(layer, 'axes').some((axis) => axis < 0) ? 'Slice along an axis that is counted from the end' : null),
+    obstacle(layer) {
+      if (!layer.attributes.starts || layer.inputs.length > 1) return 'Slice between places that are worked out';
+      const parts = slicedAxes(layer);
+      if (parts.some(({ axis }) => axis < 0)) return 'Slice along an axis that is counted from the end';
+      return parts.some(({ start, end, step }) => step < 0 && !(start === -1 && end <= -(2 ** 31))) ? 'Slice backwards over a part of an axis' : null;
+    },
   },
   Resize: {
     call(layer, { inputs: [x] }) {

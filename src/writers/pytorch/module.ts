@@ -166,7 +166,8 @@ class ModuleBuilder {
   #parameter(layer: Layer, role: string): string {
     const tensor = layer.weights[role]!;
     const key = `parameter ${this.#number(tensor)}`;
-    const own = /^[\w-]+(\.[\w-]+)+$/.test(tensor.name) ? tensor.name : pathOf(`${layer.name}.${role}`);
+    const isPath = /^[\w-]+(\.[\w-]+)+$/.test(tensor.name) && !tensor.name.split('.').some((part) => OF_MODULES.has(part));
+    const own = isPath ? tensor.name : pathOf(`${layer.name}.${role}`);
     const path = this.#modules.get(key) ?? this.#paths.take(own);
     if (!this.#modules.has(key)) {
       this.#modules.set(key, path);
@@ -207,14 +208,15 @@ function pathOf(name: string): string {
     .split(/[/.]/)
     .map((part) => part.replaceAll(/\W/g, '_'))
     .filter((part) => part !== '');
-  // Attributes of nn.Module itself cannot be submodules.
-  return (
-    parts
-      .map((part, i) =>
-        i === 0 && /^(forward|training|train|eval|parameters|modules|buffers|children|apply|type|half|float|double|to|cuda|cpu|dump_patches)$/.test(part)
-          ? `${part}_`
-          : part,
-      )
-      .join('.') || 'layer'
-  );
+  return parts.map((part) => (OF_MODULES.has(part) ? `${part}_` : part)).join('.') || 'layer';
 }
+
+/** Attributes of nn.Module itself, which neither submodules nor parameters can be called, at any level. */
+const OF_MODULES = new Set(
+  (
+    'forward training train eval parameters modules buffers children apply type half float double bfloat16 to to_empty cuda cpu xpu ipu mtia compile ' +
+    'add_module extra_repr get_buffer get_extra_state get_parameter get_submodule load_state_dict named_buffers named_children named_modules ' +
+    'named_parameters register_buffer register_module register_parameter requires_grad_ set_extra_state set_submodule share_memory state_dict zero_grad ' +
+    'dump_patches call_super_init T_destination'
+  ).split(' '),
+);

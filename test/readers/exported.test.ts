@@ -214,6 +214,36 @@ describe('a program of torch.export', () => {
     expect((await errorOf(file(), { inputShape: [4, 5, 6] })).message).toMatch(/"s1" is asked to be 5 and 6/);
   });
 
+  it('may standardise its weights by batch normalisation without statistics, which is no training', async () => {
+    const none = { as_none: true };
+    const standardised = (self: string): Node => ({
+      target: 'torch.ops.aten.batch_norm.default',
+      inputs: [
+        ['input', tensor(self)],
+        ...['weight', 'bias', 'running_mean', 'running_var'].map((name) => [name, none] as const),
+        ['training', { as_bool: true }],
+        ['momentum', { as_float: 0 }],
+        ['eps', { as_float: 0 }],
+        ['cudnn_enabled', { as_bool: true }],
+      ],
+      outputs: [tensor('weight')],
+    });
+    const product: Node = {
+      target: 'torch.ops.aten.matmul.default',
+      inputs: [
+        ['self', tensor('x')],
+        ['other', tensor('weight')],
+      ],
+      outputs: [tensor('made')],
+    };
+    const parameters = { kernel: { shape: [1, 3, 2], values: [1, 3, 2, 6, -1, 1] } };
+    const own = { ...net, parameters, sizes: [1, 2, 3], output: tensor('made') };
+    const made = await valuesOf(exportedFile({ ...own, nodes: [standardised('p_kernel'), product] }), [1, 2, 3], [1, 2, 4, 0, 0, 1]);
+    expect(made.data).toEqual([-7, 7, -1, 1]);
+    const flowing = exportedFile({ ...own, nodes: [standardised('x')], output: tensor('weight') });
+    expect((await errorOf(flowing)).message).toMatch(/act as in training/);
+  });
+
   it('that changes a buffer while it runs says so, and with --inference gives what its first run gives', async () => {
     const [name, value] = ['count', { shape: [], values: [2] }];
     const document = JSON.parse(

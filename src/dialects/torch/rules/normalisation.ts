@@ -23,11 +23,22 @@ function normaliseBatch(call: Call): Value {
 }
 
 const batchNorm = rule('input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=True', (call) => {
+  // A weight that is standardised, as a batch of one: that is no training.
+  const x = call.tensor('input');
+  if (x.constant && x.shape?.[0] === 1 && !call.has('running_mean') && !call.has('running_var')) return normaliseSample(call);
   call.trains('training');
   return normaliseBatch(call);
 });
 
-/** With statistics of the batch where the operator has none of its own: of one sample they are those of the sample, as of InstanceNorm. */
+/** By the statistics of the batch, which of one sample are those of the sample, as of InstanceNorm. */
+function normaliseSample(call: Call): Value {
+  const x = call.tensor('input');
+  const filled = (value: number) => call.build.numbers(x.dtype ?? 'float32', new Array<number>(call.size(x, 1)).fill(value));
+  const [scale, bias] = [call.optionalTensor('weight') ?? filled(1), call.optionalTensor('bias') ?? filled(0)];
+  return call.add('InstanceNormalization', [x, scale, bias], { epsilon: call.number('eps') });
+}
+
+/** With statistics of the batch where the operator has none of its own. */
 const batchNormLegit = rule('input, weight, bias, running_mean=None, running_var=None, training, momentum, eps', (call) => {
   const x = call.tensor('input');
   if (call.has('running_mean')) {
@@ -35,9 +46,7 @@ const batchNormLegit = rule('input, weight, bias, running_mean=None, running_var
     return threeOf(call, normaliseBatch(call));
   }
   if (call.shape(x)[0] !== 1) throw call.decline('it normalises by the statistics of a batch');
-  const filled = (value: number) => call.build.numbers(x.dtype ?? 'float32', new Array<number>(call.size(x, 1)).fill(value));
-  const [scale, bias] = [call.optionalTensor('weight') ?? filled(1), call.optionalTensor('bias') ?? filled(0)];
-  return threeOf(call, call.add('InstanceNormalization', [x, scale, bias], { epsilon: call.number('eps') }));
+  return threeOf(call, normaliseSample(call));
 });
 
 const batchNormStatistics = rule('input, weight, bias, running_mean, running_var, momentum, eps', (call) => threeOf(call, normaliseBatch(call)));

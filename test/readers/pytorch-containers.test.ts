@@ -210,6 +210,15 @@ describe('odd objects beside the weights', () => {
     expect(namesOf(await open({ 'x.pth': keeper.pth(new Map([...value, ['a.weight', lazy(false)]])) }, 'x.pth'))).toEqual([...NAMES, 'a.weight']);
   });
 
+  it('a tensor of a dtype that is not read is named by it', async () => {
+    const place = [stored('UntypedStorage', '90', 8), 0, new Tuple(8), new Tuple(1), false, new Map()] as const;
+    const odd = call('torch._utils._rebuild_tensor_v3', ...place, new Name('torch', 'float8_e4m3fnuz'));
+    const { keeper, value } = keep();
+    const members = { ...keeper.members(new Map([...value, ['a.weight', odd]])), 'archive/data/90': new Uint8Array(8) };
+    const model = await open({ 'x.pth': zipSync(members, { level: 0 }) }, 'x.pth');
+    expect(said(model)).toMatch(/a\.weight \(a tensor of torch\.float8_e4m3fnuz\)/);
+  });
+
   it('a parameter of a lazy module that never ran is named', async () => {
     const { keeper, value } = keep();
     const lazy = call('torch.nn.parameter.UninitializedParameter', true);

@@ -86,6 +86,8 @@ export function otherTensor(value: unknown): string | null {
   const { module, name, path } = value.type;
   const place = module === 'torch._utils' && Object.hasOwn(LAZY_BITS, name) ? LAZY_BITS[name]! : null;
   if (place !== null && isLazy(value.args[place])) return LAZY;
+  const type = name === '_rebuild_tensor_v3' ? value.args[6] : undefined;
+  if (module === 'torch._utils' && type instanceof PickleGlobal) return `a tensor of ${type.path.slice(0, 60)}`;
   if (module === 'torch._utils' && /^_rebuild_.*tensor/.test(name)) return OTHER_TENSORS[name] ?? 'a tensor of a kind that is not known';
   if (module === 'torch.nn.parameter' && name.startsWith('Uninitialized')) return 'a tensor that was never given a shape (of a lazy module)';
   return /^torch\.(_tensor|tensor)\._rebuild_from_type/.test(path) ? 'a tensor subclass' : null;

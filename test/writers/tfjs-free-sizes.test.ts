@@ -97,6 +97,20 @@ describe('an ONNX graph with free sizes', () => {
     'cut to the size of another one': {
       nodes: [...sizeOf('small', 'i2', 'sh'), unsqueezed('sh'), node('Slice', ['x', 'one', 'sh_1', 'two'], ['y'])],
     },
+    'elements counted from the end of the batch': {
+      nodes: [
+        ...batch,
+        node('Range', ['i0', 'b', 'i1'], ['range']),
+        node('Sub', ['minus', 'range'], ['back']),
+        node('Gather', ['x', 'back'], ['turned'], { axis: intAttribute(0) }),
+        node('Neg', ['b'], ['first']),
+        node('Gather', ['turned', 'first'], ['last'], { axis: intAttribute(0) }),
+        node('Unsqueeze', ['back', 'one'], ['places']),
+        node('GatherND', ['turned', 'places'], ['again']),
+        node('ScatterND', ['x', 'places', 'again'], ['placed']),
+        node('Sub', ['placed', 'last'], ['y']),
+      ],
+    },
     'blocks of channels to pixels': { nodes: [node('DepthToSpace', ['x'], ['y'], { blocksize: intAttribute(2), mode: { type: 'string', value: 'CRD' } })] },
   };
 

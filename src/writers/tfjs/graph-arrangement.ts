@@ -236,39 +236,48 @@ const slice: GraphRule = (layer, lowering, graph) => {
   return { kind: 'axes', value: graph.node('StridedSlice', inputs, attributes, shape), order };
 };
 
-/** Whole numbers below zero count from the end of an axis of `size`. */
-function places(layer: Layer, slot: 'indices', size: FileValue | number | null, lowering: Lowering, graph: GraphTarget): FileValue {
+/** Whole numbers below zero count from the end of an axis of `x`, or, where they are the places of elements, of that of each of so many axes. */
+function places(layer: Layer, slot: 'indices', x: FileValue, [first, count]: readonly [number, number], lowering: Lowering, graph: GraphTarget): FileValue {
   const indices = slotValue(layer, slot, lowering, graph)!;
   const formula = new Formula(graph);
   const flowing = bindSlots<string>(operatorOf(layer.op)!, layer, layer.inputs, () => '')[slot] as string;
   const known = lowering.types.get(flowing)?.elements;
   const isCounted = known?.every((element) => typeof element === 'number' && element >= 0) ?? false;
   if (isCounted) return graph.cast(indices, 'DT_FLOAT', 'DT_INT32');
-  if (size === null) return lowering.decline('numbers, perhaps below zero, of elements along an axis of free size');
-  const counted = formula.add(indices, formula.mul(formula.compare('Less', indices, 0), size));
+  const [size] = x.shape.slice(first, first + 1).map(knownSize);
+  const sizes = count === 1 && typeof size === 'number' ? size : sizesOf(x, first, indices.shape.length === 0 ? null : count, graph);
+  const counted = formula.add(indices, formula.mul(formula.compare('Less', indices, 0), sizes));
   return graph.cast(counted, 'DT_FLOAT', 'DT_INT32');
+}
+
+/** Sizes of some axes, those that are free as the graph sees them when it runs. @param count null for a single one without an axis of its own */
+function sizesOf(x: FileValue, first: number, count: number | null, graph: GraphTarget): FileValue {
+  const known = x.shape.slice(first, first + (count ?? 1)).map(knownSize);
+  if (!known.includes(null)) return graph.cast(graph.ints('sizes', known as number[]), 'DT_INT32', 'DT_FLOAT');
+  const all = graph.node('Shape', [x], { T: FLOAT, out_type: INT }, [x.shape.length]);
+  const range = [graph.ints('begin', [first]), graph.ints('size', [known.length])];
+  const sizes = graph.cast(graph.node('Slice', [all, ...range], { T: INT, Index: INT }, [known.length]), 'DT_INT32', 'DT_FLOAT');
+  return count === null ? graph.reshape(sizes, []) : sizes;
 }
 
 const gather: GraphRule = (layer, lowering, graph) => {
   const table = slotValue(layer, 'table', lowering, graph)!;
   const axis = front(layer.attributes.axis as number, table.shape.length);
-  const inputs = [table, places(layer, 'indices', knownSize(table.shape[axis]), lowering, graph), graph.int('axis', axis)];
+  const inputs = [table, places(layer, 'indices', table, [axis, 1], lowering, graph), graph.int('axis', axis)];
   const attributes = { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } };
   return axesPlace(graph.node('GatherV2', inputs, attributes, lowering.shape(layer.outputs[0]!)));
 };
 
 /** Indices of elements, by the sizes of the axes that they are of. */
-function elementPlaces(layer: Layer, x: FileValue, lowering: Lowering, graph: GraphTarget): FileValue {
+function elementPlaces(layer: Layer, x: FileValue, first: number, lowering: Lowering, graph: GraphTarget): FileValue {
   const depth = lowering.shape(layer.inputs[1]!).at(-1) as number;
-  const sizes = x.shape.slice(0, depth).map(knownSize);
-  const bounds = sizes.includes(null) ? null : graph.cast(graph.ints('sizes', sizes as number[]), 'DT_INT32', 'DT_FLOAT');
-  return places(layer, 'indices', bounds, lowering, graph);
+  return places(layer, 'indices', x, [first, depth], lowering, graph);
 }
 
 const gatherND: GraphRule = (layer, lowering, graph) => {
   const x = lowering.plain(layer.inputs[0]!);
   const batch = layer.attributes.batch_dims as number;
-  const own = elementPlaces(layer, { ...x, shape: x.shape.slice(batch) }, lowering, graph);
+  const own = elementPlaces(layer, x, batch, lowering, graph);
   const indices = batch === 0 ? own : withBatchPlaces(own, batch, lowering, graph);
   return axesPlace(graph.node('GatherNd', [x, indices], { Tparams: FLOAT, Tindices: INT }, lowering.shape(layer.outputs[0]!)));
 };
@@ -277,7 +286,7 @@ const scatterND: GraphRule = (layer, lowering, graph) => {
   const { reduction = 'none' } = layer.attributes;
   if (reduction !== 'none') return combiningScatterND(layer, lowering, graph);
   const x = lowering.plain(layer.inputs[0]!);
-  const indices = elementPlaces(layer, x, lowering, graph);
+  const indices = elementPlaces(layer, x, 0, lowering, graph);
   return axesPlace(graph.node('TensorScatterUpdate', [x, indices, lowering.plain(layer.inputs[2]!)], { T: FLOAT, Tindices: INT }, x.shape));
 };
 

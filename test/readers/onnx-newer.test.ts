@@ -7,6 +7,7 @@ import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { convert } from '../../src/convert.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { numbersTensor } from '../../src/model/numbers.js';
+import { storedDType } from '../../src/model/packing.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
@@ -214,7 +215,22 @@ describe('what ONNX Runtime took together', () => {
     [1, 2, 4, 4],
     [2, 3, 4],
   ] as const;
-  const tensors = [waves('w', [3, 2, 3, 3], 0), waves('b', [3], 1), waves('g', [4], 2), waves('m', [2, 5, 4], 3), waves('k', [5, 4], 4)];
+  const tensors = [
+    waves('w', [3, 2, 3, 3], 0),
+    waves('b', [3], 1),
+    waves('g', [4], 2),
+    waves('m', [2, 5, 4], 3),
+    waves('n', [5, 3, 4], 6),
+    waves('k', [5, 4], 4),
+    waves('aw', [4, 12], 7),
+    waves('ab', [12], 8),
+    waves('b5', [5], 9),
+    waves('cs', [5], 1.2),
+    numbersTensor('mask', 'int32', [2, 3], [1, 1, 1, 1, 0, 1], ORIGIN),
+    numbersTensor('counts', 'int32', [2], [3, 2], ORIGIN),
+    code('c', 'int8', [1, -2, 3, 4, 5, -50, 50, 8, 9, 10, -11, 12, 13, 14, 15, 16, -17, 18, 19, 20], [4, 5]),
+    code('cz', 'int8', [0, 0, 0, 0, 0], [5]),
+  ];
   const cases: readonly (readonly [string, OnnxNode, readonly number[]])[] = [
     [
       'a convolution and a bound',
@@ -223,6 +239,18 @@ describe('what ONNX Runtime took together', () => {
     ],
     ['a convolution, a sum and an activation', node('FusedConv', ['x', 'w', 'b', 'w2'], ['y'], { activation: text('Relu') }, microsoft), picture],
     ['a product with turned matrices', node('FusedMatMul', ['x', 'm'], ['y'], { transB: intAttribute(1), alpha: float(0.5) }, microsoft), matrix],
+    [
+      'a product whose batches were turned',
+      node('FusedMatMul', ['x', 'n'], ['y'], { transB: intAttribute(1), transBatchA: intAttribute(1), transBatchB: intAttribute(1) }, microsoft),
+      matrix,
+    ],
+    ['attention to what a mask leaves', node('Attention', ['x', 'aw', 'ab', 'mask'], ['y'], { num_heads: intAttribute(2) }, microsoft), matrix],
+    ['attention to as many as are counted', node('Attention', ['x', 'aw', 'ab', 'counts'], ['y'], { num_heads: intAttribute(2), scale: float(0.4) }, microsoft), matrix], // biome-ignore format: one case, one line
+    ['attention to what lies before', node('Attention', ['x', 'aw', 'ab'], ['y'], { num_heads: intAttribute(2), unidirectional: intAttribute(1) }, microsoft), matrix], // biome-ignore format: one case, one line
+    ['attention of queries and keys', node('MultiHeadAttention', ['x', 'x', 'x', 'ab', 'mask'], ['y'], { num_heads: intAttribute(2) }, microsoft), matrix],
+    ['a product in codes that are chosen when it runs', node('DynamicQuantizeMatMul', ['x', 'c', 'cs', 'cz', 'b5'], ['y'], {}, microsoft), matrix],
+    ['a bend of sums', node('BiasGelu', ['x', 'g'], ['y'], {}, microsoft), matrix],
+    ['a bend by a tanh', node('FastGelu', ['x', 'g'], ['y'], {}, microsoft), matrix],
     ['a sum that is normalised', node('SkipLayerNormalization', ['x', 'x', 'g', 'g', 'g'], ['y'], { epsilon: float(1e-5) }, microsoft), matrix],
     ['a sum that is divided by its root', node('SkipSimplifiedLayerNormalization', ['x', 'x', 'g'], ['y'], { epsilon: float(1e-5) }, microsoft), matrix],
     ['what is divided by its root', node('SimplifiedLayerNormalization', ['x', 'g'], ['y'], { epsilon: float(1e-5), axis: intAttribute(-1) }), matrix],
@@ -240,5 +268,162 @@ describe('what ONNX Runtime took together', () => {
     made!.data.forEach((value, i) => {
       expect(value).toBeCloseTo(wanted!.data[i]!, 4);
     });
+  });
+
+  const bytes = (name: string, shape: readonly number[]) =>
+    code(
+      name,
+      'uint8',
+      Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => (37 * i + 11) % 256),
+      shape,
+    );
+  const halves = (name: string, dtype: 'int8' | 'uint8', shape: readonly number[]) =>
+    code(
+      name,
+      dtype,
+      Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => ((5 * i) % 16) - (dtype === 'int8' ? 8 : 0)),
+      shape,
+    );
+  const product = { K: intAttribute(20), N: intAttribute(3), block_size: intAttribute(16) };
+  const rows = { gather_axis: intAttribute(0), quantize_axis: intAttribute(1), block_size: intAttribute(16) };
+  const few: readonly (readonly [string, Graph])[] = [
+    [
+      'a product with codes of 4 bits, and a sum',
+      {
+        nodes: [node('MatMulNBits', ['x', 'q', 's', '', '', 'b'], ['y'], { ...product, bits: intAttribute(4), accuracy_level: intAttribute(1) }, microsoft)],
+        tensors: [bytes('q', [3, 2, 8]), waves('s', [3, 2], 1), waves('b', [3], 2)],
+      },
+    ],
+    [
+      'a product with codes of 4 bits that have zeros of their own',
+      {
+        nodes: [node('MatMulNBits', ['x', 'q', 's', 'z'], ['y'], { ...product, bits: intAttribute(4) }, microsoft)],
+        tensors: [bytes('q', [3, 2, 8]), waves('s', [6], 1), bytes('z', [3])],
+      },
+    ],
+    [
+      'a product with codes of 8 bits',
+      {
+        nodes: [node('MatMulNBits', ['x', 'q', 's'], ['y'], { ...product, bits: intAttribute(8) }, microsoft)],
+        tensors: [bytes('q', [3, 2, 16]), waves('s', [6], 1)],
+      },
+    ],
+    [
+      'words and places together',
+      {
+        nodes: [
+          node('Cast', ['x'], ['ids'], { to: intAttribute(6) }),
+          node('EmbedLayerNormalization', ['ids', '', 'words', 'rows', '', 'g8', 'g8', 'ids'], ['e', 'counts'], { epsilon: float(1e-5) }, microsoft),
+          node('Cast', ['counts'], ['many'], { to: intAttribute(1) }),
+          node('Add', ['e', 'many'], ['y']),
+        ],
+        tensors: [waves('words', [5, 2], 1), waves('rows', [24, 2], 2), waves('g8', [2], 3)],
+      },
+    ],
+    [
+      'a product of codes',
+      {
+        nodes: [
+          node('DynamicQuantizeLinear', ['x'], ['codes', 'scale', 'zero']),
+          node('MatMulIntegerToFloat', ['codes', 'k8', 'scale', 'ks', 'zero', 'kz'], ['y'], {}, microsoft),
+        ],
+        tensors: [bytes('k8', [20, 3]), waves('ks', [1], 1), bytes('kz', [1])],
+      },
+    ],
+    ...(['int8', 'uint8'] as const).map((dtype): readonly [string, Graph] => [
+      `rows of a table of ${dtype === 'int8' ? '' : 'u'}int4`,
+      {
+        nodes: [
+          node('Cast', ['x'], ['places'], { to: intAttribute(7) }),
+          node('GatherBlockQuantized', ['q', 'places', 's', ...(dtype === 'int8' ? [] : ['z'])], ['y'], rows, microsoft),
+        ],
+        tensors: [waves('s', [4, 2], 1)],
+        packed: [halves('q', dtype, [4, 32]), ...(dtype === 'int8' ? [] : [halves('z', dtype, [4, 2])])],
+      },
+    ]),
+  ];
+  it.each(few)('%s is what it computes', async (_, graph) => {
+    const shape = [2, 20];
+    const feed = { shape, data: Float32Array.from({ length: 40 }, (__, i) => i % 4) };
+    const file = await onnxFile({ ...graph, inputs: [['x', shape]] }, { opset: 21 });
+    const map = await (await openModel(memoryFileSet({ 'm.onnx': file }, 'm.onnx'))).map();
+    expect(map.layers.filter(({ foreign }) => foreign)).toEqual([]);
+    const [wanted] = (await runOnnx(file, [feed])).values();
+    const [made] = (await runOnnx(await writtenAnew(map), [feed])).values();
+    const [evaluated] = (await (await referenceSession(map)).run(new Map([['x', feed]]))).values();
+    for (const one of [made!, evaluated!]) {
+      expect(one.shape).toEqual(wanted!.shape);
+      Array.from(one.data, Number).forEach((value, i) => {
+        expect(value / 100).toBeCloseTo(wanted!.data[i]! / 100, 4);
+      });
+    }
+  });
+
+  it('codes of 16 bits of an older opset are what they are in opset 21, and are written there alone', async () => {
+    const graph: Graph = {
+      nodes: [node('QuantizeLinear', ['x', 's16', 'z16'], ['q'], {}, microsoft), node('DequantizeLinear', ['q', 's16', 'z16'], ['y'], {}, microsoft)],
+      tensors: [number('s16', 0.01), numbersTensor('z16', 'uint16', [], [300], ORIGIN)],
+      inputs: [['x', [4]]],
+    };
+    const feed = { shape: [4], data: Float32Array.of(-2.996, 0, 1.239, 9) };
+    const file = await onnxFile(graph);
+    const map = await (await openModel(memoryFileSet({ 'm.onnx': file }, 'm.onnx'))).map();
+    const [wanted] = (await runOnnx(file, [feed])).values();
+    const [evaluated] = (await (await referenceSession(map)).run(new Map([['x', feed]]))).values();
+    expect([...(evaluated!.data as Float64Array)].map(Math.fround)).toEqual([...wanted!.data]);
+    const options = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
+    const anew = { ...map, layers: [...map.layers] };
+    expect((await onnx.check(anew, { ...options, opset: 17 })).map(({ problem }) => problem)).toEqual([
+      'QuantizeLinear of uint16 needs opset 21; choose --opset 21 or newer',
+      'DequantizeLinear of uint16 needs opset 21; choose --opset 21 or newer',
+    ]);
+    expect(await onnx.check(anew, { ...options, opset: 21 })).toEqual([]);
+  });
+
+  it('what is kept as it came has its integers of 4 bits in the file that is written anew', async () => {
+    const graph: Graph = {
+      nodes: [node('Cast', ['x'], ['places'], { to: intAttribute(7) }), node('GatherBlockQuantized', ['q', 'places', 's'], ['y'], { ...rows, other: intAttribute(1) }, microsoft)], // biome-ignore format: one graph, two lines
+      tensors: [waves('s', [4, 2], 1)],
+      packed: [halves('q', 'int8', [4, 32])],
+      inputs: [['x', [2]]],
+    };
+    const map = await (await openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, { opset: 21 }) }, 'm.onnx'))).map();
+    expect(map.layers.filter(({ foreign }) => foreign)).toHaveLength(1);
+    const written = await openModel(memoryFileSet({ 'm.onnx': await writtenAnew(map) }, 'm.onnx'));
+    expect(storedDType(written.tensors.find(({ tensor: { name } }) => name === 'q')!.tensor)).toBe('int4');
+  });
+});
+
+describe('what an older opset has no operator for', () => {
+  const ones = (name: string) => float32Tensor(name, [4], [0.5, -1, 2, 1], ORIGIN);
+  const cases: readonly (readonly [string, readonly OnnxNode[]])[] = [
+    ['Mish', [node('Mish', ['x'], ['y'])]],
+    ['HardSwish', [node('HardSwish', ['x'], ['y'])]],
+    ['Gelu by a tanh', [node('Gelu', ['x'], ['y'], { approximate: text('tanh') })]],
+    ['Gelu', [node('Gelu', ['x'], ['y'])]],
+    ['LayerNormalization without a bias', [node('LayerNormalization', ['x', 'g'], ['y'], { axis: intAttribute(-1) })]],
+    ['LayerNormalization over several axes', [node('LayerNormalization', ['x', 'g', 'b'], ['y'], { axis: intAttribute(1) })]],
+    ['RMSNormalization', [node('RMSNormalization', ['x', 'g'], ['y'], { axis: intAttribute(-1) })]],
+    ['a part of a shape', [node('Shape', ['x'], ['s'], { start: intAttribute(-2), end: intAttribute(3) }), node('Expand', ['x', 's'], ['y'])]],
+    ['equal parts', [node('Split', ['x'], ['p', 'q'], { axis: intAttribute(1), num_outputs: intAttribute(2) }), node('Sub', ['p', 'q'], ['y'])]],
+  ];
+  it.each(cases)('%s is its steps in opset 13', async (_, nodes) => {
+    const file = await onnxFile({ nodes, tensors: [ones('g'), ones('b')], inputs: [['x', ['n', 2, 4]]] }, { opset: 23 });
+    const feed = { shape: [3, 2, 4], data: Float32Array.from({ length: 24 }, (__, i) => 3 * Math.sin(i)) };
+    const map = await (await openModel(memoryFileSet({ 'm.onnx': file }, 'm.onnx'))).map();
+    const [wanted] = (await (await referenceSession(map)).run(new Map([['x', feed]]))).values();
+    const sink = memorySink();
+    await convert(memoryFileSet({ 'm.onnx': file }, 'm.onnx'), sink, 'm.onnx', { to: 'onnx', opset: 13 });
+    const [made] = (await runOnnx(sink.files.get('m.onnx')!, [feed])).values();
+    expect(made!.shape).toEqual(wanted!.shape);
+    made!.data.forEach((value, i) => {
+      expect(value).toBeCloseTo(Number(wanted!.data[i]), 4);
+    });
+  });
+
+  it('no sums of squares are made in float16', async () => {
+    const file = await onnxFile({ nodes: [node('LayerNormalization', ['x', 'g'], ['y'])], tensors: [ones('g')], inputs: [['x', [2, 4]]] });
+    const converted = convert(memoryFileSet({ 'm.onnx': file }, 'm.onnx'), memorySink(), 'm.onnx', { to: 'onnx', opset: 13, float16Compute: true });
+    await expect(converted).rejects.toMatchObject({ message: expect.stringContaining('LayerNormalization needs opset 17') });
   });
 });

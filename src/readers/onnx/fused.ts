@@ -61,18 +61,21 @@ const gemm: Rule = async (node, t) => {
   return made instanceof NotUnderstood ? made : [t.add(node, activation.op, [made[0]!], activation.own)];
 };
 
-/** alpha A B, with the last two axes of each exchanged or not. */
+/** alpha A B, with the last two axes of each exchanged or not. Of batches the first axis is put before the last one, ahead of that. */
 const matMul: Rule = (node, t) => {
   const wrong = unknown(node, ['alpha', 'transA', 'transB', 'transBatchA', 'transBatchB']);
   if (wrong) return wrong;
-  if (numberOf(node, 'transBatchA', 0) || numberOf(node, 'transBatchB', 0)) return new NotUnderstood('it exchanges the axes of batches');
   const [a, b] = node.inputs as [Value, Value];
   const turned = (value: Value, name: string): Value | null => {
-    if (!numberOf(node, `trans${name}`, 0)) return value;
+    const [isTurned, isOfBatches] = [numberOf(node, `trans${name}`, 0) !== 0, numberOf(node, `transBatch${name}`, 0) !== 0];
+    if (!isTurned && !isOfBatches) return value;
     const rank = value.shape?.length;
     if (rank === undefined) return null;
-    const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
-    return rank < 2 ? value : t.add(node, 'Transpose', [value], { perm }, name.toLowerCase());
+    if (rank < 2) return value;
+    const axes = Array.from({ length: rank }, (_, i) => i);
+    const rows = isOfBatches ? [...axes.slice(1, -1), 0, rank - 1] : axes;
+    const perm = isTurned ? [...rows.slice(0, -2), rows.at(-1)!, rows.at(-2)!] : rows;
+    return t.add(node, 'Transpose', [value], { perm }, name.toLowerCase());
   };
   const [left, right] = [turned(a, 'A'), turned(b, 'B')];
   if (!left || !right) return new NotUnderstood('how many axes flow in is not known');

@@ -73,6 +73,30 @@ const gemm: Rule = withAttributes({ transA: [0], transB: null, alpha: null }, (n
   return quantised(node, t, scaledBias ? t.add(node, 'Add', [product, scaledBias], {}, 'sum') : product, inputs.slice(7));
 });
 
+/** What opset 21 took into the standard: codes of 16 bits, which the quantiser writes in older files. */
+const ofStandard = (op: string): Rule =>
+  withAttributes({ axis: null }, (node, t) => t.rules[op]!({ ...node, op, opset: 21, read: { ...node.read, domain: '', op } }, t));
+
+/** Floats in codes that are chosen when it runs, times a matrix of codes. */
+const dynamicMatMul: Rule = withAttributes({}, (node, t) => {
+  const [x, codes, scale, zero, bias] = node.inputs;
+  const name = `${t.scope.prefix}${node.title}/codes`;
+  const found = t.build.node('DynamicQuantizeLinear', [x!], {}, { name, outputs: ['x', 'scale', 'zero'].map((one) => t.build.freeValue(`${name}/${one}`)) });
+  return productOf(node, t, found, [codes, scale, zero], bias);
+});
+
+const integerMatMul: Rule = withAttributes({}, (node, t) => {
+  const [x, codes, scale, otherScale, zero, otherZero, bias] = node.inputs;
+  return productOf(node, t, [x, scale, zero], [codes, otherScale, otherZero], bias);
+});
+
+/** A product of whole numbers first, as it was before it was taken together: runtimes compute that of what they stand for in other ways. */
+function productOf(node: Node, t: Translator, [a, scale, zero]: Inputs, [b, otherScale, otherZero]: Inputs, bias: Value | null | undefined): readonly Value[] {
+  const whole = t.add(node, 'MatMulInteger', [a!, b!, zero ?? null, otherZero ?? null], {}, 'integers');
+  const factors = [t.add(node, 'Cast', [whole], { to: 'float32' }, 'floats'), t.add(node, 'Mul', [scale!, otherScale!], {}, 'scale')];
+  return [bias ? t.add(node, 'Add', [t.add(node, 'Mul', factors, {}, 'product'), bias]) : t.add(node, 'Mul', factors)];
+}
+
 const gelu = (approximate: 'none' | 'tanh'): Rule =>
   withAttributes({}, (node, t) => {
     const [x, bias] = node.inputs as [Value, Value | null | undefined];
@@ -100,6 +124,10 @@ export const MICROSOFT: Readonly<Record<string, Rule>> = Object.fromEntries(
     QLinearAveragePool: unary('AveragePool', { ...PLAIN_WINDOW, channels_last: [0] }, windowOf),
     QLinearConcat: concat,
     QGemm: gemm,
+    QuantizeLinear: ofStandard('QuantizeLinear'),
+    DequantizeLinear: ofStandard('DequantizeLinear'),
+    DynamicQuantizeMatMul: dynamicMatMul,
+    MatMulIntegerToFloat: integerMatMul,
     Gelu: gelu('none'),
     FastGelu: gelu('tanh'),
     BiasGelu: gelu('none'),

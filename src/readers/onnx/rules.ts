@@ -15,7 +15,9 @@ import { elementCount, reshape, type Tensor, tensorBytes } from '../../model/ten
 import { attention, rotaryEmbedding } from './attention.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
 import { EARLY } from './early.js';
+import { FEW_BITS } from './few-bits.js';
 import { FUSED } from './fused.js';
+import { FUSED_ATTENTION } from './fused-attention.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
@@ -201,6 +203,21 @@ const transpose: Rule = (node, t) => {
   return perm ? [t.add(node, 'Transpose', [x], { perm })] : new NotUnderstood('how many axes flow in is not known');
 };
 
+/** PyTorch's exporter says of every Reshape that a zero is one: it says nothing where no size is zero, and other targets and older opsets have no word for it. */
+const reshapeRule: Rule = (node, t) => {
+  const sizes = node.inputs[1]?.elements;
+  const hasNoZero = sizes?.every((size) => size !== null && size !== 0) ?? false;
+  return t.byTable(node, undefined, hasNoZero && node.attributes.has('allowzero') ? { allowzero: 0 } : {});
+};
+
+/** How many equal parts there are is as many as flow out: older opsets have no other word for it. */
+const split: Rule = (node, t) => {
+  const [x] = node.inputs as [Value];
+  const [count, size] = [number(node, 'num_outputs', 0), x.shape?.at(number(node, 'axis', 0))];
+  const isSaid = count > 0 && count === node.outputs.length && typeof size === 'number' && size % count === 0;
+  return t.byTable(isSaid ? { ...node, attributes: new Map([...node.attributes].filter(([name]) => name !== 'num_outputs')) } : node);
+};
+
 const upsample: Rule = async (node, t) => {
   const [x, given = null] = node.inputs as [Value, Value | null];
   const scales = numbers(node, 'scales') ?? (await t.known(given)) ?? legacyScales(node);
@@ -381,6 +398,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   CastLike: castLike,
   Gather: gather,
   Transpose: transpose,
+  Reshape: reshapeRule,
+  Split: split,
   ConvTranspose: convTranspose,
   Pad: pad,
   Scatter: scatter,
@@ -402,4 +421,6 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ...SEQUENCES,
   ...FUSED,
   ...MICROSOFT,
+  ...FEW_BITS,
+  ...FUSED_ATTENTION,
 };

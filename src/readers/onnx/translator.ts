@@ -204,6 +204,8 @@ export class Translator {
 
   /** @param more attributes that are known better than the node says */
   async byTable(node: Node, operator = operatorOf(node.op), more: Attributes = {}): Promise<readonly Value[] | NotUnderstood> {
+    if (node.read.domain === 'com.microsoft.nchwc')
+      return new NotUnderstood('ONNX Runtime optimised the file for one kind of processor; saved at its level EXTENDED it is read');
     if (!operator?.onnx || !isOnnxDomain(node.read.domain)) return new NotUnderstood('the operator is not in the vocabulary');
     const { since = 1 } = operator.onnx;
     if (node.opset < since) return new NotUnderstood(`in opset ${node.opset} it means something else than from opset ${since} on`);

@@ -5,17 +5,19 @@ import { type Span, writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
 import type { HeldTally } from '../../model/half-range.js';
 import type { Layer, LayerMap, Notice } from '../../model/layer-map.js';
+import { inferMap } from '../../model/ops/index.js';
 import { castNotices } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { ONNX } from '../targets.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { type ExternalPlace, encodeMetadata, encodeModel, encodeOtherMetadata, OPSETS, tensorSpan } from './encode.js';
 import { layerObstacle } from './node-forms.js';
+import { inOlderForms } from './older-forms.js';
 import { encodePatch, type Patch, patchable, planPatch } from './patch.js';
 import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
 import { measureScales } from './scales.js';
 import { sourceModel } from './source.js';
-import { BLOCKS_SINCE, optionsObstacle, storageObstacle, wantsBlocks } from './storage.js';
+import { BLOCKS_SINCE, hasDequantize, optionsObstacle, storageObstacle, WIDE_CODES_SINCE, wantsBlocks } from './storage.js';
 
 const DEFAULT_OPSET = 17;
 /** protobuf parsers stop at 2 GiB; the graph itself and its names need some room too. */
@@ -43,18 +45,20 @@ export const onnx: Writer = {
     const errors: (ModelError | null)[] = [optionsObstacle(options)];
     if (!OPSETS.includes(opset)) errors.push(new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`));
     for (const port of [...map.inputs, ...map.outputs]) errors.push(portObstacle(port));
-    for (const layer of map.layers) {
+    for (const layer of inOlderForms(map, opset, options.float16Compute === true).layers) {
       errors.push(layerObstacle(layer, opset), options.float16Compute ? foreignObstacle(layer) : null);
       for (const [role, tensor] of Object.entries(layer.weights)) errors.push(storageObstacle(layer, role, tensor));
     }
+    errors.push(...codesObstacles(map, opset));
     return errors.filter((error) => error !== null);
   },
 
   async write(map, sink, name, options) {
     const source = patchable(map, options);
     if (source) return writePatch(await planPatch(source, options), map, sink, name, options);
-    const scales = await measureScales(map, options);
-    const { graph, narrowed, warnings } = planGraph(map, options, chooseOpset(map, options), scales);
+    const opset = chooseOpset(map, options);
+    const own = inOlderForms(map, opset, options.float16Compute === true);
+    const { graph, narrowed, warnings } = planGraph(own, options, opset, await measureScales(own, options));
     const spans = graph.initializers.map(({ name: stored, tensor, isPacked }) => ({ name: stored, bytes: tensorSpan(tensor, isPacked) }));
     const total = spans.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
     const file = await sink.create(name);
@@ -69,6 +73,19 @@ export const onnx: Writer = {
     return { warnings: [...warnings, ...opsetNotices(map, options), ...narrowingNotices(narrowed, options)] };
   },
 };
+
+/** Codes of 16 bits that flow, where the opset's operators make and take those of 8 alone. */
+function codesObstacles(map: LayerMap, opset: number): readonly ModelError[] {
+  const codesOf = ({ op, inputs, outputs }: Layer) => ({ QuantizeLinear: outputs[0], DequantizeLinear: inputs[0] })[op];
+  if (opset >= WIDE_CODES_SINCE || !map.layers.some(codesOf)) return [];
+  const types = inferMap(map);
+  return map.layers.flatMap((layer) => {
+    const dtype = types.get(codesOf(layer) ?? '')?.dtype;
+    if (!dtype || hasDequantize(dtype, opset)) return [];
+    const needs = `${layer.op} of ${dtype} needs opset ${WIDE_CODES_SINCE}; choose --opset ${WIDE_CODES_SINCE} or newer`;
+    return [new ModelError('unsupported', needs, { layer: layer.name })];
+  });
+}
 
 /** What it computes in is its own: graphs inside of it have float32. */
 function foreignObstacle({ name, foreign }: Layer): ModelError | null {

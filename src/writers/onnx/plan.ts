@@ -114,6 +114,8 @@ class GraphBuilder {
   readonly #portNames = new Map<Port, string>();
   readonly #inputPorts: Port[] = [];
   readonly #outputPorts = new Set<string>();
+  /** What nodes that are kept as they came read: they have integers of 4 bits as such, ours have them as bytes. */
+  readonly #readForeign = new Set<string>();
   /** Names of the weights that are already there, by the form they are in; shared layers share them. */
   readonly #weights = new Map<Tensor, Map<string, string>>();
   readonly #renamed: Notice[] = [];
@@ -143,6 +145,7 @@ class GraphBuilder {
     for (const value of captured) if (!direct.has(value)) this.#values.set(value, this.#names.take(value));
     this.#inputPorts.push(...inputs);
     for (const { value } of outputs) this.#outputPorts.add(value);
+    for (const { foreign, inputs: read } of layers) if (foreign) for (const value of read) this.#readForeign.add(value);
     for (const port of [...inputs, ...outputs]) {
       const name = this.#names.take(port.name);
       if (name !== port.name) this.#renamed.push({ code: 'renamed', message: `two ports are called "${port.name}"; in the ONNX file one is "${name}"` });
@@ -231,7 +234,8 @@ class GraphBuilder {
     }
     const tensor = this.#narrow(layer, value, this.#computed(value.dtype), 'value');
     // An initializer is no output of a graph.
-    if (!this.#outputPorts.has(output)) this.#initializers.push({ name, tensor });
+    if (!this.#outputPorts.has(output))
+      this.#initializers.push({ name, tensor, ...(elementBits(tensor) === 4 && this.#readForeign.has(output) ? { isPacked: true } : {}) });
     else {
       const stored = this.#addInitializer(`${layer.name}/value`, tensor);
       this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [stored], outputs: [name], attributes: {} });

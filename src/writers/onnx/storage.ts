@@ -52,7 +52,7 @@ export function weightDType(layer: Layer, role: string, computed: DType, opset: 
 }
 
 /** From this opset on DequantizeLinear takes 16-bit codes. */
-const WIDE_CODES_SINCE = 21;
+export const WIDE_CODES_SINCE = 21;
 const WIDE_CODES: ReadonlySet<DType> = new Set(['int16', 'uint16']);
 
 /** Codes with their scale; `codes` of the form are never null. */

@@ -2,11 +2,12 @@
  * How often right files are called wrong: every model of some folders that converts, to each target and dtype, in each engine, over a few
  * seeds. Every verdict but a match is to be explained. A folder that is not here has nothing to do.
  *
- *   node bench/false-alarms.mjs [--models folder,folder] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers] [--save folder] [--write]
+ *   node bench/false-alarms.mjs [--models folder,folder] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers] [--save folder] [--write] [--block name]
  *
  * Folders: what test/fixtures/exported/strangers.py makes, models of other people, each in a folder of its own (`case.json` says what it is, where there is one), made nets with their
  * `options.json` (test/fixtures/architectures), or a zoo, whose `index.json` lists its models. --save keeps what was found, a file for each
- * model and target, which is not done again; --write puts the table of all that was kept into docs/verify.md.
+ * model and target, which is not done again; --write puts the table of all that was kept into docs/verify.md, into the block
+ * of that name.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     verbose: { type: 'boolean', default: false },
     save: { type: 'string' },
     write: { type: 'boolean', default: false },
+    block: { type: 'string', default: 'false alarms' },
   },
 });
 
@@ -161,7 +163,7 @@ const table = tableOf(flags.save ? readdirSync(flags.save).map((file) => readJso
 console.log(table);
 if (flags.write) {
   const page = join(root, 'docs/verify.md');
-  const block = /(<!-- false alarms:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;
+  const block = new RegExp(`(<!-- ${flags.block}:[^>]*-->\n)[\\s\\S]*?(<!-- end -->)`);
   writeFileSync(
     page,
     readFileSync(page, 'utf8').replace(block, (_, start, end) => `${start}${table}${end}`),

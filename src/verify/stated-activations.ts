@@ -6,10 +6,9 @@ import { isModelError } from '../errors.js';
 import type { Layer } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import { evaluateLayer } from '../model/ops/evaluate.js';
-import { inferMap, operatorOf, type ValueType } from '../model/ops/index.js';
+import { inferMap, type ValueType } from '../model/ops/index.js';
 import { isSingleActivation } from './causes/activations.js';
 import { readStated, type Stated } from './causes/as-stated.js';
-import type { Cause, Suspect } from './causes/cause.js';
 import { reportOf } from './causes/explain.js';
 import { errorOf, type Segment, scaleOf } from './causes/segment.js';
 import { tryCauses } from './causes/trial.js';
@@ -63,27 +62,21 @@ export async function tryActivations({ map, target, written }: Subject, isNarrow
   return null;
 }
 
+/** What several layers of the file make together is not looked at: which of them stand for one of the source's, names alone do not tell. */
 async function statedOtherwise(
-  { map, values, types }: Segment,
+  { values }: Segment,
   layer: Layer,
   stated: Stated,
   allowed: number,
 ): Promise<{ readonly made: Value; readonly what: string } | null> {
+  const own = stated.alone(layer);
+  if (!own || !isSingleActivation(own)) return null;
   const ramp = values.get(layer.inputs[0]!)!;
-  const suspect: Suspect = { map, layer, operator: operatorOf(layer.op)!, inputs: [ramp], types, known: values, others: new Map() };
-  const [base] = await evaluateLayer(layer, [ramp]);
-  for (const cause of [...stated.settings(suspect), ...stated.whole(suspect)]) {
-    const made = await madeBy(cause, ramp);
-    // What cannot be computed of the ramp alone, such as a layer that reads something else, runs have to show.
-    if (made && made.data.length === base!.data.length && errorOf(base!, made, scaleOf(base!)) > allowed) return { made, what: cause.what };
-  }
-  return null;
-}
-
-async function madeBy({ layer, compute }: Cause, ramp: Value): Promise<Value | null> {
   try {
-    const made = layer ? await evaluateLayer(layer, [ramp]) : await compute?.();
-    return made?.[0] ?? null;
+    const [[base], [made]] = [await evaluateLayer(layer, [ramp]), await evaluateLayer(own, [ramp])];
+    if (!base || !made || made.data.length !== base.data.length || errorOf(base, made, scaleOf(base)) <= allowed) return null;
+    const what = own.op === layer.op ? `${own.op} with other settings` : `${own.op} for ${layer.op}`;
+    return { made, what };
   } catch (error) {
     if (!isModelError(error)) throw error;
     return null;

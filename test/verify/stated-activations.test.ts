@@ -85,3 +85,21 @@ it('a right file of every activation in every format that writes it is a match',
   }
   expect(seen).toBeGreaterThan(40);
 });
+
+it('a right file in which an activation and what follows it are named alike is a match', async () => {
+  const map = mapOf(
+    [
+      { name: 'act', op: 'Sigmoid', inputs: ['x'], outputs: ['s'] },
+      { name: 'act/Mul', op: 'Mul', inputs: ['x', 's'], outputs: ['m'] },
+      { name: 'hard', op: 'HardSigmoid', inputs: ['m'], outputs: ['h'], attributes: { alpha: 1 / 6, beta: 0.5 } },
+      { name: 'hard/Mul', op: 'Mul', inputs: ['m', 'h'], outputs: ['w'] },
+      { name: 'mix', op: 'Conv', inputs: ['w'], outputs: ['y'], weights: { kernel: tensor('k', [2, 3, 1, 1], spread(6)) } },
+    ],
+    [port('x', 3)],
+    [port('y', 2)],
+  );
+  for (const dtype of ['source', 'float16', 'uint8']) {
+    const report = await verifyWrittenMap(map, await written(map, 'tfjs-graph', { dtype }), { samples: 1 }, 'tfjs-graph');
+    expect([dtype, report.verdict, report.firstDifference]).toEqual([dtype, 'match', null]);
+  }
+});

@@ -18,6 +18,8 @@ export interface Stated {
   settings(suspect: Suspect): Cause[];
   /** All that the file computes in the layer's place, where that is something else or reads something else. */
   whole(suspect: Suspect): Cause[];
+  /** The file's layer of the very name, where it stands alone in the place of the source's. */
+  alone(layer: Layer): Layer | undefined;
   /** Layers of the source that the file's layer reads, at once or through what the source has not. */
   readBy(layer: Layer): readonly Layer[];
 }
@@ -78,6 +80,10 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
   }
 
   return {
+    alone(layer) {
+      const [own, ...more] = groups.get(layer.name) ?? [];
+      return more.length === 0 && own?.name === nameOf(layer) ? own : undefined;
+    },
     readBy(layer) {
       const read = new Set(placeOf(layer).read.map(inSource));
       return map.layers.filter(({ outputs }) => outputs.some((value) => read.has(value)));

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { DIGITS, weighbridge } from './run-cli.js';
 
-/** Tells on stderr of every module as it is loaded. */
-const HOOK = `import { writeSync } from 'node:fs'; export const load = (url, context, next) => (writeSync(2, 'loaded ' + url + '\\n'), next(url, context));`;
-const TELL = `import { register } from 'node:module'; register('data:text/javascript,${encodeURIComponent(HOOK)}');`;
+/** Tells on stderr of every module as it is loaded. Double quotes, which are escaped where one program stands within another. */
+const HOOK = 'import { writeSync } from "node:fs"; export const load = (url, context, next) => (writeSync(2, "loaded " + url + "\\n"), next(url, context));';
+const TELL = `import { register } from "node:module"; register("data:text/javascript,${encodeURIComponent(HOOK)}");`;
 
 function loadedBy(args: readonly string[]): string[] {
   const { status, stderr } = weighbridge(args, undefined, { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(TELL)}` });

@@ -4,6 +4,7 @@ import { encoderBlock, layerNorm } from './attention.js';
 import { family, SYMMETRIC } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { spelling } from './spelling.js';
 import { queries } from './swin.js';
 import { classToken } from './vit.js';
 import { biasName, relativeIndex } from './windows.js';
@@ -19,8 +20,29 @@ interface Size {
 }
 
 const EPSILON = 1e-6;
+const EPSILON_OF_TRANSFORMERS = 1e-12;
 /** Of the table: what the class token adds to patches, patches to it, and it to itself. */
 const OF_CLASS = 3;
+
+const sideBySide = (at: string, parts: readonly string[]) => parts.map((part) => `${at}.${part}`).join('+');
+/** In files, and behind the mark as transformers 5 has them in memory. */
+const WITHIN = 'encoder.layer.{i}.attention.attention';
+const TRANSFORMERS = {
+  'patch_embed.proj': 'embeddings.patch_embeddings.projection',
+  cls_token: 'embeddings.cls_token',
+  'blocks.{i}.norm1': 'encoder.layer.{i}.layernorm_before|layers.{i}.layernorm_before',
+  'blocks.{i}.norm2': 'encoder.layer.{i}.layernorm_after|layers.{i}.layernorm_after',
+  'blocks.{i}.gamma_{k}': 'encoder.layer.{i}.lambda_{k}|layers.{i}.lambda_{k}',
+  'blocks.{i}.attn.qkv': `${sideBySide(WITHIN, ['query', 'key', 'value'])}|${sideBySide('layers.{i}.attention', ['q_proj', 'k_proj', 'v_proj'])}`,
+  'blocks.{i}.attn.q_bias': `${WITHIN}.query.bias|layers.{i}.attention.q_proj.bias`,
+  'blocks.{i}.attn.v_bias': `${WITHIN}.value.bias|layers.{i}.attention.v_proj.bias`,
+  'blocks.{i}.attn.proj': 'encoder.layer.{i}.attention.output.dense|layers.{i}.attention.o_proj',
+  'blocks.{i}.attn.{*}': `${WITHIN}.relative_position_bias.{*}|layers.{i}.relative_position_bias.{*}`,
+  'blocks.{i}.mlp.fc1': 'encoder.layer.{i}.intermediate.dense|layers.{i}.mlp.fc1',
+  'blocks.{i}.mlp.fc2': 'encoder.layer.{i}.output.dense|layers.{i}.mlp.fc2',
+  norm: 'layernorm',
+  fc_norm: 'pooler.layernorm',
+};
 
 export const beit = family<Size>({
   name: 'beit',
@@ -34,7 +56,11 @@ export const beit = family<Size>({
   side: ({ patch, side }) => patch * side,
   preprocessing: () => SYMMETRIC,
   training: /(relative_position_index|mask_token)$/,
-  spellings: [{ ecosystem: 'timm', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'timm', spell: (path) => path },
+    // Data2Vec's pictures, too.
+    { ecosystem: 'transformers', spell: spelling(TRANSFORMERS) },
+  ],
 
   measure(names) {
     const [features, , patch] = names.shape('patch_embed.proj');
@@ -48,6 +74,7 @@ export const beit = family<Size>({
   build(net, input, { patch, depth, features, heads, wide, side }) {
     const patches = net.conv(input, 'patch_embed.proj', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
     const count = side * side;
+    const epsilon = net.ecosystem === 'transformers' ? EPSILON_OF_TRANSFORMERS : EPSILON;
     if (sizeOf(patches, 2) !== side || sizeOf(patches, 3) !== side) {
       throw new Departure('input', `makes ${patches.shape[2]} x ${patches.shape[3]} patches, but there are biases for ${side} x ${side}`);
     }
@@ -66,14 +93,14 @@ export const beit = family<Size>({
         scale2: `${at}.gamma_2`,
       };
       const biases = [{ name: `${net.store.sourceName(at)}.attn.relative_position_bias`, tensor: distanceBias(net, `${at}.attn`, side, heads) }];
-      x = encoderBlock(net, x, names, { heads, epsilon: EPSILON, wide, biases, queries: (y: Value) => queries(net, y, names.qkv, features) });
+      x = encoderBlock(net, x, names, { heads, epsilon, wide, biases, queries: (y: Value) => queries(net, y, names.qkv, features) });
     }
     if (net.has('norm', false)) {
-      const token = net.reshape(net.slice(layerNorm(net, x, 'norm', EPSILON), 1, 0, 1), [0, features]);
+      const token = net.reshape(net.slice(layerNorm(net, x, 'norm', epsilon), 1, 0, 1), [0, features]);
       return head(net, token, 'head');
     }
     const mean = net.op('ReduceMean', [net.slice(x, 1, 1, count + 1)], { axes: [1], keepdims: 0 });
-    return head(net, layerNorm(net, mean, 'fc_norm', EPSILON), 'head');
+    return head(net, layerNorm(net, mean, 'fc_norm', epsilon), 'head');
   },
 });
 

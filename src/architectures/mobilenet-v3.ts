@@ -224,7 +224,8 @@ export function mobilenetV3Features(
   { stem, blocks }: MobileNetV3Size,
   { at = 'features', dilate = false, onLow, onWide, onLast, epsilon: own }: FeatureOptions = {},
 ): Value {
-  // torchvision has TensorFlow's epsilon, and not its padding; so has timm's mobilenetv3_rw, whose last but one convolution has no bias.
+  // torchvision has TensorFlow's epsilon, and not its padding; so has timm's mobilenetv3_rw, whose last but one convolution has no bias, around
+  // whose first block nothing goes, and which squeezes through each block's own activation.
   const isOldest = net.ecosystem === 'timm' && net.has('classifier.0', false) && net.store.shape('classifier.0', 'bias') === undefined;
   const epsilon = own ?? (net.ecosystem !== 'timm' || isFromTensorFlow(net) || isOldest ? 1e-3 : 1e-5);
   const mainAct = mainActivation(blocks);
@@ -245,11 +246,17 @@ export function mobilenetV3Features(
       if (i === lastStride) onWide?.(z);
       z = convBlock(net, z, `${path}.${place.deep}`, act, { kernel, stride, dilation, depthwise: true, epsilon });
       const width = roundWidth(Math.floor(expanded / 4));
-      const reduced = { reduce: `${path}.${place.squeeze}.fc1`, expand: `${path}.${place.squeeze}.fc2`, width, act: 'relu', gate: 'hard-sigmoid' } as const;
+      const reduced = {
+        reduce: `${path}.${place.squeeze}.fc1`,
+        expand: `${path}.${place.squeeze}.fc2`,
+        width,
+        act: isOldest ? act : 'relu',
+        gate: 'hard-sigmoid',
+      } as const;
       if (squeeze) z = squeezeExcite(net, z, reduced);
       return convBlock(net, z, `${path}.${place.project}`, 'none', { out, kernel: 1, epsilon });
     };
-    x = strideOfBlock === 1 && channels === out ? residual(net, x, branch) : branch(x);
+    x = strideOfBlock === 1 && channels === out && !(isOldest && i === 0) ? residual(net, x, branch) : branch(x);
     if (i === lowBlock) onLow?.(x);
     if (i === lastStride) onLast?.(x);
   });

@@ -211,7 +211,8 @@ const OUTPUT_STRIDE = 'the net makes pictures {} times smaller (16 and 8: its la
 const SHORTCUT =
   'what goes around blocks without weights of its own is every second place, with zeros for new channels {} those that are there (option A of the paper; around: half of them before, half behind; behind)';
 /** timm's resnetblur50 and resnetaa50 have no other weights. */
-export const ANTIALIAS = 'what strides is followed by {} (none; blur or average: it strides by 1, and that makes the picture smaller)';
+export const ANTIALIAS =
+  'what strides is followed by {} (none; blur over mirrored edges, blur-zeros over zeros, average: it strides by 1, and that makes the picture smaller)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
@@ -269,7 +270,7 @@ export function resnetFeatures(
   if (net.has(`${root}maxpool.0`, false)) x = convNormAct(net, x, `${root}maxpool.0`, `${root}maxpool.1`, 'relu', { kernel: 3, stride: 2 });
   else if (net.setting<string>('stem_pooling', stem === 'small' ? 'none' : 'max', stem === 'small' ? SMALL_STEM : STEM_POOLING, stem !== 'small') !== 'none') {
     if (antialias === 'none') x = net.maxPool(x, { kernel: 3, stride: 2, ...(isLegacy ? { ceil: true } : { pad: 1 }) });
-    else x = smaller(net, antialias === 'blur' ? net.maxPool(x, { kernel: 3, stride: 1, pad: 1 }) : x, antialias);
+    else x = smaller(net, antialias === 'average' ? x : net.maxPool(x, { kernel: 3, stride: 1, pad: 1 }), antialias);
   }
   const dilates = dilate.length > 0 ? dilate : dilatedFor(net, depths.length, stem === 'small' ? 1 : 4);
   let dilation = 1;
@@ -289,7 +290,8 @@ export function resnetFeatures(
       const stepped = (y: Value, i: number, options: ConvOptions) =>
         isSmoothed ? smaller(net, conv(y, i, 'relu', { ...options, stride: 1 }), antialias) : conv(y, i, 'relu', { ...options, stride });
       const branch = (y: Value) => {
-        if (block === 'basic') return conv(stepped(y, 1, { out, kernel: 3 }), 2, 'none', { out, kernel: 3 });
+        // Cadene's basic blocks, which only timm has, activate before they weigh channels.
+        if (block === 'basic') return conv(stepped(y, 1, { out, kernel: 3 }), 2, isLegacy ? 'relu' : 'none', { out, kernel: 3 });
         const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
         if (attention === 'split') {
           const split = splitAttention(net, reduced, `${at}.conv2`, { width: inner, groups });
@@ -338,6 +340,9 @@ function dilatedFor(net: Net, stages: number, stem: number): readonly boolean[] 
   throw new ModelError('usage', `--assume output_stride=${taken} is none that a net of ${stages} stages has (${usual}, ${usual / 2}, ...)`);
 }
 
+/** timm's blurpc. */
+export const BLUR_ZEROS = 'blur-zeros';
+
 /**
  * Half the picture, each place a mean: of squares of four, or of nine places weighed as a binomial over edges that are mirrored (Zhang,
  * "Making Convolutional Networks Shift-Invariant Again", 2019).
@@ -346,13 +351,14 @@ function dilatedFor(net: Net, stages: number, stem: number): readonly boolean[] 
  */
 export function smaller(net: Net, x: Value, kind: string): Value {
   if (kind === 'average') return net.averagePool(x, { kernel: 2 });
-  if (kind !== 'blur') throw new ModelError('usage', `--assume antialias=${kind} is none of none, blur, average`);
+  if (kind !== 'blur' && kind !== BLUR_ZEROS) throw new ModelError('usage', `--assume antialias=${kind} is none of none, blur, ${BLUR_ZEROS}, average`);
   const channels = sizeOf(x, 1);
   const window = [1, 2, 1].flatMap((a) => [1, 2, 1].map((b) => (a * b) / 16));
   const values = Array.from({ length: channels }, () => window).flat();
   const kernel = float32Tensor('blur', [channels, 1, 3, 3], values, { file: '' });
-  const attributes = { group: channels, strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0] };
-  return net.op('Conv', [mirrored(net, x, 1)], attributes, { name: `${net.lastModule}.blur`, weights: { kernel } });
+  const isMirrored = kind === 'blur';
+  const attributes = { group: channels, strides: [2, 2], dilations: [1, 1], pads: new Array<number>(4).fill(isMirrored ? 0 : 1) };
+  return net.op('Conv', [isMirrored ? mirrored(net, x, 1) : x], attributes, { name: `${net.lastModule}.blur`, weights: { kernel } });
 }
 
 /** The paper's shortcut A: every second place, and zeros for the channels that are new, as many before as behind unless the user says so. */

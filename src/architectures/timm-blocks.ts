@@ -8,7 +8,7 @@ import { isFromTensorFlow, residual, squeezeExcite } from './blocks.js';
 import { family, type Names, TORCHVISION } from './family.js';
 import { CLASSES, head, pooledHead } from './head.js';
 import type { Activation, ConvOptions, Net, Value } from './net.js';
-import { ANTIALIAS, smaller } from './resnet.js';
+import { ANTIALIAS, BLUR_ZEROS, smaller } from './resnet.js';
 
 /**
  * cn: a convolution. ds, dsa: depthwise and 1 x 1 (dsa: activated, and nothing goes around). er: one that widens and 1 x 1. ir: 1 x 1,
@@ -200,11 +200,19 @@ const BY_SIGNATURE = new Map(Object.values(SIZES).map((size) => [signature(size.
 /** timm's FBNet-C came with TensorFlow's epsilon, and nothing else of it. */
 const FBNET_C = 'fbnetc_100';
 
+/** timm's MobileNets v4 whose strides are smoothed have the weights of those that are not. */
+const SMOOTHED = /^mobilenetv4_conv_(blur|aa)_(medium|large)/;
+function antialiasNamed(arch = ''): string {
+  const [, word] = SMOOTHED.exec(arch) ?? [];
+  return word === 'blur' ? BLUR_ZEROS : word === 'aa' ? 'average' : 'none';
+}
+
 export const timmBlocks = family<Size>({
   name: 'timm_blocks',
   title: 'MobileNet v4 or another net of its blocks',
   source: 'Qin et al., 2024, https://arxiv.org/abs/2404.10518, tables 11 to 13; others as timm has them',
   sizes: SIZES,
+  otherNames: SMOOTHED,
   stem: 'conv_stem',
   side: 224,
   preprocessing: () => TORCHVISION,
@@ -235,7 +243,7 @@ export const timmBlocks = family<Size>({
     const { stages, end, act, last } = size;
     const isFbnetC = signature(stages) === signature(SIZES[FBNET_C]!.stages);
     const epsilon = isFromTensorFlow(net) || isFbnetC ? 1e-3 : 1e-5;
-    const antialias = net.setting<string>('antialias', 'none', ANTIALIAS, stages[0]![0]!.kind === 'ds');
+    const antialias = net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, stages[0]![0]!.kind === 'ds');
     let x = net.activation(net.norm(net.conv(input, 'conv_stem', { out: size.stem, kernel: 3, stride: 2 }), 'bn1', epsilon), act);
     stages.forEach((blocks, s) => {
       blocks.forEach((block, b) => {

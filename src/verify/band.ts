@@ -25,6 +25,8 @@ const QUICK_NET = 5e7;
 const PATIENT_NET = 1e9;
 /** The same for an input on which the two sides are apart, which is a fault unless rounding explains it. */
 const DOUBTED_NET = 5e9;
+/** A gate that jumps does so in one run of three: torchvision's MobileNet v3 moved by 1.4e-4, 4.5e-5 and 0.34 on one input of thousands. */
+const DOUBTED_SEEDS = [1, 2, 3, 4, 5, 6] as const;
 
 /** A net that is measured. */
 export interface Net {
@@ -50,7 +52,7 @@ export interface BandAsked extends Net {
 export async function measureBand({ map, isRead, layers, isDoubted, size, side, table }: BandAsked, feeds: Feeds): Promise<Band | null> {
   if (isRead && multiplications(map) <= (isDoubted ? DOUBTED_NET : layers ? PATIENT_NET : QUICK_NET)) {
     try {
-      return { how: 'evaluator', ...(await measureRounding(map, feeds, { size })) };
+      return { how: 'evaluator', ...(await measureRounding(map, feeds, isDoubted ? { size, seeds: DOUBTED_SEEDS } : { size })) };
     } catch (error) {
       // An operator that the evaluator lacks: a runtime has it.
       if (!isModelError(error)) throw error;

@@ -6,6 +6,7 @@ import { memorySink } from '../../src/bytes/byte-sink.js';
 import { type ConvertOptions, convert } from '../../src/convert.js';
 import type { Adapter, Engine, EngineHost, EngineModel } from '../../src/verify/engine.js';
 import { engines, placed, selectEngine, witnessEngines } from '../../src/verify/engines/index.js';
+import { explainWebgpu } from '../../src/verify/engines/ort-webgpu.js';
 import { generateSample } from '../../src/verify/inputs.js';
 import { DIGITS, temporaryFolder } from '../cli/run-cli.js';
 import { openedFiles } from '../open-files.js';
@@ -87,6 +88,13 @@ test('opencv finds the weights of a net that is named by its prototxt', async ()
   expect(session.outputs.map(({ name }) => name)).toEqual(['prob']);
   await session.close();
   await files.close();
+});
+
+test('what ONNX Runtime cannot do on a GPU is said with the way on', () => {
+  const seen =
+    "Non-zero status code returned while running BatchNormalization node. Name:'bn1_token_6' Status Message: absl::container_internal::raw_hash_map<>::at";
+  expect(explainWebgpu(seen)).toMatch(/float16 on a GPU. --fold-batchnorm takes it/);
+  expect(explainWebgpu("running Conv node. Name:'c' Status Message: raw_hash_map<>::at")).toBeUndefined();
 });
 
 describe('choosing an engine', () => {

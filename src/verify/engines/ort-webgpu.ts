@@ -32,11 +32,17 @@ export const ortWebgpu: Engine = ortEngine({
   },
   options: { executionProviders: ['webgpu'], extra: { session: { disable_cpu_ep_fallback: '1' } } },
   readsPaths: true,
-  explain(message) {
-    if (/fallback to CPU EP has been explicitly disabled|disable_cpu_ep_fallback/i.test(message))
-      return 'the model has operators that ONNX Runtime does not compute on a GPU (LRN and Selu are such), and nothing is computed on the CPU in silence. Verify it with --device cpu';
-    if (/shader-f16|requires f16/.test(message)) return 'the adapter does not compute in float16 (shader-f16). Verify it with --device cpu';
-    if (/Failed to get a WebGPU adapter/.test(message)) return NO_ADAPTER;
-    return undefined;
-  },
+  explain: explainWebgpu,
 });
+
+/** What to do about a message of the runtime's; undefined for one that speaks for itself. */
+export function explainWebgpu(message: string): string | undefined {
+  if (/fallback to CPU EP has been explicitly disabled|disable_cpu_ep_fallback/i.test(message))
+    return 'the model has operators that ONNX Runtime does not compute on a GPU (LRN and Selu are such), and nothing is computed on the CPU in silence. Verify it with --device cpu';
+  if (/shader-f16|requires f16/.test(message)) return 'the adapter does not compute in float16 (shader-f16). Verify it with --device cpu';
+  // So do 1.30 on NVIDIA's driver and on Mesa's; in float32 it computes the same node.
+  if (/BatchNormalization node.*raw_hash_map/s.test(message))
+    return 'ONNX Runtime does not compute batch normalisation in float16 on a GPU. --fold-batchnorm takes it into the layer before it, and then the file runs there; or verify it with --device cpu';
+  if (/Failed to get a WebGPU adapter/.test(message)) return NO_ADAPTER;
+  return undefined;
+}

@@ -50,6 +50,27 @@ describe('arithmetic', () => {
     expectClose(made!, expected);
   });
 
+  test.each<[string, (x: number) => number]>([
+    ['math.floordiv', (x) => Math.floor(2 / x)],
+    ['math.greater', (x) => Number(2 > x)],
+    ['math.pow', (x) => 2 ** x],
+    ['math.maximum', (x) => Math.max(2, x)],
+  ])('tf.%s takes a number before a picture', async (name, formula) => {
+    const pool = { pool_size: [1, 1], strides: [1, 1], padding: 'valid', data_format: 'channels_last' };
+    const layers = [
+      inputLayer('x', X),
+      { class_name: 'MaxPooling2D', name: 'pool', config: { name: 'pool', trainable: true, dtype: 'float32', ...pool }, inbound: [['x', 0, 0, {}]] },
+      {
+        class_name: 'TFOpLambda',
+        name: 'op',
+        config: { trainable: true, dtype: 'float32', function: name },
+        inbound: [['_CONSTANT_VALUE', -1, 2, { y: ['pool', 0, 0] }]],
+      },
+    ];
+    const bytes = await legacyH5(functional(layers, [['x', 0, 0]], [['op', 0, 0]]));
+    expectClose((await predictFile('model.h5', bytes, [X])).results.get('op')!, each(formula));
+  });
+
   test('takes numbers before the value', async () => {
     expectClose(
       await tensorflow('math.subtract', { y: ['x', 0, 0], name: null }, [X], { first: ['_CONSTANT_VALUE', -1, 1] }),

@@ -52,5 +52,5 @@ export function combineBefore(op: Exclude<BinaryOp, 'Max' | 'Min'>, constant: Co
   if (op === 'Add' || op === 'Mul') return combineWith(op, input, constant, scope);
   if (op === 'Sub') return combineWith('Add', scope.add('Neg', [input]), constant, scope);
   if (op === 'Div') return combineWith('Mul', scope.withScalar('Pow', input, -1), constant, scope);
-  throw scope.unsupported('a number to the power of a value');
+  return scope.add(op, inOneOrder([constantValue(constant, scope), input], scope));
 }

@@ -172,6 +172,7 @@ export class ConfigView {
 
   #checkDType(): void {
     if (this.layer.className === 'InputLayer') return; // Of the port, which may well be integers.
+    if (this.layer.className.startsWith('ops.') && this.#read.has('dtype')) return; // An argument of the operation.
     const value = this.value(['dtype']);
     const arithmetic = arithmeticOf(this.#isInt8 ? int8Source(value) : value);
     const also = int8Source(value) === null ? '' : ', and Dense and Embedding in int8';

@@ -26,6 +26,8 @@ export interface Value {
   readonly unflattened?: readonly number[];
   /** Whole numbers, as they came in: the map computes in floating point, but Keras may not. */
   readonly integer?: boolean;
+  /** Whether all elements are 1 or 0, which comparisons made. */
+  readonly truth?: true;
   /** Numbers that are known from shapes; no layer makes such a value. */
   readonly sizes?: { readonly dims: readonly Dim[]; readonly isOne: boolean };
   /** [N, steps], 1 for each step of a sequence that counts and 0 for one that fills it up; 'unknown' where several masks met. */
@@ -53,7 +55,7 @@ export interface Step {
   readonly inputs: readonly Value[];
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
   readonly weights?: Readonly<Record<string, Tensor>>;
-  /** Order of the result; the first input's when left out. */
+  /** Order of the result; that of the first input that has axes when left out. */
   readonly order?: Value['order'];
   readonly unflattened?: readonly number[];
 }
@@ -102,8 +104,10 @@ export class GraphBuilder {
     });
     const shapes = inferShapes([layer], new Map(step.inputs.map((value) => [value.name, value.shape])));
     this.layers.push(layer);
-    const order = step.order ?? first?.order ?? 'keras';
-    const unflattened = order === 'flattened' ? (step.unflattened ?? first!.unflattened) : undefined;
+    // A single number has no axes that could lie in an order.
+    const lying = step.inputs.find(({ shape }) => shape.length > 0) ?? first;
+    const order = step.order ?? lying?.order ?? 'keras';
+    const unflattened = order === 'flattened' ? (step.unflattened ?? lying!.unflattened) : undefined;
     const integer = first?.integer && MOVES.has(step.op) ? { integer: true } : {};
     return outputs.map((output) => ({ name: output, shape: shapes.get(output)!, order, unflattened, ...integer }));
   }

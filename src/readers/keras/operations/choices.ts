@@ -6,6 +6,7 @@ import type { Scope } from '../scope.js';
 import { mapAxis, type Value } from '../value.js';
 import { type Arguments, isConstant, type Operand, valueAt } from './arguments.js';
 import { ofValue } from './arrangement.js';
+import { truth } from './elementwise.js';
 import type { Operation } from './operation.js';
 
 /** The operands as values in one order, of which one at least flows in. */
@@ -20,7 +21,7 @@ function operandsOf(args: Arguments, names: readonly string[]): readonly Operand
   return operands;
 }
 
-const asFloat = (value: Value, scope: Scope): Value => scope.add('Cast', [value], { attributes: { to: 'float32' } });
+const asFloat = (value: Value, scope: Scope): Value => ({ ...scope.add('Cast', [value], { attributes: { to: 'float32' } }), truth: true });
 
 /** @param invert whether the opposite is meant */
 export const compare =
@@ -34,7 +35,7 @@ export const compare =
   };
 
 function opposite(truth: Value, scope: Scope): Value {
-  return scope.withScalar('Add', scope.add('Neg', [truth]), 1);
+  return { ...scope.withScalar('Add', scope.add('Neg', [truth]), 1), truth: true };
 }
 
 const LOGIC: Readonly<Record<string, (values: readonly Value[], scope: Scope) => Value>> = {
@@ -43,15 +44,21 @@ const LOGIC: Readonly<Record<string, (values: readonly Value[], scope: Scope) =>
   Xor: (values, scope) => scope.add('Abs', [scope.add('Sub', values)]),
 };
 
-/** Of truths. */
+/** Numbers are true where they are not 0. */
+const asTruth = (value: Value, scope: Scope): Value => (value.truth ? value : truth(value, scope));
+
+/** Of truths, or of numbers that stand for them. */
 export const logical =
   (op: 'And' | 'Or' | 'Xor', a = 'x', b = 'y'): Operation =>
   (args) => {
     const operands = operandsOf(args, [a, b]);
-    return (inputs, scope) => LOGIC[op]!(asValues(operands, inputs, scope), scope);
+    return (inputs, scope) => {
+      const values = asValues(operands, inputs, scope).map((value) => asTruth(value, scope));
+      return { ...LOGIC[op]!(values, scope), truth: true };
+    };
   };
 
-export const logicalNot = (x: string): Operation => ofValue(x, () => opposite);
+export const logicalNot = (x: string): Operation => ofValue(x, () => (value, scope) => opposite(asTruth(value, scope), scope));
 
 /** x where the condition holds, y elsewhere. */
 export const where =

@@ -57,8 +57,9 @@ function settled(operand: Operand, inputs: readonly Value[], scope: Scope): Oper
   throw scope.unsupported(`arithmetic of a value and of a size that is not known (${dims.join(', ')}); --input-shape gives it; this`);
 }
 
-function bounded(op: 'Max' | 'Min', value: Operand, { values }: Constant, inputs: readonly Value[], scope: Scope): Value {
-  if (values.length !== 1) throw scope.unsupported('a maximum or minimum with an array of numbers');
+function bounded(op: 'Max' | 'Min', value: Operand, constant: Constant, inputs: readonly Value[], scope: Scope): Value {
+  const { values } = constant;
+  if (values.length !== 1) return scope.add(op, inOneOrder([valueAt(value, inputs), constantValue(constant, scope)], scope));
   return scope.add('Clip', [valueAt(value, inputs)], { attributes: op === 'Max' ? { min: values[0]! } : { max: values[0]! } });
 }
 
@@ -202,7 +203,7 @@ export function truncated(value: Value, scope: Scope): Value {
 
 /** 1 for what is not 0. */
 export function truth(value: Value, scope: Scope): Value {
-  return scope.add('Abs', [scope.add('Sign', [value])]);
+  return { ...scope.add('Abs', [scope.add('Sign', [value])]), truth: true };
 }
 
 /** To another dtype; what follows is computed in floating point anyway, where whole numbers and truths (0 and 1) are exact. */
@@ -211,12 +212,13 @@ export const cast =
   (args) => {
     const dtype = args.json('dtype') ?? args.json('DstT');
     const is = (pattern: RegExp) => typeof dtype === 'string' && pattern.test(dtype.replace(/^DT_/, '').toLowerCase());
-    const [isWhole, isTruth] = [is(/^int(32|64)$/), is(/^bool$/)];
+    const [isWhole, isTruth, isHalf] = [is(/^int(32|64)$/), is(/^bool$/), is(/^(half|b?float16)/)];
     if (!is(/^(float|half|bfloat16|double)/) && !isWhole && !isTruth)
       args.decline(`a cast to ${JSON.stringify(dtype)} is not translated; casts to floating point, int32, int64 and bool are`);
     return applied(x, (value, scope) => {
       if (value.sizes) return value;
       if (isTruth) return truth(value, scope);
+      if (isHalf) scope.assume(`values are cast to ${dtype}, whose rounding is left out; what follows is more exact`);
       return { ...(isWhole && !value.integer ? truncated(value, scope) : value), integer: isWhole };
     })(args);
   };

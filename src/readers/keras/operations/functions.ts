@@ -199,6 +199,7 @@ export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
   Exp2: known(['x'], each.applied('x', powerOfTwo)),
   Cbrt: known(['x'], each.applied('x', cubeRoot)),
   Deg2rad: known(['x'], each.applied('x', scaled(Math.PI / 180))),
+  Rad2deg: known(['x'], each.applied('x', scaled(180 / Math.PI))),
   Trunc: known(['x'], each.applied('x', each.truncated)),
   Sparsemax: known(['x', 'axis'], sparsemax),
   Hypot: known(['x1', 'x2'], ofTwo('x1', 'x2', hypotenuse)),

@@ -280,8 +280,8 @@ describe('outputs', () => {
         [[['head', 0, 0]], null],
       ],
     ],
-    ['a dictionary', { b: ['head', 1, 0], a: [['head', 0, 0]] }],
-  ])('in %s are taken in order', async (_, outputs) => {
+    ['a dictionary', { b: ['head', 0, 0], a: [['head', 1, 0]] }],
+  ])('in %s are taken in order, those of a dictionary in that of its keys', async (_, outputs) => {
     const { results } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), weights) }, [X, Y]);
     expectRows(results.get('head'), dense(rowsOf(Y), KERNEL_A, BIAS_A));
     expectRows(results.get('head_1'), dense(rowsOf(X), KERNEL_A, BIAS_A));

@@ -43,8 +43,8 @@ function differences(actual: readonly Run[], expected: readonly Run[]): Record<n
 }
 
 describe('Models that Keras saved', () => {
-  it('are forty-four files', () => {
-    expect(models.length).toBe(44);
+  it('are sixty-six files', () => {
+    expect(models.length).toBe(66);
   });
 
   it.each(models)('%s predicts what Keras predicted', async (path) => {

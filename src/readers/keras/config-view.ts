@@ -7,7 +7,7 @@ import { type KerasLayer, parseLayer } from './config.js';
 import { type Constant, parseConstant } from './constant.js';
 import type { Fusing } from './fused.js';
 import { isObject, plainList } from './json.js';
-import { type Arithmetic, arithmeticOf, int8Source } from './precision.js';
+import { type Arithmetic, arithmeticOf, type Coding, codingOf, type Quantisation, quantisationOf } from './precision.js';
 import { isAtRest, isSame } from './settings.js';
 
 /** What is known of the file as a whole and changes what layers mean. */
@@ -43,7 +43,7 @@ export type DataFormat = 'channels_last' | 'channels_first';
 export class ConfigView {
   readonly #read = new Set<string>();
   #arithmetic: Arithmetic = 'float32';
-  #isInt8 = false;
+  #quantisation: Quantisation | null = null;
 
   constructor(
     readonly layer: KerasLayer,
@@ -148,10 +148,14 @@ export class ConfigView {
     return new ConfigView(parseLayer(value, `${this.layer.path}/`, 0, this.file), this.dialect, this.file, this.obstacles);
   }
 
-  /** Whether Keras 3 has quantised the layer to int8; a rule that asks knows what it computes then. */
-  isInt8(): boolean {
-    this.#isInt8 = int8Source(this.value(['dtype'])) !== null;
-    return this.#isInt8;
+  /** How Keras 3 has quantised the layer, and what flows into it; a rule that asks knows what it computes then. */
+  quantised(): (Quantisation & { readonly inputs: Coding | null }) | null {
+    this.#quantisation = quantisationOf(this.value(['dtype']));
+    if (!this.#quantisation) return null;
+    const given = this.value(['quantization_config']);
+    const inputs = codingOf(given, this.#quantisation);
+    if (inputs === undefined) this.decline(`"quantization_config" is ${brief(given)}, which is not known`);
+    return { ...this.#quantisation, inputs: inputs ?? null };
   }
 
   /** Leaves every key unread on purpose: the layer does nothing in a prediction. */
@@ -174,8 +178,8 @@ export class ConfigView {
     if (this.layer.className === 'InputLayer') return; // Of the port, which may well be integers.
     if (this.layer.className.startsWith('ops.') && this.#read.has('dtype')) return; // An argument of the operation.
     const value = this.value(['dtype']);
-    const arithmetic = arithmeticOf(this.#isInt8 ? int8Source(value) : value);
-    const also = int8Source(value) === null ? '' : ', and Dense and Embedding in int8';
+    const arithmetic = arithmeticOf(this.#quantisation?.source ?? value);
+    const also = quantisationOf(value) === null ? '' : ', and Dense and Embedding in int8 and int4';
     if (arithmetic === null)
       this.decline(`"dtype" is ${brief(value)}. Layers that compute in floating point are translated${also}; cast the model to float32 first.`);
     else this.#arithmetic = arithmetic;

@@ -288,7 +288,7 @@ export function inputLayers(model: KerasModel): readonly KerasLayer[] {
 function functional(config: Json, entries: readonly unknown[], prefix: string, depth: number, file: string): KerasModel {
   const name = typeof config.name === 'string' ? config.name : 'model';
   const layers: KerasLayer[] = [];
-  const byName = new Map<string, { layer: KerasLayer; calls: CallArguments[] }>();
+  const byName = new Map<string, { layer: KerasLayer; calls: CallArguments[]; isKeras3: boolean }>();
   const names = new Set(entries.map(layerName));
   for (const entry of entries) {
     const layer = parseLayer(entry, prefix, depth, file);
@@ -296,12 +296,14 @@ function functional(config: Json, entries: readonly unknown[], prefix: string, d
     const nodes = list((entry as Json).inbound_nodes ?? [], `inbound_nodes of "${layer.path}"`, file);
     const calls = nodes.map((node) => parseCall(node, layer.path, (other) => names.has(other), file));
     // An input layer is in no call's outputs unless it counts as called once.
-    byName.set(layer.name, { layer, calls: calls.length === 0 ? [NO_ARGUMENTS] : calls });
+    byName.set(layer.name, { layer, calls: calls.length === 0 ? [NO_ARGUMENTS] : calls, isKeras3: nodes.some((node) => !Array.isArray(node)) });
     layers.push(layer);
   }
   const inputs = parseRefs(config.input_layers, `input_layers of "${name}"`, file);
   const outputs = parseRefs(config.output_layers, `output_layers of "${name}"`, file);
-  const resolve = callResolver(byName, [...outputs, ...[...byName.values()].flatMap(({ calls }) => calls.flatMap((call) => call.inputs))], file);
+  const read = [...byName.values()].flatMap(({ calls }) => calls.flatMap((call) => call.inputs));
+  const resolver = callResolver(byName, read, outputs, file);
+  const [resolve, resolveEnd] = [resolver('read'), resolver('output')];
   const calls = [...byName.values()].flatMap(({ layer, calls: made }) =>
     made.map((call, index): LayerCall => ({ ...call, layer, index, inputs: call.inputs.map(resolve) })),
   );
@@ -321,38 +323,68 @@ function functional(config: Json, entries: readonly unknown[], prefix: string, d
     name,
     layers,
     calls: runningOrder(calls, file),
-    inputs: inputs.map(resolve),
-    outputs: outputs.map(resolve),
+    inputs: inputs.map(resolveEnd),
+    outputs: outputs.map(resolveEnd),
     unknown: unknownKeys(config, MODEL_KEYS),
   };
 }
+
+interface Called {
+  readonly layer: KerasLayer;
+  readonly calls: readonly unknown[];
+  /** Whether its calls are written as Keras 3 does. */
+  readonly isKeras3: boolean;
+}
+
+/** Where the count of a layer's calls begins, in what other layers read and in the outputs of the model. */
+interface Beginnings {
+  readonly read: 0 | 1;
+  readonly output: 0 | 1;
+}
+
+const FROM_0: Beginnings = { read: 0, output: 0 };
+const FROM_1: Beginnings = { read: 1, output: 1 };
+/** Of a functional model in Keras 3. */
+const OUTPUTS_FROM_1: Beginnings = { read: 0, output: 1 };
 
 /**
  * Turns node indices of the file into call indices, and checks that each refers to a call.
  *
  * A model used as a layer counts its own making as node 0 in Keras 1 and 2 (and tf.keras), so that its calls begin at 1; in
- * Keras 3 they begin at 0. Every saved call is referred to, which shows where the count began.
+ * Keras 3 they do so among the outputs of the model alone (`get_config` and `serialize_node` of keras/src/models/functional.py). Every saved
+ * call is referred to, which shows where the count began.
  */
-function callResolver(
-  layers: ReadonlyMap<string, { layer: KerasLayer; calls: readonly unknown[] }>,
-  refs: readonly TensorRef[],
-  file: string,
-): (ref: TensorRef) => TensorRef {
-  const highest = new Map<string, number>();
-  for (const { layer, call } of refs) highest.set(layer, Math.max(call, highest.get(layer) ?? 0));
-  return (ref) => {
-    const target = layers.get(ref.layer);
-    if (!target) throw new ModelError('malformed', `a layer reads "${ref.layer}", but there is no such layer`, { file });
-    const offset = target.layer.model && (highest.get(ref.layer) ?? 0) >= target.calls.length ? 1 : 0;
-    const call = ref.call - offset;
-    if (!(call >= 0 && call < target.calls.length)) {
-      throw new ModelError('malformed', `call ${ref.call} is read, but the layer has ${target.calls.length} calls`, {
-        file,
-        layer: target.layer.path,
-      });
-    }
-    return { ...ref, call };
+function callResolver(layers: ReadonlyMap<string, Called>, read: readonly TensorRef[], outputs: readonly TensorRef[], file: string) {
+  const indices = new Map<string, { read: Set<number>; output: Set<number> }>();
+  const note = (kind: keyof Beginnings) => (ref: TensorRef) => {
+    const known = indices.get(ref.layer) ?? { read: new Set(), output: new Set() };
+    known[kind].add(ref.call);
+    indices.set(ref.layer, known);
   };
+  read.forEach(note('read'));
+  outputs.forEach(note('output'));
+  const beginnings = new Map([...indices].map(([name, found]) => [name, beginningsOf(layers.get(name), found)]));
+  return (kind: keyof Beginnings) =>
+    (ref: TensorRef): TensorRef => {
+      const target = layers.get(ref.layer);
+      if (!target) throw new ModelError('malformed', `a layer reads "${ref.layer}", but there is no such layer`, { file });
+      const call = ref.call - (beginnings.get(ref.layer) ?? FROM_0)[kind];
+      if (call >= 0 && call < target.calls.length) return { ...ref, call };
+      throw new ModelError('malformed', `call ${ref.call} is read, but the layer has ${target.calls.length} calls`, { file, layer: target.layer.path });
+    };
+}
+
+function beginningsOf(target: Called | undefined, found: Readonly<Record<keyof Beginnings, ReadonlySet<number>>>): Beginnings {
+  if (!target?.layer.model) return FROM_0;
+  const count = target.calls.length;
+  const fits = (from: Beginnings) => {
+    const calls = [...[...found.read].map((call) => call - from.read), ...[...found.output].map((call) => call - from.output)];
+    return calls.every((call) => call >= 0 && call < count) && new Set(calls).size === count;
+  };
+  // Sequential models and pipelines are none of Keras 3's functional ones.
+  const isFunctional = target.isKeras3 && !/^(Sequential|Pipeline)$/.test(target.layer.className);
+  const order = target.isKeras3 ? (isFunctional ? [OUTPUTS_FROM_1, FROM_0] : [FROM_0, OUTPUTS_FROM_1]) : [FROM_0, FROM_1];
+  return order.find(fits) ?? ([...found.read, ...found.output].some((call) => call >= count) ? FROM_1 : FROM_0);
 }
 
 /** The model with each of its layers replaced, in its calls too. */
@@ -368,11 +400,14 @@ function parseRefs(value: unknown, what: string, file: string): TensorRef[] {
   return refs;
 }
 
-/** Keras numbers the values of a nested structure in its order; one that is missing (null) has no number. */
+/** Keras numbers the values of a nested structure in its order, those of a dictionary in that of its keys; one that is missing (null) has no number. */
 function flattenRefs(value: unknown, what: string, file: string): TensorRef[] {
   if (value === null) return [];
   if (Array.isArray(value)) return typeof value[0] === 'string' ? [parseRef(value, what, file)] : value.flatMap((entry) => flattenRefs(entry, what, file));
-  return Object.values(object(value, what, file)).flatMap((entry) => flattenRefs(entry, what, file));
+  const entries = object(value, what, file);
+  return Object.keys(entries)
+    .toSorted()
+    .flatMap((name) => flattenRefs(entries[name], what, file));
 }
 
 /**

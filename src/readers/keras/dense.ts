@@ -1,18 +1,18 @@
 /** Layers whose weights meet every value: dense, embedding, rescaling. */
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import { activation } from './activation-setting.js';
-import type { Activation } from './activations.js';
 import { combineTensor, combineWith } from './arithmetic.js';
 import { knownSize } from './axes.js';
-import { int8Product, int8Rows } from './quantised.js';
-import type { Build, Rule } from './rule.js';
+import { quantisedProduct, quantisedRows } from './quantised.js';
+import type { Rule } from './rule.js';
 
 /** Works on the last axis of whatever flows in; on [N, features] that is a Gemm. */
 export const dense: Rule = (config) => {
   const units = config.integer(['units', 'output_dim']);
   const bias = config.boolean(['use_bias', 'bias'], true);
   const then = activation(config);
-  if (config.isInt8()) return int8Dense(units, bias, then);
+  const how = config.quantised();
+  if (how) return ([input], scope) => then(quantisedProduct(input!, knownSize(input!, -1, 'a Dense layer', scope), units, bias, how, scope), scope);
   return ([input], scope) => {
     const matrix = input!.shape.length === 2;
     const value = matrix ? input! : scope.builder.toKeras(input!);
@@ -28,17 +28,6 @@ export const dense: Rule = (config) => {
     return then(weights.bias ? scope.add('Add', [product], { weights: { operand: weights.bias } }) : product, scope);
   };
 };
-
-/** The same with codes for weights, whose scales stand behind the bias. */
-function int8Dense(units: number, hasBias: boolean, then: Activation): Build {
-  return ([input], scope) => {
-    const features = knownSize(input!, -1, 'a Dense layer', scope);
-    const kernel = scope.weight('kernel', [features, units]);
-    const bias = hasBias ? scope.weight('bias', [units]) : null;
-    const product = int8Product(input!, kernel, scope.weight('scale of the kernel', [units]), scope);
-    return then(bias ? scope.add('Add', [product], { weights: { operand: bias } }) : product, scope);
-  };
-}
 
 /**
  * The kernel of a dense layer after a Flatten, for features counted channels-first.
@@ -60,11 +49,12 @@ export const embedding: Rule = (config) => {
   const count = config.integer(['input_dim']);
   const width = config.integer(['output_dim']);
   const masked = config.boolean(['mask_zero'], false);
-  const isInt8 = config.isInt8();
+  const how = config.quantised();
   return ([input], scope) => {
     const ids = scope.builder.toKeras(input!);
-    const table = scope.weight('embeddings', [count, width]);
-    const rows = isInt8 ? int8Rows(ids, table, scope.weight('scale of the embeddings', [count]), scope) : scope.add('Gather', [ids], { weights: { table } });
+    const rows = how
+      ? quantisedRows(ids, count, width, how, scope)
+      : scope.add('Gather', [ids], { weights: { table: scope.weight('embeddings', [count, width]) } });
     // Number 0 fills a sequence up; numbers are whole and not negative.
     return masked ? { ...rows, mask: scope.add('Clip', [ids], { attributes: { min: 0, max: 1 } }) } : rows;
   };

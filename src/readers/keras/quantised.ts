@@ -1,34 +1,87 @@
 /**
- * Layers that Keras 3 has quantised to int8. Their weights are codes, which a scale divides; what flows into a dense layer becomes codes too,
- * row by row.
+ * Layers that Keras 3 has quantised. Their weights are codes of 8 bits, or two of 4 bits in a byte, which a scale divides; those of 4 bits may have a
+ * zero and a factor for each block. What flows into a dense layer may become codes too, row by row.
  *
- * @see `_int8_call` of keras/src/layers/core/dense.py and embedding.py, `abs_max_quantize` of keras/src/quantizers/quantizers.py
+ * @see `_int8_call` and `_int4_call` of keras/src/layers/core/dense.py and embedding.py; keras/src/quantizers/quantizers.py
  */
-import { castTensor } from '../../model/cast.js';
-import { reshape, type Tensor } from '../../model/tensor.js';
+import { castTensor, toFloat64Array } from '../../model/cast.js';
+import { computedTensor, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { constantValue } from './arithmetic.js';
 import { reduce } from './axes.js';
+import type { Coding, Quantisation } from './precision.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
 
-/** The largest code; the least is its negative. */
-const MOST = 127;
-/** What the largest magnitude of a row is kept from being nothing by. */
-const KERAS_EPSILON = 1e-7;
+type Quantised = Quantisation & { readonly inputs: Coding | null };
 
-/** The product of a value and a kernel of codes [in, out], whose columns have a scale each. */
-export function int8Product(input: Value, kernel: Tensor, scale: Tensor, scope: Scope): Value {
+/** The product of a value and a kernel [features, units] of codes, and the bias, which archives have behind the codes, and HDF5 before all. */
+export function quantisedProduct(input: Value, features: number, units: number, hasBias: boolean, how: Quantised, scope: Scope): Value {
+  const takeBias = () => (hasBias ? scope.weight('bias', [units]) : null);
+  const first = hasBias && scope.nextShape?.length === 1 ? takeBias() : null;
+  const kernel = codesOf('kernel', features, units, how, scope);
+  const bias = first ?? takeBias();
   const value = scope.builder.toKeras(input);
-  const most = reduce('ReduceMax', scope.add('Abs', [value]), [value.shape.length - 1], true, scope);
-  const own = scope.add('Div', [constantValue({ shape: [], values: [MOST] }, scope), scope.withScalar('Add', most, KERAS_EPSILON)]);
-  const codes = scope.add('Clip', [scope.add('Round', [scope.add('Mul', [value, own])])], { attributes: { min: -MOST, max: MOST } });
-  const product = scope.add('MatMul', [codes], { weights: { kernel: castTensor(kernel, 'float32') } });
+  const product =
+    how.block === null
+      ? scaledProduct(value, kernel, units, how, scope)
+      : scope.add('MatMul', [value], { weights: { kernel: dequantised(kernel, how.block, 0, scope) } });
+  return bias ? scope.add('Add', [product], { weights: { operand: bias } }) : product;
+}
+
+function scaledProduct(value: Value, kernel: Tensor, units: number, { inputs }: Quantised, scope: Scope): Value {
+  const scale = scope.weight('scale of the kernel', [units]);
+  if (!inputs) return scope.add('Div', [scope.add('MatMul', [value], { weights: { kernel } })], { weights: { operand: scale } });
+  const { least, most, epsilon } = inputs;
+  const largest = reduce('ReduceMax', scope.add('Abs', [value]), [value.shape.length - 1], true, scope);
+  const own = scope.add('Div', [constantValue({ shape: [], values: [most] }, scope), scope.withScalar('Add', largest, epsilon)]);
+  const codes = scope.add('Clip', [scope.add('Round', [scope.add('Mul', [value, own])])], { attributes: { min: least, max: most } });
+  const product = scope.add('MatMul', [codes], { weights: { kernel } });
   return scope.add('Div', [product, scope.add('Mul', [own], { weights: { operand: scale } })]);
 }
 
-/** Rows of a table of codes, each with a scale. */
-export function int8Rows(ids: Value, table: Tensor, scale: Tensor, scope: Scope): Value {
-  const rows = scope.add('Gather', [ids], { weights: { table: castTensor(table, 'float32') } });
-  const scales = scope.add('Gather', [ids], { weights: { table: reshape(scale, [scale.shape[0]!, 1]) } });
+/** Rows of a table [count, width] of codes. */
+export function quantisedRows(ids: Value, count: number, width: number, how: Quantised, scope: Scope): Value {
+  const codes = codesOf('embeddings', count, width, how, scope);
+  if (how.block !== null) return scope.add('Gather', [ids], { weights: { table: dequantised(codes, how.block, 1, scope) } });
+  const scale = scope.weight('scale of the embeddings', [count]);
+  const rows = scope.add('Gather', [ids], { weights: { table: codes } });
+  const scales = scope.add('Gather', [ids], { weights: { table: reshape(scale, [count, 1]) } });
   return scope.add('Div', [rows, scales]);
+}
+
+/** Codes as float32; those of 4 bits lie two in a byte along the last axis, the first one in its lower half. */
+function codesOf(role: string, rows: number, columns: number, { bits }: Quantisation, scope: Scope): Tensor {
+  if (bits === 8) return castTensor(scope.weight(role, [rows, columns]), 'float32');
+  const width = Math.ceil(columns / 2);
+  const packed = scope.weight(role, [rows, width]);
+  if (packed.dtype !== 'int8') throw scope.malformed(`the ${role} of 4 bits are of dtype ${packed.dtype}, expected int8`);
+  return computedTensor(packed.name, 'float32', [rows, columns], packed.origin, async () => {
+    const bytes = await tensorBytes(packed);
+    const codes = Float32Array.from({ length: rows * columns }, (_, i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      const byte = bytes[row * width + (column >> 1)]!;
+      return (((column & 1 ? byte >> 4 : byte) & 15) ^ 8) - 8;
+    });
+    return new Uint8Array(codes.buffer);
+  });
+}
+
+/** (code - zero) · factor, both of the block that the place along the axis is in, which the file says. */
+function dequantised(codes: Tensor, block: number, axis: 0 | 1, scope: Scope): Tensor {
+  const [rows, columns] = codes.shape as [number, number];
+  const length = codes.shape[axis]!;
+  const blocks = Math.ceil(length / block);
+  const shape = axis === 0 ? [blocks, columns] : [rows, blocks];
+  const [factor, zero, index] = [scope.weight('factors', shape), scope.weight('zeros', shape), scope.weight('blocks', [length])];
+  return computedTensor(codes.name, 'float32', codes.shape, codes.origin, async () => {
+    const read = async (tensor: Tensor) => toFloat64Array(await tensorBytes(tensor), tensor.dtype);
+    const [code, by, less, at] = [await read(codes), await read(factor), await read(zero), await read(index)];
+    const values = Float32Array.from(code, (value, i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      const place = axis === 0 ? at[row]! * columns + column : row * blocks + at[column]!;
+      return (value - less[place]!) * by[place]!;
+    });
+    if (values.some(Number.isNaN)) throw scope.malformed('the blocks of the weights are not among those that have a factor');
+    return new Uint8Array(values.buffer);
+  });
 }

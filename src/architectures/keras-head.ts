@@ -4,21 +4,34 @@
  */
 import { ModelError } from '../errors.js';
 import type { Tensor } from '../model/tensor.js';
+import { inLine } from './keras-order.js';
 import type { Activation, Net, Value } from './net.js';
 import { type OrderedLayer, RAW_NAME } from './store.js';
 
 const ACTIVATIONS = ['relu', 'relu6', 'silu', 'hard-swish', 'sigmoid', 'tanh', 'gelu', 'none'] as const satisfies readonly Activation[];
+
+/** Weights of `.weights.h5`. */
+const IN_TREE = /(^|\/)vars\/\d+$/;
 
 /** More layers than any head has. */
 const MAX_LAYERS = 16;
 
 /** The head of the layers that the net left over, where they are one; else what flowed in. */
 export function ownKerasHead(net: Net, x: Value): Value {
-  const rest = net.store.rest?.() ?? [];
+  const stored = net.store.rest?.() ?? [];
+  if (stored.length === 0 || stored.length > MAX_LAYERS || stored.some((layer) => kindOf(layer) === null)) return x;
+  // Groups of a tree are in the model's order within their class alone.
+  const line = stored.some(({ tensors }) => IN_TREE.test(tensors[0]!.name)) ? inLine(stored) : null;
+  const rest = line ?? stored;
   const kinds = rest.map(kindOf);
-  if (rest.length === 0 || rest.length > MAX_LAYERS || kinds.includes(null) || kinds.at(-1) !== 'dense') return x;
+  if (kinds.at(-1) !== 'dense') return x;
   const start = entrance(net, x, rest[0]!.tensors[0]!.shape[0]!);
   if (!start || !fits(rest, start.features)) return x;
+  if (line && kinds.includes('norm'))
+    net.assume(
+      'head_order',
+      "layers of the head stand as their sizes fit, a normalisation as early as it can: the file has the order of each class's own alone",
+    );
   const last = rest.length - 1;
   let y = start.value;
   for (const [i, { name }] of rest.entries()) {

@@ -170,7 +170,7 @@ export function* renamed(layers: readonly OrderedLayer[], order: readonly Filed[
       if (rest.length === 0) yield named;
       else if (missing > 0) {
         const head = inLine(rest);
-        if (head) yield [...named, ...head];
+        if (head) yield [...named, ...head.map(({ name, tensors }) => ({ name: `head_${name.slice(name.lastIndexOf('/') + 1)}`, tensors }))];
       }
     }
   }
@@ -190,7 +190,7 @@ const MAX_HOLDERS = 8;
  * Layers of a head one behind the other: those of each class are in order, and each takes as many features as the one before it makes. Where a
  * normalisation fits it comes first. null where they do not fit.
  */
-function inLine(rest: readonly OrderedLayer[]): OrderedLayer[] | null {
+export function inLine(rest: readonly OrderedLayer[]): OrderedLayer[] | null {
   const widths = ({ tensors: [first] }: OrderedLayer) => [first!.shape[0], first!.shape.at(-1)] as const;
   const ofRank = (rank: number) => rest.filter(({ tensors: [first] }) => first!.shape.length === rank);
   const queues = [ofRank(1), ofRank(2)];
@@ -207,7 +207,7 @@ function inLine(rest: readonly OrderedLayer[]): OrderedLayer[] | null {
     });
   };
   if (rest.length > MAX_HEAD || queues.flat().length < rest.length || !run(undefined, queues)) return null;
-  return line.map(({ name, tensors }) => ({ name: `head_${name.slice(name.lastIndexOf('/') + 1)}`, tensors }));
+  return line;
 }
 
 /** Layers of a head; more would take long to put in order. */

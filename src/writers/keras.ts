@@ -109,7 +109,7 @@ function legacyFile(target: KerasTarget, map: LayerMap, store: (tensor: Tensor) 
     },
     children: nested(groups),
   };
-  const config = JSON.stringify(target.config(map.name || 'model'));
+  const config = JSON.stringify(target.config(modelName(map)));
   return { attributes: { ...version, model_config: config, ...metadata }, children: new Map([['model_weights', weights]]) };
 }
 
@@ -162,8 +162,11 @@ function nested(entries: readonly (readonly [string, Tensor | Hdf5Group])[]): Ma
   return children;
 }
 
+/** Keras 3 takes no slash in a model's name either. */
+const modelName = ({ name }: LayerMap): string => name.replaceAll('/', '_') || 'model';
+
 function archiveConfig(target: KerasTarget, map: LayerMap) {
-  const { config } = target.config(map.name || 'model') as { config: object };
+  const { config } = target.config(modelName(map)) as { config: object };
   return { module: 'keras.src.models.functional', class_name: 'Functional', config, registered_name: 'Functional', compile_config: null };
 }
 

@@ -87,3 +87,14 @@ test('what Keras 3 writes becomes the form of Keras 2', () => {
     },
   });
 });
+
+test('what a call noted of training acts in tf.keras, and not in Keras 3', () => {
+  const tensor = { class_name: '__keras_tensor__', config: { shape: [null, 4], keras_history: ['x', 0, 0] } };
+  const layers = [
+    { class_name: 'InputLayer', name: 'x', config: { name: 'x', batch_shape: [null, 4] }, inbound_nodes: [] },
+    { class_name: 'Dropout', name: 'd', config: { name: 'd', rate: 0.5 }, inbound_nodes: [{ args: [tensor], kwargs: { training: true } }] },
+  ];
+  const text = JSON.stringify({ class_name: 'Functional', config: { name: 'm', layers, input_layers: [['x', 0, 0]], output_layers: [['d', 0, 0]] } });
+  expect(() => toTfjsConfig(text, '3.15.1')).not.toThrow();
+  expect(() => toTfjsConfig(text, '2.15.0')).toThrowError(expect.objectContaining({ kind: 'engine', message: expect.stringContaining('training') }));
+});

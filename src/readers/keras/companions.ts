@@ -20,7 +20,7 @@ export async function findConfigBeside(files: FileSet, options: ReadOptions): Pr
   const named = options.config ?? (options.arch?.endsWith('.json') ? options.arch : undefined);
   if (named !== undefined) return { text: await readText(files, named), name: named };
   const base = files.main!.replace(/\.[^.]*$/, '');
-  const stems = new Set([base, base.replace(/[._-]?weights?$/i, '')]);
+  const stems = new Set([base, base.replace(/[._-]?weights?$/i, ''), base.replace(/([._-]legacy)?[._-]?weights?$/i, '')]);
   for (const stem of stems) {
     for (const suffix of JSON_SUFFIXES) {
       const name = `${stem}${suffix}.json`;

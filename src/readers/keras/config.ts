@@ -203,6 +203,22 @@ function layerClass({ class_name, module, registered_name }: Json, file: string)
   return /^(tf_keras|keras|tensorflow\.(python\.)?keras)(\.|$)/.test(module) ? name : `${module}.${name}`;
 }
 
+/**
+ * The layers of a model, with the module of those that are operations. HDF5 files of Keras 3 tell no modules; every layer says there whether
+ * it is trainable, and an operation that is called does not.
+ */
+function withModules(entries: readonly unknown[]): readonly unknown[] {
+  const saysTrainable = (entry: unknown) => isObject(entry) && isObject(entry.config) && 'trainable' in entry.config;
+  return entries.some(saysTrainable) ? entries.map((entry) => (isBareOperation(entry) ? { ...entry, module: 'keras.ops' } : entry)) : entries;
+}
+
+function isBareOperation(entry: unknown): entry is Json {
+  if (!isObject(entry) || typeof entry.module === 'string') return false;
+  const { config, inbound_nodes: nodes } = entry;
+  const isCalled = Array.isArray(nodes) && nodes.length > 0 && nodes.every((node) => isObject(node) && Array.isArray(node.args));
+  return isCalled && isObject(config) && !('trainable' in config) && !('layers' in config);
+}
+
 /** What a Sequential begins with: layers and their calls, up to the one that the others follow. */
 type Beginning = Pick<KerasModel, 'layers' | 'calls' | 'inputs' | 'unknown'> & { readonly last: TensorRef };
 
@@ -290,7 +306,7 @@ function functional(config: Json, entries: readonly unknown[], prefix: string, d
   const layers: KerasLayer[] = [];
   const byName = new Map<string, { layer: KerasLayer; calls: CallArguments[]; isKeras3: boolean }>();
   const names = new Set(entries.map(layerName));
-  for (const entry of entries) {
+  for (const entry of withModules(entries)) {
     const layer = parseLayer(entry, prefix, depth, file);
     if (byName.has(layer.name)) throw new ModelError('malformed', 'two layers have this name', { file, layer: layer.path });
     const nodes = list((entry as Json).inbound_nodes ?? [], `inbound_nodes of "${layer.path}"`, file);

@@ -197,7 +197,7 @@ function flatRefs(value: unknown): Ref[] {
 function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, setting: Setting): Json {
   const given = String(layer.class_name);
   const name = nameOf(layer);
-  const nodes = Array.isArray(layer.inbound_nodes) ? { inbound_nodes: layer.inbound_nodes.map((node) => toTfjsNode(name, node, counts)) } : {};
+  const nodes = Array.isArray(layer.inbound_nodes) ? { inbound_nodes: layer.inbound_nodes.map((node) => toTfjsNode(name, node, counts, setting)) } : {};
   if (MODELS.test(given)) return { ...toTfjsModel(layer, name, setting), name, ...nodes };
   if (given === 'Bidirectional') return { class_name: given, name, config: bothWays(name, layer, setting), ...nodes };
   const className = PASS_ON.test(given) ? 'Activation' : given;
@@ -336,9 +336,11 @@ function checkWasm(name: string, className: string, config: Json): void {
 }
 
 /** Keras 3 writes a call as args and kwargs; earlier versions as [layer, call, tensor, kwargs]. */
-function toTfjsNode(name: string, node: unknown, counts: ReadonlyMap<string, number>): unknown {
+function toTfjsNode(name: string, node: unknown, counts: ReadonlyMap<string, number>, { major }: Setting): unknown {
   const kwargs = Array.isArray(node) ? kwargsOf(node) : ((node as { kwargs?: Json }).kwargs ?? {});
-  const extra = Object.entries(kwargs).find(([key, value]) => !(isNothing(value) || (key === 'training' && value === false)));
+  // Keras 3 notes what a call was made with, and heeds what the model is called with.
+  const isAtRest = (training: unknown) => training === false || (training === true && major >= 3);
+  const extra = Object.entries(kwargs).find(([key, value]) => !(isNothing(value) || (key === 'training' && isAtRest(value))));
   if (extra) throw declined(name, `is called with ${extra[0]}`);
   return tensorsOf(node, name).map(([layer, call, tensor]) => [layer, Number(call) + (counts.get(String(layer)) ?? 0), tensor, {}]);
 }

@@ -77,7 +77,7 @@ function reachable(nodes: readonly TfNode[], outputs?: readonly string[]): Reado
  */
 function belongs({ name, op }: TfNode, [node, layer]: readonly [node: string, layer: string], owners: ReadonlySet<string>): boolean {
   if (name === node) return true;
-  const owner = [node, layer].find((each) => name.startsWith(`${each}/`));
+  const owner = [node, ...(owners.has(layer) ? [] : [layer])].find((each) => name.startsWith(`${each}/`));
   if (owner === undefined || owners.has(name)) return false;
   const suffix = name.slice(owner.length + 1);
   return suffix === op || (suffix.startsWith(`${op}_`) && /^\d+$/.test(suffix.slice(op.length + 1)));

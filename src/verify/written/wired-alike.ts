@@ -22,13 +22,13 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
   const partners = pairLayers(map, other);
   const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));
   const paired = await format.open(files, [...renamed.values()]);
-  // Weights are paired or not; a value is taken to be shown under any name that a file does not speak of.
-  const telling = holding.length > 0 ? holding : map.layers;
-  const isFound = holding.length > 0 ? holdsWeight : isPaired;
-  const count = (written: WrittenModel, layerOf: (layer: Layer) => Layer) => telling.filter((layer) => isFound(written, layerOf(layer))).length;
-  const [byName, byWiring] = [count(named, (layer) => layer), count(paired, (layer) => renamed.get(layer)!)];
+  const count = (isFound: typeof isPaired, written: WrittenModel, layerOf: (layer: Layer) => Layer) =>
+    map.layers.filter((layer) => isFound(written, layerOf(layer))).length;
+  const more = (isFound: typeof isPaired) => count(isFound, paired, (layer) => renamed.get(layer)!) - count(isFound, named, (layer) => layer);
+  // Weights tell first: a value is taken to be shown under any name that a file does not speak of.
+  const byWiring = more(holdsWeight) || more(isPaired);
   // Names that files of different origin have in common may be a coincidence.
-  if (byWiring < byName || (byWiring === byName && named.isOurs) || byWiring === 0) return named;
+  if (byWiring < 0 || (byWiring === 0 && named.isOurs) || count(isPaired, paired, (layer) => renamed.get(layer)!) === 0) return named;
   return {
     ...paired,
     keepsEveryLayer: false,

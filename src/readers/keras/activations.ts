@@ -5,7 +5,7 @@
  */
 
 import { float32Tensor } from '../../model/tensor.js';
-import { type Dialect, isBefore } from './config-view.js';
+import { type Dialect, isBefore, isKeras3 } from './config-view.js';
 import type { Scope } from './scope.js';
 import { mapAxis, type Value } from './value.js';
 
@@ -143,7 +143,7 @@ const NEW_HARD_SIGMOID = { alpha: 1 / 6, beta: 0.5 };
 /** Until Keras 3 a slope of 0.2 and a shift of 0.5. */
 const OLD_HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
 
-export const hardSigmoidOf = ({ version }: Dialect): Activation => simple('HardSigmoid', (version?.[0] ?? 2) >= 3 ? NEW_HARD_SIGMOID : OLD_HARD_SIGMOID);
+export const hardSigmoidOf = (dialect: Dialect): Activation => simple('HardSigmoid', isKeras3(dialect) ? NEW_HARD_SIGMOID : OLD_HARD_SIGMOID);
 
 const hardSilu = gated(simple('HardSigmoid', NEW_HARD_SIGMOID));
 const silu = gated(simple('Sigmoid'));

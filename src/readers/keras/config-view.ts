@@ -25,6 +25,11 @@ export function isBefore({ version }: Dialect, major: number, minor: number): bo
   return version !== null && (version[0] < major || (version[0] === major && version[1] < minor));
 }
 
+/** Whether the file says that it is of Keras 3 or newer. */
+export function isKeras3({ version }: Dialect): boolean {
+  return version !== null && version[0] >= 3;
+}
+
 /** Whether the file is of Keras as it stood by itself, before it was TensorFlow's. */
 export function isStandalone(dialect: Dialect): boolean {
   return isBefore(dialect, 2, 4) && dialect.fusing?.by !== 'tf.keras';

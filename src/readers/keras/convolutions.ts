@@ -9,7 +9,7 @@ import type { Dim } from '../../model/layer-map.js';
 import { flip, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { activation } from './activation-setting.js';
 import type { Activation } from './activations.js';
-import type { ConfigView, DataFormat } from './config-view.js';
+import { type ConfigView, type DataFormat, isKeras3 } from './config-view.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
@@ -233,9 +233,8 @@ export function bias(read: Convolution, filters: number, scope: Scope): { readon
 
 /** Tells where Keras 3 errs on one of its backends (`add` of keras/src/backend/tensorflow/numpy.py). */
 function biased(made: Value, format: DataFormat, bias: Tensor | undefined, scope: Scope): Value {
-  const { version } = scope.dialect;
   const [filters] = bias?.shape ?? [];
-  if (format === 'channels_first' && version !== null && version[0] >= 3 && filters !== undefined && filters > 1 && made.shape.at(-1) === filters)
+  if (format === 'channels_first' && isKeras3(scope.dialect) && filters !== undefined && filters > 1 && made.shape.at(-1) === filters)
     scope.assume(
       'the last axis is as long as there are channels, where Keras 3 on TensorFlow adds the bias along that axis by mistake; it is added to channels here, as on its other backends',
     );

@@ -2,7 +2,7 @@
 import type { Dim } from '../../model/layer-map.js';
 import { combineValues } from './arithmetic.js';
 import { kerasAxes, knownSize, reduce, reshapeTo, unsqueeze } from './axes.js';
-import { brief } from './config-view.js';
+import { brief, isKeras3 } from './config-view.js';
 import { lastTwoSwapped, unit } from './operations/arrangement.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
@@ -17,8 +17,8 @@ export const dot: Rule = (config) => {
   const normalize = config.boolean(['normalize'], false);
   // The square of a length is kept from zero.
   // Earlier versions multiplied values of more axes otherwise.
-  const isGeneral = (config.dialect.version?.[0] ?? 0) >= 3 || (config.dialect.version?.[1] ?? 0) >= 4;
-  const least = (config.dialect.version?.[0] ?? 2) >= 3 ? 1e-24 : 1e-12;
+  const isGeneral = isKeras3(config.dialect) || (config.dialect.version?.[1] ?? 0) >= 4;
+  const least = isKeras3(config.dialect) ? 1e-24 : 1e-12;
   return (inputs, scope) => {
     if (!isGeneral && inputs.some(({ shape }) => shape.length > 3))
       throw scope.unsupported('a product of values of more than three axes, of a Keras before 2.4,');

@@ -11,7 +11,7 @@ import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import { type Argument, extraArguments, plainInputs, type TensorRef } from './call.js';
 import { inputLayers, type KerasLayer, type KerasModel, type LayerCall } from './config.js';
-import { ConfigView, type DataFormat, type Dialect, isBefore } from './config-view.js';
+import { ConfigView, type DataFormat, type Dialect, isBefore, isKeras3 } from './config-view.js';
 import { plainList } from './json.js';
 import { MASK, takesMask } from './masks.js';
 import { isOperation, readOperation } from './operations/index.js';
@@ -139,16 +139,16 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
     }
   }
   // Its `predict` says that it is no training, over what a call was made with (`operation_fn` of keras/src/models/functional.py).
-  const isKeras3 = options.dialect.version !== null && !isBefore(options.dialect, 3, 0);
+  const isOverruled = isKeras3(options.dialect);
   for (const call of model.calls) {
     const { layer } = call;
     const place = { file, layer: layer.path };
     const known = layer.model ? undefined : LAYER_CLASSES.get(layer.className);
     if (!layer.model && !known) continue;
-    for (const extra of extraArguments(call, known?.also, isKeras3 ? ['training', ...(takesMask(layer) ? [MASK] : [])] : []))
+    for (const extra of extraArguments(call, known?.also, isOverruled ? ['training', ...(takesMask(layer) ? [MASK] : [])] : []))
       obstacles.push(new ModelError('unsupported', `the layer is called with ${extra.slice(0, 80)}, which is not translated`, place));
     const { training } = call.named;
-    if (isKeras3 && training && 'constant' in training && training.constant === true && !DEFAULTS_TO_TRAINING.has(layer.className))
+    if (isOverruled && training && 'constant' in training && training.constant === true && !DEFAULTS_TO_TRAINING.has(layer.className))
       plan.overruled.add(layer.path);
     const count = plainInputs(call, known?.also).length;
     const wanted = layer.model ? layer.model.inputs.length : known!.inputs;

@@ -17,7 +17,7 @@ import { partNotices } from '../shards.js';
 import { ARCHIVE_CONFIG, ARCHIVE_WEIGHTS, SHARD_INDEX } from './archive.js';
 import { type ConfigText, checkedLength, configOrigin, decodeConfig, findConfigBeside } from './companions.js';
 import { type KerasLayer, type KerasModel, parseModelConfig } from './config.js';
-import type { Dialect } from './config-view.js';
+import { type Dialect, isKeras3 } from './config-view.js';
 import { fusingOf } from './fused.js';
 import { buildGraph } from './graph.js';
 import { object, parseJson, text } from './json.js';
@@ -150,8 +150,7 @@ function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, 
     map: async (): Promise<LayerMap> => {
       if (config === null) return (await import('./wire.js')).wireKerasWeights(saved.layers, dialect.theano, { file, format, producer, options });
       const parsed = parseModelConfig(config.text, config.name ?? file);
-      const isKeras3 = (dialect.version?.[0] ?? 0) >= 3;
-      const model = withoutIdleMasks(isKeras3 && format === 'keras-h5' ? withOperations(parsed) : parsed);
+      const model = withoutIdleMasks(isKeras3(dialect) && format === 'keras-h5' ? withOperations(parsed) : parsed);
       const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape });
       return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });
     },

@@ -3,7 +3,7 @@ import { toFloat64Array } from '../../model/cast.js';
 import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { combineTensor, combineValues } from './arithmetic.js';
 import { kerasAxes, knownSize, reduce, reshapeTo } from './axes.js';
-import { brief, type ConfigView, isBefore, isStandalone } from './config-view.js';
+import { brief, type ConfigView, isBefore, isKeras3, isStandalone } from './config-view.js';
 import type { Constant } from './constant.js';
 import { fusedEpsilon } from './fused.js';
 import { unit } from './operations/arrangement.js';
@@ -267,7 +267,7 @@ export const instanceNormalization: Rule = (config) => {
 export const unitNormalization: Rule = (config) => {
   const axes = readAxes(config, [-1]);
   // Keras 3 keeps the length from zero, tf.keras its square.
-  const least = (config.dialect.version?.[0] ?? 2) >= 3 ? 1e-24 : 1e-12;
+  const least = isKeras3(config.dialect) ? 1e-24 : 1e-12;
   return ([input], scope) => unit(input!, axes, least, scope);
 };
 

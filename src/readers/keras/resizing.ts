@@ -1,6 +1,6 @@
 /** Layers that bring pictures to a size: Resizing, CenterCrop, RandomCrop at rest. */
 import { float32Tensor } from '../../model/tensor.js';
-import { type ConfigView, type DataFormat, isBefore } from './config-view.js';
+import { type ConfigView, type DataFormat, isKeras3 } from './config-view.js';
 import { INTERPOLATIONS, isInTable, resamplingMatrix } from './resampling.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
@@ -44,7 +44,7 @@ export const resizing: Rule = (config) => {
   const antialias = config.boolean(['antialias'], false);
   config.expect(['fill_mode'], ['constant', null], 'pictures are filled up with one number');
   const filling = config.number(['fill_value'], 0);
-  const mayRound = !isBefore(config.dialect, 3, 0) && config.dialect.version !== null && interpolation !== 'nearest';
+  const mayRound = isKeras3(config.dialect) && interpolation !== 'nearest';
   return ([input], scope) => {
     if (input!.integer && mayRound)
       scope.assume('pictures of whole numbers are resized to real ones, as model.predict of Keras 3 does on TensorFlow; elsewhere it rounds them');

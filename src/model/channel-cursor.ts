@@ -9,6 +9,8 @@ import { positions } from './slab-plan.js';
 import type { Loop, Path } from './tensor.js';
 import { mergeLoops } from './tensor-chunks.js';
 
+/** Values that kernels work on together. */
+export const KERNEL_GROUP = 8;
 /** Shorter runs of one channel are taken together as a pattern. */
 const LONG_RUN = 64;
 /** Patterns are unrolled up to this length, so that short ones are not taken one at a time. */
@@ -59,6 +61,16 @@ export class ChannelCursor {
     this.#at += visit.count;
     return visit;
   }
+}
+
+/**
+ * Of a path that goes over all channels once, in their order, and stays at each for as many elements: how many, where they are enough to be worked
+ * on together. Null for other paths.
+ */
+export function plainRun({ offset, axes }: Path): number | null {
+  const [channels, run, ...others] = mergeLoops(axes.flat());
+  if (offset !== 0 || channels?.stride !== 1 || run?.stride !== 0 || others.length > 0) return null;
+  return run.size % KERNEL_GROUP === 0 || run.size >= LONG_RUN ? run.size : null;
 }
 
 /** Takes inner loops off the list, as many as make a pattern of reasonable length: at least one that moves. */

@@ -449,7 +449,7 @@
   ;; the other, and are of a multiple of four values; else they lie beside each other. Writes a scale for each to $scales, which is not finite where
   ;; a value is not, and, where $zeros is not 0, a byte for the code of zero there; then the span goes from the smallest value to the largest, else it
   ;; is the largest magnitude. Zero is a code in both, and a group of zeros has a scale of 1. Four groups are in the lanes of a vector at a time, in
-  ;; $size + 1 vectors at $lanes, so that up to three more are read and written.
+  ;; $size + 3 vectors at $lanes, so that up to three more are read and written.
   (func (export "blockScales")
     (param $scales i32) (param $zeros i32) (param $source i32) (param $groups i32) (param $size i32) (param $step i32) (param $lanes i32)
     (param $trials i32) (param $tries i32) (param $low f32) (param $high f32)
@@ -461,9 +461,12 @@
     (local $isBetter v128) (local $best v128) (local $bestZero v128)
     (local.set $lastTrial (i32.add (local.get $trials) (i32.shl (local.get $tries) (i32.const 4))))
     (local.set $apart (i32.shl (local.get $size) (i32.const 2)))
-    ;; An even number of vectors; a zero changes nothing.
-    (local.set $end (i32.add (local.get $lanes) (i32.shl (i32.and (i32.add (local.get $size) (i32.const 1)) (i32.const -2)) (i32.const 4))))
-    (v128.store (i32.add (local.get $lanes) (i32.shl (local.get $size) (i32.const 4))) (v128.const i32x4 0 0 0 0))
+    ;; A multiple of four vectors; zeros change nothing.
+    (local.set $end (i32.add (local.get $lanes) (i32.shl (i32.and (i32.add (local.get $size) (i32.const 3)) (i32.const -4)) (i32.const 4))))
+    (local.set $at (i32.add (local.get $lanes) (i32.shl (local.get $size) (i32.const 4))))
+    (v128.store (local.get $at) (v128.const i32x4 0 0 0 0))
+    (v128.store offset=16 (local.get $at) (v128.const i32x4 0 0 0 0))
+    (v128.store offset=32 (local.get $at) (v128.const i32x4 0 0 0 0))
     (block $done
       (loop $nextGroups
         (br_if $done (i32.le_s (local.get $groups) (i32.const 0)))
@@ -548,7 +551,15 @@
             (local.set $value (f32x4.sub (local.get $value)
               (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
             (local.set $lostToo (f32x4.add (local.get $lostToo) (f32x4.mul (local.get $value) (local.get $value))))
-            (br_if $lose (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 32))) (local.get $end))))
+            (local.set $value (f32x4.mul (v128.load offset=32 (local.get $at)) (local.get $inverse)))
+            (local.set $value (f32x4.sub (local.get $value)
+              (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
+            (local.set $lost (f32x4.add (local.get $lost) (f32x4.mul (local.get $value) (local.get $value))))
+            (local.set $value (f32x4.mul (v128.load offset=48 (local.get $at)) (local.get $inverse)))
+            (local.set $value (f32x4.sub (local.get $value)
+              (f32x4.pmin (local.get $highs) (f32x4.pmax (local.get $lows) (f32x4.nearest (local.get $value))))))
+            (local.set $lostToo (f32x4.add (local.get $lostToo) (f32x4.mul (local.get $value) (local.get $value))))
+            (br_if $lose (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 64))) (local.get $end))))
           (local.set $loss (f32x4.add (local.get $lost) (local.get $lostToo)))
           (if (i32.eq (local.get $trial) (local.get $trials))
             (then

@@ -11,7 +11,7 @@
  */
 import { ModelError } from '../errors.js';
 import { castTensor } from './cast.js';
-import { ChannelCursor } from './channel-cursor.js';
+import { ChannelCursor, KERNEL_GROUP, plainRun } from './channel-cursor.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type CodeLimits, type Parameters, PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
 import { type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
@@ -192,8 +192,7 @@ export function encodeAlong(tensor: Tensor, own: Path, scales: Float32Array, few
   const limits = few ?? INT8_CODES;
   const all: Parameters = { scales, zeros: few?.zeros ?? null };
   const begin = (path: Path): Stage['apply'] => {
-    const cursor = new ChannelCursor(path);
-    const pattern = cursor.offsets ? new ParameterPattern(cursor.offsets, all) : null;
+    const encode = encoder(path, all, limits);
     return (input) => {
       const bench = new QuantiseBench();
       const values = asFloats(input);
@@ -202,13 +201,7 @@ export function encodeAlong(tensor: Tensor, own: Path, scales: Float32Array, few
       for (let first = 0; first < values.length; first += PIECE_VALUES) {
         const piece = values.subarray(first, first + PIECE_VALUES);
         bench.load(piece);
-        for (let start = 0; start < piece.length; ) {
-          const { base, at, count } = cursor.next(piece.length - start);
-          if (!pattern) bench.encodeRuns(start, count, part(all, base, base + 1), limits);
-          else if (pattern.isInRuns(at, count)) bench.encodeRuns(start, pattern.run, pattern.ofRuns(base, at, count), limits);
-          else bench.encodeEach(start, pattern.ofEach(base, at, count), limits);
-          start += count;
-        }
+        encode(bench, piece.length);
         codes.set(bench.encoded(piece.length), first);
       }
       return codes;
@@ -216,6 +209,41 @@ export function encodeAlong(tensor: Tensor, own: Path, scales: Float32Array, few
   };
   const { dtype = 'int8', bits } = few ?? {};
   return withStage(castTensor(tensor, 'float32'), { dtype, ...(bits === undefined ? {} : { bits }), ...own, begin });
+}
+
+/** Encodes as many values as are loaded, which go on where those before them ended. */
+type Encoder = (bench: QuantiseBench, count: number) => void;
+
+function encoder(path: Path, all: Parameters, limits: CodeLimits): Encoder {
+  const run = plainRun(path);
+  if (run !== null) return runEncoder(run, all, limits);
+  const cursor = new ChannelCursor(path);
+  const pattern = cursor.offsets ? new ParameterPattern(cursor.offsets, all) : null;
+  return (bench, length) => {
+    for (let start = 0; start < length; ) {
+      const { base, at, count } = cursor.next(length - start);
+      if (!pattern) bench.encodeRuns(start, count, part(all, base, base + 1), limits);
+      else if (pattern.isInRuns(at, count)) bench.encodeRuns(start, pattern.run, pattern.ofRuns(base, at, count), limits);
+      else bench.encodeEach(start, pattern.ofEach(base, at, count), limits);
+      start += count;
+    }
+  };
+}
+
+/** For a path of plain runs: whole ones are taken together, whose parameters are taken as they lie. */
+function runEncoder(run: number, all: Parameters, limits: CodeLimits): Encoder {
+  let [channel, into] = [0, 0];
+  return (bench, length) => {
+    for (let start = 0; start < length; ) {
+      const whole = into === 0 && run % KERNEL_GROUP === 0 ? Math.floor((length - start) / run) : 0;
+      const count = whole > 0 ? whole * run : Math.min(run - into, length - start);
+      bench.encodeRuns(start, whole > 0 ? run : count, part(all, channel, channel + Math.max(1, whole)), limits);
+      into += count;
+      channel += Math.floor(into / run);
+      into %= run;
+      start += count;
+    }
+  };
 }
 
 function part({ scales, zeros }: Parameters, start: number, end: number): Parameters {
@@ -259,8 +287,9 @@ class ParameterPattern {
   #fill(table: PatternTable, base: number, step: number): void {
     if (table.base === base) return;
     const { scales, zeros } = table;
-    for (let i = 0; i < scales.length; i++) scales[i] = this.#all.scales[base + this.#offsets[i * step]!]!;
-    if (zeros) for (let i = 0; i < zeros.length; i++) zeros[i] = this.#all.zeros![base + this.#offsets[i * step]!]!;
+    const [all, offsets] = [this.#all, this.#offsets];
+    for (let i = 0; i < scales.length; i++) scales[i] = all.scales[base + offsets[i * step]!]!;
+    if (zeros) for (let i = 0; i < zeros.length; i++) zeros[i] = all.zeros![base + offsets[i * step]!]!;
     table.base = base;
   }
 }
@@ -273,9 +302,6 @@ interface PatternTable extends Parameters {
 function patternTable(length: number, { zeros }: Parameters): PatternTable {
   return { base: -1, scales: new Float32Array(length), zeros: zeros && new Uint8Array(length) };
 }
-
-/** Values that kernels work on together. */
-const KERNEL_GROUP = 8;
 
 /** How many neighbours have one offset, from the first on and all along. */
 function runLength(offsets: Int32Array): number {

@@ -354,11 +354,12 @@ function isValues(number: number): boolean {
 function scalar(number: number, varint: bigint): TfAttribute {
   const value = Number(BigInt.asIntN(64, varint));
   if (number === ATTR.b) return { kind: 'bool', value: value !== 0 };
-  if (number === ATTR.type) return { kind: 'type', value: dtypeName(value) };
+  if (number === ATTR.type) return { kind: 'type', value: tfDTypeName(value) };
   return { kind: 'int', value };
 }
 
-function dtypeName(code: number): string {
+/** A name of `TF_DTYPES`, 'string', or 'type 20' for one that holds no numbers. */
+export function tfDTypeName(code: number): string {
   return code === 7 ? 'string' : (TF_DTYPES.get(code) ?? `type ${code}`);
 }
 
@@ -422,5 +423,5 @@ export function isNumberDType(name: string): name is DType {
 
 /** A DataType of JSON: its name or its number. */
 export function dtypeOfJson(value: unknown): string {
-  return dtypeName(typeof value === 'string' && Object.hasOwn(DTYPE_NAMES, value) ? DTYPE_NAMES[value]! : Number(value));
+  return tfDTypeName(typeof value === 'string' && Object.hasOwn(DTYPE_NAMES, value) ? DTYPE_NAMES[value]! : Number(value));
 }

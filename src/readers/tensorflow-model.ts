@@ -4,25 +4,27 @@
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/protobuf/saved_model.proto, meta_graph.proto and
  *   trackable_object_graph.proto
  */
-import { type ByteSource, memorySource } from '../bytes/byte-source.js';
+import type { ByteSource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
 import { type Field, WireReader } from '../containers/protobuf.js';
 import { readSingleString, readTensorBundle, type TensorBundle } from '../containers/tf-bundle.js';
 import { parseInput, readGraphDef, type TfGraph, type TfNode } from '../containers/tf-graph.js';
+import { type CheckpointObject, parseCheckpointObjects, readSavedObjects } from '../containers/tf-objects.js';
 import { parseSliceSpec, sliceOf } from '../containers/tf-slices.js';
 import { buildTensorflowMap, type TfPort } from '../dialects/tensorflow/graph.js';
 import { ModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
-import type { ModelFile } from '../model/layer-map.js';
+import type { ModelFile, Notice } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import type { ReadOptions } from './reader.js';
 import { OLD_GRAPH } from './tensorflow.js';
+import { type CallableFunction, callableFunctions } from './tensorflow-functions.js';
 import { restoredKeys } from './tensorflow-restored.js';
 import { OLD_MANIFEST, readModelJson } from './tfjs/model-json.js';
 import { type ManifestWeights, readManifest } from './tfjs/weights.js';
 
 const SAVED_MODEL = { schemaVersion: 1, metaGraph: 2 } as const;
-const META_GRAPH = { info: 1, graph: 2, signature: 5 } as const;
+const META_GRAPH = { info: 1, graph: 2, signature: 5, objects: 7 } as const;
 const META_INFO = { tag: 4, version: 5 } as const;
 const SIGNATURE = { inputs: 1, outputs: 2 } as const;
 const TENSOR_INFO = { name: 1 } as const;
@@ -43,6 +45,8 @@ export interface Content {
   readonly signatures: readonly Signature[];
   readonly version: string | null;
   readonly isSavedModel: boolean;
+  /** Where a SavedModel of TensorFlow 2 says what was saved. */
+  readonly objects: Field | null;
 }
 
 /** @param name of the file within the model's folder */
@@ -50,12 +54,19 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
   const source = await files.open(name);
   const content = await readContent(source);
   const bundle = content.isSavedModel && (await files.has(`${BUNDLE}.index`)) ? await readTensorBundle(files, BUNDLE) : null;
-  const { graph } = content;
+  const checkpoint = bundle ? await checkpointObjects(bundle) : [];
+  const functions = await functionsOf(content, source, checkpoint, options);
+  const called = functions.length > 0 ? chosen(functions, options, source.name) : undefined;
+  const graph = called ? { ...content.graph, nodes: [...content.graph.nodes, ...called.nodes] } : content.graph;
   const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
   const manifest = content.isSavedModel || !(await isHollow(graph.nodes, constants)) ? null : await readOldManifest(files, source.name);
-  const variables = bundle ? await namedVariables(bundle) : new Map((manifest?.weights ?? []).map(({ tensor }) => [tensor.name, tensor]));
-  const signature = chosenSignature(content.signatures, options, source.name);
+  const variables = bundle ? namedVariables(bundle, checkpoint) : new Map((manifest?.weights ?? []).map(({ tensor }) => [tensor.name, tensor]));
+  const signature = called ?? chosen(content.signatures, options, source.name);
   const restored = bundle ? restoredVariables(graph, bundle, source.name) : new Map<string, Tensor>();
+  for (const [node, key] of called?.variables ?? []) {
+    const tensor = bundle?.tensors.get(key);
+    if (tensor) restored.set(node, tensor);
+  }
   const weights = bundle || manifest ? [...new Set(variables.values())] : constants;
   return {
     format: 'tensorflow',
@@ -73,18 +84,11 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
           }
         : {}),
     },
-    warnings:
-      content.signatures.length > 1
-        ? [
-            {
-              code: 'assumed',
-              message: `of the signatures ${content.signatures.map((one) => one.name).join(', ')}, "${signature!.name}" is taken; --assume signature=NAME takes another`,
-            },
-          ]
-        : [],
+    warnings: called ? [functionNotice(functions, called)] : content.signatures.length > 1 ? [signatureNotice(content.signatures, signature!.name)] : [],
     files: [name, ...(bundle?.files ?? []), ...(manifest ? [OLD_MANIFEST, ...manifest.files] : [])],
-    map: async () =>
-      buildTensorflowMap({
+    map: async () => {
+      if (content.objects && !signature) throw uncallable(source.name);
+      return buildTensorflowMap({
         graph,
         inputs: signature?.inputs ?? null,
         outputs: signature?.outputs ?? null,
@@ -98,18 +102,51 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
         format: 'tensorflow',
         producer: content.version,
         inputShape: options.inputShape ?? options.recordedShape,
-      }),
+      });
+    },
   };
 }
 
 /** The one that is asked for, the serving one, or the first. */
-function chosenSignature(signatures: readonly Signature[], { assume }: ReadOptions, file: string): Signature | undefined {
+function chosen<T extends { readonly name: string }>(signatures: readonly T[], { assume }: ReadOptions, file: string): T | undefined {
   const wanted = assume?.signature;
   if (wanted === undefined) return signatures.find((one) => one.name === SERVING) ?? signatures[0];
   const found = signatures.find((one) => one.name === wanted);
   if (found) return found;
   const names = signatures.map((one) => one.name).join(', ') || 'none';
   throw new ModelError('usage', `there is no signature ${JSON.stringify(wanted)}; the file has ${names}`, { file });
+}
+
+/** Functions that can be called instead, where there is no signature, or none of the name that is asked for. */
+async function functionsOf(
+  { graph, signatures, objects }: Content,
+  source: ByteSource,
+  checkpoint: readonly CheckpointObject[],
+  { assume }: ReadOptions,
+): Promise<readonly CallableFunction[]> {
+  const wanted = assume?.signature;
+  if (!objects || (wanted === undefined ? signatures.length > 0 : signatures.some(({ name }) => name === wanted))) return [];
+  const functions = callableFunctions(await readSavedObjects(source, objects), graph, checkpoint, source.name);
+  return wanted === undefined || functions.some(({ name }) => name === wanted) ? functions : [];
+}
+
+function signatureNotice(signatures: readonly Signature[], taken: string): Notice {
+  const names = signatures.map(({ name }) => name).join(', ');
+  return { code: 'assumed', message: `of the signatures ${names}, "${taken}" is taken; --assume signature=NAME takes another` };
+}
+
+function functionNotice(functions: readonly CallableFunction[], { name, inputs, traces }: CallableFunction): Notice {
+  const others = functions.length > 1 ? `of the functions ${functions.map((one) => one.name).join(', ')}, "${name}"` : `its function "${name}"`;
+  const trace = traces > 1 ? `, of whose ${traces} traces the one that is not told to train` : '';
+  const given = inputs.map((port) => port.name).join(', ');
+  const more = functions.length > 1 ? '; --assume signature=NAME takes another' : '';
+  return { code: 'assumed', message: `no signature says what the model is called by: ${others} is taken${trace}, called with ${given}${more}` };
+}
+
+function uncallable(file: string): ModelError {
+  const what = 'the SavedModel has no signature, and no function of its own that was ever called with tensors, so that nothing says what it computes';
+  const how = 'save it with signatures= (tf.saved_model.save) or model.export (Keras); its weights alone go to npz or safetensors';
+  return new ModelError('unsupported', `${what}: ${how}`, { file });
 }
 
 async function readContent(source: ByteSource): Promise<Content> {
@@ -128,7 +165,8 @@ async function readContent(source: ByteSource): Promise<Content> {
 export async function readContents(source: ByteSource): Promise<(Content & { readonly tags: readonly string[] })[]> {
   const wire = new WireReader(source);
   const [first] = source.byteLength > 0 ? await source.read(0, 1) : [];
-  if (first !== SAVED_MODEL.schemaVersion << 3) return [{ graph: await readGraphDef(source), signatures: [], version: null, isSavedModel: false, tags: [] }];
+  if (first !== SAVED_MODEL.schemaVersion << 3)
+    return [{ graph: await readGraphDef(source), signatures: [], version: null, isSavedModel: false, objects: null, tags: [] }];
   const graphs: (Content & { readonly tags: readonly string[] })[] = [];
   for await (const field of wire.fields(0, source.byteLength))
     if (field.number === SAVED_MODEL.metaGraph) graphs.push(await readMetaGraph(wire, source, field));
@@ -138,6 +176,7 @@ export async function readContents(source: ByteSource): Promise<(Content & { rea
 async function readMetaGraph(wire: WireReader, source: ByteSource, field: Field): Promise<Content & { readonly tags: readonly string[] }> {
   let graph: TfGraph | null = null;
   let version: string | null = null;
+  let objects: Field | null = null;
   const tags: string[] = [];
   const signatures: Signature[] = [];
   for await (const part of wire.fields(field.start, field.end)) {
@@ -147,13 +186,14 @@ async function readMetaGraph(wire: WireReader, source: ByteSource, field: Field)
         if (info.number === META_INFO.tag) tags.push(await wire.text(info));
         else if (info.number === META_INFO.version) version = await wire.text(info);
       }
-    } else if (part.number === META_GRAPH.signature) {
+    } else if (part.number === META_GRAPH.objects) objects = part;
+    else if (part.number === META_GRAPH.signature) {
       const [name, value] = await readEntry(wire, part);
       if (name !== INITIALISER && value) signatures.push(await readSignature(wire, name, value));
     }
   }
   if (!graph) throw new ModelError('malformed', 'a graph of the SavedModel is empty', { file: source.name });
-  return { graph, signatures, version, tags, isSavedModel: true };
+  return { graph, signatures, version, tags, objects, isSavedModel: true };
 }
 
 async function readSignature(wire: WireReader, name: string, field: Field): Promise<Signature> {
@@ -182,31 +222,23 @@ async function readEntry(wire: WireReader, field: Field): Promise<[string, Field
   return [key, value];
 }
 
+async function checkpointObjects({ strings }: TensorBundle): Promise<readonly CheckpointObject[]> {
+  const graph = strings.get(OBJECT_GRAPH_KEY);
+  return graph ? parseCheckpointObjects(await readSingleString(graph), graph.name) : [];
+}
+
 /**
  * Variables by the names that graphs call them by: in TensorFlow 1 the keys of the bundle, in TensorFlow 2 the full names that the object
  * graph gives to those keys.
  */
-async function namedVariables(bundle: TensorBundle): Promise<Map<string, Tensor>> {
-  const graph = bundle.strings.get(OBJECT_GRAPH_KEY);
-  if (!graph) return new Map(bundle.tensors);
+function namedVariables({ tensors }: TensorBundle, checkpoint: readonly CheckpointObject[]): Map<string, Tensor> {
   // Null for a name that several variables have: they are told apart by what restores them alone.
   const named = new Map<string, Tensor | null>();
-  const bytes = await readSingleString(graph);
-  const wire = new WireReader(memorySource(bytes, graph.name));
-  for await (const node of wire.fields(0, bytes.byteLength)) {
-    if (node.number !== 1) continue;
-    for await (const attribute of wire.fields(node.start, node.end)) {
-      if (attribute.number !== 2) continue;
-      let [full, key] = ['', ''];
-      for await (const part of wire.fields(attribute.start, attribute.end)) {
-        if (part.number === 2) full = await wire.text(part);
-        else if (part.number === 3) key = await wire.text(part);
-      }
-      const tensor = bundle.tensors.get(key);
-      if (tensor && full !== '') named.set(full, named.has(full) && named.get(full) !== tensor ? null : tensor);
-    }
+  for (const { name, key } of checkpoint.flatMap(({ values }) => values)) {
+    const tensor = tensors.get(key);
+    if (tensor && name !== '') named.set(name, named.has(name) && named.get(name) !== tensor ? null : tensor);
   }
-  return new Map([...[...named].filter((entry): entry is [string, Tensor] => entry[1] !== null), ...bundle.tensors]);
+  return new Map([...[...named].filter((entry): entry is [string, Tensor] => entry[1] !== null), ...tensors]);
 }
 
 /** Nodes that multiply what flows in by weights, which are zeros in no net. */

@@ -50,3 +50,34 @@ describe('frozen graphs of TensorFlow 2.21', async () => {
     for (const [i, output] of outputs.entries()) expect(distance(made[i]!, output)).toBeLessThan(1e-5);
   });
 });
+
+describe('SavedModels without signatures', async () => {
+  const path = fileURLToPath(new URL('saved.npz', FOLDER));
+  const arrays = await readNpz(memorySource(new Uint8Array(readFileSync(path)), path));
+  const array = async (key: string) => {
+    const { dtype, shape } = arrays.get(key)!;
+    return { dtype, shape, data: toFloat64Array(await tensorBytes(arrays.get(key)!), dtype) };
+  };
+  const filesOf = async (name: string) => {
+    const files: Record<string, Uint8Array> = {};
+    for (const [key, tensor] of arrays) if (key.startsWith(`${name}/file `)) files[key.slice(name.length + 6)] = await tensorBytes(tensor);
+    return memoryFileSet(files, 'saved_model.pb');
+  };
+
+  it.each([
+    ['are called as the object itself is, without training', undefined, ['output_0'], '__call__'],
+    ['are called by the function that is asked for, which names what it gives', 'features', ['norm', 'pooled'], 'features'],
+  ])('%s', async (_, signature, outputs, called) => {
+    const assume = signature === undefined ? {} : { assume: { signature } };
+    const { bytes, result } = await convertInMemory(await filesOf('functions'), assume);
+    expect(result.map!.inputs.map(({ name, shape }) => [name, shape])).toEqual([['x', ['batch', 4]]]);
+    const made = await runOnnxArrays(bytes, [await array('functions/x')]);
+    expect([...made.keys()]).toEqual(outputs);
+    for (const [name, value] of made) expect(distance(value, await array(`functions/${called} ${name}`))).toBeLessThan(1e-5);
+    expect(result.warnings.map(({ message }) => message).join()).toContain(`"${called}"`);
+  });
+
+  it('are refused where nothing can be called, with what can be done instead', async () => {
+    await expect(convertInMemory(await filesOf('weights'))).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringContaining('signatures=') });
+  });
+});

@@ -5,13 +5,15 @@
  */
 import { MessageBuilder, type Piece, writePieces } from '../containers/protobuf-writer.js';
 import { isModelError, ModelError } from '../errors.js';
-import type { Dim, Layer, LayerMap, Port } from '../model/layer-map.js';
+import type { Dim, Layer, LayerMap, Notice, Port } from '../model/layer-map.js';
 import { Names } from '../model/names.js';
-import { inferShapes, padsInNumbers, windowedSize } from '../model/ops/index.js';
+import { inferMap, padsInNumbers, type ValueType, windowedSize } from '../model/ops/index.js';
 import { portValueShape } from '../model/ports.js';
 import { elementCount, float32Tensor, reshape, type Tensor, tensorByteLength, tensorChunks } from '../model/tensor.js';
+import { wholeResults } from '../model/whole-numbers.js';
 import { operatorInWords } from '../words.js';
 import { castWeights } from './cast-weights.js';
+import { beyondFloat32, countedNotices } from './float32-arithmetic.js';
 import { byteProgress } from './progress.js';
 import { CAFFE } from './targets.js';
 import type { WriteOptions, Writer } from './writer.js';
@@ -34,7 +36,7 @@ export const caffe: Writer = {
   },
 
   async write(map, sink, name, options) {
-    const { layers, obstacles } = plan(map);
+    const { layers, obstacles, warnings } = plan(map);
     if (obstacles[0]) throw obstacles[0];
     const blobs = layers.flatMap((layer) => layer.blobs);
     const { store, notices } = storage(blobs, options);
@@ -47,7 +49,7 @@ export const caffe: Writer = {
     const prototxt = await sink.create(`${name.replace(/\.[^./]+$/, '')}.prototxt`);
     await prototxt.write(new TextEncoder().encode(prototxtOf(map, layers, await options.metadata())));
     await prototxt.close();
-    return { warnings: notices() };
+    return { warnings: [...warnings, ...notices()] };
   },
 };
 
@@ -68,15 +70,17 @@ interface Settings {
 
 type Setting = number | boolean | string | { readonly word: string };
 
-function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelError[] } {
+function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelError[]; warnings: readonly Notice[] } {
   const obstacles: ModelError[] = [];
-  let shapes: ReadonlyMap<string, readonly Dim[]>;
+  let types: ReadonlyMap<string, ValueType>;
   try {
-    shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
+    types = inferMap(map);
   } catch (error) {
     if (!isModelError(error)) throw error;
-    return { layers: [], obstacles: [error] };
+    return { layers: [], obstacles: [error], warnings: [] };
   }
+  const whole = wholeResults(map, types);
+  const shapes = new Map([...types].flatMap(([name, { shape }]) => (shape ? [[name, shape] as const] : [])));
   const builder = new NetBuilder(shapes);
   for (const port of map.inputs) {
     const problem = builder.addInput(port);
@@ -84,14 +88,15 @@ function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelE
   }
   for (const layer of map.layers) {
     const rule = RULES[layer.op];
-    const problem = !rule || layer.outputs.length !== 1 ? `${operatorInWords(layer)} has no translation to Caffe` : rule(layer, builder);
+    const isKnown = rule && layer.outputs.length === 1;
+    const problem = isKnown ? (beyondFloat32(layer, whole) ?? rule(layer, builder)) : `${operatorInWords(layer)} has no translation to Caffe`;
     if (typeof problem === 'string') {
       obstacles.push(new ModelError('unsupported', problem, { layer: layer.name }));
       builder.pretend(layer);
     }
   }
   for (const port of map.outputs) builder.addOutput(port);
-  return { layers: builder.layers, obstacles };
+  return { layers: builder.layers, obstacles, warnings: countedNotices(map.layers, whole) };
 }
 
 class NetBuilder {

@@ -15,7 +15,7 @@ import { castWeights } from './cast-weights.js';
 import { KerasTarget } from './keras-target.js';
 import { byteProgress } from './progress.js';
 import { KERAS_H5, KERAS_V3 } from './targets.js';
-import { lower } from './tfjs/lower.js';
+import { type Lowered, lower } from './tfjs/lower.js';
 import type { WriteOptions, Writer } from './writer.js';
 
 /** The last release of Keras 2, and the release of Keras 3 whose archive is followed. */
@@ -30,7 +30,7 @@ export const kerasH5: Writer = {
   check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
-    const target = build(map, options);
+    const { target, warnings } = build(map, options);
     const { store, total, notices } = storage(target, options);
     const whole = legacyFile(target, map, store, await options.metadata());
     // A file of this name is to Keras 3 one of weights as it saves them, and load_weights looks for them where it does.
@@ -38,7 +38,7 @@ export const kerasH5: Writer = {
     const file = await sink.create(name);
     await writePieces(encodeHdf5({ ...whole, children: both }), file, byteProgress(total, options));
     await file.close();
-    return { warnings: notices() };
+    return { warnings: [...warnings, ...notices()] };
   },
 };
 
@@ -49,7 +49,7 @@ export const kerasV3: Writer = {
   check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
-    const target = build(map, options);
+    const { target, warnings } = build(map, options);
     const { store, total, notices } = storage(target, options);
     // The pass for the checksum must not count losses too.
     const uncounted = storage(target, options).store;
@@ -62,7 +62,7 @@ export const kerasV3: Writer = {
     ];
     await writeZip(members, file, byteProgress(total, options));
     await file.close();
-    return { warnings: notices() };
+    return { warnings: [...warnings, ...notices()] };
   },
 };
 
@@ -74,11 +74,11 @@ function check(map: LayerMap, options: WriteOptions): ModelError[] {
 }
 
 /** @throws ModelError the first obstacle; `check` lists them all */
-function build(map: LayerMap, options: WriteOptions): KerasTarget {
+function build(map: LayerMap, options: WriteOptions): { target: KerasTarget } & Pick<Lowered, 'warnings'> {
   const target = new KerasTarget();
-  const { obstacles } = lower(map, target, options);
+  const { obstacles, warnings } = lower(map, target, options);
   if (obstacles[0]) throw obstacles[0];
-  return target;
+  return { target, warnings };
 }
 
 /** Each weight as it is stored. */

@@ -16,6 +16,7 @@ import { PYTORCH } from '../targets.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
 import { moduleObstacles, storedWeight, writeModule } from './module.js';
 import { paddingNotices, withPadsInNumbers } from './pads.js';
+import { wholeObstacles } from './whole-numbers.js';
 
 /** Where PyTorch starts the elements of a storage, so that a file can be mapped. */
 const ALIGNMENT = 64;
@@ -48,7 +49,7 @@ export const pytorch: Writer = {
 
   async check(map, options) {
     const settled = withPadsInNumbers(map);
-    const obstacles = moduleObstacles(settled);
+    const obstacles = [...moduleObstacles(settled), ...wholeObstacles(settled)];
     // What no module can be made of has no names in one.
     return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(settled), options);
   },

@@ -25,6 +25,13 @@ export function shapeTogether(a: readonly Dim[], b: readonly Dim[]): Dim[] {
   });
 }
 
+/** Bits of the significand with the leading one, the first number that rounds to infinity, the smallest normal number. */
+const NARROW_FLOATS = {
+  float16: { bits: 11, largest: 65520, smallest: 2 ** -14 },
+  // Its exponents are those of float32.
+  bfloat16: { bits: 8, largest: 2 ** 128 - 2 ** 119, smallest: 2 ** -126 },
+} as const;
+
 /** Arithmetic on values whose axes have one order; numbers are constants. */
 export class Formula {
   constructor(readonly graph: GraphTarget) {}
@@ -52,6 +59,27 @@ export class Formula {
     const truth = this.two('NotEqual', condition, 0);
     const [left, right] = [a, b].map((value) => (typeof value === 'number' ? this.graph.scalar('number', value) : value)) as [FileValue, FileValue];
     return this.graph.node('SelectV2', [truth, left, right], FLOAT, shapeTogether(condition.shape, shapeTogether(left.shape, right.shape)));
+  }
+
+  /**
+   * To the nearest number of a narrower float, ties to even, with its subnormals and infinities.
+   *
+   * Veltkamp's splitting of a float32 into its leading bits and the rest.
+   */
+  roundTo(x: FileValue, dtype: 'float16' | 'bfloat16'): FileValue {
+    const { bits, largest, smallest } = NARROW_FLOATS[dtype];
+    // A product with the splitter must not overflow.
+    const isLarge = this.compare('Greater', this.one('Abs', x), 2 ** 96);
+    const within = dtype === 'bfloat16' ? this.mul(x, this.choose(isLarge, 2 ** -32, 1)) : x;
+    const scaled = this.mul(within, 2 ** (24 - bits) + 1);
+    const leading = this.sub(scaled, this.sub(scaled, within));
+    const rounded = dtype === 'bfloat16' ? this.mul(leading, this.choose(isLarge, 2 ** 32, 1)) : leading;
+    const size = this.one('Abs', x);
+    // Below the smallest normal number steps are of one size: that of a float32 near what is added and taken off again.
+    const step = 1.5 * smallest * 2 ** (24 - bits);
+    const made = dtype === 'float16' ? this.choose(this.compare('Less', size, smallest), this.sub(this.add(x, step), step), rounded) : rounded;
+    // What is not below the limit is infinite, or not a number.
+    return this.choose(this.compare('Less', size, largest), made, this.mul(x, Number.POSITIVE_INFINITY));
   }
 
   /** Towards zero. */

@@ -12,6 +12,8 @@ import { productOf } from '../../model/dims.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
+import { NARROW_RANGES } from '../../model/whole-numbers.js';
+import { beyondFloat32 } from '../float32-arithmetic.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
 import { asInts, flowingNumbers } from './graph-flowing.js';
@@ -121,7 +123,7 @@ const clip: GraphRule = (layer, lowering, graph) => {
   return inPlace(place, max === Number.POSITIVE_INFINITY ? above : formula.two('Minimum', above, max));
 };
 
-/** Narrower floats are computed with in float32, as all values are. */
+/** Floats that are made narrower are rounded as they would be there; what is computed with them is in float32, as all values are. */
 const cast: GraphRule = (layer, lowering, graph) => {
   const to = layer.attributes.to as DType;
   const [input] = layer.inputs;
@@ -129,24 +131,25 @@ const cast: GraphRule = (layer, lowering, graph) => {
   const place = lowering.place(input!);
   const formula = new Formula(graph);
   if (to.startsWith('float8')) return lowering.decline(`a Cast to ${to}`);
+  if (to === 'float16' || to === 'bfloat16') return inPlace(place, from && EXACT_IN[to].includes(from) ? place.value : formula.roundTo(place.value, to));
   if (from === to || isFloatDType(to) || from === 'bool') return place;
   if (to === 'bool') return inPlace(place, formula.compare('NotEqual', place.value, 0));
-  const narrow = NARROW[to];
-  if (to !== 'int32' && to !== 'int64' && !narrow) return lowering.decline(`a Cast to ${to}`);
+  if (to !== 'int32' && to !== 'int64' && !NARROW_RANGES[to]) return lowering.decline(`a Cast to ${to}`);
   const whole = from && isFloatDType(from) ? formula.truncate(place.value) : place.value;
-  if (!narrow) return inPlace(place, whole);
-  const [low, count] = narrow;
-  // Whole numbers wrap around at the ends of a range.
-  return inPlace(place, formula.add(formula.two('FloorMod', formula.sub(whole, low), count), low));
+  return inPlace(place, NARROW_RANGES[to] ? wrapped(whole, to, formula) : whole);
 };
 
-/** The smallest number of a dtype, and how many it has. */
-const NARROW: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
-  uint8: [0, 2 ** 8],
-  int8: [-(2 ** 7), 2 ** 8],
-  uint16: [0, 2 ** 16],
-  int16: [-(2 ** 15), 2 ** 16],
+/** dtypes whose values a narrow float has, every one. */
+const EXACT_IN: Readonly<Record<'float16' | 'bfloat16', readonly DType[]>> = {
+  float16: ['float16', 'float8_e4m3fn', 'float8_e5m2', 'uint8', 'int8', 'bool'],
+  bfloat16: ['bfloat16', 'float8_e4m3fn', 'float8_e5m2', 'uint8', 'int8', 'bool'],
 };
+
+/** Whole numbers of 8 and 16 bits wrap around at the ends of their range. */
+function wrapped(x: FileValue, dtype: DType, f: Formula): FileValue {
+  const [low, count] = NARROW_RANGES[dtype]!;
+  return low === 0 ? f.two('FloorMod', x, count) : f.add(f.two('FloorMod', f.sub(x, low), count), low);
+}
 
 type Folding = (x: FileValue, axes: readonly number[] | FileValue, keep: boolean, f: Formula) => FileValue;
 
@@ -336,8 +339,23 @@ export function graphRule(graph: GraphTarget): RuleFinder {
   return (layer) => {
     const rule = anyRule(layer, graph);
     if (typeof rule === 'string') return rule;
-    return (own, lowering) => (cutsFractions(own, lowering) ? truncated(rule(own, lowering), graph) : rule(own, lowering));
+    return (own, lowering) => {
+      const beyond = beyondFloat32(own, lowering.whole, true);
+      if (beyond !== null) return lowering.decline(beyond);
+      const made = cutsFractions(own, lowering) ? truncated(rule(own, lowering), graph) : rule(own, lowering);
+      return withinRange(own, made, lowering, graph);
+    };
   };
+}
+
+function withinRange(layer: Layer, made: Made, lowering: Lowering, graph: GraphTarget): Made {
+  const f = new Formula(graph);
+  const places = layer.outputs.map((value, i) => {
+    const place = Array.isArray(made) ? ((made as readonly (Placement | null)[])[i] ?? null) : (made as Placement);
+    const result = lowering.whole.get(value);
+    return place && result?.wraps ? inPlace(place, wrapped(place.value, result.dtype, f)) : place;
+  });
+  return Array.isArray(made) ? places : places[0]!;
 }
 
 function truncated(made: Made, graph: GraphTarget): Made {

@@ -14,7 +14,6 @@ import { graphRule } from './graph-rules.js';
 import { GraphTarget } from './graph-target.js';
 import { LayersTarget, type NamedWeight } from './layers-target.js';
 import { type Lowered, layoutMetadata, lower, plainRule, type RuleFinder } from './lower.js';
-import type { LayerNote } from './lowering.js';
 import { SHARD_BYTES, writeShards } from './shards.js';
 import type { Target } from './target.js';
 import { storeWeights, weightObstacles } from './weights.js';
@@ -31,8 +30,8 @@ export const tfjs: Writer = {
   hasOperator: async ({ op }) => op === 'ChannelShuffle',
   check: async (map, options) => LAYERS.check(map, options),
   async write(map, sink, name, options) {
-    const { target, notes } = LAYERS.take(map, options);
-    return writeModel(map, target.weights(), notes, sink, name, options, {
+    const { target, ...lowered } = LAYERS.take(map, options);
+    return writeModel(map, target.weights(), lowered, sink, name, options, {
       format: 'layers-model',
       modelTopology: { keras_version: KERAS_VERSION, backend: 'tensorflow', model_config: target.config(map.name || 'model') },
     });
@@ -45,8 +44,8 @@ export const tfjsGraph: Writer = {
   hasOperator: async ({ op }) => OWN.has(op),
   check: async (map, options) => GRAPHS.check(map, options),
   async write(map, sink, name, options) {
-    const { target, notes } = GRAPHS.take(map, options);
-    return writeModel(map, target.weights(), notes, sink, name, options, {
+    const { target, ...lowered } = GRAPHS.take(map, options);
+    return writeModel(map, target.weights(), lowered, sink, name, options, {
       format: 'graph-model',
       signature: target.signature(),
       modelTopology: target.topology(),
@@ -105,7 +104,7 @@ const GRAPHS = new Form(() => new GraphTarget(), graphRule);
 async function writeModel(
   map: LayerMap,
   named: readonly NamedWeight[],
-  notes: Readonly<Record<string, LayerNote>>,
+  { notes, warnings }: Pick<Lowered, 'notes' | 'warnings'>,
   sink: ByteSink,
   name: string,
   options: WriteOptions,
@@ -127,5 +126,5 @@ async function writeModel(
   };
   await json.write(new TextEncoder().encode(JSON.stringify(document)));
   await json.close();
-  return { warnings: notices() };
+  return { warnings: [...warnings, ...notices()] };
 }

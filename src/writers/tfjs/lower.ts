@@ -1,10 +1,12 @@
 /** Takes a layer map layer by layer to a TensorFlow.js target. */
 import { isModelError, ModelError } from '../../errors.js';
 import { isFloatDType } from '../../model/dtype.js';
-import type { Layer, LayerMap } from '../../model/layer-map.js';
+import type { Layer, LayerMap, Notice } from '../../model/layer-map.js';
 import { beyondPlain, inferMap } from '../../model/ops/index.js';
 import type { ValueType } from '../../model/ops/operator.js';
+import { wholeResults } from '../../model/whole-numbers.js';
 import { operatorInWords } from '../../words.js';
+import { beyondFloat32, countedNotices } from '../float32-arithmetic.js';
 import type { WriteOptions } from '../writer.js';
 import { type LayerNote, Lowering } from './lowering.js';
 import { filePortLayout } from './placement.js';
@@ -19,6 +21,7 @@ export interface Lowered {
   readonly obstacles: readonly ModelError[];
   /** By the layer's name, where there is something to say. */
   readonly notes: Readonly<Record<string, LayerNote>>;
+  readonly warnings: readonly Notice[];
 }
 
 /** The rule for a layer, or what of it has no translation. */
@@ -37,7 +40,11 @@ export const plainRule: RuleFinder = (layer) => {
   if (!Object.hasOwn(RULES, layer.op)) return `the operator ${layer.op} has`;
   const beyond = beyondPlain(layer);
   if (beyond) return `${layer.op} ${beyond}, which has`;
-  return (own, lowering) => (cutsFractions(own, lowering) ? lowering.decline(`a ${own.op} of whole numbers`) : RULES[own.op]!(own, lowering));
+  return (own, lowering) => {
+    if (cutsFractions(own, lowering)) return lowering.decline(`a ${own.op} of whole numbers`);
+    const beyond = beyondFloat32(own, lowering.whole);
+    return beyond === null ? RULES[own.op]!(own, lowering) : lowering.decline(beyond);
+  };
 };
 
 /** Builds the whole model in `target`; finds every obstacle. */
@@ -54,15 +61,16 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
     const what = layer.foreign ? `${operatorInWords(layer)} has` : rule;
     if (typeof what === 'string') obstacles.push(new ModelError('unsupported', `${what} no translation to TensorFlow.js`, { layer: layer.name }));
   }
-  if (obstacles.length > 0) return { obstacles, notes: {} };
+  if (obstacles.length > 0) return { obstacles, notes: {}, warnings: [] };
   let types: ReadonlyMap<string, ValueType>;
   try {
     types = inferMap(map);
   } catch (error) {
-    if (isModelError(error)) return { obstacles: [error], notes: {} };
+    if (isModelError(error)) return { obstacles: [error], notes: {}, warnings: [] };
     throw error;
   }
-  const lowering = new Lowering(target, types);
+  const whole = wholeResults(map, types);
+  const lowering = new Lowering(target, types, whole);
   for (const port of map.inputs) lowering.addInput(port, options);
   for (const layer of map.layers) {
     try {
@@ -81,7 +89,7 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
       obstacles.push(new ModelError(error.kind, `the output "${port.name}": ${error.problem}`));
     }
   }
-  return { obstacles, notes: lowering.notes() };
+  return { obstacles, notes: lowering.notes(), warnings: countedNotices(map.layers, whole) };
 }
 
 /** Each port's layout in the file, for its metadata: shapes alone do not tell. */

@@ -4,6 +4,7 @@ import { isNeverNegative } from '../../model/ops/index.js';
 import type { ValueType } from '../../model/ops/operator.js';
 import { portValueShape } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
+import type { WholeResult } from '../../model/whole-numbers.js';
 import type { WriteOptions } from '../writer.js';
 import { channelsLast, type Flattening, type Placement, portOrder } from './placement.js';
 import { type FileValue, type FileWeight, inexpressible, type Target, type WeightKind } from './target.js';
@@ -39,6 +40,8 @@ export class Lowering {
   constructor(
     readonly target: Target,
     readonly types: ReadonlyMap<string, ValueType>,
+    /** What arithmetic makes of whole numbers, by value. */
+    readonly whole: ReadonlyMap<string, WholeResult>,
   ) {}
 
   addInput(port: Port, options: Pick<WriteOptions, 'layout'>): void {

@@ -1,9 +1,10 @@
 /**
  * `npm run build`: compiles the library into dist/, and makes one file of what each command needs, with the rest loaded when it is asked for:
- * finding and reading 150 modules takes Node longer than reading a model's headers.
+ * finding and reading 150 modules takes Node longer than reading a model's headers. What V8 makes of those files is kept beside them.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,44 +12,95 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 
 rmSync('dist', { recursive: true, force: true });
-const { status } = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], { stdio: ['ignore', 2, 2] });
-if (status !== 0) process.exit(status ?? 1);
+run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
 
 /** Loaded by every command, as CommonJS in nine files: to look through those takes Node longer than all that is done with them. */
 const BUNDLED = ['commander', 'picocolors'];
+/** What files of the bundle may ask for as they are loaded. Other packages are imported on use, because they may be modules, which these are not. */
+const REQUIRED = /^(node:.*|fflate)$/;
+
+/** What modules know and scripts do not. */
+const INTRO = `
+const toUrl = (path) => require('node:url').pathToFileURL(path).href;
+const HERE = toUrl(__filename);
+const RESOLVE = (name) => toUrl(require.resolve(name));
+const IMPORT = typeof importPackage === 'undefined' ? (name) => import(name) : importPackage;
+`;
 
 const { rolldown } = await import('rolldown');
 const bundle = await rolldown({
   // The host starts the child by its file name, which lies beside the host wherever that ends up.
-  input: { main: 'dist/cli/main.js', 'chunks/engine-child': 'dist/node/engine-child.js' },
+  input: { program: 'dist/cli/program.js', 'engine-child': 'dist/node/engine-child.js' },
   platform: 'node',
   // What the core has is there already when it is asked for later; in the library, and in a page, it is not.
   checks: { ineffectiveDynamicImport: false },
   external: (id) => !BUNDLED.includes(id) && !id.startsWith('.') && !isAbsolute(id),
+  transform: { define: { 'import.meta.url': 'HERE', 'import.meta.resolve': 'RESOLVE' } },
+  plugins: [
+    // A script cannot import by itself, so what loads it does (`src/cli/load.ts`).
+    { name: 'imports of packages', transform: (code) => code.replace(/\bimport\((?!'\.)/g, 'IMPORT(') },
+    {
+      name: 'no commands of their own programs',
+      // commander loads it for what it calls executable subcommands, which there are none of.
+      resolveId: (id, importer) => (id === 'node:child_process' && importer?.includes('commander') ? '\0no-child-process' : null),
+      load: (id) => (id === '\0no-child-process' ? 'export {};' : null),
+    },
+  ],
 });
-// All is read before the entry that it is made of gives way to it.
 const { output } = await bundle.generate({
-  format: 'esm',
+  // CommonJS, because only of a script V8 takes back what it has made of it.
+  format: 'cjs',
+  strict: true,
+  intro: INTRO,
   entryFileNames: '[name].js',
-  chunkFileNames: 'chunks/[name]-[hash].js',
-  // Names stay, so that a trace of the stack still says where.
-  minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+  chunkFileNames: '[name]-[hash].js',
+  // Functions keep their names, so that a trace of the stack still says where.
+  minify: { compress: false, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
   // Left alone, what several commands share becomes eighty small files for an inspection, and to find and link those takes longer than to compile
-  // them: what opens any model is one file. The program itself stays out, because it awaits commands, which may not await it.
+  // them: what opens any model is one file, and so is what every Keras model needs.
   codeSplitting: {
     groups: [
-      { name: 'version', test: /dist[\\/]version\.js$/, priority: 1 },
-      { name: 'core', test: /dist[\\/](cli[\\/]commands[\\/]inspect|model[\\/]builder|model[\\/]ops[\\/]index)\.js$/ },
+      { name: 'core', test: /dist[\\/](cli[\\/]program|cli[\\/]commands[\\/]inspect|model[\\/]builder|model[\\/]ops[\\/]index)\.js$/, priority: 1 },
+      { name: 'keras', test: /dist[\\/]readers[\\/]keras[\\/]model\.js$/ },
     ],
   },
 });
 await bundle.close();
-mkdirSync('dist/cli/chunks', { recursive: true });
-for (const { fileName, code } of output) writeFileSync(join('dist/cli', fileName), code);
+mkdirSync('dist/cli/chunks');
+mkdirSync('dist/cli/compiled');
+writeFileSync('dist/cli/chunks/package.json', '{ "type": "commonjs" }\n');
+for (const { fileName, code, imports } of output) {
+  const wrong = imports.filter((name) => !output.some((other) => other.fileName === name) && !REQUIRED.test(name));
+  if (wrong.length > 0) throw new Error(`${fileName} requires ${wrong.join(', ')}: import it where it is used`);
+  writeFileSync(join('dist/cli/chunks', fileName), code);
+}
 // Who gives a package on gives its licence with it.
 const licences = BUNDLED.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
 writeFileSync('dist/cli/LICENSES.txt', licences.join('\n\n'));
 
+// Each run adds what V8 compiled for it.
+const scratch = mkdtempSync(join(tmpdir(), 'weighbridge-build-'));
+for (const name of ['digits.h5', 'digits.pth', 'digits.caffemodel']) run('scripts/compile.mjs', 'inspect', `demo/digits/${name}`);
+for (const [name, to] of [
+  ['digits.h5', 'onnx'],
+  ['digits.caffemodel', 'tfjs'],
+  ['digits.h5', 'tfjs-graph'],
+  ['digits.pth', 'safetensors'],
+]) {
+  const output = join(scratch, to === 'safetensors' ? 'weights.safetensors' : to);
+  run('scripts/compile.mjs', 'convert', `demo/digits/${name}`, '-o', output, '--to', to, '--no-verify');
+  run('scripts/compile.mjs', 'inspect', output);
+}
+rmSync(scratch, { recursive: true });
+
 // A link to the command, such as `npm link` makes, keeps working after every build.
 chmodSync('dist/cli/main.js', 0o755);
 writeFileSync('dist/.built', '');
+
+/** Runs a script of Node's, whose output is no more than narration. */
+function run(...args) {
+  const { status, stdout } = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', 2], encoding: 'utf8' });
+  if (status === 0) return;
+  process.stderr.write(stdout);
+  process.exit(status ?? 1);
+}

@@ -30,7 +30,7 @@ if (isShared) {
 }
 
 const stamp = 'dist/.built';
-if (newest(['src', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) > modified(stamp)) {
+if (newest(['src', 'scripts/build.mjs', 'scripts/compile.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) > modified(stamp)) {
   console.error('setup: compiling');
   run(process.execPath, ['scripts/build.mjs']);
 }

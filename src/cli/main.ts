@@ -3,4 +3,4 @@
 import { VERSION } from '../version.js';
 
 if (process.argv.length === 3 && ['--version', '-V'].includes(process.argv[2]!)) console.log(VERSION);
-else await import('./program.js');
+else await (await import('./load.js')).loadProgram().run();

@@ -36,56 +36,60 @@ Exit codes: 0 done, or equal; 1 compared and different;
     outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
   });
 
-// What some tools call it.
-if (process.argv[2] === 'version' && process.argv.length === 3) process.argv[2] = '--version';
-
-// The named command alone where there is one, because loading them all takes longer than looking into a file.
-const named = commands.filter(({ name }) => name === process.argv[2]);
-for (const { name, load } of named.length > 0 ? named : commands) {
-  const register = await load();
-  register(program)
-    .addHelpText('after', helpEnd(name))
-    .optionsGroup('General:')
-    .addOption(new Option('--json', 'print one JSON document on stdout'))
-    .addOption(new Option('-q, --quiet', 'no narration on stderr'))
-    .addOption(new Option('-v, --verbose', 'more narration; stack traces'))
-    .exitOverride();
-}
-
-for (const [signal, number] of Object.entries(SIGNALS)) {
-  process.on(signal, async () => {
-    const { abortAll } = await import('../node/file-sink.js');
-    for (const { output, replaces } of await abortAll()) {
-      const before = replaces ? '; what was there before is there again' : '';
-      process.stderr.write(`${safeText(output)} was removed, because it was not verified yet${before}\n`);
-    }
-    process.exit(128 + number);
-  });
-}
-
-// A reader of our output that went away (`weighbridge verify a b | head`) is no error: the work goes on, and the exit code is that of what came
-// of it. A full disk is an error, and is told once.
 let isStdoutBroken = false;
-process.stdout.on('error', async (error: NodeJS.ErrnoException) => {
-  if (isStdoutBroken || error.code === 'EPIPE') return;
-  isStdoutBroken = true;
-  makeVoice({}).fail(`stdout: could not be written: ${error.message}`);
-  const { abortAll } = await import('../node/file-sink.js');
-  await abortAll();
-  process.exit(COULD_NOT);
-});
-// Where this cannot be written nobody can be told; the exit code still tells.
-process.stderr.on('error', () => {});
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode = report(error);
+/** Does what the arguments of the process say, and ends it. */
+export async function run(): Promise<never> {
+  // What some tools call it.
+  if (process.argv[2] === 'version' && process.argv.length === 3) process.argv[2] = '--version';
+
+  // The named command alone where there is one, because loading them all takes longer than looking into a file.
+  const named = commands.filter(({ name }) => name === process.argv[2]);
+  for (const { name, load } of named.length > 0 ? named : commands) {
+    const register = await load();
+    register(program)
+      .addHelpText('after', helpEnd(name))
+      .optionsGroup('General:')
+      .addOption(new Option('--json', 'print one JSON document on stdout'))
+      .addOption(new Option('-q, --quiet', 'no narration on stderr'))
+      .addOption(new Option('-v, --verbose', 'more narration; stack traces'))
+      .exitOverride();
+  }
+
+  for (const [signal, number] of Object.entries(SIGNALS)) {
+    process.on(signal, async () => {
+      const { abortAll } = await import('../node/file-sink.js');
+      for (const { output, replaces } of await abortAll()) {
+        const before = replaces ? '; what was there before is there again' : '';
+        process.stderr.write(`${safeText(output)} was removed, because it was not verified yet${before}\n`);
+      }
+      process.exit(128 + number);
+    });
+  }
+
+  // A reader of our output that went away (`weighbridge verify a b | head`) is no error: the work goes on, and the exit code is that of what came
+  // of it. A full disk is an error, and is told once.
+  process.stdout.on('error', async (error: NodeJS.ErrnoException) => {
+    if (isStdoutBroken || error.code === 'EPIPE') return;
+    isStdoutBroken = true;
+    makeVoice({}).fail(`stdout: could not be written: ${error.message}`);
+    const { abortAll } = await import('../node/file-sink.js');
+    await abortAll();
+    process.exit(COULD_NOT);
+  });
+  // Where this cannot be written nobody can be told; the exit code still tells.
+  process.stderr.on('error', () => {});
+
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+  // Runtimes leave worker threads behind that would keep the process alive.
+  await flushed(process.stdout);
+  await flushed(process.stderr);
+  process.exit(isStdoutBroken ? COULD_NOT : (process.exitCode ?? 0));
 }
-// Runtimes leave worker threads behind that would keep the process alive.
-await flushed(process.stdout);
-await flushed(process.stderr);
-process.exit(isStdoutBroken ? COULD_NOT : (process.exitCode ?? 0));
 
 function report(error: unknown): number {
   if (isStdoutBroken) return COULD_NOT;

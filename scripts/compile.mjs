@@ -1,0 +1,9 @@
+/** `node scripts/compile.mjs inspect model.h5`: runs the built command, and keeps in dist/cli/compiled/ what V8 made of it (`src/cli/load.ts`). */
+import { writeFileSync } from 'node:fs';
+import { compiled, loadProgram } from '../dist/cli/load.js';
+
+process.argv.push('--quiet');
+process.on('exit', (code) => {
+  if (code === 0) for (const [path, data] of compiled()) writeFileSync(path, data);
+});
+await loadProgram(true).run();

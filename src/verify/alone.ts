@@ -4,6 +4,7 @@
  * into it there, which no rounding before it has moved.
  */
 import { isModelError } from '../errors.js';
+import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { toValue, type Value } from '../model/ops/array.js';
 import { inferMap } from '../model/ops/index.js';
@@ -51,14 +52,18 @@ export async function tryAlone(subject: Subject, { samples, tolerances }: AloneR
   try {
     return await withInner(subject, map, options, async ({ source }) => {
       let compared = 0;
+      const types = inferMap(map);
       for (const sample of asked) {
         const values = new Map<string, Value>(map.inputs.map((port, i) => [port.value, ofPort(sample.feeds[i]!, port)]));
         await source.visit(
           sample.feeds,
           0,
           map.layers.filter((layer) => source.layers.has(layer)),
-          async (layer, value) => {
-            values.set(layer.outputs[0]!, toValue(value));
+          async (layer, found) => {
+            const [output] = layer.outputs as [string];
+            // Whole numbers are divided and shifted as such.
+            const dtype = types.get(output)?.dtype;
+            values.set(output, dtype ? { ...toValue(found), dtype } : toValue(found));
           },
         );
         for (const segment of segments(map, source.layers, values)) {
@@ -115,10 +120,12 @@ function nudged(segment: Segment): Segment {
   const values = new Map(
     [...segment.values]
       .filter(([name]) => read.has(name))
-      .map(([name, value]) => [name, { ...value, data: value.data.map((x) => x * (1 + (coin() ? NUDGE : -NUDGE))) }]),
+      .map(([name, value]) => [name, isFloat(value) ? { ...value, data: value.data.map((x) => x * (1 + (coin() ? NUDGE : -NUDGE))) } : value]),
   );
   return { ...segment, values };
 }
+
+const isFloat = ({ dtype = 'float32' }: Value) => isFloatDType(dtype);
 
 function ofPort(array: Parameters<typeof toValue>[0], port: LayerMap['inputs'][number]): Value {
   const first = isChannelsLast(port.layout) && array.shape.length > 2 ? permuteArray(array, toChannelsFirst(array.shape.length)) : array;

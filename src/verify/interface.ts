@@ -29,6 +29,7 @@ function comparePorts({ map, session, aligned, layoutOf, isOurs, hasSameDTypes }
   const word = what === 'inputs' ? 'input' : 'output';
   const { places, by } = aligned[what];
   const shown = session[what];
+  const anyFree = map.inputs.some(isFree);
   const found: InterfaceDifference[] = [];
   const tell = (kind: InterfaceDifference['kind'], port: string, message: string, judged = true) => found.push({ kind, port, message, judged });
   for (const [i, { name }] of shown.entries()) {
@@ -36,7 +37,7 @@ function comparePorts({ map, session, aligned, layoutOf, isOurs, hasSameDTypes }
   }
   for (const [i, port] of map[what].entries()) {
     const other = shown[places[i] ?? -1];
-    if (other) found.push(...comparePort(word, port, other, layoutOf, hasSameDTypes));
+    if (other) found.push(...comparePort(word, port, other, layoutOf, hasSameDTypes).filter(({ kind }) => kind !== 'fixed' || anyFree));
     // Other formats number and spell names by rules of their own.
     if (other && hasSameDTypes && by !== 'name' && by !== 'convention' && other.name !== port.name)
       tell('name', port.name, `the file calls ${word} "${port.name}" "${other.name}", under which whoever feeds or reads it by name must ask for it`, false);
@@ -47,6 +48,9 @@ function comparePorts({ map, session, aligned, layoutOf, isOurs, hasSameDTypes }
     tell('order', shown[0]?.name ?? '', `the ${what} are in another order: ${shown.map(({ name }) => name).join(', ')}`, isOurs);
   return found;
 }
+
+/** Where no input has a free axis, no output has one that depends on it: its size was not known to the exporter, and a runtime may know it. */
+const isFree = ({ shape }: Port) => shape.some((size) => typeof size === 'string');
 
 function comparePort(word: string, port: Port, other: SessionPort, layoutOf: LayoutOf, hasSameDTypes: boolean): InterfaceDifference[] {
   const found: InterfaceDifference[] = [];

@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest';
 import type { DType } from '../../src/model/dtype.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
-import { mapOf, node, port, tensor, verifyFiles, verifyWrittenMap, written } from './small-files.js';
+import { reshape, type Tensor } from '../../src/model/tensor.js';
+import { int64s, mapOf, node, port, tensor, verifyFiles, verifyWrittenMap, written } from './small-files.js';
 
 /** A picture of integers, scaled and shifted as a Rescaling layer does. */
 function rescaling(dtype: DType): LayerMap {
@@ -29,4 +30,49 @@ it('boolean inputs of ONNX files', async () => {
   expect(await verifyFiles(graph, graph)).toMatchObject({ verdict: 'match' });
   const other = { ...graph, nodes: [node('Identity', ['x'], ['y'])] };
   expect(await verifyFiles(graph, other)).toMatchObject({ verdict: 'mismatch' });
+});
+
+it('whole numbers inside of a net are divided as such where each layer is looked at alone', async () => {
+  const map = mapOf(
+    [
+      { name: 'three', op: 'Constant', inputs: [], outputs: ['three'], weights: { value: int64s('three', [3]) } },
+      { name: 'third', op: 'Div', inputs: ['x', 'three'], outputs: ['third'] },
+      { name: 'whole', op: 'Div', inputs: ['third', 'three'], outputs: ['whole'] },
+      { name: 'y', op: 'Mul', inputs: ['whole', 'x'], outputs: ['y'] },
+    ],
+    [{ name: 'x', value: 'x', dtype: 'int64', valueDType: 'int64', shape: ['N', 6], layout: 'other' }],
+    [{ name: 'y', value: 'y', dtype: 'int64', valueDType: 'int64', shape: ['N', 6], layout: 'other' }],
+  );
+  const values = [-9, -8, 7, 100, 1023, 4];
+  const golden = new Map(
+    [
+      ['input', int64s('input', values)],
+      [
+        'output',
+        int64s(
+          'output',
+          values.map((x) => Math.trunc(Math.trunc(x / 3) / 3) * x),
+        ),
+      ],
+    ].map(([name, one]) => [name as string, reshape(one as Tensor, [1, 6])]),
+  );
+  const report = await verifyWrittenMap(map, await written(map, 'onnx'), { golden, rtol: 1e-3 }, 'onnx');
+  expect(report.trials.find(({ kind }) => kind === 'alone')).toMatchObject({ passed: true });
+  expect(report.verdict).toBe('match');
+});
+
+it('a recording of whole numbers that differs is told as that, whatever pictures are divided by', async () => {
+  const ports = (name: string) => [{ name, value: name, dtype: 'int64', valueDType: 'int64', shape: ['N', 4], layout: 'other' }] as const;
+  const map = mapOf([{ name: 'y', op: 'Neg', inputs: ['x'], outputs: ['y'] }], ports('x'), ports('y'));
+  const golden = new Map([
+    ['input', reshape(int64s('input', [-9, 2, 3, 5]), [1, 4])],
+    ['output', reshape(int64s('output', [9, -2, -3, 4]), [1, 4])],
+  ]);
+  expect(await verifyWrittenMap(map, await written(map, 'onnx'), { golden }, 'onnx')).toMatchObject({ verdict: 'mismatch', cause: null });
+});
+
+it('an output whose size no input decides may be told by the file alone', async () => {
+  const weights = [tensor('weight', [4, 3])];
+  const graph = { nodes: [node('MatMul', ['x', 'weight'], ['y'])], inputs: [port('x', [2, 4])], weights };
+  expect(await verifyFiles({ ...graph, outputs: [port('y', [2, 'k'])] }, { ...graph, outputs: [port('y', [2, 3])] })).toMatchObject({ verdict: 'match' });
 });

@@ -139,6 +139,7 @@ export const OP_CASES: readonly OpCase[] = [
   ),
   { ...entry('BitwiseNot', [[3]]), values: [0, 5, -7], dtypes: ['int32'] },
   { ...entry('BitShift', [[3], [3]], { direction: 'RIGHT' }), values: [16, 5, 255], others: { 1: [1, 2, 3] }, dtypes: ['uint8', 'uint8'] },
+  { ...entry('BitShift', [[3], [3]], { direction: 'LEFT' }), values: [16, 5, 255], others: { 1: [5, 2, 3] }, dtypes: ['uint8', 'uint8'] },
   entry('Hardmax', [[3, 7]]),
   entry('InstanceNormalization', [IMAGE], {}, { scale: weight('scale', [3]), bias: weight('shift', [3]) }),
   entry('LayerNormalization', [[2, 5, 6]], { axis: -1 }, { scale: weight('scale', [6]), bias: weight('shift', [6]) }),

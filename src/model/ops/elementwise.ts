@@ -1,4 +1,5 @@
 /** Operators that treat every element alike: activations, arithmetic with broadcasting. */
+import { ModelError } from '../../errors.js';
 import { addDims, divideDim, isSumOfSizes, multiplyDims, quotientOf, subtractDims } from '../dims.js';
 import { type DType, isFloatDType } from '../dtype.js';
 import type { Dim } from '../layer-map.js';
@@ -273,18 +274,24 @@ export const mod = operator({
   ],
 });
 
+/** @throws ModelError 'engine' where float64 does not count exactly: the bits that are lost would be read as others */
+function exact(x: number): number {
+  if (Number.isSafeInteger(x)) return x;
+  throw new ModelError('engine', `the reference evaluator works on the bits of whole numbers up to 2^53, and ${x} flows in`);
+}
+
 /** Whole numbers by their bits. */
 const bitwise = (
   op: string,
   combine: (a: bigint, b: bigint) => bigint,
   more: Partial<OperatorDefinition<Record<never, never>, readonly ['x', 'operand']>> = {},
-) => binary(op, (a, b) => Number(combine(BigInt(a), BigInt(b))), { weights: [], onnx: { since: 18 }, ...more });
+) => binary(op, (a, b) => Number(combine(BigInt(exact(a)), BigInt(exact(b)))), { weights: [], onnx: { since: 18 }, ...more });
 
 export const bits: readonly Operator[] = [
   bitwise('BitwiseAnd', (a, b) => a & b),
   bitwise('BitwiseOr', (a, b) => a | b),
   bitwise('BitwiseXor', (a, b) => a ^ b),
-  unary('BitwiseNot', {}, () => (x) => Number(~BigInt(x)), { onnx: { since: 18 } }),
+  unary('BitwiseNot', {}, () => (x) => Number(~BigInt(exact(x))), { onnx: { since: 18 } }),
 ];
 
 export const bitShift = operator({
@@ -294,7 +301,11 @@ export const bitShift = operator({
   shape: ({ x, operand }) => [broadcastDims([x.shape, operand.shape])],
   axes: 'any',
   onnx: { since: 11 },
-  compute: ({ x, operand }, { direction }) => [combineValues(x, operand, (a, b) => (direction === 'LEFT' ? a * 2 ** b : Math.floor(a / 2 ** b)))],
+  compute({ x, operand }, { direction }) {
+    // What leaves the range of a narrower dtype wraps around behind this.
+    const whole = x.dtype === 'uint64' || x.dtype === 'int64' ? exact : (made: number) => made;
+    return [combineValues(x, operand, (a, b) => (direction === 'LEFT' ? whole(exact(a) * 2 ** b) : Math.floor(exact(a) / 2 ** b)))];
+  },
 });
 
 /** approximate: tanh computes 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))). */

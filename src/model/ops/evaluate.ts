@@ -58,7 +58,7 @@ async function readAll(bound: Bound<Operand | undefined>): Promise<Record<string
   return Object.fromEntries(entries);
 }
 
-/** Integers wrap around at the ends of their range, as in every runtime; int64 is as exact as float64 is. */
+/** Integers wrap around at the ends of their range, as in every runtime; int64 and uint64 are as exact as float64 is. */
 function withDType(value: Value, dtype: DType): Value {
   const wrap = WRAP[dtype];
   return { shape: value.shape, data: wrap ? value.data.map(wrap) : value.data, dtype };
@@ -72,5 +72,5 @@ const WRAP: Readonly<Partial<Record<DType, (element: number) => number>>> = {
   uint16: (x) => x & 0xffff,
   uint32: (x) => x >>> 0,
   int64: Math.trunc,
-  uint64: (x) => (x < 0 ? Math.trunc(x) + 2 ** 64 : Math.trunc(x)),
+  uint64: (x) => (x <= -1 ? Math.trunc(x) + 2 ** 64 : Math.trunc(x)),
 };

@@ -150,7 +150,7 @@ function checkAllRead({ unread }: Checkpoint, file: string): void {
   throw new ModelError('unsupported', `${listed(unread.map(({ name, what }) => `${name} is ${what}`))}: not read, so the net would not be whole`, { file });
 }
 
-function notices({ views, unread }: Checkpoint, { opaque, surplus = 0 }: PyTorchContent): Notice[] {
+function notices({ views, unread }: Checkpoint, { opaque, script, surplus = 0 }: PyTorchContent): Notice[] {
   const found: Notice[] = [];
   const shared = views.length - new Set(views.map(({ view }) => view.storage)).size;
   if (shared > 0) found.push({ code: 'shared-storage', message: `${shared} tensors share their storage with another one; each is written out on its own` });
@@ -159,7 +159,8 @@ function notices({ views, unread }: Checkpoint, { opaque, surplus = 0 }: PyTorch
       "its tensors are empty: DeepSpeed's ZeRO stage 3 keeps their values in the files zero_pp_rank_*; its own zero_to_fp32.py makes one file of them";
     found.push({ code: 'no-weights', message });
   }
-  if (views.length === 0) found.push({ code: 'no-weights', message: NO_WEIGHTS });
+  // A program needs none.
+  if (views.length === 0 && !script) found.push({ code: 'no-weights', message: NO_WEIGHTS });
   if (unread.length > 0) found.push({ code: 'unread-tensor', message: `not read: ${listed(unread.map(({ name, what }) => `${name} (${what})`))}` });
   const strange = strangeNames(opaque);
   if (strange.length > 0) {

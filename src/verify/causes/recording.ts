@@ -1,4 +1,5 @@
 /** What recordings are commonly made with otherwise than nets are run: the order of rows, how inputs were prepared, what stands behind the outputs. */
+import { isFloatDType } from '../../model/dtype.js';
 import type { LayerMap, Port } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
@@ -142,7 +143,8 @@ async function otherInputs({ map, actual, samples }: Recorded, allowed: number):
 function causesOf(fed: NdArray, port: Port): Cause[] {
   const layer = makeLayer({ name: port.name, op: 'Identity', inputs: [port.value], outputs: [''] });
   const suspect = { map: { inputs: [port] }, layer, inputs: [inMap(fed, port)] };
-  return [...arranged(suspect), ...scales(suspect)];
+  // No input of whole numbers was divided by 255.
+  return isFloatDType(port.dtype) ? [...arranged(suspect), ...scales(suspect)] : [...arranged(suspect)];
 }
 
 async function fedWith(feeds: Feeds, place: number, port: Port, cause: Cause): Promise<Feeds | null> {

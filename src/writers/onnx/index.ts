@@ -114,10 +114,17 @@ async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: str
   return { warnings: narrowingNotices(patch.narrowed, options) };
 }
 
-/** That of the file that the map came from, where it was one of ONNX that is not too old; a newer one where weights need it. */
+/**
+ * That of the file that the map came from, where it was one of ONNX that is not too old; a newer one where weights need it, or an operator
+ * that has no words in it.
+ */
 function chooseOpset(map: LayerMap, options: WriteOptions): number {
-  const own = options.opset ?? ownOpset(map);
-  return options.opset === undefined && own < BLOCKS_SINCE && hasBlocks(map, options) ? BLOCKS_SINCE : own;
+  if (options.opset !== undefined) return options.opset;
+  const own = ownOpset(map);
+  const least = own < BLOCKS_SINCE && hasBlocks(map, options) ? BLOCKS_SINCE : own;
+  const says = (opset: number) =>
+    codesObstacles(map, opset).length === 0 && inOlderForms(map, opset, options.float16Compute === true).layers.every((layer) => !layerObstacle(layer, opset));
+  return says(least) ? least : (OPSETS.find((opset) => opset > least && says(opset)) ?? least);
 }
 
 function ownOpset(map: LayerMap): number {
@@ -133,7 +140,10 @@ function hasBlocks({ layers }: LayerMap, { dtype, float16Compute }: WriteOptions
 function opsetNotices(map: LayerMap, options: WriteOptions): Notice[] {
   const [own, chosen] = [ownOpset(map), chooseOpset(map, options)];
   if (options.opset !== undefined || chosen === own) return [];
-  return [{ code: 'opset-raised', message: `the file has opset ${chosen} instead of ${own}: weights of 4 bits and scales of blocks came with it` }];
+  const layers = inOlderForms(map, own, options.float16Compute === true).layers.filter((layer) => layerObstacle(layer, own));
+  const newer = [...new Set(layers.map(({ op }) => op)), ...(codesObstacles(map, own).length > 0 ? ['codes of 16 bits'] : [])];
+  const why = newer.length > 0 ? `it has no words for ${newer.join(', ')} as the net has them` : 'weights of 4 bits and scales of blocks came with it';
+  return [{ code: 'opset-raised', message: `the file has opset ${chosen} instead of ${own}: ${why}` }];
 }
 
 /**

@@ -1,6 +1,6 @@
 /** ONNX graphs that tests write down. */
 import { memorySink } from '../src/bytes/byte-sink.js';
-import { GRAPH, MODEL } from '../src/containers/onnx-schema.js';
+import { ATTRIBUTE, ATTRIBUTE_TYPE, GRAPH, MODEL, NODE } from '../src/containers/onnx-schema.js';
 import { MessageBuilder, writePieces } from '../src/containers/protobuf-writer.js';
 import type { Dim } from '../src/model/layer-map.js';
 import { numbersTensor } from '../src/model/numbers.js';
@@ -53,6 +53,18 @@ export function graphOf({ nodes, tensors = [], packed = [], more = [], inputs = 
   for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
   for (const name of unshaped) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: null }));
   return graph;
+}
+
+/** A node with graphs in its attributes. */
+export function withGraphs(plain: OnnxNode, graphs: Readonly<Record<string, Graph>>): MessageBuilder {
+  const message = encodeNode(plain);
+  for (const [name, graph] of Object.entries(graphs)) {
+    message.message(
+      NODE.attribute,
+      new MessageBuilder().string(ATTRIBUTE.name, name).message(ATTRIBUTE.graph, graphOf(graph)).int(ATTRIBUTE.type, ATTRIBUTE_TYPE.graph),
+    );
+  }
+  return message;
 }
 
 /** The file of a graph. */

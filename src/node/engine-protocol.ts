@@ -19,6 +19,7 @@ export interface Answers {
     readonly inputs: readonly SessionPort[];
     readonly outputs: readonly SessionPort[];
     readonly intermediates?: readonly string[];
+    readonly pieces?: number;
   };
   run: Map<string, NdArray>;
   close: null;

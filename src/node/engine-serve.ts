@@ -23,8 +23,8 @@ export function serveEngines(engines: readonly Engine[]): void {
       const files = await nodeFileSet(path);
       const session = await closingOnError(files, () => engineNamed(engine).open({ files, path, prototxt, layers }));
       sessions.set(++opened, { session, release: () => files.close() });
-      const { inputs, outputs, intermediates } = session;
-      return { session: opened, inputs, outputs, intermediates };
+      const { inputs, outputs, intermediates, pieces } = session;
+      return { session: opened, inputs, outputs, intermediates, pieces };
     }
     const held = sessions.get(request.session);
     if (!held) throw new ModelError('engine', 'the session is closed');

@@ -23,6 +23,8 @@ export interface Session {
   readonly outputs: readonly SessionPort[];
   /** Names of values inside the net that `run` can give, where the model was opened with `layers`; the outputs are not among them. */
   readonly intermediates?: readonly string[];
+  /** Of how many pieces the model is run, one after the other, where all of it at once would take much memory. */
+  readonly pieces?: number;
   /**
    * @param feeds by input name
    * @param wanted names of outputs or intermediates; all outputs where left out. Asking for a part at a time bounds the memory.

@@ -158,6 +158,9 @@ export async function openActual(
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const { session, used, detail } = await openOrReread(engine, availability, target, choice, notes);
+  if (session.pieces !== undefined) {
+    notes.push(`${used.name} ran the file in ${session.pieces} pieces, one after the other: all of its weights at once would take much memory`);
+  }
   let adapter = await closingOnError(session, () => adaptPorts(session, ports, layoutOf, { keepsOrder }));
   const [more] = session.inputs.filter((_, i) => !adapter.aligned.inputs.places.includes(i));
   const runner = () =>

@@ -10,22 +10,10 @@ import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { encodeNode } from '../../src/writers/onnx/encode.js';
-import { intAttribute, intsAttribute, type OnnxAttribute, type OnnxNode } from '../../src/writers/onnx/graph.js';
+import { intAttribute, intsAttribute, type OnnxAttribute } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
-import { type Graph, graphOf, int64, node, ORIGIN, onnxFile } from '../onnx-graphs.js';
+import { type Graph, graphOf, int64, node, ORIGIN, onnxFile, withGraphs } from '../onnx-graphs.js';
 import { runOnnx } from '../run-onnx.js';
-
-/** A node with graphs in its attributes. */
-function withGraphs(plain: OnnxNode, graphs: Readonly<Record<string, Graph>>): MessageBuilder {
-  const message = encodeNode(plain);
-  for (const [name, graph] of Object.entries(graphs)) {
-    message.message(
-      NODE.attribute,
-      new MessageBuilder().string(ATTRIBUTE.name, name).message(ATTRIBUTE.graph, graphOf(graph)).int(ATTRIBUTE.type, ATTRIBUTE_TYPE.graph),
-    );
-  }
-  return message;
-}
 
 async function read(graph: Graph, { inference = false, ...how }: { opset?: number; functions?: MessageBuilder[]; inference?: boolean } = {}) {
   return openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, how) }, 'm.onnx'), { inference });

@@ -1,5 +1,4 @@
-/** A large model for a runtime that shows what is inside of it: on disk beside its weights, for as long as the session is open. */
-import { concatBytes } from '../../bytes/byte-sink.js';
+/** The weights of a large model in a file of their own, which a runtime maps into memory, for as long as the session is open. */
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { withWeightsApart } from './onnx-values.js';
 
@@ -8,19 +7,19 @@ const ALIGNMENT = 65_536;
 const PIECE_BYTES = 2 ** 22;
 
 export interface ModelCopy {
-  readonly path: string;
+  /** The model, which names the file of its weights. */
+  readonly model: Uint8Array;
+  /** Where that file is. */
+  readonly folder: string;
   remove(): Promise<void>;
 }
 
-/**
- * @param tail bytes behind the model's last
- * @returns null where there are no files
- */
-export async function copyWithWeightsApart(source: ByteSource, tail: Uint8Array): Promise<ModelCopy | null> {
+/** @returns null where there are no files */
+export async function copyWithWeightsApart(source: ByteSource): Promise<ModelCopy | null> {
   // No import: bundlers for a page would look for the modules.
   const modules = typeof process === 'undefined' ? undefined : process.getBuiltinModule;
   if (!modules) return null;
-  const { mkdtemp, open, rm, writeFile } = modules('node:fs/promises');
+  const { mkdtemp, open, rm } = modules('node:fs/promises');
   const { join } = modules('node:path');
   const folder = await mkdtemp(join(modules('node:os').tmpdir(), 'weighbridge-layers-'));
   const remove = () => rm(folder, { recursive: true, force: true });
@@ -39,11 +38,10 @@ export async function copyWithWeightsApart(source: ByteSource, tail: Uint8Array)
         }
         return offset;
       });
-      await writeFile(join(folder, 'model.onnx'), concatBytes([model, tail]));
+      return { model, folder, remove };
     } finally {
       await weights.close();
     }
-    return { path: join(folder, 'model.onnx'), remove };
   } catch (error) {
     await remove();
     throw error;

@@ -1,16 +1,17 @@
 /** ONNX Runtime in all its builds: how a model is loaded, fed, and its values fetched. Each engine of its own file says which build. */
-import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { concatBytes } from '../../bytes/byte-sink.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { closingOnError } from '../../bytes/closing.js';
 import { readOnnxModel } from '../../containers/onnx.js';
 import { isModelError, ModelError } from '../../errors.js';
-import { toFloat32Array } from '../../model/cast.js';
 import { isDType } from '../../model/dtype.js';
-import { typedValues } from '../array.js';
-import { type Availability, type Engine, type EngineModel, missingPackage, type NdArray, type Session, type SessionPort } from '../engine.js';
+import { type Availability, type Engine, type EngineModel, missingPackage, type Session, type SessionPort } from '../engine.js';
+import { cutIntoPieces, readEncoded } from './onnx-pieces.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
-import { copyWithWeightsApart, type ModelCopy } from './ort-copy.js';
+import { copyWithWeightsApart } from './ort-copy.js';
+import { sessionInPieces } from './ort-pieces.js';
+import { fromOrt, toOrt } from './ort-tensors.js';
 
 export interface Ort {
   readonly InferenceSession: { create(model: string | Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
@@ -66,6 +67,8 @@ export function ortEngine(build: OrtBuild): Engine {
         if (!available) throw new ModelError('engine', detail, { file: model.files.label });
         const { layers = false } = model;
         const intermediates = layers ? (await innerValues(model.files)).filter((name) => layers === true || layers.includes(name)) : undefined;
+        const inPieces = await openInPieces(build, ort, model, intermediates);
+        if (inPieces) return inPieces;
         const session = await createSession(build, ort, model, intermediates ?? []);
         return await closingOnError({ close: () => session.release() }, () => makeSession(build, ort, session, intermediates));
       } catch (error) {
@@ -81,29 +84,75 @@ export function ortEngine(build: OrtBuild): Engine {
  */
 const FLOAT32_PRODUCTS = { qdq_matmulnbits_accuracy_level: '1' };
 
-async function createSession({ options, readsPaths }: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
-  const common: InferenceSession.SessionOptions = {
+function optionsFor({ options }: OrtBuild, model: EngineModel): InferenceSession.SessionOptions {
+  return {
     logSeverityLevel: LOG_SEVERITY,
     ...options,
     ...(model.asWritten ? { graphOptimizationLevel: 'disabled' as const } : {}),
     extra: { ...options.extra, session: { ...FLOAT32_PRODUCTS, ...(options.extra?.session as object | undefined) } },
   };
+}
+
+/** With further options for the session; what is given as bytes has no folder to find its weights in, unless it is told one. */
+function besideFiles(options: InferenceSession.SessionOptions, folder: string, more: object = {}): InferenceSession.SessionOptions {
+  const session = { ...(options.extra?.session as object | undefined), ...more, model_external_initializers_file_folder_path: folder };
+  return { ...options, extra: { ...options.extra, session } };
+}
+
+function folderOf(path: string): string {
+  return path.replace(/[^\\/]*$/, '') || '.';
+}
+
+/** Bytes of weights beyond which what is inside of a model is shown piece by piece; */
+const LARGE_BYTES = 2 ** 26;
+/** and beyond which one whose weights lie beside it is run so where nothing inside is asked for. */
+const HUGE_BYTES = 2 ** 30;
+/** What a protobuf parser takes: a model that is longer is none that a runtime loads. */
+const PARSED_BYTES = 2 ** 31 - 1;
+/** Each piece is run once or twice: what the runtime would keep, or lay out otherwise, for further runs costs more than it saves. */
+const ONCE = { disable_prepacking: '1' };
+
+/** A large model on disk in pieces, of which one is in memory at a time; null where it is small, or cannot be run so. */
+async function openInPieces(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[] | undefined): Promise<Session | null> {
+  if (!build.readsPaths || model.path === undefined || model.asWritten) return null;
+  const read = await readOnnxModel(model.files, model.files.main!);
+  const bytes = read.storedTensors.reduce((sum, tensor) => sum + tensor.bytes.byteLength, 0);
+  const isApart = read.externalFiles.length > 0;
+  if (bytes <= (intermediates ? LARGE_BYTES : HUGE_BYTES) || read.file.byteLength > PARSED_BYTES || (!intermediates && !isApart)) return null;
+  const isTold = [...read.inputs, ...read.outputs].every(({ dtype, shape }) => dtype !== null && shape !== null);
+  const pieces = isTold ? cutIntoPieces(read) : null;
+  if (!pieces) return null;
+  if (!intermediates) await loadWhole(build, ort, model);
+  const copy = isApart ? null : await copyWithWeightsApart(read.file);
+  if (!isApart && !copy) return null;
+  const remove = async () => copy?.remove();
+  try {
+    const encoded = await readEncoded(copy?.model ?? (await read.file.read(0, read.file.byteLength)));
+    const once = { ...optionsFor(build, model), enableCpuMemArena: false, enableMemPattern: false };
+    const options = besideFiles(once, copy?.folder ?? folderOf(model.path), ONCE);
+    const create = (piece: Uint8Array) => ort.InferenceSession.create(piece, options);
+    return sessionInPieces({ ort, model: read, pieces, encoded, intermediates, create, failure: (what, error) => failure(build, what, error), close: remove });
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** Has the runtime load the file as it is, which maps weights beside it without reading them: that it takes the file is seen so, too. */
+async function loadWhole(build: OrtBuild, ort: Ort, model: EngineModel): Promise<void> {
+  const asItIs = besideFiles({ ...optionsFor(build, model), graphOptimizationLevel: 'disabled' }, folderOf(model.path!), ONCE);
+  await (await ort.InferenceSession.create(model.path!, asItIs)).release();
+}
+
+async function createSession(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
+  const { readsPaths } = build;
+  const common = optionsFor(build, model);
   const byPath = readsPaths && model.path !== undefined;
   if (byPath && intermediates.length === 0) return ort.InferenceSession.create(model.path!, common);
   const source = await mainFile(model);
-  if (byPath && source.byteLength > LARGE_BYTES && (await readOnnxModel(model.files, model.files.main!)).externalFiles.length === 0) {
-    const copy = await copyWithWeightsApart(source, furtherOutputs(intermediates));
-    // What it would keep of a run for the next one are 170 MB for VGG16, and here it is run a few times, beside our evaluator.
-    if (copy) return closingWith(copy, () => ort.InferenceSession.create(copy.path, { ...common, enableCpuMemArena: false, enableMemPattern: false }));
-  }
   const bytes = await source.read(0, source.byteLength);
   const input = intermediates.length === 0 ? bytes : concatBytes([bytes, furtherOutputs(intermediates)]);
-  if (byPath) {
-    // Bytes have no folder in which their external data could be found, unless they are told one.
-    const folder = model.path!.replace(/[^\\/]*$/, '') || '.';
-    const session = { ...(common.extra?.session as object | undefined), model_external_initializers_file_folder_path: folder };
-    return ort.InferenceSession.create(input, { ...common, extra: { ...common.extra, session } });
-  }
+  if (byPath) return ort.InferenceSession.create(input, besideFiles(common, folderOf(model.path!)));
   return ort.InferenceSession.create(input, readsPaths ? common : { ...common, externalData: await externalData(model) });
 }
 
@@ -142,52 +191,8 @@ function failure(build: OrtBuild, what: string, error: unknown, file?: string): 
   return new ModelError('engine', `${build.name} ${what}: ${build.explain?.(message) ?? message}`, { file }, error);
 }
 
-function toOrt(ort: Ort, type: string, array: NdArray): OrtTensor {
-  const make = (data: unknown) => new ort.Tensor(type as never, data as never, array.shape);
-  if (type === 'float32' && array.data instanceof Float32Array) return make(array.data);
-  if (type === 'bool' || !isDType(type)) {
-    if (type === 'bool') return make(typedValues(array, 'uint8'));
-    throw new ModelError('engine', `inputs of type ${type} are not fed`);
-  }
-  return make(typedValues(array, type));
-}
-
-const WIDE: ReadonlySet<string> = new Set(['float64', 'int64', 'uint64', 'int32', 'uint32']);
-
-function fromOrt(tensor: OrtTensor): NdArray {
-  // Asking ONNX Runtime's native build for such a tensor's values aborts the process.
-  if (tensor.location?.startsWith('gpu')) throw new ModelError('engine', `an output stayed on the GPU (${tensor.location}) instead of being fetched`);
-  const { data, type, dims } = tensor as TypedTensor<'float32'>;
-  if (type === 'float32' && data instanceof Float32Array) return { shape: dims, data };
-  // Counts and positions may be larger than float32 holds.
-  if (WIDE.has(type)) return { shape: dims, data: Float64Array.from(data as ArrayLike<number>, Number) };
-  // Node 20 has no Float16Array: half-precision results come as their bits.
-  const isHalf = (type as string) === 'float16' && (data as unknown) instanceof Uint16Array;
-  const bits = data as unknown as Uint16Array;
-  const values = isHalf
-    ? toFloat32Array(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength), 'float16')
-    : Float32Array.from(data as ArrayLike<number>, Number);
-  return { shape: dims, data: values };
-}
-
-/** What is handed over as bytes the runtime holds twice while it loads; larger files are handed over in two. */
-const LARGE_BYTES = 2 ** 26;
-
 function mainFile({ files }: EngineModel): Promise<ByteSource> {
   return files.open(files.main!);
-}
-
-/** A session over a copy, which is removed when the session is released: until then the runtime has it mapped. */
-async function closingWith(copy: ModelCopy, create: () => Promise<InferenceSession>): Promise<InferenceSession> {
-  try {
-    const session = await create();
-    const release = session.release.bind(session);
-    session.release = () => release().finally(() => copy.remove());
-    return session;
-  } catch (error) {
-    await copy.remove();
-    throw error;
-  }
 }
 
 /** WebAssembly has no files: the data beside the model is handed over with it. */

@@ -115,7 +115,9 @@ const ONCE = { disable_prepacking: '1' };
 /** A large model on disk in pieces, of which one is in memory at a time; null where it is small, or cannot be run so. */
 async function openInPieces(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[] | undefined): Promise<Session | null> {
   if (!build.readsPaths || model.path === undefined || model.asWritten) return null;
-  const read = await readOnnxModel(model.files, model.files.main!);
+  // What our reader cannot read a runtime may, or says why not in its own words.
+  const read = await readOnnxModel(model.files, model.files.main!).catch((error) => (isModelError(error) ? null : Promise.reject(error)));
+  if (!read) return null;
   const bytes = read.storedTensors.reduce((sum, tensor) => sum + tensor.bytes.byteLength, 0);
   const isApart = read.externalFiles.length > 0;
   if (bytes <= (intermediates ? LARGE_BYTES : HUGE_BYTES) || read.file.byteLength > PARSED_BYTES || (!intermediates && !isApart)) return null;

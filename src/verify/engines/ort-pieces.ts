@@ -5,8 +5,7 @@ import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
 import { type Encoded, encodePiece, type Piece } from './onnx-pieces.js';
-import type { Ort } from './ort.js';
-import { fromOrt, toOrt } from './ort-tensors.js';
+import { fromOrt, type Ort, toOrt } from './ort-tensors.js';
 
 export interface InPieces {
   readonly ort: Ort;

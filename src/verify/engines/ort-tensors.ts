@@ -1,11 +1,20 @@
-/** Arrays as ONNX Runtime's tensors, and back. */
-import type { Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
+/** ONNX Runtime as it is used here, and arrays as its tensors, and back. */
+import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common';
 import { ModelError } from '../../errors.js';
 import { toFloat32Array } from '../../model/cast.js';
 import { isDType } from '../../model/dtype.js';
 import { typedValues } from '../array.js';
 import type { NdArray } from '../engine.js';
-import type { Ort } from './ort.js';
+
+export interface Ort {
+  readonly InferenceSession: { create(model: string | Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
+  readonly Tensor: new (type: never, data: never, dims: readonly number[]) => OrtTensor;
+  readonly env: {
+    readonly versions?: { readonly node?: string; readonly web?: string; readonly common?: string };
+    readonly wasm?: { numThreads?: number };
+    logLevel?: string;
+  };
+}
 
 export function toOrt(ort: Pick<Ort, 'Tensor'>, type: string, array: NdArray): OrtTensor {
   const make = (data: unknown) => new ort.Tensor(type as never, data as never, array.shape);

@@ -11,17 +11,9 @@ import { cutIntoPieces, readEncoded } from './onnx-pieces.js';
 import { furtherOutputs, innerValues } from './onnx-values.js';
 import { copyWithWeightsApart } from './ort-copy.js';
 import { sessionInPieces } from './ort-pieces.js';
-import { fromOrt, toOrt } from './ort-tensors.js';
+import { fromOrt, type Ort, toOrt } from './ort-tensors.js';
 
-export interface Ort {
-  readonly InferenceSession: { create(model: string | Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
-  readonly Tensor: new (type: never, data: never, dims: readonly number[]) => OrtTensor;
-  readonly env: {
-    readonly versions?: { readonly node?: string; readonly web?: string; readonly common?: string };
-    readonly wasm?: { numThreads?: number };
-    logLevel?: string;
-  };
-}
+export type { Ort } from './ort-tensors.js';
 
 /** What distinguishes one build of ONNX Runtime from another. */
 export interface OrtBuild {

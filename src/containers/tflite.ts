@@ -98,6 +98,11 @@ export class LiteOptions {
     return this.table ? this.buffer.float32(this.table, field, missing) : missing;
   }
 
+  async text(field: number): Promise<string> {
+    this.#read.add(field);
+    return this.table ? this.buffer.text(this.table, field) : '';
+  }
+
   async ints(field: number): Promise<readonly number[]> {
     this.#read.add(field);
     return this.table ? this.buffer.int32s(this.table, field) : [];

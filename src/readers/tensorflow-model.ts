@@ -101,7 +101,8 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
         file: source.name,
         format: 'tensorflow',
         producer: content.version,
-        inputShape: options.inputShape ?? options.recordedShape,
+        inputShape: options.inputShape,
+        recordedShape: options.recordedShape,
       });
     },
   };

@@ -53,7 +53,7 @@ export const tflite: Reader = {
         const dynamicRange = options.assume?.dynamic_range ?? 'rounded';
         if (dynamicRange !== 'rounded' && dynamicRange !== 'float')
           throw new ModelError('unsupported', `dynamic_range is rounded or float, not ${JSON.stringify(dynamicRange)}`, { file: source.name });
-        const { dynamic, unrounded, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange }, main);
+        const { dynamic, unrounded, changed, ...graph } = await liteToTensorflow(model, { file: source.name, dynamicRange }, main);
         return buildTensorflowMap({
           ...graph,
           weight: () => undefined,
@@ -61,7 +61,11 @@ export const tflite: Reader = {
           format: 'tflite',
           producer: model.description || null,
           inputShape: options.inputShape,
-          warnings: [...(dynamic.length > 0 ? [dynamicNotice(dynamic, dynamicRange)] : []), ...(unrounded.length > 0 ? [recurrentNotice(unrounded)] : [])],
+          warnings: [
+            ...(dynamic.length > 0 ? [dynamicNotice(dynamic, dynamicRange)] : []),
+            ...(unrounded.length > 0 ? [recurrentNotice(unrounded)] : []),
+            ...(changed.length > 0 ? [stateNotice(changed)] : []),
+          ],
         });
       },
     };
@@ -90,6 +94,11 @@ function graphsNotice({ graphs, signatures }: LiteModel, main: number): Notice {
 
 function ports({ tensors }: LiteSubgraph, indices: readonly number[]): string {
   return indices.map((i) => `${tensors[i]!.name} [${tensors[i]!.shape}] ${tensors[i]!.dtype}`).join(', ');
+}
+
+function stateNotice(changed: readonly string[]): Notice {
+  const what = changed.length === 1 ? `the variable "${changed[0]}"` : `${changed.length} variables ("${changed[0]}" and others)`;
+  return { code: 'assumed', message: `each call changes ${what} for the next one: the net is read as it is called for the first time, and keeps nothing` };
 }
 
 function recurrentNotice(unrounded: readonly string[]): Notice {

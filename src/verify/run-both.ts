@@ -7,6 +7,7 @@ import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
 import { TOO_SENSITIVE } from './band.js';
 import { explainRecording } from './causes/recording.js';
+import { codingLayers, MOST_OF_CODES, rtolsOfCodes } from './code-band.js';
 import { isHeavy } from './effort.js';
 import { selectEngine } from './engines/index.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs, someInputs } from './feeds.js';
@@ -130,11 +131,15 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
       const mayCalm = calm === null && order.length > 0 && options.samples === undefined;
       if (mayCalm && rtolsOf(allowed.outputs, map.outputs.length).every((rtol) => rtol > TOO_SENSITIVE)) return null;
       const steady = recording ? actual : expected;
+      const isRecordedInCodes = recording !== null && isRead && codingLayers(map).size > 0;
       // What narrower weights lose is told apart from what rounding does.
       const allowedFor = limited(async (feeds) => {
         if (narrowing) return null;
         const measured = await measuredTolerances(asked, { ...net, layers: false, side: steady, isDoubted: true }, feeds);
-        return rtolsOf(measured.outputs, map.outputs.length);
+        const rtols = rtolsOf(measured.outputs, map.outputs.length);
+        const ofCodes = isRecordedInCodes ? await rtolsOfCodes(map, feeds) : null;
+        if (ofCodes) notes.push(tellCodes(ofCodes));
+        return ofCodes ? rtols.map((rtol, i) => Math.max(rtol, ofCodes[i]!)) : rtols;
       });
       let comparison = compareOutputs(map, allowed.outputs);
       const kept: RunSample[] = [];
@@ -154,6 +159,7 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
           comparison,
           measuredOn: first,
           allowedFor,
+          ...(isRecordedInCodes ? { most: MOST_OF_CODES } : {}),
           isWide: expected.witness.kind === 'reference',
         },
         options,
@@ -323,6 +329,11 @@ function limited(measure: AllowedFor): AllowedFor {
     if (rtols) measured.push(rtols);
     return rtols;
   };
+}
+
+function tellCodes(rtols: readonly number[]): string {
+  const most = Math.max(...rtols).toPrecision(2);
+  return `the recording was made by kernels in integers, which take either of two codes where a value lies near the middle between them: that moves outputs by up to ${most} of their scale, and so much is let pass`;
 }
 
 /** What is computed in float16 may overflow on larger ones, as it must. */

@@ -25,6 +25,8 @@ export interface SamplesToRun {
   /** What the tolerance was measured on, where that is among the samples. */
   readonly measuredOn?: Feeds;
   readonly allowedFor: AllowedFor;
+  /** The largest part of an output's scale that what is allowed for a sample may be; `TOO_SENSITIVE` where left out. */
+  readonly most?: number;
   /** Whether the expected side computes in float64, and so overflows where no runtime can follow. */
   readonly isWide: boolean;
 }
@@ -44,7 +46,7 @@ export interface LeftOut {
  * @param onRun sees each sample after it was compared
  */
 export async function runSamples(
-  { map, expected, actual, samples, sampleOf, comparison, measuredOn, allowedFor, isWide }: SamplesToRun,
+  { map, expected, actual, samples, sampleOf, comparison, measuredOn, allowedFor, most, isWide }: SamplesToRun,
   options: VerifyOptions,
   onRun: (run: RunSample) => void,
 ): Promise<LeftOut[]> {
@@ -62,7 +64,7 @@ export async function runSamples(
       leftOut.push({ range, why: 'the file overflows there, as float32 may: the expected side computes in float64' });
       continue;
     }
-    const slack = await slackFor(map, { allowedFor, comparison }, { feeds, wanted, found, range });
+    const slack = await slackFor(map, { allowedFor, comparison, most }, { feeds, wanted, found, range });
     if (slack === null) {
       leftOut.push({ range, why: 'the net is so sensitive there that rounding decides', isSensitive: true });
       continue;
@@ -112,14 +114,14 @@ export type AllowedFor = (feeds: Feeds) => Promise<readonly number[] | null>;
  */
 export async function slackFor(
   map: Pick<LayerMap, 'inputs' | 'outputs'>,
-  { allowedFor, comparison }: { readonly allowedFor: AllowedFor; readonly comparison: OutputsComparison },
+  { allowedFor, comparison, most: limit = TOO_SENSITIVE }: Pick<SamplesToRun, 'allowedFor' | 'comparison' | 'most'>,
   { feeds, wanted, found, range }: Pick<RunSample, 'feeds' | 'wanted' | 'found' | 'range'>,
 ): Promise<readonly number[] | null> {
   const trial = compareOutputs(map, comparison.tolerance);
   trial.add(wanted, found);
   const { outputs } = trial.report();
   if (outputs.every(({ passed }) => passed) || outputs.some(({ nonFinite }) => nonFinite.actual > 0)) return [];
-  const most = Math.max(TOO_SENSITIVE, comparison.tolerance.rtol);
+  const most = Math.max(limit, comparison.tolerance.rtol);
   const least = range === PLAIN ? 0 : Math.min(LEAST_SLACK * comparison.tolerance.rtol, most);
   const allowed = await allowedFor(feeds);
   const slack = outputs.map((_, i) => Math.max(least, allowed?.[i] ?? 0));

@@ -522,6 +522,51 @@ describe('what several graphs and steps make', () => {
     expect(opened.labels).toMatchObject({ names: ['cat', 'dog'], from: expect.stringContaining('labels.txt') });
   });
 
+  it('of variables is what the first call puts into them, and what a call changes is told', async () => {
+    const handle = { name: 'handle', shape: [], type: 13 };
+    const variable = { code: code('VAR_HANDLE'), options: table(child(text('')), child(text('state'))) };
+    const first = {
+      tensors: [handle, constant('start', [1, 2], [3, -4])],
+      operators: [
+        { ...variable, inputs: [], outputs: [0] },
+        { code: code('ASSIGN_VARIABLE'), inputs: [0, 1], outputs: [] },
+      ],
+      inputs: [],
+      outputs: [],
+    };
+    const net = (readsTwice: boolean) =>
+      liteModel(
+        [flowing('x', [1, 2]), handle, flowing('before', [1, 2]), flowing('y', [1, 2]), flowing('after', [1, 2])],
+        [
+          { code: code('CALL_ONCE'), inputs: [], outputs: [], options: table(int(1)) },
+          { ...variable, inputs: [], outputs: [1] },
+          { code: code('READ_VARIABLE'), inputs: [1], outputs: [2] },
+          { code: code('ADD'), inputs: [0, 2], outputs: [3] },
+          { code: code('ASSIGN_VARIABLE'), inputs: [1, 3], outputs: [] },
+          ...(readsTwice ? [{ code: code('READ_VARIABLE'), inputs: [1], outputs: [4] }] : []),
+        ],
+        [0],
+        [readsTwice ? 4 : 3],
+        [first],
+      );
+    expect(await evaluated(net(false), [1, 2])).toEqual([[4, -2]]);
+    const { warnings } = await (await openModel(files(net(false)))).map();
+    expect(warnings).toMatchObject([{ message: expect.stringContaining('each call changes the variable "state"') }]);
+    await expect(evaluated(net(true), [1, 2])).rejects.toThrow(/"state" after the graph has changed it/);
+  });
+
+  it('of a part that is replaced begins where it is told, or as near to it as the part fits', async () => {
+    const replaced = (begins: readonly number[]) =>
+      liteModel(
+        [flowing('x', [1, 2]), constant('square', [3, 3], [0, 1, 2, 3, 4, 5, 6, 7, 8]), whole('begins', begins), flowing('y', [3, 3])],
+        [{ code: code('DYNAMIC_UPDATE_SLICE'), inputs: [1, 0, 2], outputs: [3] }],
+        [0],
+        [3],
+      );
+    expect(await evaluated(replaced([1, 0]), [-1, -2])).toEqual([[0, 1, 2, -1, -2, 5, 6, 7, 8]]);
+    expect(await evaluated(replaced([7, 5]), [-1, -2])).toEqual([[0, 1, 2, 3, 4, 5, 6, -1, -2]]);
+  });
+
   it('is refused where a state is kept, or a setting of any width is not known', async () => {
     const kept = liteModel(
       [flowing('x', [1, 2]), { ...flowing('s', [1, 2]), isVariable: true }, flowing('y', [1, 2])],

@@ -71,6 +71,35 @@ describe('what graphs leave open', () => {
     expect(beside.warnings).toMatchObject([{ code: 'assumed', layer: 'x' }]);
   });
 
+  it('is as large as was recorded, where the graph does not say', async () => {
+    const files = () => memoryFileSet({ 'm.pb': graphDef(small([placeholder('x', [3, -1]), { name: 'y', op: 'Neg', input: ['x'], attr: type }])) }, 'm.pb');
+    const map = await (await openModel(files(), { recordedShape: ['N', 5] })).map();
+    expect(map.inputs[0]!.shape).toEqual([3, 5]);
+  });
+
+  it('is what a net computes, and not what it keeps for a gradient', async () => {
+    const batch = { name: 'kept', op: 'OptionalFromValue', input: ['x'], attr: {} };
+    const taken = {
+      args: ['v'],
+      results: { y: 'negative:y:0', kept: 'kept:optional:0' },
+      nodes: [
+        { name: 'negative', op: 'Neg', input: ['v'], attr: type },
+        { ...batch, input: ['v'] },
+      ],
+    };
+    const graph: SmallGraph = {
+      ...small([
+        placeholder('x', [1, 2]),
+        { name: 'call', op: 'PartitionedCall', input: ['x'], attr: { f: { func: 'taken' } } },
+        { name: 'y', op: 'Identity', input: ['call'], attr: type },
+      ]),
+      functions: { taken },
+    };
+    const { bytes } = await convertInMemory(memoryFileSet({ 'm.pb': graphDef(graph) }, 'm.pb'));
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 2], data: Float32Array.of(1, -2) }])).values();
+    expect([...output!.data]).toEqual([-1, 2]);
+  });
+
   it('is refused where a variable is read after it was changed', async () => {
     const nodes: readonly GraphNode[] = [
       placeholder('x', [1, 2]),

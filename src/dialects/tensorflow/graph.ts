@@ -47,6 +47,8 @@ export interface TfModel {
   readonly producer: string | null;
   /** Sizes of the first input, where the file does not say. */
   readonly inputShape?: readonly Dim[];
+  /** Sizes of what was recorded for it, for those that the file leaves free. */
+  readonly recordedShape?: readonly Dim[];
   /** What reading the file had to assume. */
   readonly warnings?: readonly Notice[];
 }
@@ -74,6 +76,8 @@ const CONDITIONS: ReadonlySet<string> = new Set(['If', 'StatelessIf']);
 const VARIABLES: ReadonlySet<string> = new Set(['VarHandleOp', 'VariableV2', 'Variable']);
 /** Nodes that give what they are given, and so a list. */
 const PASSING: ReadonlySet<string> = new Set(['Identity', 'StopGradient', 'Snapshot', 'Enter', 'NextIteration']);
+/** What is kept for a gradient, which no prediction reads. */
+const KEPT: ReadonlySet<string> = new Set(['OptionalFromValue', 'OptionalNone']);
 /** Nodes that check or count and make nothing. */
 const SILENT: ReadonlySet<string> = new Set(['NoOp', 'Assert', 'Print', 'PrintV2', 'Exit', 'TensorArrayCloseV3']);
 
@@ -83,7 +87,7 @@ const CASES: ReadonlySet<string> = new Set(['Case', 'StatelessCase']);
 
 /** Nodes that are followed while a graph is read and leave no layer of their own: calls, branches, loops, lists, variables, checks. */
 export const FOLLOWED: ReadonlySet<string> = new Set([
-  ...[...CALLS, ...CONDITIONS, ...CASES, ...LOOPS, ...VARIABLES, ...PASSING, ...SILENT, ...Object.keys(LIST_RULES)],
+  ...[...CALLS, ...CONDITIONS, ...CASES, ...LOOPS, ...VARIABLES, ...PASSING, ...SILENT, ...KEPT, ...Object.keys(LIST_RULES)],
   ...['Const', 'Placeholder', 'IdentityN', 'Switch', 'Merge', 'LoopCond', 'ReadVariableOp'],
 ]);
 
@@ -184,7 +188,7 @@ class Translation {
     const fed = placeholders.length > 0 ? placeholders : graph.nodes.filter(({ op }) => op === DEFAULTED);
     const inputs = this.model.inputs ?? fed.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
     this.#build.reserve(graph.nodes.map(({ name }) => name));
-    for (const [i, { name, from }] of inputs.entries()) this.#input(scope, name, from, i === 0 ? this.model.inputShape : undefined);
+    for (const [i, { name, from }] of inputs.entries()) this.#input(scope, name, from, i === 0);
     await this.#need(
       scope,
       wanted.map(({ from }) => from.node),
@@ -210,11 +214,12 @@ class Translation {
     this.warnings.push({ code: 'assumed', message: `"${name}", which tells the graph whether it is being trained, is taken as false`, layer: name });
   }
 
-  #input(scope: Scope, name: string, from: TfInput, wanted: readonly Dim[] | undefined): void {
+  #input(scope: Scope, name: string, from: TfInput, isFirst: boolean): void {
     const node = scope.nodes.get(from.node);
     if (!node) throw new ModelError('malformed', `the input "${name}" is said to be "${from.node}", but there is no such node`, { file: this.model.file });
     const dtype = attributeType(node);
-    const shape = wanted ?? sizesOf(shapeOf(node), name);
+    const { inputShape, recordedShape } = isFirst ? this.model : { inputShape: undefined, recordedShape: undefined };
+    const shape = inputShape ?? sizesOf(shapeOf(node), name, recordedShape);
     if (!isDType(dtype)) throw new ModelError('unsupported', `the input "${name}" takes ${dtype}`, { file: this.model.file });
     if (!shape)
       throw new ModelError('unsupported', `the graph does not say the shape of the input "${name}"; give it with --input-shape`, { file: this.model.file });
@@ -258,6 +263,7 @@ class Translation {
   /** Names of the nodes that have to be made before a node. */
   #reads(scope: Scope, node: TfNode): readonly string[] {
     if (node.op === 'Exit') return this.#loopAt(scope, node).enters;
+    if (KEPT.has(node.op)) return [];
     return (dilatedAt(scope.nodes, node)?.reads ?? node.inputs).map((input) => input.node);
   }
 
@@ -308,6 +314,7 @@ class Translation {
 
   async #translated(scope: Scope, node: TfNode): Promise<readonly Made[]> {
     if (node.op === 'Exit') return [await this.#left(scope, node)];
+    if (KEPT.has(node.op)) return [DEAD];
     const dilated = await this.#dilated(scope, node);
     if (dilated) return dilated;
     return this.#made(
@@ -532,8 +539,10 @@ function shapeOf({ attributes }: TfNode): TfShape {
 }
 
 /** The first axis is the batch, which inputs have in common. */
-function sizesOf(shape: TfShape, name: string): readonly Dim[] | null {
-  return shape?.map((size, axis) => (size >= 0 ? size : axis === 0 ? 'batch' : `${name}.${axis}`)) ?? null;
+function sizesOf(shape: TfShape, name: string, recorded: readonly Dim[] | undefined): readonly Dim[] | null {
+  if (!shape) return recorded ?? null;
+  const known = recorded?.length === shape.length ? recorded : [];
+  return shape.map((size, axis) => (size >= 0 ? size : axis === 0 ? 'batch' : (known[axis] ?? `${name}.${axis}`)));
 }
 
 function known(value: Made): boolean | null {

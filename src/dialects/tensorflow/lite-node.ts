@@ -19,8 +19,18 @@ export interface LiteShared {
   readonly dynamic: string[];
   /** Recurrent operators of that kind, which the runtime rounds at each step. */
   readonly unrounded: string[];
+  /** What the model's variables hold at first, by their names. */
+  readonly variables: ReadonlyMap<string, LiteVariable>;
+  /** Those that a call changes for the next one. */
+  readonly changed: Set<string>;
   /** The function that one of the model's graphs becomes, by its number. */
   functionOf(graph: number): Promise<string>;
+}
+
+/** A constant of the graph that the first call runs. */
+export interface LiteVariable {
+  readonly graph: LiteSubgraph;
+  readonly tensor: number;
 }
 
 export type Attributes = Readonly<Record<string, TfAttribute>>;
@@ -44,6 +54,8 @@ export class LiteBuilder {
   readonly nodes: TfNode[] = [];
   readonly #names: readonly string[];
   readonly #taken = new Set<string>();
+  /** Variables by the tensors that stand for them. */
+  readonly handles = new Map<number, string>();
   /** Names under which constants were added. */
   readonly #constants = new Map<string, string>();
 

@@ -283,6 +283,26 @@ const loop: LiteRule = async (node) => {
   node.spread('While', node.inputs, { cond: await node.calls(condition), body: await node.calls(body) });
 };
 
+/** What stands for a variable makes nothing of its own. */
+const handle: LiteRule = async (node) => {
+  // Its container is one for all.
+  await node.options.text(0);
+  node.builder.handles.set(node.operator.outputs[0]!, await node.options.text(1));
+};
+
+/** What the variable holds when the net is called for the first time. */
+const readVariable: LiteRule = async (node) => {
+  const name = node.builder.handles.get(node.operator.inputs[0]!);
+  node.tensor(0);
+  if (name === undefined) throw node.decline('its variable comes from outside the graph');
+  if (node.shared.changed.has(name)) throw node.decline(`it reads the variable "${name}" after the graph has changed it`);
+  const first = node.shared.variables.get(name);
+  if (!first) throw node.decline(`nothing says what the variable "${name}" holds at first`);
+  const { data, quantisation } = first.graph.tensors[first.tensor] ?? { data: null };
+  if (!data || quantisation) throw node.decline(`what the variable "${name}" holds at first is no constant of numbers`);
+  node.builder.node('Const', node.result, [], { dtype: type(data.dtype), value: { kind: 'tensor', value: data } });
+};
+
 export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   CONV_2D: conv,
   DEPTHWISE_CONV_2D: depthwise,
@@ -432,6 +452,11 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   BATCH_TO_SPACE_ND: plain('BatchToSpaceND'),
   RESIZE_BILINEAR: async (node) => resize(node.isQuantised && node.dtype(0) === 'int16' ? 'LiteResizeBilinear' : 'ResizeBilinear', 2, 3)(node),
   RESIZE_NEAREST_NEIGHBOR: resize('ResizeNearestNeighbor', 0, 1),
+  VAR_HANDLE: handle,
+  READ_VARIABLE: readVariable,
+  MATRIX_DIAG: plain('MatrixDiag'),
+  MATRIX_SET_DIAG: plain('MatrixSetDiag'),
+  DYNAMIC_UPDATE_SLICE: plain('LiteUpdate'),
   TOPK_V2: async (node) => node.spread('TopKV2', node.inputs, {}),
   'CUSTOM Convolution2DTransposeBias': transposedConvBias,
   'CUSTOM TFLite_Detection_PostProcess': detections,

@@ -127,6 +127,32 @@ const detections: TfRule = (operation) => {
   ];
 };
 
+/**
+ * A value with a part of it replaced, which begins where it is told, or as near to it as the part fits.
+ *
+ * inputs: the value, the part, where it begins along each axis.
+ */
+const updated: TfRule = (operation) => {
+  const [x, part] = [operation.input(0), operation.input(1)];
+  const begins = operation.known(2, 'place');
+  const [sizes, extents] = [operation.sizes(x), operation.sizes(part)];
+  const slice = (value: Value, axis: number, from: number, to: number) => operation.before('Slice', [value], { starts: [from], ends: [to], axes: [axis] });
+  const put = (value: Value, axis: number): Value => {
+    if (axis === sizes.length) return part;
+    const [size, extent] = [sizes[axis], extents[axis]];
+    if (size === extent) return put(value, axis + 1);
+    if (typeof size !== 'number' || typeof extent !== 'number') throw operation.decline(`the sizes of axis ${axis} are not known`);
+    const from = Math.min(Math.max(begins[axis]!, 0), size - extent);
+    const pieces = [
+      ...(from > 0 ? [slice(value, axis, 0, from)] : []),
+      put(slice(value, axis, from, from + extent), axis + 1),
+      ...(from + extent < size ? [slice(value, axis, from + extent, size)] : []),
+    ];
+    return operation.before('Concat', pieces, { axis });
+  };
+  return operation.add('Identity', [put(x, 0)]);
+};
+
 export const liteRules: Readonly<Record<string, TfRule>> = {
   LiteDepthwise: (operation) => {
     const kernel = operation.constant(1, 'kernel');
@@ -163,6 +189,7 @@ export const liteRules: Readonly<Record<string, TfRule>> = {
   LiteLstm: (operation) => recurrent(operation, 'lstm', operation.inputs[4] ?? null),
   LiteRnn: (operation) => recurrent(operation, operation.text('activation') === 'relu' ? 'relu' : 'tanh', null),
   LiteResizeBilinear: integerBilinear,
+  LiteUpdate: updated,
   LiteDetections: detections,
   RoundToOwnRange: roundToOwnRange,
   DequantizeCodes: dequantise,

@@ -12,7 +12,7 @@ import type { LiteModel, LiteOperator, LiteSubgraph } from '../../containers/tfl
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import type { TfPort } from './graph.js';
 import { checkCodes } from './lite-codes.js';
-import { flag, isQuantised, LiteBuilder, LiteNode, type LiteReading, type LiteShared } from './lite-node.js';
+import { flag, isQuantised, LiteBuilder, LiteNode, type LiteReading, type LiteShared, type LiteVariable } from './lite-node.js';
 import { AT_REST, LITE_RULES } from './lite-operators.js';
 
 export interface LiteGraph {
@@ -23,6 +23,8 @@ export interface LiteGraph {
   readonly dynamic: readonly string[];
   /** Those of them that are recurrent. */
   readonly unrounded: readonly string[];
+  /** Variables that a call changes for the next one. */
+  readonly changed: readonly string[];
 }
 
 /**
@@ -39,6 +41,8 @@ export async function liteToTensorflow(written: LiteModel, reading: LiteReading,
   const shared: LiteShared = {
     dynamic: [],
     unrounded: [],
+    variables: await firstValues(graphs, model, reading.file),
+    changed: new Set(),
     async functionOf(index) {
       if (!graphs[index] || index === main) throw new ModelError('malformed', `names graph ${index} of ${graphs.length}`, { file: reading.file });
       if (!asked.has(index)) open.push(index);
@@ -71,7 +75,27 @@ export async function liteToTensorflow(written: LiteModel, reading: LiteReading,
     outputs: model.outputs.map((index): TfPort => ({ name: model.tensors[index]!.name, from: { node: builder.port(index), output: 0 } })),
     dynamic: shared.dynamic,
     unrounded: shared.unrounded,
+    changed: [...shared.changed],
   };
+}
+
+/** What the graph that the first call runs (CALL_ONCE) puts into variables. */
+async function firstValues(graphs: readonly LiteSubgraph[], { operators }: LiteSubgraph, file: string): Promise<Map<string, LiteVariable>> {
+  const values = new Map<string, LiteVariable>();
+  for (const { op, options } of operators) {
+    if (op !== 'CALL_ONCE') continue;
+    const number = await options.int(0);
+    const graph = graphs[number];
+    if (!graph) throw new ModelError('malformed', `CALL_ONCE names graph ${number} of ${graphs.length}`, { file });
+    const handles = new Map<number, string>();
+    for (const inner of graph.operators) {
+      if (inner.op === 'VAR_HANDLE') handles.set(inner.outputs[0]!, await inner.options.text(1));
+      const [handle, tensor] = inner.inputs;
+      const name = inner.op === 'ASSIGN_VARIABLE' ? handles.get(handle!) : undefined;
+      if (name !== undefined && tensor !== undefined) values.set(name, { graph, tensor });
+    }
+  }
+  return values;
 }
 
 /** Constants that are stored sparsely are whole where they are read: what would spread them out makes nothing of its own. */
@@ -100,6 +124,7 @@ async function translate(builder: LiteBuilder, shared: LiteShared, errors: Model
 /** The nodes of one operator, and behind each of its results the rounding to the codes in which it would be. */
 async function addOperator(builder: LiteBuilder, shared: LiteShared, operator: LiteOperator): Promise<void> {
   const { op, outputs } = operator;
+  if (op === 'ASSIGN_VARIABLE') shared.changed.add(builder.handles.get(operator.inputs[0]!) ?? '');
   if (outputs.length === 0) return;
   if (outputs.some((output) => output < 0)) throw new ModelError('malformed', `${op} makes no tensor`, { file: builder.file });
   const tensors = outputs.map((output) => builder.model.tensors[output]!);

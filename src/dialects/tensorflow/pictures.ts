@@ -1,6 +1,6 @@
 /** Nodes that make pictures larger or smaller, or cut parts out of them. */
 import type { Value } from '../../model/builder.js';
-import { scaledLength } from '../../model/ops/index.js';
+import { scaleTo } from '../../model/ops/index.js';
 import type { TfOperation } from './node.js';
 import { areaWeights, cubicWeights, integerLinearWeights, KERNEL_NAMES, kernelWeights, type Weights } from './resampling.js';
 import type { TfRule } from './rule.js';
@@ -36,15 +36,33 @@ export function resized(operation: TfOperation, mode: Mode, corners: boolean, ce
     ...(mode === 'cubic' ? { cubic_coeff_a: centers ? -0.5 : -0.75, exclude_outside: centers ? 1 : 0 } : {}),
   };
   if (sizes && from.every((size) => typeof size === 'number')) {
-    const scales = [1, 1, sizes[0]! / (from[0] as number), sizes[1]! / (from[1] as number)];
-    const isExact = scales.every((scale, axis) => axis < 2 || scaledLength(from[axis - 2] as number, scale) === sizes[axis - 2]);
-    // No factor in floating point gives these.
-    if (!isExact) return operation.back((name) => operation.add('Resize', [turned], { ...attributes, axes: [2, 3], sizes: [...sizes] }, name), true);
-    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales }, name), true);
+    const scales = from.map((size, axis) => scaleTo(size as number, sizes[axis]!, mode));
+    const isExact = scales.every((scale) => scale !== null);
+    if (!isExact && mode === 'nearest') return picked(operation, turned, from as readonly number[], sizes, corners, centers);
+    const how = isExact ? { scales: [1, 1, ...(scales as number[])] } : { axes: [2, 3], sizes: [...sizes] };
+    return operation.back((name) => operation.add('Resize', [turned], { ...attributes, ...how }, name), true);
   }
   const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
   if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
   return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
+}
+
+/** Rows and columns that are the nearest, where no factor says so in all runtimes. */
+function picked(operation: TfOperation, x: Value, from: readonly number[], to: readonly number[], corners: boolean, centers: boolean): Value {
+  const gathered = (value: Value, axis: 0 | 1, name?: string) => {
+    const [old, wanted] = [from[axis]!, to[axis]!];
+    // In float32, as kernels work it out.
+    const step = Math.fround(corners && wanted > 1 ? (old - 1) / (wanted - 1) : old / wanted);
+    const places = Array.from({ length: wanted }, (_, i) => {
+      const at = Math.fround((centers ? i + 0.5 : i) * step);
+      return Math.min(old - 1, Math.floor(corners ? at + 0.5 : at));
+    });
+    const indices = operation.build.numbers('int64', places);
+    return name === undefined
+      ? operation.before('Gather', [value, indices], { axis: axis + 2 })
+      : operation.add('Gather', [value, indices], { axis: axis + 2 }, name);
+  };
+  return operation.back((name) => gathered(gathered(x, 0), 1, name), true);
 }
 
 /** Far larger pictures than nets are given, for which a matrix would be. */

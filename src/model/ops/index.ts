@@ -10,6 +10,6 @@ export { inferLayer, inferMap, inferShapes, inferValues } from './infer.js';
 export { beyondPlain, bindSlots, isNeverNegative, type LayerDraft, makeLayer, makersOf, readersOf, valuesRead } from './layers.js';
 export type { AttributeType, Operator, Shaped, ValueType } from './operator.js';
 export { isOptionalSlot, slotName } from './operator.js';
-export { scaledLength } from './resize.js';
+export { scaleTo } from './resize.js';
 export { OPS, operatorOf } from './table.js';
 export { padsInNumbers, windowedSize } from './window.js';

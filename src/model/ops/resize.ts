@@ -103,8 +103,27 @@ export const resize = operator({
 });
 
 /** A size times a factor, in float32 as runtimes work it out: 5 times float32's 1.4 is 7 there, and a little less in float64. */
-export function scaledLength(size: number, scale: number): number {
+function scaledLength(size: number, scale: number): number {
   return Math.floor(Math.fround(size * Math.fround(scale)));
+}
+
+/**
+ * The factor by which a size becomes another, whether it is rounded down in float32, as runtimes do, or in float64, as they infer shapes: 7 times
+ * float32's 11 / 7 is 11 in one and a little less in the other, and the next number is a little more in both.
+ *
+ * @returns null where no factor does, or the next one could make another element the nearest
+ */
+export function scaleTo(from: number, to: number, mode: string): number | null {
+  const scale = Math.fround(to / from);
+  if (isScaleTo(from, to, scale)) return scale;
+  const bits = new Uint32Array(Float32Array.of(scale).buffer);
+  bits[0]! += 1;
+  const [next] = new Float32Array(bits.buffer);
+  return mode !== 'nearest' && isScaleTo(from, to, next!) ? next! : null;
+}
+
+function isScaleTo(from: number, to: number, scale: number): boolean {
+  return scaledLength(from, scale) === to && Math.floor(from * scale) === to;
 }
 
 function scaledSize(size: Dim, scale: number): Dim {

@@ -41,7 +41,9 @@ export function resamplingMatrix(from: number, to: number, interpolation: string
     const weights =
       interpolation === 'area'
         ? areaWeights(i * scale, (i + 1) * scale, from)
-        : kernelWeights(isTabled ? tabled((i + 0.5) * scale) : (i + 0.5) * scale, from, interpolation, antialias ? scale : 1);
+        : interpolation === 'nearest'
+          ? [[Math.min(from - 1, Math.floor(Math.fround((i + 0.5) * Math.fround(scale)))), 1] as const]
+          : kernelWeights(isTabled ? tabled((i + 0.5) * scale) : (i + 0.5) * scale, from, interpolation, antialias ? scale : 1);
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
     for (const [place, weight] of weights) matrix[place * to + i]! += weight / total;
   }

@@ -1,4 +1,6 @@
 /** Layers that bring pictures to a size: Resizing, CenterCrop, RandomCrop at rest. */
+
+import { scaleTo } from '../../model/ops/index.js';
 import { float32Tensor } from '../../model/tensor.js';
 import { type ConfigView, type DataFormat, isKeras3 } from './config-view.js';
 import { INTERPOLATIONS, isInTable, resamplingMatrix } from './resampling.js';
@@ -126,8 +128,9 @@ function resize(value: Value, size: Size, wanted: Size, how: Interpolation, scop
   // ONNX Runtime has no cubic interpolation to fewer pixels.
   if (antialias || !Object.hasOwn(SAMPLING, interpolation) || (interpolation === 'bicubic' && (isLess || !isExact)))
     return resampled(value, size, wanted, how, scope);
-  const scales = [1, 1, ...size.map((length, axis) => scaleTo(length, wanted[axis]!))];
-  return scope.add('Resize', [value], { attributes: { scales, ...SAMPLING[interpolation]! } });
+  const scales = size.map((length, axis) => scaleTo(length, wanted[axis]!, interpolation));
+  if (!scales.every((scale) => scale !== null)) return resampled(value, size, wanted, how, scope);
+  return scope.add('Resize', [value], { attributes: { scales: [1, 1, ...scales], ...SAMPLING[interpolation]! } });
 }
 
 /** Of pictures of 4,000 pixels by as many. */
@@ -146,13 +149,4 @@ function resampled(value: Value, size: Size, wanted: Size, { interpolation, anti
   const turned = (input: Value) => scope.add('Transpose', [input], { attributes: { perm: [0, 1, 3, 2] } });
   const wide = along(value, 1);
   return size[0] === wanted[0] ? wide : turned(along(turned(wide), 0));
-}
-
-/** The float32 number that a size times it, rounded down, is the wanted size. */
-function scaleTo(length: number, wanted: number): number {
-  const scale = Math.fround(wanted / length);
-  if (Math.floor(Math.fround(length * scale)) >= wanted && Math.floor(length * scale) >= wanted) return scale;
-  const bits = new Uint32Array(Float32Array.of(scale).buffer);
-  bits[0]! += 1;
-  return new Float32Array(bits.buffer)[0]!;
 }

@@ -62,7 +62,8 @@ export async function readTfjsGraph(files: FileSet, options: ReadOptions): Promi
         file: json.file,
         format: 'tfjs-graph',
         producer: producerOf(json),
-        inputShape: options.inputShape ?? options.recordedShape,
+        inputShape: options.inputShape,
+        recordedShape: options.recordedShape,
       }),
   };
 }

@@ -1,0 +1,70 @@
+/** Recordings of kernels in integers may be a code apart where a value lies between two, and no further. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { LITE_OPERATORS } from '../../src/containers/tflite.js';
+import { numbersTensor } from '../../src/model/numbers.js';
+import { convertFile } from '../../src/node/convert-file.js';
+import { openModel } from '../../src/readers/open.js';
+import { rtolsOfCodes } from '../../src/verify/code-band.js';
+import { runLayers } from '../../src/verify/reference/session.js';
+import { byte, type LiteTensor, liteModel, table } from '../lite-models.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'codes-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const code = (op: string): number => LITE_OPERATORS.indexOf(op);
+const STEP = 0.125;
+const kernel = Int8Array.from({ length: 24 }, (_, i) => Math.round(90 * Math.sin(i * 1.7)));
+const coded = (name: string, shape: readonly number[], scale: number, data?: Uint8Array): LiteTensor => ({
+  ...{ name, shape, type: 9, scales: [scale], zeroPoints: [0] },
+  ...(data ? { data } : {}),
+});
+/** Codes to codes by a dense layer, and the numbers that they stand for. */
+const model = liteModel(
+  [coded('x', [1, 4], 0.05), coded('kernel', [6, 4], 0.01, new Uint8Array(kernel.buffer)), coded('codes', [1, 6], STEP), { name: 'y', shape: [1, 6], type: 0 }],
+  [
+    { code: code('FULLY_CONNECTED'), inputs: [0, 1], outputs: [2], options: table(byte(0)) },
+    { code: code('DEQUANTIZE'), inputs: [2], outputs: [3] },
+  ],
+  [0],
+  [3],
+);
+const feed = { shape: [1, 4], data: Float64Array.of(100, -70, 33, 12) };
+const FILE = 'm.tflite';
+const map = await (await openModel(memoryFileSet({ [FILE]: model }, FILE))).map();
+const [exact] = await runLayers(map, [feed], () => {});
+
+describe('a recording of kernels in integers', () => {
+  const path = join(folder, FILE);
+  writeFileSync(path, model);
+  const recorded = (steps: number) => {
+    const values = Array.from(exact!.data, (value, i) => Number(value) + (i === 2 ? steps * STEP : 0));
+    const origin = { file: 'recorded' };
+    return new Map([
+      ['input:x', numbersTensor('x', 'int8', [1, 4], [...feed.data], origin)],
+      ['output:y', numbersTensor('y', 'float32', [1, 6], values, origin)],
+    ]);
+  };
+  const verdict = async (steps: number) => (await convertFile(path, join(folder, 'm.onnx'), { golden: recorded(steps), force: true })).report;
+
+  it('matches where it is one code apart, and the report says what is let pass', async () => {
+    const report = await verdict(1);
+    expect(report?.verdict).toBe('match');
+    expect(report?.notes.join()).toMatch(/kernels in integers/);
+  });
+
+  it('does not match where it is four codes apart', async () => {
+    expect((await verdict(4))?.verdict).toBe('mismatch');
+  });
+
+  it('is allowed a step of the last codes at least, whatever the scale, and nothing of a net without codes', async () => {
+    const [rtol] = (await rtolsOfCodes(map, [feed]))!;
+    const scale = Math.max(...Array.from(exact!.data, (value) => Math.abs(Number(value))));
+    expect(rtol! * scale).toBeGreaterThanOrEqual(STEP);
+    expect(rtol! * scale).toBeLessThan(4 * STEP);
+    expect(await rtolsOfCodes({ ...map, layers: map.layers.filter(({ op }) => op !== 'Clip') }, [feed])).toBeNull();
+  });
+});

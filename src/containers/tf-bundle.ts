@@ -53,6 +53,12 @@ interface Entry {
   readonly slices: readonly Slice[];
 }
 
+/** Whether a file ends as a table does. */
+export function looksLikeTable(tail: Uint8Array): boolean {
+  if (tail.byteLength < 8) return false;
+  return new DataView(tail.buffer, tail.byteOffset, tail.byteLength).getBigUint64(tail.byteLength - 8, true) === MAGIC;
+}
+
 /**
  * @param prefix path of the bundle within the model's folder, such as 'variables/variables'
  * @throws ModelError 'malformed' where index and data contradict themselves or each other

@@ -81,10 +81,10 @@ const OTHERS: readonly Content[] = [
     name: /\.(config|pbtxt)$/i,
     what: 'a configuration of the detectors of TensorFlow, which holds no weights: name the exported model',
   },
-  { head: /^model_checkpoint_path:/, what: 'a list of TensorFlow checkpoints: export the model as Keras (.h5, .keras) or ONNX (tf2onnx)' },
+  { head: /^model_checkpoint_path:/, what: 'a list of TensorFlow checkpoints: name the folder, or the .index file of one of them' },
   {
     name: /\.(data-\d{5}-of-\d{5}|ckpt(-\d+)?\.(index|meta))$|(^|[/\\])variables\.index$/,
-    what: 'a part of a TensorFlow checkpoint, values without the wiring: export the model as Keras (.h5, .keras) or ONNX (tf2onnx)',
+    what: 'a part of a TensorFlow checkpoint, whose index (.index) is missing beside it or damaged',
   },
   {
     head: bytes('^\n.{1,3}\n.{1,120}%12.(Placeholder|Const|VariableV2|VarHandleOp|NoOp|Identity)'),
@@ -217,7 +217,7 @@ export function describeFolder(names: readonly string[]): string | null {
   if (has(/^variables\/variables\.(index|data-\d{5}-of-\d{5})$/))
     return 'these are the variables of a SavedModel without its wiring: saved_model.pb, which lies beside them, is missing.';
   if (has(/\.data-\d{5}-of-\d{5}$/))
-    return 'this is a TensorFlow checkpoint, values without the wiring: export the model as Keras (.h5, .keras) or ONNX (tf2onnx).';
+    return 'these are TensorFlow checkpoints: name the .index file of one of them; where there is none, the values cannot be found.';
   if (has(/^zero_pp_rank_|^mp_rank_\d+_model_states\.pt$/))
     return 'this is a checkpoint of DeepSpeed: its own zero_to_fp32.py makes one PyTorch file of it, or name mp_rank_00_model_states.pt.';
   if (has(/^(latest|zero_to_fp32\.py)$/)) {

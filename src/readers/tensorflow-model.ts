@@ -49,18 +49,23 @@ export interface Content {
   readonly objects: Field | null;
 }
 
-/** @param name of the file within the model's folder */
-export async function readTensorflow(files: FileSet, name: string, options: ReadOptions): Promise<ModelFile> {
+/**
+ * @param name of the file within the model's folder
+ * @param checkpoint prefix of the files with its values, where the file is the graph beside them
+ */
+export async function readTensorflow(files: FileSet, name: string, options: ReadOptions, checkpoint?: string): Promise<ModelFile> {
   const source = await files.open(name);
-  const content = await readContent(source);
-  const bundle = content.isSavedModel && (await files.has(`${BUNDLE}.index`)) ? await readTensorBundle(files, BUNDLE) : null;
-  const checkpoint = bundle ? await checkpointObjects(bundle) : [];
-  const functions = await functionsOf(content, source, checkpoint, options);
+  const content =
+    checkpoint === undefined ? await readContent(source) : await readMetaGraph(new WireReader(source), source, { start: 0, end: source.byteLength });
+  const prefix = checkpoint ?? BUNDLE;
+  const bundle = content.isSavedModel && (await files.has(`${prefix}.index`)) ? await readTensorBundle(files, prefix) : null;
+  const objects = bundle ? await checkpointObjects(bundle) : [];
+  const functions = await functionsOf(content, source, objects, options);
   const called = functions.length > 0 ? chosen(functions, options, source.name) : undefined;
   const graph = called ? { ...content.graph, nodes: [...content.graph.nodes, ...called.nodes] } : content.graph;
   const constants = constantsOf([...graph.nodes, ...[...graph.functions.values()].flatMap(({ nodes }) => nodes)]);
   const manifest = content.isSavedModel || !(await isHollow(graph.nodes, constants)) ? null : await readOldManifest(files, source.name);
-  const variables = bundle ? namedVariables(bundle, checkpoint) : new Map((manifest?.weights ?? []).map(({ tensor }) => [tensor.name, tensor]));
+  const variables = bundle ? namedVariables(bundle, objects) : new Map((manifest?.weights ?? []).map(({ tensor }) => [tensor.name, tensor]));
   const signature = called ?? chosen(content.signatures, options, source.name);
   const restored = bundle ? restoredVariables(graph, bundle, source.name) : new Map<string, Tensor>();
   for (const [node, key] of called?.variables ?? []) {
@@ -73,7 +78,7 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
     producer: content.version === null ? null : `tensorflow ${content.version}`,
     tensors: weights.map((tensor) => ({ tensor, layer: null })),
     details: {
-      content: content.isSavedModel ? 'SavedModel' : 'frozen graph',
+      content: checkpoint !== undefined ? 'checkpoint with its graph' : content.isSavedModel ? 'SavedModel' : 'frozen graph',
       nodes: String(graph.nodes.length),
       ...(graph.functions.size > 0 ? { functions: String(graph.functions.size) } : {}),
       ...(signature
@@ -103,6 +108,7 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
         producer: content.version,
         inputShape: options.inputShape,
         recordedShape: options.recordedShape,
+        ...(options.ends ? { ends: options.ends } : {}),
       });
     },
   };
@@ -174,7 +180,11 @@ export async function readContents(source: ByteSource): Promise<(Content & { rea
   return graphs;
 }
 
-async function readMetaGraph(wire: WireReader, source: ByteSource, field: Field): Promise<Content & { readonly tags: readonly string[] }> {
+async function readMetaGraph(
+  wire: WireReader,
+  source: ByteSource,
+  field: Pick<Field, 'start' | 'end'>,
+): Promise<Content & { readonly tags: readonly string[] }> {
   let graph: TfGraph | null = null;
   let version: string | null = null;
   let objects: Field | null = null;

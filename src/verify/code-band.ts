@@ -64,10 +64,12 @@ export async function rtolsOfCodes(map: LayerMap, feeds: Feeds): Promise<readonl
   const most = exact.map(() => 0);
   const compare = (made: typeof exact, margin: number) => {
     for (const [i, { data }] of exact.entries()) {
-      const scale = data.reduce((max: number, value) => Math.max(max, Math.abs(Number(value))), 0) || 1;
-      let apart = 0;
-      for (let at = 0; at < data.length; at++) apart = Math.max(apart, Math.abs(Number(made[i]!.data[at]) - Number(data[at])));
-      most[i] = Math.max(most[i]!, (margin * apart) / scale);
+      let [scale, apart] = [0, 0];
+      for (let at = 0; at < data.length; at++) {
+        scale = Math.max(scale, Math.abs(Number(data[at])));
+        apart = Math.max(apart, Math.abs(Number(made[i]!.data[at]) - Number(data[at])));
+      }
+      most[i] = Math.max(most[i]!, (margin * apart) / (scale || 1));
     }
   };
   for (const seed of SEEDS) compare(await run(movedBefore(coding, coins(seed))), MARGIN);

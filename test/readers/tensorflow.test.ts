@@ -314,6 +314,33 @@ describe('SavedModels', () => {
     }
   });
 
+  it('of which only the checkpoint is left are values by name, and a net where the graph lies beside them', async () => {
+    const labels: GraphNode = { name: 'labels', op: 'Placeholder', attr: { dtype: { type: 9 } } };
+    const loss: GraphNode = { name: 'loss', op: 'SparseSoftmaxCrossEntropyWithLogits', input: ['y', 'labels'], attr: { T: { type: 1 } } };
+    const trained = joined(new MessageBuilder().bytes(2, graphDef({ ...graph, nodes: [...graph.nodes, labels, loss] })));
+    const entry = { name: 'dense/kernel', shape: [3, 2], byteLength: 24 };
+    const parts = {
+      'model.ckpt-7.index': bundleOf([entry, { ...entry, name: 'dense/kernel/Adam' }]),
+      'model.ckpt-7.data-00000-of-00001': new Uint8Array(kernel.buffer),
+      checkpoint: new TextEncoder().encode('model_checkpoint_path: "/somewhere/model.ckpt-7"\n'),
+    };
+    for (const main of ['model.ckpt-7.index', 'model.ckpt-7.data-00000-of-00001', null]) {
+      const values = await openModel(memoryFileSet(parts, main));
+      expect(values.tensors.map(({ tensor, beside }) => [tensor.name, beside ?? false])).toEqual([
+        ['dense/kernel', false],
+        ['dense/kernel/Adam', true],
+      ]);
+      await expect(values.map()).rejects.toMatchObject({ kind: 'unsupported' });
+      const files = memoryFileSet({ ...parts, 'model.ckpt-7.meta': trained }, main);
+      await expect(convertInMemory(files)).rejects.toThrow(/SparseSoftmaxCrossEntropyWithLogits|"labels"/);
+      const { bytes, result } = await convertInMemory(files, { outputs: ['y'] });
+      expect(result.map!.inputs.map(({ name }) => name)).toEqual(['x']);
+      expect(result.map!.warnings).toMatchObject([{ code: 'left-out' }]);
+      const [output] = (await runOnnx(bytes, [{ shape: [1, 3], data: Float32Array.of(1, 10, 100) }])).values();
+      expect([...output!.data]).toEqual([531, 642]);
+    }
+  });
+
   it('of several graphs take the one for a CPU that is not for training', async () => {
     const other: SmallGraph = { ...graph, nodes: [placeholder('x', [-1, 3]), { name: 'y', op: 'Neg', input: ['x'], attr: { T: { type: 1 } } }] };
     const hub = savedModel(graphDef(other), [['train'], graphDef(graph)], [[], graphDef(other)]);
@@ -383,14 +410,14 @@ describe('TensorFlow Lite', () => {
         { name: 'kernel', shape: [2, 3], type: 9, data: new Uint8Array(codes.buffer), scales: [0.5, 0.25] },
         { name: 'y', shape: [1, 2], type: 0 },
       ],
-      [{ code: 100 + 13, inputs: [0, 1], outputs: [2] }],
+      [{ code: 100 + 47, inputs: [0, 1], outputs: [2] }],
       [0],
       [2],
     );
     // An operator that is not known is named; the weights are listed all the same.
     const opened = await openModel(memoryFileSet({ 'm.tflite': model }, 'm.tflite'));
     expect(opened.tensors.map(({ tensor }) => [tensor.name, tensor.dtype])).toEqual([['kernel', 'int8']]);
-    await expect(opened.map()).rejects.toThrow(/MATRIX_DIAG/);
+    await expect(opened.map()).rejects.toThrow(/BUCKETIZE/);
   });
 
   it('is read or refused at every length, and where positions lie', async () => {

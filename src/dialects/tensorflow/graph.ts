@@ -49,6 +49,8 @@ export interface TfModel {
   readonly inputShape?: readonly Dim[];
   /** Sizes of what was recorded for it, for those that the file leaves free. */
   readonly recordedShape?: readonly Dim[];
+  /** Nodes in which the caller will end the net, where there is no signature. */
+  readonly ends?: readonly string[];
   /** What reading the file had to assume. */
   readonly warnings?: readonly Notice[];
 }
@@ -80,6 +82,9 @@ const PASSING: ReadonlySet<string> = new Set(['Identity', 'StopGradient', 'Snaps
 const KEPT: ReadonlySet<string> = new Set(['OptionalFromValue', 'OptionalNone']);
 /** Nodes that check or count and make nothing. */
 const SILENT: ReadonlySet<string> = new Set(['NoOp', 'Assert', 'Print', 'PrintV2', 'Exit', 'TensorArrayCloseV3']);
+
+/** Nodes that make numbers of pictures in files, records and text. */
+const READERS = /^(Decode\w+|ParseExample\w*|ParseSingle\w*|ReadFile|String\w+|Lookup\w+|\w*Regex\w*)$/;
 
 const DEFAULTED = 'PlaceholderWithDefault';
 const LOOPS: ReadonlySet<string> = new Set(['While', 'StatelessWhile']);
@@ -123,8 +128,24 @@ const OUTPUTS: Readonly<Record<string, readonly string[]>> = {
 const DEAD = Symbol('not taken');
 type Made = Value | TensorList | typeof DEAD;
 
-/** @throws ModelError 'unsupported' listing every node that cannot be said, 'malformed' where the graph contradicts itself */
+/**
+ * Translates a graph. Where that cannot be and the net is to end earlier, what leads there.
+ *
+ * @throws ModelError 'unsupported' listing every node that cannot be said, 'malformed' where the graph contradicts itself
+ */
 export async function buildTensorflowMap(model: TfModel): Promise<LayerMap> {
+  try {
+    return await translate(model);
+  } catch (error) {
+    const outputs = model.outputs === null && isModelError(error) && error.kind !== 'unsafe' ? endsOf(model.graph.nodes, model.ends) : null;
+    if (!outputs) throw error;
+    const map = await translate({ ...model, outputs });
+    const message = 'not all of the graph can be translated; what the net is to end in does not depend on the rest: left out';
+    return { ...map, warnings: [...map.warnings, { code: 'left-out', message }] };
+  }
+}
+
+async function translate(model: TfModel): Promise<LayerMap> {
   const translation = new Translation(model);
   const { inputs, outputs, layers } = await translation.run();
   const map: LayerMap = {
@@ -181,11 +202,15 @@ class Translation {
     const { graph, file } = this.model;
     const scope = newScope(byName(graph.nodes, file), '', 0);
     const wanted = this.model.outputs ?? unreadNodes(graph.nodes);
-    if (wanted.length === 0) throw new ModelError('malformed', 'the graph has no outputs', { file });
+    if (wanted.length === 0) throw new ModelError('malformed', 'the graph has no outputs: name the nodes that the net ends in with --outputs', { file });
     if (!this.model.inputs) for (const node of graph.nodes.filter(isPhase)) this.#phase(scope, node);
-    const placeholders = graph.nodes.filter((node) => node.op === 'Placeholder' && !isPhase(node));
+    const reached = reachedFrom(
+      scope.nodes,
+      wanted.map(({ from }) => from.node),
+    );
+    const placeholders = graph.nodes.filter((node) => node.op === 'Placeholder' && !isPhase(node) && reached.has(node.name));
     // What has a value of its own is fed where nothing else is.
-    const fed = placeholders.length > 0 ? placeholders : graph.nodes.filter(({ op }) => op === DEFAULTED);
+    const fed = placeholders.length > 0 ? placeholders : graph.nodes.filter(({ op, name }) => op === DEFAULTED && reached.has(name));
     const inputs = this.model.inputs ?? fed.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
     this.#build.reserve(graph.nodes.map(({ name }) => name));
     for (const [i, { name, from }] of inputs.entries()) this.#input(scope, name, from, i === 0);
@@ -220,13 +245,25 @@ class Translation {
     const dtype = attributeType(node);
     const { inputShape, recordedShape } = isFirst ? this.model : { inputShape: undefined, recordedShape: undefined };
     const shape = inputShape ?? sizesOf(shapeOf(node), name, recordedShape);
-    if (!isDType(dtype)) throw new ModelError('unsupported', `the input "${name}" takes ${dtype}`, { file: this.model.file });
+    if (!isDType(dtype)) throw this.#noNumbers(name, dtype);
     if (!shape)
       throw new ModelError('unsupported', `the graph does not say the shape of the input "${name}"; give it with --input-shape`, { file: this.model.file });
     const value = this.#build.input(node.name, dtype, shape);
     const port: Port = { name, value: value.name, dtype, valueDType: dtype, shape: value.shape!, layout: 'other' };
     this.#inputs.set(node.name, { port, value });
     scope.made.set(node.name, [value]);
+  }
+
+  /** An input of text or files, and what of the graph reads such. */
+  #noNumbers(name: string, dtype: string): ModelError {
+    const { nodes, functions } = this.model.graph;
+    const all = [...nodes, ...[...functions.values()].flatMap((one) => one.nodes)];
+    const readers = [...new Set(all.map(({ op }) => op).filter((op) => READERS.test(op)))];
+    const what = dtype === 'string' ? 'text, or files as they lie on a disk' : dtype;
+    const by = readers.length > 0 ? ` (read by ${readers.join(', ')})` : '';
+    return new ModelError('unsupported', `the input "${name}" takes ${what}${by}: export the model behind that, with numbers as its input`, {
+      file: this.model.file,
+    });
   }
 
   /** Makes all that some nodes need, inputs first; without recursion, for graphs are deep. */
@@ -512,6 +549,20 @@ function byName(nodes: readonly TfNode[], file: string): Map<string, TfNode> {
     throw new ModelError('malformed', `two nodes are named "${twice.name}"`, { file, layer: twice.name });
   }
   return map;
+}
+
+/** The nodes of those names, as values ('prob:0') are called too; null where one is not of the graph. */
+function endsOf(nodes: readonly TfNode[], ends: readonly string[] = []): TfPort[] | null {
+  const names = new Set(nodes.map(({ name }) => name));
+  const found = ends.map((name): TfPort => ({ name, from: parseInput(name) })).filter(({ from }) => names.has(from.node));
+  return found.length === ends.length && found.length > 0 ? found.map(({ from }) => ({ name: from.node, from })) : null;
+}
+
+/** Names of the nodes that values flow from to some nodes. */
+function reachedFrom(nodes: ReadonlyMap<string, TfNode>, names: readonly string[]): ReadonlySet<string> {
+  const reached = new Set(names);
+  for (const name of reached) for (const { node } of nodes.get(name)?.inputs ?? []) reached.add(node);
+  return reached;
 }
 
 function unreadNodes(nodes: readonly TfNode[]): TfPort[] {

@@ -224,6 +224,15 @@ const cropAndResize: TfRule = (operation) => {
   return operation.back((name) => operation.add('Where', [isInside, cut, float([beyond])], {}, name), true);
 };
 
+/** Away from the mean of each channel, or towards it, by a factor. */
+const contrast: TfRule = (operation) => {
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const mean = operation.before('ReduceMean', [x], { axes: [rank - 3, rank - 2], keepdims: 1 });
+  const apart = operation.before('Mul', [operation.before('Sub', [x, mean]), operation.input(1)]);
+  return operation.add('Add', [apart, mean]);
+};
+
 export const pictures: Readonly<Record<string, TfRule>> = {
   ResizeBilinear: resize('linear'),
   ResizeNearestNeighbor: resize('nearest'),
@@ -234,4 +243,5 @@ export const pictures: Readonly<Record<string, TfRule>> = {
   SpaceToDepth: depth('SpaceToDepth'),
   CropAndResize: cropAndResize,
   ExtractImagePatches: patches,
+  AdjustContrastv2: contrast,
 };

@@ -66,9 +66,44 @@ const dequantise: TfRule = (operation) => {
   return operation.add('Add', [numbers, operation.build.numbers('float32', min)]);
 };
 
+/**
+ * Rounds to steps of the larger side of a range, zero among them.
+ *
+ * inputs: what flows, the least and the largest value; the number of bits, where `bits` says so.
+ *
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/kernels/quantize_and_dequantize_op.h
+ */
+const rounded =
+  (bits?: number): TfRule =>
+  (operation) => {
+    if (!operation.flag('range_given', true)) throw operation.decline('its range is that of what flows (range_given is false)');
+    operation.rest('axis', -1);
+    const isSigned = operation.flag('signed_input', true);
+    const count = bits === undefined ? operation.number('num_bits', 8) : operation.known(bits, 'number of bits')[0]!;
+    const isNarrow = operation.flag('narrow_range');
+    const mode = operation.text('round_mode', 'HALF_TO_EVEN');
+    const high = 2 ** (count - (isSigned ? 1 : 0)) - 1;
+    const low = isSigned ? -high - (isNarrow ? 0 : 1) : isNarrow ? 1 : 0;
+    const [[least], [largest]] = [operation.known(1, 'least value'), operation.known(2, 'largest value')] as [readonly number[], readonly number[]];
+    const ofLeast = low * least! > 0 ? Math.fround(low / least!) : Number.POSITIVE_INFINITY;
+    const ofLargest = high * largest! > 0 ? Math.fround(high / largest!) : Number.POSITIVE_INFINITY;
+    const scale = Math.min(ofLeast, ofLargest);
+    if (scale === Number.POSITIVE_INFINITY) throw operation.decline(`its range is ${least} to ${largest}`);
+    const step = Math.fround(1 / scale);
+    const range = ofLeast < ofLargest ? { min: least!, max: Math.fround(high * step) } : { min: Math.fround(low * step), max: largest! };
+    const float = (value: number) => operation.build.numbers('float32', value);
+    const places = operation.before('Mul', [operation.before('Clip', [operation.input(0)], range), float(scale)]);
+    const isUp = mode === 'HALF_UP';
+    const whole = isUp ? operation.before('Floor', [operation.before('Add', [places, float(0.5)])]) : operation.before('Round', [places]);
+    return operation.add('Mul', [whole, float(step)]);
+  };
+
 export const quantised: Readonly<Record<string, TfRule>> = {
   FakeQuantWithMinMaxArgs: (operation) => fakeQuantised(operation, [[operation.number('min', -6), operation.number('max', 6)]]),
   Dequantize: dequantise,
   FakeQuantWithMinMaxVars: flowing,
   FakeQuantWithMinMaxVarsPerChannel: flowing,
+  QuantizeAndDequantizeV2: rounded(),
+  QuantizeAndDequantizeV3: rounded(3),
+  QuantizeAndDequantizeV4: rounded(),
 };

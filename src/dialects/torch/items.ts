@@ -84,6 +84,7 @@ export type Item =
   | Callable
   | Method
   | TensorItem
+  | ComplexItem
   | Opaque
   | Unknown
   | Untold;
@@ -196,6 +197,27 @@ export class TensorItem {
   }
 }
 
+/** A tensor of complex numbers, as the rules have it: two of real ones. */
+export class ComplexItem {
+  readonly #seen: Value | null;
+
+  constructor(
+    readonly re: Value,
+    readonly im: Value,
+    /** The tensor whose memory it shares. */
+    readonly of: TensorItem | null = null,
+  ) {
+    this.#seen = of?.unread ?? null;
+  }
+
+  /** @throws ModelError 'unsupported' where the tensor that it is a view of was changed in place since */
+  parts(): { readonly re: Value; readonly im: Value } {
+    if (this.of && this.of.unread !== this.#seen)
+      throw new ModelError('unsupported', 'complex numbers are read after the tensor was changed in place that they are a view of');
+    return this;
+  }
+}
+
 /** The one number of a tensor without axes that is known before anything runs; null for any other. */
 export function knownScalar(item: Item): number | Real | boolean | null {
   if (typeof item === 'number' || typeof item === 'boolean' || item instanceof Real) return item;
@@ -222,6 +244,7 @@ export function typeName(item: Item): string {
   if (item instanceof Tuple) return 'a tuple';
   if (item instanceof Map) return 'a dictionary';
   if (item instanceof TensorItem) return 'a tensor';
+  if (item instanceof ComplexItem) return 'a tensor of complex numbers';
   if (item instanceof ObjectItem) return `an object of ${item.object.type.path.slice(0, 100)}`;
   if (item instanceof Opaque) return item.what;
   return 'a function';

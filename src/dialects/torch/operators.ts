@@ -4,6 +4,7 @@ import { BEHIND_OBSTACLE, type Workshop } from './call.js';
 import { type Item, knownScalar, numberOf, TensorItem, Unknown } from './items.js';
 import { asItem, callOf, isValue, type Rule, type Rules } from './rule.js';
 import { arrangement } from './rules/arrangement.js';
+import { complexRules } from './rules/complex.js';
 import { compositions } from './rules/compositions.js';
 import { elements } from './rules/elements.js';
 import { language } from './rules/language.js';
@@ -16,8 +17,7 @@ import { replaced } from './rules/replaced.js';
 import { scans } from './rules/scans.js';
 import { windows } from './rules/windows.js';
 
-/** By name within 'aten', or with the namespace where it is another one. */
-export const TORCH_RULES: Rules = {
+const REAL_RULES: Rules = {
   ...windows,
   ...products,
   ...normalisation,
@@ -31,6 +31,9 @@ export const TORCH_RULES: Rules = {
   ...language,
   ...recurrentRules,
 };
+
+/** By name within 'aten', or with the namespace where it is another one. */
+export const TORCH_RULES: Rules = { ...REAL_RULES, ...complexRules(REAL_RULES) };
 
 /** Its weights are tensors of a layout of its own, of which PyTorch 1.13 writes none: it cannot load its own file. */
 const NOT_SAVED =

@@ -281,6 +281,24 @@ const xor = bitwise(
   (a, b) => a ^ b,
 );
 
+/** Bits to the left are a product, to the right a quotient that is rounded down: so it is for numbers below zero, too, whose sign PyTorch keeps. */
+const shift = (isLeft: boolean): Rule =>
+  rule('self, other', (call) => {
+    const worked = ['self', 'other'].map((name) => knownScalar(call.item(name)));
+    const { values, dtype } = call.promoted(['self', 'other']);
+    if (isFloatDType(dtype) || dtype === 'bool') throw call.decline(`it works on bits, and ${dtype} flows in`);
+    const [x, count] = values as [Value, Value];
+    const known = worked[1] === null ? null : numberOf(worked[1]!);
+    const power =
+      known === null
+        ? call.cast(call.add('Pow', [call.build.numbers('float64', 2), call.cast(count, 'float64', 'count')], {}, 'power'), dtype, 'times')
+        : call.build.numbers(dtype, 2 ** known);
+    if (isLeft) return call.add('Mul', [x, power]);
+    // What is left over is never below zero, so that the rest divides without one.
+    const rest = call.add('Mod', [x, power], { fmod: 0 }, 'rest');
+    return call.add('Div', [call.add('Sub', [x, rest], {}, 'whole'), power]);
+  });
+
 const bitwiseNot = rule('self', (call) => {
   const x = call.tensor('self');
   return x.dtype === 'bool' || x.dtype === null ? not.run(call) : call.add('BitwiseNot', [x]);
@@ -487,6 +505,10 @@ export const elements: Rules = {
   __and__: and,
   __or__: or,
   __xor__: xor,
+  __lshift__: shift(true),
+  __rshift__: shift(false),
+  bitwise_left_shift: shift(true),
+  bitwise_right_shift: shift(false),
   bitwise_and: and,
   bitwise_or: or,
   bitwise_xor: xor,

@@ -1,5 +1,6 @@
 /** Operators that order elements, and that write to places which indices name. */
 import type { Value } from '../../../model/builder.js';
+import { isFloatDType } from '../../../model/dtype.js';
 import type { Call } from '../call.js';
 import { type Item, List, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
@@ -71,10 +72,21 @@ const scatter = rule('self, dim, index, src=None, value=None, reduce=None', (cal
   return scattered(call, reduction);
 });
 
+/** What a reduction leaves as it is. */
+const NEUTRAL: Readonly<Record<string, number>> = { add: 0, mul: 1, max: Number.NEGATIVE_INFINITY, min: Number.POSITIVE_INFINITY };
+
 const scatterReduce = rule('self, dim, index, src, reduce, include_self=True', (call) => {
   const reduction = REDUCTIONS[call.text('reduce')];
-  if (!reduction || !call.flag('include_self')) throw call.decline(`it combines by ${JSON.stringify(call.text('reduce'))}, or without what was there`);
-  return scattered(call, reduction);
+  if (!reduction) throw call.decline(`it combines by ${JSON.stringify(call.text('reduce'))}`);
+  if (call.flag('include_self')) return scattered(call, reduction);
+  // What was there becomes, where something is written, what changes nothing.
+  const [x, index] = [call.tensor('self'), call.tensor('index')];
+  const neutral = NEUTRAL[reduction];
+  if (neutral === undefined || !isFloatDType(x.dtype ?? 'bool')) throw call.decline('it combines whole numbers without what was there');
+  const updates = updatesOf(call, x, index);
+  const fill = expanded(call, call.scalar(neutral, x), call.sizesOf(sizeItems(call, index), 'shape'), 'neutral');
+  const cleared = call.add('ScatterElements', [x, index, fill], { axis: call.axis('dim', x), reduction: 'none' }, 'cleared');
+  return call.add('ScatterElements', [cleared, index, updates], { axis: call.axis('dim', x), reduction });
 });
 
 /** Whole rows to the places that a list names. */

@@ -35,12 +35,15 @@ const WORST: readonly Finding['severity'][] = ['danger', 'suspect', 'note'];
 export async function auditFiles(files: FileSet, options: AuditOptions = {}): Promise<AuditDocument> {
   const findings: Finding[] = [];
   const looked: AuditedFile[] = [];
-  const known = new Set<string>();
+  /** Files of which a thing was told already. */
+  const known = new Map<string, string[]>();
   const audit: Audit = {
     tell(rule, message, file, offset) {
       const key = `${rule} ${message}`;
-      if (known.has(key) || findings.length >= MAX_FINDINGS) return;
-      known.add(key);
+      const told = known.get(key) ?? [];
+      // An archive and what lies in it are told of once.
+      if (told.some((other) => isWithin(file, other) || isWithin(other, file)) || findings.length >= MAX_FINDINGS) return;
+      known.set(key, [...told, file]);
       findings.push({ rule, severity: RULES[rule].severity, message, file, ...(offset === undefined ? {} : { offset }) });
     },
     async examine(source, path, depth) {
@@ -85,6 +88,10 @@ export async function auditFiles(files: FileSet, options: AuditOptions = {}): Pr
     findings,
     verdict: has('danger') ? 'dangerous' : has('suspect') ? 'suspect' : 'clean',
   };
+}
+
+function isWithin(path: string, archive: string): boolean {
+  return path === archive || path.startsWith(`${archive}/`);
 }
 
 async function examineWeights(model: ModelFile, path: string, { onProgress }: AuditOptions, audit: Audit): Promise<void> {

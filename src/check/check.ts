@@ -62,6 +62,11 @@ export async function check(policy: Policy, host: CheckHost, { policyPath, lock,
       await files.close();
     }
   }
+  for (const path of lock && !update ? Object.keys(lock.artifacts) : []) {
+    if (wanted.some((each) => each.path === path)) continue;
+    const message = `it is in ${policy.lock}, and no artifact of the policy is it any more; weighbridge check --update takes it out`;
+    artifacts.push({ path, line: policy.lockLine, format: null, outcomes: [{ rule: 'lock', passed: false, message }] });
+  }
   // As the policy has them.
   artifacts.sort((a, b) => a.line - b.line);
   const passed = artifacts.length > 0 && artifacts.every(({ outcomes }) => outcomes.every((outcome) => outcome.passed));

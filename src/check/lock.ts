@@ -56,7 +56,9 @@ export async function compareWithLock(artifact: Artifact, lock: Lock): Promise<F
   if (changed.length === 0 && gone.length === 0) return found(true, `as locked, ${sizes.size} ${sizes.size === 1 ? 'file' : 'files'}`);
   const now = (await lockArtifact(artifact)).tensors;
   const names = new Set([...Object.keys(now), ...Object.keys(locked.tensors)]);
-  const other = [...names].filter((name) => now[name]?.sha256 !== locked.tensors[name]?.sha256);
+  // The same bytes are other numbers as another dtype.
+  const said = ({ dtype, shape, sha256 }: Partial<LockedArtifact['tensors'][string]> = {}) => JSON.stringify([dtype, shape, sha256]);
+  const other = [...names].filter((name) => said(now[name]) !== said(locked.tensors[name]));
   const which =
     other.length === 0
       ? `no tensor differs, only what is around them (${listed([...changed, ...gone])})`

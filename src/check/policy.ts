@@ -19,6 +19,8 @@ export interface Wanted {
 
 export interface Policy {
   readonly lock: string | null;
+  /** Where that is said. */
+  readonly lockLine: number;
   readonly artifacts: readonly Wanted[];
 }
 
@@ -79,6 +81,7 @@ export async function parsePolicy(text: string, file: string): Promise<Policy> {
   };
 
   let lock: string | null = null;
+  let lockLine = 1;
   let common: Demand[] = [];
   const artifacts: Wanted[] = [];
   const top = entries(document.contents);
@@ -87,13 +90,13 @@ export async function parsePolicy(text: string, file: string): Promise<Policy> {
       if (plain(value) !== VERSION) mistake(value, `version ${VERSION} is known`);
     } else if (name === 'lock') {
       const path = plain(value);
-      if (typeof path === 'string' && path !== '') lock = path;
+      if (typeof path === 'string' && path !== '') [lock, lockLine] = [path, lineOf(key)];
       else mistake(value, 'the name of the lock file is expected');
     } else if (name === 'all') common = demandsOf(entries(value));
     else if (name !== 'artifacts') mistake(key, `there is no setting "${name}".${didYouMean(name, TOP)} Known: ${TOP.join(', ')}`);
   }
   const list = top.find(([name]) => name === 'artifacts')?.[1];
-  if (!isSeq(list)) mistake(list ?? document.contents, 'a list of artifacts is expected');
+  if (!isSeq(list) || list.items.length === 0) mistake(list ?? document.contents, 'a list of artifacts is expected');
   else {
     for (const item of list.items) {
       const own = entries(item);
@@ -111,7 +114,7 @@ export async function parsePolicy(text: string, file: string): Promise<Policy> {
     }
   }
   if (mistakes.length > 0) throwAll(mistakes, `${file} is no policy:`);
-  return { lock, artifacts };
+  return { lock, lockLine, artifacts };
 }
 
 /** What would cost the parser of YAML more than any policy does: it goes down a level for each bracket, dash and indentation, and compares each key with all others. */

@@ -13,6 +13,8 @@ export interface PictureData extends PictureFolder {
 }
 
 const PICTURE = /\.(png|jpe?g)$/i;
+/** What follows a picture's name in a list. */
+const CLASS = /[,;\t]\s*[^,;\t\s]/;
 /** Ten million lines. */
 const MAX_LIST_BYTES = 2 ** 30;
 /** A shard of WebDataset has a few thousand samples of two or three files. */
@@ -21,6 +23,7 @@ const MAX_CLASS_BYTES = 64;
 
 /** @throws ModelError 'usage' where there are no pictures */
 export async function openPictureData(path: string): Promise<PictureData> {
+  if (!/[*{]/.test(path) && !(await stat(path).catch(() => null))) throw new ModelError('usage', 'there is no such file or folder', { file: path });
   if (/\.(csv|tsv)$/i.test(path)) return openList(path);
   if (/\.tar$/i.test(path)) return openTars(path, /[*{]/.test(path) ? await matching(path) : [path]);
   if (/[*{]/.test(path)) throw new ModelError('usage', 'only archives (.tar) are given as a pattern.', { file: path });
@@ -35,8 +38,7 @@ export async function openPictureData(path: string): Promise<PictureData> {
 
 /** Lines of a picture's path, relative to the list, and its class. */
 async function openList(path: string): Promise<PictureData> {
-  const size = (await stat(path).catch(() => null))?.size;
-  if (size === undefined) throw new ModelError('usage', 'there is no such file', { file: path });
+  const { size } = await stat(path);
   if (size > MAX_LIST_BYTES) throw new ModelError('unsafe', `${size} bytes are no list of pictures`, { file: path });
   const text = await readFile(path, 'utf8');
   const folder = resolve(dirname(path));
@@ -52,11 +54,18 @@ async function openList(path: string): Promise<PictureData> {
         : `line ${strange + 1 + (lines.length - rows.length)} names no picture (.png, .jpg) beside or below it: ${JSON.stringify(names[strange]!.slice(0, 200))}`;
     throw new ModelError('usage', what, { file: path });
   }
-  const hasLabels = rows.every((line) => /[,;\t]\s*[^,;\t]/.test(line));
+  const without = rows.findIndex((line) => !CLASS.test(line));
+  const hasLabels = without < 0;
+  // Folders would be taken for the classes of all of them.
+  if (!hasLabels && rows.some((line) => CLASS.test(line))) {
+    const problem = `line ${without + 1 + (lines.length - rows.length)} names no class, and other lines do: ${JSON.stringify(rows[without]!.slice(0, 200))}`;
+    throw new ModelError('usage', problem, { file: path });
+  }
   return {
     label: dirname(path),
     names,
     labels: hasLabels ? rows.join('\n') : null,
+    labelsFile: basename(path),
     bytes: (name) =>
       readFile(join(folder, name)).catch((error: Error) =>
         Promise.reject(new ModelError('malformed', `cannot be read: ${error.message}`, { file: name }, error)),

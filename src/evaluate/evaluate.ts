@@ -93,7 +93,7 @@ export interface EvaluateOptions {
 
 /** The class of each picture, and why it is not known though it looks as if it were. */
 export function labelsOfData(data: PictureFolder, classes: number) {
-  return labelsFor(data.names, data.labels, classes);
+  return labelsFor(data.names, data.labels, classes, data.labelsFile);
 }
 
 /** What must be the same where evaluations are put together. */

@@ -38,6 +38,13 @@ function tarMember(name: string, type: string, target = '', content: Uint8Array 
   return joined(header, padded);
 }
 
+it('two files with the same in them are both named', async () => {
+  const evil = pickle(SYSTEM, 2);
+  const files = memoryFileSet({ 'a.pkl': evil, 'b.pkl': evil, 'c.zip': zipSync({ 'd.pkl': evil, 'e.pkl': evil }) }, null);
+  const { findings } = await auditFiles(files);
+  expect(findings.filter(({ rule }) => rule === 'pickle-runs-code').map(({ file }) => file)).toEqual(['a.pkl', 'b.pkl', 'c.zip/d.pkl', 'c.zip/e.pkl']);
+});
+
 describe('tar archives', () => {
   const ok = tarMember('m/readme', '0', '', ascii('x'));
 

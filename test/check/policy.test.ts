@@ -48,6 +48,7 @@ it.each([
   ['no YAML', 'artifacts: [\n  - {'],
   ['no settings', '- a\n- b'],
   ['nothing', ''],
+  ['no artifact', 'artifacts: []'],
   ['a name twice', 'artifacts: []\nartifacts: []'],
   [
     'aliases that multiply',

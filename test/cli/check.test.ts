@@ -1,5 +1,5 @@
 /** `weighbridge check` as continuous integration runs it: exit codes, documents, lock file, reports. */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { SaxesParser } from 'saxes';
@@ -115,6 +115,24 @@ describe('the lock file', () => {
     expect(result.status).toBe(1);
     expect(result.document.artifacts[0]!.outcomes.find(({ rule }) => rule === 'lock')!.message).toMatch(/not as locked: 1 of \d+ tensors differ: \S+/);
     writeFileSync(path, bytes);
+  });
+
+  it('is held to by what is not there any more, and by what the same bytes are said to be', () => {
+    const lockPath = join(folder, 'weighbridge.lock.json');
+    const all = LOCKED.replace('digits.onnx', '*.onnx');
+    copyFileSync(join(folder, 'models/digits.onnx'), join(folder, 'models/other.onnx'));
+    expect(checked(all, '--update').status).toBe(0);
+    rmSync(join(folder, 'models/other.onnx'));
+    expect(failed(checked(all))).toEqual(['models/other.onnx lock']);
+    const lock = JSON.parse(readFileSync(lockPath, 'utf8'));
+    delete lock.artifacts['models/other.onnx'];
+    const { files, tensors } = lock.artifacts['models/digits.onnx'];
+    Object.values<{ sha256: string }>(files)[0]!.sha256 = '0'.repeat(64);
+    const [name, tensor] = Object.entries<{ dtype: string }>(tensors)[0]!;
+    tensor.dtype = 'int32';
+    writeFileSync(lockPath, JSON.stringify(lock));
+    const outcomes = checked(all).document.artifacts.flatMap((artifact) => artifact.outcomes);
+    expect(outcomes.find(({ rule }) => rule === 'lock')!.message).toMatch(new RegExp(`1 of \\d+ tensors differ: ${name}`));
   });
 
   it('that is none is told', () => {

@@ -105,6 +105,11 @@ describe('parts', () => {
   });
 });
 
+it('a part in which there is no picture is one: a job of more parts than pictures ends well', () => {
+  const { status, document } = evaluated(['d.onnx', '--data', 'classes', '--shard', '99/99']);
+  expect([status, document.counts.pictures, document.notes]).toEqual([0, 0, [`part 99 of 99 has no pictures: there are ${NAMES.length}`]]);
+});
+
 it('an interrupted run goes on where it stopped; rows of another run are refused', () => {
   const args = ['d.onnx', '--data', 'classes', '--rows', 'rows.jsonl', '--parquet', 'rows.parquet'];
   const whole = evaluated(args).document;
@@ -116,6 +121,9 @@ it('an interrupted run goes on where it stopped; rows of another run are refused
   expect(again.stderr).toContain('8 pictures are in rows.jsonl already');
   expect(again.document.counts).toEqual(whole.counts);
   expect(evaluated(['d.onnx', '--data', 'classes', '--rows', 'rows.jsonl', '--shard', '1/2']).status).toBe(2);
+  writeFileSync(join(folder, 'strange.jsonl'), `${lines[0]}\n{"name":5}\n`);
+  const strange = evaluated(['d.onnx', '--data', 'classes', '--rows', 'strange.jsonl']);
+  expect(strange).toMatchObject({ status: 2, stderr: expect.stringMatching(/strange\.jsonl: line 2 is no row/) });
 });
 
 it('Parquet has the rows', async () => {
@@ -142,4 +150,12 @@ it.each([
 ])('%s cannot be evaluated', (_, args) => {
   writeFileSync(join(folder, 'bad.csv'), '../../../etc/x.png,1\n');
   expect(evaluated(args).status).toBe(2);
+});
+
+it('a list that names classes on some lines alone is refused, by the line: its folders are no classes', () => {
+  const [one, other] = [3, 5].map((label) => `classes/${LABELS[label]}/${NAMES[label]}`);
+  writeFileSync(join(folder, 'part.csv'), `file,class\n${one},${LABELS[3]}\n${other}\n`);
+  expect(evaluated(['d.onnx', '--data', 'part.csv'])).toMatchObject({ status: 2, stderr: expect.stringMatching(/part\.csv: line 3 names no class/) });
+  writeFileSync(join(folder, 'named.csv'), `${one},seven\n${other},eight\n`);
+  expect(evaluated(['d.onnx', '--data', 'named.csv']).document.notes.join()).toContain('named.csv has 2 names of classes');
 });

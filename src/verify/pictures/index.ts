@@ -14,6 +14,8 @@ export interface PictureFolder {
   readonly names: readonly string[];
   /** The text of labels.csv; null where there is none. */
   readonly labels: string | null;
+  /** Where that text stands, for messages; labels.csv where left out. */
+  readonly labelsFile?: string;
   bytes(name: string): Promise<Uint8Array>;
 }
 

@@ -14,11 +14,12 @@ export interface FoundLabels {
 /**
  * @param names of pictures relative to their folder, '/' between parts
  * @param table text of labels.csv: name, class on each line, where there is one
+ * @param file name of the table, for messages
  * @param classes how many the net tells apart; null where that is not known
  * @throws ModelError 'malformed' where the table does not have every picture, or a class is out of range
  */
-export function labelsFor(names: readonly string[], table: string | null, classes: number | null): FoundLabels {
-  const words = table === null ? folders(names) : fromTable(names, table);
+export function labelsFor(names: readonly string[], table: string | null, classes: number | null, file = LABELS_FILE): FoundLabels {
+  const words = table === null ? folders(names) : fromTable(names, table, file);
   if (!words) return { labels: null, note: null };
   if (words.every((word) => /^\d+$/.test(word))) {
     const labels = words.map(Number);
@@ -30,7 +31,7 @@ export function labelsFor(names: readonly string[], table: string | null, classe
   const kinds = [...new Set(words)].sort();
   // As torchvision and Keras count them, where all are there.
   if (kinds.length === classes) return { labels: words.map((word) => kinds.indexOf(word)), note: null };
-  const where = table === null ? 'folders of pictures have' : `${LABELS_FILE} has`;
+  const where = table === null ? 'folders of pictures have' : `${file} has`;
   const note = `accuracy was not counted: ${where} ${kinds.length} names of classes, and the net tells ${classes ?? '?'} apart, so which is which is not known; numbers from 0 say it`;
   return { labels: null, note };
 }
@@ -40,17 +41,17 @@ function folders(names: readonly string[]): string[] | null {
   return found.every((folder) => folder !== '') ? found : null;
 }
 
-function fromTable(names: readonly string[], table: string): string[] {
+function fromTable(names: readonly string[], table: string, file: string): string[] {
   const rows = table
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
     .map((line) => /^\s*"?(.+?)"?\s*[,;\t]\s*"?([^,;\t]*?)"?\s*$/.exec(line));
   const bad = rows.indexOf(null);
-  if (bad >= 0) throw new ModelError('malformed', `line ${bad + 1} is not "name of a picture, class"`, { file: LABELS_FILE });
+  if (bad >= 0) throw new ModelError('malformed', `line ${bad + 1} is not "name of a picture, class"`, { file });
   const classes = new Map(rows.map((row) => [row![1]!.replaceAll('\\', '/').replace(/^\.\//, ''), row![2]!]));
   return names.map((name) => {
     const found = classes.get(name) ?? classes.get(name.split('/').at(-1)!);
-    if (found === undefined) throw new ModelError('malformed', `does not have the picture "${name}"`, { file: LABELS_FILE });
+    if (found === undefined) throw new ModelError('malformed', `does not have the picture "${name}"`, { file });
     return found;
   });
 }

@@ -6,9 +6,12 @@ import type { DType } from '../../src/model/dtype.js';
 import type { Dim, LayerMap } from '../../src/model/layer-map.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { constantTensor, float32Tensor, type Tensor } from '../../src/model/tensor.js';
-import type { Report } from '../../src/verify/report.js';
+import type { Report, WeightsReport } from '../../src/verify/report.js';
 import { verifyRuns } from '../../src/verify/runs.js';
 import { type VerifyOptions, verifyConversion } from '../../src/verify/verify.js';
+import { compareWeights } from '../../src/verify/weights.js';
+import { findWrittenFormat } from '../../src/verify/written/index.js';
+import { openPaired } from '../../src/verify/written/wired-alike.js';
 import type { AnyWriter } from '../../src/writers/index.js';
 import { writers } from '../../src/writers/index.js';
 import { encodeMetadata, encodeModel } from '../../src/writers/onnx/encode.js';
@@ -105,4 +108,9 @@ export async function verifyWrittenMap(map: LayerMap, files: Readonly<Record<str
   const target = { files: memoryFileSet(files, fileName(to)), format: to };
   const source = { files: memoryFileSet({}, null) };
   return verifyConversion({ source, model: modelOf(map), map, target }, options);
+}
+
+/** What such a verification finds of the weights, without running anything. */
+export async function weightsOfWritten(map: LayerMap, files: Readonly<Record<string, Uint8Array>>, to: string): Promise<WeightsReport | null> {
+  return compareWeights(map, await openPaired(findWrittenFormat(to)!, memoryFileSet(files, fileName(to)), map));
 }

@@ -1,7 +1,7 @@
 /** A constant of each channel, wherever a format keeps it: in Keras in a normalisation that does nothing else. */
 import { expect, it } from 'vitest';
 import type { LayerMap } from '../../src/model/layer-map.js';
-import { mapOf, spread, tensor, verifyWrittenMap, written } from './small-files.js';
+import { mapOf, spread, tensor, verifyWrittenMap, weightsOfWritten, written } from './small-files.js';
 
 /** Dense layers whose products are not theirs alone, as in a recurrent layer's gates, and a picture scaled by channel. */
 function net(op: string, rank: 2 | 4, values: readonly number[]): LayerMap {
@@ -42,10 +42,13 @@ it.each(FORMATS)('is found in %s files, and another one is seen', async (format)
       const files = await written(map, format, { dtype }).catch(() => null);
       if (!files) continue;
       count++;
-      const right = await verifyWrittenMap(map, files, { samples: 1 }, format);
-      expect([op, rank, right.verdict, right.weights?.mismatches]).toEqual([op, rank, 'match', []]);
-      const wrong = await verifyWrittenMap(net(op, rank, VALUES.toReversed()), files, { samples: 1 }, format);
-      expect([op, rank, wrong.verdict]).toEqual([op, rank, 'mismatch']);
+      const [right, wrong] = [await weightsOfWritten(map, files, format), await weightsOfWritten(net(op, rank, VALUES.toReversed()), files, format)];
+      expect([op, rank, right]).toMatchObject([op, rank, { judged: true, compared: 2, unpaired: [], mismatches: [] }]);
+      expect([op, rank, wrong?.judged, wrong?.mismatches.map(({ layer }) => layer)]).toEqual([op, rank, true, ['constant']]);
+      // What weights say is what the verdict says, which is seen once.
+      if (count > 1) continue;
+      expect((await verifyWrittenMap(map, files, { samples: 1 }, format)).verdict).toBe('match');
+      expect((await verifyWrittenMap(net(op, rank, VALUES.toReversed()), files, { samples: 1 }, format)).verdict).toBe('mismatch');
     }
   }
   expect(count).toBeGreaterThan(3);

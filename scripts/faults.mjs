@@ -1,13 +1,14 @@
 /**
- * `npm run faults`: the catalogue of faults in nets that were not made for it (test/verify/faults/foreign.ts): each is converted, every fault that fits
+ * `npm run faults`: the catalogue of faults in nets that were made for it (test/verify/faults/families.ts) and in others (foreign.ts): every fault that fits
  * is put into the written file, alone, and the file is verified with no options. Prints what is not seen, placed or named.
  *
- *   npm run faults -- [--nets folder] [--only name] [--kinds text] [--every 3] [--save folder] [--write]
+ *   npm run faults -- [--nets folder] [--only name] [--kinds text] [--every 3] [--save folder] [--minutes 10] [--write]
  *
- * --nets: what test/fixtures/exported/make.py or strangers.py has made. --every: each so many-th fault. --save: keeps what was found, a file for each net, so that
- * nets can be run one by one; --write puts the table of all that was kept into docs/verify.md. Nets that are not here are left out.
+ * --nets: what test/fixtures/exported/make.py or strangers.py has made. --only: a pattern of names. --every: each so many-th fault. --save: keeps what was
+ * found, a file for each net, and goes on from there: after --minutes, or where it was stopped. --write puts the rows of nets that are done into the tables
+ * of docs/verify.md, beside those that are there. Nets that are not here are left out.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     kinds: { type: 'string', default: '' },
     every: { type: 'string', default: '1' },
     save: { type: 'string' },
+    minutes: { type: 'string', default: 'Infinity' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -44,72 +46,89 @@ const server = await createViteServer({
   server: { middlewareMode: true, watch: null, hmr: false, ws: false },
 });
 try {
-  await measure(await server.ssrLoadModule('/test/verify/faults/foreign.ts'), await server.ssrLoadModule('/test/verify/faults/catalogue.ts'));
+  const load = (name) => server.ssrLoadModule(`/test/verify/faults/${name}.ts`);
+  await measure({ ...(await load('families')), ...(await load('foreign')), ...(await load('catalogue')) });
 } finally {
   await server.close();
 }
 process.exit();
 
-async function measure({ foreignNets, foreignSubject }, { faultsOf, scoreFault }) {
-  const rows = [];
-  const refused = [];
-  for (const net of foreignNets(values.nets).filter(({ name }) => new RegExp(values.only).test(name))) {
-    const subject = await foreignSubject(net).catch((error) => {
+async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, faultsOf, scoreFault }) {
+  const until = performance.now() + Number(values.minutes) * 60_000;
+  const own = FAMILIES.map((make) => make()).map((map) => ({ name: map.name, table: 'catalogue', open: () => subjectOf(map) }));
+  const others = foreignNets(values.nets).map((net) => ({ name: net.name, table: 'foreign faults', open: () => foreignSubject(net) }));
+  const done = [];
+  for (const net of [...own, ...others].filter(({ name }) => new RegExp(values.only).test(name))) {
+    if (performance.now() > until) break;
+    const subject = await net.open().catch((error) => {
       // One that cannot be converted is told, and the others are measured.
       console.log(`${net.name}: not converted: ${error.message.split('\n')[0]}`);
-      refused.push(net.name);
     });
     if (!subject) continue;
-    const started = process.cpuUsage();
+    const scores = kept(net.name);
     try {
       const wanted = faultsOf(subject).filter(({ kind }, i) => kind.includes(values.kinds) && i % Number(values.every) === 0);
-      const scores = [];
+      const isKept = ({ kind, layer }) => scores.some(({ fault }) => fault.kind === kind && fault.layer === layer);
       for (const fault of wanted) {
-        const score = await scoreFault(subject, fault);
-        if (score.verdict === 'not run') continue;
-        scores.push(score);
-        const lacks = ['seen', 'placed', 'named'].filter((key) => !score[key]);
-        if (lacks.length > 0) console.log(`${net.name}: not ${lacks.join(', not ')}: ${fault.kind} in "${fault.layer}": ${score.verdict}. ${score.said}`);
+        if (isKept(fault) || performance.now() > until) continue;
+        const { verdict, seen, placed, named, said } = await scoreFault(subject, fault);
+        scores.push({ fault: { kind: fault.kind, layer: fault.layer }, verdict, seen, placed, named, said });
+        keep(net.name, scores);
       }
-      rows.push({ name: net.name, scores });
-      keep(net.name, scores);
-      const { user, system } = process.cpuUsage(started);
-      console.log(`${row(net.name, scores)} ${Math.round((user + system) / 1e6)} s of processors`);
+      const ran = scores.filter(({ verdict }) => verdict !== 'not run');
+      for (const { fault, verdict, said, ...found } of ran) {
+        const lacks = ['seen', 'placed', 'named'].filter((key) => !found[key]);
+        if (lacks.length > 0) console.log(`${net.name}: not ${lacks.join(', not ')}: ${fault.kind} in "${fault.layer}": ${verdict}. ${said}`);
+      }
+      const left = wanted.filter((fault) => !isKept(fault)).length;
+      console.log(`${row(net.name, ran)}${left > 0 ? ` ${left} faults are left` : ''}`);
+      if (left === 0) done.push({ ...net, counts: countsOf(ran) });
     } finally {
-      await subject.close();
+      await subject.close?.();
     }
   }
-  const table = tableOf(values.save ? kept() : rows);
-  console.log(table);
-  if (refused.length > 0) console.log(`not converted: ${refused.join(', ')}`);
-  if (!values.write) return;
-  const page = join(root, 'docs/verify.md');
-  const block = /(<!-- foreign faults:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;
-  writeFileSync(
-    page,
-    readFileSync(page, 'utf8').replace(block, (_, start, end) => `${start}${table}${end}`),
-  );
+  if (values.write) writeTables(done);
+}
+
+function fileOf(name) {
+  return join(values.save, `${name.replaceAll(/\W+/g, '-')}.json`);
 }
 
 function keep(name, scores) {
   if (!values.save) return;
   mkdirSync(values.save, { recursive: true });
-  const short = scores.map(({ fault: { kind, layer }, seen, placed, named, said }) => ({ fault: { kind, layer }, seen, placed, named, said }));
-  writeFileSync(join(values.save, `${name.replaceAll(/\W+/g, '-')}.json`), JSON.stringify({ name, scores: short }, null, 1));
+  writeFileSync(fileOf(name), JSON.stringify({ name, scores }, null, 1));
 }
 
-function kept() {
-  return readdirSync(values.save).map((file) => JSON.parse(readFileSync(join(values.save, file), 'utf8')));
+function kept(name) {
+  return values.save && existsSync(fileOf(name)) ? JSON.parse(readFileSync(fileOf(name), 'utf8')).scores : [];
 }
 
-function tableOf(rows) {
-  const all = rows.flatMap(({ scores }) => scores);
-  const kinds = new Set(all.map(({ fault }) => fault.kind)).size;
-  const lines = [...rows.map(({ name, scores }) => row(name, scores)), row(`**${rows.length} nets, ${kinds} kinds**`, all, '**')];
-  return `| net | faults | seen | placed | named |\n|---|---|---|---|---|\n${lines.join('\n')}\n`;
+function countsOf(scores) {
+  return [scores.length, ...['seen', 'placed', 'named'].map((key) => scores.filter((score) => score[key]).length)];
 }
 
-function row(name, scores, mark = '') {
-  const count = (key) => scores.filter((score) => score[key]).length;
-  return `| ${name} | ${[scores.length, count('seen'), count('placed'), count('named')].map((number) => `${mark}${number}${mark}`).join(' | ')} |`;
+function row(name, scores) {
+  return `| ${[name, ...countsOf(scores)].join(' | ')} |`;
+}
+
+/** Rows of a table as they are, with those of nets that were measured, and their sums. */
+function writeTables(done) {
+  const page = join(root, 'docs/verify.md');
+  let text = readFileSync(page, 'utf8');
+  for (const table of ['catalogue', 'foreign faults']) {
+    const block = new RegExp(`(<!-- ${table}:[^>]*-->\\n)([\\s\\S]*?)(<!-- end -->)`);
+    text = text.replace(block, (_, start, before, end) => {
+      const rows = new Map();
+      for (const [, name, ...counts] of before.matchAll(/^\| ([^*|]+?) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$/gm)) rows.set(name, counts.map(Number));
+      for (const { name, counts } of done.filter((each) => each.table === table)) {
+        // The table may say more of a net than its name.
+        rows.set([...rows.keys()].find((known) => known === name || known.startsWith(`${name} (`)) ?? name, counts);
+      }
+      const sums = [0, 1, 2, 3].map((i) => `**${[...rows.values()].reduce((sum, counts) => sum + counts[i], 0)}**`);
+      const lines = [...[...rows].map(([name, counts]) => [name, ...counts]), [`**${rows.size} nets**`, ...sums]].map((cells) => `| ${cells.join(' | ')} |`);
+      return `${start}| net | faults | seen | placed | named |\n|---|---|---|---|---|\n${lines.join('\n')}\n${end}`;
+    });
+  }
+  writeFileSync(page, text);
 }

@@ -1,12 +1,16 @@
 /** The smallest files that still show a fault, checked by running them. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { bisect } from '../src/bisect.js';
 import { memorySource } from '../src/bytes/byte-source.js';
 import { memoryFileSet } from '../src/bytes/file-set.js';
+import { checkBisectFolder } from '../src/cli/bisected.js';
 import { readNpy, readNpz } from '../src/containers/npy.js';
 import { openModel } from '../src/readers/open.js';
 import type { PlacedFault } from '../src/verify/options.js';
 import { verifyConversion } from '../src/verify/verify.js';
+import { temporaryFolder } from './cli/run-cli.js';
 import { writtenOnnx } from './verify/faults/catalogue.js';
 import { branchedNet, modelOf } from './verify/faults/nets.js';
 import { attribute, beforeOutput, constant, type Edit, editOnnx, rearrange, skipNode } from './verify/faults/onnx-edit.js';
@@ -93,4 +97,16 @@ describe('bisecting', () => {
     const { target, placed } = await whereAPaddingIsOff();
     await expect(bisect(map, target, placed)).rejects.toMatchObject({ kind: 'unsupported' });
   });
+});
+
+it('a folder that is a file, or has what an earlier fault left, is refused before anything is run', async () => {
+  const folder = temporaryFolder();
+  await checkBisectFolder(join(folder, 'new'));
+  writeFileSync(join(folder, 'file'), '');
+  await expect(checkBisectFolder(join(folder, 'file'))).rejects.toMatchObject({ kind: 'usage' });
+  mkdirSync(join(folder, 'bug'));
+  writeFileSync(join(folder, 'bug', 'notes.txt'), '');
+  await checkBisectFolder(join(folder, 'bug'));
+  writeFileSync(join(folder, 'bug', 'golden.npz'), '');
+  await expect(checkBisectFolder(join(folder, 'bug'))).rejects.toMatchObject({ kind: 'usage', message: expect.stringContaining('golden.npz') });
 });

@@ -1,5 +1,5 @@
 /** `verify --bisect`: writes the smallest files that show a fault, and prints the command that shows it. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
@@ -12,6 +12,18 @@ export interface ToBisect {
   readonly map: LayerMap | null;
   readonly target: WrittenTarget;
   readonly placed: PlacedFault | null;
+}
+
+/** Files of which some are written. */
+const FILES = ['written.onnx', 'original.onnx', 'inputs.npy', 'inputs.npz', 'golden.npz'];
+
+/** @throws ModelError 'usage' where the folder is none, or has files of an earlier fault, before anything is run */
+export async function checkBisectFolder(folder: string): Promise<void> {
+  const found = await stat(folder).catch(() => null);
+  if (found && !found.isDirectory()) throw new ModelError('usage', '--bisect writes a folder, and this is a file', { file: folder });
+  const names = found ? await readdir(folder) : [];
+  const earlier = FILES.find((name) => names.includes(name));
+  if (earlier !== undefined) throw new ModelError('usage', `has ${earlier} already: name another folder for --bisect, or remove it`, { file: folder });
 }
 
 /** @throws ModelError where a file cannot be written; that nothing smaller shows the fault is told, and no error */

@@ -9,7 +9,7 @@ import { type VerificationOptions, verifyOpened } from '../../node/verify-files.
 import type { Watching } from '../../node/watching.js';
 import { isGood } from '../../report/verdict.js';
 import type { PlacedFault } from '../../verify/options.js';
-import { writeBisected } from '../bisected.js';
+import { checkBisectFolder, writeBisected } from '../bisected.js';
 import { commandHost } from '../engine-host.js';
 import { addSourceOptions, type CommonFlags, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
@@ -73,6 +73,7 @@ export function registerVerify(program: Command): Command {
     const actual = given ?? expected;
     if (flags.labels !== undefined && flags.report === undefined)
       throw new ModelError('usage', '--labels names classes in an HTML report, and no --report asks for one.');
+    if (flags.bisect !== undefined) await checkBisectFolder(flags.bisect);
     checkOneOrigin([expected, actual], flags.tokenEnv);
     const reports = await planReports(flags, [expected, actual, ...companionsOf(flags)]);
     const progress = startProgress(voice);

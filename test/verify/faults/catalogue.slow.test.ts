@@ -1,8 +1,5 @@
-/** The catalogue of faults over nets of many families: its table in docs/verify.md is what this found. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** The catalogue of faults over nets of many families; `npm run faults` writes what it finds into docs/verify.md. */
 import { describe, expect, it } from 'vitest';
-import { ROOT } from '../../cli/run-cli.js';
 import { corpusTitle, hasCorpus } from '../../corpus.js';
 import { corpusSubject, type Score, type Subject, scoreNet, subjectOf } from './catalogue.js';
 import { FAMILIES } from './families.js';
@@ -36,13 +33,6 @@ describe('the catalogue of faults', () => {
     expect(count(all, 'seen')).toBeGreaterThanOrEqual(0.98 * all.length);
     expect(count(all, 'placed')).toBeGreaterThanOrEqual(0.97 * all.length);
     expect(count(all, 'named')).toBeGreaterThanOrEqual(0.9 * all.length);
-    if (process.env.WEIGHBRIDGE_DOCS !== 'write') return;
-    const page = join(ROOT, 'docs/verify.md');
-    const block = /(<!-- catalogue:[^>]*-->\n)[\s\S]*?(<!-- end -->)/;
-    writeFileSync(
-      page,
-      readFileSync(page, 'utf8').replace(block, (_, start: string, end: string) => `${start}${table()}${end}`),
-    );
   });
 });
 
@@ -64,15 +54,4 @@ function judge(net: string, found: readonly Score[]): void {
 
 function count(found: readonly Score[], key: 'seen' | 'placed' | 'named'): number {
   return found.filter((score) => score[key]).length;
-}
-
-function table(): string {
-  const rows = [...scores].map(([net, found]) => {
-    const ran = found.filter(({ verdict }) => verdict !== 'not run');
-    return `| ${net} | ${ran.length} | ${count(ran, 'seen')} | ${count(ran, 'placed')} | ${count(ran, 'named')} |`;
-  });
-  const all = [...scores.values()].flat().filter(({ verdict }) => verdict !== 'not run');
-  const kinds = new Set(all.map(({ fault }) => fault.kind)).size;
-  const total = `| **${scores.size} nets, ${kinds} kinds** | **${all.length}** | **${count(all, 'seen')}** | **${count(all, 'placed')}** | **${count(all, 'named')}** |`;
-  return `| net | faults | seen | placed | named |\n|---|---|---|---|---|\n${[...rows, total].join('\n')}\n`;
 }

@@ -300,17 +300,18 @@ async function removeWritten(output: string, files: readonly WrittenFile[]): Pro
   await rmdir(output).catch(() => {});
 }
 
+/** One after the other, each in a thread of its own: nets lie in hundreds of shards. */
 async function hashFiles(names: readonly string[], pathOf: (name: string) => string, signal: AbortSignal): Promise<Record<string, string>> {
-  const entries = await Promise.all(names.map(async (name) => [name, await sha256File(pathOf(name), signal)] as const));
-  return Object.fromEntries(entries);
+  const hashes: Record<string, string> = {};
+  for (const name of names) hashes[name] = await sha256File(pathOf(name), signal);
+  return hashes;
 }
 
 async function describeFiles(output: string, files: readonly WrittenFile[]): Promise<ConvertDocument['files']> {
-  const folder = dirname(output);
-  return Promise.all(
-    files.map(async ({ name, byteLength }) => {
-      const path = join(folder, name);
-      return { path, byteLength, sha256: await sha256File(path) };
-    }),
-  );
+  const described: ConvertDocument['files'][number][] = [];
+  for (const { name, byteLength } of files) {
+    const path = join(dirname(output), name);
+    described.push({ path, byteLength, sha256: await sha256File(path) });
+  }
+  return described;
 }

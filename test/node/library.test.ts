@@ -49,6 +49,19 @@ describe('files by their paths', () => {
     expect(readdirSync(folder).sort()).toEqual(['digits.safetensors', 'digits.safetensors.gz']);
   });
 
+  it('a net in many shards is hashed one shard after the other', async () => {
+    const folder = temporaryFolder();
+    const warned: Error[] = [];
+    const note = (warning: Error) => warned.push(warning);
+    process.on('warning', note);
+    await convertFile(KERAS, join(folder, 'net'), { to: 'tfjs', shardBytes: 16_000, verify: false });
+    expect(readdirSync(join(folder, 'net')).length).toBeGreaterThan(12);
+    const { report } = await convertFile(join(folder, 'net'), join(folder, 'digits.safetensors'));
+    process.off('warning', note);
+    expect(report?.verdict).toBe('match');
+    expect(warned).toEqual([]);
+  });
+
   it('they are inspected, compared and made smaller', async () => {
     const document = await inspectFile(KERAS, { weights: true });
     expect(document).toMatchObject({ format: 'keras-h5', tensors: expect.arrayContaining([expect.objectContaining({ sha256: expect.any(String) })]) });

@@ -52,6 +52,42 @@ describe('frozen graphs', () => {
   });
 });
 
+describe('branches of TensorFlow 1', () => {
+  it('hold constants that wait for the condition, of which those of the other branch are not taken', async () => {
+    const bool = { T: { type: 10 } };
+    const type = { T: { type: 1 } };
+    const constant = (name: string, value: number) => {
+      const tensor = new MessageBuilder()
+        .int(1, 1)
+        .message(2, new MessageBuilder())
+        .bytes(4, new Uint8Array(Float32Array.of(value).buffer));
+      const node = new MessageBuilder()
+        .string(1, name)
+        .string(2, 'Const')
+        .string(3, `^${name === 'dropped' ? 'switch_t' : 'switch_f'}`);
+      return node.message(5, new MessageBuilder().string(1, 'value').message(2, new MessageBuilder().message(8, tensor)));
+    };
+    const rest = graphDef({
+      nodes: [
+        placeholder('x', [1, 2]),
+        { name: 'is_training', op: 'Placeholder', attr: { dtype: { type: 10 } } },
+        { name: 'Switch', op: 'Switch', input: ['is_training', 'is_training'], attr: bool },
+        { name: 'switch_t', op: 'Identity', input: ['Switch:1'], attr: bool },
+        { name: 'switch_f', op: 'Identity', input: ['Switch'], attr: bool },
+        { name: 'keep', op: 'Merge', input: ['kept', 'dropped'], attr: { ...type, N: { i: 2 } } },
+        { name: 'y', op: 'Mul', input: ['x', 'keep'], attr: type },
+      ],
+      weights: {},
+      inputs: ['x'],
+      outputs: ['y'],
+    });
+    const constants = joined(new MessageBuilder().message(1, constant('kept', 3)).message(1, constant('dropped', 0.5)));
+    const { bytes } = await convertInMemory(memoryFileSet({ 'm.pb': Uint8Array.from([...constants, ...rest]) }, 'm.pb'));
+    const [output] = (await runOnnx(bytes, [{ shape: [1, 2], data: Float32Array.of(1, -2) }])).values();
+    expect([...output!.data]).toEqual([3, -6]);
+  });
+});
+
 describe('what graphs leave open', () => {
   const type = { T: { type: 1 } };
   const small = (nodes: readonly GraphNode[]): SmallGraph => ({

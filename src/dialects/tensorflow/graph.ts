@@ -301,7 +301,7 @@ class Translation {
   #reads(scope: Scope, node: TfNode): readonly string[] {
     if (node.op === 'Exit') return this.#loopAt(scope, node).enters;
     if (KEPT.has(node.op)) return [];
-    return (dilatedAt(scope.nodes, node)?.reads ?? node.inputs).map((input) => input.node);
+    return [...(dilatedAt(scope.nodes, node)?.reads ?? node.inputs).map((input) => input.node), ...branchesAround(scope.nodes, node)];
   }
 
   /** A convolution with gaps in the place of three nodes; null where they are three after all, which are made then. */
@@ -352,6 +352,7 @@ class Translation {
   async #translated(scope: Scope, node: TfNode): Promise<readonly Made[]> {
     if (node.op === 'Exit') return [await this.#left(scope, node)];
     if (KEPT.has(node.op)) return [DEAD];
+    if (branchesAround(scope.nodes, node).some((name) => this.#value(scope, { node: name, output: 0 }) === DEAD)) return new Array<Made>(16).fill(DEAD);
     const dilated = await this.#dilated(scope, node);
     if (dilated) return dilated;
     return this.#made(
@@ -509,6 +510,15 @@ class Translation {
     );
     return results.map((result) => this.#value(inner, result));
   }
+}
+
+/** Names of the branches of `tf.cond` in which a node runs that reads nothing of them, as constants do: it waits for their ends of a Switch of the condition. */
+function branchesAround(nodes: ReadonlyMap<string, TfNode>, { control }: TfNode): readonly string[] {
+  return control.filter((name) => {
+    const end = nodes.get(name);
+    const fork = end?.op === 'Identity' ? nodes.get(end.inputs[0]?.node ?? '') : undefined;
+    return fork?.op === 'Switch' && fork.inputs[0]?.node === fork.inputs[1]?.node;
+  });
 }
 
 function isObstacle(made: Made): boolean {

@@ -73,3 +73,17 @@ it('a layer whose name is that of a part of another is found in a TensorFlow.js 
     expect([dtype, report.verdict, report.weights]).toMatchObject([dtype, 'match', { compared: 2, judged: true, unpaired: [] }]);
   }
 });
+
+it("an operand of a batch of its own, turned with what it is added to, is the source's", async () => {
+  const map = mapOf(
+    [
+      { name: 'conv', op: 'Conv', inputs: ['x'], outputs: ['conv'], weights: { kernel: tensor('kernel', [3, 3, 1]) } },
+      { name: 'y', op: 'Add', inputs: ['conv'], outputs: ['y'], weights: { operand: tensor('operand', [2, 3, 4]) } },
+    ],
+    [{ name: 'x', value: 'x', dtype: 'float32', shape: [2, 3, 4], layout: 'ncw' }],
+    [{ name: 'y', value: 'y', dtype: 'float32', shape: [2, 3, 4], layout: 'ncw' }],
+  );
+  const report = await verifyWrittenMap(map, await written(map, 'tfjs-graph'), {}, 'tfjs-graph');
+  expect(report.verdict).toBe('match');
+  expect(report.weights!.tensors.every(({ equal }) => equal)).toBe(true);
+});

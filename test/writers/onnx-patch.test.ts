@@ -1,4 +1,5 @@
 /** ONNX to ONNX: the file is copied, and only what is asked for changes. */
+import { onnx as schema } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
@@ -99,6 +100,12 @@ describe('nothing asked for', () => {
       ],
     ]);
     expect(model.metadata.get('author')).toBe('someone');
+    // Once: a map would not show it twice.
+    expect(
+      schema.ModelProto.decode(copy)
+        .metadataProps.map(({ key }) => key)
+        .filter((key) => key === 'author'),
+    ).toHaveLength(1);
     expect(model.metadata.get('weighbridge.source.format')).toBe('onnx');
     expect(model.inputs[0]!.shape).toEqual(['batch', 3, 8, 8]);
     // What was copied was copied byte for byte.

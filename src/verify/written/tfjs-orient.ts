@@ -75,13 +75,34 @@ function spread(tensor: Tensor, wanted: readonly number[], order: readonly numbe
   if (count === 1 && flat > 1) return sliceAxis(reshape(tensor, [flat]), 0, 0, 1);
   if (flat !== count || tensor.shape.filter((size) => size !== 1).length < 2) return tensor;
   // Several axes: put the leading ones back that were left out, then turn.
+  const turned = (rank: number) => {
+    const full = reshape(tensor, [...new Array<number>(Math.max(0, rank - tensor.shape.length)).fill(1), ...tensor.shape]);
+    const axes = order ?? [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
+    return permute(
+      full,
+      axes.map((_, axis) => axes.indexOf(axis)),
+    );
+  };
   const rank = order?.length ?? Math.max(wanted.length, tensor.shape.length + (tensor.shape.length < wanted.length || tensor.shape[0] !== 1 ? 1 : 0));
-  const full = reshape(tensor, [...new Array<number>(Math.max(0, rank - tensor.shape.length)).fill(1), ...tensor.shape]);
-  const axes = order ?? [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
-  return permute(
-    full,
-    axes.map((_, axis) => axes.indexOf(axis)),
-  );
+  const made = turned(rank);
+  // What has a batch of its own lacks no axis.
+  if (order || rank === wanted.length || isSameShape(made.shape, wanted)) return made;
+  const whole = turned(wanted.length);
+  return isSameShape(whole.shape, wanted) ? whole : made;
+}
+
+/** But for axes of one at the front. */
+function isSameShape(a: readonly number[], b: readonly number[]): boolean {
+  const inner = (shape: readonly number[]) =>
+    shape
+      .slice(
+        Math.max(
+          0,
+          shape.findIndex((size) => size !== 1),
+        ),
+      )
+      .join();
+  return inner(a) === inner(b);
 }
 
 /** An axis whose elements are in the file's order, in the map's. */

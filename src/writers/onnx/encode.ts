@@ -53,10 +53,13 @@ export function encodeMetadata(metadata: Readonly<Record<string, string>>): Mess
   return message;
 }
 
-/** The same for a file that another program produced. */
+/** The same for a copy of a file that another program produced, which has its own already: a key that stands twice is none to ONNX's checker. */
 export function encodeOtherMetadata(metadata: Readonly<Record<string, string>>): MessageBuilder {
   const message = new MessageBuilder();
-  for (const key of Object.keys(metadata).sort()) message.message(MODEL.metadata, encodeEntry(key, metadata[key]!));
+  for (const key of Object.keys(metadata)
+    .filter((each) => each.startsWith('weighbridge.'))
+    .sort())
+    message.message(MODEL.metadata, encodeEntry(key, metadata[key]!));
   return message;
 }
 

@@ -135,6 +135,7 @@ async function bundled(script) {
     format: 'esm',
     entryFileNames: '[name].mjs',
     chunkFileNames: '[name]-[hash].mjs',
+    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
     codeSplitting: { groups: [{ name: 'library', test: /dist[\\/](node[\\/](convert-file|shrink-file|open-files)|model[\\/]ops[\\/]index)\.js$/ }] },
   });
   await bundle.close();

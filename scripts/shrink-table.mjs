@@ -20,7 +20,7 @@ const ROWS = 200;
 
 /** MNIST's pictures for nets that take them so. */
 const digits = (title, name, prepare, layout = 'nchw', rest = {}) => ({ title, corpus: name, pictures: 'mnist-cnn', prepare, layout, ...rest });
-const recorded = (title, name) => ({ title, corpus: name });
+const recorded = (title, name, own = {}) => ({ title, corpus: name, own });
 const NETS = [
   { title: 'digits (demo)', model: join(root, 'demo/digits/digits.h5'), golden: join(root, 'demo/digits/keras.npz') },
   { title: 'CNN for MNIST', trained: 'mnist-cnn/mnist_cnn.h5', pictures: 'mnist-cnn', prepare: (x) => x / 255, layout: 'nhwc' },
@@ -44,7 +44,15 @@ const NETS = [
   recorded('PP-OCR direction (ONNX)', 'onnx-ppocr-cls-constants'),
   recorded('SqueezeNet (ONNX, float16)', 'onnx-squeezenet-fp16'),
   recorded('waifu2x (Caffe)', 'caffe-waifu2x-y'),
-  recorded('FSRCNN x3 (TensorFlow)', 'tf-frozen-fsrcnn-x3'),
+  recorded('FSRCNN x3 (TensorFlow)', 'tf-frozen-fsrcnn-x3', { inputShape: [1, 32, 32, 1] }),
+  recorded('UltraFace RFB (Caffe)', 'caffe-ultraface-rfb320'),
+  recorded('mini XCEPTION, gender (TensorFlow.js)', 'tfjs-graph-gender'),
+  recorded('ResNet-20, CIFAR-10 (PyTorch)', 'pytorch-resnet20-cifar'),
+  digits('CNN for MNIST (Keras 1)', 'keras1-keras2cpp-theano-json', (x) => x / 255),
+  recorded('tiny VGG (Keras)', 'tfkeras-tinyvgg-ntang-vgg-best'),
+  recorded('abalone (TensorFlow.js)', 'tfjs-abalone'),
+  recorded('super-resolution (ONNX, 2017)', 'onnx-superres-ir1'),
+  recorded('NSFW MobileNet v2 (TensorFlow.js, uint8)', 'tfjs-mobilenetv2-uint8'),
 ];
 
 const WAYS = [
@@ -76,7 +84,7 @@ function sourceOf(net, where) {
   if (!inCorpus) return { path, options: { inputs: picturesOf(net, where) } };
   const { model, prototxt, inputs } = JSON.parse(readFileSync(path, 'utf8'));
   const given = net.pictures ? picturesOf(net, where) : recordedOf(inCorpus, inputs, where);
-  return { path: join(inCorpus, model), options: { inputs: given, ...(prototxt ? { prototxt: join(inCorpus, prototxt) } : {}) } };
+  return { path: join(inCorpus, model), options: { inputs: given, ...(prototxt ? { prototxt: join(inCorpus, prototxt) } : {}), ...net.own } };
 }
 
 /** The pictures as the net takes them, and their labels, as .npz. */

@@ -1,6 +1,7 @@
 /** `shrink` from disk to disk: convert with narrower weights, which are chosen one by one where a limit says what they may cost. */
 import { basename } from 'node:path';
 import { memorySink } from '../bytes/byte-sink.js';
+import { memorySource } from '../bytes/byte-source.js';
 import { type ConvertOptions, chooseWriter, possibleDTypes } from '../convert.js';
 import { ModelError } from '../errors.js';
 import { type DTypeName, dtypeNamed } from '../model/dtype.js';
@@ -11,7 +12,8 @@ import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
 import type { WeightReport } from '../verify/report.js';
 import { type Agreement, mayListClasses, type ShrinkTotals, totalsOf, worstAgreement } from '../verify/savings.js';
 import type { AnyWriter } from '../writers/index.js';
-import { CONVERT_NAMES, type ConvertDocument, type ConvertFileOptions, convertWhole } from './convert-file.js';
+import { compressFile } from './compress.js';
+import { CONVERT_NAMES, type ConvertDocument, type ConvertFileOptions, convertWhole, totalBytes } from './convert-file.js';
 import { readGiven } from './given-inputs.js';
 import { openFiles } from './open-files.js';
 import { type OnStep, onSteps } from './watching.js';
@@ -305,7 +307,7 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
       minAgreement: minAgreement ?? null,
       // What fewer layers lose is part of what is judged.
       source: edited.map,
-      ...(limit?.count === 'disk' ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options) } : {}),
+      ...(limit ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options, limit.count) } : {}),
       inputs,
       onProgress,
     };
@@ -317,19 +319,27 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
 /** What is recorded beside a net: versions, names and hashes of its source. */
 const METADATA_BYTES = 1024;
 
-/** Bytes that a net takes as the target writes it. */
-async function writtenBytes(writer: AnyWriter, map: LayerMap, to: string, { layout, opset, externalData }: ShrinkFileOptions): Promise<number> {
+/** Bytes that a net takes as the target writes it, or as they are sent. */
+async function writtenBytes(writer: AnyWriter, map: LayerMap, to: string, options: ShrinkFileOptions, count: 'disk' | 'wire'): Promise<number> {
   if (writer.carries !== 'model') return 0;
-  const sink = memorySink();
-  await writer.write({ ...map, source: undefined }, sink, basename(to), {
+  const { layout, opset, externalData, compress = 'gzip' } = options;
+  const written = memorySink();
+  await writer.write({ ...map, source: undefined }, written, basename(to), {
     dtype: 'source',
     layout: layout ?? 'source',
     opset,
     externalData,
     metadata: async () => ({}),
   });
-  const files = await sink.commit();
-  return files.reduce((sum, { byteLength }) => sum + byteLength, METADATA_BYTES);
+  const files = await written.commit();
+  if (count === 'disk') return totalBytes(files) + METADATA_BYTES;
+  const packed = memorySink();
+  for (const [name, bytes] of written.files) {
+    const file = await packed.create(name);
+    await compressFile(memorySource(bytes, name), file, compress);
+    await file.close();
+  }
+  return totalBytes(await packed.commit()) + METADATA_BYTES;
 }
 
 /** @throws ModelError 'usage' where an agreement is asked for and there is none to judge */

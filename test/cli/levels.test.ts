@@ -36,13 +36,12 @@ describe('a budget', () => {
     expect(document.budget.taken).toBeGreaterThan(0.9 * document.budget.byteLength);
   });
 
-  it('on the wire is what is searched for, as near as an estimate is for a net of some kilobytes', () => {
-    const { status, document, path } = shrink('a.onnx', '--budget', '30KB', '--count', 'wire', ...GOLDEN);
+  it.each([16_000, 30_000])('of %i bytes on the wire is kept to, and most of it is used', (size) => {
+    const { status, document, path } = shrink('a.onnx', '--budget', `${size / 1000}KB`, '--count', 'wire', ...GOLDEN);
     const { taken, met, byteLength, count } = document.budget;
-    expect([byteLength, count, taken]).toEqual([30_000, 'wire', statSync(`${path}.gz`).size]);
-    expect([met, status]).toEqual([taken <= 30_000, taken <= 30_000 ? 0 : 1]);
-    expect(Math.abs(taken / 30_000 - 1)).toBeLessThan(0.12);
-    expect(document.agreement.share).toBeGreaterThan(0.9);
+    expect([byteLength, count, taken]).toEqual([size, 'wire', statSync(`${path}.gz`).size]);
+    expect([met, taken > 0.85 * size]).toEqual([true, true]);
+    if (size === 30_000) expect([status, document.agreement.share > 0.9]).toEqual([0, true]);
   });
   it('tells what else there was: in the terminal, in the document, and on a page with the curve', () => {
     const folder = temporaryFolder();

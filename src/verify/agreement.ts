@@ -53,14 +53,56 @@ interface Row {
   readonly actual: number | null;
   /** How far the first class is ahead of the second on the expected side, of the largest value. */
   readonly margin: number;
+  /** Whether both sides have the same five classes before all others; null where there are no more than five. */
+  readonly isSameFive: boolean | null;
+  /** Kullback-Leibler divergence of the expected side's probabilities from the actual side's, in nats; null where either are none. */
+  readonly divergence: number | null;
 }
+
+const FIVE = 5;
+/** What probabilities may miss 1 by, as sums of float16 do. */
+const SUM_TOLERANCE = 1e-2;
+/** What a probability of nothing counts as, so that one that is lost costs much, and not all. */
+const LEAST_PROBABILITY = 1e-12;
 
 function rowOf(a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>, start: number, classes: number): Row {
   const [first, second] = topTwo(a, start, classes);
   const [other] = topTwo(b, start, classes);
   const at = (index: number | null) => (index === null ? 0 : Number(a[start + index]));
   const scale = Math.abs(at(first)) || 1;
-  return { expected: first, actual: other, margin: (at(first) - at(second)) / scale };
+  const [before, after] = [a, b].map((side) => Array.from({ length: classes }, (_, i) => Number(side[start + i])));
+  return {
+    expected: first,
+    actual: other,
+    margin: (at(first) - at(second)) / scale,
+    isSameFive: classes > FIVE ? isSameFive(before!, after!) : null,
+    divergence: divergenceOf(before!, after!),
+  };
+}
+
+function isSameFive(a: readonly number[], b: readonly number[]): boolean {
+  const first = new Set(topFive(a));
+  return topFive(b).every((index) => first.has(index));
+}
+
+/** Places of the five largest; of equals the first. */
+function topFive(values: readonly number[]): number[] {
+  const top: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    let at = top.length;
+    while (at > 0 && values[i]! > values[top[at - 1]!]!) at--;
+    if (at < FIVE) top.splice(at, 0, i);
+    if (top.length > FIVE) top.pop();
+  }
+  return top;
+}
+
+function divergenceOf(a: readonly number[], b: readonly number[]): number | null {
+  const areProbabilities = (values: readonly number[]) =>
+    values.every((value) => value >= 0) && Math.abs(values.reduce((sum, value) => sum + value, 0) - 1) <= SUM_TOLERANCE;
+  if (!areProbabilities(a) || !areProbabilities(b)) return null;
+  const sum = a.reduce((total, p, i) => (p > 0 ? total + p * Math.log(p / Math.max(b[i]!, LEAST_PROBABILITY)) : total), 0);
+  return Math.max(0, sum);
 }
 
 function topTwo(values: ArrayLike<number | bigint>, start: number, classes: number): [number | null, number | null] {
@@ -77,14 +119,35 @@ function topTwo(values: ArrayLike<number | bigint>, start: number, classes: numb
 function judge(output: string, rows: readonly Row[], labels: readonly number[] | null): AgreementReport {
   const isSame = ({ expected, actual }: Row) => expected !== null && expected === actual;
   const same = share(rows.filter(isSame).length, rows.length);
-  const margins = { all: median(rows.map(({ margin }) => margin))!, moved: median(rows.filter((row) => !isSame(row)).map(({ margin }) => margin)) };
-  if (!labels || labels.length < rows.length) return { output, same, margins, accuracy: null, passed: same.high >= LEAST_AGREEMENT.unlabelled };
+  const ofMoved = rows.filter((row) => !isSame(row));
+  const margins = { all: median(rows.map(({ margin }) => margin))!, moved: median(ofMoved.map(({ margin }) => margin)), bands: bandsOf(rows, isSame) };
+  const judgedFive = rows.filter(({ isSameFive }) => isSameFive !== null);
+  const five = judgedFive.length === rows.length ? share(judgedFive.filter(({ isSameFive }) => isSameFive).length, rows.length) : null;
+  const found = rows.flatMap(({ divergence }) => divergence ?? []);
+  const divergence = found.length === rows.length ? { median: median(found)!, largest: Math.max(...found) } : null;
+  const told = { output, same, five, divergence, margins };
+  if (!labels || labels.length < rows.length) return { ...told, accuracy: null, passed: same.high >= LEAST_AGREEMENT.unlabelled };
   const right = (side: 'expected' | 'actual') => rows.filter((row, i) => row[side] === labels[i]).length;
   const lost = rows.filter((row, i) => row.expected === labels[i] && row.actual !== labels[i]).length;
   const gained = rows.filter((row, i) => row.expected !== labels[i] && row.actual === labels[i]).length;
   const accuracy = { expected: share(right('expected'), rows.length), actual: share(right('actual'), rows.length), lost, gained };
   const passed = leastDrop(lost, gained, rows.length) <= TOLERATED_DROP && same.high >= LEAST_AGREEMENT.labelled;
-  return { output, same, margins, accuracy, passed };
+  return { ...told, accuracy, passed };
+}
+
+const BANDS = 10;
+
+/** Rows by how far the first class was ahead, in tenths of its value. */
+function bandsOf(rows: readonly Row[], isSame: (row: Row) => boolean): AgreementReport['margins']['bands'] {
+  const bands = Array.from({ length: BANDS }, () => ({ all: 0, moved: 0 }));
+  for (const row of rows) {
+    const band = bands[Math.min(BANDS - 1, Math.max(0, Math.floor(row.margin * BANDS)))];
+    // A row of NaN has no margin.
+    if (!band) continue;
+    band.all++;
+    if (!isSame(row)) band.moved++;
+  }
+  return bands;
 }
 
 /** How far accuracy has dropped at least: both sides saw the same rows, so that only those count on which they differ (McNemar). */
@@ -103,10 +166,14 @@ export function share(count: number, of: number): ShareReport {
 }
 
 /** What was found, in a sentence. */
-export function describeAgreement({ same, accuracy, margins }: AgreementReport): string {
+export function describeAgreement({ same, five, divergence, accuracy, margins }: AgreementReport): string {
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const interval = ({ low, high }: ShareReport) => `${percent(low)} to ${percent(high)}`;
   const parts = [`the same class first for ${same.count} of ${same.of} inputs (with so many: ${interval(same)})`];
+  // Where nothing moved there is no more to tell.
+  const hasMoved = same.count < same.of || (five !== null && five.count < five.of);
+  if (hasMoved && five) parts.push(`the same five first for ${five.count} (${interval(five)})`);
+  if (hasMoved && divergence) parts.push(`KL divergence ${plain(divergence.median)} nats in the median, ${plain(divergence.largest)} at most`);
   if (accuracy) {
     const { expected, actual, lost, gained } = accuracy;
     parts.push(`right before ${expected.count}, now ${actual.count} (${interval(actual)}; ${lost} lost, ${gained} gained)`);
@@ -115,6 +182,8 @@ export function describeAgreement({ same, accuracy, margins }: AgreementReport):
     parts.push(`where it moved the first class was ahead by ${percent(margins.moved)} of its value, elsewhere by ${percent(margins.all)} (medians)`);
   return parts.join('; ');
 }
+
+const plain = (value: number) => String(Number(value.toPrecision(2)));
 
 function median(values: readonly number[]): number | null {
   const sorted = [...values].sort((a, b) => a - b);

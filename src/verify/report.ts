@@ -186,8 +186,12 @@ export interface AgreementReport {
   readonly output: string;
   /** Rows with the same class first. */
   readonly same: ShareReport;
-  /** How far the first class is ahead of the second, of its own value, in the median: of all rows, and of those whose top class moved. */
-  readonly margins: { readonly all: number; readonly moved: number | null };
+  /** Rows with the same five classes before all others; null where there are no more than five. */
+  readonly five: ShareReport | null;
+  /** Kullback-Leibler divergence of the probabilities before from those now, in nats; null where outputs are no probabilities. */
+  readonly divergence: { readonly median: number; readonly largest: number } | null;
+  /** How far the first class is ahead of the second, of its own value: in the median of all rows and of those whose top class moved, and rows by tenths of it. */
+  readonly margins: { readonly all: number; readonly moved: number | null; readonly bands: readonly { readonly all: number; readonly moved: number }[] };
   /** Rows whose top class is that of their label; null where there are no labels. */
   readonly accuracy: {
     readonly expected: ShareReport;

@@ -39,6 +39,25 @@ describe('agreement', () => {
     expect(agreementOf(HUNDRED, moved(34))).toMatchObject({ passed: false, same: { count: 66 } });
   });
 
+  it('counts how often the five first classes are the same, in whatever order', () => {
+    const collector = collectAgreement(map, 40, null);
+    const row = (order: readonly number[]) => Array.from({ length: 7 }, (_, i) => 10 - order.indexOf(i));
+    const [as, turned, other] = [row([0, 1, 2, 3, 4, 5, 6]), row([4, 3, 2, 1, 0, 5, 6]), row([0, 1, 2, 3, 5, 4, 6])];
+    const array = (values: readonly number[]) => ({ shape: [1, 7], data: Float32Array.from(values) });
+    for (let i = 0; i < 40; i++) collector.add([array(as)], [array(i < 10 ? turned : i < 14 ? other : as)]);
+    const found = collector.report()!;
+    expect(found).toMatchObject({ same: { count: 30 }, five: { count: 36, of: 40, low: share(36, 40).low }, divergence: null });
+    expect(describeAgreement(found)).toMatch(/the same five first for 36 \(/);
+  });
+
+  it('tells the KL divergence of probabilities, in nats', () => {
+    const collector = collectAgreement(map, 20, null);
+    const array = (values: readonly number[]) => ({ shape: [1, 2], data: Float64Array.from(values) });
+    for (let i = 0; i < 20; i++) collector.add([array([0.75, 0.25])], [array(i === 0 ? [0.5, 0.5] : [0.75, 0.25])]);
+    // 0.75 ln(0.75 / 0.5) + 0.25 ln(0.25 / 0.5)
+    expect(collector.report()).toMatchObject({ five: null, divergence: { median: 0, largest: expect.closeTo(0.1308, 4) } });
+  });
+
   it('goes by accuracy where there are labels: what moved from wrong to wrong is no loss, and what was lost is', () => {
     const wrong = HUNDRED.map((best, i) => (i < 8 ? (best + 2) % 4 : best));
     expect(agreementOf(HUNDRED, moved(8), wrong)).toMatchObject({
@@ -77,7 +96,12 @@ describe('agreement', () => {
     const collector = collectAgreement(map, 40, null);
     collector.add([rows(HUNDRED.slice(0, 38))], [rows(HUNDRED.slice(0, 38))]);
     collector.add([rows([0, 1], 0.01)], [rows([1, 2], 0.01)]);
-    expect(collector.report()!.margins).toEqual({ all: expect.closeTo(0.5, 5), moved: expect.closeTo(0.01, 5) });
+    expect(collector.report()!.margins).toMatchObject({ all: expect.closeTo(0.5, 5), moved: expect.closeTo(0.01, 5) });
+    // Tenths of the value of the first class.
+    expect(collector.report()!.margins.bands.flatMap(({ all, moved }, i) => (all > 0 ? [[i, all, moved]] : []))).toEqual([
+      [0, 2, 2],
+      [5, 38, 0],
+    ]);
   });
 
   it.each([

@@ -9,6 +9,7 @@ import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite,
 import { describeUnjudged, layerWitnesses, worstLayers } from '../ranking.js';
 import { capitalise, isGood, lacksWitness, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../verdict.js';
 import { errorPlot } from './error-plot.js';
+import { margins } from './margins.js';
 import { html, type Markup } from './markup.js';
 
 /** What comes before the verdict's own words. */
@@ -102,7 +103,7 @@ export function quantisation({ quantisation: found }: Report): Markup | null {
   <h2>Narrower weights: ${found.methods.join(', ')}</h2>
   ${part('Correctness: does the file compute what its own weights say?', found.correctness)}
   ${part('Loss: what did the narrower weights cost?', found.loss)}
-  ${found.agreement ? html`<p class="${found.agreement.passed ? 'note' : 'note bad'}">Predictions: ${describeAgreement(found.agreement)}.</p>` : null}
+  ${found.agreement ? html`<p class="${found.agreement.passed ? 'note' : 'note bad'}">Predictions: ${describeAgreement(found.agreement)}.</p>${margins(found.agreement)}` : null}
 </section>`;
 }
 

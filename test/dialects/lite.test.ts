@@ -555,6 +555,51 @@ describe('what several graphs and steps make', () => {
     await expect(evaluated(net(true), [1, 2])).rejects.toThrow(/"state" after the graph has changed it/);
   });
 
+  it('of variables that loops are given is what the first call puts into them, and nothing is made up for those without', async () => {
+    const handle = { name: 'handle', shape: [], type: 13 };
+    const variable = { code: code('VAR_HANDLE'), options: table(child(text('')), child(text('kernel'))) };
+    const state = { tensors: [flowing('i', [], 2), flowing('v', [1, 2]), handle], inputs: [0, 1, 2] };
+    const below = {
+      ...state,
+      tensors: [...state.tensors, whole('limit', [2], []), flowing('more', [], 6)],
+      operators: [{ code: code('LESS'), inputs: [0, 3], outputs: [4] }],
+      outputs: [4],
+    };
+    const step = {
+      ...state,
+      tensors: [...state.tensors, whole('one', [1], []), flowing('next', [], 2), flowing('read', [1, 2]), flowing('sum', [1, 2])],
+      operators: [
+        { code: code('ADD'), inputs: [0, 3], outputs: [4] },
+        { code: code('READ_VARIABLE'), inputs: [2], outputs: [5] },
+        { code: code('ADD'), inputs: [1, 5], outputs: [6] },
+      ],
+      outputs: [4, 6, 2],
+    };
+    const first = {
+      tensors: [handle, constant('start', [1, 2], [10, -5])],
+      operators: [
+        { ...variable, inputs: [], outputs: [0] },
+        { code: code('ASSIGN_VARIABLE'), inputs: [0, 1], outputs: [] },
+      ],
+      inputs: [],
+      outputs: [],
+    };
+    const net = (isSet: boolean) =>
+      liteModel(
+        [flowing('x', [1, 2]), whole('zero', [0], []), handle, flowing('n', [], 2), flowing('y', [1, 2]), { ...handle, name: 'left' }],
+        [
+          ...(isSet ? [{ code: code('CALL_ONCE'), inputs: [], outputs: [], options: table(int(3)) }] : []),
+          { ...variable, inputs: [], outputs: [2] },
+          { code: code('WHILE'), inputs: [1, 0, 2], outputs: [3, 4, 5], options: table(int(1), int(2)) },
+        ],
+        [0],
+        [4],
+        [below, step, first].map(({ tensors, ...graph }) => ({ ...graph, tensors: tensors.map((tensor) => ({ ...tensor })) })),
+      );
+    expect(await evaluated(net(true), [1, 2])).toEqual([[21, -8]]);
+    await expect(evaluated(net(false), [1, 2])).rejects.toThrow(/nothing says what the variable "kernel" holds at first/);
+  });
+
   it('of a part that is replaced begins where it is told, or as near to it as the part fits', async () => {
     const replaced = (begins: readonly number[]) =>
       liteModel(

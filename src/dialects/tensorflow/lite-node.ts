@@ -137,6 +137,16 @@ export class LiteBuilder {
     return this.node('Const', name, [], { dtype: type(dtype), value: { kind: 'tensor', value: numbersTensor(name, dtype, [], [value], { file: this.file }) } });
   }
 
+  /** Another graph of the same model. */
+  of(graph: LiteSubgraph): LiteBuilder {
+    return new LiteBuilder(graph, this.reading, false);
+  }
+
+  /** The numbers of a constant; undefined for what flows, and for no tensor. */
+  constantOf(index: number): Tensor | undefined {
+    return this.model.tensors[index]?.data ? this.numbers(index) : undefined;
+  }
+
   /** The numbers of a constant. */
   numbers(index: number): Tensor {
     const { data, quantisation, dtype } = this.model.tensors[index]!;

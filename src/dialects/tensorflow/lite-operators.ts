@@ -283,24 +283,24 @@ const loop: LiteRule = async (node) => {
   node.spread('While', node.inputs, { cond: await node.calls(condition), body: await node.calls(body) });
 };
 
-/** What stands for a variable makes nothing of its own. */
+/** A variable is what it holds when the net is called for the first time, wherever its handle is passed on to. */
 const handle: LiteRule = async (node) => {
   // Its container is one for all.
   await node.options.text(0);
-  node.builder.handles.set(node.operator.outputs[0]!, await node.options.text(1));
+  const name = await node.options.text(1);
+  node.builder.handles.set(node.operator.outputs[0]!, name);
+  const first = node.shared.variables.get(name);
+  const value = first && node.builder.of(first.graph).constantOf(first.tensor);
+  if (!value) throw node.decline(`nothing says what the variable "${name}" holds at first`);
+  node.builder.node('Const', node.result, [], { dtype: type(value.dtype), value: { kind: 'tensor', value } });
 };
 
-/** What the variable holds when the net is called for the first time. */
 const readVariable: LiteRule = async (node) => {
-  const name = node.builder.handles.get(node.operator.inputs[0]!);
-  node.tensor(0);
-  if (name === undefined) throw node.decline('its variable comes from outside the graph');
-  if (node.shared.changed.has(name)) throw node.decline(`it reads the variable "${name}" after the graph has changed it`);
-  const first = node.shared.variables.get(name);
-  if (!first) throw node.decline(`nothing says what the variable "${name}" holds at first`);
-  const { data, quantisation } = first.graph.tensors[first.tensor] ?? { data: null };
-  if (!data || quantisation) throw node.decline(`what the variable "${name}" holds at first is no constant of numbers`);
-  node.builder.node('Const', node.result, [], { dtype: type(data.dtype), value: { kind: 'tensor', value: data } });
+  const { shared, builder } = node;
+  const name = builder.handles.get(node.operator.inputs[0]!);
+  if (name === undefined && shared.changed.size > 0) throw node.decline('its variable comes from outside the graph, and may be one that was changed');
+  if (name !== undefined && shared.changed.has(name)) throw node.decline(`it reads the variable "${name}" after the graph has changed it`);
+  builder.node('Identity', node.result, [node.input(0)]);
 };
 
 export const LITE_RULES: Readonly<Record<string, LiteRule>> = {

@@ -124,7 +124,11 @@ async function translate(builder: LiteBuilder, shared: LiteShared, errors: Model
 /** The nodes of one operator, and behind each of its results the rounding to the codes in which it would be. */
 async function addOperator(builder: LiteBuilder, shared: LiteShared, operator: LiteOperator): Promise<void> {
   const { op, outputs } = operator;
-  if (op === 'ASSIGN_VARIABLE') shared.changed.add(builder.handles.get(operator.inputs[0]!) ?? '');
+  if (op === 'ASSIGN_VARIABLE') {
+    const name = builder.handles.get(operator.inputs[0]!);
+    if (name === undefined) throw new ModelError('unsupported', 'ASSIGN_VARIABLE: its variable comes from outside the graph', { file: builder.file });
+    shared.changed.add(name);
+  }
   if (outputs.length === 0) return;
   if (outputs.some((output) => output < 0)) throw new ModelError('malformed', `${op} makes no tensor`, { file: builder.file });
   const tensors = outputs.map((output) => builder.model.tensors[output]!);

@@ -84,7 +84,10 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   const withoutWiring: Notice[] = isModelError(read) ? [{ code: 'weights-only', message: `the weights alone were written: ${read.problem}` }] : [];
-  if (weights?.length === 0 && model.tensors.length > 0) throw new ModelError('unsupported', NO_WEIGHTS, { file: files.label });
+  if (weights?.length === 0) {
+    const unread = model.warnings.find(({ code }) => code === 'unread-tensor')?.message;
+    throw new ModelError('unsupported', unread ?? (model.tensors.length > 0 ? NO_WEIGHTS : 'the file holds no weights'), { file: files.label });
+  }
   const labels = carriedLabels(model, map, writer);
   await options.onRead?.(model, map, edited);
   const writeOptions: WriteOptions = {

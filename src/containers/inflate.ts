@@ -6,6 +6,8 @@ import { crc32 } from '../bytes/crc32.js';
 const STEP_BYTES = 2 ** 16;
 /** A step may inflate to a thousand times as much. */
 const SMALL_STEP_BYTES = 2 ** 13;
+/** A stream is made with a window of its own, a hundred times as large as a small member of an archive, which may hold thousands. */
+const SMALL_STREAM_BYTES = 2 ** 12;
 
 /**
  * @param format 'deflate' for the bare stream (zip), 'zlib' with its header (HDF5), 'gzip' with header, checksum and length
@@ -13,6 +15,7 @@ const SMALL_STEP_BYTES = 2 ** 13;
  * @returns the bytes, or a sentence about what is wrong with the stream
  */
 export async function inflateExactly(stored: ByteSource, format: 'deflate' | 'zlib' | 'gzip', byteLength: number): Promise<Uint8Array | string> {
+  if (format === 'deflate' && stored.byteLength <= SMALL_STREAM_BYTES) return inflateSmall(stored, byteLength);
   const { Gunzip, Inflate, Unzlib } = await import('fflate');
   const inflated = new Uint8Array(byteLength);
   let position = 0;
@@ -25,6 +28,18 @@ export async function inflateExactly(stored: ByteSource, format: 'deflate' | 'zl
   if (problem !== null) return problem;
   if (position === byteLength) return (await checksumHolds(stored, format, inflated)) ? inflated : 'fails its checksum';
   return `inflates to ${position > byteLength ? 'more than' : `${position} bytes, expected`} ${byteLength} bytes`;
+}
+
+/** The same in one step; a byte more than is wanted shows what is too long. */
+async function inflateSmall(stored: ByteSource, byteLength: number): Promise<Uint8Array | string> {
+  const { inflateSync } = await import('fflate');
+  try {
+    const made = inflateSync(await stored.read(0, stored.byteLength), { out: new Uint8Array(byteLength + 1) });
+    if (made.byteLength === byteLength) return made.slice();
+    return `inflates to ${made.byteLength > byteLength ? 'more than' : `${made.byteLength} bytes, expected`} ${byteLength} bytes`;
+  } catch (error) {
+    return `does not inflate: ${(error as Error).message}`;
+  }
 }
 
 /** @returns what a gzip file inflates to, null where that is more than a limit, or a sentence about what is wrong */

@@ -62,7 +62,7 @@ const OTHERS: readonly Content[] = [
   { head: /^version \d+(\.\d+)?;[\s\S]*\bgraph\b/, what: 'the wiring of an NNEF net (graph.nnef): name the file that it was exported from' },
   { head: /^N%ef/, what: 'a tensor of an NNEF net: name the file that it was exported from' },
   {
-    head: /^\s*(#[^\n]*\n\s*)*(net|train_net|test_iter|base_lr|lr_policy)\s*:/,
+    head: /^\s*(#[^\n]*\n\s*)*(((net|train_net|test_net|test_iter|test_interval|base_lr|lr_policy|max_iter|solver_mode|snapshot)\s*:)|net_param\s*\{)/,
     name: /\.prototxt$/i,
     what: 'a Caffe solver, how a net was trained: name the .caffemodel, and the prototxt of the net with --prototxt',
   },

@@ -4,15 +4,23 @@ import { describe, expect, it } from 'vitest';
 import { memorySource } from '../../src/bytes/byte-source.js';
 import { inflateExactly } from '../../src/containers/inflate.js';
 
-const content = Uint8Array.from({ length: 100_000 }, (_, i) => (i * i) % 251);
 const FORMATS = { deflate: deflateSync, zlib: zlibSync, gzip: gzipSync } as const;
 
-describe.each(Object.entries(FORMATS))('a %s stream', (name, pack) => {
+/** Content that becomes a small stream, inflated in one step, and a large one. */
+const CONTENTS: Readonly<Record<string, Uint8Array>> = {
+  small: Uint8Array.from({ length: 100_000 }, (_, i) => (i * i) % 251),
+  large: Uint8Array.from({ length: 100_000 }, (_, i) => Math.imul(i, Math.imul(i, 0x9e3779b1)) >>> 24),
+};
+const content = CONTENTS.small!;
+const STREAMS = Object.entries(FORMATS).flatMap(([name, pack]) => Object.entries(CONTENTS).map(([size, own]) => ({ name, size, pack, own })));
+
+describe.each(STREAMS)('a $size $name stream', ({ name, size, pack, own: content }) => {
   const format = name as keyof typeof FORMATS;
   const stored = pack(content);
   const inflate = (bytes: Uint8Array, byteLength = content.byteLength) => inflateExactly(memorySource(bytes), format, byteLength);
 
   it('gives what was packed', async () => {
+    expect(stored.byteLength > 2 ** 12).toBe(size === 'large');
     expect(Buffer.from((await inflate(stored)) as Uint8Array).equals(content)).toBe(true);
   });
 

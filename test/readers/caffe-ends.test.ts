@@ -29,6 +29,14 @@ async function results(lines: readonly string[], blobs: Blobs, options: ConvertO
   return { outputs, warnings: result.warnings };
 }
 
+it.each(['net: "train.prototxt"\nbase_lr: 0.01\n', 'net_param {\n  layer { name: "data" type: "Input" top: "data" }\n}\nmax_iter: 10\n'])(
+  'a solver is no net: %j',
+  async (solver) => {
+    const files = filesOf(solver, caffemodel({ conv: [blob(4, 3, 3, 3), blob(4)] }));
+    await expect(convertInMemory(files, {})).rejects.toMatchObject({ message: expect.stringContaining('this is a Caffe solver') });
+  },
+);
+
 it('--outputs gives what leads there, although layers behind have no translation', async () => {
   const plain = await results(LINES, WEIGHTS, {});
   const { outputs, warnings } = await results([...LINES, ...BOXES], { ...WEIGHTS, scaled: [blob(1)] }, { outputs: ['mbox_conf', 'mbox_loc'] });

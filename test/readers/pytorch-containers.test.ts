@@ -219,6 +219,21 @@ describe('odd objects beside the weights', () => {
     expect(said(model)).toMatch(/a\.weight \(a tensor of torch\.float8_e4m3fnuz\)/);
   });
 
+  it('tensors none of which is read are named, and nothing is written of them', async () => {
+    const odd = call('torch._utils._rebuild_sparse_tensor', new Name('torch', 'sparse_coo'), new Tuple());
+    const { keeper } = keep();
+    const files = { 'x.pth': keeper.pth(new Map([['a.weight', odd]])) };
+    const model = await open(files, 'x.pth');
+    expect(said(model)).toMatch(/not read: a\.weight \(a sparse tensor\)/);
+    expect(said(model)).not.toMatch(/kept beside one in training/);
+    const sink = memorySink();
+    await expect(convert(memoryFileSet(files, 'x.pth'), sink, 'x.safetensors', { to: 'safetensors' })).rejects.toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('not read: a.weight (a sparse tensor)'),
+    });
+    expect([...sink.files.keys()]).toEqual([]);
+  });
+
   it('a parameter of a lazy module that never ran is named', async () => {
     const { keeper, value } = keep();
     const lazy = call('torch.nn.parameter.UninitializedParameter', true);

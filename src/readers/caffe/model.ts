@@ -81,12 +81,18 @@ async function readHead(files: FileSet, name: string): Promise<Uint8Array> {
   return source.read(0, Math.min(4096, source.byteLength));
 }
 
+/** What only a solver has. */
+const SOLVERS_FIELDS = /^(net|net_param|(train|test)_net(_param)?|base_lr|lr_policy|max_iter|solver_(mode|type))$/;
+
 /** A prototxt, or the same in binary. */
 async function readDescription(files: FileSet, name: string): Promise<Message> {
   const source = await files.open(name);
   if (looksLikeCaffemodel(await readHead(files, name))) return (await readCaffemodel(new WireReader(source))).net;
   if (source.byteLength > MAX_PROTOTXT_BYTES) throw new ModelError('unsafe', `a prototxt of ${source.byteLength} bytes describes no net`, { file: name });
-  return typedMessage(parsePrototext(new TextDecoder().decode(await source.read(0, source.byteLength)), name), 'Net', name);
+  const text = parsePrototext(new TextDecoder().decode(await source.read(0, source.byteLength)), name);
+  if (text.fields.some((field) => SOLVERS_FIELDS.test(field.name)))
+    throw new ModelError('unsupported', 'this is a Caffe solver, how a net was trained: name the prototxt of the net that it trains', { file: name });
+  return typedMessage(text, 'Net', name);
 }
 
 async function readWeights(files: FileSet, name: string): Promise<{ net: Message | null; blobs: ReadonlyMap<string, Blobs> }> {

@@ -91,7 +91,9 @@ export const randomCrop: Rule = (config) => {
   return ([input], scope) => {
     const { value, size } = picture(input!, sizing, scope);
     if (`${size}` === `${sizing.wanted}`) return value;
-    throw scope.unsupported(`a RandomCrop of pictures of ${size.join(' x ')} to ${sizing.wanted.join(' x ')}, which Keras resizes in a prediction,`);
+    throw scope.unsupported(
+      `a RandomCrop of pictures of ${size.join(' x ')} to ${sizing.wanted.join(' x ')}: in a prediction Keras 3.15 leaves them as they are, and Keras 2 resizes their middle,`,
+    );
   };
 };
 

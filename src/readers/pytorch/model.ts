@@ -160,7 +160,7 @@ function notices({ views, unread }: Checkpoint, { opaque, script, surplus = 0 }:
     found.push({ code: 'no-weights', message });
   }
   // A program needs none.
-  if (views.length === 0 && !script) found.push({ code: 'no-weights', message: NO_WEIGHTS });
+  if (views.length === 0 && unread.length === 0 && !script) found.push({ code: 'no-weights', message: NO_WEIGHTS });
   if (unread.length > 0) found.push({ code: 'unread-tensor', message: `not read: ${listed(unread.map(({ name, what }) => `${name} (${what})`))}` });
   const strange = strangeNames(opaque);
   if (strange.length > 0) {

@@ -74,6 +74,8 @@ export const DECLINED: Readonly<Record<string, string>> = {
   PriorBox:
     'it makes boxes, not predictions. End the net before its boxes are joined (--outputs with the layers before), and make them where the result is used',
   DetectionOutput: 'it chooses among boxes. End the net before it (--outputs with the layers before), and do that where the result is used',
+  ROIPooling: 'it takes regions that other layers choose. End the net before it (--outputs with the layers before)',
+  PSROIPooling: 'it takes regions that other layers choose. End the net before it (--outputs with the layers before)',
   RNN: 'recurrent layers are not translated',
   LSTM: 'recurrent layers are not translated',
   Proposal: 'it chooses among boxes. End the net before it (--outputs with the layers before), and do that where the result is used',

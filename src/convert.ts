@@ -110,7 +110,8 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const obstacles = await (writer.carries === 'model'
     ? writer.check(watched.weights as LayerMap, writeOptions)
     : writer.check(watched.weights as readonly Tensor[], writeOptions));
-  if (obstacles.length > 0) throwAll(obstacles, `${writer.title} cannot express this model:`);
+  if (obstacles.length > 0)
+    throwAll([...obstacles, ...(await wayRound(writer, watched.weights, writeOptions, obstacles))], `${writer.title} cannot express this model:`);
   try {
     const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...labels.notices, ...lostMetadata(model, writer)];
     const lost = await (writer.carries === 'model'
@@ -126,6 +127,18 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     await sink.abort();
     throw error;
   }
+}
+
+/** Another form of the same format that the net can be written in, where nobody has spoken of it yet. */
+async function wayRound(writer: AnyWriter, map: LayerMap | readonly Tensor[], options: WriteOptions, obstacles: readonly ModelError[]): Promise<ModelError[]> {
+  const wider = writers.find(({ name }) => name === writer.wider);
+  if (
+    wider?.carries !== 'model' ||
+    obstacles.some(({ message }) => message.includes(`--to ${wider.name}`)) ||
+    (await wider.check(map as LayerMap, options)).length > 0
+  )
+    return [];
+  return [new ModelError('unsupported', `as a ${wider.title} it can be written: --to ${wider.name}`)];
 }
 
 /**

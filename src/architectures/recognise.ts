@@ -165,9 +165,8 @@ function recognise(
   }
   const elsewhere = OTHER_NETS.find(({ names }) => names.every((pattern) => all.some((name) => pattern.test(name))));
   if (elsewhere) return { map: null, unknown: elsewhere.said };
-  const known = families.map(({ title }) => title).join(', ');
   const resembles = nearest ? ` They are most like those of ${named(nearest.family)} (${nearest.family.name}), but ${nearest.departure}.` : '';
-  return { map: null, unknown: `they are of no family that is recognised.${resembles} Known: ${known}.` };
+  return { map: null, unknown: `they are of none of the ${families.length} families of nets that are recognised (docs/architectures.md).${resembles}` };
 }
 
 /**

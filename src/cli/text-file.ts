@@ -1,6 +1,7 @@
 /** Small files that appear whole or not at all, and take the place of nothing but their own earlier selves. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
+import type { ByteSink } from '../bytes/byte-sink.js';
 import { ModelError } from '../errors.js';
 import { fileSink } from '../node/file-sink.js';
 import { statsOf } from '../node/identity.js';
@@ -21,9 +22,14 @@ export function documentOf(schema: string, what: string): Replacing['earlier'] {
 const HEAD_BYTES = 200;
 
 /** @throws ModelError 'usage' where it could not be written; for before the work is done whose result it is to hold */
-export async function checkText(path: string, { keep = [], earlier }: Replacing = {}): Promise<void> {
-  await (await fileSink(path, { force: true, keep: () => keep })).abort();
-  if (!earlier || !statsOf(path)?.isFile() || earlier.begins.test(headOf(path))) return;
+export async function checkText(path: string, replacing: Replacing = {}): Promise<void> {
+  await (await openText(path, replacing)).abort();
+}
+
+async function openText(path: string, { keep = [], earlier }: Replacing): Promise<ByteSink> {
+  const sink = await fileSink(path, { force: true, keep: () => keep });
+  if (!earlier || !statsOf(path)?.isFile() || earlier.begins.test(headOf(path))) return sink;
+  await sink.abort();
   throw new ModelError('usage', `exists already and is no ${earlier.what}, so it will not be replaced. Choose another file.`, { file: path });
 }
 
@@ -36,8 +42,7 @@ export function checkTwice(paths: readonly (string | undefined)[]): void {
 
 /** @throws ModelError 'usage' where it cannot be written */
 export async function writeText(path: string, content: string | Uint8Array, replacing: Replacing = {}): Promise<void> {
-  await checkText(path, replacing);
-  const sink = await fileSink(path, { force: true, keep: () => replacing.keep ?? [] });
+  const sink = await openText(path, replacing);
   try {
     const file = await sink.create(basename(path));
     await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);

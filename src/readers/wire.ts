@@ -51,14 +51,19 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
   const kept = keptOtherwise(tensors.map(({ name }) => name));
   if (kept !== null)
     throw new ModelError('unsupported', `${kept}. What there is can be inspected, and moved to safetensors or npz by name.`, { file: context.file });
-  const modules = ofKeras?.map(({ name }) => name) ?? [...new Set([...plain.keys()].map((name) => name.slice(0, Math.max(0, name.lastIndexOf('.')))))];
+  const modules = ofKeras?.map(({ name }) => name) ?? modulesOf([...plain.keys()]);
+  const under = prefix === '' ? '' : ` under ${JSON.stringify(prefix)}`;
   throw new ModelError(
     'unsupported',
-    `the file holds weights without wiring, and ${recognition.unknown} ` +
-      `The ${modules.length} modules${prefix === '' ? '' : `, all under ${JSON.stringify(prefix)}`}: ${shortList(modules)}. ` +
+    `the file holds weights without wiring, and ${recognition.unknown} Modules${under}: ${shortList(modules)}. ` +
       `The weights can be inspected, and written as safetensors or npz.${wayOut(context)}`,
     { file: context.file },
   );
+}
+
+/** What holds the tensors: names without their last part, or the tensors themselves where names have no parts. */
+function modulesOf(names: readonly string[]): readonly string[] {
+  return [...new Set(names.map((name) => name.replace(/[./][^./]*$/, '')))];
 }
 
 /** Forms in which training and serving code keep weights that are not the weights of a net, by names that no net's own tensors have. */

@@ -11,16 +11,16 @@ export const ONNX: Target = {
   keepsMetadata: true,
 };
 
-export const TFJS: Target = {
-  name: 'tfjs',
-  title: 'TensorFlow.js layers model',
-  extensions: ['model.json'],
+export const TFJS_GRAPH: Target = {
+  name: 'tfjs-graph',
+  title: 'TensorFlow.js graph model',
+  extensions: [],
   dtypes: ['float32', 'float16', 'uint8', 'uint16'],
   options: ['layout', 'shardBytes'],
   keepsMetadata: true,
 };
 
-export const TFJS_GRAPH: Target = { ...TFJS, name: 'tfjs-graph', title: 'TensorFlow.js graph model', extensions: [] };
+export const TFJS: Target = { ...TFJS_GRAPH, name: 'tfjs', title: 'TensorFlow.js layers model', extensions: ['model.json'], wider: 'tfjs-graph' };
 
 export const KERAS_H5: Target = {
   name: 'keras-h5',

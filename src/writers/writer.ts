@@ -48,6 +48,8 @@ export interface Target {
   readonly packed?: readonly CodeRange[];
   /** Options that mean something for it; any other that is given is refused. */
   readonly options: readonly TargetOption[];
+  /** Another form of the format, which has more operators. */
+  readonly wider?: TargetName;
   /** Whether the format has a place for the metadata of any source. */
   readonly keepsMetadata?: true;
   /** Whether the format has no place for anything beside the net, not even where it came from. */

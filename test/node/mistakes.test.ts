@@ -142,6 +142,13 @@ it('data in HDF5 that is no model is told by what it holds', async () => {
   expect(await said(inspectFile(path))).toMatch(/holds neither Keras nor Caffe weights: it has btree1, btree1-filters, /);
 });
 
+it('a net that TensorFlow.js has as a graph alone is told so', async () => {
+  const path = join(DIGITS, '../../test/fixtures/onnx-exporters/small/model.onnx');
+  expect(await said(convertFile(path, at('model.json'), { verify: false }))).toMatch(
+    /HardSwish.*\n.*as a TensorFlow\.js graph model it can be written: `to: 'tfjs-graph'`$/,
+  );
+});
+
 describe('a PyTorch file without wiring', () => {
   const translated = async (make: (save: (weights: Weights) => unknown) => unknown) => {
     const keeper = new TensorKeeper();
@@ -156,7 +163,7 @@ describe('a PyTorch file without wiring', () => {
 
   it('is told the ways by which its wiring comes along', async () => {
     expect(await translated((save) => new Map([['odd.weight', save(weight)]]))).toMatch(
-      /torch\.jit\.trace\(.*torch\.onnx\.export; or describe the net with --arch/,
+      /none of the \d+ families .*Modules: odd\. .*torch\.jit\.trace\(.*torch\.onnx\.export; or describe the net with --arch/,
     );
   });
 

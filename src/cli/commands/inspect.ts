@@ -34,7 +34,11 @@ export function registerInspect(program: Command): Command {
       progress.stop();
       if (voice.asJson) voice.json(document);
       else printModel(voice, path, document, flags.weights === true);
-      if (document.layers.length === 0) voice.next(['convert', shownName(path), '-o', 'weights.safetensors'], 'takes the weights along, without a net');
+      if (document.layers.length === 0)
+        voice.next(
+          ['convert', shownName(path), '-o', document.format === 'safetensors' ? 'weights.npz' : 'weights.safetensors'],
+          'takes the weights along, without a net',
+        );
       else if (document.format === 'onnx') voice.next(['shrink', shownName(path), '-o', 'small.onnx'], 'makes it smaller, with what it costs');
       else voice.next(['convert', shownName(path), '-o', 'model.onnx'], 'converts it, and proves it right');
     } finally {
@@ -84,7 +88,8 @@ function printLayers(voice: Voice, { layers }: ModelDocument): void {
     { title: 'canonical' },
     { title: 'operator' },
     { title: 'output shape' },
-    { title: 'weights' },
+    // Beside the number of parameters; --weights tells each by itself.
+    { title: 'weights', optional: true },
     { title: 'parameters', align: 'right' },
     { title: 'bytes', align: 'right' },
   ] as const;

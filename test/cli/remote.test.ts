@@ -137,7 +137,7 @@ describe('a URL', () => {
     const written = readdirSync(out);
     expect(written).toHaveLength(8);
     expect(written.filter((name) => readFileSync(join(out, name)).includes('SECRET'))).toEqual([]);
-  }, 30_000);
+  });
 
   it('has a token that is told to no other server', async () => {
     const there = `${base.replace('127.0.0.1', 'localhost')}/digits.pth`;
@@ -161,7 +161,7 @@ describe('a URL', () => {
     expect(asked).toEqual([]);
     const broken = await run(['inspect', here, ...LOCAL, '--token-env', 'CORP'], { env: { CORP: 'a\nb' } });
     expect([broken.status, broken.stderr]).toEqual([2, expect.stringMatching(/^error {2}what CORP holds is no token[^\n]*\n$/)]);
-  }, 20_000);
+  });
 
   it('is limited in size, and one of several models', async () => {
     const large = await run(['convert', `${base}/digits.h5`, '--to', 'onnx', ...LOCAL, '--max-download', '1KB']);

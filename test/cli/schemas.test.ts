@@ -102,5 +102,5 @@ describe('what is kept', () => {
     const lines = readFileSync(join(folder, 'rows.jsonl'), 'utf8').trim().split('\n');
     expect(lines).toHaveLength(3);
     for (const line of lines) fits('evaluation-rows', JSON.parse(line));
-  }, 20_000);
+  });
 });

@@ -111,12 +111,12 @@ describe('a recording', () => {
     const { report: against } = await convertFile(KERAS, at('again.onnx'), { golden, layers: true });
     expect(against).toMatchObject({ verdict: 'mismatch', cause: { side: 'recording', explainedBy: [{ kind: 'recorded-rows' }] } });
     expect(nextStep(against!)).toMatch(/recording/);
-  }, 20_000);
+  });
 
   it('given as inputs alone says that its outputs are not compared', async () => {
     const { report } = await convertFile(KERAS, at('inputs.onnx'), { inputs: join(DIGITS, 'keras.npz') });
     expect(report!.notes.join('\n')).toMatch(/recorded outputs too \(output\), which only --golden compares with/);
-  }, 20_000);
+  });
 });
 
 it('pictures, and arrays, that do not fit are refused before anything is written', async () => {
@@ -135,7 +135,7 @@ it('one picture is as good as a folder of them', async () => {
     preprocess: parsePreparation('mean=0,resize=stretch'),
   });
   expect(report).toMatchObject({ verdict: 'match', inputs: { samples: 1 } });
-}, 20_000);
+});
 
 it('data in HDF5 that is no model is told by what it holds', async () => {
   const path = join(DIGITS, '../../test/fixtures/hdf5/chunked.h5');

@@ -269,7 +269,7 @@ describe('a file that is fetched whole', () => {
     await expect(fetch('/cut', POLICY, to)).rejects.toEqual(expected('usage', /ended early/));
     expect(asked.length).toBeLessThan(40);
     expect(existsSync(to)).toBe(false);
-  }, 20_000);
+  });
 
   it.each([
     ['/endless', 'unsafe', /more than the 1048576 bytes/],

@@ -18,6 +18,8 @@ for (const file of readdirSync(schemas)) {
   if (id) cpSync(`${schemas}${file}`, `${published}/${id}.schema.json`);
 }
 
+cpSync(fileURLToPath(new URL('../../web/public/icon.svg', import.meta.url)), `${pages}/public/icon.svg`);
+
 const group = (text, items) => ({ text, collapsed: false, items: items.map(([title, link]) => ({ text: title, link })) });
 
 /** Files beside docs/ that pages lead to: their place on the site is the repository. */
@@ -26,6 +28,7 @@ const OUTSIDE = /^(?:\.\.\/)+(?:schemas|README|CONTRIBUTING|SECURITY|CHANGELOG|s
 export default defineConfig({
   title: 'Weighbridge',
   description: 'Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.',
+  head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${process.env.SITE_BASE ?? '/'}icon.svg` }]],
   srcDir: './pages',
   outDir: './dist',
   cacheDir: './.cache',

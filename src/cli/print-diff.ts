@@ -58,7 +58,7 @@ function tensorTable(tensors: readonly TensorDiff[]): string {
 
 function printStructure(say: (text: string) => void, { aligned, onlyInA, onlyInB, changed, ports, judged }: StructureDiff): void {
   const isSame = onlyInA.length + onlyInB.length + changed.length + ports.length === 0;
-  say(`layers   ${formatCount(aligned)} lined up${isSame ? ', and the rest of the wiring is the same' : ''}`);
+  say(`layers   ${formatCount(aligned)} lined up${isSame ? ', and compute alike; which reads which was not compared' : ''}`);
   const lines = [
     ...changed.map(({ a, what }) => `${a.name} (${a.op}): ${what.join(', ')}`),
     ...onlyInA.map(({ name, op }) => `only in a: ${name} (${op})${judged ? '' : ', not counted between formats'}`),

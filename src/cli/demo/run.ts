@@ -13,7 +13,7 @@ import type { NdArray } from '../../verify/engine.js';
 import { selectEngine } from '../../verify/engines/index.js';
 import { runConvert } from '../commands/convert.js';
 import type { CommonFlags } from '../options.js';
-import { colour, formatBytes, formatTime, makeVoice, table, type Voice } from '../print.js';
+import { colour, formatBytes, formatNumber, formatTime, makeVoice, table, type Voice } from '../print.js';
 import { makeVgg16 } from './make-vgg16.js';
 import { drawPictures } from './pictures.js';
 
@@ -49,6 +49,7 @@ interface Prediction {
 
 async function demoDigits(voice: Voice, folder: string) {
   const say = voice.asJson ? () => {} : voice.say;
+  const errors: number[] = [];
   const converted: { title: string; dtype: string; path: string; byteLength: number; verdict: string }[] = [];
   for (const { title, model, golden } of DIALECTS) {
     for (const dtype of DTYPES) {
@@ -57,6 +58,7 @@ async function demoDigits(voice: Voice, folder: string) {
       const source = relative('.', join(DIGITS, model));
       const page = path.replace(/\.onnx$/, '.html');
       const { report } = await runConvert(voice, source, { output: path, dtype, golden: join(DIGITS, golden), report: [page], force: true, verify: true });
+      errors.push(Math.max(...report!.outputs.map(({ maxAbsolute }) => maxAbsolute)));
       converted.push({ title, dtype, path, byteLength: (await stat(path)).size, verdict: report!.verdict });
       say('');
     }
@@ -72,18 +74,23 @@ async function demoDigits(voice: Voice, folder: string) {
     say(colour.bold('What the converted nets see, and what they say'));
     say(drawPictures(pictures, (i) => `${predictions[0]![i]!.digit} (${(100 * predictions[0]![i]!.probability).toFixed(0)} %)`));
   }
-  const columns = [{ title: 'picture' }, { title: 'label' }, ...converted.map(({ title, dtype }) => ({ title: `${title} ${dtype}`, align: 'right' as const }))];
-  const rows = labels.map((label, i) => [
-    `${String(i).padStart(2, '0')}.png`,
-    String(label),
-    ...predictions.map((list) => `${list[i]!.digit}  ${(100 * list[i]!.probability).toFixed(1)} %`),
-  ]);
-  say(table(columns, rows));
-  say('');
-  const right = predictions.map((list) => list.filter(({ digit }, i) => digit === labels[i]).length);
-  say(
-    `${right.map((count) => `${count} of ${labels.length}`).join(', ')} right. The files are in ${folder}, each with its report as a page (.html); the pictures in ${relative('.', join(DIGITS, 'images'))}.`,
-  );
+  const right = (title: string) => ({ title, align: 'right' as const });
+  const rows = converted.map(({ title, dtype, byteLength, verdict }, i) => {
+    const list = predictions[i]!;
+    const count = list.filter(({ digit }, picture) => digit === labels[picture]).length;
+    return [title, dtype, formatBytes(byteLength), `${count} of ${labels.length}`, formatNumber(errors[i]!), verdict];
+  });
+  say(table([{ title: 'source' }, { title: 'dtype' }, right('size'), right('right'), right('largest error'), { title: 'verdict' }], rows));
+  for (const { path, list } of converted.map(({ path }, i) => ({ path, list: predictions[i]! })))
+    list.forEach(({ digit }, i) => {
+      if (digit !== labels[i]) say(`wrong    ${path} takes picture ${i}, a ${labels[i]}, for a ${digit}`);
+    });
+  if (converted.every(({ verdict }) => verdict === 'match'))
+    say(
+      `\ndone     three files of one net, from Keras, PyTorch and Caffe, became six of ONNX, and ONNX Runtime predicts from each what the framework that wrote it had recorded`,
+    );
+  say(`reports  ${converted[0]!.path.replace(/\.onnx$/, '.html')} and five more are pages to open`);
+  say(`pictures ${relative('.', join(DIGITS, 'images'))}`);
   return { schema: 'weighbridge/demo@1', converted, predictions, labels, verdicts: converted.map(({ verdict }) => verdict) };
 }
 

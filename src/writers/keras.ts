@@ -9,12 +9,13 @@ import { encodeHdf5, type Hdf5Group, MAX_ATTRIBUTE_BYTES } from '../containers/h
 import { type Piece, writePieces } from '../containers/protobuf-writer.js';
 import { crc32Of, type StoredMember, writeZip } from '../containers/zip-writer.js';
 import { ModelError } from '../errors.js';
-import type { LayerMap } from '../model/layer-map.js';
+import type { LayerMap, Notice } from '../model/layer-map.js';
 import { type Tensor, tensorByteLength } from '../model/tensor.js';
 import { castWeights } from './cast-weights.js';
-import { KerasTarget } from './keras-target.js';
+import { KERAS_OPS, KerasTarget } from './keras-target.js';
 import { byteProgress } from './progress.js';
 import { KERAS_H5, KERAS_V3 } from './targets.js';
+import { layersRule } from './tfjs/layers-rules.js';
 import { type Lowered, lower } from './tfjs/lower.js';
 import type { WriteOptions, Writer } from './writer.js';
 
@@ -26,7 +27,7 @@ const WEIGHTS_NAME = '.weights.h5';
 export const kerasH5: Writer = {
   carries: 'model',
   ...KERAS_H5,
-  hasOperator: async ({ op }) => op === 'ChannelShuffle',
+  hasOperator: async ({ op }) => KERAS_OPS.has(op),
   check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
@@ -38,14 +39,14 @@ export const kerasH5: Writer = {
     const file = await sink.create(name);
     await writePieces(encodeHdf5({ ...whole, children: both }), file, byteProgress(total, options));
     await file.close();
-    return { warnings: [...warnings, ...notices()] };
+    return { warnings: [...warnings, ...notices(), ...ofKeras3(target)] };
   },
 };
 
 export const kerasV3: Writer = {
   carries: 'model',
   ...KERAS_V3,
-  hasOperator: async ({ op }) => op === 'ChannelShuffle',
+  hasOperator: async ({ op }) => KERAS_OPS.has(op),
   check: async (map, options) => check(map, options),
 
   async write(map, sink, name, options) {
@@ -62,12 +63,19 @@ export const kerasV3: Writer = {
     ];
     await writeZip(members, file, byteProgress(total, options));
     await file.close();
-    return { warnings: [...warnings, ...notices()] };
+    return { warnings: [...warnings, ...notices(), ...ofKeras3(target)] };
   },
 };
 
+/** Operations in an HDF5 file name their modules, which Keras 3 heeds there too; Keras itself leaves them out, and cannot load what it saved. */
+function ofKeras3(target: KerasTarget): readonly Notice[] {
+  if (!target.hasOperations) return [];
+  return [{ code: 'keras-3-only', message: 'operations that are no layers (keras.ops) stand in the file: Keras 3 loads it, Keras 2 does not' }];
+}
+
 function check(map: LayerMap, options: WriteOptions): ModelError[] {
-  const errors = [...lower(map, new KerasTarget(), options).obstacles];
+  const target = new KerasTarget();
+  const errors = [...lower(map, target, options, layersRule(target)).obstacles];
   if (options.dtype !== 'source' && !KERAS_H5.dtypes.includes(options.dtype))
     errors.push(new ModelError('usage', `Keras files are not written in ${options.dtype}. Possible: ${KERAS_H5.dtypes.join(', ')}.`));
   return errors;
@@ -76,7 +84,7 @@ function check(map: LayerMap, options: WriteOptions): ModelError[] {
 /** @throws ModelError the first obstacle; `check` lists them all */
 function build(map: LayerMap, options: WriteOptions): { target: KerasTarget } & Pick<Lowered, 'warnings'> {
   const target = new KerasTarget();
-  const { obstacles, warnings } = lower(map, target, options);
+  const { obstacles, warnings } = lower(map, target, options, layersRule(target));
   if (obstacles[0]) throw obstacles[0];
   return { target, warnings };
 }

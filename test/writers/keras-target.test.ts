@@ -4,7 +4,15 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
+import type { LayerMap } from '../../src/model/layer-map.js';
+import { openModel } from '../../src/readers/open.js';
+import { referenceSession } from '../../src/verify/reference/session.js';
+import { kerasV3 } from '../../src/writers/keras.js';
+import { LAYERS_WORDS } from '../../src/writers/tfjs/layers-rules.js';
 import { node, onnxFile } from '../onnx-graphs.js';
+import { caseInputs, caseMap, OP_CASES } from './onnx-cases.js';
+
+const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
 
 async function layersOf(op: string, alpha: number) {
   const x = ['x', ['N', 3]] as const;
@@ -23,5 +31,36 @@ describe('Keras as a target', () => {
 
   it.each(['ThresholdedRelu', 'LeakyRelu'])('declines a negative number in %s, which Keras 3 refuses to load', async (op) => {
     await expect(layersOf(op, -0.5)).rejects.toThrow(/-0.5; those of Keras/);
+  });
+});
+
+/** What Keras cannot say, by title. */
+const DECLINED = new Set<string>([]);
+
+describe('operators that Keras has layers or operations for', () => {
+  const cases = OP_CASES.filter(({ op }) => LAYERS_WORDS.has(op));
+
+  it.each(cases)('$title is read back as what it computes', async (case_) => {
+    const map = caseMap(case_);
+    const obstacles = await kerasV3.check(map, OPTIONS);
+    expect(obstacles.length > 0, obstacles.map(({ message }) => message).join()).toBe(DECLINED.has(case_.title));
+    if (obstacles.length > 0) return;
+    const sink = memorySink();
+    await kerasV3.write(map, sink, 'net.keras', OPTIONS);
+    const back = await (await openModel(memoryFileSet(Object.fromEntries(sink.files), 'net.keras'))).map();
+    const inputs = caseInputs(case_);
+    const run = async (own: LayerMap) => {
+      const session = await referenceSession(own);
+      return [...(await session.run(new Map(own.inputs.map(({ name }, i) => [name, inputs[i]!])))).values()];
+    };
+    const [expected, actual] = [await run(map), await run(back)];
+    for (const [i, { shape, data }] of expected.entries()) {
+      expect(actual[i]!.shape).toEqual(shape);
+      const scale = Math.max(...Array.from(data as Float64Array, Math.abs).filter(Number.isFinite), 1e-3);
+      const worst = Math.max(
+        ...Array.from(data as Float64Array, (value, k) => (value === actual[i]!.data[k] ? 0 : Math.abs(value - Number(actual[i]!.data[k])) / scale)),
+      );
+      expect(worst).toBeLessThan(1e-5);
+    }
   });
 });

@@ -57,8 +57,7 @@ const ELSEWHERE = {
   targets: new Set<string>(['keras-h5', 'keras-v3', 'caffe', 'pytorch']),
 };
 
-const LAYERS = /no translation|has no such layer|of two values|constant of the shape|Clip from|differ|axis|MatMul|product/;
-const WITHOUT_LAYERS = 'segformer ssd vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(' ');
+const WITHOUT_LAYERS = 'segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
 const WITHOUT_CAFFE =
   'timm_blocks vovnet hrnet inception_v4 inception_resnet_v2 ghostnet segformer segmentation ssd ssdlite rcnn retinanet unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
     ' ',
@@ -66,9 +65,7 @@ const WITHOUT_CAFFE =
 
 /** What a target has no word for: in which families, and what the refusal names. */
 const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {
-  tfjs: { families: [...WITHOUT_LAYERS, 'convnext', 'segmentation'], words: LAYERS },
-  'keras-h5': { families: WITHOUT_LAYERS, words: LAYERS },
-  'keras-v3': { families: WITHOUT_LAYERS, words: LAYERS },
+  tfjs: { families: WITHOUT_LAYERS, words: /TensorFlow.js has no such layer, but a graph model/ },
   caffe: { families: WITHOUT_CAFFE, words: /no translation|leaves padding out|output_padding|both sides|constant of the shape/ },
 };
 /** Convolutions in groups become as many, each with its part of the kernel. */

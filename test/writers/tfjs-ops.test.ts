@@ -13,7 +13,7 @@ import { compareWeights } from '../../src/verify/weights.js';
 import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { GRAPH_OPS } from '../../src/writers/tfjs/graph-rules.js';
 import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';
-import { RULES } from '../../src/writers/tfjs/rules.js';
+import { LAYERS_WORDS } from '../../src/writers/tfjs/layers-rules.js';
 import type { Run } from '../run-onnx.js';
 import { runTfjs } from '../run-tfjs.js';
 import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase, weight } from './onnx-cases.js';
@@ -23,8 +23,8 @@ const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) 
 /** What layers cannot say, by title. */
 const NOT_AS_LAYERS = new Set([
   ...['Erf', 'Exp', 'Log', 'Sqrt', 'Pow', 'LRN', 'Div', 'Div of two values', 'Clip, upper bound only', 'Clip, lower bound only'],
-  // Padding with other than zeros; maxima and means whose padding is not that of SAME; values whose batches differ.
-  ...['Pad', 'Pad, with less than any number', 'Pad, reflected', 'Pad, edge', 'Resize, linear', 'MaxPool', 'AveragePool', 'Max', 'Min', 'Sum'],
+  // Padding with other than zeros; values whose batches differ; norms of each channel or of groups.
+  ...['Pad', 'Pad, with less than any number', 'Max', 'Min', 'Sum', 'InstanceNormalization', 'GroupNormalization'],
   // Beyond the plain forms.
   ...['Resize, cubic, by scales', 'Resize, cubic, by sizes', 'Slice, backwards', 'ReduceMean, all axes', 'Gather of a value', 'Div of integers'],
 ]);
@@ -298,7 +298,7 @@ const ALL_CASES = [...OP_CASES, ...MORE_CASES];
 
 /** What TensorFlow.js models can say. */
 const CASES = new Map([
-  [tfjs, ALL_CASES.filter(({ op }) => Object.hasOwn(RULES, op))],
+  [tfjs, ALL_CASES.filter(({ op }) => LAYERS_WORDS.has(op))],
   [tfjsGraph, [...ALL_CASES.filter(({ op }) => GRAPH_OPS.has(op)), ...GRAPH_CASES]],
 ]);
 

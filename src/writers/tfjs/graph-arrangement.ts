@@ -1,7 +1,7 @@
 /** Rules of graph models that place, pick and search elements, and products of values. */
 
 import { identity } from '../../model/axis-order.js';
-import { divideDim, multiplyDims, productOf, quotientOf } from '../../model/dims.js';
+import { multiplyDims, productOf, quotientOf } from '../../model/dims.js';
 import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { einsumTerms } from '../../model/ops/einsum.js';
@@ -26,10 +26,9 @@ import { combiningScatterND, isPlainResize, resizeByMatrices } from './graph-sam
 import { withBatchPlaces } from './graph-searching.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
-import { channelsLast, type Placement } from './placement.js';
+import type { Placement } from './placement.js';
 import { axesPlace, front, RULES, withAxes } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
-import { placedLast } from './windows.js';
 
 const FLOAT = { type: 'DT_FLOAT' };
 const INT = { type: 'DT_INT32' };
@@ -385,34 +384,6 @@ const cumSum: GraphRule = (layer, lowering, graph) => {
   return { kind: 'axes', value: graph.node('Cumsum', [value, graph.int('axis', axis)], attributes, value.shape), order };
 };
 
-/** Blocks of pixels to channels or back, with the channels last: a reshape, an order of the six axes, a reshape. */
-function blocks(layer: Layer, lowering: Lowering, graph: GraphTarget, shape: readonly Dim[], perm: readonly number[]): Placement {
-  const parts = graph.transpose(graph.reshape(lowering.last(layer.inputs[0]!), shape), perm);
-  const made = lowering.shape(layer.outputs[0]!);
-  return placedLast(
-    graph.reshape(
-      parts,
-      channelsLast(4).map((axis) => made[axis]!),
-    ),
-  );
-}
-
-const depthToSpace: GraphRule = (layer, lowering, graph) => {
-  const b = layer.attributes.blocksize as number;
-  const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
-  const inner = divideDim(c, b * b);
-  return layer.attributes.mode === 'DCR'
-    ? blocks(layer, lowering, graph, [n, h, w, b, b, inner], [0, 1, 3, 2, 4, 5])
-    : blocks(layer, lowering, graph, [n, h, w, inner, b, b], [0, 1, 4, 2, 5, 3]);
-};
-
-const spaceToDepth: GraphRule = (layer, lowering, graph) => {
-  const b = layer.attributes.blocksize as number;
-  const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
-  const perm = layer.attributes.mode === 'DCR' ? [0, 1, 3, 2, 4, 5] : [0, 1, 3, 5, 2, 4];
-  return blocks(layer, lowering, graph, [n, divideDim(h, b), b, divideDim(w, b), b, c], perm);
-};
-
 /** Letters once in each operand: sums, products of matrices and an order of axes, because not every backend has Einsum. */
 const einsum: GraphRule = (layer, lowering, graph) => {
   const equation = layer.attributes.equation as string;
@@ -554,8 +525,6 @@ export const GRAPH_ARRANGEMENTS: Readonly<Record<string, GraphRule>> = {
   OneHot: oneHot,
   TopK: topK,
   CumSum: cumSum,
-  DepthToSpace: depthToSpace,
-  SpaceToDepth: spaceToDepth,
   Einsum: einsum,
   Trilu: trilu,
   MatMul: matMul,

@@ -57,6 +57,7 @@ const ints = (values: readonly number[]): Attribute => ({ list: { i: values.map(
 const text = (value: string): Attribute => ({ s: btoa(value) });
 
 export class GraphTarget implements Target {
+  readonly runtime = 'TensorFlow.js';
   readonly anyOrder = true;
   readonly #nodes: GraphNode[] = [];
   readonly #names = new Names();

@@ -12,8 +12,9 @@ import { TFJS, TFJS_GRAPH } from '../targets.js';
 import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { graphRule } from './graph-rules.js';
 import { GraphTarget } from './graph-target.js';
+import { LAYERS_OPS, layersRule } from './layers-rules.js';
 import { LayersTarget, type NamedWeight } from './layers-target.js';
-import { type Lowered, layoutMetadata, lower, plainRule, type RuleFinder } from './lower.js';
+import { type Lowered, layoutMetadata, lower, type RuleFinder } from './lower.js';
 import { SHARD_BYTES, writeShards } from './shards.js';
 import type { Target } from './target.js';
 import { storeWeights, weightObstacles } from './weights.js';
@@ -27,7 +28,7 @@ const OWN: ReadonlySet<string> = new Set(['ChannelShuffle', 'DepthToSpace', 'Spa
 export const tfjs: Writer = {
   carries: 'model',
   ...TFJS,
-  hasOperator: async ({ op }) => op === 'ChannelShuffle',
+  hasOperator: async ({ op }) => LAYERS_OPS.has(op),
   check: async (map, options) => LAYERS.check(map, options),
   async write(map, sink, name, options) {
     const { target, ...lowered } = LAYERS.take(map, options);
@@ -91,10 +92,7 @@ class Form<T extends Target> {
   }
 }
 
-const LAYERS = new Form(
-  () => new LayersTarget(),
-  () => plainRule,
-);
+const LAYERS = new Form(() => new LayersTarget(), layersRule);
 const GRAPHS = new Form(() => new GraphTarget(), graphRule);
 
 /**

@@ -5,7 +5,8 @@
  * here is held to what its layers really do (version 4.22). What they lack is put together from what they have where that gives the
  * same numbers: padding and slices along any axis through a reshape to a picture, group convolutions from slices.
  */
-import { addDims, divideDim, multiplyDims, subtractDims } from '../../model/dims.js';
+import type { ModelError } from '../../errors.js';
+import { addDims, divideDim, multiplyDims, productOf, subtractDims } from '../../model/dims.js';
 import type { Dim, Port } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { computedTensor, elementCount, float32Tensor, reshape, type Tensor, tensorBytes, withStage } from '../../model/tensor.js';
@@ -24,7 +25,7 @@ import {
 } from './target.js';
 import { nameNodes } from './valid-name.js';
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /** A layer of the configuration. */
 export interface KerasLayer extends FileNode {
@@ -54,6 +55,7 @@ const UNARY: Readonly<Record<string, string>> = {
   Tanh: 'tanh',
   Softplus: 'softplus',
   Softsign: 'softsign',
+  Mish: 'mish',
 };
 
 const MERGES: Readonly<Record<string, string>> = { Add: 'Add', Mul: 'Multiply', Max: 'Maximum', Min: 'Minimum' };
@@ -62,9 +64,30 @@ const SELU = { alpha: 1.6732632423543772, gamma: 1.0507009873554805 };
 /** What Keras 2 calls hard_sigmoid. */
 const HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
 
+/** Of a matrix that is written out for an interpolation. */
+const MOST_SHARES = 2 ** 22;
+
+type Sampling = 'asymmetric' | 'half-pixel' | 'corners';
+
+/** How much of each old element is in each new one: [old, new]. */
+function sharesOf(size: number, made: number, factor: number, mode: 'nearest' | 'bilinear', sampling: Sampling): Float32Array {
+  const shares = new Float32Array(size * made);
+  // A factor that is not known follows from the sizes.
+  const step = sampling === 'corners' ? (size - 1) / Math.max(made - 1, 1) : Number.isNaN(factor) ? size / made : 1 / factor;
+  const within = (place: number) => Math.min(Math.max(place, 0), size - 1);
+  for (let at = 0; at < made; at++) {
+    const place = sampling === 'half-pixel' ? (at + 0.5) * step - (mode === 'nearest' ? 0 : 0.5) : at * step;
+    const below = Math.floor(mode === 'nearest' ? place : within(place));
+    const part = mode === 'nearest' ? 0 : within(place) - below;
+    for (const [old, share] of [[below, 1 - part], [below + 1, part]] as const) shares[within(old) * made + at]! += share; // biome-ignore format: one line says it
+  }
+  return shares;
+}
+
 const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(b);
 
 export class LayersTarget implements Target {
+  readonly runtime: string = 'TensorFlow.js';
   readonly anyOrder = false;
   /** Between the parts of a layer's name. */
   protected readonly separator: string = '/';
@@ -77,16 +100,24 @@ export class LayersTarget implements Target {
   readonly #tensorNumbers = new Map<Tensor, number>();
   readonly #unnamed: KerasNode[] = [];
 
+  /** What no layer makes. */
+  protected lacking(what: string): ModelError {
+    return inexpressible(`${what}; ${this.runtime} has no such layer${this.runtime === 'TensorFlow.js' ? ', but a graph model (--to tfjs-graph) has it' : ''}`);
+  }
+
   /** The configuration as Keras 2 writes it. */
   config(name: string): Json {
-    const ref = ({ node, call }: FileValue) => [node.name, call, 0];
-    const layers = this.#ordered().map(({ name: own, className, config, calls }) => ({
+    const layers = this.#ordered().map((node) => this.layerConfig(node));
+    return { class_name: 'Model', config: { name, layers, input_layers: this.#inputs.map(referenceOf), output_layers: this.#outputs.map(referenceOf) } };
+  }
+
+  protected layerConfig({ name, className, config, calls }: KerasNode): Json {
+    return {
       class_name: className,
-      name: own,
-      config: { name: own, trainable: true, dtype: 'float32', ...config },
-      inbound_nodes: calls.filter((inputs) => inputs.length > 0).map((inputs) => inputs.map((input) => [...ref(input), {}])),
-    }));
-    return { class_name: 'Model', config: { name, layers, input_layers: this.#inputs.map(ref), output_layers: this.#outputs.map(ref) } };
+      name,
+      config: { name, trainable: true, dtype: 'float32', ...config },
+      inbound_nodes: calls.filter((inputs) => inputs.length > 0).map((inputs) => inputs.map((input) => [...referenceOf(input), {}])),
+    };
   }
 
   /** Its layers, each once however often it is called. */
@@ -124,7 +155,7 @@ export class LayersTarget implements Target {
 
   output(port: Port, value: FileValue): void {
     const isTaken = [...this.#inputs, ...this.#outputs].some(({ node, call }) => node === value.node && call === value.call);
-    const own = isTaken ? this.#activation(value, 'linear') : value;
+    const own = isTaken ? this.activation(value, 'linear') : value;
     this.nameNodes(port.name, own);
     this.#outputs.push(own);
   }
@@ -155,13 +186,25 @@ export class LayersTarget implements Target {
 
   pad(x: FileValue, margins: Margins, mode: string, value: number): FileValue {
     const grows = margins.some((margin) => margin.some((amount) => amount > 0));
-    if (grows && mode !== 'constant') throw inexpressible(`padding with mode ${mode}; layers pad with zeros`);
-    if (grows && value !== 0) throw inexpressible(`padding with ${value}; layers pad with zeros`);
+    if (grows && !['constant', 'reflect', 'edge'].includes(mode)) throw inexpressible(`padding with mode ${mode}`);
+    if (grows && mode === 'constant' && value !== 0) throw inexpressible(`padding with ${value}; layers pad with zeros`);
     if (margins[0]!.some((amount) => amount !== 0)) throw inexpressible('padding of the batch');
     const cuts = margins.map(([before, after]) => [Math.max(-before, 0), Math.max(-after, 0)] as const);
     const adds = margins.map(([before, after]) => [Math.max(before, 0), Math.max(after, 0)] as const);
     const cut = this.#alongPicture(x, cuts, 'Cropping2D', 'crop', 'cropping', -1);
-    return this.#alongPicture(cut, adds, 'ZeroPadding2D', 'pad', 'padding', 1);
+    if (mode === 'constant') return this.#alongPicture(cut, adds, 'ZeroPadding2D', 'pad', 'padding', 1);
+    return adds.reduce((padded, amounts, axis) => this.#repeatEdges(padded, axis, amounts, mode), cut);
+  }
+
+  /** What is there already, put beside it element by element. */
+  #repeatEdges(x: FileValue, axis: number, [before, after]: readonly [number, number], mode: string): FileValue {
+    if (before === 0 && after === 0) return x;
+    const size = knownSize(x.shape[axis]);
+    if (size === null) throw inexpressible(`padding with mode ${mode} of an axis of free size`);
+    const away = mode === 'edge' ? 0 : 1;
+    const places = [...Array.from({ length: before }, (_, i) => (before - i) * away), ...Array.from({ length: after }, (_, i) => size - 1 - (i + 1) * away)];
+    const parts = places.map((at) => this.slice(x, axis, at, at + 1));
+    return this.concat([...parts.slice(0, before), x, ...parts.slice(before)], axis);
   }
 
   slice(x: FileValue, axis: number, start: number, end: number): FileValue {
@@ -205,9 +248,10 @@ export class LayersTarget implements Target {
     return this.add('Concatenate', 'concat', { axis: axis === xs[0]!.shape.length - 1 ? -1 : axis }, xs, xs[0]!.shape.with(axis, total));
   }
 
-  resize(x: FileValue, factors: readonly number[], mode: string, sampling: string): FileValue {
-    if (mode !== 'nearest')
-      throw inexpressible(`interpolation (${sampling}), for which UpSampling2D of Keras and of TensorFlow.js differ. A graph model has it.`);
+  resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: Sampling, wanted: readonly Dim[]): FileValue {
+    // UpSampling2D of Keras and of TensorFlow.js differ in how they interpolate.
+    if (mode !== 'nearest' || sampling !== 'asymmetric' || !factors.every((factor) => Number.isInteger(factor) && factor >= 1))
+      return this.#resizeByShares(x, factors, mode, sampling, wanted);
     if (factors.length === 2) return this.enlarge(x, factors, 'nearest');
     const [batch, ...sizes] = [x.shape[0]!, ...knownSizes(x, 'enlarging other axes than those of a picture')] as [Dim, ...number[]];
     return factors.reduce((value, factor, i) => {
@@ -216,6 +260,24 @@ export class LayersTarget implements Target {
       const made = this.enlarge(this.reshape(value, [batch, before, sizes[i]!, after]), [1, factor], 'nearest');
       sizes[i] = sizes[i]! * factor;
       return this.reshape(made, [batch, ...sizes]);
+    }, x);
+  }
+
+  /** Along each axis every new element is a sum of old ones: a dense layer whose kernel has the shares. */
+  #resizeByShares(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: Sampling, wanted: readonly Dim[]): FileValue {
+    return factors.reduce((value, factor, i) => {
+      const [size, made] = [knownSize(value.shape[i + 1]), knownSize(wanted[i])];
+      if (size === null || made === null) throw inexpressible(`interpolation (${sampling}) of axes of free size; give them with --input-shape`);
+      if (size === made && (factor === 1 || sampling === 'corners')) return value;
+      if (size * made > MOST_SHARES) throw this.lacking(`interpolation (${sampling}) from ${size} to ${made} elements`);
+      const shares = float32Tensor('shares', [size, made], sharesOf(size, made, factor, mode, sampling), { file: 'weighbridge' });
+      const axes = value.shape.map((_, axis) => axis);
+      const last = [...axes.filter((axis) => axis !== i + 1), i + 1];
+      const turned = this.dense(this.transpose(value, last), { tensor: shares, source: null, kind: 'other', layer: '' }, null);
+      return this.transpose(
+        turned,
+        axes.map((axis) => last.indexOf(axis)),
+      );
     }, x);
   }
 
@@ -291,7 +353,7 @@ export class LayersTarget implements Target {
 
   matMul(a: FileValue, b: FileValue): FileValue {
     if (a.shape.length !== 3 || b.shape.length !== 3 || a.shape[0] !== b.shape[0])
-      throw inexpressible(`a product of two values of the shapes [${a.shape}] and [${b.shape}]; the Dot layer takes batches of matrices`);
+      throw this.lacking(`a product of two values of the shapes [${a.shape}] and [${b.shape}]`);
     return this.add('Dot', 'dot', { axes: [2, 1], normalize: false }, [a, b], [...a.shape.slice(0, 2), b.shape[2]!]);
   }
 
@@ -315,8 +377,20 @@ export class LayersTarget implements Target {
     return this.reshape(this.add('BatchNormalization', 'normalise', whole, [this.reshape(x, picture)], picture, weights), x.shape);
   }
 
-  localResponse(): FileValue {
-    throw inexpressible('LRN (local response normalisation); TensorFlow.js has no such layer, but a graph model (--to tfjs-graph) has it');
+  /** Over the last axes, as many as the scale has. */
+  layerNormalise(x: FileValue, { scale, bias }: { readonly scale: FileWeight; readonly bias: FileWeight | null }, epsilon: number): FileValue {
+    const axes = scale.tensor.shape.map((_, i) => i - scale.tensor.shape.length);
+    const config = { axis: axes.length === 1 ? -1 : axes.map((axis) => axis + x.shape.length), epsilon, center: bias !== null, scale: true };
+    return this.add('LayerNormalization', 'normalise', config, [x], x.shape, weightsOf({ gamma: scale, beta: bias }));
+  }
+
+  /** Of the last axis, in groups of channels that have one mean. */
+  groupNormalise(_x: FileValue, _groups: number, _weights: Readonly<Record<'scale' | 'bias', FileWeight>>, _epsilon: number): FileValue {
+    throw this.lacking('a normalisation of groups or of each channel alone');
+  }
+
+  localResponse(_x: FileValue, _form: Parameters<Target['localResponse']>[1]): FileValue {
+    throw this.lacking('LRN (local response normalisation)');
   }
 
   pool(x: FileValue, { kind, size, strides, padding }: PoolForm): FileValue {
@@ -326,14 +400,19 @@ export class LayersTarget implements Target {
     return this.add(className, 'pool', config, [x], [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
   }
 
-  weightedAverage(): FileValue {
-    throw inexpressible('an average that leaves out padding which is not that of SAME; a graph model (--to tfjs-graph) has it');
+  weightedAverage(x: FileValue, margins: Margins, form: PoolForm, factors: Tensor): FileValue {
+    const pooled = this.pool(this.pad(x, margins, 'constant', 0), form);
+    const rank = pooled.shape.length;
+    // The channels come before the picture, so that there is one factor for each of the last elements.
+    const first = this.transpose(pooled, [0, rank - 1, ...Array.from({ length: rank - 2 }, (_, i) => i + 1)]);
+    const shares = reshape(factors, [1, 1, ...factors.shape.slice(0, -1)]);
+    const scaled = this.withOperand('Mul', first, { tensor: shares, source: null, kind: 'other', layer: '' }, first.shape);
+    return this.transpose(scaled, [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1]);
   }
 
   padForMaximum(x: FileValue, margins: Margins, isNonNegative: boolean): FileValue {
-    // A zero is never larger than what is not negative; elsewhere it would be seen.
-    if (isNonNegative) return this.pad(x, margins, 'constant', 0);
-    throw inexpressible('a maximum with padding that is not that of SAME, over values that may be negative; a graph model (--to tfjs-graph) has it');
+    // A zero is never larger than what is not negative. Elsewhere the edge goes on: each window that reaches beyond it has it already.
+    return this.pad(x, margins, isNonNegative ? 'constant' : 'edge', 0);
   }
 
   reduce(x: FileValue, kind: 'mean' | 'max' | 'sum', axes: readonly number[]): FileValue {
@@ -349,17 +428,21 @@ export class LayersTarget implements Target {
       const pooled = this.add(`${word}1D`, 'pool', {}, [this.reshape(x, rows)], [rows[0]!, rows[2]!]);
       made = kept.length === 1 ? pooled : this.reshape(pooled, [x.shape[0]!, ...kept]);
     }
-    return kind === 'sum' ? this.#rescale(made, product(knownSizes(x, 'a sum').slice(0, axes.length)), 0) : made;
+    return kind === 'sum' ? this.rescale(made, product(knownSizes(x, 'a sum').slice(0, axes.length)), 0) : made;
   }
 
   softmax(x: FileValue, isLog: boolean): FileValue {
     if (x.shape.length < 2) throw inexpressible('a softmax without a batch');
-    return this.#activation(x, isLog ? 'log_softmax' : 'softmax');
+    return this.activation(x, isLog ? 'log_softmax' : 'softmax');
+  }
+
+  gelu(x: FileValue, isByTanh: boolean): FileValue {
+    return this.activation(x, isByTanh ? 'gelu_new' : 'gelu');
   }
 
   unary(x: FileValue, op: string, attributes: Readonly<Record<string, number>>): FileValue {
     const name = UNARY[op];
-    if (name !== undefined) return this.#activation(x, name);
+    if (name !== undefined) return this.activation(x, name);
     const { alpha = 1, beta = 0, gamma = 1, min, max } = attributes;
     switch (op) {
       case 'LeakyRelu':
@@ -369,33 +452,33 @@ export class LayersTarget implements Target {
       case 'Elu':
         return this.#elu(x, alpha, 1);
       case 'Selu':
-        return close(alpha, SELU.alpha) && close(gamma, SELU.gamma) ? this.#activation(x, 'selu') : this.#elu(x, alpha, gamma);
+        return close(alpha, SELU.alpha) && close(gamma, SELU.gamma) ? this.activation(x, 'selu') : this.#elu(x, alpha, gamma);
       case 'HardSigmoid':
-        if (close(alpha, HARD_SIGMOID.alpha) && close(beta, HARD_SIGMOID.beta)) return this.#activation(x, 'hard_sigmoid');
+        if (close(alpha, HARD_SIGMOID.alpha) && close(beta, HARD_SIGMOID.beta)) return this.activation(x, 'hard_sigmoid');
         return this.hardSigmoid(x, alpha, beta);
       case 'Neg':
-        return this.#rescale(x, -1, 0);
+        return this.rescale(x, -1, 0);
       case 'Abs':
-        return this.binary('Add', this.#activation(x, 'relu'), this.#activation(this.#rescale(x, -1, 0), 'relu'), x.shape);
+        return this.binary('Add', this.activation(x, 'relu'), this.activation(this.rescale(x, -1, 0), 'relu'), x.shape);
       case 'Clip':
-        if (min === 0 && max === Number.POSITIVE_INFINITY) return this.#activation(x, 'relu');
+        if (min === 0 && max === Number.POSITIVE_INFINITY) return this.activation(x, 'relu');
         if (min === 0 && max! > 0) return this.add('ReLU', 'relu', { max_value: max }, [x], x.shape);
-        throw inexpressible(`a Clip from ${min} to ${max}; layers have it from 0 only. A graph model (--to tfjs-graph) has it.`);
+        throw this.lacking(`a Clip from ${min} to ${max}`);
       default:
-        throw inexpressible(`${op}; TensorFlow.js has no such layer, but a graph model (--to tfjs-graph) has it`);
+        throw this.lacking(op);
     }
   }
 
   protected hardSigmoid(x: FileValue, alpha: number, beta: number): FileValue {
-    return this.add('ReLU', 'relu', { max_value: 1 }, [this.#rescale(x, alpha, beta)], x.shape);
+    return this.add('ReLU', 'relu', { max_value: 1 }, [this.rescale(x, alpha, beta)], x.shape);
   }
 
   /** gamma · (x above zero, alpha · (e^x - 1) below); the ELU layer of TensorFlow.js has alpha 1 only. */
   #elu(x: FileValue, alpha: number, gamma: number): FileValue {
-    if (alpha === 1 && gamma === 1) return this.#activation(x, 'elu');
-    const below = this.#rescale(this.#activation(this.#rescale(x, -1, 0), 'relu'), -1, 0);
-    const made = this.binary('Add', this.#activation(x, 'relu'), this.#rescale(this.#activation(below, 'elu'), alpha, 0), x.shape);
-    return gamma === 1 ? made : this.#rescale(made, gamma, 0);
+    if (alpha === 1 && gamma === 1) return this.activation(x, 'elu');
+    const below = this.rescale(this.activation(this.rescale(x, -1, 0), 'relu'), -1, 0);
+    const made = this.binary('Add', this.activation(x, 'relu'), this.rescale(this.activation(below, 'elu'), alpha, 0), x.shape);
+    return gamma === 1 ? made : this.rescale(made, gamma, 0);
   }
 
   slope(x: FileValue, slope: FileWeight): FileValue {
@@ -407,19 +490,27 @@ export class LayersTarget implements Target {
 
   binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
     if (a.shape[0] !== b.shape[0]) throw inexpressible(`${op} of values whose batches differ ([${a.shape}] and [${b.shape}])`);
-    if (op === 'Sub') return this.binary('Add', a, this.#rescale(b, -1, 0), shape);
+    if (op === 'Sub') return this.binary('Add', a, this.rescale(b, -1, 0), shape);
     const className = MERGES[op];
-    if (className === undefined) throw inexpressible(`${op} of two values; a graph model (--to tfjs-graph) has it`);
+    if (className === undefined) throw this.lacking(`${op} of two values`);
     return this.add(className, op.toLowerCase(), {}, [a, b], shape);
   }
 
-  /** As a normalisation with mean 0 and variance 1, which multiplies and adds exactly. */
+  /** As a normalisation with mean 0 and variance 1, which multiplies and adds exactly, of the elements along which the constant varies. */
   withOperand(op: string, a: FileValue, { tensor, layer }: FileWeight, shape: readonly Dim[]): FileValue {
-    const channels = knownSize(shape.at(-1));
-    const isPerChannel = tensor.shape.slice(0, -1).every((size) => size === 1) && channels !== null && a.shape.length >= 2;
+    const varying = tensor.shape.findIndex((size) => size !== 1);
+    const first = varying < 0 ? shape.length - 1 : varying;
+    const block = shape.slice(first).map(knownSize);
     const keepsShape = shape.length === a.shape.length && shape.every((size, axis) => size === a.shape[axis]);
-    if (!['Add', 'Sub', 'Mul'].includes(op) || !isPerChannel || !keepsShape)
-      throw inexpressible(`${op} with a constant of the shape [${tensor.shape}]; layers add and multiply per channel. A graph model (--to tfjs-graph) has it.`);
+    const isWhole = varying < 0 || tensor.shape.slice(first).every((size, axis) => size === block[axis]);
+    if (!['Add', 'Sub', 'Mul'].includes(op) || first < 1 || block.includes(null) || !keepsShape || !isWhole)
+      throw this.lacking(`${op} with a constant of the shape [${tensor.shape}]`);
+    const channels = product(block as number[]);
+    if (block.length > 1) {
+      const rows = [a.shape[0]!, ...(first === 1 ? [] : [productOf(a.shape.slice(1, first))]), channels];
+      const row = { tensor: reshape(tensor, [...rows.slice(0, -1).map(() => 1), channels]), source: null, kind: 'other', layer } as const;
+      return this.reshape(this.withOperand(op, this.reshape(a, rows), row, rows), a.shape);
+    }
     const row = repeatTo(tensor, channels);
     const constant = (value: number): FileWeight => ({ tensor: filled(channels, value), source: null, kind: 'other', layer });
     const own = (changed: Tensor): FileWeight => ({ tensor: changed, source: null, kind: 'other', layer });
@@ -429,12 +520,12 @@ export class LayersTarget implements Target {
     return this.#normalise(a, { epsilon: 0, center: true, scale: false }, weightsOf({ beta, ...statistics }));
   }
 
-  #rescale(x: FileValue, scale: number, offset: number): FileValue {
+  rescale(x: FileValue, scale: number, offset: number): FileValue {
     return this.add('Rescaling', 'rescale', { scale, offset }, [x], x.shape);
   }
 
-  #activation(x: FileValue, activation: string): FileValue {
-    return this.add('Activation', activation.replace('_', '-'), { activation }, [x], x.shape);
+  protected activation(x: FileValue, activation: string): FileValue {
+    return this.add('Activation', activation.replaceAll('_', '-'), { activation }, [x], x.shape);
   }
 
   protected add(
@@ -465,6 +556,9 @@ export class LayersTarget implements Target {
     return this.#tensorNumbers.size - 1;
   }
 }
+
+/** A value as configurations name it: its layer, which call of it, which of the outputs. */
+export const referenceOf = ({ node, call }: FileValue): readonly [string, number, number] => [node.name, call, 0];
 
 function weightsOf(weights: Readonly<Record<string, FileWeight | null>>): [string, FileWeight][] {
   return Object.entries(weights).filter((entry): entry is [string, FileWeight] => entry[1] !== null);

@@ -1,4 +1,4 @@
-/** Takes a layer map layer by layer to a TensorFlow.js target. */
+/** Takes a layer map layer by layer to a target of layers or nodes: TensorFlow.js, Keras. */
 import { isModelError, ModelError } from '../../errors.js';
 import { isFloatDType } from '../../model/dtype.js';
 import type { Layer, LayerMap, Notice } from '../../model/layer-map.js';
@@ -59,7 +59,7 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
   for (const layer of map.layers) {
     const rule = ruleFor(layer);
     const what = layer.foreign ? `${operatorInWords(layer)} has` : rule;
-    if (typeof what === 'string') obstacles.push(new ModelError('unsupported', `${what} no translation to TensorFlow.js`, { layer: layer.name }));
+    if (typeof what === 'string') obstacles.push(new ModelError('unsupported', `${what} no translation to ${target.runtime}`, { layer: layer.name }));
   }
   if (obstacles.length > 0) return { obstacles, notes: {}, warnings: [] };
   let types: ReadonlyMap<string, ValueType>;

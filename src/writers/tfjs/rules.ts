@@ -1,6 +1,7 @@
 /** How each operator of the layer map is made from a target's operations, and in which order its values lie. */
 
 import { identity, sameOrder } from '../../model/axis-order.js';
+import { divideDim } from '../../model/dims.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { permute, reshape, type Tensor } from '../../model/tensor.js';
 import type { Lowering, Made } from './lowering.js';
@@ -109,20 +110,22 @@ function operand(layer: Layer, role: string, lowering: Lowering): { place: Place
     if (isOne || tensor.shape.slice(0, -1).every((size) => size === 1))
       return { place, weight: lowering.weight(layer, role, 'other', formName('operand', place), change) };
   }
-  const order = operandOrder(input!, tensor, rank, lowering);
+  const order = operandOrder(input!, tensor, rank, role, lowering);
   const value = lowering.inOrder(input!, order);
   const full = rank > order.length ? identity(rank) : order;
   const weight = lowering.weight(layer, role, 'other', `operand [${full}]`, (own) => broadcast(own, rank, full));
   return { place: { kind: 'axes', value, order: full }, weight };
 }
 
-function operandOrder(input: string, { shape }: Tensor, rank: number, lowering: Lowering): readonly number[] {
+function operandOrder(input: string, { shape }: Tensor, rank: number, role: string, lowering: Lowering): readonly number[] {
   const own = lowering.shape(input).length;
   if (rank > own) return identity(own);
   const { order } = withAxes(input, lowering);
   const moving = shape.flatMap((size, axis) => (size === 1 ? [] : [axis + rank - shape.length]));
-  if (lowering.target.anyOrder || moving.length !== 1 || order.at(-1) === moving[0]) return order;
-  return [...order.filter((axis) => axis !== moving[0]), moving[0]!];
+  // A slope for each element has the value's own axes.
+  if (lowering.target.anyOrder || (role === 'slope' && moving.length > 1)) return order;
+  // What the weight varies along comes last, as the weight has it.
+  return [...order.filter((axis) => !moving.includes(axis)), ...moving];
 }
 
 const pRelu: Rule = (layer, lowering) => {
@@ -289,6 +292,35 @@ const channelShuffle: Rule = (layer, lowering) => {
   return placedLast(lowering.target.reshape(dealt, x.shape));
 };
 
+/** Blocks of pixels to channels or back, with the channels last: a reshape, an order of the six axes, a reshape. */
+function blocks(layer: Layer, lowering: Lowering, shape: readonly Dim[], perm: readonly number[]): Placement {
+  const { target } = lowering;
+  const made = lowering.shape(layer.outputs[0]!);
+  const parts = target.transpose(target.reshape(lowering.last(layer.inputs[0]!), shape), perm);
+  return placedLast(
+    target.reshape(
+      parts,
+      channelsLast(4).map((axis) => made[axis]!),
+    ),
+  );
+}
+
+const depthToSpace: Rule = (layer, lowering) => {
+  const b = layer.attributes.blocksize as number;
+  const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
+  const inner = divideDim(c, b * b);
+  return layer.attributes.mode === 'DCR'
+    ? blocks(layer, lowering, [n, h, w, b, b, inner], [0, 1, 3, 2, 4, 5])
+    : blocks(layer, lowering, [n, h, w, inner, b, b], [0, 1, 4, 2, 5, 3]);
+};
+
+const spaceToDepth: Rule = (layer, lowering) => {
+  const b = layer.attributes.blocksize as number;
+  const [n, c, h, w] = lowering.shape(layer.inputs[0]!) as readonly [Dim, Dim, Dim, Dim];
+  const perm = layer.attributes.mode === 'DCR' ? [0, 1, 3, 2, 4, 5] : [0, 1, 3, 5, 2, 4];
+  return blocks(layer, lowering, [n, divideDim(h, b), b, divideDim(w, b), b, c], perm);
+};
+
 const concat: Rule = (layer, lowering) => {
   const { value, order } = withAxes(layer.inputs[0]!, lowering);
   if (layer.inputs.length === 1) return { kind: 'axes', value, order };
@@ -379,6 +411,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Reshape: reshapeRule,
   Transpose: transpose,
   ChannelShuffle: channelShuffle,
+  DepthToSpace: depthToSpace,
+  SpaceToDepth: spaceToDepth,
   Concat: concat,
   ...Object.fromEntries(['Add', 'Sub', 'Mul', 'Div', 'Pow'].map((op) => [op, binary])),
   ...Object.fromEntries(['Max', 'Min', 'Sum'].map((op) => [op, variadic])),

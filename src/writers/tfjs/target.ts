@@ -67,6 +67,8 @@ export type Margins = readonly (readonly [number, number])[];
 
 /** All axes are those of the file; operations keep their order. */
 export interface Target {
+  /** What runs the file, for messages. */
+  readonly runtime: string;
   input(port: Port, shape: readonly Dim[]): FileValue;
   output(port: Port, value: FileValue): void;
   /** Names all nodes made since the last call after the layer or port `name`; the one that made `result`, if among them, gets the name itself. */

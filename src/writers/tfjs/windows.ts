@@ -244,7 +244,7 @@ function pool(layer: Layer, lowering: Lowering, kind: 'max' | 'average'): Placem
   const isSame = !isShifted(axes) && axes.every((axis, i) => givesSame(axis, margins[i]!, sameMargin(axis) ?? [-1, -1]));
   if (isNothing || (isSame && !countsPadding)) return placedLast(target.pool(x, { ...form, padding: isNothing ? 'valid' : 'same' }));
   if (kind === 'max') {
-    if (axes.some(({ kernel }, i) => margins[i]![0] >= kernel)) lowering.decline('a window lies in the padding as a whole');
+    if (axes.some(({ kernel }, i) => margins[i]!.some((amount) => amount >= kernel))) lowering.decline('a window lies in the padding as a whole');
     const padded = target.padForMaximum(x, withChannels(margins), lowering.isNonNegative(layer.inputs[0]!));
     return placedLast(target.pool(padded, { ...form, padding: 'valid' }));
   }

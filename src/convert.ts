@@ -67,7 +67,9 @@ export interface ConvertResult {
  * @throws ModelError; several obstacles are listed in one error
  */
 export async function convert(files: FileSet, sink: ByteSink, name: string, options: ConvertOptions = {}): Promise<ConvertResult> {
-  const chosen = chooseWriter(name, options.to);
+  const named = chooseWriter(name, options.to);
+  // Tensors under names that were asked for are no net, whatever else the format can hold.
+  const chosen = options.names !== undefined && named.carries === 'model' && named.weightsOnly ? named.weightsOnly : named;
   const dtype = chooseDType(chosen, options.dtype);
   checkOptions(chosen, options);
   const edits = EDITS.filter((name) => options[name] !== undefined && options[name] !== false);

@@ -56,9 +56,14 @@ export function encodeStateDict(entries: readonly StateDictEntry[], isLegacy = f
     pickle.global('collections', 'OrderedDict');
     pickle.op(EMPTY_TUPLE, REDUCE, TUPLE, REDUCE);
   }
-  pickle.op(SETITEMS, STOP);
+  pickle.op(SETITEMS);
+  if (!isLegacy) pickle.metadata(ROOT_VERSION);
+  pickle.op(STOP);
   return concatBytes(pickle.pieces);
 }
+
+/** MNASNet of torchvision declines a state dict that tells none; 2 is that of its weights today, and to other nets it says nothing. */
+const ROOT_VERSION = 2;
 
 /** A list of texts. */
 export function encodeTexts(texts: readonly string[]): Uint8Array {
@@ -79,6 +84,9 @@ const EMPTY_TUPLE = 0x29;
 const REDUCE = 0x52;
 const BINPERSID = 0x51;
 const NEWFALSE = 0x89;
+const EMPTY_DICT = 0x7d;
+const SETITEM = 0x73;
+const BUILD = 0x62;
 const SETITEMS = 0x75;
 const STOP = 0x2e;
 const GLOBAL = 'c';
@@ -117,6 +125,19 @@ class Pickle {
       view.setBigInt64(2, BigInt(value), true);
     }
     this.pieces.push(bytes);
+  }
+
+  /** `state_dict._metadata`: the version of the outermost module. Modules within that tell none are filled up, as BatchNorm's counters are. */
+  metadata(version: number): void {
+    this.op(EMPTY_DICT);
+    this.text('_metadata');
+    this.global('collections', 'OrderedDict');
+    this.op(EMPTY_TUPLE, REDUCE);
+    this.text('');
+    this.op(EMPTY_DICT);
+    this.text('version');
+    this.int(version);
+    this.op(SETITEM, SETITEM, SETITEM, BUILD);
   }
 
   tuple(values: readonly number[]): void {

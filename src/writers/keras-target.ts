@@ -25,6 +25,8 @@ const UNARY: Readonly<Record<string, readonly [className: string, module: string
 
 const BINARY: Readonly<Record<string, string>> = { Div: 'TrueDivide', Pow: 'Power' };
 
+const JOINING: Readonly<Record<string, string>> = { Add: 'Add', Sub: 'Subtract', Mul: 'Multiply', Max: 'Maximum', Min: 'Minimum' };
+
 /** What an operation takes: values and numbers. */
 interface Operation {
   readonly module: string;
@@ -136,13 +138,14 @@ export class KerasTarget extends LayersTarget {
   }
 
   override binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
-    const className = BINARY[op];
+    // Layers that join values want one batch of all.
+    const className = BINARY[op] ?? (a.shape[0] === b.shape[0] ? undefined : JOINING[op]);
     return className === undefined ? super.binary(op, a, b, shape) : this.#operation(className, 'numpy', [a, b], shape);
   }
 
   override withOperand(op: string, a: FileValue, operand: FileWeight, shape: readonly Dim[]): FileValue {
     const className = BINARY[op];
-    const { known } = operand.tensor;
+    const known = operand.source?.known ?? operand.tensor.known;
     if (className !== undefined && known?.length === 1) return this.#operation(className, 'numpy', [a, known[0]!], shape);
     return super.withOperand(op, a, operand, shape);
   }

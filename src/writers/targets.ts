@@ -37,7 +37,7 @@ export const PYTORCH: Target = {
   title: 'PyTorch',
   extensions: ['.pth', '.pt'],
   dtypes: ['float32', 'float16', 'bfloat16', 'float64'],
-  options: [],
+  options: ['names'],
   hasNoFacts: true,
 };
 

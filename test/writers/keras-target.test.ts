@@ -35,7 +35,11 @@ describe('Keras as a target', () => {
 });
 
 /** What Keras cannot say, by title. */
-const DECLINED = new Set<string>([]);
+const DECLINED = new Set<string>([
+  // A constant beside a quotient would be no weight; JSON has no infinities; whole numbers are float32 between layers.
+  ...['Div', 'Pow', 'Pad, with less than any number', 'Div of integers'],
+  ...['Slice, backwards', 'ReduceMean, all axes', 'Resize, cubic, by sizes', 'Resize, cubic, by scales', 'Gather of a value'],
+]);
 
 describe('operators that Keras has layers or operations for', () => {
   const cases = OP_CASES.filter(({ op }) => LAYERS_WORDS.has(op));
@@ -47,6 +51,7 @@ describe('operators that Keras has layers or operations for', () => {
     if (obstacles.length > 0) return;
     const sink = memorySink();
     await kerasV3.write(map, sink, 'net.keras', OPTIONS);
+    await sink.commit();
     const back = await (await openModel(memoryFileSet(Object.fromEntries(sink.files), 'net.keras'))).map();
     const inputs = caseInputs(case_);
     const run = async (own: LayerMap) => {

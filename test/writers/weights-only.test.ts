@@ -23,6 +23,7 @@ import { verifyConversion } from '../../src/verify/verify.js';
 import { npz } from '../../src/writers/npz.js';
 import { safetensors } from '../../src/writers/safetensors.js';
 import { DIGITS, temporaryFolder, weighbridge } from '../cli/run-cli.js';
+import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 import { VGG_NETS, vggFiles, vggStateDict } from '../vgg-nets.js';
 
 const MODELS = ['digits.h5', 'digits.pth', 'digits.caffemodel'];
@@ -283,4 +284,19 @@ it.each(VGG_NETS)('VGG configuration $title as safetensors holds, for a parser o
     tensor.fill(values, 0);
     expect(found.get(key)).toEqual({ dtype: 'float32', shape: tensor.shape, bytes: Buffer.from(values.buffer) });
   }
+});
+
+it('tensors of a state dict go to .pth as they are, without a module, and with the version of the outermost module', async () => {
+  const { folder } = ARCHITECTURE_CASES.find(({ title }) => title === 'architectures/swin')!;
+  const { files, options } = openDialect(folder);
+  const sink = memorySink();
+  await convert(files, sink, 'swin.pth', { ...options, inputShape: undefined, assume: undefined, names: 'source' });
+  expect([...sink.files.keys()]).toEqual(['swin.pth']);
+  const back = await openModel(memoryFileSet(Object.fromEntries(sink.files), 'swin.pth'));
+  const before = await openModel(files);
+  const bytes = async ({ tensors }: typeof back) =>
+    Promise.all(tensors.map(async ({ tensor }) => [tensor.name, tensor.dtype, tensor.shape, Buffer.from(await tensorBytes(tensor)).toString('base64')]));
+  expect(await bytes(back)).toEqual(await bytes(before));
+  const pickle = Buffer.from(unzipSync(sink.files.get('swin.pth')!)['swin/data.pkl']!).toString('latin1');
+  expect(pickle).toContain('_metadata');
 });

@@ -72,7 +72,7 @@ export function registerConvert(program: Command): Command {
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
     .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
     .addOption(
-      new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones')
+      new Option('--names <names>', 'weights alone (safetensors, npz, pytorch): names and layouts of the source, or canonical ones')
         .choices(['source', 'canonical'])
         .default('source'),
     )

@@ -1,5 +1,6 @@
 /** Rules of layers models beside those that every target follows: operators that Keras has a layer for, or that layers make up. */
 import { identity } from '../../model/axis-order.js';
+import { isFloatDType } from '../../model/dtype.js';
 import type { Dim, Layer } from '../../model/layer-map.js';
 import { beyondPlain } from '../../model/ops/index.js';
 import { elementCount, reshape } from '../../model/tensor.js';
@@ -80,6 +81,18 @@ const OWN: Readonly<Record<string, LayersRule>> = {
   Unsqueeze: resized,
 };
 
+/** Layers compute in float32, where quotients and roots of whole numbers are no whole numbers. */
+const OF_FLOATS: ReadonlySet<string> = new Set(['Div', 'Pow']);
+
+function ofFloats(layer: Layer): ReturnType<RuleFinder> {
+  const rule = plainRule(layer);
+  if (typeof rule === 'string') return rule;
+  return (own, lowering) => {
+    const { dtype } = lowering.types.get(own.inputs[0]!)!;
+    return dtype !== null && isFloatDType(dtype) ? rule(own, lowering) : lowering.decline(`${own.op} of whole numbers`);
+  };
+}
+
 /** All operators that layers models have words for; a target may lack the layer. */
 export const LAYERS_WORDS: ReadonlySet<string> = new Set([...Object.keys(RULES), ...Object.keys(OWN), 'Split']);
 
@@ -90,7 +103,7 @@ export function layersRule(target: LayersTarget): RuleFinder {
   return (layer) => {
     if (layer.op === 'Split') return (own, lowering) => split(own, lowering, target);
     const rule = Object.hasOwn(OWN, layer.op) ? OWN[layer.op]! : undefined;
-    if (!rule) return plainRule(layer);
+    if (!rule) return OF_FLOATS.has(layer.op) ? ofFloats(layer) : plainRule(layer);
     const beyond = beyondPlain(layer);
     return beyond ? `${layer.op} ${beyond}, which has` : (own, lowering) => rule(own, lowering, target);
   };

@@ -437,7 +437,10 @@ export class LayersTarget implements Target {
   }
 
   gelu(x: FileValue, isByTanh: boolean): FileValue {
-    return this.activation(x, isByTanh ? 'gelu_new' : 'gelu');
+    if (!isByTanh) return this.activation(x, 'gelu');
+    const cube = this.binary('Mul', this.binary('Mul', x, x, x.shape), x, x.shape);
+    const line = this.rescale(this.binary('Add', x, this.rescale(cube, 0.044715, 0), x.shape), Math.sqrt(2 / Math.PI), 0);
+    return this.binary('Mul', x, this.rescale(this.activation(line, 'tanh'), 0.5, 0.5), x.shape);
   }
 
   unary(x: FileValue, op: string, attributes: Readonly<Record<string, number>>): FileValue {

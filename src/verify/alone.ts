@@ -101,6 +101,10 @@ async function apartOf(segment: Segment, found: Value): Promise<{ readonly error
     const base = await evaluateSegment(segment);
     // Runtimes approximate such functions to a part of the size at which they saturate: what is all but zero tells nothing.
     const scale = Math.max(scaleOf(base), segment.layers.some(({ op }) => APPROXIMATED.has(op)) ? 1 : 0);
+    const read = new Set(segment.layers.flatMap(({ inputs }) => inputs));
+    const flowing = [...segment.values].flatMap(([name, value]) => (read.has(name) ? [value] : []));
+    // Beyond 2^53 the evaluator does not count exactly, and what wraps around there is another number.
+    if (![base, found, ...flowing].every(isCounted)) return null;
     const isWhole = [base, found].every(({ data }) => data.every(Number.isFinite));
     if (!isWhole || scale === 0 || base.data.length !== found.data.length) return null;
     const error = errorOf(base, found, scale);
@@ -124,6 +128,8 @@ function nudged(segment: Segment): Segment {
   );
   return { ...segment, values };
 }
+
+const isCounted = (value: Value) => isFloat(value) || value.data.every((x) => Math.abs(x) <= Number.MAX_SAFE_INTEGER);
 
 const isFloat = ({ dtype = 'float32' }: Value) => isFloatDType(dtype);
 

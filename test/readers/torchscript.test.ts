@@ -171,6 +171,7 @@ describe('programs', () => {
   });
 
   it.each([
+    ['bits of what is no whole number', ['return torch.bitwise_not(x)'], /aten::bitwise_not: it works on bits, and float32 flows in/],
     ['an argument that is not known', ['return torch.relu(x, inplace=True)'], /aten::relu: its argument inplace is not known/],
     ['more arguments than the operator has', ['return torch.relu(x, 1, 2)'], /3 arguments, and 1 are known/],
     ['weights in a form that is not saved', ['return ops.aten.to_mkldnn(x)'], /optimize_for_inference moved the weights/],

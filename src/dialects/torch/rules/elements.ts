@@ -301,7 +301,9 @@ const shift = (isLeft: boolean): Rule =>
 
 const bitwiseNot = rule('self', (call) => {
   const x = call.tensor('self');
-  return x.dtype === 'bool' || x.dtype === null ? not.run(call) : call.add('BitwiseNot', [x]);
+  if (x.dtype === 'bool' || x.dtype === null) return not.run(call);
+  if (isFloatDType(x.dtype)) throw call.decline(`it works on bits, and ${x.dtype} flows in`);
+  return call.add('BitwiseNot', [x]);
 });
 
 const not = rule('self', (call) => {

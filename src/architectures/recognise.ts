@@ -375,7 +375,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
       output,
     ],
     layers: net.layers,
-    warnings: [],
+    warnings: otherSize(family, size, options.arch),
     // A description of one's own says nothing of pictures.
     ...(channels === 3 && !family.input
       ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size, store.sourceName(family.stem)), `usual for ${family.title}`, framing) }
@@ -399,6 +399,14 @@ function unseen({ activations, layers, numbers }: Net): string[] {
 
 function publishedAs(family: Family, size: unknown): string | undefined {
   return Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
+}
+
+/** Weights tell their size themselves, so that of `--arch` is a claim of the caller's: it is told where they are another published net of the family. */
+function otherSize(family: Family, size: unknown, arch: string | undefined): Notice[] {
+  const published = publishedAs(family, size);
+  if (published === undefined || arch === undefined || !Object.hasOwn(family.sizes, arch)) return [];
+  if (JSON.stringify(family.sizes[arch]) === JSON.stringify(size)) return [];
+  return [{ code: 'other-size', message: `the weights are those of ${published}, not of ${arch}, which --arch names` }];
 }
 
 function architectureOf(family: Family, size: unknown, net: Net, outputs: Dim | undefined): Architecture {

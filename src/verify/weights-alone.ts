@@ -16,7 +16,9 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
   if (options.inputs) notes.push('nothing of the file is run, so the given inputs were not used');
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
   const cause = weights && weights.mismatches.length > 0 && map ? await explainStored(map, weights, written.weight) : null;
-  const why = 'tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives';
+  const unread = model.warnings.find(({ code }) => code === 'unread-tensor')?.message;
+  const rest = unread ? `; of the source ${unread}` : '';
+  const why = `tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives${rest}`;
   const report = weightsReport({ formats: [model.format, target.format], weights, notes, why, options, startedAt });
   return { ...report, cause, changes: edited?.changes ?? [] };
 }

@@ -41,6 +41,19 @@ describe('published nets', () => {
     },
   );
 
+  it('are told from another size of the same family that the caller names', () => {
+    const told = (arch: string) => recogniseStateDict(blank(published.squeezenet1_1!), { ...options, arch }).map!.warnings;
+    expect(told('squeezenet1_1')).toEqual([]);
+    expect(told('squeezenet1_0')).toEqual([{ code: 'other-size', message: expect.stringContaining('those of squeezenet1_1, not of squeezenet1_0') }]);
+  });
+
+  it('of their own names are of no other size', () => {
+    const known = listArchitectures().flatMap(({ nets }) => nets);
+    for (const [arch, shapes] of Object.entries(published).filter(([name]) => known.includes(name))) {
+      expect([arch, recogniseStateDict(blank(shapes), { ...options, arch }).map!.warnings.filter(({ code }) => code === 'other-size')]).toEqual([arch, []]);
+    }
+  });
+
   it('pool as TensorFlow does where the weights are those that measure FID', () => {
     const fid = Object.entries(published.inception_v3!).filter(([name]) => !name.startsWith('AuxLogits'));
     const shapes = Object.fromEntries(fid.map(([name, shape]) => [name, name.startsWith('fc.') ? [1008, ...shape.slice(1)] : shape]));

@@ -93,7 +93,10 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'an evaluation that is put together with others': { command: ['report', 'merge', 'part.json', '-o', 'hard.json'], prepare: evaluation },
   'what is no evaluation, by one': {
     command: ['report', 'merge', 'part.json', '-o', 'names.txt'],
-    prepare: (folder) => (evaluation(folder), pictures(folder)),
+    prepare: (folder) => {
+      evaluation(folder);
+      pictures(folder);
+    },
   },
   'a policy, by the report of its check': { command: ['check', 'policy.json', '--report', 'policy.json'], prepare: policy('lock.json') },
   'a list of names, by the report of a check': { command: ['check', 'policy.json', '--report', 'names.json'], prepare: policy('lock.json') },

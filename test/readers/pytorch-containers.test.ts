@@ -7,6 +7,8 @@ import { encodeNpyHeader } from '../../src/containers/npy.js';
 import { convert } from '../../src/convert.js';
 import type { ModelFile } from '../../src/model/layer-map.js';
 import { openModel } from '../../src/readers/open.js';
+import { verdictSentence } from '../../src/report/verdict.js';
+import { verifyConversion } from '../../src/verify/verify.js';
 import { joined } from '../hdf5-image.js';
 import { Call, Name, numpyArray, Persistent, pickle, Raw, TensorKeeper, Tuple, tinyVgg } from '../pickles.js';
 import { member } from '../tar-image.js';
@@ -232,6 +234,18 @@ describe('odd objects beside the weights', () => {
       message: expect.stringContaining('not read: a.weight (a sparse tensor)'),
     });
     expect([...sink.files.keys()]).toEqual([]);
+  });
+
+  it('a tensor that is not read is told by the verdict on the others', async () => {
+    const odd = call('torch._utils._rebuild_sparse_tensor', new Name('torch', 'sparse_coo'), new Tuple());
+    const { keeper, value } = keep();
+    const source = memoryFileSet({ 'x.pth': keeper.pth(new Map([...value, ['a.weight', odd]])) }, 'x.pth');
+    const sink = memorySink();
+    const { model } = await convert(source, sink, 'x.safetensors', { to: 'safetensors' });
+    const target = { files: memoryFileSet(Object.fromEntries(sink.files), 'x.safetensors'), format: 'safetensors' };
+    const report = await verifyConversion({ source: { files: source }, model, map: null, target });
+    expect(report).toMatchObject({ verdict: 'match', weights: { compared: NAMES.length } });
+    expect(verdictSentence(report)).toMatch(/of the source not read: a\.weight \(a sparse tensor\)/);
   });
 
   it('a parameter of a lazy module that never ran is named', async () => {

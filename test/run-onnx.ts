@@ -17,9 +17,9 @@ export async function convertInMemory(files: FileSet, options: ConvertOptions = 
 }
 
 /** Runs a model on inputs in the order of its ports. */
-export async function runOnnx(bytes: Uint8Array, inputs: readonly Run[]): Promise<Map<string, Run>> {
+export async function runOnnx(bytes: Uint8Array, inputs: readonly Run[], { optimised = true } = {}): Promise<Map<string, Run>> {
   const ort = await import('onnxruntime-node');
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, graphOptimizationLevel: optimised ? 'all' : 'disabled' });
   try {
     const types = session.inputMetadata;
     const feeds = Object.fromEntries(

@@ -16,7 +16,7 @@ const folder = temporaryFolder();
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** TensorFlow.js has no layer for local response normalisation. */
-const REFUSED = new Set(['A-LRN to tfjs', 'A-LRN to keras-h5', 'A-LRN to keras-v3']);
+const REFUSED = new Set(['A-LRN to tfjs']);
 
 /** A dtype is each tensor's matter and not the net's wiring: one net of each kind of weights shows them all. */
 const EVERY_DTYPE = new Set(['D', 'A with batch normalisation', 'D fully convolutional']);

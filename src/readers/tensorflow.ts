@@ -1,7 +1,6 @@
 /** Reads TensorFlow's own files: frozen graphs (`.pb`), SavedModels, checkpoints. */
 
 import type { FileSet } from '../bytes/file-set.js';
-import { looksLikeTable } from '../containers/tf-bundle.js';
 import type { Reader } from './reader.js';
 
 /** GraphDef's first field is a node, of which the first is the name; a SavedModel begins with its schema version and a MetaGraphDef. */
@@ -22,7 +21,7 @@ export const tensorflow: Reader = {
   async match({ files, name, source, head, tail }) {
     if (name === null) return (await files.has(SAVED_MODEL)) || (await files.has(OLD_GRAPH)) || (await checkpointIn(files)) !== null;
     if (!source) return false;
-    if (looksLikeTable(tail)) return name.endsWith(INDEX);
+    if (name.endsWith(INDEX) && (await endsAsTable(tail))) return true;
     const part = /^(.*)(\.meta|\.data-\d{5}-of-\d{5})$/s.exec(name);
     if (part) return files.has(`${part[1]}${INDEX}`);
     if (head[0] === SCHEMA_VERSION && head[1] === 1 && head[2] === META_GRAPH) return true;
@@ -52,7 +51,12 @@ async function checkpointIn(files: FileSet): Promise<string | null> {
   const prefix = await prefixIn(files);
   if (prefix === null) return null;
   const index = await files.open(`${prefix}${INDEX}`);
-  return looksLikeTable(await index.read(Math.max(0, index.byteLength - TABLE_END_BYTES), index.byteLength)) ? prefix : null;
+  return (await endsAsTable(await index.read(Math.max(0, index.byteLength - TABLE_END_BYTES), index.byteLength))) ? prefix : null;
+}
+
+async function endsAsTable(tail: Uint8Array): Promise<boolean> {
+  const { looksLikeTable } = await import('../containers/tf-bundle.js');
+  return looksLikeTable(tail);
 }
 
 async function prefixIn(files: FileSet): Promise<string | null> {

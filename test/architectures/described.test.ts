@@ -110,7 +110,7 @@ describe('nets that nobody knows', () => {
     await expect(convertInMemory(files, { ...options, arch: 'mobilenet_v2' })).rejects.toThrow('not those of a MobileNet v2, which --arch mobilenet_v2 names');
     const { files: own } = openDialect(caseNamed('own-resnet-changed'));
     await expect(convertInMemory(own)).rejects.toThrow(
-      /most like those of a ResNet \(resnet\), but one tensor is none of its own: "layer1.0.gate" \[3\]\. Known: /,
+      /most like those of a ResNet \(resnet\), but one tensor is none of its own: "layer1.0.gate" \[3\]\. Modules: /,
     );
   });
 

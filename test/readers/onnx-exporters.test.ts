@@ -18,6 +18,8 @@ const FOLDER = fileURLToPath(new URL('../fixtures/onnx-exporters', import.meta.u
 const CASES = readdirSync(FOLDER, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 /** A step of codes is taken or not by the last bit of a sum. */
 const TOLERANCE: Readonly<Record<string, number>> = { 'small-qdq': 0.03 };
+/** Optimised, its products are of 8 bits, whose sums of two ONNX Runtime cuts at 16 bits on processors without VNNI. */
+const SATURATES = new Set(['small-qdq']);
 /** What only a newer opset has a word for. */
 const NEWER: Readonly<Record<string, number>> = { 'attention-4-bits': 21 };
 
@@ -69,7 +71,7 @@ describe('files of exporters', () => {
       const sink = memorySink();
       await convert(open(name), sink, 'm.onnx', { to: 'onnx', opset });
       for (const { feeds, expected } of runs) {
-        const [made] = (await runOnnx(sink.files.get('m.onnx')!, feeds)).values();
+        const [made] = (await runOnnx(sink.files.get('m.onnx')!, feeds, { optimised: !SATURATES.has(name) })).values();
         expect(distance(made!, expected)).toBeLessThan(limit);
       }
     }

@@ -72,9 +72,11 @@ export function registerConvert(program: Command): Command {
     .option('--external-data', 'ONNX: weights in a file of their own beside the model')
     .option('--float16-compute', 'ONNX float16: compute in float16 too, not only store')
     .addOption(
-      new Option('--names <names>', 'weights alone (safetensors, npz, pytorch): names and layouts of the source, or canonical ones')
-        .choices(['source', 'canonical'])
-        .default('source'),
+      // Without a default: of a format that can hold the net, names ask for its weights alone.
+      new Option('--names <names>', "weights alone (safetensors, npz, pytorch): the source's names and layouts, or canonical ones").choices([
+        'source',
+        'canonical',
+      ]),
     )
     .addOption(new Option('--shard-size <size>', 'safetensors, TensorFlow.js: largest file, such as 500MB; larger models become shards').argParser(parseBytes))
     .addOption(compressOption())

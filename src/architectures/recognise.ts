@@ -288,7 +288,7 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
       const message = `${beyond.length} tensors ("${beyond[0]!.name}", ...) are of what comes behind and takes regions as well: left out, and what comes out is ${given}`;
       notices.push({ code: 'checkpoint-part-ignored', message });
     }
-    return { family, used: total, departure: null, prefix, map: { ...built, warnings: notices } };
+    return { family, used: total, departure: null, prefix, map: { ...built, warnings: [...otherSize(family, size, options.arch), ...notices] } };
   } catch (error) {
     // Layers of one family put together as another's.
     if (isModelError(error, 'malformed') && !options.described && options.arch === undefined)
@@ -375,7 +375,7 @@ export function buildNet(family: Family, size: unknown, net: Net, options: Recog
       output,
     ],
     layers: net.layers,
-    warnings: otherSize(family, size, options.arch),
+    warnings: [],
     // A description of one's own says nothing of pictures.
     ...(channels === 3 && !family.input
       ? { preparation: preparationOf(family.preprocessing(store.ecosystem, size, store.sourceName(family.stem)), `usual for ${family.title}`, framing) }

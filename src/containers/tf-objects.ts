@@ -54,6 +54,9 @@ const VALUE = { bool: 14, spec: 33, boundedSpec: 35, list: 51, tuple: 52, dict: 
 /** Dictionaries within lists within dictionaries. */
 const MAX_DEPTH = 32;
 
+/** A value's key is the attributes that lead to it from the object that was saved, and this. */
+export const VALUE_SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE';
+
 /** The SavedObjectGraph that lies in a field. @throws ModelError 'malformed' */
 export async function readSavedObjects(source: ByteSource, { start, end }: Field): Promise<SavedObjects> {
   const wire = new WireReader(source);

@@ -3,6 +3,7 @@ import { decodePicture } from '../containers/pictures.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { GivenPreparation } from '../model/preparation.js';
+import { topFive } from '../verify/agreement.js';
 import type { EngineChoice, NdArray } from '../verify/engine.js';
 import { layoutByShape } from '../verify/layout.js';
 import type { WrittenTarget } from '../verify/options.js';
@@ -32,7 +33,6 @@ export interface Runner {
 
 /** Rows at a time where the net takes any number. */
 const BATCH = 8;
-const FIVE = 5;
 
 /**
  * @throws ModelError 'usage' where the net takes no pictures or its first output is no list of classes, 'engine' where it cannot be run
@@ -125,8 +125,8 @@ export async function evaluate({ runner, against, data, places, labels, onRows, 
     const scores: ArrayLike<number | bigint>[] = [];
     for (const [i, side] of sides.entries()) scores.push(names.length === 0 ? [] : await runAll(side, pictures[i]!, sizes[i]!, names.length));
     const rows = names.map(({ name, place }, row): Row => {
-      const top = topFive(scores[0]!, row, runner.classes);
-      const other = against ? { other: topFive(scores[1]!, row, against.classes) } : {};
+      const top = firstFive(scores[0]!, row, runner.classes);
+      const other = against ? { other: firstFive(scores[1]!, row, against.classes) } : {};
       return { name, label: labels?.[place] ?? null, top, value: top.length === 0 ? null : Number(scores[0]![row * runner.classes + top[0]!]), ...other };
     });
     await onRows(rows);
@@ -147,15 +147,8 @@ async function runAll({ batch, classes, run }: Runner, pictures: Float32Array, s
 }
 
 /** The classes with the highest scores, of equal ones the first; none where a score is NaN. */
-function topFive(scores: ArrayLike<number | bigint>, row: number, classes: number): number[] {
-  const top: number[] = [];
-  const score = (index: number) => Number(scores[row * classes + index]);
-  for (let index = 0; index < classes; index++) {
-    if (Number.isNaN(score(index))) return [];
-    let at = top.length;
-    while (at > 0 && score(top[at - 1]!) < score(index)) at--;
-    if (at < FIVE) top.splice(at, 0, index);
-    if (top.length > FIVE) top.pop();
-  }
-  return top;
+function firstFive(scores: ArrayLike<number | bigint>, row: number, classes: number): number[] {
+  const start = row * classes;
+  for (let i = start; i < start + classes; i++) if (Number.isNaN(Number(scores[i]))) return [];
+  return topFive(scores, start, classes);
 }

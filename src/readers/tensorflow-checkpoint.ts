@@ -1,12 +1,11 @@
 /** Checkpoints without their graph: values by name, of which a net is made where it is one that is known. */
 import type { FileSet } from '../bytes/file-set.js';
 import { readTensorBundle } from '../containers/tf-bundle.js';
+import { VALUE_SUFFIX } from '../containers/tf-objects.js';
 import type { ModelFile, StoredWeight } from '../model/layer-map.js';
 import type { ReadOptions } from './reader.js';
 import { wireWeights } from './wire.js';
 
-/** TensorFlow 2 calls a value by the attributes that lead to it, and this. */
-const VALUE = '/.ATTRIBUTES/VARIABLE_VALUE';
 /** What an optimiser keeps for each weight: attributes of TensorFlow 2's, names of TensorFlow 1's; and counters. */
 const BESIDE =
   /\/\.OPTIMIZER_SLOT\/|(^|\/)(optimizer|_optimizer)\/|\/(Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad|Ftrl(_1)?|ExponentialMovingAverage)$|^(beta[12]_power|save_counter|global_step)$/;
@@ -15,7 +14,7 @@ const BESIDE =
 export async function readCheckpoint(files: FileSet, prefix: string, options: ReadOptions): Promise<ModelFile> {
   const bundle = await readTensorBundle(files, prefix);
   const weights = [...bundle.tensors.values()].map((tensor): StoredWeight => {
-    const name = tensor.name.endsWith(VALUE) ? tensor.name.slice(0, -VALUE.length) : tensor.name;
+    const name = tensor.name.endsWith(VALUE_SUFFIX) ? tensor.name.slice(0, -VALUE_SUFFIX.length) : tensor.name;
     const layer = name.includes('/') ? name.slice(0, name.lastIndexOf('/')) : null;
     return { tensor: { ...tensor, name }, layer, ...(BESIDE.test(name) ? { beside: true } : {}) };
   });

@@ -3,7 +3,7 @@
  * where it is asked to, or where there is but one that says what it takes. Each becomes a graph that calls it with what it captured.
  */
 import type { TfGraph, TfNode } from '../containers/tf-graph.js';
-import type { CheckpointObject, SavedObjects, TracedFunction } from '../containers/tf-objects.js';
+import { type CheckpointObject, type SavedObjects, type TracedFunction, VALUE_SUFFIX } from '../containers/tf-objects.js';
 import type { TfPort } from '../dialects/tensorflow/graph.js';
 import { ModelError } from '../errors.js';
 
@@ -20,7 +20,6 @@ export interface CallableFunction {
   readonly variables: ReadonlyMap<string, string>;
 }
 
-const VALUE_SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE';
 /** How the function is called that most callers mean. */
 const CALL = '__call__';
 

@@ -75,23 +75,24 @@ function rowOf(a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>, sta
     expected: first,
     actual: other,
     margin: (at(first) - at(second)) / scale,
-    isSameFive: classes > FIVE ? isSameFive(before!, after!) : null,
+    isSameFive: classes > FIVE ? isSameFive(a, b, start, classes) : null,
     divergence: divergenceOf(before!, after!),
   };
 }
 
-function isSameFive(a: readonly number[], b: readonly number[]): boolean {
-  const first = new Set(topFive(a));
-  return topFive(b).every((index) => first.has(index));
+function isSameFive(a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>, start: number, classes: number): boolean {
+  const first = new Set(topFive(a, start, classes));
+  return topFive(b, start, classes).every((index) => first.has(index));
 }
 
-/** Places of the five largest; of equals the first. */
-function topFive(values: readonly number[]): number[] {
+/** Places of the five largest values of a row; of equals the first. */
+export function topFive(values: ArrayLike<number | bigint>, start: number, classes: number): number[] {
   const top: number[] = [];
-  for (let i = 0; i < values.length; i++) {
-    let at = top.length;
-    while (at > 0 && values[i]! > values[top[at - 1]!]!) at--;
-    if (at < FIVE) top.splice(at, 0, i);
+  const at = (index: number) => Number(values[start + index]);
+  for (let index = 0; index < classes; index++) {
+    let place = top.length;
+    while (place > 0 && at(index) > at(top[place - 1]!)) place--;
+    if (place < FIVE) top.splice(place, 0, index);
     if (top.length > FIVE) top.pop();
   }
   return top;

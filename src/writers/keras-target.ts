@@ -35,6 +35,7 @@ interface Operation {
 
 export class KerasTarget extends LayersTarget {
   override readonly runtime = 'Keras';
+  protected override readonly instead = '';
 
   /** Keras 3 takes no slash in the name of a layer. */
   protected override readonly separator = '_';

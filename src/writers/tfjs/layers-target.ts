@@ -88,6 +88,8 @@ const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(
 
 export class LayersTarget implements Target {
   readonly runtime: string = 'TensorFlow.js';
+  /** What is said of a layer that there is not: where it can be had. */
+  protected readonly instead: string = ', but a graph model (--to tfjs-graph) has it';
   readonly anyOrder = false;
   /** Between the parts of a layer's name. */
   protected readonly separator: string = '/';
@@ -102,7 +104,7 @@ export class LayersTarget implements Target {
 
   /** What no layer makes. */
   protected lacking(what: string): ModelError {
-    return inexpressible(`${what}; ${this.runtime} has no such layer${this.runtime === 'TensorFlow.js' ? ', but a graph model (--to tfjs-graph) has it' : ''}`);
+    return inexpressible(`${what}; ${this.runtime} has no such layer${this.instead}`);
   }
 
   /** The configuration as Keras 2 writes it. */

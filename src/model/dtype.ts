@@ -23,6 +23,14 @@ export const DTYPE_BYTES = {
 
 export type DType = keyof typeof DTYPE_BYTES;
 
+/** The smallest and the largest number of the integers of 8 and 16 bits, which are codes of numbers more often than counts. */
+export const NARROW_RANGES: Readonly<Partial<Record<DType, readonly [low: number, high: number]>>> = {
+  int8: [-(2 ** 7), 2 ** 7 - 1],
+  uint8: [0, 2 ** 8 - 1],
+  int16: [-(2 ** 15), 2 ** 15 - 1],
+  uint16: [0, 2 ** 16 - 1],
+};
+
 export function isDType(name: string): name is DType {
   return Object.hasOwn(DTYPE_BYTES, name);
 }

@@ -4,7 +4,7 @@
  * Targets that compute in float32 alone ask here. What one does for 8 and 16 bits can be put right, or refused; numbers of 32 and 64 bits
  * are told, as nothing in a file says how large they are.
  */
-import { type DType, isFloatDType } from './dtype.js';
+import { type DType, isFloatDType, NARROW_RANGES } from './dtype.js';
 import type { Dim, Layer, LayerMap } from './layer-map.js';
 import { bindSlots } from './ops/layers.js';
 import { slotName, type ValueType } from './ops/operator.js';
@@ -30,20 +30,14 @@ export interface WholeResult {
 /** Up to here float32 has every whole number. */
 export const COUNTED = 2 ** 24;
 
-/** The smallest number of a dtype, and how many it has. */
-export const NARROW_RANGES: Readonly<Partial<Record<DType, readonly [low: number, count: number]>>> = {
-  bool: [0, 2],
-  uint8: [0, 2 ** 8],
-  int8: [-(2 ** 7), 2 ** 8],
-  uint16: [0, 2 ** 16],
-  int16: [-(2 ** 15), 2 ** 16],
-};
-
 /** As large as numbers of 32 and 64 bits are taken to be where nothing tells: arithmetic that is beyond float32 even of these means to wrap. */
 const SMALL = 16;
 /** As large as a free size is taken to be. */
 const FREE = 1024;
 const NONE: ReadonlySet<string> = new Set();
+
+/** Whether a dtype has so few numbers that sums of any of them are looked after. */
+export const isNarrow = (dtype: DType): boolean => dtype === 'bool' || NARROW_RANGES[dtype] !== undefined;
 
 const isWhole = (dtype: DType | null | undefined): dtype is DType => dtype != null && !isFloatDType(dtype) && !dtype.startsWith('complex');
 
@@ -81,13 +75,14 @@ export function wholeResults({ inputs, layers }: Pick<LayerMap, 'inputs' | 'laye
 
 /** Whatever a dtype holds; numbers of 32 and 64 bits are taken to be small. */
 function anyOf(dtype: DType, value: string): Reach {
-  if (NARROW_RANGES[dtype]) return { ...rangeOf(dtype), resting: NONE };
+  if (isNarrow(dtype)) return { ...rangeOf(dtype), resting: NONE };
   return { low: dtype.startsWith('u') ? 0 : -SMALL, high: SMALL, resting: new Set([value]) };
 }
 
 function rangeOf(dtype: DType): { low: number; high: number } {
   const narrow = NARROW_RANGES[dtype];
-  if (narrow) return { low: narrow[0], high: narrow[0] + narrow[1] - 1 };
+  if (narrow) return { low: narrow[0], high: narrow[1] };
+  if (dtype === 'bool') return { low: 0, high: 1 };
   const bits = dtype.endsWith('64') ? 64 : 32;
   return dtype.startsWith('u') ? { low: 0, high: 2 ** bits - 1 } : { low: -(2 ** (bits - 1)), high: 2 ** (bits - 1) - 1 };
 }
@@ -245,8 +240,7 @@ function reachOf(layer: Layer, reaches: ReadonlyMap<string, Reach>, types: Reado
   const dtype = types.get(value)!.dtype!;
   // An operand of which nothing is known makes anything: a power with a fraction that flows.
   return (
-    fold(operands, COMPUTED[op]!) ??
-    (NARROW_RANGES[dtype] ? { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY, resting: NONE } : anyOf(dtype, value))
+    fold(operands, COMPUTED[op]!) ?? (isNarrow(dtype) ? { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY, resting: NONE } : anyOf(dtype, value))
   );
 }
 

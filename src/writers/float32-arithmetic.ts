@@ -1,6 +1,6 @@
 /** Whole numbers in targets that compute in float32 alone: what cannot be written, and what is told of the rest. */
 import type { Layer, Notice } from '../model/layer-map.js';
-import { COUNTED, NARROW_RANGES, type WholeResult } from '../model/whole-numbers.js';
+import { COUNTED, isNarrow, type WholeResult } from '../model/whole-numbers.js';
 import { listed } from '../words.js';
 
 type Results = ReadonlyMap<string, WholeResult>;
@@ -19,7 +19,7 @@ export function beyondFloat32(layer: Layer, results: Results, canWrap = false): 
       const size = Number.isFinite(largest) ? `may become ${largest}` : 'may become of any size';
       return `${layer.op} of ${dtype} values ${size}, and float32 has whole numbers up to ${COUNTED}`;
     }
-    if (wraps && !(canWrap && NARROW_RANGES[dtype])) return `${layer.op} of ${dtype} values may leave their range and wrap around, which float32 does not`;
+    if (wraps && !(canWrap && isNarrow(dtype))) return `${layer.op} of ${dtype} values may leave their range and wrap around, which float32 does not`;
   }
   return null;
 }

@@ -2,6 +2,7 @@
 import type { TfAttribute, TfInput, TfNode } from '../../containers/tf-graph.js';
 import type { LiteOperator, LiteOptions, LiteSubgraph, LiteTensor } from '../../containers/tflite.js';
 import { ModelError } from '../../errors.js';
+import { NARROW_RANGES } from '../../model/dtype.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { permute, type Tensor } from '../../model/tensor.js';
@@ -44,7 +45,8 @@ export const ints = (values: readonly number[]): TfAttribute => ({ kind: 'list',
 
 /** ActivationFunctionType, by number. Of TANH and SIGN_BIT there is no merged form: kernels of convolutions and sums pass over them. */
 const ACTIVATIONS: readonly (string | null)[] = [null, 'Relu', 'ReluN1To1', 'Relu6'];
-export const CODES: Readonly<Record<string, readonly [number, number]>> = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767] };
+const { int8, uint8, int16 } = NARROW_RANGES;
+export const CODES: Readonly<Record<string, readonly [low: number, high: number] | undefined>> = { int8, uint8, int16 };
 
 /** Dtypes in which constants are codes of numbers. */
 const STORED_CODES: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32', 'int64']);

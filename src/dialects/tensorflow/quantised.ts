@@ -1,5 +1,6 @@
 /** Nodes that round what flows as integers would hold it: of nets that were trained for quantisation. */
 import type { Value } from '../../model/builder.js';
+import { NARROW_RANGES } from '../../model/dtype.js';
 import { dequantiseAffine } from '../../model/quantise.js';
 import type { TfOperation } from './node.js';
 import type { TfRule } from './rule.js';
@@ -38,9 +39,6 @@ const flowing: TfRule = (operation) => {
   );
 };
 
-/** Of DataType, the least and the largest code. */
-const CODES: Readonly<Record<string, readonly [number, number]>> = { uint8: [0, 255], int8: [-128, 127], uint16: [0, 65_535], int16: [-32_768, 32_767] };
-
 /**
  * Codes as the numbers that they stand for: least + step code.
  *
@@ -52,7 +50,7 @@ const dequantise: TfRule = (operation) => {
   const mode = operation.text('mode', 'MIN_COMBINED');
   operation.rest('narrow_range', false);
   operation.rest('axis', -1);
-  const codes = CODES[x.dtype ?? ''];
+  const codes = x.dtype && NARROW_RANGES[x.dtype];
   if (!codes) throw operation.decline(`its codes are ${x.dtype}`);
   const [low, high] = codes;
   const steps = Math.fround((largest! - least!) / (high - low));

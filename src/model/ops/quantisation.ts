@@ -1,6 +1,6 @@
 /** Quantised integers: QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, and the operators that compute with integers. */
 import { ModelError } from '../../errors.js';
-import type { DType } from '../dtype.js';
+import { type DType, NARROW_RANGES } from '../dtype.js';
 import type { Value } from './array.js';
 import { conv } from './convolution.js';
 import { multiply } from './dense.js';
@@ -12,14 +12,7 @@ import { roundTo } from './rounding.js';
 import { broadcastDims, checkedAxis } from './rules.js';
 import { completeWindow, WINDOW, windowedShape } from './window.js';
 
-/** The smallest and the largest code. */
-export const QUANTISED_RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
-  int8: [-128, 127],
-  uint8: [0, 255],
-  int16: [-32768, 32767],
-  uint16: [0, 65535],
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-};
+const RANGES: typeof NARROW_RANGES = { ...NARROW_RANGES, int32: [-(2 ** 31), 2 ** 31 - 1] };
 
 /** For each element of x the place of its parameter: one for all, one along an axis, or one for each block of an axis. */
 function parameterPlaces(x: Value, parameter: Value, axis: number, block: number): (i: number) => number {
@@ -33,7 +26,7 @@ function parameterPlaces(x: Value, parameter: Value, axis: number, block: number
 }
 
 function quantise(x: Value, scale: Value, zero: Value | undefined, dtype: DType, axis: number, block: number, saturate = true): Value {
-  const range = QUANTISED_RANGES[dtype];
+  const range = RANGES[dtype];
   if (dtype.startsWith('float8')) {
     // Its zero point is zero.
     const place = parameterPlaces(x, scale, axis, block);

@@ -1,8 +1,7 @@
 /** Quantised operators of graph models, in float32, which holds their codes and the sums of their products up to 2^24. */
 
-import type { DType } from '../../model/dtype.js';
+import { type DType, NARROW_RANGES } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
-import { QUANTISED_RANGES } from '../../model/ops/quantisation.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { flowingInto } from './graph-flowing.js';
 import type { GraphTarget } from './graph-target.js';
@@ -34,8 +33,8 @@ function parameter(value: FileValue, x: FileValue, axis: number, block: number, 
 }
 
 function rounded(x: FileValue, scale: FileValue, zero: FileValue | null, dtype: DType | null, lowering: Lowering, f: Formula): FileValue {
-  const range = dtype && QUANTISED_RANGES[dtype];
-  if (!range || dtype === 'int32') return lowering.decline(`codes of ${dtype ?? 'a dtype that is not known'}`);
+  const range = dtype && NARROW_RANGES[dtype];
+  if (!range) return lowering.decline(`codes of ${dtype ?? 'a dtype that is not known'}`);
   const codes = f.one('Round', f.div(x, scale));
   return f.two('Minimum', f.two('Maximum', zero ? f.add(codes, zero) : codes, range[0]), range[1]);
 }

@@ -9,10 +9,9 @@
 
 import { identity } from '../../model/axis-order.js';
 import { productOf } from '../../model/dims.js';
-import { type DType, isFloatDType } from '../../model/dtype.js';
+import { type DType, isFloatDType, NARROW_RANGES } from '../../model/dtype.js';
 import type { Layer } from '../../model/layer-map.js';
 import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
-import { NARROW_RANGES } from '../../model/whole-numbers.js';
 import { beyondFloat32 } from '../float32-arithmetic.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
@@ -147,7 +146,8 @@ const EXACT_IN: Readonly<Record<'float16' | 'bfloat16', readonly DType[]>> = {
 
 /** Whole numbers of 8 and 16 bits wrap around at the ends of their range. */
 function wrapped(x: FileValue, dtype: DType, f: Formula): FileValue {
-  const [low, count] = NARROW_RANGES[dtype]!;
+  const [low, high] = NARROW_RANGES[dtype]!;
+  const count = high - low + 1;
   return low === 0 ? f.two('FloorMod', x, count) : f.add(f.two('FloorMod', f.sub(x, low), count), low);
 }
 

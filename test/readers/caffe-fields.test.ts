@@ -5,7 +5,7 @@ import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { tensorBytes } from '../../src/model/tensor.js';
 import { ENUMS } from '../../src/readers/caffe/enums.js';
-import { RULES } from '../../src/readers/caffe/rules/index.js';
+import { OF_FORKS, RULES } from '../../src/readers/caffe/rules/index.js';
 import { type FieldSpec, isMessage, SCHEMA } from '../../src/readers/caffe/schema.js';
 import { openModel } from '../../src/readers/open.js';
 import { type BlobSpec, type Blobs, blob, bytesOf, caffemodel, filesOf, refusal, values } from './caffe-files.js';
@@ -167,7 +167,18 @@ describe('layers that are translated', () => {
     };
     expect(await documentOf(textWith(base, { layer: still }), blobsOf(base))).toBe(plain);
     const other = base.block === 'tanh_param' ? 'sigmoid_param' : 'tanh_param';
-    expect((await refusal(textWith(base, { layer: { [other]: {} } }), blobsOf(base))).message).toMatch(new RegExp(other));
+    const stray = textWith(base, { layer: { [other]: {} } });
+    if (OF_FORKS.has(base.type)) expect((await refusal(stray, blobsOf(base))).message).toMatch(new RegExp(other));
+    else {
+      const { warnings, ...rest } = JSON.parse(await documentOf(stray, blobsOf(base)));
+      expect(warnings).toContainEqual({
+        code: 'setting-ignored',
+        message: expect.stringContaining(`${other}, which Caffe gives to layers of other types only`),
+        layer: 'out',
+      });
+      expect(rest).toEqual({ ...JSON.parse(plain), warnings: undefined });
+    }
+    expect((await refusal(textWith(base, { layer: { [other]: { zzz: '17' } } }), blobsOf(base))).message).toMatch(new RegExp(other));
     for (const message of ['param', 'include', 'exclude']) {
       expect((await refusal(textWith(base, { layer: { [message]: { zzz: '17' } } }), blobsOf(base))).message).toMatch(new RegExp(`${message}.zzz 17`));
     }

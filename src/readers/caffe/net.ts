@@ -10,7 +10,7 @@ import { CaffeBuilder } from './builder.js';
 import { type Inputs, makeInputs } from './inputs.js';
 import { messagesOf, textsOf } from './message.js';
 import { notKnown, Params, unknownIn } from './params.js';
-import { DECLINED, RULES } from './rules/index.js';
+import { DECLINED, OF_FORKS, RULES } from './rules/index.js';
 import type { CaffeLayer, CaffeNet } from './topology.js';
 import { findTrainingParts, isFeed, isLoss, LOSS_ACTIVATIONS, type TrainingParts } from './training.js';
 
@@ -174,6 +174,14 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
   try {
     if (faults.length > 0) throw faults[0]!;
     rule.build(builder, layer, params);
+    const strays = strayBlocks(layer, rule.block);
+    for (const name of strays) layerParams.leave(name);
+    if (strays.length > 0)
+      builder.warnings.push({
+        code: 'setting-ignored',
+        message: `${layer.type} has ${listed(strays)}, which Caffe gives to layers of other types only: without effect`,
+        layer: layer.name,
+      });
     const unaccounted = layerParams.unaccounted();
     if (unaccounted.length > 0) fail(builder.unsupported(layer, `${layer.type} has ${notKnown(unaccounted)}`));
     const unread = builder.weights.unread(layer);
@@ -183,6 +191,20 @@ function translate(layer: CaffeLayer, builder: CaffeBuilder): void {
     if (!(error instanceof ModelError) || error.kind === 'unsafe') throw error;
     fail(...named, error);
   }
+}
+
+/** From here on numbers of LayerParameter's mean other messages in forks: a binary does not say which. */
+const FIRST_CONTESTED_BLOCK = 137;
+
+/** Messages for layers of other types, which Caffe parses and does not look at: left over from a layer that was replaced, as a rule. */
+function strayBlocks({ type, message }: CaffeLayer, own: string | null): string[] {
+  if (OF_FORKS.has(type)) return [];
+  const strays = message.fields.filter(({ name, spec, value, line }) => {
+    // How pictures are prepared is told by whatever feeds the net, and by nothing else.
+    if (spec === null || spec.number === null || !name.endsWith('_param') || name === own || name === 'transform_param' || spec.type === 'Opaque') return false;
+    return typeof value === 'object' && (line > 0 || spec.number < FIRST_CONTESTED_BLOCK);
+  });
+  return [...new Set(strays.map(({ name }) => name))];
 }
 
 function withoutRule(layer: CaffeLayer, listsKnown: boolean): string {

@@ -5,6 +5,7 @@ import { isIdle } from './schema.js';
 
 export class Params {
   readonly #asked = new Set<string>();
+  readonly #idle = new Set<string>();
   readonly #children = new Map<string, readonly Params[]>();
   readonly #message: Message | null;
 
@@ -63,12 +64,17 @@ export class Params {
     return params;
   }
 
+  /** Takes a message for known to be without effect here; what stands in it must be known all the same. */
+  leave(name: string): void {
+    this.#idle.add(name);
+  }
+
   /** Fields without a known meaning, and those that nobody asked for although they have one, with what they hold: 'pad_h 3'. */
   unaccounted(): string[] {
     const own = (this.#message?.fields ?? []).flatMap(({ name, spec, value }) => {
       if (spec === null) return [`${name}${shown(value)}`];
       if (this.#asked.has(name)) return [];
-      if (typeof value === 'object') return spec.idle === true ? unknownIn(value, name) : [name];
+      if (typeof value === 'object') return spec.idle === true || this.#idle.has(name) ? unknownIn(value, name) : [name];
       return isIdle(spec, value) ? [] : [`${name}${shown(value)}`];
     });
     return [...own, ...[...this.#children].flatMap(([name, children]) => children.flatMap((child) => child.unaccounted().map((text) => `${name}.${text}`)))];

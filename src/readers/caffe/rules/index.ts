@@ -65,6 +65,22 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Dropout: arrangement.dropout,
 };
 
+/** Types that BVLC does not have: what forks read for them beside their own message is not known. */
+export const OF_FORKS: ReadonlySet<string> = new Set([
+  'DepthwiseConvolution',
+  'ConvolutionDepthwise',
+  'BN',
+  'Normalize',
+  'ReLU6',
+  'HardSwish',
+  'Mish',
+  'Axpy',
+  'Permute',
+  'ShuffleChannel',
+  'Upsample',
+  'Interp',
+]);
+
 /** Why some well-known types have no rule. */
 export const DECLINED: Readonly<Record<string, string>> = {
   Im2col: 'it lays out windows for a product that Caffe does elsewhere',

@@ -85,6 +85,50 @@ it('takes the upper half of sixteen bits, and pictures that are interlaced', asy
   expect(await decodePicture(interlaced, 'interlaced')).toEqual({ width: 5, height: 7, channels: 3, data });
 });
 
+/** A grey picture of fewer than eight bits a sample, seven passes of it. */
+it('puts the bits of an interlaced picture where they belong', async () => {
+  const value = (x: number, y: number) => (x + 3 * y) % 4;
+  const passes = [
+    [0, 0, 8, 8],
+    [4, 0, 8, 8],
+    [0, 4, 4, 8],
+    [2, 0, 4, 4],
+    [0, 2, 2, 4],
+    [1, 0, 2, 2],
+    [0, 1, 1, 2],
+  ] as const;
+  const [width, height] = [5, 6];
+  const rows: number[] = [];
+  for (const [left, top, right, down] of passes) {
+    for (let y = top; y < height && left < width; y += down) {
+      const row: number[] = [];
+      for (let x = left, i = 0; x < width; x += right, i++) row[i >> 2] = (row[i >> 2] ?? 0) | (value(x, y) << (6 - 2 * (i & 3)));
+      rows.push(0, ...row);
+    }
+  }
+  const { data } = await decodePicture(png(width, height, Uint8Array.from(rows), { depth: 2, interlaced: 1 }), 'bits');
+  expect([...data]).toEqual(Array.from({ length: width * height }, (_, i) => 85 * value(i % width, Math.floor(i / width))));
+});
+
+/** Each row filtered in another way; fast-png, which encodes in its own, and the fixtures are the other witnesses. */
+it('takes the filters back, of pixels of several bytes', async () => {
+  const [width, height] = [6, 5];
+  const plain = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * i * 7 + 13 * i) & 255);
+  const at = (x: number, y: number, c: number) => (x < 0 || y < 0 ? 0 : plain[(y * width + x) * 3 + c]!);
+  const rows: number[] = [];
+  for (let y = 0; y < height; y++) {
+    rows.push(y);
+    for (let x = 0; x < width; x++)
+      for (let c = 0; c < 3; c++) {
+        const [left, up, corner] = [at(x - 1, y, c), at(x, y - 1, c), at(x - 1, y - 1, c)];
+        const near = [left, up, corner].map((one) => Math.abs(left + up - corner - one));
+        const predicted = [0, left, up, (left + up) >> 1, [left, up, corner][near.indexOf(Math.min(...near))]!][y]!;
+        rows.push((at(x, y, c) - predicted) & 255);
+      }
+  }
+  expect((await decodePicture(png(width, height, Uint8Array.from(rows), { colour: 2 }), 'filters')).data).toEqual(plain);
+});
+
 describe('hostile and damaged pictures', () => {
   const good = new Uint8Array(3 * 3).fill(7).map((value, i) => (i % 3 === 0 ? 0 : value));
   it.each([
@@ -102,7 +146,10 @@ describe('hostile and damaged pictures', () => {
       ),
       'malformed',
     ],
-    ['bits that are interlaced', png(2, 3, good, { depth: 1, interlaced: 1 }), 'unsupported'],
+    ['an interlacing that is none', png(2, 3, good, { interlaced: 2 }), 'malformed'],
+    ['a colour beyond the palette', png(1, 1, Uint8Array.of(0, 2), { colour: 3 }, [chunk('PLTE', new Uint8Array(6))]), 'malformed'],
+    ['a palette that is cut', png(1, 1, Uint8Array.of(0, 0), { colour: 3 }, [chunk('PLTE', new Uint8Array(5))]), 'malformed'],
+    ['a chunk that fails its checksum', png(2, 3, good).map((value, i) => (i === 24 ? value ^ 1 : value)), 'malformed'],
     ['a depth that is none', png(2, 3, good, { depth: 3 }), 'malformed'],
     ['a colour type that is none', png(2, 3, good, { colour: 5 }), 'malformed'],
     ['a palette that is missing', png(2, 3, good, { colour: 3 }), 'malformed'],
@@ -128,6 +175,9 @@ describe('hostile and damaged pictures', () => {
       return copy;
     };
     expect(await kindOf(changed(5, [0xff, 0xff, 0xff, 0xff]))).toBe('unsafe');
+    // 4032 x 3024 pixels, in each of three channels.
+    expect(await kindOf(changed(5, [0x0b, 0xd0, 0x0f, 0xc0, 3, 1, 0x11, 0, 2, 0x11, 1, 3, 0x11]))).toBe('unsafe');
+    expect(await kindOf(changed(11, [0x01]))).toBe('malformed');
     expect(await kindOf(changed(1, [0xc3]))).toBe('unsupported');
     expect(await kindOf(changed(4, [12]))).toBe('unsupported');
     const scan = bytes.findIndex((value, i) => value === 0xff && bytes[i + 1] === 0xda);

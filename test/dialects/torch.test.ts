@@ -50,6 +50,25 @@ it.each([
   expect(Array.from(made!.data, Number)).toEqual(VALUES.map((x) => expect.closeTo(truth(x), 6)));
 });
 
+it.each([
+  ['frames as complex numbers', 'torch.view_as_real(torch.stft(x, 4, 2, 4, None, False, True, True))', 4, 1, 3],
+  ['frames that a narrower window cuts', 'torch.stft(x, 4, 1, 2, torch.mul(torch.ones([2]), 3), False, False, False)', 2, 3, 4],
+  ['frames, scaled', 'torch.stft(x, 4, 2, None, None, True, None, False)', 4, 0.5, 3],
+] as const)('stft: %s', async (_, call, width, factor, frequencies) => {
+  const map = await (await openModel(netOf([`return ${call}`]), { inputShape: [1, 8] })).map();
+  const [made] = await runLayers(map, [{ shape: [1, 8], data: Float64Array.from(VALUES) }], () => {});
+  const hop = call.includes('4, 1,') ? 1 : 2;
+  const truth: number[] = [];
+  for (let k = 0; k < frequencies; k++)
+    for (let start = 0; start + 4 <= 8; start += hop)
+      for (const part of [Math.cos, (angle: number) => -Math.sin(angle)]) {
+        const inside = [0, 1, 2, 3].filter((i) => Math.abs(i - 1.5) < width / 2);
+        truth.push(inside.reduce((sum, i) => sum + factor * VALUES[start + i]! * part((Math.PI * i * k) / 2), 0));
+      }
+  expect(made!.shape).toEqual([1, frequencies, (8 - 4) / hop + 1, 2]);
+  expect(Array.from(made!.data, Number)).toEqual(truth.map((x) => expect.closeTo(x, 5)));
+});
+
 it('sizes are divided as sizes, so that shapes are still worked out from them', async () => {
   const body = ['_0 = torch.floor_divide(torch.size(x, 1), 2)', 'return torch.slice(x, 1, 0, _0)'];
   const map = await (await openModel(netOf(body), { inputShape: ['N', 8] })).map();

@@ -15,6 +15,7 @@ import { products } from './rules/products.js';
 import { recurrentRules } from './rules/recurrent.js';
 import { replaced } from './rules/replaced.js';
 import { scans } from './rules/scans.js';
+import { spectra } from './rules/spectra.js';
 import { windows } from './rules/windows.js';
 
 const REAL_RULES: Rules = {
@@ -28,6 +29,7 @@ const REAL_RULES: Rules = {
   ...places,
   ...replaced,
   ...scans,
+  ...spectra,
   ...language,
   ...recurrentRules,
 };

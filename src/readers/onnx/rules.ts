@@ -16,6 +16,7 @@ import { attention, rotaryEmbedding } from './attention.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
 import { EARLY } from './early.js';
 import { FEW_BITS } from './few-bits.js';
+import { FOURIER } from './fourier.js';
 import { FUSED } from './fused.js';
 import { FUSED_ATTENTION } from './fused-attention.js';
 import { MICROSOFT } from './microsoft.js';
@@ -418,6 +419,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Attention: attention,
   RotaryEmbedding: rotaryEmbedding,
   ...EARLY,
+  ...FOURIER,
   ...SEQUENCES,
   ...FUSED,
   ...MICROSOFT,

@@ -7,12 +7,10 @@
 import type { Value } from '../../../model/builder.js';
 import { listedTensor } from '../../../model/numbers.js';
 import { reshape, sliceAxis, type Tensor } from '../../../model/tensor.js';
+import { halfOf, MOST_TRANSFORMED, mirrored, type Transform, turns } from '../../fourier.js';
 import type { Call } from '../call.js';
 import { ComplexItem, type Item, List, TensorItem } from '../items.js';
 import { asItem, type Rule, type Rules, rule } from '../rule.js';
-
-/** Sizes beyond these would be matrices of tens of megabytes. */
-const MAX_SIZE = 2048;
 
 interface Parts {
   readonly re: Value;
@@ -142,24 +140,11 @@ const viewAsComplex = rule('self', (call) => {
   return new ComplexItem(part(0), part(1), whole);
 });
 
-/** What a transform is: so many numbers flow in, of which the first `of` count, and `to` come out. */
-interface Transform {
-  readonly from: number;
-  readonly of: number;
-  readonly to: number;
-  readonly scale: number;
-  readonly isInverse: boolean;
-}
-
 /** cos and ±sin of the angle by which place j turns in frequency k, over the axis. */
-function matrices(call: Call, { from, of, to, scale, isInverse }: Transform, weight: (j: number) => number = () => 1, like?: Value): [Value, Value] {
-  const matrix = (name: string, part: (angle: number) => number) => {
-    const values = new Float64Array(from * to);
-    for (let j = 0; j < Math.min(from, of); j++)
-      // Of a whole turn only what goes beyond it counts, which keeps the angle exact.
-      for (let k = 0; k < to; k++) values[j * to + k] = scale * weight(j) * part((2 * Math.PI * ((j * k) % of)) / of);
-    return call.build.constant(listedTensor(`${call.layerName()}.${name}`, like?.dtype ?? 'float32', [from, to], values, call.build.origin));
-  };
+function matrices(call: Call, transform: Transform, isInverse: boolean, like: Value, weight?: (place: number) => number): [Value, Value] {
+  const shape = [transform.from, transform.to];
+  const matrix = (name: string, part: (angle: number) => number) =>
+    call.build.constant(listedTensor(`${call.layerName()}.${name}`, like.dtype ?? 'float32', shape, turns(transform, part, weight), call.build.origin));
   return [matrix('cos', Math.cos), matrix('sin', (angle) => (isInverse ? Math.sin(angle) : -Math.sin(angle)))];
 }
 
@@ -169,21 +154,22 @@ function along(call: Call, x: Value, axis: number, matrix: Value, step: string):
 }
 
 function sized(call: Call, size: number): number {
-  if (!(Number.isInteger(size) && size > 0 && size <= MAX_SIZE)) throw call.decline(`it transforms ${size} numbers, and up to ${MAX_SIZE} become a product`);
+  if (!(Number.isInteger(size) && size > 0 && size <= MOST_TRANSFORMED))
+    throw call.decline(`it transforms ${size} numbers, and up to ${MOST_TRANSFORMED} become a product`);
   return size;
 }
 
 /** Of real numbers: the frequencies up to half of the size, which tell the others, or all. */
 function ofReal(call: Call, x: Value, axis: number, n: number, scale: number, isHalf: boolean): Parts {
   const of = sized(call, n);
-  const transform = { from: call.size(x, axis), of, to: isHalf ? Math.floor(of / 2) + 1 : of, scale, isInverse: false };
-  const [cos, sin] = matrices(call, transform, undefined, x);
+  const transform = { from: call.size(x, axis), of, to: isHalf ? halfOf(of) : of, scale };
+  const [cos, sin] = matrices(call, transform, false, x);
   return { re: along(call, x, axis, cos, 're'), im: along(call, x, axis, sin, 'im') };
 }
 
 function ofComplex(call: Call, { re, im }: Parts, axis: number, n: number, scale: number, isInverse: boolean): Parts {
   const of = sized(call, n);
-  const [cos, sin] = matrices(call, { from: call.size(re, axis), of, to: of, scale, isInverse }, undefined, re);
+  const [cos, sin] = matrices(call, { from: call.size(re, axis), of, to: of, scale }, isInverse, re);
   const product = (x: Value, matrix: Value) => along(call, x, axis, matrix, 'turned');
   return {
     re: call.add('Sub', [product(re, cos), product(im, sin)], {}, 're'),
@@ -194,9 +180,7 @@ function ofComplex(call: Call, { re, im }: Parts, axis: number, n: number, scale
 /** To real numbers: each frequency but the first, and the one at the half of an even size, stands for the one that mirrors it, too. */
 function toReal(call: Call, { re, im }: Parts, axis: number, n: number, scale: number): Value {
   const of = sized(call, n);
-  const half = Math.floor(of / 2) + 1;
-  const weight = (j: number) => (j >= half ? 0 : j === 0 || 2 * j === of ? 1 : 2);
-  const [cos, sin] = matrices(call, { from: call.size(re, axis), of, to: of, scale, isInverse: true }, weight, re);
+  const [cos, sin] = matrices(call, { from: call.size(re, axis), of, to: of, scale }, true, re, mirrored(of));
   return call.add('Sub', [along(call, re, axis, cos, 're'), along(call, im, axis, sin, 'im')]);
 }
 

@@ -9,9 +9,9 @@ import { basename, dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
+import { temporaryFolder } from '../bytes/temporary.js';
 import { ModelError } from '../errors.js';
 import { errorText } from './file-source.js';
-import { temporaryFolder } from './temporary.js';
 
 export interface Unpacked {
   /** Of what stands for the packed file or folder. */
@@ -55,7 +55,7 @@ async function packedFolder(path: string): Promise<Unpacked | null> {
 }
 
 async function unpackInto(from: string, main: string, packedMain: string, belongs: (name: string) => boolean): Promise<Unpacked> {
-  const { path: folder, remove } = temporaryFolder('unpacked');
+  const { path: folder, remove } = temporaryFolder('unpacked')!;
   try {
     await unpackFile(join(from, packedMain), join(folder, main));
     const done = new Set([main]);

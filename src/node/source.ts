@@ -3,13 +3,13 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { temporaryFolder } from '../bytes/temporary.js';
 import { ModelError } from '../errors.js';
 import type { OptionNames } from '../spelling.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
 import { errorText } from './file-source.js';
 import { checkedToken, isRemote, shownName } from './remote/location.js';
 import { sha256File } from './sha256.js';
-import { temporaryFolder } from './temporary.js';
 import { onBytes, type Watching } from './watching.js';
 
 /** What comes through stdin has no end that is known before. */
@@ -96,7 +96,7 @@ function spooledStdin(most: number, signal: AbortSignal | undefined): Promise<st
 
 async function spool(most: number, signal: AbortSignal | undefined): Promise<string> {
   if (process.stdin.isTTY) throw new ModelError('usage', 'a model is not typed in: send a file or the output of a program to stdin.', { file: '-' });
-  const path = join(temporaryFolder('stdin').path, 'stdin');
+  const path = join(temporaryFolder('stdin')!.path, 'stdin');
   let byteLength = 0;
   const limit = new Transform({
     transform(chunk: Buffer, _, done) {

@@ -140,6 +140,13 @@ it('a picture that is none is told and not counted', () => {
   const { status, document } = evaluated(['d.onnx', '--data', 'some']);
   expect(status).toBe(1);
   expect(document).toMatchObject({ counts: { pictures: 1 }, failed: [{ name: '3/b.png' }] });
+  // A part of a job is not run again for it; one that can read nothing is.
+  for (const name of ['c', 'd']) copyFileSync(join(IMAGES, NAMES[0]!), join(folder, `some/3/${name}.png`));
+  const parts = ['2/2', '2/4'].map((part) => evaluated(['d.onnx', '--data', 'some', '--shard', part]));
+  expect(parts.map((each) => [each.status, each.document.counts.pictures, each.document.failed.length])).toEqual([
+    [0, 1, 1],
+    [1, 0, 1],
+  ]);
 });
 
 it.each([

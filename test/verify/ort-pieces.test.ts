@@ -68,7 +68,7 @@ async function opened(bytes: Uint8Array, most: { bytes: number; nodes: number })
     intermediates,
     create,
     failure,
-    close: copy.remove,
+    close: async () => copy.remove(),
   });
   return { session, pieces, copy, intermediates, model };
 }

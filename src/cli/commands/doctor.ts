@@ -4,6 +4,7 @@ import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { temporaryFolder } from '../../bytes/temporary.js';
 import { convert } from '../../convert.js';
 import { isModelError } from '../../errors.js';
 import { fileSink } from '../../node/file-sink.js';
@@ -120,7 +121,7 @@ const TRIED: readonly (readonly [format: string, output: string | null])[] = [
 
 async function tryEngines(onStep: (name: string, done: number, total: number) => void): Promise<readonly Check[]> {
   const host = commandHost();
-  const own = mkdtempSync(join(tmpdir(), 'weighbridge-doctor-'));
+  const { path: own, remove } = temporaryFolder('doctor')!;
   const checks: Check[] = [];
   try {
     const candidates = engines.filter(({ formats }) => TRIED.some(([format]) => formats.includes(format)));
@@ -136,7 +137,7 @@ async function tryEngines(onStep: (name: string, done: number, total: number) =>
     });
   } finally {
     await host.close();
-    rmSync(own, { recursive: true, force: true });
+    remove();
   }
   return checks;
 }

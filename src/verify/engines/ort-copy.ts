@@ -1,5 +1,6 @@
 /** The weights of a large model in a file of their own, which a runtime maps into memory, for as long as the session is open. */
 import type { ByteSource } from '../../bytes/byte-source.js';
+import { temporaryFolder } from '../../bytes/temporary.js';
 import { withWeightsApart } from './onnx-values.js';
 
 /** Where a system maps files in pages of this size or less, and where vectors like to begin. */
@@ -11,20 +12,16 @@ export interface ModelCopy {
   readonly model: Uint8Array;
   /** Where that file is. */
   readonly folder: string;
-  remove(): Promise<void>;
+  remove(): void;
 }
 
 /** @returns null where there are no files */
 export async function copyWithWeightsApart(source: ByteSource): Promise<ModelCopy | null> {
-  // No import: bundlers for a page would look for the modules.
-  const modules = typeof process === 'undefined' ? undefined : process.getBuiltinModule;
-  if (!modules) return null;
-  const { mkdtemp, open, rm } = modules('node:fs/promises');
-  const { join } = modules('node:path');
-  const folder = await mkdtemp(join(modules('node:os').tmpdir(), 'weighbridge-layers-'));
-  const remove = () => rm(folder, { recursive: true, force: true });
+  const made = temporaryFolder('layers');
+  if (!made) return null;
+  const { path: folder, remove } = made;
   try {
-    const weights = await open(join(folder, 'weights.bin'), 'wx');
+    const weights = await process.getBuiltinModule('node:fs/promises').open(`${folder}/weights.bin`, 'wx');
     try {
       let end = 0;
       const model = await withWeightsApart(source, 'weights.bin', async (start, stop) => {
@@ -43,7 +40,7 @@ export async function copyWithWeightsApart(source: ByteSource): Promise<ModelCop
       await weights.close();
     }
   } catch (error) {
-    await remove();
+    remove();
     throw error;
   }
 }

@@ -67,43 +67,63 @@
 
   ;; Lays out as panels what a kernel sees at $columns places: element k of its depth is place k mod $window of its window in channel
   ;; k div $window, beginning with place $tap of the channel at $plane. The table has, for each place of the window, the offset inside
-  ;; a channel for each column, negative in the padding, where zero stands. It is read up to 28 bytes beyond, and $plane 8 before.
+  ;; a channel for each column, negative in the padding, where zero stands. It is read up to 28 bytes beyond, and so are channels, which
+  ;; are read 28 bytes before their first element as well.
   (func (export "panels64")
     (param $target i32) (param $plane i32) (param $planeBytes i32) (param $table i32) (param $tableStride i32)
     (param $window i32) (param $tap i32) (param $depth i32) (param $columns i32)
-    (local $column i32) (local $k i32) (local $t i32) (local $base i32) (local $offsets v128) (local $from i32)
+    (local $column i32) (local $t i32) (local $from i32) (local $base i32) (local $to i32) (local $end i32) (local $first i32)
+    (local $offsets v128) (local $isInside v128) (local $left v128) (local $right v128)
     (block $done
-      (loop $next
+      (loop $nextColumns
         (br_if $done (i32.ge_u (local.get $column) (local.get $columns)))
-        (local.set $k (local.get $depth))
-        (local.set $t (local.get $tap))
-        (local.set $base (local.get $plane))
-        (local.set $from (i32.add (i32.add (local.get $table) (i32.mul (local.get $t) (local.get $tableStride))) (i32.shl (local.get $column) (i32.const 2))))
-        (loop $each
+        (local.set $end (i32.add (local.get $target) (i32.shl (local.get $depth) (i32.const 5))))
+        (local.set $from (i32.add (local.get $table) (i32.shl (local.get $column) (i32.const 2))))
+        (local.set $t (i32.const 0))
+        (loop $nextTap
           (local.set $offsets (v128.load (local.get $from)))
-          (if (i32.and
-                (i32x4.all_true (i32x4.eq (local.get $offsets)
-                  (i32x4.add (i32x4.splat (i32x4.extract_lane 0 (local.get $offsets))) (v128.const i32x4 0 8 16 24))))
-                (i32.ge_s (i32x4.extract_lane 0 (local.get $offsets)) (i32.const 0)))
+          (local.set $base (call $channelOf (local.get $t) (local.get $tap) (local.get $plane) (local.get $planeBytes)))
+          (local.set $to (i32.add (local.get $target) (i32.shl (call $depthOf (local.get $t) (local.get $tap) (local.get $window)) (i32.const 5))))
+          (if (i32.lt_u (local.get $to) (local.get $end))
             (then
-              (v128.store (local.get $target) (v128.load (i32.add (local.get $base) (i32x4.extract_lane 0 (local.get $offsets)))))
-              (v128.store offset=16 (local.get $target) (v128.load offset=16 (i32.add (local.get $base) (i32x4.extract_lane 0 (local.get $offsets))))))
-            (else
-              (f64.store (local.get $target) (call $pick64 (local.get $base) (i32x4.extract_lane 0 (local.get $offsets))))
-              (f64.store offset=8 (local.get $target) (call $pick64 (local.get $base) (i32x4.extract_lane 1 (local.get $offsets))))
-              (f64.store offset=16 (local.get $target) (call $pick64 (local.get $base) (i32x4.extract_lane 2 (local.get $offsets))))
-              (f64.store offset=24 (local.get $target) (call $pick64 (local.get $base) (i32x4.extract_lane 3 (local.get $offsets))))))
-          (local.set $target (i32.add (local.get $target) (i32.const 32)))
-          (local.set $t (i32.add (local.get $t) (i32.const 1)))
+              (local.set $isInside (i32x4.ge_s (local.get $offsets) (v128.const i32x4 0 0 0 0)))
+              (local.set $offsets (i32x4.sub (local.get $offsets) (v128.const i32x4 0 8 16 24)))
+              (local.set $first (call $largest (v128.bitselect (local.get $offsets) (v128.const i32x4 -24 -24 -24 -24) (local.get $isInside))))
+              (if (i32x4.all_true
+                    (v128.or
+                      (v128.not (local.get $isInside))
+                      (i32x4.eq (local.get $offsets) (i32x4.splat (local.get $first)))))
+                (then
+                  (local.set $base (i32.add (local.get $base) (local.get $first)))
+                  (local.set $left (i64x2.extend_low_i32x4_s (local.get $isInside)))
+                  (local.set $right (i64x2.extend_high_i32x4_s (local.get $isInside)))
+                  (loop $each
+                    (v128.store (local.get $to) (v128.and (v128.load (local.get $base)) (local.get $left)))
+                    (v128.store offset=16 (local.get $to) (v128.and (v128.load offset=16 (local.get $base)) (local.get $right)))
+                    (local.set $base (i32.add (local.get $base) (local.get $planeBytes)))
+                    (br_if $each (i32.lt_u (local.tee $to (i32.add (local.get $to) (i32.shl (local.get $window) (i32.const 5)))) (local.get $end)))))
+                (else
+                  (local.set $offsets (v128.load (local.get $from)))
+                  (loop $eachApart
+                    (f64.store (local.get $to) (call $pick64 (local.get $base) (i32x4.extract_lane 0 (local.get $offsets))))
+                    (f64.store offset=8 (local.get $to) (call $pick64 (local.get $base) (i32x4.extract_lane 1 (local.get $offsets))))
+                    (f64.store offset=16 (local.get $to) (call $pick64 (local.get $base) (i32x4.extract_lane 2 (local.get $offsets))))
+                    (f64.store offset=24 (local.get $to) (call $pick64 (local.get $base) (i32x4.extract_lane 3 (local.get $offsets))))
+                    (local.set $base (i32.add (local.get $base) (local.get $planeBytes)))
+                    (br_if $eachApart (i32.lt_u (local.tee $to (i32.add (local.get $to) (i32.shl (local.get $window) (i32.const 5)))) (local.get $end))))))))
           (local.set $from (i32.add (local.get $from) (local.get $tableStride)))
-          (if (i32.eq (local.get $t) (local.get $window))
-            (then
-              (local.set $t (i32.const 0))
-              (local.set $from (i32.add (local.get $table) (i32.shl (local.get $column) (i32.const 2))))
-              (local.set $base (i32.add (local.get $base) (local.get $planeBytes)))))
-          (br_if $each (local.tee $k (i32.sub (local.get $k) (i32.const 1)))))
+          (br_if $nextTap (i32.lt_u (local.tee $t (i32.add (local.get $t) (i32.const 1))) (local.get $window))))
+        (local.set $target (local.get $end))
         (local.set $column (i32.add (local.get $column) (i32.const 4)))
-        (br $next))))
+        (br $nextColumns))))
+
+  ;; Where place $t of the window comes first, beginning with place $tap of a channel: how deep, and the channel that it is in.
+  (func $depthOf (param $t i32) (param $tap i32) (param $window i32) (result i32)
+    (i32.add
+      (i32.sub (local.get $t) (local.get $tap))
+      (select (local.get $window) (i32.const 0) (i32.lt_u (local.get $t) (local.get $tap)))))
+  (func $channelOf (param $t i32) (param $tap i32) (param $plane i32) (param $planeBytes i32) (result i32)
+    (i32.add (local.get $plane) (select (local.get $planeBytes) (i32.const 0) (i32.lt_u (local.get $t) (local.get $tap)))))
 
   (func $pick64 (param $base i32) (param $offset i32) (result f64)
     (select (f64.const 0) (f64.load (i32.add (local.get $base) (local.get $offset))) (i32.lt_s (local.get $offset) (i32.const 0))))
@@ -111,43 +131,67 @@
   (func (export "panels32")
     (param $target i32) (param $plane i32) (param $planeBytes i32) (param $table i32) (param $tableStride i32)
     (param $window i32) (param $tap i32) (param $depth i32) (param $columns i32)
-    (local $column i32) (local $k i32) (local $t i32) (local $base i32) (local $from i32)
+    (local $column i32) (local $t i32) (local $from i32) (local $base i32) (local $to i32) (local $end i32) (local $first i32)
+    (local $offsets v128) (local $more v128) (local $left v128) (local $right v128)
     (block $done
-      (loop $next
+      (loop $nextColumns
         (br_if $done (i32.ge_u (local.get $column) (local.get $columns)))
-        (local.set $k (local.get $depth))
-        (local.set $t (local.get $tap))
-        (local.set $base (local.get $plane))
-        (local.set $from (i32.add (i32.add (local.get $table) (i32.mul (local.get $t) (local.get $tableStride))) (i32.shl (local.get $column) (i32.const 2))))
-        (loop $each
-          (call $four32 (local.get $target) (local.get $base) (v128.load (local.get $from)))
-          (call $four32 (i32.add (local.get $target) (i32.const 16)) (local.get $base) (v128.load offset=16 (local.get $from)))
-          (local.set $target (i32.add (local.get $target) (i32.const 32)))
-          (local.set $t (i32.add (local.get $t) (i32.const 1)))
-          (local.set $from (i32.add (local.get $from) (local.get $tableStride)))
-          (if (i32.eq (local.get $t) (local.get $window))
+        (local.set $end (i32.add (local.get $target) (i32.shl (local.get $depth) (i32.const 5))))
+        (local.set $from (i32.add (local.get $table) (i32.shl (local.get $column) (i32.const 2))))
+        (local.set $t (i32.const 0))
+        (loop $nextTap
+          (local.set $offsets (v128.load (local.get $from)))
+          (local.set $more (v128.load offset=16 (local.get $from)))
+          (local.set $base (call $channelOf (local.get $t) (local.get $tap) (local.get $plane) (local.get $planeBytes)))
+          (local.set $to (i32.add (local.get $target) (i32.shl (call $depthOf (local.get $t) (local.get $tap) (local.get $window)) (i32.const 5))))
+          (if (i32.lt_u (local.get $to) (local.get $end))
             (then
-              (local.set $t (i32.const 0))
-              (local.set $from (i32.add (local.get $table) (i32.shl (local.get $column) (i32.const 2))))
-              (local.set $base (i32.add (local.get $base) (local.get $planeBytes)))))
-          (br_if $each (local.tee $k (i32.sub (local.get $k) (i32.const 1)))))
+              (local.set $left (i32x4.ge_s (local.get $offsets) (v128.const i32x4 0 0 0 0)))
+              (local.set $right (i32x4.ge_s (local.get $more) (v128.const i32x4 0 0 0 0)))
+              (local.set $offsets (i32x4.sub (local.get $offsets) (v128.const i32x4 0 4 8 12)))
+              (local.set $more (i32x4.sub (local.get $more) (v128.const i32x4 16 20 24 28)))
+              (local.set $first (call $largest
+                (i32x4.max_s
+                  (v128.bitselect (local.get $offsets) (v128.const i32x4 -28 -28 -28 -28) (local.get $left))
+                  (v128.bitselect (local.get $more) (v128.const i32x4 -28 -28 -28 -28) (local.get $right)))))
+              (if (i32x4.all_true
+                    (v128.and
+                      (v128.or (v128.not (local.get $left)) (i32x4.eq (local.get $offsets) (i32x4.splat (local.get $first))))
+                      (v128.or (v128.not (local.get $right)) (i32x4.eq (local.get $more) (i32x4.splat (local.get $first))))))
+                (then
+                  (local.set $base (i32.add (local.get $base) (local.get $first)))
+                  (loop $each
+                    (v128.store (local.get $to) (v128.and (v128.load (local.get $base)) (local.get $left)))
+                    (v128.store offset=16 (local.get $to) (v128.and (v128.load offset=16 (local.get $base)) (local.get $right)))
+                    (local.set $base (i32.add (local.get $base) (local.get $planeBytes)))
+                    (br_if $each (i32.lt_u (local.tee $to (i32.add (local.get $to) (i32.shl (local.get $window) (i32.const 5)))) (local.get $end)))))
+                (else
+                  (local.set $offsets (v128.load (local.get $from)))
+                  (local.set $more (v128.load offset=16 (local.get $from)))
+                  (loop $eachApart
+                    (f32.store (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 0 (local.get $offsets))))
+                    (f32.store offset=4 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 1 (local.get $offsets))))
+                    (f32.store offset=8 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 2 (local.get $offsets))))
+                    (f32.store offset=12 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 3 (local.get $offsets))))
+                    (f32.store offset=16 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 0 (local.get $more))))
+                    (f32.store offset=20 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 1 (local.get $more))))
+                    (f32.store offset=24 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 2 (local.get $more))))
+                    (f32.store offset=28 (local.get $to) (call $pick32 (local.get $base) (i32x4.extract_lane 3 (local.get $more))))
+                    (local.set $base (i32.add (local.get $base) (local.get $planeBytes)))
+                    (br_if $eachApart (i32.lt_u (local.tee $to (i32.add (local.get $to) (i32.shl (local.get $window) (i32.const 5)))) (local.get $end))))))))
+          (local.set $from (i32.add (local.get $from) (local.get $tableStride)))
+          (br_if $nextTap (i32.lt_u (local.tee $t (i32.add (local.get $t) (i32.const 1))) (local.get $window))))
+        (local.set $target (local.get $end))
         (local.set $column (i32.add (local.get $column) (i32.const 8)))
-        (br $next))))
-
-  (func $four32 (param $target i32) (param $base i32) (param $offsets v128)
-    (if (i32.and
-          (i32x4.all_true (i32x4.eq (local.get $offsets)
-            (i32x4.add (i32x4.splat (i32x4.extract_lane 0 (local.get $offsets))) (v128.const i32x4 0 4 8 12))))
-          (i32.ge_s (i32x4.extract_lane 0 (local.get $offsets)) (i32.const 0)))
-      (then (v128.store (local.get $target) (v128.load (i32.add (local.get $base) (i32x4.extract_lane 0 (local.get $offsets))))))
-      (else
-        (f32.store (local.get $target) (call $pick32 (local.get $base) (i32x4.extract_lane 0 (local.get $offsets))))
-        (f32.store offset=4 (local.get $target) (call $pick32 (local.get $base) (i32x4.extract_lane 1 (local.get $offsets))))
-        (f32.store offset=8 (local.get $target) (call $pick32 (local.get $base) (i32x4.extract_lane 2 (local.get $offsets))))
-        (f32.store offset=12 (local.get $target) (call $pick32 (local.get $base) (i32x4.extract_lane 3 (local.get $offsets)))))))
+        (br $nextColumns))))
 
   (func $pick32 (param $base i32) (param $offset i32) (result f32)
     (select (f32.const 0) (f32.load (i32.add (local.get $base) (local.get $offset))) (i32.lt_s (local.get $offset) (i32.const 0))))
+
+  (func $largest (param $x v128) (result i32)
+    (local.set $x (i32x4.max_s (local.get $x) (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $x) (local.get $x))))
+    (local.set $x (i32x4.max_s (local.get $x) (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $x) (local.get $x))))
+    (i32x4.extract_lane 0 (local.get $x)))
 
   ;; Adds to the sums the products of strips with panels, both of $depth.
   (func (export "products64")
@@ -192,21 +236,23 @@
             (local.set $a (i32.add (local.get $a) (i32.const 32)))
             (local.set $b (i32.add (local.get $b) (i32.const 32)))
             (br_if $each (i32.lt_u (local.get $a) (local.get $strip))))
-          (local.set $y (call $add64 (local.get $y) (local.get $stride) (local.get $s00) (local.get $s01)))
-          (local.set $y (call $add64 (local.get $y) (local.get $stride) (local.get $s10) (local.get $s11)))
-          (local.set $y (call $add64 (local.get $y) (local.get $stride) (local.get $s20) (local.get $s21)))
-          (local.set $y (call $add64 (local.get $y) (local.get $stride) (local.get $s30) (local.get $s31)))
+          (v128.store (local.get $y) (f64x2.add (v128.load (local.get $y)) (local.get $s00)))
+          (v128.store offset=16 (local.get $y) (f64x2.add (v128.load offset=16 (local.get $y)) (local.get $s01)))
+          (local.set $y (i32.add (local.get $y) (local.get $stride)))
+          (v128.store (local.get $y) (f64x2.add (v128.load (local.get $y)) (local.get $s10)))
+          (v128.store offset=16 (local.get $y) (f64x2.add (v128.load offset=16 (local.get $y)) (local.get $s11)))
+          (local.set $y (i32.add (local.get $y) (local.get $stride)))
+          (v128.store (local.get $y) (f64x2.add (v128.load (local.get $y)) (local.get $s20)))
+          (v128.store offset=16 (local.get $y) (f64x2.add (v128.load offset=16 (local.get $y)) (local.get $s21)))
+          (local.set $y (i32.add (local.get $y) (local.get $stride)))
+          (v128.store (local.get $y) (f64x2.add (v128.load (local.get $y)) (local.get $s30)))
+          (v128.store offset=16 (local.get $y) (f64x2.add (v128.load offset=16 (local.get $y)) (local.get $s31)))
+          (local.set $y (i32.add (local.get $y) (local.get $stride)))
           (br_if $nextStrip (i32.lt_u (local.get $strip) (local.get $stripEnd))))
         (local.set $panels (i32.add (local.get $panels) (local.get $size)))
         (local.set $sums (i32.add (local.get $sums) (i32.const 32)))
         (local.set $panelCount (i32.sub (local.get $panelCount) (i32.const 1)))
         (br $nextPanel))))
-
-  ;; Adds four sums; gives the next row.
-  (func $add64 (param $y i32) (param $stride i32) (param $left v128) (param $right v128) (result i32)
-    (v128.store (local.get $y) (f64x2.add (v128.load (local.get $y)) (local.get $left)))
-    (v128.store offset=16 (local.get $y) (f64x2.add (v128.load offset=16 (local.get $y)) (local.get $right)))
-    (i32.add (local.get $y) (local.get $stride)))
 
   ;; The same of float32: products and sums of up to 64 of them in float32, then added up in float64.
   (func (export "products32")
@@ -254,10 +300,35 @@
               (local.set $a (i32.add (local.get $a) (i32.const 16)))
               (local.set $b (i32.add (local.get $b) (i32.const 32)))
               (br_if $each (i32.lt_u (local.get $a) (local.get $end))))
-            (local.set $row (call $add32 (local.get $y) (local.get $stride) (local.get $s00) (local.get $s01)))
-            (local.set $row (call $add32 (local.get $row) (local.get $stride) (local.get $s10) (local.get $s11)))
-            (local.set $row (call $add32 (local.get $row) (local.get $stride) (local.get $s20) (local.get $s21)))
-            (local.set $row (call $add32 (local.get $row) (local.get $stride) (local.get $s30) (local.get $s31)))
+            (local.set $row (local.get $y))
+            (v128.store (local.get $row) (f64x2.add (v128.load (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s00))))
+            (v128.store offset=16 (local.get $row)
+              (f64x2.add (v128.load offset=16 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s00) (local.get $s00)))))
+            (v128.store offset=32 (local.get $row) (f64x2.add (v128.load offset=32 (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s01))))
+            (v128.store offset=48 (local.get $row)
+              (f64x2.add (v128.load offset=48 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s01) (local.get $s01)))))
+            (local.set $row (i32.add (local.get $row) (local.get $stride)))
+            (v128.store (local.get $row) (f64x2.add (v128.load (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s10))))
+            (v128.store offset=16 (local.get $row)
+              (f64x2.add (v128.load offset=16 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s10) (local.get $s10)))))
+            (v128.store offset=32 (local.get $row) (f64x2.add (v128.load offset=32 (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s11))))
+            (v128.store offset=48 (local.get $row)
+              (f64x2.add (v128.load offset=48 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s11) (local.get $s11)))))
+            (local.set $row (i32.add (local.get $row) (local.get $stride)))
+            (v128.store (local.get $row) (f64x2.add (v128.load (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s20))))
+            (v128.store offset=16 (local.get $row)
+              (f64x2.add (v128.load offset=16 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s20) (local.get $s20)))))
+            (v128.store offset=32 (local.get $row) (f64x2.add (v128.load offset=32 (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s21))))
+            (v128.store offset=48 (local.get $row)
+              (f64x2.add (v128.load offset=48 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s21) (local.get $s21)))))
+            (local.set $row (i32.add (local.get $row) (local.get $stride)))
+            (v128.store (local.get $row) (f64x2.add (v128.load (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s30))))
+            (v128.store offset=16 (local.get $row)
+              (f64x2.add (v128.load offset=16 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s30) (local.get $s30)))))
+            (v128.store offset=32 (local.get $row) (f64x2.add (v128.load offset=32 (local.get $row)) (f64x2.promote_low_f32x4 (local.get $s31))))
+            (v128.store offset=48 (local.get $row)
+              (f64x2.add (v128.load offset=48 (local.get $row)) (f64x2.promote_low_f32x4 (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s31) (local.get $s31)))))
+            (local.set $row (i32.add (local.get $row) (local.get $stride)))
             (br_if $chunk (i32.lt_u (local.get $a) (local.get $strip))))
           (local.set $y (local.get $row))
           (br_if $nextStrip (i32.lt_u (local.get $strip) (local.get $stripEnd))))
@@ -265,14 +336,6 @@
         (local.set $sums (i32.add (local.get $sums) (i32.const 64)))
         (local.set $panelCount (i32.sub (local.get $panelCount) (i32.const 1)))
         (br $nextPanel))))
-
-  ;; Adds eight sums of float32; gives the next row.
-  (func $add32 (param $y i32) (param $stride i32) (param $left v128) (param $right v128) (result i32)
-    (v128.store (local.get $y) (f64x2.add (v128.load (local.get $y)) (f64x2.promote_low_f32x4 (local.get $left))))
-    (v128.store offset=16 (local.get $y) (f64x2.add (v128.load offset=16 (local.get $y)) (f64x2.promote_low_f32x4 (call $high (local.get $left)))))
-    (v128.store offset=32 (local.get $y) (f64x2.add (v128.load offset=32 (local.get $y)) (f64x2.promote_low_f32x4 (local.get $right))))
-    (v128.store offset=48 (local.get $y) (f64x2.add (v128.load offset=48 (local.get $y)) (f64x2.promote_low_f32x4 (call $high (local.get $right)))))
-    (i32.add (local.get $y) (local.get $stride)))
 
   ;; The inner product of $count float32 with as many float64, in float64: four sums side by side, what is left over with the first of them.
   (func (export "dot") (param $a i32) (param $b i32) (param $count i32) (result f64)
@@ -295,7 +358,4 @@
         (local.set $a (i32.add (local.get $a) (i32.const 4)))
         (local.set $b (i32.add (local.get $b) (i32.const 8)))
         (br $tail)))
-    (f64.add (f64.add (local.get $first) (f64x2.extract_lane 1 (local.get $x))) (f64.add (f64x2.extract_lane 0 (local.get $y)) (f64x2.extract_lane 1 (local.get $y)))))
-
-  (func $high (param $x v128) (result v128)
-    (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $x) (local.get $x))))
+    (f64.add (f64.add (local.get $first) (f64x2.extract_lane 1 (local.get $x))) (f64.add (f64x2.extract_lane 0 (local.get $y)) (f64x2.extract_lane 1 (local.get $y))))))

@@ -120,9 +120,9 @@ async function runConv(conv: Conv, multiplier: Multiplier): Promise<Value> {
 function counting(precision: Precision): { readonly multiplier: Multiplier; readonly work: () => number } {
   const own = localMultiplier(precision);
   let work = 0;
-  const perform: Multiplier['perform'] = (task) => {
+  const perform: Multiplier['perform'] = (task, take) => {
     work += task.work;
-    return own.perform(task);
+    return own.perform(task, take);
   };
   return { multiplier: { ...own, perform }, work: () => work };
 }
@@ -220,8 +220,10 @@ describe.each(['float64', 'float32'] as const)('in %s', (precision) => {
 it('a task that fails on a thread is an error, and the next one is done', async () => {
   const multiplier = threadedMultiplier('float64', 2);
   const task = { byteLength: 128, writes: [], calls: [['no such kernel', 0]] as const, sums: { at: 64, count: 2, stride: 2 }, work: 2 ** 30 };
-  await expect(multiplier.perform(task)).rejects.toMatchObject({ kind: 'engine' });
-  expect([...(await multiplier.perform({ ...task, calls: [['clear', 64, 16]] }))]).toEqual([0, 0]);
+  await expect(multiplier.perform(task, () => {})).rejects.toMatchObject({ kind: 'engine' });
+  const taken: number[] = [];
+  await multiplier.perform({ ...task, calls: [['clear', 64, 16]] }, (sums) => taken.push(...sums));
+  expect(taken).toEqual([0, 0]);
   multiplier.close();
 });
 
@@ -238,7 +240,11 @@ it.each([1, 2, 3])('of few rows a dense layer gives the inner products of plain 
 });
 
 it('a ReLU is the larger of each element and zero, NaN and zeros of both signs included', async () => {
-  const data = Float64Array.of(1, -1, 0, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 5e-324, -5e-324);
-  const [made] = (await evaluateLayer(makeLayer({ name: 'y', op: 'Relu', inputs: ['x'], outputs: ['y'] }), [{ shape: [9], data }])) as [Value];
-  expect([...made.data]).toEqual([...data].map((element) => Math.max(element, 0)));
+  const finite = [1, -1, 0, -0, 5e-324, -5e-324, 2 ** 1022, -Number.MAX_VALUE];
+  for (const odd of [[], [Number.NaN], [Number.POSITIVE_INFINITY], [Number.NEGATIVE_INFINITY], [Number.MAX_VALUE]]) {
+    const data = Float64Array.from([...finite, ...odd]);
+    const layer = makeLayer({ name: 'y', op: 'Relu', inputs: ['x'], outputs: ['y'] });
+    const [made] = (await evaluateLayer(layer, [{ shape: [data.length], data }])) as [Value];
+    expect([...made.data]).toEqual([...data].map((element) => Math.max(element, 0)));
+  }
 });

@@ -62,7 +62,7 @@ export const conv = operator({
     for (let i = 0; i < batch * outChannels; i++) y.data.fill(bias[i % outChannels]!, i * positions, (i + 1) * positions);
     const inSize = elementCount(window.map((axis) => axis.inSize));
     const perGroup = outChannels / group;
-    const fits = (groupIn * inSize + ROWS * (positions + depth)) * 8 < MOST_BYTES;
+    const fits = (groupIn * inSize + ROWS * (positions + 2 * depth)) * 8 < MOST_BYTES;
     const add =
       fits && isWorthKernels(perGroup, depth, positions)
         ? kernelProducts(window, { data: input.data, groupIn, inSize }, multiplier)
@@ -115,25 +115,25 @@ function kernelProducts(window: Window, { data, groupIn, inSize }: Planes, multi
 /** For each place of the window, then each place of the output: the index in a channel, -1 in the padding. */
 function windowPlaces([d, h, w]: Window): Int32Array {
   const [depths, heights, widths] = [inputPositions(d), inputPositions(h), inputPositions(w)];
-  const places = new Int32Array(d.kernel * h.kernel * w.kernel * d.outSize * h.outSize * w.outSize);
-  let at = 0;
-  for (let kd = 0; kd < d.kernel; kd++) {
-    for (let kh = 0; kh < h.kernel; kh++) {
-      for (let kw = 0; kw < w.kernel; kw++) {
-        for (let slab = 0; slab < d.outSize; slab++) {
-          const z = depths[slab * d.kernel + kd]!;
-          for (let line = 0; line < h.outSize; line++) {
-            const row = heights[line * h.kernel + kh]!;
-            for (let column = 0; column < w.outSize; column++) {
-              const col = widths[column * w.kernel + kw]!;
-              places[at++] = z < 0 || row < 0 || col < 0 ? -1 : (z * h.inSize + row) * w.inSize + col;
-            }
-          }
-        }
-      }
+  const positions = d.outSize * h.outSize * w.outSize;
+  const places = new Int32Array(d.kernel * h.kernel * w.kernel * positions);
+  for (let tap = 0; tap < places.length / positions; tap++) {
+    const [kd, kh, kw] = [Math.floor(tap / (h.kernel * w.kernel)), Math.floor(tap / w.kernel) % h.kernel, tap % w.kernel];
+    for (let line = 0; line < d.outSize * h.outSize; line++) {
+      const z = depths[Math.floor(line / h.outSize) * d.kernel + kd]!;
+      const row = heights[(line % h.outSize) * h.kernel + kh]!;
+      fillLine(places, tap * positions + line * w.outSize, w, widths, kw, z < 0 || row < 0 ? -1 : (z * h.inSize + row) * w.inSize);
     }
   }
   return places;
+}
+
+/** The places of one line; those of the line that is read begin at `start`, and -1 is outside of the picture. */
+function fillLine(places: Int32Array, at: number, { kernel, outSize }: WindowAxis, widths: Int32Array, tap: number, start: number): void {
+  for (let column = 0; column < outSize; column++) {
+    const place = widths[column * kernel + tap]!;
+    places[at + column] = start < 0 || place < 0 ? -1 : start + place;
+  }
 }
 
 /** Of as few rows packing costs more than it saves: depthwise convolutions. */

@@ -9,8 +9,8 @@ export interface Multiplier {
   /** Values as a task takes them, where many tasks will read them. */
   share(data: Float64Array): Factors;
   shareTable(table: Int32Array): Int32Array;
-  /** @returns the sums, [rows][stride] */
-  perform(task: ProductTask): Promise<Float64Array>;
+  /** @param take gets the sums, [rows][stride], which are not kept */
+  perform(task: ProductTask, take: (sums: Float64Array) => void): Promise<void>;
 }
 
 /** Rows of one task at most: with what is laid out beside them they stay in a core's cache. */
@@ -47,7 +47,7 @@ export function divideProducts(multiplier: Multiplier): Division {
       for (let row = 0; row < count; row += perTask) {
         const taken = Math.min(perTask, count - row);
         const task = planProducts(factorsOf(rows.subarray(row * depth, (row + taken) * depth), precision), taken, depth, columns, precision);
-        pending.push(multiplier.perform(task).then((sums) => take(sums, task.sums.stride, row, taken)));
+        pending.push(multiplier.perform(task, (sums) => take(sums, task.sums.stride, row, taken)));
         if (pending.length >= width) await pending.shift();
       }
     },
@@ -101,7 +101,7 @@ export function localMultiplier(precision: Precision): Multiplier {
     width: 1,
     share: (data) => factorsOf(data, precision),
     shareTable: (table) => table,
-    async perform({ byteLength, writes, calls, sums }) {
+    async perform({ byteLength, writes, calls, sums }, take) {
       if (!bench) {
         const memory = new WebAssembly.Memory({ initial: 1 });
         bench = { memory, kernels: new WebAssembly.Instance(compiledKernels(), { js: { memory } }).exports as never };
@@ -111,7 +111,7 @@ export function localMultiplier(precision: Precision): Multiplier {
       if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
       for (const { at, data } of writes) new (data.constructor as Float64ArrayConstructor)(memory.buffer, at, data.length).set(data);
       for (const [name, ...args] of calls) kernels[name]!(...args);
-      return new Float64Array(memory.buffer, sums.at, sums.count).slice();
+      take(new Float64Array(memory.buffer, sums.at, sums.count));
     },
   };
 }

@@ -22,26 +22,32 @@ export const maxPool = operator({
   sign: ({ x }) => x,
   onnx: { newer: { dilations: 10, ceil_mode: 10, storage_order: 8 } },
   compute({ x }, attributes, { outputs }) {
-    const pool: Pool = (plane, elements, start, count) => {
-      let largest = Number.NEGATIVE_INFINITY;
-      for (let i = start; i < start + count; i++) largest = Math.max(largest, plane[elements[i]!]!);
-      return largest;
-    };
     const window = windowOver(attributes, x.shape);
-    const largest = poolWindows(x, window, pool);
+    const largest = poolWindows(x, window, poolLargest);
     if (outputs < 2) return [largest];
     return [largest, placesOfLargest(x, window, attributes.storage_order !== 0)];
   },
 });
 
+const poolLargest: Pool = (plane, { elements, size, counts }, y, at) => {
+  for (let i = 0; i < counts.length; i++) {
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let each = i * size; each < i * size + counts[i]!; each++) largest = Math.max(largest, plane[elements[each]!]!);
+    y[at + i] = largest;
+  }
+};
+
 /** Flat places; with columns first where `columnMajor` says so. */
 function placesOfLargest(x: Value, window: Window, columnMajor: boolean): Value {
   const [d, h, w] = window.map(({ inSize }) => inSize) as [number, number, number];
-  const places = poolWindows(x, window, (plane, elements, start, count) => {
-    let best = elements[start]!;
-    for (let i = start + 1; i < start + count; i++) if (plane[elements[i]!]! > plane[best]!) best = elements[i]!;
-    return columnMajor ? Math.floor(best / (h * w)) * h * w + (best % w) * h + (Math.floor(best / w) % h) : best;
-  });
+  const pool: Pool = (plane, { elements, size, counts }, y, at) => {
+    for (let i = 0; i < counts.length; i++) {
+      let best = elements[i * size]!;
+      for (let each = i * size + 1; each < i * size + counts[i]!; each++) if (plane[elements[each]!]! > plane[best]!) best = elements[each]!;
+      y[at + i] = columnMajor ? Math.floor(best / (h * w)) * h * w + (best % w) * h + (Math.floor(best / w) % h) : best;
+    }
+  };
+  const places = poolWindows(x, window, pool);
   const outSize = elementCount(window.map(({ outSize: size }) => size));
   return { shape: places.shape, data: places.data.map((place, i) => Math.floor(i / outSize) * d * h * w + place) };
 }
@@ -65,10 +71,12 @@ export const averagePool = operator({
   },
   compute({ x }, attributes) {
     const includePad = attributes.count_include_pad !== 0;
-    const pool: Pool = (plane, elements, start, count, padded) => {
-      let sum = 0;
-      for (let i = start; i < start + count; i++) sum += plane[elements[i]!]!;
-      return sum / (includePad ? padded : count);
+    const pool: Pool = (plane, { elements, size, counts, padded }, y, at) => {
+      for (let i = 0; i < counts.length; i++) {
+        let sum = 0;
+        for (let each = i * size; each < i * size + counts[i]!; each++) sum += plane[elements[each]!]!;
+        y[at + i] = sum / (includePad ? padded : counts)[i]!;
+      }
     };
     return [poolWindows(x, windowOver(attributes, x.shape), pool)];
   },
@@ -84,10 +92,12 @@ export const lpPool = operator({
   sign: () => true,
   onnx: { since: 2, newer: { dilations: 18, ceil_mode: 18 } },
   compute({ x }, attributes) {
-    const pool: Pool = (plane, elements, start, count) => {
-      let sum = 0;
-      for (let i = start; i < start + count; i++) sum += Math.abs(plane[elements[i]!]!) ** attributes.p;
-      return sum ** (1 / attributes.p);
+    const pool: Pool = (plane, { elements, size, counts }, y, at) => {
+      for (let i = 0; i < counts.length; i++) {
+        let sum = 0;
+        for (let each = i * size; each < i * size + counts[i]!; each++) sum += Math.abs(plane[elements[each]!]!) ** attributes.p;
+        y[at + i] = sum ** (1 / attributes.p);
+      }
     };
     return [poolWindows(x, windowOver(attributes, x.shape), pool)];
   },
@@ -131,11 +141,19 @@ function overPlanes(x: Value, pool: (plane: Float64Array) => number): Value {
   return y;
 }
 
-/**
- * @param pool gets a channel's plane, the places in it that lie in the window (`count` of `elements` from `start` on), and how many
- *   places of the window lie in the plane or its padding
- */
-type Pool = (plane: Float64Array, elements: Int32Array, start: number, count: number, padded: number) => number;
+/** The windows of one line. */
+interface Windows {
+  /** Places in a channel's plane: those of window i begin at i * size. */
+  readonly elements: Int32Array;
+  readonly size: number;
+  /** How many places of each window lie in the plane. */
+  readonly counts: Int32Array;
+  /** How many lie in the plane or its padding. */
+  readonly padded: Int32Array;
+}
+
+/** Pools the windows of one line of a channel's plane into `y` from `at` on: a line at a time, because a call for each window would take longer than its work. */
+type Pool = (plane: Float64Array, windows: Windows, y: Float64Array, at: number) => void;
 
 function poolWindows(x: Value, window: Window, pool: Pool): Value {
   const [d, h, w] = window;
@@ -167,8 +185,7 @@ function poolWindows(x: Value, window: Window, pool: Pool): Value {
     }
     for (let plane = 0; plane * outSize < y.data.length; plane++) {
       const values = x.data.subarray(plane * inSize, (plane + 1) * inSize);
-      const at = plane * outSize + line * w.outSize;
-      for (let left = 0; left < w.outSize; left++) y.data[at + left] = pool(values, elements, left * size, counts[left]!, padded[left]!);
+      pool(values, { elements, size, counts, padded }, y.data, plane * outSize + line * w.outSize);
     }
   }
   return y;

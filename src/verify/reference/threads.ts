@@ -76,16 +76,20 @@ export function threadedMultiplier(precision: Precision, width = Math.min(coreCo
     width,
     share: (data) => (width > 1 && data.length >= WORTH_SHARING ? shared(factorsOf(data, precision)) : factorsOf(data, precision)),
     shareTable: (table) => (width > 1 && table.length >= WORTH_SHARING ? shared(table) : table),
-    async perform(task) {
-      if (width < 2 || task.work < WORTH_SENDING || isClosed) return local.perform(task);
+    async perform(task, take) {
+      if (width < 2 || task.work < WORTH_SENDING || isClosed) return local.perform(task, take);
       if (pool === undefined) pool = usePool(width);
-      if (!pool || pool.isBroken()) return local.perform(task);
+      if (!pool || pool.isBroken()) return local.perform(task, take);
       const used = pool;
-      return used.perform(task).catch((error: unknown) => {
+      let made: Float64Array;
+      try {
+        made = await used.perform(task);
+      } catch (error) {
         // A page's policy may forbid its workers, which shows when they should start.
-        if (used.isBroken()) return local.perform(task);
+        if (used.isBroken()) return local.perform(task, take);
         throw error;
-      });
+      }
+      take(made);
     },
     close() {
       isClosed = true;

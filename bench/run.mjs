@@ -20,7 +20,7 @@ import { GOLDEN, recordVgg16 } from './record.mjs';
 import { measureStarts, median } from './start.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const main = join(root, 'dist/cli/main.js');
+const main = join(root, 'dist/cli/main.cjs');
 const { values: flags } = parseArgs({
   options: { runs: { type: 'string', default: '5' }, only: { type: 'string' }, folder: { type: 'string', default: join(root, '.cache/bench') } },
 });

@@ -20,12 +20,21 @@ const BUNDLED = ['commander', 'picocolors'];
 const REQUIRED = /^(node:.*|fflate)$/;
 
 /** What modules know and scripts do not. */
-const INTRO = `
+const HERE = `
 const toUrl = (path) => require('node:url').pathToFileURL(path).href;
 const HERE = toUrl(__filename);
+`;
+const INTRO = `
+${HERE}
 const RESOLVE = (name) => toUrl(require.resolve(name));
 const IMPORT = typeof importPackage === 'undefined' ? (name) => import(name) : importPackage;
 `;
+
+/** Functions keep their names, so that a trace of the stack still says where. */
+const MINIFY = { compress: false, mangle: { keepNames: true }, codegen: { removeWhitespace: true } };
+
+/** commander loads what starts processes, and with it Node's sockets, for executable subcommands, which there are none of. */
+const isForPrograms = (id, importer) => id === 'node:child_process' && importer?.includes('commander');
 
 const { rolldown } = await import('rolldown');
 const bundle = await rolldown({
@@ -34,15 +43,14 @@ const bundle = await rolldown({
   platform: 'node',
   // What the core has is there already when it is asked for later; in the library, and in a page, it is not.
   checks: { ineffectiveDynamicImport: false },
-  external: (id) => !BUNDLED.includes(id) && !id.startsWith('.') && !isAbsolute(id),
+  external: (id, importer) => !BUNDLED.includes(id) && !id.startsWith('.') && !isAbsolute(id) && !isForPrograms(id, importer),
   transform: { define: { 'import.meta.url': 'HERE', 'import.meta.resolve': 'RESOLVE' } },
   plugins: [
     // A script cannot import by itself, so what loads it does (`src/cli/load.ts`).
     { name: 'imports of packages', transform: (code) => code.replace(/\bimport\((?!'\.)/g, 'IMPORT(') },
     {
       name: 'no commands of their own programs',
-      // commander loads it for what it calls executable subcommands, which there are none of.
-      resolveId: (id, importer) => (id === 'node:child_process' && importer?.includes('commander') ? '\0no-child-process' : null),
+      resolveId: (id, importer) => (isForPrograms(id, importer) ? '\0no-child-process' : null),
       load: (id) => (id === '\0no-child-process' ? 'export {};' : null),
     },
   ],
@@ -52,10 +60,10 @@ const { output } = await bundle.generate({
   format: 'cjs',
   strict: true,
   intro: INTRO,
-  entryFileNames: '[name].js',
+  // Its host starts the child by name; any other file's content is told by it, also to who keeps what V8 made of it.
+  entryFileNames: ({ name }) => (name === 'engine-child' ? '[name].js' : '[name]-[hash].js'),
   chunkFileNames: '[name]-[hash].js',
-  // Functions keep their names, so that a trace of the stack still says where.
-  minify: { compress: false, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
+  minify: MINIFY,
   // Left alone, what several commands share becomes eighty small files for an inspection, and to find and link those takes longer than to compile
   // them: what opens any model is one file, and so is what every Keras model needs.
   codeSplitting: {
@@ -72,15 +80,17 @@ writeFileSync('dist/cli/chunks/package.json', '{ "type": "commonjs" }\n');
 for (const { fileName, code, imports } of output) {
   const wrong = imports.filter((name) => !output.some((other) => other.fileName === name) && !REQUIRED.test(name));
   if (wrong.length > 0) throw new Error(`${fileName} requires ${wrong.join(', ')}: import it where it is used`);
-  writeFileSync(join('dist/cli/chunks', fileName), code);
+  writeFileSync(join('dist/cli/chunks', fileName), inAscii(code));
 }
+const program = output.find(({ name, isEntry }) => isEntry && name === 'program').fileName;
+await writeCommand(program);
 // Who gives a package on gives its licence with it.
 const licences = BUNDLED.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
 writeFileSync('dist/cli/LICENSES.txt', licences.join('\n\n'));
 
 // Each run adds what V8 compiled for it.
 const scratch = mkdtempSync(join(tmpdir(), 'weighbridge-build-'));
-for (const name of ['digits.h5', 'digits.pth', 'digits.caffemodel']) run('scripts/compile.mjs', 'inspect', `demo/digits/${name}`);
+for (const name of ['digits.h5', 'digits.pth', 'digits.caffemodel']) run('scripts/compile.mjs', program, 'inspect', `demo/digits/${name}`);
 for (const [name, to] of [
   ['digits.h5', 'onnx'],
   ['digits.caffemodel', 'tfjs'],
@@ -88,14 +98,33 @@ for (const [name, to] of [
   ['digits.pth', 'safetensors'],
 ]) {
   const output = join(scratch, to === 'safetensors' ? 'weights.safetensors' : to);
-  run('scripts/compile.mjs', 'convert', `demo/digits/${name}`, '-o', output, '--to', to, '--no-verify');
-  run('scripts/compile.mjs', 'inspect', output);
+  run('scripts/compile.mjs', program, 'convert', `demo/digits/${name}`, '-o', output, '--to', to, '--no-verify');
+  run('scripts/compile.mjs', program, 'inspect', output);
 }
 rmSync(scratch, { recursive: true });
 
-// A link to the command, such as `npm link` makes, keeps working after every build.
-chmodSync('dist/cli/main.js', 0o755);
 writeFileSync('dist/.built', '');
+
+/** The command's own file: a script, because what Node loads for modules takes it a fifth of its own start. */
+async function writeCommand(program) {
+  const bundle = await rolldown({
+    input: 'dist/cli/main.js',
+    platform: 'node',
+    transform: { define: { 'import.meta.url': 'HERE', PROGRAM: JSON.stringify(program) } },
+  });
+  const { output } = await bundle.generate({ format: 'cjs', strict: true, intro: HERE, minify: MINIFY });
+  await bundle.close();
+  writeFileSync('dist/cli/main.cjs', inAscii(output[0].code));
+  rmSync('dist/cli/main.js');
+  rmSync('dist/cli/main.d.ts');
+  // A link to the command, such as `npm link` makes, keeps working after every build.
+  chmodSync('dist/cli/main.cjs', 0o755);
+}
+
+/** Letters that only strings, templates and patterns have, as escapes: V8 reads a text of one byte each sooner, and holds it in half of the memory. */
+function inAscii(code) {
+  return code.replace(/[\u0080-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
 
 /** Runs a script of Node's, whose output is no more than narration. */
 function run(...args) {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../dist/cli/main.cjs', import.meta.url));
 const MEASURE = new URL('./measure.mjs', import.meta.url).href;
 /** Nothing waits longer than this, however busy the machine is. */
 const MAX_WALL_SECONDS = 120;

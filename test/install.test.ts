@@ -1,6 +1,6 @@
 /** Installing runs no code of a dependency's and asks nobody but the registry; what is installed is small, and works by itself. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -110,16 +110,21 @@ describe('a package made of a fresh clone', () => {
   test('is built first, and holds the command once', () => {
     const paths = files.map(({ path }) => path);
     expect(paths).toEqual(
-      expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/node/index.js', 'dist/cli/main.js', 'dist/cli/chunks/engine-child.js']),
+      expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/node/index.js', 'dist/cli/main.cjs', 'dist/cli/chunks/engine-child.js']),
     );
     // What this V8 compiled is of no use to another.
     expect(paths.filter((path) => /^(src|test|site|engines|node_modules)\/|^dist\/cli\/(commands|compiled|demo|golden|many)\//.test(path))).toEqual([]);
-    expect(files.find(({ path }) => path === 'dist/cli/main.js')!.mode & 0o111).not.toBe(0);
+    expect(files.find(({ path }) => path === 'dist/cli/main.cjs')!.mode & 0o111).not.toBe(0);
     expect(sizeOf(installed)).toBeLessThan(10e6);
   });
 
+  const caches = join(folder, 'caches');
   const run = (...args: readonly string[]) =>
-    spawnSync(process.execPath, [join(installed, 'dist/cli/main.js'), ...args], { cwd: folder, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1' } });
+    spawnSync(process.execPath, [join(installed, 'dist/cli/main.cjs'), ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', XDG_CACHE_HOME: caches },
+    });
 
   test('inspects, converts and verifies by itself, says on whose word, and names the line that installs more', () => {
     expect(run('inspect', join(DIGITS, 'digits.h5')).status).toBe(0);
@@ -128,6 +133,29 @@ describe('a package made of a fresh clone', () => {
     expect(stdout).toMatch(/^match.*own reading of both files/m);
     expect(stdout).toContain('npm install -g --ignore-scripts weighbridge-engines');
   }, 120_000);
+
+  test.skipIf(process.platform !== 'linux')('keeps what V8 compiled of it where nobody else can write, and nowhere else', () => {
+    const inspect = () => expect(run('inspect', join(DIGITS, 'digits.pth')).status).toBe(0);
+    const kept = join(caches, 'weighbridge-compiled', `${process.versions.v8}-${process.arch}`);
+    const found = () => new Map(readdirSync(kept).map((name) => [name, statSync(join(kept, name)).mtimeMs]));
+    rmSync(caches, { recursive: true, force: true });
+    inspect();
+    const first = found();
+    expect([...first.keys()]).toEqual(expect.arrayContaining([expect.stringMatching(/^program-/), expect.stringMatching(/^core-/)]));
+    expect([dirname(kept), kept].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o700]);
+    // Of another version.
+    writeFileSync(join(kept, 'core-00000000.js.bin'), '');
+    writeFileSync(join(kept, [...first.keys()].find((name) => name.startsWith('core-'))!), 'damaged');
+    inspect();
+    const second = found();
+    expect([...second.keys()]).toEqual([...first.keys()]);
+    expect([...second].filter(([name, at]) => at !== first.get(name)).map(([name]) => name)).toEqual([expect.stringMatching(/^core-/)]);
+
+    rmSync(kept, { recursive: true });
+    chmodSync(dirname(kept), 0o777);
+    inspect();
+    expect(readdirSync(kept)).toEqual([]);
+  });
 
   test('finds the runtimes beside weighbridge-engines', () => {
     const companion = join(modules, 'weighbridge-engines');

@@ -222,7 +222,7 @@ describe('conveniences', () => {
     .each([`inspect ${join(DIGITS, 'digits.h5')} --json`, 'formats', `convert ${join(DIGITS, 'digits.h5')} -o - --to safetensors`])(
     'says once that stdout is full, and that is exit code 2: %s',
     (line) => {
-      const { status, stderr } = spawnSync('/bin/sh', ['-c', `"$0" "$1" ${line} --quiet >/dev/full`, process.execPath, join(ROOT, 'dist/cli/main.js')]);
+      const { status, stderr } = spawnSync('/bin/sh', ['-c', `"$0" "$1" ${line} --quiet >/dev/full`, process.execPath, join(ROOT, 'dist/cli/main.cjs')]);
       expect([status, stderr.toString()]).toEqual([2, expect.stringMatching(/^error {2}stdout: could not be written: ENOSPC[^\n]*\n$/)]);
     },
   );
@@ -231,14 +231,14 @@ describe('conveniences', () => {
     ['differences', ['diff', join(DIGITS, 'digits.h5'), join(DIGITS, 'keras.npz')], 1],
     ['none', ['diff', join(DIGITS, 'digits.h5'), join(DIGITS, 'digits.h5')], 0],
   ] as const)('tells by its exit code of %s where nobody reads what it says any more', async (_, args, status) => {
-    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
     child.stdout.destroy();
     expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(status);
   });
 
   it('tells by its exit code alone where stderr is full', () => {
     if (!existsSync('/dev/full')) return;
-    const line = ['-c', '"$0" "$1" inspect none.h5 2>/dev/full', process.execPath, join(ROOT, 'dist/cli/main.js')];
+    const line = ['-c', '"$0" "$1" inspect none.h5 2>/dev/full', process.execPath, join(ROOT, 'dist/cli/main.cjs')];
     expect(spawnSync('/bin/sh', line).status).toBe(2);
   });
 

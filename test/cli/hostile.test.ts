@@ -156,7 +156,7 @@ it('recorded outputs of another net leave no file behind', () => {
 it('an output that cannot be written is named, and the folder stays as it was', () => {
   const { status, stderr } = spawnSync(
     process.execPath,
-    [join(ROOT, 'dist/cli/main.js'), 'convert', join(DIGITS, 'digits.pth'), '-o', join(folder, 'no-such-folder/x.onnx')],
+    [join(ROOT, 'dist/cli/main.cjs'), 'convert', join(DIGITS, 'digits.pth'), '-o', join(folder, 'no-such-folder/x.onnx')],
     {
       encoding: 'utf8',
     },

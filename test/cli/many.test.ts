@@ -130,7 +130,7 @@ describe('convert', () => {
   it('ended by a signal, ends what it has started and leaves nothing half written', async () => {
     const own = temporaryFolder();
     for (const name of ['a.h5', 'b.h5', 'c.h5']) copyFileSync(join(DIGITS, 'digits.h5'), join(own, name));
-    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), 'convert', '*.h5', '-o', 'out/', '--to', 'onnx', '--samples', '1', '--jobs', '1'], {
+    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), 'convert', '*.h5', '-o', 'out/', '--to', 'onnx', '--samples', '1', '--jobs', '1'], {
       cwd: own,
     });
     const first = new Promise<void>((resolve) => child.stderr.on('data', (chunk: Buffer) => chunk.includes('1 of 3') && resolve()));

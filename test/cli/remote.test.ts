@@ -44,7 +44,7 @@ afterAll(() => {
 function run(args: readonly string[], { stdin, env = {} }: { readonly stdin?: string; readonly env?: Record<string, string> } = {}) {
   asked = [];
   const variables = { ...process.env, NO_COLOR: '1', WEIGHBRIDGE_CACHE: cache, ...env };
-  const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...args], { env: variables });
+  const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), ...args], { env: variables });
   // It may end before it has read all of it.
   child.stdin.on('error', () => {});
   if (stdin === undefined) child.stdin.end();

@@ -8,7 +8,7 @@ import { afterAll } from 'vitest';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const DIGITS = join(ROOT, 'demo/digits');
-const MAIN = join(ROOT, 'dist/cli/main.js');
+const MAIN = join(ROOT, 'dist/cli/main.cjs');
 
 export interface Run {
   readonly status: number | null;

@@ -34,7 +34,7 @@ export function runHostile(folder: string, name: string, { files, flags = [] }: 
   mkdirSync(inside, { recursive: true });
   for (const [file, bytes] of Object.entries(files)) writeFileSync(join(inside, file), bytes);
   const [model] = Object.keys(files);
-  const main = join(ROOT, 'dist/cli/main.js');
+  const main = join(ROOT, 'dist/cli/main.cjs');
   const startedAt = performance.now();
   const args = ['--import', REPORT_COST, main, 'convert', join(inside, model!), '-o', join(inside, 'out.onnx'), ...flags];
   const { status, stderr, output } = spawnSync(process.execPath, args, {

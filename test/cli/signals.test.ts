@@ -26,7 +26,7 @@ describe.skipIf(process.platform === 'win32')('a command that is ended', () => {
     const folder = mkdtempSync(join(tmpdir(), 'weighbridge-signal-'));
     try {
       largeModel(join(folder, 'large.safetensors'));
-      const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), 'convert', 'large.safetensors', '-o', 'out.safetensors', '--no-verify'], {
+      const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), 'convert', 'large.safetensors', '-o', 'out.safetensors', '--no-verify'], {
         cwd: folder,
         stdio: 'ignore',
       });

@@ -1,17 +1,14 @@
 /** Where downloads lie: a folder for each folder of a server, so that the files of a model lie beside each other as they do there. */
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ModelError } from '../../errors.js';
 import { errorText } from '../file-source.js';
+import { userCache } from '../user-cache.js';
 
 /** `WEIGHBRIDGE_CACHE`, else where the system keeps what can be fetched again. */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
-  if (env.WEIGHBRIDGE_CACHE) return env.WEIGHBRIDGE_CACHE;
-  if (platform === 'win32' && env.LOCALAPPDATA) return join(env.LOCALAPPDATA, 'weighbridge', 'Cache');
-  if (platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'weighbridge');
-  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'weighbridge');
+  return env.WEIGHBRIDGE_CACHE || userCache('weighbridge', env, platform);
 }
 
 /** The folder for what lies in a folder of a server. @throws ModelError 'usage' where it cannot be made */

@@ -2,6 +2,7 @@
 import { memorySink } from '../src/bytes/byte-sink.js';
 import { ATTRIBUTE, ATTRIBUTE_TYPE, GRAPH, MODEL, NODE } from '../src/containers/onnx-schema.js';
 import { MessageBuilder, writePieces } from '../src/containers/protobuf-writer.js';
+import type { DType } from '../src/model/dtype.js';
 import type { Dim } from '../src/model/layer-map.js';
 import { numbersTensor } from '../src/model/numbers.js';
 import { withBits } from '../src/model/packing.js';
@@ -34,10 +35,11 @@ export interface Graph {
   readonly packed?: readonly Tensor[];
   /** Initializers as messages. */
   readonly more?: readonly MessageBuilder[];
-  readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[]])[];
+  /** float32 where no dtype is said. */
+  readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[], dtype?: DType])[];
   readonly outputs?: readonly string[];
   /** Outputs of which the file says no shape. */
-  readonly unshaped?: readonly string[];
+  readonly unshaped?: readonly (string | readonly [name: string, dtype: DType])[];
 }
 
 const encoded = (one: OnnxNode | MessageBuilder) => (one instanceof MessageBuilder ? one : encodeNode(one));
@@ -49,9 +51,12 @@ export function graphOf({ nodes, tensors = [], packed = [], more = [], inputs = 
   for (const tensor of packed)
     graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor: withBits(tensor, 4), isPacked: true }, undefined));
   for (const one of more) graph.message(GRAPH.initializer, one);
-  for (const [name, shape] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype: 'float32', shape }));
+  for (const [name, shape, dtype = 'float32'] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype, shape }));
   for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
-  for (const name of unshaped) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: null }));
+  for (const one of unshaped) {
+    const [name, dtype] = typeof one === 'string' ? ([one, 'float32'] as const) : one;
+    graph.message(GRAPH.output, encodePort({ name, dtype, shape: null }));
+  }
   return graph;
 }
 

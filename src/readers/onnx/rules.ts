@@ -19,6 +19,7 @@ import { FEW_BITS } from './few-bits.js';
 import { FOURIER } from './fourier.js';
 import { FUSED } from './fused.js';
 import { FUSED_ATTENTION } from './fused-attention.js';
+import { LOOPS } from './loops.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { Scope } from './scope.js';
@@ -34,10 +35,11 @@ const numbers = (node: Node, name: string): readonly number[] | undefined => {
   return Array.isArray(value) && value.every((item) => typeof item === 'number') ? value : undefined;
 };
 
-const constant: Rule = ({ attributes, outputs }, { build }) => {
+const constant: Rule = ({ attributes, outputs }, t) => {
+  const { build } = t;
   const value = attributes.get('value');
   const name = outputs[0]!;
-  if (isTensor(value)) return [build.constant({ ...value, name }, name)];
+  if (isTensor(value)) return [build.constant(t.named(value, name), name)];
   for (const [attribute, dtype] of [
     ['value_float', 'float32'],
     ['value_floats', 'float32'],
@@ -420,6 +422,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   RotaryEmbedding: rotaryEmbedding,
   ...EARLY,
   ...FOURIER,
+  ...LOOPS,
   ...SEQUENCES,
   ...FUSED,
   ...MICROSOFT,

@@ -65,6 +65,7 @@ export class Translator {
   /** Small constants, with their elements. */
   readonly #looked = new Map<Tensor, Promise<Tensor>>();
   readonly #turned = new Map<Tensor, Tensor>();
+  readonly #named = new Map<Tensor, Tensor>();
   readonly #functions: ReadonlyMap<string, ReadFunction>;
 
   constructor(
@@ -124,6 +125,13 @@ export class Translator {
     const turned = this.#turned.get(matrix) ?? permute(matrix, [1, 0]);
     this.#turned.set(matrix, turned);
     return turned;
+  }
+
+  /** A constant under the name of what it makes: the same tensor in each step of a loop. */
+  named(tensor: Tensor, name: string): Tensor {
+    const named = this.#named.get(tensor) ?? { ...tensor, name };
+    this.#named.set(tensor, named);
+    return named;
   }
 
   /** A list of values, which no layer makes. */

@@ -1,0 +1,114 @@
+/** Loop and Scan nodes of a known number of steps: their steps compute what ONNX Runtime makes of the nodes. */
+import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { float32Tensor } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
+import { referenceSession } from '../../src/verify/reference/session.js';
+import { intAttribute, type OnnxAttribute } from '../../src/writers/onnx/graph.js';
+import { type Graph, int64, node, ORIGIN, onnxFile, withGraphs } from '../onnx-graphs.js';
+import { distance } from '../run-arrays.js';
+import { runOnnx } from '../run-onnx.js';
+
+const SHAPE = [5, 2];
+const feed = { shape: SHAPE, data: Float32Array.from({ length: 10 }, (_, i) => Math.sin(i * i) + i / 5) };
+const half = float32Tensor('half', [], [0.5], ORIGIN);
+const table = float32Tensor(
+  '',
+  SHAPE,
+  Array.from({ length: 10 }, (_, i) => i),
+  ORIGIN,
+);
+const ints = (...value: readonly number[]): OnnxAttribute => ({ type: 'ints', value });
+
+const LOOP_PORTS: Graph['inputs'] = [
+  ['i', [], 'int64'],
+  ['c', [], 'bool'],
+  ['v', SHAPE],
+];
+
+/** v / 2 + a table + the number of the step, which is given out times x too; on until the step of the limit. */
+const BODY: Graph = {
+  nodes: [
+    node('Constant', [], ['k'], { value: { type: 'tensor', value: table } }),
+    node('Cast', ['i'], ['f'], { to: intAttribute(1) }),
+    node('Mul', ['v', 'half'], ['v2']),
+    node('Sum', ['v2', 'k', 'f'], ['vo']),
+    node('Mul', ['vo', 'x'], ['s']),
+    node('Less', ['i', 'limit'], ['co']),
+  ],
+  inputs: LOOP_PORTS,
+  outputs: [],
+  unshaped: [['co', 'bool'], 'vo', 's'],
+};
+
+/** The running sum of the rows, or columns, and its tangent. */
+const scanBody = (size: number): Graph => ({
+  nodes: [node('Add', ['s', 'part'], ['so']), node('Tanh', ['so'], ['t'])],
+  inputs: [
+    ['s', [size]],
+    ['part', [size]],
+  ],
+  outputs: [],
+  unshaped: ['so', 't'],
+});
+const zeros = (size: number) => float32Tensor('zeros', [size], new Array<number>(size).fill(0), ORIGIN);
+
+const CASES: Readonly<Record<string, Graph>> = {
+  'a Loop of three steps': {
+    nodes: [withGraphs(node('Loop', ['three', '', 'x'], ['y', 'z']), { body: BODY })],
+    tensors: [half, int64('three', [3], []), int64('limit', [9], [])],
+  },
+  'a Loop that its own condition ends': {
+    nodes: [withGraphs(node('Loop', ['three', '', 'x'], ['y', 'z']), { body: BODY })],
+    tensors: [half, int64('three', [30], []), int64('limit', [4], [])],
+  },
+  'a Scan over rows': {
+    nodes: [withGraphs(node('Scan', ['zeros', 'x'], ['y', 'z'], { num_scan_inputs: intAttribute(1) }), { body: scanBody(2) })],
+    tensors: [zeros(2)],
+  },
+  'a Scan over columns, from the last one on': {
+    nodes: [
+      withGraphs(
+        node('Scan', ['zeros', 'x'], ['y', 'z'], {
+          num_scan_inputs: intAttribute(1),
+          scan_input_axes: ints(1),
+          scan_input_directions: ints(1),
+          scan_output_axes: ints(-1),
+          scan_output_directions: ints(1),
+        }),
+        { body: scanBody(5) },
+      ),
+    ],
+    tensors: [zeros(5)],
+  },
+};
+
+const mapOf = async (bytes: Uint8Array) => (await openModel(memoryFileSet({ 'm.onnx': bytes }, 'm.onnx'))).map();
+
+describe('steps of a known number', () => {
+  it.each(Object.entries(CASES))('%s', async (_, graph) => {
+    const bytes = await onnxFile({ ...graph, inputs: [['x', SHAPE]], outputs: [], unshaped: ['y', 'z'] });
+    const map = await mapOf(bytes);
+    expect(map.layers.filter(({ foreign }) => foreign)).toEqual([]);
+    const [expected, made] = [await runOnnx(bytes, [feed]), await (await referenceSession(map)).run(new Map([['x', feed]]))];
+    for (const name of ['y', 'z'])
+      expect(distance(made.get(name)!, { ...expected.get(name)!, dtype: 'float32', data: Float64Array.from(expected.get(name)!.data) })).toBeLessThan(1e-6);
+  });
+
+  it('hold a constant of the body once', async () => {
+    const graph = CASES['a Loop of three steps']!;
+    const map = await mapOf(await onnxFile({ ...graph, inputs: [['x', SHAPE]], outputs: [], unshaped: ['y', 'z'] }));
+    const tables = map.layers.flatMap(({ weights }) => Object.values(weights)).filter(({ shape }) => shape.join() === SHAPE.join());
+    expect(new Set(tables).size).toBe(1);
+  });
+
+  it('are not taken where what flows in says how many there are', async () => {
+    const nodes = [
+      node('ReduceSum', ['x'], ['sum'], { keepdims: intAttribute(0) }),
+      node('Cast', ['sum'], ['count'], { to: intAttribute(7) }),
+      withGraphs(node('Loop', ['count', '', 'x'], ['y', 'z']), { body: BODY }),
+    ];
+    const map = await mapOf(await onnxFile({ nodes, tensors: [half, int64('limit', [9], [])], inputs: [['x', SHAPE]], outputs: [], unshaped: ['y', 'z'] }));
+    expect(map.layers.flatMap(({ foreign }) => (foreign ? [foreign.reason] : []))).toEqual(['how many steps it takes is known only when the model runs']);
+  });
+});

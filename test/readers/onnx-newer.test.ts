@@ -228,6 +228,14 @@ describe('what ONNX Runtime took together', () => {
     waves('cs', [5], 1.2),
     numbersTensor('mask', 'int32', [2, 3], [1, 1, 1, 1, 0, 1], ORIGIN),
     numbersTensor('counts', 'int32', [2], [3, 2], ORIGIN),
+    waves('turns', [6, 1], 10),
+    int64('first', [2]),
+    int64('places', [0, 1, 2, 3, 5, 4], [2, 3]),
+    int64('pads', [0, 1, 0, 0, 0, 2]),
+    number('fill', 1.5),
+    int64('picked', [0, 1, 1, 2], [2, 2]),
+    numbersTensor('axis', 'int32', [], [1], ORIGIN),
+    waves('grid', [1, 3, 2, 2], 11),
     code('c', 'int8', [1, -2, 3, 4, 5, -50, 50, 8, 9, 10, -11, 12, 13, 14, 15, 16, -17, 18, 19, 20], [4, 5]),
     code('cz', 'int8', [0, 0, 0, 0, 0], [5]),
   ];
@@ -254,6 +262,16 @@ describe('what ONNX Runtime took together', () => {
     ['a sum that is normalised', node('SkipLayerNormalization', ['x', 'x', 'g', 'g', 'g'], ['y'], { epsilon: float(1e-5) }, microsoft), matrix],
     ['a sum that is divided by its root', node('SkipSimplifiedLayerNormalization', ['x', 'x', 'g'], ['y'], { epsilon: float(1e-5) }, microsoft), matrix],
     ['what is divided by its root', node('SimplifiedLayerNormalization', ['x', 'g'], ['y'], { epsilon: float(1e-5), axis: intAttribute(-1) }), matrix],
+    ['features that places turn', node('RotaryEmbedding', ['x', 'first', 'turns', 'turns'], ['y'], { num_heads: intAttribute(2) }, microsoft), matrix],
+    ['features that places turn, pair by pair', node('RotaryEmbedding', ['x', 'places', 'turns', 'turns'], ['y'], { num_heads: intAttribute(2), interleaved: intAttribute(1) }, microsoft), matrix], // biome-ignore format: one case, one line
+    ['a triangle', node('Trilu', ['x'], ['y'], { upper: intAttribute(0) }, microsoft), matrix],
+    ['margins', node('Pad', ['x', 'pads', 'fill'], ['y'], {}, microsoft), matrix],
+    ['rows that are picked', node('GatherND', ['x', 'picked'], ['y'], {}, microsoft), matrix],
+    ['an axis more', node('ExpandDims', ['x', 'axis'], ['y'], {}, microsoft), matrix],
+    ['distances', node('CDist', ['x', 'k'], ['y'], { metric: text('euclidean') }, microsoft), [3, 4]],
+    ['distances, squared', node('CDist', ['x', 'k'], ['y'], { metric: text('sqeuclidean') }, microsoft), [3, 4]],
+    ['a product with a turned matrix', node('TransposeMatMul', ['x', 'm'], ['y'], { transB: intAttribute(1) }, microsoft), matrix],
+    ['places of a grid', node('GridSample', ['x', 'grid'], ['y'], { mode: text('bilinear'), padding_mode: text('border'), align_corners: intAttribute(1) }, microsoft), picture], // biome-ignore format: one case, one line
     ['a dense layer and an activation', node('FusedGemm', ['x', 'k'], ['y'], { activation: text('LeakyRelu'), activation_alpha: float(0.2), transB: intAttribute(1) }, microsoft), [3, 4]], // biome-ignore format: one case, one line
   ];
   it.each(cases)('%s is what it computes', async (_, one, shape) => {
@@ -328,6 +346,17 @@ describe('what ONNX Runtime took together', () => {
           node('MatMulIntegerToFloat', ['codes', 'k8', 'scale', 'ks', 'zero', 'kz'], ['y'], {}, microsoft),
         ],
         tensors: [bytes('k8', [20, 3]), waves('ks', [1], 1), bytes('kz', [1])],
+      },
+    ],
+    [
+      'attention over codes',
+      {
+        nodes: [
+          node('Reshape', ['x', 'rows'], ['r']),
+          node('DynamicQuantizeLinear', ['r'], ['codes', 'scale', 'zero']),
+          node('QAttention', ['codes', 'k12', 'b12', 'scale', 'ks', '', 'zero', 'kz'], ['y'], { num_heads: intAttribute(2) }, microsoft),
+        ],
+        tensors: [int64('rows', [2, 5, 4]), bytes('k12', [4, 12]), waves('b12', [12], 2), float32Tensor('ks', [], [0.02], ORIGIN), code('kz', 'uint8', [120])],
       },
     ],
     ...(['int8', 'uint8'] as const).map((dtype): readonly [string, Graph] => [

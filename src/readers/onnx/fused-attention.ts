@@ -6,7 +6,7 @@
 import type { OnnxValue } from '../../containers/onnx.js';
 import type { Value } from '../../model/builder.js';
 import { sliceAxis } from '../../model/tensor.js';
-import { attention } from './attention.js';
+import { attention, rotaryEmbedding } from './attention.js';
 import { NotUnderstood } from './by-table.js';
 import { type Node, numberOf, type Rule, type Translator } from './translator.js';
 
@@ -56,28 +56,43 @@ function maskOf(node: Node, t: Translator, mask: Value | null, added: Value | nu
   return own instanceof NotUnderstood || !added ? own : t.add(node, 'Add', [own, added], {}, 'mask-all');
 }
 
+const PACKED = ['num_heads', 'unidirectional', 'qkv_hidden_sizes', 'scale', 'mask_filter_value', 'do_rotary', 'past_present_share_buffer'];
+
 /** softmax((x Wq + bq)(x Wk + bk)ᵀ scale + mask)(x Wv + bv), with the three matrices beside each other. */
 const packed: Rule = (node, t) => {
-  const wrong = unknown(
-    node,
-    ['num_heads', 'unidirectional', 'qkv_hidden_sizes', 'scale', 'mask_filter_value', 'do_rotary', 'past_present_share_buffer'],
-    [0, 1],
-  );
+  const wrong = unknown(node, PACKED, [0, 1]);
   if (wrong) return wrong;
   const [x, weights, bias = null, mask = null, past = null, added = null, before = null] = node.inputs as [Value, Value, ...(Value | null)[]];
-  if (past || before || node.outputs.length > 1) return new NotUnderstood('what came before flows through it');
+  if (past || before) return new NotUnderstood('what came before flows through it');
+  return ofFeatures(node, t, x, weights, t.add(node, 'MatMul', [x, weights], {}, 'features'), bias, [mask, added]);
+};
+
+/** The same of codes: a product of whole numbers, scaled. */
+const packedCodes: Rule = (node, t) => {
+  const wrong = unknown(node, PACKED, [0, 1, 2, 3, 4]);
+  if (wrong) return wrong;
+  const [x, weights, bias, scale, factor, mask = null, zero = null, otherZero = null, past = null] = node.inputs as [Value, Value, Value, Value, Value];
+  if (past) return new NotUnderstood('what came before flows through it');
+  const whole = t.add(node, 'MatMulInteger', [x, weights, zero, otherZero], {}, 'integers');
+  const factors = [t.add(node, 'Cast', [whole], { to: 'float32' }, 'floats'), t.add(node, 'Mul', [scale, factor], {}, 'scale')];
+  return ofFeatures(node, t, x, weights, t.add(node, 'Mul', factors, {}, 'features'), bias, [mask, null]);
+};
+
+type Masks = readonly [mask: Value | null, added: Value | null];
+
+function ofFeatures(node: Node, t: Translator, x: Value, weights: Value, product: Value, bias: Value | null, [mask, added]: Masks): ReturnType<Rule> {
+  if (node.outputs.length > 1) return new NotUnderstood('what came before flows through it');
   if (numberOf(node, 'do_rotary', 0) !== 0) return new NotUnderstood('it turns its features by their places');
   const [columns, given] = [weights.shape?.[1], node.attributes.get('qkv_hidden_sizes')];
   if (typeof columns !== 'number' || x.shape?.length !== 3) return new NotUnderstood('how many features it has is not known');
   const sizes = (Array.isArray(given) && given.length > 0 ? given : [columns / 3, columns / 3, columns / 3]) as readonly number[];
   if (sizes.length !== 3 || sizes.reduce((a, b) => a + b, 0) !== columns) return new NotUnderstood(`its features [${sizes}] do not make ${columns}`);
-  const product = t.add(node, 'MatMul', [x, weights], {}, 'features');
   const all = bias ? t.add(node, 'Add', [product, bias], {}, 'features-biased') : product;
   const name = `${t.scope.prefix}${node.title}/parts`;
   const parts = t.build.node('Split', [all], { axis: 2, split: sizes }, { name, outputs: ['q', 'k', 'v'].map((one) => t.build.freeValue(`${name}/${one}`)) });
   const hiding = maskOf(node, t, mask, added, parts[1]!);
   return hiding instanceof NotUnderstood ? hiding : standard(node, t, parts, hiding);
-};
+}
 
 /** The same of queries, keys and values that flow in, and a bias for all three. */
 const multiHead: Rule = (node, t) => {
@@ -128,7 +143,25 @@ const embedded: Rule = (node, t) => {
   return [t.add(node, 'LayerNormalization', [all, gamma!, beta!], { axis: -1, epsilon: numberOf(node, 'epsilon', 1e-12) }), count, shown];
 };
 
+/** That of opset 23, with its inputs in another order; places may be the first one alone. */
+const rotary: Rule = async (node, t) => {
+  const wrong = unknown(node, ['num_heads', 'rotary_embedding_dim', 'interleaved', 'is_packed_batching', 'scale'], [0, 1, 2, 3]);
+  if (wrong) return wrong;
+  const [x, places, cosines, sines] = node.inputs as [Value, Value, Value, Value];
+  if (numberOf(node, 'is_packed_batching', 0) !== 0 || numberOf(node, 'scale', 1) !== 1) return new NotUnderstood('it packs batches, or scales');
+  const [length, features, half] = [x.shape?.at(x.shape.length === 3 ? 1 : 2), x.shape?.at(-1), cosines.shape?.[1]];
+  const first = places.shape?.length === 1 ? await t.known(places) : undefined;
+  if (places.shape?.length !== 2 && (!first || typeof length !== 'number')) return new NotUnderstood('which places flow in is known only when the model runs');
+  const heads =
+    numberOf(node, 'num_heads', 0) || (x.shape?.length === 3 && typeof features === 'number' && typeof half === 'number' ? features / (2 * half) : 0);
+  const all = first ? Array.from({ length: length as number }, (_, i) => first[0]! + i) : null;
+  const attributes = new Map([...node.attributes].filter(([name]) => name === 'interleaved' || name === 'rotary_embedding_dim')).set('num_heads', heads);
+  return rotaryEmbedding({ ...node, attributes, inputs: [x, cosines, sines, all ? t.build.numbers('int64', all, [1, all.length]) : places] }, t);
+};
+
 export const FUSED_ATTENTION: Readonly<Record<string, Rule>> = {
+  'com.microsoft::QAttention': packedCodes,
+  'com.microsoft::RotaryEmbedding': rotary,
   'com.microsoft::Attention': packed,
   'com.microsoft::MultiHeadAttention': multiHead,
   'com.microsoft::EmbedLayerNormalization': embedded,

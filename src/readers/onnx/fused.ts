@@ -6,6 +6,7 @@
 import type { Attributes, Value } from '../../model/builder.js';
 import { OPS } from '../../model/ops/index.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
+import { channelsLast } from './channels-last.js';
 import { type Node, numberOf, type Rule, type Translator } from './translator.js';
 
 const unknown = ({ attributes }: Node, known: readonly string[]): NotUnderstood | null => {
@@ -133,6 +134,8 @@ export const FUSED: Readonly<Record<string, Rule>> = {
   'com.microsoft::FusedConv': conv,
   'com.microsoft::FusedGemm': gemm,
   'com.microsoft::FusedMatMul': matMul,
+  'com.microsoft::TransposeMatMul': matMul,
+  'com.microsoft::NhwcFusedConv': channelsLast(conv, [0, 3]),
   'com.microsoft::SkipLayerNormalization': skipNormalization('LayerNormalization'),
   'com.microsoft::SkipSimplifiedLayerNormalization': skipNormalization('RMSNormalization'),
 };

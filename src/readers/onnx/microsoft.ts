@@ -4,7 +4,9 @@
  * @see https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
  */
 import type { Attributes, Value } from '../../model/builder.js';
+import { operatorOf } from '../../model/ops/index.js';
 import { NotUnderstood } from './by-table.js';
+import { asItSays, channelsLast } from './channels-last.js';
 import type { Node, Rule, Translator } from './translator.js';
 
 type Inputs = readonly (Value | null | undefined)[];
@@ -73,9 +75,13 @@ const gemm: Rule = withAttributes({ transA: [0], transB: null, alpha: null }, (n
   return quantised(node, t, scaledBias ? t.add(node, 'Add', [product, scaledBias], {}, 'sum') : product, inputs.slice(7));
 });
 
-/** What opset 21 took into the standard: codes of 16 bits, which the quantiser writes in older files. */
-const ofStandard = (op: string): Rule =>
-  withAttributes({ axis: null }, (node, t) => t.rules[op]!({ ...node, op, opset: 21, read: { ...node.read, domain: '', op } }, t));
+/** What is in the standard too, in this opset; so are codes of 16 bits, which the quantiser writes in older files. */
+const ofStandard =
+  (op: string, opset: number): Rule =>
+  (node, t) => {
+    const own = { ...node, op, opset, read: { ...node.read, domain: '', op } };
+    return t.rules[op]?.(own, t) ?? t.byTable(own, operatorOf(op));
+  };
 
 /** Floats in codes that are chosen when it runs, times a matrix of codes. */
 const dynamicMatMul: Rule = withAttributes({}, (node, t) => {
@@ -97,6 +103,37 @@ function productOf(node: Node, t: Translator, [a, scale, zero]: Inputs, [b, othe
   return [bias ? t.add(node, 'Add', [t.add(node, 'Mul', factors, {}, 'product'), bias]) : t.add(node, 'Mul', factors)];
 }
 
+/** Before opset 13 the axis and all behind it were taken together. */
+const softmax: Rule = withAttributes({ axis: null, opset: null }, async (node, t) => {
+  const opset = number(node, 'opset', 13);
+  const attributes = new Map([['axis', number(node, 'axis', opset < 13 ? 1 : -1)]]);
+  const title = `${node.title}/softmax`;
+  const inputs = [dequantised(node, t, node.inputs.slice(0, 3), 'x')];
+  const made = await ofStandard('Softmax', opset)({ ...node, attributes, inputs, title, outputs: [t.build.freeValue(title)] }, t);
+  return made instanceof NotUnderstood ? made : quantised(node, t, made[0]!, node.inputs.slice(3));
+});
+
+const where: Rule = withAttributes({}, (node, t) => {
+  const [condition, ...rest] = node.inputs;
+  const [x, y] = [dequantised(node, t, rest.slice(0, 3), 'x'), dequantised(node, t, rest.slice(3, 6), 'y')];
+  return quantised(node, t, t.add(node, 'Where', [condition!, x, y], {}, 'where'), rest.slice(6));
+});
+
+const expandDims: Rule = withAttributes({}, async (node, t) => {
+  const [x, given] = node.inputs as [Value, Value];
+  const axes = await t.known(given);
+  return axes ? [t.add(node, 'Unsqueeze', [x], { axes })] : new NotUnderstood('which axis it makes is known only when the model runs');
+});
+
+/** Between each row of the one and each of the other. */
+const distances: Rule = withAttributes({ metric: ['euclidean', 'sqeuclidean'] }, (node, t) => {
+  const [a, b] = node.inputs as [Value, Value];
+  const apart = t.add(node, 'Sub', [t.add(node, 'Unsqueeze', [a], { axes: [1] }, 'rows'), b], {}, 'apart');
+  const isSquared = (node.attributes.get('metric') ?? 'sqeuclidean') === 'sqeuclidean';
+  const squared = (step?: string) => t.add(node, 'ReduceSumSquare', [apart], { axes: [2], keepdims: 0 }, step);
+  return [isSquared ? squared() : t.add(node, 'Sqrt', [squared('squared')])];
+});
+
 const gelu = (approximate: 'none' | 'tanh'): Rule =>
   withAttributes({}, (node, t) => {
     const [x, bias] = node.inputs as [Value, Value | null | undefined];
@@ -115,17 +152,23 @@ export const MICROSOFT: Readonly<Record<string, Rule>> = Object.fromEntries(
     QLinearMul: binary('Mul'),
     QLinearSigmoid: unary('Sigmoid', {}),
     QLinearLeakyRelu: unary('LeakyRelu', { alpha: null }, (node) => ({ alpha: number(node, 'alpha', 0.01) })),
-    QLinearSoftmax: (node, t) =>
-      // Before opset 13 the axis and all behind it were taken together.
-      number(node, 'opset', 13) < 13 && number(node, 'axis', 1) !== -1
-        ? new NotUnderstood('it is a Softmax of an opset before 13')
-        : unary('Softmax', { axis: null, opset: null }, (own) => ({ axis: number(own, 'axis', -1) }))(node, t),
-    QLinearGlobalAveragePool: unary('GlobalAveragePool', { channels_last: [0] }),
-    QLinearAveragePool: unary('AveragePool', { ...PLAIN_WINDOW, channels_last: [0] }, windowOf),
+    QLinearSoftmax: softmax,
+    QLinearWhere: where,
+    QLinearGlobalAveragePool: asItSays(unary('GlobalAveragePool', {})),
+    QLinearAveragePool: asItSays(unary('AveragePool', PLAIN_WINDOW, windowOf)),
+    QLinearConv: asItSays(ofStandard('QLinearConv', 10)),
+    NhwcMaxPool: channelsLast(ofStandard('MaxPool', 12)),
     QLinearConcat: concat,
     QGemm: gemm,
-    QuantizeLinear: ofStandard('QuantizeLinear'),
-    DequantizeLinear: ofStandard('DequantizeLinear'),
+    QuantizeLinear: withAttributes({ axis: null }, ofStandard('QuantizeLinear', 21)),
+    DequantizeLinear: withAttributes({ axis: null }, ofStandard('DequantizeLinear', 21)),
+    Pad: ofStandard('Pad', 13),
+    Trilu: ofStandard('Trilu', 14),
+    GridSample: ofStandard('GridSample', 16),
+    GatherND: ofStandard('GatherND', 13),
+    Range: ofStandard('Range', 11),
+    ExpandDims: expandDims,
+    CDist: distances,
     DynamicQuantizeMatMul: dynamicMatMul,
     MatMulIntegerToFloat: integerMatMul,
     Gelu: gelu('none'),

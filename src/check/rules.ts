@@ -1,16 +1,18 @@
 /** The rules that a policy may name. */
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, dtypeNamed } from '../model/dtype.js';
+import { namedReader } from '../readers/open.js';
 import { formatBytes, formatCount, formatNumber } from '../report/numbers.js';
 import { isGood, onWhoseWord, verdictWord } from '../report/verdict.js';
 import { worstAgreement } from '../verify/savings.js';
 import { clipped, listed } from '../words.js';
+import { operatorNames } from './operators.js';
 import { bytes, type Found, flag, found, number, type Rule, rule, settings, text, texts } from './rule.js';
 
 const SHA256 = /^[0-9a-f]{64}$/i;
 
 export const rules: readonly Rule[] = [
-  rule('format', texts, async (artifact, wanted) => {
+  rule('format', formats, async (artifact, wanted) => {
     const { format } = await artifact.model();
     return found(wanted.includes(format), `the format is ${format}${wanted.includes(format) ? '' : `, not ${wanted.join(' or ')}`}`);
   }),
@@ -29,20 +31,16 @@ export const rules: readonly Rule[] = [
       ? found(true, `weights are ${[...new Set(own.map(({ tensor }) => tensor.dtype))].join(', ')}`)
       : found(false, `${strange.length} of ${own.length} weights are of another dtype than ${wanted.join(', ')}: ${listed(strange)}`);
   }),
-  rule(
-    'opset',
-    (value) => (typeof value === 'number' ? { min: value, max: value } : settings(value, { min: number, max: number })),
-    async (artifact, { min = 0, max = Number.POSITIVE_INFINITY }) => {
-      const { opset } = (await artifact.model()).details;
-      const version = Number(/(?:^|, )ai\.onnx (\d+)/.exec(opset ?? '')?.[1]);
-      if (Number.isNaN(version)) return found(false, 'the file has no ONNX operator set');
-      const good = version >= min && version <= max;
-      return found(good, `operator set ${version}${good ? '' : `, not from ${min} to ${max === Number.POSITIVE_INFINITY ? 'the newest' : max}`}`);
-    },
-  ),
+  rule('opset', opsets, async (artifact, { min = 0, max = Number.POSITIVE_INFINITY }) => {
+    const { opset } = (await artifact.model()).details;
+    const version = Number(/(?:^|, )ai\.onnx (\d+)/.exec(opset ?? '')?.[1]);
+    if (Number.isNaN(version)) return found(false, 'the file has no ONNX operator set');
+    const good = version >= min && version <= max;
+    return found(good, `operator set ${version}${good ? '' : `, not from ${min} to ${max === Number.POSITIVE_INFINITY ? 'the newest' : max}`}`);
+  }),
   rule(
     'operators',
-    (value) => settings(value, { allow: texts, deny: texts }),
+    (value) => settings(value, { allow: operatorNames, deny: operatorNames }),
     async (artifact, { allow, deny = [] }) => {
       const operators = await artifact.operators();
       if (!operators) return found(false, 'the wiring is not in the file or not understood, so its operators are not known');
@@ -155,6 +153,19 @@ const CODE = new Set([
   'torchscript',
   'torchscript-file',
 ]);
+
+function formats(value: unknown): readonly string[] {
+  const names = texts(value);
+  for (const name of names) namedReader(name);
+  return names;
+}
+
+function opsets(value: unknown): { readonly min?: number; readonly max?: number } {
+  if (typeof value === 'number') return { min: value, max: value };
+  const range = settings(value, { min: number, max: number });
+  if ((range.min ?? 0) <= (range.max ?? Number.POSITIVE_INFINITY)) return range;
+  throw new ModelError('usage', `no operator set is at least ${range.min} and at most ${range.max}`);
+}
 
 function dtypes(value: unknown): readonly string[] {
   return texts(value).map((name) => {

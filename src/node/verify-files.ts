@@ -1,9 +1,11 @@
 /** Verification of files on disk: two that belong together, one against what was recorded, or what a conversion has just written. */
 import { dirname, join } from 'node:path';
+import type { FileSet } from '../bytes/file-set.js';
 import { stoppable } from '../bytes/stoppable.js';
 import type { ConvertResult } from '../convert.js';
 import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import { portValueShape, toChannelsFirst, toChannelsLast } from '../model/ports.js';
 import { openModel, recognise } from '../readers/open.js';
 import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
 import type { EngineHost } from '../verify/engine.js';
@@ -119,9 +121,9 @@ export async function verifyOpened(
   hooks: VerificationHooks & { readonly onRead?: (model: ModelFile) => void } = {},
 ): Promise<Verified> {
   const { onRead, ...listeners } = hooks;
-  const model = await openModel(source.files, source.options);
-  onRead?.(model);
   const files = stoppable(target, options.signal);
+  const model = await openForComparison(source, files);
+  onRead?.(model);
   const { name: format } = await recognise(files);
   const { verifyFiles: compare } = await import('../verify/files.js');
   const written: WrittenTarget = { files, path: target.path, format };
@@ -134,6 +136,41 @@ export async function verifyOpened(
     const report = await withHashes(own, { expected: source.files, actual: target }, options.hashes === true);
     return { report, model, map, written };
   });
+}
+
+/** The source; where it does not say the shape of what flows in, as programs of TorchScript do not, that of the file that it is compared with. */
+async function openForComparison({ files, options, label }: OpenedFiles, target: FileSet): Promise<ModelFile> {
+  const model = await openModel(files, options);
+  if ((options.inputShape ?? options.recordedShape) !== undefined) return model;
+  const own = await mapOf(model);
+  // Made once, whoever asks for it.
+  if (own) return { ...model, map: async () => own };
+  const other = await openModel(target)
+    .then(mapOf)
+    .catch(() => null);
+  if (other?.inputs.length !== 1) return model;
+  const [port] = other.inputs as [LayerMap['inputs'][number]];
+  const inner = portValueShape(port);
+  const turned = (order: (rank: number) => number[]) => (inner.length < 3 ? inner : order(inner.length).map((axis) => inner[axis]!));
+  // PyTorch has channels first whatever the file has, which does not always say which axis that is.
+  for (const recordedShape of model.format === 'pytorch' ? [inner, turned(toChannelsFirst)] : [port.shape, inner, turned(toChannelsLast)]) {
+    const again = await openModel(files, { ...options, recordedShape });
+    const map = await mapOf(again).catch(() => null);
+    if (!map) continue;
+    const message = `${label} does not say the shape of what flows in: it is taken to be [${recordedShape.join(', ')}], as in the file that it is compared with`;
+    return { ...again, warnings: [...again.warnings, { code: 'assumed', message }], map: async () => map };
+  }
+  return model;
+}
+
+/** Null where the net is not understood. */
+async function mapOf(model: ModelFile): Promise<LayerMap | null> {
+  try {
+    return await model.map();
+  } catch (error) {
+    if (isModelError(error) && error.kind === 'unsupported') return null;
+    throw error;
+  }
 }
 
 /**

@@ -47,10 +47,13 @@ export async function verifyTensors(expected: NamedModel, actual: NamedModel, re
 /** More elements than this are no shape and no order of axes. */
 const MOST_AXES = 16;
 
-/** Whether a tensor that only one file has is a constant of its graph, such as the shape that a layer reshapes to: weights are no whole numbers. */
+/**
+ * Whether a tensor that only one file has is a constant of its graph: the shape that a layer reshapes to (weights are no whole numbers), or a number
+ * that the file has where the source has a setting, such as the bound of a clip.
+ */
 function isWiring({ a, b, count }: TensorDiff): boolean {
   const only = a && b ? null : (a ?? b);
-  return only !== null && count <= MOST_AXES && /^(u?int|bool)/.test(only.dtype);
+  return only !== null && count <= MOST_AXES && (/^(u?int|bool)/.test(only.dtype) || (a === null && count === 1));
 }
 
 /** What a pair of tensors has that storing alone does not explain. */

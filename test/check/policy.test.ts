@@ -44,6 +44,17 @@ it('every mistake is told at once, with its line', async () => {
   expect(told).toMatch(/line 9: an artifact has a path/);
 });
 
+it('a name that nothing has is a mistake: a rule with it would always fail, or deny nothing', async () => {
+  const told = await mistakes(
+    'artifacts:\n  - path: a\n    format: onxx\n    operators: { deny: [Conv, softmax] }\n    opset: { min: 18, max: 17 }\n  - path: b\n    operators: { allow: [Loop, Upsample, com.acme.Blur], deny: Convv }\n',
+  );
+  expect(told).toMatch(/line 3: format: there is no source format "onxx"\. Did you mean "onnx"/);
+  expect(told).toMatch(/line 4: operators: deny: ONNX has no operator "softmax"\. Did you mean "Softmax"/);
+  expect(told).toMatch(/line 5: opset: no operator set is at least 18 and at most 17/);
+  expect(told).toMatch(/line 7: operators: deny: ONNX has no operator "Convv"/);
+  expect(told).not.toMatch(/Loop|Upsample|acme/);
+});
+
 it.each([
   ['no YAML', 'artifacts: [\n  - {'],
   ['no settings', '- a\n- b'],

@@ -41,6 +41,15 @@ describe('files by their paths', () => {
     expect((await verifyFile(output, GOLDEN)).verdict).toBe('match');
   });
 
+  it('a program that does not say what flows in is run on what the file takes that it is compared with', async () => {
+    const script = fileURLToPath(new URL('../fixtures/torchscript/traced-residual/', import.meta.url));
+    const [source, output] = [join(script, 'model.pt'), join(temporaryFolder(), 'residual.onnx')];
+    await convertFile(source, output, { inputShape: [2, 3, 23, 31], verify: false });
+    const { verdict, compared, assumed } = await verifyFiles(source, output, { samples: 1 });
+    expect({ verdict, outputs: compared.outputs }).toEqual({ verdict: 'match', outputs: 1 });
+    expect(assumed[0]).toContain('does not say the shape of what flows in: it is taken to be [2, 3, 23, 31]');
+  });
+
   it('without a proof only where that is asked for, and compressed beside it', async () => {
     const folder = temporaryFolder();
     const { report, target } = await convertFile(KERAS, join(folder, 'digits.safetensors'), { verify: false, dtype: 'half', compress: 'gzip' });

@@ -1,6 +1,7 @@
 /** Attention and RotaryEmbedding of ONNX, as what their definitions compute: beside ONNX Runtime, which has them as operators. */
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
@@ -89,6 +90,14 @@ describe('Attention', () => {
       return [...(await (await referenceSession(map)).run(new Map(map.inputs.map(({ name }, i) => [name, feeds[i]!])))).values()][0]!.data;
     };
     expect(await by([3, 4])).toEqual(await by([3, 5]));
+  });
+
+  it.each([[0], [3]])('whose mask leaves a place nothing gives it zeros (scores by mode %i)', async (mode) => {
+    const seen = Array.from({ length: 15 }, (_, i) => (i >= 5 && i < 10 ? 0 : (i + 1) % 3 && 1));
+    const attributes = { qk_matmul_output_mode: intAttribute(mode) };
+    const attention = node('Attention', ['q', 'k', 'v', 'mask'], mode === 3 ? ['y', '', '', 'scores'] : ['y'], attributes);
+    const tensors = [numbersTensor('mask', 'bool', [3, 5], seen, ORIGIN)];
+    await compare({ nodes: [attention], tensors, inputs: Object.entries(HEADS), outputs: mode === 3 ? ['y', 'scores'] : ['y'] }, HEADS);
   });
 
   it('of which not all keys count looks at those that do', async () => {

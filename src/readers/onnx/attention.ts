@@ -16,9 +16,11 @@ const ATTRIBUTES: ReadonlySet<string> = new Set('is_causal q_num_heads kv_num_he
 
 /**
  * softmax(Q Kᵀ scale + mask) V for each head. Q, K and V are [batch, heads, length, size], or [batch, length, heads x size]; several heads of Q may share
- * one of K and V.
+ * one of K and V. A place that may look at none gets zeros.
+ *
+ * @param hasFiniteMask whether a mask leaves a finite score to what it hides
  */
-export const attention: Rule = (node, t) => {
+export function attention(node: Node, t: Translator, hasFiniteMask = false): ReturnType<Rule> {
   const unknown = [...node.attributes.keys()].find((name) => !ATTRIBUTES.has(name));
   if (unknown !== undefined) return new NotUnderstood(`its ${unknown} is not known`);
   const [given, givenKeys, givenValues, mask = null, pastKeys = null, pastValues = null, lengths = null] = node.inputs as [
@@ -77,14 +79,22 @@ export const attention: Rule = (node, t) => {
   if (precision === undefined || !isFloatDType(precision)) return new NotUnderstood('its softmax_precision is not known');
   const wide = precision === dtype ? seen : steps('Cast', [seen], { to: precision }, 'precise');
   const isLast = precision === dtype;
-  const shares = step(node, t, 'Softmax', [wide], { axis: -1 }, 'shares', isLast && mode === 3 ? scoresOut : undefined);
-  const narrow = isLast ? shares : step(node, t, 'Cast', [shares], { to: dtype }, 'shares-narrow', mode === 3 ? scoresOut : undefined);
+  const givesShares = mode === 3 ? scoresOut : undefined;
+  const soft = (name: string, output: string | undefined) => step(node, t, 'Softmax', [wide], { axis: -1 }, name, output);
+  const zeroed = (output: string | undefined) => {
+    const most = steps('ReduceMax', [wide], { axes: [-1], keepdims: 1 }, 'most');
+    const isBlind = steps('Equal', [most, t.build.numbers(precision, Number.NEGATIVE_INFINITY)], {}, 'blind');
+    return step(node, t, 'Where', [isBlind, t.build.numbers(precision, 0), soft('soft', undefined)], {}, 'shares', output);
+  };
+  const mayBeBlind = !hasFiniteMask && (mask !== null || lengths !== null);
+  const shares = (mayBeBlind ? zeroed : (output: string | undefined) => soft('shares', output))(isLast ? givesShares : undefined);
+  const narrow = isLast ? shares : step(node, t, 'Cast', [shares], { to: dtype }, 'shares-narrow', givesShares);
   const givenScores = mode === 3 ? narrow : mode === 2 ? seen : products;
   const inputs = [narrow, repeated(values, own / shared, 'v', steps)];
   if (!isFlat) return [t.add(node, 'MatMul', inputs), keys, values, givenScores].slice(0, Math.max(1, node.outputs.length));
   const made = steps('Transpose', [steps('MatMul', inputs, {}, 'heads')], { perm: [0, 2, 1, 3] }, 'heads-turned');
   return [t.add(node, 'Reshape', [made], { shape: [0, 0, -1] }), keys, values, givenScores].slice(0, Math.max(1, node.outputs.length));
-};
+}
 
 type Steps = (op: string, inputs: Inputs, attributes: Attributes, name: string) => Value;
 const stepsOf =

@@ -28,7 +28,7 @@ function standard(node: Node, t: Translator, [q, k, v]: readonly Value[], mask: 
     ['is_causal', numberOf(node, 'unidirectional', 0)],
     ['scale', numberOf(node, 'scale', 0)],
   ]);
-  return attention({ ...node, inputs: [q!, k!, v!, mask], attributes, outputs: node.outputs.slice(0, 1) }, t);
+  return attention({ ...node, inputs: [q!, k!, v!, mask], attributes, outputs: node.outputs.slice(0, 1) }, t, true);
 }
 
 /** A mask of whole numbers as what is added to scores: places of a batch that count are not zero, or are so many. */

@@ -418,7 +418,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Upsample: upsample,
   Resize: resize,
   GroupNormalization: groupNormalization,
-  Attention: attention,
+  Attention: (node, t) => attention(node, t),
   RotaryEmbedding: rotaryEmbedding,
   ...EARLY,
   ...FOURIER,

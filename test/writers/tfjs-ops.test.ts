@@ -462,6 +462,24 @@ it.each(['Split', 'TopK'])('tfjs-graph writes all outputs of a %s', async (op) =
   expect(await difference(tfjsGraph, map, [{ shape: [2, 3, 6, 5], data: Float32Array.from(noise(180, 7)) }])).toBeLessThan(1e-5);
 });
 
+it.each<LayerMap['layers'][number]['attributes']>([
+  { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
+  { kernel_shape: [2, 3], dilations: [2, 1], storage_order: 1 },
+  { kernel_shape: [2, 2], strides: [2, 2], auto_pad: 'SAME_UPPER' },
+])('tfjs-graph says where the largest of a MaxPool lie: %o', async (attributes) => {
+  const layers = [makeLayer({ name: 'largest', op: 'MaxPool', inputs: ['x'], outputs: ['p', 'q'], attributes })];
+  const base = chain([conv3]);
+  const inputs = base.inputs.map((port) => ({ ...port, shape: [2, 3, 6, 5] }));
+  const shapes = inferShapes(layers, new Map([['x', [2, 3, 6, 5]]]));
+  const outputs = ['p', 'q'].map((value) => ({ name: `${value}-out`, value, dtype: 'float32' as const, shape: shapes.get(value)!, layout: 'nchw' as const }));
+  const map = withChannels({ ...base, inputs, layers, outputs });
+  // Of equal ones the first counts.
+  const feed = { shape: [2, 3, 6, 5], data: Float32Array.from(noise(180, 7), Math.round) };
+  expect(await difference(tfjsGraph, map, [feed])).toBe(0);
+  const free = withChannels({ ...base, layers, outputs });
+  expect((await tfjsGraph.check(free, OPTIONS)).map(({ message }) => message)).toEqual([expect.stringContaining('--input-shape')]);
+});
+
 describe.each([tfjs, tfjsGraph])('$name keeps order in', (writer) => {
   it.each(Object.keys(CHAINS))('%s', async (title) => {
     const map = CHAINS[title]!;

@@ -5,7 +5,7 @@ import { elementCount, float32Tensor } from '../../model/tensor.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { picked } from './graph-sampling.js';
 import type { GraphTarget } from './graph-target.js';
-import { convolved, withBias } from './graph-windows.js';
+import { convolved, MOST_EXACT, withBias } from './graph-windows.js';
 import { axesPlace } from './rules.js';
 import { type FileValue, knownSize } from './target.js';
 import { grouped, placedLast } from './windows.js';
@@ -15,8 +15,6 @@ const INT = { type: 'DT_INT32' };
 const ORIGIN = { file: 'weighbridge' };
 /** Matrices are written out. */
 const MOST_PLACES = 2 ** 22;
-/** Whole numbers up to here are exact in float32. */
-const MOST_EXACT = 2 ** 24;
 
 const centerCropPad: GraphRule = (layer, lowering, graph) => {
   const x = lowering.plain(layer.inputs[0]!);

@@ -8,7 +8,7 @@ import type { GraphTarget } from './graph-target.js';
 import { windowedShape } from './layers-target.js';
 import type { Lowering } from './lowering.js';
 import type { Placement } from './placement.js';
-import { type FileValue, knownSizes, type Margins, product } from './target.js';
+import { type FileValue, knownSize, knownSizes, type Margins, product } from './target.js';
 import { convolutionPadding, placedLast, windowAxes, withChannels } from './windows.js';
 
 const FLOAT = { type: 'DT_FLOAT' };
@@ -17,6 +17,8 @@ const numbers = (layer: Layer, name: string): readonly number[] => layer.attribu
 const integers = (values: readonly number[]) => ({ list: { i: values.map(String) } });
 /** Each element of a window is a slice of its own. */
 const MOST_SLICES = 256;
+/** Numbers beyond are not exact in float32, in which places are worked out. */
+export const MOST_EXACT = 2 ** 24;
 
 interface Steps {
   readonly strides: readonly number[];
@@ -170,11 +172,53 @@ function counts(
   );
 }
 
+interface Plane {
+  readonly sizes: readonly number[];
+  readonly strides: readonly number[];
+  readonly wanted: readonly number[];
+  readonly isColumnMajor: boolean;
+}
+
+/**
+ * The largest of the slices, and where it lies among all elements of what flows in, channels first; of equal ones the first.
+ *
+ * @param corners where the first element of each slice lies in its plane
+ */
+function withPlaces(
+  slices: readonly FileValue[],
+  corners: readonly (readonly number[])[],
+  { sizes, strides, wanted, isColumnMajor }: Plane,
+  x: FileValue,
+  lowering: Lowering,
+  graph: GraphTarget,
+): readonly Placement[] {
+  const f = new Formula(graph);
+  const [batch, channels, plane] = [knownSize(x.shape[0]), knownSize(x.shape.at(-1)), product(sizes)];
+  if (batch === null || channels === null || batch * channels * plane > MOST_EXACT)
+    return lowering.decline('the places of a MaxPool of free or large sizes; give them with --input-shape');
+  const steps = sizes.map((_, axis) => product(isColumnMajor ? sizes.slice(0, axis) : sizes.slice(axis + 1)));
+  const table = (name: string, shape: readonly number[], values: readonly number[]) =>
+    graph.tensor(name, float32Tensor(name, shape, values, { file: 'weighbridge' }));
+  const placesFrom = (corner: readonly number[]) => {
+    const all = wanted.reduce<number[]>(
+      (places, size, axis) => places.flatMap((place) => identity(size).map((at) => place + (corner[axis]! + at * strides[axis]!) * steps[axis]!)),
+      [0],
+    );
+    return table('places', [1, ...wanted, 1], all);
+  };
+  const first = { best: slices[0]!, places: placesFrom(corners[0]!) };
+  const { best, places } = slices.slice(1).reduce((found, slice, i) => {
+    const isLarger = f.compare('Greater', slice, found.best);
+    return { best: f.choose(isLarger, slice, found.best), places: f.choose(isLarger, placesFrom(corners[i + 1]!), found.places) };
+  }, first);
+  const planes = Array.from({ length: batch * channels }, (_, i) => i * plane);
+  return [placedLast(best), placedLast(f.add(places, table('planes', [batch, ...wanted.map(() => 1), channels], planes)))];
+}
+
 /** A pooling as a slice for each element of its window: windows with gaps, and norms of windows. */
 export const slicedPool: GraphRule = (layer, lowering, graph) => {
   const f = new Formula(graph);
   const { op, attributes } = layer;
-  if (layer.outputs.length > 1) lowering.decline(`${op} with ${layer.outputs.length} outputs`);
   const window = numbers(layer, 'kernel_shape');
   if (product(window) > MOST_SLICES) lowering.decline(`a window of ${product(window)} elements, each with its own slice`);
   const x = lowering.last(layer.inputs[0]!);
@@ -194,7 +238,7 @@ export const slicedPool: GraphRule = (layer, lowering, graph) => {
   const powered = op !== 'LpPool' ? x : power === 1 ? f.one('Abs', x) : power === 2 ? f.mul(x, x) : f.two('Pow', f.one('Abs', x), power);
   const padded =
     op === 'MaxPool'
-      ? graph.padForMaximum(powered, withChannels(margins), lowering.isNonNegative(layer.inputs[0]!))
+      ? graph.padForMaximum(powered, withChannels(margins), layer.outputs.length === 1 && lowering.isNonNegative(layer.inputs[0]!))
       : graph.pad(powered, withChannels(margins), 'constant', 0);
   const shape: readonly Dim[] = [x.shape[0]!, ...wanted, x.shape.at(-1)!];
   const offsets = window.reduce<readonly (readonly number[])[]>(
@@ -213,6 +257,10 @@ export const slicedPool: GraphRule = (layer, lowering, graph) => {
     const masks = { begin_mask: { i: String(ends) }, end_mask: { i: String(ends) }, ellipsis_mask: none, new_axis_mask: none, shrink_axis_mask: none };
     return graph.node('StridedSlice', inputs, { T: FLOAT, Index: INT, ...masks }, shape);
   });
+  if (layer.outputs.length > 1) {
+    const corners = offsets.map((offset) => offset.map((start, axis) => start - margins[axis]![0]));
+    return withPlaces(slices, corners, { sizes, strides, wanted, isColumnMajor: attributes.storage_order === 1 }, x, lowering, graph);
+  }
   const made = slices.reduce((a, b) => (op === 'MaxPool' ? f.two('Maximum', a, b) : f.add(a, b)));
   if (op === 'MaxPool') return placedLast(made);
   if (op === 'LpPool') return placedLast(power === 1 ? made : power === 2 ? f.one('Sqrt', made) : f.two('Pow', made, 1 / power));

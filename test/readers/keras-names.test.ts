@@ -209,6 +209,23 @@ describe('an archive', () => {
     expect(error.message).toContain('wiring is Python code');
   });
 
+  test("that bears the name of one of Keras's classes and is someone's own is told, and a layer that does so is refused", async () => {
+    const foreign = { module: null, registered_name: 'Sequential' };
+    const tree = { 'layers/dense': [KERNEL_A, BIAS_A] };
+    const plain = sequential([null, 3], [['Dense', { units: 4, activation: 'tanh' }]]);
+    const { results, warnings } = await predict('model.keras', { 'model.keras': await kerasArchive({ ...plain, ...foreign }, tree) });
+    expectRows([...results.values()][0], dense(rowsOf(X), KERNEL_A, BIAS_A));
+    expect(warnings).toContain('a class of its own ("Sequential")');
+    expect((await predict('model.keras', { 'model.keras': await kerasArchive(plain, tree) })).warnings).not.toContain('of its own');
+    // Without a call of super().get_config() it says as little as an operation does.
+    for (const config of [{ units: 4, trainable: true }, {}]) {
+      const layer = { class_name: 'Dense', name: 'd', config: { name: 'd', ...config }, inbound: [[at('x')]], module: null, registered_name: 'Dense' };
+      const file = await kerasArchive(functional([input('x'), layer], [['x', 0, 0]], [['d', 0, 0]]), tree);
+      const error = await conversionError(predict('model.keras', { 'model.keras': file }));
+      expect(error.message).toContain("Dense (of someone's own)");
+    }
+  });
+
   test('keeps states of random generators, which are no weights', async () => {
     const config = sequential(
       [null, 3],

@@ -21,6 +21,7 @@ describe('declined', () => {
     ['a setting that is not known', layer('Dense', { planted: 3 })],
     ['an activation that it lacks', layer('Dense', { activation: 'leaky_relu' })],
     ["an activation of someone else's", layer('Dense', { activation: { class_name: 'function', config: 'relu', registered_name: 'Custom>relu' } })],
+    ["a class of someone's own that is not registered", { ...layer('Dense'), module: null, registered_name: 'Dense' }],
     ["a class of someone else's", { ...layer('Dense'), module: 'mine', registered_name: 'Custom>Dense' }],
     ['a configuration of Keras 1', layer('Convolution2D', { nb_filter: 3 })],
     ['a Lambda', layer('Lambda', {})],

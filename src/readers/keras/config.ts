@@ -80,6 +80,7 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
   if (depth > MAX_NESTING) throw new ModelError('unsupported', `models are nested more than ${MAX_NESTING} deep`, { file });
   const className = text(entry.class_name, 'class_name of the model', file);
   const { config } = entry;
+  const own = isSomeonesOwn(entry) || !MODEL_CLASSES.has(className) ? { ownClass: className } : {};
   if (className === 'Sequential') {
     const layers = Array.isArray(config) ? config : list(object(config, 'config of a Sequential', file).layers, 'layers of a Sequential', file);
     const given = Array.isArray(config) ? {} : (config as Json);
@@ -87,7 +88,7 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
     const [first, ...rest] = layers.map((layer) => parseLayer(layer, prefix, depth, file));
     if (!first) throw new ModelError('malformed', `the Sequential model "${name}" has no layers`, { file });
     const begun = Array.isArray(first.config.layers) ? merged(first, first.config.layers, prefix, depth, file) : beginning(first, given, prefix);
-    return sequential(name, begun, rest, given, file);
+    return { ...sequential(name, begun, rest, given, file), ...own };
   }
   const layers = (config as Json | undefined)?.layers;
   if (!Array.isArray(layers) || !(MODEL_CLASSES.has(className) || isFunctional(config as Json))) {
@@ -105,9 +106,16 @@ function parseModel(entry: Json, prefix: string, depth: number, file: string): K
       { file },
     );
   }
-  const model = functional(config as Json, layers, prefix, depth, file);
-  return MODEL_CLASSES.has(className) ? model : { ...model, ownClass: className };
+  return { ...functional(config as Json, layers, prefix, depth, file), ...own };
 }
+
+/** Keras 3 tells the module of each class of its own, and none of someone else's, which may bear the same name. */
+function isSomeonesOwn({ module, registered_name }: Json): boolean {
+  return module === null && typeof registered_name === 'string';
+}
+
+/** Classes that are known here and never were Keras's, or were those of a net of keras.applications; not all who wrote them registered them. */
+const FOREIGN_CLASSES: ReadonlySet<string> = new Set(['InstanceNormalization', 'SubPixelUpscaling', 'FixedDropout', 'SReLU', 'LayerScale', 'CustomScaleLayer']);
 
 /** Whether a configuration says how layers are wired: classes of someone's own may be made as functional models are. */
 function isFunctional(config: Json): boolean {
@@ -198,6 +206,7 @@ function layerClass({ class_name, module, registered_name }: Json, file: string)
   const given = text(class_name, 'class_name of a layer', file);
   const name = Object.hasOwn(EXPORTED_AS, given) ? EXPORTED_AS[given]! : given;
   if (typeof registered_name === 'string' && registered_name !== given && registered_name !== name) return registered_name;
+  if (isSomeonesOwn({ module, registered_name }) && !FOREIGN_CLASSES.has(name)) return `${name} (of someone's own)`;
   if (typeof module !== 'string') return name;
   if (/^(tf_)?keras\.(src\.)?(ops|activations)(\.|$)/.test(module)) return `ops.${name}`;
   return /^(tf_keras|keras|tensorflow\.(python\.)?keras)(\.|$)/.test(module) ? name : `${module}.${name}`;
@@ -213,7 +222,7 @@ function withModules(entries: readonly unknown[]): readonly unknown[] {
 }
 
 function isBareOperation(entry: unknown): entry is Json {
-  if (!isObject(entry) || typeof entry.module === 'string') return false;
+  if (!isObject(entry) || entry.module !== undefined) return false;
   const { config, inbound_nodes: nodes } = entry;
   const isCalled = Array.isArray(nodes) && nodes.length > 0 && nodes.every((node) => isObject(node) && Array.isArray(node.args));
   return isCalled && isObject(config) && !('trainable' in config) && !('layers' in config);

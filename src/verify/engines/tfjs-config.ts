@@ -137,6 +137,7 @@ const MODELS = /^(Sequential|Model|Functional)$/;
 
 function toTfjsModel(model: Json, fallback: string, setting: Setting): Json {
   if (!MODELS.test(String(model.class_name))) throw declined(String(model.class_name), 'is no Sequential or functional model');
+  if (model.module === null && typeof model.registered_name === 'string') throw declined(model.registered_name, 'is a class of its own');
   const className = model.class_name === 'Sequential' ? 'Sequential' : 'Model';
   const config = (Array.isArray(model.config) ? { layers: model.config } : model.config) as Json;
   const given = config.layers as Json[];
@@ -255,7 +256,7 @@ function configOf(name: string, className: string, layer: Json, own: Json, setti
 /** A class of someone else's may bear a name of Keras's. */
 function isKerasOwn({ module, registered_name, class_name }: Json): boolean {
   return (
-    (typeof registered_name !== 'string' || registered_name === class_name) &&
+    (typeof registered_name !== 'string' || (registered_name === class_name && module !== null)) &&
     (typeof module !== 'string' || /^(tf_)?keras\.(src\.)?(layers|engine)(\.|$)|^keras\.layers$/.test(module))
   );
 }

@@ -263,3 +263,25 @@ it('a wrong dtype is refused with those that there are', async () => {
   for (const writer of [tfjs, tfjsGraph])
     expect(await writer.check(emptyMap, options)).toMatchObject([{ kind: 'usage', problem: expect.stringContaining('uint16') }]);
 });
+
+it('a graph gives each of its outputs, although one has the name of the node that makes another', async () => {
+  const port = (name: string, value: string) => ({ name, value, dtype: 'float32' as const, shape: ['N', 2], layout: 'other' as const });
+  const doubled = (name: string, input: string) =>
+    makeLayer({ name, op: 'Mul', inputs: [input], outputs: [name], weights: { operand: float32Tensor(`${name}/two`, [], [2], { file: 'made here' }) } });
+  const map = {
+    ...emptyMap,
+    inputs: [port('x', 'x')],
+    // As of a layer that is called three times, whose last call is shown first.
+    outputs: [port('b', 'b/call_3'), port('b_1', 'b'), port('b_2', 'b/call_2')],
+    layers: [doubled('b', 'x'), doubled('b/call_2', 'b'), doubled('b/call_3', 'b/call_2')],
+  };
+  const sink = memorySink();
+  await tfjsGraph.write(map, sink, 'model.json', { dtype: 'source', layout: 'source', metadata: async () => ({}) });
+  await sink.commit();
+  const made = await runTfjs('tfjs-graph', sink.files, [{ shape: [1, 2], data: Float32Array.of(1, 3) }]);
+  expect(made.map(({ data }) => [...data])).toEqual([
+    [8, 24],
+    [2, 6],
+    [4, 12],
+  ]);
+});

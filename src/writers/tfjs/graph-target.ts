@@ -117,8 +117,10 @@ export class GraphTarget implements Target {
     return cast;
   }
 
-  output(port: Port, value: FileValue): void {
-    const isTaken = value.output || [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
+  output(port: Port, value: FileValue, ports: readonly Port[]): void {
+    // TensorFlow.js takes the name of an output's node for a key of the signature, where there is such a key, and gives that one twice.
+    const isOthers = ports.some(({ name }) => name !== port.name && name === value.node.name);
+    const isTaken = value.output || isOthers || [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
     const own = isTaken ? this.#made(this.#add('Identity', 'identity', [value], { T: FLOAT }), value.shape) : value;
     this.nameNodes(port.name, own);
     this.#outputs.push({ port, value: own, dtype: 'DT_FLOAT' });

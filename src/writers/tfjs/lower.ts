@@ -83,7 +83,7 @@ export function lower(map: LayerMap, target: Target, options: Pick<WriteOptions,
   }
   for (const port of map.outputs) {
     try {
-      lowering.addOutput(port, options);
+      lowering.addOutput(port, map.outputs, options);
     } catch (error) {
       if (!isModelError(error)) throw error;
       obstacles.push(new ModelError(error.kind, `the output "${port.name}": ${error.problem}`));

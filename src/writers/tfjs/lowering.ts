@@ -116,10 +116,11 @@ export class Lowering {
     }
   }
 
-  addOutput(port: Port, options: Pick<WriteOptions, 'layout'>): void {
+  /** @param ports all outputs, whose names the file gives to nothing else that it shows */
+  addOutput(port: Port, ports: readonly Port[], options: Pick<WriteOptions, 'layout'>): void {
     const value = this.inOrder(port.value, portOrder(port, options));
     this.target.nameNodes(port.name, value);
-    this.target.output(port, value);
+    this.target.output(port, value, ports);
   }
 
   place(value: string): Placement {

@@ -70,7 +70,7 @@ export interface Target {
   /** What runs the file, for messages. */
   readonly runtime: string;
   input(port: Port, shape: readonly Dim[]): FileValue;
-  output(port: Port, value: FileValue): void;
+  output(port: Port, value: FileValue, ports: readonly Port[]): void;
   /** Names all nodes made since the last call after the layer or port `name`; the one that made `result`, if among them, gets the name itself. */
   nameNodes(name: string, result: FileValue): void;
 

@@ -101,7 +101,8 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
     const statistics = await floatStatistics(tensor, hasher);
     tensors.push({ ...document, ...statistics, ...(hasher ? { sha256: hasher.digest() } : {}) });
     const isZero = statistics.zeros > 0 && statistics.zeros === elementCount(tensor.shape);
-    const odd = oddities(tensor.name, { nonFinite: statistics.nonFinite, isZero }, roles.get(tensor.name) ?? null);
+    const isNegative = statistics.min !== null && statistics.min < 0;
+    const odd = oddities(tensor.name, { nonFinite: statistics.nonFinite, isZero, isNegative }, roles.get(tensor.name) ?? null);
     warnings.push(...odd.map((notice) => ({ ...notice, layer: layer ?? undefined })));
     bytesDone += document.byteLength;
     options.onProgress?.(bytesDone, byteLength);

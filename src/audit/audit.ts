@@ -96,7 +96,7 @@ function isWithin(path: string, archive: string): boolean {
 
 async function examineWeights(model: ModelFile, path: string, { onProgress }: AuditOptions, audit: Audit): Promise<void> {
   const { warnings } = await describeModel(model, { weights: true, onProgress });
-  for (const { code, message } of warnings) if (code === 'all-zero' || code === 'non-finite') audit.tell('odd-weights', message, path);
+  for (const { code, message } of warnings) if (/^(all-zero|non-finite|negative-variance)$/.test(code)) audit.tell('odd-weights', message, path);
 }
 
 async function opened(files: FileSet, name: string, audit: Audit): Promise<ByteSource | null> {

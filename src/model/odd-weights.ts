@@ -53,21 +53,26 @@ function watched(source: Tensor) {
   return { tensor: form.codes ? source : castTensor(watch(form.stored), source.dtype), tally };
 }
 
-/** What is odd about a weight, from how many of its values are not finite, and whether all are zero. */
+/** What is odd about a weight, from how many of its values are not finite, whether all are zero, and whether some are below. */
 export function oddities(
   name: string,
-  { nonFinite, isZero }: Pick<WeightTally, 'nonFinite' | 'isZero'>,
+  { nonFinite, isZero, isNegative }: Pick<WeightTally, 'nonFinite' | 'isZero' | 'isNegative'>,
   role: string | null,
 ): { code: string; message: string }[] {
   if (nonFinite > 0) return [{ code: 'non-finite', message: `${name} holds ${nonFinite} values that are NaN or infinite` }];
+  if (isNegative && role === 'variance') return [{ code: 'negative-variance', message: `${name} (variance) holds values below zero, whose root is no number` }];
   const factor = role !== null && Object.hasOwn(FACTORS, role) ? FACTORS[role] : undefined;
   return isZero && factor ? [{ code: 'all-zero', message: `${name} (${role}) is all zero: ${factor}` }] : [];
 }
 
 /** What was streamed twice counts once. */
-function noticesOf(source: Tensor, { nonFinite, isZero, seen }: WeightTally, use: { readonly name: string; readonly role: string } | null): Notice[] {
+function noticesOf(
+  source: Tensor,
+  { nonFinite, isZero, isNegative, seen }: WeightTally,
+  use: { readonly name: string; readonly role: string } | null,
+): Notice[] {
   const count = elementCount(source.shape);
   if (seen === 0 || count === 0) return [];
-  const once = { nonFinite: Math.round((nonFinite * count) / Math.max(seen, count)), isZero };
+  const once = { nonFinite: Math.round((nonFinite * count) / Math.max(seen, count)), isZero, isNegative };
   return oddities(source.name, once, use?.role ?? null).map((odd) => (use ? { ...odd, layer: use.name } : odd));
 }

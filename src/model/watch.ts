@@ -11,12 +11,14 @@ export interface WeightTally {
   nonFinite: number;
   /** Whether every value was zero, of either sign. */
   isZero: boolean;
+  /** Whether a value of a small tensor was below zero: larger ones are not looked at for it. */
+  isNegative: boolean;
   /** Elements; more than the tensor has where it was streamed twice. */
   seen: number;
 }
 
 export function newWeightTally(): WeightTally {
-  return { nonFinite: 0, isZero: true, seen: 0 };
+  return { nonFinite: 0, isZero: true, isNegative: false, seen: 0 };
 }
 
 /** The bits of a float's exponent, all set in NaN and infinities, and those of its magnitude. */
@@ -25,6 +27,9 @@ const WORDS = {
   bfloat16: { exponent: 0x7f80, magnitude: 0x7fff },
   float32: { exponent: 0x7f800000, magnitude: 0x7fffffff },
 } as const;
+
+/** More channels has no layer whose statistics anyone published. */
+const MAX_SIGNED = 2 ** 16;
 
 /** Whether a dtype has values that are not finite and is looked at. */
 export function isWatched(dtype: DType): boolean {
@@ -39,6 +44,7 @@ export function watchValues(bytes: Uint8Array, dtype: DType, tally: WeightTally)
     tally.seen += values.length;
     for (const value of values) {
       if (value !== 0) tally.isZero = false;
+      if (value < 0) tally.isNegative = true;
       if (value - value !== 0) tally.nonFinite++;
     }
     return;
@@ -46,9 +52,10 @@ export function watchValues(bytes: Uint8Array, dtype: DType, tally: WeightTally)
   const { exponent, magnitude } = WORDS[dtype as keyof typeof WORDS];
   const words = dtype === 'float32' ? new Uint32Array(...aligned(bytes, 4)) : new Uint16Array(...aligned(bytes, 2));
   tally.seen += words.length;
-  if (dtype === 'float32' && isPlain(words, tally)) return;
+  if (dtype === 'float32' && words.length > MAX_SIGNED && isPlain(words, tally)) return;
   for (const word of words) {
     if ((word & magnitude) !== 0) tally.isZero = false;
+    if (word > magnitude && (word & magnitude) !== 0) tally.isNegative = true;
     if ((word & exponent) === exponent) tally.nonFinite++;
   }
 }

@@ -62,6 +62,11 @@ describe('watchMap', () => {
     expect(await streamed(net([0, -0, 0, 0, 0, 0], [1, 0]))).toMatchObject([{ code: 'all-zero', layer: 'dense' }]);
   });
 
+  it('notices variances below zero, and says nothing of other weights that are', async () => {
+    expect(await streamed(net([-1, -2, -3, -4, -5, -6], [1, -0.5]))).toMatchObject([{ code: 'negative-variance', layer: 'bn' }]);
+    expect(await streamed(net([1, 2, 3, 4, 5, 6], [1, -0]))).toEqual([]);
+  });
+
   it('counts once what is streamed twice, and says nothing of what was not', async () => {
     const watched = watchMap(net([1, Number.NaN, 3, 4, 5, 6], [0, 0]));
     expect(watched.notices()).toEqual([]);

@@ -69,6 +69,19 @@ const EXACT: ReadonlySet<string> = new Set([
   ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'Not', 'Where', 'Shape', 'Size', 'Range', 'ConstantOfShape'],
 ]);
 
+/** Layers that make whole numbers of whole numbers, exactly as far as float32 counts. */
+const KEEPS_WHOLE: ReadonlySet<string> = new Set([
+  ...['Add', 'Sub', 'Mul', 'Sum', 'Neg', 'Abs', 'Relu', 'Max', 'Min', 'ReduceSum', 'ReduceMax', 'ReduceMin', 'CumSum', 'MaxPool'],
+  ...['Concat', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Expand', 'Tile', 'Pad', 'Identity', 'Clip'],
+]);
+const COUNTED = 2 ** 24;
+
+/** Whether a layer only counts: nothing is rounded there, and what jumps at a whole number behind it does not by rounding. */
+function isCounting({ op, weights }: Layer, inputs: readonly (Value | undefined)[]): boolean {
+  if (!KEEPS_WHOLE.has(op) || Object.values(weights).some(({ dtype }) => dtype.includes('float'))) return false;
+  return inputs.every((value) => value === undefined || value.data.every((one) => Number.isInteger(one) && Math.abs(one) <= COUNTED));
+}
+
 /** Functions that runtimes approximate, with an error that goes by the size at which they saturate, which is 1. */
 export const APPROXIMATED: ReadonlySet<string> = new Set([
   'Sigmoid',
@@ -88,7 +101,7 @@ function disturbed(seed: number, size: number): Arithmetic {
   const coin = coins(seed);
   return {
     read(layer, inputs) {
-      if (EXACT.has(layer.op)) return inputs;
+      if (EXACT.has(layer.op) || isCounting(layer, inputs)) return inputs;
       const relative = size * (1 + Math.sqrt(summands(layer, inputs)) / 4);
       return inputs.map((value) => value && move(value, relative, 0, coin));
     },

@@ -157,8 +157,12 @@ export async function referenceWitness(
 export async function recordedOutputs(golden: ReadonlyMap<string, Tensor>, map: Pick<LayerMap, 'outputs'>, edited?: EditedMap): Promise<Arrays> {
   const own = edited?.original.outputs ?? map.outputs;
   const picked = pickArrays(golden, 'output', own);
-  const tensors = map.outputs.map(({ name, value }) => {
-    const place = own.findIndex((port) => port.value === (edited?.shown.get(value) ?? value));
+  // Two ports may show one value, and are two arrays.
+  const tensors = map.outputs.map(({ name, value }, i) => {
+    if (!edited) return picked[i];
+    const shown = edited.shown.get(value) ?? value;
+    const named = own.findIndex((port) => port.value === shown && port.name === name);
+    const place = named < 0 ? own.findIndex((port) => port.value === shown) : named;
     return place < 0 ? (golden.get(`output:${name}`) ?? golden.get(`layer:${name}`)) : picked[place];
   });
   const outputs = await Promise.all(tensors.map((tensor) => tensor && toArray(tensor)));

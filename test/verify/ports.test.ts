@@ -1,8 +1,10 @@
 /** Ports are known by their places: how those of two descriptions of one net find each other. */
 import { describe, expect, it } from 'vitest';
 import { uniqueNames } from '../../src/model/ports.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { compareOutputs } from '../../src/verify/outputs.js';
 import { alignPorts, requirePlaces } from '../../src/verify/ports.js';
+import { recordedOutputs } from '../../src/verify/witness.js';
 
 const named = (...names: string[]) => names.map((name) => ({ name, shape: ['N', 4] }));
 
@@ -108,4 +110,16 @@ describe('outputs of one name', () => {
     comparison.add([undefined, of(3, 4)], [of(1, 2), of(3, 4)]);
     expect(comparison.report().outputs).toMatchObject([{ compared: 0 }, { compared: 2 }]);
   });
+});
+
+it('two ports that show one value are recorded as two arrays, each of which is compared', async () => {
+  const port = (name: string) => ({ name, value: 'c', dtype: 'float32' as const, shape: ['N', 1], layout: 'other' as const });
+  const array = (name: string, ...values: number[]) => float32Tensor(name, [values.length, 1], values, { file: 'made here' });
+  const recorded = async (...names: string[]) => {
+    const golden = new Map(names.map((name, i) => [name, array(name, i, -i)]));
+    return (await recordedOutputs(golden, { outputs: [port('c'), port('c_1')] })).map((values) => values?.data[0]);
+  };
+  expect(await recorded('output:0', 'output:1')).toEqual([0, 1]);
+  expect(await recorded('output:c_1', 'output:c')).toEqual([1, 0]);
+  expect(await recorded('output:c')).toEqual([0, undefined]);
 });

@@ -109,6 +109,19 @@ describe('what a rounding of every value does', () => {
   });
 });
 
+it('counts are exact: a jump at a whole number behind a sum of whole numbers is no rounding', async () => {
+  const port = { name: 'x', value: 'x', dtype: 'float32' as const, shape: [16, 4], layout: 'other' as const };
+  const layers = [
+    makeLayer({ name: 'sum', op: 'ReduceSum', inputs: ['x'], outputs: ['sum'], attributes: { axes: [1] } }),
+    makeLayer({ name: 'count', op: 'Floor', inputs: ['sum'], outputs: ['count'] }),
+  ];
+  const map: LayerMap = { ...emptyMap, inputs: [port], outputs: [{ ...port, name: 'y', value: 'count', shape: [16, 1] }], layers };
+  const moved = async (row: readonly number[]) =>
+    (await measureRounding(map, [{ shape: [16, 4], data: Float32Array.from({ length: 64 }, (_, i) => row[i % 4]!) }])).outputs[0]!.ofScale[0];
+  expect(await moved([3, 1, 0, 2])).toBeLessThan(1e-7);
+  expect(await moved([3.5, 1.25, 0.5, 0.75])).toBeGreaterThan(0.1);
+});
+
 describe('true float16', () => {
   it('rounds as the cast of weights does, for every pair of neighbours and what lies between', () => {
     const bits = new Uint16Array(65536).map((_, i) => i);

@@ -385,3 +385,36 @@ test('an operation that is not known is named', async () => {
     expect(error.message).toContain(`keras.ops.${name}`);
   }
 });
+
+describe('in a narrow float', () => {
+  /** Functions of TensorFlow one after the other, each with what it is called with. */
+  const chained = async (input: Run, steps: readonly (readonly [string, object] | 'Dropout')[]): Promise<Run> => {
+    const layers = steps.map((step, i) => {
+      const from = [i === 0 ? 'x' : `step${i - 1}`, 0, 0];
+      if (step === 'Dropout') return { class_name: step, name: `step${i}`, config: { rate: 0.5 }, inbound: [[[...from, {}]]] };
+      return { class_name: 'TFOpLambda', name: `step${i}`, config: { trainable: true, dtype: 'float32', function: step[0] }, inbound: [[...from, step[1]]] };
+    });
+    const bytes = await legacyH5(functional([inputLayer('x', input), ...layers], [['x', 0, 0]], [[`step${steps.length - 1}`, 0, 0]]));
+    return [...(await predictFile('model.h5', bytes, [input])).results.values()][0]!;
+  };
+  const x: Run = { shape: [1, 4], data: Float32Array.of(1.25, -100, 3.3, 70) };
+  const to = (dtype: string) => ['cast', { dtype }] as const;
+  const times = (y: number) => ['math.multiply', { y, name: null }] as const;
+  const plus = (y: number) => ['math.add', { y, name: null }] as const;
+
+  test.each<[string, readonly (readonly [string, object] | 'Dropout')[], number[]]>([
+    [
+      'what is too large is infinite, and stays so',
+      [to('float16'), times(1000), times(0.001), to('float32')],
+      [1.25, Number.NEGATIVE_INFINITY, 3.3, Number.POSITIVE_INFINITY],
+    ],
+    ['what is small beside the rest is lost', [to('float16'), plus(2048), plus(-2048), to('float32')], [2, -100, 4, 70]],
+    ['bfloat16 has fewer digits and as large numbers', [to('bfloat16'), times(1000), to('float32')], [1248, -99840, 3296, 70144]],
+    ['of a layer is taken to float32, as layers take it', [to('float16'), 'Dropout', times(1000), times(0.001)], [1.25, -100, 3.3, 70]],
+    ['ends where it is cast to float32', [to('float16'), to('float32'), times(1000), times(0.001)], [1.25, -100, 3.3, 70]],
+  ])('%s', async (_, steps, expected) => {
+    const { data } = await chained(x, steps);
+    for (const [i, value] of expected.entries())
+      expect(Number.isFinite(value) ? Math.abs(data[i]! / value - 1) : Object.is(data[i], value) ? 0 : 1).toBeLessThan(1.3e-3);
+  });
+});

@@ -243,7 +243,8 @@ class ModelBuilder {
       const operation = this.plan.calls.get(call);
       const inputs = call.inputs.map(read);
       const plain = plainInputs(call, LAYER_CLASSES.get(layer.className)?.also).map((input) => inputs[input]!);
-      const values = operation ? inputs : masked(plain, call.named[MASK], inputs);
+      // Layers and models take what they are given to their own dtype.
+      const values = operation ? inputs : masked(plain, call.named[MASK], inputs).map((value) => (value.half ? { ...value, half: undefined } : value));
       const outputs = layer.model ? this.#inner(layer, layer.model, values, name) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
       made.set(key(layer.name, call.index), outputs);
     }

@@ -26,6 +26,8 @@ export interface Value {
   readonly unflattened?: readonly number[];
   /** Whole numbers, as they came in: the map computes in floating point, but Keras may not. */
   readonly integer?: boolean;
+  /** The narrow float that Keras has it in: its elements are such, and what operations make of it are rounded to such. */
+  readonly half?: Half;
   /** Whether all elements are 1 or 0, which comparisons made. */
   readonly truth?: true;
   /** Numbers that are known from shapes; no layer makes such a value. */
@@ -33,6 +35,8 @@ export interface Value {
   /** [N, steps], 1 for each step of a sequence that counts and 0 for one that fills it up; 'unknown' where several masks met. */
   readonly mask?: Value | 'unknown';
 }
+
+export type Half = 'float16' | 'bfloat16';
 
 /** Operators that leave numbers as they are. */
 const MOVES: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'Flatten', 'Transpose', 'Slice', 'Concat', 'Pad', 'Squeeze', 'Unsqueeze']);
@@ -108,8 +112,17 @@ export class GraphBuilder {
     const lying = step.inputs.find(({ shape }) => shape.length > 0) ?? first;
     const order = step.order ?? lying?.order ?? 'keras';
     const unflattened = order === 'flattened' ? (step.unflattened ?? lying!.unflattened) : undefined;
-    const integer = first?.integer && MOVES.has(step.op) ? { integer: true } : {};
-    return outputs.map((output) => ({ name: output, shape: shapes.get(output)!, order, unflattened, ...integer }));
+    const moves = MOVES.has(step.op);
+    const integer = first?.integer && moves ? { integer: true } : {};
+    const half = first?.half && moves && step.inputs.every((input) => input.half === first.half) ? { half: first.half } : {};
+    return outputs.map((output) => ({ name: output, shape: shapes.get(output)!, order, unflattened, ...integer, ...half }));
+  }
+
+  /** The value rounded to a narrow float, in the float32 that the map computes in; infinite where that float is. */
+  toHalf(value: Value, half: Half): Value {
+    if (value.half === half) return value;
+    const narrow = this.add(`${value.name}/${half}`, { op: 'Cast', inputs: [value], attributes: { to: half } });
+    return { ...this.add(`${value.name}/float32`, { op: 'Cast', inputs: [narrow], attributes: { to: 'float32' } }), half };
   }
 
   /** The value with its axes and elements as Keras has them. */

@@ -206,19 +206,26 @@ export function truth(value: Value, scope: Scope): Value {
   return { ...scope.add('Abs', [scope.add('Sign', [value])]), truth: true };
 }
 
+const LARGEST_HALF = { float16: 65504, bfloat16: 3.3895313892515355e38 } as const;
+
 /** To another dtype; what follows is computed in floating point anyway, where whole numbers and truths (0 and 1) are exact. */
 export const cast =
-  (x: string): Operation =>
+  (x: string, saturates = false): Operation =>
   (args) => {
     const dtype = args.json('dtype') ?? args.json('DstT');
     const is = (pattern: RegExp) => typeof dtype === 'string' && pattern.test(dtype.replace(/^DT_/, '').toLowerCase());
-    const [isWhole, isTruth, isHalf] = [is(/^int(32|64)$/), is(/^bool$/), is(/^(half|b?float16)/)];
+    const [isWhole, isTruth] = [is(/^int(32|64)$/), is(/^bool$/)];
+    const half = is(/^(half|float16)$/) ? 'float16' : is(/^bfloat16$/) ? 'bfloat16' : undefined;
     if (!is(/^(float|half|bfloat16|double)/) && !isWhole && !isTruth)
       args.decline(`a cast to ${JSON.stringify(dtype)} is not translated; casts to floating point, int32, int64 and bool are`);
     return applied(x, (value, scope) => {
       if (value.sizes) return value;
       if (isTruth) return truth(value, scope);
-      if (isHalf) scope.assume(`values are cast to ${dtype}, whose rounding is left out; what follows is more exact`);
-      return { ...(isWhole && !value.integer ? truncated(value, scope) : value), integer: isWhole };
+      if (half) {
+        const most = LARGEST_HALF[half];
+        const held = saturates && !value.half ? scope.add('Clip', [value], { attributes: { min: -most, max: most } }) : value;
+        return { ...scope.builder.toHalf(held, half), integer: false };
+      }
+      return { ...(isWhole && !value.integer ? truncated(value, scope) : value), integer: isWhole, half: undefined };
     })(args);
   };

@@ -9,6 +9,7 @@ import type { ConfigView } from '../config-view.js';
 import { parseConstant } from '../constant.js';
 import { isObject, parseJson } from '../json.js';
 import type { Build } from '../rule.js';
+import type { Value } from '../value.js';
 import { Arguments } from './arguments.js';
 import * as arrange from './arrangement.js';
 import { additiveAttention, attention, groupedQueryAttention, multiHeadAttention } from './attention.js';
@@ -186,7 +187,7 @@ const KERAS: Readonly<Record<string, Known>> = {
   LogSoftmax: known(['x', 'axis'], each.softmaxOf('LogSoftmax', 'x')),
   Clip: known(['x', 'x_min', 'x_max'], each.clip('x', 'x_min', 'x_max')),
   Cast: known(['x', 'dtype'], each.cast('x')),
-  SaturateCast: known(['x', 'dtype'], each.cast('x')),
+  SaturateCast: known(['x', 'dtype'], each.cast('x', true)),
   Mean: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceMean', 'x')),
   Sum: known(['x', 'axis', 'keepdims'], arrange.reduction('ReduceSum', 'x')),
   Max: known(['x', 'axis', 'keepdims', 'initial'], arrange.reduction('ReduceMax', 'x')),
@@ -338,7 +339,23 @@ function read(view: ConfigView, call: LayerCall, found: Known | undefined, what:
   const args = new Arguments(view, call, found);
   const build = found.operation(args);
   args.finish();
-  return build;
+  return /cast$/i.test(what) ? build : inHalf(build);
+}
+
+/** What Keras makes of values in a narrow float, each step rounded to it: so far the same, but that it may add up in a wider one. */
+function inHalf(build: Build): Build {
+  return (inputs, scope) => {
+    const made = build(inputs, scope);
+    const floats = inputs.filter(({ integer, truth, sizes }) => !integer && !truth && !sizes);
+    const half = floats[0]?.half;
+    const outputs: readonly Value[] = Array.isArray(made) ? made : [made as Value];
+    const isHalf = half !== undefined && floats.every((input) => input.half === half);
+    const rounded = outputs.map((value): Value => {
+      if (value.integer || value.truth || value.sizes) return value;
+      return isHalf ? scope.builder.toHalf(value, half) : value.half ? { ...value, half: undefined } : value;
+    });
+    return Array.isArray(made) ? rounded : rounded[0]!;
+  };
 }
 
 /** A node of a TensorFlow graph: operator and attributes in JSON, numbers among its inputs by their place. */

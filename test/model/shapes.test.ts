@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { isModelError, ModelError } from '../../src/errors.js';
 import type { Dim, LayerMap } from '../../src/model/layer-map.js';
 import { inferLayer, isNeverNegative, makeLayer } from '../../src/model/ops/index.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase } from '../writers/onnx-cases.js';
 
@@ -125,6 +126,36 @@ describe('whatever the sizes', () => {
         }
       }),
     );
+  });
+});
+
+describe('what is given for each channel', () => {
+  const vectors = ['scale', 'bias', 'mean', 'variance'];
+  it.each([
+    ['Conv', { kernel: [5, 4, 1, 1] }, ['bias'], 5],
+    ['ConvTranspose', { kernel: [4, 5, 1, 1] }, ['bias'], 5],
+    ['Gemm', { kernel: [5, 4] }, ['bias'], 5],
+    ['BatchNormalization', {}, vectors, 4],
+    ['InstanceNormalization', {}, vectors.slice(0, 2), 4],
+    ['GroupNormalization', {}, vectors.slice(0, 2), 4],
+  ] as const)('%s: is for as many as there are, or an error that names it', (op, kernel, roles, channels) => {
+    const shape = op === 'Gemm' ? ['N', 4] : ['N', 4, 3, 3];
+    const infer = (odd?: string) => {
+      const sizes: Record<string, readonly number[]> = {
+        ...kernel,
+        ...Object.fromEntries(roles.map((role) => [role, [role === odd ? channels + 2 : channels]])),
+      };
+      const weights = Object.fromEntries(
+        Object.entries(sizes).map(([role, size]) => [role, float32Tensor(role, size, noise(count(size)), { file: 'made here' })]),
+      );
+      const attributes: Record<string, number> = op === 'GroupNormalization' ? { num_groups: 2 } : {};
+      return inferLayer(makeLayer({ name: 'one', op, inputs: ['x'], outputs: ['y'], weights, attributes }), [{ dtype: 'float32', shape }])[0]!.shape;
+    };
+    expect(infer()?.[1]).toBe(channels);
+    for (const role of roles)
+      expect(() => infer(role)).toThrowError(
+        expect.objectContaining({ kind: 'malformed', message: expect.stringContaining(`a ${role} of shape [${channels + 2}] for ${channels} channels`) }),
+      );
   });
 });
 

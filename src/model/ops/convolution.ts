@@ -9,6 +9,7 @@ import { readBias, readOperand, readRows } from './operands.js';
 import { int, ints, operator, type Shaped } from './operator.js';
 import { columnTable, MOST_BYTES } from './product-task.js';
 import { addProducts } from './products.js';
+import { checkChannelwise } from './rules.js';
 import {
   checkedSizes,
   completeWindow,
@@ -40,8 +41,9 @@ export const conv = operator({
   weights: ['kernel', 'bias'],
   attributes: { ...WINDOW, dilations: ints(), group: int(1) },
   complete: completeWindow,
-  shape({ x, kernel }, attributes) {
+  shape({ x, kernel, bias }, attributes) {
     checkChannels('Conv', x, multiplyDims(kernel.shape[1]!, attributes.group));
+    checkChannelwise('Conv', kernel.shape[0]!, { bias });
     return [windowedShape(x.shape, kernel.shape[0]!, attributes)];
   },
   narrow: { kernel: 0 },
@@ -243,9 +245,10 @@ export const convTranspose = operator({
   // Padding in numbers: what auto_pad and output_shape say is worked out by readers.
   attributes: { ...WINDOW, dilations: ints(), group: int(1), output_padding: ints() },
   complete: completeWindow,
-  shape({ x, kernel }, { group, ...window }) {
+  shape({ x, kernel, bias }, { group, ...window }) {
     const [batch, , ...spatial] = x.shape;
     checkChannels('ConvTranspose', x, kernel.shape[0]!);
+    checkChannelwise('ConvTranspose', multiplyDims(kernel.shape[1]!, group), { bias });
     const sizes = spatial.map((size, i) => {
       const extent = (window.kernel_shape[i]! - 1) * window.dilations[i]! + 1;
       return transposedSize(size, window.strides[i]!, extent, window.output_padding[i]!, window.pads[i]! + window.pads[i + spatial.length]!);

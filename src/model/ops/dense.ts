@@ -8,7 +8,7 @@ import { readOperand, readRows, readValues } from './operands.js';
 import { int, type Operand, operator, type Shaped } from './operator.js';
 import { type Columns, columnTable } from './product-task.js';
 import { addProducts, innerProduct } from './products.js';
-import { broadcastDims, checkedAxis } from './rules.js';
+import { broadcastDims, checkChannelwise, checkedAxis } from './rules.js';
 
 /** What flows in against what a kernel takes. @throws ModelError 'malformed' */
 function checkFeatures(op: string, x: Shaped, found: Dim, expected: Dim): void {
@@ -22,9 +22,12 @@ export const gemm = operator({
   slots: ['x', 'kernel', 'bias?'],
   weights: ['kernel', 'bias'],
   attributes: {},
-  shape({ x, kernel }) {
+  shape({ x, kernel, bias }) {
     if (x.shape.length !== 2 || kernel.shape.length !== 2) throw new ModelError('malformed', `Gemm takes two axes, not [${x.shape}] and [${kernel.shape}]`);
     checkFeatures('Gemm', x, x.shape[1]!, kernel.shape[1]!);
+    // One number for all is broadcast, and so is a row, or a column, of them.
+    const each = bias?.shape.at(-1) ?? 1;
+    if (each !== 1) checkChannelwise('Gemm', kernel.shape[0]!, { bias: { shape: [each] } });
     return [[x.shape[0]!, kernel.shape[0]!]];
   },
   narrow: { kernel: 0 },

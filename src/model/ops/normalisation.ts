@@ -3,7 +3,7 @@ import { ModelError } from '../../errors.js';
 import { elementCount } from '../tensor.js';
 import { aroundAxis, broadcastValue, newValue, transposeValue, type Value } from './array.js';
 import { float, int, ints, type Operator, operator } from './operator.js';
-import { checkedAxes, checkedAxis, movedAxes } from './rules.js';
+import { checkChannelwise, checkedAxes, checkedAxis, movedAxes } from './rules.js';
 
 /** y = scale (x - mean) / √(variance + epsilon) + bias, for each channel (axis 1). */
 export const batchNormalization = operator({
@@ -11,7 +11,10 @@ export const batchNormalization = operator({
   slots: ['x', 'scale', 'bias', 'mean', 'variance'],
   weights: ['scale', 'bias', 'mean', 'variance'],
   attributes: { epsilon: float(1e-5) },
-  shape: ({ x }) => [x.shape],
+  shape({ x, scale, bias, mean, variance }) {
+    checkChannelwise('BatchNormalization', x.shape[1]!, { scale, bias, mean, variance });
+    return [x.shape];
+  },
   onnx: {
     since: 7,
     rest: { momentum: { type: 'float', value: 0.9, any: true }, training_mode: { type: 'int', value: 0, since: 14 } },
@@ -128,7 +131,10 @@ export const instanceNormalization = operator({
   slots: ['x', 'scale', 'bias'],
   weights: ['scale', 'bias'],
   attributes: { epsilon: float(1e-5) },
-  shape: ({ x }) => [x.shape],
+  shape({ x, scale, bias }) {
+    checkChannelwise('InstanceNormalization', x.shape[1]!, { scale, bias });
+    return [x.shape];
+  },
   onnx: {},
   compute({ x, scale, bias }, { epsilon }) {
     const [batch, channels] = x.shape as [number, number];
@@ -197,7 +203,10 @@ export const groupNormalization = operator({
   slots: ['x', 'scale', 'bias'],
   weights: ['scale', 'bias'],
   attributes: { epsilon: float(1e-5), num_groups: int() },
-  shape: ({ x }) => [x.shape],
+  shape({ x, scale, bias }) {
+    checkChannelwise('GroupNormalization', x.shape[1]!, { scale, bias });
+    return [x.shape];
+  },
   onnx: { since: 21, rest: { stash_type: { type: 'int', value: 1 } } },
   compute({ x, scale, bias }, { epsilon, num_groups }) {
     const [batch, channels] = x.shape as [number, number];

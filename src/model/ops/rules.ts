@@ -18,6 +18,15 @@ export function broadcastDims(shapes: readonly (readonly Dim[])[]): readonly Dim
   });
 }
 
+/** What is given for each of `size` channels. @throws ModelError 'malformed' where it is for another number of them */
+export function checkChannelwise(op: string, size: Dim, given: Readonly<Record<string, { readonly shape: readonly Dim[] } | undefined>>): void {
+  for (const [what, value] of Object.entries(given)) {
+    const count = value?.shape.reduce<Dim>((product, one) => (typeof product === 'number' && typeof one === 'number' ? product * one : '?'), 1);
+    if (typeof count === 'number' && typeof size === 'number' && count !== size)
+      throw new ModelError('malformed', `${op} has a ${what} of shape [${value!.shape}] for ${size} channels`);
+  }
+}
+
 /** The first shape that all have, where they are one and the same but for names of free sizes. @throws ModelError 'malformed' else */
 export function agreeingDims(shapes: readonly (readonly Dim[])[], except: number): readonly Dim[] {
   const [first] = shapes;

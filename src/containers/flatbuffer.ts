@@ -8,8 +8,12 @@ import { Budget } from '../bytes/budget.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 
-/** Metadata is read a window at a time; vectors of weights are only pointed at. */
-const WINDOW_BYTES = 65_536;
+/** Metadata is read a block at a time; vectors of weights are only pointed at. */
+const BLOCK_BYTES = 65_536;
+/** A table, its layout and what it points to lie in different ones, and tables one after the other in the same. */
+const MAX_BLOCKS = 32;
+/** The widest number that is read at once, which may begin in one block and end in the next. */
+const WIDEST = 8;
 
 /** Positions that a file sends its reader to; a file of hundreds of tensors takes some ten thousand. */
 const MAX_TABLES = 300_000;
@@ -39,8 +43,8 @@ interface Layout {
 }
 
 export class FlatBuffer {
-  #window: DataView = new DataView(new ArrayBuffer(0));
-  #windowStart = 0;
+  /** By their numbers, the oldest first. */
+  readonly #blocks = new Map<number, DataView>();
   #tables = 0;
   readonly #budget: Budget;
   /** By where a layout lies: tables of one kind share theirs. */
@@ -168,13 +172,19 @@ export class FlatBuffer {
   async #view(at: number, width: number): Promise<DataView> {
     if (!Number.isSafeInteger(at) || at < 0 || at + width > this.source.byteLength)
       throw this.#error(Math.max(0, at), 'points outside the file. Is it truncated?');
-    if (at < this.#windowStart || at + width > this.#windowStart + this.#window.byteLength) {
-      const start = Math.max(0, at - WINDOW_BYTES / 2);
-      const bytes = await this.source.read(start, Math.min(this.source.byteLength, start + WINDOW_BYTES));
-      this.#window = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      this.#windowStart = start;
-    }
-    return new DataView(this.#window.buffer, this.#window.byteOffset + at - this.#windowStart, width);
+    const number = Math.floor(at / BLOCK_BYTES);
+    const block = this.#blocks.get(number) ?? (await this.#block(number));
+    return new DataView(block.buffer, block.byteOffset + at - number * BLOCK_BYTES, width);
+  }
+
+  async #block(number: number): Promise<DataView> {
+    const start = number * BLOCK_BYTES;
+    const bytes = await this.source.read(start, Math.min(this.source.byteLength, start + BLOCK_BYTES + WIDEST));
+    const block = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const [oldest] = this.#blocks.keys();
+    if (this.#blocks.size >= MAX_BLOCKS) this.#blocks.delete(oldest!);
+    this.#blocks.set(number, block);
+    return block;
   }
 
   #error(offset: number, problem: string): ModelError {

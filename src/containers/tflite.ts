@@ -119,6 +119,10 @@ const CODE = { deprecated: 0, custom: 1, builtin: 3 } as const;
 const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5, moreOptions: 12 } as const;
 /** Branches and loops of a net are few. */
 const MAX_GRAPHS = 1000;
+/** Of a tensor, as in every other format. */
+const MAX_AXES = 32;
+/** Inputs and outputs of all operators together: the largest models have some ten thousand. */
+const MAX_OPERANDS = 250_000;
 /** Settings of custom operators are a few numbers. */
 const MAX_OWN_BYTES = 65_536;
 
@@ -183,6 +187,7 @@ async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly 
   const tensors: LiteTensor[] = [];
   for (const table of await buffer.tables(graph, GRAPH.tensors)) tensors.push(await readTensor(buffer, table, buffers, sparse, tensors.length));
   const operators: LiteOperator[] = [];
+  let operands = 0;
   for (const table of await buffer.tables(graph, GRAPH.operators)) {
     const code = await buffer.int32(table, OPERATOR.code);
     const op = codes[code];
@@ -191,6 +196,9 @@ async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly 
     const wrong = [...inputs, ...outputs].find((index) => index < -1 || index >= tensors.length);
     if (wrong !== undefined)
       throw new ModelError('malformed', `operator ${operators.length} (${op}) names tensor ${wrong} of ${tensors.length}`, { file: source.name });
+    operands += inputs.length + outputs.length;
+    if (operands > MAX_OPERANDS)
+      throw new ModelError('unsafe', `its operators have more than ${MAX_OPERANDS} inputs and outputs, which no model has`, { file: source.name });
     operators.push({ op, inputs, outputs, options: await readOptions(buffer, table) });
   }
   const ports = async (field: number) => {
@@ -223,6 +231,7 @@ async function readTensor(buffer: FlatBuffer, table: Table, buffers: readonly Ta
   const dtype = DTYPES[type] ?? 'other';
   const bits = BITS[type];
   const shape = await buffer.int32s(table, TENSOR.shape);
+  if (shape.length > MAX_AXES) throw new ModelError('malformed', `a tensor of ${shape.length} axes; at most ${MAX_AXES} are read`, place);
   const signature = await buffer.int32s(table, TENSOR.signature);
   const held = await buffer.int32(table, TENSOR.buffer);
   const data = buffers[held];

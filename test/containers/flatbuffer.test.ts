@@ -5,7 +5,11 @@ import { memorySource } from '../../src/bytes/byte-source.js';
 import { FlatBuffer } from '../../src/containers/flatbuffer.js';
 
 /** A root of one field, a vector of so many references, all to one table; that has so many fields, the first a vector of so many bytes. */
-function shared({ references, fields, byteLength }: { references: number; fields: number; byteLength: number }): FlatBuffer {
+function shared(what: { references: number; fields: number; byteLength: number }): FlatBuffer {
+  return new FlatBuffer(memorySource(sharedBytes(what), 'x.tflite'));
+}
+
+function sharedBytes({ references, fields, byteLength }: { references: number; fields: number; byteLength: number }): Uint8Array {
   const layoutAt = 4;
   const rootAt = layoutAt + 8;
   const listAt = rootAt + 8;
@@ -25,7 +29,7 @@ function shared({ references, fields, byteLength }: { references: number; fields
   u32(tableAt, tableAt - layout2At);
   u32(tableAt + 4, 4);
   u32(bytesAt, byteLength);
-  return new FlatBuffer(memorySource(new Uint8Array(view.buffer), 'x.tflite'));
+  return new Uint8Array(view.buffer);
 }
 
 it('one table that is referred to twice is read twice', async () => {
@@ -33,6 +37,18 @@ it('one table that is referred to twice is read twice', async () => {
   const tables = await buffer.tables(await buffer.root(), 0);
   expect(tables.map(({ fields }) => fields.length)).toEqual([1, 1]);
   expect(await buffer.text(tables[1]!, 0)).toBe('\0'.repeat(8));
+});
+
+it('what lies far apart and is read in turns is fetched once', async () => {
+  const bytes = memorySource(sharedBytes({ references: 40_000, fields: 1, byteLength: 8 }), 'x.tflite');
+  let fetched = 0;
+  const read = (start: number, end: number) => {
+    fetched += end - start;
+    return bytes.read(start, end);
+  };
+  const buffer = new FlatBuffer({ ...bytes, read });
+  expect(await buffer.tables(await buffer.root(), 0)).toHaveLength(40_000);
+  expect(fetched).toBeLessThan(2 * bytes.byteLength);
 });
 
 it.each([

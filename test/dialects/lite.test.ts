@@ -1077,3 +1077,18 @@ describe('operators of TensorFlow Lite', () => {
     expect(output).toEqual({ shape: [3, 2], data: Float32Array.from([1, 2, 3, 4, 5, 6]) });
   });
 });
+
+it.each([
+  [
+    'a tensor of more axes',
+    liteModel([flowing('x', new Array(40).fill(1)), flowing('y', [1])], [{ code: code('RELU'), inputs: [0], outputs: [1] }], [0], [1]),
+    /40 axes/,
+  ],
+  [
+    'an operator of more inputs',
+    liteModel([flowing('x', [1]), flowing('y', [1])], [{ code: code('RELU'), inputs: new Array(250_000).fill(0), outputs: [1] }], [0], [1]),
+    /inputs and outputs/,
+  ],
+])('%s than there is in any model is refused', async (_, bytes, words) => {
+  await expect(openModel(files(bytes), {})).rejects.toThrow(words);
+});

@@ -25,10 +25,19 @@ const group = (text, items) => ({ text, collapsed: false, items: items.map(([tit
 /** Files beside docs/ that pages lead to: their place on the site is the repository. */
 const OUTSIDE = /^(?:\.\.\/)+(?:schemas|README|CONTRIBUTING|SECURITY|CHANGELOG|scripts|src|test|action)/;
 
+function keepOptionsWhole({ renderer: { rules } }) {
+  const { code_inline: inline } = rules;
+  rules.code_inline = (...args) => inline(...args).replace(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="option">$&</span>');
+}
+
 export default defineConfig({
   title: 'Weighbridge',
   description: 'Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.',
-  head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${process.env.SITE_BASE ?? '/'}icon.svg` }]],
+  head: [
+    ['link', { rel: 'icon', type: 'image/svg+xml', href: `${process.env.SITE_BASE ?? '/'}icon.svg` }],
+    // A browser may end a line behind any hyphen: "--" and the option's name on the next.
+    ['style', {}, '.option { white-space: nowrap; }'],
+  ],
   srcDir: './pages',
   outDir: './dist',
   cacheDir: './.cache',
@@ -37,7 +46,7 @@ export default defineConfig({
   cleanUrls: false,
   ignoreDeadLinks: [OUTSIDE, /^\.\/(?:\.\.\/)+/],
   // Text with < or {{ is text: nothing in docs/ is a component.
-  markdown: { html: false },
+  markdown: { html: false, config: keepOptionsWhole },
   themeConfig: {
     search: { provider: 'local' },
     outline: [2, 3],

@@ -116,8 +116,13 @@ function weightPart(weights: WeightsReport): string {
 function footer({ witness, engines, device, inputs, elapsedMs }: Report): string {
   const independence = witness.independent ? '' : ', not independent of the reader';
   const seed = inputs.seed === null ? '' : `, seed ${inputs.seed}`;
-  const samples = inputs.kind === 'none' ? 'nothing was run' : `${inputs.samples} ${inputs.kind} inputs${seed}`;
-  return `${engines.expected} → ${engines.actual} on ${device}; witness: ${witness.kind}${independence}; ${samples}; ${formatTime(elapsedMs)}; Weighbridge`;
+  const [samples, end] = [
+    inputs.kind === 'none' ? 'nothing was run' : `${inputs.samples} ${inputs.kind} inputs${seed}`,
+    `${formatTime(elapsedMs)}; Weighbridge`,
+  ];
+  // Where it was recorded no other word is needed, neither for who says it nor for the inputs.
+  if (witness.kind === 'recorded') return `a recording of ${inputs.samples} inputs → ${engines.actual} on ${device}${independence}; ${end}`;
+  return `${engines.expected} → ${engines.actual} on ${device}; witness: ${witness.kind}${independence}; ${samples}; ${end}`;
 }
 
 /** @param align 'r' for a column of numbers */

@@ -75,9 +75,10 @@ export async function nudgedOutputs(
 ): Promise<Moved[] | null> {
   const mayNudge = map.inputs.map(({ dtype }) => isFloatDType(dtype));
   if (!mayNudge.some(Boolean)) return null;
-  const plain = await side.run(feeds);
   const nudged: Arrays[] = [];
   for (const seed of seeds) nudged.push(await side.run(feeds.map((feed, i) => (mayNudge[i] ? nudge(feed, seed, size) : feed))));
+  // Last, for whoever compares them next: a side keeps its last answer.
+  const plain = await side.run(feeds);
   return plain.map((array, i) => {
     const others = nudged.map((arrays) => arrays[i]).filter((other) => other !== undefined);
     return array ? compareMoved(array, others, size) : { axis: null, groupOf: [], ofScale: [size] };

@@ -52,6 +52,17 @@ describe('the page as text', () => {
     expect(await header(documentOf(MISMATCH))).toMatch(/The two do not predict the same: largest error \S+, \S+ times beyond the limit\. (Independent|Own)/);
   });
 
+  it('says once that it rests on a recording, and nothing of classes to which neither side gives anything', async () => {
+    const ranked = (...values: readonly number[]) => values.map((value, index) => ({ index, label: null, value }));
+    const ranking = { output: 'y', expected: ranked(0.9, 0.0999, 4e-5, 3e-5, 0), actual: ranked(0.9, 0.09, 6e-5, 3e-5, 0), isDistribution: true };
+    const sample = { sample: 0, pictures: [], rankings: [ranking, { ...ranking, output: 'logits', isDistribution: false }] };
+    const page = await html.render(documentOf(MATCH, { samples: [sample], filters: null, histograms: [], histogramsLeftOut: 0 }));
+    const text = page.replace(/<style>[\s\S]*?<\/style>/, '').replace(/<[^>]*>/g, ' ');
+    expect(text.match(/record/g)).toHaveLength(3);
+    expect(page.match(/title="class 2"/g)).toHaveLength(4);
+    expect(page.match(/title="class 3"/g)).toHaveLength(2);
+  });
+
   it('does not speak of predictions where nothing was run', async () => {
     const page = await html.render(documentOf(WEIGHTS));
     expect(page).toContain('The weights are those of the source');

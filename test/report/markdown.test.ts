@@ -16,7 +16,7 @@ it('a match is a heading, a table and a few lines', async () => {
 
     Weights: 2 of 2 tensors equal.
 
-    <sub>recorded → ort-cpu (onnxruntime-node 1.30.0, CPU) on cpu; witness: recorded; 4 recorded inputs; 1.23 s; Weighbridge</sub>
+    <sub>a recording of 4 inputs → ort-cpu (onnxruntime-node 1.30.0, CPU) on cpu; 1.23 s; Weighbridge</sub>
     "
   `);
 });

@@ -5,13 +5,14 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { castStage, newCastTally, toFloat64Array } from '../../src/model/cast.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { inferMap, makeLayer } from '../../src/model/ops/index.js';
+import { nudgedOutputs } from '../../src/verify/band.js';
 import { ortCpu } from '../../src/verify/engines/ort-cpu.js';
 import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
 import { roundToHalf, runHalf } from '../../src/verify/half.js';
 import { generateSample } from '../../src/verify/inputs.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { type Moved, measureRounding, places } from '../../src/verify/rounding.js';
-import { portRunner } from '../../src/verify/side.js';
+import { type Feeds, portRunner } from '../../src/verify/side.js';
 import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { onnx } from '../../src/writers/onnx/index.js';
 import { tfjsGraph } from '../../src/writers/tfjs/index.js';
@@ -97,6 +98,21 @@ describe('what a rounding of every value does', () => {
     const map: LayerMap = { ...emptyMap, inputs: [port], outputs: [{ ...port, name: 'y', value: 'y' }], layers };
     const { outputs } = await measureRounding(map, [{ shape, data: Float32Array.from(noise(240)) }]);
     expect(outputs[0]).toMatchObject({ axis: 2, groupOf: [0, 0, 0, 0, 1, 1] });
+  });
+
+  it('is asked of a runtime by nudged inputs, and the plain ones last: a side has the answer at hand that is compared next', async () => {
+    const port = { name: 'x', value: 'x', dtype: 'float32' as const, shape: [1, 2], layout: 'other' as const };
+    const asked: Feeds[] = [];
+    const side = {
+      run: async (feeds: Feeds) => {
+        asked.push(feeds);
+        return feeds;
+      },
+    };
+    const feeds = [{ shape: [1, 2], data: Float32Array.of(0.5, 0.25) }];
+    const [moved] = (await nudgedOutputs({ inputs: [port] }, side, feeds, 2 ** -24))!;
+    expect(asked.indexOf(feeds)).toBe(asked.length - 1);
+    expect(Math.max(...moved!.ofScale)).toBeGreaterThan(5e-8);
   });
 
   it('leaves indices alone', async () => {

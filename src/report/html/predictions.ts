@@ -7,6 +7,8 @@ import { html, type Markup } from './markup.js';
 
 const PICTURE_SIDE = 112;
 const BAR_WIDTH = 56;
+/** Below this a probability is shown as 0.00 %; the first class is shown however little it has. */
+const NOTHING = 5e-5;
 
 export function predictions(samples: readonly SampleExhibit[], { inputs }: Report): Markup | null {
   if (samples.length === 0) return null;
@@ -35,7 +37,15 @@ function rankingTable(ranking: Ranking, named: boolean): Markup {
   const { output, expected, actual, isDistribution } = ranking;
   return html`<table>${named ? html`<caption>${output}</caption>` : null}
       <thead><tr><th colspan="2">expected</th><th colspan="2">actual</th></tr></thead>
-      <tbody>${expected.map((entry, place) => html`<tr>${side(entry, isDistribution)}${side(actual[place], isDistribution, entry.index !== actual[place]?.index)}</tr>`)}</tbody></table>`;
+      <tbody>${expected.slice(0, placesOf(ranking)).map((entry, place) => html`<tr>${side(entry, isDistribution)}${side(actual[place], isDistribution, entry.index !== actual[place]?.index)}</tr>`)}</tbody></table>`;
+}
+
+/** The places down to the last of which a side makes something. */
+function placesOf({ expected, actual, isDistribution }: Ranking): number {
+  if (!isDistribution) return expected.length;
+  const isSome = (entry: RankedClass | undefined) => entry !== undefined && entry.value >= NOTHING;
+  const last = expected.findLastIndex((entry, place) => isSome(entry) || isSome(actual[place]));
+  return Math.max(1, last + 1);
 }
 
 function side(entry: RankedClass | undefined, isDistribution: boolean, differs = false): Markup {

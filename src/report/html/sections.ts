@@ -30,6 +30,7 @@ const WORST_LAYERS = 8;
 export function head({ report, subject }: ReportDocument): Markup {
   const { witness, engines, device, tolerance, inputs, verdict, firstDifference } = report;
   const ran = inputs.kind !== 'none';
+  const isRecorded = witness.kind === 'recorded';
   const smallest =
     tolerance.smallestPassing === null ? 'no rtol would have passed' : `the smallest rtol that passes is ${formatNumber(tolerance.smallestPassing)}`;
   return html`
@@ -49,12 +50,12 @@ ${
 }
 <section>
   <dl class="facts">
-    <div><dt>witness</dt><dd>${witness.kind}${witness.independent ? null : ' (not independent of the reader)'}<small>${witness.detail}</small></dd></div>
-    <div><dt>expected by</dt><dd>${engines.expected}</dd></div>
+    <div><dt>witness</dt><dd>${isRecorded ? 'a recording' : witness.kind}${witness.independent ? null : ' (not independent of the reader)'}<small>${witness.detail}</small></dd></div>
+    ${isRecorded ? null : html`<div><dt>expected by</dt><dd>${engines.expected}</dd></div>`}
     <div><dt>actual by</dt><dd>${engines.actual}<small>on ${device}</small></dd></div>
     ${
       ran
-        ? html`<div><dt>inputs</dt><dd>${inputs.samples} ${inputs.kind}${inputs.seed === null ? null : `, seed ${inputs.seed}`}<small>in ${formatTime(report.elapsedMs)}</small></dd></div>
+        ? html`<div><dt>inputs</dt><dd>${inputs.samples}${isRecorded ? null : ` ${inputs.kind}`}${inputs.seed === null ? null : `, seed ${inputs.seed}`}<small>in ${formatTime(report.elapsedMs)}</small></dd></div>
     <div class="wide"><dt>tolerance</dt><dd><code>${formatBound(tolerance)}</code><small>${tolerance.why}; ${smallest}</small></dd></div>`
         : html`<div class="wide"><dt>tolerance</dt><dd>none<small>${tolerance.why}</small></dd></div>`
     }

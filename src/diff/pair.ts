@@ -104,14 +104,18 @@ async function bestComparison(a: Tensor, b: Tensor, isOriented: boolean): Promis
     if (isClose(comparison)) other ??= { arrangement: mean(changes), comparison };
   }
   if (other) return other;
-  if (plain && invariants && haveSameValues(invariants.a, invariants.b)) {
-    const rows = await permutedRows(a, b);
-    if (rows) return { arrangement: mean(rows.changes), comparison: { ...plain, equal: true } };
-  }
-  if (plain) return { arrangement: [], comparison: plain };
   // Of another shape, and in no order equal: the first that fits is as good as any.
-  const [first] = arrangements(a, b, false);
-  return first ? { arrangement: mean(first.changes), comparison: await compareTensors(first.tensor, b) } : null;
+  const turned = [...arrangements(a, b, false)];
+  const [first] = plain ? [{ tensor: a, changes: [] }] : turned;
+  if (!first) return null;
+  const comparison = plain ?? (await compareTensors(first.tensor, b));
+  if (comparison.invariants && haveSameValues(comparison.invariants.a, comparison.invariants.b)) {
+    for (const { tensor, changes } of plain ? [first, ...turned] : turned) {
+      const rows = await permutedRows(tensor, b);
+      if (rows) return { arrangement: mean([...changes, ...rows.changes]), comparison: { ...comparison, equal: true } };
+    }
+  }
+  return { arrangement: mean(first.changes), comparison };
 }
 
 async function histogramsOf(a: Tensor, b: Tensor, invariants: { readonly a: Invariants; readonly b: Invariants }) {

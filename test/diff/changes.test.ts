@@ -62,6 +62,7 @@ describe('of bare weights, whose layout nothing says', () => {
     ['rounded to uint16', kernel, inSteps(kernel, 65_535), ['rounded to uint16 (per tensor)']],
     ['rows in another order', matrix, rowsInOrder(matrix, [3, 1, 5, 0, 2, 4]), ['rows in another order']],
     ['columns in another order', permute(matrix, [1, 0]), permute(rowsInOrder(matrix, [3, 1, 5, 0, 2, 4]), [1, 0]), ['columns in another order']],
+    ['rows in another order and transposed', matrix, permute(rowsInOrder(matrix, [3, 1, 5, 0, 2, 4]), [1, 0]), ['transposed', 'columns in another order']],
     ['values in another order', random('b', [7]), rowsInOrder(random('b', [7]), [2, 6, 0, 1, 5, 3, 4]), ['values in another order']],
   ])('%s, which is no longer equal', async (_what, a, b, expected) => {
     const { tensor, verdict } = await one(await a, await b);

@@ -191,6 +191,9 @@ export const convnext = family<Size>({
     const isNorm = isKeras || net.store.has('classifier') === undefined || net.store.shape('classifier.0')?.length === 1;
     if (!isNorm) return head(net, pooled, 'classifier');
     const normal = layerNorm(net, pooled, 'classifier.0', net.ecosystem === 'transformers' ? 1e-12 : epsilon);
+    // Somebody's Sequential may begin with the published normalisation.
+    if (net.ecosystem === 'torchvision' && net.store.childrenOf?.('classifier').some((child) => child !== '0' && child !== '2'))
+      return head(net, normal, 'classifier', { done: '0' });
     const hidden = net.has('classifier.1', false) ? net.activation(net.dense(normal, 'classifier.1'), act) : normal;
     return head(net, hidden, 'classifier.2');
   },

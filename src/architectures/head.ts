@@ -1,7 +1,7 @@
 /** Classifiers at the end of a net, as published and as people replace them when they fine-tune. */
 import { ModelError } from '../errors.js';
 import { cosineHead } from './cosine.js';
-import { type Leaf, leavesOf, only, type Published, runLeaves } from './leaves.js';
+import { type Leaf, leavesFrom, leavesOf, only, type Published, runLeaves } from './leaves.js';
 import { ACTIVATIONS, type Activation, type Net, sizeOf, type Value } from './net.js';
 import { otherHeads } from './other-heads.js';
 import { RAW_NAME } from './store.js';
@@ -11,6 +11,8 @@ export interface HeadOptions {
   readonly act?: Activation;
   /** The published head, for a net without weights: modules below the head's own, and their widths. */
   readonly layers?: readonly (readonly [path: string, out: number])[];
+  /** A module of the head that the family has run itself. */
+  readonly done?: string;
   /** Other modules under which the head may lie. */
   readonly also?: readonly string[];
 }
@@ -65,7 +67,7 @@ const OTHER_NAMES = [
  * Activations and dropout have no weights; between two dense layers of a Sequential stands an activation.
  */
 export function head(net: Net, x: Value, path: string, options: HeadOptions = {}): Value {
-  const { act = 'relu', layers = [['', CLASSES]], also = [] } = options;
+  const { act = 'relu', layers = [['', CLASSES]], also = [], done } = options;
   if (net.store.has(path) === undefined) return published(net, x, path, act, layers);
   const own = [path, ...also].find((candidate) => net.has(candidate, false));
   const beside = besideOf(net, path, own);
@@ -75,7 +77,7 @@ export function head(net: Net, x: Value, path: string, options: HeadOptions = {}
   }
   let y = x;
   if (own !== undefined) {
-    const leaves = leavesOf(net, own);
+    const leaves = leavesOf(net, own).filter((leaf) => leaf.path !== `${own}.${done}`);
     y = runLeaves(net, y, own, leaves, act, layers);
     net.endsInClasses = !isCut(net, own, leaves, layers);
     net.hasOwnHead = own === path ? leaves.some((leaf, i) => leaf.path !== below(path, layers[i]?.[0])) : leaves.length > 1;
@@ -83,15 +85,15 @@ export function head(net: Net, x: Value, path: string, options: HeadOptions = {}
     if (!net.endsInClasses && net.setting<string>('head_end', act, meaning) !== 'none') y = net.activation(y, act);
   }
   if (beside === undefined) return y;
-  const leaves = leavesOf(net, beside);
+  const leaves = leavesFrom(net, beside);
   if (net.endsInClasses) {
     // Somebody else's, unless it takes the classes of the net's own.
     if (net.store.shape(leaves.find(({ kind }) => kind === 'dense')?.path ?? beside)?.[1] !== y.shape[1]) return y;
     const [here, there] = [net.store.sourceName(own!), net.store.sourceName(beside)];
-    // Behind a Sequential of somebody's own stands what ends it; behind a published head nothing.
+    // Behind a Sequential of somebody's own stands what ends it; behind a published head nothing, unless a number is left out.
     const between = net.setting<string>(
       'between',
-      net.hasOwnHead ? 'relu' : 'none',
+      net.hasOwnHead || (leaves[0]!.gap ?? 0) > 0 ? 'relu' : 'none',
       `what "${here}" makes goes into "${there}" with {} between (none, or relu)`,
     );
     if (between !== 'none') y = net.activation(y, 'relu');
@@ -116,15 +118,19 @@ export function besideWidth(net: Net, path: string): number | null {
 function besideOf(net: Net, path: string, own: string | undefined): string | undefined {
   const { store } = net;
   if (store.ecosystem === 'keras' || store.has(path) === undefined) return undefined;
-  // A learner of fastai is a Sequential of body and head.
-  const fastai = /(^|\.)0\.$/.test(store.prefix ?? '') ? [`${store.prefix!.slice(0, -2)}1`] : [];
+  // A learner of fastai is a Sequential of body and head; others have the head's layers behind the net.
+  const root = /^(|.*\.)0\.$/.exec(store.prefix ?? '')?.[1];
+  const following = root === undefined ? [] : Array.from({ length: MOST_BEHIND }, (_, i) => `${root}${i + 1}`);
   // What holds the net's own head is no other one.
   const within = [path, ...(own === undefined ? [] : [own])].map((name) => `${store.sourceName(name)}.`);
-  return [...fastai, ...[...new Set([store.prefix ?? '', ''])].flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))]
+  return [...following, ...[...new Set([store.prefix ?? '', ''])].flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))]
     .filter((name) => !within.some((inside) => inside.startsWith(`${name}.`)))
     .map((name) => RAW_NAME + name)
     .find((name) => net.has(name, false));
 }
+
+/** More modules than a Sequential has between a net and the first layer behind it. */
+const MOST_BEHIND = 4;
 
 const ENDS: Readonly<Record<string, (net: Net, x: Value) => Value>> = {
   softmax: (net, x) => net.op('Softmax', [x], { axis: x.shape.length === 4 ? 1 : -1 }),

@@ -21,10 +21,26 @@ export function leavesOf(net: Net, at: string, gap: number | null = 0, depth = 0
   const kind = isStatistics(net, at) ? 'norm' : net.store.shape(at)?.length === 1 ? 'layer-norm' : 'dense';
   const children = isDense(net, at) || kind !== 'dense' || depth === MAX_DEPTH ? [] : childrenOf(net, at);
   if (children.length === 0) return [{ path: at, kind, gap }];
+  return inOrder(net, `${at}.`, children, gap, depth + 1);
+}
+
+/** The layers below modules that stand one behind the other. A Sequential among them may end in what has no weights, which no number tells. */
+function inOrder(net: Net, root: string, children: readonly string[], gap: number | null, depth: number): Leaf[] {
+  let isPlain = true;
   return children.flatMap((child, i) => {
-    const between = i === 0 ? 0 : Number(child) - Number(children[i - 1]) - 1;
-    return leavesOf(net, `${at}.${child}`, i === 0 ? gap : Number.isNaN(between) ? null : between, depth + 1);
+    const between = i === 0 ? gap : Number(child) - Number(children[i - 1]) - 1;
+    const leaves = leavesOf(net, root + child, between === null || Number.isNaN(between) || !isPlain ? null : between, depth);
+    isPlain = leaves.length === 1 && leaves[0]!.path === root + child;
+    return leaves;
   });
+}
+
+/** The layers of a module that a Sequential has, and of those behind it: what follows a net that is its first. */
+export function leavesFrom(net: Net, at: string): Leaf[] {
+  const [, root, number] = /^(.*[.^])(\d+)$/.exec(at) ?? [];
+  if (root === undefined) return leavesOf(net, at);
+  const following = Array.from({ length: MAX_CHILDREN }, (_, i) => String(Number(number) + i)).filter((i) => net.has(root + i, false));
+  return inOrder(net, root, following, Number(number) - 1, 0);
 }
 
 export type Published = readonly (readonly [path: string, out: number])[];

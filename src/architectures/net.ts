@@ -85,6 +85,13 @@ export type Activation = (typeof KINDS)[number] | 'none';
 export const ACTIVATIONS: ReadonlySet<string> = new Set(KINDS);
 /** What is done with a number, as it is told. */
 const VERBS = { Add: 'adding', Sub: 'subtracting', Mul: 'multiplying by', Div: 'dividing by' } as const;
+/** Where a normalisation's statistics have names of their own. */
+const BY_MODULES: ReadonlySet<Ecosystem> = new Set(['torchvision', 'timm']);
+/** What GroupNorm is nearly always given. */
+const GROUPS = 32;
+const WITHOUT_STATISTICS =
+  'there are no statistics beside the normalisations: each picture is normalised by its own, {} (group: some channels together, as nn.GroupNorm does; instance: each channel alone)';
+
 /** PyTorch's. */
 const SLOPE = 0.01;
 
@@ -253,14 +260,29 @@ export class Net {
     return this.module(path, 'Conv', deep, { kernel: pointwise, ...(bias ? { bias } : {}) });
   }
 
-  /** Batch normalisation; its epsilon is in no weight. */
+  /** Batch normalisation; its epsilon is in no weight. Where the file has no statistics, somebody normalises by those of the picture itself. */
   norm(x: Value, path: string, epsilon = 1e-5): Value {
     const channels = sizeOf(x, 1);
     const shape = [channels];
+    const { shape: shapeOf } = this.store;
+    if (BY_MODULES.has(this.ecosystem) && !shapeOf(path, 'mean') && shapeOf(path, 'scale')?.length === 1)
+      return this.#ownStatistics(x, path, channels, epsilon);
     const weights = this.weights(path, 'norm', { scale: shape, bias: shape, mean: shape, variance: shape });
     this.#checkLength(path, weights.mean!, channels);
     const taken = this.setting('epsilon', epsilon, 'batch normalisation adds {} to the variance');
     return this.module(path, 'BatchNormalization', x, weights, { epsilon: taken });
+  }
+
+  #ownStatistics(x: Value, path: string, channels: number, epsilon: number): Value {
+    const weights = this.weights(path, 'layer-norm', { scale: [channels], bias: [channels] });
+    this.#checkLength(path, weights.scale!, channels);
+    const kind = this.setting<string>('norm', 'group', WITHOUT_STATISTICS);
+    const taken = this.setting('epsilon', epsilon, 'normalisation adds {} to the variance');
+    if (kind === 'instance') return this.module(path, 'InstanceNormalization', x, weights, { epsilon: taken });
+    if (kind !== 'group') throw new ModelError('usage', `--assume norm=${kind} is none of group, instance`);
+    const groups = this.setting('groups', Math.min(GROUPS, channels), 'channels are normalised in {} groups');
+    if (channels % groups !== 0) throw new Departure(this.store.sourceName(path), `has ${channels} channels, which are no ${groups} groups`);
+    return this.module(path, 'GroupNormalization', x, weights, { epsilon: taken, num_groups: groups });
   }
 
   /** @param options `canonical`: instead of what the module is called; `change`: what to make of weights by role before they are used */

@@ -36,6 +36,10 @@ export interface RecogniseOptions {
 /** What is kept beside a net for its training: weights of classes in a loss, how many nets an average is of. */
 const OF_TRAINING = /^((\w+\.)?(criterion|loss|loss_?(fn|func|function)|(train|val)_loss)\.(weight|pos_weight)|n_averaged)$/;
 
+/** What measures a net while it is trained: counts and tables of torchmetrics that were asked to be kept. */
+const OF_MEASURING =
+  /(^|[._])(acc(uracy)?\d?|metrics?|f1|f1_?score|auroc|auc|iou|confmat|confusion_matrix|precision|recall|(train|val|valid|test)_loss)(_\w+)?\./i;
+
 /** Nets that no description is of, by names that only they have, and what to do with them. */
 const OTHER_NETS: readonly { readonly names: readonly RegExp[]; readonly said: string }[] = [
   {
@@ -261,7 +265,11 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
     const left = store
       .leftOver()
       .filter(
-        ({ name, shape }) => !(family.training?.test(name) ?? false) && !(family.beyond?.test(name) ?? false) && !(shape.length < 2 && OF_TRAINING.test(name)),
+        ({ name, shape }) =>
+          !(family.training?.test(name) ?? false) &&
+          !(family.beyond?.test(name) ?? false) &&
+          !(shape.length < 2 && OF_TRAINING.test(name)) &&
+          !(OF_MEASURING.test(name) && !/\.(weight|bias)$/.test(name)),
       );
     if (left.length > 0) {
       const others = left.length === 1 ? 'one tensor is none of its own:' : `${left.length} tensors are none of its own, first`;

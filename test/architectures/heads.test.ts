@@ -50,6 +50,31 @@ describe('heads', () => {
     expect(lastOps(read(before), 4)).toEqual(['Gemm', 'Relu', 'BatchNormalization', 'Gemm']);
   });
 
+  it('in which Sequentials lie have an activation behind each, as no number tells that there is none', () => {
+    const norm = (name: string, size: number) =>
+      Object.fromEntries(['weight', 'bias', 'running_mean', 'running_var'].map((role) => [`${name}.${role}`, [size]]));
+    const body = without(shapesOf('resnet18'), 'fc');
+    const shapes = { ...body, ...linear('fc.0.0', 32, 512), ...norm('fc.0.1', 32), ...linear('fc.1.0', 16, 32), ...linear('fc.2', 7, 16) };
+    const map = read(shapes);
+    expect(lastOps(map, 6)).toEqual(['Gemm', 'BatchNormalization', 'Relu', 'Gemm', 'Relu', 'Gemm']);
+    expect(map.architecture!.assumed.join()).toContain('head_activation');
+  });
+
+  it('may stand behind the net in a Sequential, with modules between that have no weights', () => {
+    const net = under('0.', shapesOf('resnet18'));
+    expect(lastOps(read({ ...net, ...linear('1', 7, 1000) }), 2)).toEqual(['Gemm', 'Gemm']);
+    const apart = { ...net, ...linear('2', 32, 1000), ...linear('4', 7, 32) };
+    expect(lastOps(read(apart), 5)).toEqual(['Gemm', 'Relu', 'Gemm', 'Relu', 'Gemm']);
+    expect(lastOps(read(apart, { between: 'none' }), 4)).toEqual(['Gemm', 'Gemm', 'Relu', 'Gemm']);
+  });
+
+  it('of a ConvNeXt may go on behind its normalisation', () => {
+    const body = without(shapesOf('convnext_tiny'), 'classifier.2');
+    const map = read({ ...body, ...linear('classifier.2', 64, 768), ...linear('classifier.5', 4, 64) }, { head_activation: 'tanh' });
+    expect(lastOps(map, 3)).toEqual(['Gemm', 'Tanh', 'Gemm']);
+    expect(map.outputs[0]!.shape).toEqual(['N', 4]);
+  });
+
   it('that lost their last layer end in the activation before it, and say so', () => {
     for (const [name, cut, last, act] of [
       ['alexnet', 'classifier.6', 4096, 'Relu'],

@@ -116,6 +116,25 @@ describe('files of other houses', () => {
     expect(refusal({ ...under('model.', net), 'criterion.weight': [1000, 512] })).toContain('criterion.weight');
   });
 
+  it('keep what measured the training beside a net, unless it has weights', () => {
+    const counts: Shapes = { 'val_acc.correct': [], 'val_acc.total': [], 'train_metrics.confmat': [10, 10], 'metrics.f1.tp': [10] };
+    expect(
+      read({ ...under('model.', net), ...counts })
+        .warnings.map(({ message }) => message)
+        .join(),
+    ).toContain('4 tensors');
+    expect(refusal({ ...under('model.', net), ...linear('iou_metric', 4, 512) })).toContain('iou_metric');
+  });
+
+  it('normalise by groups, or each channel by itself, where the file has no statistics, and say so', () => {
+    const shapes = Object.fromEntries(Object.entries(net).filter(([name]) => !/running_|num_batches/.test(name)));
+    const map = read(shapes);
+    expect(map.layers.find(({ op }) => op === 'GroupNormalization')).toMatchObject({ name: 'bn1', attributes: { num_groups: 32 } });
+    expect(told(map)).toContain('no statistics beside the normalisations');
+    expect(read(shapes, { groups: '16' }).layers.find(({ name }) => name === 'bn1')!.attributes.num_groups).toBe(16);
+    expect(read(shapes, { norm: 'instance' }).layers.find(({ name }) => name === 'bn1')!.op).toBe('InstanceNormalization');
+  });
+
   it('of two nets name both, however many convolutions of their blocks are called like their first', () => {
     const said = refusal({ ...under('module.encoder_q.', net), ...under('module.encoder_k.', net), 'module.queue': [128, 64] });
     expect(said).toContain('"module.encoder_q"');

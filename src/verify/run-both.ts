@@ -3,6 +3,7 @@ import { isModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { collectAgreement, labelsOf } from './agreement.js';
 import { MOST_AHEAD, runAhead } from './ahead.js';
+import { arithmeticOf } from './arithmetic.js';
 import { blame } from './as-written.js';
 import { assignPorts } from './assign.js';
 import { TOO_SENSITIVE } from './band.js';
@@ -120,7 +121,7 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
     try {
       subject.checkInputs?.(actual);
       const { atol, rtol } = options;
-      const recordedIn = recording ? map.arithmetic : undefined;
+      const recordedIn = recording ? arithmeticOf(map) : undefined;
       const asked = { atol, rtol, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn };
       if (actual.isAmbiguous && !isOurs) {
         const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, tolerances(asked).outputs);

@@ -122,6 +122,21 @@ export interface LiteGraph {
   readonly outputs: readonly number[];
 }
 
+/** What a signature calls tensors of its graph. */
+export interface LiteSignature {
+  readonly graph: number;
+  readonly inputs: Readonly<Record<string, number>>;
+  readonly outputs: Readonly<Record<string, number>>;
+}
+
+const namesTable = (names: Readonly<Record<string, number>> | undefined): Field =>
+  names && child(tables(...Object.entries(names).map(([name, tensor]) => table(child(text(name)), int(tensor)))));
+
+function signatureTable(name: string, signature: LiteSignature | number): Part {
+  const [graph, { inputs, outputs }] = typeof signature === 'number' ? [signature, {} as Partial<LiteSignature>] : [signature.graph, signature];
+  return table(namesTable(inputs), namesTable(outputs), child(text(name)), undefined, int(graph));
+}
+
 /**
  * @param others graphs beside the first, which its branches and loops call by their number
  * @param signatures names of what runs graphs, and which
@@ -132,7 +147,7 @@ export function liteModel(
   inputs: readonly number[],
   outputs: readonly number[],
   others: readonly LiteGraph[] = [],
-  signatures: Readonly<Record<string, number>> = {},
+  signatures: Readonly<Record<string, LiteSignature | number>> = {},
 ): Uint8Array {
   const graphs: readonly LiteGraph[] = [{ tensors, operators, inputs, outputs }, ...others];
   const keyOf = ({ code, custom }: LiteOperator) => `${code} ${custom ?? ''}`;
@@ -183,7 +198,7 @@ export function liteModel(
       child(text('made for a test')),
       child(tables(...buffers)),
       ...[undefined, undefined],
-      child(tables(...Object.entries(signatures).map(([name, graph]) => table(undefined, undefined, child(text(name)), undefined, int(graph))))),
+      child(tables(...Object.entries(signatures).map(([name, signature]) => signatureTable(name, signature)))),
     ),
     'TFL3',
   );

@@ -53,6 +53,9 @@ export interface LiteSubgraph {
 export interface LiteSignature {
   readonly name: string;
   readonly graph: number;
+  /** What it calls the graph's inputs and outputs, by the tensor. */
+  readonly inputs: ReadonlyMap<number, string>;
+  readonly outputs: ReadonlyMap<number, string>;
 }
 
 export interface LiteModel extends LiteSubgraph {
@@ -110,7 +113,8 @@ export class LiteOptions {
 }
 
 const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4, signatures: 7 } as const;
-const SIGNATURE = { name: 2, graph: 4 } as const;
+const SIGNATURE = { inputs: 0, outputs: 1, name: 2, graph: 4 } as const;
+const NAMED = { name: 0, tensor: 1 } as const;
 const GRAPH = { tensors: 0, inputs: 1, outputs: 2, operators: 3, name: 4 } as const;
 const TENSOR = { shape: 0, type: 1, buffer: 2, name: 3, quantisation: 4, variable: 5, sparsity: 6, signature: 7 } as const;
 const QUANTISATION = { scale: 2, zeroPoint: 3, detailsType: 4, dimension: 6 } as const;
@@ -172,7 +176,16 @@ export async function readLiteModel(source: ByteSource): Promise<LiteModel> {
   }
   const signatures: LiteSignature[] = [];
   for (const table of await buffer.tables(root, MODEL.signatures)) {
-    const signature = { name: await buffer.text(table, SIGNATURE.name), graph: await buffer.int32(table, SIGNATURE.graph) };
+    const named = async (field: number) => {
+      const entries = await buffer.tables(table, field);
+      return new Map(await Promise.all(entries.map(async (entry) => [await buffer.int32(entry, NAMED.tensor), await buffer.text(entry, NAMED.name)] as const)));
+    };
+    const signature = {
+      name: await buffer.text(table, SIGNATURE.name),
+      graph: await buffer.int32(table, SIGNATURE.graph),
+      inputs: await named(SIGNATURE.inputs),
+      outputs: await named(SIGNATURE.outputs),
+    };
     if (!graphs[signature.graph])
       throw new ModelError('malformed', `the signature "${signature.name}" runs graph ${signature.graph} of ${graphs.length}`, { file: source.name });
     signatures.push(signature);

@@ -18,6 +18,8 @@ export type Layout = 'nchw' | 'nhwc' | 'ncw' | 'nwc' | 'ncdhw' | 'ndhwc' | 'othe
 /** An input or output of the whole model. */
 export interface Port {
   readonly name: string;
+  /** What else the source calls it, by which a recording may know it. */
+  readonly alias?: string;
   /** The value inside the graph that it feeds or shows. */
   readonly value: string;
   readonly dtype: DType;

@@ -193,7 +193,7 @@ export function pickArrays(arrays: Named, word: 'input' | 'output', ports: reado
   const prefix = `${word}:`;
   const named = [...arrays]
     .filter(([name]) => name.startsWith(prefix))
-    .map(([name, tensor]) => ({ name: name.slice(prefix.length), shape: tensor.shape, tensor }));
+    .map(([name, tensor]) => ({ name: ownName(name.slice(prefix.length), ports), shape: tensor.shape, tensor }));
   const { places, by } = alignPorts(ports, named);
   const isNamed = by === 'name' || by === 'convention' || named.length === ports.length;
   return ports.map(({ name }, i) => {
@@ -201,6 +201,11 @@ export function pickArrays(arrays: Named, word: 'input' | 'output', ports: reado
     const own = place === null || !(isNamed || named[place]!.name === name) ? undefined : named[place]!.tensor;
     return own ?? arrays.get(`${word}_${i}`) ?? (ports.length === 1 ? arrays.get(word) : undefined);
   });
+}
+
+/** The port's name, where an array has another one that the source gives it. */
+function ownName(name: string, ports: readonly Port[]): string {
+  return ports.some((port) => port.name === name) ? name : (ports.find((port) => port.alias === name)?.name ?? name);
 }
 
 /** Whether an array has some rows for each of `count`, so that it can be cut. */

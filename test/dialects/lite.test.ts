@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { LITE_OPERATORS } from '../../src/containers/tflite.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
+import { pickArrays } from '../../src/verify/feeds.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { byte, child, float, int, ints, type LiteOperator, type LiteTensor, liteModel, table, text } from '../lite-models.js';
 import { convertInMemory, type Run, runOnnx } from '../run-onnx.js';
@@ -380,6 +382,18 @@ describe('what several graphs and steps make', () => {
     expect(await ops({ signature: 'size' })).toEqual(['Abs', 'ABS', expect.stringMatching(/graph 1 of 2.*\(infer\)/)]);
     await expect(ops({ signature: 'train' })).rejects.toThrow(/no signature "train"; the file has infer, size/);
     await expect(openModel(model({ infer: 2 }))).rejects.toThrow(/"infer" runs graph 2 of 2/);
+  });
+
+  it('has recordings that call its inputs and outputs as its signature does', async () => {
+    const tensors = ['a', 'b', 'c', 'd'].map((name) => flowing(`serving_default_${name}:0`, [1, 2]));
+    const operators = ['NEG', 'ABS'].map((op, i): LiteOperator => ({ code: code(op), inputs: [i], outputs: [i + 2] }));
+    // In the order of the alphabet both names would be the other's.
+    const names = { graph: 0, inputs: { picture: 0, mask: 1 }, outputs: { scores: 2, boxes: 3 } };
+    const map = await (await openModel(files(liteModel(tensors, operators, [0, 1], [2, 3], [], { serving_default: names })))).map();
+    const array = (name: string) => float32Tensor(name, [1, 2], [0, 0], { file: 'recording' });
+    const recorded = new Map(['input:mask', 'input:picture', 'output:boxes', 'output:scores'].map((name) => [name, array(name)]));
+    expect(pickArrays(recorded, 'input', map.inputs).map((tensor) => tensor?.name)).toEqual(['input:picture', 'input:mask']);
+    expect(pickArrays(recorded, 'output', map.outputs).map((tensor) => tensor?.name)).toEqual(['output:scores', 'output:boxes']);
   });
 
   it('of an LSTM is what its equations say, from states of zeros', async () => {

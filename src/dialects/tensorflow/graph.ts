@@ -29,6 +29,8 @@ import { windows } from './windows.js';
 export interface TfPort {
   /** As the signature calls it. */
   readonly name: string;
+  /** As it is called beside that. */
+  readonly alias?: string | undefined;
   /** 'node' or 'node:1'. */
   readonly from: TfInput;
 }
@@ -211,24 +213,25 @@ class Translation {
     const placeholders = graph.nodes.filter((node) => node.op === 'Placeholder' && !isPhase(node) && reached.has(node.name));
     // What has a value of its own is fed where nothing else is.
     const fed = placeholders.length > 0 ? placeholders : graph.nodes.filter(({ op, name }) => op === DEFAULTED && reached.has(name));
-    const inputs = this.model.inputs ?? fed.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
+    const inputs: readonly TfPort[] = this.model.inputs ?? fed.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
     this.#build.reserve(graph.nodes.map(({ name }) => name));
-    for (const [i, { name, from }] of inputs.entries()) this.#input(scope, name, from, i === 0);
+    for (const [i, input] of inputs.entries()) this.#input(scope, input, i === 0);
     await this.#need(
       scope,
       wanted.map(({ from }) => from.node),
     );
     if (this.#errors.length > 0) throwAll(this.#errors, `${file}: this TensorFlow graph cannot be translated:`);
-    const outputs = wanted.map(({ name, from }) => ({ name, value: this.#value(scope, from) }));
+    const outputs = wanted.map(({ name, alias, from }) => ({ name, alias, value: this.#value(scope, from) }));
     const list = outputs.find(({ value }) => value instanceof TensorList);
     if (list) throw new ModelError('unsupported', `the output "${list.name}" is a list of values`, { file });
     const dead = outputs.find(({ value }) => value === DEAD);
     if (dead) throw new ModelError('malformed', `the output "${dead.name}" is on a branch that is not taken`, { file });
     const values = outputs.map(({ value }) => value as Value);
     const layers = this.#build.finish(values);
-    const ports = outputs.map(({ name }, i): Port => {
+    const ports = outputs.map(({ name, alias }, i): Port => {
       const { dtype, shape } = values[i]!;
-      return { name, value: this.#build.flowing(values[i]!), dtype: dtype ?? 'float32', valueDType: dtype ?? 'float32', shape: shape ?? [], layout: 'other' };
+      const type = { dtype: dtype ?? 'float32', valueDType: dtype ?? 'float32', shape: shape ?? [], layout: 'other' } as const;
+      return { name, ...(alias === undefined ? {} : { alias }), value: this.#build.flowing(values[i]!), ...type };
     });
     return { inputs: [...this.#inputs.values()].map(({ port }) => port), outputs: ports, layers };
   }
@@ -239,7 +242,7 @@ class Translation {
     this.warnings.push({ code: 'assumed', message: `"${name}", which tells the graph whether it is being trained, is taken as false`, layer: name });
   }
 
-  #input(scope: Scope, name: string, from: TfInput, isFirst: boolean): void {
+  #input(scope: Scope, { name, alias, from }: TfPort, isFirst: boolean): void {
     const node = scope.nodes.get(from.node);
     if (!node) throw new ModelError('malformed', `the input "${name}" is said to be "${from.node}", but there is no such node`, { file: this.model.file });
     const dtype = attributeType(node);
@@ -249,7 +252,8 @@ class Translation {
     if (!shape)
       throw new ModelError('unsupported', `the graph does not say the shape of the input "${name}"; give it with --input-shape`, { file: this.model.file });
     const value = this.#build.input(node.name, dtype, shape);
-    const port: Port = { name, value: value.name, dtype, valueDType: dtype, shape: value.shape!, layout: 'other' };
+    const type = { dtype, valueDType: dtype, shape: value.shape!, layout: 'other' } as const;
+    const port: Port = { name, ...(alias === undefined ? {} : { alias }), value: value.name, ...type };
     this.#inputs.set(node.name, { port, value });
     scope.made.set(node.name, [value]);
   }

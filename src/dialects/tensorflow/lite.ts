@@ -69,10 +69,16 @@ export async function liteToTensorflow(written: LiteModel, reading: LiteReading,
     for (const op of unknown) errors.push(new ModelError('unsupported', `the operator ${op} is not translated`, { file: reading.file }));
     throwAll(errors, `${reading.file}: this TensorFlow Lite model cannot be translated:`);
   }
+  const signature = written.signatures.find(({ graph }) => graph === main);
+  const port = (index: number, node: string, names?: ReadonlyMap<number, string>): TfPort => ({
+    name: model.tensors[index]!.name,
+    alias: names?.get(index),
+    from: { node, output: 0 },
+  });
   return {
     graph: { nodes: builder.nodes, functions, producer: 0 },
-    inputs: model.inputs.map((index) => ({ name: model.tensors[index]!.name, from: { node: builder.placeholder(index), output: 0 } })),
-    outputs: model.outputs.map((index): TfPort => ({ name: model.tensors[index]!.name, from: { node: builder.port(index), output: 0 } })),
+    inputs: model.inputs.map((index) => port(index, builder.placeholder(index), signature?.inputs)),
+    outputs: model.outputs.map((index) => port(index, builder.port(index), signature?.outputs)),
     dynamic: shared.dynamic,
     unrounded: shared.unrounded,
     changed: [...shared.changed],

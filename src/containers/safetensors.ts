@@ -149,7 +149,8 @@ function checkCoverage(entries: readonly SafetensorsEntry[], dataStart: number, 
     position = end;
   }
   if (position !== source.byteLength) {
-    throw new ModelError('malformed', `the tensors end at byte ${position}, the file at ${source.byteLength}. Is it truncated?`, {
+    const what = position > source.byteLength ? 'Is it truncated?' : `What lies behind them is no tensor's.`;
+    throw new ModelError('malformed', `the tensors end at byte ${position}, the file at ${source.byteLength}. ${what}`, {
       file: source.name,
       offset: Math.min(position, source.byteLength),
     });

@@ -5,12 +5,12 @@ import { stoppable } from '../bytes/stoppable.js';
 import type { ConvertResult } from '../convert.js';
 import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
-import { portValueShape, toChannelsFirst, toChannelsLast } from '../model/ports.js';
 import { openModel, recognise } from '../readers/open.js';
 import { checkOptions, forPrograms, type OptionNames } from '../spelling.js';
 import type { EngineHost } from '../verify/engine.js';
 import type { EngineName } from '../verify/engines/names.js';
 import type { VerifyOptions, WrittenTarget } from '../verify/options.js';
+import { mapOrNull, openShapedAs } from '../verify/own-wiring.js';
 import type { Report } from '../verify/report.js';
 import { engineHost } from './engine-host.js';
 import { type NodeFileSet, nodeFileSet } from './file-set.js';
@@ -138,39 +138,17 @@ export async function verifyOpened(
   });
 }
 
-/** The source; where it does not say the shape of what flows in, as programs of TorchScript do not, that of the file that it is compared with. */
-async function openForComparison({ files, options, label }: OpenedFiles, target: FileSet): Promise<ModelFile> {
+/** The source; where it does not say the shape of what flows in, that of the file that it is compared with stands for it. */
+async function openForComparison({ files, options }: OpenedFiles, target: FileSet): Promise<ModelFile> {
   const model = await openModel(files, options);
-  if ((options.inputShape ?? options.recordedShape) !== undefined) return model;
-  const own = await mapOf(model);
+  const map = await mapOrNull(model);
   // Made once, whoever asks for it.
-  if (own) return { ...model, map: async () => own };
+  if (map) return { ...model, map: async () => map };
+  if ((options.inputShape ?? options.recordedShape) !== undefined) return model;
   const other = await openModel(target)
-    .then(mapOf)
+    .then(mapOrNull)
     .catch(() => null);
-  if (other?.inputs.length !== 1) return model;
-  const [port] = other.inputs as [LayerMap['inputs'][number]];
-  const inner = portValueShape(port);
-  const turned = (order: (rank: number) => number[]) => (inner.length < 3 ? inner : order(inner.length).map((axis) => inner[axis]!));
-  // PyTorch has channels first whatever the file has, which does not always say which axis that is.
-  for (const recordedShape of model.format === 'pytorch' ? [inner, turned(toChannelsFirst)] : [port.shape, inner, turned(toChannelsLast)]) {
-    const again = await openModel(files, { ...options, recordedShape });
-    const map = await mapOf(again).catch(() => null);
-    if (!map) continue;
-    const message = `${label} does not say the shape of what flows in: it is taken to be [${recordedShape.join(', ')}], as in the file that it is compared with`;
-    return { ...again, warnings: [...again.warnings, { code: 'assumed', message }], map: async () => map };
-  }
-  return model;
-}
-
-/** Null where the net is not understood. */
-async function mapOf(model: ModelFile): Promise<LayerMap | null> {
-  try {
-    return await model.map();
-  } catch (error) {
-    if (isModelError(error) && error.kind === 'unsupported') return null;
-    throw error;
-  }
+  return (other && (await openShapedAs(files, options, other))?.model) ?? model;
 }
 
 /**

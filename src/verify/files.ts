@@ -8,6 +8,7 @@ import { openModel } from '../readers/open.js';
 import type { EngineModel } from './engine.js';
 import { witnessEngines } from './engines/index.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
+import { ownWiring } from './own-wiring.js';
 import type { Report } from './report.js';
 import { verifyRuns } from './runs.js';
 import { verifyTensors } from './tensors-alone.js';
@@ -45,6 +46,9 @@ export async function verifyFiles(
   };
   if (!isRun && format?.runs !== false) return alone(reason!.message);
   if (format && (map || !format.runs)) {
+    // A program of PyTorch says what it computes, as its state dict does not.
+    const wired = target.format === 'pytorch' && map && !options.golden ? await ownWiring(target.files, map) : null;
+    if (wired) return { report: await verifyConversion({ source, model, map, target: { ...target, wired } }, options), map };
     const report = await verifyConversion({ source, model, map, target }, options);
     if (format.runs || options.golden || report.verdict === 'match' || model.tensors.length === 0) return { report, map };
     // Tensors of the same names may lie in other layouts, and the same tensors under other names.

@@ -23,12 +23,12 @@ const NO_FACTS = { training: [], overridable: [] };
  */
 export async function verifyConversion(conversion: ConversionToVerify, options: VerifyOptions = {}): Promise<Report> {
   const { source, model, map, edited, target } = conversion;
-  const format = findWrittenFormat(target.format);
+  const format = findWrittenFormat(target.format, target.wired);
   if (!format) {
     const known = writtenFormats.map((candidate) => candidate.format).join(', ');
     throw new ModelError('unsupported', `written ${target.format} files cannot be verified. Possible: ${known}.`, { file: target.files.label });
   }
-  const written = map ? await openPaired(format, target.files, map) : await format.open(target.files, []);
+  const written = map ? await openPaired(format, target.files, map, target.wired) : await format.open(target.files, []);
   if (!format.runs) return options.golden ? verifyWired(conversion, written, options) : verifyWeights(conversion, written, options);
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   checkSizes(map);

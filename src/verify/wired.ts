@@ -4,10 +4,10 @@
  */
 import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { openModel } from '../readers/open.js';
 import { effortFor, isHuge, isLarge } from './effort.js';
 import { widenedMap } from './narrowing.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
+import { ownWiring } from './own-wiring.js';
 import { comparePredictions, NOT_ONE_BY_ONE } from './predictions.js';
 import type { Report, Verdict } from './report.js';
 import type { Subject } from './subject.js';
@@ -24,7 +24,7 @@ export async function verifyWired(conversion: ConversionToVerify, written: Writt
   const { edited, target } = conversion;
   const map = conversion.map ?? (await wiringOf(conversion));
   const isFilled = map.layers.every((layer) => Object.keys(layer.weights).every((role) => written.weight(layer, role)));
-  const own = await ownWiring(target);
+  const own = await ownWiring(target.files);
   const subject: Subject = {
     map,
     ...(edited ? { edited } : {}),
@@ -72,16 +72,5 @@ async function wiringOf({ model, target }: ConversionToVerify): Promise<LayerMap
     if (!isModelError(error) || error.kind !== 'unsupported') throw error;
     const problem = `nothing here can run its weights, so what was recorded (--golden) cannot be compared: ${error.problem} Without --golden weights alone are compared.`;
     throw new ModelError('unsupported', problem, { file: target.files.label }, error);
-  }
-}
-
-/** What a file says itself of its wiring (TorchScript); null where there is nothing, or only a likeness to a net that is known. */
-async function ownWiring({ files }: ConversionToVerify['target']): Promise<LayerMap | null> {
-  try {
-    const map = await (await openModel(files)).map();
-    return map.architecture ? null : map;
-  } catch (error) {
-    if (isModelError(error) && error.kind === 'unsupported') return null;
-    throw error;
   }
 }

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { convertFile, diffFiles, inspectFile, type Progress, shrinkFile, verifyFile, verifyFiles } from '../../src/node/index.js';
 import { readers } from '../../src/readers/index.js';
 import type { SourceName } from '../../src/readers/reader.js';
+import { onWhoseWord } from '../../src/report/verdict.js';
 import { withOptionNames } from '../../src/spelling.js';
 import { engines } from '../../src/verify/engines/list.js';
 import type { EngineName } from '../../src/verify/engines/names.js';
@@ -48,6 +49,9 @@ describe('files by their paths', () => {
     const { verdict, compared, assumed } = await verifyFiles(source, output, { samples: 1 });
     expect({ verdict, outputs: compared.outputs }).toEqual({ verdict: 'match', outputs: 1 });
     expect(assumed[0]).toContain('does not say the shape of what flows in: it is taken to be [2, 3, 23, 31]');
+    // The other way round our evaluator runs it: it says what it computes, as a state dict does not.
+    const other = await verifyFiles(output, source, { samples: 1 });
+    expect([other.verdict, onWhoseWord(other)]).toEqual(['match', 'independent: ort-cpu on the original; own reading of the file']);
   });
 
   it('without a proof only where that is asked for, and compressed beside it', async () => {

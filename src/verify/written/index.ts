@@ -1,5 +1,6 @@
 /** The list of formats whose written files are read back. Adding one is one line here. */
-import type { Layer } from '../../model/layer-map.js';
+import type { FileSet } from '../../bytes/file-set.js';
+import type { Layer, LayerMap } from '../../model/layer-map.js';
 import type { WrittenFormat, WrittenModel } from './written.js';
 
 export const writtenFormats: readonly WrittenFormat[] = [
@@ -22,9 +23,15 @@ async function stateNames(layers: readonly Layer[]) {
   return (layer: Layer, role: string) => known.get(`${layer.name} ${role}`);
 }
 
-/** Undefined where files of the format cannot be verified. */
-export function findWrittenFormat(format: string): WrittenFormat | undefined {
-  const found = writtenFormats.find((candidate) => candidate.format === format);
+/**
+ * Undefined where files of the format cannot be verified.
+ *
+ * @param wired what the file itself says of its wiring, where files of its format do not always
+ */
+export function findWrittenFormat(format: string, wired?: LayerMap): WrittenFormat | undefined {
+  const found = wired
+    ? { format, runs: true, open: async (_: FileSet, layers: readonly Layer[]) => (await import('./reread.js')).rereadModel(wired, format, layers) }
+    : writtenFormats.find((candidate) => candidate.format === format);
   return found && { ...found, open: async (files, layers) => withPlainPorts(await found.open(files, layers)) };
 }
 

@@ -1,11 +1,11 @@
 /**
- * Written Keras and Caffe files: read back by our own reader, whose layers are named after the map's.
+ * Written Keras and Caffe files, and programs of PyTorch: read back by our own reader, whose layers are named after the map's.
  *
  * A layer of the map may be several of the file's (a normalisation and a scale), and a constant may stand in another role, so a weight is
  * looked for under its layer's name first by role and then by its size.
  */
 import type { FileSet } from '../../bytes/file-set.js';
-import type { Layer } from '../../model/layer-map.js';
+import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { elementCount, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import { validName } from '../../writers/tfjs/valid-name.js';
@@ -14,7 +14,11 @@ import type { WrittenModel } from './written.js';
 
 /** @param format name of a reader and of a writer */
 export async function openReread(files: FileSet, format: string, layers: readonly Layer[]): Promise<WrittenModel> {
-  const map = await (await openModel(files, { from: format })).map();
+  return rereadModel(await (await openModel(files, { from: format })).map(), format, layers);
+}
+
+/** @param map what our reader reads of the file */
+export function rereadModel(map: LayerMap, format: string, layers: readonly Layer[]): WrittenModel {
   const names = new Map(layers.map((layer) => [layer, nameIn(format, layer.name)]));
   const taken = new Set(names.values());
   const owned = new Map<string, Layer[]>();
@@ -69,7 +73,7 @@ const APART: Readonly<Record<string, string>> = { scale: 'Mul', bias: 'Add' };
 
 /** The name of a layer of the map in a file of a format. */
 export function nameIn(format: string, name: string): string {
-  return format === 'caffe' || format === 'onnx' ? name : validName(name).replaceAll('/', '_');
+  return format === 'caffe' || format === 'onnx' || format === 'pytorch' ? name : validName(name).replaceAll('/', '_');
 }
 
 /** The layer of the map that a layer of the file belongs to: of its name, or of the longest name that it begins with. */

@@ -12,12 +12,16 @@ import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { openModel } from '../../readers/open.js';
 import type { WrittenFormat, WrittenModel } from './written.js';
 
-/** Opens a written file, and where it does not have the map's names pairs its layers by the wiring. */
-export async function openPaired(format: WrittenFormat, files: FileSet, map: LayerMap): Promise<WrittenModel> {
+/**
+ * Opens a written file, and where it does not have the map's names pairs its layers by the wiring.
+ *
+ * @param wired what is known of the file's wiring, which is read where this is left out
+ */
+export async function openPaired(format: WrittenFormat, files: FileSet, map: LayerMap, wired?: LayerMap): Promise<WrittenModel> {
   const named = await format.open(files, map.layers);
   const holding = map.layers.filter(({ weights }) => Object.keys(weights).length > 0);
   if (!format.runs || map.layers.length === 0 || (named.isOurs && holding.every((layer) => isPaired(named, layer)))) return named;
-  const other = await mapOf(files);
+  const other = wired ?? (await mapOf(files));
   if (!other) return named;
   const partners = pairLayers(map, other);
   const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));

@@ -3,7 +3,7 @@ import type { ByteSink, WrittenFile } from './bytes/byte-sink.js';
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError, ModelError, throwAll } from './errors.js';
 import { CLAIMS_KEY, type Claim } from './model/claims.js';
-import { type DType, type DTypeName, dtypeNamed } from './model/dtype.js';
+import { type DType, type DTypeName, dtypeNamed, dtypeNames } from './model/dtype.js';
 import type { Change, EditedMap } from './model/edited.js';
 import { LABELS_KEY } from './model/labels.js';
 import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
@@ -198,7 +198,9 @@ export function chooseWriter(name: string, to?: string): AnyWriter {
   const writer = writers.find(({ extensions }) => extensions.some((extension) => lower.endsWith(extension)));
   if (writer) return writer;
   const known = writers.flatMap((candidate) => candidate.extensions.map((extension) => `${extension} (${candidate.name})`)).join(', ');
-  throw new ModelError('usage', `the extension of "${name}" does not say which format to write. Known: ${known}; or name one with --to.`);
+  const [extension = ''] = /\.\w+$/.exec(lower) ?? [];
+  const meant = didYouMean(extension, extension === '' ? [] : writers.flatMap(({ extensions }) => extensions));
+  throw new ModelError('usage', `the extension of "${name}" does not say which format to write.${meant} Known: ${known}; or name one with --to.`);
 }
 
 /** @throws ModelError 'usage' naming the dtypes of the target */
@@ -212,7 +214,7 @@ function chooseDType(writer: AnyWriter, dtype: string | undefined): DType | 'sou
   }
   throw new ModelError(
     'usage',
-    `${writer.title} files are not written in "${dtype}".${named === null ? didYouMean(dtype, [...writer.dtypes, ...packed]) : ''} ${possibleDTypes(writer)}`,
+    `${writer.title} files are not written in "${dtype}".${named === null ? didYouMean(dtype, [...dtypeNames(writer.dtypes), ...packed]) : ''} ${possibleDTypes(writer)}`,
   );
 }
 

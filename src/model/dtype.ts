@@ -63,6 +63,11 @@ export function dtypeNamed(name: string): DType | null {
   return Object.hasOwn(DTYPE_ALIASES, lower) ? DTYPE_ALIASES[lower as keyof typeof DTYPE_ALIASES] : null;
 }
 
+/** Everything that dtypes are called by, the names that people use behind their own. */
+export function dtypeNames(dtypes: readonly DType[]): string[] {
+  return [...dtypes, ...Object.entries(DTYPE_ALIASES).flatMap(([name, dtype]) => (dtypes.includes(dtype) ? [name] : []))];
+}
+
 export function isFloatDType(dtype: DType): boolean {
   return dtype.startsWith('float') || dtype === 'bfloat16';
 }

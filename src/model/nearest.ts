@@ -26,13 +26,18 @@ export function didYouMean(name: string, known: Iterable<string>, shown = (name:
   return names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
 }
 
-/** Levenshtein's: insertions, deletions and replacements. */
+/** Levenshtein's: insertions, deletions and replacements; two letters that changed places are one mistake. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1]));
-    row = next;
+    for (let j = 1; j <= b.length; j++) {
+      const least = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1]));
+      const isExchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      next[j] = isExchanged ? Math.min(least, before[j - 2]! + 1) : least;
+    }
+    [before, row] = [row, next];
   }
   return row[b.length]!;
 }

@@ -45,6 +45,16 @@ describe('a path', () => {
   });
 });
 
+it.each([
+  ['x.onx', {}, /which format to write\. Did you mean "\.onnx"\? Known/],
+  ['x.savetensors', {}, /Did you mean "\.safetensors"\?/],
+  ['x', {}, /which format to write\. Known/],
+  ['x.onnx', { dtype: 'fp61' }, /not written in "fp61"\. Did you mean "fp16" or .*\? Possible/],
+  ['x.onnx', { dtype: 'hlaf' }, /Did you mean "half"\?/],
+])('an output %s, %o, that is misspelt is told with what may have been meant', async (name, options, words) => {
+  expect(await said(convertFile(KERAS, at(name), options as object))).toMatch(words);
+});
+
 describe('a folder that is no model', () => {
   it.each([
     ['two', /it holds digits\.caffemodel \(.*\), digits\.h5 \(.*Keras.*\), digits\.pth \(.*PyTorch.*\)\. Name one of them\.$/],

@@ -1,5 +1,5 @@
 /**
- * Faults of TensorFlow.js's WebAssembly kernels that graph models are written around. Where a test of the first kind fails, the kernel is
+ * Faults of TensorFlow.js's kernels that graph models are written around. Where a test of the first kind fails, the kernel is
  * mended, and what goes around it in `graph-target.ts` can go.
  */
 import * as tf from '@tensorflow/tfjs-core';
@@ -7,13 +7,16 @@ import { beforeAll, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { makeLayer } from '../../src/model/ops/index.js';
+import type { Tensor } from '../../src/model/tensor.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { portRunner } from '../../src/verify/side.js';
 import { findWrittenFormat } from '../../src/verify/written/index.js';
 import { tfjsGraph } from '../../src/writers/tfjs/index.js';
+import { runTfjs } from '../run-tfjs.js';
 import { emptyMap, noise, weight } from './onnx-cases.js';
 
 const VOLUME: [number, number, number, number, number] = [1, 3, 4, 5, 2];
@@ -90,4 +93,34 @@ it.each([
     await session.close();
     for (const [i, value] of Array.from(expected!.data, Number).entries()) expect(Number(found!.data[i])).toBeCloseTo(value, 4);
   }
+});
+
+it('the kernel of TensorScatterUpdate writes into what it is given', async () => {
+  const [x, places, ones] = [tf.tensor1d([1, 2, 3]), tf.tensor2d([[1]], [1, 1], 'int32'), tf.tensor1d([9])];
+  await on('cpu', () => tf.tensorScatterUpdate(x, places, ones));
+  expect(Array.from(await x.data())).toEqual([1, 9, 3]);
+});
+
+it('what a ScatterND changes is as it was for others that read it', async () => {
+  const port = { name: 'x', value: 'x', dtype: 'float32' as const, shape: [3], layout: 'other' as const };
+  const constant = (name: string, tensor: Tensor) => makeLayer({ name, op: 'Constant', inputs: [], outputs: [name], weights: { value: tensor } });
+  const layers = [
+    constant('places', numbersTensor('places', 'int64', [1, 1], [1], { file: 'test' })),
+    constant('nine', weight('nine', [1], [9])),
+    makeLayer({ name: 'y', op: 'ScatterND', inputs: ['x', 'places', 'nine'], outputs: ['y'] }),
+    makeLayer({ name: 'z', op: 'Neg', inputs: ['x'], outputs: ['z'] }),
+  ];
+  const outputs = ['y', 'z'].map((name) => ({ ...port, name, value: name }));
+  const sink = memorySink();
+  await tfjsGraph.write({ ...emptyMap, inputs: [port], outputs, layers }, sink, 'model.json', {
+    dtype: 'source',
+    layout: 'source',
+    metadata: async () => ({}),
+  });
+  await sink.commit();
+  const made = await runTfjs('tfjs-graph', sink.files, [{ shape: [3], data: Float32Array.of(1, 2, 3) }]);
+  expect(made.map(({ data }) => [...data])).toEqual([
+    [1, 9, 3],
+    [-1, -2, -3],
+  ]);
 });

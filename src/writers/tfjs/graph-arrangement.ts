@@ -286,7 +286,9 @@ const scatterND: GraphRule = (layer, lowering, graph) => {
   if (reduction !== 'none') return combiningScatterND(layer, lowering, graph);
   const x = lowering.plain(layer.inputs[0]!);
   const indices = elementPlaces(layer, x, 0, lowering, graph);
-  return axesPlace(graph.node('TensorScatterUpdate', [x, indices, lowering.plain(layer.inputs[2]!)], { T: FLOAT, Tindices: INT }, x.shape));
+  // The kernel of TensorFlow.js's CPU backend writes into the tensor that it is given, which others may read, and which may be a weight.
+  const copy = new Formula(graph).mul(x, 1);
+  return axesPlace(graph.node('TensorScatterUpdate', [copy, indices, lowering.plain(layer.inputs[2]!)], { T: FLOAT, Tindices: INT }, x.shape));
 };
 
 /** The value with an axis last, and the order of its axes then. */

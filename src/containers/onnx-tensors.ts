@@ -162,7 +162,7 @@ export class TensorReader {
   async collect(message: Field): Promise<Map<number, Field[]>> {
     const fields = new Map<number, Field[]>();
     if (message.wireType !== 2) throw this.wire.error(message.start, `field ${message.number} is no message`);
-    for await (const field of this.wire.fields(message.start, message.end)) {
+    for (const field of await this.wire.message(message)) {
       const list = fields.get(field.number);
       if (list) list.push(field);
       else fields.set(field.number, [field]);

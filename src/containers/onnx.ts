@@ -261,20 +261,21 @@ class OnnxFile {
     const outputs: string[] = [];
     const attributes = new Map<string, OnnxValue>();
     const attributeSpans: Field[] = [];
-    const texts = { name: '', op: '', domain: '' };
-    for await (const field of this.wire.fields(node.start, node.end)) {
+    // No object that changes as it is filled: files have tens of thousands of nodes.
+    let [name, op, domain] = ['', '', ''];
+    for (const field of await this.wire.message(node)) {
       if (field.number === NODE.input) inputs.push(await this.wire.text(field));
       else if (field.number === NODE.output) outputs.push(await this.wire.text(field));
-      else if (field.number === NODE.name) texts.name = await this.wire.text(field);
-      else if (field.number === NODE.opType) texts.op = await this.wire.text(field);
-      else if (field.number === NODE.domain) texts.domain = await this.wire.text(field);
+      else if (field.number === NODE.name) name = await this.wire.text(field);
+      else if (field.number === NODE.opType) op = await this.wire.text(field);
+      else if (field.number === NODE.domain) domain = await this.wire.text(field);
       else if (field.number === NODE.attribute) {
         attributeSpans.push(field);
-        const [name, value] = await this.readAttribute(field, depth);
-        if (value !== null) attributes.set(name, value);
+        const [key, value] = await this.readAttribute(field, depth);
+        if (value !== null) attributes.set(key, value);
       }
     }
-    return { ...texts, inputs, outputs, attributes, attributeSpans };
+    return { name, op, domain, inputs, outputs, attributes, attributeSpans };
   }
 
   /** Null for values that are kept as bytes only: types, sparse tensors, lists of tensors and of graphs. */

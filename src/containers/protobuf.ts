@@ -23,14 +23,22 @@ const WINDOW_BYTES = 4096;
 /** Messages describe nets: the largest, of a hundred thousand nodes, have about as many. */
 const MAX_FIELDS = 2_000_000;
 const MAX_VARINT_BYTES = 10;
+const MAX_FIELD_NUMBER = 0x1fffffff;
 /** Fields between two pauses. */
 const BREATH_FIELDS = 4096;
+/** A tag, and the number or the length behind it. */
+const MAX_HEAD_BYTES = 2 * MAX_VARINT_BYTES;
+const DECODER = new TextDecoder();
 
 /** A source read through a small window, for the many small reads of a scan. */
 export class WireReader {
   #window: Uint8Array = new Uint8Array();
   #windowStart = 0;
   #fields = 0;
+  /** Their number at the next pause. */
+  #breath = BREATH_FIELDS;
+  /** Where the number that was read last ends. */
+  #next = 0;
 
   constructor(readonly source: ByteSource) {}
 
@@ -42,52 +50,64 @@ export class WireReader {
   async *fields(start: number, end: number): AsyncGenerator<Field> {
     let at = start;
     while (at < end) {
-      const fieldAt = at;
-      if (++this.#fields > MAX_FIELDS) {
-        throw new ModelError('unsafe', 'the messages have more fields than those of any net', { file: this.source.name, offset: at });
+      if (this.#fields >= this.#breath) {
+        this.#breath = this.#fields + BREATH_FIELDS;
+        await breathe();
       }
-      if (this.#fields % BREATH_FIELDS === 0) await breathe();
-      if (!this.#holds(at)) await this.#load(at);
-      const tag = this.#varint(at, end);
-      at = tag.next;
-      const number = Number(tag.value >> 3n);
-      const wireType = Number(tag.value & 7n);
-      if (number === 0 || number > 0x1fffffff) throw this.error(fieldAt, `${number} is no field number`);
-      let contentStart = at;
-      let contentEnd: number;
-      let varint = 0n;
-      if (wireType === 0) {
-        if (!this.#holds(at)) await this.#load(at);
-        const read = this.#varint(at, end);
-        varint = read.value;
-        contentEnd = read.next;
-      } else if (wireType === 1 || wireType === 5) contentEnd = at + (wireType === 1 ? 8 : 4);
-      else if (wireType === 2) {
-        if (!this.#holds(at)) await this.#load(at);
-        const length = this.#varint(at, end);
-        contentStart = length.next;
-        if (length.value > BigInt(end - contentStart))
-          throw this.error(fieldAt, `field ${number} claims ${length.value} bytes, ${end - contentStart} are left. Is the file truncated?`);
-        contentEnd = contentStart + Number(length.value);
-      } else throw this.error(fieldAt, `wire type ${wireType} of field ${number} is not known`);
-      if (contentEnd > end) throw this.error(fieldAt, `field ${number} runs past its message. Is the file truncated?`);
-      yield { number, wireType: wireType as Field['wireType'], varint, start: contentStart, end: contentEnd };
-      at = contentEnd;
+      if (!this.#holds(at, at + MAX_HEAD_BYTES)) await this.#load(at);
+      const field = this.#field(at, end);
+      yield field;
+      at = field.end;
     }
+  }
+
+  /** All fields of a message of few: at once where it is small, as those are that say what a net is. */
+  async message({ start, end }: { start: number; end: number }): Promise<readonly Field[]> {
+    const fields: Field[] = [];
+    if (end - start > WINDOW_BYTES) {
+      for await (const field of this.fields(start, end)) fields.push(field);
+      return fields;
+    }
+    if (!this.#holds(start, end)) await this.#load(start);
+    for (let at = start; at < end; at = fields.at(-1)!.end) fields.push(this.#field(at, end));
+    return fields;
+  }
+
+  /** The field whose tag begins in the window. */
+  #field(start: number, end: number): Field {
+    if (++this.#fields > MAX_FIELDS) {
+      throw new ModelError('unsafe', 'the messages have more fields than those of any net', { file: this.source.name, offset: start });
+    }
+    const tag = this.#varint(start, end);
+    const number = typeof tag === 'number' ? Math.floor(tag / 8) : Number(tag >> 3n);
+    const wireType = Number(typeof tag === 'number' ? tag % 8 : tag & 7n);
+    if (number === 0 || number > MAX_FIELD_NUMBER) throw this.error(start, `${number} is no field number`);
+    const at = this.#next;
+    if (wireType === 0) {
+      const varint = BigInt(this.#varint(at, end));
+      return { number, wireType, varint, start: at, end: this.#next };
+    }
+    if (wireType === 1 || wireType === 5) {
+      const contentEnd = at + (wireType === 1 ? 8 : 4);
+      if (contentEnd > end) throw this.error(start, `field ${number} runs past its message. Is the file truncated?`);
+      return { number, wireType, varint: 0n, start: at, end: contentEnd };
+    }
+    if (wireType !== 2) throw this.error(start, `wire type ${wireType} of field ${number} is not known`);
+    const length = this.#varint(at, end);
+    const contentStart = this.#next;
+    if (length > end - contentStart) throw this.error(start, `field ${number} claims ${length} bytes, ${end - contentStart} are left. Is the file truncated?`);
+    return { number, wireType, varint: 0n, start: contentStart, end: contentStart + Number(length) };
   }
 
   async bytes(field: { start: number; end: number }): Promise<Uint8Array> {
-    if (field.end - field.start <= WINDOW_BYTES) {
-      if (!this.#holds(field.start)) await this.#load(field.start);
-      const from = field.start - this.#windowStart;
-      if (from + field.end - field.start <= this.#window.byteLength) return this.#window.slice(from, from + field.end - field.start);
-    }
-    return this.source.read(field.start, field.end);
+    return this.#held(field)?.slice() ?? this.source.read(field.start, field.end);
   }
 
-  async text(field: Field, limit = 1_000_000): Promise<string> {
+  /** At once where the window holds it, as it does what was just read of a small message. */
+  text(field: Field, limit = 1_000_000): string | Promise<string> {
     if (field.wireType !== 2 || field.end - field.start > limit) throw this.error(field.start, `field ${field.number} is no text`);
-    return new TextDecoder().decode(await this.bytes(field));
+    const held = this.#held(field);
+    return held ? DECODER.decode(held) : this.bytes(field).then((bytes) => DECODER.decode(bytes));
   }
 
   /** Integers packed into one length-delimited field. */
@@ -122,8 +142,8 @@ export class WireReader {
     return new ModelError('malformed', problem, { file: this.source.name, offset });
   }
 
-  /** A number that begins in the window. */
-  #varint(at: number, end: number): { value: bigint; next: number } {
+  /** A number that begins in the window; `#next` is where it ends. */
+  #varint(at: number, end: number): number | bigint {
     let value = 0;
     let wide = 0n;
     let position = at - this.#windowStart;
@@ -134,14 +154,21 @@ export class WireReader {
       // Seven bytes fit into a number exactly.
       if (length < 7) value += (byte & 127) * 2 ** (7 * length);
       else wide |= BigInt(byte & 127) << BigInt(7 * length);
-      if (byte < 128) return { value: BigInt.asUintN(64, wide | BigInt(value)), next: this.#windowStart + position + 1 };
+      if (byte >= 128) continue;
+      this.#next = this.#windowStart + position + 1;
+      return length < 7 ? value : BigInt.asUintN(64, wide | BigInt(value));
     }
     throw this.error(at, 'a number has more than ten bytes');
   }
 
-  /** Whether the window holds a whole number from `at` on, as far as the source has one. */
-  #holds(at: number): boolean {
-    return at >= this.#windowStart && Math.min(at + MAX_VARINT_BYTES, this.source.byteLength) <= this.#windowStart + this.#window.byteLength;
+  /** A view of what lies in the window whole. */
+  #held({ start, end }: { start: number; end: number }): Uint8Array | undefined {
+    return this.#holds(start, end) ? this.#window.subarray(start - this.#windowStart, end - this.#windowStart) : undefined;
+  }
+
+  /** Whether the window holds what lies in [start, end), as far as the source has it. */
+  #holds(start: number, end: number): boolean {
+    return start >= this.#windowStart && Math.min(end, this.source.byteLength) <= this.#windowStart + this.#window.byteLength;
   }
 
   async #load(at: number): Promise<void> {

@@ -1,7 +1,9 @@
 /** Protobuf's text format: every spelling that its specification has, and clear errors for the rest. */
+
 import { describe, expect, it } from 'vitest';
 import { parsePrototext, type TextMessage } from '../../src/containers/prototext.js';
 import { isModelError } from '../../src/errors.js';
+import { expectCpuSeconds } from '../speed.js';
 
 /** Fields as [name, text or fields]. */
 type Plain = [string, string | Plain[]][];
@@ -136,6 +138,6 @@ describe('the text format', () => {
       expect(isModelError(error), String(error)).toBe(true);
     }
     const { user, system } = process.cpuUsage(start);
-    expect((user + system) / 1e6).toBeLessThan(5);
+    expectCpuSeconds((user + system) / 1e6, 5);
   });
 });

@@ -95,18 +95,14 @@ export function makeLayer(draft: LayerDraft, shapes?: readonly (readonly Dim[] |
   const operator = operatorOf(draft.op);
   if (!operator) throw new Error(`makeLayer: no operator ${draft.op}`);
   const weights = draft.weights ?? {};
-  const known = new Set(operator.slots.map(slotName));
-  for (const slot of Object.keys(weights)) {
-    if (!known.has(slot) || !operator.weights?.includes(slot)) throw new Error(`makeLayer: ${draft.op} has no weight ${slot}`);
-  }
+  for (const slot of Object.keys(weights)) if (!operator.weights?.includes(slot)) throw new Error(`makeLayer: ${draft.op} has no weight ${slot}`);
   const bound = bindSlots(
     operator,
     { ...draft, weights },
     draft.inputs.map((_, i) => ({ shape: shapes?.[i] ?? undefined })),
     ({ shape }) => ({ shape }),
   );
-  const sized = Object.fromEntries(Object.entries(bound).filter(([, value]) => (value as { shape?: readonly Dim[] } | undefined)?.shape !== undefined));
-  return { ...draft, attributes: completeAttributes(operator, draft, sized, bound), weights };
+  return { ...draft, attributes: completeAttributes(operator, draft, bound), weights };
 }
 
 /** What a layer has beyond its operator's plain form, in words; null where it has nothing. */
@@ -130,9 +126,11 @@ export function beyondPlain(layer: Layer): string | null {
   return other === undefined ? null : `has ${other} ${layer.attributes[other]}`;
 }
 
-function completeAttributes(operator: Operator, draft: LayerDraft, sized: Record<string, unknown>, bound: Bound<unknown>): Record<string, AttributeValue> {
+function completeAttributes(operator: Operator, draft: LayerDraft, bound: Bound<{ shape?: readonly Dim[] }>): Record<string, AttributeValue> {
   const attributes: Record<string, AttributeValue> = {};
   const given = draft.attributes ?? {};
+  const sized =
+    operator.complete && Object.fromEntries(Object.entries(bound).filter(([, filled]) => filled && 'shape' in filled && filled.shape !== undefined));
   const completed: Readonly<Record<string, AttributeValue | undefined>> = operator.complete?.(sized as never, given as never) ?? {};
   for (const [name, spec] of Object.entries(operator.attributes)) {
     const value = given[name] ?? spec.default ?? completed[name];

@@ -196,8 +196,12 @@ export const word = <const W extends readonly [string, ...string[]]>(...words: W
 export const dtypeName = (value?: string): Spec<string> => ({ ...text(value), isDType: true });
 export const optional = <T extends AttributeValue>({ default: _, ...spec }: AttributeSpec<T, boolean>): AttributeSpec<T, true> => ({ ...spec, optional: true });
 
+const slotNames = new Map<string, string>();
+/** Asked for each slot of each layer: worked out once. */
 export function slotName(slot: string): string {
-  return slot.replace(/\?$|\.\.\.$/, '');
+  const name = slotNames.get(slot) ?? slot.replace(/\?$|\.\.\.$/, '');
+  slotNames.set(slot, name);
+  return name;
 }
 export const isOptionalSlot = (slot: string): boolean => slot.endsWith('?') || slot.endsWith('...');
 export const isListSlot = (slot: string): boolean => slot.endsWith('...');

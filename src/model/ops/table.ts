@@ -137,8 +137,9 @@ const LIST: readonly Operator[] = [
 ];
 
 export const OPS: Readonly<Record<string, Operator>> = Object.fromEntries(LIST.map((operator) => [operator.op, operator]));
+const BY_NAME = new Map(LIST.map((operator) => [operator.op, operator]));
 
 /** @returns undefined where the vocabulary has no such operator */
 export function operatorOf(op: string): Operator | undefined {
-  return Object.hasOwn(OPS, op) ? OPS[op] : undefined;
+  return BY_NAME.get(op);
 }

@@ -1,5 +1,5 @@
 /** What names mean while an ONNX graph is translated: values of the graph, of graphs around it, and a function's attributes. */
-import type { OnnxValue, ReadNode } from '../../containers/onnx.js';
+import type { OnnxValue, ReadNode, Reference } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import type { Value } from '../../model/builder.js';
 
@@ -46,13 +46,18 @@ export class Scope {
 
   /** A node's attributes, with those of the function where it refers to them; one that the function was not given is absent. */
   attributesOf(node: ReadNode): ReadonlyMap<string, OnnxValue> {
+    if (![...node.attributes.values()].some(isReference)) return node.attributes;
     const resolved = new Map<string, OnnxValue>();
     for (const [name, value] of node.attributes) {
-      const found = typeof value === 'object' && 'reference' in value ? this.attributes.get(value.reference) : value;
+      const found = isReference(value) ? this.attributes.get(value.reference) : value;
       if (found !== undefined) resolved.set(name, found);
     }
     return resolved;
   }
+}
+
+function isReference(value: OnnxValue): value is Reference {
+  return typeof value === 'object' && 'reference' in value;
 }
 
 export function isOnnxDomain(domain: string): boolean {

@@ -178,7 +178,9 @@ export class Translator {
     const attributes = this.#scope.attributesOf(read);
     const title = nodeTitle(read);
     const operator = isOnnxDomain(read.domain) ? operatorOf(read.op) : undefined;
-    const inputs = await Promise.all(read.inputs.map((name, i) => (name === '' ? null : this.#input(this.#scope.get(name, read), operator, i))));
+    const given = read.inputs.map((name) => (name === '' ? null : this.#scope.get(name, read)));
+    const isLooked = given.some((value, i) => value && this.#mayTell(value, operator, i));
+    const inputs = isLooked ? await Promise.all(given.map((value, i) => value && this.#input(value, operator, i))) : given;
     const outputs = [...read.outputs];
     while (outputs.at(-1) === '') outputs.pop();
     const node: Node = { read, op: read.op, opset: this.#scope.opsetOf(read.domain), attributes, inputs, outputs, title };
@@ -196,7 +198,7 @@ export class Translator {
 
   async #translate(node: Node, operator: Operator | undefined): Promise<readonly (Value | null)[] | NotUnderstood> {
     const { read } = node;
-    const local = this.#functions.get(`${read.domain}::${read.op}`);
+    const local = this.#functions.size > 0 && this.#functions.get(`${read.domain}::${read.op}`);
     if (local) return this.#call(node, local);
     const rule = Object.hasOwn(this.rules, ruleName(read)) ? this.rules[ruleName(read)] : undefined;
     if (node.inputs.some((input) => input && this.#unread.has(input))) return new NotUnderstood(`what flows in holds ${UNREAD}`);
@@ -224,11 +226,15 @@ export class Translator {
   }
 
   /** Small integers, and what may be an attribute, are looked at; other weights are not read. */
-  async #input(value: Value, operator: Operator | undefined, place: number): Promise<Value> {
-    if (!value.constant || value.elements) return value;
+  #mayTell({ constant, elements }: Value, operator: Operator | undefined, place: number): boolean {
+    if (!constant || elements) return false;
     const slot = operator && slotName(operator.slots[place] ?? '');
     const mayBeAttribute = slot !== undefined && operator?.attributes[slot] !== undefined;
-    if (isFloatDType(value.constant.dtype) && !(mayBeAttribute && elementCount(value.constant.shape) <= 64)) return value;
+    return !isFloatDType(constant.dtype) || (mayBeAttribute && elementCount(constant.shape) <= 64);
+  }
+
+  async #input(value: Value, operator: Operator | undefined, place: number): Promise<Value> {
+    if (!value.constant || !this.#mayTell(value, operator, place)) return value;
     // Read once: a constant that several nodes read is one tensor, and becomes one layer.
     const looked = this.#looked.get(value.constant) ?? withKnown(value.constant);
     this.#looked.set(value.constant, looked);

@@ -12,6 +12,7 @@ const CLAIMED = {
   folded: 'normalisations were folded into weights',
   'low-rank': 'layers became two of lower rank each',
   'even-channels': 'channels were brought to one range',
+  split: 'layers were split by output channels',
   'worked-out': 'codes were worked out on inputs',
   'in-codes': 'it computes in codes',
 } as const;
@@ -25,4 +26,9 @@ export function describeClaims(claims: readonly Claim[]): string {
 export function claimsIn(said: unknown): Claim[] {
   const words = typeof said === 'string' ? said.split(' ') : [];
   return (Object.keys(CLAIMED) as Claim[]).filter((claim) => words.includes(claim));
+}
+
+/** What the parts of a layer that was split by output channels are called: the first keeps its name. */
+export function partName(name: string, part: number): string {
+  return part === 0 ? name : `${name}/part${part + 1}`;
 }

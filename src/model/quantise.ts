@@ -14,7 +14,7 @@ import { castTensor } from './cast.js';
 import { ChannelCursor, KERNEL_GROUP, plainRun } from './channel-cursor.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type CodeLimits, type Parameters, PIECE_VALUES, QuantiseBench } from './quantise-bench.js';
-import { type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
+import { elementCount, type Loop, type Path, rowMajorStrides, type Stage, type Tensor, tensorChunks, withStage } from './tensor.js';
 
 /** value ≈ min + scale * q, q in 0..255 or 0..65535 */
 export interface AffineQuantisation {
@@ -115,6 +115,39 @@ export function dequantiseAffine(tensor: Tensor, quantisation: AffineQuantisatio
       return new Uint8Array(values.buffer);
     },
   });
+}
+
+/** Of the values of each place along an axis. */
+export interface ChannelSpreads {
+  /** Zero, or below it. */
+  readonly low: Float64Array;
+  /** Zero, or above it. */
+  readonly high: Float64Array;
+  /** Mean square. */
+  readonly energy: Float64Array;
+}
+
+/** In one streaming pass over the stored order; null where values are not finite. */
+export async function channelSpreads(tensor: Tensor, axis: number): Promise<ChannelSpreads | null> {
+  const channels = tensor.shape[axis]!;
+  const [low, high, energy] = [new Float64Array(channels), new Float64Array(channels), new Float64Array(channels)];
+  const ordered = inStoredOrder(tensor, axis);
+  const cursor = new ChannelCursor(ordered.path);
+  for await (const values of floatPieces(ordered.tensor)) {
+    for (let start = 0; start < values.length; ) {
+      const { base, at, count } = cursor.next(values.length - start);
+      for (let i = 0; i < count; i++) {
+        const channel = cursor.offsets ? base + cursor.offsets[at + i]! : base;
+        const value = values[start + i]!;
+        if (value < low[channel]!) low[channel] = value;
+        else if (value > high[channel]!) high[channel] = value;
+        energy[channel]! += value * value;
+      }
+      start += count;
+    }
+  }
+  const each = elementCount(tensor.shape) / channels;
+  return energy.every(Number.isFinite) ? { low, high, energy: energy.map((sum) => sum / each) } : null;
 }
 
 /**

@@ -131,7 +131,7 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   const ranks = byRank(writer, options);
   const hasOneScale = ONE_SCALE.has(writer.name) && (coded || dtypeNamed(dtype ?? '') === 'uint8');
   return {
-    rewrite: judgeable(options, ranks(hasOneScale ? evenly(coded, writer.name === 'tfjs-graph') : coded)),
+    rewrite: judgeable(options, ranks(hasOneScale ? oneScale(coded) : coded)),
     dtype,
     compress: options.compress ?? (options.count === 'wire' && options.budget !== undefined ? 'gzip' : undefined),
     // What stands between a product and its codes would have to compute in float32.
@@ -195,11 +195,11 @@ function oneBehind(first: Shrunk, { map, change, claims = [] }: Shrunk): Shrunk 
 /** Targets with one scale for a whole weight. */
 const ONE_SCALE: ReadonlySet<string> = new Set(['tfjs', 'tfjs-graph']);
 
-/** With channels of one range, where that pays, before weights are coded: by `coded`, or by the writer. */
-function evenly(coded: Rewrite | undefined, mayMultiply: boolean): Rewrite {
+/** With channels of one range, or layers split by them, where that pays, before weights are coded: by `coded`, or by the writer. */
+function oneScale(coded: Rewrite | undefined): Rewrite {
   return (onStep) => async (map, edited) => {
-    const { evenChannels } = await import('../shrink/even.js');
-    const even = await evenChannels(map, mayMultiply);
+    const { forOneScale } = await import('../shrink/one-scale.js');
+    const even = await forOneScale(map);
     const made = await coded?.(onStep)?.(even?.map ?? map, edited);
     return made && even ? oneBehind(even, made) : (made ?? even);
   };

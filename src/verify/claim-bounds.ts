@@ -4,12 +4,13 @@
  * Whatever a kernel is scaled by along its channels, and however coarse its codes are, its larger values keep their signs, up to one sign for a whole output
  * channel. So a kernel of another layer, one that is turned or shuffled, and a channel that is lost, are none of what is claimed.
  */
-import type { Claim } from '../model/claims.js';
+import { type Claim, partName } from '../model/claims.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { alignedPieces, valuesOf } from '../model/side-by-side.js';
-import { elementCount, type Tensor } from '../model/tensor.js';
+import { elementCount, sliceAxis, type Tensor } from '../model/tensor.js';
 import { channelAxis } from '../writers/large-weights.js';
 import type { WeightMismatch, WeightsReport } from './report.js';
+import { compareWeight } from './weight-pair.js';
 import { widenWeight } from './written/widen.js';
 import type { WrittenModel } from './written/written.js';
 
@@ -20,6 +21,7 @@ const TOUCHES: Readonly<Record<Claim, readonly string[]>> = {
   folded: ['kernel', 'bias'],
   'low-rank': [],
   'even-channels': ['kernel', 'slope', 'operand', ...NORMALISATION],
+  split: [],
   'worked-out': ['kernel', 'bias', 'mean'],
   'in-codes': ['kernel', 'bias'],
 };
@@ -58,6 +60,11 @@ export async function beyondClaims(
     }
     // The second of the two that a dense layer became has its name, its outputs, and fewer inputs.
     if (claims.includes('low-rank') && role === 'kernel' && isOfLowRank(layer, source, stored.tensor)) continue;
+    if (claims.includes('split') && stored.tensor.shape.join() !== source.shape.join()) {
+      const problem = await partsProblem(layer, role, claims, written);
+      if (problem) beyond.push({ layer: name, role, message: `layer "${name}", ${role}: ${problem}` });
+      continue;
+    }
     if (!touched.has(role)) {
       beyond.push(mismatch);
       continue;
@@ -74,6 +81,27 @@ export async function beyondClaims(
     if (problem) beyond.push({ layer: name, role, message: `layer "${name}", ${role}: ${problem}: what the file says of its weights does not explain that` });
   }
   return beyond;
+}
+
+/** Null where the parts of a layer that was split are its own, each held to what the whole weight would be held to. */
+async function partsProblem(layer: Layer, role: string, claims: readonly Claim[], written: Pick<WrittenModel, 'weight'>): Promise<string | null> {
+  const source = layer.weights[role]!;
+  const axis = channelAxis(layer, role) ?? 0;
+  const isTouched = claims.some((claim) => TOUCHES[claim].includes(role));
+  for (let [part, start] = [0, 0]; start < source.shape[axis]!; part++) {
+    const name = partName(layer.name, part);
+    const stored = written.weight({ ...layer, name }, role);
+    if (!stored) return `its outputs from ${start} on are in no part of the layer in the file`;
+    const end = start + (stored.tensor.shape[axis] ?? 0);
+    if (end <= start || end > source.shape[axis]!) return `"${name}" has the shape [${stored.tensor.shape}], which is no part of [${source.shape}]`;
+    const own = sliceAxis(source, axis, start, end);
+    const { problem } = await compareWeight(own, stored);
+    const lost =
+      problem && isTouched && role === 'kernel' ? await signsLost({ ...layer, weights: { kernel: own } }, own, widenWeight(stored), TURNED.alone) : problem;
+    if (lost && (role === 'kernel' || !isTouched)) return `"${name}" ${lost}`;
+    start = end;
+  }
+  return null;
 }
 
 function isOfLowRank({ op }: Layer, { shape }: Tensor, stored: Tensor): boolean {

@@ -3,11 +3,12 @@ import { expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { toFloat32Array } from '../../src/model/cast.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
-import { float32Tensor, tensorBytes } from '../../src/model/tensor.js';
-import { evenChannels } from '../../src/shrink/even.js';
+import { dequantiseAffine, quantiseAffine } from '../../src/model/quantise.js';
+import { float32Tensor, permute, tensorBytes } from '../../src/model/tensor.js';
+import { forOneScale } from '../../src/shrink/one-scale.js';
 import { writers } from '../../src/writers/index.js';
 import { runTfjs, type TfjsForm } from '../run-tfjs.js';
-import { distance, Net, opsOf } from '../transforms/contract.js';
+import { distance, Net, noise, opsOf } from '../transforms/contract.js';
 
 const ORIGIN = { file: 'test' };
 /** A kernel whose channels differ in range by factors of 4. */
@@ -17,6 +18,18 @@ const uneven = (shape: readonly number[]) => {
   return float32Tensor('k', shape, values, ORIGIN);
 };
 
+/** A net of one layer whose first outputs are all positive, and the others negative and a hundredth of those. */
+function oneSided(op: 'Gemm' | 'MatMul' | 'Conv'): LayerMap {
+  const net = new Net();
+  const [outputs, each] = [24, 48];
+  const values = Float32Array.from({ length: outputs * each }, (_, i) => (i < 14 * each ? 1 : -0.01) * (0.5 + Math.abs(Math.sin(i * i))));
+  const shape = op === 'Conv' ? [outputs, 12, 2, 2] : [outputs, each];
+  const kernel = float32Tensor('k', shape, values, ORIGIN);
+  const x = net.input(op === 'Conv' ? ['N', 12, 5, 4] : op === 'Gemm' ? ['N', each] : ['N', 3, each]);
+  const own = net.build.constant(op === 'MatMul' ? { ...permute(kernel, [1, 0]), name: 'k' } : kernel, 'k');
+  return net.map(net.build.add('Relu', [net.build.add(op, op === 'MatMul' ? [x, own] : [x, own, net.weight('b', [outputs])], {}, 'layer')], {}, 'relu'));
+}
+
 function netOf(behind: 'norm' | 'activation', isDense = false): LayerMap {
   const net = new Net();
   const x = net.input(isDense ? ['N', 9] : ['N', 3, 6, 5]);
@@ -24,6 +37,15 @@ function netOf(behind: 'norm' | 'activation', isDense = false): LayerMap {
   const bias = net.weight('b', [isDense ? 5 : 4]);
   const y = isDense ? net.build.add('Gemm', [x, kernel, bias], {}, 'layer') : net.build.add('Conv', [x, kernel, bias], { pads: [1, 1, 1, 1] }, 'layer');
   return net.map(net.build.add('Relu', [behind === 'norm' ? net.norm(y, 'bn', isDense ? 5 : 4) : y], {}, 'relu'));
+}
+
+async function written(form: TfjsForm, map: LayerMap, dtype: 'uint8' | 'float32'): Promise<ReadonlyMap<string, Uint8Array>> {
+  const writer = writers.find(({ name }) => name === form)!;
+  if (writer.carries !== 'model') throw new Error(form);
+  const sink = memorySink();
+  await writer.write(map, sink, 'model.json', { dtype, layout: 'nhwc', metadata: async () => ({}) });
+  await sink.commit();
+  return sink.files;
 }
 
 const largestOf = async (map: LayerMap) => {
@@ -39,7 +61,7 @@ it.each([
   ['behind a dense layer too', 'activation', true, ['Gemm', 'Mul', 'Relu']],
 ] as const)('%s, and the net computes what it did', async (_, behind, isDense, ops) => {
   const whole = netOf(behind, isDense);
-  const made = (await evenChannels(whole, true))!;
+  const made = (await forOneScale(whole))!;
   expect(opsOf(made.map)).toEqual(ops);
   expect(await distance(made.map, whole)).toBeLessThan(2e-6);
   const [first, ...others] = await largestOf(made.map);
@@ -47,25 +69,45 @@ it.each([
   expect(made.change).toMatchObject({ transform: 'even-channels', layers: ['layer'] });
 });
 
-it('nothing is done where the target has no multiplication, the ranges are alike, or something else reads what lies between', async () => {
-  expect(await evenChannels(netOf('activation'), false)).toBeNull();
-  const even = (await evenChannels(netOf('norm'), false))!;
-  expect(await evenChannels(even.map, true)).toBeNull();
+it('nothing is done where the ranges are alike, or codes with one scale go over as they are', async () => {
+  const even = (await forOneScale(netOf('norm')))!;
+  expect(await forOneScale(even.map)).toBeNull();
+  const whole = netOf('norm');
+  const [conv, ...others] = whole.layers;
+  const { kernel } = conv!.weights;
+  const codes = quantiseAffine(kernel!, { dtype: 'uint8', scale: 2 / 255, min: -1 });
+  const kept = { ...conv!, weights: { ...conv!.weights, kernel: dequantiseAffine(codes, { dtype: 'uint8', scale: 2 / 255, min: -1 }) } };
+  expect(await forOneScale({ ...whole, layers: [kept, ...others] })).toBeNull();
 });
 
 it.each(['tfjs', 'tfjs-graph'] as const)('in %s a net in uint8 loses less', async (form: TfjsForm) => {
   const whole = netOf('norm');
   const input = { shape: [1, 6, 5, 3], data: Float32Array.from({ length: 90 }, (_, i) => Math.cos(i * 1.3)) };
-  const run = async (map: LayerMap, dtype: 'uint8' | 'float32') => {
-    const writer = writers.find(({ name }) => name === form)!;
-    if (writer.carries !== 'model') throw new Error(form);
-    const sink = memorySink();
-    await writer.write(map, sink, 'model.json', { dtype, layout: 'nhwc', metadata: async () => ({}) });
-    await sink.commit();
-    return (await runTfjs(form, sink.files, [input]))[0]!.data;
-  };
+  const run = async (map: LayerMap, dtype: 'uint8' | 'float32') => (await runTfjs(form, await written(form, map, dtype), [input]))[0]!.data;
   const exact = await run(whole, 'float32');
   const lossOf = (found: Float32Array) => found.reduce((sum, value, i) => sum + (value - exact[i]!) ** 2, 0);
-  const [plain, even] = [lossOf(await run(whole, 'uint8')), lossOf(await run((await evenChannels(whole, form === 'tfjs-graph'))!.map, 'uint8'))];
+  const [plain, even] = [lossOf(await run(whole, 'uint8')), lossOf(await run((await forOneScale(whole))!.map, 'uint8'))];
   expect(even).toBeLessThan(plain / 1.8);
+});
+
+it.each(['Gemm', 'MatMul', 'Conv'] as const)('a %s whose outputs lie on two sides of zero is split by them, as that loses less than one range', async (op) => {
+  const whole = oneSided(op);
+  const made = (await forOneScale(whole))!;
+  expect(opsOf(made.map)).toEqual([op, op, 'Concat', 'Relu']);
+  expect(made.map.layers[0]!.weights.kernel!.shape[op === 'MatMul' ? 1 : 0]).toBe(14);
+  expect(await distance(made.map, whole)).toBeLessThan(1e-15);
+  expect([made.claims, made.change.message]).toEqual([
+    ['split'],
+    '1 layer was split by output channels ("layer" in 2), as there is one scale for a whole weight',
+  ]);
+  const input =
+    op === 'Conv' ? { shape: [1, 5, 4, 12], data: noise(240) } : { shape: op === 'Gemm' ? [1, 48] : [1, 3, 48], data: noise(op === 'Gemm' ? 48 : 144) };
+  for (const form of ['tfjs', 'tfjs-graph'] as const) {
+    const run = async (map: LayerMap, dtype: 'uint8' | 'float32') =>
+      (await runTfjs(form, await written(form, map, dtype), [{ ...input, data: Float32Array.from(input.data) }]))[0]!;
+    const [exact, plain, split] = [await run(whole, 'float32'), await run(whole, 'uint8'), await run(made.map, 'uint8')];
+    const lossOf = ({ data }: typeof exact) => data.reduce((sum, value, i) => sum + (i % 24 < 14 ? 0 : (value - exact.data[i]!) ** 2), 0);
+    expect([exact.shape, split.shape]).toEqual([plain.shape, plain.shape]);
+    expect(lossOf(split)).toBeLessThan(lossOf(plain) / 10);
+  }
 });

@@ -121,3 +121,36 @@ describe('is not explained', () => {
     expect(await left(claims, { [weight]: given })).toEqual([weight]);
   });
 });
+
+describe('a layer that was split by output channels', () => {
+  const whole = values(200, 7);
+  const left = async (claims: readonly Claim[], parts: Readonly<Record<string, readonly number[]>>) => {
+    const weight = ({ name }: { name: string }) => (parts[name] ? { tensor: tensor(name, [parts[name].length / 20, 20], parts[name]) } : undefined);
+    const found = await beyondClaims({ mismatches: [{ layer: 'dense', role: 'kernel', message: '' }], tensors: [] }, claims, {
+      map: { layers },
+      written: { weight },
+    });
+    return found.map(({ message }) => message);
+  };
+  const parts = { dense: whole.slice(0, 120), 'dense/part2': whole.slice(120, 160), 'dense/part3': whole.slice(160) };
+
+  it('has its parts one behind the other', async () => {
+    expect(await left(['split'], parts)).toEqual([]);
+    expect(await left(['split', 'worked-out'], { ...parts, 'dense/part2': parts['dense/part2'].map((value) => Math.round(value * 4) / 4) })).toEqual([]);
+  });
+
+  it.each<readonly [string, readonly Claim[], Readonly<Record<string, readonly number[]>>, RegExp]>([
+    ['a part is not there', ['split'], { dense: parts.dense, 'dense/part2': parts['dense/part2'] }, /outputs from 8 on are in no part/],
+    [
+      'two are exchanged',
+      ['split'],
+      { ...parts, 'dense/part2': parts['dense/part3'], 'dense/part3': parts['dense/part2'] },
+      /"dense\/part2" differs from the source/,
+    ],
+    ['two are exchanged that were worked out', ['split', 'worked-out'], { ...parts, 'dense/part2': parts['dense/part3'] }, /"dense\/part2" has other signs/],
+    ['there is more than the layer had', ['split'], { ...parts, 'dense/part3': whole.slice(120) }, /"dense\/part3" has the shape \[4,20\]/],
+    ['nothing says that it was', [], parts, /has the shape|^$/],
+  ])('is a mismatch where %s', async (_, claims, given, message) => {
+    expect(await left(claims, given)).toEqual([expect.stringMatching(message)]);
+  });
+});

@@ -188,13 +188,20 @@ export function canonicalWeights(map: LayerMap): Tensor[] {
 
 /** @throws ModelError 'usage' naming what is known */
 export function chooseWriter(name: string, to?: string): AnyWriter {
+  const lower = name.toLowerCase();
+  const isBeside = ({ name: target, beside }: AnyWriter) => (to === undefined || to === target) && beside !== undefined && lower.endsWith(beside);
+  const other = writers.find(isBeside);
+  if (other) {
+    const [extension] = other.extensions;
+    const weights = `${name.slice(0, -other.beside!.length)}${extension}`;
+    throw new ModelError('usage', `"${name}" is what ${other.title}'s layers are written to beside their weights: give the name of those, ${weights}.`);
+  }
   if (to !== undefined) {
     const writer = writers.find((candidate) => candidate.name === to);
     const names = writers.map((candidate) => candidate.name);
     if (!writer) throw new ModelError('usage', `there is no target format "${to}".${didYouMean(to, names)} Known: ${names.join(', ')}.`);
     return writer;
   }
-  const lower = name.toLowerCase();
   const writer = writers.find(({ extensions }) => extensions.some((extension) => lower.endsWith(extension)));
   if (writer) return writer;
   const known = writers.flatMap((candidate) => candidate.extensions.map((extension) => `${extension} (${candidate.name})`)).join(', ');

@@ -46,7 +46,7 @@ export const caffe: Writer = {
     for (const layer of layers) net.message(NET.layer, layerMessage(layer, store));
     await writePieces(net.pieces, model, byteProgress(total, options));
     await model.close();
-    const prototxt = await sink.create(`${name.replace(/\.[^./]+$/, '')}.prototxt`);
+    const prototxt = await sink.create(`${name.replace(/\.[^./]+$/, '')}${CAFFE.beside}`);
     await prototxt.write(new TextEncoder().encode(prototxtOf(map, layers, await options.metadata())));
     await prototxt.close();
     return { warnings: [...warnings, ...notices()] };

@@ -36,12 +36,13 @@ export const PYTORCH: Target = {
   name: 'pytorch',
   title: 'PyTorch',
   extensions: ['.pth', '.pt'],
+  beside: '.py',
   dtypes: ['float32', 'float16', 'bfloat16', 'float64'],
   options: ['names'],
   hasNoFacts: true,
 };
 
-export const CAFFE: Target = { name: 'caffe', title: 'Caffe', extensions: ['.caffemodel'], dtypes: ['float32', 'float64'], options: [] };
+export const CAFFE: Target = { name: 'caffe', title: 'Caffe', extensions: ['.caffemodel'], beside: '.prototxt', dtypes: ['float32', 'float64'], options: [] };
 
 export const SAFETENSORS: Target = {
   name: 'safetensors',

@@ -43,6 +43,8 @@ export interface Target {
   readonly title: string;
   /** Extensions of `-o` that choose it. */
   readonly extensions: readonly string[];
+  /** Extension of the file that is written beside, and called the same. */
+  readonly beside?: string;
   readonly dtypes: readonly DType[];
   /** Codes of fewer bits that `shrink` writes beside those. */
   readonly packed?: readonly CodeRange[];

@@ -55,6 +55,14 @@ it.each([
   expect(await said(convertFile(KERAS, at(name), options as object))).toMatch(words);
 });
 
+it.each([
+  ['net.prototxt', undefined, /"net\.prototxt" is what Caffe's layers are written to beside their weights: give the name of those, net\.caffemodel\.$/],
+  ['net.py', 'pytorch', /"net\.py" is what PyTorch's layers are written to beside their weights: give the name of those, net\.pth\.$/],
+] as const)('%s named for what lies beside it is told so', async (name, to, words) => {
+  expect(await said(convertFile(KERAS, at(name), to ? { to } : {}))).toMatch(words);
+  expect(existsSync(at(name))).toBe(false);
+});
+
 describe('a folder that is no model', () => {
   it.each([
     ['two', /it holds digits\.caffemodel \(.*\), digits\.h5 \(.*Keras.*\), digits\.pth \(.*PyTorch.*\)\. Name one of them\.$/],

@@ -58,7 +58,7 @@ export const pytorch: Writer = {
     const map = withPadsInNumbers(given);
     // Written first, so that the state dict, which is the model, gets its name last.
     const { warnings } = await writeStateDict(namedWeights(map), sink, name, options);
-    const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}.py`);
+    const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}${PYTORCH.beside}`);
     await file.write(new TextEncoder().encode(writeModule(channelsFirst(map)).source));
     await file.close();
     return { warnings: [...paddingNotices(given), ...warnings] };

@@ -25,8 +25,11 @@ export function layersAllowed(layers: readonly LayerReport[]): string {
 export function describeUnjudged({ judged, mismatches, unpaired, claims }: WeightsReport): string | null {
   if (judged || (mismatches.length === 0 && unpaired.length === 0)) return null;
   const layers = new Set(mismatches.map(({ layer }) => layer)).size;
-  const differ = layers > 0 ? `weights of ${layers} layers differ` : '';
-  const lacking = unpaired.length > 0 ? `${unpaired.length} layers have none in the other file (${listed(unpaired, NAMES_SHOWN)})` : '';
+  const differ = layers > 0 ? `weights of ${layers} ${layers === 1 ? 'layer' : 'layers'} differ` : '';
+  const lacking =
+    unpaired.length > 0
+      ? `${unpaired.length} ${unpaired.length === 1 ? 'layer has' : 'layers have'} none in the other file (${listed(unpaired, NAMES_SHOWN)})`
+      : '';
   const what = [differ, lacking].filter((part) => part !== '').join(', and ');
   if (claims) return `${what}: told, not judged, for the file says that ${describeClaims(claims)}; what the nets predict decides`;
   return `${what}: told, not judged, for a normalisation may be folded into the weights before it; what the nets predict decides`;

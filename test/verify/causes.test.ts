@@ -26,6 +26,7 @@ describe('the cause of a mismatch', () => {
     ['a kernel rotated', 'conv2', 'kernel-flipped', rearrange('conv2', 1, ([o, i, h, w], [, , H, W]) => [o!, i!, H! - 1 - h!, W! - 1 - w!])],
     ['a bias that is missing', 'conv3a', 'bias-missing', change('conv3a', 2, () => 0)],
     ['padding on the other side', 'conv1', 'padding', attribute('conv1', 'pads', [2, 2, 0, 0])],
+    ['a matrix read one element too early, its last value first', 'fc', 'span', change('fc', 1, (_, i, data) => data.at(i - 1)!)],
     ['another epsilon', 'bn1', 'epsilon', attribute('bn1', 'epsilon', 1e-5)],
     ['another pooling', 'pool2', 'pooling', changeOp('pool2', 'MaxPool', ['kernel_shape', 'strides', 'pads', 'auto_pad', 'ceil_mode'])],
   ])('is %s', async (_, layer, kind, edit) => {

@@ -1,7 +1,7 @@
 /** How a weight lies in its file: orders of axes, flips, channels, features of a flattened picture, values of another layer. */
 import type { Layer } from '../../model/layer-map.js';
 import { makersOf } from '../../model/ops/index.js';
-import { elementCount, flip, permute, type Tensor } from '../../model/tensor.js';
+import { elementCount, flip, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { axisNames, type Cause, type Family, otherOrders, type Suspect, withWeights } from './cause.js';
 import { divisors, inverse, MOST_HELD, misread, rolled, shuffled, worked } from './edit.js';
 
@@ -108,9 +108,11 @@ function* moved(layer: Layer, role: string, tensor: Tensor): Iterable<Cause> {
   for (const order of storedOrders(shape.length, role)) {
     const stored = permute(tensor, order);
     for (const by of [1, -1]) {
-      const aside = worked(stored, (values) => values.map((_, i) => values[i + by] ?? 0));
       const what = `values of ${role} read one element too ${by > 0 ? 'late' : 'early'}`;
+      const aside = worked(stored, (values) => values.map((_, i) => values[i + by] ?? 0));
+      const around = reshape(rolled(reshape(stored, [elementCount(shape)]), 0, -by), stored.shape);
       yield { kind: 'span', what, layer: withWeights(layer, { [role]: permute(aside, inverse(order)) }) };
+      yield { kind: 'span', what: `${what}, around the end`, layer: withWeights(layer, { [role]: permute(around, inverse(order)) }) };
     }
   }
 }

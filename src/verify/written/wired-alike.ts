@@ -24,6 +24,8 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
   const other = wired ?? (await mapOf(files));
   if (!other) return named;
   const partners = pairLayers(map, other);
+  // They are called as in the map, and stand where they stand there.
+  if (map.layers.every((layer) => partners.get(layer)?.name === layer.name)) return named;
   const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));
   const paired = await format.open(files, [...renamed.values()]);
   const count = (isFound: typeof isPaired, written: WrittenModel, layerOf: (layer: Layer) => Layer) =>

@@ -36,7 +36,7 @@ describe.each([
   ['4 bits worked out', 'a.onnx', { method: 'best', dtype: 'int4' }, ['even-channels', 'worked-out']],
   ['low rank', 'a.onnx', { rank: 24 }, ['low-rank']],
   ['low rank and codes', 'a.onnx', { rank: 24, activations: 'int8' }, ['low-rank', 'in-codes']],
-  ['low rank', 'model.json', { rank: 24, to: 'tfjs' }, ['low-rank']],
+  ['low rank', 'model.json', { rank: 24, to: 'tfjs' }, ['low-rank', 'even-channels']],
   ['channels of one range', 'model.json', { to: 'tfjs-graph' }, ['even-channels']],
 ] as const)('%s in %s', (_, name, how, claims) => {
   it('is judged by outputs and its own weights, which is told', async () => {

@@ -493,6 +493,54 @@ describe('TensorFlow nodes', () => {
     expect(await made(folded, [Array.from({ length: 24 }, (_, i) => i)])).toEqual([sums]);
   });
 
+  it('rows are combined by the segments that they are in, and bounds are counted', async () => {
+    const x = [1, -2, 3, 4, 5, -6];
+    const sorted = (op: string) => made(one(op, [3, 2], { Tindices: int32 }, { ids: whole(0, 0, 2) }), [x]);
+    expect(await sorted('SegmentSum')).toEqual([[4, 2, 0, 0, 5, -6]]);
+    expect(await sorted('SegmentMean')).toEqual([[2, 1, 0, 0, 5, -6]]);
+    expect(await sorted('SegmentProd')).toEqual([[3, -8, 0, 0, 5, -6]]);
+    expect(await sorted('SegmentMax')).toEqual([[3, 4, 0, 0, 5, -6]]);
+    expect(await sorted('SegmentMin')).toEqual([[1, -2, 0, 0, 5, -6]]);
+    const unsorted = (op: string) => made(one(op, [3, 2], { Tindices: int32, Tnumsegments: int32 }, { ids: whole(1, -1, 1), count: scalar(2) }), [x]);
+    const least = -3.4028234663852886e38;
+    expect(await unsorted('UnsortedSegmentSum')).toEqual([[0, 0, 6, -8]]);
+    expect(await unsorted('UnsortedSegmentProd')).toEqual([[1, 1, 5, 12]]);
+    expect(await unsorted('UnsortedSegmentMax')).toEqual([[least, least, 5, -2]]);
+    expect(await unsorted('UnsortedSegmentMin')).toEqual([[-least, -least, 1, -6]]);
+    const rows: Weight = { dtype: 'float32', shape: [2, 3], values: [-1, 1, 3, 3, 4, 5] };
+    const bound = (op: string): SmallGraph => ({
+      nodes: [
+        placeholder('x', [2, 3]),
+        { name: 'b', op, input: ['rows', 'x'], attr: { ...T, out_type: int32 } },
+        { name: 'y', op: 'Cast', input: ['b'], attr: { SrcT: int32, DstT: float } },
+      ],
+      weights: { rows },
+      inputs: ['x'],
+      outputs: ['y'],
+    });
+    expect(await made(bound('LowerBound'), [[1, 3, 9, 3, 4.5, 0]])).toEqual([[1, 2, 3, 0, 2, 0]]);
+    expect(await made(bound('UpperBound'), [[1, 3, 9, 3, 4.5, 0]])).toEqual([[2, 3, 3, 1, 2, 0]]);
+  });
+
+  it.each([true, false])('MaxPoolWithArgmax counts its places with the channels last (pictures too: %s)', async (include_batch_in_index) => {
+    const attr = { ksize: list(1, 2, 2, 1), strides: list(1, 2, 2, 1), padding: text('VALID'), include_batch_in_index: { b: include_batch_in_index } };
+    const graph: SmallGraph = {
+      nodes: [
+        placeholder('x', [2, 2, 4, 2]),
+        { name: 'p', op: 'MaxPoolWithArgmax', input: ['x'], attr: { ...T, ...attr, Targmax: int32 } },
+        { name: 'y', op: 'Cast', input: ['p:1'], attr: { SrcT: int32, DstT: float } },
+      ],
+      weights: {},
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    // The largest of each window lie at [0, 1], [1, 3] of the first channel and [1, 0], [0, 2] of the second one.
+    const picture = [0, 0, 9, 0, 0, 8, 0, 0, 0, 7, 0, 0, 0, 0, 6, 0];
+    const places = [2, 9, 14, 5];
+    const second = places.map((place) => place + (include_batch_in_index ? 16 : 0));
+    expect(await made(graph, [[...picture, ...picture]])).toEqual([[...places, ...second]]);
+  });
+
   it.each(['NonMaxSuppressionV2', 'NonMaxSuppressionV3', 'NonMaxSuppressionV4', 'NonMaxSuppressionV5'])(
     '%s keeps the best of boxes that overlap',
     async (op) => {

@@ -24,6 +24,7 @@ import { isDType, TfOperation } from './node.js';
 import { pictures } from './pictures.js';
 import { quantised } from './quantised.js';
 import type { TfRule } from './rule.js';
+import { SEGMENTS } from './segments.js';
 import { windows } from './windows.js';
 
 export interface TfPort {
@@ -62,6 +63,7 @@ export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
   ...elements,
   ...arrangement,
   ...indexing,
+  ...SEGMENTS,
   ...pictures,
   ...quantised,
   ...merged,

@@ -60,6 +60,17 @@ const update =
     return operation.add('ScatterND', [operation.input(0), operation.int64(1), operation.input(2)], { reduction });
   };
 
+/** inputs: sorted rows, and values of each: how many of its row lie before a value. */
+const bound =
+  (op: 'Less' | 'LessOrEqual'): TfRule =>
+  (operation) => {
+    const sorted = operation.before('Unsqueeze', [operation.input(0)], { axes: [1] });
+    const values = operation.before('Unsqueeze', [operation.input(1)], { axes: [2] });
+    const before = operation.before('Cast', [operation.before(op, [sorted, values])], { to: 'int64' });
+    const counts = operation.before('ReduceSum', [before], { axes: [2], keepdims: 0 });
+    return operation.add('Cast', [counts], { to: operation.dtype('out_type') ?? 'int32' });
+  };
+
 /** New values taken off: added with the other sign. */
 const subtraction: TfRule = (operation) => {
   const [x, places, values] = [operation.input(0), operation.input(1), operation.input(2)];
@@ -331,6 +342,8 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   MatrixSetDiag: withDiagonal,
   MatrixSetDiagV2: withDiagonal,
   MatrixSetDiagV3: withDiagonal,
+  LowerBound: bound('Less'),
+  UpperBound: bound('LessOrEqual'),
   ListDiff: listDiff,
   InvertPermutation: invertPermutation,
   ArgMax: argument('ArgMax'),

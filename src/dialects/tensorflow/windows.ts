@@ -119,10 +119,34 @@ function pool(op: 'MaxPool' | 'AveragePool'): TfRule {
   };
 }
 
-/** Its first output alone; where the largest elements stood is named where it is read. */
+/** Where the largest elements stood is worked out where it is read: among all of a picture's, or of all pictures', with the channels last. */
 const poolWithPlaces: TfRule = (operation) => {
-  operation.flag('include_batch_in_index');
-  return pool('MaxPool')(operation);
+  const isOfAll = operation.flag('include_batch_in_index');
+  const pooled = pool('MaxPool')(operation) as Value;
+  const sizes = operation.sizes(operation.input(0));
+  const [, height, width, channels] = sizes;
+  if (typeof height !== 'number' || typeof width !== 'number' || typeof channels !== 'number') return [pooled];
+  const attributes = {
+    kernel_shape: spatial(operation.numbers('ksize'), true, operation, 'ksize'),
+    strides: spatial(operation.numbers('strides'), true, operation, 'strides'),
+  };
+  const x = operation.first(operation.input(0), true);
+  const name = `${operation.name}/MaxPool`;
+  const outputs = ['largest', 'places'].map((one) => operation.build.freeValue(`${name}/${one}`));
+  const [, found] = operation.build.node('MaxPool', [x], { ...attributes, ...padding(operation, true) }, { name, outputs });
+  const whole = (value: number) => operation.build.numbers('int64', value);
+  const inPlane = operation.before('Mul', [operation.before('Mod', [found!, whole(height * width)]), whole(channels)]);
+  const places = operation.build.numbers(
+    'int64',
+    Array.from({ length: channels }, (_, channel) => channel),
+    [channels, 1, 1],
+  );
+  const inPicture = operation.before('Add', [inPlane, places]);
+  const plane = height * width * channels;
+  const before = () => operation.before('Mul', [operation.before('Div', [found!, whole(plane)]), whole(plane)]);
+  const dtype = operation.dtype('Targmax') ?? 'int64';
+  const made = operation.before('Cast', [isOfAll ? operation.before('Add', [inPicture, before()]) : inPicture], { to: dtype });
+  return [pooled, operation.last(made, `${operation.name}:1`)];
 };
 
 /** Its other outputs are what training reads. */

@@ -88,11 +88,27 @@ function combined(x: FileValue, indices: FileValue, updates: FileValue, reductio
   const { neutral, fold, join } = COMBINED[reduction]!;
   const places = f.graph.tensor('places', float32Tensor('places', [size, 1], identity(size), ORIGIN));
   const at = f.graph.reshape(indices, ['rows', count, 1, 1]);
-  const marks = f.compare('Equal', at, places);
+  const found = f.compare('Equal', at, places);
+  const marks = reduction === 'none' && count > 1 ? lastOf(found, count, f) : found;
   const values = f.choose(marks, f.graph.reshape(updates, ['rows', count, 1, updates.shape[2]!]), neutral);
   const made = f.reduce(fold, values, [1], false);
   if (join !== '') return f.two(join, x, made);
   return f.choose(f.reduce('Max', marks, [1], false), made, x);
+}
+
+/** Of several updates that are for one place the last one, as other runtimes take it. @param marks [rows, count, size, 1] */
+function lastOf(marks: FileValue, count: number, f: Formula): FileValue {
+  const order = f.graph.tensor(
+    'order',
+    float32Tensor(
+      'order',
+      [count, 1, 1],
+      identity(count).map((i) => i + 1),
+      ORIGIN,
+    ),
+  );
+  const ranks = f.mul(marks, order);
+  return f.mul(marks, f.compare('Equal', ranks, f.reduce('Max', ranks, [1], true)));
 }
 
 const scatterElements: GraphRule = (layer, lowering, graph) => {

@@ -1,6 +1,7 @@
 /** Operators that order elements, and that write to places which indices name. */
 import type { Value } from '../../../model/builder.js';
 import { isFloatDType } from '../../../model/dtype.js';
+import { NEUTRAL } from '../../neutral.js';
 import type { Call } from '../call.js';
 import { type Item, List, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
@@ -72,10 +73,23 @@ const scatter = rule('self, dim, index, src=None, value=None, reduce=None', (cal
   return scattered(call, reduction);
 });
 
-/** What a reduction leaves as it is. */
-const NEUTRAL: Readonly<Record<string, number>> = { add: 0, mul: 1, max: Number.NEGATIVE_INFINITY, min: Number.POSITIVE_INFINITY };
+/** The sum of what is written to a place, and of what was there, divided by how many they are. */
+function scatteredMean(call: Call): Value {
+  const [x, index] = [call.tensor('self'), call.tensor('index')];
+  if (!isFloatDType(x.dtype ?? 'bool')) throw call.decline('it takes the mean of whole numbers');
+  const axis = call.axis('dim', x);
+  const filled = (value: number, like: Value, step: string) => expanded(call, call.scalar(value, x), call.sizesOf(sizeItems(call, like), 'shape'), step);
+  const ones = filled(1, index, 'ones');
+  const counted = (start: Value) => call.add('ScatterElements', [start, index, ones], { axis, reduction: 'add' }, 'counts');
+  const isKept = call.flag('include_self');
+  const start = isKept ? x : call.add('ScatterElements', [x, index, filled(0, index, 'zeros')], { axis, reduction: 'none' }, 'cleared');
+  const sum = call.add('ScatterElements', [start, index, updatesOf(call, x, index)], { axis, reduction: 'add' }, 'sum');
+  const counts = isKept ? counted(filled(1, x, 'own')) : call.add('Max', [counted(filled(0, x, 'none')), call.scalar(1, x)], {}, 'divisors');
+  return call.add('Div', [sum, counts]);
+}
 
 const scatterReduce = rule('self, dim, index, src, reduce, include_self=True', (call) => {
+  if (call.text('reduce') === 'mean') return scatteredMean(call);
   const reduction = REDUCTIONS[call.text('reduce')];
   if (!reduction) throw call.decline(`it combines by ${JSON.stringify(call.text('reduce'))}`);
   if (call.flag('include_self')) return scattered(call, reduction);

@@ -119,6 +119,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
     const lost = await (writer.carries === 'model'
       ? writer.write(watched.weights as LayerMap, sink, name, writeOptions)
       : writer.write(watched.weights as readonly Tensor[], sink, name, writeOptions));
+    await watched.rest();
     warnings.push(...noticed(watched.notices(), lost.warnings));
     await model.check?.();
     const written = await sink.commit();

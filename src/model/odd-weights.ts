@@ -2,7 +2,7 @@
 import { castTensor } from './cast.js';
 import type { Layer, LayerMap, Notice } from './layer-map.js';
 import { narrowForm } from './narrow-form.js';
-import { elementCount, type Tensor, withStage } from './tensor.js';
+import { elementCount, type Tensor, tensorChunks, withStage } from './tensor.js';
 import { isWatched, newWeightTally, type WeightTally, watchStage } from './watch.js';
 
 /** Roles that an operator multiplies with or divides by, so that all zeros leave nothing of what flows in, or everything of the epsilon. */
@@ -17,6 +17,8 @@ export interface Watched<T> {
   readonly weights: T;
   /** What was noticed; complete once everything has been streamed. */
   notices(): Notice[];
+  /** Looks at what a writer copied with the file around it, and so did not stream. */
+  rest(): Promise<void>;
 }
 
 /** Layers that share a weight go on sharing it. */
@@ -36,12 +38,16 @@ export function watchMap(map: LayerMap): Watched<LayerMap> {
     // Watching changes nothing of a map that is as its file has it.
     weights: { ...map, layers, ...(map.source?.layers === map.layers ? { source: { ...map.source, layers } } : {}) },
     notices: () => uses.flatMap(({ layer, role, source }) => noticesOf(source, seen.get(source)!.tally, { name: layer.name, role })),
+    rest: async () => {
+      if (map.source?.layers !== map.layers) return;
+      for (const [source, { tensor, tally }] of seen) if (tally.seen === 0 && tensor !== source) for await (const _ of tensorChunks(tensor));
+    },
   };
 }
 
 export function watchTensors(tensors: readonly Tensor[]): Watched<readonly Tensor[]> {
   const all = tensors.map(watched);
-  return { weights: all.map(({ tensor }) => tensor), notices: () => all.flatMap(({ tally }, i) => noticesOf(tensors[i]!, tally, null)) };
+  return { weights: all.map(({ tensor }) => tensor), notices: () => all.flatMap(({ tally }, i) => noticesOf(tensors[i]!, tally, null)), rest: async () => {} };
 }
 
 function watched(source: Tensor) {

@@ -1,5 +1,6 @@
 /** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
 import { isModelError } from '../errors.js';
+import { DRAWS } from '../model/drawing.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { collectAgreement, labelsOf } from './agreement.js';
 import { MOST_AHEAD, runAhead } from './ahead.js';
@@ -282,8 +283,10 @@ interface ToTry {
 async function tryBeside(subject: Subject, { sides, rows, inHalf, seed }: ToTry, options: VerifyOptions, notes: string[]): Promise<TrialReport[]> {
   const { map, isRead, written, effort } = subject;
   const trials: (TrialReport | null)[] = [];
-  if (hasBatch(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
-  if (seed !== null) trials.push(await trySizes(sides, seed));
+  // What is drawn at random is drawn anew in every run that is not the same one again.
+  const isDrawn = subject.training.some((layer) => layer.includes(DRAWS));
+  if (hasBatch(map) && rows.length > 1 && !isDrawn) trials.push(await tryBatch(sides, rows));
+  if (seed !== null && !isDrawn) trials.push(await trySizes(sides, seed));
   if (written?.computeDType === 'float16' && isRead) {
     trials.push(await (effort.few > 1 ? tryHalf(map, inHalf, sides.tolerance, notes) : tryHalfInside(subject, map, inHalf, options, notes)));
   }

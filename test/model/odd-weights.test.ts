@@ -12,6 +12,7 @@ import { newWeightTally, watchValues } from '../../src/model/watch.js';
 import { verifyConversion } from '../../src/verify/verify.js';
 import { compareWeight } from '../../src/verify/weight-pair.js';
 import { writers } from '../../src/writers/index.js';
+import { onnx } from '../../src/writers/onnx/index.js';
 import { modelOf } from '../verify/faults/nets.js';
 import { mapOf, tensor } from '../verify/small-files.js';
 
@@ -117,6 +118,17 @@ describe('a file', () => {
     };
     const { warnings } = await describeModel(model, { weights: true });
     expect(warnings.map(({ code }) => code).sort()).toEqual(['all-zero', 'non-finite']);
+  });
+
+  it('of ONNX that is copied is noticed too, although nothing of it is cast', async () => {
+    const sink = memorySink();
+    const options = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
+    await onnx.write(net([1, Number.NaN, 3, 4, 5, 6], [1, -2]), sink, 'a.onnx', options);
+    await sink.commit();
+    const copied = memorySink();
+    const { warnings } = await convert(memoryFileSet(Object.fromEntries(sink.files), 'a.onnx'), copied, 'b.onnx');
+    expect(copied.files.size).toBe(1);
+    expect(warnings.map(({ code }) => code)).toEqual(['non-finite', 'negative-variance']);
   });
 
   it('whose weights became infinite by rounding is no match, though nothing is run', async () => {

@@ -145,10 +145,33 @@ describe('layers in training mode', () => {
     });
   });
 
+  it.each(['BatchNormalization', 'Dropout'])('are refused by name where an old %s says that it is not tested', async (op) => {
+    const inputs = op === 'Dropout' ? ['x'] : ['x', 's', 'b', 'm', 'v'];
+    const old = (attributes: Record<string, OnnxAttribute>) => ({
+      ...graph,
+      nodes: [node(op, inputs, ['h'], attributes, { name: 'norm' }), node('Neg', ['h'], ['y'])],
+    });
+    const untested = { is_test: intAttribute(0) };
+    await expect(mapOf(old(untested), { opset: 6 })).rejects.toMatchObject({
+      kind: 'unsupported',
+      problem: expect.stringContaining(`${op} "norm" (is_test = 0)`),
+    });
+    const same = (await mapOf(old(untested), { opset: 6, inference: true })).layers.map((layer) => layer.op);
+    const tested: readonly Record<string, OnnxAttribute>[] = [{ is_test: intAttribute(1) }, {}];
+    for (const attributes of tested) expect((await mapOf(old(attributes), { opset: 6 })).layers.map((layer) => layer.op)).toEqual(same);
+  });
+
   it('act as in inference where that is asked for, and the map says so', async () => {
     const map = await mapOf(graph, { inference: true });
     expect(map.warnings.map(({ code }) => code)).toEqual(['inference']);
   });
+});
+
+it('a value that two nodes make, or a node and an initializer, is an error that names it', async () => {
+  const twice = { nodes: [node('Relu', ['x'], ['y']), node('Neg', ['x'], ['y'])], inputs: X };
+  await expect(mapOf(twice)).rejects.toMatchObject({ kind: 'malformed', problem: expect.stringContaining('makes "y"') });
+  const stored = { nodes: [node('Relu', ['x'], ['w']), node('Neg', ['w'], ['y'])], tensors: [float32Tensor('w', [4], [1, 2, 3, 4], ORIGIN)], inputs: X };
+  await expect(mapOf(stored)).rejects.toMatchObject({ kind: 'malformed', problem: expect.stringContaining('makes "w"') });
 });
 
 it('a Dropout that drops nothing is nothing, in whichever mode', async () => {

@@ -169,6 +169,17 @@ describe('what a batch shows', () => {
     expect(await verifyFiles(graph, graph, { golden })).toMatchObject({ verdict: 'match', inputs: { samples: 2 } });
   });
 
+  it('that a net which draws random numbers is not asked for a batch, in which it draws others, and says so', async () => {
+    const graph: Graph = {
+      nodes: [node('RandomNormalLike', ['x'], ['r']), node('Add', ['x', 'r'], ['y'])],
+      inputs: [port('x', ['N', 2])],
+      outputs: [port('y', ['N', 2])],
+    };
+    const report = await verifyFiles(graph, graph);
+    expect(report).toMatchObject({ verdict: 'match', trials: [] });
+    expect(report.notes).toContainEqual(expect.stringContaining('agrees by a seed that both runs had'));
+  });
+
   it('that a number without axes may be recorded as a list of one, which is told', async () => {
     const graph: Graph = {
       nodes: [node('ReduceSum', ['x'], ['y'], { keepdims: attributes.int(0) })],

@@ -58,13 +58,18 @@ const passedOn: Rule = ({ inputs }) => [inputs[0]!];
 const dropout: Rule = async (node, t) => {
   const { inputs, opset } = node;
   const flag = inputs[2] ?? null;
-  const training = opset >= 12 ? (flag === null ? 0 : (await t.known(flag))?.[0]) : opset < 7 ? 1 - number(node, 'is_test', 0) : 0;
+  const training = opset >= 12 ? (flag === null ? 0 : (await t.known(flag))?.[0]) : saysTraining(node) ? 1 : 0;
   if (training === undefined) return new NotUnderstood('whether it acts as in training is known only when the model runs');
   // What drops nothing acts as in inference, whatever its mode.
-  const ratio = inputs[1] ? (await t.known(inputs[1]))?.[0] : 0.5;
-  if (training !== 0 && opset >= 12 && ratio !== 0) t.training.push(`Dropout "${node.title}" (training_mode = 1)`);
+  const ratio = inputs[1] ? (await t.known(inputs[1]))?.[0] : opset < 12 ? number(node, 'ratio', 0.5) : 0.5;
+  if (training !== 0 && ratio !== 0) t.training.push(`Dropout "${node.title}" (${opset >= 12 ? 'training_mode = 1' : 'is_test = 0'})`);
   return node.outputs.length > 1 ? [inputs[0]!, ...maskOf(node, t)] : [inputs[0]!];
 };
+
+/** Before opset 7 a node said whether it was tested. Not all did, of those that were. */
+function saysTraining(node: Node): boolean {
+  return node.opset < 7 && number(node, 'is_test', 1) === 0;
+}
 
 /** In inference nothing is dropped. Before opset 10 the mask was of the input's dtype. */
 function maskOf(node: Node, t: Translator): readonly Value[] {
@@ -147,8 +152,8 @@ const legacySoftmax: Rule = (node, t) => {
 
 const batchNormalization: Rule = (node, t) => {
   const { opset, inputs, outputs } = node;
-  const training = opset >= 14 ? number(node, 'training_mode', 0) !== 0 : opset < 7 ? false : outputs.length > 1;
-  if (training) t.training.push(`BatchNormalization "${node.title}"${opset >= 14 ? ' (training_mode = 1)' : ''}`);
+  const training = opset >= 14 ? number(node, 'training_mode', 0) !== 0 : opset < 7 ? saysTraining(node) : outputs.length > 1;
+  if (training) t.training.push(`BatchNormalization "${node.title}"${opset >= 14 ? ' (training_mode = 1)' : opset < 7 ? ' (is_test = 0)' : ''}`);
   // Statistics of each place rather than of each channel.
   if (opset < 9 && number(node, 'spatial', 1) === 0) return placeNormalization(node, t);
   return [t.add(node, 'BatchNormalization', inputs, { epsilon: number(node, 'epsilon', 1e-5) })];

@@ -23,6 +23,11 @@ export class Scope {
     if (name !== '') this.#values.set(name, value);
   }
 
+  /** Whether it is a value of this very graph. */
+  holds(name: string): boolean {
+    return this.#values.has(name);
+  }
+
   find(name: string): Value | undefined {
     return this.#values.get(name) ?? this.outer?.find(name);
   }

@@ -189,7 +189,10 @@ export class Translator {
       const made = await this.#translate(node, operator);
       if (made instanceof NotUnderstood) this.build.discard(before);
       const values = made instanceof NotUnderstood ? await this.#foreign(node, made.reason) : made;
-      for (const [i, name] of read.outputs.entries()) if (values[i]) this.#scope.set(name, values[i]);
+      for (const [i, name] of read.outputs.entries()) {
+        if (this.#scope.holds(name)) throw new ModelError('malformed', `makes "${name}", which an earlier node or an initializer is`);
+        if (values[i]) this.#scope.set(name, values[i]);
+      }
       if (made instanceof NotUnderstood && read.op === 'Constant') this.#unread.add(values[0]!);
     } catch (error) {
       throw isModelError(error) ? error.at({ layer: `${this.#scope.prefix}${title}`, file: this.model.file.name }) : error;

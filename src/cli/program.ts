@@ -12,12 +12,13 @@ const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 /** A name in a hostile file may have millions of characters. */
 const MAX_MESSAGE_LENGTH = 10_000;
 
-const program = new Command('weighbridge')
-  .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
-  .version(VERSION)
-  .addHelpText(
-    'after',
-    `\nExamples:
+const makeProgram = () =>
+  new Command('weighbridge')
+    .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
+    .version(VERSION)
+    .addHelpText(
+      'after',
+      `\nExamples:
   weighbridge inspect model.h5                     what a file holds
   weighbridge convert model.h5 -o model.onnx       converted, and proved right
   weighbridge shrink model.pth --to onnx -o small/ int8, with what it costs
@@ -27,22 +28,22 @@ const program = new Command('weighbridge')
 
 Exit codes: 0 done, or equal; 1 compared and different;
 2 could not; 130 interrupted; 143 terminated.`,
-  )
-  .showSuggestionAfterError()
-  .showHelpAfterError('(--help tells what it takes)')
-  .exitOverride()
-  .configureOutput({
-    writeErr: (text) => void process.stderr.write(text),
-    outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
-  });
-
-let isStdoutBroken = false;
+    )
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help tells what it takes)')
+    .exitOverride()
+    .configureOutput({
+      writeErr: (text) => void process.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
+    });
 
 /** Does what the arguments of the process say, and ends it. */
 export async function run(): Promise<never> {
+  let isStdoutBroken = false;
   // What some tools call it.
   if (process.argv[2] === 'version' && process.argv.length === 3) process.argv[2] = '--version';
 
+  const program = makeProgram();
   // The named command alone where there is one, because loading them all takes longer than looking into a file.
   const named = commands.filter(({ name }) => name === process.argv[2]);
   for (const { name, load } of named.length > 0 ? named : commands) {
@@ -83,7 +84,7 @@ export async function run(): Promise<never> {
   try {
     await program.parseAsync();
   } catch (error) {
-    process.exitCode = report(error);
+    process.exitCode = isStdoutBroken ? COULD_NOT : report(error);
   }
   // Runtimes leave worker threads behind that would keep the process alive.
   await flushed(process.stdout);
@@ -92,7 +93,6 @@ export async function run(): Promise<never> {
 }
 
 function report(error: unknown): number {
-  if (isStdoutBroken) return COULD_NOT;
   const tellJson = (kind: string, message: string, place: object) => {
     if (process.argv.includes('--json')) makeVoice({}).json({ schema: 'weighbridge/error@1', error: { kind, message, place } });
   };

@@ -1,0 +1,64 @@
+/**
+ * The built command in a process that stays: one command line after another, each answered with what it wrote and its exit code. Runtimes and what
+ * V8 has compiled stay warm between them, which is most of what a small conversion takes.
+ */
+import { readFileSync } from 'node:fs';
+import { loadProgram } from '../../dist/cli/load.js';
+
+// The command's own file knows what the bundle begins with.
+const [name] = readFileSync(new URL('../../dist/cli/main.cjs', import.meta.url), 'latin1').match(/program-[\w-]+\.js/);
+const program = loadProgram(name);
+
+class Ended {
+  constructor(status) {
+    this.status = status;
+  }
+}
+
+/** What a command hangs on the process goes with it, as it would with its own. */
+const HUNG = [
+  [process, ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP', 'warning', 'unhandledRejection', 'uncaughtException']],
+  [process.stdout, ['error']],
+  [process.stderr, ['error']],
+];
+const hungAtFirst = HUNG.map(([emitter, events]) => events.map((event) => emitter.listeners(event)));
+
+process.exit = (status) => {
+  throw new Ended(Number(status ?? process.exitCode ?? 0));
+};
+
+async function run({ args, cwd, env }) {
+  const written = { stdout: [], stderr: [] };
+  for (const [name, pieces] of Object.entries(written)) {
+    process[name].write = (piece, ...rest) => {
+      const encoding = typeof rest[0] === 'string' ? rest[0] : 'utf8';
+      pieces.push(typeof piece === 'string' ? Buffer.from(piece, encoding) : Buffer.from(piece));
+      const done = rest.find((one) => typeof one === 'function');
+      if (done) process.nextTick(done);
+      return true;
+    };
+  }
+  for (const name of Object.keys(process.env)) if (!Object.hasOwn(env, name)) delete process.env[name];
+  Object.assign(process.env, env);
+  process.chdir(cwd);
+  process.argv = [process.execPath, args[0], ...args.slice(1)];
+  process.exitCode = undefined;
+  let status;
+  try {
+    await program.run();
+  } catch (error) {
+    if (!(error instanceof Ended)) throw error;
+    status = error.status;
+  }
+  for (const [i, [emitter, events]] of HUNG.entries())
+    for (const [j, event] of events.entries())
+      for (const listener of emitter.listeners(event)) {
+        if (hungAtFirst[i][j].includes(listener)) continue;
+        emitter.removeListener(event, listener);
+        if (event === 'exit') listener.call(process, status);
+      }
+  process.exitCode = undefined;
+  return { status, stdout: Buffer.concat(written.stdout), stderr: Buffer.concat(written.stderr) };
+}
+
+process.on('message', async (request) => process.send(await run(request)));

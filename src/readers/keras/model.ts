@@ -131,7 +131,8 @@ interface Context {
 
 /** What is known once all names and the configuration have been read. */
 function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, { file, format, container, options }: Context): ModelFile {
-  const said = config ? configOrigin(config.text) : null;
+  // The text is parsed for it, so only where the file itself does not say both.
+  const said = config && !(stored.version && stored.backend) ? configOrigin(config.text) : null;
   const version = stored.version ?? said?.version ?? null;
   const backend = stored.backend ?? said?.backend ?? null;
   const dialect = readDialect(version, backend, saved.layers);

@@ -23,6 +23,8 @@ export interface Runnable {
 export interface Runner {
   readonly engine: string;
   readonly classes: number;
+  /** What they are called, where anything says it. */
+  readonly names: readonly string[] | null;
   readonly plan: PicturePlan;
   /** Rows at a time; the net's own number where it is fixed. */
   readonly batch: number;
@@ -62,7 +64,7 @@ export async function openRunner({ map, target }: Runnable, given: GivenPreparat
   };
   try {
     const values = await run(new Float32Array(batch * plan.width * plan.height * plan.channels));
-    return { engine: actual.engine, classes: values.length / batch, plan, batch, run, close: () => actual.close() };
+    return { engine: actual.engine, classes: values.length / batch, names: map.classes ?? null, plan, batch, run, close: () => actual.close() };
   } catch (error) {
     await actual.close();
     throw error;
@@ -92,8 +94,8 @@ export interface EvaluateOptions {
 }
 
 /** The class of each picture, and why it is not known though it looks as if it were. */
-export function labelsOfData(data: PictureFolder, classes: number) {
-  return labelsFor(data.names, data.labels, classes, data.labelsFile);
+export function labelsOfData(data: PictureFolder, { classes, names }: Pick<Runner, 'classes' | 'names'>) {
+  return labelsFor(data.names, data.labels, { classes, own: names }, data.labelsFile);
 }
 
 /** What must be the same where evaluations are put together. */

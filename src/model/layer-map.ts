@@ -107,6 +107,8 @@ export interface LayerMap {
   readonly outputs: readonly Port[];
   readonly layers: readonly Layer[];
   readonly warnings: readonly Notice[];
+  /** Names of the classes that it tells apart, where anything says them. */
+  readonly classes?: readonly string[];
   /** What its source, or the architecture, says is done to pictures before the net sees them; none of it is part of the net. */
   readonly preparation?: Preparation;
   /** In what the framework of the source computes it, where that is coarser than float32: what it recorded is no more exact. */

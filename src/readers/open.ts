@@ -54,7 +54,7 @@ async function readModel(files: FileSet, options: OpenOptions): Promise<ModelFil
   const model = accounted(await reader.read(files, account.options), account, files.label);
   await checkClaims(files, model);
   const labels = options.labels ? { names: options.labels, from: '--labels' } : await findLabels(files, model);
-  return labels ? { ...model, labels } : model;
+  return labels ? { ...model, labels, map: async () => ({ ...(await model.map()), classes: labels.names }) } : model;
 }
 
 /** The model, whose wiring is refused where the caller says what it has no use for. */

@@ -116,7 +116,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, p
     };
     const own = await open(path, flags, flags.preprocess);
     const other = flags.against === undefined ? null : await open(flags.against, otherFlags(flags), flags.otherPreprocess);
-    const { labels, note } = labelsOfData(data, own.runner.classes);
+    const { labels, note } = labelsOfData(data, own.runner);
     if (note !== null) notes.push(note);
     const identity = createHash('sha256');
     for (const [i, name] of data.names.entries()) identity.update(`${name}\t${labels?.[i] ?? ''}\n`);

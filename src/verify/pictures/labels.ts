@@ -1,5 +1,6 @@
 /** The classes of pictures: from a table beside them, or from the names of their folders. */
 import { ModelError } from '../../errors.js';
+import { listed } from '../../words.js';
 
 /** Name of the table. */
 export const LABELS_FILE = 'labels.csv';
@@ -7,7 +8,7 @@ export const LABELS_FILE = 'labels.csv';
 export interface FoundLabels {
   /** One for each picture, in their order; null where there are none. */
   readonly labels: readonly number[] | null;
-  /** Why there are none though it looks as if there were. */
+  /** What was taken for granted of them, or why there are none though it looks as if there were. */
   readonly note: string | null;
 }
 
@@ -15,10 +16,15 @@ export interface FoundLabels {
  * @param names of pictures relative to their folder, '/' between parts
  * @param table text of labels.csv: name, class on each line, where there is one
  * @param file name of the table, for messages
- * @param classes how many the net tells apart; null where that is not known
+ * @param net how many classes it tells apart, null where that is not known, and their names, where anything says them
  * @throws ModelError 'malformed' where the table does not have every picture, or a class is out of range
  */
-export function labelsFor(names: readonly string[], table: string | null, classes: number | null, file = LABELS_FILE): FoundLabels {
+export function labelsFor(
+  names: readonly string[],
+  table: string | null,
+  { classes, own }: { readonly classes: number | null; readonly own: readonly string[] | null },
+  file = LABELS_FILE,
+): FoundLabels {
   const words = table === null ? folders(names) : fromTable(names, table, file);
   if (!words) return { labels: null, note: null };
   if (words.every((word) => /^\d+$/.test(word))) {
@@ -29,11 +35,30 @@ export function labelsFor(names: readonly string[], table: string | null, classe
     return { labels, note: null };
   }
   const kinds = [...new Set(words)].sort();
+  const places = own && kinds.map((kind) => placeOf(kind, own));
+  if (places?.every((place) => place >= 0)) return { labels: words.map((word) => places[kinds.indexOf(word)]!), note: null };
   // As torchvision and Keras count them, where all are there.
-  if (kinds.length === classes) return { labels: words.map((word) => kinds.indexOf(word)), note: null };
+  if (kinds.length === classes) {
+    const counted = listed(kinds.map((kind, i) => `${i} ${kind}`));
+    const note = `accuracy: classes are counted in the order of their names (${counted}), as nothing says the net's own; numbers from 0 instead of names say it, or a labels.txt beside the net`;
+    return { labels: words.map((word) => kinds.indexOf(word)), note };
+  }
   const where = table === null ? 'folders of pictures have' : `${file} has`;
   const note = `accuracy was not counted: ${where} ${kinds.length} names of classes, and the net tells ${classes ?? '?'} apart, so which is which is not known; numbers from 0 say it`;
   return { labels: null, note };
+}
+
+/** Which of the net's classes has a name, however it is spelt; -1 where none has, or several have. */
+function placeOf(name: string, own: readonly string[]): number {
+  const plain = (text: string) =>
+    text
+      .trim()
+      .toLowerCase()
+      .replaceAll(/[\s_-]+/g, ' ');
+  const exact = own.indexOf(name);
+  if (exact >= 0) return own.lastIndexOf(name) === exact ? exact : -1;
+  const alike = own.flatMap((each, i) => (plain(each) === plain(name) ? [i] : []));
+  return alike.length === 1 ? alike[0]! : -1;
 }
 
 function folders(names: readonly string[]): string[] | null {

@@ -141,16 +141,25 @@ describe('classes', () => {
     ['a table', ['b.png', 'a.png'], 'file,label\na.png,3\n"b.png" , 4\r\n\n', [4, 3]],
     ['a table by path', ['x/b.png'], 'x/b.png;2', [2]],
   ])('%s', (title, names, table, labels) => {
-    expect(labelsFor(names, table, title.startsWith('as many') ? 3 : 10)).toEqual({ labels, note: null });
+    const isCounted = title.startsWith('as many');
+    const note = isCounted ? expect.stringMatching(/order of their names \(0 ape, 1 cat, 2 dog\)/) : null;
+    expect(labelsFor(names, table, { classes: isCounted ? 3 : 10, own: null })).toEqual({ labels, note });
+  });
+  it.each([
+    ['in their own order', ['cat', 'dog', 'ape'], [0, 2, 1]],
+    ['however they are spelt, and where there are more', ['Cat ', 'great ape', 'Ape', 'dog'], [0, 2, 3]],
+    ['not where two have one name', ['cat', 'ape', 'ape', 'dog'], null],
+  ])("names that are the net's are its classes, %s", (_, own, labels) => {
+    expect(labelsFor(['cat/a.png', 'ape/a.png', 'dog/a.png'], null, { classes: own.length, own }).labels).toEqual(labels);
   });
   it('names that are fewer than classes tell nothing, and that is said', () => {
-    expect(labelsFor(['cat/a.png', 'ape/a.png'], null, 10)).toEqual({ labels: null, note: expect.stringMatching(/2 names.*10 apart/) });
+    expect(labelsFor(['cat/a.png', 'ape/a.png'], null, { classes: 10, own: null })).toEqual({ labels: null, note: expect.stringMatching(/2 names.*10 apart/) });
   });
   it.each([
     ['a class beyond the last', ['10/a.png'], null],
     ['a table without the picture', ['a.png'], 'b.png,1'],
     ['a line that is none', ['a.png'], 'a.png'],
-  ])('%s is an error', (_, names, table) => expect(() => labelsFor(names, table, 10)).toThrow());
+  ])('%s is an error', (_, names, table) => expect(() => labelsFor(names, table, { classes: 10, own: null })).toThrow());
 });
 
 it('reads a folder: rows in order, evenly chosen where there are too many, with their classes', async () => {

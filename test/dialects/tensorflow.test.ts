@@ -538,6 +538,9 @@ describe('TensorFlow nodes', () => {
     const picture = [0, 0, 9, 0, 0, 8, 0, 0, 0, 7, 0, 0, 0, 0, 6, 0];
     const places = [2, 9, 14, 5];
     const second = places.map((place) => place + (include_batch_in_index ? 16 : 0));
+    const pooled = { ...graph, nodes: graph.nodes.slice(0, 2), outputs: ['p'] };
+    const map = await (await openModel(memoryFileSet({ 'model.pb': graphDef(pooled) }, 'model.pb'))).map();
+    expect(map.layers.map(({ op }) => op)).toEqual(['MaxPool']);
     expect(await made(graph, [[...picture, ...picture]])).toEqual([[...places, ...second]]);
   });
 

@@ -12,6 +12,7 @@ import { withKnown } from '../../model/numbers.js';
 import type { Tensor } from '../../model/tensor.js';
 import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
+import { withoutUnread } from '../../transforms/wiring.js';
 import { arrangement } from './arrangement.js';
 import { dilatedAt, dilatedNode } from './dilated.js';
 import { elements } from './elements.js';
@@ -159,7 +160,8 @@ async function translate(model: TfModel): Promise<LayerMap> {
     architecture: null,
     inputs,
     outputs,
-    layers,
+    // A node may give what nothing reads.
+    layers: withoutUnread(layers, { outputs }, () => true),
     warnings: [...(model.warnings ?? []), ...translation.warnings],
   };
   return mergeBias(sinkTransposes(map)).map;

@@ -12,3 +12,4 @@ export interface CaseResult {
 export function listRuns(folder: string): CaseRun[];
 export function titleOf(entry: CaseRun): string;
 export function runCase(entry: CaseRun): Promise<CaseResult>;
+export function endRuns(): void;

@@ -11,6 +11,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { differenceFrom, readRecording } from './recording.mjs';
 import { runMeasured } from './run-measured.mjs';
+import { WarmCommand } from './run-warm.mjs';
 
 /** Float32 sums in another order; the recordings come from other frameworks. */
 const RELATIVE_TOLERANCE = 1e-4;
@@ -64,7 +65,7 @@ export async function runCase({ name, folder, run }) {
   const out = mkdtempSync(join(tmpdir(), 'weighbridge-case-'));
   try {
     const command = commandOf({ folder, run }, out);
-    const result = await runMeasured(command, { cwd: folder, cpuSeconds: run.limits ? run.limits.cpuSeconds + 1 : undefined });
+    const result = run.limits ? await runMeasured(command, { cwd: folder, cpuSeconds: run.limits.cpuSeconds + 1 }) : await runWarm(command, folder);
     const outcomes = run.accept ?? [{ right: true }];
     const failures = [];
     let accepted = null;
@@ -86,6 +87,19 @@ export async function runCase({ name, folder, run }) {
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
+}
+
+/** One for all runs: a case whose process must not be another's has limits. */
+const warm = new WarmCommand();
+
+async function runWarm(args, cwd) {
+  const { status, signal, stdout, stderr } = await warm.run({ args, cwd, env: { ...process.env, NO_COLOR: '1' } });
+  return { status, signal, words: `${Buffer.from(stderr)}${Buffer.from(stdout)}` };
+}
+
+/** Ends what the runs have shared. */
+export function endRuns() {
+  warm.end();
 }
 
 function wordsOf({ right, refused, exit, says = [] }) {

@@ -2,12 +2,14 @@
 /** Situations that people reported in public, where they lie beside the project: each ends right, or is refused by its name. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
-import { listRuns, runCase, titleOf } from '../scripts/cases.mjs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { endRuns, listRuns, runCase, titleOf } from '../scripts/cases.mjs';
 
 const CASES = fileURLToPath(new URL('../../shared/cases', import.meta.url));
 const hasCases = existsSync(CASES);
 const runs = hasCases ? listRuns(CASES) : [];
+
+afterAll(endRuns);
 
 describe.skipIf(!hasCases)(`reported cases${hasCases ? '' : ' (skipped: no cases beside the project)'}`, () => {
   it.each(runs.filter(({ run }) => !run.open).map((entry) => [titleOf(entry), entry] as const))('%s', async (_, entry) => {

@@ -41,7 +41,7 @@ export function weighbridge(args: readonly string[], cwd = process.cwd(), env: R
   shared ??= startShared();
   const { port, flag } = shared;
   Atomics.store(flag, 0, 0);
-  port.postMessage({ args: [MAIN, ...args], cwd, env: { ...process.env, NO_COLOR: '1' } });
+  port.postMessage({ args, cwd, env: { ...process.env, NO_COLOR: '1' } });
   Atomics.wait(flag, 0, 0);
   const { status, stdout, stderr } = receiveMessageOnPort(port)!.message as { status: number | null; stdout: Uint8Array; stderr: Uint8Array };
   const bytes = Buffer.from(stdout);

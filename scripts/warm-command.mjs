@@ -1,12 +1,11 @@
-/**
- * The built command in a process that stays: one command line after another, each answered with what it wrote and its exit code. Runtimes and what
- * V8 has compiled stay warm between them, which is most of what a small conversion takes.
- */
+/** The built command, once for each message of the process that started this one (`run-warm.mjs`), answered with what it wrote and its exit code. */
 import { readFileSync } from 'node:fs';
-import { loadProgram } from '../../dist/cli/load.js';
+import { fileURLToPath } from 'node:url';
+import { loadProgram } from '../dist/cli/load.js';
 
 // The command's own file knows what the bundle begins with.
-const [name] = readFileSync(new URL('../../dist/cli/main.cjs', import.meta.url), 'latin1').match(/program-[\w-]+\.js/);
+const MAIN = fileURLToPath(new URL('../dist/cli/main.cjs', import.meta.url));
+const [name] = readFileSync(MAIN, 'latin1').match(/program-[\w-]+\.js/);
 const program = loadProgram(name);
 
 class Ended {
@@ -41,7 +40,7 @@ async function run({ args, cwd, env }) {
   for (const name of Object.keys(process.env)) if (!Object.hasOwn(env, name)) delete process.env[name];
   Object.assign(process.env, env);
   process.chdir(cwd);
-  process.argv = [process.execPath, args[0], ...args.slice(1)];
+  process.argv = [process.execPath, MAIN, ...args];
   process.exitCode = undefined;
   let status;
   try {

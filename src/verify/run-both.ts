@@ -122,7 +122,7 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
     try {
       subject.checkInputs?.(actual);
       const { atol, rtol } = options;
-      const recordedIn = recording ? arithmeticOf(map) : undefined;
+      const recordedIn = recording && isRead ? arithmeticOf(map) : undefined;
       const asked = { atol, rtol, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn };
       if (actual.isAmbiguous && !isOurs) {
         const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, tolerances(asked).outputs);

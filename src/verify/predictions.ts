@@ -17,7 +17,7 @@ import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Repor
 import { type Ran, runBoth } from './run-both.js';
 import type { RunSample } from './samples.js';
 import { isWitnessAlone } from './second-opinion.js';
-import { type StatedOtherwise, tryActivations } from './stated-activations.js';
+import { type StatedOtherwise, tryStated } from './stated.js';
 import type { Subject } from './subject.js';
 import { compareWeights } from './weights.js';
 
@@ -56,7 +56,7 @@ export async function comparePredictions(subject: Subject, options: VerifyOption
       ? await tryInner(subject, { samples: alone.compared, map: own, tolerances, shown: shownBehind }, options, notes)
       : null;
   const apart = isRead && !narrowing && !isHalf && !ranOut(alone) ? await tryAlone(subject, { samples: alone.compared, tolerances }, options) : null;
-  const stated = isRead && !isCoded && !isHalf && !ranOut(alone) ? await tryActivations(subject, narrowing !== null) : null;
+  const stated = isRead && !isCoded && !isHalf && !ranOut(alone) ? await tryStated(subject, narrowing !== null) : null;
   const besides = [inner, apart?.trial, stated?.trial].filter((trial) => trial != null);
   const ran = { ...alone, trials: [...alone.trials, ...besides], shown: [...shownBehind, ...alone.shown] };
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");

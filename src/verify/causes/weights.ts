@@ -86,8 +86,18 @@ function* flattened({ map, layer, types }: Suspect, role: string, tensor: Tensor
 function* moved(layer: Layer, role: string, tensor: Tensor): Iterable<Cause> {
   const { shape } = tensor;
   const names = axisNames(layer, role, shape.length);
-  for (const axis of [0, 1].filter((place) => (shape[place] ?? 1) > 1)) {
+  for (const axis of shape.keys()) {
     const size = shape[axis]!;
+    if (size === 1) continue;
+    // Places of a window have no groups.
+    if (axis > 1) {
+      if (elementCount(shape) <= MOST_HELD)
+        for (const by of [1, -1]) {
+          const what = `${role} moved on by one of its ${names[axis]}`;
+          yield { kind: 'shifted', what, layer: withWeights(layer, { [role]: rolled(tensor, axis, by) }) };
+        }
+      continue;
+    }
     const groups = [...new Set([...divisors(size), Number(layer.attributes.group ?? 1)])].filter((count) => count > 1 && count < size && size % count === 0);
     for (const count of groups) {
       const what = `${role} with its ${names[axis]} shuffled by groups of ${size / count}`;

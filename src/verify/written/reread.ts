@@ -43,7 +43,9 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
       // Caffe scales and shifts what it has normalised in a layer of its own.
       const apart = layer.op === 'BatchNormalization' ? APART[role] : undefined;
       const ofItsOwn = candidates.find(({ op, weights }) => op === apart && fits(weights.operand))?.weights.operand;
-      const byRole = ofItsOwn ?? candidates.map((each) => asIn(layer, each, role)).find(fits);
+      // Of several layers that stand for one, such as those of a normalisation of groups, the one that computes as it does comes first.
+      const alike = [...candidates.filter(({ op }) => op === layer.op), ...candidates];
+      const byRole = ofItsOwn ?? alike.map((each) => asIn(layer, each, role)).find(fits);
       // A constant for each channel is stored as a normalisation that does nothing else, and one for all of them once for each.
       const ofNorm = candidates.map(({ op, weights }) => (op === 'BatchNormalization' ? weights[IN_NORM[layer.op]!] : undefined)).find(Boolean);
       const inNorm = ofNorm && layer.op === 'Sub' ? negatedTensor(ofNorm) : ofNorm;

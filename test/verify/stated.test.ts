@@ -103,3 +103,25 @@ it('a right file in which an activation and what follows it are named alike is a
     expect([dtype, report.verdict, report.firstDifference]).toEqual([dtype, 'match', null]);
   }
 });
+
+it('another epsilon beside large variances, and no right file of any format', async () => {
+  const channels = (name: string, values: readonly number[]) => tensor(name, [3], [...values]);
+  const weights = {
+    scale: channels('s', [1, 2, 0.5]),
+    bias: channels('o', [0, 1, 2]),
+    mean: channels('m', [0, 0.1, 0.2]),
+    variance: channels('v', [90, 100, 120]),
+  };
+  const map = mapOf(
+    [{ name: 'norm', op: 'BatchNormalization', inputs: ['x'], outputs: ['y'], attributes: { epsilon: 1e-5 }, weights }],
+    [port('x', 3)],
+    [port('y', 3)],
+  );
+  for (const format of ['onnx', 'tfjs', 'tfjs-graph'])
+    expect((await verifyWrittenMap(map, await written(map, format), {}, format)).verdict, format).toBe('match');
+  const wrong = editOnnx((await written(map))['net.onnx']!, (graph) => {
+    for (const attribute of nodeOf(graph, 'norm').attribute!) if (attribute.name === 'epsilon') attribute.f = 1e-6;
+  });
+  const report = await verifyWrittenMap(map, { 'net.onnx': wrong });
+  expect(report).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'norm' }, cause: { layer: 'norm', explainedBy: [{ kind: 'epsilon' }] } });
+});

@@ -1,9 +1,10 @@
 /**
  * Activations where no input reaches them. A ReLU6 in the place of a ReLU, deep in a net whose values stay small, shows in no output; but the file says
  * what stands there. What it states in the place of each activation is held to the source's on a ramp of numbers, far beyond what flows in the net.
+ * So is the epsilon of each normalisation, which shows nothing beside variances that are large, and decides all where one is small.
  */
 import { isModelError } from '../errors.js';
-import type { Layer } from '../model/layer-map.js';
+import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import { evaluateLayer } from '../model/ops/evaluate.js';
 import { inferMap, type ValueType } from '../model/ops/index.js';
@@ -14,6 +15,8 @@ import { errorOf, type Segment, scaleOf } from './causes/segment.js';
 import { tryCauses } from './causes/trial.js';
 import type { CauseReport, TrialReport } from './report.js';
 import type { Subject } from './subject.js';
+import { compareWeight } from './weight-pair.js';
+import type { WrittenModel } from './written/written.js';
 
 /** Of the ramp's scale. Constants that the file has narrowed with its weights, such as a slope in bfloat16, move what it makes by as much. */
 const ALLOWED = { exact: 2e-5, narrowed: 1e-2 } as const;
@@ -22,6 +25,8 @@ const MOST = 80;
 /** The same of functions made of straight lines, which nothing overflows. */
 const FAR = 1e6;
 const STRAIGHT: ReadonlySet<string> = new Set(['Relu', 'LeakyRelu', 'ThresholdedRelu', 'Clip', 'HardSigmoid', 'HardSwish', 'Abs', 'Neg']);
+/** Of an epsilon, beyond how formats round it. */
+const SAME_EPSILON = 1e-3;
 /** Numbers on each side of zero. */
 const STEPS = 200;
 const MILLISECONDS = 1000;
@@ -33,13 +38,13 @@ export interface StatedOtherwise {
 }
 
 /**
- * The first activation that the file states otherwise; null where there is none, or the file does not say what stands in their places.
+ * The first activation or epsilon that the file states otherwise; null where there is none, or the file does not say what stands in their places.
  *
  * @param isNarrowed whether the file's constants may be the source's, rounded
  */
-export async function tryActivations({ map, target, written }: Subject, isNarrowed: boolean): Promise<StatedOtherwise | null> {
+export async function tryStated({ map, target, written }: Subject, isNarrowed: boolean): Promise<StatedOtherwise | null> {
   const activations = map.layers.filter(isSingleActivation);
-  if (!written || activations.length === 0) return null;
+  if (!written || (activations.length === 0 && !map.layers.some(({ attributes }) => 'epsilon' in attributes))) return null;
   // In a file that has some of the names only, a function may be spread over others of its layers.
   if (!written.isOurs && map.layers.some((layer) => written.valueOf(layer) === undefined)) return null;
   const stated = await readStated(target, map, written.partners);
@@ -57,6 +62,35 @@ export async function tryActivations({ map, target, written }: Subject, isNarrow
       trial: { kind: 'stated', what: 'activations beyond what the inputs reach', passed: false, message },
       layer,
       cause: reportOf(findings, layer.name, { by: 'values', side: 'file' }),
+    };
+  }
+  return otherEpsilon(map, written, stated);
+}
+
+async function otherEpsilon({ layers }: LayerMap, written: WrittenModel, stated: Stated): Promise<StatedOtherwise | null> {
+  for (const layer of layers) {
+    const [wanted, own] = [layer.attributes.epsilon, stated.alone(layer)];
+    const found = own?.op === layer.op ? own.attributes.epsilon : undefined;
+    if (typeof wanted !== 'number' || typeof found !== 'number' || Math.abs(found - wanted) <= SAME_EPSILON * Math.max(found, wanted)) continue;
+    // Where the variance is another one as well, the two may make up for each other.
+    const { variance } = layer.weights;
+    const stored = variance && written.weight(layer, 'variance');
+    if (variance && (!stored || (await compareWeight(variance, stored)).problem !== null)) continue;
+    const what = `epsilon ${found} for ${wanted}`;
+    const message = `layer "${layer.name}" (${layer.op}) has another epsilon in the file (${what}), which shows where a variance is small`;
+    const explained = [{ kind: 'epsilon', what, layer: layer.name, error: 0 }];
+    return {
+      trial: { kind: 'stated', what: 'what the file states of its normalisations', passed: false, message },
+      layer,
+      cause: {
+        layer: layer.name,
+        side: 'file',
+        by: 'values',
+        error: null,
+        explainedBy: explained,
+        tried: 1,
+        message: `layer "${layer.name}": explained by: ${what}`,
+      },
     };
   }
   return null;

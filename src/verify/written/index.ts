@@ -1,6 +1,7 @@
 /** The list of formats whose written files are read back. Adding one is one line here. */
 import type { FileSet } from '../../bytes/file-set.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
+import type { StatePlace } from './named.js';
 import type { WrittenFormat, WrittenModel } from './written.js';
 
 export const writtenFormats: readonly WrittenFormat[] = [
@@ -15,12 +16,18 @@ export const writtenFormats: readonly WrittenFormat[] = [
   { format: 'pytorch', runs: false, open: async (files, layers) => (await import('./named.js')).openNamedWeights(files, 'pytorch', await stateNames(layers)) },
 ];
 
-/** Under which names a state dict has the weights of layers, and which matrices the other way round. */
+/** Under which names a state dict has the weights of layers, and how those are the map's. Numbers in the module's code are as little seen as attributes are. */
 async function stateNames(layers: readonly Layer[]) {
-  const { isLinear, stateOf } = await import('../../writers/pytorch/module.js');
-  const places = stateOf(layers).map(({ layer, role, name }) => [`${layer.name} ${role}`, { name, isTurned: isLinear(layer, layer.weights[role]!) }] as const);
-  const known = new Map(places);
-  return (layer: Layer, role: string) => known.get(`${layer.name} ${role}`);
+  const { formOf, literalOf, stateOf, withNumbers } = await import('../../writers/pytorch/module.js');
+  const settled = new Map((await withNumbers(layers)).map((layer) => [layer.name, layer]));
+  const known = new Map(stateOf([...settled.values()]).map(({ layer, role, name }) => [`${layer.name} ${role}`, name]));
+  return (layer: Layer, role: string): StatePlace | undefined => {
+    const own = settled.get(layer.name) ?? layer;
+    const tensor = own.weights[role]!;
+    if (literalOf(own, tensor) !== null) return { given: tensor };
+    const name = known.get(`${layer.name} ${role}`);
+    return name === undefined ? undefined : { name, back: (stored) => formOf(own, tensor)?.back(stored) ?? stored };
+  };
 }
 
 /**

@@ -2,19 +2,18 @@
 import type { FileSet } from '../../bytes/file-set.js';
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap, ModelFile } from '../../model/layer-map.js';
-import { permute } from '../../model/tensor.js';
+import type { Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import type { WrittenModel } from './written.js';
 
+/** A layer's weight in a state dict: its name there, and the map's of what lies there; or a weight that is none of the file's. */
+export type StatePlace = { readonly name: string; back(stored: Tensor): Tensor } | { readonly given: Tensor };
+
 /**
  * @param format name of a reader
- * @param named where the format's own names are neither: the name of a layer's weight, and whether the matrix is stored the other way round
+ * @param named where the format's own names are neither
  */
-export async function openNamedWeights(
-  files: FileSet,
-  format: string,
-  named?: (layer: Layer, role: string) => { readonly name: string; readonly isTurned: boolean } | undefined,
-): Promise<WrittenModel> {
+export async function openNamedWeights(files: FileSet, format: string, named?: (layer: Layer, role: string) => StatePlace | undefined): Promise<WrittenModel> {
   const model = await openModel(files, { from: format });
   const own = model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
   const byName = new Map(own.map((tensor) => [tensor.name, tensor]));
@@ -27,8 +26,9 @@ export async function openNamedWeights(
     layoutOf: ({ layout }) => layout,
     weight(layer, role) {
       const own = named?.(layer, role);
+      if (own && 'given' in own) return { tensor: own.given };
       const stored = own && byName.get(own.name);
-      if (stored) return { tensor: own.isTurned && stored.shape.length === 2 ? permute(stored, [1, 0]) : stored };
+      if (stored) return { tensor: own.back(stored) };
       const tensor = byName.get(roleName(layer, role)) ?? byRole.get(roleName(layer, role));
       return tensor && { tensor };
     },

@@ -14,7 +14,7 @@ import { castWeights } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { PYTORCH } from '../targets.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
-import { moduleObstacles, storedWeight, writeModule } from './module.js';
+import { moduleObstacles, storedWeight, withNumbers, writeModule } from './module.js';
 import { paddingNotices, withPadsInNumbers } from './pads.js';
 import { wholeObstacles } from './whole-numbers.js';
 
@@ -48,14 +48,14 @@ export const pytorch: Writer = {
   weightsOnly: pytorchWeights,
 
   async check(map, options) {
-    const settled = withPadsInNumbers(map);
+    const settled = await settledMap(map);
     const obstacles = [...moduleObstacles(settled), ...wholeObstacles(settled)];
     // What no module can be made of has no names in one.
     return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(settled), options);
   },
 
   async write(given, sink, name, options) {
-    const map = withPadsInNumbers(given);
+    const map = await settledMap(given);
     // Written first, so that the state dict, which is the model, gets its name last.
     const { warnings } = await writeStateDict(namedWeights(map), sink, name, options);
     const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}${PYTORCH.beside}`);
@@ -64,6 +64,12 @@ export const pytorch: Writer = {
     return { warnings: [...paddingNotices(given), ...warnings] };
   },
 };
+
+/** What stands in a module as numbers is there as numbers. */
+async function settledMap(map: LayerMap): Promise<LayerMap> {
+  const settled = withPadsInNumbers(map);
+  return { ...settled, layers: await withNumbers(settled.layers) };
+}
 
 /** The weights under their names in the state dict, each once. */
 function namedWeights(map: LayerMap): Tensor[] {

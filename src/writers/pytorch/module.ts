@@ -6,10 +6,11 @@
 import { ModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
-import { permute, type Tensor } from '../../model/tensor.js';
+import { withKnown } from '../../model/numbers.js';
+import { elementCount, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { operatorInWords } from '../../words.js';
 import { EXPRESSIONS, type Expression } from './expressions.js';
-import { docText, pythonText, pythonTuple } from './python.js';
+import { docText, pythonNumber, pythonText, pythonTuple } from './python.js';
 
 export interface StateName {
   readonly layer: Layer;
@@ -44,13 +45,63 @@ export function stateOf(layers: readonly Layer[]): readonly StateName[] {
   return new ModuleBuilder({ name: '', inputs: [], outputs: [], layers: layers.filter(({ op }) => Object.hasOwn(EXPRESSIONS, op)) }).state;
 }
 
-/**
- * A layer's weight as the state dict has it. A matrix under the name that PyTorch gives to those of nn.Linear is [out, in] there, whatever
- * multiplies by it; the map's products want [in, out].
- */
+/** A layer's weight as the state dict has it. */
 export function storedWeight(layer: Layer, role: string): Tensor {
   const tensor = layer.weights[role]!;
-  return isLinear(layer, tensor) ? permute(tensor, [1, 0]) : tensor;
+  return formOf(layer, tensor)?.stored(tensor) ?? tensor;
+}
+
+/** How modules keep a weight that the map has otherwise, and what makes the map's of theirs. */
+interface StoredForm {
+  stored(tensor: Tensor): Tensor;
+  /** The map's again, from what a file has. */
+  back(stored: Tensor): Tensor;
+  readonly used: string;
+}
+
+const turned = (matrix: Tensor) => (matrix.shape.length === 2 ? permute(matrix, [1, 0]) : matrix);
+
+export function formOf(layer: Layer, tensor: Tensor): StoredForm | null {
+  const { name, shape } = tensor;
+  // A matrix under the name that PyTorch gives to those of nn.Linear is [out, in] there, whatever multiplies by it; the map's products want [in, out].
+  if (isLinear(layer, tensor)) return { stored: turned, back: turned, used: '.t()' };
+  if (!ARITHMETIC.has(layer.op)) return null;
+  // Scales and shifts of channels are lists in PyTorch's modules.
+  const isColumn = shape.length > 1 && shape[0]! > 1 && shape.slice(1).every((size) => size === 1);
+  const back = (stored: Tensor) => reshape(stored, shape);
+  if (isColumn && /[._](weight|bias)$/.test(name)) return { stored: (own) => reshape(own, [shape[0]!]), back, used: `[:${', None'.repeat(shape.length - 1)}]` };
+  // But for torchvision's ConvNeXt.
+  if (shape.length === 1 && name.endsWith('.layer_scale')) return { stored: (own) => reshape(own, [...shape, 1, 1]), back, used: '.flatten()' };
+  return null;
+}
+
+const ARITHMETIC: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow']);
+
+/**
+ * A number that a net calculates with stands in the code: the classes of published nets have no parameter for it. One that was learned has the
+ * name of a state dict.
+ */
+export function literalOf({ op }: Layer, { name, known, dtype, shape }: Tensor): string | null {
+  const [value] = known ?? [];
+  if (!ARITHMETIC.has(op) || dtype !== 'float32' || shape.length > 1 || known?.length !== 1 || !Number.isFinite(value)) return null;
+  return isStateName(name) && !OWN_NAME.test(name) ? null : pythonNumber(Math.fround(value!));
+}
+
+/** The same layers with the single numbers at hand that they calculate with. */
+export async function withNumbers(layers: readonly Layer[]): Promise<readonly Layer[]> {
+  const settled = async (layer: Layer): Promise<Layer> => {
+    const { operand } = layer.weights;
+    if (!operand || !ARITHMETIC.has(layer.op) || elementCount(operand.shape) !== 1) return layer;
+    return { ...layer, weights: { ...layer.weights, operand: await withKnown(operand) } };
+  };
+  return Promise.all(layers.map(settled));
+}
+
+/** What this project itself calls numbers. */
+const OWN_NAME = /(^|\.)(add|sub|mul|div|pow|epsilon)(\.operand)?(_\d+)?$/;
+
+function isStateName(name: string): boolean {
+  return /^(?!\d)[\w-]+(\.[\w-]+)*$/.test(name) && !name.split('.').some((part) => OF_MODULES.has(part));
 }
 
 /** Every layer that has no expression in PyTorch. */
@@ -131,7 +182,10 @@ class ModuleBuilder {
     const inputs = layer.inputs.map((value) => this.#variables.get(value)!);
     const made = module?.(layer) ?? null;
     const self = made === null ? null : this.#module(layer, made);
-    const used = (role: string) => `${this.#parameter(layer, role)}${isLinear(layer, layer.weights[role]!) ? '.t()' : ''}`;
+    const used = (role: string) => {
+      const tensor = layer.weights[role]!;
+      return literalOf(layer, tensor) ?? `${this.#parameter(layer, role)}${formOf(layer, tensor)?.used ?? ''}`;
+    };
     const parameters = Object.fromEntries(made === null ? Object.keys(layer.weights).map((role) => [role, used(role)]) : []);
     const expression = call(layer, { inputs, self, parameters });
     const output = this.#variable(layer.outputs[0]!, layer.name);
@@ -166,8 +220,7 @@ class ModuleBuilder {
   #parameter(layer: Layer, role: string): string {
     const tensor = layer.weights[role]!;
     const key = `parameter ${this.#number(tensor)}`;
-    const isPath = /^[\w-]+(\.[\w-]+)+$/.test(tensor.name) && !tensor.name.split('.').some((part) => OF_MODULES.has(part));
-    const own = isPath ? tensor.name : pathOf(`${layer.name}.${role}`);
+    const own = isStateName(tensor.name) ? tensor.name : pathOf(`${layer.name}.${role}`);
     const path = this.#modules.get(key) ?? this.#paths.take(own);
     if (!this.#modules.has(key)) {
       this.#modules.set(key, path);
@@ -192,7 +245,7 @@ class ModuleBuilder {
 }
 
 /** Whether a product's matrix is one of nn.Linear, by its name. */
-export function isLinear({ op }: Layer, { name, shape }: Tensor): boolean {
+function isLinear({ op }: Layer, { name, shape }: Tensor): boolean {
   return op === 'MatMul' && shape.length === 2 && /[._]weight$/.test(name);
 }
 

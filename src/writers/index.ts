@@ -15,7 +15,7 @@ export const writers: readonly AnyWriter[] = [
     async () => (await import('./pytorch/index.js')).pytorch,
     weightsWriter(PYTORCH, async () => (await import('./pytorch/index.js')).pytorchWeights),
   ),
-  modelWriter(CAFFE, async () => (await import('./caffe.js')).caffe),
+  modelWriter(CAFFE, async () => (await import('./caffe/index.js')).caffe),
   weightsWriter(SAFETENSORS, async () => (await import('./safetensors.js')).safetensors),
   weightsWriter(NPZ, async () => (await import('./npz.js')).npz),
 ];

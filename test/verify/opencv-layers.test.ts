@@ -166,6 +166,8 @@ const others: Case[] = [
   ['Normalize', 'across_spatial: false channel_shared: false', [blob(4)]],
   ['Normalize', 'eps: 0.1', [blob(1)]],
   ['ReLU6', ''],
+  ['Clip', 'min: 0.1 max: 0.3'],
+  ['Clip', 'min: 0 max: 1'],
   ['ShuffleChannel', 'group: 2'],
   ['Swish', ''],
 ];

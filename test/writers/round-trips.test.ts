@@ -58,15 +58,12 @@ const ELSEWHERE = {
 };
 
 const WITHOUT_LAYERS = 'segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
-const WITHOUT_CAFFE =
-  'timm_blocks vovnet hrnet inception_v4 inception_resnet_v2 ghostnet segformer segmentation ssd ssdlite rcnn retinanet unet unet_resnet rrdb fsrcnn vgg vit beit clip mixer swin maxvit srresnet edsr fast_neural_style cyclegan facenet'.split(
-    ' ',
-  );
+const WITHOUT_CAFFE = 'segformer vit beit clip mixer swin maxvit'.split(' ');
 
 /** What a target has no word for: in which families, and what the refusal names. */
 const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {
   tfjs: { families: WITHOUT_LAYERS, words: /TensorFlow.js has no such layer, but a graph model/ },
-  caffe: { families: WITHOUT_CAFFE, words: /no translation|leaves padding out|output_padding|both sides|constant of the shape/ },
+  caffe: { families: WITHOUT_CAFFE, words: /with erf|Erf has no translation|two values that flow in/ },
 };
 /** Convolutions in groups become as many, each with its part of the kernel. */
 const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['regnet'], 'tfjs-graph': ['regnet'] };
@@ -119,6 +116,20 @@ describe.each(FAMILIES.map(({ name }) => name))('%s', (family) => {
     const turned = to.startsWith('tfjs') || to.startsWith('keras') ? new Set([...found.keys()].map(sorted)) : new Set<string>();
     const lost = missing.filter(([bytes]) => !turned.has(sorted(bytes))).map(([, name]) => name);
     if (!IN_GROUPS[to]?.includes(family)) expect(lost).toEqual([]);
+  });
+});
+
+describe('by way of ONNX', () => {
+  it.each(['convnext', 'vit', 'ssd_vgg', 'resnet-bottleneck'])('%s comes back to PyTorch under the names and in the shapes of its own class', async (name) => {
+    const { files, options } = openDialect(ARCHITECTURE_CASES.find(({ title }) => title === `architectures/${name}`)!.folder);
+    const there = memorySink();
+    await convert(files, there, 'model.onnx', { ...options, to: 'onnx' });
+    const back = memorySink();
+    await convert(memoryFileSet(Object.fromEntries(there.files), 'model.onnx'), back, 'model.pth', { to: 'pytorch' });
+    const found = await openModel(memoryFileSet(Object.fromEntries(back.files), 'model.pth'), { from: 'pytorch' });
+    const shapes = (all: readonly { readonly tensor: Tensor }[]) =>
+      Object.fromEntries(all.flatMap(({ tensor }) => (tensor.dtype === 'float32' ? [[tensor.name, tensor.shape]] : [])));
+    expect(shapes(found.tensors)).toEqual(shapes((await openModel(files, options)).tensors));
   });
 });
 

@@ -7,7 +7,7 @@ import { numbersTensor } from '../../src/model/numbers.js';
 import { inferMap, makeLayer } from '../../src/model/ops/index.js';
 import { roundTo } from '../../src/model/ops/rounding.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
-import { caffe } from '../../src/writers/caffe.js';
+import { caffe } from '../../src/writers/caffe/index.js';
 import { kerasH5, kerasV3 } from '../../src/writers/keras.js';
 import { pytorch } from '../../src/writers/pytorch/index.js';
 import { tfjs, tfjsGraph } from '../../src/writers/tfjs/index.js';

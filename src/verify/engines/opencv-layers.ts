@@ -38,6 +38,8 @@ const only =
   (value) =>
     Number(value) === wanted ? null : problem;
 const notNegative: Check = (value) => (Number(value) >= 0 ? null : 'counts its axis from the end');
+/** Of a field that its copy of Caffe's messages lacks. */
+const UNSIGNED: Check = (value) => (Number(value) >= 0 ? null : 'has a bound below zero, whose sign OpenCV does not read');
 const neverTrue =
   (problem: string): Check =>
   (value) =>
@@ -156,6 +158,8 @@ export const KINDS: Readonly<Record<string, LayerKind>> = {
   },
   normalize: { block: 'norm_param', fields: { across_spatial: true, channel_shared: true, eps: true, scale_filler: true } },
   relu6: { block: null, fields: {} },
+  // It has its ReLU6 between any two bounds.
+  clip: { block: 'clip_param', fields: { 'min -> min_value': UNSIGNED, 'max -> max_value': UNSIGNED }, type: 'type: "ReLU6"' },
   shufflechannel: { block: 'shuffle_channel_param', fields: { group: true } },
   swish: { block: 'swish_param', fields: { beta: only(1, 'has another beta than 1, for which OpenCV takes it') } },
 };

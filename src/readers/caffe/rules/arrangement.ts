@@ -1,4 +1,5 @@
 /** Layers that move values, or leave them where they are. */
+import { productOf, quotientOf } from '../../../model/dims.js';
 import type { Dim } from '../../../model/layer-map.js';
 import type { CaffeBuilder } from '../builder.js';
 import type { Params } from '../params.js';
@@ -118,23 +119,23 @@ export const reshapeLayer: Rule = {
 
 /** The one size that is not given, from how much there is; free sizes that are copied cancel out. */
 function filledIn(builder: CaffeBuilder, layer: CaffeLayer, known: readonly (Dim | null)[], from: readonly Dim[]): Dim[] {
-  const hole = known.indexOf(null);
-  const free = from.filter((size) => typeof size === 'string').sort();
-  const kept = known.filter((size) => typeof size === 'string').sort();
-  if (hole >= 0 && free.length === kept.length + 1 && kept.every((size) => free.includes(size))) {
-    // The free size is the one that is left over.
-    const rest = free.find((size) => !kept.includes(size));
-    if (rest !== undefined && product(from) === product(known)) return known.map((size) => size ?? rest);
+  const given = known.filter((size) => size !== null);
+  const isHole = given.length < known.length;
+  const wanted = known.map((size) => size ?? -1);
+  const freeOf = (sizes: readonly Dim[]) => sizes.filter((size) => typeof size === 'string').sort().join(); // biome-ignore format: one line says it
+  if (freeOf(from) !== freeOf(given)) {
+    const missing = isHole ? quotientOf(productOf(from), productOf(given)) : null;
+    if (missing === null) throw builder.needsSize(layer, `a Reshape of [${from}] to [${wanted}], where sizes are not known`);
+    return known.map((size) => size ?? missing);
   }
-  if (free.join() !== kept.join()) throw builder.needsSize(layer, `a Reshape of [${from}] to [${known.map((size) => size ?? -1)}], where sizes are not known,`);
-  const missing = product(from) / product(known);
-  if (hole < 0 ? missing !== 1 : !Number.isInteger(missing))
-    throw builder.malformed(layer, `[${from}] cannot be read as [${known.map((size) => size ?? -1)}]: the number of values differs`);
+  const missing = product(from) / product(given);
+  if (isHole ? !Number.isInteger(missing) : missing !== 1)
+    throw builder.malformed(layer, `[${from}] cannot be read as [${wanted}]: the number of values differs`);
   return known.map((size) => size ?? missing);
 }
 
 /** Of the sizes that are numbers. */
-function product(sizes: readonly (Dim | null)[]): number {
+function product(sizes: readonly Dim[]): number {
   return sizes.reduce<number>((result, size) => (typeof size === 'number' ? result * size : result), 1);
 }
 

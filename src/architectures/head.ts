@@ -19,12 +19,18 @@ export interface HeadOptions {
 
 export const CLASSES = 1000;
 
-const FEATURES = 'there is no classifier: what comes out is the {} of features (mean: of each channel; picture: nothing is pooled)';
+const FEATURES = 'there is no classifier: what comes out is the {} of features (mean, max: of each channel; picture: nothing is pooled)';
 
 /** The mean of each channel, and a classifier over them. Keras's nets without their top end in the picture of features. */
 export function pooledHead(net: Net, x: Value, path: string, options: HeadOptions = {}): Value {
   const isHeadless = ![path, ...(options.also ?? [])].some((name) => net.has(name, true)) && besideOf(net, path, undefined) === undefined;
-  if (isHeadless && (net.ecosystem === 'keras' || net.setting<string>('features', 'mean', FEATURES) === 'picture')) return x;
+  if (isHeadless) {
+    // Keras's own are told apart by what stands behind them.
+    const isKeras = net.ecosystem === 'keras';
+    const taken = net.setting<string>('features', isKeras ? 'picture' : 'mean', FEATURES, isKeras);
+    if (taken === 'picture') return x;
+    if (taken === 'max') return net.flatten(net.op('GlobalMaxPool', [x]));
+  }
   return head(net, pooled(net, x, path, options), path, options);
 }
 

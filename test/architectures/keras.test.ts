@@ -188,6 +188,18 @@ describe('the nets of keras.applications', () => {
     expect(map!.layers.find(({ op }) => op === 'Conv')!.name).toBe('conv2d_94');
   });
 
+  it('without their top give the picture, its means, or its largest, as the user says', () => {
+    const topless = storedLayers('inception_v3').filter(({ name }) => name !== 'predictions');
+    const end = (assume: Record<string, string>) => recogniseKeras(topless, false, { ...options, assume }).map!;
+    expect(end({}).outputs[0]!.shape).toEqual(['N', 8, 8, 2048]);
+    expect(end({ features: 'mean' }).outputs[0]!.shape).toEqual(['N', 2048]);
+    expect(
+      end({ features: 'max' })
+        .layers.map(({ op }) => op)
+        .slice(-2),
+    ).toEqual(['GlobalMaxPool', 'Flatten']);
+  });
+
   // https://keras.io/api/applications/ and the summaries that Keras prints, statistics included.
   it.each(KERAS_NETS)('%s has as many parameters as Keras says', (name, parameters) => {
     const { family, size } = familyNamed(name)!;

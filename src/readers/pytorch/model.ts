@@ -62,7 +62,9 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
       if (isPaddle) throw new ModelError('unsupported', PADDLE, { file });
       for (const { checkpoint } of parts) checkAllRead(checkpoint, file);
       const className = isModule(first?.content.value) ? first.content.value.type.name : null;
-      return wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part, path: first?.checkpoint.path, className });
+      const map = await wireWeights(weights, { file, format: 'pytorch', producer: 'PyTorch', options, part, path: first?.checkpoint.path, className });
+      if (!isModule(first?.content.value)) return map;
+      return { ...map, warnings: [...map.warnings, ...(await import('./whole-module.js')).checkModules(first.content.value, map, file)] };
     },
   };
 }

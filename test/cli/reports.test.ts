@@ -38,7 +38,7 @@ describe('convert --report', () => {
     // Eight inputs, and the first layer's filters twice.
     expect(page.match(/<img /g)).toHaveLength(8 + 2);
     expect(page).toContain('>three<');
-    expect(page).toContain('>seven<');
+    expect(page).toContain('>two<');
     expect(page.match(/distribution of /g)).toHaveLength(18);
     expect(page).toContain('The 12 filters of');
   });

@@ -1,8 +1,8 @@
 /**
  * Measures what one scale for a whole weight costs nets in 8 bits, and what is done against it (`src/shrink/one-scale.ts`): node scripts/one-scale-table.mjs [shared folder]
  *
- * The folder has nets of other people in `trained` and `corpus`, as for shrink-table.mjs. Outputs are those of our evaluator, on the recorded inputs of a net (one row), or a
- * generated one. Needs a build. It prints the table of docs/shrink.md.
+ * The folder has nets of other people in `trained` and `corpus`, as for shrink-table.mjs. Outputs are those of our evaluator, on the recorded input of a net (one row) and
+ * generated ones. Needs a build. It prints the table of docs/shrink.md.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -25,6 +25,7 @@ const NETS = [
   ['LeNet-5 (ONNX)', 'corpus/onnx-lenet-simple/lenet.onnx'],
   ['prefetch (TensorFlow.js)', 'corpus/tfjs-graph-prefetch/model.json'],
 ];
+const INPUTS = 4;
 const WAYS = [{ ranges: false, splits: false }, { splits: false }, { ranges: false }, {}];
 
 const dist = (name) => import(new URL(`../dist/${name}`, import.meta.url));
@@ -46,25 +47,31 @@ const [{ codableWeights }, { generateSample, RANGES }, { runLayers }, { readNpy 
   ]);
 
 console.log('| net | one scale | one range | split | what is done |\n|---|---|---|---|---|');
-/** What was recorded, where there is such; a generated input for the others. */
+/** What was recorded, where there is such, and generated inputs. */
 async function feedsOf({ inputs, layers }, folder) {
-  const generated = generateSample(inputs, 0, 1, { range: RANGES.unit, layers });
+  const generated = Array.from({ length: INPUTS }, (_, i) => generateSample(inputs, i, 1, { range: RANGES.unit, layers }));
   const names = inputs.map((_, i) => join(folder, inputs.length === 1 ? 'input.npy' : `input_${i}.npy`));
   if (!names.every((name) => existsSync(name))) return generated;
-  return Promise.all(
+  const recorded = await Promise.all(
     names.map(async (name) => {
       const tensor = await readNpy(memorySource(new Uint8Array(readFileSync(name)), name), name);
       return { dtype: 'float32', shape: tensor.shape, data: toFloat32Array(await tensorBytes(castTensor(tensor, 'float32')), 'float32') };
     }),
   );
+  return [recorded, ...generated.slice(1)];
 }
 
-/** Root mean square of what outputs differ by, over theirs: of the worst. */
+async function outputsOf(map, feeds) {
+  const outputs = [];
+  for (const feed of feeds) outputs.push((await runLayers(map, feed, () => {})).map(({ data }) => [...data].map(Number)));
+  return outputs;
+}
+
+/** Root mean square of what outputs differ by, over theirs: of the output that loses most. */
 function difference(exact, found) {
-  const squares = (values, other) => values.reduce((sum, value, i) => sum + (value - (other?.[i] ?? 0)) ** 2, 0);
-  return Math.max(
-    ...exact.map(({ data }, i) => Math.sqrt(squares([...data].map(Number), [...found[i].data].map(Number)) / (squares([...data].map(Number)) || 1))),
-  );
+  const squares = (one, other) => exact.reduce((sum, _, i) => sum + one[i].reduce((all, value, j) => all + (value - (other?.[i][j] ?? 0)) ** 2, 0), 0);
+  const each = exact[0].map((_, output) => [exact, found].map((side) => side.map((outputs) => outputs[output])));
+  return Math.max(...each.map(([right, other]) => Math.sqrt(squares(right, other) / (squares(right) || 1))));
 }
 
 const count = ({ map }) => {
@@ -79,7 +86,7 @@ for (const [title, path] of NETS) {
   try {
     const map = await (await openModel(files)).map();
     const feeds = await feedsOf(map, dirname(file));
-    const exact = await runLayers(map, feeds, () => {});
+    const exact = await outputsOf(map, feeds);
     const cells = [];
     for (const may of WAYS) {
       const made = await forOneScale(map, may);
@@ -90,7 +97,7 @@ for (const [title, path] of NETS) {
       const net = made?.map ?? map;
       const rounded = await codeRounded(net, { form: 'whole', levels: codableWeights(net).map(() => 'full') });
       cells.push(
-        `${Number((100 * difference(exact, await runLayers(rounded, feeds, () => {}))).toPrecision(2))} %${made && cells.length === 3 ? `, ${count(made)}` : ''}`,
+        `${Number((100 * difference(exact, await outputsOf(rounded, feeds))).toPrecision(2))} %${made && cells.length === 3 ? `, ${count(made)}` : ''}`,
       );
     }
     console.log(`| ${title} | ${cells.join(' | ')} |`);

@@ -1,5 +1,5 @@
 /**
- * Output channels of one range: what a channel is smaller than the largest is taken out of its kernel, and given back behind it. A batch normalisation that
+ * Output channels of one range: what a channel takes less than all of it is taken out of its kernel, and given back behind it. A batch normalisation that
  * follows takes it into its own factors and costs nothing; where none does, a multiplication more gives it back. The net computes what it did.
  */
 import { toFloat64Array } from '../model/cast.js';
@@ -22,11 +22,14 @@ export interface Ranged {
   readonly norm: Layer | null;
 }
 
-/** What each channel is of the largest. */
+/** What each channel takes of the whole range, on that side of zero where it takes more: divided by that, none leaves the range, so that no channel is rounded in larger steps than it was. */
 export function factorsOf({ low, high }: ChannelSpreads): Float64Array {
-  const sizes = high.map((value, c) => Math.max(value, -low[c]!));
-  const largest = sizes.reduce((a, b) => Math.max(a, b), 0);
-  return sizes.map((size) => (largest > 0 ? Math.fround(Math.max(LEAST_FACTOR, size / largest)) : 1));
+  const least = low.reduce((a, b) => Math.min(a, b), 0);
+  const most = high.reduce((a, b) => Math.max(a, b), 0);
+  return high.map((value, c) => {
+    const share = Math.max(most > 0 ? value / most : 0, least < 0 ? low[c]! / least : 0);
+    return least < most ? Math.fround(Math.max(LEAST_FACTOR, share)) : 1;
+  });
 }
 
 /** What one scale loses where channels have one range: each as much less as it is smaller. */

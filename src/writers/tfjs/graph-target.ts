@@ -118,7 +118,7 @@ export class GraphTarget implements Target {
   }
 
   output(port: Port, value: FileValue, ports: readonly Port[]): void {
-    // TensorFlow.js takes the name of an output's node for a key of the signature, where there is such a key, and gives that one twice.
+    // Where nodes are asked for by their names, TensorFlow.js takes a name for a key of the signature first, and gives that output in its place.
     const isOthers = ports.some(({ name }) => name !== port.name && name === value.node.name);
     const isTaken = value.output || isOthers || [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
     const own = isTaken ? this.#made(this.#add('Identity', 'identity', [value], { T: FLOAT }), value.shape) : value;

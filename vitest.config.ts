@@ -9,7 +9,7 @@ export const TAGS = [{ name: SLOW, description: 'takes over half a second: not i
 
 /** What a test must not import, nor any helper of its, to start nothing: processes, browsers, bundlers, runtimes of models, whole verifications. */
 const STARTS =
-  /^(node:child_process|node:worker_threads|rolldown|vite|onnxruntime-\w+|opencv-wasm|@tensorflow\/.*)$|\/(run-cli|chromium|web-server|engine-host)\.js$|\/verify\/(engines\/.*|verify)\.js$/;
+  /^(node:child_process|node:worker_threads|rolldown|vite|onnxruntime-\w+|opencv-wasm|@tensorflow\/.*)$|\/(run-cli|chromium|web-server|engine-host)\.js$|\/scripts\/cases\.mjs$|\/verify\/(engines\/.*|verify)\.js$/;
 const IMPORT = /^(?:import|export) (?!type )[^;]*?'([^']+)'|\bimport\('([^']+)'\)/gm;
 
 const known = new Map<string, boolean>();

@@ -7,7 +7,6 @@
  * @see https://www.w3.org/TR/png-3/ and https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B
  */
 import { memorySource } from '../bytes/byte-source.js';
-import { crc32 } from '../bytes/crc32.js';
 import { ModelError } from '../errors.js';
 import { inflateExactly } from './inflate.js';
 
@@ -22,8 +21,8 @@ export interface Picture {
 
 const MAX_PIXELS = 2 ** 24;
 const MAX_SIDE = 2 ** 15;
-/** As they are filtered, beside which the pixels are held. */
-const MAX_PNG_BYTES = 4 * MAX_PIXELS;
+/** They are held five times while a PNG is decoded; a picture of a telephone, 4032 x 3024 pixels, has so many without transparency. */
+const MAX_PNG_BYTES = 37e6;
 /** Each scan of a progressive JPEG passes over all of its blocks; files have ten or so. */
 const MAX_SCANNED_PIXELS = 2 ** 28;
 /** Decoding takes 14 bytes for each; a picture of a telephone, 4032 x 3024 pixels with halved colours, has one and a half for each of its pixels. */
@@ -53,126 +52,44 @@ function checkSize(width: number, height: number, file: string): void {
     throw new ModelError('unsafe', `the picture has ${width} x ${height} pixels, and at most ${MAX_PIXELS} are decoded. Give a smaller copy.`, { file });
 }
 
-/** Colour types by their numbers: samples of a pixel, how many of them are colour, and the bits that a sample may have. */
-const COLOUR_TYPES: Readonly<Record<number, { readonly channels: number; readonly kept: 1 | 3; readonly depths: readonly number[] }>> = {
-  0: { channels: 1, kept: 1, depths: [1, 2, 4, 8, 16] },
-  2: { channels: 3, kept: 3, depths: [8, 16] },
-  3: { channels: 1, kept: 3, depths: [1, 2, 4, 8] },
-  4: { channels: 2, kept: 1, depths: [8, 16] },
-  6: { channels: 4, kept: 3, depths: [8, 16] },
-};
+const CHANNELS_OF_COLOUR_TYPE: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
 interface Chunk {
   readonly type: string;
+  /** With length, type and checksum. */
+  readonly whole: Uint8Array;
   readonly data: Uint8Array;
-}
-
-/** Every how many pixels, from which on, and how many of them there are, across and down. */
-interface Pass {
-  readonly from: readonly [x: number, y: number];
-  readonly step: readonly [x: number, y: number];
-  readonly width: number;
-  readonly height: number;
 }
 
 async function decodePng(bytes: Uint8Array, file: string): Promise<Picture> {
   const chunks = pngChunks(bytes, file);
-  const damaged = (problem: string) => new ModelError('malformed', problem, { file });
   const header = chunks[0]?.type === 'IHDR' && chunks[0].data.length === 13 ? chunks[0].data : null;
-  if (!header) throw damaged('the PNG does not begin with its header');
+  if (!header) throw new ModelError('malformed', 'the PNG does not begin with its header', { file });
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const [width, height, depth, colourType] = [view.getUint32(0), view.getUint32(4), header[8]!, header[9]!];
   checkSize(width, height, file);
-  const colours = COLOUR_TYPES[colourType];
-  if (!colours) throw damaged(`the PNG has the colour type ${colourType}`);
-  const { channels, kept, depths } = colours;
-  if (!depths.includes(depth)) throw damaged(`the PNG has ${depth} bits a sample, and ${depths.join(', ')} are possible`);
-  if (header[10] !== 0 || header[11] !== 0 || header[12]! > 1) throw damaged('the PNG is compressed, filtered or interlaced in a way that there is not');
-  const palette = colourType === 3 ? chunks.find(({ type }) => type === 'PLTE')?.data : undefined;
-  if (colourType === 3 && (!palette || palette.length % 3 !== 0)) throw damaged('the PNG has no palette');
-  const passes = pngPasses(width, height, header[12] === 1);
-  const rowBytes = (pass: Pass) => Math.ceil((depth * channels * pass.width) / 8);
-  const byteLength = passes.reduce((sum, pass) => sum + (rowBytes(pass) + 1) * pass.height, 0);
+  const channels = CHANNELS_OF_COLOUR_TYPE[colourType];
+  if (channels === undefined) throw new ModelError('malformed', `the PNG has the colour type ${colourType}`, { file });
+  const packed = chunks.filter(({ type }) => type === 'IDAT');
+  const isInterlaced = header[12] !== 0;
+  if (isInterlaced && depth < 8) throw new ModelError('unsupported', `the PNG is interlaced, with ${depth} bits a sample, which is not read.`, { file });
+  const byteLength = pngPasses(width, height, isInterlaced).reduce((sum, [w, h]) => sum + (w && h && (Math.ceil((depth * channels * w) / 8) + 1) * h), 0);
   if (byteLength > MAX_PNG_BYTES)
     throw new ModelError('unsafe', `the PNG has ${byteLength} bytes of pixels, and at most ${MAX_PNG_BYTES} are decoded.`, { file });
-  const packed = joined(chunks.filter(({ type }) => type === 'IDAT').map(({ data }) => data));
-  const rows = await inflateExactly(memorySource(packed, file), 'zlib', byteLength);
-  if (typeof rows === 'string') throw damaged(`what should be ${width} x ${height} pixels ${rows}`);
-  const data = new Uint8Array(width * height * kept);
-  const largest = 2 ** depth - 1;
-  let start = 0;
-  for (const pass of passes) {
-    const length = rowBytes(pass);
-    let above: Uint8Array = new Uint8Array(length);
-    for (let y = 0; y < pass.height; y++, start += length + 1) {
-      const row = rows.subarray(start + 1, start + 1 + length);
-      if (!unfilter(rows[start]!, row, above, Math.max(1, (depth * channels) >> 3))) throw damaged(`the PNG has the filter ${rows[start]}`);
-      above = row;
-      const target = (pass.from[1] + y * pass.step[1]) * width + pass.from[0];
-      for (let x = 0; x < pass.width; x++) {
-        const at = (target + x * pass.step[0]) * kept;
-        if (palette) {
-          const colour = 3 * sampleOf(row, x, depth);
-          if (colour >= palette.length) throw damaged(`the PNG has colours beyond its palette of ${palette.length / 3}`);
-          for (let c = 0; c < 3; c++) data[at + c] = palette[colour + c]!;
-        } else
-          for (let c = 0; c < kept; c++) {
-            const sample = sampleOf(row, x * channels + c, depth);
-            data[at + c] = depth < 8 ? sample * (255 / largest) : sample;
-          }
-      }
-    }
-  }
-  return { width, height, channels: kept, data };
+  // The decoder looks neither at how much there is nor at the checksum.
+  const inflated = await inflateExactly(memorySource(joined(packed.map(({ data }) => data)), file), 'zlib', byteLength);
+  if (typeof inflated === 'string') throw new ModelError('malformed', `what should be ${width} x ${height} pixels ${inflated}`, { file });
+  const { decode, convertIndexedToRgb } = await import('fast-png');
+  const needed = chunks.filter(({ type }) => ['IHDR', 'PLTE', 'IDAT', 'IEND'].includes(type));
+  const decoded = decode(joined([Uint8Array.from(PNG_MAGIC), ...needed.map(({ whole }) => whole)]), { checkCrc: true });
+  if (colourType === 3) return { width, height, channels: 3, data: convertIndexedToRgb(decoded) };
+  const values = bytesOf(decoded.data, width * channels, depth);
+  return channels === 1 || channels === 3 ? { width, height, channels, data: values } : { width, height, ...withoutAlpha(values, channels) };
 }
 
-/** The upper eight bits of a sample, or all of fewer. */
-function sampleOf(row: Uint8Array, i: number, depth: number): number {
-  if (depth >= 8) return row[i * (depth >> 3)]!;
-  const bit = i * depth;
-  return (row[bit >> 3]! >> (8 - depth - (bit & 7))) & ((1 << depth) - 1);
-}
-
-/**
- * Turns a row of differences into values, where it lies.
- *
- * @param width bytes from a sample to the same one of the pixel before
- * @returns false for a filter that there is not
- * @see https://www.w3.org/TR/png-3/#9Filters
- */
-function unfilter(filter: number, row: Uint8Array, above: Uint8Array, width: number): boolean {
-  switch (filter) {
-    case 0:
-      return true;
-    case 1:
-      for (let i = width; i < row.length; i++) row[i]! += row[i - width]!;
-      return true;
-    case 2:
-      for (let i = 0; i < row.length; i++) row[i]! += above[i]!;
-      return true;
-    case 3:
-      for (let i = 0; i < row.length; i++) row[i]! += ((i < width ? 0 : row[i - width]!) + above[i]!) >> 1;
-      return true;
-    case 4:
-      for (let i = 0; i < row.length; i++) row[i]! += i < width ? above[i]! : paeth(row[i - width]!, above[i]!, above[i - width]!);
-      return true;
-    default:
-      return false;
-  }
-}
-
-/** Whichever of the three is nearest to left + up - corner, the first of those that are equally near. */
-function paeth(left: number, up: number, corner: number): number {
-  const toLeft = Math.abs(up - corner);
-  const toUp = Math.abs(left - corner);
-  const toCorner = Math.abs(left + up - 2 * corner);
-  if (toLeft <= toUp && toLeft <= toCorner) return left;
-  return toUp <= toCorner ? up : corner;
-}
-
-/** One, or the seven of an interlaced picture, but those without pixels. */
-function pngPasses(width: number, height: number, isInterlaced: boolean): readonly Pass[] {
-  if (!isInterlaced) return [{ from: [0, 0], step: [1, 1], width, height }];
+/** Width and height of each pass; of an interlaced picture there are seven. */
+function pngPasses(width: number, height: number, isInterlaced: boolean): readonly (readonly [number, number])[] {
+  if (!isInterlaced) return [[width, height]];
   const starts = [
     [0, 0, 8, 8],
     [4, 0, 8, 8],
@@ -182,31 +99,48 @@ function pngPasses(width: number, height: number, isInterlaced: boolean): readon
     [1, 0, 2, 2],
     [0, 1, 1, 2],
   ] as const;
-  return starts
-    .map(([x, y, right, down]): Pass => ({ from: [x, y], step: [right, down], width: Math.ceil((width - x) / right), height: Math.ceil((height - y) / down) }))
-    .filter((pass) => pass.width > 0 && pass.height > 0);
+  return starts.map(([x, y, right, down]) => [Math.ceil((width - x) / right), Math.ceil((height - y) / down)]);
 }
 
-/** Chunks that pictures are made of: what else there is, such as a profile, is not looked at. */
-const NEEDED: ReadonlySet<string> = new Set(['IHDR', 'PLTE', 'IDAT', 'IEND']);
-
-/** The chunks as far as the last one. @throws ModelError 'malformed' where one leaves the file or fails its checksum, or there is no last one */
+/** The chunks as far as the last one. @throws ModelError 'malformed' where one leaves the file, or there is no last one */
 function pngChunks(bytes: Uint8Array, file: string): Chunk[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks: Chunk[] = [];
   for (let at = PNG_MAGIC.length; at + 12 <= bytes.length; ) {
-    const end = at + 12 + view.getUint32(at);
+    const length = view.getUint32(at);
+    const end = at + 12 + length;
     if (end > bytes.length) break;
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    if (NEEDED.has(type)) {
-      if (crc32(bytes.subarray(at + 4, end - 4)) !== view.getUint32(end - 4))
-        throw new ModelError('malformed', `a chunk of the PNG (${type}) fails its checksum`, { file, offset: at });
-      chunks.push({ type, data: bytes.subarray(at + 8, end - 4) });
-    }
+    chunks.push({ type, whole: bytes.subarray(at, end), data: bytes.subarray(at + 8, end - 4) });
     if (type === 'IEND') return chunks;
     at = end;
   }
   throw new ModelError('malformed', 'the PNG ends before its last chunk. Is it truncated?', { file });
+}
+
+/** Samples of any depth as bytes: less of sixteen bits, more of fewer than eight. */
+function bytesOf(data: Uint8Array | Uint8ClampedArray | Uint16Array, perRow: number, depth: number): Uint8Array {
+  if (depth === 16) return Uint8Array.from(data, (value) => value >> 8);
+  if (depth === 8) return Uint8Array.from(data);
+  const largest = 2 ** depth - 1;
+  const rowBytes = Math.ceil((perRow * depth) / 8);
+  const rows = data.length / rowBytes;
+  const values = new Uint8Array(rows * perRow);
+  for (let row = 0, at = 0; row < rows; row++) {
+    for (let i = 0; i < perRow; i++) {
+      const bit = i * depth;
+      const byte = data[row * rowBytes + (bit >> 3)]!;
+      values[at++] = ((byte >> (8 - depth - (bit & 7))) & largest) * (255 / largest);
+    }
+  }
+  return values;
+}
+
+function withoutAlpha(values: Uint8Array, channels: number): Pick<Picture, 'channels' | 'data'> {
+  const kept = channels === 2 ? 1 : 3;
+  const data = new Uint8Array((values.length / channels) * kept);
+  for (let from = 0, to = 0; from < values.length; from += channels) for (let c = 0; c < kept; c++) data[to++] = values[from + c]!;
+  return { channels: kept, data };
 }
 
 async function decodeJpeg(bytes: Uint8Array, file: string): Promise<Picture> {

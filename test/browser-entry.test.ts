@@ -14,7 +14,7 @@ import { serve } from './web-server.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** What a page that inspects and converts loads before it knows of any file. */
-const MAX_FIRST_BYTES = 45_000;
+const MAX_FIRST_BYTES = 50_000;
 
 let project: string;
 

@@ -263,18 +263,19 @@ class OnnxFile {
     const attributeSpans: Field[] = [];
     // No object that changes as it is filled: files have tens of thousands of nodes.
     let [name, op, domain] = ['', '', ''];
-    for (const field of await this.wire.message(node)) {
-      if (field.number === NODE.input) inputs.push(await this.wire.text(field));
-      else if (field.number === NODE.output) outputs.push(await this.wire.text(field));
-      else if (field.number === NODE.name) name = await this.wire.text(field);
-      else if (field.number === NODE.opType) op = await this.wire.text(field);
-      else if (field.number === NODE.domain) domain = await this.wire.text(field);
-      else if (field.number === NODE.attribute) {
-        attributeSpans.push(field);
-        const [key, value] = await this.readAttribute(field, depth);
-        if (value !== null) attributes.set(key, value);
+    for await (const batch of this.wire.batches(node))
+      for (const field of batch) {
+        if (field.number === NODE.input) inputs.push(await this.wire.text(field));
+        else if (field.number === NODE.output) outputs.push(await this.wire.text(field));
+        else if (field.number === NODE.name) name = await this.wire.text(field);
+        else if (field.number === NODE.opType) op = await this.wire.text(field);
+        else if (field.number === NODE.domain) domain = await this.wire.text(field);
+        else if (field.number === NODE.attribute) {
+          attributeSpans.push(field);
+          const [key, value] = await this.readAttribute(field, depth);
+          if (value !== null) attributes.set(key, value);
+        }
       }
-    }
     return { name, op, domain, inputs, outputs, attributes, attributeSpans };
   }
 

@@ -29,6 +29,8 @@ const BREATH_FIELDS = 4096;
 /** A tag, and the number or the length behind it. */
 const MAX_HEAD_BYTES = 2 * MAX_VARINT_BYTES;
 const DECODER = new TextDecoder();
+/** Most numbers of a message are such; each of its own takes memory. */
+const SMALL: readonly bigint[] = Array.from({ length: 256 }, (_, value) => BigInt(value));
 
 /** A source read through a small window, for the many small reads of a scan. */
 export class WireReader {
@@ -61,16 +63,20 @@ export class WireReader {
     }
   }
 
-  /** All fields of a message of few: at once where it is small, as those are that say what a net is. */
-  async message({ start, end }: { start: number; end: number }): Promise<readonly Field[]> {
-    const fields: Field[] = [];
+  /** The fields of a message by the thousand: all at once where it is small, as those are that say what a net is. */
+  async *batches({ start, end }: { start: number; end: number }): AsyncGenerator<readonly Field[]> {
+    let fields: Field[] = [];
     if (end - start > WINDOW_BYTES) {
-      for await (const field of this.fields(start, end)) fields.push(field);
-      return fields;
+      for await (const field of this.fields(start, end)) {
+        if (fields.push(field) < BREATH_FIELDS) continue;
+        yield fields;
+        fields = [];
+      }
+    } else {
+      if (!this.#holds(start, end)) await this.#load(start);
+      for (let at = start; at < end; at = fields.at(-1)!.end) fields.push(this.#field(at, end));
     }
-    if (!this.#holds(start, end)) await this.#load(start);
-    for (let at = start; at < end; at = fields.at(-1)!.end) fields.push(this.#field(at, end));
-    return fields;
+    yield fields;
   }
 
   /** The field whose tag begins in the window. */
@@ -84,7 +90,8 @@ export class WireReader {
     if (number === 0 || number > MAX_FIELD_NUMBER) throw this.error(start, `${number} is no field number`);
     const at = this.#next;
     if (wireType === 0) {
-      const varint = BigInt(this.#varint(at, end));
+      const value = this.#varint(at, end);
+      const varint = SMALL[Number(value)] ?? BigInt(value);
       return { number, wireType, varint, start: at, end: this.#next };
     }
     if (wireType === 1 || wireType === 5) {

@@ -1,7 +1,7 @@
 /**
  * What is done for targets that have one scale for a whole weight, where its output channels differ in range: rounded in the steps of the largest, the
  * smaller ones lose all that they are. Either they are brought to one range, or the layer becomes several, each of some neighbouring channels: which of the
- * two loses less is worked out from the smallest and the largest value of each channel. Both cost a runtime the same, a pass over what the layer makes.
+ * two loses less is worked out from the smallest and the largest value of each channel. Both cost a runtime the same, a pass over what the layer makes, unless a normalisation takes the ranges.
  */
 import { partName } from '../model/claims.js';
 import { isFloatDType } from '../model/dtype.js';
@@ -16,8 +16,10 @@ import { evenRanges, factorsOf, loseEven, type Ranged, type Weighing } from './e
 import type { Shrunk } from './shrunk.js';
 import { LEAST_COUNT, mostParts, splitLayer, splitsOf } from './split.js';
 
-/** Of what rounding loses; more is worth another form of the layer. */
-const LEAST_GAIN = 0.5;
+/** Part of what rounding loses that may be left, where a normalisation takes the ranges and nothing more is computed. */
+const FREE_GAIN = 0.5;
+/** The same where every run has a pass more over what the layer makes. */
+const COSTLY_GAIN = 0.25;
 /** A split has to lose so much less than one range: it is layers more to whoever reads the file. */
 const SPLIT_GAIN = 0.75;
 /** A channel of less than this part of the others' mean energy counts as one of it: what is nearly nothing may lose all. */
@@ -43,21 +45,21 @@ export async function forOneScale(map: LayerMap, may: { readonly ranges?: boolea
     const spreads = await channelSpreads(kernel!, axis);
     if (!spreads) continue;
     const weighing = weigh(spreads);
-    const least = LEAST_GAIN * loseWhole(spreads, weighing);
+    const whole = loseWhole(spreads, weighing);
     const factors = factorsOf(spreads);
     const even = may.ranges === false ? Number.POSITIVE_INFINITY : loseEven(spreads, factors, weighing);
     const parts =
       may.splits !== false && mayBeSplit(layer, kernel!) && !names.has(partName(layer.name, 1)) ? splitsOf(spreads, weighing, mostParts(kernel!)) : [];
-    const split = parts.find(({ loss }) => loss < least && loss < SPLIT_GAIN * even);
+    const split = parts.find(({ loss }) => loss < COSTLY_GAIN * whole && loss < SPLIT_GAIN * even);
     if (split) {
       made.set(layer, splitLayer(layer, axis, split.ends));
       bySplit!.push(`"${layer.name}" in ${split.ends.length}`);
       continue;
     }
-    if (!(even < least)) continue;
     const [next, ...others] = readers.get(layer.outputs[0]!) ?? [];
     const isAlone = next !== undefined && others.length === 0 && !shown.has(layer.outputs[0]!);
     const norm = isAlone && layer.op !== 'MatMul' && isPlainNorm(next) && Object.values(next.weights).every(isOwn) ? next : null;
+    if (!(even < (norm ? FREE_GAIN : COSTLY_GAIN) * whole)) continue;
     const ranged: Ranged = await evenRanges(layer, axis, factors, norm);
     made.set(layer, ranged.layers);
     if (norm) made.set(norm, [ranged.norm!]);

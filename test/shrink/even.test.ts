@@ -72,9 +72,11 @@ it.each([
   expect(made.change).toMatchObject({ transform: 'even-channels', layers: ['layer'] });
 });
 
-it('no channel is rounded in larger steps than it was, though others are on the other side of zero', async () => {
+it('no channel is rounded in larger steps than it was, though some are on one side of zero', async () => {
   const net = new Net();
-  const values = Float32Array.from({ length: 4 * 50 }, (_, i) => [1, -0.1, 0.02, -0.01][Math.floor(i / 50)]! * (0.1 + Math.abs(Math.sin(i * i))));
+  const sizes = [1, 0.1, -0.02, -0.01];
+  // Of the first, every second is on the other side of zero too.
+  const values = Float32Array.from({ length: 4 * 50 }, (_, i) => (i < 50 && i % 2 ? -0.5 : sizes[Math.floor(i / 50)]!) * (0.1 + Math.abs(Math.sin(i * i))));
   const x = net.input(['N', 50]);
   const whole = net.map(
     net.build.add('Relu', [net.build.add('Gemm', [x, net.build.constant(float32Tensor('k', [4, 50], values, ORIGIN), 'k')], {}, 'layer')], {}, 'relu'),
@@ -100,13 +102,16 @@ it('nothing is done where the ranges are alike, or codes with one scale go over 
 });
 
 it.each(['tfjs', 'tfjs-graph'] as const)('in %s a net in uint8 loses less', async (form: TfjsForm) => {
-  const whole = netOf('norm');
+  // Without the activation, which would hide what most channels are.
+  const { layers, outputs, ...net } = netOf('norm');
+  const whole = { ...net, layers: layers.slice(0, 2), outputs: [{ ...outputs[0]!, value: layers[1]!.outputs[0]! }] };
   const input = { shape: [1, 6, 5, 3], data: Float32Array.from({ length: 90 }, (_, i) => Math.cos(i * 1.3)) };
   const run = async (map: LayerMap, dtype: 'uint8' | 'float32') => (await runTfjs(form, await written(form, map, dtype), [input]))[0]!.data;
   const exact = await run(whole, 'float32');
   const lossOf = (found: Float32Array) => found.reduce((sum, value, i) => sum + (value - exact[i]!) ** 2, 0);
   const [plain, even] = [lossOf(await run(whole, 'uint8')), lossOf(await run((await forOneScale(whole))!.map, 'uint8'))];
-  expect(even).toBeLessThan(plain / 1.8);
+  // The channel that has the whole range loses what it did.
+  expect(even).toBeLessThan(plain / 2.5);
 });
 
 it.each(['Gemm', 'MatMul', 'Conv'] as const)('a %s whose outputs lie on two sides of zero is split by them, as that loses less than one range', async (op) => {

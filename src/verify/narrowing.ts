@@ -5,9 +5,11 @@
  * therefore also compared with its own weights, widened to float32 and run by our float64 evaluator: there the tight tolerance holds.
  */
 import { isModelError } from '../errors.js';
-import { isFloatDType } from '../model/dtype.js';
-import type { LayerMap } from '../model/layer-map.js';
+import { castTensor } from '../model/cast.js';
+import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
+import type { Layer, LayerMap } from '../model/layer-map.js';
 import { storedDType } from '../model/packing.js';
+import type { Tensor } from '../model/tensor.js';
 import type { Tolerance } from './compare.js';
 import { compareOutputs } from './outputs.js';
 import { referenceSession } from './reference/session.js';
@@ -69,12 +71,28 @@ function methodName({ tensor, quantisation }: WrittenWeight): string {
   return `${storedDType(tensor)} per ${PER[quantisation.kind]}`;
 }
 
-/** The map with the weights of the written file, widened to float32; a weight that the file lacks stays the source's. */
+/**
+ * The map with the weights of the written file, widened to float32. A weight that is not found in the file, or there in another shape, stays the source's, in
+ * the precision that all others have.
+ */
 export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
+  const found = (layer: Layer, role: string, source: Tensor) => {
+    const stored = written.weight(layer, role);
+    return stored && stored.tensor.shape.join() === source.shape.join() ? stored : null;
+  };
+  const entries = map.layers.flatMap((layer) => Object.entries(layer.weights).map(([role, source]) => found(layer, role, source)));
+  const dtypes = new Set(
+    entries.flatMap((stored) =>
+      stored && (stored.quantisation || isFloatDType(stored.tensor.dtype)) ? [stored.quantisation ? null : stored.tensor.dtype] : [],
+    ),
+  );
+  const [only] = dtypes.size === 1 ? dtypes : [null];
+  const rounded = (source: Tensor) =>
+    only && isFloatDType(source.dtype) && DTYPE_BYTES[only] < DTYPE_BYTES[source.dtype] ? castTensor(castTensor(source, only), 'float32') : source;
   const layers = map.layers.map((layer) => {
     const weights = Object.entries(layer.weights).map(([role, source]) => {
-      const stored = written.weight(layer, role);
-      return [role, stored && stored.tensor.shape.join() === source.shape.join() ? widenWeight(stored) : source] as const;
+      const stored = found(layer, role, source);
+      return [role, stored ? widenWeight(stored) : rounded(source)] as const;
     });
     return { ...layer, weights: Object.fromEntries(weights) };
   });

@@ -16,12 +16,17 @@ class Ended {
 
 /** What a command hangs on the process goes with it, as it would with its own. */
 const HUNG = [
-  [process, ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP', 'warning', 'unhandledRejection', 'uncaughtException']],
+  [process, ['SIGINT', 'SIGTERM', 'SIGHUP', 'warning', 'unhandledRejection', 'uncaughtException']],
   [process.stdout, ['error']],
   [process.stderr, ['error']],
 ];
 const hungAtFirst = HUNG.map(([emitter, events]) => events.map((event) => emitter.listeners(event)));
 
+const ending = process.listeners('exit');
+
+// Threads of runtimes would keep it alive.
+const exit = process.exit.bind(process);
+process.once('disconnect', () => exit(0));
 process.exit = (status) => {
   throw new Ended(Number(status ?? process.exitCode ?? 0));
 };
@@ -52,10 +57,10 @@ async function run({ args, cwd, env }) {
   for (const [i, [emitter, events]] of HUNG.entries())
     for (const [j, event] of events.entries())
       for (const listener of emitter.listeners(event)) {
-        if (hungAtFirst[i][j].includes(listener)) continue;
-        emitter.removeListener(event, listener);
-        if (event === 'exit') listener.call(process, status);
+        if (!hungAtFirst[i][j].includes(listener)) emitter.removeListener(event, listener);
       }
+  // Modules that are loaded once hang these up once.
+  for (const listener of process.listeners('exit')) if (!ending.includes(listener)) listener.call(process, status);
   process.exitCode = undefined;
   return { status, stdout: Buffer.concat(written.stdout), stderr: Buffer.concat(written.stderr) };
 }

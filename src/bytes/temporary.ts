@@ -1,5 +1,6 @@
 /** Folders that go away with the process; what one leaves that was killed goes with the next that makes such a folder. */
 import { ModelError } from '../errors.js';
+import { crc32 } from './crc32.js';
 
 export interface TemporaryFolder {
   readonly path: string;
@@ -24,7 +25,8 @@ export function temporaryFolder(what: string): TemporaryFolder | null {
   const { mkdtempSync, readdirSync, readlinkSync, rmSync } = modules('node:fs');
   const { hostname, tmpdir } = modules('node:os');
   const { join } = modules('node:path');
-  const where = hash(hostname() + (tried(() => readlinkSync('/proc/self/ns/pid')) ?? ''));
+  // A machine, or a container on it: those that share a folder do not see each other's processes, whose numbers say nothing elsewhere.
+  const where = crc32(new TextEncoder().encode(hostname() + (tried(() => readlinkSync('/proc/self/ns/pid')) ?? ''))).toString(36);
   const removeFolder = (path: string) => rmSync(path, { recursive: true, force: true });
 
   for (const name of tried(() => readdirSync(tmpdir())) ?? []) {
@@ -52,13 +54,6 @@ export function temporaryFolder(what: string): TemporaryFolder | null {
     const problem = (error as Error).message.split(',')[0];
     throw new ModelError('usage', `no temporary folder can be made: ${problem}. TMPDIR names another place for it.`, { file: tmpdir() }, error);
   }
-}
-
-/** Stands for a machine, or for a container on it: those that share a folder do not see each other's processes, whose numbers say nothing elsewhere. */
-function hash(text: string): string {
-  let sum = 0;
-  for (let i = 0; i < text.length; i++) sum = (Math.imul(sum, 31) + text.charCodeAt(i)) >>> 0;
-  return sum.toString(36);
 }
 
 function isRunning(id: number): boolean {

@@ -123,7 +123,7 @@ const CODE = { deprecated: 0, custom: 1, builtin: 3 } as const;
 const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5, moreOptions: 12 } as const;
 /** Branches and loops of a net are few. */
 const MAX_GRAPHS = 1000;
-/** Of a tensor, as in every other format. */
+/** More than any of its operators takes. */
 const MAX_AXES = 32;
 /** Inputs and outputs of all operators together: the largest models have some ten thousand. */
 const MAX_OPERANDS = 250_000;

@@ -12,9 +12,6 @@ import { float32Tensor, type Tensor, tensorBytes } from '../model/tensor.js';
 /** A channel of nearly nothing keeps some of its range, so that no factor leaves float32. */
 const LEAST_FACTOR = 2 ** -12;
 
-/** What rounding in a step of 1 costs each channel, beside what the channel is. */
-export type Weighing = Float64Array;
-
 export interface Ranged {
   /** In the layer's place. */
   readonly layers: readonly Layer[];
@@ -24,19 +21,11 @@ export interface Ranged {
 
 /** What each channel takes of the whole range, on that side of zero where it takes more: divided by that, none leaves the range, so that no channel is rounded in larger steps than it was. */
 export function factorsOf({ low, high }: ChannelSpreads): Float64Array {
-  const least = low.reduce((a, b) => Math.min(a, b), 0);
-  const most = high.reduce((a, b) => Math.max(a, b), 0);
+  const [least, most] = [low.reduce((a, b) => Math.min(a, b), 0), high.reduce((a, b) => Math.max(a, b), 0)];
   return high.map((value, c) => {
     const share = Math.max(most > 0 ? value / most : 0, least < 0 ? low[c]! / least : 0);
     return least < most ? Math.fround(Math.max(LEAST_FACTOR, share)) : 1;
   });
-}
-
-/** What one scale loses where channels have one range: each as much less as it is smaller. */
-export function loseEven({ low, high }: ChannelSpreads, factors: Float64Array, weighing: Weighing): number {
-  const range =
-    high.reduce((most, value, c) => Math.max(most, value / factors[c]!), 0) - low.reduce((least, value, c) => Math.min(least, value / factors[c]!), 0);
-  return range * range * weighing.reduce((sum, each, c) => sum + each * factors[c]! ** 2, 0);
 }
 
 /** @param axis of the kernel's output channels */

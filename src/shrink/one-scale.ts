@@ -1,7 +1,8 @@
 /**
  * What is done for targets that have one scale for a whole weight, where its output channels differ in range: rounded in the steps of the largest, the
  * smaller ones lose all that they are. Either they are brought to one range, or the layer becomes several, each of some neighbouring channels: which of the
- * two loses less is worked out from the smallest and the largest value of each channel. Both cost a runtime the same, a pass over what the layer makes, unless a normalisation takes the ranges.
+ * two loses less is worked out from the smallest and the largest value of each channel. Both cost a runtime the same, a pass over what the layer makes,
+ * unless a normalisation takes the ranges.
  */
 import { partName } from '../model/claims.js';
 import { isFloatDType } from '../model/dtype.js';
@@ -12,9 +13,9 @@ import { type ChannelSpreads, channelSpreads } from '../model/quantise.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { listed } from '../words.js';
 import { channelAxis } from '../writers/large-weights.js';
-import { evenRanges, factorsOf, loseEven, type Ranged, type Weighing } from './even.js';
+import { evenRanges, factorsOf, type Ranged } from './even.js';
 import type { Shrunk } from './shrunk.js';
-import { LEAST_COUNT, mostParts, splitLayer, splitsOf } from './split.js';
+import { LEAST_COUNT, mostParts, splitLayer, splitsOf, type Weighing } from './split.js';
 
 /** Part of what rounding loses that may be left, where a normalisation takes the ranges and nothing more is computed. */
 const FREE_GAIN = 0.5;
@@ -45,9 +46,9 @@ export async function forOneScale(map: LayerMap, may: { readonly ranges?: boolea
     const spreads = await channelSpreads(kernel!, axis);
     if (!spreads) continue;
     const weighing = weigh(spreads);
-    const whole = loseWhole(spreads, weighing);
+    const whole = lossOf(spreads, weighing);
     const factors = factorsOf(spreads);
-    const even = may.ranges === false ? Number.POSITIVE_INFINITY : loseEven(spreads, factors, weighing);
+    const even = may.ranges === false ? Number.POSITIVE_INFINITY : lossOf(spreads, weighing, factors);
     const parts =
       may.splits !== false && mayBeSplit(layer, kernel!) && !names.has(partName(layer.name, 1)) ? splitsOf(spreads, weighing, mostParts(kernel!)) : [];
     const split = parts.find(({ loss }) => loss < COSTLY_GAIN * whole && loss < SPLIT_GAIN * even);
@@ -116,8 +117,8 @@ function weigh({ energy }: ChannelSpreads): Weighing {
   return energy.map((each) => (mean > 0 ? 1 / (each + FLOOR * mean) : 0));
 }
 
-/** What one scale loses. */
-function loseWhole({ low, high }: ChannelSpreads, weighing: Weighing): number {
+/** What one scale loses. @param factors by which channels were divided, within the same range: each loses as much less */
+function lossOf({ low, high }: ChannelSpreads, weighing: Weighing, factors?: Float64Array): number {
   const range = high.reduce((a, b) => Math.max(a, b), 0) - low.reduce((a, b) => Math.min(a, b), 0);
-  return range * range * weighing.reduce((sum, each) => sum + each, 0);
+  return range * range * weighing.reduce((sum, each, c) => sum + each * (factors?.[c] ?? 1) ** 2, 0);
 }

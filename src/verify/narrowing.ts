@@ -7,7 +7,7 @@
 import { isModelError } from '../errors.js';
 import { castTensor } from '../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
-import type { Layer, LayerMap } from '../model/layer-map.js';
+import type { LayerMap } from '../model/layer-map.js';
 import { storedDType } from '../model/packing.js';
 import type { Tensor } from '../model/tensor.js';
 import type { Tolerance } from './compare.js';
@@ -76,24 +76,20 @@ function methodName({ tensor, quantisation }: WrittenWeight): string {
  * the precision that all others have.
  */
 export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
-  const found = (layer: Layer, role: string, source: Tensor) => {
-    const stored = written.weight(layer, role);
-    return stored && stored.tensor.shape.join() === source.shape.join() ? stored : null;
-  };
-  const entries = map.layers.flatMap((layer) => Object.entries(layer.weights).map(([role, source]) => found(layer, role, source)));
-  const dtypes = new Set(
-    entries.flatMap((stored) =>
-      stored && (stored.quantisation || isFloatDType(stored.tensor.dtype)) ? [stored.quantisation ? null : stored.tensor.dtype] : [],
-    ),
+  const paired = map.layers.map((layer) =>
+    Object.entries(layer.weights).map(([role, source]) => {
+      const stored = written.weight(layer, role);
+      return { role, source, stored: stored && stored.tensor.shape.join() === source.shape.join() ? stored : null };
+    }),
   );
-  const [only] = dtypes.size === 1 ? dtypes : [null];
+  const dtypes = new Set(paired.flat().flatMap(({ source, stored }) => (stored && isFloatDType(source.dtype) ? [stored.tensor.dtype] : [])));
+  const [only] = dtypes.size === 1 ? dtypes : [];
   const rounded = (source: Tensor) =>
-    only && isFloatDType(source.dtype) && DTYPE_BYTES[only] < DTYPE_BYTES[source.dtype] ? castTensor(castTensor(source, only), 'float32') : source;
-  const layers = map.layers.map((layer) => {
-    const weights = Object.entries(layer.weights).map(([role, source]) => {
-      const stored = found(layer, role, source);
-      return [role, stored ? widenWeight(stored) : rounded(source)] as const;
-    });
+    only && isFloatDType(only) && isFloatDType(source.dtype) && DTYPE_BYTES[only] < DTYPE_BYTES[source.dtype]
+      ? castTensor(castTensor(source, only), 'float32')
+      : source;
+  const layers = map.layers.map((layer, i) => {
+    const weights = paired[i]!.map(({ role, source, stored }) => [role, stored ? widenWeight(stored) : rounded(source)] as const);
     return { ...layer, weights: Object.fromEntries(weights) };
   });
   return { ...map, layers };

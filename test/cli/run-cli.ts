@@ -24,7 +24,7 @@ export interface Run {
  *
  * @param env variables on top of this process's own
  */
-export function weighbridgeAlone(args: readonly string[], cwd?: string, env: Readonly<Record<string, string>> = {}): Run {
+function weighbridgeAlone(args: readonly string[], cwd?: string, env: Readonly<Record<string, string>> = {}): Run {
   const variables = { ...process.env, NO_COLOR: '1', ...env };
   const { status, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], { cwd, maxBuffer: 2 ** 28, env: variables });
   if (error) throw error;

@@ -153,7 +153,8 @@ function along(call: Call, x: Value, axis: number, matrix: Value, step: string):
   return call.transposed(call.add('MatMul', [last, matrix], {}, step), axis, -1);
 }
 
-function sized(call: Call, size: number): number {
+/** How many numbers a transform is of. @throws ModelError 'unsupported' where those are too many */
+export function sized(call: Call, size: number): number {
   if (!(Number.isInteger(size) && size > 0 && size <= MOST_TRANSFORMED))
     throw call.decline(`it transforms ${size} numbers, and up to ${MOST_TRANSFORMED} become a product`);
   return size;

@@ -1,8 +1,9 @@
 /** Fourier transforms of frames that overlap: a convolution whose kernels are the cosines and sines, each cut out by the window. */
 import { listedTensor } from '../../../model/numbers.js';
-import { halfOf, MOST_TRANSFORMED, turns } from '../../fourier.js';
+import { halfOf, turns } from '../../fourier.js';
 import { ComplexItem, TensorItem } from '../items.js';
 import { type Rules, rule } from '../rule.js';
+import { sized } from './complex.js';
 
 const SIGNATURE = 'self, n_fft, hop_length=None, win_length=None, window=None, normalized=False, onesided=None, return_complex=None, align_to_window=None';
 
@@ -10,9 +11,7 @@ const SIGNATURE = 'self, n_fft, hop_length=None, win_length=None, window=None, n
 const stft = rule(SIGNATURE, (call) => {
   const signal = call.tensorItem('self').unread;
   if (signal.dtype?.startsWith('complex')) throw call.decline('it transforms complex numbers');
-  const [x, size] = [call.tensor('self'), call.number('n_fft')];
-  if (!(Number.isInteger(size) && size > 0 && size <= MOST_TRANSFORMED))
-    throw call.decline(`it transforms ${size} numbers, and up to ${MOST_TRANSFORMED} become a product`);
+  const [x, size] = [call.tensor('self'), sized(call, call.number('n_fft'))];
   if (call.has('align_to_window') && call.flag('align_to_window')) throw call.decline('its frames are aligned to the window');
   const hop = call.has('hop_length') ? call.number('hop_length') : Math.floor(size / 4);
   const width = call.has('win_length') ? call.number('win_length') : size;

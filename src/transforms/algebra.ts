@@ -49,12 +49,34 @@ export interface Found {
   readonly inner: ReadonlySet<Layer>;
 }
 
-/** @returns null where a value is more than a small sum */
-export function inTermsOf(x: string, value: string, wiring: Wiring, numbers: Numbers): Found | null {
+/**
+ * The layers of arithmetic that make a value of `x`, which is there before any sum is worked out: most ends of most patterns have more of them, or other readers.
+ *
+ * @returns null where there are more than of any pattern, or `x` is not among what they read
+ */
+export function layersFrom(x: string, value: string, wiring: Wiring, numbers: Numbers): ReadonlySet<Layer> | null {
   const inner = new Set<Layer>();
+  const open = [value];
+  let isReached = false;
+  while (open.length > 0) {
+    const one = open.pop()!;
+    if (one === x) {
+      isReached = true;
+      continue;
+    }
+    const layer = wiring.maker(one);
+    if (!layer || inner.has(layer) || !isArithmetic(layer, wiring, numbers)) continue;
+    if (inner.size === MAX_LAYERS) return null;
+    inner.add(layer);
+    open.push(...(layer.op === 'Pow' ? layer.inputs.slice(0, 1) : layer.inputs));
+  }
+  return isReached ? inner : null;
+}
+
+/** @returns null where a value is more than a small sum */
+export function inTermsOf(x: string, value: string, wiring: Wiring, numbers: Numbers): Sum | null {
   try {
-    const sum = new Expansion(x, wiring, numbers, inner).value(value);
-    return { sum, inner };
+    return new Expansion(x, wiring, numbers).value(value);
   } catch (error) {
     if (error === TOO_MUCH) return null;
     throw error;
@@ -63,77 +85,82 @@ export function inTermsOf(x: string, value: string, wiring: Wiring, numbers: Num
 
 const TOO_MUCH = new Error('more than any pattern');
 
+/** Whether a layer is taken apart; what it makes is a value of its own otherwise. */
+function isArithmetic(layer: Layer, wiring: Wiring, numbers: Numbers): boolean {
+  const { op, attributes } = layer;
+  if (layer.foreign || layer.outputs.length !== 1 || !ARITHMETIC.has(op)) return false;
+  const dtype = wiring.types.get(layer.outputs[0]!)?.dtype;
+  if (!dtype || !isFloatDType(dtype)) return false;
+  // Bounds of a Clip that flow in are no part of it.
+  if (layer.inputs.length + Object.keys(layer.weights).length !== (TWO.has(op) ? 2 : 1)) return false;
+  if (op === 'Pow') return POWERS.has(powerOf(layer, wiring, numbers) ?? Number.NaN);
+  if (op !== 'ReduceMean') return true;
+  return attributes.keepdims === 1 && meanAxes(layer, wiring) !== null;
+}
+
+const POWERS: ReadonlySet<number> = new Set([-1, -0.5, 0.5, 1, 2, 3, 4]);
+
+function powerOf({ weights, inputs }: Layer, wiring: Wiring, numbers: Numbers): number | undefined {
+  const tensor = weights.operand ?? wiring.maker(inputs[1])?.weights.value;
+  return tensor && numbers.get(tensor);
+}
+
+/** Counted from the first axis on; null where there are none. */
+function meanAxes({ inputs, attributes }: Layer, wiring: Wiring): readonly number[] | null {
+  const rank = wiring.shape(inputs[0])?.length;
+  const axes = attributes.axes as readonly number[] | undefined;
+  if (rank === undefined || !axes?.length) return null;
+  return axes.map((axis) => (axis < 0 ? axis + rank : axis)).toSorted((a, b) => a - b);
+}
+
 class Expansion {
+  readonly #known = new Map<string, Sum>();
+
   constructor(
     readonly x: string,
     readonly wiring: Wiring,
     readonly numbers: Numbers,
-    readonly inner: Set<Layer>,
   ) {}
 
   value(value: string): Sum {
+    const known = this.#known.get(value);
+    if (known) return known;
+    const sum = this.#value(value);
+    if (sum.terms.size > MAX_TERMS) throw TOO_MUCH;
+    this.#known.set(value, sum);
+    return sum;
+  }
+
+  #value(value: string): Sum {
     if (value === this.x) return atomSum(X, { kind: 'x' });
     const layer = this.wiring.maker(value);
-    if (!layer || layer.foreign || layer.outputs.length !== 1) return atomSum(`value ${value}`, { kind: 'value', value });
-    if (layer.op === 'Constant') return this.#weight(layer.weights.value!);
-    const made = this.#layer(layer);
-    if (!made) return atomSum(`value ${value}`, { kind: 'value', value });
-    if (this.inner.size > MAX_LAYERS || made.terms.size > MAX_TERMS) throw TOO_MUCH;
-    return made;
-  }
-
-  /** Null for a layer that is no arithmetic. */
-  #layer(layer: Layer): Sum | null {
+    if (layer?.op === 'Constant') return this.#weight(layer.weights.value!);
+    if (!layer || !isArithmetic(layer, this.wiring, this.numbers)) return atomSum(`value ${value}`, { kind: 'value', value });
     const { op, attributes } = layer;
-    const dtype = this.wiring.types.get(layer.outputs[0]!)?.dtype;
-    if (!dtype || !isFloatDType(dtype) || !ARITHMETIC.has(op)) return null;
-    if (op === 'ReduceMean') return this.#mean(layer);
-    // Bounds of a Clip that flow in are no part of it.
-    if (layer.inputs.length + Object.keys(layer.weights).length !== (TWO.has(op) ? 2 : 1)) return null;
-    if (op === 'Pow') {
-      const power = layer.weights.operand ? this.numbers.get(layer.weights.operand) : this.#number(layer.inputs[1]!);
-      if (power === undefined) return null;
-      const base = this.#visited(layer, () => this.value(layer.inputs[0]!));
-      if (Number.isInteger(power) && power > 0 && power <= 4) return Array.from({ length: power }, () => base).reduce(product);
-      if (power === 0.5 || power === -0.5) return raised(call('Sqrt', layer, base), power * 2);
-      return power === -1 ? inverted(base) : null;
+    const a = this.value(layer.inputs[0]!);
+    if (op === 'ReduceMean') {
+      const axes = meanAxes(layer, this.wiring)!;
+      return call(`mean ${axes}`, layer, a, axes);
     }
-    return this.#visited(layer, () => {
-      const a = this.value(layer.inputs[0]!);
-      if (op === 'Identity') return a;
-      if (op === 'Neg') return scaled(a, -1);
-      if (op === 'Reciprocal') return inverted(a);
-      if (CALLS.has(op) || op === 'Sqrt') return call(op === 'Sqrt' ? 'Sqrt' : `${op} ${JSON.stringify(attributes)}`, layer, a);
-      const b = layer.weights.operand ? this.#weight(layer.weights.operand) : this.value(layer.inputs[1]!);
-      if (op === 'Add') return sumOf(a, b);
-      if (op === 'Sub') return sumOf(a, scaled(b, -1));
-      return product(a, op === 'Mul' ? b : inverted(b));
-    });
-  }
-
-  #mean(layer: Layer): Sum | null {
-    const rank = this.wiring.shape(layer.inputs[0])?.length;
-    const axes = layer.attributes.axes as readonly number[] | undefined;
-    if (rank === undefined || !axes?.length || layer.attributes.keepdims !== 1 || layer.inputs.length !== 1) return null;
-    const folded = axes.map((axis) => (axis < 0 ? axis + rank : axis)).toSorted((a, b) => a - b);
-    return this.#visited(layer, () => call(`mean ${folded}`, layer, this.value(layer.inputs[0]!), folded));
-  }
-
-  #visited(layer: Layer, work: () => Sum): Sum {
-    if (this.inner.size > MAX_LAYERS) throw TOO_MUCH;
-    this.inner.add(layer);
-    return work();
+    if (op === 'Pow') {
+      const power = powerOf(layer, this.wiring, this.numbers)!;
+      if (power === -1) return inverted(a);
+      return Number.isInteger(power) ? Array.from({ length: power }, () => a).reduce(product) : raised(call('Sqrt', layer, a), power * 2);
+    }
+    if (op === 'Identity') return a;
+    if (op === 'Neg') return scaled(a, -1);
+    if (op === 'Reciprocal') return inverted(a);
+    if (CALLS.has(op) || op === 'Sqrt') return call(op === 'Sqrt' ? 'Sqrt' : `${op} ${JSON.stringify(attributes)}`, layer, a);
+    const b = layer.weights.operand ? this.#weight(layer.weights.operand) : this.value(layer.inputs[1]!);
+    if (op === 'Add') return sumOf(a, b);
+    if (op === 'Sub') return sumOf(a, scaled(b, -1));
+    return product(a, op === 'Mul' ? b : inverted(b));
   }
 
   #weight(tensor: Tensor): Sum {
     const number = this.numbers.get(tensor);
     if (number !== undefined) return number === 0 ? NOTHING : { terms: new Map([['', { coefficient: number, powers: new Map() }]]), atoms: new Map() };
     return atomSum(`weight ${idOf(tensor)}`, { kind: 'weight', tensor });
-  }
-
-  #number(value: string): number | undefined {
-    const constant = this.wiring.maker(value)?.weights.value;
-    return constant && this.numbers.get(constant);
   }
 }
 

@@ -10,7 +10,7 @@ import type { Change } from '../model/edited.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { makeLayer } from '../model/ops/index.js';
 import type { LayerDraft } from '../model/ops/layers.js';
-import { ARITHMETIC, type Found, inTermsOf, type Numbers } from './algebra.js';
+import { ARITHMETIC, type Found, inTermsOf, layersFrom, type Numbers } from './algebra.js';
 import { type Wiring, wiringOf, withLayers } from './wiring.js';
 
 /** Whether the target has the operator of a layer that a pattern may become. */
@@ -102,8 +102,10 @@ export function furthest<T>(
 ): T | null {
   for (const end of ends) {
     for (const x of values.toReversed()) {
-      const found = inTermsOf(x, end.outputs[0]!, wiring, numbers);
-      const judged = found && wiring.isClosed(found.inner, end) ? judge(found, x, end) : null;
+      const inner = layersFrom(x, end.outputs[0]!, wiring, numbers);
+      if (!inner || !wiring.isClosed(inner, end)) continue;
+      const sum = inTermsOf(x, end.outputs[0]!, wiring, numbers);
+      const judged = sum && judge({ sum, inner }, x, end);
       if (judged) return judged;
     }
   }

@@ -129,7 +129,8 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
       if (!quiet) process.stderr.write(`${wrapTold(text, terminalWidth(process.stderr))}\n`);
     },
     next(words, why) {
-      if (!json) this.tell(errColour.dim(`next     weighbridge ${shellWords(words)}   ${why}`));
+      // What came through stdin is gone, and cannot be named again.
+      if (!json && !words.includes('-')) this.tell(errColour.dim(`next     weighbridge ${shellWords(words)}   ${why}`));
     },
     warn: (text) => complain(errColour.yellow('warning'), text),
     fail: (text) => complain(errColour.red('error'), text),

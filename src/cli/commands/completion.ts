@@ -33,10 +33,14 @@ const INSTALL: Readonly<Record<string, string>> = {
 export function registerCompletion(program: Command): Command {
   return program
     .command('completion')
-    .addArgument(new Argument('<shell>', 'shell that is to complete').choices(Object.keys(SHELLS)))
+    .addArgument(new Argument('[shell]', 'shell that is to complete').choices(Object.keys(SHELLS)))
     .description('print a script with which a shell completes commands, options and values')
     .addHelpText('after', `\n${Object.values(INSTALL).join('\n')}`)
-    .action(async (shell: string, flags: CommonFlags) => {
+    .action(async (shell: string | undefined, flags: CommonFlags) => {
+      if (shell === undefined) {
+        const lines = Object.values(INSTALL).map((line) => `\n  ${line}`);
+        throw new ModelError('usage', `for which shell? ${Object.keys(SHELLS).join(', ')} are known:${lines.join('')}`);
+      }
       const script = SHELLS[shell]!(await describeCommands());
       const voice = makeVoice(flags);
       if (voice.asJson) voice.json({ schema: 'weighbridge/completion@1', shell, script });

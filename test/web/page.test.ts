@@ -159,6 +159,23 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     await page.waitFor(`document.querySelector('#view th:nth-child(5)')?.textContent === 'min'`);
   });
 
+  it('on a wide window the picture stands beside the facts, and begins in the middle; what is said of a file is in the command', async () => {
+    await page.emulate({ width: 1440 });
+    await give(fixture('pytorch/vgg11-zip/model.pth'));
+    const [facts, canvas, first] = await page.evaluate<{ left: number; right: number; top: number }[]>(
+      `['#facts', '.canvas', '.canvas .box'].map((name) => document.querySelector(name).getBoundingClientRect().toJSON())`,
+    );
+    expect(canvas!.left).toBeGreaterThan(facts!.right);
+    expect(canvas!.top).toBeLessThan(400);
+    expect(Math.abs(first!.left + first!.right - canvas!.left - canvas!.right)).toBeLessThan(40);
+    await page.evaluate(`(() => {
+      document.querySelector('#say [name=assume]').value = 'features.0.strides=2';
+      document.querySelector('#say').requestSubmit();
+    })()`);
+    await page.waitFor(`document.querySelector('#command').textContent.endsWith('--assume features.0.strides=2')`);
+    await page.emulate({});
+  });
+
   it('one is compared with another: equal, though the formats differ', async () => {
     await give(join(DIGITS, 'digits.h5'), own('model.onnx'));
     expect((await text('#comparison .verdict')).toLowerCase()).toBe('equal');

@@ -30,16 +30,18 @@ export function diffCommand(a: GivenModel, b: GivenModel): string {
   return ['npx weighbridge diff', quote(a.label), quote(b.label), ...sourceFlags(a.options)].join(' ');
 }
 
-function sourceFlags({ prototxt, config, arch, inputShape, inference }: GivenModel['options']): string[] {
+function sourceFlags({ prototxt, config, arch, assume, inputShape, weightsKey, inference }: GivenModel['options']): string[] {
   return [
     ...(prototxt ? [`--prototxt ${quote(prototxt)}`] : []),
     ...(config ? [`--config ${quote(config)}`] : []),
     ...(arch ? [`--arch ${quote(arch)}`] : []),
+    ...Object.entries(assume ?? {}).map(([name, value]) => `--assume ${quote(`${name}=${value}`)}`),
     ...(inputShape ? [`--input-shape ${inputShape.join(',')}`] : []),
+    ...(weightsKey ? [`--weights-key ${quote(weightsKey)}`] : []),
     ...(inference ? ['--inference'] : []),
   ];
 }
 
 function quote(text: string): string {
-  return /^[\w./+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+  return /^[\w./+=,:@%-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

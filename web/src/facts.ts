@@ -6,6 +6,7 @@ import { formatBytes, formatCount } from '../../src/report/numbers.js';
 import type { GivenModel, Opened } from './jobs.js';
 
 const NOTICES_SHOWN = 6;
+const PORTS: ReadonlySet<string> = new Set(['inputs', 'outputs']);
 
 export function facts({ document, formatTitle, byteLength }: Opened, { label, blobs, options }: GivenModel): Markup {
   const { producer, architecture, inputs, outputs, layers, tensors, parameterCount, details, warnings } = document;
@@ -23,7 +24,8 @@ export function facts({ document, formatTitle, byteLength }: Opened, { label, bl
   ${inputs.length > 0 ? fact(inputs.length === 1 ? 'input' : 'inputs', ports(inputs)) : null}
   ${outputs.length > 0 ? fact(outputs.length === 1 ? 'output' : 'outputs', ports(outputs)) : null}
   ${Object.entries(details)
-    .filter(([, value]) => value.length < 200)
+    // Ports have been told, with more than their names.
+    .filter(([name, value]) => value.length < 200 && !(PORTS.has(name) && inputs.length > 0))
     .map(([name, value]) => fact(name, value))}
 </dl>
 ${notices(warnings)}
@@ -32,6 +34,9 @@ ${(architecture?.assumed ?? []).map((sentence) => html`<p class="note">assumed: 
   <summary>Say what the file does not</summary>
   <form id="say" class="fields">
     <label>Architecture <input name="arch" autocomplete="off" spellcheck="false" placeholder="vgg16, resnet50, …" value="${options.arch ?? ''}"></label>
+    <label>Assumptions <input name="assume" autocomplete="off" spellcheck="false" placeholder="epsilon=1e-3 …" value="${Object.entries(options.assume ?? {})
+      .map(([name, value]) => `${name}=${value}`)
+      .join(' ')}"></label>
     <label>Input shape <input name="inputShape" autocomplete="off" spellcheck="false" placeholder="1,3,224,224" value="${options.inputShape?.join(',') ?? ''}"></label>
     <label>Key of the weights <input name="weightsKey" autocomplete="off" spellcheck="false" placeholder="model.state_dict" value="${options.weightsKey ?? ''}"></label>
     <button type="submit">Read it again</button>

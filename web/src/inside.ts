@@ -103,7 +103,9 @@ export class Inside {
       { passive: false },
     );
     this.#zoom(1);
-    canvas.scrollLeft = (canvas.scrollWidth - canvas.clientWidth) / 2;
+    // What comes first, which is not in the middle where branches lean to one side.
+    const [first, seen] = [canvas.querySelector('.box')!, canvas].map((element) => element.getBoundingClientRect()) as [DOMRect, DOMRect];
+    canvas.scrollLeft += first.x + first.width / 2 - seen.x - seen.width / 2;
   }
 
   #key(event: KeyboardEvent): void {

@@ -67,6 +67,7 @@ function show(model: GivenModel, opened: Opened): void {
   document.title = `${model.label}: Weighbridge`;
   byId('comparison').hidden = true;
   byId('model').hidden = false;
+  byId('model').classList.toggle('wired', opened.document.layers.length > 0);
   fill(byId('facts'), facts(opened, model));
   conversion = new Conversion(client, model, opened);
   const inside = new Inside(client, opened.document, () => void readWeights());
@@ -94,9 +95,15 @@ function say(form: HTMLFormElement): void {
     .split(/[,x×\s]+/)
     .filter((size) => size !== '')
     .map((size) => (/^\d+$/.test(size) ? Number(size) : size));
-  const { arch: _, inputShape: __, weightsKey: ___, ...options } = given!.options;
+  const assumptions = text('assume').split(/\s+/).filter(Boolean);
+  const unclear = assumptions.find((word) => !/^[^=]+=./.test(word));
+  if (unclear !== undefined)
+    return trouble('What is to be assumed?', `"${unclear}" is no assumption: they are written as NAME=VALUE, with spaces between several`);
+  const assume = Object.fromEntries(assumptions.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
+  const { arch: _, assume: __, inputShape: ___, weightsKey: ____, ...options } = given!.options;
   const said = {
     ...(text('arch') ? { arch: text('arch') } : {}),
+    ...(assumptions.length > 0 ? { assume } : {}),
     ...(inputShape.length > 0 ? { inputShape } : {}),
     ...(text('weightsKey') ? { weightsKey: text('weightsKey') } : {}),
   };

@@ -1,5 +1,5 @@
 /**
- * Measures what one scale for a whole weight costs nets in 8 bits, and what is done against it (`src/shrink/one-scale.ts`): node scripts/one-scale-table.mjs [shared folder]
+ * Measures what one scale for a whole weight costs nets in 8 bits, and what is done against it (`src/shrink/one-scale.ts`): node scripts/one-scale-table.mjs [shared folder] [net;net]
  *
  * The folder has nets of other people in `trained` and `corpus`, as for shrink-table.mjs. Outputs are those of our evaluator, on the recorded input of a net (one row) and
  * generated ones. Needs a build. It prints the table of docs/shrink.md.
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const shared = process.argv[2] || join(root, '../shared');
+const nets = process.argv[3]?.split(';');
 const NETS = [
   ['MobileNet v2 0.35', 'trained/mobilenetv2-waste/keras_model.h5'],
   ['ResNet-8, CIFAR-10', 'trained/resnet8-cifar10/pretrainedResnet.h5'],
@@ -81,7 +82,7 @@ const count = ({ map }) => {
 
 for (const [title, path] of NETS) {
   const file = join(shared, path);
-  if (!existsSync(file)) continue;
+  if (!existsSync(file) || (nets && !nets.includes(title))) continue;
   const { files } = await openFiles(file, {});
   try {
     const map = await (await openModel(files)).map();

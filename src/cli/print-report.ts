@@ -1,7 +1,7 @@
 /** A verification report as text. */
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
-import { isGood, lacksWitness, limitSentence, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../report/verdict.js';
+import { isGood, isJudgedByLoss, lacksWitness, limitSentence, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
 import {
@@ -48,12 +48,14 @@ export function printReport(say: (text: string) => void, report: Report, verbose
   if (report.weights) printWeights(say, report.weights);
   printBeyondValues(say, report, verbose);
   for (const note of report.notes) say(`${colour.dim('note')}     ${safeText(note)}`);
-  if (firstDifference) say(`first difference: ${safeText(firstDifference.message)}`);
+  // The verdict says the same where narrower weights cost too much, and nothing else is wrong.
+  const isSaid = firstDifference?.layer === undefined && isJudgedByLoss(report) && report.quantisation?.correctness?.passed !== false;
+  if (firstDifference && !isSaid) say(`first difference: ${safeText(firstDifference.message)}`);
   if (report.cause) say(`cause    ${safeText(report.cause.message)}`);
   if (verbose && inputs.kind !== 'none') say(`limit    ${safeText(limitSentence(report))}`);
   const paint = isGood(report) ? colour.green : colour.red;
   say(`${paint(verdictWord(report))} (${safeText(onWhoseWord(report))}): ${safeText(verdictGlance(report))}`);
-  if (verdict === 'mismatch' && tolerance.smallestPassing !== null && report.outputs.some(({ passed }) => !passed)) {
+  if (verdict === 'mismatch' && tolerance.smallestPassing !== null && !isJudgedByLoss(report) && report.outputs.some(({ passed }) => !passed)) {
     say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
   if (lacksWitness(report)) say(`failed   ${NO_WITNESS}`);

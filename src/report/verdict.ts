@@ -1,6 +1,7 @@
 /** The verdict in a line: what was found, on whose word, and of how much. */
 import { describeClaims } from '../model/claims.js';
-import { describeAgreement } from '../verify/agreement.js';
+import { describeBriefly } from '../verify/agreement.js';
+import { describeFar, isSameNet } from '../verify/loss.js';
 import type { Report, Verdict } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber, formatTimes } from './numbers.js';
 
@@ -58,13 +59,16 @@ export function verdictSentence(report: Report): string {
   }
   const loss = report.quantisation;
   if (loss && verdict === 'match' && loss.lossJudgedBy !== 'bound') {
-    const cost = loss.lossJudgedBy === 'predictions' ? 'and predicts as the source does' : 'and what that costs in predictions these inputs do not tell';
+    const far =
+      loss.loss && !loss.loss.outputs.every(isSameNet) ? `, though on them its outputs are far from the source's (${describeFar(loss.loss.outputs)})` : '';
+    const cost = loss.lossJudgedBy === 'predictions' ? 'and predicts as the source does' : `and what that costs in predictions these inputs do not tell${far}`;
     const claims = report.weights?.claims;
     const whose = claims ? `made of the source's so that ${describeClaims(claims)}, as it says itself` : "the source's, narrowed";
     return `the file computes what its weights say, which are ${whose} (${loss.methods.join(', ')}), ${cost}${inHalf(report)}`;
   }
-  if (loss?.agreement && loss.lossJudgedBy === 'predictions' && loss.loss?.passed === false) {
-    return `the narrowed weights (${loss.methods.join(', ')}) predict otherwise: ${describeAgreement(loss.agreement)}`;
+  if (isJudgedByLoss(report)) {
+    const found = loss!.agreement && loss!.lossJudgedBy === 'predictions' ? describeBriefly(loss!.agreement) : describeFar(loss!.loss!.outputs);
+    return `the narrowed weights (${loss!.methods.join(', ')}) predict otherwise: ${found}`;
   }
   const isBeyondValues = verdict === 'mismatch' && inputs.kind !== 'none' && outputs.every(({ passed }) => passed);
   const promise = report.interface.find(({ judged }) => judged) ?? report.trials.find(({ passed }) => passed === false);
@@ -77,6 +81,11 @@ export function verdictSentence(report: Report): string {
   return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${error && `; ${error}`} (${tolerance.why})${inHalf(report)}`;
 }
 
+/** Whether what narrower weights cost, and no bound on values, speaks against a file. */
+export function isJudgedByLoss({ verdict, quantisation }: Report): boolean {
+  return verdict === 'mismatch' && quantisation?.loss?.passed === false && quantisation.lossJudgedBy !== 'bound';
+}
+
 /** Of a file that computes in float16: whether that is enough, which the runtime that ran it need not show. */
 function inHalf({ trials }: Report): string {
   const trial = trials.find(({ kind }) => kind === 'float16');
@@ -87,7 +96,7 @@ function inHalf({ trials }: Report): string {
 export function verdictGlance(report: Report): string {
   const { verdict, quantisation, outputs } = report;
   const isPlain = verdict === 'match' ? !quantisation : verdict === 'mismatch' && outputs.some(({ passed }) => !passed);
-  const error = quantisation?.lossJudgedBy === 'predictions' ? '' : besideLimit(report);
+  const error = isJudgedByLoss(report) || quantisation?.lossJudgedBy === 'predictions' ? '' : besideLimit(report);
   return isPlain && error !== '' ? error : verdictSentence(report);
 }
 

@@ -166,19 +166,31 @@ export function share(count: number, of: number): ShareReport {
   return { count, of, share: p, low: Math.max(0, (middle - spread) / scale), high: Math.min(1, (middle + spread) / scale) };
 }
 
-/** What was found, in a sentence. */
+const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+const interval = ({ low, high }: ShareReport) => `${percent(low)} to ${percent(high)}`;
+
+/** How often the first class is the same, and between which shares that lies. */
+export function describeSame(same: ShareReport): string {
+  return `the same class first for ${same.count} of ${same.of} inputs (with so ${same.of < MIN_ROWS ? 'few' : 'many'}: ${interval(same)})`;
+}
+
+function describeAccuracy({ expected, actual, lost, gained }: NonNullable<AgreementReport['accuracy']>): string {
+  return `right before ${expected.count}, now ${actual.count} (${interval(actual)}; ${lost} lost, ${gained} gained)`;
+}
+
+/** What a verdict rests on. */
+export function describeBriefly({ same, accuracy }: AgreementReport): string {
+  return [describeSame(same), ...(accuracy ? [describeAccuracy(accuracy)] : [])].join('; ');
+}
+
+/** All that was found, in a sentence. */
 export function describeAgreement({ same, five, divergence, accuracy, margins }: AgreementReport): string {
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const interval = ({ low, high }: ShareReport) => `${percent(low)} to ${percent(high)}`;
-  const parts = [`the same class first for ${same.count} of ${same.of} inputs (with so many: ${interval(same)})`];
+  const parts = [describeSame(same)];
   // Where nothing moved there is no more to tell.
   const hasMoved = same.count < same.of || (five !== null && five.count < five.of);
   if (hasMoved && five) parts.push(`the same five first for ${five.count} (${interval(five)})`);
   if (hasMoved && divergence) parts.push(`KL divergence ${plain(divergence.median)} nats in the median, ${plain(divergence.largest)} at most`);
-  if (accuracy) {
-    const { expected, actual, lost, gained } = accuracy;
-    parts.push(`right before ${expected.count}, now ${actual.count} (${interval(actual)}; ${lost} lost, ${gained} gained)`);
-  }
+  if (accuracy) parts.push(describeAccuracy(accuracy));
   if (margins.moved !== null)
     parts.push(`where it moved the first class was ahead by ${percent(margins.moved)} of its value, elsewhere by ${percent(margins.all)} (medians)`);
   return parts.join('; ');

@@ -10,7 +10,7 @@ import { type LayoutOf, portRunner } from './side.js';
 /**
  * Runs a sample that differs once more, without the runtime's optimisations.
  *
- * @returns a sentence; null where the runtime has none, or cannot do without them
+ * @returns whether those are at fault, and a sentence on it; null where the runtime has none, or cannot do without them
  */
 export async function blame(
   target: WrittenTarget,
@@ -19,7 +19,7 @@ export async function blame(
   { feeds, wanted }: Pick<RunSample, 'feeds' | 'wanted'>,
   { tolerance }: Pick<OutputsComparison, 'tolerance'>,
   options: VerifyOptions,
-): Promise<string | null> {
+): Promise<{ readonly isRuntimes: boolean; readonly sentence: string } | null> {
   const { engine } = await selectEngine(target.format, options);
   if (!engine.optimises) return null;
   try {
@@ -30,9 +30,11 @@ export async function blame(
     } finally {
       await session.close();
     }
-    if (comparison.report().outputs.every(({ passed }) => passed))
-      return `run as it is written, without the optimisations of ${engine.name}, the file gives what is expected: the fault is the runtime's, not the file's`;
-    return `without the optimisations of ${engine.name} it differs as well, so they are not at fault`;
+    const isRuntimes = comparison.report().outputs.every(({ passed }) => passed);
+    const sentence = isRuntimes
+      ? `run as it is written, without the optimisations of ${engine.name}, the file gives what is expected: the fault is the runtime's, not the file's`
+      : `without the optimisations of ${engine.name} it differs as well, so they are not at fault`;
+    return { isRuntimes, sentence };
   } catch (error) {
     if (!isModelError(error)) throw error;
     return null;

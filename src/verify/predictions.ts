@@ -4,13 +4,13 @@ import { DRAWS } from '../model/drawing.js';
 import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { listed } from '../words.js';
-import { describeAgreement } from './agreement.js';
+import { describeBriefly } from './agreement.js';
 import { tryAlone } from './alone.js';
 import { explain } from './causes/explain.js';
 import { checkClaimed, claimNote, claimsOf, withClaims } from './claimed.js';
 import { checkCodes, hasCodes } from './codes.js';
 import { tryInner } from './inner.js';
-import { judgeLoss, lossOfFloat16 } from './loss.js';
+import { describeFar, judgeLoss, lossOfFloat16 } from './loss.js';
 import { checkCorrectness, widenedMap } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
 import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
@@ -184,7 +184,8 @@ async function judge(
   options: VerifyOptions,
   { weights, isCorrect }: { readonly weights: WeightsReport | null; readonly isCorrect: boolean },
 ) {
-  const isRight = isCorrect && (weights?.judged === true ? weights.mismatches.length === 0 : weights?.claims !== undefined);
+  const isRounded = weights?.judged === true && weights.mismatches.length === 0;
+  const found = !isCorrect ? null : isRounded ? 'rounded' : weights?.judged !== true && weights?.claims !== undefined ? 'claimed' : null;
   const matters = given !== null || outputs.some(({ passed }) => !passed);
   const { narrowest } = narrowing!;
   const ofFloat16 =
@@ -192,7 +193,7 @@ async function judge(
       ? await lossOfFloat16(asItWas(map, edited), kept.slice(0, effort.few))
       : null;
   const isBounded = options.atol !== undefined || options.rtol !== undefined;
-  return { ...judgeLoss({ outputs, narrowest, agreement, ofFloat16, isBounded, isGiven: given !== null, isRight }), ofFloat16 };
+  return { ...judgeLoss({ outputs, narrowest, agreement, ofFloat16, isBounded, isGiven: given !== null, weights: found }), ofFloat16 };
 }
 
 /** The net before it computed in codes, whose own roundings would hide what float16 does. */
@@ -200,9 +201,9 @@ function asItWas(map: LayerMap, edited: Subject['edited']): LayerMap {
   return edited && hasCodes(map) && edited.prelude === null && rowsOfSource(edited.comparable, map) === null ? edited.comparable : map;
 }
 
-function lossProblem({ agreement }: Ran, by: string | undefined): string | null {
-  if (by === 'nothing') return "the outputs point elsewhere than the source's, as those of another net: see cosine and classes";
-  return by === 'predictions' && agreement ? `predictions are not the source's: ${describeAgreement(agreement)}` : null;
+function lossProblem({ agreement, comparison }: Ran, by: string | undefined): string | null {
+  if (by === 'nothing') return `the outputs point elsewhere than the source's: ${describeFar(comparison.report().outputs)}`;
+  return by === 'predictions' && agreement ? `predictions are not the source's: ${describeBriefly(agreement)}` : null;
 }
 
 /** Weights that were folded are held to what folding makes of them, and called so; whether that is right is for the outputs to say. */

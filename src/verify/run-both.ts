@@ -200,8 +200,9 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
         notes.push('the net mixes the rows of a batch: fed one by one they give something else than the recording, and fed at once they give the recording');
       }
       if (differing && !whole && !actual.isAmbiguous) {
-        const sentence = await blame(target, map, layoutOf, differing, comparison, options);
-        if (sentence !== null) notes.push(sentence);
+        const found = await blame(target, map, layoutOf, differing, comparison, options);
+        // Narrower weights differ anyway.
+        if (found && (found.isRuntimes || !narrowing)) notes.push(found.sentence);
       }
       const told = compared.length > 0 ? compared : differing ? [differing] : [];
       const ofRecording = recording && differing && !whole ? await explainRecording({ map, actual, samples: told, rtol: allowed.outputs.rtol }) : null;

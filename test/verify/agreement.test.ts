@@ -1,6 +1,7 @@
 /** What narrower weights cost is read off predictions, with the certainty that so many rows give. */
 import { describe, expect, it } from 'vitest';
 import { float32Tensor } from '../../src/model/tensor.js';
+import { verdictSentence } from '../../src/report/verdict.js';
 import { collectAgreement, describeAgreement, labelsOf, share } from '../../src/verify/agreement.js';
 import { judgeLoss } from '../../src/verify/loss.js';
 import type { OutputReport } from '../../src/verify/report.js';
@@ -115,14 +116,33 @@ describe('agreement', () => {
 
 describe('the loss of narrower weights', () => {
   const output = (more: Partial<OutputReport> = {}): OutputReport => ({ ...OUTPUT, passed: false, cosine: 0.999, top1: { same: 9, of: 10 }, ...more });
-  const loss = { outputs: [output()], narrowest: 'int8', agreement: null, ofFloat16: null, isBounded: false, isGiven: false, isRight: true };
+  const loss = { outputs: [output()], narrowest: 'int8', agreement: null, ofFloat16: null, isBounded: false, isGiven: false, weights: 'rounded' as const };
   const agreement = agreementOf(HUNDRED, moved(2));
 
   it.each([
     ['is told and not judged on generated inputs', {}, { by: 'nothing', passed: true }],
-    ['fails there where another net answers', { outputs: [output({ cosine: 0.4 })] }, { by: 'nothing', passed: false }],
-    ['fails there where the classes are others', { outputs: [output({ top1: { same: 3, of: 10 } })] }, { by: 'nothing', passed: false }],
-    ['is held to a bound in a file that is not known to be right', { isRight: false }, { by: 'bound', passed: false }],
+    ['is not judged there however far outputs are', { outputs: [output({ cosine: 0.4, top1: { same: 0, of: 10 } })] }, { by: 'nothing', passed: true }],
+    [
+      'fails there where a file has weights of its own and another net answers',
+      { weights: 'claimed', outputs: [output({ cosine: 0.4 })] },
+      { by: 'nothing', passed: false },
+    ],
+    [
+      'fails there where it has such and the classes are others',
+      { weights: 'claimed', outputs: [output({ top1: { same: 3, of: 10 } })] },
+      { by: 'nothing', passed: false },
+    ],
+    [
+      'of a few real inputs is not told by values of a softmax',
+      { isGiven: true, outputs: [output({ cosine: 0.7, top1: { same: 6, of: 8 } })] },
+      { by: 'nothing', passed: true },
+    ],
+    [
+      'of a few real inputs fails where their classes are others',
+      { isGiven: true, outputs: [output({ top1: { same: 4, of: 8 } })] },
+      { by: 'nothing', passed: false },
+    ],
+    ['is held to a bound in a file that is not known to be right', { weights: null }, { by: 'bound', passed: false }],
     ['is held to the bound that a user gives', { isBounded: true, agreement }, { by: 'bound', passed: false }],
     ['goes by predictions on given inputs', { isGiven: true, agreement }, { by: 'predictions', passed: true }],
     ['fails where predictions do', { isGiven: true, agreement: agreementOf(HUNDRED, moved(34)) }, { by: 'predictions', passed: false }],
@@ -167,9 +187,9 @@ function spoilt(giant: number) {
 describe('a file in int8', () => {
   const pictures = spread(64 * 6).map((value, i) => (i % 6 === 5 ? 0 : value * ((i * 37) % 11)));
   const inputs = new Map([['x', float32Tensor('x', [64, 6], pictures, { file: 'x.npz', name: 'x' })]]);
-  const verify = async (giant: number) => {
+  const verify = async (giant: number, options: Parameters<typeof verifyWrittenMap>[2] = { inputs }) => {
     const net = spoilt(giant);
-    return verifyWrittenMap(net, await written(net, 'onnx', { dtype: 'int8' }), { inputs });
+    return verifyWrittenMap(net, await written(net, 'onnx', { dtype: 'int8' }), options);
   };
 
   it('that predicts as its source does is a match, by its predictions', async () => {
@@ -183,5 +203,12 @@ describe('a file in int8', () => {
     expect(quantisation).toMatchObject({ lossJudgedBy: 'predictions', correctness: { passed: true }, agreement: { passed: false } });
     expect(firstDifference!.message).toMatch(/^predictions are not the source's/);
     expect(verdict).toBe('mismatch');
+  });
+
+  it('that was ruined on a few inputs that were given is a mismatch as well, which says how few', async () => {
+    const few = new Map([['x', float32Tensor('x', [8, 6], pictures.slice(0, 48), { file: 'x.npz', name: 'x' })]]);
+    const report = await verify(3000, { inputs: few });
+    expect(report.quantisation).toMatchObject({ lossJudgedBy: 'nothing', loss: { passed: false } });
+    expect(verdictSentence(report)).toMatch(/predict otherwise: .*the same class first for \d of 8 inputs \(with so few: /);
   });
 });

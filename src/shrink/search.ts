@@ -55,8 +55,10 @@ const PROBE: Level = 0.3;
 const JUDGED_PRICES = 8;
 /** Prices at which the curve of bytes against error is told. */
 const SHOWN_PRICES = 12;
-/** Budgets that are searched for anew, less what the estimate missed before. */
+/** Budgets that are searched for anew, by what the estimate missed before. */
 const MOST_MEASURED = 5;
+/** Part of a budget from which on it is used up. */
+const FULL = 0.98;
 /** Parts of the largest rank that is worth anything. */
 const RANKS = [1, 0.6, 0.35, 0.2, 0.1] as const;
 /** Left for names and wiring, and for what an estimate on a part of the values misses. */
@@ -103,16 +105,22 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
 
   if (budget) {
     const measure = bytesOfWeights(weights) <= MAX_NET_BYTES ? options.measure : undefined;
+    const least = (most: number) => within(priced, count, (tried) => bytesOf(tried) <= most);
+    if (!measure) {
+      const choices = least(budget.byteLength * SLACK);
+      return found(choices, bytesOf(choices) <= budget.byteLength);
+    }
+    // By how much more is taken than estimated: less than nothing where what is not coded packs well.
     let missed = 0;
+    let best: readonly Choice[] | null = null;
     for (let round = 1; ; round++) {
-      const wanted = measure ? budget.byteLength - missed : budget.byteLength * SLACK;
-      const choices = within(priced, count, (tried) => bytesOf(tried) <= wanted);
-      const taken = measure ? await measure(await made(choices)) : bytesOf(choices);
-      if (measure && taken > budget.byteLength && round < MOST_MEASURED) {
-        missed = Math.max(missed + 1, taken - bytesOf(choices));
-        continue;
-      }
-      return found(choices, taken <= budget.byteLength);
+      const choices = least(budget.byteLength - missed);
+      const taken = await measure(await made(choices));
+      const isWithin = taken <= budget.byteLength;
+      if (isWithin && (!best || errorOf(priced, choices) < errorOf(priced, best))) best = choices;
+      const now = taken - bytesOf(choices);
+      if (round === MOST_MEASURED || (isWithin && (taken >= FULL * budget.byteLength || now >= missed))) return found(best ?? choices, best !== null);
+      missed = isWithin ? now : Math.max(missed + 1, now);
     }
   }
   const reference = await outputsOf(options.source ?? map, inputs!, JUDGED_ROWS);

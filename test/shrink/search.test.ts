@@ -1,15 +1,18 @@
 /** The search spends bytes where they matter, keeps to its budget, and always ends the same. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { memorySink } from '../../src/bytes/byte-sink.js';
 import { toFloat32Array } from '../../src/model/cast.js';
 import type { Layer, LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, type Tensor, tensorByteLength, tensorBytes } from '../../src/model/tensor.js';
 import { shrinkBySearch } from '../../src/shrink/index.js';
 import { distance, outputsOf } from '../../src/shrink/outputs.js';
 import { deflateBits, huffmanBits, ratesOf } from '../../src/shrink/rates.js';
-import { search } from '../../src/shrink/search.js';
+import { codeRounded } from '../../src/shrink/rounded.js';
+import { levelled, search } from '../../src/shrink/search.js';
 import { codableWeights } from '../../src/shrink/weights.js';
 import { givenInputs } from '../../src/verify/feeds.js';
+import { onnx } from '../../src/writers/onnx/index.js';
 
 const ORIGIN = { file: 'test' };
 const valuesOf = async (tensor: Tensor) => toFloat32Array(await tensorBytes(tensor), tensor.dtype);
@@ -94,6 +97,26 @@ describe('within a budget', () => {
     const { choices, isMeasured } = await search60({ inputs: null });
     expect(isMeasured).toBe(false);
     expect(Math.abs(choices[0]!.rate.wire - choices[1]!.rate.wire)).toBeLessThan(2);
+  });
+  it('what is not coded and packs well is no reason to be coarse: what is written is counted', async () => {
+    const zeros = float32Tensor('zeros', [64, 64], new Float32Array(64 * 64), ORIGIN);
+    const padded: LayerMap = {
+      ...map,
+      layers: [...map.layers, { name: 'zero', op: 'Add', inputs: ['sum'], outputs: ['all'], weights: { operand: zeros }, attributes: {} }],
+    };
+    const measure = async (net: LayerMap) => {
+      const sink = memorySink();
+      await onnx.write(net, sink, 'net.onnx', { dtype: 'source', layout: 'source', metadata: async () => ({}) });
+      await sink.commit();
+      return deflateRawSync(sink.files.get('net.onnx')!).length;
+    };
+    const byteLength = 7000;
+    const { choices, isMet } = await search(padded, { form: 'channels', budget: { byteLength, count: 'wire' }, minAgreement: null, inputs: null, measure });
+    const { map: low, levels } = levelled(padded, choices);
+    const taken = await measure(await codeRounded(low, { form: 'channels', levels }));
+    expect(isMet).toBe(true);
+    expect(taken).toBeLessThanOrEqual(byteLength);
+    expect(taken).toBeGreaterThan(0.95 * byteLength);
   });
   it('ends the same every time', async () => {
     const first = await search60();

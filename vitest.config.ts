@@ -3,6 +3,9 @@ import { dirname, join } from 'node:path/posix';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+// For tests that load ONNX Runtime themselves; our engines see to it (`src/verify/engines/ort-node.ts`). In a thread it would come too late.
+process.env.ORT_DISABLE_TELEMETRY = '1';
+
 /** The tag of tests that `npm run test:quick` leaves out although they start nothing. */
 export const SLOW = 'slow';
 export const TAGS = [{ name: SLOW, description: 'takes over half a second: not in the quick tier' }];

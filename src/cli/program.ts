@@ -64,6 +64,8 @@ export async function run(): Promise<never> {
         const before = replaces ? '; what was there before is there again' : '';
         process.stderr.write(`${safeText(output)} was removed, because it was not verified yet${before}\n`);
       }
+      // Nobody who pressed Ctrl-C is left to guess whether it was heard.
+      process.stderr.write(number === SIGNALS.SIGINT ? 'interrupted\n' : 'ended from outside\n');
       process.exit(128 + number);
     });
   }

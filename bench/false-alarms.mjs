@@ -56,7 +56,7 @@ function target(name, file, engines) {
   return { name, to, file, engines, options: dtype ? { dtype } : {} };
 }
 
-const MODEL = /\.(h5|hdf5|keras|onnx|caffemodel|pth|pt|pt2|pb|tflite|json)$/i;
+const MODEL = /\.(h5|hdf5|keras|onnx|caffemodel|pth|pt|pt2|pb|tflite|safetensors|json)$/i;
 
 function models() {
   return flags.models

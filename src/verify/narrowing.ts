@@ -73,7 +73,7 @@ function methodName({ tensor, quantisation }: WrittenWeight): string {
 
 /**
  * The map with the weights of the written file, widened to float32. A weight that is not found in the file, or there in another shape, stays the source's, in
- * the precision that all others have.
+ * the precision that all others have; as it is where the file keeps it so by its name, as those of a recurrent node that was left alone.
  */
 export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
   const paired = map.layers.map((layer) =>
@@ -85,7 +85,11 @@ export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
   const dtypes = new Set(paired.flat().flatMap(({ source, stored }) => (stored && isFloatDType(source.dtype) ? [stored.tensor.dtype] : [])));
   const [only] = dtypes.size === 1 ? dtypes : [];
   const rounded = (source: Tensor) =>
-    only && isFloatDType(only) && isFloatDType(source.dtype) && DTYPE_BYTES[only] < DTYPE_BYTES[source.dtype]
+    only &&
+    isFloatDType(only) &&
+    isFloatDType(source.dtype) &&
+    DTYPE_BYTES[only] < DTYPE_BYTES[source.dtype] &&
+    written.storedAs?.(source.name) !== source.dtype
       ? castTensor(castTensor(source, only), 'float32')
       : source;
   const layers = map.layers.map((layer, i) => {

@@ -23,3 +23,15 @@ it('rounds a weight that is not found in the file as the others are, where all a
   expect(await biasOf('float16')).toEqual(half);
   expect(await biasOf('float32')).toEqual(exact);
 });
+
+it('leaves what is not found as it is where the file keeps it so by its name', async () => {
+  const net = new Net();
+  const x = net.input(['N', 3]);
+  const map = net.map(net.build.add('Gemm', [x, net.weight('kernel', [2, 3]), net.weight('bias', [2])], {}, 'layer'));
+  const { kernel, bias } = map.layers[0]!.weights;
+  const written = {
+    weight: (_, role) => (role === 'kernel' ? { tensor: castTensor(kernel!, 'float16') } : undefined),
+    storedAs: (name) => (name === bias!.name ? 'float32' : undefined),
+  } as Pick<WrittenModel, 'weight' | 'storedAs'> as WrittenModel;
+  expect(widenedMap(map, written).layers[0]!.weights.bias).toBe(bias);
+});

@@ -41,6 +41,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
     training: await trainingNodes(model, used),
     overridable: model.irVersion < OVERRIDABLE_BY_RULE ? [] : model.overridable,
     storedDTypes: weightDTypes(model, used),
+    storedAs: (name) => model.initializers.get(name)?.dtype,
     computeDType: computesInHalf(model, used) ? 'float16' : 'float32',
     layoutOf(port, shown) {
       const said = model.metadata.get(`weighbridge.layout.${shown.name}`) ?? model.metadata.get(`weighbridge.layout.${port.name}`);

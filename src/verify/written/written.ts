@@ -48,6 +48,8 @@ export interface WrittenModel {
   readonly keepsEveryLayer?: boolean;
   /** How many values of each dtype the weights have that the file computes with, for files whose weights cannot be lined up with layers. */
   readonly storedDTypes?: ReadonlyMap<DType, number>;
+  /** dtype of the tensor of this name, for files that keep the names of what they were made from. */
+  readonly storedAs?: (name: string) => DType | undefined;
   /** The layout that a port of the layer map has in the file, which shows it so. */
   layoutOf(port: Port, shown: SessionPort): Layout;
   /** A layer's weight as stored, as the part of the file that computes the layer reads it, in the layer map's orientation; undefined where it reads none. */

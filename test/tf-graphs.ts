@@ -17,6 +17,7 @@ export type Attr =
   | { readonly shape: readonly number[] }
   | { readonly ints: readonly number[] }
   | { readonly texts: readonly string[] }
+  | { readonly floats: readonly number[] }
   | { readonly func: string }
   /** A tensor of strings, as GraphDefs have it. */
   | { readonly names: readonly string[] }
@@ -156,6 +157,7 @@ function json(value: Attr): unknown {
   if ('ints' in value) return { list: { i: value.ints.map(String) } };
   if ('func' in value) return { func: { name: value.func } };
   if ('int' in value) return { tensor: { dtype: 'DT_INT32', tensorShape: {} } };
+  if ('floats' in value) return { list: { f: value.floats } };
   if ('texts' in value) return { list: { s: value.texts.map((text) => btoa(text)) } };
   return value;
 }
@@ -190,6 +192,7 @@ function attributeMessage(value: Attr): MessageBuilder {
     );
   const list = new MessageBuilder();
   if ('ints' in value) for (const one of value.ints) list.int(3, BigInt.asUintN(64, BigInt(one)));
+  else if ('floats' in value) for (const one of value.floats) list.float(4, one);
   else for (const one of value.texts) list.string(2, one);
   return message.message(1, list);
 }

@@ -522,6 +522,31 @@ describe('TensorFlow nodes', () => {
     expect(await made(bound('UpperBound'), [[1, 3, 9, 3, 4.5, 0]])).toEqual([[2, 3, 3, 1, 2, 0]]);
   });
 
+  it('Cumprod multiplies along an axis in either direction, with and without its own element; Bucketize counts boundaries', async () => {
+    const product = (attr: Record<string, { b: boolean }>): SmallGraph => ({
+      nodes: [placeholder('x', [2, 5]), { name: 'y', op: 'Cumprod', input: ['x', 'axis'], attr: { ...T, Tidx: int32, ...attr } }],
+      weights: { axis: { dtype: 'int32', shape: [], values: [1] } },
+      inputs: ['x'],
+      outputs: ['y'],
+    });
+    const x = [1, 2, -3, 4, 5, 2, 0, 1, 3, -1];
+    expect(await made(product({}), [x])).toEqual([[1, 2, -6, -24, -120, 2, 0, 0, 0, -0]]);
+    expect(await made(product({ exclusive: { b: true } }), [x])).toEqual([[1, 1, 2, -6, -24, 1, 2, 0, 0, 0]]);
+    expect(await made(product({ reverse: { b: true } }), [x])).toEqual([[-120, -120, -60, 20, 5, -0, -0, -3, -3, -1]]);
+    expect(await made(product({ reverse: { b: true }, exclusive: { b: true } }), [x])).toEqual([[-120, -60, 20, 5, 1, -0, -3, -3, -1, 1]]);
+    const buckets: SmallGraph = {
+      nodes: [
+        placeholder('x', [2, 3]),
+        { name: 'b', op: 'Bucketize', input: ['x'], attr: { ...T, boundaries: { floats: [0, 10, 100] } } },
+        { name: 'y', op: 'Cast', input: ['b'], attr: { SrcT: int32, DstT: float } },
+      ],
+      weights: {},
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    expect(await made(buckets, [[-5, 10000, 150, 10, 5, 100]])).toEqual([[0, 3, 3, 2, 1, 3]]);
+  });
+
   it.each([true, false])('MaxPoolWithArgmax counts its places with the channels last (pictures too: %s)', async (include_batch_in_index) => {
     const attr = { ksize: list(1, 2, 2, 1), strides: list(1, 2, 2, 1), padding: text('VALID'), include_batch_in_index: { b: include_batch_in_index } };
     const graph: SmallGraph = {

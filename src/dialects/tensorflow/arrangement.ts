@@ -240,6 +240,29 @@ const cumsum: TfRule = (operation) => {
   return operation.add('CumSum', [x, operation.build.numbers('int64', axis)], attributes);
 };
 
+const END = 2 ** 63;
+
+/** In steps that multiply each element with what has come together 1, 2, 4, ... places before it. */
+const cumprod: TfRule = (operation) => {
+  const x = operation.input(0);
+  const rank = operation.rank(x);
+  const axis = axisOf(operation, 1, rank);
+  const size = x.shape![axis]!;
+  if (typeof size !== 'number') throw operation.decline('the axis that it multiplies along is of free size');
+  const isReverse = operation.flag('reverse');
+  const cut = (value: Value, start: number, end: number) => operation.before('Slice', [value], { starts: [start], ends: [end], axes: [axis] });
+  let made = x;
+  for (let by = 1; by < size; by *= 2) {
+    const [low, high] = [cut(made, 0, size - by), cut(made, by, END)];
+    const joined = operation.before('Mul', [low, high]);
+    made = operation.before('Concat', isReverse ? [joined, cut(made, size - by, END)] : [cut(made, 0, by), joined], { axis });
+  }
+  if (!operation.flag('exclusive')) return operation.add('Identity', [made]);
+  const moved = isReverse ? cut(made, 1, END) : cut(made, 0, size - 1);
+  const pads = new Array<number>(2 * rank).fill(0).with(isReverse ? axis + rank : axis, 1);
+  return operation.add('Pad', [moved], { pads, value: 1 });
+};
+
 const reverse: TfRule = (operation) => {
   const x = operation.input(0);
   const rank = operation.rank(x);
@@ -330,6 +353,7 @@ export const arrangement: Readonly<Record<string, TfRule>> = {
   SplitV: splitV,
   Slice: slice,
   StridedSlice: stridedSlice,
+  Cumprod: cumprod,
   Cumsum: cumsum,
   ReverseV2: reverse,
   Pad: pad,

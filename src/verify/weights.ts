@@ -9,6 +9,7 @@ import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
 import type { WeightMismatch, WeightReport, WeightsReport } from './report.js';
+import { lookedUp, rowsApart } from './rows-apart.js';
 import { compareWeight } from './weight-pair.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
 
@@ -22,21 +23,25 @@ interface Pair {
   readonly role: string;
   readonly source: Tensor;
   readonly written: WrittenWeight | undefined;
+  /** Along which its rows are looked up; undefined where it is computed with as a whole. */
+  readonly rows?: number | undefined;
 }
 
 /**
  * Every weight of every layer must be in the file, with the values that rounding to the stored dtype gives, or within half a step
  * where it is quantised: in a file that was written from the layer map and has all of its layers. In others equal names are a
- * coincidence, or a normalisation was folded into the weights before it, and what differs is told and not judged.
+ * coincidence, or a normalisation was folded into the weights before it, and what differs is told and not judged, but for single rows of
+ * tables (`rowsApart`).
  *
  * @returns null where none of the map's layers is found in the file, as in files of other tools, which name them otherwise
  */
 export async function compareWeights(map: LayerMap, written: WrittenModel, onProgress?: OnProgress): Promise<WeightsReport | null> {
   const guards = written.computeDType === 'float16' ? guardsOf(map.layers) : null;
+  const tables = lookedUp(map.layers);
   const pairs = map.layers.flatMap((layer): Pair[] => {
     const found = Object.entries(layer.weights).map(([role, own]) => {
       const source = guards?.has(layer) ? heldWeight(role, own) : own;
-      return { layer: layer.name, role, source, written: written.weight(layer, role) };
+      return { layer: layer.name, role, source, written: written.weight(layer, role), rows: tables.get(layer) };
     });
     const isPaired = found.some((pair) => pair.written !== undefined);
     return found.map((pair) => ({ ...pair, isPaired }));
@@ -101,15 +106,20 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
   const unpaired = [...new Set(all.filter(({ isPaired }) => !isPaired).map(({ layer }) => layer))];
   if (pairs.every(({ written }) => written === undefined)) return null;
   const mismatches: WeightMismatch[] = [];
+  const inRows: WeightMismatch[] = [];
   const tensors: WeightReport[] = [];
-  for (const [i, { layer, role, source, written }] of pairs.entries()) {
-    const mismatch = (message: string) => mismatches.push({ layer, role, message: `layer "${layer}", ${role}: ${message}` });
+  for (const [i, { layer, role, source, written, rows }] of pairs.entries()) {
+    const told = (message: string): WeightMismatch => ({ layer, role, message: `layer "${layer}", ${role}: ${message}` });
+    const mismatch = (message: string) => mismatches.push(told(message));
     if (written) {
       const { problem, facts } = await compareWeight(source, written);
       if (problem !== null) mismatch(problem);
+      const apart = problem !== null && !judged && rows !== undefined ? await rowsApart(source, written, rows) : null;
+      if (apart !== null) inRows.push(told(apart));
       tensors.push({ layer, role, ...facts });
     } else mismatch(`the file has no ${role} for it`);
     onProgress?.(i + 1, pairs.length);
   }
-  return { compared: pairs.length, equal: pairs.length - mismatches.length, judged, unpaired, mismatches, tensors };
+  const counts = { compared: pairs.length, equal: pairs.length - mismatches.length };
+  return inRows.length > 0 ? { ...counts, judged: true, unpaired, mismatches: inRows, tensors } : { ...counts, judged, unpaired, mismatches, tensors };
 }

@@ -110,4 +110,58 @@ describe('two files', () => {
   it('with nodes that have no names are lined up by the values that they make', async () => {
     expect(await verifyFiles(graph([1, 1, 1], ['', '']), graph([1, 1, 1], ['', '']))).toMatchObject({ verdict: 'match', weights: { compared: 2, equal: 2 } });
   });
+
+  describe('with a table', () => {
+    const table = (change: (value: number, row: number) => number, names: readonly [string, string] = ['t', 'k']): Graph => ({
+      nodes: [node('Gather', [names[0], 'ids'], ['e']), node('MatMul', ['e', names[1]], ['y'])],
+      inputs: [port('ids', ['N'], 'int64')],
+      outputs: [port('y', ['N', 3])],
+      weights: [
+        tensor(
+          names[0],
+          [900, 4],
+          spread(3600).map((value, i) => change(value, Math.floor(i / 4))),
+        ),
+        tensor(names[1], [4, 3]),
+      ],
+    });
+    const same = table((value) => value);
+
+    it.each([
+      ['of the same names', undefined],
+      ['of other names', ['q', 'w'] as const],
+    ])('of which one row is another are not the same, %s', async (_, names) => {
+      const report = await verifyFiles(
+        same,
+        table((value, row) => (row === 777 ? value + 1 : value), names),
+      );
+      expect(report).toMatchObject({ verdict: 'mismatch', weights: { judged: true, mismatches: [{ layer: 'e', role: 'table' }] } });
+      expect(report.firstDifference?.message).toMatch(/1 of 900 rows, first in row 777/);
+    });
+
+    it('that was rounded, or has something folded into it, are judged by what they predict', async () => {
+      expect(
+        await verifyFiles(
+          same,
+          table((value) => value * (1 + 1e-7)),
+        ),
+      ).toMatchObject({ verdict: 'match', weights: { judged: false } });
+      const twice = {
+        ...table((value) => 2 * value),
+        weights: [
+          tensor(
+            't',
+            [900, 4],
+            spread(3600).map((value) => 2 * value),
+          ),
+          tensor(
+            'k',
+            [4, 3],
+            spread(12).map((value) => value / 2),
+          ),
+        ],
+      };
+      expect(await verifyFiles(same, twice)).toMatchObject({ verdict: 'match', weights: { judged: false } });
+    });
+  });
 });

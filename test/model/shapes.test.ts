@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { isModelError, ModelError } from '../../src/errors.js';
 import type { Dim, LayerMap } from '../../src/model/layer-map.js';
 import { inferLayer, isNeverNegative, makeLayer } from '../../src/model/ops/index.js';
+import { broadcastDims } from '../../src/model/ops/rules.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { caseInputs, caseMap, emptyMap, noise, OP_CASES, type OpCase } from '../writers/onnx-cases.js';
@@ -221,4 +222,8 @@ describe('signs', () => {
       expect([op, plain.some((case_) => case_.op === op && holds(case_, false))]).toEqual([op, false]);
     for (const op of ['Neg', 'Sub', 'Log', 'Conv', 'Gemm']) expect([op, said.has(op)]).toEqual([op, false]);
   });
+});
+
+it('hundreds of thousands of shapes broadcast like two', () => {
+  expect(broadcastDims([...new Array<readonly Dim[]>(300_000).fill(['N', 4]), [4]])).toEqual(['N', 4]);
 });

@@ -8,7 +8,8 @@ import type { Dim } from '../layer-map.js';
  * @throws ModelError 'malformed' where two known sizes do not go together
  */
 export function broadcastDims(shapes: readonly (readonly Dim[])[]): readonly Dim[] {
-  const rank = Math.max(0, ...shapes.map(({ length }) => length));
+  // Not spread into arguments: a hostile sum has hundreds of thousands of inputs.
+  const rank = shapes.reduce((most, { length }) => Math.max(most, length), 0);
   return Array.from({ length: rank }, (_, i) => {
     const sizes = shapes.map((shape) => shape[shape.length - rank + i] ?? 1).filter((size) => size !== 1);
     const known = sizes.filter((size) => typeof size === 'number');

@@ -1,6 +1,7 @@
 /** A part of named weights, where the caller asks for one: the tensors under a key, as a model of their own. */
 import { ModelError } from '../errors.js';
 import type { StoredWeight } from '../model/layer-map.js';
+import { listed } from '../words.js';
 
 /**
  * @param key what the names of the tensors that are meant begin with, up to a dot; undefined for all
@@ -11,12 +12,24 @@ export function underKey(weights: readonly StoredWeight[], key: string | undefin
   if (key === undefined) return weights;
   const isMeant = ({ tensor }: StoredWeight) => tensor.name.startsWith(`${key}.`);
   if (!weights.some(isMeant)) {
-    const firsts = [...new Set(weights.map(({ tensor }) => tensor.name.split('.', 1)[0]!))].slice(0, 12);
-    throw new ModelError('usage', `no weight is under ${JSON.stringify(key)}. Names begin with ${firsts.join(', ')}.`, { file });
+    const there = beginnings(weights.map(({ tensor }) => tensor.name));
+    const known = there.length > 0 ? `Names begin with ${listed(there, 12)}.` : 'Its names have no dots, and are taken without a key.';
+    throw new ModelError('usage', `no weight is under ${JSON.stringify(key)}. ${known}`, { file });
   }
   return weights.map((weight) => {
     if (!isMeant(weight)) return { ...weight, beside: true };
     const name = weight.tensor.name.slice(key.length + 1);
     return { tensor: { ...weight.tensor, name }, layer: name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : null };
   });
+}
+
+/** What the names of tensors begin with, up to the dot at which they first differ: `module.encoder_q`, `module.encoder_k`. */
+export function beginnings(names: readonly string[]): readonly string[] {
+  let before = '';
+  for (;;) {
+    const below = new Set(names.map((name) => name.slice(before.length)).flatMap((rest) => (rest.includes('.') ? [rest.slice(0, rest.indexOf('.'))] : [])));
+    const [only] = below;
+    if (below.size !== 1 || !names.every((name) => name.startsWith(`${before}${only}.`))) return [...below].map((key) => before + key);
+    before += `${only}.`;
+  }
 }

@@ -4,6 +4,7 @@ import { ModelError } from '../../errors.js';
 import type { Notice } from '../../model/layer-map.js';
 import { isModelRole, ROLE_WORDS, roleRank, type WeightRole, weightRole } from '../../model/weight-roles.js';
 import { clipped, listed } from '../../words.js';
+import { beginnings } from '../keyed.js';
 import { type Collection, Contents, isModule, isTensor, joined, type NamedView, strangeNames, type UnreadTensor } from './contents.js';
 
 /** What a pickle was rebuilt into. */
@@ -26,6 +27,8 @@ export interface Checkpoint {
 
 /** Keys under which checkpoints keep the model, the likeliest first. */
 const MODEL_KEYS = ['state_dict', 'model_state_dict', 'model_state', 'model', 'net', 'params', 'weights', 'module'];
+/** Keys that are named to whoever asks for one that is not there. */
+const MAX_KEYS = 16;
 /** Dictionaries in dictionaries that lead to a model; real ones have three levels. */
 const MAX_LEVELS = 20;
 
@@ -78,7 +81,7 @@ class Search {
   }
 
   /**
-   * Goes where the caller points.
+   * Goes where the caller points: from the top of the file, or from the dictionary that would be taken without a word.
    *
    * @returns what all names that are meant begin with in the dictionary that was reached, '' for all of it
    */
@@ -90,7 +93,10 @@ class Search {
       const next = fits.sort((a, b) => b.key.length - a.key.length)[0];
       if (!next) {
         if (entries.some(({ key }) => key.startsWith(`${rest}.`))) return rest;
-        throw this.#noSuchKey(wanted);
+        const usual = this.dictionary === null || isTensor(this.dictionary) || isModule(this.dictionary) ? null : this.#choose(false);
+        if (!usual) throw this.#noSuchKey(wanted);
+        this.#enter(usual);
+        continue;
       }
       if (next.role === 'optimiser') {
         throw new ModelError('usage', `${JSON.stringify(wanted)} is ${ROLE_WORDS.optimiser}, which is never taken for weights`, { file: this.contents.file });
@@ -211,15 +217,19 @@ class Search {
 
   #noSuchKey(wanted: string): ModelError {
     const known: string[] = [];
+    const prefixes: string[] = [];
     const list = (value: unknown, path: string, levels: number) => {
-      for (const [key, child] of levels > 0 && !isModule(value) ? this.contents.entries(value) : []) {
-        if (isTensor(child) || known.length >= 12) continue;
-        known.push(clipped(joined(path, key)));
+      const entries = levels > 0 && !isModule(value) ? this.contents.entries(value) : [];
+      for (const [key, child] of entries) {
+        if (isTensor(child) || known.length >= MAX_KEYS) continue;
+        known.push(joined(path, key));
         list(child, joined(path, key), levels - 1);
       }
+      prefixes.push(...beginnings(entries.flatMap(([key, child]) => (isTensor(child) ? [key] : []))).map((key) => joined(path, key)));
     };
     list(this.contents.root, '', 3);
-    const there = known.length > 0 ? `There are: ${known.join(', ')}.` : 'It holds one dictionary, which is taken without a key.';
+    known.push(...prefixes);
+    const there = known.length > 0 ? `There are: ${listed(known, MAX_KEYS)}.` : 'It holds one dictionary, which is taken without a key.';
     return new ModelError('usage', `nothing under ${quoted(wanted)} holds weights. ${there}`, { file: this.contents.file });
   }
 }

@@ -11,6 +11,7 @@ import { kerasOrder, mayBeOf, ORDERED_FAMILIES, renamed } from './keras-order.js
 import { families } from './list.js';
 import { Departure, isValue, Net, type Value } from './net.js';
 import { foldReparametrised } from './reparametrised.js';
+import { resembling } from './resemblance.js';
 import { kerasStore, type OrderedLayer, stateDictStore, type WeightStore } from './store.js';
 import { traceless } from './unseen.js';
 
@@ -74,7 +75,7 @@ export function recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options:
   const { tensors, names } = foldReparametrised(stored);
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
     prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
-  const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, [...tensors.keys()], options);
+  const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, [...tensors.values()], options);
   if (!map) return { map, unknown: `${unknown}${reparametrised(tensors)}` };
   return { map: { ...map, warnings: [...map.warnings, ...foldedNotice(names)] } };
 }
@@ -104,7 +105,7 @@ export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean,
   return recognise(
     ['keras'],
     stores,
-    layers.flatMap(({ tensors }) => tensors.map(({ name }) => name)),
+    layers.flatMap(({ tensors }) => tensors),
     options,
   );
 }
@@ -137,10 +138,10 @@ export function recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: 
 function recognise(
   ecosystems: readonly string[],
   storesOf: (family: Family, spelling: Spelling) => readonly WeightStore[],
-  all: readonly string[],
+  tensors: readonly Tensor[],
   options: RecogniseOptions,
 ): Recognition {
-  const total = all.length;
+  const total = tensors.length;
   const attempts: Attempt[] = [];
   for (const family of chosenFamilies(options)) {
     for (const spelling of family.spellings.filter(({ ecosystem }) => ecosystems.includes(ecosystem))) {
@@ -167,9 +168,10 @@ function recognise(
     const problem = `the weights are not those of ${asked}, which --arch ${options.arch} names: ${nearest?.departure ?? 'nothing of it is there'}`;
     throw new ModelError('usage', problem, { file: options.file });
   }
-  const elsewhere = OTHER_NETS.find(({ names }) => names.every((pattern) => all.some((name) => pattern.test(name))));
+  const elsewhere = OTHER_NETS.find(({ names }) => names.every((pattern) => tensors.some(({ name }) => pattern.test(name))));
   if (elsewhere) return { map: null, unknown: elsewhere.said };
-  const resembles = nearest ? ` They are most like those of ${named(nearest.family)} (${nearest.family.name}), but ${nearest.departure}.` : '';
+  const like = nearest ?? resembling(tensors, ecosystems, (family, size, net) => buildNet(family, size, net, { ...options, inputShape: undefined }));
+  const resembles = like ? ` They are most like those of ${named(like.family)} (${like.family.name}), but ${like.departure}.` : '';
   return { map: null, unknown: `they are of none of the ${families.length} families of nets that are recognised (docs/architectures.md).${resembles}` };
 }
 

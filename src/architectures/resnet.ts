@@ -213,6 +213,8 @@ const SHORTCUT =
 /** timm's resnetblur50 and resnetaa50 have no other weights. */
 export const ANTIALIAS =
   'what strides is followed by {} (none; blur over mirrored edges, blur-zeros over zeros, average: it strides by 1, and that makes the picture smaller)';
+/** timm's ablations of several groups (resnest50d_4s2x40d) do so first. */
+const SPLIT_POOLING = 'averages make the picture smaller {} split convolutions (before, behind)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
@@ -255,6 +257,7 @@ export function resnetFeatures(
   const early = keras || net.ecosystem === 'caffe' || ((isLegacy || isDetectron) && groups === 1);
   const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
   const antialias = net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, true);
+  const poolsFirst = attention === 'split' && net.setting<string>('split_pooling', groups > 1 ? 'before' : 'behind', SPLIT_POOLING) === 'before';
   let x = input;
   if (stem === 'deep') {
     x = convNormAct(net, x, `${root}conv1.0`, `${root}conv1.1`, 'relu', { out: 32, kernel: 3, stride: 2 });
@@ -294,8 +297,9 @@ export function resnetFeatures(
         if (block === 'basic') return conv(stepped(y, 1, { out, kernel: 3 }), 2, isLegacy ? 'relu' : 'none', { out, kernel: 3 });
         const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
         if (attention === 'split') {
-          const split = splitAttention(net, reduced, `${at}.conv2`, { width: inner, groups });
-          return conv(stride > 1 ? net.averagePool(split, { kernel: 3, stride, pad: 1, countPadding: true }) : split, 3, 'none', { out });
+          const halved = (z: Value) => (stride > 1 ? net.averagePool(z, { kernel: 3, stride, pad: 1, countPadding: true }) : z);
+          const split = (z: Value) => splitAttention(net, z, `${at}.conv2`, { width: inner, groups });
+          return conv(poolsFirst ? split(halved(reduced)) : halved(split(reduced)), 3, 'none', { out });
         }
         const wide = { out: inner, kernel: 3, groups, dilation: spread };
         return conv(strideIn === 1 ? conv(reduced, 2, 'relu', wide) : stepped(reduced, 2, wide), 3, 'none', { out });

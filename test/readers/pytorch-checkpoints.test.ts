@@ -180,9 +180,14 @@ describe('a checkpoint', () => {
 
   it('looks for a prefix inside of the dictionary that is the model, and names those that there are', async () => {
     const inside = (save: Save) => new Map([...dict(save, 1, 'module.encoder_q.'), ...dict(save, 2, 'module.encoder_k.')]);
-    const bytes = saved((save) => new Map<string, unknown>([['state_dict', inside(save)], ['optimizer', optimiser(save)]]));
-    for (const weightsKey of ['module.encoder_k', 'state_dict.module.encoder_k'])
-      expect((await modelOf(await open(bytes, { weightsKey }))).seed).toBe(2);
+    const bytes = saved(
+      (save) =>
+        new Map<string, unknown>([
+          ['state_dict', inside(save)],
+          ['optimizer', optimiser(save)],
+        ]),
+    );
+    for (const weightsKey of ['module.encoder_k', 'state_dict.module.encoder_k']) expect((await modelOf(await open(bytes, { weightsKey }))).seed).toBe(2);
     const there = /There are: state_dict, .*state_dict\.module\.encoder_q, state_dict\.module\.encoder_k/;
     await expect(open(bytes, { weightsKey: 'encoder_q' })).rejects.toMatchObject({ kind: 'usage', message: expect.stringMatching(there) });
     const bare = saved((save) => inside(save));

@@ -203,6 +203,10 @@ export const vit = family<Size>({
     const epsilon = prepared ? 1e-5 : isTransformers && !scaled && !isSiglip ? 1e-12 : 1e-6;
     const patches = net.conv(input, 'conv_proj', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
     const isClassified = net.has('class_token', true);
+    // Perception Encoders turn queries and keys by where they stand, and nothing in the weights says so.
+    if (prepared && read) {
+      throw new Departure(net.store.sourceName('read.latent'), 'is in nets normalised in front only where positions are rotary, and those are not known here');
+    }
     const before: Prefix[] = [
       ...(isClassified ? [{ path: 'class_token', count: 1 }] : []),
       ...(distilled ? [{ path: 'distillation_token', count: 1 }] : []),
@@ -227,7 +231,9 @@ export const vit = family<Size>({
     if (net.has('pooled.ln', false)) return head(net, layerNorm(net, mean(x), 'pooled.ln', epsilon), 'heads.head', also);
     x = layerNorm(net, x, 'encoder.ln', epsilon);
     if (read) {
-      const token = readToken(net, x, { heads, epsilon, wide, act });
+      // It asks patches alone.
+      const asked = prefix > 0 ? net.slice(x, 1, prefix, prefix + tokens) : x;
+      const token = readToken(net, asked, { heads, epsilon, wide, act });
       return isSiglip ? token : head(net, token, 'heads.head', also);
     }
     if (!isClassified) return head(net, mean(x), 'heads.head', also);

@@ -37,4 +37,41 @@ describe("timm's nets", () => {
     const done = Object.keys(convs).map((module) => [module, layers.has(module) ? doneBy(layers.get(module)!) : null]);
     expect(Object.fromEntries(done)).toEqual(convs);
   });
+
+  /** Two blocks of 128 features over patches of 16 pixels, whose answer is read by a token that asks all others. */
+  const readingVit = (more: Record<string, readonly number[]>, tokens: number) => {
+    const dense = (name: string, out: number, from = 128) => ({ [`${name}.weight`]: [out, from], [`${name}.bias`]: [out] });
+    const norm = (name: string) => ({ [`${name}.weight`]: [128], [`${name}.bias`]: [128] });
+    const mlp = (name: string) => ({ ...dense(`${name}.fc1`, 512), ...dense(`${name}.fc2`, 128, 512) });
+    const block = (at: string) => ({
+      ...norm(`${at}.norm1`),
+      ...dense(`${at}.attn.qkv`, 384),
+      ...dense(`${at}.attn.proj`, 128),
+      ...norm(`${at}.norm2`),
+      ...mlp(`${at}.mlp`),
+    });
+    const pool = {
+      'attn_pool.latent': [1, 1, 128],
+      ...dense('attn_pool.q', 128),
+      ...dense('attn_pool.kv', 256),
+      ...dense('attn_pool.proj', 128),
+      ...norm('attn_pool.norm'),
+      ...mlp('attn_pool.mlp'),
+    };
+    const stem = { 'patch_embed.proj.weight': [128, 3, 16, 16], 'patch_embed.proj.bias': [128], pos_embed: [1, tokens, 128] };
+    return blank({ ...more, ...stem, ...block('blocks.0'), ...block('blocks.1'), ...norm('norm'), ...pool, ...dense('head', 10) });
+  };
+
+  it('ask the patches alone, and not the registers before them, for the answer', () => {
+    const { map } = recogniseStateDict(readingVit({ reg_token: [1, 4, 128] }, 13), options);
+    const asked = map!.layers.filter(({ op, attributes }) => op === 'Slice' && String(attributes.starts) === '4');
+    expect(asked.map(({ attributes }) => [attributes.axes, attributes.ends].map(String))).toEqual([['1', '13']]);
+  });
+
+  it('are refused where positions are rotary, of which weights have no trace', () => {
+    const norm = { 'norm_pre.weight': [128], 'norm_pre.bias': [128] };
+    const { map, unknown } = recogniseStateDict(readingVit({ cls_token: [1, 1, 128], ...norm }, 10), options);
+    expect(map).toBeNull();
+    expect(unknown).toMatch(/rotary/);
+  });
 });

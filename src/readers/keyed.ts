@@ -25,11 +25,9 @@ export function underKey(weights: readonly StoredWeight[], key: string | undefin
 
 /** What the names of tensors begin with, up to the dot at which they first differ: `module.encoder_q`, `module.encoder_k`. */
 export function beginnings(names: readonly string[]): readonly string[] {
-  let before = '';
-  for (;;) {
-    const below = new Set(names.map((name) => name.slice(before.length)).flatMap((rest) => (rest.includes('.') ? [rest.slice(0, rest.indexOf('.'))] : [])));
-    const [only] = below;
-    if (below.size !== 1 || !names.every((name) => name.startsWith(`${before}${only}.`))) return [...below].map((key) => before + key);
-    before += `${only}.`;
-  }
+  const all = names.map((name) => name.split('.'));
+  const [first = []] = all;
+  let shared = 0;
+  while (shared < first.length && all.every((parts) => parts.length > shared + 1 && parts[shared] === first[shared])) shared++;
+  return [...new Set(all.filter(({ length }) => length > shared + 1).map((parts) => parts.slice(0, shared + 1).join('.')))];
 }

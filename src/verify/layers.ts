@@ -19,15 +19,15 @@ export interface LayersToCompare {
   readonly missing: ReadonlySet<Layer>;
   /** Whether to stop at the first layer that is out of tolerance. */
   readonly first?: boolean;
-  /** When to stop, by `performance.now()`; never where left out. */
-  readonly until?: number;
+  /** Asked behind each layer that was compared: whether none should be looked at any more. */
+  readonly isEnough?: (layer: Layer) => boolean;
 }
 
 export interface ComparedLayers {
   readonly layers: readonly LayerReport[];
   readonly firstDifference: FirstDifference | null;
   readonly notes: readonly string[];
-  /** Whether time ran out before all layers were looked at. */
+  /** Whether it was enough before all layers were looked at. */
   readonly isCut: boolean;
 }
 
@@ -39,7 +39,7 @@ export async function compareLayers({
   toleranceFor,
   missing,
   first = false,
-  until = Number.POSITIVE_INFINITY,
+  isEnough,
 }: LayersToCompare): Promise<ComparedLayers> {
   const compared = new Map<Layer, { witness: string; comparison: OutputComparison; allowed: number; shape: readonly number[] }>();
   const notes: string[] = [];
@@ -66,7 +66,7 @@ export async function compareLayers({
             };
             compared.set(layer, entry);
             entry.comparison.add(wanted, await found.next(layer));
-            isCut ||= performance.now() > until;
+            isCut ||= isEnough?.(layer) === true;
             if (!isCut && (!first || entry.comparison.problem === null)) return;
             end = order.get(layer)!;
             throw STOPPED;
@@ -84,7 +84,7 @@ export async function compareLayers({
     }
     open = open.filter((layer) => !compared.has(layer));
   }
-  if (isCut) notes.push(`${map.layers.length - end - 1} layers were not looked at, for time ran out`);
+  if (isCut) notes.push(`${map.layers.length - end - 1} layers were not looked at, for that takes too much`);
   else if (end < map.layers.length) notes.push(`${map.layers.length - end - 1} layers behind the first that differs were not looked at`);
   const layers = map.layers.flatMap((layer): LayerReport[] => {
     const entry = compared.get(layer);

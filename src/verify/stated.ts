@@ -8,6 +8,7 @@ import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import { evaluateLayer } from '../model/ops/evaluate.js';
 import { inferMap, type ValueType } from '../model/ops/index.js';
+import { Allowance } from './allowance.js';
 import { isSingleActivation } from './causes/activations.js';
 import { readStated, type Stated } from './causes/as-stated.js';
 import { reportOf } from './causes/explain.js';
@@ -29,7 +30,7 @@ const STRAIGHT: ReadonlySet<string> = new Set(['Relu', 'LeakyRelu', 'Thresholded
 const SAME_EPSILON = 1e-3;
 /** Numbers on each side of zero. */
 const STEPS = 200;
-const MILLISECONDS = 1000;
+const TRIAL_STEPS = 1e9;
 
 export interface StatedOtherwise {
   readonly trial: TrialReport;
@@ -56,7 +57,7 @@ export async function tryStated({ map, target, written }: Subject, isNarrowed: b
     const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
     const found = await statedOtherwise(segment, layer, stated, allowed);
     if (!found) continue;
-    const findings = await tryCauses([{ segment, target: found.made }], { allowed, milliseconds: MILLISECONDS, stated });
+    const findings = await tryCauses([{ segment, target: found.made }], { allowed, allowance: new Allowance(TRIAL_STEPS), stated });
     const message = `layer "${layer.name}" (${layer.op}) is another function in the file (${found.what}), where none of the inputs that were run reaches`;
     return {
       trial: { kind: 'stated', what: 'activations beyond what the inputs reach', passed: false, message },

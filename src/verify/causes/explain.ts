@@ -8,6 +8,7 @@ import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
 import { inferMap, makeLayer, type ValueType, valuesRead } from '../../model/ops/index.js';
 import { elementCount } from '../../model/tensor.js';
+import { Allowance, shapesBy, stepsOf } from '../allowance.js';
 import { toLayout } from '../array.js';
 import { multiplications } from '../effort.js';
 import type { NdArray } from '../engine.js';
@@ -28,10 +29,10 @@ import { type Findings, type TrialLimits, tryCauses } from './trial.js';
 
 /** Samples on which a layer is looked at: the first that differs, and others that tell causes apart. */
 const SAMPLES = 3;
-/** How long trying may take on one layer. */
-const MILLISECONDS = 2500;
-/** How long all of it may take, from the search for the layer on: what is not found until then is told as such. */
-const MOST_MILLISECONDS = 30_000;
+/** Steps that trying may take on one layer: about 2.5 s. */
+const STEPS = 2.5e9;
+/** That all of it may take, from the search for the layer on: what is not found with them is told as such. */
+const MOST_STEPS = 3e10;
 /** Multiplications of a net whose layers are looked at in passing, where nobody asked for all of them. */
 const IN_PASSING = 2e9;
 /** Layers whose values are fetched beside the one that differs, and elements of each. */
@@ -75,20 +76,20 @@ async function explainLayers(subject: Subject, toExplain: ToExplain, notes: stri
     notes.push('what kind of mistake it is was not looked for: that takes the layers of the original, of which only outputs are known here');
     return null;
   }
-  const until = performance.now() + MOST_MILLISECONDS;
+  const allowance = new Allowance(MOST_STEPS);
   try {
     const types = inferMap(map);
     const mismatch = weights?.judged ? weights.mismatches.find(({ layer }) => layer === first?.layer) : undefined;
     const layer = mismatch && map.layers.find(({ name }) => name === mismatch.layer);
     if (layer && written) {
-      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, leftUntil(until));
+      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, allowance.part(STEPS));
       // A weight that is wrong is what is to be explained: what the layer makes of it tells less.
       if (found) {
-        if (toExplain.onPlaced) await explainValues(subject, toExplain, { types, until }, []);
+        if (toExplain.onPlaced) await explainValues(subject, toExplain, { types, allowance }, []);
         return reportOf(found, layer.name, { by: 'weights', side: 'file' });
       }
     }
-    return await explainValues(subject, toExplain, { types, until }, notes);
+    return await explainValues(subject, toExplain, { types, allowance }, notes);
   } catch (error) {
     if (!isModelError(error)) throw error;
     notes.push(`what kind of mistake it is was not looked for: ${error.message}`);
@@ -103,26 +104,21 @@ export async function explainStored(
   weight: (layer: Layer, role: string) => ReturnType<Parameters<typeof tryStored>[0]['weight']>,
 ): Promise<CauseReport | null> {
   const layer = map.layers.find(({ name }) => name === weights.mismatches[0]?.layer);
-  const found = layer && (await tryStored({ map, layer, types: inferMap(map), weight: (role) => weight(layer, role) }, MILLISECONDS));
+  const found = layer && (await tryStored({ map, layer, types: inferMap(map), weight: (role) => weight(layer, role) }, new Allowance(STEPS)));
   return found ? reportOf(found, layer.name, { by: 'weights', side: 'file' }) : null;
-}
-
-/** How long a layer may still take. */
-function leftUntil(until: number): number {
-  return Math.max(0, Math.min(MILLISECONDS, until - performance.now()));
 }
 
 async function explainValues(
   subject: Subject,
   toExplain: ToExplain,
-  { types, until }: Pick<Place, 'types' | 'until'>,
+  { types, allowance }: Pick<Place, 'types' | 'allowance'>,
   notes: string[],
 ): Promise<CauseReport | null> {
   const { map } = subject;
   const { samples, widened, tolerances, isAsked, onPlaced, suspect } = toExplain;
   if (!subject.withLayers || samples.length === 0) return null;
   if (!isAsked && multiplications(map) > IN_PASSING) {
-    notes.push('what kind of mistake it is was not looked for: the net is large; --layers takes the time');
+    notes.push('what kind of mistake it is was not looked for: the net is large; --layers does it');
     return null;
   }
   const seen: string[] = [];
@@ -131,10 +127,10 @@ async function explainValues(
     const chosen = samples.slice(0, SAMPLES);
     const net = widened ?? map;
     const stated = await readStated(subject.target, net, subject.written?.partners);
-    const place: Place = { sides, net, map, types, written: subject.written, stated, until, onPlaced };
+    const place: Place = { sides, net, map, types, written: subject.written, stated, allowance, onPlaced };
     if (suspect) return explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
     for (const [i, sample] of chosen.entries()) {
-      const { layers, isCut } = await compareLayers({ ...sides, feeds: [sample.feeds], first: true, until });
+      const { layers, isCut } = await compareLayers({ ...sides, feeds: [sample.feeds], first: true, isEnough: spending(place) });
       const failed = layers.find(({ passed }) => !passed);
       const layer = failed && map.layers.find(({ name }) => name === failed.layer);
       const others = [sample, ...chosen.filter((_, j) => j !== i)].map(({ feeds }) => feeds);
@@ -149,7 +145,7 @@ async function explainValues(
     }
     return null;
   });
-  if (isOut) notes.push('which layer differs first was not found in the time that there is for it: --layers takes the time');
+  if (isOut) notes.push('which layer differs first was not found with as much work as there is for it: --layers does it all');
   else if (!report) notes.push('what kind of mistake it is could not be told: no layer that both sides show differs on the inputs that were looked at');
   return report;
 }
@@ -162,9 +158,20 @@ interface Place {
   readonly types: ReadonlyMap<string, ValueType>;
   readonly written: Subject['written'];
   readonly stated: Stated | null;
-  /** When looking must end. */
-  readonly until: number;
+  /** What all of it may cost. */
+  readonly allowance: Allowance;
   readonly onPlaced?: (fault: PlacedFault) => void;
+}
+
+/** Spends what it takes to get from one compared layer to the next, on one input. */
+function spending({ map, types, allowance }: Pick<Place, 'map' | 'types' | 'allowance'>): (layer: Layer) => boolean {
+  const shapeOf = shapesBy(types);
+  let at = 0;
+  return (layer) => {
+    const end = map.layers.indexOf(layer, at) + 1;
+    for (; at < end; at++) allowance.spend(stepsOf(map.layers[at]!, shapeOf));
+    return allowance.isSpent;
+  };
 }
 
 async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[], allowed: number): Promise<CauseReport | null> {
@@ -190,18 +197,18 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
     const target = side === 'file' ? made : own;
     return target ? [{ segment: each, target }] : [];
   });
-  const limits = { allowed, milliseconds: leftUntil(place.until) };
+  const limits = { allowed, allowance: place.allowance.part(STEPS) };
   const alone = await tryCauses(targets, { ...limits, stated: side === 'file' ? stated : null });
   // What a node that the source has not does to what the layer reads is told by the layers that make that.
   const findings =
     side === 'file' && isUntold(alone) && !alone.isCut
-      ? ((await tryBefore(place, layer, feeds, { ...limits, milliseconds: leftUntil(place.until) })) ?? alone)
+      ? ((await tryBefore(place, layer, feeds, { ...limits, allowance: place.allowance.part(STEPS) })) ?? alone)
       : alone;
   // Weights as they are stored tell more than what a layer makes of them; in a file that was not written from the map they may be others by right.
   for (const { name } of side === 'file' && (findings.isFitted || findings.explained.length === 0) ? segment.layers : []) {
-    if (performance.now() > place.until) break;
+    if (place.allowance.isSpent) break;
     const suspect = map.layers.find((each) => each.name === name)!;
-    const stored = written && (await tryStored({ map, layer: suspect, types, weight: (role) => written.weight(suspect, role) }, leftUntil(place.until)));
+    const stored = written && (await tryStored({ map, layer: suspect, types, weight: (role) => written.weight(suspect, role) }, place.allowance.part(STEPS)));
     if (stored && stored.explained.length > 0) return reportOf(stored, name, { by: 'weights', side });
   }
   return reportOf(findings, layer.name, { by: 'values', side });
@@ -333,7 +340,7 @@ async function explainOutput(
   if (errorOf(target, values.get(port.value)!, scaleOf(target)) <= LEAST_ALLOWED) return null;
   const whole = await segmentOf(around, maker, feeds);
   tell(around, whole.segment, { layer: maker, output: place, wanted: whole.found, allowed: LEAST_ALLOWED });
-  const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, milliseconds: leftUntil(around.until) });
+  const findings = await tryCauses([{ segment, target }], { allowed: LEAST_ALLOWED, allowance: around.allowance.part(STEPS) });
   return reportOf(findings, maker.name, { by: 'values', side: 'file', output: port.name });
 }
 
@@ -346,7 +353,7 @@ export function reportOf(
   const what = output === undefined ? `layer "${layer}"` : `output "${output}"`;
   const now = scaled(error);
   const looked = channels ? `; ${channels.count} of its ${channels.of} output channels were looked at` : '';
-  const cut = isCut ? ', and time ran out before all were' : '';
+  const cut = isCut ? ', and that took too much before all were' : '';
   const of = by === 'weights' ? "the weights' scale" : 'scale';
   const causes = explained.map((each) => `${each.what}${each.layer === layer || output !== undefined ? '' : ` (in "${each.layer}")`}`);
   const becomes = explained.length > 0 ? scaled(Math.max(...explained.map((each) => each.error))) : '';

@@ -3,8 +3,10 @@ import { isFloatDType } from '../../model/dtype.js';
 import type { LayerMap, Port } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
-import { makeLayer } from '../../model/ops/index.js';
+import { inferMap, makeLayer } from '../../model/ops/index.js';
 import { isChannelsLast } from '../../model/ports.js';
+import { elementCount } from '../../model/tensor.js';
+import { Allowance, shapesBy, stepsOf, stepsThrough } from '../allowance.js';
 import { toLayout } from '../array.js';
 import type { NdArray } from '../engine.js';
 import type { CauseReport } from '../report.js';
@@ -16,8 +18,10 @@ import { errorOf, scaled, scaleOf } from './segment.js';
 
 /** Rows whose order is looked for: all beside all. */
 const MOST_ROWS = 256;
-/** How long inputs are tried. */
-const MILLISECONDS = 2500;
+/** Steps that trying inputs may take: about 2.5 s. */
+const STEPS = 2.5e9;
+/** Of a run of a net whose layers are not known: all that are made of most inputs are tried. */
+const UNKNOWN_RUN = 5e7;
 /** At least, of an output's scale: what is this near is the same. */
 const LEAST_ALLOWED = 2e-5;
 /** What explains it leaves no more of the error than this part. */
@@ -27,7 +31,7 @@ const MOST_NAMED = 4;
 const ORDERS = 3;
 
 export interface Recorded {
-  readonly map: Pick<LayerMap, 'inputs' | 'outputs'>;
+  readonly map: Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>;
   readonly actual: Pick<Side, 'run'>;
   /** What was recorded as `wanted`; the one that differs first, or all rows in their order. */
   readonly samples: readonly RunSample[];
@@ -121,7 +125,8 @@ async function endOf(op: (typeof ENDS)[number], array: NdArray, { name, layout }
 async function otherInputs({ map, actual, samples }: Recorded, allowed: number): Promise<{ readonly explained: Explained[]; readonly tried: number }> {
   const explained: Explained[] = [];
   let tried = 0;
-  const until = performance.now() + MILLISECONDS;
+  const allowance = new Allowance(STEPS);
+  const steps = stepsOfRun(map, samples[0]!.feeds);
   const [first, ...more] = samples.slice(0, 3);
   for (const [place, port] of map.inputs.entries()) {
     const rest = async ({ feeds, wanted }: RunSample, cause: Cause) => {
@@ -129,7 +134,8 @@ async function otherInputs({ map, actual, samples }: Recorded, allowed: number):
       return changed ? distance(await actual.run(changed), wanted) : Number.POSITIVE_INFINITY;
     };
     for (const cause of causesOf(first!.feeds[place]!, port)) {
-      if (performance.now() > until) return { explained, tried };
+      if (allowance.isSpent) return { explained, tried };
+      allowance.spend(steps);
       tried++;
       let error = await rest(first!, cause);
       for (const sample of more) if (error <= allowed) error = Math.max(error, await rest(sample, cause));
@@ -137,6 +143,13 @@ async function otherInputs({ map, actual, samples }: Recorded, allowed: number):
     }
   }
   return { explained, tried };
+}
+
+function stepsOfRun(map: Recorded['map'], feeds: Feeds): number {
+  if (map.layers.length === 0) return UNKNOWN_RUN;
+  const shapeOf = shapesBy(inferMap(map));
+  const read = stepsThrough(feeds.reduce((sum, { shape }) => sum + elementCount(shape), 0));
+  return map.layers.reduce((sum, layer) => sum + stepsOf(layer, shapeOf), read);
 }
 
 /** The mistakes that are made with inputs, as of a layer that does nothing but to read this one. */

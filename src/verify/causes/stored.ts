@@ -4,6 +4,7 @@ import { transposeValue, type Value } from '../../model/ops/array.js';
 import { operatorOf, type ValueType } from '../../model/ops/index.js';
 import { readOperand } from '../../model/ops/operands.js';
 import { elementCount, sliceAxis, type Tensor } from '../../model/tensor.js';
+import { type Allowance, stepsThrough } from '../allowance.js';
 import { widenWeight } from '../written/widen.js';
 import type { WrittenWeight } from '../written/written.js';
 import type { Suspect } from './cause.js';
@@ -40,10 +41,9 @@ interface Role {
 }
 
 /** Null where no weight of the layer differs, or the file has none of them. */
-export async function tryStored({ map, layer, types, weight }: StoredLayer, milliseconds: number): Promise<Findings | null> {
+export async function tryStored({ map, layer, types, weight }: StoredLayer, allowance: Allowance): Promise<Findings | null> {
   const operator = operatorOf(layer.op);
   if (!operator) return null;
-  const until = performance.now() + milliseconds;
   const roles = new Map<string, Role>();
   for (const [role, source] of Object.entries(layer.weights)) {
     const stored = weight(role);
@@ -59,10 +59,11 @@ export async function tryStored({ map, layer, types, weight }: StoredLayer, mill
     for (const cause of family(suspect)) {
       const changed = Object.keys(layer.weights).filter((role) => cause.layer && cause.layer.weights[role] !== layer.weights[role]);
       if (changed.length === 0 || cause.read || cause.made || !wrong.every(([role]) => changed.includes(role))) continue;
-      if (performance.now() > until) {
+      if (allowance.isSpent) {
         isCut = true;
         break;
       }
+      allowance.spend(stepsThrough(changed.reduce((sum, role) => sum + (roles.get(role)?.found.data.length ?? 0), 0)));
       tried++;
       const error = await errorWith(cause.layer!, changed, roles);
       if (error !== null && error <= worst * PART) explained.push({ kind: cause.kind, what: cause.what, layer: layer.name, error });

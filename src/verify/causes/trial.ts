@@ -4,6 +4,7 @@ import type { Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
 import { operatorOf } from '../../model/ops/index.js';
 import { elementCount, sliceAxis } from '../../model/tensor.js';
+import { type Allowance, stepsOf } from '../allowance.js';
 import type { Stated } from './as-stated.js';
 import type { Cause, Suspect } from './cause.js';
 import { picked } from './edit.js';
@@ -20,7 +21,7 @@ export interface Findings {
   readonly tried: number;
   /** Whether it is a fit, and not one of the known mistakes. */
   readonly isFitted: boolean;
-  /** Whether time ran out before all were tried. */
+  /** Whether what it may cost was spent before all were tried. */
   readonly isCut: boolean;
   /** Channels that were looked at, where not all were. */
   readonly channels: { readonly count: number; readonly of: number } | null;
@@ -29,7 +30,7 @@ export interface Findings {
 export interface TrialLimits {
   /** An error up to which numbers are the same. */
   readonly allowed: number;
-  readonly milliseconds: number;
+  readonly allowance: Allowance;
   /** Layers of the segment that are suspected; all where left out. */
   readonly suspects?: ReadonlySet<Layer>;
   /** What the file itself says; nothing where it is not to blame, or cannot be read. */
@@ -49,7 +50,6 @@ const MOST_NAMED = 4;
 /** @param samples the same segment on several inputs, with what was found of each; causes that explain the first are held to the others as well */
 export async function tryCauses(samples: readonly { readonly segment: Segment; readonly target: Value }[], limits: TrialLimits): Promise<Findings> {
   const [first, ...more] = samples as [(typeof samples)[number], ...(typeof samples)[number][]];
-  const until = performance.now() + limits.milliseconds;
   const { segment, target } = first;
   const known = await allValues(segment.layers, segment.values);
   const base = known.get(segment.layers.at(-1)!.outputs[0]!)!;
@@ -65,10 +65,11 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
     if (!trial) continue;
     if (trial.part) channels ??= { count: trial.part.count, of: trial.part.of };
     for (const [index, cause] of causesOf(trial.suspect, limits.stated).entries()) {
-      if (performance.now() > until) {
+      if (limits.allowance.isSpent) {
         isCut = true;
         break;
       }
+      limits.allowance.spend(trial.steps);
       tried++;
       const error = await trial.errorWith(cause);
       if (error !== null && error <= limits.allowed && error <= before * PART)
@@ -142,6 +143,8 @@ interface Trial {
   readonly suspect: Suspect;
   /** Output channels that are looked at; null where all are. */
   readonly part: Part | null;
+  /** What one cause costs. */
+  readonly steps: number;
   /** Of the layer's scale; null where the cause cannot be of this layer. */
   errorWith(cause: Cause): Promise<number | null>;
 }
@@ -164,9 +167,11 @@ function prepare(segment: Segment, layer: Layer, known: ReadonlyMap<string, Valu
   // What overflows is compared by its own scale.
   const scale = Math.max(scaleOf(base), scaleOf(target));
   const wanted = part ? picked(target, 1, range(part)) : target;
+  const stepsFor = (each: Layer) => stepsOf(each, (value) => known.get(value)?.shape);
   return {
     suspect,
     part,
+    steps: [layer, ...rest].reduce((sum, each) => sum + stepsFor(each), 0) * (part ? part.count / part.of : 1),
     async errorWith(cause) {
       try {
         const changed = cause.layer ?? layer;

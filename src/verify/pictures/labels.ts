@@ -73,10 +73,13 @@ function fromTable(names: readonly string[], table: string, file: string): strin
     .map((line) => /^\s*"?(.+?)"?\s*[,;\t]\s*"?([^,;\t]*?)"?\s*$/.exec(line));
   const bad = rows.indexOf(null);
   if (bad >= 0) throw new ModelError('malformed', `line ${bad + 1} is not "name of a picture, class"`, { file });
-  const classes = new Map(rows.map((row) => [row![1]!.replaceAll('\\', '/').replace(/^\.\//, ''), row![2]!]));
+  // Some file systems spell accents as letters of their own, which tables do not.
+  const classes = new Map(rows.map((row) => [row![1]!.replaceAll('\\', '/').replace(/^\.\//, '').normalize(), row![2]!]));
   return names.map((name) => {
-    const found = classes.get(name) ?? classes.get(name.split('/').at(-1)!);
+    const plain = name.normalize();
+    const found = classes.get(plain) ?? classes.get(plain.split('/').at(-1)!);
     if (found === undefined) throw new ModelError('malformed', `does not have the picture "${name}"`, { file });
+    if (found === '') throw new ModelError('malformed', `says no class of the picture "${name}"`, { file });
     return found;
   });
 }

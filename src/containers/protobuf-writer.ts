@@ -25,6 +25,8 @@ const FIXED32 = 5;
 const COPIED_BYTES = 1024;
 
 const TEXT = new TextEncoder();
+const FLOAT_BYTES = new Uint8Array(4);
+const FLOAT = new DataView(FLOAT_BYTES.buffer);
 
 /** A message under construction. Fields are encoded in the order of the calls. */
 export class MessageBuilder {
@@ -50,13 +52,15 @@ export class MessageBuilder {
   }
 
   float(field: number, value: number): this {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setFloat32(0, value, true);
-    return this.#tag(field, FIXED32).#add(bytes);
+    FLOAT.setFloat32(0, value, true);
+    return this.#tag(field, FIXED32).#add(FLOAT_BYTES);
   }
 
   string(field: number, text: string): this {
-    return this.bytes(field, TEXT.encode(text));
+    this.#tag(field, LENGTH_DELIMITED);
+    if (this.#addLetters(text)) return this;
+    const bytes = TEXT.encode(text);
+    return this.#varint(bytes.byteLength).#add(bytes);
   }
 
   /** A bytes field; a span is streamed later. */
@@ -71,8 +75,8 @@ export class MessageBuilder {
 
   message(field: number, message: MessageBuilder): this {
     this.#tag(field, LENGTH_DELIMITED).#varint(message.byteLength);
-    for (const piece of message.pieces) this.#add(piece);
-    return this;
+    for (const piece of message.#done) this.#add(piece);
+    return message.#length === 0 ? this : this.#add(message.#bytes.subarray(0, message.#length));
   }
 
   #tag(field: number, wireType: number): this {
@@ -86,6 +90,22 @@ export class MessageBuilder {
     this.#bytes[this.#length++] = value;
     this.byteLength++;
     return this;
+  }
+
+  /** A short text of ASCII behind its length, as nearly all names are: an encoder takes longer to be called. False where it is none, and nothing is added. */
+  #addLetters(text: string): boolean {
+    if (text.length > 127) return false;
+    this.#makeRoom(1 + text.length);
+    let at = this.#length;
+    this.#bytes[at++] = text.length;
+    for (let i = 0; i < text.length; i++) {
+      const letter = text.charCodeAt(i);
+      if (letter > 127) return false;
+      this.#bytes[at++] = letter;
+    }
+    this.#length = at;
+    this.byteLength += 1 + text.length;
+    return true;
   }
 
   #add(piece: Piece): this {

@@ -141,8 +141,8 @@ export class GraphBuilder {
       return [{ ...values[0]!, constant: folded }];
     }
     // Constants that turn out to be read become layers only now, so that they stand before what reads them.
-    const read = placed.inputs.map((input) => input && this.#flowing(input));
-    const made = { ...layer, inputs: trimmed(read.map((input) => input ?? '')) };
+    const read = trimmed(placed.inputs.map((input) => (input ? this.#flowing(input) : '')));
+    const made = read.every((value, i) => value === layer.inputs[i]) ? layer : { ...layer, inputs: read };
     this.layers.push(made);
     if (values.every(({ elements, dtype }) => elements && dtype !== null && !isFloatDType(dtype)) || op === 'Shape') this.#shapeMath.add(made);
     return values;

@@ -73,14 +73,17 @@ export function layersFrom(x: string, value: string, wiring: Wiring, numbers: Nu
   return isReached ? inner : null;
 }
 
-/** @returns null where a value is more than a small sum */
-export function inTermsOf(x: string, value: string, wiring: Wiring, numbers: Numbers): Sum | null {
-  try {
-    return new Expansion(x, wiring, numbers).value(value);
-  } catch (error) {
-    if (error === TOO_MUCH) return null;
-    throw error;
-  }
+/** Gives what each value is in terms of one; null where it is more than a small sum. What several of them are made of is worked out once. */
+export function inTermsOf(x: string, wiring: Wiring, numbers: Numbers): (value: string) => Sum | null {
+  const expansion = new Expansion(x, wiring, numbers);
+  return (value) => {
+    try {
+      return expansion.value(value);
+    } catch (error) {
+      if (error === TOO_MUCH) return null;
+      throw error;
+    }
+  };
 }
 
 const TOO_MUCH = new Error('more than any pattern');
@@ -197,12 +200,19 @@ function keyOf({ terms }: Sum): string {
 
 function sumOf(a: Sum, b: Sum): Sum {
   const terms = new Map(a.terms);
-  for (const [key, term] of b.terms) {
-    const coefficient = (terms.get(key)?.coefficient ?? 0) + term.coefficient;
-    if (coefficient === 0) terms.delete(key);
-    else terms.set(key, { ...term, coefficient });
-  }
-  return { terms, atoms: new Map([...a.atoms, ...b.atoms]) };
+  for (const [key, term] of b.terms) addTerm(terms, key, term);
+  return { terms, atoms: atomsOf(a, b) };
+}
+
+function addTerm(terms: Map<string, Term>, key: string, term: Term): void {
+  const known = terms.get(key);
+  const coefficient = (known?.coefficient ?? 0) + term.coefficient;
+  if (coefficient === 0) terms.delete(key);
+  else terms.set(key, known ? { ...term, coefficient } : term);
+}
+
+function atomsOf(a: Sum, b: Sum): Sum['atoms'] {
+  return b.atoms.size === 0 ? a.atoms : a.atoms.size === 0 ? b.atoms : new Map([...a.atoms, ...b.atoms]);
 }
 
 function scaled(a: Sum, factor: number): Sum {
@@ -211,7 +221,7 @@ function scaled(a: Sum, factor: number): Sum {
 
 function product(a: Sum, b: Sum): Sum {
   if (a.terms.size * b.terms.size > MAX_TERMS * 2) throw TOO_MUCH;
-  let made = NOTHING;
+  const terms = new Map<string, Term>();
   for (const left of a.terms.values()) {
     for (const right of b.terms.values()) {
       const powers = new Map(left.powers);
@@ -220,11 +230,10 @@ function product(a: Sum, b: Sum): Sum {
         if (raisedTo === 0) powers.delete(atom);
         else powers.set(atom, raisedTo);
       }
-      const term = { coefficient: left.coefficient * right.coefficient, powers };
-      made = sumOf(made, { terms: new Map([[termKey(powers), term]]), atoms: NOTHING.atoms });
+      addTerm(terms, termKey(powers), { coefficient: left.coefficient * right.coefficient, powers });
     }
   }
-  return { terms: made.terms, atoms: new Map([...a.atoms, ...b.atoms]) };
+  return { terms, atoms: atomsOf(a, b) };
 }
 
 /** Only of a single product. */

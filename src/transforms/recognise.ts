@@ -100,11 +100,12 @@ export function furthest<T>(
   numbers: Numbers,
   judge: (found: Found, x: string, end: Layer) => T | null,
 ): T | null {
+  const froms = values.toReversed().map((x) => ({ x, sumOf: inTermsOf(x, wiring, numbers) }));
   for (const end of ends) {
-    for (const x of values.toReversed()) {
+    for (const { x, sumOf } of froms) {
       const inner = layersFrom(x, end.outputs[0]!, wiring, numbers);
       if (!inner || !wiring.isClosed(inner, end)) continue;
-      const sum = inTermsOf(x, end.outputs[0]!, wiring, numbers);
+      const sum = sumOf(end.outputs[0]!);
       const judged = sum && judge({ sum, inner }, x, end);
       if (judged) return judged;
     }

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ByteSource, memorySource } from '../../src/bytes/byte-source.js';
 import { type Field, WireReader } from '../../src/containers/protobuf.js';
+import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
 import { ascii, joined, repeated } from '../hdf5-image.js';
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
@@ -33,6 +34,21 @@ describe('fields', () => {
     ]);
     expect(await reader(content).text(fields[1]!)).toBe('hi');
   });
+
+  it.each(['', 'conv1', 'x'.repeat(127), 'x'.repeat(128), 'x'.repeat(20_000), 'é'.repeat(64), `${'x'.repeat(126)}é`, '名'])(
+    'of text are read as they were written, inside of messages and behind other fields',
+    async (text) => {
+      const inner = new MessageBuilder().int(1, 300).string(2, text).float(3, 0.5).string(2, 'end');
+      const content = new MessageBuilder().string(17, text).message(4, inner).toBytes();
+      const [own, message] = await fieldsOf(content);
+      const wire = reader(content);
+      expect([own!.number, await wire.text(own!)]).toEqual([17, text]);
+      const fields: Field[] = [];
+      for await (const field of wire.fields(message!.start, message!.end)) fields.push(field);
+      expect([fields[0]!.varint, await wire.text(fields[1]!), await wire.text(fields[3]!)]).toEqual([300n, text, 'end']);
+      expect(new DataView(content.buffer).getFloat32(content.byteOffset + fields[2]!.start, true)).toBe(0.5);
+    },
+  );
 
   it('are found across the borders of what is read at once', async () => {
     const content = repeated(bytes(0x08, 0x96, 0x01), 5000);

@@ -67,6 +67,21 @@ async function agrees(op: string, inputs: readonly (readonly number[])[], right:
   }
 }
 
+it('a layer that was asked for with other shapes, dtypes or elements before gives what these make', () => {
+  const layer = makeLayer({ name: 'one', op: 'Add', inputs: ['a', 'b'], outputs: ['made'] });
+  const made = (dtype: 'float32' | 'int64', shape: readonly Dim[], elements?: readonly number[]) =>
+    inferLayer(layer, [
+      { dtype, shape, ...(elements ? { elements } : {}) },
+      { dtype, shape: [1], elements: [2] },
+    ])[0]!;
+  expect(made('float32', ['N', 3]).shape).toEqual(['N', 3]);
+  expect(made('float32', [4, 3]).shape).toEqual([4, 3]);
+  expect(made('int64', [4, 3]).dtype).toBe('int64');
+  expect(made('int64', [2], [1, 5]).elements).toEqual([3, 7]);
+  expect(made('int64', [2], [1, 6]).elements).toEqual([3, 8]);
+  expect(made('int64', [2]).elements).toBeUndefined();
+});
+
 describe('whatever the sizes', () => {
   it('Add makes what two shapes become together, or an error', async () => {
     await fc.assert(fc.asyncProperty(shapes(4), shapes(4), async (a, b) => agrees('Add', [a, b], broadcast(a, b))));

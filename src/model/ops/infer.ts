@@ -20,6 +20,25 @@ const MAX_KNOWN_ELEMENTS = 1024;
  * @throws ModelError 'malformed' naming the layer where what flows in does not fit it
  */
 export function inferLayer(layer: Layer, given: readonly ValueType[]): readonly ValueType[] {
+  const last = INFERRED.get(layer);
+  if (last?.given.length === given.length && given.every((type, i) => isSame(type, last.given[i]!))) return last.made;
+  const made = infer(layer, given);
+  INFERRED.set(layer, { given, made });
+  return made;
+}
+
+/** What came of each layer last: the types of a map are asked for by the builder, transforms and writers, and layers never change. */
+const INFERRED = new WeakMap<Layer, { readonly given: readonly ValueType[]; readonly made: readonly ValueType[] }>();
+
+function isSame(a: ValueType, b: ValueType): boolean {
+  return a === b || (a.dtype === b.dtype && isSameList(a.shape, b.shape) && isSameList(a.elements, b.elements));
+}
+
+function isSameList(a: readonly unknown[] | null | undefined, b: readonly unknown[] | null | undefined): boolean {
+  return a === b || (a?.length === b?.length && a?.every((item, i) => item === b![i]) === true);
+}
+
+function infer(layer: Layer, given: readonly ValueType[]): readonly ValueType[] {
   if (layer.foreign) return layer.outputs.map((_, i) => layer.foreign!.types[i] ?? UNKNOWN);
   const operator = operatorOf(layer.op);
   if (!operator) throw new ModelError('unsupported', `the operator ${layer.op} is not known`, { layer: layer.name });

@@ -5,6 +5,7 @@
  *
  * @see https://protobuf.dev/reference/protobuf/textformat-spec/
  */
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { ModelError } from '../errors.js';
 
 /** A name or number as it was written (a minus sign comes first), or a string without its quotes, escapes and seams. */
@@ -45,9 +46,12 @@ interface Token {
   readonly line: number;
 }
 
-/** @throws ModelError 'malformed' with the line, 'unsafe' where fields are more or deeper than any net has */
-export function parsePrototext(text: string, file: string): TextMessage {
-  const scanner = new Scanner(text, file);
+/**
+ * @param strings whether strings are text, or bytes of which each is a character (as `tensor_content` is)
+ * @throws ModelError 'malformed' with the line, 'unsafe' where fields are more or deeper than any net has
+ */
+export function parsePrototext(text: string, file: string, strings: 'text' | 'bytes' = 'text'): TextMessage {
+  const scanner = new Scanner(text, file, strings);
   let count = 0;
 
   function message(close: string | null, depth: number): TextMessage {
@@ -101,6 +105,7 @@ class Scanner {
   constructor(
     readonly text: string,
     readonly file: string,
+    readonly strings: 'text' | 'bytes',
   ) {
     this.#at = text.startsWith('\ufeff') ? 1 : 0;
     this.token = this.#scan();
@@ -142,14 +147,14 @@ class Scanner {
     let text = '';
     let bytes: number[] = [];
     const flush = () => {
-      if (bytes.length > 0) text += new TextDecoder().decode(Uint8Array.from(bytes));
+      if (bytes.length > 0) text += this.strings === 'bytes' ? decodeLatin1(Uint8Array.from(bytes)) : new TextDecoder().decode(Uint8Array.from(bytes));
       bytes = [];
     };
     while (this.token.kind === 'string') {
       const piece = this.next();
       const body = piece.text.slice(1, -1);
       // A character may be escaped byte by byte over several pieces.
-      if (body.includes('\\')) this.#unescape(body, piece.line, bytes);
+      if (body.includes('\\') || (this.strings === 'bytes' && NOT_ASCII.test(body))) this.#unescape(body, piece.line, bytes);
       else {
         flush();
         text += body;
@@ -221,5 +226,7 @@ function endOfString(text: string, start: number): number | null {
   }
   return null;
 }
+
+const NOT_ASCII = /[^\0-\x7f]/;
 
 const ESCAPES: Readonly<Record<string, number>> = { a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, '"': 34, "'": 39, '?': 63, '\\': 92 };

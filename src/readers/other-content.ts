@@ -67,10 +67,6 @@ const OTHERS: readonly Content[] = [
     what: 'a Caffe solver, how a net was trained: name the .caffemodel, and the prototxt of the net with --prototxt',
   },
   {
-    head: /^\s*(#[^\n]*\n\s*)*node\s*\{/,
-    what: 'a TensorFlow graph as text (.pbtxt): name the .pb; tf.io.write_graph(graph, folder, name, as_text=False) makes one',
-  },
-  {
     name: /(^|[/\\])(keras_metadata|tfhub_module|fingerprint)\.pb$/,
     what: 'a note beside a SavedModel, which holds no net: name the folder, or saved_model.pb in it',
   },

@@ -4,11 +4,13 @@
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/protobuf/saved_model.proto, meta_graph.proto and
  *   trackable_object_graph.proto
  */
-import type { ByteSource } from '../bytes/byte-source.js';
+import { type ByteSource, memorySource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import { type Field, WireReader } from '../containers/protobuf.js';
 import { readSingleString, readTensorBundle, type TensorBundle } from '../containers/tf-bundle.js';
 import { parseInput, readGraphDef, type TfGraph, type TfNode } from '../containers/tf-graph.js';
+import { encodeGraphText } from '../containers/tf-graph-text.js';
 import { type CheckpointObject, parseCheckpointObjects, readSavedObjects } from '../containers/tf-objects.js';
 import { parseSliceSpec, sliceOf } from '../containers/tf-slices.js';
 import { buildTensorflowMap, type TfPort } from '../dialects/tensorflow/graph.js';
@@ -16,8 +18,8 @@ import { ModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
 import type { ModelFile, Notice } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
-import type { ReadOptions } from './reader.js';
-import { OLD_GRAPH } from './tensorflow.js';
+import { PROBE_BYTES, type ReadOptions } from './reader.js';
+import { GRAPH_TEXT, OLD_GRAPH } from './tensorflow.js';
 import { type CallableFunction, callableFunctions } from './tensorflow-functions.js';
 import { restoredKeys } from './tensorflow-restored.js';
 import { OLD_MANIFEST, readModelJson } from './tfjs/model-json.js';
@@ -171,13 +173,28 @@ async function readContent(source: ByteSource): Promise<Content> {
 /** All graphs of a file: one of a frozen graph, one for each set of tags of a SavedModel. */
 export async function readContents(source: ByteSource): Promise<(Content & { readonly tags: readonly string[] })[]> {
   const wire = new WireReader(source);
-  const [first] = source.byteLength > 0 ? await source.read(0, 1) : [];
-  if (first !== SAVED_MODEL.schemaVersion << 3)
-    return [{ graph: await readGraphDef(source), signatures: [], version: null, isSavedModel: false, objects: null, tags: [] }];
+  const head = await source.read(0, Math.min(source.byteLength, PROBE_BYTES));
+  const [first] = head;
+  if (GRAPH_TEXT.test(decodeLatin1(head))) return [{ ...FROZEN, graph: await readGraphText(source) }];
+  if (first !== SAVED_MODEL.schemaVersion << 3) return [{ ...FROZEN, graph: await readGraphDef(source) }];
   const graphs: (Content & { readonly tags: readonly string[] })[] = [];
   for await (const field of wire.fields(0, source.byteLength))
     if (field.number === SAVED_MODEL.metaGraph) graphs.push(await readMetaGraph(wire, source, field));
   return graphs;
+}
+
+const FROZEN = { signatures: [], version: null, isSavedModel: false, objects: null, tags: [] } as const;
+
+/** All of it is held, its weights as well: they take up to four times their bytes as text. */
+const MAX_TEXT_BYTES = 2 ** 28;
+
+async function readGraphText(source: ByteSource): Promise<TfGraph> {
+  if (source.byteLength > MAX_TEXT_BYTES) {
+    const how = 'tf.io.write_graph(graph, folder, name, as_text=False) makes a file of bytes';
+    throw new ModelError('unsafe', `the graph is ${source.byteLength} bytes of text, and would be held in memory as a whole: ${how}`, { file: source.name });
+  }
+  const text = new TextDecoder().decode(await source.read(0, source.byteLength));
+  return readGraphDef(memorySource(encodeGraphText(text, source.name), source.name));
 }
 
 async function readMetaGraph(

@@ -1,6 +1,7 @@
-/** Reads TensorFlow's own files: frozen graphs (`.pb`), SavedModels, checkpoints. */
+/** Reads TensorFlow's own files: frozen graphs (`.pb`, `.pbtxt`), SavedModels, checkpoints. */
 
 import type { FileSet } from '../bytes/file-set.js';
+import { decodeLatin1 } from '../bytes/latin1.js';
 import type { Reader } from './reader.js';
 
 /** GraphDef's first field is a node, of which the first is the name; a SavedModel begins with its schema version and a MetaGraphDef. */
@@ -9,13 +10,15 @@ const SCHEMA_VERSION = 0x08;
 const META_GRAPH = 0x12;
 
 const SAVED_MODEL = 'saved_model.pb';
+/** A graph as text begins with a node too. */
+export const GRAPH_TEXT = /^\s*(#[^\n]*\n\s*)*node\s*:?\s*\{\s*(name|op)\s*:/;
 /** The graph of a TensorFlow.js model that a converter of 2018 wrote, whose weights a manifest beside it describes. */
 export const OLD_GRAPH = 'tensorflowjs_model.pb';
 
 export const tensorflow: Reader = {
   name: 'tensorflow',
   title: 'TensorFlow frozen graph or SavedModel',
-  extensions: ['.pb'],
+  extensions: ['.pb', '.pbtxt'],
   options: ['arch', 'assume', 'inputShape'],
 
   async match({ files, name, source, head, tail }) {
@@ -25,6 +28,7 @@ export const tensorflow: Reader = {
     const part = /^(.*)(\.meta|\.data-\d{5}-of-\d{5})$/s.exec(name);
     if (part) return files.has(`${part[1]}${INDEX}`);
     if (head[0] === SCHEMA_VERSION && head[1] === 1 && head[2] === META_GRAPH) return true;
+    if (GRAPH_TEXT.test(decodeLatin1(head))) return true;
     if (head[0] !== NODE) return false;
     const { looksLikeGraphDef } = await import('../containers/tf-graph.js');
     return looksLikeGraphDef(source);

@@ -54,7 +54,6 @@ const CASES: readonly (readonly [name: string, content: Uint8Array, says: RegExp
   ['x.ckpt', bytes('\n', 24, '\n', 12, 'conv1.weight', 0x12, 8, 8, 2), /MindSpore/],
   ['x.solverstate', bytes(8, 100, 0x12, 12, 'x.caffemodel', 0x1a, 4), /Caffe solver state/],
   ['solver.prototxt', text('# how\nnet: "x.prototxt"\nbase_lr: 0.01\n'), /Caffe solver/],
-  ['graph.pbtxt', text('node {\n  name: "a"\n  op: "Const"\n}\n'), /TensorFlow graph as text/],
   ['keras_metadata.pb', Uint8Array.of(0x0a, 2, 8, 1), /note beside a SavedModel/],
   ['labels.pbtxt', text('item {\n  id: 1\n}\n'), /class names/],
   ['inference.json', text('{"base_code":{"magic":"pir"},"program":{}}'), /Paddle/],

@@ -54,7 +54,7 @@ export async function checkCodes(
     const { engine } = await selectEngine(target.format, options);
     const session = await engine.open({ ...target, layers: shown });
     try {
-      const { feed, show, outputOf } = adaptPorts(session, widened, layoutOf);
+      const { feed, show, outputOf } = adaptPorts(session, widened, layoutOf, { names: written?.ports });
       const names = writtenNames(widened, written!, session, outputOf);
       const missing = coding.find((layer) => !names.has(layer));
       if (missing) throw new ModelError('engine', `${engine.name} does not show its codes`, { layer: missing.name });

@@ -120,7 +120,7 @@ export async function withInner<T>(
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
   try {
-    const { feed, outputOf } = adaptPorts(session, map, layoutOf, { keepsOrder: isWrittenFrom(map, written!) });
+    const { feed, outputOf } = adaptPorts(session, map, layoutOf, { keepsOrder: isWrittenFrom(map, written!), names: written!.ports });
     const names = writtenNames(map, written!, session, outputOf);
     return await work({
       source: sessionLayers({

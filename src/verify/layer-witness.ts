@@ -56,7 +56,7 @@ export async function withLayers<T>(
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
   try {
-    const { feed, outputOf } = adaptPorts(session, map, written.layoutOf, { keepsOrder: isWrittenFrom(map, written) });
+    const { feed, outputOf } = adaptPorts(session, map, written.layoutOf, { keepsOrder: isWrittenFrom(map, written), names: written.ports });
     const shapes = mapShapes(map);
     const names = writtenNames(map, written, session, outputOf);
     const actual = sessionLayers({ name: engine.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast: written.channelsLast ?? false });

@@ -2,7 +2,7 @@
  * Lines the ports of one model up with those of another description of it: a runtime's session, or another file.
  *
  * A port is known by its place in the list. Names are the first hint of which place is which, TensorFlow's habits the second, order
- * and shape the third; where several assignments are left, the caller may try which of them agrees.
+ * and shape the third; where a port may be several of those shown, the caller may try which of them agrees.
  */
 import { ModelError } from '../errors.js';
 import type { Dim } from '../model/layer-map.js';
@@ -20,12 +20,9 @@ export interface Alignment {
   readonly places: readonly (number | null)[];
   /** What the assignment rests on. */
   readonly by: 'name' | 'convention' | 'order' | 'shape';
-  /** Other assignments that names and shapes allow as well; empty where names decide. */
-  readonly others: readonly (readonly number[])[];
+  /** For each of the ports the places that names and shapes allow it, where that leaves a choice; empty where it does not. */
+  readonly candidates: readonly (readonly number[])[];
 }
-
-/** More ports than this that could be any of each other are taken in order: 24 assignments can be tried, 3,628,800 cannot. */
-const MOST_TRIED = 4;
 
 /**
  * @param keepsOrder whether the ports shown are known to come in the order of the own ones, whatever they are called
@@ -35,9 +32,9 @@ export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly 
   const inOrderOf = keepsOrder ? (places: readonly number[]) => places : inOrderOfIndex;
   const [ports, shown] = [distinct(ownPorts), distinct(shownPorts)];
   const exact = byName(ports, shown, (name) => name);
-  if (exact) return { places: exact, by: 'name', others: [] };
+  if (exact) return { places: exact, by: 'name', candidates: [] };
   const conventional = byName(ports, shown, bareName);
-  if (conventional) return { places: conventional, by: 'convention', others: [] };
+  if (conventional) return { places: conventional, by: 'convention', candidates: [] };
   const places: (number | null)[] = [];
   for (const { name } of ports) {
     const place = uniquePlace(shown, name);
@@ -47,17 +44,13 @@ export function alignPorts(ownPorts: readonly NamedPort[], shownPorts: readonly 
   const open = ports.map((_, i) => i).filter((i) => places[i] === null);
   const ordered = inOrderOf(left, shown);
   const wanted = inOrderOf(open, ports);
-  const fitting = assignments(wanted, ordered, (port, place) => canBe(ports[port]!, shown[place]!));
-  const inOrder = wanted.every((port, i) => i >= ordered.length || canBe(ports[port]!, shown[ordered[i]!]!));
-  const [first] = fitting;
-  const chosen = inOrder || !first ? ordered : first;
-  const assigned = (some: readonly number[]) => {
-    const all = [...places];
-    for (const [i, port] of wanted.entries()) all[port] = some[i] ?? null;
-    return all;
-  };
-  const others = ports.length === shown.length ? fitting.filter((other) => other.join() !== chosen.join()).map((other) => assigned(other) as number[]) : [];
-  return { places: assigned(chosen), by: inOrder ? 'order' : 'shape', others };
+  const fitting = new Map(wanted.map((port) => [port, ordered.filter((place) => canBe(ports[port]!, shown[place]!))]));
+  const inOrder = wanted.every((port, i) => i >= ordered.length || fitting.get(port)!.includes(ordered[i]!));
+  const chosen = (inOrder ? null : matched(wanted, (port) => fitting.get(port)!)) ?? ordered;
+  for (const [i, port] of wanted.entries()) places[port] = chosen[i] ?? null;
+  const isOpen = ports.length === shown.length && wanted.some((port) => fitting.get(port)!.length > 1);
+  const candidates = isOpen ? places.map((place, port) => fitting.get(port) ?? [place!]) : [];
+  return { places, by: inOrder ? 'order' : 'shape', candidates };
 }
 
 /** @throws ModelError 'engine' where no port has a counterpart */
@@ -123,24 +116,39 @@ function canBe(port: NamedPort, other: NamedPort): boolean {
   return more.length <= isFree(a.length < b.length ? port.shape : other.shape);
 }
 
-/** All ways to give each port a place of its own that fits it; none where there are too many to try, or no full one. */
-function assignments(ports: readonly number[], places: readonly number[], fits: (port: number, place: number) => boolean): number[][] {
-  const found: number[][] = [];
-  const extend = (taken: number[]) => {
-    if (taken.length === ports.length) {
-      found.push([...taken]);
-      return;
-    }
-    for (const place of places) {
-      if (taken.includes(place) || !fits(ports[taken.length]!, place)) continue;
-      extend([...taken, place]);
-      if (found.length > LIMIT) return;
-    }
-  };
-  if (ports.length > places.length) return [];
-  extend([]);
-  return found.length > LIMIT ? found.slice(0, 1) : found;
+/**
+ * Gives each port one of its places, the first that is free where it can: others make way only where none is (Kuhn's augmenting paths, so that
+ * a list of ports costs its square at most and not its factorial).
+ *
+ * @returns null where they cannot all have one
+ */
+export function matched(ports: readonly number[], placesOf: (port: number) => readonly number[]): number[] | null {
+  const holder = new Map<number, number>();
+  for (const port of ports) if (!settle(port, placesOf, holder)) return null;
+  const placeOf = new Map([...holder].map(([place, port]) => [port, place]));
+  return ports.map((port) => placeOf.get(port)!);
 }
 
-/** Assignments of as many ports as are tried. */
-const LIMIT = Array.from({ length: MOST_TRIED }, (_, i) => i + 1).reduce((product, n) => product * n, 1);
+function settle(port: number, placesOf: (port: number) => readonly number[], holder: Map<number, number>): boolean {
+  // From each place that was reached: which port wants it, so that those on the way can be moved on.
+  const wantedBy = new Map<number, number>();
+  const heldBy = new Map([...holder].map(([place, other]) => [other, place]));
+  const open = [port];
+  for (const next of open) {
+    const reached = placesOf(next).filter((place) => !wantedBy.has(place));
+    for (const place of reached) wantedBy.set(place, next);
+    const free = reached.find((place) => !holder.has(place));
+    if (free === undefined) {
+      for (const place of reached) open.push(holder.get(place)!);
+      continue;
+    }
+    for (let place: number | undefined = free; place !== undefined; ) {
+      const mover: number = wantedBy.get(place)!;
+      const left = heldBy.get(mover);
+      holder.set(place, mover);
+      place = mover === port ? undefined : left;
+    }
+    return true;
+  }
+  return false;
+}

@@ -21,14 +21,15 @@ import { type StatedOtherwise, tryStated } from './stated.js';
 import type { Subject } from './subject.js';
 import { compareWeights } from './weights.js';
 
-export async function comparePredictions(subject: Subject, options: VerifyOptions): Promise<Report> {
+export async function comparePredictions(opened: Subject, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
-  const { map, written, isRead, effort } = subject;
+  const { map, isRead, effort } = opened;
   const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
   options.onMap?.(map);
   const notes: string[] = [];
-  const alone = await runBoth(subject, options, notes);
-  const { narrowing, tolerances } = alone;
+  const alone = await runBoth(opened, options, notes);
+  const { subject, narrowing, tolerances } = alone;
+  const { written } = subject;
   const { outputs: compared, tolerance, problem } = alone.comparison.report();
   const kept = alone.kept.slice(0, effort.few);
   const ofOwn = (net: LayerMap) => ({ tolerance: tolerances.correctness('reference'), allowedFor: alone.ownAllowedFor(net) });

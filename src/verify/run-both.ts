@@ -45,6 +45,8 @@ const CALM_RANGES: readonly Range[] = [...new Set([RANGES.unit, RANGES.small, RA
 const MILD: ReadonlySet<Range> = new Set([RANGES.plain, RANGES.small, RANGES.colour, RANGES.unit]);
 
 export interface Ran {
+  /** As it was given, or with its layers paired by what its ports were found to be. */
+  readonly subject: Subject;
   readonly comparison: OutputsComparison;
   readonly expected: Pick<Expected, 'name' | 'engine' | 'witness'>;
   readonly actual: Pick<Actual, 'name' | 'engine' | 'device'>;
@@ -90,7 +92,8 @@ export async function runBoth(subject: Subject, options: VerifyOptions, notes: s
  * @param calm ranges to take instead of the usual
  * @returns null where plain numbers were left out, because rounding decides there
  */
-async function runOnce(subject: Subject, options: VerifyOptions, notes: string[], calm: readonly Range[] | null = null): Promise<Ran | null> {
+async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[], calm: readonly Range[] | null = null): Promise<Ran | null> {
+  let subject = asOpened;
   const { map, target, written, layoutOf, isRead, effort } = subject;
   notes.push(...(options.inputNotes ?? []));
   if (options.golden && subject.edited?.prelude) notes.push('recorded inputs, which are prepared, were turned back into pictures for the written file');
@@ -125,8 +128,13 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
       const recordedIn = recording && isRead ? arithmeticOf(map) : undefined;
       const asked = { atol, rtol, expected: expected.name, actual: actual.name, narrowest: narrowing?.narrowest, computeDType, recordedIn };
       if (actual.isAmbiguous && !isOurs) {
-        const assumed = await assignPorts(map, actual, { feeds: first, wanted: await expected.run(first, 0) }, tolerances(asked).outputs);
-        if (assumed !== null) notes.push(assumed);
+        const feedsOf = (sample: number) => (ahead?.sampleOf ?? sampleOf)(sample).feeds;
+        const evidence = { map, tolerance: tolerances(asked).outputs, samples, feedsOf, expected: expected.run, isAsked: recording === null };
+        const given = JSON.stringify(actual.aligned);
+        notes.push(...(await assignPorts(actual, evidence)));
+        const names = (what: 'inputs' | 'outputs') => actual.aligned[what].places.map((place) => actual[what][place ?? -1]?.name ?? '');
+        if (subject.withPorts && JSON.stringify(actual.aligned) !== given)
+          subject = await subject.withPorts({ inputs: names('inputs'), outputs: names('outputs') });
       }
       const net = { map, isRead, layers: options.layers === true, side: actual };
       const allowed = await measuredTolerances(asked, net, first);
@@ -234,6 +242,7 @@ async function runOnce(subject: Subject, options: VerifyOptions, notes: string[]
       }
       const differences = interfaceOf(subject, actual, kept[0], isOurs);
       return {
+        subject,
         comparison,
         expected,
         actual,

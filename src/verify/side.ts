@@ -74,18 +74,32 @@ export interface Places {
   readonly outputs: readonly (number | null)[];
 }
 
+/** The file's names for the map's ports, in the order of the map's. */
+export interface PortNames {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
 /** How ports are found where names do not say it. */
 export interface PortsKnown {
   /** Whether the session's ports come in the order of the map's, as those of a file do that was written from it. */
   readonly keepsOrder?: boolean;
   /** Other places than names, order and shapes give. */
   readonly places?: Places;
+  /** The session's names for the map's ports, where what they do told it. */
+  readonly names?: PortNames;
 }
 
 /**
  * @throws ModelError 'engine' where no port of the map has a counterpart
  */
-export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Ports, layoutOf: LayoutOf, { places, keepsOrder }: PortsKnown = {}): PortAdapter {
+export function adaptPorts(
+  session: Pick<Session, 'inputs' | 'outputs'>,
+  map: Ports,
+  layoutOf: LayoutOf,
+  { places: given, names, keepsOrder }: PortsKnown = {},
+): PortAdapter {
+  const places = given ?? (names && placesOf(session, names));
   const aligned = {
     inputs: alignPorts(map.inputs, session.inputs, keepsOrder),
     outputs: alignPorts(map.outputs, session.outputs, keepsOrder),
@@ -93,8 +107,9 @@ export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Po
   const shown = (what: 'inputs' | 'outputs') =>
     (places?.[what] ?? requirePlaces(aligned[what], map[what], session[what], what)).map((place) => session[what][place ?? -1]);
   const [inputs, outputs] = [shown('inputs'), shown('outputs')];
+  const taken = (what: 'inputs' | 'outputs') => ({ ...aligned[what], places: places?.[what] ?? aligned[what].places });
   return {
-    aligned,
+    aligned: { inputs: taken('inputs'), outputs: taken('outputs') },
     feed(feeds) {
       const entries = map.inputs.flatMap((port, i) => {
         const own = inputs[i];
@@ -109,6 +124,12 @@ export function adaptPorts(session: Pick<Session, 'inputs' | 'outputs'>, map: Po
       }),
     outputOf: (wanted) => outputs[map.outputs.indexOf(wanted)]?.name,
   };
+}
+
+function placesOf(session: Pick<Session, 'inputs' | 'outputs'>, names: PortNames): Places {
+  const among = (what: 'inputs' | 'outputs') =>
+    names[what].map((name) => session[what].findIndex((port) => port.name === name)).map((at) => (at < 0 ? null : at));
+  return { inputs: among('inputs'), outputs: among('outputs') };
 }
 
 /** Runs a session by the map's ports. */
@@ -130,7 +151,7 @@ export interface Actual extends Side {
   /** As the runtime states them. */
   readonly inputs: Session['inputs'];
   readonly outputs: Session['outputs'];
-  /** How the session's ports were found to be the map's. */
+  /** How the session's ports were found to be the map's, with the places that were assigned. */
   readonly aligned: PortAdapter['aligned'];
   /** The adapter's name on a GPU, else 'cpu'. */
   readonly device: string;
@@ -180,8 +201,10 @@ export async function openActual(
     device: availability.adapter?.name ?? used.device,
     inputs: session.inputs,
     outputs: session.outputs,
-    aligned: adapter.aligned,
-    isAmbiguous: adapter.aligned.inputs.others.length + adapter.aligned.outputs.others.length > 0,
+    get aligned() {
+      return adapter.aligned;
+    },
+    isAmbiguous: adapter.aligned.inputs.candidates.length + adapter.aligned.outputs.candidates.length > 0,
     assign: (places) => {
       adapter = adaptPorts(session, ports, layoutOf, { places, keepsOrder });
       run = runner();

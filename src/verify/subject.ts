@@ -5,7 +5,7 @@ import type { Effort } from './effort.js';
 import type { LayerSides } from './layer-witness.js';
 import type { ComparedLayers } from './layers.js';
 import type { WrittenTarget } from './options.js';
-import type { Actual, Feeds, LayoutOf } from './side.js';
+import type { Actual, Feeds, LayoutOf, PortNames } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import type { Expected } from './witness.js';
 import type { WrittenModel } from './written/written.js';
@@ -28,6 +28,8 @@ export interface Subject {
   readonly training: readonly string[];
   /** Weights of the expected side that are inputs too. */
   readonly overridable: readonly string[];
+  /** The same with the file's layers paired anew, where they were by the wiring, once it is known which of its ports is which. */
+  withPorts?(ports: PortNames): Promise<Subject>;
   /** Says before anything is run that the ports of the two cannot be the same. */
   checkInputs?(actual: Actual): void;
   /** @param first the first input; its answer is kept where it is needed anyway */

@@ -11,6 +11,7 @@ import { verifyWired } from './wired.js';
 import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
 import { openPaired } from './written/wired-alike.js';
+import type { WrittenModel } from './written/written.js';
 
 export type { ConversionToVerify, VerifyOptions, WrittenTarget } from './options.js';
 
@@ -32,7 +33,8 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
   if (!format.runs) return options.golden ? verifyWired(conversion, written, options) : verifyWeights(conversion, written, options);
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   checkSizes(map);
-  const subject: Subject = {
+  const facts = model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS;
+  const subjectOf = (written: WrittenModel): Subject => ({
     map,
     ...(edited ? { edited } : {}),
     target,
@@ -44,10 +46,11 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
       ...(map.architecture?.assumed ?? []),
       ...[...model.warnings, ...map.warnings].filter(({ code }) => code === 'assumed').map(({ message }) => message),
     ],
-    ...(model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS),
+    ...facts,
     openExpected: (first, notes) => chooseWitness({ source, model, map, edited }, { first, host: options.host, onProgress: options.onProgress }, notes),
     compareLayers: (run) => verifyLayers({ source, model, map, edited, target, written, ...run }, options),
     withLayers: (run, notes, work) => withLayers({ source, model, map, edited, target, written, ...run }, options, notes, work),
-  };
-  return comparePredictions(subject, options);
+    ...(written.partners ? { withPorts: async (ports) => subjectOf(await openPaired(format, target.files, map, target.wired, ports)) } : {}),
+  });
+  return comparePredictions(subjectOf(written), options);
 }

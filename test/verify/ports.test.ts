@@ -10,7 +10,7 @@ const named = (...names: string[]) => names.map((name) => ({ name, shape: ['N', 
 
 describe('alignPorts', () => {
   it('goes by names, whatever the order', () => {
-    expect(alignPorts(named('a', 'b'), named('b', 'a'))).toMatchObject({ places: [1, 0], by: 'name', others: [] });
+    expect(alignPorts(named('a', 'b'), named('b', 'a'))).toMatchObject({ places: [1, 0], by: 'name', candidates: [] });
   });
 
   it('gives names that repeat the places in order', () => {
@@ -61,7 +61,7 @@ describe('alignPorts', () => {
           { ...boxes, name: 'q' },
         ],
       ),
-    ).toMatchObject({ places: [1, 0], by: 'shape', others: [] });
+    ).toMatchObject({ places: [1, 0], by: 'shape', candidates: [] });
     expect(
       alignPorts(
         [boxes, scores],
@@ -73,16 +73,38 @@ describe('alignPorts', () => {
     ).toMatchObject({ places: [0, 1], by: 'order' });
   });
 
-  it('tells the other assignments that are left, for values to decide', () => {
-    expect(alignPorts(named('a', 'b'), named('x', 'y'))).toMatchObject({ places: [0, 1], by: 'order', others: [[1, 0]] });
-    expect(alignPorts(named('a', 'b'), named('a', 'y'))).toMatchObject({ places: [0, 1], others: [] });
+  it('tells the places that are left to each, for values to decide', () => {
+    const both = [0, 1];
+    expect(alignPorts(named('a', 'b'), named('x', 'y'))).toMatchObject({ places: [0, 1], by: 'order', candidates: [both, both] });
+    expect(alignPorts(named('a', 'b'), named('a', 'y'))).toMatchObject({ places: [0, 1], candidates: [] });
+  });
+
+  it('gives each of many a place that fits, and sees at once where not all can have one', () => {
+    const wide = (count: number, prefix: string) => Array.from({ length: count }, (_, i) => ({ name: `${prefix}${i}`, shape: [null, 4] }));
+    const [odd, even] = [
+      { name: 'odd', shape: [1, 7] },
+      { name: 'even', shape: [1, 4] },
+    ];
+    // What can be anything comes first, and makes way for what cannot.
+    expect(
+      alignPorts(
+        [{ name: 'free', shape: undefined }, odd, even],
+        [
+          { ...odd, name: 'p' },
+          { ...even, name: 'q' },
+          { ...even, name: 'r' },
+        ],
+      ).places,
+    ).toEqual([1, 0, 2]);
+    const found = alignPorts([...wide(40, 'a'), odd], [...wide(39, 'b'), even, { ...even, name: 'other' }]);
+    expect(found.places).toHaveLength(41);
   });
 
   it('leaves a port without a counterpart alone, and says which are there', () => {
     const found = alignPorts(named('a', 'b'), named('b'));
     expect(found.places).toEqual([null, 0]);
     expect(requirePlaces(found, named('a', 'b'), named('b'), 'outputs')).toEqual([null, 0]);
-    const none = { places: [null, null], by: 'order', others: [] } as const;
+    const none = { places: [null, null], by: 'order', candidates: [] } as const;
     expect(() => requirePlaces(none, named('a', 'b'), [], 'outputs')).toThrow(/0 \(\) outputs, the model has 2 \(a, b\)/);
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
+import { openModel } from '../../src/readers/open.js';
 import { nextStep } from '../../src/report/next-step.js';
 import { verifyConversion } from '../../src/verify/verify.js';
 import { beforeOutput, type Edit, editOnnx, integers } from './faults/onnx-edit.js';
@@ -97,6 +98,44 @@ describe('beside an input that has no batch', () => {
       graph.output![0]!.type!.tensorType!.shape!.dim![0] = { dimParam: 'N' } as never;
     });
     expect(report).toMatchObject({ verdict: 'mismatch', trials: [{ kind: 'batch', passed: false }] });
+  });
+});
+
+describe('six heads under other names in another order', () => {
+  const kernels = Array.from({ length: 6 }, (_, i) => spread(12, i - 3, 1 + i / 2));
+  const six = (order: readonly number[], nameOf: (head: number) => string): Graph => ({
+    nodes: order.map((head) => node('Gemm', ['x', `${nameOf(head)}k`], [nameOf(head)], turned, `${nameOf(head)}n`)),
+    inputs: [port('x', ['N', 4])],
+    outputs: order.map((head) => port(nameOf(head), ['N', 3])),
+    weights: order.map((head) => tensor(`${nameOf(head)}k`, [3, 4], kernels[head]!)),
+  });
+  const verifiedWith = async (edit: Edit) => {
+    const files = memoryFileSet({ 'net.onnx': await onnxBytes(six([0, 1, 2, 3, 4, 5], (head) => `head${head}`)) }, 'net.onnx');
+    const other = editOnnx(await onnxBytes(six([3, 5, 1, 0, 4, 2], (head) => `${900 - head}`)), edit);
+    const model = await openModel(files);
+    return verifyConversion(
+      { source: { files }, model, map: await model.map(), target: { files: memoryFileSet({ 'b.onnx': other }, 'b.onnx'), format: 'onnx' } },
+      {},
+    );
+  };
+
+  it('are a match, with their weights compared each with its own', async () => {
+    const report = await verifiedWith(() => {});
+    expect(report).toMatchObject({ verdict: 'match', compared: { outputs: 6 }, weights: { mismatches: [], unpaired: [] } });
+    expect(report.notes.join()).toContain('"head0" is "900", "head1" is "899"');
+    expect(report.notes.join()).toContain('the file calls output "head0" "900"');
+  });
+
+  it('are a mismatch where one of them is wrong, and that one is named', async () => {
+    const report = await verifiedWith((graph) => {
+      const wrong = graph.initializer!.find(({ name }) => name === '896k')!;
+      wrong.rawData = new Uint8Array(Float32Array.from(kernels[4]!, (value, i) => (i === 0 ? value + 1 : value)).buffer);
+      wrong.floatData = [];
+    });
+    expect(report.verdict).toBe('mismatch');
+    expect(report.outputs.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['head4']);
+    expect(report.weights!.mismatches.map(({ layer }) => layer)).toEqual(['head4n']);
+    expect(report.cause?.layer).toBe('head4n');
   });
 });
 

@@ -8,22 +8,27 @@
  */
 import type { FileSet } from '../../bytes/file-set.js';
 import { isModelError } from '../../errors.js';
-import type { Layer, LayerMap } from '../../model/layer-map.js';
+import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
 import { openModel } from '../../readers/open.js';
+import type { PortNames } from '../side.js';
 import type { WrittenFormat, WrittenModel } from './written.js';
 
 /**
  * Opens a written file, and where it does not have the map's names pairs its layers by the wiring.
  *
  * @param wired what is known of the file's wiring, which is read where this is left out
+ * @param ports which of the file's ports is which, where it is not their order that says it
  */
-export async function openPaired(format: WrittenFormat, files: FileSet, map: LayerMap, wired?: LayerMap): Promise<WrittenModel> {
+export async function openPaired(format: WrittenFormat, files: FileSet, map: LayerMap, wired?: LayerMap, ports?: PortNames): Promise<WrittenModel> {
   const named = await format.open(files, map.layers);
   const holding = map.layers.filter(({ weights }) => Object.keys(weights).length > 0);
   if (!format.runs || map.layers.length === 0 || (named.isOurs && holding.every((layer) => isPaired(named, layer)))) return named;
   const other = wired ?? (await mapOf(files));
   if (!other) return named;
-  const partners = pairLayers(map, other);
+  const partners = pairLayers(
+    map,
+    ports ? { ...other, inputs: inOrderOf(other.inputs, ports.inputs), outputs: inOrderOf(other.outputs, ports.outputs) } : other,
+  );
   // They are called as in the map, and stand where they stand there.
   if (map.layers.every((layer) => partners.get(layer)?.name === layer.name)) return named;
   const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));
@@ -37,6 +42,7 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
   if (byWiring < 0 || (byWiring === 0 && named.isOurs) || count(isPaired, paired, (layer) => renamed.get(layer)!) === 0) return named;
   return {
     ...paired,
+    ...(ports ? { ports } : {}),
     keepsEveryLayer: false,
     partners: new Map([...partners].map(([layer, partner]) => [layer.name, partner.name])),
     weight: (layer, role) => paired.weight(renamed.get(layer) ?? layer, role),
@@ -61,6 +67,13 @@ async function mapOf(files: FileSet): Promise<LayerMap | null> {
     if (!isModelError(error)) throw error;
     return null;
   }
+}
+
+/** As they come where a name is not among them. */
+function inOrderOf(ports: readonly Port[], names: readonly string[]): readonly Port[] {
+  const byName = new Map(ports.map((port) => [port.name, port]));
+  const found = names.flatMap((name) => byName.get(name) ?? []);
+  return found.length === ports.length ? found : ports;
 }
 
 type Net = Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>;

@@ -10,6 +10,7 @@ import type { Layer, LayerMap, Layout, Port } from '../../model/layer-map.js';
 import type { PaletteCodes } from '../../model/palette.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { SessionPort } from '../engine.js';
+import type { PortNames } from '../side.js';
 
 /** How the values of a stored integer weight are to be read. */
 export type WeightQuantisation =
@@ -34,6 +35,8 @@ export interface WrittenModel {
   readonly isOurs: boolean;
   /** Names of the file's layers by those of the map, where they were paired by the wiring and not by their names. */
   readonly partners?: ReadonlyMap<string, string>;
+  /** Which of its ports is which, where what they do told it. */
+  readonly ports?: PortNames;
   /** What the file says of how its weights were made; nothing where it is left out. */
   readonly claims?: readonly Claim[];
   /** Layers of the file that act as in training, for messages. */

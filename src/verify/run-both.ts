@@ -121,7 +121,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
     const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options) : null;
     const expected = ahead ?? witness;
     const isOurs = written !== null && isWrittenFrom(map, written);
-    const actual = await openActual(target, map, layoutOf, options, notes, isOurs);
+    const actual = await openActual(target, map, layoutOf, options, notes, { keepsOrder: isOurs, isHeavy: isHeavy(map) });
     try {
       subject.checkInputs?.(actual);
       const { atol, rtol } = options;

@@ -4,7 +4,7 @@ import { isModelError, ModelError } from '../errors.js';
 import type { LayerMap, Layout, Port } from '../model/layer-map.js';
 import { toLayout } from './array.js';
 import type { Availability, Engine, EngineChoice, EngineModel, NdArray, Session, SessionPort } from './engine.js';
-import { selectEngine } from './engines/index.js';
+import { apart, selectEngine } from './engines/index.js';
 import { type Alignment, alignPorts, requirePlaces } from './ports.js';
 
 /** One for each port, in the order of the map's ports: names may repeat, places do not. Undefined where a side has none. */
@@ -165,6 +165,7 @@ export interface Actual extends Side {
  * Opens the written file in a runtime of its format.
  *
  * @param keepsOrder see `PortsKnown`
+ * @param isHeavy whether it takes so much memory that it runs in a process of its own where there is a host
  * @throws ModelError 'engine' when none can run it
  */
 export async function openActual(
@@ -173,9 +174,11 @@ export async function openActual(
   layoutOf: LayoutOf,
   choice: EngineChoice,
   notes: string[],
-  keepsOrder = false,
+  { keepsOrder = false, isHeavy = false }: Pick<PortsKnown, 'keepsOrder'> & { readonly isHeavy?: boolean } = {},
 ): Promise<Actual> {
-  const { engine, availability, passedOver } = await selectEngine(target.format, choice);
+  const { engine: selected, availability, passedOver } = await selectEngine(target.format, choice);
+  const isApart = isHeavy && target.path !== undefined && selected.device === 'cpu' && !selected.isOwn;
+  const engine = isApart && choice.host ? apart(selected, choice.host) : selected;
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const { session, used, detail } = await openOrReread(engine, availability, target, choice, notes);

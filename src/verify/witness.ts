@@ -12,8 +12,8 @@ import { elementCount, type Tensor } from '../model/tensor.js';
 import { MIN_ROWS } from './agreement.js';
 import { toArray } from './array.js';
 import { isHeavy, isHuge, isLarge } from './effort.js';
-import type { Engine, EngineHost, EngineModel } from './engine.js';
-import { byReason, type Reason, witnessEngines } from './engines/index.js';
+import type { EngineHost, EngineModel } from './engine.js';
+import { apart, byReason, type Reason, witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
 import { feedsBehind, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
@@ -103,21 +103,6 @@ async function resting(open: () => Promise<Opened>, first: Feeds): Promise<Opene
     throw error;
   }
   return { run, rest, close: rest };
-}
-
-/** The engine in a process of its own, which ends with its session: memory that a runtime never gives back goes with it. */
-function apart(engine: Engine, host: EngineHost): Engine {
-  return {
-    ...engine,
-    availability: () => host.availability(engine),
-    async open(model) {
-      const session = await host.open(engine, model).catch((error: unknown) => {
-        host.end(engine);
-        throw error;
-      });
-      return { ...session, close: () => session.close().finally(() => host.end(engine)) };
-    },
-  };
 }
 
 /**

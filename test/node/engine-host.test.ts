@@ -109,9 +109,20 @@ test('arrays of every kind travel as they are, and what the process prints does 
 });
 
 test('the variables that make runtimes exact are set before their libraries load', async () => {
-  expect((await host.availability(engine('chatter'))).detail).toBe('0');
+  expect((await host.availability(engine('chatter'))).detail).toMatch(/^0 .*hugetlb=1$/);
   host = engineHost({ entry, env: { WEIGHBRIDGE_TEST_VARIABLE: 'seen' } });
   expect((await host.availability(engine('chatter'))).detail).toBe('seen');
+});
+
+test('large pages are asked for beside what the user tunes', async () => {
+  const before = process.env.GLIBC_TUNABLES;
+  process.env.GLIBC_TUNABLES = 'glibc.malloc.check=0';
+  try {
+    expect((await host.availability(engine('chatter'))).detail).toBe('0 glibc.malloc.check=0:glibc.malloc.hugetlb=1');
+  } finally {
+    if (before === undefined) delete process.env.GLIBC_TUNABLES;
+    else process.env.GLIBC_TUNABLES = before;
+  }
 });
 
 test('a model in memory is refused, for the other process could not open it', async () => {

@@ -43,7 +43,7 @@ serveEngines(
     formats: ['onnx'],
     device: 'gpu',
     async availability() {
-      return way === 'exit' ? process.exit(7) : { available: true, detail: process.env.WEIGHBRIDGE_TEST_VARIABLE ?? `${process.env.NVIDIA_TF32_OVERRIDE}` };
+      return way === 'exit' ? process.exit(7) : { available: true, detail: process.env.WEIGHBRIDGE_TEST_VARIABLE ?? `${process.env.NVIDIA_TF32_OVERRIDE} ${process.env.GLIBC_TUNABLES}` };
     },
     open: async () => session(way),
   })),

@@ -1,9 +1,11 @@
 /** A net whose weights take much memory: one of the two sides at a time. */
 import { expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { ModelError } from '../../src/errors.js';
 import { runAhead } from '../../src/verify/ahead.js';
-import type { NdArray } from '../../src/verify/engine.js';
+import type { EngineHost, NdArray } from '../../src/verify/engine.js';
 import { PLAIN } from '../../src/verify/inputs.js';
+import { openActual } from '../../src/verify/side.js';
 import type { Expected } from '../../src/verify/witness.js';
 
 const feed = (value: number): NdArray => ({ shape: [1], data: Float32Array.of(value) });
@@ -52,4 +54,24 @@ it('what it cannot compute is told when that is asked for, and not before', asyn
   const ahead = await runAhead(witness, 2, (sample) => ({ range: PLAIN, feeds: [feed(13 + sample)] }), {});
   await expect(ahead.run(ahead.sampleOf(0).feeds)).rejects.toMatchObject({ kind: 'engine', problem: 'not this one' });
   expect(await ahead.run(ahead.sampleOf(1).feeds)).toEqual([feed(28)]);
+});
+
+it('the written file runs in a process of its own, which ends with it, where its weights take much memory', async () => {
+  const asked: string[] = [];
+  const port = { name: 'x', shape: [1] };
+  const host: EngineHost = {
+    availability: async () => ({ available: true, detail: '' }),
+    async open({ name }) {
+      asked.push(`open ${name}`);
+      return { inputs: [port], outputs: [port], run: async (feeds) => new Map(feeds), close: async () => void asked.push('close') };
+    },
+    end: ({ name }) => void asked.push(`end ${name}`),
+    close: async () => {},
+  };
+  const ports = [{ name: 'x', value: 'x', dtype: 'float32', shape: [1], layout: 'other' }] as const;
+  const target = { format: 'onnx', files: memoryFileSet({ 'a.onnx': new Uint8Array(1) }, 'a.onnx'), path: '/a.onnx' };
+  const actual = await openActual(target, { inputs: ports, outputs: ports }, () => 'other', { host, engine: 'ort-cpu' }, [], { isHeavy: true });
+  expect(await actual.run([feed(3)])).toEqual([feed(3)]);
+  await actual.close();
+  expect(asked).toEqual(['open ort-cpu', 'close', 'end ort-cpu']);
 });

@@ -7,3 +7,7 @@ export async function fromCompanion<Module>(error: unknown, _name: string): Prom
 export async function resolvePackage(name: string): Promise<string> {
   return import.meta.resolve(name);
 }
+
+export async function requireScripts(): Promise<null> {
+  return null;
+}

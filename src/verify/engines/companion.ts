@@ -37,6 +37,25 @@ export async function resolvePackage(name: string): Promise<string> {
   }
 }
 
+/**
+ * Packages of scripts (CommonJS), all of one place: beside us, or beside `weighbridge-engines`. Imported, each is looked through for all that it could
+ * give: of TensorFlow.js's half a second, in which it would be loaded five times.
+ *
+ * @returns null where they are not there together, or are no scripts: then they are to be imported
+ */
+export async function requireScripts<Modules extends readonly unknown[]>(names: readonly string[]): Promise<Modules | null> {
+  const createRequire = process.getBuiltinModule?.('node:module').createRequire;
+  if (!createRequire) return null;
+  for (const from of [import.meta.url, await resolvePackage(COMPANION).catch(() => null)]) {
+    try {
+      if (from !== null) return names.map(createRequire(from)) as unknown as Modules;
+    } catch {
+      // Why it is not there, or no script, is told by who imports it.
+    }
+  }
+  return null;
+}
+
 /** A name that a bundler for Node does not look for. */
 const COMPANION = 'weighbridge-engines';
 

@@ -86,3 +86,18 @@ export function placed(engine: Engine, host: EngineHost | undefined): Engine {
     },
   };
 }
+
+/** The engine in a process of its own, which ends with its session: memory that a runtime never gives back goes with it. */
+export function apart(engine: Engine, host: EngineHost): Engine {
+  return {
+    ...engine,
+    availability: () => host.availability(engine),
+    async open(model) {
+      const session = await host.open(engine, model).catch((error: unknown) => {
+        host.end(engine);
+        throw error;
+      });
+      return { ...session, close: () => session.close().finally(() => host.end(engine)) };
+    },
+  };
+}

@@ -1,6 +1,6 @@
 /** TensorFlow.js on WebAssembly: fast enough for a whole VGG16, and nothing native to install. */
 import type { Engine } from '../engine.js';
-import { fromCompanion, resolvePackage } from './companion.js';
+import { fromCompanion, requireScripts, resolvePackage } from './companion.js';
 import { installLine } from './install.js';
 import { describeTfjs, importTfjs, tfjsEngine } from './tfjs.js';
 
@@ -30,6 +30,8 @@ export const tfjsWasm: Engine = tfjsEngine({
 });
 
 async function importBackend(): Promise<typeof import('@tensorflow/tfjs-backend-wasm')> {
+  const scripts = await requireScripts<[typeof import('@tensorflow/tfjs-backend-wasm')]>(['@tensorflow/tfjs-backend-wasm']);
+  if (scripts) return scripts[0];
   try {
     return await import('@tensorflow/tfjs-backend-wasm');
   } catch (error) {

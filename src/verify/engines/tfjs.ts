@@ -5,7 +5,7 @@
 import { closingOnError } from '../../bytes/closing.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type Session } from '../engine.js';
-import { fromCompanion } from './companion.js';
+import { fromCompanion, requireScripts } from './companion.js';
 import { toTfjsConfig } from './tfjs-config.js';
 import { tfjsFiles } from './tfjs-files.js';
 import { readOriginal } from './tfjs-original.js';
@@ -79,6 +79,8 @@ export async function importTfjs(): Promise<Tfjs> {
 
 /** All from one place: they share the first, and would not know each other's. */
 async function importPackages(): Promise<Tfjs> {
+  const scripts = await requireScripts<[Core, LayersApi, ConverterApi]>(['@tensorflow/tfjs-core', '@tensorflow/tfjs-layers', '@tensorflow/tfjs-converter']);
+  if (scripts) return { core: scripts[0], layers: scripts[1], converter: scripts[2] };
   try {
     const core = await import('@tensorflow/tfjs-core');
     return { core, layers: await import('@tensorflow/tfjs-layers'), converter: await import('@tensorflow/tfjs-converter') };
@@ -93,6 +95,8 @@ async function importPackages(): Promise<Tfjs> {
 
 /** The backend in plain JavaScript, which the others use too. */
 export async function importTfjsCpu(): Promise<unknown> {
+  const scripts = await requireScripts(['@tensorflow/tfjs-backend-cpu']);
+  if (scripts) return scripts[0];
   try {
     return await import('@tensorflow/tfjs-backend-cpu');
   } catch (error) {

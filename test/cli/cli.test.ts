@@ -168,17 +168,6 @@ it('formats lists every reader and writer', () => {
   expect(names).toEqual(expect.arrayContaining(['keras-h5', 'pytorch', 'caffe', 'onnx']));
 });
 
-it('the demo converts all three dialects in both precisions, and everything matches', () => {
-  const folder = temporaryFolder();
-  const { status, stdout } = weighbridge(['demo', '--folder', join(folder, 'out'), '--json']);
-  expect(status).toBe(0);
-  const document = JSON.parse(stdout);
-  expect(document.verdicts).toEqual(Array(6).fill('match'));
-  for (const list of document.predictions) {
-    expect(list.map(({ digit }: { digit: number }) => digit)).toEqual(document.labels);
-  }
-});
-
 describe('conveniences', () => {
   it('verifies one file against recorded outputs alone, and says what is missing without them', () => {
     const output = join(temporaryFolder(), 'digits.onnx');

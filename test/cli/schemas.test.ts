@@ -52,10 +52,15 @@ describe('what is printed with --json', () => {
     ['error', ['inspect', join(ROOT, 'test/fixtures/hdf5/chunked.h5')]],
   ])('fits %s: %j', (name, args) => fits(name, printed(args)));
 
-  it('by the demo', () => {
-    const document = printed(['demo', '--folder', temporaryFolder()]);
+  it('by the demo, which converts all three dialects in both precisions, and everything matches', () => {
+    const { status, stdout } = weighbridge(['demo', '--folder', join(temporaryFolder(), 'out'), '--json']);
+    expect(status).toBe(0);
+    const document = JSON.parse(stdout);
     fits('demo', document);
-    expect(document.predictions).toHaveLength(6);
+    expect(document.verdicts).toEqual(Array(6).fill('match'));
+    for (const list of document.predictions) {
+      expect(list.map(({ digit }: { digit: number }) => digit)).toEqual(document.labels);
+    }
   }, 60_000);
 
   it('by convert and a dry run, with what was assumed of bare weights', () => {

@@ -8,10 +8,11 @@ import { closingOnError } from '../../bytes/closing.js';
 import { readNpz } from '../../containers/npy.js';
 import { ModelError } from '../../errors.js';
 import { nodeFileSet } from '../../node/index.js';
+import { verdictGlance } from '../../report/verdict.js';
 import { toArray } from '../../verify/array.js';
 import type { NdArray } from '../../verify/engine.js';
 import { selectEngine } from '../../verify/engines/index.js';
-import { runConvert } from '../commands/convert.js';
+import { type ConvertFlags, runConvert } from '../commands/convert.js';
 import type { CommonFlags } from '../options.js';
 import { colour, formatBytes, formatNumber, formatTime, makeVoice, table, type Voice } from '../print.js';
 import { makeVgg16 } from './make-vgg16.js';
@@ -42,6 +43,16 @@ export async function runDemo(flags: DemoFlags): Promise<void> {
   voice.next(['convert', 'model.h5', '-o', 'model.onnx'], 'does the same with a file of yours');
 }
 
+/** Converts, and says what happened in a table's row alone, unless more is asked for or something is wrong. */
+async function convertBriefly(voice: Voice, title: string, path: string, flags: Omit<ConvertFlags, 'force' | 'verify'>) {
+  const said: string[] = [];
+  const keep = (text: string) => void said.push(text);
+  const document = await runConvert(voice.verbose ? voice : { ...voice, say: keep, tell: keep }, path, { ...flags, force: true, verify: true });
+  const report = document.report!;
+  if (report.verdict !== 'match' && !voice.asJson) voice.say(`${colour.bold(title)}\n${said.join('\n')}\n`);
+  return { document, report };
+}
+
 interface Prediction {
   readonly digit: number;
   readonly probability: number;
@@ -49,18 +60,20 @@ interface Prediction {
 
 async function demoDigits(voice: Voice, folder: string) {
   const say = voice.asJson ? () => {} : voice.say;
+  say(
+    'demo     a net that reads digits, as Keras, PyTorch and Caffe saved it, becomes ONNX; then ONNX Runtime reads 20 pictures with each file, and is held to what the framework had said of them\n',
+  );
   const errors: number[] = [];
   const converted: { title: string; dtype: string; path: string; byteLength: number; verdict: string }[] = [];
   for (const { title, model, golden } of DIALECTS) {
     for (const dtype of DTYPES) {
-      say(colour.bold(`${title} → ONNX ${dtype}`));
       const path = join(folder, `digits-${title.toLowerCase()}-${dtype}.onnx`);
       const source = relative('.', join(DIGITS, model));
       const page = path.replace(/\.onnx$/, '.html');
-      const { report } = await runConvert(voice, source, { output: path, dtype, golden: join(DIGITS, golden), report: [page], force: true, verify: true });
-      errors.push(Math.max(...report!.outputs.map(({ maxAbsolute }) => maxAbsolute)));
-      converted.push({ title, dtype, path, byteLength: (await stat(path)).size, verdict: report!.verdict });
-      say('');
+      const flags = { output: path, dtype, golden: join(DIGITS, golden), report: [page] };
+      const { report } = await convertBriefly(voice, `${title} → ONNX ${dtype}`, source, flags);
+      errors.push(Math.max(...report.outputs.map(({ maxAbsolute }) => maxAbsolute)));
+      converted.push({ title, dtype, path, byteLength: (await stat(path)).size, verdict: report.verdict });
     }
   }
   const { labels } = JSON.parse(await readFile(join(DIGITS, 'labels.json'), 'utf8')) as { labels: number[] };
@@ -70,10 +83,8 @@ async function demoDigits(voice: Voice, folder: string) {
     const nhwc = path.includes('keras');
     predictions.push(await predict(path, nhwc ? pictures : await loadInput('torch.npz')));
   }
-  if (colour.isColorSupported && process.stdout.isTTY && !voice.asJson) {
-    say(colour.bold('What the converted nets see, and what they say'));
+  if (colour.isColorSupported && process.stdout.isTTY && !voice.asJson)
     say(drawPictures(pictures, (i) => `${predictions[0]![i]!.digit} (${(100 * predictions[0]![i]!.probability).toFixed(0)} %)`));
-  }
   const right = (title: string) => ({ title, align: 'right' as const });
   const rows = converted.map(({ title, dtype, byteLength, verdict }, i) => {
     const list = predictions[i]!;
@@ -86,10 +97,8 @@ async function demoDigits(voice: Voice, folder: string) {
       if (digit !== labels[i]) say(`wrong    ${path} takes picture ${i}, a ${labels[i]}, for a ${digit}`);
     });
   if (converted.every(({ verdict }) => verdict === 'match'))
-    say(
-      `\ndone     three files of one net, from Keras, PyTorch and Caffe, became six of ONNX, and ONNX Runtime predicts from each what the framework that wrote it had recorded`,
-    );
-  say(`reports  ${converted[0]!.path.replace(/\.onnx$/, '.html')} and five more are pages to open`);
+    say('\ndone     each of the six files says what the framework had said: in float32 to within rounding, in float16 to within what narrower weights cost');
+  say(`reports  ${converted[0]!.path.replace(/\.onnx$/, '.html')} and five more are pages to open; --verbose prints them`);
   say(`pictures ${relative('.', join(DIGITS, 'images'))}`);
   return { schema: 'weighbridge/demo@1', converted, predictions, labels, verdicts: converted.map(({ verdict }) => verdict) };
 }
@@ -148,24 +157,26 @@ async function demoVgg16(voice: Voice, folder: string) {
     ['Caffe', 'vgg16.caffemodel'],
   ] as const) {
     for (const dtype of DTYPES) {
-      say(colour.bold(`${title} → ONNX ${dtype}`));
+      const name = `${title} → ONNX ${dtype}`;
       const path = join(folder, `vgg16-${title.toLowerCase()}-${dtype}.onnx`);
       const startedAt = performance.now();
-      const document = await runConvert(voice, join(sources, model), { output: path, dtype, force: true, verify: true });
+      const { document, report } = await convertBriefly(voice, name, join(sources, model), { output: path, dtype });
       const elapsedMs = performance.now() - startedAt;
-      verdicts.push(document.report!.verdict);
+      verdicts.push(report.verdict);
+      // Each takes half a minute.
+      say(`${name.padEnd(22)}  ${report.verdict}: ${verdictGlance(report)}`);
       rows.push([
         title,
         dtype,
         formatBytes((await stat(path)).size),
         formatTime(document.elapsedMs),
         formatTime(elapsedMs - document.elapsedMs),
-        document.report!.verdict,
+        report.verdict,
       ]);
-      say('');
     }
   }
   const right = (title: string) => ({ title, align: 'right' as const });
+  say('');
   say(table([{ title: 'source' }, { title: 'dtype' }, right('size'), right('conversion'), right('verification'), { title: 'verdict' }], rows));
   // maxRSS is in KiB on every platform.
   say(`\nPeak memory of this process, verification included: ${formatBytes(process.resourceUsage().maxRSS * 1024)}.`);

@@ -119,8 +119,8 @@ export function helpEnd(name: string): string {
   const commands = end.examples.map(([command]) => `  weighbridge ${command}`);
   const column = Math.min(52, Math.max(...commands.map(({ length }) => length)) + 3);
   const lines = end.examples.flatMap(([, what], i) => {
-    const line = `${commands[i]!.padEnd(column - 1)} ${what}`;
-    return line.length <= WIDTH ? [line] : [commands[i]!, `${' '.repeat(6)}${what}`];
+    const line = `${commands[i]!.padEnd(column - 2)}  ${what}`;
+    return commands[i]!.length < column - 1 && line.length <= WIDTH ? [line] : [commands[i]!, `${' '.repeat(6)}${what}`];
   });
   const exits = end.exits ? `\n\nExit codes:\n${end.exits.map((exit) => `  ${exit}`).join('\n')}` : '';
   return `\nExamples:\n${lines.join('\n')}${exits}`;

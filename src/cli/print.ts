@@ -24,8 +24,8 @@ export { colour, errColour };
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
-  /** Left out first where the terminal is too narrow. */
-  readonly optional?: boolean;
+  /** Left out where the terminal is too narrow: before anything is cut, or only where that was not enough. */
+  readonly optional?: boolean | 'last';
   /** Words that go on in the next line where the terminal is too narrow. */
   readonly wraps?: boolean;
 }
@@ -41,17 +41,21 @@ const MAX_WIDTH = 200;
  *
  * Cells are plain text; control characters in them are made visible.
  *
- * @param width of the terminal: optional columns go first, then words wrap where a column lets them, then long texts lose their middle. In a pipe nothing is cut.
+ * @param width of the terminal: optional columns go first, then words wrap where a column lets them, then long texts lose their middle, then what is
+ *   optional last goes. In a pipe nothing is cut.
  */
 export function table(columns: readonly Column[], cells: readonly (readonly string[])[], width = terminalWidth()): string {
   const rows = cells.map((row) => row.map(safeText));
   const widths = columns.map(({ title }, i) => rows.reduce((widest, row) => Math.max(widest, Math.min(row[i]!.length, MAX_WIDTH)), title.length));
   let used = columns.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
   const total = () => used.reduce((sum, i) => sum + widths[i]! + 2, -2);
-  while (total() > width && used.some((i) => columns[i]!.optional)) {
-    const dropped = used.findLast((i) => columns[i]!.optional);
-    used = used.filter((i) => i !== dropped);
-  }
+  const dropWhile = (optional: Column['optional']) => {
+    while (total() > width && used.some((i) => columns[i]!.optional === optional)) {
+      const dropped = used.findLast((i) => columns[i]!.optional === optional);
+      used = used.filter((i) => i !== dropped);
+    }
+  };
+  dropWhile(true);
   while (total() > width) {
     const wrapped = used.filter((i) => columns[i]!.wraps && widths[i]! > LEAST_WRAPPED).sort((a, b) => widths[b]! - widths[a]!)[0];
     if (wrapped === undefined) break;
@@ -62,6 +66,7 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
     if (widest === undefined || widths[widest]! <= LEAST_WIDTH) break;
     widths[widest]!--;
   }
+  dropWhile('last');
   const lines = (i: number, text: string) => {
     if (widths[i] === MAX_WIDTH) return [text];
     return columns[i]!.wraps ? wrapWords(text, widths[i]!).map((part) => cutMiddle(part, widths[i]!)) : [cutMiddle(text, widths[i]!)];
@@ -126,7 +131,7 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
     say: (text) => void process.stdout.write(`${wrapTold(text, terminalWidth())}\n`),
     json: (document) => void process.stdout.write(`${encodeJson(document)}\n`),
     tell: (text) => {
-      if (!quiet) process.stderr.write(`${wrapTold(text, terminalWidth(process.stderr))}\n`);
+      if (!quiet) process.stderr.write(`${wrapTold(text, terminalWidth(process.stderr), true)}\n`);
     },
     next(words, why) {
       // What came through stdin is gone, and cannot be named again.

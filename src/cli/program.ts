@@ -21,7 +21,7 @@ const makeProgram = () =>
       `\nExamples:
   weighbridge inspect model.h5                     what a file holds
   weighbridge convert model.h5 -o model.onnx       converted, and proved right
-  weighbridge shrink model.pth --to onnx -o small/ int8, with what it costs
+  weighbridge shrink model.pth -o small.onnx       int8, with what it costs
   weighbridge verify a.h5 b.onnx                   do both predict the same?
   weighbridge audit stranger.pth                   is it safe to load?
   weighbridge convert --help                       all that a command takes

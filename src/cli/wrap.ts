@@ -7,16 +7,20 @@ const TOLD = /^(?:([a-z][a-z-]*(?: [a-z]+)? {2,})|\d+ of \d+ {2,}|[a-z][a-z ]*(?
 /** Where lines of a label go on; too little is left beside a longer one. */
 const INDENT = 9;
 
-/** Breaks lines that are told in words, and no others, before words that the width has no room for. */
-export function wrapTold(text: string, width: number): string {
+/**
+ * Breaks lines that are told in words, and no others, before words that the width has no room for.
+ *
+ * @param isNarration whether all of it is words, such as whole sentences
+ */
+export function wrapTold(text: string, width: number, isNarration = false): string {
   return text
     .split('\n')
     .map((line) => {
       const plain = line.replace(COLOURS, '');
       if (plain.length <= width) return line;
       const isMore = plain.startsWith(' '.repeat(INDENT));
-      if (!isMore && !TOLD.test(plain)) return line;
-      return wrapWords(line, width, INDENT).join('\n');
+      const isLabelled = isMore || TOLD.test(plain);
+      return isLabelled || isNarration ? wrapWords(line, width, isLabelled ? INDENT : 0).join('\n') : line;
     })
     .join('\n');
 }

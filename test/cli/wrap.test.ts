@@ -35,6 +35,32 @@ it('wrapWords keeps every word, in lines that fit', () => {
   );
 });
 
+it('narration is words in every line', () => {
+  const text = 'Dropout acts in training only and was left out (dropout1, dropout2)';
+  expect(wrapTold(text, 60)).toBe(text);
+  expect(wrapTold(text, 60, true)).toBe('Dropout acts in training only and was left out (dropout1,\ndropout2)');
+});
+
+it('a table leaves columns out before it breaks: some at once, some only where cutting names was not enough', () => {
+  const number = { align: 'right' } as const;
+  const columns = [
+    { title: 'layer' },
+    { title: 'sha256', optional: true },
+    { title: 'parameters', ...number },
+    { title: 'bytes', ...number, optional: 'last' },
+  ] as const;
+  const titles = (width: number) => {
+    const lines = table(columns, [['a/long/name/of/a/layer', 'd86d99093f1c', '25,088', '96.0 KiB']], width).split('\n');
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
+    return { titles: lines[0]!.split(/ +/), name: lines[1]!.split(' ')[0] };
+  };
+  const name = 'a/long/name/of/a/layer';
+  expect(titles(60)).toEqual({ titles: ['layer', 'sha256', 'parameters', 'bytes'], name });
+  expect(titles(50)).toEqual({ titles: ['layer', 'parameters', 'bytes'], name });
+  expect(titles(40)).toEqual({ titles: ['layer', 'parameters', 'bytes'], name: 'a/long/na…/a/layer' });
+  expect(titles(28).titles).toEqual(['layer', 'parameters']);
+});
+
 it('a table wraps the columns that may, before it cuts', () => {
   const columns = [{ title: 'engine' }, { title: 'what', wraps: true }];
   const lines = table(

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type ArchitectureDocument, describeArchitecture, listArchitectures } from '../../architectures/index.js';
 import type { CommonFlags } from '../options.js';
-import { formatCount, makeVoice, table } from '../print.js';
+import { type Column, formatCount, makeVoice, table } from '../print.js';
 
 export function registerArch(program: Command): Command {
   return program
@@ -36,16 +36,23 @@ export function registerArch(program: Command): Command {
 
 function show(document: ArchitectureDocument, say: (text: string) => void): void {
   const { order, range, mean, std } = document.preprocessing;
-  say(`${document.title} (${document.name})   ${formatCount(document.parameterCount)} parameters   ${document.source}`);
+  say(`net      ${document.title} (${document.name})   ${formatCount(document.parameterCount)} parameters   ${document.source}`);
   say(`input    ${document.inputs[0]!.shape.join(' x ')}, ${order}, pixels of ${range.join(' to ')}, less ${mean.join(', ')}, divided by ${std.join(', ')}`);
   if (document.labels) say(`labels   ${document.labels}`);
   say('');
-  const columns = [{ title: 'layer' }, { title: 'canonical' }, { title: 'operator' }, { title: 'weights' }, { title: 'parameters', align: 'right' as const }];
+  const columns: Column[] = [
+    { title: 'layer' },
+    { title: 'canonical', optional: 'last' },
+    { title: 'operator' },
+    { title: 'weights' },
+    { title: 'parameters', align: 'right' },
+  ];
   const rows = document.layers.map(({ name, canonicalName, op, weights = {} }) => {
     const shapes = Object.values(weights).map(({ shape }) => shape);
     const count = shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
     return [name, canonicalName ?? '', op, shapes[0] ? `[${shapes[0].join(', ')}]` : '', count > 0 ? formatCount(count) : ''];
   });
   say(table(columns, rows));
-  if (document.assumed.length > 0) say(`\nassumed where weights are bare:\n${document.assumed.map((sentence) => `  ${sentence}`).join('\n')}`);
+  if (document.assumed.length > 0) say('');
+  for (const sentence of document.assumed) say(`assumed: ${sentence}`);
 }

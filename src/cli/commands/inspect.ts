@@ -85,13 +85,13 @@ function classesOf({ labels, architecture }: ModelDocument): (readonly [string, 
 function printLayers(voice: Voice, { layers }: ModelDocument): void {
   const columns = [
     { title: 'layer' },
-    { title: 'canonical' },
+    { title: 'canonical', optional: 'last' },
     { title: 'operator' },
     { title: 'output shape' },
     // Beside the number of parameters; --weights tells each by itself.
     { title: 'weights', optional: true },
     { title: 'parameters', align: 'right' },
-    { title: 'bytes', align: 'right' },
+    { title: 'bytes', align: 'right', optional: 'last' },
   ] as const;
   const rows = layers.map((layer) => [
     layer.name,
@@ -113,8 +113,11 @@ function printTensors(voice: Voice, { tensors }: ModelDocument): void {
     { title: 'tensor' },
     { title: 'dtype' },
     { title: 'shape' },
-    ...['bytes', 'min', 'max', 'mean', 'std', 'zeros', 'non-finite'].map(number),
-    { title: 'sha256' },
+    { ...number('bytes'), optional: 'last' as const },
+    ...['min', 'max', 'mean'].map(number),
+    ...['std', 'zeros'].map((title) => ({ ...number(title), optional: true })),
+    number('non-finite'),
+    { title: 'sha256', optional: true },
   ];
   const rows = tensors.map((tensor) => [
     tensor.name,

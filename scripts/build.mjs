@@ -65,10 +65,15 @@ const { output } = await bundle.generate({
   chunkFileNames: '[name]-[hash].js',
   minify: MINIFY,
   // Left alone, what several commands share becomes eighty small files for an inspection, and to find and link those takes longer than to compile
-  // them: what opens any model is one file, and so is what every Keras model needs.
+  // them: what opens any model is one file, and so is what every Keras model needs, or every one of PyTorch's.
   codeSplitting: {
     groups: [
-      { name: 'core', test: /dist[\\/](cli[\\/]program|cli[\\/]commands[\\/]inspect|model[\\/]builder|model[\\/]ops[\\/]index)\.js$/, priority: 1 },
+      {
+        name: 'core',
+        test: /dist[\\/](cli[\\/](program|commands[\\/]inspect)|model[\\/](builder|adaptive|ops[\\/]index)|architectures[\\/](family|framing|vgg-names)|containers[\\/]protobuf)\.js$/,
+        priority: 1,
+      },
+      { name: 'pytorch', test: /dist[\\/]readers[\\/]pytorch[\\/](model|archived|exported|old-script|rebuild)\.js$/ },
       { name: 'keras', test: /dist[\\/]readers[\\/]keras[\\/]model\.js$/ },
     ],
   },

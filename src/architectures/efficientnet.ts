@@ -206,26 +206,34 @@ const timmNames = spelling({
 const PORTED = [...new Set(Object.values(SIZES).flatMap(({ stages }) => (stages[0]![0] !== 'mb' ? [] : [stages.map(([, , , , , n]) => n).join()])))].map(
   (depths) => depths.split(',').map(Number),
 );
+const PORTED_MODULES: Readonly<Record<string, string>> = {
+  '0.0': '_expand_conv',
+  '0.1': '_bn0',
+  '1.0': '_depthwise_conv',
+  '1.1': '_bn1',
+  '2.fc1': '_se_reduce',
+  '2.fc2': '_se_expand',
+  '3.0': '_project_conv',
+  '3.1': '_bn2',
+};
 function portedNames(depths: readonly number[]): (path: string) => string | null {
-  const starts = depths.map((_, s) => depths.slice(0, s).reduce((sum, n) => sum + n, 0));
-  const table: Record<string, string> = { 'features.0.0': '_conv_stem', 'features.0.1': '_bn0', classifier: '_fc' };
-  for (const [s, depth] of depths.entries()) {
-    for (let b = 0; b < depth; b++) {
-      const [at, own] = [`features.${s + 1}.${b}.block`, `_blocks.${starts[s]! + b}.`];
-      const deep = s === 0 ? 0 : 1;
-      const modules: readonly (readonly [string, string])[] = [
-        ...(s === 0 ? [] : [['0.0', '_expand_conv'] as const, ['0.1', '_bn0'] as const]),
-        [`${deep}.0`, '_depthwise_conv'],
-        [`${deep}.1`, '_bn1'],
-        [`${deep + 1}.fc1`, '_se_reduce'],
-        [`${deep + 1}.fc2`, '_se_expand'],
-        [`${deep + 2}.0`, '_project_conv'],
-        [`${deep + 2}.1`, '_bn2'],
-      ];
-      for (const [path, name] of modules) table[`${at}.${path}`] = own + name;
-    }
-  }
-  return spelling({ ...table, [`features.${depths.length + 1}.0`]: '_conv_head', [`features.${depths.length + 1}.1`]: '_bn1' });
+  const end = `features.${depths.length + 1}`;
+  const ends = new Map([
+    ['features.0.0', '_conv_stem'],
+    ['features.0.1', '_bn0'],
+    [`${end}.0`, '_conv_head'],
+    [`${end}.1`, '_bn1'],
+    ['classifier', '_fc'],
+  ]);
+  return (path) => {
+    const [, stage, block, place, name] = /^features\.(\d+)\.(\d+)\.block\.(\d)\.(\w+)$/.exec(path) ?? [];
+    if (stage === undefined) return ends.get(path) ?? null;
+    if (Number(block) >= (depths[Number(stage) - 1] ?? 0)) return null;
+    // The first stage's blocks have nothing to expand.
+    const module = PORTED_MODULES[`${Number(place) + (stage === '1' ? 1 : 0)}.${name}`];
+    const before = depths.slice(0, Number(stage) - 1).reduce((sum, n) => sum + n, 0);
+    return module === undefined ? null : `_blocks.${before + Number(block)}.${module}`;
+  };
 }
 
 export const efficientnet = family<Size>({

@@ -2,7 +2,7 @@
 import type { FileSet } from './bytes/file-set.js';
 import { isModelError } from './errors.js';
 import { LABELS_KEY, type Labels } from './model/labels.js';
-import type { Dim, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
+import type { Dim, Foreign, Layer, LayerMap, ModelFile, Notice, Port } from './model/layer-map.js';
 import { oddities } from './model/odd-weights.js';
 import { packedByteLength, storedDType } from './model/packing.js';
 import { portValueShape } from './model/ports.js';
@@ -22,9 +22,11 @@ export interface TensorDocument extends Partial<TensorStatistics> {
   readonly sha256?: string;
 }
 
-export interface LayerDocument extends Omit<Layer, 'weights'> {
-  /** Channels-first, as the layer map has it; absent where sizes are not known. */
-  readonly outputShapes?: readonly (readonly Dim[])[];
+export interface LayerDocument extends Omit<Layer, 'weights' | 'foreign'> {
+  /** Channels-first, as the layer map has it, null for an output that nothing reads; absent where sizes are not known. */
+  readonly outputShapes?: readonly (readonly Dim[] | null)[];
+  /** Where the operator is outside of the vocabulary. */
+  readonly foreign?: Pick<Foreign, 'format' | 'domain' | 'op' | 'reason'>;
   readonly weights: Readonly<Record<string, { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }>>;
   readonly parameterCount: number;
   readonly byteLength: number;
@@ -124,6 +126,11 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
   };
 }
 
+/** Its attributes are bytes that only its own format's writer knows. */
+function describeForeign({ format, domain, op, reason }: Foreign): LayerDocument['foreign'] {
+  return { format, domain, op, reason };
+}
+
 async function tryMap(model: ModelFile, warnings: Notice[]): Promise<LayerMap | null> {
   try {
     const map = await model.map();
@@ -139,9 +146,10 @@ async function tryMap(model: ModelFile, warnings: Notice[]): Promise<LayerMap | 
 async function describeLayers(map: LayerMap): Promise<LayerDocument[]> {
   const { inferShapes } = await import('./model/ops/index.js');
   const shapes = inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
-  return map.layers.map(({ weights, ...layer }) => ({
+  return map.layers.map(({ weights, foreign, ...layer }) => ({
     ...layer,
-    outputShapes: layer.outputs.map((value) => shapes.get(value)!),
+    outputShapes: layer.outputs.map((value) => (value === '' ? null : shapes.get(value)!)),
+    ...(foreign ? { foreign: describeForeign(foreign) } : {}),
     weights: Object.fromEntries(Object.entries(weights).map(([role, { name, dtype, shape }]) => [role, { name, dtype, shape }])),
     parameterCount: sumWeights(weights, (tensor) => elementCount(tensor.shape)),
     byteLength: sumWeights(weights, tensorByteLength),

@@ -3,6 +3,9 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
+import type { LayerDocument, ModelDocument, TensorDocument } from '../../src/inspect.js';
+import type { Architecture, Notice, Port } from '../../src/model/layer-map.js';
+import { inspectFile } from '../../src/node/index.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 const SCHEMAS = join(ROOT, 'schemas');
@@ -39,6 +42,61 @@ it('docs/json.md lists each of them', () => {
     const id = schema.properties?.schema?.const ?? schema.$defs?.head?.properties.schema.const;
     expect(page).toContain(`[${id ?? name}](../schemas/${name}.schema.json)`);
   }
+});
+
+/** A document with all that one may have: what it gains the compiler asks for here, and the schema then has to know it. */
+const everything: Required<ModelDocument> = {
+  schema: 'weighbridge/layer-map@1',
+  format: 'onnx',
+  producer: null,
+  details: { opset: '17' },
+  labels: { names: ['cat'], from: 'labels.txt' },
+  architecture: { name: 'VGG-16', assumed: ['a ReLU follows'], labels: 'ImageNet' } satisfies Required<Architecture>,
+  inputs: [
+    { name: 'x', alias: 'x:0', value: 'x', dtype: 'uint8', valueDType: 'float32', shape: ['N', 3], isUnshaped: true, layout: 'other' },
+  ] satisfies Required<Port>[],
+  outputs: [],
+  layers: [
+    {
+      name: 'a',
+      canonicalName: 'conv1_1',
+      op: 'Conv',
+      inputs: ['x'],
+      outputs: ['y', ''],
+      outputShapes: [['N', 3], null],
+      attributes: { axis: 1, mode: 'linear', axes: [1, 2], names: ['a'] },
+      weights: { kernel: { name: 'w', dtype: 'float32', shape: [3] } },
+      foreign: { format: 'onnx', domain: 'com.microsoft', op: 'FusedConv', reason: 'not known' },
+      parameterCount: 3,
+      byteLength: 12,
+    },
+  ] satisfies Required<LayerDocument>[],
+  tensors: [
+    {
+      name: 'w',
+      dtype: 'float32',
+      shape: [3],
+      byteLength: 12,
+      layer: null,
+      beside: true,
+      sha256: '0'.repeat(64),
+      min: null,
+      max: 1,
+      mean: 1,
+      std: null,
+      zeros: 0,
+      nonFinite: 1,
+    },
+  ] satisfies Required<TensorDocument>[],
+  parameterCount: 3,
+  byteLength: 12,
+  warnings: [{ code: 'assumed', message: 'x', layer: 'a' }] satisfies Required<Notice>[],
+};
+
+it('the schema of a model knows all that a document of one may have', () => fits('layer-map', everything));
+
+it.each(['attention-of-any-length', 'small'])('fits what exporters write: %s', async (name) => {
+  fits('layer-map', await inspectFile(join(ROOT, 'test/fixtures/onnx-exporters', name, 'model.onnx')));
 });
 
 describe('what is printed with --json', () => {

@@ -184,7 +184,7 @@ function layerTable(layers: readonly LayerDocument[]): Markup {
 <thead><tr><th>layer</th><th>operator</th><th>output</th><th>weights</th><th class="n">parameters</th></tr></thead>
 <tbody>${layers.map(
     ({ name, canonicalName, op, outputShapes, weights, parameterCount }, i) =>
-      html`<tr${i >= ROWS_SHOWN ? html` hidden` : null}><td><button type="button" class="link" data-layer="${name}">${name}</button>${canonicalName === undefined || canonicalName === name ? null : html`<small>${canonicalName}</small>`}</td><td>${op}</td><td class="shape">${(outputShapes ?? []).map(sizes).join(', ')}</td><td class="shape">${Object.entries(
+      html`<tr${i >= ROWS_SHOWN ? html` hidden` : null}><td><button type="button" class="link" data-layer="${name}">${name}</button>${canonicalName === undefined || canonicalName === name ? null : html`<small>${canonicalName}</small>`}</td><td>${op}</td><td class="shape">${(outputShapes ?? []).flatMap((shape) => (shape ? sizes(shape) : [])).join(', ')}</td><td class="shape">${Object.entries(
         weights,
       )
         .map(([role, { shape }]) => `${role} ${sizes(shape)}`)
@@ -224,7 +224,7 @@ function layerDetail({ name, canonicalName, op, attributes, inputs, outputShapes
 ${canonicalName === undefined || canonicalName === name ? null : html`<p class="sub">${canonicalName} in the paper</p>`}
 <dl>
   <div><dt>reads</dt><dd>${inputs.filter((input) => input !== '').join(', ') || 'nothing'}</dd></div>
-  <div><dt>gives</dt><dd>${(outputShapes ?? []).map(sizes).join('; ') || 'unknown sizes'}</dd></div>
+  <div><dt>gives</dt><dd>${(outputShapes ?? []).flatMap((shape) => (shape ? sizes(shape) : [])).join('; ') || 'unknown sizes'}</dd></div>
   ${Object.entries(weights).map(([role, weight]) => html`<div><dt>${role}</dt><dd>${sizes(weight.shape)} <small>${weight.dtype}, ${weight.name}</small></dd></div>`)}
   ${parameterCount > 0 ? html`<div><dt>parameters</dt><dd>${formatCount(parameterCount)}</dd></div>` : null}
 </dl>

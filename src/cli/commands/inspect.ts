@@ -97,7 +97,7 @@ function printLayers(voice: Voice, { layers }: ModelDocument): void {
     layer.name,
     layer.canonicalName ?? '',
     layer.op,
-    (layer.outputShapes ?? []).map(describeShape).join(' '),
+    (layer.outputShapes ?? []).flatMap((shape) => (shape ? describeShape(shape) : [])).join(' '),
     Object.entries(layer.weights)
       .map(([role, { shape }]) => `${role} ${describeShape(shape)}`)
       .join('  '),

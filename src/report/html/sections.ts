@@ -27,6 +27,15 @@ const WEIGHTS_ONLY = {
 } as const;
 const WORST_LAYERS = 8;
 
+/** What is asked first of a net that was made smaller, or of any that tells classes apart. */
+function glance({ outputs, weights: found }: Report): string {
+  const tops = outputs.flatMap(({ top1 }) => top1 ?? []);
+  const before = (found?.tensors ?? []).reduce((sum, { byteLengthBefore }) => sum + byteLengthBefore, 0);
+  const after = (found?.tensors ?? []).reduce((sum, { byteLengthAfter }) => sum + byteLengthAfter, 0);
+  const classes = tops.length === 1 ? ` The same class comes first for ${tops[0]!.same} of ${tops[0]!.of} inputs.` : '';
+  return classes + (before === after ? '' : ` Weights: ${formatBytes(before)} → ${formatBytes(after)}.`);
+}
+
 export function head({ report, subject }: ReportDocument): Markup {
   const { witness, engines, device, tolerance, inputs, verdict, firstDifference } = report;
   const ran = inputs.kind !== 'none';
@@ -37,7 +46,7 @@ export function head({ report, subject }: ReportDocument): Markup {
 <header class="${isGood(report) ? 'good' : 'bad'}">
   <p class="verdict">${verdictWord(report)}</p>
   <h1><span class="name">${subject.expected}</span> <span class="arrow">→</span> <span class="name">${subject.actual}</span></h1>
-  <p>${ran ? `${SENTENCES[verdict]}: ${verdictGlance(report)}` : WEIGHTS_ONLY[verdict]}. <span class="word">${capitalise(onWhoseWord(report))}.</span>${lacksWitness(report) ? ` ${capitalise(NO_WITNESS)}.` : null}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
+  <p>${ran ? `${SENTENCES[verdict]}: ${verdictGlance(report)}` : WEIGHTS_ONLY[verdict]}. <span class="word">${capitalise(onWhoseWord(report))}.</span>${lacksWitness(report) ? ` ${capitalise(NO_WITNESS)}.` : null}${glance(report)}${subject.architecture === null ? null : html` The net was recognised as ${subject.architecture}.`}</p>
 </header>
 ${
   verdict === 'match'

@@ -4,7 +4,7 @@ export const STYLE = `
   --page: #f6f6f3; --card: #ffffff; --ink: #1c1f24; --soft: #5d646e; --line: #dedfdb; --stripe: #f3f3ef;
   --good: #1a7a4c; --good-soft: #e3f3ea; --bad: #b3261e; --bad-soft: #fbe9e7; --source: #3f73b8; --source-soft: #c9daf0; --written: #c96a12;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --page: #14161a; --card: #1d2025; --ink: #e7e8ea; --soft: #9ba2ac; --line: #343840; --stripe: #22262c;
     --good: #58c48c; --good-soft: #173427; --bad: #ff8a80; --bad-soft: #401c1a; --source: #7fb0f0; --source-soft: #2a405f; --written: #f2a35a;
@@ -37,7 +37,7 @@ dt { color: var(--soft); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .note { color: var(--soft); border-left: 3px solid var(--line); padding-left: 10px; margin: 10px 0 0; }
 .note.bad { border-left-color: var(--bad); }
-.scroll { overflow-x: auto; max-width: 100%; }
+.scroll { overflow-x: auto; max-width: 100%; background: linear-gradient(to right, var(--card) 40%, transparent) left / 36px 100% local no-repeat, linear-gradient(to left, var(--card) 40%, transparent) right / 36px 100% local no-repeat, linear-gradient(to right, var(--line), transparent) left / 14px 100% no-repeat, linear-gradient(to left, var(--line), transparent) right / 14px 100% no-repeat; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 .scroll > table { min-width: 100%; }
 th { text-align: left; font-weight: 500; color: var(--soft); font-size: 12.5px; white-space: nowrap; }
@@ -104,5 +104,14 @@ footer { color: var(--soft); font-size: 12.5px; text-align: center; }
   .histograms { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); gap: 14px; }
   h1 { font-size: 19px; }
 }
-@media print { body { background: none; } header, section { break-inside: avoid-page; } }
+@media print {
+  body { background: none; font-size: 13px; }
+  main { max-width: none; padding: 0; }
+  header, article, figure, tr { break-inside: avoid-page; }
+  h2, h3 { break-after: avoid-page; }
+  .scroll { overflow: visible; background: none; }
+  table { font-size: 12px; }
+  details::details-content { content-visibility: visible; }
+  .key, .bar, .badge { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
 `;

@@ -1,9 +1,10 @@
 /** What the documents tell to type is there, and runs. */
 import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../src/cli/commands/index.js';
-import { ROOT, temporaryFolder, weighbridge } from './cli/run-cli.js';
+import { DIGITS, ROOT, temporaryFolder, weighbridge } from './cli/run-cli.js';
 import { liteModel } from './lite-models.js';
 import { graphDef, placeholder } from './tf-graphs.js';
 
@@ -25,11 +26,20 @@ function commandsOf(text: string): string[] {
   return [...lines, ...within].filter((line) => /^weighbridge [a-z]/.test(line)).map((line) => line.replace(/\s+#.*$/, ''));
 }
 
-const helps = new Map<string, string>();
-function helpOf(name: string): string {
-  const known = helps.get(name) ?? weighbridge([...name.split(' '), '--help']).stdout;
-  helps.set(name, known);
-  return known;
+/** A command line as a shell would split it; what it redirects is no word. */
+function wordsOf(command: string): string[] {
+  const line = command.replace(/ [<>] ?\S+/g, '');
+  return [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!).slice(1);
+}
+
+/** The program with every command, none of which does anything: what it does not understand it throws. */
+async function understanding(): Promise<Command> {
+  const program = new Command('weighbridge').exitOverride().configureOutput({ writeErr: () => {} });
+  const silence = (command: Command) => {
+    for (const each of [command, ...command.commands]) each.exitOverride().action(() => {});
+  };
+  for (const { load } of commands) silence((await load())(program).option('--json'));
+  return program;
 }
 
 describe('what the documents tell to type', () => {
@@ -38,26 +48,44 @@ describe('what the documents tell to type', () => {
     expect(commandsOf(textOf('docs/coming-from.md')).length).toBeGreaterThan(20);
   });
 
-  it.each(pages.filter((page) => commandsOf(textOf(page)).length > 0))('%s names commands and flags that there are', (page) => {
+  it.each(['convert model.h5 -o a.onnx --dtipe half', 'shrink model.h5 -o a.onnx --budget 64KX', 'verify', 'arch a b c'])(
+    'is not understood where it is wrong: %s',
+    async (line) => {
+      const program = await understanding();
+      expect(() => program.parse(line.split(' '), { from: 'user' })).toThrow();
+    },
+  );
+
+  it.each(pages.filter((page) => commandsOf(textOf(page)).length > 0))('%s: commands, options and their values are understood', async (page) => {
     const names = commands.map(({ name }) => name);
     for (const command of commandsOf(textOf(page))) {
-      const [, name, second] = command.split(/\s+/);
-      expect(names, command).toContain(name);
-      const help = helpOf(name === 'report' && second === 'merge' ? 'report merge' : name!);
-      for (const [, flag] of command.matchAll(/\s(--?[a-z][a-z0-9-]*)/g)) expect(help, `${command}: ${flag}`).toMatch(new RegExp(`(^|[\\s,])${flag}\\b`, 'm'));
+      const words = wordsOf(command);
+      expect(names, command).toContain(words[0]);
+      // A command's name alone is spoken of, and what stands for a value is none.
+      if (words.length === 1 || /<|\.\.\./.test(command) || words.every((word, i) => i === 0 || word === '--json')) continue;
+      const program = await understanding();
+      expect(() => program.parse(words, { from: 'user' }), command).not.toThrow();
     }
   });
 
-  // Commands on the demo's files, in order: what one writes the next may read.
+  // In order: what one writes the next may read. Of the demo's nets none says what is to be done to pictures.
   it.each(pages.filter((page) => page.includes('cookbook')))(
-    'on the files of the demo it runs: %s',
+    'on the nets of the demo it runs: %s',
     (page) => {
       const folder = temporaryFolder();
       symlinkSync(join(ROOT, 'demo'), join(folder, 'demo'), 'junction');
-      const runnable = commandsOf(textOf(page)).filter((command) => /^weighbridge golden|demo\/digits\//.test(command));
-      expect(runnable.length).toBeGreaterThan(0);
-      for (const command of runnable) {
-        const { status, stderr, stdout } = weighbridge(command.split(/\s+/).slice(1), folder);
+      const given = { 'model.h5': 'digits.h5', 'vgg16.h5': 'digits.h5', 'base.safetensors': 'digits.h5', 'tuned.pth': 'digits.pth' };
+      const asked = [...new Set(commandsOf(textOf(page)))].filter((command) => command.split(' ').length > 2 && !command.includes('--embed-preprocessing'));
+      for (const [name, net] of Object.entries(given)) {
+        if (!asked.some((command) => command.includes(` ${name}`))) continue;
+        if (!name.endsWith('.safetensors')) copyFileSync(join(DIGITS, net), join(folder, name));
+        else expect(weighbridge(['convert', join(DIGITS, net), '-o', name, '--no-verify'], folder).status).toBe(0);
+      }
+      if (asked.some((command) => /^weighbridge verify model\.h5 model\.onnx/.test(command)))
+        expect(weighbridge(['convert', 'model.h5', '-o', 'model.onnx', '--no-verify'], folder).status).toBe(0);
+      expect(asked.length).toBeGreaterThan(2);
+      for (const command of asked) {
+        const { status, stderr, stdout } = weighbridge(wordsOf(command.replace('block5', 'block3')), folder);
         // 1 is an answer where two files are compared.
         expect(status, `${command}\n${stdout}\n${stderr}`).toBeLessThanOrEqual(/^weighbridge (diff|verify)/.test(command) ? 1 : 0);
       }
@@ -72,7 +100,7 @@ describe('what the documents tell to type', () => {
  */
 function othersFiles(folder: string): void {
   const names = { 'digits.h5': 'model.h5', 'digits.pth': 'model.pth', 'digits.caffemodel': 'net.caffemodel', 'digits.prototxt': 'net.prototxt' };
-  for (const [from, to] of Object.entries(names)) copyFileSync(join(ROOT, 'demo/digits', from), join(folder, to));
+  for (const [from, to] of Object.entries(names)) copyFileSync(join(DIGITS, from), join(folder, to));
   const relu = { name: 'y', op: 'Relu', input: ['x'], attr: { T: { type: 1 } } };
   writeFileSync(join(folder, 'frozen.pb'), graphDef({ nodes: [placeholder('x', [2, 3]), relu], weights: {}, inputs: ['x'], outputs: ['y'] }));
   const ports = ['x', 'y'].map((name) => ({ name, shape: [2, 3], type: 0 }));

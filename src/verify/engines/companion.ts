@@ -44,7 +44,7 @@ export async function resolvePackage(name: string): Promise<string> {
  * @returns null where they are not there together, or are no scripts: then they are to be imported
  */
 export async function requireScripts<Modules extends readonly unknown[]>(names: readonly string[]): Promise<Modules | null> {
-  const createRequire = process.getBuiltinModule?.('node:module').createRequire;
+  const createRequire = typeof process === 'undefined' ? null : process.getBuiltinModule?.('node:module').createRequire;
   if (!createRequire) return null;
   for (const from of [import.meta.url, await resolvePackage(COMPANION).catch(() => null)]) {
     try {

@@ -60,8 +60,9 @@ export function givenInputs(inputs: Named, map: LayerMap): Promise<GivenInputs> 
     map.inputs,
     map.inputs.map(({ name }, i) => {
       const tensor = arrays.get(name) ?? picked[i] ?? only;
-      if (!tensor) throw new ModelError('usage', `there is no input for "${name}"; the file has ${[...inputs.keys()].join(', ')}`);
-      return tensor;
+      if (tensor) return tensor;
+      const [some] = inputs.values();
+      throw new ModelError('usage', `there is no input for "${name}"; the file has ${[...inputs.keys()].join(', ')}`, { file: some?.origin.file });
     }),
   );
 }

@@ -280,9 +280,11 @@ describe('odd objects beside the weights', () => {
   });
 
   it('alone are named where a tensor is looked for', async () => {
+    const own = new Call(new Name('mine.trees', 'Forest'), [], { via: '\x81', state: new Map([['trees', 3]]) });
+    await expect(open({ 'x.pkl': pickle(own) }, 'x.pkl')).rejects.toMatchObject({ message: expect.stringMatching(/no tensor.*mine\.trees\.Forest/) });
     const forest = new Call(new Name('sklearn.ensemble', 'RandomForest'), [], { via: '\x81', state: new Map([['trees', 3]]) });
     await expect(open({ 'x.pkl': pickle(forest) }, 'x.pkl')).rejects.toMatchObject({
-      message: expect.stringMatching(/no tensor.*sklearn\.ensemble\.RandomForest/),
+      message: expect.stringMatching(/scikit-learn \(sklearn\.ensemble\.RandomForest\).*skl2onnx/),
     });
   });
 

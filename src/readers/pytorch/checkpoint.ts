@@ -29,6 +29,11 @@ export interface Checkpoint {
 const MODEL_KEYS = ['state_dict', 'model_state_dict', 'model_state', 'model', 'net', 'params', 'weights', 'module'];
 /** Keys that are named to whoever asks for one that is not there. */
 const MAX_KEYS = 16;
+/** Libraries whose models are pickled too, by the modules of their classes, and what to do. Nothing of such a file is executed. */
+const OTHER_LIBRARIES: readonly { readonly names: RegExp; readonly library: string; readonly advice: string }[] = [
+  { names: /^sklearn\./, library: 'scikit-learn', advice: 'skl2onnx writes it as ONNX.' },
+  { names: /^(xgboost|lightgbm|catboost)\./, library: 'boosted trees', advice: 'onnxmltools writes it as ONNX.' },
+];
 /** Dictionaries in dictionaries that lead to a model; real ones have three levels. */
 const MAX_LEVELS = 20;
 
@@ -40,6 +45,8 @@ export function findModel({ value: root, opaque }: Rebuilt, file: string, key?: 
   const contents = new Contents(root, file);
   if (!contents.holds(root)) {
     const made = strangeNames(opaque);
+    const other = OTHER_LIBRARIES.find(({ names }) => made.some((name) => names.test(name)));
+    if (other) throw new ModelError('unsupported', `this is a model of ${other.library} (${listed(made)}), and no network: ${other.advice}`, { file });
     const what = made.length > 0 ? `; it makes ${listed(made)}, and nothing of them was executed` : '';
     throw new ModelError('malformed', `there is no tensor in this file${what}. Was it saved with torch.save(model.state_dict(), ...)?`, { file });
   }

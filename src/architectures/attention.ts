@@ -77,14 +77,23 @@ export interface EncoderOptions extends AttentionOptions {
   readonly act?: Activation;
   /** Queries, keys and values side by side, where they are not one dense layer. */
   readonly queries?: (x: Value) => Value;
+  /** Normalises what a branch gives, rather than what it takes. */
+  readonly normsBehind?: boolean;
 }
 
-/** Attention and two dense layers, each behind a layer normalisation and with its input added; over [batch, tokens, features]. */
-export function encoderBlock(net: Net, x: Value, names: EncoderNames, { epsilon, wide, act, queries, ...attention }: EncoderOptions): Value {
+/** Attention and two dense layers, each behind a layer normalisation (or before it) and with its input added; over [batch, tokens, features]. */
+export function encoderBlock(
+  net: Net,
+  x: Value,
+  names: EncoderNames,
+  { epsilon, wide, act, queries, normsBehind = false, ...attention }: EncoderOptions,
+): Value {
   const features = sizeOf(x, x.shape.length - 1);
   const qkv = queries ?? ((y: Value) => net.dense(y, names.qkv, { out: 3 * features }));
-  const attend = (y: Value) => net.dense(selfAttention(net, qkv(layerNorm(net, y, names.norm1, epsilon)), attention), names.proj, { out: features });
-  const blend = (y: Value) => mlp(net, layerNorm(net, y, names.norm2, epsilon), names.first, names.second, wide, act);
+  const normed = (y: Value, path: string, branch: (y: Value) => Value) =>
+    normsBehind ? layerNorm(net, branch(y), path, epsilon) : branch(layerNorm(net, y, path, epsilon));
+  const attend = (y: Value) => normed(y, names.norm1, (z) => net.dense(selfAttention(net, qkv(z), attention), names.proj, { out: features }));
+  const blend = (y: Value) => normed(y, names.norm2, (z) => mlp(net, z, names.first, names.second, wide, act));
   const attended = net.add(layerScale(net, attend(x), names.scale1), x);
   return net.add(layerScale(net, blend(attended), names.scale2), attended);
 }

@@ -212,7 +212,7 @@ const SHORTCUT =
   'what goes around blocks without weights of its own is every second place, with zeros for new channels {} those that are there (option A of the paper; around: half of them before, half behind; behind)';
 /** timm's resnetblur50 and resnetaa50 have no other weights. */
 export const ANTIALIAS =
-  'what strides is followed by {} (none; blur over mirrored edges, blur-zeros over zeros, average: it strides by 1, and that makes the picture smaller)';
+  'what strides is followed by {} (none; as in resnetblur50 and resnetaa50 of timm, blur over mirrored edges, blur-zeros over zeros, average: it strides by 1, and that makes the picture smaller)';
 /** timm's ablations of several groups (resnest50d_4s2x40d) do so first. */
 const SPLIT_POOLING = 'averages make the picture smaller {} split convolutions (before, behind)';
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
@@ -256,7 +256,9 @@ export function resnetFeatures(
   const isDetectron = (net.store.sourceName('conv1') ?? '').endsWith(DETECTRON_STEM);
   const early = keras || net.ecosystem === 'caffe' || ((isLegacy || isDetectron) && groups === 1);
   const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
-  const antialias = net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, true);
+  // timm alone publishes others, under names that it shares with torchvision, and none of nets for small pictures, or within others.
+  const isAlwaysPlain = keras || net.ecosystem === 'caffe' || isLegacy || isDetectron || stem === 'small' || root !== '';
+  const antialias = net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, isAlwaysPlain);
   const poolsFirst = attention === 'split' && net.setting<string>('split_pooling', groups > 1 ? 'before' : 'behind', SPLIT_POOLING) === 'before';
   let x = input;
   if (stem === 'deep') {

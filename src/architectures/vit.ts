@@ -2,6 +2,7 @@
  * Vision Transformer: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, table 1; DeiT, with a token of its own for distillation
  * (Touvron et al., 2020); DINOv2, with layer scales (Oquab et al., 2023) and registers (Darcet et al., 2023).
  */
+import { ModelError } from '../errors.js';
 import { reshape, sliceAxis, type Tensor } from '../model/tensor.js';
 import { encoderBlock, layerNorm, mlp } from './attention.js';
 import { CLIP, family, SYMMETRIC, TORCHVISION } from './family.js';
@@ -48,6 +49,9 @@ const dino = (depth: number, features: number, registers?: number): Size => ({
 const HEADS: Readonly<Record<number, number>> = { 1152: 16, 1280: 16, 1408: 16, 1664: 16 };
 /** Of timm's nets for tests, which are published too: by features and depth. */
 const TEST_HEADS: Readonly<Record<string, number>> = { '64 x 6': 2, '64 x 8': 2, '96 x 9': 3 };
+
+/** Residual post-norm: timm's ResPostBlock has the weights of its Block. */
+const BLOCK_NORM = 'layer normalisations of blocks stand {} attention and dense layers (before, behind)';
 
 /** Queries, keys and values, as files of transformers name them, and as a state dict of transformers 5 has them in memory. */
 const PARTS = ['query', 'key', 'value'];
@@ -216,12 +220,16 @@ export const vit = family<Size>({
     if (prepared) x = layerNorm(net, x, 'prepared.ln', epsilon);
     // timm has one SigLIP whose GELU is the approximation; of another, whose patches are small, sizes do not tell.
     const act = /quickgelu/.test(net.options.arch ?? '') ? 'quick-gelu' : isSiglip || (!isClassified && patch === 32) ? 'gelu-tanh' : 'gelu';
+    // Of what timm publishes without a class token and biases of queries, what has no layer scales either is vit_base_patch16_rpn_224.
+    const isUnbiased = !isClassified && !scaled && net.store.shape('encoder.layers.encoder_layer_0.self_attention.in_proj', 'bias') === undefined;
+    const norms = net.setting<string>('block_norm', isUnbiased ? 'behind' : 'before', BLOCK_NORM, !isUnbiased);
+    if (norms !== 'before' && norms !== 'behind') throw new ModelError('usage', `--assume block_norm=${norms} is none of before, behind`);
     for (let i = 0; i < depth; i++) {
       const at = `encoder.layers.encoder_layer_${i}`;
       const scales = scaled ? { scale1: `${at}.ls_1`, scale2: `${at}.ls_2` } : {};
       const attention = { qkv: `${at}.self_attention.in_proj`, proj: `${at}.self_attention.out_proj` };
       const names = { norm1: `${at}.ln_1`, ...attention, norm2: `${at}.ln_2`, first: `${at}.mlp.0`, second: `${at}.mlp.3`, ...scales };
-      x = encoderBlock(net, x, names, { heads, epsilon, wide, act });
+      x = encoderBlock(net, x, names, { heads, epsilon, wide, act, normsBehind: norms === 'behind' });
     }
     // Both heads of DeiT lie beside it in transformers.
     const also = { also: ['heads', 'head', `${RAW_NAME}cls_classifier`] };

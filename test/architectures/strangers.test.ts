@@ -162,3 +162,10 @@ describe('files of other houses', () => {
     expect(refusal({ 'lin0.model.1.weight': [1, 64, 1, 1], 'lin4.model.1.weight': [1, 512, 1, 1] })).toContain('LPIPS');
   });
 });
+
+describe('what leaves no trace and is published both ways', () => {
+  it('is told: what makes pictures smaller in a ResNet, which timm has smoothed', () => {
+    expect(told(read(net))).toContain('--assume antialias=');
+    expect(told(read(shapesOf('deeplabv3_resnet50')))).not.toContain('antialias');
+  });
+});

@@ -1,11 +1,16 @@
 /** Combinators of transformers, over tokens [batch, ..., tokens, features]. */
 import { reshape, type Tensor } from '../model/tensor.js';
 import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
+import type { Weights } from './store.js';
 
-/** Layer normalisation over one axis, the last where none is named: written out, for runtimes of any age. */
-export function layerNorm(net: Net, x: Value, path: string, epsilon: number, axis = x.shape.length - 1): Value {
+/**
+ * Layer normalisation over one axis, the last where none is named: written out, for runtimes of any age.
+ *
+ * @param given its scale and shift, where the module does not have both
+ */
+export function layerNorm(net: Net, x: Value, path: string, epsilon: number, axis = x.shape.length - 1, given?: Weights): Value {
   const size = sizeOf(x, axis);
-  const { scale, bias } = net.weights(path, 'layer-norm', { scale: [size], bias: [size] });
+  const { scale, bias } = given ?? net.weights(path, 'layer-norm', { scale: [size], bias: [size] });
   const name = net.store.sourceName(path);
   if (scale!.shape.length !== 1 || scale!.shape[0] !== size) throw new Departure(name, `is of shape [${scale!.shape}], but ${size} features flow in`);
   const taken = net.setting('layer_norm_epsilon', epsilon, 'layer normalisation adds {} to the variance');

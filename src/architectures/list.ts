@@ -20,12 +20,14 @@ import { inceptionV4 } from './inception-v4.js';
 import { iresnet } from './iresnet.js';
 import { lenet } from './lenet.js';
 import { maxvit } from './maxvit.js';
+import { metaformer } from './metaformer.js';
 import { mixer } from './mixer.js';
 import { mnasnet } from './mnasnet.js';
 import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { nasnet } from './nasnet.js';
+import { pvtV2 } from './pvt-v2.js';
 import { rcnn } from './rcnn.js';
 import { regnet } from './regnet.js';
 import { repVgg } from './repvgg.js';
@@ -83,6 +85,8 @@ export const families: readonly Family[] = [
   maxvit,
   segmentation,
   segformer,
+  pvtV2,
+  metaformer,
   ssd,
   ssdlite,
   retinanet,

@@ -114,6 +114,8 @@ export class Net {
   readonly activations = new Set<Activation>();
   /** What values are multiplied by or added to, and by which layers. */
   readonly numbers = new Map<string, string[]>();
+  /** What was taken for a setting, where it was told. */
+  readonly #taken = new Map<string, Set<string>>();
   readonly #names = new Names(2);
   readonly #overrides: Overrides;
   /** Whether what is added is a part of an activation. */
@@ -161,7 +163,11 @@ export class Net {
     }
     const value = (given === undefined ? usual : typeof usual === 'number' ? Number(given) : given) as T;
     const told = given === undefined ? `; --assume ${name}=... says otherwise` : ', as --assume says';
-    if (!this.assumed.has(name) && !(quiet && given === undefined)) this.assumed.set(name, `${meaning.replace('{}', spelt(value))}${told}`);
+    if (quiet && given === undefined) return value;
+    // A net may have two epsilons.
+    const taken = this.#taken.get(name) ?? new Set();
+    this.#taken.set(name, taken.add(spelt(value)));
+    if (!this.assumed.has(name) || taken.size > 1) this.assumed.set(name, `${meaning.replace('{}', [...taken].join(' or '))}${told}`);
     return value;
   }
 

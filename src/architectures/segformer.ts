@@ -3,11 +3,11 @@
  * attention to fewer and fewer places, and a light head. Names are those of transformers, in files and, since its version 5, in memory.
  */
 import { bilinear } from './adaptive.js';
-import { layerNorm } from './attention.js';
-import { convNormAct, residual } from './blocks.js';
+import { convNormAct } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
-import { type Net, sizeOf, type Value } from './net.js';
+import { sizeOf } from './net.js';
+import { asPicture, inRows, pyramid } from './pyramid.js';
 import { spelling } from './spelling.js';
 import { RAW_NAME } from './store.js';
 
@@ -21,11 +21,7 @@ interface Size {
 const WIDTHS = [64, 128, 320, 512];
 const mit = (depths: number[], widths = WIDTHS): Size => ({ depths, widths, decoder: null });
 const EPSILON = 1e-5;
-/** Of places, whose keys and values are one. */
-const REDUCTIONS = [8, 4, 2, 1];
-/** How often features are wider inside of a block. */
-const RATIO = 4;
-const HEADS = 'attention has {} heads, by stages';
+const RATIOS = [4, 4, 4, 4];
 
 export const segformer = family<Size>({
   name: 'segformer',
@@ -77,25 +73,8 @@ export const segformer = family<Size>({
   },
 
   build(net, input, { depths, widths, decoder }) {
-    const usual = widths.map((width) => Math.max(1, Math.round(width / widths[0]!))).join(',');
-    const heads = net.setting<string>('heads', usual, HEADS).split(',').map(Number);
-    const pictures: Value[] = [];
-    let x = input;
-    depths.forEach((depth, s) => {
-      const kernel = s === 0 ? 7 : 3;
-      const taken = net.conv(x, `patches.${s}.proj`, { out: widths[s], kernel, stride: s === 0 ? 4 : 2, bias: true });
-      const size = [sizeOf(taken, 2), sizeOf(taken, 3)] as const;
-      let y = layerNorm(net, inRows(net, taken), `patches.${s}.layer_norm`, EPSILON);
-      for (let b = 0; b < depth; b++) {
-        const at = `block.${s}.${b}`;
-        y = residual(net, y, (z) => attend(net, layerNorm(net, z, `${at}.norm1`, EPSILON), at, { size, heads: heads[s] ?? 1, reduction: REDUCTIONS[s] ?? 1 }));
-        y = residual(net, y, (z) => blend(net, layerNorm(net, z, `${at}.norm2`, EPSILON), at, size));
-      }
-      y = layerNorm(net, y, `norm.${s}`, EPSILON);
-      x = asPicture(net, y, size);
-      pictures.push(x);
-    });
-    if (decoder === null) return head(net, net.globalPool(x), 'classifier');
+    const pictures = pyramid(net, input, { depths, widths, ratios: RATIOS, epsilon: EPSILON });
+    if (decoder === null) return head(net, net.globalPool(pictures.at(-1)!), 'classifier');
     const [height, width] = [sizeOf(pictures[0]!, 2), sizeOf(pictures[0]!, 3)];
     const places = ['linear_projections', 'linear_c'].map((name) => `${RAW_NAME}decode_head.${name}`);
     const at = places.find((name) => net.has(name, false)) ?? places[0]!;
@@ -110,42 +89,3 @@ export const segformer = family<Size>({
     return net.conv(fused, `${RAW_NAME}decode_head.classifier`, { bias: true });
   },
 });
-
-/** Places as tokens: [batch, channels, height, width] to [batch, tokens, channels]. */
-function inRows(net: Net, x: Value): Value {
-  return net.transpose(net.reshape(x, [0, sizeOf(x, 1), sizeOf(x, 2) * sizeOf(x, 3)]), [0, 2, 1]);
-}
-
-function asPicture(net: Net, x: Value, [height, width]: readonly [number, number]): Value {
-  return net.reshape(net.transpose(x, [0, 2, 1]), [0, sizeOf(x, 2), height, width]);
-}
-
-interface Place {
-  readonly size: readonly [number, number];
-  readonly heads: number;
-  readonly reduction: number;
-}
-
-/** Each place asks all squares of places, each of which a convolution makes into one. */
-function attend(net: Net, x: Value, at: string, { size, heads, reduction }: Place): Value {
-  const features = sizeOf(x, 2);
-  const each = features / heads;
-  const side = net.store.shape(`${at}.reduce`)?.[2] ?? reduction;
-  const isReduced = net.has(`${at}.reduce`, reduction > 1);
-  const options = { kernel: side, stride: side, pad: 0, bias: true };
-  const asked = isReduced ? layerNorm(net, inRows(net, net.conv(asPicture(net, x, size), `${at}.reduce`, options)), `${at}.reduced`, EPSILON) : x;
-  const byHead = (y: Value, part: string, perm: readonly number[]) =>
-    net.transpose(net.reshape(net.dense(y, `${at}.${part}`), [0, sizeOf(y, 1), heads, each]), perm);
-  const q = net.constantOp('Mul', byHead(x, 'query', [0, 2, 1, 3]), each ** -0.5);
-  const scores = net.op('Softmax', [net.op('MatMul', [q, byHead(asked, 'key', [0, 2, 3, 1])])], { axis: -1 });
-  const mixed = net.op('MatMul', [scores, byHead(asked, 'value', [0, 2, 1, 3])]);
-  return net.dense(net.reshape(net.transpose(mixed, [0, 2, 1, 3]), [0, sizeOf(x, 1), features]), `${at}.proj`);
-}
-
-/** Two dense layers, and between them what lies around each place. */
-function blend(net: Net, x: Value, at: string, size: readonly [number, number]): Value {
-  const features = sizeOf(x, 2);
-  const wide = asPicture(net, net.dense(x, `${at}.first`, { out: RATIO * features }), size);
-  const deep = net.activation(inRows(net, net.conv(wide, `${at}.deep`, { kernel: 3, depthwise: true, bias: true })), 'gelu');
-  return net.dense(deep, `${at}.second`, { out: features });
-}

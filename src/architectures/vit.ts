@@ -202,8 +202,8 @@ export const vit = family<Size>({
       'attention has {} heads',
     );
     const isTransformers = net.ecosystem === 'transformers';
-    // SigLIP's, which alone of those of transformers has no class token.
-    const isSiglip = isTransformers && !net.has('class_token', true);
+    // I-JEPA's has no class token either, but is else as Google's.
+    const isSiglip = isTransformers && /embeddings\.patch_embedding$/.test(net.store.sourceName('conv_proj'));
     const epsilon = prepared ? 1e-5 : isTransformers && !scaled && !isSiglip ? 1e-12 : 1e-6;
     const patches = net.conv(input, 'conv_proj', { out: features, kernel: patch, stride: patch, pad: 0, bias: true });
     const isClassified = net.has('class_token', true);

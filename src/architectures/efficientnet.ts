@@ -202,37 +202,71 @@ const timmNames = spelling({
   classifier: 'classifier',
 });
 
-/** Of lukemelas's EfficientNet-PyTorch, which counts blocks through; how many each stage has tells which is which. */
+/** Ports to PyTorch count blocks through; how many each stage has tells which is which. */
 const PORTED = [...new Set(Object.values(SIZES).flatMap(({ stages }) => (stages[0]![0] !== 'mb' ? [] : [stages.map(([, , , , , n]) => n).join()])))].map(
   (depths) => depths.split(',').map(Number),
 );
-const PORTED_MODULES: Readonly<Record<string, string>> = {
-  '0.0': '_expand_conv',
-  '0.1': '_bn0',
-  '1.0': '_depthwise_conv',
-  '1.1': '_bn1',
-  '2.fc1': '_se_reduce',
-  '2.fc2': '_se_expand',
-  '3.0': '_project_conv',
-  '3.1': '_bn2',
-};
-function portedNames(depths: readonly number[]): (path: string) => string | null {
+interface Port {
+  readonly blocks: string;
+  /** By their places in a block that expands. */
+  readonly modules: Readonly<Record<string, string>>;
+  readonly stem: readonly [conv: string, norm: string];
+  readonly last: readonly [conv: string, norm: string];
+  readonly classifier: string;
+}
+const PORTS: readonly Port[] = [
+  // lukemelas's EfficientNet-PyTorch.
+  {
+    blocks: '_blocks.',
+    modules: {
+      '0.0': '_expand_conv',
+      '0.1': '_bn0',
+      '1.0': '_depthwise_conv',
+      '1.1': '_bn1',
+      '2.fc1': '_se_reduce',
+      '2.fc2': '_se_expand',
+      '3.0': '_project_conv',
+      '3.1': '_bn2',
+    },
+    stem: ['_conv_stem', '_bn0'],
+    last: ['_conv_head', '_bn1'],
+    classifier: '_fc',
+  },
+  // transformers.
+  {
+    blocks: 'encoder.blocks.',
+    modules: {
+      '0.0': 'expansion.expand_conv',
+      '0.1': 'expansion.expand_bn',
+      '1.0': 'depthwise_conv.depthwise_conv',
+      '1.1': 'depthwise_conv.depthwise_norm',
+      '2.fc1': 'squeeze_excite.reduce',
+      '2.fc2': 'squeeze_excite.expand',
+      '3.0': 'projection.project_conv',
+      '3.1': 'projection.project_bn',
+    },
+    stem: ['embeddings.convolution', 'embeddings.batchnorm'],
+    last: ['encoder.top_conv', 'encoder.top_bn'],
+    classifier: 'classifier',
+  },
+];
+function portedNames(depths: readonly number[], { blocks, modules, stem, last, classifier }: Port): (path: string) => string | null {
   const end = `features.${depths.length + 1}`;
   const ends = new Map([
-    ['features.0.0', '_conv_stem'],
-    ['features.0.1', '_bn0'],
-    [`${end}.0`, '_conv_head'],
-    [`${end}.1`, '_bn1'],
-    ['classifier', '_fc'],
+    ['features.0.0', stem[0]],
+    ['features.0.1', stem[1]],
+    [`${end}.0`, last[0]],
+    [`${end}.1`, last[1]],
+    ['classifier', classifier],
   ]);
   return (path) => {
     const [, stage, block, place, name] = /^features\.(\d+)\.(\d+)\.block\.(\d)\.(\w+)$/.exec(path) ?? [];
     if (stage === undefined) return ends.get(path) ?? null;
     if (Number(block) >= (depths[Number(stage) - 1] ?? 0)) return null;
     // The first stage's blocks have nothing to expand.
-    const module = PORTED_MODULES[`${Number(place) + (stage === '1' ? 1 : 0)}.${name}`];
+    const module = modules[`${Number(place) + (stage === '1' ? 1 : 0)}.${name}`];
     const before = depths.slice(0, Number(stage) - 1).reduce((sum, n) => sum + n, 0);
-    return module === undefined ? null : `_blocks.${before + Number(block)}.${module}`;
+    return module === undefined ? null : `${blocks}${before + Number(block)}.${module}`;
   };
 }
 
@@ -247,7 +281,7 @@ export const efficientnet = family<Size>({
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
     { ecosystem: 'timm', spell: timmNames },
-    ...PORTED.map((depths) => ({ ecosystem: 'tensorflow-port' as const, spell: portedNames(depths) })),
+    ...PORTS.flatMap((port) => PORTED.map((depths) => ({ ecosystem: 'tensorflow-port' as const, spell: portedNames(depths, port) }))),
     { ecosystem: 'keras', spell: kerasV1 },
     { ecosystem: 'keras', spell: kerasV2 },
   ],

@@ -26,6 +26,7 @@ import { mnasnet } from './mnasnet.js';
 import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
+import { mobilevit } from './mobilevit.js';
 import { nasnet } from './nasnet.js';
 import { pvtV2 } from './pvt-v2.js';
 import { rcnn } from './rcnn.js';
@@ -87,6 +88,7 @@ export const families: readonly Family[] = [
   segformer,
   pvtV2,
   metaformer,
+  mobilevit,
   ssd,
   ssdlite,
   retinanet,

@@ -18,8 +18,11 @@ import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 const CASES: Readonly<Record<string, string>> = {
   inception_resnet_v2: 'inception_resnet_v2-timm',
   legacy_xception: 'xception-timm',
+  metaformer: 'caformer-timm',
   mobilenet: 'mobilenet-listed',
   mobilenet_v3: 'mobilenet_v3_small',
+  mobilevit: 'mobilevit-transformers',
+  pvt_v2: 'pvt_v2-transformers',
   regnet: 'regnet_y',
   resnet: 'resnet-basic',
   segmentation: 'fcn_resnet',
@@ -57,8 +60,8 @@ const ELSEWHERE = {
   targets: new Set<string>(['keras-h5', 'keras-v3', 'caffe', 'pytorch']),
 };
 
-const WITHOUT_LAYERS = 'segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
-const WITHOUT_CAFFE = 'segformer vit beit clip mixer swin maxvit'.split(' ');
+const WITHOUT_LAYERS = 'metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
+const WITHOUT_CAFFE = 'metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(' ');
 
 /** What a target has no word for: in which families, and what the refusal names. */
 const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 
 const STARTS = [
   { title: '--version', args: () => ['--version'], limitMs: 40 },
-  { title: 'inspect digits.h5', args: (root) => ['inspect', join(root, 'demo/digits/digits.h5'), '--quiet'], limitMs: 80 },
+  ...['digits.h5', 'digits.pth', 'digits.caffemodel'].map((name) => ({
+    title: `inspect ${name}`,
+    args: (root) => ['inspect', join(root, 'demo/digits', name), '--quiet'],
+    limitMs: 80,
+  })),
 ];
 
 /**

@@ -9,6 +9,7 @@ describe('wrapTold', () => {
     const text = 'witness  TensorFlow.js 4.22.0 (wasm), on the original file; it shares no code with our reader';
     expect(wrapTold(text, 60)).toBe('witness  TensorFlow.js 4.22.0 (wasm), on the original file;\n         it shares no code with our reader');
     expect(wrapTold(text, 200)).toBe(text);
+    expect(wrapTold('on the wire    264.7 KiB -> 60.8 KiB as it is; --compress gzip writes what is sent', 80)).toMatch(/ is\n {9}sent$/);
   });
 
   it('breaks verdicts, and takes colours for no room', () => {

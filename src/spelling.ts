@@ -23,7 +23,7 @@ const FOREIGN: ReadonlySet<string> = new Set(['ignore-scripts', 'omit', 'json', 
 
 /** A message of the command's as a program's author would have it: "choose `dtype: 'float32'`" for "choose --dtype float32". */
 export function withOptionNames(message: string): string {
-  return message.replace(/(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)((?:[ =])[\w.,-]*\w)?(=[\w.-]+)?/g, (all, flag: string, after = '', given = '') => {
+  return message.replace(/(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)((?:[ =])[\w.,-]*\w)?(=[\w.,-]*\w)?/g, (all, flag: string, after = '', given = '') => {
     if (FOREIGN.has(flag)) return all;
     const name = SPECIAL[flag] ?? flag.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
     const word = after.slice(1);

@@ -138,6 +138,7 @@ describe('what cannot be done', () => {
     ['choose --opset 18 or newer', 'choose `opset: 18` or newer'],
     ['a graph model (--to tfjs-graph) has it', "a graph model (`to: 'tfjs-graph'`) has it"],
     ['; --assume epsilon=1e-3 says otherwise', "; `assume: { epsilon: '1e-3' }` says otherwise"],
+    ['give --assume shape_t=1,3,224,224, or', "give `assume: { shape_t: '1,3,224,224' }`, or"],
     ['give it with --input-shape, as in --input-shape 1,3,224,224', 'give it with `inputShape`, as in `inputShape: [1, 3, 224, 224]`'],
     ['--no-verify converts without running', '`verify: false` converts without running'],
     ['npm install --ignore-scripts=false', 'npm install --ignore-scripts=false'],

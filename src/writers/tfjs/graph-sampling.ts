@@ -282,10 +282,10 @@ export const resizeByMatrices: GraphRule = (layer, lowering, graph) => {
   const scales = attributes.sizes ? undefined : (attributes.scales as readonly number[] | undefined);
   // An axis that keeps its size by a factor that is not 1 is interpolated all the same.
   const moved = wanted.flatMap((size, axis) => (size === from[axis] && (scales?.[along.indexOf(axis)] ?? 1) === 1 ? [] : [axis]));
-  if (moved.some((axis) => typeof from[axis] !== 'number' || typeof wanted[axis] !== 'number') || (!attributes.scales && !attributes.sizes))
-    return lowering.decline(
-      `interpolation ${attributes.mode} by ${attributes.coordinate_transformation_mode} of axes of free size; give them with --input-shape`,
-    );
+  const what = `interpolation ${attributes.mode} by ${attributes.coordinate_transformation_mode}`;
+  if (!attributes.scales && !attributes.sizes) return lowering.decline(`${what} to sizes that flow in`);
+  if (moved.some((axis) => typeof from[axis] !== 'number' || typeof wanted[axis] !== 'number'))
+    return lowering.decline(`${what} of axes of free size; give them with --input-shape`);
   const wantedSizes = attributes.sizes as readonly number[] | undefined;
   const isKept = attributes.keep_aspect_ratio_policy !== 'stretch' && wantedSizes !== undefined;
   const ratios = isKept ? along.map((axis, i) => wantedSizes[i]! / (from[axis] as number)) : [];

@@ -125,7 +125,7 @@ export const CASES = [
     source: 'vgg16.h5',
     output: 'out.onnx',
     args: verify(),
-    cpuLimitS: 20,
+    cpuLimitS: 15,
     peakLimitMB: 1200,
   },
   ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({

@@ -1,9 +1,12 @@
 /** What the documents tell to type is there, and runs. */
-import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { memorySource } from '../src/bytes/byte-source.js';
 import { commands } from '../src/cli/commands/index.js';
+import { readNpz } from '../src/containers/npy.js';
+import { tensorBytes } from '../src/model/tensor.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './cli/run-cli.js';
 import { liteModel } from './lite-models.js';
 import { graphDef, placeholder } from './tf-graphs.js';
@@ -94,30 +97,35 @@ describe('what the documents tell to type', () => {
   );
 });
 
-/**
- * What the commands of coming-from.md read, beside the demo's nets. SavedModels, nets with batch normalisation and such that say what is done to
- * pictures are not among them, and have tests elsewhere.
- */
-function othersFiles(folder: string): void {
+/** What the commands of coming-from.md read, beside the demo's nets. */
+async function othersFiles(folder: string): Promise<void> {
   const names = { 'digits.h5': 'model.h5', 'digits.pth': 'model.pth', 'digits.caffemodel': 'net.caffemodel', 'digits.prototxt': 'net.prototxt' };
   for (const [from, to] of Object.entries(names)) copyFileSync(join(DIGITS, from), join(folder, to));
   const relu = { name: 'y', op: 'Relu', input: ['x'], attr: { T: { type: 1 } } };
   writeFileSync(join(folder, 'frozen.pb'), graphDef({ nodes: [placeholder('x', [2, 3]), relu], weights: {}, inputs: ['x'], outputs: ['y'] }));
   const ports = ['x', 'y'].map((name) => ({ name, shape: [2, 3], type: 0 }));
   writeFileSync(join(folder, 'model.tflite'), liteModel(ports, [{ code: 19, inputs: [0], outputs: [1] }], [0], [1]));
-  for (const words of ['net.caffemodel -o in.onnx', 'net.caffemodel -o out.onnx', 'model.h5 -o web --to tfjs']) {
+  const savedModels = join(ROOT, 'test/fixtures/tensorflow-real/saved.npz');
+  mkdirSync(join(folder, 'saved/variables'), { recursive: true });
+  for (const [key, tensor] of await readNpz(memorySource(readFileSync(savedModels), savedModels)))
+    if (key.startsWith('functions/file ')) writeFileSync(join(folder, 'saved', key.slice('functions/file '.length)), await tensorBytes(tensor));
+  const normalised = join(ROOT, 'test/fixtures/caffe/vgg11-batch-norm/model.caffemodel');
+  for (const words of ['net.caffemodel -o in.onnx', 'net.caffemodel -o out.onnx', 'model.h5 -o web --to tfjs', `${normalised} -o normalised.onnx`]) {
     const { status, stderr } = weighbridge(['convert', ...words.split(' '), '--no-verify'], folder);
     expect(status, stderr).toBe(0);
   }
 }
 
-it('what users of other converters are told to type does it', () => {
+/** A prototxt whose pictures come from a data set, and what is done to them. */
+const PREPARED = 'layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 32 scale: 0.017 mean_value: 104 } }';
+
+it('what users of other converters are told to type does it', async () => {
   const given = temporaryFolder();
-  othersFiles(given);
+  await othersFiles(given);
   // The digits are smaller pictures, and their layers have other names.
-  const commands = [...new Set(commandsOf(textOf('docs/coming-from.md')))]
-    .filter((command) => !/ saved | --embed-preprocessing| --fold-batchnorm/.test(command))
-    .map((command) => command.replace('3,224,224', '3,32,32').replace('conv5', 'conv3_2'));
+  const commands = [...new Set(commandsOf(textOf('docs/coming-from.md')))].map((command) =>
+    command.replace('3,224,224', '3,32,32').replace('conv5', 'conv3_2'),
+  );
   expect(commands.length).toBeGreaterThan(20);
   for (const command of commands) {
     const words = command.split(/\s+/).slice(1);
@@ -125,6 +133,9 @@ it('what users of other converters are told to type does it', () => {
     // Of its own, since some write what others read.
     const folder = temporaryFolder();
     cpSync(given, folder, { recursive: true });
+    const prototxt = join(folder, 'net.prototxt');
+    if (words.includes('--embed-preprocessing')) writeFileSync(prototxt, readFileSync(prototxt, 'utf8').replace(/^layer { name: "data".*/m, PREPARED));
+    if (words.includes('--fold-batchnorm')) copyFileSync(join(folder, 'normalised.onnx'), join(folder, 'in.onnx'));
     const { status, stderr, stdout } = weighbridge(writes ? [...words, '--force', '--samples', '1'] : words, folder);
     expect(status, `${command}\n${stdout}\n${stderr}`).toBe(0);
   }

@@ -41,7 +41,7 @@ export interface Page {
   /** Value of an expression in the page, awaited where it is a promise. @throws Error with the page's own message */
   evaluate<T>(expression: string): Promise<T>;
   /** As a reader of the page with this width and preference sees it. */
-  emulate(options: { width?: number; height?: number; colours?: 'light' | 'dark' }): Promise<void>;
+  emulate(options: { width?: number; height?: number; colours?: 'light' | 'dark'; media?: 'screen' | 'print' }): Promise<void>;
   /** Clicks the middle of an element, as a mouse does. @throws Error where none can be seen */
   click(selector: string): Promise<void>;
   /** A key by its DOM name ('Tab', 'Enter', 'ArrowDown', ' '). */
@@ -152,9 +152,9 @@ export async function openPage(flags: readonly string[] = []): Promise<Page> {
       }
       return (result as { value: T }).value;
     },
-    async emulate({ width = 1200, height = 900, colours = 'light' }) {
+    async emulate({ width = 1200, height = 900, colours = 'light', media = 'screen' }) {
       await send('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: width < 600 });
-      await send('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: colours }] });
+      await send('Emulation.setEmulatedMedia', { media, features: [{ name: 'prefers-color-scheme', value: colours }] });
     },
     async click(selector) {
       const at = await page.evaluate<{ x: number; y: number } | null>(`(() => {

@@ -152,6 +152,16 @@ describe.skipIf(CHROMIUM === null)('the page in Chromium (skipped where none is 
     await page.emulate({});
   });
 
+  it('fits a sheet of paper, with what is folded away on a screen, and is light there whatever the reader prefers', async () => {
+    await page.emulate({ width: 720, colours: 'dark', media: 'print' });
+    for (const [name, input] of Object.entries(CASES)) {
+      await show(name, input);
+      expect(await page.evaluate<number>('document.documentElement.scrollWidth'), name).toBeLessThanOrEqual(720);
+    }
+    expect(await page.evaluate<string>("getComputedStyle(document.querySelector('header')).backgroundColor")).toBe('rgb(255, 255, 255)');
+    await page.emulate({});
+  });
+
   it('shows a hostile name as text', async () => {
     await show('hostile', CASES.hostile);
     const heading = await page.evaluate<string>("document.querySelector('h1').textContent");

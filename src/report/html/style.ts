@@ -105,12 +105,15 @@ footer { color: var(--soft); font-size: 12.5px; text-align: center; }
   h1 { font-size: 19px; }
 }
 @media print {
+  :root { color-scheme: light; }
   body { background: none; font-size: 13px; }
   main { max-width: none; padding: 0; }
   header, article, figure, tr { break-inside: avoid-page; }
   h2, h3 { break-after: avoid-page; }
   .scroll { overflow: visible; background: none; }
-  table { font-size: 12px; }
+  .plot svg { max-width: 100%; height: auto; }
+  table { font-size: 11px; }
+  .scroll th, .scroll td { padding-right: 8px; white-space: normal; overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; }
   .key, .bar, .badge { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

@@ -2,7 +2,7 @@
 import { isModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { isHuge, multiplications } from './effort.js';
+import { isHuge, multiplications, valuesMade } from './effort.js';
 import type { NdArray } from './engine.js';
 import { coins, compareMoved, type Moved, measureRounding } from './rounding.js';
 import type { Arrays, Feeds, Side } from './side.js';
@@ -23,10 +23,16 @@ export const TOO_SENSITIVE = 0.02;
 const QUICK_NET = 5e7;
 /** The same where layers are compared one by one, which takes the evaluator anyway. */
 const PATIENT_NET = 1e9;
-/** The same for an input on which the two sides are apart, which is a fault unless rounding explains it. */
-const DOUBTED_NET = 5e9;
+/**
+ * What all runs together may take for an input on which the two sides are apart, which is a fault unless rounding explains it: fifteen
+ * seconds, in multiplications. To make a value and to move it takes as long as two hundred: a transformer has few of these for its values.
+ */
+const DOUBTED_WORK = 3e10;
+const OF_A_VALUE = 200;
 /** A gate that jumps does so in one run of three: torchvision's MobileNet v3 moved by 1.4e-4, 4.5e-5 and 0.34 on one input of thousands. */
 const DOUBTED_SEEDS = [1, 2, 3, 4, 5, 6] as const;
+/** Of fewer runs than these, nudged inputs tell as much. */
+const FEWEST_SEEDS = 2;
 
 /** A net that is measured. */
 export interface Net {
@@ -50,9 +56,10 @@ export interface BandAsked extends Net {
 
 /** @returns null where neither shows anything: no weights at hand, and inputs of whole numbers */
 export async function measureBand({ map, isRead, layers, isDoubted, size, side, table }: BandAsked, feeds: Feeds): Promise<Band | null> {
-  if (isRead && multiplications(map) <= (isDoubted ? DOUBTED_NET : layers ? PATIENT_NET : QUICK_NET)) {
+  const seeds = isDoubted ? doubtedSeeds(map) : undefined;
+  if (isRead && (seeds ? seeds.length >= FEWEST_SEEDS : multiplications(map) <= (layers ? PATIENT_NET : QUICK_NET))) {
     try {
-      return { how: 'evaluator', ...(await measureRounding(map, feeds, isDoubted ? { size, seeds: DOUBTED_SEEDS } : { size })) };
+      return { how: 'evaluator', ...(await measureRounding(map, feeds, { size, ...(seeds && { seeds }) })) };
     } catch (error) {
       // An operator that the evaluator lacks: a runtime has it.
       if (!isModelError(error)) throw error;
@@ -60,6 +67,12 @@ export async function measureBand({ map, isRead, layers, isDoubted, size, side, 
   }
   const outputs = await nudgedOutputs(map, side, feeds, size, isRead && isHuge(map) ? NUDGES.huge : NUDGES.usual);
   return outputs && { how: 'runtime', outputs, layers: null, table };
+}
+
+/** As many runs beside the exact one as there is time for. */
+function doubtedSeeds(map: LayerMap): readonly number[] {
+  const runs = Math.floor(DOUBTED_WORK / Math.max(1, multiplications(map) + OF_A_VALUE * valuesMade(map)));
+  return DOUBTED_SEEDS.slice(0, Math.max(0, runs - 1));
 }
 
 /** Runs of a net so large that one takes the better part of a second are dear. */

@@ -92,3 +92,11 @@ export function multiplications(map: LayerMap): number {
     return sum + elementCount(kernel.shape) * (op === 'Conv' || op === 'ConvTranspose' ? count(value, 2) : 1);
   }, 0);
 }
+
+/** How many numbers the layers make of one sample. */
+export function valuesMade(map: LayerMap): number {
+  const shapes = shapesOf(map);
+  const ofOne = (dim: Dim, axis: number) => (axis === 0 && typeof dim !== 'number' ? 1 : sizeOf(dim));
+  const values = map.layers.flatMap(({ outputs }) => outputs);
+  return values.reduce((sum, value) => sum + elementCount((shapes.get(value) ?? []).map(ofOne)), 0);
+}

@@ -194,7 +194,12 @@ async function readGraphText(source: ByteSource): Promise<TfGraph> {
     throw new ModelError('unsafe', `the graph is ${source.byteLength} bytes of text, and would be held in memory as a whole: ${how}`, { file: source.name });
   }
   const text = new TextDecoder().decode(await source.read(0, source.byteLength));
-  return readGraphDef(memorySource(encodeGraphText(text, source.name), source.name));
+  const graph = await readGraphDef(memorySource(encodeGraphText(text, source.name), source.name));
+  const names = new Set(graph.nodes.map(({ name }) => name));
+  const isHalf = !graph.nodes.some(({ op }) => op === 'Const') && graph.nodes.some(({ inputs }) => inputs.some(({ node }) => !names.has(node)));
+  if (isHalf)
+    throw new ModelError('unsupported', 'the graph has no weights, as those that OpenCV reads beside a frozen one: name the .pb', { file: source.name });
+  return graph;
 }
 
 async function readMetaGraph(

@@ -104,6 +104,12 @@ describe('a graph as text', () => {
     expect([isModelError(error, 'malformed'), error.message]).toEqual([true, expect.stringMatching(words)]);
   });
 
+  it('without the weights that its nodes read, as OpenCV has them, is answered with the file that has them', async () => {
+    const text = GRAPH.replace(/node \{\n {2}name: "w"[\s\S]*?\n\}\n/, '').replace(/node \{ name: "b".*\n/, '');
+    const error = await convertInMemory(memoryFileSet({ 'graph.pbtxt': new TextEncoder().encode(text) }, 'graph.pbtxt')).catch((one) => one);
+    expect([isModelError(error, 'unsupported'), error.message]).toEqual([true, expect.stringMatching(/no weights.*name the \.pb/)]);
+  });
+
   it('converts, and gives what its bytes give', async () => {
     const { bytes } = await convertInMemory(memoryFileSet({ 'graph.pbtxt': new TextEncoder().encode(GRAPH) }, 'graph.pbtxt'));
     const [output] = (await runOnnx(bytes, [{ shape: [1, 2], data: Float32Array.of(3, 1) }])).values();

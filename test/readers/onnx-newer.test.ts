@@ -63,6 +63,25 @@ const CASES: Readonly<Record<string, Case>> = {
     values: [0.479, -7.3, 1e9, -1e9, 70],
     declined: 'a Cast to float8_e5m2',
   },
+  'a running product': {
+    graph: { nodes: [node('CumProd', ['x', 'axis'], ['y'])], tensors: [int64('axis', [1], [])], inputs: [['x', [2, 5]]] },
+    opset: 26,
+    values: [2, 0.5, -3, 1.5, 0.25, 1, -1, 4, 0, 7],
+  },
+  'a running product from the end that leaves each element out': {
+    graph: {
+      nodes: [node('CumProd', ['x', 'axis'], ['y'], { exclusive: intAttribute(1), reverse: intAttribute(1) })],
+      tensors: [int64('axis', [-1], [])],
+      inputs: [['x', [2, 5]]],
+    },
+    opset: 26,
+    values: [2, 0.5, -3, 1.5, 0.25, 1, -1, 4, 0, 7],
+  },
+  'a running product over rows that leaves each out': {
+    graph: { nodes: [node('CumProd', ['x', 'axis'], ['y'], { exclusive: intAttribute(1) })], tensors: [int64('axis', [0], [])], inputs: [['x', [2, 5]]] },
+    opset: 26,
+    values: [2, 0.5, -3, 1.5, 0.25, 1, -1, 4, 0, 7],
+  },
   'codes of 4 bits, which end at 7 and -8': {
     graph: {
       nodes: [node('QuantizeLinear', ['x', 's', 'z'], ['q']), node('DequantizeLinear', ['q', 's', 'z'], ['y'])],

@@ -22,6 +22,7 @@ import { FUSED_ATTENTION } from './fused-attention.js';
 import { LOOPS } from './loops.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
+import { cumProd } from './running-product.js';
 import { Scope } from './scope.js';
 import { SEQUENCES } from './sequences.js';
 import type { Node, Rule, Translator } from './translator.js';
@@ -393,6 +394,7 @@ const scatter: Rule = (node, t) => [t.add(node, 'ScatterElements', node.inputs, 
 
 export const RULES: Readonly<Record<string, Rule>> = {
   Constant: constant,
+  CumProd: cumProd,
   Identity: passedOn,
   Dropout: dropout,
   If: ifRule,

@@ -82,6 +82,25 @@ const CASES: Readonly<Record<string, Case>> = {
     opset: 26,
     values: [2, 0.5, -3, 1.5, 0.25, 1, -1, 4, 0, 7],
   },
+  'a weight that is standardised by its own statistics, as a normalisation in training would': {
+    graph: {
+      nodes: [
+        node('BatchNormalization', ['w', 'scale', 'bias', 'mean', 'variance'], ['n'], { training_mode: intAttribute(1) }),
+        node('Add', ['x', 'n'], ['y']),
+      ],
+      tensors: [
+        float32Tensor('w', [1, 2, 3], [1, 2, 3, 0, 0, 6], ORIGIN),
+        float32Tensor('scale', [2], [2, 0.5], ORIGIN),
+        float32Tensor('bias', [2], [0.25, -1], ORIGIN),
+        float32Tensor('mean', [2], [0, 0], ORIGIN),
+        float32Tensor('variance', [2], [1, 1], ORIGIN),
+      ],
+      inputs: [['x', [1, 2, 3]]],
+    },
+    opset: 17,
+    values: [1, 2, 3, 4, 5, 6],
+    expected: [-1.1994714, 2.25, 5.6994714, 2.6464468, 3.6464468, 5.7071063],
+  },
   'codes of 4 bits, which end at 7 and -8': {
     graph: {
       nodes: [node('QuantizeLinear', ['x', 's', 'z'], ['q']), node('DequantizeLinear', ['q', 's', 'z'], ['y'])],

@@ -56,7 +56,8 @@ export interface BandAsked extends Net {
 
 /** @returns null where neither shows anything: no weights at hand, and inputs of whole numbers */
 export async function measureBand({ map, isRead, layers, isDoubted, size, side, table }: BandAsked, feeds: Feeds): Promise<Band | null> {
-  const seeds = isDoubted ? doubtedSeeds(map) : undefined;
+  // A map without weights has no sizes to count with.
+  const seeds = isRead && isDoubted ? doubtedSeeds(map) : undefined;
   if (isRead && (seeds ? seeds.length >= FEWEST_SEEDS : multiplications(map) <= (layers ? PATIENT_NET : QUICK_NET))) {
     try {
       return { how: 'evaluator', ...(await measureRounding(map, feeds, { size, ...(seeds && { seeds }) })) };

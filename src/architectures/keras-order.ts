@@ -131,7 +131,7 @@ export function inKerasOrder(layers: readonly Layer[], { sums, span = () => 1 }:
     met.set(layer, met.size);
     const read = layer.inputs.flatMap((input) => makers.get(input) ?? []);
     if (layer.op === 'Add' && sums !== 'branch') read.sort((a, b) => fromInput.get(a)! - fromInput.get(b)!);
-    stack.push(...read.toReversed());
+    for (const layer of read.toReversed()) stack.push(layer);
   }
   const place = (layer: Layer) => met.get(layer) ?? layers.length;
   return layers.toSorted((a, b) => depth.get(b)! - depth.get(a)! || place(a) - place(b)).map(({ name }) => name);

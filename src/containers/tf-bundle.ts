@@ -179,7 +179,7 @@ async function readEntry(record: Uint8Array, file: string, tensor: string): Prom
     else if (field.number === ENTRY.shape) {
       const shape = await readTensorShape(wire, field);
       if (shape === null) throw new ModelError('malformed', 'its entry does not say how many axes it has', { file, tensor });
-      entry.shape.push(...shape);
+      for (const size of shape) entry.shape.push(size);
     }
   }
   const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;

@@ -253,7 +253,7 @@ class GraphDefReader {
       const values: TfAttribute[] = [];
       for await (const item of this.#fields(entry)) {
         if (values.length > MAX_LIST) throw this.wire.error(item.start, `a list of more than ${MAX_LIST} values`);
-        values.push(...(await this.#items(item, label)));
+        for (const value of await this.#items(item, label)) values.push(value);
       }
       return { kind: 'list', value: values };
     }

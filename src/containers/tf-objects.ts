@@ -119,7 +119,7 @@ async function readTraced(wire: WireReader, { start, end }: Field): Promise<Trac
   let inputs: Leaves = { specs: [], truths: 0, keys: null };
   let outputs: Leaves = inputs;
   for await (const field of wire.fields(start, end)) {
-    if (field.number === TRACED.captured) captured.push(...(field.wireType === 2 ? Array.from(await wire.varints(field), Number) : [Number(field.varint)]));
+    if (field.number === TRACED.captured) for (const node of field.wireType === 2 ? await wire.varints(field) : [field.varint]) captured.push(Number(node));
     else if (field.number === TRACED.inputs) inputs = await readLeaves(wire, field, 0);
     else if (field.number === TRACED.outputs) outputs = await readLeaves(wire, field, 0);
   }

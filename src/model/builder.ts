@@ -160,7 +160,7 @@ export class GraphBuilder {
   /** Leaves out what was added since there were so many layers: a translation that came to nothing. Constants stay, which others may read by now. */
   discard(count: number): void {
     const added = this.layers.splice(count);
-    this.layers.push(...added.filter(({ op }) => op === 'Constant'));
+    for (const layer of added.filter(({ op }) => op === 'Constant')) this.layers.push(layer);
   }
 
   /** The name of a value that layers can read: constants get a layer of their own here. */

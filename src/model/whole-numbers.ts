@@ -91,7 +91,8 @@ function rangeOf(dtype: DType): { low: number; high: number } {
 function knownReach({ elements }: Pick<ValueType, 'elements'>): Reach | null {
   if (!elements || elements.length === 0 || elements.includes(null)) return null;
   const numbers = elements.map((element) => (typeof element === 'number' ? element : FREE));
-  return { low: Math.min(...numbers), high: Math.max(...numbers), resting: NONE };
+  const [low, high] = ends(numbers);
+  return { low, high, resting: NONE };
 }
 
 /** How many rows there are where values are the numbers of rows. */
@@ -112,7 +113,9 @@ type Span = Pick<Reach, 'low' | 'high'>;
 /** @param count how many elements become one */
 type Fold = (parts: readonly Span[], count: number) => Ends;
 
-const ends = (numbers: readonly number[]): Ends => [Math.min(...numbers), Math.max(...numbers)];
+/** One by one: of a list as long as a file likes, as arguments, the stack would overflow. */
+const ends = (numbers: readonly number[]): Ends =>
+  numbers.reduce<Ends>(([low, high], number) => [Math.min(low, number), Math.max(high, number)], [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
 const union: Fold = (parts) => ends(parts.flatMap(({ low, high }) => [low, high]));
 /** Nothing times infinity is nothing here. */
 const times = (a: Span, b: Span): Ends => ends([a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high].map((made) => made || 0));

@@ -68,7 +68,7 @@ export function layersFrom(x: string, value: string, wiring: Wiring, numbers: Nu
     if (!layer || inner.has(layer) || !isArithmetic(layer, wiring, numbers)) continue;
     if (inner.size === MAX_LAYERS) return null;
     inner.add(layer);
-    open.push(...(layer.op === 'Pow' ? layer.inputs.slice(0, 1) : layer.inputs));
+    for (const value of layer.op === 'Pow' ? layer.inputs.slice(0, 1) : layer.inputs) open.push(value);
   }
   return isReached ? inner : null;
 }

@@ -32,7 +32,7 @@ export function between(map: LayerMap, starts: ReadonlyMap<string, Start>, end: 
       throw new ModelError('unsupported', 'makes a value that is needed beside one that is fed', { layer: maker.name });
     if (needed.has(maker)) continue;
     needed.add(maker);
-    open.push(...valuesRead(maker));
+    for (const read of valuesRead(maker)) open.push(read);
   }
   const inputs = [...starts].map(([value, { dtype, shape }]): Port => ({ name: value, value, dtype, valueDType: dtype, shape, layout: 'other' }));
   const begun: LayerMap = { ...map, inputs, outputs: [], layers: map.layers.filter((layer) => needed.has(layer)), preparation: undefined, source: undefined };

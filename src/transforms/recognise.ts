@@ -87,7 +87,7 @@ export function valuesBefore(layer: Layer, wiring: Wiring, most: number): readon
     if (value === '' || values.includes(value)) continue;
     values.push(value);
     const maker = wiring.maker(value);
-    if (maker && ARITHMETIC.has(maker.op)) open.push(...maker.inputs);
+    if (maker && ARITHMETIC.has(maker.op)) for (const read of maker.inputs) open.push(read);
   }
   return values;
 }

@@ -74,8 +74,8 @@ async function translateNet(net: CaffeNet, blobs: ReadonlyMap<string, Blobs>, fi
     if (!layer.tops.some((top) => ports.some(({ name }) => name === top)))
       builder.warnings.push(removed(layer, `${layer.type} is ${outOf(layer)} and was removed`));
   }
-  if (builder.obstacles.length === 0) builder.obstacles.push(...builder.openPositions());
-  builder.obstacles.push(...builder.weights.doubtfulFills());
+  if (builder.obstacles.length === 0) for (const obstacle of builder.openPositions()) builder.obstacles.push(obstacle);
+  for (const obstacle of builder.weights.doubtfulFills()) builder.obstacles.push(obstacle);
   refuse(builder, open);
   if (net.assumedStage !== null)
     builder.warnings.push({ code: 'assumed', message: `the net's layers are for several stages; those of "${net.assumedStage}" were taken` });

@@ -49,7 +49,7 @@ export function concat(kerasAxis: number, inputs: readonly Value[], scope: Scope
 
 /** Keras puts axes of one element behind the batch of values that have fewer axes than others: a vector is one for all places of a picture. */
 function ofOneRank(inputs: readonly Value[], scope: Scope): readonly Value[] {
-  const rank = Math.max(...inputs.map(({ shape }) => shape.length));
+  const rank = inputs.reduce((most, { shape }) => Math.max(most, shape.length), 0);
   const isMoved = inputs.some(({ shape, order }) => shape.length === rank && order === 'moved');
   return inputs.map((input) => {
     const missing = rank - input.shape.length;

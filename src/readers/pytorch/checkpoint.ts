@@ -232,10 +232,10 @@ class Search {
         known.push(joined(path, key));
         list(child, joined(path, key), levels - 1);
       }
-      prefixes.push(...beginnings(entries.flatMap(([key, child]) => (isTensor(child) ? [key] : []))).map((key) => joined(path, key)));
+      for (const prefix of beginnings(entries.flatMap(([key, child]) => (isTensor(child) ? [key] : []))).map((key) => joined(path, key))) prefixes.push(prefix);
     };
     list(this.contents.root, '', 3);
-    known.push(...prefixes);
+    for (const prefix of prefixes) known.push(prefix);
     const there = known.length > 0 ? `There are: ${listed(known, MAX_KEYS)}.` : 'It holds one dictionary, which is taken without a key.';
     return new ModelError('usage', `nothing under ${quoted(wanted)} holds weights. ${there}`, { file: this.contents.file });
   }

@@ -64,7 +64,7 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
       const maker = makers.get(value);
       if (maker && own.includes(maker)) continue;
       if (maker && !owners.has(maker)) {
-        if (!inserted.has(maker)) open.push(...maker.inputs);
+        if (!inserted.has(maker)) for (const read of maker.inputs) open.push(read);
         inserted.add(maker);
       } else if (value !== '' && !read.includes(value)) read.push(value);
     }

@@ -43,7 +43,7 @@ export function hiddenBehind({ layers }: LayerMap, layer: Layer, isShown: (maker
     if (isShown(maker, value)) shown.add(maker);
     else {
       hidden.add(maker);
-      open.push(...maker.inputs);
+      for (const read of maker.inputs) open.push(read);
     }
   }
   return { hidden, shown };

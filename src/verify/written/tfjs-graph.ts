@@ -65,7 +65,7 @@ function reachable(nodes: readonly TfNode[], outputs?: readonly string[]): Reado
     if (used.has(name)) continue;
     used.add(name);
     const node = byName.get(name);
-    if (node) open.push(...namesRead(node));
+    if (node) for (const read of namesRead(node)) open.push(read);
   }
   return used;
 }

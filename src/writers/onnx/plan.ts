@@ -143,7 +143,7 @@ class GraphBuilder {
     const direct = new Set([...inputs, ...outputs].filter((port) => port.name === port.value && this.#isDirect(port)).map(({ value }) => value));
     const captured = new Set(layers.flatMap(({ foreign }) => foreign?.captures ?? []));
     for (const value of captured) if (!direct.has(value)) this.#values.set(value, this.#names.take(value));
-    this.#inputPorts.push(...inputs);
+    for (const port of inputs) this.#inputPorts.push(port);
     for (const { value } of outputs) this.#outputPorts.add(value);
     for (const { foreign, inputs: read } of layers) if (foreign) for (const value of read) this.#readForeign.add(value);
     for (const port of [...inputs, ...outputs]) {

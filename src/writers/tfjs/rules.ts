@@ -148,7 +148,7 @@ export function common(values: readonly string[], lowering: Lowering): { values:
   );
   if (isAlike) return { values: places.map(({ value }) => value), place: first! };
   const ranks = values.map((value) => lowering.shape(value).length);
-  const rank = Math.max(...ranks);
+  const rank = ranks.reduce((most, each) => Math.max(most, each), 0);
   const widest = values[ranks.indexOf(rank)]!;
   const order = ranks.every((other) => other === rank) ? withAxes(widest, lowering).order : identity(rank);
   const turned = values.map((value, i) => {

@@ -102,6 +102,18 @@ const moved: readonly (readonly [string, readonly string[], readonly number[]])[
     ['_0 = torch.clone(x)', '_1 = torch.fill_(torch.slice(torch.select(_0, 1, 1), 1, 1, 4, 2), 9)', 'return _0'],
     [0, 1, 2, 3, 4, 9, 6, 9, 8, 9, 10, 11],
   ],
+  [
+    'a part of no elements, in which what is written changes nothing',
+    [
+      '_0 = torch.clone(x)',
+      '_1 = torch.fill_(torch.slice(torch.slice(_0, 2, -2, 0), 1, 0, 2), 9)',
+      '_2 = torch.copy_(torch.slice(_0, 2, 3, 1), torch.slice(x, 2, 0, 0))',
+      '_3 = torch.add_(torch.slice(_0, 2, 4, 9), 1)',
+      'return _0',
+    ],
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+  ],
+  ['a part of no elements beside others', ['return torch.cat([torch.slice(x, 2, 0, 0), torch.slice(x, 2, 0, 1)], 2)'], [0, 4, 8]],
   ['trunc', ['return torch.trunc(torch.sub(torch.mul(x, 0.6), 2))'], [-2, -1, -0, -0, 0, 1, 1, 2, 2, 3, 4, 4]],
   ['round to decimals', ['return torch.mul(torch.round(torch.mul(x, 0.26), decimals=1), 10)'], [0, 3, 5, 8, 10, 13, 16, 18, 21, 23, 26, 29]],
   ['nan_to_num', ['return torch.clamp(torch.nan_to_num(torch.div(torch.slice(x, 1, 0, 1), 0), 7), max=9)'], [7, 9, 9, 9]],

@@ -126,9 +126,15 @@ function cut(call: Call, axis: number, start: number, end: number, step = 1): It
   const [from, to] = [bound(start), end >= END ? END : bound(end)];
   const isAll = from === 0 && step === 1 && (to >= END || to === size);
   if (isAll) return call.tensorItem('self');
-  if (typeof size === 'number' && Math.min(to, size) <= from) throw call.decline(`it takes no element of [${call.shape(call.tensor('self'))}]`);
   const slice = (whole: Value, first: number, last: number, part?: string) =>
     call.add('Slice', [whole], { starts: [first], ends: [last], axes: [axis], steps: [step] }, part);
+  // What is written to no element changes nothing: masks of windows are filled so where they are not shifted along an axis.
+  if (typeof size === 'number' && Math.min(to, size) <= from)
+    return call.view(
+      'self',
+      (whole) => slice(whole, 0, 0),
+      (whole) => whole,
+    );
   const put = (whole: Value, part: Value) => {
     const before = from === 0 ? [] : [slice(whole, 0, from, 'before')];
     const after = to >= END || to === size ? [] : [slice(whole, to, END, 'after')];

@@ -73,7 +73,8 @@ export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
 
 /** Functions within functions; each call is put in its place, so that a small file could ask for much. */
 const MAX_CALLS = 10_000;
-const MAX_NODES = 200_000;
+/** Reading 60,000 in a row, 2 MB of file, takes more than five seconds and 300 MB. */
+const MAX_NODES = 40_000;
 const MAX_DEPTH = 64;
 /** Each step of a loop becomes the layers of its body. */
 const MAX_STEPS = 1024;
@@ -291,7 +292,10 @@ class Translation {
         open.pop();
         waiting.delete(name);
         scope.made.set(name, await this.#node(scope, node));
-        if (++this.#nodes > MAX_NODES) throw new ModelError('unsafe', `more than ${MAX_NODES} nodes`, { file: this.model.file });
+        if (++this.#nodes > MAX_NODES)
+          throw new ModelError('unsafe', `more than ${MAX_NODES} nodes are in use, those of functions and of each step of a loop counted`, {
+            file: this.model.file,
+          });
         continue;
       }
       if (waiting.has(name)) {

@@ -85,7 +85,7 @@ const CASES: Readonly<Record<string, Case>> = {
   'a weight that is standardised by its own statistics, as a normalisation in training would': {
     graph: {
       nodes: [
-        node('BatchNormalization', ['w', 'scale', 'bias', 'mean', 'variance'], ['n'], { training_mode: intAttribute(1) }),
+        node('BatchNormalization', ['w', 'scale', 'bias', 'mean', 'variance'], ['n', 'running mean', 'running variance'], { training_mode: intAttribute(1) }),
         node('Add', ['x', 'n'], ['y']),
       ],
       tensors: [

@@ -155,8 +155,8 @@ const batchNormalization: Rule = (node, t) => {
   const { opset, inputs, outputs } = node;
   const training = opset >= 14 ? number(node, 'training_mode', 0) !== 0 : opset < 7 ? saysTraining(node) : outputs.length > 1;
   const [x, scale, bias] = inputs;
-  // A weight that is standardised, as in BiT: nothing is trained, and the statistics are its own.
-  if (training && outputs.length === 1 && x?.constant && x.shape?.[0] === 1 && scale && bias)
+  // A weight that is standardised, as in BiT: nothing is trained, and the statistics are its own. Those that the node gives out too nothing reads.
+  if (training && x?.constant && x.shape?.[0] === 1 && scale && bias)
     return [t.add(node, 'InstanceNormalization', [x, scale, bias], { epsilon: number(node, 'epsilon', 1e-5) })];
   if (training) t.training.push(`BatchNormalization "${node.title}"${opset >= 14 ? ' (training_mode = 1)' : opset < 7 ? ' (is_test = 0)' : ''}`);
   // Statistics of each place rather than of each channel.

@@ -142,16 +142,19 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
       if (mayCalm && rtolsOf(allowed.outputs, map.outputs.length).every((rtol) => rtol > TOO_SENSITIVE)) return null;
       const steady = recording ? actual : expected;
       const isRecordedInCodes = recording !== null && isRead && codingLayers(map).size > 0;
-      // What narrower weights lose is told apart from what rounding does.
-      const allowedFor = limited(async (feeds) => {
-        if (narrowing) return null;
-        const measured = await measuredTolerances(asked, { ...net, layers: false, side: steady, isDoubted: true }, feeds);
-        const rtols = rtolsOf(measured.outputs, map.outputs.length);
-        const ofCodes = isRecordedInCodes ? await rtolsOfCodes(map, feeds) : null;
-        if (ofCodes) notes.push(tellCodes(ofCodes));
-        return ofCodes ? rtols.map((rtol, i) => Math.max(rtol, ofCodes[i]!)) : rtols;
-      });
       let comparison = compareOutputs(map, allowed.outputs);
+      // What narrower weights lose is told apart from what rounding does.
+      const allowedFor = limited(
+        async (feeds) => {
+          if (narrowing) return null;
+          const measured = await measuredTolerances(asked, { ...net, layers: false, side: steady, isDoubted: true }, feeds);
+          const rtols = rtolsOf(measured.outputs, map.outputs.length);
+          const ofCodes = isRecordedInCodes ? await rtolsOfCodes(map, feeds) : null;
+          if (ofCodes) notes.push(tellCodes(ofCodes));
+          return ofCodes ? rtols.map((rtol, i) => Math.max(rtol, ofCodes[i]!)) : rtols;
+        },
+        () => hasFailed(comparison),
+      );
       const kept: RunSample[] = [];
       const compared: RunSample[] = [];
       const dear: RunSample[] = [];
@@ -344,10 +347,10 @@ async function lookInside(subject: Subject, compared: readonly RunSample[], seed
 /** Inputs that are measured one by one; then the largest stands for the rest, for hundreds of rows would take minutes. */
 const MOST_MEASURED = 8;
 
-function limited(measure: AllowedFor): AllowedFor {
+function limited(measure: AllowedFor, isDecided: () => boolean): AllowedFor {
   const measured: (readonly number[])[] = [];
   return async (feeds) => {
-    if (measured.length >= MOST_MEASURED) return measured[0]!.map((_, i) => Math.max(...measured.map((rtols) => rtols[i]!)));
+    if (measured.length >= (isDecided() ? 1 : MOST_MEASURED)) return measured[0]!.map((_, i) => Math.max(...measured.map((rtols) => rtols[i]!)));
     const rtols = await measure(feeds);
     if (rtols) measured.push(rtols);
     return rtols;

@@ -3,7 +3,7 @@
 import { memorySource } from '../bytes/byte-source.js';
 import { checkRelativeName } from '../bytes/file-set.js';
 import { inflateUpTo } from '../containers/inflate.js';
-import { looksLikeTar, type OtherMember, openTar } from '../containers/tar.js';
+import { looksLikeTar, MAX_NAME_BYTES, type OtherMember, openTar } from '../containers/tar.js';
 import { openZip, type ZipArchive } from '../containers/zip.js';
 import { isModelError } from '../errors.js';
 import type { Audit, Examined, Examiner } from './examiner.js';
@@ -51,8 +51,6 @@ export const tarArchive: Examiner = {
   },
 };
 
-/** Bytes of a name that stands in a member of its own. */
-const MAX_NAME_BYTES = 2 ** 16;
 const NAMES_OF_TYPES: Readonly<Record<string, string>> = { '1': 'a hard link', '2': 'a symbolic link', '3': 'a device', '4': 'a device', '6': 'a pipe' };
 
 async function examineOther({ type, name, target, content, offset }: OtherMember, path: string, audit: Audit): Promise<void> {

@@ -24,6 +24,8 @@ export interface Policy {
   readonly artifacts: readonly Wanted[];
 }
 
+/** A path that is none of the policy's folder. */
+const LEAVES = /(^|[\\/])\.\.([\\/]|$)|^([a-z]:|[\\/])/i;
 /** Policies are written by hand. */
 export const MAX_POLICY_BYTES = 2 ** 20;
 const MAX_LINES = 10_000;
@@ -107,6 +109,8 @@ export async function parsePolicy(text: string, file: string): Promise<Policy> {
         mistake(path ?? item, 'an artifact has a path, or a list of them; * and ** stand for names');
         continue;
       }
+      const outside = patterns.find((pattern) => LEAVES.test(pattern));
+      if (outside !== undefined) mistake(path ?? item, `the path ${JSON.stringify(outside)} leaves the policy's folder`);
       const demands = demandsOf(own.filter(([name]) => name !== 'path'));
       // What is said of one artifact holds instead of what is said of all.
       const rest = common.filter(({ rule }) => !demands.some((demand) => demand.rule === rule));

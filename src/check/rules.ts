@@ -3,7 +3,7 @@ import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, dtypeNamed } from '../model/dtype.js';
 import { namedReader } from '../readers/open.js';
 import { formatBytes, formatCount, formatNumber } from '../report/numbers.js';
-import { isGood, onWhoseWord, verdictWord } from '../report/verdict.js';
+import { isGood, onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
 import { worstAgreement } from '../verify/savings.js';
 import { clipped, listed } from '../words.js';
 import { operatorNames } from './operators.js';
@@ -57,7 +57,7 @@ export const rules: readonly Rule[] = [
   }),
   rule('pickles', forbidden, async (artifact) => {
     const inside = (await artifact.audit()).files.filter(({ kinds }) => kinds.includes('pickle') || kinds.includes('NumPy array of objects'));
-    return found(inside.length === 0, inside.length === 0 ? 'no pickles' : `pickles: ${listed(inside.map(({ name }) => name))}`);
+    return found(inside.length === 0, inside.length === 0 ? 'no pickles' : `found: ${listed(inside.map(({ name }) => name))}`);
   }),
   rule('code', forbidden, async (artifact) => {
     const code = (await artifact.audit()).findings.filter(({ rule: name }) => CODE.has(name));
@@ -86,7 +86,13 @@ export const rules: readonly Rule[] = [
       const outcomes = keys.map((key) =>
         found(key in metadata, key in metadata ? `metadata says ${key}: ${clipped(metadata[key]!)}` : `metadata does not say ${key}`),
       );
-      if (tool) outcomes.push(found('weighbridge.version' in metadata, `written by Weighbridge ${metadata['weighbridge.version'] ?? ': not said'}`));
+      if (tool)
+        outcomes.push(
+          found(
+            'weighbridge.version' in metadata,
+            'weighbridge.version' in metadata ? `written by Weighbridge ${metadata['weighbridge.version']}` : 'it does not say that Weighbridge wrote it',
+          ),
+        );
       if (source !== undefined) {
         const hash = await artifact.host.sha256(source, '');
         const stated = Object.entries(metadata).filter(([key]) => key.startsWith('weighbridge.source.sha256.'));
@@ -122,7 +128,8 @@ export const rules: readonly Rule[] = [
     },
     async (artifact, { 'require-witness': witness = false, 'min-agreement': share, ...how }) => {
       const report = await artifact.verify(how);
-      const outcomes = [found(isGood(report), `${verdictWord(report)} (${onWhoseWord(report)})`)];
+      const why = isGood(report) ? '' : `: ${report.cause?.message ?? verdictSentence(report)}`;
+      const outcomes = [found(isGood(report), `${verdictWord(report)} (${onWhoseWord(report)})${why}`)];
       if (witness)
         outcomes.push(found(report.witness.independent, `the witness is ${report.witness.independent ? '' : 'not '}independent: ${report.witness.detail}`));
       if (share !== undefined) {

@@ -89,6 +89,8 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
   const sources: ByteSource[] = [];
   const members = new Map<string, () => Promise<Uint8Array>>();
   const classes: string[] = [];
+  /** The first member that should say a class, and does not. */
+  let without: string | null = null;
   for (const path of paths) {
     const source = await fileSource(path);
     sources.push(source);
@@ -98,13 +100,21 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
       const full = paths.length === 1 ? name : `${basename(path, extname(path))}/${name}`;
       members.set(full, () => member.read(0, member.byteLength));
       const stated = inside.get(`${name.replace(PICTURE, '')}.cls`);
-      if (stated && stated.byteLength <= MAX_CLASS_BYTES) classes.push(`${full},${new TextDecoder().decode(await stated.read(0, stated.byteLength)).trim()}`);
+      const text = stated && stated.byteLength <= MAX_CLASS_BYTES ? new TextDecoder().decode(await stated.read(0, stated.byteLength)).trim() : '';
+      if (text === '') without ??= `${name.replace(PICTURE, '')}.cls`;
+      else classes.push(`${full},${text}`);
     }
   }
   const close = async () => void (await Promise.all(sources.map((source) => source.close())));
   if (members.size === 0) {
     await close();
     throw new ModelError('usage', 'has no pictures in it: members ending in .png, .jpg or .jpeg are looked for.', { file: label });
+  }
+  // Folders would be taken for the classes of all of them.
+  if (without !== null && classes.length > 0) {
+    await close();
+    const problem = `${members.size - classes.length} of ${members.size} pictures have no class beside them (${JSON.stringify(without)}), and the others do`;
+    throw new ModelError('usage', problem, { file: label });
   }
   const folders = [...members.keys()].map((name) =>
     name
@@ -114,5 +124,5 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
   );
   const fromFolders = folders.every((folder) => folder !== '') ? [...members.keys()].map((name, i) => `${name},${folders[i]}`) : null;
   const table = classes.length === members.size ? classes : fromFolders;
-  return { label, names: [...members.keys()], labels: table?.join('\n') ?? null, bytes: (name) => members.get(name)!(), close };
+  return { label, names: [...members.keys()], labels: table?.join('\n') ?? null, labelsFile: basename(label), bytes: (name) => members.get(name)!(), close };
 }

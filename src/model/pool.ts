@@ -7,7 +7,11 @@ const KEPT = 2;
 export class Pool<T> {
   readonly #idle: T[] = [];
 
-  constructor(readonly make: () => T) {}
+  /** @param kept of those that are given back, at most */
+  constructor(
+    readonly make: () => T,
+    readonly kept = KEPT,
+  ) {}
 
   /** Its content is arbitrary; give it back when nobody reads it any more. */
   borrow(): T {
@@ -15,6 +19,6 @@ export class Pool<T> {
   }
 
   giveBack(item: T): void {
-    if (this.#idle.length < KEPT) this.#idle.push(item);
+    if (this.#idle.length < this.kept) this.#idle.push(item);
   }
 }

@@ -23,6 +23,11 @@ const PIECES_BYTES = 2 * CHUNK_BYTES;
 const chunkPairs = new Pool(() => kernelMemory(2 * CHUNK_BYTES));
 const workbenches = new Pool(() => makeWorkbench(STAGING_BYTES, PIECES_BYTES));
 
+/** What a small tensor spans and makes. Where a net is run several times side by side, as many are read at once, and a memory of 36 MiB for each is soon garbage. */
+const SMALL_BYTES = 2 ** 17;
+const SMALL_KEPT = 8;
+const smallWorkbenches = new Pool(() => makeWorkbench(SMALL_BYTES, SMALL_BYTES), SMALL_KEPT);
+
 /** How much memory a stream uses; smaller than the buffers in tests. */
 export interface StreamLimits {
   readonly chunkBytes: number;
@@ -131,10 +136,15 @@ async function* streamInOrder({ source, unit, at, loops }: WordWalk, { chunkByte
 }
 
 /** Slab by slab: loads the slab's runs and gathers chunks from them. */
-async function* streamStaged(walk: WordWalk, { chunkBytes, stagingBytes }: StreamLimits): AsyncGenerator<Uint8Array> {
+async function* streamStaged(walk: WordWalk, limits: StreamLimits): AsyncGenerator<Uint8Array> {
   const { source, unit, loops } = walk;
-  const plan = planSlabs(loops, unit, stagingBytes);
-  const bench = workbenches.borrow();
+  const span = loops.reduce((sum, { size, stride }) => sum + (size - 1) * Math.abs(stride), 1);
+  const count = loops.reduce((product, { size }) => product * size, 1);
+  const isSmall = Math.max(span, count) * unit <= SMALL_BYTES;
+  const chunkBytes = isSmall ? Math.min(limits.chunkBytes, SMALL_BYTES) : limits.chunkBytes;
+  const plan = planSlabs(loops, unit, isSmall ? Math.min(limits.stagingBytes, SMALL_BYTES) : limits.stagingBytes);
+  const benches = isSmall ? smallWorkbenches : workbenches;
+  const bench = benches.borrow();
   try {
     for (const slab of boxes(walk, plan)) {
       const { start, runLength, runs, staged } = stage(slab, plan.joined);
@@ -145,7 +155,7 @@ async function* streamStaged(walk: WordWalk, { chunkBytes, stagingBytes }: Strea
       }
     }
   } finally {
-    workbenches.giveBack(bench);
+    benches.giveBack(bench);
   }
 }
 

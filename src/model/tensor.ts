@@ -65,6 +65,11 @@ export function storedTensor(options: StoredTensorOptions): Tensor {
   return { name, dtype, shape: [...shape], origin, walk: { source, dtype, offset, axes }, stages };
 }
 
+/** Whether it is a number of a function, such as the half of a GELU, that its reader knows and no file stores. */
+export function isNumber({ shape, origin }: Pick<Tensor, 'shape' | 'origin'>): boolean {
+  return elementCount(shape) === 1 && origin.name === undefined && origin.offset === undefined;
+}
+
 /** A small tensor whose little-endian bytes are at hand. */
 export function constantTensor(name: string, dtype: DType, shape: readonly number[], bytes: Uint8Array, origin: Origin): Tensor {
   return storedTensor({ name, dtype, shape, source: memorySource(bytes, origin.file), origin });

@@ -11,7 +11,7 @@ import { byValue, type LayerSource, mapShapes, originalNames, recordedLayers, re
 import { type ComparedLayers, compareLayers, type LayersToCompare } from './layers.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import { originalFeed } from './original.js';
-import { adaptPorts, type Feeds } from './side.js';
+import { adaptPorts, type Feeds, openOrReread } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import { isWrittenFrom, type WrittenModel } from './written/written.js';
 
@@ -53,13 +53,16 @@ export async function withLayers<T>(
   work: (sides: LayerSides) => Promise<T>,
 ): Promise<T> {
   const { map, target, written, widened, tolerances } = toVerify;
-  const { engine } = await selectEngine(target.format, options);
-  const session = await engine.open({ ...target, layers: true });
+  const { engine, availability } = await selectEngine(target.format, options);
+  // Who runs the file is told where its outputs are compared.
+  const { session, used } = await openOrReread(engine, availability, { ...target, layers: true }, options, []);
   try {
     const { feed, outputOf } = adaptPorts(session, map, written.layoutOf, { keepsOrder: isWrittenFrom(map, written), names: written.ports });
     const shapes = mapShapes(map);
     const names = writtenNames(map, written, session, outputOf);
-    const actual = sessionLayers({ name: engine.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast: written.channelsLast ?? false });
+    // Our evaluator shows what flows in the map that the file is read to, whose layers have the names of the file's.
+    const channelsLast = used.isOwn ? false : (written.channelsLast ?? false);
+    const actual = sessionLayers({ name: used.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast });
     const reference = referenceOf(map, widened, options);
     const witness = widened ? null : await openRuntime(toVerify, notes);
     try {

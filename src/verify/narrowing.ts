@@ -9,7 +9,7 @@ import { castTensor } from '../model/cast.js';
 import { DTYPE_BYTES, isFloatDType } from '../model/dtype.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { storedDType } from '../model/packing.js';
-import type { Tensor } from '../model/tensor.js';
+import { isNumber, type Tensor } from '../model/tensor.js';
 import type { Tolerance } from './compare.js';
 import { compareOutputs } from './outputs.js';
 import { referenceSession } from './reference/session.js';
@@ -73,7 +73,8 @@ function methodName({ tensor, quantisation }: WrittenWeight): string {
 
 /**
  * The map with the weights of the written file, widened to float32. A weight that is not found in the file, or there in another shape, stays the source's, in
- * the precision that all others have; as it is where the file keeps it so by its name, as those of a recurrent node that was left alone.
+ * the precision that all others have; as it is where the file keeps it so by its name, as those of a recurrent node that was left alone, and where it is a
+ * number of a function, such as those of a GELU, which no file stores.
  */
 export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
   const paired = map.layers.map((layer) =>
@@ -88,6 +89,7 @@ export function widenedMap(map: LayerMap, written: WrittenModel): LayerMap {
     only &&
     isFloatDType(only) &&
     isFloatDType(source.dtype) &&
+    !isNumber(source) &&
     DTYPE_BYTES[only] < DTYPE_BYTES[source.dtype] &&
     written.storedAs?.(source.name) !== source.dtype
       ? castTensor(castTensor(source, only), 'float32')

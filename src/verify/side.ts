@@ -39,7 +39,7 @@ export interface PortAdapter {
 export const IMPORTED: ReadonlySet<string> = new Set(['keras-h5', 'keras-v3', 'caffe']);
 
 /** The file in the engine; where an importer cannot take it, in our own evaluator as our own reader reads it, and that is told. */
-async function openOrReread(
+export async function openOrReread(
   engine: Engine,
   availability: Availability,
   target: EngineModel & { readonly format: string },

@@ -167,6 +167,8 @@ it('reports are SARIF, JUnit and Markdown; annotations are printed where GitHub 
 
 it('a policy with a mistake, a path that leaves its folder, and no policy at all cannot be checked', () => {
   expect(checked('artifacts: [{ path: a, max-sise: 1 }]').stderr).toContain('Did you mean "max-size"');
-  expect(checked('artifacts: [{ path: ../a.onnx }]').status).toBe(2);
+  const outside = checked('artifacts:\n  - path: [a.onnx, ../a.onnx]');
+  expect(outside.status).toBe(2);
+  expect(outside.stderr).toContain('line 2: the path "../a.onnx" leaves');
   expect(weighbridge(['check', join(folder, 'none.yml')]).status).toBe(2);
 });

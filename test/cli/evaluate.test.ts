@@ -64,6 +64,23 @@ describe('the same pictures', () => {
   });
 });
 
+it.each([
+  ['an archive that was cut', 'cut.tar', () => tarImage(ofNames(true)).subarray(0, -2048), /truncated/],
+  ['an archive in which one picture has no class', 'some.tar', () => tarImage(ofNames(false)), /1 of 2 pictures have no class.*\.cls/],
+])('%s is an error, not less data', (_, name, bytes, says) => {
+  writeFileSync(join(folder, name), bytes());
+  const { status, stderr } = evaluated(['d.onnx', '--data', name]);
+  expect(status).toBe(2);
+  expect(stderr).toMatch(says);
+});
+
+/** Two pictures as members of an archive, the second of which may have its class beside it. */
+function ofNames(isWhole: boolean) {
+  const [first, second] = NAMES.map((name) => [name, readFileSync(join(IMAGES, name))] as const);
+  const classOf = ([name]: readonly [string, ...unknown[]]) => [name.replace('.png', '.cls'), Buffer.from('1')] as const;
+  return [first!, classOf(first!), second!, ...(isWhole ? [classOf(second!)] : [])];
+}
+
 it('another net beside it, one that has to be converted before it runs, and least shares', () => {
   const { status, document } = evaluated([
     join(DIGITS, 'digits.pth'),

@@ -26,11 +26,36 @@ describe('a tar archive', () => {
     expect([...(await open(member({ name: 'a' }), END, member({ name: 'b', wrongBy: 1 }))).keys()]).toEqual(['a']);
   });
 
+  it('gives names as long as they are, in letters of any language', async () => {
+    const long = `${'folder/'.repeat(20)}bild ü.png`;
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const pax = (text: string) => {
+      const line = `${'000'} path=${text}\n`;
+      return bytes(`${String(bytes(line).byteLength)}${line.slice(3)}`);
+    };
+    const prefixed = member({ name: 'c.png' });
+    prefixed.set(ascii('far/away'), 345);
+    const sum = prefixed.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 0x20 : byte), 0);
+    prefixed.set(ascii(`${sum.toString(8).padStart(6, '0')}\0 `), 148);
+    const members = await open(
+      member({ name: '././@LongLink', type: 'L', content: bytes(`${long}\0`) }),
+      member({ name: long.slice(0, 100), content: ascii('gnu') }),
+      member({ name: 'PaxHeader', type: 'x', content: pax(`posix/${long}`) }),
+      member({ name: long.slice(0, 100), content: ascii('posix') }),
+      prefixed,
+      END,
+    );
+    expect([...members.keys()]).toEqual([long, `posix/${long}`, 'far/away/c.png']);
+  });
+
   it.each<[string, Uint8Array[], RegExp]>([
     ['a header fails its checksum', [member({ name: 'a' }), member({ name: 'b', wrongBy: 1 })], /checksum/],
     ['the checksum is no number', [member({ name: 'a' }).fill(0x7a, 148, 156)], /checksum/],
     ['a size is no octal number', [member({ name: 'a', size: '00000000009' })], /no size/],
     ['a member runs past the end', [member({ name: 'a', size: '00000010000' })], /4096 bytes runs past/],
+    ['it was cut between two members', [member({ name: 'a' })], /truncated/],
+    ['it was cut in the filling behind a member', [member({ name: 'a', content: ascii('alpha') }).subarray(0, 600)], /truncated/],
+    ['it is empty', [], /truncated/],
     ['two members have one name', [member({ name: 'a' }), member({ name: 'a' })], /two members named "a"/],
   ])('is refused where %s', async (_, parts, says) => {
     await expect(open(...parts)).rejects.toMatchObject({ kind: 'malformed', message: expect.stringMatching(says) });

@@ -5,6 +5,7 @@ import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
+import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { kerasV3 } from '../../src/writers/keras.js';
@@ -32,6 +33,22 @@ describe('Keras as a target', () => {
   it.each(['ThresholdedRelu', 'LeakyRelu'])('declines a negative number in %s, which Keras 3 refuses to load', async (op) => {
     await expect(layersOf(op, -0.5)).rejects.toThrow(/-0.5; those of Keras/);
   });
+});
+
+it('multiplies a picture by constants and adds some exactly, though TensorFlow raises the epsilon of a normalisation', async () => {
+  const ofChannels = (name: string, values: readonly number[]) => float32Tensor(name, [1, 3, 1, 1], values, { file: 'net.onnx' });
+  const tensors = [ofChannels('factor', [2, -0.5, 3]), ofChannels('offset', [1, 2, -4])];
+  const nodes = [node('Mul', ['x', 'factor'], ['h']), node('Add', ['h', 'offset'], ['y'])];
+  const file = await onnxFile({ nodes, tensors, inputs: [['x', ['N', 3, 4, 5]]] });
+  const sink = memorySink();
+  await convert(memoryFileSet({ 'net.onnx': file }, 'net.onnx'), sink, 'net.h5', { dtype: 'float16' });
+  const back = await (await openModel(memoryFileSet(Object.fromEntries(sink.files), 'net.h5'))).map();
+  const session = await referenceSession(back);
+  const [input] = back.inputs;
+  const x = { shape: [1, 4, 5, 3], data: Float32Array.from({ length: 60 }, (_, i) => i - 30) };
+  const [found] = (await session.run(new Map([[input!.name, x]]))).values();
+  const exact = Array.from(x.data, (value, i) => value * [2, -0.5, 3][i % 3]! + [1, 2, -4][i % 3]!);
+  expect(Array.from(found!.data, Number)).toEqual(exact);
 });
 
 /** What Keras cannot say, by title. */

@@ -4,7 +4,7 @@ import type { DType } from '../dtype.js';
 import type { Layer } from '../layer-map.js';
 import type { Value } from './array.js';
 import { type Bound, bindSlots } from './layers.js';
-import { localMultiplier, type Multiplier } from './multiplier.js';
+import { type Multiplier, ownMultiplier } from './multiplier.js';
 import { readOperand } from './operands.js';
 import { type Operand, slotName } from './operator.js';
 import { operatorOf } from './table.js';
@@ -22,11 +22,7 @@ export function canEvaluate(layer: Layer): boolean {
  * @param multiplier does the products of large layers; this thread where left out
  * @throws ModelError 'engine' naming the layer for what the evaluator does not do
  */
-export async function evaluateLayer(
-  layer: Layer,
-  inputs: readonly (Value | undefined)[],
-  multiplier: Multiplier = localMultiplier('float64'),
-): Promise<readonly Value[]> {
+export async function evaluateLayer(layer: Layer, inputs: readonly (Value | undefined)[], multiplier: Multiplier = ownMultiplier): Promise<readonly Value[]> {
   const operator = layer.foreign ? undefined : operatorOf(layer.op);
   if (!operator) throw new ModelError('engine', `the reference evaluator has no operator ${layer.op}`, { layer: layer.name });
   try {

@@ -93,8 +93,8 @@ export function pieceProducts(factors: Float64Array): PieceProducts {
   };
 }
 
-/** In this thread, in a memory that goes with the multiplier. */
-export function localMultiplier(precision: Precision): Multiplier {
+/** In this thread, in a memory that goes with the multiplier, or sooner where it has become larger than what is kept. */
+export function localMultiplier(precision: Precision, mostKept = Number.POSITIVE_INFINITY): Multiplier {
   let bench: { readonly memory: WebAssembly.Memory; readonly kernels: Record<string, (...args: number[]) => void> } | null = null;
   return {
     precision,
@@ -112,6 +112,13 @@ export function localMultiplier(precision: Precision): Multiplier {
       for (const { at, data } of writes) new (data.constructor as Float64ArrayConstructor)(memory.buffer, at, data.length).set(data);
       for (const [name, ...args] of calls) kernels[name]!(...args);
       take(new Float64Array(memory.buffer, sums.at, sums.count));
+      if (memory.buffer.byteLength > mostKept) bench = null;
     },
   };
 }
+
+/** What most layers need. */
+const MOST_KEPT = 2 ** 23;
+
+/** For layers that are evaluated one by one: a memory of its own for each of thousands is what the garbage collector is busy with then. */
+export const ownMultiplier: Multiplier = localMultiplier('float64', MOST_KEPT);

@@ -5,7 +5,7 @@ import type { Value } from './array.js';
 import { conv } from './convolution.js';
 import { multiply } from './dense.js';
 import { roundHalfToEven } from './elementwise.js';
-import { localMultiplier } from './multiplier.js';
+import { ownMultiplier } from './multiplier.js';
 import { readOperand } from './operands.js';
 import { dtypeName, int, ints, type Operator, operator, optional } from './operator.js';
 import { roundTo } from './rounding.js';
@@ -133,7 +133,7 @@ export const qLinearMatMul = operator({
 const convolved = { ...WINDOW, dilations: ints(), group: int(1) };
 /** Whole numbers stay whole: their sums are exact in float64, whatever else is computed in. */
 const integerConv = (x: Value, kernel: Value, attributes: unknown): Promise<readonly Value[]> =>
-  conv.run!({ x, kernel } as never, attributes as never, { multiplier: localMultiplier('float64') });
+  conv.run!({ x, kernel } as never, attributes as never, { multiplier: ownMultiplier });
 
 export const convInteger: Operator = operator({
   op: 'ConvInteger',

@@ -53,6 +53,12 @@ const FUNCTIONS: readonly (readonly [what: string, kind: string, of: Scalar])[] 
   ['clip at 0 and 255', 'clip', clip(0, 255)],
 ];
 
+/** What stands for the error function inside of a GELU that is several nodes: of x / √2. */
+const ERROR_FUNCTIONS: readonly (readonly [what: string, of: Scalar])[] = [
+  ['GELU by tanh', (x) => Math.tanh(Math.sqrt(2 / Math.PI) * (Math.SQRT2 * x + 0.044715 * (Math.SQRT2 * x) ** 3))],
+  ['GELU by a sigmoid of 1.702 x', (x) => 2 * sigmoid(1.702 * Math.SQRT2 * x) - 1],
+];
+
 /** What is no function of single elements. */
 const OF_MANY: readonly string[] = ['Softmax', 'LogSoftmax', 'Hardmax'];
 
@@ -84,6 +90,8 @@ export const others: Family = function* ({ layer, inputs }) {
     if (own) yield { kind, what: `${what} for ${layer.op}`, layer: nothing(layer), made: (x) => mapValue(x, of) };
     yield { kind: own ? 'activation-doubled' : 'activation-more', what: `${what} after it`, made: (x) => mapValue(x, of) };
   }
+  for (const [what, of] of layer.op === 'Erf' ? ERROR_FUNCTIONS : [])
+    yield { kind: 'gelu-form', what: `${what} for one by the error function`, layer: nothing(layer), made: (x) => mapValue(x, of) };
   const rank = inputs[0]?.shape.length ?? 0;
   for (const op of OF_MANY) {
     for (const axis of [-1, ...(rank > 1 ? [1] : [])]) {

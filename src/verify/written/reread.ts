@@ -6,7 +6,7 @@
  */
 import type { FileSet } from '../../bytes/file-set.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
-import { elementCount, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
+import { elementCount, isNumber, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import { validName } from '../../writers/tfjs/valid-name.js';
 import { negatedTensor } from './tfjs-orient.js';
@@ -45,7 +45,10 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
       const ofItsOwn = candidates.find(({ op, weights }) => op === apart && fits(weights.operand))?.weights.operand;
       // Of several layers that stand for one, such as those of a normalisation of groups, the one that computes as it does comes first.
       const alike = [...candidates.filter(({ op }) => op === layer.op), ...candidates];
-      const byRole = ofItsOwn ?? alike.map((each) => asIn(layer, each, role)).find(fits);
+      const ofRole = alike.map((each) => asIn(layer, each, role)).filter(fits);
+      // Several numbers of one function, such as those of a GELU, are told apart by their values, which their names end in.
+      const ofValue = isNumber(source) ? ofRole.find((tensor) => isNumber(tensor) && tailOf(tensor) === tailOf(source)) : undefined;
+      const byRole = ofItsOwn ?? ofValue ?? ofRole[0];
       // A constant for each channel is stored as a normalisation that does nothing else, and one for all of them once for each.
       const ofNorm = candidates.map(({ op, weights }) => (op === 'BatchNormalization' ? weights[IN_NORM[layer.op]!] : undefined)).find(Boolean);
       const inNorm = ofNorm && layer.op === 'Sub' ? negatedTensor(ofNorm) : ofNorm;
@@ -61,6 +64,8 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
     valueOf: () => undefined,
   };
 }
+
+const tailOf = ({ name }: Tensor) => name.slice(name.lastIndexOf('/') + 1);
 
 /** A weight as the map's layer would have it: a product of matrices alone has its matrix the other way round than a dense layer. */
 function asIn({ op }: Layer, { op: own, weights }: Layer, role: string): Tensor | undefined {

@@ -64,6 +64,8 @@ const SELU = { alpha: 1.6732632423543772, gamma: 1.0507009873554805 };
 /** What Keras 2 calls hard_sigmoid. */
 const HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
 
+/** An epsilon that TensorFlow's fused kernel takes as it is (it raises what is below 1.001e-5), and that float16 and bfloat16 take from 1 exactly. */
+const PART_OF_ONE = 2 ** -8;
 /** Of a matrix that is written out for an interpolation. */
 const MOST_SHARES = 2 ** 22;
 
@@ -501,7 +503,7 @@ export class LayersTarget implements Target {
     return this.add(className, op.toLowerCase(), {}, [a, b], shape);
   }
 
-  /** As a normalisation with mean 0 and variance 1, which multiplies and adds exactly, of the elements along which the constant varies. */
+  /** As a normalisation with mean 0 and a variance that makes 1 with its epsilon, which multiplies and adds exactly, of the elements along which the constant varies. */
   withOperand(op: string, a: FileValue, { tensor, layer }: FileWeight, shape: readonly Dim[]): FileValue {
     const varying = tensor.shape.findIndex((size) => size !== 1);
     const first = varying < 0 ? shape.length - 1 : varying;
@@ -519,10 +521,10 @@ export class LayersTarget implements Target {
     const row = repeatTo(tensor, channels);
     const constant = (value: number): FileWeight => ({ tensor: filled(channels, value), source: null, kind: 'other', layer });
     const own = (changed: Tensor): FileWeight => ({ tensor: changed, source: null, kind: 'other', layer });
-    const statistics = { moving_mean: constant(0), moving_variance: constant(1) };
-    if (op === 'Mul') return this.#normalise(a, { epsilon: 0, center: false, scale: true }, weightsOf({ gamma: own(row), ...statistics }));
+    const statistics = { moving_mean: constant(0), moving_variance: constant(1 - PART_OF_ONE) };
+    if (op === 'Mul') return this.#normalise(a, { epsilon: PART_OF_ONE, center: false, scale: true }, weightsOf({ gamma: own(row), ...statistics }));
     const beta = own(op === 'Sub' ? negated(row) : row);
-    return this.#normalise(a, { epsilon: 0, center: true, scale: false }, weightsOf({ beta, ...statistics }));
+    return this.#normalise(a, { epsilon: PART_OF_ONE, center: true, scale: false }, weightsOf({ beta, ...statistics }));
   }
 
   rescale(x: FileValue, scale: number, offset: number): FileValue {

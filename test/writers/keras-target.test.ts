@@ -45,10 +45,13 @@ it('multiplies a picture by constants and adds some exactly, though TensorFlow r
   const back = await (await openModel(memoryFileSet(Object.fromEntries(sink.files), 'net.h5'))).map();
   const session = await referenceSession(back);
   const [input] = back.inputs;
-  const x = { shape: [1, 4, 5, 3], data: Float32Array.from({ length: 60 }, (_, i) => i - 30) };
+  const x = { shape: [1, 3, 4, 5], data: Float32Array.from({ length: 60 }, (_, i) => i - 30) };
   const [found] = (await session.run(new Map([[input!.name, x]]))).values();
-  const exact = Array.from(x.data, (value, i) => value * [2, -0.5, 3][i % 3]! + [1, 2, -4][i % 3]!);
+  const exact = Array.from(x.data, (value, i) => value * [2, -0.5, 3][Math.floor(i / 20)]! + [1, 2, -4][Math.floor(i / 20)]!);
   expect(Array.from(found!.data, Number)).toEqual(exact);
+  const epsilons = back.layers.filter(({ op }) => op === 'BatchNormalization').map(({ attributes }) => Number(attributes.epsilon));
+  expect(epsilons).toHaveLength(2);
+  expect(Math.min(...epsilons)).toBeGreaterThan(1.001e-5);
 });
 
 /** What Keras cannot say, by title. */

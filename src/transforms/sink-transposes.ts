@@ -64,7 +64,13 @@ class Sinking {
   constructor(readonly map: LayerMap) {
     this.#types = inferMap(map);
     this.#names = new Set([...map.layers.flatMap(({ name, outputs }) => [name, ...outputs]), ...map.inputs.map(({ value }) => value)]);
-    for (const layer of map.layers) for (const input of layer.inputs) this.#users.set(input, [...(this.#users.get(input) ?? []), layer]);
+    for (const layer of map.layers) {
+      for (const input of layer.inputs) {
+        const users = this.#users.get(input);
+        if (users) users.push(layer);
+        else this.#users.set(input, [layer]);
+      }
+    }
   }
 
   /** A port whose picture goes into a Transpose to channels-first is one that has its channels last. */

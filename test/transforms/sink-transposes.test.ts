@@ -153,3 +153,10 @@ describe('channels-last graphs', () => {
     expect(map.outputs[0]!.shape).toEqual([1, 5, 6, 4]);
   });
 });
+
+it('a value that one layer reads 100,000 times is read as fast as it is long', async () => {
+  const join = node('c', 'ConcatV2', [...new Array<string>(100_000).fill('x'), 'axis'], { N: { i: 100_000 }, Tidx: int32 });
+  const graph: SmallGraph = { nodes: [placeholder('x', [1, 4]), join], weights: { axis: scalar(1) }, inputs: ['x'], outputs: ['c'] };
+  const map = await (await openModel(memoryFileSet({ 'frozen.pb': graphDef(graph) }, 'frozen.pb'))).map();
+  expect(map.outputs[0]!.shape).toEqual([1, 400_000]);
+});

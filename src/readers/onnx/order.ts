@@ -30,7 +30,11 @@ export function inRunningOrder(nodes: readonly ReadNode[], isThere: (name: strin
   for (const node of nodes) {
     const names = missing(node);
     left.set(node, names.length);
-    for (const name of names) waiting.set(name, [...(waiting.get(name) ?? []), node]);
+    for (const name of names) {
+      const others = waiting.get(name);
+      if (others) others.push(node);
+      else waiting.set(name, [node]);
+    }
     if (names.length === 0) run(node);
   }
   return [...ordered, ...nodes.filter((node) => left.get(node)! > 0)];

@@ -158,7 +158,11 @@ function before({ inputs, layers }: Net, numberOf: (description: string) => numb
 function behind({ outputs, layers }: Net, numberOf: (description: string) => number): Pick<Places, 'behind' | 'readers'> {
   const readers = new Map<string, string[]>();
   const ops = new Map<Layer, string>();
-  const add = (value: string, reader: string) => readers.set(value, [...(readers.get(value) ?? []), reader]);
+  const add = (value: string, reader: string) => {
+    const others = readers.get(value);
+    if (others) others.push(reader);
+    else readers.set(value, [reader]);
+  };
   for (const [i, { value }] of outputs.entries()) add(value, `output ${i}`);
   const found = new Map<Layer, number>();
   for (const layer of layers.toReversed()) {

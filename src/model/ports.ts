@@ -21,9 +21,13 @@ export function toChannelsLast(rank: number): number[] {
 export function uniqueNames(names: readonly string[]): string[] {
   const given = new Set(names);
   const taken = new Set<string>();
+  // Where to go on for each name: from the first number on, thousands of one name would take the square of that.
+  const next = new Map<string, number>();
   return names.map((name) => {
     let own = name;
-    for (let i = 1; taken.has(own) || (own !== name && given.has(own)); i++) own = `${name}_${i}`;
+    let i = next.get(name) ?? 1;
+    for (; taken.has(own) || (own !== name && given.has(own)); i++) own = `${name}_${i}`;
+    next.set(name, i);
     taken.add(own);
     return own;
   });

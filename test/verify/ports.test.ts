@@ -112,6 +112,7 @@ describe('alignPorts', () => {
 it('uniqueNames leaves alone what is unlike the others, also where a made name would be one of them', () => {
   expect(uniqueNames(['a', 'b'])).toEqual(['a', 'b']);
   expect(uniqueNames(['a', 'a', 'a_1', 'a'])).toEqual(['a', 'a_2', 'a_1', 'a_3']);
+  expect(uniqueNames(new Array<string>(200_000).fill('a')).at(-1)).toBe('a_199999');
 });
 
 describe('outputs of one name', () => {

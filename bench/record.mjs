@@ -20,9 +20,9 @@ export async function recordVgg16(folder) {
   const session = await opencv.open({ files, prototxt: 'vgg16.prototxt' });
   const recorded = { input: [], output: [] };
   for (let sample = 0; sample < SAMPLES; sample++) {
-    const feeds = generateSample([INPUT], sample, 1);
-    const results = await session.run(feeds);
-    recorded.input.push(feeds.get('data').data);
+    const [picture] = generateSample([INPUT], sample, 1);
+    const results = await session.run(new Map([[INPUT.name, picture]]));
+    recorded.input.push(picture.data);
     recorded.output.push([...results.values()][0].data);
   }
   await session.close();

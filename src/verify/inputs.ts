@@ -4,15 +4,35 @@
  * A constant picture hides swapped channels, flips and padding; noise alone averages much of it out. Numbers of one size hide a clip, a
  * ReLU6 in the place of a ReLU, what overflows in float16 and what a saturated softmax covers: nets take pictures of 0..255 and of -1..1.
  */
+import { isModelError } from '../errors.js';
 import { castStage, newCastTally, toFloat32Array } from '../model/cast.js';
 import { type DType, isFloatDType } from '../model/dtype.js';
 import type { Dim, LayerMap, Port } from '../model/layer-map.js';
-import { isChannelsLast } from '../model/ports.js';
+import { inferShapes } from '../model/ops/index.js';
+import { isChannelsLast, portValueShape } from '../model/ports.js';
 import { elementCount } from '../model/tensor.js';
 import type { NdArray } from './engine.js';
 
 /** Size that a free dimension other than the batch is given. */
 export const FREE_SIZE = 32;
+/** Those that are tried where a window does not fit into what the net makes of smaller ones: runtimes differ in what they make of that. */
+const LARGER_SIZES = [2 * FREE_SIZE, 4 * FREE_SIZE, 8 * FREE_SIZE] as const;
+
+/** The smallest free size with which all windows of a net fit. */
+export function freeSizeFor({ inputs, layers }: Pick<LayerMap, 'inputs' | 'layers'>): number {
+  if (inputs.every(({ shape }) => shape.slice(1).every((size) => typeof size === 'number'))) return FREE_SIZE;
+  const fits = (free: number) => {
+    const fixed = (size: Dim, axis: number) => (typeof size === 'number' ? size : axis === 0 ? 1 : free);
+    try {
+      inferShapes(layers, new Map(inputs.map((port) => [port.value, portValueShape(port).map(fixed)])));
+      return true;
+    } catch (error) {
+      if (isModelError(error)) return false;
+      throw error;
+    }
+  };
+  return [FREE_SIZE, ...LARGER_SIZES].find(fits) ?? FREE_SIZE;
+}
 
 /** How large the numbers of an input are, of which sign, and how they lie. */
 export interface Range {

@@ -15,7 +15,7 @@ import { selectEngine } from './engines/index.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs, someInputs } from './feeds.js';
 import { tryHalf, tryHalfInside } from './half-trial.js';
 import { withInner } from './inner.js';
-import { generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
+import { freeSizeFor, generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
 import { compareInterface, compareRanks } from './interface.js';
 import { findNarrowing, type Narrowing } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
@@ -101,7 +101,8 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
   const all = await givenRows(subject, options, recording);
   if (recording && all) checkRecordedShapes(recording, map, all.rows);
   const seed = options.seed ?? DEFAULT_SEED;
-  const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers });
+  const freeSize = freeSizeFor(map);
+  const generate = (sample: number, range: Range) => generateSample(map.inputs, sample, seed, { range, layers: map.layers, freeSize: () => freeSize });
   const first = all ? all.sample(0) : generate(0, calm?.[0] ?? PLAIN);
   // What cannot be run at all is told before the witness takes its time.
   await selectEngine(target.format, options);
@@ -226,7 +227,15 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
       const own: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : kept.filter(({ found }) => areFinite(found));
       const usual = calm?.[0] ?? PLAIN;
       const shown: RunSample[] = [];
-      const sides = { map, expected: recording ? null : expected, actual, tolerance: allowed.outputs, own: allowed.correctness(actual.name), shown };
+      const sides = {
+        map,
+        expected: recording ? null : expected,
+        actual,
+        tolerance: allowed.outputs,
+        own: allowed.correctness(actual.name),
+        isNarrow: narrowing !== null,
+        shown,
+      };
       // A run of a large net is dear: samples that were run will do, unless their numbers are such that rounding sets rows apart.
       const mayReuse = !given && own.length < rows && dear.length === rows && isBatchFree(map) && dear.every(({ found }) => areFinite(found));
       const reused = mayReuse ? await tryBatch({ ...sides, expected: null }, dear) : null;
@@ -266,14 +275,18 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         coverage: found?.coverage ?? null,
         narrowing,
         tolerances: allowed,
-        ownAllowedFor: (widened) => (side) => async (feeds) => {
-          const own = await measuredTolerances(
-            { ...asked, narrowest: undefined, atol: undefined, rtol: undefined },
-            { map: widened, isRead: true, layers: false, side },
-            feeds,
-          );
-          return rtolsOf(own.correctness('reference'), map.outputs.length);
-        },
+        ownAllowedFor: (widened) => (side) =>
+          limited(
+            async (feeds) => {
+              const own = await measuredTolerances(
+                { ...asked, narrowest: undefined, atol: undefined, rtol: undefined },
+                { map: widened, isRead: true, layers: false, side, isDoubted: true },
+                feeds,
+              );
+              return rtolsOf(own.correctness('reference'), map.outputs.length);
+            },
+            () => true,
+          ),
         differing,
         ofRecording,
         shown,

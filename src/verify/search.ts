@@ -7,7 +7,7 @@ import type { LayerMap } from '../model/layer-map.js';
 import { type Coverage, coverageOf } from './coverage.js';
 import { multiplications } from './effort.js';
 import type { InnerSide } from './inner.js';
-import { generateSample, type Range } from './inputs.js';
+import { freeSizeFor, generateSample, type Range } from './inputs.js';
 import type { CoverageReport } from './report.js';
 import type { Feeds } from './side.js';
 
@@ -32,11 +32,12 @@ export async function searchInputs(map: LayerMap, inner: InnerSide, fed: readonl
   const affordable = Math.floor(BUDGET / Math.max(1, multiplications(map)));
   if (coverage.layers.length === 0 || affordable < fed.length) return null;
   for (const feeds of fed) await reach(inner, coverage, feeds);
+  const freeSize = freeSizeFor(map);
   const added: { feeds: Feeds; range: Range }[] = [];
   const tries = Math.min(MOST_TRIED, affordable - fed.length);
   for (let i = 0; i < tries && added.length < MOST_ADDED && !coverage.isComplete; i++) {
     const range = candidate(i);
-    const feeds = generateSample(map.inputs, fed.length + i, seed, { range, layers: map.layers });
+    const feeds = generateSample(map.inputs, fed.length + i, seed, { range, layers: map.layers, freeSize: () => freeSize });
     if ((await reach(inner, coverage, feeds)) > 0) added.push({ feeds, range });
   }
   return { added, coverage: coverage.report(added.length) };

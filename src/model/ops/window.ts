@@ -124,7 +124,7 @@ const ONE: WindowAxis = { inSize: 1, outSize: 1, kernel: 1, stride: 1, dilation:
 /**
  * The window of a Conv or a pooling over an input [batch, channels, ...spatial].
  *
- * @throws ModelError 'engine' for more than three spatial axes
+ * @throws ModelError 'engine' for more than three spatial axes, and where the window does not fit
  */
 export function windowOver(attributes: WindowAttributes, shape: readonly number[]): Window {
   const { kernel_shape, strides, pads, auto_pad } = attributes;
@@ -134,6 +134,13 @@ export function windowOver(attributes: WindowAttributes, shape: readonly number[
       const stride = strides[axis]!;
       const dilation = attributes.dilations?.[axis] ?? 1;
       const outSize = windowedSize(inSize, axis, { attributes }) as number;
+      if (outSize < 1 && inSize > 0) {
+        const extent = (kernel - 1) * dilation + 1;
+        throw new ModelError(
+          'engine',
+          `a window of ${extent} does not fit into ${inSize} with what is padded: some runtimes make one place of it, others none`,
+        );
+      }
       const common = { inSize, outSize, kernel, stride, dilation };
       if (auto_pad === 'VALID') return { ...common, begin: 0, end: 0 };
       if (auto_pad === 'NOTSET') return { ...common, begin: pads[axis]!, end: pads[axis + kernel_shape.length]! };

@@ -125,7 +125,12 @@ export function groupNorm(net: Net, x: Value, path: string, groups: number, epsi
   const name = net.store.sourceName(path);
   if (weights.scale!.shape.join() !== String(channels)) throw new Departure(name, `is of shape [${weights.scale!.shape}], but ${channels} channels flow in`);
   if (channels % groups !== 0) throw new Departure(name, `is of ${channels} channels, which ${groups} groups cannot share`);
-  return net.op('GroupNormalization', [x], { epsilon, num_groups: groups }, { name, weights });
+  return net.op('GroupNormalization', [x], { epsilon: groupEpsilon(net, epsilon), num_groups: groups }, { name, weights });
+}
+
+/** What is added to the variance of groups of channels: in no weight. */
+export function groupEpsilon(net: Net, usual: number): number {
+  return net.setting('group_norm_epsilon', usual, 'normalisation of groups of channels, or of all of them, adds {} to the variance');
 }
 
 /** The picture mirrored about its edges, so many pixels on each side. */

@@ -5,7 +5,7 @@
  */
 import { float32Tensor, reshape } from '../model/tensor.js';
 import { layerNorm, selfAttention } from './attention.js';
-import { groupNorm } from './blocks.js';
+import { groupEpsilon, groupNorm } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
@@ -190,7 +190,12 @@ function channelNorm(net: Net, x: Value, path: string): Value {
 
 /** Each picture by its own mean and variance. */
 function pictureNorm(net: Net, x: Value, path: string): Value {
-  return net.op('GroupNormalization', [x], { epsilon: EPSILON, num_groups: 1 }, { name: net.store.sourceName(path), weights: scaleOf(net, x, path) });
+  return net.op(
+    'GroupNormalization',
+    [x],
+    { epsilon: groupEpsilon(net, EPSILON), num_groups: 1 },
+    { name: net.store.sourceName(path), weights: scaleOf(net, x, path) },
+  );
 }
 
 function scaleOf(net: Net, x: Value, path: string) {

@@ -221,7 +221,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         if (found && (found.isRuntimes || !narrowing)) notes.push(found.sentence);
       }
       const told = compared.length > 0 ? compared : differing ? [differing] : [];
-      const ofRecording = recording && differing && !whole ? await explainRecording({ map, actual, samples: told, rtol: allowed.outputs.rtol }) : null;
+      const ofRecording = recording && differing && !whole ? await explainRecording({ map, isRead, actual, samples: told, rtol: allowed.outputs.rtol }) : null;
       for (const name of comparison.constantOutputs()) notes.push(`output "${name}" is the same for all ${samples} inputs, so comparing it proves little`);
       // What is expected of a row alone is asked for only where the file's rows differ in a batch: it may take seconds.
       const own: BatchSample[] = whole || (given?.batch ?? 1) !== 1 ? [] : kept.filter(({ found }) => areFinite(found));

@@ -66,6 +66,8 @@ function toTell(op: string, attributes: Attributes, kernel: readonly number[]): 
       return [/batch normalisation adds/];
     case 'InstanceNormalization':
       return [/instance normalisation with an epsilon/];
+    case 'GroupNormalization':
+      return [/normalisation of groups of channels, or of all of them, adds/];
     case 'Resize':
       return [new RegExp(`enlarging by ${numbers(attributes, 'scales').at(-1)} \\(${attributes.mode ?? 'nearest'}`)];
     case 'Pad':

@@ -43,7 +43,7 @@ async function explained({
       return { feeds, wanted: [array([1, 4], recorded(x, i))], found: await run(feeds), range: RANGES.plain };
     }),
   );
-  const cause = await explainRecording({ map: { inputs: [input], outputs: [output], layers: [] }, actual: { run }, samples, rtol: 1e-5 });
+  const cause = await explainRecording({ map: { inputs: [input], outputs: [output], layers: [] }, isRead: true, actual: { run }, samples, rtol: 1e-5 });
   const ofRow = (row: number) => net(rows[row]!);
   return { cause, ofRow };
 }

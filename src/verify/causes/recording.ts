@@ -32,6 +32,8 @@ const ORDERS = 3;
 
 export interface Recorded {
   readonly map: Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>;
+  /** Whether the map has all weights, and so shapes of all that flows. */
+  readonly isRead: boolean;
   readonly actual: Pick<Side, 'run'>;
   /** What was recorded as `wanted`; the one that differs first, or all rows in their order. */
   readonly samples: readonly RunSample[];
@@ -122,11 +124,11 @@ async function endOf(op: (typeof ENDS)[number], array: NdArray, { name, layout }
 }
 
 /** An input that was prepared otherwise before it was recorded, or after. */
-async function otherInputs({ map, actual, samples }: Recorded, allowed: number): Promise<{ readonly explained: Explained[]; readonly tried: number }> {
+async function otherInputs({ map, isRead, actual, samples }: Recorded, allowed: number): Promise<{ readonly explained: Explained[]; readonly tried: number }> {
   const explained: Explained[] = [];
   let tried = 0;
   const allowance = new Allowance(STEPS);
-  const steps = stepsOfRun(map, samples[0]!.feeds);
+  const steps = isRead ? stepsOfRun(map, samples[0]!.feeds) : UNKNOWN_RUN;
   const [first, ...more] = samples.slice(0, 3);
   for (const [place, port] of map.inputs.entries()) {
     const rest = async ({ feeds, wanted }: RunSample, cause: Cause) => {

@@ -110,13 +110,12 @@ export const metaformer = family<Size>({
       const options = { mixer: mixers[s]!, heads: heads[attending.indexOf(s)] ?? 1, first, late: s >= 2 };
       for (let b = 0; b < depth; b++) x = block(net, x, `${at}.blocks.${b}`, options);
     });
-    const layers = [['', 1000]] as const;
     // Here they are normalised before their mean is taken, there behind it.
-    if (first && net.ecosystem === 'transformers') return head(net, net.globalPool(groupNorm(net, x, `${RAW_NAME}norm`, 1)), 'head.fc', { layers });
+    if (first && net.ecosystem === 'transformers') return head(net, net.globalPool(groupNorm(net, x, `${RAW_NAME}norm`, 1)), 'head.fc');
     const features = layerNorm(net, net.globalPool(x), 'head.norm', EPSILON);
-    if (!net.has('head.fc.fc1', !first && mixers[0] !== 'pool')) return head(net, features, 'head.fc', { layers });
+    if (!net.has('head.fc.fc1', !first && mixers[0] !== 'pool')) return head(net, features, 'head.fc');
     const wide = net.activation(net.dense(features, 'head.fc.fc1', { out: RATIO * widths.at(-1)! }), 'relu');
-    return head(net, layerNorm(net, net.multiply(wide, wide), 'head.fc.norm', EPSILON), 'head.fc.fc2', { layers });
+    return head(net, layerNorm(net, net.multiply(wide, wide), 'head.fc.norm', EPSILON), 'head.fc.fc2');
   },
 });
 

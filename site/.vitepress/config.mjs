@@ -92,6 +92,7 @@ export default defineConfig({
         ['conformance', '/conformance'],
         ['engines', '/engines'],
         ['GPUs', '/gpu'],
+        ['speed', '/speed'],
         ['dependencies', '/dependencies'],
       ]),
     ],

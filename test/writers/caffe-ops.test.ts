@@ -6,12 +6,13 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { openModel } from '../../src/readers/open.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { opencv } from '../../src/verify/engines/opencv.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { caffe } from '../../src/writers/caffe/index.js';
-import { caseInputs, caseMap, OP_CASES, type OpCase } from './onnx-cases.js';
+import { caseInputs, caseMap, emptyMap, OP_CASES, type OpCase } from './onnx-cases.js';
 
 const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) } as const;
 
@@ -95,6 +96,17 @@ describe('Caffe', () => {
     } finally {
       await session.close();
     }
+  });
+
+  it('has no outputs but those of the net: what nobody reads is taken in', async () => {
+    const layer = (name: string, input: string) => makeLayer({ name, op: 'Relu', inputs: [input], outputs: [name] });
+    const port = (name: string, value: string) => ({ name, value, dtype: 'float32' as const, shape: [1, 3, 2, 2], layout: 'nchw' as const });
+    const map = { ...emptyMap, inputs: [port('x', 'x'), port('idle', 'idle')], outputs: [port('y', 'kept')], layers: [layer('lost', 'x'), layer('kept', 'x')] };
+    const sink = memorySink();
+    await caffe.write(map, sink, 'net.caffemodel', OPTIONS);
+    await sink.commit();
+    const back = await (await openModel(memoryFileSet(Object.fromEntries(sink.files), 'net.caffemodel'), { prototxt: 'net.prototxt' })).map();
+    expect(back.outputs.map(({ name }) => name)).toEqual(['kept']);
   });
 
   it('has so many of them, and OpenCV some', () => expect(counts).toEqual({ written: 88, opencv: 71 }));

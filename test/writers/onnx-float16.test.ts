@@ -138,6 +138,38 @@ it('numbers of formulas are neither zero nor infinite, so that a norm of zero an
   expect(overflow).toBeNull();
 });
 
+it.each([
+  [[1, 0, 2], [4, 2, 3], []],
+  [[1, 2, 0], [3, 4, 2], []],
+  [
+    [1, 2, 0],
+    [2, 4, 3],
+    [
+      [0, 2, 1],
+      [0, 2, 1],
+      [0, 2, 1],
+    ],
+  ],
+])('a product with a stored matrix behind axes in the order %j is loaded and run by the stock runtime', async (perm, shape, more) => {
+  const turns = [perm, ...more].map((axes, i) =>
+    makeLayer({ name: `turn ${i}`, op: 'Transpose', inputs: [i === 0 ? 'x' : `turned ${i - 1}`], outputs: [`turned ${i}`], attributes: { perm: axes } }),
+  );
+  const kernel = weight('w', [3, 2], [1, 2, 3, 4, 5, 6]);
+  const product = makeLayer({ name: 'product', op: 'MatMul', inputs: [`turned ${more.length}`], outputs: ['y'], weights: { kernel } });
+  const layers = [...turns, product];
+  const rows = shape[perm[0]!]!;
+  const columns = 24 / rows / 3;
+  const port = (name: string, sizes: readonly number[]) => ({ name, value: name, dtype: 'float32' as const, shape: sizes, layout: 'other' as const });
+  const map = { ...emptyMap, inputs: [port('x', shape)], outputs: [port('y', [rows, columns, 2])], layers };
+  const sink = memorySink();
+  await onnx.write(map, sink, 'model.onnx', OPTIONS);
+  await sink.commit();
+  const feed = { shape, data: Float32Array.from({ length: 24 }, (_, i) => i % 7) };
+  const [made] = (await runOnnx(sink.files.get('model.onnx')!, [feed])).values();
+  const [expected] = await runLayers(map, [feed], () => {});
+  expect([...made!.data]).toEqual([...(expected!.data as Float64Array)]);
+});
+
 it('what opset 13 has for float32 alone stands between casts, and what is not understood is declined', async () => {
   const port = (name: string) => ({ name, value: name, dtype: 'float32' as const, shape: [2, 3], layout: 'other' as const });
   const sum = makeLayer({ name: 'sum', op: 'CumSum', inputs: ['x'], outputs: ['y'], attributes: { axis: 1 } });

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { type FileSet, memoryFileSet } from '../../src/bytes/file-set.js';
 import { writePieces } from '../../src/containers/protobuf-writer.js';
+import { castTensor } from '../../src/model/cast.js';
 import { toChannelsLast } from '../../src/model/ports.js';
 import { constantTensor, float32Tensor } from '../../src/model/tensor.js';
 import { permuteArray } from '../../src/verify/array.js';
@@ -113,6 +114,25 @@ describe.each(ENGINES.map((engine) => [engine.name, engine] as const))('%s', (_,
       expect(apart(await run(engine, { files }, picture), Array.from(expected!.data as Float64Array))).toBeLessThan(1e-5);
     }
   });
+});
+
+it('a file of float16 that ends the process where ONNX Runtime is left alone is run all the same', async () => {
+  const half = (name: string, shape: readonly number[], values: readonly number[]) =>
+    castTensor(float32Tensor(name, shape, values, { file: 'made' }), 'float16');
+  const nodes: OnnxNode[] = [
+    { name: 'turn', op: 'Transpose', inputs: ['x'], outputs: ['turned'], attributes: { perm: intsAttribute([1, 0, 2]) } },
+    { name: 'product', op: 'MatMul', inputs: ['turned', 'w'], outputs: ['made'], attributes: {} },
+    { name: 'widen', op: 'Cast', inputs: ['made'], outputs: ['y'], attributes: { to: intAttribute(1) } },
+  ];
+  const graph: OnnxGraph = {
+    name: 'net',
+    opset: 17,
+    nodes,
+    initializers: [{ name: 'w', tensor: half('w', [2, 1], [1, 10]) }],
+    inputs: [{ name: 'x', dtype: 'float16', shape: [1, 2, 2] }],
+    outputs: [{ name: 'y', dtype: 'float32', shape: [2, 1, 1] }],
+  };
+  expect(await run(ortCpu, { files: await fileOf(graph) }, { shape: [1, 2, 2], data: Float32Array.of(1, 2, 3, 4) })).toEqual([21, 43]);
 });
 
 describe('a difference', () => {

@@ -4,9 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
-import { tensorBytes } from '../../src/model/tensor.js';
+import { makeLayer } from '../../src/model/ops/index.js';
+import { float32Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { verifyConversion } from '../../src/verify/verify.js';
+import { stateOf, withNumbers } from '../../src/writers/pytorch/module.js';
 import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 import { exportedFile, ints, type Node, tensor } from '../exported-files.js';
 
@@ -77,6 +79,15 @@ describe('a module in Python', () => {
       outputs: [tensor('f')],
     };
     expect(await source([flip], 'f')).toMatch(/= x\.flip\(\(0, 2\)\)\n/);
+  });
+
+  it('has a number that layers share once', async () => {
+    const operand = float32Tensor('scale', [], [32], { file: 'made' });
+    const layers = ['a', 'b'].map((name) =>
+      makeLayer({ name, op: 'Mul', inputs: ['x'], outputs: [name], weights: { operand: { ...operand, known: undefined } } }),
+    );
+    const shared = layers.map((layer) => ({ ...layer, weights: layers[0]!.weights }));
+    expect(stateOf(await withNumbers(shared)).map(({ name }) => name)).toEqual(['scale', 'scale']);
   });
 
   it('calls no part of itself as nn.Module calls its own', async () => {

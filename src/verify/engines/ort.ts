@@ -76,12 +76,18 @@ export function ortEngine(build: OrtBuild): Engine {
  */
 const FLOAT32_PRODUCTS = { qdq_matmulnbits_accuracy_level: '1' };
 
+/**
+ * It puts float16 weights as float32 into the nodes that it computes in float32, and ends the process (1.30) at a matrix product that it has taken together
+ * with a Transpose of more than two axes, or where a Cast has another name than its value. Without it, the weights are widened in each run.
+ */
+const WITHOUT = { disable_specified_optimizers: 'FuseFp16InitializerToFp32NodeTransformer' };
+
 function optionsFor({ options }: OrtBuild, model: EngineModel): InferenceSession.SessionOptions {
   return {
     logSeverityLevel: LOG_SEVERITY,
     ...options,
     ...(model.asWritten ? { graphOptimizationLevel: 'disabled' as const } : {}),
-    extra: { ...options.extra, session: { ...FLOAT32_PRODUCTS, ...(options.extra?.session as object | undefined) } },
+    extra: { optimization: WITHOUT, ...options.extra, session: { ...FLOAT32_PRODUCTS, ...(options.extra?.session as object | undefined) } },
   };
 }
 

@@ -71,6 +71,7 @@ function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelE
   for (const port of map.inputs) {
     const problem = builder.addInput(port);
     if (problem !== null) obstacles.push(new ModelError('unsupported', `the input "${port.name}": ${problem}`));
+    else builder.silence(port.name, [port.value]);
   }
   for (const layer of map.layers) {
     const rule = RULES[layer.op];
@@ -81,7 +82,7 @@ function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelE
     if (typeof problem === 'string') {
       obstacles.push(new ModelError('unsupported', problem, { layer: layer.name }));
       builder.pretend(layer);
-    }
+    } else builder.silence(layer.name, layer.outputs);
   }
   for (const port of map.outputs) builder.addOutput(port);
   return { layers: builder.layers, obstacles, warnings: [...countedNotices(map.layers, whole), ...forkNotice(builder.layers)] };

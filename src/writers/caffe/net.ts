@@ -92,12 +92,14 @@ export class NetBuilder {
       settings: { slice_param: { axis, slice_point: points } },
       blobs: [],
     });
-    const rest = tops.filter((_, i) => i !== wanted);
-    this.layers.push({ name: this.#names.take(`${name}/silence`), type: 'Silence', bottoms: rest, tops: [], settings: {}, blobs: [] });
+    this.#silence(
+      name,
+      tops.filter((_, i) => i !== wanted),
+    );
     return top;
   }
 
-  /** All the parts of an axis, cut at the given points; what nobody reads is no output. */
+  /** All the parts of an axis, cut at the given points. */
   parts(layer: Layer, axis: number, points: readonly number[]): null {
     const tops = layer.outputs.map((value, i) => this.#top(value, `${layer.name}${i === 0 ? '' : `/${i}`}`));
     const settings: CaffeLayer['settings'] = points.length === 0 ? {} : { slice_param: { axis, slice_point: points } };
@@ -109,10 +111,20 @@ export class NetBuilder {
       settings,
       blobs: [],
     });
-    const rest = tops.filter((_, i) => !this.read.has(layer.outputs[i]!));
-    if (rest.length > 0)
-      this.layers.push({ name: this.#names.take(`${layer.name}/silence`), type: 'Silence', bottoms: rest, tops: [], settings: {}, blobs: [] });
     return null;
+  }
+
+  /** Of values that something made, those that nobody reads, which would be outputs of the net, are taken in. */
+  silence(name: string, values: readonly string[]): void {
+    this.#silence(
+      name,
+      values.filter((value) => value !== '' && !this.read.has(value)).map((value) => this.blob(value)),
+    );
+  }
+
+  #silence(name: string, bottoms: readonly string[]): void {
+    if (bottoms.length === 0) return;
+    this.layers.push({ name: this.#names.take(`${name}/silence`), type: 'Silence', bottoms, tops: [], settings: {}, blobs: [] });
   }
 
   addOutput(port: Port): void {

@@ -63,16 +63,22 @@ const TRANSPARENT: ReadonlySet<string> = new Set(['Identity', 'Transpose']);
  */
 const KEPT_APART: Readonly<Record<string, string>> = { MaxPool: 'Pad', AveragePool: 'Pad' };
 
+/** Whether a layer turns its first axis, which ONNX Runtime takes together with a product of matrices behind it. */
+const turnsRows = ({ op, attributes }: Layer) => op === 'Transpose' && (attributes.perm as readonly number[])[0] !== 0;
+
 /** Operators of one input of float that ONNX has for float32 alone, and the first opset in which it has them for float16 too. */
 const FLOAT16_SINCE: Readonly<Record<string, number>> = { Celu: Number.POSITIVE_INFINITY, CumSum: 14, MeanVarianceNormalization: 17 };
 
-/** Which values a layer must not be taken together with the maker of. */
-function keptApart({ layers }: LayerMap): (layer: Layer, value: string) => boolean {
+/** Which values a layer must not be taken together with the maker of, by the dtype that it computes in. */
+function keptApart({ layers }: LayerMap): (layer: Layer, value: string, dtype: DType) => boolean {
   const makers = makersOf(layers);
-  return ({ op }, value) => {
+  return ({ op, weights }, value, dtype) => {
+    // One of float16 with a stored matrix ends the process that loads it (1.30, at its default optimisations).
+    const isProduct = op === 'MatMul' && dtype === 'float16' && Object.keys(weights).length > 0;
+    const isWrong = (maker: Layer) => maker.op === KEPT_APART[op] || (isProduct && turnsRows(maker));
     let maker = makers.get(value);
-    while (maker && maker.op !== KEPT_APART[op] && TRANSPARENT.has(maker.op)) maker = makers.get(maker.inputs[0]!);
-    return maker !== undefined && maker.op === KEPT_APART[op];
+    while (maker && !isWrong(maker) && TRANSPARENT.has(maker.op)) maker = makers.get(maker.inputs[0]!);
+    return maker !== undefined && isWrong(maker);
   };
 }
 
@@ -128,7 +134,7 @@ class GraphBuilder {
     readonly opset: number,
     readonly types: ReadonlyMap<string, ValueType>,
     readonly measured: MeasuredScales,
-    readonly keptApart: (layer: Layer, value: string) => boolean,
+    readonly keptApart: (layer: Layer, value: string, dtype: DType) => boolean,
     readonly decoded: ReadonlySet<string>,
     readonly guards: ReadonlySet<Layer>,
   ) {
@@ -182,7 +188,7 @@ class GraphBuilder {
       computed: (dtype) => this.#computed(dtype),
     });
     const given = [...layer.inputs];
-    const flowing = (value: string) => (this.keptApart(layer, value) ? this.#apart(layer, value) : this.#value(value));
+    const flowing = (value: string) => (this.keptApart(layer, value, this.#dtypeOf(value)) ? this.#apart(layer, value) : this.#value(value));
     const inputs = operatorOf(layer.op)!.slots.flatMap((slot) => {
       const name = slotName(slot);
       const weight = layer.weights[name];

@@ -87,12 +87,15 @@ export function literalOf({ op }: Layer, { name, known, dtype, shape }: Tensor):
   return isStateName(name) && !OWN_NAME.test(name) ? null : pythonNumber(Math.fround(value!));
 }
 
-/** The same layers with the single numbers at hand that they calculate with. */
+/** The same layers with the single numbers at hand that they calculate with; layers that share one go on sharing it. */
 export async function withNumbers(layers: readonly Layer[]): Promise<readonly Layer[]> {
+  const numbers = new Map<Tensor, Promise<Tensor>>();
   const settled = async (layer: Layer): Promise<Layer> => {
     const { operand } = layer.weights;
     if (!operand || !ARITHMETIC.has(layer.op) || elementCount(operand.shape) !== 1) return layer;
-    return { ...layer, weights: { ...layer.weights, operand: await withKnown(operand) } };
+    const known = numbers.get(operand) ?? withKnown(operand);
+    numbers.set(operand, known);
+    return { ...layer, weights: { ...layer.weights, operand: await known } };
   };
   return Promise.all(layers.map(settled));
 }

@@ -19,6 +19,14 @@ export interface SourceFlags extends SourceFileOptions {
   readonly labels?: string;
 }
 
+/** The models that names stand for: a Caffe net may be named as Caffe's own tools take it, by its description and its weights. */
+export function modelsNamed<Flags extends SourceFlags>(names: readonly string[], flags: Flags): { readonly models: readonly string[]; readonly flags: Flags } {
+  const prototxt = names.find((name) => /\.prototxt$/i.test(name));
+  const weights = names.find((name) => /\.caffemodel(\.h5)?$/i.test(name));
+  if (names.length !== 2 || prototxt === undefined || weights === undefined || flags.prototxt !== undefined) return { models: names, flags };
+  return { models: [weights], flags: { ...flags, prototxt } };
+}
+
 /** What the second of two files may not say about itself; the options of the first, with a word before them. */
 export function addOtherOptions(command: Command): Command {
   return command

@@ -90,6 +90,20 @@ describe('convert', () => {
     expect(readFileSync(output).length).toBeGreaterThan(200_000);
   });
 
+  it('takes a description and weights, in either order, for the one net that they are', () => {
+    const folder = temporaryFolder();
+    copyFileSync(join(DIGITS, 'digits.caffemodel'), join(folder, 'iter_1000.caffemodel'));
+    copyFileSync(join(DIGITS, 'digits.prototxt'), join(folder, 'deploy.prototxt'));
+    const both = [join(folder, 'deploy.prototxt'), join(folder, 'iter_1000.caffemodel')];
+    const { status, stdout } = weighbridge(['convert', ...both, '-o', join(folder, 'a.onnx'), '--no-verify', '--json']);
+    expect(status).toBe(0);
+    expect(validateMap(JSON.parse(weighbridge(['inspect', ...both.toReversed(), '--json']).stdout))).toBe(true);
+    expect((JSON.parse(stdout) as { files: unknown[] }).files).toHaveLength(1);
+    const alone = weighbridge(['verify', ...both]);
+    expect(alone.status).toBe(2);
+    expect(alone.stderr).toContain('--golden');
+  });
+
   it('says which extensions it knows', () => {
     const { status, stderr } = weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', join(temporaryFolder(), 'x.xyz')]);
     expect(status).toBe(2);

@@ -59,6 +59,12 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
         writeFileSync(join(folder, name), bytes);
       }
     }
+    // Shards of tensorflowjs_converter have no extension until its version 1.3.
+    const [shard] = readdirSync(own('tfjs')).filter((name) => name.endsWith('.bin'));
+    const bare = shard!.replace(/\.bin$/, '');
+    mkdirSync(own('tfjs-1.2'));
+    writeFileSync(own(`tfjs-1.2/${bare}`), readFileSync(own(`tfjs/${shard}`)));
+    writeFileSync(own('tfjs-1.2/model.json'), readFileSync(own('tfjs/model.json'), 'utf8').replaceAll(shard!, bare));
     writeFileSync(own('model.tflite'), CONVOLUTION);
     // Chromium brings a program that computes as a GPU does.
     page = await openPage(['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']);
@@ -120,6 +126,13 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
       files: () => readdirSync(own('tfjs')).map((name) => own(`tfjs/${name}`)),
       says: /predictions/,
       to: 'onnx',
+      verdict: 'match',
+    },
+    {
+      title: 'TensorFlow.js layers model',
+      files: () => readdirSync(own('tfjs-1.2')).map((name) => own(`tfjs-1.2/${name}`)),
+      says: /predictions/,
+      to: 'keras-v3',
       verdict: 'match',
     },
     { title: 'TensorFlow Lite', files: () => [own('model.tflite')], says: /Conv/, to: 'onnx', verdict: 'match' },

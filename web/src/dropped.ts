@@ -18,7 +18,7 @@ export interface Given {
 const PICTURE = /\.(png|jpe?g)$/i;
 const LABELS = /(labels|classes|synset\w*|imagenet\w*)[^/]*\.txt$/i;
 /** Files that are no model without another. */
-const COMPANION = /\.(prototxt|onnx[._]data|data|json|bin|txt|md|py|csv|npy|data-\d+-of-\d+|index)$/i;
+const COMPANION = /\.(prototxt|onnx[._]data|data|json|bin|txt|md|py|csv|npy|data-\d+-of-\d+|index)$|shard\d+(of\d+)?$/i;
 const MAX_FILES = 5000;
 
 /** All files of a drop, those in folders too. */

@@ -29,7 +29,7 @@ import { runMany } from '../many/index.js';
 import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
 import { checkOutputs, makeFolders } from '../many/outputs.js';
 import { printNotices } from '../notices.js';
-import { addSourceOptions, type CommonFlags, parseBytes, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, modelsNamed, parseBytes, parseWhole, type SourceFlags } from '../options.js';
 import { errColour, formatBytes, formatCount, formatTime, makeVoice, safeText, type Voice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { startProgress, watching } from '../progress.js';
@@ -87,7 +87,8 @@ export function registerConvert(program: Command): Command {
   addVerifyOptions(command);
   const given = recordOptions(command, OUTPUT_OPTIONS);
   addManyOptions(command);
-  return command.action(async (models: readonly string[], all: ConvertFlags & ManyFlags) => {
+  return command.action(async (names: readonly string[], named: ConvertFlags & ManyFlags) => {
+    const { models, flags: all } = modelsNamed(names, named);
     if (areSeveral(models, all)) return convertMany('convert', models, all, given());
     const voice = makeVoice(all);
     const [path] = models;

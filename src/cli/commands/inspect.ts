@@ -8,7 +8,7 @@ import { listed } from '../../words.js';
 import { recordOptions } from '../given.js';
 import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
 import { printNotices } from '../notices.js';
-import { addSourceOptions, type CommonFlags, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, modelsNamed, type SourceFlags } from '../options.js';
 import { colour, errColour, formatBytes, formatCount, formatNumber, makeVoice, safeText, table, type Voice } from '../print.js';
 import { startProgress, watching } from '../progress.js';
 
@@ -24,7 +24,8 @@ export function registerInspect(program: Command): Command {
   addSourceOptions(command);
   const given = recordOptions(command, []);
   addManyOptions(command);
-  return command.action(async (models: readonly string[], flags: InspectFlags & ManyFlags) => {
+  return command.action(async (names: readonly string[], named: InspectFlags & ManyFlags) => {
+    const { models, flags } = modelsNamed(names, named);
     if (areSeveral(models, flags)) return (await import('../many/index.js')).runReadings('inspect', models, given(), flags);
     const path = models[0]!;
     const voice = makeVoice(flags);

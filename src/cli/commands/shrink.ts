@@ -12,7 +12,7 @@ import { addEditOptions } from '../edits.js';
 import { recordOptions } from '../given.js';
 import { namedFlags, OUTPUT_OPTIONS } from '../many/conversions.js';
 import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
-import { addSourceOptions, parseBytes, parseShare, parseWhole } from '../options.js';
+import { addSourceOptions, modelsNamed, parseBytes, parseShare, parseWhole } from '../options.js';
 import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
 import { type ConvertFlags, compressOption, convertMany, outputOption, runConvert, withOutput } from './convert.js';
 import { addVerifyOptions } from './verify.js';
@@ -100,7 +100,8 @@ export function registerShrink(program: Command): Command {
   addVerifyOptions(command);
   const given = recordOptions(command, OUTPUT_OPTIONS);
   addManyOptions(command);
-  return command.action(async (models: readonly string[], all: ShrinkFlags & ManyFlags) => {
+  return command.action(async (names: readonly string[], named: ShrinkFlags & ManyFlags) => {
+    const { models, flags: all } = modelsNamed(names, named);
     if (areSeveral(models, all)) return convertMany('shrink', models, all, given());
     const [path] = models;
     const flags = namedFlags(all, path!);

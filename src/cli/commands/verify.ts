@@ -11,7 +11,7 @@ import { isGood } from '../../report/verdict.js';
 import type { PlacedFault } from '../../verify/options.js';
 import { checkBisectFolder, writeBisected } from '../bisected.js';
 import { commandHost } from '../engine-host.js';
-import { addSourceOptions, type CommonFlags, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
+import { addSourceOptions, type CommonFlags, modelsNamed, parsePositive, parsePreparation, parseWhole, type SourceFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printReport } from '../print-report.js';
 import { startProgress, watching } from '../progress.js';
@@ -66,7 +66,9 @@ export function registerVerify(program: Command): Command {
   addVerifyOptions(command);
   command.addOption(preprocessOption());
   command.addOption(new Option('--bisect <folder>', 'where the two differ: write the smallest files that still show it, for a bug report'));
-  return command.action(async (expected: string, given: string | undefined, flags: CommonFlags & SourceFlags & VerifyFlags & { readonly bisect?: string }) => {
+  return command.action(async (first: string, second: string | undefined, named: CommonFlags & SourceFlags & VerifyFlags & { readonly bisect?: string }) => {
+    const { models, flags } = modelsNamed(second === undefined ? [first] : [first, second], named);
+    const [expected, given] = models as readonly [string, string?];
     const voice = makeVoice(flags);
     if (given === undefined && flags.golden === undefined)
       throw new ModelError('usage', `what is ${shownName(expected)} to be compared with? Name a second file, or recorded outputs with --golden.`);

@@ -124,6 +124,8 @@ describe('the loss of narrower weights', () => {
     ['is not judged there however far outputs are', { outputs: [output({ cosine: 0.4, top1: { same: 0, of: 10 } })] }, { by: 'nothing', passed: true }],
     ['fails there where nothing is left of the net', { outputs: [output({ cosine: 0.39, top1: { same: 0, of: 10 } })] }, { by: 'nothing', passed: false }],
     ['is not judged there where a few agree', { outputs: [output({ cosine: 0.39, top1: { same: 1, of: 10 } })] }, { by: 'nothing', passed: true }],
+    ['is not judged there by too few inputs', { outputs: [output({ cosine: 0.1, top1: { same: 0, of: 8 } })] }, { by: 'nothing', passed: true }],
+    ['fails there by one output of several', { outputs: [output(), output({ cosine: -0.2, top1: { same: 1, of: 40 } })] }, { by: 'nothing', passed: false }],
     ['is not judged there of values', { outputs: [output({ cosine: 0.39, top1: null })] }, { by: 'nothing', passed: true }],
     [
       'fails there where a file has weights of its own and another net answers',

@@ -16,7 +16,7 @@ export interface Change {
 /** Ways to spend bytes on a net's weights, from the most bytes to the fewest: how far each is thought to move the output. */
 export interface SearchRecord {
   /** Which bytes. */
-  readonly count: 'disk' | 'wire';
+  readonly count: 'disk' | 'wire' | 'memory';
   readonly ways: readonly SearchedWay[];
 }
 

@@ -286,17 +286,22 @@ function needsInputs(): ModelError {
   return new ModelError('usage', '--method best works codes out on inputs that mean something: give --inputs (arrays or a folder of pictures) or --golden.');
 }
 
-/** Undefined where nothing is searched for: no limit, a dtype that was asked for, a target without codes, or no inputs to measure agreement on. */
+/** Undefined where nothing is searched for: no limit, a dtype that was asked for, or a target without codes. @throws ModelError 'usage' where there are no inputs to measure agreement on */
 async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOptions): Promise<Rewrite | undefined> {
   const { budget, count, minAgreement, dtype } = options;
   const { CODE_FORMS, shrinkBySearch } = await import('../shrink/index.js');
   const { PALETTES } = await import('../shrink/palettes.js');
   const form = CODE_FORMS[writer.name];
-  // Nothing but fewer layers makes a net smaller in memory: runtimes widen weights when they load them.
-  const limit = budget === undefined || count === 'memory' ? null : { byteLength: budget, count: count ?? 'disk' };
+  const counted = count ?? 'disk';
+  const limit = budget === undefined ? null : { byteLength: budget, count: counted };
   if (!form || dtype !== undefined || options.step !== undefined || options.palette !== undefined || (limit === null && minAgreement === undefined))
     return undefined;
-  if (limit === null && options.inputs === undefined && options.golden === undefined) return undefined;
+  if (limit === null && options.inputs === undefined && options.golden === undefined) {
+    throw new ModelError(
+      'usage',
+      '--min-agreement searches for the smallest net that keeps predictions, which takes inputs that mean something: give --inputs (arrays or a folder of pictures) or --golden, or say what weights become (--dtype, --step, --palette), and that is judged.',
+    );
+  }
   return (onProgress) => async (map, edited) => {
     const inputs = await readGiven(options, onProgress, edited);
     const search = {
@@ -307,7 +312,7 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
       minAgreement: minAgreement ?? null,
       // What fewer layers lose is part of what is judged.
       source: edited.map,
-      ...(limit ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options, limit.count) } : {}),
+      ...(limit && counted !== 'memory' ? { measure: (net: LayerMap) => writtenBytes(writer, net, to, options, counted) } : {}),
       inputs,
       onProgress,
     };

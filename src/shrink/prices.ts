@@ -2,6 +2,7 @@
  * Of all ways to spend the same bytes on weights, the one that moves the output least is found by a price of a byte (Lagrange): each weight takes the
  * level at which error and bytes at that price cost least. The price is found by halving.
  */
+import type { SearchRecord } from '../model/edited.js';
 import type { Rate } from './rates.js';
 import type { CodableWeight } from './weights.js';
 
@@ -19,7 +20,7 @@ export interface Priced {
 }
 
 /** Which bytes. */
-export type Counted = 'disk' | 'wire';
+export type Counted = SearchRecord['count'];
 type Fits = (choices: readonly Choice[]) => boolean;
 
 const HALVINGS = 40;

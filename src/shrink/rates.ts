@@ -11,9 +11,10 @@ import type { CodableWeight } from './weights.js';
 
 export interface Rate {
   readonly level: Level;
-  /** Bits of a value on disk, and over the wire with Huffman codes. */
+  /** Bits of a value on disk, over the wire with Huffman codes, and as the runtime computes with it. */
   readonly disk: number;
   readonly wire: number;
+  readonly memory: number;
   /** Energy of the error, of the weight's own. */
   readonly error: number;
   /** Where a dense layer becomes two: the kernels, and what that does to the output by itself. Bits are of a value of the one kernel as well. */
@@ -35,6 +36,8 @@ const STEPS = [0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6
 const SAMPLED_CHANNELS = 24;
 /** Deflate's tables, one for some ten thousand codes. */
 const TABLES = 1.005;
+/** Runtimes compute in float32, and widen whatever is narrower. */
+const memory = 32;
 /** What deflate saves of the exponents of float32 and float16. */
 const PACKED_FLOATS = 0.93;
 
@@ -57,14 +60,14 @@ export async function ratesOf({ tensor, axis }: CodableWeight, { form, fours = f
         lost += (value - code * step) ** 2;
       }
     }
-    return { level, disk: 8, wire: Math.min(8, deflateBits([...counts.values()]) * TABLES), error: energy === 0 ? 0 : lost / energy };
+    return { level, disk: 8, wire: Math.min(8, deflateBits([...counts.values()]) * TABLES), memory, error: energy === 0 ? 0 : lost / energy };
   };
   const packed: Rate[] = [];
   if (form === 'channels' && fours) for (const range of ['int4', 'uint4'] as const) packed.push(await fourBits({ tensor, axis }, channels, energy, range));
   if (palettes) packed.push(await palette(tensor, channels, energy));
   return [
-    { level: 'float32', disk: 32, wire: 32 * PACKED_FLOATS, error: 0 },
-    { level: 'float16', disk: 16, wire: 16 * PACKED_FLOATS, error: 2 ** -24 },
+    { level: 'float32', disk: 32, wire: 32 * PACKED_FLOATS, memory, error: 0 },
+    { level: 'float16', disk: 16, wire: 16 * PACKED_FLOATS, memory, error: 2 ** -24 },
     coded('full'),
     ...[...new Set([...STEPS, ...more])].sort((a, b) => a - b).map(coded),
     ...packed,
@@ -96,7 +99,13 @@ async function fourBits(
     }
   }
   const scales = (range === 'uint4' ? 36 : 32) / (size ?? each);
-  return { level: range, disk: 4 + scales, wire: packedBits([...counts.values()]) * TABLES + scales * PACKED_FLOATS, error: energy === 0 ? 0 : lost / energy };
+  return {
+    level: range,
+    disk: 4 + scales,
+    wire: packedBits([...counts.values()]) * TABLES + scales * PACKED_FLOATS,
+    memory,
+    error: energy === 0 ? 0 : lost / energy,
+  };
 }
 
 /** Places in a palette of all channels that are looked at, which take 4 bits, and the table. */
@@ -111,7 +120,7 @@ async function palette(tensor: Tensor, channels: readonly Float32Array[], energy
     counts.set(code, (counts.get(code) ?? 0) + 1);
   }
   const shared = (32 * SEARCHED_PALETTE) / elementCount(tensor.shape);
-  return { level: 'palette', disk: 4 + shared, wire: packedBits([...counts.values()]) * TABLES + shared, error: energy === 0 ? 0 : lost / energy };
+  return { level: 'palette', disk: 4 + shared, wire: packedBits([...counts.values()]) * TABLES + shared, memory, error: energy === 0 ? 0 : lost / energy };
 }
 
 /** Bits of a code on average, with Huffman's, which are whole ones: no less than one. */

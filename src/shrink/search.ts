@@ -79,8 +79,11 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
     onProgress?.('measuring weights', i + 1, weights.length);
   }
   const isMeasured = inputs !== null && bytesOfWeights(weights) <= MAX_NET_BYTES;
-  const priced = await pricedOf(map, { form, inputs: isMeasured ? inputs : null, onProgress }, weights, rates, true);
-  const fixed = restBytes(map, weights) * (count === 'wire' ? PACKED_FLOATS : 1) + WIRING_BYTES * map.layers.length;
+  const ranks = isMeasured ? 'measured' : count === 'memory' ? 'by energy' : 'none';
+  const all = await pricedOf(map, { form, inputs: isMeasured ? inputs : null, onProgress }, weights, rates, ranks);
+  // Codes take nothing off in memory: beside ranks, weights become there what they do where nothing is searched for.
+  const priced = count === 'memory' ? all.map((one) => ({ ...one, rates: one.rates.filter(({ level }) => level === 'full') })) : all;
+  const fixed = restBytes(map, weights) * (count === 'wire' ? PACKED_FLOATS : 1) + (count === 'memory' ? 0 : WIRING_BYTES * map.layers.length);
   const bytesOf = (choices: readonly Choice[]) => fixed + choices.reduce((sum, { weight, rate }) => sum + (rate[count] * weight.count) / 8, 0);
   const agreements = new Map<readonly Choice[], number>();
   const made = (choices: readonly Choice[]) => codedAs(map, form, choices);
@@ -107,7 +110,7 @@ export async function search(map: LayerMap, options: SearchOptions): Promise<Fou
     const measure = bytesOfWeights(weights) <= MAX_NET_BYTES ? options.measure : undefined;
     const least = (most: number) => within(priced, count, (tried) => bytesOf(tried) <= most);
     if (!measure) {
-      const choices = least(budget.byteLength * SLACK);
+      const choices = least(budget.byteLength * (count === 'memory' ? 1 : SLACK));
       return found(choices, bytesOf(choices) <= budget.byteLength);
     }
     // By how much more is taken than estimated: less than nothing where what is not coded packs well.
@@ -183,7 +186,7 @@ async function pricedOf(
   { form, inputs, onProgress }: Pick<SearchOptions, 'form' | 'inputs' | 'onProgress'>,
   weights: readonly CodableWeight[],
   rates: readonly (readonly Rate[])[],
-  mayLower = false,
+  ranks: 'measured' | 'by energy' | 'none' = 'none',
 ): Promise<Priced[]> {
   const exact = inputs ? await outputsOf(map, inputs, PROBED_ROWS) : null;
   const priced: Priced[] = [];
@@ -194,8 +197,12 @@ async function pricedOf(
     if (exact && probe.error > 0) {
       const errorOfNet = async (net: LayerMap) => distance(exact, await outputsOf(net, inputs!, PROBED_ROWS));
       effect = (await errorOfNet(withWeights(map, new Map([[weight.tensor, await codedWeight(weight.tensor, weight.axis, form, PROBE)]])))) / probe.error;
-      if (mayLower) low.push(...(await lowerRanks(map, weight, rates[i]!, errorOfNet)));
+      const movedBy = (factors: LowRank) => errorOfNet(withRanks(map, new Map([[weight.layer, factors]])));
+      if (ranks === 'measured') low.push(...(await lowerRanks(map, weight, rates[i]!, movedBy)));
       onProgress?.('measuring what each weight does', i + 1, weights.length);
+    } else if (ranks === 'by energy') {
+      low.push(...(await lowerRanks(map, weight, rates[i]!, async ({ energy }) => 1 - energy)));
+      onProgress?.('measuring ranks', i + 1, weights.length);
     }
     priced.push({ weight, rates: [...rates[i]!, ...low], effect });
   }
@@ -207,7 +214,7 @@ async function lowerRanks(
   map: LayerMap,
   { layer, role, tensor }: CodableWeight,
   rates: readonly Rate[],
-  errorOfNet: (net: LayerMap) => Promise<number>,
+  movedBy: (factors: LowRank) => Promise<number>,
 ): Promise<Rate[]> {
   const isShared = map.layers.some((other) => other !== layer && Object.values(other.weights).includes(tensor));
   if (role !== 'kernel' || isShared || !isLarge(layer)) return [];
@@ -221,9 +228,10 @@ async function lowerRanks(
   const found: Rate[] = [];
   for (const rank of ranks) {
     const factors = truncated(whole, rank);
-    const moved = await errorOfNet(withRanks(map, new Map([[layer, factors]])));
+    const moved = await movedBy(factors);
     const part = (rank * (rows + columns)) / (rows * columns);
-    for (const { level, disk, wire, error } of rates) found.push({ level, disk: disk * part, wire: wire * part, error: 2 * error, low: { factors, moved } });
+    for (const { level, disk, wire, memory, error } of rates)
+      found.push({ level, disk: disk * part, wire: wire * part, memory: memory * part, error: 2 * error, low: { factors, moved } });
   }
   return found;
 }

@@ -89,6 +89,6 @@ it('an agreement that no output can have is refused before anything is written',
   const [source, output] = [join(folder, 'source.onnx'), join(folder, 'small.onnx')];
   writeFileSync(source, await onnxFile(ONE_OUTPUT));
   writeFileSync(output, 'kept');
-  const { status, stderr } = weighbridge(['shrink', source, '-o', output, '--force', '--min-agreement', '0.9']);
+  const { status, stderr } = weighbridge(['shrink', source, '-o', output, '--force', '--dtype', 'int8', '--min-agreement', '0.9']);
   expect([status, stderr, readFileSync(output, 'utf8')]).toEqual([2, expect.stringContaining('no output of this model is a list of classes'), 'kept']);
 });

@@ -70,6 +70,7 @@ it('judges how often the top class is the same', () => {
 it.each([
   ['a share that is none', 'a.onnx', ['--min-agreement', '99']],
   ['a size that is none', 'a.onnx', ['--budget', 'small']],
+  ['an agreement to be searched for without inputs', 'a.onnx', ['--min-agreement', '0.9']],
   ['an agreement of weights without wiring', 'a.npz', ['--min-agreement', '0.9']],
   ['a dtype that the target has not', 'a.npz', ['--dtype', 'int8']],
 ])('refuses %s, and leaves nothing', (_, output, args) => {

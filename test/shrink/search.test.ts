@@ -184,6 +184,23 @@ describe('a dense layer of few directions', () => {
     expect(shrunk.change.search!.ways.some(({ levels }) => levels.includes('to rank'))).toBe(true);
   });
 
+  it.each([true, false])('is what a budget in memory is kept to, with its weights in 8 bits: with inputs, %s', async (hasInputs) => {
+    const net = await low(0.02);
+    const of = async (byteLength: number) =>
+      search(net, { form: 'channels', fours: true, budget: { byteLength, count: 'memory' }, minAgreement: null, inputs: hasInputs ? await rows(net) : null });
+    // 160 x 128 values of float32 are 81,920 bytes, and two kernels of rank r 1,152 r.
+    const within = await of(16_000);
+    expect([within.isMet, within.choices.map(({ rate }) => [rate.level, rate.low!.factors.rank <= 13])]).toEqual([true, [['full', true]]]);
+    expect(within.choices[0]!.rate.low!.factors.energy).toBeGreaterThan(0.99);
+    expect(within.record).toMatchObject({
+      count: 'memory',
+      ways: expect.arrayContaining([expect.objectContaining({ isChosen: true, bytes: 1152 * within.choices[0]!.rate.low!.factors.rank })]),
+    });
+    const whole = await of(82_000);
+    expect([whole.isMet, whole.choices[0]!.rate.low]).toEqual([true, undefined]);
+    expect((await of(1000)).isMet).toBe(false);
+  });
+
   it('stays one where all directions count', async () => {
     const net = await low(30);
     const { choices } = await search(net, {

@@ -19,8 +19,6 @@ import { addVerifyOptions } from './verify.js';
 
 export interface ShrinkFlags extends ConvertFlags, ShrinkLimits {}
 
-const COUNTED = { disk: 'on disk', wire: 'on the wire', memory: 'after loading' } as const;
-
 /** Formats whose files are cut into small ones. */
 const IN_SHARDS = /^(tfjs|safetensors)/;
 const SHARDS_HINT =
@@ -162,7 +160,7 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
   }
   if (budget) {
     const near = budget.met ? '' : `, by ${(100 * (budget.taken / budget.byteLength - 1)).toFixed(1)} %`;
-    say(`budget         ${formatBytes(budget.byteLength)} ${COUNTED[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
+    say(`budget         ${formatBytes(budget.byteLength)} ${COUNTED_WORDS[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
     if (!budget.met && budget.count === 'disk' && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
   }
 }

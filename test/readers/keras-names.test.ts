@@ -264,8 +264,10 @@ describe('an archive', () => {
   });
 });
 
+const Y: Run = { shape: [2, 3], data: noise(6, 6) };
+const headOnly = { x: {}, y: {}, head: { 'head/kernel:0': KERNEL_A, 'head/bias:0': BIAS_A } };
+
 describe('outputs', () => {
-  const weights = { x: {}, y: {}, head: { 'head/kernel:0': KERNEL_A, 'head/bias:0': BIAS_A } };
   const config = (outputs: unknown) =>
     functional(
       [input('x'), input('y'), { ...denseLayer('head', 4, null), inbound: [[at('x')], [at('y')]] }],
@@ -275,33 +277,61 @@ describe('outputs', () => {
       ],
       outputs as unknown[],
     );
-  const Y: Run = { shape: [2, 3], data: noise(6, 6) };
 
   test('of a layer that is called twice have names of their own, in order, and it is told', async () => {
     const outputs = [
       ['head', 0, 0],
       ['head', 1, 0],
     ];
-    const { results, warnings, map } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), weights) }, [X, Y]);
+    const { results, warnings, map } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), headOnly) }, [X, Y]);
     expect(map.outputs.map(({ name }) => name)).toEqual(['head', 'head_1']);
     expectRows(results.get('head'), dense(rowsOf(X), KERNEL_A, BIAS_A));
     expectRows(results.get('head_1'), dense(rowsOf(Y), KERNEL_A, BIAS_A));
     expect(warnings).toContain('"head_1"');
   });
 
-  test.each([
-    [
-      'lists within lists, of which one is missing',
-      [
-        ['head', 1, 0],
-        [[['head', 0, 0]], null],
-      ],
-    ],
-    ['a dictionary', { b: ['head', 0, 0], a: [['head', 1, 0]] }],
-  ])('in %s are taken in order, those of a dictionary in that of its keys', async (_, outputs) => {
-    const { results } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), weights) }, [X, Y]);
+  test('in lists within lists, of which one is missing, are taken in order', async () => {
+    const outputs = [
+      ['head', 1, 0],
+      [[['head', 0, 0]], null],
+    ];
+    const { results } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), headOnly) }, [X, Y]);
     expectRows(results.get('head'), dense(rowsOf(Y), KERNEL_A, BIAS_A));
     expectRows(results.get('head_1'), dense(rowsOf(X), KERNEL_A, BIAS_A));
+  });
+
+  test('in a dictionary have their keys for names, though these be those of other layers', async () => {
+    const layers = [input('x'), ...['a', 'b'].map((name) => ({ ...denseLayer(name, 4, null), inbound: [at('x')] }))];
+    const crosswise = functional(layers, [['x', 0, 0]], { b: ['a', 0, 0], a: ['b', 0, 0] } as unknown as unknown[]);
+    const own = { x: {}, a: { 'a/kernel:0': KERNEL_A, 'a/bias:0': BIAS_A }, b: { 'b/kernel:0': KERNEL_A, 'b/bias:0': BIAS_B } };
+    const { results, map } = await predict('model.h5', { 'model.h5': await legacyH5(crosswise, own) }, [X]);
+    expect(map.outputs.map(({ name }) => name)).toEqual(['a', 'b']);
+    expectRows(results.get('b'), dense(rowsOf(X), KERNEL_A, BIAS_A));
+    expectRows(results.get('a'), dense(rowsOf(X), KERNEL_A, BIAS_B));
+  });
+
+  test('that lie under one key have names of their own', async () => {
+    const outputs = {
+      both: [
+        ['head', 1, 0],
+        ['head', 0, 0],
+      ],
+    };
+    const { map, warnings } = await predict('model.h5', { 'model.h5': await legacyH5(config(outputs), headOnly) }, [X, Y]);
+    expect(map.outputs.map(({ name }) => name)).toEqual(['both', 'both_1']);
+    expect(warnings).toContain('"both_1"');
+  });
+});
+
+describe('inputs', () => {
+  test('in a dictionary have their keys for names, which may be crosswise those of the layers', async () => {
+    const inputs = { y: ['x', 0, 0], x: ['y', 0, 0] };
+    const layers = [input('x'), input('y'), { ...denseLayer('head', 4, null), inbound: [[at('x')]] }];
+    const crosswise = functional(layers, inputs as unknown as unknown[], [['head', 0, 0]]);
+    const { results, map } = await predict('model.h5', { 'model.h5': await legacyH5(crosswise, headOnly) }, [X, Y]);
+    expect(map.inputs.map(({ name }) => name)).toEqual(['x', 'y']);
+    // The key y is fed to the layer x.
+    expectRows(results.get('head'), dense(rowsOf(Y), KERNEL_A, BIAS_A));
   });
 });
 

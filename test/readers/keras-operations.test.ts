@@ -344,6 +344,8 @@ describe('elements in other places', () => {
     expectClose((await keras('Repeat', [tensor('x')], [X], { config: { repeats: 2, axis: 2 } }))[0]!, repeated);
     expectClose(await tensorflow('gather', { indices: [4, 0, 4], axis: -1 }, [X]), chosen);
     expectClose((await keras('Take', [tensor('x')], [X], { kwargs: { indices: [-1, 0, 4], axis: 3 } }))[0]!, chosen);
+    // As Keras writes NumPy's arrays.
+    expectClose((await keras('Take', [tensor('x'), array([-1, 0, 4])], [X], { config: { axis: 3 } }))[0]!, chosen);
     expectClose(
       await tensorflow('gather', { indices: 1, axis: 1 }, [X]),
       arrayOf([2, 4, 5], (n, w, c) => at(X, n, 1, w, c)),

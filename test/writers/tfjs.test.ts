@@ -264,6 +264,27 @@ it('a wrong dtype is refused with those that there are', async () => {
     expect(await writer.check(emptyMap, options)).toMatchObject([{ kind: 'usage', problem: expect.stringContaining('uint16') }]);
 });
 
+it('an output of a layers model is never under the name of another', async () => {
+  const port = (name: string, value: string) => ({ name, value, dtype: 'float32' as const, shape: ['N', 2], layout: 'other' as const });
+  const map = {
+    ...emptyMap,
+    inputs: [port('x', 'x')],
+    // As of a dictionary of outputs whose keys are each other's layers' names.
+    outputs: [port('b', 'a'), port('a', 'b')],
+    layers: [makeLayer({ name: 'a', op: 'Relu', inputs: ['x'], outputs: ['a'] }), makeLayer({ name: 'b', op: 'Sigmoid', inputs: ['x'], outputs: ['b'] })],
+  };
+  const sink = memorySink();
+  await tfjs.write(map, sink, 'model.json', { dtype: 'source', layout: 'source', metadata: async () => ({}) });
+  await sink.commit();
+  const { modelTopology } = JSON.parse(new TextDecoder().decode(sink.files.get('model.json')));
+  const ends = modelTopology.model_config.config.output_layers.map(([name]: [string]) => name);
+  expect(ends).not.toContain('a');
+  expect(ends).not.toContain('b');
+  const [b, a] = await runTfjs('tfjs', sink.files, [{ shape: [1, 2], data: Float32Array.of(0, 3) }]);
+  expect([...b!.data]).toEqual([0, 3]);
+  expect(a!.data[0]).toBe(0.5);
+});
+
 it('a graph gives each of its outputs, although one has the name of the node that makes another', async () => {
   const port = (name: string, value: string) => ({ name, value, dtype: 'float32' as const, shape: ['N', 2], layout: 'other' as const });
   const doubled = (name: string, input: string) =>

@@ -37,10 +37,10 @@ def load(path, config):
     return model
 
 
-def name_all(word, tensors):
-    """One array is 'input'; of several, each has its layer's name behind it."""
-    names = [tensor.name.split("/")[0].split(":")[0] for tensor in tensors]
-    return [word] if len(names) == 1 else [f"{word}:{name}" for name in names]
+def name_all(word, tensors, given):
+    """One array is 'input'; of several, each has its key behind it where they are a dictionary, else its layer's name."""
+    names = sorted(given) if isinstance(given, dict) else [tensor.name.split("/")[0].split(":")[0] for tensor in tensors]
+    return [word] if len(tensors) == 1 else [f"{word}:{name}" for name in names]
 
 ${
   options.layers
@@ -67,13 +67,16 @@ def main():
     model = load(args.model, args.config)
     channels_last = keras.backend.image_data_format() == "channels_last"
     arrays = {}
-    for i, (name, tensor) in enumerate(zip(name_all("input", model.inputs), model.inputs)):
+    given = getattr(model, "_inputs_struct", None) or getattr(model, "_nested_inputs", None)
+    for i, (name, tensor) in enumerate(zip(name_all("input", model.inputs, given), model.inputs)):
         shape = SHAPE or tuple(size or 32 for size in tensor.shape[1:])
         arrays[name] = make_input(shape, -1 if channels_last else 1, SEED + i)
     inputs = list(arrays.values())
 
     def run(network, names):
         found = network.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+        if isinstance(found, dict):
+            names = [f"output:{key}" for key in found] if len(found) > 1 else names
         found = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]
         arrays.update({name: np.asarray(array, dtype=np.float32) for name, array in zip(names, found)})
 

@@ -38,12 +38,18 @@ export interface KerasModel {
   readonly layers: readonly KerasLayer[];
   /** In running order; input layers are called once, without inputs. */
   readonly calls: readonly LayerCall[];
-  readonly inputs: readonly TensorRef[];
-  readonly outputs: readonly TensorRef[];
+  readonly inputs: readonly ModelEnd[];
+  readonly outputs: readonly ModelEnd[];
   /** Facts of the model's configuration that no version of Keras is known to write. */
   readonly unknown: readonly string[];
   /** The class, where it is someone's own that is made as a functional model. */
   readonly ownClass?: string;
+}
+
+/** Where a value flows into a model, or out of it. */
+export interface ModelEnd extends TensorRef {
+  /** The key of the dictionary that it is fed or given in. */
+  readonly key?: string;
 }
 
 /** Models within models, deeper than any that people build; recursion stops here. */
@@ -348,8 +354,8 @@ function functional(config: Json, entries: readonly unknown[], prefix: string, d
     name,
     layers,
     calls: runningOrder(calls, file),
-    inputs: inputs.map(resolveEnd),
-    outputs: outputs.map(resolveEnd),
+    inputs: inputs.map((end) => ({ ...end, ...resolveEnd(end) })),
+    outputs: outputs.map((end) => ({ ...end, ...resolveEnd(end) })),
     unknown: unknownKeys(config, MODEL_KEYS),
   };
 }
@@ -419,20 +425,23 @@ export function mapLayers(model: KerasModel, change: (layer: KerasLayer) => Kera
 }
 
 /** `input_layers` or `output_layers`: [[name, node, tensor], ...], one such triple alone, or any structure of lists and dictionaries of them. */
-function parseRefs(value: unknown, what: string, file: string): TensorRef[] {
+function parseRefs(value: unknown, what: string, file: string): ModelEnd[] {
   const refs = flattenRefs(value, what, file);
   if (refs.length === 0) throw new ModelError('malformed', `${what} is empty`, { file });
   return refs;
 }
 
 /** Keras numbers the values of a nested structure in its order, those of a dictionary in that of its keys; one that is missing (null) has no number. */
-function flattenRefs(value: unknown, what: string, file: string): TensorRef[] {
+function flattenRefs(value: unknown, what: string, file: string, key?: string): ModelEnd[] {
   if (value === null) return [];
-  if (Array.isArray(value)) return typeof value[0] === 'string' ? [parseRef(value, what, file)] : value.flatMap((entry) => flattenRefs(entry, what, file));
+  if (Array.isArray(value)) {
+    const isOne = typeof value[0] === 'string';
+    return isOne ? [{ ...parseRef(value, what, file), ...(key === undefined ? {} : { key }) }] : value.flatMap((entry) => flattenRefs(entry, what, file, key));
+  }
   const entries = object(value, what, file);
   return Object.keys(entries)
     .toSorted()
-    .flatMap((name) => flattenRefs(entries[name], what, file));
+    .flatMap((name) => flattenRefs(entries[name], what, file, name));
 }
 
 /**

@@ -16,10 +16,22 @@ export function parseConstant(json: unknown): Constant | null {
   if (typeof json === 'number') return { shape: [], values: [json] };
   if (typeof json === 'boolean') return { shape: [], values: [Number(json)] };
   if (Array.isArray(json)) return stack(json.map(parseConstant));
-  if (!isObject(json)) return null;
-  if (json.type === 'ndarray' && 'value' in json) return parseConstant(json.value);
+  const held = heldBy(json);
+  return held === undefined ? null : parseConstant(held);
+}
+
+/** The JSON with each array in it as the number, or the nested lists, that it holds. */
+export function withoutArrays(json: unknown): unknown {
+  if (Array.isArray(json)) return json.some((item) => typeof item === 'object') ? json.map(withoutArrays) : json;
+  return heldBy(json) ?? json;
+}
+
+/** What an array holds; undefined where it is none. */
+function heldBy(json: unknown): unknown {
+  if (!isObject(json)) return undefined;
+  if (json.type === 'ndarray' && 'value' in json) return json.value;
   const isArray = json.class_name === '__numpy__' || json.class_name === '__tensor__';
-  return isArray && isObject(json.config) ? parseConstant(json.config.value) : null;
+  return isArray && isObject(json.config) ? json.config.value : undefined;
 }
 
 function stack(items: readonly (Constant | null)[]): Constant | null {

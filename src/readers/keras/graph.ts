@@ -10,7 +10,7 @@ import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js'
 import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import { type Argument, extraArguments, plainInputs, type TensorRef } from './call.js';
-import { inputLayers, type KerasLayer, type KerasModel, type LayerCall } from './config.js';
+import { inputLayers, type KerasLayer, type KerasModel, type LayerCall, type ModelEnd } from './config.js';
 import { ConfigView, type DataFormat, type Dialect, isBefore, isKeras3 } from './config-view.js';
 import { plainList } from './json.js';
 import { MASK, takesMask } from './masks.js';
@@ -53,13 +53,14 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
   const builder = new GraphBuilder(options.file);
   const ports: Port[] = [];
-  const values = inputLayers(model).map((layer) => {
+  const fed = portNames(model.inputs, 'takes several inputs');
+  const values = inputLayers(model).map((layer, i) => {
     const { port, value } = makeInput(layer, plan, builder, options);
-    ports.push(port);
+    ports.push({ ...port, name: model.inputs[i]!.key === undefined ? port.name : fed.names[i]! });
     return value;
   });
   const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
-  const named = outputNames(model.outputs.map(({ layer }) => layer));
+  const named = portNames(model.outputs, 'makes several outputs');
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
   const warnings = [
     ...ownClasses(model),
@@ -73,16 +74,21 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
   return { inputs: ports, outputs, layers: builder.layers, warnings, ...(coarse ? { arithmetic: coarse } : {}) };
 }
 
-/** Outputs bear the names of their layers; those of one layer are numbered, as Keras's own `output_names` are. */
-function outputNames(layers: readonly string[]): { readonly names: readonly string[]; readonly notices: readonly Notice[] } {
+/**
+ * Ports bear the keys under which they are fed and given, or else the names of their layers; those of one name are numbered, as in Keras's own
+ * `output_names`.
+ */
+function portNames(ends: readonly ModelEnd[], does: string): { readonly names: readonly string[]; readonly notices: readonly Notice[] } {
   const taken = new Set<string>();
   const notices: Notice[] = [];
-  const names = layers.map((layer) => {
-    let name = layer;
-    for (let i = 1; taken.has(name); i++) name = `${layer}_${i}`;
+  const names = ends.map(({ key, layer }) => {
+    let name = key ?? layer;
+    for (let i = 1; taken.has(name); i++) name = `${key ?? layer}_${i}`;
     taken.add(name);
-    if (name !== layer)
-      notices.push({ code: 'renamed', message: `the layer makes several outputs of the model; one of them is called "${name}", as Keras does`, layer });
+    if (name !== (key ?? layer)) {
+      const what = key === undefined ? `the layer ${does} of the model` : `several values have the key "${key}"`;
+      notices.push({ code: 'renamed', message: `${what}; one of them is called "${name}", as Keras does`, layer });
+    }
     return name;
   });
   return { names, notices };

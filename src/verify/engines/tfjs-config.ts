@@ -188,11 +188,38 @@ function refsOf(value: unknown, counts: ReadonlyMap<string, number>): unknown[] 
   return flatRefs(value).map(([layer, call, tensor]) => [layer, Number(call) + (counts.get(String(layer)) ?? 0), tensor]);
 }
 
-/** Triples, however deep in lists and dictionaries. */
 function flatRefs(value: unknown): Ref[] {
+  return keyedRefs(value).map(({ ref }) => ref);
+}
+
+/** Triples, however deep in lists and dictionaries, which Keras goes through by their keys; with each the key that it has. */
+function keyedRefs(value: unknown, key?: string): { readonly ref: Ref; readonly key: string | undefined }[] {
   if (value === null || value === undefined) return [];
-  if (!Array.isArray(value)) return typeof value === 'object' ? Object.values(value).flatMap(flatRefs) : [];
-  return typeof value[0] === 'string' ? [value as unknown as Ref] : value.flatMap(flatRefs);
+  if (Array.isArray(value)) return typeof value[0] === 'string' ? [{ ref: value as unknown as Ref, key }] : value.flatMap((one) => keyedRefs(one, key));
+  if (typeof value !== 'object') return [];
+  const entries = value as Json;
+  return Object.keys(entries)
+    .toSorted()
+    .flatMap((name) => keyedRefs(entries[name], name));
+}
+
+/** What the ends of a model are called: by their keys, where they have some, else after their layers. */
+export interface EndNames {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** @throws ModelError 'engine' where a key is the name of another layer, whose own value could not be asked for then */
+export function endNamesOf(text: string): EndNames {
+  const { config } = JSON.parse(text) as { readonly config: Json };
+  const layers = new Set(Array.isArray(config?.layers) ? (config.layers as Json[]).map(nameOf) : []);
+  const names = (value: unknown) =>
+    keyedRefs(value).map(({ ref, key }) => {
+      const name = String(ref[0]);
+      if (key !== undefined && key !== name && layers.has(key)) throw declined(name, `has the key "${key}", which is the name of another layer`);
+      return key ?? name;
+    });
+  return { inputs: names(config?.input_layers), outputs: names(config?.output_layers) };
 }
 
 function toTfjsLayer(layer: Json, counts: ReadonlyMap<string, number>, setting: Setting): Json {

@@ -4,6 +4,7 @@ import { isDType } from '../../model/dtype.js';
 import { uniqueNames } from '../../model/ports.js';
 import { typedValues } from '../array.js';
 import type { NdArray, Session, SessionPort } from '../engine.js';
+import type { EndNames } from './tfjs-config.js';
 import type { TopologyNode } from './tfjs-files.js';
 
 export type Core = typeof import('@tensorflow/tfjs-core');
@@ -14,9 +15,12 @@ type GraphModel = import('@tensorflow/tfjs-converter').GraphModel;
 type SymbolicTensor = import('@tensorflow/tfjs-layers').SymbolicTensor;
 type Tensor = import('@tensorflow/tfjs-core').Tensor;
 
-/** @param inner whether the outputs of all layers are shown, by the layers' names */
-export function layersSession(core: Core, layers: LayersApi, net: LayersModel, inner: boolean): Session {
-  const [inputs, outputPorts] = [layersPorts(net.inputs), layersPorts(net.outputs)];
+/**
+ * @param inner whether the outputs of all layers are shown, by the layers' names
+ * @param names of the ports, where they are not those of the layers
+ */
+export function layersSession(core: Core, layers: LayersApi, net: LayersModel, inner: boolean, names?: EndNames): Session {
+  const [inputs, outputPorts] = [layersPorts(net.inputs, names?.inputs), layersPorts(net.outputs, names?.outputs)];
   const outputs = new Map(net.outputs.map((tensor, i) => [outputPorts[i]!.name, tensor]));
   const values = new Map(inner ? innerTensors(net).filter(([name]) => !outputs.has(name)) : []);
   return {
@@ -37,8 +41,8 @@ export function layersSession(core: Core, layers: LayersApi, net: LayersModel, i
 }
 
 /** A port is named after the layer that makes it; a layer that is called several times makes several. */
-function layersPorts(tensors: readonly SymbolicTensor[]): SessionPort[] {
-  const names = uniqueNames(tensors.map(({ name }) => name.split('/')[0]!));
+function layersPorts(tensors: readonly SymbolicTensor[], given: readonly string[] = []): SessionPort[] {
+  const names = uniqueNames(given.length === tensors.length ? given : tensors.map(({ name }) => name.split('/')[0]!));
   return tensors.map(({ shape, dtype }, i) => ({ name: names[i]!, dtype: isDType(dtype) ? dtype : undefined, shape }));
 }
 

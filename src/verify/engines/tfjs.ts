@@ -6,7 +6,7 @@ import { closingOnError } from '../../bytes/closing.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type Session } from '../engine.js';
 import { fromCompanion, requireScripts } from './companion.js';
-import { toTfjsConfig } from './tfjs-config.js';
+import { type EndNames, endNamesOf, toTfjsConfig } from './tfjs-config.js';
 import { tfjsFiles } from './tfjs-files.js';
 import { readOriginal } from './tfjs-original.js';
 import { type ConverterApi, type Core, graphSession, type LayersApi, type LayersModel, layersSession } from './tfjs-sessions.js';
@@ -129,12 +129,12 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
     const net = await loadedOnCpu(core, () => converter.loadGraphModel(files.handler(core)));
     return disposingOnError(net, () => graphSession(core, net, files.nodes, inner));
   }
-  const net = await loadedOnCpu(core, () =>
-    files.kind === 'layers' ? layers.loadLayersModel(files.handler(core)) : loadOriginal(core, layers, model, backend),
+  const { net, names } = await loadedOnCpu(core, async () =>
+    files.kind === 'layers' ? { net: await layers.loadLayersModel(files.handler(core)), names: undefined } : loadOriginal(core, layers, model, backend),
   );
   return disposingOnError(net, () => {
     if (backend === 'wasm' && net.layers.some((layer) => layer.getClassName() === 'MaxPooling3D')) throw wrongInWasm(model);
-    return layersSession(core, layers, net, inner);
+    return layersSession(core, layers, net, inner, names);
   });
 }
 
@@ -148,15 +148,16 @@ function disposingOnError<T>(net: { dispose(): unknown }, make: () => T): Promis
   return closingOnError({ close: async () => void net.dispose() }, make);
 }
 
-async function loadOriginal(core: Core, layers: LayersApi, model: EngineModel, backend: string): Promise<LayersModel> {
+async function loadOriginal(core: Core, layers: LayersApi, model: EngineModel, backend: string): Promise<{ net: LayersModel; names: EndNames }> {
   const original = await readOriginal(model);
   try {
     const config = toTfjsConfig(original.config, original.version, backend);
+    const names = endNamesOf(original.config);
     const topology = { model_config: config, keras_version: '2.2.4', backend: 'tensorflow' };
     const net = await layers.loadLayersModel({ load: async () => ({ modelTopology: topology as never }) });
     return await disposingOnError(net, () => {
       original.fill(core, net);
-      return net;
+      return { net, names };
     });
   } finally {
     original.close();

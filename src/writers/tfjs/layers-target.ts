@@ -157,8 +157,10 @@ export class LayersTarget implements Target {
     return value;
   }
 
-  output(port: Port, value: FileValue): void {
-    const isTaken = [...this.#inputs, ...this.#outputs].some(({ node, call }) => node === value.node && call === value.call);
+  output(port: Port, value: FileValue, ports: readonly Port[]): void {
+    // An output is known by its layer's name, which must not be that of another output.
+    const isOthers = ports.some(({ name }) => name !== port.name && name === value.node.name);
+    const isTaken = isOthers || [...this.#inputs, ...this.#outputs].some(({ node, call }) => node === value.node && call === value.call);
     const own = isTaken ? this.activation(value, 'linear') : value;
     this.nameNodes(port.name, own);
     this.#outputs.push(own);

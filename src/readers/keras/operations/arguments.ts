@@ -7,7 +7,7 @@ import type { Dim } from '../../../model/layer-map.js';
 import type { Argument } from '../call.js';
 import type { LayerCall } from '../config.js';
 import { brief, type ConfigView } from '../config-view.js';
-import { type Constant, parseConstant } from '../constant.js';
+import { type Constant, parseConstant, withoutArrays } from '../constant.js';
 import type { Scope } from '../scope.js';
 import type { Value } from '../value.js';
 
@@ -96,11 +96,11 @@ export class Arguments {
     return constant ? { constant } : this.#refuse(name, 'values and numbers', NOTHING);
   }
 
-  /** Plain JSON; undefined where it is missing or null. */
+  /** Plain JSON, arrays as the lists that they hold; undefined where it is missing or null. */
   json(name: string): unknown {
     const argument = this.#argument(name);
     if (argument === undefined) return undefined;
-    if ('constant' in argument) return argument.constant ?? undefined;
+    if ('constant' in argument) return withoutArrays(argument.constant) ?? undefined;
     return this.#refuse(name, 'known before the run', undefined);
   }
 

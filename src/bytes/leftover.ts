@@ -147,7 +147,7 @@ const LOOKED_AT = 2048;
  * Bytes as text that patterns can be written for: white space and a byte order mark before a text are left out; a byte that is no printable
  * ASCII, and %, is % and two digits.
  */
-function spell(head: Uint8Array): string {
+export function spell(head: Uint8Array): string {
   const text = decodeLatin1(head.subarray(0, LOOKED_AT)).replace(/^\xef\xbb\xbf/, '');
   // Only text has white space before it that says nothing.
   const shown = /^[ \t\r\n]+[<{[a-zA-Z"]/.test(text) ? text.trimStart() : text;

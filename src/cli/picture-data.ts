@@ -5,14 +5,13 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import { openTar } from '../containers/tar.js';
 import { ModelError } from '../errors.js';
 import { fileSource } from '../node/file-source.js';
-import { openPictureFolder } from '../node/picture-folder.js';
+import { openPictureFolder, PICTURE } from '../node/picture-folder.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
 
 export interface PictureData extends PictureFolder {
   close(): Promise<void>;
 }
 
-const PICTURE = /\.(png|jpe?g)$/i;
 /** What follows a picture's name in a list. */
 const CLASS = /[,;\t]\s*[^,;\t\s]/;
 /** Ten million lines. */

@@ -7,8 +7,10 @@
  * @see https://www.w3.org/TR/png-3/ and https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B
  */
 import { memorySource } from '../bytes/byte-source.js';
+import { describeLeftover, spell } from '../bytes/leftover.js';
 import { ModelError } from '../errors.js';
 import { inflateExactly } from './inflate.js';
+import { coloured, type Sampling } from './jpeg-colours.js';
 
 export interface Picture {
   readonly width: number;
@@ -43,7 +45,33 @@ export async function decodePicture(bytes: Uint8Array, file: string): Promise<Pi
     if (error instanceof ModelError) throw error;
     throw new ModelError('malformed', `the picture is damaged: ${(error as Error).message}`, { file }, error);
   }
-  throw new ModelError('malformed', 'begins neither as a PNG nor as a JPEG; these two are read.', { file });
+  throw new ModelError('malformed', whatElse(bytes, file), { file });
+}
+
+/** Other kinds of pictures by their first bytes. */
+const OTHERS: readonly (readonly [head: RegExp, name: string])[] = [
+  [/^RIFF[\s\S]{4,12}WEBP/, 'a WebP'],
+  [/^GIF8/, 'a GIF'],
+  [/^BM/, 'a BMP'],
+  [/^(II\*|MM%00\*)/, 'a TIFF'],
+  [/ftyp(heic|heix|hevc|mif1|msf1)/, 'a HEIC'],
+  [/ftypavi[fs]/, 'an AVIF'],
+  [/^(%00%00%00%0cjP {2}|%ffO%ffQ)/, 'a JPEG 2000'],
+  [/^(%00%00%00%0cJXL |%ff\n)/, 'a JPEG XL'],
+  [/^P[1-7]\s/, 'a PNM'],
+  [/^(<\?xml[^>]*>\s*)?<svg\b/, 'an SVG'],
+];
+const HEAD_BYTES = 256;
+
+/** What a file is that is neither a PNG nor a JPEG, whatever its name says. */
+function whatElse(bytes: Uint8Array, file: string): string {
+  if (bytes.length === 0) return 'is empty.';
+  const head = bytes.subarray(0, HEAD_BYTES);
+  const leftover = describeLeftover({ name: file, byteLength: bytes.length, head, tail: head });
+  if (leftover !== null) return leftover;
+  const other = OTHERS.find(([sign]) => sign.test(spell(head)))?.[1];
+  if (other) return `is ${other} picture; PNG and JPEG are read: give a copy in one of them.`;
+  return 'begins neither as a PNG nor as a JPEG; these two are read.';
 }
 
 function checkSize(width: number, height: number, file: string): void {
@@ -144,7 +172,7 @@ function withoutAlpha(values: Uint8Array, channels: number): Pick<Picture, 'chan
 }
 
 async function decodeJpeg(bytes: Uint8Array, file: string): Promise<Picture> {
-  const { width, height, components, samples, scans } = jpegFrame(bytes, file);
+  const { width, height, components, samplings, samples, colours, scans } = jpegFrame(bytes, file);
   checkSize(width, height, file);
   if (samples > MAX_JPEG_SAMPLES)
     throw new ModelError(
@@ -156,7 +184,16 @@ async function decodeJpeg(bytes: Uint8Array, file: string): Promise<Picture> {
     throw new ModelError('unsafe', `the JPEG has ${width} x ${height} pixels in ${scans} scans, which takes too long to decode.`, { file });
   const { decode } = await import('jpeg-js');
   const limits = { maxResolutionInMP: MAX_PIXELS / 1e6, maxMemoryUsageInMB: MAX_DECODER_MB };
-  const decoded = decode(bytes, { useTArray: true, formatAsRGBA: false, tolerantDecoding: false, ...limits });
+  // Of three channels they come as they are stored; the decoder takes more notice of a marker than of that.
+  const stored = components === 3 ? withoutTransform(bytes) : bytes;
+  const decoded = decode(stored, {
+    useTArray: true,
+    formatAsRGBA: false,
+    tolerantDecoding: false,
+    ...(components === 3 ? { colorTransform: false } : {}),
+    ...limits,
+  });
+  if (components === 3 && colours === 'YCbCr') coloured(decoded.data, width, height, samplings);
   if (components !== 1) return { width, height, channels: 3, data: decoded.data };
   const data = new Uint8Array(width * height);
   for (let i = 0; i < data.length; i++) data[i] = decoded.data[3 * i]!;
@@ -172,11 +209,15 @@ interface JpegFrame {
   readonly components: number;
   /** Of all its channels, which may have fewer than the picture has pixels. */
   readonly samples: number;
+  readonly samplings: readonly Sampling[];
 }
 
-/** What the frame says, and in how many scans its values come. @throws ModelError 'malformed' where there is none, 'unsupported' for another kind */
-function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & { readonly scans: number } {
+/** What the frame says, what three channels are, and in how many scans their values come. @throws ModelError 'malformed' where there is none, 'unsupported' for another kind */
+function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & { readonly colours: 'YCbCr' | 'RGB'; readonly scans: number } {
   let frame: JpegFrame | null = null;
+  let names = '';
+  let isJfif = false;
+  let transform: number | null = null;
   let scans = 0;
   let isWhole = false;
   const at16 = (at: number) => (bytes[at]! << 8) | bytes[at + 1]!;
@@ -204,14 +245,37 @@ function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & { readonly scan
         throw new ModelError('malformed', 'the JPEG samples its channels in a way that there is not', { file });
       const [across, down] = [Math.max(...factors.map(([x]) => x)), Math.max(...factors.map(([, y]) => y))];
       const samples = factors.reduce((sum, [x, y]) => sum + Math.ceil((width * x) / across) * Math.ceil((height * y) / down), 0);
-      frame = { height, width, components, samples };
+      const samplings = factors.map(([x, y]) => ({ across: x / across, down: y / down }));
+      frame = { height, width, components, samples, samplings };
+      names = String.fromCharCode(...Array.from({ length: components }, (_, i) => bytes[at + 10 + 3 * i] ?? 0));
     }
+    if (marker === 0xe0 && holdsText(bytes, at + 4, 'JFIF')) isJfif = true;
+    if (marker === ADOBE && holdsText(bytes, at + 4, 'Adobe')) transform = bytes[at + 4 + ADOBE_TRANSFORM] ?? null;
     if (marker === 0xda) scans++;
     at += 2 + Math.max(2, at16(at + 2));
   }
   if (!frame || scans === 0 || !isWhole) throw new ModelError('malformed', 'the JPEG ends before its last marker. Is it truncated?', { file });
   if (![1, 3, 4].includes(frame.components)) throw new ModelError('unsupported', `the JPEG has ${frame.components} channels; 1, 3 and 4 are read.`, { file });
-  return { ...frame, scans };
+  // As libjpeg tells them: JFIF has one way, Adobe says which, and else three channels may be called R, G and B.
+  const isRgb = !isJfif && (transform === null ? names === 'RGB' : transform === 0);
+  return { ...frame, colours: isRgb ? 'RGB' : 'YCbCr', scans };
+}
+
+const ADOBE = 0xee;
+/** Where Adobe's marker says how colours were transformed, behind its length. */
+const ADOBE_TRANSFORM = 11;
+
+function holdsText(bytes: Uint8Array, at: number, text: string): boolean {
+  return [...text].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));
+}
+
+/** A copy whose Adobe marker, if there is one, says of no transform. */
+function withoutTransform(bytes: Uint8Array): Uint8Array {
+  for (let at = 2; at + 4 + ADOBE_TRANSFORM < bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; ) {
+    if (bytes[at + 1] === ADOBE && holdsText(bytes, at + 4, 'Adobe')) return bytes.with(at + 4 + ADOBE_TRANSFORM, 0);
+    at += bytes[at + 1] === 0xff ? 1 : 2 + ((bytes[at + 2]! << 8) | bytes[at + 3]!);
+  }
+  return bytes;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -15,7 +15,7 @@ export interface Given {
   readonly labels: Blob | null;
 }
 
-const PICTURE = /\.(png|jpe?g)$/i;
+const PICTURE = /\.(png|jpe?g|jpe|jfif)$/i;
 const LABELS = /(labels|classes|synset\w*|imagenet\w*)[^/]*\.txt$/i;
 /** Files that are no model without another. */
 const COMPANION = /\.(prototxt|onnx[._]data|data|json|bin|txt|md|py|csv|npy|data-\d+-of-\d+|index)$|shard\d+(of\d+)?$/i;

@@ -3,6 +3,7 @@ import { decodePicture } from '../../containers/pictures.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { constantTensor, elementCount, float32Tensor, type Tensor } from '../../model/tensor.js';
+import { listed } from '../../words.js';
 import { LABELS } from '../feeds.js';
 import { labelsFor } from './labels.js';
 import { describePlan, planPictures, preparePicture } from './prepare.js';
@@ -12,6 +13,8 @@ export interface PictureFolder {
   readonly label: string;
   /** Relative to the folder, '/' between parts, sorted. */
   readonly names: readonly string[];
+  /** Pictures of kinds that are not read, which are left out. */
+  readonly others?: readonly string[];
   /** The text of labels.csv; null where there is none. */
   readonly labels: string | null;
   /** Where that text stands, for messages; labels.csv where left out. */
@@ -59,7 +62,9 @@ export async function pictureInputs(
   const arrays = new Map([[port.name, constantTensor(port.name, 'float32', shape, new Uint8Array(values.buffer), origin)]]);
   if (labels) arrays.set(LABELS, float32Tensor(LABELS, [count], labels, origin));
   const which = count === folder.names.length ? `${count} pictures` : `${count} of ${folder.names.length} pictures, spread evenly`;
-  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...(note === null ? [] : [note])] };
+  const { others = [] } = folder;
+  const leftOut = others.length > 0 ? [`inputs: left out, as PNG and JPEG are read alone: ${listed(others, 3)}`] : [];
+  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...leftOut, ...(note === null ? [] : [note])] };
 }
 
 /** How many classes the first output tells apart; null where its shape does not say. */

@@ -19,6 +19,8 @@ export type OnProgress = (done: number, total: number) => void;
 interface Pair {
   /** Whether the file has a layer of that identity, and so should have the weight. */
   readonly isPaired: boolean;
+  /** Whether the file works it out from others. */
+  readonly isWorkedOut?: boolean;
   readonly layer: string;
   readonly role: string;
   readonly source: Tensor;
@@ -44,9 +46,13 @@ export async function compareWeights(map: LayerMap, written: WrittenModel, onPro
       return { layer: layer.name, role, source, written: written.weight(layer, role), rows: tables.get(layer) };
     });
     const isPaired = found.some((pair) => pair.written !== undefined);
-    return found.map((pair) => ({ ...pair, isPaired }));
+    return found.map((pair) => {
+      const isWorkedOut = pair.written === undefined && written.worksOut?.(layer, pair.role) === true;
+      return { ...pair, isPaired: isPaired && !isWorkedOut, isWorkedOut };
+    });
   });
-  return comparePairs(pairs, written.isOurs && !written.partners && pairs.every(({ isPaired }) => isPaired), onProgress);
+  const hasAll = pairs.every(({ isPaired, isWorkedOut }) => isPaired || isWorkedOut);
+  return comparePairs(pairs, written.isOurs && !written.partners && hasAll, onProgress);
 }
 
 /** Tensors of two files by their names. */

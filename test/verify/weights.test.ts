@@ -32,6 +32,27 @@ describe('a conversion', () => {
     expect(report.weights).toMatchObject({ judged: false, mismatches: [{ layer: 'dense', role: 'bias' }] });
   });
 
+  it('tells of a weight that the file works out from others, and judges the rest', async () => {
+    const map = mapOf([{ ...dense, weights: { kernel, bias } }], [X], [output('dense', 3)]);
+    const file = async (biasOf: (value: number) => number) =>
+      editOnnx((await written(map))['net.onnx']!, (graph) => {
+        const [, kernelName, biasName] = nodeOf(graph, 'dense').input as [string, string, string];
+        const stored = (name: string) => graph.initializer!.find((one) => one.name === name)!;
+        const change = (name: string, by: (value: number) => number) => {
+          const bytes = Uint8Array.from(stored(name).rawData!);
+          stored(name).rawData = new Uint8Array(new Float32Array(bytes.buffer).map(by).buffer);
+        };
+        change(kernelName, (value) => value / 2);
+        change(biasName, biasOf);
+        stored(kernelName).name = 'half';
+        graph.node!.unshift({ ...nodeOf(graph, 'dense'), name: 'twice', opType: 'Add', input: ['half', 'half'], output: [kernelName], attribute: [] } as never);
+      });
+    const right = await verifyWrittenMap(map, { 'net.onnx': await file((value) => value) });
+    expect(right).toMatchObject({ verdict: 'match', weights: { compared: 1, equal: 1, judged: true, unpaired: ['dense'] } });
+    const wrong = await verifyWrittenMap(map, { 'net.onnx': await file((value) => value + 1) });
+    expect(wrong).toMatchObject({ verdict: 'mismatch', weights: { judged: true, mismatches: [{ layer: 'dense', role: 'bias' }] } });
+  });
+
   it('finds a constant that has the name of a weight', async () => {
     const map = mapOf(
       [

@@ -156,11 +156,24 @@ function storedTensors({ nodes, initializers }: ReadModel): ReadonlyMap<string, 
   return stored;
 }
 
+/** Values that depend on nothing that flows in: what is stored, and what nodes make of it, such as standardised kernels. */
+export function fixedValues(model: ReadModel): ReadonlySet<string> {
+  const fixed = new Set([...storedTensors(model).keys(), '']);
+  for (const { op, inputs, outputs } of model.nodes) {
+    const isFixed = inputs.length > 0 && !HOLDS_GRAPHS.has(op) && !drawsNumbers(op) && inputs.every((name) => fixed.has(name));
+    if (isFixed) for (const name of outputs) fixed.add(name);
+  }
+  return fixed;
+}
+
 /** Nodes that act as in training: what they give depends on chance, or on the rest of the batch. */
 export async function trainingNodes(model: ReadModel, used: readonly ReadNode[]): Promise<string[]> {
   const stored = storedTensors(model);
+  const fixed = fixedValues(model);
   const found: string[] = [];
   for (const node of used) {
+    // A weight is standardised by its own statistics whenever the net runs.
+    if (node.op === 'BatchNormalization' && fixed.has(node.outputs[0] ?? '')) continue;
     const flag = node.op === 'Dropout' ? stored.get(node.inputs[2] ?? '') : undefined;
     const isDropping = flag?.dtype === 'bool' && (await tensorBytes(flag))[0] === 1;
     if (isDropping || (node.op === 'BatchNormalization' && node.attributes.get('training_mode') === 1)) found.push(`${node.op} "${nodeName(node)}"`);

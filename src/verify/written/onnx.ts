@@ -9,7 +9,7 @@ import { ModelError } from '../../errors.js';
 import { CLAIMS_KEY, claimsIn } from '../../model/claims.js';
 import type { Layout } from '../../model/layer-map.js';
 import { layoutByShape } from '../layout.js';
-import { nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
+import { fixedValues, nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
 import type { WrittenModel } from './written.js';
 
 /** Before this IR version every initializer had to be an input too. */
@@ -33,6 +33,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   const used = reachable(model);
   const nodes = new Map(used.map((node) => [nodeName(node), node]));
   const weights = await shownWeights(model);
+  const fixed = fixedValues(model);
   return {
     format: 'onnx',
     keepsEveryLayer: true,
@@ -54,6 +55,11 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
       if (!node || node.op !== layer.op) return undefined;
       const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '');
       return stored && orient(stored, node, role);
+    },
+    worksOut(layer, role) {
+      const node = nodes.get(layer.name);
+      const name = node?.op === layer.op ? (node.inputs[placeOf(layer.op, role)] ?? '') : '';
+      return name !== '' && fixed.has(name) && !weights.has(name);
     },
     valueOf: (layer) => nodes.get(layer.name)?.outputs[0],
   };

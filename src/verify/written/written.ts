@@ -57,6 +57,8 @@ export interface WrittenModel {
   layoutOf(port: Port, shown: SessionPort): Layout;
   /** A layer's weight as stored, as the part of the file that computes the layer reads it, in the layer map's orientation; undefined where it reads none. */
   weight(layer: Layer, role: string): WrittenWeight | undefined;
+  /** Whether the file works the weight out from others that it stores: there is none to line up then, and it is told. */
+  worksOut?(layer: Layer, role: string): boolean;
   /** Name under which a runtime shows what the layer makes; undefined where the file does not keep that value apart. */
   valueOf(layer: Layer): string | undefined;
   /** Formats without wiring: all tensors, under the names that they are stored under. */
@@ -66,7 +68,7 @@ export interface WrittenModel {
 /** Whether a file was written from this map: it says that it was from one, and has a kernel for each that the map has. The order of its ports is the map's. */
 export function isWrittenFrom({ layers }: Pick<LayerMap, 'layers'>, written: WrittenModel): boolean {
   const kernels = layers.filter((layer) => layer.weights.kernel);
-  return written.isOurs && kernels.every((layer) => written.weight(layer, 'kernel'));
+  return written.isOurs && kernels.every((layer) => written.weight(layer, 'kernel') ?? written.worksOut?.(layer, 'kernel'));
 }
 
 /** How the files of one target format are read back. */

@@ -1,17 +1,17 @@
 /**
  * Writes an ONNX file that was read from one, and changes only what was asked for.
  *
- * The file is copied field by field, so nodes, names, order, metadata, functions and whatever is not understood stay as they are. A
- * weight that is to be narrower gets another name, and a Cast or DequantizeLinear in front of all nodes gives it under its own.
+ * The file is copied field by field, so nodes, names, order, metadata, functions and whatever is not understood stay as they are; but for
+ * what the stock runtime is known to compute wrongly, which is written around. A weight that is to be narrower gets another name, and a Cast or DequantizeLinear in front of all nodes gives it under its own.
  */
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { type ReadModel, type ReadNode, withConstants } from '../../containers/onnx.js';
-import { DATA_TYPE, ENTRY, EXTERNAL, GRAPH, MODEL, TENSOR } from '../../containers/onnx-schema.js';
+import { DATA_TYPE, ENTRY, EXTERNAL, GRAPH, MODEL, NODE, TENSOR } from '../../containers/onnx-schema.js';
 import { type Field, WireReader } from '../../containers/protobuf.js';
 import { MessageBuilder, type Span } from '../../containers/protobuf-writer.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../../model/dtype.js';
-import type { LayerMap } from '../../model/layer-map.js';
+import type { LayerMap, Notice } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { operatorOf, slotName } from '../../model/ops/index.js';
 import { channelScales, quantiseChannels } from '../../model/quantise.js';
@@ -19,7 +19,7 @@ import { elementCount, float32Tensor, type Tensor } from '../../model/tensor.js'
 import type { WriteOptions } from '../writer.js';
 import { type ExternalPlace, encodeEntry, encodeInitializer, encodeNode, encodePort, tensorSpan } from './encode.js';
 import { intAttribute, type OnnxNode } from './graph.js';
-import type { NarrowedWeight } from './plan.js';
+import { KEPT_APART, madeBy, type NarrowedWeight } from './plan.js';
 import { sourceModel } from './source.js';
 
 /** Today's runtimes run nothing older; such files are written anew. */
@@ -54,6 +54,8 @@ export interface Patch {
   readonly model: ReadModel;
   readonly changes: ReadonlyMap<string, Change>;
   readonly narrowed: readonly NarrowedWeight[];
+  /** Nodes that the runtime would take together wrongly with what makes their first input, and the name that it gets behind a Concat of one. */
+  readonly apart: ReadonlyMap<ReadNode, string>;
   /** All tensors of the file by the name they are stored under, with the bytes that they are to have. */
   readonly stored: readonly { readonly name: string; readonly bytes: Span; readonly wasExternal: boolean }[];
 }
@@ -79,7 +81,23 @@ export async function planPatch(model: ReadModel, options: WriteOptions): Promis
       ? { name: change.storedName, bytes: tensorSpan(change.tensor), wasExternal: isExternal }
       : { name, bytes: sourceSpan(bytes, 0, bytes.byteLength), wasExternal: isExternal };
   });
-  return { model, changes, narrowed, stored: kept };
+  return { model, changes, narrowed, apart: keptApart(model, names), stored: kept };
+}
+
+function keptApart({ nodes }: ReadModel, names: Names): ReadonlyMap<ReadNode, string> {
+  const makers = new Map(nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
+  const isWrong = ({ domain, op, inputs }: ReadNode) =>
+    (domain === '' || domain === 'ai.onnx') && Object.hasOwn(KEPT_APART, op) && madeBy(inputs[0] ?? '', makers, (maker) => maker.op === KEPT_APART[op]);
+  return new Map(nodes.filter(isWrong).map((node) => [node, names.take(`${node.name || node.outputs[0]}/input`)]));
+}
+
+/** What is done to a copy that nobody asked for. */
+export function apartNotices({ apart }: Patch): Notice[] {
+  return [...apart.keys()].map(({ name, op, outputs }) => ({
+    code: 'kept-apart',
+    message: `a Concat of one value stands between the ${KEPT_APART[op]} and this ${op}, which ONNX Runtime would take together and compute wrongly`,
+    layer: name || (outputs[0] ?? ''),
+  }));
 }
 
 interface LargeWeight {
@@ -173,7 +191,12 @@ export async function encodePatch(patch: Patch, places: ReadonlyMap<string, Exte
   return message;
 }
 
-async function encodeGraph({ model, changes }: Patch, graph: Field, wire: WireReader, places: ReadonlyMap<string, ExternalPlace>): Promise<MessageBuilder> {
+async function encodeGraph(
+  { model, changes, apart }: Patch,
+  graph: Field,
+  wire: WireReader,
+  places: ReadonlyMap<string, ExternalPlace>,
+): Promise<MessageBuilder> {
   const message = new MessageBuilder();
   const copy = new Copier(model.file, message);
   const stored = new Map(model.storedTensors.map((tensor) => [tensor.span.start, tensor]));
@@ -190,7 +213,12 @@ async function encodeGraph({ model, changes }: Patch, graph: Field, wire: WireRe
       isFirstNode = false;
       const node = model.nodes[nodeIndex++]!;
       const change = node.op === 'Constant' ? changes.get(node.outputs[0] ?? '') : undefined;
-      if (!change) copy.add(begin, field.end);
+      const behind = apart.get(node);
+      if (behind !== undefined) {
+        copy.flush();
+        const concat = { name: behind, op: 'Concat', inputs: [node.inputs[0]!], outputs: [behind], attributes: { axis: intAttribute(1) } };
+        message.message(GRAPH.node, encodeNode(concat)).message(GRAPH.node, await encodeReading(behind, field, wire, model.file));
+      } else if (!change) copy.add(begin, field.end);
       else {
         // What the node held is an initializer now.
         copy.flush();
@@ -218,6 +246,19 @@ async function encodeGraph({ model, changes }: Patch, graph: Field, wire: WireRe
     if (!scale) continue;
     addStored(scale.name, scale.tensor);
     if (model.irVersion < 4) message.message(GRAPH.input, encodePort({ name: scale.name, dtype: 'float32', shape: scale.tensor.shape }));
+  }
+  return message;
+}
+
+/** A node as it is, but for its first input. */
+async function encodeReading(first: string, node: Field, wire: WireReader, file: ByteSource): Promise<MessageBuilder> {
+  const message = new MessageBuilder().string(NODE.input, first);
+  let isFirst = true;
+  let at = node.start;
+  for await (const field of wire.fields(node.start, node.end)) {
+    if (field.number === NODE.input && isFirst) isFirst = false;
+    else message.raw(sourceSpan(file, at, field.end));
+    at = field.end;
   }
   return message;
 }

@@ -57,11 +57,22 @@ export function planGraph(map: LayerMap, options: WriteOptions, opset: number, m
 /** Operators that optimisers look through, because they are none themselves or cancel each other. */
 const TRANSPARENT: ReadonlySet<string> = new Set(['Identity', 'Transpose']);
 
+/** What makes a value, as optimisers see it: the first maker that is sought, or that they do not look through. */
+export function madeBy<Maker extends Pick<Layer, 'op' | 'inputs'>>(
+  value: string,
+  makers: ReadonlyMap<string, Maker>,
+  isSought: (maker: Maker) => boolean,
+): boolean {
+  let maker = makers.get(value);
+  while (maker && !isSought(maker) && TRANSPARENT.has(maker.op)) maker = makers.get(maker.inputs[0]!);
+  return maker !== undefined && isSought(maker);
+}
+
 /**
  * What ONNX Runtime (1.30) takes together wrongly, by the later operator: a Pad and the pooling behind it for one pooling with more
  * padding. Maxima and some means come out wrong, and padding as wide as the window is refused.
  */
-const KEPT_APART: Readonly<Record<string, string>> = { MaxPool: 'Pad', AveragePool: 'Pad' };
+export const KEPT_APART: Readonly<Record<string, string>> = { MaxPool: 'Pad', AveragePool: 'Pad' };
 
 /** Whether a layer turns its first axis, which ONNX Runtime takes together with a product of matrices behind it. */
 const turnsRows = ({ op, attributes }: Layer) => op === 'Transpose' && (attributes.perm as readonly number[])[0] !== 0;
@@ -75,10 +86,7 @@ function keptApart({ layers }: LayerMap): (layer: Layer, value: string, dtype: D
   return ({ op, weights }, value, dtype) => {
     // One of float16 with a stored matrix ends the process that loads it (1.30, at its default optimisations).
     const isProduct = op === 'MatMul' && dtype === 'float16' && Object.keys(weights).length > 0;
-    const isWrong = (maker: Layer) => maker.op === KEPT_APART[op] || (isProduct && turnsRows(maker));
-    let maker = makers.get(value);
-    while (maker && !isWrong(maker) && TRANSPARENT.has(maker.op)) maker = makers.get(maker.inputs[0]!);
-    return maker !== undefined && isWrong(maker);
+    return madeBy(value, makers, (maker) => maker.op === KEPT_APART[op] || (isProduct && turnsRows(maker)));
   };
 }
 

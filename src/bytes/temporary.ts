@@ -45,7 +45,8 @@ export function temporaryFolder(what: string): TemporaryFolder | null {
       path,
       remove() {
         folders.delete(folder);
-        removeFolder(path);
+        // Windows keeps what is still mapped into memory; the next process that makes such a folder removes it.
+        tried(() => removeFolder(path));
       },
     };
     folders.add(folder);

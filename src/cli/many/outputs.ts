@@ -1,6 +1,6 @@
 /** Where the outputs of several conversions go, checked before anything is written. */
 import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { chooseWriter } from '../../convert.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { statsOf } from '../../node/identity.js';
@@ -53,11 +53,9 @@ export interface Target {
 
 /** One output for each model. Below `folder` they lie as the models do below the folder that all of them share. */
 export function nameOutputs(models: readonly string[], folder: string, writer: AnyWriter): readonly string[] {
-  const shared = sharedFolder(models.filter((model) => !isRemote(model)).map((model) => dirname(resolve(model))));
-  return models.map((model) => {
-    const below = isRemote(model) ? '' : relative(shared, dirname(resolve(model)));
-    return join(folder, below, outputName(stemOf(model), writer));
-  });
+  const local = models.filter((model) => !isRemote(model));
+  const below = new Map(belowShared(local.map((model) => dirname(resolve(model)))).map((path, i) => [local[i]!, path]));
+  return models.map((model) => join(folder, below.get(model) ?? '', outputName(stemOf(model), writer)));
 }
 
 /** @throws ModelError 'usage' listing every output that two models would have, that is there already (without `force`) or that is a model which is read */
@@ -66,8 +64,8 @@ export function checkOutputs(targets: readonly Target[]): void {
   const takenBy = new Map<string, string>();
   const read = new Set(targets.map(({ model }) => (isRemote(model) ? model : identityOf(model))));
   for (const { model, output, force } of targets) {
-    // The disks of Windows and macOS do not tell capitals from small letters.
-    const key = resolve(output).toLowerCase();
+    // The disks of Windows and macOS do not tell capitals from small letters, nor macOS an accent from a letter and an accent.
+    const key = resolve(output).normalize().toLowerCase();
     const other = takenBy.get(key);
     if (other !== undefined) {
       problems.push(
@@ -113,10 +111,16 @@ export function makeFolders(outputs: readonly string[]): () => void {
   };
 }
 
-function sharedFolder(folders: readonly string[]): string {
-  const [first, ...others] = folders.map((folder) => folder.split(sep));
-  if (!first) return '.';
+/** Of each folder what is below the one that all of them lie in. Folders on several drives of Windows share none: there the drive is a folder. */
+export function belowShared(folders: readonly string[], separator: string = sep): readonly string[] {
+  const all = folders.map((folder) => folder.split(separator).filter((part, i) => part !== '' || i === 0));
+  const [first = []] = all;
   let count = first.length;
-  for (const parts of others) while (parts.slice(0, count).join(sep) !== first.slice(0, count).join(sep)) count--;
-  return first.slice(0, count).join(sep) || sep;
+  for (const parts of all) while (parts.slice(0, count).join(separator) !== first.slice(0, count).join(separator)) count--;
+  return all.map((parts) =>
+    parts
+      .slice(count)
+      .map((part, i) => (count === 0 && i === 0 ? part.replace(/:$/, '') : part))
+      .join(separator),
+  );
 }

@@ -112,3 +112,9 @@ export function layerScale(net: Net, x: Value, path: string | undefined): Value 
   if (scale?.shape.join() !== String(features)) throw new Departure(name, `is no scale of ${features} features`);
   return net.constantOp('Mul', x, scale, name);
 }
+
+/** Of length 1 along an axis, counted from the end; PyTorch's normalize divides by 1e-12 at least. */
+export function unitLength(net: Net, x: Value, axis: number): Value {
+  const squares = net.op('ReduceSum', [net.op('Mul', [x, x])], { axes: [x.shape.length + axis], keepdims: 1 });
+  return net.op('Div', [x, net.op('Clip', [net.op('Sqrt', [squares])], { min: 1e-12 })]);
+}

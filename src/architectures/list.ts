@@ -1,11 +1,14 @@
 /** The list of families: one file each, one line here. */
 import { alexnet } from './alexnet.js';
 import { beit } from './beit.js';
+import { cait } from './cait.js';
 import { clip } from './clip.js';
 import { convnext } from './convnext.js';
 import { densenet } from './densenet.js';
 import { retinanet, ssd, ssdlite } from './detection.js';
 import { dla } from './dla.js';
+import { dualPath } from './dpn.js';
+import { edgenext } from './edgenext.js';
 import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
 import { facenet } from './facenet.js';
@@ -19,6 +22,7 @@ import { inceptionResnet } from './inception-resnet.js';
 import { inceptionV4 } from './inception-v4.js';
 import { iresnet } from './iresnet.js';
 import { lenet } from './lenet.js';
+import { levit } from './levit.js';
 import { maxvit } from './maxvit.js';
 import { metaformer } from './metaformer.js';
 import { mixer } from './mixer.js';
@@ -43,6 +47,7 @@ import { squeezenet } from './squeezenet.js';
 import { dncnn, fsrcnn, srcnn } from './srcnn.js';
 import { swin } from './swin.js';
 import { timmBlocks } from './timm-blocks.js';
+import { tinyVit } from './tiny-vit.js';
 import { unet, unetResNet } from './unet.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
@@ -72,13 +77,18 @@ export const families: readonly Family[] = [
   efficientnet,
   regnet,
   convnext,
+  edgenext,
   repVgg,
   timmBlocks,
   hrnet,
   dla,
   vovnet,
   ghostnet,
+  dualPath,
   vit,
+  cait,
+  levit,
+  tinyVit,
   beit,
   clip,
   mixer,

@@ -1,5 +1,5 @@
 /**
- * ResNet, ResNeXt, Wide ResNet; and what timm makes of them: ResNet-D, with channel attention, ResNeSt.
+ * ResNet, ResNeXt, Wide ResNet; and what timm makes of them: ResNet-D, with channel attention, ResNeSt, Res2Net.
  *
  * He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; Xie et al., 2016; Zagoruyko & Komodakis, 2016; He et al., "Bag
  * of Tricks", 2018, figure 2. Names are torchvision's and timm's, canonical names those of the authors' release for Caffe.
@@ -27,6 +27,8 @@ export interface ResNetSize {
   readonly attention?: ChannelAttention | 'split';
   /** What goes around a block that strides is averaged first. */
   readonly averaged?: true;
+  /** Parts of the channels that the 3 x 3 convolutions of a block take one after the other (Res2Net); `widths` is that of each. */
+  readonly parts?: number;
 }
 
 const basic = (...depths: number[]): ResNetSize => ({ block: 'basic', depths, widths: [64, 128, 256, 512], groups: 1 });
@@ -36,6 +38,9 @@ const bottleneck = (depths: number[], width = 64, groups = 1): ResNetSize => ({
   widths: [1, 2, 4, 8].map((factor) => factor * width * groups),
   groups,
 });
+
+/** Gao et al., "Res2Net", 2019, table 1: channels of each part, and how many parts. */
+const res2net = (depths: number[], width: number, parts: number, groups = 1): ResNetSize => ({ ...bottleneck(depths, width, groups), parts });
 
 /** Cadene's SE-ResNets pool without padding, and stride as the authors of ResNet do where they have no groups. */
 const LEGACY_STEM = 'layer0.conv1';
@@ -79,6 +84,15 @@ export const resnet = family<ResNetSize>({
     ecaresnet50d: resnetD(bottleneck([3, 4, 6, 3]), 'eca'),
     ecaresnet101d: resnetD(bottleneck([3, 4, 23, 3]), 'eca'),
     resnest50d: resnetD(bottleneck([3, 4, 6, 3]), 'split'),
+    res2net50_26w_4s: res2net([3, 4, 6, 3], 26, 4),
+    res2net50_48w_2s: res2net([3, 4, 6, 3], 48, 2),
+    res2net50_14w_8s: res2net([3, 4, 6, 3], 14, 8),
+    res2net50_26w_6s: res2net([3, 4, 6, 3], 26, 6),
+    res2net50_26w_8s: res2net([3, 4, 6, 3], 26, 8),
+    res2net101_26w_4s: res2net([3, 4, 23, 3], 26, 4),
+    res2next50: res2net([3, 4, 6, 3], 4, 4, 8),
+    res2net50d: resnetD(res2net([3, 4, 6, 3], 26, 4)),
+    res2net101d: resnetD(res2net([3, 4, 23, 3], 26, 4)),
   },
   otherNames: SMOOTHED,
   stem: 'conv1',
@@ -218,15 +232,18 @@ const SPLIT_POOLING = 'averages make the picture smaller {} split convolutions (
 const STRIDE = 'bottlenecks stride in convolution {} (1: as the authors and Keras do; 2: as torchvision does)';
 
 export function measureResNet(names: Names): ResNetSize | null {
-  if (!names.has('conv1') || !names.has('layer1.0.conv1') || !names.has('layer1.0.conv2')) return null;
+  if (!names.has('conv1') || !names.has('layer1.0.conv1')) return null;
+  const parts = names.count('layer1.0.convs.{n}') + 1;
+  if (parts === 1 && !names.has('layer1.0.conv2')) return null;
   // In transformers a RegNet has the same names, and another stem.
   if (names.ecosystem === 'transformers' && names.shape('conv1')[2] !== 7) return null;
   const block = names.has('layer1.0.conv3') ? 'bottleneck' : 'basic';
   const stages = Array.from({ length: names.count('layer{n}.0.conv1', 1) }, (_, s) => s + 1);
   const isSplit = names.has('layer1.0.conv2.fc1');
-  const widthOf = (s: number) => (isSplit ? names.shape(`layer${s}.0.conv3`)[1]! : names.shape(`layer${s}.0.conv2`)[0]!);
-  const [, fanIn = 1] = names.shape(isSplit ? 'layer1.0.conv2.conv' : 'layer1.0.conv2');
-  const inner = names.shape('layer1.0.conv1')[0] ?? widthOf(1);
+  const second = parts > 1 ? 'convs.0' : 'conv2';
+  const widthOf = (s: number) => (isSplit ? names.shape(`layer${s}.0.conv3`)[1]! : names.shape(`layer${s}.0.${second}`)[0]!);
+  const [, fanIn = 1] = names.shape(isSplit ? 'layer1.0.conv2.conv' : `layer1.0.${second}`);
+  const inner = parts > 1 ? widthOf(1) : (names.shape('layer1.0.conv1')[0] ?? widthOf(1));
   const radix = isSplit ? names.shape('layer1.0.conv2.conv')[0]! / widthOf(1) : 1;
   const attention = isSplit ? 'split' : names.has('layer1.0.se.fc1') ? 'se' : names.has('layer1.0.se.conv') ? 'eca' : null;
   const stem = names.has('conv1.6') ? 'deep' : names.shape('conv1')[2] === 3 ? 'small' : null;
@@ -238,6 +255,7 @@ export function measureResNet(names: Names): ResNetSize | null {
     ...(stem ? { stem } : {}),
     ...(attention ? { attention } : {}),
     ...(names.has('layer2.0.downsample.2') ? { averaged: true as const } : {}),
+    ...(parts > 1 ? { parts } : {}),
   };
 }
 
@@ -245,7 +263,7 @@ export function measureResNet(names: Names): ResNetSize | null {
 export function resnetFeatures(
   net: Net,
   input: Value,
-  { block, depths, widths, groups, stem, attention, averaged }: ResNetSize,
+  { block, depths, widths, groups, stem, attention, averaged, parts }: ResNetSize,
   { at: root = '', dilate = [], onStage }: { at?: string; dilate?: readonly boolean[]; onStage?: (value: Value) => void } = {},
 ): Value {
   const keras = net.ecosystem === 'keras';
@@ -255,10 +273,10 @@ export function resnetFeatures(
   const isLegacy = (net.store.sourceName('conv1') ?? '').endsWith(LEGACY_STEM);
   const isDetectron = (net.store.sourceName('conv1') ?? '').endsWith(DETECTRON_STEM);
   const early = keras || net.ecosystem === 'caffe' || ((isLegacy || isDetectron) && groups === 1);
-  const strideIn = block === 'bottleneck' && !averaged ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
+  const strideIn = block === 'bottleneck' && !averaged && !parts ? net.setting('stride_in', early ? 1 : 2, STRIDE) : 2;
   // timm alone publishes others, under names that it shares with torchvision, and none of nets for small pictures, or within others.
   const isAlwaysPlain = keras || net.ecosystem === 'caffe' || isLegacy || isDetectron || stem === 'small' || root !== '';
-  const antialias = net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, isAlwaysPlain);
+  const antialias = parts ? 'none' : net.setting<string>('antialias', antialiasNamed(net.options.arch), ANTIALIAS, isAlwaysPlain);
   const poolsFirst = attention === 'split' && net.setting<string>('split_pooling', groups > 1 ? 'before' : 'behind', SPLIT_POOLING) === 'before';
   let x = input;
   if (stem === 'deep') {
@@ -297,7 +315,9 @@ export function resnetFeatures(
       const branch = (y: Value) => {
         // Cadene's basic blocks, which only timm has, activate before they weigh channels.
         if (block === 'basic') return conv(stepped(y, 1, { out, kernel: 3 }), 2, isLegacy ? 'relu' : 'none', { out, kernel: 3 });
-        const reduced = conv(y, 1, 'relu', { out: inner, stride: strideIn === 1 ? stride : 1, pad: 0 });
+        const reduced = conv(y, 1, 'relu', { out: inner * (parts ?? 1), stride: strideIn === 1 ? stride : 1, pad: 0 });
+        if (parts)
+          return conv(oneAfterTheOther(net, reduced, at, { parts, width: inner, groups, stride, isFirst: b === 0, dilation: spread }), 3, 'none', { out });
         if (attention === 'split') {
           const halved = (z: Value) => (stride > 1 ? net.averagePool(z, { kernel: 3, stride, pad: 1, countPadding: true }) : z);
           const split = (z: Value) => splitAttention(net, z, `${at}.conv2`, { width: inner, groups });
@@ -325,6 +345,28 @@ export function resnetFeatures(
     onStage?.(x);
   });
   return x;
+}
+
+interface PartsOptions {
+  readonly parts: number;
+  readonly width: number;
+  readonly groups: number;
+  readonly stride: number;
+  readonly dilation: number;
+  /** In the first block of a stage nothing is handed on, and the last part is averaged. */
+  readonly isFirst: boolean;
+}
+
+/** The 3 x 3 convolutions of Res2Net (figure 2): each takes a part of the channels, and what the one before it made; the last part is left as it is. */
+function oneAfterTheOther(net: Net, x: Value, at: string, { parts, width, groups, stride, dilation, isFirst }: PartsOptions): Value {
+  const part = (i: number) => net.slice(x, 1, i * width, (i + 1) * width);
+  const made: Value[] = [];
+  for (let i = 0; i < parts - 1; i++) {
+    const taken = i === 0 || isFirst ? part(i) : net.add(made[i - 1]!, part(i));
+    made.push(convNormAct(net, taken, `${at}.convs.${i}`, `${at}.bns.${i}`, 'relu', { out: width, kernel: 3, stride, groups, dilation }));
+  }
+  const last = part(parts - 1);
+  return net.concat([...made, isFirst ? net.averagePool(last, { kernel: 3, stride, pad: 1, countPadding: true }) : last]);
 }
 
 /** timm says it by the net's name: resnetblur50, seresnextaa101d_32x8d. */

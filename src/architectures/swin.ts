@@ -1,9 +1,9 @@
 /** Swin Transformer: Liu et al., 2021, table 7; version 2: Liu et al., 2022 (cosine attention, positions from a small net, norms after). */
 import { ModelError } from '../errors.js';
-import { toFloat64Array } from '../model/cast.js';
-import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
-import { layerNorm, mlp, selfAttention } from './attention.js';
+import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import { layerNorm, mlp, selfAttention, unitLength } from './attention.js';
 import { residual } from './blocks.js';
+import { computed, numbersOf } from './computed.js';
 import { family, type Names, namesOf, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
@@ -242,18 +242,12 @@ function withoutMiddle(bias: Tensor): Tensor {
 
 /** Version 2: cosines, scaled by a learned factor of at most 100 for each head. */
 function cosine(net: Net, q: Value, k: Value, path: string, heads: number): Value {
-  const normal = (y: Value, axis: number) => {
-    const rank = y.shape.length;
-    const squares = net.op('ReduceSum', [net.op('Mul', [y, y])], { axes: [rank + axis], keepdims: 1 });
-    // PyTorch's normalize divides by 1e-12 at least.
-    return net.op('Div', [y, net.op('Clip', [net.op('Sqrt', [squares])], { min: 1e-12 })]);
-  };
   const logits = net.store.takeParameter(`${path}.logit_scale`, [heads, 1, 1]);
   if (!logits) throw new Departure(`${net.store.sourceName(path)}.logit_scale`, 'is missing');
   const scale = computed(logits, `${logits.name}.factor`, [heads, 1, 1], async () =>
     (await numbersOf(logits)).map((logit) => Math.exp(Math.min(logit, Math.log(100)))),
   );
-  const product = net.op('MatMul', [normal(q, -1), normal(k, -2)]);
+  const product = net.op('MatMul', [unitLength(net, q, -1), unitLength(net, k, -2)]);
   return net.constantOp('Mul', product, scale, `${net.store.sourceName(path)}.logit_scale`);
 }
 
@@ -311,16 +305,4 @@ function trainedWindow(net: Net, stage: number, window: number): number {
   const side = each[stage] ?? each.at(-1)!;
   if (!each.every((one) => Number.isInteger(one) && one >= 0)) throw new ModelError('usage', `--assume pretrained_window=${taken} is no list of whole numbers`);
   return side === 0 ? window : side;
-}
-
-async function numbersOf(tensor: Tensor): Promise<Float64Array> {
-  return toFloat64Array(await tensorBytes(tensor), tensor.dtype);
-}
-
-/** float32 numbers worked out from a weight. */
-function computed(source: Tensor, name: string, shape: readonly number[], compute: () => Promise<Float64Array>): Tensor {
-  return reshape(
-    computedTensor(name, 'float32', shape, source.origin, async () => new Uint8Array(Float32Array.from(await compute()).buffer)),
-    shape,
-  );
 }

@@ -59,6 +59,33 @@ export function pairBias(table: Tensor, side: number): Tensor {
 }
 
 /**
+ * Picks from a table of position biases those of pairs by how far they lie apart, whatever the direction (LeViT, TinyViT).
+ *
+ * @param table [heads, side * side]
+ * @param stride every how many places somebody asks
+ * @returns [heads, asking, tokens], of the table's dtype
+ */
+export function distanceBias(table: Tensor, side: number, stride = 1): Tensor {
+  const heads = table.shape[0]!;
+  const places = Array.from({ length: side * side }, (_, i) => [Math.floor(i / side), i % side] as const);
+  const asking = places.filter(([y, x]) => y % stride === 0 && x % stride === 0);
+  const index = asking.flatMap(([y, x]) => places.map(([v, u]) => Math.abs(y - v) * side + Math.abs(x - u)));
+  const name = table.name.replace(/attention_biases$/, 'attention_bias');
+  return computedTensor(name, table.dtype, [heads, asking.length, places.length], table.origin, async () => {
+    const bytes = await tensorBytes(table);
+    const width = bytes.byteLength / (heads * places.length);
+    const out = new Uint8Array(heads * index.length * width);
+    for (let head = 0; head < heads; head++) {
+      for (const [pair, column] of index.entries()) {
+        const from = (head * places.length + column) * width;
+        out.set(bytes.subarray(from, from + width), (head * index.length + pair) * width);
+      }
+    }
+    return out;
+  });
+}
+
+/**
  * Keeps tokens apart that only a roll brought into one window: -100 where they come from different sides.
  *
  * @returns [windows, 1, tokens, tokens]

@@ -84,9 +84,9 @@ describe('nets in which no family can be measured', () => {
   const convs = (...names: readonly string[]): Shapes => Object.fromEntries(names.map((name) => [`${name}.weight`, [64, 64, 3, 3]]));
 
   it('are said to be most like one, and where they first depart', () => {
-    // Res2Net, whose second convolution is several.
-    const res2net = { ...without(body, 'layer'), ...convs('layer1.0.conv1', 'layer1.0.convs.0', 'layer1.0.convs.1', 'layer1.0.conv3', 'layer2.0.conv1') };
-    expect(refusal(res2net)).toContain('most like those of a ResNet (resnet), but "layer1.0.convs.0" [64,64,3,3] is none of its own');
+    // A ResNet whose second convolution is something else.
+    const changed = { ...without(body, 'layer'), ...convs('layer1.0.conv1', 'layer1.0.mixer.0', 'layer1.0.mixer.1', 'layer1.0.conv3', 'layer2.0.conv1') };
+    expect(refusal(changed)).toContain('most like those of a ResNet (resnet), but "layer1.0.mixer.0" [64,64,3,3] is none of its own');
     const vit = renamed(without(shapesOf('vit_b_16'), 'heads'), (name) => name.replace('mlp.0', 'feed_forward.0').replace('class_token', 'cls'));
     expect(refusal(vit)).toContain('most like those of a Vision Transformer (vit), but "cls" [1,1,768]');
   });

@@ -32,9 +32,14 @@ const CASES: Readonly<Record<string, string>> = {
   unet_resnet: 'unet-resnet',
   vgg: 'vgg-small-picture',
   dcgan: 'dcgan-generator',
+  cait: 'cait-timm',
   dla: 'dla-timm',
+  dpn: 'dpn-timm',
+  edgenext: 'edgenext-timm',
   hrnet: 'hrnet-timm',
+  levit: 'levit-timm',
   timm_blocks: 'lcnet-timm',
+  tiny_vit: 'tiny_vit-timm',
   vovnet: 'vovnet-timm',
 };
 /** Six hundred tensors of one number. */
@@ -60,8 +65,9 @@ const ELSEWHERE = {
   targets: new Set<string>(['keras-h5', 'keras-v3', 'caffe', 'pytorch']),
 };
 
-const WITHOUT_LAYERS = 'metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
-const WITHOUT_CAFFE = 'metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(' ');
+const WITHOUT_LAYERS =
+  'cait edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
+const WITHOUT_CAFFE = 'cait edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(' ');
 
 /** What a target has no word for: in which families, and what the refusal names. */
 const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {
@@ -69,7 +75,7 @@ const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; 
   caffe: { families: WITHOUT_CAFFE, words: /with erf|Erf has no translation|two values that flow in/ },
 };
 /** Convolutions in groups become as many, each with its part of the kernel. */
-const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['regnet'], 'tfjs-graph': ['regnet'] };
+const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['dpn', 'regnet'], 'tfjs-graph': ['dpn', 'regnet'] };
 
 /** Names of weights of more than a few elements, by their bytes. */
 async function values(tensors: readonly Tensor[]): Promise<Map<string, string>> {

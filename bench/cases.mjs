@@ -99,6 +99,8 @@ export const CASES = [
     { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' }, beside: { title: 'zlib alone, of the same bytes', script: ZLIB_ALONE } },
     { what: 'int4 in blocks', options: { dtype: 'int4' }, ratioLimit: 8 },
     { what: 'uint4 in blocks', options: { dtype: 'uint4' }, ratioLimit: 8 },
+    { what: 'palettes of 16', options: { palette: 16 } },
+    { what: 'bfloat16', options: { dtype: 'bfloat16' }, ratioLimit: 3 },
   ].map(({ what, options, ratioLimit, beside }) => ({
     title: `PyTorch zip → ONNX ${what}`,
     source: 'vgg16.pth',

@@ -68,7 +68,7 @@ function whatElse(bytes: Uint8Array, file: string): string {
   if (bytes.length === 0) return 'is empty.';
   const head = bytes.subarray(0, HEAD_BYTES);
   const leftover = describeLeftover({ name: file, byteLength: bytes.length, head, tail: head });
-  if (leftover !== null) return leftover;
+  if (leftover !== null) return leftover.replace('not a model', 'not a picture');
   const other = OTHERS.find(([sign]) => sign.test(spell(head)))?.[1];
   if (other) return `is ${other} picture; PNG and JPEG are read: give a copy in one of them.`;
   return 'begins neither as a PNG nor as a JPEG; these two are read.';

@@ -130,6 +130,8 @@ describe('low rank', () => {
       ['fc1', 48 * 24],
     ]);
     for (const kernel of kernels) expect(kernel.method).toMatch(method);
+    // Before, it was one.
+    expect(document.totals.loaded.before).toBe(4 * 53_126);
   });
 
   it('says where it pays nowhere', () => {

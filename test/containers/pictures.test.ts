@@ -117,7 +117,7 @@ it.each([
   ['\0\0\0\x0cJXL \r\n\x87\n', 'is a JPEG XL picture'],
   ['P6 2 2 255\n', 'is a PNM picture'],
   ['<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', 'is an SVG picture'],
-  ['<!DOCTYPE html><html>404</html>', 'a web page'],
+  ['<!DOCTYPE html><html>404</html>', 'a web page, not a picture'],
   ['version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n', 'a Git LFS pointer'],
   ['', 'is empty'],
   ['weights', 'begins neither as a PNG nor as a JPEG'],

@@ -49,7 +49,7 @@ export async function pictureInputs(
   const size = plan.width * plan.height * plan.channels;
   const count = Math.min(folder.names.length, most, Math.max(1, Math.floor(MAX_BYTES / (size * 4))));
   const names = Array.from({ length: count }, (_, i) => folder.names[Math.floor((i * folder.names.length) / count)]!);
-  const { labels, note } = labelsFor(names, folder.labels, { classes: classesOf(map), own: map.classes ?? null });
+  const { labels, note } = labelsFor(names, folder.labels, { classes: classesOf(map), own: map.classes ?? null, among: folder.names });
   const values = new Float32Array(count * size);
   for (const [i, name] of names.entries()) {
     const file = `${folder.label}/${name}`;

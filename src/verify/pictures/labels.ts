@@ -16,16 +16,16 @@ export interface FoundLabels {
  * @param names of pictures relative to their folder, '/' between parts
  * @param table text of labels.csv: name, class on each line, where there is one
  * @param file name of the table, for messages
- * @param net how many classes it tells apart, null where that is not known, and their names, where anything says them
- * @throws ModelError 'malformed' where the table does not have every picture, or a class is out of range
+ * @param net how many classes it tells apart, null where that is not known, and their names, where anything says them; and among which pictures these are, where there are more
+ * @throws ModelError 'malformed' where the table does not have every picture or has it twice, or a class is out of range
  */
 export function labelsFor(
   names: readonly string[],
   table: string | null,
-  { classes, own }: { readonly classes: number | null; readonly own: readonly string[] | null },
+  { classes, own, among = names }: { readonly classes: number | null; readonly own: readonly string[] | null; readonly among?: readonly string[] },
   file = LABELS_FILE,
 ): FoundLabels {
-  const words = table === null ? folders(names) : fromTable(names, table, file);
+  const words = table === null ? folders(names) : fromTable(names, table, file, among);
   if (!words) return { labels: null, note: null };
   if (words.every((word) => /^\d+$/.test(word))) {
     const labels = words.map(Number);
@@ -66,7 +66,7 @@ function folders(names: readonly string[]): string[] | null {
   return found.every((folder) => folder !== '') ? found : null;
 }
 
-function fromTable(names: readonly string[], table: string, file: string): string[] {
+function fromTable(names: readonly string[], table: string, file: string, among: readonly string[]): string[] {
   const rows = table
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
@@ -74,10 +74,22 @@ function fromTable(names: readonly string[], table: string, file: string): strin
   const bad = rows.indexOf(null);
   if (bad >= 0) throw new ModelError('malformed', `line ${bad + 1} is not "name of a picture, class"`, { file });
   // Some file systems spell accents as letters of their own, which tables do not.
-  const classes = new Map(rows.map((row) => [row![1]!.replaceAll('\\', '/').replace(/^\.\//, '').normalize(), row![2]!]));
+  const classes = new Map<string, string>();
+  for (const row of rows) {
+    const [name, word] = [row![1]!.replaceAll('\\', '/').replace(/^\.\//, '').normalize(), row![2]!];
+    const before = classes.get(name);
+    if (before !== undefined && before !== word) throw new ModelError('malformed', `says two classes of "${name}": ${before} and ${word}`, { file });
+    classes.set(name, word);
+  }
+  const lastOf = (name: string) => name.normalize().split('/').at(-1)!;
+  const counts = new Map<string, number>();
+  for (const name of among) counts.set(lastOf(name), (counts.get(lastOf(name)) ?? 0) + 1);
   return names.map((name) => {
-    const plain = name.normalize();
-    const found = classes.get(plain) ?? classes.get(plain.split('/').at(-1)!);
+    const last = lastOf(name);
+    const own = classes.get(name.normalize());
+    if (own === undefined && classes.has(last) && counts.get(last)! > 1)
+      throw new ModelError('malformed', `has "${last}" without its folder, and ${counts.get(last)} pictures are called so`, { file });
+    const found = own ?? classes.get(last);
     if (found === undefined) throw new ModelError('malformed', `does not have the picture "${name}"`, { file });
     if (found === '') throw new ModelError('malformed', `says no class of the picture "${name}"`, { file });
     return found;

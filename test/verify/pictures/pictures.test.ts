@@ -159,6 +159,8 @@ describe('classes', () => {
     ['a class beyond the last', ['10/a.png'], null],
     ['a table without the picture', ['a.png'], 'b.png,1'],
     ['a line that is none', ['a.png'], 'a.png'],
+    ['a picture that has two classes', ['a.png'], 'a.png,1\na.png,2'],
+    ['a name that two pictures have', ['x/a.png', 'y/a.png'], 'a.png,1'],
     ['a line without a class', ['a.png', 'b.png'], 'a.png,1\nb.png,'],
   ])('%s is an error', (_, names, table) => expect(() => labelsFor(names, table, { classes: 10, own: null })).toThrow());
 });

@@ -27,7 +27,7 @@ const [FULL_RED, BLUE_IN_GREEN, RED_IN_GREEN, FULL_BLUE] = [91_881, 22_554, 46_8
 const HALF = 2 ** 15;
 
 function clamped(value: number): number {
-  return value < 0 ? 0 : value > 255 ? 255 : value;
+  return Math.max(0, Math.min(255, value));
 }
 
 /** Fewer columns are not smoothed: there is hardly anything between them. */

@@ -19,6 +19,8 @@ export interface Picture {
   readonly channels: 1 | 3;
   /** Row by row, the channels of a pixel beside each other. */
   readonly data: Uint8Array;
+  /** Whether EXIF says that it is to be turned or mirrored before it is looked at. */
+  readonly isTurned?: boolean;
 }
 
 const MAX_PIXELS = 2 ** 24;
@@ -172,7 +174,7 @@ function withoutAlpha(values: Uint8Array, channels: number): Pick<Picture, 'chan
 }
 
 async function decodeJpeg(bytes: Uint8Array, file: string): Promise<Picture> {
-  const { width, height, components, samplings, samples, colours, scans } = jpegFrame(bytes, file);
+  const { width, height, components, samplings, samples, colours, scans, isTurned } = jpegFrame(bytes, file);
   checkSize(width, height, file);
   if (samples > MAX_JPEG_SAMPLES)
     throw new ModelError(
@@ -194,10 +196,10 @@ async function decodeJpeg(bytes: Uint8Array, file: string): Promise<Picture> {
     ...limits,
   });
   if (components === 3 && colours === 'YCbCr') coloured(decoded.data, width, height, samplings);
-  if (components !== 1) return { width, height, channels: 3, data: decoded.data };
+  if (components !== 1) return { width, height, channels: 3, data: decoded.data, isTurned };
   const data = new Uint8Array(width * height);
   for (let i = 0; i < data.length; i++) data[i] = decoded.data[3 * i]!;
-  return { width, height, channels: 1, data };
+  return { width, height, channels: 1, data, isTurned };
 }
 
 /** Frames that are read: baseline, extended and progressive, with Huffman codes. */
@@ -213,10 +215,11 @@ interface JpegFrame {
 }
 
 /** What the frame says, what three channels are, and in how many scans their values come. @throws ModelError 'malformed' where there is none, 'unsupported' for another kind */
-function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & { readonly colours: 'YCbCr' | 'RGB'; readonly scans: number } {
+function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & Pick<Picture, 'isTurned'> & { readonly colours: 'YCbCr' | 'RGB'; readonly scans: number } {
   let frame: JpegFrame | null = null;
   let names = '';
   let isJfif = false;
+  let isTurned = false;
   let transform: number | null = null;
   let scans = 0;
   let isWhole = false;
@@ -249,6 +252,7 @@ function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & { readonly colo
       frame = { height, width, components, samples, samplings };
       names = String.fromCharCode(...Array.from({ length: components }, (_, i) => bytes[at + 10 + 3 * i] ?? 0));
     }
+    if (marker === 0xe1 && holdsText(bytes, at + 4, 'Exif')) isTurned ||= orientationOf(bytes.subarray(at + 4 + EXIF_BYTES, at + 2 + at16(at + 2))) > UPRIGHT;
     if (marker === 0xe0 && holdsText(bytes, at + 4, 'JFIF')) isJfif = true;
     if (marker === ADOBE && holdsText(bytes, at + 4, 'Adobe')) transform = bytes[at + 4 + ADOBE_TRANSFORM] ?? null;
     if (marker === 0xda) scans++;
@@ -258,7 +262,22 @@ function jpegFrame(bytes: Uint8Array, file: string): JpegFrame & { readonly colo
   if (![1, 3, 4].includes(frame.components)) throw new ModelError('unsupported', `the JPEG has ${frame.components} channels; 1, 3 and 4 are read.`, { file });
   // As libjpeg tells them: JFIF has one way, Adobe says which, and else three channels may be called R, G and B.
   const isRgb = !isJfif && (transform === null ? names === 'RGB' : transform === 0);
-  return { ...frame, colours: isRgb ? 'RGB' : 'YCbCr', scans };
+  return { ...frame, colours: isRgb ? 'RGB' : 'YCbCr', scans, isTurned };
+}
+
+/** `Exif` and two zeros, before what is a TIFF file of its own. */
+const EXIF_BYTES = 6;
+const ORIENTATION = 0x0112;
+const UPRIGHT = 1;
+
+/** From 1, upright, to 8; upright where nothing says it. @see https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf, 4.6.4 */
+function orientationOf(tiff: Uint8Array): number {
+  const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
+  const isLittle = tiff[0] === 0x49;
+  const at16 = (at: number) => (at + 2 <= tiff.length ? view.getUint16(at, isLittle) : 0);
+  const first = tiff.length >= 8 ? view.getUint32(4, isLittle) : tiff.length;
+  for (let i = 0, at = first + 2; i < at16(first); i++, at += 12) if (at16(at) === ORIENTATION) return at16(at + 8);
+  return UPRIGHT;
 }
 
 const ADOBE = 0xee;

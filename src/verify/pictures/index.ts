@@ -51,9 +51,12 @@ export async function pictureInputs(
   const names = Array.from({ length: count }, (_, i) => folder.names[Math.floor((i * folder.names.length) / count)]!);
   const { labels, note } = labelsFor(names, folder.labels, { classes: classesOf(map), own: map.classes ?? null, among: folder.names });
   const values = new Float32Array(count * size);
+  let turned = 0;
   for (const [i, name] of names.entries()) {
     const file = `${folder.label}/${name}`;
-    preparePicture(await decodePicture(await folder.bytes(name), file), plan, file, values.subarray(i * size, (i + 1) * size));
+    const picture = await decodePicture(await folder.bytes(name), file);
+    if (picture.isTurned) turned++;
+    preparePicture(picture, plan, file, values.subarray(i * size, (i + 1) * size));
     onProgress?.(i + 1, count);
   }
   const { port } = plan;
@@ -64,7 +67,11 @@ export async function pictureInputs(
   const which = count === folder.names.length ? `${count} pictures` : `${count} of ${folder.names.length} pictures, spread evenly`;
   const { others = [] } = folder;
   const leftOut = others.length > 0 ? [`inputs: left out, as PNG and JPEG are read alone: ${listed(others, 3)}`] : [];
-  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...leftOut, ...(note === null ? [] : [note])] };
+  const asTheyLie =
+    turned > 0
+      ? [`inputs: ${turned} of them are to be turned before they are looked at, as their EXIF says, and are taken as they lie, as PIL opens them`]
+      : [];
+  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...asTheyLie, ...leftOut, ...(note === null ? [] : [note])] };
 }
 
 /** How many classes the first output tells apart; null where its shape does not say. */

@@ -5,18 +5,36 @@
  * their sizes are the file's.
  */
 import { ModelError } from '../errors.js';
+import { reshape, type Tensor } from '../model/tensor.js';
 import { adaptivePool } from './adaptive.js';
-import { layerNorm } from './attention.js';
-import { channelShuffle, squeezeExcite } from './blocks.js';
+import { layerNorm, layerScale, selfAttention } from './attention.js';
+import { channelShuffle, groupNorm, instanceNorm, mirrored, pixelShuffle, prelu, repeated, squeezeExcite, transposedConv } from './blocks.js';
 import { type Family, family, TORCHVISION } from './family.js';
-import { ACTIVATIONS, type Activation, type Net, type Value } from './net.js';
+import { ACTIVATIONS, type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
+import { classToken } from './vit.js';
 
 /** More lines than any net that is written by hand. */
 const MAX_LINES = 10_000;
 /** Words that stand alone. */
-const FLAGS: ReadonlySet<string> = new Set(['depthwise', 'ceil', 'same', 'count-padding', ...ACTIVATIONS]);
+const FLAGS: ReadonlySet<string> = new Set(['depthwise', 'ceil', 'same', 'count-padding', 'bilinear', 'align-corners', ...ACTIVATIONS]);
 /** Words that a value follows. */
-const KEYS: ReadonlySet<string> = new Set(['stride', 'pad', 'dilation', 'epsilon', 'bn', 'from', 'as', 'axis']);
+const KEYS: ReadonlySet<string> = new Set([
+  'stride',
+  'pad',
+  'dilation',
+  'epsilon',
+  'bn',
+  'from',
+  'as',
+  'axis',
+  'slope',
+  'more',
+  'groups',
+  'heads',
+  'alpha',
+  'beta',
+  'k',
+]);
 
 interface Line {
   readonly number: number;
@@ -39,6 +57,24 @@ interface Step {
 
 const activationOf = ({ flags }: Line): Activation => ([...flags].find((flag) => ACTIVATIONS.has(flag)) as Activation | undefined) ?? 'none';
 
+/** The activation at the end of a line that has weights. */
+function activated({ net, line }: Step, x: Value): Value {
+  return net.activation(x, activationOf(line), undefined, numberOf(line, 'slope'));
+}
+
+/** Normalised where the line says so, and activated. */
+function normed(step: Step, x: Value): Value {
+  const norm = step.line.keys.get('bn');
+  return activated(step, norm === undefined ? x : step.net.norm(x, norm, numberOf(step.line, 'epsilon')));
+}
+
+/** The whole number that stands there by place. */
+function countOf({ word, plain, number }: Line, what: string, i = 0): number {
+  const count = Number(plain[i]);
+  if (!Number.isInteger(count) || count < 1) throw wrong(number, `"${word}" needs ${what}`);
+  return count;
+}
+
 /** The module that a line names. */
 function path({ word, plain, number }: Line, i = 0): string {
   const given = plain[i];
@@ -46,11 +82,16 @@ function path({ word, plain, number }: Line, i = 0): string {
   return given;
 }
 
+/** The same, where the first is 0. */
+function placeOf({ word, plain, number }: Line, what: string): number {
+  if (!/^\d+$/.test(plain[0] ?? '')) throw wrong(number, `"${word}" needs ${what}`);
+  return Number(plain[0]);
+}
+
 const pool =
   (kind: 'maxPool' | 'averagePool') =>
   ({ net, x, line, whole }: Step) => {
-    const kernel = Number(line.plain[0]);
-    if (!Number.isInteger(kernel) || kernel < 1) throw wrong(line.number, `"${line.word}" needs the size of its window`);
+    const kernel = countOf(line, 'the size of its window');
     const [stride, pad] = [whole('stride'), whole('pad')];
     const { flags } = line;
     return net[kind](x, {
@@ -63,35 +104,77 @@ const pool =
     });
   };
 
-const merge =
-  (op: 'Add' | 'Mul') =>
-  ({ net, x, line, value }: Step) =>
-    net.activation(net.op(op, [x, value(path(line))]), activationOf(line));
+const merge = (op: 'Add' | 'Mul') => (step: Step) => activated(step, step.net.op(op, [step.x, step.value(path(step.line))]));
 
 const WORDS: Readonly<Record<string, (step: Step) => Value>> = {
-  conv({ net, x, line, whole }) {
-    const [stride, pad, dilation, epsilon] = [whole('stride'), whole('pad'), whole('dilation'), line.keys.get('epsilon')];
+  conv(step) {
+    const { net, x, line, whole } = step;
+    const [stride, pad, dilation] = [whole('stride'), whole('pad'), whole('dilation')];
+    // Padding is what the line says, whatever the kernel.
+    const [, , height = 1, width = 1] = net.store.shape(path(line)) ?? [];
     const y = net.conv(x, path(line), {
+      kernel: [height, width],
       ...(stride === undefined ? {} : { stride }),
       ...(line.flags.has('same') ? {} : { pad: pad ?? 0 }),
       ...(dilation === undefined ? {} : { dilation }),
       depthwise: line.flags.has('depthwise'),
     });
-    const norm = line.keys.get('bn');
-    return net.activation(norm === undefined ? y : net.norm(y, norm, epsilon === undefined ? undefined : Number(epsilon)), activationOf(line));
+    return normed(step, y);
   },
-  dense: ({ net, x, line }) => net.activation(net.dense(x, path(line)), activationOf(line)),
-  bn: ({ net, x, line }) => net.activation(net.norm(x, path(line), epsilonOf(line)), activationOf(line)),
-  'layer-norm': ({ net, x, line, whole }) => layerNorm(net, x, path(line), epsilonOf(line) ?? 1e-5, whole('axis')),
+  deconv(step) {
+    const { net, x, line, whole } = step;
+    const options = { out: 1, kernel: 1, stride: whole('stride') ?? 1, pad: whole('pad') ?? 0, more: whole('more') ?? 0 };
+    return normed(step, transposedConv(net, x, path(line), options));
+  },
+  dense: (step) => normed(step, step.net.dense(step.x, path(step.line))),
+  bn: (step) => activated(step, step.net.norm(step.x, path(step.line), numberOf(step.line, 'epsilon'))),
+  'layer-norm': ({ net, x, line, whole }) => layerNorm(net, x, path(line), numberOf(line, 'epsilon') ?? 1e-5, whole('axis')),
+  'group-norm': (step) => activated(step, groupNorm(step.net, step.x, path(step.line), step.whole('groups') ?? 32, numberOf(step.line, 'epsilon'))),
+  // Without a module: neither scale nor shift, as nn.InstanceNorm2d is unless told.
+  'instance-norm': (step) => activated(step, instanceNorm(step.net, step.x, step.line.plain[0] ?? NO_MODULE, numberOf(step.line, 'epsilon'))),
+  lrn: ({ net, x, line }) =>
+    net.op('LRN', [x], {
+      size: countOf(line, 'how many channels it looks at'),
+      alpha: numberOf(line, 'alpha') ?? 1e-4,
+      beta: numberOf(line, 'beta') ?? 0.75,
+      bias: numberOf(line, 'k') ?? 1,
+    }),
+  prelu: ({ net, x, line }) => prelu(net, x, path(line)),
+  scale: ({ net, x, line }) => layerScale(net, x, there(net, line)),
   maxpool: pool('maxPool'),
   avgpool: pool('averagePool'),
   globalpool: ({ net, x }) => net.globalPool(x),
+  globalmaxpool: ({ net, x }) => net.flatten(net.op('GlobalMaxPool', [x])),
   adaptivepool: ({ net, x, line }) => adaptivePool(net, x, Number(line.plain[0]), Number(line.plain[1] ?? line.plain[0])),
   flatten: ({ net, x }) => net.flatten(x),
+  reshape: ({ net, x, line }) => net.reshape(x, [0, ...sizesOf(line)]),
+  upsample: ({ net, x, line }) => {
+    const by = countOf(line, 'how many times larger the picture becomes');
+    if (!line.flags.has('bilinear')) return repeated(net, x, by);
+    const mode = line.flags.has('align-corners') ? 'align_corners' : 'half_pixel';
+    return net.op('Resize', [x], { scales: [1, 1, by, by], mode: 'linear', coordinate_transformation_mode: mode });
+  },
+  pixelshuffle: ({ net, x, line }) => pixelShuffle(net, x, countOf(line, 'the side of the squares that channels become')),
+  'mirror-pad': ({ net, x, line }) => mirrored(net, x, countOf(line, 'how many pixels are mirrored on each side')),
+  slice: ({ net, x, line }) =>
+    net.slice(x, 1, placeOf(line, 'the first channel, and the first that is not taken'), countOf(line, 'the first channel that is not taken', 1)),
   softmax: ({ net, x }) => net.op('Softmax', [x], { axis: x.shape.length === 4 ? 1 : -1 }),
   dropout: ({ x }) => x,
   add: merge('Add'),
   multiply: merge('Mul'),
+  tokens: ({ net, x }) => net.transpose(net.reshape(x, [0, sizeOf(x, 1), sizeOf(x, 2) * sizeOf(x, 3)]), [0, 2, 1]),
+  'class-token': ({ net, x, line }) => net.concat([classToken(net, x, there(net, line)), x], 1),
+  positions: ({ net, x, line }) => net.constantOp('Add', x, parameter(net, line, [1, sizeOf(x, 1), sizeOf(x, 2)]), path(line)),
+  attention: ({ net, x, line, whole }) => {
+    const heads = whole('heads');
+    if (heads === undefined) throw wrong(line.number, '"attention" needs "heads" and how many');
+    return net.dense(selfAttention(net, net.dense(x, path(line)), { heads }), path(line, 1));
+  },
+  token: ({ net, x, line }) => {
+    const at = line.plain.length === 0 ? 0 : placeOf(line, 'the place of one, the first being 0');
+    return net.reshape(net.slice(x, 1, at, at + 1), [0, sizeOf(x, 2)]);
+  },
+  'mean-token': ({ net, x }) => net.op('ReduceMean', [x], { axes: [1], keepdims: 0 }),
   concat: ({ net, x, line, value }) => net.concat([x, ...line.plain.map(value)]),
   shuffle: ({ net, x, line }) => channelShuffle(net, x, Number(line.plain[0])),
   'squeeze-excite': ({ net, x, line }) => {
@@ -103,12 +186,40 @@ const WORDS: Readonly<Record<string, (step: Step) => Value>> = {
 /** All that a line may begin with or say. */
 export const WORDS_OF_TEXT: readonly string[] = [...Object.keys(WORDS), ...FLAGS, ...KEYS];
 
-function epsilonOf({ keys, number }: Line): number | undefined {
-  const given = keys.get('epsilon');
+/** No file has a module of this name. */
+const NO_MODULE = '\0';
+
+function numberOf({ keys, number }: Line, key: string): number | undefined {
+  const given = keys.get(key);
   if (given === undefined) return undefined;
-  const epsilon = Number(given);
-  if (!(epsilon >= 0)) throw wrong(number, `the epsilon ${given} is no number`);
-  return epsilon;
+  const value = Number(given);
+  if (!(value >= 0)) throw wrong(number, `${key} ${given}: a number is expected`);
+  return value;
+}
+
+/** channels x height x width, or as many sizes as there are. */
+function sizesOf({ plain, number }: Line): readonly number[] {
+  const sizes = plain
+    .join(' ')
+    .split(/[\sx,]+/)
+    .map(Number);
+  if (!sizes.every((size) => Number.isInteger(size) && size > 0)) throw wrong(number, 'sizes are expected, such as 64 x 7 x 7');
+  return sizes;
+}
+
+/** The name of a tensor of its own, which must be there. */
+function there(net: Net, line: Line): string {
+  const name = path(line);
+  if (!net.has(name, true)) throw new Departure(name, 'is missing');
+  return name;
+}
+
+function parameter(net: Net, line: Line, shape: readonly number[]): Tensor {
+  const tensor = net.store.takeParameter(path(line), shape);
+  if (!tensor) throw new Departure(path(line), 'is missing');
+  const own = tensor.shape.length === shape.length - 1 ? reshape(tensor, [1, ...tensor.shape]) : tensor;
+  if (own.shape.join() !== shape.join()) throw new Departure(path(line), `is of shape [${tensor.shape}], but [${shape}] flows in`);
+  return own;
 }
 
 /**
@@ -120,13 +231,8 @@ export function parseArchitecture(text: string, file: string): Family {
   const lines = readLines(text);
   const [first, ...rest] = lines;
   if (first?.word !== 'input') throw wrong(first?.number ?? 1, 'the first line says what flows in: "input 3 x 224 x 224" (channels, height, width)');
-  const input = first.plain
-    .join(' ')
-    .split(/[\sx,]+/)
-    .map(Number);
-  if (input.length !== 3 || !input.every((size) => Number.isInteger(size) && size > 0)) {
-    throw wrong(first.number, 'three sizes are expected: channels, height, width');
-  }
+  const input = sizesOf(first);
+  if (input.length !== 3) throw wrong(first.number, 'three sizes are expected: channels, height, width');
   for (const { word, number } of rest) {
     if (!Object.hasOwn(WORDS, word) && !ACTIVATIONS.has(word)) {
       throw wrong(number, `"${word}" is no word of architectures. Known: ${[...Object.keys(WORDS), ...ACTIVATIONS].join(', ')}`);
@@ -138,7 +244,7 @@ export function parseArchitecture(text: string, file: string): Family {
     source: file,
     sizes: {},
     stem: '',
-    input: input as [number, number, number],
+    input: input as unknown as [number, number, number],
     side: 0,
     preprocessing: () => TORCHVISION,
     spellings: (['torchvision', 'keras'] as const).map((ecosystem) => ({ ecosystem, spell: (name) => name })),
@@ -164,7 +270,9 @@ function runLines(net: Net, input: Value, lines: readonly Line[]): Value {
       if (!/^\d+$/.test(given)) throw wrong(line.number, `${key} ${given}: a whole number is expected`);
       return Number(given);
     };
-    last = ACTIVATIONS.has(line.word) ? net.activation(x, line.word as Activation) : WORDS[line.word]!({ net, x, line, value, whole });
+    last = ACTIVATIONS.has(line.word)
+      ? net.activation(x, line.word as Activation, undefined, numberOf(line, 'slope'))
+      : WORDS[line.word]!({ net, x, line, value, whole });
     const as = line.keys.get('as');
     if (as !== undefined) named.set(as, last);
   }

@@ -37,6 +37,66 @@ const BRANCHES = `
   add trunk2
 `;
 
+const WORDY: readonly (readonly [name: string, text: string])[] = [
+  [
+    'own-enlarging',
+    `
+      input 3 x 16 x 16
+      mirror-pad 1
+      conv first
+      group-norm first_norm groups 2
+      prelu slopes as wide
+      maxpool 2
+      conv down.0 pad 1
+      instance-norm leaky-relu slope 0.2
+      lrn 3 alpha 0.3 beta 0.75 k 2
+      deconv up stride 2 pad 1 more 1 bn up_norm relu
+      concat wide
+      conv blend pad 1
+      upsample 2 bilinear align-corners
+      upsample 2 bilinear
+      upsample 2
+      avgpool 8
+      conv shuffled
+      pixelshuffle 2
+      conv last sigmoid
+    `,
+  ],
+  [
+    'own-generator',
+    `
+      input 6 x 1 x 1
+      flatten
+      dense fc
+      reshape 8 x 3 x 3
+      bn net.0 relu
+      deconv net.2 stride 2 pad 1 bn net.3 relu
+      deconv net.5 stride 2 pad 1 tanh
+    `,
+  ],
+  [
+    'own-vit',
+    `
+      input 3 x 16 x 16
+      conv patch stride 4
+      tokens
+      class-token cls
+      positions pos as x
+      layer-norm n1
+      attention attn.in_proj attn.out_proj heads 3
+      scale ls
+      add x as y
+      layer-norm n2
+      dense mlp.0 gelu
+      dense mlp.2
+      add y
+      layer-norm n3
+      token
+      dense head
+    `,
+  ],
+];
+
 describe('nets of one’s own', () => {
   it('are described in lines of text', async () => {
     const folder = caseNamed('own-lines');
@@ -49,6 +109,12 @@ describe('nets of one’s own', () => {
   it('have words that the documentation tells', () => {
     const told = rootFile('docs/architectures.md');
     expect(WORDS_OF_TEXT.filter((word) => !told.includes(word))).toEqual([]);
+  });
+
+  it.each(WORDY)('are described in lines, however they are made: %s', async (name, text) => {
+    const folder = caseNamed(name);
+    const { bytes } = await convertInMemory(openDialect(folder).files, { described: { name: 'own.net', text } });
+    expect(await distance(folder, bytes)).toBeLessThan(1e-5);
   });
 
   it('branch, join and go around', async () => {
@@ -67,6 +133,9 @@ describe('nets of one’s own', () => {
     ['no input', 'conv conv1', 'line 1'],
     ['a name that is not there', 'input 3 x 16 x 16\nconv stem\nadd nothing', 'line 3'],
     ['a module that is not there', 'input 3 x 16 x 16\nconv nowhere', 'nowhere'],
+    ['attention without its heads', 'input 3 x 16 x 16\nconv stem stride 2 pad 1\ntokens\nattention a b', 'line 4'],
+    ['a parameter that is not there', 'input 3 x 16 x 16\nconv stem stride 2 pad 1\ntokens\npositions nowhere', 'nowhere'],
+    ['a place that is none', 'input 3 x 16 x 16\nslice first 3', 'line 2'],
     ['weights that are left over', 'input 3 x 16 x 16\nconv stem stride 2 pad 1', 'none of its own'],
   ])('are refused by line for %s', async (_, text, told) => {
     const { files } = openDialect(caseNamed('own-branches'));

@@ -1,10 +1,8 @@
 /** The angle of a point, which ONNX has no operator for. */
-import type { Value } from '../model/builder.js';
-
-type Step = (op: string, ...inputs: readonly Value[]) => Value;
+type Step<Value> = (op: string, ...inputs: readonly Value[]) => Value;
 
 /** atan2(y, x), of whatever quarter: arctan of the quotient, turned by π where x is below zero. */
-export function angleOf(y: Value, x: Value, number: (value: number) => Value, step: Step, last: Step): Value {
+export function angleOf<Value>(y: Value, x: Value, number: (value: number) => Value, step: Step<Value>, last: Step<Value>): Value {
   const [zero, pi] = [number(0), number(Math.PI)];
   const half = step('Atan', step('Div', y, x));
   const turn = step('Where', step('Less', y, zero), step('Neg', pi), pi);

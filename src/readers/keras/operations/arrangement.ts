@@ -9,7 +9,7 @@ import { type Arguments, isConstant, type Operand, valueAt } from './arguments.j
 import type { Operation } from './operation.js';
 import { timesMatrix } from './products.js';
 import { joinSizes, productOf } from './sizes.js';
-import { flip } from './slicing.js';
+import { flip, mirrored } from './slicing.js';
 
 /** Operations of one value. */
 export const ofValue =
@@ -114,12 +114,12 @@ export const stack =
 /** Far more than nets split an axis into. */
 const MAX_PARTS = 4096;
 
-/** Parts of an axis: so many alike, or of these sizes, or up to these places. */
-export const split = (x: string, parts: string, are: 'sizes' | 'places'): Operation =>
+/** Parts of an axis: so many alike, or of these sizes, or up to these places. @param always the axis, where the call does not say it */
+export const split = (x: string, parts: string, are: 'sizes' | 'places', always?: number): Operation =>
   ofValue(x, (args) => {
     const given = args.integers(parts) ?? [];
     const isCount = !Array.isArray(args.json(parts));
-    const axis = args.integer('axis', 0);
+    const axis = always ?? args.integer('axis', 0);
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
       const size = knownSize(value, axis, 'a split', scope);
@@ -219,7 +219,7 @@ export const flipOf = (x: string, name = 'axis'): Operation =>
     };
   });
 
-const PAD_MODES: Readonly<Record<string, string>> = { constant: 'constant', reflect: 'reflect', edge: 'edge' };
+const PAD_MODES: Readonly<Record<string, string>> = { constant: 'constant', reflect: 'reflect', edge: 'edge', symmetric: 'symmetric' };
 
 export const pad = (x: string, amounts: string, mode: string, value: string): Operation =>
   ofValue(x, (args) => {
@@ -235,6 +235,7 @@ export const pad = (x: string, amounts: string, mode: string, value: string): Op
       const padded = scope.builder.unflattened(input);
       if (pairs.length !== padded.shape.length) throw scope.malformed(`${pairs.length} axes are padded, but ${padded.shape.length} flow in`);
       if (pairs[0]!.some((amount) => amount !== 0)) throw scope.unsupported('padding of the batch');
+      if (word === 'symmetric') return mirrored(padded, pairs, scope);
       const begin = padded.shape.map(() => 0);
       const end = [...begin];
       pairs.forEach(([before, after], axis) => {

@@ -215,12 +215,18 @@ export const cast =
     const dtype = args.json('dtype') ?? args.json('DstT');
     const is = (pattern: RegExp) => typeof dtype === 'string' && pattern.test(dtype.replace(/^DT_/, '').toLowerCase());
     const [isWhole, isTruth] = [is(/^int(32|64)$/), is(/^bool$/)];
+    const narrow = is(/^u?int(8|16)$/) && saturates ? { bits: is(/8$/) ? 8 : 16, signed: is(/^int/) } : undefined;
     const half = is(/^(half|float16)$/) ? 'float16' : is(/^bfloat16$/) ? 'bfloat16' : undefined;
-    if (!is(/^(float|half|bfloat16|double)/) && !isWhole && !isTruth)
+    if (!is(/^(float|half|bfloat16|double)/) && !isWhole && !isTruth && !narrow)
       args.decline(`a cast to ${JSON.stringify(dtype)} is not translated; casts to floating point, int32, int64 and bool are`);
     return applied(x, (value, scope) => {
       if (value.sizes) return value;
       if (isTruth) return truth(value, scope);
+      if (narrow) {
+        const most = 2 ** (narrow.signed ? narrow.bits - 1 : narrow.bits) - 1;
+        const bounds = { min: narrow.signed ? -most - 1 : 0, max: most };
+        return { ...truncated(scope.add('Clip', [value], { attributes: bounds }), scope), integer: true, half: undefined };
+      }
       if (half) {
         const most = LARGEST_HALF[half];
         const held = saturates && !value.half ? scope.add('Clip', [value], { attributes: { min: -most, max: most } }) : value;

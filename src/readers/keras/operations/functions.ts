@@ -40,7 +40,7 @@ const sparsemax: Operation = (args) => {
 };
 
 /** Two values, which numbers may stand for. */
-const ofTwo =
+export const ofTwo =
   (a: string, b: string, make: (left: Value, right: Value, scope: Scope) => Value): Operation =>
   (args) => {
     const operands = [args.operand(a), args.operand(b)];
@@ -193,7 +193,6 @@ export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
   Positive: known(['x'], each.identityOf('x')),
   // keras.activations.relu
   ReLU: known(['x', 'negative_slope', 'max_value', 'threshold'], rectifier('negative_slope')),
-  Average: known(['x', 'weights', 'axis'], arrange.reduction('ReduceMean', 'x')),
   Log2: known(['x'], each.applied('x', logarithm(2))),
   Log10: known(['x'], each.applied('x', logarithm(10))),
   Exp2: known(['x'], each.applied('x', powerOfTwo)),
@@ -215,6 +214,8 @@ export const KERAS_FUNCTIONS: Readonly<Record<string, Known>> = {
   Diff: known(['a', 'n', 'axis'], differences),
   Tril: known(['x', 'k'], triangle(true)),
   Triu: known(['x', 'k'], triangle(false)),
+  Hsplit: known(['x', 'indices_or_sections'], arrange.split('x', 'indices_or_sections', 'places', 1)),
+  Dsplit: known(['x', 'indices_or_sections'], arrange.split('x', 'indices_or_sections', 'places', 2)),
   Hstack: known(['xs'], concatAlong(1)),
   Dstack: known(['xs'], concatAlong(2)),
   Dot: known(['x1', 'x2'], withMatrix),

@@ -14,9 +14,12 @@ import { Arguments } from './arguments.js';
 import * as arrange from './arrangement.js';
 import { additiveAttention, attention, groupedQueryAttention, multiHeadAttention } from './attention.js';
 import * as each from './elementwise.js';
+import { KERAS_FORMULAS, TENSORFLOW_FORMULAS } from './formulas.js';
 import { KERAS_FUNCTIONS, KERAS_MODULES, quantified, TENSORFLOW_FUNCTIONS } from './functions.js';
 import { KERAS_FURTHER, TENSORFLOW_FURTHER } from './further.js';
 import { type Known, known } from './known.js';
+import { KERAS_ORDER } from './order.js';
+import { KERAS_PARTS, rowsOr } from './parts.js';
 import * as pictures from './pictures.js';
 import * as placing from './placing.js';
 import { reversibleEmbedding } from './reversible.js';
@@ -60,6 +63,7 @@ function unaries(x: string, spell: (tensorflow: string, keras: string) => string
 const TENSORFLOW: Readonly<Record<string, Known>> = {
   ...unaries('x', (name) => name),
   ...TENSORFLOW_FURTHER,
+  ...TENSORFLOW_FORMULAS,
   ...TENSORFLOW_FUNCTIONS,
   ...KERAS_MODULES,
   'math.add': known(['x', 'y'], each.binary('Add', 'x', 'y')),
@@ -111,7 +115,7 @@ const TENSORFLOW: Readonly<Record<string, Known>> = {
   tile: known(['input', 'multiples'], placing.tile('input', 'multiples')),
   repeat: known(['input', 'repeats', 'axis'], placing.repeat('input')),
   unstack: known(['value', 'num', 'axis'], placing.unstack('value')),
-  gather: known(['params', 'indices', 'validate_indices', 'axis', 'batch_dims'], placing.take('params', 0)),
+  gather: known(['params', 'indices', 'validate_indices', 'axis', 'batch_dims'], rowsOr('params', 0, placing.take('params', 0))),
   slice: known(['input_', 'begin', 'size'], placing.sliceOf('input_')),
   'nn.depth_to_space': known(['input', 'block_size', 'data_format'], pictures.blocks('DepthToSpace')),
   'nn.space_to_depth': known(['input', 'block_size', 'data_format'], pictures.blocks('SpaceToDepth')),
@@ -141,6 +145,9 @@ const KERAS: Readonly<Record<string, Known>> = {
   ...KERAS_FURTHER,
   ...KERAS_FUNCTIONS,
   ...KERAS_SCARCE,
+  ...KERAS_FORMULAS,
+  ...KERAS_ORDER,
+  ...KERAS_PARTS,
   Abs: of('x').unary('Abs'),
   Add: known(['x1', 'x2'], each.binary('Add', 'x1', 'x2')),
   Subtract: known(['x1', 'x2'], each.binary('Sub', 'x1', 'x2')),
@@ -199,7 +206,7 @@ const KERAS: Readonly<Record<string, Known>> = {
   Tile: known(['x', 'repeats'], placing.tile('x', 'repeats')),
   Repeat: known(['x', 'repeats', 'axis'], placing.repeat('x')),
   Unstack: known(['x', 'num', 'axis'], placing.unstack('x')),
-  Take: known(['x', 'indices', 'axis'], placing.take('x', null)),
+  Take: known(['x', 'indices', 'axis'], rowsOr('x', null, placing.take('x', null))),
   Swapaxes: known(['x', 'axis1', 'axis2'], placing.swapAxes),
   Moveaxis: known(['x', 'source', 'destination'], placing.moveAxis),
   Resize: known(

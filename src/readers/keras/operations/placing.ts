@@ -30,14 +30,21 @@ export const tile = (x: string, times: string): Operation =>
 /** Each element of an axis so many times. */
 export const repeat = (x: string): Operation =>
   ofValue(x, (args) => {
-    const times = args.integer('repeats', 1);
+    const counts = args.integers('repeats') ?? [1];
+    const times = counts[0] ?? 0;
     const given = args.integers('axis');
-    if (times < 1 || given?.length !== 1) args.decline('it repeats all elements in a row, which is not translated');
+    if (counts.some((count) => count < 1) || counts.length === 0 || given?.length !== 1)
+      args.decline('it repeats all elements in a row, which is not translated');
     return (input, scope) => {
       const value = scope.builder.toKeras(input);
       const [axis] = kerasAxes(value, given!, scope) as [number];
       if (axis === 0) throw scope.unsupported('repeating the batch');
       const size = knownSize(value, axis, 'a repetition', scope);
+      if (counts.length > 1) {
+        if (counts.length !== size) throw scope.malformed(`${counts.length} counts for an axis of ${size} elements`);
+        const places = counts.flatMap((count, i) => new Array<number>(count).fill(i));
+        return scope.add('Concat', picked(value, axis, places, scope), { attributes: { axis } });
+      }
       const apart = reshapeTo(value, value.shape.toSpliced(axis + 1, 0, 1), 'keras', scope);
       const repeats = apart.shape.map((_, at) => (at === axis + 1 ? times : 1));
       return reshapeTo(scope.add('Tile', [apart], { attributes: { repeats } }), value.shape.with(axis, size * times), 'keras', scope);

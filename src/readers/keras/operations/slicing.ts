@@ -1,8 +1,9 @@
 /** Indexing, as Python writes it: `x[:, 2:, ..., ::-1]`. */
 
-import { squeeze, unsqueeze } from '../axes.js';
+import { knownSize, slice, squeeze, unsqueeze } from '../axes.js';
 import { brief } from '../config-view.js';
 import { isObject } from '../json.js';
+import { concat } from '../merge.js';
 import type { Scope } from '../scope.js';
 import { kerasShape, mapAxis, type Value } from '../value.js';
 import { valueAt } from './arguments.js';
@@ -93,4 +94,15 @@ export function flip(value: Value, axis: number, size: number | string | undefin
     scope.add('Slice', [value], { attributes: { starts: [size - 1 - i], ends: [size - i], axes: [place] } }),
   );
   return scope.add('Concat', elements, { attributes: { axis: place } });
+}
+
+/** Margins that mirror the elements at the edge, the outermost included. */
+export function mirrored(value: Value, pairs: readonly (readonly number[])[], scope: Scope): Value {
+  return pairs.reduce<Value>((made, [before = 0, after = 0], axis) => {
+    if (before === 0 && after === 0) return made;
+    const size = knownSize(made, axis, 'a mirrored margin', scope);
+    if (before > size || after > size) throw scope.malformed(`margins of ${before} and ${after} elements mirror an axis of ${size}`);
+    const turned = (start: number, end: number) => flip(slice(made, axis, start, end, scope), axis, end - start, scope);
+    return concat(axis, [...(before ? [turned(0, before)] : []), made, ...(after ? [turned(size - after, size)] : [])], scope);
+  }, value);
 }

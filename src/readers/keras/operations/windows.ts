@@ -7,6 +7,7 @@ import type { Value } from '../value.js';
 import { isConstant, valueAt } from './arguments.js';
 import { ofValue } from './arrangement.js';
 import type { Operation } from './operation.js';
+import { vectorNorm } from './order.js';
 
 /** tf.nn.max_pool2d and keras.ops.max_pool, over one to three spatial axes. */
 export const pool = (op: 'MaxPool' | 'AveragePool', x: string, size: string): Operation =>
@@ -61,11 +62,13 @@ export const norm = (x: string): Operation =>
     const keeps = args.boolean('keepdims', false);
     if (axes === undefined) args.decline('it measures the batch as a whole, which is not translated');
     const isMatrix = (axes?.length ?? 0) > 1;
-    const kind = order === 'euclidean' || order === 'fro' || (order === 2 && !isMatrix) ? 'ReduceSum' : order === 1 && !isMatrix ? 'sum' : null;
-    if (!kind) args.decline(`a norm of the kind ${JSON.stringify(order)} is not translated`);
+    const isLength = order === 'euclidean' || order === 'fro' || (order === 2 && !isMatrix);
+    const power = typeof order === 'number' && !isMatrix ? order : null;
+    if (!isLength && power === null) args.decline(`a norm of the kind ${String(order).slice(0, 40)}${isMatrix ? ' of matrices' : ''} is not translated`);
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
-      if (kind === 'sum') return reduce('ReduceSum', scope.add('Abs', [value]), axes, keeps, scope);
+      if (power === 1) return reduce('ReduceSum', scope.add('Abs', [value]), axes, keeps, scope);
+      if (!isLength) return vectorNorm(value, power!, axes!, keeps, scope);
       return scope.add('Sqrt', [reduce('ReduceSum', scope.add('Mul', [value, value]), axes, keeps, scope)]);
     };
   });

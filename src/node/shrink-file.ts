@@ -4,7 +4,7 @@ import { memorySink } from '../bytes/byte-sink.js';
 import { memorySource } from '../bytes/byte-source.js';
 import { type ConvertOptions, chooseWriter, possibleDTypes } from '../convert.js';
 import { ModelError } from '../errors.js';
-import { type DTypeName, dtypeNamed } from '../model/dtype.js';
+import { type DType, type DTypeName, dtypeNamed } from '../model/dtype.js';
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Better, Shrunk } from '../shrink/index.js';
@@ -111,7 +111,8 @@ export interface ShrinkPlan {
 type Rewrite = (onStep: OnStep) => ConvertOptions['rewrite'];
 
 /** What each target is shrunk to when nothing is said: the smallest that keeps most nets' predictions. */
-const DEFAULT_DTYPES: Readonly<Record<string, DTypeName>> = { onnx: 'int8', tfjs: 'uint8', 'tfjs-graph': 'uint8', safetensors: 'float16', npz: 'float16' };
+const CODED_DTYPES: Readonly<Record<string, DType>> = { onnx: 'int8', tfjs: 'uint8', 'tfjs-graph': 'uint8' };
+const OTHERS_DTYPE: DType = 'float16';
 
 /** How it is done. @throws ModelError 'usage' where the options contradict each other, or mean nothing for the target */
 export async function planShrink(to: string, options: ShrinkFileOptions): Promise<ShrinkPlan> {
@@ -120,6 +121,9 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
   if (options.minAgreement !== undefined && writer.carries === 'weights') {
     throw new ModelError('usage', `--min-agreement is about predictions, and ${writer.title} files hold weights without wiring.`);
   }
+  const narrowest = CODED_DTYPES[writer.name] ?? OTHERS_DTYPE;
+  if (!writer.dtypes.includes(narrowest) && options.dtype === undefined)
+    throw new ModelError('usage', `${writer.title} files hold weights in ${writer.dtypes.join(' or ')}, and in nothing narrower: convert writes them.`);
   const { MOST_RANK } = await import('../shrink/low-rank.js');
   checkLimits(options, MOST_RANK);
   const isInCodes = options.activations !== undefined;
@@ -127,7 +131,7 @@ export async function planShrink(to: string, options: ShrinkFileOptions): Promis
     ? await toActivations(writer, options)
     : ((await bySearch(writer, to, options)) ?? (await toFour(writer, options)) ?? (await toPalettes(writer, options)) ?? (await byStep(writer, options)));
   // What is left are names of dtypes: those of 4 bits are written anew, or were refused.
-  const dtype = coded ? undefined : ((options.dtype as DTypeName | undefined) ?? DEFAULT_DTYPES[writer.name]);
+  const dtype = coded ? undefined : ((options.dtype as DTypeName | undefined) ?? narrowest);
   const ranks = byRank(writer, options);
   const hasOneScale = ONE_SCALE.has(writer.name) && (coded || dtypeNamed(dtype ?? '') === 'uint8');
   return {
@@ -269,7 +273,7 @@ async function byStep(writer: AnyWriter, options: ShrinkFileOptions): Promise<Re
   const option = step === undefined ? '--method best' : '--step';
   if (!form)
     throw new ModelError('usage', `${option} means nothing for ${writer.title} files, which keep no codes; it is for ${Object.keys(CODE_FORMS).join(', ')}.`);
-  if (dtype !== undefined && !(step === undefined && dtype === DEFAULT_DTYPES[writer.name]))
+  if (dtype !== undefined && !(step === undefined && dtype === CODED_DTYPES[writer.name]))
     throw new ModelError('usage', `--dtype and ${option} both say what weights become: give one of them.`);
   return (onStep) => async (map, edited) => shrinkByStep(map, form, step ?? 'full', await better(options, onStep, edited));
 }

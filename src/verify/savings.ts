@@ -25,11 +25,16 @@ export interface Agreement {
   readonly share: number;
 }
 
+const KERAS = 'the file is smaller, what runs is not: Keras copies weights into variables of float32';
+
 /** Targets whose runtimes compute in float32 and widen whatever is narrower. */
 const WIDENING: Readonly<Record<string, string>> = {
   onnx: 'the file is smaller, what runs is not: behind Cast or DequantizeLinear weights are float32 again when the runtime loads or runs them',
   tfjs: 'the file is smaller, what runs is not: TensorFlow.js widens weights to float32 when it loads them',
   'tfjs-graph': 'the file is smaller, what runs is not: TensorFlow.js widens weights to float32 when it loads them',
+  'keras-h5': KERAS,
+  'keras-v3': KERAS,
+  pytorch: 'the file is smaller, what runs is not: PyTorch copies weights into parameters, which are float32 unless a module says otherwise',
 };
 
 /**

@@ -59,7 +59,7 @@ export function registerShrink(program: Command): Command {
     .addOption(
       new Option('--names <names>', 'weights-only targets: names and layouts of the source, or canonical ones')
         .choices(['source', 'canonical'])
-        .default('source'),
+        .default(undefined, 'source'),
     )
     .addOption(new Option('--shard-size <size>', 'safetensors, TensorFlow.js: largest file').argParser(parseBytes))
     .addOption(

@@ -83,10 +83,19 @@ function valueNamed(map: LayerMap, name: string): { readonly layer: Layer; reado
   if (group.length > 0) {
     throw new ModelError('usage', `"${name}" is several layers that others read apart: ${listed(group.map(({ name }) => `"${name}"`))}. Name one of them.`);
   }
+  // Layers without weights are named after what stands before them, so that the last one of a module may be in front of what comes behind it.
+  const inside = map.layers.filter(({ name: own, canonicalName }) => own.startsWith(`${name}.`) || canonicalName?.startsWith(`${name}.`));
+  if (inside.length > 0) {
+    const last = inside.slice(-MOST_SHOWN).map(({ name, op }) => `"${name}" (${op})`);
+    throw new ModelError('usage', `"${name}" is a module of ${inside.length} layers. Name one of them; the last, in running order: ${last.join(', ')}.`);
+  }
   const known = [...map.outputs.map((port) => port.name), ...map.layers.flatMap((layer) => [layer.name, layer.canonicalName ?? layer.name, ...layer.outputs])];
   const hint = didYouMean(name, known) || ` weighbridge inspect lists its layers: ${listed(map.layers.map((layer) => `"${layer.name}"`))}.`;
   throw new ModelError('usage', `the net has no layer or output "${name}".${hint}`);
 }
+
+/** Enough for what stands behind a block: its normalisation, sum and activation, and the head. */
+const MOST_SHOWN = 6;
 
 const PICTURES: Readonly<Record<number, readonly [first: Layout, last: Layout]>> = { 3: ['ncw', 'nwc'], 4: ['nchw', 'nhwc'], 5: ['ncdhw', 'ndhwc'] };
 

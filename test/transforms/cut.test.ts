@@ -86,3 +86,13 @@ it.each([
 ])('%j is a mistake of the user, and what was meant is named', async (edits, words) => {
   await expect(editMap(picture(), edits)).rejects.toThrow(expect.objectContaining({ kind: 'usage', message: expect.stringMatching(words) }));
 });
+
+it('a module of several layers is answered with the last of them', async () => {
+  const net = new Net();
+  const x = net.input(['N', 3, 6, 5], 'nchw');
+  const bn = net.build.add('Relu', [net.build.add('Relu', [x], {}, 'layer1.0.bn1')], {}, 'layer1.0.bn1.add');
+  const map = net.map(net.build.add('Flatten', [bn], {}, 'flat'));
+  await expect(editMap(map, { until: 'layer1' })).rejects.toThrow(
+    '"layer1" is a module of 2 layers. Name one of them; the last, in running order: "layer1.0.bn1" (Relu), "layer1.0.bn1.add" (Relu).',
+  );
+});

@@ -11,6 +11,7 @@ import { dualPath } from './dpn.js';
 import { edgenext } from './edgenext.js';
 import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
+import { eva } from './eva.js';
 import { facenet } from './facenet.js';
 import type { Family } from './family.js';
 import { cyclegan, dcgan, pix2pix, styleTransfer } from './generators.js';
@@ -90,6 +91,7 @@ export const families: readonly Family[] = [
   levit,
   tinyVit,
   beit,
+  eva,
   clip,
   mixer,
   swin,

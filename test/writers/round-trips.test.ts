@@ -36,6 +36,7 @@ const CASES: Readonly<Record<string, string>> = {
   dla: 'dla-timm',
   dpn: 'dpn-timm',
   edgenext: 'edgenext-timm',
+  eva: 'eva02-timm',
   hrnet: 'hrnet-timm',
   levit: 'levit-timm',
   timm_blocks: 'lcnet-timm',
@@ -66,8 +67,8 @@ const ELSEWHERE = {
 };
 
 const WITHOUT_LAYERS =
-  'cait edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
-const WITHOUT_CAFFE = 'cait edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(' ');
+  'cait edgenext eva levit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
+const WITHOUT_CAFFE = 'cait edgenext eva levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(' ');
 
 /** What a target has no word for: in which families, and what the refusal names. */
 const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {

@@ -16,3 +16,6 @@ export function clipped(name: string): string {
 export function operatorInWords({ op, foreign }: { readonly op: string; readonly foreign?: { readonly reason: string } | undefined }): string {
   return foreign ? `the operator ${op}, which is kept as it came (${clipped(foreign.reason)}),` : `the operator ${op}`;
 }
+
+/** How the sentence ends that tells of a difference which a runtime's optimisations make. */
+export const RUNTIMES_FAULT = "the fault is the runtime's, not the file's";

@@ -5,7 +5,7 @@
 
 import { DRAWS } from '../model/drawing.js';
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
-import { listed } from '../words.js';
+import { listed, RUNTIMES_FAULT } from '../words.js';
 import { formatCount } from './numbers.js';
 import { capitalise } from './verdict.js';
 
@@ -15,6 +15,7 @@ export function nextStep(report: Report): string {
     nothingCompared(report) ??
     disputed(report) ??
     training(report) ??
+    runtimesFault(report) ??
     notFinite(report) ??
     wrongWeight(report) ??
     explained(report) ??
@@ -53,6 +54,12 @@ function training({ training: layers }: Report): string | null {
   if (drawing.length > 0)
     return `${listed(drawing, 3)}, so what the net gives is another at each run, and two nets cannot be compared: have the noise be an input of the model, or export it without.`;
   return `${listed(layers, 3)} act as in training, so what they give depends on chance or on the rest of the batch: export the model in inference mode (PyTorch: after model.eval()).`;
+}
+
+function runtimesFault({ notes, engines, weights }: Report): string | null {
+  if (!notes.some((note) => note.endsWith(RUNTIMES_FAULT)) || (weights?.judged && weights.mismatches.length > 0)) return null;
+  const [name] = engines.actual.split(' (');
+  return `the file is right, and ${name} is not with its optimisations on: whoever runs it there turns them off (ONNX Runtime: graph_optimization_level), or takes another runtime.`;
 }
 
 function notFinite(report: Report): string | null {

@@ -1,6 +1,7 @@
 /** Whose fault a difference is: the file's, or that of what its runtime makes of the graph before it runs it. */
 import { isModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
+import { RUNTIMES_FAULT } from '../words.js';
 import { selectEngine } from './engines/index.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import { compareOutputs, type OutputsComparison } from './outputs.js';
@@ -32,7 +33,7 @@ export async function blame(
     }
     const isRuntimes = comparison.report().outputs.every(({ passed }) => passed);
     const sentence = isRuntimes
-      ? `run as it is written, without the optimisations of ${engine.name}, the file gives what is expected: the fault is the runtime's, not the file's`
+      ? `run as it is written, without the optimisations of ${engine.name}, the file gives what is expected: ${RUNTIMES_FAULT}`
       : `without the optimisations of ${engine.name} it differs as well, so they are not at fault`;
     return { isRuntimes, sentence };
   } catch (error) {

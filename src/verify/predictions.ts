@@ -3,7 +3,7 @@
 import { DRAWS } from '../model/drawing.js';
 import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
-import { listed } from '../words.js';
+import { listed, RUNTIMES_FAULT } from '../words.js';
 import { describeBriefly } from './agreement.js';
 import { tryAlone } from './alone.js';
 import { explain } from './causes/explain.js';
@@ -96,7 +96,9 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   // Nobody's mistake: a file that is what its source's weights, rounded, come to, of a net that does not bear it.
   const isLoss = loss?.passed === false && passed.weights && passed.layers && correctness?.report.passed === true && beyondValues(ran) === null;
   if (isLoss) notes.push(OF_NARROWING);
-  const isToBlame = !isLoss && (verdict === 'mismatch' || verdict === 'disputed');
+  // A file that is right as it is written has no mistake that could be looked for.
+  const isRuntimes = passed.weights && notes.some((note) => note.endsWith(RUNTIMES_FAULT));
+  const isToBlame = !isLoss && !isRuntimes && (verdict === 'mismatch' || verdict === 'disputed');
   const cause =
     isToBlame && stated && passed.weights
       ? stated.cause

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { DRAWS } from '../../src/model/drawing.js';
 import { nextStep } from '../../src/report/next-step.js';
 import type { LayerReport, Report, WeightReport } from '../../src/verify/report.js';
+import { RUNTIMES_FAULT } from '../../src/words.js';
 import { MATCH, MISMATCH, QUANTISED } from './examples.js';
 
 const [output] = MISMATCH.outputs;
@@ -53,6 +54,11 @@ const nothing: Report = { ...MISMATCH, verdict: 'nothing-compared' };
 const wide: WeightReport = { ...infinite, dtype: 'bfloat16' };
 
 const SITUATIONS: readonly [what: string, report: Report, advice: RegExp][] = [
+  [
+    "a runtime's optimisations, before any cause that was called",
+    { ...called('pads'), weights: MATCH.weights, notes: [`run as it is written: ${RUNTIMES_FAULT}`] },
+    /turns them off/,
+  ],
   [
     'a wrong weight first',
     { ...MISMATCH, weights: { ...MISMATCH.weights!, mismatches: [{ layer: 'fc6', role: 'bias', message: '' }] } },

@@ -158,6 +158,7 @@ describe('a difference', () => {
   it("that the runtime's optimisations make is said to be the runtime's", async () => {
     const report = await verifyRuns({ expected: await target(apartGraph()), target: await target(padded(node, [1, 1, 1, 1])) }, { engine: 'ort-cpu' });
     expect([report.verdict, report.notes]).toEqual(['mismatch', expect.arrayContaining([expect.stringMatching(/fault is the runtime's, not the file's/)])]);
+    expect(report.cause).toBeNull();
   });
 
   it('that is there without them is not', async () => {

@@ -55,7 +55,7 @@ export async function checkCodes(
     const session = await engine.open({ ...target, layers: shown });
     try {
       const { feed, show, outputOf } = adaptPorts(session, widened, layoutOf, { names: written?.ports });
-      const names = writtenNames(widened, written!, session, outputOf);
+      const names = writtenNames(widened, written!.valueOf, session, outputOf);
       const missing = coding.find((layer) => !names.has(layer));
       if (missing) throw new ModelError('engine', `${engine.name} does not show its codes`, { layer: missing.name });
       const comparison = compareOutputs(widened, tableTolerance('reference', engine.name));

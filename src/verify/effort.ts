@@ -2,10 +2,8 @@
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import type { Dim, LayerMap } from '../model/layer-map.js';
-import { inferShapes } from '../model/ops/index.js';
-import { portValueShape } from '../model/ports.js';
 import { elementCount } from '../model/tensor.js';
-import { FREE_SIZE } from './inputs.js';
+import { FREE_SIZE, shapesFed } from './inputs.js';
 
 /** Multiplications of one sample beyond which fewer samples are run: ten of VGG16's 15.5 billion would take minutes on a CPU. */
 const SMALL_NET = 5e8;
@@ -26,7 +24,7 @@ const MOST_ROWS = 3;
  * @throws ModelError 'engine' naming the layer or input
  */
 export function checkSizes(map: LayerMap): void {
-  const shapes = shapesOf(map);
+  const shapes = shapesFed(map, MOST_ROWS);
   const makers = [...map.inputs.map(({ name, value }) => ({ name, outputs: [value] })), ...map.layers];
   for (const { name, outputs } of makers) {
     const shape = outputs.map((output) => shapes.get(output) ?? []).find((sizes) => elementCount(sizes.map(triedSize)) > MAX_VALUE_ELEMENTS);
@@ -36,10 +34,7 @@ export function checkSizes(map: LayerMap): void {
   }
 }
 
-function shapesOf(map: LayerMap): ReadonlyMap<string, readonly Dim[]> {
-  return inferShapes(map.layers, new Map(map.inputs.map((port) => [port.value, portValueShape(port)])));
-}
-
+/** What values decide is not known before they are there. */
 function sizeOf(dim: Dim): number {
   return typeof dim === 'number' ? dim : FREE_SIZE;
 }
@@ -77,7 +72,7 @@ export function isHeavy({ layers }: LayerMap): boolean {
 
 /** For one sample: every kernel once for each place, or row, of its layer's output; products of two values likewise. */
 export function multiplications(map: LayerMap): number {
-  const shapes = shapesOf(map);
+  const shapes = shapesFed(map);
   const [picture] = map.inputs.filter(({ shape }) => shape.length > 2);
   const [batch = 1] = picture?.shape ?? [];
   const count = (value: string | undefined, start: number, end?: number) =>
@@ -95,7 +90,7 @@ export function multiplications(map: LayerMap): number {
 
 /** How many numbers the layers make of one sample. */
 export function valuesMade(map: LayerMap): number {
-  const shapes = shapesOf(map);
+  const shapes = shapesFed(map);
   const ofOne = (dim: Dim, axis: number) => (axis === 0 && typeof dim !== 'number' ? 1 : sizeOf(dim));
   const values = map.layers.flatMap(({ outputs }) => outputs);
   return values.reduce((sum, value) => sum + elementCount((shapes.get(value) ?? []).map(ofOne)), 0);

@@ -121,7 +121,7 @@ export async function withInner<T>(
   const session = await engine.open({ ...target, layers: true });
   try {
     const { feed, outputOf } = adaptPorts(session, map, layoutOf, { keepsOrder: isWrittenFrom(map, written!), names: written!.ports });
-    const names = writtenNames(map, written!, session, outputOf);
+    const names = writtenNames(map, written!.valueOf, session, outputOf);
     return await work({
       source: sessionLayers({
         name: engine.name,

@@ -21,17 +21,24 @@ const LARGER_SIZES = [2 * FREE_SIZE, 4 * FREE_SIZE, 8 * FREE_SIZE] as const;
 /** The smallest free size with which all windows of a net fit. */
 export function freeSizeFor({ inputs, layers }: Pick<LayerMap, 'inputs' | 'layers'>): number {
   if (inputs.every(({ shape }) => shape.slice(1).every((size) => typeof size === 'number'))) return FREE_SIZE;
-  const fits = (free: number) => {
-    const fixed = (size: Dim, axis: number) => (typeof size === 'number' ? size : axis === 0 ? 1 : free);
-    try {
-      inferShapes(layers, new Map(inputs.map((port) => [port.value, portValueShape(port).map(fixed)])));
-      return true;
-    } catch (error) {
-      if (isModelError(error)) return false;
-      throw error;
-    }
-  };
-  return [FREE_SIZE, ...LARGER_SIZES].find(fits) ?? FREE_SIZE;
+  return [FREE_SIZE, ...LARGER_SIZES].find((free) => fedShapes(inputs, layers, 1, free) !== null) ?? FREE_SIZE;
+}
+
+/** The shapes of all values where so many rows are fed, and free sizes are those of generated inputs. */
+export function shapesFed(map: Pick<LayerMap, 'inputs' | 'layers'>, rows = 1): ReadonlyMap<string, readonly Dim[]> {
+  const { inputs, layers } = map;
+  return fedShapes(inputs, layers, rows, freeSizeFor(map)) ?? inferShapes(layers, new Map(inputs.map((port) => [port.value, portValueShape(port)])));
+}
+
+/** Null where a window does not fit into what the net makes of them. */
+function fedShapes(inputs: LayerMap['inputs'], layers: LayerMap['layers'], rows: number, free: number): Map<string, readonly Dim[]> | null {
+  const fixed = (size: Dim, axis: number) => (typeof size === 'number' ? size : axis === 0 ? rows : free);
+  try {
+    return inferShapes(layers, new Map(inputs.map((port) => [port.value, portValueShape(port).map(fixed)])));
+  } catch (error) {
+    if (isModelError(error)) return null;
+    throw error;
+  }
 }
 
 /** How large the numbers of an input are, of which sign, and how they lie. */

@@ -31,7 +31,7 @@ const BATCH_BYTES = 2 ** 25;
 const UNKNOWN_BYTES = 2 ** 22;
 
 /** Operators that compute nothing and depend on the order of axes, which differs inside a channels-last net. */
-const ARRANGING: ReadonlySet<string> = new Set(['Flatten', 'Reshape', 'Transpose']);
+export const ARRANGING: ReadonlySet<string> = new Set(['Flatten', 'Reshape', 'Transpose']);
 
 export interface SessionLayers {
   readonly name: string;
@@ -68,13 +68,19 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
  * An output's name may also be that of another layer inside (Keras names an output after the layer whose activation follows), so
  * outputs stand for the layers that make them, and for no other.
  *
- * @param outputOf the session's name of an output of the map
+ * @param nameOf its name of what a layer makes, where it shows it
+ * @param outputOf its name of an output of the map
  */
-export function writtenNames(map: LayerMap, written: WrittenModel, session: Session, outputOf: (port: Port) => string | undefined): Map<Layer, string> {
+export function writtenNames(
+  map: LayerMap,
+  nameOf: WrittenModel['valueOf'],
+  session: Session,
+  outputOf: (port: Port) => string | undefined,
+): Map<Layer, string> {
   const inner = new Set(session.intermediates);
   const names = new Map<Layer, string>();
   for (const layer of map.layers) {
-    const name = written.valueOf(layer);
+    const name = nameOf(layer);
     const port = map.outputs.find(({ value }) => layer.outputs[0] === value);
     if (name !== undefined && inner.has(name)) names.set(layer, name);
     else if (name !== undefined && port) {

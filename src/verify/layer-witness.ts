@@ -59,7 +59,7 @@ export async function withLayers<T>(
   try {
     const { feed, outputOf } = adaptPorts(session, map, written.layoutOf, { keepsOrder: isWrittenFrom(map, written), names: written.ports });
     const shapes = mapShapes(map);
-    const names = writtenNames(map, written, session, outputOf);
+    const names = writtenNames(map, (used.isOwn && written.ownValueOf) || written.valueOf, session, outputOf);
     // Our evaluator shows what flows in the map that the file is read to, whose layers have the names of the file's.
     const channelsLast = used.isOwn ? false : (written.channelsLast ?? false);
     const actual = sessionLayers({ name: used.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast });

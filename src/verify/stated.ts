@@ -8,11 +8,12 @@ import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import { evaluateLayer } from '../model/ops/evaluate.js';
 import { inferMap, type ValueType } from '../model/ops/index.js';
+import { listed } from '../words.js';
 import { Allowance } from './allowance.js';
 import { isSingleActivation } from './causes/activations.js';
 import { readStated, type Stated } from './causes/as-stated.js';
 import { reportOf } from './causes/explain.js';
-import { errorOf, type Segment, scaleOf } from './causes/segment.js';
+import { allValues, errorOf, type Segment, scaleOf } from './causes/segment.js';
 import { tryCauses } from './causes/trial.js';
 import type { CauseReport, TrialReport } from './report.js';
 import type { Subject } from './subject.js';
@@ -97,20 +98,23 @@ async function otherEpsilon({ layers }: LayerMap, written: WrittenModel, stated:
   return null;
 }
 
-/** What several layers of the file make together is not looked at: which of them stand for one of the source's, names alone do not tell. */
+/** Activations of the file that follow one another are looked at together; where others are among them, names alone do not tell what stands for which. */
 async function statedOtherwise(
   { values }: Segment,
   layer: Layer,
   stated: Stated,
   allowed: number,
 ): Promise<{ readonly made: Value; readonly what: string } | null> {
-  const own = stated.alone(layer);
-  if (!own || !isSingleActivation(own)) return null;
+  const own = stated.chain(layer);
+  const [first, ...more] = own;
+  if (!first || !own.every(isSingleActivation)) return null;
   const ramp = values.get(layer.inputs[0]!)!;
   try {
-    const [[base], [made]] = [await evaluateLayer(layer, [ramp]), await evaluateLayer(own, [ramp])];
+    const [[base], known] = [await evaluateLayer(layer, [ramp]), await allValues(own, new Map([[first.inputs[0]!, ramp]]))];
+    const made = known.get(own.at(-1)!.outputs[0]!);
     if (!base || !made || made.data.length !== base.data.length || errorOf(base, made, scaleOf(base)) <= allowed) return null;
-    const what = own.op === layer.op ? `${own.op} with other settings` : `${own.op} for ${layer.op}`;
+    const ops = listed(own.map(({ op }) => op));
+    const what = more.length === 0 && first.op === layer.op ? `${first.op} with other settings` : `${ops} for ${layer.op}`;
     return { made, what };
   } catch (error) {
     if (!isModelError(error)) throw error;

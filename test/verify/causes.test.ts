@@ -5,14 +5,22 @@ import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { verdictGlance } from '../../src/report/verdict.js';
+import { fits } from '../../src/verify/causes/fitted.js';
 import type { Report } from '../../src/verify/report.js';
 import { verifyConversion } from '../../src/verify/verify.js';
 import { faultsFor } from './faults/any-net.js';
 import { type Subject, scoreFault, subjectOf, verifyEdited as verify, writtenOnnx } from './faults/catalogue.js';
 import { FAMILIES } from './faults/families.js';
 import { branchedNet, modelOf } from './faults/nets.js';
-import { all, attribute, change, changeBytes, changeOp, type Edit, nodeOf, rearrange, skipNode } from './faults/onnx-edit.js';
+import { all, attribute, change, changeBytes, changeOp, constant, type Edit, nodeOf, rearrange, skipNode } from './faults/onnx-edit.js';
+import { mapOf, tensor } from './small-files.js';
 
+const statistics = {
+  scale: tensor('s', [3], [1, 2, 0.5]),
+  bias: tensor('b', [3], [0.1, 0.2, -0.3]),
+  mean: tensor('m', [3], [0.5, -0.5, 0.1]),
+  variance: tensor('v', [3], [1, 0.5, 2]),
+};
 const map = branchedNet();
 let subject: Subject;
 beforeAll(async () => {
@@ -54,6 +62,46 @@ describe('the cause of a mismatch', () => {
     expect(cause).toMatchObject({ layer: 'pool2' });
     expect(cause!.explainedBy[0]).toMatchObject({ kind: 'activation-missing', layer: 'relu2' });
     expect(cause!.message).toContain('(in "relu2")');
+  });
+
+  it('is what a node does behind a layer that is as it should be', async () => {
+    const { cause } = await verify(subject, (graph) => {
+      const owner = nodeOf(graph, 'bn1');
+      const [output] = owner.output!;
+      owner.output = ['bn1_whole'];
+      const input = ['bn1_whole', constant(graph, 'low', [-0.3]), constant(graph, 'high', [0.2])];
+      graph.node!.splice(graph.node!.indexOf(owner) + 1, 0, schema.NodeProto.create({ name: 'bn1_cut', opType: 'Clip', input, output: [output!] }));
+    });
+    expect(cause!.explainedBy[0]).toMatchObject({
+      kind: 'operator',
+      layer: 'bn1',
+      what: expect.stringMatching(/Clip \("cut"\) for BatchNorm|BatchNorm.*, Clip/),
+    });
+  });
+
+  it('is a rounding to float16 although some values lie between two', () => {
+    const narrower = fits.find(({ what }) => what === 'what it makes rounded to float16')!;
+    const value = (data: readonly number[]) => ({ shape: [1, data.length], data: Float64Array.from(data), dtype: 'float32' as const });
+    // Halfway between 1 and the next float16, and a little above as a runtime has it.
+    const [base, target] = [value([1 + 2 ** -11, 0.3]), value([1 + 2 ** -10, 0.300048828125])];
+    expect([...narrower.made(base, target)!.data]).toEqual([...target.data]);
+    expect(narrower.made(base, value([1 + 2 ** -10, 0.3]))).toBeNull();
+    expect(narrower.made(target, target)).toBeNull();
+  });
+
+  it('is not what gives no number for every input, where the file does for one', async () => {
+    const net = mapOf(
+      [
+        { name: 'norm', op: 'BatchNormalization', inputs: ['x'], outputs: ['h'], attributes: { epsilon: 1e-5 }, weights: statistics },
+        { name: 'y', op: 'Relu', inputs: ['h'], outputs: ['y'] },
+      ],
+      [{ name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3], layout: 'other' }],
+      [{ name: 'y', value: 'y', dtype: 'float32', shape: ['N', 3], layout: 'other' }],
+    );
+    const fault = faultsFor(net).find(({ kind }) => kind === 'no number where the input is zero')!;
+    const { cause } = await verify(await subjectOf(net), fault.edit);
+    expect(cause!.message).toContain('no number, or an infinite one, where the source has numbers');
+    expect(cause!.message).not.toContain('variance');
   });
 
   it.each(['input shifted', 'input clipped at 10', 'pixels read as signed bytes', 'no number where the input is zero', 'rows of a batch reversed'])(

@@ -87,6 +87,31 @@ describe('how much work a sample is', () => {
     for (const batch of ['N', 1, 5]) expect(multiplications(map([batch, 10, 8], [product]))).toBe(10 * 8 * 16);
   });
 
+  it('counts free sizes, and those that follow from them, as they are fed', () => {
+    const picture = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 'h', 'w'], layout: 'nchw' } as const;
+    const conv = (name: string, x: string, channels: readonly [number, number]) =>
+      makeLayer({
+        name,
+        op: 'Conv',
+        inputs: [x],
+        outputs: [name],
+        attributes: { strides: [4, 4], kernel_shape: [4, 4] },
+        weights: { kernel: constantTensor('k', 'float32', [...channels, 4, 4], new Uint8Array(64 * channels[0] * channels[1]), { file: 'f' }) },
+      });
+    const net = (window: number) => [
+      conv('a', 'x', [8, 3]),
+      conv('b', 'a', [5, 8]),
+      makeLayer({ name: 'c', op: 'MaxPool', inputs: ['b'], outputs: ['c'], attributes: { kernel_shape: [window, window] } }),
+    ];
+    // 32 x 32 become 8 x 8 and 2 x 2; a window of 4 needs 64 x 64.
+    for (const [window, times] of [
+      [2, 1],
+      [4, 4],
+    ] as const) {
+      expect(multiplications({ ...emptyMap, inputs: [picture], layers: net(window) })).toBe(times * (8 * 8 * 8 * 3 * 16 + 2 * 2 * 5 * 8 * 16));
+    }
+  });
+
   it('counts products of two values', () => {
     const turned = makeLayer({ name: 'b', op: 'Transpose', inputs: ['x'], outputs: ['b'], attributes: { perm: [0, 2, 1] } });
     const scores = makeLayer({ name: 'c', op: 'MatMul', inputs: ['x', 'b'], outputs: ['c'] });

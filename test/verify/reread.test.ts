@@ -6,7 +6,7 @@ import { toArray } from '../../src/verify/array.js';
 import { roundToHalf } from '../../src/verify/half.js';
 import { widenedMap } from '../../src/verify/narrowing.js';
 import { rereadModel } from '../../src/verify/written/reread.js';
-import { mapOf, tensor } from './small-files.js';
+import { mapOf, tensor, verifyWrittenMap, written } from './small-files.js';
 
 it('of several layers of the file that have a weight of the size, the one with the operator of the map gives it', () => {
   const port = (name: string) => ({ name, value: name, dtype: 'float32', shape: ['N', 2], layout: 'other' }) as const;
@@ -60,4 +60,60 @@ it('numbers of a function are not rounded where the weights of a file are', asyn
   const { layers } = widenedMap(source, { ...written, weight: ({ name }) => (name === 'a' ? { tensor: half } : undefined) });
   const values = await Promise.all(layers.map(async ({ weights }) => (await toArray(weights.operand!)).data[0]));
   expect(values).toEqual([roundToHalf(third), roundToHalf(third), third]);
+});
+
+/** A small net for pictures, with one of its layers otherwise. */
+function pictureNet(pads: readonly number[]) {
+  const layer = (name: string, op: string, input: string, more: object = {}) => ({ name, op, inputs: [input], outputs: [name], ...more });
+  const conv = (name: string, input: string, channels: readonly [number, number], border: readonly number[]) =>
+    layer(name, 'Conv', input, {
+      attributes: { pads: border },
+      weights: { kernel: tensor(`${name}/kernel`, [...channels, 3, 3]), bias: tensor(`${name}/bias`, [channels[0]]) },
+    });
+  return mapOf(
+    [
+      conv('conv1', 'x', [4, 3], [1, 1, 1, 1]),
+      layer('relu1', 'Relu', 'conv1'),
+      conv('conv2', 'relu1', [5, 4], pads),
+      layer('relu2', 'Relu', 'conv2'),
+      layer('flat', 'Flatten', 'relu2', { attributes: { axis: 1 } }),
+      layer('flat/Relu', 'Relu', 'flat'),
+      layer('dense', 'Gemm', 'flat/Relu', { weights: { kernel: tensor('dense/kernel', [2, 180]) } }),
+    ],
+    [{ name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 6, 6], layout: 'nchw' }],
+    [{ name: 'dense', value: 'dense', dtype: 'float32', shape: ['N', 2], layout: 'other' }],
+  );
+}
+
+it.each(['keras-h5', 'keras-v3', 'caffe'])('layers of a %s file are compared one by one, and the one that is wrong is named', async (to) => {
+  const net = pictureNet([1, 1, 1, 1]);
+  const options = { samples: 2, layers: true };
+  const right = await verifyWrittenMap(net, await written(net, to), options, to);
+  expect(right.verdict).toBe('match');
+  // What is flattened lies in another order where channels are last.
+  const flattened = to === 'caffe' ? ['flat', 'flat/Relu'] : [];
+  expect(right.layers!.map(({ layer }) => layer)).toEqual(['conv1', 'relu1', 'conv2', 'relu2', ...flattened, 'dense']);
+  const wrong = await verifyWrittenMap(net, await written(pictureNet([2, 1, 0, 1]), to), options, to);
+  expect([wrong.verdict, wrong.firstDifference?.layer]).toEqual(['mismatch', 'conv2']);
+  expect(wrong.cause?.message).toMatch(to === 'caffe' ? /"conv2": explained by: Conv \("p/ : /"conv2": explained by: pads \[2,1,0,1\] for \[1,1,1,1\]/);
+});
+
+it('of layers that a file has under one name the last is shown, where nothing else reads the others', () => {
+  const port = (name: string, shape: readonly (number | string)[]) => ({ name, value: name, dtype: 'float32', shape, layout: 'other' }) as const;
+  const step = (name: string, x: string) => ({ name, op: 'Relu', inputs: [x], outputs: [name] });
+  const ports = [[port('x', ['N', 2])], [port('end', ['N', 2])]] as const;
+  const source = mapOf([step('a', 'x'), step('a/b', 'a'), step('end', 'a/b')], ...ports);
+  const shown = (layers: readonly ReturnType<typeof step>[]) => {
+    const model = rereadModel(mapOf(layers, ...ports), 'keras-v3', source.layers);
+    return source.layers.map((layer) => [model.valueOf(layer), model.ownValueOf!(layer)]);
+  };
+  expect(shown([step('a_pad', 'x'), step('a', 'a_pad'), step('a_b', 'a'), step('a_b/Flatten', 'a_b'), step('end', 'a_b/Flatten')])).toEqual([
+    ['a', 'a'],
+    ['a_b', 'a_b/Flatten'],
+    ['end', 'end'],
+  ]);
+  expect(shown([step('a', 'x'), step('a/c', 'a'), step('a_b', 'a'), step('end', 'a_b')]).slice(0, 2)).toEqual([
+    [undefined, undefined],
+    ['a_b', 'a_b'],
+  ]);
 });

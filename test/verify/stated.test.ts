@@ -40,6 +40,25 @@ it('ReLU6 for ReLU, and a ReLU clipped at 20, in an ONNX file', async () => {
   }
 });
 
+it('a Clip behind another activation, in a layer that the source has not', async () => {
+  const map = behindSigmoid('LeakyRelu', { alpha: 0.1 });
+  const files = await written(map);
+  for (const [low, high, verdict] of [
+    [-20, 20, 'mismatch'],
+    [-1e9, 1e9, 'match'],
+  ] as const) {
+    const edited = editOnnx(files['net.onnx']!, (graph) => {
+      const [output] = nodeOf(graph, 'act').output!;
+      nodeOf(graph, 'act').output = ['whole'];
+      const input = ['whole', constant(graph, 'low', [low]), constant(graph, 'high', [high])];
+      graph.node!.push({ name: 'cut', opType: 'Clip', input, output: [output!] } as (typeof graph.node)[number]);
+    });
+    const report = await verifyWrittenMap(map, { 'net.onnx': edited });
+    expect(report.verdict).toBe(verdict);
+    if (verdict === 'mismatch') expect(report.firstDifference?.message).toContain('LeakyRelu, Clip for LeakyRelu');
+  }
+});
+
 it('the same in TensorFlow.js files of both kinds', async () => {
   const map = behindSigmoid('Relu');
   for (const [format, edit] of [

@@ -20,6 +20,11 @@ export interface Stated {
   whole(suspect: Suspect): Cause[];
   /** The file's layer of the very name, where it stands alone in the place of the source's. */
   alone(layer: Layer): Layer | undefined;
+  /**
+   * The file's layers in the place of one of the source, each of which reads what the one before it makes and nothing else does; with those behind
+   * them that stand in the place of none. Empty where they lie otherwise.
+   */
+  chain(layer: Layer): readonly Layer[];
   /** Layers of the source that the file's layer reads, at once or through what the source has not. */
   readBy(layer: Layer): readonly Layer[];
 }
@@ -33,6 +38,9 @@ export async function readStated({ files, format }: WrittenTarget, map: LayerMap
     return null;
   }
 }
+
+/** What is said of all that the file computes in a layer's place. */
+export const STATED_WHOLE: ReadonlySet<string> = new Set(['operator', 'wiring', 'inserted']);
 
 /** By what a mistake in an attribute is called elsewhere. */
 const KINDS: Readonly<Record<string, string>> = { strides: 'stride', pads: 'padding', auto_pad: 'padding', dilations: 'dilation', kernel_shape: 'window' };
@@ -52,6 +60,9 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
     groups.set(owner.name, [...(groups.get(owner.name) ?? []), layer]);
   }
   const makers = makersOf(file.layers);
+  const readers = new Map<string, Layer[]>();
+  for (const layer of file.layers) for (const value of layer.inputs) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const given = new Set(file.outputs.map(({ value }) => value));
   const ports = new Map(file.inputs.map(({ value }, i) => [value, map.inputs[i]?.value]));
 
   /** The file's layers in the place of one of the source, what the source has not before them, and what flows into all of these. */
@@ -84,14 +95,27 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
       const [own, ...more] = groups.get(layer.name) ?? [];
       return more.length === 0 && own?.name === nameOf(layer) ? own : undefined;
     },
+    chain(layer) {
+      const found = [...(groups.get(layer.name) ?? [])];
+      for (let last = found.at(-1); last; last = found.at(-1)) {
+        const [next, ...more] = readers.get(last.outputs[0]!) ?? [];
+        if (!next || more.length > 0 || owners.has(next) || given.has(last.outputs[0]!)) break;
+        found.push(next);
+      }
+      const isNext = ({ inputs, outputs }: Layer, i: number) =>
+        inputs.length === 1 &&
+        outputs.length === 1 &&
+        (i === 0 || inputs[0] === found[i - 1]!.outputs[0]) &&
+        (i === found.length - 1 || readers.get(outputs[0]!)?.length === 1);
+      return found.every(isNext) ? found : [];
+    },
     readBy(layer) {
       const read = new Set(placeOf(layer).read.map(inSource));
       return map.layers.filter(({ outputs }) => outputs.some((value) => read.has(value)));
     },
     settings({ layer }) {
-      const own = groups.get(layer.name) ?? [];
-      const [stated] = own;
-      if (!stated || own.length > 1 || stated.op !== layer.op) return [];
+      const stated = asOne(groups.get(layer.name) ?? []);
+      if (stated?.op !== layer.op) return [];
       const changed = Object.keys({ ...layer.attributes, ...stated.attributes }).filter((name) => differs(layer.attributes[name], stated.attributes[name]));
       const causeOf = (names: readonly string[]): Cause => ({
         kind: KINDS[names[0]!] ?? names[0]!.replaceAll('_', '-'),
@@ -144,9 +168,22 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
   };
 }
 
+/** What stands alone; a padding of zeros and the convolution behind it are one that pads itself. */
+function asOne([first, second, ...more]: readonly Layer[]): Layer | undefined {
+  if (!second) return first;
+  const { pads, mode, value = 0 } = first!.attributes;
+  const own = second.attributes.pads;
+  const isPadded = first!.op === 'Pad' && mode === 'constant' && value === 0 && Object.keys(first!.weights).length === 0;
+  if (more.length > 0 || !isPadded || second.op !== 'Conv' || second.inputs[0] !== first!.outputs[0] || !Array.isArray(pads) || !Array.isArray(own)) return;
+  const axes = own.length / 2;
+  const inner = pads.filter((_, i) => i % (axes + 2) >= 2);
+  return inner.length === own.length ? withAttributes(second, { pads: own.map((size, i) => size + inner[i]) }) : undefined;
+}
+
 /** A layer of the file by its operator, and by what its name says more than that of the one in whose place it stands. */
-function called({ op, name }: Layer, layer: Layer): string {
-  return name.startsWith(`${layer.name}/`) ? `${op} ("${name.slice(layer.name.length + 1)}")` : op;
+function called({ op, name, attributes: { min, max } }: Layer, layer: Layer): string {
+  const said = op === 'Clip' ? `${op} (at ${[min, max].filter(Number.isFinite).join(' and ')})` : op;
+  return name.startsWith(`${layer.name}/`) ? `${said} ("${name.slice(layer.name.length + 1)}")` : said;
 }
 
 /** Whether a setting that the file states is another one. What it leaves out is as it was. */

@@ -22,7 +22,7 @@ import type { RunSample } from '../samples.js';
 import type { Feeds } from '../side.js';
 import type { Subject } from '../subject.js';
 import type { Tolerances } from '../tolerance.js';
-import { readStated, type Stated } from './as-stated.js';
+import { readStated, STATED_WHOLE, type Stated } from './as-stated.js';
 import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaled, scaleOf } from './segment.js';
 import { tryStored } from './stored.js';
 import { type Findings, type TrialLimits, tryCauses } from './trial.js';
@@ -227,8 +227,11 @@ async function tryBefore(place: Place, layer: Layer, feeds: readonly Feeds[], li
     const { segment, found } = await segmentOf(place, layer, feed, before);
     targets.push({ segment, target: found });
   }
-  const findings = await tryCauses(targets, { ...limits, suspects });
-  return isUntold(findings) ? null : findings;
+  const findings = await tryCauses(targets, { ...limits, suspects, stated: place.stated });
+  if (!isUntold(findings)) return findings;
+  // What the file itself says is no fit.
+  const explained = findings.explained.filter(({ kind }) => STATED_WHOLE.has(kind));
+  return explained.length > 0 ? { ...findings, explained, isFitted: false } : null;
 }
 
 /**

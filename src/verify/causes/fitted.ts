@@ -6,9 +6,12 @@ import { mapValue, type Value } from '../../model/ops/array.js';
 import { elementCount } from '../../model/tensor.js';
 import { listed } from '../../words.js';
 import { picked } from './edit.js';
+import { NARROWER } from './precision.js';
 
 /** Beside the largest value: what is this near is the same. */
 const SAME = 1e-4;
+/** Of the same: what right answers are apart in float32. */
+const ROUNDING = 1e-6;
 
 export interface Fit {
   readonly kind: string;
@@ -27,6 +30,18 @@ export const fits: readonly Fit[] = [
     made: (value, target) =>
       lost(value, target) > 0 ? { ...value, data: value.data.map((x, i) => (Number.isFinite(target.data[i]) ? x : target.data[i]!)) } : null,
   },
+  ...NARROWER.map(
+    ([, what, of]): Fit => ({
+      kind: 'narrower-value',
+      what: `what it makes ${what}`,
+      made(value, target) {
+        if (!target.data.every((x) => of(x) === x) || value.data.every((x) => of(x) === x)) return null;
+        // Between two of them a rounding before decides.
+        const least = ROUNDING * scaleOf(value.data);
+        return { ...value, data: value.data.map((x, i) => (target.data[i]! >= of(x - least) && target.data[i]! <= of(x + least) ? target.data[i]! : of(x))) };
+      },
+    }),
+  ),
   {
     kind: 'channels-permuted',
     what: 'channels in another order',

@@ -27,6 +27,9 @@ const FORMS: readonly (readonly [kind: string, what: string, of: (value: number)
   ['byte-order', 'with the bytes of each value in the other order', otherEnd],
 ];
 
+/** What values are rounded to by whoever computes, or hands on, narrower ones. */
+export const NARROWER = FORMS.slice(0, 2);
+
 export const storage: Family = function* ({ layer }) {
   const held = Object.entries(layer.weights).filter(([, { shape }]) => elementCount(shape) <= MOST_HELD);
   for (const [role, tensor] of held) {
@@ -44,7 +47,7 @@ export const storage: Family = function* ({ layer }) {
       layer: withWeights(layer, { [role]: quantised(tensor, true, 7) }),
     };
   }
-  for (const [kind, what, of] of FORMS.slice(0, 2)) {
+  for (const [kind, what, of] of NARROWER) {
     const weights = Object.fromEntries(held.map(([role, tensor]) => [role, mapped(tensor, of)]));
     if (held.length > 1) yield { kind, what: `all weights ${what}`, layer: withWeights(layer, weights) };
     yield { kind: 'narrower-value', what: `what it makes ${what}`, made: (x) => mapValue(x, of) };

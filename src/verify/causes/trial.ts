@@ -77,7 +77,9 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
     }
   }
   let best = explained;
-  for (const sample of best.length > 1 ? more : []) {
+  // Where all that was found is no number, whatever gives none explains it: there the other inputs decide.
+  const isBlind = !target.data.some(Number.isFinite);
+  for (const sample of best.length > 1 || isBlind ? more : []) {
     const again = await allValues(sample.segment.layers, sample.segment.values);
     const own = again.get(sample.segment.layers.at(-1)!.outputs[0]!)!;
     const kept: typeof explained = [];
@@ -87,7 +89,7 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
       const error = cause?.what === each.what ? await trial!.errorWith(cause) : each.error;
       if (error !== null && error <= limits.allowed) kept.push({ ...each, error: Math.max(each.error, error) });
     }
-    if (kept.length > 0) best = kept;
+    if (kept.length > 0 || isBlind) best = kept;
   }
   if (best.length === 0) {
     const fitted = await fitInput(samples, limits.allowed);
@@ -114,14 +116,16 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
   return { error: before, isFitted: false, explained: named(best), tried, isCut, channels };
 }
 
-/** Where no mistake that is known explains it: whether the file states something else in the layer's place, and that does. */
+/** Where no mistake that is known explains it: whether the file states something else in the place of a layer, the last one where none is suspected, and that does. */
 async function statedWhole(segment: Segment, known: ReadonlyMap<string, Value>, target: Value, base: Value, limits: TrialLimits): Promise<Explained[]> {
-  const layer = segment.layers.at(-1)!;
-  const trial = limits.stated && limits.suspects?.has(layer) !== false ? prepare(segment, layer, known, target, base) : null;
+  const { stated, suspects = new Set([segment.layers.at(-1)!]) } = limits;
   const explained: Explained[] = [];
-  for (const cause of trial ? limits.stated!.whole(trial.suspect) : []) {
-    const error = await trial!.errorWith(cause);
-    if (error !== null && error <= limits.allowed) explained.push({ kind: cause.kind, what: cause.what, layer: layer.name, error });
+  for (const layer of stated ? suspects : []) {
+    const trial = segment.layers.includes(layer) ? prepare(segment, layer, known, target, base) : null;
+    for (const cause of trial ? stated!.whole(trial.suspect) : []) {
+      const error = await trial!.errorWith(cause);
+      if (error !== null && error <= limits.allowed) explained.push({ kind: cause.kind, what: cause.what, layer: layer.name, error });
+    }
   }
   return explained;
 }

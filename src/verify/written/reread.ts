@@ -5,10 +5,12 @@
  * looked for under its layer's name first by role and then by its size.
  */
 import type { FileSet } from '../../bytes/file-set.js';
+import { isClosedGroup, layerGroup } from '../../model/groups.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { elementCount, isNumber, permute, reshape, sliceAxis, type Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import { validName } from '../../writers/tfjs/valid-name.js';
+import { ARRANGING, mapShapes } from '../layer-source.js';
 import { negatedTensor } from './tfjs-orient.js';
 import type { WrittenModel } from './written.js';
 
@@ -26,6 +28,8 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
     const owner = ownerOf(layer.name, taken);
     owned.set(owner, [...(owned.get(owner) ?? []), layer]);
   }
+  const channelsLast = !CHANNELS_FIRST.has(format);
+  const shows = valuesShown(layers, map, owned, (layer) => names.get(layer)!, channelsLast);
   const layouts = new Map([...map.inputs, ...map.outputs].map(({ name, layout }) => [name, layout]));
   const used = new Map<Layer, Set<Tensor>>();
   return {
@@ -61,8 +65,52 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
       taken.add(found);
       return { tensor: reshape(found, source.shape) };
     },
-    valueOf: () => undefined,
+    channelsLast,
+    valueOf(layer) {
+      const name = names.get(layer);
+      const shown = shows.get(layer);
+      // A runtime shows what a layer of the format makes, whose last one it must be.
+      return shown && name !== undefined && layerGroup(map, name).at(-1) === shown ? name : shown?.name;
+    },
+    ownValueOf: (layer) => shows.get(layer)?.name,
   };
+}
+
+const CHANNELS_FIRST: ReadonlySet<string> = new Set(['caffe', 'onnx', 'pytorch']);
+
+/**
+ * The file's layer that makes what each layer of the map makes: the last of those under its name, where nothing else reads the others.
+ *
+ * Where channels are last, what is flattened has its elements in another order than the map has them, up to the next layer that has them multiplied by
+ * a matrix or takes them together: there no layer stands for one of the map.
+ */
+function valuesShown(
+  layers: readonly Layer[],
+  map: LayerMap,
+  owned: ReadonlyMap<string, readonly Layer[]>,
+  nameOf: (layer: Layer) => string,
+  isTurned: boolean,
+): ReadonlyMap<Layer, Layer> {
+  const shapes = mapShapes(map);
+  /** Whether axes of a value could be exchanged without its shape telling. */
+  const isAmbiguous = ({ outputs: [value] }: Layer) => {
+    const [, ...inner] = shapes.get(value!) ?? [];
+    return isTurned && inner.length === 2 && inner[0] === inner[1];
+  };
+  const shown = new Map<Layer, Layer>();
+  const arranged = new Set<string>();
+  for (const layer of layers) {
+    if (isTurned && (ARRANGING.has(layer.op) || (!layer.weights.kernel && layer.inputs.some((value) => arranged.has(value))))) {
+      for (const value of layer.outputs) arranged.add(value);
+      continue;
+    }
+    const group = owned.get(nameOf(layer)) ?? [];
+    const last = group.at(-1);
+    // What turns a value at the end of a group leaves it as the next one wants it, which need not be as the map has it.
+    const isArranged = isTurned && last !== undefined && last.op !== 'Flatten' && ARRANGING.has(last.op);
+    if (isClosedGroup(group, map) && !isArranged && !isAmbiguous(last!)) shown.set(layer, last!);
+  }
+  return shown;
 }
 
 const tailOf = ({ name }: Tensor) => name.slice(name.lastIndexOf('/') + 1);

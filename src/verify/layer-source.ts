@@ -70,12 +70,14 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
  *
  * @param nameOf its name of what a layer makes, where it shows it
  * @param outputOf its name of an output of the map
+ * @param standsFor whether an output shows what its layer makes although the file does not keep that layer apart
  */
 export function writtenNames(
   map: LayerMap,
   nameOf: WrittenModel['valueOf'],
   session: Session,
   outputOf: (port: Port) => string | undefined,
+  standsFor: (port: Port) => boolean = () => false,
 ): Map<Layer, string> {
   const inner = new Set(session.intermediates);
   const names = new Map<Layer, string>();
@@ -83,7 +85,7 @@ export function writtenNames(
     const name = nameOf(layer);
     const port = map.outputs.find(({ value }) => layer.outputs[0] === value);
     if (name !== undefined && inner.has(name)) names.set(layer, name);
-    else if (name !== undefined && port) {
+    else if (port && (name !== undefined || standsFor(port))) {
       const shown = outputOf(port);
       if (shown !== undefined) names.set(layer, shown);
     }

@@ -2,7 +2,7 @@
 import { closingOnError } from '../bytes/closing.js';
 import { isModelError } from '../errors.js';
 import type { EditedMap } from '../model/edited.js';
-import type { LayerMap, ModelFile } from '../model/layer-map.js';
+import type { LayerMap, ModelFile, Port } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
 import { isLarge } from './effort.js';
 import type { EngineModel, Session } from './engine.js';
@@ -59,7 +59,10 @@ export async function withLayers<T>(
   try {
     const { feed, outputOf } = adaptPorts(session, map, written.layoutOf, { keepsOrder: isWrittenFrom(map, written), names: written.ports });
     const shapes = mapShapes(map);
-    const names = writtenNames(map, (used.isOwn && written.ownValueOf) || written.valueOf, session, outputOf);
+    // What a file of Keras has lost at its end, or another tool's has as one node of several, shows nowhere else. Our evaluator has outputs in the port's layout.
+    const keepsAll = written.keepsEveryLayer && written.isOurs;
+    const standsFor = ({ shape, layout }: Port) => !keepsAll && (shape.length < 3 || (!used.isOwn && (layout !== 'other' || !written.channelsLast)));
+    const names = writtenNames(map, (used.isOwn && written.ownValueOf) || written.valueOf, session, outputOf, standsFor);
     // Our evaluator shows what flows in the map that the file is read to, whose layers have the names of the file's.
     const channelsLast = used.isOwn ? false : (written.channelsLast ?? false);
     const actual = sessionLayers({ name: used.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast });

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { openModel } from '../../src/readers/open.js';
 import { verdictGlance } from '../../src/report/verdict.js';
 import { fits } from '../../src/verify/causes/fitted.js';
 import type { Report } from '../../src/verify/report.js';
@@ -13,7 +14,7 @@ import { type Subject, scoreFault, subjectOf, verifyEdited as verify, writtenOnn
 import { FAMILIES } from './faults/families.js';
 import { branchedNet, modelOf } from './faults/nets.js';
 import { all, attribute, change, changeBytes, changeOp, constant, type Edit, nodeOf, rearrange, skipNode } from './faults/onnx-edit.js';
-import { mapOf, tensor } from './small-files.js';
+import { attributes, mapOf, node, onnxBytes, port, spread, tensor, verifyWrittenMap } from './small-files.js';
 
 const statistics = {
   scale: tensor('s', [3], [1, 2, 0.5]),
@@ -79,8 +80,29 @@ describe('the cause of a mismatch', () => {
     });
   });
 
+  it('is the order of gates in a node that is read as many layers', async () => {
+    const [inputs, units] = [3, 4];
+    const weights = (order: readonly number[]) => {
+      const gates = (size: number, low: number) => {
+        const values = spread(4 * units * size, low, 1);
+        return order.flatMap((gate) => values.slice(gate * units * size, (gate + 1) * units * size));
+      };
+      return [tensor('W', [1, 4 * units, inputs], gates(inputs, -1)), tensor('R', [1, 4 * units, units], gates(units, -0.8))];
+    };
+    const file = async (order: readonly number[]) =>
+      onnxBytes({
+        nodes: [node('LSTM', ['x', 'W', 'R'], ['y'], { hidden_size: attributes.int(units) })],
+        inputs: [port('x', [5, 1, inputs])],
+        outputs: [port('y', [5, 1, 1, units])],
+        weights: weights(order),
+      });
+    const source = await (await openModel(memoryFileSet({ 'net.onnx': await file([0, 1, 2, 3]) }, 'net.onnx'))).map();
+    const { cause } = await verifyWrittenMap(source, { 'net.onnx': await file([0, 2, 1, 3]) });
+    expect(cause!.message).toContain('/inputs": explained by: kernel: channels in another order: 4 blocks of 4, in the order 0, 2, 1, 3');
+  });
+
   it('is a rounding to float16 although some values lie between two', () => {
-    const narrower = fits.find(({ what }) => what === 'what it makes rounded to float16')!;
+    const narrower = fits.find(({ what }) => what === 'values rounded to float16')!;
     const value = (data: readonly number[]) => ({ shape: [1, data.length], data: Float64Array.from(data), dtype: 'float32' as const });
     // Halfway between 1 and the next float16, and a little above as a runtime has it.
     const [base, target] = [value([1 + 2 ** -11, 0.3]), value([1 + 2 ** -10, 0.300048828125])];

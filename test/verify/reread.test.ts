@@ -1,6 +1,7 @@
 /** Weights of files that our reader reads back, of which several layers may stand for one of the map's. */
 import { expect, it } from 'vitest';
 import { castTensor } from '../../src/model/cast.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, type Tensor } from '../../src/model/tensor.js';
 import { toArray } from '../../src/verify/array.js';
 import { roundToHalf } from '../../src/verify/half.js';
@@ -96,6 +97,16 @@ it.each(['keras-h5', 'keras-v3', 'caffe'])('layers of a %s file are compared one
   const wrong = await verifyWrittenMap(net, await written(pictureNet([2, 1, 0, 1]), to), options, to);
   expect([wrong.verdict, wrong.firstDifference?.layer]).toEqual(['mismatch', 'conv2']);
   expect(wrong.cause?.message).toMatch(to === 'caffe' ? /"conv2": explained by: Conv \("p/ : /"conv2": explained by: pads \[2,1,0,1\] for \[1,1,1,1\]/);
+});
+
+it('an activation that a Keras file has lost at its end is missing', async () => {
+  const net = (isWhole: boolean) => {
+    const map = pictureNet([1, 1, 1, 1]);
+    const end = makeLayer({ name: 'end', op: 'Sigmoid', inputs: ['dense'], outputs: ['end'] });
+    return isWhole ? { ...map, layers: [...map.layers, end], outputs: [{ ...map.outputs[0]!, value: 'end' }] } : map;
+  };
+  const report = await verifyWrittenMap(net(true), await written(net(false), 'keras-v3'), {}, 'keras-v3');
+  expect([report.verdict, report.cause?.message]).toEqual(['mismatch', expect.stringContaining('layer "end": explained by: Sigmoid missing')]);
 });
 
 it('of layers that a file has under one name the last is shown, where nothing else reads the others', () => {

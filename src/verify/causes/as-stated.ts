@@ -9,6 +9,7 @@ import { openModel } from '../../readers/open.js';
 import { listed } from '../../words.js';
 import type { WrittenTarget } from '../options.js';
 import { nameIn, ownerOf } from '../written/reread.js';
+import type { WrittenWeight } from '../written/written.js';
 import { type Cause, type Suspect, withAttributes } from './cause.js';
 import { allValues } from './segment.js';
 import { shown } from './settings.js';
@@ -25,6 +26,8 @@ export interface Stated {
    * them that stand in the place of none. Empty where they lie otherwise.
    */
   chain(layer: Layer): readonly Layer[];
+  /** A weight of the file's layer of the very name and operator: several of ours may stand for one node of the file, as those of a recurrent layer do. */
+  weight(layer: Layer, role: string): WrittenWeight | undefined;
   /** Layers of the source that the file's layer reads, at once or through what the source has not. */
   readBy(layer: Layer): readonly Layer[];
 }
@@ -90,10 +93,17 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
     return owner && groups.get(owner.name)!.at(-1) === maker ? owner.outputs[maker.outputs.indexOf(value)] : undefined;
   }
 
+  function alone(layer: Layer): Layer | undefined {
+    const [own, ...more] = groups.get(layer.name) ?? [];
+    return more.length === 0 && own?.name === nameOf(layer) ? own : undefined;
+  }
+
   return {
-    alone(layer) {
-      const [own, ...more] = groups.get(layer.name) ?? [];
-      return more.length === 0 && own?.name === nameOf(layer) ? own : undefined;
+    alone,
+    weight(layer, role) {
+      const own = alone(layer);
+      const tensor = own?.op === layer.op ? own.weights[role] : undefined;
+      return tensor && { tensor };
     },
     chain(layer) {
       const found = [...(groups.get(layer.name) ?? [])];

@@ -208,7 +208,8 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
   for (const { name } of side === 'file' && (findings.isFitted || findings.explained.length === 0) ? segment.layers : []) {
     if (place.allowance.isSpent) break;
     const suspect = map.layers.find((each) => each.name === name)!;
-    const stored = written && (await tryStored({ map, layer: suspect, types, weight: (role) => written.weight(suspect, role) }, place.allowance.part(STEPS)));
+    const weight = (role: string) => written?.weight(suspect, role) ?? stated?.weight(suspect, role);
+    const stored = await tryStored({ map, layer: suspect, types, weight }, place.allowance.part(STEPS));
     if (stored && stored.explained.length > 0) return reportOf(stored, name, { by: 'weights', side });
   }
   return reportOf(findings, layer.name, { by: 'values', side });

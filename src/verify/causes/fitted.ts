@@ -33,7 +33,7 @@ export const fits: readonly Fit[] = [
   ...NARROWER.map(
     ([, what, of]): Fit => ({
       kind: 'narrower-value',
-      what: `what it makes ${what}`,
+      what: `values ${what}`,
       made(value, target) {
         if (!target.data.every((x) => of(x) === x) || value.data.every((x) => of(x) === x)) return null;
         // Between two of them a rounding before decides.
@@ -222,7 +222,20 @@ function describeOrder(order: readonly number[]): string {
   if (order.every((place, i) => place === order.length - 1 - i)) return 'all in reverse';
   const by = order[0]!;
   if (order.every((place, i) => place === (i + by) % order.length)) return `all moved on by ${order.length - by}`;
+  // As of the gates of a recurrent layer.
+  const blocks = Array.from({ length: MOST_BLOCKS - 1 }, (_, i) => i + 2).find((count) => blockOrder(order, count));
+  if (blocks !== undefined) return `${blocks} blocks of ${order.length / blocks}, in the order ${blockOrder(order, blocks)!.join(', ')}`;
   return `${moved.length} of ${order.length} moved`;
+}
+
+const MOST_BLOCKS = 8;
+
+/** The order of so many blocks of channels that lie beside each other in each; null where channels do not move so. */
+function blockOrder(order: readonly number[], count: number): number[] | null {
+  const size = order.length / count;
+  if (!Number.isInteger(size) || size < 2) return null;
+  const blocks = Array.from({ length: count }, (_, i) => order[i * size]! / size);
+  return order.every((place, i) => place === blocks[Math.floor(i / size)]! * size + (i % size)) ? blocks : null;
 }
 
 /** Where the target stops although the values go on, on either side. */

@@ -6,8 +6,10 @@ import { memorySink } from './bytes/byte-sink.js';
 import { memoryFileSet } from './bytes/file-set.js';
 import { encodeNpyHeader } from './containers/npy.js';
 import { isModelError, ModelError } from './errors.js';
+import { layerGroup } from './model/groups.js';
 import type { Layer, LayerMap } from './model/layer-map.js';
 import type { Value } from './model/ops/array.js';
+import { makeLayer, makersOf } from './model/ops/index.js';
 import { toChannelsFirst, toChannelsLast } from './model/ports.js';
 import { constantTensor, type Tensor, tensorBytes } from './model/tensor.js';
 import { openModel } from './readers/open.js';
@@ -57,7 +59,7 @@ async function cutBoth(map: LayerMap, written: LayerMap, placed: PlacedFault, wh
   const starts = new Map(inputs.map(({ value, array }) => [value, startOf(array)]));
   const own = new Map(
     inputs.map(({ value, written: name, array }) => [
-      name ??
+      valueIn(written, name) ??
         insidePort(
           written,
           map.inputs.findIndex((port) => port.value === value),
@@ -66,14 +68,19 @@ async function cutBoth(map: LayerMap, written: LayerMap, placed: PlacedFault, wh
       startOf(array),
     ]),
   );
-  const end = output.place === null ? output.written : insideOutput(written, output.place);
+  const end = endIn(written, map, placed);
   if (end === undefined) throw new ModelError('unsupported', 'the written file does not keep what the layer makes');
   const original = named(
     between(map, starts, output.value),
     inputs.map(({ value }) => value),
     output.value,
   );
-  const cut = named(between(written, own, end), [...own.keys()], end);
+  // A layer that the file has lost gives what flows into it.
+  const passed = `${end}/passed`;
+  const pass = makeLayer({ name: passed, op: 'Identity', inputs: [end], outputs: [passed] });
+  const cut = own.has(end)
+    ? named(between({ ...written, layers: [...written.layers, pass] }, own, passed), [...own.keys()], passed)
+    : named(between(written, own, end), [...own.keys()], end);
   const files = new Map<string, Uint8Array>();
   const arrays = inputs.map(({ array }, i) => tensorOf(inputName(i), array));
   const made = await Promise.all([original, cut].map((net) => onnxOf(net)));
@@ -91,6 +98,22 @@ async function cutBoth(map: LayerMap, written: LayerMap, placed: PlacedFault, wh
   files.set('golden.npz', await npzOf([...arrays.map((tensor) => ({ ...tensor, name: `input:${tensor.name}` })), tensorOf(`output:${OUTPUT}`, placed.wanted)]));
   const note = 'the original written as ONNX gives what the written file does, so what it should give is in golden.npz instead';
   return { files, command: ['written.onnx', '--golden', 'golden.npz'], layers, note };
+}
+
+/** The written file's value in the place of what a layer makes: by its name, as an output of the net, or as what the next layer reads. */
+function endIn(written: LayerMap, map: LayerMap, { output: { value, written: name, place }, readers }: PlacedFault): string | undefined {
+  const found = place === null ? valueIn(written, name) : undefined;
+  if (found !== undefined) return found;
+  const port = place ?? map.outputs.findIndex((each) => each.value === value);
+  if (port >= 0) return insideOutput(written, port);
+  const makers = makersOf(written.layers);
+  return readers.map((reader) => makers.get(valueIn(written, reader.written) ?? '')?.inputs[reader.at]).find((read) => read !== undefined);
+}
+
+/** The value of this name; or, of a node that our reader makes several layers of, what the last of them makes. */
+function valueIn(written: LayerMap, name: string | undefined): string | undefined {
+  if (name === undefined || makersOf(written.layers).has(name) || written.inputs.some(({ value }) => value === name)) return name;
+  return layerGroup(written, name).at(-1)?.outputs[0];
 }
 
 /** The value of an input as the net has it: behind a Transpose, where its users have its channels last. */

@@ -7,6 +7,7 @@ import { memorySource } from '../src/bytes/byte-source.js';
 import { memoryFileSet } from '../src/bytes/file-set.js';
 import { checkBisectFolder } from '../src/cli/bisected.js';
 import { readNpy, readNpz } from '../src/containers/npy.js';
+import type { LayerMap } from '../src/model/layer-map.js';
 import { openModel } from '../src/readers/open.js';
 import type { PlacedFault } from '../src/verify/options.js';
 import { verifyConversion } from '../src/verify/verify.js';
@@ -14,6 +15,8 @@ import { temporaryFolder } from './cli/run-cli.js';
 import { writtenOnnx } from './verify/faults/catalogue.js';
 import { branchedNet, modelOf } from './verify/faults/nets.js';
 import { attribute, beforeOutput, constant, type Edit, editOnnx, rearrange, skipNode } from './verify/faults/onnx-edit.js';
+import { editTfjs } from './verify/faults/tfjs-edit.js';
+import { mapOf, tensor, written } from './verify/small-files.js';
 
 const map = branchedNet();
 let bytes: Uint8Array;
@@ -71,6 +74,44 @@ describe('bisecting', () => {
     });
     expect([...joined.files.keys()]).toContain('inputs.npz');
     expect(await verdictOf(joined.files)).toMatchObject({ verdict: 'mismatch' });
+  });
+
+  it.each([
+    ['keras-v3', 'end', (net: LayerMap) => written({ ...net, layers: net.layers.slice(0, -1), outputs: [{ ...net.outputs[0]!, value: 'conv2' }] }, 'keras-v3')],
+    [
+      'tfjs-graph',
+      'relu',
+      async (net: LayerMap) => editTfjs(await written(net, 'tfjs-graph'), ({ part }) => void Object.assign(part('relu'), { op: 'Identity' })),
+    ],
+  ] as const)('of a %s file that has lost its layer "%s"', async (format, layer, make) => {
+    const conv = (name: string, input: string) => ({
+      name,
+      op: 'Conv',
+      inputs: [input],
+      outputs: [name],
+      weights: { kernel: tensor(`${name}/k`, [3, 3, 1, 1]) },
+    });
+    const port = (name: string, value: string) => ({ name, value, dtype: 'float32', shape: ['N', 3, 4, 4], layout: 'nchw' }) as const;
+    const net = mapOf(
+      [
+        conv('conv1', 'x'),
+        { name: 'relu', op: 'Relu', inputs: ['conv1'], outputs: ['relu'] },
+        conv('conv2', 'relu'),
+        { name: 'end', op: 'Sigmoid', inputs: ['conv2'], outputs: ['end'] },
+      ],
+      [port('x', 'x')],
+      [port('y', 'end')],
+    );
+    const name = format === 'keras-v3' ? 'net.keras' : 'model.json';
+    const target = { files: memoryFileSet(await make(net), name), format };
+    const placed: PlacedFault[] = [];
+    const report = await verifyConversion(
+      { source: { files: target.files }, model: modelOf(net), map: net, target },
+      { onPlaced: (fault) => placed.push(fault) },
+    );
+    expect(report.cause?.explainedBy[0]).toMatchObject({ kind: 'activation-missing', layer });
+    const { files } = await bisect(net, target, placed[0]!);
+    expect(await verdictOf(files)).toMatchObject({ verdict: 'mismatch' });
   });
 
   it('of a wrong weight as well, and of what is done to an output', async () => {

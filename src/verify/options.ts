@@ -40,6 +40,8 @@ export interface PlacedFault {
   readonly fed: readonly FlowingValue[];
   /** What the layer makes; where the file does more to an output, that output's place. */
   readonly output: { readonly value: string; readonly written: string | undefined; readonly place: number | null };
+  /** What the layers behind it make in the file, and which of their inputs it is. */
+  readonly readers: readonly { readonly written: string | undefined; readonly at: number }[];
   /** What it should be, channels-first, and how far off it may be of its scale. */
   readonly wanted: Value;
   readonly allowed: number;

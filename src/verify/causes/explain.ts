@@ -273,12 +273,17 @@ function tell(
   { layer, output, wanted, allowed }: { readonly layer: Layer; readonly output: number | null; readonly wanted: Value; readonly allowed: number },
 ): void {
   const makers = new Map(map.layers.map((each) => [each.outputs[0]!, each] as const));
-  const nameOf = (value: string) => (makers.has(value) ? written?.valueOf(makers.get(value)!) : undefined);
+  // Files are cut as our reader reads them.
+  const nameOf = (value: string) => (makers.has(value) ? (written?.ownValueOf ?? written?.valueOf)?.(makers.get(value)!) : undefined);
   const read = new Set(layers.flatMap(valuesRead));
   onPlaced?.({
     inputs: [...values].filter(([value]) => read.has(value)).map(([value, array]) => ({ value, written: nameOf(value), array })),
     fed: map.inputs.map(({ value }) => ({ value, written: undefined, array: values.get(value)! })),
     output: { value: layer.outputs[0]!, written: nameOf(layer.outputs[0]!), place: output },
+    readers: map.layers.flatMap((reader) => {
+      const at = reader.inputs.indexOf(layer.outputs[0]!);
+      return at < 0 ? [] : [{ written: nameOf(reader.outputs[0]!), at }];
+    }),
     wanted,
     allowed,
   });

@@ -130,6 +130,7 @@ export async function withInner<T>(
         feed: async (fed) => feed(fed),
         names,
         channelsLast: written!.channelsLast ?? false,
+        orderOf: written!.orderOf,
       }),
     });
   } finally {

@@ -44,11 +44,22 @@ export interface SessionLayers {
   readonly names: ReadonlyMap<Layer, string>;
   /** Whether values have their channels last, where their shape leaves it open. */
   readonly channelsLast: boolean;
+  /** The order in which the session has the axes of a layer's value, where the file says it. */
+  readonly orderOf?: WrittenModel['orderOf'];
 }
 
 /** A runtime that was opened with `layers`. */
-export function sessionLayers({ name, shapes, session, feed, names, channelsLast }: SessionLayers): LayerSource {
-  const layers = new Set([...names.keys()].filter(({ op }) => !channelsLast || !ARRANGING.has(op)));
+export function sessionLayers({ name, shapes, session, feed, names, channelsLast, orderOf }: SessionLayers): LayerSource {
+  const layers = new Set([...names.keys()].filter((layer) => !channelsLast || !ARRANGING.has(layer.op) || orderOf?.(layer)));
+  const turned = (layer: Layer, value: NdArray) => {
+    const order = orderOf?.(layer);
+    return order?.length === value.shape.length
+      ? permuteArray(
+          value,
+          order.map((_, axis) => order.indexOf(axis)),
+        )
+      : channelsFirst(value, shapes.get(layer.outputs[0]!), channelsLast);
+  };
   return {
     name,
     layers,
@@ -56,7 +67,7 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
       const fed = await feed(feeds);
       for (const batch of batches(wanted, shapes)) {
         const values = await session.run(fed, [...new Set(batch.map((layer) => names.get(layer)!))]);
-        for (const layer of batch) await see(layer, channelsFirst(values.get(names.get(layer)!)!, shapes.get(layer.outputs[0]!), channelsLast));
+        for (const layer of batch) await see(layer, turned(layer, values.get(names.get(layer)!)!));
       }
     },
   };

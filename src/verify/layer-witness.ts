@@ -65,7 +65,8 @@ export async function withLayers<T>(
     const names = writtenNames(map, (used.isOwn && written.ownValueOf) || written.valueOf, session, outputOf, standsFor);
     // Our evaluator shows what flows in the map that the file is read to, whose layers have the names of the file's.
     const channelsLast = used.isOwn ? false : (written.channelsLast ?? false);
-    const actual = sessionLayers({ name: used.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast });
+    const { orderOf } = used.isOwn ? {} : written;
+    const actual = sessionLayers({ name: used.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast, orderOf });
     const reference = referenceOf(map, widened, options);
     const witness = widened ? null : await openRuntime(toVerify, notes);
     try {

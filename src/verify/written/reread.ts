@@ -128,7 +128,10 @@ const APART: Readonly<Record<string, string>> = { scale: 'Mul', bias: 'Add' };
 
 /** The name of a layer of the map in a file of a format. */
 export function nameIn(format: string, name: string): string {
-  return format === 'caffe' || format === 'onnx' || format === 'pytorch' ? name : validName(name).replaceAll('/', '_');
+  if (format === 'caffe' || format === 'onnx' || format === 'pytorch') return name;
+  const valid = validName(name);
+  // Keras takes a slash for a scope of its own.
+  return format === 'tfjs' || format === 'tfjs-graph' ? valid : valid.replaceAll('/', '_');
 }
 
 /** The layer of the map that a layer of the file belongs to: of its name, or of the longest name that it begins with. */

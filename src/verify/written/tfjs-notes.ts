@@ -16,7 +16,7 @@ export interface FeatureOrder {
 export interface LayerFacts {
   /** Name in the file. */
   readonly node: string;
-  /** Whether a runtime shows what the layer makes with its channels last, or in [batch, features] order. */
+  /** Whether a runtime shows what the layer makes with its channels last, in [batch, features] order, or in that of `order`. */
   readonly shown: boolean;
   /** The order of the axes of what the layer makes, where its channels are not last. */
   readonly order: readonly number[] | null;

@@ -29,6 +29,7 @@ export function notedModel(format: string, notes: TfjsNotes, find: (layer: Layer
       const { node, shown } = notes.layer(layer.name);
       return shown ? node : undefined;
     },
+    orderOf: (layer) => notes.layer(layer.name).order ?? undefined,
   };
 }
 

@@ -47,6 +47,7 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
     partners: new Map([...partners].map(([layer, partner]) => [layer.name, partner.name])),
     weight: (layer, role) => paired.weight(renamed.get(layer) ?? layer, role),
     valueOf: (layer) => paired.valueOf(renamed.get(layer) ?? layer),
+    orderOf: (layer) => paired.orderOf?.(renamed.get(layer) ?? layer),
     ownValueOf: (layer) => (paired.ownValueOf ?? paired.valueOf)(renamed.get(layer) ?? layer),
   };
 }

@@ -61,6 +61,8 @@ export interface WrittenModel {
   worksOut?(layer: Layer, role: string): boolean;
   /** Name under which a runtime shows what the layer makes; undefined where the file does not keep that value apart. */
   valueOf(layer: Layer): string | undefined;
+  /** The axes of the map's value that a runtime shows, in its order, where that is not the usual one: see `channelsLast`. */
+  orderOf?(layer: Layer): readonly number[] | undefined;
   /** The same as our evaluator shows it, which runs what our reader reads of the file; as `valueOf` where left out. */
   ownValueOf?(layer: Layer): string | undefined;
   /** Formats without wiring: all tensors, under the names that they are stored under. */

@@ -18,7 +18,7 @@ export interface LayerNote {
   readonly node?: string;
   /** The order in which the file has the axes of what the layer makes. */
   readonly order?: readonly number[];
-  /** False where the file does not show the value with the map's axes. */
+  /** False where the file does not show the value with the map's axes, in whatever order. */
   readonly shown?: false;
   /** The order of the features that the layer's weights belong to. */
   readonly features?: Flattening;
@@ -93,7 +93,7 @@ export class Lowering {
     for (const { layer, place, features } of this.#lowered) {
       const { value } = place;
       const order = place.kind === 'axes' && !sameOrder(place.order, channelsLast(place.order.length)) ? place.order : undefined;
-      const isShown = place.kind !== 'flattened' && order === undefined && value.call === 0;
+      const isShown = place.kind !== 'flattened' && value.call === 0;
       const note: LayerNote = {
         ...(value.node.name === layer.name ? {} : { node: value.node.name }),
         ...(order ? { order } : {}),

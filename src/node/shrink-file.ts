@@ -175,12 +175,14 @@ function noClasses(more = ''): ModelError {
 }
 
 /** With dense layers of low rank first, where that is asked for. @throws ModelError 'usage' where it means nothing */
-function byRank(writer: AnyWriter, { svd, rank, dtype }: ShrinkFileOptions): (coded: Rewrite | undefined) => Rewrite | undefined {
+function byRank(writer: AnyWriter, { svd, rank, dtype, names }: ShrinkFileOptions): (coded: Rewrite | undefined) => Rewrite | undefined {
   if (svd === undefined && rank === undefined) return (coded) => coded;
   const refused = (problem: string) => new ModelError('usage', problem);
   if (svd !== undefined && rank !== undefined) throw refused('--svd and --rank both say how much of a layer is left: give one of them.');
   const option = svd === undefined ? '--rank' : '--svd';
   if (writer.carries === 'weights') throw refused(`${option} makes two layers of one, and ${writer.title} files hold weights without wiring.`);
+  if (writer.weightsOnly && names === 'source')
+    throw refused(`${option} makes two layers of one, and --names source writes the weights as the source has them: leave one out.`);
   if (dtypeNamed(dtype ?? '') === 'float32')
     throw refused(`what ${option} loses is judged with what narrower weights lose: choose --dtype float16 or a narrower one with it.`);
   return (coded) => (onStep) => async (map, edited) => {

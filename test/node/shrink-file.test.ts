@@ -16,6 +16,13 @@ it.each(['a.keras', 'a.pth'])('to %s it writes float16, which its framework wide
   expect(report!.weights!.tensors.every(({ byteLengthAfter, count }) => byteLengthAfter === 2 * count)).toBe(true);
 });
 
+it('a rank and the names of the source are two wishes', async () => {
+  await expect(shrinkFile(H5, join(temporaryFolder(), 'a.pth'), { rank: 24, names: 'source' })).rejects.toMatchObject({
+    kind: 'usage',
+    message: expect.stringMatching(/leave one out/),
+  });
+});
+
 it('to Caffe, which has nothing narrower, it is refused', async () => {
   await expect(shrinkFile(H5, join(temporaryFolder(), 'a.caffemodel'))).rejects.toMatchObject({
     kind: 'usage',

@@ -7,10 +7,11 @@ import { type ReadModel, type ReadNode, readOnnxModel, withConstants } from '../
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { CLAIMS_KEY, claimsIn } from '../../model/claims.js';
-import type { Layout } from '../../model/layer-map.js';
+import type { Layer, Layout } from '../../model/layer-map.js';
+import { float32Tensor } from '../../model/tensor.js';
 import { layoutByShape } from '../layout.js';
 import { fixedValues, nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
-import type { WrittenModel } from './written.js';
+import type { WrittenModel, WrittenWeight } from './written.js';
 
 /** Before this IR version every initializer had to be an input too. */
 const OVERRIDABLE_BY_RULE = 4;
@@ -34,6 +35,19 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
   const nodes = new Map(used.map((node) => [nodeName(node), node]));
   const weights = await shownWeights(model);
   const fixed = fixedValues(model);
+  /** A Gemm that scales is several layers as it is read: NAME/product, NAME/alpha where something is added to that, and NAME itself. */
+  const ofScaledGemm = ({ name, op }: Layer, role: string): WrittenWeight | undefined => {
+    const part = /\/(product|alpha)$/.exec(name)?.[1];
+    const node = nodes.get(part === undefined ? name : name.slice(0, -part.length - 1));
+    if (node?.op !== 'Gemm') return undefined;
+    if (op === 'Mul') {
+      const alpha = node.attributes.get('alpha');
+      return typeof alpha === 'number' ? { tensor: float32Tensor('alpha', [], [alpha], { file: files.label, name: nodeName(node) }) } : undefined;
+    }
+    const isIts = part === 'product' ? op === 'Gemm' && role === 'kernel' : part === undefined && op === 'Add';
+    const stored = isIts ? weights.get(node.inputs[placeOf('Gemm', op === 'Gemm' ? 'kernel' : 'bias')] ?? '') : undefined;
+    return stored && orient(stored, node, role);
+  };
   return {
     format: 'onnx',
     keepsEveryLayer: true,
@@ -52,7 +66,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
       const node = nodes.get(layer.name);
       // A constant is no node of the file, and has the name of the value; where the graph gives it, an Identity does.
       if (layer.op === 'Constant') return weights.get(node?.op === 'Identity' ? (node.inputs[0] ?? '') : layer.outputs[0]!);
-      if (!node || node.op !== layer.op) return undefined;
+      if (node?.op !== layer.op) return ofScaledGemm(layer, role);
       const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '');
       return stored && orient(stored, node, role);
     },

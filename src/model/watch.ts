@@ -52,7 +52,8 @@ export function watchValues(bytes: Uint8Array, dtype: DType, tally: WeightTally)
   const { exponent, magnitude } = WORDS[dtype as keyof typeof WORDS];
   const words = dtype === 'float32' ? new Uint32Array(...aligned(bytes, 4)) : new Uint16Array(...aligned(bytes, 2));
   tally.seen += words.length;
-  if (dtype === 'float32' && words.length > MAX_SIGNED && isPlain(words, tally)) return;
+  // Counted over all chunks: a large tensor may come in thousands of small pieces.
+  if (dtype === 'float32' && tally.seen > MAX_SIGNED && isPlain(words, tally)) return;
   for (const word of words) {
     if ((word & magnitude) !== 0) tally.isZero = false;
     if (word > magnitude && (word & magnitude) !== 0) tally.isNegative = true;
@@ -60,7 +61,7 @@ export function watchValues(bytes: Uint8Array, dtype: DType, tally: WeightTally)
   }
 }
 
-/** Whether a kernel finds at once that a large chunk of float32 holds finite values, of which not all are zero. */
+/** Whether a kernel finds at once that a chunk of float32 holds finite values, of which not all are zero. */
 function isPlain(words: Uint32Array | Uint16Array, tally: WeightTally): boolean {
   const kernels = kernelsOver(words.buffer)?.kernels;
   if (!kernels) return false;

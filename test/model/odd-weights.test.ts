@@ -97,6 +97,16 @@ describe('watchValues', () => {
     }
   });
 
+  it('leaves small pieces of a large tensor to the kernel: a sign is looked for in small tensors alone', () => {
+    const tally = newWeightTally();
+    watchValues(new Uint8Array(new Float32Array(2 ** 16 + 1).fill(1).buffer), 'float32', tally);
+    const piece = new Float32Array(kernelMemory(4000), 0, 1000);
+    watchValues(new Uint8Array(piece.fill(-1).buffer, 0, 4000), 'float32', tally);
+    expect(tally).toEqual({ nonFinite: 0, isZero: false, isNegative: false, seen: 2 ** 16 + 1001 });
+    watchValues(new Uint8Array(piece.fill(Number.NaN, 7, 9).buffer, 0, 4000), 'float32', tally);
+    expect(tally.nonFinite).toBe(2);
+  });
+
   it.each([
     ['float16', [0x00, 0x7c, 0x01, 0xfc, 0x00, 0x3c], 2],
     ['bfloat16', [0x80, 0x7f, 0xc0, 0xff, 0x80, 0x3f], 2],

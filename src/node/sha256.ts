@@ -1,5 +1,8 @@
-/** SHA-256 of files, beside the main thread. */
+/** SHA-256 of files, large ones beside the main thread. */
+import { readFile, stat } from 'node:fs/promises';
 import { ModelError } from '../errors.js';
+import { errorText } from './file-source.js';
+import { sha256Hasher } from './sha256-hasher.js';
 
 /**
  * Reads and hashes in the worker, in pieces that stay in a core's cache: larger ones take half as long again to be read. As text, because a
@@ -19,13 +22,31 @@ parentPort.postMessage(hash.digest('hex'));
 /** A hash needs a few kilobytes of JavaScript heap; Node's defaults would let a worker's garbage grow by tens of megabytes. */
 const HEAP_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
+/** A worker takes as long to start as tens of megabytes take to be hashed, and nets lie in hundreds of shards of 4 MiB. */
+const SMALL_BYTES = 2 ** 23;
+
 /**
- * SHA-256 of a whole file, in lower-case hexadecimal. Runs in a worker thread, so that conversion goes on meanwhile.
+ * SHA-256 of a whole file, in lower-case hexadecimal. A large one is hashed in a worker thread, so that conversion goes on meanwhile.
  *
  * @param signal ends the worker; the promise is rejected with its reason
  * @throws ModelError 'usage' when the file cannot be read
  */
 export async function sha256File(path: string, signal?: AbortSignal): Promise<string> {
+  signal?.throwIfAborted();
+  try {
+    const stats = await stat(path);
+    if (stats.isFile() && stats.size <= SMALL_BYTES) {
+      const hash = (await sha256Hasher())();
+      hash.update(await readFile(path));
+      return hash.digest();
+    }
+  } catch (error) {
+    throw unhashed(path, error);
+  }
+  return hashInWorker(path, signal);
+}
+
+async function hashInWorker(path: string, signal?: AbortSignal): Promise<string> {
   const { Worker } = await import('node:worker_threads');
   return new Promise((fulfil, reject) => {
     const worker = new Worker(WORKER, { eval: true, workerData: path, resourceLimits: HEAP_LIMITS });
@@ -34,9 +55,13 @@ export async function sha256File(path: string, signal?: AbortSignal): Promise<st
       reject(signal!.reason);
     };
     worker.once('message', fulfil);
-    worker.once('error', (error) => reject(new ModelError('usage', `cannot be hashed: ${error.message}`, { file: path }, error)));
+    worker.once('error', (error) => reject(unhashed(path, error)));
     worker.once('exit', () => signal?.removeEventListener('abort', stop));
     if (signal?.aborted) stop();
     else signal?.addEventListener('abort', stop, { once: true });
   });
+}
+
+function unhashed(path: string, error: unknown): ModelError {
+  return new ModelError('usage', `cannot be hashed: ${errorText(error)}`, { file: path }, error);
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { truncateSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fileSource, sha256File } from '../../src/node/index.js';
@@ -95,6 +96,13 @@ describe('sha256File', () => {
     writeFileSync(join(folder, 'empty'), '');
     expect(await sha256File(join(folder, 'abc'))).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
     expect(await sha256File(join(folder, 'empty'))).toBe('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+  });
+
+  it('gives that of a file which a worker hashes', async () => {
+    const path = join(temporaryFolder(), 'large');
+    writeFileSync(path, 'abc');
+    truncateSync(path, 2 ** 23 + 1);
+    expect(await sha256File(path)).toBe(createHash('sha256').update(readFileSync(path)).digest('hex'));
   });
 
   it('refuses a file that is not there', async () => {

@@ -162,12 +162,13 @@ export class TensorReader {
   async collect(message: Field): Promise<Map<number, Field[]>> {
     const fields = new Map<number, Field[]>();
     if (message.wireType !== 2) throw this.wire.error(message.start, `field ${message.number} is no message`);
-    for await (const batch of this.wire.batches(message))
+    await this.wire.eachBatch(message, (batch) => {
       for (const field of batch) {
         const list = fields.get(field.number);
         if (list) list.push(field);
         else fields.set(field.number, [field]);
       }
+    });
     return fields;
   }
 

@@ -263,7 +263,7 @@ class OnnxFile {
     const attributeSpans: Field[] = [];
     // No object that changes as it is filled: files have tens of thousands of nodes.
     let [name, op, domain] = ['', '', ''];
-    for await (const batch of this.wire.batches(node))
+    await this.wire.eachBatch(node, async (batch) => {
       for (const field of batch) {
         if (field.number === NODE.input) inputs.push(await this.wire.text(field));
         else if (field.number === NODE.output) outputs.push(await this.wire.text(field));
@@ -276,6 +276,7 @@ class OnnxFile {
           if (value !== null) attributes.set(key, value);
         }
       }
+    });
     return { name, op, domain, inputs, outputs, attributes, attributeSpans };
   }
 

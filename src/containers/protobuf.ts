@@ -63,20 +63,23 @@ export class WireReader {
     }
   }
 
-  /** The fields of a message by the thousand: all at once where it is small, as those are that say what a net is. */
-  async *batches({ start, end }: { start: number; end: number }): AsyncGenerator<readonly Field[]> {
+  /**
+   * Hands over the fields of a message by the thousand: all at once where it is small, as those are that say what a net is. A generator would take longer
+   * than reading them.
+   */
+  async eachBatch({ start, end }: { start: number; end: number }, take: (fields: readonly Field[]) => Promise<void> | void): Promise<void> {
     let fields: Field[] = [];
     if (end - start > WINDOW_BYTES) {
       for await (const field of this.fields(start, end)) {
         if (fields.push(field) < BREATH_FIELDS) continue;
-        yield fields;
+        await take(fields);
         fields = [];
       }
     } else {
       if (!this.#holds(start, end)) await this.#load(start);
       for (let at = start; at < end; at = fields.at(-1)!.end) fields.push(this.#field(at, end));
     }
-    yield fields;
+    await take(fields);
   }
 
   /** The field whose tag begins in the window. */

@@ -31,8 +31,11 @@ export function watchMap(map: LayerMap): Watched<LayerMap> {
     return known.tensor;
   };
   const layers = map.layers.map((layer) => {
-    for (const [role, source] of Object.entries(layer.weights)) uses.push({ layer, role, source });
-    return { ...layer, weights: Object.fromEntries(Object.entries(layer.weights).map(([role, source]) => [role, watch(source)])) };
+    const weights = Object.entries(layer.weights);
+    // What is known of a layer's values is known of this very layer.
+    if (weights.length === 0) return layer;
+    for (const [role, source] of weights) uses.push({ layer, role, source });
+    return { ...layer, weights: Object.fromEntries(weights.map(([role, source]) => [role, watch(source)])) };
   });
   return {
     // Watching changes nothing of a map that is as its file has it.

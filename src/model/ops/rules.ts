@@ -11,11 +11,15 @@ export function broadcastDims(shapes: readonly (readonly Dim[])[]): readonly Dim
   // Not spread into arguments: a hostile sum has hundreds of thousands of inputs.
   const rank = shapes.reduce((most, { length }) => Math.max(most, length), 0);
   return Array.from({ length: rank }, (_, i) => {
-    const sizes = shapes.map((shape) => shape[shape.length - rank + i] ?? 1).filter((size) => size !== 1);
-    const known = sizes.filter((size) => typeof size === 'number');
-    if (known.some((size) => size !== known[0])) throw new ModelError('malformed', `the shapes ${listed(shapes)} do not broadcast together`);
-    if (known.length > 0) return known[0]!;
-    return sizes[0] ?? 1;
+    let agreed: Dim = 1;
+    for (const shape of shapes) {
+      const size = shape[shape.length - rank + i] ?? 1;
+      if (size === 1 || size === agreed) continue;
+      if (typeof size === 'number' && typeof agreed === 'number' && agreed !== 1)
+        throw new ModelError('malformed', `the shapes ${listed(shapes)} do not broadcast together`);
+      if (agreed === 1 || typeof size === 'number') agreed = size;
+    }
+    return agreed;
   });
 }
 

@@ -54,6 +54,17 @@ it.each(FORMATS)('is found in %s files, and another one is seen', async (format)
   expect(count).toBeGreaterThan(3);
 });
 
+it('weights of a layer that is several in a Keras file are found as often as somebody asks', async () => {
+  const port = (name: string) => ({ name, value: name, dtype: 'float32', shape: ['N', 6, 5], layout: 'other' }) as const;
+  const weights = { scale: tensor('s', [5], VALUES), bias: tensor('b', [5], VALUES.toReversed()) };
+  const attributes = { axis: -1, epsilon: 1e-5 };
+  const map = mapOf([{ name: 'ln', op: 'LayerNormalization', inputs: ['x'], outputs: ['y'], weights, attributes }], [port('x')], [port('y')]);
+  for (const format of ['keras-v3', 'keras-h5']) {
+    const report = await verifyWrittenMap(map, await written(map, format, {}), { samples: 1 }, format);
+    expect([format, report.weights]).toMatchObject([format, { compared: 2, equal: 2, judged: true, unpaired: [] }]);
+  }
+});
+
 it('a layer whose name is that of a part of another is found in a TensorFlow.js graph', async () => {
   const step = (name: string, input: string, output: string) => ({
     name,

@@ -31,7 +31,8 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
   const channelsLast = !CHANNELS_FIRST.has(format);
   const shows = valuesShown(layers, map, owned, (layer) => names.get(layer)!, channelsLast);
   const layouts = new Map([...map.inputs, ...map.outputs].map(({ name, layout }) => [name, layout]));
-  const used = new Map<Layer, Set<Tensor>>();
+  // By role: who asks twice gets the same answer.
+  const used = new Map<Layer, Map<string, Tensor>>();
   return {
     format,
     // A file that has all of the map's names was made from it, whoever made it.
@@ -41,8 +42,9 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
     weight(layer, role) {
       const source = layer.weights[role]!;
       const candidates = owned.get(names.get(layer) ?? '') ?? [];
-      const taken = used.get(layer) ?? new Set<Tensor>();
-      used.set(layer, taken);
+      const roles = used.get(layer) ?? new Map<string, Tensor>();
+      used.set(layer, roles);
+      const isTaken = (tensor: Tensor) => [...roles].some(([other, taken]) => other !== role && taken === tensor);
       const fits = (tensor: Tensor | undefined): tensor is Tensor => tensor !== undefined && elementCount(tensor.shape) === elementCount(source.shape);
       // Caffe scales and shifts what it has normalised in a layer of its own.
       const apart = layer.op === 'BatchNormalization' ? APART[role] : undefined;
@@ -60,9 +62,9 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
       const found =
         byRole ??
         (fits(inNorm) ? inNorm : undefined) ??
-        candidates.flatMap(({ weights }) => Object.values(weights)).find((tensor) => fits(tensor) && !taken.has(tensor));
+        candidates.flatMap(({ weights }) => Object.values(weights)).find((tensor) => fits(tensor) && !isTaken(tensor));
       if (!found) return undefined;
-      taken.add(found);
+      roles.set(role, found);
       return { tensor: reshape(found, source.shape) };
     },
     channelsLast,

@@ -86,7 +86,7 @@ function talkingHeads(net: Net, x: Value, path: string, heads: number): Value {
 }
 
 /** The first token asks all, itself too: [batch, tokens, features] to [batch, 1, features]. */
-function classAttention(net: Net, x: Value, path: string, heads: number): Value {
+export function classAttention(net: Net, x: Value, path: string, heads: number): Value {
   const features = sizeOf(x, 2);
   const asked = (name: string) => byHead(net, net.dense(x, `${path}.${name}`, { out: features }), heads);
   const q = byHead(net, net.dense(net.slice(x, 1, 0, 1), `${path}.q`, { out: features }), heads);

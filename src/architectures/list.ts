@@ -3,7 +3,9 @@ import { alexnet } from './alexnet.js';
 import { beit } from './beit.js';
 import { cait } from './cait.js';
 import { clip } from './clip.js';
+import { convmixer } from './convmixer.js';
 import { convnext } from './convnext.js';
+import { davit } from './davit.js';
 import { densenet } from './densenet.js';
 import { retinanet, ssd, ssdlite } from './detection.js';
 import { dla } from './dla.js';
@@ -17,8 +19,10 @@ import type { Family } from './family.js';
 import { cyclegan, dcgan, pix2pix, styleTransfer } from './generators.js';
 import { ghostnet } from './ghostnet.js';
 import { googlenet } from './googlenet.js';
+import { hgnet } from './hgnet.js';
 import { hrnet } from './hrnet.js';
 import { inception } from './inception.js';
+import { inceptionNext } from './inception-next.js';
 import { inceptionResnet } from './inception-resnet.js';
 import { inceptionV4 } from './inception-v4.js';
 import { iresnet } from './iresnet.js';
@@ -37,15 +41,19 @@ import { pvtV2 } from './pvt-v2.js';
 import { rcnn } from './rcnn.js';
 import { regnet } from './regnet.js';
 import { repVgg } from './repvgg.js';
+import { repvit } from './repvit.js';
 import { resnet } from './resnet.js';
 import { resnetRs } from './resnet-rs.js';
 import { resnetV2 } from './resnet-v2.js';
+import { rexnet } from './rexnet.js';
 import { rrdb } from './rrdb.js';
 import { segformer } from './segformer.js';
 import { segmentation } from './segmentation.js';
+import { selecsls } from './selecsls.js';
 import { shufflenet } from './shufflenet.js';
 import { squeezenet } from './squeezenet.js';
 import { dncnn, fsrcnn, srcnn } from './srcnn.js';
+import { starnet } from './starnet.js';
 import { swin } from './swin.js';
 import { timmBlocks } from './timm-blocks.js';
 import { tinyVit } from './tiny-vit.js';
@@ -54,6 +62,7 @@ import { vgg } from './vgg.js';
 import { vit } from './vit.js';
 import { vovnet } from './vovnet.js';
 import { xception, xceptionTorch } from './xception.js';
+import { xcit } from './xcit.js';
 
 export const families: readonly Family[] = [
   alexnet,
@@ -78,22 +87,31 @@ export const families: readonly Family[] = [
   efficientnet,
   regnet,
   convnext,
+  inceptionNext,
   edgenext,
   repVgg,
+  repvit,
   timmBlocks,
   hrnet,
   dla,
   vovnet,
+  hgnet,
   ghostnet,
+  starnet,
+  selecsls,
+  rexnet,
   dualPath,
   vit,
   cait,
+  xcit,
   levit,
   tinyVit,
+  davit,
   beit,
   eva,
   clip,
   mixer,
+  convmixer,
   swin,
   maxvit,
   segmentation,

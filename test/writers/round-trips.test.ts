@@ -41,6 +41,15 @@ const CASES: Readonly<Record<string, string>> = {
   levit: 'levit-timm',
   timm_blocks: 'lcnet-timm',
   tiny_vit: 'tiny_vit-timm',
+  convmixer: 'convmixer-timm',
+  davit: 'davit-timm',
+  hgnet: 'hgnet-timm',
+  inception_next: 'inception_next-timm',
+  repvit: 'repvit-timm',
+  rexnet: 'rexnet-timm',
+  selecsls: 'selecsls-timm',
+  starnet: 'starnet-timm',
+  xcit: 'xcit-timm',
   vovnet: 'vovnet-timm',
 };
 /** Six hundred tensors of one number. */
@@ -67,8 +76,13 @@ const ELSEWHERE = {
 };
 
 const WITHOUT_LAYERS =
-  'cait edgenext eva levit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(' ');
-const WITHOUT_CAFFE = 'cait edgenext eva levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(' ');
+  'cait xcit davit eva edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
+    ' ',
+  );
+const WITHOUT_CAFFE =
+  'cait xcit davit eva convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
+    ' ',
+  );
 
 /** What a target has no word for: in which families, and what the refusal names. */
 const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; readonly words: RegExp }>> = {

@@ -327,6 +327,8 @@ async function bySearch(writer: AnyWriter, to: string, options: ShrinkFileOption
   };
 }
 
+/** The first of the two that a layer becomes. */
+const RANK_LAYER = /\/rank'*$/;
 /** Weights are computed with in float32. */
 const FLOAT_BYTES = 4;
 /** What is recorded beside a net: versions, names and hashes of its source. */
@@ -365,7 +367,7 @@ export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgre
   const inCodes = activations ? converted.changes.filter(({ transform }) => transform === 'shrink').flatMap(({ layers }) => layers) : [];
   const found = totalsOf(converted, weights, new Set(inCodes));
   // Of layers that became two the file's own weights are compared, which are not all that the source had.
-  const isLower = converted.report?.weights?.claims?.includes('low-rank') === true;
+  const isLower = weights.some(({ layer }) => RANK_LAYER.test(layer));
   const totals = isLower && found.loaded ? { ...found, loaded: { ...found.loaded, before: FLOAT_BYTES * converted.source.parameterCount } } : found;
   const taken = count === 'memory' ? (totals.loaded?.after ?? totals.onDisk.after) : count === 'wire' ? totals.onWire.after : totals.onDisk.after;
   return {

@@ -1,7 +1,7 @@
 /** SHA-256 of files, large ones beside the main thread. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { ModelError } from '../errors.js';
-import { errorText } from './file-source.js';
+import { errorText, fileSource } from './file-source.js';
 import { sha256Hasher } from './sha256-hasher.js';
 
 /**
@@ -19,6 +19,9 @@ for (let count; (count = readSync(file, buffer)) > 0; ) hash.update(buffer.subar
 parentPort.postMessage(hash.digest('hex'));
 `;
 
+/** As the worker's. */
+const PIECE_BYTES = 2 ** 16;
+
 /** A hash needs a few kilobytes of JavaScript heap; Node's defaults would let a worker's garbage grow by tens of megabytes. */
 const HEAP_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
@@ -35,15 +38,27 @@ export async function sha256File(path: string, signal?: AbortSignal): Promise<st
   signal?.throwIfAborted();
   try {
     const stats = await stat(path);
-    if (stats.isFile() && stats.size <= SMALL_BYTES) {
-      const hash = (await sha256Hasher())();
-      hash.update(await readFile(path));
-      return hash.digest();
-    }
+    if (stats.isFile() && stats.size <= SMALL_BYTES) return await hashHere(path);
   } catch (error) {
     throw unhashed(path, error);
   }
   return hashInWorker(path, signal);
+}
+
+async function hashHere(path: string): Promise<string> {
+  const hash = (await sha256Hasher())();
+  const source = await fileSource(path);
+  try {
+    const buffer = new Uint8Array(Math.min(PIECE_BYTES, source.byteLength));
+    for (let at = 0; at < source.byteLength; at += buffer.byteLength) {
+      const piece = buffer.subarray(0, source.byteLength - at);
+      await source.readInto(at, piece);
+      hash.update(piece);
+    }
+    return hash.digest();
+  } finally {
+    await source.close();
+  }
 }
 
 async function hashInWorker(path: string, signal?: AbortSignal): Promise<string> {

@@ -96,6 +96,8 @@ describe('sha256File', () => {
     writeFileSync(join(folder, 'empty'), '');
     expect(await sha256File(join(folder, 'abc'))).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
     expect(await sha256File(join(folder, 'empty'))).toBe('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+    writeFileSync(join(folder, 'pieces'), BYTES);
+    expect(await sha256File(join(folder, 'pieces'))).toBe(createHash('sha256').update(BYTES).digest('hex'));
   });
 
   it('gives that of a file which a worker hashes', async () => {

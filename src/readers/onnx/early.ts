@@ -45,7 +45,7 @@ const crop: Rule = (node, t) => {
   return [t.add(node, 'Slice', node.inputs, { starts: [top, left], ends, axes: [2, 3], steps: [1, 1] })];
 };
 
-/** Over each channel of each picture, or over each picture; of all pictures together nothing is taken. */
+/** Over each channel of all pictures together, as opset 9 has it, or over everything: so ONNX Runtime (1.30) runs it in files of opset 1. */
 const meanVariance: Rule = (node, t) => {
   if (node.opset >= 9) return t.byTable(node);
   if (numberOf(node, 'normalize_variance', 1) === 0) return new NotUnderstood('it leaves the variance as it is');

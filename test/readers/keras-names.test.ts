@@ -443,3 +443,62 @@ describe('weights that Keras 3 cut into several files', () => {
     await expect(openModel(memoryFileSet(rest, 'net.weights.json'))).rejects.toMatchObject({ message: expect.stringMatching(/net_00001\.weights\.h5/) });
   });
 });
+
+describe('A model that is called with a dictionary', () => {
+  const inner = (inputs: unknown) => ({
+    class_name: 'Functional',
+    name: 'inner',
+    config: {
+      name: 'inner',
+      layers: [input('a'), input('b')]
+        .map((layer) => ({ ...layer, config: { name: layer.name, ...layer.config }, inbound_nodes: [] }))
+        .concat([{ class_name: 'Subtract', name: 'less', config: { name: 'less' } as never, inbound_nodes: [[at('a'), at('b')]] as never }]),
+      input_layers: inputs,
+      output_layers: [['less', 0, 0]],
+    },
+  });
+  const difference = async (inputs: unknown, call: object) => {
+    const layers = [input('x'), input('y'), { ...inner(inputs), inbound: [call] }];
+    const ones: Run = { shape: [2, 3], data: new Float32Array(6).fill(1) };
+    const file = await legacyH5(
+      functional(
+        layers,
+        [
+          ['x', 0, 0],
+          ['y', 0, 0],
+        ],
+        [['inner', 1, 0]],
+      ),
+    );
+    const { results } = await predict('model.h5', { 'model.h5': file }, [X, ones]);
+    return [...results.values()][0]!.data[0]! - X.data[0]!;
+  };
+
+  test.each<[string, unknown, object, number]>([
+    [
+      'by the names of its inputs',
+      [
+        ['b', 0, 0],
+        ['a', 0, 0],
+      ],
+      { a: at('x'), b: at('y') },
+      -1,
+    ],
+    ['by keys of its own', { b: ['a', 0, 0], a: ['b', 0, 0] }, { b: at('x'), a: at('y') }, -1],
+  ])('reads it %s, as tf.keras saves it', async (_, inputs, call, expected) => {
+    expect(await difference(inputs, call)).toBeCloseTo(expected, 5);
+  });
+
+  test('says which keys it takes', async () => {
+    const error = await conversionError(
+      difference(
+        [
+          ['b', 0, 0],
+          ['a', 0, 0],
+        ],
+        { a: at('x'), c: at('y') },
+      ),
+    );
+    expect(error.message).toContain('the model is called with "a", "c", but takes "b", "a"');
+  });
+});

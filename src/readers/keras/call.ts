@@ -17,8 +17,11 @@ export interface TensorRef {
   readonly tensor: number;
 }
 
-/** An argument: one of the call's inputs, by its place among them; a list that holds inputs; or plain JSON. */
-export type Argument = { readonly input: number } | { readonly list: readonly Argument[] } | { readonly constant: unknown };
+/**
+ * An argument: one of the call's inputs, by its place among them; a list that holds inputs; or plain JSON. What a dictionary holds is a list in
+ * the order of its keys, which is how Keras numbers them.
+ */
+export type Argument = { readonly input: number } | { readonly list: readonly Argument[]; readonly keys?: readonly string[] } | { readonly constant: unknown };
 
 export interface CallArguments {
   /** Every tensor among the arguments, in their order. */
@@ -42,7 +45,14 @@ export function parseCall(node: unknown, layer: string, isLayer: (name: string) 
   const inputs: TensorRef[] = [];
   const add = (ref: TensorRef): Argument => ({ input: inputs.push(ref) - 1 });
   if (!Array.isArray(node)) {
-    const { args, kwargs } = object(node, where, file);
+    const { args, kwargs, ...others } = object(node, where, file);
+    // tf.keras has a model that is called with a dictionary so.
+    const keys = Object.keys(others).toSorted();
+    const given = Object.entries(others).every(([, one]) => Array.isArray(one) && tensorTriple(one.slice(0, 3), isLayer) !== null);
+    if (args === undefined && kwargs === undefined && keys.length > 0 && given) {
+      const list = keys.map((key) => add(parseRef(others[key] as unknown[], where, file)));
+      return { inputs, positional: [{ list, keys }], named: {} };
+    }
     const convert = (value: unknown) => toArgument(value, (one) => tensorOfKeras3(one, where, file), add);
     return { inputs, positional: list(args, where, file).map(convert), named: mapValues(kwargs, convert) };
   }
@@ -63,6 +73,11 @@ function mapValues(value: unknown, convert: (one: unknown) => Argument): Record<
 function toArgument(value: unknown, tensorOf: (one: unknown) => TensorRef | null, add: (ref: TensorRef) => Argument): Argument {
   const ref = tensorOf(value);
   if (ref) return add(ref);
+  if (isObject(value) && value.class_name === undefined) {
+    const keys = Object.keys(value).toSorted();
+    const items = keys.map((key) => toArgument(value[key], tensorOf, add));
+    return items.every((item) => 'constant' in item) ? { constant: value } : { list: items, keys };
+  }
   if (!Array.isArray(value)) return { constant: value };
   const items = value.map((one) => toArgument(one, tensorOf, add));
   return items.every((item) => 'constant' in item) ? { constant: value } : { list: items };
@@ -93,7 +108,7 @@ export function withoutArgument<T extends CallArguments>(call: T, name: string):
   const used = [...call.positional, ...Object.values(named)].flatMap(inputsIn);
   const renumbered = (argument: Argument): Argument => {
     if ('input' in argument) return { input: used.indexOf(argument.input) };
-    return 'list' in argument ? { list: argument.list.map(renumbered) } : argument;
+    return 'list' in argument ? { ...argument, list: argument.list.map(renumbered) } : argument;
   };
   return {
     ...call,
@@ -101,6 +116,29 @@ export function withoutArgument<T extends CallArguments>(call: T, name: string):
     positional: call.positional.map(renumbered),
     named: Object.fromEntries(Object.entries(named).map(([key, argument]) => [key, renumbered(argument)])),
   };
+}
+
+/**
+ * A model's call with its inputs in the model's order, where a dictionary holds them.
+ *
+ * @param ends the model's inputs: by keys of their own, or by the names of their layers
+ * @throws ModelError 'malformed' where the dictionary has other keys
+ */
+export function inputsInOrder<T extends CallArguments>(
+  call: T,
+  ends: readonly { readonly layer: string; readonly key?: string }[],
+  where: string,
+  file: string,
+): T {
+  const [first, ...others] = call.positional;
+  if (!first || !('list' in first) || !first.keys) return call;
+  const { list, keys } = first;
+  const wanted = ends.map(({ layer, key }) => key ?? layer);
+  const places = wanted.map((name) => keys.indexOf(name));
+  const isWhole = ends.every(({ key }) => key === undefined) || keys.length === wanted.length;
+  if (places.includes(-1) || !isWhole)
+    throw new ModelError('malformed', `the model is called with "${keys.join('", "')}", but takes "${wanted.join('", "')}"`, { file, layer: where });
+  return { ...call, positional: [{ list: places.map((place) => list[place]!) }, ...others] };
 }
 
 /** Arguments that are a layer's inputs, whatever the layer. */

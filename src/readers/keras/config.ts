@@ -6,7 +6,7 @@
  * and `keras_history` entries since; a single output may lack its outer list.
  */
 import { ModelError } from '../../errors.js';
-import { type CallArguments, NO_ARGUMENTS, parseCall, parseRef, type TensorRef } from './call.js';
+import { type CallArguments, inputsInOrder, NO_ARGUMENTS, parseCall, parseRef, type TensorRef } from './call.js';
 import { isObject, type Json, list, object, parseJson, text } from './json.js';
 
 export interface KerasLayer {
@@ -325,7 +325,8 @@ function functional(config: Json, entries: readonly unknown[], prefix: string, d
     const layer = parseLayer(entry, prefix, depth, file);
     if (byName.has(layer.name)) throw new ModelError('malformed', 'two layers have this name', { file, layer: layer.path });
     const nodes = list((entry as Json).inbound_nodes ?? [], `inbound_nodes of "${layer.path}"`, file);
-    const calls = nodes.map((node) => parseCall(node, layer.path, (other) => names.has(other), file));
+    const parsed = nodes.map((node) => parseCall(node, layer.path, (other) => names.has(other), file));
+    const calls = layer.model ? parsed.map((call) => inputsInOrder(call, layer.model!.inputs, layer.path, file)) : parsed;
     // An input layer is in no call's outputs unless it counts as called once.
     byName.set(layer.name, { layer, calls: calls.length === 0 ? [NO_ARGUMENTS] : calls, isKeras3: nodes.some((node) => !Array.isArray(node)) });
     layers.push(layer);

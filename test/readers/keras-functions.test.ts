@@ -386,6 +386,79 @@ test('an operation that is not known is named', async () => {
   }
 });
 
+describe('of pictures and columns', () => {
+  const picture = random([2, 5, 6, 2], 8);
+  /** Sums of products with a window around each pixel; `pixel` says what stands beside the picture. */
+  const windowed = (height: number, width: number, kernel: (dy: number, dx: number) => number, pixel: (n: number, y: number, x: number, c: number) => number) =>
+    arrayOf(picture.shape, (n, y, x, c) =>
+      sum(
+        range(height * width).map(
+          (i) => kernel(Math.floor(i / width), i % width) * pixel(n, y + Math.floor(i / width) - (height >> 1), x + (i % width) - (width >> 1), c),
+        ),
+      ),
+    );
+
+  test('GaussianBlur lays its window out as Keras does', async () => {
+    const bell = (size: number, sigma: number) => {
+      const heights = range(size).map((i) => Math.exp(-0.5 * ((i - (size - 1) / 2) / sigma) ** 2));
+      return heights.map((height) => height / sum(heights));
+    };
+    for (const [height, width] of [
+      [3, 3],
+      [3, 5],
+    ] as const) {
+      // An outer product of the second sizes and the first, whose elements are then taken in a row.
+      const window = bell(width, 2).flatMap((down) => bell(height, 0.7).map((across) => down * across));
+      const inside = (n: number, y: number, x: number, c: number) => (y < 0 || x < 0 || y >= 5 || x >= 6 ? 0 : at(picture, n, y, x, c));
+      const expected = windowed(height, width, (dy, dx) => window[dy * width + dx]!, inside);
+      const config = { kernel_size: [height, width], sigma: [0.7, 2], data_format: 'channels_last' };
+      expectClose((await keras('GaussianBlur', [tensor('x')], [picture], { config }))[0]!, expected);
+    }
+  });
+
+  test('SobelEdges mirrors at the border, and gives slopes down and across', async () => {
+    const mirrored = (i: number, size: number) => (i < 0 ? -i : i >= size ? 2 * size - 2 - i : i);
+    const pixel = (n: number, y: number, x: number, c: number) => at(picture, n, mirrored(y, 5), mirrored(x, 6), c);
+    const slope = [-1, 0, 1];
+    const across = [1, 2, 1];
+    const [down, right] = [windowed(3, 3, (dy, dx) => slope[dy]! * across[dx]!, pixel), windowed(3, 3, (dy, dx) => across[dy]! * slope[dx]!, pixel)];
+    const [made] = await keras('SobelEdges', [tensor('x')], [picture], { config: { data_format: 'channels_last' } });
+    expectClose(
+      made!,
+      arrayOf([2, 5, 6, 2, 2], (n, y, x, c, k) => at(k === 0 ? down : right, n, y, x, c)),
+    );
+  });
+
+  test('Fold adds up columns where they overlap', async () => {
+    const columns = random([2, 8, 6], 9);
+    const config = { output_size: [3, 4], kernel_size: 2, dilation: 1, padding: 0, stride: 1 };
+    const expected = arrayOf([2, 2, 3, 4], (n, c, y, x) =>
+      sum(
+        range(24).map((i) => {
+          const [k, place] = [Math.floor(i / 6), i % 6];
+          const isHere = Math.floor(place / 3) + (k >> 1) === y && (place % 3) + (k & 1) === x;
+          return isHere ? at(columns, n, c * 4 + k, place) : 0;
+        }),
+      ),
+    );
+    expectClose((await keras('Fold', [tensor('x')], [columns], { config }))[0]!, expected);
+  });
+
+  test('tf.math.atan2, and erfc', async () => {
+    expectClose(await tensorflow('math.atan2', { x: ['y', 0, 0] }, [X, Y]), each(Math.atan2));
+    const erf = (x: number) => (2 / Math.sqrt(Math.PI)) * sum(range(2000).map((i) => Math.exp(-((((i + 0.5) * x) / 2000) ** 2)) * (x / 2000)));
+    expectClose(
+      (await keras('Erfc', [tensor('x')], [X]))[0]!,
+      each((x) => 1 - erf(x)),
+    );
+  });
+
+  test('colours come back as they were', async () => {
+    const colours = arrayOf([1, 4, 4, 3], (_, y, x, c) => ((7 * y + 3 * x + 5 * c * c) % 11) / 10);
+    expectClose(await tensorflow('image.hsv_to_rgb', {}, [await tensorflow('image.rgb_to_hsv', {}, [colours])]), colours);
+  });
+});
+
 describe('in a narrow float', () => {
   /** Functions of TensorFlow one after the other, each with what it is called with. */
   const chained = async (input: Run, steps: readonly (readonly [string, object] | 'Dropout')[]): Promise<Run> => {

@@ -137,12 +137,21 @@ export const logOnePlus = (x: string): Operation => applied(x, (value, scope) =>
 /** e^x - 1 */
 export const expMinusOne = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Add', scope.add('Exp', [value]), -1));
 
-/** To whole numbers, halves to even ones. */
+/** More than float32 tells apart. */
+const MAX_DECIMALS = 9;
+
+/** To whole numbers, or to so many decimals, halves to even ones. */
 export const round =
   (x: string): Operation =>
   (args) => {
-    if (args.integer('decimals', 0) !== 0) args.decline('it rounds to decimals, which is not translated');
-    return unary('Round', x)(args);
+    const decimals = args.integer('decimals', 0);
+    if (Math.abs(decimals) > MAX_DECIMALS) args.decline(`it rounds to ${decimals} decimals`);
+    const rounded: Activation = (value, scope) => {
+      if (decimals === 0) return scope.add('Round', [value]);
+      const whole = scope.add('Round', [scope.withScalar('Mul', value, 10 ** decimals)]);
+      return scope.withScalar('Mul', whole, 10 ** -decimals);
+    };
+    return applied(x, rounded)(args);
   };
 
 export const reciprocalRoot = (x: string): Operation => applied(x, (value, scope) => scope.withScalar('Pow', value, -0.5));

@@ -13,6 +13,7 @@ import type { Value } from '../value.js';
 import { Arguments } from './arguments.js';
 import * as arrange from './arrangement.js';
 import { additiveAttention, attention, groupedQueryAttention, multiHeadAttention } from './attention.js';
+import { hsvToRgb, rgbToHsv } from './colours.js';
 import * as each from './elementwise.js';
 import { KERAS_FORMULAS, TENSORFLOW_FORMULAS } from './formulas.js';
 import { KERAS_FUNCTIONS, KERAS_MODULES, quantified, TENSORFLOW_FUNCTIONS } from './functions.js';
@@ -120,6 +121,8 @@ const TENSORFLOW: Readonly<Record<string, Known>> = {
   'nn.depth_to_space': known(['input', 'block_size', 'data_format'], pictures.blocks('DepthToSpace')),
   'nn.space_to_depth': known(['input', 'block_size', 'data_format'], pictures.blocks('SpaceToDepth')),
   'image.resize': known(['images', 'size', 'method', 'preserve_aspect_ratio', 'antialias'], pictures.resize('images', 'method')),
+  'image.rgb_to_hsv': known(['images'], rgbToHsv('images')),
+  'image.hsv_to_rgb': known(['images'], hsvToRgb('images')),
   reshape: known(['tensor', 'shape'], arrange.reshape('tensor', 'shape')),
   transpose: { ...known(['a', 'perm', 'conjugate'], arrange.transpose('a', 'perm')), idle: ['name', 'conjugate'] },
   expand_dims: known(['input', 'axis'], arrange.expandDims('input')),
@@ -213,6 +216,12 @@ const KERAS: Readonly<Record<string, Known>> = {
     ['images', 'size', 'interpolation', 'antialias', 'crop_to_aspect_ratio', 'pad_to_aspect_ratio', 'fill_mode', 'fill_value', 'data_format'],
     pictures.resize('images', 'interpolation'),
   ),
+  RGBToHSV: known(['images', 'data_format'], rgbToHsv('images')),
+  HSVToRGB: known(['images', 'data_format'], hsvToRgb('images')),
+  GaussianBlur: known(['images', 'kernel_size', 'sigma', 'data_format'], pictures.gaussianBlur),
+  SobelEdges: known(['images', 'data_format'], pictures.sobelEdges),
+  Fold: known(['x', 'output_size', 'kernel_size', 'dilation', 'padding', 'stride'], pictures.fold),
+  Slice: known(['inputs', 'start_indices', 'shape'], placing.sliceOf('inputs', 'start_indices', 'shape')),
   GetItem: known(['x', 'key'], getItem('x', 'key')),
   Stack: known(['x', 'axis'], arrange.stack('x')),
   Concatenate: known(['xs', 'axis'], arrange.concatenate('xs')),

@@ -84,7 +84,11 @@ const overNumbers = (op: Reduction, filling: number): Operation =>
     if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
-      return reduce(op, filled(value, filling, scope), axes!, keeps, scope);
+      const found = reduce(op, filled(value, filling, scope), axes!, keeps, scope);
+      if (Number.isFinite(filling)) return found;
+      // Where there is no number at all there is no largest one.
+      const count = reduce('ReduceSum', asFloat(scope.add('Equal', [value, value]), scope), axes!, keeps, scope);
+      return scope.add('Where', [scope.add('Equal', [count, number(0, scope)]), number(Number.NaN, scope), found], { order: found.order });
     };
   });
 

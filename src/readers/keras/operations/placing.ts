@@ -99,11 +99,11 @@ export const take = (x: string, usual: number | null): Operation =>
     };
   });
 
-/** `tf.slice`: from these places on, so many elements, -1 for all that are left. */
-export const sliceOf = (x: string): Operation =>
+/** `tf.slice` and `keras.ops.slice`: from these places on, so many elements, -1 for all that are left. */
+export const sliceOf = (x: string, from = 'begin', size = 'size'): Operation =>
   ofValue(x, (args) => {
-    const begin = args.integers('begin') ?? [];
-    const sizes = args.integers('size') ?? [];
+    const begin = args.integers(from) ?? [];
+    const sizes = args.integers(size) ?? [];
     if (begin.length !== sizes.length || begin.length === 0) args.decline('which part it takes is not known before the run, which is not translated');
     const indices = begin.map((start, i): Index => {
       const size = sizes[i]!;

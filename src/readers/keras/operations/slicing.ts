@@ -65,9 +65,10 @@ export function index(input: Value, given: readonly Index[], scope: Scope): Valu
 const TO_THE_END = 2 ** 31 - 1;
 
 function range(value: Value, axis: number, start: number | null, stop: number | null, scope: Scope): Value {
-  if (axis === 0) throw scope.unsupported('a part of the batch');
   const size = kerasShape(value)[axis];
   const at = (bound: number) => (typeof size === 'number' ? Math.max(0, Math.min(size, bound < 0 ? bound + size : bound)) : bound);
+  if (typeof size === 'number' && at(start ?? 0) === 0 && at(stop ?? size) === size) return value;
+  if (axis === 0) throw scope.unsupported('a part of the batch');
   if (typeof size === 'number' && at(start ?? 0) >= at(stop ?? size))
     throw scope.malformed(`the part ${start ?? ''}:${stop ?? ''} of axis ${axis} (${size} long) has no elements`);
   const attributes = { starts: [start ?? 0], ends: [stop ?? TO_THE_END], axes: [mapAxis(value, axis)] };

@@ -34,9 +34,12 @@ export interface LayersToVerify {
 /** @throws ModelError 'engine' when the file's runtime does not show values inside it */
 export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOptions): Promise<ComparedLayers> {
   const notes: string[] = [];
-  const compared = await withLayers(toVerify, options, notes, (sides) => compareLayers({ ...sides, feeds: toVerify.feeds }));
   const { map } = toVerify;
-  const hidden = map.layers.length - compared.layers.length;
+  let hidden = 0;
+  const compared = await withLayers(toVerify, options, notes, (sides) => {
+    hidden = map.layers.filter((layer) => !sides.actual.layers.has(layer)).length;
+    return compareLayers({ ...sides, feeds: toVerify.feeds });
+  });
   if (compared.layers.length === 0) notes.push('no layer could be compared: the runtime shows none of them by name');
   else if (hidden > 0) notes.push(`${hidden} of ${map.layers.length} layers are not kept apart by the file, and were compared with the next one that is`);
   return { ...compared, notes: [...notes, ...compared.notes] };

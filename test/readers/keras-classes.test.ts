@@ -154,6 +154,13 @@ describe('quantised to int8', () => {
     expectClose(actual, expected);
   });
 
+  test('a layer that does not say so is not computed with its codes', async () => {
+    const input = random([2, 3, 6], 8);
+    const config = sequential([null, 3, 6], [['Dense', { units: 4, use_bias: false }]]);
+    const work = kerasArchive(config, { 'layers/dense': [codes([6, 4], 1)] }, '3.8.0').then((file) => predictFile('model.keras', file, [input]));
+    expect(await conversionError(work)).toMatchObject({ kind: 'unsupported', message: expect.stringContaining('codes of 8 bits') });
+  });
+
   test('an Embedding has a scale for each row', async () => {
     const tokens: Run = { shape: [2, 3], data: Float32Array.of(0, 4, 1, 2, 2, 3) };
     const [rows, scale] = [codes([5, 4], 3), { shape: [5], values: [10, 20, 30, 40, 50] }];

@@ -158,6 +158,14 @@ describe('programs', () => {
     expect((await errorOf(netOf(['y = torch.dict([x])', 'return x']))).message).toMatch(/no pairs/);
   });
 
+  it('that were traced with several inputs say so where the batch is free', async () => {
+    const body = ['return torch.reshape(x, [2, 4, 8])'];
+    const error = await errorOf(netOf(body), { inputShape: ['N', 2, 4, 4] });
+    expect([error.kind, error.message]).toEqual(['unsupported', expect.stringMatching(/hold for 2 inputs at a time alone.*--input-shape, 2 first/)]);
+    const { outputs } = await (await openModel(netOf(body), { inputShape: [2, 2, 4, 4] })).map();
+    expect(outputs[0]!.shape).toEqual([2, 4, 8]);
+  });
+
   it('name everything that is not translated at once, with the line, and each thing once', async () => {
     const body = [
       '_0 = torch.lgamma(x)',

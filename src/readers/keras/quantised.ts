@@ -51,9 +51,9 @@ export function quantisedRows(ids: Value, count: number, width: number, how: Qua
 
 /** Codes as float32; those of 4 bits lie two in a byte along the last axis, the first one in its lower half. */
 function codesOf(role: string, rows: number, columns: number, { bits }: Quantisation, scope: Scope): Tensor {
-  if (bits === 8) return castTensor(scope.weight(role, [rows, columns]), 'float32');
+  if (bits === 8) return castTensor(scope.codes(role, [rows, columns]), 'float32');
   const width = Math.ceil(columns / 2);
-  const packed = scope.weight(role, [rows, width]);
+  const packed = scope.codes(role, [rows, width]);
   if (packed.dtype !== 'int8') throw scope.malformed(`the ${role} of 4 bits are of dtype ${packed.dtype}, expected int8`);
   return computedTensor(packed.name, 'float32', [rows, columns], packed.origin, async () => {
     const bytes = await tensorBytes(packed);
@@ -72,7 +72,7 @@ function dequantised(codes: Tensor, block: number, axis: 0 | 1, scope: Scope): T
   const length = codes.shape[axis]!;
   const blocks = Math.ceil(length / block);
   const shape = axis === 0 ? [blocks, columns] : [rows, blocks];
-  const [factor, zero, index] = [scope.weight('factors', shape), scope.weight('zeros', shape), scope.weight('blocks', [length])];
+  const [factor, zero, index] = [scope.weight('factors', shape), scope.codes('zeros', shape), scope.weight('blocks', [length])];
   return computedTensor(codes.name, 'float32', codes.shape, codes.origin, async () => {
     const read = async (tensor: Tensor) => toFloat64Array(await tensorBytes(tensor), tensor.dtype);
     const [code, by, less, at] = [await read(codes), await read(factor), await read(zero), await read(index)];

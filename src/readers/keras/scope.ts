@@ -50,6 +50,18 @@ export class Scope {
    */
   weight(role: string, shape: readonly Dim[]): Tensor {
     const tensor = this.nextWeight(role);
+    // A layer whose parts were quantised may not say so itself.
+    if (/^u?int8$/.test(tensor.dtype))
+      throw this.unsupported(`the ${role} of this ${this.layer.className} is stored as codes of 8 bits, as Keras quantises it; that`);
+    return this.#fitting(tensor, role, shape);
+  }
+
+  /** The layer's next weight, of codes that stand for its elements. @throws ModelError as `weight` does */
+  codes(role: string, shape: readonly Dim[]): Tensor {
+    return this.#fitting(this.nextWeight(role), role, shape);
+  }
+
+  #fitting(tensor: Tensor, role: string, shape: readonly Dim[]): Tensor {
     if (tensor.shape.length !== shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
       throw new ModelError('malformed', `the ${role} has the shape [${tensor.shape}], but the configuration asks for [${shape}]. Do they belong together?`, {
         file: tensor.origin.file,

@@ -28,7 +28,20 @@ function shapeOf(call: Call, name: string): readonly number[] | Value {
   const shape = call.sizes(name);
   // To ONNX a size of 0 is a size that is kept.
   if (Array.isArray(shape) && shape.includes(0)) throw call.decline(`its shape [${shape}] has no elements`);
+  if (Array.isArray(shape)) checkTracedBatch(call, shape as readonly number[]);
   return shape;
+}
+
+/** Sizes that a program was traced with stand in it as numbers, and hold for as many inputs at a time as flowed in then. */
+function checkTracedBatch(call: Call, sizes: readonly number[]): void {
+  const own = call.tensor('self').shape;
+  const [batch, ...rest] = own ?? [];
+  if (typeof batch !== 'string' || sizes.includes(-1) || !rest.every((size) => typeof size === 'number')) return;
+  const rows = sizes.reduce((product, size) => product * size, 1) / (rest as number[]).reduce((product, size) => product * size, 1);
+  if (rows > 1 && Number.isInteger(rows))
+    throw call.decline(
+      `its sizes [${sizes}] hold for ${rows} inputs at a time alone, for which the program was made; give the sizes of the input with --input-shape, ${rows} first`,
+    );
 }
 
 const view = rule('self, size', (call) => {

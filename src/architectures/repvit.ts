@@ -20,8 +20,8 @@ const RATIO = 2;
 const size = (width: number, depths: number[], more: { early?: true } = {}): Size => ({
   widths: [1, 2, 4, 8].map((factor) => factor * width),
   depths,
-  distilled: true,
   ...more,
+  distilled: true,
 });
 
 export const repvit = family<Size>({

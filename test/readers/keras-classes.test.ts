@@ -171,3 +171,13 @@ describe('quantised to int8', () => {
     );
   });
 });
+
+test.each([
+  ['GPTQDTypePolicy', 'gptq/4/128', 'gptq'],
+  ['AWQDTypePolicy', 'awq/4/128', 'awq'],
+  ['QuantizedFloat8DTypePolicy', 'float8', 'float8'],
+])('a layer of a %s says how it is quantised, and what to save', async (class_name, mode, word) => {
+  const dtype = { module: 'keras.dtype_policies', class_name, config: { mode, source_name: 'float32' }, registered_name: null };
+  const { message } = await conversionError(predictSequence(ROWS, [['Dense', { units: 2, dtype }]], { version: '3.15.1' }));
+  expect(message).toContain(`it is quantised (${word}), of which int8 and int4 are translated: save the model as it is before quantize("${word}")`);
+});

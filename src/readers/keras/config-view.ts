@@ -7,7 +7,7 @@ import { type KerasLayer, parseLayer } from './config.js';
 import { type Constant, parseConstant } from './constant.js';
 import type { Fusing } from './fused.js';
 import { isObject, plainList } from './json.js';
-import { type Arithmetic, arithmeticOf, type Coding, codingOf, type Quantisation, quantisationOf } from './precision.js';
+import { type Arithmetic, arithmeticOf, type Coding, codingOf, type Quantisation, quantisationMode, quantisationOf } from './precision.js';
 import { isAtRest, isSame } from './settings.js';
 
 /** What is known of the file as a whole and changes what layers mean. */
@@ -185,7 +185,12 @@ export class ConfigView {
     const value = this.value(['dtype']);
     const arithmetic = arithmeticOf(this.#quantisation?.source ?? value);
     const also = quantisationOf(value) === null ? '' : ', and Dense and Embedding in int8 and int4';
-    if (arithmetic === null)
+    const mode = quantisationMode(value);
+    if (arithmetic === null && mode !== null)
+      this.decline(
+        `it is quantised (${mode}), of which int8 and int4 are translated: save the model as it is before quantize("${mode}"), or after quantize("int8")`,
+      );
+    else if (arithmetic === null)
       this.decline(`"dtype" is ${brief(value)}. Layers that compute in floating point are translated${also}; cast the model to float32 first.`);
     else this.#arithmetic = arithmetic;
   }

@@ -44,6 +44,14 @@ export function quantisationOf(dtype: unknown): Quantisation | null {
   return typeof name === 'string' ? quantisationOf(name) : null;
 }
 
+/** The mode of a policy of other weights than those: gptq, awq, float8; null for any other. */
+export function quantisationMode(dtype: unknown): string | null {
+  if (!isObject(dtype) || !/^(GPTQ|AWQ|QuantizedFloat8)DTypePolicy$/.test(String(dtype.class_name)) || !isObject(dtype.config)) return null;
+  const { mode } = dtype.config;
+  const [word] = /^[a-z]+\d*/.exec(typeof mode === 'string' ? mode : '') ?? [];
+  return word ?? null;
+}
+
 function quantisation(mode: string, source: string): Quantisation | null {
   if (mode === 'int8') return { bits: 8, block: null, source };
   const [, block] = /^int4\/(-1|[1-9]\d{0,8})$/.exec(mode) ?? [];

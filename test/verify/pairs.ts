@@ -67,6 +67,11 @@ export const KNOWN: readonly { readonly stock: RegExp; readonly net: RegExp; rea
     net: /^Pad channels > MeanVarianceNormalization$/,
     why: 'ONNX Runtime 1.30 divides by a deviation of zero, where ONNX adds 1e-9: NaN, which no verdict lets pass',
   },
+  {
+    stock: /^onnx in ort/,
+    net: /^(Swish > RoiAlign|RoiAlign > Swish)$/,
+    why: 'ONNX Runtime 1.30 has no RoiAlign of opset 22, and a Swish raises the file to 24: it does not load, and says so',
+  },
   { stock: /in tfjs-wasm$/, net: /^Einsum$/, why: 'TensorFlow.js 4.22 has no Einsum on WebAssembly, and says so' },
 ];
 

@@ -52,8 +52,6 @@ export const eva = family<Size>({
     eva02_base_patch14_448: eva02(768, 12, 32),
     eva02_large_patch14_224: eva02(1024, 24, 16),
     eva02_large_patch14_448: eva02(1024, 24, 32),
-    eva_large_patch14_196: eva02(1024, 24, 14, { wide: 4096, fused: true, gated: false }),
-    eva_large_patch14_336: eva02(1024, 24, 24, { wide: 4096, fused: true, gated: false }),
     eva_giant_patch14_224: eva02(1408, 40, 16, { wide: 6144, fused: true, gated: false }),
   },
   stem: 'patch_embed.proj',

@@ -252,10 +252,10 @@ export function measureResNet(names: Names): ResNetSize | null {
     depths: stages.map((s) => names.count(`layer${s}.{n}.conv1`)),
     widths: stages.map(widthOf),
     groups: inner / fanIn / radix,
+    ...(parts > 1 ? { parts } : {}),
     ...(stem ? { stem } : {}),
     ...(attention ? { attention } : {}),
     ...(names.has('layer2.0.downsample.2') ? { averaged: true as const } : {}),
-    ...(parts > 1 ? { parts } : {}),
   };
 }
 

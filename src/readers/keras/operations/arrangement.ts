@@ -11,6 +11,9 @@ import { timesMatrix } from './products.js';
 import { joinSizes, productOf } from './sizes.js';
 import { flip, mirrored } from './slicing.js';
 
+/** Why a reduction that names no axes is declined. */
+export const ALL_AXES = 'it reduces over all axes, the batch included, which is not translated';
+
 /** Operations of one value. */
 export const ofValue =
   (x: string, read: (args: Arguments) => (value: Value, scope: Scope, inputs: readonly Value[]) => Value | readonly Value[]): Operation =>
@@ -38,7 +41,7 @@ export const spread = (root: boolean, x: string): Operation =>
   ofValue(x, (args) => {
     const axes = args.integers('axis');
     const keeps = args.boolean('keepdims', false);
-    if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
+    if (axes === undefined) args.decline(ALL_AXES);
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
       const centred = combineValues('Sub', value, reduce('ReduceMean', value, axes, true, scope), scope);

@@ -3,8 +3,8 @@ import { combineValues, constantValue } from '../arithmetic.js';
 import { kerasAxes, knownSize, type Reduction, reduce, slice, squeeze, unsqueeze } from '../axes.js';
 import type { Scope } from '../scope.js';
 import { mapAxis, type Value } from '../value.js';
-import { isConstant, valueAt } from './arguments.js';
-import { ofValue, reduction } from './arrangement.js';
+import { isConstant, type Operand, valueAt } from './arguments.js';
+import { ALL_AXES, ofValue, reduction } from './arrangement.js';
 import { truth } from './elementwise.js';
 import { type Known, known } from './known.js';
 import type { Operation } from './operation.js';
@@ -56,7 +56,7 @@ const weightedMean: Operation = (args) => {
   if (!args.has('weights')) return reduction('ReduceMean', 'x')(args);
   const weights = args.operand('weights');
   const axes = args.integers('axis');
-  if (axes?.length !== 1) args.decline('it reduces over all axes, the batch included, which is not translated');
+  if (axes?.length !== 1) args.decline(ALL_AXES);
   return ofValue('x', () => (input, scope, inputs) => {
     const value = scope.builder.toKeras(input);
     const [axis] = kerasAxes(value, axes!, scope) as [number];
@@ -77,42 +77,60 @@ function filled(value: Value, filling: number, scope: Scope): Value {
   return scope.add('Where', [scope.add('Equal', [value, value]), value, number(filling, scope)], { order: value.order });
 }
 
-const overNumbers = (op: Reduction, filling: number): Operation =>
+/** What a reduction that passes over what is no number has to go by. */
+interface Numbers {
+  readonly value: Value;
+  /** 1 where the value is a number, 0 where it is none. */
+  readonly isNumber: () => Value;
+  readonly keeps: boolean;
+  /** Along the axes that are asked for. */
+  readonly along: (op: Reduction, value: Value, keeps: boolean) => Value;
+}
+
+/** Declined where it is over all axes. */
+const passingOver = (make: (numbers: Numbers, scope: Scope) => Value): Operation =>
   ofValue('x', (args) => {
     const axes = args.integers('axis');
     const keeps = args.boolean('keepdims', false);
-    if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
+    if (axes === undefined) args.decline(ALL_AXES);
     return (input, scope) => {
       const value = scope.builder.unflattened(input);
-      const found = reduce(op, filled(value, filling, scope), axes!, keeps, scope);
-      if (Number.isFinite(filling)) return found;
-      // Where there is no number at all there is no largest one.
-      const count = reduce('ReduceSum', asFloat(scope.add('Equal', [value, value]), scope), axes!, keeps, scope);
-      return scope.add('Where', [scope.add('Equal', [count, number(0, scope)]), number(Number.NaN, scope), found], { order: found.order });
+      const isNumber = () => asFloat(scope.add('Equal', [value, value]), scope);
+      return make({ value, isNumber, keeps, along: (op, of, keep) => reduce(op, of, axes!, keep, scope) }, scope);
     };
+  });
+
+const overNumbers = (op: Reduction, filling: number): Operation =>
+  passingOver(({ value, isNumber, keeps, along }, scope) => {
+    const found = along(op, filled(value, filling, scope), keeps);
+    if (Number.isFinite(filling)) return found;
+    // Where there is no number at all there is no largest one.
+    const count = along('ReduceSum', isNumber(), keeps);
+    return scope.add('Where', [scope.add('Equal', [count, number(0, scope)]), number(Number.NaN, scope), found], { order: found.order });
   });
 
 /** Mean, variance or deviation of what is a number. */
 const momentOfNumbers = (kind: 'mean' | 'variance' | 'deviation'): Operation =>
-  ofValue('x', (args) => {
-    const axes = args.integers('axis');
-    const keeps = args.boolean('keepdims', false);
-    if (axes === undefined) args.decline('it reduces over all axes, the batch included, which is not translated');
-    return (input, scope) => {
-      const value = scope.builder.unflattened(input);
-      const isNumber = asFloat(scope.add('Equal', [value, value]), scope);
-      const mean = (of: Value, keep: boolean) =>
-        combineValues('Div', reduce('ReduceSum', of, axes!, keep, scope), reduce('ReduceSum', isNumber, axes!, keep, scope), scope);
-      const plain = filled(value, 0, scope);
-      if (kind === 'mean') return mean(plain, keeps);
-      const apart = scope.add('Mul', [scope.add('Sub', [plain, mean(plain, true)]), isNumber]);
-      const variance = mean(scope.add('Mul', [apart, apart]), keeps);
-      return kind === 'variance' ? variance : scope.add('Sqrt', [variance]);
-    };
+  passingOver(({ value, isNumber, keeps, along }, scope) => {
+    const counted = isNumber();
+    const mean = (of: Value, keep: boolean) => combineValues('Div', along('ReduceSum', of, keep), along('ReduceSum', counted, keep), scope);
+    const plain = filled(value, 0, scope);
+    if (kind === 'mean') return mean(plain, keeps);
+    const apart = scope.add('Mul', [scope.add('Sub', [plain, mean(plain, true)]), counted]);
+    const variance = mean(scope.add('Mul', [apart, apart]), keeps);
+    return kind === 'variance' ? variance : scope.add('Sqrt', [variance]);
   });
 
 /** More than people look among. */
 const MAX_AMONG = 2 ** 16;
+
+/** How each element compares with some numbers, taken together over those. */
+function overRow(op: Reduction, comparison: 'Equal' | 'Greater' | 'GreaterOrEqual', input: Value, among: Operand, scope: Scope): Value {
+  const values = isConstant(among) ? among.constant.values : [];
+  const value = scope.builder.toKeras(unsqueeze({ ...input, integer: false }, -1, scope));
+  const row = constantValue({ shape: [...value.shape.slice(1).map(() => 1), values.length], values }, scope);
+  return reduce(op, asFloat(scope.add(comparison, [value, row]), scope), [value.shape.length - 1], false, scope);
+}
 
 /** Whether each element is among some numbers. */
 const isAmong: Operation = (args) => {
@@ -122,10 +140,7 @@ const isAmong: Operation = (args) => {
   if (!isConstant(among) || among.constant.values.length === 0 || among.constant.values.length > MAX_AMONG)
     args.decline('what it looks among is no list of numbers');
   return ofValue('x1', () => (input, scope) => {
-    const values = isConstant(among) ? among.constant.values : [];
-    const value = scope.builder.toKeras(unsqueeze({ ...input, integer: false }, -1, scope));
-    const row = constantValue({ shape: [...value.shape.slice(1).map(() => 1), values.length], values }, scope);
-    const found = reduce('ReduceMax', asFloat(scope.add('Equal', [value, row]), scope), [value.shape.length - 1], false, scope);
+    const found = overRow('ReduceMax', 'Equal', input, among, scope);
     return { ...(opposite ? scope.withScalar('Add', scope.add('Neg', [found]), 1) : found), truth: true };
   })(args);
 };
@@ -138,11 +153,7 @@ const placesAmong: Operation = (args) => {
   if (!isRow) args.decline('what it looks among is no list of numbers');
   if (side !== 'left' && side !== 'right') args.decline(`its side is ${JSON.stringify(side)?.slice(0, 40)}`);
   return ofValue('values', () => (input, scope) => {
-    const values = isConstant(among) ? among.constant.values : [];
-    const value = scope.builder.toKeras(unsqueeze({ ...input, integer: false }, -1, scope));
-    const row = constantValue({ shape: [...value.shape.slice(1).map(() => 1), values.length], values }, scope);
-    const isBehind = asFloat(scope.add(side === 'left' ? 'Greater' : 'GreaterOrEqual', [value, row]), scope);
-    return { ...reduce('ReduceSum', isBehind, [value.shape.length - 1], false, scope), integer: true };
+    return { ...overRow('ReduceSum', side === 'left' ? 'Greater' : 'GreaterOrEqual', input, among, scope), integer: true };
   })(args);
 };
 

@@ -456,11 +456,11 @@ function prefixesOf(tensors: ReadonlyMap<string, Tensor>, { stem }: Family, spel
   const spelt = spell(stem);
   if (spelt === null) return [];
   const prefixes = new Set<string>();
+  // Every family looks through all names, of which a file may have many.
+  const anchors = spelt.split('|').map((one) => `.${one}.weight`);
   for (const name of tensors.keys()) {
-    for (const one of spelt.split('|')) {
-      const anchor = `${one}.weight`;
-      if (name === anchor) prefixes.add('');
-      else if (name.endsWith(`.${anchor}`)) prefixes.add(name.slice(0, -anchor.length));
+    for (const anchor of anchors) {
+      if (name.length === anchor.length - 1 ? anchor.endsWith(name) : name.endsWith(anchor)) prefixes.add(name.slice(0, name.length - anchor.length + 1));
     }
   }
   // Blocks of a net may have convolutions of the same name: those that lie deeper are no nets.

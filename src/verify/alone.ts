@@ -7,7 +7,7 @@ import { isModelError } from '../errors.js';
 import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import { toValue, type Value } from '../model/ops/array.js';
-import { inferMap } from '../model/ops/index.js';
+import { inferMap, makersOf } from '../model/ops/index.js';
 import { isChannelsLast, toChannelsFirst } from '../model/ports.js';
 import { permuteArray } from './array.js';
 import { errorOf, evaluateSegment, hiddenBehind, type Segment, scaleOf } from './causes/segment.js';
@@ -88,10 +88,15 @@ export async function tryAlone(subject: Subject, { samples, tolerances }: AloneR
 /** Every layer that is shown with those before it that are not, and what flows into them. */
 function* segments(map: LayerMap, shown: ReadonlySet<Layer>, values: ReadonlyMap<string, Value>): Iterable<Segment> {
   const types = inferMap(map);
+  const makers = makersOf(map.layers);
+  const places = new Map(map.layers.map((layer, i) => [layer, i]));
   for (const layer of map.layers) {
     if (!shown.has(layer) || !values.has(layer.outputs[0]!)) continue;
-    const { hidden } = hiddenBehind(map, layer, (maker, value) => shown.has(maker) && maker.outputs[0] === value && values.has(value));
-    yield { map, layers: map.layers.filter((each) => hidden.has(each)), values, types, others: new Map() };
+    const { hidden } = hiddenBehind(makers, layer, (maker, value) => shown.has(maker) && maker.outputs[0] === value && values.has(value));
+    const layers = [...hidden].sort((a, b) => places.get(a)! - places.get(b)!);
+    // Of thousands of values the few that it reads: they are gone through for each segment.
+    const flowing = layers.flatMap(({ inputs }) => inputs.flatMap((name) => (values.has(name) ? [[name, values.get(name)!] as const] : [])));
+    yield { map, layers, values: new Map(flowing), types, others: new Map() };
   }
 }
 
@@ -101,10 +106,8 @@ async function apartOf(segment: Segment, found: Value): Promise<{ readonly error
     const base = await evaluateSegment(segment);
     // Runtimes approximate such functions to a part of the size at which they saturate: what is all but zero tells nothing.
     const scale = Math.max(scaleOf(base), segment.layers.some(({ op }) => APPROXIMATED.has(op)) ? 1 : 0);
-    const read = new Set(segment.layers.flatMap(({ inputs }) => inputs));
-    const flowing = [...segment.values].flatMap(([name, value]) => (read.has(name) ? [value] : []));
     // Beyond 2^53 the evaluator does not count exactly, and what wraps around there is another number.
-    if (![base, found, ...flowing].every(isCounted)) return null;
+    if (![base, found, ...segment.values.values()].every(isCounted)) return null;
     const isWhole = [base, found].every(({ data }) => data.every(Number.isFinite));
     if (!isWhole || scale === 0 || base.data.length !== found.data.length) return null;
     const error = errorOf(base, found, scale);
@@ -120,11 +123,8 @@ async function apartOf(segment: Segment, found: Value): Promise<{ readonly error
 
 function nudged(segment: Segment): Segment {
   const coin = coins(1);
-  const read = new Set(segment.layers.flatMap(({ inputs }) => inputs));
   const values = new Map(
-    [...segment.values]
-      .filter(([name]) => read.has(name))
-      .map(([name, value]) => [name, isFloat(value) ? { ...value, data: value.data.map((x) => x * (1 + (coin() ? NUDGE : -NUDGE))) } : value]),
+    [...segment.values].map(([name, value]) => [name, isFloat(value) ? { ...value, data: value.data.map((x) => x * (1 + (coin() ? NUDGE : -NUDGE))) } : value]),
   );
   return { ...segment, values };
 }

@@ -122,12 +122,20 @@ async function statedOtherwise(
   }
 }
 
-/** Numbers that lie closer the nearer they are to zero. */
 function rampFor({ op, inputs: [value = ''] }: Layer, types: ReadonlyMap<string, ValueType>): Value {
   const most = STRAIGHT.has(op) ? FAR : MOST;
-  const data = Float64Array.from({ length: 2 * STEPS + 1 }, (_, i) => {
+  const data = RAMPS.get(most) ?? makeRamp(most);
+  RAMPS.set(most, data);
+  return { shape: [1, data.length], data, dtype: types.get(value)?.dtype ?? 'float32' };
+}
+
+/** By how far they go: the same for each of thousands of activations. */
+const RAMPS = new Map<number, Float64Array>();
+
+/** Numbers that lie closer the nearer they are to zero. */
+function makeRamp(most: number): Float64Array {
+  return Float64Array.from({ length: 2 * STEPS + 1 }, (_, i) => {
     const part = (i - STEPS) / STEPS;
     return Math.sign(part) * most ** Math.abs(part) * Math.abs(part);
   });
-  return { shape: [1, data.length], data, dtype: types.get(value)?.dtype ?? 'float32' };
 }

@@ -6,7 +6,7 @@ import { isModelError } from '../../errors.js';
 import { DRAWS } from '../../model/drawing.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
-import { inferMap, makeLayer, type ValueType, valuesRead } from '../../model/ops/index.js';
+import { inferMap, makeLayer, makersOf, type ValueType, valuesRead } from '../../model/ops/index.js';
 import { elementCount } from '../../model/tensor.js';
 import { Allowance, shapesBy, stepsOf } from '../allowance.js';
 import { toLayout } from '../array.js';
@@ -247,7 +247,8 @@ async function segmentOf(
   before: ReadonlySet<Layer> = new Set(),
 ): Promise<{ segment: Segment; found: Value }> {
   // A source shows what a layer makes first.
-  const { hidden, shown } = hiddenBehind(map, layer, (maker, value) => sides.actual.layers.has(maker) && maker.outputs[0] === value && !before.has(maker));
+  const isShown = (maker: Layer, value: string) => sides.actual.layers.has(maker) && maker.outputs[0] === value && !before.has(maker);
+  const { hidden, shown } = hiddenBehind(makersOf(map.layers), layer, isShown);
   // What flows into the layers anyway, behind one that is not shown, is no other's.
   const read = new Set(stated?.readBy(layer).map(({ name }) => name));
   const near = othersFor(map, layer, types);

@@ -3,7 +3,6 @@ import type { Layer, LayerMap } from '../../model/layer-map.js';
 import type { Value } from '../../model/ops/array.js';
 import { evaluateLayer } from '../../model/ops/evaluate.js';
 import type { ValueType } from '../../model/ops/index.js';
-import { makersOf } from '../../model/ops/index.js';
 import type { Inputs } from './cause.js';
 
 /** Layers that are evaluated together: one that is shown, and before it those that nothing shows apart. */
@@ -29,10 +28,10 @@ export interface Explained {
 /**
  * The layer, and those before it that nothing shows apart; and the makers of what flows into them.
  *
+ * @param makers of all values: `makersOf` the net's layers
  * @param isShown whether a value of a layer is at hand
  */
-export function hiddenBehind({ layers }: LayerMap, layer: Layer, isShown: (maker: Layer, value: string) => boolean) {
-  const makers = makersOf(layers);
+export function hiddenBehind(makers: ReadonlyMap<string, Layer>, layer: Layer, isShown: (maker: Layer, value: string) => boolean) {
   const hidden = new Set<Layer>([layer]);
   const shown = new Set<Layer>();
   const open = [...layer.inputs];

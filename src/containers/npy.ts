@@ -16,6 +16,8 @@ import { openZip } from './zip.js';
 const MAGIC = '\x93NUMPY';
 /** NumPy itself refuses headers above 10,000 bytes. */
 const MAX_HEADER_BYTES = 65_536;
+/** Most headers are padded to this; an archive may have tens of thousands of arrays, each of which is looked into. */
+const USUAL_HEAD_BYTES = 128;
 /** Deflated arrays are kept in memory all at once; `numpy.savez` stores them, and then nothing is kept. */
 const MAX_DEFLATED_BYTES = 2 ** 31;
 
@@ -68,7 +70,7 @@ export async function objectsAt(source: ByteSource): Promise<number> {
 
 /** @throws ModelError */
 async function readHeader(source: ByteSource, place: { file: string; tensor: string }): Promise<Header> {
-  const start = await source.read(0, Math.min(12, source.byteLength));
+  const start = await source.read(0, Math.min(USUAL_HEAD_BYTES, source.byteLength));
   if (start.byteLength < 10 || !looksLikeNpy(start)) throw new ModelError('malformed', 'this is no .npy array: the signature is missing', place);
   const major = start[6]!;
   if (major < 1 || major > 3) throw new ModelError('unsupported', `.npy version ${major} is not known`, place);
@@ -76,8 +78,9 @@ async function readHeader(source: ByteSource, place: { file: string; tensor: str
   const headerAt = major === 1 ? 10 : 12;
   const headerLength = major === 1 ? view.getUint16(8, true) : start.byteLength < 12 ? 0 : view.getUint32(8, true);
   if (headerLength > MAX_HEADER_BYTES) throw new ModelError('unsafe', `a header of ${headerLength} bytes describes no array`, place);
-  const header = decodeLatin1(await source.read(headerAt, headerAt + headerLength));
-  return { ...parseHeader(header, place), end: headerAt + headerLength };
+  const end = headerAt + headerLength;
+  const header = end <= start.byteLength ? start.subarray(headerAt, end) : await source.read(headerAt, end);
+  return { ...parseHeader(decodeLatin1(header), place), end };
 }
 
 /**

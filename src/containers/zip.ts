@@ -5,6 +5,7 @@
  */
 
 import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
+import { breathe } from '../bytes/breath.js';
 import { type CheckedSource, checkedSource } from '../bytes/checked-source.js';
 import { crc32 } from '../bytes/crc32.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
@@ -19,7 +20,7 @@ const ZIP64_END_RECORD = 0x06064b50;
 /** End record of 22 bytes and a comment of at most 65,535. */
 const MAX_END_BYTES = 22 + 0xffff;
 /** PyTorch writes one member a tensor; the largest real checkpoints have some ten thousand. */
-const MAX_ENTRIES = 200_000;
+const MAX_ENTRIES = 65_536;
 /** A deflated member is inflated into memory. Models store their weights; npz files of this size are not seen. */
 const MAX_INFLATED_BYTES = 2 ** 30;
 /** Deflate cannot do better than about 1032 to 1. */
@@ -78,16 +79,27 @@ export function looksLikeZip(head: Uint8Array): boolean {
  * @throws ModelError 'malformed' for a truncated or inconsistent archive, 'unsupported' for encryption, several disks and
  *   methods other than stored and deflated
  */
-export async function openZip(source: ByteSource): Promise<ZipArchive> {
+export function openZip(source: ByteSource): Promise<ZipArchive> {
+  const archive = archives.get(source) ?? readArchive(source);
+  archives.set(source, archive);
+  return archive;
+}
+
+/** Several readers look into a file before one knows it, and a directory may be long. */
+const archives = new WeakMap<ByteSource, Promise<ZipArchive>>();
+
+async function readArchive(source: ByteSource): Promise<ZipArchive> {
   const file = source.name;
   const { count, start, end } = await readEnd(source);
   const directory = await source.read(start, end);
   const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
   const inflation: Inflation = { byteLength: 0, limit: LARGE_BYTES + MAX_LARGE_RATIO * source.byteLength };
-  const entries: (ZipEntry & Header)[] = [];
-  const byName = new Map<string, ZipEntry>();
+  const whole: Whole = { source, directory, directoryStart: start, inflation };
+  const entries: Member[] = [];
+  const byName = new Map<string, Member>();
   let at = 0;
   for (let i = 0; i < count; i++) {
+    await breathe();
     const place = { file, offset: start + at };
     if (at + 46 > directory.byteLength || view.getUint32(at, true) !== CENTRAL_HEADER) {
       throw new ModelError('malformed', `the zip directory has no entry ${i + 1} of ${count} here`, place);
@@ -96,29 +108,16 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
     const extraLength = view.getUint16(at + 30, true);
     const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
     if (next > directory.byteLength) throw new ModelError('malformed', 'a zip directory entry runs past the directory', place);
-    const nameBytes = directory.subarray(at + 46, at + 46 + nameLength);
-    const header = centralEntry(view, at, nameBytes, at + 46 + nameLength, extraLength, place);
-    if (byName.has(header.name)) throw new ModelError('malformed', `the zip archive has two members named ${JSON.stringify(header.name)}`, place);
-    if (header.offset + 30 + nameLength + header.compressedLength > start) {
-      throw new ModelError('malformed', `the zip member ${JSON.stringify(header.name)} would run into the directory at byte ${start}`, {
+    const entry = centralEntry(whole, view, at, nameLength, extraLength);
+    if (byName.has(entry.name)) throw new ModelError('malformed', `the zip archive has two members named ${JSON.stringify(entry.name)}`, place);
+    if (entry.offset + 30 + nameLength + entry.compressedLength > start) {
+      throw new ModelError('malformed', `the zip member ${JSON.stringify(entry.name)} would run into the directory at byte ${start}`, {
         file,
-        offset: header.offset,
+        offset: entry.offset,
       });
     }
-    const opened: ByteSource[] = [];
-    const entry = {
-      ...header,
-      async source() {
-        const member = await openMember(source, header, nameBytes, start, inflation);
-        opened.push(member);
-        return member;
-      },
-      async check() {
-        for (const member of opened) if ('finish' in member) await (member as CheckedSource).finish();
-      },
-    };
     entries.push(entry);
-    byName.set(header.name, entry);
+    byName.set(entry.name, entry);
     at = next;
   }
   if (at !== directory.byteLength)
@@ -133,15 +132,42 @@ interface Inflation {
   readonly limit: number;
 }
 
-interface Header {
-  readonly name: string;
-  readonly method: 'stored' | 'deflated';
-  readonly compressedLength: number;
-  readonly byteLength: number;
-  readonly crc32: number;
-  readonly offset: number;
-  readonly mode: number;
-  readonly hasDescriptor: boolean;
+/** What members know of their archive. */
+interface Whole {
+  readonly source: ByteSource;
+  readonly directory: Uint8Array;
+  readonly directoryStart: number;
+  readonly inflation: Inflation;
+}
+
+/** A class without closures: an archive may have a hundred thousand members. */
+class Member implements ZipEntry {
+  #opened: ByteSource[] | null = null;
+
+  constructor(
+    readonly whole: Whole,
+    readonly name: string,
+    /** Where the name's bytes stand in the directory. */
+    readonly nameAt: number,
+    readonly nameLength: number,
+    readonly method: 'stored' | 'deflated',
+    readonly compressedLength: number,
+    readonly byteLength: number,
+    readonly crc32: number,
+    readonly offset: number,
+    readonly mode: number,
+    readonly hasDescriptor: boolean,
+  ) {}
+
+  async source(): Promise<ByteSource> {
+    const member = await openMember(this);
+    (this.#opened ??= []).push(member);
+    return member;
+  }
+
+  async check(): Promise<void> {
+    for (const member of this.#opened ?? []) if ('finish' in member) await (member as CheckedSource).finish();
+  }
 }
 
 async function readEnd(source: ByteSource): Promise<{ count: number; start: number; end: number }> {
@@ -206,17 +232,12 @@ async function readZip64End(
   return wide;
 }
 
-function centralEntry(
-  view: DataView,
-  at: number,
-  nameBytes: Uint8Array,
-  extraAt: number,
-  extraLength: number,
-  place: { file: string; offset: number },
-): Header {
+function centralEntry(whole: Whole, view: DataView, at: number, nameLength: number, extraLength: number): Member {
+  const place = { file: whole.source.name, offset: whole.directoryStart + at };
+  const nameAt = at + 46;
   const flags = view.getUint16(at + 8, true);
   const methodNumber = view.getUint16(at + 10, true);
-  const name = decodeName(nameBytes, flags);
+  const name = decodeName(whole.directory.subarray(nameAt, nameAt + nameLength), flags);
   if (name.includes('\0')) throw new ModelError('malformed', 'a zip member has a NUL in its name', place);
   if (flags & 0x41) throw new ModelError('unsupported', `the zip member ${JSON.stringify(name)} is encrypted`, place);
   if (methodNumber !== STORED && methodNumber !== DEFLATED) {
@@ -229,7 +250,7 @@ function centralEntry(
   let compressedLength = view.getUint32(at + 20, true);
   let byteLength = view.getUint32(at + 24, true);
   let offset = view.getUint32(at + 42, true);
-  const wide = findExtra(view, extraAt, extraLength, 0x0001, place);
+  const wide = findExtra(view, nameAt + nameLength, extraLength, 0x0001, place);
   let wideAt = wide?.start ?? 0;
   const widen = (value: number): number => {
     if (value !== 0xffffffff) return value;
@@ -245,37 +266,39 @@ function centralEntry(
   }
   const method = methodNumber === STORED ? 'stored' : 'deflated';
   const mode = view.getUint8(at + 5) === MADE_ON_UNIX ? view.getUint16(at + 40, true) : 0;
-  return { name, method, compressedLength, byteLength, crc32: view.getUint32(at + 16, true), offset, mode, hasDescriptor: (flags & 8) !== 0 };
+  const crc = view.getUint32(at + 16, true);
+  return new Member(whole, name, nameAt, nameLength, method, compressedLength, byteLength, crc, offset, mode, (flags & 8) !== 0);
 }
 
-async function openMember(source: ByteSource, header: Header, nameBytes: Uint8Array, directoryStart: number, inflation: Inflation): Promise<ByteSource> {
-  const { name, offset, compressedLength, byteLength } = header;
+async function openMember(member: Member): Promise<ByteSource> {
+  const { name, offset, compressedLength, byteLength } = member;
+  const { source, directory, directoryStart, inflation } = member.whole;
   const place = { file: source.name, offset };
-  const fixed = await source.read(offset, offset + 30);
+  // With the name, which the directory says as well: a header that agrees with it is read at once.
+  const fixed = await source.read(offset, offset + 30 + member.nameLength);
   const view = new DataView(fixed.buffer, fixed.byteOffset);
   if (view.getUint32(0, true) !== LOCAL_HEADER) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} has no header here`, place);
   const nameLength = view.getUint16(26, true);
   const start = offset + 30 + nameLength + view.getUint16(28, true);
-  const localName = await source.read(offset + 30, offset + 30 + nameLength);
   const localMethod = view.getUint16(8, true);
-  const sameName = nameLength === nameBytes.byteLength && localName.every((byte, i) => byte === nameBytes[i]);
-  const sameMethod = localMethod === (header.method === 'stored' ? STORED : DEFLATED);
+  const sameName = nameLength === member.nameLength && fixed.subarray(30).every((byte, i) => byte === directory[member.nameAt + i]);
+  const sameMethod = localMethod === (member.method === 'stored' ? STORED : DEFLATED);
   const localSizes = [view.getUint32(18, true), view.getUint32(22, true)];
   const sizesAgree = [compressedLength, byteLength].every(
-    (size, i) => localSizes[i] === size || localSizes[i] === 0xffffffff || (header.hasDescriptor && localSizes[i] === 0),
+    (size, i) => localSizes[i] === size || localSizes[i] === 0xffffffff || (member.hasDescriptor && localSizes[i] === 0),
   );
   if (!sameName || !sameMethod || !sizesAgree) {
     throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} has a header that disagrees with the directory`, place);
   }
   if (start + compressedLength > directoryStart) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} runs into the directory`, place);
   const stored = sliceSource(source, start, start + compressedLength);
-  if (header.method === 'stored') return header.crc32 === UNSTATED ? stored : checkedSource(stored, header.crc32, () => damaged(name, place));
-  return memorySource(await inflateMember(stored, header, inflation, place), `${source.name}/${name}`);
+  if (member.method === 'stored') return member.crc32 === UNSTATED ? stored : checkedSource(stored, member.crc32, () => damaged(name, place));
+  return memorySource(await inflateMember(stored, member, inflation, place), `${source.name}/${name}`);
 }
 
 async function inflateMember(
   stored: ByteSource,
-  { name, byteLength, compressedLength, crc32: expected }: Header,
+  { name, byteLength, compressedLength, crc32: expected }: Member,
   inflation: Inflation,
   place: { file: string; offset: number },
 ): Promise<Uint8Array> {
@@ -297,7 +320,7 @@ function damaged(name: string, place: { file: string; offset: number }): ModelEr
   return new ModelError('malformed', `the zip member ${JSON.stringify(name)} does not have the CRC-32 that the archive states: the file is damaged`, place);
 }
 
-function checkOverlap(entries: readonly Header[], file: string): void {
+function checkOverlap(entries: readonly Member[], file: string): void {
   let end = 0;
   for (const { name, offset, compressedLength } of [...entries].sort((a, b) => a.offset - b.offset)) {
     if (offset < end) throw new ModelError('malformed', `the zip member ${JSON.stringify(name)} overlaps the one before it`, { file, offset });

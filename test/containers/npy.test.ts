@@ -1,8 +1,9 @@
 /** NumPy's arrays, alone and in archives. */
 import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { memorySource } from '../../src/bytes/byte-source.js';
+import { type ByteSource, memorySource } from '../../src/bytes/byte-source.js';
 import { encodeNpyHeader, looksLikeNpy, readNpy, readNpz } from '../../src/containers/npy.js';
+import { openZip } from '../../src/containers/zip.js';
 import { toFloat64Array } from '../../src/model/cast.js';
 import { tensorBytes } from '../../src/model/tensor.js';
 import { ascii, joined, u8, u16, u32 } from '../hdf5-image.js';
@@ -82,4 +83,21 @@ describe('an archive of arrays', () => {
   it('is refused where it would take more memory than is allowed', async () => {
     await expect(open({ 'a.npy': array(1) }, 10)).rejects.toMatchObject({ kind: 'unsafe' });
   });
+});
+
+it('an archive of many arrays is looked into with two reads for each, and its directory is read once', async () => {
+  const source = memorySource(zipSync(Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`a${i}.npy`, npy(dict("'<f4'", '(1,)'), floats(i))]))), 'x.npz');
+  let reads = 0;
+  const counted: ByteSource = {
+    ...source,
+    read(start, end) {
+      reads++;
+      return source.read(start, end);
+    },
+  };
+  for (let again = 0; again < 3; again++) await openZip(counted);
+  const opened = reads;
+  expect(opened).toBeLessThanOrEqual(3);
+  await readNpz(counted, 2 ** 20);
+  expect(reads - opened).toBeLessThanOrEqual(200);
 });

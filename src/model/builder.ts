@@ -12,6 +12,7 @@ import { isFloatDType } from './dtype.js';
 import { Folding } from './fold.js';
 import type { AttributeValue, Dim, Foreign, Layer } from './layer-map.js';
 import { Names } from './names.js';
+import { NetSize } from './net-size.js';
 import { numbersTensor } from './numbers.js';
 import { inferLayer, type LayerDraft, makeLayer, type Operator, operatorOf, slotName, type ValueType, valuesRead } from './ops/index.js';
 import { isListSlot } from './ops/operator.js';
@@ -51,12 +52,14 @@ export class GraphBuilder {
   readonly #shapeMath = new Set<Layer>();
 
   readonly #folding: Folding;
+  readonly #size: NetSize;
   /** Operators that depend on nothing that flows in, and became no layer. */
   folded = 0;
 
   /** @param origin where constants that are worked out are said to come from */
   constructor(readonly origin: Origin) {
     this.#folding = new Folding(origin);
+    this.#size = new NetSize(origin.file);
   }
 
   /** The name, or the name with a number where a layer has it already; from now on it is taken. */
@@ -109,6 +112,7 @@ export class GraphBuilder {
   node(op: string, inputs: Inputs, attributes: Attributes, names: NodeNames): readonly Value[] {
     const operator = operatorOf(op);
     if (!operator) throw new Error(`no operator ${op}`);
+    this.#size.add(names.name, inputs.length, names.outputs?.length ?? 1);
     const placed = this.#place(operator, inputs, attributes);
     const name = this.unique(names.name);
     const outputs = names.outputs ?? [this.#values.take(name)];
@@ -150,6 +154,7 @@ export class GraphBuilder {
 
   /** Adds a node that is not understood, as it came. */
   foreign(foreign: Foreign, inputs: Inputs, names: Required<Pick<NodeNames, 'name' | 'outputs'>>): readonly Value[] {
+    this.#size.add(names.name, inputs.length, names.outputs.length);
     const name = this.unique(names.name);
     this.reserve(names.outputs);
     const read = trimmed(inputs.map((input) => (input ? this.#flowing(input) : '')));

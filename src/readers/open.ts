@@ -8,6 +8,7 @@ import { looksLikeTar } from '../containers/tar.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { ModelFile } from '../model/layer-map.js';
 import { didYouMean } from '../model/nearest.js';
+import { checkPorts } from '../model/net-size.js';
 import { tensorByteLength } from '../model/tensor.js';
 import { listed } from '../words.js';
 import { type Asked, checkSourceOptions, keptAccount } from './asked.js';
@@ -63,6 +64,7 @@ function accounted(model: ModelFile, account: Asked, file: string): ModelFile {
     ...model,
     map: async () => {
       const map = await model.map();
+      checkPorts(map, file);
       account.check(file);
       return map;
     },

@@ -178,3 +178,11 @@ test('narrow codes of a weight stay codes', () => {
   const y = build.add('DequantizeLinear', [codes, build.constant(weight('scale', []))]);
   expect(build.finish([y]).map(({ op }) => op)).toEqual(['Constant', 'Constant', 'DequantizeLinear']);
 });
+
+test('a net of more operators, operands or outputs than any net has is refused while it is built', () => {
+  const many = (count: number) => Array.from({ length: count }, (_, i) => `y${i}`);
+  const parts = started([20_000]);
+  expect(() => parts.build.node('Split', [parts.x], { axis: 0 }, { name: 's', outputs: many(20_000) })).toThrow(/"s".*20000 outputs/);
+  const sum = started([1]);
+  expect(() => sum.build.add('Sum', new Array(300_000).fill(sum.x))).toThrow(/operands, which no net has/);
+});

@@ -643,3 +643,11 @@ describe('recurrent nodes', () => {
     expect(map.layers.map(({ op }) => op)).toContain('ai.onnx::RNN');
   });
 });
+
+it('ports beyond all measure are refused, and so is an operator of as many outputs', async () => {
+  const names = Array.from({ length: 10_001 }, (_, i) => `y${i}`);
+  const ports = await read({ nodes: [node('Relu', ['x'], ['y'])], inputs: X, outputs: new Array(10_001).fill('y') });
+  await expect(ports.map()).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringContaining('10001 outputs') });
+  const split = await read({ nodes: [node('Split', ['x'], names)], inputs: X, outputs: ['y0'] });
+  await expect(split.map()).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringContaining('10001 outputs') });
+});

@@ -3,6 +3,7 @@ import { ModelError } from '../../errors.js';
 import type { DType } from '../../model/dtype.js';
 import type { AttributeValue, Dim, Layer, Notice } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
+import { NetSize } from '../../model/net-size.js';
 import { inferLayer, makeLayer } from '../../model/ops/index.js';
 import { computedTensor, float32Tensor, type Tensor } from '../../model/tensor.js';
 import type { Blobs } from './blobs.js';
@@ -12,9 +13,8 @@ import { NetWeights } from './weights.js';
 
 /** Caffe counts a blob's values in an int. */
 const MAX_VALUES = 2 ** 31 - 1;
-/** Of a whole net: the deepest published ones come to some five thousand operators, of two operands each. */
+/** The deepest published nets come to some five thousand operators. */
 const MAX_OPERATORS = 25_000;
-const MAX_OPERANDS = 250_000;
 
 export interface Step {
   readonly attributes?: Readonly<Record<string, AttributeValue>>;
@@ -51,7 +51,7 @@ export class CaffeBuilder {
   readonly #dtypes = new Map<string, DType>();
   /** Blobs that a layer should have made which could not be translated. */
   readonly #givenUp = new Set<string>();
-  #operands = 0;
+  readonly #size: NetSize;
 
   constructor(
     readonly file: string,
@@ -59,6 +59,7 @@ export class CaffeBuilder {
     layers: readonly CaffeLayer[],
   ) {
     this.weights = new NetWeights(file, stored, layers);
+    this.#size = new NetSize(file, MAX_OPERATORS);
   }
 
   /** A value that flows in from outside, and bears its blob's name. */
@@ -140,12 +141,7 @@ export class CaffeBuilder {
    * @returns the value it makes
    */
   add(layer: CaffeLayer, name: string, op: string, inputs: readonly string[], step: Step = {}): string {
-    this.#operands += inputs.length;
-    if (this.layers.length >= MAX_OPERATORS || this.#operands > MAX_OPERANDS)
-      throw new ModelError('unsafe', `the net comes to more than ${MAX_OPERATORS} operators, or ${MAX_OPERANDS} operands, which no net has`, {
-        file: this.file,
-        layer: layer.name,
-      });
+    this.#size.add(layer.name, inputs.length, 1);
     const unique = this.#names.take(name);
     const made = makeLayer({ name: unique, op, inputs, outputs: [unique], ...step });
     const [type] = inferLayer(

@@ -30,14 +30,3 @@ export class Budget {
     }
   }
 }
-
-/** Long enough that pauses cost nothing, short enough that nobody waits for an answer to Ctrl-C. */
-const MAX_BREATHLESS_MS = 25;
-let pausedAt = 0;
-
-/** Lets signals, timers and clicks in, where work in memory has gone on for a while; for loops that a large file keeps busy. */
-export async function breathe(): Promise<void> {
-  if (performance.now() - pausedAt < MAX_BREATHLESS_MS) return;
-  await new Promise<void>((resolve) => setTimeout(resolve));
-  pausedAt = performance.now();
-}

@@ -3,7 +3,7 @@
  *
  * @see https://protobuf.dev/programming-guides/encoding/
  */
-import { breathe } from '../bytes/budget.js';
+import { breathe } from '../bytes/breath.js';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 

@@ -2,6 +2,7 @@
 import { readdirSync, readSync } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { breathe } from '../bytes/breath.js';
 import { type ByteSource, checkRange } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
 import { didYouMean } from '../model/nearest.js';
@@ -35,6 +36,8 @@ export async function fileSource(path: string, name = shownName(path)): Promise<
   async function readInto(start: number, target: Uint8Array): Promise<void> {
     if (closed) throw new Error(`${name} was read after it was closed`);
     checkRange({ name, byteLength }, start, start + target.byteLength);
+    // Reads in place never wait, and what is read by a hundred thousand of them could not be interrupted.
+    await breathe();
     let done = 0;
     while (done < target.byteLength) {
       const length = target.byteLength - done;

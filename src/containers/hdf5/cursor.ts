@@ -1,6 +1,7 @@
 /** Reads HDF5's structures: little-endian, with offsets and lengths whose width the superblock states. */
 
-import { Budget, breathe } from '../../bytes/budget.js';
+import { breathe } from '../../bytes/breath.js';
+import { Budget } from '../../bytes/budget.js';
 import { type ByteSource, sliceSource } from '../../bytes/byte-source.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { ModelError } from '../../errors.js';

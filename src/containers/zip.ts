@@ -4,8 +4,8 @@
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
 
-import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
 import { breathe } from '../bytes/breath.js';
+import { type ByteSource, memorySource, sliceSource } from '../bytes/byte-source.js';
 import { type CheckedSource, checkedSource } from '../bytes/checked-source.js';
 import { crc32 } from '../bytes/crc32.js';
 import { decodeLatin1 } from '../bytes/latin1.js';
@@ -140,9 +140,11 @@ interface Whole {
   readonly inflation: Inflation;
 }
 
+const NONE: readonly ByteSource[] = [];
+
 /** A class without closures: an archive may have a hundred thousand members. */
 class Member implements ZipEntry {
-  #opened: ByteSource[] | null = null;
+  #opened: readonly ByteSource[] = NONE;
 
   constructor(
     readonly whole: Whole,
@@ -161,12 +163,12 @@ class Member implements ZipEntry {
 
   async source(): Promise<ByteSource> {
     const member = await openMember(this);
-    (this.#opened ??= []).push(member);
+    this.#opened = [...this.#opened, member];
     return member;
   }
 
   async check(): Promise<void> {
-    for (const member of this.#opened ?? []) if ('finish' in member) await (member as CheckedSource).finish();
+    for (const member of this.#opened) if ('finish' in member) await (member as CheckedSource).finish();
   }
 }
 

@@ -86,7 +86,10 @@ describe('an archive of arrays', () => {
 });
 
 it('an archive of many arrays is looked into with two reads for each, and its directory is read once', async () => {
-  const source = memorySource(zipSync(Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`a${i}.npy`, npy(dict("'<f4'", '(1,)'), floats(i))]))), 'x.npz');
+  const source = memorySource(
+    zipSync(Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`a${i}.npy`, npy(dict("'<f4'", '(1,)'), floats(i))]))),
+    'x.npz',
+  );
   let reads = 0;
   const counted: ByteSource = {
     ...source,

@@ -4,7 +4,6 @@
  *
  * @see https://www.tensorflow.org/api_docs/python/tf/raw_ops for what each node means
  */
-import { breathe } from '../../bytes/breath.js';
 import { parseInput, type TfGraph, type TfInput, type TfNode, type TfShape } from '../../containers/tf-graph.js';
 import { isModelError, ModelError, throwAll } from '../../errors.js';
 import { GraphBuilder, type Value } from '../../model/builder.js';
@@ -281,7 +280,6 @@ class Translation {
     const open = [...wanted].reverse();
     const waiting = new Set<string>();
     while (open.length > 0) {
-      await breathe();
       const name = open.at(-1)!;
       if (scope.made.has(name) || scope.given.has(name)) {
         open.pop();

@@ -93,7 +93,7 @@ async function readArchive(source: ByteSource): Promise<ZipArchive> {
   const { count, start, end } = await readEnd(source);
   const directory = await source.read(start, end);
   const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
-  const inflation: Inflation = { byteLength: 0, limit: LARGE_BYTES + MAX_LARGE_RATIO * source.byteLength };
+  const inflation: Inflation = { byteLength: 0, members: new Set(), limit: LARGE_BYTES + MAX_LARGE_RATIO * source.byteLength };
   const whole: Whole = { source, directory, directoryStart: start, inflation };
   const entries: Member[] = [];
   const byName = new Map<string, Member>();
@@ -129,6 +129,7 @@ async function readArchive(source: ByteSource): Promise<ZipArchive> {
 /** What an archive's members have been inflated to, all together: each may be small enough, and all of them fill the memory. */
 interface Inflation {
   byteLength: number;
+  readonly members: Set<string>;
   readonly limit: number;
 }
 
@@ -308,7 +309,9 @@ async function inflateMember(
   if (byteLength > MAX_INFLATED_BYTES || byteLength > compressedLength * maxRatio + 64) {
     throw new ModelError('unsafe', `the zip member ${JSON.stringify(name)} claims to inflate from ${compressedLength} to ${byteLength} bytes`, place);
   }
-  inflation.byteLength += byteLength;
+  // Several readers may look into one member: what the first made of it is gone by then.
+  if (!inflation.members.has(name)) inflation.byteLength += byteLength;
+  inflation.members.add(name);
   if (inflation.byteLength > inflation.limit) {
     throw new ModelError('unsafe', `with the zip member ${JSON.stringify(name)} the archive would inflate to ${inflation.byteLength} bytes and more`, place);
   }

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { castTensor } from '../../src/model/cast.js';
 import type { DType } from '../../src/model/dtype.js';
 import { affineFor, channelScales, quantiseAffine, quantiseChannels, tensorRange } from '../../src/model/quantise.js';
-import { firstDifference } from '../../src/model/side-by-side.js';
+import { firstDifference, useAreSame } from '../../src/model/side-by-side.js';
 import { constantTensor, float32Tensor, permute, type Tensor, tensorBytes } from '../../src/model/tensor.js';
+import { areSame } from '../../src/node/native.js';
 import { compareWeight } from '../../src/verify/weight-pair.js';
 
 const ORIGIN = { file: 'made here' };
@@ -146,7 +147,11 @@ describe('a quantised weight', () => {
   });
 });
 
-it('firstDifference finds the first byte that differs, on and off word borders', () => {
+it.each([
+  ['by itself', null],
+  ['with Node', areSame],
+])('firstDifference finds the first byte that differs, on and off word borders, %s', (_, platform) => {
+  useAreSame(platform);
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 50 }), fc.nat(3), fc.nat(3), fc.nat(), (bytes, left, right, place) => {
       const at = (offset: number, content: Uint8Array) => {

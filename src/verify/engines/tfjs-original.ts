@@ -194,7 +194,7 @@ function setWeights(core: Core, layer: Layer, datasets: readonly Dataset[]): voi
 }
 
 /** Elements that are read at a time: h5wasm holds what it reads in a memory that never becomes smaller. */
-const MOST_AT_ONCE = 2 ** 18;
+const MOST_AT_ONCE = 2 ** 16;
 
 function readValues(dataset: Dataset): Float32Array {
   const [rows = 1, ...rest] = (dataset.shape ?? []) as number[];

@@ -162,6 +162,20 @@ export async function readTensorShape(wire: WireReader, field: Field): Promise<T
   return sizes;
 }
 
+/**
+ * A TensorProto; null where it holds no numbers.
+ *
+ * @param said of what type and shape it is where the message does not say it
+ */
+export function readTensorProto(
+  source: ByteSource,
+  field: Field,
+  name: string,
+  said?: { readonly code: number; readonly shape: readonly number[] },
+): Promise<Tensor | null> {
+  return new GraphDefReader(source).tensor(field, name, said);
+}
+
 class GraphDefReader {
   readonly wire: WireReader;
   #nodes = 0;
@@ -304,9 +318,10 @@ class GraphDefReader {
   }
 
   /** Null for a tensor of strings or handles, which hold no numbers. */
-  async tensor(field: Field, name: string): Promise<Tensor | null> {
-    let code = 0;
-    let shape: TfShape = [];
+  /** @param said what is known of it where the message has nothing but values, which are all there then */
+  async tensor(field: Field, name: string, said?: { readonly code: number; readonly shape: readonly number[] }): Promise<Tensor | null> {
+    let code = said?.code ?? 0;
+    let shape: TfShape = said?.shape ?? [];
     const parts: Field[] = [];
     for await (const entry of this.#fields(field)) {
       if (entry.number === TENSOR.dtype) code = Number(entry.varint);
@@ -327,6 +342,7 @@ class GraphDefReader {
     if (first?.number === TENSOR.content) throw this.wire.error(first.start, `${first.end - first.start} bytes for a constant of shape [${shape}] of ${dtype}`);
     const values: (number | bigint)[] = [];
     for (const part of parts) for (const value of await this.#numbers(part)) values.push(value);
+    if (said && values.length !== count) throw this.wire.error(field.start, `${values.length} values for the shape [${shape}]`);
     return filledTensor({ name, dtype, shape, values, origin });
   }
 

@@ -9,9 +9,25 @@ import { type ByteSource, filledSource } from '../bytes/byte-source.js';
 import { type ErrorPlace, ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import { computedTensor, elementCount, rowMajorStrides, sliceAxis, storedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import type { Field, WireReader } from './protobuf.js';
 
 /** Of each axis where it begins and how long it is; -1 for all of the axis. */
 export type Slice = readonly { readonly start: number; readonly length: number }[];
+
+/** A TensorSliceProto: of each axis where it begins, and how long it is if it is not all of it. */
+export async function readSlice(wire: WireReader, field: Field): Promise<Slice> {
+  const slice: { start: number; length: number }[] = [];
+  for await (const extent of wire.fields(field.start, field.end)) {
+    if (extent.number !== 1) continue;
+    const numbers = { start: 0, length: -1 };
+    for await (const part of wire.fields(extent.start, extent.end)) {
+      if (part.number === 1) numbers.start = Number(part.varint);
+      else if (part.number === 2) numbers.length = Number(part.varint);
+    }
+    slice.push(numbers);
+  }
+  return slice;
+}
 
 /** Slices that lie beside each other have to be held together to be put into order. */
 const MAX_MIXED_BYTES = 2 ** 27;
@@ -62,6 +78,7 @@ export function assembled(
   });
   const { dtype, origin } = parts[0]!.tensor;
   if (boxes.some(({ tensor }) => tensor.dtype !== dtype)) throw contradiction('of several dtypes');
+  if (boxes.length === 1 && `${boxes[0]!.tensor.shape}` === `${shape}`) return boxes[0]!.tensor;
   const isRows = boxes.every(({ box, tensor }) => tensor.stages.length === 0 && box.every(({ length }, axis) => axis === 0 || length === shape[axis]));
   const sorted = boxes.toSorted((a, b) => a.box[0]!.start - b.box[0]!.start);
   if (isRows) {

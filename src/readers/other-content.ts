@@ -87,6 +87,11 @@ const OTHERS: readonly Content[] = [
     what: 'a TensorFlow graph, but not a whole one: its nodes cannot be followed to the end. Was a download interrupted?',
   },
   {
+    name: /\.ckpt(-\d{5}-of-\d{5})?$/i,
+    head: bytes('^%00%00.{1,3}\n'),
+    what: 'a TensorFlow checkpoint of the first version, but not a whole one: its table has no end. Was a download interrupted?',
+  },
+  {
     name: /\.(ckpt|mindir)$/i,
     head: bytes('^\n.{1,4}\n.{1,2}[\\w\\x2e/-]+%12'),
     what: 'a checkpoint or model of MindSpore: export ONNX from MindSpore (mindspore.export)',

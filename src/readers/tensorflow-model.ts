@@ -20,6 +20,7 @@ import type { ModelFile, Notice } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { PROBE_BYTES, type ReadOptions } from './reader.js';
 import { GRAPH_TEXT, OLD_GRAPH } from './tensorflow.js';
+import { checkpointValues } from './tensorflow-checkpoint.js';
 import { type CallableFunction, callableFunctions } from './tensorflow-functions.js';
 import { restoredKeys } from './tensorflow-restored.js';
 import { OLD_MANIFEST, readModelJson } from './tfjs/model-json.js';
@@ -59,8 +60,8 @@ export async function readTensorflow(files: FileSet, name: string, options: Read
   const source = await files.open(name);
   const content =
     checkpoint === undefined ? await readContent(source) : await readMetaGraph(new WireReader(source), source, { start: 0, end: source.byteLength });
-  const prefix = checkpoint ?? BUNDLE;
-  const bundle = content.isSavedModel && (await files.has(`${prefix}.index`)) ? await readTensorBundle(files, prefix) : null;
+  const isBundled = content.isSavedModel && (await files.has(`${BUNDLE}.index`));
+  const bundle = checkpoint !== undefined ? await checkpointValues(files, checkpoint) : isBundled ? await readTensorBundle(files, BUNDLE) : null;
   const objects = bundle ? await checkpointObjects(bundle) : [];
   const functions = await functionsOf(content, source, objects, options);
   const called = functions.length > 0 ? chosen(functions, options, source.name) : undefined;

@@ -11,6 +11,9 @@ export interface Restored {
   readonly slice: string;
 }
 
+/** What reads an entry of a checkpoint: in the first version one, in the second a list of them. */
+const RESTORES: ReadonlySet<string> = new Set(['RestoreV2', 'RestoreSlice', 'Restore']);
+
 /** @returns entries of the bundle by the names of the nodes that hold the variables; none where the graph restores nothing */
 export function restoredKeys({ nodes, functions }: TfGraph): Map<string, Restored> {
   const keys = new Map<string, Restored>();
@@ -19,7 +22,7 @@ export function restoredKeys({ nodes, functions }: TfGraph): Map<string, Restore
   for (const call of nodes) {
     const called = call.attributes.get('f');
     const body = called?.kind === 'function' ? functions.get(called.value.name) : undefined;
-    if (!body?.nodes.some(({ op }) => op === 'RestoreV2')) continue;
+    if (!body?.nodes.some(({ op }) => RESTORES.has(op))) continue;
     const assigned = assignedKeys(body.nodes);
     for (const [i, argument] of body.arguments.entries()) {
       const [key, variable] = [assigned.get(argument), call.inputs[i]?.node];
@@ -42,7 +45,7 @@ function assignedKeys(nodes: readonly TfNode[]): Map<string, Restored> {
     let from = inputs[1];
     for (let i = 0; i < 4 && from && ['Identity', 'Cast'].includes(byName.get(from.node)?.op ?? ''); i++) from = byName.get(from.node)!.inputs[0];
     const restore = from && byName.get(from.node);
-    if (restore?.op !== 'RestoreV2') continue;
+    if (!restore || !RESTORES.has(restore.op)) continue;
     const key = texts(restore.inputs[1]?.node)?.[from!.output];
     const slice = texts(restore.inputs[2]?.node)?.[from!.output] ?? '';
     if (key !== undefined && inputs[0]) keys.set(inputs[0].node, { key, slice });

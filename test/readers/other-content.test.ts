@@ -74,6 +74,7 @@ const CASES: readonly (readonly [name: string, content: Uint8Array, says: RegExp
   ['graph.nnef', text('version 1.0;\n\ngraph net( input ) -> ( output )\n{'), /NNEF/],
   ['x.dat', bytes('N', 0xef, 1, 0, 0, 0), /NNEF/],
   ['checkpoint', text('model_checkpoint_path: "model.ckpt-100"\n'), /TensorFlow checkpoint/],
+  ['vgg_16.ckpt', bytes(0, 0, 0xd2, 7, 0x0a, 0xcf, 7), /checkpoint of the first version.*interrupted/],
   ['model.ckpt-100.index', bytes(0, 0, 1, 2), /TensorFlow checkpoint/],
   ['model.ckpt-100.data-00000-of-00001', bytes(1, 2, 3, 4), /TensorFlow checkpoint/],
   ['frozen.pb', bytes(0x0a, 0x2a, 0x0a, 5, 'input', 0x12, 11, 'Placeholder', '*'), /TensorFlow graph/],

@@ -587,9 +587,15 @@ function reachedFrom(nodes: ReadonlyMap<string, TfNode>, names: readonly string[
   return reached;
 }
 
+/** What sets variables, or keeps them in files and gets them from there: a net's end is something else. */
+const KEEPING = /^(Assign\w*|Save\w*|Restore\w*|ShardedFile\w+|MergeV2Checkpoints|VarIsInitializedOp|IsVariableInitialized)$/;
+
 function unreadNodes(nodes: readonly TfNode[]): TfPort[] {
   const read = new Set(nodes.flatMap(({ inputs, control }) => [...inputs.map(({ node }) => node), ...control]));
-  const ends = nodes.filter(({ name, op, inputs }) => !read.has(name) && !SILENT.has(op) && op !== 'Const' && op !== 'Placeholder' && inputs.length > 0);
+  const variables = new Set(nodes.filter(({ op }) => VARIABLES.has(op)).map(({ name }) => name));
+  const isRead = ({ op, inputs }: TfNode) => /^(Identity|ReadVariableOp)$/.test(op) && variables.has(inputs[0]!.node);
+  const isEnd = (node: TfNode) => !SILENT.has(node.op) && !KEEPING.test(node.op) && !isRead(node) && attributeType(node) !== 'string';
+  const ends = nodes.filter((node) => !read.has(node.name) && node.op !== 'Const' && node.op !== 'Placeholder' && node.inputs.length > 0 && isEnd(node));
   return ends.map(({ name }) => ({ name, from: { node: name, output: 0 } }));
 }
 

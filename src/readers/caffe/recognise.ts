@@ -41,6 +41,8 @@ export function looksLikeCaffemodel(head: Uint8Array): boolean {
     else if (number === 2) return beginsLayer(head, at, Math.min(head.length, at + length));
     // A net has one name; what has several there is a graph of TensorFlow's, whose functions come behind its nodes.
     else if (![1, 3, 6, 8, 9, 10, 17].includes(number) || (number === 1 && ++names > 1)) return false;
+    // A graph of TensorFlow's with what it was saved for (.meta) begins with a message there, and has its nodes where old layers are.
+    else if (number === 1 && head.subarray(at, at + length).some((byte) => byte < 0x20)) return false;
     else at += length;
   }
   return false;

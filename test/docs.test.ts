@@ -1,4 +1,6 @@
 /** What the documents tell to type is there, and runs. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
@@ -140,6 +142,100 @@ it('what users of other converters are told to type does it', async () => {
     expect(status, `${command}\n${stdout}\n${stderr}`).toBe(0);
   }
 }, 240_000);
+
+/** What is done before the commands of a page are typed, whose answers other than 0 stand beside. */
+const MADE_FOR: Readonly<Record<string, (folder: string) => void>> = {
+  'docs/check.md': (folder) => {
+    const [, shown] = /```yaml\n([\s\S]*?)```/.exec(textOf('docs/check.md'))!;
+    run(folder, 'convert vgg16.h5 -o weights.safetensors --no-verify');
+    mkdirSync(join(folder, 'models'));
+    run(folder, 'convert vgg16.h5 -o models/net.onnx --samples 1');
+    copyFileSync(join(DIGITS, 'keras.npz'), join(folder, 'pictures.npz'));
+    const hash = createHash('sha256')
+      .update(readFileSync(join(folder, 'weights.safetensors')))
+      .digest('hex');
+    writeFileSync(join(folder, 'policy.yml'), shown!.replace(/(?<=sha256: ')\w+/, hash));
+    // Before there is a lock file, the check says that there is none.
+    run(folder, 'check policy.yml --update');
+  },
+  'docs/remote.md': (folder) => copyFileSync(join(DIGITS, 'digits.pth'), join(folder, 'net.pth')),
+  'docs/run.md': (folder) => {
+    for (const place of ['nets', 'old', 'made']) mkdirSync(join(folder, place));
+    for (const name of ['nets/digits.h5', 'nets/a.h5']) copyFileSync(join(DIGITS, 'digits.h5'), join(folder, name));
+    for (const name of ['nets/net.pth', 'old/vgg.pth']) copyFileSync(join(DIGITS, 'digits.pth'), join(folder, name));
+    copyFileSync(join(DIGITS, 'keras.npz'), join(folder, 'nets/a.npz'));
+    run(folder, 'convert nets/a.h5 -o made/a.onnx --no-verify');
+    writeFileSync(join(folder, 'weighbridge.config.json'), /```json\n([\s\S]*?)```/.exec(textOf('docs/run.md'))![1]!);
+  },
+  'docs/scale.md': (folder) => {
+    const labels = JSON.parse(readFileSync(join(DIGITS, 'labels.json'), 'utf8')).labels as number[];
+    for (const place of ['val', 'out']) mkdirSync(join(folder, place));
+    for (const [i, label] of labels.slice(0, 12).entries()) {
+      const name = `${String(i).padStart(2, '0')}.png`;
+      mkdirSync(join(folder, 'val', String(label)), { recursive: true });
+      copyFileSync(join(DIGITS, 'images', name), join(folder, 'val', String(label), name));
+    }
+    cpSync(join(folder, 'val'), join(folder, 'pictures'), { recursive: true });
+    for (const name of ['small.onnx', 'model.onnx']) run(folder, `convert vgg16.h5 -o ${name} --no-verify`);
+    run(folder, 'convert vgg16.h5 -o model --to tfjs --no-verify');
+    // The loop of the page, by hand, and what the pods and the jobs of the matrix make.
+    const [, looped] = /do weighbridge (evaluate .*?) & done/.exec(textOf('docs/scale.md'))!;
+    for (const i of ['1', '2', '3', '4']) {
+      run(folder, looped!.replaceAll('$i', i) + PREPARED_AS_DIGITS);
+      run(folder, `evaluate small.onnx --against vgg16.pth --data val --shard ${i}/4 -o out/${i}.json${PREPARED_AS_DIGITS}`);
+    }
+  },
+  'docs/verify.md': (folder) => {
+    run(folder, 'convert vgg16.h5 -o right.onnx --no-verify');
+    run(folder, 'convert vgg16.h5 -o wrong.onnx --no-verify');
+    const wrong = readFileSync(join(folder, 'wrong.onnx'));
+    // A sign in the middle of the file, where the weights are.
+    for (let at = wrong.length >> 1; at < (wrong.length >> 1) + 4096; at++) wrong[at]! ^= 0x80;
+    writeFileSync(join(folder, 'wrong.onnx'), wrong);
+    run(folder, 'verify right.onnx wrong.onnx --bisect bug', 1);
+  },
+};
+const PREPARED_AS_DIGITS = ' --preprocess mean=0,range=1,resize=stretch';
+
+function run(folder: string, command: string, expected = 0): void {
+  const { status, stdout, stderr } = weighbridge(wordsOf(`weighbridge ${command}`), folder);
+  expect(status, `${command}\n${stdout}\n${stderr}`).toBe(expected);
+}
+
+/** Commands that show a fault find it. */
+const FINDS = /^verify bug\//;
+
+it.each(pages.filter((page) => page !== 'README.md' && !/cookbook|coming-from/.test(page) && typed(page).length > 0))(
+  'what %s tells to type does it',
+  (page) => {
+    const folder = temporaryFolder();
+    symlinkSync(join(ROOT, 'demo'), join(folder, 'demo'), 'junction');
+    const given = { 'model.h5': 'digits.h5', 'vgg16.h5': 'digits.h5', 'vgg16.pth': 'digits.pth', 'recorded.npz': 'keras.npz' };
+    for (const [name, file] of Object.entries(given)) copyFileSync(join(DIGITS, file), join(folder, name));
+    MADE_FOR[page]?.(folder);
+    for (const command of typed(page)) {
+      const redirected = / < (\S+)$/.exec(command)?.[1];
+      const words = command.startsWith('evaluate') ? command + PREPARED_AS_DIGITS : command;
+      if (redirected === undefined) run(folder, words, FINDS.test(command) ? 1 : 0);
+      else
+        expect(
+          spawnSync(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), ...wordsOf(`weighbridge ${command}`)], {
+            cwd: folder,
+            input: readFileSync(join(folder, redirected)),
+          }).status,
+        ).toBe(0);
+    }
+  },
+  60_000,
+);
+
+/** The commands of a page that can be typed as they stand: a name alone is spoken of, a word in capitals or brackets stands for another, and hosts are not asked. */
+function typed(page: string): string[] {
+  const all = [...new Set(commandsOf(textOf(page)))].map((command) => command.replace(/^weighbridge /, ''));
+  return all.filter(
+    (command) => (command.includes(' ') || ['doctor', 'engines', 'formats', 'arch'].includes(command)) && !/[<>]\S|\bFILE\b| a b$| --json$|:\/\//.test(command),
+  );
+}
 
 it.each(pages)('%s leads to files that are there', (page) => {
   for (const [, target] of textOf(page).matchAll(/\]\((?!https?:|#)([^)\s#]+)/g))

@@ -100,7 +100,9 @@ export const rules: readonly Rule[] = [
         outcomes.push(
           found(
             good,
-            good ? `made of ${source}` : `it does not say that it was made of ${source} (SHA-256 ${hash})${stated.length === 0 ? ', nor of anything' : ''}`,
+            good
+              ? `made of ${source}`
+              : `it does not say that it was made of ${source} (SHA-256 ${hash})${stated.length === 0 ? ', nor of anything (a conversion with --no-verify does not say it)' : ''}`,
           ),
         );
       }

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { isObject } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
 import { type EvaluationDocument, mergeEvaluations, missingShards } from '../../evaluate/document.js';
+import { expandPaths, isPattern } from '../many/expand.js';
 import { type CommonFlags, parseShare } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printEvaluation, unmet } from '../print-evaluation.js';
@@ -23,10 +24,12 @@ export function registerReport(program: Command): Command {
     .addOption(new Option('-o, --output <file.json>', 'write the document'))
     .addOption(new Option('--min-top1 <share>', 'exit code 1 where fewer are right').argParser(parseShare))
     .addOption(new Option('--min-agreement <share>', 'exit code 1 where both nets agree on fewer').argParser(parseShare))
-    .action(async (paths: readonly string[]) => {
+    .action(async (named: readonly string[]) => {
       // --json and its like belong to the command above.
       const flags = merge.optsWithGlobals<MergeFlags>();
       const voice = makeVoice(flags);
+      // A part that is named twice is counted twice, and refused for it.
+      const paths = (await Promise.all(named.map((path) => (isPattern(path) ? expandPaths([path]) : [path])))).flat();
       const document = mergeEvaluations(await Promise.all(paths.map(readEvaluation)));
       const replacing = { keep: paths, earlier: documentOf('evaluation', 'evaluation') };
       if (flags.output !== undefined) await writeText(flags.output, `${JSON.stringify(document, null, 2)}\n`, replacing);

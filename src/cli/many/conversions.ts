@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ModelError } from '../../errors.js';
 import { shownName } from '../../node/remote/location.js';
 import { writers } from '../../writers/index.js';
-import { expandModels } from './expand.js';
+import { expandPaths } from './expand.js';
 import { areSeveral } from './options.js';
 import { isFolderOutput, nameOutputs, outputName, stemOf, writerFor } from './outputs.js';
 import type { Job } from './run.js';
@@ -45,7 +45,7 @@ export async function planConversions(command: string, models: readonly string[]
     return [{ name: null, command, models, output: outputOf(model!, flags), options: withName(options, stemOf(model!)) }];
   }
   if (output === '-' || models.includes('-')) throw new ModelError('usage', "several models cannot share stdin or stdout ('-'): name files.");
-  const found = await expandModels(models);
+  const found = await expandPaths(models);
   const outputs = nameOutputs(found, output, writerFor(to));
   const nameless = (flags.report ?? []).find((path) => !path.includes(NAME));
   if (nameless !== undefined && found.length > 1)
@@ -64,7 +64,7 @@ export async function planConversions(command: string, models: readonly string[]
 /** A job for each model of a command that writes nothing. */
 export async function planReadings(command: string, models: readonly string[], options: readonly string[]): Promise<readonly Job[]> {
   if (models.includes('-')) throw new ModelError('usage', "several models cannot share stdin ('-'): name files.");
-  return (await expandModels(models)).map((model) => ({ name: null, command, models: [model], output: null, options: withName(options, stemOf(model)) }));
+  return (await expandPaths(models)).map((model) => ({ name: null, command, models: [model], output: null, options: withName(options, stemOf(model)) }));
 }
 
 /** Options of a command with one model, in which its name stands as it does for several. */

@@ -1,4 +1,4 @@
-/** Which models are meant: paths as they are, patterns as what they match. The shell of Windows leaves patterns to the program. */
+/** Which files are meant: paths as they are, patterns as what they match. The shell of Windows leaves patterns to the program. */
 import { existsSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import { ModelError } from '../../errors.js';
@@ -12,12 +12,12 @@ export function isPattern(path: string): boolean {
 }
 
 /**
- * Every name once, in the order that they were named; those of a pattern by name. Two names of one file (links) are two models.
+ * Every name once, in the order that they were named; those of a pattern by name. Two names of one file (links) are two.
  *
  * @param folder what relative paths are relative to
  * @throws ModelError 'usage' where a pattern matches nothing
  */
-export async function expandModels(paths: readonly string[], folder = '.'): Promise<readonly string[]> {
+export async function expandPaths(paths: readonly string[], folder = '.'): Promise<readonly string[]> {
   const found: string[] = [];
   for (const path of paths) found.push(...(isPattern(path) ? await matches(path, folder) : [path]));
   const seen = new Set<string>();

@@ -47,11 +47,13 @@ const MORE: readonly OpCase[] = [
 async function write(case_: OpCase) {
   const map = caseMap(case_);
   const obstacles = await caffe.check(map, OPTIONS);
-  if (obstacles.length > 0) return { map, obstacles, files: null };
+  if (obstacles.length > 0) return { map, obstacles, text: '', files: null };
   const sink = memorySink();
-  await caffe.write(map, sink, 'net.caffemodel', OPTIONS);
+  const { warnings } = await caffe.write(map, sink, 'net.caffemodel', OPTIONS);
   await sink.commit();
-  return { map, obstacles, files: memoryFileSet(Object.fromEntries(sink.files), 'net.caffemodel') };
+  const text = new TextDecoder().decode(sink.files.get('net.prototxt'));
+  expect(warnings.some(({ code }) => code === 'newer-caffe')).toBe(/round_mode|clip_param/.test(text));
+  return { map, obstacles, text, files: memoryFileSet(Object.fromEntries(sink.files), 'net.caffemodel') };
 }
 
 function expectClose(actual: NdArray, expected: NdArray): void {
@@ -96,6 +98,14 @@ describe('Caffe', () => {
     } finally {
       await session.close();
     }
+  });
+
+  it.each([
+    [{ kernel_shape: [2, 2], strides: [2, 2] }, [1, 3, 4, 6], ''],
+    [{ kernel_shape: [2, 2], strides: [2, 2], pads: [1, 1, 1, 1] }, [1, 3, 4, 6], ''],
+    [{ kernel_shape: [3, 3], strides: [2, 2] }, [1, 3, 4, 6], 'round_mode: FLOOR'],
+  ])('rounds down in words where rounding up gives another size alone: %j of %j', async (attributes, shape, said) => {
+    for (const op of ['MaxPool', 'AveragePool']) expect((await write(made(op, [shape], attributes, op))).text.match(/round_mode: \w+/)?.[0] ?? '').toBe(said);
   });
 
   it('has no outputs but those of the net: what nobody reads is taken in', async () => {

@@ -85,7 +85,7 @@ function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelE
     } else builder.silence(layer.name, layer.outputs);
   }
   for (const port of map.outputs) builder.addOutput(port);
-  return { layers: builder.layers, obstacles, warnings: [...countedNotices(map.layers, whole), ...forkNotice(builder.layers)] };
+  return { layers: builder.layers, obstacles, warnings: [...countedNotices(map.layers, whole), ...forkNotice(builder.layers), ...newerNotice(builder.layers)] };
 }
 
 const DIVIDING = new Set(['Div', 'ReduceMean', 'Mean', 'AveragePool', 'GlobalAveragePool']);
@@ -104,6 +104,20 @@ function forkNotice(layers: readonly CaffeLayer[]): Notice[] {
   if (types.length === 0) return [];
   const message = `the net has layers of the type ${types.join(' and ')}, which BVLC's Caffe lacks: its fork for SSD and OpenCV have Permute, forks for ShuffleNet and OpenCV ShuffleChannel`;
   return [{ code: 'fork-layers', message }];
+}
+
+/** What BVLC's Caffe has since 2018: parsers of its release 1.0, and OpenCV's, stop at the field, whatever it says. */
+function newerNotice(layers: readonly CaffeLayer[]): Notice[] {
+  const rounds = layers.some(({ settings }) => settings.pooling_param?.round_mode);
+  const clips = layers.some(({ type }) => type === 'Clip');
+  if (!rounds && !clips) return [];
+  const fields = [...(rounds ? ['round_mode'] : []), ...(clips ? ['clip_param'] : [])].join(' and ');
+  const instead = [
+    ...(rounds ? ['"ceil_mode: false" for "round_mode: FLOOR"'] : []),
+    ...(clips ? ['the type "ReLU6" without clip_param for a Clip from 0 to 6'] : []),
+  ];
+  const message = `the prototxt has ${fields}, which BVLC's Caffe has since 2018: its release 1.0 and OpenCV refuse to parse it. OpenCV takes ${instead.join(', and ')}`;
+  return [{ code: 'newer-caffe', message }];
 }
 
 function storage(blobs: readonly Tensor[], { dtype }: WriteOptions) {

@@ -183,7 +183,13 @@ function averaged(layer: Layer, net: NetBuilder, { padding, sizes, wanted, kerne
   // As far as the last window reaches.
   const reach = wanted.map((count, axis) => Math.max(0, (count - 1) * strides[axis]! + kernel[axis]! - padding.before[axis]! - sizes[axis]!));
   const wide = padded(layer, net, net.blob(layer.inputs[0]!), shape, { before: padding.before, after: reach });
-  const settings = { pool: word('AVE'), ...perAxis('kernel_size', kernel), ...perAxis('stride', strides), round_mode: word('FLOOR') };
+  const isExact = wanted.every((count, axis) => (count - 1) * strides[axis]! + kernel[axis]! === sizes[axis]! + padding.before[axis]! + reach[axis]!);
+  const settings = {
+    pool: word('AVE'),
+    ...perAxis('kernel_size', kernel),
+    ...perAxis('stride', strides),
+    ...(isExact ? {} : { round_mode: word('FLOOR') }),
+  };
   const means = net.before(layer, 'means', 'Pooling', { pooling_param: settings }, [], [wide]);
   const factors = computedTensor('factors', 'float32', wanted, ORIGIN, async () => {
     const ones = { shape: [1, 1, ...sizes], data: new Float64Array(elementCount(sizes)).fill(1) };

@@ -1,11 +1,13 @@
 /** What continuous integration is given: the action and the template say what the command takes, and docs/check.md shows a policy that is one. */
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parsePolicy } from '../../src/check/policy.js';
 import { rules } from '../../src/check/rules.js';
 import { VERSION } from '../../src/version.js';
-import { weighbridge } from '../cli/run-cli.js';
+import { DIGITS, ROOT, temporaryFolder, weighbridge } from '../cli/run-cli.js';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const help = weighbridge(['check', '--help']).stdout;
@@ -20,6 +22,38 @@ it('the action runs the command with flags that it has, in the version that this
   for (const flag of flagsOf(run)) expect(help).toContain(flag);
   // What a user of the action writes never stands in the script itself.
   expect(run).not.toContain('${{');
+});
+
+it.skipIf(process.platform === 'win32').each([
+  ['as it should be', '60MB', 0, []],
+  ['too large', '1KB', 1, ['::error file=my policy.yml,line=2,title=digits.h5']],
+])('the script of the action, run as a runner does, on an artifact that is %s', (_, most, expected, said) => {
+  const folder = temporaryFolder();
+  copyFileSync(join(DIGITS, 'digits.h5'), join(folder, 'digits.h5'));
+  writeFileSync(join(folder, 'my policy.yml'), `artifacts:\n  - { path: digits.h5, max-size: ${most} }\n`);
+  // In the place of the registry: the command that was built.
+  mkdirSync(join(folder, 'bin'));
+  writeFileSync(
+    join(folder, 'bin/npx'),
+    `#!/bin/sh\n[ "$1 $2" = "--yes weighbridge@${VERSION}" ] || exit 9\nshift 2\nexec "${process.execPath}" "${join(ROOT, 'dist/cli/main.cjs')}" "$@"\n`,
+  );
+  chmodSync(join(folder, 'bin/npx'), 0o755);
+  const script = parse(read('action.yml')).runs.steps.at(-1).run as string;
+  const env = {
+    ...process.env,
+    PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
+    POLICY: 'my policy.yml',
+    VERSION,
+    SARIF: 'found.sarif',
+    JUNIT: '',
+    RUNNER_TEMP: folder,
+    GITHUB_STEP_SUMMARY: join(folder, 'summary.md'),
+  };
+  const { status, stdout, stderr } = spawnSync('bash', ['--noprofile', '--norc', '-eo', 'pipefail', '-c', script], { cwd: folder, env, encoding: 'utf8' });
+  expect(status, stderr).toBe(expected);
+  for (const line of said) expect(stdout + stderr).toContain(line);
+  expect(readFileSync(env.GITHUB_STEP_SUMMARY, 'utf8')).toContain('digits.h5');
+  expect(JSON.parse(readFileSync(join(folder, 'found.sarif'), 'utf8')).runs[0].results).toHaveLength(expected);
 });
 
 it("the template for GitLab runs the same, and keeps what JUnit's report says", () => {

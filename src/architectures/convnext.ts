@@ -2,7 +2,7 @@
 import { reshape } from '../model/tensor.js';
 import { layerNorm } from './attention.js';
 import { residual } from './blocks.js';
-import { family, RAW, TORCHVISION } from './family.js';
+import { family, RAW, sizeKey, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
@@ -156,7 +156,7 @@ export const convnext = family<Size>({
 
   build(net, input, size) {
     const { depths, widths, version } = size;
-    const test = TEST_NETS.findIndex((one) => JSON.stringify(one) === JSON.stringify(size));
+    const test = TEST_NETS.findIndex((one) => sizeKey(one) === sizeKey(size));
     const epsilon = test < 0 ? EPSILON : 1e-5;
     const act: Activation = test < 0 ? 'gelu' : test < 2 ? 'gelu-tanh' : 'silu';
     const isKeras = net.ecosystem === 'keras';

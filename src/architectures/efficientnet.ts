@@ -3,7 +3,7 @@
 import { toFloat64Array } from '../model/cast.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 import { convBlock, isFromTensorFlow, residual, roundWidth, squeezeExcite } from './blocks.js';
-import { family, RAW, SYMMETRIC, TORCHVISION } from './family.js';
+import { family, RAW, SYMMETRIC, sizeKey, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
@@ -137,7 +137,7 @@ const SIDES: Readonly<Record<string, number>> = {
 const KERAS_SIDES: Readonly<Record<string, number>> = { ...SIDES, efficientnet_b2: 260 };
 
 function publishedName(size: Size): string {
-  return Object.entries(SIZES).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0] ?? '';
+  return Object.entries(SIZES).find(([, known]) => sizeKey(known) === sizeKey(size))?.[0] ?? '';
 }
 
 /** keras.applications: the stages count from 1 in both, blocks have letters. */

@@ -81,6 +81,15 @@ export function canonicalOf({ canonical, finish, input }: Family): Spell | undef
   return canonical ?? (finish || input ? undefined : (path) => path);
 }
 
+/** The same for sizes that say the same, in whatever order they were put together; what is undefined is not there. */
+export function sizeKey(size: unknown): string {
+  return JSON.stringify(size, (_, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+}
+
 /** Forgets the type of the size, which only the family itself needs. */
 export function family<Size>(description: Family<Size>): Family {
   return description as unknown as Family;

@@ -3,7 +3,7 @@ import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
-import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling } from './family.js';
+import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling, sizeKey } from './family.js';
 import { framingOf } from './framing.js';
 import { CLASSES, ending } from './head.js';
 import { ownKerasHead } from './keras-head.js';
@@ -408,14 +408,15 @@ function unseen({ activations, layers, numbers }: Net): string[] {
 }
 
 function publishedAs(family: Family, size: unknown): string | undefined {
-  return Object.entries(family.sizes).find(([, known]) => JSON.stringify(known) === JSON.stringify(size))?.[0];
+  const wanted = sizeKey(size);
+  return Object.entries(family.sizes).find(([, known]) => sizeKey(known) === wanted)?.[0];
 }
 
 /** Weights tell their size themselves, so that of `--arch` is a claim of the caller's: it is told where they are another published net of the family. */
 function otherSize(family: Family, size: unknown, arch: string | undefined): Notice[] {
   const published = publishedAs(family, size);
   if (published === undefined || arch === undefined || !Object.hasOwn(family.sizes, arch)) return [];
-  if (JSON.stringify(family.sizes[arch]) === JSON.stringify(size)) return [];
+  if (sizeKey(family.sizes[arch]) === sizeKey(size)) return [];
   return [{ code: 'other-size', message: `the weights are those of ${published}, not of ${arch}, which --arch names` }];
 }
 

@@ -9,7 +9,7 @@ import { type ByteSource, computedSource, memorySource } from '../bytes/byte-sou
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type Piece, streamChunks, streamPieces } from './tensor-chunks.js';
-import { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type Tensor } from './walk.js';
+import { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type StoredShape, type Tensor } from './walk.js';
 
 export { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Replaced, type Stage, type Tensor, type Walk, type Widening } from './walk.js';
 
@@ -119,7 +119,9 @@ export function permute(tensor: Tensor, order: readonly number[]): Tensor {
     throw new Error(`permute: [${order}] is no order of the ${tensor.shape.length} axes of ${tensor.name}`);
   }
   const shape = order.map((axis) => tensor.shape[axis]!);
-  return { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: order.map((axis) => axes[axis]!) })), shape };
+  const made = { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: order.map((axis) => axes[axis]!) })), shape };
+  const before = storedShape(tensor);
+  return order.length === 2 && order[0] === 1 && before ? { ...made, stored: { ...before, turned: !before.turned } } : made;
 }
 
 /** Reverses the order of elements along the given axes, as NumPy's flip. */
@@ -155,10 +157,19 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   }
   const regrouped = new Map(pathsOf(tensor).map((path) => [path.axes, regroup(path.axes.flat(), shape)]));
   if ([...regrouped.values()].every((axes) => axes !== null)) {
-    return { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: regrouped.get(axes)! })), shape: [...shape] };
+    const before = storedShape(tensor);
+    return { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: regrouped.get(axes)! })), shape: [...shape], stored: before?.turned ? null : before };
   }
   // The walk crosses the new axes' borders: read it out first. No layout change of a known framework comes here.
   return computedTensor(tensor.name, tensor.dtype, shape, tensor.origin, () => tensorBytes(tensor));
+}
+
+/** Whether its source has it in a shape that differs in axes of one place: a matrix as a convolution of 1 x 1, a list as a column. */
+export function hasOwnShape({ shape, stored }: Tensor): boolean {
+  if (!stored) return false;
+  const own = stored.turned ? shape.toReversed() : shape;
+  const long = (sizes: readonly number[]) => sizes.filter((size) => size !== 1).join();
+  return own.join() !== stored.shape.join() && long(own) === long(stored.shape);
 }
 
 /** The elements [start, end) along one axis. */
@@ -179,6 +190,10 @@ export function sliceAxis(tensor: Tensor, axis: number, start: number, end: numb
   return { ...sliced, shape };
 }
 
+function storedShape({ shape, stored }: Tensor): StoredShape | null {
+  return stored === undefined ? { shape, turned: false } : stored;
+}
+
 function pathsOf(tensor: Tensor): Path[] {
   return [tensor.walk, ...tensor.stages.filter(isPlaced)];
 }
@@ -187,6 +202,7 @@ function pathsOf(tensor: Tensor): Path[] {
 function onPaths({ known: _, replaces: __, ...tensor }: Tensor, change: (path: Path) => Path): Tensor {
   return {
     ...tensor,
+    stored: null,
     walk: { ...tensor.walk, ...change(tensor.walk) },
     stages: tensor.stages.map((stage) => (isPlaced(stage) ? { ...stage, ...change(stage) } : stage)),
   };

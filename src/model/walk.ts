@@ -84,8 +84,16 @@ export interface Tensor {
   readonly stages: readonly (Stage | PlacedStage)[];
   /** Its elements, row-major, where they are few and at hand: shapes and axes that a graph holds as constants. */
   readonly known?: readonly number[];
+  /** What its source has, where its elements were only given another shape; null where they were put into another order. */
+  readonly stored?: StoredShape | null;
   /** The weight that it was made from on purpose, in the same orientation, where it is to stand for it with fewer levels. */
   readonly replaces?: Replaced;
+}
+
+export interface StoredShape {
+  readonly shape: readonly number[];
+  /** Whether the two axes of a matrix changed places behind that. */
+  readonly turned: boolean;
 }
 
 export interface Replaced {

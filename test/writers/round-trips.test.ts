@@ -126,6 +126,7 @@ describe.each(FAMILIES.map(({ name }) => name))('%s', (family) => {
     if (to === 'safetensors' || to === 'pytorch') {
       const known = new Map(stored.map((tensor) => [tensor.name, tensor]));
       for (const { tensor } of source.tensors.filter(({ tensor }) => known.has(tensor.name))) {
+        expect(known.get(tensor.name)!.shape, tensor.name).toEqual(tensor.shape);
         expect(Buffer.from(await tensorBytes(known.get(tensor.name)!)).equals(Buffer.from(await tensorBytes(tensor))), tensor.name).toBe(true);
       }
       const own = source.tensors.filter(({ tensor }) => tensor.dtype === 'float32');

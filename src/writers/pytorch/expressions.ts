@@ -1,5 +1,6 @@
 /** Each operator of the layer map as PyTorch computes it: a module that holds its weights, and the expression that calls it. */
 import type { Layer } from '../../model/layer-map.js';
+import { hasOwnShape } from '../../model/tensor.js';
 import { pythonNumber, pythonText, pythonTuple } from './python.js';
 
 export interface Operands {
@@ -13,7 +14,7 @@ export interface Operands {
 
 export interface Expression {
   /** The constructor of the module that holds the layer's weights. */
-  module?(layer: Layer): string;
+  module?(layer: Layer): string | null;
   call(layer: Layer, operands: Operands): string;
   /** Why this layer cannot be said, or null. */
   obstacle?(layer: Layer): string | null;
@@ -67,8 +68,12 @@ const spatial = (layer: Layer) => layer.weights.kernel!.shape.length - 2;
 
 const padsOf = (layer: Layer) => (layer.attributes.auto_pad === 'VALID' ? numbers(layer, 'pads').map(() => 0) : numbers(layer, 'pads'));
 
+/** nn.Module's own weights have one shape; a state dict that keeps this one in another has it as a parameter. */
+const hasOwnForm = (layer: Layer) => Object.values(layer.weights).some(hasOwnShape);
+
 const conv: Expression = {
   module(layer) {
+    if (hasOwnForm(layer)) return null;
     const [out, groupIn] = layer.weights.kernel!.shape as [number, number];
     const group = number(layer, 'group');
     const pads = padsOf(layer);
@@ -76,7 +81,14 @@ const conv: Expression = {
     const window = `${pythonTuple(numbers(layer, 'kernel_shape'))}, stride=${pythonTuple(numbers(layer, 'strides'))}, padding=${padding}`;
     return `nn.Conv${spatial(layer)}d(${groupIn * group}, ${out}, ${window}, dilation=${pythonTuple(numbers(layer, 'dilations'))}, groups=${group}, bias=${hasBias(layer)})`;
   },
-  call: (layer, { inputs: [x], self }) => `${self}(${isEven(padsOf(layer)) ? x : pad(x!, padsOf(layer))})`,
+  call(layer, { inputs: [x], self, parameters: { kernel, bias = 'None' } }) {
+    const pads = padsOf(layer);
+    const from = isEven(pads) ? x : pad(x!, pads);
+    if (self !== null) return `${self}(${from})`;
+    const padding = isEven(pads) ? pythonTuple(pads.slice(0, pads.length / 2)) : '0';
+    const window = `stride=${pythonTuple(numbers(layer, 'strides'))}, padding=${padding}, dilation=${pythonTuple(numbers(layer, 'dilations'))}`;
+    return `F.conv${spatial(layer)}d(${from}, ${kernel}, ${bias}, ${window}, groups=${number(layer, 'group')})`;
+  },
   obstacle: explicit,
 };
 
@@ -168,8 +180,8 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
   Conv: conv,
   ConvTranspose: convTranspose,
   Gemm: {
-    module: (layer) => `nn.Linear(${layer.weights.kernel!.shape[1]}, ${layer.weights.kernel!.shape[0]}, bias=${hasBias(layer)})`,
-    call: (_, { inputs: [x], self }) => `${self}(${x})`,
+    module: (layer) => (hasOwnForm(layer) ? null : `nn.Linear(${layer.weights.kernel!.shape[1]}, ${layer.weights.kernel!.shape[0]}, bias=${hasBias(layer)})`),
+    call: (_, { inputs: [x], self, parameters: { kernel, bias = 'None' } }) => (self === null ? `F.linear(${x}, ${kernel}, ${bias})` : `${self}(${x})`),
   },
   MatMul: { call: (_, { inputs: [a, b], parameters }) => `torch.matmul(${a}, ${b ?? parameters.kernel})` },
   BatchNormalization: {

@@ -7,7 +7,7 @@ import { ModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { withKnown } from '../../model/numbers.js';
-import { elementCount, permute, reshape, type Tensor } from '../../model/tensor.js';
+import { elementCount, hasOwnShape, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { operatorInWords } from '../../words.js';
 import { EXPRESSIONS, type Expression } from './expressions.js';
 import { docText, pythonNumber, pythonText, pythonTuple } from './python.js';
@@ -63,16 +63,29 @@ const turned = (matrix: Tensor) => (matrix.shape.length === 2 ? permute(matrix, 
 
 export function formOf(layer: Layer, tensor: Tensor): StoredForm | null {
   const { name, shape } = tensor;
+  if (hasOwnShape(tensor)) return ownForm(tensor);
   // A matrix under the name that PyTorch gives to those of nn.Linear is [out, in] there, whatever multiplies by it; the map's products want [in, out].
   if (isLinear(layer, tensor)) return { stored: turned, back: turned, used: '.t()' };
-  if (!ARITHMETIC.has(layer.op)) return null;
+  if (!ARITHMETIC.has(layer.op) && layer.op !== 'PRelu') return null;
   // Scales and shifts of channels are lists in PyTorch's modules.
   const isColumn = shape.length > 1 && shape[0]! > 1 && shape.slice(1).every((size) => size === 1);
   const back = (stored: Tensor) => reshape(stored, shape);
-  if (isColumn && /[._](weight|bias)$/.test(name)) return { stored: (own) => reshape(own, [shape[0]!]), back, used: `[:${', None'.repeat(shape.length - 1)}]` };
+  if (isColumn && CHANNELS.test(name)) return { stored: (own) => reshape(own, [shape[0]!]), back, used: `[:${', None'.repeat(shape.length - 1)}]` };
   // But for torchvision's ConvNeXt.
   if (shape.length === 1 && name.endsWith('.layer_scale')) return { stored: (own) => reshape(own, [...shape, 1, 1]), back, used: '.flatten()' };
   return null;
+}
+
+/** The shape in the state dict that it came from. */
+function ownForm({ shape, stored }: Tensor): StoredForm {
+  const { shape: own, turned: isTurned } = stored!;
+  if (!isTurned) return { stored: (tensor) => reshape(tensor, own), back: (tensor) => reshape(tensor, shape), used: `.reshape(${pythonTuple(shape)})` };
+  const before = shape.toReversed();
+  return {
+    stored: (tensor) => reshape(permute(tensor, [1, 0]), own),
+    back: (tensor) => permute(reshape(tensor, before), [1, 0]),
+    used: `.reshape(${pythonTuple(before)}).t()`,
+  };
 }
 
 const ARITHMETIC: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow']);
@@ -99,6 +112,9 @@ export async function withNumbers(layers: readonly Layer[]): Promise<readonly La
   };
   return Promise.all(layers.map(settled));
 }
+
+/** What PyTorch's nets call their scales and shifts of channels. */
+const CHANNELS = /[._](weight|bias)$|\.(gamma|scale|layer_scale_?\d)$/;
 
 /** What this project itself calls numbers. */
 const OWN_NAME = /(^|\.)(add|sub|mul|div|pow|epsilon)(\.operand)?(_\d+)?$/;

@@ -106,6 +106,7 @@ function parseTensor(value: unknown, { file, name }: { file: string; name: strin
   if (typeof proto.tensorContent === 'string' && proto.tensorContent !== '') {
     return storedTensor({ name, dtype, shape, source: memorySource(decodeBase64(proto.tensorContent), file), origin });
   }
+  if (dtype.startsWith('complex')) throw new ModelError('unsupported', 'complex numbers that are written out in JSON are not read', place);
   const values = VALUE_FIELDS.flatMap((field) => list(proto[field])).map((item) =>
     dtype.endsWith('64') && !dtype.startsWith('f') ? BigInt(item as string) : Number(item),
   );

@@ -101,7 +101,12 @@ const ATTR = { list: 1, s: 2, i: 3, f: 4, b: 5, type: 6, shape: 7, tensor: 8, fu
 /** AttrValue.ListValue numbers its fields as AttrValue, except for functions. */
 const LIST_FUNC = 9;
 const SHAPE = { dim: 2, unknownRank: 3 } as const;
-const TENSOR = { dtype: 1, shape: 2, content: 4, float: 5, double: 6, int: 7, string: 8, int64: 10, bool: 11, half: 13, uint32: 16, uint64: 17 } as const;
+const TENSOR = {
+  ...{ dtype: 1, shape: 2, content: 4, float: 5, double: 6, int: 7, string: 8, complex: 9, int64: 10, bool: 11, doubleComplex: 12, half: 13 },
+  ...{ uint32: 16, uint64: 17 },
+} as const;
+/** Values that are packed as they lie in memory. */
+const AS_STORED: ReadonlySet<number> = new Set([TENSOR.float, TENSOR.double, TENSOR.complex, TENSOR.doubleComplex]);
 /** DataType's code of strings. */
 const STRING = 7;
 /** Of variables, of which nets have some thousand. */
@@ -335,9 +340,17 @@ class GraphDefReader {
     if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) throw this.wire.error(field.start, `a constant of shape [${shape ?? '?'}]`);
     const count = elementCount(shape);
     const [first] = parts;
-    const isRaw = first?.number === TENSOR.content || (first?.wireType === 2 && (first.number === TENSOR.float || first.number === TENSOR.double));
-    if (first && parts.length === 1 && isRaw && first.end - first.start === count * DTYPE_BYTES[dtype]) {
+    const isRaw = first?.number === TENSOR.content || (first?.wireType === 2 && AS_STORED.has(first.number));
+    const isComplex = first?.number === TENSOR.complex || first?.number === TENSOR.doubleComplex;
+    const byteLength = first ? first.end - first.start : 0;
+    if (first && parts.length === 1 && isRaw && byteLength === count * DTYPE_BYTES[dtype]) {
       return storedTensor({ name, dtype, shape, source: sliceSource(this.source, first.start, first.end), origin });
+    }
+    if (isComplex) {
+      // One number, which is two values, stands for all.
+      if (parts.length !== 1 || byteLength !== DTYPE_BYTES[dtype] || said)
+        throw this.wire.error(first.start, `${byteLength} bytes for complex numbers of shape [${shape}]`);
+      return storedTensor({ name, dtype, shape, strides: shape.map(() => 0), source: sliceSource(this.source, first.start, first.end), origin });
     }
     if (first?.number === TENSOR.content) throw this.wire.error(first.start, `${first.end - first.start} bytes for a constant of shape [${shape}] of ${dtype}`);
     const values: (number | bigint)[] = [];

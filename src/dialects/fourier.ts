@@ -16,9 +16,12 @@ export function turns({ from, of, to, scale }: Transform, part: (angle: number) 
   const values = new Float64Array(from * to);
   for (let j = 0; j < Math.min(from, of); j++)
     // Of a whole turn only what goes beyond it counts, which keeps the angle exact.
-    for (let k = 0; k < to; k++) values[j * to + k] = scale * weight(j) * part((2 * Math.PI * ((j * k) % of)) / of);
+    for (let k = 0; k < to; k++) values[j * to + k] = scale * weight(j) * exact(part((2 * Math.PI * ((j * k) % of)) / of));
   return values;
 }
+
+/** Sines of half turns are zero, which π as a float misses: an angle would be turned around by it. */
+const exact = (value: number): number => (Math.abs(value) < 1e-15 ? 0 : value);
 
 /** How many frequencies tell all of a transform of real numbers. */
 export const halfOf = (size: number): number => Math.floor(size / 2) + 1;

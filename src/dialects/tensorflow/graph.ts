@@ -14,6 +14,7 @@ import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { withoutUnread } from '../../transforms/wiring.js';
 import { arrangement } from './arrangement.js';
+import { Complex, checkReal, complexOf } from './complex.js';
 import { dilatedAt, dilatedNode } from './dilated.js';
 import { elements } from './elements.js';
 import { type Loop, loopOf } from './frames.js';
@@ -132,7 +133,7 @@ const OUTPUTS: Readonly<Record<string, readonly string[]>> = {
 
 /** What a Switch gives on the side that is not taken. */
 const DEAD = Symbol('not taken');
-type Made = Value | TensorList | typeof DEAD;
+type Made = Value | TensorList | Complex | typeof DEAD;
 
 /**
  * Translates a graph. Where that cannot be and the net is to end earlier, what leads there.
@@ -231,6 +232,7 @@ class Translation {
     if (list) throw new ModelError('unsupported', `the output "${list.name}" is a list of values`, { file });
     const dead = outputs.find(({ value }) => value === DEAD);
     if (dead) throw new ModelError('malformed', `the output "${dead.name}" is on a branch that is not taken`, { file });
+    for (const { name, value } of outputs) checkReal(name, value, file);
     const values = outputs.map(({ value }) => value as Value);
     const layers = this.#build.finish(values);
     const ports = outputs.map(({ name, alias }, i): Port => {
@@ -321,7 +323,7 @@ class Translation {
     const dilated = dilatedAt(scope.nodes, node);
     if (!dilated) return null;
     const [x, ...rest] = dilated.reads.map((input) => this.#value(scope, input));
-    const numbers = rest.slice(0, 4).map((made) => (made === DEAD || made instanceof TensorList ? null : (made.elements ?? null)));
+    const numbers = rest.slice(0, 4).map((made) => elementsOf(made) ?? null);
     const known = numbers.map((list) => (list?.every((element) => typeof element === 'number') ? (list as readonly number[]) : null));
     const whole = dilatedNode(node.name, dilated, known);
     if (whole) return this.#made(scope, whole, [x!, ...rest.slice(4)]);
@@ -392,8 +394,10 @@ class Translation {
     if (LOOPS.has(node.op)) return this.#while(scope, node, inputs);
     if (CONDITIONS.has(node.op) || CASES.has(node.op)) return this.#call(scope, node.name, branchOf(node, inputs[0]!), inputs.slice(1));
     const isList = inputs.some((input) => input instanceof TensorList);
+    if (PASSING.has(node.op) && inputs[0] instanceof Complex) return [inputs[0]];
     const values = inputs.map(
-      (input): Value => (input instanceof TensorList ? { name: 'list', dtype: null, shape: null } : this.#build.stored(input as Value)),
+      (input): Value =>
+        input instanceof TensorList || input instanceof Complex ? { name: 'several', dtype: null, shape: null } : this.#build.stored(input as Value),
     );
     const operation = new TfOperation(named, values, this.#build, this.model.format === 'tfjs-graph' ? 'tfjs' : 'tensorflow');
     if (Object.hasOwn(LIST_RULES, node.op)) {
@@ -414,6 +418,15 @@ class Translation {
       throw new ModelError('unsupported', 'ReadVariableOp: it reads a variable after the graph has changed it');
     if (node.op === 'Placeholder') throw new ModelError('unsupported', 'it is fed from outside, but is no input of the signature');
     const rule = Object.hasOwn(TENSORFLOW_RULES, node.op) ? TENSORFLOW_RULES[node.op] : undefined;
+    const parts = complexOf(
+      operation,
+      inputs.map((input, i) => (input instanceof Complex ? input : values[i]!)),
+      rule,
+    );
+    if (parts) {
+      operation.checkRead();
+      return [parts];
+    }
     if (!rule) {
       const chance = /Random|Multinomial|TruncatedNormal/.test(node.op) ? ': it draws random numbers, as in training; export the net without what does' : '';
       throw new ModelError('unsupported', `the operator ${node.op} is not translated${chance}`);
@@ -534,7 +547,7 @@ function branchesAround(nodes: ReadonlyMap<string, TfNode>, { control }: TfNode)
 }
 
 function isObstacle(made: Made): boolean {
-  return made !== DEAD && !(made instanceof TensorList) && made.dtype === null && made.shape === null;
+  return made !== DEAD && !(made instanceof TensorList) && !(made instanceof Complex) && made.dtype === null && made.shape === null;
 }
 
 function isAnotherStep(condition: Made, step: number): boolean {
@@ -547,7 +560,7 @@ function isAnotherStep(condition: Made, step: number): boolean {
 
 /** The function of the branch that is taken. */
 function branchOf(node: TfNode, condition: Made): string {
-  const [which] = condition === DEAD || condition instanceof TensorList ? [] : (condition.elements ?? []);
+  const [which] = elementsOf(condition) ?? [];
   if (typeof which !== 'number') throw new ModelError('unsupported', `${node.op}: which branch is taken is known only when the model runs`);
   if (CONDITIONS.has(node.op)) return functionOf(node, which !== 0 ? 'then_branch' : 'else_branch');
   const branches = node.attributes.get('branches');
@@ -624,7 +637,12 @@ function sizesOf(shape: TfShape, name: string, recorded: readonly Dim[] | undefi
   return shape.map((size, axis) => (size >= 0 ? size : axis === 0 ? 'batch' : (known[axis] ?? `${name}.${axis}`)));
 }
 
+/** What is known of the elements of a value of real numbers. */
+function elementsOf(made: Made): Value['elements'] {
+  return made === DEAD || made instanceof TensorList || made instanceof Complex ? undefined : made.elements;
+}
+
 function known(value: Made): boolean | null {
-  const [taken] = value === DEAD || value instanceof TensorList ? [] : (value.elements ?? []);
+  const [taken] = elementsOf(value) ?? [];
   return typeof taken === 'number' ? taken !== 0 : null;
 }

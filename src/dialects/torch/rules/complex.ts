@@ -6,7 +6,8 @@
  */
 import type { Value } from '../../../model/builder.js';
 import { listedTensor } from '../../../model/numbers.js';
-import { reshape, sliceAxis, type Tensor } from '../../../model/tensor.js';
+import { reshape, sliceAxis } from '../../../model/tensor.js';
+import { partOf } from '../../complex-parts.js';
 import { halfOf, MOST_TRANSFORMED, mirrored, type Transform, turns } from '../../fourier.js';
 import type { Call } from '../call.js';
 import { ComplexItem, type Item, List, TensorItem } from '../items.js';
@@ -27,14 +28,6 @@ function partsOf(call: Call, name: string): Parts | null {
   if (!value.constant) throw call.decline(`its ${name} is ${value.dtype}, which files hold only as parts`);
   const [re, im] = [0, 1].map((place) => call.build.constant(partOf(value.constant!, place))) as [Value, Value];
   return { re, im };
-}
-
-/** One of the two floats that a stored complex number is. */
-function partOf({ walk, stages, ...tensor }: Tensor, place: number): Tensor {
-  const dtype = tensor.dtype === 'complex64' ? 'float32' : 'float64';
-  const axes = walk.axes.map((loops) => loops.map(({ size, stride }) => ({ size, stride: 2 * stride })));
-  const part = { ...walk, dtype, offset: 2 * walk.offset + place, axes } as const;
-  return { ...tensor, name: `${tensor.name}.${place === 0 ? 're' : 'im'}`, dtype, walk: part, stages: stages.map((stage) => ({ ...stage, dtype })) };
 }
 
 /** With zeros beside numbers that are real. */

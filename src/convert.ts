@@ -81,7 +81,9 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const changed = own ? await editedFor(own, chosen, options) : undefined;
   const before = changed ?? (own && asItIs(own));
   const made = before && options.rewrite ? await options.rewrite(before.map, before) : null;
-  const edited = before && made ? rewritten(before, made) : changed;
+  const altered = before && made ? rewritten(before, made) : changed;
+  const classNames = own && chosen.name === 'pytorch' && !isStateDict(model) ? await classNamed(altered ?? asItIs(own)) : null;
+  const edited = classNames?.edited ?? altered;
   const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
   const weights = writer.carries === 'model' ? null : map ? canonicalWeights(map) : model.tensors.filter(({ beside }) => !beside).map(({ tensor }) => tensor);
@@ -115,7 +117,14 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   if (obstacles.length > 0)
     throwAll([...obstacles, ...(await wayRound(writer, watched.weights, writeOptions, obstacles))], `${writer.title} cannot express this model:`);
   try {
-    const warnings: Notice[] = [...model.warnings, ...(map?.warnings ?? []), ...withoutWiring, ...labels.notices, ...lostMetadata(model, writer)];
+    const warnings: Notice[] = [
+      ...model.warnings,
+      ...(map?.warnings ?? []),
+      ...withoutWiring,
+      ...(classNames?.notices ?? []),
+      ...labels.notices,
+      ...lostMetadata(model, writer),
+    ];
     const lost = await (writer.carries === 'model'
       ? writer.write(watched.weights as LayerMap, sink, name, writeOptions)
       : writer.write(watched.weights as readonly Tensor[], sink, name, writeOptions));
@@ -159,6 +168,18 @@ async function editedFor(map: LayerMap, writer: AnyWriter, options: ConvertOptio
 
 function asItIs(map: LayerMap): EditedMap {
   return { map, original: map, comparable: map, shown: new Map(), changes: [], prelude: null };
+}
+
+/** Whether its names are those of PyTorch's modules as it is. */
+function isStateDict({ format }: ModelFile): boolean {
+  return format === 'pytorch' || format === 'safetensors' || format === 'torchscript';
+}
+
+/** The net under the names of PyTorch's own class; null where there is nothing to say. */
+async function classNamed(edited: EditedMap): Promise<{ readonly edited?: EditedMap; readonly notices: readonly Notice[] } | null> {
+  const { withTorchNames } = await import('./architectures/torch-names.js');
+  const found = withTorchNames(edited.map);
+  return found && { ...(found.map === edited.map ? {} : { edited: { ...edited, map: found.map } }), notices: found.notices };
 }
 
 function rewritten(edited: EditedMap, { map, change }: { readonly map: LayerMap; readonly change: Change }): EditedMap {

@@ -34,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   report: ['model', 'bytes', 'containers', 'verify', 'diff', 'version.ts'],
   node: ['bytes', 'containers', 'model', 'readers', 'transforms', 'writers', 'verify', 'shrink', 'diff', 'inspect.ts', 'convert.ts', 'spelling.ts'],
   'inspect.ts': ['bytes', 'model', 'readers'],
-  'convert.ts': ['bytes', 'model', 'readers', 'transforms', 'writers', 'version.ts'],
+  'convert.ts': ['architectures', 'bytes', 'model', 'readers', 'transforms', 'writers', 'version.ts'],
   'bisect.ts': ['bytes', 'model', 'containers', 'readers', 'transforms', 'verify', 'writers'],
   'spelling.ts': ['model'],
   'programs.ts': ['bytes', 'model', 'readers', 'transforms', 'diff', 'convert.ts', 'inspect.ts', 'spelling.ts'],

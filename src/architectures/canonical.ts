@@ -47,7 +47,7 @@ function namesBy(family: Family, { ecosystem, spell }: Spelling, map: LayerMap):
 }
 
 /** Layers of a map by their names, as if they were a source without wiring. */
-function mapStore(layers: readonly Layer[], spell: Spell, ecosystem: WeightStore['ecosystem']): WeightStore {
+export function mapStore(layers: readonly Layer[], spell: Spell, ecosystem: WeightStore['ecosystem']): WeightStore {
   const byName = new Map<string, Layer>();
   for (const layer of layers) if (Object.keys(layer.weights).length > 0 && !byName.has(layer.name)) byName.set(layer.name, layer);
   // A head of several layers is there where its first one is: 'classifier' by 'classifier.1'.
@@ -86,7 +86,7 @@ function mapStore(layers: readonly Layer[], spell: Spell, ecosystem: WeightStore
 }
 
 /** Operators whose weights a family would have asked for. */
-const COUNTED: ReadonlySet<string> = new Set(['Conv', 'Gemm', 'MatMul', 'BatchNormalization', 'LayerNormalization']);
+export const COUNTED: ReadonlySet<string> = new Set(['Conv', 'Gemm', 'MatMul', 'BatchNormalization', 'LayerNormalization']);
 
 const OPS: Readonly<Record<ModuleKind, readonly string[]>> = {
   conv: ['Conv'],

@@ -72,6 +72,8 @@ export interface Family<Size = unknown> {
   measure(names: Names): Size | null;
   /** One value, or several by the names of the net's outputs. */
   build(net: Net, x: Value, size: Size): Value | Outputs;
+  /** The same net under the family's own names, where `measure` takes those of the source. */
+  renamed?(size: Size): Size;
   /** Names the finished net, where its size alone does not. */
   finish?(map: LayerMap): LayerMap;
 }

@@ -72,6 +72,14 @@ export const vgg = family<VggSize>({
     { ecosystem: 'keras', spell: (path) => path },
   ],
   finish: nameVgg,
+  renamed: ({ blocks, dense, side }) => ({
+    ...published(
+      blocks.map(({ length }) => length),
+      blocks[0]![0]!.norm !== undefined,
+    ),
+    dense: dense.map((_, i) => [`classifier.${LAYERS[i]![0]}`] as const),
+    side,
+  }),
 
   measure(names) {
     const found = names.ecosystem === 'keras' ? fromKeras(names) : (numbered(names) ?? named(names));

@@ -110,6 +110,11 @@ export class LiteOptions {
     this.#read.add(field);
     return this.table ? this.buffer.int32s(this.table, field) : [];
   }
+
+  async floats(field: number): Promise<readonly number[]> {
+    this.#read.add(field);
+    return this.table ? this.buffer.float32s(this.table, field) : [];
+  }
 }
 
 const MODEL = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4, signatures: 7 } as const;

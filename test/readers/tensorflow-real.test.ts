@@ -42,7 +42,7 @@ async function recorded(file: string): Promise<readonly Recorded[]> {
 describe('frozen graphs of TensorFlow 2.21', async () => {
   const cases = await recorded('graphs.npz');
 
-  it('are all there', () => expect(cases).toHaveLength(39));
+  it('are all there', () => expect(cases).toHaveLength(45));
 
   it.each(cases)('$name', async ({ model, inputs, outputs }) => {
     const { bytes, result } = await convertInMemory(memoryFileSet({ 'model.pb': model }, 'model.pb'));

@@ -14,6 +14,8 @@ import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { withoutUnread } from '../../transforms/wiring.js';
 import { arrangement } from './arrangement.js';
+import { bins } from './bins.js';
+import { colours } from './colours.js';
 import { Complex, checkReal, complexOf } from './complex.js';
 import { dilatedAt, dilatedNode } from './dilated.js';
 import { elements } from './elements.js';
@@ -22,6 +24,7 @@ import { indexing } from './indexing.js';
 import { LIST_RULES, TensorList } from './lists.js';
 import { liteRules } from './lite-rules.js';
 import { merged } from './merged.js';
+import { morphology } from './morphology.js';
 import { isDType, TfOperation } from './node.js';
 import { pictures } from './pictures.js';
 import { quantised } from './quantised.js';
@@ -67,6 +70,9 @@ export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
   ...indexing,
   ...SEGMENTS,
   ...pictures,
+  ...colours,
+  ...morphology,
+  ...bins,
   ...quantised,
   ...merged,
   ...liteRules,

@@ -459,6 +459,7 @@ export const LITE_RULES: Readonly<Record<string, LiteRule>> = {
   RESIZE_NEAREST_NEIGHBOR: resize('ResizeNearestNeighbor', 0, 1),
   VAR_HANDLE: handle,
   READ_VARIABLE: readVariable,
+  BUCKETIZE: plain('Bucketize', async ({ options }) => ({ boundaries: { kind: 'list', value: (await options.floats(0)).map(float) } })),
   RFFT2D: plain('RFFT2D'),
   COMPLEX_ABS: plain('ComplexAbs'),
   REAL: plain('Real'),

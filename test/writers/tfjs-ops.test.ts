@@ -22,7 +22,7 @@ const OPTIONS = { dtype: 'source', layout: 'source', metadata: async () => ({}) 
 
 /** What layers cannot say, by title. */
 const NOT_AS_LAYERS = new Set([
-  ...['Erf', 'Exp', 'Log', 'Sqrt', 'Pow', 'LRN', 'Div', 'Div of two values', 'Clip, upper bound only', 'Clip, lower bound only'],
+  ...['Erf', 'Exp', 'Log', 'Sqrt', 'Pow', 'LRN', 'Div', 'Div of two values', 'Clip, upper bound only', 'Clip, lower bound only', 'Clip, bounds that cross'],
   // Padding with other than zeros; values whose batches differ; norms of each channel or of groups.
   ...['Pad', 'Pad, with less than any number', 'Max', 'Min', 'Sum', 'InstanceNormalization', 'GroupNormalization'],
   // Beyond the plain forms.

@@ -50,7 +50,9 @@ export const activations: Readonly<Record<string, Rule>> = {
   Reciprocal: power({ power: -1 }),
   Identity: plain('Split'),
   Clip: (layer, net) => {
-    const [min, max] = [number(layer, 'min'), number(layer, 'max')];
+    const max = number(layer, 'max');
+    // Where the bounds cross, ONNX lets the upper one stand, and Caffe the lower.
+    const min = Math.min(number(layer, 'min'), max);
     if (layer.inputs.length > 1) return 'a Clip whose bounds flow in';
     if (min === 0 && max === Number.POSITIVE_INFINITY) return net.add(layer, 'ReLU', {});
     return net.add(layer, 'Clip', { clip_param: { min: Math.max(min, -MOST), max: Math.min(max, MOST) } });

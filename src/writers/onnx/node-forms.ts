@@ -53,6 +53,8 @@ export function nodeForm(layer: Layer, context: FormContext): NodeForm {
     const value = layer.attributes[name];
     const input = spelling.inputs?.[name];
     if (value === undefined || (spelling.newer?.[name] ?? 0) > context.opset) continue;
+    // At rest they go unsaid: ONNX Runtime (1.30) does not load an AveragePool of codes that has dilations.
+    if (operator.plain?.ones?.some((ones) => ones === name) && (value as readonly number[]).every((size) => size === 1)) continue;
     const element = spelling.oneElement?.[name];
     if (element) attributes[name] = { type: 'tensor', value: oneElement(value as number, context.computed(layer.attributes[element] as DType)) };
     else if (Object.values(spelling.oneElement ?? {}).includes(name)) continue;

@@ -49,10 +49,11 @@ const UNARY: Readonly<Record<string, Elementwise>> = {
   HardSwish: (x, f) => f.mul(x, f.two('Minimum', f.two('Maximum', f.add(f.mul(x, 1 / 6), 0.5), 0), 1)),
   Mish: (x, f) => f.mul(x, f.one('Tanh', f.one('Softplus', x))),
   Swish: (x, f, { alpha }) => f.mul(x, f.one('Sigmoid', alpha === 1 ? x : f.mul(x, alpha!))),
-  Celu: (x, f, { alpha }) => f.add(f.one('Relu', x), f.mul(f.one('Expm1', f.two('Minimum', f.div(x, alpha!), 0)), alpha!)),
+  Celu: (x, f, { alpha }) => f.add(f.one('Relu', x), f.mul(f.one('Expm1', f.div(f.two('Minimum', x, 0), alpha!)), alpha!)),
   Shrink: (x, f, { bias, lambd }) => {
-    const below = f.choose(f.compare('Less', x, -lambd!), f.add(x, bias!), 0);
-    return f.choose(f.compare('Greater', x, lambd!), f.sub(x, bias!), below);
+    // Below a negative lambd both hold, and the lower bound comes first.
+    const above = f.choose(f.compare('Greater', x, lambd!), f.sub(x, bias!), 0);
+    return f.choose(f.compare('Less', x, -lambd!), f.add(x, bias!), above);
   },
   IsNaN: (x, f) => f.graph.cast(f.one('IsNan', x), 'DT_BOOL', 'DT_FLOAT'),
   IsInf: (x, f, { detect_negative: negative, detect_positive: positive }) => {

@@ -542,7 +542,8 @@ export class GraphTarget implements Target {
       case 'HardSigmoid':
         return this.#clip(this.withScalar('Add', this.withScalar('Mul', x, alpha), beta), 0, 1);
       case 'Clip':
-        return this.#clip(x, min!, max!);
+        // Where the bounds cross, ONNX lets the upper one stand.
+        return this.#clip(x, Math.min(min!, max!), max!);
       default:
         if (!UNARY.has(op)) throw inexpressible(`${op}; TensorFlow.js graph models have no such operator`);
         return plain(op);

@@ -7,7 +7,7 @@ import { encodeStateDict, STORAGE_CLASSES } from '../../containers/pickle-writer
 import type { Piece } from '../../containers/protobuf-writer.js';
 import { crc32Of, type StoredMember, writeZip } from '../../containers/zip-writer.js';
 import { ModelError } from '../../errors.js';
-import type { LayerMap, Port } from '../../model/layer-map.js';
+import type { LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { isChannelsLast, portValueShape } from '../../model/ports.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
 import { castWeights } from '../cast-weights.js';
@@ -61,7 +61,7 @@ export const pytorch: Writer = {
     const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}${PYTORCH.beside}`);
     await file.write(new TextEncoder().encode(writeModule(channelsFirst(map)).source));
     await file.close();
-    return { warnings: [...paddingNotices(given), ...warnings] };
+    return { warnings: [...paddingNotices(given), ...strangeWeights(map), ...warnings] };
   },
 };
 
@@ -75,6 +75,24 @@ async function settledMap(map: LayerMap): Promise<LayerMap> {
 function namedWeights(map: LayerMap): Tensor[] {
   const named = new Map(writeModule(map).state.map(({ layer, role, name }) => [name, { ...storedWeight(layer, role), name }]));
   return [...named.values()];
+}
+
+/** Formats whose names are those of PyTorch's own classes. */
+const STATE_DICTS: ReadonlySet<string> = new Set(['pytorch', 'safetensors']);
+
+/**
+ * What the class that a recognised state dict is of does not know: weights that are worked out from its own (position biases from their table, one
+ * matrix for queries, keys and values), and numbers that it does not keep.
+ */
+function strangeWeights(map: LayerMap): readonly Notice[] {
+  if (!map.architecture || !STATE_DICTS.has(map.format)) return [];
+  const strange = namedWeights(map).filter(({ name, origin }) => origin.name !== name);
+  const folded = map.warnings.some(({ code }) => code === 'folded');
+  if (strange.length === 0 || folded) return [];
+  const [{ name }] = strange as [Tensor];
+  const which = strange.length === 1 ? `"${name}" is a weight` : `${strange.length} weights ("${name}", ...) are weights`;
+  const message = `${which} of the module beside the file, and not of the net's own class, which keeps what they are worked out from, or works them out itself: --names source writes what that class loads strictly`;
+  return [{ code: 'other-weights', message }];
 }
 
 /** Modules take and give what the map has inside: channels first. */

@@ -53,6 +53,8 @@ const NETS = [
   recorded('abalone (TensorFlow.js)', 'tfjs-abalone'),
   recorded('super-resolution (ONNX, 2017)', 'onnx-superres-ir1'),
   recorded('NSFW MobileNet v2 (TensorFlow.js, uint8)', 'tfjs-mobilenetv2-uint8'),
+  recorded('BlazeFace (TensorFlow.js)', 'tfjs-graph-blazeface-front'),
+  recorded('light inception (ONNX)', 'onnx-light-inception-v1'),
 ];
 
 const SEARCH = 'search, agreement 0.97';

@@ -53,7 +53,7 @@ export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap,
 
 /** Inputs that a user gives: by port name, or the only one there is. */
 export function givenInputs(inputs: Named, map: LayerMap): Promise<GivenInputs> {
-  const arrays = new Map([...inputs].filter(([name]) => name !== LABELS));
+  const arrays = new Map([...inputs].filter(([name]) => name !== LABELS).map(([name, tensor]) => [ownName(name, map.inputs), tensor]));
   const only = map.inputs.length === 1 && arrays.size === 1 ? [...arrays.values()][0] : undefined;
   const picked = pickArrays(arrays, 'input', map.inputs);
   return sampled(
@@ -204,9 +204,14 @@ export function pickArrays(arrays: Named, word: 'input' | 'output', ports: reado
   });
 }
 
-/** The port's name, where an array has another one that the source gives it. */
+/** The port's name, where an array has another one that the source gives it, or that of TensorFlow's node without the number of its output. */
 function ownName(name: string, ports: readonly Port[]): string {
-  return ports.some((port) => port.name === name) ? name : (ports.find((port) => port.alias === name)?.name ?? name);
+  const port = ports.find((each) => each.name === name) ?? ports.find(({ alias }) => alias === name) ?? ports.find((each) => nodeOf(each.name) === nodeOf(name));
+  return port?.name ?? name;
+}
+
+function nodeOf(name: string): string {
+  return name.replace(/:0$/, '');
 }
 
 /** Whether an array has some rows for each of `count`, so that it can be cut. */

@@ -55,6 +55,7 @@ const NETS = [
   recorded('NSFW MobileNet v2 (TensorFlow.js, uint8)', 'tfjs-mobilenetv2-uint8'),
   recorded('BlazeFace (TensorFlow.js)', 'tfjs-graph-blazeface-front'),
   recorded('light inception (ONNX)', 'onnx-light-inception-v1'),
+  recorded('prefetch (TensorFlow.js)', 'tfjs-graph-prefetch'),
 ];
 
 const SEARCH = 'search, agreement 0.97';

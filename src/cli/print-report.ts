@@ -25,8 +25,9 @@ const MISMATCHES_SHOWN = 8;
  * Prints what was compared with what, each output's distance, layers and weights where they were compared, and the verdict.
  *
  * @param verbose with what was tried besides, what no input reached, and where the limit comes from
+ * @param isBisected whether `--bisect` was given, and is not to be advised
  */
-export function printReport(say: (text: string) => void, report: Report, verbose = false): void {
+export function printReport(say: (text: string) => void, report: Report, verbose = false, isBisected = false): void {
   const { witness, engines, inputs, tolerance, verdict, firstDifference } = report;
   const facts = [
     `${engines.expected} -> ${engines.actual}${report.device === 'cpu' || engines.actual.includes(report.device) ? '' : ` on ${report.device}`}`,
@@ -59,7 +60,7 @@ export function printReport(say: (text: string) => void, report: Report, verbose
     say(`         the smallest rtol that would have passed is ${formatNumber(tolerance.smallestPassing)}`);
   }
   if (lacksWitness(report)) say(`failed   ${NO_WITNESS}`);
-  if (verdict !== 'match') say(`next     ${safeText(nextStep(report))}`);
+  if (verdict !== 'match') say(`next     ${safeText(nextStep(report, isBisected))}`);
 }
 
 function outputTable(outputs: readonly OutputReport[]): string {

@@ -9,8 +9,11 @@ import { listed, RUNTIMES_FAULT } from '../words.js';
 import { formatCount } from './numbers.js';
 import { capitalise } from './verdict.js';
 
-/** @returns a sentence without colour or markup; the command line and every report show it */
-export function nextStep(report: Report): string {
+/**
+ * @param isBisected whether the smallest files that show the fault are written as well
+ * @returns a sentence without colour or markup; the command line and every report show it
+ */
+export function nextStep(report: Report, isBisected = false): string {
   return (
     nothingCompared(report) ??
     disputed(report) ??
@@ -18,7 +21,7 @@ export function nextStep(report: Report): string {
     runtimesFault(report) ??
     notFinite(report) ??
     wrongWeight(report) ??
-    explained(report) ??
+    explained(report, isBisected) ??
     lossOfDType(report) ??
     wrongRecording(report) ??
     wrongInterface(report) ??
@@ -91,7 +94,7 @@ function wrongWeight({ weights }: Report): string | null {
   return `look at ${first.role} of layer "${first.layer}" first: its stored values are not the source's, so every output behind it is off. Convert again, and see whether the file was changed since.`;
 }
 
-function explained({ cause, trials }: Report): string | null {
+function explained({ cause, trials }: Report, isBisected: boolean): string | null {
   const [first] = cause?.explainedBy ?? [];
   // Where float16 computes too little the file is as it was asked for.
   if (!first || trials.some(({ kind, passed }) => kind === 'float16' && passed === false)) return null;
@@ -102,10 +105,10 @@ function explained({ cause, trials }: Report): string | null {
   // What no input reaches no input shows.
   if (trials.some(({ kind, passed }) => kind === 'stated' && passed === false))
     return `mend layer "${first.layer}" of the file (${first.what}), or have it written anew.`;
-  const files = '`weighbridge verify --bisect <folder>` writes the smallest files that show it';
+  const files = isBisected ? '' : '`weighbridge verify --bisect <folder>` writes the smallest files that show it';
   return cause!.side === 'reading'
-    ? `layer "${first.layer}" is read otherwise than the original computes it (${first.what}): ${files}, for a report to us.`
-    : `mend layer "${first.layer}" of the file (${first.what}), or have it written anew; ${files}.`;
+    ? `layer "${first.layer}" is read otherwise than the original computes it (${first.what}): ${files === '' ? 'report it to us' : `${files}, for a report to us`}.`
+    : `mend layer "${first.layer}" of the file (${first.what}), or have it written anew${files === '' ? '' : `; ${files}`}.`;
 }
 
 function storedOf({ tensors }: WeightsReport, layer: string, role: string) {

@@ -53,13 +53,14 @@ export function recordedInputs(golden: Named, map: LayerMap, edited?: EditedMap,
 
 /** Inputs that a user gives: by port name, or the only one there is. */
 export function givenInputs(inputs: Named, map: LayerMap): Promise<GivenInputs> {
-  const arrays = new Map([...inputs].filter(([name]) => name !== LABELS).map(([name, tensor]) => [ownName(name, map.inputs), tensor]));
+  const arrays = new Map([...inputs].filter(([name]) => name !== LABELS));
   const only = map.inputs.length === 1 && arrays.size === 1 ? [...arrays.values()][0] : undefined;
   const picked = pickArrays(arrays, 'input', map.inputs);
+  const otherwiseNamed = (own: string) => [...arrays].find(([name]) => ownName(name, map.inputs) === own)?.[1];
   return sampled(
     map.inputs,
     map.inputs.map(({ name }, i) => {
-      const tensor = arrays.get(name) ?? picked[i] ?? only;
+      const tensor = arrays.get(name) ?? otherwiseNamed(name) ?? picked[i] ?? only;
       if (tensor) return tensor;
       const [some] = inputs.values();
       throw new ModelError('usage', `there is no input for "${name}"; the file has ${[...inputs.keys()].join(', ')}`, { file: some?.origin.file });
@@ -206,7 +207,8 @@ export function pickArrays(arrays: Named, word: 'input' | 'output', ports: reado
 
 /** The port's name, where an array has another one that the source gives it, or that of TensorFlow's node without the number of its output. */
 function ownName(name: string, ports: readonly Port[]): string {
-  const port = ports.find((each) => each.name === name) ?? ports.find(({ alias }) => alias === name) ?? ports.find((each) => nodeOf(each.name) === nodeOf(name));
+  const port =
+    ports.find((each) => each.name === name) ?? ports.find(({ alias }) => alias === name) ?? ports.find((each) => nodeOf(each.name) === nodeOf(name));
   return port?.name ?? name;
 }
 

@@ -217,6 +217,10 @@ it.each(SITUATIONS)('%s', (_what, report, advice) => {
   expect(nextStep(report)).toMatch(advice);
 });
 
+it('does not advise --bisect where it was given', () => {
+  for (const [, report] of SITUATIONS) expect(nextStep(report, true)).not.toContain('--bisect');
+});
+
 it('every sentence is given by one of these', () => {
   const path = new URL('../../src/report/next-step.ts', import.meta.url);
   const source = ts.createSourceFile('next-step.ts', readFileSync(path, 'utf8'), ts.ScriptTarget.Latest);
@@ -228,7 +232,7 @@ it('every sentence is given by one of these', () => {
   visit(source);
   const sentences = pieces.filter((piece) => piece.trim().split(' ').length > 2);
   expect(sentences.length).toBeGreaterThan(80);
-  const given = SITUATIONS.map(([, report]) => nextStep(report))
+  const given = SITUATIONS.flatMap(([, report]) => [nextStep(report), nextStep(report, true)])
     .join('\n')
     .toLowerCase();
   expect(sentences.filter((sentence) => !given.includes(sentence.toLowerCase()))).toEqual([]);

@@ -92,7 +92,7 @@ export function registerVerify(program: Command): Command {
       );
       progress.stop();
       if (voice.asJson) voice.json(report);
-      else printReport(voice.say, report, voice.verbose);
+      else printReport(voice.say, report, voice.verbose, flags.bisect !== undefined);
       if (!isGood(report)) process.exitCode = 1;
       else if (flags.report === undefined)
         voice.next(

@@ -37,6 +37,7 @@ import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { mobilevit } from './mobilevit.js';
 import { nasnet } from './nasnet.js';
+import { preactResnet } from './preact-resnet.js';
 import { pvtV2 } from './pvt-v2.js';
 import { rcnn } from './rcnn.js';
 import { regnet } from './regnet.js';
@@ -76,6 +77,7 @@ export const families: readonly Family[] = [
   xceptionTorch,
   resnet,
   resnetV2,
+  preactResnet,
   resnetRs,
   densenet,
   mobilenetV1,

@@ -49,6 +49,7 @@ const CASES: Readonly<Record<string, string>> = {
   rexnet: 'rexnet-timm',
   selecsls: 'selecsls-timm',
   starnet: 'starnet-timm',
+  preact_resnet: 'preact_resnet-timm',
   xcit: 'xcit-timm',
   vovnet: 'vovnet-timm',
 };

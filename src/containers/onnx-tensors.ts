@@ -31,6 +31,8 @@ export interface ReadTensor {
 
 export class TensorReader {
   readonly external = new Map<string, ByteSource>();
+  /** What the model says of the SHA-1 of these files, of each once where all its tensors say the same. */
+  readonly checksums: { readonly file: string; readonly checksum: string }[] = [];
   /** Tensors whose bytes lie beside the file. */
   externalCount = 0;
 
@@ -97,6 +99,8 @@ export class TensorReader {
     }
     const source = this.external.get(file) ?? (await this.#openCompanion(file));
     this.external.set(file, source);
+    const checksum = facts.get('checksum');
+    if (checksum && !this.checksums.some((known) => known.file === file && known.checksum === checksum)) this.checksums.push({ file, checksum });
     if (offset + length > source.byteLength) {
       const end = `but the file ends at byte ${source.byteLength}. Is it truncated?`;
       throw new ModelError('malformed', `its external data lies in bytes ${offset} to ${offset + length} of ${file}, ${end}`, place);

@@ -93,6 +93,8 @@ export interface ReadModel extends ReadGraph {
   readonly functions: readonly ReadFunction[];
   /** Files of external data, relative to the model. */
   readonly externalFiles: readonly string[];
+  /** What the model says of their SHA-1. */
+  readonly checksums: readonly { readonly file: string; readonly checksum: string }[];
   /** How many tensors lie in them, those in attributes too. */
   readonly externalCount: number;
   /** The file itself, and where its graph lies in it. */
@@ -176,6 +178,7 @@ class OnnxFile {
       functions,
       ...graph,
       externalFiles,
+      checksums: this.tensors.checksums,
       externalCount: this.tensors.externalCount,
       file,
       graphSpan,

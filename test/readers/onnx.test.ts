@@ -1,10 +1,12 @@
 /** ONNX files of other people: every initializer with its content, and refusals. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { onnx as schema } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import { convert } from '../../src/convert.js';
+import { type ConvertOptions, convert } from '../../src/convert.js';
 import { isModelError } from '../../src/errors.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { type OpenOptions, openModel } from '../../src/readers/open.js';
@@ -65,6 +67,38 @@ it('external data that a download left as a Git LFS pointer is named as that', a
   const pointer = new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123456\n');
   const files = memoryFileSet({ 'x.onnx': sink.files.get('x.onnx')!, 'x.onnx.data': pointer }, 'x.onnx');
   await expect(openModel(files)).rejects.toMatchObject({ kind: 'malformed', place: { file: 'x.onnx.data' }, problem: expect.stringContaining('git lfs pull') });
+});
+
+describe('external data whose SHA-1 the file says', () => {
+  const values = Uint8Array.from(new Uint8Array(Float32Array.of(1, -2).buffer));
+  const sha1 = createHash('sha1').update(values).digest('hex');
+  const convertWith = async (checksum: string, options: ConvertOptions = {}) => {
+    const entries = { location: 'w.bin', offset: '0', length: '8', checksum };
+    const graph = schema.GraphProto.create({
+      name: 'net',
+      node: [{ opType: 'Add', input: ['x', 'w'], output: ['y'] }],
+      initializer: [{ name: 'w', dims: [2], dataType: 1, dataLocation: 1, externalData: Object.entries(entries).map(([key, value]) => ({ key, value })) }],
+      input: [{ name: 'x', type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue: 2 }] } } } }],
+      output: [{ name: 'y', type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue: 2 }] } } } }],
+    });
+    const bytes = schema.ModelProto.encode({ irVersion: 8, opsetImport: [{ domain: '', version: 17 }], graph }).finish();
+    const sink = memorySink();
+    await convert(memoryFileSet({ 'net.onnx': bytes, 'w.bin': values }, 'net.onnx'), sink, 'out.onnx', { to: 'onnx', ...options });
+    return sink.files;
+  };
+
+  it.each([{}, { opset: 21 }, { externalData: true }])('is held to it, and what is written of it says no more: %j', async (options) => {
+    for (const checksum of [sha1, sha1.toUpperCase()]) {
+      const written = schema.ModelProto.decode((await convertWith(checksum, options)).get('out.onnx')!);
+      expect(written.graph!.initializer!.flatMap(({ externalData }) => externalData!.map(({ key }) => key))).not.toContain('checksum');
+    }
+    for (const checksum of [createHash('sha1').update('another').digest('hex'), 'none'])
+      await expect(convertWith(checksum, options)).rejects.toMatchObject({
+        kind: 'malformed',
+        place: { file: 'w.bin' },
+        problem: expect.stringContaining(sha1),
+      });
+  });
 });
 
 describe('another input shape than the file says', () => {

@@ -1,6 +1,7 @@
 /** An ONNX file as a model: its weights, and its layer map. */
 
 import type { FileSet } from '../../bytes/file-set.js';
+import { sha1Of } from '../../bytes/sha1.js';
 import { isTensor, type ReadModel, type ReadPort, readOnnxModel } from '../../containers/onnx.js';
 import { ModelError } from '../../errors.js';
 import type { Value } from '../../model/builder.js';
@@ -32,8 +33,21 @@ export async function readOnnx(files: FileSet, options: ReadOptions): Promise<Mo
     },
     warnings: unreadTensors(model),
     files: [name, ...model.externalFiles],
+    check: () => checkExternal(model, files),
     map: () => (map ??= translate(model, options)),
   };
+}
+
+/** Companions whose SHA-1 the model says, which hardly a writer does, are read once more for it. */
+async function checkExternal({ checksums }: ReadModel, files: FileSet): Promise<void> {
+  for (const { file, checksum } of checksums) {
+    const source = await files.open(file);
+    const found = await sha1Of(source);
+    await source.close();
+    if (found === checksum.toLowerCase()) continue;
+    const problem = `its SHA-1 is ${found}, and the model says ${JSON.stringify(checksum)}. Is it of another model, or damaged?`;
+    throw new ModelError('malformed', problem, { file: source.name });
+  }
 }
 
 /** Initializers, and what Constant nodes hold; there int64 numbers are shapes, axes and indices, and booleans are switches: no weights. */

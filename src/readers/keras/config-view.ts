@@ -184,7 +184,7 @@ export class ConfigView {
     if (this.layer.className.startsWith('ops.') && this.#read.has('dtype')) return; // An argument of the operation.
     const value = this.value(['dtype']);
     const arithmetic = arithmeticOf(this.#quantisation?.source ?? value);
-    const also = quantisationOf(value) === null ? '' : ', and Dense and Embedding in int8 and int4';
+    const also = quantisationOf(value) === null ? '' : ', and Dense, EinsumDense and Embedding in int8 and int4';
     const mode = quantisationMode(value);
     if (arithmetic === null && mode !== null)
       this.decline(

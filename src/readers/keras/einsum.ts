@@ -1,9 +1,10 @@
 /** EinsumDense: a product of a value and a weight, spelt by the letters of their axes. */
 import type { Dim } from '../../model/layer-map.js';
-import { elementCount, permute, reshape } from '../../model/tensor.js';
+import { elementCount, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { activation } from './activation-setting.js';
 import { combineTensor } from './arithmetic.js';
-import { brief } from './config-view.js';
+import { brief, type ConfigView } from './config-view.js';
+import { codedKernel } from './quantised.js';
 import type { Rule } from './rule.js';
 import type { Scope } from './scope.js';
 import type { Value } from './value.js';
@@ -20,13 +21,16 @@ export const einsumDense: Rule = (config) => {
   const biasAxes = config.value(['bias_axes']);
   if (biasAxes !== null && biasAxes !== undefined && typeof biasAxes !== 'string') config.decline(`"bias_axes" is ${brief(biasAxes)}, expected letters`);
   const then = activation(config);
+  const how = config.quantised();
   return ([input], scope) => {
     const value = scope.builder.toKeras(input!);
     const letters = spelled(from, to, value.shape.length, scope);
     const sizes = new Map<string, Dim>([...letters.from].map((letter, axis) => [letter, value.shape[axis]!]));
     addStatedSizes(sizes, to, stated);
-    const made = product(value, { ...letters, kernel }, sizes, scope);
-    return then(biasAxes ? withBias(made, to, biasAxes as string, letters.to, sizes, scope) : made, scope);
+    const shape = biasAxes ? biasShape(to, biasAxes as string, letters.to, sizes, scope) : null;
+    const made = product(value, { ...letters, kernel }, sizes, shape, how, scope);
+    const bias = made.bias ?? (shape && scope.weight('bias', shape));
+    return then(bias ? combineTensor('Add', made.value, bias, scope) : made.value, scope);
   };
 };
 
@@ -49,7 +53,15 @@ function addStatedSizes(sizes: Map<string, Dim>, to: string, stated: unknown): v
   });
 }
 
-function product(value: Value, { from, kernel, to }: { from: string; kernel: string; to: string }, sizes: ReadonlyMap<string, Dim>, scope: Scope): Value {
+/** @returns the product, and the bias where it was taken from among the weights */
+function product(
+  value: Value,
+  { from, kernel, to }: { from: string; kernel: string; to: string },
+  sizes: ReadonlyMap<string, Dim>,
+  biasShape: readonly number[] | null,
+  how: ReturnType<ConfigView['quantised']>,
+  scope: Scope,
+): { value: Value; bias: Tensor | null } {
   const summed = [...kernel].filter((letter) => from.includes(letter) && !to.includes(letter));
   const made = [...kernel].filter((letter) => !from.includes(letter));
   const kept = [...from].filter((letter) => !summed.includes(letter));
@@ -62,20 +74,22 @@ function product(value: Value, { from, kernel, to }: { from: string; kernel: str
       throw scope.unsupported(`an EinsumDense over an axis "${letter}" whose size is not given`);
     });
   const [summedSizes, madeSizes] = [known(summed), known(made)];
-  const stored = scope.weight('kernel', known([...kernel]));
-  const matrix = reshape(
-    permute(
-      stored,
-      [...summed, ...made].map((letter) => kernel.indexOf(letter)),
-    ),
-    [elementCount(summedSizes), elementCount(madeSizes)],
-  );
+  const order = [...summed, ...made].map((letter) => kernel.indexOf(letter));
+  const codes = how && codedKernel({ shape: known([...kernel]), order, summed: elementCount(summedSizes) }, scalesOf(to, made, sizes), biasShape, how, scope);
+  const matrix = codes ? null : reshape(permute(scope.weight('kernel', known([...kernel])), order), [elementCount(summedSizes), elementCount(madeSizes)]);
   const turned = inOrder(value, from, [...kept, ...summed], scope);
   const zeros = kept.map(() => 0);
   const rows = summed.length === 1 ? turned : scope.add('Reshape', [turned], { attributes: { shape: [...zeros, elementCount(summedSizes)] } });
-  const columns = scope.add('MatMul', [rows], { weights: { kernel: matrix } });
+  const columns = codes ? codes.product(rows) : scope.add('MatMul', [rows], { weights: { kernel: matrix! } });
   const spread = made.length === 1 ? columns : scope.add('Reshape', [columns], { attributes: { shape: [...zeros, ...madeSizes] } });
-  return inOrder(spread, [...kept, ...made].join(''), [...to], scope);
+  return { value: inOrder(spread, [...kept, ...made].join(''), [...to], scope), bias: codes?.bias ?? null };
+}
+
+/** The scales of a kernel in codes, which lie along the axes that are made, in the order of the result, whose other axes have one place. */
+function scalesOf(to: string, made: readonly string[], sizes: ReadonlyMap<string, Dim>) {
+  const own = [...to].filter((letter) => made.includes(letter));
+  const size = (letter: string) => (made.includes(letter) ? (sizes.get(letter) as number) : 1);
+  return { sizes: own.map(size), order: made.map((letter) => own.indexOf(letter)), rank: [...to].map(size) };
 }
 
 function inOrder(value: Value, from: string, to: readonly string[], scope: Scope): Value {
@@ -84,11 +98,10 @@ function inOrder(value: Value, from: string, to: readonly string[], scope: Scope
 }
 
 /** The bias lies along the axes that are named, from the first of them to the last axis of the result. */
-function withBias(value: Value, spelt: string, axes: string, to: string, sizes: ReadonlyMap<string, Dim>, scope: Scope): Value {
+function biasShape(spelt: string, axes: string, to: string, sizes: ReadonlyMap<string, Dim>, scope: Scope): readonly number[] {
   const own = spelt.replace('...', '');
   const first = Math.min(...[...axes].map((letter) => own.indexOf(letter)));
   if (first < 0) throw scope.unsupported(`a bias along "${axes}" of "${to}"`);
   const behind = spelt.endsWith('...') ? to.slice(own.length) : '';
-  const shape = [...own.slice(first), ...behind].map((letter) => (axes.includes(letter) ? (sizes.get(letter) as number) : 1));
-  return combineTensor('Add', value, scope.weight('bias', shape), scope);
+  return [...own.slice(first), ...behind].map((letter) => (axes.includes(letter) ? (sizes.get(letter) as number) : 1));
 }

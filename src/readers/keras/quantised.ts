@@ -5,7 +5,7 @@
  * @see `_int8_call` and `_int4_call` of keras/src/layers/core/dense.py and embedding.py; keras/src/quantizers/quantizers.py
  */
 import { castTensor, toFloat64Array } from '../../model/cast.js';
-import { computedTensor, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
+import { computedTensor, elementCount, permute, reshape, type Tensor, tensorBytes } from '../../model/tensor.js';
 import { constantValue } from './arithmetic.js';
 import { reduce } from './axes.js';
 import type { Coding, Quantisation } from './precision.js';
@@ -23,13 +23,50 @@ export function quantisedProduct(input: Value, features: number, units: number, 
   const value = scope.builder.toKeras(input);
   const product =
     how.block === null
-      ? scaledProduct(value, kernel, units, how, scope)
+      ? scaledProduct(value, kernel, scope.weight('scale of the kernel', [units]), how, scope)
       : scope.add('MatMul', [value], { weights: { kernel: dequantised(kernel, how.block, 0, scope) } });
   return bias ? scope.add('Add', [product], { weights: { operand: bias } }) : product;
 }
 
-function scaledProduct(value: Value, kernel: Tensor, units: number, { inputs }: Quantised, scope: Scope): Value {
-  const scale = scope.weight('scale of the kernel', [units]);
+/** The weights of an EinsumDense in codes, and what they make of rows: numbers along the axes that are summed, which become those of the made ones. */
+export interface CodedKernel {
+  readonly bias: Tensor | null;
+  product(rows: Value): Value;
+}
+
+/**
+ * @param kernel its shape, and the order that puts the axes that are summed before the made ones
+ * @param scales the made axes as the result has them, with the order in which the kernel does
+ * @param bias its shape; null where there is none
+ */
+export function codedKernel(
+  kernel: { readonly shape: readonly number[]; readonly order: readonly number[]; readonly summed: number },
+  scales: { readonly sizes: readonly number[]; readonly order: readonly number[]; readonly rank: readonly number[] },
+  bias: readonly number[] | null,
+  how: Quantised,
+  scope: Scope,
+): CodedKernel {
+  const units = elementCount(scales.sizes);
+  if (how.bits === 4 && how.block === null) throw scope.unsupported('an EinsumDense in codes of 4 bits that share one scale');
+  const stored = how.bits === 8 ? kernel.shape : [kernel.summed, Math.ceil(units / 2)];
+  const takeBias = () => (bias ? scope.weight('bias', bias) : null);
+  // HDF5 has what was trained before the codes.
+  const first = bias && `${scope.nextShape}` !== `${stored}` ? takeBias() : null;
+  if (how.bits === 4) {
+    const codes = codesOf('kernel', kernel.summed, units, how, scope);
+    const own = first ?? takeBias();
+    // As rows and columns it was cut up in the order in which it is stored, whichever axes are summed.
+    const matrix = reshape(permute(reshape(dequantised(codes, how.block!, 0, scope), kernel.shape), kernel.order), [kernel.summed, units]);
+    return { bias: own, product: (rows) => scope.add('MatMul', [rows], { weights: { kernel: matrix } }) };
+  }
+  const codes = castTensor(scope.codes('kernel', kernel.shape), 'float32');
+  const own = first ?? takeBias();
+  const matrix = reshape(permute(codes, kernel.order), [kernel.summed, units]);
+  const scale = reshape(permute(reshape(scope.weight('scale of the kernel', scales.rank), scales.sizes), scales.order), [units]);
+  return { bias: own, product: (rows) => scaledProduct(rows, matrix, scale, how, scope) };
+}
+
+function scaledProduct(value: Value, kernel: Tensor, scale: Tensor, { inputs }: Quantised, scope: Scope): Value {
   if (!inputs) return scope.add('Div', [scope.add('MatMul', [value], { weights: { kernel } })], { weights: { operand: scale } });
   const { least, most, epsilon } = inputs;
   const largest = reduce('ReduceMax', scope.add('Abs', [value]), [value.shape.length - 1], true, scope);

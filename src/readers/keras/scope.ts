@@ -50,9 +50,12 @@ export class Scope {
    */
   weight(role: string, shape: readonly Dim[]): Tensor {
     const tensor = this.nextWeight(role);
-    // A layer whose parts were quantised may not say so itself.
-    if (/^u?int8$/.test(tensor.dtype))
-      throw this.unsupported(`the ${role} of this ${this.layer.className} is stored as codes of 8 bits, as Keras quantises it; that`);
+    // A layer whose parts were quantised does not say so itself, and HDF5 has what is not in codes before the codes.
+    const isCodes = /^u?int8$/.test(tensor.dtype);
+    if (isCodes || (`${tensor.shape}` !== `${shape}` && this.weights.some(({ dtype }) => /^u?int8$/.test(dtype)))) {
+      const how = `; Keras loads no such file either: save the model before it is quantised. As it stands this`;
+      throw this.unsupported(`the ${role} of this ${this.layer.className} is stored as codes of 8 bits, as Keras quantises it${how}`);
+    }
     return this.#fitting(tensor, role, shape);
   }
 

@@ -8,6 +8,7 @@ import { Cancelled, type Client } from './client.js';
 import { convertCommand } from './command-line.js';
 import { byId, download, fill, noTrouble, tell, trouble } from './dom.js';
 import { notices } from './facts.js';
+import { FIELDS } from './fields.js';
 import type { Converted, Device, GivenModel, Opened, Target, Verified } from './jobs.js';
 import { save } from './save.js';
 
@@ -242,19 +243,19 @@ function form({ document: { format, layers }, targets, byteLength }: Opened): Ma
 <h2 id="convert-title">Convert</h2>
 <form id="convert-form">
   <div class="fields">
-    <label>To <select name="to">${possible.map(({ name, title, extension }) => html`<option value="${name}"${name === first.name ? html` selected` : null}>${title}${extension === '' ? '' : ` (${extension})`}</option>`)}</select></label>
-    <label>Weights in <select name="dtype" id="dtype"><option value="source">as in the source</option></select></label>
-    <label data-for="layout">Axes of pictures <select name="layout"><option value="source">as in the source</option><option value="nchw">channels first</option><option value="nhwc">channels last</option></select></label>
+    <label>${FIELDS.to} <select name="to">${possible.map(({ name, title, extension }) => html`<option value="${name}"${name === first.name ? html` selected` : null}>${title}${extension === '' ? '' : ` (${extension})`}</option>`)}</select></label>
+    <label>${FIELDS.dtype} <select name="dtype" id="dtype"><option value="source">as in the source</option></select></label>
+    <label data-for="layout">${FIELDS.layout} <select name="layout"><option value="source">as in the source</option><option value="nchw">channels first</option><option value="nhwc">channels last</option></select></label>
     <button type="submit" class="primary" id="start">Convert</button>
   </div>
-  <label class="check"><input type="checkbox" name="verify"${byteLength <= VERIFY_BYTES ? html` checked` : null}> Prove that it predicts the same <small>${byteLength <= VERIFY_BYTES ? 'runs both sides in this tab' : `runs both sides in this tab, which takes several times the ${formatBytes(byteLength)} of this model`}</small></label>
+  <label class="check"><input type="checkbox" name="verify"${byteLength <= VERIFY_BYTES ? html` checked` : null}> ${FIELDS.noVerify} <small>${byteLength <= VERIFY_BYTES ? 'runs both sides in this tab' : `runs both sides in this tab, which takes several times the ${formatBytes(byteLength)} of this model`}</small></label>
   <details><summary>More</summary>
-    ${box('fold', 'Fold batch normalisation', 'wiring', 'into the weights of the layer before it')}
-    ${box('embed', 'Have the net prepare its pictures itself', 'wiring', 'it then takes values of 0 to 255, red first')}
-    ${box('names', 'Canonical names and layouts', 'names', 'instead of those of the source')}
-    <label class="check"><input type="checkbox" name="layers"> Compare layer by layer <small>and name the first that differs</small></label>
+    ${box('fold', FIELDS.foldBatchnorm, 'wiring', 'into the weights of the layer before it')}
+    ${box('embed', FIELDS.embedPreprocessing, 'wiring', 'it then takes values of 0 to 255, red first')}
+    ${box('names', FIELDS.names, 'names', 'instead of those of the source')}
+    <label class="check"><input type="checkbox" name="layers"> ${FIELDS.layers} <small>and name the first that differs</small></label>
     <label class="check" id="device-field" hidden><input type="checkbox" name="gpu"> <span id="device"></span></label>
-    <label class="file">Recorded outputs of the original framework <small>.npz with arrays input and output, the best witness there is</small><input type="file" name="golden" accept=".npz"></label>
+    <label class="file">${FIELDS.golden} <small>.npz with arrays input and output, the best witness there is</small><input type="file" name="golden" accept=".npz"></label>
   </details>
   <div class="command"><code id="command"></code><button type="button" class="quiet" id="copy">Copy</button></div>
 </form>

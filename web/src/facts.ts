@@ -3,6 +3,7 @@ import type { Dim, Notice, Port } from '../../src/model/layer-map.js';
 import { html, type Markup } from '../../src/report/html/markup.js';
 import { noticeLines } from '../../src/report/notices.js';
 import { formatBytes, formatCount } from '../../src/report/numbers.js';
+import { FIELDS, inPageWords } from './fields.js';
 import type { GivenModel, Opened } from './jobs.js';
 
 const NOTICES_SHOWN = 6;
@@ -29,16 +30,18 @@ export function facts({ document, formatTitle, byteLength }: Opened, { label, bl
     .map(([name, value]) => fact(name, value))}
 </dl>
 ${notices(warnings)}
-${(architecture?.assumed ?? []).map((sentence) => html`<p class="note">assumed: ${sentence}</p>`)}
+${(architecture?.assumed ?? []).map((sentence) => html`<p class="note">assumed: ${inPageWords(sentence)}</p>`)}
 <details class="said"${layers.length === 0 || options.arch ? html` open` : null}>
   <summary>Say what the file does not</summary>
   <form id="say" class="fields">
-    <label>Architecture <input name="arch" autocomplete="off" spellcheck="false" placeholder="vgg16, resnet50, …" value="${options.arch ?? ''}"></label>
-    <label>Assumptions <input name="assume" autocomplete="off" spellcheck="false" placeholder="epsilon=1e-3 …" value="${Object.entries(options.assume ?? {})
+    <label>${FIELDS.arch} <input name="arch" autocomplete="off" spellcheck="false" placeholder="vgg16, resnet50, …" value="${options.arch ?? ''}"></label>
+    <label>${FIELDS.assume} <input name="assume" autocomplete="off" spellcheck="false" placeholder="epsilon=1e-3 …" value="${Object.entries(
+      options.assume ?? {},
+    )
       .map(([name, value]) => `${name}=${value}`)
       .join(' ')}"></label>
-    <label>Input shape <input name="inputShape" autocomplete="off" spellcheck="false" placeholder="1,3,224,224" value="${options.inputShape?.join(',') ?? ''}"></label>
-    <label>Key of the weights <input name="weightsKey" autocomplete="off" spellcheck="false" placeholder="model.state_dict" value="${options.weightsKey ?? ''}"></label>
+    <label>${FIELDS.inputShape} <input name="inputShape" autocomplete="off" spellcheck="false" placeholder="1,3,224,224" value="${options.inputShape?.join(',') ?? ''}"></label>
+    <label>${FIELDS.weightsKey} <input name="weightsKey" autocomplete="off" spellcheck="false" placeholder="model.state_dict" value="${options.weightsKey ?? ''}"></label>
     <button type="submit">Read it again</button>
   </form>
 </details>
@@ -47,7 +50,7 @@ ${(architecture?.assumed ?? []).map((sentence) => html`<p class="note">assumed: 
 
 export function notices(warnings: readonly Notice[]): Markup {
   const lines = noticeLines(warnings);
-  const rows = (some: typeof lines) => some.map(({ message, isUsual }) => html`<p class="note ${isUsual ? '' : 'bad'}">${message}</p>`);
+  const rows = (some: typeof lines) => some.map(({ message, isUsual }) => html`<p class="note ${isUsual ? '' : 'bad'}">${inPageWords(message)}</p>`);
   if (lines.length <= NOTICES_SHOWN) return html`${rows(lines)}`;
   return html`${rows(lines.slice(0, NOTICES_SHOWN))}<details><summary>${lines.length - NOTICES_SHOWN} more notices</summary>${rows(lines.slice(NOTICES_SHOWN))}</details>`;
 }

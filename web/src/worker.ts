@@ -1,5 +1,6 @@
 /** The worker: takes one job after the other, and tells how far it is. */
 import { isModelError } from '../../src/errors.js';
+import { inPageWords } from './fields.js';
 import { type Jobs, jobs } from './jobs.js';
 
 export interface Request {
@@ -32,6 +33,6 @@ self.addEventListener('message', async ({ data }: MessageEvent<Request>) => {
     post({ id, result: await run(argument, onProgress) });
   } catch (error) {
     if (!isModelError(error)) console.error(error);
-    post({ id, error: { message: error instanceof Error ? error.message : String(error), kind: isModelError(error) ? error.kind : null } });
+    post({ id, error: { message: inPageWords(error instanceof Error ? error.message : String(error)), kind: isModelError(error) ? error.kind : null } });
   }
 });

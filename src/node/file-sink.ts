@@ -25,6 +25,7 @@ import { ModelError } from '../errors.js';
 import { errorText } from './file-source.js';
 import { identityOf } from './identity.js';
 import { stdoutSink } from './stdout-sink.js';
+import { steadily } from './steadily.js';
 
 export interface FileSinkOptions {
   /** Replace existing files; else they are an error. */
@@ -247,22 +248,22 @@ class NodeFile implements FileSink {
       const stats = lstatSync(this.path, { throwIfNoEntry: false });
       // A folder that appeared since is an error, and stays as it is.
       if (stats && !stats.isDirectory()) this.#keepAside();
-      renameSync(this.#temporary, this.path);
+      steadily(() => renameSync(this.#temporary, this.path));
     });
     this.#renamed = true;
   }
 
   settle(): void {
-    if (this.#replaces) rmSync(this.#aside, { force: true });
+    if (this.#replaces) steadily(() => rmSync(this.#aside, { force: true }));
   }
 
   /** Of what was renamed, what was there before takes the place again. */
   remove(): void {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
     this.#descriptor = null;
-    if (!this.#renamed) rmSync(this.#temporary, { force: true });
-    else if (!this.#replaces) rmSync(this.path, { force: true });
-    if (this.#replaces) renameSync(this.#aside, this.path);
+    if (!this.#renamed) steadily(() => rmSync(this.#temporary, { force: true }));
+    else if (!this.#replaces) steadily(() => rmSync(this.path, { force: true }));
+    if (this.#replaces) steadily(() => renameSync(this.#aside, this.path));
   }
 
   /** By a second name, so that there is a file at every moment; by another name where a disk has no second ones. */
@@ -270,7 +271,7 @@ class NodeFile implements FileSink {
     try {
       linkSync(this.path, this.#aside);
     } catch {
-      renameSync(this.path, this.#aside);
+      steadily(() => renameSync(this.path, this.#aside));
     }
     this.#replaces = true;
   }

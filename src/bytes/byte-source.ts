@@ -1,5 +1,6 @@
 /** Random access to bytes: a file, a window of another source, memory. No format is known here. */
 import { ModelError } from '../errors.js';
+import { breathe } from './breath.js';
 
 /** Bytes that can be read at any position. Reads may overlap in time. */
 export interface ByteSource {
@@ -108,13 +109,23 @@ export function filledSource(
  */
 export function computedSource(name: string, byteLength: number, compute: () => Promise<Uint8Array>): ByteSource {
   let kept: WeakRef<Uint8Array> | null = null;
-  const load = async () => {
-    const known = kept?.deref();
-    if (known) return known;
+  let underWay: Promise<Uint8Array> | null = null;
+  const work = async () => {
+    // What is worked out from what is worked out, thousands deep, begins here with an empty stack.
+    await breathe();
     const bytes = await compute();
     if (bytes.byteLength !== byteLength) throw new Error(`${name}: computed ${bytes.byteLength} bytes, expected ${byteLength}`);
     kept = new WeakRef(bytes);
     return bytes;
+  };
+  const load = async () => {
+    const known = kept?.deref();
+    if (known) return known;
+    // Who asks meanwhile waits for the same: values that are made of one another twice would be worked out 2^n times.
+    underWay ??= work().finally(() => {
+      underWay = null;
+    });
+    return underWay;
   };
   const source: ByteSource = {
     name,

@@ -18,6 +18,8 @@ const MAX_ELEMENTS = 2 ** 23;
 /** Elements worked out for one tensor, and for all of a graph: a few seconds. A chain of doublings would take for ever. */
 const MAX_WORK = 2 ** 26;
 const MAX_TOTAL = 2 ** 28;
+/** What a step takes however few its elements are. */
+const STEP = 2 ** 8;
 
 /** Their cost is not that of their elements. */
 const COSTLY: ReadonlySet<string> = new Set(['Einsum', 'NonMaxSuppression', 'GridSample', 'Resize', 'RoiAlign', 'Col2Im', 'AffineGrid']);
@@ -53,9 +55,9 @@ export class Folding {
     const all = [...stored, ...weights].filter((tensor) => tensor !== null);
     const given = all.reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
     const count = elementCount(shape);
-    const work = all.reduce((sum, tensor) => sum + (this.#work.get(tensor) ?? 0), count + given);
+    const work = all.reduce((sum, tensor) => sum + (this.#work.get(tensor) ?? 0), STEP + count + given);
     if (all.length === 0 || count > Math.max(MAX_GROWN, given) || Math.max(count, given) > MAX_ELEMENTS || work > MAX_WORK) return null;
-    const tensor = computedTensor(name, made.dtype, shape, this.origin, () => this.#compute(operator, layer, stored, made, count + given));
+    const tensor = computedTensor(name, made.dtype, shape, this.origin, () => this.#compute(operator, layer, stored, made, STEP + count + given));
     return this.#counted(tensor, work);
   }
 
@@ -77,12 +79,14 @@ export class Folding {
     this.#total += work;
     if (this.#total > MAX_TOTAL) throw new ModelError('unsafe', 'the graph works out more constants than any net needs');
     const read = async (tensor: Tensor) => ({ shape: tensor.shape, dtype: tensor.dtype, data: toFloat64Array(await tensorBytes(tensor), tensor.dtype) });
-    const weights = new Map(await Promise.all(Object.values(layer.weights).map(async (tensor) => [tensor, await read(tensor)] as const)));
-    const inputs = await Promise.all(stored.map((tensor) => (tensor ? read(tensor) : { shape: [], data: new Float64Array(0) })));
-    const bound = bindSlots(operator, layer, inputs, (tensor) => weights.get(tensor)!);
+    // One after the other, and each once: all that they are made of would be in memory at the same time.
+    const values = new Map<Tensor | null, Awaited<ReturnType<typeof read>>>();
+    for (const tensor of [...Object.values(layer.weights), ...stored]) if (tensor && !values.has(tensor)) values.set(tensor, await read(tensor));
+    const inputs = stored.map((tensor) => values.get(tensor) ?? { shape: [], data: new Float64Array(0) });
+    const bound = bindSlots(operator, layer, inputs, (tensor) => values.get(tensor)!);
     const [result] = operator.compute!(bound as never, layer.attributes as never, { outputs: 1 });
-    const values = Array.from(roundTo(result!.data, made.dtype!));
-    return tensorBytes(numbersTensor('constant', made.dtype!, result!.shape, values, this.origin));
+    const rounded = Array.from(roundTo(result!.data, made.dtype!));
+    return tensorBytes(numbersTensor('constant', made.dtype!, result!.shape, rounded, this.origin));
   }
 }
 

@@ -83,9 +83,10 @@ function rank(range: Range): number {
 
 function findBehind({ layers, outputs }: LayerMap): Behind[] {
   const makers = makersOf(layers);
-  const through = (value: string | undefined): Layer | undefined => {
-    const maker = makers.get(value ?? '');
-    return maker && PASSES.has(maker.op) ? through(maker.inputs[0]) : maker;
+  const through = (value: string): Layer | undefined => {
+    let maker = makers.get(value);
+    while (maker && PASSES.has(maker.op)) maker = makers.get(maker.inputs[0] ?? '');
+    return maker;
   };
   return outputs.flatMap(({ value }, output): Behind[] => {
     const end = through(value);

@@ -34,6 +34,8 @@ export interface BundleEntry {
 interface BundleOptions {
   readonly shards?: number;
   readonly bigEndian?: boolean;
+  /** How often the index names the one data block. */
+  readonly named?: number;
   /** How blocks are stored: the kind of compression, and what it makes of a block. */
   readonly pack?: (block: readonly number[]) => readonly [kind: number, bytes: readonly number[]];
 }
@@ -46,7 +48,7 @@ export function bundleIndex(name: string, shape: readonly number[], byteLength: 
 }
 
 /** The bundle's header and variables, sorted by name. */
-export function bundleOf(variables: readonly BundleEntry[], { shards = 1, bigEndian = false, pack = plain }: BundleOptions = {}): Uint8Array {
+export function bundleOf(variables: readonly BundleEntry[], { shards = 1, bigEndian = false, named = 1, pack = plain }: BundleOptions = {}): Uint8Array {
   const header = joined(new MessageBuilder().int(1, shards).int(2, bigEndian ? 1 : 0));
   const entryOf = ({ shape, offset = 0, byteLength, values, dtype = 1, shard = 0, slices = [] }: Omit<BundleEntry, 'name'>): Uint8Array => {
     const dims = new MessageBuilder();
@@ -79,7 +81,7 @@ export function bundleOf(variables: readonly BundleEntry[], { shards = 1, bigEnd
   const handle = (offset: number, size: number) => [...varint(offset), ...varint(size)];
   const metaAt = data.length;
   const indexAt = metaAt + empty.length;
-  const index = stored(block([[`${variables.at(-1)!.name}~`, Uint8Array.from(handle(0, data.length - 5))]]));
+  const index = stored(block(new Array(named).fill([`${variables.at(-1)!.name}~`, Uint8Array.from(handle(0, data.length - 5))])));
   const handles = [...handle(metaAt, empty.length - 5), ...handle(indexAt, index.length - 5)];
   const magic = new Uint8Array(8);
   new DataView(magic.buffer).setBigUint64(0, 0xdb4775248b80fb57n, true);

@@ -13,6 +13,8 @@ const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
 /** The largest models have some ten thousand tensors in all of their files together. */
 const MAX_TENSORS = 65_536;
+/** Trainers note some dozens of settings, and datasets some hundred words. */
+const MAX_NOTES = 10_000;
 
 export const SAFETENSORS_DTYPES: Readonly<Record<string, DType>> = {
   F64: 'float64',
@@ -74,6 +76,8 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
   if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
     throw new ModelError('malformed', '__metadata__ is not a map of texts', { file });
   }
+  const notes = Object.keys(metadata).length;
+  if (notes > MAX_NOTES) throw new ModelError('unsafe', `__metadata__ has ${notes} texts; at most ${MAX_NOTES} are read`, { file });
   const count = Object.keys(header).length;
   if (count > MAX_TENSORS) throw new ModelError('unsafe', `the header lists ${count} tensors; at most ${MAX_TENSORS} are read`, { file });
   const entries = Object.entries(header)

@@ -17,11 +17,12 @@ const FOOTER_BYTES = 48;
 /** Compression byte and checksum behind each block. */
 const TRAILER_BYTES = 5;
 const SNAPPY = 1;
-/** What compressed blocks may become together, beside the size of the file: far more than names of variables take. */
+/** What compressed blocks may become together: far more than names of variables take. */
 const UNPACKED_BYTES = 2 ** 26;
 /** TensorFlow's blocks hold 256 KB, or one value; an index that names ten thousand variables takes half a megabyte. */
 const MAX_HELD_BYTES = 2 ** 26;
-const MAX_ENTRIES = 1_000_000;
+/** Optimisers keep three for each variable, of which large models have some ten thousand. */
+const MAX_ENTRIES = 65_536;
 /** Keys are read in pieces of this size where values are left where they are. */
 const WINDOW_BYTES = 4096;
 /** Three numbers before a key. */
@@ -30,6 +31,12 @@ const MAX_HEAD_BYTES = 24;
 interface Handle {
   readonly offset: number;
   readonly size: number;
+}
+
+/** What blocks may take together, as they are stored and unpacked. */
+interface Budgets {
+  readonly stored: Budget;
+  readonly unpacked: Budget;
 }
 
 /** Whether a file ends as a table does. */
@@ -53,11 +60,12 @@ export async function readTable(table: ByteSource, values: 'held' | 'left' = 'he
   const cursor = new TableBytes(footer, place.file);
   cursor.handle();
   // Blocks lie side by side: all of them together are no longer than the file.
-  const budget = new Budget(table.byteLength + UNPACKED_BYTES, 'the table of the variables', table.name);
+  const what = 'the table of the variables';
+  const budgets = { stored: new Budget(table.byteLength, what, table.name), unpacked: new Budget(UNPACKED_BYTES, what, table.name) };
   const entries: [string, ByteSource][] = [];
-  for (const [, value] of await readBlock(table, cursor.handle(), budget, 'held')) {
+  for (const [, value] of await readBlock(table, cursor.handle(), budgets, 'held')) {
     const handle = new TableBytes(await value.read(0, value.byteLength), place.file).handle();
-    for (const entry of await readBlock(table, handle, budget, values)) {
+    for (const entry of await readBlock(table, handle, budgets, values)) {
       if (entries.length >= MAX_ENTRIES) throw new ModelError('unsafe', `more than ${MAX_ENTRIES} entries`, place);
       entries.push(entry);
     }
@@ -71,12 +79,12 @@ export function unmasked(stored: number): number {
   return ((turned >>> 17) | (turned << 15)) >>> 0;
 }
 
-async function readBlock(table: ByteSource, { offset, size }: Handle, budget: Budget, values: 'held' | 'left'): Promise<[string, ByteSource][]> {
+async function readBlock(table: ByteSource, { offset, size }: Handle, budgets: Budgets, values: 'held' | 'left'): Promise<[string, ByteSource][]> {
   const place = { file: table.name, offset };
   const end = offset + size;
   if (size < 4 || end + TRAILER_BYTES > table.byteLength)
     throw new ModelError('malformed', `a block of ${size} bytes at ${offset} of ${table.byteLength}`, { file: table.name });
-  budget.spend(size + TRAILER_BYTES);
+  budgets.stored.spend(size + TRAILER_BYTES);
   const trailer = await table.read(end, end + TRAILER_BYTES);
   const packing = trailer[0]!;
   if (packing > SNAPPY) throw new ModelError('unsupported', `a block is compressed in a way that is not known (${packing})`, place);
@@ -92,7 +100,7 @@ async function readBlock(table: ByteSource, { offset, size }: Handle, budget: Bu
   const bytes = (await checked.read(0, size + 1)).subarray(0, size);
   const whole = packing === SNAPPY ? decodeSnappy(bytes, UNPACKED_BYTES) : bytes;
   if (typeof whole === 'string') throw new ModelError('malformed', `a compressed block ${whole}`, place);
-  if (packing === SNAPPY) budget.spend(whole.byteLength);
+  if (packing === SNAPPY) budgets.unpacked.spend(whole.byteLength);
   return readEntries(memorySource(whole, table.name), offset, whole.byteLength);
 }
 

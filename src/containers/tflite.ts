@@ -132,6 +132,8 @@ const MAX_GRAPHS = 1000;
 const MAX_AXES = 32;
 /** Inputs and outputs of all operators together: the largest models have some ten thousand. */
 const MAX_OPERANDS = 250_000;
+/** Inputs or outputs of a graph: states and caches of large models are some hundred. */
+const MAX_PORTS = 10_000;
 /** Settings of custom operators are a few numbers. */
 const MAX_OWN_BYTES = 65_536;
 
@@ -221,6 +223,8 @@ async function readSubgraph(buffer: FlatBuffer, graph: Table, buffers: readonly 
   }
   const ports = async (field: number) => {
     const indices = await buffer.int32s(graph, field);
+    if (indices.length > MAX_PORTS)
+      throw new ModelError('unsafe', `a graph has ${indices.length} inputs or outputs, more than any model has`, { file: source.name });
     const wrong = indices.find((index) => index < 0 || index >= tensors.length);
     if (wrong !== undefined) throw new ModelError('malformed', `a port is tensor ${wrong} of ${tensors.length}`, { file: source.name });
     return indices;

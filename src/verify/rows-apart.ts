@@ -3,6 +3,7 @@
  * another is what the net makes of its number, and inputs show it only where they happen to ask for that number.
  */
 import type { Layer, LayerMap } from '../model/layer-map.js';
+import { readersOf } from '../model/ops/index.js';
 import { alignedPieces, valuesOf } from '../model/side-by-side.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { widenWeight } from './written/widen.js';
@@ -13,8 +14,7 @@ const ROUNDED = 0.01;
 
 /** Layers whose weights are looked up: tables, and constants that nothing but a look-up reads. */
 export function lookedUp(layers: LayerMap['layers']): ReadonlyMap<Layer, number> {
-  const readers = new Map<string, Layer[]>();
-  for (const layer of layers) for (const value of layer.inputs) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const readers = readersOf(layers);
   const axes = new Map<Layer, number>();
   for (const layer of layers) {
     const lookUps = layer.op === 'Constant' ? (readers.get(layer.outputs[0]!) ?? []).map((reader) => lookUpAxis(reader)) : [lookUpAxis(layer)];

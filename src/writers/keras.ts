@@ -160,7 +160,11 @@ function nested(entries: readonly (readonly [string, Tensor | Hdf5Group])[]): Ma
   for (const [path, child] of entries) {
     const slash = path.indexOf('/');
     if (slash < 0) children.set(path, child);
-    else inner.set(path.slice(0, slash), [...(inner.get(path.slice(0, slash)) ?? []), [path.slice(slash + 1), child]]);
+    else {
+      const parts = inner.get(path.slice(0, slash)) ?? [];
+      parts.push([path.slice(slash + 1), child]);
+      inner.set(path.slice(0, slash), parts);
+    }
   }
   for (const [name, parts] of inner) {
     const known = children.get(name);

@@ -56,6 +56,11 @@ describe('a header', () => {
     await expect(read(file(header(many), 0))).rejects.toMatchObject({ kind: 'unsafe' });
   });
 
+  it('is refused with more notes than any training leaves', async () => {
+    const notes = Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`k${i}`, '']));
+    await expect(read(file(header({ __metadata__: notes }), 0))).rejects.toMatchObject({ kind: 'unsafe' });
+  });
+
   it('that is written reads back, and its data begin at a multiple of eight', async () => {
     const tensors = [
       { name: '__proto__', dtype: 'float32', shape: [3], byteLength: 12 },

@@ -71,6 +71,12 @@ describe('tensor bundles', () => {
     await expect(floatsOf(bundleOf([variable], { pack: (block) => [2, block] }), 'w', bytesOf(values))).rejects.toThrow(/not known \(2\)/);
   });
 
+  it('whose index names a block again and again are refused before it is read as often', async () => {
+    const variables = Array.from({ length: 200 }, (_, i) => ({ name: `v${1000 + i}`, shape: [1], byteLength: 4 }));
+    const index = bundleOf(variables, { named: 5000 });
+    await expect(readTensorBundle(memoryFileSet({ 'v.index': index }, null), 'v')).rejects.toMatchObject({ kind: 'unsafe' });
+  });
+
   it('of machines that write the largest byte first are turned', async () => {
     const turned = bytesOf(values);
     for (let at = 0; at < turned.length; at += 4) turned.subarray(at, at + 4).reverse();

@@ -1106,3 +1106,9 @@ it.each([
 ])('%s than there is in any model is refused', async (_, bytes, words) => {
   await expect(openModel(files(bytes), {})).rejects.toThrow(words);
 });
+
+it('a graph of more ports than any net has is refused', async () => {
+  const relu = { code: code('RELU'), inputs: [0], outputs: [1] };
+  const bytes = liteModel([flowing('x', [1]), flowing('y', [1])], [relu], new Array(10_001).fill(0), [1]);
+  await expect(openModel(files(bytes))).rejects.toMatchObject({ kind: 'unsafe' });
+});

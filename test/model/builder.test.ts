@@ -186,3 +186,15 @@ test('a net of more operators, operands or outputs than any net has is refused w
   const sum = started([1]);
   expect(() => sum.build.add('Sum', new Array(300_000).fill(sum.x))).toThrow(/operands, which no net has/);
 });
+
+test('constants made of one another twice at each step are worked out once each, and thousands deep', async () => {
+  const { build, x } = started([1]);
+  const seed = build.constant(weight('seed', [1]));
+  let doubled: Value = seed;
+  for (let i = 0; i < 14; i++) doubled = build.add('Concat', [build.add('Neg', [doubled]), build.add('Abs', [doubled])], { axis: 0 });
+  let deep: Value = seed;
+  for (let i = 0; i < 5000; i++) deep = build.add('Neg', [deep]);
+  const layers = build.finish([build.add('Mul', [x, doubled]), build.add('Add', [x, deep])]);
+  const made = layers.flatMap(({ weights }) => Object.values(weights));
+  expect(await Promise.all(made.map(async (tensor) => (await tensorBytes(tensor)).byteLength))).toEqual([4 * 2 ** 14, 4]);
+});

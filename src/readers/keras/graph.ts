@@ -138,7 +138,11 @@ function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacl
       view.decline('a SpectralNormalization around the layer, of which Keras had none then: what that of others does in a prediction is not in the file');
     plan.builds.set(layer, known.rule(view));
     view.finish();
-    if (view.arithmetic !== 'float32') plan.arithmetic.set(view.arithmetic, [...(plan.arithmetic.get(view.arithmetic) ?? []), layer.path]);
+    if (view.arithmetic !== 'float32') {
+      const paths = plan.arithmetic.get(view.arithmetic);
+      if (paths) paths.push(layer.path);
+      else plan.arithmetic.set(view.arithmetic, [layer.path]);
+    }
     if (known.spatial !== undefined && !plan.formats.has(known.spatial + 2)) {
       const silent = new ConfigView(layer, options.dialect, options.file, []);
       plan.formats.set(known.spatial + 2, silent.dataFormat());

@@ -157,5 +157,7 @@ function assignNested(model: KerasModel, tensors: readonly Tensor[], assigned: M
       },
     );
   }
-  for (const [i, { layer }] of order.entries()) assigned.set(layer, [...(assigned.get(layer) ?? []), tensors[i]!]);
+  const own = new Map(order.map(({ layer }) => [layer, [...(assigned.get(layer) ?? [])]]));
+  for (const [i, { layer }] of order.entries()) own.get(layer)!.push(tensors[i]!);
+  for (const [layer, weights] of own) assigned.set(layer, weights);
 }

@@ -4,7 +4,7 @@
  */
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
-import { makersOf } from '../../model/ops/index.js';
+import { makersOf, readersOf } from '../../model/ops/index.js';
 import { openModel } from '../../readers/open.js';
 import { listed } from '../../words.js';
 import type { WrittenTarget } from '../options.js';
@@ -60,11 +60,12 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
     const owner = byName.get(ownerOf(layer.name, taken));
     if (!owner) continue;
     owners.set(layer, owner);
-    groups.set(owner.name, [...(groups.get(owner.name) ?? []), layer]);
+    const group = groups.get(owner.name);
+    if (group) group.push(layer);
+    else groups.set(owner.name, [layer]);
   }
   const makers = makersOf(file.layers);
-  const readers = new Map<string, Layer[]>();
-  for (const layer of file.layers) for (const value of layer.inputs) readers.set(value, [...(readers.get(value) ?? []), layer]);
+  const readers = readersOf(file.layers);
   const given = new Set(file.outputs.map(({ value }) => value));
   const ports = new Map(file.inputs.map(({ value }, i) => [value, map.inputs[i]?.value]));
 

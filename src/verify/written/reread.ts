@@ -26,7 +26,9 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
   const owned = new Map<string, Layer[]>();
   for (const layer of map.layers) {
     const owner = ownerOf(layer.name, taken);
-    owned.set(owner, [...(owned.get(owner) ?? []), layer]);
+    const group = owned.get(owner);
+    if (group) group.push(layer);
+    else owned.set(owner, [layer]);
   }
   const channelsLast = !CHANNELS_FIRST.has(format);
   const shows = valuesShown(layers, map, owned, (layer) => names.get(layer)!, channelsLast);

@@ -37,6 +37,7 @@ import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { mobilevit } from './mobilevit.js';
 import { nasnet } from './nasnet.js';
+import { pit } from './pit.js';
 import { preactResnet } from './preact-resnet.js';
 import { pvtV2 } from './pvt-v2.js';
 import { rcnn } from './rcnn.js';
@@ -52,6 +53,7 @@ import { segformer } from './segformer.js';
 import { segmentation } from './segmentation.js';
 import { selecsls } from './selecsls.js';
 import { shufflenet } from './shufflenet.js';
+import { sknet } from './sknet.js';
 import { squeezenet } from './squeezenet.js';
 import { dncnn, fsrcnn, srcnn } from './srcnn.js';
 import { starnet } from './starnet.js';
@@ -78,6 +80,7 @@ export const families: readonly Family[] = [
   resnet,
   resnetV2,
   preactResnet,
+  sknet,
   resnetRs,
   densenet,
   mobilenetV1,
@@ -107,6 +110,7 @@ export const families: readonly Family[] = [
   cait,
   xcit,
   levit,
+  pit,
   tinyVit,
   davit,
   beit,

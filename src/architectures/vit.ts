@@ -322,7 +322,7 @@ export function placedTokens(
 }
 
 /** As many rows of zeros as there are pictures: the tokens are added to them, whatever their number. */
-function prefixRows(net: Net, x: Value, { path, count }: Prefix): Value {
+export function prefixRows(net: Net, x: Value, { path, count }: Prefix): Value {
   const features = sizeOf(x, 2);
   const token = parameter(net, path, [1, count, features]);
   const zeros = net.slice(net.op('Pad', [x], { pads: [0, count, 0, 0, 0, 0] }, { name: `${path}.room` }), 1, 0, count);

@@ -50,6 +50,8 @@ const CASES: Readonly<Record<string, string>> = {
   selecsls: 'selecsls-timm',
   starnet: 'starnet-timm',
   preact_resnet: 'preact_resnet-timm',
+  pit: 'pit-timm',
+  sknet: 'sknet-timm',
   xcit: 'xcit-timm',
   vovnet: 'vovnet-timm',
 };
@@ -77,11 +79,11 @@ const ELSEWHERE = {
 };
 
 const WITHOUT_LAYERS =
-  'cait xcit davit eva edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
+  'cait xcit davit eva edgenext levit pit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
     ' ',
   );
 const WITHOUT_CAFFE =
-  'cait xcit davit eva convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
+  'cait xcit davit eva pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
     ' ',
   );
 

@@ -100,6 +100,7 @@ const MORE_CASES: readonly OpCase[] = [
   entry('Mul', [[2, 6]], {}, { operand: weight('row', [6]) }, 'Mul of features'),
   entry('Concat', [[2, 3, 4, 5], [2, 3, 4, 2], [2, 3, 4, 1]], { axis: 3 }, {}, 'Concat along a line'), // biome-ignore format: one case, one line
   entry('Slice', [[2, 6, 4, 5]], { starts: [1, 1], ends: [-1, 4], axes: [1, 2] }, {}, 'Slice of channels and rows'),
+  entry('Slice', [[2, 6, 4, 5]], { starts: [3], ends: [1], axes: [2] }, {}, 'Slice that ends before it begins'),
   entry('Pad', [[2, 3, 4, 5]], { pads: [0, 1, 2, 0, 0, 1, 0, -1] }, {}, 'Pad of channels, cut of columns'),
   entry('Reshape', [[2, 3, 4, 5]], { shape: [0, 5, 12] }, {}, 'Reshape of a picture'),
   entry('Transpose', [[2, 3, 4, 5]], { perm: [0, 3, 1, 2] }, {}, 'Transpose to another picture'),

@@ -346,7 +346,9 @@ const slice: Rule = (layer, lowering) => {
     const size = knownSize(x.shape[inFile]);
     if (size === null) return lowering.decline(`a slice of an axis of free size ("${x.shape[inFile]}")`);
     const clamp = (at: number) => Math.max(0, Math.min(size, at < 0 ? at + size : at));
-    const [start, end] = [clamp(numbers(layer, 'starts')[i]!), clamp(numbers(layer, 'ends')[i]!)];
+    const start = clamp(numbers(layer, 'starts')[i]!);
+    // Nothing, where it ends before it begins: a size below zero is all that is left, to TensorFlow.js.
+    const end = Math.max(start, clamp(numbers(layer, 'ends')[i]!));
     return start === 0 && end === size ? x : lowering.target.slice(x, inFile, start, end);
   }, value);
   return { kind: 'axes', value: made, order };

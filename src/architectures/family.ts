@@ -137,7 +137,9 @@ export function namesOf(store: WeightStore): Names {
   const has = (path: string) => store.has(path) === true;
   return {
     ecosystem: store.ecosystem,
-    modules: store.modules,
+    get modules() {
+      return store.modules;
+    },
     has,
     shape: (path, role) => store.shape(path, role) ?? [],
     count: (path, first = 0) => {

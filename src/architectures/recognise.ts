@@ -73,8 +73,9 @@ export type Recognition = { readonly map: LayerMap; readonly unknown?: never } |
 /** A state dict, in whatever container it came; weights that are kept apart in it are put together. */
 export function recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
   const { tensors, names } = foldReparametrised(stored);
+  const endings = new Endings(tensors.keys());
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
-    prefixesOf(tensors, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
+    prefixesOf(endings, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
   const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, [...tensors.values()], options);
   if (!map) return { map, unknown: `${unknown}${reparametrised(tensors)}` };
   return { map: { ...map, warnings: [...map.warnings, ...foldedNotice(names)] } };
@@ -452,21 +453,39 @@ function inputSizes(
 }
 
 /** Where in the state dict the net may lie: what stands before its first convolution. */
-function prefixesOf(tensors: ReadonlyMap<string, Tensor>, { stem }: Family, spell: (path: string) => string | null): string[] {
+function prefixesOf(endings: Endings, { stem }: Family, spell: (path: string) => string | null): string[] {
   if (stem === '') return [''];
   const spelt = spell(stem);
   if (spelt === null) return [];
-  const prefixes = new Set<string>();
-  // Every family looks through all names, of which a file may have many.
-  const anchors = spelt.split('|').map((one) => `.${one}.weight`);
-  for (const name of tensors.keys()) {
-    for (const anchor of anchors) {
-      if (name.length === anchor.length - 1 ? anchor.endsWith(name) : name.endsWith(anchor)) prefixes.add(name.slice(0, name.length - anchor.length + 1));
-    }
-  }
+  const prefixes = new Set(spelt.split('|').flatMap((one) => endings.before(`${one}.weight`)));
   // Blocks of a net may have convolutions of the same name: those that lie deeper are no nets.
   const depth = (prefix: string) => prefix.split('.').length;
   return [...prefixes].sort((a, b) => depth(a) - depth(b)).slice(0, MAX_PREFIXES);
+}
+
+/** The names of a file by how they end. Every family asks where its first convolution is, of all spellings: names are gone through once for all of them. */
+class Endings {
+  readonly #byLast = new Map<string, string[]>();
+
+  constructor(names: Iterable<string>) {
+    for (const name of names) {
+      const last = lastTwo(name);
+      const known = this.#byLast.get(last);
+      if (known) known.push(name);
+      else this.#byLast.set(last, [name]);
+    }
+  }
+
+  /** What stands before the ending in names that have it, '' or up to a dot. */
+  before(ending: string): string[] {
+    const names = this.#byLast.get(lastTwo(ending)) ?? [];
+    return names.flatMap((name) => (name === ending ? [''] : name.endsWith(`.${ending}`) ? [name.slice(0, -ending.length)] : []));
+  }
+}
+
+/** The last two parts of a name: 'conv1.weight'. */
+function lastTwo(name: string): string {
+  return name.slice(name.lastIndexOf('.', name.lastIndexOf('.') - 1) + 1);
 }
 
 /** What may stand before all names of a Keras net: nothing, or what stands before its first convolution's. */

@@ -70,8 +70,7 @@ export const RAW_NAME = '^';
 /** A state dict: `<module>.weight`, `<module>.running_mean`, ... */
 export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spell, ecosystem: Ecosystem, prefix = ''): WeightStore {
   const used = new Set<string>();
-  const names = [...tensors.keys()];
-  const modules = new Set(names.flatMap(ancestors));
+  const modules = modulesOf(tensors);
   const spelt = (path: string) => (path.startsWith(RAW_NAME) ? path : spell(path));
   /** The modules that make up one of the family's; mostly one. */
   const parts = (path: string): readonly string[] => {
@@ -87,7 +86,10 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
   return {
     ecosystem,
     prefix,
-    modules: [...new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length, name.lastIndexOf('.'))))],
+    get modules() {
+      const inside = [...tensors.keys()].filter((name) => name.startsWith(prefix));
+      return [...new Set(inside.map((name) => name.slice(prefix.length, name.lastIndexOf('.'))))];
+    },
     layout: 'nchw',
     has: (path) => spelt(path) !== null && parts(path).every((name) => modules.has(name)),
     sourceName: (path) => parts(path).join('+'),
@@ -118,7 +120,7 @@ export function stateDictStore(tensors: ReadonlyMap<string, Tensor>, spell: Spel
       if (tensor) for (const name of parts(path)) used.add(name);
       return tensor ?? null;
     },
-    leftOver: () => names.filter((name) => !used.has(name) && !name.endsWith(COUNTER)).map((name) => tensors.get(name)!),
+    leftOver: () => [...tensors.keys()].filter((name) => !used.has(name) && !name.endsWith(COUNTER)).map((name) => tensors.get(name)!),
   };
 }
 
@@ -336,6 +338,15 @@ function chosen(spelt: string, has: (name: string) => boolean, prefix = ''): str
   const [first, ...others] = spelt.split('|') as [string, ...string[]];
   return prefix + (others.length === 0 || has(first) ? first : (others.find(has) ?? first));
 }
+
+/** All that a file's names name, gone through once: every family looks among them, and under several prefixes. */
+function modulesOf(tensors: ReadonlyMap<string, Tensor>): ReadonlySet<string> {
+  const modules = MODULES.get(tensors) ?? new Set([...tensors.keys()].flatMap(ancestors));
+  MODULES.set(tensors, modules);
+  return modules;
+}
+
+const MODULES = new WeakMap<ReadonlyMap<string, Tensor>, ReadonlySet<string>>();
 
 /** 'a.b.weight' stands in 'a.b.weight', 'a.b' and 'a'. */
 function ancestors(name: string): string[] {

@@ -32,9 +32,9 @@ const WIDEST_STEP = 2;
 /** The step between the smallest float32, which is all the choice that a scale has there. */
 const SMALLEST_FLOAT32 = 2 ** -149;
 /** Roundings of float32 on the way back: the scale, the product, the sum. */
-const FLOAT32_SLACK = 4e-7;
+export const FLOAT32_SLACK = 4e-7;
 /** Half, and the rounding of the quotient that decides which way a value goes. */
-const HALF_STEP = 0.5 * (1 + 1e-5);
+export const HALF_STEP = 0.5 * (1 + 1e-5);
 
 /** Compares one weight; both are read once, in chunks. */
 export async function compareWeight(source: Tensor, written: WrittenWeight): Promise<ComparedWeight> {
@@ -215,7 +215,7 @@ async function comparePalette(source: Tensor, stored: Tensor, table: Float32Arra
 }
 
 /** Where few codes are spread to lose least, values beyond the last are held at it: as far beyond as half of what the codes reach. */
-function heldAt(stored: Tensor): (value: number, code: number, scale: number) => boolean {
+export function heldAt(stored: Tensor): (value: number, code: number, scale: number) => boolean {
   const levels = 2 ** elementBits(stored);
   if (levels > 16) return () => false;
   const [low, high] = stored.dtype.startsWith('u') ? [0, levels - 1] : [-levels / 2, levels / 2 - 1];
@@ -226,7 +226,7 @@ function heldAt(stored: Tensor): (value: number, code: number, scale: number) =>
 }
 
 /** Which scale each element has, of how many. */
-function channelsOf(
+export function channelsOf(
   quantisation: Exclude<WeightQuantisation, { kind: 'palette' }>,
   shape: readonly number[],
 ): { readonly channels: number; readonly channelOf: (i: number) => number } {

@@ -8,6 +8,7 @@ import { type Allowance, stepsThrough } from '../allowance.js';
 import { widenWeight } from '../written/widen.js';
 import type { WrittenWeight } from '../written/written.js';
 import type { Suspect } from './cause.js';
+import { explainCodes } from './codes.js';
 import { MOST_HELD } from './edit.js';
 import { fits } from './fitted.js';
 import { families } from './list.js';
@@ -32,6 +33,7 @@ const FEW = 0.01;
 
 interface Role {
   readonly source: Tensor;
+  readonly stored: WrittenWeight;
   readonly found: Value;
   readonly scale: number;
   readonly before: number;
@@ -50,7 +52,7 @@ export async function tryStored({ map, layer, types, weight }: StoredLayer, allo
     if (stored) roles.set(role, await readRole(source, stored));
   }
   const wrong = [...roles].filter(([, { before, allowed }]) => before > allowed);
-  if (wrong.length === 0) return null;
+  if (wrong.length === 0) return codesAlone(layer.name, roles);
   const worst = Math.max(...wrong.map(([, { before }]) => before));
   const suspect: Suspect = { map, layer, operator, inputs: [], types, known: new Map(), others: new Map() };
   const explained: Explained[] = [];
@@ -70,15 +72,32 @@ export async function tryStored({ map, layer, types, weight }: StoredLayer, allo
     }
   }
   if (explained.length > 0) return { error: worst, isFitted: false, explained: named(explained), tried, isCut, channels: null };
-  const [fit] = wrong.length === 1 ? [await fitOf(layer.name, ...wrong[0]!)] : [];
+  const [one] = wrong.length === 1 ? wrong : [];
+  const codes = one && (await inCodes(layer.name, one));
+  if (codes) return { error: worst, isFitted: false, explained: [codes], tried, isCut, channels: null };
+  const fit = one ? await fitOf(layer.name, ...one) : null;
   return {
     error: worst,
-    isFitted: fit !== undefined,
+    isFitted: fit !== null,
     explained: fit ? [fit] : [],
     tried: tried + (wrong.length === 1 ? fits.length : 0),
     isCut,
     channels: null,
   };
+}
+
+/** Codes whose values are near the source's, and not what rounding makes of them; null where there are none, or nothing explains them. */
+async function codesAlone(layer: string, roles: ReadonlyMap<string, Role>): Promise<Findings | null> {
+  for (const role of roles) {
+    const found = await inCodes(layer, role);
+    if (found) return { error: role[1].before, isFitted: false, explained: [found], tried: 1, isCut: false, channels: null };
+  }
+  return null;
+}
+
+async function inCodes(layer: string, [role, { source, stored }]: readonly [string, Role]): Promise<Explained | null> {
+  const found = await explainCodes(source, stored);
+  return found && { ...found, what: `${role}: ${found.what}`, layer };
 }
 
 async function readRole(source: Tensor, stored: WrittenWeight): Promise<Role> {
@@ -88,7 +107,7 @@ async function readRole(source: Tensor, stored: WrittenWeight): Promise<Role> {
   const [own, found] = [await readOperand(cut(source, rows)), await readOperand(isSameShape ? cut(wide, rows) : wide)];
   const scale = scaleOf(own);
   const before = errorOf(own, found, scale);
-  return { source, found, scale, before, allowed: allowedFor(stored, scale), rows: isSameShape ? rows : null };
+  return { source, stored, found, scale, before, allowed: allowedFor(stored, scale), rows: isSameShape ? rows : null };
 }
 
 function allowedFor({ tensor, quantisation }: WrittenWeight, scale: number): number {

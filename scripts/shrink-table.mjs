@@ -56,6 +56,11 @@ const NETS = [
   recorded('BlazeFace (TensorFlow.js)', 'tfjs-graph-blazeface-front'),
   recorded('light inception (ONNX)', 'onnx-light-inception-v1'),
   recorded('prefetch (TensorFlow.js)', 'tfjs-graph-prefetch'),
+  recorded('CNN for MNIST, two outputs (ONNX)', 'onnx-cnn-mnist-two-outputs'),
+  recorded('WGAN, discriminator (Keras)', 'keras2-wgan-discriminator'),
+  recorded('MLP of tf2onnx (ONNX)', 'onnx-tf2onnx-mlp'),
+  recorded('iris MLP (ONNX)', 'onnx-winml-mlp'),
+  recorded('DemoNet (TorchScript)', 'torchscript-demonet', { inputShape: [1, 3, 28, 28] }),
 ];
 
 const SEARCH = 'search, agreement 0.97';

@@ -148,7 +148,7 @@ describe('activations', () => {
     [{ module: 'builtins', class_name: 'function', config: 'my_swish', registered_name: 'function' }, 'my_swish'],
     [{ module: 'mine', class_name: 'function', config: 'relu', registered_name: 'Custom>relu' }, 'Custom>relu'],
     [{ module: 'mine', class_name: 'ReLU', config: {}, registered_name: 'Custom>ReLU' }, 'Custom>ReLU'],
-    [{ class_name: 'PReLU', config: { name: 'p' } }, 'PReLU'],
+    [{ class_name: 'BatchNormalization', config: { name: 'p' } }, 'BatchNormalization'],
     [{ class_name: 'LeakyReLU', config: { alpha: 0.1, planted: 1 } }, 'planted'],
   ])('%j is declined', async (activation, said) => {
     const error = await conversionError(predictSequence(X, [['Activation', { activation }]]));

@@ -1,15 +1,16 @@
 /** A setting that says which activation follows: a name, a function of Keras's own, or a layer as an object. */
-import { elu, leakyRelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
+import { elu, leakyRelu, prelu, reluLayer, softmaxLayer, thresholdedRelu } from './activation-layers.js';
 import { ACTIVATION_NAMES, type Activation, identity, namedActivation } from './activations.js';
 import { brief, type ConfigView } from './config-view.js';
 import { isObject } from './json.js';
 import type { OneRule } from './rule.js';
 
-/** Layers that have no weights and are used as activations. */
+/** Layers that are used as activations; the weights of one that has some stand behind the layer's own. */
 const LAYERS: Readonly<Record<string, OneRule>> = {
   ReLU: reluLayer,
   LeakyReLU: leakyRelu,
   ELU: elu,
+  PReLU: prelu,
   ThresholdedReLU: thresholdedRelu,
   Softmax: softmaxLayer,
   Activation: (config) => activationLayer(config),

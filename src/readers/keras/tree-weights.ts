@@ -182,7 +182,11 @@ function cellGroups(config: Json): readonly string[] {
 }
 
 /** Layers that hold layers of their own list the weights of these in this order. */
-const PARTS: readonly RegExp[] = [/\/_?query_dense$/, /\/_?key_dense$/, /\/_?value_dense$/, /\/_?output_dense$/, /\/forward_layer\//, /\/backward_layer\//];
+const PARTS: readonly RegExp[] = [
+  ...[/\/_?query_dense$/, /\/_?key_dense$/, /\/_?value_dense$/, /\/_?output_dense$/, /\/forward_layer\//, /\/backward_layer\//],
+  // A PReLU that a layer has as its activation.
+  /\/activation$/,
+];
 
 /** All paths by each of the groups that they are in, or are. */
 function pathsBelow(paths: Iterable<string>): Map<string, string[]> {

@@ -117,6 +117,14 @@ describe.each(ENGINES.map((engine) => [engine.name, engine] as const))('%s', (_,
   });
 });
 
+it('an operator that ONNX Runtime lacks in float64 is told with the way on', async () => {
+  const port = (name: string) => ({ name, dtype: 'float64' as const, shape: [2] });
+  const nodes: OnnxNode[] = [{ name: 'tangent', op: 'Tan', inputs: ['x'], outputs: ['y'], attributes: {} }];
+  const graph: OnnxGraph = { name: 'net', opset: 17, nodes, initializers: [], inputs: [port('x')], outputs: [port('y')] };
+  const files = await fileOf(graph);
+  for (const engine of ENGINES) expect(await run(engine, { files })).toMatch(/no Tan \(opset 7\).*"tangent".*float32/);
+});
+
 it('a mean of codes loads in ONNX Runtime, which finds no word for its dilations where a file has them', async () => {
   const scalars = ['scale', 'zero'];
   const node = (op: string, from: string, to: string, inputs: readonly string[], attributes: OnnxNode['attributes'] = {}): OnnxNode => ({ name: to, op, inputs: [from, ...inputs], outputs: [to], attributes }); // biome-ignore format: one line says it

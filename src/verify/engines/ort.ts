@@ -188,7 +188,14 @@ function makeSession(build: OrtBuild, ort: Ort, session: InferenceSession, inter
 
 function failure(build: OrtBuild, what: string, error: unknown, file?: string): ModelError {
   const message = firstLine(error);
-  return new ModelError('engine', `${build.name} ${what}: ${build.explain?.(message) ?? message}`, { file }, error);
+  return new ModelError('engine', `${build.name} ${what}: ${build.explain?.(message) ?? lacking(message) ?? message}`, { file }, error);
+}
+
+/** It names the kernel that it looked for, and not that dtypes are what it lacks: a net of float64 has hardly any. */
+function lacking(message: string): string | undefined {
+  const [, op, opset, node] = /Could not find an implementation for (\w+)\((\d+)\) node with name '(.*?)'/.exec(message) ?? [];
+  if (op === undefined) return undefined;
+  return `it has no ${op} (opset ${opset}) for the dtypes that node "${node}" has. Most of its operators take float32 and not float64; a net of float64 runs once it is exported in float32 (model.float() in PyTorch), and --to tfjs-graph has float32 alone`;
 }
 
 function mainFile({ files }: EngineModel): Promise<ByteSource> {

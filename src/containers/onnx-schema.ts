@@ -23,6 +23,9 @@ export const ENTRY = { key: 1, value: 2 } as const;
 
 export const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12, valueInfo: 13, sparseInitializer: 15 } as const;
 
+/** SparseTensorProto. */
+export const SPARSE = { values: 1, dims: 3 } as const;
+
 /** FunctionProto. */
 export const FUNCTION = { name: 1, input: 4, output: 5, node: 7, opsetImport: 9, domain: 10, attributeProto: 11 } as const;
 

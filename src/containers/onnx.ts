@@ -8,7 +8,7 @@ import type { FileSet } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
 import type { DType } from '../model/dtype.js';
 import type { Dim } from '../model/layer-map.js';
-import type { Tensor } from '../model/tensor.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
 import {
   ATTRIBUTE,
   ATTRIBUTE_TYPE,
@@ -21,6 +21,7 @@ import {
   OPSET_ID,
   OTHER_TYPES,
   SHAPE,
+  SPARSE,
   TENSOR_TYPE,
   TEXT,
   TYPE,
@@ -102,6 +103,9 @@ export interface ReadModel extends ReadGraph {
   readonly graphSpan: Field;
 }
 
+/** Elements that a sparse tensor may stand for, and how many for each value that it has, where it has few. */
+const MAX_SPREAD = 2 ** 24;
+const MAX_SPARSENESS = 256;
 const MAX_NODES = 1_000_000;
 /** Graphs inside of attributes inside of graphs. */
 const MAX_DEPTH = 32;
@@ -233,9 +237,18 @@ class OnnxFile {
 
   /** SparseTensorProto: its values bear the name. */
   async readSparse(field: Field): Promise<ReadTensor> {
-    const [values] = (await this.tensors.collect(field)).get(1) ?? [];
+    const fields = await this.tensors.collect(field);
+    const [values] = fields.get(SPARSE.values) ?? [];
     if (!values) throw this.wire.error(field.start, 'a sparse tensor has no values');
-    return { ...(await this.tensors.read(values)), tensor: null, span: field, isSparse: true };
+    const stored = await this.tensors.read(values);
+    const dims = await this.tensors.integers(fields.get(SPARSE.dims) ?? []);
+    const count = elementCount(dims);
+    // Runtimes write it out when they load it, and a few bytes would fill the memory.
+    if (count > MAX_SPREAD && count > MAX_SPARSENESS * elementCount(stored.shape)) {
+      const problem = `a sparse tensor of shape [${dims}] has ${elementCount(stored.shape)} values: written out it would be ${count} elements`;
+      throw new ModelError('unsafe', problem, { file: this.wire.source.name, tensor: stored.name });
+    }
+    return { ...stored, tensor: null, span: field, isSparse: true };
   }
 
   async readFunction(field: Field): Promise<ReadFunction> {

@@ -5,6 +5,7 @@
  * shape), or in a Constant layer of its own. What a graph works out from the shapes of its values is worked out here, as far as it does
  * not depend on data, so that exporters' ways of saying "flatten all but the batch" all become one Reshape.
  */
+import { breathe } from '../bytes/breath.js';
 import { ModelError } from '../errors.js';
 import { castTensor, newCastTally } from './cast.js';
 import type { DType } from './dtype.js';
@@ -60,6 +61,11 @@ export class GraphBuilder {
   constructor(readonly origin: Origin) {
     this.#folding = new Folding(origin);
     this.#size = new NetSize(origin.file);
+  }
+
+  /** Lets interruptions in, between the nodes of a large graph. */
+  breathe(): Promise<void> {
+    return breathe();
   }
 
   /** The name, or the name with a number where a layer has it already; from now on it is taken. */

@@ -14,6 +14,7 @@ import { intAttribute, intsAttribute, type OnnxAttribute } from '../../src/write
 import { onnx } from '../../src/writers/onnx/index.js';
 import { type Graph, graphOf, int64, node, ORIGIN, onnxFile, withGraphs } from '../onnx-graphs.js';
 import { runOnnx } from '../run-onnx.js';
+import { joined } from '../tf-graphs.js';
 
 async function read(graph: Graph, { inference = false, ...how }: { opset?: number; functions?: MessageBuilder[]; inference?: boolean } = {}) {
   return openModel(memoryFileSet({ 'm.onnx': await onnxFile(graph, how) }, 'm.onnx'), { inference });
@@ -650,4 +651,21 @@ it('ports beyond all measure are refused, and so is an operator of as many outpu
   await expect(ports.map()).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringContaining('10001 outputs') });
   const split = await read({ nodes: [node('Split', ['x'], names)], inputs: X, outputs: ['y0'] });
   await expect(split.map()).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringContaining('10001 outputs') });
+});
+
+it('a sparse tensor that would fill the memory when it is written out is refused', async () => {
+  const values = new MessageBuilder().int(1, 1).int(2, 1).string(8, 'w').bytes(9, new Uint8Array(4));
+  const graph = new MessageBuilder().message(15, new MessageBuilder().message(1, values).int(3, 40_000).int(3, 40_000));
+  const model = joined(new MessageBuilder().int(1, 8).message(7, graph).message(8, new MessageBuilder().int(2, 17)));
+  await expect(openModel(memoryFileSet({ 'x.onnx': model }, 'x.onnx'))).rejects.toMatchObject({ kind: 'unsafe', message: expect.stringContaining('"w"') });
+});
+
+it('interruptions are let in between the nodes of a graph', async () => {
+  const nodes = Array.from({ length: 8000 }, (_, i) => node('Relu', [i === 0 ? 'x' : `r${i - 1}`], [`r${i}`]));
+  const model = await read({ nodes, inputs: X, outputs: ['r7999'] });
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  await model.map();
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(0);
 });

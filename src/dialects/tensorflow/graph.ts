@@ -288,6 +288,7 @@ class Translation {
     const open = [...wanted].reverse();
     const waiting = new Set<string>();
     while (open.length > 0) {
+      await this.#build.breathe();
       const name = open.at(-1)!;
       if (scope.made.has(name) || scope.given.has(name)) {
         open.pop();

@@ -4,7 +4,6 @@
  * Most go by their operator's definition. `rules.ts` has those that old opsets spelt differently, or that are several operators here.
  * Functions of the file and branches that a constant chooses become part of the graph. What remains is kept as it came, and says why.
  */
-import { breathe } from '../../bytes/breath.js';
 import { isGraph, type OnnxValue, type ReadFunction, type ReadGraph, type ReadModel, type ReadNode, type ReadTensor } from '../../containers/onnx.js';
 import { ATTRIBUTE, ATTRIBUTE_TYPE } from '../../containers/onnx-schema.js';
 import type { Field } from '../../containers/protobuf.js';
@@ -90,7 +89,7 @@ export class Translator {
     for (const [name, tensor] of initializers) this.#scope.set(name, this.build.constant(tensor, this.#scope.outer ? `${this.#scope.prefix}${name}` : name));
     const { scope } = this;
     for (const node of inRunningOrder(nodes, (name) => scope.find(name) !== undefined)) {
-      await breathe();
+      await this.build.breathe();
       await this.#node(node);
     }
   }

@@ -149,7 +149,10 @@ function scriptTensors({ checkpoint, content }: Part, file: string): Map<unknown
 /** @throws ModelError 'unsupported' where a net made of the tensors that are read would lack some of its own */
 function checkAllRead({ unread }: Checkpoint, file: string): void {
   if (unread.length === 0) return;
-  throw new ModelError('unsupported', `${listed(unread.map(({ name, what }) => `${name} is ${what}`))}: not read, so the net would not be whole`, { file });
+  const found = listed(unread.map(({ name, what }) => `${name} is ${what}`));
+  const wayOn =
+    'Save plain tensors in their place (to_dense(), dequantize(), resolve_conj(), resolve_neg()), or leave them out where they are no weights: --weights-key names the weights where they lie under a key of their own';
+  throw new ModelError('unsupported', `${found}: not read, so the net would not be whole. ${wayOn}`, { file });
 }
 
 function notices({ views, unread }: Checkpoint, { opaque, script, surplus = 0 }: PyTorchContent): Notice[] {

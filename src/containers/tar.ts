@@ -5,8 +5,10 @@ import { ModelError } from '../errors.js';
 
 const BLOCK = 512;
 const MAX_MEMBERS = 10_000;
-/** Of a name that stands in a member of its own. */
+/** Of a record that has a name in it, beside other things. */
 export const MAX_NAME_BYTES = 2 ** 16;
+/** Twice what any file system opens. Texts of more than 16,383 characters have their length for a hash in V8: thousands would be compared each with each. */
+const MAX_NAME_LENGTH = 8192;
 
 /** Whether the first block is a tar header: its checksum holds. */
 export function looksLikeTar(head: Uint8Array): boolean {
@@ -61,6 +63,8 @@ export async function openTar(
       others++;
       const content = sliceSource(source, start, start + size);
       if ('Lx'.includes(type) && size <= MAX_NAME_BYTES) longName = longNameIn(type, DECODER.decode(await content.read(0, size))) ?? longName;
+      if (longName !== null && longName.length > MAX_NAME_LENGTH)
+        throw new ModelError('unsafe', `the tar archive has a name of ${longName.length} characters, which no file has`, place);
       await onOther({ type, name: nameIn(header), target: text(header, 157, 100), content, offset: at });
     }
     if (members.size + others > maxMembers) throw new ModelError('unsafe', `the tar archive has more than ${maxMembers} members`, place);

@@ -26,6 +26,12 @@ describe('a tar archive', () => {
     expect([...(await open(member({ name: 'a' }), END, member({ name: 'b', wrongBy: 1 }))).keys()]).toEqual(['a']);
   });
 
+  it('is refused with a name that no file has', async () => {
+    const long = 'n'.repeat(9000);
+    const named = open(member({ name: '././@LongLink', type: 'L', content: ascii(long) }), member({ name: 'n' }), END);
+    await expect(named).rejects.toMatchObject({ kind: 'unsafe' });
+  });
+
   it('gives names as long as they are, in letters of any language', async () => {
     const long = `${'folder/'.repeat(20)}bild ü.png`;
     const bytes = (text: string) => new TextEncoder().encode(text);

@@ -446,14 +446,14 @@ describe('TensorFlow Lite', () => {
         { name: 'kernel', shape: [2, 3], type: 9, data: new Uint8Array(codes.buffer), scales: [0.5, 0.25] },
         { name: 'y', shape: [1, 2], type: 0 },
       ],
-      [{ code: 100 + 47, inputs: [0, 1], outputs: [2] }],
+      [{ code: 100 + 49, inputs: [0, 1], outputs: [2] }],
       [0],
       [2],
     );
     // An operator that is not known is named; the weights are listed all the same.
     const opened = await openModel(memoryFileSet({ 'm.tflite': model }, 'm.tflite'));
     expect(opened.tensors.map(({ tensor }) => [tensor.name, tensor.dtype])).toEqual([['kernel', 'int8']]);
-    await expect(opened.map()).rejects.toThrow(/BUCKETIZE/);
+    await expect(opened.map()).rejects.toThrow(/MULTINOMIAL/);
   });
 
   it('is read or refused at every length, and where positions lie', async () => {

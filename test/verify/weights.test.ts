@@ -1,8 +1,23 @@
 /** Weights are paired by the part of the file that computes with them, and judged where names are no coincidence. */
 import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
+import { openModel } from '../../src/readers/open.js';
 import { editOnnx, nodeOf } from './faults/onnx-edit.js';
-import { type Graph, mapOf, node, port, spread, tensor, verifyFiles, verifyWrittenMap, written } from './small-files.js';
+import {
+  attributes,
+  type Graph,
+  mapOf,
+  node,
+  onnxBytes,
+  port,
+  spread,
+  tensor,
+  verifyFiles,
+  verifyWrittenMap,
+  weightsOfWritten,
+  written,
+} from './small-files.js';
 
 const X: LayerMap['inputs'][0] = { name: 'x', value: 'x', dtype: 'float32', shape: ['N', 4], layout: 'other' };
 const output = (value: string, size: number): LayerMap['outputs'][0] => ({ name: 'y', value, dtype: 'float32', shape: ['N', size], layout: 'other' });
@@ -51,6 +66,24 @@ describe('a conversion', () => {
     expect(right).toMatchObject({ verdict: 'match', weights: { compared: 1, equal: 1, judged: true, unpaired: ['dense'] } });
     const wrong = await verifyWrittenMap(map, { 'net.onnx': await file((value) => value + 1) });
     expect(wrong).toMatchObject({ verdict: 'mismatch', weights: { judged: true, mismatches: [{ layer: 'dense', role: 'bias' }] } });
+  });
+
+  it('judges the rest of a copy that keeps a recurrent node', async () => {
+    const [inputs, units] = [3, 4];
+    const file = (kernel: readonly number[], metadata: Readonly<Record<string, string>>) =>
+      onnxBytes({
+        nodes: [node('GRU', ['x', 'W', 'R'], ['r'], { hidden_size: attributes.int(units) }), node('MatMul', ['r', 'K'], ['y'])],
+        inputs: [port('x', [2, 1, inputs])],
+        outputs: [port('y', [2, 1, 1, 2])],
+        weights: [tensor('W', [1, 3 * units, inputs]), tensor('R', [1, 3 * units, units]), tensor('K', [units, 2], kernel)],
+        metadata,
+      });
+    const own = spread(units * 2);
+    const source = await (await openModel(memoryFileSet({ 'net.onnx': await file(own, {}) }, 'net.onnx'))).map();
+    const copy = async (kernel: readonly number[]) => ({ 'net.onnx': await file(kernel, { 'weighbridge.version': 'test' }) });
+    expect(await weightsOfWritten(source, await copy(own), 'onnx')).toMatchObject({ judged: true, mismatches: [] });
+    const wrong = await weightsOfWritten(source, await copy(own.with(3, own[3]! + 1e-6)), 'onnx');
+    expect(wrong).toMatchObject({ judged: true, mismatches: [{ layer: 'y', role: 'kernel' }] });
   });
 
   it('finds a constant that has the name of a weight', async () => {

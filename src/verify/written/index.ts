@@ -5,7 +5,7 @@ import type { StatePlace } from './named.js';
 import type { WrittenFormat, WrittenModel } from './written.js';
 
 export const writtenFormats: readonly WrittenFormat[] = [
-  { format: 'onnx', runs: true, open: async (files) => (await import('./onnx.js')).openWrittenOnnx(files) },
+  { format: 'onnx', runs: true, open: async (files, layers) => (await import('./onnx.js')).openWrittenOnnx(files, layers) },
   { format: 'tfjs', runs: true, open: async (files, layers) => (await import('./tfjs.js')).openWrittenTfjs(files, layers) },
   { format: 'tfjs-graph', runs: true, open: async (files, layers) => (await import('./tfjs-graph.js')).openWrittenTfjsGraph(files, layers) },
   { format: 'safetensors', runs: false, open: async (files) => (await import('./named.js')).openNamedWeights(files, 'safetensors') },

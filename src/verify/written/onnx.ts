@@ -28,13 +28,24 @@ export async function onnxFacts(files: FileSet): Promise<{ readonly training: re
   return { training: await trainingNodes(model, reachable(model)), overridable: model.overridable };
 }
 
-export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
+/** Operators that our reader makes many layers of. */
+const RECURRENT: ReadonlySet<string> = new Set(['LSTM', 'GRU', 'RNN']);
+
+export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] = []): Promise<WrittenModel> {
   if (files.main === null) throw new ModelError('usage', 'an ONNX model is one file; a folder was given', { file: files.label });
   const model = withConstants(await readOnnxModel(files, files.main));
   const used = reachable(model);
   const nodes = new Map(used.map((node) => [nodeName(node), node]));
   const weights = await shownWeights(model);
   const fixed = fixedValues(model);
+  /** Read as many layers, NAME/..., whose weights are parts of the node's; a copy keeps the node. */
+  const recurrent = used.filter(({ op }) => RECURRENT.has(op)).map(nodeName);
+  const isRecurrent = ({ name }: Layer) => recurrent.some((own) => name.startsWith(`${own}/`));
+  /** The state that such a node begins with, where it has none of its own. */
+  const isFirstState = ({ op, outputs: [value = ''] }: Layer) => {
+    const readers = op === 'Constant' ? layers.filter(({ inputs }) => inputs.includes(value)) : [];
+    return readers.length > 0 && readers.every(isRecurrent);
+  };
   /** A Gemm that scales is several layers as it is read: NAME/product, NAME/alpha where something is added to that, and NAME itself. */
   const ofScaledGemm = ({ name, op }: Layer, role: string): WrittenWeight | undefined => {
     const part = /\/(product|alpha)$/.exec(name)?.[1];
@@ -71,6 +82,7 @@ export async function openWrittenOnnx(files: FileSet): Promise<WrittenModel> {
       return stored && orient(stored, node, role);
     },
     worksOut(layer, role) {
+      if (isRecurrent(layer) || (isFirstState(layer) && !weights.has(layer.outputs[0]!))) return true;
       const node = nodes.get(layer.name);
       const name = node?.op === layer.op ? (node.inputs[placeOf(layer.op, role)] ?? '') : '';
       return name !== '' && fixed.has(name) && !weights.has(name);

@@ -82,7 +82,7 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const before = changed ?? (own && asItIs(own));
   const made = before && options.rewrite ? await options.rewrite(before.map, before) : null;
   const altered = before && made ? rewritten(before, made) : changed;
-  const classNames = own && chosen.name === 'pytorch' && !isStateDict(model) ? await classNamed(altered ?? asItIs(own)) : null;
+  const classNames = own && chosen.name === 'pytorch' && isNamedOtherwise(model) ? await classNamed(altered ?? asItIs(own)) : null;
   const edited = classNames?.edited ?? altered;
   const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
@@ -170,9 +170,9 @@ function asItIs(map: LayerMap): EditedMap {
   return { map, original: map, comparable: map, shown: new Map(), changes: [], prelude: null };
 }
 
-/** Whether its names are those of PyTorch's modules as it is. */
-function isStateDict({ format }: ModelFile): boolean {
-  return format === 'pytorch' || format === 'safetensors' || format === 'torchscript';
+/** Formats of frameworks whose nets have names of their own. */
+function isNamedOtherwise({ format }: ModelFile): boolean {
+  return format === 'keras-h5' || format === 'keras-v3' || format === 'caffe';
 }
 
 /** The net under the names of PyTorch's own class; null where there is nothing to say. */

@@ -13,6 +13,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { withoutUnread } from '../../transforms/wiring.js';
+import { oneTable } from '../one-table.js';
 import { arrangement } from './arrangement.js';
 import { bins } from './bins.js';
 import { colours } from './colours.js';
@@ -63,20 +64,20 @@ export interface TfModel {
   readonly warnings?: readonly Notice[];
 }
 
-export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = {
-  ...windows,
-  ...elements,
-  ...arrangement,
-  ...indexing,
-  ...SEGMENTS,
-  ...pictures,
-  ...colours,
-  ...morphology,
-  ...bins,
-  ...quantised,
-  ...merged,
-  ...liteRules,
-};
+export const TENSORFLOW_RULES: Readonly<Record<string, TfRule>> = oneTable(
+  windows,
+  elements,
+  arrangement,
+  indexing,
+  SEGMENTS,
+  pictures,
+  colours,
+  morphology,
+  bins,
+  quantised,
+  merged,
+  liteRules,
+);
 
 /** Functions within functions; each call is put in its place, so that a small file could ask for much. */
 const MAX_CALLS = 10_000;

@@ -71,16 +71,6 @@ const bound =
     return operation.add('Cast', [counts], { to: operation.dtype('out_type') ?? 'int32' });
   };
 
-/** How many boundaries, which are in order, are no greater. */
-const bucketize: TfRule = (operation) => {
-  const x = operation.input(0);
-  const values = operation.before('Cast', [operation.before('Unsqueeze', [x], { axes: [operation.rank(x)] })], { to: 'float32' });
-  const boundaries = operation.build.numbers('float32', operation.numbers('boundaries'));
-  const below = operation.before('Cast', [operation.before('GreaterOrEqual', [values, boundaries])], { to: 'int64' });
-  const counts = operation.before('ReduceSum', [below], { axes: [operation.rank(x)], keepdims: 0 });
-  return operation.add('Cast', [counts], { to: 'int32' });
-};
-
 /** New values taken off: added with the other sign. */
 const subtraction: TfRule = (operation) => {
   const [x, places, values] = [operation.input(0), operation.input(1), operation.input(2)];
@@ -352,7 +342,6 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   MatrixSetDiag: withDiagonal,
   MatrixSetDiagV2: withDiagonal,
   MatrixSetDiagV3: withDiagonal,
-  Bucketize: bucketize,
   LowerBound: bound('Less'),
   UpperBound: bound('LessOrEqual'),
   ListDiff: listDiff,

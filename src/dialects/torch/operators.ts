@@ -1,5 +1,7 @@
 /** All operators of PyTorch that are translated, and how a call of one is made. */
+
 import { isModelError, ModelError } from '../../errors.js';
+import { oneTable } from '../one-table.js';
 import { BEHIND_OBSTACLE, type Workshop } from './call.js';
 import { type Item, knownScalar, numberOf, TensorItem, Unknown } from './items.js';
 import { asItem, callOf, isValue, type Rule, type Rules } from './rule.js';
@@ -18,21 +20,21 @@ import { scans } from './rules/scans.js';
 import { spectra } from './rules/spectra.js';
 import { windows } from './rules/windows.js';
 
-const REAL_RULES: Rules = {
-  ...windows,
-  ...products,
-  ...normalisation,
-  ...elements,
-  ...arrangement,
-  ...making,
-  ...compositions,
-  ...places,
-  ...replaced,
-  ...scans,
-  ...spectra,
-  ...language,
-  ...recurrentRules,
-};
+const REAL_RULES: Rules = oneTable(
+  windows,
+  products,
+  normalisation,
+  elements,
+  arrangement,
+  making,
+  compositions,
+  places,
+  replaced,
+  scans,
+  spectra,
+  language,
+  recurrentRules,
+);
 
 /** By name within 'aten', or with the namespace where it is another one. */
 export const TORCH_RULES: Rules = { ...REAL_RULES, ...complexRules(REAL_RULES) };

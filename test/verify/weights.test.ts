@@ -72,10 +72,10 @@ describe('a conversion', () => {
     const [inputs, units] = [3, 4];
     const file = (kernel: readonly number[], metadata: Readonly<Record<string, string>>) =>
       onnxBytes({
-        nodes: [node('GRU', ['x', 'W', 'R'], ['r'], { hidden_size: attributes.int(units) }), node('MatMul', ['r', 'K'], ['y'])],
+        nodes: [node('GRU', ['x', 'W', 'R'], ['r'], { hidden_size: attributes.int(units) }), node('MatMul', ['r', 'K'], ['m']), node('Add', ['B', 'm'], ['y'])],
         inputs: [port('x', [2, 1, inputs])],
         outputs: [port('y', [2, 1, 1, 2])],
-        weights: [tensor('W', [1, 3 * units, inputs]), tensor('R', [1, 3 * units, units]), tensor('K', [units, 2], kernel)],
+        weights: [tensor('W', [1, 3 * units, inputs]), tensor('R', [1, 3 * units, units]), tensor('K', [units, 2], kernel), tensor('B', [2])],
         metadata,
       });
     const own = spread(units * 2);
@@ -83,7 +83,7 @@ describe('a conversion', () => {
     const copy = async (kernel: readonly number[]) => ({ 'net.onnx': await file(kernel, { 'weighbridge.version': 'test' }) });
     expect(await weightsOfWritten(source, await copy(own), 'onnx')).toMatchObject({ judged: true, mismatches: [] });
     const wrong = await weightsOfWritten(source, await copy(own.with(3, own[3]! + 1e-6)), 'onnx');
-    expect(wrong).toMatchObject({ judged: true, mismatches: [{ layer: 'y', role: 'kernel' }] });
+    expect(wrong).toMatchObject({ judged: true, mismatches: [{ layer: 'm', role: 'kernel' }] });
   });
 
   it('finds a constant that has the name of a weight', async () => {

@@ -78,7 +78,9 @@ export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] =
       // A constant is no node of the file, and has the name of the value; where the graph gives it, an Identity does.
       if (layer.op === 'Constant') return weights.get(node?.op === 'Identity' ? (node.inputs[0] ?? '') : layer.outputs[0]!);
       if (node?.op !== layer.op) return ofScaledGemm(layer, role);
-      const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '');
+      // PyTorch's exporter adds a bias from the left.
+      const left = role === 'operand' && (layer.op === 'Add' || layer.op === 'Mul') ? weights.get(node.inputs[0] ?? '') : undefined;
+      const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '') ?? left;
       return stored && orient(stored, node, role);
     },
     worksOut(layer, role) {

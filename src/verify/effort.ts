@@ -1,7 +1,7 @@
 /** How much work one sample is, which decides how many are run. */
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
-import type { Dim, LayerMap } from '../model/layer-map.js';
+import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
 import { elementCount } from '../model/tensor.js';
 import { FREE_SIZE, shapesFed } from './inputs.js';
 
@@ -15,6 +15,10 @@ const HEAVY_BYTES = 2 ** 27;
 
 /** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
 const MAX_VALUE_ELEMENTS = 2 ** 26;
+/** Operators that repeat the graph inside of them, where they are kept as they came. */
+const REPEATING: ReadonlySet<string> = new Set(['Loop', 'Scan', 'While', 'StatelessWhile']);
+/** Steps of a loop whose number the file says: five seconds of the fastest, and more than any sequence is long that a net is given. */
+const MAX_STEPS = 1e5;
 /** Of a batch that is tried. */
 const MOST_ROWS = 3;
 
@@ -31,6 +35,20 @@ export function checkSizes(map: LayerMap): void {
     if (!shape) continue;
     const problem = `its values have the shape [${shape}], and at most ${MAX_VALUE_ELEMENTS} elements are run. --no-verify converts without running.`;
     throw new ModelError('engine', problem, { layer: name });
+  }
+}
+
+/**
+ * Refuses to run what would not end: a few bytes may ask for a thousand million steps.
+ *
+ * @throws ModelError 'engine' naming the loop
+ */
+export function checkSteps({ layers }: Pick<LayerMap, 'layers'>): void {
+  const constants = new Map(layers.filter(({ op }) => op === 'Constant').map(({ outputs, weights }) => [outputs[0]!, weights.value!]));
+  for (const { name, foreign, inputs } of layers) {
+    const steps = foreign?.op === 'Loop' ? constants.get(inputs[0]!)?.known?.[0] : undefined;
+    if (typeof steps !== 'number' || steps <= MAX_STEPS) continue;
+    throw new ModelError('engine', `it repeats ${steps} times, and at most ${MAX_STEPS} steps are run. --no-verify converts without running.`, { layer: name });
   }
 }
 
@@ -68,6 +86,15 @@ export function effortFor(isLargeNet: boolean, isHugeNet = false): Effort {
 export function isHeavy({ layers }: LayerMap): boolean {
   const bytes = layers.flatMap(({ weights }) => Object.values(weights)).reduce((sum, { dtype, shape }) => sum + DTYPE_BYTES[dtype] * elementCount(shape), 0);
   return bytes > HEAVY_BYTES;
+}
+
+/**
+ * Whether runtimes run it in processes of their own, where there is a host for them: it takes much memory, or it repeats something, nobody knows how often,
+ * and a process can be ended.
+ */
+export function isApart(map: LayerMap): boolean {
+  const repeats = ({ foreign }: Layer) => foreign !== undefined && [foreign.op, ...(foreign.spoken?.operators ?? [])].some((op) => REPEATING.has(op));
+  return isHeavy(map) || map.layers.some(repeats);
 }
 
 /** For one sample: every kernel once for each place, or row, of its layer's output; products of two values likewise. */

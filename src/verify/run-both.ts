@@ -10,7 +10,7 @@ import { assignPorts } from './assign.js';
 import { TOO_SENSITIVE } from './band.js';
 import { explainRecording } from './causes/recording.js';
 import { codingLayers, MOST_OF_CODES, rtolsOfCodes } from './code-band.js';
-import { isHeavy } from './effort.js';
+import { isApart, isHeavy } from './effort.js';
 import { selectEngine } from './engines/index.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs, someInputs } from './feeds.js';
 import { tryHalf, tryHalfInside } from './half-trial.js';
@@ -122,9 +122,9 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
     const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options) : null;
     const expected = ahead ?? witness;
     const isOurs = written !== null && isWrittenFrom(map, written);
-    // Beside our own evaluator a second process would be held as well: 160 MB more of VGG16.
-    const isApart = isHeavy(map) && witness.witness.kind !== 'reference';
-    const actual = await openActual(target, map, layoutOf, options, notes, { keepsOrder: isOurs, isHeavy: isApart });
+    // Beside our own evaluator a second process would be held as well: 160 MB more of VGG16. What only a runtime knows the evaluator does not run.
+    const inProcess = isApart(map) && witness.witness.kind !== 'reference';
+    const actual = await openActual(target, map, layoutOf, options, notes, { keepsOrder: isOurs, isApart: inProcess });
     try {
       subject.checkInputs?.(actual);
       const { atol, rtol } = options;

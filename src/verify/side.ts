@@ -165,7 +165,7 @@ export interface Actual extends Side {
  * Opens the written file in a runtime of its format.
  *
  * @param keepsOrder see `PortsKnown`
- * @param isHeavy whether it takes so much memory that it runs in a process of its own where there is a host
+ * @param isApart whether it runs in a process of its own where there is a host
  * @throws ModelError 'engine' when none can run it
  */
 export async function openActual(
@@ -174,11 +174,11 @@ export async function openActual(
   layoutOf: LayoutOf,
   choice: EngineChoice,
   notes: string[],
-  { keepsOrder = false, isHeavy = false }: Pick<PortsKnown, 'keepsOrder'> & { readonly isHeavy?: boolean } = {},
+  { keepsOrder = false, isApart = false }: Pick<PortsKnown, 'keepsOrder'> & { readonly isApart?: boolean } = {},
 ): Promise<Actual> {
   const { engine: selected, availability, passedOver } = await selectEngine(target.format, choice);
-  const isApart = isHeavy && target.path !== undefined && selected.device === 'cpu' && !selected.isOwn;
-  const engine = isApart && choice.host ? apart(selected, choice.host) : selected;
+  const inProcess = isApart && target.path !== undefined && selected.device === 'cpu' && !selected.isOwn;
+  const engine = inProcess && choice.host ? apart(selected, choice.host) : selected;
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const { session, used, detail } = await openOrReread(engine, availability, target, choice, notes);

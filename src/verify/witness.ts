@@ -11,7 +11,7 @@ import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { MIN_ROWS } from './agreement.js';
 import { toArray } from './array.js';
-import { isHeavy, isHuge, isLarge } from './effort.js';
+import { isApart, isHuge, isLarge } from './effort.js';
 import type { EngineHost, EngineModel } from './engine.js';
 import { apart, byReason, type Reason, witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
@@ -43,12 +43,13 @@ export async function chooseWitness(
   notes: string[],
 ): Promise<Expected> {
   const refused: string[] = [];
+  const reasons: string[] = [];
   const absent: Reason[] = [];
   const tellAbsent = () => void notes.push(...byReason(absent.splice(0)).map((reason) => `not available as an independent witness: ${reason}`));
   const changed = map.warnings.find(({ code }) => code === 'inference');
   if (changed) notes.push('runtimes that run the original file do not witness, because layers of it act as in training there');
   const behind = edited && hasOtherPorts(edited) ? edited : undefined;
-  const host = source.path !== undefined && isHeavy(map) ? options.host : undefined;
+  const host = source.path !== undefined && isApart(map) ? options.host : undefined;
   for (const candidate of changed ? [] : witnessEngines(model.format)) {
     const engine = host ? apart(candidate, host) : candidate;
     const { available, detail } = await engine.availability();
@@ -70,12 +71,19 @@ export async function chooseWitness(
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
-      notes.push(`the independent witness ${engine.name} cannot run this model: ${error.message}`);
+      reasons.push(`the independent witness ${engine.name} cannot run this model: ${error.message}`);
       refused.push(engine.name);
+      notes.push(reasons.at(-1)!);
     }
   }
   tellAbsent();
-  return referenceWitness(map, options, refused, edited);
+  try {
+    return await referenceWitness(map, options, refused, edited);
+  } catch (error) {
+    // Notes stand in a report, and there is none.
+    if (!isModelError(error) || reasons.length === 0) throw error;
+    throw new ModelError(error.kind, [error.problem, ...reasons].join('; '), error.place, error);
+  }
 }
 
 type Opened = Pick<Side, 'run' | 'close'>;

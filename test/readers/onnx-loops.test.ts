@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
+import { checkSteps, isApart } from '../../src/verify/effort.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { intAttribute, type OnnxAttribute } from '../../src/writers/onnx/graph.js';
 import { type Graph, int64, node, ORIGIN, onnxFile, withGraphs } from '../onnx-graphs.js';
@@ -110,5 +111,18 @@ describe('steps of a known number', () => {
     ];
     const map = await mapOf(await onnxFile({ nodes, tensors: [half, int64('limit', [9], [])], inputs: [['x', SHAPE]], outputs: [], unshaped: ['y', 'z'] }));
     expect(map.layers.flatMap(({ foreign }) => (foreign ? [foreign.reason] : []))).toEqual(['how many steps it takes is known only when the model runs']);
+  });
+
+  it.each([
+    [1e9, true],
+    [1e5, false],
+  ])('that would be %d are kept as one node, which is run apart: %s that they are too many to run', async (steps, isRefused) => {
+    const nodes = [withGraphs(node('Loop', ['count', '', 'x'], ['y', 'z']), { body: BODY })];
+    const tensors = [half, int64('count', [steps], []), int64('limit', [2e9], [])];
+    const map = await mapOf(await onnxFile({ nodes, tensors, inputs: [['x', SHAPE]], outputs: [], unshaped: ['y', 'z'] }));
+    expect(map.layers.filter(({ foreign }) => foreign?.op === 'Loop')).toHaveLength(1);
+    expect(isApart(map)).toBe(true);
+    if (isRefused) expect(() => checkSteps(map)).toThrow(/repeats 1000000000 times/);
+    else expect(() => checkSteps(map)).not.toThrow();
   });
 });

@@ -70,7 +70,7 @@ it('the written file runs in a process of its own, which ends with it, where its
   };
   const ports = [{ name: 'x', value: 'x', dtype: 'float32', shape: [1], layout: 'other' }] as const;
   const target = { format: 'onnx', files: memoryFileSet({ 'a.onnx': new Uint8Array(1) }, 'a.onnx'), path: '/a.onnx' };
-  const actual = await openActual(target, { inputs: ports, outputs: ports }, () => 'other', { host, engine: 'ort-cpu' }, [], { isHeavy: true });
+  const actual = await openActual(target, { inputs: ports, outputs: ports }, () => 'other', { host, engine: 'ort-cpu' }, [], { isApart: true });
   expect(await actual.run([feed(3)])).toEqual([feed(3)]);
   await actual.close();
   expect(asked).toEqual(['open ort-cpu', 'close', 'end ort-cpu']);

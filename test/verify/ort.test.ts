@@ -48,6 +48,14 @@ describe('a session', () => {
     }
   });
 
+  test('that it refuses is told in its words, without where in its code they were said', async () => {
+    const { engine, create } = standIn({});
+    const signature = '/onnxruntime_src/core/graph/model.cc:202 onnxruntime::Model::Model(onnx::ModelProto&&, const onnxruntime::PathString&)';
+    create.mockRejectedValue(new Error(`Load model from a.onnx failed:${signature} Unsupported model IR version: 14, max supported IR version: 13`));
+    const said = 'Load model from a.onnx failed: Unsupported model IR version: 14, max supported IR version: 13';
+    await expect(engine.open({ files })).rejects.toThrow(`ort-test does not load it: ${said}`);
+  });
+
   test('never reads an output that is still a buffer of the GPU, which would abort the process', async () => {
     const read = vi.fn();
     const { engine } = standIn({

@@ -186,8 +186,11 @@ function makeSession(build: OrtBuild, ort: Ort, session: InferenceSession, inter
   };
 }
 
+/** Where in the runtime's own code an error arose: file, line and signature. */
+const IN_ITS_CODE = /\/\S+\.cc:\d+ [\w:~]+\(.*?\) (?=\S)/;
+
 function failure(build: OrtBuild, what: string, error: unknown, file?: string): ModelError {
-  const message = firstLine(error);
+  const message = firstLine(error).replace(IN_ITS_CODE, ' ');
   return new ModelError('engine', `${build.name} ${what}: ${build.explain?.(message) ?? lacking(message) ?? message}`, { file }, error);
 }
 

@@ -61,6 +61,7 @@ const NETS = [
   recorded('MLP of tf2onnx (ONNX)', 'onnx-tf2onnx-mlp'),
   recorded('iris MLP (ONNX)', 'onnx-winml-mlp'),
   recorded('DemoNet (TorchScript)', 'torchscript-demonet', { inputShape: [1, 3, 28, 28] }),
+  recorded('tiny VGG, another epoch (Keras)', 'tfkeras-tinyvgg-ntang-tiny-vgg'),
 ];
 
 const SEARCH = 'search, agreement 0.97';

@@ -5,10 +5,11 @@
 import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { openModel } from '../readers/open.js';
+import { endedAs } from './assumed-end.js';
 import type { EngineModel } from './engine.js';
 import { witnessEngines } from './engines/index.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
-import { ownWiring } from './own-wiring.js';
+import { mapOrNull, ownWiring } from './own-wiring.js';
 import type { Report } from './report.js';
 import { verifyRuns } from './runs.js';
 import { verifyTensors } from './tensors-alone.js';
@@ -36,8 +37,30 @@ export async function verifyFiles(
   optionsFor: (map: LayerMap | null) => VerifyOptions | Promise<VerifyOptions>,
 ): Promise<VerifiedFiles> {
   const target = await withPrototxt(given);
+  const { map: own, reason } = await mapOf(model);
+  const ended = own && (await endedAsTarget(own, target));
+  const map = ended ?? own;
+  const { report } = await verifyAs({ source, model, target }, map, reason, optionsFor);
+  if (!ended) return { report, map };
+  const note = `the weights of ${source.files.label} do not say whether a softmax stands at the end: one is taken to, as in ${target.files.label}`;
+  return { report: { ...report, notes: [note, ...report.notes] }, map };
+}
+
+/** With the end that the other file has, where only weights are known; null where there is nothing to assume. */
+async function endedAsTarget(map: LayerMap, { files, prototxt }: WrittenTarget): Promise<LayerMap | null> {
+  if ((map.architecture?.assumed.length ?? 0) === 0) return null;
+  const other = await openModel(files, prototxt ? { prototxt } : {}).then(mapOrNull, () => null);
+  return other && endedAs(map, other);
+}
+
+/** @param reason why the source has no map */
+async function verifyAs(
+  { source, model, target }: FilesToVerify,
+  map: LayerMap | null,
+  reason: Error | undefined,
+  optionsFor: (map: LayerMap | null) => VerifyOptions | Promise<VerifyOptions>,
+): Promise<VerifiedFiles> {
   const format = findWrittenFormat(target.format);
-  const { map, reason } = await mapOf(model);
   const options = await optionsFor(map);
   const isRun = map !== null || options.golden !== undefined || witnessEngines(model.format).length > 0;
   const alone = async (why: string) => {

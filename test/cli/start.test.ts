@@ -43,7 +43,8 @@ it.each(['digits.h5', 'digits.pth', 'digits.caffemodel'])('%s is inspected by fe
   const names = scripts.map((script) => script.name);
   expect(names).toContainEqual(expect.stringMatching(/^core/));
   expect(names.length, names.join(' ')).toBeLessThan(20);
-  expect(scripts.map(({ length }) => length).reduce((sum, length) => sum + length)).toBeLessThan(1_000_000);
+  // A third of it are the architectures that bare weights are recognised by, of which each has some three thousand.
+  expect(scripts.map(({ length }) => length).reduce((sum, length) => sum + length)).toBeLessThan(1_200_000);
   // `undefined` where there is nothing to take.
   expect(scripts.filter(({ isRefused }) => isRefused !== 'false')).toEqual([]);
   // Nothing that converts, compares or verifies.

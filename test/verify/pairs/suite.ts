@@ -33,6 +33,8 @@ const INDEPENDENT: Readonly<Record<string, string>> = {
 };
 /** Formats that keep weights and no wiring: whatever they are compared with, nothing is run. */
 const WEIGHTS_ALONE: ReadonlySet<string> = new Set(['pytorch', 'safetensors', 'npz']);
+/** Of these the one in which the weights have names by which the net is known. */
+const KNOWN = 'pytorch';
 
 /** Formats that no runtime here runs. */
 const RUN_BY_US: ReadonlySet<string> = new Set(['tensorflow', 'tflite']);
@@ -103,7 +105,7 @@ export function pairsOfFormats(isTried: (from: number, to: number) => boolean): 
       const engine = INDEPENDENT[from];
       const isOurs = RUN_BY_US.has(to);
       const word =
-        WEIGHTS_ALONE.has(from) || WEIGHTS_ALONE.has(to)
+        (WEIGHTS_ALONE.has(from) && from !== KNOWN) || WEIGHTS_ALONE.has(to)
           ? 'own reading of the source, weights alone'
           : engine
             ? `independent: ${engine} on the original${isOurs ? '; own reading of the file' : ''}`

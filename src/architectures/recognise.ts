@@ -1,4 +1,5 @@
 /** Finds the family of bare weights by trying: what every family would ask for is looked up, and the one that leaves nothing over fits. */
+import type { Turns } from '../bytes/breath.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
@@ -71,12 +72,12 @@ interface Attempt {
 export type Recognition = { readonly map: LayerMap; readonly unknown?: never } | { readonly map: null; readonly unknown: string };
 
 /** A state dict, in whatever container it came; weights that are kept apart in it are put together. */
-export function recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Recognition {
+export function* recogniseStateDict(stored: ReadonlyMap<string, Tensor>, options: RecogniseOptions): Turns<Recognition> {
   const { tensors, names } = foldReparametrised(stored);
   const endings = new Endings(tensors.keys());
   const stores = (family: Family, { ecosystem, spell }: Spelling) =>
     prefixesOf(endings, family, spell).map((prefix) => stateDictStore(tensors, spell, ecosystem, prefix));
-  const { map, unknown } = recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, [...tensors.values()], options);
+  const { map, unknown } = yield* recognise(['torchvision', 'timm', 'transformers', 'tensorflow-port'], stores, [...tensors.values()], options);
   if (!map) return { map, unknown: `${unknown}${reparametrised(tensors)}` };
   return { map: { ...map, warnings: [...map.warnings, ...foldedNotice(names)] } };
 }
@@ -101,9 +102,9 @@ function reparametrised(tensors: ReadonlyMap<string, Tensor>): string {
 }
 
 /** A Keras file without a configuration. */
-export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean, options: RecogniseOptions): Recognition {
+export function* recogniseKeras(layers: readonly OrderedLayer[], theano: boolean, options: RecogniseOptions): Turns<Recognition> {
   const stores = ({ stem }: Family, { spell }: Spelling) => kerasPrefixes(layers, spell(stem) ?? '').map((prefix) => kerasStore(layers, spell, theano, prefix));
-  return recognise(
+  return yield* recognise(
     ['keras'],
     stores,
     layers.flatMap(({ tensors }) => tensors),
@@ -115,11 +116,12 @@ export function recogniseKeras(layers: readonly OrderedLayer[], theano: boolean,
 const BY_ORDER = 'the file names no layers: those of each class were taken in the order that Keras has them in';
 
 /** A Keras file that has neither a configuration nor names of layers. */
-export function recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: RecogniseOptions): Recognition {
+export function* recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: RecogniseOptions): Turns<Recognition> {
   const total = layers.reduce((count, { tensors }) => count + tensors.length, 0);
   const { file, format, producer } = options;
   for (const family of chosenFamilies(options).filter(({ name }) => ORDERED_FAMILIES.has(name))) {
     for (const size of Object.values(family.sizes)) {
+      yield;
       const order = kerasOrder((store) => buildNet(family, size, new Net(store), { file, format, producer }), family.name);
       // The sizes of a family have the same classes of layers.
       if (!mayBeOf(layers, order)) break;
@@ -136,17 +138,18 @@ export function recogniseUnnamedKeras(layers: readonly OrderedLayer[], options: 
   return { map: null, unknown: 'they are named by their class and its order alone, and are of no net of keras.applications whose order is known.' };
 }
 
-function recognise(
+function* recognise(
   ecosystems: readonly string[],
   storesOf: (family: Family, spelling: Spelling) => readonly WeightStore[],
   tensors: readonly Tensor[],
   options: RecogniseOptions,
-): Recognition {
+): Turns<Recognition> {
   const total = tensors.length;
   const attempts: Attempt[] = [];
   for (const family of chosenFamilies(options)) {
     for (const spelling of family.spellings.filter(({ ecosystem }) => ecosystems.includes(ecosystem))) {
       for (const store of storesOf(family, spelling)) {
+        yield;
         const size = family.measure(namesOf(store));
         if (size !== null) attempts.push(attempt(family, size, store, total, options));
       }
@@ -171,7 +174,8 @@ function recognise(
   }
   const elsewhere = OTHER_NETS.find(({ names }) => names.every((pattern) => tensors.some(({ name }) => pattern.test(name))));
   if (elsewhere) return { map: null, unknown: elsewhere.said };
-  const like = nearest ?? resembling(tensors, ecosystems, (family, size, net) => buildNet(family, size, net, { ...options, inputShape: undefined }));
+  const build = (family: Family, size: unknown, net: Net) => buildNet(family, size, net, { ...options, inputShape: undefined });
+  const like = nearest ?? (yield* resembling(tensors, ecosystems, build));
   const resembles = like ? ` They are most like those of ${named(like.family)} (${like.family.name}), but ${like.departure}.` : '';
   return { map: null, unknown: `they are of none of the ${families.length} families of nets that are recognised (docs/architectures.md).${resembles}` };
 }

@@ -2,6 +2,7 @@
  * Which known net an unknown one is like, where no family can even be measured in it: by names of modules with their numbers left out, and
  * by the sizes of their kernels. It is a hint for whoever has to find out what the file is, and nothing is decided by it.
  */
+import type { Turns } from '../bytes/breath.js';
 import { isModelError } from '../errors.js';
 import type { Tensor } from '../model/tensor.js';
 import type { Family } from './family.js';
@@ -31,11 +32,12 @@ const LITTLE = 0.1;
 const WHOLE_NAME = 2;
 
 /** @param tensors in the file's order; null where nothing is like it */
-export function resembling(tensors: readonly Pick<Tensor, 'name' | 'shape'>[], ecosystems: readonly string[], build: Builds): Resemblance | null {
+export function* resembling(tensors: readonly Pick<Tensor, 'name' | 'shape'>[], ecosystems: readonly string[], build: Builds): Turns<Resemblance | null> {
   const modules = modulesOf(tensors);
   const own = features(modules);
   let best: { score: number; family: Family; known: ReadonlySet<string> } | null = null;
   for (const family of families) {
+    yield;
     const asked = modulesAsked(family, build);
     for (const { spell } of family.spellings.filter(({ ecosystem }) => ecosystems.includes(ecosystem))) {
       const spelt = asked.flatMap(({ path, shape }) => (spell(path) ?? '').split(/[|+]/).flatMap((name) => (name === '' ? [] : [{ path: name, shape }])));

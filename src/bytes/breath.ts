@@ -28,3 +28,15 @@ export async function breathe(): Promise<void> {
   await new Promise<void>((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)));
   pausedAt = performance.now();
 }
+
+/** Work that waits for nothing, and says where it may be interrupted. */
+export type Turns<T> = Generator<void, T, void>;
+
+/** Does such work, and lets interruptions in between its turns. */
+export async function inTurns<T>(work: Turns<T>): Promise<T> {
+  for (;;) {
+    const turn = work.next();
+    if (turn.done) return turn.value;
+    await breathe();
+  }
+}

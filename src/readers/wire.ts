@@ -1,4 +1,5 @@
 /** Bare weights become a net, where they are recognised as one; for every container that holds named tensors and no wiring. */
+import { inTurns } from '../bytes/breath.js';
 import { ModelError } from '../errors.js';
 import type { LayerMap, Notice, StoredWeight } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
@@ -37,11 +38,12 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
   }
   const { recogniseKeras, recogniseStateDict } = await import('../architectures/recognise.js');
   const ofKeras = kerasNamed(tensors);
-  const own = ofKeras && recogniseKeras(ofKeras, false, recogniseOptions(context));
+  const own = ofKeras && (await inTurns(recogniseKeras(ofKeras, false, recogniseOptions(context))));
   if (own?.map) return own.map;
   const { tensors: plain, prefix } = stateDict(tensors);
   const recognition =
-    own ?? recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') });
+    own ??
+    (await inTurns(recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') })));
   if (recognition.map) return { ...recognition.map, warnings: [...recognition.map.warnings, ...prefixNotices(prefix)] };
   const [bare] = tensors;
   if (tensors.length === 1 && !/\.\w+$/.test(bare!.name)) {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { recogniseStateDict } from '../../src/architectures/recognise.js';
 import { isModelError } from '../../src/errors.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
+import { atOnce } from './at-once.js';
 import { blank, shapesOf } from './blank.js';
 
 type Shapes = Record<string, readonly number[]>;
@@ -12,12 +13,12 @@ const under = (prefix: string, shapes: Shapes): Shapes => Object.fromEntries(Obj
 const linear = (name: string, out: number, features: number): Shapes => ({ [`${name}.weight`]: [out, features], [`${name}.bias`]: [out] });
 
 function read(shapes: Shapes, assume?: Record<string, string>): LayerMap {
-  const { map, unknown } = recogniseStateDict(blank(shapes), { ...options, ...(assume ? { assume } : {}) });
+  const { map, unknown } = atOnce(recogniseStateDict(blank(shapes), { ...options, ...(assume ? { assume } : {}) }));
   expect(unknown).toBeUndefined();
   return map!;
 }
 
-const refusal = (shapes: Shapes) => recogniseStateDict(blank(shapes), options).unknown;
+const refusal = (shapes: Shapes) => atOnce(recogniseStateDict(blank(shapes), options)).unknown;
 const lastOps = (map: LayerMap, count: number) => map.layers.slice(-count).map(({ op }) => op);
 
 describe('heads', () => {
@@ -105,7 +106,7 @@ describe('heads', () => {
 
   it('take no activation that nobody knows', () => {
     const shapes = { ...without(shapesOf('resnet18'), 'fc'), ...linear('fc.0', 32, 512), ...linear('fc.3', 7, 32) };
-    expect(() => recogniseStateDict(blank(shapes), { ...options, assume: { head_activation: 'swoosh' } })).toThrow(
+    expect(() => atOnce(recogniseStateDict(blank(shapes), { ...options, assume: { head_activation: 'swoosh' } }))).toThrow(
       expect.toSatisfy((error) => isModelError(error, 'usage')),
     );
   });

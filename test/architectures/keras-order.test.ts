@@ -7,6 +7,7 @@ import { blankStore, type OrderedLayer } from '../../src/architectures/store.js'
 import type { Layer } from '../../src/model/layer-map.js';
 import type { Tensor } from '../../src/model/tensor.js';
 import { wireKerasWeights } from '../../src/readers/keras/wire.js';
+import { atOnce } from './at-once.js';
 import { storedLayers } from './keras-stored.js';
 
 const options = { file: 'model.weights.h5', format: 'keras-h5', producer: null };
@@ -85,7 +86,7 @@ const NETS: Readonly<Record<string, (layers: readonly OrderedLayer[]) => Ordered
 it.each(Object.keys(NETS))('%s is recognised, each layer with its own weights', (name) => {
   const layers = unnamed(NETS[name]!(storedLayers(name)));
   expect(isUnnamed(layers)).toBe(true);
-  const { map, unknown } = recogniseUnnamedKeras(layers, options);
+  const { map, unknown } = atOnce(recogniseUnnamedKeras(layers, options));
   expect(unknown).toBeUndefined();
   expect(map!.architecture!.assumed.join()).toContain('the file names no layers');
   const weighty = map!.layers.filter(({ op, weights }) => /^(Conv|BatchNormalization|Gemm)$/.test(op) && Object.keys(weights).length > 0);
@@ -191,7 +192,7 @@ describe("a net of keras.applications in a net of one's own", () => {
   const base = unnamed(storedLayers('mobilenet_v2').slice(0, -1));
   const inside = base.map(({ name, tensors }) => ({ name: `layers/functional/${name}`, tensors }));
   const end = (layers: readonly OrderedLayer[]) => {
-    const { map, unknown } = recogniseUnnamedKeras(layers, options);
+    const { map, unknown } = atOnce(recogniseUnnamedKeras(layers, options));
     expect(unknown).toBeUndefined();
     expect(map!.architecture!.name).toContain('MobileNet v2');
     return map!.layers.slice(map!.layers.findIndex(({ name }) => name === 'Conv_1_bn') + 2).map(({ op }) => op);
@@ -212,8 +213,8 @@ describe("a net of keras.applications in a net of one's own", () => {
   });
 
   it('is none with a head that does not fit it', () => {
-    expect(recogniseUnnamedKeras([...inside, dense('layers/dense', 1281, 3)], options).map).toBeNull();
-    expect(recogniseUnnamedKeras([...inside, dense('layers/dense', 1280, 8), dense('layers/dense_1', 9, 3)], options).map).toBeNull();
+    expect(atOnce(recogniseUnnamedKeras([...inside, dense('layers/dense', 1281, 3)], options)).map).toBeNull();
+    expect(atOnce(recogniseUnnamedKeras([...inside, dense('layers/dense', 1280, 8), dense('layers/dense_1', 9, 3)], options)).map).toBeNull();
   });
 });
 
@@ -235,12 +236,12 @@ it('layers of branches come in the order of their distance from the output, as i
   expect(convolutions).toEqual([8, 6, 9, 5, 7, 10, 11].map((i) => `conv_${i}`));
 });
 
-it('states of random generators are no layers, and a net of nobody is refused', () => {
+it('states of random generators are no layers, and a net of nobody is refused', async () => {
   const context = { ...options, options: {} };
   const saved = [
     ...unnamed(storedLayers('vgg16')).map(({ name, tensors }) => ({ layer: name, tensors })),
     { layer: 'layers/dropout/seed_generator', tensors: storedLayers('vgg16')[0]!.tensors.slice(1) },
   ];
-  expect(wireKerasWeights(saved, false, context).architecture!.name).toContain('VGG-16');
-  expect(() => wireKerasWeights(saved.slice(1), false, context)).toThrow('class and its order alone');
+  expect((await wireKerasWeights(saved, false, context)).architecture!.name).toContain('VGG-16');
+  await expect(wireKerasWeights(saved.slice(1), false, context)).rejects.toThrow('class and its order alone');
 });

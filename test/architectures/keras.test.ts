@@ -12,6 +12,7 @@ import { nodeFileSet } from '../../src/node/file-set.js';
 import { wireKerasWeights } from '../../src/readers/keras/wire.js';
 import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
+import { atOnce } from './at-once.js';
 import { storedLayers } from './keras-stored.js';
 
 const TRAINED = fileURLToPath(new URL('../../../shared/trained/mobilenetv2-waste/keras_model.h5', import.meta.url));
@@ -70,7 +71,7 @@ describe.skipIf(!existsSync(TRAINED))(`a trained MobileNet v2${existsSync(TRAINE
       layers.set(own!, layer);
       expect(weight).toBeDefined();
     }
-    const { map, unknown } = recogniseKeras([...layers.values()], false, options);
+    const { map, unknown } = atOnce(recogniseKeras([...layers.values()], false, options));
     expect(unknown).toBeUndefined();
     expect(map!.architecture!.name).toContain('MobileNet v2');
     const input: NdArray = { shape: [1, 224, 224, 3], data: Float64Array.from({ length: 224 * 224 * 3 }, (_, i) => Math.sin(i * 0.7) * Math.cos(i * 0.013)) };
@@ -112,7 +113,7 @@ describe('the nets of keras.applications', () => {
   it.each([...KERAS_NETS.map(([name]) => name).filter((name) => !name.startsWith('vgg')), ...more])(
     '%s is recognised by the names of its layers and their weights',
     (name) => {
-      const { map, unknown } = recogniseKeras(storedLayers(name), false, options);
+      const { map, unknown } = atOnce(recogniseKeras(storedLayers(name), false, options));
       expect(unknown).toBeUndefined();
       expect(map!.architecture!.name).toContain(`(${name})`);
       // The dense layer of RegNet is made without the activation that is asked for.
@@ -123,11 +124,11 @@ describe('the nets of keras.applications', () => {
 
   it('RegNet says that it ends in logits, and may be told otherwise', () => {
     const layers = storedLayers('regnetx002');
-    expect(recogniseKeras(layers, false, options).map!.architecture!.assumed.join()).toContain('--assume end=');
-    expect(recogniseKeras(layers, false, { ...options, assume: { end: 'softmax' } }).map!.layers.at(-1)!.op).toBe('Softmax');
+    expect(atOnce(recogniseKeras(layers, false, options)).map!.architecture!.assumed.join()).toContain('--assume end=');
+    expect(atOnce(recogniseKeras(layers, false, { ...options, assume: { end: 'softmax' } })).map!.layers.at(-1)!.op).toBe('Softmax');
   });
 
-  it('are found inside a model that keeps them in one list, as ConvNeXt keeps its stem', () => {
+  it('are found inside a model that keeps them in one list, as ConvNeXt keeps its stem', async () => {
     const layers = storedLayers('convnext_tiny');
     const [stem, norm, ...rest] = layers as [OrderedLayer, OrderedLayer, ...OrderedLayer[]];
     const named = (group: string, { name, tensors }: OrderedLayer) => tensors.map((tensor, i) => ({ ...tensor, name: `${group}/${name}/weight_${i}:0` }));
@@ -135,16 +136,16 @@ describe('the nets of keras.applications', () => {
       { layer: 'mine_stem', tensors: [...named('mine_stem', stem), ...named('mine_stem', norm)] },
       ...rest.map((layer) => ({ layer: layer.name, tensors: named(layer.name, layer) })),
     ];
-    expect(wireKerasWeights(inOneGroup, false, { ...options, options: {} }).architecture!.name).toContain('(convnext_tiny)');
+    expect((await wireKerasWeights(inOneGroup, false, { ...options, options: {} })).architecture!.name).toContain('(convnext_tiny)');
     const nested = [{ layer: 'base', tensors: layers.flatMap((layer) => named('base/base', layer)) }];
-    expect(wireKerasWeights(nested, false, { ...options, options: {} }).architecture!.name).toContain('(convnext_tiny)');
+    expect((await wireKerasWeights(nested, false, { ...options, options: {} })).architecture!.name).toContain('(convnext_tiny)');
   });
 
   describe("with a head of one's own", () => {
     const tensor = (...shape: number[]): Tensor => blankStore('keras').takeParameter('weight', shape)!;
     const dense = (name: string, rows: number, columns: number): OrderedLayer => ({ name, tensors: [tensor(rows, columns), tensor(columns)] });
     const base = storedLayers('mobilenet_v2').slice(0, -1);
-    const recognised = (head: readonly OrderedLayer[], more: object = {}) => recogniseKeras([...base, ...head], false, { ...options, ...more });
+    const recognised = (head: readonly OrderedLayer[], more: object = {}) => atOnce(recogniseKeras([...base, ...head], false, { ...options, ...more }));
     const end = (head: readonly OrderedLayer[], more: object = {}) => {
       const { map, unknown } = recognised(head, more);
       expect(unknown).toBeUndefined();
@@ -183,14 +184,14 @@ describe('the nets of keras.applications', () => {
 
   it('are found however a session had counted their layers', () => {
     const later = storedLayers('inception_v3').map((layer) => ({ ...layer, name: countedOn(layer.name, 94) }));
-    const { map } = recogniseKeras(later, false, options);
+    const { map } = atOnce(recogniseKeras(later, false, options));
     expect(map!.architecture!.name).toContain('(inception_v3)');
     expect(map!.layers.find(({ op }) => op === 'Conv')!.name).toBe('conv2d_94');
   });
 
   it('without their top give the picture, its means, or its largest, as the user says', () => {
     const topless = storedLayers('inception_v3').filter(({ name }) => name !== 'predictions');
-    const end = (assume: Record<string, string>) => recogniseKeras(topless, false, { ...options, assume }).map!;
+    const end = (assume: Record<string, string>) => atOnce(recogniseKeras(topless, false, { ...options, assume })).map!;
     expect(end({}).outputs[0]!.shape).toEqual(['N', 8, 8, 2048]);
     expect(end({ features: 'mean' }).outputs[0]!.shape).toEqual(['N', 2048]);
     expect(

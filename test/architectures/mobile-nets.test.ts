@@ -1,6 +1,7 @@
 /** Nets whose names timm shares between many families: each is what its shapes say, with the activations of its authors. */
 import { describe, expect, it } from 'vitest';
 import { recogniseStateDict } from '../../src/architectures/recognise.js';
+import { atOnce } from './at-once.js';
 import { blank } from './blank.js';
 
 type Shapes = Record<string, readonly number[]>;
@@ -291,7 +292,7 @@ const EXPECTED: Readonly<Record<string, readonly [title: string, activation: str
 describe('nets of timm', () => {
   it.each(Object.entries(NETS))('%s is what its shapes say', (name, built) => {
     const [title, activation] = EXPECTED[name]!;
-    const { map } = recogniseStateDict(blank(shapesOfTimm(built)), options);
+    const { map } = atOnce(recogniseStateDict(blank(shapesOfTimm(built)), options));
     expect(map!.architecture!.name).toBe(title);
     // Behind the first normalisation; a swish is a product of two.
     expect(map!.layers.slice(2, 4).map(({ op }) => op)).toContain(activation);
@@ -301,7 +302,7 @@ describe('nets of timm', () => {
   });
 
   it('add what goes around a block wherever sizes stay', () => {
-    const adds = (name: string) => recogniseStateDict(blank(shapesOfTimm(NETS[name]!)), options).map!.layers.filter(({ op }) => op === 'Add').length;
+    const adds = (name: string) => atOnce(recogniseStateDict(blank(shapesOfTimm(NETS[name]!)), options)).map!.layers.filter(({ op }) => op === 'Add').length;
     // 14 blocks that stride by one and keep their channels, two of which are the first of a stage.
     expect(adds('mnasnet_small')).toBe(1 + 0 + 1 + 3 + 3 + 2 + 0);
     expect(adds('mnasnet_a1')).toBe(0 + 1 + 2 + 3 + 1 + 2 + 0);

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeArchitecture, listArchitectures } from '../../src/architectures/index.js';
 import { recogniseStateDict } from '../../src/architectures/recognise.js';
+import { atOnce } from './at-once.js';
 import { blank, published } from './blank.js';
 
 const options = { file: 'model.pth', format: 'pytorch', producer: null };
@@ -17,7 +18,7 @@ describe('published nets', () => {
   });
 
   it.each(Object.entries(published))('%s is recognised by its names and shapes', (name, shapes) => {
-    const { map, unknown } = recogniseStateDict(blank(shapes), options);
+    const { map, unknown } = atOnce(recogniseStateDict(blank(shapes), options));
     expect(unknown).toBeUndefined();
     const known = listArchitectures().some(({ nets }) => nets.includes(name));
     if (name.startsWith('vgg')) expect(map!.architecture!.name).toContain(`VGG-${name.slice(3, 5)}`);
@@ -42,7 +43,7 @@ describe('published nets', () => {
   );
 
   it('are told from another size of the same family that the caller names', () => {
-    const told = (arch: string) => recogniseStateDict(blank(published.squeezenet1_1!), { ...options, arch }).map!.warnings;
+    const told = (arch: string) => atOnce(recogniseStateDict(blank(published.squeezenet1_1!), { ...options, arch })).map!.warnings;
     expect(told('squeezenet1_1')).toEqual([]);
     expect(told('squeezenet1_0')).toEqual([{ code: 'other-size', message: expect.stringContaining('those of squeezenet1_1, not of squeezenet1_0') }]);
   });
@@ -50,14 +51,17 @@ describe('published nets', () => {
   it('of their own names are of no other size', () => {
     const known = listArchitectures().flatMap(({ nets }) => nets);
     for (const [arch, shapes] of Object.entries(published).filter(([name]) => known.includes(name))) {
-      expect([arch, recogniseStateDict(blank(shapes), { ...options, arch }).map!.warnings.filter(({ code }) => code === 'other-size')]).toEqual([arch, []]);
+      expect([arch, atOnce(recogniseStateDict(blank(shapes), { ...options, arch })).map!.warnings.filter(({ code }) => code === 'other-size')]).toEqual([
+        arch,
+        [],
+      ]);
     }
   });
 
   it('pool as TensorFlow does where the weights are those that measure FID', () => {
     const fid = Object.entries(published.inception_v3!).filter(([name]) => !name.startsWith('AuxLogits'));
     const shapes = Object.fromEntries(fid.map(([name, shape]) => [name, name.startsWith('fc.') ? [1008, ...shape.slice(1)] : shape]));
-    const { map } = recogniseStateDict(blank(shapes), options);
+    const { map } = atOnce(recogniseStateDict(blank(shapes), options));
     const pools = map!.layers.filter(({ op }) => op === 'AveragePool');
     expect(pools.map(({ attributes }) => attributes.count_include_pad ?? 0)).toEqual(new Array(8).fill(0));
     expect(map!.layers.filter(({ op, attributes }) => op === 'MaxPool' && String(attributes.strides ?? '1,1') === '1,1').length).toBe(1);
@@ -65,7 +69,7 @@ describe('published nets', () => {
   });
 
   it('of which one fits by its weights say which channels a picture has', () => {
-    expect(() => recogniseStateDict(blank(published.resnet18!), { ...options, inputShape: ['N', 1, 32, 32] })).toThrow(/with 3 channels are expected/);
+    expect(() => atOnce(recogniseStateDict(blank(published.resnet18!), { ...options, inputShape: ['N', 1, 32, 32] }))).toThrow(/with 3 channels are expected/);
   });
 
   it.each([
@@ -73,7 +77,7 @@ describe('published nets', () => {
     ['alexnet', 256, '7 x 7 features of an input of this size are averaged, or repeated, to 6 x 6'],
   ])('tell what %s does to a picture of another size', (name, size, told) => {
     const assumedAt = (side: number) =>
-      recogniseStateDict(blank(published[name]!), { ...options, inputShape: ['N', 3, side, side] }).map!.architecture!.assumed.join();
+      atOnce(recogniseStateDict(blank(published[name]!), { ...options, inputShape: ['N', 3, side, side] })).map!.architecture!.assumed.join();
     expect(assumedAt(size)).toContain(told);
     expect(assumedAt(224)).not.toContain('averaged, or repeated');
   });
@@ -85,13 +89,13 @@ describe('published nets', () => {
         [`ema.module.${name}`, shape],
       ]),
     );
-    const { map, unknown } = recogniseStateDict(blank({ ...twice, 'ema.n_averaged': [] }), options);
+    const { map, unknown } = atOnce(recogniseStateDict(blank({ ...twice, 'ema.n_averaged': [] }), options));
     expect(unknown).toBeUndefined();
     expect(map!.layers.flatMap(({ weights }) => Object.values(weights)).every(({ name }) => name.startsWith('model.'))).toBe(true);
     expect(map!.warnings.map(({ message }) => message).join()).toContain('--weights-key ema.module takes that one');
     // Of two nets side by side, none is the usual one.
     const pair = Object.fromEntries(Object.entries(twice).map(([name, shape]) => [name.replace(/^ema\.module/, 'teacher'), shape]));
-    expect(recogniseStateDict(blank(pair), options).unknown).toContain('not of one net alone');
+    expect(atOnce(recogniseStateDict(blank(pair), options)).unknown).toContain('not of one net alone');
   });
 
   it('say what they expect of a picture, and where their classes come from', () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { recogniseStateDict } from '../../src/architectures/recognise.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
+import { atOnce } from './at-once.js';
 import { blank, shapesOf } from './blank.js';
 
 type Shapes = Record<string, readonly number[]>;
@@ -16,11 +17,11 @@ const net = shapesOf('resnet18');
 const body = without(net, 'fc');
 
 function read(shapes: Shapes, assume?: Record<string, string>): LayerMap {
-  const { map, unknown } = recogniseStateDict(blank(shapes), { ...options, ...(assume ? { assume } : {}) });
+  const { map, unknown } = atOnce(recogniseStateDict(blank(shapes), { ...options, ...(assume ? { assume } : {}) }));
   expect(unknown).toBeUndefined();
   return map!;
 }
-const refusal = (shapes: Shapes) => recogniseStateDict(blank(shapes), options).unknown;
+const refusal = (shapes: Shapes) => atOnce(recogniseStateDict(blank(shapes), options)).unknown;
 const outputs = (map: LayerMap) => map.outputs.map(({ name, shape }) => `${name} ${shape[1]}`);
 const told = (map: LayerMap) => map.architecture!.assumed.join('\n');
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { listArchitectures } from '../../src/architectures/index.js';
 import { recogniseStateDict } from '../../src/architectures/recognise.js';
 import type { Layer } from '../../src/model/layer-map.js';
+import { atOnce } from './at-once.js';
 import { blank } from './blank.js';
 
 interface Recorded {
@@ -30,7 +31,7 @@ describe("timm's nets", () => {
   });
 
   it.each(Object.entries(recorded))('%s stride, pad and share channels where timm does', (name, { shapes, convs }) => {
-    const { map, unknown } = recogniseStateDict(blank(shapes), options);
+    const { map, unknown } = atOnce(recogniseStateDict(blank(shapes), options));
     expect(unknown).toBeUndefined();
     if (listed.has(name) && !name.startsWith('vgg')) expect(map!.architecture!.name).toContain(`(${name})`);
     const layers = new Map(map!.layers.map((layer) => [layer.name, layer]));
@@ -63,14 +64,14 @@ describe("timm's nets", () => {
   };
 
   it('ask the patches alone, and not the registers before them, for the answer', () => {
-    const { map } = recogniseStateDict(readingVit({ reg_token: [1, 4, 128] }, 13), options);
+    const { map } = atOnce(recogniseStateDict(readingVit({ reg_token: [1, 4, 128] }, 13), options));
     const asked = map!.layers.filter(({ op, attributes }) => op === 'Slice' && String(attributes.starts) === '4');
     expect(asked.map(({ attributes }) => [attributes.axes, attributes.ends].map(String))).toEqual([['1', '13']]);
   });
 
   it('are refused where positions are rotary, of which weights have no trace', () => {
     const norm = { 'norm_pre.weight': [128], 'norm_pre.bias': [128] };
-    const { map, unknown } = recogniseStateDict(readingVit({ cls_token: [1, 1, 128], ...norm }, 10), options);
+    const { map, unknown } = atOnce(recogniseStateDict(readingVit({ cls_token: [1, 1, 128], ...norm }, 10), options));
     expect(map).toBeNull();
     expect(unknown).toMatch(/rotary/);
   });

@@ -9,9 +9,10 @@ import { convert } from '../../src/convert.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { openModel } from '../../src/readers/open.js';
 import { DIALECT_CASES, openDialect } from '../dialects.js';
+import { atOnce } from './at-once.js';
 import { storedLayers } from './keras-stored.js';
 
-const keras = (name: string): LayerMap => recogniseKeras(storedLayers(name), false, { file: 'model.h5', format: 'keras-h5', producer: null }).map!;
+const keras = (name: string): LayerMap => atOnce(recogniseKeras(storedLayers(name), false, { file: 'model.h5', format: 'keras-h5', producer: null })).map!;
 
 /** Names of weights by their shapes, as torchvision's own class has them. */
 function published(name: string): Record<string, string> {

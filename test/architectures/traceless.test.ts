@@ -5,12 +5,13 @@ import { recogniseStateDict } from '../../src/architectures/recognise.js';
 import { collectAssumption } from '../../src/cli/options.js';
 import { isModelError } from '../../src/errors.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
+import { atOnce } from './at-once.js';
 import { blank, shapesOf } from './blank.js';
 
 const options = { file: 'model.pth', format: 'pytorch', producer: null };
 
 function read(name: string, assume: Record<string, string> = {}): LayerMap {
-  const { map, unknown } = recogniseStateDict(blank(shapesOf(name)), { ...options, assume });
+  const { map, unknown } = atOnce(recogniseStateDict(blank(shapesOf(name)), { ...options, assume }));
   expect(unknown).toBeUndefined();
   return map!;
 }

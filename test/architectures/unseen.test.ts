@@ -4,6 +4,7 @@ import { recogniseStateDict } from '../../src/architectures/recognise.js';
 import { isModelError } from '../../src/errors.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { stateOf } from '../../src/writers/pytorch/module.js';
+import { atOnce } from './at-once.js';
 import { blank, shapesOf } from './blank.js';
 
 type Shapes = Record<string, readonly number[]>;
@@ -21,12 +22,12 @@ const counted = (name: string): Shapes => ({ [`${name}.num_batches_tracked`]: []
 const merged = (...list: readonly Shapes[]): Shapes => Object.assign({}, ...list);
 
 function read(shapes: Shapes, assume: Assume = {}): LayerMap {
-  const { map, unknown } = recogniseStateDict(blank(shapes), { ...options, assume });
+  const { map, unknown } = atOnce(recogniseStateDict(blank(shapes), { ...options, assume }));
   expect(unknown).toBeUndefined();
   return map!;
 }
 
-const refusal = (shapes: Shapes) => recogniseStateDict(blank(shapes), options).unknown;
+const refusal = (shapes: Shapes) => atOnce(recogniseStateDict(blank(shapes), options)).unknown;
 const ops = (map: LayerMap) => map.layers.map(({ op }) => op);
 const told = (map: LayerMap) => map.architecture!.assumed.join('\n');
 const isUsage = expect.toSatisfy((error) => isModelError(error, 'usage'));

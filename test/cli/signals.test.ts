@@ -1,7 +1,7 @@
 /** A command that is ended leaves nothing behind, and says by its exit code what ended it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -39,4 +39,38 @@ describe.skipIf(process.platform === 'win32')('a command that is ended', () => {
       rmSync(folder, { recursive: true, force: true });
     }
   });
+});
+
+/** Whether a process has a file open; its files come and go while they are looked at. */
+function hasOpen(pid: number, name: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  const isIt = (fd: string): boolean => {
+    try {
+      return readlinkSync(join(folder, fd)).endsWith(name);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync(folder).some(isIt);
+}
+
+// Only Linux tells when another process has opened a file.
+it.skipIf(process.platform !== 'linux')('a command that finds out which net weights are of is ended all the same', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weighbridge-signal-'));
+  try {
+    const header = encodeSafetensorsHeader([{ name: 'alpha.beta.weight', dtype: 'float32', shape: [1], byteLength: 4 }], {});
+    writeFileSync(join(folder, 'strange.safetensors'), Buffer.concat([header, new Uint8Array(4)]));
+    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), 'convert', 'strange.safetensors', '-o', 'out.onnx', '--no-verify'], {
+      cwd: folder,
+      stdio: 'ignore',
+    });
+    const ended = once(child, 'exit');
+    while (child.exitCode === null && !hasOpen(child.pid!, 'strange.safetensors')) await wait(5);
+    // All of it is read by now; every family is then built once, to see which the weights are like.
+    await wait(250);
+    child.kill('SIGINT');
+    expect((await ended)[0]).toBe(130);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

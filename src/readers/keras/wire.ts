@@ -2,6 +2,7 @@
 import { isUnnamed } from '../../architectures/keras-order.js';
 import { recogniseKeras, recogniseUnnamedKeras } from '../../architectures/recognise.js';
 import type { OrderedLayer } from '../../architectures/store.js';
+import { inTurns } from '../../bytes/breath.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -31,10 +32,10 @@ function ownLayers({ layer, tensors }: LayerWeights): OrderedLayer[] {
  * @param theano whether kernels are turned by 180 degrees
  * @throws ModelError 'unsupported' when the names and shapes are of no known net: the wiring is not in the file
  */
-export function wireKerasWeights(saved: readonly LayerWeights[], theano: boolean, context: WiringContext): LayerMap {
+export async function wireKerasWeights(saved: readonly LayerWeights[], theano: boolean, context: WiringContext): Promise<LayerMap> {
   const layers = saved.filter(({ layer }) => !RANDOM_STATE.test(layer)).flatMap(ownLayers);
   const options = recogniseOptions(context);
-  const recognition = isUnnamed(layers) ? recogniseUnnamedKeras(layers, options) : recogniseKeras(layers, theano, options);
+  const recognition = await inTurns(isUnnamed(layers) ? recogniseUnnamedKeras(layers, options) : recogniseKeras(layers, theano, options));
   if (recognition.map) return recognition.map;
   const names = layers.filter(({ tensors }) => tensors.length > 0).map(({ name }) => name);
   throw new ModelError(

@@ -106,6 +106,7 @@ function describeCoverage({ reached, of, added, unseen }: CoverageReport, verbos
 
 /** The worst ones, those that failed first; where each one is exact, a line says so. */
 function printLayers(say: (text: string) => void, report: Report, layers: readonly LayerReport[]): void {
+  if (layers.length === 0) return say('\nlayers   none could be lined up: the two files show none of them under names by which they are known');
   const failed = layers.filter(({ passed }) => !passed);
   const allowed = layersAllowed(layers);
   const where = failed[0] ? `${failed.length} further than ${allowed} of scale, the first is "${failed[0].layer}"` : `all within ${allowed} of scale`;

@@ -123,6 +123,9 @@ export function layers(report: Report): Markup | null {
   if (found === null) {
     return html`<section><h2>Layers</h2><p class="note">Layers were not compared one by one; <code>--layers</code> does so, and shows where differences grow.</p></section>`;
   }
+  if (found.length === 0) {
+    return html`<section><h2>Layers</h2><p class="note">None could be lined up: the two files show none of them under names by which they are known.</p></section>`;
+  }
   const failed = found.filter(({ passed }) => !passed).length;
   const sentence =
     failed === 0
@@ -133,7 +136,7 @@ export function layers(report: Report): Markup | null {
 <section>
   <h2>Layers</h2>
   <p>Compared with ${layerWitnesses(report)}. ${sentence} ${firstDifference?.layer !== undefined && failed > 0 ? html`The first, in running order: <code>${firstDifference.layer}</code>.` : null}</p>
-  ${found.length > 0 ? errorPlot(found, Math.max(...found.map(({ allowed }) => allowed))) : null}
+  ${errorPlot(found, Math.max(...found.map(({ allowed }) => allowed)))}
   ${worst.length > 0 ? html`<h3>Worst</h3>${layerTable(worst)}` : null}
   ${found.length > worst.length ? html`<details><summary>all layers in running order</summary>${layerTable(found)}</details>` : null}
 </section>`;

@@ -23,9 +23,11 @@ export async function openReread(files: FileSet, format: string, layers: readonl
 export function rereadModel(map: LayerMap, format: string, layers: readonly Layer[]): WrittenModel {
   const names = new Map(layers.map((layer) => [layer, nameIn(format, layer.name)]));
   const taken = new Set(names.values());
+  /** What our reader calls a layer of the source it calls so in the file as well, where another program wrote that. */
+  const sameNames = new Map(layers.map(({ name }) => [name, nameIn(format, name)]));
   const owned = new Map<string, Layer[]>();
   for (const layer of map.layers) {
-    const owner = ownerOf(layer.name, taken);
+    const owner = sameNames.get(layer.name) ?? ownerOf(layer.name, taken);
     const group = owned.get(owner);
     if (group) group.push(layer);
     else owned.set(owner, [layer]);
@@ -74,10 +76,27 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
       const name = names.get(layer);
       const shown = shows.get(layer);
       // A runtime shows what a layer of the format makes, whose last one it must be.
-      return shown && name !== undefined && layerGroup(map, name).at(-1) === shown ? name : shown?.name;
+      const isLast = (of: string) => layerGroup(map, of).at(-1) === shown;
+      if (!shown || (name !== undefined && isLast(name))) return shown && name;
+      if (format === 'caffe') return shown.name;
+      const whole = wholeOf(shown, map);
+      if (whole !== undefined && isLast(whole)) return whole;
+      return isFollowed(shown, map) ? undefined : shown.name;
     },
     ownValueOf: (layer) => shows.get(layer)?.name,
   };
+}
+
+/** The layer of the format that a layer of its map is a part of, as the activation of a dense layer is: our reader calls it 'fc1/Relu'. */
+function wholeOf({ name, op }: Layer, { layers }: LayerMap): string | undefined {
+  if (!name.endsWith(`/${op}`)) return undefined;
+  const whole = name.slice(0, -op.length - 1);
+  return layers.some((layer) => layer.name === whole) ? whole : undefined;
+}
+
+/** Whether the format's layer goes on behind it. */
+function isFollowed({ name }: Layer, map: LayerMap): boolean {
+  return map.layers.some((layer) => wholeOf(layer, map) === name);
 }
 
 const CHANNELS_FIRST: ReadonlySet<string> = new Set(['caffe', 'onnx', 'pytorch']);

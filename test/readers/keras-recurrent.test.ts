@@ -1,6 +1,7 @@
 /** Recurrent layers beyond the plain ones: states to begin with, cells and stacks of them, CuDNN's, pictures, both directions. */
 import { describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { openModel } from '../../src/readers/open.js';
 import { type Cell, cellWeights, named, range, type Steps, sigmoid, sum, type Walk, w, walkGru, walkLstm, walkSimple } from '../keras-cells.js';
 import { functional, kerasArchive, type LayerSpec, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { arrayOf, at, conversionError, difference, predictFile, predictSequence, random } from '../keras-run.js';
@@ -355,4 +356,15 @@ describe('SpectralNormalization', () => {
     const tree = { 'layers/spectral_normalization/layer': [kernel, bias], 'layers/spectral_normalization': [u] };
     expectClose([...(await predictFile('model.keras', await kerasArchive(model, tree), [x])).results.values()][0], expected);
   });
+});
+
+test.each([
+  [1, 1],
+  [2, 0],
+])('of %d steps from nothing: %d notices that a recurrent kernel is without effect', async (count, notices) => {
+  const input = { class_name: 'InputLayer', name: 'x', config: { batch_input_shape: [null, count, FEATURES] } };
+  const layer = { class_name: 'LSTM', name: 'lstm', config: gated, inbound: [[['x', 0, 0, {}]]] };
+  const file = await legacyH5(functional([input, layer], [['x', 0, 0]], [['lstm', 0, 0]]), { lstm: named(lstm) });
+  const { warnings } = await (await openModel(memoryFileSet({ 'model.h5': file }, 'model.h5'))).map();
+  expect(warnings.filter(({ code }) => code === 'without-effect')).toHaveLength(notices);
 });

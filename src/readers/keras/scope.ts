@@ -104,7 +104,11 @@ export class Scope {
 
   /** Tells what the file does not say, and what was taken for it. */
   assume(message: string): void {
-    this.builder.notices.push({ code: 'assumed', message, layer: this.layer.path });
+    this.tell('assumed', message);
+  }
+
+  tell(code: string, message: string): void {
+    this.builder.notices.push({ code, message, layer: this.layer.path });
   }
 
   unsupported(problem: string): ModelError {

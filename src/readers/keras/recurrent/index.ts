@@ -92,6 +92,8 @@ function run(read: Recurrent, input: Value, initial: readonly Value[], scope: Sc
     throw scope.malformed(`the layer is called with ${initial.length} states to begin with, but it has ${cell.states}`);
   const steps = knownSize(value, 1, 'a recurrent layer', scope);
   if (steps > MAX_STEPS) throw scope.unsupported(`a recurrent layer over ${steps} steps, more than the ${MAX_STEPS} that are written out,`);
+  if (steps === 1 && initial.length === 0)
+    scope.tell('without-effect', 'it takes one step, before which nothing was: its recurrent kernel meets zeros alone, and is left out');
   const running = cell.begin(knownSize(value, 2, 'a recurrent layer', scope), scope);
   const takenIn = inputsOf(running, value, scope);
   const order = Array.from({ length: steps }, (_, i) => (read.backwards ? steps - 1 - i : i));

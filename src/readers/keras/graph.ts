@@ -4,6 +4,7 @@
  * Two passes. The first reads every layer's configuration and collects all obstacles; the second makes the layers in running
  * order, once per call, models within models included.
  */
+import type { Turns } from '../../bytes/breath.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { type DType, isDType } from '../../model/dtype.js';
 import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js';
@@ -46,10 +47,10 @@ export interface Graph {
  * @param assign gives the weights of each layer that has any, in Keras's order; asked once all layers are known to be translatable
  * @throws ModelError 'unsupported' listing everything that has no translation; 'malformed' where configuration and weights disagree
  */
-export function buildGraph(model: KerasModel, assign: () => Weights, options: GraphOptions): Graph {
+export function* buildGraph(model: KerasModel, assign: () => Weights, options: GraphOptions): Turns<Graph> {
   const obstacles: ModelError[] = [];
   const plan: Plan = { builds: new Map(), calls: new Map(), formats: new Map(), arithmetic: new Map(), overruled: new Set() };
-  planModel(model, plan, options, obstacles);
+  yield* planModel(model, plan, options, obstacles);
   if (obstacles.length > 0) throwAll(obstacles, `${options.file}: this Keras model cannot be translated faithfully:`);
   const builder = new GraphBuilder(options.file);
   const ports: Port[] = [];
@@ -59,7 +60,7 @@ export function buildGraph(model: KerasModel, assign: () => Weights, options: Gr
     ports.push({ ...port, name: model.inputs[i]!.key === undefined ? port.name : fed.names[i]! });
     return value;
   });
-  const made = new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
+  const made = yield* new ModelBuilder(plan, assign(), builder, options).build(model, values, '');
   const named = portNames(model.outputs, 'makes several outputs');
   const outputs = made.map((value, i) => makeOutput(named.names[i]!, value, ports, plan, builder));
   const warnings = [
@@ -106,15 +107,16 @@ interface Plan {
   readonly overruled: Set<string>;
 }
 
-function planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacles: ModelError[]): void {
+function* planModel(model: KerasModel, plan: Plan, options: GraphOptions, obstacles: ModelError[]): Turns<void> {
   const { file } = options;
   for (const key of model.unknown)
     obstacles.push(new ModelError('unsupported', `the configuration of the model "${model.name}" has "${key}", which is not known`, { file }));
   for (const layer of model.layers) {
+    yield;
     if (layer.model) {
       for (const key of layer.unknown)
         obstacles.push(new ModelError('unsupported', `beside the model stands "${key}", which is not known`, { file, layer: layer.path }));
-      planModel(layer.model, plan, options, obstacles);
+      yield* planModel(layer.model, plan, options, obstacles);
       continue;
     }
     const view = new ConfigView(layer, options.dialect, file, obstacles);
@@ -232,7 +234,7 @@ class ModelBuilder {
   ) {}
 
   /** Makes the layers of one use of a model and gives the values of its outputs. */
-  build(model: KerasModel, inputs: readonly Value[], prefix: string): readonly Value[] {
+  *build(model: KerasModel, inputs: readonly Value[], prefix: string): Turns<readonly Value[]> {
     const { file } = this.options;
     const key = (layer: string, call: number) => `${call} ${layer}`;
     const made = new Map(model.inputs.map((ref, i) => [key(ref.layer, ref.call), [inputs[i]!] as readonly Value[]]));
@@ -242,6 +244,7 @@ class ModelBuilder {
       throw new ModelError('malformed', `output ${ref.tensor} of the layer is read, but it does not make so many`, { file, layer: prefix + ref.layer });
     };
     for (const call of model.calls) {
+      yield;
       const { layer } = call;
       this.#calls += Math.max(1, call.inputs.length);
       if (this.#calls > MAX_CALLS) throw new ModelError('unsafe', `the model calls layers more than ${MAX_CALLS} times`, { file });
@@ -255,17 +258,19 @@ class ModelBuilder {
       const plain = plainInputs(call, LAYER_CLASSES.get(layer.className)?.also).map((input) => inputs[input]!);
       // Layers and models take what they are given to their own dtype.
       const values = operation ? inputs : masked(plain, call.named[MASK], inputs).map((value) => (value.half ? { ...value, half: undefined } : value));
-      const outputs = layer.model ? this.#inner(layer, layer.model, values, name) : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
+      const outputs = layer.model
+        ? yield* this.#inner(layer, layer.model, values, name)
+        : this.#call(layer, operation ?? this.plan.builds.get(layer)!, values, name);
       made.set(key(layer.name, call.index), outputs);
     }
     return model.outputs.map(read);
   }
 
-  #inner(layer: KerasLayer, model: KerasModel, values: readonly Value[], name: string): readonly Value[] {
-    if (!layer.perStep) return this.build(model, values, `${name}/`);
+  *#inner(layer: KerasLayer, model: KerasModel, values: readonly Value[], name: string): Turns<readonly Value[]> {
+    if (!layer.perStep) return yield* this.build(model, values, `${name}/`);
     const scope = new Scope(this.builder, layer, name, this.options.dialect, []);
     try {
-      return [eachStep(values[0]!, scope, (step) => this.build(model, [step], `${name}/`)[0]!)];
+      return [yield* eachStep(values[0]!, scope, (step) => this.build(model, [step], `${name}/`))];
     } catch (error) {
       throw error instanceof ModelError ? error.at({ file: this.options.file, layer: layer.path }) : error;
     }

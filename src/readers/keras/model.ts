@@ -4,6 +4,7 @@
  */
 
 import { nameVgg } from '../../architectures/vgg-names.js';
+import { inTurns } from '../../bytes/breath.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { sliceSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
@@ -152,7 +153,8 @@ function describeModel(saved: Saved, config: ConfigText | null, stored: Origin, 
       if (config === null) return (await import('./wire.js')).wireKerasWeights(saved.layers, dialect.theano, { file, format, producer, options });
       const parsed = parseModelConfig(config.text, config.name ?? file);
       const model = withoutIdleMasks(isKeras3(dialect) && format === 'keras-h5' ? withOperations(parsed) : parsed);
-      const graph = buildGraph(model, () => saved.assign(model), { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape });
+      const how = { file, dialect, inputShape: options.inputShape, recordedShape: options.recordedShape };
+      const graph = await inTurns(buildGraph(model, () => saved.assign(model), how));
       return nameVgg({ name: model.name, format, producer, architecture: null, ...graph });
     },
   };

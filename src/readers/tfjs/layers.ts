@@ -1,6 +1,7 @@
 /** The layer map of a TensorFlow.js layers model: its topology is a Keras configuration, read as Keras's own is. */
 
 import { nameVgg } from '../../architectures/vgg-names.js';
+import { inTurns } from '../../bytes/breath.js';
 import { ModelError } from '../../errors.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -23,11 +24,11 @@ export interface LayersContext {
 }
 
 /** @throws ModelError 'unsupported' listing every layer without a translation, 'malformed' where weights do not fit */
-export function buildLayersMap(topology: Json, weights: readonly Tensor[], { file, producer, options }: LayersContext): LayerMap {
+export async function buildLayersMap(topology: Json, weights: readonly Tensor[], { file, producer, options }: LayersContext): Promise<LayerMap> {
   const model = parseModelConfig(JSON.stringify(topology.model_config ?? topology), file);
   const version = /^(\d+)\.(\d+)/.exec(typeof topology.keras_version === 'string' ? topology.keras_version : '');
   const dialect = { version: version ? ([Number(version[1]), Number(version[2])] as const) : null, theano: false };
-  const graph = buildGraph(model, () => assignByName(model, weights, file), { file, dialect, inputShape: options.inputShape });
+  const graph = await inTurns(buildGraph(model, () => assignByName(model, weights, file), { file, dialect, inputShape: options.inputShape }));
   return nameVgg({ name: model.name, format: 'tfjs', producer, architecture: null, ...graph });
 }
 

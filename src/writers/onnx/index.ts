@@ -1,5 +1,6 @@
 /** Writes ONNX: one ModelProto, its weights inline or in a file beside it. */
 
+import { inTurns } from '../../bytes/breath.js';
 import type { ByteSink } from '../../bytes/byte-sink.js';
 import { type Span, writePieces } from '../../containers/protobuf-writer.js';
 import { ModelError } from '../../errors.js';
@@ -58,7 +59,7 @@ export const onnx: Writer = {
     if (source) return writePatch(await planPatch(source, options), map, sink, name, options);
     const opset = chooseOpset(map, options);
     const own = inOlderForms(map, opset, options.float16Compute === true);
-    const { graph, narrowed, warnings } = planGraph(own, options, opset, await measureScales(own, options));
+    const { graph, narrowed, warnings } = await inTurns(planGraph(own, options, opset, await measureScales(own, options)));
     const spans = graph.initializers.map(({ name: stored, tensor, isPacked }) => ({ name: stored, bytes: tensorSpan(tensor, isPacked) }));
     const total = spans.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
     const file = await sink.create(name);

@@ -1,4 +1,5 @@
 /** Lays a layer map out as an ONNX graph: names, ports, nodes, weights and the casts between dtypes. */
+import type { Turns } from '../../bytes/breath.js';
 import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { type CastTally, castTensor, newCastTally } from '../../model/cast.js';
@@ -44,12 +45,15 @@ const ORIGIN: Origin = { file: 'weighbridge' };
  * @param measured scales of all weights that are to be int8
  * @throws ModelError 'malformed' where a layer's weights do not fit what flows into it
  */
-export function planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Plan {
+export function* planGraph(map: LayerMap, options: WriteOptions, opset: number, measured: MeasuredScales): Turns<Plan> {
   const decoded = new Set(map.layers.flatMap(({ op, outputs }) => (op === 'DequantizeLinear' ? outputs : [])));
   const builder = new GraphBuilder(options, opset, inferMap(map), measured, keptApart(map), decoded, guardsOf(map.layers));
   builder.namePorts(map);
   for (const port of map.inputs) builder.addInput(port);
-  for (const layer of map.layers) builder.addLayer(layer);
+  for (const layer of map.layers) {
+    yield;
+    builder.addLayer(layer);
+  }
   for (const port of map.outputs) builder.addOutput(port);
   return builder.finish(map.name || 'model', sourceModel(map)?.opsets ?? new Map());
 }

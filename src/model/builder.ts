@@ -19,6 +19,9 @@ import { inferLayer, type LayerDraft, makeLayer, type Operator, operatorOf, slot
 import { isListSlot } from './ops/operator.js';
 import type { Origin, Tensor } from './tensor.js';
 
+/** Dialects know no bytes, and take it from here. */
+export type { Turns } from '../bytes/breath.js';
+
 export interface Value extends ValueType {
   /** In the layer map. */
   readonly name: string;

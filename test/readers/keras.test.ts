@@ -1,10 +1,12 @@
 /** Keras files of other people: every tensor, and the recorded predictions through the converted file. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
 import { nodeFileSet } from '../../src/node/index.js';
 import { openModel } from '../../src/readers/open.js';
 import { corpusCases, corpusTitle, describe as describeTensor, hasCorpus, listedTensors, recordedTensors } from '../corpus.js';
+import { kerasArchive, type LayerSpec, sequential } from '../keras-files.js';
 import { convertInMemory, corpusExcess } from '../run-onnx.js';
 
 const cases = corpusCases(({ format }) => format === 'keras-h5' || format === 'keras-v3');
@@ -49,4 +51,14 @@ describe.skipIf(!hasCorpus)(`real Keras files${corpusTitle}`, () => {
       expect((await corpusExcess(entry, (outcome as { bytes: Uint8Array }).bytes)).excess).toBeLessThanOrEqual(0);
     },
   );
+});
+
+it('interruptions are let in between the layers of a configuration', async () => {
+  const layers = new Array<LayerSpec>(8000).fill(['ReLU']);
+  const model = await openModel(memoryFileSet({ 'm.keras': await kerasArchive(sequential([null, 4], layers)) }, 'm.keras'));
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  await model.map();
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(2);
 });

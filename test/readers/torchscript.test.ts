@@ -295,3 +295,13 @@ describe('programs', () => {
     expect(message.length).toBeLessThan(1000);
   });
 });
+
+it('interruptions are let in between the statements of a program', async () => {
+  const lines = Array.from({ length: 5000 }, (_, i) => `x${i} = torch.relu(${i === 0 ? 'x' : `x${i - 1}`})`);
+  const model = await openModel(netOf([...lines, 'return x4999']), { inputShape: [1, 4] });
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  await model.map();
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(2);
+});

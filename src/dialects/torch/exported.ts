@@ -5,7 +5,7 @@
  */
 import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { isModelError, ModelError } from '../../errors.js';
-import type { Value } from '../../model/builder.js';
+import type { Turns, Value } from '../../model/builder.js';
 import type { DType } from '../../model/dtype.js';
 import type { Dim, LayerMap } from '../../model/layer-map.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -58,10 +58,10 @@ const CHECKS =
   /^aten::(_assert_async|_assert_scalar|_functional_assert_async|_functional_assert_scalar|_assert_tensor_metadata|_linalg_check_errors|_print|sym_constrain_range|sym_constrain_range_for_size)$/;
 
 /** @throws ModelError 'unsupported' listing every obstacle, 'malformed' where the document contradicts itself */
-export function buildExportedMap(program: ExportedProgram, options: ProgramOptions): LayerMap {
+export function* buildExportedMap(program: ExportedProgram, options: ProgramOptions): Turns<LayerMap> {
   const { file } = options;
   try {
-    return new Translation(program, options).run();
+    return yield* new Translation(program, options).run();
   } catch (error) {
     throw isModelError(error) ? error.at({ file }) : error;
   }
@@ -90,10 +90,13 @@ class Translation {
     this.#shop = newWorkshop(options.file, options.inference, Number.POSITIVE_INFINITY);
   }
 
-  run(): LayerMap {
+  *run(): Turns<LayerMap> {
     for (const spec of inputSpecs(this.#signature, this.#graph)) this.#input(spec);
     if (this.#inputs.length === 0) throw new ModelError('unsupported', 'nothing flows into the program');
-    for (const [i, node] of list(this.#graph, 'nodes').entries()) this.#node(object(node), i);
+    for (const [i, node] of list(this.#graph, 'nodes').entries()) {
+      yield;
+      this.#node(object(node), i);
+    }
     // A program that was not taken apart changes its buffers in place.
     for (const [name, { item, value }] of this.#buffers) if (item.unread !== value) this.#changes(`the buffer ${name}`);
     const outputs = this.#outputs();

@@ -8,6 +8,7 @@
 import { PickleObject } from '../../containers/pickle/index.js';
 import type { ClassCode, CodeFile, Expression, FunctionCode, Statement } from '../../containers/torchscript/syntax.js';
 import { ModelError } from '../../errors.js';
+import type { Turns } from '../../model/builder.js';
 import type { Tensor } from '../../model/tensor.js';
 import { isBehindObstacle, type Workshop } from './call.js';
 import { Callable, type Item, knownScalar, List, numberOf, ObjectItem, Opaque, Real, TensorItem, Tuple, typeName, Unknown } from './items.js';
@@ -63,13 +64,14 @@ export class Interpreter {
   ) {}
 
   /**
-   * What the program's method gives for its arguments; null where it cannot be followed to its end, which the obstacles tell.
+   * What the program's method gives for its arguments; null where it cannot be followed to its end, which the obstacles tell. A turn is a
+   * statement of the method itself: those of what it calls are followed at once, as they are in the middle of its expressions.
    *
    * @throws ModelError 'unsafe' for programs that take more work than any net's
    */
-  run(self: ObjectItem, method: FunctionCode, file: string, args: readonly Item[]): Item | null {
+  *run(self: ObjectItem, method: FunctionCode, file: string, args: readonly Item[]): Turns<Item | null> {
     try {
-      return this.#invoke(method, file, [self, ...args], new Map(), self);
+      return yield* this.#followed(method, file, [self, ...args], new Map(), self);
     } catch (error) {
       if (!(error instanceof Stopped)) throw error;
       this.obstacles.add(error.error, this.#where, this.shop.path);
@@ -87,6 +89,14 @@ export class Interpreter {
   }
 
   #invoke(code: FunctionCode, file: string, args: readonly Item[], named: ReadonlyMap<string, Item>, self: ObjectItem | null): Item {
+    const turns = this.#followed(code, file, args, named, self);
+    for (;;) {
+      const turn = turns.next();
+      if (turn.done) return turn.value;
+    }
+  }
+
+  *#followed(code: FunctionCode, file: string, args: readonly Item[], named: ReadonlyMap<string, Item>, self: ObjectItem | null): Turns<Item> {
     if (++this.#calls > MAX_CALLS) throw new ModelError('unsafe', `${file}: its functions call each other more than ${MAX_CALLS} deep`);
     const { shop } = this;
     const [path, isLeaf, where] = [shop.path, shop.isLeaf, this.#where];
@@ -102,7 +112,7 @@ export class Interpreter {
       else if (usual) frame.names.set(name, this.#eval(usual, frame));
       else throw this.#stop(`${code.name} lacks its argument ${name}`, 'malformed');
     }
-    const returned = this.#block(code.body, frame);
+    const returned = yield* this.#block(code.body, frame);
     shop.path = path;
     shop.isLeaf = isLeaf;
     this.#where = where;
@@ -130,12 +140,13 @@ export class Interpreter {
   }
 
   /** What a block returns; null where it ends without. */
-  #block(statements: readonly Statement[], frame: Frame): { readonly value: Item } | null {
+  *#block(statements: readonly Statement[], frame: Frame): Turns<{ readonly value: Item } | null> {
     if (++this.#depth > MAX_DEPTH) throw new ModelError('unsafe', `the program is nested deeper than ${MAX_DEPTH} (${this.#where})`);
     for (const statement of statements) {
+      yield;
       this.#step();
       this.#where = `${frame.file}, line ${statement.line}`;
-      const returned = this.#statement(statement, frame);
+      const returned = yield* this.#statement(statement, frame);
       if (returned) {
         this.#depth--;
         return returned;
@@ -145,7 +156,7 @@ export class Interpreter {
     return null;
   }
 
-  #statement(statement: Statement, frame: Frame): { readonly value: Item } | null {
+  *#statement(statement: Statement, frame: Frame): Turns<{ readonly value: Item } | null> {
     switch (statement.kind) {
       case 'assign':
         this.#assign(statement.targets, statement.unpacks, this.#eval(statement.value, frame), frame);
@@ -154,13 +165,13 @@ export class Interpreter {
         this.#eval(statement.value, frame);
         return null;
       case 'if':
-        return this.#block(this.#condition(statement.condition, frame) ? statement.then : statement.otherwise, frame);
+        return yield* this.#block(this.#condition(statement.condition, frame) ? statement.then : statement.otherwise, frame);
       case 'for':
-        return this.#for(statement, frame);
+        return yield* this.#for(statement, frame);
       case 'while':
         while (this.#condition(statement.condition, frame)) {
           this.#step();
-          const returned = this.#block(statement.body, frame);
+          const returned = yield* this.#block(statement.body, frame);
           if (returned) return returned;
         }
         return null;
@@ -178,12 +189,12 @@ export class Interpreter {
     return numberOf(scalar) !== 0;
   }
 
-  #for({ target, over, body }: Extract<Statement, { kind: 'for' }>, frame: Frame): { readonly value: Item } | null {
+  *#for({ target, over, body }: Extract<Statement, { kind: 'for' }>, frame: Frame): Turns<{ readonly value: Item } | null> {
     const items = this.#iterated(over, frame);
     for (let i = 0; i < items.length; i++) {
       this.#step();
       this.#assign([target], false, items.at(i), frame);
-      const returned = this.#block(body, frame);
+      const returned = yield* this.#block(body, frame);
       if (returned) return returned;
     }
     return null;

@@ -2,7 +2,7 @@
 import { PickleObject } from '../../containers/pickle/index.js';
 import type { Expression, Parameter } from '../../containers/torchscript/syntax.js';
 import { ModelError, throwAll } from '../../errors.js';
-import type { Value } from '../../model/builder.js';
+import type { Turns, Value } from '../../model/builder.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { inputLayout } from '../../model/ports.js';
 import { listed } from '../../words.js';
@@ -22,7 +22,7 @@ export interface ProgramOptions {
 }
 
 /** @throws ModelError 'unsupported' listing every obstacle, 'unsafe' for a program that takes more work than any net's */
-export function buildTorchMap(program: Program, root: unknown, options: ProgramOptions): LayerMap {
+export function* buildTorchMap(program: Program, root: unknown, options: ProgramOptions): Turns<LayerMap> {
   const { file } = options;
   if (!(root instanceof PickleObject)) throw new ModelError('malformed', 'the file holds no module', { file });
   const shop = newWorkshop(file, options.inference, program.version);
@@ -34,7 +34,7 @@ export function buildTorchMap(program: Program, root: unknown, options: ProgramO
     const forward = code.methods.get('forward');
     if (!forward) throw new ModelError('unsupported', `its class ${code.name} has no method "forward"`);
     const { inputs, args, warnings } = takeInputs(forward.parameters.slice(1), shop, options);
-    const returned = interpreter.run(self, forward, codeFile, args);
+    const returned = yield* interpreter.run(self, forward, codeFile, args);
     failWith(obstacles, shop);
     return { ...finish(shop, inputs, outputsOf(returned ?? null, shop, obstacles), options), warnings: [...warnings, ...trainingNotices(shop)] };
   } catch (error) {

@@ -4,6 +4,7 @@
  * Three layouts: `serialized_exported_program.json` beside dictionaries of `torch.save` (torch 2.1 to 2.7), `models/*.json` with such
  * dictionaries in `data/` (2.8), and with every weight as a member of its own (2.9 on).
  */
+import { inTurns } from '../../bytes/breath.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { checkJson, isObject, type JsonObject } from '../../containers/json.js';
 import { openZip, type ZipArchive } from '../../containers/zip.js';
@@ -53,9 +54,11 @@ export async function readExported(source: ByteSource, name: string, options: Re
       const { withKnown } = await import('../../model/numbers.js');
       const known = new Map<string, Tensor>();
       for (const [name, tensor] of weights) known.set(name, isLookedAt(tensor) ? await withKnown(tensor) : tensor);
-      return buildExportedMap(
-        { document, tensor: (name) => known.get(name) },
-        { file, producer: `PyTorch${version}`, inputShape: options.inputShape, inference: options.inference === true },
+      return inTurns(
+        buildExportedMap(
+          { document, tensor: (name) => known.get(name) },
+          { file, producer: `PyTorch${version}`, inputShape: options.inputShape, inference: options.inference === true },
+        ),
       );
     },
   };

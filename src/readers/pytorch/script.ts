@@ -3,6 +3,7 @@
  *
  * @see https://github.com/pytorch/pytorch/blob/main/torch/csrc/jit/docs/serialization.md
  */
+import { inTurns } from '../../bytes/breath.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { type ParseBudget, parseCode } from '../../containers/torchscript/parser.js';
 import type { CodeFile } from '../../containers/torchscript/syntax.js';
@@ -46,13 +47,14 @@ export async function scriptMap(script: Script, { file, options, root, tensors }
   const known = new Map<unknown, Tensor>();
   for (const [view, tensor] of tensors) known.set(view, isLookedAt(tensor) ? await withKnown(tensor) : tensor);
   const program: Program = { code, version: script.version, constants: script.constants, tensor: (value) => known.get(value) };
-  return buildTorchMap(program, root, {
+  const turns = buildTorchMap(program, root, {
     file,
     producer: 'PyTorch (TorchScript)',
     inputShape: options.inputShape ?? options.recordedShape,
     inference: options.inference === true,
     assume: options.assume,
   });
+  return inTurns(turns);
 }
 
 async function readCode({ code, open }: Script, file: string): Promise<Program['code']> {

@@ -54,8 +54,10 @@ describe.skipIf(!hasCorpus)(`real Keras files${corpusTitle}`, () => {
 });
 
 it('interruptions are let in between the layers of a configuration', async () => {
-  const layers = new Array<LayerSpec>(8000).fill(['ReLU']);
+  const layers = new Array<LayerSpec>(2000).fill(['ReLU']);
   const model = await openModel(memoryFileSet({ 'm.keras': await kerasArchive(sequential([null, 4], layers)) }, 'm.keras'));
+  // Modules are loaded with the first.
+  await model.map();
   let turns = 0;
   const timer = setInterval(() => turns++, 1);
   await model.map();

@@ -297,8 +297,10 @@ describe('programs', () => {
 });
 
 it('interruptions are let in between the statements of a program', async () => {
-  const lines = Array.from({ length: 5000 }, (_, i) => `x${i} = torch.relu(${i === 0 ? 'x' : `x${i - 1}`})`);
-  const model = await openModel(netOf([...lines, 'return x4999']), { inputShape: [1, 4] });
+  const lines = Array.from({ length: 2000 }, (_, i) => `x${i} = torch.relu(${i === 0 ? 'x' : `x${i - 1}`})`);
+  const model = await openModel(netOf([...lines, 'return x1999']), { inputShape: [1, 4] });
+  // Modules are loaded with the first.
+  await model.map();
   let turns = 0;
   const timer = setInterval(() => turns++, 1);
   await model.map();

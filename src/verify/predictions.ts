@@ -70,7 +70,7 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   const drawing = [...new Set([...subject.training, ...(written?.training ?? [])])].filter((layer) => layer.includes(DRAWS));
   if (drawing.length > 0) notes.push(`${listed(drawing, 3)}: what agrees, agrees by a seed that both runs had`);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
-  const isLineage = written?.isOurs === true && weights?.judged !== false;
+  const isLineage = written?.isOurs === true && !written.isOrigin && weights?.judged !== false;
   const told = ran.interface.filter(({ judged }) => !judged);
   notes.push(...told.map(({ message }) => message), ...ran.trials.filter(({ passed }) => passed === null).map(({ message }) => message));
   const loss = narrowing && (await judge(subject, ran, compared, options, { weights, isCorrect: correctness?.report.passed === true }));

@@ -41,6 +41,8 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
     format,
     // A file that has all of the map's names was made from it, whoever made it.
     isOurs: layers.every((layer) => Object.keys(layer.weights).length === 0 || owned.has(names.get(layer)!)),
+    // Names that our reader gives to parts of layers are never written.
+    isOrigin: map.layers.some(({ name }) => (sameNames.get(name) ?? name) !== name),
     // TensorFlow.js numbers the names of what it loads, so that the file's own come first.
     layoutOf: ({ name, layout }, shown) => layouts.get(nameIn(format, name)) ?? layouts.get(shown.name) ?? layout,
     weight(layer, role) {
@@ -95,8 +97,8 @@ function wholeOf({ name, op }: Layer, { layers }: LayerMap): string | undefined 
 }
 
 /** Whether the format's layer goes on behind it. */
-function isFollowed({ name }: Layer, map: LayerMap): boolean {
-  return map.layers.some((layer) => wholeOf(layer, map) === name);
+function isFollowed(layer: Layer, map: LayerMap): boolean {
+  return layerGroup(map, layer.name).at(-1) !== layer;
 }
 
 const CHANNELS_FIRST: ReadonlySet<string> = new Set(['caffe', 'onnx', 'pytorch']);

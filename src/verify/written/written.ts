@@ -33,6 +33,8 @@ export interface WrittenModel {
   readonly format: string;
   /** Whether the file says that it was written from a layer map, so that its names are the map's and no coincidence. */
   readonly isOurs: boolean;
+  /** Whether the map rather comes from it, or from a copy, so that what is one layer there may be several of the map, and need not be arranged as these are. */
+  readonly isOrigin?: boolean;
   /** Names of the file's layers by those of the map, where they were paired by the wiring and not by their names. */
   readonly partners?: ReadonlyMap<string, string>;
   /** Which of its ports is which, where what they do told it. */

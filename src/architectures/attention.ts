@@ -86,6 +86,16 @@ export interface EncoderOptions extends AttentionOptions {
   readonly normsBehind?: boolean;
 }
 
+/** What timm's blocks call the modules of one. */
+export const blockNames = (at: string) => ({
+  norm1: `${at}.norm1`,
+  qkv: `${at}.attn.qkv`,
+  proj: `${at}.attn.proj`,
+  norm2: `${at}.norm2`,
+  first: `${at}.mlp.fc1`,
+  second: `${at}.mlp.fc2`,
+});
+
 /** Attention and two dense layers, each behind a layer normalisation (or before it) and with its input added; over [batch, tokens, features]. */
 export function encoderBlock(
   net: Net,

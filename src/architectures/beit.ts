@@ -1,6 +1,6 @@
 /** BEiT: Bao et al., "BERT Pre-Training of Image Transformers", 2021; a ViT whose attention knows of distances. Names are timm's and the authors'. */
 import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
-import { encoderBlock, layerNorm } from './attention.js';
+import { blockNames, encoderBlock, layerNorm } from './attention.js';
 import { family, SYMMETRIC } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
@@ -82,16 +82,7 @@ export const beit = family<Size>({
     let x = net.concat([classToken(net, tokens, 'cls_token'), tokens], 1);
     for (let i = 0; i < depth; i++) {
       const at = `blocks.${i}`;
-      const names = {
-        norm1: `${at}.norm1`,
-        qkv: `${at}.attn.qkv`,
-        proj: `${at}.attn.proj`,
-        scale1: `${at}.gamma_1`,
-        norm2: `${at}.norm2`,
-        first: `${at}.mlp.fc1`,
-        second: `${at}.mlp.fc2`,
-        scale2: `${at}.gamma_2`,
-      };
+      const names = { ...blockNames(at), scale1: `${at}.gamma_1`, scale2: `${at}.gamma_2` };
       const biases = [{ name: `${net.store.sourceName(at)}.attn.relative_position_bias`, tensor: distanceBias(net, `${at}.attn`, side, heads) }];
       x = encoderBlock(net, x, names, { heads, epsilon, wide, biases, queries: (y: Value) => queries(net, y, names.qkv, features) });
     }

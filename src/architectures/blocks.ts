@@ -2,10 +2,10 @@
 import { float32Tensor, reshape } from '../model/tensor.js';
 import { type Activation, type ConvOptions, Departure, type Net, sizeOf, type Value } from './net.js';
 
-/** Widths of scaled nets: a multiple of eight, and never more than a tenth below what was wanted. */
-export function roundWidth(width: number): number {
-  const rounded = Math.max(8, Math.floor((width + 4) / 8) * 8);
-  return rounded >= 0.9 * width ? rounded : rounded + 8;
+/** Widths of scaled nets: a multiple of eight, or of another number, and never more than a tenth below what was wanted. */
+export function roundWidth(width: number, divisor = 8): number {
+  const rounded = Math.max(divisor, Math.floor((width + divisor / 2) / divisor) * divisor);
+  return rounded >= 0.9 * width ? rounded : rounded + divisor;
 }
 
 export interface ConvNormOptions extends ConvOptions {

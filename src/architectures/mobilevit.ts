@@ -3,7 +3,7 @@
  * "Separable Self-attention for Mobile Vision Transformers" (version 2), 2022. Names are timm's and transformers'.
  */
 import { bilinear } from './adaptive.js';
-import { encoderBlock, layerNorm } from './attention.js';
+import { blockNames, encoderBlock, layerNorm } from './attention.js';
 import { convNormAct, groupNorm, residual } from './blocks.js';
 import { family, RAW } from './family.js';
 import { pooledHead } from './head.js';
@@ -149,16 +149,7 @@ function global(net: Net, x: Value, at: string, [features, layers]: Transformer)
   let y = net.reshape(apart, [0, PATCH * PATCH, rows * columns, features]);
   const heads = net.setting('heads', HEADS, 'attention has {} heads');
   for (let i = 0; i < layers; i++) {
-    const own = `${at}.transformer.${i}`;
-    const names = {
-      norm1: `${own}.norm1`,
-      qkv: `${own}.attn.qkv`,
-      proj: `${own}.attn.proj`,
-      norm2: `${own}.norm2`,
-      first: `${own}.mlp.fc1`,
-      second: `${own}.mlp.fc2`,
-    };
-    y = encoderBlock(net, y, names, { heads, epsilon: EPSILON, wide: 2 * features, act: 'silu' });
+    y = encoderBlock(net, y, blockNames(`${at}.transformer.${i}`), { heads, epsilon: EPSILON, wide: 2 * features, act: 'silu' });
   }
   const tokens = net.reshape(layerNorm(net, y, `${at}.norm`, EPSILON), [0, PATCH, PATCH, rows, columns, features]);
   const together = net.reshape(net.transpose(tokens, [0, 5, 3, 1, 4, 2]), [0, features, rows * PATCH, columns * PATCH]);

@@ -1,8 +1,9 @@
 /** PiT: Heo et al., "Rethinking Spatial Dimensions of Vision Transformers", 2021, table 1. Between its stages a convolution makes pictures smaller. */
-import { encoderBlock, layerNorm } from './attention.js';
+import { blockNames, encoderBlock, layerNorm } from './attention.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
-import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { Departure, sizeOf } from './net.js';
+import { asPicture, inRows } from './pyramid.js';
 import { prefixRows } from './vit.js';
 
 interface Size {
@@ -75,7 +76,7 @@ export const pit = family<Size>({
     const places = picture.shape.slice(1).join();
     if (positions?.shape.slice(1).join() !== places) throw new Departure('pos_embed', `is of shape [${positions?.shape}], but the picture of [${places}]`);
     picture = net.constantOp('Add', picture, positions, net.store.sourceName('pos_embed'));
-    let classes = prefixRows(net, asRows(net, picture), { path: 'cls_token', count });
+    let classes = prefixRows(net, inRows(net, picture), { path: 'cls_token', count });
     depths.forEach((depth, s) => {
       const at = `transformers.${s}`;
       const width = features[s]!;
@@ -83,23 +84,14 @@ export const pit = family<Size>({
         picture = net.conv(picture, `${at}.pool.conv`, { out: width, kernel: 3, stride: 2, groups: sizeOf(picture, 1), bias: true });
         classes = net.dense(classes, `${at}.pool.fc`, { out: width });
       }
-      let x = net.concat([classes, asRows(net, picture)], 1);
+      let x = net.concat([classes, inRows(net, picture)], 1);
       const [, , height, breadth] = picture.shape as readonly [unknown, unknown, number, number];
       for (let b = 0; b < depth; b++) {
-        const own = `${at}.blocks.${b}`;
-        const names = {
-          norm1: `${own}.norm1`,
-          qkv: `${own}.attn.qkv`,
-          proj: `${own}.attn.proj`,
-          norm2: `${own}.norm2`,
-          first: `${own}.mlp.fc1`,
-          second: `${own}.mlp.fc2`,
-        };
-        x = encoderBlock(net, x, names, { heads: (heads * width) / first, epsilon: 1e-6, wide: width * ratio });
+        x = encoderBlock(net, x, blockNames(`${at}.blocks.${b}`), { heads: (heads * width) / first, epsilon: 1e-6, wide: width * ratio });
       }
       classes = net.slice(x, 1, 0, count);
       const rows = net.slice(x, 1, count, count + height * breadth);
-      picture = s === depths.length - 1 ? picture : net.reshape(net.transpose(rows, [0, 2, 1]), [0, width, height, breadth]);
+      picture = s === depths.length - 1 ? picture : asPicture(net, rows, [height, breadth]);
     });
     const normal = layerNorm(net, classes, 'norm', 1e-6);
     const token = (i: number) => net.reshape(net.slice(normal, 1, i, i + 1), [0, features.at(-1)!]);
@@ -108,9 +100,3 @@ export const pit = family<Size>({
     return net.constantOp('Mul', net.add(scores, net.dense(token(1), 'head_dist', { out: sizeOf(scores, 1) })), 0.5, 'head.mean');
   },
 });
-
-/** [batch, features, height, width] to [batch, places, features]. */
-function asRows(net: Net, picture: Value): Value {
-  const [, features, height, width] = picture.shape as readonly [unknown, number, number, number];
-  return net.transpose(net.reshape(picture, [0, features, height * width]), [0, 2, 1]);
-}

@@ -1,5 +1,5 @@
 /** SKNet: Li et al., "Selective Kernel Networks", 2019, figure 1, as timm has it: ResNets whose 3 x 3 convolutions choose between two windows. */
-import { convNormAct, residual } from './blocks.js';
+import { convNormAct, residual, roundWidth } from './blocks.js';
 import { family, type Names, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { type Net, sizeOf, type Value } from './net.js';
@@ -46,7 +46,7 @@ export const sknet = family<Size>({
     const sizes = { block, depths: stages.map((at) => names.count(`${at}.{n}.${selective}.paths.0.conv`)), widths, groups: split ? 1 : flows / each } as const;
     // What it is reduced to is rounded, so that its factor does not follow: the published one whose numbers these are.
     const fewer = stages.map((at) => names.shape(`${at}.0.${selective}.attn.fc_reduce`)[0]!);
-    const reduced = REDUCTIONS.find((one) => widths.every((width, s) => reducedTo(width, one) === fewer[s])) ?? REDUCTIONS[0]!;
+    const reduced = REDUCTIONS.find(([ratio, divisor]) => widths.every((width, s) => roundWidth(width / ratio, divisor) === fewer[s])) ?? REDUCTIONS[0]!;
     return { ...sizes, ...(split ? { split: true as const } : {}), reduced };
   },
 
@@ -62,7 +62,7 @@ export const sknet = family<Size>({
         const stride = s > 0 && b === 0 ? 2 : 1;
         const conv = (y: Value, i: number, act: 'relu' | 'none', width: number, kernel: number) =>
           convNormAct(net, y, `${at}.conv${i}.conv`, `${at}.conv${i}.bn`, act, { out: width, kernel });
-        const options = { out: inner, stride, groups, split: halves, fewer: reducedTo(inner, reduced) };
+        const options = { out: inner, stride, groups, split: halves, fewer: roundWidth(inner / reduced[0], reduced[1]) };
         const branch = (y: Value) =>
           block === 'basic'
             ? conv(selectiveKernel(net, y, `${at}.conv1`, options), 2, 'none', out, 3)
@@ -86,13 +86,6 @@ const REDUCTIONS: readonly Size['reduced'][] = [
   [16, 8],
   [16, 32],
 ];
-
-/** The nearest multiple that is not much less. */
-function reducedTo(width: number, [ratio, divisor]: Size['reduced']): number {
-  const wanted = width / ratio;
-  const near = Math.max(divisor, Math.floor((wanted + divisor / 2) / divisor) * divisor);
-  return near < 0.9 * wanted ? near + divisor : near;
-}
 
 /** Channels that flow into the first selective convolution. */
 function incoming(names: Names, block: Size['block']): number {

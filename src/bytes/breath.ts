@@ -1,27 +1,13 @@
 /** Long work in one thread lets others have their turn: an interruption, a time limit, a progress line. */
 
-const TURN_MS = 40;
-
-/**
- * Asked often, it waits rarely: now and then for as long as everything that waits takes.
- *
- * @returns a promise to wait for, or null while it is not time yet
- */
-export function makeBreath(): () => Promise<void> | null {
-  let turnEnds = performance.now() + TURN_MS;
-  return () => {
-    if (performance.now() < turnEnds) return null;
-    return new Promise<void>((resolve) => setTimeout(resolve)).then(() => {
-      turnEnds = performance.now() + TURN_MS;
-    });
-  };
-}
-
 /** Long enough that pauses cost nothing, short enough that nobody waits for an answer to Ctrl-C. */
 const MAX_BREATHLESS_MS = 25;
 let pausedAt = 0;
 
-/** The same for all loops together, for work that goes through many: each read of a file, each node of a graph. */
+/**
+ * Asked often, it waits rarely, and then for as long as everything that waits takes. All loops have one clock, for work that goes through many of them: each read of
+ * a file, each node of a graph.
+ */
 export async function breathe(): Promise<void> {
   if (performance.now() - pausedAt < MAX_BREATHLESS_MS) return;
   // Where there is only a timer, it takes a millisecond.

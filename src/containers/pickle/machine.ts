@@ -8,7 +8,7 @@
  *
  * @see https://github.com/python/cpython/blob/main/Lib/pickletools.py, which documents every opcode
  */
-import { makeBreath } from '../../bytes/breath.js';
+import { breathe } from '../../bytes/breath.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { ModelError } from '../../errors.js';
 import { isDangerous } from './danger.js';
@@ -66,12 +66,11 @@ const OPERATIONS_AT_A_TIME = 20_000;
  */
 export async function unpickle(source: ByteSource, start: number, hooks: PickleHooks): Promise<Unpickled> {
   const machine = new PickleMachine(new Window(source, start), start, hooks);
-  const breath = makeBreath();
   for (;;) {
     const done = machine.run();
     if (done === 'stopped') return { value: machine.value, end: machine.window.position, opaque: machine.opaque };
     if (done === 'beyond') await machine.window.advance();
-    await breath();
+    await breathe();
   }
 }
 

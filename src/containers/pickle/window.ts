@@ -1,5 +1,5 @@
 /** The part of a file that a pickle machine looks at, moved along as it goes; what is long is stepped over and stays in the file. */
-import { makeBreath } from '../../bytes/breath.js';
+import { breathe } from '../../bytes/breath.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { ModelError } from '../../errors.js';
 
@@ -122,11 +122,10 @@ export class Window {
   /** Looks for the line feed beyond the window without keeping what lies between. */
   async #findLineEnd(): Promise<number> {
     const { source } = this;
-    const breath = makeBreath();
     for (let at = this.#base + this.#bytes.byteLength; at < source.byteLength; at += MOST_BYTES) {
       const found = (await source.read(at, Math.min(source.byteLength, at + MOST_BYTES))).indexOf(0x0a);
       if (found >= 0) return at + found;
-      await breath();
+      await breathe();
     }
     throw this.#truncated();
   }

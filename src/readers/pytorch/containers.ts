@@ -3,7 +3,7 @@
  *
  * @see https://github.com/pytorch/pytorch/blob/main/torch/serialization.py, `_load`, `_legacy_load` and `legacy_load`
  */
-import { makeBreath } from '../../bytes/breath.js';
+import { breathe } from '../../bytes/breath.js';
 import { type ByteSource, memorySource, sliceSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
 import { joinFiles } from '../../bytes/joined-source.js';
@@ -135,14 +135,13 @@ export async function readLegacyContent(source: ByteSource): Promise<PyTorchCont
   const main = await unpickle(source, systemInfo.end, hooks);
   const keys = await unpickle(source, main.end, hooks);
   if (!Array.isArray(keys.value)) throw new ModelError('malformed', 'the list of storages is missing', { file: source.name, offset: main.end });
-  const breath = makeBreath();
   let at = keys.end;
   for (const key of keys.value) {
     const storage = storages.get(keyText(key));
     if (!storage) throw new ModelError('malformed', `storage ${keyText(key)} is stored, but no tensor refers to it`, { file: source.name, offset: at });
     storage.bigEndian = bigEndian;
     at = await placeStorage(source, at, storage);
-    await breath();
+    await breathe();
   }
   for (const { key, source: found } of storages.values()) {
     if (!found) throw new ModelError('malformed', `storage ${key} is not in the file, but a tensor refers to it`, { file: source.name, offset: at });
@@ -173,13 +172,12 @@ export async function readPlainPickle(source: ByteSource, start = 0): Promise<Py
     throw new ModelError('unsupported', 'a persistent id means something to the program that wrote it only');
   };
   const { value, end, opaque } = await unpickle(source, start, tensorHooks(foreign, openInner));
-  const breath = makeBreath();
   for (const { storage, bytes } of inner) {
     const file = bytes instanceof PickleSpan ? bytes.bytes(bytes.end - bytes.start) : memorySource(bytes, source.name);
     const { value: found } = await readLegacyContent(file);
     if (!(found instanceof Storage)) throw new ModelError('unsupported', 'a tensor is kept as a file in the pickle that is no storage', { file: source.name });
     Object.assign(storage, { dtype: found.dtype, source: found.source, bigEndian: found.bigEndian });
-    await breath();
+    await breathe();
   }
   return { container: start === 0 ? 'plain pickle' : 'pickle in an array', value, opaque, surplus: source.byteLength - end };
 }
@@ -209,7 +207,6 @@ export async function readTarContent(source: ByteSource): Promise<PyTorchContent
 async function readTarStorages(file: ByteSource, objects: Map<string, unknown>): Promise<void> {
   const hooks = tensorHooks((id) => id);
   const total = await unpickle(file, 0, hooks);
-  const breath = makeBreath();
   let at = total.end;
   for (let i = 0; i < toCount(total.value, file); i++) {
     const head = await unpickle(file, at, hooks);
@@ -217,7 +214,7 @@ async function readTarStorages(file: ByteSource, objects: Map<string, unknown>):
     const storage = new Storage(keyText(key), storageDType(type), await readInt64(file, head.end), keyText(location));
     at = await placeStorage(file, head.end, storage);
     objects.set(keyText(key), storage);
-    await breath();
+    await breathe();
   }
   const views = await unpickle(file, at, hooks);
   if (asArray(views.value, file, at).length > 0)
@@ -227,7 +224,6 @@ async function readTarStorages(file: ByteSource, objects: Map<string, unknown>):
 async function readTarTensors(file: ByteSource, objects: Map<string, unknown>): Promise<void> {
   const hooks = tensorHooks((id) => id);
   const total = await unpickle(file, 0, hooks);
-  const breath = makeBreath();
   let at = total.end;
   for (let i = 0; i < toCount(total.value, file); i++) {
     const head = await unpickle(file, at, hooks);
@@ -242,7 +238,7 @@ async function readTarTensors(file: ByteSource, objects: Map<string, unknown>): 
     at = head.end + 8;
     for (let j = 0; j < 2 * rank + 1; j++, at += 8) numbers.push(await readInt64(file, at));
     objects.set(keyText(key), new StoredView(storage, null, numbers[2 * rank]!, numbers.slice(0, rank), numbers.slice(rank, 2 * rank)));
-    await breath();
+    await breathe();
   }
 }
 

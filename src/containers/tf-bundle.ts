@@ -12,7 +12,7 @@ import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
 import { WireReader } from './protobuf.js';
-import { readTensorShape, TF_DTYPES } from './tf-graph.js';
+import { readTensorShape, STRING, TF_DTYPES } from './tf-graph.js';
 import { assembled, readSlice, type Slice, sliceKey } from './tf-slices.js';
 import { readTable, TableBytes, unmasked } from './tf-table.js';
 
@@ -28,7 +28,6 @@ export interface TensorBundle {
 }
 
 const ENTRY = { dtype: 1, shape: 2, shard: 3, offset: 4, size: 5, crc: 6, slices: 7 } as const;
-const STRING = 7;
 
 interface Entry {
   readonly dtype: number;

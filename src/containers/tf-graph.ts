@@ -108,7 +108,7 @@ const TENSOR = {
 /** Values that are packed as they lie in memory. */
 const AS_STORED: ReadonlySet<number> = new Set([TENSOR.float, TENSOR.double, TENSOR.complex, TENSOR.doubleComplex]);
 /** DataType's code of strings. */
-const STRING = 7;
+export const STRING = 7;
 /** Of variables, of which nets have some thousand. */
 const MAX_NAMES = 100_000;
 const MAX_NAME_BYTES = 4096;

@@ -9,9 +9,9 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
 import { ModelError } from '../errors.js';
 import type { Tensor } from '../model/tensor.js';
-import { WireReader } from './protobuf.js';
+import { type Field, WireReader } from './protobuf.js';
 import type { TensorBundle } from './tf-bundle.js';
-import { readTensorProto, readTensorShape, TF_DTYPES } from './tf-graph.js';
+import { readTensorProto, readTensorShape, STRING, TF_DTYPES } from './tf-graph.js';
 import { assembled, readSlice, type Slice, sliceKey } from './tf-slices.js';
 import { readTable } from './tf-table.js';
 
@@ -19,8 +19,6 @@ const SAVED = { meta: 1, data: 2 } as const;
 const META = { tensor: 1 } as const;
 const SLICE_META = { name: 1, shape: 2, dtype: 3, slice: 4 } as const;
 const SLICE = { data: 3 } as const;
-/** DataType's code of strings. */
-const STRING = 7;
 
 interface Described {
   readonly shape: readonly number[];
@@ -69,18 +67,7 @@ async function describeAll(file: ByteSource, described: Map<string, Described>):
       });
     for await (const field of wire.fields(saved.start, saved.end)) {
       if (field.number !== META.tensor) continue;
-      let [name, dtype] = ['', 0];
-      let shape: readonly number[] | null = null;
-      const slices: Slice[] = [];
-      for await (const part of wire.fields(field.start, field.end)) {
-        if (part.number === SLICE_META.name) name = await wire.text(part);
-        else if (part.number === SLICE_META.dtype) dtype = Number(part.varint);
-        else if (part.number === SLICE_META.shape) shape = await readTensorShape(wire, part);
-        else if (part.number === SLICE_META.slice) {
-          budget.spend(1);
-          slices.push(await readSlice(wire, part));
-        }
-      }
+      const { name, dtype, shape, slices } = await readVariable(wire, field, budget);
       const place = { file: file.name, tensor: name };
       if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) throw new ModelError('malformed', `a variable of shape [${shape ?? '?'}]`, place);
       const known = described.get(name) ?? { shape, dtype, parts: [] };
@@ -97,6 +84,23 @@ async function describeAll(file: ByteSource, described: Map<string, Described>):
       if (known.parts.length === 0) throw new ModelError('malformed', 'nothing is stored of it', place);
     }
   }
+}
+
+/** A SavedSliceMeta. */
+async function readVariable(wire: WireReader, field: Field, budget: Budget) {
+  let [name, dtype] = ['', 0];
+  let shape: readonly number[] | null = null;
+  const slices: Slice[] = [];
+  for await (const part of wire.fields(field.start, field.end)) {
+    if (part.number === SLICE_META.name) name = await wire.text(part);
+    else if (part.number === SLICE_META.dtype) dtype = Number(part.varint);
+    else if (part.number === SLICE_META.shape) shape = await readTensorShape(wire, part);
+    else if (part.number === SLICE_META.slice) {
+      budget.spend(1);
+      slices.push(await readSlice(wire, part));
+    }
+  }
+  return { name, dtype, shape, slices };
 }
 
 /** The values of a slice, which say neither of what type nor in what shape they are. */

@@ -7,6 +7,7 @@ import type { Budget } from '../bytes/budget.js';
 import { type ByteSource, sliceSource } from '../bytes/byte-source.js';
 import { type ErrorPlace, ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import { MAX_OPERANDS, MAX_PORTS } from '../model/net-size.js';
 import { unpackedSource, withBits } from '../model/packing.js';
 import { elementCount, storedTensor, type Tensor } from '../model/tensor.js';
 import { FlatBuffer, type Table } from './flatbuffer.js';
@@ -130,10 +131,6 @@ const OPERATOR = { code: 0, inputs: 1, outputs: 2, options: 4, own: 5, moreOptio
 const MAX_GRAPHS = 1000;
 /** More than any of its operators takes. */
 const MAX_AXES = 32;
-/** Inputs and outputs of all operators together: the largest models have some ten thousand. */
-const MAX_OPERANDS = 250_000;
-/** Inputs or outputs of a graph: states and caches of large models are some hundred. */
-const MAX_PORTS = 10_000;
 /** Settings of custom operators are a few numbers. */
 const MAX_OWN_BYTES = 65_536;
 

@@ -3,9 +3,9 @@ import { ModelError } from '../errors.js';
 
 /** The deepest published nets come to some five thousand operators, exported with the work on their shapes to some twenty thousand, of two operands each. */
 const MAX_OPERATORS = 50_000;
-const MAX_OPERANDS = 250_000;
+export const MAX_OPERANDS = 250_000;
 /** The most are states and caches of transformers, two for each layer; and the parts that one operator makes of a value. */
-const MAX_PORTS = 10_000;
+export const MAX_PORTS = 10_000;
 const MAX_OUTPUTS = 10_000;
 
 export class NetSize {

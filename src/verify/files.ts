@@ -5,7 +5,7 @@
 import { isModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { openModel } from '../readers/open.js';
-import { endedAs } from './assumed-end.js';
+import { endedAs, mayBeEnded } from './assumed-end.js';
 import type { EngineModel } from './engine.js';
 import { witnessEngines } from './engines/index.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
@@ -48,7 +48,7 @@ export async function verifyFiles(
 
 /** With the end that the other file has, where only weights are known; null where there is nothing to assume. */
 async function endedAsTarget(map: LayerMap, { files, prototxt }: WrittenTarget): Promise<LayerMap | null> {
-  if ((map.architecture?.assumed.length ?? 0) === 0) return null;
+  if (!mayBeEnded(map)) return null;
   const other = await openModel(files, prototxt ? { prototxt } : {}).then(mapOrNull, () => null);
   return other && endedAs(map, other);
 }

@@ -123,8 +123,8 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
     const expected = ahead ?? witness;
     const isOurs = written !== null && isWrittenFrom(map, written);
     // Beside our own evaluator a second process would be held as well: 160 MB more of VGG16. What only a runtime knows the evaluator does not run.
-    const inProcess = isApart(map) && witness.witness.kind !== 'reference';
-    const actual = await openActual(target, map, layoutOf, options, notes, { keepsOrder: isOurs, isApart: inProcess });
+    const runsApart = isApart(map) && witness.witness.kind !== 'reference';
+    const actual = await openActual(target, map, layoutOf, options, notes, { keepsOrder: isOurs, isApart: runsApart });
     try {
       subject.checkInputs?.(actual);
       const { atol, rtol } = options;

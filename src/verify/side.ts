@@ -177,8 +177,8 @@ export async function openActual(
   { keepsOrder = false, isApart = false }: Pick<PortsKnown, 'keepsOrder'> & { readonly isApart?: boolean } = {},
 ): Promise<Actual> {
   const { engine: selected, availability, passedOver } = await selectEngine(target.format, choice);
-  const inProcess = isApart && target.path !== undefined && selected.device === 'cpu' && !selected.isOwn;
-  const engine = inProcess && choice.host ? apart(selected, choice.host) : selected;
+  const runsApart = isApart && target.path !== undefined && selected.device === 'cpu' && !selected.isOwn;
+  const engine = runsApart && choice.host ? apart(selected, choice.host) : selected;
   const without = choice.device === 'auto' && engine.device === 'cpu' ? 'no GPU was used:' : 'not run with';
   notes.push(...passedOver.map((reason) => `${without} ${reason}`));
   const { session, used, detail } = await openOrReread(engine, availability, target, choice, notes);

@@ -71,9 +71,10 @@ export async function chooseWitness(
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
     } catch (error) {
       if (!isModelError(error)) throw error;
-      reasons.push(`the independent witness ${engine.name} cannot run this model: ${error.message}`);
+      const reason = `the independent witness ${engine.name} cannot run this model: ${error.message}`;
+      reasons.push(reason);
+      notes.push(reason);
       refused.push(engine.name);
-      notes.push(reasons.at(-1)!);
     }
   }
   tellAbsent();

@@ -8,6 +8,7 @@ import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { CLAIMS_KEY, claimsIn } from '../../model/claims.js';
 import type { Layer, Layout } from '../../model/layer-map.js';
+import { readersOf } from '../../model/ops/index.js';
 import { float32Tensor } from '../../model/tensor.js';
 import { layoutByShape } from '../layout.js';
 import { fixedValues, nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
@@ -41,10 +42,11 @@ export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] =
   /** Read as many layers, NAME/..., whose weights are parts of the node's; a copy keeps the node. */
   const recurrent = used.filter(({ op }) => RECURRENT.has(op)).map(nodeName);
   const isRecurrent = ({ name }: Layer) => recurrent.some((own) => name.startsWith(`${own}/`));
+  const readers = readersOf(recurrent.length > 0 ? layers : []);
   /** The state that such a node begins with, where it has none of its own. */
   const isFirstState = ({ op, outputs: [value = ''] }: Layer) => {
-    const readers = op === 'Constant' ? layers.filter(({ inputs }) => inputs.includes(value)) : [];
-    return readers.length > 0 && readers.every(isRecurrent);
+    const own = op === 'Constant' ? (readers.get(value) ?? []) : [];
+    return own.length > 0 && own.every(isRecurrent);
   };
   /** A Gemm that scales is several layers as it is read: NAME/product, NAME/alpha where something is added to that, and NAME itself. */
   const ofScaledGemm = ({ name, op }: Layer, role: string): WrittenWeight | undefined => {

@@ -78,12 +78,9 @@ export function rereadModel(map: LayerMap, format: string, layers: readonly Laye
       const name = names.get(layer);
       const shown = shows.get(layer);
       // A runtime shows what a layer of the format makes, whose last one it must be.
-      const isLast = (of: string) => layerGroup(map, of).at(-1) === shown;
-      if (!shown || (name !== undefined && isLast(name))) return shown && name;
-      if (format === 'caffe') return shown.name;
-      const whole = wholeOf(shown, map);
-      if (whole !== undefined && isLast(whole)) return whole;
-      return isFollowed(shown, map) ? undefined : shown.name;
+      const isLast = (of: string | undefined) => of !== undefined && layerGroup(map, of).at(-1) === shown;
+      if (format === 'caffe') return isLast(name) ? name : shown?.name;
+      return shown && [name, wholeOf(shown, map), shown.name].find(isLast);
     },
     ownValueOf: (layer) => shows.get(layer)?.name,
   };
@@ -94,11 +91,6 @@ function wholeOf({ name, op }: Layer, { layers }: LayerMap): string | undefined 
   if (!name.endsWith(`/${op}`)) return undefined;
   const whole = name.slice(0, -op.length - 1);
   return layers.some((layer) => layer.name === whole) ? whole : undefined;
-}
-
-/** Whether the format's layer goes on behind it. */
-function isFollowed(layer: Layer, map: LayerMap): boolean {
-  return layerGroup(map, layer.name).at(-1) !== layer;
 }
 
 const CHANNELS_FIRST: ReadonlySet<string> = new Set(['caffe', 'onnx', 'pytorch']);
